@@ -1,0 +1,67 @@
+/**
+ * A growable first-in first-out ring.
+ *
+ * `Array.prototype.shift()` moves every element of a long array, so queues on
+ * the message path use this instead (bench/micro/ring-buffer.ts). Capacity is a
+ * power of two and only grows: a queue that was long once keeps its memory,
+ * until `clear()`.
+ */
+export class RingBuffer<T> {
+  #items: (T | undefined)[];
+  #mask: number;
+  #head = 0;
+  #length = 0;
+
+  constructor(capacity = 16) {
+    let size = 2;
+    while (size < capacity) size *= 2;
+    this.#items = new Array<T | undefined>(size);
+    this.#mask = size - 1;
+  }
+
+  /** How many items wait. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Appends an item at the tail. */
+  push(item: T): void {
+    if (this.#length > this.#mask) this.#grow();
+    this.#items[(this.#head + this.#length) & this.#mask] = item;
+    this.#length += 1;
+  }
+
+  /** Removes and returns the item at the head; `undefined` when empty. */
+  shift(): T | undefined {
+    if (this.#length === 0) return undefined;
+    const index = this.#head;
+    const item = this.#items[index];
+    this.#items[index] = undefined;
+    this.#head = (index + 1) & this.#mask;
+    this.#length -= 1;
+    return item;
+  }
+
+  /** The item at the head, left where it is; `undefined` when empty. */
+  peek(): T | undefined {
+    return this.#length === 0 ? undefined : this.#items[this.#head];
+  }
+
+  /** Drops every item, and the memory a burst made it grow to. */
+  clear(): void {
+    this.#items = new Array<T | undefined>(16);
+    this.#mask = 15;
+    this.#head = 0;
+    this.#length = 0;
+  }
+
+  #grow(): void {
+    const old = this.#items;
+    const size = old.length * 2;
+    const items = new Array<T | undefined>(size);
+    for (let i = 0; i < this.#length; i++) items[i] = old[(this.#head + i) & this.#mask];
+    this.#items = items;
+    this.#mask = size - 1;
+    this.#head = 0;
+  }
+}

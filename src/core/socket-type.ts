@@ -1,0 +1,21 @@
+/** The socket types of the ZeroMQ RFCs, with libzmq's numbers, as the package `zeromq` has them. */
+export const SocketType = {
+  Pair: 0,
+  Publisher: 1,
+  Subscriber: 2,
+  Request: 3,
+  Reply: 4,
+  Dealer: 5,
+  Router: 6,
+  Pull: 7,
+  Push: 8,
+  XPublisher: 9,
+  XSubscriber: 10,
+  Stream: 11,
+} as const;
+
+/** A socket type's name. */
+export type SocketTypeName = keyof typeof SocketType;
+
+/** A socket type's number. */
+export type SocketType = (typeof SocketType)[SocketTypeName];

@@ -1,0 +1,69 @@
+/**
+ * Z85, the text form of CURVE keys (32/Z85, Formal Specification).
+ *
+ *   4 bytes, big-endian  <->  5 characters of the alphabet, most significant first
+ */
+import { InvalidArgumentError } from "./errors.js";
+
+const ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
+
+const VALUES = new Int8Array(128).fill(-1);
+for (let i = 0; i < ALPHABET.length; i++) VALUES[ALPHABET.charCodeAt(i)] = i;
+
+/**
+ * Encodes bytes as Z85 text.
+ *
+ * @param bytes a length divisible by 4, not 0
+ * @throws InvalidArgumentError `EINVAL` for any other length
+ */
+export function encodeZ85(bytes: Uint8Array): string {
+  if (bytes.length === 0 || bytes.length % 4 !== 0) {
+    throw new InvalidArgumentError(
+      `Z85 encodes a multiple of 4 bytes, at least 4; got ${bytes.length} bytes`,
+    );
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 4) {
+    let value = view.getUint32(at);
+    let group = "";
+    for (let i = 0; i < 5; i++) {
+      group = ALPHABET.charAt(value % 85) + group;
+      value = Math.floor(value / 85);
+    }
+    text += group;
+  }
+  return text;
+}
+
+/**
+ * Decodes Z85 text.
+ *
+ * @param text a length divisible by 5, not 0, of the Z85 alphabet only
+ * @throws InvalidArgumentError `EINVAL` for another length, a foreign character,
+ *   or a group above 0xFFFFFFFF. The message never quotes the text: it may be a secret key.
+ */
+export function decodeZ85(text: string): Buffer {
+  if (text.length === 0 || text.length % 5 !== 0) {
+    throw new InvalidArgumentError(
+      `Z85 text has a multiple of 5 characters, at least 5; got ${text.length} characters`,
+    );
+  }
+  const bytes = Buffer.alloc((text.length / 5) * 4);
+  for (let at = 0; at < text.length; at += 5) {
+    let value = 0;
+    for (let i = at; i < at + 5; i++) {
+      const code = text.charCodeAt(i);
+      const digit = code < 128 ? (VALUES[code] ?? -1) : -1;
+      if (digit < 0) {
+        throw new InvalidArgumentError(`Z85 text has a character outside its alphabet at ${i}`);
+      }
+      value = value * 85 + digit;
+    }
+    if (value > 0xffff_ffff) {
+      throw new InvalidArgumentError(`Z85 text has a group above 4 bytes at ${at}`);
+    }
+    bytes.writeUInt32BE(value, (at / 5) * 4);
+  }
+  return bytes;
+}

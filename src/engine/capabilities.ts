@@ -1,0 +1,33 @@
+/**
+ * What an engine can do, as data. A call that needs a capability the engine
+ * lacks throws `NOT_SUPPORTED`; it never silently does nothing. docs/engines.md
+ * is kept equal to the engines' tables by a test.
+ */
+export interface EngineCapabilities {
+  /** Transports an endpoint can name. */
+  readonly transports: readonly string[];
+  /** Security mechanisms, both sides. */
+  readonly mechanisms: readonly string[];
+  /** `bindSync` and `unbindSync` work. */
+  readonly bindSync: boolean;
+  /** Peer events and statistics over these transports. */
+  readonly peerEvents: readonly string[];
+  /** Peer events carry the peer's routing id. */
+  readonly peerRoutingIds: boolean;
+  /** A disconnect event tells why. */
+  readonly disconnectReasons: boolean;
+  /** A PUB that drops for a full peer counts and reports it. */
+  readonly publisherDrops: boolean;
+  /** A publisher sees its subscriptions (not with `conflate`). */
+  readonly subscriptions: boolean;
+  /** How a topic's subscribers are counted: per connection, or per SUBSCRIBE received. */
+  readonly subscriptionCount: "connections" | "subscriptions";
+  /** The depth of the outgoing queue is known. */
+  readonly queueDepth: boolean;
+  /** `close` counts exactly what it discarded. */
+  readonly discardCount: boolean;
+  /** A single connected peer can be put out. */
+  readonly disconnectPeer: boolean;
+  /** Messages that the engine may hold for the program beyond `receiveHighWaterMark`. */
+  readonly prefetch: number;
+}

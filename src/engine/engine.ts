@@ -1,0 +1,132 @@
+/**
+ * THE SEAM: what an engine is to everything above it.
+ *
+ * An engine moves frames and knows nothing of promises that a user sees, of
+ * abort signals, codecs or iteration: those are built once, in sockets/. The
+ * calls on the message path are synchronous and allocate nothing of their own:
+ *
+ *   offer(message)  -> Accepted | Mute | Unroutable | PeerFull
+ *   wantWritable()  ~> listener.engineOnWritable()      after a Mute
+ *   take()          -> a message, or undefined
+ *   wantReadable(n) ~> listener.engineOnReadable()      after an undefined
+ *
+ * Receiving is pulled, never pushed: an engine that is not asked stops reading
+ * once its high-water mark is full, and so does its peer.
+ */
+import type { SocketType } from "../core/socket-type.js";
+import type { EngineCapabilities } from "./capabilities.js";
+import type { SocketEvent } from "./events.js";
+
+/** One frame on its way out. A string is sent as UTF-8; bytes belong to the engine until they left. */
+export type OutgoingFrame = Uint8Array | string;
+
+/** A message on its way out: one frame, or 1 or more. */
+export type OutgoingMessage = OutgoingFrame | readonly OutgoingFrame[];
+
+/** What became of an offered message. */
+export const OfferResult = {
+  /** Queued by the engine: it will go out unless the peer or the socket goes away. */
+  Accepted: 0,
+  /** Not taken: no peer has room. Ask `wantWritable` and offer it again. */
+  Mute: 1,
+  /** Not taken: no connected peer has this routing id (ROUTER, STREAM). */
+  Unroutable: 2,
+  /** Not taken: the peer with this routing id is at its high-water mark (ROUTER). */
+  PeerFull: 3,
+} as const;
+export type OfferResult = (typeof OfferResult)[keyof typeof OfferResult];
+
+/** Socket options, validated and complete; names and units as in the package `zeromq`. */
+export type EngineOptions = Readonly<Record<string, unknown>>;
+
+/** What a peer presented, for the socket's `authenticate` hook to judge (27/ZAP, The Request). */
+export interface PeerCredentials {
+  readonly mechanism: "NULL" | "PLAIN" | "CURVE" | (string & {});
+  /** The peer's network address without a port; for ipc the engine's own text. */
+  readonly address: string;
+  readonly domain: string;
+  readonly username?: string;
+  readonly password?: string;
+  /** Z85, 40 characters. */
+  readonly publicKey?: string;
+}
+
+/** The engine's calls upwards. None of them may throw. */
+export interface EngineListener {
+  /** `take` has something again; sent once for each `wantReadable`. */
+  engineOnReadable(): void;
+  /** `offer` may succeed again; sent once for each `wantWritable`. */
+  engineOnWritable(): void;
+  /** Something happened to the socket or one of its peers. */
+  engineOnEvent(event: SocketEvent): void;
+  /** Judges a peer before it may talk. A rejection counts as `false`. Absent: everybody may. */
+  readonly engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
+}
+
+/** What an engine can tell of a socket; `undefined` where it cannot know. */
+export interface EngineStats {
+  /** Peers whose handshake is complete now. */
+  readonly peers: number | undefined;
+  /** Connections that were made again after a loss. */
+  readonly reconnects: number | undefined;
+  /** Received messages that wait in the engine's own memory. */
+  readonly queuedIn: number;
+  /** Accepted messages that have not yet left for the kernel. */
+  readonly queuedOut: number | undefined;
+}
+
+/** How a socket's closing went. */
+export interface EngineCloseResult {
+  /** Whether everything accepted has left; `false` when the linger ran out first. */
+  readonly drained: boolean;
+  /** Accepted messages that were discarded; `undefined` where the engine cannot count them. */
+  readonly discarded: number | undefined;
+}
+
+/** One open socket of an engine. */
+export interface EngineSocket {
+  /** Listens; gives the endpoint as resolved (wildcards filled in). Throws TransportError. */
+  bind(endpoint: string): Promise<string>;
+  /** The same at once. Throws NotSupportedError without the capability `bindSync`. */
+  bindSync(endpoint: string): string;
+  /** Stops listening; settles when the endpoint is free for others. */
+  unbind(endpoint: string): Promise<void>;
+  connect(endpoint: string, routingId: string | undefined): void;
+  disconnect(endpoint: string): void;
+  offer(message: OutgoingMessage): OfferResult;
+  wantWritable(): void;
+  take(): Buffer[] | undefined;
+  /** Throws away what was received and not taken. @returns how many messages */
+  discard(): number;
+  /** @param max how many messages the caller will take at once at most */
+  wantReadable(max: number): void;
+  readonly readable: boolean;
+  readonly writable: boolean;
+  subscribe(prefix: Uint8Array | string): void;
+  unsubscribe(prefix: Uint8Array | string): void;
+  setOption(name: string, value: unknown): void;
+  /** Disconnects the peers that `match` picks; only with the capability `disconnectPeer`. */
+  disconnectPeers?(match: (peer: PeerCredentials) => boolean): number;
+  /** Whether the socket alone keeps the process alive. */
+  hold(on: boolean): void;
+  stats(): EngineStats;
+  /** Refuses everything new, sends what was accepted for `linger` ms (-1: no limit), then ends. */
+  close(linger: number): Promise<EngineCloseResult>;
+}
+
+/** A group of sockets that share an engine's resources and its inproc names. */
+export interface EngineContext {
+  open(type: SocketType, options: EngineOptions, listener: EngineListener): EngineSocket;
+  getOption(name: string): unknown;
+  setOption(name: string, value: unknown): void;
+}
+
+/** A way to move frames. */
+export interface Engine {
+  readonly name: string;
+  readonly capabilities: EngineCapabilities;
+  /** What the engine was built for: transports, mechanisms and drafts, as the package `zeromq` names them. */
+  readonly features: Readonly<Record<string, boolean>>;
+  /** @param shared the process-wide context, whose inproc names other copies of the engine see too */
+  createContext(options: EngineOptions, shared: boolean): EngineContext;
+}

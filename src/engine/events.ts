@@ -1,0 +1,67 @@
+/**
+ * What happens to a socket. The names up to `unknown` are those of the package
+ * `zeromq`, so that existing handlers work; the rest are shoal's.
+ */
+import type { HandshakeError, ProtocolError, ShoalError } from "../core/errors.js";
+
+/** Why a connection ended. */
+export type DisconnectReason =
+  /** `disconnect`, `unbind` or `close` on this side. */
+  | "local"
+  /** The peer ended it. */
+  | "remote"
+  /** No traffic within the heartbeat's time-out. */
+  | "heartbeat"
+  /** The peer broke the protocol. */
+  | "protocol"
+  /** The engine cannot tell. */
+  | "unknown";
+
+/** Why a message was not delivered. */
+export type DropReason =
+  /** No peer has the routing id, and `mandatory` is off. */
+  | "unroutable"
+  /** The peer's queue was at its high-water mark. */
+  | "peer-full"
+  /** Discarded when the socket closed. */
+  | "closed";
+
+/** Why a received message was not handed over. */
+export type InvalidReason = "frames" | "codec" | "schema";
+
+interface Details {
+  accept: { readonly address: string };
+  "accept:error": { readonly address: string; readonly error: ShoalError };
+  bind: { readonly address: string };
+  "bind:error": { readonly address: string; readonly error: ShoalError };
+  connect: { readonly address: string };
+  "connect:delay": { readonly address: string };
+  "connect:retry": { readonly address: string; readonly interval: number };
+  close: { readonly address: string };
+  "close:error": { readonly address: string; readonly error: ShoalError };
+  disconnect: { readonly address: string; readonly reason: DisconnectReason };
+  end: object;
+  handshake: { readonly address: string };
+  "handshake:error:protocol": { readonly address: string; readonly error: ProtocolError };
+  "handshake:error:auth": { readonly address: string; readonly error: HandshakeError };
+  "handshake:error:other": { readonly address: string; readonly error: HandshakeError };
+  unknown: object;
+  "peer:join": { readonly address: string; readonly routingId?: Buffer };
+  "peer:leave": { readonly address: string; readonly reason: DisconnectReason; readonly routingId?: Buffer };
+  "peer:refused": { readonly address: string; readonly mechanism: string; readonly error: HandshakeError };
+  subscribe: { readonly topic: Buffer };
+  unsubscribe: { readonly topic: Buffer };
+  drop: { readonly reason: DropReason; readonly messages: number; readonly routingId?: Buffer };
+  invalid: { readonly reason: InvalidReason; readonly error: ShoalError };
+}
+
+/** The name of a socket event. */
+export type EventType = keyof Details;
+
+/** The event of one name: `type`, and what belongs to it. */
+export type EventOfType<E extends EventType = EventType> = {
+  [K in EventType]: { readonly type: K } & Details[K];
+}[E];
+
+/** Any socket event. */
+export type SocketEvent = EventOfType;

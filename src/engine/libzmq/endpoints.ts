@@ -1,0 +1,107 @@
+/**
+ * The endpoints a native socket is bound to, and the moment when each is free again.
+ *
+ * libzmq gives up a listener in its I/O thread, some time after `unbind` or
+ * `close` returned. A program that binds the same port next would now and then
+ * find it in use. So a release is waited for (the monitor's `close` event), and
+ * a bind that finds its address in use waits for this process's own releases.
+ */
+import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { toShoalError } from "./errors.js";
+import type { NativeSocket } from "./native.js";
+
+/** How long a release may take before it is no longer waited for, in ms. */
+const RELEASE_TIMEOUT = 2_000;
+
+export class Endpoints {
+  readonly #native: NativeSocket;
+  readonly #releases: Map<string, Promise<void>>;
+  /** What the program called it -> what libzmq calls it. */
+  readonly #bound = new Map<string, string>();
+  readonly #releasing = new Map<string, () => void>();
+
+  /** @param releases all sockets' endpoints that are being released, by libzmq's name */
+  constructor(native: NativeSocket, releases: Map<string, Promise<void>>) {
+    this.#native = native;
+    this.#releases = releases;
+  }
+
+  get bound(): number {
+    return this.#bound.size;
+  }
+
+  async bind(endpoint: string): Promise<string> {
+    for (;;) {
+      try {
+        return this.bindSync(endpoint);
+      } catch (error) {
+        if ((error as ShoalError).code !== "EADDRINUSE" || this.#releases.size === 0) throw error;
+        await Promise.race(this.#releases.values());
+      }
+    }
+  }
+
+  bindSync(endpoint: string): string {
+    try {
+      this.#native.bindSync(endpoint);
+    } catch (error) {
+      throw toShoalError(error, "bind", endpoint);
+    }
+    const resolved = this.#native.lastEndpoint ?? endpoint;
+    this.#bound.set(endpoint, resolved);
+    return resolved;
+  }
+
+  async unbind(endpoint: string): Promise<void> {
+    const [given, resolved] = this.#find(endpoint);
+    const freed = resolved.startsWith("inproc:") ? undefined : this.#startRelease(resolved);
+    try {
+      this.#native.disconnect(resolved); // libzmq: the same call ends either.
+    } catch (error) {
+      this.released(resolved);
+      throw toShoalError(error, "unbind", endpoint);
+    }
+    this.#bound.delete(given);
+    await freed;
+  }
+
+  /** The listener at `resolved` is gone. */
+  released(resolved: string): void {
+    this.#releasing.get(resolved)?.();
+  }
+
+  /** The socket is closing: all its endpoints become free. @returns call it when the socket is gone */
+  releaseAll(): () => void {
+    for (const resolved of this.#bound.values()) {
+      if (!resolved.startsWith("inproc:")) void this.#startRelease(resolved);
+    }
+    this.#bound.clear();
+    return () => {
+      for (const done of this.#releasing.values()) done();
+    };
+  }
+
+  #find(endpoint: string): [string, string] {
+    for (const [given, resolved] of this.#bound) {
+      if (given === endpoint || resolved === endpoint) return [given, resolved];
+    }
+    throw new InvalidArgumentError(`Cannot unbind ${endpoint}: the socket is not bound to it`, {
+      endpoint,
+    });
+  }
+
+  #startRelease(resolved: string): Promise<void> {
+    const freed = new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#releasing.delete(resolved);
+        if (this.#releases.get(resolved) === freed) this.#releases.delete(resolved);
+        resolve();
+      };
+      const timer = setTimeout(done, RELEASE_TIMEOUT);
+      this.#releasing.set(resolved, done);
+    });
+    this.#releases.set(resolved, freed);
+    return freed;
+  }
+}

@@ -1,0 +1,92 @@
+/** The engine over libzmq, through the npm package `zeromq`. */
+import { InvalidArgumentError } from "../../core/errors.js";
+import type { SocketType } from "../../core/socket-type.js";
+import type { EngineCapabilities } from "../capabilities.js";
+import type { Engine, EngineContext, EngineListener, EngineOptions, EngineSocket } from "../engine.js";
+import { toShoalError } from "./errors.js";
+import { loadNative, type Native } from "./native.js";
+import { MAX_BATCH } from "./receiver.js";
+import { LibzmqSocket, type Shared } from "./socket.js";
+import { ZapHandler } from "./zap.js";
+
+/** Each socket costs two more native sockets, for its monitor. */
+const NATIVE_SOCKETS_PER_SOCKET = 3;
+/** Room for the authentication service. */
+const NATIVE_SOCKETS_SPARE = 8;
+
+function capabilitiesOf(native: Native): EngineCapabilities {
+  const transports = ["tcp", "ipc", "inproc", "pgm", "epgm", "tipc", "norm", "udp", "vmci", "ws", "wss"];
+  const always = ["tcp", "inproc"];
+  return {
+    transports: transports.filter((name) => always.includes(name) || native.capability[name] === true),
+    mechanisms: ["NULL", "PLAIN", ...(native.capability.curve === true ? ["CURVE"] : [])],
+    bindSync: true,
+    peerEvents: ["tcp", "ipc"],
+    peerRoutingIds: false,
+    disconnectReasons: false,
+    publisherDrops: false,
+    subscriptions: true,
+    subscriptionCount: "subscriptions",
+    queueDepth: false,
+    discardCount: false,
+    disconnectPeer: false,
+    prefetch: MAX_BATCH,
+  };
+}
+
+class LibzmqContext implements EngineContext {
+  readonly #shared: Shared;
+  #maxSockets = 1_023;
+
+  constructor(native: Native, options: EngineOptions, shared: boolean) {
+    const context = shared ? native.context : new native.Context();
+    this.#shared = { native, context, zap: new ZapHandler(native, context), releases: new Map() };
+    this.setOption("maxSockets", this.#maxSockets);
+    for (const [name, value] of Object.entries(options)) this.setOption(name, value);
+  }
+
+  open(type: SocketType, options: EngineOptions, listener: EngineListener): EngineSocket {
+    return new LibzmqSocket(this.#shared, type, options, listener);
+  }
+
+  getOption(name: string): unknown {
+    if (name === "maxSockets") return this.#maxSockets;
+    return (this.#shared.context as unknown as Record<string, unknown>)[name];
+  }
+
+  setOption(name: string, value: unknown): void {
+    let actual = value;
+    if (name === "maxSockets") {
+      this.#maxSockets = Number(value);
+      const wanted = this.#maxSockets * NATIVE_SOCKETS_PER_SOCKET + NATIVE_SOCKETS_SPARE;
+      actual = Math.min(wanted, this.#shared.context.maxSocketsLimit);
+    }
+    try {
+      (this.#shared.context as unknown as Record<string, unknown>)[name] = actual;
+    } catch (error) {
+      if (error instanceof TypeError)
+        throw new InvalidArgumentError(`Context option ${name}: ${error.message}`);
+      throw toShoalError(error, `set context option ${name}`);
+    }
+  }
+}
+
+let engine: Engine | undefined;
+
+/**
+ * The libzmq engine; loads the native addon on the first call.
+ *
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` where it cannot be loaded
+ */
+export function loadLibzmqEngine(): Engine {
+  if (engine === undefined) {
+    const native = loadNative();
+    engine = {
+      name: "libzmq",
+      capabilities: Object.freeze(capabilitiesOf(native)),
+      features: native.capability,
+      createContext: (options, shared) => new LibzmqContext(native, options, shared),
+    };
+  }
+  return engine;
+}

@@ -1,0 +1,91 @@
+/**
+ * Reads a native socket's monitor, the only place where libzmq tells who came
+ * and who left.
+ *
+ * Two facts of libzmq 4.3 and the package shape this file:
+ *
+ * 1. A monitor that nobody reads is dangerous. libzmq's I/O thread writes the
+ *    events with a blocking send, so once about 2,000 wait, or once the reading
+ *    end is closed, that thread stops, and with it every socket of the context.
+ *    A monitor, once started, is therefore read until its socket is gone.
+ * 2. A pending `observer.receive()` keeps the process alive, and the package
+ *    offers no way to take that back. So while nothing should keep the process
+ *    alive ("loose"), the monitor is read in passing: on each tick what waits is
+ *    drained, and then the observer is replaced by a new one. That makes libzmq
+ *    end the old monitor with an `end` event, which settles the pending read.
+ *
+ *        hold(true)                   close of the socket
+ *   loose ---------> held -----------------------+----> ended
+ *     |  <---------                              |
+ *     |  hold(false), on the next tick           |
+ *     +------------------------------------------+
+ */
+import type { Native, NativeEvent, NativeObserver, NativeSocket } from "./native.js";
+
+export class Monitor {
+  readonly #native: Native;
+  readonly #socket: NativeSocket;
+  readonly #emit: (event: NativeEvent) => void;
+  readonly #ended: () => void;
+  #observer: NativeObserver;
+  #reading = false;
+  #held = false;
+  #final = false;
+
+  /**
+   * @param emit hears every event but the artificial ends of replaced monitors
+   * @param ended the socket has been destroyed; called once, last
+   */
+  constructor(native: Native, socket: NativeSocket, emit: (event: NativeEvent) => void, ended: () => void) {
+    this.#native = native;
+    this.#socket = socket;
+    this.#emit = emit;
+    this.#ended = ended;
+    this.#observer = new native.Observer(socket);
+  }
+
+  /** Whether the monitor is read at once, keeping the process alive, or in passing. */
+  hold(on: boolean): void {
+    this.#held = on;
+    if (on) this.#read();
+  }
+
+  /** Drains what waits; lets go of the process if nothing holds it any more. */
+  tick(): void {
+    if (this.#final) return;
+    if (this.#held) return;
+    this.#read();
+    setImmediate(this.#letGo);
+  }
+
+  /** The socket is about to be closed: from now on the next `end` is the real one. */
+  finish(): void {
+    this.#final = true;
+    this.hold(true);
+  }
+
+  #letGo = (): void => {
+    if (this.#held || this.#final || !this.#reading || this.#socket.closed) return;
+    this.#reading = false;
+    this.#observer = new this.#native.Observer(this.#socket);
+  };
+
+  #read(): void {
+    if (this.#reading) return;
+    this.#reading = true;
+    void this.#run(this.#observer);
+  }
+
+  async #run(observer: NativeObserver): Promise<void> {
+    try {
+      for (;;) {
+        const event = await observer.receive();
+        if (event.type === "end") break;
+        this.#emit(event);
+      }
+    } catch {
+      // The observer was closed under us: the context is gone, and so is the socket.
+    }
+    if (observer === this.#observer) this.#ended();
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * The part of the npm package `zeromq` that this engine uses, and how it is
+ * loaded: on the first socket, never at import.
+ */
+import { createRequire } from "node:module";
+import { NotSupportedError } from "../../core/errors.js";
+import type { OutgoingMessage } from "../engine.js";
+
+export interface NativeSocket {
+  bindSync(address: string): void;
+  connect(address: string, options?: { routingId?: string }): void;
+  disconnect(address: string): void;
+  close(): void;
+  send(message: OutgoingMessage | readonly []): Promise<void>;
+  receive(): Promise<Buffer[]>;
+  subscribe(prefix: Uint8Array | string): void;
+  unsubscribe(prefix: Uint8Array | string): void;
+  readonly readable: boolean;
+  readonly writable: boolean;
+  readonly lastEndpoint: string | null;
+  readonly closed: boolean;
+  sendTimeout: number;
+  receiveTimeout: number;
+  linger: number;
+}
+
+/** An event as the package reports it. */
+export interface NativeEvent {
+  readonly type: string;
+  readonly address?: string;
+  readonly interval?: number;
+  readonly error?: NodeJS.ErrnoException & { readonly status?: number };
+}
+
+export interface NativeObserver {
+  receive(): Promise<NativeEvent>;
+  close(): void;
+}
+
+export interface NativeContext {
+  maxSockets: number;
+  readonly maxSocketsLimit: number;
+}
+
+interface NativeSocketClass {
+  new (options: Record<string, unknown>): NativeSocket;
+  readonly prototype: NativeSocket;
+}
+
+export interface Native {
+  readonly version: string;
+  readonly capability: Readonly<Record<string, boolean>>;
+  readonly context: NativeContext;
+  readonly Context: new (options?: Record<string, unknown>) => NativeContext;
+  readonly Observer: new (socket: NativeSocket) => NativeObserver;
+  readonly Pair: NativeSocketClass;
+  readonly Publisher: NativeSocketClass;
+  readonly Subscriber: NativeSocketClass;
+  readonly Request: NativeSocketClass;
+  readonly Reply: NativeSocketClass;
+  readonly Dealer: NativeSocketClass;
+  readonly Router: NativeSocketClass;
+  readonly Pull: NativeSocketClass;
+  readonly Push: NativeSocketClass;
+  readonly XPublisher: NativeSocketClass;
+  readonly XSubscriber: NativeSocketClass;
+  readonly Stream: NativeSocketClass;
+}
+
+let loaded: Native | undefined;
+
+/**
+ * Loads the package.
+ *
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` where it is not installed or its addon does not load
+ */
+export function loadNative(require: (id: string) => unknown = createRequire(import.meta.url)): Native {
+  if (loaded !== undefined) return loaded;
+  try {
+    loaded = require("zeromq") as Native;
+    return loaded;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message.split("\n", 1)[0] : String(cause);
+    throw new NotSupportedError(
+      "The libzmq engine needs the npm package zeromq, which does not load on this machine " +
+        `(${reason}). Install it with "npm install zeromq" on a platform it has binaries for, ` +
+        "or choose another engine with SHOAL_ENGINE or new Context({ engine })",
+      "ERR_ENGINE_UNAVAILABLE",
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * From shoal's options to the package's. The names are the same; only values
+ * that differ from what a fresh native socket has are set, since each costs a
+ * call into native code.
+ */
+import type { EngineOptions } from "../engine.js";
+
+/** What a fresh native socket has, where that is not `false`, `null` or absent. */
+const NATIVE_DEFAULTS: Readonly<Record<string, unknown>> = {
+  affinity: 0,
+  rate: 100,
+  recoveryInterval: 10_000,
+  linger: -1,
+  reconnectInterval: 100,
+  reconnectMaxInterval: 0,
+  backlog: 100,
+  maxMessageSize: -1,
+  tcpKeepalive: -1,
+  tcpKeepaliveCount: -1,
+  tcpKeepaliveIdle: -1,
+  tcpKeepaliveInterval: -1,
+  typeOfService: 0,
+  handshakeInterval: 30_000,
+  heartbeatInterval: 0,
+  heartbeatTimeToLive: 0,
+  heartbeatTimeout: -1,
+  connectTimeout: 0,
+  tcpMaxRetransmitTimeout: 0,
+  multicastMaxTransportDataUnit: 1_500,
+  multicastHops: 1,
+  sendBufferSize: -1,
+  receiveBufferSize: -1,
+  sendHighWaterMark: 1_000,
+  receiveHighWaterMark: 1_000,
+  vmciBufferSize: 0,
+  vmciBufferMinSize: 0,
+  vmciBufferMaxSize: 0,
+  vmciConnectTimeout: -1,
+  notify: true,
+  gssapiPrincipalNameType: "hostBased",
+  gssapiServicePrincipalNameType: "hostBased",
+};
+
+/** Kept above the seam, or set by the adapter itself. */
+const NOT_NATIVE = new Set(["sendTimeout", "receiveTimeout", "zapDomain", "mandatory", "noDrop"]);
+
+/**
+ * The value to set on a native socket for an option.
+ *
+ * libzmq adds jitter to a constant reconnect interval but none once the interval
+ * doubles, so peers of a server that restarts would come back in step. Each
+ * socket starts from its own interval, 1 to 1.5 times the configured one.
+ */
+export function nativeValue(name: string, value: unknown, options: EngineOptions): unknown {
+  if (
+    name === "reconnectInterval" &&
+    typeof value === "number" &&
+    value > 0 &&
+    Number(options.reconnectMaxInterval) > 0
+  ) {
+    return Math.round(value * (1 + Math.random() / 2));
+  }
+  return value;
+}
+
+/** The options to create a native socket with. */
+export function nativeOptions(options: EngineOptions): Record<string, unknown> {
+  const chosen: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || value === null || NOT_NATIVE.has(name)) continue;
+    const actual = nativeValue(name, value, options);
+    if (actual !== (NATIVE_DEFAULTS[name] ?? false)) chosen[name] = actual;
+  }
+  return chosen;
+}
+
+/** Whether a changed option is passed on to a native socket that already exists. */
+export function isNativeOption(name: string): boolean {
+  return !NOT_NATIVE.has(name);
+}

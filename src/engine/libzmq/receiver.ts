@@ -1,0 +1,141 @@
+/**
+ * Reads messages from a native socket, in batches where there are many.
+ *
+ * The package gives one promise a message. Called with `receiveTimeout` 0 it
+ * skips a poll of the socket (a system call, about 0.5 µs), but an empty socket
+ * then costs a rejected promise (about 5 µs). So the batch grows by one while it
+ * comes back full and halves when it does not, and its first read is guarded by
+ * `readable`. On an empty socket one read is left pending in native code, for
+ * `SLICE` ms at most, since a pending read keeps the process alive and cannot be
+ * withdrawn.
+ *
+ *            want()                 batch settled, or slice with a message
+ *   idle ------------> reading --------------------------------------> idle
+ *                        |  ^
+ *                 empty  |  | slice over, still wanted
+ *                        v  |
+ *                       armed
+ */
+import { RingBuffer } from "../../core/ring-buffer.js";
+import type { NativeSocket } from "./native.js";
+
+/** How long an armed read stays in native code before it looks whether it is still wanted, in ms. */
+const SLICE = 500;
+/** The most messages read ahead of the program. */
+export const MAX_BATCH = 64;
+
+export class Receiver {
+  readonly #native: NativeSocket;
+  readonly #maxBatch: number;
+  readonly #notify: () => void;
+  readonly #messages = new RingBuffer<Buffer[]>(MAX_BATCH);
+  readonly #pending: Promise<Buffer[]>[] = [];
+  #busy = false;
+  #wanted = false;
+  #closed = false;
+  #batch = 1;
+  /** Messages read before the last `discard` belong to an older epoch. */
+  #epoch = 0;
+
+  /**
+   * @param maxBatch 1 for socket types whose state forbids to read ahead (REQ, REP)
+   * @param notify called when `take` has something, once for each `want`
+   */
+  constructor(native: NativeSocket, maxBatch: number, notify: () => void) {
+    this.#native = native;
+    this.#maxBatch = Math.max(1, Math.min(maxBatch, MAX_BATCH));
+    this.#notify = notify;
+  }
+
+  get length(): number {
+    return this.#messages.length;
+  }
+
+  take(): Buffer[] | undefined {
+    return this.#messages.shift();
+  }
+
+  /** Throws away what was read, and what a batch on its way brings. @returns how many were there */
+  discard(): number {
+    const count = this.#messages.length;
+    this.#messages.clear();
+    this.#epoch += 1;
+    return count;
+  }
+
+  /** Asks for one `notify`; `false` takes the request back. */
+  want(on: boolean): void {
+    this.#wanted = on;
+    if (on && !this.#busy && !this.#closed) this.#read();
+  }
+
+  /** Reads what is there now, without waiting. */
+  poll(): void {
+    if (!this.#busy && !this.#closed && this.#native.readable) this.#read();
+  }
+
+  /** Nothing is read any more; what was read stays to be counted. */
+  close(): void {
+    this.#closed = true;
+    this.#wanted = false;
+  }
+
+  #read(): void {
+    this.#busy = true;
+    const native = this.#native;
+    if (!native.readable) {
+      this.#arm();
+      return;
+    }
+    for (let i = 0; i < this.#batch; i++) this.#pending.push(native.receive());
+    void this.#settle();
+  }
+
+  async #settle(): Promise<void> {
+    const pending = this.#pending;
+    const epoch = this.#epoch;
+    let received = 0;
+    for (let i = 0; i < pending.length; i++) {
+      try {
+        const message = (await pending[i]) as Buffer[];
+        received += 1;
+        if (epoch === this.#epoch) this.#messages.push(message);
+      } catch {
+        // EAGAIN: fewer messages were there than in the last batches.
+      }
+    }
+    if (received < pending.length) this.#batch = Math.max(1, received >> 1);
+    else if (this.#batch < this.#maxBatch) this.#batch += 1;
+    pending.length = 0;
+    this.#busy = false;
+    this.#done(received);
+  }
+
+  #arm(): void {
+    this.#native.receiveTimeout = SLICE;
+    const armed = this.#native.receive();
+    this.#native.receiveTimeout = 0;
+    armed.then(this.#armedOnMessage, this.#armedOnNothing);
+  }
+
+  #armedOnMessage = (message: Buffer[]): void => {
+    this.#messages.push(message);
+    this.#busy = false;
+    this.#done(1);
+  };
+
+  #armedOnNothing = (): void => {
+    this.#busy = false;
+    this.#done(0);
+  };
+
+  #done(received: number): void {
+    if (this.#closed) return;
+    if (received > 0) {
+      this.#wanted = false;
+      this.#notify();
+    } else if (this.#wanted) {
+      this.#read();
+    }
+  }
+}

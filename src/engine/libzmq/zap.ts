@@ -1,0 +1,118 @@
+/**
+ * The authentication service of one native context (27/ZAP).
+ *
+ * libzmq asks `inproc://zeromq.zap.01` for every handshake of a socket that has
+ * a ZAP domain. Each socket with an `authenticate` hook has a domain of its own,
+ * by which the question finds its way back to that socket's hook.
+ *
+ *   request  address | "" | 1.0 | id | domain | peer address | identity | mechanism | credentials…
+ *   reply    address | "" | 1.0 | id | status | text | user id | metadata
+ */
+import { encodeZ85 } from "../../core/z85.js";
+import type { PeerCredentials } from "../engine.js";
+import { toShoalError } from "./errors.js";
+import type { Native, NativeContext, NativeSocket } from "./native.js";
+
+type Judge = (peer: PeerCredentials) => Promise<boolean>;
+
+/** How long a read waits before it looks whether it is still needed, in ms. */
+const SLICE = 500;
+/** Where libzmq looks for the handler. */
+const ENDPOINT = "inproc://zeromq.zap.01";
+
+const EMPTY = Buffer.alloc(0);
+const VERSION = Buffer.from("1.0");
+
+export class ZapHandler {
+  readonly #native: Native;
+  readonly #context: NativeContext;
+  readonly #judges = new Map<string, Judge>();
+  #socket: NativeSocket | undefined;
+  #running = false;
+
+  constructor(native: Native, context: NativeContext) {
+    this.#native = native;
+    this.#context = context;
+  }
+
+  /**
+   * Has `judge` asked for every peer of the sockets in `domain`.
+   *
+   * @throws TransportError `EADDRINUSE` when the program runs a ZAP handler of its own
+   */
+  register(domain: string, judge: Judge): void {
+    if (this.#socket === undefined) {
+      const socket = new this.#native.Router({
+        context: this.#context,
+        linger: 0,
+        sendTimeout: 0,
+        receiveTimeout: SLICE,
+      });
+      try {
+        socket.bindSync(ENDPOINT);
+      } catch (error) {
+        socket.close();
+        throw toShoalError(error, "start the authentication service at", ENDPOINT);
+      }
+      this.#socket = socket;
+    }
+    this.#judges.set(domain, judge);
+    if (!this.#running) void this.#run(this.#socket);
+  }
+
+  /** Forgets a domain. The service rests, and holds no process, when none is left. */
+  unregister(domain: string): void {
+    this.#judges.delete(domain);
+  }
+
+  async #run(socket: NativeSocket): Promise<void> {
+    this.#running = true;
+    while (this.#judges.size > 0) {
+      let request: Buffer[];
+      try {
+        request = await socket.receive();
+      } catch {
+        continue; // A slice without a request.
+      }
+      void this.#answer(socket, request);
+    }
+    this.#running = false;
+  }
+
+  async #answer(socket: NativeSocket, request: Buffer[]): Promise<void> {
+    const [peer, , version, id] = request;
+    if (peer === undefined || id === undefined) return;
+    let status = "500";
+    let text = "Malformed request";
+    if (version?.equals(VERSION) === true && request.length >= 8) {
+      const allowed = await this.#judge(request);
+      status = allowed ? "200" : "400";
+      text = allowed ? "OK" : "Refused";
+    }
+    try {
+      await socket.send([peer, EMPTY, VERSION, id, status, text, EMPTY, EMPTY]);
+    } catch {
+      // The asking socket closed meanwhile: nobody is left to tell.
+    }
+  }
+
+  async #judge(request: Buffer[]): Promise<boolean> {
+    const domain = String(request[4]);
+    const judge = this.#judges.get(domain);
+    if (judge === undefined) return false;
+    const mechanism = String(request[7]);
+    const first = request[8];
+    const credentials: PeerCredentials = {
+      mechanism,
+      domain,
+      address: String(request[5]),
+      ...(mechanism === "PLAIN" ? { username: String(first ?? ""), password: String(request[9] ?? "") } : {}),
+      ...(mechanism === "CURVE" && first?.length === 32 ? { publicKey: encodeZ85(first) } : {}),
+    };
+    try {
+      return (await judge(credentials)) === true;
+    } catch {
+      return false; // A hook that fails refuses: the safe answer.
+    }
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * Which engine a context uses. Engines are imported only when one is asked for,
+ * so `import "shoal"` loads no native code.
+ */
+import { InvalidArgumentError } from "../core/errors.js";
+import type { Engine } from "./engine.js";
+import { loadLibzmqEngine } from "./libzmq/engine.js";
+
+/** Engines by name, with how to get each. */
+const LOADERS: Readonly<Record<string, () => Engine>> = {
+  libzmq: loadLibzmqEngine,
+};
+
+/** The names of the engines this version has. */
+export const ENGINE_NAMES: readonly string[] = Object.keys(LOADERS);
+
+/** The engine that is used when nobody chooses. */
+export const DEFAULT_ENGINE = "libzmq";
+
+/**
+ * Finds an engine.
+ *
+ * @param choice a name, an engine of the caller's own, or `undefined` for the
+ *   environment variable `SHOAL_ENGINE`, and without it the default
+ * @throws InvalidArgumentError `EINVAL` for an unknown name
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` when it cannot be loaded here
+ */
+export function selectEngine(choice: string | Engine | undefined): Engine {
+  if (typeof choice === "object") return choice;
+  const fromEnvironment =
+    choice === undefined && process.env.SHOAL_ENGINE ? process.env.SHOAL_ENGINE : undefined;
+  const name = choice ?? fromEnvironment ?? DEFAULT_ENGINE;
+  const load = Object.hasOwn(LOADERS, name) ? LOADERS[name] : undefined;
+  if (load === undefined) {
+    const origin = fromEnvironment === undefined ? "engine" : "SHOAL_ENGINE";
+    throw new InvalidArgumentError(`${origin} must be one of ${ENGINE_NAMES.join(", ")}; got "${name}"`);
+  }
+  return load();
+}

@@ -1,0 +1,83 @@
+/**
+ * The front door: sockets, envelopes, codecs, security, errors.
+ *
+ * @module
+ */
+
+export { SocketType } from "./core/socket-type.js";
+export type { EngineCapabilities } from "./engine/capabilities.js";
+export type {
+  Engine,
+  EngineContext,
+  EngineListener,
+  EngineSocket,
+  PeerCredentials,
+} from "./engine/engine.js";
+export type {
+  DisconnectReason,
+  DropReason,
+  EventOfType,
+  EventType,
+  InvalidReason,
+  SocketEvent,
+  SocketEvent as Event,
+} from "./engine/events.js";
+export { ENGINE_NAMES } from "./engine/select.js";
+export { Proxy } from "./proxy/proxy.js";
+export { capability, version } from "./sockets/capability.js";
+export { type Codec, json, msgpack, text } from "./sockets/codec.js";
+export { Context, type ContextOptions, context } from "./sockets/context.js";
+export { Envelope } from "./sockets/envelope.js";
+export * from "./sockets/errors.js";
+export type { Message, MessageLike } from "./sockets/message.js";
+export { Observer } from "./sockets/observer.js";
+export { Pair, type PairOptions } from "./sockets/pair.js";
+export { Pull, type PullOptions, Push, type PushOptions } from "./sockets/pipeline.js";
+export {
+  Publisher,
+  type PublisherOptions,
+  Subscriber,
+  type SubscriberOptions,
+  type WaitForSubscribersOptions,
+  XPublisher,
+  type XPublisherOptions,
+  XSubscriber,
+  type XSubscriberOptions,
+} from "./sockets/pub-sub.js";
+export type { Readable, ReceiveManyOptions } from "./sockets/readable.js";
+export {
+  Dealer,
+  type DealerOptions,
+  Reply,
+  type ReplyOptions,
+  Request,
+  type RequestCallOptions,
+  type RequestOptions,
+  Router,
+  type RouterConnectOptions,
+  type RouterOptions,
+} from "./sockets/request-reply.js";
+export {
+  type Certificate,
+  formatCertificate,
+  parseCertificate,
+  readCertificate,
+  writeCertificate,
+} from "./sockets/security/certificate.js";
+export { type CurveKeyPair, curveKeyPair, curvePublicKey } from "./sockets/security/curve-keys.js";
+export type { Raw } from "./sockets/shape.js";
+export { type CloseOptions, type ReadyOptions, Socket } from "./sockets/socket.js";
+export type { Authenticate, CloseResult } from "./sockets/socket-core.js";
+export type {
+  CodecOptions,
+  CommonOptions,
+  ConflateOptions,
+  ConstructionOptions,
+  ReadableOptions,
+  RoutingIdOptions,
+  WritableOptions,
+} from "./sockets/socket-options.js";
+export type { DroppedReason, SocketStats } from "./sockets/stats.js";
+export { Stream, type StreamConnectOptions, type StreamOptions } from "./sockets/stream.js";
+export type { WaitOptions } from "./sockets/waiter.js";
+export type { Writable } from "./sockets/writable.js";

@@ -1,0 +1,6 @@
+/**
+ * Proxies: what passes messages between two sockets.
+ *
+ * @module
+ */
+export { Proxy } from "./proxy.js";

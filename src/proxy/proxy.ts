@@ -1,0 +1,106 @@
+/** The proxy of the package `zeromq`: messages between two sockets, both ways. */
+import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
+import type { MessageLike } from "../sockets/message.js";
+import type { Readable } from "../sockets/readable.js";
+import type { Socket } from "../sockets/socket.js";
+import type { Writable } from "../sockets/writable.js";
+
+/** Messages moved at once. */
+const BATCH = 256;
+
+type Source = Socket & Partial<Readable<Buffer[]>>;
+type Target = Socket & Partial<Writable<MessageLike[]>>;
+
+/**
+ * Passes messages from one socket to another and, where both can, back. Frames
+ * pass as they are. A side that is mute stops the reading of the other.
+ */
+// biome-ignore lint/suspicious/noShadowRestrictedNames: the name that programs for the package zeromq import
+export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
+  readonly #frontEnd: F;
+  readonly #backEnd: B;
+  readonly #stop = new AbortController();
+  #started = false;
+  #paused: Promise<void> | undefined;
+  #resume: (() => void) | undefined;
+
+  /** The sockets have no codec, and at least one direction to pass messages in. */
+  constructor(frontEnd: F, backEnd: B) {
+    this.#frontEnd = frontEnd;
+    this.#backEnd = backEnd;
+  }
+
+  get frontEnd(): F {
+    return this.#frontEnd;
+  }
+
+  get backEnd(): B {
+    return this.#backEnd;
+  }
+
+  /**
+   * Runs until {@link terminate}, or until one of the sockets is closed; both are closed then.
+   *
+   * @throws InvalidArgumentError `EINVAL` when a socket is neither bound nor connected, or no message could pass
+   * @throws InvalidStateError `EFSM` when it ran before
+   */
+  async run(): Promise<void> {
+    if (this.#started) throw new InvalidStateError("EFSM", "A proxy runs once");
+    for (const [name, socket] of [
+      ["front-end", this.#frontEnd],
+      ["back-end", this.#backEnd],
+    ] as const) {
+      if (socket.lastEndpoint === null)
+        throw new InvalidArgumentError(`The ${name} socket must be bound or connected`);
+    }
+    const flows = [this.#flow(this.#frontEnd, this.#backEnd), this.#flow(this.#backEnd, this.#frontEnd)];
+    const possible = flows.filter((flow) => flow !== undefined);
+    if (possible.length === 0)
+      throw new InvalidArgumentError("Neither socket can send what the other receives");
+    this.#started = true;
+    try {
+      await Promise.race(possible.map((flow) => flow()));
+    } finally {
+      this.#stop.abort();
+      await Promise.all([this.#frontEnd.close(), this.#backEnd.close()]);
+    }
+  }
+
+  /** Stops passing messages until {@link resume}; they queue up to the high-water marks. */
+  pause(): void {
+    this.#paused ??= new Promise((resolve) => {
+      this.#resume = resolve;
+    });
+  }
+
+  /** Goes on after {@link pause}. */
+  resume(): void {
+    this.#paused = undefined;
+    this.#resume?.();
+  }
+
+  /** Ends {@link run}. */
+  terminate(): void {
+    this.#stop.abort();
+    this.resume();
+  }
+
+  #flow(from: Source, to: Target): (() => Promise<void>) | undefined {
+    if (from.receiveMany === undefined || to.send === undefined) return undefined;
+    const { signal } = this.#stop;
+    return async () => {
+      try {
+        while (!signal.aborted) {
+          if (this.#paused !== undefined) {
+            await this.#paused;
+            continue;
+          }
+          const messages = await (from as Readable<Buffer[]>).receiveMany({ max: BATCH, signal });
+          for (const message of messages) await (to as Writable<MessageLike[]>).send(message, { signal });
+        }
+      } catch (error) {
+        if (!signal.aborted && !from.closed && !to.closed) throw error;
+      }
+    };
+  }
+}

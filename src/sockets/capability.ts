@@ -1,0 +1,35 @@
+/** What the default engine was built with, under the names of the package `zeromq`. */
+import { context } from "./context.js";
+
+/** Features of the default engine; absent or false where it lacks one. */
+export interface Capability {
+  readonly ipc?: boolean;
+  readonly pgm?: boolean;
+  readonly tipc?: boolean;
+  readonly norm?: boolean;
+  readonly curve?: boolean;
+  readonly gssapi?: boolean;
+  readonly draft?: boolean;
+}
+
+const features = (): Readonly<Record<string, boolean>> => context.load().features;
+
+/**
+ * Features of the process-wide context's engine, which is loaded when a property
+ * is looked at, not before.
+ */
+export const capability: Capability = new globalThis.Proxy({} as Record<string, boolean>, {
+  get: (_, name) => (typeof name === "string" ? features()[name] : undefined),
+  has: (_, name) => Reflect.has(features(), name),
+  ownKeys: () => Reflect.ownKeys(features()),
+  getOwnPropertyDescriptor: (_, name) =>
+    Reflect.has(features(), name)
+      ? { value: features()[name as string], enumerable: true, configurable: true }
+      : undefined,
+});
+
+/**
+ * The libzmq release whose behaviour the sockets have. A constant, since reading
+ * it off the addon would load the addon; a test compares the two.
+ */
+export const version = "4.3.5";

@@ -1,0 +1,125 @@
+/**
+ * What turns values into frames and back.
+ *
+ * A codec works on one frame, the last of a message: the body. Frames before it
+ * (a topic, an envelope) stay as they are. A socket without a codec deals in
+ * plain frames.
+ */
+import { createRequire } from "node:module";
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { InvalidMessageError, NotSupportedError } from "../core/errors.js";
+import type { OutgoingFrame } from "../engine/engine.js";
+
+/** Encodes values of one type to a frame, and decodes them. */
+export interface Codec<T> {
+  /** For messages and documentation: "json", "text", … */
+  readonly name: string;
+  /** @throws InvalidMessageError for a value that cannot be encoded or does not pass the schema */
+  encode(value: T): OutgoingFrame;
+  /** @throws anything for a frame that cannot be decoded; InvalidMessageError with `issues` for the schema */
+  decode(frame: Buffer): T;
+}
+
+/** UTF-8 text. A frame that is no UTF-8 does not pass. */
+export function text(): Codec<string>;
+/** UTF-8 text that a schema has to accept. */
+export function text<S extends StandardSchemaV1<string, string>>(
+  schema: S,
+): Codec<StandardSchemaV1.InferOutput<S>>;
+export function text(schema?: StandardSchemaV1): Codec<never> {
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  return withSchema(
+    {
+      name: "text",
+      encode(value: unknown): OutgoingFrame {
+        if (typeof value !== "string")
+          throw new InvalidMessageError(`The text codec sends strings; got ${typeof value}`);
+        return value;
+      },
+      decode: (frame: Buffer): unknown => decoder.decode(frame),
+    },
+    schema,
+  );
+}
+
+/** JSON text. `undefined`, functions and cycles cannot be encoded. */
+export function json<T = unknown>(): Codec<T>;
+/** JSON that a schema has to accept, on the way out and on the way in. */
+export function json<S extends StandardSchemaV1>(schema: S): Codec<StandardSchemaV1.InferOutput<S>>;
+export function json(schema?: StandardSchemaV1): Codec<never> {
+  return withSchema(
+    {
+      name: "json",
+      encode(value: unknown): OutgoingFrame {
+        const encoded = JSON.stringify(value) as string | undefined;
+        if (encoded === undefined) throw new InvalidMessageError(`JSON has no form for ${typeof value}`);
+        return encoded;
+      },
+      decode: (frame: Buffer): unknown => JSON.parse(frame.toString()),
+    },
+    schema,
+  );
+}
+
+interface Msgpackr {
+  pack(value: unknown): Buffer;
+  unpack(frame: Uint8Array): unknown;
+}
+
+let msgpackr: Msgpackr | undefined;
+
+/** MessagePack; the package msgpackr is loaded at the first call. */
+export function msgpack<T = unknown>(): Codec<T>;
+/** MessagePack that a schema has to accept, on the way out and on the way in. */
+export function msgpack<S extends StandardSchemaV1>(schema: S): Codec<StandardSchemaV1.InferOutput<S>>;
+export function msgpack(schema?: StandardSchemaV1): Codec<never> {
+  if (msgpackr === undefined) {
+    const { Packr } = createRequire(import.meta.url)("msgpackr") as {
+      Packr: new (options: object) => Msgpackr;
+    };
+    // Plain MessagePack: no record extension, which only msgpackr itself understands.
+    msgpackr = new Packr({ useRecords: false });
+  }
+  const packr = msgpackr;
+  return withSchema(
+    {
+      name: "msgpack",
+      encode: (value: unknown): OutgoingFrame => packr.pack(value),
+      decode: (frame: Buffer): unknown => packr.unpack(frame),
+    },
+    schema,
+  );
+}
+
+/**
+ * A codec with a Standard Schema validator around it. What a schema transforms,
+ * the program gets transformed; what does not pass is refused: for the sender
+ * with an error, for the receiver as an `invalid` event and a count.
+ */
+export function withSchema(codec: Codec<unknown>, schema: StandardSchemaV1 | undefined): Codec<never> {
+  if (schema === undefined) return codec as Codec<never>;
+  const check = (value: unknown): unknown => {
+    const result = schema["~standard"].validate(value);
+    if (result instanceof Promise) {
+      throw new NotSupportedError("A message schema has to validate synchronously");
+    }
+    if (result.issues === undefined) return result.value;
+    throw new InvalidMessageError(
+      `The message does not pass its schema: ${result.issues.map(describe).join("; ")}`,
+      { cause: result.issues },
+    );
+  };
+  return {
+    name: codec.name,
+    encode(value: unknown): OutgoingFrame {
+      check(value); // The value itself goes out: the receiver's schema makes its own transformation.
+      return codec.encode(value);
+    },
+    decode: (frame: Buffer): unknown => check(codec.decode(frame)),
+  } as Codec<never>;
+}
+
+function describe(issue: StandardSchemaV1.Issue): string {
+  const path = issue.path?.map((part) => String(typeof part === "object" ? part.key : part)).join(".");
+  return path === undefined || path === "" ? issue.message : `${path}: ${issue.message}`;
+}

@@ -1,0 +1,149 @@
+/** Contexts: which engine sockets run on, and the inproc names they share. */
+import { InvalidArgumentError } from "../core/errors.js";
+import type { Engine, EngineContext } from "../engine/engine.js";
+import { selectEngine } from "../engine/select.js";
+
+/** Options of a context; all but `engine` have the meaning they have in the package `zeromq`. */
+export interface ContextOptions {
+  /** Whether the process waits at its end for messages of closed sockets. Default true. */
+  blocky?: boolean;
+  /** Input and output threads (engine libzmq). Default 1. */
+  ioThreads?: number;
+  /** Bytes of the largest message that can be sent. Default 2,147,483,647. */
+  maxMessageSize?: number;
+  /** Sockets open at once. Default 1,023. */
+  maxSockets?: number;
+  /** Whether sockets use IPv6 by default. Default false. */
+  ipv6?: boolean;
+  /** Priority of the engine's threads; write-only. */
+  threadPriority?: number;
+  /** Scheduling policy of the engine's threads; write-only. */
+  threadSchedulingPolicy?: number;
+  /** The engine: a name ("libzmq"), or one of your own. Default: `SHOAL_ENGINE`, else the package's default. */
+  engine?: string | Engine;
+}
+
+const SHARED = Symbol("shared");
+
+const NAMES = [
+  "blocky",
+  "ioThreads",
+  "maxMessageSize",
+  "maxSockets",
+  "ipv6",
+  "threadPriority",
+  "threadSchedulingPolicy",
+] as const;
+const FLAGS: readonly string[] = ["blocky", "ipv6"];
+const WRITE_ONLY: readonly string[] = ["threadPriority", "threadSchedulingPolicy"];
+
+function check(name: string, value: unknown): void {
+  if (!(NAMES as readonly string[]).includes(name)) {
+    throw new InvalidArgumentError(
+      `Unknown context option ${JSON.stringify(name)}; known are ${NAMES.join(", ")}, engine`,
+    );
+  }
+  const flag = FLAGS.includes(name);
+  if (flag ? typeof value === "boolean" : Number.isInteger(value)) return;
+  throw new InvalidArgumentError(
+    `Context option ${name} must be ${flag ? "true or false" : "a whole number"}; got ${String(value)}`,
+  );
+}
+
+/**
+ * A group of sockets. Sockets without one belong to the process-wide {@link context}.
+ * The engine is loaded, and its resources are taken, with the first socket.
+ */
+export class Context {
+  readonly #shared: boolean;
+  readonly #choice: string | Engine | undefined;
+  readonly #options: Record<string, unknown> = {};
+  #engine: Engine | undefined;
+  #opened: EngineContext | undefined;
+
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or engine, or a wrong type */
+  constructor(options: ContextOptions = {}) {
+    const { engine, ...rest } = options;
+    for (const [name, value] of Object.entries(rest)) {
+      if (value === undefined) continue;
+      check(name, value);
+      this.#options[name] = value;
+    }
+    this.#choice = engine;
+    this.#shared = (options as { [SHARED]?: true })[SHARED] === true;
+    if (typeof engine === "string") this.#engine = selectEngine(engine);
+  }
+
+  /** The name of the engine in use. */
+  get engine(): string {
+    return this.load().name;
+  }
+
+  get blocky(): boolean {
+    return this.#get("blocky") as boolean;
+  }
+  set blocky(value: boolean) {
+    this.#set("blocky", value);
+  }
+  get ioThreads(): number {
+    return this.#get("ioThreads") as number;
+  }
+  set ioThreads(value: number) {
+    this.#set("ioThreads", value);
+  }
+  get maxMessageSize(): number {
+    return this.#get("maxMessageSize") as number;
+  }
+  set maxMessageSize(value: number) {
+    this.#set("maxMessageSize", value);
+  }
+  get maxSockets(): number {
+    return this.#get("maxSockets") as number;
+  }
+  set maxSockets(value: number) {
+    this.#set("maxSockets", value);
+  }
+  /** The most that `maxSockets` can be. */
+  get maxSocketsLimit(): number {
+    return this.#get("maxSocketsLimit") as number;
+  }
+  get ipv6(): boolean {
+    return this.#get("ipv6") as boolean;
+  }
+  set ipv6(value: boolean) {
+    this.#set("ipv6", value);
+  }
+  set threadPriority(value: number) {
+    this.#set("threadPriority", value);
+  }
+  set threadSchedulingPolicy(value: number) {
+    this.#set("threadSchedulingPolicy", value);
+  }
+
+  /** @internal The engine, loaded now if it was not. */
+  load(): Engine {
+    this.#engine ??= selectEngine(this.#choice);
+    return this.#engine;
+  }
+
+  /** @internal The engine's context, made now if it was not. */
+  open(): EngineContext {
+    this.#opened ??= this.load().createContext(this.#options, this.#shared);
+    return this.#opened;
+  }
+
+  #get(name: string): unknown {
+    if (WRITE_ONLY.includes(name)) return undefined;
+    if (this.#opened === undefined && Object.hasOwn(this.#options, name)) return this.#options[name];
+    return this.open().getOption(name);
+  }
+
+  #set(name: string, value: unknown): void {
+    check(name, value);
+    if (this.#opened === undefined) this.#options[name] = value;
+    else this.#opened.setOption(name, value);
+  }
+}
+
+/** The process-wide context: sockets that are given no other belong to it. */
+export const context: Context = new Context({ [SHARED]: true } as ContextOptions);

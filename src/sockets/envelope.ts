@@ -1,0 +1,102 @@
+/**
+ * The address part of a request (28/REQREP, The ROUTER Socket Type).
+ *
+ *   id of the nearest hop | … | id of the farthest hop | "" | body…      delimited
+ *   id | body…                                                           a DEALER peer without delimiter
+ */
+import { InvalidArgumentError } from "../core/errors.js";
+import { type MessageLike, toFrame } from "./message.js";
+
+const EMPTY = Buffer.alloc(0);
+
+/**
+ * Where a request came from, and so where its reply has to go: the routing ids
+ * of one or more hops. Immutable; bodies are never copied, only referred to.
+ */
+export class Envelope {
+  /** Routing ids, the nearest hop first. */
+  readonly hops: readonly Buffer[];
+  /** Whether an empty frame stands between the hops and the body. */
+  readonly delimited: boolean;
+
+  /**
+   * @param hops routing ids, nearest first, 1 or more, none empty
+   * @throws InvalidArgumentError `EINVAL` for no hop or an empty one
+   */
+  constructor(hops: readonly (Uint8Array | string)[], delimited = true) {
+    if (hops.length === 0) throw new InvalidArgumentError("An envelope has at least one hop");
+    this.hops = hops.map(toHop);
+    this.delimited = delimited;
+    Object.freeze(this.hops);
+    Object.freeze(this);
+  }
+
+  /**
+   * Splits a message that a ROUTER received.
+   *
+   * The frames up to the first empty one are the envelope. Without an empty frame
+   * the peer is a DEALER that sends bare bodies: the first frame alone is the envelope.
+   *
+   * @throws InvalidArgumentError `EINVAL` for no frames, or an empty first frame
+   */
+  static parse(frames: readonly Buffer[]): { envelope: Envelope; body: Buffer[] } {
+    if (frames.length === 0) throw new InvalidArgumentError("A message to parse has at least one frame");
+    const end = frames.findIndex((frame) => frame.length === 0);
+    if (end === 0) throw new InvalidArgumentError("An envelope begins with a routing id; got an empty frame");
+    if (end > 0) return { envelope: new Envelope(frames.slice(0, end)), body: frames.slice(end + 1) };
+    return { envelope: new Envelope(frames.slice(0, 1), false), body: frames.slice(1) };
+  }
+
+  /** The nearest hop: the peer the ROUTER itself is connected to. */
+  get routingId(): Buffer {
+    return this.hops[0] as Buffer;
+  }
+
+  /** The envelope with one more hop in front: what it looks like one ROUTER further on. */
+  push(routingId: Uint8Array | string): Envelope {
+    return new Envelope([routingId, ...this.hops], this.delimited);
+  }
+
+  /**
+   * Takes the nearest hop off: what goes to that peer.
+   *
+   * @returns the hop, and the rest, which is `undefined` after the last
+   */
+  pop(): { routingId: Buffer; rest: Envelope | undefined } {
+    const rest = this.hops.slice(1);
+    return {
+      routingId: this.routingId,
+      rest: rest.length === 0 ? undefined : new Envelope(rest, this.delimited),
+    };
+  }
+
+  /** The message to send: the hops, the delimiter if there was one, and the body (0 or more frames). */
+  wrap(body: MessageLike | readonly MessageLike[]): MessageLike[] {
+    const frames = Array.isArray(body) ? (body as readonly MessageLike[]) : [body as MessageLike];
+    return this.delimited ? [...this.hops, EMPTY, ...frames] : [...this.hops, ...frames];
+  }
+
+  /** The body of a message that came in this very envelope; the inverse of `wrap`. */
+  unwrap(frames: readonly Buffer[]): Buffer[] {
+    const { envelope, body } = Envelope.parse(frames);
+    if (!envelope.equals(this)) throw new InvalidArgumentError("The message came in another envelope");
+    return body;
+  }
+
+  /** Whether both lead the same way. */
+  equals(other: Envelope): boolean {
+    if (this.delimited !== other.delimited || this.hops.length !== other.hops.length) return false;
+    return this.hops.every((hop, i) => hop.equals(other.hops[i] as Buffer));
+  }
+}
+
+function toHop(hop: Uint8Array | string): Buffer {
+  const frame = toFrame(hop);
+  const bytes =
+    typeof frame === "string"
+      ? Buffer.from(frame)
+      : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+  if (bytes.length === 0)
+    throw new InvalidArgumentError("A hop is a routing id of at least one byte; got an empty one");
+  return bytes;
+}

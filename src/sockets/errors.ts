@@ -1,0 +1,2 @@
+/** The errors a program meets; docs/errors.md lists their codes. */
+export * from "../core/errors.js";

@@ -1,0 +1,155 @@
+/**
+ * Receiving: the queue of calls that wait for messages, in front of an engine
+ * that is asked for them.
+ *
+ * A message leaves the engine only when a call can have it at once, so a call
+ * that is aborted or times out loses nothing. Calls get messages in the order
+ * in which they were made. A message that the codec refuses is counted and
+ * reported, and the next one takes its place.
+ */
+import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../core/errors.js";
+import { RingBuffer } from "../core/ring-buffer.js";
+import { TurnBudget } from "../core/turn-budget.js";
+import type { EngineSocket } from "../engine/engine.js";
+import type { Counters } from "./stats.js";
+import { abortedAlready, Waiter, type WaitOptions } from "./waiter.js";
+
+/** Receives that settle at once between two turns of the event loop (bench/scenarios/throughput). */
+const RECEIVES_PER_TURN = 512;
+
+/** What the socket decides for its inbox. */
+export interface InboxRules<T> {
+  readonly receiveTimeout: number;
+  readonly maxPendingReceives: number;
+  /** @returns what the program gets, or `undefined` for a message that it must not get (reported already) */
+  decode(frames: Buffer[]): T | undefined;
+}
+
+interface Pending<T> {
+  /** 0: the call wants one message; otherwise an array of at most so many. */
+  readonly max: number;
+  readonly waiter: Waiter<T | T[]>;
+}
+
+export class Inbox<T> {
+  readonly #engine: EngineSocket;
+  readonly #rules: InboxRules<T>;
+  readonly #counters: Counters;
+  readonly #pending = new RingBuffer<Pending<T>>();
+  readonly #budget = new TurnBudget(RECEIVES_PER_TURN);
+  #waiting = 0;
+
+  constructor(engine: EngineSocket, rules: InboxRules<T>, counters: Counters) {
+    this.#engine = engine;
+    this.#rules = rules;
+    this.#counters = counters;
+  }
+
+  /** Calls that wait for a message. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** One message. */
+  receive(options: WaitOptions | undefined): Promise<T> {
+    const aborted = abortedAlready(options?.signal);
+    if (aborted !== undefined) return aborted;
+    if (this.#waiting === 0) {
+      const message = this.#next();
+      if (message !== undefined) return this.#handOver(message);
+    }
+    return this.#wait(0, options) as Promise<T>;
+  }
+
+  /** 1 to `max` messages: what is there, or the first that comes. */
+  receiveMany(max: number, options: WaitOptions | undefined): Promise<T[]> {
+    const aborted = abortedAlready(options?.signal);
+    if (aborted !== undefined) return aborted;
+    if (this.#waiting === 0) {
+      const messages = this.#takeUpTo(max);
+      if (messages.length > 0) return this.#handOver(messages);
+    }
+    return this.#wait(max, options) as Promise<T[]>;
+  }
+
+  /** The engine has something. */
+  pump(): void {
+    for (;;) {
+      const head = this.#pending.peek();
+      if (head === undefined) return;
+      if (head.waiter.settled) {
+        this.#pending.shift();
+        continue;
+      }
+      const value = head.max === 0 ? this.#next() : this.#takeUpTo(head.max);
+      if (value === undefined || (head.max > 0 && (value as T[]).length === 0)) {
+        this.#engine.wantReadable(Math.max(1, head.max));
+        return;
+      }
+      this.#pending.shift();
+      this.#waiting -= 1;
+      head.waiter.resolve(value);
+    }
+  }
+
+  /** The socket closes: every waiting call ends. */
+  abandon(): void {
+    for (let head = this.#pending.shift(); head !== undefined; head = this.#pending.shift()) {
+      if (head.waiter.settled) continue;
+      this.#waiting -= 1;
+      head.waiter.reject(new ClosedError("EAGAIN", "The socket closed while the call waited for a message"));
+    }
+  }
+
+  #wait(max: number, options: WaitOptions | undefined): Promise<T | T[]> {
+    const timeout = options?.timeout ?? this.#rules.receiveTimeout;
+    if (this.#waiting >= this.#rules.maxPendingReceives) {
+      return Promise.reject(
+        new InvalidStateError(
+          "ERR_TOO_MANY_PENDING",
+          `${this.#waiting} receives wait already (maxPendingReceives)`,
+        ),
+      );
+    }
+    const waiter = new Waiter<T | T[]>(timeout, options?.signal, this.#timedOut, () => {
+      this.#waiting -= 1;
+      if (this.#waiting > 0) return;
+      this.#pending.clear();
+      this.#engine.wantReadable(0);
+    });
+    this.#waiting += 1;
+    this.#pending.push({ max, waiter });
+    if (this.#waiting === 1) this.#engine.wantReadable(Math.max(1, max));
+    return waiter.promise;
+  }
+
+  #handOver<V>(value: V): Promise<V> {
+    if (!this.#budget.spend()) return Promise.resolve(value);
+    return new Promise((resolve) => setImmediate(resolve, value));
+  }
+
+  #takeUpTo(max: number): T[] {
+    const messages: T[] = [];
+    while (messages.length < max) {
+      const message = this.#next();
+      if (message === undefined) break;
+      messages.push(message);
+    }
+    return messages;
+  }
+
+  #next(): T | undefined {
+    for (;;) {
+      const frames = this.#engine.take();
+      if (frames === undefined) return undefined;
+      const message = this.#rules.decode(frames);
+      if (message === undefined) continue;
+      const counters = this.#counters;
+      counters.received += 1;
+      for (let i = 0; i < frames.length; i++) counters.bytesReceived += (frames[i] as Buffer).length;
+      return message;
+    }
+  }
+
+  #timedOut = (): ShoalError => new TimeoutError("EAGAIN", "No message came in time (receiveTimeout)");
+}

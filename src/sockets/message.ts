@@ -1,0 +1,53 @@
+/**
+ * What a program may send, and what the engine gets.
+ *
+ *   Buffer, any view        that memory, as bytes: not copied, so not to be changed after the call
+ *   ArrayBuffer, Shared…    its bytes
+ *   string                  UTF-8
+ *   number                  its decimal text
+ *   null                    an empty frame
+ *   array of these          a message of that many frames (1 or more)
+ */
+import { InvalidArgumentError } from "../core/errors.js";
+import type { OutgoingFrame, OutgoingMessage } from "../engine/engine.js";
+
+/** One frame as a program passes it. */
+export type MessageLike = ArrayBufferView | ArrayBuffer | SharedArrayBuffer | string | number | null;
+
+/** One received frame. */
+export type Message = Buffer;
+
+const EMPTY = Buffer.alloc(0);
+
+/** @throws InvalidArgumentError `EINVAL` for anything that is no {@link MessageLike} */
+export function toFrame(value: unknown): OutgoingFrame {
+  if (typeof value === "string") return value;
+  if (value instanceof Uint8Array) return value;
+  if (value === null) return EMPTY;
+  if (typeof value === "number") return String(value);
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) return new Uint8Array(value);
+  throw new InvalidArgumentError(
+    `A frame is bytes, a string, a number or null; got ${Array.isArray(value) ? "an array" : typeof value}`,
+  );
+}
+
+/** @throws InvalidArgumentError `EINVAL` for an empty array or a frame that is none */
+export function toMessage(value: unknown): OutgoingMessage {
+  if (!Array.isArray(value)) return toFrame(value);
+  if (value.length === 0)
+    throw new InvalidArgumentError("A message has at least one frame; got an empty array");
+  const frames = new Array<OutgoingFrame>(value.length);
+  for (let i = 0; i < value.length; i++) frames[i] = toFrame(value[i]);
+  return frames;
+}
+
+/** The bytes of a message's frames, without framing. */
+export function byteLengthOf(message: OutgoingMessage): number {
+  if (typeof message === "string") return Buffer.byteLength(message);
+  if (message instanceof Uint8Array) return message.byteLength;
+  let total = 0;
+  for (const frame of message)
+    total += typeof frame === "string" ? Buffer.byteLength(frame) : frame.byteLength;
+  return total;
+}

@@ -1,0 +1,179 @@
+/**
+ * Every socket option: its type, range, unit, default and the sockets that have
+ * it. `resolveOptions` validates from this table, the property accessors on the
+ * socket classes are made from it, and docs/limits.md is checked against it.
+ * Names and meanings are those of the package `zeromq`; where a default differs,
+ * `zeromqDefault` says what it is there.
+ */
+import type { SocketTypeName } from "../core/socket-type.js";
+
+/** How an option's value is checked. */
+export type OptionKind = "boolean" | "integer" | "string" | "key" | "bytes" | "choice";
+
+export interface OptionSpec {
+  readonly kind: OptionKind;
+  readonly default: unknown;
+  /** Present where shoal deliberately differs. */
+  readonly zeromqDefault?: unknown;
+  readonly min?: number;
+  readonly max?: number;
+  readonly unit?: "ms" | "bytes" | "messages" | "s" | "kbit/s" | "hops" | "calls";
+  readonly choices?: readonly (string | null)[];
+  /** Socket types that have it; absent: all. */
+  readonly on?: readonly SocketTypeName[];
+  /** Used above the seam only: no engine hears of it. */
+  readonly local?: true;
+}
+
+/** Socket types that can send. */
+export const WRITABLE: readonly SocketTypeName[] = [
+  "Pair",
+  "Publisher",
+  "Request",
+  "Reply",
+  "Dealer",
+  "Router",
+  "Push",
+  "XPublisher",
+  "XSubscriber",
+  "Stream",
+];
+/** Socket types that can receive. */
+export const READABLE: readonly SocketTypeName[] = [
+  "Pair",
+  "Subscriber",
+  "Request",
+  "Reply",
+  "Dealer",
+  "Router",
+  "Pull",
+  "XPublisher",
+  "XSubscriber",
+  "Stream",
+];
+const ROUTED: readonly SocketTypeName[] = ["Request", "Reply", "Router", "Dealer"];
+const CONFLATING: readonly SocketTypeName[] = ["Pull", "Push", "Subscriber", "Publisher", "Dealer"];
+
+const INT32 = 2_147_483_647;
+
+type Extra = Partial<Omit<OptionSpec, "kind" | "default">>;
+const flag = (value: boolean, extra: Extra = {}): OptionSpec => ({
+  kind: "boolean",
+  default: value,
+  ...extra,
+});
+const int = (value: number, min: number, max: number, extra: Extra = {}): OptionSpec => ({
+  kind: "integer",
+  default: value,
+  min,
+  max,
+  ...extra,
+});
+const text = (extra: Extra = {}): OptionSpec => ({ kind: "string", default: null, ...extra });
+const key = (): OptionSpec => ({ kind: "key", default: null });
+const bytes = (extra: Extra = {}): OptionSpec => ({ kind: "bytes", default: null, max: 255, ...extra });
+
+/** All options by name. */
+export const OPTIONS = {
+  // Queues and waits
+  sendHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: WRITABLE }),
+  receiveHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: READABLE }),
+  sendTimeout: int(-1, -1, INT32, { unit: "ms", on: WRITABLE }),
+  receiveTimeout: int(-1, -1, INT32, { unit: "ms", on: READABLE }),
+  maxPendingSends: int(10_000, 1, INT32, { unit: "calls", on: WRITABLE, local: true }),
+  maxPendingReceives: int(10_000, 1, INT32, { unit: "calls", on: READABLE, local: true }),
+  maxMessageSize: int(67_108_864, -1, Number.MAX_SAFE_INTEGER, { unit: "bytes", zeromqDefault: -1 }),
+  linger: int(-1, -1, INT32, { unit: "ms" }),
+  immediate: flag(false),
+  conflate: flag(false, { on: CONFLATING }),
+
+  // Connections
+  backlog: int(100, 0, INT32),
+  connectTimeout: int(0, 0, INT32, { unit: "ms" }),
+  handshakeInterval: int(30_000, 0, INT32, { unit: "ms" }),
+  heartbeatInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0 }),
+  heartbeatTimeout: int(-1, -1, INT32, { unit: "ms" }),
+  heartbeatTimeToLive: int(0, 0, 65_500, { unit: "ms" }),
+  reconnectInterval: int(100, -1, INT32, { unit: "ms" }),
+  reconnectMaxInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0 }),
+  ipv6: flag(false),
+  interface: text(),
+  sendBufferSize: int(-1, -1, INT32, { unit: "bytes", on: WRITABLE }),
+  receiveBufferSize: int(-1, -1, INT32, { unit: "bytes", on: READABLE }),
+  tcpKeepalive: int(-1, -1, 1),
+  tcpKeepaliveCount: int(-1, -1, INT32),
+  tcpKeepaliveIdle: int(-1, -1, INT32, { unit: "s" }),
+  tcpKeepaliveInterval: int(-1, -1, INT32, { unit: "s" }),
+  tcpAcceptFilter: text(),
+  tcpMaxRetransmitTimeout: int(0, 0, INT32, { unit: "ms" }),
+  typeOfService: int(0, 0, 255),
+  socksProxy: text(),
+  affinity: int(0, 0, Number.MAX_SAFE_INTEGER),
+  loopbackFastPath: flag(false),
+
+  // Routing
+  routingId: bytes({ on: ROUTED }),
+  mandatory: flag(false, { on: ["Router"] }),
+  handover: flag(false, { on: ["Router"] }),
+  probeRouter: flag(false, { on: ["Router", "Dealer", "Request"] }),
+  correlate: flag(false, { on: ["Request"] }),
+  relaxed: flag(false, { on: ["Request"] }),
+  notify: flag(true, { on: ["Stream"] }),
+
+  // Publish-subscribe
+  noDrop: flag(false, { on: ["Publisher", "XPublisher"] }),
+  manual: flag(false, { on: ["XPublisher"] }),
+  welcomeMessage: bytes({ on: ["XPublisher"], max: 65_535 }),
+  verbosity: {
+    kind: "choice",
+    default: null,
+    choices: [null, "allSubs", "allSubsUnsubs"],
+    on: ["XPublisher"],
+  },
+  invertMatching: flag(false, { on: ["Publisher", "Subscriber", "XPublisher"] }),
+
+  // Security
+  plainServer: flag(false),
+  plainUsername: text({ max: 255 }),
+  plainPassword: text({ max: 255 }),
+  curveServer: flag(false),
+  curvePublicKey: key(),
+  curveSecretKey: key(),
+  curveServerKey: key(),
+  zapDomain: text({ max: 255 }),
+  zapEnforceDomain: flag(false),
+  gssapiServer: flag(false),
+  gssapiPrincipal: text(),
+  gssapiServicePrincipal: text(),
+  gssapiPlainText: flag(false),
+  gssapiPrincipalNameType: {
+    kind: "choice",
+    default: "hostBased",
+    choices: ["hostBased", "userName", "krb5Principal"],
+  },
+  gssapiServicePrincipalNameType: {
+    kind: "choice",
+    default: "hostBased",
+    choices: ["hostBased", "userName", "krb5Principal"],
+  },
+
+  // Multicast and virtual machines: engines that have the transport
+  rate: int(100, 1, INT32, { unit: "kbit/s" }),
+  recoveryInterval: int(10_000, 0, INT32, { unit: "ms" }),
+  multicastHops: int(1, 1, 255, { unit: "hops", on: WRITABLE }),
+  multicastMaxTransportDataUnit: int(1_500, 1, INT32, { unit: "bytes" }),
+  vmciBufferSize: int(0, 0, Number.MAX_SAFE_INTEGER, { unit: "bytes" }),
+  vmciBufferMinSize: int(0, 0, Number.MAX_SAFE_INTEGER, { unit: "bytes" }),
+  vmciBufferMaxSize: int(0, 0, Number.MAX_SAFE_INTEGER, { unit: "bytes" }),
+  vmciConnectTimeout: int(-1, -1, INT32, { unit: "ms" }),
+} as const satisfies Record<string, OptionSpec>;
+
+/** The name of a socket option. */
+export type OptionName = keyof typeof OPTIONS;
+
+/** Whether sockets of a type have the option. */
+export function hasOption(type: SocketTypeName, name: string): name is OptionName {
+  if (!Object.hasOwn(OPTIONS, name)) return false;
+  const spec: OptionSpec = OPTIONS[name as OptionName];
+  return spec.on === undefined || spec.on.includes(type);
+}

@@ -1,0 +1,137 @@
+/**
+ * From what the program passed to what the engine gets: copied, checked against
+ * the table, complete. Nothing further down has defaults of its own.
+ */
+import { InvalidArgumentError } from "../core/errors.js";
+import type { SocketTypeName } from "../core/socket-type.js";
+import { decodeZ85 } from "../core/z85.js";
+import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "./option-table.js";
+
+/** Names, expected and actual, never the value of a secret. */
+const SECRET = new Set<string>(["curveSecretKey", "plainPassword"]);
+
+function described(name: string, value: unknown): string {
+  if (SECRET.has(name)) return `a ${typeof value}`;
+  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  if (value instanceof Uint8Array) return `${value.length} bytes`;
+  return value === null || typeof value !== "object" ? String(value) : "an object";
+}
+
+function expected(spec: OptionSpec): string {
+  const unit = spec.unit === undefined ? "" : ` (${spec.unit})`;
+  switch (spec.kind) {
+    case "boolean":
+      return "true or false";
+    case "integer":
+      return `a whole number from ${spec.min} to ${spec.max}${unit}`;
+    case "string":
+      return `a string${spec.max === undefined ? "" : ` of at most ${spec.max} bytes`}, or null`;
+    case "key":
+      return "a CURVE key: 40 characters of Z85, or 32 bytes, or null";
+    case "bytes":
+      return `a string or bytes, at most ${spec.max}, or null`;
+    case "choice":
+      return `one of ${spec.choices?.map((choice) => JSON.stringify(choice)).join(", ")}`;
+  }
+}
+
+function isValid(spec: OptionSpec, value: unknown): boolean {
+  switch (spec.kind) {
+    case "boolean":
+      return typeof value === "boolean";
+    case "integer":
+      return (
+        Number.isSafeInteger(value) && Number(value) >= Number(spec.min) && Number(value) <= Number(spec.max)
+      );
+    case "string":
+      return (
+        value === null ||
+        (typeof value === "string" &&
+          !value.includes("\0") &&
+          Buffer.byteLength(value) <= (spec.max ?? 1_024))
+      );
+    case "key":
+      return value === null || isKey(value);
+    case "bytes": {
+      if (value === null) return true;
+      if (typeof value !== "string" && !(value instanceof Uint8Array)) return false;
+      return Buffer.byteLength(value) <= Number(spec.max);
+    }
+    case "choice":
+      return spec.choices?.includes(value as string | null) === true;
+  }
+}
+
+function isKey(value: unknown): boolean {
+  if (value instanceof Uint8Array) return value.length === 32;
+  if (typeof value !== "string" || value.length !== 40) return false;
+  try {
+    decodeZ85(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Checks one option.
+ *
+ * @throws InvalidArgumentError `EINVAL` with the expected and the actual value
+ */
+export function checkOption(type: SocketTypeName, name: string, value: unknown): void {
+  if (!hasOption(type, name)) throw unknownOption(type, name);
+  const spec: OptionSpec = OPTIONS[name];
+  if (!isValid(spec, value)) {
+    throw new InvalidArgumentError(
+      `Option ${name} of ${type} must be ${expected(spec)}; got ${described(name, value)}`,
+    );
+  }
+  if (name === "routingId" && value !== null && Buffer.from(value as string)[0] === 0) {
+    // 37/ZMTP, The Identity Property: a leading zero is kept for ids that a ROUTER makes up.
+    throw new InvalidArgumentError("Option routingId must not begin with a zero byte");
+  }
+}
+
+function unknownOption(type: SocketTypeName, name: string): InvalidArgumentError {
+  if (Object.hasOwn(OPTIONS, name)) {
+    const on = (OPTIONS[name as OptionName] as OptionSpec).on;
+    return new InvalidArgumentError(`${type} has no option ${name}; ${on?.join(", ")} have it`);
+  }
+  return new InvalidArgumentError(`Unknown option ${JSON.stringify(name)} of ${type}`);
+}
+
+/** The defaults of a socket type. */
+function defaultsOf(type: SocketTypeName): Record<string, unknown> {
+  const defaults: Record<string, unknown> = {};
+  for (const [name, spec] of Object.entries(OPTIONS)) {
+    if (hasOption(type, name)) defaults[name] = spec.default;
+  }
+  return defaults;
+}
+
+const cache = new Map<SocketTypeName, Record<string, unknown>>();
+
+/**
+ * The complete options of a new socket.
+ *
+ * @param given what the program passed; `undefined` values count as absent
+ * @throws InvalidArgumentError `EINVAL` for an unknown name, a wrong type or a value out of range
+ */
+export function resolveOptions(
+  type: SocketTypeName,
+  given: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  let defaults = cache.get(type);
+  if (defaults === undefined) {
+    defaults = defaultsOf(type);
+    cache.set(type, defaults);
+  }
+  const resolved = { ...defaults };
+  for (const name of Object.keys(given)) {
+    const value = given[name];
+    if (value === undefined) continue;
+    checkOption(type, name, value);
+    resolved[name] = value;
+  }
+  return resolved;
+}

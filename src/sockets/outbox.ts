@@ -1,0 +1,196 @@
+/**
+ * Sending: the queue of sends that wait for room, in front of an engine that
+ * takes or refuses each message at once.
+ *
+ *              engine takes it
+ *   send() ------------------------------> delivered
+ *     |  mute                                 ^
+ *     v            engine writable            |
+ *   waiting ----------------------------------+
+ *     |  time-out, abort, close
+ *     v
+ *   withdrawn: the message was not sent at all
+ *
+ * Messages leave in the order of their `send` calls: nothing overtakes a waiting
+ * one, and `trySend` says no while one waits.
+ */
+import {
+  ClosedError,
+  InvalidStateError,
+  type ShoalError,
+  TimeoutError,
+  UnroutableError,
+} from "../core/errors.js";
+import { RingBuffer } from "../core/ring-buffer.js";
+import { TurnBudget } from "../core/turn-budget.js";
+import { type EngineSocket, OfferResult, type OutgoingMessage } from "../engine/engine.js";
+import type { DropReason } from "../engine/events.js";
+import { byteLengthOf } from "./message.js";
+import type { Counters } from "./stats.js";
+import { abortedAlready, Waiter, type WaitOptions } from "./waiter.js";
+
+/** Sends that settle at once between two turns of the event loop (bench/scenarios/throughput). */
+const SENDS_PER_TURN = 512;
+
+const SENT = Promise.resolve();
+const MUTE: unique symbol = Symbol("mute");
+
+/** What the socket decides for its outbox. */
+export interface OutboxRules {
+  readonly sendTimeout: number;
+  readonly maxPendingSends: number;
+  /** Whether a message to an unknown or full peer is refused with an error, not dropped. */
+  readonly mandatory: boolean;
+  dropped(reason: DropReason, message: OutgoingMessage): void;
+}
+
+interface Pending {
+  readonly message: OutgoingMessage;
+  readonly strict: boolean;
+  readonly waiter: Waiter<void>;
+}
+
+export class Outbox {
+  readonly #engine: EngineSocket;
+  readonly #rules: OutboxRules;
+  readonly #counters: Counters;
+  readonly #pending = new RingBuffer<Pending>();
+  readonly #budget = new TurnBudget(SENDS_PER_TURN);
+  #waiting = 0;
+  #onEmpty: (() => void) | undefined;
+
+  constructor(engine: EngineSocket, rules: OutboxRules, counters: Counters) {
+    this.#engine = engine;
+    this.#rules = rules;
+    this.#counters = counters;
+  }
+
+  /** Sends that wait for room. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** @param strict an unroutable message is an error, whatever `mandatory` says */
+  send(message: OutgoingMessage, options: WaitOptions | undefined, strict: boolean): Promise<void> {
+    const signal = options?.signal;
+    const aborted = abortedAlready(signal);
+    if (aborted !== undefined) return aborted;
+    if (this.#waiting === 0) {
+      const error = this.#offer(message, strict);
+      if (error === undefined) {
+        this.#account(message);
+        return this.#budget.spend() ? new Promise((resolve) => setImmediate(resolve)) : SENT;
+      }
+      if (error !== MUTE) {
+        this.#account(message);
+        return Promise.reject(error);
+      }
+    }
+    const timeout = options?.timeout ?? this.#rules.sendTimeout;
+    if (timeout === 0) return Promise.reject(this.#timedOut());
+    if (this.#waiting >= this.#rules.maxPendingSends) {
+      return Promise.reject(
+        new InvalidStateError(
+          "ERR_TOO_MANY_PENDING",
+          `${this.#waiting} sends wait for room already (maxPendingSends): await send, or look at its result`,
+        ),
+      );
+    }
+    this.#account(message);
+    const waiter = new Waiter<void>(timeout, signal, this.#timedOut, (why) => {
+      this.#counters.dropped[why] += 1;
+      this.#left();
+      this.#prune();
+    });
+    this.#waiting += 1;
+    this.#pending.push({ message, strict, waiter });
+    this.#engine.wantWritable();
+    return waiter.promise;
+  }
+
+  /** @returns whether the message was taken; `false` changes nothing */
+  trySend(message: OutgoingMessage): boolean {
+    if (this.#waiting > 0) return false;
+    const error = this.#offer(message, false);
+    if (error === MUTE) return false;
+    this.#account(message);
+    if (error !== undefined) throw error;
+    return true;
+  }
+
+  /** The engine has room again. */
+  pump(): void {
+    for (let head = this.#pending.peek(); head !== undefined; head = this.#pending.peek()) {
+      if (head.waiter.settled) {
+        this.#pending.shift();
+        continue;
+      }
+      const error = this.#offer(head.message, head.strict);
+      if (error === MUTE) {
+        this.#engine.wantWritable();
+        return;
+      }
+      this.#pending.shift();
+      this.#left();
+      if (error === undefined) head.waiter.resolve();
+      else head.waiter.reject(error);
+    }
+  }
+
+  /** Settles when nothing waits any more. */
+  whenEmpty(): Promise<void> {
+    if (this.#waiting === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onEmpty = resolve;
+    });
+  }
+
+  /** The socket closes: what still waits is refused. @returns how many messages that were */
+  abandon(): number {
+    let refused = 0;
+    for (let head = this.#pending.shift(); head !== undefined; head = this.#pending.shift()) {
+      if (head.waiter.settled) continue;
+      refused += 1;
+      this.#counters.dropped.closed += 1;
+      this.#left();
+      head.waiter.reject(new ClosedError("EAGAIN", "The socket closed before the message could be sent"));
+    }
+    return refused;
+  }
+
+  /** @returns `undefined` when done with (taken, or dropped by rule), MUTE, or the error for the caller */
+  #offer(message: OutgoingMessage, strict: boolean): ShoalError | typeof MUTE | undefined {
+    const result = this.#engine.offer(message);
+    if (result === OfferResult.Accepted) {
+      this.#counters.delivered += 1;
+      return undefined;
+    }
+    if (result === OfferResult.Mute) return MUTE;
+    const reason: DropReason = result === OfferResult.Unroutable ? "unroutable" : "peer-full";
+    this.#counters.dropped[reason] += 1;
+    this.#rules.dropped(reason, message);
+    if (!strict && !this.#rules.mandatory) return undefined;
+    return reason === "unroutable"
+      ? new UnroutableError("No peer with this routing id is connected")
+      : new TimeoutError("EAGAIN", "The peer with this routing id is at its high-water mark");
+  }
+
+  #account(message: OutgoingMessage): void {
+    this.#counters.sent += 1;
+    this.#counters.bytesSent += byteLengthOf(message);
+  }
+
+  #left(): void {
+    this.#waiting -= 1;
+    if (this.#waiting === 0) this.#onEmpty?.();
+  }
+
+  /** Withdrawn messages at the head give their memory back now, those behind when their turn comes. */
+  #prune(): void {
+    if (this.#waiting === 0) this.#pending.clear();
+    else while (this.#pending.peek()?.waiter.settled === true) this.#pending.shift();
+  }
+
+  #timedOut = (): ShoalError =>
+    new TimeoutError("EAGAIN", "The message could not be sent in time: no peer has room (sendTimeout)");
+}

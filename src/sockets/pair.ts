@@ -1,0 +1,31 @@
+/** PAIR (31/EXPAIR): exactly two peers. */
+import { defineSocket } from "./define.js";
+import type { Readable } from "./readable.js";
+import { type BodyIn, type BodyOut, type Raw, shapeFor } from "./shape.js";
+import { Socket } from "./socket.js";
+import type {
+  CodecOptions,
+  CommonOptions,
+  ConstructionOptions,
+  ReadableOptions,
+  WritableOptions,
+} from "./socket-options.js";
+import type { Writable } from "./writable.js";
+
+type PairProperties = CommonOptions & ReadableOptions & WritableOptions;
+
+/** Options of {@link Pair}. */
+export type PairOptions<T = Raw> = PairProperties & ConstructionOptions & CodecOptions<T>;
+
+/**
+ * Talks to one peer, both ways; waits while that peer has no room and never
+ * drops (31/EXPAIR, The PAIR Socket Type).
+ */
+export class Pair<T = Raw> extends Socket {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: PairOptions<T>) {
+    super("Pair", options, shapeFor("body", options?.codec));
+  }
+}
+export interface Pair<T = Raw> extends Readable<BodyIn<T>>, Writable<BodyOut<T>>, Required<PairProperties> {}
+defineSocket(Pair, "Pair");

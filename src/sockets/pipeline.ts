@@ -1,0 +1,48 @@
+/** PUSH and PULL (30/PIPELINE): work handed out, and collected. */
+import { defineSocket } from "./define.js";
+import type { Readable } from "./readable.js";
+import { type BodyIn, type BodyOut, type Raw, shapeFor } from "./shape.js";
+import { Socket } from "./socket.js";
+import type {
+  CodecOptions,
+  CommonOptions,
+  ConflateOptions,
+  ConstructionOptions,
+  ReadableOptions,
+  WritableOptions,
+} from "./socket-options.js";
+import type { Writable } from "./writable.js";
+
+type PushProperties = CommonOptions & WritableOptions & ConflateOptions;
+type PullProperties = CommonOptions & ReadableOptions & ConflateOptions;
+
+/** Options of {@link Push}. */
+export type PushOptions<T = Raw> = PushProperties & ConstructionOptions & CodecOptions<T>;
+/** Options of {@link Pull}. */
+export type PullOptions<T = Raw> = PullProperties & ConstructionOptions & CodecOptions<T>;
+
+/**
+ * Sends each message to one of its peers in turn; waits while none has room.
+ * Never receives (30/PIPELINE, The PUSH Socket Type).
+ */
+export class Push<T = Raw> extends Socket {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: PushOptions<T>) {
+    super("Push", options, shapeFor("body", options?.codec));
+  }
+}
+export interface Push<T = Raw> extends Writable<BodyOut<T>>, Required<PushProperties> {}
+defineSocket(Push, "Push");
+
+/**
+ * Receives messages from its peers, fairly in turn. Never sends (30/PIPELINE,
+ * The PULL Socket Type).
+ */
+export class Pull<T = Raw> extends Socket {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: PullOptions<T>) {
+    super("Pull", options, shapeFor("body", options?.codec));
+  }
+}
+export interface Pull<T = Raw> extends Readable<BodyIn<T>>, Required<PullProperties> {}
+defineSocket(Pull, "Pull");

@@ -1,0 +1,173 @@
+/** PUB, SUB, XPUB and XSUB (29/PUBSUB): messages to everyone who asked for their topic. */
+import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
+import { defineSocket } from "./define.js";
+import type { MessageLike } from "./message.js";
+import type { Readable } from "./readable.js";
+import { FRAMES, type Raw, shapeFor, type TopicIn, type TopicOut } from "./shape.js";
+import { CORE, Socket } from "./socket.js";
+import type {
+  CodecOptions,
+  CommonOptions,
+  ConflateOptions,
+  ConstructionOptions,
+  ReadableOptions,
+  WritableOptions,
+} from "./socket-options.js";
+import { SubscriptionTable } from "./subscriptions.js";
+import type { WaitOptions } from "./waiter.js";
+import type { Writable } from "./writable.js";
+
+interface MatchingOptions {
+  /** Send to, and ask for, everything that does *not* match; set it on both ends. Default false. */
+  invertMatching?: boolean;
+}
+interface NoDropOptions {
+  /** Wait when a subscriber's queue is full, where a publisher drops for that subscriber. Set at construction. Default false. */
+  noDrop?: boolean;
+}
+type PublisherProperties = CommonOptions &
+  WritableOptions &
+  ConflateOptions &
+  MatchingOptions &
+  NoDropOptions;
+type SubscriberProperties = CommonOptions & ReadableOptions & ConflateOptions & MatchingOptions;
+type XPublisherProperties = CommonOptions &
+  WritableOptions &
+  ReadableOptions &
+  MatchingOptions &
+  NoDropOptions & {
+    /** The program decides: setting a subscription for the peer of the last received one. Default false. */
+    manual?: boolean;
+    /** Sent to each new subscriber, before anything else. Default null. */
+    welcomeMessage?: string | Uint8Array | null;
+    /** Which requests are handed to the program: the first for a topic (null), every subscription, or every one and every cancellation. */
+    verbosity?: null | "allSubs" | "allSubsUnsubs";
+  };
+type XSubscriberProperties = CommonOptions & ReadableOptions & WritableOptions;
+
+/** Options of {@link Publisher}. */
+export type PublisherOptions<T = Raw> = PublisherProperties & ConstructionOptions & CodecOptions<T>;
+/** Options of {@link Subscriber}. */
+export type SubscriberOptions<T = Raw> = SubscriberProperties & ConstructionOptions & CodecOptions<T>;
+/** Options of {@link XPublisher}. */
+export type XPublisherOptions = XPublisherProperties & ConstructionOptions;
+/** Options of {@link XSubscriber}. */
+export type XSubscriberOptions = XSubscriberProperties & ConstructionOptions;
+
+/** What `waitForSubscribers` takes. */
+export interface WaitForSubscribersOptions extends WaitOptions {
+  /** The first frame of a message that the subscribers would have to match. Default: any subscription counts. */
+  readonly topic?: string | Uint8Array;
+  /** How many. Default 1. */
+  readonly count?: number;
+}
+
+/**
+ * Sends each message to every subscriber that asked for a prefix of its first
+ * frame. A subscriber whose queue is full misses it; nobody waits for it
+ * (29/PUBSUB, The PUB Socket Type).
+ */
+export class Publisher<T = Raw> extends Socket {
+  readonly #subscriptions = new SubscriptionTable();
+
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: PublisherOptions<T>) {
+    super("Publisher", options, shapeFor("topic", options?.codec));
+    const subscriptions = this.#subscriptions;
+    this[CORE].listen((event) => {
+      if (event.type === "subscribe") subscriptions.add(event.topic);
+      else if (event.type === "unsubscribe") subscriptions.remove(event.topic);
+    });
+  }
+
+  /**
+   * Waits until enough subscriptions have arrived, so that the first message is
+   * not lost. What counts as one depends on the engine (docs/engines.md).
+   *
+   * @throws TimeoutError `ETIMEDOUT` after `timeout` ms
+   * @throws NotSupportedError `NOT_SUPPORTED` with `conflate`, where subscriptions cannot be seen
+   */
+  async waitForSubscribers(options: WaitForSubscribersOptions = {}): Promise<void> {
+    const { topic, count = 1 } = options;
+    if (!Number.isSafeInteger(count) || count < 1) {
+      throw new InvalidArgumentError(
+        `count is a whole number of subscribers, at least 1; got ${String(count)}`,
+      );
+    }
+    const core = this[CORE];
+    if (!core.context.load().capabilities.subscriptions || core.getOption("conflate") === true) {
+      throw new NotSupportedError("This publisher cannot see its subscriptions (the engine, or conflate)");
+    }
+    const wanted = topic === undefined ? undefined : Buffer.from(topic as string);
+    const subscriptions = this.#subscriptions;
+    await core.waitFor(
+      () => (wanted === undefined ? subscriptions.total : subscriptions.matching(wanted)) >= count,
+      `${count} ${count === 1 ? "subscription" : "subscriptions"}`,
+      options,
+    );
+  }
+}
+export interface Publisher<T = Raw> extends Writable<TopicOut<T>>, Required<PublisherProperties> {}
+defineSocket(Publisher, "Publisher");
+
+/** Receives the messages whose first frame begins with a prefix it subscribed to (29/PUBSUB, The SUB Socket Type). */
+export class Subscriber<T = Raw> extends Socket {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: SubscriberOptions<T>) {
+    super("Subscriber", options, shapeFor("topic", options?.codec));
+  }
+
+  /** Asks for messages by prefix of their first frame; without arguments for all. Subscribing twice needs unsubscribing twice. */
+  subscribe(...prefixes: (Uint8Array | string)[]): void {
+    this.#each(prefixes, (prefix) => this[CORE].engine.subscribe(prefix));
+  }
+
+  /** Takes subscriptions back, by the same prefixes; without arguments the one for all. */
+  unsubscribe(...prefixes: (Uint8Array | string)[]): void {
+    this.#each(prefixes, (prefix) => this[CORE].engine.unsubscribe(prefix));
+  }
+
+  #each(prefixes: (Uint8Array | string)[], apply: (prefix: Uint8Array | string) => void): void {
+    this[CORE].assertOpen();
+    for (const prefix of prefixes) {
+      if (typeof prefix === "string" || prefix instanceof Uint8Array) continue;
+      throw new InvalidArgumentError(`A topic prefix is a string or bytes; got ${typeof prefix}`);
+    }
+    if (prefixes.length === 0) apply("");
+    else for (const prefix of prefixes) apply(prefix);
+  }
+}
+export interface Subscriber<T = Raw> extends Readable<TopicIn<T>>, Required<SubscriberProperties> {}
+defineSocket(Subscriber, "Subscriber");
+
+/**
+ * A publisher that receives its peers' subscriptions as messages: one frame,
+ * `01` or `00` and the topic prefix (29/PUBSUB, The XPUB Socket Type).
+ */
+export class XPublisher extends Socket {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: XPublisherOptions) {
+    super("XPublisher", options, FRAMES);
+  }
+}
+export interface XPublisher
+  extends Readable<Buffer[]>,
+    Writable<MessageLike | MessageLike[]>,
+    Required<XPublisherProperties> {}
+defineSocket(XPublisher, "XPublisher");
+
+/**
+ * A subscriber that sends its subscriptions as messages: one frame, `01` or
+ * `00` and the topic prefix (29/PUBSUB, The XSUB Socket Type).
+ */
+export class XSubscriber extends Socket {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: XSubscriberOptions) {
+    super("XSubscriber", options, FRAMES);
+  }
+}
+export interface XSubscriber
+  extends Readable<Buffer[]>,
+    Writable<MessageLike | MessageLike[]>,
+    Required<XSubscriberProperties> {}
+defineSocket(XSubscriber, "XSubscriber");

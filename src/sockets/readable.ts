@@ -1,0 +1,101 @@
+/** What sockets that receive can do. */
+import { InvalidArgumentError } from "../core/errors.js";
+import { CORE, type Socket } from "./socket.js";
+import type { WaitOptions } from "./waiter.js";
+
+/** What `receiveMany` takes. */
+export interface ReceiveManyOptions extends WaitOptions {
+  /** The most messages to get at once; at least 1. Default 1,000. */
+  readonly max?: number;
+}
+
+/** A socket that receives messages of type `M`. */
+export interface Readable<M> {
+  /**
+   * The next message; waits for it. Any number of calls may wait, at most
+   * `maxPendingReceives`: they get messages in the order of the calls. A call
+   * that times out or is aborted loses none.
+   *
+   * @returns the message's frames, each a Buffer that belongs to the program;
+   *   with a codec the last is the decoded value
+   * @throws TimeoutError `EAGAIN` after `receiveTimeout` or `timeout`
+   * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
+   */
+  receive(options?: WaitOptions): Promise<M>;
+  /** 1 to `max` messages: those that are there, or the first that comes. Otherwise as {@link receive}. */
+  receiveMany(options?: ReceiveManyOptions): Promise<M[]>;
+  /** Messages until the socket closes or the signal is aborted, which throws `AbortedError`. */
+  messages(options?: { readonly signal?: AbortSignal }): AsyncIterableIterator<M, undefined>;
+  /** Messages until the socket closes. Yields to timers and other sockets at least every 512 messages. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<M, undefined>;
+}
+
+const DEFAULT_MAX = 1_000;
+
+class MessageIterator<M> implements AsyncIterableIterator<M, undefined> {
+  readonly #socket: Socket & Readable<M>;
+  readonly #options: WaitOptions | undefined;
+  #done = false;
+
+  constructor(socket: Socket & Readable<M>, options: WaitOptions | undefined) {
+    this.#socket = socket;
+    this.#options = options;
+  }
+
+  next(): Promise<IteratorResult<M, undefined>> {
+    if (this.#done || this.#socket.closed) return Promise.resolve({ value: undefined, done: true });
+    return this.#socket.receive(this.#options).then(toResult, this.#failed);
+  }
+
+  return(): Promise<IteratorResult<M, undefined>> {
+    this.#done = true;
+    return Promise.resolve({ value: undefined, done: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #failed = (error: unknown): IteratorResult<M, undefined> => {
+    if (this.#socket.closed) return { value: undefined, done: true };
+    throw error;
+  };
+}
+
+function toResult<M>(value: M): IteratorResult<M, undefined> {
+  return { value, done: false };
+}
+
+const methods: Readable<unknown> & ThisType<Socket & Readable<unknown>> = {
+  receive(options) {
+    try {
+      this[CORE].assertOpen();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this[CORE].inbox.receive(options);
+  },
+  async receiveMany(options) {
+    this[CORE].assertOpen();
+    const max = options?.max ?? DEFAULT_MAX;
+    if (!Number.isSafeInteger(max) || max < 1) {
+      throw new InvalidArgumentError(`max is a whole number of messages, at least 1; got ${String(max)}`);
+    }
+    return this[CORE].inbox.receiveMany(max, options);
+  },
+  messages(options) {
+    return new MessageIterator(this, options);
+  },
+  [Symbol.asyncIterator]() {
+    return new MessageIterator(this, undefined);
+  },
+};
+
+/** Gives a socket class the methods of {@link Readable}. @internal */
+export function defineReadable(socketClass: { readonly prototype: Socket }): void {
+  const descriptors = Object.getOwnPropertyDescriptors(methods);
+  for (const key of Reflect.ownKeys(descriptors)) {
+    const descriptor = descriptors[key as keyof typeof descriptors];
+    Object.defineProperty(socketClass.prototype, key, { ...descriptor, enumerable: false });
+  }
+}

@@ -1,0 +1,203 @@
+/** REQ, REP, DEALER and ROUTER (28/REQREP): questions and answers. */
+import { InvalidArgumentError, type ShoalError, TimeoutError } from "../core/errors.js";
+import type { OutgoingMessage } from "../engine/engine.js";
+import { defineSocket } from "./define.js";
+import { Envelope } from "./envelope.js";
+import type { MessageLike } from "./message.js";
+import type { Readable } from "./readable.js";
+import { type BodyIn, type BodyOut, type Raw, type RoutedIn, type RoutedOut, shapeFor } from "./shape.js";
+import { CORE, Socket } from "./socket.js";
+import type {
+  CodecOptions,
+  CommonOptions,
+  ConflateOptions,
+  ConstructionOptions,
+  ReadableOptions,
+  RoutingIdOptions,
+  WritableOptions,
+} from "./socket-options.js";
+import { Turns } from "./turns.js";
+import type { WaitOptions } from "./waiter.js";
+import type { Writable } from "./writable.js";
+
+interface ProbeOptions {
+  /** Send an empty message to each new peer, so that a ROUTER learns of this socket. Default false. */
+  probeRouter?: boolean;
+}
+type Both = CommonOptions & ReadableOptions & WritableOptions & RoutingIdOptions;
+type RequestProperties = Both &
+  ProbeOptions & {
+    /** Put a request id before the delimiter, and take only the reply that has it. Default false; `request` turns it on. */
+    correlate?: boolean;
+    /** Allow to send again before the reply came, giving the earlier request up. Default false; `request` turns it on. */
+    relaxed?: boolean;
+  };
+type DealerProperties = Both & ProbeOptions & ConflateOptions;
+type RouterProperties = Both &
+  ProbeOptions & {
+    /** An unroutable message is an error (`EHOSTUNREACH`), a full peer `EAGAIN`; otherwise both are counted drops. Default false. */
+    mandatory?: boolean;
+    /** A newcomer with a routing id in use takes it over. Default false. */
+    handover?: boolean;
+  };
+
+/** Options of {@link Request}. */
+export type RequestOptions<T = Raw> = RequestProperties & ConstructionOptions & CodecOptions<T>;
+/** Options of {@link Reply}. */
+export type ReplyOptions<T = Raw> = Both & ConstructionOptions & CodecOptions<T>;
+/** Options of {@link Dealer}. */
+export type DealerOptions<T = Raw> = DealerProperties & ConstructionOptions & CodecOptions<T>;
+/** Options of {@link Router}. */
+export type RouterOptions<T = Raw> = RouterProperties & ConstructionOptions & CodecOptions<T>;
+
+/** What `request` takes. */
+export interface RequestCallOptions {
+  /** ms for each attempt, from sending to the reply; -1: no limit. Default 30,000. */
+  readonly timeout?: number;
+  /** Further attempts after the first one timed out. Default 0. */
+  readonly retries?: number;
+  /** Gives the request up. */
+  readonly signal?: AbortSignal;
+}
+
+/** ms of one attempt when `request` is given no time-out. */
+const REQUEST_TIMEOUT = 30_000;
+
+/** What `connect` of a Router takes. */
+export interface RouterConnectOptions {
+  /** The routing id that the peer gets on this socket. */
+  routingId?: string;
+}
+
+/**
+ * Sends a request to one of its peers in turn, and receives its reply; strictly
+ * one after the other (28/REQREP, The REQ Socket Type).
+ */
+export class Request<T = Raw> extends Socket {
+  readonly #turns = new Turns();
+
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: RequestOptions<T>) {
+    super("Request", options, shapeFor("body", options?.codec));
+  }
+
+  /**
+   * Sends a request and gives its reply. Calls made meanwhile wait their turn.
+   *
+   * The socket is never stuck: an attempt without a reply is given up, and its
+   * reply, should it come late, is not taken for another's, since each request
+   * carries an id (libzmq's correlate) that REP and ROUTER peers send back. The
+   * first call turns `correlate` and `relaxed` on.
+   *
+   * A retry is the same message again: the peer may handle it twice.
+   *
+   * @returns the reply's frames, or with a codec the value as the only element
+   * @throws TimeoutError `ETIMEDOUT` after the last attempt; AbortedError `ABORT_ERR`; ClosedError
+   */
+  async request(body: BodyOut<T>, options: RequestCallOptions = {}): Promise<BodyIn<T>> {
+    const { timeout = REQUEST_TIMEOUT, retries = 0, signal } = options;
+    if (!Number.isInteger(timeout) || timeout < -1)
+      throw new InvalidArgumentError(`timeout is a whole number of ms, or -1; got ${String(timeout)}`);
+    if (!Number.isInteger(retries) || retries < 0)
+      throw new InvalidArgumentError(`retries is a whole number, 0 or more; got ${String(retries)}`);
+    const message = this[CORE].encode(body);
+    const done = await this.#turns.take(signal);
+    try {
+      if (!this.correlate) this.correlate = true;
+      if (!this.relaxed) this.relaxed = true;
+      for (let attempt = 0; ; attempt++) {
+        try {
+          return await this.#attempt(message, timeout, signal);
+        } catch (error) {
+          if (this.closed || (error as ShoalError).code !== "EAGAIN") throw error;
+          if (attempt < retries) continue;
+          throw new TimeoutError(
+            "ETIMEDOUT",
+            `No reply within ${timeout} ms, ${attempt + 1} ${attempt === 0 ? "attempt" : "attempts"}`,
+          );
+        }
+      }
+    } finally {
+      done();
+    }
+  }
+
+  async #attempt(
+    message: OutgoingMessage,
+    timeout: number,
+    signal: AbortSignal | undefined,
+  ): Promise<BodyIn<T>> {
+    const core = this[CORE];
+    const started = performance.now();
+    // What was read for an earlier request is late by now, and would be taken for this one's reply.
+    core.counters.late += core.engine.discard();
+    await core.outbox.send(message, { timeout, signal }, false);
+    const left = timeout < 0 ? -1 : Math.max(0, timeout - (performance.now() - started));
+    return (await core.inbox.receive({ timeout: left, signal })) as BodyIn<T>;
+  }
+}
+export interface Request<T = Raw>
+  extends Readable<BodyIn<T>>,
+    Writable<BodyOut<T>>,
+    Required<RequestProperties> {}
+defineSocket(Request, "Request");
+
+/** Receives a request and sends its reply, strictly one after the other (28/REQREP, The REP Socket Type). */
+export class Reply<T = Raw> extends Socket {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: ReplyOptions<T>) {
+    super("Reply", options, shapeFor("body", options?.codec));
+  }
+}
+export interface Reply<T = Raw> extends Readable<BodyIn<T>>, Writable<BodyOut<T>>, Required<Both> {}
+defineSocket(Reply, "Reply");
+
+/** Sends to its peers in turn and receives from them fairly, in any order (28/REQREP, The DEALER Socket Type). */
+export class Dealer<T = Raw> extends Socket {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: DealerOptions<T>) {
+    super("Dealer", options, shapeFor("body", options?.codec));
+  }
+}
+export interface Dealer<T = Raw>
+  extends Readable<BodyIn<T>>,
+    Writable<BodyOut<T>>,
+    Required<DealerProperties> {}
+defineSocket(Dealer, "Dealer");
+
+/**
+ * Talks to each peer by its routing id: the first frame of every message, both
+ * ways. A message to an unknown or full peer is dropped, counted and reported;
+ * with `mandatory`, and in {@link reply}, it is an error (28/REQREP, The ROUTER Socket Type).
+ */
+export class Router<T = Raw> extends Socket {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: RouterOptions<T>) {
+    super("Router", options, shapeFor("routed", options?.codec));
+  }
+
+  /** Connects to an endpoint, and knows the peer there by `routingId` if one is given. */
+  override connect(endpoint: string, options: RouterConnectOptions = {}): void {
+    this[CORE].connect(endpoint, options.routingId);
+  }
+
+  /**
+   * Sends a reply to where a request came from.
+   *
+   * @param envelope the request's, from {@link Envelope.parse}
+   * @param body 1 or more frames; with a codec the value
+   * @throws UnroutableError `EHOSTUNREACH` when the peer is gone, whatever `mandatory` says
+   * @throws TimeoutError `EAGAIN` when the peer is at its high-water mark
+   */
+  async reply(envelope: Envelope, body: BodyOut<T>, options?: WaitOptions): Promise<void> {
+    if (!(envelope instanceof Envelope))
+      throw new InvalidArgumentError("reply takes an Envelope, such as Envelope.parse gives");
+    const message = this[CORE].encode(envelope.wrap(body as MessageLike | MessageLike[]));
+    await this[CORE].outbox.send(message, options, true);
+  }
+}
+export interface Router<T = Raw>
+  extends Readable<RoutedIn<T>>,
+    Writable<RoutedOut<T>>,
+    Required<RouterProperties> {}
+defineSocket(Router, "Router");

@@ -1,0 +1,142 @@
+/**
+ * CURVE certificate files: ZPL (4/ZPL), as czmq's zcert and pyzmq write them.
+ *
+ *   #   comment
+ *   metadata
+ *       name = "value"
+ *   curve
+ *       public-key = "40 characters of Z85"
+ *       secret-key = "40 characters of Z85"      in the secret file only
+ */
+import { randomUUID } from "node:crypto";
+import { chmod, open, readFile, rename, rm } from "node:fs/promises";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { decodeZ85 } from "../../core/z85.js";
+import { curvePublicKey } from "./curve-keys.js";
+
+/** A CURVE key or key pair with what is known about it. */
+export interface Certificate {
+  /** Z85, 40 characters. */
+  readonly publicKey: string;
+  /** Z85, 40 characters; absent in a public certificate. */
+  readonly secretKey?: string;
+  /** Free text by name. Names have no spaces or `=`, values no line breaks or double quotes. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+const MAX_FILE = 65_536;
+
+/**
+ * Reads a certificate from its text.
+ *
+ * @throws InvalidArgumentError `EINVAL` with the line that is wrong; never the key
+ */
+export function parseCertificate(text: string): Certificate {
+  const metadata: Record<string, string> = Object.create(null);
+  const keys: { publicKey?: string; secretKey?: string } = {};
+  let section = "";
+  for (const [index, line] of text.split(/\r?\n/).entries()) {
+    if (/^\s*(#.*)?$/.test(line)) continue;
+    const heading = /^([A-Za-z0-9_.$@+/-]+)\s*(#.*)?$/.exec(line);
+    if (heading !== null) {
+      section = heading[1] as string;
+      continue;
+    }
+    const property = /^\s+([A-Za-z0-9_.$@+/-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'#]*))\s*(#.*)?$/.exec(
+      line,
+    );
+    if (property === null)
+      throw new InvalidArgumentError(
+        `Certificate line ${index + 1}: expected name = "value" or a section's name`,
+      );
+    const name = property[1] as string;
+    const value = property[2] ?? property[3] ?? property[4] ?? "";
+    if (section === "metadata") metadata[name] = value;
+    else if (section === "curve" && name === "public-key") keys.publicKey = key(value, index);
+    else if (section === "curve" && name === "secret-key") keys.secretKey = key(value, index);
+  }
+  const publicKey =
+    keys.publicKey ?? (keys.secretKey === undefined ? undefined : curvePublicKey(keys.secretKey));
+  if (publicKey === undefined) throw new InvalidArgumentError("The certificate has no curve/public-key");
+  return { publicKey, ...(keys.secretKey === undefined ? {} : { secretKey: keys.secretKey }), metadata };
+}
+
+function key(value: string, index: number): string {
+  let length = 0;
+  try {
+    length = decodeZ85(value).length;
+  } catch {
+    // Reported below, without the text.
+  }
+  if (length !== 32)
+    throw new InvalidArgumentError(`Certificate line ${index + 1}: a key has 40 characters of Z85`);
+  return value;
+}
+
+/** The text of a certificate file; with the secret key only when `secret` is true. */
+export function formatCertificate(certificate: Certificate, secret: boolean): string {
+  const lines = [
+    `#   ZeroMQ CURVE ${secret ? "**Secret** Certificate" : "Public Certificate"}`,
+    secret
+      ? "#   DO NOT PROVIDE THIS FILE TO OTHER USERS nor change its permissions."
+      : "#   Exchange it over a way that nobody can tamper with.",
+    "",
+    "metadata",
+  ];
+  for (const [name, value] of Object.entries(certificate.metadata)) {
+    if (!/^[A-Za-z0-9_.$@+/-]+$/.test(name) || /["\r\n]/.test(value)) {
+      throw new InvalidArgumentError(`Certificate metadata ${JSON.stringify(name)} cannot be written`);
+    }
+    lines.push(`    ${name} = "${value}"`);
+  }
+  lines.push("curve", `    public-key = "${certificate.publicKey}"`);
+  if (secret) {
+    if (certificate.secretKey === undefined)
+      throw new InvalidArgumentError("The certificate has no secret key to write");
+    lines.push(`    secret-key = "${certificate.secretKey}"`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/**
+ * Reads a certificate file of any ZeroMQ tool.
+ *
+ * @throws InvalidArgumentError `EINVAL` when it is none; the file system's own error when it cannot be read
+ */
+export async function readCertificate(path: string): Promise<Certificate> {
+  const text = await readFile(path, "utf8");
+  if (text.length > MAX_FILE) throw new InvalidArgumentError(`${path} is too large for a certificate`);
+  return parseCertificate(text);
+}
+
+/**
+ * Writes `NAME` (public) and `NAME_secret` (both keys, readable by its owner
+ * only), as czmq names them. Files are replaced whole.
+ */
+export async function writeCertificate(
+  name: string,
+  certificate: Certificate,
+): Promise<{ publicFile: string; secretFile: string }> {
+  const secretFile = `${name}_secret`;
+  await replace(secretFile, formatCertificate(certificate, true), 0o600);
+  await replace(name, formatCertificate(certificate, false), 0o644);
+  return { publicFile: name, secretFile };
+}
+
+async function replace(path: string, text: string, mode: number): Promise<void> {
+  const temporary = `${path}.${randomUUID()}`;
+  try {
+    const file = await open(temporary, "wx", mode);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await chmod(temporary, mode);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}

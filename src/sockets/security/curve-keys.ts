@@ -1,0 +1,36 @@
+/** CURVE key pairs (26/CURVEZMQ, Security Handshake): X25519 keys as Z85 text. */
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { decodeZ85, encodeZ85 } from "../../core/z85.js";
+
+/** A permanent CURVE key pair; each key is 32 bytes as 40 characters of Z85. */
+export interface CurveKeyPair {
+  readonly publicKey: string;
+  readonly secretKey: string;
+}
+
+/** The DER frame of a bare X25519 private key (RFC 8410, 7). */
+const PKCS8_PREFIX = Buffer.from("302e020100300506032b656e04220420", "hex");
+
+function rawPart(key: KeyObject, part: "x" | "d"): Buffer {
+  return Buffer.from(key.export({ format: "jwk" })[part] as string, "base64url");
+}
+
+/** A new random key pair, from the operating system's random source. Loads no native addon. */
+export function curveKeyPair(): CurveKeyPair {
+  const { publicKey, privateKey } = generateKeyPairSync("x25519");
+  return { publicKey: encodeZ85(rawPart(publicKey, "x")), secretKey: encodeZ85(rawPart(privateKey, "d")) };
+}
+
+/**
+ * The public key that belongs to a secret key.
+ *
+ * @param secretKey 40 characters of Z85
+ * @throws InvalidArgumentError `EINVAL` when it is none
+ */
+export function curvePublicKey(secretKey: string): string {
+  const bytes = decodeZ85(secretKey);
+  if (bytes.length !== 32) throw new InvalidArgumentError("A CURVE secret key has 40 characters of Z85");
+  const key = createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, bytes]), format: "der", type: "pkcs8" });
+  return encodeZ85(rawPart(createPublicKey(key), "x"));
+}

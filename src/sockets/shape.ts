@@ -1,0 +1,137 @@
+/**
+ * The shape of a socket's messages: plain frames, or with a codec in the last one.
+ *
+ *   frames    frame…                      no codec
+ *   body      value                       PUSH, PULL, REQ, REP, DEALER, PAIR
+ *   topic     topic | value               PUB, SUB
+ *   routed    routing id | frame… | value ROUTER
+ */
+import { InvalidArgumentError, InvalidMessageError, ShoalError } from "../core/errors.js";
+import type { OutgoingFrame, OutgoingMessage } from "../engine/engine.js";
+import type { InvalidReason } from "../engine/events.js";
+import type { Codec } from "./codec.js";
+import { type MessageLike, toFrame, toMessage } from "./message.js";
+
+/** Marks a socket without a codec in its type. */
+export type Raw = { readonly raw: unique symbol };
+
+/** What may be sent: frames, or with a codec the value, alone or as an array's only element. */
+export type BodyOut<T> = [T] extends [Raw]
+  ? MessageLike | MessageLike[]
+  : (T extends readonly unknown[] ? never : T) | readonly [T];
+/** What is received: frames, or with a codec the value as the only element. */
+export type BodyIn<T> = [T] extends [Raw] ? Buffer[] : [T];
+/** What may be published: frames, or with a codec a topic and the value. */
+export type TopicOut<T> = [T] extends [Raw]
+  ? MessageLike | MessageLike[]
+  : readonly [topic: MessageLike, body: T];
+/** What a subscriber gets: frames, or with a codec the topic and the value. */
+export type TopicIn<T> = [T] extends [Raw] ? Buffer[] : [topic: Buffer, body: T];
+/** What a router sends: frames, the first a routing id; with a codec the last is the value. */
+export type RoutedOut<T> = [T] extends [Raw]
+  ? MessageLike | MessageLike[]
+  : readonly [MessageLike, ...MessageLike[], T];
+/** What a router gets: frames, the first a routing id; with a codec the last is the value. */
+export type RoutedIn<T> = [T] extends [Raw] ? Buffer[] : [Buffer, ...Buffer[], T];
+
+/** Hears of a message that the program must not get. */
+export type OnInvalid = (reason: InvalidReason, error: ShoalError) => void;
+
+export interface MessageShape {
+  encode(value: unknown): OutgoingMessage;
+  /** @returns the message, or `undefined` after telling `onInvalid` */
+  decode(frames: Buffer[], onInvalid: OnInvalid): unknown;
+}
+
+/** Frames as they are. */
+export const FRAMES: MessageShape = {
+  encode: toMessage,
+  decode: (frames) => frames,
+};
+
+/** Frames per message around the codec: exactly `min` where `max` is the same. */
+const COUNTS = {
+  body: { min: 1, max: 1 },
+  topic: { min: 2, max: 2 },
+  routed: { min: 2, max: Number.POSITIVE_INFINITY },
+} as const;
+
+/** Which frames a socket type has before its body. */
+export type ShapeName = keyof typeof COUNTS;
+
+/** @throws InvalidArgumentError `EINVAL` when `codec` is none */
+export function shapeFor(name: ShapeName, codec: unknown): MessageShape {
+  if (codec === undefined) return FRAMES;
+  if (!isCodec(codec)) {
+    throw new InvalidArgumentError(
+      "Option codec must have the methods encode and decode, such as json() has",
+    );
+  }
+  return new CodecShape(name, codec);
+}
+
+function isCodec(value: unknown): value is Codec<unknown> {
+  const codec = value as Partial<Codec<unknown>> | null;
+  return (
+    typeof codec === "object" && typeof codec?.encode === "function" && typeof codec.decode === "function"
+  );
+}
+
+class CodecShape implements MessageShape {
+  readonly #name: ShapeName;
+  readonly #codec: Codec<unknown>;
+  readonly #min: number;
+  readonly #max: number;
+
+  constructor(name: ShapeName, codec: Codec<unknown>) {
+    this.#name = name;
+    this.#codec = codec;
+    this.#min = COUNTS[name].min;
+    this.#max = COUNTS[name].max;
+  }
+
+  encode(value: unknown): OutgoingMessage {
+    if (!Array.isArray(value)) {
+      if (this.#name !== "body") throw this.#count("a single value");
+      return this.#body(value);
+    }
+    if (value.length < this.#min || value.length > this.#max)
+      throw this.#count(`an array of ${value.length}`);
+    const frames: OutgoingFrame[] = [];
+    for (let i = 0; i < value.length - 1; i++) frames.push(toFrame(value[i]));
+    frames.push(this.#body(value[value.length - 1]));
+    return frames;
+  }
+
+  decode(frames: Buffer[], onInvalid: OnInvalid): unknown {
+    if (frames.length < this.#min || frames.length > this.#max) {
+      onInvalid("frames", this.#count(`${frames.length} frames`));
+      return undefined;
+    }
+    const last = frames.length - 1;
+    try {
+      return [...frames.slice(0, last), this.#codec.decode(frames[last] as Buffer)];
+    } catch (cause) {
+      const schema = cause instanceof InvalidMessageError;
+      onInvalid(
+        schema ? "schema" : "codec",
+        schema ? cause : new InvalidMessageError(`The frame is no ${this.#codec.name}`, { cause }),
+      );
+      return undefined;
+    }
+  }
+
+  #body(value: unknown): OutgoingFrame {
+    try {
+      return this.#codec.encode(value);
+    } catch (cause) {
+      if (cause instanceof ShoalError) throw cause;
+      throw new InvalidMessageError(`The value has no ${this.#codec.name} form`, { cause });
+    }
+  }
+
+  #count(got: string): InvalidMessageError {
+    const shapes = { body: "[value] or value", topic: "[topic, value]", routed: "[routingId, …, value]" };
+    return new InvalidMessageError(`A message here is ${shapes[this.#name]}; got ${got}`);
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * The options of each socket type, for the type checker and the reader. Ranges
+ * and defaults are in option-table.ts; a test compares the two.
+ *
+ * All times are in ms and all sizes in bytes. Most options count for
+ * connections made after they are set.
+ */
+import type { Codec } from "./codec.js";
+import type { Context } from "./context.js";
+import type { Authenticate } from "./socket-core.js";
+
+/** Options that every socket has. */
+export interface CommonOptions {
+  /** Bytes of the largest frame a peer may send; a larger one ends its connection. -1: no limit. Default 64 MiB. */
+  maxMessageSize?: number;
+  /** ms that `close` waits for accepted messages to leave; -1: without limit. Default -1. */
+  linger?: number;
+  /** Queue messages only for peers whose connection stands. Default false. */
+  immediate?: boolean;
+  /** Connections that may wait to be accepted. Default 100. */
+  backlog?: number;
+  /** ms until a connect attempt is given up; 0: the system's own limit. Default 0. */
+  connectTimeout?: number;
+  /** ms until an unfinished handshake is given up; 0: never. Default 30,000. */
+  handshakeInterval?: number;
+  /** ms between two ZMTP PINGs (37/ZMTP, Heartbeating); 0: none. Default 5,000. */
+  heartbeatInterval?: number;
+  /** ms after a PING without any traffic until the peer counts as dead; -1: `heartbeatInterval`. Default -1. */
+  heartbeatTimeout?: number;
+  /** ms after which the peer may drop a silent connection, sent with each PING; 0: never. At most 65,500. Default 0. */
+  heartbeatTimeToLive?: number;
+  /** ms until a lost connection is tried again, first; -1: never. Default 100. */
+  reconnectInterval?: number;
+  /** ms the interval grows to, doubling, with jitter; 0: it does not grow. Default 5,000. */
+  reconnectMaxInterval?: number;
+  /** Allow IPv6 addresses beside IPv4. Default false. */
+  ipv6?: boolean;
+  /** Network interface to bind connections to (SO_BINDTODEVICE). Default null. */
+  interface?: string | null;
+  /** 1: TCP keep-alive on, 0: off, -1: the system's default. Default -1. */
+  tcpKeepalive?: number;
+  tcpKeepaliveCount?: number;
+  /** Seconds. */
+  tcpKeepaliveIdle?: number;
+  /** Seconds. */
+  tcpKeepaliveInterval?: number;
+  tcpAcceptFilter?: string | null;
+  /** ms that unacknowledged data may wait before TCP gives up; 0: the system's default. Default 0. */
+  tcpMaxRetransmitTimeout?: number;
+  /** The IP type-of-service byte. Default 0. */
+  typeOfService?: number;
+  /** A SOCKS5 proxy, `HOST:PORT`. Default null. */
+  socksProxy?: string | null;
+  /** A bit set of the I/O threads to use; 0: all. Default 0. */
+  affinity?: number;
+  loopbackFastPath?: boolean;
+  /** This end checks PLAIN user names and passwords (24/ZMTP-PLAIN). Default false. */
+  plainServer?: boolean;
+  plainUsername?: string | null;
+  plainPassword?: string | null;
+  /** This end is the CURVE server (26/CURVEZMQ). Default false. */
+  curveServer?: boolean;
+  /** Z85, 40 characters, or 32 bytes. */
+  curvePublicKey?: string | Uint8Array | null;
+  /** Z85, 40 characters, or 32 bytes. */
+  curveSecretKey?: string | Uint8Array | null;
+  /** The server's public key, on a client: Z85, 40 characters, or 32 bytes. */
+  curveServerKey?: string | Uint8Array | null;
+  /** Given to whoever authenticates (27/ZAP); a ZAP handler of the program's own is asked only with a domain. */
+  zapDomain?: string | null;
+  zapEnforceDomain?: boolean;
+  gssapiServer?: boolean;
+  gssapiPrincipal?: string | null;
+  gssapiServicePrincipal?: string | null;
+  gssapiPlainText?: boolean;
+  gssapiPrincipalNameType?: "hostBased" | "userName" | "krb5Principal";
+  gssapiServicePrincipalNameType?: "hostBased" | "userName" | "krb5Principal";
+  /** kbit/s, multicast transports. */
+  rate?: number;
+  /** ms, multicast transports. */
+  recoveryInterval?: number;
+  multicastMaxTransportDataUnit?: number;
+  vmciBufferSize?: number;
+  vmciBufferMinSize?: number;
+  vmciBufferMaxSize?: number;
+  vmciConnectTimeout?: number;
+}
+
+/** Options of sockets that send. */
+export interface WritableOptions {
+  /** Messages queued for one peer before the socket is mute for it; 0: no limit. Default 1,000. */
+  sendHighWaterMark?: number;
+  /** ms that `send` waits for room before it rejects with `EAGAIN`; 0: not at all, -1: without limit. Default -1. */
+  sendTimeout?: number;
+  /** `send` calls that may wait at once; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  maxPendingSends?: number;
+  /** Bytes of the kernel's send buffer; -1: the system's default. */
+  sendBufferSize?: number;
+  multicastHops?: number;
+}
+
+/** Options of sockets that receive. */
+export interface ReadableOptions {
+  /** Messages queued from one peer before it is no longer read; 0: no limit. Default 1,000. */
+  receiveHighWaterMark?: number;
+  /** ms that `receive` waits before it rejects with `EAGAIN`; 0: for what is there only, -1: without limit. Default -1. */
+  receiveTimeout?: number;
+  /** `receive` calls that may wait at once; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  maxPendingReceives?: number;
+  /** Bytes of the kernel's receive buffer; -1: the system's default. */
+  receiveBufferSize?: number;
+}
+
+/** Keep only the newest message of a queue; messages of one frame. Default false. */
+export interface ConflateOptions {
+  conflate?: boolean;
+}
+
+/** The name under which a ROUTER at the other end knows this socket: 1 to 255 bytes, not beginning with a zero byte. */
+export interface RoutingIdOptions {
+  routingId?: string | Uint8Array | null;
+}
+
+/** What `new` takes beside the options that are properties, too. */
+export interface ConstructionOptions {
+  /** The context to belong to. Default: the process-wide one. */
+  context?: Context;
+  /** Judges each peer before it may talk; anything but `true`, and a throw, refuses it. */
+  authenticate?: Authenticate;
+}
+
+/** A socket that carries values of one type. */
+export interface CodecOptions<T> {
+  /** What encodes and decodes the last frame of each message, and gives the socket its type. Default: frames as they are. */
+  codec?: Codec<T>;
+}

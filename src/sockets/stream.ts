@@ -1,0 +1,51 @@
+/** STREAM: raw TCP, to talk to peers that are no ZeroMQ (zmq_socket(3), ZMQ_STREAM). */
+import { defineSocket } from "./define.js";
+import type { MessageLike } from "./message.js";
+import type { Readable } from "./readable.js";
+import { FRAMES } from "./shape.js";
+import { CORE, Socket } from "./socket.js";
+import type {
+  CommonOptions,
+  ConstructionOptions,
+  ReadableOptions,
+  WritableOptions,
+} from "./socket-options.js";
+import type { Writable } from "./writable.js";
+
+type StreamProperties = CommonOptions &
+  ReadableOptions &
+  WritableOptions & {
+    /** Report each peer's coming and going as a message `[routing id, ""]`. Default true. */
+    notify?: boolean;
+  };
+
+/** Options of {@link Stream}. */
+export type StreamOptions = StreamProperties & ConstructionOptions;
+
+/** What `connect` of a Stream takes. */
+export interface StreamConnectOptions {
+  /** The routing id that the peer gets on this socket. */
+  routingId?: string;
+}
+
+/**
+ * Sends and receives pieces of TCP streams: two frames, the peer's routing id
+ * and bytes. An empty second frame in a received message says that the peer came
+ * or went; sent, it ends the connection.
+ */
+export class Stream extends Socket {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: StreamOptions) {
+    super("Stream", options, FRAMES);
+  }
+
+  /** Connects to a TCP endpoint. */
+  override connect(endpoint: string, options: StreamConnectOptions = {}): void {
+    this[CORE].connect(endpoint, options.routingId);
+  }
+}
+export interface Stream
+  extends Readable<[Buffer, Buffer]>,
+    Writable<[MessageLike, MessageLike]>,
+    Required<StreamProperties> {}
+defineSocket(Stream, "Stream");

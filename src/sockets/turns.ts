@@ -1,0 +1,36 @@
+/** A mutual exclusion for promises: callers get their turn in the order they asked. */
+
+import { TimeoutError } from "../core/errors.js";
+import { RingBuffer } from "../core/ring-buffer.js";
+import { abortedAlready, Waiter } from "./waiter.js";
+
+export class Turns {
+  readonly #queue = new RingBuffer<Waiter<void>>();
+  #taken = false;
+
+  /** Waits for the turn. @returns call it when done */
+  async take(signal: AbortSignal | undefined): Promise<() => void> {
+    await abortedAlready(signal);
+    if (this.#taken) {
+      const waiter = new Waiter<void>(
+        -1,
+        signal,
+        () => new TimeoutError("ETIMEDOUT", "unreachable"),
+        () => undefined,
+      );
+      this.#queue.push(waiter);
+      await waiter.promise;
+    }
+    this.#taken = true;
+    return this.#done;
+  }
+
+  #done = (): void => {
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      if (next.settled) continue;
+      next.resolve();
+      return;
+    }
+    this.#taken = false;
+  };
+}

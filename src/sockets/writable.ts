@@ -1,0 +1,55 @@
+/** What sockets that send can do. */
+import { CORE, type Socket } from "./socket.js";
+import type { WaitOptions } from "./waiter.js";
+
+/** A socket that sends messages of type `M`. */
+export interface Writable<M> {
+  /**
+   * Sends a message, whole or not at all; waits while no peer has room. Any
+   * number of calls may wait, at most `maxPendingSends`; messages leave in the
+   * order of the calls.
+   *
+   * Bytes are not copied: they belong to the socket and must not change after the call.
+   *
+   * @returns settled when the engine has the message
+   * @throws InvalidArgumentError `EINVAL` for what is no message
+   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codec or its schema refuses
+   * @throws TimeoutError `EAGAIN` after `sendTimeout` or `timeout`
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPendingSends`
+   * @throws AbortedError `ABORT_ERR`: the message was not sent
+   * @throws ClosedError `EBADF` when the socket is closed, `EAGAIN` when it closes while the call waits
+   * @throws UnroutableError `EHOSTUNREACH` (Router with `mandatory`, Stream)
+   */
+  send(message: M, options?: WaitOptions): Promise<void>;
+  /**
+   * Sends a message if that is possible at once.
+   *
+   * @returns `false` when no peer has room or earlier sends still wait; nothing has happened then
+   * @throws the errors of {@link send}, but for the waits
+   */
+  trySend(message: M): boolean;
+}
+
+const methods: Writable<unknown> & ThisType<Socket> = {
+  send(message, options) {
+    const core = this[CORE];
+    let encoded: ReturnType<typeof core.encode>;
+    try {
+      encoded = core.encode(message);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return core.outbox.send(encoded, options, false);
+  },
+  trySend(message) {
+    const core = this[CORE];
+    return core.outbox.trySend(core.encode(message));
+  },
+};
+
+/** Gives a socket class the methods of {@link Writable}. @internal */
+export function defineWritable(socketClass: { readonly prototype: Socket }): void {
+  for (const [key, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(methods))) {
+    Object.defineProperty(socketClass.prototype, key, { ...descriptor, enumerable: false });
+  }
+}
