@@ -1,0 +1,38 @@
+// @ts-check
+/** Why queues are rings: first-in first-out at several lengths, against an array. */
+import b from "benny";
+import { RingBuffer } from "../../dist/core/ring-buffer.js";
+
+const smoke = process.argv.includes("--smoke");
+const options = smoke ? { minSamples: 1, maxTime: 0.02 } : {};
+
+for (const length of [10, 1_000, 100_000]) {
+  await b.suite(
+    `push and shift with ${length} items waiting`,
+    b.add(
+      "RingBuffer",
+      () => {
+        const ring = new RingBuffer();
+        for (let i = 0; i < length; i++) ring.push(i);
+        return () => {
+          ring.push(1);
+          ring.shift();
+        };
+      },
+      options,
+    ),
+    b.add(
+      "Array",
+      () => {
+        const array = Array.from({ length }, (_, i) => i);
+        return () => {
+          array.push(1);
+          array.shift();
+        };
+      },
+      options,
+    ),
+    b.cycle(),
+    b.complete(),
+  );
+}

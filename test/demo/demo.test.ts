@@ -1,0 +1,211 @@
+/** The demo as its user meets it: real processes, real files. It runs the built package: npm test builds it first. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+
+const MAIN = fileURLToPath(new URL("../../demo/main.js", import.meta.url));
+const WITH = fileURLToPath(new URL("programs/demo-with.js", import.meta.url));
+const sha256 = (content: string | Buffer): string => createHash("sha256").update(content).digest("hex");
+
+let folder: string;
+const started = new Set<ChildProcess>();
+
+interface Run {
+  readonly child: ChildProcess;
+  readonly exit: Promise<{ code: number | null; signal: string | null; out: string; err: string }>;
+  /** Settles when the output so far matches. */
+  said(pattern: RegExp): Promise<string>;
+}
+
+/** Starts a program in a process group of its own, as a terminal does. */
+function start(program: string, ...args: string[]): Run {
+  const child = spawn(process.execPath, [program, ...args], {
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  started.add(child);
+  let out = "";
+  let err = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    out += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    err += text;
+  });
+  const exit = once(child, "close").then(([code, signal]) => ({ code, signal, out, err }));
+  const said = async (pattern: RegExp): Promise<string> => {
+    while (!pattern.test(out)) {
+      if (child.exitCode !== null) throw new Error(`It ended without saying ${pattern}: ${out}${err}`);
+      await Promise.race([once(child.stdout, "data"), once(child, "exit")]);
+    }
+    return out;
+  };
+  return { child, exit, said };
+}
+
+/** The process ids that the demo prints. */
+function pidsIn(out: string): number[] {
+  const line = /^Processes: (.*)$/m.exec(out)?.[1] ?? "";
+  return line.split(", ").map((process) => Number(process.split(" ").at(-1)));
+}
+
+/** Whether a process runs; one that ended and was not collected yet does not. */
+async function runs(pid: number): Promise<boolean> {
+  try {
+    const stat = await readFile(`/proc/${pid}/stat`, "latin1");
+    return !/\) [ZX] /.test(stat);
+  } catch {
+    try {
+      return process.platform !== "linux" && process.kill(pid, 0);
+    } catch {
+      return false;
+    }
+  }
+}
+
+/** Waits until none of the processes runs; there is no event for somebody else's children. */
+async function allGone(pids: number[]): Promise<void> {
+  for (const deadline = Date.now() + 5_000; Date.now() < deadline; ) {
+    if (!(await Promise.all(pids.map(runs))).includes(true)) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`Still running: ${pids.join(", ")}`);
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "shoal-demo-"));
+  await mkdir(join(folder, "odd/deeper"), { recursive: true });
+  await mkdir(join(folder, "empty"));
+  const files: Record<string, string | Buffer> = {
+    "plain.txt": "One fish, two fish. Red fish, blue fish!\n",
+    "odd/empty.txt": "",
+    "odd/zeros.bin": Buffer.from([0x61, 0x00, 0x62]),
+    "odd/latin-1.txt": Buffer.from("na\xefve caf\xe9", "latin1"),
+    "odd/deeper/ünïcode.txt": "Über ÜBER über; \u{1d49c} fish\n",
+    "odd/long-line.txt": "minnow ".repeat(200_000),
+    "odd/data.txt": "q".repeat(300_000),
+  };
+  for (const [path, content] of Object.entries(files)) await writeFile(join(folder, path), content);
+  // A name that is no UTF-8 is listed, and cannot be opened by the name it is listed under.
+  if (process.platform === "linux")
+    await writeFile(Buffer.concat([Buffer.from(`${folder}/odd/b`), Buffer.from([0xff])]), "unseen");
+});
+
+afterEach(() => {
+  for (const { pid } of started) {
+    try {
+      if (pid !== undefined) process.kill(-pid, "SIGKILL"); // The whole group, should a test have failed.
+    } catch {
+      // Nobody is left in it.
+    }
+  }
+  started.clear();
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe("the demo", () => {
+  test("counts every kind of file the same in several processes and in one", async () => {
+    const { code, out, err } = await start(MAIN, "--dir", folder, "--workers", "3").exit;
+    expect(err).toBe("");
+    expect(code).toBe(0);
+    const row = (name: string): string[] | undefined =>
+      out
+        .split("\n")
+        .find((line) => line.startsWith(`│ ${name} `))
+        ?.split("│")
+        .slice(2, 4)
+        .map((cell) => cell.trim());
+    const unreadable = process.platform === "linux" ? 1 : 0;
+    expect(row("files")).toEqual([`${7 + unreadable}`, `${7 + unreadable}`]);
+    expect(row("  text")).toEqual(["6", "6"]);
+    expect(row("  binary, skipped")).toEqual(["1", "1"]);
+    expect(row("  unreadable")).toEqual([`${unreadable}`, `${unreadable}`]);
+    if (unreadable > 0) expect(out).toMatch(/^Left out: {2}odd\/b\ufffd: ENOENT$/m);
+    // one two red blue fish(5) | na ve caf | über(3) 𝒜→𝒜 | minnow
+    expect(row("words")).toEqual(["200,016", "200,016"]);
+    expect(row("different words")).toEqual(["11", "11"]);
+    expect(out).toContain("Most frequent words: minnow 200,000, fish 5, über 3,");
+    expect(out).toContain("Both runs agree: ");
+    expect(pidsIn(out)).toHaveLength(5);
+    await allGone(pidsIn(out));
+  });
+
+  test("prints the digest of a result that can be worked out by hand", async () => {
+    const dir = join(folder, "empty");
+    await writeFile(join(dir, "a"), "b a B\n");
+    const { code, out } = await start(MAIN, "--dir", dir, "--workers", "1").exit;
+    await rm(join(dir, "a"));
+    const lines = [`file "a" text 6 ${sha256("b a B\n")} 3`, "word a 1", "word b 2", ""].join("\n");
+    expect(out).toContain(`Both runs agree: ${lines.length} bytes, sha256 ${sha256(lines)}`);
+    expect(code).toBe(0);
+  });
+
+  test("has nothing to count in an empty folder, and says so", async () => {
+    const { code, out } = await start(MAIN, "--dir", join(folder, "empty")).exit;
+    expect(out).toMatch(/^Files: {5}0$/m);
+    expect(out).toContain("Both runs agree");
+    expect(code).toBe(0);
+  });
+
+  test.each([
+    [["--workers", "0"], "whole number from 1 to 64"],
+    [["--workers", "two"], "whole number from 1 to 64"],
+    [["--dir", "no/such/folder"], "There is no such folder"],
+    [["--dir", MAIN], "It is no folder"],
+    [["--depth", "1"], "unknown option"],
+    [["folder"], "too many arguments"],
+  ])("answers %j with one line and exit code 2", async (args, why) => {
+    const { code, out, err } = await start(MAIN, ...args).exit;
+    expect(out).toBe("");
+    expect(err.trim().split("\n")).toHaveLength(1);
+    expect(err).toContain(why);
+    expect(code).toBe(2);
+  });
+
+  test("fails and shows the lines that differ when a worker counts wrong", async () => {
+    const { code, out } = await start(WITH, folder, "wrong-worker.js").exit;
+    expect(out).toMatch(/^The runs differ: sha256 [0-9a-f]{64} and [0-9a-f]{64}$/m);
+    expect(out).toMatch(/^ {2}only together: file "plain\.txt" text 41 [0-9a-f]{64} 9$/m);
+    expect(out).toMatch(/^ {2}only alone: file "plain\.txt" text 41 [0-9a-f]{64} 8$/m);
+    expect(out).toMatch(/^ {2}only together: word one 2$/m);
+    expect(out).not.toContain("agree");
+    expect(code).toBe(1);
+  });
+
+  test("fails, and leaves nothing running, when a worker is killed", async () => {
+    const { code, out, err } = await start(WITH, folder, "dying-worker.js").exit;
+    expect(err).toMatch(/^demo: worker \d \(pid \d+\) was killed by SIGKILL before the work was done$/m);
+    expect(code).toBe(1);
+    await allGone(pidsIn(out));
+  });
+
+  test("fails when no result comes for a long time", async () => {
+    const { code, out, err } = await start(WITH, folder, "silent-worker.js", "1000").exit;
+    expect(err).toBe("demo: Nothing was heard from the processes for 1000 ms\n");
+    expect(code).toBe(1);
+    await allGone(pidsIn(out));
+  });
+
+  test("ends everything on Ctrl-C", async () => {
+    const demo = start(MAIN);
+    const out = await demo.said(/^together /m);
+    process.kill(-(demo.child.pid ?? 0), "SIGINT"); // To the whole group, as the terminal does.
+    const { code, err } = await demo.exit;
+    expect(err).toBe("demo: Stopped by SIGINT\n");
+    expect(code).toBe(130);
+    await allGone(pidsIn(out));
+  });
+
+  test("leaves nothing running when it is killed itself", async () => {
+    const demo = start(MAIN);
+    const out = await demo.said(/^together /m);
+    demo.child.kill("SIGKILL");
+    await allGone(pidsIn(out));
+  });
+});

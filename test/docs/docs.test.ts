@@ -1,0 +1,120 @@
+/** The pages are true: their code runs as it stands, what it says it prints it prints, and their links lead somewhere. */
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import ts from "typescript";
+import { describe, expect, test } from "vitest";
+import { anchors, type Block, links, pages, ROOT, read, split } from "./blocks.js";
+
+/** ms; far more than any block needs, for a busy machine. */
+const LIMIT = 15_000;
+
+const runnable = pages()
+  .flatMap((page) => split(page).blocks)
+  .filter(({ language, info }) => ["js", "ts"].includes(language) && !info.includes("no-run"));
+
+/** JavaScript that this Node.js runs. */
+function toJavaScript({ language, code }: Block): string {
+  if (language === "js") return code;
+  const { ESNext } = ts.ModuleKind;
+  return ts.transpileModule(code, { compilerOptions: { module: ESNext, target: ts.ScriptTarget.ES2023 } })
+    .outputText;
+}
+
+/** Runs a module in a process of its own, from standard input, so that it imports "shoal" as this package. */
+function run(code: string): Promise<{ status: number | null; out: string; err: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, ["--input-type=module", "-"], {
+      cwd: ROOT,
+      timeout: LIMIT,
+      killSignal: "SIGKILL",
+    });
+    let out = "";
+    let err = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      out += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      err += text;
+    });
+    child.on("error", reject);
+    child.on("close", (status) => resolve({ status, out, err }));
+    child.stdin.end(code);
+  });
+}
+
+/** What a block says it prints: the comments at the end of its lines with console.log. */
+function promised(code: string): string[] {
+  return Array.from(code.matchAll(/^.*console\.log\(.*\); \/\/ (.+)$/gm), ([, text = ""]) => text);
+}
+
+describe("the code in the pages", () => {
+  test("is there, and is found", () => {
+    expect(runnable.filter(({ page }) => page === "README.md").length).toBeGreaterThanOrEqual(2);
+    expect(runnable.length).toBeGreaterThanOrEqual(20);
+    const marked = split("page.md", "a\n\n```js no-run\nb\n```\nc\n```ts\nd\n```\n");
+    expect(marked.blocks.map(({ line, language, info, code }) => [line, language, info, code])).toEqual([
+      [4, "js", ["no-run"], "b"],
+      [8, "ts", [], "d"],
+    ]);
+    expect(marked.prose).toBe("a\n\nc\n");
+  });
+
+  test.each(runnable.map((block) => [`${block.page}:${block.line}`, block] as const))(
+    "%s runs and prints what it says",
+    async (_, block) => {
+      const { status, out, err } = await run(toJavaScript(block));
+      expect(err).toBe("");
+      expect(status).toBe(0);
+      const printed = out.trim().split("\n");
+      for (const line of promised(block.code)) expect(printed).toContain(line);
+    },
+  );
+});
+
+describe("the TypeScript in the pages", () => {
+  test("passes the type checker", () => {
+    const blocks = new Map(
+      runnable
+        .filter(({ language }) => language === "ts")
+        .map((block) => [join(ROOT, `${block.page}.${block.line}.ts`), block.code]),
+    );
+    const { config } = ts.readConfigFile(join(ROOT, "tsconfig.json"), ts.sys.readFile);
+    const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, ROOT);
+    options.paths = { shoal: [join(ROOT, "src/index.ts")] };
+    const host = ts.createCompilerHost(options);
+    const { fileExists, readFile, getSourceFile } = host;
+    host.fileExists = (path) => blocks.has(path) || fileExists(path);
+    host.readFile = (path) => blocks.get(path) ?? readFile(path);
+    host.getSourceFile = (path, version, ...rest) => {
+      const code = blocks.get(path);
+      return code === undefined
+        ? getSourceFile(path, version, ...rest)
+        : ts.createSourceFile(path, code, version);
+    };
+    const program = ts.createProgram([...blocks.keys()], options, host);
+    const found = [...blocks.keys()].flatMap((path) => {
+      const source = program.getSourceFile(path);
+      return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)];
+    });
+    expect(blocks.size).toBeGreaterThanOrEqual(5);
+    expect(ts.formatDiagnostics(found, host)).toBe("");
+  });
+});
+
+describe("the links in the pages", () => {
+  test("are found, with the headings they lead to", () => {
+    expect(links("[a](b.md#c) and [d](https://example.org) and ![e](f.png)")).toEqual(["b.md#c", "f.png"]);
+    expect([...anchors("# One, two\n\n## `Three` & [four](x.md)\n")]).toEqual(["one-two", "three--four"]);
+  });
+
+  test.each(pages())("%s links to what is there", (page) => {
+    const broken = links(split(page).prose).filter((link) => {
+      const [path = "", anchor] = link.split("#");
+      const target = path === "" ? page : normalize(join(dirname(page), path));
+      if (target.startsWith("..") || !existsSync(join(ROOT, target))) return true;
+      return anchor !== undefined && !anchors(split(target, read(target)).prose).has(anchor);
+    });
+    expect(broken).toEqual([]);
+  });
+});

@@ -1,0 +1,35 @@
+/** Every example runs as its reader would run it, asserts its own result, and ends by itself. */
+import { execFile } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+
+const FOLDER = fileURLToPath(new URL("../../examples/", import.meta.url));
+/** ms; far more than any needs, for a busy machine. */
+const LIMIT = 15_000;
+const examples = readdirSync(FOLDER).filter((name) => name.endsWith(".js"));
+
+/** Runs a module; rejects when it fails or has to be ended. */
+function run(path: string): Promise<{ out: string; err: string }> {
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [path], { timeout: LIMIT, killSignal: "SIGKILL" }, (error, out, err) => {
+      if (error === null) resolve({ out, err });
+      else reject(new Error(`${path}: ${error.killed ? `did not end in ${LIMIT} ms` : err}`));
+    });
+  });
+}
+
+describe("the examples", () => {
+  test("there are some, one for each thing that the README names", () => {
+    const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+    expect(examples.length).toBeGreaterThanOrEqual(10);
+    for (const name of examples) expect(readme).toContain(`(examples/${name})`);
+  });
+
+  test.each(examples)("%s runs, asserts its result, and ends", async (name) => {
+    expect(readFileSync(FOLDER + name, "utf8")).toMatch(/^import assert from "node:assert\/strict";$/m);
+    const { out, err } = await run(FOLDER + name);
+    expect(err).toBe("");
+    expect(out).not.toBe("");
+  });
+});
