@@ -1,0 +1,49 @@
+/**
+ * How a command ends when it does not succeed: one line on standard error, and an exit code.
+ *
+ *   0  done      1  it failed, time-outs included      2  bad usage: the command line itself is wrong
+ */
+import { InvalidArgumentError, ShoalError } from "../index.js";
+
+/** It failed. Exit code 1. */
+export class Failure extends Error {}
+
+/** The command line cannot be carried out as it stands. Exit code 2. */
+export class UsageError extends Error {}
+
+/** Standard input is not what it should be. Exit code 1, once everything before the fault is delivered. */
+export class InputError extends Failure {}
+
+/** A line is no message; who reads the input says which line. */
+export class FormatError extends Error {}
+
+/** The exit code for what a command threw. */
+export function exitCodeOf(error: unknown): 1 | 2 {
+  return error instanceof UsageError ? 2 : 1;
+}
+
+/** What a user is told, on one line. */
+export function describe(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.trim().replaceAll(/\s*\n\s*/g, " ");
+}
+
+/** Whether an error has this code. */
+export function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
+}
+
+/**
+ * Opens sockets and endpoints: what the library calls a wrong argument came from
+ * the command line here, so it is bad usage.
+ */
+export async function asUsage<T>(action: () => T | Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    const usage =
+      error instanceof InvalidArgumentError ||
+      (error instanceof ShoalError && error.code === "EPROTONOSUPPORT");
+    throw usage ? new UsageError(error.message) : error;
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * A message's frames as text, and back.
+ *
+ *   lines       BODY \n                    in: one frame; out: frames with a space between
+ *   multipart   FRAME SEP FRAME … \n       both ways
+ *   raw         bytes                      the whole input is one message; out: no line feed added
+ *   JSON        {"frames":["text",{"base64":"…"}]} \n
+ *
+ * A router's messages begin with a routing id (routing-id.ts), except in JSON,
+ * where it is a frame like the others.
+ */
+import { isUtf8 } from "node:buffer";
+import { FormatError } from "./failure.js";
+import { decodeRoutingId, encodeRoutingId } from "./routing-id.js";
+
+export interface Format {
+  /** The whole input is one message, not each of its lines. */
+  readonly whole: boolean;
+  /** @throws FormatError */
+  parse(bytes: Buffer): Buffer[];
+  /** Appends what is to be printed. */
+  print(frames: readonly Buffer[], pieces: Buffer[]): void;
+}
+
+/** What chooses a format. */
+export interface FormatChoice {
+  readonly json?: boolean | undefined;
+  readonly raw?: boolean | undefined;
+  readonly multipart?: string | undefined;
+  /** The first frame is a routing id. */
+  readonly routed?: boolean | undefined;
+}
+
+export function formatFor(choice: FormatChoice): Format {
+  if (choice.json === true) return JSON_LINES;
+  return new TextFormat(choice.multipart, choice.raw === true, choice.routed === true);
+}
+
+const LINE_FEED = Buffer.from("\n");
+
+class TextFormat implements Format {
+  readonly whole: boolean;
+  readonly #separator: Buffer;
+  readonly #splits: boolean;
+  readonly #routed: boolean;
+
+  constructor(separator: string | undefined, whole: boolean, routed: boolean) {
+    this.whole = whole;
+    this.#separator = Buffer.from(separator ?? " ");
+    this.#splits = separator !== undefined;
+    this.#routed = routed;
+  }
+
+  parse(bytes: Buffer): Buffer[] {
+    if (!this.#splits && !this.#routed) return [bytes];
+    const limit = this.#splits ? Number.POSITIVE_INFINITY : 2;
+    const frames = split(bytes, this.#separator, limit);
+    if (!this.#routed) return frames;
+    const [id, ...body] = frames;
+    if (id === undefined || body.length === 0) {
+      throw new FormatError(`expected ROUTING-ID${this.#separator}MESSAGE`);
+    }
+    return [decodeRoutingId(id), ...body];
+  }
+
+  print(frames: readonly Buffer[], pieces: Buffer[]): void {
+    for (let i = 0; i < frames.length; i++) {
+      const frame = frames[i] as Buffer;
+      if (i > 0) pieces.push(this.#separator);
+      pieces.push(i === 0 && this.#routed ? encodeRoutingId(frame, this.#separator) : frame);
+    }
+    if (!this.whole) pieces.push(LINE_FEED);
+  }
+}
+
+function split(bytes: Buffer, separator: Buffer, limit: number): Buffer[] {
+  const parts: Buffer[] = [];
+  let start = 0;
+  while (parts.length + 1 < limit) {
+    const end = bytes.indexOf(separator, start);
+    if (end < 0) break;
+    parts.push(bytes.subarray(start, end));
+    start = end + separator.length;
+  }
+  parts.push(bytes.subarray(start));
+  return parts;
+}
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+/** Half of a surrogate pair: no text in UTF-8. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+const JSON_LINES: Format = {
+  whole: false,
+  parse(bytes) {
+    let value: unknown;
+    if (!isUtf8(bytes)) throw new FormatError("the line is not UTF-8");
+    try {
+      value = JSON.parse(bytes.toString());
+    } catch (error) {
+      throw new FormatError(`no JSON (${(error as SyntaxError).message})`);
+    }
+    const frames = (value as { frames?: unknown } | null)?.frames;
+    if (!Array.isArray(frames) || frames.length === 0) {
+      throw new FormatError('expected {"frames":[…]} with one frame or more');
+    }
+    return frames.map(parseFrame);
+  },
+  print(frames, pieces) {
+    const values = frames.map((frame) =>
+      isUtf8(frame) ? frame.toString() : { base64: frame.toString("base64") },
+    );
+    pieces.push(Buffer.from(`${JSON.stringify({ frames: values })}\n`));
+  },
+};
+
+function parseFrame(value: unknown, index: number): Buffer {
+  if (typeof value === "string" && !LONE_SURROGATE.test(value)) return Buffer.from(value);
+  const base64 = (value as { base64?: unknown } | null)?.base64;
+  if (typeof base64 === "string" && BASE64.test(base64)) return Buffer.from(base64, "base64");
+  throw new FormatError(`frame ${index + 1}: expected a string or {"base64":"…"}`);
+}

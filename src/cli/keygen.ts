@@ -1,0 +1,77 @@
+/** shoal keygen: CURVE key pairs, as text or as certificate files. */
+import { open, rm } from "node:fs/promises";
+import type { Command } from "commander";
+import { curveKeyPair, writeCertificate } from "../index.js";
+import { addCommand } from "./command.js";
+import { describe, Failure, hasCode, UsageError } from "./failure.js";
+import { Log } from "./log.js";
+
+interface KeygenSettings {
+  readonly out?: string;
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
+
+export function addKeygenCommand(program: Command): void {
+  addCommand(program, {
+    name: "keygen",
+    summary: "make a CURVE key pair",
+    description:
+      "Prints a new CURVE key pair as Z85 text, or writes it as certificate files: NAME with the public key, " +
+      "NAME_secret with both, readable by its owner only.",
+    examples: ["shoal keygen", "shoal keygen --out server.key"],
+  })
+    .option("--out <NAME>", "write the files NAME and NAME_secret, and print the public key only")
+    .option("--force", "replace files that exist")
+    .option("--json", "print one JSON object")
+    .action(keygen);
+}
+
+async function keygen({ out, force = false, json = false }: KeygenSettings): Promise<void> {
+  if (out === undefined && force) throw new UsageError("--force needs --out NAME");
+  if (out === "") throw new UsageError("--out expects a file name");
+  const pair = curveKeyPair();
+  if (out === undefined) {
+    await print(json ? JSON.stringify(pair) : `public-key ${pair.publicKey}\nsecret-key ${pair.secretKey}`);
+    return;
+  }
+  const claimed = force ? [] : await claim([out, `${out}_secret`]);
+  try {
+    await writeCertificate(out, { ...pair, metadata: {} });
+  } catch (error) {
+    for (const file of claimed) await rm(file, { force: true });
+    throw new Failure(`cannot write the certificate ${out}: ${describe(error)}`);
+  }
+  const { publicKey } = pair;
+  const files = { publicFile: out, secretFile: `${out}_secret` };
+  new Log("keygen", "normal").info(`wrote ${files.publicFile} and ${files.secretFile}`);
+  await print(json ? JSON.stringify({ publicKey, ...files }) : `public-key ${publicKey}`);
+}
+
+/** Makes empty files that must not exist yet, so that nobody else's are replaced. */
+async function claim(files: readonly string[]): Promise<string[]> {
+  const claimed: string[] = [];
+  for (const file of files) {
+    try {
+      await (await open(file, "wx", 0o600)).close();
+      claimed.push(file);
+    } catch (error) {
+      for (const mine of claimed) await rm(mine, { force: true });
+      throw new Failure(
+        hasCode(error, "EEXIST")
+          ? `${file} exists; --force replaces it`
+          : `cannot write ${file}: ${describe(error)}`,
+      );
+    }
+  }
+  return claimed;
+}
+
+function print(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(`${text}\n`, (error) => {
+      if (error) reject(new Failure(`cannot write standard output: ${error.message}`));
+      else resolve();
+    });
+  });
+}

@@ -1,0 +1,87 @@
+#!/usr/bin/env node
+/** The `shoal` binary: the program, and what becomes of its errors. */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { describe, exitCodeOf, UsageError } from "./failure.js";
+import { addKeygenCommand } from "./keygen.js";
+import { addPipelineCommands } from "./pipeline.js";
+import { addPubSubCommands } from "./pub-sub.js";
+import { addRequestReplyCommands } from "./request-reply.js";
+import { addTwoWayCommands } from "./two-way.js";
+
+const AFTER = `
+Messages are lines: standard input is sent, what comes is printed, everything
+else is on standard error. Exit codes: 0 done, 1 it failed, 2 bad usage.
+Each command has examples: shoal COMMAND --help
+
+Example, in two terminals:
+  shoal pull --bind tcp://127.0.0.1:5557
+  echo hello | shoal push --connect tcp://127.0.0.1:5557`;
+
+function createProgram(): Command {
+  const manifest = new URL("../../package.json", import.meta.url);
+  const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
+  const program = new Command("shoal")
+    .description("Send and receive over ZeroMQ sockets from the terminal.")
+    .version(version)
+    .addHelpText("after", AFTER)
+    .helpCommand(false)
+    .exitOverride();
+  addPubSubCommands(program);
+  addPipelineCommands(program);
+  addRequestReplyCommands(program);
+  addTwoWayCommands(program);
+  addKeygenCommand(program);
+  addHelpCommand(program);
+  for (const command of [program, ...program.commands]) {
+    const name = command === program ? "shoal" : `shoal ${command.name()}`;
+    command.configureOutput({
+      outputError: (text, write) => {
+        const what = text
+          .replace(/^error: /, "")
+          .trim()
+          .replaceAll(/\s*\n\s*/g, " ");
+        write(`${name}: ${what} (see ${name} --help)\n`);
+      },
+    });
+  }
+  return program;
+}
+
+/** Commander's own prints everything for a command it does not know. */
+function addHelpCommand(program: Command): void {
+  program
+    .command("help [command]")
+    .summary("show the help of a command")
+    .action((name: string | undefined) => {
+      const command = name === undefined ? program : program.commands.find((known) => known.name() === name);
+      if (command === undefined) throw new UsageError(`there is no command ${JSON.stringify(name)}`);
+      command.help();
+    });
+}
+
+/** @returns the exit code */
+async function run(argv: readonly string[]): Promise<number> {
+  const program = createProgram();
+  let name = "shoal";
+  program.hook("preAction", (_, action) => {
+    name = `shoal ${action.name()}`;
+  });
+  try {
+    await program.parseAsync(argv);
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    process.stderr.write(`${name}: ${describe(error)}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+// Nobody reads the log any more: no reason to stop, and nobody to tell.
+process.stderr.on("error", () => undefined);
+// Commands that print look themselves; help for nobody is no fault.
+process.stdout.on("error", () => undefined);
+
+const code = await run(process.argv);
+// Standard input may still be open, and would hold the process.
+process.exit(code);

@@ -1,0 +1,98 @@
+/**
+ * One run of a socket command, whatever the socket: open, work, deliver, close.
+ *
+ *   options -> socket -> endpoints -> work -> linger -> exit code
+ *                                      |  a signal, or a reader that went away,
+ *                                      +-> makes the work end early (signals.ts)
+ */
+import type { CloseResult, Socket } from "../index.js";
+import { openEndpoints, type Peers, watchPeers } from "./endpoints.js";
+import { asUsage, Failure, InputError } from "./failure.js";
+import { formatFor } from "./format.js";
+import { Input } from "./input.js";
+import { Log } from "./log.js";
+import { checkSettings, type Given, type Settings } from "./options.js";
+import { Output } from "./output.js";
+import { type SecurityOptions, securityOptions } from "./security.js";
+import { GRACE, Stop, unlessAborted } from "./signals.js";
+
+/** What a command's work has at hand. */
+export interface Session<S extends Socket> {
+  readonly socket: S;
+  readonly settings: Settings;
+  readonly log: Log;
+  readonly stop: Stop;
+  readonly peers: Peers;
+  readonly input: Input;
+  readonly output: Output;
+}
+
+/**
+ * How the work ended: at its end, so that all it sent is waited for; because it
+ * had enough, so that there is a bound on that; or with nothing sent, so that
+ * nothing is waited for (a SUB would wait to repeat its subscriptions to a
+ * publisher that is gone).
+ */
+export type Ending = "complete" | "enough" | "received";
+
+/** A socket command's own part. */
+export interface Work<S extends Socket> {
+  readonly name: string;
+  /** The first frame of each message is a routing id. */
+  readonly routed?: boolean;
+  open(security: SecurityOptions): S;
+  run(session: Session<S>): Promise<Ending>;
+}
+
+/** @throws UsageError, Failure, or what the library throws */
+export async function runSocket<S extends Socket>(given: Given, work: Work<S>): Promise<void> {
+  const settings = checkSettings(given);
+  const log = new Log(work.name, settings.quiet ? "quiet" : settings.verbose ? "verbose" : "normal");
+  const security = await securityOptions(settings);
+  const socket = await asUsage(() => work.open(security));
+  const stop = new Stop().listen();
+  const format = formatFor({ ...settings, routed: work.routed });
+  const output = new Output(format, stop.forced, stop.request);
+  const input = new Input(format, settings.json === true, stop.requested);
+  try {
+    const peers = watchPeers(socket, settings, log);
+    await openEndpoints(socket, settings, log);
+    const session = { socket, settings, log, stop, peers, input, output };
+    let ending: Ending = "complete";
+    let fault: unknown;
+    try {
+      ending = await Promise.race([work.run(session), peers.refused]);
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      fault = error; // What came before it is delivered first.
+    }
+    await deliver(session, ending);
+    const printed = await output.flush();
+    const failure = output.failure ?? fault;
+    if (failure !== undefined) throw failure;
+    if (!printed) throw new Failure("stopped before every message was printed");
+  } finally {
+    void socket.close({ linger: 0 });
+    await output.flush();
+    stop.dispose();
+  }
+}
+
+/** Closes the socket; all that was accepted for sending leaves first. */
+async function deliver(session: Session<Socket>, ending: Ending): Promise<void> {
+  const { socket, settings, stop, peers } = session;
+  if (ending === "received") {
+    await socket.close({ linger: 0 });
+    return;
+  }
+  const hurried = ending === "enough" || stop.requested.aborted;
+  const limit = settings.timeout ?? -1;
+  const linger = hurried ? (limit < 0 ? GRACE : Math.min(limit, GRACE)) : limit;
+  const closing = unlessAborted(socket.close({ linger }), stop.forced);
+  const result = await Promise.race([closing, peers.refused]);
+  if (!isDelivered(result)) throw new Failure("not every message was delivered: no peer took them in time");
+}
+
+function isDelivered(result: CloseResult | undefined): boolean {
+  return result !== undefined && result.unknown === 0 && result.discarded === 0;
+}

@@ -1,0 +1,41 @@
+/** docs/cli.md is true: its scripts run, and print what it says. */
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { Child, file, MAIN, useShoal } from "./support.js";
+
+useShoal();
+
+const page = readFileSync(new URL("../../docs/cli.md", import.meta.url), "utf8");
+const examples = Array.from(
+  page.matchAll(/^```sh\n([\s\S]*?)^```\n\n```text\n([\s\S]*?)^```$/gm),
+  ([, script = "", output = ""]) => ({ script, output }),
+);
+
+/** The ports of the page may be taken here: ipc in the example's own folder instead. */
+function withoutPorts(script: string): string {
+  return script.replaceAll(/tcp:\/\/127\.0\.0\.1:(\d+)/g, "ipc://p$1");
+}
+
+describe("docs/cli.md", () => {
+  test("has an example of every command, and says what it prints", () => {
+    expect(page.match(/^```sh$/gm)).toHaveLength(examples.length);
+    const scripts = examples.map(({ script }) => script).join("");
+    for (const command of "pub sub xpub xsub push pull req rep dealer router pair keygen".split(" ")) {
+      expect(scripts).toMatch(new RegExp(`\\bshoal ${command} `));
+    }
+  });
+
+  test.each(examples)("$script", async ({ script, output }) => {
+    const folder = file();
+    mkdirSync(folder);
+    const shoal = join(folder, "shoal");
+    writeFileSync(shoal, `#!/bin/sh\nexec "${process.execPath}" "${MAIN}" "$@"\n`);
+    chmodSync(shoal, 0o755);
+    const path = `PATH="${folder}:$PATH"\n`;
+    const child = new Child("/bin/bash", ["-ec", path + withoutPorts(script)], { cwd: folder, group: true });
+    const { code, stdout } = await child.end().ended;
+    expect(stdout.toString()).toBe(output);
+    expect(code).toBe(0);
+  });
+});

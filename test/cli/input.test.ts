@@ -1,0 +1,141 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { Child, ipc, MAIN, run, start, startWithout, useShoal } from "./support.js";
+
+useShoal();
+
+const seq = (count: number): string => {
+  let text = "";
+  for (let i = 1; i <= count; i++) text += `${i}\n`;
+  return text;
+};
+
+describe("much input", () => {
+  test("100,000 lines arrive unchanged and in order", async () => {
+    const endpoint = ipc();
+    const pull = startWithout("pull", "--bind", endpoint, "--count", "100000");
+    expect((await run(seq(100_000), "push", "--connect", endpoint)).code).toBe(0);
+    const { stdout } = await pull.ended;
+    expect(createHash("sha256").update(stdout).digest("hex")).toBe(
+      createHash("sha256").update(seq(100_000)).digest("hex"),
+    );
+  });
+
+  test("a subscriber misses none of 20,000 lines", async () => {
+    const endpoint = ipc();
+    const sub = startWithout("sub", "--connect", endpoint, "--count", "20000");
+    expect((await run(seq(20_000), "pub", "--bind", endpoint)).code).toBe(0);
+    expect((await sub.ended).stdout.toString() === seq(20_000)).toBe(true);
+  });
+
+  test("a line of many chunks is one message", async () => {
+    const endpoint = ipc();
+    const line = "x".repeat(5_000_000);
+    const pull = startWithout("pull", "--bind", endpoint, "--count", "2");
+    expect((await run(`${line}\nend\n`, "push", "--connect", endpoint)).code).toBe(0);
+    expect((await pull.ended).stdout.toString() === `${line}\nend\n`).toBe(true);
+  });
+
+  test("nothing is read ahead while nobody takes it", async () => {
+    const push = start("push", "--bind", ipc());
+    await push.endpoint();
+    // A pipe holds 64 KiB and a stream's buffer as much: a reader that does not pause takes all of this.
+    const block = Buffer.alloc(1_048_576, "line\n");
+    for (let i = 0; i < 32; i++) push.process.stdin.write(block);
+    const before = residentKiB(push);
+    let taken = push.process.stdin.writableLength;
+    for (let quietTurns = 0; quietTurns < 5; ) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const now = push.process.stdin.writableLength;
+      quietTurns = now === taken ? quietTurns + 1 : 0;
+      taken = now;
+    }
+    expect(taken).toBeGreaterThan(30 * 1_048_576);
+    expect(residentKiB(push) - before).toBeLessThan(20_000);
+  });
+});
+
+/** The memory of a process, as Linux tells it. */
+function residentKiB(child: Child): number {
+  const status = readFileSync(`/proc/${child.process.pid}/status`, "utf8");
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]);
+}
+
+describe("input that is no message", () => {
+  test("ends a sender with the line's number, after all lines before it were delivered", async () => {
+    const endpoint = ipc();
+    const pull = startWithout("pull", "--bind", endpoint);
+    const push = await run(
+      '{"frames":["a"]}\n{"frames":["b"]}\n{"frames":3}\n{"frames":["c"]}\n',
+      "push",
+      "--json",
+      "--connect",
+      endpoint,
+    );
+    expect(push.stderr).toBe('shoal push: line 3: expected {"frames":[…]} with one frame or more\n');
+    expect(push.code).toBe(1);
+    await pull.until("stdout", /^a\nb\n/);
+    pull.process.kill("SIGTERM");
+    expect((await pull.ended).stdout.toString()).toBe("a\nb\n");
+  });
+
+  test("a router's line without a routing id ends it, too", async () => {
+    const { code, stderr } = await run("alice\n", "router", "-q", "--bind", ipc());
+    expect(stderr).toBe("shoal router: line 1: expected ROUTING-ID MESSAGE\n");
+    expect(code).toBe(1);
+  });
+
+  test("a reply that is no message makes rep fail", async () => {
+    const { code, stderr } = await run("nonsense\n", "rep", "-q", "--json", "--bind", ipc());
+    expect(stderr).toMatch(/^shoal rep: line 1: no JSON [^\n]*\n$/);
+    expect(code).toBe(1);
+  });
+
+  test("a directory is no input", async () => {
+    const child = new Child(
+      "/bin/sh",
+      ["-c", `exec "${process.execPath}" "${MAIN}" push --connect ${ipc()} < /`],
+      {},
+    );
+    const { code, stderr } = await child.ended;
+    expect(stderr).toBe("shoal push: cannot read standard input: it is a directory\n");
+    expect(code).toBe(1);
+  });
+});
+
+describe("a reader that goes away", () => {
+  test("ends the command quietly with exit code 0", async () => {
+    const endpoint = ipc();
+    const shell = new Child(
+      "/bin/sh",
+      [
+        "-c",
+        `{ "${process.execPath}" "${MAIN}" pull -q --bind ${endpoint}; echo "code $?" >&2; } | head -n 2`,
+      ],
+      {},
+    );
+    const push = start("push", "--connect", endpoint);
+    const feed = (): void => {
+      while (push.process.stdin.writable && push.process.stdin.write(seq(10_000)));
+    };
+    push.process.stdin.on("drain", feed);
+    feed();
+    const { stdout, stderr } = await shell.ended;
+    expect(stdout.toString()).toBe("1\n2\n");
+    expect(stderr).toBe("code 0\n");
+  });
+
+  test("a full disk is a failure", async () => {
+    const endpoint = ipc();
+    const shell = new Child(
+      "/bin/sh",
+      ["-c", `exec "${process.execPath}" "${MAIN}" pull -q --bind ${endpoint} > /dev/full`],
+      {},
+    );
+    await run("a\n", "push", "--connect", endpoint);
+    const { code, stderr } = await shell.ended;
+    expect(stderr).toMatch(/^shoal pull: cannot write standard output: ENOSPC[^\n]*\n$/);
+    expect(code).toBe(1);
+  });
+});

@@ -1,0 +1,134 @@
+import { readFileSync, statSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { only } from "../../src/cli/security.js";
+import { file, ipc, run, start, startWithout, useShoal } from "./support.js";
+
+useShoal();
+
+async function keygen(): Promise<{ publicKey: string; secretFile: string }> {
+  const { code, stdout } = await run("", "keygen", "--json", "--out", file());
+  expect(code).toBe(0);
+  return JSON.parse(stdout.toString());
+}
+
+describe("keygen", () => {
+  test("prints a new pair as two labelled lines, or as JSON", async () => {
+    const { code, stdout, stderr } = await run("", "keygen");
+    expect(stdout.toString()).toMatch(/^public-key \S{40}\nsecret-key \S{40}\n$/);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const json = JSON.parse((await run("", "keygen", "--json")).stdout.toString());
+    expect(json).toEqual({
+      publicKey: expect.stringMatching(/^.{40}$/),
+      secretKey: expect.stringMatching(/^.{40}$/),
+    });
+  });
+
+  test("writes certificates, the secret one for its owner only, and replaces none unasked", async () => {
+    const name = file();
+    const { code, stdout } = await run("", "keygen", "--out", name);
+    expect(code).toBe(0);
+    const [, publicKey] = /^public-key (\S{40})\n$/.exec(stdout.toString()) ?? [];
+    const written = readFileSync(`${name}_secret`, "utf8");
+    expect(written).toContain(`public-key = "${publicKey}"`);
+    expect(readFileSync(name, "utf8")).not.toContain("secret-key");
+    expect(statSync(`${name}_secret`).mode & 0o777).toBe(0o600);
+
+    const again = await run("", "keygen", "--out", name);
+    expect(again).toMatchObject({ code: 1, stderr: `shoal keygen: ${name} exists; --force replaces it\n` });
+    expect(readFileSync(`${name}_secret`, "utf8")).toBe(written);
+    expect((await run("", "keygen", "--out", name, "--force")).code).toBe(0);
+    expect(readFileSync(`${name}_secret`, "utf8")).not.toBe(written);
+  });
+
+  test("leaves nothing behind where the secret file exists already", async () => {
+    const name = file();
+    await run("", "keygen", "--out", `${name}_secret`);
+    expect((await run("", "keygen", "--out", name)).code).toBe(1);
+    expect(() => statSync(name)).toThrow(/ENOENT/);
+  });
+});
+
+describe("CURVE", () => {
+  test("carries lines to a server with a certificate, from clients with and without one", async () => {
+    const endpoint = ipc();
+    const server = await keygen();
+    const client = await keygen();
+    const pull = startWithout(
+      "pull",
+      "--bind",
+      endpoint,
+      "--curve-certificate",
+      server.secretFile,
+      "--count",
+      "2",
+    );
+    const to = ["push", "--connect", endpoint, "--curve-server-key", server.publicKey];
+    expect((await run("a\n", ...to)).code).toBe(0);
+    expect((await run("b\n", ...to, "--curve-certificate", client.secretFile)).code).toBe(0);
+    expect((await pull.ended).stdout.toString()).toBe("a\nb\n");
+  });
+
+  test("lets nobody in with another server's key", async () => {
+    const endpoint = ipc();
+    const server = await keygen();
+    const other = await keygen();
+    const pull = startWithout("pull", "--bind", endpoint, "--curve-certificate", server.secretFile);
+    const push = start(
+      "push",
+      "--connect",
+      endpoint,
+      "--curve-server-key",
+      other.publicKey,
+      "--timeout",
+      "600",
+    );
+    const { code, stderr } = await push.end("a\n").ended;
+    expect(stderr).toMatch(/not every message was delivered/);
+    expect(code).toBe(1);
+    await pull.until("stderr", /a CURVE key is wrong/);
+    expect(pull.stdout.length).toBe(0);
+  });
+
+  test("a public certificate is not enough", async () => {
+    const { secretFile } = await keygen();
+    const path = secretFile.replace(/_secret$/, "");
+    const { code, stderr } = await run("", "pull", "--bind", ipc(), "--curve-certificate", path);
+    expect(stderr).toBe(
+      `shoal pull: the certificate ${path} has no secret key; expected the secret file of the pair\n`,
+    );
+    expect(code).toBe(1);
+  });
+});
+
+describe("PLAIN", () => {
+  test("lets in who knows the user and the password", async () => {
+    const endpoint = ipc();
+    const pull = startWithout("pull", "--bind", endpoint, "--plain", "ann:a:b", "--count", "1");
+    expect((await run("hello\n", "push", "--connect", endpoint, "--plain", "ann:a:b")).code).toBe(0);
+    expect((await pull.ended).stdout.toString()).toBe("hello\n");
+  });
+
+  test.each([
+    ["a wrong password", ["--plain", "ann:x"], /refused: authentication failed/],
+    ["no user at all", [], /the two ends use different security/],
+  ])("refuses %s: the client fails, the server goes on", async (_, options, why) => {
+    const endpoint = ipc();
+    const pull = startWithout("pull", "--bind", endpoint, "--plain", "ann:a", "--count", "1");
+    await pull.endpoint();
+    const { code, stderr } = await run("no\n", "push", "--connect", endpoint, ...options);
+    expect(stderr).toMatch(why);
+    expect(code).toBe(1);
+    await run("yes\n", "push", "--connect", endpoint, "--plain", "ann:a");
+    expect((await pull.ended).stdout.toString()).toBe("yes\n");
+  });
+
+  test("the server's judgement needs both, and the mechanism", async () => {
+    const judge = only({ username: "ann", password: "pass" });
+    const peer = { mechanism: "PLAIN", address: "", domain: "", username: "ann", password: "pass" };
+    expect(await judge(peer)).toBe(true);
+    expect(await judge({ ...peer, password: "pass2" })).toBe(false);
+    expect(await judge({ ...peer, username: "an" })).toBe(false);
+    expect(await judge({ ...peer, mechanism: "NULL" })).toBe(false);
+    expect(await judge({ mechanism: "PLAIN", address: "", domain: "" })).toBe(false);
+  });
+});

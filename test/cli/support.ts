@@ -1,0 +1,165 @@
+/** The real binary as child processes: started, heard and ended here. */
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, afterEach, beforeAll } from "vitest";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+export const MAIN = join(ROOT, "dist/cli/main.js");
+const SOURCES = join(ROOT, "src/cli");
+
+/** How a process ended, and what it wrote. */
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+const running = new Set<Child>();
+
+/** A process that is running. */
+export class Child {
+  readonly process: ChildProcessWithoutNullStreams;
+  readonly ended: Promise<Ended>;
+  #out: Buffer[] = [];
+  #err = "";
+  #onData = new Set<() => void>();
+  #isOver = false;
+  readonly #group: boolean;
+
+  constructor(
+    program: string,
+    args: readonly string[],
+    options: { stdin?: "pipe" | "ignore"; cwd?: string; group?: boolean },
+  ) {
+    this.process = spawn(program, args, {
+      stdio: [options.stdin ?? "pipe", "pipe", "pipe"],
+      detached: options.group === true,
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    }) as ChildProcessWithoutNullStreams;
+    this.#group = options.group === true;
+    running.add(this);
+    this.process.stdin?.on("error", () => undefined); // A child may end before it read everything.
+    this.process.stdout.on("data", (chunk: Buffer) => {
+      this.#out.push(chunk);
+      this.#wake();
+    });
+    this.process.stderr.on("data", (chunk: Buffer) => {
+      this.#err += chunk;
+      this.#wake();
+    });
+    this.ended = new Promise((resolve) => {
+      this.process.on("close", (code) => {
+        this.#isOver = true;
+        running.delete(this);
+        this.#wake();
+        resolve({ code, stdout: this.stdout, stderr: this.#err });
+      });
+    });
+  }
+
+  get stdout(): Buffer {
+    return Buffer.concat(this.#out);
+  }
+
+  get stderr(): string {
+    return this.#err;
+  }
+
+  /** Waits until what it wrote matches. */
+  async until(stream: "stdout" | "stderr", pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(stream === "stdout" ? this.stdout.toString() : this.#err);
+      if (match !== null) return match;
+      if (this.#isOver) throw new Error(`ended without ${pattern}: ${this.stdout} ${this.#err}`);
+      await new Promise<void>((resolve) => {
+        this.#onData.add(resolve);
+      });
+    }
+  }
+
+  /** The endpoint it bound last. */
+  async endpoint(): Promise<string> {
+    return (await this.until("stderr", /listening at (\S+)\n/))[1] as string;
+  }
+
+  write(text: string | Buffer): void {
+    this.process.stdin.write(text);
+  }
+
+  end(text?: string | Buffer): this {
+    this.process.stdin.end(text);
+    return this;
+  }
+
+  /** Ends it now, with the processes it started if it leads a group. */
+  kill(): void {
+    const { pid } = this.process;
+    if (pid === undefined) return;
+    if (this.#group) process.kill(-pid, "SIGKILL");
+    else this.process.kill("SIGKILL");
+  }
+
+  #wake(): void {
+    const waiting = [...this.#onData];
+    this.#onData.clear();
+    for (const wake of waiting) wake();
+  }
+}
+
+/** Starts `shoal`; standard input is an open pipe. */
+export function start(...args: string[]): Child {
+  return new Child(process.execPath, [MAIN, ...args], {});
+}
+
+/** Starts `shoal` without input, as a job in the background. */
+export function startWithout(...args: string[]): Child {
+  return new Child(process.execPath, [MAIN, ...args], { stdin: "ignore" });
+}
+
+/** Runs `shoal` on an input, to its end. */
+export function run(input: string | Buffer, ...args: string[]): Promise<Ended> {
+  return start(...args).end(input).ended;
+}
+
+/** An ipc endpoint nobody has. */
+export function ipc(): string {
+  return `ipc://${join(folder, `s${++names}`)}`;
+}
+
+/** A file name nobody has. */
+export function file(): string {
+  return join(folder, `f${++names}`);
+}
+
+let names = 0;
+let folder = "";
+
+function newest(path: string): number {
+  return Math.max(...readdirSync(path).map((name) => statSync(join(path, name)).mtimeMs));
+}
+
+/** Call it once in each test file: a build if there is none, a folder, and nothing left running. */
+export function useShoal(): void {
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "shoal-cli-"));
+    if (!existsSync(MAIN) || statSync(MAIN).mtimeMs < newest(SOURCES)) {
+      execFileSync(
+        process.execPath,
+        [join(ROOT, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.build.json"],
+        {
+          cwd: ROOT,
+        },
+      );
+    }
+  }, 120_000);
+  afterEach(async () => {
+    for (const child of running) {
+      child.kill();
+      await child.ended;
+    }
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+}

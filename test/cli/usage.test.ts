@@ -1,0 +1,140 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { file, ipc, run, useShoal } from "./support.js";
+
+useShoal();
+
+const COMMANDS = "pub sub xpub xsub push pull req rep dealer router pair keygen".split(" ");
+
+describe("help and version", () => {
+  test("shoal --help names every command", async () => {
+    const { code, stdout, stderr } = await run("", "--help");
+    expect(code).toBe(0);
+    expect(stderr).toBe("");
+    for (const command of COMMANDS) expect(stdout.toString()).toMatch(new RegExp(`^  ${command} `, "m"));
+  });
+
+  test("every command explains itself with examples", async () => {
+    const helps = await Promise.all(COMMANDS.map((command) => run("", command, "--help")));
+    for (const [index, { code, stdout }] of helps.entries()) {
+      expect(code).toBe(0);
+      expect(stdout.toString()).toMatch(new RegExp(`Examples:\\n.*shoal ${COMMANDS[index]}`));
+    }
+    const { code, stdout } = await run("", "help", "push");
+    expect(code).toBe(0);
+    expect(stdout.toString()).toBe(helps[COMMANDS.indexOf("push")]?.stdout.toString());
+  });
+
+  test("shoal --version is the package's", async () => {
+    const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+    expect(await run("", "--version")).toMatchObject({ code: 0, stdout: Buffer.from(`${version}\n`) });
+  });
+
+  test("shoal alone shows its help as an error", async () => {
+    const { code, stdout, stderr } = await run("");
+    expect(code).toBe(2);
+    expect(stdout.length).toBe(0);
+    expect(stderr).toMatch(/^Usage: shoal/);
+  });
+});
+
+/** One line that says what is wrong, nothing on standard output, and the exit code. */
+async function fails(exitCode: number, why: RegExp, args: readonly string[], input = ""): Promise<void> {
+  const { code, stdout, stderr } = await run(input, ...args);
+  expect(stderr).toMatch(why);
+  expect(stderr).toMatch(/^shoal[^\n]*: [^\n]+\n$/);
+  expect(stdout.length).toBe(0);
+  expect(code).toBe(exitCode);
+}
+
+describe("bad usage is one line and exit code 2", () => {
+  const key = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
+  test.each<[string, RegExp, string[]]>([
+    ["an unknown command", /unknown command 'pusj' \(Did you mean push\?\)/, ["pusj"]],
+    ["an unknown command for help", /no command "nope"/, ["help", "nope"]],
+    ["an unknown option", /shoal pull: unknown option '--foo'/, ["pull", "--foo"]],
+    ["an option of another command", /unknown option '--echo'/, ["req", "--bind", "ipc://x", "--echo"]],
+    ["an argument too many", /too many arguments/, ["pull", "--bind", "ipc://x", "extra"]],
+    ["a missing argument", /argument missing/, ["pull", "--bind"]],
+    ["no endpoint", /expected --bind EP or --connect EP/, ["pull"]],
+    ["a bad endpoint", /Endpoint "nonsense": expected TRANSPORT:\/\/ADDRESS/, ["pull", "--bind", "nonsense"]],
+    ["an unknown transport", /transports are tcp/, ["pull", "--connect", "foo://x"]],
+    ["a bad port", /port is a number/, ["pull", "--bind", "tcp://127.0.0.1:70000"]],
+    ["inproc", /reaches only this process/, ["pull", "--bind", "inproc://x"]],
+    [
+      "a bad number",
+      /'--count <N>' argument '1.5' is invalid/,
+      ["pull", "--bind", "ipc://x", "--count", "1.5"],
+    ],
+    ["a count of 0", /from 1 to/, ["pull", "--bind", "ipc://x", "--count", "0"]],
+    ["a bad time-out", /'--timeout <MS>' argument '-1'/, ["pull", "--bind", "ipc://x", "--timeout", "-1"]],
+    ["no separator", /Expected at least one/, ["pull", "--bind", "ipc://x", "--multipart", ""]],
+    ["a line feed between frames", /line feed/, ["pull", "--bind", "ipc://x", "--multipart", "\n"]],
+    ["JSON and raw", /exclude each other/, ["pull", "--bind", "ipc://x", "--json", "--raw"]],
+    ["JSON and frames", /exclude each other/, ["pull", "--bind", "ipc://x", "--json", "--multipart", "|"]],
+    ["a bad server key", /40 characters of Z85/, ["pull", "--bind", "ipc://x", "--curve-server-key", "abc"]],
+    [
+      "PLAIN and CURVE",
+      /exclude each other/,
+      ["pull", "--connect", "ipc://x", "--plain", "u:p", "--curve-server-key", key],
+    ],
+    [
+      "PLAIN as both",
+      /expected one of them/,
+      ["pair", "--bind", "ipc://x", "--connect", "ipc://y", "--plain", "u:p"],
+    ],
+    [
+      "a routing id too long",
+      /routingId/,
+      ["dealer", "--connect", "ipc://x", "--routing-id", "x".repeat(256)],
+    ],
+    ["--force without --out", /--force needs --out/, ["keygen", "--force"]],
+  ])("%s", (_, why, args) => fails(2, why, args));
+
+  test("a password is not repeated", async () => {
+    await fails(2, /--plain expects/, ["pull", "--bind", "ipc://x", "--plain", ":secret"]);
+    const { stderr } = await run("", "pull", "--bind", "ipc://x", "--plain", ":secret");
+    expect(stderr).not.toMatch(/secret/);
+  });
+});
+
+describe("what fails is one line and exit code 1", () => {
+  test("a certificate that is not there, or is none", async () => {
+    const path = file();
+    await fails(1, /cannot read the certificate .*ENOENT/, [
+      "pull",
+      "--bind",
+      ipc(),
+      "--curve-certificate",
+      path,
+    ]);
+    writeFileSync(path, "= hello");
+    await fails(1, /Certificate line 1/, ["pull", "--bind", ipc(), "--curve-certificate", path]);
+  });
+
+  test("an ipc folder that is not there", () =>
+    fails(1, /Cannot bind/, ["pull", "--bind", "ipc:///nowhere/at/all"]));
+
+  test.each([
+    [["pull", "--connect"], /no message came within 50 ms/],
+    [["sub", "--connect"], /no message came within 50 ms/],
+    [["rep", "--echo", "--connect"], /no request came within 50 ms/],
+    [["push", "--connect"], /not every message was delivered/],
+    [["req", "--connect"], /no reply came within 50 ms/],
+    [["pub", "--connect"], /no subscriber came within 50 ms/],
+    [["pair", "--connect"], /no (peer|message) came within 50 ms/],
+  ])("%s with nobody there, after --timeout", async (args, why) => {
+    await fails(1, why, [...args, ipc(), "--timeout", "50"], "a\n");
+  });
+
+  test("a bound push with nobody there, after --timeout", async () => {
+    await fails(1, /no peer had room/, ["push", "-q", "--bind", ipc(), "--timeout", "50"], "a\n");
+  });
+
+  test("an address in use is named", async () => {
+    const { start } = await import("./support.js");
+    const first = start("pull", "--bind", "tcp://127.0.0.1:*");
+    const endpoint = await first.endpoint();
+    await fails(1, new RegExp(`${endpoint}.*in use`), ["pull", "--bind", endpoint]);
+  });
+});
