@@ -4,14 +4,20 @@
  * @module
  */
 
-export { SocketType } from "./core/socket-type.js";
+export { SocketType, type SocketTypeName } from "./core/socket-type.js";
 export type { EngineCapabilities } from "./engine/capabilities.js";
-export type {
-  Engine,
-  EngineContext,
-  EngineListener,
-  EngineSocket,
-  PeerCredentials,
+export {
+  type Engine,
+  type EngineCloseResult,
+  type EngineContext,
+  type EngineListener,
+  type EngineOptions,
+  type EngineSocket,
+  type EngineStats,
+  OfferResult,
+  type OutgoingFrame,
+  type OutgoingMessage,
+  type PeerCredentials,
 } from "./engine/engine.js";
 export type {
   DisconnectReason,
@@ -24,13 +30,13 @@ export type {
 } from "./engine/events.js";
 export { ENGINE_NAMES } from "./engine/select.js";
 export { Proxy } from "./proxy/proxy.js";
-export { capability, version } from "./sockets/capability.js";
+export { type Capability, capability, version } from "./sockets/capability.js";
 export { type Codec, json, msgpack, text } from "./sockets/codec.js";
 export { Context, type ContextOptions, context } from "./sockets/context.js";
 export { Envelope } from "./sockets/envelope.js";
 export * from "./sockets/errors.js";
 export type { Message, MessageLike } from "./sockets/message.js";
-export { Observer } from "./sockets/observer.js";
+export { type EventSubscriber, Observer } from "./sockets/observer.js";
 export { Pair, type PairOptions } from "./sockets/pair.js";
 export { Pull, type PullOptions, Push, type PushOptions } from "./sockets/pipeline.js";
 export {
@@ -65,7 +71,7 @@ export {
   writeCertificate,
 } from "./sockets/security/certificate.js";
 export { type CurveKeyPair, curveKeyPair, curvePublicKey } from "./sockets/security/curve-keys.js";
-export type { Raw } from "./sockets/shape.js";
+export type { BodyIn, BodyOut, Raw, RoutedIn, RoutedOut, TopicIn, TopicOut } from "./sockets/shape.js";
 export { type CloseOptions, type ReadyOptions, Socket } from "./sockets/socket.js";
 export type { Authenticate, CloseResult } from "./sockets/socket-core.js";
 export type {
@@ -73,8 +79,12 @@ export type {
   CommonOptions,
   ConflateOptions,
   ConstructionOptions,
+  KeyProperties,
+  Properties,
   ReadableOptions,
   RoutingIdOptions,
+  RoutingIdProperty,
+  SocketOptions,
   WritableOptions,
 } from "./sockets/socket-options.js";
 export type { DroppedReason, SocketStats } from "./sockets/stats.js";

@@ -2,7 +2,7 @@
  * A growable first-in first-out ring.
  *
  * `Array.prototype.shift()` moves every element of a long array, so queues on
- * the message path use this instead (bench/micro/ring-buffer.ts). Capacity is a
+ * the message path use this instead (bench/micro/ring-buffer.js). Capacity is a
  * power of two and only grows: a queue that was long once keeps its memory,
  * until `clear()`.
  */
@@ -45,6 +45,14 @@ export class RingBuffer<T> {
   /** The item at the head, left where it is; `undefined` when empty. */
   peek(): T | undefined {
     return this.#length === 0 ? undefined : this.#items[this.#head];
+  }
+
+  /** Drops the items that `keep` refuses; the others stay in order. */
+  retain(keep: (item: T) => boolean): void {
+    for (let i = this.#length; i > 0; i--) {
+      const item = this.shift() as T;
+      if (keep(item)) this.push(item);
+    }
   }
 
   /** Drops every item, and the memory a burst made it grow to. */

@@ -1,6 +1,6 @@
 /**
- * Counts operations that settled synchronously, and says when it is time to let
- * the event loop turn.
+ * Counts operations that settled without a turn of the event loop, and says when
+ * it is time to let it turn.
  *
  * A promise that is already resolved continues in the microtask queue, and the
  * microtask queue runs to its end before any timer or socket is looked at. A
@@ -17,9 +17,9 @@ export class TurnBudget {
     this.#limit = limit;
   }
 
-  /** Spends one operation; `true` when the caller has to yield now. */
-  spend(): boolean {
-    this.#spent += 1;
+  /** Spends operations; `true` when the caller has to yield now. */
+  spend(operations = 1): boolean {
+    this.#spent += operations;
     if (this.#spent < this.#limit) return false;
     this.#spent = 0;
     return true;

@@ -17,6 +17,9 @@ for (let i = 0; i < ALPHABET.length; i++) VALUES[ALPHABET.charCodeAt(i)] = i;
  * @throws InvalidArgumentError `EINVAL` for any other length
  */
 export function encodeZ85(bytes: Uint8Array): string {
+  if (!(bytes instanceof Uint8Array)) {
+    throw new InvalidArgumentError(`Z85 encodes bytes; got ${typeof bytes}`);
+  }
   if (bytes.length === 0 || bytes.length % 4 !== 0) {
     throw new InvalidArgumentError(
       `Z85 encodes a multiple of 4 bytes, at least 4; got ${bytes.length} bytes`,
@@ -44,6 +47,9 @@ export function encodeZ85(bytes: Uint8Array): string {
  *   or a group above 0xFFFFFFFF. The message never quotes the text: it may be a secret key.
  */
 export function decodeZ85(text: string): Buffer {
+  if (typeof text !== "string") {
+    throw new InvalidArgumentError(`Z85 text is a string; got ${typeof text}`);
+  }
   if (text.length === 0 || text.length % 5 !== 0) {
     throw new InvalidArgumentError(
       `Z85 text has a multiple of 5 characters, at least 5; got ${text.length} characters`,

@@ -29,6 +29,11 @@ export type DropReason =
 /** Why a received message was not handed over. */
 export type InvalidReason = "frames" | "codec" | "schema";
 
+/** For events that concern no address: a program that asks every event for its address gets none. */
+interface Nowhere {
+  readonly address?: undefined;
+}
+
 interface Details {
   accept: { readonly address: string };
   "accept:error": { readonly address: string; readonly error: ShoalError };
@@ -43,16 +48,19 @@ interface Details {
   end: object;
   handshake: { readonly address: string };
   "handshake:error:protocol": { readonly address: string; readonly error: ProtocolError };
-  "handshake:error:auth": { readonly address: string; readonly error: HandshakeError };
+  "handshake:error:auth": {
+    readonly address: string;
+    readonly error: HandshakeError & { readonly status: number };
+  };
   "handshake:error:other": { readonly address: string; readonly error: HandshakeError };
   unknown: object;
   "peer:join": { readonly address: string; readonly routingId?: Buffer };
   "peer:leave": { readonly address: string; readonly reason: DisconnectReason; readonly routingId?: Buffer };
   "peer:refused": { readonly address: string; readonly mechanism: string; readonly error: HandshakeError };
-  subscribe: { readonly topic: Buffer };
-  unsubscribe: { readonly topic: Buffer };
-  drop: { readonly reason: DropReason; readonly messages: number; readonly routingId?: Buffer };
-  invalid: { readonly reason: InvalidReason; readonly error: ShoalError };
+  subscribe: Nowhere & { readonly topic: Buffer };
+  unsubscribe: Nowhere & { readonly topic: Buffer };
+  drop: Nowhere & { readonly reason: DropReason; readonly messages: number; readonly routingId?: Buffer };
+  invalid: Nowhere & { readonly reason: InvalidReason; readonly error: ShoalError };
 }
 
 /** The name of a socket event. */

@@ -22,18 +22,19 @@ export const DEFAULT_ENGINE = "libzmq";
  *
  * @param choice a name, an engine of the caller's own, or `undefined` for the
  *   environment variable `SHOAL_ENGINE`, and without it the default
- * @throws InvalidArgumentError `EINVAL` for an unknown name
+ * @throws InvalidArgumentError `EINVAL` for an unknown name, or an object that is no engine
  * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` when it cannot be loaded here
  */
 export function selectEngine(choice: string | Engine | undefined): Engine {
-  if (typeof choice === "object") return choice;
+  if (typeof choice === "object" && typeof choice?.createContext === "function") return choice;
   const fromEnvironment =
     choice === undefined && process.env.SHOAL_ENGINE ? process.env.SHOAL_ENGINE : undefined;
-  const name = choice ?? fromEnvironment ?? DEFAULT_ENGINE;
-  const load = Object.hasOwn(LOADERS, name) ? LOADERS[name] : undefined;
+  const name: unknown = choice === undefined ? (fromEnvironment ?? DEFAULT_ENGINE) : choice;
+  const load = typeof name === "string" && Object.hasOwn(LOADERS, name) ? LOADERS[name] : undefined;
   if (load === undefined) {
     const origin = fromEnvironment === undefined ? "engine" : "SHOAL_ENGINE";
-    throw new InvalidArgumentError(`${origin} must be one of ${ENGINE_NAMES.join(", ")}; got "${name}"`);
+    const got = typeof name === "string" ? JSON.stringify(name) : name === null ? "null" : typeof name;
+    throw new InvalidArgumentError(`${origin} must be one of ${ENGINE_NAMES.join(", ")}; got ${got}`);
   }
   return load();
 }

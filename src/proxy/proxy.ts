@@ -1,8 +1,8 @@
 /** The proxy of the package `zeromq`: messages between two sockets, both ways. */
-import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
+import { ClosedError, InvalidArgumentError, InvalidStateError } from "../core/errors.js";
 import type { MessageLike } from "../sockets/message.js";
 import type { Readable } from "../sockets/readable.js";
-import type { Socket } from "../sockets/socket.js";
+import { Socket } from "../sockets/socket.js";
 import type { Writable } from "../sockets/writable.js";
 
 /** Messages moved at once. */
@@ -21,11 +21,19 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
   readonly #backEnd: B;
   readonly #stop = new AbortController();
   #started = false;
+  #running = false;
   #paused: Promise<void> | undefined;
   #resume: (() => void) | undefined;
 
-  /** The sockets have no codec, and at least one direction to pass messages in. */
+  /**
+   * The sockets have no codec, and at least one direction to pass messages in.
+   *
+   * @throws InvalidArgumentError `EINVAL` for what is no socket
+   */
   constructor(frontEnd: F, backEnd: B) {
+    for (const socket of [frontEnd, backEnd] as unknown[]) {
+      if (!(socket instanceof Socket)) throw new InvalidArgumentError("A proxy stands between two sockets");
+    }
     this.#frontEnd = frontEnd;
     this.#backEnd = backEnd;
   }
@@ -50,7 +58,7 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
       ["front-end", this.#frontEnd],
       ["back-end", this.#backEnd],
     ] as const) {
-      if (socket.lastEndpoint === null)
+      if (socket.lastEndpoint === null || socket.closed)
         throw new InvalidArgumentError(`The ${name} socket must be bound or connected`);
     }
     const flows = [this.#flow(this.#frontEnd, this.#backEnd), this.#flow(this.#backEnd, this.#frontEnd)];
@@ -58,16 +66,23 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
     if (possible.length === 0)
       throw new InvalidArgumentError("Neither socket can send what the other receives");
     this.#started = true;
+    this.#running = true;
     try {
       await Promise.race(possible.map((flow) => flow()));
     } finally {
+      this.#running = false;
       this.#stop.abort();
       await Promise.all([this.#frontEnd.close(), this.#backEnd.close()]);
     }
   }
 
-  /** Stops passing messages until {@link resume}; they queue up to the high-water marks. */
+  /**
+   * Stops passing messages until {@link resume}; they queue up to the high-water marks.
+   *
+   * @throws ClosedError `EBADF` when the proxy does not run, as {@link resume} and {@link terminate} do
+   */
   pause(): void {
+    this.#assertRunning();
     this.#paused ??= new Promise((resolve) => {
       this.#resume = resolve;
     });
@@ -75,14 +90,20 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
 
   /** Goes on after {@link pause}. */
   resume(): void {
+    this.#assertRunning();
     this.#paused = undefined;
     this.#resume?.();
   }
 
   /** Ends {@link run}. */
   terminate(): void {
+    this.#assertRunning();
     this.#stop.abort();
     this.resume();
+  }
+
+  #assertRunning(): void {
+    if (!this.#running) throw new ClosedError("EBADF", "The proxy does not run");
   }
 
   #flow(from: Source, to: Target): (() => Promise<void>) | undefined {
@@ -96,6 +117,8 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
             continue;
           }
           const messages = await (from as Readable<Buffer[]>).receiveMany({ max: BATCH, signal });
+          // What came just before a pause waits here.
+          while (this.#paused !== undefined) await this.#paused;
           for (const message of messages) await (to as Writable<MessageLike[]>).send(message, { signal });
         }
       } catch (error) {

@@ -100,7 +100,8 @@ export function withSchema(codec: Codec<unknown>, schema: StandardSchemaV1 | und
   if (schema === undefined) return codec as Codec<never>;
   const check = (value: unknown): unknown => {
     const result = schema["~standard"].validate(value);
-    if (result instanceof Promise) {
+    if (isPending(result)) {
+      result.then(ignore, ignore); // Its outcome is of no use any more, not even a rejection.
       throw new NotSupportedError("A message schema has to validate synchronously");
     }
     if (result.issues === undefined) return result.value;
@@ -118,6 +119,12 @@ export function withSchema(codec: Codec<unknown>, schema: StandardSchemaV1 | und
     decode: (frame: Buffer): unknown => check(codec.decode(frame)),
   } as Codec<never>;
 }
+
+function isPending<T>(result: T | Promise<T>): result is Promise<T> {
+  return typeof (result as Partial<Promise<T>> | null)?.then === "function";
+}
+
+function ignore(): void {}
 
 function describe(issue: StandardSchemaV1.Issue): string {
   const path = issue.path?.map((part) => String(typeof part === "object" ? part.key : part)).join(".");

@@ -35,6 +35,8 @@ const NAMES = [
   "threadSchedulingPolicy",
 ] as const;
 const FLAGS: readonly string[] = ["blocky", "ipv6"];
+/** The least value of those that have one; the engine has the last word on the most. */
+const MINIMUM: Readonly<Record<string, number>> = { ioThreads: 0, maxMessageSize: 0, maxSockets: 1 };
 const WRITE_ONLY: readonly string[] = ["threadPriority", "threadSchedulingPolicy"];
 
 function check(name: string, value: unknown): void {
@@ -44,10 +46,10 @@ function check(name: string, value: unknown): void {
     );
   }
   const flag = FLAGS.includes(name);
-  if (flag ? typeof value === "boolean" : Number.isInteger(value)) return;
-  throw new InvalidArgumentError(
-    `Context option ${name} must be ${flag ? "true or false" : "a whole number"}; got ${String(value)}`,
-  );
+  const min = MINIMUM[name] ?? Number.MIN_SAFE_INTEGER;
+  if (flag ? typeof value === "boolean" : Number.isSafeInteger(value) && Number(value) >= min) return;
+  const expected = flag ? "true or false" : `a whole number${name in MINIMUM ? ` from ${min}` : ""}`;
+  throw new InvalidArgumentError(`Context option ${name} must be ${expected}; got ${String(value)}`);
 }
 
 /**
@@ -63,6 +65,9 @@ export class Context {
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or engine, or a wrong type */
   constructor(options: ContextOptions = {}) {
+    if (typeof options !== "object" || options === null) {
+      throw new InvalidArgumentError(`Context options are an object; got ${String(options)}`);
+    }
     const { engine, ...rest } = options;
     for (const [name, value] of Object.entries(rest)) {
       if (value === undefined) continue;
@@ -71,7 +76,9 @@ export class Context {
     }
     this.#choice = engine;
     this.#shared = (options as { [SHARED]?: true })[SHARED] === true;
-    if (typeof engine === "string") this.#engine = selectEngine(engine);
+    if (engine !== undefined) this.#engine = selectEngine(engine);
+    // A misspelt option would otherwise be set without a word.
+    if (new.target === Context) Object.preventExtensions(this);
   }
 
   /** The name of the engine in use. */
@@ -140,8 +147,9 @@ export class Context {
 
   #set(name: string, value: unknown): void {
     check(name, value);
-    if (this.#opened === undefined) this.#options[name] = value;
-    else this.#opened.setOption(name, value);
+    // The process-wide context is shared with other threads, which have options of their own to hear of.
+    if (this.#opened === undefined && !this.#shared) this.#options[name] = value;
+    else this.open().setOption(name, value);
   }
 }
 

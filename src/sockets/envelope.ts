@@ -36,15 +36,18 @@ export class Envelope {
    *
    * The frames up to the first empty one are the envelope. Without an empty frame
    * the peer is a DEALER that sends bare bodies: the first frame alone is the envelope.
+   * The body of a Router with a codec ends with the decoded value.
    *
    * @throws InvalidArgumentError `EINVAL` for no frames, or an empty first frame
    */
-  static parse(frames: readonly Buffer[]): { envelope: Envelope; body: Buffer[] } {
+  static parse<T = Buffer>(frames: readonly (Buffer | T)[]): { envelope: Envelope; body: (Buffer | T)[] } {
     if (frames.length === 0) throw new InvalidArgumentError("A message to parse has at least one frame");
-    const end = frames.findIndex((frame) => frame.length === 0);
+    const end = frames.findIndex((frame) => frame instanceof Uint8Array && frame.length === 0);
     if (end === 0) throw new InvalidArgumentError("An envelope begins with a routing id; got an empty frame");
-    if (end > 0) return { envelope: new Envelope(frames.slice(0, end)), body: frames.slice(end + 1) };
-    return { envelope: new Envelope(frames.slice(0, 1), false), body: frames.slice(1) };
+    // A value of the socket's codec can only be the last frame, so the hops are bytes.
+    const hops = (count: number): Buffer[] => frames.slice(0, count) as Buffer[];
+    if (end > 0) return { envelope: new Envelope(hops(end)), body: frames.slice(end + 1) };
+    return { envelope: new Envelope(hops(1), false), body: frames.slice(1) };
   }
 
   /** The nearest hop: the peer the ROUTER itself is connected to. */
@@ -77,7 +80,7 @@ export class Envelope {
   }
 
   /** The body of a message that came in this very envelope; the inverse of `wrap`. */
-  unwrap(frames: readonly Buffer[]): Buffer[] {
+  unwrap<T = Buffer>(frames: readonly (Buffer | T)[]): (Buffer | T)[] {
     const { envelope, body } = Envelope.parse(frames);
     if (!envelope.equals(this)) throw new InvalidArgumentError("The message came in another envelope");
     return body;
@@ -92,10 +95,10 @@ export class Envelope {
 
 function toHop(hop: Uint8Array | string): Buffer {
   const frame = toFrame(hop);
-  const bytes =
-    typeof frame === "string"
-      ? Buffer.from(frame)
-      : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+  let bytes: Buffer;
+  if (Buffer.isBuffer(frame)) bytes = frame;
+  else if (typeof frame === "string") bytes = Buffer.from(frame);
+  else bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
   if (bytes.length === 0)
     throw new InvalidArgumentError("A hop is a routing id of at least one byte; got an empty one");
   return bytes;

@@ -12,16 +12,24 @@ import { RingBuffer } from "../core/ring-buffer.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import type { EngineSocket } from "../engine/engine.js";
 import type { Counters } from "./stats.js";
-import { abortedAlready, Waiter, type WaitOptions } from "./waiter.js";
+import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
-/** Receives that settle at once between two turns of the event loop (bench/scenarios/throughput). */
+/** Receives that settle at once between two turns of the event loop (bench/overhead.js). */
 const RECEIVES_PER_TURN = 512;
+
+/** Calls given up that may stay in the queue before it is cleared of them. */
+const SLACK = 16;
 
 /** What the socket decides for its inbox. */
 export interface InboxRules<T> {
   readonly receiveTimeout: number;
   readonly maxPendingReceives: number;
-  /** @returns what the program gets, or `undefined` for a message that it must not get (reported already) */
+  /** Whether the socket has to send before it can receive (REQ, REP): what a time-out is then told as. */
+  readonly outOfTurn?: () => boolean;
+  /**
+   * @returns what the program gets, or `undefined` for a message that it must not get.
+   *   Whoever hears of that may call the socket: it is reported when this call is over.
+   */
   decode(frames: Buffer[]): T | undefined;
 }
 
@@ -38,6 +46,8 @@ export class Inbox<T> {
   readonly #pending = new RingBuffer<Pending<T>>();
   readonly #budget = new TurnBudget(RECEIVES_PER_TURN);
   #waiting = 0;
+  /** Waiting calls are served again after a turn of the event loop. */
+  #resting = false;
 
   constructor(engine: EngineSocket, rules: InboxRules<T>, counters: Counters) {
     this.#engine = engine;
@@ -52,28 +62,37 @@ export class Inbox<T> {
 
   /** One message. */
   receive(options: WaitOptions | undefined): Promise<T> {
-    const aborted = abortedAlready(options?.signal);
-    if (aborted !== undefined) return aborted;
+    const refused = refusedWait(options);
+    if (refused !== undefined) return refused;
     if (this.#waiting === 0) {
       const message = this.#next();
-      if (message !== undefined) return this.#handOver(message);
+      if (message !== undefined) return this.#handOver(message, 1);
     }
     return this.#wait(0, options) as Promise<T>;
   }
 
   /** 1 to `max` messages: what is there, or the first that comes. */
   receiveMany(max: number, options: WaitOptions | undefined): Promise<T[]> {
-    const aborted = abortedAlready(options?.signal);
-    if (aborted !== undefined) return aborted;
+    const refused = refusedWait(options);
+    if (refused !== undefined) return refused;
     if (this.#waiting === 0) {
       const messages = this.#takeUpTo(max);
-      if (messages.length > 0) return this.#handOver(messages);
+      if (messages.length > 0) return this.#handOver(messages, messages.length);
     }
     return this.#wait(max, options) as Promise<T[]>;
   }
 
   /** The engine has something. */
   pump(): void {
+    if (!this.#resting) this.#serve();
+  }
+
+  #afterTurn = (): void => {
+    this.#resting = false;
+    this.#serve();
+  };
+
+  #serve(): void {
     for (;;) {
       const head = this.#pending.peek();
       if (head === undefined) return;
@@ -89,6 +108,12 @@ export class Inbox<T> {
       this.#pending.shift();
       this.#waiting -= 1;
       head.waiter.resolve(value);
+      // An engine that always has more would otherwise serve its callers within this very turn for ever.
+      if (this.#budget.spend(head.max === 0 ? 1 : (value as T[]).length)) {
+        this.#resting = true;
+        setImmediate(this.#afterTurn);
+        return;
+      }
     }
   }
 
@@ -113,7 +138,11 @@ export class Inbox<T> {
     }
     const waiter = new Waiter<T | T[]>(timeout, options?.signal, this.#timedOut, () => {
       this.#waiting -= 1;
-      if (this.#waiting > 0) return;
+      if (this.#waiting > 0) {
+        if (this.#pending.length > 2 * this.#waiting + SLACK)
+          this.#pending.retain((pending) => !pending.waiter.settled);
+        return;
+      }
       this.#pending.clear();
       this.#engine.wantReadable(0);
     });
@@ -123,8 +152,8 @@ export class Inbox<T> {
     return waiter.promise;
   }
 
-  #handOver<V>(value: V): Promise<V> {
-    if (!this.#budget.spend()) return Promise.resolve(value);
+  #handOver<V>(value: V, messages: number): Promise<V> {
+    if (!this.#budget.spend(messages)) return Promise.resolve(value);
     return new Promise((resolve) => setImmediate(resolve, value));
   }
 
@@ -151,5 +180,8 @@ export class Inbox<T> {
     }
   }
 
-  #timedOut = (): ShoalError => new TimeoutError("EAGAIN", "No message came in time (receiveTimeout)");
+  #timedOut = (): ShoalError =>
+    this.#rules.outOfTurn?.() === true
+      ? new InvalidStateError("EFSM", "This socket sends and receives in turn; now it has to send")
+      : new TimeoutError("EAGAIN", "No message came in time (receiveTimeout)");
 }

@@ -5,30 +5,67 @@
  * is first looked at, at most `MAX_QUEUED` of them, oldest dropped first and
  * counted; with listeners only, nothing is kept.
  */
-import { ClosedError } from "../core/errors.js";
+import { ClosedError, InvalidArgumentError, TimeoutError } from "../core/errors.js";
 import { RingBuffer } from "../core/ring-buffer.js";
 import type { EventOfType, EventType, SocketEvent } from "../engine/events.js";
-import { abortedAlready, Waiter, type WaitOptions } from "./waiter.js";
+import type { Socket } from "./socket.js";
+import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
 /** Events kept for a reader that is slower than they come. */
 const MAX_QUEUED = 1_000;
 
+/** Reads given up that may stay in the queue before it is cleared of them. */
+const SLACK = 16;
+
 type Listener = (event: never) => void;
 
+/** The way from an observer to what it observes. */
+export const OBSERVE: unique symbol = Symbol("shoal.observe");
+
+/** What an observer tells the observed. */
+export interface Observation {
+  /** Whether anybody listens or waits; told when that changes. */
+  interested(interested: boolean): void;
+  /** The observer hears nothing any more. */
+  closed(): void;
+}
+
+/** What can be observed. */
+export interface Observable {
+  readonly closed: boolean;
+  [OBSERVE](observer: Observer): Observation;
+}
+
+/** What takes listeners for a socket's events. */
+export interface EventSubscriber {
+  on<E extends EventType>(type: E, listener: (event: EventOfType<E>) => void): EventSubscriber;
+  off<E extends EventType>(type: E, listener: (event: EventOfType<E>) => void): EventSubscriber;
+}
+
 /** Hears a socket's events. Listeners and reading can be used together. */
-export class Observer {
+export class Observer implements EventSubscriber {
   readonly #listeners = new Map<EventType, Set<Listener>>();
   readonly #queue = new RingBuffer<SocketEvent>();
   readonly #waiters = new RingBuffer<Waiter<SocketEvent>>();
-  readonly #onInterest: (interested: boolean) => void;
+  readonly #observation: Observation;
+  /** What `once` added, and the listener that it stands for. */
+  readonly #once = new WeakMap<Listener, Listener>();
   #interest = 0;
+  #waiting = 0;
   #reads = false;
   #closed = false;
   #lost = 0;
 
-  /** @internal Use `socket.events`. */
-  constructor(onInterest: (interested: boolean) => void) {
-    this.#onInterest = onInterest;
+  /** One more observer of a socket; `socket.events` is the first, and mostly enough. */
+  constructor(socket: Socket);
+  /** @internal */
+  constructor(source: Observable);
+  constructor(source: Partial<Observable>) {
+    if (typeof source?.[OBSERVE] !== "function") {
+      throw new InvalidArgumentError(`An observer observes a socket; got ${typeof source}`);
+    }
+    this.#observation = source[OBSERVE](this);
+    if (source.closed === true) this.close();
   }
 
   /** Whether the observer or its socket was closed. */
@@ -46,6 +83,7 @@ export class Observer {
    * What a listener throws is raised as an uncaught exception, and disturbs nothing else.
    */
   on<E extends EventType>(type: E, listener: (event: EventOfType<E>) => void): this {
+    if (this.#closed) return this;
     let listeners = this.#listeners.get(type);
     if (listeners === undefined) {
       listeners = new Set();
@@ -64,34 +102,50 @@ export class Observer {
       this.off(type, wrapped);
       listener(event);
     };
+    this.#once.set(wrapped, listener);
     return this.on(type, wrapped);
   }
 
-  /** Removes a listener. */
+  /** Removes a listener, added by `on` or `once`. */
   off<E extends EventType>(type: E, listener: (event: EventOfType<E>) => void): this {
-    if (this.#listeners.get(type)?.delete(listener) === true) this.#interested(-1);
+    const listeners = this.#listeners.get(type);
+    if (listeners === undefined) return this;
+    const added = listeners.has(listener)
+      ? listener
+      : [...listeners].find((candidate) => this.#once.get(candidate) === listener);
+    if (added !== undefined) {
+      listeners.delete(added);
+      if (listeners.size === 0) this.#listeners.delete(type);
+      this.#interested(-1);
+    }
     return this;
   }
 
   /**
    * The next event.
    *
-   * @throws ClosedError `EBADF` when the observer is closed and everything was read
+   * @throws ClosedError `EBADF` when the observer is closed and everything was read;
+   *   TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`
    */
   receive(options?: WaitOptions): Promise<SocketEvent> {
+    const refused = refusedWait(options);
+    if (refused !== undefined) return refused;
     this.#reads = true;
     const event = this.#queue.shift();
     if (event !== undefined) return Promise.resolve(event);
     if (this.#closed) return Promise.reject(new ClosedError("EBADF", "The observer is closed"));
-    const aborted = abortedAlready(options?.signal);
-    if (aborted !== undefined) return aborted;
     const waiter = new Waiter<SocketEvent>(
       options?.timeout ?? -1,
       options?.signal,
-      () => new ClosedError("EAGAIN", "No event came in time"),
-      () => this.#interested(-1),
+      () => new TimeoutError("EAGAIN", "No event came in time"),
+      () => {
+        this.#waiting -= 1;
+        if (this.#waiters.length > 2 * this.#waiting + SLACK) this.#waiters.retain((other) => !other.settled);
+        this.#interested(-1);
+      },
     );
     this.#waiters.push(waiter);
+    this.#waiting += 1;
     this.#interested(1);
     return waiter.promise;
   }
@@ -116,8 +170,10 @@ export class Observer {
     for (let waiter = this.#waiters.shift(); waiter !== undefined; waiter = this.#waiters.shift()) {
       waiter.reject(new ClosedError("EBADF", "The observer closed"));
     }
+    this.#waiting = 0;
+    if (this.#interest > 0) this.#observation.interested(false);
     this.#interest = 0;
-    this.#onInterest(false);
+    this.#observation.closed();
   }
 
   /** @internal */
@@ -129,6 +185,7 @@ export class Observer {
     }
     for (let waiter = this.#waiters.shift(); waiter !== undefined; waiter = this.#waiters.shift()) {
       if (waiter.settled) continue;
+      this.#waiting -= 1;
       this.#interested(-1);
       waiter.resolve(event);
       return;
@@ -145,7 +202,7 @@ export class Observer {
     const before = this.#interest > 0;
     this.#interest += change;
     const after = this.#interest > 0;
-    if (before !== after) this.#onInterest(after);
+    if (before !== after) this.#observation.interested(after);
   }
 }
 

@@ -109,6 +109,11 @@ function defaultsOf(type: SocketTypeName): Record<string, unknown> {
   return defaults;
 }
 
+/** Bytes that the program may change later are copied. */
+export function owned(value: unknown): unknown {
+  return value instanceof Uint8Array ? Buffer.from(value) : value;
+}
+
 const cache = new Map<SocketTypeName, Record<string, unknown>>();
 
 /**
@@ -131,7 +136,7 @@ export function resolveOptions(
     const value = given[name];
     if (value === undefined) continue;
     checkOption(type, name, value);
-    resolved[name] = value;
+    resolved[name] = owned(value);
   }
   return resolved;
 }

@@ -27,13 +27,15 @@ import { type EngineSocket, OfferResult, type OutgoingMessage } from "../engine/
 import type { DropReason } from "../engine/events.js";
 import { byteLengthOf } from "./message.js";
 import type { Counters } from "./stats.js";
-import { abortedAlready, Waiter, type WaitOptions } from "./waiter.js";
+import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
-/** Sends that settle at once between two turns of the event loop (bench/scenarios/throughput). */
+/** Sends that settle at once between two turns of the event loop (bench/overhead.js). */
 const SENDS_PER_TURN = 512;
 
+/** Withdrawn messages that may stay in the queue before it is cleared of them. */
+const SLACK = 16;
+
 const SENT = Promise.resolve();
-const MUTE: unique symbol = Symbol("mute");
 
 /** What the socket decides for its outbox. */
 export interface OutboxRules {
@@ -41,6 +43,8 @@ export interface OutboxRules {
   readonly maxPendingSends: number;
   /** Whether a message to an unknown or full peer is refused with an error, not dropped. */
   readonly mandatory: boolean;
+  /** Whether the socket has to receive before it can send (REQ, REP): what a time-out is then told as. */
+  readonly outOfTurn?: () => boolean;
   dropped(reason: DropReason, message: OutgoingMessage): void;
 }
 
@@ -72,18 +76,15 @@ export class Outbox {
 
   /** @param strict an unroutable message is an error, whatever `mandatory` says */
   send(message: OutgoingMessage, options: WaitOptions | undefined, strict: boolean): Promise<void> {
-    const signal = options?.signal;
-    const aborted = abortedAlready(signal);
-    if (aborted !== undefined) return aborted;
+    const refused = refusedWait(options);
+    if (refused !== undefined) return refused;
     if (this.#waiting === 0) {
-      const error = this.#offer(message, strict);
-      if (error === undefined) {
+      const result = this.#engine.offer(message);
+      if (result !== OfferResult.Mute) {
         this.#account(message);
+        const error = this.#settle(result, message, strict, undefined);
+        if (error !== undefined) return Promise.reject(error);
         return this.#budget.spend() ? new Promise((resolve) => setImmediate(resolve)) : SENT;
-      }
-      if (error !== MUTE) {
-        this.#account(message);
-        return Promise.reject(error);
       }
     }
     const timeout = options?.timeout ?? this.#rules.sendTimeout;
@@ -97,7 +98,7 @@ export class Outbox {
       );
     }
     this.#account(message);
-    const waiter = new Waiter<void>(timeout, signal, this.#timedOut, (why) => {
+    const waiter = new Waiter<void>(timeout, options?.signal, this.#timedOut, (why) => {
       this.#counters.dropped[why] += 1;
       this.#left();
       this.#prune();
@@ -111,9 +112,10 @@ export class Outbox {
   /** @returns whether the message was taken; `false` changes nothing */
   trySend(message: OutgoingMessage): boolean {
     if (this.#waiting > 0) return false;
-    const error = this.#offer(message, false);
-    if (error === MUTE) return false;
+    const result = this.#engine.offer(message);
+    if (result === OfferResult.Mute) return false;
     this.#account(message);
+    const error = this.#settle(result, message, false, undefined);
     if (error !== undefined) throw error;
     return true;
   }
@@ -125,15 +127,14 @@ export class Outbox {
         this.#pending.shift();
         continue;
       }
-      const error = this.#offer(head.message, head.strict);
-      if (error === MUTE) {
+      const result = this.#engine.offer(head.message);
+      if (result === OfferResult.Mute) {
         this.#engine.wantWritable();
         return;
       }
       this.#pending.shift();
       this.#left();
-      if (error === undefined) head.waiter.resolve();
-      else head.waiter.reject(error);
+      this.#settle(result, head.message, head.strict, head.waiter);
     }
   }
 
@@ -158,21 +159,30 @@ export class Outbox {
     return refused;
   }
 
-  /** @returns `undefined` when done with (taken, or dropped by rule), MUTE, or the error for the caller */
-  #offer(message: OutgoingMessage, strict: boolean): ShoalError | typeof MUTE | undefined {
-    const result = this.#engine.offer(message);
+  /**
+   * Accounts for a message that the engine took or refused for good, and settles its waiter.
+   *
+   * @returns the error for the caller, or `undefined` for one taken, or dropped by rule
+   */
+  #settle(
+    result: OfferResult,
+    message: OutgoingMessage,
+    strict: boolean,
+    waiter: Waiter<void> | undefined,
+  ): ShoalError | undefined {
     if (result === OfferResult.Accepted) {
       this.#counters.delivered += 1;
+      waiter?.resolve();
       return undefined;
     }
-    if (result === OfferResult.Mute) return MUTE;
     const reason: DropReason = result === OfferResult.Unroutable ? "unroutable" : "peer-full";
     this.#counters.dropped[reason] += 1;
+    const error = strict || this.#rules.mandatory ? refusal(reason) : undefined;
+    if (error === undefined) waiter?.resolve();
+    else waiter?.reject(error);
+    // Last, when all is in order: whoever hears of it may send, abort or close.
     this.#rules.dropped(reason, message);
-    if (!strict && !this.#rules.mandatory) return undefined;
-    return reason === "unroutable"
-      ? new UnroutableError("No peer with this routing id is connected")
-      : new TimeoutError("EAGAIN", "The peer with this routing id is at its high-water mark");
+    return error;
   }
 
   #account(message: OutgoingMessage): void {
@@ -185,12 +195,24 @@ export class Outbox {
     if (this.#waiting === 0) this.#onEmpty?.();
   }
 
-  /** Withdrawn messages at the head give their memory back now, those behind when their turn comes. */
+  /** Withdrawn messages give their memory back: never more of them are kept than of those that wait. */
   #prune(): void {
     if (this.#waiting === 0) this.#pending.clear();
-    else while (this.#pending.peek()?.waiter.settled === true) this.#pending.shift();
+    else if (this.#pending.length > 2 * this.#waiting + SLACK) this.#pending.retain(isWaiting);
   }
 
   #timedOut = (): ShoalError =>
-    new TimeoutError("EAGAIN", "The message could not be sent in time: no peer has room (sendTimeout)");
+    this.#rules.outOfTurn?.() === true
+      ? new InvalidStateError("EFSM", "This socket sends and receives in turn; now it has to receive")
+      : new TimeoutError("EAGAIN", "The message could not be sent in time: no peer has room (sendTimeout)");
+}
+
+function refusal(reason: DropReason): ShoalError {
+  return reason === "unroutable"
+    ? new UnroutableError("No peer with this routing id is connected")
+    : new TimeoutError("EAGAIN", "The peer with this routing id is at its high-water mark");
+}
+
+function isWaiting(pending: Pending): boolean {
+  return !pending.waiter.settled;
 }

@@ -1,12 +1,13 @@
 /** PAIR (31/EXPAIR): exactly two peers. */
 import { defineSocket } from "./define.js";
 import type { Readable } from "./readable.js";
-import { type BodyIn, type BodyOut, type Raw, shapeFor } from "./shape.js";
+import { type BodyIn, type BodyOut, type Raw, type Settled, shapeFor } from "./shape.js";
 import { Socket } from "./socket.js";
 import type {
   CodecOptions,
   CommonOptions,
   ConstructionOptions,
+  Properties,
   ReadableOptions,
   WritableOptions,
 } from "./socket-options.js";
@@ -27,5 +28,8 @@ export class Pair<T = Raw> extends Socket {
     super("Pair", options, shapeFor("body", options?.codec));
   }
 }
-export interface Pair<T = Raw> extends Readable<BodyIn<T>>, Writable<BodyOut<T>>, Required<PairProperties> {}
+export interface Pair<T = Raw>
+  extends Readable<BodyIn<Settled<T>>>,
+    Writable<BodyOut<Settled<T>>>,
+    Properties<PairProperties> {}
 defineSocket(Pair, "Pair");

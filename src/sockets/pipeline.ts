@@ -1,13 +1,14 @@
 /** PUSH and PULL (30/PIPELINE): work handed out, and collected. */
 import { defineSocket } from "./define.js";
 import type { Readable } from "./readable.js";
-import { type BodyIn, type BodyOut, type Raw, shapeFor } from "./shape.js";
+import { type BodyIn, type BodyOut, type Raw, type Settled, shapeFor } from "./shape.js";
 import { Socket } from "./socket.js";
 import type {
   CodecOptions,
   CommonOptions,
   ConflateOptions,
   ConstructionOptions,
+  Properties,
   ReadableOptions,
   WritableOptions,
 } from "./socket-options.js";
@@ -31,7 +32,7 @@ export class Push<T = Raw> extends Socket {
     super("Push", options, shapeFor("body", options?.codec));
   }
 }
-export interface Push<T = Raw> extends Writable<BodyOut<T>>, Required<PushProperties> {}
+export interface Push<T = Raw> extends Writable<BodyOut<Settled<T>>>, Properties<PushProperties> {}
 defineSocket(Push, "Push");
 
 /**
@@ -44,5 +45,5 @@ export class Pull<T = Raw> extends Socket {
     super("Pull", options, shapeFor("body", options?.codec));
   }
 }
-export interface Pull<T = Raw> extends Readable<BodyIn<T>>, Required<PullProperties> {}
+export interface Pull<T = Raw> extends Readable<BodyIn<Settled<T>>>, Properties<PullProperties> {}
 defineSocket(Pull, "Pull");

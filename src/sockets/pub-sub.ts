@@ -3,13 +3,14 @@ import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { defineSocket } from "./define.js";
 import type { MessageLike } from "./message.js";
 import type { Readable } from "./readable.js";
-import { FRAMES, type Raw, shapeFor, type TopicIn, type TopicOut } from "./shape.js";
+import { FRAMES, type Raw, type Settled, shapeFor, type TopicIn, type TopicOut } from "./shape.js";
 import { CORE, Socket } from "./socket.js";
 import type {
   CodecOptions,
   CommonOptions,
   ConflateOptions,
   ConstructionOptions,
+  Properties,
   ReadableOptions,
   WritableOptions,
 } from "./socket-options.js";
@@ -74,7 +75,7 @@ export class Publisher<T = Raw> extends Socket {
   constructor(options?: PublisherOptions<T>) {
     super("Publisher", options, shapeFor("topic", options?.codec));
     const subscriptions = this.#subscriptions;
-    this[CORE].listen((event) => {
+    this[CORE].events.listen((event) => {
       if (event.type === "subscribe") subscriptions.add(event.topic);
       else if (event.type === "unsubscribe") subscriptions.remove(event.topic);
     });
@@ -94,20 +95,23 @@ export class Publisher<T = Raw> extends Socket {
         `count is a whole number of subscribers, at least 1; got ${String(count)}`,
       );
     }
+    if (topic !== undefined && typeof topic !== "string" && !(topic instanceof Uint8Array))
+      throw new InvalidArgumentError(`topic is a string or bytes; got ${typeof topic}`);
     const core = this[CORE];
     if (!core.context.load().capabilities.subscriptions || core.getOption("conflate") === true) {
       throw new NotSupportedError("This publisher cannot see its subscriptions (the engine, or conflate)");
     }
     const wanted = topic === undefined ? undefined : Buffer.from(topic as string);
     const subscriptions = this.#subscriptions;
-    await core.waitFor(
+    core.assertOpen();
+    await core.events.waitFor(
       () => (wanted === undefined ? subscriptions.total : subscriptions.matching(wanted)) >= count,
       `${count} ${count === 1 ? "subscription" : "subscriptions"}`,
       options,
     );
   }
 }
-export interface Publisher<T = Raw> extends Writable<TopicOut<T>>, Required<PublisherProperties> {}
+export interface Publisher<T = Raw> extends Writable<TopicOut<Settled<T>>>, Properties<PublisherProperties> {}
 defineSocket(Publisher, "Publisher");
 
 /** Receives the messages whose first frame begins with a prefix it subscribed to (29/PUBSUB, The SUB Socket Type). */
@@ -137,7 +141,9 @@ export class Subscriber<T = Raw> extends Socket {
     else for (const prefix of prefixes) apply(prefix);
   }
 }
-export interface Subscriber<T = Raw> extends Readable<TopicIn<T>>, Required<SubscriberProperties> {}
+export interface Subscriber<T = Raw>
+  extends Readable<TopicIn<Settled<T>>>,
+    Properties<SubscriberProperties> {}
 defineSocket(Subscriber, "Subscriber");
 
 /**
@@ -153,7 +159,11 @@ export class XPublisher extends Socket {
 export interface XPublisher
   extends Readable<Buffer[]>,
     Writable<MessageLike | MessageLike[]>,
-    Required<XPublisherProperties> {}
+    Properties<XPublisherProperties> {
+  /** Given as text or as bytes, read as UTF-8 text. */
+  get welcomeMessage(): string | null;
+  set welcomeMessage(value: string | Uint8Array | null);
+}
 defineSocket(XPublisher, "XPublisher");
 
 /**
@@ -169,5 +179,5 @@ export class XSubscriber extends Socket {
 export interface XSubscriber
   extends Readable<Buffer[]>,
     Writable<MessageLike | MessageLike[]>,
-    Required<XSubscriberProperties> {}
+    Properties<XSubscriberProperties> {}
 defineSocket(XSubscriber, "XSubscriber");

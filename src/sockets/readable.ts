@@ -1,6 +1,8 @@
 /** What sockets that receive can do. */
 import { InvalidArgumentError } from "../core/errors.js";
+import type { Message } from "./message.js";
 import { CORE, type Socket } from "./socket.js";
+import type { ReadableOptions } from "./socket-options.js";
 import type { WaitOptions } from "./waiter.js";
 
 /** What `receiveMany` takes. */
@@ -9,8 +11,8 @@ export interface ReceiveManyOptions extends WaitOptions {
   readonly max?: number;
 }
 
-/** A socket that receives messages of type `M`. */
-export interface Readable<M> {
+/** A socket that receives messages of type `M`: frames, unless said otherwise. */
+export interface Readable<M = Message[]> extends Required<ReadableOptions> {
   /**
    * The next message; waits for it. Any number of calls may wait, at most
    * `maxPendingReceives`: they get messages in the order of the calls. A call
@@ -18,7 +20,8 @@ export interface Readable<M> {
    *
    * @returns the message's frames, each a Buffer that belongs to the program;
    *   with a codec the last is the decoded value
-   * @throws TimeoutError `EAGAIN` after `receiveTimeout` or `timeout`
+   * @throws TimeoutError `EAGAIN` after `receiveTimeout` or `timeout`; InvalidStateError `EFSM` then, if
+   *   nothing could have come: the socket has to send first (Request, Reply)
    * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
    */
   receive(options?: WaitOptions): Promise<M>;
@@ -66,7 +69,7 @@ function toResult<M>(value: M): IteratorResult<M, undefined> {
   return { value, done: false };
 }
 
-const methods: Readable<unknown> & ThisType<Socket & Readable<unknown>> = {
+const methods: Omit<Readable<unknown>, keyof ReadableOptions> & ThisType<Socket & Readable<unknown>> = {
   receive(options) {
     try {
       this[CORE].assertOpen();

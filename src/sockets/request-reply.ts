@@ -5,19 +5,29 @@ import { defineSocket } from "./define.js";
 import { Envelope } from "./envelope.js";
 import type { MessageLike } from "./message.js";
 import type { Readable } from "./readable.js";
-import { type BodyIn, type BodyOut, type Raw, type RoutedIn, type RoutedOut, shapeFor } from "./shape.js";
+import {
+  type BodyIn,
+  type BodyOut,
+  type Raw,
+  type RoutedIn,
+  type RoutedOut,
+  type Settled,
+  shapeFor,
+} from "./shape.js";
 import { CORE, Socket } from "./socket.js";
 import type {
   CodecOptions,
   CommonOptions,
   ConflateOptions,
   ConstructionOptions,
+  Properties,
   ReadableOptions,
   RoutingIdOptions,
+  RoutingIdProperty,
   WritableOptions,
 } from "./socket-options.js";
 import { Turns } from "./turns.js";
-import type { WaitOptions } from "./waiter.js";
+import { refusedWait, type WaitOptions } from "./waiter.js";
 import type { Writable } from "./writable.js";
 
 interface ProbeOptions {
@@ -98,11 +108,13 @@ export class Request<T = Raw> extends Socket {
     const { timeout = REQUEST_TIMEOUT, retries = 0, signal } = options;
     if (!Number.isInteger(timeout) || timeout < -1)
       throw new InvalidArgumentError(`timeout is a whole number of ms, or -1; got ${String(timeout)}`);
+    await refusedWait({ timeout, signal });
     if (!Number.isInteger(retries) || retries < 0)
       throw new InvalidArgumentError(`retries is a whole number, 0 or more; got ${String(retries)}`);
     const message = this[CORE].encode(body);
     const done = await this.#turns.take(signal);
     try {
+      this[CORE].assertOpen(); // It may have closed while this call waited for its turn.
       if (!this.correlate) this.correlate = true;
       if (!this.relaxed) this.relaxed = true;
       for (let attempt = 0; ; attempt++) {
@@ -137,9 +149,10 @@ export class Request<T = Raw> extends Socket {
   }
 }
 export interface Request<T = Raw>
-  extends Readable<BodyIn<T>>,
-    Writable<BodyOut<T>>,
-    Required<RequestProperties> {}
+  extends Readable<BodyIn<Settled<T>>>,
+    Writable<BodyOut<Settled<T>>>,
+    Properties<RequestProperties>,
+    RoutingIdProperty {}
 defineSocket(Request, "Request");
 
 /** Receives a request and sends its reply, strictly one after the other (28/REQREP, The REP Socket Type). */
@@ -149,7 +162,11 @@ export class Reply<T = Raw> extends Socket {
     super("Reply", options, shapeFor("body", options?.codec));
   }
 }
-export interface Reply<T = Raw> extends Readable<BodyIn<T>>, Writable<BodyOut<T>>, Required<Both> {}
+export interface Reply<T = Raw>
+  extends Readable<BodyIn<Settled<T>>>,
+    Writable<BodyOut<Settled<T>>>,
+    Properties<Both>,
+    RoutingIdProperty {}
 defineSocket(Reply, "Reply");
 
 /** Sends to its peers in turn and receives from them fairly, in any order (28/REQREP, The DEALER Socket Type). */
@@ -160,9 +177,10 @@ export class Dealer<T = Raw> extends Socket {
   }
 }
 export interface Dealer<T = Raw>
-  extends Readable<BodyIn<T>>,
-    Writable<BodyOut<T>>,
-    Required<DealerProperties> {}
+  extends Readable<BodyIn<Settled<T>>>,
+    Writable<BodyOut<Settled<T>>>,
+    Properties<DealerProperties>,
+    RoutingIdProperty {}
 defineSocket(Dealer, "Dealer");
 
 /**
@@ -178,7 +196,7 @@ export class Router<T = Raw> extends Socket {
 
   /** Connects to an endpoint, and knows the peer there by `routingId` if one is given. */
   override connect(endpoint: string, options: RouterConnectOptions = {}): void {
-    this[CORE].connect(endpoint, options.routingId);
+    this[CORE].endpoints.connect(endpoint, options.routingId);
   }
 
   /**
@@ -197,7 +215,8 @@ export class Router<T = Raw> extends Socket {
   }
 }
 export interface Router<T = Raw>
-  extends Readable<RoutedIn<T>>,
-    Writable<RoutedOut<T>>,
-    Required<RouterProperties> {}
+  extends Readable<RoutedIn<Settled<T>>>,
+    Writable<RoutedOut<Settled<T>>>,
+    Properties<RouterProperties>,
+    RoutingIdProperty {}
 defineSocket(Router, "Router");

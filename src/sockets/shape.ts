@@ -15,6 +15,12 @@ import { type MessageLike, toFrame, toMessage } from "./message.js";
 /** Marks a socket without a codec in its type. */
 export type Raw = { readonly raw: unique symbol };
 
+/**
+ * `T`, where it should not be inferred from. The built-in `NoInfer` would stay on the type, and a value of a
+ * union would not be checked against the member that its discriminant picks.
+ */
+export type Settled<T> = [T][T extends unknown ? 0 : never];
+
 /** What may be sent: frames, or with a codec the value, alone or as an array's only element. */
 export type BodyOut<T> = [T] extends [Raw]
   ? MessageLike | MessageLike[]
@@ -46,6 +52,18 @@ export interface MessageShape {
 /** Frames as they are. */
 export const FRAMES: MessageShape = {
   encode: toMessage,
+  decode: (frames) => frames,
+};
+
+/** What a STREAM sends: libzmq would take a third frame for the routing id of a next message. */
+export const STREAM_FRAMES: MessageShape = {
+  encode(value) {
+    const message = toMessage(value);
+    if (Array.isArray(message) && message.length === 2) return message;
+    throw new InvalidArgumentError(
+      `A STREAM's message is [routingId, bytes]; got ${Array.isArray(value) ? value.length : 1} frames`,
+    );
+  },
   decode: (frames) => frames,
 };
 

@@ -7,6 +7,7 @@
  */
 import type { Codec } from "./codec.js";
 import type { Context } from "./context.js";
+import type { OptionName } from "./option-table.js";
 import type { Authenticate } from "./socket-core.js";
 
 /** Options that every socket has. */
@@ -129,8 +130,33 @@ export interface ConstructionOptions {
   authenticate?: Authenticate;
 }
 
+/** The options of a socket class, by the class: `SocketOptions<Dealer>`. */
+export type SocketOptions<S> = Partial<Pick<S, keyof S & OptionName>> & ConstructionOptions;
+
 /** A socket that carries values of one type. */
 export interface CodecOptions<T> {
   /** What encodes and decodes the last frame of each message, and gives the socket its type. Default: frames as they are. */
   codec?: Codec<T>;
+}
+
+/** Options that can be given as bytes; as properties they are read as text. */
+type TextProperty = "curvePublicKey" | "curveSecretKey" | "curveServerKey" | "routingId" | "welcomeMessage";
+
+/** The properties that a socket has for its options, but for those that are read as text. */
+export type Properties<O> = Required<Omit<O, TextProperty>>;
+
+/** CURVE keys as properties: given as Z85 or as bytes, read as Z85. */
+export interface KeyProperties {
+  get curvePublicKey(): string | null;
+  set curvePublicKey(value: string | Uint8Array | null);
+  get curveSecretKey(): string | null;
+  set curveSecretKey(value: string | Uint8Array | null);
+  get curveServerKey(): string | null;
+  set curveServerKey(value: string | Uint8Array | null);
+}
+
+/** The routing id as a property: given as text or as bytes, read as UTF-8 text. */
+export interface RoutingIdProperty {
+  get routingId(): string | null;
+  set routingId(value: string | Uint8Array | null);
 }

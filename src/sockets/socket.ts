@@ -2,13 +2,14 @@
 
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
+import { encodeZ85 } from "../core/z85.js";
 import type { PeerCredentials } from "../engine/engine.js";
-import { type Context, context as globalContext } from "./context.js";
-import type { Observer } from "./observer.js";
-import { hasOption, OPTIONS } from "./option-table.js";
-import type { MessageShape } from "./shape.js";
+import { Context, context as globalContext } from "./context.js";
+import { OBSERVE, type Observation, type Observer } from "./observer.js";
+import { hasOption, OPTIONS, type OptionName } from "./option-table.js";
+import { FRAMES, type MessageShape, STREAM_FRAMES } from "./shape.js";
 import { type Authenticate, type CloseResult, SocketCore } from "./socket-core.js";
-import type { CommonOptions } from "./socket-options.js";
+import type { CommonOptions, KeyProperties, Properties } from "./socket-options.js";
 import type { SocketStats } from "./stats.js";
 import type { WaitOptions } from "./waiter.js";
 
@@ -32,13 +33,15 @@ export interface ReadyOptions extends WaitOptions {
   readonly peers?: number;
 }
 
+const MAX_LINGER = OPTIONS.linger.max as number;
+
 type Given = Readonly<Record<string, unknown>> & {
   readonly context?: Context;
   readonly authenticate?: Authenticate;
 };
 
 /** Every socket is one of these; use the class of the type you want. */
-export interface Socket extends Required<CommonOptions> {}
+export interface Socket extends Properties<CommonOptions>, KeyProperties {}
 export abstract class Socket {
   /** @internal */
   readonly [CORE]: SocketCore;
@@ -48,9 +51,15 @@ export abstract class Socket {
     const {
       context = globalContext,
       authenticate,
-      codec: _,
+      codec,
       ...given
     } = { ...(options as Given & { codec?: unknown }) };
+    if (!(context instanceof Context)) {
+      throw new InvalidArgumentError(`Option context of ${type} must be a Context; got ${typeof context}`);
+    }
+    if (codec !== undefined && (shape === FRAMES || shape === STREAM_FRAMES)) {
+      throw new InvalidArgumentError(`${type} has no option codec: its messages are frames as they are`);
+    }
     this[CORE] = new SocketCore(type, context, given, shape, authenticate);
     // A misspelt option would otherwise be set without a word. Classes of the program may add fields of their own.
     if (Object.getPrototypeOf(Object.getPrototypeOf(this)) === Socket.prototype)
@@ -66,28 +75,29 @@ export abstract class Socket {
    * @throws TransportError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `ENODEV`, `EPROTONOSUPPORT`
    */
   async bind(endpoint: string): Promise<void> {
-    await this[CORE].bind(endpoint);
+    await this[CORE].endpoints.bind(endpoint);
   }
 
   /** The same as {@link bind}, done when it returns. Engines without it throw `NOT_SUPPORTED`. */
   bindSync(endpoint: string): void {
-    this[CORE].bindSync(endpoint);
+    this[CORE].endpoints.bindSync(endpoint);
   }
 
   /**
-   * Stops listening at an endpoint; connections made through it stay.
-   * Settles when the endpoint can be bound again.
+   * Stops listening at an endpoint. Settles when it can be bound again. Over tcp and ipc the connections
+   * accepted there may end with it (libzmq ends them); their peers connect again to whoever binds next.
    *
    * @param endpoint as it was given to `bind`, or as `lastEndpoint` told it
-   * @throws InvalidArgumentError `EINVAL` when the socket is not bound to it
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint
+   * @throws TransportError `ENOENT` when the socket is not bound to it
    */
   async unbind(endpoint: string): Promise<void> {
-    await this[CORE].unbind(endpoint);
+    await this[CORE].endpoints.unbind(endpoint);
   }
 
-  /** Stops listening without waiting until the endpoint is free. */
+  /** The same without waiting until the endpoint is free. */
   unbindSync(endpoint: string): void {
-    this[CORE].unbind(endpoint).catch(() => undefined);
+    this[CORE].endpoints.unbind(endpoint).catch(() => undefined);
   }
 
   /**
@@ -97,7 +107,7 @@ export abstract class Socket {
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint
    */
   connect(endpoint: string): void {
-    this[CORE].connect(endpoint, undefined);
+    this[CORE].endpoints.connect(endpoint, undefined);
   }
 
   /**
@@ -106,7 +116,7 @@ export abstract class Socket {
    * @throws TransportError `ENOENT` when the socket is not connected to it
    */
   disconnect(endpoint: string): void {
-    this[CORE].disconnect(endpoint);
+    this[CORE].endpoints.disconnect(endpoint);
   }
 
   /**
@@ -117,10 +127,15 @@ export abstract class Socket {
    */
   async ready(options: ReadyOptions = {}): Promise<void> {
     const core = this[CORE];
-    const wanted = options.peers ?? core.expectedPeers();
+    if (options.peers !== undefined && (!Number.isSafeInteger(options.peers) || options.peers < 1))
+      throw new InvalidArgumentError(
+        `peers is a whole number of peers, at least 1; got ${String(options.peers)}`,
+      );
+    const wanted = options.peers ?? core.endpoints.expectedPeers();
     if (options.peers === undefined && wanted === 0 && this.lastEndpoint !== null) return;
     const enough = Math.max(1, wanted);
-    await core.waitFor(
+    core.assertOpen();
+    await core.events.waitFor(
       (event) => {
         if (event?.type === "handshake:error:auth" || event?.type === "handshake:error:protocol")
           throw event.error;
@@ -159,8 +174,10 @@ export abstract class Socket {
    */
   close(options?: CloseOptions): Promise<CloseResult> {
     const linger = options?.linger;
-    if (linger !== undefined && (!Number.isInteger(linger) || linger < -1)) {
-      throw new InvalidArgumentError(`linger is a whole number of ms, or -1; got ${String(linger)}`);
+    if (linger !== undefined && (!Number.isInteger(linger) || linger < -1 || linger > MAX_LINGER)) {
+      throw new InvalidArgumentError(
+        `linger is a whole number of ms up to ${MAX_LINGER}, or -1; got ${String(linger)}`,
+      );
     }
     return this[CORE].close(linger);
   }
@@ -175,9 +192,14 @@ export abstract class Socket {
     return this[CORE].stats();
   }
 
+  /** @internal */
+  [OBSERVE](observer: Observer): Observation {
+    return this[CORE].events[OBSERVE](observer);
+  }
+
   /** What happens to the socket and its peers. */
   get events(): Observer {
-    return this[CORE].observer;
+    return this[CORE].events.observer;
   }
 
   /** The context the socket belongs to. */
@@ -207,7 +229,7 @@ export abstract class Socket {
 
   /** The endpoint of the last `bind` (wildcards filled in) or `connect`. */
   get lastEndpoint(): string | null {
-    return this[CORE].lastEndpoint;
+    return this[CORE].endpoints.last;
   }
 
   /** The mechanism that the security options choose. */
@@ -231,11 +253,17 @@ export function defineOptions(socketClass: { readonly prototype: Socket }, type:
     Object.defineProperty(socketClass.prototype, name, {
       configurable: true,
       get(this: Socket) {
-        return this[CORE].getOption(name);
+        return asText(name, this[CORE].getOption(name));
       },
       set(this: Socket, value: unknown) {
         this[CORE].setOption(name, value);
       },
     });
   }
+}
+
+/** Keys and ids that were given as bytes are read back as text, as in the package `zeromq`. */
+function asText(name: string, value: unknown): unknown {
+  if (!(value instanceof Uint8Array)) return value;
+  return OPTIONS[name as OptionName].kind === "key" ? encodeZ85(value) : Buffer.from(value).toString();
 }

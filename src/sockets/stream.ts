@@ -2,11 +2,12 @@
 import { defineSocket } from "./define.js";
 import type { MessageLike } from "./message.js";
 import type { Readable } from "./readable.js";
-import { FRAMES } from "./shape.js";
+import { STREAM_FRAMES } from "./shape.js";
 import { CORE, Socket } from "./socket.js";
 import type {
   CommonOptions,
   ConstructionOptions,
+  Properties,
   ReadableOptions,
   WritableOptions,
 } from "./socket-options.js";
@@ -36,16 +37,16 @@ export interface StreamConnectOptions {
 export class Stream extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: StreamOptions) {
-    super("Stream", options, FRAMES);
+    super("Stream", options, STREAM_FRAMES);
   }
 
   /** Connects to a TCP endpoint. */
   override connect(endpoint: string, options: StreamConnectOptions = {}): void {
-    this[CORE].connect(endpoint, options.routingId);
+    this[CORE].endpoints.connect(endpoint, options.routingId);
   }
 }
 export interface Stream
   extends Readable<[Buffer, Buffer]>,
     Writable<[MessageLike, MessageLike]>,
-    Required<StreamProperties> {}
+    Properties<StreamProperties> {}
 defineSocket(Stream, "Stream");

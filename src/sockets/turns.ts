@@ -2,7 +2,7 @@
 
 import { TimeoutError } from "../core/errors.js";
 import { RingBuffer } from "../core/ring-buffer.js";
-import { abortedAlready, Waiter } from "./waiter.js";
+import { refusedWait, Waiter } from "./waiter.js";
 
 export class Turns {
   readonly #queue = new RingBuffer<Waiter<void>>();
@@ -10,7 +10,7 @@ export class Turns {
 
   /** Waits for the turn. @returns call it when done */
   async take(signal: AbortSignal | undefined): Promise<() => void> {
-    await abortedAlready(signal);
+    await refusedWait({ signal });
     if (this.#taken) {
       const waiter = new Waiter<void>(
         -1,

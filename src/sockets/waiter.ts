@@ -2,13 +2,16 @@
  * A call that waits: settled once, by the thing it waits for, its time-out, its
  * signal, or the socket's close, whichever is first.
  */
-import { AbortedError, type ShoalError } from "../core/errors.js";
+import { AbortedError, InvalidArgumentError, type ShoalError } from "../core/errors.js";
+
+/** The longest wait in ms that a timer of the platform can hold; a longer one would end at once. */
+const MAX_TIMEOUT = 2_147_483_647;
 
 /** What every waiting call takes. */
 export interface WaitOptions {
   /** Ends the wait with an `AbortError` (code `ABORT_ERR`). */
   readonly signal?: AbortSignal | undefined;
-  /** ms until the wait ends with an error; -1 waits without limit. Default: the socket's option. */
+  /** ms until the wait ends with an error, at most 2,147,483,647; -1 waits without limit. Default: the socket's option. */
   readonly timeout?: number | undefined;
 }
 
@@ -38,11 +41,12 @@ export class Waiter<T> {
       this.#reject = reject;
     });
     if (timeout >= 0) {
-      this.#timer = setTimeout(() => this.#giveUp("timeout", timedOut()), timeout);
+      // After a turn, so that what came while the program computed counts as in time.
+      this.#timer = setTimeout(() => setImmediate(() => this.#giveUp("timeout", timedOut())), timeout);
     }
     if (signal !== undefined) {
       this.#signal = signal;
-      signal.addEventListener("abort", this.#signalOnAbort, { once: true });
+      addAborted(signal, this.#signalOnAbort);
     }
   }
 
@@ -68,12 +72,65 @@ export class Waiter<T> {
     if (this.settled) return false;
     this.settled = true;
     if (this.#timer !== undefined) clearTimeout(this.#timer);
-    this.#signal?.removeEventListener("abort", this.#signalOnAbort);
+    if (this.#signal !== undefined) removeAborted(this.#signal, this.#signalOnAbort);
     return true;
   }
 }
 
-/** A rejected promise when the signal is aborted already, else `undefined`. */
-export function abortedAlready(signal: AbortSignal | undefined): Promise<never> | undefined {
-  return signal?.aborted === true ? Promise.reject(new AbortedError(signal.reason)) : undefined;
+interface Listeners {
+  readonly calls: Set<() => void>;
+  readonly listener: () => void;
+}
+
+/**
+ * Who waits on which signal. Any number of calls may share one: Node would warn
+ * of a leak from the eleventh listener on, and search through all to take one off.
+ */
+const aborted = new WeakMap<AbortSignal, Listeners>();
+
+function addAborted(signal: AbortSignal, call: () => void): void {
+  const known = aborted.get(signal);
+  if (known !== undefined) {
+    known.calls.add(call);
+    return;
+  }
+  const calls = new Set([call]);
+  const listener = (): void => {
+    for (const each of [...calls]) each();
+  };
+  aborted.set(signal, { calls, listener });
+  signal.addEventListener("abort", listener);
+}
+
+function removeAborted(signal: AbortSignal, call: () => void): void {
+  const known = aborted.get(signal);
+  if (known === undefined || !known.calls.delete(call) || known.calls.size > 0) return;
+  aborted.delete(signal);
+  signal.removeEventListener("abort", known.listener);
+}
+
+/**
+ * A rejected promise for a wait that cannot begin, else `undefined`.
+ *
+ * @returns rejected with InvalidArgumentError `EINVAL` for options that are none, with
+ *   AbortedError `ABORT_ERR` when the signal is aborted already
+ */
+export function refusedWait(options: WaitOptions | undefined): Promise<never> | undefined {
+  if (!options) return undefined;
+  const { timeout, signal } = options;
+  if (timeout !== undefined && !isTimeout(timeout)) {
+    const got = typeof timeout === "number" ? timeout : typeof timeout;
+    return Promise.reject(
+      new InvalidArgumentError(`timeout is a number of ms from 0 to ${MAX_TIMEOUT}, or -1; got ${got}`),
+    );
+  }
+  if (signal === undefined) return undefined;
+  if (typeof signal?.addEventListener !== "function") {
+    return Promise.reject(new InvalidArgumentError(`signal is an AbortSignal; got ${typeof signal}`));
+  }
+  return signal.aborted ? Promise.reject(new AbortedError(signal.reason)) : undefined;
+}
+
+function isTimeout(value: unknown): boolean {
+  return typeof value === "number" && (value === -1 || (value >= 0 && value <= MAX_TIMEOUT));
 }

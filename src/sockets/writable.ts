@@ -1,9 +1,11 @@
 /** What sockets that send can do. */
+import type { MessageLike } from "./message.js";
 import { CORE, type Socket } from "./socket.js";
+import type { WritableOptions } from "./socket-options.js";
 import type { WaitOptions } from "./waiter.js";
 
-/** A socket that sends messages of type `M`. */
-export interface Writable<M> {
+/** A socket that sends messages of type `M`: frames, unless said otherwise. */
+export interface Writable<M = MessageLike | MessageLike[]> extends Required<WritableOptions> {
   /**
    * Sends a message, whole or not at all; waits while no peer has room. Any
    * number of calls may wait, at most `maxPendingSends`; messages leave in the
@@ -15,6 +17,7 @@ export interface Writable<M> {
    * @throws InvalidArgumentError `EINVAL` for what is no message
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codec or its schema refuses
    * @throws TimeoutError `EAGAIN` after `sendTimeout` or `timeout`
+   * @throws InvalidStateError `EFSM` then, if the socket has to receive first (Request, Reply)
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPendingSends`
    * @throws AbortedError `ABORT_ERR`: the message was not sent
    * @throws ClosedError `EBADF` when the socket is closed, `EAGAIN` when it closes while the call waits
@@ -30,7 +33,7 @@ export interface Writable<M> {
   trySend(message: M): boolean;
 }
 
-const methods: Writable<unknown> & ThisType<Socket> = {
+const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<Socket> = {
   send(message, options) {
     const core = this[CORE];
     let encoded: ReturnType<typeof core.encode>;

@@ -6,7 +6,7 @@
  * find it in use. So a release is waited for (the monitor's `close` event), and
  * a bind that finds its address in use waits for this process's own releases.
  */
-import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { type ShoalError, TransportError } from "../../core/errors.js";
 import { toShoalError } from "./errors.js";
 import type { NativeSocket } from "./native.js";
 
@@ -73,7 +73,7 @@ export class Endpoints {
   /** The socket is closing: all its endpoints become free. @returns call it when the socket is gone */
   releaseAll(): () => void {
     for (const resolved of this.#bound.values()) {
-      if (!resolved.startsWith("inproc:")) void this.#startRelease(resolved);
+      void this.#startRelease(resolved);
     }
     this.#bound.clear();
     return () => {
@@ -85,7 +85,7 @@ export class Endpoints {
     for (const [given, resolved] of this.#bound) {
       if (given === endpoint || resolved === endpoint) return [given, resolved];
     }
-    throw new InvalidArgumentError(`Cannot unbind ${endpoint}: the socket is not bound to it`, {
+    throw new TransportError("ENOENT", `Cannot unbind ${endpoint}: the socket is not bound to it`, {
       endpoint,
     });
   }

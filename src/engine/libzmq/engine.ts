@@ -41,7 +41,9 @@ class LibzmqContext implements EngineContext {
   constructor(native: Native, options: EngineOptions, shared: boolean) {
     const context = shared ? native.context : new native.Context();
     this.#shared = { native, context, zap: new ZapHandler(native, context), releases: new Map() };
-    this.setOption("maxSockets", this.#maxSockets);
+    // Another thread may have raised the process-wide context's limit: it is not lowered again.
+    const room = Math.floor((context.maxSockets - NATIVE_SOCKETS_SPARE) / NATIVE_SOCKETS_PER_SOCKET);
+    this.setOption("maxSockets", Math.max(this.#maxSockets, shared ? room : 0));
     for (const [name, value] of Object.entries(options)) this.setOption(name, value);
   }
 

@@ -57,7 +57,7 @@ export function eventError(event: NativeEvent): ShoalError {
         {
           cause,
           endpoint,
-          ...(cause?.status === undefined ? {} : { status: cause.status }),
+          status: cause?.status ?? 400,
         },
       );
     case "handshake:error:protocol": {

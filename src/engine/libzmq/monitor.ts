@@ -20,14 +20,19 @@
  *     |  hold(false), on the next tick           |
  *     +------------------------------------------+
  */
+import { toShoalError } from "./errors.js";
 import type { Native, NativeEvent, NativeObserver, NativeSocket } from "./native.js";
+import { closeWithOwner, type Remains, readToEnd } from "./remains.js";
+
+/** Attempts to start one monitor. */
+const MAX_ATTEMPTS = 1_000;
 
 export class Monitor {
   readonly #native: Native;
-  readonly #socket: NativeSocket;
   readonly #emit: (event: NativeEvent) => void;
   readonly #ended: () => void;
-  #observer: NativeObserver;
+  readonly #remains: Remains;
+  readonly #disown: () => void;
   #reading = false;
   #held = false;
   #final = false;
@@ -38,10 +43,10 @@ export class Monitor {
    */
   constructor(native: Native, socket: NativeSocket, emit: (event: NativeEvent) => void, ended: () => void) {
     this.#native = native;
-    this.#socket = socket;
     this.#emit = emit;
     this.#ended = ended;
-    this.#observer = new native.Observer(socket);
+    this.#remains = { socket, observer: observe(native, socket) };
+    this.#disown = closeWithOwner(this, this.#remains);
   }
 
   /** Whether the monitor is read at once, keeping the process alive, or in passing. */
@@ -65,27 +70,38 @@ export class Monitor {
   }
 
   #letGo = (): void => {
-    if (this.#held || this.#final || !this.#reading || this.#socket.closed) return;
+    const remains = this.#remains;
+    if (this.#held || this.#final || !this.#reading || remains.socket.closed) return;
     this.#reading = false;
-    this.#observer = new this.#native.Observer(this.#socket);
+    remains.observer = observe(this.#native, remains.socket);
   };
 
   #read(): void {
-    if (this.#reading) return;
+    const { observer } = this.#remains;
+    if (this.#reading || observer === undefined) return;
     this.#reading = true;
-    void this.#run(this.#observer);
+    void this.#run(observer);
   }
 
   async #run(observer: NativeObserver): Promise<void> {
+    await readToEnd(observer, this.#emit);
+    if (observer !== this.#remains.observer) return;
+    this.#disown();
+    this.#ended();
+  }
+}
+
+/**
+ * libzmq knows a monitor by where its observer lies in memory. An observer that was collected a moment ago
+ * may have lain there, and its socket not be quite gone yet: another place has to be tried.
+ */
+function observe(native: Native, socket: NativeSocket): NativeObserver {
+  for (let attempt = 1; ; attempt++) {
     try {
-      for (;;) {
-        const event = await observer.receive();
-        if (event.type === "end") break;
-        this.#emit(event);
-      }
-    } catch {
-      // The observer was closed under us: the context is gone, and so is the socket.
+      return new native.Observer(socket);
+    } catch (error) {
+      if (attempt < MAX_ATTEMPTS && (error as NodeJS.ErrnoException).code === "EADDRINUSE") continue;
+      throw toShoalError(error, "observe the socket");
     }
-    if (observer === this.#observer) this.#ended();
   }
 }

@@ -63,6 +63,13 @@ export function nativeValue(name: string, value: unknown, options: EngineOptions
   return value;
 }
 
+/** The same for a native socket that exists already. */
+export function changedValue(name: string, value: unknown, options: EngineOptions): unknown {
+  // libzmq has this default, but no way back to it.
+  if (name === "heartbeatTimeout" && value === -1) return options.heartbeatInterval;
+  return nativeValue(name, value, options);
+}
+
 /** The options to create a native socket with. */
 export function nativeOptions(options: EngineOptions): Record<string, unknown> {
   const chosen: Record<string, unknown> = {};

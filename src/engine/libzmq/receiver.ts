@@ -3,18 +3,18 @@
  *
  * The package gives one promise a message. Called with `receiveTimeout` 0 it
  * skips a poll of the socket (a system call, about 0.5 µs), but an empty socket
- * then costs a rejected promise (about 5 µs). So the batch grows by one while it
- * comes back full and halves when it does not, and its first read is guarded by
- * `readable`. On an empty socket one read is left pending in native code, for
- * `SLICE` ms at most, since a pending read keeps the process alive and cannot be
- * withdrawn.
+ * then costs a rejected promise (about 5 µs). So a batch of such reads is begun
+ * only when `readable` says that the first will not fail; it grows by one while
+ * it comes back full, and halves when it does not. Otherwise one read is left to
+ * wait in native code, for `SLICE` ms at most, since a pending read keeps the
+ * process alive and cannot be withdrawn (bench/overhead.js).
  *
- *            want()                 batch settled, or slice with a message
- *   idle ------------> reading --------------------------------------> idle
- *                        |  ^
- *                 empty  |  | slice over, still wanted
- *                        v  |
- *                       armed
+ *            want()                       a message
+ *   idle ------------> single read  --------------------> idle, batch 2
+ *     ^                  ^     | slice over, still wanted
+ *     |                  +-----+
+ *     |   want(), readable
+ *     +<--------------------- batch of reads
  */
 import { RingBuffer } from "../../core/ring-buffer.js";
 import type { NativeSocket } from "./native.js";
@@ -34,6 +34,8 @@ export class Receiver {
   #wanted = false;
   #closed = false;
   #batch = 1;
+  /** What the native socket's `receiveTimeout` is. */
+  #timeout = 0;
   /** Messages read before the last `discard` belong to an older epoch. */
   #epoch = 0;
 
@@ -49,6 +51,14 @@ export class Receiver {
 
   get length(): number {
     return this.#messages.length;
+  }
+
+  /**
+   * Whether a read waits in native code. The package is woken by an edge: whoever
+   * asks the native socket for its state meanwhile takes the edge away from it.
+   */
+  get busy(): boolean {
+    return this.#busy;
   }
 
   take(): Buffer[] | undefined {
@@ -83,12 +93,21 @@ export class Receiver {
   #read(): void {
     this.#busy = true;
     const native = this.#native;
-    if (!native.readable) {
-      this.#arm();
+    if (this.#batch > 1 && !native.readable) this.#batch = 1;
+    if (this.#batch === 1) {
+      this.#setTimeout(SLICE);
+      native.receive().then(this.#nativeOnMessage, this.#nativeOnNothing);
       return;
     }
+    this.#setTimeout(0);
     for (let i = 0; i < this.#batch; i++) this.#pending.push(native.receive());
     void this.#settle();
+  }
+
+  #setTimeout(timeout: number): void {
+    if (this.#timeout === timeout) return;
+    this.#timeout = timeout;
+    this.#native.receiveTimeout = timeout;
   }
 
   async #settle(): Promise<void> {
@@ -111,20 +130,14 @@ export class Receiver {
     this.#done(received);
   }
 
-  #arm(): void {
-    this.#native.receiveTimeout = SLICE;
-    const armed = this.#native.receive();
-    this.#native.receiveTimeout = 0;
-    armed.then(this.#armedOnMessage, this.#armedOnNothing);
-  }
-
-  #armedOnMessage = (message: Buffer[]): void => {
+  #nativeOnMessage = (message: Buffer[]): void => {
     this.#messages.push(message);
     this.#busy = false;
+    if (this.#maxBatch > 1) this.#batch = 2;
     this.#done(1);
   };
 
-  #armedOnNothing = (): void => {
+  #nativeOnNothing = (): void => {
     this.#busy = false;
     this.#done(0);
   };

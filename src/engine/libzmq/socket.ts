@@ -1,16 +1,12 @@
 /**
  * One native socket behind the seam.
  *
- * The native socket has `sendTimeout` and `receiveTimeout` 0, so that its calls
- * settle at once; waiting is done here. Two of its habits are put to use:
- *
- * - Sending a message of no frames sends nothing, but waits until the socket is
- *   writable: that is `wantWritable`.
- * - A ROUTER always runs with `mandatory`, a publisher is an XPUB: so an
- *   unroutable message is known, and so is a subscription. What the program
- *   sees is decided above the seam.
+ * Sending is in sender.ts, receiving in receiver.ts, who is connected in
+ * monitor.ts and peers.ts; this file puts them together. A ROUTER always runs
+ * with `mandatory`, and a publisher is an XPUB that hears every subscription: so
+ * an unroutable message is known, and so are subscribers. What the program sees
+ * of it is decided above the seam.
  */
-import { inspect } from "node:util";
 import type { ShoalError } from "../../core/errors.js";
 import { HandshakeError, InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import { SocketType, type SocketTypeName } from "../../core/socket-type.js";
@@ -28,16 +24,13 @@ import { Endpoints } from "./endpoints.js";
 import { toShoalError } from "./errors.js";
 import { Monitor } from "./monitor.js";
 import type { Native, NativeContext, NativeEvent, NativeSocket } from "./native.js";
-import { isNativeOption, nativeOptions, nativeValue } from "./options.js";
+import { changedValue, isNativeOption, nativeOptions } from "./options.js";
 import { PeerTable } from "./peers.js";
 import { MAX_BATCH, Receiver } from "./receiver.js";
-import { startTicking, type Ticking, touchUntilDone } from "./ticker.js";
+import { closeWithOwner } from "./remains.js";
+import { Sender } from "./sender.js";
+import { startTicking, type Ticking, touchSoon, touchUntilDone } from "./ticker.js";
 import type { ZapHandler } from "./zap.js";
-
-/** How long a wait for room stays in native code before it looks again, in ms. */
-const WRITABLE_SLICE = 500;
-/** Between two looks at an XPUB with `noDrop`, which libzmq always calls writable, in ms. */
-const NO_DROP_RETRY = 1;
 
 /** Resources that the sockets of one native context share. */
 export interface Shared {
@@ -48,8 +41,13 @@ export interface Shared {
   readonly releases: Map<string, Promise<void>>;
 }
 
-/** What `inspect` makes of a promise that is fulfilled with nothing. */
-const SENT = inspect(Promise.resolve(), { depth: 0 });
+/**
+ * How long the close of an inproc socket waits, beyond its linger, for peers that may never answer, in ms: one
+ * that does not read, one that is not there yet, or a REQ whose turn it is to send. libzmq goes on without us.
+ */
+const INPROC_PATIENCE = 20;
+/** The same where an inproc name has to become free, or the linger has no limit. */
+const INPROC_LONG_PATIENCE = 500;
 
 let zapDomains = 0;
 
@@ -62,23 +60,22 @@ function ignore(): void {}
 export class LibzmqSocket implements EngineSocket, Ticking {
   readonly #shared: Shared;
   readonly #native: NativeSocket;
+  readonly #disown: () => void;
   readonly #listener: EngineListener;
   readonly #options: Record<string, unknown>;
   readonly #peers: PeerTable;
   readonly #receiver: Receiver;
   readonly #endpoints: Endpoints;
-  /** Whether the outcome of each send has to be looked at (ROUTER, STREAM, `noDrop`). */
-  readonly #outcomes: boolean;
-  /** A publisher never waits: what does not fit is dropped by libzmq, for that peer. */
-  readonly #lossy: boolean;
+  readonly #sender: Sender;
   /** PUB opened as XPUB, whose received messages are subscriptions. */
   readonly #subscriptions: boolean;
   readonly #zapDomain: string | undefined;
+  /** Peers may be REQ. */
+  readonly #answers: boolean;
   #monitor: Monitor | undefined;
   #stopTicking: () => void = ignore;
   #held = false;
   #inproc = false;
-  #wantsWritable = false;
   #closed = false;
   #ended: (() => void) | undefined;
 
@@ -86,11 +83,10 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     this.#shared = shared;
     this.#listener = listener;
     this.#options = { ...options };
+    this.#answers = type === SocketType.Reply || type === SocketType.Router;
     const publishes = type === SocketType.Publisher || type === SocketType.XPublisher;
     const noDrop = publishes && options.noDrop === true;
     const routes = type === SocketType.Router || type === SocketType.Stream;
-    this.#outcomes = noDrop || routes;
-    this.#lossy = (publishes && !noDrop) || type === SocketType.XSubscriber;
     this.#subscriptions = type === SocketType.Publisher && options.conflate !== true;
 
     const chosen = nativeOptions(options);
@@ -117,14 +113,24 @@ export class LibzmqSocket implements EngineSocket, Ticking {
         throw error;
       }
     }
-    const readAhead = type === SocketType.Request || type === SocketType.Reply ? 1 : MAX_BATCH;
+    this.#disown = closeWithOwner(this, { socket: this.#native, observer: undefined });
+    // REQ and REP take turns: nothing is read ahead of the program, or sent without a look.
+    const alternates = type === SocketType.Request || type === SocketType.Reply;
+    const readAhead = alternates ? 1 : MAX_BATCH;
     const highWaterMark = Number(options.receiveHighWaterMark ?? 0);
     this.#receiver = new Receiver(
       this.#native,
       highWaterMark > 0 ? Math.min(readAhead, highWaterMark) : readAhead,
       this.#subscriptions ? this.#receiverOnSubscription : this.#receiverOnMessage,
     );
-    this.#peers = new PeerTable();
+    const drops = publishes || type === SocketType.XSubscriber;
+    this.#sender = new Sender(
+      this.#native,
+      noDrop ? "looks" : drops ? "drops" : routes ? "routes" : "waits",
+      alternates ? 0 : Number(options.sendHighWaterMark ?? 0),
+      this.#senderOnWritable,
+    );
+    this.#peers = new PeerTable(type === SocketType.Stream);
     this.#endpoints = new Endpoints(this.#native, shared.releases);
   }
 
@@ -172,23 +178,13 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   }
 
   offer(message: OutgoingMessage): OfferResult {
-    const native = this.#native;
-    if (this.#outcomes) return this.#offerAndLook(message);
-    if (!this.#lossy && (this.#wantsWritable || !native.writable)) return OfferResult.Mute;
-    native.send(message).catch(ignore);
-    return OfferResult.Accepted;
+    const result = this.#sender.offer(message);
+    if (result === OfferResult.Mute) this.#wakeReader();
+    return result;
   }
 
   wantWritable(): void {
-    if (this.#wantsWritable || this.#closed) return;
-    this.#wantsWritable = true;
-    if (this.#outcomes) {
-      setTimeout(this.#nativeOnWritable, NO_DROP_RETRY);
-      return;
-    }
-    this.#native.sendTimeout = WRITABLE_SLICE;
-    this.#native.send([]).then(this.#nativeOnWritable, this.#nativeOnWritable);
-    this.#native.sendTimeout = 0;
+    this.#sender.want();
   }
 
   take(): Buffer[] | undefined {
@@ -204,11 +200,15 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   }
 
   get readable(): boolean {
-    return !this.#subscriptions && (this.#receiver.length > 0 || (!this.#closed && this.#native.readable));
+    if (this.#subscriptions) return false;
+    return this.#receiver.length > 0 || (!this.#closed && !this.#receiver.busy && this.#native.readable);
   }
 
   get writable(): boolean {
-    return !this.#closed && this.#native.writable;
+    if (this.#closed) return false;
+    const writable = this.#sender.writable;
+    this.#wakeReader();
+    return writable;
   }
 
   subscribe(prefix: Uint8Array | string): void {
@@ -220,24 +220,18 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   }
 
   setOption(name: string, value: unknown): void {
+    if (name === "noDrop") this.#setNoDrop(value === true);
+    // With a hook the native socket's domain is the engine's own; the program's is shown to the hook.
+    else if (name === "zapDomain" ? this.#zapDomain === undefined : isNativeOption(name)) {
+      this.#setNative(name, changedValue(name, value, this.#options));
+    }
     this.#options[name] = value;
-    if (!isNativeOption(name)) {
-      if (name === "noDrop" || name === "zapDomain") {
-        throw new NotSupportedError(`The libzmq engine takes the option ${name} at construction only`);
-      }
-      return;
-    }
-    try {
-      (this.#native as unknown as Record<string, unknown>)[name] = nativeValue(name, value, this.#options);
-    } catch (error) {
-      throw error instanceof TypeError
-        ? new InvalidArgumentError(`Option ${name}: ${error.message}`, { cause: error })
-        : toShoalError(error, `set option ${name}`);
-    }
   }
 
   hold(on: boolean): void {
     this.#held = on;
+    // A program can wait for events before there is an endpoint for them.
+    if (on) this.#observe();
     this.#updateHold();
     if (this.#subscriptions) this.#receiver.want(on);
   }
@@ -247,28 +241,44 @@ export class LibzmqSocket implements EngineSocket, Ticking {
       peers: this.#peers.connected,
       reconnects: this.#peers.reconnects,
       queuedIn: this.#subscriptions ? 0 : this.#receiver.length,
-      queuedOut: undefined,
+      queuedOut: this.#sender.queued === 0 ? undefined : this.#sender.queued,
     };
   }
 
   close(linger: number): Promise<EngineCloseResult> {
     this.#closed = true;
     this.#receiver.close();
+    const refused = this.#sender.close();
     if (this.#zapDomain !== undefined) this.#shared.zap.unregister(this.#zapDomain);
-    this.#native.linger = linger;
+    // SUB and PULL have nothing to deliver. A SUB whose publisher has just gone would keep its subscriptions
+    // for the next one, and linger with them for ever.
+    this.#native.linger = "sendTimeout" in this.#native ? linger : 0;
     const started = performance.now();
     return new Promise((resolve) => {
       const finish = (): void => {
+        clearTimeout(limit);
         this.#stopTicking();
         stopTouching();
         released();
-        const drained = linger < 0 || (linger > 0 && performance.now() - started < linger);
-        resolve({ drained, discarded: undefined });
+        const inTime = linger < 0 ? !gaveUp : linger > 0 && performance.now() - started < linger;
+        resolve({ drained: refused === 0 && inTime, discarded: undefined });
       };
+      let gaveUp = false;
+      const giveUp = (): void => {
+        gaveUp = true;
+        finish();
+      };
+      const bound = this.#endpoints.bound > 0;
       const released = this.#endpoints.releaseAll();
       const stopTouching = this.#inproc ? touchUntilDone() : ignore;
+      const patience = bound || linger < 0 ? INPROC_LONG_PATIENCE : INPROC_PATIENCE;
+      const limit =
+        this.#inproc && (linger >= 0 || this.#answers)
+          ? setTimeout(giveUp, Math.max(0, linger) + patience)
+          : undefined;
       if (this.#monitor === undefined) {
         this.#native.close();
+        this.#disown();
         finish();
         return;
       }
@@ -279,28 +289,48 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   }
 
   touch(): void {
-    if (!this.#closed && this.#inproc) void this.#native.readable;
+    if (this.#inproc) this.#listen();
   }
 
   tick(): void {
     if (this.#closed) return;
-    this.touch();
+    this.#listen();
     this.#monitor?.tick();
     if (this.#subscriptions) this.#receiver.poll();
   }
 
-  #offerAndLook(message: OutgoingMessage): OfferResult {
-    const sent = this.#native.send(message);
-    // The promise is settled already; `inspect` is the only way to see that without waiting (0.8 µs).
-    if (inspect(sent, { depth: 0 }) === SENT) return OfferResult.Accepted;
-    sent.catch(ignore);
-    if (inspect(sent, { depth: 2 }).includes("EHOSTUNREACH")) return OfferResult.Unroutable;
-    return this.#lossy || this.#options.noDrop === true ? OfferResult.Mute : OfferResult.PeerFull;
+  /** Has libzmq handle what its other threads and sockets have told this one; a native wait does that by itself. */
+  #listen(): void {
+    if (!this.#closed && !this.#receiver.busy && !this.#sender.waiting) void this.#native.readable;
   }
 
-  #nativeOnWritable = (): void => {
-    this.#wantsWritable = false;
-    if (!this.#closed) this.#listener.engineOnWritable();
+  /** A look at the native socket may have taken the edge that a waiting read was to be woken by. */
+  #wakeReader(): void {
+    if (this.#receiver.busy && !this.#sender.waiting) this.#native.send([]).catch(ignore);
+  }
+
+  #setNoDrop(on: boolean): void {
+    this.#setNative("noDrop", on);
+    this.#sender.mode = on ? "looks" : "drops";
+  }
+
+  #setNative(name: string, value: unknown): void {
+    if (name === "conflate" && this.#subscriptions) {
+      throw new NotSupportedError(
+        "The libzmq engine takes the option conflate of Publisher at construction only",
+      );
+    }
+    try {
+      (this.#native as unknown as Record<string, unknown>)[name] = value;
+    } catch (error) {
+      throw error instanceof TypeError
+        ? new InvalidArgumentError(`Option ${name}: ${error.message}`, { cause: error })
+        : toShoalError(error, `set option ${name}`);
+    }
+  }
+
+  #senderOnWritable = (): void => {
+    this.#listener.engineOnWritable();
   };
 
   #receiverOnMessage = (): void => {
@@ -317,13 +347,29 @@ export class LibzmqSocket implements EngineSocket, Ticking {
         topic: frame.subarray(1),
       });
     }
+    // Not before the event loop has turned: a peer that floods us must not keep it from turning.
+    setImmediate(this.#readSubscriptions);
+  };
+
+  #readSubscriptions = (): void => {
+    if (this.#closed) return;
     if (this.#held) this.#receiver.want(true);
+    else this.#receiver.poll();
   };
 
   #startMonitor(endpoint: string): void {
-    if (endpoint.startsWith("inproc:")) this.#inproc = true;
-    if (this.#monitor !== undefined) return;
+    if (endpoint.startsWith("inproc:")) {
+      this.#inproc = true;
+      touchSoon();
+    }
+    this.#sender.attached();
+    this.#observe();
+  }
+
+  #observe(): void {
+    if (this.#monitor !== undefined || this.#closed) return;
     this.#monitor = new Monitor(this.#shared.native, this.#native, this.#monitorOnEvent, this.#monitorOnEnd);
+    this.#disown(); // The monitor sees to it from here.
     this.#stopTicking = startTicking(this);
     this.#updateHold();
   }
@@ -334,6 +380,10 @@ export class LibzmqSocket implements EngineSocket, Ticking {
 
   #monitorOnEvent = (event: NativeEvent): void => {
     if (event.type === "close" && event.address !== undefined) this.#endpoints.released(event.address);
+    // A new peer's pipe waits for this thread's next call into libzmq; until then a bound SUB that nobody
+    // reads sends no subscriptions, and a ROUTER does not know its peer.
+    // (A bare look at `readable` would take the edge from a waiting read, which then sleeps out its slice.)
+    if (event.type === "handshake") this.#listen();
     for (const heard of this.#peers.hear(event)) this.#listener.engineOnEvent(heard);
   };
 

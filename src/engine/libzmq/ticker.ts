@@ -50,6 +50,18 @@ export function startTicking(socket: Ticking): () => void {
   };
 }
 
+let soon = false;
+
+/** Touches all sockets after this turn of the event loop: an inproc socket hears of a new peer only in a call. */
+export function touchSoon(): void {
+  if (soon) return;
+  soon = true;
+  setImmediate(() => {
+    soon = false;
+    for (const ref of sockets) ref.deref()?.touch();
+  });
+}
+
 /**
  * Touches all sockets, again and again, until the returned function is called.
  *

@@ -12,6 +12,7 @@ import { encodeZ85 } from "../../core/z85.js";
 import type { PeerCredentials } from "../engine.js";
 import { toShoalError } from "./errors.js";
 import type { Native, NativeContext, NativeSocket } from "./native.js";
+import { closeWithOwner } from "./remains.js";
 
 type Judge = (peer: PeerCredentials) => Promise<boolean>;
 
@@ -28,7 +29,7 @@ export class ZapHandler {
   readonly #context: NativeContext;
   readonly #judges = new Map<string, Judge>();
   #socket: NativeSocket | undefined;
-  #running = false;
+  #disown = (): void => {};
 
   constructor(native: Native, context: NativeContext) {
     this.#native = native;
@@ -55,28 +56,33 @@ export class ZapHandler {
         throw toShoalError(error, "start the authentication service at", ENDPOINT);
       }
       this.#socket = socket;
+      this.#disown = closeWithOwner(this, { socket, observer: undefined });
+      void this.#run(socket);
     }
     this.#judges.set(domain, judge);
-    if (!this.#running) void this.#run(this.#socket);
   }
 
-  /** Forgets a domain. The service rests, and holds no process, when none is left. */
+  /** Forgets a domain. With the last one the service ends, so that it neither holds the process nor leaves a question unanswered. */
   unregister(domain: string): void {
     this.#judges.delete(domain);
+    const socket = this.#socket;
+    if (this.#judges.size > 0 || socket === undefined) return;
+    this.#socket = undefined;
+    socket.disconnect(ENDPOINT); // The name is free at once; after `close` alone it would be some time later.
+    socket.close();
+    this.#disown();
   }
 
   async #run(socket: NativeSocket): Promise<void> {
-    this.#running = true;
-    while (this.#judges.size > 0) {
+    while (!socket.closed) {
       let request: Buffer[];
       try {
         request = await socket.receive();
       } catch {
-        continue; // A slice without a request.
+        continue; // A slice without a request, or the service ended.
       }
       void this.#answer(socket, request);
     }
-    this.#running = false;
   }
 
   async #answer(socket: NativeSocket, request: Buffer[]): Promise<void> {
@@ -99,8 +105,10 @@ export class ZapHandler {
   async #judge(request: Buffer[]): Promise<boolean> {
     const domain = String(request[4]);
     const judge = this.#judges.get(domain);
-    if (judge === undefined) return false;
     const mechanism = String(request[7]);
+    // libzmq asks for every CURVE server once there is a handler, for one that has no hook and no domain, too: its own
+    // check is that the client knows its key. A PLAIN server without a hook has nobody to check passwords.
+    if (judge === undefined) return domain === "" && mechanism === "CURVE";
     const first = request[8];
     const credentials: PeerCredentials = {
       mechanism,

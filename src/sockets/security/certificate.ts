@@ -36,21 +36,20 @@ export function parseCertificate(text: string): Certificate {
   const keys: { publicKey?: string; secretKey?: string } = {};
   let section = "";
   for (const [index, line] of text.split(/\r?\n/).entries()) {
-    if (/^\s*(#.*)?$/.test(line)) continue;
-    const heading = /^([A-Za-z0-9_.$@+/-]+)\s*(#.*)?$/.exec(line);
+    if (/^\s*(#[\s\S]*)?$/.test(line)) continue;
+    const heading = /^([A-Za-z0-9_.$@+/-]+)\s*(#[\s\S]*)?$/.exec(line);
     if (heading !== null) {
       section = heading[1] as string;
       continue;
     }
-    const property = /^\s+([A-Za-z0-9_.$@+/-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'#]*))\s*(#.*)?$/.exec(
-      line,
-    );
+    const property =
+      /^\s+([A-Za-z0-9_.$@+/-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'#][^#]*)?)\s*(#[\s\S]*)?$/.exec(line);
     if (property === null)
       throw new InvalidArgumentError(
         `Certificate line ${index + 1}: expected name = "value" or a section's name`,
       );
     const name = property[1] as string;
-    const value = property[2] ?? property[3] ?? property[4] ?? "";
+    const value = property[2] ?? property[3] ?? (property[4] ?? "").trimEnd();
     if (section === "metadata") metadata[name] = value;
     else if (section === "curve" && name === "public-key") keys.publicKey = key(value, index);
     else if (section === "curve" && name === "secret-key") keys.secretKey = key(value, index);
@@ -62,19 +61,27 @@ export function parseCertificate(text: string): Certificate {
 }
 
 function key(value: string, index: number): string {
-  let length = 0;
-  try {
-    length = decodeZ85(value).length;
-  } catch {
-    // Reported below, without the text.
-  }
-  if (length !== 32)
+  if (!isKey(value))
     throw new InvalidArgumentError(`Certificate line ${index + 1}: a key has 40 characters of Z85`);
   return value;
 }
 
-/** The text of a certificate file; with the secret key only when `secret` is true. */
+function isKey(text: string): boolean {
+  try {
+    return decodeZ85(text).length === 32;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The text of a certificate file; with the secret key only when `secret` is true.
+ *
+ * @throws InvalidArgumentError `EINVAL` for keys that are none, or metadata that could not be read back
+ */
 export function formatCertificate(certificate: Certificate, secret: boolean): string {
+  if (!isKey(certificate.publicKey))
+    throw new InvalidArgumentError("The certificate's public key must have 40 characters of Z85");
   const lines = [
     `#   ZeroMQ CURVE ${secret ? "**Secret** Certificate" : "Public Certificate"}`,
     secret
@@ -93,6 +100,8 @@ export function formatCertificate(certificate: Certificate, secret: boolean): st
   if (secret) {
     if (certificate.secretKey === undefined)
       throw new InvalidArgumentError("The certificate has no secret key to write");
+    if (!isKey(certificate.secretKey))
+      throw new InvalidArgumentError("The certificate's secret key must have 40 characters of Z85");
     lines.push(`    secret-key = "${certificate.secretKey}"`);
   }
   return `${lines.join("\n")}\n`;

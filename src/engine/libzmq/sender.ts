@@ -1,0 +1,168 @@
+/**
+ * Hands messages to a native socket, and knows whether it took them.
+ *
+ * The package answers each send with a promise that is settled already (the
+ * socket's `sendTimeout` is 0), which says nothing until later. So a send is
+ * preceded by a look at `writable` (a system call, 0.7 µs) or, where that says
+ * too little (ROUTER, STREAM, `noDrop`), followed by a look at the promise.
+ *
+ * Two facts of libzmq spare half of the looks and keep them honest:
+ *
+ * - A full pipe reports room when its peer has read half of the high-water mark,
+ *   so after a wait that many sends need no look ("credit").
+ * - Between the look and the send a peer may go, and its room with it. The
+ *   promise is then rejected, too late to say no: the message is kept here
+ *   ("refused"), and nothing else is taken until it went out.
+ *
+ * A message of no frames sends nothing, but waits until the socket is writable:
+ * that is `wantWritable`.
+ */
+import { inspect } from "node:util";
+import { RingBuffer } from "../../core/ring-buffer.js";
+import { OfferResult, type OutgoingMessage } from "../engine.js";
+import type { NativeSocket } from "./native.js";
+
+/** How long a wait for room stays in native code before it looks again, in ms. */
+const SLICE = 50;
+/** The same before the first bind or connect, which does not always wake the native wait (inproc). */
+const SLICE_ALONE = 20;
+/** Between two looks at an XPUB with `noDrop`, which libzmq always calls writable, in ms. */
+const NO_DROP_RETRY = 1;
+/** Sends without a look after a wait, at most: what may have to be kept if the peer goes. */
+const MAX_CREDIT = 256;
+
+/** What `inspect` makes of a promise that is fulfilled with nothing. */
+const SENT = inspect(Promise.resolve(), { depth: 0 });
+
+/** How a socket type takes messages. */
+export type SendMode =
+  /** PUSH, DEALER, REQ, REP, PAIR: waits for room. */
+  | "waits"
+  /** PUB, XPUB, XSUB: libzmq drops what does not fit, for that peer. */
+  | "drops"
+  /** ROUTER, STREAM: refuses a message whose peer is unknown or full. */
+  | "routes"
+  /** XPUB with `noDrop`: refuses a message that does not fit somewhere. */
+  | "looks";
+
+function ignore(): void {}
+
+export class Sender {
+  readonly #native: NativeSocket;
+  readonly #notify: () => void;
+  readonly #refused = new RingBuffer<OutgoingMessage>();
+  readonly #maxCredit: number;
+  #mode: SendMode;
+  #credit = 0;
+  #waiting = false;
+  #alone = true;
+  #closed = false;
+
+  /** @param notify called when `offer` may succeed again, once for each `want` */
+  constructor(native: NativeSocket, mode: SendMode, highWaterMark: number, notify: () => void) {
+    this.#native = native;
+    this.#mode = mode;
+    this.#maxCredit = Math.min(MAX_CREDIT, highWaterMark >> 1);
+    this.#notify = notify;
+  }
+
+  /** Accepted messages that libzmq has not taken yet. */
+  get queued(): number {
+    return this.#refused.length;
+  }
+
+  /** Whether a wait for room is in native code; see `Receiver.busy`. */
+  get waiting(): boolean {
+    return this.#waiting;
+  }
+
+  get writable(): boolean {
+    return this.#refused.length === 0 && this.#native.writable;
+  }
+
+  set mode(mode: SendMode) {
+    this.#mode = mode;
+  }
+
+  /** The socket has an endpoint now. */
+  attached(): void {
+    this.#alone = false;
+  }
+
+  offer(message: OutgoingMessage): OfferResult {
+    switch (this.#mode) {
+      case "waits":
+        if (this.#waiting || this.#refused.length > 0) return OfferResult.Mute;
+        if (this.#credit > 0) this.#credit -= 1;
+        else if (!this.#native.writable) return OfferResult.Mute;
+        this.#native.send(message).catch(() => this.#keep(message));
+        return OfferResult.Accepted;
+      case "drops":
+        this.#native.send(message).catch(ignore);
+        return OfferResult.Accepted;
+      default:
+        return this.#offerAndLook(message);
+    }
+  }
+
+  want(): void {
+    if (this.#waiting || this.#closed) return;
+    this.#waiting = true;
+    if (this.#mode === "looks") {
+      setTimeout(this.#nativeOnWritable, NO_DROP_RETRY);
+      return;
+    }
+    this.#native.sendTimeout = this.#alone ? SLICE_ALONE : SLICE;
+    this.#native.send([]).then(this.#nativeOnWritable, this.#nativeOnWritable);
+    this.#native.sendTimeout = 0;
+  }
+
+  /** Nothing is sent any more. @returns how many accepted messages libzmq did not take */
+  close(): number {
+    this.#closed = true;
+    return this.#refused.length;
+  }
+
+  #offerAndLook(message: OutgoingMessage): OfferResult {
+    // libzmq takes a routing id without anything behind it, and drops it in silence.
+    if (this.#mode === "routes" && !(Array.isArray(message) && message.length > 1))
+      return OfferResult.Unroutable;
+    const sent = this.#native.send(message);
+    // `inspect` is the only way to see a promise's state without waiting (0.7 µs).
+    if (inspect(sent, { depth: 0 }) === SENT) return OfferResult.Accepted;
+    sent.catch(ignore);
+    if (inspect(sent, { depth: 2 }).includes("EHOSTUNREACH")) return OfferResult.Unroutable;
+    return this.#mode === "looks" ? OfferResult.Mute : OfferResult.PeerFull;
+  }
+
+  #keep(message: OutgoingMessage): void {
+    this.#credit = 0;
+    this.#refused.push(message);
+    this.want();
+  }
+
+  #nativeOnWritable = (): void => {
+    this.#waiting = false;
+    if (this.#closed) return;
+    if (!this.#resend()) {
+      this.want();
+      return;
+    }
+    // The wait may have ended by its slice alone: then nothing is known.
+    this.#credit = this.#mode === "waits" && this.#native.writable ? this.#maxCredit : 0;
+    this.#notify();
+  };
+
+  /** Sends what was refused, in order. @returns whether nothing is left of it */
+  #resend(): boolean {
+    for (let message = this.#refused.peek(); message !== undefined; message = this.#refused.peek()) {
+      const sent = this.#native.send(message);
+      if (inspect(sent, { depth: 0 }) !== SENT) {
+        sent.catch(ignore);
+        return false;
+      }
+      this.#refused.shift();
+    }
+    return true;
+  }
+}

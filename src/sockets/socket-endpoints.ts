@@ -1,0 +1,124 @@
+/**
+ * The endpoints a socket is bound and connected to. What is wrong with a call is
+ * found here, before the engine hears of it, so all engines say it alike.
+ */
+import { InvalidArgumentError, TransportError } from "../core/errors.js";
+import type { SocketTypeName } from "../core/socket-type.js";
+import type { EngineCapabilities } from "../engine/capabilities.js";
+import type { EngineSocket } from "../engine/engine.js";
+import { checkEndpoint } from "./endpoint.js";
+import { checkSecurity } from "./security/check.js";
+
+/** Socket types for which connecting twice to one endpoint is connecting once. */
+const CONNECTS_ONCE: readonly SocketTypeName[] = ["Dealer", "Subscriber", "Publisher", "Request"];
+
+export class SocketEndpoints {
+  readonly #type: SocketTypeName;
+  readonly #engine: EngineSocket;
+  readonly #capabilities: EngineCapabilities;
+  readonly #options: Readonly<Record<string, unknown>>;
+  readonly #assertOpen: () => void;
+  /** As given -> as resolved. */
+  readonly #bound = new Map<string, string>();
+  /** Endpoint -> connections. */
+  readonly #connected = new Map<string, number>();
+  #last: string | null = null;
+
+  constructor(
+    type: SocketTypeName,
+    engine: EngineSocket,
+    capabilities: EngineCapabilities,
+    options: Readonly<Record<string, unknown>>,
+    assertOpen: () => void,
+  ) {
+    this.#type = type;
+    this.#engine = engine;
+    this.#capabilities = capabilities;
+    this.#options = options;
+    this.#assertOpen = assertOpen;
+  }
+
+  /** The endpoint of the last bind, as resolved, or connect. */
+  get last(): string | null {
+    return this.#last;
+  }
+
+  async bind(endpoint: string): Promise<void> {
+    this.#check(endpoint, "bind");
+    this.#isBound(endpoint, await this.#engine.bind(endpoint));
+  }
+
+  bindSync(endpoint: string): void {
+    this.#check(endpoint, "bind");
+    this.#isBound(endpoint, this.#engine.bindSync(endpoint));
+  }
+
+  /** Throws at once for what is wrong with the call; so `unbindSync` can tell it, too. */
+  unbind(endpoint: string): Promise<void> {
+    this.#assertOpen();
+    checkEndpoint(endpoint, "bind", this.#capabilities.transports);
+    for (const [given, resolved] of this.#bound) {
+      if (given !== endpoint && resolved !== endpoint) continue;
+      this.#bound.delete(given);
+      return this.#engine.unbind(endpoint);
+    }
+    throw new TransportError("ENOENT", `Cannot unbind ${endpoint}: the socket is not bound to it`, {
+      endpoint,
+    });
+  }
+
+  /** @param routingId the name that a ROUTER or STREAM gives the peer */
+  connect(endpoint: string, routingId: string | undefined): void {
+    this.#check(endpoint, "connect");
+    if (routingId !== undefined) checkPeerId(routingId);
+    const connections = this.#connected.get(endpoint) ?? 0;
+    // A second connection to the same peer would double each message or answer; libzmq makes none, either.
+    if (connections > 0 && CONNECTS_ONCE.includes(this.#type)) return;
+    this.#engine.connect(endpoint, routingId);
+    this.#connected.set(endpoint, connections + 1);
+    this.#last = endpoint;
+  }
+
+  disconnect(endpoint: string): void {
+    this.#assertOpen();
+    checkEndpoint(endpoint, "connect", this.#capabilities.transports);
+    // Asked here, since for libzmq to disconnect what is bound is to unbind it.
+    if (!this.#connected.has(endpoint)) {
+      throw new TransportError("ENOENT", `Cannot disconnect ${endpoint}: the socket is not connected to it`, {
+        endpoint,
+      });
+    }
+    this.#engine.disconnect(endpoint);
+    this.#connected.delete(endpoint);
+  }
+
+  /** Connections that `ready` waits for: those whose engine reports handshakes. */
+  expectedPeers(): number {
+    const reported = this.#capabilities.peerEvents;
+    let expected = 0;
+    for (const [endpoint, connections] of this.#connected) {
+      if (reported.includes(endpoint.slice(0, endpoint.indexOf(":")))) expected += connections;
+    }
+    return expected;
+  }
+
+  #check(endpoint: string, use: "bind" | "connect"): void {
+    this.#assertOpen();
+    checkEndpoint(endpoint, use, this.#capabilities.transports);
+    checkSecurity(this.#options);
+  }
+
+  #isBound(endpoint: string, resolved: string): void {
+    this.#bound.set(endpoint, resolved);
+    this.#last = resolved;
+  }
+}
+
+/** @throws InvalidArgumentError for what cannot name a peer (37/ZMTP, The Identity Property) */
+function checkPeerId(routingId: unknown): void {
+  const length = typeof routingId === "string" ? Buffer.byteLength(routingId) : 0;
+  if (length >= 1 && length <= 255 && !(routingId as string).startsWith("\0")) return;
+  throw new InvalidArgumentError(
+    "routingId is a string of 1 to 255 bytes that does not begin with a zero byte",
+  );
+}

@@ -1,0 +1,130 @@
+/**
+ * Who hears of a socket's events: observers of the program, the socket's own
+ * handlers, and calls that wait for something to happen. While any of them is
+ * interested, the engine is told to keep the process alive.
+ */
+import { ClosedError, TimeoutError } from "../core/errors.js";
+import type { SocketEvent } from "../engine/events.js";
+import { OBSERVE, type Observable, type Observation, Observer } from "./observer.js";
+import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
+
+type Handler = (event: SocketEvent) => void;
+
+export class SocketEvents implements Observable {
+  readonly #onHold: (held: boolean) => void;
+  readonly #handlers = new Set<Handler>();
+  readonly #observers = new Set<Observer>();
+  /** Calls that wait for an event, and what each is told when the socket closes. */
+  readonly #waiting = new Map<Waiter<void>, { readonly stop: () => void; readonly what: string }>();
+  #observer: Observer | undefined;
+  #holds = 0;
+  #lost = 0;
+  #closed = false;
+
+  /** @param onHold whether the events keep the process alive; told when that changes */
+  constructor(onHold: (held: boolean) => void) {
+    this.#onHold = onHold;
+  }
+
+  /** Whether waiting has no use any more. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** The observer behind `socket.events`. */
+  get observer(): Observer {
+    this.#observer ??= new Observer(this);
+    return this.#observer;
+  }
+
+  /** Events that no observer read in time. */
+  get lost(): number {
+    let lost = this.#lost;
+    for (const observer of this.#observers) lost += observer.lost;
+    return lost;
+  }
+
+  [OBSERVE](observer: Observer): Observation {
+    this.#observers.add(observer);
+    return {
+      interested: (interested) => this.#hold(interested ? 1 : -1),
+      closed: () => {
+        this.#observers.delete(observer);
+        this.#lost += observer.lost;
+      },
+    };
+  }
+
+  /** Hears all events from now on, for the socket's own use. */
+  listen(handler: Handler): void {
+    this.#handlers.add(handler);
+  }
+
+  emit(event: SocketEvent): void {
+    for (const handler of [...this.#handlers]) handler(event);
+    for (const observer of [...this.#observers]) observer.emit(event);
+  }
+
+  /**
+   * Waits until `done` says so; it is asked now and after every event. What it throws ends the wait.
+   *
+   * @param what for the error: "3 ready peers"
+   */
+  waitFor(
+    done: (event: SocketEvent | undefined) => boolean,
+    what: string,
+    options: WaitOptions | undefined,
+  ): Promise<void> {
+    const refused = refusedWait(options);
+    if (refused !== undefined) return refused;
+    if (done(undefined)) return Promise.resolve();
+    const stop = (): void => {
+      this.#handlers.delete(handler);
+      this.#waiting.delete(waiter);
+      this.#hold(-1);
+    };
+    const waiter = new Waiter<void>(
+      options?.timeout ?? -1,
+      options?.signal,
+      () => new TimeoutError("ETIMEDOUT", `${what} did not happen within ${options?.timeout} ms`),
+      stop,
+    );
+    const handler: Handler = (event) => {
+      try {
+        if (!done(event)) return;
+        stop();
+        waiter.resolve();
+      } catch (error) {
+        stop();
+        waiter.reject(error as TimeoutError);
+      }
+    };
+    this.#handlers.add(handler);
+    this.#waiting.set(waiter, { stop, what });
+    this.#hold(1);
+    return waiter.promise;
+  }
+
+  /** The socket begins to close: nothing is worth waiting for. */
+  abandon(): void {
+    for (const [waiter, { stop, what }] of [...this.#waiting]) {
+      stop();
+      waiter.reject(new ClosedError("EAGAIN", `The socket closed before ${what}`));
+    }
+  }
+
+  /** The socket is closed: the last event, and the end of all observing. */
+  end(): void {
+    this.emit({ type: "end" });
+    this.#closed = true;
+    this.#handlers.clear();
+    for (const observer of [...this.#observers]) observer.close();
+  }
+
+  #hold(change: 1 | -1): void {
+    const before = this.#holds > 0;
+    this.#holds += change;
+    const after = this.#holds > 0;
+    if (before !== after) this.#onHold(after);
+  }
+}

@@ -1,0 +1,92 @@
+import { constants } from "node:os";
+import { describe, expect, test } from "vitest";
+import {
+  AbortedError,
+  ClosedError,
+  ERROR_CODES,
+  HandshakeError,
+  InvalidArgumentError,
+  InvalidMessageError,
+  InvalidStateError,
+  NotSupportedError,
+  ProtocolError,
+  ShoalError,
+  TimeoutError,
+  TransportError,
+  UnroutableError,
+} from "../../src/core/errors.js";
+
+const cause = new Error("underneath");
+const details = { cause, endpoint: "tcp://127.0.0.1:1" };
+
+const MADE: readonly (readonly [error: ShoalError, name: string, code: string])[] = [
+  [new ShoalError("ERR_TRANSPORT", "m", details), "ShoalError", "ERR_TRANSPORT"],
+  [new InvalidArgumentError("m", details), "InvalidArgumentError", "EINVAL"],
+  [new InvalidStateError("EFSM", "m", details), "InvalidStateError", "EFSM"],
+  [new ClosedError("EBADF", "m", details), "ClosedError", "EBADF"],
+  [new TimeoutError("EAGAIN", "m", details), "TimeoutError", "EAGAIN"],
+  [new UnroutableError("m", details), "UnroutableError", "EHOSTUNREACH"],
+  [new TransportError("EADDRINUSE", "m", details), "TransportError", "EADDRINUSE"],
+  [new NotSupportedError("m", "NOT_SUPPORTED", details), "NotSupportedError", "NOT_SUPPORTED"],
+  [new InvalidMessageError("m", details), "InvalidMessageError", "ERR_INVALID_MESSAGE"],
+  [new ProtocolError("m", "ERR_PROTOCOL", details), "ProtocolError", "ERR_PROTOCOL"],
+  [new HandshakeError("ERR_HANDSHAKE", "m", details), "HandshakeError", "ERR_HANDSHAKE"],
+];
+
+test.each(MADE)("%s has its name, code, cause and address", (error, name, code) => {
+  expect(error).toBeInstanceOf(ShoalError);
+  expect(error).toBeInstanceOf(Error);
+  expect(error).toMatchObject({ name, code, message: "m", cause, endpoint: details.endpoint });
+  expect(error.address).toBe(details.endpoint);
+  expect(String(error)).toBe(`${name}: m`);
+});
+
+test("an error without a cause or an endpoint does not pretend to have one", () => {
+  const error = new InvalidArgumentError("m");
+  expect(Object.hasOwn(error, "cause")).toBe(false);
+  expect(error.endpoint).toBeUndefined();
+  expect(error.address).toBeUndefined();
+});
+
+test("an aborted wait has the platform's name for it and the signal's reason", () => {
+  expect(new AbortedError(cause)).toMatchObject({ name: "AbortError", code: "ABORT_ERR", cause });
+});
+
+test("a refusal has the status that the handler answered", () => {
+  expect(new HandshakeError("ERR_AUTHENTICATION", "m", { status: 400 }).status).toBe(400);
+  expect(new HandshakeError("ERR_AUTHENTICATION", "m").status).toBeUndefined();
+});
+
+describe("errno", () => {
+  const system = constants.errno as Partial<Record<string, number>>;
+  const codes = Object.keys(ERROR_CODES) as (keyof typeof ERROR_CODES)[];
+
+  test.each(codes.filter((code) => system[code] !== undefined))("of %s is the system's", (code) => {
+    expect(new ShoalError(code, "m").errno).toBe(system[code]);
+  });
+
+  test.each([
+    ["EFSM", 156384763],
+    ["ENOCOMPATPROTO", 156384764],
+    ["ETERM", 156384765],
+    ["EMTHREAD", 156384766],
+  ] as const)("of %s is libzmq's", (code, errno) => {
+    expect(new ShoalError(code, "m").errno).toBe(errno);
+  });
+
+  test.each([
+    "ABORT_ERR",
+    "NOT_SUPPORTED",
+    "ERR_PROTOCOL",
+    "ERR_ZMTP_INVALID_METADATA",
+  ] as const)("of %s is none", (code) => {
+    expect(new ShoalError(code, "m").errno).toBeUndefined();
+  });
+});
+
+test("every code says what it means in a sentence", () => {
+  for (const [code, meaning] of Object.entries(ERROR_CODES)) {
+    expect(code).toMatch(/^[A-Z][A-Z_]+$/);
+    expect(meaning, code).toMatch(/^[A-Z`].*\.$/);
+  }
+});

@@ -1,0 +1,98 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Endpoints } from "../../../src/engine/libzmq/endpoints.js";
+import { FakeNativeSocket, nativeError } from "../../support/fake-native.js";
+import { turn, watch } from "../../support/settled.js";
+
+const GIVEN = "tcp://127.0.0.1:*";
+const RESOLVED = "tcp://127.0.0.1:5555";
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function endpoints(releases = new Map<string, Promise<void>>()) {
+  const native = new FakeNativeSocket();
+  return { native, releases, made: new Endpoints(native, releases) };
+}
+
+test("bind tells what became of wildcards, and either name unbinds", async () => {
+  for (const name of [GIVEN, RESOLVED]) {
+    const { made } = endpoints();
+    expect(await made.bind(GIVEN)).toBe(RESOLVED);
+    expect(made.bound).toBe(1);
+    const freed = watch(made.unbind(name));
+    made.released(RESOLVED);
+    await turn();
+    expect(freed.state).toBe("fulfilled");
+    expect(made.bound).toBe(0);
+  }
+});
+
+test("unbind waits until the listener is gone, but not for ever", async () => {
+  const { made, releases } = endpoints();
+  made.bindSync(GIVEN);
+  const freed = watch(made.unbind(GIVEN));
+  await turn();
+  expect(freed.state).toBe("pending");
+  expect(releases.size).toBe(1);
+  vi.advanceTimersByTime(2_000);
+  await turn();
+  expect(freed.state).toBe("fulfilled");
+  expect(releases.size).toBe(0);
+});
+
+test("an inproc name is free at once", async () => {
+  const { made } = endpoints();
+  made.bindSync("inproc://name");
+  await made.unbind("inproc://name");
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+test("bind waits for what this process is just giving up, and only then says that it is in use", async () => {
+  const releases = new Map<string, Promise<void>>();
+  const old = endpoints(releases);
+  old.made.bindSync(GIVEN);
+  const gone = old.made.releaseAll();
+  const next = endpoints(releases);
+  next.native.failures = [nativeError("EADDRINUSE")];
+  const bound = watch(next.made.bind(RESOLVED));
+  await turn();
+  expect(bound.state).toBe("pending");
+  gone();
+  await turn();
+  expect(bound.value).toBe(RESOLVED);
+
+  next.native.failures = [nativeError("EADDRINUSE")];
+  await expect(next.made.bind(GIVEN)).rejects.toMatchObject({ code: "EADDRINUSE", endpoint: GIVEN });
+});
+
+test("what is not bound cannot be unbound", async () => {
+  const { made } = endpoints();
+  await expect(made.unbind(RESOLVED)).rejects.toMatchObject({ code: "ENOENT", endpoint: RESOLVED });
+});
+
+test("an unbind that fails leaves no timer and no release behind", async () => {
+  const { native, made, releases } = endpoints();
+  made.bindSync(GIVEN);
+  native.failures = [nativeError("ENOENT")];
+  await expect(made.unbind(GIVEN)).rejects.toMatchObject({ code: "ENOENT" });
+  expect(vi.getTimerCount()).toBe(0);
+  expect(releases.size).toBe(0);
+  expect(made.bound).toBe(1);
+});
+
+test("closing gives everything up, and leaves no timer once the socket is gone", () => {
+  const { made, releases } = endpoints();
+  made.bindSync(GIVEN);
+  made.bindSync("ipc://path");
+  made.bindSync("inproc://name");
+  const gone = made.releaseAll();
+  expect([...releases.keys()]).toEqual([RESOLVED, "ipc://path", "inproc://name"]);
+  expect(made.bound).toBe(0);
+  gone();
+  expect(releases.size).toBe(0);
+  expect(vi.getTimerCount()).toBe(0);
+});

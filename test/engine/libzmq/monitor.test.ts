@@ -1,0 +1,183 @@
+import fc from "fast-check";
+import { describe, expect, test, vi } from "vitest";
+import { Monitor } from "../../../src/engine/libzmq/monitor.js";
+import type { NativeEvent } from "../../../src/engine/libzmq/native.js";
+import { collectGarbage } from "../../support/collect-garbage.js";
+import { FakeMonitored, nativeError } from "../../support/fake-native.js";
+import { turn } from "../../support/settled.js";
+
+function monitored() {
+  const world = new FakeMonitored();
+  const heard: string[] = [];
+  const ended = vi.fn();
+  const emit = (event: NativeEvent): void => {
+    heard.push(String(event.address));
+  };
+  const monitor = new Monitor(world.native, world.socket, emit, ended);
+  let count = 0;
+  return {
+    world,
+    monitor,
+    heard,
+    ended,
+    happen: () => world.current.push({ type: "accept", address: String(count++) }),
+  };
+}
+
+describe("a held monitor", () => {
+  test("is read at once", async () => {
+    const { monitor, heard, happen } = monitored();
+    monitor.hold(true);
+    happen();
+    happen();
+    await turn();
+    expect(heard).toEqual(["0", "1"]);
+  });
+
+  test("is not replaced by ticks", async () => {
+    const { world, monitor } = monitored();
+    monitor.hold(true);
+    monitor.tick();
+    await turn();
+    expect(world.observers).toHaveLength(1);
+    expect(world.current.read).toBe(true);
+  });
+});
+
+describe("a loose monitor", () => {
+  test("keeps no read waiting between ticks, and hears at a tick what came since the last", async () => {
+    const { world, monitor, heard, happen } = monitored();
+    expect(world.current.read).toBe(false);
+    happen();
+    monitor.tick();
+    await turn();
+    await turn();
+    expect(heard).toEqual(["0"]);
+    expect(world.current.read).toBe(false);
+    happen();
+    monitor.tick();
+    await turn();
+    expect(heard).toEqual(["0", "1"]);
+  });
+
+  test("lets go of the read that waits, on the tick after it was held", async () => {
+    const { world, monitor } = monitored();
+    monitor.hold(true);
+    monitor.hold(false);
+    expect(world.current.read).toBe(true);
+    monitor.tick();
+    await turn();
+    await turn();
+    expect(world.observers.some((observer) => observer.read)).toBe(false);
+  });
+
+  test("that is held again before it let go stays as it is", async () => {
+    const { world, monitor } = monitored();
+    monitor.tick();
+    monitor.hold(true);
+    await turn();
+    expect(world.observers).toHaveLength(1);
+    expect(world.current.read).toBe(true);
+  });
+});
+
+test("the end of a replaced observer is not the end of the socket", async () => {
+  const { world, monitor, ended } = monitored();
+  for (let i = 0; i < 3; i++) {
+    monitor.tick();
+    await turn();
+  }
+  expect(world.observers.length).toBeGreaterThan(1);
+  expect(ended).not.toHaveBeenCalled();
+});
+
+test("an observer that is closed under the reader ends the monitor without an unhandled rejection", async () => {
+  const { world, monitor, ended } = monitored();
+  monitor.hold(true);
+  world.current.close();
+  await turn();
+  expect(ended).toHaveBeenCalledTimes(1);
+});
+
+test("an observer is made at another place when its own is still in use, and not for ever", () => {
+  const patient = new FakeMonitored();
+  patient.failures.push(nativeError("EADDRINUSE"), nativeError("EADDRINUSE"));
+  new Monitor(patient.native, patient.socket, () => undefined, vi.fn());
+  expect(patient.observers).toHaveLength(1);
+
+  const hopeless = new FakeMonitored();
+  hopeless.failures.push(...Array.from({ length: 1_000 }, () => nativeError("EADDRINUSE")));
+  expect(() => new Monitor(hopeless.native, hopeless.socket, () => undefined, vi.fn())).toThrow("EADDRINUSE");
+
+  const broken = new FakeMonitored();
+  broken.failures.push(nativeError("EMFILE"));
+  expect(() => new Monitor(broken.native, broken.socket, () => undefined, vi.fn())).toThrow("EMFILE");
+});
+
+test("a monitor that the program forgot closes its socket and is read to its end", async () => {
+  const world = new FakeMonitored();
+  (() => {
+    new Monitor(
+      world.native,
+      world.socket,
+      () => undefined,
+      () => undefined,
+    );
+  })();
+  world.current.push({ type: "accept", address: "unread" });
+  await turn();
+  await vi.waitFor(() => {
+    collectGarbage();
+    expect(world.socket.closed).toBe(true);
+  });
+  await turn();
+  expect(world.current.events).toEqual([]);
+  world.current.push({ type: "end" });
+});
+
+test("no schedule leaves an observer unread, loses an event, or tells of the end twice", async () => {
+  const step = fc.constantFrom("hold", "loosen", "tick", "event", "event", "turn");
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 40 }), fc.boolean(), async (steps, loosenLast) => {
+      const { world, monitor, heard, ended, happen } = monitored();
+      let events = 0;
+      let held = false;
+      for (const one of steps) {
+        if (one === "hold" || one === "loosen") {
+          held = one === "hold";
+          monitor.hold(held);
+        } else if (one === "tick") monitor.tick();
+        else if (one === "event") {
+          events += 1;
+          happen();
+        } else await turn();
+        if (held) {
+          await turn();
+          expect(heard).toHaveLength(events);
+        }
+      }
+      monitor.tick();
+      await turn();
+      expect(heard).toHaveLength(events);
+      expect(ended).not.toHaveBeenCalled();
+      if (loosenLast) monitor.hold(false);
+      monitor.tick();
+      monitor.finish();
+      events += 1;
+      happen();
+      world.close();
+      await turn();
+      await turn();
+      expect(heard).toEqual(Array.from({ length: events }, (_, i) => String(i)));
+      expect(ended).toHaveBeenCalledTimes(1);
+      for (const observer of world.observers) {
+        expect(observer.events).toEqual([]);
+        expect(observer.read).toBe(false);
+      }
+      monitor.tick();
+      await turn();
+      expect(ended).toHaveBeenCalledTimes(1);
+    }),
+    { numRuns: 500 },
+  );
+});

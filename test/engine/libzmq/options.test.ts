@@ -1,0 +1,90 @@
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { SocketType, type SocketTypeName } from "../../../src/core/socket-type.js";
+import { isNativeOption, nativeOptions, nativeValue } from "../../../src/engine/libzmq/options.js";
+import { OPTIONS, type OptionSpec } from "../../../src/sockets/option-table.js";
+import { resolveOptions } from "../../../src/sockets/options.js";
+
+const TYPES = Object.keys(SocketType) as SocketTypeName[];
+
+function engineOptions(type: SocketTypeName, given: Record<string, unknown> = {}): Record<string, unknown> {
+  const all = Object.entries(resolveOptions(type, given));
+  return Object.fromEntries(all.filter(([name]) => !("local" in OPTIONS[name as keyof typeof OPTIONS])));
+}
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+test("a socket with defaults only is set what shoal's defaults change, and nothing else", () => {
+  vi.spyOn(Math, "random").mockReturnValue(0.5);
+  for (const type of TYPES) {
+    const chosen = nativeOptions(engineOptions(type));
+    expect(Object.keys(chosen).sort(), type).toEqual([
+      "heartbeatInterval",
+      "maxMessageSize",
+      "reconnectInterval",
+      "reconnectMaxInterval",
+    ]);
+    expect(chosen).toMatchObject({
+      heartbeatInterval: 5_000,
+      maxMessageSize: 67_108_864,
+      reconnectMaxInterval: 5_000,
+    });
+  }
+});
+
+test("where shoal's default is the package's, the table says no other; where not, it does", () => {
+  const chosen = new Set(TYPES.flatMap((type) => Object.keys(nativeOptions(engineOptions(type)))));
+  for (const [name, spec] of Object.entries(OPTIONS) as [string, OptionSpec][]) {
+    if (name !== "reconnectInterval") expect(chosen.has(name), name).toBe("zeromqDefault" in spec);
+  }
+});
+
+test("each option that differs from the package's default is set", () => {
+  const given = {
+    linger: 0,
+    backlog: 5,
+    ipv6: true,
+    socksProxy: "h:1",
+    sendHighWaterMark: 7,
+    heartbeatInterval: 0,
+  };
+  const chosen = nativeOptions(engineOptions("Push", given));
+  const { heartbeatInterval, ...differing } = given;
+  expect(heartbeatInterval).toBe(0);
+  expect(chosen).toMatchObject(differing);
+  expect(chosen).not.toHaveProperty("heartbeatInterval");
+});
+
+test.each([
+  "sendTimeout",
+  "receiveTimeout",
+  "zapDomain",
+  "mandatory",
+  "noDrop",
+])("%s never reaches the native socket by this way", (name) => {
+  expect(isNativeOption(name)).toBe(false);
+  expect(nativeOptions({ [name]: 5 })).toEqual({});
+});
+
+describe("the reconnect interval", () => {
+  test("is spread where it grows, so that peers do not come back in step", () => {
+    const seen = new Set<number>();
+    for (let i = 0; i < 200; i++) {
+      const value = nativeValue("reconnectInterval", 100, { reconnectMaxInterval: 5_000 }) as number;
+      expect(value).toBeGreaterThanOrEqual(100);
+      expect(value).toBeLessThanOrEqual(150);
+      expect(Number.isInteger(value)).toBe(true);
+      seen.add(value);
+    }
+    expect(seen.size).toBeGreaterThan(10);
+  });
+
+  test.each([
+    [100, 0],
+    [-1, 5_000],
+    [0, 5_000],
+  ])("of %i with a maximum of %i is passed on as it is", (interval, reconnectMaxInterval) => {
+    expect(nativeValue("reconnectInterval", interval, { reconnectMaxInterval })).toBe(interval);
+  });
+});

@@ -1,0 +1,184 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { NativeEvent } from "../../../src/engine/libzmq/native.js";
+import { PeerTable } from "../../../src/engine/libzmq/peers.js";
+import { nativeError } from "../../support/fake-native.js";
+
+const A = "tcp://127.0.0.1:1";
+const B = "tcp://127.0.0.1:2";
+const at = (type: string, address = A): NativeEvent => ({ type, address });
+
+function typesOf(table: PeerTable, ...events: NativeEvent[]): string[][] {
+  return events.map((event) => table.hear(event).map(({ type }) => type));
+}
+
+describe("a peer", () => {
+  test("joins with its handshake, not before, and leaves with its disconnect", () => {
+    const table = new PeerTable();
+    expect(typesOf(table, at("accept"))).toEqual([["accept"]]);
+    expect(table.connected).toBe(0);
+    expect(typesOf(table, at("handshake"))).toEqual([["handshake", "peer:join"]]);
+    expect(table.connected).toBe(1);
+    expect(table.hear(at("disconnect"))).toEqual([
+      { type: "disconnect", address: A, reason: "unknown" },
+      { type: "peer:leave", address: A, reason: "unknown" },
+    ]);
+    expect(table.connected).toBe(0);
+  });
+
+  test.each([
+    "handshake:error:auth",
+    "handshake:error:protocol",
+    "handshake:error:other",
+  ])("that failed with %s neither joined nor leaves, though libzmq tells of its disconnect", (type) => {
+    const table = new PeerTable();
+    table.hear(at("handshake"));
+    expect(
+      typesOf(table, { ...at(type), error: nativeError("EIO") }, at("disconnect"), at("disconnect")),
+    ).toEqual([[type], ["disconnect"], ["disconnect", "peer:leave"]]);
+    expect(table.connected).toBe(0);
+  });
+
+  test("that goes in its handshake without a reason had metadata that does not fit", () => {
+    expect(typesOf(new PeerTable(), at("accept"), at("disconnect"))).toEqual([
+      ["accept"],
+      ["handshake:error:protocol", "disconnect"],
+    ]);
+  });
+
+  test("that goes while another shakes hands is told as soon as it is certain which of them went", () => {
+    let now = 0;
+    const table = new PeerTable(false, { now: () => now });
+    const types = typesOf(
+      table,
+      at("accept"),
+      at("handshake"),
+      at("accept"),
+      at("disconnect"),
+      at("handshake"),
+    );
+    expect(types.slice(3)).toEqual([["disconnect"], ["peer:leave", "handshake", "peer:join"]]);
+    expect(table.connected).toBe(1);
+    typesOf(table, at("accept"), at("disconnect"));
+    expect(table.connected).toBe(1);
+    table.hear(at("accept"));
+    now = 5_000;
+    expect(typesOf(table, at("disconnect"))).toEqual([["disconnect", "peer:leave"]]);
+    expect(table.connected).toBe(0);
+  });
+
+  test("that this side disconnects from leaves at once, for a local reason", () => {
+    const table = new PeerTable();
+    table.connecting(A);
+    table.hear(at("handshake"));
+    expect(table.disconnecting(A)).toEqual([
+      { type: "disconnect", address: A, reason: "local" },
+      { type: "peer:leave", address: A, reason: "local" },
+    ]);
+    expect(table.connected).toBe(0);
+    expect(table.hear(at("disconnect"))).toEqual([]);
+    expect(table.disconnecting(A)).toEqual([]);
+  });
+});
+
+describe("reconnects", () => {
+  test("are connections of this side that were made again after a loss", () => {
+    const table = new PeerTable();
+    table.connecting(A);
+    typesOf(table, at("handshake"), at("disconnect"), at("connect:retry"), at("handshake"));
+    expect(table.reconnects).toBe(1);
+  });
+
+  test("are not the second of two connections to one endpoint", () => {
+    const table = new PeerTable();
+    table.connecting(A);
+    table.connecting(A);
+    typesOf(table, at("handshake"), at("handshake"));
+    expect(table.reconnects).toBe(0);
+    typesOf(table, at("disconnect"), at("disconnect"), at("handshake"), at("handshake"));
+    expect(table.reconnects).toBe(2);
+  });
+
+  test("are not the peers that come and go at an endpoint of this side", () => {
+    const table = new PeerTable();
+    typesOf(table, at("handshake"), at("disconnect"), at("handshake"));
+    expect(table.reconnects).toBe(0);
+  });
+
+  test("are not counted for what never stood, nor after this side let go of it", () => {
+    const table = new PeerTable();
+    table.connecting(A);
+    typesOf(
+      table,
+      { ...at("handshake:error:other"), error: nativeError("EIO") },
+      at("disconnect"),
+      at("handshake"),
+    );
+    expect(table.reconnects).toBe(0);
+    table.hear(at("disconnect"));
+    table.disconnecting(A);
+    table.connecting(A);
+    table.hear(at("handshake"));
+    expect(table.reconnects).toBe(0);
+  });
+});
+
+test("events of the listener and the dialer go through with what belongs to them", () => {
+  const table = new PeerTable();
+  for (const type of ["accept", "bind", "connect", "connect:delay", "close"])
+    expect(table.hear(at(type))).toEqual([{ type, address: A }]);
+  expect(table.hear({ ...at("connect:retry"), interval: 120 })).toEqual([
+    { type: "connect:retry", address: A, interval: 120 },
+  ]);
+  for (const type of ["accept:error", "bind:error", "close:error"]) {
+    expect(table.hear({ ...at(type), error: nativeError("EADDRINUSE") })).toEqual([
+      { type, address: A, error: expect.objectContaining({ code: "EADDRINUSE", endpoint: A }) },
+    ]);
+  }
+  expect(table.hear({ type: "something:new" })).toEqual([{ type: "unknown" }]);
+});
+
+test("no sequence of events makes a count negative, or the peers differ from those that joined and did not leave", () => {
+  const event = fc.oneof(
+    fc.record({
+      type: fc.constantFrom(
+        "handshake",
+        "handshake",
+        "disconnect",
+        "disconnect",
+        "handshake:error:auth",
+        "handshake:error:other",
+        "accept",
+        "close",
+        "?",
+      ),
+      address: fc.constantFrom(A, B),
+    }),
+    fc.record({ type: fc.constantFrom("+connecting", "+disconnecting"), address: fc.constantFrom(A, B) }),
+  );
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 60 }), (events) => {
+      const table = new PeerTable();
+      let peers = 0;
+      let handshakes = 0;
+      for (const { type, address } of events) {
+        let heard = [] as ReturnType<PeerTable["hear"]>;
+        if (type === "+connecting") table.connecting(address);
+        else if (type === "+disconnecting") {
+          const before = table.connected;
+          table.disconnecting(address);
+          peers -= before - table.connected;
+        } else heard = table.hear({ type, address });
+        for (const one of heard) {
+          if (one.type === "peer:join") peers += 1;
+          if (one.type === "peer:leave") peers -= 1;
+        }
+        if (type === "handshake") handshakes += 1;
+        expect(table.connected).toBe(peers);
+        expect(peers).toBeGreaterThanOrEqual(0);
+        expect(table.reconnects).toBeLessThanOrEqual(Math.max(0, handshakes - 1));
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+});

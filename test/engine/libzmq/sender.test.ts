@@ -1,0 +1,93 @@
+import { describe, expect, test, vi } from "vitest";
+import { OfferResult } from "../../../src/engine/engine.js";
+import { Sender, type SendMode } from "../../../src/engine/libzmq/sender.js";
+import { FakeNativeSocket } from "../../support/fake-native.js";
+import { turn } from "../../support/settled.js";
+
+function sender(mode: SendMode, highWaterMark = 8) {
+  const native = new FakeNativeSocket();
+  const notify = vi.fn();
+  return { native, notify, made: new Sender(native, mode, highWaterMark, notify) };
+}
+
+describe("a sender that waits", () => {
+  test("takes messages while there is room, and then none until there is again", async () => {
+    const { native, made, notify } = sender("waits");
+    native.room = 2;
+    expect([made.offer("a"), made.offer("b"), made.offer("c")]).toEqual([
+      OfferResult.Accepted,
+      OfferResult.Accepted,
+      OfferResult.Mute,
+    ]);
+    made.want();
+    made.want();
+    expect(native.waitsForRoom).toBe(true);
+    expect(made.offer("c")).toBe(OfferResult.Mute);
+    native.makeRoom(1);
+    await turn();
+    expect(notify).toHaveBeenCalledTimes(1);
+    expect(made.offer("c")).toBe(OfferResult.Accepted);
+    expect(native.sent).toEqual(["a", "b", "c"]);
+  });
+
+  test("keeps what it accepted and libzmq refused, and sends it before anything else", async () => {
+    const { native, made, notify } = sender("waits");
+    made.want();
+    native.makeRoom(1);
+    await turn();
+    // Now it sends some without a look, more than there turns out to be room for.
+    expect([made.offer("a"), made.offer("b"), made.offer("c")]).toEqual([0, 0, 0]);
+    await turn();
+    expect(native.sent).toEqual(["a"]);
+    expect(made.queued).toBe(2);
+    expect(made.writable).toBe(false);
+    native.room = 1;
+    expect(made.offer("d")).toBe(OfferResult.Mute);
+    notify.mockClear();
+    native.makeRoom(1);
+    await turn();
+    expect(native.sent).toEqual(["a", "b"]);
+    expect(notify).not.toHaveBeenCalled();
+    native.makeRoom(5);
+    await turn();
+    expect(native.sent).toEqual(["a", "b", "c"]);
+    expect(notify).toHaveBeenCalledTimes(1);
+    expect(made.queued).toBe(0);
+  });
+
+  test("that closes says how many accepted messages it still had, and tells nobody anything", async () => {
+    const { native, made, notify } = sender("waits");
+    made.want();
+    native.makeRoom(1);
+    await turn();
+    notify.mockClear();
+    for (const body of ["a", "b", "c"]) made.offer(body);
+    await turn();
+    expect(made.close()).toBe(2);
+    native.makeRoom(9);
+    await turn();
+    expect(notify).not.toHaveBeenCalled();
+  });
+});
+
+test("a sender that drops takes everything, and a refusal is no unhandled rejection", async () => {
+  const { native, made } = sender("drops");
+  native.room = 1;
+  expect([made.offer("a"), made.offer("b")]).toEqual([OfferResult.Accepted, OfferResult.Accepted]);
+  await turn();
+  expect(native.sent).toEqual(["a"]);
+});
+
+test.each([
+  ["routes", "EAGAIN", OfferResult.PeerFull],
+  ["routes", "EHOSTUNREACH", OfferResult.Unroutable],
+  ["looks", "EAGAIN", OfferResult.Mute],
+] as const)("a sender that %s tells %s at once", async (mode, code, result) => {
+  const { native, made } = sender(mode);
+  native.room = 1;
+  expect(made.offer(["id", "a"])).toBe(OfferResult.Accepted);
+  vi.spyOn(native, "send").mockRejectedValueOnce(Object.assign(new Error(code), { code }));
+  expect(made.offer(["id", "b"])).toBe(result);
+  await turn();
+  expect(native.sent).toEqual([["id", "a"]]);
+});

@@ -1,0 +1,125 @@
+import { cp, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ROOT, run } from "./child.js";
+
+const LOOK = `
+import { readdirSync, readFileSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import { createRequire } from "node:module";
+// Node starts its pool of file system threads with the first use: not the package's doing.
+await Promise.all(Array.from({ length: 8 }, () => stat("/")));
+const look = () => ({
+  threads: readdirSync("/proc/self/task").length,
+  descriptors: readdirSync("/proc/self/fd").length,
+  addon: /\\.node$/m.test(readFileSync("/proc/self/maps", "utf8")),
+  required: Object.keys(createRequire(import.meta.url).cache).filter((name) => name.includes("zeromq")).length,
+});
+`;
+
+describe.skipIf(process.platform !== "linux" && "looks into /proc")("importing the package", () => {
+  it("opens no socket, starts no thread and loads no addon", async () => {
+    const outcome = await run(`${LOOK}
+      const before = look();
+      const shoal = await import("shoal");
+      await import("shoal/proxy");
+      await import("shoal/patterns");
+      shoal.curveKeyPair();
+      new shoal.Context({ ioThreads: 2 });
+      void shoal.context;
+      const after = look();
+      console.log(JSON.stringify({ before, after }));
+    `);
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    const { before, after } = JSON.parse(outcome.stdout);
+    expect(after).toEqual(before);
+    expect(after).toMatchObject({ addon: false, required: 0 });
+  });
+
+  it("leaves the addon to the first socket, which does load it", async () => {
+    const outcome = await run(`${LOOK}
+      const { Push } = await import("shoal");
+      const before = look();
+      const push = new Push();
+      const after = look();
+      await push.close();
+      console.log(JSON.stringify({ before, after }));
+    `);
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    const { before, after } = JSON.parse(outcome.stdout);
+    expect(before.addon).toBe(false);
+    expect(after.addon).toBe(true);
+    expect(after.threads).toBeGreaterThan(before.threads);
+  });
+});
+
+describe("choosing an engine", () => {
+  it("refuses an unknown SHOAL_ENGINE with the known names, at the first socket and not at import", async () => {
+    const outcome = await run(
+      `import { Push, InvalidArgumentError } from "shoal";
+       console.log("imported");
+       try { new Push(); } catch (error) {
+         console.log(error instanceof InvalidArgumentError, error.code);
+         console.log(error.message);
+       }`,
+      { env: { SHOAL_ENGINE: "carrier-pigeon" } },
+    );
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    const [imported, kind, message] = outcome.stdout.split("\n");
+    expect(imported).toBe("imported");
+    expect(kind).toBe("true EINVAL");
+    expect(message).toMatch(/SHOAL_ENGINE.*libzmq.*carrier-pigeon/);
+  });
+
+  it("takes the engine that SHOAL_ENGINE names", async () => {
+    const outcome = await run(`import { context } from "shoal"; console.log(context.engine);`, {
+      env: { SHOAL_ENGINE: "libzmq" },
+    });
+    expect(outcome).toMatchObject({ code: 0, stdout: "libzmq\n" });
+  });
+});
+
+describe("a machine without the package zeromq", () => {
+  let folder: string;
+
+  beforeEach(async () => {
+    // All that a user's project has, but for the optional dependency.
+    folder = await mkdtemp(join(tmpdir(), "shoal-without-"));
+    const installed = join(folder, "node_modules", "shoal");
+    await mkdir(installed, { recursive: true });
+    await cp(join(ROOT, "dist"), join(installed, "dist"), { recursive: true });
+    await cp(join(ROOT, "package.json"), join(installed, "package.json"));
+    for (const name of ["msgpackr", "commander", "@standard-schema"])
+      await symlink(join(ROOT, "node_modules", name), join(folder, "node_modules", name));
+  });
+
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  it("can import the package, and gets one clear error that names the way out", async () => {
+    const outcome = await run(
+      `import { NotSupportedError, Push, context, curveKeyPair, json } from "shoal";
+       console.log(curveKeyPair().publicKey.length, typeof json);
+       for (const attempt of [() => new Push(), () => new Push(), () => context.engine]) {
+         try { attempt(); } catch (error) {
+           console.log(JSON.stringify([error instanceof NotSupportedError, error.code, error.message, error.cause?.code]));
+         }
+       }`,
+      { cwd: folder },
+    );
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    const [imported, ...attempts] = outcome.stdout.trim().split("\n");
+    expect(imported).toBe("40 function");
+    expect(attempts).toHaveLength(3);
+    for (const attempt of attempts) {
+      const [typed, code, message, cause] = JSON.parse(attempt);
+      expect({ typed, code, cause }).toEqual({
+        typed: true,
+        code: "ERR_ENGINE_UNAVAILABLE",
+        cause: "MODULE_NOT_FOUND",
+      });
+      expect(message).toMatch(/npm install zeromq/);
+      expect(message).toMatch(/SHOAL_ENGINE/);
+    }
+  });
+});

@@ -1,0 +1,125 @@
+import { describe, expect, it } from "vitest";
+import { run } from "./child.js";
+
+/** A worker that imports the package by its absolute address, since evaluated workers resolve from nowhere. */
+const WORKER = `
+import { Worker } from "node:worker_threads";
+import { once } from "node:events";
+const shoal = import.meta.resolve("shoal");
+const work = (source) => new Worker(
+  new URL("data:text/javascript," + encodeURIComponent(
+    'import { parentPort } from "node:worker_threads";\\n' +
+    'const { Pair, Pull, Push, Reply, Request, Publisher } = await import(' + JSON.stringify(shoal) + ');\\n' + source)));
+`;
+
+describe("worker threads", () => {
+  it("have sockets of their own", async () => {
+    const outcome = await run(`${WORKER}
+      const worker = work(\`
+        const pull = new Pull(); await pull.bind("tcp://127.0.0.1:*");
+        const push = new Push(); push.connect(pull.lastEndpoint);
+        for (let i = 0; i < 1000; i++) await push.send(String(i));
+        let sum = 0;
+        for (let i = 0; i < 1000; i++) sum += Number(String(await pull.receive()));
+        await push.close(); await pull.close();
+        parentPort.postMessage(sum);
+      \`);
+      const [sum] = await once(worker, "message");
+      const [code] = await once(worker, "exit");
+      console.log(sum, code);
+    `);
+    expect(outcome).toMatchObject({ code: 0, stdout: "499500 0\n", stderr: "" });
+  });
+
+  it("talk to the main thread over inproc on the process-wide context", async () => {
+    const outcome = await run(`${WORKER}
+      import { Pair } from "shoal";
+      const pair = new Pair(); await pair.bind("inproc://between-threads");
+      const worker = work(\`
+        const pair = new Pair(); pair.connect("inproc://between-threads");
+        for await (const [frame] of pair) {
+          if (frame.length === 0) break;
+          await pair.send("echo " + frame);
+        }
+        await pair.close();
+      \`);
+      let good = 0;
+      for (let i = 0; i < 500; i++) {
+        await pair.send("m" + i);
+        if (String(await pair.receive()) === "echo m" + i) good++;
+      }
+      await pair.send("");
+      await once(worker, "exit");
+      await pair.close();
+      console.log(good);
+    `);
+    expect(outcome).toMatchObject({ code: 0, stdout: "500\n", stderr: "" });
+  });
+
+  const BUSY = `
+    const pull = new Pull(); await pull.bind("tcp://127.0.0.1:*");
+    const push = new Push({ linger: 0 }); push.connect(pull.lastEndpoint);
+    const rep = new Reply({ authenticate: () => true }); await rep.bind("tcp://127.0.0.1:*");
+    rep.receive().catch(() => undefined);
+    rep.events.on("accept", () => undefined);
+    const idle = Array.from({ length: 20 }, () => new Request({ linger: 0 }));
+    for (const socket of idle) socket.connect("tcp://127.0.0.1:1");
+    const stuck = new Push(); stuck.send("nobody").catch(() => undefined);
+    let count = 0;
+    (async () => { for await (const _ of pull) count++; })().catch(() => undefined);
+    for (let i = 0; i < 1000; i++) await push.send("x");
+    globalThis.kept = [pull, push, rep, stuck, idle];
+  `;
+  const ENDS = {
+    "with process.exit": "process.exit(0);",
+    "with an error that nobody caught": 'throw new Error("on purpose");',
+    "with nothing left to do": `
+      await Promise.all([pull.close(), rep.close(), stuck.close({ linger: 0 })]); rep.events.close();`,
+    "by Worker.terminate, with its sockets closed": `
+      await Promise.all([pull, push, rep, stuck, ...idle].map((socket) => socket.close({ linger: 0 })));
+      parentPort.postMessage("terminate me"); setInterval(() => undefined, 1000);`,
+  };
+  for (const [how, end] of Object.entries(ENDS)) {
+    it(`may end ${how}: the process and its other sockets go on`, async () => {
+      const outcome = await run(`${WORKER}
+        import { readdirSync } from "node:fs";
+        import { Reply, Request } from "shoal";
+        const rep = new Reply(); await rep.bind("tcp://127.0.0.1:*");
+        const req = new Request(); req.connect(rep.lastEndpoint);
+        for (let round = 0; round < 3; round++) {
+          const worker = work(${JSON.stringify(BUSY + end)});
+          worker.on("message", () => worker.terminate());
+          worker.on("error", (error) => { if (error.message !== "on purpose") throw error; });
+          await new Promise((resolve) => worker.once("exit", resolve));
+          await req.send("still"); await rep.send(await rep.receive());
+          console.log(String(await req.receive()));
+        }
+        await rep.close(); await req.close();
+        for (let i = 0; i < 200 && readdirSync("/proc/self/fd").length > 60; i++)
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        console.log(readdirSync("/proc/self/fd").length <= 60 ? "given back" : "leaked");
+      `);
+      expect(outcome).toMatchObject({ code: 0, signal: null, stderr: "" });
+      expect(outcome.stdout).toBe("still\nstill\nstill\ngiven back\n");
+    });
+  }
+
+  it("deliver what they sent before their end, when the peer is there", async () => {
+    const outcome = await run(`${WORKER}
+      import { Pull } from "shoal";
+      const pull = new Pull(); await pull.bind("tcp://127.0.0.1:*");
+      const worker = work(\`
+        const push = new Push(); push.connect("ENDPOINT");
+        await push.ready();
+        for (let i = 0; i < 100; i++) await push.send("m" + i);
+        process.exit(0);
+      \`.replace("ENDPOINT", pull.lastEndpoint));
+      await once(worker, "exit");
+      const got = [];
+      while (got.length < 100) got.push(String(await pull.receive({ timeout: 5000 })));
+      console.log(got.length, got[99]);
+      await pull.close();
+    `);
+    expect(outcome).toMatchObject({ code: 0, stdout: "100 m99\n", stderr: "" });
+  });
+});

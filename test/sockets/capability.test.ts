@@ -1,0 +1,28 @@
+import { createRequire } from "node:module";
+import { expect, test } from "vitest";
+import { capability, curveKeyPair, version } from "../../src/index.js";
+
+const zeromq = createRequire(import.meta.url)("zeromq") as {
+  version: string;
+  capability: Record<string, boolean>;
+};
+
+test("version is that of the libzmq that the package carries", () => {
+  expect(version).toBe(zeromq.version);
+});
+
+test("capability reads as the package's own object does, in every way of looking at it", () => {
+  expect({ ...capability }).toEqual({ ...zeromq.capability });
+  expect(Object.keys(capability)).toEqual(Object.keys(zeromq.capability));
+  expect(JSON.stringify(capability)).toBe(JSON.stringify(zeromq.capability));
+  expect(capability.curve).toBe(zeromq.capability.curve);
+  expect("curve" in capability).toBe("curve" in zeromq.capability);
+  expect("nonsense" in capability).toBe(false);
+  expect((capability as Record<string, unknown>).nonsense).toBeUndefined();
+  expect(Reflect.get(capability, Symbol.toPrimitive)).toBeUndefined();
+});
+
+test("key pairs have the form of the package's own", () => {
+  const { publicKey, secretKey } = curveKeyPair();
+  expect([publicKey.length, secretKey.length]).toEqual([40, 40]);
+});

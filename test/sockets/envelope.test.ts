@@ -1,0 +1,155 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { InvalidArgumentError } from "../../src/core/errors.js";
+import { Envelope } from "../../src/sockets/envelope.js";
+
+const bytes = fc.uint8Array({ maxLength: 6 }).map((array) => Buffer.from(array));
+const hop = fc.uint8Array({ minLength: 1, maxLength: 6 }).map((array) => Buffer.from(array));
+const hops = fc.array(hop, { minLength: 1, maxLength: 4 });
+/** Bodies may have empty frames anywhere. */
+const body = fc.array(bytes, { maxLength: 5 });
+const fullBody = fc.array(hop, { maxLength: 5 });
+
+function expectSame(actual: readonly unknown[], expected: readonly unknown[]): void {
+  expect(actual).toHaveLength(expected.length);
+  for (const [i, frame] of expected.entries()) expect(actual[i]).toBe(frame);
+}
+
+describe("parse", () => {
+  test("is the inverse of wrap over any number of hops, and copies no body", () => {
+    fc.assert(
+      fc.property(hops, body, (path, frames) => {
+        const envelope = new Envelope(path);
+        const parsed = Envelope.parse(envelope.wrap(frames) as Buffer[]);
+        expect(parsed.envelope.equals(envelope)).toBe(true);
+        expect(parsed.envelope.delimited).toBe(true);
+        expectSame(parsed.body, frames);
+        expectSame(envelope.unwrap(envelope.wrap(frames) as Buffer[]), frames);
+      }),
+    );
+  });
+
+  test("takes the first frame alone from a peer that sends no delimiter, and wrap adds none", () => {
+    fc.assert(
+      fc.property(hop, fullBody, (id, frames) => {
+        const { envelope, body: rest } = Envelope.parse([id, ...frames]);
+        expect(envelope.delimited).toBe(false);
+        expect(envelope.hops).toHaveLength(1);
+        expectSame(rest, frames);
+        expectSame(envelope.wrap(rest), [id, ...frames]);
+      }),
+    );
+  });
+
+  test("ends the envelope at the first empty frame and leaves those behind it in the body", () => {
+    const [id, empty, text] = [Buffer.from("id"), Buffer.alloc(0), Buffer.from("text")];
+    const { envelope, body: rest } = Envelope.parse([id, empty, empty, text, empty]);
+    expect(envelope.hops).toEqual([id]);
+    expectSame(rest, [empty, text, empty]);
+  });
+
+  test("gives an empty body where nothing follows", () => {
+    const id = Buffer.from("id");
+    expect(Envelope.parse([id, Buffer.alloc(0)])).toMatchObject({ envelope: { delimited: true }, body: [] });
+    expect(Envelope.parse([id])).toMatchObject({ envelope: { delimited: false }, body: [] });
+  });
+
+  test.each([
+    ["no frames", []],
+    ["an empty first frame", [Buffer.alloc(0), Buffer.from("x")]],
+  ])("refuses %s", (_, frames) => {
+    expect(() => Envelope.parse(frames)).toThrow(InvalidArgumentError);
+  });
+});
+
+describe("push and pop", () => {
+  test("are inverses, and neither changes the envelope it is called on", () => {
+    fc.assert(
+      fc.property(hops, hop, fc.boolean(), (path, next, delimited) => {
+        const envelope = new Envelope(path, delimited);
+        const pushed = envelope.push(next);
+        expect(pushed.routingId.equals(next)).toBe(true);
+        const { routingId, rest } = pushed.pop();
+        expect(routingId.equals(next)).toBe(true);
+        expect(rest?.equals(envelope)).toBe(true);
+        expect(envelope.hops).toHaveLength(path.length);
+      }),
+    );
+  });
+
+  test("lead a reply back along the way of its request", () => {
+    fc.assert(
+      fc.property(hops, body, (path, frames) => {
+        // Each ROUTER on the way puts the id of the peer it heard in front.
+        let request: Buffer[] = [Buffer.alloc(0), ...frames];
+        for (const id of path) request = [id, ...request];
+        const { envelope } = Envelope.parse(request);
+        const visited: Buffer[] = [];
+        for (let at: Envelope | undefined = envelope; at !== undefined; ) {
+          const { routingId, rest }: { routingId: Buffer; rest: Envelope | undefined } = at.pop();
+          visited.push(routingId);
+          at = rest;
+        }
+        expectSame(visited, [...path].reverse());
+      }),
+    );
+  });
+
+  test("leave nothing after the last hop", () => {
+    expect(new Envelope(["only"]).pop().rest).toBeUndefined();
+  });
+});
+
+describe("an envelope", () => {
+  test("refers to the hops it was given, and takes text as UTF-8", () => {
+    const id = Buffer.from("id");
+    const memory = new Uint8Array([1, 2, 3]);
+    const envelope = new Envelope([id, memory.subarray(1), "né"]);
+    expect(envelope.hops[0]).toBe(id);
+    memory[1] = 9;
+    expect([...(envelope.hops[1] as Buffer)]).toEqual([9, 3]);
+    expect(envelope.hops[2]).toEqual(Buffer.from("né"));
+  });
+
+  test("cannot be changed", () => {
+    const envelope = new Envelope(["a"]);
+    expect(() => (envelope.hops as Buffer[]).push(Buffer.from("b"))).toThrow(TypeError);
+    expect(() => {
+      (envelope as { delimited: boolean }).delimited = false;
+    }).toThrow(TypeError);
+  });
+
+  test("wraps one frame as it wraps an array of one", () => {
+    const envelope = new Envelope(["a"]);
+    expect(envelope.wrap("body")).toEqual(envelope.wrap(["body"]));
+    expect(envelope.wrap([])).toEqual([Buffer.from("a"), Buffer.alloc(0)]);
+  });
+
+  test("equals only one with the same hops in the same form", () => {
+    const envelope = new Envelope(["a", "b"]);
+    expect(envelope.equals(new Envelope(["a", "b"]))).toBe(true);
+    for (const other of [
+      new Envelope(["a"]),
+      new Envelope(["a", "c"]),
+      new Envelope(["b", "a"]),
+      new Envelope(["a", "b"], false),
+    ])
+      expect(envelope.equals(other)).toBe(false);
+  });
+
+  test("does not unwrap a message that came another way", () => {
+    const message = new Envelope(["other"]).wrap(["body"]) as Buffer[];
+    expect(() => new Envelope(["mine"]).unwrap(message.map((frame) => Buffer.from(frame)))).toThrow(
+      /another envelope/,
+    );
+  });
+
+  test.each([
+    ["no hops", []],
+    ["an empty hop", ["a", ""]],
+    ["empty bytes as a hop", [Buffer.alloc(0)]],
+    ["a hop that is no bytes", [{}]],
+  ])("refuses %s", (_, path) => {
+    expect(() => new Envelope(path as string[])).toThrow(InvalidArgumentError);
+  });
+});

@@ -1,0 +1,274 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { SocketEvent } from "../../src/engine/events.js";
+import { OBSERVE, Observer } from "../../src/sockets/observer.js";
+import { collectGarbage } from "../support/collect-garbage.js";
+import { abortListeners, turn, watch } from "../support/settled.js";
+
+const event = (address: string): SocketEvent => ({ type: "bind", address });
+const other: SocketEvent = { type: "connect", address: "other" };
+
+function observer(isClosed = false) {
+  const interest = vi.fn<(interested: boolean) => void>();
+  const closed = vi.fn<() => void>();
+  const source = { closed: isClosed, [OBSERVE]: () => ({ interested: interest, closed }) };
+  return { made: new Observer(source), interest, closed };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe("reading", () => {
+  test("gets events that came before it, in order, and then those that come", async () => {
+    const { made } = observer();
+    made.emit(event("1"));
+    made.emit(event("2"));
+    expect(await made.receive()).toEqual(event("1"));
+    expect(await made.receive()).toEqual(event("2"));
+    const third = watch(made.receive());
+    const fourth = watch(made.receive());
+    made.emit(event("3"));
+    made.emit(event("4"));
+    await turn();
+    expect([third.value, fourth.value]).toEqual([event("3"), event("4")]);
+  });
+
+  test("keeps the newest 1,000 events and counts those that it lost", async () => {
+    const { made } = observer();
+    for (let i = 0; i < 1_005; i++) made.emit(event(String(i)));
+    expect(made.lost).toBe(5);
+    expect(await made.receive()).toEqual(event("5"));
+    for (let i = 0; i < 999; i++) await made.receive();
+    expect(watch(made.receive()).state).toBe("pending");
+    made.close();
+  });
+
+  test("ends with EAGAIN after its time-out and ABORT_ERR with its signal, and loses no event", async () => {
+    const { made } = observer();
+    const controller = new AbortController();
+    const timed = watch(made.receive({ timeout: 5 }));
+    const aborted = watch(made.receive({ signal: controller.signal }));
+    const patient = watch(made.receive());
+    vi.advanceTimersByTime(5);
+    controller.abort();
+    await turn();
+    expect(timed).toMatchObject({ code: "EAGAIN", error: { name: "TimeoutError" } });
+    expect(aborted.code).toBe("ABORT_ERR");
+    made.emit(event("1"));
+    await turn();
+    expect(patient.value).toEqual(event("1"));
+    expect(vi.getTimerCount()).toBe(0);
+    expect(abortListeners(controller.signal)).toBe(0);
+  });
+
+  test("with an aborted signal takes no event", async () => {
+    const { made } = observer();
+    made.emit(event("1"));
+    await expect(made.receive({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORT_ERR" });
+    expect(await made.receive()).toEqual(event("1"));
+  });
+
+  test("as a loop ends when the observer closes, after what had come", async () => {
+    const { made } = observer();
+    made.emit(event("1"));
+    const got: SocketEvent[] = [];
+    const loop = (async () => {
+      for await (const one of made) got.push(one);
+    })();
+    await turn();
+    made.emit(event("2"));
+    made.close();
+    await loop;
+    expect(got).toEqual([event("1"), event("2")]);
+  });
+
+  test("after the close gives what is left, and then EBADF", async () => {
+    const { made } = observer();
+    made.emit(event("1"));
+    made.close();
+    made.emit(event("2"));
+    expect(await made.receive()).toEqual(event("1"));
+    await expect(made.receive()).rejects.toMatchObject({ code: "EBADF" });
+  });
+
+  test("with time-outs, again and again, keeps nothing of the reads that were given up", async () => {
+    const { made } = observer();
+    const signals: WeakRef<AbortSignal>[] = [];
+    for (let i = 0; i < 1_000; i++) {
+      const { signal } = new AbortController();
+      signals.push(new WeakRef(signal));
+      watch(made.receive({ timeout: 1, signal }));
+      vi.advanceTimersByTime(2);
+    }
+    await turn();
+    collectGarbage();
+    expect(signals.filter((ref) => ref.deref() !== undefined).length).toBeLessThan(100);
+  });
+});
+
+describe("listeners", () => {
+  test("hear the events of their type, each listener once however often it was added", () => {
+    const { made } = observer();
+    const heard = vi.fn();
+    made.on("bind", heard).on("bind", heard);
+    made.emit(event("1"));
+    made.emit(other);
+    expect(heard.mock.calls).toEqual([[event("1")]]);
+    made.off("bind", heard);
+    made.emit(event("2"));
+    expect(heard).toHaveBeenCalledTimes(1);
+  });
+
+  test("added by once hear one event, and can be taken off before it", () => {
+    const { made, interest } = observer();
+    const heard = vi.fn();
+    const never = vi.fn();
+    made.once("bind", heard).once("bind", never);
+    made.off("bind", never);
+    made.emit(event("1"));
+    made.emit(event("2"));
+    expect(heard.mock.calls).toEqual([[event("1")]]);
+    expect(never).not.toHaveBeenCalled();
+    expect(interest.mock.calls).toEqual([[true], [false]]);
+  });
+
+  test("alone have nothing kept for a reader; once they are gone, events are kept again", async () => {
+    const { made } = observer();
+    const listener = (): void => undefined;
+    made.on("bind", listener);
+    for (let i = 0; i < 2_000; i++) made.emit(event(String(i)));
+    expect(made.lost).toBe(0);
+    made.off("bind", listener);
+    made.emit(event("kept"));
+    expect(await made.receive()).toEqual(event("kept"));
+  });
+
+  test("and a reader both get every event", async () => {
+    const { made } = observer();
+    const heard = vi.fn();
+    made.on("bind", heard);
+    const first = watch(made.receive());
+    made.emit(event("1"));
+    made.emit(event("2"));
+    await turn();
+    expect(first.value).toEqual(event("1"));
+    expect(await made.receive()).toEqual(event("2"));
+    expect(heard).toHaveBeenCalledTimes(2);
+  });
+
+  test("may take themselves and others off, and add others, within an event", () => {
+    const { made } = observer();
+    const calls: string[] = [];
+    const second = (): void => {
+      calls.push("second");
+    };
+    const added = (): void => {
+      calls.push("added");
+    };
+    const first = (): void => {
+      calls.push("first");
+      made.off("bind", first).on("bind", added);
+    };
+    made.on("bind", first).on("bind", second);
+    made.emit(event("1"));
+    expect(calls).toEqual(["first", "second"]);
+    made.emit(event("2"));
+    expect(calls.slice(2).sort()).toEqual(["added", "second"]);
+  });
+
+  test("that throw disturb neither the others nor the one who reads, and are not silent", async () => {
+    const { made } = observer();
+    const heard = vi.fn();
+    const thrown = new Error("listener");
+    const uncaught: unknown[] = [];
+    const before = process.listeners("uncaughtException");
+    process.removeAllListeners("uncaughtException");
+    process.on("uncaughtException", (error) => uncaught.push(error));
+    try {
+      made.on("bind", () => {
+        throw thrown;
+      });
+      made.on("bind", heard);
+      const read = watch(made.receive());
+      made.emit(event("1"));
+      await turn();
+      expect(heard).toHaveBeenCalledTimes(1);
+      expect(read.value).toEqual(event("1"));
+      expect(uncaught).toEqual([thrown]);
+    } finally {
+      process.removeAllListeners("uncaughtException");
+      for (const listener of before) process.on("uncaughtException", listener);
+    }
+  });
+
+  test("may close the observer within an event", async () => {
+    const { made } = observer();
+    const read = watch(made.receive());
+    made.on("bind", () => made.close());
+    made.emit(event("1"));
+    await turn();
+    expect(read.state).toBe("rejected");
+    expect(made.closed).toBe(true);
+  });
+});
+
+describe("an observer", () => {
+  test("of a closed socket is closed", async () => {
+    const { made, interest } = observer(true);
+    expect(made.closed).toBe(true);
+    await expect(made.receive()).rejects.toMatchObject({ code: "EBADF" });
+    expect(interest).not.toHaveBeenCalled();
+  });
+
+  test.each([undefined, null, 5, {}, () => undefined])("cannot observe %s", (source) => {
+    expect(() => new Observer(source as never)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  });
+});
+
+test("closing tells the observed, once, that the observer hears nothing any more", () => {
+  const { made, closed } = observer();
+  made.close();
+  made.close();
+  expect(closed).toHaveBeenCalledTimes(1);
+});
+
+describe("interest", () => {
+  test("begins with the first listener or waiting read and ends with the last", async () => {
+    const { made, interest } = observer();
+    const listener = vi.fn();
+    made.on("bind", listener);
+    watch(made.receive());
+    watch(made.receive({ timeout: 5 }));
+    expect(interest.mock.calls).toEqual([[true]]);
+    made.off("bind", listener).off("bind", listener).off("end", listener);
+    made.emit(other);
+    expect(interest.mock.calls).toEqual([[true]]);
+    vi.advanceTimersByTime(5);
+    await turn();
+    expect(interest.mock.calls).toEqual([[true], [false]]);
+  });
+
+  test("is not taken back by a close when there was none", () => {
+    const { made, interest } = observer();
+    made.close();
+    made.close();
+    expect(interest).not.toHaveBeenCalled();
+  });
+
+  test("ends with the close, for listeners and waiting reads alike, and never comes back", async () => {
+    const { made, interest } = observer();
+    const listener = vi.fn();
+    made.on("bind", listener);
+    const reads = [watch(made.receive()), watch(made.receive())];
+    made.close();
+    made.on("bind", listener).off("bind", listener);
+    made.emit(event("1"));
+    await turn();
+    expect(reads.map(({ code }) => code)).toEqual(["EBADF", "EBADF"]);
+    expect(interest.mock.calls).toEqual([[true], [false]]);
+    expect(listener).not.toHaveBeenCalled();
+  });
+});

@@ -1,0 +1,371 @@
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { OfferResult } from "../../src/engine/engine.js";
+import { Context, Push, Router } from "../../src/index.js";
+import { collectGarbage } from "../support/collect-garbage.js";
+import { FakeEngine } from "../support/fake-engine.js";
+import { abortListeners, type Outcome, turn, watch } from "../support/settled.js";
+
+const RUNS = 2_500;
+const MAX_PENDING = 4;
+
+/** One step of a schedule. */
+type Step =
+  | { do: "send"; timeout: number | undefined; signal: boolean }
+  | { do: "trySend" }
+  | { do: "abort"; which: number }
+  | { do: "pass"; ms: number }
+  | { do: "room"; messages: number }
+  | { do: "verdict"; result: OfferResult }
+  | { do: "deliver" }
+  | { do: "close"; linger: number | undefined };
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant("send" as const),
+      timeout: fc.constantFrom(undefined, undefined, -1, 0, 5, 20),
+      signal: fc.boolean(),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("trySend" as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("abort" as const), which: fc.nat(20) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.nat(15) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("room" as const), messages: fc.nat(3) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant("verdict" as const),
+      result: fc.constantFrom(OfferResult.Unroutable, OfferResult.PeerFull, OfferResult.Mute),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("deliver" as const) }) },
+);
+const close: fc.Arbitrary<Step> = fc.record({
+  do: fc.constant("close" as const),
+  linger: fc.constantFrom(undefined, 0, 10, -1),
+});
+const schedule = fc
+  .tuple(
+    fc.array(step, { maxLength: 30 }),
+    fc.option(close, { nil: undefined }),
+    fc.array(step, { maxLength: 6 }),
+  )
+  .map(([before, end, after]) => (end === undefined ? before : [...before, end, ...after]));
+
+interface Sent {
+  readonly number: number;
+  readonly outcome: Outcome<void>;
+  readonly controller: AbortController | undefined;
+}
+
+/** A socket under a schedule, with what has to hold at every step. */
+class Run {
+  readonly engine: FakeEngine;
+  readonly socket: Router;
+  readonly sent: Sent[] = [];
+  readonly mandatory: boolean;
+  closing: Outcome<unknown> | undefined;
+  /** What a listener does in the middle of a drop. */
+  onDrop: "nothing" | "abort" | "send" | "close" = "nothing";
+  #number = 0;
+
+  constructor(late: boolean, mandatory: boolean, sendTimeout: number) {
+    this.engine = new FakeEngine(late ? "when-told" : "at-once");
+    this.mandatory = mandatory;
+    this.socket = new Router({
+      context: new Context({ engine: this.engine }),
+      maxPendingSends: MAX_PENDING,
+      mandatory,
+      sendTimeout,
+    });
+    this.engine.last.room = 0;
+    this.socket.events.on("drop", () => this.#dropped());
+  }
+
+  #dropped(): void {
+    this.checkAccounts();
+    if (this.onDrop === "abort") for (const send of this.sent) send.controller?.abort();
+    if (this.onDrop === "send" && this.sent.length < 60) this.#send(undefined, false);
+    if (this.onDrop === "close") this.#close(0);
+  }
+
+  take(step: Step): void {
+    const fake = this.engine.last;
+    switch (step.do) {
+      case "send":
+        this.#send(step.timeout, step.signal);
+        break;
+      case "trySend":
+        this.#trySend();
+        break;
+      case "abort":
+        this.sent[step.which]?.controller?.abort(new Error("enough"));
+        break;
+      case "pass":
+        vi.advanceTimersByTime(step.ms);
+        break;
+      case "room":
+        fake.room = step.messages;
+        break;
+      case "verdict":
+        // A mute engine says when it is writable again; a refusal is no such promise.
+        fake.verdicts.push(step.result);
+        if (fake.room > 0) fake.tellWritable();
+        break;
+      case "deliver":
+        this.engine.deliver();
+        break;
+      case "close":
+        this.#close(step.linger);
+    }
+  }
+
+  #send(timeout: number | undefined, signal: boolean): void {
+    const controller = signal ? new AbortController() : undefined;
+    const number = this.#number++;
+    const options = {
+      ...(timeout === undefined ? {} : { timeout }),
+      ...(controller === undefined ? {} : { signal: controller.signal }),
+    };
+    this.sent.push({
+      number,
+      controller,
+      outcome: watch(this.socket.send(["peer", String(number)], options)),
+    });
+  }
+
+  #trySend(): void {
+    const number = this.#number++;
+    const outcome: Outcome<void> = { state: "rejected", code: "not taken" };
+    try {
+      if (this.socket.trySend(["peer", String(number)])) outcome.state = "fulfilled";
+    } catch (error) {
+      outcome.code = (error as { code: string }).code;
+    }
+    this.sent.push({ number, controller: undefined, outcome });
+  }
+
+  #close(linger: number | undefined): void {
+    this.closing ??= watch(this.socket.close(linger === undefined ? undefined : { linger }));
+  }
+
+  accepted(): number[] {
+    return this.engine.last.accepted.map((message) => Number((message as string[])[1]));
+  }
+
+  checkAccounts(): void {
+    const stats = this.socket.stats();
+    const dropped = Object.values(stats.dropped).reduce((sum, count) => sum + count, 0);
+    expect(stats.sent).toBe(stats.delivered + stats.queued + dropped);
+    expect(stats.queued).toBeGreaterThanOrEqual(0);
+    expect(stats.queued).toBeLessThanOrEqual(MAX_PENDING);
+    expect(stats.delivered).toBe(this.engine.last.accepted.length);
+  }
+
+  async checkStep(): Promise<void> {
+    this.checkAccounts();
+    await turn();
+    const accepted = this.accepted();
+    for (let i = 1; i < accepted.length; i++) expect(accepted[i]).toBeGreaterThan(accepted[i - 1] as number);
+    const last = accepted.at(-1) ?? -1;
+    const waiting = this.sent.filter((send) => send.outcome.state === "pending");
+    expect(waiting).toHaveLength(this.socket.stats().queued);
+    for (const send of waiting) expect(send.number).toBeGreaterThan(last);
+  }
+
+  async finish(): Promise<void> {
+    this.engine.last.room = Number.POSITIVE_INFINITY;
+    this.engine.deliver();
+    vi.advanceTimersByTime(100);
+    this.#close(0);
+    await turn();
+    vi.advanceTimersByTime(100);
+    await turn();
+    const accepted = new Set(this.accepted());
+    let ruled = 0;
+    for (const { number, outcome, controller } of this.sent) {
+      expect(outcome.state, `send ${number}`).not.toBe("pending");
+      if (outcome.state === "rejected") {
+        expect([
+          "EAGAIN",
+          "ABORT_ERR",
+          "EBADF",
+          "EHOSTUNREACH",
+          "ERR_TOO_MANY_PENDING",
+          "not taken",
+        ]).toContain(outcome.code);
+        expect(accepted.has(number), `send ${number}: ${outcome.code}, and sent`).toBe(false);
+      } else if (!accepted.has(number)) ruled += 1;
+      if (controller !== undefined) expect(abortListeners(controller.signal)).toBe(0);
+    }
+    const { dropped } = this.socket.stats();
+    expect(ruled).toBe(this.mandatory ? 0 : dropped.unroutable + dropped["peer-full"]);
+    expect(this.closing?.state).toBe("fulfilled");
+    expect(vi.getTimerCount()).toBe(0);
+  }
+}
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe("generated schedules", () => {
+  test("messages leave in the order of their sends, each once, and every promise settles", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        schedule,
+        fc.boolean(),
+        fc.boolean(),
+        fc.constantFrom(-1, 0, 7),
+        async (steps, late, mandatory, timeout) => {
+          const run = new Run(late, mandatory, timeout);
+          for (const one of steps) {
+            run.take(one);
+            await run.checkStep();
+          }
+          await run.finish();
+        },
+      ),
+      { numRuns: RUNS },
+    );
+  });
+
+  test("a listener that sends, aborts or closes in the middle of a drop upsets nothing", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        schedule,
+        fc.boolean(),
+        fc.constantFrom("abort" as const, "send" as const, "close" as const),
+        async (steps, mandatory, onDrop) => {
+          const run = new Run(false, mandatory, -1);
+          run.onDrop = onDrop;
+          for (const one of steps) {
+            run.take(one);
+            await run.checkStep();
+          }
+          run.onDrop = "nothing";
+          await run.finish();
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe("an outbox", () => {
+  function push(options: object = {}): { socket: Push; engine: FakeEngine } {
+    const engine = new FakeEngine();
+    return { socket: new Push({ context: new Context({ engine }), ...options }), engine };
+  }
+
+  test("gives one shared promise for sends that the engine takes at once", () => {
+    const { socket } = push();
+    expect(socket.send("a")).toBe(socket.send("b"));
+  });
+
+  test("lets the event loop turn at least every 512 sends that settle at once", async () => {
+    const { socket } = push();
+    const first = socket.send("0");
+    let different = 0;
+    for (let i = 1; i < 2_048; i++) if (socket.send("x") !== first) different += 1;
+    expect(different).toBe(4);
+  });
+
+  test("refuses one more send than may wait, and counts it nowhere", async () => {
+    const { socket, engine } = push({ maxPendingSends: 2 });
+    engine.last.room = 0;
+    const outcomes = ["a", "b", "c"].map((body) => watch(socket.send(body)));
+    await turn();
+    expect(outcomes.map((outcome) => outcome.code)).toEqual([undefined, undefined, "ERR_TOO_MANY_PENDING"]);
+    expect(socket.stats()).toMatchObject({ sent: 2, queued: 2, pendingSends: 2 });
+    await socket.close();
+  });
+
+  test("keeps no more withdrawn messages than it would waiting ones, behind a send that waits", async () => {
+    const { socket, engine } = push();
+    const fake = engine.last;
+    fake.room = 0;
+    const first = watch(socket.send("first"));
+    const bodies: WeakRef<object>[] = [];
+    for (let i = 0; i < 1_000; i++) {
+      const body = Buffer.alloc(1);
+      bodies.push(new WeakRef(body));
+      watch(socket.send(body, { timeout: 1 }));
+      vi.advanceTimersByTime(2);
+      await turn();
+    }
+    const last = watch(socket.send("last"));
+    await turn();
+    collectGarbage();
+    expect(bodies.filter((ref) => ref.deref() !== undefined).length).toBeLessThan(100);
+    fake.room = 2;
+    await turn();
+    expect(fake.accepted).toEqual(["first", "last"]);
+    expect([first.state, last.state]).toEqual(["fulfilled", "fulfilled"]);
+  });
+
+  test.each([
+    ["text", "soon"],
+    ["nothing at all", null],
+    ["not a number", Number.NaN],
+    ["no limit in another spelling", Number.POSITIVE_INFINITY],
+    ["a negative number that is not -1", -2],
+    ["more than a timer can hold", 2 ** 31],
+  ])("refuses a time-out that is %s before anything is sent", async (_, timeout) => {
+    const { socket, engine } = push();
+    const outcome = watch(socket.send("a", { timeout: timeout as number }));
+    await turn();
+    expect(outcome.code).toBe("EINVAL");
+    expect(engine.last.accepted).toEqual([]);
+    expect(socket.stats().sent).toBe(0);
+  });
+
+  test("refuses a signal that is none", async () => {
+    const { socket } = push();
+    const outcome = watch(socket.send("a", { signal: {} as AbortSignal }));
+    await turn();
+    expect(outcome.code).toBe("EINVAL");
+  });
+
+  test("does not send a message whose signal was aborted before the call", async () => {
+    const { socket, engine } = push();
+    const outcome = watch(socket.send("a", { signal: AbortSignal.abort("why") }));
+    await turn();
+    expect(outcome).toMatchObject({ code: "ABORT_ERR", error: { name: "AbortError", cause: "why" } });
+    expect(engine.last.accepted).toEqual([]);
+  });
+
+  test("leaves no timer behind when a lingering close has flushed what waited", async () => {
+    const { socket, engine } = push();
+    engine.last.room = 0;
+    const send = watch(socket.send("a"));
+    const closing = watch(socket.close({ linger: 60_000 }));
+    engine.last.room = 1;
+    await turn();
+    expect(send.state).toBe("fulfilled");
+    expect(closing.value).toEqual({ flushed: 1, discarded: 0, unknown: 0 });
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("says what a close discarded: by the engine, and of what still waited", async () => {
+    const { socket, engine } = push();
+    engine.last.closing = { drained: false, discarded: 2 };
+    engine.last.room = 3;
+    for (const body of ["a", "b", "c", "d"]) watch(socket.send(body));
+    const result = await socket.close({ linger: 0 });
+    expect(result).toEqual({ flushed: 1, discarded: 3, unknown: 0 });
+  });
+
+  test("says that it does not know what became of messages when the engine cannot count them", async () => {
+    const { socket, engine } = push();
+    engine.last.closing = { drained: false, discarded: undefined };
+    await socket.send("a");
+    expect(await socket.close({ linger: 5 })).toEqual({ flushed: 0, discarded: 0, unknown: 1 });
+    expect(engine.last.closes).toEqual([5]);
+  });
+});

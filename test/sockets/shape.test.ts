@@ -1,0 +1,148 @@
+import { describe, expect, test, vi } from "vitest";
+import { z } from "zod";
+import { InvalidArgumentError } from "../../src/core/errors.js";
+import { json, msgpack, text } from "../../src/sockets/codec.js";
+import { FRAMES, type ShapeName, shapeFor } from "../../src/sockets/shape.js";
+
+const B = Buffer.from;
+
+test("without a codec messages are their frames", () => {
+  const shape = shapeFor("topic", undefined);
+  expect(shape).toBe(FRAMES);
+  const frames = [B("a")];
+  expect(shape.decode(frames, expect.unreachable)).toBe(frames);
+  expect(shape.encode("a")).toBe("a");
+});
+
+test.each([
+  null,
+  "json",
+  5,
+  {},
+  { encode: () => "" },
+  { encode: "no", decode: "no" },
+  json,
+])("%s is no codec", (codec) => {
+  expect(() => shapeFor("body", codec)).toThrow(InvalidArgumentError);
+});
+
+test.each([
+  ["body", "v", "v"],
+  ["body", ["v"], ["v"]],
+  ["topic", ["t", "v"], ["t", "v"]],
+  ["topic", [B("t"), "v"], [B("t"), "v"]],
+  ["routed", ["id", "v"], ["id", "v"]],
+  ["routed", ["id", null, 7, "v"], ["id", Buffer.alloc(0), "7", "v"]],
+] as [ShapeName, unknown, unknown][])("%s: %j is sent as its frames", (name, value, frames) => {
+  expect(shapeFor(name, text()).encode(value)).toEqual(frames);
+});
+
+test.each([
+  ["body", [], "an array of 0"],
+  ["body", ["a", "b"], "an array of 2"],
+  ["topic", "v", "a single value"],
+  ["topic", ["v"], "an array of 1"],
+  ["topic", ["t", "u", "v"], "an array of 3"],
+  ["routed", "v", "a single value"],
+  ["routed", ["v"], "an array of 1"],
+] as [ShapeName, unknown, string][])("%s: %j cannot be sent", (name, value, got) => {
+  expect(() => shapeFor(name, text()).encode(value)).toThrow(
+    expect.objectContaining({ code: "ERR_INVALID_MESSAGE", message: expect.stringContaining(`got ${got}`) }),
+  );
+});
+
+test.each([
+  ["body", ["v"], ["v"]],
+  ["topic", ["t", "v"], [B("t"), "v"]],
+  ["routed", ["id", "v"], [B("id"), "v"]],
+  ["routed", ["id", "", "v"], [B("id"), B(""), "v"]],
+] as [
+  ShapeName,
+  string[],
+  unknown,
+][])("%s: the frames %j are received as their message", (name, frames, message) => {
+  expect(
+    shapeFor(name, text()).decode(
+      frames.map((frame) => B(frame)),
+      expect.unreachable,
+    ),
+  ).toEqual(message);
+});
+
+test.each([
+  ["body", 2],
+  ["topic", 1],
+  ["topic", 3],
+  ["routed", 1],
+] as [ShapeName, number][])("%s: a message of %i frames is reported, not handed over", (name, count) => {
+  const onInvalid = vi.fn();
+  expect(shapeFor(name, text()).decode(new Array<Buffer>(count).fill(B("v")), onInvalid)).toBeUndefined();
+  expect(onInvalid).toHaveBeenCalledExactlyOnceWith(
+    "frames",
+    expect.objectContaining({
+      code: "ERR_INVALID_MESSAGE",
+      message: expect.stringContaining(`${count} frames`),
+    }),
+  );
+});
+
+test("a falsy or undefined value is a message like any other", () => {
+  const shape = shapeFor("body", msgpack());
+  for (const value of [null, 0, false, "", undefined]) {
+    const [frame] = shape.encode([value]) as Buffer[];
+    expect(shape.decode([frame as Buffer], expect.unreachable)).toEqual([value]);
+  }
+});
+
+describe("what is wrong with a received message", () => {
+  const schema = z.object({ id: z.number() });
+
+  test.each([
+    ["codec", "{", json(schema)],
+    ["codec", "\xff", text()],
+    ["schema", '{"id":"1"}', json(schema)],
+    ["codec", '"a"', json(z.string().refine(async () => true))],
+  ] as const)("is reported as %s: %j", (reason, frame, codec) => {
+    const onInvalid = vi.fn();
+    expect(shapeFor("body", codec).decode([B(frame, "latin1")], onInvalid)).toBeUndefined();
+    expect(onInvalid).toHaveBeenCalledTimes(1);
+    expect(onInvalid).toHaveBeenCalledWith(
+      reason,
+      expect.objectContaining({ code: "ERR_INVALID_MESSAGE", cause: expect.anything() }),
+    );
+  });
+});
+
+describe("what is wrong with a value to send", () => {
+  const cyclic: { self?: unknown } = {};
+  cyclic.self = cyclic;
+
+  test.each([
+    ["a cycle", cyclic],
+    ["a BigInt", { big: 1n }],
+    ["undefined", undefined],
+    [
+      "a toJSON that throws",
+      {
+        toJSON: () => {
+          throw new Error("no");
+        },
+      },
+    ],
+  ])("is one error of the library's own: %s", (_, value) => {
+    expect(() => shapeFor("body", json()).encode([value])).toThrow(
+      expect.objectContaining({ code: "ERR_INVALID_MESSAGE" }),
+    );
+  });
+
+  test("is told for the frames before the body, too", () => {
+    expect(() => shapeFor("topic", json()).encode([{}, "v"])).toThrow(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
+  });
+
+  test("is told as it is when the schema cannot judge at once", () => {
+    const shape = shapeFor("body", json(z.string().refine(async () => true)));
+    expect(() => shape.encode("a")).toThrow(expect.objectContaining({ code: "NOT_SUPPORTED" }));
+  });
+});

@@ -1,0 +1,238 @@
+/**
+ * An engine in memory that does what a test tells it: it takes or refuses
+ * messages by script, receives what the test hands it, and sends its
+ * notifications at once or when the test says. Sockets that bind and connect
+ * the same endpoint are joined (fake-network.ts), which shows that the seam
+ * carries more than one engine.
+ */
+import { SocketType } from "../../src/core/socket-type.js";
+import type { EngineCapabilities } from "../../src/engine/capabilities.js";
+import {
+  type Engine,
+  type EngineCloseResult,
+  type EngineContext,
+  type EngineListener,
+  type EngineOptions,
+  type EngineSocket,
+  type EngineStats,
+  OfferResult,
+  type OutgoingMessage,
+} from "../../src/engine/engine.js";
+import { FakeNetwork } from "./fake-network.js";
+
+/** When the engine calls upwards: within the call that caused it, or at {@link FakeEngine.deliver}. */
+export type Notify = "at-once" | "when-told";
+
+const CAPABILITIES: EngineCapabilities = {
+  transports: ["inproc", "tcp", "ipc"],
+  mechanisms: ["NULL"],
+  bindSync: true,
+  peerEvents: ["inproc"],
+  peerRoutingIds: true,
+  disconnectReasons: true,
+  publisherDrops: true,
+  subscriptions: true,
+  subscriptionCount: "connections",
+  queueDepth: true,
+  discardCount: true,
+  disconnectPeer: false,
+  prefetch: 0,
+};
+
+export class FakeSocket implements EngineSocket {
+  readonly type: SocketType;
+  readonly options: Record<string, unknown>;
+  readonly listener: EngineListener;
+  /** What the engine took, in order. */
+  readonly accepted: OutgoingMessage[] = [];
+  /** What the next offers come to, before `room` is asked. */
+  readonly verdicts: OfferResult[] = [];
+  /** Received and not taken yet. */
+  readonly incoming: Buffer[][] = [];
+  /** The linger of each `close`. */
+  readonly closes: number[] = [];
+  /** What `close` will tell; a promise that the test keeps makes it wait. */
+  closing: EngineCloseResult | Promise<EngineCloseResult> = { drained: true, discarded: 0 };
+  holding = false;
+  wanted = 0;
+  wantsWritable = false;
+  peers = 0;
+  #room = Number.POSITIVE_INFINITY;
+  readonly #engine: FakeEngine;
+
+  constructor(engine: FakeEngine, type: SocketType, options: EngineOptions, listener: EngineListener) {
+    this.#engine = engine;
+    this.type = type;
+    this.options = { ...options };
+    this.listener = listener;
+  }
+
+  /** How many more messages it takes before it is mute. */
+  get room(): number {
+    return this.#room;
+  }
+  set room(messages: number) {
+    this.#room = messages;
+    if (messages > 0) this.tellWritable();
+  }
+
+  /** Messages come in from the test or a peer. */
+  arrive(...messages: Buffer[][]): void {
+    this.incoming.push(...messages);
+    this.#tellReadable();
+  }
+
+  tellWritable(): void {
+    if (!this.wantsWritable) return;
+    this.wantsWritable = false;
+    this.#engine.notify(() => this.listener.engineOnWritable());
+  }
+
+  #tellReadable(): void {
+    if (this.wanted === 0 || this.incoming.length === 0) return;
+    this.wanted = 0;
+    this.#engine.notify(() => this.listener.engineOnReadable());
+  }
+
+  async bind(endpoint: string): Promise<string> {
+    return this.bindSync(endpoint);
+  }
+
+  bindSync(endpoint: string): string {
+    return this.#engine.network.bind(this, endpoint);
+  }
+
+  async unbind(endpoint: string): Promise<void> {
+    this.#engine.network.unbind(this, endpoint);
+  }
+
+  connect(endpoint: string): void {
+    this.#engine.network.connect(this, endpoint);
+  }
+
+  disconnect(endpoint: string): void {
+    this.#engine.network.disconnect(this, endpoint);
+  }
+
+  offer(message: OutgoingMessage): OfferResult {
+    const scripted = this.verdicts.shift();
+    const result = scripted ?? this.#engine.network.route(this, message) ?? this.#takeInRoom();
+    if (result === OfferResult.Accepted) this.accepted.push(message);
+    return result;
+  }
+
+  #takeInRoom(): OfferResult {
+    if (this.#room <= 0) return OfferResult.Mute;
+    this.#room -= 1;
+    return OfferResult.Accepted;
+  }
+
+  wantWritable(): void {
+    this.wantsWritable = true;
+    if (this.writable) this.tellWritable();
+  }
+
+  take(): Buffer[] | undefined {
+    const message = this.incoming.shift();
+    if (message !== undefined) this.#engine.network.taken(this);
+    return message;
+  }
+
+  discard(): number {
+    return this.incoming.splice(0).length;
+  }
+
+  wantReadable(max: number): void {
+    this.wanted = max;
+    this.#tellReadable();
+  }
+
+  get readable(): boolean {
+    return this.incoming.length > 0;
+  }
+
+  get writable(): boolean {
+    return this.#engine.network.writable(this) ?? this.#room > 0;
+  }
+
+  subscribe(prefix: Uint8Array | string): void {
+    this.#engine.network.subscribe(this, Buffer.from(prefix as string), true);
+  }
+
+  unsubscribe(prefix: Uint8Array | string): void {
+    this.#engine.network.subscribe(this, Buffer.from(prefix as string), false);
+  }
+
+  setOption(name: string, value: unknown): void {
+    this.options[name] = value;
+  }
+
+  hold(on: boolean): void {
+    this.holding = on;
+  }
+
+  stats(): EngineStats {
+    return { peers: this.peers, reconnects: 0, queuedIn: this.incoming.length, queuedOut: 0 };
+  }
+
+  async close(linger: number): Promise<EngineCloseResult> {
+    this.closes.push(linger);
+    this.#engine.network.leave(this);
+    return this.closing;
+  }
+}
+
+export class FakeEngine implements Engine {
+  readonly name = "fake";
+  readonly capabilities: EngineCapabilities;
+  readonly features = { curve: false, draft: false };
+  readonly network = new FakeNetwork();
+  /** Every socket opened, oldest first. */
+  readonly sockets: FakeSocket[] = [];
+  readonly contexts: { readonly options: EngineOptions; readonly shared: boolean }[] = [];
+  readonly #mode: Notify;
+  readonly #due: (() => void)[] = [];
+
+  constructor(mode: Notify = "at-once", capabilities: Partial<EngineCapabilities> = {}) {
+    this.#mode = mode;
+    this.capabilities = { ...CAPABILITIES, ...capabilities };
+  }
+
+  createContext(options: EngineOptions, shared: boolean): EngineContext {
+    const values: Record<string, unknown> = { ioThreads: 1, blocky: true, ...options };
+    this.contexts.push({ options, shared });
+    return {
+      open: (type, socketOptions, listener) => {
+        const socket = new FakeSocket(this, type, socketOptions, listener);
+        this.sockets.push(socket);
+        return socket;
+      },
+      getOption: (name) => values[name],
+      setOption: (name, value) => {
+        values[name] = value;
+      },
+    };
+  }
+
+  /** The socket opened last. */
+  get last(): FakeSocket {
+    const socket = this.sockets.at(-1);
+    if (socket === undefined) throw new Error("The fake engine has opened no socket yet");
+    return socket;
+  }
+
+  notify(call: () => void): void {
+    if (this.#mode === "at-once") call();
+    else this.#due.push(call);
+  }
+
+  /** Makes the calls upwards that are due, and those that they cause. */
+  deliver(): void {
+    for (let call = this.#due.shift(); call !== undefined; call = this.#due.shift()) call();
+  }
+}
+
+/** The name of a socket type's number, for messages of tests. */
+export function typeNameOf(type: SocketType): string {
+  return Object.entries(SocketType).find(([, number]) => number === type)?.[0] ?? String(type);
+}

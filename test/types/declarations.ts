@@ -1,0 +1,99 @@
+/** The exported names of a module and the members of its classes, as the type checker sees them. */
+import ts from "typescript";
+
+export interface Declared {
+  readonly name: string;
+  readonly kind: "class" | "type" | "value";
+  /** Public members of a class's instances. */
+  readonly members: readonly string[];
+}
+
+const OPTIONS: ts.CompilerOptions = {
+  target: ts.ScriptTarget.ES2023,
+  lib: ["lib.es2023.d.ts", "lib.esnext.disposable.d.ts"],
+  module: ts.ModuleKind.NodeNext,
+  moduleResolution: ts.ModuleResolutionKind.NodeNext,
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  skipLibCheck: true,
+  noEmit: true,
+  types: ["node"],
+};
+
+export class Program {
+  readonly checker: ts.TypeChecker;
+  readonly #program: ts.Program;
+
+  constructor(files: readonly string[]) {
+    this.#program = ts.createProgram(files, OPTIONS);
+    this.checker = this.#program.getTypeChecker();
+  }
+
+  /** Everything a module exports, by name. */
+  exportsOf(file: string): Map<string, Declared> {
+    const source = this.#program.getSourceFile(file);
+    const module = source && this.checker.getSymbolAtLocation(source);
+    if (module === undefined) throw new Error(`${file} is no module`);
+    const found = new Map<string, Declared>();
+    for (const symbol of this.checker.getExportsOfModule(module))
+      found.set(symbol.name, this.#declared(symbol));
+    return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+
+  /** An exported type's properties, with the type of each and its comment. */
+  propertiesOf(file: string, name: string): Map<string, { type: string; comment: string }> {
+    const source = this.#program.getSourceFile(file);
+    const module = source && this.checker.getSymbolAtLocation(source);
+    const symbol =
+      module?.exports && this.checker.getExportsOfModule(module).find((one) => one.name === name);
+    if (symbol === undefined) throw new Error(`${file} exports no ${name}`);
+    const properties = new Map<string, { type: string; comment: string }>();
+    for (const property of this.checker.getDeclaredTypeOfSymbol(this.#original(symbol)).getProperties()) {
+      const type = this.checker.getNonNullableType(this.checker.getTypeOfSymbol(property));
+      const nullable = this.#parts(this.checker.getTypeOfSymbol(property)).includes("null");
+      properties.set(property.name, {
+        type: [...this.#parts(type), ...(nullable ? ["null"] : [])].sort().join(" | "),
+        comment: ts.displayPartsToString(property.getDocumentationComment(this.checker)),
+      });
+    }
+    return properties;
+  }
+
+  #parts(type: ts.Type): string[] {
+    const parts = type.isUnion() ? type.types : [type];
+    const names = parts
+      .map((part) => this.checker.typeToString(part).replace(/<.*>/, ""))
+      .filter((part) => part !== "undefined");
+    return names.includes("false") && names.includes("true")
+      ? ["boolean", ...names.filter((name) => name !== "true" && name !== "false")]
+      : names;
+  }
+
+  #original(symbol: ts.Symbol): ts.Symbol {
+    return (symbol.flags & ts.SymbolFlags.Alias) === 0 ? symbol : this.checker.getAliasedSymbol(symbol);
+  }
+
+  #declared(exported: ts.Symbol): Declared {
+    const symbol = this.#original(exported);
+    if ((symbol.flags & ts.SymbolFlags.Class) !== 0) {
+      const members = this.checker
+        .getDeclaredTypeOfSymbol(symbol)
+        .getProperties()
+        .filter((member) => {
+          const flags = member.valueDeclaration ? ts.getCombinedModifierFlags(member.valueDeclaration) : 0;
+          return (flags & (ts.ModifierFlags.Protected | ts.ModifierFlags.Private)) === 0;
+        })
+        .map((member) => member.name)
+        .filter((name) => !name.startsWith("__#"));
+      return { name: exported.name, kind: "class", members: members.map(plain).sort() };
+    }
+    const isValue = (symbol.flags & ts.SymbolFlags.Value) !== 0;
+    return { name: exported.name, kind: isValue ? "value" : "type", members: [] };
+  }
+}
+
+/** `__@asyncIterator@123` is the checker's name for a well-known symbol. */
+function plain(name: string): string {
+  const match = /^__@(\w+)@\d+$/.exec(name);
+  return match === null ? name : `[Symbol.${match[1]}]`;
+}
