@@ -58,23 +58,41 @@ export class Monitor {
   /** Drains what waits; lets go of the process if nothing holds it any more. */
   tick(): void {
     if (this.#final) return;
+    if (this.#remains.observer === undefined) this.#observe();
     if (this.#held) return;
     this.#read();
     setImmediate(this.#letGo);
   }
 
-  /** The socket is about to be closed: from now on the next `end` is the real one. */
-  finish(): void {
+  /**
+   * The socket is about to be closed: from now on the next `end` is the real one.
+   *
+   * @returns whether there will be one; not when no observer can be had
+   */
+  finish(): boolean {
     this.#final = true;
+    if (this.#remains.observer === undefined) this.#observe();
     this.hold(true);
+    return this.#remains.observer !== undefined;
   }
 
   #letGo = (): void => {
     const remains = this.#remains;
     if (this.#held || this.#final || !this.#reading || remains.socket.closed) return;
-    this.#reading = false;
-    remains.observer = observe(this.#native, remains.socket);
+    this.#observe();
   };
+
+  /** Replaces the observer. Where sockets have run out there is none until a later tick, and events are missed. */
+  #observe(): void {
+    this.#reading = false;
+    this.#remains.observer = undefined;
+    try {
+      this.#remains.observer = observe(this.#native, this.#remains.socket);
+      if (this.#held) this.#read();
+    } catch {
+      // Tried again with the next tick.
+    }
+  }
 
   #read(): void {
     const { observer } = this.#remains;

@@ -1,14 +1,4 @@
-/**
- * One native socket behind the seam.
- *
- * Sending is in sender.ts, receiving in receiver.ts, who is connected in
- * monitor.ts and peers.ts; this file puts them together. A ROUTER always runs
- * with `mandatory`, and a publisher is an XPUB that hears every subscription: so
- * an unroutable message is known, and so are subscribers. What the program sees
- * of it is decided above the seam.
- */
-import type { ShoalError } from "../../core/errors.js";
-import { HandshakeError, InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
+import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import { SocketType, type SocketTypeName } from "../../core/socket-type.js";
 import {
   type EngineCloseResult,
@@ -18,10 +8,11 @@ import {
   type EngineStats,
   OfferResult,
   type OutgoingMessage,
-  type PeerCredentials,
 } from "../engine.js";
+import { closeNative } from "./closing.js";
 import { Endpoints } from "./endpoints.js";
 import { toShoalError } from "./errors.js";
+import { judgeFor } from "./judge.js";
 import { Monitor } from "./monitor.js";
 import type { Native, NativeContext, NativeEvent, NativeSocket } from "./native.js";
 import { changedValue, isNativeOption, nativeOptions } from "./options.js";
@@ -29,7 +20,7 @@ import { PeerTable } from "./peers.js";
 import { MAX_BATCH, Receiver } from "./receiver.js";
 import { closeWithOwner } from "./remains.js";
 import { Sender } from "./sender.js";
-import { startTicking, type Ticking, touchSoon, touchUntilDone } from "./ticker.js";
+import { startTicking, type Ticking, touchSoon } from "./ticker.js";
 import type { ZapHandler } from "./zap.js";
 
 /** Resources that the sockets of one native context share. */
@@ -40,14 +31,6 @@ export interface Shared {
   /** Endpoints that sockets of this process are just giving up. */
   readonly releases: Map<string, Promise<void>>;
 }
-
-/**
- * How long the close of an inproc socket waits, beyond its linger, for peers that may never answer, in ms: one
- * that does not read, one that is not there yet, or a REQ whose turn it is to send. libzmq goes on without us.
- */
-const INPROC_PATIENCE = 20;
-/** The same where an inproc name has to become free, or the linger has no limit. */
-const INPROC_LONG_PATIENCE = 500;
 
 let zapDomains = 0;
 
@@ -107,7 +90,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     }
     if (authenticate !== undefined && this.#zapDomain !== undefined) {
       try {
-        shared.zap.register(this.#zapDomain, (peer) => this.#authenticate(authenticate, peer));
+        shared.zap.register(this.#zapDomain, judgeFor(new WeakRef(this.#options), new WeakRef(listener)));
       } catch (error) {
         this.#native.close();
         throw error;
@@ -248,43 +231,23 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   close(linger: number): Promise<EngineCloseResult> {
     this.#closed = true;
     this.#receiver.close();
-    const refused = this.#sender.close();
     if (this.#zapDomain !== undefined) this.#shared.zap.unregister(this.#zapDomain);
-    // SUB and PULL have nothing to deliver. A SUB whose publisher has just gone would keep its subscriptions
-    // for the next one, and linger with them for ever.
-    this.#native.linger = "sendTimeout" in this.#native ? linger : 0;
-    const started = performance.now();
-    return new Promise((resolve) => {
-      const finish = (): void => {
-        clearTimeout(limit);
+    this.#shared.zap.hold(this, false);
+    return closeNative({
+      native: this.#native,
+      monitor: this.#monitor,
+      endpoints: this.#endpoints,
+      inproc: this.#inproc,
+      answers: this.#answers,
+      refused: this.#sender.close(),
+      linger,
+      onEnd: (ended) => {
+        this.#ended = ended;
+      },
+      onClosed: () => {
         this.#stopTicking();
-        stopTouching();
-        released();
-        const inTime = linger < 0 ? !gaveUp : linger > 0 && performance.now() - started < linger;
-        resolve({ drained: refused === 0 && inTime, discarded: undefined });
-      };
-      let gaveUp = false;
-      const giveUp = (): void => {
-        gaveUp = true;
-        finish();
-      };
-      const bound = this.#endpoints.bound > 0;
-      const released = this.#endpoints.releaseAll();
-      const stopTouching = this.#inproc ? touchUntilDone() : ignore;
-      const patience = bound || linger < 0 ? INPROC_LONG_PATIENCE : INPROC_PATIENCE;
-      const limit =
-        this.#inproc && (linger >= 0 || this.#answers)
-          ? setTimeout(giveUp, Math.max(0, linger) + patience)
-          : undefined;
-      if (this.#monitor === undefined) {
-        this.#native.close();
         this.#disown();
-        finish();
-        return;
-      }
-      this.#ended = finish;
-      this.#monitor.finish();
-      this.#native.close();
+      },
     });
   }
 
@@ -296,6 +259,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     if (this.#closed) return;
     this.#listen();
     this.#monitor?.tick();
+    this.#shared.zap.poll();
     if (this.#subscriptions) this.#receiver.poll();
   }
 
@@ -375,7 +339,9 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   }
 
   #updateHold(): void {
-    this.#monitor?.hold(this.#held || this.#endpoints.bound > 0 || this.#closed);
+    const holds = this.#held || this.#endpoints.bound > 0;
+    this.#monitor?.hold(holds || this.#closed);
+    this.#shared.zap.hold(this, holds && !this.#closed);
   }
 
   #monitorOnEvent = (event: NativeEvent): void => {
@@ -390,30 +356,4 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   #monitorOnEnd = (): void => {
     this.#ended?.();
   };
-
-  async #authenticate(
-    judge: (peer: PeerCredentials) => Promise<boolean>,
-    peer: PeerCredentials,
-  ): Promise<boolean> {
-    const domain = this.#options.zapDomain;
-    const seen: PeerCredentials = { ...peer, domain: typeof domain === "string" ? domain : "" };
-    let cause: unknown;
-    try {
-      if (await judge(seen)) return true;
-    } catch (error) {
-      cause = error;
-    }
-    const error: ShoalError = new HandshakeError(
-      "ERR_AUTHENTICATION",
-      `Refused a ${peer.mechanism} peer from ${peer.address}`,
-      { status: 400, endpoint: peer.address, cause },
-    );
-    this.#listener.engineOnEvent({
-      type: "peer:refused",
-      address: peer.address,
-      mechanism: peer.mechanism,
-      error: error as HandshakeError,
-    });
-    return false;
-  }
 }

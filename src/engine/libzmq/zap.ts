@@ -28,7 +28,10 @@ export class ZapHandler {
   readonly #native: Native;
   readonly #context: NativeContext;
   readonly #judges = new Map<string, Judge>();
+  /** The context's sockets that keep the process alive: any of them may have a peer that is asked about. */
+  readonly #held = new Set<object>();
   #socket: NativeSocket | undefined;
+  #reading = false;
   #disown = (): void => {};
 
   constructor(native: Native, context: NativeContext) {
@@ -57,9 +60,21 @@ export class ZapHandler {
       }
       this.#socket = socket;
       this.#disown = closeWithOwner(this, { socket, observer: undefined });
-      void this.#run(socket);
     }
     this.#judges.set(domain, judge);
+    this.#start();
+  }
+
+  /** Whether a socket keeps the process alive: then questions are heard at once, otherwise by {@link poll}. */
+  hold(socket: object, on: boolean): void {
+    if (on) this.#held.add(socket);
+    else this.#held.delete(socket);
+    this.#start();
+  }
+
+  /** Answers what has been asked, without waiting for more. */
+  poll(): void {
+    if (!this.#reading && this.#socket?.readable === true) void this.#run(this.#socket);
   }
 
   /** Forgets a domain. With the last one the service ends, so that it neither holds the process nor leaves a question unanswered. */
@@ -73,8 +88,13 @@ export class ZapHandler {
     this.#disown();
   }
 
+  #start(): void {
+    if (this.#held.size > 0 && !this.#reading && this.#socket !== undefined) void this.#run(this.#socket);
+  }
+
   async #run(socket: NativeSocket): Promise<void> {
-    while (!socket.closed) {
+    this.#reading = true;
+    while (!socket.closed && (this.#held.size > 0 || socket.readable)) {
       let request: Buffer[];
       try {
         request = await socket.receive();
@@ -83,6 +103,10 @@ export class ZapHandler {
       }
       void this.#answer(socket, request);
     }
+    this.#reading = false;
+    // The service may have ended and begun anew meanwhile.
+    if (this.#held.size > 0 && this.#socket !== undefined && this.#socket !== socket)
+      void this.#run(this.#socket);
   }
 
   async #answer(socket: NativeSocket, request: Buffer[]): Promise<void> {

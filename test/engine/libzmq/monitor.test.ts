@@ -81,6 +81,28 @@ describe("a loose monitor", () => {
   });
 });
 
+test("a monitor that can have no observer for a while hears again when it can, and says so at its finish", async () => {
+  const { world, monitor, heard, happen, ended } = monitored();
+  world.failures.push(nativeError("EMFILE"));
+  monitor.tick();
+  await turn();
+  world.current.push({ type: "end" });
+  await turn();
+  expect(ended).not.toHaveBeenCalled();
+  monitor.tick();
+  happen();
+  monitor.hold(true);
+  await turn();
+  expect(heard).toEqual(["0"]);
+  expect(monitor.finish()).toBe(true);
+
+  const poor = monitored();
+  poor.world.failures.push(nativeError("EMFILE"), nativeError("EMFILE"));
+  poor.monitor.tick();
+  await turn();
+  expect(poor.monitor.finish()).toBe(false);
+});
+
 test("the end of a replaced observer is not the end of the socket", async () => {
   const { world, monitor, ended } = monitored();
   for (let i = 0; i < 3; i++) {
@@ -107,7 +129,15 @@ test("an observer is made at another place when its own is still in use, and not
 
   const hopeless = new FakeMonitored();
   hopeless.failures.push(...Array.from({ length: 1_000 }, () => nativeError("EADDRINUSE")));
-  expect(() => new Monitor(hopeless.native, hopeless.socket, () => undefined, vi.fn())).toThrow("EADDRINUSE");
+  expect(
+    () =>
+      new Monitor(
+        hopeless.native,
+        hopeless.socket,
+        () => undefined,
+        () => undefined,
+      ),
+  ).toThrow(expect.objectContaining({ code: "EADDRINUSE" }));
 
   const broken = new FakeMonitored();
   broken.failures.push(nativeError("EMFILE"));

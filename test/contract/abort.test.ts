@@ -1,0 +1,183 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { AbortedError } from "../../src/index.js";
+import { describeEngines, describeTransports } from "./support/engines.js";
+import { collect, failure, turn, within } from "./support/wait.js";
+
+const isAbort = (error: unknown): boolean => (error as { code?: string }).code === "ABORT_ERR";
+
+describeTransports("an abort", (world) => {
+  it("of receives loses no message, doubles none, and keeps the order", async () => {
+    const [push, pull] = [world.push(), world.pull()];
+    await world.link(pull, push);
+    const total = 5_000;
+    const sending = (async () => {
+      for (let i = 0; i < total; i++) {
+        await push.send(String(i));
+        if (i % 97 === 0) await turn();
+      }
+    })();
+    const received: string[] = [];
+    let aborted = 0;
+    let seed = 12_345;
+    const random = (below: number): number => {
+      seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+      return (seed >>> 8) % below;
+    };
+    while (received.length < total) {
+      const stop = new AbortController();
+      const call =
+        random(2) === 0
+          ? pull.receive({ signal: stop.signal, timeout: 8_000 }).then((message) => [message])
+          : pull.receiveMany({ max: 1 + random(40), signal: stop.signal, timeout: 8_000 });
+      const how = random(4);
+      if (how === 0) stop.abort();
+      else if (how === 1) queueMicrotask(() => stop.abort());
+      else if (how === 2) setImmediate(() => stop.abort());
+      try {
+        received.push(...(await call).map(String));
+      } catch (error) {
+        if (!isAbort(error)) throw error;
+        aborted += 1;
+      }
+    }
+    await sending;
+    expect(aborted).toBeGreaterThan(100);
+    expect(received).toEqual(Array.from({ length: total }, (_, i) => String(i)));
+    expect((await failure(pull.receive({ timeout: 20 }))).code).toBe("EAGAIN");
+  });
+
+  it("of sends: what resolved arrives once and in order, what was aborted never", async () => {
+    const property = fc.asyncProperty(
+      fc.array(fc.constantFrom("now", "microtask", "turn", "never"), { minLength: 20, maxLength: 60 }),
+      fc.integer({ min: 1, max: 5 }),
+      async (plan, highWaterMark) => {
+        const push = world.push({ sendHighWaterMark: highWaterMark });
+        const pull = world.pull({ receiveHighWaterMark: highWaterMark });
+        const outcomes = plan.map((when, i) => {
+          const stop = new AbortController();
+          const send = push.send([String(i), "second frame"], { signal: stop.signal });
+          if (when === "now") stop.abort();
+          else if (when === "microtask") queueMicrotask(() => stop.abort());
+          else if (when === "turn") setImmediate(() => stop.abort());
+          return send.then(
+            () => true,
+            (error: unknown) => {
+              if (isAbort(error)) return false;
+              throw error;
+            },
+          );
+        });
+        await world.link(pull, push);
+        const arrived: string[] = [];
+        const end = push.send("end");
+        for (let text = ""; text !== "end"; ) {
+          [text] = (await collect(pull, 1)) as [string];
+          if (text !== "end") arrived.push(text);
+        }
+        await end;
+        const sent = (await Promise.all(outcomes)).flatMap((ok, i) => (ok ? [`${i}|second frame`] : []));
+        expect(arrived).toEqual(sent);
+        const { sent: count, delivered, dropped } = push.stats();
+        expect(count).toBe(delivered + dropped.aborted);
+        await Promise.all([push.close({ linger: 0 }), pull.close({ linger: 0 })]);
+      },
+    );
+    await fc.assert(property, { numRuns: 15 });
+  });
+
+  it("of messages() ends the loop with AbortError; a new loop goes on where it ended", async () => {
+    const [push, pull] = [world.push(), world.pull()];
+    await world.link(pull, push);
+    for (let i = 0; i < 100; i++) await push.send(String(i));
+    const received: string[] = [];
+    const stop = new AbortController();
+    const loop = (async () => {
+      for await (const message of pull.messages({ signal: stop.signal })) {
+        received.push(String(message));
+        if (received.length === 40) stop.abort(new Error("enough"));
+      }
+    })();
+    const error = await failure(loop);
+    expect(error).toBeInstanceOf(AbortedError);
+    expect(error).toMatchObject({ name: "AbortError", code: "ABORT_ERR", cause: new Error("enough") });
+    expect(received.length).toBe(40);
+    for await (const message of pull) {
+      received.push(String(message));
+      if (received.length === 70) break;
+    }
+    received.push(...(await collect(pull, 30)));
+    expect(received).toEqual(Array.from({ length: 100 }, (_, i) => String(i)));
+  });
+});
+
+describeEngines("an abort", (world) => {
+  it("ends every wait with the same error, and an aborted signal begins none", async () => {
+    const reason = { why: "because" };
+    const [push, pull, publisher, request] = [world.push(), world.pull(), world.publisher(), world.request()];
+    const waits: Record<string, (signal: AbortSignal) => Promise<unknown>> = {
+      send: (signal) => push.send("x", { signal }),
+      receive: (signal) => pull.receive({ signal }),
+      receiveMany: (signal) => pull.receiveMany({ signal }),
+      messages: (signal) => pull.messages({ signal }).next(),
+      waitForSubscribers: (signal) => publisher.waitForSubscribers({ signal }),
+      ready: (signal) => pull.ready({ signal }),
+      request: (signal) => request.request("x", { signal }),
+      event: (signal) => pull.events.receive({ signal }),
+    };
+    for (const [name, wait] of Object.entries(waits)) {
+      for (const when of ["before", "after"]) {
+        const stop = new AbortController();
+        if (when === "before") stop.abort(reason);
+        const waiting = failure(wait(stop.signal));
+        if (when === "after") setImmediate(() => stop.abort(reason));
+        const error = await within(waiting, name);
+        expect(error, `${name}, aborted ${when}`).toBeInstanceOf(AbortedError);
+        expect(error, `${name}, aborted ${when}`).toMatchObject({ name: "AbortError", code: "ABORT_ERR" });
+        expect(error.cause, `${name}, aborted ${when}`).toBe(reason);
+      }
+    }
+    expect(push.stats().pendingSends).toBe(0);
+    expect(pull.stats().pendingReceives).toBe(0);
+  });
+
+  it("leaves no listener on the signal, however the wait ended", async () => {
+    const [push, pull] = [world.push(), world.pull()];
+    await world.link(pull, push);
+    const { signal } = new AbortController();
+    let listeners = 0;
+    const add = signal.addEventListener.bind(signal);
+    const remove = signal.removeEventListener.bind(signal);
+    signal.addEventListener = ((...args: Parameters<typeof add>) => {
+      listeners += 1;
+      add(...args);
+    }) as typeof add;
+    signal.removeEventListener = ((...args: Parameters<typeof remove>) => {
+      listeners -= 1;
+      remove(...args);
+    }) as typeof remove;
+    for (let i = 0; i < 20; i++) {
+      const received = pull.receive({ signal, timeout: 8_000 });
+      await push.send("x", { signal });
+      await received;
+    }
+    expect((await failure(pull.receive({ signal, timeout: 5 }))).code).toBe("EAGAIN");
+    const waiting = failure(pull.receive({ signal }));
+    await pull.close({ linger: 0 });
+    expect((await waiting).code).toBe("EAGAIN");
+    expect(listeners).toBe(0);
+  });
+
+  it("of one waiting send lets the others pass in order", async () => {
+    const [push, pull] = [world.push(), world.pull()];
+    const stops = Array.from({ length: 5 }, () => new AbortController());
+    const sends = stops.map((stop, i) => push.send(String(i), { signal: stop.signal }));
+    const failed = [failure(sends[0] as Promise<void>), failure(sends[3] as Promise<void>)];
+    stops[0]?.abort();
+    stops[3]?.abort();
+    await world.link(pull, push);
+    expect(await collect(pull, 3)).toEqual(["1", "2", "4"]);
+    expect((await Promise.all(failed)).every(isAbort)).toBe(true);
+    expect(push.stats()).toMatchObject({ sent: 5, delivered: 3, dropped: { aborted: 2 } });
+  });
+});

@@ -1,0 +1,218 @@
+import { expect, it } from "vitest";
+import type { Pull } from "../../src/index.js";
+import { capabilitiesOf, describeEngines, itIf } from "./support/engines.js";
+import { collect, nextEvent, until, within } from "./support/wait.js";
+import { frame, greeting, RawPeer, ready } from "./support/zmtp-peer.js";
+
+describeEngines("a peer of bare bytes", (world) => {
+  const interval = 150;
+
+  async function bound(options: object): Promise<[Pull, string]> {
+    const pull = world.pull(options);
+    return [pull, await world.bind(pull)];
+  }
+  async function raw(endpoint: string): Promise<RawPeer> {
+    const peer = await RawPeer.connect(endpoint);
+    world.after(() => peer.destroy());
+    return peer;
+  }
+
+  it("that speaks the protocol is a peer like any other", async () => {
+    const [pull, endpoint] = await bound({});
+    const peer = await raw(endpoint);
+    const joined = nextEvent(pull, "peer:join");
+    await peer.handshake("PUSH");
+    await joined;
+    peer.write(frame("hello"), frame(""));
+    expect(await collect(pull, 2)).toEqual(["hello", ""]);
+    const left = nextEvent(pull, "peer:leave");
+    peer.destroy();
+    await left;
+    expect(pull.stats().peers).toBe(0);
+  });
+
+  it("that falls silent is noticed within two heartbeat intervals", async () => {
+    const [pull, endpoint] = await bound({ heartbeatInterval: interval });
+    const peer = await raw(endpoint);
+    await peer.handshake("PUSH");
+    const started = performance.now();
+    const { reason } = await nextEvent(pull, "disconnect");
+    const waited = performance.now() - started;
+    expect(waited).toBeGreaterThan(interval * 0.9);
+    expect(waited).toBeLessThan(interval * 2 + 250);
+    if (capabilitiesOf(world.engine).disconnectReasons) expect(reason).toBe("heartbeat");
+    await within(peer.closed, "the connection's end");
+    expect(pull.stats().peers).toBe(0);
+  });
+
+  it("that answers PING with PONG stays", async () => {
+    const [pull, endpoint] = await bound({ heartbeatInterval: 60 });
+    const peer = await raw(endpoint);
+    await peer.handshake("PUSH");
+    let left = false;
+    pull.events.on("disconnect", () => {
+      left = true;
+    });
+    const PING = Buffer.from("\u0004PING", "latin1");
+    const PONG = Buffer.concat([Buffer.from([0x04, 0x05]), Buffer.from("\u0004PONG", "latin1")]);
+    let pings = 0;
+    peer.socket.on("data", (chunk: Buffer) => {
+      for (let at = chunk.indexOf(PING); at >= 0; at = chunk.indexOf(PING, at + 1)) {
+        pings += 1;
+        peer.write(PONG);
+      }
+    });
+    await until(() => pings >= 6, "six PINGs");
+    expect(left).toBe(false);
+    peer.write(frame("alive"));
+    expect(await collect(pull, 1)).toEqual(["alive"]);
+  });
+
+  it("with heartbeats off may be silent for good", async () => {
+    const [pull, endpoint] = await bound({ heartbeatInterval: 0 });
+    const peer = await raw(endpoint);
+    await peer.handshake("PUSH");
+    const size = (await peer.receive(66)).length;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect((await peer.receive(66)).length).toBe(size); // No PING.
+    peer.write(frame("still here"));
+    expect(await collect(pull, 1)).toEqual(["still here"]);
+  });
+
+  it("that never ends its handshake is closed after handshakeInterval", async () => {
+    for (const bytes of [[], [greeting().subarray(0, 11)], [greeting()]]) {
+      const [pull, endpoint] = await bound({ handshakeInterval: interval });
+      const peer = await raw(endpoint);
+      const started = performance.now();
+      if (bytes.length > 0) peer.write(...bytes);
+      await within(peer.closed, "the connection's end");
+      expect(performance.now() - started).toBeLessThan(interval + 1_000);
+      expect(pull.stats().peers).toBe(0);
+    }
+  });
+
+  const garbage: [string, Buffer[]][] = [
+    ["a mechanism nobody knows", [greeting("NONSENSE"), ready("PUSH")]],
+    ["a frame where READY belongs", [greeting(), Buffer.from([0x00, 0x03, 1, 2, 3])]],
+    ["READY cut short", [greeting(), Buffer.from([0x04, 0x08]), Buffer.from("\u0005READY\u000bS", "latin1")]],
+    ["a wrong socket type", [greeting(), ready("SUB")]],
+    ["zeros", [greeting(), Buffer.alloc(200)]],
+    [
+      "a frame of the largest size there is",
+      [greeting(), ready("PUSH"), Buffer.from("027fffffffffffffff", "hex")],
+    ],
+  ];
+  it.each(garbage)("that sends %s loses its connection; others go on", async (_, bytes) => {
+    const [pull, endpoint] = await bound({ handshakeInterval: 400 });
+    const push = world.push();
+    push.connect(endpoint);
+    await push.send("before");
+    expect(await collect(pull, 1)).toEqual(["before"]);
+    const peer = await raw(endpoint);
+    // First the greeting alone: a READY that comes too early is another mistake.
+    peer.write(bytes[0] as Buffer);
+    if (bytes.length > 1) {
+      await Promise.race([peer.receive(64), peer.closed]);
+      peer.write(...bytes.slice(1));
+    }
+    await within(peer.closed, "the connection's end");
+    await push.send("after");
+    expect(await collect(pull, 1)).toEqual(["after"]);
+    await until(() => pull.stats().peers === 1, "one peer");
+  });
+
+  itIf(
+    world.engine,
+    world.engine !== "libzmq",
+    "takes what is no greeting for one of ZMTP 1.0",
+  )("that speaks another protocol loses its connection; none of it is a message", async () => {
+    const [pull, endpoint] = await bound({ handshakeInterval: 400 });
+    const peer = await raw(endpoint);
+    peer.write(Buffer.from("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".padEnd(256)));
+    await within(peer.closed, "the connection's end");
+    expect(pull.stats()).toMatchObject({ peers: 0, receiveQueued: 0 });
+  });
+
+  it("of a socket type that does not fit is an event on the side that connects, too", async () => {
+    const [pull, endpoint] = await bound({});
+    const subscriber = world.subscriber();
+    const failures = [
+      nextEvent(pull, "handshake:error:protocol"),
+      nextEvent(subscriber, "handshake:error:protocol"),
+    ];
+    subscriber.connect(endpoint);
+    for (const { error } of await Promise.all(failures)) expect(error.code).toBe("ERR_ZMTP_INVALID_METADATA");
+    expect([pull.stats().peers, subscriber.stats().peers]).toEqual([0, 0]);
+  });
+
+  it("that fails its handshake is an event, not an error of anybody's call", async () => {
+    const [pull, endpoint] = await bound({});
+    const waiting = pull.receive({ timeout: 8_000 });
+    const failed = nextEvent(pull, "handshake:error:protocol");
+    const peer = await raw(endpoint);
+    peer.write(greeting());
+    await peer.receive(64);
+    peer.write(Buffer.from([0x00, 0x03, 1, 2, 3]));
+    const { error, address } = await failed;
+    expect(error.code).toMatch(/^ERR_(PROTOCOL|ZMTP_)/);
+    expect(address).toContain("tcp://");
+    const push = world.push();
+    push.connect(endpoint);
+    await push.send("fine");
+    expect(String(await waiting)).toBe("fine");
+  });
+
+  it("that sends more than maxMessageSize loses its connection; others go on", async () => {
+    const [pull, endpoint] = await bound({ maxMessageSize: 1_000 });
+    const [small, large] = [world.push(), world.push({ reconnectInterval: -1 })];
+    small.connect(endpoint);
+    await small.send(Buffer.alloc(1_000, "s"));
+    expect((await pull.receive({ timeout: 8_000 }))[0]?.length).toBe(1_000);
+    const gone = nextEvent(pull, "disconnect");
+    large.connect(endpoint);
+    await large.send(Buffer.alloc(1_001, "l"));
+    await gone;
+    await small.send("still here");
+    expect(await collect(pull, 1)).toEqual(["still here"]);
+    expect(pull.stats().received).toBe(2);
+  });
+
+  it("half a message at the end of a connection is no message", async () => {
+    const [pull, endpoint] = await bound({});
+    const peer = await raw(endpoint);
+    await peer.handshake("PUSH");
+    const left = nextEvent(pull, "disconnect");
+    peer.write(frame("whole"), Buffer.from([0x01, 0x04]), Buffer.from("half"));
+    peer.socket.end();
+    await left;
+    const push = world.push();
+    push.connect(endpoint);
+    await push.send("next");
+    expect(await collect(pull, 2)).toEqual(["whole", "next"]);
+  });
+
+  it("a connecter notices a silent server, and comes back to a good one", async () => {
+    const { createServer } = await import("node:net");
+    const sockets = new Set<import("node:net").Socket>();
+    const server = createServer((socket) => {
+      socket.on("error", () => undefined);
+      sockets.add(socket);
+      socket.write(Buffer.concat([greeting(), ready("PULL")]));
+      socket.resume(); // Never answers a PING.
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const endpoint = `tcp://127.0.0.1:${(server.address() as { port: number }).port}`;
+    const push = world.push({ heartbeatInterval: interval, reconnectInterval: 10 });
+    const joined = nextEvent(push, "peer:join");
+    const left = nextEvent(push, "disconnect");
+    push.connect(endpoint);
+    await joined;
+    await left;
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+    const pull = world.pull();
+    await pull.bind(endpoint);
+    await push.send("hello again");
+    expect(await collect(pull, 1)).toEqual(["hello again"]);
+  });
+});

@@ -1,0 +1,180 @@
+import { expect, it } from "vitest";
+import type { Socket } from "../../src/index.js";
+import { describeTransports } from "./support/engines.js";
+import { collect, failure, texts, until, within } from "./support/wait.js";
+
+describeTransports("close", (world) => {
+  it("with linger sends what was accepted, and says so", async () => {
+    const [push, pull] = [world.push({ sendHighWaterMark: 0 }), world.pull({ receiveHighWaterMark: 0 })];
+    await world.link(pull, push);
+    for (let i = 0; i < 2_000; i++) await push.send(String(i));
+    const reading = collect(pull, 2_000);
+    expect(await within(push.close({ linger: 8_000 }), "close")).toEqual({
+      flushed: 2_000,
+      discarded: 0,
+      unknown: 0,
+    });
+    expect((await reading).at(-1)).toBe("1999");
+  });
+
+  it("with linger -1 waits until the last message has left, however slow the peer", async () => {
+    const [push, pull] = [world.push(), world.pull()];
+    const endpoint = await world.bind(pull);
+    await pull.unbind(endpoint);
+    push.connect(endpoint);
+    for (let i = 0; i < 10; i++) await push.send(String(i));
+    let closed = false;
+    const closing = push.close({ linger: -1 }).then((result) => {
+      closed = true;
+      return result;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(closed).toBe(false);
+    await pull.bind(endpoint);
+    expect(await collect(pull, 10)).toEqual(Array.from({ length: 10 }, (_, i) => String(i)));
+    expect(await within(closing, "close")).toEqual({ flushed: 10, discarded: 0, unknown: 0 });
+  });
+
+  it("with linger 0 throws away what has not left; every message is in one of the three counts", async () => {
+    const push = world.push();
+    push.connect(world.transport === "tcp" ? "tcp://127.0.0.1:1" : world.freeEndpoint());
+    for (let i = 0; i < 10; i++) await push.send(String(i));
+    const { flushed, discarded, unknown } = await within(push.close({ linger: 0 }), "close");
+    expect(flushed).toBe(0);
+    expect(discarded + unknown).toBe(10);
+  });
+
+  it("with a linger that runs out gives up in time", async () => {
+    const push = world.push();
+    push.connect(world.transport === "tcp" ? "tcp://127.0.0.1:1" : world.freeEndpoint());
+    await push.send("to nobody");
+    const started = performance.now();
+    const { flushed, discarded, unknown } = await within(push.close({ linger: 50 }), "close");
+    expect(performance.now() - started).toBeGreaterThan(40);
+    expect(performance.now() - started).toBeLessThan(1_000);
+    expect([flushed, discarded + unknown]).toEqual([0, 1]);
+  });
+
+  it("with a linger covers the sends that wait for room; without one they end with EAGAIN", async () => {
+    for (const linger of [8_000, undefined]) {
+      const [push, pull] = [world.push({ sendHighWaterMark: 1 }), world.pull({ receiveHighWaterMark: 1 })];
+      await world.link(pull, push);
+      const body = Buffer.alloc(262_144);
+      const sends: Promise<boolean>[] = [];
+      while (push.stats().pendingSends < 5 && sends.length < 500) {
+        sends.push(
+          push.send([String(sends.length), body]).then(
+            () => true,
+            (error: { code?: string }) => {
+              expect(error.code).toBe("EAGAIN");
+              return false;
+            },
+          ),
+        );
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      const reading = (async () => {
+        const all: string[] = [];
+        try {
+          for (;;) all.push(String((await pull.receive({ timeout: 300 }))[0]));
+        } catch {
+          return all;
+        }
+      })();
+      const closing = linger === undefined ? push.close() : push.close({ linger });
+      const outcomes = await Promise.all(sends);
+      const result = await within(closing, "close");
+      const taken = outcomes.filter(Boolean).length;
+      expect(await reading).toEqual(Array.from({ length: taken }, (_, i) => String(i)));
+      if (linger === undefined) expect(taken).toBeLessThan(sends.length);
+      else expect(taken).toBe(sends.length);
+      expect(result).toEqual({ flushed: taken, discarded: sends.length - taken, unknown: 0 });
+      expect(push.stats().dropped.closed).toBe(sends.length - taken);
+      await pull.close({ linger: 0 });
+    }
+  });
+
+  it("ends waiting receives with EAGAIN, and loops without an error", async () => {
+    const pull = world.pull();
+    await world.bind(pull);
+    const waits = [pull.receive(), pull.receiveMany(), pull.messages().next()];
+    const [one, many, next] = [
+      failure(waits[0] as Promise<unknown>),
+      failure(waits[1] as Promise<unknown>),
+      waits[2],
+    ];
+    const loop = (async () => {
+      for await (const _ of pull);
+    })();
+    await pull.close({ linger: 0 });
+    expect([(await one).code, (await many).code]).toEqual(["EAGAIN", "EAGAIN"]);
+    expect(await next).toEqual({ done: true, value: undefined });
+    await within(loop, "the loop's end");
+  });
+
+  it("closing twice is closing once, with the same result", async () => {
+    const [push, pull] = [world.push(), world.pull()];
+    await world.link(pull, push);
+    await push.send("x");
+    const first = push.close({ linger: 8_000 });
+    const second = push.close({ linger: 0 });
+    expect(await collect(pull, 1)).toEqual(["x"]);
+    expect(await second).toEqual(await first);
+    expect(push.closed).toBe(true);
+  });
+
+  it("while others send disturbs nobody else", async () => {
+    const pull = world.pull();
+    const endpoint = await world.bind(pull);
+    const counts = new Map<string, number>();
+    const reading = (async () => {
+      for await (const message of pull) {
+        const [name] = texts(message) as [string];
+        counts.set(name, (counts.get(name) ?? 0) + 1);
+      }
+    })();
+    const senders = Array.from({ length: 8 }, async (_, i) => {
+      const push = world.push();
+      push.connect(endpoint);
+      for (let n = 0; n < 50 * (i + 1); n++) await push.send([String(i), "body"]);
+      expect(await push.close({ linger: 8_000 })).toMatchObject({ flushed: 50 * (i + 1), discarded: 0 });
+    });
+    await within(Promise.all(senders), "all senders");
+    await until(() => [...counts.values()].reduce((a, b) => a + b, 0) === 50 * 36, "all messages");
+    await pull.close({ linger: 0 });
+    await reading;
+    for (let i = 0; i < 8; i++) expect(counts.get(String(i))).toBe(50 * (i + 1));
+  });
+
+  it("await using closes with the socket's own linger", async () => {
+    const pull = world.pull();
+    const endpoint = await world.bind(pull);
+    let outer: Socket;
+    const reading = collect(pull, 1);
+    {
+      await using push = world.push({ linger: 8_000 });
+      outer = push;
+      push.connect(endpoint);
+      await push.send("x");
+    }
+    expect(outer.closed).toBe(true);
+    expect(await reading).toEqual(["x"]);
+  });
+
+  it("an endpoint can be bound again at once, 1,000 times in a row", async () => {
+    let endpoint = world.freeEndpoint();
+    for (let i = 0; i < 1_000; i++) {
+      const pull = world.pull();
+      await pull.bind(endpoint);
+      endpoint = pull.lastEndpoint as string;
+      if (i % 2 === 0) await pull.unbind(endpoint);
+      const closed = pull.close({ linger: 0 });
+      if (i % 3 !== 0) await closed; // The next bind waits for it by itself.
+    }
+    const [pull, push] = [world.pull(), world.push()];
+    await pull.bind(endpoint);
+    push.connect(endpoint);
+    await push.send("still good");
+    expect(await collect(pull, 1)).toEqual(["still good"]);
+  });
+});

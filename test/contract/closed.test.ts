@@ -1,0 +1,94 @@
+import { expect, it } from "vitest";
+import type { Socket } from "../../src/index.js";
+import { describeEngines } from "./support/engines.js";
+import { failure, thrown } from "./support/wait.js";
+import type { World } from "./support/world.js";
+
+const everySocket = (world: World): Socket[] => [
+  world.pair(),
+  world.publisher(),
+  world.subscriber(),
+  world.request(),
+  world.reply(),
+  world.dealer(),
+  world.router(),
+  world.pull(),
+  world.push(),
+  world.xPublisher(),
+  world.xSubscriber(),
+  world.stream(),
+];
+
+describeEngines("a closed socket", (world) => {
+  it("answers every call with EBADF, and every property with what it was", async () => {
+    for (const socket of everySocket(world)) {
+      await socket.close({ linger: 0 });
+      const calls: Record<string, () => unknown> = {
+        bind: () => socket.bind("tcp://127.0.0.1:*"),
+        bindSync: () => socket.bindSync("tcp://127.0.0.1:*"),
+        unbind: () => socket.unbind("tcp://127.0.0.1:1"),
+        connect: () => socket.connect("tcp://127.0.0.1:1"),
+        disconnect: () => socket.disconnect("tcp://127.0.0.1:1"),
+        ready: () => socket.ready({ peers: 1 }),
+        revoke: () => socket.revoke(() => true),
+        set: () => {
+          socket.linger = 5;
+        },
+      };
+      const more = socket as unknown as Record<string, ((...args: unknown[]) => unknown) | undefined>;
+      for (const name of [
+        "send",
+        "trySend",
+        "receive",
+        "receiveMany",
+        "request",
+        "reply",
+        "waitForSubscribers",
+        "subscribe",
+        "unsubscribe",
+      ]) {
+        if (typeof more[name] !== "function" || (name === "reply" && socket.type !== 6)) continue;
+        calls[name] = () =>
+          more[name]?.(
+            ...(name.startsWith("receive") || name === "waitForSubscribers"
+              ? []
+              : [name === "reply" ? undefined : ["a", "b"]]),
+          );
+      }
+      if (more.subscribe !== undefined) {
+        calls.subscribe = () => more.subscribe?.("a");
+        calls.unsubscribe = () => more.unsubscribe?.("a");
+      }
+      delete calls.reply;
+      for (const [name, call] of Object.entries(calls)) {
+        let result: unknown;
+        let error: { code?: string } | undefined;
+        try {
+          result = call();
+        } catch (thrownError) {
+          error = thrownError as { code?: string };
+        }
+        error ??= await failure(Promise.resolve(result));
+        expect(error.code, `${socket.constructor.name}.${name}`).toBe("EBADF");
+      }
+      expect(socket.closed).toBe(true);
+      expect([socket.readable, socket.writable]).toEqual([false, false]);
+      expect(socket.linger).toBe(-1);
+      expect(socket.stats().sent).toBe(0);
+    }
+  });
+
+  it("loops end at once", async () => {
+    const pull = world.pull();
+    await pull.close();
+    for await (const _ of pull) throw new Error("nothing to read");
+    expect(await pull.messages().next()).toEqual({ done: true, value: undefined });
+  });
+
+  it("close refuses a linger that is none, and has not closed then", async () => {
+    const push = world.push();
+    for (const linger of [-2, 1.5, Number.NaN, 2 ** 31, "1", null] as never[])
+      expect(thrown(() => push.close({ linger })).code, String(linger)).toBe("EINVAL");
+    expect(push.closed).toBe(false);
+  });
+});

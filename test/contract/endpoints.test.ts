@@ -1,0 +1,239 @@
+import { existsSync } from "node:fs";
+import { expect, it } from "vitest";
+import { describeEngines, describeTransports, itIf } from "./support/engines.js";
+import { collect, failure, thrown, until, within } from "./support/wait.js";
+
+const BAD_ANYWHERE: unknown[] = [
+  "",
+  "tcp",
+  "tcp:",
+  "tcp://",
+  "://127.0.0.1:5",
+  "127.0.0.1:5555",
+  "tcp://127.0.0.1",
+  "tcp://127.0.0.1:",
+  "tcp://:5555",
+  "tcp://127.0.0.1:65536",
+  "tcp://127.0.0.1:-1",
+  "tcp://127.0.0.1:5x",
+  "tcp://127.0.0.1:5 ",
+  "tcp://::1:5555",
+  "tcp://[::1]",
+  "tcp://127.0.0.1:5\0",
+  "ipc://",
+  `ipc:///${"x".repeat(107)}`,
+  "inproc://",
+  `inproc://${"x".repeat(256)}`,
+  5,
+  null,
+  undefined,
+  {},
+  ["tcp://127.0.0.1:5"],
+];
+
+describeEngines("endpoints", (world) => {
+  it("that are none are refused with what was expected and what came, before anything happens", async () => {
+    const push = world.push();
+    for (const endpoint of BAD_ANYWHERE) {
+      const errors = [
+        await failure(push.bind(endpoint as string)),
+        thrown(() => push.bindSync(endpoint as string)),
+        thrown(() => push.connect(endpoint as string)),
+      ];
+      for (const error of errors) {
+        expect(error.code, String(endpoint)).toBe("EINVAL");
+        if (typeof endpoint === "string") expect(error.message).toContain(JSON.stringify(endpoint));
+        expect(error).toMatchObject({ endpoint: typeof endpoint === "string" ? endpoint : undefined });
+      }
+    }
+    for (const endpoint of ["tcp://*:5555", "tcp://127.0.0.1:*", "tcp://127.0.0.1:0", "ipc://*"])
+      expect(thrown(() => push.connect(endpoint)).code, endpoint).toBe("EINVAL");
+    expect((await failure(push.bind("tcp://127.0.0.1:0;127.0.0.1:5555"))).code).toBe("EINVAL");
+    expect(push.lastEndpoint).toBeNull();
+    expect(push.trySend("nobody")).toBe(false);
+  });
+
+  it("of a transport that the engine lacks are EPROTONOSUPPORT", async () => {
+    const push = world.push();
+    for (const endpoint of ["nonsense://x", "http://localhost:80", "TCP://127.0.0.1:5555"]) {
+      expect((await failure(push.bind(endpoint))).code, endpoint).toBe("EPROTONOSUPPORT");
+      expect(thrown(() => push.connect(endpoint)).code, endpoint).toBe("EPROTONOSUPPORT");
+    }
+  });
+
+  it("that this machine does not have are refused by the system's own code", async () => {
+    const pull = world.pull();
+    expect((await failure(pull.bind("tcp://192.0.2.1:5555"))).code).toBe("EADDRNOTAVAIL");
+    const folder = await failure(pull.bind(`ipc://${world.folder}/no/such/folder`));
+    expect(folder).toMatchObject({ code: "ENOENT", endpoint: `ipc://${world.folder}/no/such/folder` });
+    expect(pull.lastEndpoint).toBeNull();
+  });
+
+  it("the system chooses a port, and lastEndpoint tells it", async () => {
+    const pull = world.pull();
+    for (const wildcard of ["tcp://127.0.0.1:*", "tcp://127.0.0.1:0"]) {
+      await pull.bind(wildcard);
+      expect(pull.lastEndpoint).toMatch(/^tcp:\/\/127\.0\.0\.1:[1-9]\d*$/);
+    }
+    await pull.bind("tcp://*:*");
+    const port = /:(\d+)$/.exec(pull.lastEndpoint as string)?.[1];
+    const push = world.push();
+    push.connect(`tcp://localhost:${port}`);
+    expect(push.lastEndpoint).toBe(`tcp://localhost:${port}`);
+    await push.send("by name");
+    expect(await collect(pull, 1)).toEqual(["by name"]);
+  });
+
+  it("ipc makes a file, and a temporary one for *", async () => {
+    const pull = world.pull();
+    const path = `${world.folder}/file`;
+    await pull.bind(`ipc://${path}`);
+    expect(existsSync(path)).toBe(true);
+    await pull.bind("ipc://*");
+    expect(pull.lastEndpoint).toMatch(/^ipc:\/\/.+/);
+    const push = world.push();
+    push.connect(pull.lastEndpoint as string);
+    await push.send("x");
+    expect(await collect(pull, 1)).toEqual(["x"]);
+  });
+
+  itIf(
+    world.engine,
+    process.platform === "linux",
+    "abstract names are Linux's",
+  )("ipc has abstract names", async () => {
+    const [pull, push] = [world.pull(), world.push()];
+    const endpoint = `ipc://@shoal-contract-${process.pid}-${Date.now()}`;
+    await pull.bind(endpoint);
+    push.connect(endpoint);
+    await push.send("x");
+    expect(await collect(pull, 1)).toEqual(["x"]);
+  });
+
+  itIf(
+    world.engine,
+    ({ bindSync }) => bindSync,
+    "has no bindSync",
+  )("bindSync has bound when it returns", async () => {
+    const [pull, push] = [world.pull(), world.push()];
+    pull.bindSync("tcp://127.0.0.1:*");
+    push.connect(pull.lastEndpoint as string);
+    await push.send("x");
+    expect(await collect(pull, 1)).toEqual(["x"]);
+    expect(thrown(() => world.pull().bindSync(pull.lastEndpoint as string)).code).toBe("EADDRINUSE");
+  });
+});
+
+describeTransports("endpoints", (world) => {
+  itIf(
+    world.engine,
+    world.transport !== "ipc" || world.engine !== "libzmq",
+    "libzmq takes an ipc path over in silence",
+  )("in use are EADDRINUSE, which says which", async () => {
+    const [first, second] = [world.pull(), world.pull()];
+    const endpoint = await world.bind(first);
+    for (let i = 0; i < 2; i++) {
+      const error = await failure(second.bind(endpoint));
+      expect(error).toMatchObject({ code: "EADDRINUSE", endpoint });
+      expect(error.message).toContain(endpoint);
+    }
+    expect(second.lastEndpoint).toBeNull();
+    expect((await failure(first.bind(endpoint))).code).toBe("EADDRINUSE");
+    const push = world.push();
+    push.connect(endpoint);
+    await push.send("to the first");
+    expect(await collect(first, 1)).toEqual(["to the first"]);
+  });
+
+  it("a socket has any number of them", async () => {
+    const pull = world.pull();
+    const endpoints = [await world.bind(pull), await world.bind(pull), await world.bind(pull)];
+    const other = world.push();
+    pull.connect(await world.bind(other));
+    for (const endpoint of endpoints) {
+      const push = world.push();
+      push.connect(endpoint);
+      await push.send("bound");
+    }
+    await other.send("connected");
+    expect((await collect(pull, 4)).sort()).toEqual(["bound", "bound", "bound", "connected"]);
+  });
+
+  it("unbind frees the endpoint for others; no peer is lost by it", async () => {
+    const [pull, push, next] = [world.pull(), world.push(), world.pull()];
+    const endpoint = await world.link(pull, push);
+    await push.send("before");
+    expect(await collect(pull, 1)).toEqual(["before"]);
+    await pull.unbind(endpoint);
+    await next.bind(endpoint);
+    // Engines differ in whether the connection stays, or is made again to who binds next; then what was on its
+    // way may be lost.
+    const stop = new AbortController();
+    const { signal } = stop;
+    const waits = [pull, next].map((socket) => socket.receive({ signal, timeout: 8_000 }));
+    for (const wait of waits) wait.catch(() => undefined);
+    let got: Buffer[] | undefined;
+    const arrived = Promise.race(waits).then((message) => {
+      got = message;
+    });
+    while (got === undefined) {
+      push.trySend("after");
+      await Promise.race([arrived, new Promise((resolve) => setTimeout(resolve, 5))]);
+    }
+    stop.abort();
+    expect(String(got)).toBe("after");
+    const late = world.push();
+    late.connect(endpoint);
+    await late.send("to the next");
+    while ((await collect(next, 1))[0] !== "to the next");
+  });
+
+  it("disconnect ends a connection for good; connect makes it again", async () => {
+    const [pull, push] = [world.pull(), world.push()];
+    const endpoint = await world.link(pull, push);
+    await push.send("one");
+    expect(await collect(pull, 1)).toEqual(["one"]);
+    push.disconnect(endpoint);
+    await until(() => !push.trySend("nobody"), "the end of the connection");
+    push.connect(endpoint);
+    await within(push.send("two"), "a send");
+    while ((await collect(pull, 1))[0] !== "two");
+  });
+
+  it("that were never bound or connected cannot be left, and nothing else is", async () => {
+    const [pull, push] = [world.pull(), world.push()];
+    const endpoint = await world.link(pull, push);
+    const other = world.transport === "tcp" ? "tcp://127.0.0.1:9" : `${endpoint}-other`;
+    expect(await failure(pull.unbind(other))).toMatchObject({ code: "ENOENT", endpoint: other });
+    expect(thrown(() => push.disconnect(other))).toMatchObject({ code: "ENOENT", endpoint: other });
+    // What is bound cannot be disconnected, and what is connected not unbound.
+    expect(thrown(() => pull.disconnect(endpoint)).code).toBe("ENOENT");
+    expect((await failure(push.unbind(endpoint))).code).toBe("ENOENT");
+    await push.send("still here");
+    expect(await collect(pull, 1)).toEqual(["still here"]);
+    await pull.unbind(endpoint);
+    expect((await failure(pull.unbind(endpoint))).code).toBe("ENOENT");
+  });
+
+  it("immediate: only a peer that is there is sent to", async () => {
+    const push = world.push({ immediate: true });
+    const pull = world.pull();
+    const endpoint = await world.bind(pull);
+    await pull.unbind(endpoint);
+    if (world.transport === "inproc") {
+      // No connection attempt there: a queue stands from connect on.
+      push.connect(endpoint);
+      expect(push.trySend("queued")).toBe(true);
+      return;
+    }
+    push.connect(endpoint);
+    expect(push.trySend("nobody is there")).toBe(false);
+    const eager = world.push();
+    eager.connect(endpoint);
+    expect(eager.trySend("queued")).toBe(true);
+    const waiting = push.send("now");
+    await pull.bind(endpoint);
+    await within(waiting, "the send");
+    expect((await collect(pull, 2)).sort()).toEqual(["now", "queued"]);
+  });
+});

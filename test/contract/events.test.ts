@@ -1,0 +1,196 @@
+import { expect, it } from "vitest";
+import type { EventType, SocketEvent } from "../../src/index.js";
+import { describeEngines, describeTransports, itIf, WIRED } from "./support/engines.js";
+import { collect, failure, nextEvent, until, within } from "./support/wait.js";
+
+describeTransports(
+  "events of a connection",
+  (world) => {
+    itIf(
+      world.engine,
+      ({ peerEvents }) => peerEvents.includes(world.transport),
+      `has no events over ${world.transport}`,
+    )("tell its whole life on both sides, to listeners and to a loop alike", async () => {
+      const [pull, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
+      const heard: string[] = [];
+      const looped: string[] = [];
+      for (const type of ["bind", "accept", "handshake", "peer:join", "disconnect", "peer:leave"] as const)
+        pull.events.on(type, (event) => heard.push(event.type));
+      const loop = (async () => {
+        for await (const event of pull.events) looped.push(event.type);
+      })();
+      const endpoint = await world.bind(pull);
+      const connected = nextEvent(push, "connect");
+      const shaken = nextEvent(push, "handshake");
+      const joined = nextEvent(push, "peer:join");
+      push.connect(endpoint);
+      for (const event of await Promise.all([connected, shaken, joined]))
+        expect(event.address).toBe(endpoint);
+      await push.send("x");
+      await collect(pull, 1);
+      const left = nextEvent(pull, "peer:leave");
+      await push.close({ linger: 0 });
+      expect((await left).address).toBe(endpoint);
+      const expected = ["accept", "handshake", "peer:join", "disconnect", "peer:leave"];
+      expect(heard.filter((type) => type !== "bind")).toEqual(expected);
+      await pull.close({ linger: 0 });
+      await loop;
+      expect(looped.filter((type) => expected.includes(type))).toEqual(expected);
+      expect(looped.at(-1)).toBe("end");
+    });
+
+    itIf(
+      world.engine,
+      ({ peerEvents }) => peerEvents.includes(world.transport),
+      `has no events over ${world.transport}`,
+    )("tell of a server that goes and comes back", async () => {
+      const [first, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
+      const endpoint = await world.link(first, push);
+      await push.ready({ timeout: 4_000 });
+      const left = nextEvent(push, "disconnect");
+      const retried = nextEvent(push, "connect:retry");
+      await first.close({ linger: 0 });
+      expect((await left).address).toBe(endpoint);
+      expect((await retried).interval).toBeGreaterThan(0);
+      const again = nextEvent(push, "handshake");
+      const second = world.pull();
+      await second.bind(endpoint);
+      await again;
+    });
+
+    it("a disconnect of this side's own has the reason local", async () => {
+      const [pull, push] = [world.pull(), world.push()];
+      const endpoint = await world.link(pull, push);
+      await push.ready({ timeout: 4_000 });
+      const left = nextEvent(push, "peer:leave");
+      push.disconnect(endpoint);
+      expect(await left).toEqual({ type: "peer:leave", address: endpoint, reason: "local" });
+    });
+  },
+  WIRED,
+);
+
+describeTransports("events", (world) => {
+  it("end is the last one, once, after which the observer is closed", async () => {
+    const push = world.push();
+    await world.bind(push);
+    const ends: SocketEvent[] = [];
+    push.events.on("end", (event) => ends.push(event));
+    const { events } = push;
+    expect(events.closed).toBe(false);
+    await push.close({ linger: 0 });
+    await push.close({ linger: 0 });
+    expect(ends).toEqual([{ type: "end" }]);
+    expect(events.closed).toBe(true);
+    const rest: string[] = [];
+    for await (const { type } of events) rest.push(type);
+    expect((await failure(events.receive())).code).toBe("EBADF");
+  });
+
+  it("subscribe and unsubscribe tell a publisher the topics", async () => {
+    const [publisher, subscriber] = [world.publisher(), world.subscriber()];
+    const heard: string[] = [];
+    publisher.events.on("subscribe", ({ topic }) => heard.push(`+${topic}`));
+    publisher.events.on("unsubscribe", ({ topic }) => heard.push(`-${topic}`));
+    await world.link(publisher, subscriber);
+    subscriber.subscribe("a", "");
+    subscriber.unsubscribe("a");
+    await until(() => heard.length >= 3, "three events");
+    expect(heard.sort()).toEqual(["+", "+a", "-a"]);
+  });
+
+  it("what a listener throws disturbs neither the socket nor other listeners", async () => {
+    const uncaught: unknown[] = [];
+    const others = process.listeners("uncaughtException");
+    process.removeAllListeners("uncaughtException");
+    process.on("uncaughtException", (error) => uncaught.push(error));
+    world.after(() => {
+      process.removeAllListeners("uncaughtException");
+      for (const listener of others) process.on("uncaughtException", listener);
+    });
+    const router = world.router();
+    const dealer = world.dealer({ routingId: "d" });
+    let heard = 0;
+    router.events.on("drop", () => {
+      throw new Error("a listener's own fault");
+    });
+    router.events.on("drop", () => {
+      heard += 1;
+    });
+    await world.link(router, dealer);
+    await router.send(["nobody", "x"]);
+    await router.send(["nobody", "x"]);
+    await dealer.send("hello");
+    expect(await collect(router, 1)).toEqual(["d|hello"]);
+    expect(heard).toBe(2);
+    await until(() => uncaught.length === 2, "the listener's errors");
+    expect(String(uncaught[0])).toContain("a listener's own fault");
+  });
+
+  it("once hears one event, off none; the same listener is added once", async () => {
+    const router = world.router();
+    await world.bind(router);
+    let [once, on, off] = [0, 0, 0];
+    const listener = (): void => {
+      on += 1;
+    };
+    const removed = (): void => {
+      off += 1;
+    };
+    router.events.once("drop", () => {
+      once += 1;
+    });
+    router.events.on("drop", listener).on("drop", listener).on("drop", removed).off("drop", removed);
+    for (let i = 0; i < 3; i++) await router.send(["nobody", "x"]);
+    expect([once, on, off]).toEqual([1, 3, 0]);
+  });
+
+  it("are kept for a slow reader up to a bound; what is lost is counted", async () => {
+    const router = world.router();
+    await world.bind(router);
+    const reader = router.events;
+    const total = 1_500;
+    await failure(reader.receive({ timeout: 1 }).then(() => Promise.reject(new Error("read"))));
+    for (let i = 0; i < total; i++) router.trySend([`peer ${i}`, "x"]);
+    const { eventsLost } = router.stats();
+    expect(eventsLost).toBeGreaterThan(0);
+    const kept: SocketEvent[] = [];
+    for (let event = await reader.receive(); ; event = await reader.receive()) {
+      if (event.type === "drop") kept.push(event);
+      if (event.type === "drop" && String(event.routingId) === `peer ${total - 1}`) break;
+    }
+    expect(kept.length).toBeLessThanOrEqual(1_000);
+    expect(kept.length).toBeGreaterThan(900);
+  });
+
+  it("a closed observer ends its readers; the socket goes on", async () => {
+    const [push, pull] = [world.push(), world.pull()];
+    await world.link(pull, push);
+    const { events } = pull;
+    const skip = (async () => {
+      for await (const _ of events);
+    })();
+    events.close();
+    await within(skip, "the loop's end");
+    await push.send("x");
+    expect(await collect(pull, 1)).toEqual(["x"]);
+    await within(
+      pull.ready({ timeout: 4_000, ...(world.transport === "inproc" ? {} : { peers: 1 }) }),
+      "ready",
+    );
+  });
+});
+
+describeEngines("events", (world) => {
+  it("of addresses in use carry the error", async () => {
+    const [first, second] = [world.pull(), world.pull()];
+    const endpoint = await world.bind(first);
+    const seen: EventType[] = [];
+    second.events.on("bind:error", ({ type, error }) => {
+      expect(error.code).toBe("EADDRINUSE");
+      seen.push(type);
+    });
+    const error = await failure(second.bind(endpoint));
+    expect(error).toMatchObject({ code: "EADDRINUSE", endpoint, address: endpoint });
+  });
+});

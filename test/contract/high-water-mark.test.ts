@@ -1,0 +1,107 @@
+import { expect, it } from "vitest";
+import { capabilitiesOf, describeTransports } from "./support/engines.js";
+import { collect, texts, turn } from "./support/wait.js";
+
+describeTransports("high-water marks", (world) => {
+  /** Sends until the socket is mute and stays so. @returns how many were taken */
+  async function fill(
+    socket: { trySend(message: (string | Buffer)[]): boolean },
+    body: Buffer,
+  ): Promise<number> {
+    let taken = 0;
+    for (let idle = 0; idle < 10; ) {
+      if (socket.trySend([String(taken), body])) {
+        taken += 1;
+        idle = 0;
+      } else {
+        idle += 1;
+        await new Promise((resolve) => setTimeout(resolve, 3));
+      }
+      if (taken > 50_000) throw new Error("no high-water mark in sight");
+    }
+    return taken;
+  }
+
+  it("stop a sender at the two marks, plus what the kernel holds; nothing is lost after a pause", async () => {
+    const [sendHighWaterMark, receiveHighWaterMark] = [20, 30];
+    const [push, pull] = [world.push({ sendHighWaterMark }), world.pull({ receiveHighWaterMark })];
+    await world.link(pull, push);
+    await push.ready({ timeout: 4_000 });
+    // Large frames, so that a kernel's buffers hold few of them.
+    const body = Buffer.alloc(world.transport === "inproc" ? 10 : 262_144, "x");
+    const taken = await fill(push, body);
+    const marks = sendHighWaterMark + receiveHighWaterMark;
+    if (world.transport === "inproc") expect(taken).toBe(marks);
+    else {
+      expect(taken).toBeGreaterThanOrEqual(marks - 1);
+      expect(taken).toBeLessThan(marks + 100);
+    }
+    const waiting = push.send([String(taken), body]);
+    const received: number[] = [];
+    while (received.length <= taken) received.push(Number((await pull.receive({ timeout: 8_000 }))[0]));
+    await waiting;
+    expect(received).toEqual(Array.from({ length: taken + 1 }, (_, i) => i));
+  });
+
+  it("hold the sender back for a slow consumer, and lose nothing", async () => {
+    const [push, pull] = [world.push({ sendHighWaterMark: 5 }), world.pull({ receiveHighWaterMark: 5 })];
+    await world.link(pull, push);
+    await push.ready({ timeout: 4_000 });
+    const body = Buffer.alloc(65_536);
+    const total = 300;
+    let sent = 0;
+    const sending = (async () => {
+      for (; sent < total; sent++) await push.send([String(sent), body]);
+    })();
+    let ahead = 0;
+    for (let i = 0; i < total; i++) {
+      const [text] = texts((await pull.receive({ timeout: 8_000 })).slice(0, 1));
+      expect(text).toBe(String(i));
+      ahead = Math.max(ahead, sent - i);
+      if (i % 10 === 0) await turn();
+    }
+    await sending;
+    expect(ahead).toBeLessThan(total);
+  });
+
+  it("bound what a receiver reads ahead of its program", async () => {
+    const pull = world.pull({ receiveHighWaterMark: 4 });
+    const push = world.push({ sendHighWaterMark: 4 });
+    await world.link(pull, push);
+    await push.ready({ timeout: 4_000 });
+    await push.send("first");
+    expect(await collect(pull, 1)).toEqual(["first"]);
+    const taken = await fill(push, Buffer.alloc(world.transport === "inproc" ? 1 : 262_144));
+    const { prefetch } = capabilitiesOf(world.engine);
+    expect(pull.stats().receiveQueued).toBeLessThanOrEqual(Math.min(prefetch, 4));
+    if (world.transport === "inproc") expect(taken).toBeLessThanOrEqual(8 + Math.min(prefetch, 4));
+  });
+
+  it("0 means no limit", async () => {
+    const push = world.push({ sendHighWaterMark: 0 });
+    const pull = world.pull({ receiveHighWaterMark: 0 });
+    await world.link(pull, push);
+    await push.ready({ timeout: 4_000 });
+    for (let i = 0; i < 20_000; i++) expect(push.trySend(String(i))).toBe(true);
+    expect((await collect(pull, 20_000)).at(-1)).toBe("19999");
+  });
+
+  it("count for each peer: one that does not read leaves room for the others", async () => {
+    const push = world.push({ sendHighWaterMark: 3 });
+    const [idle, busy] = [world.pull({ receiveHighWaterMark: 3 }), world.pull({ receiveHighWaterMark: 3 })];
+    await world.link(push, idle, busy);
+    const body = Buffer.alloc(65_536);
+    let received = 0;
+    const reader = (async () => {
+      for await (const _ of busy) received += 1;
+    })();
+    const end = { sent: 0 };
+    while (received < 200) {
+      if (push.trySend(body)) end.sent += 1;
+      else await turn();
+    }
+    expect(end.sent).toBeGreaterThanOrEqual(200);
+    await busy.close({ linger: 0 });
+    await reader;
+  });
+});

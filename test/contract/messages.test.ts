@@ -1,0 +1,146 @@
+import { expect, it } from "vitest";
+import type { MessageLike, Pull, Push } from "../../src/index.js";
+import { describeTransports } from "./support/engines.js";
+import { failure, texts, thrown } from "./support/wait.js";
+
+const MIB = 1_048_576;
+/** Around every limit of the wire form: one-byte sizes, libzmq's inline messages, the kernel's buffers. */
+const SIZES = [0, 1, 2, 29, 30, 33, 34, 254, 255, 256, 257, 8_191, 8_192, 65_535, 65_536, 300_000, MIB];
+
+/** Bytes that differ at every position and between sizes. */
+function pattern(size: number): Buffer {
+  const bytes = Buffer.alloc(size);
+  let state = (size * 2_654_435_761 + 1) >>> 0;
+  for (let i = 0; i < size; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    bytes[i] = state >>> 24;
+  }
+  return bytes;
+}
+
+describeTransports("messages", (world) => {
+  async function linked(): Promise<[Push, Pull]> {
+    const [push, pull] = [world.push(), world.pull({ receiveTimeout: 8_000 })];
+    await world.link(pull, push);
+    return [push, pull];
+  }
+
+  it("frames from 0 bytes to 1 MiB arrive as they were, alone and together", async () => {
+    const [push, pull] = await linked();
+    for (const size of SIZES) await push.send(pattern(size));
+    for (const size of SIZES) {
+      const [frame, ...more] = await pull.receive();
+      expect(more).toEqual([]);
+      expect(frame?.length).toBe(size);
+      expect(frame?.equals(pattern(size))).toBe(true);
+    }
+    await push.send(SIZES.map(pattern));
+    const frames = await pull.receive();
+    expect(frames.map((frame) => frame.length)).toEqual(SIZES);
+    expect(frames.every((frame, i) => frame.equals(pattern(SIZES[i] as number)))).toBe(true);
+  });
+
+  it("every byte value passes, text or not", async () => {
+    const [push, pull] = await linked();
+    const all = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
+    await push.send([all, Buffer.from([0]), Buffer.from([0xff, 0xfe]), "\0 ü €  🐟"]);
+    const frames = await pull.receive();
+    expect(frames[0]?.equals(all)).toBe(true);
+    expect(frames[1]).toEqual(Buffer.from([0]));
+    expect(frames[2]).toEqual(Buffer.from([0xff, 0xfe]));
+    expect(String(frames[3])).toBe("\0 ü €  🐟");
+  });
+
+  it("a message can be bytes in any form, a string, a number or null", async () => {
+    const [push, pull] = await linked();
+    const memory = new ArrayBuffer(8);
+    new Uint8Array(memory).set([1, 2, 3, 4, 5, 6, 7, 8]);
+    const shared = new SharedArrayBuffer(2);
+    new Uint8Array(shared).set([9, 8]);
+    const cases: [MessageLike, Buffer][] = [
+      [Buffer.from("abc"), Buffer.from("abc")],
+      [new Uint8Array(memory, 2, 3), Buffer.from([3, 4, 5])],
+      [new DataView(memory, 1, 2), Buffer.from([2, 3])],
+      [new Uint16Array(memory, 2, 2), Buffer.from([3, 4, 5, 6])],
+      [new Float64Array(memory), Buffer.from([1, 2, 3, 4, 5, 6, 7, 8])],
+      [memory, Buffer.from([1, 2, 3, 4, 5, 6, 7, 8])],
+      [shared, Buffer.from([9, 8])],
+      ["", Buffer.alloc(0)],
+      ["text", Buffer.from("text")],
+      [0, Buffer.from("0")],
+      [-1.5, Buffer.from("-1.5")],
+      [null, Buffer.alloc(0)],
+    ];
+    for (const [message, expected] of cases) {
+      await push.send(message);
+      expect(await pull.receive()).toEqual([expected]);
+    }
+    await push.send(cases.map(([frame]) => frame));
+    expect(await pull.receive()).toEqual(cases.map(([, expected]) => expected));
+  });
+
+  it("a message of many frames is one message, its empty frames kept", async () => {
+    const [push, pull] = await linked();
+    const frames = Array.from({ length: 500 }, (_, i) => (i % 3 === 0 ? "" : `frame ${i}`));
+    await push.send(frames);
+    await push.send("next");
+    expect(texts(await pull.receive())).toEqual(frames);
+    expect(texts(await pull.receive())).toEqual(["next"]);
+  });
+
+  it("frames of messages from several senders are never mixed", async () => {
+    const pull = world.pull({ receiveTimeout: 8_000 });
+    const pushes = [world.push(), world.push(), world.push()];
+    await world.link(pull, ...pushes);
+    const each = 200;
+    const sends = pushes.map(async (push, sender) => {
+      for (let i = 0; i < each; i++) await push.send([`${sender}`, `${i}`, `${sender}`, pattern(i * 7)]);
+    });
+    const next = [0, 0, 0];
+    for (let n = 0; n < each * 3; n++) {
+      const [sender, i, again, body] = await pull.receive();
+      const from = Number(sender);
+      expect(String(again)).toBe(String(sender));
+      expect(Number(i)).toBe(next[from]);
+      expect(body?.equals(pattern(Number(i) * 7))).toBe(true);
+      next[from] = Number(i) + 1;
+    }
+    await Promise.all(sends);
+    expect(next).toEqual([each, each, each]);
+  });
+
+  it("what a receiver does to its bytes does not reach other messages", async () => {
+    const [push, pull] = await linked();
+    for (let i = 0; i < 20; i++) await push.send(Buffer.alloc(16, i));
+    const kept: Buffer[] = [];
+    for (let i = 0; i < 20; i++) {
+      const [frame] = (await pull.receive()) as [Buffer];
+      kept.push(Buffer.from(frame));
+      frame.fill(0xee);
+    }
+    expect(kept).toEqual(Array.from({ length: 20 }, (_, i) => Buffer.alloc(16, i)));
+  });
+
+  it("what is no message is refused, and the socket goes on", async () => {
+    const [push, pull] = await linked();
+    const bad: unknown[] = [
+      undefined,
+      true,
+      {},
+      [],
+      [undefined],
+      [["nested"]],
+      [{}],
+      10n,
+      Symbol("s"),
+      () => 1,
+    ];
+    for (const message of bad) {
+      expect((await failure(push.send(message as never))).code).toBe("EINVAL");
+      expect(thrown(() => push.trySend(message as never)).code).toBe("EINVAL");
+    }
+    expect(push.stats().sent).toBe(0);
+    await push.send("fine");
+    expect(texts(await pull.receive())).toEqual(["fine"]);
+  });
+});

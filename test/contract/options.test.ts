@@ -1,0 +1,239 @@
+import { expect, it } from "vitest";
+import {
+  Dealer,
+  Pair,
+  Publisher,
+  Pull,
+  Push,
+  Reply,
+  Request,
+  Router,
+  type Socket,
+  Stream,
+  Subscriber,
+  XPublisher,
+  XSubscriber,
+} from "../../src/index.js";
+import { hasOption, OPTIONS, type OptionSpec } from "../../src/sockets/option-table.js";
+import { describeEngines } from "./support/engines.js";
+import { thrown } from "./support/wait.js";
+
+const CLASSES = {
+  Pair,
+  Publisher,
+  Subscriber,
+  Request,
+  Reply,
+  Dealer,
+  Router,
+  Pull,
+  Push,
+  XPublisher,
+  XSubscriber,
+  Stream,
+} as const;
+type Name = keyof typeof CLASSES;
+const NAMES = Object.keys(CLASSES) as Name[];
+type Bag = Record<string, unknown>;
+/** A socket whose options are looked at by name. */
+type Holder = Bag & Pick<Socket, "bind" | "connect">;
+const SPECS = Object.entries(OPTIONS) as [string, OptionSpec][];
+
+/** Every engine takes them at any time, without privileges, hardware or a build of its own. */
+const SETTABLE: Bag = {
+  sendHighWaterMark: 7,
+  receiveHighWaterMark: 0,
+  sendTimeout: 250,
+  receiveTimeout: 0,
+  maxPendingSends: 1,
+  maxPendingReceives: 2,
+  maxMessageSize: 1_024,
+  linger: 0,
+  immediate: true,
+  backlog: 5,
+  connectTimeout: 100,
+  handshakeInterval: 0,
+  heartbeatInterval: 0,
+  heartbeatTimeout: 9_000,
+  heartbeatTimeToLive: 65_500,
+  reconnectInterval: -1,
+  reconnectMaxInterval: 0,
+  ipv6: true,
+  sendBufferSize: 65_536,
+  receiveBufferSize: 65_536,
+  tcpKeepalive: 1,
+  tcpKeepaliveCount: 3,
+  tcpKeepaliveIdle: 30,
+  tcpKeepaliveInterval: 5,
+  typeOfService: 8,
+  routingId: "name",
+  mandatory: true,
+  handover: true,
+  probeRouter: true,
+  correlate: true,
+  relaxed: true,
+  notify: false,
+  manual: true,
+  welcomeMessage: "welcome",
+  verbosity: "allSubs",
+  invertMatching: true,
+  plainServer: true,
+  plainUsername: "user",
+  plainPassword: "password",
+  curvePublicKey: "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7",
+  curveSecretKey: "D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs",
+  zapDomain: "domain",
+};
+
+function wrongValues(spec: OptionSpec): unknown[] {
+  switch (spec.kind) {
+    case "boolean":
+      return [1, 0, "true", null, {}];
+    case "integer":
+      return [
+        "1",
+        true,
+        null,
+        1.5,
+        Number.NaN,
+        Number.POSITIVE_INFINITY,
+        Number(spec.min) - 1,
+        Number(spec.max) + 1,
+        {},
+      ];
+    case "string":
+      return [5, true, {}, "zero\0byte", "x".repeat((spec.max ?? 1_024) + 1)];
+    case "key":
+      return [5, true, {}, "short", "x".repeat(41), "\n".repeat(40), Buffer.alloc(31)];
+    case "bytes":
+      return [5, true, {}, Buffer.alloc(Number(spec.max) + 1, 1)];
+    case "choice":
+      return [5, true, {}, "nonsense", ""];
+  }
+}
+
+describeEngines("options", (world) => {
+  const make = (name: Name, options: Bag = {}): Holder =>
+    world.own(
+      new CLASSES[name]({ context: world.context, ...options } as never) as Socket,
+    ) as unknown as Holder;
+
+  it.each(NAMES)("%s has the defaults of the table, each as a property", (name) => {
+    const socket = make(name);
+    for (const [option, spec] of SPECS) {
+      if (hasOption(name, option)) expect(socket[option], option).toBe(spec.default);
+      else expect(option in socket, option).toBe(false);
+    }
+  });
+
+  it("the defaults that matter are what the documentation promises", () => {
+    const promised = {
+      sendHighWaterMark: 1_000,
+      receiveHighWaterMark: 1_000,
+      maxMessageSize: 67_108_864,
+      heartbeatInterval: 5_000,
+      heartbeatTimeout: -1,
+      handshakeInterval: 30_000,
+      reconnectInterval: 100,
+      reconnectMaxInterval: 5_000,
+      linger: -1,
+      maxPendingSends: 10_000,
+      maxPendingReceives: 10_000,
+    };
+    expect(make("Dealer")).toMatchObject(promised);
+    expect(make("Router")).toMatchObject({ ...promised, mandatory: false, handover: false });
+  });
+
+  it.each(NAMES)("%s refuses every wrong value, at construction and later, and keeps the old one", (name) => {
+    const socket = make(name);
+    for (const [option, spec] of SPECS) {
+      if (!hasOption(name, option)) continue;
+      for (const value of wrongValues(spec)) {
+        if (value === null && spec.kind !== "boolean" && spec.kind !== "integer") continue;
+        const what = `${option} = ${String(value)}`;
+        for (const attempt of [
+          () => make(name, { [option]: value }),
+          () => {
+            socket[option] = value;
+          },
+        ]) {
+          const error = thrown(attempt);
+          expect(error.code, what).toBe("EINVAL");
+          expect(error.message, what).toContain(option);
+        }
+        expect(socket[option], what).toBe(spec.default);
+      }
+    }
+  });
+
+  it.each(NAMES)("%s refuses options that it does not have, known ones and unknown ones", (name) => {
+    for (const [option, spec] of SPECS) {
+      if (hasOption(name, option)) continue;
+      const error = thrown(() => make(name, { [option]: spec.default ?? "x" }));
+      expect([error.code, error.message.includes(option)], option).toEqual(["EINVAL", true]);
+    }
+    for (const option of ["sendHighWatermark", "hwm", "__proto__x", "constructor", "toString"]) {
+      const error = thrown(() => make(name, { [option]: 1 }));
+      expect([error.code, error.message.includes(option)], option).toEqual(["EINVAL", true]);
+    }
+    const socket = make(name);
+    expect(() => {
+      socket.sendHighWatermark = 5;
+    }).toThrow();
+  });
+
+  it.each(NAMES)("%s takes good values, at construction and later, and gives them back", (name) => {
+    for (const [option, value] of Object.entries(SETTABLE)) {
+      if (!hasOption(name, option)) continue;
+      expect(make(name, { [option]: value })[option], option).toEqual(value);
+      const socket = make(name);
+      socket[option] = value;
+      expect(socket[option], option).toEqual(value);
+      if ((OPTIONS as Record<string, OptionSpec>)[option]?.default === null) continue; // libzmq keeps what it once had.
+      socket[option] = ((OPTIONS as Record<string, OptionSpec>)[option] as OptionSpec).default;
+      expect(socket[option], option).toBe(
+        ((OPTIONS as Record<string, OptionSpec>)[option] as OptionSpec).default,
+      );
+    }
+  });
+
+  it("undefined counts as absent, and the caller's object is neither kept nor changed", () => {
+    const given = { linger: 5, sendTimeout: undefined };
+    const push = world.own(new Push({ context: world.context, ...given } as never));
+    expect([push.linger, push.sendTimeout]).toEqual([5, -1]);
+    given.linger = 7;
+    expect(push.linger).toBe(5);
+    push.linger = 9;
+    expect(given.linger).toBe(7);
+  });
+
+  it("options of other kinds are checked, too", () => {
+    for (const [options, word] of [
+      [{ context: {} }, "context"],
+      [{ context: null }, "context"],
+      [{ authenticate: "yes" }, "authenticate"],
+      [{ codec: {} }, "codec"],
+      [{ codec: "json" }, "codec"],
+    ] as [Bag, string][]) {
+      const error = thrown(() => new Push({ ...options } as never));
+      expect([error.code, error.message.includes(word)], word).toEqual(["EINVAL", true]);
+    }
+    expect(thrown(() => make("Stream", { codec: { encode() {}, decode() {} } })).code).toBe("EINVAL");
+  });
+
+  it("what an option needs beside it is asked for before anything is bound or connected", async () => {
+    const key = SETTABLE.curveSecretKey;
+    for (const options of [
+      { curveServer: true },
+      { curveServerKey: key },
+      { curveServer: true, curveSecretKey: key, curveServerKey: key },
+      { plainServer: true, plainUsername: "user" },
+      { plainPassword: "password" },
+    ]) {
+      const socket = make("Push", options);
+      await expect(socket.bind("tcp://127.0.0.1:*")).rejects.toMatchObject({ code: "EINVAL" });
+      expect(thrown(() => socket.connect("tcp://127.0.0.1:1")).code).toBe("EINVAL");
+      expect(socket.lastEndpoint).toBeNull();
+    }
+  });
+});

@@ -1,0 +1,141 @@
+import { expect, it } from "vitest";
+import type { XSubscriber } from "../../src/index.js";
+import { describeTransports } from "./support/engines.js";
+import { collect, failure, texts, turn, until } from "./support/wait.js";
+
+const subscribe = (socket: XSubscriber, topic: string): Promise<void> => socket.send(`\u0001${topic}`);
+const unsubscribe = (socket: XSubscriber, topic: string): Promise<void> => socket.send(`\0${topic}`);
+
+describeTransports("XPUB and XSUB", (world) => {
+  it("by default the first subscription to a topic and the last cancellation are told", async () => {
+    const xPublisher = world.xPublisher();
+    const subscribers = [world.xSubscriber(), world.xSubscriber()] as const;
+    await world.link(xPublisher, ...subscribers);
+    await subscribe(subscribers[0], "a");
+    expect(await collect(xPublisher, 1)).toEqual(["\u0001a"]);
+    await subscribe(subscribers[1], "a");
+    await subscribe(subscribers[1], "b");
+    expect(await collect(xPublisher, 1)).toEqual(["\u0001b"]);
+    await unsubscribe(subscribers[1], "a");
+    await unsubscribe(subscribers[1], "b");
+    expect(await collect(xPublisher, 1)).toEqual(["\0b"]);
+    await unsubscribe(subscribers[0], "a");
+    expect(await collect(xPublisher, 1)).toEqual(["\0a"]);
+  });
+
+  it("verbosity allSubs tells every subscription, allSubsUnsubs every cancellation, too", async () => {
+    for (const verbosity of ["allSubs", "allSubsUnsubs"] as const) {
+      const xPublisher = world.xPublisher({ verbosity });
+      const subscribers = [world.subscriber(), world.subscriber()] as const;
+      await world.link(xPublisher, ...subscribers);
+      for (const subscriber of subscribers) subscriber.subscribe("a");
+      expect(await collect(xPublisher, 2)).toEqual(["\u0001a", "\u0001a"]);
+      for (const subscriber of subscribers) subscriber.unsubscribe("a");
+      expect(await collect(xPublisher, 1)).toEqual(["\0a"]);
+      if (verbosity === "allSubsUnsubs") expect(await collect(xPublisher, 1)).toEqual(["\0a"]);
+      else expect((await failure(xPublisher.receive({ timeout: 30 }))).code).toBe("EAGAIN");
+      await Promise.all([xPublisher, ...subscribers].map((socket) => socket.close({ linger: 0 })));
+    }
+  });
+
+  it("a subscriber that leaves takes its subscriptions back", async () => {
+    const [xPublisher, subscriber] = [world.xPublisher(), world.subscriber()];
+    await world.link(xPublisher, subscriber);
+    subscriber.subscribe("a");
+    expect(await collect(xPublisher, 1)).toEqual(["\u0001a"]);
+    await subscriber.close({ linger: 0 });
+    expect(await collect(xPublisher, 1)).toEqual(["\0a"]);
+  });
+
+  it("what a subscriber sends that is no subscription reaches the program", async () => {
+    const [xPublisher, xSubscriber] = [world.xPublisher(), world.xSubscriber()];
+    await world.link(xPublisher, xSubscriber);
+    await subscribe(xSubscriber, "");
+    expect(await collect(xPublisher, 1)).toEqual(["\u0001"]);
+    await xSubscriber.send("upstream");
+    expect(await collect(xPublisher, 1)).toEqual(["upstream"]);
+    await xPublisher.send(["down", "stream"]);
+    expect(await collect(xSubscriber, 1)).toEqual(["down|stream"]);
+  });
+
+  it("welcomeMessage comes first, to each new subscriber that asked for it", async () => {
+    const xPublisher = world.xPublisher({ welcomeMessage: "welcome" });
+    const endpoint = await world.bind(xPublisher);
+    for (let i = 0; i < 2; i++) {
+      const subscriber = world.subscriber();
+      subscriber.subscribe("");
+      subscriber.connect(endpoint);
+      const reading = collect(subscriber, 1);
+      while (!xPublisher.readable && i === 0) await turn();
+      expect(await reading).toEqual(["welcome"]);
+    }
+    expect(xPublisher.welcomeMessage).toBe("welcome");
+  });
+
+  it("manual leaves subscriptions to the program: none counts by itself", async () => {
+    const [xPublisher, subscriber] = [world.xPublisher({ manual: true }), world.subscriber()];
+    await world.link(xPublisher, subscriber);
+    subscriber.subscribe("a");
+    expect(await collect(xPublisher, 1)).toEqual(["\u0001a"]);
+    await xPublisher.send("a message");
+    expect((await failure(subscriber.receive({ timeout: 50 }))).code).toBe("EAGAIN");
+  });
+
+  it("invertMatching on both ends sends everything that does not match", async () => {
+    const [publisher, subscriber] = [
+      world.publisher({ invertMatching: true }),
+      world.subscriber({ invertMatching: true }),
+    ];
+    await world.link(publisher, subscriber);
+    subscriber.subscribe("secret");
+    await publisher.waitForSubscribers({ topic: "secret", timeout: 4_000 });
+    for (const topic of ["one", "secret 1", "two", "secret", "three"]) await publisher.send(topic);
+    expect(await collect(subscriber, 3)).toEqual(["one", "two", "three"]);
+  });
+
+  it("conflate keeps the newest message only", async () => {
+    const [push, pull] = [world.push({ conflate: true }), world.pull({ conflate: true })];
+    await world.link(pull, push);
+    for (let i = 0; i <= 500; i++) await push.send(String(i));
+    const received: number[] = [];
+    await until(() => pull.readable, "a message");
+    for (let last = -1; last !== 500; received.push(last))
+      last = Number(await pull.receive({ timeout: 8_000 }));
+    expect(received.length).toBeLessThan(400);
+    expect(received).toEqual([...received].sort((a, b) => a - b));
+  });
+});
+
+describeTransports("noDrop", (world) => {
+  it("a publisher waits for its slowest subscriber, who misses nothing; without it a full one misses messages", async () => {
+    const body = Buffer.alloc(16_384, "x");
+    for (const noDrop of [true, false]) {
+      const publisher = world.publisher({ noDrop, sendHighWaterMark: 5 });
+      const subscriber = world.subscriber({ receiveHighWaterMark: 5 });
+      await world.link(publisher, subscriber);
+      subscriber.subscribe("");
+      await publisher.waitForSubscribers({ timeout: 4_000 });
+      let sent = 0;
+      while (sent < 3_000 && publisher.trySend([String(sent), body])) {
+        sent += 1;
+        if (sent % 50 === 0) await turn();
+      }
+      if (noDrop) expect(sent).toBeLessThan(3_000);
+      else expect(sent).toBe(3_000);
+      const received: number[] = [];
+      try {
+        for (;;) received.push(Number((await subscriber.receive({ timeout: 100 }))[0]));
+      } catch (error) {
+        expect((error as { code?: string }).code).toBe("EAGAIN");
+      }
+      if (noDrop) expect(received).toEqual(Array.from({ length: sent }, (_, i) => i));
+      else expect(received.length).toBeLessThan(sent);
+      if (noDrop) {
+        const more = publisher.send("there is room again");
+        expect(texts(await subscriber.receive({ timeout: 8_000 }))).toEqual(["there is room again"]);
+        await more;
+      }
+      await Promise.all([publisher.close({ linger: 0 }), subscriber.close({ linger: 0 })]);
+    }
+  });
+});

@@ -1,0 +1,65 @@
+import { expect, it } from "vitest";
+import { describeEngines } from "./support/engines.js";
+import { failure, nextRequest, texts, within } from "./support/wait.js";
+
+describeEngines("plain REQ", (world) => {
+  it("with correlate and relaxed takes only the reply to its last request", async () => {
+    const [request, router] = [world.request({ correlate: true, relaxed: true }), world.router()];
+    await world.link(router, request);
+    await request.send("first");
+    await request.send("second");
+    const [first, second] = [await nextRequest(router), await nextRequest(router)];
+    expect([first.body, second.body]).toEqual(["first", "second"]);
+    expect(first.envelope.length).toBe(3); // Peer, request id, delimiter.
+    expect(first.envelope[1]).not.toEqual(second.envelope[1]);
+    await router.send([...first.envelope, "late"]);
+    await router.send([...second.envelope, "right"]);
+    expect(texts(await request.receive({ timeout: 8_000 }))).toEqual(["right"]);
+  });
+
+  it("without relaxed sends the next request only after the reply", async () => {
+    const [request, reply] = [world.request(), world.reply()];
+    await world.link(reply, request);
+    await request.send("first");
+    expect(request.trySend("second")).toBe(false);
+    expect((await failure(request.send("second", { timeout: 20 }))).code).toBe("EFSM");
+    expect(texts(await reply.receive({ timeout: 8_000 }))).toEqual(["first"]);
+    await reply.send("answer");
+    expect(texts(await request.receive({ timeout: 8_000 }))).toEqual(["answer"]);
+    await request.send("third");
+    expect(texts(await reply.receive({ timeout: 8_000 }))).toEqual(["third"]);
+  });
+
+  it("REP answers whoever asked, one after the other", async () => {
+    const reply = world.reply();
+    const requests = [world.request(), world.request(), world.request()];
+    await world.link(reply, ...requests);
+    const answers = requests.map(async (request, i) => {
+      await request.send(`from ${i}`);
+      return texts(await request.receive({ timeout: 8_000 }));
+    });
+    expect(reply.trySend("nobody asked")).toBe(false);
+    for (let i = 0; i < 3; i++) {
+      const [frame] = await reply.receive({ timeout: 8_000 });
+      await reply.send(`re ${frame}`);
+    }
+    expect(await Promise.all(answers)).toEqual([["re from 0"], ["re from 1"], ["re from 2"]]);
+  });
+
+  it("REP drops a reply whose asker is gone, and goes on", async () => {
+    const [gone, request, reply] = [world.request(), world.request(), world.reply()];
+    await world.link(reply, gone);
+    await gone.send("hello");
+    await reply.receive({ timeout: 8_000 });
+    const left = within(
+      new Promise<void>((resolve) => reply.events.once("peer:leave", () => resolve())),
+      "the asker's leaving",
+    );
+    await gone.close({ linger: 0 });
+    await left;
+    await reply.send("to nobody");
+    request.connect(reply.lastEndpoint as string);
+    await request.send("again");
+    expect(texts(await reply.receive({ timeout: 8_000 }))).toEqual(["again"]);
+  });
+});

@@ -1,0 +1,200 @@
+import { expect, it } from "vitest";
+import { describeEngines, describeTransports } from "./support/engines.js";
+import { failure, nextRequest, texts, within } from "./support/wait.js";
+
+describeTransports("request", (world) => {
+  it("gives the reply, one frame or many, any number of times", async () => {
+    const [request, reply] = [world.request(), world.reply()];
+    await world.link(reply, request);
+    const serving = (async () => {
+      for await (const frames of reply) await reply.send(["re", ...frames]);
+    })();
+    for (let i = 0; i < 50; i++) {
+      expect(texts(await request.request(["a", "", String(i)], { timeout: 8_000 }))).toEqual([
+        "re",
+        "a",
+        "",
+        String(i),
+      ]);
+    }
+    expect(texts(await request.request("one", { timeout: 8_000 }))).toEqual(["re", "one"]);
+    await reply.close({ linger: 0 });
+    await serving;
+  });
+
+  it("calls made at once wait their turn and each gets its own reply", async () => {
+    const [request, reply] = [world.request(), world.reply()];
+    await world.link(reply, request);
+    const seen: string[] = [];
+    const serving = (async () => {
+      for await (const [frame] of reply) {
+        seen.push(String(frame));
+        await reply.send(`re ${frame}`);
+      }
+    })();
+    const bodies = Array.from({ length: 100 }, (_, i) => String(i));
+    const replies = await within(Promise.all(bodies.map((body) => request.request(body))), "all replies");
+    expect(replies.map(String)).toEqual(bodies.map((body) => `re ${body}`));
+    expect(seen).toEqual(bodies);
+    await reply.close({ linger: 0 });
+    await serving;
+  });
+
+  it("a late reply never answers the next request", async () => {
+    const [request, router] = [world.request(), world.router()];
+    await world.link(router, request);
+    for (let round = 0; round < 10; round++) {
+      expect((await failure(request.request(`first ${round}`, { timeout: 10 }))).code).toBe("ETIMEDOUT");
+      const first = await nextRequest(router);
+      if (round % 2 === 0) await router.send([...first.envelope, `late before ${round}`]);
+      const answer = request.request(`second ${round}`, { timeout: 8_000 });
+      const second = await nextRequest(router);
+      expect([first.body, second.body]).toEqual([`first ${round}`, `second ${round}`]);
+      await router.send([...first.envelope, `late ${round}`]);
+      await router.send([...second.envelope, `right ${round}`]);
+      await router.send([...second.envelope, `twice ${round}`]);
+      expect(texts(await answer)).toEqual([`right ${round}`]);
+    }
+  });
+
+  it("retries: the same request again, as often as asked; the first good reply counts", async () => {
+    const [request, router] = [world.request(), world.router()];
+    await world.link(router, request);
+    const answer = request.request("work", { timeout: 50, retries: 100 });
+    const attempts = [await nextRequest(router), await nextRequest(router), await nextRequest(router)];
+    expect(attempts.map(({ body }) => body)).toEqual(["work", "work", "work"]);
+    // Each attempt may be given up while its answer is on its way: answer until one is in time.
+    let done = false;
+    void answer.finally(() => {
+      done = true;
+    });
+    let last = attempts[2] as Awaited<ReturnType<typeof nextRequest>>;
+    while (!done) {
+      await router.send([...last.envelope, "done"]);
+      await Promise.race([
+        answer,
+        nextRequest(router).then(
+          (again) => (last = again),
+          () => undefined,
+        ),
+      ]);
+    }
+    expect(texts(await answer)).toEqual(["done"]);
+  });
+
+  it("is never stuck: random silence, delay, doubling and wrong order only cost time", async () => {
+    const [request, router] = [world.request(), world.router()];
+    await world.link(router, request);
+    let seed = 7;
+    const random = (below: number): number => {
+      seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+      return (seed >>> 8) % below;
+    };
+    const kept: Buffer[][] = [];
+    const serving = (async () => {
+      for await (const frames of router) {
+        const what = random(5);
+        if (what === 0) continue;
+        if (what === 1) {
+          kept.push(frames);
+          continue;
+        }
+        for (const old of kept.splice(0)) await router.send(old);
+        await router.send(frames);
+        if (what === 2) await router.send(frames);
+      }
+    })();
+    let good = 0;
+    for (let i = 0; i < 150; i++) {
+      try {
+        const reply = await request.request(String(i), { timeout: 15 });
+        expect(texts(reply)).toEqual([String(i)]);
+        good += 1;
+      } catch (error) {
+        expect((error as { code?: string }).code).toBe("ETIMEDOUT");
+      }
+    }
+    expect(good).toBeGreaterThan(30);
+    await router.close({ linger: 0 });
+    await serving;
+  });
+});
+
+describeEngines("request", (world) => {
+  it("without a peer ends with ETIMEDOUT, and works once there is one", async () => {
+    const [request, reply] = [world.request(), world.reply()];
+    const error = await failure(request.request("nobody", { timeout: 10, retries: 2 }));
+    expect(error.code).toBe("ETIMEDOUT");
+    expect(error.message).toContain("10 ms");
+    expect(error.message).toContain("3 attempts");
+    await world.link(reply, request);
+    const answer = request.request("somebody", { timeout: 8_000 });
+    expect(texts(await reply.receive({ timeout: 8_000 }))).toEqual(["somebody"]);
+    await reply.send("here");
+    expect(texts(await answer)).toEqual(["here"]);
+  });
+
+  it("goes on with a server that was restarted on its endpoint", async () => {
+    const [request, first] = [world.request({ reconnectInterval: 5 }), world.reply()];
+    const endpoint = await world.link(first, request);
+    const lost = request.request("lost", { timeout: 100, retries: 50 });
+    await first.receive({ timeout: 8_000 });
+    await first.close({ linger: 0 });
+    const second = world.reply();
+    await second.bind(endpoint);
+    const serving = (async () => {
+      for await (const [frame] of second) await second.send(`re ${frame}`);
+    })();
+    expect(texts(await within(lost, "the reply of the second server"))).toEqual(["re lost"]);
+    await second.close({ linger: 0 });
+    await serving;
+  });
+
+  it("an aborted request, waiting or queued, leaves the socket good", async () => {
+    const [request, router] = [world.request(), world.router()];
+    await world.link(router, request);
+    const stops = [new AbortController(), new AbortController()];
+    const [waiting, queued] = stops.map(({ signal }, i) => request.request(`given up ${i}`, { signal }));
+    const third = request.request("third", { timeout: 8_000 });
+    const first = await nextRequest(router);
+    stops[1]?.abort();
+    expect((await failure(queued as Promise<unknown>)).code).toBe("ABORT_ERR");
+    stops[0]?.abort();
+    expect((await failure(waiting as Promise<unknown>)).code).toBe("ABORT_ERR");
+    const last = await nextRequest(router);
+    expect([first.body, last.body]).toEqual(["given up 0", "third"]);
+    await router.send([...first.envelope, "wrong"]);
+    await router.send([...last.envelope, "right"]);
+    expect(texts(await third)).toEqual(["right"]);
+  });
+
+  it("closing ends a waiting and the queued requests", async () => {
+    const [request, router] = [world.request(), world.router()];
+    await world.link(router, request);
+    const calls = [1, 2, 3].map((i) => failure(request.request(String(i))));
+    await nextRequest(router);
+    await request.close({ linger: 0 });
+    const codes = (await Promise.all(calls)).map(({ code }) => code);
+    expect(codes[0]).toBe("EAGAIN");
+    for (const code of codes.slice(1)) expect(["EAGAIN", "EBADF"]).toContain(code);
+    expect((await failure(request.request("closed"))).code).toBe("EBADF");
+  });
+
+  it("refuses bad options and bodies before anything is sent", async () => {
+    const request = world.request();
+    for (const options of [
+      { timeout: -2 },
+      { timeout: Number.NaN },
+      { timeout: 2 ** 31 },
+      { timeout: "1" },
+      { retries: -1 },
+      { retries: 1.5 },
+      { retries: "1" },
+      { signal: "x" },
+    ] as never[])
+      expect((await failure(request.request("x", options))).code, JSON.stringify(options)).toBe("EINVAL");
+    expect((await failure(request.request({} as never))).code).toBe("EINVAL");
+    expect(request.stats()).toMatchObject({ sent: 0, pendingSends: 0, pendingReceives: 0 });
+    expect([request.correlate, request.relaxed]).toEqual([false, false]);
+  });
+});

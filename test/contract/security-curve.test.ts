@@ -1,0 +1,95 @@
+import { expect, it } from "vitest";
+import { describeTransports, WIRED } from "./support/engines.js";
+import { CURVE_SERVER, client, curveClient, stranger } from "./support/keys.js";
+import { collect, failure, nextEvent } from "./support/wait.js";
+
+describeTransports(
+  "CURVE",
+  (world) => {
+    it("carries messages both ways between peers with the right keys, as Z85 or bytes", async () => {
+      const [router, dealer] = [world.router(CURVE_SERVER), world.dealer(curveClient())];
+      await world.link(router, dealer);
+      for (const size of [0, 1, 100, 70_000]) {
+        await dealer.send([Buffer.alloc(size, "x"), ""]);
+        const [id, body, empty] = await router.receive({ timeout: 8_000 });
+        expect([body?.length, empty?.length]).toEqual([size, 0]);
+        await router.send([id as Buffer, body as Buffer]);
+        expect((await dealer.receive({ timeout: 8_000 }))[0]?.length).toBe(size);
+      }
+      expect([router.securityMechanism, dealer.securityMechanism]).toEqual(["curve", "curve"]);
+    });
+
+    it("authenticate sees the client's public key and lets it in, at once or later", async () => {
+      const seen: object[] = [];
+      const pull = world.pull({
+        ...CURVE_SERVER,
+        authenticate: async (peer) => {
+          seen.push(peer);
+          await new Promise((resolve) => setTimeout(resolve, 30));
+          return peer.publicKey === client.publicKey;
+        },
+      });
+      const push = world.push(curveClient());
+      await world.link(pull, push);
+      await push.ready({ timeout: 8_000 });
+      await push.send("let in");
+      expect(await collect(pull, 1)).toEqual(["let in"]);
+      expect(seen[0]).toMatchObject({ mechanism: "CURVE", publicKey: client.publicKey });
+    });
+
+    for (const [how, authenticate] of [
+      ["refuses", () => false],
+      ["refuses later", () => new Promise<boolean>((resolve) => setTimeout(resolve, 20, false))],
+      [
+        "throws",
+        () => {
+          throw new Error("database down");
+        },
+      ],
+      ["rejects", () => Promise.reject(new Error("database down"))],
+      ["answers with something that is not true", () => "yes" as never],
+    ] as [string, () => boolean | Promise<boolean>][]) {
+      it(`a hook that ${how} keeps the peer out, with typed errors on both sides; others go on`, async () => {
+        const pull = world.pull({
+          ...CURVE_SERVER,
+          authenticate: (peer) => peer.publicKey === client.publicKey || authenticate(),
+        });
+        const friend = world.push(curveClient());
+        const foe = world.push(curveClient(stranger));
+        const endpoint = await world.link(pull, friend);
+        await friend.send("friend 1");
+        expect(await collect(pull, 1)).toEqual(["friend 1"]);
+        const refused = nextEvent(pull, "peer:refused");
+        const told = nextEvent(foe, "handshake:error:auth");
+        const ready = failure(foe.ready({ timeout: 8_000 }));
+        foe.connect(endpoint);
+        foe.trySend("foe");
+        expect(await refused).toMatchObject({
+          mechanism: "CURVE",
+          error: { name: "HandshakeError", code: "ERR_AUTHENTICATION" },
+        });
+        expect((await told).error).toMatchObject({ code: "ERR_AUTHENTICATION", status: 400 });
+        expect((await ready).code).toBe("ERR_AUTHENTICATION");
+        await friend.send("friend 2");
+        expect(await collect(pull, 1)).toEqual(["friend 2"]);
+        expect(foe.stats().peers).toBe(0);
+        expect(pull.stats().peers).toBe(1);
+      });
+    }
+
+    it("a client that expects another server gets no connection; the server tells why", async () => {
+      const pull = world.pull(CURVE_SERVER);
+      const endpoint = await world.bind(pull);
+      const wrong = world.push(curveClient(client, stranger.publicKey));
+      const failed = nextEvent(pull, "handshake:error:protocol");
+      wrong.connect(endpoint);
+      expect((await failed).error.code).toMatch(/^ERR_(ZMTP_|PROTOCOL)/);
+      expect((await failure(wrong.ready({ timeout: 50 }))).code).toMatch(/^(ETIMEDOUT|ERR_)/);
+      const right = world.push(curveClient());
+      right.connect(endpoint);
+      await right.send("right");
+      expect(await collect(pull, 1)).toEqual(["right"]);
+    });
+  },
+  WIRED,
+);

@@ -1,0 +1,50 @@
+import { expect, it } from "vitest";
+import { describeTransports, WIRED } from "./support/engines.js";
+import { plain } from "./support/keys.js";
+import { collect, failure, nextEvent } from "./support/wait.js";
+
+describeTransports(
+  "PLAIN",
+  (world) => {
+    it("authenticate gets user name and password, and decides for each peer", async () => {
+      const seen: unknown[] = [];
+      const pull = world.pull({
+        plainServer: true,
+        authenticate: async ({ mechanism, username, password }) => {
+          seen.push([mechanism, username, password]);
+          return username === "admin" && password === "sécret";
+        },
+      });
+      const good = world.push(plain("admin", "sécret"));
+      const bad = world.push(plain("admin", "wrong"));
+      const endpoint = await world.link(pull, good);
+      await good.ready({ timeout: 8_000 });
+      await good.send("good");
+      expect(await collect(pull, 1)).toEqual(["good"]);
+      const refused = nextEvent(pull, "peer:refused");
+      const ready = failure(bad.ready({ timeout: 8_000, peers: 1 }));
+      bad.connect(endpoint);
+      expect((await refused).mechanism).toBe("PLAIN");
+      expect((await ready).code).toBe("ERR_AUTHENTICATION");
+      expect(seen).toContainEqual(["PLAIN", "admin", "sécret"]);
+      expect(seen).toContainEqual(["PLAIN", "admin", "wrong"]);
+      await good.send("still good");
+      expect(await collect(pull, 1)).toEqual(["still good"]);
+    });
+
+    it("a refused peer is let in when it comes again with what is right", async () => {
+      let open = false;
+      const pull = world.pull({ plainServer: true, authenticate: () => open });
+      const endpoint = await world.bind(pull);
+      const push = world.push(plain("u", "p"));
+      push.connect(endpoint);
+      await nextEvent(pull, "peer:refused");
+      open = true;
+      push.disconnect(endpoint);
+      push.connect(endpoint);
+      await push.send("now");
+      expect(await collect(pull, 1)).toEqual(["now"]);
+    });
+  },
+  WIRED,
+);

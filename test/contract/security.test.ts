@@ -1,0 +1,162 @@
+import { expect, it } from "vitest";
+import { curveKeyPair, curvePublicKey, type Socket, type SocketEvent } from "../../src/index.js";
+import { describeEngines, itIf } from "./support/engines.js";
+import { CURVE_SERVER, client, curveClient, plain, server, stranger } from "./support/keys.js";
+import { collect, failure, nextEvent, thrown, until, within } from "./support/wait.js";
+
+/** All events of a socket, as they come. */
+function record(socket: Socket): SocketEvent[] {
+  const all: SocketEvent[] = [];
+  void (async () => {
+    for await (const event of socket.events) all.push(event);
+  })();
+  return all;
+}
+
+describeEngines("security", (world) => {
+  it("a mechanism that does not match is a typed event on the side that hears of it; others go on", async () => {
+    const servers = { null: {}, plain: { plainServer: true, authenticate: () => true }, curve: CURVE_SERVER };
+    const clients = { null: { reconnectInterval: 20 }, plain: plain("u", "p"), curve: curveClient() };
+    for (const [at, serverOptions] of Object.entries(servers)) {
+      const pull = world.pull(serverOptions);
+      const endpoint = await world.bind(pull);
+      const fitting = world.push(clients[at as keyof typeof clients]);
+      fitting.connect(endpoint);
+      for (const [as, clientOptions] of Object.entries(clients)) {
+        if (as === at) continue;
+        const push = world.push(clientOptions);
+        const failed = Promise.race([
+          nextEvent(pull, "handshake:error:protocol"),
+          nextEvent(push, "handshake:error:protocol"),
+        ]);
+        push.connect(endpoint);
+        push.trySend("must not arrive");
+        expect((await failed).error.code, `${as} to ${at}`).toBe("ERR_ZMTP_MECHANISM_MISMATCH");
+        await push.close({ linger: 0 });
+      }
+      await fitting.send(`fits ${at}`);
+      expect(await collect(pull, 1)).toEqual([`fits ${at}`]);
+      expect(pull.stats()).toMatchObject({ received: 1 });
+      await Promise.all([pull.close({ linger: 0 }), fitting.close({ linger: 0 })]);
+    }
+  });
+
+  it("NULL peers are asked for by address", async () => {
+    const seen: { mechanism: string; address: string }[] = [];
+    let allow = true;
+    const pull = world.pull({
+      authenticate: (peer) => {
+        seen.push(peer);
+        return allow;
+      },
+    });
+    const endpoint = await world.bind(pull);
+    const [friend, foe] = [world.push(), world.push()];
+    friend.connect(endpoint);
+    await friend.send("x");
+    expect(await collect(pull, 1)).toEqual(["x"]);
+    expect(seen[0]).toMatchObject({ mechanism: "NULL", address: "127.0.0.1" });
+    allow = false;
+    const refused = nextEvent(pull, "peer:refused");
+    foe.connect(endpoint);
+    expect((await refused).mechanism).toBe("NULL");
+    expect((await failure(foe.ready({ timeout: 4_000 }))).code).toBe("ERR_AUTHENTICATION");
+  });
+
+  it("each socket's hook judges its own peers only, with the socket's zapDomain", async () => {
+    const domains: string[] = [];
+    const pulls = ["one", "two"].map((zapDomain) =>
+      world.pull({
+        zapDomain,
+        plainServer: true,
+        authenticate: ({ domain, username }) => {
+          domains.push(domain);
+          return username === zapDomain;
+        },
+      }),
+    );
+    for (const [i, name] of ["one", "two"].entries()) {
+      const push = world.push(plain(name, "any"));
+      await world.link(pulls[i] as Socket, push);
+      await push.send(name);
+      expect(await collect(pulls[i] as (typeof pulls)[number], 1)).toEqual([name]);
+    }
+    expect(domains).toEqual(["one", "two"]);
+  });
+
+  it("curveKeyPair makes different pairs that belong together", () => {
+    const pairs = Array.from({ length: 20 }, () => curveKeyPair());
+    expect(new Set(pairs.map(({ secretKey }) => secretKey)).size).toBe(20);
+    for (const { publicKey, secretKey } of pairs) {
+      expect([publicKey.length, secretKey.length]).toEqual([40, 40]);
+      expect(curvePublicKey(secretKey)).toBe(publicKey);
+    }
+    expect(thrown(() => curvePublicKey("short")).code).toBe("EINVAL");
+  });
+
+  it("no secret is in any error, event or printed form", async () => {
+    const secrets = [client.secretKey, stranger.secretKey, server.secretKey, "pass-phrase-1"];
+    const texts: string[] = [];
+    const note = (value: unknown): void => {
+      const error = value as Error;
+      texts.push(String(error), error.stack ?? "", JSON.stringify(error), String(error.cause ?? ""));
+    };
+    for (const options of [
+      { curveSecretKey: `${client.secretKey}x` },
+      { curveSecretKey: client.secretKey.slice(1) },
+      { plainPassword: `pass-phrase-1\0${"x".repeat(300)}` },
+    ])
+      note(thrown(() => world.push(options)));
+    const open = world.push({ curveSecretKey: client.secretKey, plainPassword: "pass-phrase-1" });
+    note(await failure(open.bind("tcp://127.0.0.1:*")));
+    const pull = world.pull({ plainServer: true, authenticate: () => false });
+    const push = world.push(plain("user", "pass-phrase-1"));
+    const events = [record(pull), record(push)];
+    await world.link(pull, push);
+    await nextEvent(pull, "peer:refused");
+    note(await failure(push.ready({ timeout: 4_000 })));
+    await until(() => events.every((list) => list.length > 2), "events");
+    for (const event of events.flat()) {
+      texts.push(JSON.stringify(event));
+      if ("error" in event) note(event.error);
+    }
+    expect(texts.length).toBeGreaterThan(10);
+    for (const secret of secrets) for (const text of texts) expect(text.includes(secret)).toBe(false);
+  });
+
+  itIf(
+    world.engine,
+    ({ disconnectPeer }) => disconnectPeer,
+    "cannot disconnect a single peer",
+  )("revoke disconnects the peers it picks, and keeps the others", async () => {
+    const revoked = new Set<string | undefined>();
+    const pull = world.pull({ ...CURVE_SERVER, authenticate: ({ publicKey }) => !revoked.has(publicKey) });
+    const [one, two] = [world.push(curveClient()), world.push(curveClient(stranger))];
+    await world.link(pull, one, two);
+    await within(pull.ready({ peers: 2 }), "two peers");
+    revoked.add(client.publicKey);
+    const left = nextEvent(pull, "peer:leave");
+    expect(pull.revoke(({ publicKey }) => publicKey === client.publicKey)).toBe(1);
+    await left;
+    await two.send("still here");
+    expect(await collect(pull, 1)).toEqual(["still here"]);
+  });
+
+  itIf(
+    world.engine,
+    ({ disconnectPeer }) => !disconnectPeer,
+    "can disconnect a single peer",
+  )("revoke says that the engine cannot, and the next handshake keeps a revoked peer out", async () => {
+    let allow = true;
+    const pull = world.pull({ ...CURVE_SERVER, authenticate: () => allow });
+    const push = world.push(curveClient());
+    const endpoint = await world.link(pull, push);
+    await push.ready({ timeout: 8_000 });
+    expect(thrown(() => pull.revoke(() => true)).code).toBe("NOT_SUPPORTED");
+    allow = false;
+    const refused = nextEvent(pull, "peer:refused");
+    push.disconnect(endpoint);
+    push.connect(endpoint);
+    await refused;
+  });
+});

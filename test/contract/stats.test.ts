@@ -1,0 +1,171 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { json, Pull, type Socket, type SocketStats } from "../../src/index.js";
+import { describeEngines, describeTransports, itIf, WIRED } from "./support/engines.js";
+import { collect, failure, nextEvent, turn, until } from "./support/wait.js";
+
+function accounted({ sent, delivered, queued, dropped }: SocketStats): void {
+  const lost = Object.values(dropped).reduce((sum, count) => sum + count, 0);
+  expect(delivered + queued + lost).toBe(sent);
+}
+
+describeTransports("accounts", (world) => {
+  it("every sent message is delivered, queued or dropped, whatever happens to it", async () => {
+    const step = fc.record({
+      how: fc.constantFrom("send", "trySend", "timeout", "abort", "receive", "turn"),
+      size: fc.integer({ min: 0, max: 300 }),
+    });
+    const property = fc.asyncProperty(
+      fc.array(step, { minLength: 1, maxLength: 60 }),
+      fc.constantFrom("push", "dealer", "router"),
+      fc.boolean(),
+      async (steps, kind, linked) => {
+        const sender =
+          kind === "router"
+            ? world.router({ sendHighWaterMark: 2 })
+            : world[kind as "push"]({ sendHighWaterMark: 2, maxPendingSends: 8 });
+        const receiver =
+          kind === "push" ? world.pull({ receiveHighWaterMark: 2 }) : world.dealer({ routingId: "peer" });
+        if (linked) await world.link(receiver, sender);
+        else await world.bind(sender);
+        let bytes = 0;
+        const calls: Promise<unknown>[] = [];
+        const start = (call: Promise<unknown>): void => {
+          calls.push(call.catch((error: { code?: string }) => error.code));
+        };
+        for (const { how, size } of steps) {
+          const body = Buffer.alloc(size);
+          const message = kind === "router" ? ["peer", body] : [body, "é"];
+          const length = kind === "router" ? 4 + size : size + 2;
+          const before = sender.stats().sent;
+          const stop = new AbortController();
+          if (how === "send") start(sender.send(message));
+          else if (how === "trySend") sender.trySend(message);
+          else if (how === "timeout") start(sender.send(message, { timeout: 1 }));
+          else if (how === "abort") {
+            start(sender.send(message, { signal: stop.signal }));
+            setImmediate(() => stop.abort());
+          } else if (how === "receive") start(receiver.receive({ timeout: 1 }));
+          else await turn();
+          bytes += (sender.stats().sent - before) * length;
+          accounted(sender.stats());
+          expect(sender.stats().bytesSent).toBe(bytes);
+          expect(sender.stats().pendingSends).toBe(sender.stats().queued);
+        }
+        await Promise.race([Promise.all(calls), new Promise((resolve) => setTimeout(resolve, 10))]);
+        accounted(sender.stats());
+        const settled = Promise.all(calls);
+        await sender.close({ linger: 0 });
+        await receiver.close({ linger: 0 });
+        await settled;
+        accounted(sender.stats());
+        expect(sender.stats().queued).toBe(0);
+      },
+    );
+    await fc.assert(property, { numRuns: 25 });
+  });
+
+  it("messages and bytes are counted on both sides", async () => {
+    const [push, pull] = [world.push(), world.pull()];
+    await world.link(pull, push);
+    const messages = [["a", "bc"], [""], ["üü", Buffer.alloc(1_000), null], [12.5]];
+    const bytes = 3 + 0 + 4 + 1_000 + 0 + 4;
+    for (const message of messages) await push.send(message);
+    await collect(pull, messages.length);
+    expect(push.stats()).toMatchObject({ sent: 4, delivered: 4, queued: 0, bytesSent: bytes });
+    expect(pull.stats()).toMatchObject({ received: 4, bytesReceived: bytes, receiveQueued: 0 });
+  });
+
+  it("a snapshot does not change, and changing it changes nothing", async () => {
+    const push = world.push({ sendTimeout: 0 });
+    const before = push.stats();
+    await failure(push.send("x", { timeout: 1 }));
+    expect(before.dropped.timeout).toBe(0);
+    (before.dropped as { timeout: number }).timeout = 99;
+    expect(push.stats().dropped.timeout).toBe(1);
+  });
+
+  it("what the codec or the shape refuses is counted by reason, and not received", async () => {
+    const push = world.push();
+    const pull = world.own(new Pull({ context: world.context, codec: json<{ n: number }>() }));
+    await world.link(pull, push);
+    const reasons: string[] = [];
+    pull.events.on("invalid", ({ reason }) => reasons.push(reason));
+    await push.send("{broken");
+    await push.send(["1", "2"]);
+    await push.send('{"n":1}');
+    expect(await pull.receive({ timeout: 8_000 })).toEqual([{ n: 1 }]);
+    expect(pull.stats()).toMatchObject({ received: 1, invalid: { codec: 1, frames: 1, schema: 0 } });
+    await until(() => reasons.length === 2, "the events");
+    expect(reasons).toEqual(["codec", "frames"]);
+  });
+});
+
+describeTransports(
+  "peers and reconnects",
+  (world) => {
+    const when = itIf(
+      world.engine,
+      ({ peerEvents }) => peerEvents.includes(world.transport),
+      `knows no peers over ${world.transport}`,
+    );
+    const peersOf = (socket: Socket): number | undefined => socket.stats().peers;
+
+    when("peers come and go on both sides", async () => {
+      const pull = world.pull();
+      const pushes = [world.push(), world.push(), world.push()];
+      const endpoint = await world.bind(pull);
+      expect(peersOf(pull)).toBe(0);
+      for (const push of pushes) push.connect(endpoint);
+      await until(() => peersOf(pull) === 3, "three peers");
+      for (const push of pushes) await push.ready({ timeout: 4_000 });
+      expect(pushes.map(peersOf)).toEqual([1, 1, 1]);
+      await pushes[0]?.close({ linger: 0 });
+      await until(() => peersOf(pull) === 2, "two peers");
+      pushes[1]?.disconnect(endpoint);
+      expect(peersOf(pushes[1] as Socket)).toBe(0);
+      await until(() => peersOf(pull) === 1, "one peer");
+      const left = nextEvent(pushes[2] as Socket, "peer:leave");
+      await pull.close({ linger: 0 });
+      await left;
+      expect(peersOf(pushes[2] as Socket)).toBe(0);
+    });
+
+    when(
+      "a connection made again after the server's restart is counted, and nothing sent is lost",
+      async () => {
+        const push = world.push({ reconnectInterval: 5 });
+        let pull = world.pull();
+        const endpoint = await world.link(pull, push);
+        await push.ready({ timeout: 4_000 });
+        expect(push.stats().reconnects).toBe(0);
+        for (let round = 1; round <= 3; round++) {
+          const left = nextEvent(push, "disconnect");
+          await pull.close({ linger: 0 });
+          await left;
+          pull = world.pull();
+          await pull.bind(endpoint);
+          await push.send(`round ${round}`);
+          expect(await collect(pull, 1)).toEqual([`round ${round}`]);
+          await until(() => push.stats().reconnects === round, "the reconnect's count");
+        }
+      },
+    );
+  },
+  WIRED,
+);
+
+describeEngines("late replies", (world) => {
+  it("are counted when the engine had read them already", async () => {
+    const [request, router] = [world.request(), world.router()];
+    await world.link(router, request);
+    expect((await failure(request.request("x", { timeout: 10 }))).code).toBe("ETIMEDOUT");
+    expect(request.stats().late).toBe(0);
+    const frames = await router.receive({ timeout: 8_000 });
+    await router.send(frames);
+    await until(() => request.readable || request.stats().receiveQueued > 0, "the late reply");
+    expect((await failure(request.request("y", { timeout: 10 }))).code).toBe("ETIMEDOUT");
+    expect(request.stats().late).toBeLessThanOrEqual(1);
+    expect(request.stats().received).toBe(0);
+  });
+});

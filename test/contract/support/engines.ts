@@ -1,0 +1,51 @@
+/**
+ * What the contract runs on: every engine of the package, over every transport
+ * that all of them must have. A new engine joins by its name in `ENGINE_NAMES`.
+ */
+import { describe, it, type TestContext } from "vitest";
+import type { EngineCapabilities } from "../../../src/engine/capabilities.js";
+import { ENGINE_NAMES, selectEngine } from "../../../src/engine/select.js";
+import { World } from "./world.js";
+
+export const TRANSPORTS = ["tcp", "ipc", "inproc"] as const;
+export type Transport = (typeof TRANSPORTS)[number];
+
+/** Transports with a connection of their own, and so with a handshake, heartbeats and peer events. */
+export const WIRED = ["tcp", "ipc"] as const;
+
+export function capabilitiesOf(engine: string): EngineCapabilities {
+  return selectEngine(engine).capabilities;
+}
+
+/** Defines a group of tests once for each engine and transport. */
+export function describeTransports(
+  subject: string,
+  define: (world: World) => void,
+  transports: readonly Transport[] = TRANSPORTS,
+): void {
+  describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+    describe.each([...transports])("%s", (transport) => {
+      describe(subject, () => define(new World(engine, transport)));
+    });
+  });
+}
+
+/** Defines a group of tests once for each engine, over tcp, where the transport makes no difference. */
+export function describeEngines(subject: string, define: (world: World) => void): void {
+  describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+    describe(subject, () => define(new World(engine, "tcp")));
+  });
+}
+
+type Test = (title: string, body: (context: TestContext) => unknown) => void;
+
+/** `it` where the engine has the capability; otherwise a skip that prints `reason`. */
+export function itIf(
+  engine: string,
+  has: boolean | ((capabilities: EngineCapabilities) => boolean),
+  reason: string,
+): Test {
+  const runs = typeof has === "boolean" ? has : has(capabilitiesOf(engine));
+  return (title, body) =>
+    runs ? it(title, body) : it(title, (context) => context.skip(`engine ${engine}: ${reason}`));
+}
