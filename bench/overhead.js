@@ -27,7 +27,7 @@ const env = { ...process.env, SHOAL_ENGINE: "libzmq" };
 /** @param {number} size */
 const messagesOf = (size) =>
   values.smoke ? 2_000 : size >= 65_536 ? 20_000 : size >= 1_024 ? 150_000 : 300_000;
-const roundTrips = values.smoke ? 200 : 6_000;
+const roundTrips = values.smoke ? 200 : 20_000;
 
 /**
  * Runs both sides; gives what the measuring one told.

@@ -38,8 +38,8 @@ async function timed(work) {
 const released = new Promise((resolve) => process.once("disconnect", resolve));
 
 const body = Buffer.alloc(size, 7);
-/** Messages before the clock starts. */
-const warmup = Math.min(5_000, Math.ceil(count / 10));
+/** Messages before the clock starts: enough that code is compiled and queues have grown. */
+const warmup = Math.min(5_000, Math.ceil(count / 4));
 
 if (role === "receive") {
   const pull = new Pull();

@@ -136,21 +136,24 @@ export class Inbox<T> {
         ),
       );
     }
-    const waiter = new Waiter<T | T[]>(timeout, options?.signal, this.#timedOut, () => {
-      this.#waiting -= 1;
-      if (this.#waiting > 0) {
-        if (this.#pending.length > 2 * this.#waiting + SLACK)
-          this.#pending.retain((pending) => !pending.waiter.settled);
-        return;
-      }
-      this.#pending.clear();
-      this.#engine.wantReadable(0);
-    });
+    const waiter = new Waiter<T | T[]>(timeout, options?.signal, this.#timedOut, this.#waiterOnGivenUp);
     this.#waiting += 1;
     this.#pending.push({ max, waiter });
     if (this.#waiting === 1) this.#engine.wantReadable(Math.max(1, max));
     return waiter.promise;
   }
+
+  #waiterOnGivenUp = (): void => {
+    this.#waiting -= 1;
+    if (this.#waiting > 0) {
+      if (this.#pending.length > 2 * this.#waiting + SLACK) {
+        this.#pending.retain((pending) => !pending.waiter.settled);
+      }
+      return;
+    }
+    this.#pending.clear();
+    this.#engine.wantReadable(0);
+  };
 
   #handOver<V>(value: V, messages: number): Promise<V> {
     if (!this.#budget.spend(messages)) return Promise.resolve(value);

@@ -22,6 +22,8 @@ export class Waiter<T> {
   #reject!: (error: ShoalError) => void;
   #timer: NodeJS.Timeout | undefined = undefined;
   #signal: AbortSignal | undefined = undefined;
+  /** Made only for a wait with a signal: most have none. */
+  #signalOnAbort: (() => void) | undefined = undefined;
   #onGivenUp: (why: "timeout" | "aborted") => void;
 
   /**
@@ -46,6 +48,7 @@ export class Waiter<T> {
     }
     if (signal !== undefined) {
       this.#signal = signal;
+      this.#signalOnAbort = () => this.#giveUp("aborted", new AbortedError(signal.reason));
       addAborted(signal, this.#signalOnAbort);
     }
   }
@@ -58,10 +61,6 @@ export class Waiter<T> {
     if (this.#settle()) this.#reject(error);
   }
 
-  #signalOnAbort = (): void => {
-    this.#giveUp("aborted", new AbortedError(this.#signal?.reason));
-  };
-
   #giveUp(why: "timeout" | "aborted", error: ShoalError): void {
     if (!this.#settle()) return;
     this.#onGivenUp(why);
@@ -72,7 +71,9 @@ export class Waiter<T> {
     if (this.settled) return false;
     this.settled = true;
     if (this.#timer !== undefined) clearTimeout(this.#timer);
-    if (this.#signal !== undefined) removeAborted(this.#signal, this.#signalOnAbort);
+    if (this.#signal !== undefined && this.#signalOnAbort !== undefined) {
+      removeAborted(this.#signal, this.#signalOnAbort);
+    }
     return true;
   }
 }

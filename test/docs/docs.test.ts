@@ -60,16 +60,15 @@ describe("the code in the pages", () => {
     expect(marked.prose).toBe("a\n\nc\n");
   });
 
-  test.each(runnable.map((block) => [`${block.page}:${block.line}`, block] as const))(
-    "%s runs and prints what it says",
-    async (_, block) => {
-      const { status, out, err } = await run(toJavaScript(block));
-      expect(err).toBe("");
-      expect(status).toBe(0);
-      const printed = out.trim().split("\n");
-      for (const line of promised(block.code)) expect(printed).toContain(line);
-    },
-  );
+  test.each(
+    runnable.map((block) => [`${block.page}:${block.line}`, block] as const),
+  )("%s runs and prints what it says", async (_, block) => {
+    const { status, out, err } = await run(toJavaScript(block));
+    expect(err).toBe("");
+    expect(status).toBe(0);
+    const printed = out.trim().split("\n");
+    for (const line of promised(block.code)) expect(printed).toContain(line);
+  });
 });
 
 describe("the TypeScript in the pages", () => {

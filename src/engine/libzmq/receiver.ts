@@ -23,6 +23,8 @@ import type { NativeSocket } from "./native.js";
 const SLICE = 500;
 /** The most messages read ahead of the program. */
 export const MAX_BATCH = 64;
+/** Bytes of a batch past which the next one is shorter: memory that leaves the processor's cache costs more than a look. */
+const MAX_BATCH_BYTES = 262_144;
 
 export class Receiver {
   readonly #native: NativeSocket;
@@ -114,16 +116,20 @@ export class Receiver {
     const pending = this.#pending;
     const epoch = this.#epoch;
     let received = 0;
+    let bytes = 0;
     for (let i = 0; i < pending.length; i++) {
       try {
         const message = (await pending[i]) as Buffer[];
         received += 1;
+        for (const frame of message) bytes += frame.length;
         if (epoch === this.#epoch) this.#messages.push(message);
       } catch {
         // EAGAIN: fewer messages were there than in the last batches.
       }
     }
     if (received < pending.length) this.#batch = Math.max(1, received >> 1);
+    else if (bytes > MAX_BATCH_BYTES)
+      this.#batch = Math.max(1, Math.floor((received * MAX_BATCH_BYTES) / bytes));
     else if (this.#batch < this.#maxBatch) this.#batch += 1;
     pending.length = 0;
     this.#busy = false;

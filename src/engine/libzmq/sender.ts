@@ -6,8 +6,9 @@
  * preceded by a look at `writable` (a system call, 0.7 µs) or, where that says
  * too little (ROUTER, STREAM, `noDrop`), followed by a look at the promise.
  *
- * Two facts of libzmq spare half of the looks and keep them honest:
+ * Three facts of libzmq spare many of the looks and keep them honest:
  *
+ * - A REQ or REP that has just received a message can send one ("turn").
  * - A full pipe reports room when its peer has read half of the high-water mark,
  *   so after a wait that many sends need no look ("credit").
  * - Between the look and the send a peer may go, and its room with it. The
@@ -36,7 +37,7 @@ const SENT = inspect(Promise.resolve(), { depth: 0 });
 
 /** How a socket type takes messages. */
 export type SendMode =
-  /** PUSH, DEALER, REQ, REP, PAIR: waits for room. */
+  /** PUSH, DEALER, REQ, REP, PAIR: waits for room, or its turn. */
   | "waits"
   /** PUB, XPUB, XSUB: libzmq drops what does not fit, for that peer. */
   | "drops"
@@ -89,6 +90,11 @@ export class Sender {
     this.#alone = false;
   }
 
+  /** A REQ or REP received a message: it is this side's turn to send one. */
+  turn(): void {
+    this.#credit = 1;
+  }
+
   offer(message: OutgoingMessage): OfferResult {
     switch (this.#mode) {
       case "waits":
@@ -135,6 +141,14 @@ export class Sender {
     return this.#mode === "looks" ? OfferResult.Mute : OfferResult.PeerFull;
   }
 
+  /** Sends, and looks whether libzmq took it. */
+  #taken(message: OutgoingMessage): boolean {
+    const sent = this.#native.send(message);
+    if (inspect(sent, { depth: 0 }) === SENT) return true;
+    sent.catch(ignore);
+    return false;
+  }
+
   #keep(message: OutgoingMessage): void {
     this.#credit = 0;
     this.#refused.push(message);
@@ -156,11 +170,7 @@ export class Sender {
   /** Sends what was refused, in order. @returns whether nothing is left of it */
   #resend(): boolean {
     for (let message = this.#refused.peek(); message !== undefined; message = this.#refused.peek()) {
-      const sent = this.#native.send(message);
-      if (inspect(sent, { depth: 0 }) !== SENT) {
-        sent.catch(ignore);
-        return false;
-      }
+      if (!this.#taken(message)) return false;
       this.#refused.shift();
     }
     return true;

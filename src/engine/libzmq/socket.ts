@@ -104,7 +104,11 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     this.#receiver = new Receiver(
       this.#native,
       highWaterMark > 0 ? Math.min(readAhead, highWaterMark) : readAhead,
-      this.#subscriptions ? this.#receiverOnSubscription : this.#receiverOnMessage,
+      this.#subscriptions
+        ? this.#receiverOnSubscription
+        : alternates
+          ? this.#receiverOnTurn
+          : this.#receiverOnMessage,
     );
     const drops = publishes || type === SocketType.XSubscriber;
     this.#sender = new Sender(
@@ -298,6 +302,11 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   };
 
   #receiverOnMessage = (): void => {
+    this.#listener.engineOnReadable();
+  };
+
+  #receiverOnTurn = (): void => {
+    this.#sender.turn();
     this.#listener.engineOnReadable();
   };
 

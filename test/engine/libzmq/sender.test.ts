@@ -91,3 +91,16 @@ test.each([
   await turn();
   expect(native.sent).toEqual([["id", "a"]]);
 });
+
+describe("a sender whose side takes turns", () => {
+  test("sends one message without a look after one was received, and looks again after that", () => {
+    const { native, made } = sender("waits", 0);
+    native.room = 2;
+    const looks = vi.spyOn(native, "writable", "get");
+    made.turn();
+    expect(made.offer("reply")).toBe(OfferResult.Accepted);
+    expect(looks).not.toHaveBeenCalled();
+    made.offer("again");
+    expect(looks).toHaveBeenCalledTimes(1);
+  });
+});
