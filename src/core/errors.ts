@@ -113,6 +113,7 @@ export class InvalidStateError extends ShoalError {}
 
 /** The socket is closed (`EBADF`), or closed while the call waited (`EAGAIN`). */
 export class ClosedError extends ShoalError {
+  // biome-ignore lint/complexity/noUselessConstructor: it narrows the codes to those that mean this
   constructor(code: "EBADF" | "EAGAIN" | "ETERM", message: string, details?: ErrorDetails) {
     super(code, message, details);
   }

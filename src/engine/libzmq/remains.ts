@@ -12,7 +12,6 @@
  * does not raise it, so a worker's sockets have to be closed before it is
  * terminated (docs/engines.md).
  */
-import { isMainThread } from "node:worker_threads";
 import type { NativeEvent, NativeObserver, NativeSocket } from "./native.js";
 
 /** How long messages may still leave when a worker thread ends with open sockets, in ms. */
@@ -41,14 +40,18 @@ const forgotten = new FinalizationRegistry<Remains>((remains) => {
  * @returns call it when they were closed
  */
 export function closeWithOwner(owner: object, remains: Remains): () => void {
-  if (!isMainThread && kept.size === 0) process.once("exit", closeAll);
+  if (kept.size === 0 && inWorker()) process.once("exit", closeAll);
   kept.add(remains);
   forgotten.register(owner, remains, remains);
   return () => {
     forgotten.unregister(remains);
     kept.delete(remains);
-    if (!isMainThread && kept.size === 0) process.off("exit", closeAll);
+    if (kept.size === 0 && inWorker()) process.off("exit", closeAll);
   };
+}
+
+function inWorker(): boolean {
+  return !process.getBuiltinModule("node:worker_threads").isMainThread;
 }
 
 function closeAll(): void {

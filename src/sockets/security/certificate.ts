@@ -8,8 +8,6 @@
  *       public-key = "40 characters of Z85"
  *       secret-key = "40 characters of Z85"      in the secret file only
  */
-import { randomUUID } from "node:crypto";
-import { chmod, open, readFile, rename, rm } from "node:fs/promises";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85 } from "../../core/z85.js";
 import { curvePublicKey } from "./curve-keys.js";
@@ -107,15 +105,22 @@ export function formatCertificate(certificate: Certificate, secret: boolean): st
   return `${lines.join("\n")}\n`;
 }
 
+/** Loaded with the first file, not with the package. */
+function fileSystem(): Promise<typeof import("node:fs/promises")> {
+  return import("node:fs/promises");
+}
+
 /**
  * Reads a certificate file of any ZeroMQ tool.
  *
  * @throws InvalidArgumentError `EINVAL` when it is none; the file system's own error when it cannot be read
  */
 export async function readCertificate(path: string): Promise<Certificate> {
-  const text = await readFile(path, "utf8");
-  if (text.length > MAX_FILE) throw new InvalidArgumentError(`${path} is too large for a certificate`);
-  return parseCertificate(text);
+  const { readFile, stat } = await fileSystem();
+  if ((await stat(path)).size > MAX_FILE) {
+    throw new InvalidArgumentError(`${path} is too large for a certificate`);
+  }
+  return parseCertificate(await readFile(path, "utf8"));
 }
 
 /**
@@ -133,6 +138,8 @@ export async function writeCertificate(
 }
 
 async function replace(path: string, text: string, mode: number): Promise<void> {
+  const { chmod, open, rename, rm } = await fileSystem();
+  const { randomUUID } = process.getBuiltinModule("node:crypto");
   const temporary = `${path}.${randomUUID()}`;
   try {
     const file = await open(temporary, "wx", mode);

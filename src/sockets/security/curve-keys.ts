@@ -1,5 +1,5 @@
 /** CURVE key pairs (26/CURVEZMQ, Security Handshake): X25519 keys as Z85 text. */
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 
@@ -12,13 +12,18 @@ export interface CurveKeyPair {
 /** The DER frame of a bare X25519 private key (RFC 8410, 7). */
 const PKCS8_PREFIX = Buffer.from("302e020100300506032b656e04220420", "hex");
 
+/** Loaded when a key is made, not with the package: it is a fifth of what importing all of shoal would cost. */
+function crypto(): typeof import("node:crypto") {
+  return process.getBuiltinModule("node:crypto");
+}
+
 function rawPart(key: KeyObject, part: "x" | "d"): Buffer {
   return Buffer.from(key.export({ format: "jwk" })[part] as string, "base64url");
 }
 
 /** A new random key pair, from the operating system's random source. Loads no native addon. */
 export function curveKeyPair(): CurveKeyPair {
-  const { publicKey, privateKey } = generateKeyPairSync("x25519");
+  const { publicKey, privateKey } = crypto().generateKeyPairSync("x25519");
   return { publicKey: encodeZ85(rawPart(publicKey, "x")), secretKey: encodeZ85(rawPart(privateKey, "d")) };
 }
 
@@ -31,6 +36,10 @@ export function curveKeyPair(): CurveKeyPair {
 export function curvePublicKey(secretKey: string): string {
   const bytes = decodeZ85(secretKey);
   if (bytes.length !== 32) throw new InvalidArgumentError("A CURVE secret key has 40 characters of Z85");
-  const key = createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, bytes]), format: "der", type: "pkcs8" });
-  return encodeZ85(rawPart(createPublicKey(key), "x"));
+  const key = crypto().createPrivateKey({
+    key: Buffer.concat([PKCS8_PREFIX, bytes]),
+    format: "der",
+    type: "pkcs8",
+  });
+  return encodeZ85(rawPart(crypto().createPublicKey(key), "x"));
 }
