@@ -109,12 +109,17 @@ def op_close(command):
 
 
 def op_close_all(command):
+    global context
     for socket in sockets.values():
         socket.close(0)
     sockets.clear()
-    for authenticator in authenticators:
-        authenticator.stop()
-    authenticators.clear()
+    if authenticators:
+        for authenticator in authenticators:
+            authenticator.stop()
+        authenticators.clear()
+        # libzmq gives up the handler's inproc name some time after its close: the next handler needs another context.
+        context.destroy(linger=0)
+        context = zmq.Context()
 
 
 def op_send_one(command):
