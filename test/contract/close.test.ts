@@ -35,6 +35,19 @@ describeTransports("close", (world) => {
     expect(await within(closing, "close")).toEqual({ flushed: 10, discarded: 0, unknown: 0 });
   });
 
+  it("settles for a subscriber of either kind whose publisher closes at the same time", async () => {
+    for (let i = 0; i < 8; i++) {
+      const [publisher, subscriber, requester] = [world.publisher(), world.subscriber(), world.xSubscriber()];
+      const endpoint = await world.bind(publisher);
+      subscriber.subscribe("a");
+      subscriber.connect(endpoint);
+      requester.connect(endpoint);
+      await requester.send(Buffer.from("\x01b"));
+      await publisher.waitForSubscribers({ count: 2, timeout: 8_000 });
+      await within(Promise.all([publisher.close(), subscriber.close(), requester.close()]), "close");
+    }
+  });
+
   it("with linger 0 throws away what has not left; every message is in one of the three counts", async () => {
     const push = world.push();
     push.connect(world.transport === "tcp" ? "tcp://127.0.0.1:1" : world.freeEndpoint());

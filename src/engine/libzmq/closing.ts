@@ -16,6 +16,12 @@ const INPROC_PATIENCE = 20;
 /** The same where an inproc name has to become free, or the linger has no limit. */
 const INPROC_LONG_PATIENCE = 500;
 
+/**
+ * The linger of an XSUB whose own has no limit, in ms. What it sends is mostly subscriptions; those for a publisher
+ * that has just gone would be kept for the next one, and lingered with for ever.
+ */
+export const XSUB_LINGER = 500;
+
 /** A socket to close, and what is known of it. */
 export interface Closing {
   readonly native: NativeSocket;

@@ -9,7 +9,7 @@ import {
   OfferResult,
   type OutgoingMessage,
 } from "../engine.js";
-import { closeNative } from "./closing.js";
+import { closeNative, XSUB_LINGER } from "./closing.js";
 import { Endpoints } from "./endpoints.js";
 import { toShoalError } from "./errors.js";
 import { judgeFor } from "./judge.js";
@@ -53,6 +53,8 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   /** PUB opened as XPUB, whose received messages are subscriptions. */
   readonly #subscriptions: boolean;
   readonly #zapDomain: string | undefined;
+  /** XSUB, whose messages are mostly subscriptions. */
+  readonly #requests: boolean;
   /** Peers may be REQ. */
   readonly #answers: boolean;
   #monitor: Monitor | undefined;
@@ -66,6 +68,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     this.#shared = shared;
     this.#listener = listener;
     this.#options = { ...options };
+    this.#requests = type === SocketType.XSubscriber;
     this.#answers = type === SocketType.Reply || type === SocketType.Router;
     const publishes = type === SocketType.Publisher || type === SocketType.XPublisher;
     const noDrop = publishes && options.noDrop === true;
@@ -244,7 +247,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
       inproc: this.#inproc,
       answers: this.#answers,
       refused: this.#sender.close(),
-      linger,
+      linger: linger < 0 && this.#requests ? XSUB_LINGER : linger,
       onEnd: (ended) => {
         this.#ended = ended;
       },
