@@ -2,9 +2,8 @@
 /** What an envelope costs a message: parse and wrap, one hop and three. */
 import b from "benny";
 import { Envelope } from "shoal";
+import { options } from "./options.js";
 
-const smoke = process.argv.includes("--smoke");
-const options = smoke ? { minSamples: 1, maxTime: 0.02 } : {};
 const body = Buffer.alloc(64, 7);
 const empty = Buffer.alloc(0);
 const id = (/** @type {number} */ n) => Buffer.from([0, n, n, n, n]);

@@ -2,9 +2,7 @@
 /** Why queues are rings: first-in first-out at several lengths, against an array. */
 import b from "benny";
 import { RingBuffer } from "../../dist/core/ring-buffer.js";
-
-const smoke = process.argv.includes("--smoke");
-const options = smoke ? { minSamples: 1, maxTime: 0.02 } : {};
+import { options } from "./options.js";
 
 for (const length of [10, 1_000, 100_000]) {
   await b.suite(

@@ -2,6 +2,7 @@
 /** The `shoal` binary: the program, and what becomes of its errors. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { addBenchCommand } from "./bench.js";
 import { describe, exitCodeOf, UsageError } from "./failure.js";
 import { addKeygenCommand } from "./keygen.js";
 import { addPipelineCommands } from "./pipeline.js";
@@ -32,6 +33,7 @@ function createProgram(): Command {
   addRequestReplyCommands(program);
   addTwoWayCommands(program);
   addKeygenCommand(program);
+  addBenchCommand(program);
   addHelpCommand(program);
   for (const command of [program, ...program.commands]) {
     const name = command === program ? "shoal" : `shoal ${command.name()}`;

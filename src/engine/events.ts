@@ -23,6 +23,8 @@ export type DropReason =
   | "unroutable"
   /** The peer's queue was at its high-water mark. */
   | "peer-full"
+  /** Accepted, but the peer left before it went out. */
+  | "disconnected"
   /** Discarded when the socket closed. */
   | "closed";
 

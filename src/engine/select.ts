@@ -5,10 +5,12 @@
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Engine } from "./engine.js";
 import { loadLibzmqEngine } from "./libzmq/engine.js";
+import { loadZmtpEngine } from "./zmtp/engine.js";
 
 /** Engines by name, with how to get each. */
 const LOADERS: Readonly<Record<string, () => Engine>> = {
   libzmq: loadLibzmqEngine,
+  zmtp: loadZmtpEngine,
 };
 
 /** The names of the engines this version has. */

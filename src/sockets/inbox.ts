@@ -17,6 +17,9 @@ import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 /** Receives that settle at once between two turns of the event loop (bench/overhead.js). */
 const RECEIVES_PER_TURN = 512;
 
+/** Messages of one `receiveMany` at most, so that the event loop turns between them. */
+const MAX_MANY = 1_000;
+
 /** Calls given up that may stay in the queue before it is cleared of them. */
 const SLACK = 16;
 
@@ -162,7 +165,8 @@ export class Inbox<T> {
 
   #takeUpTo(max: number): T[] {
     const messages: T[] = [];
-    while (messages.length < max) {
+    const most = Math.min(max, MAX_MANY);
+    while (messages.length < most) {
       const message = this.#next();
       if (message === undefined) break;
       messages.push(message);

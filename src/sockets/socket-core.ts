@@ -35,6 +35,8 @@ export interface CloseResult {
   readonly unknown: number;
 }
 
+const FAN_OUT: readonly SocketTypeName[] = ["Publisher", "XPublisher", "XSubscriber"];
+
 export class SocketCore implements EngineListener {
   readonly typeName: SocketTypeName;
   readonly context: Context;
@@ -119,6 +121,11 @@ export class SocketCore implements EngineListener {
     return this.typeName === "Reply" ? answered > delivered : delivered > answered;
   }
 
+  /** Whether a message goes to any number of peers. */
+  get #fansOut(): boolean {
+    return FAN_OUT.includes(this.typeName);
+  }
+
   get closed(): boolean {
     return this.#closing !== undefined;
   }
@@ -142,12 +149,27 @@ export class SocketCore implements EngineListener {
   stats(): SocketStats {
     const counters = this.counters;
     const engine = this.engine.stats();
+    const queuedOut = engine.queuedOut ?? 0;
+    const full = engine.dropped?.["peer-full"] ?? 0;
+    const disconnected = engine.dropped?.disconnected ?? 0;
+    // What an engine counts for a socket that sends to many is copies, one for each peer.
+    const own = this.#fansOut ? 0 : 1;
     return {
       sent: counters.sent,
       bytesSent: counters.bytesSent,
-      delivered: counters.delivered,
-      queued: this.outbox.waiting,
-      dropped: { ...counters.dropped },
+      delivered: counters.delivered - own * (queuedOut + full + disconnected),
+      queued: this.outbox.waiting + own * queuedOut,
+      dropped: {
+        ...counters.dropped,
+        "peer-full": counters.dropped["peer-full"] + own * full,
+        disconnected: counters.dropped.disconnected + own * disconnected,
+      },
+      copies: this.#fansOut
+        ? {
+            queued: engine.queuedOut,
+            dropped: engine.dropped === undefined ? undefined : full + disconnected,
+          }
+        : undefined,
       received: counters.received,
       bytesReceived: counters.bytesReceived,
       receiveQueued: engine.queuedIn,
@@ -194,9 +216,11 @@ export class SocketCore implements EngineListener {
     const refused = this.outbox.abandon();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (performance.now() - started)));
     const result = await this.engine.close(left);
-    const { delivered } = this.counters;
+    const { delivered } = this.stats();
     const unknown = result.drained || result.discarded !== undefined ? 0 : delivered;
-    const discarded = result.discarded ?? 0;
+    const discarded = Math.min(result.discarded ?? 0, delivered);
+    this.counters.delivered -= discarded;
+    this.counters.dropped.closed += discarded;
     for (const messages of [discarded, refused]) {
       if (messages > 0) this.events.emit({ type: "drop", reason: "closed", messages });
     }

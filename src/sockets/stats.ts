@@ -17,12 +17,17 @@ export interface SocketStats {
   readonly sent: number;
   /** Bytes of their frames, without framing. */
   readonly bytesSent: number;
-  /** Messages that the engine took. */
+  /** Messages that the engine took, and has handed on as far as it can tell. */
   readonly delivered: number;
-  /** Messages that wait in this socket for room in the engine. */
+  /** Messages that wait: in this socket for room in the engine, and in the engine for the kernel, as far as it can tell. */
   readonly queued: number;
   /** Messages that were neither delivered nor wait, by reason. */
   readonly dropped: Readonly<Record<DroppedReason, number>>;
+  /**
+   * Sockets that send to many (Publisher, XPublisher, XSubscriber): copies of messages that wait for a peer, and that
+   * never reached theirs, since it was slow or left; `undefined` where the engine cannot know.
+   */
+  readonly copies: { readonly queued: number | undefined; readonly dropped: number | undefined } | undefined;
   /** Messages handed to the program. */
   readonly received: number;
   /** Bytes of their frames. */
@@ -55,6 +60,7 @@ export class Counters {
   readonly dropped: Record<DroppedReason, number> = {
     unroutable: 0,
     "peer-full": 0,
+    disconnected: 0,
     closed: 0,
     timeout: 0,
     aborted: 0,

@@ -93,6 +93,7 @@ describeTransports("events", (world) => {
     publisher.events.on("subscribe", ({ topic }) => heard.push(`+${topic}`));
     publisher.events.on("unsubscribe", ({ topic }) => heard.push(`-${topic}`));
     await world.link(publisher, subscriber);
+    await subscriber.ready({ timeout: 4_000 });
     subscriber.subscribe("a", "");
     subscriber.unsubscribe("a");
     await until(() => heard.length >= 3, "three events");

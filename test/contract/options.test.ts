@@ -15,7 +15,7 @@ import {
   XSubscriber,
 } from "../../src/index.js";
 import { hasOption, OPTIONS, type OptionSpec } from "../../src/sockets/option-table.js";
-import { describeEngines } from "./support/engines.js";
+import { capabilitiesOf, describeEngines } from "./support/engines.js";
 import { thrown } from "./support/wait.js";
 
 const CLASSES = {
@@ -185,6 +185,10 @@ describeEngines("options", (world) => {
   it.each(NAMES)("%s takes good values, at construction and later, and gives them back", (name) => {
     for (const [option, value] of Object.entries(SETTABLE)) {
       if (!hasOption(name, option)) continue;
+      if (capabilitiesOf(world.engine).unsupportedOptions.includes(option)) {
+        expect(thrown(() => make(name, { [option]: value })).code, option).toBe("NOT_SUPPORTED");
+        continue;
+      }
       expect(make(name, { [option]: value })[option], option).toEqual(value);
       const socket = make(name);
       socket[option] = value;

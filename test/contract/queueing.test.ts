@@ -141,8 +141,8 @@ describeTransports("trySend", (world) => {
     expect(push.trySend("nobody is there")).toBe(false);
     expect(push.stats()).toMatchObject({ sent: 0, bytesSent: 0 });
     const waiting = push.send("0");
-    await world.link(pull, push);
     expect(push.trySend("must not overtake")).toBe(false);
+    await world.link(pull, push);
     await within(waiting, "the waiting send");
     expect(push.trySend("1")).toBe(true);
     expect(push.trySend(["2", "2"])).toBe(true);

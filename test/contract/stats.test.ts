@@ -50,7 +50,7 @@ describeTransports("accounts", (world) => {
           bytes += (sender.stats().sent - before) * length;
           accounted(sender.stats());
           expect(sender.stats().bytesSent).toBe(bytes);
-          expect(sender.stats().pendingSends).toBe(sender.stats().queued);
+          expect(sender.stats().pendingSends).toBeLessThanOrEqual(sender.stats().queued);
         }
         await Promise.race([Promise.all(calls), new Promise((resolve) => setTimeout(resolve, 10))]);
         accounted(sender.stats());

@@ -30,6 +30,7 @@ function capabilitiesOf(native: Native): EngineCapabilities {
     queueDepth: false,
     discardCount: false,
     disconnectPeer: false,
+    unsupportedOptions: [],
     prefetch: MAX_BATCH,
   };
 }

@@ -1,0 +1,162 @@
+/**
+ * `shoal bench compare BEFORE AFTER`: a change, or noise? For each case of each contender in both files, the ratio of
+ * the medians with its 99 % interval, turned so that more than 1 is better. Worse means that the whole interval is
+ * beyond the threshold: a small change is none, and a large one in few scattered runs is none either.
+ */
+import Table from "cli-table3";
+import { caseTitle, figure } from "./report/format.js";
+import { type BenchRecord, type CaseKey, keyOf, type RunRecord } from "./report/records.js";
+import { SCENARIOS } from "./scenarios/index.js";
+import { type Interval, unpairedRatio } from "./statistics/bootstrap.js";
+import { median } from "./statistics/summary.js";
+
+/** "few": not enough runs to tell; "fails": it was measured before, and fails now; "gone": it was not measured again. */
+export type Verdict = "better" | "worse" | "same" | "few" | "fails" | "gone";
+
+export interface ComparisonRow {
+  readonly key: CaseKey;
+  readonly contender: string;
+  readonly before: number;
+  readonly after: number | undefined;
+  /** More than 1 is better, whichever way the metric goes. */
+  readonly change: Interval | undefined;
+  readonly verdict: Verdict;
+}
+
+export interface CompareSettings {
+  /** A share: 0.05. */
+  readonly threshold: number;
+  /** Compare the ratios to this contender in place of the figures: the machine may have changed meanwhile. */
+  readonly relativeTo?: string | undefined;
+}
+
+/** With fewer, the interval is no more than the runs themselves. */
+const LEAST_RUNS = 3;
+const CONFIDENCE = 0.99;
+
+export function compareRecords(
+  before: readonly BenchRecord[],
+  after: readonly BenchRecord[],
+  settings: CompareSettings,
+): ComparisonRow[] {
+  const then = lanesOf(before);
+  const now = lanesOf(after);
+  const failing = new Set(
+    after.filter((record) => record.type === "failed").map((record) => laneKey(record, record.contender)),
+  );
+  const rows: ComparisonRow[] = [];
+  for (const [text, lane] of then) {
+    if (lane.contender === settings.relativeTo) continue;
+    const values = valuesOf(lane, then, settings.relativeTo);
+    const other = now.get(text);
+    const theirs = other === undefined ? [] : valuesOf(other, now, settings.relativeTo);
+    const { key, contender } = lane;
+    const base = { key, contender, before: median(values) };
+    if (failing.has(text)) rows.push({ ...base, after: undefined, change: undefined, verdict: "fails" });
+    else if (theirs.length === 0)
+      rows.push({ ...base, after: undefined, change: undefined, verdict: "gone" });
+    else
+      rows.push({
+        ...base,
+        after: median(theirs),
+        ...judge(values, theirs, lane.better, settings.threshold),
+      });
+  }
+  // Nothing in common is no comparison.
+  return rows.some(({ verdict }) => verdict !== "gone") ? rows : [];
+}
+
+function judge(
+  before: readonly number[],
+  after: readonly number[],
+  better: "higher" | "lower",
+  threshold: number,
+): Pick<ComparisonRow, "change" | "verdict"> {
+  const change =
+    better === "higher" ? unpairedRatio(after, before, CONFIDENCE) : unpairedRatio(before, after, CONFIDENCE);
+  if (Math.min(before.length, after.length) < LEAST_RUNS) return { change, verdict: "few" };
+  if (change.high < 1 - threshold) return { change, verdict: "worse" };
+  if (change.low > 1 / (1 - threshold)) return { change, verdict: "better" };
+  return { change, verdict: "same" };
+}
+
+interface Lane {
+  readonly key: CaseKey;
+  readonly contender: string;
+  readonly metric: string;
+  readonly better: "higher" | "lower";
+  readonly runs: RunRecord[];
+}
+
+function laneKey(key: CaseKey, contender: string): string {
+  return `${keyOf(key)} ${contender}`;
+}
+
+/** The runs by case and contender; scenarios that this version does not know are left out. */
+function lanesOf(records: readonly BenchRecord[]): Map<string, Lane> {
+  const lanes = new Map<string, Lane>();
+  for (const record of records) {
+    if (record.type !== "run") continue;
+    const metric = SCENARIOS.find(({ name }) => name === record.scenario)?.metric;
+    if (metric === undefined) continue;
+    const text = laneKey(record, record.contender);
+    const lane = lanes.get(text);
+    if (lane !== undefined) {
+      lane.runs.push(record);
+      continue;
+    }
+    const { scenario, transport, size, parameters, contender } = record;
+    const key = { scenario, transport, size, parameters };
+    lanes.set(text, { key, contender, metric: metric.name, better: metric.better, runs: [record] });
+  }
+  return lanes;
+}
+
+function valuesOf(lane: Lane, lanes: ReadonlyMap<string, Lane>, relativeTo: string | undefined): number[] {
+  const figures = lane.runs.map((run) => run.figures[lane.metric] ?? Number.NaN);
+  if (relativeTo === undefined) return figures.filter(Number.isFinite);
+  const base = lanes.get(laneKey(lane.key, relativeTo))?.runs ?? [];
+  // In turn: the n-th run of the one followed the n-th of the other, also where files were joined.
+  return figures
+    .map((value, i) => value / (base[i]?.figures[lane.metric] ?? Number.NaN))
+    .filter(Number.isFinite);
+}
+
+const WORDS: Readonly<Record<Verdict, string>> = {
+  better: "better",
+  worse: "WORSE",
+  same: "no change",
+  few: `too few runs (${LEAST_RUNS} on each side)`,
+  fails: "FAILS now",
+  gone: "not measured again",
+};
+
+export function comparisonText(rows: readonly ComparisonRow[], threshold: number): string {
+  const table = new Table({
+    head: ["scenario", "case", "contender", "before", "after", "change (99 %)", "verdict"],
+    style: { head: [], border: [], compact: true },
+    colAligns: ["left", "left", "left", "right", "right", "right", "left"],
+  });
+  for (const { key, contender, before, after, change, verdict } of rows) {
+    const percent = (value: number) => `${value >= 1 ? "+" : "−"}${Math.abs(100 * (value - 1)).toFixed(1)} %`;
+    table.push([
+      key.scenario,
+      caseTitle(key),
+      contender,
+      figure(before),
+      after === undefined ? "" : figure(after),
+      change === undefined
+        ? ""
+        : `${percent(change.value)} (${percent(change.low)} … ${percent(change.high)})`,
+      WORDS[verdict],
+    ]);
+  }
+  const count = (verdict: Verdict) => rows.filter((row) => row.verdict === verdict).length;
+  const worse = count("worse") + count("fails");
+  const limit = `${+(100 * threshold).toFixed(2)} %`;
+  const conclusion =
+    worse > 0
+      ? `${worse} of ${rows.length} worse by more than ${limit}`
+      : `nothing is worse by more than ${limit}; better: ${count("better")}`;
+  return `${table.toString()}\nMore than 0 % is better. ${conclusion[0]?.toUpperCase()}${conclusion.slice(1)}.`;
+}

@@ -1,0 +1,152 @@
+/** What `shoal bench` does, whatever it is called with. */
+import { BadInput } from "./bad-input.js";
+import { compareRecords, comparisonText } from "./compare.js";
+import { runOneSide } from "./one-side.js";
+import { type BenchOptions, numberOf, planOf, RUN_SECONDS, referenceOf, ruleOf } from "./options.js";
+import { openSink, writeReport } from "./output.js";
+import { CONTENDERS } from "./peers/index.js";
+import { htmlReport, loadCharts } from "./report/html.js";
+import { describeMachine } from "./report/machine.js";
+import { replaceResults } from "./report/markdown.js";
+import { readRecords } from "./report/records.js";
+import { absentText, scenarioText } from "./report/table.js";
+import { findPinning } from "./runner/pinning.js";
+import { createProgress } from "./runner/progress.js";
+import { killAll } from "./runner/side-process.js";
+import { runSuite } from "./runner/suite.js";
+import { SCENARIOS } from "./scenarios/index.js";
+
+export type { BenchOptions } from "./options.js";
+
+/**
+ * @returns the exit code: 0 done, 1 something failed, was interrupted, or became worse
+ * @throws BadInput for a command line that cannot be carried out: exit code 2
+ */
+export async function bench(options: BenchOptions): Promise<number> {
+  const [word, ...rest] = options.what;
+  if (word === "list") return list();
+  if (word === "compare") return compare(rest, options);
+  if (word === "report") return report(rest, options);
+  return withSignals((signal) =>
+    options.role === undefined ? measure(options, signal) : runOneSide(options, options.role, signal),
+  );
+}
+
+async function measure(options: BenchOptions, signal: AbortSignal): Promise<number> {
+  for (const side of ["bind", "connect"] as const) {
+    if (options[side] !== undefined) throw new BadInput(`--${side} goes with --role`);
+  }
+  const plan = planOf(options);
+  const rule = ruleOf(options);
+  const reference = referenceOf(options);
+  const smoke = options.smoke ?? false;
+  if (options.markdown !== undefined) throw new BadInput("--markdown goes with report");
+  // Before anything is measured, not after it.
+  if (options.html !== undefined) await loadCharts();
+  const pinning = options.pin === false ? undefined : findPinning();
+  const sink = openSink(options.json);
+  const progress = createProgress(process.stderr);
+  const print = (text: string) => {
+    progress.clear();
+    if (options.json !== "-" && text !== "") process.stdout.write(`${text}\n`);
+  };
+  try {
+    sink.write(await describeMachine({ pinned: pinning?.cores ?? null, smoke }));
+    await runSuite(
+      plan,
+      { smoke, rule, runSeconds: RUN_SECONDS, reference, pinning, signal },
+      {
+        record: (record) => sink.write(record),
+        progress: (what, share) => progress.update(what, share),
+        scenarioDone: (scenario) => print(scenarioText(sink.records, scenario, reference)),
+      },
+    );
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    progress.clear();
+    sink.close();
+  }
+  print(absentText(sink.records));
+  const { records } = sink;
+  if (options.html !== undefined) await writeReport(options.html, await htmlReport(records, reference));
+  const measured = records.some(({ type }) => type === "run");
+  const failed = records.filter(({ type }) => type === "failed").length;
+  if (signal.aborted) process.stderr.write("shoal bench: interrupted; above is what was measured so far\n");
+  else if (failed > 0) process.stderr.write(`shoal bench: ${failed} failed, see above\n`);
+  else if (!measured) process.stderr.write("shoal bench: nothing was measured\n");
+  return signal.aborted || failed > 0 || !measured ? 1 : 0;
+}
+
+async function list(): Promise<number> {
+  const lines = ["Scenarios:"];
+  for (const { name, question, transports, sizes, parameters } of SCENARIOS) {
+    lines.push(`  ${name}`, `      ${question}`, `      transports: ${transports.join(", ")}`);
+    if (sizes.length > 0) lines.push(`      sizes: ${sizes.join(", ")}`);
+    for (const [parameter, { values, help }] of Object.entries(parameters)) {
+      lines.push(`      --set ${parameter}=${values.join(",")}: ${help}`);
+    }
+  }
+  lines.push("", "Contenders:");
+  for (const contender of CONTENDERS) {
+    const reason = await contender.absent();
+    lines.push(
+      `  ${contender.name.padEnd(20)} ${contender.title}${reason === undefined ? "" : `; absent: ${reason}`}`,
+    );
+  }
+  process.stdout.write(`${lines.join("\n")}\n`);
+  return 0;
+}
+
+async function compare(files: readonly string[], options: BenchOptions): Promise<number> {
+  const [before, after] = files;
+  if (before === undefined || after === undefined || files.length > 2) {
+    throw new BadInput("compare takes two files that --json wrote: shoal bench compare BEFORE AFTER");
+  }
+  const threshold = numberOf("threshold", options.threshold, 5, false) / 100;
+  const { relativeTo } = options;
+  const rows = compareRecords(await readRecords(before), await readRecords(after), { threshold, relativeTo });
+  if (rows.length === 0) throw new BadInput(`${before} and ${after} have no case of a contender in common`);
+  const text =
+    options.json === "-"
+      ? rows.map((row) => JSON.stringify(row)).join("\n")
+      : comparisonText(rows, threshold);
+  process.stdout.write(`${text}\n`);
+  return rows.some(({ verdict }) => verdict === "worse" || verdict === "fails") ? 1 : 0;
+}
+
+async function report(files: readonly string[], options: BenchOptions): Promise<number> {
+  if (files.length === 0)
+    throw new BadInput("report takes files that --json wrote: shoal bench report FILE…");
+  const records = await readRecords(...files);
+  const reference = referenceOf(options);
+  if (options.html !== undefined) await writeReport(options.html, await htmlReport(records, reference));
+  if (options.markdown !== undefined) await replaceResults(options.markdown, records);
+  if (options.html === undefined && options.markdown === undefined) {
+    for (const scenario of SCENARIOS) {
+      const has = records.some((record) => "scenario" in record && record.scenario === scenario.name);
+      if (has) process.stdout.write(`${scenarioText(records, scenario, reference)}\n`);
+    }
+    process.stdout.write(absentText(records));
+  }
+  return 0;
+}
+
+/** The first signal ends the run in order; the second ends everything at once. */
+async function withSignals(work: (signal: AbortSignal) => Promise<number>): Promise<number> {
+  const controller = new AbortController();
+  const stop = () => {
+    if (controller.signal.aborted) {
+      killAll();
+      process.exit(1);
+    }
+    controller.abort(new Error("interrupted"));
+  };
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, stop);
+  try {
+    return await work(controller.signal);
+  } finally {
+    for (const signal of signals) process.off(signal, stop);
+  }
+}

@@ -1,0 +1,150 @@
+/** From the words of the command line to a plan; everything that cannot be is refused here, before anything runs. */
+import { ENGINE_NAMES } from "shoal";
+import { BadInput, pick } from "./bad-input.js";
+import { type Contender, type Scenario, TRANSPORTS, type Transport } from "./contract.js";
+import { CONTENDERS } from "./peers/index.js";
+import type { SuitePlan } from "./runner/suite.js";
+import { SCENARIOS } from "./scenarios/index.js";
+import type { StoppingRule } from "./statistics/stopping.js";
+
+/** What the command line gives; lists are words with commas. */
+export interface BenchOptions {
+  /** Scenarios, `all`; or `list`, `compare BEFORE AFTER`, `report FILE…`. */
+  readonly what: readonly string[];
+  readonly engine?: string;
+  readonly transport?: string;
+  readonly size?: string;
+  readonly peers?: string;
+  /** `NAME=VALUE,VALUE`, for parameters of a scenario. */
+  readonly set?: readonly string[];
+  readonly runs?: string;
+  readonly time?: string;
+  readonly smoke?: boolean;
+  readonly reference?: string;
+  /** Default true. */
+  readonly pin?: boolean;
+  readonly json?: string;
+  readonly html?: string;
+  readonly markdown?: string;
+  readonly threshold?: string;
+  readonly relativeTo?: string;
+  readonly role?: string;
+  readonly bind?: string;
+  readonly connect?: string;
+}
+
+export const LARGEST_SIZE = 2 ** 30;
+const DEFAULTS = { runs: 20, seconds: 60, narrow: 0.03, leastRounds: 5, runSeconds: 0.5 } as const;
+export const RUN_SECONDS = DEFAULTS.runSeconds;
+
+export function planOf(options: BenchOptions): SuitePlan {
+  const scenarios = options.what.includes("all")
+    ? SCENARIOS
+    : [...new Set(options.what)].map((name) => pick("scenario", SCENARIOS, name));
+  const transports = options.transport === undefined ? undefined : transportsOf(options.transport, scenarios);
+  return {
+    scenarios,
+    contenders: contendersOf(options),
+    transports,
+    sizes: options.size === undefined ? undefined : sizesOf(options.size, scenarios),
+    parameters: parametersOf(options.set ?? [], scenarios),
+  };
+}
+
+export function ruleOf(options: BenchOptions): StoppingRule {
+  // A smoke run looks whether all works; one round does.
+  const mostRounds = numberOf("runs", options.runs, options.smoke ? 1 : DEFAULTS.runs, true);
+  return {
+    mostRounds,
+    // Who asks for a number of runs gets them.
+    leastRounds: options.runs === undefined ? Math.min(DEFAULTS.leastRounds, mostRounds) : mostRounds,
+    seconds: numberOf("time", options.time, DEFAULTS.seconds, false),
+    narrow: DEFAULTS.narrow,
+  };
+}
+
+export function referenceOf({ reference }: BenchOptions): string | undefined {
+  return reference === undefined ? undefined : pick("contender", CONTENDERS, reference).name;
+}
+
+export function numberOf(name: string, text: string | undefined, otherwise: number, whole: boolean): number {
+  if (text === undefined) return otherwise;
+  const value = Number(text);
+  if (text.trim() === "" || !(value > 0) || !Number.isFinite(value) || (whole && !Number.isInteger(value))) {
+    throw new BadInput(`--${name} is a ${whole ? "whole " : ""}number above 0; got ${JSON.stringify(text)}`);
+  }
+  return value;
+}
+
+function words(text: string): string[] {
+  return [...new Set(text.split(",").map((word) => word.trim()))].filter((word) => word !== "");
+}
+
+function contendersOf({ peers, engine }: BenchOptions): readonly Contender[] {
+  const engines = engine === undefined ? ENGINE_NAMES : words(engine);
+  for (const name of engines)
+    pick(
+      "engine",
+      ENGINE_NAMES.map((known) => ({ name: known })),
+      name,
+    );
+  const named = peers === undefined ? undefined : words(peers);
+  if (named?.length === 0) throw new BadInput(`--peers names nobody; known are ${namesOf(CONTENDERS)}`);
+  const chosen = named?.map((name) => pick("contender", CONTENDERS, name)) ?? CONTENDERS;
+  const left = chosen.filter(({ name }) => {
+    const own = /^shoal-([^-]+)/.exec(name)?.[1];
+    return own === undefined || engines.includes(own);
+  });
+  if (left.length === 0) throw new BadInput(`--engine ${engine} leaves none of ${namesOf(chosen)}`);
+  return left;
+}
+
+function transportsOf(text: string, scenarios: readonly Scenario[]): Transport[] {
+  const known = TRANSPORTS.map((name) => ({ name }));
+  const chosen = words(text).map((word) => pick("transport", known, word).name);
+  for (const { name, transports } of scenarios) {
+    if (scenarios.length === 1 && !chosen.some((transport) => transports.includes(transport))) {
+      throw new BadInput(`${name} has no transport ${text}; known are ${transports.join(", ")}`);
+    }
+  }
+  return chosen;
+}
+
+function sizesOf(text: string, scenarios: readonly Scenario[]): number[] {
+  const sized = scenarios.filter(({ sizes }) => sizes.length > 0);
+  const own = [...new Set(sized.flatMap(({ sizes }) => sizes))].sort((a, b) => a - b);
+  if (sized.length === 0) throw new BadInput(`--size means nothing to ${namesOf(scenarios)}`);
+  const chosen = words(text).map((word) => {
+    const size = Number(word);
+    if (!Number.isInteger(size) || size < 1 || size > LARGEST_SIZE) {
+      const known = `a size is a whole number of bytes from 1 to ${LARGEST_SIZE}; the usual ones are ${own.join(", ")}`;
+      throw new BadInput(`there is no size ${JSON.stringify(word)}; ${known}`);
+    }
+    return size;
+  });
+  if (chosen.length === 0) throw new BadInput(`--size has no number; the usual ones are ${own.join(", ")}`);
+  return chosen;
+}
+
+function parametersOf(
+  given: readonly string[],
+  scenarios: readonly Scenario[],
+): Record<string, readonly (number | string)[]> {
+  const known = [...new Set(scenarios.flatMap(({ parameters }) => Object.keys(parameters)))];
+  return Object.fromEntries(
+    given.map((text) => {
+      const [name = "", values = ""] = text.split("=", 2);
+      const list = words(values).map((word) => (Number.isFinite(Number(word)) ? Number(word) : word));
+      if (!known.includes(name)) {
+        const names = known.length === 0 ? "none here" : known.join(", ");
+        throw new BadInput(`there is no parameter ${JSON.stringify(name)}; known are ${names}`);
+      }
+      if (list.length === 0) throw new BadInput(`--set is NAME=VALUE,VALUE; got ${JSON.stringify(text)}`);
+      return [name, list];
+    }),
+  );
+}
+
+function namesOf(list: readonly { readonly name: string }[]): string {
+  return list.map(({ name }) => name).join(", ");
+}

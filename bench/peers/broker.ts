@@ -1,0 +1,107 @@
+/** A broker's server, started for the benchmark on a free port of loopback and ended with it. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { ask } from "./tools.js";
+
+/** What a server may take to be ready, and to end, in ms. */
+const START_LIMIT = 10_000;
+const END_LIMIT = 3_000;
+
+const require = createRequire(import.meta.url);
+
+/** Why a broker cannot be measured here; `undefined`: it can. */
+export async function brokerAbsent(server: string, client: string, get: string): Promise<string | undefined> {
+  const missing: string[] = [];
+  if ((await ask(server, ["--version"])).code !== 0) missing.push(`the program ${server}`);
+  try {
+    require.resolve(client);
+  } catch {
+    missing.push(`the npm package ${client}`);
+  }
+  return missing.length === 0 ? undefined : `not here: ${missing.join(" and ")}; ${get}`;
+}
+
+export function packageVersion(name: string): string {
+  return (require(`${name}/package.json`) as { version: string }).version;
+}
+
+/** A port that was free a moment ago; for servers that cannot choose one themselves. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+export class Broker {
+  readonly folder: string;
+  readonly #child: ChildProcess;
+  readonly #kill = () => this.#child.kill("SIGKILL");
+
+  private constructor(folder: string, child: ChildProcess) {
+    this.folder = folder;
+    this.#child = child;
+    process.once("exit", this.#kill);
+  }
+
+  /**
+   * Starts a server in a temporary folder, and waits for the line that says it is ready.
+   *
+   * @param args gets the folder, gives the server's arguments
+   * @returns the broker, and the ready line's match
+   */
+  static async start(
+    file: string,
+    args: (folder: string) => Promise<readonly string[]>,
+    ready: RegExp,
+  ): Promise<{ broker: Broker; match: RegExpMatchArray }> {
+    const folder = await mkdtemp(join(tmpdir(), "shoal-bench-broker-"));
+    const child = spawn(file, await args(folder), { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+    const broker = new Broker(folder, child);
+    const said: string[] = [];
+    let limit: NodeJS.Timeout | undefined;
+    try {
+      const match = await new Promise<RegExpMatchArray>((resolve, reject) => {
+        const failed = (why: string) => reject(new Error(`${file} ${why}: ${said.slice(-5).join(" | ")}`));
+        limit = setTimeout(() => failed("did not get ready"), START_LIMIT);
+        child.once("error", reject);
+        child.once("close", (code) => failed(`ended with ${code}`));
+        for (const stream of [child.stdout, child.stderr]) {
+          // It goes on reading after that, so that the server never waits for a full pipe.
+          createInterface({ input: stream as NonNullable<typeof stream> }).on("line", (line) => {
+            said.push(line);
+            if (said.length > 100) said.shift();
+            const found = ready.exec(line);
+            if (found !== null) resolve(found);
+          });
+        }
+      });
+      return { broker, match };
+    } catch (error) {
+      await broker.stop();
+      throw error;
+    } finally {
+      clearTimeout(limit);
+    }
+  }
+
+  async stop(): Promise<void> {
+    process.off("exit", this.#kill);
+    if (this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null) {
+      const limit = setTimeout(this.#kill, END_LIMIT);
+      const closed = once(this.#child, "close");
+      this.#child.kill("SIGTERM");
+      await closed;
+      clearTimeout(limit);
+    }
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}

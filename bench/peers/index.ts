@@ -1,0 +1,18 @@
+/** The contenders, in the order of the tables. */
+import type { Contender } from "../contract.js";
+import { libzmq } from "./libzmq.js";
+import { nats } from "./nats.js";
+import { shoalContenders, zeromq } from "./node-contender.js";
+import { nodeNet } from "./node-net.js";
+import { pyzmq } from "./pyzmq.js";
+import { redis } from "./redis.js";
+
+export const CONTENDERS: readonly Contender[] = [
+  ...shoalContenders,
+  zeromq,
+  libzmq,
+  pyzmq,
+  nodeNet,
+  nats,
+  redis,
+];

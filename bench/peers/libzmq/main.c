@@ -1,0 +1,46 @@
+/* The contender libzmq: what libzmq does when a C program uses it directly. Compiled when the benchmark starts. */
+#include "bodies.h"
+#include "roles.h"
+#include "side.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* inproc: both sides in one process. */
+static void play_both(void) {
+  if (strcmp(side.scenario, "latency") == 0) play_echo_inproc();
+  else play_push_pull_inproc();
+}
+
+static const struct {
+  const char *name;
+  void (*play)(void);
+} roles[] = {
+    {"consumer", play_consumer},     {"producer", play_producer},   {"both", play_both},
+    {"ventilator", play_ventilator}, {"worker", play_worker},       {"sink", play_sink},
+    {"publisher", play_publisher},   {"subscriber", play_subscriber}, {"server", play_server},
+    {"client", play_client},         {"start-up", play_start_up},
+};
+
+int main(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+    int major, minor, patch;
+    zmq_version(&major, &minor, &patch);
+    printf("libzmq %d.%d.%d\n", major, minor, patch);
+    return 0;
+  }
+  side_arguments(argc, argv);
+  zmq_context = zmq_ctx_new();
+  checked(zmq_ctx_set(zmq_context, ZMQ_MAX_SOCKETS, 4096), "sockets");
+  if (side.endpoint == NULL && strcmp(side.role, "both") == 0) side.endpoint = "inproc://bench";
+  bodies_prepare(side.size > 0 ? side.size : 16);
+  /* The program of the scenario start-up is nobody's side: it ends by itself. */
+  if (strcmp(side.role, "start-up") != 0) listen_to_runner();
+  for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
+    if (strcmp(roles[i].name, side.role) == 0) {
+      roles[i].play();
+      return 0;
+    }
+  }
+  fail("unknown role %s", side.role);
+}

@@ -1,0 +1,25 @@
+/* What a role does; one file a family. Each returns never: it waits for the end of standard input. */
+#ifndef SHOAL_BENCH_ROLES_H
+#define SHOAL_BENCH_ROLES_H
+
+/* push-pull.c */
+void play_consumer(void);
+void play_producer(void);
+void play_push_pull_inproc(void);
+void play_ventilator(void);
+void play_worker(void);
+void play_sink(void);
+
+/* pub-sub.c */
+void play_publisher(void);
+void play_subscriber(void);
+
+/* echo.c */
+void play_server(void);
+void play_client(void);
+void play_echo_inproc(void);
+
+/* start-up.c */
+void play_start_up(void);
+
+#endif

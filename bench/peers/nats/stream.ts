@@ -1,0 +1,145 @@
+/**
+ * One way. NATS itself does not slow a publisher down for a slow subscriber, so producers ask the consumer for credit
+ * once a window, and go on while the answer is on its way: at most two windows are anywhere between them.
+ */
+import { Bodies } from "../../bodies.js";
+import { StrideChecker, sumOfChecksums } from "../../sequences.js";
+import type { Side } from "../node/side.js";
+import { bufferOf, type Connection, open, placeOf } from "./client.js";
+
+const CREDIT_TIMEOUT = 30_000;
+const NOTHING = new Uint8Array(0);
+
+/** Messages of a window: what two high-water marks hold elsewhere, and not more than 8 MiB. */
+const windowOf = (size: number) => Math.max(1, Math.min(1_000, Math.floor(2 ** 23 / size)));
+
+/** Settled by a callback, with or without an error. */
+function outcome(): { promise: Promise<void>; settle: (error?: unknown) => void } {
+  let settle: (error?: unknown) => void = () => undefined;
+  const promise = new Promise<void>((resolve, reject) => {
+    settle = (error) => (error === undefined ? resolve() : reject(error));
+  });
+  return { promise, settle };
+}
+
+export async function consumer(side: Side): Promise<void> {
+  const place = placeOf(side, true);
+  const connection = await open(place);
+  const peers = side.number("peers", 1);
+  const checker = peers === 1 ? side.checker() : new StrideChecker(side.size, side.warmup, side.count, peers);
+  const total = side.warmup + side.count;
+  const first = Math.max(1, side.warmup);
+  const finished = outcome();
+  let seen = 0;
+  connection.subscribe(place.subject, {
+    callback(error, message) {
+      try {
+        if (error !== null) throw error;
+        checker.take(bufferOf(message.data));
+        if (++seen === first) side.begin();
+        if (seen === total) {
+          side.end();
+          finished.settle();
+        }
+      } catch (fault) {
+        finished.settle(fault);
+      }
+    },
+  });
+  // The server keeps one connection's messages in order, so the answer says that those before were taken.
+  connection.subscribe(`${place.subject}.credit`, {
+    callback: (_, message) => void message.respond(NOTHING),
+  });
+  await connection.flush();
+  await side.ready(place.endpoint);
+  await finished.promise;
+  const { checksum, ordered } = checker;
+  await side.done({ messages: side.count, bytes: side.count * side.size, checksum, ordered });
+  await connection.close();
+}
+
+export async function producer(side: Side): Promise<void> {
+  const place = placeOf(side, false);
+  const count = side.number("sockets", 1);
+  const peers = side.number("peers", 1);
+  const connections = await Promise.all(Array.from({ length: count }, () => open(place)));
+  const bodies = new Bodies(side.size);
+  const window = windowOf(side.size);
+  await side.ready();
+  let sent = 0;
+  const work = async (connection: Connection, sender: number) => {
+    let credit: Promise<unknown> = Promise.resolve();
+    for (let k = sender, n = 1; k < side.warmup + side.count; k += peers, n++) {
+      connection.publish(place.subject, bodies.make(k));
+      if (k >= side.warmup) sent++;
+      if (n % window !== 0) continue;
+      await credit;
+      credit = connection.request(`${place.subject}.credit`, NOTHING, { timeout: CREDIT_TIMEOUT });
+    }
+    await credit;
+    await connection.flush();
+  };
+  await Promise.all(connections.map((connection, i) => work(connection, side.index * count + i)));
+  await side.done({ messages: sent, bytes: sent * side.size });
+  await Promise.all(connections.map((connection) => connection.close()));
+}
+
+/** Subscribers give no credit: the server holds what they have not read, up to 1 GB each. */
+export async function publisher(side: Side): Promise<void> {
+  const place = placeOf(side, true);
+  const connection = await open(place);
+  const bodies = new Bodies(side.size);
+  const window = windowOf(side.size);
+  await side.ready(place.endpoint);
+  for (let k = 0; k < side.warmup + side.count; k++) {
+    connection.publish(place.subject, bodies.make(k));
+    if (k % window === window - 1) await connection.flush();
+  }
+  await connection.flush();
+  await side.done({ messages: side.count, bytes: side.count * side.size });
+  await connection.close();
+}
+
+export async function subscriber(side: Side): Promise<void> {
+  const place = placeOf(side, false);
+  const total = side.warmup + side.count;
+  const first = Math.max(1, side.warmup);
+  let warm = false;
+  const checkers = Array.from({ length: side.number("sockets", 1) }, () => side.checker());
+  const connections: Connection[] = [];
+  const finished: Promise<void>[] = [];
+  for (const checker of checkers) {
+    const connection = await open(place);
+    const all = outcome();
+    let seen = 0;
+    connection.subscribe(place.subject, {
+      callback(error, message) {
+        try {
+          if (error !== null) throw error;
+          checker.take(message.data);
+          if (++seen === first && !warm) {
+            warm = true;
+            side.begin();
+          }
+          if (seen === total) all.settle();
+        } catch (fault) {
+          all.settle(fault);
+        }
+      },
+    });
+    await connection.flush();
+    connections.push(connection);
+    finished.push(all.promise);
+  }
+  await side.ready();
+  await Promise.all(finished);
+  side.end();
+  const messages = side.count * checkers.length;
+  await side.done({
+    messages,
+    bytes: messages * side.size,
+    checksum: sumOfChecksums(checkers.map((checker) => checker.checksum)),
+    ordered: checkers.every((checker) => checker.ordered),
+  });
+  await Promise.all(connections.map((connection) => connection.close()));
+}

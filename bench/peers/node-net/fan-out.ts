@@ -1,0 +1,74 @@
+/** One publisher to N connections: each batch is encoded once and written to all. */
+import { once } from "node:events";
+import type { Socket } from "node:net";
+import { Bodies } from "../../bodies.js";
+import { sumOfChecksums } from "../../sequences.js";
+import type { Side } from "../node/side.js";
+import { connect, listen } from "./endpoints.js";
+import { FrameReader, FrameWriter } from "./framing.js";
+import { end } from "./stream.js";
+
+export async function publisher(side: Side): Promise<void> {
+  const sockets: Socket[] = [];
+  const peers = side.number("peers", 1);
+  const { server, endpoint } = await listen(side.endpoint, side.number("backlog", 511), (socket) => {
+    sockets.push(socket);
+  });
+  await side.ready(endpoint);
+  while (sockets.length < peers) await once(server, "connection");
+  const bodies = new Bodies(side.size);
+  const writer = new FrameWriter(...sockets);
+  side.begin();
+  for (let k = 0; k < side.warmup + side.count; k++) {
+    if (writer.write(bodies.make(k))) continue;
+    const full = writer.flush();
+    if (full !== undefined) await full;
+  }
+  await writer.flush();
+  await side.done({ messages: side.count, bytes: side.count * side.size });
+  await end(server, sockets);
+}
+
+export async function subscriber(side: Side): Promise<void> {
+  const total = side.warmup + side.count;
+  const first = Math.max(1, side.warmup);
+  const checkers = Array.from({ length: side.number("sockets", 1) }, () => side.checker());
+  let warm = false;
+  const finished: Promise<void>[] = [];
+  const sockets: Socket[] = [];
+  for (const checker of checkers) {
+    const socket = await connect(side.endpoint);
+    sockets.push(socket);
+    finished.push(
+      new Promise((resolve, reject) => {
+        let seen = 0;
+        const reader = new FrameReader((body) => {
+          checker.take(body);
+          if (++seen === first && !warm) {
+            warm = true;
+            side.begin();
+          }
+          if (seen === total) resolve();
+        });
+        socket.on("data", (chunk: Buffer) => {
+          try {
+            reader.take(chunk);
+          } catch (error) {
+            reject(error as Error);
+          }
+        });
+      }),
+    );
+  }
+  await side.ready();
+  await Promise.all(finished);
+  side.end();
+  const messages = side.count * checkers.length;
+  await side.done({
+    messages,
+    bytes: messages * side.size,
+    checksum: sumOfChecksums(checkers.map((checker) => checker.checksum)),
+    ordered: checkers.every((checker) => checker.ordered),
+  });
+  for (const socket of sockets) socket.destroy();
+}

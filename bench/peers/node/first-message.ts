@@ -1,0 +1,14 @@
+/** From nothing to the first message: a PUSH and a PULL over tcp, then the end. `first-message.js shoal|zeromq` */
+const from = performance.now();
+const { Pull, Push } = process.argv[2] === "shoal" ? await import("shoal") : await import("zeromq");
+const imported = (performance.now() - from) / 1e3;
+
+const pull = new Pull();
+const push = new Push();
+await pull.bind("tcp://127.0.0.1:*");
+push.connect(pull.lastEndpoint as string);
+await push.send("first");
+await pull.receive();
+console.log(JSON.stringify({ type: "first", import: imported }));
+await push.close();
+await pull.close();

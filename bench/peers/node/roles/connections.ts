@@ -1,0 +1,94 @@
+/** Many connections at once, and what they cost while nothing moves. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { Bodies, type Checker } from "../../../bodies.js";
+import type { Kit } from "../kit.js";
+import type { Outcome, Side } from "../side.js";
+import { caseOptions } from "./case-options.js";
+import { roles as echo } from "./echo.js";
+import type { Role, Roles } from "./index.js";
+
+type Dealer = InstanceType<Kit["Dealer"]>;
+
+/** What is resident after a collection: garbage is no memory of a connection. */
+function resident(): number {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  collect();
+  collect();
+  return process.memoryUsage.rss();
+}
+
+function memoryOf(connections: number, before: number, size: number): Outcome {
+  const rssAfter = resident();
+  const bytesPerConnection = (rssAfter - before) / connections;
+  return {
+    messages: connections,
+    bytes: connections * size,
+    extra: { rssBefore: before, rssAfter, bytesPerConnection },
+  };
+}
+
+/** Opens connections first … first + count - 1, each with a message and its reply. */
+async function connectMany(
+  side: Side,
+  kit: Kit,
+  first: number,
+  count: number,
+  checker: Checker,
+): Promise<Dealer[]> {
+  const bodies = new Bodies(side.size || 16);
+  const dealers = Array.from({ length: count }, () => new kit.Dealer(caseOptions(side, "both")));
+  const replies = dealers.map(async (dealer, i) => {
+    dealer.connect(side.endpoint);
+    await dealer.send(bodies.make(first + i));
+    return dealer.receive();
+  });
+  for (const [reply] of await Promise.all(replies)) checker.take(reply as Buffer);
+  return dealers;
+}
+
+const storm: Role = async (side, kit) => {
+  const checker = side.checker();
+  await side.ready();
+  const early = await connectMany(side, kit, 0, side.warmup, checker);
+  side.begin();
+  const dealers = await connectMany(side, kit, side.warmup, side.count, checker);
+  side.end();
+  const { checksum, ordered } = checker;
+  await side.done({ messages: side.count, bytes: side.count * side.size, checksum, ordered });
+  await Promise.all([...early, ...dealers].map((dealer) => dealer.close()));
+};
+
+const idleClient: Role = async (side, kit) => {
+  const connections = side.number("connections", 1);
+  const before = resident();
+  const dealers = await connectMany(side, kit, 0, connections, side.checker());
+  await side.ready();
+  await side.done(memoryOf(connections, before, side.size));
+  await Promise.all(dealers.map((dealer) => dealer.close()));
+};
+
+/** Serves from the beginning, since clients say hello before they are ready; measures once they all are. */
+const idleServer: Role = async (side, kit) => {
+  const router = new kit.Router(caseOptions(side, "both"));
+  await router.bind(side.endpoint);
+  const serving = (async () => {
+    for await (const frames of router) await router.send(frames as [Buffer, ...Buffer[]]);
+  })();
+  const before = resident();
+  await side.ready(router.lastEndpoint);
+  await side.done(memoryOf(side.number("connections", 1), before, side.size));
+  await router.close();
+  await serving;
+};
+
+const pick =
+  (idle: Role, otherwise: Role): Role =>
+  (side, kit) =>
+    side.scenario === "idle-memory" ? idle(side, kit) : otherwise(side, kit);
+
+export const roles: Roles = {
+  server: pick(idleServer, echo.server as Role),
+  client: pick(idleClient, storm),
+};

@@ -1,0 +1,111 @@
+/** XPUB and SUB: fan-out, and the cost of subscriptions. */
+import { setImmediate } from "node:timers/promises";
+import { Bodies, type Checker } from "../../../bodies.js";
+import { sumOfChecksums } from "../../../sequences.js";
+import type { Kit } from "../kit.js";
+import type { Side } from "../side.js";
+import { caseOptions } from "./case-options.js";
+import type { Role, Roles } from "./index.js";
+
+type Subscriber = InstanceType<Kit["Subscriber"]> | InstanceType<Kit["XSubscriber"]>;
+
+/** In front of a topic prefix: the message of an XSUB that asks for it. */
+const SUBSCRIBE = Buffer.of(1);
+
+/** Topic i of the scenario of many subscriptions: eight digits. */
+const topicOf = (i: number): Buffer => Buffer.from(String(i).padStart(8, "0"));
+
+/** The package zeromq does not wait with `noDrop`: it refuses with EAGAIN, and the program has to try again. */
+async function sendWhenPossible(
+  socket: InstanceType<Kit["XPublisher"]>,
+  message: Buffer | Buffer[],
+): Promise<void> {
+  for (;;) {
+    try {
+      return await socket.send(message);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+      await setImmediate();
+    }
+  }
+}
+
+/** Waits until all have subscribed; full queues make it wait in place of dropping (`noDrop`). */
+const publisher: Role = async (side, kit) => {
+  const socket = new kit.XPublisher({ ...caseOptions(side, "both"), verbosity: "allSubs", noDrop: true });
+  await socket.bind(side.endpoint);
+  await side.ready(socket.lastEndpoint);
+  const subscriptions = side.number("subscriptions", 0);
+  const expected = subscriptions > 0 ? subscriptions : side.number("peers", 1);
+  for (let i = 0; i < expected; i++) await socket.receive();
+  const topics = Array.from({ length: subscriptions }, (_, i) => topicOf(i));
+  const bodies = new Bodies(side.size);
+  side.begin();
+  for (let k = 0; k < side.warmup + side.count; k++) {
+    const body = bodies.make(k);
+    const topic = topics[(k * 7919) % Math.max(1, subscriptions)];
+    const message = topic === undefined ? body : [topic, body];
+    if (!(kit.batch && socket.trySend(message))) await sendWhenPossible(socket, message);
+  }
+  await side.done({ messages: side.count, bytes: side.count * side.size });
+  await socket.close();
+};
+
+/**
+ * As many sockets as it is told; each has to get everything in order. The first warm one starts the clock.
+ *
+ * With many subscriptions it is an XSUB without a send high-water mark: libzmq keeps subscriptions in the send queue,
+ * and a SUB, whose queue holds 1,000, drops without a word those that do not fit.
+ */
+const subscriber: Role = async (side, kit) => {
+  const subscriptions = side.number("subscriptions", 0);
+  const sockets = Array.from({ length: side.number("sockets", 1) }, () => {
+    if (subscriptions > 0) return new kit.XSubscriber({ ...caseOptions(side, "in"), sendHighWaterMark: 0 });
+    const socket = new kit.Subscriber(caseOptions(side, "in"));
+    socket.subscribe();
+    return socket;
+  });
+  for (const socket of sockets) {
+    socket.connect(side.endpoint);
+    if ("subscribe" in socket) continue;
+    for (let i = 0; i < subscriptions; i++) await socket.send(Buffer.concat([SUBSCRIBE, topicOf(i)]));
+  }
+  const checkers = sockets.map(() => side.checker());
+  await side.ready();
+  let warm = false;
+  const begin = () => {
+    if (!warm) side.begin();
+    warm = true;
+  };
+  await Promise.all(sockets.map((socket, i) => receiveAll(socket, checkers[i] as Checker, side, kit, begin)));
+  side.end();
+  const messages = side.count * sockets.length;
+  await side.done({
+    messages,
+    bytes: messages * side.size,
+    checksum: sumOfChecksums(checkers.map((checker) => checker.checksum)),
+    ordered: checkers.every((checker) => checker.ordered),
+  });
+  await Promise.all(sockets.map((socket) => socket.close()));
+};
+
+async function receiveAll(
+  socket: Subscriber,
+  checker: Checker,
+  side: Side,
+  kit: Kit,
+  begin: () => void,
+): Promise<void> {
+  const total = side.warmup + side.count;
+  const first = Math.max(1, side.warmup);
+  let seen = 0;
+  while (seen < total) {
+    const max = seen < first ? first - seen : total - seen;
+    const messages = kit.batch ? await socket.receiveMany({ max }) : [await socket.receive()];
+    for (const frames of messages) checker.take(frames[frames.length - 1] as Buffer);
+    seen += messages.length;
+    if (seen === first) begin();
+  }
+}
+
+export const roles: Roles = { publisher, subscriber };

@@ -1,0 +1,78 @@
+/** PUSH to PULL, one way, as fast as it goes. */
+import { Bodies } from "../../../bodies.js";
+import type { Kit } from "../kit.js";
+import type { Side } from "../side.js";
+import type { Role, Roles } from "./index.js";
+
+type Push = InstanceType<Kit["Push"]>;
+type Pull = InstanceType<Kit["Pull"]>;
+
+async function send(push: Push, side: Side, kit: Kit): Promise<void> {
+  const bodies = new Bodies(side.size);
+  const total = side.warmup + side.count;
+  for (let k = 0; k < total; k++) {
+    if (k === side.warmup) side.begin();
+    const message = bodies.make(k);
+    // Refused: `send` waits for room, and the loop goes on without awaiting each.
+    if (kit.batch && push.trySend(message)) continue;
+    await push.send(message);
+  }
+}
+
+/** Receives the warm-up and the rest; the clock of the side runs for the rest. */
+async function receive(pull: Pull, side: Side, kit: Kit) {
+  const checker = side.checker();
+  const total = side.warmup + side.count;
+  let seen = 0;
+  if (kit.batch) {
+    while (seen < total) {
+      const max = seen < side.warmup ? side.warmup - seen : total - seen;
+      for (const [message] of await pull.receiveMany({ max })) {
+        checker.take(message as Buffer);
+        seen++;
+      }
+      if (seen === side.warmup) side.begin();
+    }
+  } else {
+    for await (const [message] of pull) {
+      checker.take(message as Buffer);
+      // Without a warm-up, the first message starts the clock.
+      if (++seen === Math.max(1, side.warmup)) side.begin();
+      if (seen === total) break;
+    }
+  }
+  side.end();
+  const { checksum, ordered } = checker;
+  return { messages: side.count, bytes: side.count * side.size, checksum, ordered };
+}
+
+const consumer: Role = async (side, kit) => {
+  const pull = new kit.Pull();
+  await pull.bind(side.endpoint);
+  await side.ready(pull.lastEndpoint);
+  await side.done(await receive(pull, side, kit));
+  await pull.close();
+};
+
+const producer: Role = async (side, kit) => {
+  const push = new kit.Push();
+  push.connect(side.endpoint);
+  await side.ready();
+  await send(push, side, kit);
+  await side.done({ messages: side.count, bytes: side.count * side.size });
+  await push.close();
+};
+
+const both: Role = async (side, kit) => {
+  const pull = new kit.Pull();
+  const push = new kit.Push();
+  await pull.bind(side.endpoint);
+  push.connect(side.endpoint);
+  await side.ready();
+  const [outcome] = await Promise.all([receive(pull, side, kit), send(push, side, kit)]);
+  await side.done(outcome);
+  await push.close();
+  await pull.close();
+};
+
+export const roles: Roles = { consumer, producer, both };

@@ -1,0 +1,214 @@
+/**
+ * A side in Node: its command line, the lines it says and hears, and what it measures of itself.
+ *
+ *     opened --ready()--> waiting --"start"--> working --done()--> told --end of input--> released
+ *
+ * The life is that of contract.ts. When standard input ends before `done`, the process exits at once: the runner is
+ * gone or has given the run up.
+ */
+import { once } from "node:events";
+import { PerformanceObserver } from "node:perf_hooks";
+import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
+import { Checker } from "../../bodies.js";
+import type { SideDone, SideLine, SideRequest, Transport } from "../../contract.js";
+
+/** What the work gives; the rest of `done` the side knows. */
+export type Outcome = Pick<SideDone, "messages" | "bytes"> &
+  Partial<Pick<SideDone, "checksum" | "ordered" | "latency" | "extra" | "seconds">>;
+
+export class Side {
+  readonly scenario: string;
+  readonly role: string;
+  readonly index: number;
+  readonly transport: Transport;
+  readonly size: number;
+  readonly count: number;
+  readonly warmup: number;
+  readonly endpoint: string;
+  /** Settled by the line `stop`. */
+  readonly stopped: Promise<void>;
+  /** Settled by the end of standard input after `done`. */
+  readonly released: Promise<void>;
+  readonly #options: ReadonlyMap<string, string>;
+  readonly #started: Promise<void>;
+  readonly #collector = new Collector();
+  #told = false;
+  #cpu = process.cpuUsage();
+  #from = process.hrtime.bigint();
+  #seconds: number | undefined;
+  #cpuSeconds = 0;
+
+  constructor(request: SideRequest) {
+    this.scenario = request.scenario;
+    this.role = request.role;
+    this.index = request.index;
+    this.transport = request.transport;
+    this.size = request.size;
+    this.count = request.count;
+    this.endpoint = request.endpoint ?? "tcp://127.0.0.1:*";
+    this.#options = new Map(Object.entries(request.options).map(([key, value]) => [key, String(value)]));
+    this.warmup = this.number("warmup", 0);
+
+    let start: () => void = () => undefined;
+    let stop: () => void = () => undefined;
+    let release: () => void = () => undefined;
+    this.#started = new Promise((resolve) => (start = resolve));
+    this.stopped = new Promise((resolve) => (stop = resolve));
+    this.released = new Promise((resolve) => (release = resolve));
+    const lines = createInterface({ input: process.stdin });
+    lines.on("line", (line) => {
+      if (line === "start") start();
+      else if (line === "stop") stop();
+    });
+    lines.on("close", () => {
+      if (!this.#told) process.exit(0);
+      release();
+    });
+  }
+
+  option(name: string, otherwise: string): string {
+    return this.#options.get(name) ?? otherwise;
+  }
+
+  number(name: string, otherwise: number): number {
+    const text = this.#options.get(name);
+    const value = text === undefined ? otherwise : Number(text);
+    if (!Number.isFinite(value)) throw new RangeError(`option ${name} is a number; got ${text}`);
+    return value;
+  }
+
+  /** The endpoint of the second and further roles that this one connects to. */
+  endpointOf(role: string): string {
+    const endpoint = this.#options.get(`endpoint-${role}`);
+    if (endpoint === undefined) throw new Error(`there is no option endpoint-${role}`);
+    return endpoint;
+  }
+
+  /** A checker of the stream that this side receives. */
+  checker(): Checker {
+    return new Checker(this.size, this.warmup);
+  }
+
+  /** Says `ready`; settles with the runner's `start`, and begins to measure. */
+  async ready(endpoint?: string | null): Promise<void> {
+    await tell(typeof endpoint === "string" ? { type: "ready", endpoint } : { type: "ready" });
+    await this.#started;
+    this.begin();
+  }
+
+  /** The measured part begins here; a later call begins it anew (after the warm-up). */
+  begin(): void {
+    this.#collector.begin();
+    this.#cpu = process.cpuUsage();
+    this.#from = process.hrtime.bigint();
+  }
+
+  /** The measured part ends here; without it, it ends with {@link done}. */
+  end(): void {
+    this.#seconds = Number(process.hrtime.bigint() - this.#from) / 1e9;
+    const { user, system } = process.cpuUsage(this.#cpu);
+    this.#cpuSeconds = (user + system) / 1e6;
+  }
+
+  /** Says `done`; settles when the runner lets go. Close the sockets after that, not before. */
+  async done(outcome: Outcome): Promise<void> {
+    if (this.#seconds === undefined) this.end();
+    const gcSeconds = await this.#collector.end();
+    this.#told = true;
+    await tell({
+      type: "done",
+      seconds: this.#seconds ?? 0,
+      cpuSeconds: this.#cpuSeconds,
+      peakRss: process.resourceUsage().maxRSS * 1024,
+      gcSeconds,
+      ...outcome,
+    });
+    await this.released;
+  }
+}
+
+/** Adds up the garbage collector's pauses. */
+class Collector {
+  #from = 0;
+  #seconds = 0;
+  readonly #observer = new PerformanceObserver((list) => this.#add(list.getEntries()));
+
+  constructor() {
+    this.#observer.observe({ entryTypes: ["gc"] });
+  }
+
+  begin(): void {
+    this.#from = performance.now();
+    this.#seconds = 0;
+  }
+
+  async end(): Promise<number> {
+    const until = performance.now();
+    // Entries are handed over a turn after the collection.
+    await new Promise(setImmediate);
+    this.#add(this.#observer.takeRecords(), until);
+    this.#observer.disconnect();
+    return this.#seconds;
+  }
+
+  #add(
+    entries: readonly { readonly startTime: number; readonly duration: number }[],
+    until = Number.POSITIVE_INFINITY,
+  ): void {
+    for (const { startTime, duration } of entries) {
+      if (startTime >= this.#from && startTime <= until) this.#seconds += duration / 1e3;
+    }
+  }
+}
+
+/** Writes a line; settles when it has left the process. */
+async function tell(line: SideLine): Promise<void> {
+  if (!process.stdout.write(`${JSON.stringify(line)}\n`)) await once(process.stdout, "drain");
+}
+
+/** @throws Error for a command line that contract.ts does not know */
+export function parseSide(args: readonly string[]): SideRequest {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      scenario: { type: "string" },
+      role: { type: "string" },
+      index: { type: "string", default: "0" },
+      transport: { type: "string", default: "tcp" },
+      size: { type: "string", default: "0" },
+      count: { type: "string", default: "0" },
+      endpoint: { type: "string" },
+      option: { type: "string", multiple: true, default: [] },
+    },
+  });
+  if (values.scenario === undefined || values.role === undefined) {
+    throw new Error("a side has --scenario and --role");
+  }
+  return {
+    scenario: values.scenario,
+    role: values.role,
+    index: Number(values.index),
+    transport: values.transport as Transport,
+    size: Number(values.size),
+    count: Number(values.count),
+    ...(values.endpoint === undefined ? {} : { endpoint: values.endpoint }),
+    options: Object.fromEntries(
+      values.option.map((pair) => {
+        const at = pair.indexOf("=");
+        if (at < 1) throw new Error(`an option is KEY=VALUE; got ${pair}`);
+        return [pair.slice(0, at), pair.slice(at + 1)];
+      }),
+    ),
+  };
+}
+
+/** The arguments that {@link parseSide}, and every side in another language, understands. */
+export function sideArguments(side: SideRequest): string[] {
+  return [
+    ...["--scenario", side.scenario, "--role", side.role, "--index", String(side.index)],
+    ...["--transport", side.transport, "--size", String(side.size), "--count", String(side.count)],
+    ...(side.endpoint === undefined ? [] : ["--endpoint", side.endpoint]),
+    ...Object.entries(side.options).flatMap(([key, value]) => ["--option", `${key}=${value}`]),
+  ];
+}

@@ -1,0 +1,47 @@
+/** pyzmq: libzmq from Python, as a Python program would use it. */
+import { fileURLToPath } from "node:url";
+import type { Contender } from "../contract.js";
+import { libzmq } from "./libzmq.js";
+import { sideArguments } from "./node/side.js";
+import { sourceFolder } from "./sources.js";
+import { ask, firstThatRuns, lazily } from "./tools.js";
+
+const STARTER = fileURLToPath(new URL("./start-up-main.js", import.meta.url));
+
+/** The system's own first: it has what the system's packages installed. */
+const PYTHONS = ["/usr/bin/python3", "python3", "python"];
+const python = lazily(() => firstThatRuns(PYTHONS, ["-c", "import zmq"]));
+let found = "";
+
+const folder = () => sourceFolder("pyzmq", "main.py") ?? "";
+
+export const pyzmq: Contender = {
+  name: "pyzmq",
+  title: "pyzmq",
+  async absent() {
+    if (folder() === "") return "its Python sources are not in this package";
+    if ((await python()) !== undefined) return undefined;
+    return "no python3 here can import zmq: install pyzmq (Debian: python3-zmq; elsewhere: pip install pyzmq)";
+  },
+  // It is the same library with the same socket types.
+  supports: (scenario, transport) => libzmq.supports(scenario, transport),
+  command(side) {
+    if (side.scenario === "start-up") {
+      const first = JSON.stringify([found, `${folder()}start_up.py`]);
+      return { file: process.execPath, args: [STARTER, first, ...sideArguments(side)] };
+    }
+    return {
+      file: found,
+      args: ["-u", `${folder()}main.py`, ...sideArguments(side)],
+      env: { PYTHONDONTWRITEBYTECODE: "1" },
+    };
+  },
+  async version() {
+    const code =
+      "import sys,zmq;print(f'pyzmq {zmq.__version__} (libzmq {zmq.zmq_version()}, Python {sys.version.split()[0]})')";
+    return found === "" ? undefined : (await ask(found, ["-c", code])).stdout.trim();
+  },
+  async prepare() {
+    found = (await python()) ?? "";
+  },
+};

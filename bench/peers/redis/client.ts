@@ -1,0 +1,62 @@
+/** What is used of the package @redis/client, which is installed only where Redis is measured. */
+import { randomUUID } from "node:crypto";
+import { createRequire } from "node:module";
+import type { Side } from "../node/side.js";
+
+/** A client whose strings are Buffers. */
+export interface Client {
+  /** @returns the list's length */
+  rPush(key: string, values: Buffer | Buffer[]): Promise<number>;
+  lLen(key: string): Promise<number>;
+  publish(channel: string, message: Buffer): Promise<number>;
+  /** Any command as it is; replies have Buffers. */
+  sendCommand(words: readonly (string | Buffer)[]): Promise<unknown>;
+  subscribe(channel: string, listener: (message: Buffer) => void, bufferMode: true): Promise<void>;
+  connect(): Promise<unknown>;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  destroy(): void;
+}
+
+interface Package {
+  createClient(options: { url: string; commandOptions: object }): Client;
+  readonly RESP_TYPES: { readonly BLOB_STRING: number };
+}
+
+const { createClient, RESP_TYPES } = createRequire(import.meta.url)("@redis/client") as Package;
+
+/** Where a run's messages go: the server, and a name of its own. */
+export interface Place {
+  readonly url: string;
+  readonly name: string;
+  readonly endpoint: string;
+}
+
+/** A new place for who binds elsewhere; the told one for who connects. */
+export function placeOf(side: Side, binds: boolean): Place {
+  const endpoint = binds ? `${side.option("server", "")}/?name=${randomUUID()}` : side.endpoint;
+  const { host, searchParams } = new URL(endpoint);
+  return { url: `redis://${host}`, name: `bench:${searchParams.get("name")}`, endpoint };
+}
+
+export async function open({ url }: Place): Promise<Client> {
+  const typeMapping = { [RESP_TYPES.BLOB_STRING]: Buffer };
+  const client = createClient({ url, commandOptions: { typeMapping } });
+  client.on("error", (error) => {
+    throw error;
+  });
+  await client.connect();
+  return client;
+}
+
+/** Waits for the first element of a list. */
+export async function takeOne(client: Client, key: string): Promise<Buffer> {
+  const [, body] = (await client.sendCommand(["BLPOP", key, "0"])) as [Buffer, Buffer];
+  return body;
+}
+
+/** Waits for elements of a list, and takes up to `max`. */
+export async function takeMany(client: Client, key: string, max: number): Promise<Buffer[]> {
+  const words = ["BLMPOP", "0", "1", key, "LEFT", "COUNT", String(max)];
+  const [, bodies] = (await client.sendCommand(words)) as [Buffer, Buffer[]];
+  return bodies;
+}

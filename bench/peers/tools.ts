@@ -1,0 +1,45 @@
+/** Programs of the system: whether one is there, and what it says. */
+import { type SpawnOptionsWithoutStdio, spawn } from "node:child_process";
+import { once } from "node:events";
+
+/** What a short program that answers something may take, in ms. */
+const LIMIT = 20_000;
+
+export interface Said {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end. A program that is not there gives the code `null`; one that hangs is ended. */
+export async function ask(file: string, args: readonly string[], input = ""): Promise<Said> {
+  const child = spawn(file, args, { timeout: LIMIT, killSignal: "SIGKILL" } as SpawnOptionsWithoutStdio);
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  child.stdin.on("error", () => undefined); // It may not read its input.
+  child.stdin.end(input);
+  try {
+    const [code] = (await once(child, "close")) as [number | null];
+    return { code, stdout, stderr };
+  } catch (error) {
+    return { code: null, stdout, stderr: (error as Error).message };
+  }
+}
+
+/** The first of some programs that does something without an error. */
+export async function firstThatRuns(
+  files: readonly string[],
+  args: readonly string[],
+  input = "",
+): Promise<string | undefined> {
+  for (const file of files) if ((await ask(file, args, input)).code === 0) return file;
+  return undefined;
+}
+
+/** Gives the same promise to every caller. */
+export function lazily<T>(work: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => (result ??= work());
+}

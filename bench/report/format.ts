@@ -1,0 +1,53 @@
+/** Figures as people read them. Pure. */
+import type { Interval } from "../statistics/bootstrap.js";
+import { type CaseKey, parameterList } from "./records.js";
+
+/** Three significant digits, and k or M for large ones: 1.23 M, 45.6 k, 0.789. */
+export function figure(value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  const size = Math.abs(value);
+  if (size >= 1e6) return `${digits(value / 1e6)} M`;
+  if (size >= 1e4) return `${digits(value / 1e3)} k`;
+  return digits(value);
+}
+
+function digits(value: number): string {
+  const size = Math.abs(value);
+  if (size >= 100 || Number.isInteger(value)) return value.toFixed(0);
+  return size >= 10 ? value.toFixed(1) : size >= 0.1 || size === 0 ? value.toFixed(2) : value.toPrecision(2);
+}
+
+/** `0.97 × (0.95 – 0.99)`; one round has no interval. */
+export function ratio(interval: Interval | undefined, rounds: number): string {
+  if (interval === undefined) return "";
+  const { value, low, high } = interval;
+  if (rounds < 2) return `${digits(value)} ×`;
+  return `${digits(value)} × (${digits(low)} – ${digits(high)})`;
+}
+
+/** `± 3 %`: half the interval; one round has none. */
+export function spread({ value, low, high }: Interval, rounds: number): string {
+  if (rounds < 2) return "";
+  const half = (high - low) / 2 / Math.abs(value);
+  return Number.isFinite(half) ? `± ${(100 * half).toFixed(half < 0.0995 ? 1 : 0)} %` : "";
+}
+
+/** 1 KiB, 64 KiB, 1 MiB; bytes otherwise. */
+export function bytes(size: number): string {
+  if (size >= 2 ** 20 && size % 2 ** 20 === 0) return `${size / 2 ** 20} MiB`;
+  if (size >= 2 ** 10 && size % 2 ** 10 === 0) return `${size / 2 ** 10} KiB`;
+  return `${size} B`;
+}
+
+/** `tcp, 64 B, clients=10` */
+export function caseTitle({ transport, size, parameters }: CaseKey): string {
+  return [transport, ...(size === 0 ? [] : [bytes(size)]), ...parameterList(parameters)].join(", ");
+}
+
+export function megabytes(value: number): string {
+  return digits(value / 1e6);
+}
+
+export function percent(share: number | undefined): string {
+  return share === undefined ? "" : `${(100 * share).toFixed(1)} %`;
+}

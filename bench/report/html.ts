@@ -1,0 +1,186 @@
+/**
+ * `--html`: one file with everything in it, the charts as SVG; it needs no network and runs no script.
+ * The charts are drawn by vega-lite, which draws without a browser. It is large, so it is an optional peer dependency.
+ */
+
+import type { Scenario } from "../contract.js";
+import { SCENARIOS } from "../scenarios/index.js";
+import { type ChartSpec, chartsOf } from "./charts.js";
+import { caseTitle, figure, megabytes, percent, ratio, spread } from "./format.js";
+import type { BenchRecord, MachineRecord } from "./records.js";
+import { type CaseSummary, growthOf, summarize } from "./summary.js";
+
+type Draw = (spec: ChartSpec) => Promise<string>;
+
+/** @throws Error that says what to install, when vega and vega-lite are not there */
+export async function loadCharts(): Promise<Draw> {
+  // Names in variables: their types are not needed, and who has no charts compiles without them.
+  const names = ["vega", "vega-lite"] as const;
+  let vega: VegaModule;
+  let lite: VegaLiteModule;
+  try {
+    [vega, lite] = (await Promise.all(names.map((name) => import(name)))) as [VegaModule, VegaLiteModule];
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
+    throw new Error(
+      "--html draws its charts with two packages that are not installed: npm install vega vega-lite",
+    );
+  }
+  return async (spec) => {
+    const view = new vega.View(vega.parse(lite.compile(spec).spec), { renderer: "none" });
+    try {
+      return await view.toSVG();
+    } finally {
+      view.finalize();
+    }
+  };
+}
+
+interface VegaModule {
+  parse(spec: unknown): unknown;
+  View: new (
+    runtime: unknown,
+    options: { renderer: "none" },
+  ) => { toSVG(): Promise<string>; finalize(): void };
+}
+
+interface VegaLiteModule {
+  compile(spec: unknown): { spec: unknown };
+}
+
+export async function htmlReport(records: readonly BenchRecord[], reference?: string): Promise<string> {
+  const draw = await loadCharts();
+  const sections: string[] = [];
+  for (const scenario of SCENARIOS) {
+    const cases = summarize(records, scenario, reference);
+    if (cases.length > 0) sections.push(await section(cases, scenario, records, draw));
+  }
+  const absent = records
+    .filter((record) => record.type === "absent")
+    .map(({ contender, reason }) => `<li>${escapeHtml(contender)}: ${escapeHtml(reason)}</li>`);
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>shoal bench</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<h1>shoal bench</h1>
+${machines(records)}
+${versions(records)}
+${absent.length === 0 ? "" : `<p>Absent:</p><ul>${absent.join("")}</ul>`}
+${sections.join("\n")}
+</body>
+</html>
+`;
+}
+
+const STYLE = `
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff; }
+table { border-collapse: collapse; margin: 0.5rem 0 1.5rem; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.15rem 0.7rem; border-bottom: 1px solid #ddd; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+figure { margin: 1rem 0; overflow-x: auto; }
+pre { background: #f6f6f6; padding: 0.5rem; overflow-x: auto; }
+.failed { color: #a00; }`;
+
+function machines(records: readonly BenchRecord[]): string {
+  const rows = records
+    .filter((record) => record.type === "machine")
+    .map((machine) => `<li>${escapeHtml(machineText(machine))}</li>`);
+  return `<ul>${rows.join("")}</ul>`;
+}
+
+/** On one line, for every report. */
+export function machineText(machine: MachineRecord): string {
+  const memory = `${(machine.memoryBytes / 2 ** 30).toFixed(1)} GiB`;
+  const pinned =
+    machine.pinned === null ? "not pinned" : `sides pinned to cores ${machine.pinned.join(", ")}`;
+  const commit = machine.commit === null ? "" : `, commit ${machine.commit}`;
+  return (
+    `${machine.started}: ${machine.cpu}, ${machine.cores} cores, ${memory}, ${machine.system}, ` +
+    `Node.js ${machine.node.slice(1)}, shoal ${machine.shoal}${commit}, ${pinned}${machine.smoke ? ", smoke run" : ""}`
+  );
+}
+
+function versions(records: readonly BenchRecord[]): string {
+  const rows = records
+    .filter((record) => record.type === "contender")
+    .map(
+      ({ title, version }) => `<li>${escapeHtml(title)}: ${escapeHtml(version ?? "version unknown")}</li>`,
+    );
+  return `<ul>${[...new Set(rows)].join("")}</ul>`;
+}
+
+async function section(
+  cases: readonly CaseSummary[],
+  scenario: Scenario,
+  records: readonly BenchRecord[],
+  draw: Draw,
+): Promise<string> {
+  const parts = [`<h2>${escapeHtml(scenario.name)}</h2><p>${escapeHtml(scenario.question)}</p>`];
+  for (const { caption, spec } of chartsOf(cases, scenario, records)) {
+    parts.push(`<figure>${await draw(spec)}<figcaption>${escapeHtml(caption)}</figcaption></figure>`);
+  }
+  for (const one of cases) parts.push(caseHtml(one, scenario));
+  const growth = growthOf(cases, scenario).map(
+    ({ title, text }) => `<li>${escapeHtml(`${title}: ${text}`)}</li>`,
+  );
+  if (growth.length > 0) {
+    parts.push(
+      `<p>How the cost grows with ${escapeHtml(scenario.growth ?? "")}:</p><ul>${growth.join("")}</ul>`,
+    );
+  }
+  return parts.join("\n");
+}
+
+function caseHtml(one: CaseSummary, scenario: Scenario): string {
+  const columns = scenario.columns ?? [];
+  const reference = one.rows.find((row) => row.contender === one.reference)?.title;
+  const head = [
+    "contender",
+    scenario.metric.unit,
+    "95 %",
+    reference === undefined ? "ratio" : `ratio to ${reference}`,
+    ...columns.map(({ title }) => title),
+    "CPU µs each",
+    "peak MB",
+    "GC",
+    "runs",
+  ];
+  const rows = one.rows.map((row) => [
+    row.title,
+    figure(row.metric.value),
+    spread(row.metric, row.rounds),
+    row.contender === one.reference ? "1" : ratio(row.ratio, row.rounds),
+    ...columns.map(({ name }) => figure(row.figures[name] ?? Number.NaN)),
+    figure(row.cpuMicroseconds),
+    megabytes(row.peakRss),
+    percent(row.gcShare),
+    String(row.rounds),
+  ]);
+  const cells = (tag: string, list: readonly string[]) =>
+    `<tr>${list.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join("")}</tr>`;
+  const failed = one.failed.map(
+    ({ contender, reason, output }) =>
+      `<p class="failed">Failed: ${escapeHtml(`${contender}: ${reason}`)}</p>` +
+      (output.length === 0 ? "" : `<pre>${escapeHtml(output.join("\n"))}</pre>`),
+  );
+  const table =
+    rows.length === 0
+      ? ""
+      : `<table><thead>${cells("th", head)}</thead><tbody>${rows.map((row) => cells("td", row)).join("")}</tbody></table>`;
+  const rest =
+    one.unsupported.length === 0 ? "" : `<p>Not for this: ${escapeHtml(one.unsupported.join(", "))}</p>`;
+  return `<h3>${escapeHtml(caseTitle(one.key))}</h3>${table}${failed.join("")}${rest}`;
+}
+
+function escapeHtml(text: string): string {
+  return text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;");
+}

@@ -1,0 +1,125 @@
+/** The tables of docs/performance.md, between two markers; what is around them stays. */
+import { readFile } from "node:fs/promises";
+import { BadInput } from "../bad-input.js";
+import type { Scenario } from "../contract.js";
+import { writeReport } from "../output.js";
+import { SCENARIOS } from "../scenarios/index.js";
+import { caseTitle, figure, spread } from "./format.js";
+import { machineText } from "./html.js";
+import { type BenchRecord, keyOf, type RunRecord } from "./records.js";
+import { type CaseSummary, growthOf, ratioOf, summarize } from "./summary.js";
+
+export const BEGIN = "<!-- bench results: begin -->";
+export const END = "<!-- bench results: end -->";
+
+/** @throws BadInput for a page without the markers */
+export async function replaceResults(page: string, records: readonly BenchRecord[]): Promise<void> {
+  let text: string;
+  try {
+    text = await readFile(page, "utf8");
+  } catch (error) {
+    throw new BadInput(`cannot read ${page}: ${(error as Error).message}`);
+  }
+  await writeReport(page, replaceBetween(text, resultsMarkdown(records), page));
+}
+
+export function replaceBetween(text: string, results: string, page: string): string {
+  const from = text.indexOf(BEGIN);
+  const to = text.indexOf(END);
+  if (from === -1 || to < from) throw new BadInput(`${page} has no lines ${BEGIN} and ${END}`);
+  return `${text.slice(0, from + BEGIN.length)}\n\n${results}\n${text.slice(to)}`;
+}
+
+export function resultsMarkdown(records: readonly BenchRecord[]): string {
+  const parts = records
+    .filter((record) => record.type === "machine")
+    .map((machine) => `- ${machineText(machine)}`);
+  const told = records
+    .filter((record) => record.type === "contender")
+    .map(({ title, version }) => `${title}: ${version ?? "version unknown"}`);
+  if (told.length > 0) parts.push(`- ${[...new Set(told)].join("; ")}`);
+  for (const record of records) {
+    if (record.type === "absent") parts.push(`- Absent: ${record.contender}, ${record.reason}`);
+  }
+  for (const scenario of SCENARIOS) {
+    const cases = summarize(records, scenario);
+    if (cases.length > 0) parts.push("", ...section(cases, scenario, records));
+  }
+  return `${parts.join("\n")}\n`;
+}
+
+function section(
+  cases: readonly CaseSummary[],
+  scenario: Scenario,
+  records: readonly BenchRecord[],
+): string[] {
+  const { metric } = scenario;
+  const lines = [`### ${scenario.name}`, "", scenario.question, ""];
+  const titles = [...new Set(cases.flatMap(({ rows }) => rows.map(({ title }) => title)))];
+  lines.push(`Medians in ${metric.unit}, ${metric.better} is better; ± half of the 95 % interval.`, "");
+  lines.push(...header(["case", ...titles]));
+  for (const { key, rows } of cases) {
+    const cells = titles.map((title) => {
+      const row = rows.find((one) => one.title === title);
+      return row === undefined ? "–" : `${figure(row.metric.value)} ${spread(row.metric, row.rounds)}`.trim();
+    });
+    lines.push(tableRow([caseTitle(key), ...cells]));
+  }
+  lines.push(...ratios(cases, scenario, records));
+  const growth = growthOf(cases, scenario);
+  if (growth.length > 0) {
+    lines.push("", `How the cost grows with n = ${scenario.growth}:`, "");
+    lines.push(...growth.map(({ title, text }) => `- ${title}: ${text}`));
+  }
+  for (const { key, failed } of cases) {
+    for (const { contender, reason } of failed)
+      lines.push("", `Failed: ${caseTitle(key)}, ${contender}: ${reason}`);
+  }
+  return lines;
+}
+
+/** shoal's figure over that of each other contender, round by round. */
+function ratios(
+  cases: readonly CaseSummary[],
+  scenario: Scenario,
+  records: readonly BenchRecord[],
+): string[] {
+  const ours = (contender: string) => contender.startsWith("shoal-");
+  const all = cases.flatMap(({ rows }) => rows);
+  const others = [...new Map(all.map(({ contender, title }) => [contender, title]))].filter(
+    ([name]) => !ours(name),
+  );
+  if (others.length === 0 || !all.some(({ contender }) => ours(contender))) return [];
+  const lines = [
+    "",
+    "Times the figure of …",
+    "",
+    ...header(["case", "contender", ...others.map(([, title]) => title)]),
+  ];
+  for (const { key, rows } of cases) {
+    const runs = records
+      .filter((record): record is RunRecord => record.type === "run")
+      .filter((run) => keyOf(run) === keyOf(key));
+    for (const { contender, title } of rows.filter((row) => ours(row.contender))) {
+      const own = runs.filter((run) => run.contender === contender);
+      const cells = others.map(([other]) => {
+        const value = ratioOf(
+          own,
+          runs.filter((run) => run.contender === other),
+          scenario.metric.name,
+        );
+        return value === undefined ? "–" : `${value.value.toPrecision(2)} ×`;
+      });
+      lines.push(tableRow([caseTitle(key), title, ...cells]));
+    }
+  }
+  return lines;
+}
+
+function header(titles: readonly string[]): string[] {
+  return [tableRow(titles), `|${titles.map((_, i) => (i === 0 ? " --- |" : " ---: |")).join("")}`];
+}
+
+function tableRow(cells: readonly string[]): string {
+  return `| ${cells.join(" | ")} |`;
+}

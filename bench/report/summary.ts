@@ -1,0 +1,168 @@
+/** From the lines to what the reports show: for each case its contenders, with medians, ratios and costs. Pure. */
+import type { Scenario } from "../contract.js";
+import { type Interval, medianInterval, pairedRatio } from "../statistics/bootstrap.js";
+import { describeGrowth, fitGrowth, type Point } from "../statistics/growth.js";
+import { median } from "../statistics/summary.js";
+import { type BenchRecord, type CaseKey, type FailedRecord, keyOf, type RunRecord } from "./records.js";
+
+export interface Row {
+  readonly contender: string;
+  readonly title: string;
+  readonly rounds: number;
+  readonly metric: Interval;
+  /** Times the reference's figure; undefined for the reference itself, and without one. */
+  readonly ratio: Interval | undefined;
+  /** Medians of every figure of the runs. */
+  readonly figures: Readonly<Record<string, number>>;
+  /** Microseconds of processor time for each message (or what the scenario counts), all sides together. */
+  readonly cpuMicroseconds: number;
+  /** The largest side's, in bytes. */
+  readonly peakRss: number;
+  /** The collector's pauses as a share of the time, the worst side's; undefined where nobody can tell. */
+  readonly gcShare: number | undefined;
+}
+
+export interface CaseSummary {
+  readonly key: CaseKey;
+  readonly rows: readonly Row[];
+  readonly reference: string | undefined;
+  readonly failed: readonly FailedRecord[];
+  readonly unsupported: readonly string[];
+  readonly stopped: string;
+}
+
+/** Which contender the others are compared with, if nobody says: the first of these that was measured. */
+export const REFERENCES = ["libzmq", "zeromq", "shoal-libzmq"] as const;
+
+/** @param wanted the reference by name; if the case lacks it, it has none */
+export function summarize(
+  records: readonly BenchRecord[],
+  scenario: Scenario,
+  wanted?: string,
+): CaseSummary[] {
+  const titles = new Map<string, string>();
+  const cases = new Map<string, { key: CaseKey; runs: RunRecord[]; rest: BenchRecord[] }>();
+  for (const record of records) {
+    if (record.type === "contender") titles.set(record.contender, record.title);
+    if (!("scenario" in record) || record.scenario !== scenario.name) continue;
+    const { transport, size, parameters } = record;
+    const key: CaseKey = { scenario: scenario.name, transport, size, parameters };
+    const text = keyOf(key);
+    let found = cases.get(text);
+    if (found === undefined) {
+      found = { key, runs: [], rest: [] };
+      cases.set(text, found);
+    }
+    if (record.type === "run") found.runs.push(record);
+    else found.rest.push(record);
+  }
+  return [...cases.values()].map(({ key, runs, rest }) => {
+    const byContender = groupByContender(runs);
+    const reference = wanted ?? REFERENCES.find((name) => byContender.has(name));
+    const base = byContender.get(reference ?? "");
+    const rows = [...byContender].map(([contender, own]) =>
+      rowOf(scenario, titles.get(contender) ?? contender, own, contender === reference ? undefined : base),
+    );
+    const end = rest.findLast((record) => record.type === "case");
+    return {
+      key,
+      rows: [...titles.keys()]
+        .flatMap((name) => rows.filter((row) => row.contender === name))
+        .concat(rows.filter((row) => !titles.has(row.contender))),
+      reference: base === undefined ? undefined : reference,
+      failed: rest.filter((record) => record.type === "failed"),
+      unsupported: [
+        ...new Set(rest.filter((record) => record.type === "unsupported").map(({ contender }) => contender)),
+      ],
+      stopped: end?.type === "case" ? end.stopped : "interrupted",
+    };
+  });
+}
+
+function groupByContender(runs: readonly RunRecord[]): Map<string, RunRecord[]> {
+  const groups = new Map<string, RunRecord[]>();
+  for (const run of runs) {
+    const group = groups.get(run.contender);
+    if (group === undefined) groups.set(run.contender, [run]);
+    else group.push(run);
+  }
+  return groups;
+}
+
+function rowOf(
+  scenario: Scenario,
+  title: string,
+  runs: readonly RunRecord[],
+  base: readonly RunRecord[] | undefined,
+): Row {
+  const { name } = scenario.metric;
+  const values = runs.map((run) => run.figures[name] ?? Number.NaN);
+  const names = new Set(runs.flatMap((run) => Object.keys(run.figures)));
+  const gc = runs.map(gcShare).filter((share) => share !== undefined);
+  return {
+    contender: runs[0]?.contender ?? "",
+    title,
+    rounds: runs.length,
+    metric: medianInterval(values),
+    ratio: base === undefined ? undefined : ratioOf(runs, base, name),
+    figures: Object.fromEntries(
+      [...names].map((figure) => [figure, median(runs.map((run) => run.figures[figure] ?? Number.NaN))]),
+    ),
+    cpuMicroseconds: median(runs.map(cpuPerMessage)),
+    peakRss: median(runs.map((run) => Math.max(...run.sides.map((side) => side.peakRss)))),
+    gcShare: gc.length === 0 ? undefined : median(gc),
+  };
+}
+
+/** Rounds that both have: a round of one, interrupted before the other's turn, has no ratio. */
+export function ratioOf(
+  runs: readonly RunRecord[],
+  base: readonly RunRecord[],
+  metric: string,
+): Interval | undefined {
+  const theirs = new Map(base.map((run) => [run.round, run.figures[metric] ?? Number.NaN]));
+  const common = runs.filter((run) => theirs.has(run.round));
+  if (common.length === 0) return undefined;
+  return pairedRatio(
+    common.map((run) => run.figures[metric] ?? Number.NaN),
+    common.map((run) => theirs.get(run.round) as number),
+  );
+}
+
+/** Each is a message of the measured role, which comes first: a message to ten subscribers is ten. */
+function cpuPerMessage({ sides, count }: RunRecord): number {
+  const measured = sides.filter(({ role }) => role === sides[0]?.role);
+  const messages = measured.reduce((sum, side) => sum + side.messages, 0);
+  const seconds = sides.reduce((sum, side) => sum + side.cpuSeconds, 0);
+  return (seconds / (messages || count)) * 1e6;
+}
+
+function gcShare({ sides }: RunRecord): number | undefined {
+  const shares = sides.flatMap(({ gcSeconds, seconds }) =>
+    gcSeconds === null || seconds <= 0 ? [] : [gcSeconds / seconds],
+  );
+  return shares.length === 0 ? undefined : Math.max(...shares);
+}
+
+/** For each contender, in words, how the cost grows over the scenario's `growth`. */
+export function growthOf(
+  cases: readonly CaseSummary[],
+  scenario: Scenario,
+): { title: string; text: string }[] {
+  const { growth, metric } = scenario;
+  if (growth === undefined) return [];
+  const points = new Map<string, Point[]>();
+  for (const { key, rows } of cases) {
+    const n = Number(growth === "size" ? key.size : key.parameters[growth]);
+    for (const { title, metric: figure } of rows) {
+      const cost = metric.better === "lower" ? figure.value : 1 / figure.value;
+      const own = points.get(`${title}, ${key.transport}`) ?? [];
+      own.push({ n, cost });
+      points.set(`${title}, ${key.transport}`, own);
+    }
+  }
+  return [...points].flatMap(([title, own]) => {
+    const fitted = fitGrowth(own);
+    return fitted === undefined ? [] : [{ title, text: describeGrowth(fitted) }];
+  });
+}

@@ -1,0 +1,39 @@
+/** The live bar on standard error; nothing where nobody looks. */
+import { SingleBar } from "cli-progress";
+
+export interface Progress {
+  update(what: string, share: number): void;
+  /** Takes the bar away, so that lines can be printed; the next update brings it back. */
+  clear(): void;
+}
+
+const WIDTH = 1_000;
+
+export function createProgress(stream: NodeJS.WriteStream): Progress {
+  if (!stream.isTTY) return { update: () => undefined, clear: () => undefined };
+  let bar: SingleBar | undefined;
+  return {
+    update(what, share) {
+      if (bar === undefined) {
+        bar = new SingleBar({
+          stream,
+          format: "{bar} {percentage} %  {duration_formatted}  {what}",
+          barsize: 24,
+          clearOnComplete: true,
+          hideCursor: true,
+          // Drawn when something is told, at most every 100 ms: it shares the cores with what is measured.
+          noTTYOutput: false,
+          synchronousUpdate: true,
+          gracefulExit: false,
+          fps: 10,
+        });
+        bar.start(WIDTH, 0, { what });
+      }
+      bar.update(Math.round(share * WIDTH), { what });
+    },
+    clear() {
+      bar?.stop();
+      bar = undefined;
+    },
+  };
+}

@@ -1,0 +1,221 @@
+/** One run: the sides of one contender for one case, started, worked, checked, ended. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type {
+  Case,
+  Contender,
+  Expectation,
+  RoleSpec,
+  Scenario,
+  SideDone,
+  SideReport,
+  SideRequest,
+} from "../contract.js";
+import { deferred } from "./deferred.js";
+import type { Pinning } from "./pinning.js";
+import { SideFailure, SideProcess } from "./side-process.js";
+
+/** How long a side may take to close its sockets and exit, once let go. */
+const EXIT_TIME = 5_000;
+
+export interface RunSettings {
+  readonly pinning: Pinning | undefined;
+  /** Milliseconds after which it has hung. */
+  readonly timeout: number;
+  readonly signal: AbortSignal;
+}
+
+export interface RunRequest {
+  readonly scenario: Scenario;
+  readonly contender: Contender;
+  readonly chosen: Case;
+  readonly count: number;
+  readonly warmup: number;
+}
+
+/** @throws SideFailure when a side crashes, hangs or gives wrong output; the signal's reason when it is aborted */
+export async function run(request: RunRequest, settings: RunSettings): Promise<SideReport[]> {
+  const folder = await mkdtemp(join(tmpdir(), "shoal-bench-"));
+  const started: Started[] = [];
+  try {
+    return await withinTime(settings, started, () => play(request, settings, folder, started));
+  } finally {
+    await end(started);
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+interface Started {
+  readonly spec: RoleSpec;
+  readonly index: number;
+  readonly side: SideProcess;
+}
+
+async function play(
+  request: RunRequest,
+  settings: RunSettings,
+  folder: string,
+  started: Started[],
+): Promise<SideReport[]> {
+  const { scenario, chosen, count, warmup } = request;
+  const specs = rolesOf(request);
+  const endpoints = new Map<string, string>();
+  for (const [order, spec] of specs.entries()) {
+    const prefix = settings.pinning?.prefix(order, specs.length) ?? [];
+    const born: Started[] = [];
+    for (let index = 0; index < (spec.processes ?? 1); index++) {
+      settings.signal.throwIfAborted();
+      const asked = sideRequest(request, spec, index, specs, endpoints, folder);
+      const side = new SideProcess(nameOf(spec, index), request.contender.command(asked), prefix);
+      born.push({ spec, index, side });
+      started.push({ spec, index, side });
+    }
+    for (const { side } of born) {
+      const { endpoint } = await side.ready;
+      if (endpoint !== undefined) endpoints.set(spec.role, endpoint);
+    }
+  }
+  for (const { side } of started) side.say("start");
+  // Any side that fails ends the run, also one that another waits for.
+  await all(started.filter(({ spec }) => spec.ends !== false));
+  for (const { spec, side } of started) if (spec.ends === false) side.say("stop");
+  await all(started);
+  const reports: SideReport[] = [];
+  for (const { spec, index, side } of started) {
+    const done = await side.done;
+    const fault = faultOf(done, spec.expects);
+    if (fault !== undefined) throw new SideFailure(`${side.name} ${fault}`, side.output);
+    reports.push({ ...done, role: spec.role, index });
+  }
+  const measured = new Set(specs.filter((spec) => spec.measured).map((spec) => spec.role));
+  reports.sort((a, b) => Number(measured.has(b.role)) - Number(measured.has(a.role)));
+  const metric = scenario.result(reports, chosen)[scenario.metric.name];
+  if (metric === undefined || !Number.isFinite(metric)) {
+    const { side } = started[0] as Started;
+    throw new SideFailure(
+      `the sides told no ${scenario.metric.name} (${count} after ${warmup})`,
+      side.output,
+    );
+  }
+  return reports;
+}
+
+/** inproc is one process that plays every role and answers for all that is expected of the measured one. */
+function rolesOf({ scenario, chosen, count, warmup }: RunRequest): readonly RoleSpec[] {
+  const specs = scenario.roles(chosen, count, warmup);
+  if (chosen.transport !== "inproc") return specs;
+  const measured = specs.find((spec) => spec.measured) ?? specs[0];
+  const options = Object.assign({}, ...specs.map((spec) => spec.options ?? {})) as RoleSpec["options"] &
+    object;
+  const { expects, count: own } = measured ?? {};
+  return [
+    {
+      role: "both",
+      binds: true,
+      measured: true,
+      options,
+      ...(expects === undefined ? {} : { expects }),
+      ...(own === undefined ? {} : { count: own }),
+    },
+  ];
+}
+
+function nameOf(spec: RoleSpec, index: number): string {
+  return (spec.processes ?? 1) > 1 ? `${spec.role} ${index}` : spec.role;
+}
+
+function sideRequest(
+  { scenario, chosen, count, warmup }: RunRequest,
+  spec: RoleSpec,
+  index: number,
+  specs: readonly RoleSpec[],
+  endpoints: ReadonlyMap<string, string>,
+  folder: string,
+): SideRequest {
+  const options: Record<string, number | string> = { ...chosen.parameters, ...spec.options, warmup };
+  let endpoint: string | undefined;
+  if (spec.binds) endpoint = bindingEndpoint(chosen, spec, index, folder);
+  const binders = specs.filter((other) => other.binds).map((other) => other.role);
+  const connects = spec.connects ?? (spec.binds ? [] : binders.slice(0, 1));
+  for (const role of connects) {
+    const theirs = endpoints.get(role);
+    if (theirs === undefined) throw new SideFailure(`${role} told no endpoint for ${spec.role}`, []);
+    if (endpoint === undefined) endpoint = theirs;
+    else options[`endpoint-${role}`] = theirs;
+  }
+  return {
+    scenario: scenario.name,
+    role: spec.role,
+    index,
+    transport: chosen.transport,
+    size: chosen.size,
+    count: spec.count ?? count,
+    ...(endpoint === undefined ? {} : { endpoint }),
+    options,
+  };
+}
+
+function bindingEndpoint({ transport }: Case, spec: RoleSpec, index: number, folder: string): string {
+  if (transport === "tcp") return "tcp://127.0.0.1:*";
+  if (transport === "inproc") return `inproc://${spec.role}-${index}`;
+  return `ipc://${join(folder, `${spec.role}-${index}`)}`;
+}
+
+/** Settles when all are done, or fails with the first that fails. */
+async function all(sides: readonly Started[]): Promise<void> {
+  await Promise.all(sides.map(({ side }) => side.done));
+}
+
+/** What is wrong with what a side did; undefined: nothing. */
+export function faultOf(done: SideDone, expects: Expectation | undefined): string | undefined {
+  if (expects === undefined) return undefined;
+  for (const key of ["messages", "bytes", "checksum"] as const) {
+    const expected = expects[key];
+    if (expected !== undefined && done[key] !== expected) {
+      return `gave wrong output: ${key} ${done[key]} in place of ${expected}`;
+    }
+  }
+  const ordered = expects.ordered ?? expects.checksum !== undefined;
+  return ordered && done.ordered !== true ? "gave wrong output: messages out of order" : undefined;
+}
+
+/** Runs it until it ends, the time is over, or somebody aborts. */
+async function withinTime<T>(
+  { timeout, signal }: RunSettings,
+  started: readonly Started[],
+  work: () => Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted();
+  const cut = deferred<never>();
+  const aborted = () => cut.reject(signal.reason);
+  signal.addEventListener("abort", aborted, { once: true });
+  const timer = setTimeout(() => {
+    const output = started.flatMap(({ side }) => side.output.map((line) => `${side.name}: ${line}`));
+    cut.reject(new SideFailure(`hung: nothing after ${timeout / 1_000} s`, output));
+  }, timeout);
+  const working = work();
+  working.catch(() => undefined);
+  try {
+    return await Promise.race([working, cut.promise]);
+  } catch (error) {
+    // No time for closing sockets: it failed.
+    for (const { side } of started) side.kill();
+    await working.catch(() => undefined);
+    for (const { side } of started) side.kill();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", aborted);
+  }
+}
+
+/** Lets all go, and waits until they are gone. */
+async function end(started: readonly Started[]): Promise<void> {
+  for (const { side } of started) side.release();
+  const timer = setTimeout(() => {
+    for (const { side } of started) side.kill();
+  }, EXIT_TIME);
+  await Promise.all(started.map(({ side }) => side.exited));
+  clearTimeout(timer);
+}

@@ -1,0 +1,40 @@
+import { expectedChecksum } from "../bodies.js";
+import type { Scenario } from "../contract.js";
+
+/** Everybody comes at once: a connection counts when its first message has come back. */
+export const connectionStorm: Scenario = {
+  name: "connection-storm",
+  question: "How many new connections a second does one server take, each with a message and its reply?",
+  metric: { name: "connectionsPerSecond", unit: "conn/s", better: "higher" },
+  transports: ["tcp", "ipc"],
+  sizes: [16],
+  smokeSizes: [16],
+  parameters: {
+    connections: { values: [100, 1_000], smoke: [50], help: "connections opened at once" },
+  },
+  count({ parameters }) {
+    return { count: Number(parameters.connections), warmup: 10 };
+  },
+  scales: false,
+  roles({ size }, count, warmup) {
+    return [
+      // A longer queue of connections not yet accepted: a refused one would wait a second to try again.
+      { role: "server", binds: true, ends: false, options: { backlog: 4096 } },
+      {
+        role: "client",
+        measured: true,
+        expects: {
+          messages: count,
+          bytes: count * size,
+          checksum: expectedChecksum(size, warmup, count),
+          ordered: true,
+        },
+      },
+    ];
+  },
+  result([client]) {
+    const { messages = 0, seconds = 0 } = client ?? {};
+    return { connectionsPerSecond: messages / seconds };
+  },
+  growth: "connections",
+};

@@ -1,0 +1,31 @@
+/** The scenarios, in the order of the suite. */
+import type { Scenario } from "../contract.js";
+import { connectionStorm } from "./connection-storm.js";
+import { curve } from "./curve.js";
+import { fanIn } from "./fan-in.js";
+import { fanOut } from "./fan-out.js";
+import { idleMemory } from "./idle-memory.js";
+import { latency } from "./latency.js";
+import { latencyUnderLoad } from "./latency-under-load.js";
+import { pipeline } from "./pipeline.js";
+import { requestReply } from "./request-reply.js";
+import { slowConsumer } from "./slow-consumer.js";
+import { startUp } from "./start-up.js";
+import { subscriptions } from "./subscriptions.js";
+import { throughput } from "./throughput.js";
+
+export const SCENARIOS: readonly Scenario[] = [
+  throughput,
+  latency,
+  latencyUnderLoad,
+  fanOut,
+  fanIn,
+  pipeline,
+  requestReply,
+  connectionStorm,
+  idleMemory,
+  curve,
+  slowConsumer,
+  subscriptions,
+  startUp,
+];

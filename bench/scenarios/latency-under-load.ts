@@ -1,0 +1,54 @@
+import { expectedChecksum } from "../bodies.js";
+import type { Scenario } from "../contract.js";
+import { LATENCY_COLUMNS, latencyFigures } from "./latency-columns.js";
+
+/** Seconds that a rate is kept up. */
+const SECONDS = 2;
+const SMOKE_SECONDS = 0.3;
+
+/**
+ * DEALER to ROUTER and back at a fixed rate. The load is open: a request leaves when it is due, not when the last
+ * reply came, and its latency counts from when it was due. That is what corrects for coordinated omission.
+ */
+export const latencyUnderLoad: Scenario = {
+  name: "latency-under-load",
+  question: "How long does a request take when so many a second arrive, whatever became of those before?",
+  metric: { name: "p99", unit: "µs", better: "lower" },
+  transports: ["tcp", "ipc"],
+  sizes: [64],
+  smokeSizes: [64],
+  parameters: {
+    rate: { values: [1_000, 5_000, 10_000], smoke: [2_000], help: "requests a second" },
+  },
+  count({ parameters }, smoke) {
+    const rate = Number(parameters.rate);
+    return { count: Math.round(rate * (smoke ? SMOKE_SECONDS : SECONDS)), warmup: Math.round(rate / 4) };
+  },
+  scales: false, // The rate and its length are the question.
+  roles({ size }, count, warmup) {
+    return [
+      { role: "server", binds: true, ends: false },
+      {
+        role: "client",
+        measured: true,
+        expects: {
+          messages: count,
+          bytes: count * size,
+          checksum: expectedChecksum(size, warmup, count),
+          ordered: true,
+        },
+      },
+    ];
+  },
+  result(done, { parameters }) {
+    const [client] = done;
+    const { messages = 0, seconds = 0 } = client ?? {};
+    return {
+      ...latencyFigures(client === undefined ? [] : [client]),
+      // 1 when the schedule was kept; less when replies came slower than requests were due.
+      kept: messages / seconds / Number(parameters.rate),
+    };
+  },
+  columns: [...LATENCY_COLUMNS, { name: "kept", title: "rate kept", unit: "×" }],
+  growth: "rate",
+};

@@ -1,0 +1,83 @@
+/**
+ * Checkers for streams that several senders or several ways make: `bodies.ts` checks one stream in one order.
+ *
+ * The counter in the first four bytes tells which message it is, so messages here have at least four bytes.
+ */
+
+abstract class CounterChecker {
+  readonly total: number;
+  /** Messages taken, warm-up included. */
+  seen = 0;
+  protected wrong = false;
+  readonly #size: number;
+  readonly #warmup: number;
+  #sum = 0;
+
+  constructor(size: number, warmup: number, count: number) {
+    if (size < 4) throw new RangeError(`messages of several senders have at least 4 bytes; got ${size}`);
+    this.#size = size;
+    this.#warmup = warmup;
+    this.total = warmup + count;
+  }
+
+  /** @throws Error for a message of another length */
+  take(message: Buffer): void {
+    const size = this.#size;
+    if (message.length !== size) {
+      throw new Error(`message ${this.seen} has ${message.length} bytes in place of ${size}`);
+    }
+    this.seen++;
+    const counter = message.readUInt32BE(0);
+    if (counter >= this.total) this.wrong = true;
+    else this.check(counter);
+    if (counter >= this.#warmup) {
+      const middle = message[size >> 1] as number;
+      this.#sum = (this.#sum + (message[0] as number) + middle + (message[size - 1] as number)) | 0;
+    }
+  }
+
+  protected abstract check(counter: number): void;
+
+  /** Whether everything came, as it had to. */
+  get ordered(): boolean {
+    return !this.wrong && this.seen === this.total;
+  }
+
+  get checksum(): string {
+    return (this.#sum >>> 0).toString(16).padStart(8, "0");
+  }
+}
+
+/** Message k comes from sender k mod n: those of one sender in order, the senders among each other in any. */
+export class StrideChecker extends CounterChecker {
+  readonly #next: number[];
+
+  constructor(size: number, warmup: number, count: number, senders: number) {
+    super(size, warmup, count);
+    this.#next = Array.from({ length: senders }, (_, sender) => sender);
+  }
+
+  protected check(counter: number): void {
+    const senders = this.#next.length;
+    const sender = counter % senders;
+    if (this.#next[sender] !== counter) this.wrong = true;
+    this.#next[sender] = counter + senders;
+  }
+}
+
+/** Each message exactly once, in any order. */
+export class OnceChecker extends CounterChecker {
+  readonly #marks = new Uint8Array(this.total);
+
+  protected check(counter: number): void {
+    if (this.#marks[counter] === 1) this.wrong = true;
+    this.#marks[counter] = 1;
+  }
+}
+
+/** The checksum of several streams together: the sum of theirs, modulo 2^32. */
+export function sumOfChecksums(checksums: Iterable<string>): string {
+  let sum = 0;
+  for (const checksum of checksums) sum = (sum + Number.parseInt(checksum, 16)) % 2 ** 32;
+  return sum.toString(16).padStart(8, "0");
+}

@@ -1,0 +1,150 @@
+/**
+ * Messages into frames: headers and small bodies are copied into a slab, large
+ * bodies go by reference.
+ *
+ * The result of `encode` stands in the encoder's fields until the next call, so
+ * that nothing is allocated for a small message, and so that a publisher can
+ * give one encoded message to many queues:
+ *
+ *   slab.bytes[start, end)             a message of small frames
+ *   parts: (slab, bytes, start, end)…  one with a large frame, in order
+ */
+import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
+import { LONG_HEADER, MORE, writeHeader } from "./frame.js";
+import { retireSlab, SLAB_SIZE, type Slab, takeSlab } from "./slab.js";
+
+/** Bodies from this size on go by reference (bench/scenarios/throughput). */
+export const BY_REFERENCE = 16_384;
+
+/** A stretch of bytes of an encoded message. */
+export interface Part {
+  readonly slab: Slab | undefined;
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
+export class Encoder {
+  slab: Slab;
+  start = 0;
+  end = 0;
+  /** Bytes of the message on the wire. */
+  length = 0;
+  parts: Part[] | undefined = undefined;
+
+  constructor() {
+    this.slab = takeSlab();
+  }
+
+  /**
+   * Encodes the frames of `message` from the `from`th on, behind `prefix`.
+   *
+   * @param prefix frames before them, such as an envelope
+   */
+  encode(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): void {
+    this.parts = undefined;
+    this.length = 0;
+    if (this.slab.refs === 0) this.slab.used = 0;
+    this.start = this.slab.used;
+    if (prefix === undefined && !Array.isArray(message)) {
+      this.#frame(message as OutgoingFrame, 0);
+    } else {
+      if (prefix !== undefined)
+        for (let i = 0; i < prefix.length; i++) this.#frame(prefix[i] as OutgoingFrame, MORE);
+      if (Array.isArray(message)) {
+        const last = message.length - 1;
+        for (let i = from; i < last; i++) this.#frame(message[i] as OutgoingFrame, MORE);
+        this.#frame(message[last] as OutgoingFrame, 0);
+      } else this.#frame(message as OutgoingFrame, 0);
+    }
+    this.#close();
+  }
+
+  /** Bytes that are no message: a command's frame, or raw bytes. */
+  encodeRaw(bytes: Uint8Array | string): void {
+    this.parts = undefined;
+    this.length = 0;
+    if (this.slab.refs === 0) this.slab.used = 0;
+    this.start = this.slab.used;
+    this.#body(typeof bytes === "string" ? Buffer.from(bytes) : bytes);
+    this.#close();
+  }
+
+  /** Gives the slab up: nothing is encoded any more. */
+  close(): void {
+    retireSlab(this.slab);
+  }
+
+  #close(): void {
+    this.end = this.slab.used;
+    if (this.parts !== undefined) this.#cut();
+    else this.length += this.end - this.start;
+  }
+
+  #frame(frame: OutgoingFrame, flags: number): void {
+    if (typeof frame === "string") {
+      this.#text(frame, flags);
+      return;
+    }
+    const size = frame.byteLength;
+    let slab = this.slab;
+    if (size < BY_REFERENCE && slab.used + size + LONG_HEADER <= SLAB_SIZE) {
+      const at = writeHeader(slab.bytes, slab.used, flags, size);
+      if (size > 0) slab.bytes.set(frame, at);
+      slab.used = at + size;
+      return;
+    }
+    slab = this.#room(size < BY_REFERENCE ? size + LONG_HEADER : LONG_HEADER);
+    slab.used = writeHeader(slab.bytes, slab.used, flags, size);
+    this.#body(frame);
+  }
+
+  #text(text: string, flags: number): void {
+    // UTF-8 takes at most three bytes for each of a string's units: short texts are written at once, then measured.
+    const slab = this.slab;
+    const most = text.length * 3;
+    if (most <= 255 && slab.used + most + 2 <= SLAB_SIZE) {
+      const size = slab.bytes.write(text, slab.used + 2);
+      slab.bytes[slab.used] = flags;
+      slab.bytes[slab.used + 1] = size;
+      slab.used += size + 2;
+      return;
+    }
+    this.#frame(Buffer.from(text), flags);
+  }
+
+  #body(bytes: Uint8Array): void {
+    const size = bytes.byteLength;
+    if (size < BY_REFERENCE) {
+      const slab = this.#room(size);
+      slab.bytes.set(bytes, slab.used);
+      slab.used += size;
+      return;
+    }
+    this.#cut();
+    (this.parts as Part[]).push({ slab: undefined, bytes, start: 0, end: size });
+    this.length += size;
+  }
+
+  /** A slab with `size` bytes of room: this one, or the next. */
+  #room(size: number): Slab {
+    if (this.slab.used + size <= SLAB_SIZE) return this.slab;
+    this.#cut();
+    if (this.parts?.length === 0) this.parts = undefined;
+    retireSlab(this.slab);
+    this.slab = takeSlab();
+    this.start = 0;
+    return this.slab;
+  }
+
+  /** What was written since `start` becomes a part of its own. */
+  #cut(): void {
+    this.parts ??= [];
+    const { slab } = this;
+    if (slab.used > this.start) {
+      this.parts.push({ slab, bytes: slab.bytes, start: this.start, end: slab.used });
+      this.length += slab.used - this.start;
+    }
+    this.start = slab.used;
+  }
+}

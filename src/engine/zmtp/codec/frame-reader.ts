@@ -1,0 +1,54 @@
+/** Plain frames out of segments, commands and messages in their order; a frame may cross segments. */
+import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "./frame.js";
+import type { Segment } from "./out-queue.js";
+
+export interface Frame {
+  /** MORE and COMMAND; never LONG. */
+  readonly flags: number;
+  readonly body: Uint8Array;
+}
+
+const NOTHING = new Uint8Array(0);
+
+export class FrameReader {
+  /** Header of a frame whose body, by reference, is the next segment; segments are cut nowhere else within a frame. */
+  #open: Uint8Array = NOTHING;
+
+  /** @returns the whole frames; an open one waits for the next call */
+  read(segments: readonly Segment[]): Frame[] {
+    const frames: Frame[] = [];
+    for (const segment of segments) {
+      let bytes = segment.bytes.subarray(segment.start, segment.end);
+      if (this.#open.length > 0) {
+        if (this.#open.length === LONG_HEADER && sizeOf(this.#open) === bytes.length) {
+          frames.push({ flags: (this.#open[0] as number) & ~LONG, body: bytes });
+          this.#open = NOTHING;
+          continue;
+        }
+        bytes = Buffer.concat([this.#open, bytes]);
+        this.#open = NOTHING;
+      }
+      for (let position = 0; position < bytes.length; ) {
+        const flags = bytes[position] as number;
+        const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
+        if (bytes.length - position < header) {
+          this.#open = Buffer.from(bytes.subarray(position)); // A copy: the segment may be written anew before its next part comes.
+          break;
+        }
+        const size = sizeOf(bytes.subarray(position, position + header));
+        const body = position + header;
+        if (body + size > bytes.length) {
+          this.#open = Buffer.from(bytes.subarray(position)); // A copy: the segment may be written anew before its next part comes.
+          break;
+        }
+        frames.push({ flags: flags & ~LONG, body: bytes.subarray(body, body + size) });
+        position = body + size;
+      }
+    }
+    return frames;
+  }
+}
+
+function sizeOf(header: Uint8Array): number {
+  return ((header[0] as number) & LONG) === 0 ? (header[1] as number) : readLongSize(header, 1);
+}

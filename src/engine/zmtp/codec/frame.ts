@@ -1,0 +1,73 @@
+/**
+ * The frame header (37/ZMTP, Framing):
+ *
+ *   flags 1 | size 1      body 0 to 255 bytes
+ *   flags 1 | size 8      LONG: big-endian
+ *
+ *   flags: 01 MORE  02 LONG  04 COMMAND, the others reserved
+ */
+
+/** More frames of this message follow. */
+export const MORE = 0x01;
+/** The size has 8 bytes. */
+export const LONG = 0x02;
+/** The frame is a command, and no part of a message. */
+export const COMMAND = 0x04;
+/** Bits that must be zero. */
+export const RESERVED = 0xf8;
+
+/** Bytes of a short and of a long header. */
+export const SHORT_HEADER = 2;
+export const LONG_HEADER = 9;
+/** The longest body with a short header. */
+export const MAX_SHORT = 255;
+
+const TWO_32 = 0x1_0000_0000;
+
+/** Writes a header at `offset`. @returns the offset behind it */
+export function writeHeader(target: Uint8Array, offset: number, flags: number, size: number): number {
+  if (size <= MAX_SHORT) {
+    target[offset] = flags;
+    target[offset + 1] = size;
+    return offset + SHORT_HEADER;
+  }
+  target[offset] = flags | LONG;
+  const high = Math.floor(size / TWO_32);
+  target[offset + 1] = 0;
+  target[offset + 2] = high >>> 16;
+  target[offset + 3] = high >>> 8;
+  target[offset + 4] = high;
+  target[offset + 5] = size >>> 24;
+  target[offset + 6] = size >>> 16;
+  target[offset + 7] = size >>> 8;
+  target[offset + 8] = size;
+  return offset + LONG_HEADER;
+}
+
+/**
+ * Reads the 8-byte size at `offset`, high word first.
+ *
+ * @returns the size; Infinity for one past 2^53, which no limit lets pass
+ */
+export function readLongSize(bytes: Uint8Array, offset: number): number {
+  const high =
+    (bytes[offset] as number) * 0x1_00_00_00 +
+    (((bytes[offset + 1] as number) << 16) |
+      ((bytes[offset + 2] as number) << 8) |
+      (bytes[offset + 3] as number));
+  if (high > 0x1f_ffff) return Number.POSITIVE_INFINITY;
+  const low =
+    (bytes[offset + 4] as number) * 0x1_00_00_00 +
+    (((bytes[offset + 5] as number) << 16) |
+      ((bytes[offset + 6] as number) << 8) |
+      (bytes[offset + 7] as number));
+  return high * TWO_32 + low;
+}
+
+/** A command as a whole frame. */
+export function commandFrame(body: Uint8Array): Buffer {
+  const header = body.length <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER;
+  const frame = Buffer.allocUnsafe(header + body.length);
+  frame.set(body, writeHeader(frame, 0, COMMAND, body.length));
+  return frame;
+}

@@ -1,0 +1,288 @@
+/**
+ * What was received on one pipe: chunks in, whole messages out.
+ *
+ *   push(chunk) -> scanned for frame borders: counts messages, hands commands
+ *                  over, finds faults; bodies stay where they are
+ *   take()      -> the next message, its frames views of the chunks
+ *
+ * Scanning on arrival costs a few ns a frame. It lets a PING be answered while
+ * the program does not read, and gives the high-water mark its count, without an
+ * object for each message that waits.
+ *
+ * A chunk is kept as a run of whole frames. The frame that a chunk ends in the
+ * middle of is put together in memory of its own, copied once.
+ */
+import { RingBuffer } from "../../../core/ring-buffer.js";
+import { COMMAND, LONG, LONG_HEADER, MORE, RESERVED, readLongSize, SHORT_HEADER } from "./frame.js";
+import { slice } from "./slice.js";
+
+/** Frames of one message at most, empty ones included. */
+export const MAX_FRAMES = 65_536;
+/** A split frame up to this size gets its memory at once; a longer one only as it arrives. */
+const MAX_EAGER = 1_048_576;
+
+/** Why a stream of frames cannot be read on. */
+export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames";
+
+/** Hears of the commands among the frames. */
+export type OnCommand = (body: Buffer) => void;
+
+class Run {
+  readonly memory: ArrayBufferLike;
+  readonly bytes: Uint8Array;
+  /** Of `bytes` in `memory`. */
+  readonly base: number;
+  position: number;
+  readonly end: number;
+
+  constructor(bytes: Uint8Array, position: number, end: number) {
+    this.memory = bytes.buffer;
+    this.bytes = bytes;
+    this.base = bytes.byteOffset;
+    this.position = position;
+    this.end = end;
+  }
+}
+
+export class InStream {
+  /** Whole messages that wait. */
+  messages = 0;
+  readonly #maxMessageSize: number;
+  readonly #onCommand: OnCommand;
+  readonly #runs = new RingBuffer<Run>(4);
+  #head: Run | undefined = undefined;
+  /** Of the message whose frames are arriving. */
+  #frames = 0;
+  #size = 0;
+  /** The split frame: what is known of its header, then its bytes. */
+  #header: Buffer | undefined = undefined;
+  #body: Buffer | undefined = undefined;
+  #pieces: Buffer[] | undefined = undefined;
+  #have = 0;
+  #need = 0;
+
+  /** Bytes; negative: no limit. */
+  get maxMessageSize(): number {
+    return this.#maxMessageSize;
+  }
+
+  /** @param maxMessageSize bytes of a message's frames together at most; negative: no limit */
+  constructor(maxMessageSize: number, onCommand: OnCommand) {
+    this.#maxMessageSize = maxMessageSize < 0 ? Number.MAX_SAFE_INTEGER : maxMessageSize;
+    this.#onCommand = onCommand;
+  }
+
+  /** Takes what came from the peer; keeps a reference to it. @returns what is wrong with it */
+  push(chunk: Uint8Array, from = 0, to = chunk.length): StreamFault | undefined {
+    let position = from;
+    while (this.#need > 0 && position < to) {
+      const fault = this.#continue(chunk, position, to);
+      if (typeof fault === "string") return fault;
+      position = fault;
+    }
+    const start = position;
+    const messagesBefore = this.messages;
+    const framesBefore = this.#frames;
+    let fault: StreamFault | undefined;
+    while (position < to) {
+      const flags = chunk[position] as number;
+      let body: number;
+      let size: number;
+      if ((flags & LONG) === 0) {
+        if (to - position < SHORT_HEADER) break;
+        size = chunk[position + 1] as number;
+        body = position + SHORT_HEADER;
+      } else {
+        if (to - position < LONG_HEADER) break;
+        size = readLongSize(chunk, position + 1);
+        body = position + LONG_HEADER;
+      }
+      // A lone short frame, the most frequent of all: nothing to check but its size.
+      if (flags === 0 && this.#frames === 0 && size <= this.#maxMessageSize) {
+        if (body + size > to) break;
+        this.messages += 1;
+        position = body + size;
+        continue;
+      }
+      fault = this.#check(flags, size);
+      if (fault !== undefined) break;
+      if (body + size > to) break;
+      this.#account(flags, size);
+      position = body + size;
+      if ((flags & COMMAND) !== 0) this.#onCommand(slice(chunk.buffer, chunk.byteOffset + body, size));
+    }
+    // A stretch of commands alone has been dealt with: it is not kept, however many there are.
+    if (this.messages !== messagesBefore || this.#frames !== framesBefore) {
+      this.#keep(new Run(chunk, start, position));
+    }
+    if (fault !== undefined) return fault;
+    if (position < to) return this.#split(chunk, position, to);
+    return undefined;
+  }
+
+  /** The next message; only when there is one. @param first a frame to put before it, such as a routing id */
+  take(first?: Buffer): Buffer[] {
+    let run = this.#head as Run;
+    const { bytes } = run;
+    const { position } = run;
+    if (bytes[position] === 0) {
+      const size = bytes[position + 1] as number;
+      const frame = slice(run.memory, run.base + position + SHORT_HEADER, size);
+      run.position = position + SHORT_HEADER + size;
+      if (run.position === run.end) this.#head = this.#runs.shift();
+      this.messages -= 1;
+      return first === undefined ? [frame] : [first, frame];
+    }
+    const frames = first === undefined ? [] : [first];
+    for (;;) {
+      run = this.#head as Run;
+      const flags = run.bytes[run.position] as number;
+      const long = (flags & LONG) !== 0;
+      const size = long ? readLongSize(run.bytes, run.position + 1) : (run.bytes[run.position + 1] as number);
+      const body = run.position + (long ? LONG_HEADER : SHORT_HEADER);
+      if ((flags & COMMAND) === 0) frames.push(slice(run.memory, run.base + body, size));
+      run.position = body + size;
+      if (run.position === run.end) this.#head = this.#runs.shift();
+      if ((flags & (COMMAND | MORE)) === 0) break;
+    }
+    this.messages -= 1;
+    return frames;
+  }
+
+  /** The connection is gone: what is incomplete is dropped. */
+  cut(): void {
+    this.#dropSplit();
+    this.#frames = 0;
+    this.#size = 0;
+    if (this.messages === 0) this.clear();
+    else this.#dropTail();
+  }
+
+  /** Throws everything away. @returns how many messages */
+  clear(): number {
+    const { messages } = this;
+    this.messages = 0;
+    this.#head = undefined;
+    this.#runs.clear();
+    return messages;
+  }
+
+  /** Frames behind the last whole message: another connection's must not be read as their end. */
+  #dropTail(): void {
+    const runs: Run[] = [];
+    let left = this.messages;
+    for (let run = this.#head; run !== undefined; run = this.#runs.shift()) {
+      let position = run.position;
+      while (left > 0 && position < run.end) {
+        const flags = run.bytes[position] as number;
+        position +=
+          (flags & LONG) !== 0
+            ? LONG_HEADER + readLongSize(run.bytes, position + 1)
+            : SHORT_HEADER + (run.bytes[position + 1] as number);
+        if ((flags & (COMMAND | MORE)) === 0) left -= 1;
+      }
+      if (position > run.position) runs.push(position === run.end ? run : shortened(run, position));
+    }
+    this.#head = undefined;
+    for (const run of runs) this.#keep(run);
+  }
+
+  #keep(run: Run): void {
+    if (this.#head === undefined) this.#head = run;
+    else this.#runs.push(run);
+  }
+
+  #check(flags: number, size: number): StreamFault | undefined {
+    if ((flags & RESERVED) !== 0) return "reserved-bits";
+    if ((flags & COMMAND) !== 0) return size > this.#maxMessageSize ? "too-long" : undefined;
+    if (this.#size + size > this.#maxMessageSize) return "too-long";
+    if (this.#frames >= MAX_FRAMES) return "too-many-frames";
+    return undefined;
+  }
+
+  #account(flags: number, size: number): void {
+    if ((flags & COMMAND) !== 0) return;
+    if ((flags & MORE) !== 0) {
+      this.#frames += 1;
+      this.#size += size;
+      return;
+    }
+    this.#frames = 0;
+    this.#size = 0;
+    this.messages += 1;
+  }
+
+  /** Keeps the beginning of a frame that goes on in the next chunk. Its header has been checked if it is whole. */
+  #split(chunk: Uint8Array, position: number, to: number): StreamFault | undefined {
+    const header = Buffer.allocUnsafe(LONG_HEADER);
+    this.#header = header;
+    this.#have = 0;
+    this.#need = SHORT_HEADER;
+    for (let at = position; at < to; ) {
+      const next = this.#continue(chunk, at, to);
+      if (typeof next === "string") return next;
+      at = next;
+    }
+    return undefined;
+  }
+
+  /** Adds to the split frame. @returns the position behind what it took, or what is wrong */
+  #continue(chunk: Uint8Array, from: number, to: number): number | StreamFault {
+    const count = Math.min(to - from, this.#need - this.#have);
+    const header = this.#header;
+    if (header !== undefined) {
+      for (let i = 0; i < count; i++) header[this.#have + i] = chunk[from + i] as number;
+      this.#have += count;
+      const fault = this.#have === this.#need ? this.#headerIsWhole(header) : undefined;
+      return fault ?? from + count;
+    }
+    if (this.#body !== undefined) this.#body.set(chunk.subarray(from, from + count), this.#have);
+    else (this.#pieces as Buffer[]).push(slice(chunk.buffer, chunk.byteOffset + from, count));
+    this.#have += count;
+    if (this.#have === this.#need) this.#frameIsWhole();
+    return from + count;
+  }
+
+  #headerIsWhole(header: Buffer): StreamFault | undefined {
+    const flags = header[0] as number;
+    if ((flags & LONG) !== 0 && this.#need === SHORT_HEADER) {
+      this.#need = LONG_HEADER;
+      return undefined;
+    }
+    const size = (flags & LONG) === 0 ? (header[1] as number) : readLongSize(header, 1);
+    const fault = this.#check(flags, size);
+    if (fault !== undefined) return fault;
+    const headerSize = this.#need;
+    const total = headerSize + size;
+    this.#header = undefined;
+    this.#need = total;
+    if (total <= MAX_EAGER) {
+      this.#body = total < 4_096 ? Buffer.allocUnsafe(total) : Buffer.allocUnsafeSlow(total);
+      this.#body.set(header.subarray(0, headerSize));
+    } else this.#pieces = [header.subarray(0, headerSize)];
+    if (size === 0) this.#frameIsWhole();
+    return undefined;
+  }
+
+  #frameIsWhole(): void {
+    const bytes = this.#body ?? Buffer.concat(this.#pieces as Buffer[], this.#need);
+    this.#dropSplit();
+    const flags = bytes[0] as number;
+    const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
+    this.#account(flags, bytes.length - header);
+    if ((flags & COMMAND) === 0) this.#keep(new Run(bytes, 0, bytes.length));
+    else this.#onCommand(slice(bytes.buffer, bytes.byteOffset + header, bytes.length - header));
+  }
+
+  #dropSplit(): void {
+    this.#header = undefined;
+    this.#body = undefined;
+    this.#pieces = undefined;
+    this.#have = 0;
+    this.#need = 0;
+  }
+}
+
+function shortened(run: Run, end: number): Run {
+  return new Run(run.bytes, run.position, end);
+}

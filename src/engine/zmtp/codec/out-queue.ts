@@ -1,0 +1,144 @@
+/**
+ * What waits to go out on one pipe, as bytes on the wire in the order they go.
+ *
+ *   add() --> segments --take()--> in flight --confirm()--> the kernel has them
+ *                                     |  lose()
+ *                                     +--> gone with the connection
+ *
+ * Neighbouring messages of one slab are one segment, so a thousand small
+ * messages cost one object and one write. A message counts until the kernel
+ * has its last byte: that is what the high-water mark bounds.
+ */
+import { RingBuffer } from "../../../core/ring-buffer.js";
+import type { Encoder } from "./encoder.js";
+import { releaseSlab, type Slab } from "./slab.js";
+
+export class Segment {
+  readonly slab: Slab | undefined;
+  readonly bytes: Uint8Array;
+  start: number;
+  end: number;
+  /** Messages whose last byte is in it. */
+  messages: number;
+
+  constructor(slab: Slab | undefined, bytes: Uint8Array, start: number, end: number, messages: number) {
+    this.slab = slab;
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end;
+    this.messages = messages;
+    if (slab !== undefined) slab.refs += 1;
+  }
+}
+
+export class OutQueue {
+  /** Messages that the kernel does not have yet, those in flight included. */
+  messages = 0;
+  /** Bytes that wait, without those in flight. */
+  bytes = 0;
+  readonly #segments = new RingBuffer<Segment>(4);
+  readonly #inFlight: Segment[] = [];
+  #last: Segment | undefined = undefined;
+
+  /** Segments that wait. */
+  get length(): number {
+    return this.#segments.length;
+  }
+
+  get inFlight(): readonly Segment[] {
+    return this.#inFlight;
+  }
+
+  /** Appends what `encoder` has just encoded. @param messages 1, or 0 for a command */
+  add(encoder: Encoder, messages: 0 | 1): void {
+    const { parts, slab, start } = encoder;
+    if (parts === undefined) {
+      const last = this.#last;
+      if (last !== undefined && last.slab === slab && last.end === start) {
+        last.end = encoder.end;
+        last.messages += messages;
+      } else this.#push(slab, slab.bytes, start, encoder.end, messages);
+    } else {
+      const end = parts.length - 1;
+      for (let i = 0; i <= end; i++) {
+        const part = parts[i] as (typeof parts)[number];
+        this.#push(part.slab, part.bytes, part.start, part.end, i === end ? messages : 0);
+      }
+    }
+    this.messages += messages;
+    this.bytes += encoder.length;
+  }
+
+  /**
+   * Puts segments in flight, until they have `maxBytes` or more.
+   *
+   * @returns those in flight now
+   */
+  take(maxBytes: number): readonly Segment[] {
+    let bytes = 0;
+    while (bytes < maxBytes) {
+      const segment = this.#segments.shift();
+      if (segment === undefined) break;
+      const size = segment.end - segment.start;
+      bytes += size;
+      this.bytes -= size;
+      this.#inFlight.push(segment);
+    }
+    if (this.#segments.length === 0) this.#last = undefined;
+    return this.#inFlight;
+  }
+
+  /** The kernel has what was in flight. */
+  confirm(): void {
+    this.#end();
+  }
+
+  /** What was in flight belongs to somebody else now, memory and all. */
+  handOver(): void {
+    for (const { messages } of this.#inFlight) this.messages -= messages;
+    this.#inFlight.length = 0;
+  }
+
+  /** What was in flight is lost. @returns how many messages */
+  lose(): number {
+    return this.#end();
+  }
+
+  /** Throws away what waits, but not what is in flight. @returns how many messages */
+  clearWaiting(): number {
+    let messages = 0;
+    for (let segment = this.#segments.shift(); segment !== undefined; segment = this.#segments.shift()) {
+      messages += segment.messages;
+      if (segment.slab !== undefined) releaseSlab(segment.slab);
+    }
+    this.#last = undefined;
+    this.messages -= messages;
+    this.bytes = 0;
+    return messages;
+  }
+
+  /** Throws away what waits and what is in flight. @returns how many messages */
+  clear(): number {
+    const messages = this.messages;
+    this.take(Number.POSITIVE_INFINITY);
+    this.#end();
+    return messages;
+  }
+
+  #end(): number {
+    let messages = 0;
+    for (const segment of this.#inFlight) {
+      messages += segment.messages;
+      if (segment.slab !== undefined) releaseSlab(segment.slab);
+    }
+    this.#inFlight.length = 0;
+    this.messages -= messages;
+    return messages;
+  }
+
+  #push(slab: Slab | undefined, bytes: Uint8Array, start: number, end: number, messages: number): void {
+    const segment = new Segment(slab, bytes, start, end, messages);
+    this.#segments.push(segment);
+    this.#last = segment;
+  }
+}

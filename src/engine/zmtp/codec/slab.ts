@@ -1,0 +1,44 @@
+/**
+ * Memory that many small frames are written into, so that a turn's messages
+ * leave in one write.
+ *
+ * A slab is written front to back and never rewritten while anything refers to
+ * it: `refs` counts the segments (out-queue.ts) that do. When the last one has
+ * left, the slab begins anew, or goes back to the pool.
+ */
+
+/** Bytes of a slab. */
+export const SLAB_SIZE = 65_536;
+/** Slabs kept for reuse. */
+const MAX_POOLED = 32;
+
+export class Slab {
+  readonly bytes: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE);
+  used = 0;
+  refs = 0;
+  /** No encoder writes into it any more. */
+  retired = false;
+}
+
+const pool: Slab[] = [];
+
+export function takeSlab(): Slab {
+  const slab = pool.pop();
+  if (slab === undefined) return new Slab();
+  slab.used = 0;
+  slab.retired = false;
+  return slab;
+}
+
+/** The encoder has gone on to another slab. */
+export function retireSlab(slab: Slab): void {
+  if (slab.retired) return;
+  slab.retired = true;
+  if (slab.refs === 0 && pool.length < MAX_POOLED) pool.push(slab);
+}
+
+/** A segment of the slab has left. */
+export function releaseSlab(slab: Slab): void {
+  slab.refs -= 1;
+  if (slab.refs === 0 && slab.retired && pool.length < MAX_POOLED) pool.push(slab);
+}

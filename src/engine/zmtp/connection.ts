@@ -1,0 +1,339 @@
+/**
+ * One link over a byte stream, from its first byte to its last.
+ *
+ *   opened --greetings, mechanism--> shaking --READY--> talking --+--> closed
+ *      |                               |  fault, time-out, EOF    |
+ *      +-------------------------------+--------------------------+
+ *
+ * Every way out goes through #end, once. A fault of the peer ends this one
+ * connection, and is told to the host; nothing here throws.
+ */
+import type { Socket } from "node:net";
+import type { PeerCredentials } from "../engine.js";
+import type { DisconnectReason } from "../events.js";
+import { parseCommand } from "./codec/command.js";
+import { commandFrame } from "./codec/frame.js";
+import type { StreamFault } from "./codec/in-stream.js";
+import type { Segment } from "./codec/out-queue.js";
+import { Handshake } from "./handshake.js";
+import { Heartbeat, type HeartbeatOptions } from "./heartbeat.js";
+import type { Claim, Fault, Mechanism, Metadata, Step } from "./mechanism/mechanism.js";
+import type { CloseReason, Link, Pipe } from "./pipe.js";
+import { Sealer } from "./sealer.js";
+
+/** Bytes handed to the kernel at once, and so what is in flight when a connection is lost. */
+const MAX_WRITE = 262_144;
+/** Bytes that may wait to go out before a peer's PINGs are not answered any more: it does not read. */
+const MAX_UNANSWERED = 65_536;
+/** How long a connection that said all it had waits for the peer to hang up, in ms. */
+const HANG_UP = 1_000;
+
+/** What the host of a connection decides and hears. */
+export interface ConnectionHost {
+  /** The handshake is complete. @returns the pipe it carries, or why it may not */
+  connectionOnReady(connection: Connection, metadata: Metadata): Pipe | Fault;
+  /** The handshake failed. */
+  connectionOnFault(connection: Connection, fault: Fault): void;
+  /** After `finish`: all has been handed to the kernel. */
+  connectionOnSaid(connection: Connection): void;
+  /** It is over, in whatever state; told once. */
+  connectionOnEnd(connection: Connection, reason: DisconnectReason): void;
+  /** Judges the peer; absent: everybody may. */
+  readonly authenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
+}
+
+export interface ConnectionOptions {
+  /** ms; 0: no limit. */
+  readonly handshakeInterval: number;
+  readonly heartbeat: HeartbeatOptions;
+  readonly zapDomain: string;
+}
+
+export class Connection implements Link {
+  readonly socket: Socket;
+  /** The peer's network address, without a port. */
+  readonly address: string;
+  /** With the port, as an endpoint; for ipc the endpoint itself. */
+  readonly remote: string;
+  readonly #host: ConnectionHost;
+  readonly #options: ConnectionOptions;
+  readonly #handshake: Handshake;
+  #pipe: Pipe | undefined = undefined;
+  #sealer: Sealer | undefined = undefined;
+  #heartbeat: Heartbeat | undefined = undefined;
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #credentials: PeerCredentials | undefined = undefined;
+  #blocked = false;
+  #ended = false;
+  /** Everything was said: waiting for the peer to hang up. */
+  #finishing = false;
+  #reason: DisconnectReason | undefined = undefined;
+  #error: Error | undefined = undefined;
+
+  constructor(
+    socket: Socket,
+    remote: string,
+    address: string,
+    mechanism: Mechanism,
+    options: ConnectionOptions,
+    host: ConnectionHost,
+  ) {
+    this.socket = socket;
+    this.remote = remote;
+    this.address = address;
+    this.#host = host;
+    this.#options = options;
+    this.#handshake = new Handshake(mechanism);
+    socket.on("data", this.#socketOnData);
+    socket.on("error", this.#socketOnError);
+    socket.on("close", this.#socketOnClose);
+    socket.on("end", this.#socketOnEnd);
+    socket.write(this.#handshake.greeting);
+    if (options.handshakeInterval > 0) {
+      this.#timer = setTimeout(this.#timerOnLate, options.handshakeInterval).unref();
+    }
+  }
+
+  /** Whether it has been told to end when all is said. */
+  get finishing(): boolean {
+    return this.#finishing;
+  }
+
+  get blocked(): boolean {
+    return this.#blocked || this.#pipe === undefined;
+  }
+
+  /** What the peer presented, once it was judged. */
+  get credentials(): PeerCredentials | undefined {
+    return this.#credentials;
+  }
+
+  /** Whether the peer takes subscriptions as commands (37/ZMTP), not as messages (23/ZMTP). */
+  get commands(): boolean {
+    return this.#handshake.minor >= 1;
+  }
+
+  flush(): void {
+    const out = this.#pipe?.out;
+    if (out === undefined || this.#blocked || this.#ended) return;
+    while (out.length > 0) {
+      this.#write(out.take(MAX_WRITE));
+      if (this.socket.writableLength > 0) {
+        this.#blocked = true;
+        return;
+      }
+      out.confirm();
+    }
+    if (this.#finishing) this.#hangUp();
+    else this.#pipe?.relieved();
+  }
+
+  pause(): void {
+    this.socket.pause();
+    this.#heartbeat?.pause();
+  }
+
+  resume(): void {
+    this.socket.resume();
+    this.#heartbeat?.resume();
+  }
+
+  close(reason: CloseReason): void {
+    this.#end(reason === "local" || reason === "revoked" ? "local" : "protocol");
+  }
+
+  /** Sends what waits, says good-bye, and ends when the peer has hung up, or soon after. */
+  finish(): void {
+    if (this.#ended || this.#finishing) return;
+    this.#reason = "local";
+    if (this.#pipe === undefined) {
+      this.#end("local");
+      return;
+    }
+    this.#finishing = true;
+    this.#heartbeat?.stop();
+    this.flush();
+  }
+
+  /** Sends a command of the connection's own; not counted as a message. */
+  sendCommand(body: Uint8Array): void {
+    this.#pipe?.sendRaw(commandFrame(body), 0);
+  }
+
+  #socketOnData = (chunk: Buffer): void => {
+    if (this.#ended) return;
+    const pipe = this.#pipe;
+    if (pipe === undefined) {
+      this.#carryOut(this.#handshake.receive(chunk));
+      return;
+    }
+    this.#heartbeat?.heard();
+    if (this.#finishing) return;
+    const fault = this.#sealer === undefined ? pipe.in.push(chunk) : this.#sealer.open(chunk, pipe.in);
+    pipe.arrived();
+    if (fault !== undefined) this.#broken(fault);
+  };
+
+  /** What the handshake wants done. */
+  #carryOut(steps: readonly Step[]): void {
+    for (const step of steps) {
+      if (this.#ended) return;
+      if (step.send !== undefined) for (const body of step.send) this.socket.write(commandFrame(body));
+      if (step.ask !== undefined) this.#ask(step.ask);
+      if (step.failed !== undefined) this.#fail(step.failed);
+      if (step.done !== undefined) this.#ready(step.done);
+    }
+  }
+
+  #ask(claim: Claim): void {
+    const { authenticate } = this.#host;
+    const peer: PeerCredentials = { ...claim, address: this.address, domain: this.#options.zapDomain };
+    this.#credentials = peer;
+    // A peer that is being judged is not read from, so what it sends meanwhile waits with it.
+    this.socket.pause();
+    const judged = (allowed: boolean): void => {
+      if (this.#ended) return;
+      this.socket.resume();
+      this.#carryOut(this.#handshake.judged(allowed));
+    };
+    if (authenticate === undefined) judged(true);
+    else {
+      // A hook that fails refuses: the safe answer.
+      Promise.resolve()
+        .then(() => authenticate(peer))
+        .then(
+          (allowed) => judged(allowed === true),
+          () => judged(false),
+        );
+    }
+  }
+
+  #ready(metadata: Metadata): void {
+    const pipe = this.#host.connectionOnReady(this, metadata);
+    if ("code" in pipe) {
+      this.#fail(pipe);
+      return;
+    }
+    if (this.#ended) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const { cipher } = this.#handshake.mechanism;
+    if (cipher !== undefined) this.#sealer = new Sealer(cipher);
+    this.#pipe = pipe;
+    const { heartbeat } = this.#options;
+    if (heartbeat.interval > 0 && this.commands) {
+      this.#heartbeat = new Heartbeat(heartbeat, (ping) => this.sendCommand(ping), this.#heartbeatOnSilence);
+    }
+    const rest = this.#handshake.rest();
+    this.flush();
+    if (rest.length > 0) this.#socketOnData(rest);
+  }
+
+  /** A command that came among the messages; `false`: not one of the connection's own. */
+  command(body: Buffer): boolean {
+    const command = parseCommand(body);
+    if (command === undefined) return true; // Malformed or empty: ignored, as libzmq does.
+    if (command.name === "PING") {
+      const out = this.#pipe?.out;
+      if (out !== undefined && out.bytes < MAX_UNANSWERED) {
+        const pong = this.#heartbeat?.ping(command.data) ?? Heartbeat.pong(command.data);
+        if (pong !== undefined) this.sendCommand(pong);
+      }
+      return true;
+    }
+    return command.name !== "SUBSCRIBE" && command.name !== "CANCEL";
+  }
+
+  #write(segments: readonly Segment[]): void {
+    const { socket } = this;
+    if (this.#sealer !== undefined) {
+      socket.write(this.#sealer.seal(segments), this.#socketOnWritten);
+      return;
+    }
+    const last = segments.length - 1;
+    if (last > 0) socket.cork();
+    for (let i = 0; i <= last; i++) {
+      const { bytes, start, end } = segments[i] as Segment;
+      socket.write(bytes.subarray(start, end), i === last ? this.#socketOnWritten : undefined);
+    }
+    if (last > 0) socket.uncork();
+  }
+
+  #socketOnWritten = (): void => {
+    if (!this.#blocked || this.#ended || this.socket.writableLength > 0) return;
+    this.#blocked = false;
+    const pipe = this.#pipe as Pipe;
+    pipe.out.confirm();
+    this.flush();
+  };
+
+  #hangUp(): void {
+    if (this.#timer !== undefined) return;
+    this.socket.end();
+    this.socket.resume();
+    this.#timer = setTimeout(() => this.#end("local"), HANG_UP).unref();
+    this.#host.connectionOnSaid(this);
+  }
+
+  #timerOnLate = (): void => {
+    this.#fail({
+      kind: "other",
+      code: "ERR_HANDSHAKE",
+      message: `the ${this.#handshake.phase} did not end within ${this.#options.handshakeInterval} ms`,
+    });
+  };
+
+  #heartbeatOnSilence = (): void => {
+    this.#end("heartbeat");
+  };
+
+  #socketOnError = (error: Error): void => {
+    this.#error = error;
+  };
+
+  /** The peer has said all it had. */
+  #socketOnEnd = (): void => {
+    this.#end(this.#reason ?? "remote");
+  };
+
+  #socketOnClose = (): void => {
+    this.#end(this.#reason ?? "remote");
+  };
+
+  #broken(fault: StreamFault | Fault): void {
+    const what = typeof fault === "string" ? STREAM_FAULTS[fault] : fault.message;
+    this.#error = new Error(what);
+    this.#end("protocol");
+  }
+
+  #fail(fault: Fault): void {
+    if (this.#ended) return;
+    this.#host.connectionOnFault(this, fault);
+    this.#end(fault.kind === "protocol" ? "protocol" : "local");
+  }
+
+  /** Why it ended, where the system or the protocol gave a reason. */
+  get error(): Error | undefined {
+    return this.#error;
+  }
+
+  #end(reason: DisconnectReason): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    this.#heartbeat?.stop();
+    // What was written before, such as an ERROR, still goes out; the kernel keeps it.
+    if (this.socket.writableLength === 0 || this.#pipe !== undefined) this.socket.destroy();
+    else {
+      this.socket.destroySoon();
+      setTimeout(() => this.socket.destroy(), HANG_UP).unref();
+    }
+    this.#host.connectionOnEnd(this, reason);
+  }
+}
+
+const STREAM_FAULTS: Record<StreamFault, string> = {
+  "reserved-bits": "the peer set reserved bits in a frame's flags (37/ZMTP, Framing)",
+  "too-long": "the peer's message is longer than maxMessageSize",
+  "too-many-frames": "the peer's message has too many frames",
+};

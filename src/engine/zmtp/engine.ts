@@ -1,0 +1,90 @@
+/** ZMTP 3.1 in TypeScript (37/ZMTP): no native code. */
+import { InvalidArgumentError, ShoalError } from "../../core/errors.js";
+import type { SocketType } from "../../core/socket-type.js";
+import type { EngineCapabilities } from "../capabilities.js";
+import type { Engine, EngineContext, EngineListener, EngineOptions, EngineSocket } from "../engine.js";
+import { InprocNames } from "./inproc-names.js";
+import { UNSUPPORTED_OPTIONS } from "./options.js";
+import { ZmtpSocket } from "./socket.js";
+
+const CAPABILITIES: EngineCapabilities = Object.freeze({
+  transports: ["tcp", "ipc", "inproc"],
+  mechanisms: ["NULL", "PLAIN", "CURVE"],
+  bindSync: true,
+  peerEvents: ["tcp", "ipc", "inproc"],
+  peerRoutingIds: true,
+  disconnectReasons: true,
+  publisherDrops: true,
+  subscriptions: true,
+  subscriptionCount: "connections",
+  queueDepth: true,
+  discardCount: true,
+  disconnectPeer: true,
+  unsupportedOptions: UNSUPPORTED_OPTIONS,
+  prefetch: 0,
+});
+
+const MAX_SOCKETS_LIMIT = 65_535;
+
+/** What the package `zeromq` calls its context's options; those about native threads have no meaning here. */
+const CONTEXT_OPTIONS: Readonly<Record<string, unknown>> = {
+  blocky: true,
+  ioThreads: 1,
+  maxMessageSize: 2_147_483_647,
+  maxSockets: 1_023,
+  ipv6: false,
+  threadPriority: -1,
+  threadSchedulingPolicy: -1,
+};
+
+class ZmtpContext implements EngineContext {
+  readonly #names = new InprocNames();
+  readonly #options: Record<string, unknown> = { ...CONTEXT_OPTIONS };
+  #sockets = 0;
+
+  constructor(options: EngineOptions) {
+    for (const [name, value] of Object.entries(options)) this.setOption(name, value);
+  }
+
+  open(type: SocketType, options: EngineOptions, listener: EngineListener): EngineSocket {
+    if (this.#sockets >= Number(this.#options.maxSockets)) {
+      throw new ShoalError("EMFILE", `The context has ${this.#sockets} sockets already (maxSockets)`);
+    }
+    const socket = new ZmtpSocket(this.#names, type, options, listener, () => {
+      this.#sockets -= 1;
+    });
+    this.#sockets += 1;
+    return socket;
+  }
+
+  getOption(name: string): unknown {
+    return name === "maxSocketsLimit" ? MAX_SOCKETS_LIMIT : this.#options[name];
+  }
+
+  setOption(name: string, value: unknown): void {
+    if (name === "maxSockets" && Number(value) > MAX_SOCKETS_LIMIT) {
+      throw new InvalidArgumentError(`maxSockets is at most ${MAX_SOCKETS_LIMIT}; got ${String(value)}`);
+    }
+    this.#options[name] = value;
+  }
+}
+
+const ENGINE: Engine = {
+  name: "zmtp",
+  capabilities: CAPABILITIES,
+  features: Object.freeze({
+    ipc: true,
+    pgm: false,
+    tipc: false,
+    norm: false,
+    curve: true,
+    gssapi: false,
+    draft: false,
+  }),
+  createContext: (options) => new ZmtpContext(options),
+};
+
+/** The engine in TypeScript; it works wherever Node.js does. */
+export function loadZmtpEngine(): Engine {
+  return ENGINE;
+}

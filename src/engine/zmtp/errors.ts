@@ -1,0 +1,60 @@
+/** What the system and the peers do wrong, as shoal's errors. */
+import {
+  ERROR_CODES,
+  type ErrorCode,
+  HandshakeError,
+  ProtocolError,
+  type ProtocolErrorCode,
+  TransportError,
+} from "../../core/errors.js";
+import type { SocketEvent } from "../events.js";
+import type { Fault } from "./mechanism/mechanism.js";
+
+/** @param doing what was attempted, in the infinitive: "bind", "connect to" */
+export function transportError(cause: unknown, doing: string, endpoint: string): TransportError {
+  if (cause instanceof TransportError) return cause;
+  const given = (cause as { code?: unknown } | null)?.code;
+  const code: ErrorCode =
+    typeof given === "string" && Object.hasOwn(ERROR_CODES, given) ? (given as ErrorCode) : "ERR_TRANSPORT";
+  const reason =
+    code === "EADDRINUSE" ? "the address is in use" : cause instanceof Error ? cause.message : String(cause);
+  return new TransportError(code, `Cannot ${doing} ${endpoint}: ${reason}`, { cause, endpoint });
+}
+
+/** The events that tell of a handshake's failure. */
+export function faultEvents(
+  fault: Fault,
+  endpoint: string,
+  address: string,
+  mechanism: string,
+): SocketEvent[] {
+  const message = `Handshake at ${endpoint} failed: ${fault.message}`;
+  switch (fault.kind) {
+    case "refused": {
+      const error = new HandshakeError("ERR_AUTHENTICATION", message, {
+        endpoint,
+        status: fault.status ?? 400,
+      });
+      return [{ type: "peer:refused", address, mechanism, error }];
+    }
+    case "auth": {
+      const status = fault.status ?? 400;
+      const error = new HandshakeError("ERR_AUTHENTICATION", message, { endpoint, status });
+      return [
+        {
+          type: "handshake:error:auth",
+          address: endpoint,
+          error: error as HandshakeError & { status: number },
+        },
+      ];
+    }
+    case "protocol": {
+      const error = new ProtocolError(message, fault.code as ProtocolErrorCode, { endpoint });
+      return [{ type: "handshake:error:protocol", address: endpoint, error }];
+    }
+    case "other": {
+      const error = new HandshakeError("ERR_HANDSHAKE", message, { endpoint });
+      return [{ type: "handshake:error:other", address: endpoint, error }];
+    }
+  }
+}

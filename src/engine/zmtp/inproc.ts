@@ -1,0 +1,80 @@
+/**
+ * Peers in the same context: no bytes on a wire, but the same queues, marks and
+ * events. A message is written once, into the sender's slab, and read where it
+ * lies; a slab that was handed over is never written again.
+ *
+ * Sender and receiver have one queue together, of both high-water marks.
+ */
+import type { CloseReason, Link, Peer, Pipe } from "./pipe.js";
+
+/** One end of a link between two pipes. */
+export class InprocLink implements Link {
+  readonly blocked = false;
+  readonly #pipe: Pipe;
+  #other: InprocLink | undefined = undefined;
+  readonly #onEnd: (reason: CloseReason | "remote") => void;
+  readonly #receiveHighWaterMark: number;
+
+  /** @param onEnd the link is over; told once */
+  constructor(pipe: Pipe, receiveHighWaterMark: number, onEnd: (reason: CloseReason | "remote") => void) {
+    this.#pipe = pipe;
+    this.#receiveHighWaterMark = receiveHighWaterMark;
+    this.#onEnd = onEnd;
+  }
+
+  /** Joins two ends; both pipes are linked then. */
+  static join(one: InprocLink, onePeer: Peer, other: InprocLink, otherPeer: Peer): void {
+    one.#other = other;
+    other.#other = one;
+    one.#pipe.linked(one, otherPeer);
+    other.#pipe.linked(other, onePeer);
+  }
+
+  get #far(): Pipe | undefined {
+    return this.#other === undefined ? undefined : this.#other.#pipe;
+  }
+
+  get ahead(): number {
+    return this.#far?.in.messages ?? 0;
+  }
+
+  get room(): number {
+    const mark = this.#other === undefined ? 0 : this.#other.#receiveHighWaterMark;
+    return mark === 0 ? Number.POSITIVE_INFINITY : mark;
+  }
+
+  flush(): void {
+    const other = this.#far;
+    const { out } = this.#pipe;
+    if (other === undefined || out.length === 0) return;
+    let fault: string | undefined;
+    for (const { bytes, start, end } of out.take(Number.POSITIVE_INFINITY)) {
+      fault ??= other.in.push(bytes, start, end);
+    }
+    out.handOver();
+    other.arrived();
+    if (fault !== undefined) this.#other?.close("protocol");
+  }
+
+  /** The queue is one for both: what is not read counts on the sender's side. */
+  pause(): void {}
+
+  resume(): void {
+    this.#far?.relieved();
+  }
+
+  /** The sender found no room: it wants to know when the receiver has taken some. */
+  awaitRoom(): void {
+    this.#far?.watch();
+  }
+
+  close(reason: CloseReason): void {
+    const other = this.#other;
+    if (other === undefined) return;
+    this.flush();
+    this.#other = undefined;
+    other.#other = undefined;
+    this.#onEnd(reason);
+    other.#onEnd("remote");
+  }
+}

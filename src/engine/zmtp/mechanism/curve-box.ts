@@ -1,0 +1,131 @@
+/**
+ * The box that CURVE puts around everything: XSalsa20-Poly1305 under a key both
+ * sides know (26/CURVEZMQ, Cryptography), by one of two packages.
+ *
+ *   sealed = tag 16 | cipher text, as long as the plain text
+ *
+ * `sodium-native` is libsodium: six times as fast for 64 bytes, twelve times for
+ * 64 KiB (bench/micro/curve.js), and optional. `@noble/ciphers` is TypeScript and
+ * works everywhere. Both give the same bytes. The one that is used is loaded with
+ * the first CURVE connection, not with the package: noble is an ES module, which
+ * Node.js can `require` from 20.19 and 22.12 on.
+ */
+import { createRequire } from "node:module";
+import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
+
+/** How many bytes a sealed box is longer than what is in it. */
+export const TAG_LENGTH = 16;
+
+/** Seals and opens boxes. Keys have 32 bytes, nonces 24. Nothing passed in is kept. */
+export interface CurveBox {
+  readonly name: "sodium" | "noble";
+  /**
+   * @param sealed 16 bytes longer than `plain`; gets the result
+   * @param plain may be the bytes of `sealed` behind the tag
+   */
+  seal(sealed: Uint8Array, plain: Uint8Array, nonce: Uint8Array, key: Uint8Array): void;
+  /**
+   * @param plain 16 bytes shorter than `sealed`, or those of its bytes behind the tag; gets the result
+   * @param sealed at least 16 bytes
+   * @returns whether the box is genuine; `plain` is worthless if not
+   */
+  open(plain: Uint8Array, sealed: Uint8Array, nonce: Uint8Array, key: Uint8Array): boolean;
+}
+
+/** The part of sodium-native that is used here; it comes without types. */
+interface Sodium {
+  crypto_secretbox_easy(c: Uint8Array, m: Uint8Array, n: Uint8Array, k: Uint8Array): void;
+  crypto_secretbox_open_easy(m: Uint8Array, c: Uint8Array, n: Uint8Array, k: Uint8Array): boolean;
+}
+
+const load = createRequire(import.meta.url);
+
+/** @throws whatever keeps the addon from loading here */
+export function sodiumBox(): CurveBox {
+  const sodium = load("sodium-native") as Sodium;
+  return {
+    name: "sodium",
+    seal: (sealed, plain, nonce, key) => sodium.crypto_secretbox_easy(sealed, plain, nonce, key),
+    open: (plain, sealed, nonce, key) => sodium.crypto_secretbox_open_easy(plain, sealed, nonce, key),
+  };
+}
+
+/** The longest box for which noble's working memory is kept for the next. */
+const MAX_KEPT = 131_072;
+/** What noble wants in front of the text, for a key of its own. */
+const NOBLE_HEAD = 32;
+
+/** @throws what keeps an ES module from being required here: a Node.js before 22.12 */
+export function nobleBox(): CurveBox {
+  const { xsalsa20poly1305 } = load("@noble/ciphers/salsa.js") as typeof import("@noble/ciphers/salsa.js");
+  let kept = new Uint8Array(1024);
+  /** Working memory for `length` bytes of input; noble wants it exact. */
+  const memory = (length: number): Uint8Array => {
+    const size = length + NOBLE_HEAD;
+    if (size > MAX_KEPT) return new Uint8Array(size);
+    if (size > kept.length) kept = new Uint8Array(Math.min(MAX_KEPT, size * 2));
+    return kept.subarray(0, size);
+  };
+  return {
+    name: "noble",
+    seal(sealed, plain, nonce, key) {
+      sealed.set(xsalsa20poly1305(key, nonce).encrypt(plain, memory(plain.length)));
+    },
+    open(plain, sealed, nonce, key) {
+      try {
+        plain.set(xsalsa20poly1305(key, nonce).decrypt(sealed, memory(sealed.length)));
+        return true;
+      } catch {
+        return false; // Noble throws where the tag does not fit.
+      }
+    },
+  };
+}
+
+let chosen: CurveBox | undefined;
+
+/**
+ * The box for this process, chosen once: sodium where it loads, noble otherwise;
+ * the environment variable `SHOAL_CURVE`, `sodium` or `noble`, insists on one.
+ *
+ * @throws InvalidArgumentError `EINVAL` for another `SHOAL_CURVE`
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` when it insists on what does not load, or neither does
+ */
+export function loadCurveBox(): CurveBox {
+  chosen ??= chooseCurveBox(process.env.SHOAL_CURVE);
+  return chosen;
+}
+
+/**
+ * @param choice `SHOAL_CURVE`; empty or `undefined` for whatever loads
+ * @internal
+ */
+export function chooseCurveBox(choice: string | undefined, sodium = sodiumBox, noble = nobleBox): CurveBox {
+  switch (choice) {
+    case "sodium":
+      return insist("sodium-native", sodium);
+    case "noble":
+      return insist("@noble/ciphers", noble);
+    case undefined:
+    case "":
+      try {
+        return sodium();
+      } catch {
+        return insist("@noble/ciphers", noble);
+      }
+    default:
+      throw new InvalidArgumentError(`SHOAL_CURVE must be sodium or noble; got ${JSON.stringify(choice)}`);
+  }
+}
+
+function insist(name: string, make: () => CurveBox): CurveBox {
+  try {
+    return make();
+  } catch (cause) {
+    throw new NotSupportedError(
+      `CURVE needs the npm package ${name} here, which does not load on this machine`,
+      "ERR_ENGINE_UNAVAILABLE",
+      { cause },
+    );
+  }
+}

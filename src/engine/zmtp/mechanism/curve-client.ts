@@ -1,0 +1,146 @@
+/**
+ * The client's side of CURVE: the one that knows the server's key beforehand
+ * (26/CURVEZMQ, Security Handshake). curve-command.ts has the bytes.
+ *
+ *   start, send HELLO -> hello sent -- WELCOME, send INITIATE --> initiate sent -- READY --> over
+ */
+import type { ErrorCode } from "../../../core/errors.js";
+import { encodeCommand, parseCommand } from "../codec/command.js";
+import { decodeMetadata } from "../codec/metadata.js";
+import { type CurveBox, loadCurveBox } from "./curve-box.js";
+import { CurveCipher } from "./curve-cipher.js";
+import {
+  COOKIE_LENGTH,
+  type CurveRandom,
+  counter,
+  Hello,
+  LONG_NONCE_LENGTH,
+  NonceText,
+  needKey,
+  nonce,
+  openBox,
+  Ready,
+  SYSTEM_RANDOM,
+  sealBox,
+  Welcome,
+} from "./curve-command.js";
+import { agreeOnKey, KEY_LENGTH, type KeyPair, keyPairOf } from "./curve-exchange.js";
+import { errorReceived, failed, unexpected } from "./fault.js";
+import type { FrameCipher, Mechanism, MechanismOptions, Step } from "./mechanism.js";
+
+const VERSION = Buffer.from([1, 0]);
+const PADDING = Buffer.alloc(Hello.publicKey - Hello.padding);
+const SIGNATURE = Buffer.alloc(64);
+
+/** This side's counters; its first MESSAGE has 3. */
+const HELLO_COUNTER = 1;
+const INITIATE_COUNTER = 2;
+
+/** What is remembered between commands; keys are forgotten with the state that needs them. */
+type State =
+  | { readonly at: "start" }
+  /** `key`: what C' and S agree on, for HELLO and WELCOME. */
+  | { readonly at: "hello-sent"; readonly transient: KeyPair; readonly key: Uint8Array }
+  /** `key`: what C' and S' agree on, for everything after. */
+  | { readonly at: "initiate-sent"; readonly key: Uint8Array }
+  | { readonly at: "over" };
+
+export class CurveClient implements Mechanism {
+  readonly name = "CURVE";
+  readonly asServer = false;
+  readonly #properties: Uint8Array;
+  readonly #permanent: KeyPair;
+  readonly #serverKey: Uint8Array;
+  readonly #random: CurveRandom;
+  readonly #box: CurveBox;
+  #state: State = { at: "start" };
+  #cipher: FrameCipher | undefined;
+
+  /**
+   * @throws InvalidArgumentError `EINVAL` without a secret key or the server's key
+   * @throws what `loadCurveBox` throws
+   */
+  constructor(options: MechanismOptions, random = SYSTEM_RANDOM, box = loadCurveBox()) {
+    this.#properties = options.properties;
+    this.#serverKey = needKey(options.curveServerKey, "a server key");
+    this.#permanent = keyPairOf(needKey(options.curveSecretKey, "a secret key"));
+    this.#random = random;
+    this.#box = box;
+  }
+
+  get cipher(): FrameCipher | undefined {
+    return this.#cipher;
+  }
+
+  start(): Step {
+    const transient = this.#random.keyPair();
+    const key = agreeOnKey(this.#serverKey, transient);
+    if (key === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "the server's key is no usable key");
+    this.#state = { at: "hello-sent", transient, key };
+    const short = counter(HELLO_COUNTER);
+    const box = sealBox(this.#box, SIGNATURE, nonce(NonceText.hello, short), key);
+    const data = Buffer.concat([VERSION, PADDING, transient.publicKey, short, box]);
+    return { send: [encodeCommand("HELLO", data)] };
+  }
+
+  receive(body: Buffer): Step {
+    const state = this.#state;
+    const command = state.at === "over" ? undefined : parseCommand(body);
+    if (command?.name === "ERROR") return this.#end(errorReceived("CURVE", command.data));
+    if (state.at === "hello-sent" && command?.name === "WELCOME") {
+      return this.#welcome(body, state.transient, state.key);
+    }
+    if (state.at === "initiate-sent" && command?.name === "READY") return this.#ready(body, state.key);
+    return this.#end(unexpected("CURVE", state.at === "hello-sent" ? "WELCOME" : "READY"));
+  }
+
+  judged(): Step {
+    return this.#end(unexpected("CURVE", "no judgement"));
+  }
+
+  #welcome(body: Buffer, transient: KeyPair, helloKey: Uint8Array): Step {
+    if (body.length !== Welcome.length) {
+      return this.#fail("ERR_ZMTP_MALFORMED_COMMAND_WELCOME", `WELCOME has ${body.length} bytes`);
+    }
+    const long = nonce(NonceText.welcome, body.subarray(Welcome.nonce, Welcome.box));
+    const plain = openBox(this.#box, body.subarray(Welcome.box), long, helloKey);
+    if (plain === undefined) return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", "WELCOME does not open");
+    const serverTransient = plain.subarray(0, KEY_LENGTH);
+    const cookie = plain.subarray(KEY_LENGTH, KEY_LENGTH + COOKIE_LENGTH);
+    const key = agreeOnKey(serverTransient, transient);
+    const vouchKey = agreeOnKey(serverTransient, this.#permanent);
+    if (key === undefined || vouchKey === undefined) {
+      return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "WELCOME has no usable key");
+    }
+    const vouchNonce = this.#random.bytes(LONG_NONCE_LENGTH);
+    const vouched = Buffer.concat([transient.publicKey, this.#serverKey]);
+    const vouch = sealBox(this.#box, vouched, nonce(NonceText.vouch, vouchNonce), vouchKey);
+    const short = counter(INITIATE_COUNTER);
+    const content = Buffer.concat([this.#permanent.publicKey, vouchNonce, vouch, this.#properties]);
+    const box = sealBox(this.#box, content, nonce(NonceText.initiate, short), key);
+    this.#state = { at: "initiate-sent", key };
+    return { send: [encodeCommand("INITIATE", Buffer.concat([cookie, short, box]))] };
+  }
+
+  #ready(body: Buffer, key: Uint8Array): Step {
+    if (body.length < Ready.minLength) {
+      return this.#fail("ERR_ZMTP_MALFORMED_COMMAND_READY", `READY has ${body.length} bytes`);
+    }
+    const short = body.subarray(Ready.nonce, Ready.box);
+    const plain = openBox(this.#box, body.subarray(Ready.box), nonce(NonceText.ready, short), key);
+    if (plain === undefined) return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", "READY does not open");
+    const metadata = decodeMetadata(plain);
+    if (typeof metadata === "string") return this.#fail("ERR_ZMTP_INVALID_METADATA", `READY has ${metadata}`);
+    this.#cipher = new CurveCipher(this.#box, key, false, INITIATE_COUNTER, short);
+    return this.#end({ done: metadata });
+  }
+
+  #fail(code: ErrorCode, what: string): Step {
+    return this.#end(failed(code, `CURVE: ${what}`));
+  }
+
+  #end(step: Step): Step {
+    this.#state = { at: "over" };
+    return step;
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * CURVE's handshake commands, as both sides see them (26/CURVEZMQ, CurveZMQ Commands).
+ * C, S are the permanent keys of client and server, C', S' those of this one connection;
+ * Box[x](A->B) is x sealed with the key that A and B agree on, 16 bytes longer than x.
+ *
+ *   HELLO     05 "HELLO" | version 01 00 | 72 x 00 | C' @80 | nonce @112 | Box[64 x 00](C'->S) @120        200 bytes
+ *   WELCOME   07 "WELCOME" | long nonce @8 | Box[S', cookie](S->C') @24                                   168 bytes
+ *   INITIATE  08 "INITIATE" | cookie @9 | nonce @105 | Box[C, vouch, metadata](C'->S') @113              257 bytes +
+ *   READY     05 "READY" | nonce @6 | Box[metadata](S'->C') @14                                           30 bytes +
+ *
+ *   cookie = long nonce | secretbox[C', s'](a key of the server's own)        96 bytes
+ *   vouch  = long nonce | Box[C', S](C->S')                                   96 bytes
+ *
+ * A box's nonce of 24 bytes is a text and either the 8 bytes of the sender's counter (nonce) or 16 random ones
+ * (long nonce). The counter starts at 1, goes on over all of the sender's commands and messages, and never repeats.
+ * RFC 26 says of HELLO's padding 70 bytes in its prose and 72 in its grammar: 72 is what everybody sends.
+ */
+import { InvalidArgumentError } from "../../../core/errors.js";
+import { type CurveBox, TAG_LENGTH } from "./curve-box.js";
+import { crypto, KEY_LENGTH, type KeyPair, newKeyPair } from "./curve-exchange.js";
+
+export const LONG_NONCE_LENGTH = 16;
+export const COOKIE_LENGTH = LONG_NONCE_LENGTH + TAG_LENGTH + 2 * KEY_LENGTH;
+export const VOUCH_LENGTH = LONG_NONCE_LENGTH + TAG_LENGTH + 2 * KEY_LENGTH;
+
+export const Hello = { length: 200, version: 6, padding: 8, publicKey: 80, nonce: 112, box: 120 } as const;
+export const Welcome = { length: 168, nonce: 8, box: 24 } as const;
+export const Initiate = { minLength: 257, cookie: 9, nonce: 105, box: 113 } as const;
+export const Ready = { minLength: 30, nonce: 6, box: 14 } as const;
+
+/** The text that begins a box's nonce: 16 bytes where the counter follows, 8 where random bytes do. */
+export const NonceText = {
+  hello: "CurveZMQHELLO---",
+  welcome: "WELCOME-",
+  cookie: "COOKIE--",
+  initiate: "CurveZMQINITIATE",
+  vouch: "VOUCH---",
+  ready: "CurveZMQREADY---",
+} as const;
+
+/** Where a handshake's random bytes come from; a test may know them beforehand. */
+export interface CurveRandom {
+  bytes(length: number): Buffer;
+  keyPair(): KeyPair;
+}
+
+/** The operating system's random source. */
+export const SYSTEM_RANDOM: CurveRandom = {
+  bytes: (length) => crypto().randomBytes(length),
+  keyPair: newKeyPair,
+};
+
+/** A sender's counter as it stands in a command. */
+export function counter(value: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt32BE(value, 4);
+  return bytes;
+}
+
+/** @param rest what the command carries of the nonce */
+export function nonce(text: string, rest: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from(text, "latin1"), rest]);
+}
+
+/** A new sealed box. */
+export function sealBox(box: CurveBox, plain: Uint8Array, nonce: Uint8Array, key: Uint8Array): Buffer {
+  const sealed = Buffer.allocUnsafe(plain.length + TAG_LENGTH);
+  box.seal(sealed, plain, nonce, key);
+  return sealed;
+}
+
+/** What is in the box, in memory of its own; `undefined` when it is not genuine. */
+export function openBox(
+  box: CurveBox,
+  sealed: Uint8Array,
+  nonce: Uint8Array,
+  key: Uint8Array,
+): Buffer | undefined {
+  const plain = Buffer.allocUnsafe(sealed.length - TAG_LENGTH);
+  return box.open(plain, sealed, nonce, key) ? plain : undefined;
+}
+
+/** Compares secrets of equal length in a time that does not tell where they differ. */
+export function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && crypto().timingSafeEqual(a, b);
+}
+
+/**
+ * A key of the socket's options.
+ *
+ * @throws InvalidArgumentError `EINVAL` when it is missing or not 32 bytes; never with the key
+ */
+export function needKey(key: Uint8Array | undefined, name: string): Uint8Array {
+  if (key?.length === KEY_LENGTH) return key;
+  throw new InvalidArgumentError(`CURVE needs ${name} of ${KEY_LENGTH} bytes; got ${key?.length ?? "none"}`);
+}

@@ -1,0 +1,83 @@
+/**
+ * The keys of CURVE's boxes (26/CURVEZMQ, Cryptography). Two key pairs agree on
+ * one secret: X25519, then HSalsa20 of it and zeros, as NaCl's box does it.
+ *
+ *   key(A, b) = HSalsa20(X25519(b, A), 16 x 00) = key(B, a)
+ *
+ * X25519 is OpenSSL's. Public keys go in as JWK: from DER the same takes ten
+ * times as long (75 us against 7 on Node.js 20).
+ */
+import type { KeyObject } from "node:crypto";
+import { hsalsa20 } from "./hsalsa20.js";
+
+export const KEY_LENGTH = 32;
+
+/** An X25519 key pair; both keys are 32 bytes. */
+export interface KeyPair {
+  readonly publicKey: Buffer;
+  readonly secretKey: Buffer;
+  /** The secret key as OpenSSL wants it. */
+  readonly handle: KeyObject;
+}
+
+/** The DER frame of a bare X25519 private key (RFC 8410, 7). */
+const PKCS8_PREFIX = Buffer.from("302e020100300506032b656e04220420", "hex");
+
+const NO_INPUT = new Uint8Array(16);
+
+/** Loaded with the first handshake, not with the package. */
+export function crypto(): typeof import("node:crypto") {
+  return process.getBuiltinModule("node:crypto");
+}
+
+/** A new pair, from the operating system's random source. */
+export function newKeyPair(): KeyPair {
+  const { privateKey: handle } = crypto().generateKeyPairSync("x25519");
+  const { x, d } = handle.export({ format: "jwk" });
+  return {
+    publicKey: Buffer.from(x as string, "base64url"),
+    secretKey: Buffer.from(d as string, "base64url"),
+    handle,
+  };
+}
+
+/** The pairs of the keys in use, by the array that a socket's options hold. */
+const known = new WeakMap<Uint8Array, KeyPair>();
+
+/**
+ * The pair of a known secret key. It is kept for as long as `secretKey` itself,
+ * so that a socket pays for it with its first connection only.
+ */
+export function keyPairOf(secretKey: Uint8Array): KeyPair {
+  const kept = known.get(secretKey);
+  if (kept?.secretKey.equals(secretKey) === true) return kept;
+  const secret = Buffer.from(secretKey);
+  const handle = crypto().createPrivateKey({
+    key: Buffer.concat([PKCS8_PREFIX, secret]),
+    format: "der",
+    type: "pkcs8",
+  });
+  const publicKey = Buffer.from(handle.export({ format: "jwk" }).x as string, "base64url");
+  const pair = { publicKey, secretKey: secret, handle };
+  known.set(secretKey, pair);
+  return pair;
+}
+
+/**
+ * The key of the boxes between `own` and the owner of `publicKey`.
+ *
+ * @param publicKey 32 bytes
+ * @returns 32 bytes; `undefined` for one of the few points that give every secret key the same result
+ */
+export function agreeOnKey(publicKey: Uint8Array, own: KeyPair): Uint8Array | undefined {
+  const { createPublicKey, diffieHellman } = crypto();
+  const x = Buffer.from(publicKey.buffer, publicKey.byteOffset, publicKey.byteLength).toString("base64url");
+  let point: Buffer;
+  try {
+    const peer = createPublicKey({ key: { kty: "OKP", crv: "X25519", x }, format: "jwk" });
+    point = diffieHellman({ privateKey: own.handle, publicKey: peer });
+  } catch {
+    return undefined; // OpenSSL refuses a result of zeros, as RFC 7748, 6.1 wants it.
+  }
+  return hsalsa20(point, NO_INPUT);
+}

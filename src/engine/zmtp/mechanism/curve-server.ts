@@ -1,0 +1,213 @@
+/**
+ * The server's side of CURVE (26/CURVEZMQ, Security Handshake). curve-command.ts
+ * has the bytes.
+ *
+ *   start -- HELLO, send WELCOME --> welcome sent -- INITIATE --> (asks: asking -- allowed -->) send READY -> over
+ *
+ * RFC 26 lets a server forget a client between HELLO and INITIATE, because the
+ * cookie brings back what it forgot. Here each connection has a state anyway, so
+ * nothing is forgotten: the cookie is sealed as the RFC says, with a key that
+ * is thrown away at once, and only this very cookie passes, once, on this
+ * connection. An INITIATE that was recorded elsewhere opens nothing.
+ *
+ * Without a hook everybody gets in who knows the server's key, as with libzmq
+ * when no ZAP handler runs.
+ */
+import type { ErrorCode } from "../../../core/errors.js";
+import { encodeZ85 } from "../../../core/z85.js";
+import { encodeCommand, parseCommand } from "../codec/command.js";
+import { decodeMetadata } from "../codec/metadata.js";
+import { type CurveBox, loadCurveBox } from "./curve-box.js";
+import { CurveCipher } from "./curve-cipher.js";
+import {
+  type CurveRandom,
+  counter,
+  equal,
+  Hello,
+  Initiate,
+  LONG_NONCE_LENGTH,
+  NonceText,
+  needKey,
+  nonce,
+  openBox,
+  SYSTEM_RANDOM,
+  sealBox,
+  VOUCH_LENGTH,
+} from "./curve-command.js";
+import { agreeOnKey, KEY_LENGTH, type KeyPair, keyPairOf } from "./curve-exchange.js";
+import { errorReceived, failed, refused, unexpected } from "./fault.js";
+import type { FrameCipher, Mechanism, MechanismOptions, Metadata, Step } from "./mechanism.js";
+
+/** What HELLO has between its name and C': version 1.0 and the padding. */
+const HELLO_HEAD = Buffer.alloc(Hello.publicKey - Hello.version);
+HELLO_HEAD.writeUInt8(1);
+const SIGNATURE = Buffer.alloc(64);
+const VOUCH_BOX = KEY_LENGTH + LONG_NONCE_LENGTH;
+const METADATA = KEY_LENGTH + VOUCH_LENGTH;
+
+/** This side's first counter, WELCOME has none; its first MESSAGE has 2. */
+const READY_COUNTER = 1;
+
+/** What is remembered between commands; keys are forgotten with the state that needs them. */
+type State =
+  | { readonly at: "start" | "over" }
+  | {
+      readonly at: "welcome-sent";
+      /** C'. */
+      readonly client: Buffer;
+      /** S' and s'. */
+      readonly transient: KeyPair;
+      readonly cookie: Buffer;
+      /** The counter in HELLO. */
+      readonly counter: Buffer;
+    }
+  | { readonly at: "asking"; readonly accepted: Accepted };
+
+/** What INITIATE told. */
+interface Accepted {
+  /** What C' and S' agree on. */
+  readonly key: Uint8Array;
+  readonly metadata: Metadata;
+  /** The counter in INITIATE. */
+  readonly counter: Buffer;
+}
+
+export class CurveServer implements Mechanism {
+  readonly name = "CURVE";
+  readonly asServer = true;
+  readonly #properties: Uint8Array;
+  readonly #asks: boolean;
+  readonly #permanent: KeyPair;
+  readonly #random: CurveRandom;
+  readonly #box: CurveBox;
+  #state: State = { at: "start" };
+  #cipher: FrameCipher | undefined;
+
+  /**
+   * @throws InvalidArgumentError `EINVAL` without a secret key
+   * @throws what `loadCurveBox` throws
+   */
+  constructor(options: MechanismOptions, random = SYSTEM_RANDOM, box = loadCurveBox()) {
+    this.#properties = options.properties;
+    this.#asks = options.asks;
+    this.#permanent = keyPairOf(needKey(options.curveSecretKey, "a secret key"));
+    this.#random = random;
+    this.#box = box;
+  }
+
+  get cipher(): FrameCipher | undefined {
+    return this.#cipher;
+  }
+
+  start(): Step {
+    return {};
+  }
+
+  receive(body: Buffer): Step {
+    const state = this.#state;
+    const command = state.at === "over" ? undefined : parseCommand(body);
+    if (command?.name === "ERROR") return this.#end(errorReceived("CURVE", command.data));
+    if (state.at === "start" && command?.name === "HELLO") return this.#hello(body);
+    if (state.at === "welcome-sent" && command?.name === "INITIATE") return this.#initiate(body, state);
+    return this.#end(unexpected("CURVE", state.at === "start" ? "HELLO" : "INITIATE"));
+  }
+
+  judged(allowed: boolean): Step {
+    if (this.#state.at !== "asking") return this.#end(unexpected("CURVE", "no judgement"));
+    if (!allowed) return this.#end(refused("CURVE", "the hook said no"));
+    return this.#ready(this.#state.accepted);
+  }
+
+  #hello(body: Buffer): Step {
+    if (body.length !== Hello.length) {
+      return this.#fail("ERR_ZMTP_MALFORMED_COMMAND_HELLO", `HELLO has ${body.length} bytes`);
+    }
+    if (!body.subarray(Hello.version, Hello.publicKey).equals(HELLO_HEAD)) {
+      return this.#fail(
+        "ERR_ZMTP_MALFORMED_COMMAND_HELLO",
+        "HELLO has another version than 1.0, or no padding",
+      );
+    }
+    const client = Buffer.from(body.subarray(Hello.publicKey, Hello.nonce));
+    const short = Buffer.from(body.subarray(Hello.nonce, Hello.box));
+    const key = agreeOnKey(client, this.#permanent);
+    if (key === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "HELLO has no usable key");
+    const signature = openBox(this.#box, body.subarray(Hello.box), nonce(NonceText.hello, short), key);
+    if (signature === undefined) return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", "HELLO does not open");
+    if (!signature.equals(SIGNATURE)) {
+      return this.#fail("ERR_ZMTP_MALFORMED_COMMAND_HELLO", "HELLO's box is not 64 zeros");
+    }
+    const transient = this.#random.keyPair();
+    const cookie = this.#bake(client, transient);
+    const long = this.#random.bytes(LONG_NONCE_LENGTH);
+    const content = Buffer.concat([transient.publicKey, cookie]);
+    const box = sealBox(this.#box, content, nonce(NonceText.welcome, long), key);
+    this.#state = { at: "welcome-sent", client, transient, cookie, counter: short };
+    return { send: [encodeCommand("WELCOME", Buffer.concat([long, box]))] };
+  }
+
+  #bake(client: Buffer, transient: KeyPair): Buffer {
+    const long = this.#random.bytes(LONG_NONCE_LENGTH);
+    const content = Buffer.concat([client, transient.secretKey]);
+    const key = this.#random.bytes(KEY_LENGTH);
+    return Buffer.concat([long, sealBox(this.#box, content, nonce(NonceText.cookie, long), key)]);
+  }
+
+  #initiate(body: Buffer, state: Extract<State, { at: "welcome-sent" }>): Step {
+    if (body.length < Initiate.minLength) {
+      return this.#fail("ERR_ZMTP_MALFORMED_COMMAND_INITIATE", `INITIATE has ${body.length} bytes`);
+    }
+    if (!equal(body.subarray(Initiate.cookie, Initiate.nonce), state.cookie)) {
+      return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", "INITIATE has another cookie than WELCOME");
+    }
+    const short = Buffer.from(body.subarray(Initiate.nonce, Initiate.box));
+    if (short.compare(state.counter) <= 0) {
+      return this.#fail("ERR_ZMTP_INVALID_SEQUENCE", "INITIATE's counter did not grow");
+    }
+    const key = agreeOnKey(state.client, state.transient);
+    if (key === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "HELLO has no usable key");
+    const box = body.subarray(Initiate.box);
+    const plain = openBox(this.#box, box, nonce(NonceText.initiate, short), key);
+    if (plain === undefined) return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", "INITIATE does not open");
+
+    // C is worth something only with the vouch: c sealed this connection's C', and S, so that another server that
+    // C talks to cannot pass it on. (libzmq does not look at S.)
+    const client = plain.subarray(0, KEY_LENGTH);
+    const vouchKey = agreeOnKey(client, state.transient);
+    if (vouchKey === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "INITIATE has no usable key");
+    const vouchNonce = nonce(NonceText.vouch, plain.subarray(KEY_LENGTH, VOUCH_BOX));
+    const vouched = openBox(this.#box, plain.subarray(VOUCH_BOX, METADATA), vouchNonce, vouchKey);
+    if (vouched === undefined) return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", "INITIATE's vouch does not open");
+    if (!equal(vouched, Buffer.concat([state.client, this.#permanent.publicKey]))) {
+      return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "INITIATE's vouch is for other keys");
+    }
+
+    const metadata = decodeMetadata(plain.subarray(METADATA));
+    if (typeof metadata === "string") {
+      return this.#fail("ERR_ZMTP_INVALID_METADATA", `INITIATE has ${metadata}`);
+    }
+    const accepted: Accepted = { key, metadata, counter: short };
+    if (!this.#asks) return this.#ready(accepted);
+    this.#state = { at: "asking", accepted };
+    return { ask: { mechanism: "CURVE", publicKey: encodeZ85(client) } };
+  }
+
+  #ready(accepted: Accepted): Step {
+    const short = counter(READY_COUNTER);
+    const box = sealBox(this.#box, this.#properties, nonce(NonceText.ready, short), accepted.key);
+    this.#cipher = new CurveCipher(this.#box, accepted.key, true, READY_COUNTER, accepted.counter);
+    return this.#end({
+      send: [encodeCommand("READY", Buffer.concat([short, box]))],
+      done: accepted.metadata,
+    });
+  }
+
+  #fail(code: ErrorCode, what: string): Step {
+    return this.#end(failed(code, `CURVE: ${what}`));
+  }
+
+  #end(step: Step): Step {
+    this.#state = { at: "over" };
+    return step;
+  }
+}

@@ -1,0 +1,118 @@
+/** A socket's options in the form this engine's parts take them; read anew at each bind and connect. */
+import { NotSupportedError } from "../../core/errors.js";
+import { decodeZ85 } from "../../core/z85.js";
+import type { EngineOptions } from "../engine.js";
+import { encodeMetadata } from "./codec/metadata.js";
+import type { ConnectionOptions } from "./connection.js";
+import type { Mechanism, MechanismOptions } from "./mechanism/mechanism.js";
+import type { PipeOptions } from "./pipe.js";
+import type { TransportOptions } from "./transport/transport.js";
+
+/** Options this engine cannot have, with the only value of each that it takes. */
+const OUT_OF_REACH: Readonly<Record<string, unknown>> = {
+  interface: null,
+  sendBufferSize: -1,
+  receiveBufferSize: -1,
+  tcpKeepaliveCount: -1,
+  tcpKeepaliveInterval: -1,
+  tcpAcceptFilter: null,
+  tcpMaxRetransmitTimeout: 0,
+  typeOfService: 0,
+  socksProxy: null,
+  gssapiServer: false,
+  gssapiPrincipal: null,
+  gssapiServicePrincipal: null,
+  gssapiPlainText: false,
+};
+
+/** Their names, for the capability table. */
+export const UNSUPPORTED_OPTIONS: readonly string[] = Object.keys(OUT_OF_REACH);
+
+/** @throws NotSupportedError `NOT_SUPPORTED` */
+export function checkReach(name: string, value: unknown): void {
+  if (!Object.hasOwn(OUT_OF_REACH, name)) return;
+  if (value === undefined || value === null || value === OUT_OF_REACH[name]) return;
+  throw new NotSupportedError(
+    `The zmtp engine cannot set the option ${name}: Node.js has no call for it; the libzmq engine can`,
+  );
+}
+
+export function pipeOptions(options: EngineOptions, raw: boolean): PipeOptions {
+  return {
+    sendHighWaterMark: number(options.sendHighWaterMark, 1_000),
+    receiveHighWaterMark: number(options.receiveHighWaterMark, 1_000),
+    maxMessageSize: number(options.maxMessageSize, -1),
+    conflate: options.conflate === true,
+    raw,
+  };
+}
+
+export function transportOptions(options: EngineOptions): TransportOptions {
+  return {
+    ipv6: options.ipv6 === true,
+    backlog: number(options.backlog, 100),
+    connectTimeout: number(options.connectTimeout, 0),
+    tcpKeepalive: number(options.tcpKeepalive, -1),
+    tcpKeepaliveIdle: number(options.tcpKeepaliveIdle, -1),
+  };
+}
+
+export function connectionOptions(options: EngineOptions): ConnectionOptions {
+  const interval = number(options.heartbeatInterval, 0);
+  const timeout = number(options.heartbeatTimeout, -1);
+  return {
+    handshakeInterval: number(options.handshakeInterval, 30_000),
+    heartbeat: {
+      interval,
+      timeout: timeout < 0 ? interval : timeout,
+      timeToLive: number(options.heartbeatTimeToLive, 0),
+    },
+    zapDomain: text(options.zapDomain),
+  };
+}
+
+/** Which mechanism the options ask for, and on which side. */
+export function mechanismOf(options: EngineOptions): { name: Mechanism["name"]; isServer: boolean } {
+  if (options.curveServer === true) return { name: "CURVE", isServer: true };
+  if (options.curveServerKey !== null && options.curveServerKey !== undefined)
+    return { name: "CURVE", isServer: false };
+  if (options.plainServer === true) return { name: "PLAIN", isServer: true };
+  if (options.plainUsername !== null && options.plainUsername !== undefined)
+    return { name: "PLAIN", isServer: false };
+  return { name: "NULL", isServer: false };
+}
+
+/** @param asks whether a hook judges the peers */
+export function mechanismOptions(options: EngineOptions, wireName: string, asks: boolean): MechanismOptions {
+  const properties: [string, Uint8Array][] = [["Socket-Type", Buffer.from(wireName)]];
+  if (wireName === "REQ" || wireName === "DEALER" || wireName === "ROUTER") {
+    properties.push(["Identity", bytes(options.routingId)]);
+  }
+  return {
+    properties: encodeMetadata(properties),
+    asks,
+    plainUsername: text(options.plainUsername),
+    plainPassword: text(options.plainPassword),
+    curvePublicKey: key(options.curvePublicKey),
+    curveSecretKey: key(options.curveSecretKey),
+    curveServerKey: key(options.curveServerKey),
+  };
+}
+
+function number(value: unknown, otherwise: number): number {
+  return typeof value === "number" ? value : otherwise;
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+function bytes(value: unknown): Uint8Array {
+  if (typeof value === "string") return Buffer.from(value);
+  return value instanceof Uint8Array ? value : Buffer.alloc(0);
+}
+
+function key(value: unknown): Uint8Array | undefined {
+  if (typeof value === "string") return decodeZ85(value);
+  return value instanceof Uint8Array ? value : undefined;
+}

@@ -1,0 +1,254 @@
+/**
+ * The two queues between a socket and one peer, and what they are bounded by.
+ *
+ *   socket -> out -> link -> peer -> link -> in -> socket
+ *
+ * A pipe outlives its link where this side connects: what waits in `out` goes
+ * to the next connection. Where the peer connected, the pipe ends with the
+ * link, once what it received has been taken.
+ */
+import type { OutgoingFrame, OutgoingMessage } from "../engine.js";
+import { Encoder } from "./codec/encoder.js";
+import { InStream } from "./codec/in-stream.js";
+import { OutQueue } from "./codec/out-queue.js";
+import { flushSoon } from "./flush.js";
+
+/** Bytes that wait before they are written at once, without waiting for the end of the turn (docs/performance.md). */
+const FLUSH_BYTES = 32_768;
+
+/** What carries a pipe's bytes: a connection, or the other end in this process. */
+export interface Link {
+  /** Nothing can be handed on now; the link flushes by itself when it can. */
+  readonly blocked: boolean;
+  /** Messages that the peer has not taken and that count on this side; undefined: none (a wire). */
+  readonly ahead?: number;
+  /** How many more may wait because of those; undefined: none. */
+  readonly room?: number;
+  /** The sender found no room, where that hangs on the receiver alone. */
+  awaitRoom?(): void;
+  /** Hands on what waits in `out`, as much as goes. */
+  flush(): void;
+  /** Stops and starts reading. */
+  pause(): void;
+  resume(): void;
+  /** Ends the connection on this side. */
+  close(reason: CloseReason): void;
+}
+
+/** Why this side ends a link. */
+export type CloseReason = "local" | "protocol" | "revoked" | "refused";
+
+/** Who is at the other end, as its handshake said. */
+export interface Peer {
+  readonly socketType: string;
+  /** The Identity property; empty: none. */
+  readonly identity: Buffer;
+  /** Whether it takes subscriptions as commands (3.1) or as messages (3.0). */
+  readonly commands: boolean;
+}
+
+/** Hears what happens to a pipe. */
+export interface PipeOwner {
+  /** Messages have come. */
+  pipeOnMessages(pipe: Pipe): void;
+  /** A pipe that had no room has it again. */
+  pipeOnRoom(pipe: Pipe): void;
+  /** A command that is not the connection's own has come: SUBSCRIBE, CANCEL. */
+  pipeOnCommand(pipe: Pipe, body: Buffer): void;
+}
+
+/** The marks and limits of one socket's pipes. */
+export interface PipeOptions {
+  readonly sendHighWaterMark: number;
+  readonly receiveHighWaterMark: number;
+  readonly maxMessageSize: number;
+  /** Only the last message waits, in either direction. */
+  readonly conflate: boolean;
+  /** Bytes without frames (STREAM). */
+  readonly raw: boolean;
+}
+
+export class Pipe {
+  readonly out = new OutQueue();
+  readonly encoder = new Encoder();
+  readonly in: InStream;
+  readonly endpoint: string;
+  /** Whether it is kept when its link is lost. */
+  readonly outlives: boolean;
+  readonly #owner: PipeOwner;
+  readonly #options: PipeOptions;
+  link: Link | undefined = undefined;
+  /** Of the last handshake. */
+  peer: Peer | undefined = undefined;
+  /** The name a ROUTER has for it. */
+  routingId: Buffer | undefined = undefined;
+  /** It ended: what was received can still be taken. */
+  ended = false;
+  /** In the list of those to be flushed (flush.ts). */
+  dirty = false;
+  /** A send found no room here. */
+  mute = false;
+  /** In the fair queue's list of those with messages. */
+  queued = false;
+  /** For the routing's own use: subscribers that match, by publication. */
+  mark = 0;
+  #paused = false;
+  #dropped = 0;
+  #limit: number;
+
+  constructor(owner: PipeOwner, options: PipeOptions, endpoint: string, outlives: boolean) {
+    this.#owner = owner;
+    this.#options = options;
+    this.endpoint = endpoint;
+    this.outlives = outlives;
+    this.#limit = limitOf(options.sendHighWaterMark);
+    this.in = new InStream(options.maxMessageSize, (body) => owner.pipeOnCommand(this, body));
+  }
+
+  /** Messages given up that had been accepted. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Whether a message fits; flushes if that may help. */
+  hasRoom(): boolean {
+    if (this.#waiting < this.#limit) return true;
+    const { link } = this;
+    if (link !== undefined && !link.blocked) {
+      link.flush();
+      if (this.#waiting < this.#limit) return true;
+    }
+    if (this.#options.conflate) return true;
+    this.mute = true;
+    link?.awaitRoom?.();
+    return false;
+  }
+
+  /** Queues a message; only where `hasRoom`. */
+  send(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): void {
+    if (this.#options.conflate) this.#conflate();
+    this.encoder.encode(message, from, prefix);
+    this.out.add(this.encoder, 1);
+    this.#stir();
+  }
+
+  /** Queues what another encoder has just encoded, for several pipes at once. */
+  sendEncoded(encoder: Encoder): void {
+    if (this.#options.conflate) this.#conflate();
+    this.out.add(encoder, 1);
+    this.#stir();
+  }
+
+  /** Queues raw bytes, as a message (STREAM) or not (a command's frame). */
+  sendRaw(bytes: Uint8Array | string, messages: 0 | 1): void {
+    this.encoder.encodeRaw(bytes);
+    this.out.add(this.encoder, messages);
+    this.#stir();
+  }
+
+  /** The next received message; only when there is one. @param first a frame to put before it */
+  take(first?: Buffer): Buffer[] {
+    const message = this.in.take(first);
+    if (this.#paused && this.in.messages <= this.#options.receiveHighWaterMark >> 1) this.#resume();
+    return message;
+  }
+
+  /** The next taking of messages that makes room is told to the link. */
+  watch(): void {
+    this.#paused = true;
+  }
+
+  /** The link has brought something. */
+  arrived(): void {
+    const { messages } = this.in;
+    if (messages === 0) return;
+    if (this.#options.conflate) while (this.in.messages > 1) this.in.take();
+    const limit = this.#options.receiveHighWaterMark;
+    if (limit > 0 && messages >= limit && !this.#paused && !this.#options.conflate) {
+      this.#paused = true;
+      this.link?.pause();
+    }
+    this.#owner.pipeOnMessages(this);
+  }
+
+  /** Whether reading is stopped, because the receive queue is full. */
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  /** The kernel, or the peer, has taken messages: there may be room again. */
+  relieved(): void {
+    if (!this.mute) return;
+    if (this.#waiting > this.#limit / 2) return;
+    this.mute = false;
+    this.#owner.pipeOnRoom(this);
+  }
+
+  /** A new link after a handshake. */
+  linked(link: Link, peer: Peer): void {
+    this.link = link;
+    this.peer = peer;
+    this.#limit = limitOf(this.#options.sendHighWaterMark) + (link.room ?? 0);
+    if (this.#paused) link.pause();
+    this.relieved();
+  }
+
+  /** Sends what waits, if a link is there. */
+  flush(): void {
+    this.link?.flush();
+  }
+
+  /** The link is lost: what was in flight went with it. @returns messages lost */
+  unlinked(): number {
+    this.link = undefined;
+    this.#limit = limitOf(this.#options.sendHighWaterMark);
+    this.in.cut();
+    const lost = this.out.lose();
+    this.#dropped += lost;
+    if (lost > 0) this.relieved();
+    return lost;
+  }
+
+  /** The pipe ends. @returns messages that were accepted and did not go out */
+  end(): number {
+    if (this.ended) return 0;
+    this.ended = true;
+    const lost = this.out.clear();
+    this.#dropped += lost;
+    this.encoder.close();
+    return lost;
+  }
+
+  /** Throws away what was received. @returns how many messages */
+  discard(): number {
+    const messages = this.in.clear();
+    if (this.#paused) this.#resume();
+    return messages;
+  }
+
+  get #waiting(): number {
+    return this.out.messages + (this.link?.ahead ?? 0);
+  }
+
+  #resume(): void {
+    this.#paused = false;
+    this.link?.resume();
+  }
+
+  /** Only the newest is kept of what is not in flight. */
+  #conflate(): void {
+    this.out.clearWaiting();
+  }
+
+  #stir(): void {
+    const { link } = this;
+    if (link === undefined) return;
+    if (this.out.bytes >= FLUSH_BYTES && !link.blocked) link.flush();
+    else if (!this.dirty) flushSoon(this);
+  }
+}
+
+/** A high-water mark of 0 is none. */
+function limitOf(highWaterMark: number): number {
+  return highWaterMark === 0 ? Number.POSITIVE_INFINITY : highWaterMark;
+}

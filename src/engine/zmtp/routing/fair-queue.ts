@@ -1,0 +1,46 @@
+/** Takes messages from several pipes in turn, one of each (30/PIPELINE, The PULL Socket Type). */
+import type { Pipe } from "../pipe.js";
+
+export class FairQueue {
+  readonly #pipes: Pipe[] = [];
+  #at = 0;
+
+  get length(): number {
+    return this.#pipes.length;
+  }
+
+  /** The pipe has messages. */
+  add(pipe: Pipe): void {
+    if (pipe.queued) return;
+    pipe.queued = true;
+    this.#pipes.push(pipe);
+  }
+
+  /** The pipe whose turn it is; it has a message. */
+  next(): Pipe | undefined {
+    const pipes = this.#pipes;
+    while (pipes.length > 0) {
+      if (this.#at >= pipes.length) this.#at = 0;
+      const pipe = pipes[this.#at] as Pipe;
+      if (pipe.in.messages > 0) return pipe;
+      this.#drop(pipe);
+    }
+    return undefined;
+  }
+
+  /** A message was taken of the pipe that `next` gave. */
+  advance(pipe: Pipe): void {
+    if (pipe.in.messages === 0) this.#drop(pipe);
+    else this.#at += 1;
+  }
+
+  clear(): void {
+    for (const pipe of this.#pipes) pipe.queued = false;
+    this.#pipes.length = 0;
+  }
+
+  #drop(pipe: Pipe): void {
+    pipe.queued = false;
+    this.#pipes.splice(this.#at, 1);
+  }
+}

@@ -1,0 +1,65 @@
+/** PAIR: one peer, and no other while it is there (31/EXPAIR, The PAIR Socket Type). */
+import { OfferResult, type OutgoingMessage } from "../../engine.js";
+import type { Fault } from "../mechanism/mechanism.js";
+import type { Peer, Pipe } from "../pipe.js";
+import { FairQueue } from "./fair-queue.js";
+import { Routing } from "./routing.js";
+
+export class PairRouting extends Routing {
+  #pipe: Pipe | undefined = undefined;
+  readonly #in = new FairQueue();
+
+  get readable(): boolean {
+    return this.#in.next() !== undefined;
+  }
+
+  get writable(): boolean {
+    return this.#pipe?.hasRoom() === true;
+  }
+
+  /** libzmq shakes hands with a second peer and ignores it; here it hears that there is no place for it. */
+  override refuse(_peer: Peer, pipe: Pipe | undefined): Fault | undefined {
+    if (this.#pipe === undefined || this.#pipe === pipe) return undefined;
+    return {
+      kind: "other",
+      code: "ERR_HANDSHAKE",
+      message: "a PAIR socket has one peer, and it is there already",
+    };
+  }
+
+  override add(pipe: Pipe): void {
+    super.add(pipe);
+    this.#pipe ??= pipe;
+    this.host.routingOnWritable();
+  }
+
+  override removed(pipe: Pipe): void {
+    super.removed(pipe);
+    if (this.#pipe !== pipe) return;
+    this.#pipe = undefined;
+    for (const next of this.pipes) {
+      this.#pipe = next;
+      this.host.routingOnWritable();
+      break;
+    }
+  }
+
+  override messages(pipe: Pipe): void {
+    this.#in.add(pipe);
+    this.host.routingOnReadable();
+  }
+
+  offer(message: OutgoingMessage): OfferResult {
+    if (this.#pipe?.hasRoom() !== true) return OfferResult.Mute;
+    this.#pipe.send(message, 0, undefined);
+    return OfferResult.Accepted;
+  }
+
+  take(): Buffer[] | undefined {
+    const pipe = this.#in.next();
+    if (pipe === undefined) return undefined;
+    const message = pipe.take();
+    this.#in.advance(pipe);
+    return message;
+  }
+}

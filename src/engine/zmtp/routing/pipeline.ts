@@ -1,0 +1,68 @@
+/** PUSH, PULL and DEALER: out to the peers in turn, in from the peers in turn (30/PIPELINE, 28/REQREP). */
+import { OfferResult, type OutgoingMessage } from "../../engine.js";
+import type { Pipe } from "../pipe.js";
+import { FairQueue } from "./fair-queue.js";
+import { LoadBalancer } from "./load-balancer.js";
+import { Routing, type RoutingHost } from "./routing.js";
+
+export class PipelineRouting extends Routing {
+  readonly #out = new LoadBalancer();
+  readonly #in = new FairQueue();
+  readonly #sends: boolean;
+  readonly #receives: boolean;
+
+  /** @param sends PUSH and DEALER @param receives PULL and DEALER */
+  constructor(host: RoutingHost, sends: boolean, receives: boolean) {
+    super(host);
+    this.#sends = sends;
+    this.#receives = receives;
+  }
+
+  get readable(): boolean {
+    return this.#in.next() !== undefined;
+  }
+
+  get writable(): boolean {
+    return this.#sends && this.#out.next() !== undefined;
+  }
+
+  override add(pipe: Pipe): void {
+    super.add(pipe);
+    if (!this.#sends) return;
+    this.#out.add(pipe);
+    this.host.routingOnWritable();
+  }
+
+  override joined(pipe: Pipe): void {
+    if (this.host.options.probeRouter === true) pipe.send("", 0, undefined);
+  }
+
+  override removed(pipe: Pipe): void {
+    super.removed(pipe);
+    this.#out.remove(pipe);
+  }
+
+  override messages(pipe: Pipe): void {
+    if (this.#receives) {
+      this.#in.add(pipe);
+      this.host.routingOnReadable();
+    } else pipe.discard(); // A PUSH hears nothing.
+  }
+
+  override room(pipe: Pipe): void {
+    this.#out.add(pipe);
+    super.room(pipe);
+  }
+
+  offer(message: OutgoingMessage): OfferResult {
+    return this.#out.send(message, undefined) === undefined ? OfferResult.Mute : OfferResult.Accepted;
+  }
+
+  take(): Buffer[] | undefined {
+    const pipe = this.#in.next();
+    if (pipe === undefined) return undefined;
+    const message = pipe.take();
+    this.#in.advance(pipe);
+    return message;
+  }
+}

@@ -1,0 +1,202 @@
+/**
+ * PUB and XPUB (29/PUBSUB): each message to everyone who asked for a prefix of
+ * its first frame. It is encoded once; a subscriber without room misses it, unless
+ * `noDrop` has the publisher wait.
+ *
+ * Subscriptions come as commands (37/ZMTP) or as messages (23/ZMTP), 01 or 00 and
+ * the prefix; both are taken from everybody. XPUB hands them to the program:
+ *
+ *   verbosity null          the first of a topic, the last of a topic
+ *   "allSubs"               every subscription, the last cancellation
+ *   "allSubsUnsubs"         all
+ *   manual                  all, and only what the program then sets takes effect
+ */
+import { RingBuffer } from "../../../core/ring-buffer.js";
+import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
+import { parseCommand } from "../codec/command.js";
+import { Encoder } from "../codec/encoder.js";
+import { keyOf } from "../codec/text.js";
+import type { Pipe } from "../pipe.js";
+import { Routing, type RoutingHost } from "./routing.js";
+import { SubscriptionIndex } from "./subscription-index.js";
+
+const SUBSCRIBE = 1;
+const CANCEL = 0;
+
+export class PublishRouting extends Routing {
+  readonly #index = new SubscriptionIndex<Pipe>();
+  /** The prefixes that peers asked for where the program decides (manual). */
+  readonly #asked = new SubscriptionIndex<Pipe>();
+  readonly #encoder = new Encoder();
+  /** XPUB: what the program is to be told. */
+  readonly #notices = new RingBuffer<{ readonly frames: Buffer[]; readonly pipe: Pipe | undefined }>();
+  readonly #tells: boolean;
+  /** Marks the pipes that one publication matched. */
+  #epoch = 0;
+  #matched: Pipe[] = [];
+  /** Manual: the peer of the last notice taken. */
+  #last: Pipe | undefined = undefined;
+  /** Pipes whose reading is stopped until notices are taken. */
+  readonly #held = new Set<Pipe>();
+
+  /** @param tells XPUB: subscriptions are messages for the program */
+  constructor(host: RoutingHost, tells: boolean) {
+    super(host);
+    this.#tells = tells;
+  }
+
+  get readable(): boolean {
+    return this.#notices.length > 0;
+  }
+
+  get writable(): boolean {
+    return true;
+  }
+
+  override get queuedIn(): number {
+    return this.#notices.length;
+  }
+
+  override joined(pipe: Pipe): void {
+    const welcome = this.host.options.welcomeMessage;
+    if (welcome !== null && welcome !== undefined) pipe.send(welcome as OutgoingFrame, 0, undefined);
+  }
+
+  /** A connection is gone, and its subscriptions with it: they come again with the next. */
+  override lost(pipe: Pipe): void {
+    this.#forget(pipe);
+  }
+
+  override removed(pipe: Pipe): void {
+    super.removed(pipe);
+    this.#forget(pipe);
+    this.#held.delete(pipe);
+    if (this.#last === pipe) this.#last = undefined;
+  }
+
+  override messages(pipe: Pipe): void {
+    while (pipe.in.messages > 0) {
+      const frames = pipe.take();
+      const [first] = frames;
+      if (frames.length === 1 && first !== undefined && (first[0] === SUBSCRIBE || first[0] === CANCEL)) {
+        this.#change(pipe, first[0] === SUBSCRIBE, first.subarray(1));
+      } else if (this.#tells) this.#tell(frames, pipe);
+    }
+  }
+
+  override command(pipe: Pipe, body: Buffer): void {
+    const command = parseCommand(body);
+    if (command?.name === "SUBSCRIBE") this.#change(pipe, true, command.data);
+    else if (command?.name === "CANCEL") this.#change(pipe, false, command.data);
+  }
+
+  offer(message: OutgoingMessage): OfferResult {
+    const matched = this.#match(message);
+    if (matched.length === 0) return OfferResult.Accepted;
+    if (this.host.options.noDrop === true) {
+      let full = false;
+      for (const pipe of matched) if (!pipe.hasRoom()) full = true;
+      if (full) return OfferResult.Mute;
+    }
+    this.#encoder.encode(message, 0, undefined);
+    for (let i = 0; i < matched.length; i++) {
+      const pipe = matched[i] as Pipe;
+      if (pipe.hasRoom()) pipe.sendEncoded(this.#encoder);
+      else this.host.routingOnDrop("peer-full", pipe);
+    }
+    return OfferResult.Accepted;
+  }
+
+  take(): Buffer[] | undefined {
+    const notice = this.#notices.shift();
+    if (notice === undefined) return undefined;
+    this.#last = notice.pipe;
+    if (this.#held.size > 0 && this.#notices.length <= this.#limit >> 1) {
+      for (const pipe of this.#held) pipe.link?.resume();
+      this.#held.clear();
+    }
+    return notice.frames;
+  }
+
+  override discard(): number {
+    const messages = this.#notices.length;
+    while (this.take() !== undefined);
+    return messages;
+  }
+
+  /** Manual: the peer of the last notice gets the prefix. */
+  override subscribe(prefix: Buffer): void {
+    if (this.#last !== undefined && !this.#last.ended) this.#index.add(keyOf(prefix), this.#last);
+  }
+
+  override unsubscribe(prefix: Buffer): void {
+    if (this.#last !== undefined) this.#index.remove(keyOf(prefix), this.#last);
+  }
+
+  get #limit(): number {
+    const limit = Number(this.host.options.receiveHighWaterMark ?? 1_000);
+    return limit > 0 ? limit : Number.MAX_SAFE_INTEGER;
+  }
+
+  #match(message: OutgoingMessage): readonly Pipe[] {
+    const first = (Array.isArray(message) ? message[0] : message) as OutgoingFrame;
+    const topic = typeof first === "string" ? Buffer.from(first) : first;
+    this.#epoch += 1;
+    const matched = this.#matched;
+    matched.length = 0;
+    this.#index.match(topic, this.#visit);
+    if (this.host.options.invertMatching !== true) return matched;
+    const others: Pipe[] = [];
+    for (const pipe of this.pipes)
+      if (pipe.mark !== this.#epoch && pipe.link !== undefined) others.push(pipe);
+    return others;
+  }
+
+  #visit = (pipe: Pipe): void => {
+    if (pipe.mark === this.#epoch) return;
+    pipe.mark = this.#epoch;
+    this.#matched.push(pipe);
+  };
+
+  #change(pipe: Pipe, on: boolean, prefix: Buffer): void {
+    const key = keyOf(prefix);
+    const { options } = this.host;
+    const manual = this.#tells && options.manual === true;
+    const index = manual ? this.#asked : this.#index;
+    const outcome = on ? index.add(key, pipe) : index.remove(key, pipe);
+    if (!this.#tells) {
+      if (outcome === "known" || outcome === "unknown") return;
+      this.host.routingOnEvent({ type: on ? "subscribe" : "unsubscribe", topic: Buffer.from(prefix) });
+      return;
+    }
+    const { verbosity } = options;
+    const all = manual || verbosity === "allSubsUnsubs" || (on && verbosity === "allSubs");
+    // A cancellation of what nobody had is told, too, as libzmq does.
+    if (all || outcome === "first" || outcome === "last" || outcome === "unknown") {
+      this.#tell([Buffer.concat([Buffer.of(on ? SUBSCRIBE : CANCEL), prefix])], pipe);
+    }
+  }
+
+  #forget(pipe: Pipe): void {
+    const { verbosity, manual } = this.host.options;
+    this.#index.removeAll(pipe, (prefix, outcome) => {
+      const topic = Buffer.from(prefix, "latin1");
+      if (!this.#tells) this.host.routingOnEvent({ type: "unsubscribe", topic });
+      else if (manual !== true && (outcome === "last" || verbosity === "allSubsUnsubs"))
+        this.#tell([Buffer.concat([Buffer.of(CANCEL), topic])], undefined);
+    });
+    this.#asked.removeAll(pipe, (prefix) => {
+      this.#tell([Buffer.concat([Buffer.of(CANCEL), Buffer.from(prefix, "latin1")])], undefined);
+    });
+  }
+
+  #tell(frames: Buffer[], pipe: Pipe | undefined): void {
+    this.#notices.push({ frames, pipe });
+    // A peer that subscribes faster than the program reads is not read from for a while.
+    if (this.#notices.length >= this.#limit && pipe?.link !== undefined && !this.#held.has(pipe)) {
+      this.#held.add(pipe);
+      pipe.link.pause();
+    }
+    this.host.routingOnReadable();
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * REP (28/REQREP, The REP Socket Type): a request from the next peer, then the
+ * reply to it, with its envelope.
+ *
+ *   receives  envelope… | "" | body      without "" it is dropped
+ *   sends     the same envelope | "" | body
+ */
+import { OfferResult, type OutgoingMessage } from "../../engine.js";
+import type { Pipe } from "../pipe.js";
+import { FairQueue } from "./fair-queue.js";
+import { Routing } from "./routing.js";
+
+const EMPTY = Buffer.alloc(0);
+
+/** A request that waits to be taken. */
+interface Request {
+  readonly pipe: Pipe;
+  readonly envelope: Buffer[];
+  readonly body: Buffer[];
+}
+
+export class ReplyRouting extends Routing {
+  readonly #in = new FairQueue();
+  #asker: Pipe | undefined = undefined;
+  #envelope: Buffer[] = [];
+  #next: Request | undefined = undefined;
+
+  get readable(): boolean {
+    return this.#asker === undefined && this.#find();
+  }
+
+  get writable(): boolean {
+    return this.#asker !== undefined;
+  }
+
+  override messages(pipe: Pipe): void {
+    this.#in.add(pipe);
+    if (this.readable) this.host.routingOnReadable();
+  }
+
+  offer(message: OutgoingMessage): OfferResult {
+    const pipe = this.#asker;
+    if (pipe === undefined) return OfferResult.Mute;
+    this.#asker = undefined;
+    if (pipe.ended) this.host.routingOnDrop("disconnected", pipe);
+    else if (!pipe.hasRoom()) this.host.routingOnDrop("peer-full", pipe);
+    else pipe.send(message, 0, this.#envelope);
+    if (this.readable) this.host.routingOnReadable();
+    return OfferResult.Accepted;
+  }
+
+  take(): Buffer[] | undefined {
+    if (!this.readable) return undefined;
+    const { pipe, envelope, body } = this.#next as Request;
+    this.#next = undefined;
+    this.#asker = pipe;
+    this.#envelope = envelope;
+    this.host.routingOnWritable();
+    return body;
+  }
+
+  override discard(): number {
+    const held = this.#next === undefined ? 0 : 1;
+    this.#next = undefined;
+    return held + super.discard();
+  }
+
+  override get queuedIn(): number {
+    return super.queuedIn + (this.#next === undefined ? 0 : 1);
+  }
+
+  #find(): boolean {
+    while (this.#next === undefined) {
+      const pipe = this.#in.next();
+      if (pipe === undefined) return false;
+      const frames = pipe.take();
+      this.#in.advance(pipe);
+      const delimiter = frames.findIndex((frame) => frame.length === 0);
+      if (delimiter < 0) continue;
+      const body = frames.splice(delimiter + 1);
+      this.#next = { pipe, envelope: frames, body: body.length === 0 ? [EMPTY] : body };
+    }
+    return true;
+  }
+}

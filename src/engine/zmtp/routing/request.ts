@@ -1,0 +1,120 @@
+/**
+ * REQ (28/REQREP, The REQ Socket Type): a request to the next peer, then the
+ * reply of that peer and no other.
+ *
+ *   sends     [id 4] | "" | body     the id with `correlate`
+ *   receives  [id 4] | "" | body     anything else is dropped; without "" the peer is closed, as libzmq does
+ *
+ *   idle --offer--> asking --take--> idle
+ *                     | offer, with `relaxed`: the old request is given up
+ */
+import { randomInt } from "node:crypto";
+import { OfferResult, type OutgoingMessage } from "../../engine.js";
+import type { Pipe } from "../pipe.js";
+import { LoadBalancer } from "./load-balancer.js";
+import { Routing } from "./routing.js";
+
+const EMPTY = Buffer.alloc(0);
+const PLAIN = [EMPTY];
+
+export class RequestRouting extends Routing {
+  readonly #out = new LoadBalancer();
+  #asking = false;
+  #asked: Pipe | undefined = undefined;
+  #id = randomInt(0x1_0000_0000);
+  #idFrame: Buffer | undefined = undefined;
+  #reply: Buffer[] | undefined = undefined;
+
+  get readable(): boolean {
+    return this.#find();
+  }
+
+  get writable(): boolean {
+    return (!this.#asking || this.host.options.relaxed === true) && this.#out.next() !== undefined;
+  }
+
+  override add(pipe: Pipe): void {
+    super.add(pipe);
+    this.#out.add(pipe);
+    this.host.routingOnWritable();
+  }
+
+  override joined(pipe: Pipe): void {
+    if (this.host.options.probeRouter === true) pipe.send("", 0, undefined);
+  }
+
+  override removed(pipe: Pipe): void {
+    super.removed(pipe);
+    this.#out.remove(pipe);
+  }
+
+  override messages(pipe: Pipe): void {
+    // What nobody asked for, or came too late, must not be taken for a later request's reply.
+    if (!this.#asking || pipe !== this.#asked) pipe.discard();
+    else if (this.#find()) this.host.routingOnReadable();
+  }
+
+  override room(pipe: Pipe): void {
+    this.#out.add(pipe);
+    super.room(pipe);
+  }
+
+  offer(message: OutgoingMessage): OfferResult {
+    if (this.#asking && this.host.options.relaxed !== true) return OfferResult.Mute;
+    const pipe = this.#out.next();
+    if (pipe === undefined) return OfferResult.Mute;
+    this.#reply = undefined;
+    pipe.discard();
+    let prefix: Buffer[] = PLAIN;
+    if (this.host.options.correlate === true) {
+      this.#id = (this.#id + 1) >>> 0;
+      this.#idFrame = Buffer.allocUnsafe(4);
+      this.#idFrame.writeUInt32BE(this.#id);
+      prefix = [this.#idFrame, EMPTY];
+    } else this.#idFrame = undefined;
+    this.#asked = this.#out.send(message, prefix);
+    this.#asking = true;
+    return OfferResult.Accepted;
+  }
+
+  take(): Buffer[] | undefined {
+    if (!this.#find()) return undefined;
+    const reply = this.#reply;
+    this.#reply = undefined;
+    this.#asking = false;
+    this.#asked = undefined;
+    this.host.routingOnWritable();
+    return reply;
+  }
+
+  override discard(): number {
+    const reply = this.#reply === undefined ? 0 : 1;
+    this.#reply = undefined;
+    return reply + super.discard();
+  }
+
+  override get queuedIn(): number {
+    return super.queuedIn + (this.#reply === undefined ? 0 : 1);
+  }
+
+  /** Looks for the reply among what the asked peer has sent. */
+  #find(): boolean {
+    if (this.#reply !== undefined) return true;
+    const pipe = this.#asked;
+    if (!this.#asking || pipe === undefined) return false;
+    while (pipe.in.messages > 0) {
+      const frames = pipe.take();
+      const at = this.#idFrame === undefined ? 0 : 1;
+      if (this.#idFrame !== undefined && frames[0]?.equals(this.#idFrame) !== true) continue;
+      if (frames[at]?.length !== 0) {
+        this.host.closePipe(pipe, "protocol");
+        return false;
+      }
+      frames.splice(0, at + 1);
+      // A reply of nothing but the delimiter: libzmq gives the program an empty frame.
+      this.#reply = frames.length === 0 ? [EMPTY] : frames;
+      return true;
+    }
+    return false;
+  }
+}

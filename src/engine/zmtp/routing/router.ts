@@ -1,0 +1,121 @@
+/**
+ * ROUTER (28/REQREP, The ROUTER Socket Type): the first frame names the peer.
+ *
+ *   receives  routing id | what the peer sent
+ *   sends     to the peer named by the first frame, without it
+ *
+ * A peer is called by the Identity in its handshake; one without gets a name of
+ * 5 bytes, `00` and a counter. A second peer of the same name is refused; with
+ * `handover` it takes the name over, and the first is closed. (libzmq keeps the
+ * second connected but deaf, even when the first leaves.)
+ */
+import { randomInt } from "node:crypto";
+import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
+import { keyOf } from "../codec/text.js";
+import type { Fault } from "../mechanism/mechanism.js";
+import type { Peer, Pipe } from "../pipe.js";
+import { FairQueue } from "./fair-queue.js";
+import { Routing } from "./routing.js";
+
+/** Bytes of an Identity at most (37/ZMTP, The Identity Property). */
+const MAX_IDENTITY = 255;
+
+export class RouterRouting extends Routing {
+  readonly #in = new FairQueue();
+  /** By the id's bytes, as a string of one character a byte. */
+  readonly #byId = new Map<string, Pipe>();
+  #counter = randomInt(0x1_0000_0000);
+
+  get readable(): boolean {
+    return this.#in.next() !== undefined;
+  }
+
+  /** As in libzmq: a ROUTER takes any message, and says what became of it. */
+  get writable(): boolean {
+    return true;
+  }
+
+  override refuse({ identity }: Peer, pipe: Pipe | undefined): Fault | undefined {
+    if (identity.length > MAX_IDENTITY || identity[0] === 0) {
+      return {
+        kind: "protocol",
+        code: "ERR_ZMTP_INVALID_METADATA",
+        message: "an Identity has at most 255 bytes and does not begin with a zero byte",
+      };
+    }
+    const other = identity.length === 0 ? undefined : this.#byId.get(keyOf(identity));
+    if (other === undefined || other === pipe || this.host.options.handover === true) return undefined;
+    return {
+      kind: "other",
+      code: "ERR_HANDSHAKE",
+      message: `another peer has the routing id ${JSON.stringify(identity.toString())}; the option handover would give it over`,
+    };
+  }
+
+  /** @param pipe one with a routing id has it from `connect` */
+  override add(pipe: Pipe): void {
+    super.add(pipe);
+    if (pipe.routingId !== undefined) this.#name(pipe, pipe.routingId);
+    this.host.routingOnWritable();
+  }
+
+  override joined(pipe: Pipe): void {
+    const identity = pipe.peer?.identity;
+    if (pipe.routingId === undefined) {
+      const named = identity !== undefined && identity.length > 0;
+      this.#name(pipe, named ? Buffer.from(identity) : this.#autoId());
+    }
+    if (this.host.options.probeRouter === true) pipe.send("", 0, undefined);
+    this.host.routingOnWritable();
+  }
+
+  override removed(pipe: Pipe): void {
+    super.removed(pipe);
+    const key = pipe.routingId === undefined ? "" : keyOf(pipe.routingId);
+    if (this.#byId.get(key) === pipe) this.#byId.delete(key);
+  }
+
+  override messages(pipe: Pipe): void {
+    this.#in.add(pipe);
+    this.host.routingOnReadable();
+  }
+
+  offer(message: OutgoingMessage): OfferResult {
+    if (!Array.isArray(message) || message.length < 2) return OfferResult.Unroutable;
+    const pipe = this.find(message[0] as OutgoingFrame);
+    if (pipe === undefined) return OfferResult.Unroutable;
+    if (!pipe.hasRoom()) return OfferResult.PeerFull;
+    pipe.send(message, 1, undefined);
+    return OfferResult.Accepted;
+  }
+
+  take(): Buffer[] | undefined {
+    const pipe = this.#in.next();
+    if (pipe === undefined) return undefined;
+    const message = pipe.take(pipe.routingId);
+    this.#in.advance(pipe);
+    return message;
+  }
+
+  protected find(id: OutgoingFrame): Pipe | undefined {
+    const bytes = typeof id === "string" ? Buffer.from(id) : id;
+    return this.#byId.get(keyOf(bytes));
+  }
+
+  #name(pipe: Pipe, id: Buffer): void {
+    const key = keyOf(id);
+    const other = this.#byId.get(key);
+    if (other !== undefined && other !== pipe) this.host.closePipe(other, "local");
+    pipe.routingId = id;
+    this.#byId.set(key, pipe);
+  }
+
+  #autoId(): Buffer {
+    const id = Buffer.alloc(5);
+    do {
+      this.#counter = (this.#counter + 1) >>> 0;
+      id.writeUInt32BE(this.#counter, 1);
+    } while (this.#byId.has(keyOf(id)));
+    return id;
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * What makes a socket type: which pipe a message goes to, and which one the next
+ * comes from (28/REQREP, 29/PUBSUB, 30/PIPELINE, 31/EXPAIR). One small file each.
+ *
+ *   add      a pipe that takes messages, before its first handshake, too, if we connect
+ *   joined   its handshake is complete, for the first time or again
+ *   lost     its connection is gone; it stays, and waits for the next
+ *   removed  it ended; what it has received can still be taken
+ */
+import type { SocketTypeName } from "../../../core/socket-type.js";
+import { type OfferResult, type OutgoingMessage, OfferResult as Result } from "../../engine.js";
+import type { SocketEvent } from "../../events.js";
+import type { Fault } from "../mechanism/mechanism.js";
+import type { CloseReason, Peer, Pipe } from "../pipe.js";
+
+/** What a routing can do to its socket. */
+export interface RoutingHost {
+  readonly options: Readonly<Record<string, unknown>>;
+  /** `take` may give something. */
+  routingOnReadable(): void;
+  /** `offer` may succeed. */
+  routingOnWritable(): void;
+  routingOnEvent(event: SocketEvent): void;
+  /** A message that was accepted, or a copy of it, does not reach a peer. */
+  routingOnDrop(reason: "peer-full" | "disconnected", pipe: Pipe): void;
+  /** Ends a pipe and its connection. */
+  closePipe(pipe: Pipe, reason: CloseReason): void;
+}
+
+export abstract class Routing {
+  protected readonly host: RoutingHost;
+  /** All pipes that have not ended. */
+  protected readonly pipes = new Set<Pipe>();
+
+  constructor(host: RoutingHost) {
+    this.host = host;
+  }
+
+  /** Whether a message is there. */
+  abstract get readable(): boolean;
+  /** Whether a message would be taken. */
+  abstract get writable(): boolean;
+  abstract offer(message: OutgoingMessage): OfferResult;
+  abstract take(): Buffer[] | undefined;
+
+  /** Whether a peer may join; asked before its pipe is added. */
+  refuse(_peer: Peer, _pipe: Pipe | undefined): Fault | undefined {
+    return undefined;
+  }
+
+  add(pipe: Pipe): void {
+    this.pipes.add(pipe);
+  }
+
+  joined(_pipe: Pipe): void {}
+
+  lost(_pipe: Pipe): void {}
+
+  removed(pipe: Pipe): void {
+    this.pipes.delete(pipe);
+  }
+
+  /** Messages have come. */
+  messages(_pipe: Pipe): void {
+    this.host.routingOnReadable();
+  }
+
+  /** A pipe that had no room has it again. */
+  room(_pipe: Pipe): void {
+    this.host.routingOnWritable();
+  }
+
+  /** SUBSCRIBE or CANCEL has come. */
+  command(_pipe: Pipe, _body: Buffer): void {}
+
+  subscribe(_prefix: Buffer): void {}
+
+  unsubscribe(_prefix: Buffer): void {}
+
+  optionChanged(_name: string): void {}
+
+  /** Throws away what was received and not taken. @returns how many messages */
+  discard(): number {
+    let messages = 0;
+    for (const pipe of this.pipes) messages += pipe.discard();
+    return messages;
+  }
+
+  /** Messages received and not taken. */
+  get queuedIn(): number {
+    let messages = 0;
+    for (const pipe of this.pipes) messages += pipe.in.messages;
+    return messages;
+  }
+}
+
+/** For types that only receive. */
+export const NEVER: OfferResult = Result.Mute;
+
+/** Socket types, as their READY says them, that may talk to each other (37/ZMTP, The Socket-Type Property). */
+export const FITS: Readonly<Record<Exclude<SocketTypeName, "Stream">, readonly string[]>> = {
+  Pair: ["PAIR"],
+  Publisher: ["SUB", "XSUB"],
+  XPublisher: ["SUB", "XSUB"],
+  Subscriber: ["PUB", "XPUB"],
+  XSubscriber: ["PUB", "XPUB"],
+  Push: ["PULL"],
+  Pull: ["PUSH"],
+  Request: ["REP", "ROUTER"],
+  Reply: ["REQ", "DEALER"],
+  Dealer: ["REP", "DEALER", "ROUTER"],
+  Router: ["REQ", "DEALER", "ROUTER"],
+};
+
+/** The names that go into READY. */
+export const WIRE_NAMES: Readonly<Record<SocketTypeName, string>> = {
+  Pair: "PAIR",
+  Publisher: "PUB",
+  Subscriber: "SUB",
+  Request: "REQ",
+  Reply: "REP",
+  Dealer: "DEALER",
+  Router: "ROUTER",
+  Pull: "PULL",
+  Push: "PUSH",
+  XPublisher: "XPUB",
+  XSubscriber: "XSUB",
+  Stream: "STREAM",
+};

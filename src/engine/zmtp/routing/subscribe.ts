@@ -1,0 +1,141 @@
+/**
+ * SUB and XSUB (29/PUBSUB): subscriptions go to every publisher, on each new
+ * connection again; messages come from all of them in turn. SUB looks at each
+ * message itself, too: a publisher need not filter, and one that has not heard of
+ * a cancellation yet goes on sending.
+ *
+ * A subscription is a command to a peer of version 3.1, and a message, 01 or 00 and
+ * the prefix, to one of 3.0. It is sent each time the program subscribes; the
+ * cancellation when it has taken back as many.
+ */
+import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
+import { encodeCommand } from "../codec/command.js";
+import { commandFrame } from "../codec/frame.js";
+import { keyOf } from "../codec/text.js";
+import type { Pipe } from "../pipe.js";
+import { FairQueue } from "./fair-queue.js";
+import { LengthSet } from "./length-set.js";
+import { Routing, type RoutingHost } from "./routing.js";
+
+export class SubscribeRouting extends Routing {
+  readonly #in = new FairQueue();
+  /** How often the program asked for each prefix; one character a byte. */
+  readonly #prefixes = new Map<string, number>();
+  readonly #lengths = new LengthSet();
+  readonly #filters: boolean;
+  #next: Buffer[] | undefined = undefined;
+
+  /** @param filters SUB; an XSUB's program gets what comes */
+  constructor(host: RoutingHost, filters: boolean) {
+    super(host);
+    this.#filters = filters;
+  }
+
+  get readable(): boolean {
+    return this.#find();
+  }
+
+  /** XSUB: a message that no publisher has room for is dropped. */
+  get writable(): boolean {
+    return true;
+  }
+
+  override joined(pipe: Pipe): void {
+    for (const prefix of this.#prefixes.keys()) this.#tell(pipe, true, Buffer.from(prefix, "latin1"));
+    pipe.flush();
+  }
+
+  override messages(pipe: Pipe): void {
+    this.#in.add(pipe);
+    if (!this.#filters || this.#find()) this.host.routingOnReadable();
+  }
+
+  /** XSUB: 01 or 00 and a prefix is a subscription or its cancellation, anything else goes to all publishers. */
+  offer(message: OutgoingMessage): OfferResult {
+    const single = Array.isArray(message) ? (message.length === 1 ? message[0] : undefined) : message;
+    if (single !== undefined) {
+      const bytes = typeof single === "string" ? Buffer.from(single) : Buffer.from(single as Uint8Array);
+      if (bytes[0] === 1 || bytes[0] === 0) {
+        if (bytes[0] === 1) this.subscribe(bytes.subarray(1));
+        else this.unsubscribe(bytes.subarray(1));
+        return OfferResult.Accepted;
+      }
+    }
+    for (const pipe of this.pipes) {
+      if (pipe.link === undefined) continue;
+      if (pipe.hasRoom()) pipe.send(message as OutgoingFrame, 0, undefined);
+      else this.host.routingOnDrop("peer-full", pipe);
+    }
+    return OfferResult.Accepted;
+  }
+
+  take(): Buffer[] | undefined {
+    if (!this.#find()) return undefined;
+    const message = this.#next;
+    this.#next = undefined;
+    return message;
+  }
+
+  override subscribe(prefix: Buffer): void {
+    const key = keyOf(prefix);
+    const count = this.#prefixes.get(key) ?? 0;
+    this.#prefixes.set(key, count + 1);
+    if (count === 0) this.#lengths.add(key.length);
+    for (const pipe of this.pipes) if (pipe.link !== undefined) this.#tell(pipe, true, prefix);
+  }
+
+  override unsubscribe(prefix: Buffer): void {
+    const key = keyOf(prefix);
+    const count = this.#prefixes.get(key);
+    if (count === undefined) return;
+    if (count > 1) {
+      this.#prefixes.set(key, count - 1);
+      return;
+    }
+    this.#prefixes.delete(key);
+    this.#lengths.remove(key.length);
+    for (const pipe of this.pipes) if (pipe.link !== undefined) this.#tell(pipe, false, prefix);
+  }
+
+  override discard(): number {
+    const held = this.#next === undefined ? 0 : 1;
+    this.#next = undefined;
+    return held + super.discard();
+  }
+
+  override get queuedIn(): number {
+    return super.queuedIn + (this.#next === undefined ? 0 : 1);
+  }
+
+  #tell(pipe: Pipe, on: boolean, prefix: Buffer): void {
+    if (pipe.peer?.commands === true) {
+      pipe.sendRaw(commandFrame(encodeCommand(on ? "SUBSCRIBE" : "CANCEL", prefix)), 0);
+    } else pipe.send(Buffer.concat([Buffer.of(on ? 1 : 0), prefix]), 0, undefined);
+  }
+
+  #find(): boolean {
+    while (this.#next === undefined) {
+      const pipe = this.#in.next();
+      if (pipe === undefined) return false;
+      const message = pipe.take();
+      this.#in.advance(pipe);
+      if (!this.#filters || this.#matches(message[0] as Buffer)) this.#next = message;
+    }
+    return true;
+  }
+
+  #matches(topic: Buffer): boolean {
+    return this.#hasPrefixOf(topic) !== (this.host.options.invertMatching === true);
+  }
+
+  #hasPrefixOf(topic: Buffer): boolean {
+    const lengths = this.#lengths.sorted;
+    for (let i = 0; i < lengths.length; i++) {
+      const length = lengths[i] as number;
+      if (length === 0) return true;
+      if (length > topic.length) return false;
+      if (this.#prefixes.has(keyOf(topic, 0, length))) return true;
+    }
+    return false;
+  }
+}

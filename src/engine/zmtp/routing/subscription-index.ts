@@ -1,0 +1,90 @@
+/**
+ * Who subscribed to what: prefixes, and the subscribers of each. Pure.
+ *
+ * A table by prefix, and the set of the prefixes' lengths. A topic is looked up
+ * once for each length that occurs and is not longer than it, so the cost does
+ * not grow with the number of subscriptions (bench/micro/subscriptions.js), and a
+ * million of them take a hash table's entry each, not a tree of nodes.
+ *
+ * Each subscriber has a set: subscribing twice is subscribing once, as in libzmq
+ * (37/ZMTP would have the publisher count, which a lost CANCEL makes leak).
+ */
+
+import { keyOf } from "../codec/text.js";
+import { LengthSet } from "./length-set.js";
+
+/** Most prefixes have one subscriber: no set for those. */
+type Subscribers<S> = S | Set<S>;
+
+export class SubscriptionIndex<S extends object> {
+  readonly #byPrefix = new Map<string, Subscribers<S>>();
+  readonly #bySubscriber = new Map<S, Set<string>>();
+  readonly #lengths = new LengthSet();
+
+  /** Different prefixes. */
+  get size(): number {
+    return this.#byPrefix.size;
+  }
+
+  /** A subscriber's prefixes, one character a byte. */
+  prefixesOf(subscriber: S): ReadonlySet<string> | undefined {
+    return this.#bySubscriber.get(subscriber);
+  }
+
+  /** @returns `first`: nobody else had it; `added`: others had; `known`: the subscriber itself had */
+  add(prefix: string, subscriber: S): "first" | "added" | "known" {
+    let own = this.#bySubscriber.get(subscriber);
+    if (own === undefined) {
+      own = new Set();
+      this.#bySubscriber.set(subscriber, own);
+    }
+    if (own.has(prefix)) return "known";
+    own.add(prefix);
+    const subscribers = this.#byPrefix.get(prefix);
+    if (subscribers === undefined) {
+      this.#byPrefix.set(prefix, subscriber);
+      this.#lengths.add(prefix.length);
+      return "first";
+    }
+    if (subscribers instanceof Set) subscribers.add(subscriber);
+    else this.#byPrefix.set(prefix, new Set([subscribers, subscriber]));
+    return "added";
+  }
+
+  /** @returns `last`: nobody has it any more; `removed`: others have; `unknown`: the subscriber had not */
+  remove(prefix: string, subscriber: S): "last" | "removed" | "unknown" {
+    const own = this.#bySubscriber.get(subscriber);
+    if (own?.delete(prefix) !== true) return "unknown";
+    if (own.size === 0) this.#bySubscriber.delete(subscriber);
+    const subscribers = this.#byPrefix.get(prefix);
+    if (subscribers instanceof Set) {
+      subscribers.delete(subscriber);
+      if (subscribers.size > 0) return "removed";
+    }
+    this.#byPrefix.delete(prefix);
+    this.#lengths.remove(prefix.length);
+    return "last";
+  }
+
+  /** A subscriber is gone. @param removed hears each of its prefixes */
+  removeAll(subscriber: S, removed: (prefix: string, outcome: "last" | "removed") => void): void {
+    for (const prefix of [...(this.#bySubscriber.get(subscriber) ?? [])]) {
+      const outcome = this.remove(prefix, subscriber);
+      if (outcome !== "unknown") removed(prefix, outcome);
+    }
+  }
+
+  /** Calls `visit` for the subscribers of every prefix of `topic`; for some of them more than once. */
+  match(topic: Uint8Array, visit: (subscriber: S) => void): void {
+    const lengths = this.#lengths.sorted;
+    for (let i = 0; i < lengths.length; i++) {
+      const length = lengths[i] as number;
+      if (length > topic.length) return;
+      const prefix = length === 0 ? "" : keyOf(topic, 0, length);
+      const subscribers = this.#byPrefix.get(prefix);
+      if (subscribers === undefined) continue;
+      if (subscribers instanceof Set) for (const subscriber of subscribers) visit(subscriber);
+      else visit(subscribers);
+    }
+  }
+}

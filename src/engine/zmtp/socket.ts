@@ -1,0 +1,230 @@
+/**
+ * One open socket: its routing (which peer), its pipes (the queues) and its
+ * links (the way there), brought together behind the seam.
+ *
+ *   offer -> routing -> pipe.out -> link -> peer
+ *   take  <- routing <- pipe.in  <- link <- peer
+ */
+import { TransportError } from "../../core/errors.js";
+import { type SocketType, type SocketTypeName, SocketType as Types } from "../../core/socket-type.js";
+import type {
+  EngineCloseResult,
+  EngineListener,
+  EngineOptions,
+  EngineSocket,
+  EngineStats,
+  OfferResult,
+  OutgoingMessage,
+  PeerCredentials,
+} from "../engine.js";
+import type { SocketEvent } from "../events.js";
+import { Closing } from "./closing.js";
+import type { InprocNames } from "./inproc-names.js";
+import { KeepAlive } from "./keep-alive.js";
+import { Links } from "./links.js";
+import { checkReach } from "./options.js";
+import type { CloseReason, Pipe, PipeOwner } from "./pipe.js";
+import { createRouting } from "./routing/create.js";
+import type { Routing, RoutingHost } from "./routing/routing.js";
+
+const TYPE_NAMES = Object.fromEntries(Object.entries(Types).map(([name, type]) => [type, name])) as Record<
+  SocketType,
+  SocketTypeName
+>;
+
+export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner {
+  readonly options: Record<string, unknown>;
+  readonly #listener: EngineListener;
+  readonly #routing: Routing;
+  readonly #links: Links;
+  readonly #keepAlive: KeepAlive;
+  readonly #onClosed: () => void;
+  #wantsRead = false;
+  #wantsWrite = false;
+  #held = false;
+  #closing: Closing | undefined = undefined;
+  readonly #dropped = { "peer-full": 0, disconnected: 0 };
+
+  constructor(
+    names: InprocNames,
+    type: SocketType,
+    options: EngineOptions,
+    listener: EngineListener,
+    onClosed: () => void,
+  ) {
+    for (const [name, value] of Object.entries(options)) checkReach(name, value);
+    this.options = { ...options };
+    this.#listener = listener;
+    this.#onClosed = onClosed;
+    const typeName = TYPE_NAMES[type];
+    this.#routing = createRouting(typeName, this);
+    this.#links = new Links(names, typeName, this.options, this.#routing, this, {
+      authenticate: listener.engineAuthenticate,
+      event: (event) => this.routingOnEvent(event),
+      dropped: (messages) => this.#count("disconnected", messages),
+      changed: () => {
+        this.#keepAlive.changed();
+        this.#closing?.proceed();
+      },
+    });
+    this.#keepAlive = new KeepAlive(
+      () =>
+        this.#held ||
+        this.#wantsRead ||
+        this.#wantsWrite ||
+        this.#links.bound > 0 ||
+        this.#closing !== undefined,
+    );
+  }
+
+  bind(endpoint: string): Promise<string> {
+    return this.#links.bind(endpoint);
+  }
+
+  bindSync(endpoint: string): string {
+    return this.#links.bindSync(endpoint);
+  }
+
+  unbind(endpoint: string): Promise<void> {
+    return this.#links.unbind(endpoint);
+  }
+
+  connect(endpoint: string, routingId: string | undefined): void {
+    this.#links.connect(endpoint, routingId);
+  }
+
+  disconnect(endpoint: string): void {
+    if (!this.#links.disconnect(endpoint)) {
+      throw new TransportError("ENOENT", `Cannot disconnect from ${endpoint}: not connected`, { endpoint });
+    }
+  }
+
+  offer(message: OutgoingMessage): OfferResult {
+    return this.#routing.offer(message);
+  }
+
+  wantWritable(): void {
+    this.#wantsWrite = true;
+    this.#keepAlive.changed();
+  }
+
+  take(): Buffer[] | undefined {
+    return this.#routing.take();
+  }
+
+  discard(): number {
+    return this.#routing.discard();
+  }
+
+  wantReadable(max: number): void {
+    this.#wantsRead = max > 0;
+    this.#keepAlive.changed();
+  }
+
+  get readable(): boolean {
+    return this.#routing.readable;
+  }
+
+  get writable(): boolean {
+    return this.#closing === undefined && this.#routing.writable;
+  }
+
+  subscribe(prefix: Uint8Array | string): void {
+    this.#routing.subscribe(Buffer.from(prefix as string));
+  }
+
+  unsubscribe(prefix: Uint8Array | string): void {
+    this.#routing.unsubscribe(Buffer.from(prefix as string));
+  }
+
+  setOption(name: string, value: unknown): void {
+    checkReach(name, value);
+    this.options[name] = value;
+  }
+
+  disconnectPeers(match: (peer: PeerCredentials) => boolean): number {
+    return this.#links.disconnectPeers(match);
+  }
+
+  hold(on: boolean): void {
+    this.#held = on;
+    this.#keepAlive.changed();
+  }
+
+  stats(): EngineStats {
+    let queuedOut = 0;
+    for (const pipe of this.#links.pipes) queuedOut += pipe.out.messages;
+    return {
+      peers: this.#links.peers,
+      reconnects: this.#links.reconnects,
+      queuedIn: this.#routing.queuedIn,
+      queuedOut,
+      dropped: { ...this.#dropped },
+    };
+  }
+
+  close(linger: number): Promise<EngineCloseResult> {
+    this.#wantsRead = false;
+    this.#wantsWrite = false;
+    return new Promise((resolve) => {
+      this.#closing = new Closing(this.#links, linger, (result) => {
+        this.#closing = undefined;
+        this.#keepAlive.end();
+        this.#onClosed();
+        resolve(result);
+      });
+      this.#keepAlive.changed();
+      this.#closing.start();
+    });
+  }
+
+  routingOnReadable(): void {
+    if (!this.#wantsRead || this.#closing !== undefined) return;
+    this.#wantsRead = false;
+    this.#listener.engineOnReadable();
+    this.#keepAlive.changed();
+  }
+
+  routingOnWritable(): void {
+    if (!this.#wantsWrite || this.#closing !== undefined) return;
+    this.#wantsWrite = false;
+    this.#listener.engineOnWritable();
+    this.#keepAlive.changed();
+  }
+
+  routingOnEvent(event: SocketEvent): void {
+    this.#listener.engineOnEvent(event);
+  }
+
+  routingOnDrop(reason: "peer-full" | "disconnected", pipe: Pipe): void {
+    this.#count(reason, 1, pipe);
+  }
+
+  closePipe(pipe: Pipe, reason: CloseReason): void {
+    this.#links.closePipe(pipe, reason);
+  }
+
+  pipeOnMessages(pipe: Pipe): void {
+    if (this.#closing === undefined) this.#routing.messages(pipe);
+    else pipe.discard();
+  }
+
+  pipeOnRoom(pipe: Pipe): void {
+    this.#routing.room(pipe);
+  }
+
+  pipeOnCommand(pipe: Pipe, body: Buffer): void {
+    if (!this.#links.command(pipe, body)) this.#routing.command(pipe, body);
+  }
+
+  #count(reason: "peer-full" | "disconnected", messages: number, pipe?: Pipe): void {
+    if (messages === 0) return;
+    this.#dropped[reason] += messages;
+    this.#listener.engineOnEvent({
+      type: "drop",
+      reason,
+      messages,
+      ...(pipe?.routingId === undefined ? {} : { routingId: pipe.routingId }),
+    });
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Unix domain sockets: paths, `*` for a temporary one, and Linux's abstract names
+ * (`@NAME`, which exist only while a socket has them).
+ *
+ * A path that a process was killed on is left behind. It is taken over only when
+ * nobody answers there: another process's endpoint is never stolen.
+ */
+import { mkdtempSync, readFileSync, rmdirSync, unlinkSync } from "node:fs";
+import { connect, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TransportError } from "../../../core/errors.js";
+import { closeServer, listen, listenSync, makeServer } from "./server.js";
+import type { Acceptor, Listener, Transport } from "./transport.js";
+
+/** libuv's family for what is no IP address. */
+const PIPE_FAMILY = -1;
+
+/** The system's name for what follows `ipc://`. */
+function pathOf(endpoint: string): string {
+  const name = endpoint.slice("ipc://".length);
+  return name.startsWith("@") ? `\0${name.slice(1)}` : name;
+}
+
+/** Fills in a wildcard. @returns the endpoint, and the folder that was made for it */
+function resolve(endpoint: string): { endpoint: string; folder: string | undefined } {
+  if (endpoint !== "ipc://*") return { endpoint, folder: undefined };
+  const folder = mkdtempSync(join(tmpdir(), "shoal-"));
+  return { endpoint: `ipc://${join(folder, "socket")}`, folder };
+}
+
+function server(endpoint: string, acceptor: Acceptor): Server {
+  return makeServer(endpoint, acceptor, (socket) => {
+    acceptor.accepted({ socket, remote: endpoint, address: endpoint.slice("ipc://".length) });
+  });
+}
+
+function listener(made: Server, endpoint: string, folder: string | undefined): Listener {
+  return {
+    endpoint,
+    async close() {
+      await closeServer(made);
+      if (folder !== undefined) {
+        try {
+          rmdirSync(folder);
+        } catch {
+          // Somebody put something there: it is theirs now.
+        }
+      }
+    },
+  };
+}
+
+function isInUse(error: unknown): boolean {
+  return (error as TransportError).code === "EADDRINUSE";
+}
+
+/** Whether somebody accepts at the path. */
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code !== "ECONNREFUSED"));
+  });
+}
+
+/** The same without waiting, where the system has a list; elsewhere the cautious answer. */
+function isBound(path: string): boolean {
+  try {
+    const names = readFileSync("/proc/net/unix", "latin1");
+    return names.split("\n").some((line) => line.endsWith(` ${Buffer.from(path).toString("latin1")}`));
+  } catch {
+    return true;
+  }
+}
+
+export const ipc: Transport = {
+  scheme: "ipc",
+
+  async listen(given, options, acceptor) {
+    const { endpoint, folder } = resolve(given);
+    const path = pathOf(endpoint);
+    const { backlog } = options;
+    let made = server(endpoint, acceptor);
+    try {
+      await listen(made, { path, backlog }, endpoint);
+    } catch (error) {
+      if (!isInUse(error) || path.startsWith("\0") || (await answers(path))) throw error;
+      unlinkSync(path);
+      made = server(endpoint, acceptor);
+      await listen(made, { path, backlog }, endpoint);
+    }
+    return listener(made, endpoint, folder);
+  },
+
+  listenSync(given, options, acceptor) {
+    const { endpoint, folder } = resolve(given);
+    const path = pathOf(endpoint);
+    const attempt = (): Server => {
+      const made = server(endpoint, acceptor);
+      listenSync(made, path, -1, PIPE_FAMILY, options.backlog, endpoint);
+      return made;
+    };
+    try {
+      return listener(attempt(), endpoint, folder);
+    } catch (error) {
+      if (!isInUse(error) || path.startsWith("\0") || isBound(path)) throw error;
+    }
+    unlinkSync(path);
+    return listener(attempt(), endpoint, folder);
+  },
+
+  dial(endpoint, options, done) {
+    const socket = connect(pathOf(endpoint));
+    socket.unref();
+    let timer: NodeJS.Timeout | undefined;
+    const failed = (error: Error): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      done(error);
+    };
+    socket.once("error", failed);
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      socket.off("error", failed);
+      done({ socket, remote: endpoint, address: endpoint.slice("ipc://".length) });
+    });
+    if (options.connectTimeout > 0) {
+      timer = setTimeout(() => {
+        socket.off("error", failed);
+        socket.on("error", () => undefined);
+        failed(new Error(`no connection within ${options.connectTimeout} ms (connectTimeout)`));
+      }, options.connectTimeout).unref();
+    }
+    return () => {
+      clearTimeout(timer);
+      socket.off("error", failed);
+      socket.on("error", () => undefined);
+      socket.destroy();
+    };
+  },
+};

@@ -1,0 +1,84 @@
+/** A `net.Server` as a Listener: bound at once or with a promise, and never holding the process by itself. */
+import { existsSync } from "node:fs";
+import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
+import { dirname } from "node:path";
+import { NotSupportedError } from "../../../core/errors.js";
+import { transportError } from "../errors.js";
+import type { Acceptor } from "./transport.js";
+
+/** How a server is bound synchronously: Node.js has it for its cluster module, and does not document it. */
+interface Bindable {
+  _listen2?(address: string | null, port: number, family: number, backlog: number): void;
+}
+
+export function makeServer(endpoint: string, acceptor: Acceptor, onSocket: (socket: Socket) => void): Server {
+  const server = createServer({ noDelay: true }, (socket) => {
+    socket.on("error", ignore);
+    socket.unref();
+    onSocket(socket);
+  });
+  server.on("error", (error) => {
+    if (server.listening) acceptor.failed(transportError(error, "accept at", endpoint));
+  });
+  return server;
+}
+
+/** @throws TransportError */
+export function listen(server: Server, options: ListenOptions, endpoint: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: Error): void => reject(bindError(error, endpoint, options.path));
+    server.once("error", failed);
+    server.listen({ ...options, exclusive: true }, () => {
+      server.off("error", failed);
+      server.unref();
+      resolve();
+    });
+  });
+}
+
+/**
+ * @param address an IP address, or a path with port and family -1
+ * @throws TransportError; NotSupportedError where Node.js has no such call
+ */
+export function listenSync(
+  server: Server,
+  address: string,
+  port: number,
+  family: number,
+  backlog: number,
+  endpoint: string,
+): void {
+  const bindable = server as unknown as Bindable;
+  if (typeof bindable._listen2 !== "function")
+    throw new NotSupportedError("This version of Node.js cannot bind synchronously: use bind");
+  server.on("error", ignore); // Told on the next turn, which is too late.
+  bindable._listen2(address, port, family, backlog);
+  if (server.address() === null) {
+    const cause = Object.assign(new Error("the address is in use, or not one of this machine"), {
+      code: "EADDRINUSE",
+    });
+    throw transportError(cause, "bind", endpoint);
+  }
+  server.unref();
+}
+
+/** Stops listening; does not wait for the connections, which go on without their listener. */
+export function closeServer(server: Server): Promise<void> {
+  // The system's listener is gone within the call: the address is free when this settles.
+  server.close();
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Node.js says EACCES for a path whose folder does not exist. */
+function bindError(error: Error, endpoint: string, path: string | undefined): Error {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code !== "EACCES" || path === undefined || existsSync(dirname(path)))
+    return transportError(error, "bind", endpoint);
+  return transportError(
+    Object.assign(new Error("there is no such folder"), { code: "ENOENT" }),
+    "bind",
+    endpoint,
+  );
+}
+
+function ignore(): void {}

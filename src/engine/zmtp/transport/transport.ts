@@ -1,0 +1,63 @@
+/**
+ * What a transport is: a way to listen, and a way to dial. One small file each;
+ * a new one is added to `TRANSPORTS`.
+ */
+import type { Socket } from "node:net";
+import type { ShoalError } from "../../../core/errors.js";
+import { ipc } from "./ipc.js";
+import { tcp } from "./tcp.js";
+
+/** A byte stream to a peer. */
+export interface Stream {
+  readonly socket: Socket;
+  /** The peer's endpoint, with its port. */
+  readonly remote: string;
+  /** The peer's network address alone, for the `authenticate` hook. */
+  readonly address: string;
+}
+
+export interface TransportOptions {
+  readonly ipv6: boolean;
+  readonly backlog: number;
+  /** ms; 0: the system's. */
+  readonly connectTimeout: number;
+  /** -1: the system's, 0: off, 1: on. */
+  readonly tcpKeepalive: number;
+  /** s; -1: the system's. */
+  readonly tcpKeepaliveIdle: number;
+}
+
+/** Hears of a listener's connections. */
+export interface Acceptor {
+  accepted(stream: Stream): void;
+  failed(error: ShoalError): void;
+}
+
+/** A bound endpoint. */
+export interface Listener {
+  /** As resolved: wildcards filled in. */
+  readonly endpoint: string;
+  /** Stops listening; connections that stand are left alone. Settles when the endpoint is free. */
+  close(): Promise<void>;
+}
+
+export interface Transport {
+  readonly scheme: string;
+  /** @throws TransportError with the system's code */
+  listen(endpoint: string, options: TransportOptions, acceptor: Acceptor): Promise<Listener>;
+  /** The same at once. */
+  listenSync(endpoint: string, options: TransportOptions, acceptor: Acceptor): Listener;
+  /**
+   * Dials once: every address that the name has now, one after the other.
+   *
+   * @param done called once, unless cancelled
+   * @returns call it to cancel
+   */
+  dial(endpoint: string, options: TransportOptions, done: (result: Stream | Error) => void): () => void;
+}
+
+/** Byte stream transports by scheme. */
+export const TRANSPORTS: ReadonlyMap<string, Transport> = new Map([
+  [tcp.scheme, tcp],
+  [ipc.scheme, ipc],
+]);

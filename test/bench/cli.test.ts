@@ -1,0 +1,210 @@
+/** `shoal bench` as a user has it: the built binary, with real sockets. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { MAIN, requireBuild } from "./build.js";
+
+let folder = "";
+const running = new Set<ChildProcess>();
+beforeAll(() => {
+  requireBuild();
+  folder = mkdtempSync(join(tmpdir(), "shoal-test-"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterEach(() => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
+interface Bench {
+  readonly child: ChildProcess;
+  readonly marker: string;
+  readonly ended: Promise<{ code: number | null; stdout: string; stderr: string }>;
+  /** Settles when standard error has this. */
+  heard(text: string): Promise<string>;
+}
+
+function start(...args: readonly string[]): Bench {
+  const marker = randomUUID();
+  const child = spawn(process.execPath, [MAIN, "bench", ...args], {
+    // Who is killed clears nothing up: its folders are in ours.
+    env: { ...process.env, SHOAL_BENCH_TEST: marker, TMPDIR: folder },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  running.add(child);
+  let stdout = "";
+  let stderr = "";
+  const waiting = new Set<() => void>();
+  child.stdout?.on("data", (chunk) => (stdout += chunk));
+  child.stderr?.on("data", (chunk) => {
+    stderr += chunk;
+    for (const wake of waiting) wake();
+  });
+  const ended = new Promise<Awaited<Bench["ended"]>>((resolve) => {
+    child.on("close", (code) => {
+      running.delete(child);
+      resolve({ code, stdout, stderr });
+      for (const wake of waiting) wake();
+    });
+  });
+  const heard = (text: string) =>
+    new Promise<string>((resolve, reject) => {
+      const look = () => {
+        if (stderr.includes(text)) resolve(stderr);
+        else if (child.exitCode !== null) reject(new Error(`ended without ${text}: ${stderr}`));
+        else return;
+        waiting.delete(look);
+      };
+      waiting.add(look);
+      look();
+    });
+  return { child, marker, ended, heard };
+}
+
+const bench = (...args: readonly string[]) => start(...args).ended;
+
+/** Processes with this marker in their environment; Linux has no event for the end of a stranger's process. */
+function marked(marker: string): string[] {
+  return readdirSync("/proc").filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/environ`, "latin1").includes(marker);
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (const end = Date.now() + 10_000; !condition(); ) {
+    if (Date.now() > end) throw new Error("it did not become so in 10 s");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+describe("bad input ends with exit code 2 and what there is", () => {
+  const CASES: readonly (readonly [args: readonly string[], reason: RegExp])[] = [
+    [["nothing"], /there is no scenario "nothing"; known are throughput, latency, /],
+    [["throughput", "--peers", "zmq"], /there is no contender "zmq"; known are shoal-libzmq, .*zeromq/],
+    [["throughput", "--reference", "zmq"], /there is no contender "zmq"/],
+    [["throughput", "--engine", "turbo"], /there is no engine "turbo"; known are libzmq/],
+    [["throughput", "--engine", "libzmq,turbo"], /there is no engine "turbo"/],
+    [["throughput", "--transport", "udp"], /there is no transport "udp"; known are tcp, ipc, inproc/],
+    [["throughput", "--size", "64,big"], /there is no size "big"; .* usual ones are 1, 16, 64, 1024/],
+    [["throughput", "--size", "0"], /there is no size "0"/],
+    [["throughput", "--size", "1e12"], /there is no size "1e12"/],
+    [["throughput", "--size", "1.5"], /there is no size "1.5"/],
+    [["throughput", "--set", "colour=red"], /there is no parameter "colour"; known are none here/],
+    [["throughput", "--runs", "0"], /--runs is a whole number above 0; got "0"/],
+    [["throughput", "--time", "soon"], /--time is a number above 0; got "soon"/],
+    [["throughput", "--bind", "tcp://127.0.0.1:1"], /--bind goes with --role/],
+    [["throughput", "--role", "king"], /throughput has no role "king"; known are consumer, producer/],
+    [
+      ["throughput", "--role", "consumer"],
+      /the consumer of throughput takes --bind ENDPOINT, and no --connect/,
+    ],
+    [["throughput", "--json", "/nonexistent/file"], /cannot write \/nonexistent\/file/],
+    [["compare", "one"], /compare takes two files/],
+    [["compare", "/nonexistent/a", "/nonexistent/b"], /cannot read \/nonexistent\/a/],
+    [["report"], /report takes files/],
+  ];
+
+  it.each(CASES)("shoal bench %s", async (args, reason) => {
+    const { code, stdout, stderr } = await bench(...args);
+    expect(stderr).toMatch(reason);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(stdout).toBe("");
+    expect(code).toBe(2);
+  });
+});
+
+describe("shoal bench", () => {
+  it("lists scenarios and contenders", async () => {
+    const { code, stdout } = await bench("list");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/throughput\n.*\?\n\s+transports: tcp, ipc, inproc\n\s+sizes: 1, /);
+    expect(stdout).toMatch(/zeromq\s+npm zeromq/);
+  });
+
+  it("measures over each transport, prints tables and writes what it measured", async () => {
+    const json = join(folder, "runs.jsonl");
+    const html = join(folder, "report.html");
+    const args = ["throughput", "latency", "--smoke", "--transport", "tcp,ipc,inproc", "--json", json];
+    const { code, stdout, stderr } = await bench(...args, "--peers", "shoal-libzmq,zeromq", "--html", html);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    for (const title of ["tcp, 64 B", "ipc, 64 B", "inproc, 64 B"]) expect(stdout).toContain(title);
+    const lines = readFileSync(json, "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(lines[0]).toMatchObject({ type: "machine", smoke: true, node: process.version });
+    const measured = lines.filter(({ type }) => type === "run");
+    expect(measured).toHaveLength(12);
+    for (const { sides, figures } of measured) {
+      for (const { cpuSeconds, peakRss, gcSeconds } of sides) {
+        expect(cpuSeconds).toBeGreaterThan(0);
+        expect(peakRss).toBeGreaterThan(1e6);
+        expect(gcSeconds).toBeGreaterThanOrEqual(0);
+      }
+      expect(Math.min(...(Object.values(figures) as number[]))).toBeGreaterThan(0);
+    }
+    expect(readFileSync(html, "utf8")).toContain("<svg");
+    const again = await bench("report", json);
+    expect(again.stdout).toContain("inproc, 64 B");
+  }, 60_000);
+
+  it("writes the lines to standard output in place of the tables", async () => {
+    const { code, stdout } = await bench("latency", "--smoke", "--peers", "zeromq", "--json", "-");
+    expect(code).toBe(0);
+    const types = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).type);
+    expect(types).toEqual(["machine", "contender", "run", "case"]);
+  });
+
+  it("plays the two roles in two places", async () => {
+    const consumer = start("throughput", "--smoke", "--role", "consumer", "--bind", "tcp://127.0.0.1:*");
+    const endpoint = /tcp:\/\/127\.0\.0\.1:\d+/.exec(await consumer.heard("tcp://127.0.0.1:"))?.[0] ?? "";
+    const producer = await bench("throughput", "--smoke", "--role", "producer", "--connect", endpoint);
+    expect(producer).toMatchObject({ code: 0, stdout: expect.stringContaining("5000 messages in") });
+    const { code, stdout } = await consumer.ended;
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^[\d.]+( [kM])? msg\/s, 5000 messages in /);
+  });
+});
+
+describe("stopped early", () => {
+  const running = () => {
+    const json = join(folder, `${randomUUID()}.jsonl`);
+    const args = ["throughput", "--size", "64", "--peers", "zeromq", "--runs", "1000", "--json", json];
+    const measuring = start(...args);
+    const measured = () => existsSync(json) && readFileSync(json, "utf8").includes('"type":"run"');
+    return { ...measuring, ready: until(() => measured() && marked(measuring.marker).length > 1) };
+  };
+
+  it.runIf(existsSync("/proc/self/environ"))(
+    "by Ctrl-C it prints what was measured, and leaves no child",
+    async () => {
+      const { child, marker, ready, ended } = running();
+      await ready;
+      child.kill("SIGINT");
+      const { code, stdout, stderr } = await ended;
+      expect(marked(marker)).toEqual([]);
+      expect(stdout).toContain("Interrupted: this is what was measured so far.");
+      expect(stdout).toMatch(/npm zeromq .* \d+ /);
+      expect(stderr).toContain("interrupted");
+      expect(code).toBe(1);
+    },
+  );
+
+  it.runIf(existsSync("/proc/self/environ"))("by a kill its children end with it", async () => {
+    const { child, marker, ready, ended } = running();
+    await ready;
+    child.kill("SIGKILL");
+    await ended;
+    await until(() => marked(marker).length === 0);
+  });
+});

@@ -1,0 +1,85 @@
+import { describe, expect, it } from "vitest";
+import { type CompareSettings, compareRecords, comparisonText } from "../../bench/compare.js";
+import type { BenchRecord, RunRecord } from "../../bench/report/records.js";
+
+/** Runs of one contender, a figure each. */
+function runs(
+  values: readonly number[],
+  { contender = "a", scenario = "throughput", figure = "messagesPerSecond" } = {},
+): RunRecord[] {
+  return values.map((value, round) => ({
+    type: "run",
+    scenario,
+    transport: "tcp",
+    size: 64,
+    parameters: {},
+    contender,
+    round,
+    count: 1,
+    figures: { [figure]: value },
+    sides: [],
+  }));
+}
+
+const steady = [100, 101, 99, 100, 102];
+const verdicts = (
+  before: readonly BenchRecord[],
+  after: readonly BenchRecord[],
+  settings: CompareSettings = { threshold: 0.05 },
+) => compareRecords(before, after, settings).map(({ verdict }) => verdict);
+
+describe("compare", () => {
+  it("calls worse what is beyond the threshold, and better the same the other way", () => {
+    const slower = steady.map((value) => value * 0.8);
+    expect(verdicts(runs(steady), runs(slower))).toEqual(["worse"]);
+    expect(verdicts(runs(slower), runs(steady))).toEqual(["better"]);
+    expect(verdicts(runs(steady), runs(steady))).toEqual(["same"]);
+  });
+
+  it("turns round what is better when it is lower", () => {
+    const latency = { scenario: "latency", figure: "medianMicroseconds" };
+    const slower = steady.map((value) => value * 1.3);
+    expect(verdicts(runs(steady, latency), runs(slower, latency))).toEqual(["worse"]);
+    expect(verdicts(runs(slower, latency), runs(steady, latency))).toEqual(["better"]);
+  });
+
+  it("does not call a small change worse, nor a large one of few scattered runs", () => {
+    expect(verdicts(runs(steady), runs(steady.map((value) => value * 0.97)))).toEqual(["same"]);
+    expect(verdicts(runs([100, 60, 140]), runs([50, 110, 90]))).toEqual(["same"]);
+    expect(verdicts(runs(steady), runs(steady.map((value) => value * 0.97)), { threshold: 0.01 })).toEqual([
+      "worse",
+    ]);
+  });
+
+  it("says so when there are too few runs, and when something fails now or was not measured", () => {
+    expect(verdicts(runs([100, 100]), runs([10, 10]))).toEqual(["few"]);
+    const [key] = runs([1]);
+    const { scenario = "", size = 0, parameters = {} } = key ?? {};
+    const where = { scenario, transport: "tcp", size, parameters, contender: "a" } as const;
+    const failed: BenchRecord = { type: "failed", ...where, reason: "crashed", output: [] };
+    const rows = compareRecords([...runs(steady), ...runs(steady, { contender: "b" })], [failed], {
+      threshold: 0.05,
+    });
+    expect(rows.map(({ contender, verdict }) => [contender, verdict])).toEqual([
+      ["a", "fails"],
+      ["b", "gone"],
+    ]);
+    expect(comparisonText(rows, 0.05)).toMatch(/FAILS now[\s\S]*1 of 2 worse by more than 5 %/);
+  });
+
+  it("has nothing to say about files with no case in common", () => {
+    expect(compareRecords(runs(steady), runs(steady, { contender: "b" }), { threshold: 0.05 })).toEqual([]);
+  });
+
+  it("relative to a contender does not see that the machine was slower", () => {
+    const base = { contender: "zeromq" };
+    const before = [...runs(steady), ...runs(steady, base)];
+    const load = [2, 3, 2.5, 4, 2];
+    const slow = (factor: number) => steady.map((value, i) => (factor * value) / (load[i] as number));
+    const after = [...runs(slow(1)), ...runs(slow(1), base)];
+    expect(verdicts(before, after)).toEqual(["worse", "worse"]);
+    expect(verdicts(before, after, { threshold: 0.05, relativeTo: "zeromq" })).toEqual(["same"]);
+    const worse = [...runs(slow(0.5)), ...runs(slow(1), base)];
+    expect(verdicts(before, worse, { threshold: 0.05, relativeTo: "zeromq" })).toEqual(["worse"]);
+  });
+});

@@ -1,0 +1,129 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { afterAll, describe, expect, it } from "vitest";
+import { expectedChecksum } from "../../bench/bodies.js";
+import type { Contender, Scenario, SideCommand, SideReport } from "../../bench/contract.js";
+
+// As built: sides are programs, and those in Node are found beside the contender's compiled file.
+const built = (path: string) => import(new URL(`../../dist/bench/${path}`, import.meta.url).href);
+const { CONTENDERS } = (await built("peers/index.js")) as { CONTENDERS: readonly Contender[] };
+const { SCENARIOS } = (await built("scenarios/index.js")) as { SCENARIOS: readonly Scenario[] };
+const { run } = (await built("runner/run.js")) as {
+  run(request: object, settings: object): Promise<SideReport[]>;
+};
+
+const reasons = new Map<string, string>();
+for (const contender of CONTENDERS) {
+  const reason = await contender.absent();
+  if (reason !== undefined) {
+    reasons.set(contender.name, reason);
+    console.warn(`test/bench: ${contender.name} is skipped: ${reason}`);
+  }
+}
+const present = CONTENDERS.filter(({ name }) => !reasons.has(name));
+const ready = new Map<Contender, Promise<void>>();
+
+/** Compiles, or starts a server, once. */
+async function prepared(contender: Contender): Promise<Contender> {
+  if (!ready.has(contender)) ready.set(contender, contender.prepare?.() ?? Promise.resolve());
+  await ready.get(contender);
+  return contender;
+}
+
+afterAll(async () => {
+  for (const contender of ready.keys()) await contender.dispose?.();
+});
+
+const WARMUP = 50;
+
+/** The report of the measured role; `run` refuses wrong counts, order and checksums. */
+async function play(contender: Contender, name: string, size: number, count: number): Promise<SideReport> {
+  const scenario = SCENARIOS.find((one) => one.name === name);
+  const chosen = { transport: "tcp", size, parameters: {} };
+  const request = { scenario, contender: await prepared(contender), chosen, count, warmup: WARMUP };
+  const signal = new AbortController().signal;
+  const [measured] = await run(request, { pinning: undefined, timeout: 15_000, signal });
+  return measured as SideReport;
+}
+
+describe("the contenders of the benchmark", () => {
+  it("are those that the documentation names", () => {
+    const names = CONTENDERS.map(({ name }) => name);
+    expect(names).toEqual(
+      expect.arrayContaining([
+        ...["shoal-libzmq", "shoal-libzmq-batch", "zeromq"],
+        ...["libzmq", "pyzmq", "node-net", "nats", "redis"],
+      ]),
+    );
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  for (const { name } of CONTENDERS) {
+    const reason = reasons.get(name);
+    it.skipIf(reason === undefined)(`${name}, absent, says why and how to get it`, () => {
+      expect(reason).toMatch(/install/);
+    });
+  }
+
+  for (const contender of present) {
+    describe(contender.name, () => {
+      it("sends the same bytes as every other", async () => {
+        const { messages, bytes, checksum, ordered } = await play(contender, "throughput", 64, 500);
+        expect({ messages, bytes, checksum, ordered }).toEqual({
+          messages: 500,
+          bytes: 32_000,
+          checksum: expectedChecksum(64, WARMUP, 500),
+          ordered: true,
+        });
+      });
+
+      // One byte; a counter without room; both of ZMTP's frame sizes; more than a chunk of a socket.
+      for (const size of [1, 3, 255, 256, 70_000]) {
+        it(`does so with ${size} ${size === 1 ? "byte" : "bytes"}`, async () => {
+          const { checksum } = await play(contender, "throughput", size, 60);
+          expect(checksum).toBe(expectedChecksum(size, WARMUP, 60));
+        });
+      }
+
+      it("gives percentiles of a round trip", async () => {
+        const { latency = {} } = await play(contender, "latency", 16, 100);
+        const table = ["50", "90", "99", "99.9", "100"].map((name) => latency[name] as number);
+        expect(table.every((value) => value > 0)).toBe(true);
+        expect(table).toEqual(table.toSorted((a, b) => a - b));
+        expect(latency.mean).toBeGreaterThan(0);
+      });
+
+      it("ends when its standard input closes", async () => {
+        const { command } = await prepared(contender);
+        const options = { warmup: 0 };
+        const common = {
+          scenario: "throughput",
+          index: 0,
+          transport: "tcp",
+          size: 16,
+          count: 10,
+          options,
+        } as const;
+        const endpoint = "tcp://127.0.0.1:*";
+        expect(await endsWithInput(command({ ...common, role: "consumer", endpoint }))).toBe(0);
+      });
+    });
+  }
+});
+
+/** Starts a side, waits until it is ready, lets it go. @returns its exit code */
+async function endsWithInput({ file, args, env }: SideCommand): Promise<number | null> {
+  const child = spawn(file, args, {
+    env: { ...process.env, ...env },
+    stdio: ["pipe", "pipe", "inherit"],
+    timeout: 15_000,
+    killSignal: "SIGKILL",
+  });
+  const closed = once(child, "close");
+  const [line] = await once(createInterface({ input: child.stdout }), "line");
+  expect(JSON.parse(line)).toMatchObject({ type: "ready", endpoint: expect.any(String) });
+  child.stdin.end();
+  const [code] = await closed;
+  return code;
+}

@@ -1,0 +1,44 @@
+// @ts-check
+/** A side that does what its option `mode` says: works, crashes, hangs, gives wrong output. No sockets. */
+import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
+
+const { values } = parseArgs({
+  options: {
+    scenario: { type: "string" },
+    role: { type: "string" },
+    index: { type: "string" },
+    transport: { type: "string" },
+    size: { type: "string" },
+    count: { type: "string", default: "0" },
+    endpoint: { type: "string" },
+    option: { type: "string", multiple: true, default: [] },
+  },
+});
+const options = Object.fromEntries(values.option.map((pair) => pair.split("=", 2)));
+const mode = values.role === "consumer" ? options.mode : "works";
+const messages = Number(values.count);
+const say = (/** @type {object} */ line) => console.log(JSON.stringify(line));
+
+console.error(`this is ${values.role}`);
+if (mode === "crashes early") throw new Error("no such socket");
+say({ type: "ready", endpoint: values.endpoint ?? "" });
+const lines = createInterface({ input: process.stdin });
+lines.on("line", (line) => {
+  if (line !== "start" || mode === "hangs") return;
+  if (mode === "crashes") process.exit(3);
+  if (mode === "prints rubbish") return console.log("{rubbish");
+  say({
+    type: "done",
+    messages: mode === "loses" ? messages - 1 : messages,
+    bytes: messages * 8,
+    seconds: Number(options.seconds ?? 0.001),
+    checksum: mode === "changes" ? "ffffffff" : "00000000",
+    ordered: mode !== "swaps",
+    cpuSeconds: 0.001,
+    peakRss: 1_000_000,
+    gcSeconds: null,
+  });
+});
+// A side that does not end when it is let go would be killed after some seconds.
+lines.on("close", () => process.exit(0));

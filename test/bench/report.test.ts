@@ -1,0 +1,197 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { caseTitle, figure, ratio, spread } from "../../bench/report/format.js";
+import { htmlReport } from "../../bench/report/html.js";
+import { BEGIN, END, replaceBetween, resultsMarkdown } from "../../bench/report/markdown.js";
+import { type BenchRecord, readRecords } from "../../bench/report/records.js";
+import { summarize } from "../../bench/report/summary.js";
+import { scenarioText } from "../../bench/report/table.js";
+import { SCENARIOS } from "../../bench/scenarios/index.js";
+
+const throughput = SCENARIOS.find(({ name }) => name === "throughput");
+if (throughput === undefined) throw new Error("no throughput");
+
+/** Three sizes and three rounds of two contenders; the one has twice the other's figure in each round. */
+const records: BenchRecord[] = [
+  {
+    type: "machine",
+    started: "2026-01-01T00:00:00.000Z",
+    cpu: "A <fast> one",
+    cores: 2,
+    memoryBytes: 2 ** 33,
+    system: "Linux 6 x64",
+    node: "v20.0.0",
+    shoal: "0.1.0",
+    commit: "abc",
+    pinned: [0, 1],
+    smoke: false,
+  },
+  { type: "contender", contender: "shoal-libzmq", title: "shoal (libzmq)", version: "0.1.0" },
+  { type: "contender", contender: "zeromq", title: "npm zeromq", version: "6" },
+  { type: "absent", contender: "nats", reason: "no nats-server: install it" },
+  ...[1, 64, 4096].flatMap((size) =>
+    [1, 3, 2].flatMap((load, round) =>
+      ["shoal-libzmq", "zeromq"].map((contender, i): BenchRecord => {
+        const messagesPerSecond = (2 - i) * (1e6 / load / size);
+        return {
+          type: "run",
+          scenario: "throughput",
+          transport: "tcp",
+          size,
+          parameters: {},
+          contender,
+          round,
+          count: 1_000,
+          figures: { messagesPerSecond, megabytesPerSecond: (messagesPerSecond * size) / 1e6 },
+          sides: [
+            {
+              role: "consumer",
+              index: 0,
+              messages: 1_000,
+              seconds: 1,
+              cpuSeconds: 0.01,
+              peakRss: 50e6,
+              gcSeconds: 0.1,
+            },
+            {
+              role: "producer",
+              index: 0,
+              messages: 7,
+              seconds: 1,
+              cpuSeconds: 0.02,
+              peakRss: 60e6,
+              gcSeconds: null,
+            },
+          ],
+        };
+      }),
+    ),
+  ),
+  {
+    type: "failed",
+    scenario: "throughput",
+    transport: "tcp",
+    size: 1,
+    parameters: {},
+    contender: "pyzmq",
+    reason: "consumer hung",
+    output: ["<its> last words"],
+  },
+];
+
+describe("the summary", () => {
+  it("has medians, ratios round by round, and costs", () => {
+    const [first] = summarize(records, throughput);
+    const [shoal, zeromq] = first?.rows ?? [];
+    expect(first?.reference).toBe("zeromq");
+    expect(shoal?.metric.value).toBe(1e6);
+    expect(shoal?.ratio).toEqual({ value: 2, low: 2, high: 2 });
+    expect(zeromq?.ratio).toBeUndefined();
+    expect(shoal?.cpuMicroseconds).toBeCloseTo(30);
+    expect(shoal?.peakRss).toBe(60e6);
+    expect(shoal?.gcShare).toBeCloseTo(0.1);
+  });
+
+  it("compares with whom it is told, and with nobody if that one is not there", () => {
+    expect(summarize(records, throughput, "shoal-libzmq")[0]?.rows[1]?.ratio?.value).toBe(0.5);
+    expect(summarize(records, throughput, "redis")[0]?.rows.map((row) => row.ratio)).toEqual([
+      undefined,
+      undefined,
+    ]);
+  });
+
+  it("as a table names cases, figures, failures and growth", () => {
+    const text = scenarioText(records, throughput);
+    expect(text).toMatch(/shoal \(libzmq\) .* 1 M .* 2 × \(2 – 2\) .* 30\.0 .* 60 .* 10\.0 % .* 3 /);
+    expect(text).toContain("tcp, 4 KiB");
+    expect(text).toContain("Failed: pyzmq: consumer hung\n    | <its> last words");
+    expect(text).toMatch(/shoal \(libzmq\), tcp: grows with the work: n\^1\.00/);
+  });
+});
+
+describe("figures", () => {
+  it("have three digits", () => {
+    expect([0.01234, 0.5, 9.876, 98.76, 987.6, 9_876, 98_760, 9_876_000, Number.NaN].map(figure)).toEqual([
+      "0.012",
+      "0.50",
+      "9.88",
+      "98.8",
+      "988",
+      "9876",
+      "98.8 k",
+      "9.88 M",
+      "–",
+    ]);
+    expect(ratio({ value: 0.971, low: 0.95, high: 1.002 }, 2)).toBe("0.97 × (0.95 – 1.00)");
+    expect(ratio({ value: 0.971, low: 0.971, high: 0.971 }, 1)).toBe("0.97 ×");
+    expect(spread({ value: 100, low: 97, high: 103 }, 2)).toBe("± 3.0 %");
+    expect(caseTitle({ scenario: "x", transport: "ipc", size: 65_536, parameters: { peers: 3 } })).toBe(
+      "ipc, 64 KiB, peers=3",
+    );
+  });
+});
+
+describe("the HTML report", () => {
+  it("is one file with charts in it, that runs nothing and loads nothing", async () => {
+    const html = await htmlReport(records);
+    expect(html.match(/<svg/g)?.length).toBeGreaterThanOrEqual(1);
+    expect(html).not.toMatch(/<script|<link|<img|src=|@import|url\((?!#)/);
+    const addresses = html.match(/https?:\/\/[^"\s<]*/g) ?? [];
+    expect(addresses.filter((address) => !address.startsWith("http://www.w3.org/"))).toEqual([]);
+    expect(html).toContain("A &lt;fast&gt; one");
+    expect(html).toContain("&lt;its&gt; last words");
+    expect(html).toContain("npm zeromq");
+  });
+});
+
+describe("the page's tables", () => {
+  it("take the place of what is between the markers, and nothing else", () => {
+    const page = `before\n${BEGIN}\nold\n${END}\nafter\n`;
+    expect(replaceBetween(page, "new\n", "page")).toBe(`before\n${BEGIN}\n\nnew\n\n${END}\nafter\n`);
+    expect(replaceBetween(replaceBetween(page, "new\n", "page"), "new\n", "page")).toBe(
+      replaceBetween(page, "new\n", "page"),
+    );
+    expect(() => replaceBetween("no markers", "new", "page.md")).toThrow("page.md has no lines");
+  });
+
+  it("have a row for each case and ratios to each other contender", () => {
+    const text = resultsMarkdown(records);
+    expect(text).toContain("| case | shoal (libzmq) | npm zeromq |");
+    expect(text).toMatch(/\| tcp, 64 B \| 15\.6 k ± .* \| 7813 ± .* \|/);
+    expect(text).toContain("| tcp, 64 B | shoal (libzmq) | 2.0 × |");
+    expect(text).toContain("- Absent: nats, no nats-server: install it");
+    expect(text).toContain("Failed: tcp, 1 B, pyzmq: consumer hung");
+  });
+});
+
+describe("files of results", () => {
+  let folder = "";
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "shoal-test-"));
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it("are read as they were written, several as one", async () => {
+    const file = join(folder, "good.jsonl");
+    await writeFile(file, `${records.map((record) => JSON.stringify(record)).join("\n")}\n`);
+    expect(await readRecords(file)).toEqual(records);
+    expect(await readRecords(file, file)).toHaveLength(2 * records.length);
+  });
+
+  it("are refused when they are none", async () => {
+    const contents: readonly (readonly [text: string, reason: string])[] = [
+      ["", "has no results"],
+      ["{", "line 1: no JSON"],
+      ["3\n", "line 1: no line of a report"],
+      ['{"type":"run"}\n', "line 1: a run without its figures"],
+    ];
+    for (const [text, reason] of contents) {
+      const file = join(folder, "bad.jsonl");
+      await writeFile(file, text);
+      await expect(readRecords(file)).rejects.toThrow(reason);
+    }
+    await expect(readRecords(join(folder, "missing"))).rejects.toThrow("cannot read");
+  });
+});

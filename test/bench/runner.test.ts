@@ -1,0 +1,169 @@
+import { describe, expect, it } from "vitest";
+import type { Scenario } from "../../bench/contract.js";
+import { scenarioText } from "../../bench/report/table.js";
+import { runCase } from "../../bench/runner/case.js";
+import { findPinning, groupCores, parseCores } from "../../bench/runner/pinning.js";
+import { casesOf, runSuite } from "../../bench/runner/suite.js";
+import { contender, listener, plan, scenario, settings } from "./support.js";
+
+const chosen = { transport: "tcp", size: 8, parameters: {} } as const;
+
+describe("a contender that fails", () => {
+  const MODES: readonly (readonly [mode: string, reason: RegExp])[] = [
+    ["crashes early", /^consumer ended with exit code 1 before it was done/],
+    ["crashes", /^consumer ended with exit code 3 before it was done/],
+    ["loses", /^consumer gave wrong output: messages 99 in place of 100/],
+    ["changes", /^consumer gave wrong output: checksum ffffffff in place of 00000000/],
+    ["swaps", /^consumer gave wrong output: messages out of order/],
+    ["prints rubbish", /^consumer said a line that is no JSON/],
+  ];
+
+  for (const [mode, reason] of MODES) {
+    it(`(${mode}) is reported with its last output, and the others go on`, async () => {
+      const heard = listener();
+      const others = [contender("before"), contender("bad", mode), contender("after")];
+      await runSuite({ ...plan, contenders: others }, settings(), heard);
+      expect(heard.order).toEqual(["before", "after"]);
+      expect(heard.failures).toMatchObject([{ contender: "bad", reason: expect.stringMatching(reason) }]);
+      const text = scenarioText(heard.records, scenario);
+      expect(text).toContain("Failed: bad: consumer");
+      expect(text).toContain("| this is consumer");
+      if (mode === "crashes early") expect(text).toContain("no such socket");
+    });
+  }
+
+  it("hangs: it is ended after its time, and the others go on", async () => {
+    const heard = listener();
+    const hasty: Scenario = { ...scenario, timeout: 1 };
+    const others = [contender("bad", "hangs"), contender("after")];
+    await runSuite({ ...plan, scenarios: [hasty], contenders: others }, settings(), heard);
+    expect(heard.order).toEqual(["after"]);
+    expect(heard.failures).toMatchObject([{ contender: "bad", reason: "hung: nothing after 1 s" }]);
+    expect(heard.failures[0]?.output).toContain("consumer: this is consumer");
+  });
+
+  it("cannot be started: its reason says so", async () => {
+    const heard = listener();
+    const missing = { ...contender("bad"), command: () => ({ file: "/nonexistent/program", args: [] }) };
+    await runCase(scenario, chosen, [missing, contender("after")], settings(), heard);
+    expect(heard.order).toEqual(["after"]);
+    expect(heard.failures[0]?.reason).toMatch(/^consumer could not be started: .*ENOENT/);
+  });
+
+  it("cannot be prepared: it fails in each case, is undone, and the others go on", async () => {
+    const heard = listener();
+    let disposed = false;
+    const broken = {
+      ...contender("bad"),
+      prepare: async () => {
+        throw new Error("no compiler");
+      },
+      dispose: async () => {
+        disposed = true;
+      },
+    };
+    await runSuite({ ...plan, contenders: [broken, contender("after")] }, settings(), heard);
+    expect(heard.order).toEqual(["after"]);
+    expect(heard.failures[0]?.reason).toBe("could not be prepared: no compiler");
+    expect(disposed).toBe(true);
+  });
+});
+
+describe("a suite", () => {
+  it("tells who is absent, and who has no such thing", async () => {
+    const heard = listener();
+    const gone = { ...contender("gone"), absent: async () => "not installed: install it" };
+    const other = { ...contender("other"), supports: () => false };
+    await runSuite({ ...plan, contenders: [gone, other, contender("here")] }, settings(), heard);
+    expect(heard.records).toContainEqual({
+      type: "absent",
+      contender: "gone",
+      reason: "not installed: install it",
+    });
+    expect(heard.records).toContainEqual(
+      expect.objectContaining({ type: "unsupported", contender: "other" }),
+    );
+    expect(heard.order).toEqual(["here"]);
+  });
+
+  it("goes through transports, parameters and sizes", () => {
+    const parameters = { peers: { values: [1, 10], smoke: [1], help: "" } };
+    const varied: Scenario = { ...scenario, parameters };
+    const all = { ...plan, contenders: [], transports: ["tcp", "ipc"] as const };
+    expect(casesOf(varied, all, false)).toHaveLength(8);
+    expect(casesOf(varied, all, true)).toHaveLength(2);
+    expect(casesOf(varied, { ...all, sizes: [1], parameters: { peers: [3] } }, false)).toEqual([
+      { transport: "tcp", size: 1, parameters: { peers: 3 } },
+      { transport: "ipc", size: 1, parameters: { peers: 3 } },
+    ]);
+    expect(
+      casesOf({ ...varied, transports: ["tcp"] }, { ...all, transports: undefined }, false),
+    ).toHaveLength(4);
+  });
+});
+
+describe("a case", () => {
+  it("runs its contenders in turn, and begins each round with another", async () => {
+    const heard = listener();
+    const rule = { leastRounds: 3, mostRounds: 3, seconds: 20, narrow: 0 };
+    await runCase(scenario, chosen, [contender("a"), contender("b")], settings({ rule }), heard);
+    expect(heard.order).toEqual(["a", "b", "b", "a", "a", "b"]);
+    expect(heard.records.at(-1)).toMatchObject({ type: "case", stopped: "rounds" });
+  });
+
+  it("gives each contender as many messages as make a run of the wanted length, after a run that does not count", async () => {
+    const heard = listener();
+    const both = [contender("fast", "works", 0.01), contender("slow", "works", 0.2)];
+    await runCase(scenario, chosen, both, settings({ smoke: false, runSeconds: 0.1 }), heard);
+    const counts = heard.records.flatMap((record) => (record.type === "run" ? [record.count] : []));
+    expect(counts).toEqual([1_000, 50]);
+  });
+
+  it("that is interrupted keeps what it has, and leaves no process behind", async () => {
+    const controller = new AbortController();
+    const heard = listener();
+    const record: typeof heard.record = (line) => {
+      heard.record(line);
+      if (line.type === "run") controller.abort(new Error("interrupted"));
+    };
+    const rule = { leastRounds: 9, mostRounds: 9, seconds: 20, narrow: 0 };
+    const running = runCase(
+      scenario,
+      chosen,
+      [contender("a"), contender("b", "hangs")],
+      settings({ rule, signal: controller.signal }),
+      { ...heard, record },
+    );
+    await expect(running).rejects.toThrow("interrupted");
+    expect(heard.order).toEqual(["a"]);
+    expect(heard.records.at(-1)).toMatchObject({ type: "case", stopped: "interrupted" });
+    expect(scenarioText(heard.records, scenario)).toContain("Interrupted: this is what was measured so far.");
+  });
+
+  it("over inproc is one process that plays every role", async () => {
+    const heard = listener();
+    await runCase(scenario, { ...chosen, transport: "inproc" }, [contender("a")], settings(), heard);
+    expect(heard.records[0]).toMatchObject({ type: "run", sides: [{ role: "both" }] });
+  });
+});
+
+describe("pinning", () => {
+  it("reads the kernel's list of cores, and splits it", () => {
+    expect(parseCores("0-2,5\n")).toEqual([0, 1, 2, 5]);
+    expect(parseCores("")).toEqual([]);
+    expect(groupCores([0, 1, 2, 5], 2)).toEqual([
+      [0, 1],
+      [2, 5],
+    ]);
+    expect(groupCores([0, 1], 3)).toEqual([[0], [1]]);
+  });
+
+  it("puts the roles on different cores, where there are two", () => {
+    const pinning = findPinning();
+    if (pinning === undefined) return;
+    expect(pinning.prefix(0, 2).at(-1)).not.toBe(pinning.prefix(1, 2).at(-1));
+    expect(pinning.prefix(0, 1)).toEqual([]);
+    const first = pinning.prefix(0, 4).at(-1);
+    for (const role of [1, 2, 3]) expect(pinning.prefix(role, 4).at(-1)).not.toBe(first);
+  });
+});

@@ -1,0 +1,92 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { Bodies, expectedChecksum } from "../../bench/bodies.js";
+import { streamsOf } from "../../bench/scenarios/expectations.js";
+import { OnceChecker, StrideChecker, sumOfChecksums } from "../../bench/sequences.js";
+
+const SIZE = 16;
+const bodies = new Bodies(SIZE);
+
+/** Streams of n senders, mixed: each sender's in order, the senders in any. */
+function mixed(total: number, senders: number, picks: readonly number[]): number[] {
+  const next = Array.from({ length: senders }, (_, sender) => sender);
+  const order: number[] = [];
+  for (let i = 0; order.length < total; i++) {
+    const open = next.filter((k) => k < total);
+    const k = open[(picks[i % picks.length] as number) % open.length] as number;
+    order.push(k);
+    next[k % senders] = k + senders;
+  }
+  return order;
+}
+
+describe("messages of several senders", () => {
+  it("pass when each sender's are in order, however the senders mix", () => {
+    const picks = fc.array(fc.nat(1_000), { minLength: 1, maxLength: 50 });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 9 }),
+        fc.nat(20),
+        fc.integer({ min: 1, max: 80 }),
+        picks,
+        (n, w, c, p) => {
+          const checker = new StrideChecker(SIZE, w, c, n);
+          for (const k of mixed(w + c, n, p)) checker.take(bodies.make(k));
+          expect(checker.ordered).toBe(true);
+          expect(checker.checksum).toBe(expectedChecksum(SIZE, w, c));
+        },
+      ),
+    );
+  });
+
+  it("fail when one sender's are swapped, lost, doubled, or beyond the end", () => {
+    for (const order of [
+      [2, 0, 1, 3],
+      [0, 1, 2],
+      [0, 1, 2, 2],
+      [0, 1, 2, 4],
+    ]) {
+      const checker = new StrideChecker(SIZE, 0, 4, 2);
+      for (const k of order) checker.take(bodies.make(k));
+      expect(checker.ordered).toBe(false);
+    }
+  });
+
+  it("have to be long enough for their counter", () => {
+    expect(() => new StrideChecker(3, 0, 1, 2)).toThrow("at least 4 bytes; got 3");
+    expect(() => new OnceChecker(16, 0, 1).take(Buffer.alloc(15))).toThrow("15 bytes in place of 16");
+  });
+});
+
+describe("messages that came several ways", () => {
+  it("pass in any order", () => {
+    const checker = new OnceChecker(SIZE, 1, 3);
+    for (const k of [3, 0, 2, 1]) checker.take(bodies.make(k));
+    expect(checker.ordered).toBe(true);
+    expect(checker.checksum).toBe(expectedChecksum(SIZE, 1, 3));
+  });
+
+  it("fail when one is lost, or comes twice", () => {
+    for (const order of [
+      [3, 0, 2],
+      [3, 0, 2, 2],
+    ]) {
+      const checker = new OnceChecker(SIZE, 1, 3);
+      for (const k of order) checker.take(bodies.make(k));
+      expect(checker.ordered).toBe(false);
+    }
+  });
+});
+
+describe("the checksum of many streams", () => {
+  it("is the sum of theirs, modulo 2^32", () => {
+    expect(sumOfChecksums(["ffffffff", "00000003"])).toBe("00000002");
+    const one = expectedChecksum(64, 5, 100);
+    expect(streamsOf(500, 64, 5, 100)).toEqual({
+      messages: 50_000,
+      bytes: 3_200_000,
+      checksum: sumOfChecksums(Array.from({ length: 500 }, () => one)),
+      ordered: true,
+    });
+  });
+});

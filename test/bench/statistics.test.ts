@@ -1,0 +1,193 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  draws,
+  halfWidth,
+  medianInterval,
+  pairedRatio,
+  unpairedRatio,
+} from "../../bench/statistics/bootstrap.js";
+import { describeGrowth, fitGrowth } from "../../bench/statistics/growth.js";
+import { whyStop } from "../../bench/statistics/stopping.js";
+import { median, quantile } from "../../bench/statistics/summary.js";
+
+const positive = fc.double({ min: 1e-3, max: 1e6, noNaN: true });
+const sample = fc.array(positive, { minLength: 1, maxLength: 12 });
+
+describe("median and quantile", () => {
+  it("take the middle, in whatever order the values come", () => {
+    expect(median([3, 1, 2])).toBe(2);
+    expect(median([4, 1, 3, 2])).toBe(2.5);
+    expect(median([])).toBeNaN();
+    expect(quantile([1, 2, 3, 4, 5], 0.25)).toBe(2);
+    expect(quantile([1, 2], 0.5)).toBe(1.5);
+  });
+
+  it("leave as many values below as above", () => {
+    fc.assert(
+      fc.property(sample, (values) => {
+        const middle = median(values);
+        const below = values.filter((value) => value < middle).length;
+        const above = values.filter((value) => value > middle).length;
+        expect(below).toBeLessThanOrEqual(values.length / 2);
+        expect(above).toBeLessThanOrEqual(values.length / 2);
+        expect(quantile(values, 0.5)).toBeCloseTo(middle, 9);
+      }),
+    );
+  });
+
+  it("do not change what they are given", () => {
+    const values = [3, 1, 2];
+    median(values);
+    expect(values).toEqual([3, 1, 2]);
+  });
+});
+
+describe("bootstrap intervals", () => {
+  it("draw evenly, and the same each time", () => {
+    const draw = draws();
+    const again = draws();
+    const counts = [0, 0, 0, 0];
+    for (let i = 0; i < 4_000; i++) {
+      const drawn = draw(4);
+      expect(again(4)).toBe(drawn);
+      counts[drawn] = (counts[drawn] ?? 0) + 1;
+    }
+    for (const count of counts) expect(Math.abs(count - 1_000)).toBeLessThan(150);
+  });
+
+  it("hold the median, and stay within the values", () => {
+    fc.assert(
+      fc.property(sample, (values) => {
+        const { value, low, high } = medianInterval(values);
+        expect(value).toBe(median(values));
+        expect(low).toBeGreaterThanOrEqual(Math.min(...values) * (1 - 1e-12));
+        expect(high).toBeLessThanOrEqual(Math.max(...values) * (1 + 1e-12));
+        expect(low).toBeLessThanOrEqual(high);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it("of a ratio scale with the contender", () => {
+    fc.assert(
+      fc.property(sample, fc.double({ min: 0.1, max: 10, noNaN: true }), (values, factor) => {
+        const scaled = values.map((value) => value * factor);
+        for (const { value, low, high } of [pairedRatio(scaled, values), pairedRatio(scaled, values, 0.5)]) {
+          expect(value / factor).toBeCloseTo(1, 9);
+          expect(low / factor).toBeCloseTo(1, 9);
+          expect(high / factor).toBeCloseTo(1, 9);
+        }
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it("of paired runs do not see what slows a whole round", () => {
+    const load = [1, 3, 1.5, 5, 2, 1, 4];
+    const { value, low, high } = pairedRatio(
+      load.map((slow) => 90 / slow),
+      load.map((slow) => 100 / slow),
+    );
+    expect([value, low, high].map((n) => n.toFixed(6))).toEqual(["0.900000", "0.900000", "0.900000"]);
+    const apart = unpairedRatio(
+      load.map((slow) => 90 / slow),
+      load.map((slow) => 100 / slow),
+    );
+    expect(apart.low).toBeLessThan(0.7);
+    expect(apart.high).toBeGreaterThan(1.2);
+  });
+
+  it("cover the truth about as often as they say", () => {
+    // A known noise around 100, from the same generator with other seeds: 200 samples of 15.
+    let covered = 0;
+    for (let seed = 1; seed <= 200; seed++) {
+      const draw = draws(seed * 7_919);
+      const noisy = Array.from({ length: 15 }, () => 95 + draw(1_000) / 100);
+      const { low, high } = medianInterval(noisy);
+      if (low <= 99.995 && high >= 99.995) covered++;
+    }
+    expect(covered).toBeGreaterThan(175);
+    expect(covered).toBeLessThan(200);
+  });
+
+  it("have a half width in proportion to the value", () => {
+    expect(halfWidth({ value: 2, low: 1.9, high: 2.1 })).toBeCloseTo(0.05);
+    expect(halfWidth({ value: Number.NaN, low: 1, high: 2 })).toBe(Number.POSITIVE_INFINITY);
+    expect(halfWidth({ value: 0, low: 0, high: 0 })).toBe(Number.POSITIVE_INFINITY);
+  });
+});
+
+describe("fitGrowth", () => {
+  it("finds the exponent of a power, whatever its coefficient", () => {
+    fc.assert(
+      fc.property(fc.double({ min: -2, max: 3, noNaN: true }), positive, (exponent, coefficient) => {
+        const points = [1, 10, 100, 1_000].map((n) => ({ n, cost: coefficient * n ** exponent }));
+        const growth = fitGrowth(points);
+        expect(growth?.exponent).toBeCloseTo(exponent, 6);
+        expect((growth?.coefficient ?? 0) / coefficient).toBeCloseTo(1, 6);
+        if (Math.abs(exponent) > 0.01) expect(growth?.r2).toBeCloseTo(1, 6);
+      }),
+    );
+  });
+
+  it("says nothing of two points, and passes over what has no logarithm", () => {
+    const two = [
+      { n: 1, cost: 1 },
+      { n: 2, cost: 2 },
+    ];
+    expect(fitGrowth(two)).toBeUndefined();
+    expect(fitGrowth([...two, { n: 0, cost: 3 }, { n: 4, cost: Number.NaN }])).toBeUndefined();
+    expect(fitGrowth([...two, { n: 4, cost: 4 }, { n: 0, cost: 9 }])?.exponent).toBeCloseTo(1);
+  });
+
+  it("is told in words", () => {
+    const told = (exponent: number) => describeGrowth({ exponent, coefficient: 1, r2: 1 });
+    expect(told(0)).toMatch(/^does not grow/);
+    expect(told(-1)).toMatch(/^falls/);
+    expect(told(0.5)).toMatch(/^grows slower than the work: n\^0\.50/);
+    expect(told(1)).toMatch(/^grows with the work.*2\.00 × the cost/);
+    expect(told(2)).toMatch(/^grows faster than the work/);
+  });
+});
+
+describe("whyStop", () => {
+  const rule = { leastRounds: 5, mostRounds: 20, seconds: 60, narrow: 0.03 };
+  const steady = (value: number, rounds: number) => Array.from({ length: rounds }, () => value);
+
+  it("goes on while there are few rounds, or the ratio is uncertain", () => {
+    const few = new Map([
+      ["a", steady(100, 4)],
+      ["b", steady(50, 4)],
+    ]);
+    expect(whyStop(rule, few, "a", 1)).toBeUndefined();
+    const scattered = new Map([
+      ["a", steady(100, 7)],
+      ["b", [10, 50, 90, 30, 70, 110, 20]],
+    ]);
+    expect(whyStop(rule, scattered, "a", 1)).toBeUndefined();
+  });
+
+  it("stops when every ratio is narrow, though the figures themselves are not", () => {
+    const load = [1, 2, 4, 1, 3];
+    const samples = new Map([
+      ["a", load.map((slow) => 100 / slow)],
+      ["b", load.map((slow) => 50 / slow)],
+    ]);
+    expect(whyStop(rule, samples, "a", 1)).toBe("narrow");
+    expect(whyStop(rule, samples, undefined, 1)).toBe("narrow");
+    samples.set("c", [1, 9, 2, 8, 3]);
+    expect(whyStop(rule, samples, "a", 1)).toBeUndefined();
+  });
+
+  it("looks at the figure itself when there is nobody to compare with", () => {
+    expect(whyStop(rule, new Map([["a", steady(100, 5)]]), "gone", 1)).toBe("narrow");
+    expect(whyStop(rule, new Map([["a", [1, 9, 2, 8, 3]]]), undefined, 1)).toBeUndefined();
+  });
+
+  it("stops for the number of rounds and for the time", () => {
+    const samples = new Map([["a", [1, 9, 2, 8, 3]]]);
+    expect(whyStop({ ...rule, mostRounds: 5 }, samples, undefined, 1)).toBe("rounds");
+    expect(whyStop(rule, samples, undefined, 60)).toBe("time");
+  });
+});

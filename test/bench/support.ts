@@ -1,0 +1,79 @@
+/** A scenario and contenders without sockets, to see what the runner makes of them. */
+import { fileURLToPath } from "node:url";
+import type { Contender, Scenario } from "../../bench/contract.js";
+import { sideArguments } from "../../bench/peers/node/side.js";
+import type { BenchRecord } from "../../bench/report/records.js";
+import type { CaseSettings } from "../../bench/runner/case.js";
+
+const SIDE = fileURLToPath(new URL("./programs/side.js", import.meta.url));
+
+export const scenario: Scenario = {
+  name: "throughput",
+  question: "Does the runner see it?",
+  metric: { name: "messagesPerSecond", unit: "msg/s", better: "higher" },
+  transports: ["tcp", "ipc", "inproc"],
+  sizes: [8, 16],
+  smokeSizes: [8],
+  parameters: {},
+  count: () => ({ count: 100, warmup: 10 }),
+  roles: (_, count) => [
+    {
+      role: "consumer",
+      binds: true,
+      measured: true,
+      expects: { messages: count, bytes: count * 8, checksum: "00000000", ordered: true },
+    },
+    { role: "producer" },
+  ],
+  result: ([consumer]) => ({ messagesPerSecond: (consumer?.messages ?? 0) / (consumer?.seconds ?? 0) }),
+};
+
+/** @param seconds what a run of it takes, as its consumer tells */
+export function contender(name: string, mode = "works", seconds = 0.001): Contender {
+  return {
+    name,
+    title: name,
+    absent: async () => undefined,
+    supports: () => true,
+    command: (side) => ({
+      file: process.execPath,
+      args: [SIDE, ...sideArguments({ ...side, options: { ...side.options, mode, seconds } })],
+    }),
+  };
+}
+
+export function settings(changes: Partial<CaseSettings> = {}): CaseSettings {
+  return {
+    smoke: true,
+    rule: { leastRounds: 1, mostRounds: 1, seconds: 20, narrow: 0.03 },
+    runSeconds: 0.001,
+    reference: undefined,
+    pinning: undefined,
+    signal: new AbortController().signal,
+    ...changes,
+  };
+}
+
+/** Collects; `order` has the contenders as their runs ended. */
+export function listener() {
+  const records: BenchRecord[] = [];
+  return {
+    records,
+    record: (record: BenchRecord) => void records.push(record),
+    progress: () => undefined,
+    scenarioDone: () => undefined,
+    get order() {
+      return records.flatMap((record) => (record.type === "run" ? [record.contender] : []));
+    },
+    get failures() {
+      return records.filter((record) => record.type === "failed");
+    },
+  };
+}
+
+export const plan = {
+  transports: undefined,
+  sizes: undefined,
+  parameters: {},
+  scenarios: [scenario],
+} as const;

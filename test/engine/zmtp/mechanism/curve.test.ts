@@ -1,0 +1,431 @@
+import { createHash } from "node:crypto";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { InvalidArgumentError } from "../../../../src/core/errors.js";
+import { encodeZ85 } from "../../../../src/core/z85.js";
+import { encodeCommand } from "../../../../src/engine/zmtp/codec/command.js";
+import { encodeMetadata } from "../../../../src/engine/zmtp/codec/metadata.js";
+import type { CurveBox } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
+import { CurveClient } from "../../../../src/engine/zmtp/mechanism/curve-client.js";
+import {
+  type CurveRandom,
+  counter,
+  nonce,
+  SYSTEM_RANDOM,
+  sealBox,
+} from "../../../../src/engine/zmtp/mechanism/curve-command.js";
+import { agreeOnKey, keyPairOf, newKeyPair } from "../../../../src/engine/zmtp/mechanism/curve-exchange.js";
+import { CurveServer } from "../../../../src/engine/zmtp/mechanism/curve-server.js";
+import type { MechanismOptions, Step } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
+import { bodyOf, CURVE_HELLO_BOX, CURVE_HELLO_SHA256, ERROR } from "../../../vectors/mechanism.js";
+import { BOXES, knownRandom, optionsOf, properties, shake } from "./support.js";
+
+// Each array is one key: what is found out about it is kept with it.
+const SERVER = Buffer.alloc(32, 2);
+const CLIENT = Buffer.alloc(32, 3);
+const CLIENT_TRANSIENT = Buffer.alloc(32, 1);
+const SERVER_TRANSIENT = Buffer.alloc(32, 4);
+const SERVER_PUBLIC = keyPairOf(SERVER).publicKey;
+const CLIENT_PUBLIC = keyPairOf(CLIENT).publicKey;
+
+function clientOf(
+  box: CurveBox,
+  random = SYSTEM_RANDOM,
+  changes: Partial<MechanismOptions> = {},
+): CurveClient {
+  const keys = { curveSecretKey: CLIENT, curvePublicKey: CLIENT_PUBLIC, curveServerKey: SERVER_PUBLIC };
+  return new CurveClient(optionsOf({ properties: properties("PUSH"), ...keys, ...changes }), random, box);
+}
+
+function serverOf(
+  box: CurveBox,
+  random = SYSTEM_RANDOM,
+  changes: Partial<MechanismOptions> = {},
+): CurveServer {
+  const keys = { curveSecretKey: SERVER, curvePublicKey: SERVER_PUBLIC };
+  return new CurveServer(optionsOf({ properties: properties("PULL"), ...keys, ...changes }), random, box);
+}
+
+const ofClient = () => knownRandom(CLIENT_TRANSIENT);
+const ofServer = () => knownRandom(SERVER_TRANSIENT);
+
+function only(step: Step): Buffer {
+  expect(step.send).toHaveLength(1);
+  return Buffer.from(step.send?.[0] as Uint8Array);
+}
+
+describe.each(BOXES)("with $name", (box) => {
+  /** The four commands of a handshake whose random bytes are known: they are the same each time. */
+  function transcript(): { HELLO: Buffer; WELCOME: Buffer; INITIATE: Buffer; READY: Buffer } {
+    const { client, server } = shake(clientOf(box, ofClient()), serverOf(box, ofServer()));
+    const [HELLO, INITIATE] = client.sent;
+    const [WELCOME, READY] = server.sent;
+    return { HELLO, WELCOME, INITIATE, READY } as ReturnType<typeof transcript>;
+  }
+  const known = transcript();
+
+  /** Sides that have got as far as the name says, in that handshake. */
+  const states: Record<string, () => CurveClient | CurveServer> = {
+    "client, hello sent": () => {
+      const side = clientOf(box, ofClient());
+      side.start();
+      return side;
+    },
+    "client, initiate sent": () => {
+      const side = states["client, hello sent"]?.() as CurveClient;
+      side.receive(known.WELCOME);
+      return side;
+    },
+    "client, over": () => {
+      const side = states["client, initiate sent"]?.() as CurveClient;
+      side.receive(known.READY);
+      return side;
+    },
+    "server, start": () => serverOf(box, ofServer()),
+    "server, welcome sent": () => {
+      const side = serverOf(box, ofServer());
+      side.receive(known.HELLO);
+      return side;
+    },
+    "server, asking": () => {
+      const side = serverOf(box, ofServer(), { asks: true });
+      side.receive(known.HELLO);
+      side.receive(known.INITIATE);
+      return side;
+    },
+    "server, over": () => {
+      const side = states["server, welcome sent"]?.() as CurveServer;
+      side.receive(known.INITIATE);
+      return side;
+    },
+  };
+  const reach = (state: string) => states[state]?.() as CurveClient | CurveServer;
+  const expects: readonly (readonly [keyof typeof known, string])[] = [
+    ["HELLO", "server, start"],
+    ["WELCOME", "client, hello sent"],
+    ["INITIATE", "server, welcome sent"],
+    ["READY", "client, initiate sent"],
+  ];
+
+  test("both sides learn the other's properties, then understand each other", () => {
+    const [one, other] = [clientOf(box), serverOf(box)];
+    const { client, server } = shake(one, other);
+    expect(client.done).toEqual(new Map([["socket-type", Buffer.from("PULL")]]));
+    expect(server.done).toEqual(new Map([["socket-type", Buffer.from("PUSH")]]));
+    expect(client.sent.map((body) => body.length)).toEqual([200, 257 + properties("PUSH").length]);
+    expect(server.sent.map((body) => body.length)).toEqual([168, 30 + properties("PULL").length]);
+    for (const [from, to] of [
+      [one.cipher, other.cipher],
+      [other.cipher, one.cipher],
+    ]) {
+      for (const text of ["first", "", "third"]) {
+        const sealed = Buffer.alloc(from?.sealedLength(text.length) ?? 0);
+        from?.seal(1, Buffer.from(text), sealed, 0);
+        expect(to?.open(sealed)).toEqual({ flags: 1, body: Buffer.from(text) });
+      }
+    }
+  });
+
+  test("the server says so in its greeting", () => {
+    expect(serverOf(box).asServer).toBe(true);
+    expect(clientOf(box).asServer).toBe(false);
+  });
+
+  test("HELLO is the one that libzmq took", () => {
+    const hello = only(clientOf(box, ofClient()).start());
+    expect(hello.subarray(120, 136).toString("hex")).toBe(CURVE_HELLO_BOX);
+    expect(createHash("sha256").update(hello).digest("hex").slice(0, 16)).toBe(CURVE_HELLO_SHA256);
+  });
+
+  test("counters begin at 1 and go on from the handshake to the messages", () => {
+    const [one, other] = [clientOf(box), serverOf(box)];
+    const { client, server } = shake(one, other);
+    expect(client.sent[0]?.subarray(112, 120)).toEqual(counter(1));
+    expect(client.sent[1]?.subarray(105, 113)).toEqual(counter(2));
+    expect(server.sent[1]?.subarray(6, 14)).toEqual(counter(1));
+    const sealed = Buffer.alloc(33);
+    one.cipher?.seal(0, Buffer.alloc(0), sealed, 0);
+    expect(sealed.subarray(8, 16)).toEqual(counter(3));
+    other.cipher?.seal(0, Buffer.alloc(0), sealed, 0);
+    expect(sealed.subarray(8, 16)).toEqual(counter(2));
+  });
+
+  test("no properties at all are fine", () => {
+    const none = { properties: Buffer.alloc(0) };
+    const { client, server } = shake(clientOf(box, SYSTEM_RANDOM, none), serverOf(box, SYSTEM_RANDOM, none));
+    expect(client.done).toEqual(new Map());
+    expect(server.done).toEqual(new Map());
+  });
+
+  describe("with a hook", () => {
+    const asking = () => serverOf(box, SYSTEM_RANDOM, { asks: true });
+
+    test("it is asked with the client's key before READY", () => {
+      const { client, server } = shake(clientOf(box), asking());
+      expect(server.claim).toEqual({ mechanism: "CURVE", publicKey: encodeZ85(CLIENT_PUBLIC) });
+      expect(server.done).toBeDefined();
+      expect(client.done).toBeDefined();
+    });
+
+    test("who is refused gets ERROR 400 and reports it; no messages are understood", () => {
+      const [one, other] = [clientOf(box), asking()];
+      const { client, server } = shake(one, other, () => false);
+      expect(server.sent[1]).toEqual(bodyOf(ERROR));
+      expect(server.failed).toMatchObject({ kind: "refused", code: "ERR_AUTHENTICATION", status: 400 });
+      expect(client.failed).toMatchObject({ kind: "auth", code: "ERR_AUTHENTICATION", status: 400 });
+      expect(one.cipher).toBeUndefined();
+      expect(other.cipher).toBeUndefined();
+    });
+
+    test("a judgement that nobody asked for is a fault", () => {
+      for (const state of ["server, start", "server, welcome sent", "server, over", "client, hello sent"]) {
+        expect(reach(state).judged(true).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
+      }
+    });
+  });
+
+  describe("each damaged byte is a fault:", () => {
+    test.each(expects)("%s", (name, state) => {
+      for (let at = 0; at < known[name].length; at++) {
+        const damaged = Buffer.from(known[name]);
+        damaged.writeUInt8(damaged.readUInt8(at) ^ 1, at);
+        const { failed, send, done, ask } = reach(state).receive(damaged);
+        expect(failed, `byte ${at}`).toMatchObject({
+          kind: "protocol",
+          code: expect.stringMatching(/^ERR_ZMTP_/),
+        });
+        expect({ send, done, ask }).toEqual({ send: undefined, done: undefined, ask: undefined });
+      }
+      expect(reach(state).receive(known[name]).failed).toBeUndefined();
+    });
+
+    test("and the one bit of HELLO that X25519 does not read is caught by the vouch", () => {
+      const hello = Buffer.from(known.HELLO);
+      hello.writeUInt8(hello.readUInt8(111) ^ 0x80, 111);
+      const client = clientOf(box);
+      const honest = only(client.start());
+      honest.writeUInt8(honest.readUInt8(111) ^ 0x80, 111);
+      const server = serverOf(box);
+      const initiate = only(client.receive(only(server.receive(honest))));
+      expect(server.receive(initiate).failed).toMatchObject({ code: "ERR_ZMTP_KEY_EXCHANGE" });
+    });
+  });
+
+  test.each(expects)("%s of any other length is a fault", (name, state) => {
+    for (let length = 0; length < known[name].length; length += 7) {
+      const cut = Buffer.from(known[name].subarray(0, length));
+      expect(reach(state).receive(cut).failed).toMatchObject({
+        kind: "protocol",
+        code: expect.stringMatching(/^ERR_ZMTP_/),
+      });
+    }
+    const longer = Buffer.concat([known[name], Buffer.from([0])]);
+    const fixed = name === "HELLO" || name === "WELCOME"; // The others have properties at their end.
+    const code = fixed ? `ERR_ZMTP_MALFORMED_COMMAND_${name}` : expect.stringMatching(/^ERR_ZMTP_/);
+    expect(reach(state).receive(longer).failed).toMatchObject({ kind: "protocol", code });
+    const malformed = encodeCommand(name, Buffer.alloc(15));
+    expect(reach(state).receive(malformed).failed).toMatchObject({
+      code: `ERR_ZMTP_MALFORMED_COMMAND_${name}`,
+    });
+  });
+
+  describe("commands out of order are a fault:", () => {
+    const allowed = new Set(expects.map(([name, state]) => `${state} gets ${name}`));
+    const bodies = {
+      ...known,
+      MESSAGE: encodeCommand("MESSAGE", Buffer.alloc(25)),
+      nothing: Buffer.alloc(0),
+    };
+    const cases = Object.keys(states)
+      .flatMap((state) => Object.keys(bodies).map((name) => [state, name as keyof typeof bodies] as const))
+      .filter(([state, name]) => !allowed.has(`${state} gets ${name}`));
+    test.each(cases)("%s gets %s", (state, name) => {
+      const side = reach(state);
+      expect(side.receive(bodies[name]).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
+      for (const later of Object.values(bodies)) expect(side.receive(later).failed).toBeDefined();
+      expect(side.judged(true).failed).toBeDefined();
+    });
+  });
+
+  describe("a recorded INITIATE opens nothing:", () => {
+    test("on the same connection, a second time", () => {
+      const side = reach("server, over");
+      expect(side.receive(known.INITIATE).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
+    });
+
+    test("on a new connection, after the same HELLO", () => {
+      const side = serverOf(box);
+      expect(side.receive(known.HELLO).send).toHaveLength(1);
+      expect(side.receive(known.INITIATE).failed).toMatchObject({ code: "ERR_ZMTP_CRYPTOGRAPHIC" });
+    });
+
+    test("on a new connection, with that connection's cookie", () => {
+      const side = serverOf(box);
+      const welcome = only(side.receive(known.HELLO));
+      // Only who has c' can read the cookie; say that it leaked.
+      const plain = Buffer.alloc(128);
+      const helloKey = agreeOnKey(SERVER_PUBLIC, keyPairOf(CLIENT_TRANSIENT)) as Uint8Array;
+      expect(
+        box.open(plain, welcome.subarray(24), nonce("WELCOME-", welcome.subarray(8, 24)), helloKey),
+      ).toBe(true);
+      const forged = Buffer.from(known.INITIATE);
+      forged.set(plain.subarray(32), 9);
+      expect(side.receive(forged).failed).toMatchObject({ code: "ERR_ZMTP_CRYPTOGRAPHIC" });
+    });
+  });
+
+  describe("a client that knows its own mind:", () => {
+    /** An INITIATE made by hand, for a server that has seen the known HELLO. */
+    function initiate(part: {
+      vouched?: readonly [Buffer, Buffer];
+      vouchFrom?: Buffer;
+      claimed?: Buffer;
+      metadata?: Buffer;
+      count?: number;
+    }): Step {
+      const transient = keyPairOf(CLIENT_TRANSIENT);
+      const serverTransient = keyPairOf(SERVER_TRANSIENT).publicKey;
+      const vouchKey = agreeOnKey(serverTransient, keyPairOf(part.vouchFrom ?? CLIENT)) as Uint8Array;
+      const vouchNonce = Buffer.alloc(16, 9);
+      const vouched = Buffer.concat(part.vouched ?? [transient.publicKey, SERVER_PUBLIC]);
+      const vouch = sealBox(box, vouched, nonce("VOUCH---", vouchNonce), vouchKey);
+      const plain = [part.claimed ?? CLIENT_PUBLIC, vouchNonce, vouch, part.metadata ?? properties("PUSH")];
+      const short = counter(part.count ?? 2);
+      const key = agreeOnKey(serverTransient, transient) as Uint8Array;
+      const sealed = sealBox(box, Buffer.concat(plain), nonce("CurveZMQINITIATE", short), key);
+      const cookie = known.INITIATE.subarray(9, 105);
+      return reach("server, welcome sent").receive(
+        encodeCommand("INITIATE", Buffer.concat([cookie, short, sealed])),
+      );
+    }
+
+    test("it gets in when all is right", () => {
+      expect(initiate({}).done).toBeDefined();
+      expect(initiate({ count: 1000 }).done).toBeDefined();
+    });
+
+    test("not with another's public key", () => {
+      expect(initiate({ claimed: newKeyPair().publicKey }).failed).toMatchObject({
+        code: "ERR_ZMTP_CRYPTOGRAPHIC",
+      });
+    });
+
+    test("not with a vouch for another connection", () => {
+      expect(initiate({ vouched: [newKeyPair().publicKey, SERVER_PUBLIC] }).failed).toMatchObject({
+        code: "ERR_ZMTP_KEY_EXCHANGE",
+      });
+    });
+
+    test("not with a vouch for another server", () => {
+      const vouched = [keyPairOf(CLIENT_TRANSIENT).publicKey, newKeyPair().publicKey] as const;
+      expect(initiate({ vouched }).failed).toMatchObject({ code: "ERR_ZMTP_KEY_EXCHANGE" });
+    });
+
+    test("not with a vouch by another client", () => {
+      expect(initiate({ vouchFrom: newKeyPair().secretKey }).failed).toMatchObject({
+        code: "ERR_ZMTP_CRYPTOGRAPHIC",
+      });
+    });
+
+    test("not with a counter that stands still or goes back", () => {
+      for (const count of [1, 0]) {
+        expect(initiate({ count }).failed).toMatchObject({ code: "ERR_ZMTP_INVALID_SEQUENCE" });
+      }
+    });
+
+    test("not with a key of which no secret comes", () => {
+      expect(initiate({ claimed: Buffer.alloc(32) }).failed).toMatchObject({ code: "ERR_ZMTP_KEY_EXCHANGE" });
+    });
+
+    test("not with malformed metadata", () => {
+      const metadata = Buffer.concat([encodeMetadata([["Identity", Buffer.from("a")]]), Buffer.from([7])]);
+      expect(initiate({ metadata }).failed).toMatchObject({ code: "ERR_ZMTP_INVALID_METADATA" });
+    });
+  });
+
+  test("a HELLO whose box holds something else than zeros is malformed", () => {
+    const hello = Buffer.from(known.HELLO);
+    const key = agreeOnKey(SERVER_PUBLIC, keyPairOf(CLIENT_TRANSIENT)) as Uint8Array;
+    hello.set(sealBox(box, Buffer.alloc(64, 1), nonce("CurveZMQHELLO---", counter(1)), key), 120);
+    expect(reach("server, start").receive(hello).failed).toMatchObject({
+      code: "ERR_ZMTP_MALFORMED_COMMAND_HELLO",
+    });
+  });
+
+  test("a HELLO with a key of which no secret comes is a fault", () => {
+    const hello = Buffer.from(known.HELLO);
+    hello.fill(0, 80, 112);
+    expect(reach("server, start").receive(hello).failed).toMatchObject({ code: "ERR_ZMTP_KEY_EXCHANGE" });
+  });
+
+  test("a client that was given another server's key does not open WELCOME, nor the server its HELLO", () => {
+    const { client, server } = shake(
+      clientOf(box, SYSTEM_RANDOM, { curveServerKey: newKeyPair().publicKey }),
+      serverOf(box),
+    );
+    expect(server.failed).toMatchObject({ kind: "protocol", code: "ERR_ZMTP_CRYPTOGRAPHIC" });
+    expect(client.done).toBeUndefined();
+    const zero = clientOf(box, SYSTEM_RANDOM, { curveServerKey: Buffer.alloc(32) });
+    expect(zero.start().failed).toMatchObject({ code: "ERR_ZMTP_KEY_EXCHANGE" });
+  });
+
+  test("a WELCOME with a key of which no secret comes is a fault", () => {
+    const zero: CurveRandom = {
+      ...ofServer(),
+      keyPair: () => ({ ...keyPairOf(SERVER_TRANSIENT), publicKey: Buffer.alloc(32) }),
+    };
+    const client = clientOf(box);
+    const welcome = only(serverOf(box, zero).receive(only(client.start())));
+    expect(client.receive(welcome).failed).toMatchObject({ code: "ERR_ZMTP_KEY_EXCHANGE" });
+  });
+
+  test("the peer's ERROR is reported wherever it comes", () => {
+    for (const state of Object.keys(states).filter((name) => !name.endsWith("over"))) {
+      if (state === "server, asking") continue; // Nothing is received there.
+      expect(reach(state).receive(bodyOf(ERROR)).failed).toMatchObject({ kind: "auth", status: 400 });
+    }
+  });
+
+  test("random bodies after any known name are faults, and never throw", () => {
+    const name = fc.constantFrom("HELLO", "WELCOME", "INITIATE", "READY", "ERROR", "MESSAGE", undefined);
+    const state = fc.constantFrom(...Object.keys(states));
+    const bytes = fc.oneof(
+      fc.uint8Array({ maxLength: 400 }),
+      fc.constantFrom(194, 160, 248, 24).chain((n) => fc.uint8Array({ minLength: n, maxLength: n + 40 })),
+    );
+    fc.assert(
+      fc.property(name, bytes, state, (command, data, at) => {
+        const body = command === undefined ? Buffer.from(data) : encodeCommand(command, data);
+        expect(reach(at).receive(body).failed).toBeDefined();
+      }),
+      { numRuns: 400 },
+    );
+  });
+});
+
+test.skipIf(BOXES.length < 2 && "sodium-native does not load here")(
+  "one side with sodium, the other with noble",
+  () => {
+    const [sodium, noble] = BOXES as [CurveBox, CurveBox];
+    for (const [one, other] of [
+      [sodium, noble],
+      [noble, sodium],
+    ] as const) {
+      const { client, server } = shake(clientOf(one), serverOf(other));
+      expect(client.done).toBeDefined();
+      expect(server.done).toBeDefined();
+    }
+  },
+);
+
+describe("options that cannot work are the caller's mistake, and the key stays secret:", () => {
+  const [box] = BOXES as [CurveBox];
+  test.each([
+    ["a client without a secret key", () => clientOf(box, SYSTEM_RANDOM, { curveSecretKey: undefined })],
+    ["a client without the server's key", () => clientOf(box, SYSTEM_RANDOM, { curveServerKey: undefined })],
+    ["a client with a short key", () => clientOf(box, SYSTEM_RANDOM, { curveSecretKey: Buffer.alloc(31) })],
+    ["a server without a secret key", () => serverOf(box, SYSTEM_RANDOM, { curveSecretKey: undefined })],
+  ])("%s", (_, make) => {
+    expect(make).toThrow(InvalidArgumentError);
+  });
+});

@@ -1,0 +1,109 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { encodeCommand } from "../../../../src/engine/zmtp/codec/command.js";
+import { NullMechanism } from "../../../../src/engine/zmtp/mechanism/null.js";
+import { bodyOf, ERROR, READY_DEALER, READY_PUB } from "../../../vectors/mechanism.js";
+import { optionsOf, properties, shake } from "./support.js";
+
+const plain = (socketType = "DEALER") => new NullMechanism(optionsOf({ properties: properties(socketType) }));
+const asking = () => new NullMechanism(optionsOf({ asks: true }));
+
+test("both sides learn the other's properties", () => {
+  const { client, server } = shake(plain("PUSH"), plain("PULL"));
+  expect(client.done).toEqual(new Map([["socket-type", Buffer.from("PULL")]]));
+  expect(server.done).toEqual(new Map([["socket-type", Buffer.from("PUSH")]]));
+});
+
+test("its READY is libzmq's", () => {
+  expect(plain("PUB").start().send).toEqual([bodyOf(READY_PUB)]);
+});
+
+test("libzmq's READY completes it", () => {
+  const side = plain();
+  side.start();
+  expect(side.receive(bodyOf(READY_DEALER)).done).toEqual(
+    new Map([
+      ["socket-type", Buffer.from("DEALER")],
+      ["identity", Buffer.alloc(0)],
+    ]),
+  );
+  expect(side.cipher).toBeUndefined();
+});
+
+test("it never claims to be the server", () => {
+  expect(plain().asServer).toBe(false);
+});
+
+describe("with a hook", () => {
+  test("it asks first, and says READY only to a peer that may come in", () => {
+    const side = asking();
+    expect(side.start()).toEqual({ ask: { mechanism: "NULL" } });
+    expect(side.judged(true).send).toEqual([encodeCommand("READY", properties("DEALER"))]);
+    expect(side.receive(bodyOf(READY_PUB)).done).toBeInstanceOf(Map);
+  });
+
+  test("who is refused gets ERROR 400 and reports it", () => {
+    const { client, server } = shake(plain(), asking(), () => false);
+    expect(server.sent).toEqual([bodyOf(ERROR)]);
+    expect(server.failed).toMatchObject({ kind: "refused", code: "ERR_AUTHENTICATION", status: 400 });
+    expect(client.failed).toMatchObject({ kind: "auth", code: "ERR_AUTHENTICATION", status: 400 });
+    expect(client.done).toBeUndefined();
+  });
+
+  test("a peer's READY does not come before the answer", () => {
+    const side = asking();
+    side.start();
+    expect(side.receive(bodyOf(READY_PUB)).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
+    expect(side.judged(true).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
+  });
+});
+
+describe("is a fault:", () => {
+  test.each([
+    ["another command", encodeCommand("HELLO")],
+    ["a message instead of a command", Buffer.from("hello world")],
+    ["an empty body", Buffer.alloc(0)],
+  ])("%s", (_, body) => {
+    const side = plain();
+    side.start();
+    expect(side.receive(body).failed).toMatchObject({
+      kind: "protocol",
+      code: "ERR_ZMTP_UNEXPECTED_COMMAND",
+    });
+  });
+
+  test("READY with damaged metadata", () => {
+    const side = plain();
+    side.start();
+    expect(side.receive(encodeCommand("READY", Buffer.from([5, 65]))).failed).toMatchObject({
+      kind: "protocol",
+      code: "ERR_ZMTP_INVALID_METADATA",
+    });
+  });
+
+  test("a second READY", () => {
+    const side = plain();
+    side.start();
+    side.receive(bodyOf(READY_PUB));
+    expect(side.receive(bodyOf(READY_PUB)).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
+  });
+
+  test("a judgement that nobody asked for", () => {
+    const side = plain();
+    side.start();
+    expect(side.judged(true).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
+  });
+});
+
+test("random bodies end in a step and never throw", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 100 }), fc.boolean(), (bytes, ready) => {
+      const side = plain();
+      side.start();
+      const body = ready ? encodeCommand("READY", bytes) : Buffer.from(bytes);
+      const step = side.receive(body);
+      expect(step.done !== undefined || step.failed !== undefined).toBe(true);
+    }),
+    { numRuns: 1_000 },
+  );
+});

@@ -1,0 +1,100 @@
+/** Both ends of a handshake, with nothing between them but this. */
+
+import { encodeMetadata } from "../../../../src/engine/zmtp/codec/metadata.js";
+import { type CurveBox, nobleBox, sodiumBox } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
+import type { CurveRandom } from "../../../../src/engine/zmtp/mechanism/curve-command.js";
+import { keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-exchange.js";
+import type {
+  Claim,
+  Fault,
+  Mechanism,
+  MechanismOptions,
+  Metadata,
+  Step,
+} from "../../../../src/engine/zmtp/mechanism/mechanism.js";
+
+/** What one side came to. */
+export interface Side {
+  done?: Metadata;
+  failed?: Fault;
+  claim?: Claim;
+  /** What it sent. */
+  readonly sent: Buffer[];
+}
+
+export interface Shaken {
+  readonly client: Side;
+  readonly server: Side;
+}
+
+export function properties(socketType: string): Buffer {
+  return encodeMetadata([["Socket-Type", Buffer.from(socketType)]]);
+}
+
+export function optionsOf(changes: Partial<MechanismOptions> = {}): MechanismOptions {
+  return {
+    properties: properties("DEALER"),
+    asks: false,
+    plainUsername: "admin",
+    plainPassword: "secret",
+    curvePublicKey: undefined,
+    curveSecretKey: undefined,
+    curveServerKey: undefined,
+    ...changes,
+  };
+}
+
+/**
+ * Lets the two talk until neither has anything to say.
+ *
+ * @param judge what the hook says
+ */
+export function shake(
+  client: Mechanism,
+  server: Mechanism,
+  judge: (claim: Claim) => boolean = () => true,
+): Shaken {
+  const sides: Shaken = { client: { sent: [] }, server: { sent: [] } };
+  const queue: { to: "client" | "server"; body: Buffer }[] = [];
+  const carryOut = (at: "client" | "server", step: Step): void => {
+    const side = sides[at];
+    for (const body of step.send ?? []) {
+      side.sent.push(Buffer.from(body));
+      queue.push({ to: at === "client" ? "server" : "client", body: Buffer.from(body) });
+    }
+    if (step.done !== undefined) side.done = step.done;
+    if (step.failed !== undefined) side.failed = step.failed;
+    if (step.ask !== undefined) {
+      side.claim = step.ask;
+      carryOut(at, (at === "client" ? client : server).judged(judge(step.ask)));
+    }
+  };
+  carryOut("client", client.start());
+  carryOut("server", server.start());
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+    const side = sides[next.to];
+    if (side.done !== undefined || side.failed !== undefined) continue;
+    carryOut(next.to, (next.to === "client" ? client : server).receive(next.body));
+  }
+  return sides;
+}
+
+/** Random bytes that are the same each time. */
+export function knownRandom(secretKey: Uint8Array): CurveRandom {
+  let next = 1;
+  return {
+    bytes: (length) => Buffer.alloc(length, next++),
+    keyPair: () => keyPairOf(secretKey),
+  };
+}
+
+function loads(box: () => CurveBox): CurveBox | undefined {
+  try {
+    return box();
+  } catch {
+    return undefined;
+  }
+}
+
+/** The boxes of this machine; sodium-native is an optional dependency. */
+export const BOXES: readonly CurveBox[] = [loads(sodiumBox), nobleBox()].filter((box) => box !== undefined);
