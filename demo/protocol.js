@@ -68,9 +68,5 @@ export const PROGRESS = "progress";
 /** Everybody listens here; the system picks the port. */
 export const ANY_PORT = "tcp://127.0.0.1:*";
 
-/**
- * Options of the task sockets. Tasks are small: with the system's usual buffers,
- * thousands of them would lie in the kernel, dealt out evenly however long each
- * takes. Small queues and buffers keep the choice open until a worker has room.
- */
-export const TASK_QUEUE = { messages: 4, bytes: 4_096 };
+/** The queues of the task sockets, in messages: short, so that a task is given out when a worker has room for it. */
+export const TASK_QUEUE = 4;

@@ -13,8 +13,7 @@ export async function runVentilator(settings = readSettings()) {
   control.subscribe(START);
   const tasks = new Push({
     codec: taskCodec,
-    sendHighWaterMark: TASK_QUEUE.messages,
-    sendBufferSize: TASK_QUEUE.bytes,
+    sendHighWaterMark: TASK_QUEUE,
   });
   await tasks.bind(ANY_PORT);
   const results = new Push({ codec: resultCodec });

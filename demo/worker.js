@@ -11,8 +11,7 @@ export async function runWorker(count = countFile, settings = readSettings()) {
   const { news, control } = joinMain(settings);
   const tasks = new Pull({
     codec: taskCodec,
-    receiveHighWaterMark: TASK_QUEUE.messages,
-    receiveBufferSize: TASK_QUEUE.bytes,
+    receiveHighWaterMark: TASK_QUEUE,
   });
   tasks.connect(endpoints.tasks ?? "");
   const results = new Push({ codec: resultCodec });

@@ -17,6 +17,11 @@ export class TurnBudget {
     this.#limit = limit;
   }
 
+  /** Whether the next operation is the one after which the caller has to yield. */
+  get exhausted(): boolean {
+    return this.#spent + 1 >= this.#limit;
+  }
+
   /** Spends operations; `true` when the caller has to yield now. */
   spend(operations = 1): boolean {
     this.#spent += operations;

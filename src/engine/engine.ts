@@ -6,7 +6,7 @@
  * calls on the message path are synchronous and allocate nothing of their own:
  *
  *   offer(message)  -> Accepted | Mute | Unroutable | PeerFull
- *   wantWritable()  ~> listener.engineOnWritable()      after a Mute
+ *   wantWritable(y) ~> listener.engineOnWritable()      after a Mute
  *   take()          -> a message, or undefined
  *   wantReadable(n) ~> listener.engineOnReadable()      after an undefined
  *
@@ -96,7 +96,8 @@ export interface EngineSocket {
   connect(endpoint: string, routingId: string | undefined): void;
   disconnect(endpoint: string): void;
   offer(message: OutgoingMessage): OfferResult;
-  wantWritable(): void;
+  /** @param on `false`: nobody waits for room any more */
+  wantWritable(on: boolean): void;
   take(): Buffer[] | undefined;
   /** Throws away what was received and not taken. @returns how many messages */
   discard(): number;

@@ -9,15 +9,15 @@ import { loadZmtpEngine } from "./zmtp/engine.js";
 
 /** Engines by name, with how to get each. */
 const LOADERS: Readonly<Record<string, () => Engine>> = {
-  libzmq: loadLibzmqEngine,
   zmtp: loadZmtpEngine,
+  libzmq: loadLibzmqEngine,
 };
 
 /** The names of the engines this version has. */
 export const ENGINE_NAMES: readonly string[] = Object.keys(LOADERS);
 
 /** The engine that is used when nobody chooses. */
-export const DEFAULT_ENGINE = "libzmq";
+export const DEFAULT_ENGINE = "zmtp";
 
 /**
  * Finds an engine.

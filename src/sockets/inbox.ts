@@ -74,6 +74,14 @@ export class Inbox<T> {
     return this.#wait(0, options) as Promise<T>;
   }
 
+  /** A message that can be had at once; `undefined` also when the event loop has to turn first, or others wait. */
+  tryReceive(): T | undefined {
+    if (this.#waiting > 0 || this.#budget.exhausted) return undefined;
+    const message = this.#next();
+    if (message !== undefined) this.#budget.spend();
+    return message;
+  }
+
   /** 1 to `max` messages: what is there, or the first that comes. */
   receiveMany(max: number, options: WaitOptions | undefined): Promise<T[]> {
     const refused = refusedWait(options);

@@ -21,8 +21,8 @@ const EMPTY = Buffer.alloc(0);
 
 /** @throws InvalidArgumentError `EINVAL` for anything that is no {@link MessageLike} */
 export function toFrame(value: unknown): OutgoingFrame {
-  if (typeof value === "string") return value;
   if (value instanceof Uint8Array) return value;
+  if (typeof value === "string") return value;
   if (value === null) return EMPTY;
   if (typeof value === "number") return String(value);
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
@@ -44,8 +44,8 @@ export function toMessage(value: unknown): OutgoingMessage {
 
 /** The bytes of a message's frames, without framing. */
 export function byteLengthOf(message: OutgoingMessage): number {
-  if (typeof message === "string") return Buffer.byteLength(message);
   if (message instanceof Uint8Array) return message.byteLength;
+  if (typeof message === "string") return Buffer.byteLength(message);
   let total = 0;
   for (const frame of message)
     total += typeof frame === "string" ? Buffer.byteLength(frame) : frame.byteLength;

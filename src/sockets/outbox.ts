@@ -82,8 +82,11 @@ export class Outbox {
       const result = this.#engine.offer(message);
       if (result !== OfferResult.Mute) {
         this.#account(message);
-        const error = this.#settle(result, message, strict, undefined);
-        if (error !== undefined) return Promise.reject(error);
+        if (result === OfferResult.Accepted) this.#counters.delivered += 1;
+        else {
+          const error = this.#settle(result, message, strict, undefined);
+          if (error !== undefined) return Promise.reject(error);
+        }
         return this.#budget.spend() ? new Promise((resolve) => setImmediate(resolve)) : SENT;
       }
     }
@@ -105,7 +108,7 @@ export class Outbox {
     });
     this.#waiting += 1;
     this.#pending.push({ message, strict, waiter });
-    this.#engine.wantWritable();
+    this.#engine.wantWritable(true);
     return waiter.promise;
   }
 
@@ -115,6 +118,10 @@ export class Outbox {
     const result = this.#engine.offer(message);
     if (result === OfferResult.Mute) return false;
     this.#account(message);
+    if (result === OfferResult.Accepted) {
+      this.#counters.delivered += 1;
+      return true;
+    }
     const error = this.#settle(result, message, false, undefined);
     if (error !== undefined) throw error;
     return true;
@@ -129,7 +136,7 @@ export class Outbox {
       }
       const result = this.#engine.offer(head.message);
       if (result === OfferResult.Mute) {
-        this.#engine.wantWritable();
+        this.#engine.wantWritable(true);
         return;
       }
       this.#pending.shift();
@@ -192,7 +199,9 @@ export class Outbox {
 
   #left(): void {
     this.#waiting -= 1;
-    if (this.#waiting === 0) this.#onEmpty?.();
+    if (this.#waiting > 0) return;
+    this.#engine.wantWritable(false);
+    this.#onEmpty?.();
   }
 
   /** Withdrawn messages give their memory back: never more of them are kept than of those that wait. */

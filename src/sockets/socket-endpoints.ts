@@ -18,7 +18,7 @@ export class SocketEndpoints {
   readonly #capabilities: EngineCapabilities;
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #assertOpen: () => void;
-  /** As given -> as resolved. */
+  /** As resolved -> as given: a wildcard may be given many times. */
   readonly #bound = new Map<string, string>();
   /** Endpoint -> connections. */
   readonly #connected = new Map<string, number>();
@@ -57,9 +57,9 @@ export class SocketEndpoints {
   unbind(endpoint: string): Promise<void> {
     this.#assertOpen();
     checkEndpoint(endpoint, "bind", this.#capabilities.transports);
-    for (const [given, resolved] of this.#bound) {
+    for (const [resolved, given] of this.#bound) {
       if (given !== endpoint && resolved !== endpoint) continue;
-      this.#bound.delete(given);
+      this.#bound.delete(resolved);
       return this.#engine.unbind(endpoint);
     }
     throw new TransportError("ENOENT", `Cannot unbind ${endpoint}: the socket is not bound to it`, {
@@ -109,7 +109,7 @@ export class SocketEndpoints {
   }
 
   #isBound(endpoint: string, resolved: string): void {
-    this.#bound.set(endpoint, resolved);
+    this.#bound.set(resolved, endpoint);
     this.#last = resolved;
   }
 }

@@ -238,7 +238,15 @@ describe.each(PACKAGES)("a program for zeromq on %s", (name, zmq) => {
     expect(endpoint).toMatch(/^tcp:\/\/127\.0\.0\.1:\d+$/);
     await reply.unbind(endpoint);
     const other = own(new zmq.Reply());
-    await other.bind(endpoint);
+    for (let bound = false; !bound; ) {
+      try {
+        await other.bind(endpoint);
+        bound = true;
+      } catch (error) {
+        // The package's unbind settles a little before the port is free.
+        if (name === "shoal" || (error as { code?: string }).code !== "EADDRINUSE") throw error;
+      }
+    }
     expect(other.lastEndpoint).toBe(endpoint);
     await reply.bind(`ipc://${folder}/${name}`);
     expect(reply.lastEndpoint).toBe(`ipc://${folder}/${name}`);
@@ -546,8 +554,9 @@ describe("where shoal differs from zeromq on purpose", () => {
     }
   });
 
-  it("takes conflate of a publisher at construction only", () => {
-    const publisher = own(new shoal.Publisher());
+  it("takes conflate of a publisher at construction only, on the engine libzmq", () => {
+    const context = new shoal.Context({ engine: "libzmq" });
+    const publisher = own(new shoal.Publisher({ context }));
     expect(
       thrown(() => {
         publisher.conflate = true;

@@ -173,8 +173,8 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     return result;
   }
 
-  wantWritable(): void {
-    this.#sender.want();
+  wantWritable(on: boolean): void {
+    if (on) this.#sender.want();
   }
 
   take(): Buffer[] | undefined {

@@ -27,7 +27,8 @@ export class Closing {
   start(): void {
     this.#unsent = this.#links.beginClose(this.#linger !== 0);
     this.#started = true;
-    if (this.#linger !== 0) this.#links.finishAll();
+    // Without a linger, too: what the kernel takes at once is not thrown away.
+    this.#links.finishAll();
     if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
     this.proceed();
   }

@@ -23,7 +23,7 @@ import { Sealer } from "./sealer.js";
 
 /** Bytes handed to the kernel at once, and so what is in flight when a connection is lost. */
 const MAX_WRITE = 262_144;
-/** Bytes that may wait to go out before a peer's PINGs are not answered any more: it does not read. */
+/** Bytes that may wait to go out before a peer gets no PING, and no answer to its own: it does not read. */
 const MAX_UNANSWERED = 65_536;
 /** How long a connection that said all it had waits for the peer to hang up, in ms. */
 const HANG_UP = 1_000;
@@ -38,8 +38,8 @@ export interface ConnectionHost {
   connectionOnSaid(connection: Connection): void;
   /** It is over, in whatever state; told once. */
   connectionOnEnd(connection: Connection, reason: DisconnectReason): void;
-  /** Judges the peer; absent: everybody may. */
-  readonly authenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
+  /** Judges the peer, where its mechanism asks. */
+  connectionOnJudge(connection: Connection, peer: PeerCredentials): Promise<boolean>;
 }
 
 export interface ConnectionOptions {
@@ -118,7 +118,8 @@ export class Connection implements Link {
     if (out === undefined || this.#blocked || this.#ended) return;
     while (out.length > 0) {
       this.#write(out.take(MAX_WRITE));
-      if (this.socket.writableLength > 0) {
+      // A write that failed leaves nothing behind in the stream, either; its messages are lost when it closes.
+      if (this.socket.writableLength > 0 || this.socket.errored !== null) {
         this.#blocked = true;
         return;
       }
@@ -155,9 +156,10 @@ export class Connection implements Link {
     this.flush();
   }
 
-  /** Sends a command of the connection's own; not counted as a message. */
+  /** Sends a PING or a PONG; not counted as a message. */
   sendCommand(body: Uint8Array): void {
-    this.#pipe?.sendRaw(commandFrame(body), 0);
+    const pipe = this.#pipe;
+    if (pipe !== undefined && pipe.out.bytes < MAX_UNANSWERED) pipe.sendRaw(commandFrame(body), 0);
   }
 
   #socketOnData = (chunk: Buffer): void => {
@@ -186,7 +188,6 @@ export class Connection implements Link {
   }
 
   #ask(claim: Claim): void {
-    const { authenticate } = this.#host;
     const peer: PeerCredentials = { ...claim, address: this.address, domain: this.#options.zapDomain };
     this.#credentials = peer;
     // A peer that is being judged is not read from, so what it sends meanwhile waits with it.
@@ -196,16 +197,13 @@ export class Connection implements Link {
       this.socket.resume();
       this.#carryOut(this.#handshake.judged(allowed));
     };
-    if (authenticate === undefined) judged(true);
-    else {
-      // A hook that fails refuses: the safe answer.
-      Promise.resolve()
-        .then(() => authenticate(peer))
-        .then(
-          (allowed) => judged(allowed === true),
-          () => judged(false),
-        );
-    }
+    // A hook that fails refuses: the safe answer.
+    Promise.resolve()
+      .then(() => this.#host.connectionOnJudge(this, peer))
+      .then(
+        (allowed) => judged(allowed === true),
+        () => judged(false),
+      );
   }
 
   #ready(metadata: Metadata): void {
@@ -223,6 +221,8 @@ export class Connection implements Link {
     const { heartbeat } = this.#options;
     if (heartbeat.interval > 0 && this.commands) {
       this.#heartbeat = new Heartbeat(heartbeat, (ping) => this.sendCommand(ping), this.#heartbeatOnSilence);
+      // A pipe that is still full from its last connection is not read from the start.
+      if (pipe.paused) this.#heartbeat.pause();
     }
     const rest = this.#handshake.rest();
     this.flush();
@@ -234,11 +234,8 @@ export class Connection implements Link {
     const command = parseCommand(body);
     if (command === undefined) return true; // Malformed or empty: ignored, as libzmq does.
     if (command.name === "PING") {
-      const out = this.#pipe?.out;
-      if (out !== undefined && out.bytes < MAX_UNANSWERED) {
-        const pong = this.#heartbeat?.ping(command.data) ?? Heartbeat.pong(command.data);
-        if (pong !== undefined) this.sendCommand(pong);
-      }
+      const pong = this.#heartbeat?.ping(command.data) ?? Heartbeat.pong(command.data);
+      if (pong !== undefined) this.sendCommand(pong);
       return true;
     }
     return command.name !== "SUBSCRIBE" && command.name !== "CANCEL";
@@ -260,11 +257,14 @@ export class Connection implements Link {
   }
 
   #socketOnWritten = (): void => {
-    if (!this.#blocked || this.#ended || this.socket.writableLength > 0) return;
+    // A batch that failed is called back without its error: the stream has it.
+    if (!this.#blocked || this.#ended || this.socket.writableLength > 0 || this.socket.errored !== null)
+      return;
     this.#blocked = false;
     const pipe = this.#pipe as Pipe;
     pipe.out.confirm();
     this.flush();
+    if (this.#blocked) pipe.relieved(); // Else `flush` has told.
   };
 
   #hangUp(): void {
@@ -312,6 +312,11 @@ export class Connection implements Link {
     this.#end(fault.kind === "protocol" ? "protocol" : "local");
   }
 
+  #cutShort(): Fault {
+    const { phase } = this.#handshake;
+    return { kind: "other", code: "ERR_HANDSHAKE", message: `the peer hung up during the ${phase}` };
+  }
+
   /** Why it ended, where the system or the protocol gave a reason. */
   get error(): Error | undefined {
     return this.#error;
@@ -322,6 +327,8 @@ export class Connection implements Link {
     this.#ended = true;
     clearTimeout(this.#timer);
     this.#heartbeat?.stop();
+    // A libzmq client hangs up so, when the mechanism in our greeting is not its own.
+    if (reason === "remote" && this.#pipe === undefined) this.#host.connectionOnFault(this, this.#cutShort());
     // What was written before, such as an ERROR, still goes out; the kernel keeps it.
     if (this.socket.writableLength === 0 || this.#pipe !== undefined) this.socket.destroy();
     else {

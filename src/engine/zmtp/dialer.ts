@@ -65,6 +65,7 @@ export class Dialer {
   /** The connection is gone, or did not come about. */
   lost(_reason: DisconnectReason): void {
     this.connection = undefined;
+    if (this.pipe?.ended === true) this.pipe = undefined; // It was that connection's own.
     if (!this.#stopped) this.#retry();
   }
 
@@ -76,6 +77,7 @@ export class Dialer {
   }
 
   #dial = (): void => {
+    if (this.#stopped) return; // By somebody who heard of the attempt.
     this.#cancel = this.#transport.dial(this.endpoint, this.#options, (result) => {
       this.#cancel = undefined;
       if (this.#stopped) return;

@@ -1,11 +1,12 @@
 /** ZMTP 3.1 in TypeScript (37/ZMTP): no native code. */
-import { InvalidArgumentError, ShoalError } from "../../core/errors.js";
-import type { SocketType } from "../../core/socket-type.js";
+import { InvalidArgumentError, TransportError } from "../../core/errors.js";
+import { SocketType } from "../../core/socket-type.js";
 import type { EngineCapabilities } from "../capabilities.js";
 import type { Engine, EngineContext, EngineListener, EngineOptions, EngineSocket } from "../engine.js";
 import { InprocNames } from "./inproc-names.js";
 import { UNSUPPORTED_OPTIONS } from "./options.js";
 import { ZmtpSocket } from "./socket.js";
+import { ZapClient } from "./zap-client.js";
 
 const CAPABILITIES: EngineCapabilities = Object.freeze({
   transports: ["tcp", "ipc", "inproc"],
@@ -39,8 +40,16 @@ const CONTEXT_OPTIONS: Readonly<Record<string, unknown>> = {
 
 class ZmtpContext implements EngineContext {
   readonly #names = new InprocNames();
+  readonly #zap: ZapClient = new ZapClient(
+    (listener) =>
+      new ZmtpSocket(this.#names, this.#zap, SocketType.Dealer, { linger: 0 }, listener, () => undefined),
+  );
   readonly #options: Record<string, unknown> = { ...CONTEXT_OPTIONS };
   #sockets = 0;
+  /** Sockets that the program forgot to close do not count for ever. */
+  readonly #forgotten = new FinalizationRegistry<undefined>(() => {
+    this.#sockets -= 1;
+  });
 
   constructor(options: EngineOptions) {
     for (const [name, value] of Object.entries(options)) this.setOption(name, value);
@@ -48,12 +57,15 @@ class ZmtpContext implements EngineContext {
 
   open(type: SocketType, options: EngineOptions, listener: EngineListener): EngineSocket {
     if (this.#sockets >= Number(this.#options.maxSockets)) {
-      throw new ShoalError("EMFILE", `The context has ${this.#sockets} sockets already (maxSockets)`);
+      throw new TransportError("EMFILE", `The context has ${this.#sockets} sockets already (maxSockets)`);
     }
-    const socket = new ZmtpSocket(this.#names, type, options, listener, () => {
+    const token = {};
+    const socket = new ZmtpSocket(this.#names, this.#zap, type, options, listener, () => {
+      this.#forgotten.unregister(token);
       this.#sockets -= 1;
     });
     this.#sockets += 1;
+    this.#forgotten.register(socket, undefined, token);
     return socket;
   }
 

@@ -39,7 +39,10 @@ export function faultEvents(
     }
     case "auth": {
       const status = fault.status ?? 400;
-      const error = new HandshakeError("ERR_AUTHENTICATION", message, { endpoint, status });
+      const error = new HandshakeError("ERR_AUTHENTICATION", `Authentication failed (status ${status})`, {
+        endpoint,
+        status,
+      });
       return [
         {
           type: "handshake:error:auth",

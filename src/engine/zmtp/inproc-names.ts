@@ -11,13 +11,22 @@ export class InprocNames<C = unknown> {
   readonly #bound = new Map<string, InprocTarget<C>>();
   readonly #waiting = new Map<string, Set<C>>();
 
+  has(name: string): boolean {
+    return this.#bound.has(name);
+  }
+
   /** @throws TransportError `EADDRINUSE` */
-  bind(name: string, target: InprocTarget<C>): void {
+  assertFree(name: string): void {
     if (this.#bound.has(name)) {
       throw new TransportError("EADDRINUSE", `Cannot bind ${name}: the address is in use`, {
         endpoint: name,
       });
     }
+  }
+
+  /** @throws TransportError `EADDRINUSE` */
+  bind(name: string, target: InprocTarget<C>): void {
+    this.assertFree(name);
     this.#bound.set(name, target);
     const waiting = this.#waiting.get(name);
     if (waiting === undefined) return;

@@ -7,9 +7,13 @@
  */
 import type { CloseReason, Link, Peer, Pipe } from "./pipe.js";
 
+/** Who sends one encoded message to many. */
+const FANS_OUT: readonly string[] = ["PUB", "XPUB"];
+
 /** One end of a link between two pipes. */
 export class InprocLink implements Link {
-  readonly blocked = false;
+  /** Until both sides know each other: a ROUTER must not get what it has no name for. */
+  blocked = true;
   readonly #pipe: Pipe;
   #other: InprocLink | undefined = undefined;
   readonly #onEnd: (reason: CloseReason | "remote") => void;
@@ -30,6 +34,14 @@ export class InprocLink implements Link {
     other.#pipe.linked(other, onePeer);
   }
 
+  /** Both sides have joined: what waits goes. */
+  static open(one: InprocLink, other: InprocLink): void {
+    one.blocked = false;
+    other.blocked = false;
+    one.flush();
+    other.flush();
+  }
+
   get #far(): Pipe | undefined {
     return this.#other === undefined ? undefined : this.#other.#pipe;
   }
@@ -46,10 +58,14 @@ export class InprocLink implements Link {
   flush(): void {
     const other = this.#far;
     const { out } = this.#pipe;
-    if (other === undefined || out.length === 0) return;
+    if (other === undefined || this.blocked || out.length === 0) return;
+    // What a publisher sends, several get: each has a copy of its own, since a received frame may be written to.
+    const shared = FANS_OUT.includes(other.peer?.socketType ?? "");
     let fault: string | undefined;
     for (const { bytes, start, end } of out.take(Number.POSITIVE_INFINITY)) {
-      fault ??= other.in.push(bytes, start, end);
+      fault ??= shared
+        ? other.in.push(Uint8Array.prototype.slice.call(bytes, start, end))
+        : other.in.push(bytes, start, end);
     }
     out.handOver();
     other.arrived();

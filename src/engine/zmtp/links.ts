@@ -8,7 +8,7 @@
  *                               v
  *            accepted: the pipe ends;  dialled: it waits for the next connection
  */
-import { HandshakeError, TransportError } from "../../core/errors.js";
+import { TransportError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason, SocketEvent } from "../events.js";
@@ -30,8 +30,12 @@ import { type CloseReason, type Peer, Pipe, type PipeOwner } from "./pipe.js";
 import { RawConnection } from "./raw-connection.js";
 import { FITS, type Routing, WIRE_NAMES } from "./routing/routing.js";
 import { type Listener, type Stream, TRANSPORTS } from "./transport/transport.js";
+import { ZAP_ENDPOINT, type ZapClient } from "./zap-client.js";
 
-/** Connections of one socket whose handshake has not ended, at most; past it new ones are closed at once. */
+/**
+ * Accepted connections of one socket whose handshake has not ended, at most. Past it the oldest gives way: whoever opens
+ * connections and stops there would keep everybody out, if the newest did.
+ */
 export const MAX_PENDING_HANDSHAKES = 4_096;
 
 const EMPTY = Buffer.alloc(0);
@@ -39,6 +43,8 @@ const EMPTY = Buffer.alloc(0);
 /** What the socket above hears and decides. */
 export interface LinksHost {
   readonly authenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
+  /** Asks the context's own authentication service. */
+  readonly zap: ZapClient;
   event(event: SocketEvent): void;
   /** Accepted messages were lost with a connection or a pipe. */
   dropped(messages: number): void;
@@ -63,20 +69,20 @@ interface Carried {
 export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDial> {
   /** All pipes that have not ended. */
   readonly pipes = new Set<Pipe>();
-  readonly authenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
   readonly #names: InprocNames<InprocDial>;
   readonly #type: SocketTypeName;
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #routing: Routing;
   readonly #owner: PipeOwner;
   readonly #host: LinksHost;
-  /** By the endpoint as the program gave it. */
-  readonly #listeners = new Map<string, Listener>();
+  /** With the endpoint as the program gave it; a wildcard may be given many times. */
+  readonly #listeners = new Map<Listener, string>();
   readonly #dialers = new Set<Dialer>();
   readonly #inproc = new Set<InprocDial>();
   readonly #connections = new Map<Connection, Carried>();
   readonly #raw = new Map<Pipe, RawConnection>();
-  #shaking = 0;
+  /** Accepted, and shaking hands; the oldest first. */
+  readonly #pending = new Set<Connection>();
   #peers = 0;
   #reconnects = 0;
   #closing = false;
@@ -95,7 +101,6 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
     this.#routing = routing;
     this.#owner = owner;
     this.#host = host;
-    this.authenticate = host.authenticate;
   }
 
   get bound(): number {
@@ -144,21 +149,17 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
       endpoint,
       close: async () => this.#names.unbind(endpoint),
     };
+    this.#names.assertFree(endpoint);
     // Listed first: peers that waited for the name meet it within the call.
     this.#isBound(endpoint, listener, acceptor);
-    try {
-      this.#names.bind(endpoint, this);
-    } catch (error) {
-      this.#listeners.delete(endpoint);
-      throw error;
-    }
+    if (this.#listeners.has(listener)) this.#names.bind(endpoint, this);
     return endpoint;
   }
 
   async unbind(endpoint: string): Promise<void> {
-    for (const [given, listener] of this.#listeners) {
+    for (const [listener, given] of this.#listeners) {
       if (given !== endpoint && listener.endpoint !== endpoint) continue;
-      this.#listeners.delete(given);
+      this.#listeners.delete(listener);
       const closed = listener.close();
       this.#host.changed();
       await closed;
@@ -184,7 +185,7 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
       const dial: InprocDial = { name: endpoint, links: this, pipe: pipe as Pipe, stopped: false };
       this.#inproc.add(dial);
       this.#host.event({ type: "connect", address: endpoint });
-      this.#names.connect(endpoint, dial);
+      if (!dial.stopped) this.#names.connect(endpoint, dial);
       return;
     }
     const dialer = new Dialer(
@@ -219,7 +220,7 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
       this.#dialers.delete(dialer);
       const { connection, pipe } = dialer;
       if (pipe !== undefined) this.#endPipe(pipe, "local");
-      else connection?.close("local");
+      connection?.close("local"); // While it shakes hands, the pipe does not know it.
     }
     return found;
   }
@@ -256,7 +257,7 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
   /** No peers any more but for what still has to be sent. @returns the pipes that have something */
   beginClose(lingers: boolean): Pipe[] {
     this.#closing = true;
-    for (const listener of this.#listeners.values()) {
+    for (const listener of this.#listeners.keys()) {
       void listener.close();
       this.#host.event({ type: "close", address: listener.endpoint });
     }
@@ -293,10 +294,11 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
     for (const pipe of [...this.pipes]) {
       const unsent = pipe.out.messages;
       lost += unsent;
-      // A connection that has said all goes on by itself until the peer has hung up.
-      if (unsent > 0 || !(pipe.link instanceof Connection && pipe.link.finishing)) pipe.link?.close("local");
+      // First the pipe, so that nothing of it is counted, or handed over, with its link once more.
       this.pipes.delete(pipe);
       pipe.end();
+      // A connection that has said all goes on by itself until the peer has hung up.
+      if (unsent > 0 || !(pipe.link instanceof Connection && pipe.link.finishing)) pipe.link?.close("local");
     }
     for (const connection of [...this.#connections.keys()])
       if (!connection.finishing) connection.close("local");
@@ -315,7 +317,7 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
     };
     const fault = this.#refuse(peer, dialer?.pipe);
     if (fault !== undefined) return fault;
-    this.#shaking -= 1;
+    this.#pending.delete(connection);
     let pipe = dialer?.pipe;
     const isNew = pipe === undefined;
     if (pipe === undefined) {
@@ -357,11 +359,16 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
     this.#connections.delete(connection);
     const { pipe, dialer, endpoint } = carried;
     if (pipe === undefined) {
-      this.#shaking -= 1;
+      this.#pending.delete(connection);
       this.#host.event({ type: "disconnect", address: endpoint, reason });
     } else this.#left(pipe, reason);
     dialer?.lost(reason);
     this.#host.changed();
+  }
+
+  connectionOnJudge(_connection: Connection, peer: PeerCredentials): Promise<boolean> {
+    const { name, isServer } = mechanismOf(this.#options);
+    return this.#judge(name, isServer)?.(peer) ?? Promise.resolve(false);
   }
 
   connectionOnSaid(): void {
@@ -372,6 +379,10 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
 
   dialerOnStream(dialer: Dialer, stream: Stream): void {
     this.#host.event({ type: "connect", address: dialer.endpoint });
+    if (!this.#dialers.has(dialer)) {
+      stream.socket.destroy(); // Whoever heard of it has disconnected, or closed the socket.
+      return;
+    }
     dialer.connection = this.#open(stream, dialer.endpoint, dialer);
   }
 
@@ -410,8 +421,7 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
     ours.#add(pipe);
     ours.#joined(pipe);
     theirs.#joined(dial.pipe);
-    pipe.flush();
-    dial.pipe.flush();
+    InprocLink.open(near, far);
     if (theirs.#closing) setImmediate(() => theirs.#finish(dial.pipe));
   }
 
@@ -522,19 +532,18 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
     const acceptor = {
       endpoint: "",
       accepted: (stream: Stream): void => {
-        if (this.#closing || this.#shaking >= MAX_PENDING_HANDSHAKES) {
+        if (this.#closing) {
           stream.socket.destroy();
-          if (this.#closing) return;
-          const error = new HandshakeError(
-            "ERR_HANDSHAKE",
-            `Refused ${stream.remote}: ${this.#shaking} handshakes are under way already`,
-            { endpoint: acceptor.endpoint },
-          );
-          this.#host.event({ type: "accept:error", address: acceptor.endpoint, error });
           return;
         }
+        if (this.#pending.size >= MAX_PENDING_HANDSHAKES) this.#giveWay();
         this.#host.event({ type: "accept", address: acceptor.endpoint });
-        this.#open(stream, acceptor.endpoint, undefined);
+        if (this.#closing) {
+          stream.socket.destroy(); // Whoever heard of it has closed the socket.
+          return;
+        }
+        const connection = this.#open(stream, acceptor.endpoint, undefined);
+        if (connection !== undefined) this.#pending.add(connection);
       },
       failed: (error: TransportError): void => {
         this.#host.event({ type: "accept:error", address: acceptor.endpoint, error });
@@ -543,12 +552,36 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
     return acceptor;
   }
 
+  /** The oldest handshake ends for the sake of a new one. */
+  #giveWay(): void {
+    const [oldest] = this.#pending;
+    if (oldest === undefined) return;
+    this.connectionOnFault(oldest, {
+      kind: "other",
+      code: "ERR_HANDSHAKE",
+      message: `the handshake of ${oldest.remote} gave way to a new one: ${MAX_PENDING_HANDSHAKES} were under way`,
+    });
+    oldest.close("local");
+  }
+
   #isBound(given: string, listener: Listener, acceptor: { endpoint: string }): string {
     acceptor.endpoint = listener.endpoint;
-    this.#listeners.set(given, listener);
+    this.#listeners.set(listener, given);
     this.#host.event({ type: "bind", address: listener.endpoint });
     this.#host.changed();
     return listener.endpoint;
+  }
+
+  /**
+   * Who judges peers: the socket's hook, else a ZAP service bound in the context, by libzmq's rules: NULL asks it
+   * only with a domain, PLAIN and CURVE servers always.
+   */
+  #judge(name: string, isServer: boolean): ((peer: PeerCredentials) => Promise<boolean>) | undefined {
+    if (this.#host.authenticate !== undefined) return this.#host.authenticate;
+    const domain = String(this.#options.zapDomain ?? "");
+    if (name === "NULL" ? domain === "" : !isServer) return undefined;
+    if (this.#names.has(ZAP_ENDPOINT)) return (peer) => this.#host.zap.ask(peer, this.#asPeer().identity);
+    return this.#options.zapEnforceDomain === true && domain !== "" ? async () => false : undefined;
   }
 
   #open(stream: Stream, endpoint: string, dialer: Dialer | undefined): Connection | undefined {
@@ -557,13 +590,12 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
       return undefined;
     }
     const { name, isServer } = mechanismOf(this.#options);
-    const asks = this.authenticate !== undefined;
+    const asks = this.#judge(name, isServer) !== undefined;
     const mechanism = createMechanism(
       name,
       isServer,
       mechanismOptions(this.#options, WIRE_NAMES[this.#type], asks),
     );
-    this.#shaking += 1;
     const connection = new Connection(
       stream.socket,
       stream.remote,
@@ -595,6 +627,7 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
     pipe.linked(raw, { socketType: "", identity: EMPTY, commands: false });
     this.#add(pipe);
     if (dialer !== undefined) {
+      dialer.pipe = pipe;
       dialer.connected();
       if (dialer.wasConnected) this.#reconnects += 1;
       dialer.wasConnected = true;

@@ -41,7 +41,8 @@ export function pipeOptions(options: EngineOptions, raw: boolean): PipeOptions {
   return {
     sendHighWaterMark: number(options.sendHighWaterMark, 1_000),
     receiveHighWaterMark: number(options.receiveHighWaterMark, 1_000),
-    maxMessageSize: number(options.maxMessageSize, -1),
+    // A piece of a raw stream has the size that the system read; it is no message of the peer's.
+    maxMessageSize: raw ? -1 : number(options.maxMessageSize, -1),
     conflate: options.conflate === true,
     raw,
   };

@@ -95,6 +95,8 @@ export class Pipe {
   #paused = false;
   #dropped = 0;
   #limit: number;
+  /** Messages that certainly fit, since the room was last looked at: what waits can only have become less. */
+  #credit = 0;
 
   constructor(owner: PipeOwner, options: PipeOptions, endpoint: string, outlives: boolean) {
     this.#owner = owner;
@@ -112,11 +114,17 @@ export class Pipe {
 
   /** Whether a message fits; flushes if that may help. */
   hasRoom(): boolean {
-    if (this.#waiting < this.#limit) return true;
+    return this.#credit > 0 || this.#findRoom();
+  }
+
+  #findRoom(): boolean {
+    this.#credit = this.#limit - this.#waiting;
+    if (this.#credit > 0) return true;
     const { link } = this;
     if (link !== undefined && !link.blocked) {
       link.flush();
-      if (this.#waiting < this.#limit) return true;
+      this.#credit = this.#limit - this.#waiting;
+      if (this.#credit > 0) return true;
     }
     if (this.#options.conflate) return true;
     this.mute = true;
@@ -129,6 +137,7 @@ export class Pipe {
     if (this.#options.conflate) this.#conflate();
     this.encoder.encode(message, from, prefix);
     this.out.add(this.encoder, 1);
+    this.#credit -= 1;
     this.#stir();
   }
 
@@ -136,6 +145,7 @@ export class Pipe {
   sendEncoded(encoder: Encoder): void {
     if (this.#options.conflate) this.#conflate();
     this.out.add(encoder, 1);
+    this.#credit -= 1;
     this.#stir();
   }
 
@@ -143,6 +153,14 @@ export class Pipe {
   sendRaw(bytes: Uint8Array | string, messages: 0 | 1): void {
     this.encoder.encodeRaw(bytes);
     this.out.add(this.encoder, messages);
+    this.#credit -= messages;
+    this.#stir();
+  }
+
+  /** Queues commands' frames before all that waits: what a new connection has to hear first. */
+  sendFirst(bytes: Uint8Array): void {
+    this.encoder.encodeRaw(bytes);
+    this.out.addFirst(this.encoder, 0);
     this.#stir();
   }
 
@@ -178,7 +196,7 @@ export class Pipe {
 
   /** The kernel, or the peer, has taken messages: there may be room again. */
   relieved(): void {
-    if (!this.mute) return;
+    if (!this.mute || this.ended) return;
     if (this.#waiting > this.#limit / 2) return;
     this.mute = false;
     this.#owner.pipeOnRoom(this);
@@ -189,6 +207,7 @@ export class Pipe {
     this.link = link;
     this.peer = peer;
     this.#limit = limitOf(this.#options.sendHighWaterMark) + (link.room ?? 0);
+    this.#credit = 0;
     if (this.#paused) link.pause();
     this.relieved();
   }
@@ -202,10 +221,12 @@ export class Pipe {
   unlinked(): number {
     this.link = undefined;
     this.#limit = limitOf(this.#options.sendHighWaterMark);
+    this.#credit = 0;
     this.in.cut();
     const lost = this.out.lose();
     this.#dropped += lost;
-    if (lost > 0) this.relieved();
+    // Where the pipe ends with its link, there is no room for anybody: a waiting send is another peer's.
+    if (lost > 0 && this.outlives) this.relieved();
     return lost;
   }
 
@@ -215,6 +236,7 @@ export class Pipe {
     this.ended = true;
     const lost = this.out.clear();
     this.#dropped += lost;
+    this.#limit = -1; // No room any more: its encoder's memory goes to others.
     this.encoder.close();
     return lost;
   }

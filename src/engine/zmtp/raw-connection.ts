@@ -56,7 +56,7 @@ export class RawConnection implements Link {
       this.socket.cork();
       for (const segment of segments) this.#write(segment);
       this.socket.uncork();
-      if (this.socket.writableLength > 0) {
+      if (this.socket.writableLength > 0 || this.socket.errored !== null) {
         this.#blocked = true;
         return;
       }
@@ -97,10 +97,13 @@ export class RawConnection implements Link {
   }
 
   #socketOnWritten = (): void => {
-    if (!this.#blocked || this.#ended || this.socket.writableLength > 0) return;
+    // A batch that failed is called back without its error: the stream has it.
+    if (!this.#blocked || this.#ended || this.socket.writableLength > 0 || this.socket.errored !== null)
+      return;
     this.#blocked = false;
     this.#pipe.out.confirm();
     this.flush();
+    if (this.#blocked) this.#pipe.relieved(); // Else `flush` has told.
   };
 
   #socketOnData = (chunk: Buffer): void => {

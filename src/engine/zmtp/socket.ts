@@ -24,15 +24,17 @@ import { KeepAlive } from "./keep-alive.js";
 import { Links } from "./links.js";
 import { checkReach } from "./options.js";
 import type { CloseReason, Pipe, PipeOwner } from "./pipe.js";
+import { atProcessEnd, type Ending } from "./process-end.js";
 import { createRouting } from "./routing/create.js";
 import type { Routing, RoutingHost } from "./routing/routing.js";
+import type { ZapClient } from "./zap-client.js";
 
 const TYPE_NAMES = Object.fromEntries(Object.entries(Types).map(([name, type]) => [type, name])) as Record<
   SocketType,
   SocketTypeName
 >;
 
-export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner {
+export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending {
   readonly options: Record<string, unknown>;
   readonly #listener: EngineListener;
   readonly #routing: Routing;
@@ -42,11 +44,13 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner {
   #wantsRead = false;
   #wantsWrite = false;
   #held = false;
+  readonly #forget: () => void;
   #closing: Closing | undefined = undefined;
   readonly #dropped = { "peer-full": 0, disconnected: 0 };
 
   constructor(
     names: InprocNames,
+    zap: ZapClient,
     type: SocketType,
     options: EngineOptions,
     listener: EngineListener,
@@ -60,6 +64,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner {
     this.#routing = createRouting(typeName, this);
     this.#links = new Links(names, typeName, this.options, this.#routing, this, {
       authenticate: listener.engineAuthenticate,
+      zap,
       event: (event) => this.routingOnEvent(event),
       dropped: (messages) => this.#count("disconnected", messages),
       changed: () => {
@@ -67,6 +72,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner {
         this.#closing?.proceed();
       },
     });
+    this.#forget = atProcessEnd(this);
     this.#keepAlive = new KeepAlive(
       () =>
         this.#held ||
@@ -103,8 +109,8 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner {
     return this.#routing.offer(message);
   }
 
-  wantWritable(): void {
-    this.#wantsWrite = true;
+  wantWritable(on: boolean): void {
+    this.#wantsWrite = on;
     this.#keepAlive.changed();
   }
 
@@ -169,6 +175,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner {
     return new Promise((resolve) => {
       this.#closing = new Closing(this.#links, linger, (result) => {
         this.#closing = undefined;
+        this.#forget();
         this.#keepAlive.end();
         this.#onClosed();
         resolve(result);
@@ -176,6 +183,16 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner {
       this.#keepAlive.changed();
       this.#closing.start();
     });
+  }
+
+  /** The program has ended but for this: the socket closes, and holds the process until its messages have left. */
+  lastChance(): void {
+    const linger = Number(this.options.linger ?? -1);
+    if (linger !== 0 && this.#closing === undefined && this.stats().queuedOut !== 0) void this.close(linger);
+  }
+
+  lastFlush(): void {
+    for (const pipe of this.#links.pipes) pipe.flush();
   }
 
   routingOnReadable(): void {

@@ -10,7 +10,7 @@
  *   parts: (slab, bytes, start, end)…  one with a large frame, in order
  */
 import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
-import { LONG_HEADER, MORE, writeHeader } from "./frame.js";
+import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, writeHeader } from "./frame.js";
 import { retireSlab, SLAB_SIZE, type Slab, takeSlab } from "./slab.js";
 
 /** Bodies from this size on go by reference (bench/scenarios/throughput). */
@@ -43,6 +43,24 @@ export class Encoder {
    */
   encode(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): void {
     this.parts = undefined;
+    // A lone short frame, the most frequent of all (docs/performance.md).
+    if (message instanceof Uint8Array && prefix === undefined) {
+      const { slab } = this;
+      const size = message.byteLength;
+      const start = slab.refs === 0 ? 0 : slab.used;
+      const end = start + SHORT_HEADER + size;
+      if (size <= MAX_SHORT && end <= SLAB_SIZE) {
+        const { bytes } = slab;
+        bytes[start] = 0;
+        bytes[start + 1] = size;
+        bytes.set(message, start + SHORT_HEADER);
+        slab.used = end;
+        this.start = start;
+        this.end = end;
+        this.length = end - start;
+        return;
+      }
+    }
     this.length = 0;
     if (this.slab.refs === 0) this.slab.used = 0;
     this.start = this.slab.used;
@@ -131,7 +149,8 @@ export class Encoder {
     if (this.slab.used + size <= SLAB_SIZE) return this.slab;
     this.#cut();
     if (this.parts?.length === 0) this.parts = undefined;
-    retireSlab(this.slab);
+    // Not `retireSlab`: no queue refers to this message's parts yet, so the pool would give their slab out again at once.
+    this.slab.retired = true;
     this.slab = takeSlab();
     this.start = 0;
     return this.slab;

@@ -66,8 +66,17 @@ export function readLongSize(bytes: Uint8Array, offset: number): number {
 
 /** A command as a whole frame. */
 export function commandFrame(body: Uint8Array): Buffer {
+  return frame(COMMAND, body);
+}
+
+/** A message of one frame. */
+export function messageFrame(body: Uint8Array): Buffer {
+  return frame(0, body);
+}
+
+function frame(flags: number, body: Uint8Array): Buffer {
   const header = body.length <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER;
-  const frame = Buffer.allocUnsafe(header + body.length);
-  frame.set(body, writeHeader(frame, 0, COMMAND, body.length));
-  return frame;
+  const whole = Buffer.allocUnsafe(header + body.length);
+  whole.set(body, writeHeader(whole, 0, flags, body.length));
+  return whole;
 }

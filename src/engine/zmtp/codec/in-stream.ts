@@ -12,6 +12,7 @@
  * A chunk is kept as a run of whole frames. The frame that a chunk ends in the
  * middle of is put together in memory of its own, copied once.
  */
+import { constants } from "node:buffer";
 import { RingBuffer } from "../../../core/ring-buffer.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, RESERVED, readLongSize, SHORT_HEADER } from "./frame.js";
 import { slice } from "./slice.js";
@@ -57,7 +58,6 @@ export class InStream {
   /** The split frame: what is known of its header, then its bytes. */
   #header: Buffer | undefined = undefined;
   #body: Buffer | undefined = undefined;
-  #pieces: Buffer[] | undefined = undefined;
   #have = 0;
   #need = 0;
 
@@ -68,7 +68,8 @@ export class InStream {
 
   /** @param maxMessageSize bytes of a message's frames together at most; negative: no limit */
   constructor(maxMessageSize: number, onCommand: OnCommand) {
-    this.#maxMessageSize = maxMessageSize < 0 ? Number.MAX_SAFE_INTEGER : maxMessageSize;
+    const most = constants.MAX_LENGTH - LONG_HEADER; // What one Buffer can hold.
+    this.#maxMessageSize = maxMessageSize < 0 ? most : Math.min(most, maxMessageSize);
     this.#onCommand = onCommand;
   }
 
@@ -80,9 +81,7 @@ export class InStream {
       if (typeof fault === "string") return fault;
       position = fault;
     }
-    const start = position;
-    const messagesBefore = this.messages;
-    const framesBefore = this.#frames;
+    let start = position;
     let fault: StreamFault | undefined;
     while (position < to) {
       const flags = chunk[position] as number;
@@ -107,14 +106,19 @@ export class InStream {
       fault = this.#check(flags, size);
       if (fault !== undefined) break;
       if (body + size > to) break;
+      if ((flags & COMMAND) !== 0) {
+        // Commands are dealt with and not kept, however many there are; what came before them is kept first, since
+        // whoever hears of one may take messages.
+        this.#keepStretch(chunk, start, position, to - from);
+        position = body + size;
+        start = position;
+        this.#onCommand(slice(chunk.buffer, chunk.byteOffset + body, size));
+        continue;
+      }
       this.#account(flags, size);
       position = body + size;
-      if ((flags & COMMAND) !== 0) this.#onCommand(slice(chunk.buffer, chunk.byteOffset + body, size));
     }
-    // A stretch of commands alone has been dealt with: it is not kept, however many there are.
-    if (this.messages !== messagesBefore || this.#frames !== framesBefore) {
-      this.#keep(new Run(chunk, start, position));
-    }
+    this.#keepStretch(chunk, start, position, to - from);
     if (fault !== undefined) return fault;
     if (position < to) return this.#split(chunk, position, to);
     return undefined;
@@ -158,9 +162,13 @@ export class InStream {
     else this.#dropTail();
   }
 
-  /** Throws everything away. @returns how many messages */
+  /** Throws the whole messages away; one that is still arriving goes on. @returns how many */
   clear(): number {
     const { messages } = this;
+    if (this.#frames > 0) {
+      while (this.messages > 0) this.take();
+      return messages;
+    }
     this.messages = 0;
     this.#head = undefined;
     this.#runs.clear();
@@ -185,6 +193,17 @@ export class InStream {
     }
     this.#head = undefined;
     for (const run of runs) this.#keep(run);
+  }
+
+  /** Keeps frames of a chunk: a view, or a copy where the view would hold on to more than twice their size. */
+  #keepStretch(chunk: Uint8Array, start: number, end: number, size: number): void {
+    if (end === start) return;
+    if ((end - start) * 2 >= size) this.#keep(new Run(chunk, start, end));
+    else {
+      const copy = Buffer.allocUnsafeSlow(end - start);
+      copy.set(chunk.subarray(start, end));
+      this.#keep(new Run(copy, 0, copy.length));
+    }
   }
 
   #keep(run: Run): void {
@@ -236,8 +255,8 @@ export class InStream {
       const fault = this.#have === this.#need ? this.#headerIsWhole(header) : undefined;
       return fault ?? from + count;
     }
-    if (this.#body !== undefined) this.#body.set(chunk.subarray(from, from + count), this.#have);
-    else (this.#pieces as Buffer[]).push(slice(chunk.buffer, chunk.byteOffset + from, count));
+    const body = this.#bodyOf(this.#have + count);
+    body.set(chunk.subarray(from, from + count), this.#have);
     this.#have += count;
     if (this.#have === this.#need) this.#frameIsWhole();
     return from + count;
@@ -256,16 +275,25 @@ export class InStream {
     const total = headerSize + size;
     this.#header = undefined;
     this.#need = total;
-    if (total <= MAX_EAGER) {
-      this.#body = total < 4_096 ? Buffer.allocUnsafe(total) : Buffer.allocUnsafeSlow(total);
-      this.#body.set(header.subarray(0, headerSize));
-    } else this.#pieces = [header.subarray(0, headerSize)];
+    // Memory of its own, since it may wait long: a pool's would be held whole by its smallest part.
+    this.#body = Buffer.allocUnsafeSlow(Math.min(total, MAX_EAGER));
+    this.#body.set(header.subarray(0, headerSize));
     if (size === 0) this.#frameIsWhole();
     return undefined;
   }
 
+  /** The split frame's memory, with room for `size` bytes: it doubles as they arrive. */
+  #bodyOf(size: number): Buffer {
+    const body = this.#body as Buffer;
+    if (size <= body.length) return body;
+    const larger = Buffer.allocUnsafeSlow(Math.min(this.#need, Math.max(size, body.length * 2)));
+    larger.set(body.subarray(0, this.#have));
+    this.#body = larger;
+    return larger;
+  }
+
   #frameIsWhole(): void {
-    const bytes = this.#body ?? Buffer.concat(this.#pieces as Buffer[], this.#need);
+    const bytes = this.#body as Buffer;
     this.#dropSplit();
     const flags = bytes[0] as number;
     const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
@@ -277,7 +305,6 @@ export class InStream {
   #dropSplit(): void {
     this.#header = undefined;
     this.#body = undefined;
-    this.#pieces = undefined;
     this.#have = 0;
     this.#need = 0;
   }

@@ -20,13 +20,23 @@ export class Segment {
   end: number;
   /** Messages whose last byte is in it. */
   messages: number;
+  /** It ends where a message or a command does, and not in the middle of one. */
+  readonly whole: boolean;
 
-  constructor(slab: Slab | undefined, bytes: Uint8Array, start: number, end: number, messages: number) {
+  constructor(
+    slab: Slab | undefined,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    messages: number,
+    whole: boolean,
+  ) {
     this.slab = slab;
     this.bytes = bytes;
     this.start = start;
     this.end = end;
     this.messages = messages;
+    this.whole = whole;
     if (slab !== undefined) slab.refs += 1;
   }
 }
@@ -57,30 +67,44 @@ export class OutQueue {
       if (last !== undefined && last.slab === slab && last.end === start) {
         last.end = encoder.end;
         last.messages += messages;
-      } else this.#push(slab, slab.bytes, start, encoder.end, messages);
+      } else this.#push(slab, slab.bytes, start, encoder.end, messages, true);
     } else {
       const end = parts.length - 1;
       for (let i = 0; i <= end; i++) {
         const part = parts[i] as (typeof parts)[number];
-        this.#push(part.slab, part.bytes, part.start, part.end, i === end ? messages : 0);
+        this.#push(part.slab, part.bytes, part.start, part.end, i === end ? messages : 0, i === end);
       }
     }
     this.messages += messages;
     this.bytes += encoder.length;
   }
 
+  /** The same, before everything that waits: for what a new connection has to hear first. */
+  addFirst(encoder: Encoder, messages: 0 | 1): void {
+    const waiting: Segment[] = [];
+    for (let segment = this.#segments.shift(); segment !== undefined; segment = this.#segments.shift())
+      waiting.push(segment);
+    this.#last = undefined;
+    this.add(encoder, messages);
+    for (const segment of waiting) this.#segments.push(segment);
+    this.#last = waiting.at(-1) ?? this.#last;
+  }
+
   /**
-   * Puts segments in flight, until they have `maxBytes` or more.
+   * Puts segments in flight, until they have `maxBytes` or more. Whole messages only: what a lost connection takes
+   * with it must not leave a rest, which the next connection, or conflation, would have for a message of its own.
    *
    * @returns those in flight now
    */
   take(maxBytes: number): readonly Segment[] {
     let bytes = 0;
-    while (bytes < maxBytes) {
+    let whole = true;
+    while (bytes < maxBytes || !whole) {
       const segment = this.#segments.shift();
       if (segment === undefined) break;
       const size = segment.end - segment.start;
       bytes += size;
+      whole = segment.whole;
       this.bytes -= size;
       this.#inFlight.push(segment);
     }
@@ -136,8 +160,15 @@ export class OutQueue {
     return messages;
   }
 
-  #push(slab: Slab | undefined, bytes: Uint8Array, start: number, end: number, messages: number): void {
-    const segment = new Segment(slab, bytes, start, end, messages);
+  #push(
+    slab: Slab | undefined,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    messages: number,
+    whole: boolean,
+  ): void {
+    const segment = new Segment(slab, bytes, start, end, messages, whole);
     this.#segments.push(segment);
     this.#last = segment;
   }

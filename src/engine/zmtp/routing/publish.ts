@@ -23,6 +23,10 @@ import { SubscriptionIndex } from "./subscription-index.js";
 const SUBSCRIBE = 1;
 const CANCEL = 0;
 
+/** Prefixes that one peer may have, and their bytes together; past it the peer's connection ends. */
+export const MAX_PREFIXES = 1_048_576;
+export const MAX_PREFIX_BYTES = 67_108_864;
+
 export class PublishRouting extends Routing {
   readonly #index = new SubscriptionIndex<Pipe>();
   /** The prefixes that peers asked for where the program decides (manual). */
@@ -99,11 +103,15 @@ export class PublishRouting extends Routing {
       if (full) return OfferResult.Mute;
     }
     this.#encoder.encode(message, 0, undefined);
+    let full: Pipe[] | undefined;
     for (let i = 0; i < matched.length; i++) {
       const pipe = matched[i] as Pipe;
       if (pipe.hasRoom()) pipe.sendEncoded(this.#encoder);
-      else this.host.routingOnDrop("peer-full", pipe);
+      else if (full === undefined) full = [pipe];
+      else full.push(pipe);
     }
+    // Last: whoever hears of it may publish, and the encoder and the list are one for all messages.
+    if (full !== undefined) for (const pipe of full) this.host.routingOnDrop("peer-full", pipe);
     return OfferResult.Accepted;
   }
 
@@ -159,10 +167,19 @@ export class PublishRouting extends Routing {
   };
 
   #change(pipe: Pipe, on: boolean, prefix: Buffer): void {
-    const key = keyOf(prefix);
+    // What follows in a chunk after its connection was closed would be kept for nobody.
+    if (pipe.link === undefined) return;
     const { options } = this.host;
     const manual = this.#tells && options.manual === true;
     const index = manual ? this.#asked : this.#index;
+    if (
+      on &&
+      (index.countOf(pipe) >= MAX_PREFIXES || index.bytesOf(pipe) + prefix.length > MAX_PREFIX_BYTES)
+    ) {
+      this.host.closePipe(pipe, "protocol");
+      return;
+    }
+    const key = keyOf(prefix);
     const outcome = on ? index.add(key, pipe) : index.remove(key, pipe);
     if (!this.#tells) {
       if (outcome === "known" || outcome === "unknown") return;
@@ -179,23 +196,51 @@ export class PublishRouting extends Routing {
 
   #forget(pipe: Pipe): void {
     const { verbosity, manual } = this.host.options;
+    const gone = new Set<string>();
     this.#index.removeAll(pipe, (prefix, outcome) => {
       const topic = Buffer.from(prefix, "latin1");
       if (!this.#tells) this.host.routingOnEvent({ type: "unsubscribe", topic });
-      else if (manual !== true && (outcome === "last" || verbosity === "allSubsUnsubs"))
+      else if (manual === true) return;
+      else if (verbosity === "allSubsUnsubs")
         this.#tell([Buffer.concat([Buffer.of(CANCEL), topic])], undefined);
+      else if (outcome === "last") gone.add(prefix);
     });
+    if (verbosity !== "allSubs") this.#withdraw(gone);
+    for (const prefix of gone)
+      this.#tell([Buffer.concat([Buffer.of(CANCEL), Buffer.from(prefix, "latin1")])], undefined);
     this.#asked.removeAll(pipe, (prefix) => {
       this.#tell([Buffer.concat([Buffer.of(CANCEL), Buffer.from(prefix, "latin1")])], undefined);
     });
   }
 
+  /**
+   * Takes back what the program has not read of prefixes that are gone: a subscription and its end say nothing
+   * together, and peers that come and go must not fill the queue of a program that does not read.
+   *
+   * @param gone keeps those whose end is still to be told
+   */
+  #withdraw(gone: Set<string>): void {
+    const settled = new Set<string>();
+    if (gone.size > 0) {
+      this.#notices.retain(({ frames: [first = Buffer.alloc(0), ...more] }) => {
+        const isChange = more.length === 0 && (first[0] === SUBSCRIBE || first[0] === CANCEL);
+        const key = isChange ? keyOf(first, 1) : "";
+        if (!isChange || !gone.has(key)) return true;
+        // The first unread notice tells what the program believes: after its end the rest is nothing new.
+        const isEnd = first[0] === CANCEL && !settled.has(key);
+        settled.add(key);
+        return isEnd;
+      });
+    }
+    for (const prefix of settled) gone.delete(prefix);
+  }
+
   #tell(frames: Buffer[], pipe: Pipe | undefined): void {
     this.#notices.push({ frames, pipe });
     // A peer that subscribes faster than the program reads is not read from for a while.
-    if (this.#notices.length >= this.#limit && pipe?.link !== undefined && !this.#held.has(pipe)) {
+    if (this.#notices.length >= this.#limit && pipe?.link !== undefined) {
       this.#held.add(pipe);
-      pipe.link.pause();
+      pipe.link.pause(); // Each time: the pipe itself starts reading again when its own queue has room.
     }
     this.host.routingOnReadable();
   }

@@ -10,7 +10,7 @@
  */
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
 import { encodeCommand } from "../codec/command.js";
-import { commandFrame } from "../codec/frame.js";
+import { commandFrame, messageFrame } from "../codec/frame.js";
 import { keyOf } from "../codec/text.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue } from "./fair-queue.js";
@@ -41,8 +41,11 @@ export class SubscribeRouting extends Routing {
   }
 
   override joined(pipe: Pipe): void {
-    for (const prefix of this.#prefixes.keys()) this.#tell(pipe, true, Buffer.from(prefix, "latin1"));
-    pipe.flush();
+    const frames: Buffer[] = [];
+    for (const prefix of this.#prefixes.keys())
+      frames.push(frameOf(pipe, true, Buffer.from(prefix, "latin1")));
+    // Before the messages that an XSUB's program has sent meanwhile.
+    if (frames.length > 0) pipe.sendFirst(Buffer.concat(frames));
   }
 
   override messages(pipe: Pipe): void {
@@ -62,7 +65,6 @@ export class SubscribeRouting extends Routing {
       }
     }
     for (const pipe of this.pipes) {
-      if (pipe.link === undefined) continue;
       if (pipe.hasRoom()) pipe.send(message as OutgoingFrame, 0, undefined);
       else this.host.routingOnDrop("peer-full", pipe);
     }
@@ -81,7 +83,7 @@ export class SubscribeRouting extends Routing {
     const count = this.#prefixes.get(key) ?? 0;
     this.#prefixes.set(key, count + 1);
     if (count === 0) this.#lengths.add(key.length);
-    for (const pipe of this.pipes) if (pipe.link !== undefined) this.#tell(pipe, true, prefix);
+    for (const pipe of this.pipes) if (pipe.link !== undefined) pipe.sendRaw(frameOf(pipe, true, prefix), 0);
   }
 
   override unsubscribe(prefix: Buffer): void {
@@ -94,7 +96,7 @@ export class SubscribeRouting extends Routing {
     }
     this.#prefixes.delete(key);
     this.#lengths.remove(key.length);
-    for (const pipe of this.pipes) if (pipe.link !== undefined) this.#tell(pipe, false, prefix);
+    for (const pipe of this.pipes) if (pipe.link !== undefined) pipe.sendRaw(frameOf(pipe, false, prefix), 0);
   }
 
   override discard(): number {
@@ -105,12 +107,6 @@ export class SubscribeRouting extends Routing {
 
   override get queuedIn(): number {
     return super.queuedIn + (this.#next === undefined ? 0 : 1);
-  }
-
-  #tell(pipe: Pipe, on: boolean, prefix: Buffer): void {
-    if (pipe.peer?.commands === true) {
-      pipe.sendRaw(commandFrame(encodeCommand(on ? "SUBSCRIBE" : "CANCEL", prefix)), 0);
-    } else pipe.send(Buffer.concat([Buffer.of(on ? 1 : 0), prefix]), 0, undefined);
   }
 
   #find(): boolean {
@@ -138,4 +134,10 @@ export class SubscribeRouting extends Routing {
     }
     return false;
   }
+}
+
+/** A subscription or its cancellation as the peer's version has it. */
+function frameOf(pipe: Pipe, on: boolean, prefix: Buffer): Buffer {
+  if (pipe.peer?.commands === true) return commandFrame(encodeCommand(on ? "SUBSCRIBE" : "CANCEL", prefix));
+  return messageFrame(Buffer.concat([Buffer.of(on ? 1 : 0), prefix]));
 }

@@ -19,6 +19,8 @@ type Subscribers<S> = S | Set<S>;
 export class SubscriptionIndex<S extends object> {
   readonly #byPrefix = new Map<string, Subscribers<S>>();
   readonly #bySubscriber = new Map<S, Set<string>>();
+  /** Bytes of each subscriber's prefixes. */
+  readonly #bytes = new Map<S, number>();
   readonly #lengths = new LengthSet();
 
   /** Different prefixes. */
@@ -31,6 +33,16 @@ export class SubscriptionIndex<S extends object> {
     return this.#bySubscriber.get(subscriber);
   }
 
+  /** How many prefixes a subscriber has. */
+  countOf(subscriber: S): number {
+    return this.#bySubscriber.get(subscriber)?.size ?? 0;
+  }
+
+  /** Bytes of a subscriber's prefixes together. */
+  bytesOf(subscriber: S): number {
+    return this.#bytes.get(subscriber) ?? 0;
+  }
+
   /** @returns `first`: nobody else had it; `added`: others had; `known`: the subscriber itself had */
   add(prefix: string, subscriber: S): "first" | "added" | "known" {
     let own = this.#bySubscriber.get(subscriber);
@@ -40,6 +52,7 @@ export class SubscriptionIndex<S extends object> {
     }
     if (own.has(prefix)) return "known";
     own.add(prefix);
+    this.#bytes.set(subscriber, this.bytesOf(subscriber) + prefix.length);
     const subscribers = this.#byPrefix.get(prefix);
     if (subscribers === undefined) {
       this.#byPrefix.set(prefix, subscriber);
@@ -55,7 +68,10 @@ export class SubscriptionIndex<S extends object> {
   remove(prefix: string, subscriber: S): "last" | "removed" | "unknown" {
     const own = this.#bySubscriber.get(subscriber);
     if (own?.delete(prefix) !== true) return "unknown";
-    if (own.size === 0) this.#bySubscriber.delete(subscriber);
+    if (own.size === 0) {
+      this.#bySubscriber.delete(subscriber);
+      this.#bytes.delete(subscriber);
+    } else this.#bytes.set(subscriber, this.bytesOf(subscriber) - prefix.length);
     const subscribers = this.#byPrefix.get(prefix);
     if (subscribers instanceof Set) {
       subscribers.delete(subscriber);

@@ -5,7 +5,7 @@
  * A path that a process was killed on is left behind. It is taken over only when
  * nobody answers there: another process's endpoint is never stolen.
  */
-import { mkdtempSync, readFileSync, rmdirSync, unlinkSync } from "node:fs";
+import { lstatSync, mkdtempSync, readFileSync, rmdirSync, unlinkSync } from "node:fs";
 import { connect, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -55,6 +55,11 @@ function isInUse(error: unknown): boolean {
   return (error as TransportError).code === "EADDRINUSE";
 }
 
+/** Whether the path may be taken over, if nobody listens there: anything but a socket is somebody's file. */
+function isSocket(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
+}
+
 /** Whether somebody accepts at the path. */
 function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
@@ -88,7 +93,7 @@ export const ipc: Transport = {
     try {
       await listen(made, { path, backlog }, endpoint);
     } catch (error) {
-      if (!isInUse(error) || path.startsWith("\0") || (await answers(path))) throw error;
+      if (!isInUse(error) || path.startsWith("\0") || !isSocket(path) || (await answers(path))) throw error;
       unlinkSync(path);
       made = server(endpoint, acceptor);
       await listen(made, { path, backlog }, endpoint);
@@ -107,7 +112,7 @@ export const ipc: Transport = {
     try {
       return listener(attempt(), endpoint, folder);
     } catch (error) {
-      if (!isInUse(error) || path.startsWith("\0") || isBound(path)) throw error;
+      if (!isInUse(error) || path.startsWith("\0") || !isSocket(path) || isBound(path)) throw error;
     }
     unlinkSync(path);
     return listener(attempt(), endpoint, folder);

@@ -64,14 +64,20 @@ export const tcp: Transport = {
         done(failure);
         return;
       }
-      const dialled = connect({
-        host: target.address,
-        port,
-        family: target.family,
-        ...(source === undefined
-          ? {}
-          : { localAddress: bindAddress(source.host, options.ipv6, endpoint), localPort: source.port }),
-      });
+      let dialled: Socket;
+      try {
+        dialled = connect({
+          host: target.address,
+          port,
+          family: target.family,
+          ...(source === undefined
+            ? {}
+            : { localAddress: bindAddress(source.host, options.ipv6, endpoint), localPort: source.port }),
+        });
+      } catch (error) {
+        done(error as Error); // The source: an interface that is not there (now), or no port.
+        return;
+      }
       socket = dialled;
       dialled.unref();
       const failed = (error: Error): void => {
