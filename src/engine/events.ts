@@ -46,7 +46,8 @@ interface Details {
   "connect:retry": { readonly address: string; readonly interval: number };
   close: { readonly address: string };
   "close:error": { readonly address: string; readonly error: ShoalError };
-  disconnect: { readonly address: string; readonly reason: DisconnectReason };
+  /** `error` where the engine knows more than the reason: what the peer did wrong, or what the system said. */
+  disconnect: { readonly address: string; readonly reason: DisconnectReason; readonly error?: ShoalError };
   end: object;
   handshake: { readonly address: string };
   "handshake:error:protocol": { readonly address: string; readonly error: ProtocolError };

@@ -1,14 +1,12 @@
 /** pyzmq is killed without a word and comes back. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Dealer, Push, Request, type Socket, Subscriber } from "../../src/index.js";
-import { NO_PYTHON, PythonPeer, type PythonSocket } from "./python-peer.js";
+import { afterEach, describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../src/engine/select.js";
+import { Context, Dealer, Push, Request, type Socket, Subscriber } from "../../src/index.js";
+import { Endpoints, type Transport } from "./endpoints.js";
+import type { PeerSocket, ProcessPeer } from "./peer.js";
+import { NO_PYTHON, startPython } from "./python-peer.js";
 
-let folder: string;
-const peers: PythonPeer[] = [];
+const peers: ProcessPeer[] = [];
 const sockets: Socket[] = [];
 
 function track<S extends Socket>(socket: S): S {
@@ -16,21 +14,12 @@ function track<S extends Socket>(socket: S): S {
   return socket;
 }
 
-async function start(type: string, endpoint: string): Promise<[PythonPeer, PythonSocket]> {
-  const peer = await PythonPeer.start();
+async function start(type: string, endpoint: string): Promise<[ProcessPeer, PeerSocket]> {
+  const peer = await startPython();
   peers.push(peer);
   const socket = await peer.open(type);
   await socket.bind(endpoint);
   return [peer, socket];
-}
-
-async function fixedEndpoint(transport: "tcp" | "ipc"): Promise<string> {
-  if (transport === "ipc") return `ipc://${join(folder, "s")}`;
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return `tcp://127.0.0.1:${port}`;
 }
 
 function left(socket: Socket): Promise<unknown> {
@@ -41,22 +30,24 @@ function joined(socket: Socket): Promise<unknown> {
   return new Promise((resolve) => socket.events.once("peer:join", resolve));
 }
 
-describe.skipIf(NO_PYTHON).each(["tcp", "ipc"] as const)(
-  "a pyzmq peer that is killed, over %s",
-  (transport) => {
-    beforeEach(async () => {
-      folder = await mkdtemp(join(tmpdir(), "shoal-restart-"));
-    });
+const TRANSPORTS: readonly Transport[] = ["tcp", "ipc"];
+const WAYS = ENGINE_NAMES.flatMap((engine) => TRANSPORTS.map((transport) => [engine, transport] as const));
+
+describe.skipIf(NO_PYTHON).each(WAYS)(
+  "engine %s: a pyzmq peer that is killed, over %s",
+  (engine, transport) => {
+    const endpoints = new Endpoints();
+    const context = new Context({ engine });
+    const common = { context, reconnectInterval: 20 };
 
     afterEach(async () => {
       await Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
       await Promise.all(peers.splice(0).map((peer) => peer.stop()));
-      await rm(folder, { recursive: true, force: true });
     });
 
     it("is noticed, connected to again when it is back, and counted", async () => {
-      const endpoint = await fixedEndpoint(transport);
-      const push = track(new Push({ reconnectInterval: 20 }));
+      const endpoint = await endpoints.free(transport);
+      const push = track(new Push({ ...common }));
       push.connect(endpoint);
       for (let life = 0; life < 3; life++) {
         const [peer, pull] = await start("PULL", endpoint);
@@ -73,8 +64,8 @@ describe.skipIf(NO_PYTHON).each(["tcp", "ipc"] as const)(
     });
 
     it("in the middle of a request is answered for by its successor, through retries", async () => {
-      const endpoint = await fixedEndpoint(transport);
-      const request = track(new Request({ reconnectInterval: 20 }));
+      const endpoint = await endpoints.free(transport);
+      const request = track(new Request({ ...common }));
       request.connect(endpoint);
       for (let life = 0; life < 3; life++) {
         const [peer, rep] = await start("REP", endpoint);
@@ -92,8 +83,8 @@ describe.skipIf(NO_PYTHON).each(["tcp", "ipc"] as const)(
     });
 
     it("loses nothing of what waits for it: a dealer's queue reaches its successor", async () => {
-      const endpoint = await fixedEndpoint(transport);
-      const dealer = track(new Dealer({ reconnectInterval: 20, receiveTimeout: 10_000 }));
+      const endpoint = await endpoints.free(transport);
+      const dealer = track(new Dealer({ ...common, receiveTimeout: 10_000 }));
       dealer.connect(endpoint);
       const [peer] = await start("ROUTER", endpoint);
       await dealer.ready({ timeout: 10_000 });
@@ -109,8 +100,8 @@ describe.skipIf(NO_PYTHON).each(["tcp", "ipc"] as const)(
     });
 
     it("hears our subscriptions again when it is back", async () => {
-      const endpoint = await fixedEndpoint(transport);
-      const subscriber = track(new Subscriber({ reconnectInterval: 20, receiveTimeout: 10_000 }));
+      const endpoint = await endpoints.free(transport);
+      const subscriber = track(new Subscriber({ ...common, receiveTimeout: 10_000 }));
       subscriber.subscribe("a", "b");
       subscriber.connect(endpoint);
       for (let life = 0; life < 2; life++) {

@@ -5,8 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../src/engine/select.js";
 import {
   type Certificate,
+  Context,
   curveKeyPair,
   type EventOfType,
   type EventType,
@@ -17,11 +19,12 @@ import {
   type Socket,
   writeCertificate,
 } from "../../src/index.js";
-import { NO_PYTHON, PythonPeer, type PythonSocket } from "./python-peer.js";
+import type { PeerSocket, ProcessPeer } from "./peer.js";
+import { NO_PYTHON, startPython } from "./python-peer.js";
 
 const LIMIT = 5_000;
 
-let peer: PythonPeer;
+let peer: ProcessPeer;
 let folder: string;
 const sockets: Socket[] = [];
 
@@ -35,7 +38,7 @@ function next<E extends EventType>(socket: Socket, type: E): Promise<EventOfType
 }
 
 /** One question and answer, asked by us. */
-async function weAsk(req: Request, rep: PythonSocket): Promise<void> {
+async function weAsk(req: Request, rep: PeerSocket): Promise<void> {
   const question = rep.receive();
   await req.send(["question", "", "x".repeat(100_000)]);
   const frames = await question;
@@ -45,7 +48,7 @@ async function weAsk(req: Request, rep: PythonSocket): Promise<void> {
 }
 
 /** The same, asked by pyzmq. */
-async function theyAsk(req: PythonSocket, rep: Reply): Promise<void> {
+async function theyAsk(req: PeerSocket, rep: Reply): Promise<void> {
   await req.send("question", "", "x".repeat(100_000));
   expect((await rep.receive()).map((frame) => frame.length)).toEqual([8, 0, 100_000]);
   await rep.send(["answer"]);
@@ -58,10 +61,12 @@ interface CertificateFiles {
   readonly keys: [publicKey: string, secretKey: string];
 }
 
-describe.skipIf(NO_PYTHON)("security with pyzmq", () => {
+describe.skipIf(NO_PYTHON).each([...ENGINE_NAMES])("engine %s: security with pyzmq", (engine) => {
+  const context = new Context({ engine });
+
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "shoal-security-"));
-    peer = await PythonPeer.start();
+    peer = await startPython();
   });
 
   afterEach(async () => {
@@ -77,7 +82,9 @@ describe.skipIf(NO_PYTHON)("security with pyzmq", () => {
   describe("NULL", () => {
     it("asks our authenticate hook about pyzmq's address, and lets it in", async () => {
       const seen: PeerCredentials[] = [];
-      const rep = track(new Reply({ receiveTimeout: LIMIT, authenticate: (who) => seen.push(who) > 0 }));
+      const rep = track(
+        new Reply({ context, receiveTimeout: LIMIT, authenticate: (who) => seen.push(who) > 0 }),
+      );
       await rep.bind("tcp://127.0.0.1:*");
       const req = await peer.open("REQ");
       await req.call("connect", { endpoint: rep.lastEndpoint });
@@ -89,7 +96,7 @@ describe.skipIf(NO_PYTHON)("security with pyzmq", () => {
       await peer.call("authenticate");
       const rep = await peer.open("REP", { ZAP_DOMAIN: "global" });
       const endpoint = await rep.bind("tcp://127.0.0.1:*");
-      const req = track(new Request({ receiveTimeout: LIMIT }));
+      const req = track(new Request({ context, receiveTimeout: LIMIT }));
       req.connect(endpoint);
       await weAsk(req, rep);
     });
@@ -101,7 +108,7 @@ describe.skipIf(NO_PYTHON)("security with pyzmq", () => {
       const rep = await peer.open("REP", { PLAIN_SERVER: 1, ZAP_DOMAIN: "global" });
       const endpoint = await rep.bind("tcp://127.0.0.1:*");
       const req = track(
-        new Request({ plainUsername: "admin", plainPassword: "open", receiveTimeout: LIMIT }),
+        new Request({ context, plainUsername: "admin", plainPassword: "open", receiveTimeout: LIMIT }),
       );
       req.connect(endpoint);
       await req.ready({ timeout: LIMIT });
@@ -112,7 +119,7 @@ describe.skipIf(NO_PYTHON)("security with pyzmq", () => {
       await peer.call("authenticate", { domain: "global", passwords: { admin: "open" } });
       const rep = await peer.open("REP", { PLAIN_SERVER: 1, ZAP_DOMAIN: "global" });
       const endpoint = await rep.bind("tcp://127.0.0.1:*");
-      const req = track(new Request({ plainUsername: "admin", plainPassword: "wrong" }));
+      const req = track(new Request({ context, plainUsername: "admin", plainPassword: "wrong" }));
       req.connect(endpoint);
       await expect(req.ready({ timeout: LIMIT })).rejects.toMatchObject({
         code: "ERR_AUTHENTICATION",
@@ -126,6 +133,7 @@ describe.skipIf(NO_PYTHON)("security with pyzmq", () => {
       const seen: PeerCredentials[] = [];
       const rep = track(
         new Reply({
+          context,
           plainServer: true,
           receiveTimeout: LIMIT,
           authenticate: async (who) => {
@@ -164,6 +172,7 @@ describe.skipIf(NO_PYTHON)("security with pyzmq", () => {
       const { publicKey, secretKey } = await readCertificate(client.secret);
       const req = track(
         new Request({
+          context,
           curveServerKey: (await readCertificate(server.public)).publicKey,
           curvePublicKey: publicKey,
           curveSecretKey: secretKey as string,
@@ -177,6 +186,7 @@ describe.skipIf(NO_PYTHON)("security with pyzmq", () => {
       const own = curveKeyPair();
       const stranger = track(
         new Request({
+          context,
           curveServerKey: server.keys[0],
           curvePublicKey: own.publicKey,
           curveSecretKey: own.secretKey,
@@ -196,6 +206,7 @@ describe.skipIf(NO_PYTHON)("security with pyzmq", () => {
       const seen: PeerCredentials[] = [];
       const rep = track(
         new Reply({
+          context,
           curveServer: true,
           curveSecretKey: server.secretKey,
           receiveTimeout: LIMIT,
@@ -229,7 +240,7 @@ describe.skipIf(NO_PYTHON)("security with pyzmq", () => {
     it("ends the handshake of a client with the wrong server key, and says so on our side", async () => {
       const server = curveKeyPair();
       const client = curveKeyPair();
-      const rep = track(new Reply({ curveServer: true, curveSecretKey: server.secretKey }));
+      const rep = track(new Reply({ context, curveServer: true, curveSecretKey: server.secretKey }));
       await rep.bind("tcp://127.0.0.1:*");
       const failed = next(rep, "handshake:error:protocol");
       const req = await peer.open("REQ", {
@@ -244,7 +255,7 @@ describe.skipIf(NO_PYTHON)("security with pyzmq", () => {
 
     it("does not talk to a client without security", async () => {
       const server = curveKeyPair();
-      const rep = track(new Reply({ curveServer: true, curveSecretKey: server.secretKey }));
+      const rep = track(new Reply({ context, curveServer: true, curveSecretKey: server.secretKey }));
       await rep.bind("tcp://127.0.0.1:*");
       // Both ends see that their mechanisms differ. When the client is first to hang up, our side finds a broken pipe.
       const failed = Promise.race([

@@ -25,8 +25,13 @@ import { Sealer } from "./sealer.js";
 const MAX_WRITE = 262_144;
 /** Bytes that may wait to go out before a peer gets no PING, and no answer to its own: it does not read. */
 const MAX_UNANSWERED = 65_536;
-/** How long a connection that said all it had waits for the peer to hang up, in ms. */
-const HANG_UP = 1_000;
+/**
+ * How long a connection that said all it had waits for the peer to hang up, in ms. A peer that reads slowly has not
+ * got everything yet, and if it sends a PING to a closed connection, the kernel throws the rest away.
+ */
+const HANG_UP = 30_000;
+/** How long an ERROR may take to go out before its connection is cut, in ms. */
+const LAST_WORDS = 1_000;
 
 /** What the host of a connection decides and hears. */
 export interface ConnectionHost {
@@ -152,7 +157,8 @@ export class Connection implements Link {
       return;
     }
     this.#finishing = true;
-    this.#heartbeat?.stop();
+    // What comes is thrown away from now on, but it tells that the peer is there: else a linger would have no end.
+    this.resume();
     this.flush();
   }
 
@@ -269,6 +275,7 @@ export class Connection implements Link {
 
   #hangUp(): void {
     if (this.#timer !== undefined) return;
+    this.#heartbeat?.stop();
     this.socket.end();
     this.socket.resume();
     this.#timer = setTimeout(() => this.#end("local"), HANG_UP).unref();
@@ -333,7 +340,7 @@ export class Connection implements Link {
     if (this.socket.writableLength === 0 || this.#pipe !== undefined) this.socket.destroy();
     else {
       this.socket.destroySoon();
-      setTimeout(() => this.socket.destroy(), HANG_UP).unref();
+      setTimeout(() => this.socket.destroy(), LAST_WORDS).unref();
     }
     this.#host.connectionOnEnd(this, reason);
   }

@@ -5,9 +5,10 @@ import {
   HandshakeError,
   ProtocolError,
   type ProtocolErrorCode,
+  type ShoalError,
   TransportError,
 } from "../../core/errors.js";
-import type { SocketEvent } from "../events.js";
+import type { DisconnectReason, SocketEvent } from "../events.js";
 import type { Fault } from "./mechanism/mechanism.js";
 
 /** @param doing what was attempted, in the infinitive: "bind", "connect to" */
@@ -60,4 +61,17 @@ export function faultEvents(
       return [{ type: "handshake:error:other", address: endpoint, error }];
     }
   }
+}
+
+/** What a `disconnect` event tells beyond its reason: the peer's fault, or the system's. */
+export function disconnectError(
+  cause: Error | undefined,
+  reason: DisconnectReason,
+  remote: string,
+): ShoalError | undefined {
+  if (reason === "protocol") {
+    const what = cause?.message ?? "it broke the rules of its socket type";
+    return new ProtocolError(`${remote} was disconnected: ${what}`, "ERR_PROTOCOL", { endpoint: remote });
+  }
+  return cause === undefined ? undefined : transportError(cause, "keep the connection to", remote);
 }

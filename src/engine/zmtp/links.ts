@@ -8,13 +8,13 @@
  *                               v
  *            accepted: the pipe ends;  dialled: it waits for the next connection
  */
-import { TransportError } from "../../core/errors.js";
+import { type ShoalError, TransportError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason, SocketEvent } from "../events.js";
 import { Connection, type ConnectionHost } from "./connection.js";
 import { Dialer, type DialerHost } from "./dialer.js";
-import { faultEvents } from "./errors.js";
+import { disconnectError, faultEvents } from "./errors.js";
 import { InprocLink } from "./inproc.js";
 import type { InprocNames, InprocTarget } from "./inproc-names.js";
 import type { Fault, Metadata } from "./mechanism/mechanism.js";
@@ -361,7 +361,7 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
     if (pipe === undefined) {
       this.#pending.delete(connection);
       this.#host.event({ type: "disconnect", address: endpoint, reason });
-    } else this.#left(pipe, reason);
+    } else this.#left(pipe, reason, disconnectError(connection.error, reason, connection.remote));
     dialer?.lost(reason);
     this.#host.changed();
   }
@@ -481,10 +481,11 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
   }
 
   /** A link is gone. */
-  #left(pipe: Pipe, reason: DisconnectReason): void {
+  #left(pipe: Pipe, reason: DisconnectReason, error?: ShoalError): void {
     if (pipe.peer !== undefined) {
       this.#peers -= 1;
-      this.#host.event({ type: "disconnect", address: pipe.endpoint, reason });
+      const address = pipe.endpoint;
+      this.#host.event({ type: "disconnect", address, reason, ...(error === undefined ? {} : { error }) });
       this.#host.event({ type: "peer:leave", address: pipe.endpoint, reason, ...idOf(pipe) });
     }
     pipe.peer = undefined;
@@ -534,6 +535,17 @@ export class Links implements ConnectionHost, DialerHost, InprocTarget<InprocDia
       accepted: (stream: Stream): void => {
         if (this.#closing) {
           stream.socket.destroy();
+          return;
+        }
+        if (this.#routing.isCrowded()) {
+          // What peers sent before they left is kept until it is taken; no more of them until some of it is.
+          stream.socket.destroy();
+          const error = new TransportError(
+            "EMFILE",
+            `Refused ${stream.remote}: too many peers have left messages that nobody has taken`,
+            { endpoint: acceptor.endpoint },
+          );
+          this.#host.event({ type: "accept:error", address: acceptor.endpoint, error });
           return;
         }
         if (this.#pending.size >= MAX_PENDING_HANDSHAKES) this.#giveWay();

@@ -14,7 +14,7 @@ import { OutQueue } from "./codec/out-queue.js";
 import { flushSoon } from "./flush.js";
 
 /** Bytes that wait before they are written at once, without waiting for the end of the turn (docs/performance.md). */
-const FLUSH_BYTES = 32_768;
+const FLUSH_BYTES = 65_536;
 
 /** What carries a pipe's bytes: a connection, or the other end in this process. */
 export interface Link {
@@ -196,6 +196,7 @@ export class Pipe {
 
   /** The kernel, or the peer, has taken messages: there may be room again. */
   relieved(): void {
+    if (this.out.messages === 0 && this.out.length === 0) this.encoder.rest();
     if (!this.mute || this.ended) return;
     if (this.#waiting > this.#limit / 2) return;
     this.mute = false;

@@ -11,7 +11,7 @@
  */
 import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
 import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, writeHeader } from "./frame.js";
-import { retireSlab, SLAB_SIZE, type Slab, takeSlab } from "./slab.js";
+import { FULL, retireSlab, SLAB_SIZE, type Slab, takeSlab } from "./slab.js";
 
 /** Bodies from this size on go by reference (bench/scenarios/throughput). */
 export const BY_REFERENCE = 16_384;
@@ -25,16 +25,12 @@ export interface Part {
 }
 
 export class Encoder {
-  slab: Slab;
+  slab: Slab = FULL;
   start = 0;
   end = 0;
   /** Bytes of the message on the wire. */
   length = 0;
   parts: Part[] | undefined = undefined;
-
-  constructor() {
-    this.slab = takeSlab();
-  }
 
   /**
    * Encodes the frames of `message` from the `from`th on, behind `prefix`.
@@ -88,9 +84,17 @@ export class Encoder {
     this.#close();
   }
 
-  /** Gives the slab up: nothing is encoded any more. */
+  /** Everything encoded has left: the slab goes to whoever needs one next, so that an idle pipe has none. */
+  rest(): void {
+    if (this.slab.refs > 0) return;
+    retireSlab(this.slab);
+    this.slab = FULL;
+  }
+
+  /** Nothing is encoded any more. */
   close(): void {
     retireSlab(this.slab);
+    this.slab = FULL;
   }
 
   #close(): void {

@@ -20,7 +20,8 @@ export class FrameReader {
     for (const segment of segments) {
       let bytes = segment.bytes.subarray(segment.start, segment.end);
       if (this.#open.length > 0) {
-        if (this.#open.length === LONG_HEADER && sizeOf(this.#open) === bytes.length) {
+        const isHeader = this.#open.length === LONG_HEADER && ((this.#open[0] as number) & LONG) !== 0;
+        if (isHeader && sizeOf(this.#open) === bytes.length) {
           frames.push({ flags: (this.#open[0] as number) & ~LONG, body: bytes });
           this.#open = NOTHING;
           continue;

@@ -8,23 +8,33 @@
  */
 
 /** Bytes of a slab. */
-export const SLAB_SIZE = 65_536;
+export const SLAB_SIZE = 131_072;
 /** Slabs kept for reuse. */
 const MAX_POOLED = 32;
 
 export class Slab {
-  readonly bytes: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE);
+  readonly bytes: Buffer;
   used = 0;
   refs = 0;
   /** No encoder writes into it any more. */
   retired = false;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
 }
+
+/** Stands for no slab: there is never room in it. */
+export const FULL = new Slab(Buffer.alloc(0));
+FULL.used = SLAB_SIZE;
+FULL.refs = 1;
+FULL.retired = true;
 
 const pool: Slab[] = [];
 
 export function takeSlab(): Slab {
   const slab = pool.pop();
-  if (slab === undefined) return new Slab();
+  if (slab === undefined) return new Slab(Buffer.allocUnsafeSlow(SLAB_SIZE));
   slab.used = 0;
   slab.retired = false;
   return slab;

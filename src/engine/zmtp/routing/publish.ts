@@ -152,13 +152,15 @@ export class PublishRouting extends Routing {
     this.#epoch += 1;
     const matched = this.#matched;
     matched.length = 0;
-    this.#index.match(topic, this.#visit);
+    this.#index.match(topic, this.#visit, this.#isMatched);
     if (this.host.options.invertMatching !== true) return matched;
     const others: Pipe[] = [];
     for (const pipe of this.pipes)
       if (pipe.mark !== this.#epoch && pipe.link !== undefined) others.push(pipe);
     return others;
   }
+
+  #isMatched = (pipe: Pipe): boolean => pipe.mark === this.#epoch;
 
   #visit = (pipe: Pipe): void => {
     if (pipe.mark === this.#epoch) return;

@@ -61,7 +61,8 @@ export class RouterRouting extends Routing {
 
   override joined(pipe: Pipe): void {
     const identity = pipe.peer?.identity;
-    if (pipe.routingId === undefined) {
+    // A peer we connect to keeps its name, unless another has taken it over meanwhile.
+    if (pipe.routingId === undefined || this.#byId.get(keyOf(pipe.routingId)) !== pipe) {
       const named = identity !== undefined && identity.length > 0;
       this.#name(pipe, named ? Buffer.from(identity) : this.#autoId());
     }

@@ -13,6 +13,9 @@ import type { SocketEvent } from "../../events.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { CloseReason, Peer, Pipe } from "../pipe.js";
 
+/** Peers that left messages which nobody has taken, at most: past it no peer is accepted. */
+export const MAX_REMAINS = 4_096;
+
 /** What a routing can do to its socket. */
 export interface RoutingHost {
   readonly options: Readonly<Record<string, unknown>>;
@@ -31,6 +34,9 @@ export abstract class Routing {
   protected readonly host: RoutingHost;
   /** All pipes that have not ended. */
   protected readonly pipes = new Set<Pipe>();
+  /** Pipes that ended with messages that nobody had taken; those that are empty by now go from time to time. */
+  #remains: Pipe[] = [];
+  #mostRemains = 16;
 
   constructor(host: RoutingHost) {
     this.host = host;
@@ -58,6 +64,18 @@ export abstract class Routing {
 
   removed(pipe: Pipe): void {
     this.pipes.delete(pipe);
+    if (pipe.in.messages === 0) return;
+    this.#remains.push(pipe);
+    if (this.#remains.length < this.#mostRemains) return;
+    this.#remains = this.#remains.filter((remains) => remains.in.messages > 0);
+    this.#mostRemains = 16 + 2 * this.#remains.length;
+  }
+
+  /** Whether so many peers have left unread messages that no more may come. */
+  isCrowded(): boolean {
+    if (this.#remains.length < MAX_REMAINS) return false;
+    this.#remains = this.#remains.filter((remains) => remains.in.messages > 0);
+    return this.#remains.length >= MAX_REMAINS;
   }
 
   /** Messages have come. */
@@ -83,6 +101,8 @@ export abstract class Routing {
   discard(): number {
     let messages = 0;
     for (const pipe of this.pipes) messages += pipe.discard();
+    for (const pipe of this.#remains) messages += pipe.discard();
+    this.#remains = [];
     return messages;
   }
 
@@ -90,6 +110,7 @@ export abstract class Routing {
   get queuedIn(): number {
     let messages = 0;
     for (const pipe of this.pipes) messages += pipe.in.messages;
+    for (const pipe of this.#remains) messages += pipe.in.messages;
     return messages;
   }
 }

@@ -12,6 +12,7 @@
 
 import { keyOf } from "../codec/text.js";
 import { LengthSet } from "./length-set.js";
+import { LongPrefixes, SHORT_PREFIX } from "./long-prefixes.js";
 
 /** Most prefixes have one subscriber: no set for those. */
 type Subscribers<S> = S | Set<S>;
@@ -22,6 +23,7 @@ export class SubscriptionIndex<S extends object> {
   /** Bytes of each subscriber's prefixes. */
   readonly #bytes = new Map<S, number>();
   readonly #lengths = new LengthSet();
+  readonly #long = new LongPrefixes();
 
   /** Different prefixes. */
   get size(): number {
@@ -57,6 +59,7 @@ export class SubscriptionIndex<S extends object> {
     if (subscribers === undefined) {
       this.#byPrefix.set(prefix, subscriber);
       this.#lengths.add(prefix.length);
+      if (prefix.length > SHORT_PREFIX) this.#long.add(prefix);
       return "first";
     }
     if (subscribers instanceof Set) subscribers.add(subscriber);
@@ -79,6 +82,7 @@ export class SubscriptionIndex<S extends object> {
     }
     this.#byPrefix.delete(prefix);
     this.#lengths.remove(prefix.length);
+    if (prefix.length > SHORT_PREFIX) this.#long.remove(prefix);
     return "last";
   }
 
@@ -90,17 +94,40 @@ export class SubscriptionIndex<S extends object> {
     }
   }
 
-  /** Calls `visit` for the subscribers of every prefix of `topic`; for some of them more than once. */
-  match(topic: Uint8Array, visit: (subscriber: S) => void): void {
+  /**
+   * Calls `visit` for the subscribers of every prefix of `topic`; for some of them more than once.
+   *
+   * @param isKnown whether a subscriber was visited already
+   */
+  match(
+    topic: Uint8Array,
+    visit: (subscriber: S) => void,
+    isKnown: (subscriber: S) => boolean = () => false,
+  ): void {
     const lengths = this.#lengths.sorted;
     for (let i = 0; i < lengths.length; i++) {
       const length = lengths[i] as number;
       if (length > topic.length) return;
-      const prefix = length === 0 ? "" : keyOf(topic, 0, length);
-      const subscribers = this.#byPrefix.get(prefix);
-      if (subscribers === undefined) continue;
-      if (subscribers instanceof Set) for (const subscriber of subscribers) visit(subscriber);
-      else visit(subscribers);
+      if (length > SHORT_PREFIX) {
+        const wanted = (prefix: string): boolean => this.#hasOther(prefix, isKnown);
+        this.#long.match(topic, lengths, i, wanted, (prefix) => this.#visitAll(prefix, visit));
+        return;
+      }
+      this.#visitAll(length === 0 ? "" : keyOf(topic, 0, length), visit);
     }
+  }
+
+  #hasOther(prefix: string, isKnown: (subscriber: S) => boolean): boolean {
+    const subscribers = this.#byPrefix.get(prefix);
+    if (!(subscribers instanceof Set)) return subscribers !== undefined && !isKnown(subscribers);
+    for (const subscriber of subscribers) if (!isKnown(subscriber)) return true;
+    return false;
+  }
+
+  #visitAll(prefix: string, visit: (subscriber: S) => void): void {
+    const subscribers = this.#byPrefix.get(prefix);
+    if (subscribers === undefined) return;
+    if (subscribers instanceof Set) for (const subscriber of subscribers) visit(subscriber);
+    else visit(subscribers);
   }
 }

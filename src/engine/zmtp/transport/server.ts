@@ -53,7 +53,8 @@ export function listenSync(
     throw new NotSupportedError("This version of Node.js cannot bind synchronously: use bind");
   server.on("error", ignore); // Told on the next turn, which is too late.
   bindable._listen2(address, port, family, backlog);
-  if (server.address() === null) {
+  // Not `address()`: a path's is null, bound or not, since only `listen` notes it.
+  if (!server.listening) {
     const cause = Object.assign(new Error("the address is in use, or not one of this machine"), {
       code: "EADDRINUSE",
     });

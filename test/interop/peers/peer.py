@@ -5,26 +5,30 @@ answer on standard output, {"error": …} if it failed. Commands run one after
 the other, and none waits longer than LIMIT.
 
 Test messages are made from a number and a seed, the same here and in
-messages.ts, so that both sides know what has to arrive and in which order.
-A digest covers the frames' count, lengths and bytes, in order.
+messages.js, so that the receiver knows what has to arrive and in which order.
 """
 import base64
-import hashlib
+import itertools
 import json
 import os
 import select
 import sys
+import threading
 import time
 
 import zmq
 import zmq.auth
 from zmq.auth.thread import ThreadAuthenticator
+from zmq.utils.monitor import recv_monitor_message
 
 LIMIT = 15.0
 PATTERN = bytes(range(256)) * 4097
 
 context = zmq.Context()
 sockets = {}
+monitors = {}
+proxies = []
+numbers = itertools.count()
 authenticators = []
 
 
@@ -50,18 +54,18 @@ def message(number, seed):
     return [body(20000, number + seed)]
 
 
-class Digest:
-    def __init__(self):
-        self.hash = hashlib.sha256()
+def check(frames, number, seed):
+    expected = message(number, seed)
+    if frames != expected:
+        raise ValueError(
+            "message %d of %d should have frames of %s bytes; got %s, or other bytes"
+            % (number, seed, [len(frame) for frame in expected], [len(frame) for frame in frames])
+        )
 
-    def add(self, frames):
-        self.hash.update(len(frames).to_bytes(4, "big"))
-        for frame in frames:
-            self.hash.update(len(frame).to_bytes(4, "big"))
-            self.hash.update(frame)
 
-    def done(self):
-        return self.hash.hexdigest()
+def pieces(count, seed):
+    """All frames of each message as one; a message without any bytes counts as one byte."""
+    return [b"".join(message(number, seed)) or b"-" for number in range(count)]
 
 
 def receive(socket, deadline):
@@ -85,6 +89,31 @@ def op_open(command):
             value = value.encode()
         socket.setsockopt(getattr(zmq, name), value)
     sockets[command["id"]] = socket
+    monitors[command["id"]] = Monitor(socket)
+
+
+class Monitor:
+    """Counts the peers that have come and gone."""
+
+    def __init__(self, socket):
+        self.socket = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self.joins = 0
+        self.leaves = 0
+
+    def wait(self, joins, leaves):
+        deadline = time.monotonic() + LIMIT
+        while self.joins < joins or self.leaves < leaves:
+            left = deadline - time.monotonic()
+            if left <= 0 or not self.socket.poll(left * 1000):
+                raise TimeoutError("only %d peers have come, and %d gone" % (self.joins, self.leaves))
+            if recv_monitor_message(self.socket)["event"] == zmq.EVENT_DISCONNECTED:
+                self.leaves += 1
+            else:
+                self.joins += 1
+
+
+def op_wait(command):
+    monitors[command["id"]].wait(command.get("joins", 0), command.get("leaves", 0))
 
 
 def op_bind(command):
@@ -104,15 +133,26 @@ def op_subscribe(command):
     sockets[command["id"]].setsockopt(zmq.SUBSCRIBE, b"")
 
 
+def close(id, linger):
+    socket = sockets.pop(id)
+    socket.disable_monitor()
+    monitors.pop(id).socket.close(0)
+    socket.close(linger)
+
+
 def op_close(command):
-    sockets.pop(command["id"]).close(command.get("linger", 0))
+    close(command["id"], command.get("linger", 0))
 
 
 def op_close_all(command):
     global context
-    for socket in sockets.values():
-        socket.close(0)
-    sockets.clear()
+    for control, thread in proxies:
+        control.send(b"TERMINATE")
+        thread.join()
+        control.close(0)
+    proxies.clear()
+    for id in list(sockets):
+        close(id, 0)
     if authenticators:
         for authenticator in authenticators:
             authenticator.stop()
@@ -133,45 +173,36 @@ def op_receive_one(command):
 
 
 def op_send(command):
-    socket, digest = sockets[command["id"]], Digest()
+    socket, start = sockets[command["id"]], command.get("from", 0)
     prefix = decoded(command.get("prefix", []))
-    for number in range(command["count"]):
-        frames = message(number, command["seed"])
-        digest.add(frames)
-        socket.send_multipart(prefix + frames)
-    return {"digest": digest.done()}
+    for number in range(start, start + command["count"]):
+        socket.send_multipart(prefix + message(number, command["seed"]))
 
 
 def op_receive(command):
-    socket, digest = sockets[command["id"]], Digest()
-    deadline = time.monotonic() + LIMIT
-    count = 0
-    while count < command["count"]:
+    socket, number = sockets[command["id"]], command.get("from", 0)
+    deadline, end = time.monotonic() + LIMIT, number + command["count"]
+    while number < end:
         frames = receive(socket, deadline)
-        if frames == [b"sync"]:
-            continue
-        digest.add(frames)
-        count += 1
-    return {"digest": digest.done()}
+        if frames != [b"sync"]:
+            check(frames[command.get("strip", 0) :], number, command["seed"])
+            number += 1
 
 
 def op_echo(command):
-    """Sends every message back as it came; the digest leaves the address out."""
-    socket, digest = sockets[command["id"]], Digest()
-    deadline = time.monotonic() + LIMIT
-    for _ in range(command["count"]):
+    """Sends every message back as it came; "strip" frames in front are its address. Without a seed it may be anything."""
+    socket, deadline = sockets[command["id"]], time.monotonic() + LIMIT
+    for number in range(command["count"]):
         frames = receive(socket, deadline)
-        digest.add(frames[command["strip"] :])
+        if "seed" in command:
+            check(frames[command["strip"] :], number, command["seed"])
         socket.send_multipart(frames)
-    return {"digest": digest.done()}
 
 
 def op_ask(command):
     """Sends messages and checks that each comes back; "window" may be on their way."""
-    socket, digest = sockets[command["id"]], Digest()
-    prefix = decoded(command["prefix"])
-    deadline = time.monotonic() + LIMIT
-    count, sent = command["count"], 0
+    socket, prefix = sockets[command["id"]], decoded(command.get("prefix", []))
+    deadline, count, sent = time.monotonic() + LIMIT, command["count"], 0
     for number in range(count):
         while sent < count and sent - number < command["window"]:
             send_to_known(socket, prefix + message(sent, command["seed"]), deadline)
@@ -179,8 +210,34 @@ def op_ask(command):
         frames = receive(socket, deadline)
         if frames[: len(prefix)] != prefix:
             raise ValueError("reply %d has another address" % number)
-        digest.add(frames[len(prefix) :])
-    return {"digest": digest.done()}
+        check(frames[len(prefix) :], number, command["seed"])
+
+
+def op_number(command):
+    """Numbered messages of one size, [number | body]."""
+    socket, start = sockets[command["id"]], command["from"]
+    for number in range(start, start + command["count"]):
+        socket.send_multipart([b"%d" % number, body(command["size"], number)])
+
+
+def op_follow(command):
+    """Receives numbered messages until the last; answers with the first, and those that do not follow on
+    another of their sender's. A sender has a million numbers."""
+    socket, deadline = sockets[command["id"]], time.monotonic() + LIMIT
+    first = number = None
+    before, jumps = {}, []
+    while number != command["last"]:
+        text, *bodies = receive(socket, deadline)
+        number = int(text)
+        if bodies != [body(command["size"], number)]:
+            raise ValueError("message %d is damaged" % number)
+        if first is None:
+            first = number
+        sender = number // 1000000
+        if before.get(sender, number - 1) != number - 1:
+            jumps.append(number)
+        before[sender] = number
+    return {"first": first, "jumps": jumps}
 
 
 def send_to_known(socket, frames, deadline):
@@ -202,9 +259,10 @@ def op_sync(command):
 
 
 def op_attend(command):
-    """Lets libzmq work for the socket until the next command is there."""
+    """Lets libzmq work for all sockets until the next command is there."""
     while not lines.waiting(0.005):
-        sockets[command["id"]].getsockopt(zmq.EVENTS)
+        for socket in sockets.values():
+            socket.getsockopt(zmq.EVENTS)
 
 
 def op_serve(command):
@@ -221,23 +279,32 @@ def op_pause(command):
 
 def op_stream_send(command):
     """Bytes to the only peer of a STREAM."""
-    socket, digest, total = sockets[command["id"]], hashlib.sha256(), 0
-    for number in range(command["count"]):
-        piece = b"".join(message(number, command["seed"])) or b"-"
-        digest.update(piece)
-        total += len(piece)
-        socket.send_multipart([decoded([command["peer"]])[0], piece])
-    return {"digest": digest.hexdigest(), "bytes": total}
+    peer = decoded([command["peer"]])
+    for piece in pieces(command["count"], command["seed"]):
+        sockets[command["id"]].send_multipart(peer + [piece])
 
 
 def op_stream_receive(command):
-    socket, digest, total = sockets[command["id"]], hashlib.sha256(), 0
+    expected, at = b"".join(pieces(command["count"], command["seed"])), 0
     deadline = time.monotonic() + LIMIT
-    while total < command["bytes"]:
-        piece = receive(socket, deadline)[1]
-        digest.update(piece)
-        total += len(piece)
-    return {"digest": digest.hexdigest(), "bytes": total}
+    while at < len(expected):
+        piece = receive(sockets[command["id"]], deadline)[1]
+        if piece != expected[at : at + len(piece)]:
+            raise ValueError("other bytes behind byte %d" % at)
+        at += len(piece)
+
+
+def op_proxy(command):
+    """Runs libzmq's proxy between two sockets in a thread, until "close_all"."""
+    control, inner = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
+    # libzmq gives up an inproc name some time after its socket's close: each proxy has its own.
+    endpoint = "inproc://proxy-%d" % next(numbers)
+    control.bind(endpoint)
+    inner.connect(endpoint)
+    ends = [sockets[command[side]] for side in ("frontend", "backend")]
+    thread = threading.Thread(target=lambda: zmq.proxy_steerable(*ends, None, inner), daemon=True)
+    thread.start()
+    proxies.append((control, thread))
 
 
 def op_authenticate(command):
@@ -250,6 +317,20 @@ def op_authenticate(command):
         authenticator.configure_plain(domain=command["domain"], passwords=command["passwords"])
     if "certificates" in command:
         authenticator.configure_curve(domain="*", location=command["certificates"])
+    if "key" in command:
+        passwords = {command["username"]: command["password"]}
+        authenticator.configure_plain(domain=command["domain"], passwords=passwords)
+        authenticator.configure_curve_callback("*", OnlyKey(command["key"].encode()))
+
+
+class OnlyKey:
+    """Lets in who has this key."""
+
+    def __init__(self, key):
+        self.key = key
+
+    def callback(self, domain, key):
+        return key == self.key
 
 
 def op_make_folder(command):

@@ -1,0 +1,79 @@
+/** A link that stands and passes nothing: only a heartbeat tells. */
+import { describe, expect, it } from "vitest";
+import { curveKeyPair, type Socket } from "../../../src/index.js";
+import { collect, nextEvent } from "../../contract/support/wait.js";
+import { World } from "../../contract/support/world.js";
+import { Relay } from "./relay.js";
+
+const world = new World("zmtp", "tcp");
+const INTERVAL = 150;
+/** What a busy machine may add to two timers. */
+const SLACK = 250;
+const keys = curveKeyPair();
+
+describe.each([
+  ["NULL", {}, {}],
+  [
+    "CURVE",
+    { curveServer: true, curveSecretKey: keys.secretKey },
+    { curveServerKey: keys.publicKey, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey },
+  ],
+])("a black-holed %s link", (_, server, client) => {
+  it.each([
+    "idle",
+    "sending",
+  ])("is noticed within two intervals by both sides, %s, and made again", async (how) => {
+    const pull = world.pull({ ...server, heartbeatInterval: INTERVAL });
+    const relay = await Relay.to(await world.bind(pull));
+    world.after(() => relay.close());
+    const push = world.push({
+      ...client,
+      heartbeatInterval: INTERVAL,
+      reconnectInterval: 5,
+      sendHighWaterMark: 10,
+    });
+    push.connect(relay.endpoint);
+    await push.send("before");
+    expect(await collect(pull, 1)).toEqual(["before"]);
+
+    const noticed = async (socket: Socket): Promise<number> => {
+      const { reason } = await nextEvent(socket, "disconnect");
+      expect(reason).toBe("heartbeat");
+      return performance.now() - started;
+    };
+    const started = performance.now();
+    const waits = [noticed(pull), noticed(push)];
+    relay.blackHole(true);
+    if (how === "sending") await push.send("into the hole");
+    for (const wait of waits) expect(await wait).toBeLessThan(2 * INTERVAL + SLACK);
+    expect([pull.stats().peers, push.stats().peers]).toEqual([0, 0]);
+
+    relay.cut();
+    relay.blackHole(false);
+    await push.send("after");
+    expect((await collect(pull, 1))[0]).toBe("after");
+  });
+});
+
+describe("a slow but living link", () => {
+  it("is no black hole: a peer that does not read for a while stays", async () => {
+    const pull = world.pull({ heartbeatInterval: INTERVAL, receiveHighWaterMark: 1 });
+    const push = world.push({ heartbeatInterval: INTERVAL, sendHighWaterMark: 1 });
+    await world.link(pull, push);
+    for (const socket of [pull, push]) {
+      socket.events.on("disconnect", ({ reason }) => {
+        throw new Error(`disconnected: ${reason}`);
+      });
+    }
+    const body = Buffer.alloc(1_000_000, "x");
+    const sending = (async () => {
+      for (let i = 0; i < 20; i++) await push.send(body);
+    })();
+    // The receiver's program does something else for six intervals.
+    await new Promise((resolve) => setTimeout(resolve, 6 * INTERVAL));
+    for (let i = 0; i < 20; i++)
+      expect((await pull.receive({ timeout: 8_000 }))[0]?.length).toBe(body.length);
+    await sending;
+    for (const socket of [pull, push]) expect(socket.stats().reconnects).toBe(0);
+  });
+});

@@ -1,0 +1,165 @@
+/** Exact accounts through random kills, over real sockets. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { Socket, SocketStats } from "../../../src/index.js";
+import { turn, until } from "../../contract/support/wait.js";
+import { World } from "../../contract/support/world.js";
+import { RawPeer } from "../../contract/support/zmtp-peer.js";
+
+function lost({ dropped }: SocketStats): number {
+  return Object.values(dropped).reduce((sum, count) => sum + count, 0);
+}
+
+function balanced(stats: SocketStats): void {
+  expect(stats.delivered + stats.queued + lost(stats)).toBe(stats.sent);
+  expect(Math.min(stats.delivered, stats.queued)).toBeGreaterThanOrEqual(0);
+}
+
+const step = fc.record({
+  how: fc.constantFrom(
+    "send",
+    "send",
+    "send",
+    "burst",
+    "peer",
+    "peer",
+    "kill",
+    "close",
+    "read",
+    "turns",
+    "disconnect",
+  ),
+  size: fc.constantFrom(0, 10, 1_000, 70_000, 300_000),
+  who: fc.nat(5),
+});
+
+describe.each(["tcp", "ipc", "inproc"] as const)("over %s", (transport) => {
+  const world = new World("zmtp", transport);
+
+  it("a sender among peers that are killed: sent = delivered + queued + dropped at every step; order kept, nothing twice", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { minLength: 5, maxLength: 40 }),
+        fc.boolean(),
+        async (steps, binds) => {
+          const push = world.push({ sendHighWaterMark: 5, reconnectInterval: 5 });
+          const endpoint = binds ? await world.bind(push) : undefined;
+          const pulls: { socket: ReturnType<World["pull"]>; got: number[]; endpoint: string }[] = [];
+          const raws: RawPeer[] = [];
+          let number = 0;
+          const send = (size: number): void => {
+            if (
+              push.trySend(
+                size > 70_000
+                  ? [String(number), Buffer.alloc(size), Buffer.alloc(size)]
+                  : [String(number), Buffer.alloc(size)],
+              )
+            )
+              number += 1;
+          };
+          let dropEvents = 0;
+          push.events.on("drop", ({ messages }) => {
+            dropEvents += messages;
+          });
+          for (const { how, size, who } of steps) {
+            const pull = pulls[who % Math.max(1, pulls.length)];
+            if (how === "send") send(size);
+            else if (how === "burst") for (let i = 0; i < 20; i++) send(size);
+            else if (how === "peer" && pulls.length + raws.length < 4) {
+              if (who === 0 && endpoint !== undefined && transport === "tcp") {
+                // One that reads nothing, and will be gone without a word.
+                const raw = await RawPeer.connect(endpoint);
+                await raw.handshake("PULL");
+                raw.socket.pause();
+                raws.push(raw);
+                continue;
+              }
+              const socket = world.pull({ receiveHighWaterMark: 3, reconnectInterval: 5 });
+              if (endpoint === undefined) {
+                const own = await world.bind(socket);
+                push.connect(own);
+                pulls.push({ socket, got: [], endpoint: own });
+              } else {
+                socket.connect(endpoint);
+                pulls.push({ socket, got: [], endpoint });
+              }
+            } else if (how === "kill") raws.shift()?.socket.resetAndDestroy();
+            else if (how === "turns") for (let i = 0; i < 5; i++) await turn();
+            else if (pull === undefined) continue;
+            else if (how === "read") {
+              for (let i = 0; i < 10 && pull.socket.readable; i++)
+                pull.got.push(Number((await pull.socket.receive())[0]));
+            } else if (how === "close") {
+              pulls.splice(pulls.indexOf(pull), 1);
+              void pull.socket.close({ linger: 0 });
+            } else if (how === "disconnect" && endpoint === undefined) {
+              pulls.splice(pulls.indexOf(pull), 1);
+              push.disconnect(pull.endpoint);
+              void pull.socket.close({ linger: 0 });
+            }
+            balanced(push.stats());
+          }
+          for (const raw of raws) raw.destroy();
+          const { flushed, discarded } = await push.close({ linger: 0 });
+          const stats = push.stats();
+          balanced(stats);
+          expect([stats.sent, stats.queued, stats.delivered]).toEqual([number, 0, flushed]);
+          expect(flushed + discarded + stats.dropped.disconnected).toBe(number);
+          expect(dropEvents).toBe(lost(stats));
+          for (const { got } of pulls) expect(got).toEqual([...new Set(got)].sort((a, b) => a - b));
+          const all = pulls.flatMap(({ got }) => got);
+          expect(new Set(all).size).toBe(all.length);
+          expect(all.length).toBeLessThanOrEqual(stats.delivered);
+          await Promise.all(pulls.map(({ socket }) => socket.close({ linger: 0 })));
+        },
+      ),
+      { numRuns: transport === "tcp" ? 60 : 40, endOnFailure: true },
+    );
+  });
+
+  it("with peers that stay, everything sent arrives, once, in each peer's order", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.constantFrom(0, 10, 1_000, 20_000, 300_000), { minLength: 1, maxLength: 150 }),
+        fc.integer({ min: 1, max: 3 }),
+        fc.boolean(),
+        async (sizes, count, binds) => {
+          const push = world.push({ sendHighWaterMark: 7 });
+          const got: number[][] = [];
+          const readers: Promise<void>[] = [];
+          const pulls: Socket[] = [];
+          const endpoint = binds ? await world.bind(push) : undefined;
+          for (let i = 0; i < count; i++) {
+            const pull = world.pull({ receiveHighWaterMark: 3 });
+            pulls.push(pull);
+            const mine: number[] = [];
+            got.push(mine);
+            if (endpoint === undefined) push.connect(await world.bind(pull));
+            else pull.connect(endpoint);
+            readers.push(
+              (async () => {
+                for await (const frames of pull) {
+                  const number = Number(frames[0]);
+                  expect([frames.length, frames[1]?.length]).toEqual([2, sizes[number]]);
+                  mine.push(number);
+                }
+              })(),
+            );
+          }
+          for (const [i, size] of sizes.entries()) await push.send([String(i), Buffer.alloc(size)]);
+          expect(await push.close({ linger: -1 })).toEqual({
+            flushed: sizes.length,
+            discarded: 0,
+            unknown: 0,
+          });
+          await until(() => got.flat().length === sizes.length, "all messages");
+          await Promise.all(pulls.map((pull) => pull.close({ linger: 0 })));
+          await Promise.all(readers);
+          for (const mine of got) expect(mine).toEqual([...mine].sort((a, b) => a - b));
+          expect(got.flat().sort((a, b) => a - b)).toEqual(sizes.map((_, i) => i));
+        },
+      ),
+      { numRuns: 20, endOnFailure: true },
+    );
+  });
+});

@@ -1,0 +1,78 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { encodeGreeting, GREETING_SIZE, parseGreeting } from "../../../../src/engine/zmtp/codec/greeting.js";
+
+const greeting = encodeGreeting("NULL", false);
+const changed = (at: number, ...bytes: number[]): Buffer => {
+  const copy = Buffer.from(greeting);
+  copy.set(bytes, at);
+  return copy;
+};
+
+test("ours is 64 bytes: signature, version 3.1, mechanism, role, zeros", () => {
+  const bytes = encodeGreeting("CURVE", true).toString("hex");
+  expect(bytes).toBe(`ff00000000000000017f0301${"4355525645".padEnd(40, "0")}01${"00".repeat(31)}`);
+});
+
+test.each([
+  ["NULL", false],
+  ["PLAIN", true],
+  ["CURVE", false],
+])("%s comes back, with the role", (mechanism, asServer) => {
+  expect(parseGreeting(encodeGreeting(mechanism, asServer))).toEqual({ minor: 1, mechanism, asServer });
+});
+
+test("a good greeting is incomplete at each length short of 64", () => {
+  for (let length = 0; length < GREETING_SIZE; length++)
+    expect(parseGreeting(greeting.subarray(0, length)), String(length)).toBeUndefined();
+});
+
+describe("a wrong greeting is known as soon as it shows", () => {
+  test.each([
+    ["another first byte", changed(0, 0x47), 1, "signature"],
+    ["no signature's end", changed(9, 0x7e), 10, "signature"],
+    ["version 1", changed(10, 1), 11, "version"],
+    ["version 2", changed(10, 2), 11, "version"],
+    ["no mechanism", changed(12, ...new Array<number>(20).fill(0)), 64, "mechanism"],
+    ["small letters", changed(12, 0x6e), 64, "mechanism"],
+    ["letters behind the padding", changed(20, 0x41), 64, "mechanism"],
+    ["a space", changed(13, 0x20), 64, "mechanism"],
+  ])("%s", (_, bytes, at, fault) => {
+    expect(parseGreeting(bytes.subarray(0, at - 1))).toBeUndefined();
+    for (let length = at; length <= GREETING_SIZE; length++)
+      expect(parseGreeting(bytes.subarray(0, length))).toBe(fault);
+  });
+});
+
+test("padding and filler are never looked at; the first byte of libzmq's padding is its routing id's length", () => {
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ minLength: 8, maxLength: 8 }),
+      fc.uint8Array({ minLength: 31, maxLength: 31 }),
+      (padding, filler) => {
+        const bytes = changed(1, ...padding);
+        bytes.set(filler, 33);
+        expect(parseGreeting(bytes)).toEqual({ minor: 1, mechanism: "NULL", asServer: false });
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+test("a peer of version 3.0 has its minor; of a higher major version, ours", () => {
+  expect(parseGreeting(changed(11, 0))).toMatchObject({ minor: 0 });
+  expect(parseGreeting(changed(11, 9))).toMatchObject({ minor: 9 });
+  expect(parseGreeting(changed(10, 4, 0))).toMatchObject({ minor: 1 });
+  expect(parseGreeting(changed(10, 255, 255))).toMatchObject({ minor: 1 });
+});
+
+test("no bytes make it throw", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
+      parseGreeting(Buffer.from(bytes));
+      const signed = Buffer.concat([greeting.subarray(0, 12), Buffer.from(bytes)]);
+      parseGreeting(signed.subarray(0, GREETING_SIZE));
+    }),
+    { numRuns: 3_000 },
+  );
+});

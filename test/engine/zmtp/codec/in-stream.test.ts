@@ -1,0 +1,220 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { InStream, MAX_FRAMES } from "../../../../src/engine/zmtp/codec/in-stream.js";
+import { decodeStream, encodeFrame, frameStream } from "./support.js";
+
+function make(maxMessageSize = -1) {
+  const commands: string[] = [];
+  const stream = new InStream(maxMessageSize, (body) => commands.push(body.toString("hex")));
+  const take = (): string[] => stream.take().map((frame) => frame.toString("hex"));
+  const takeAll = (): string[][] => {
+    const all: string[][] = [];
+    while (stream.messages > 0) all.push(take());
+    return all;
+  };
+  return { stream, commands, take, takeAll };
+}
+
+/** Cuts bytes into chunks of memory of their own, as a kernel would give them. */
+function cut(bytes: Buffer, borders: readonly number[]): Buffer[] {
+  const at = [...new Set(borders.map((border) => border % (bytes.length + 1)))].sort((a, b) => a - b);
+  const chunks: Buffer[] = [];
+  let from = 0;
+  for (const to of [...at, bytes.length]) {
+    chunks.push(Buffer.from(bytes.subarray(from, to)));
+    from = to;
+  }
+  return chunks;
+}
+
+const frame = (text: string, flags = 0): Buffer => encodeFrame({ flags, body: Buffer.from(text) });
+
+test("a stream cut anywhere gives the messages and commands of a simple decoder, in order", () => {
+  fc.assert(
+    fc.property(
+      frameStream,
+      fc.array(fc.nat(), { maxLength: 30 }),
+      fc.boolean(),
+      (bytes, borders, greedy) => {
+        const { stream, commands, takeAll } = make();
+        const messages: string[][] = [];
+        for (const chunk of cut(bytes, borders)) {
+          expect(stream.push(chunk)).toBeUndefined();
+          if (greedy) messages.push(...takeAll());
+        }
+        const expected = decodeStream(bytes);
+        expect(stream.messages + messages.length).toBe(expected.messages.length);
+        messages.push(...takeAll());
+        expect(messages).toEqual(expected.messages);
+        expect(commands).toEqual(expected.commands);
+      },
+    ),
+    { numRuns: 2_000 },
+  );
+});
+
+test("a stream split in two at each of its bytes is the same stream", () => {
+  const streams = fc.sample(frameStream, { numRuns: 12, seed: 7 });
+  streams.push(
+    Buffer.concat([frame("a", 1), frame("", 1), frame("x".repeat(256)), frame("PING", 4), frame("")]),
+  );
+  for (const bytes of streams) {
+    const expected = decodeStream(bytes);
+    for (let at = 0; at <= bytes.length; at += bytes.length > 1_500 ? 37 : 1) {
+      const { stream, commands, takeAll } = make();
+      stream.push(Buffer.from(bytes.subarray(0, at)));
+      stream.push(Buffer.from(bytes.subarray(at)));
+      expect(takeAll()).toEqual(expected.messages);
+      expect(commands).toEqual(expected.commands);
+    }
+  }
+});
+
+test("a stream that comes byte by byte is the same stream", () => {
+  for (const bytes of fc.sample(frameStream, { numRuns: 15, seed: 11 })) {
+    const { stream, commands, takeAll } = make();
+    for (let at = 0; at < bytes.length; at++) stream.push(Buffer.from(bytes.subarray(at, at + 1)));
+    expect({ messages: takeAll(), commands }).toEqual(decodeStream(bytes));
+  }
+});
+
+test("a stretch of a larger memory is read where it lies, and frames are Buffers", () => {
+  const bytes = Buffer.concat([Buffer.from("before"), frame("a", 1), frame("bc"), Buffer.from("behind")]);
+  const { stream } = make();
+  expect(stream.push(bytes, 6, 13)).toBeUndefined();
+  const message = stream.take(Buffer.from("id"));
+  expect(message.map(String)).toEqual(["id", "a", "bc"]);
+  for (const body of message) expect([Buffer.isBuffer(body), body instanceof Buffer]).toEqual([true, true]);
+  expect(message[2]?.equals(Buffer.from("bc"))).toBe(true);
+});
+
+test("a large frame in pieces is put together, of more than a mebibyte, too", () => {
+  for (const size of [5_000, 1_048_576, 3_000_000]) {
+    const body = Buffer.alloc(size, "shoal");
+    const { stream } = make();
+    const bytes = Buffer.concat([frame("first", 1), encodeFrame({ flags: 0, body }), frame("next")]);
+    for (const chunk of cut(
+      bytes,
+      Array.from({ length: 50 }, (_, i) => i * 70_001),
+    ))
+      stream.push(chunk);
+    const [first, large] = stream.take();
+    expect([String(first), large?.equals(body)]).toEqual(["first", true]);
+    expect(stream.take().map(String)).toEqual(["next"]);
+  }
+});
+
+describe("bounds", () => {
+  test("a message of exactly the most bytes passes, of one more does not, however many frames it has", () => {
+    for (const frames of [["x".repeat(300)], ["x".repeat(100), "", "x".repeat(200)]]) {
+      const bytes = Buffer.concat(frames.map((text, i) => frame(text, i < frames.length - 1 ? 1 : 0)));
+      for (let at = 0; at <= bytes.length; at += 13) {
+        const chunks = [Buffer.from(bytes.subarray(0, at)), Buffer.from(bytes.subarray(at))] as const;
+        const fits = make(300).stream;
+        expect([fits.push(chunks[0]), fits.push(chunks[1]), fits.messages]).toEqual([
+          undefined,
+          undefined,
+          1,
+        ]);
+        const small = make(299).stream;
+        expect(small.push(chunks[0]) ?? small.push(chunks[1])).toBe("too-long");
+      }
+    }
+  });
+
+  test("a declared size is refused with its header, before any of it has come", () => {
+    for (const hex of [
+      "0200000000000003e9",
+      "027fffffffffffffff",
+      "02ffffffffffffffff",
+      "0600000000000003e9",
+    ])
+      expect(make(1_000).stream.push(Buffer.from(hex, "hex")), hex).toBe("too-long");
+    expect(make(100).stream.push(Buffer.from("0065", "hex"))).toBe("too-long");
+    expect(make().stream.push(Buffer.from("027fffffffffffffff", "hex"))).toBe("too-long");
+  });
+
+  test("reserved bits are refused, in whole frames and in split ones", () => {
+    for (let bit = 8; bit <= 128; bit *= 2) {
+      expect(make().stream.push(Buffer.of(bit, 0))).toBe("reserved-bits");
+      const { stream } = make();
+      expect(stream.push(Buffer.of(bit))).toBeUndefined();
+      expect(stream.push(Buffer.of(0))).toBe("reserved-bits");
+    }
+  });
+
+  test("what came before the fault can be taken", () => {
+    const { stream, takeAll } = make();
+    expect(stream.push(Buffer.concat([frame("good"), Buffer.of(0x80, 0)]))).toBe("reserved-bits");
+    expect(takeAll()).toEqual([[Buffer.from("good").toString("hex")]]);
+  });
+
+  test("frames of one message are counted, empty ones, too", () => {
+    const { stream } = make();
+    const more = Buffer.alloc(2 * MAX_FRAMES);
+    for (let i = 0; i < more.length; i += 2) more[i] = 1;
+    expect(stream.push(more)).toBeUndefined();
+    expect(stream.push(Buffer.of(1, 0))).toBe("too-many-frames");
+    expect(stream.messages).toBe(0);
+  });
+});
+
+test("when a connection is lost, whole messages stay and the rest is no part of the next connection's", () => {
+  fc.assert(
+    fc.property(
+      frameStream,
+      frameStream,
+      fc.nat(),
+      fc.array(fc.nat(), { maxLength: 8 }),
+      (one, two, at, borders) => {
+        const { stream, takeAll } = make();
+        const first = one.subarray(0, at % (one.length + 1));
+        for (const chunk of cut(Buffer.from(first), borders)) stream.push(chunk);
+        const { messages: whole } = stream;
+        stream.cut();
+        expect(stream.messages).toBe(whole);
+        for (const chunk of cut(two, borders)) expect(stream.push(chunk)).toBeUndefined();
+        expect(takeAll()).toEqual([
+          ...decodeStream(one).messages.slice(0, whole),
+          ...decodeStream(two).messages,
+        ]);
+      },
+    ),
+    { numRuns: 1_500 },
+  );
+});
+
+test("clearing throws whole messages away; the one that is arriving goes on", () => {
+  fc.assert(
+    fc.property(frameStream, fc.nat(), fc.array(fc.nat(), { maxLength: 8 }), (bytes, at, borders) => {
+      const { stream, takeAll } = make();
+      const middle = at % (bytes.length + 1);
+      for (const chunk of cut(Buffer.from(bytes.subarray(0, middle)), borders)) stream.push(chunk);
+      const gone = stream.clear();
+      expect(stream.messages).toBe(0);
+      stream.push(Buffer.from(bytes.subarray(middle)));
+      expect(takeAll()).toEqual(decodeStream(bytes).messages.slice(gone));
+    }),
+    { numRuns: 1_500 },
+  );
+});
+
+test("whoever hears of a command can take what came before it", () => {
+  const taken: string[] = [];
+  const stream: InStream = new InStream(-1, () => {
+    while (stream.messages > 0) taken.push(stream.take().map(String).join("|"));
+  });
+  stream.push(Buffer.concat([frame("a"), frame("b", 1), frame("B"), frame("PING", 4), frame("c", 1)]));
+  expect(taken).toEqual(["a", "b|B"]);
+  stream.push(Buffer.concat([frame("PING", 4), frame("C"), frame("PING", 4)]));
+  expect(taken).toEqual(["a", "b|B", "c|C"]);
+});
+
+test("a million commands are not kept", () => {
+  const { stream } = make();
+  const bytes = Buffer.concat(Array.from({ length: 1_000 }, () => frame("PING", 4)));
+  const before = process.memoryUsage().arrayBuffers;
+  for (let i = 0; i < 1_000; i++) stream.push(Buffer.from(bytes));
+  expect(stream.messages).toBe(0);
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100_000_000);
+});

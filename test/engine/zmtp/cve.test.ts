@@ -1,0 +1,230 @@
+/**
+ * What once went wrong in libzmq, tried here. Each test says what the fault was;
+ * most of them were faults of memory, which this language does not have, so what is
+ * tested is the rule that was missing.
+ */
+import { describe, expect, it } from "vitest";
+import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
+import { commandFrame } from "../../../src/engine/zmtp/codec/frame.js";
+import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
+import { CurveClient } from "../../../src/engine/zmtp/mechanism/curve-client.js";
+import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-exchange.js";
+import { CurveServer } from "../../../src/engine/zmtp/mechanism/curve-server.js";
+import { curveKeyPair } from "../../../src/index.js";
+import { collect, nextEvent, until, within } from "../../contract/support/wait.js";
+import { World } from "../../contract/support/world.js";
+import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
+import { collectGarbage } from "../../support/collect-garbage.js";
+import { optionsOf, properties, shake } from "./mechanism/support.js";
+import { HostilePeer } from "./support/hostile-peer.js";
+
+const world = new World("zmtp", "tcp");
+const MIB = 1_048_576;
+
+async function raw(endpoint: string): Promise<HostilePeer> {
+  const peer = await HostilePeer.connect(endpoint);
+  world.after(() => peer.destroy());
+  return peer;
+}
+
+describe("CVE-2019-6250", () => {
+  // A frame of 2^64-1 bytes made libzmq's pointer arithmetic wrap: it took the frame to fit into its receive
+  // buffer, and wrote what came over whatever lay behind it.
+  it.each([
+    "02ffffffffffffffff",
+    "02fffffffffffffff0",
+    "027fffffffffffffff",
+    "06ffffffffffffffff",
+  ])("a length that wraps (%s) is refused, and what follows it is not read", async (header) => {
+    const pull = world.pull({ maxMessageSize: -1 });
+    const endpoint = await world.bind(pull);
+    const peer = await raw(endpoint);
+    await peer.handshake("PUSH");
+    const left = nextEvent(pull, "disconnect");
+    peer.write(Buffer.from(header, "hex"), Buffer.alloc(65_536, frame("overwritten")));
+    expect((await left).reason).toBe("protocol");
+    expect(pull.stats()).toMatchObject({ received: 0, receiveQueued: 0, peers: 0 });
+  });
+});
+
+describe("CVE-2019-13132", () => {
+  // A CURVE server copied INITIATE's metadata into a buffer on its stack, of a fixed size, without a look at its
+  // length: whoever knew the server's public key overwrote the stack.
+  const SERVER = Buffer.alloc(32, 2);
+  const CLIENT = Buffer.alloc(32, 3);
+  const server = keyPairOf(SERVER);
+
+  function initiateWith(bytes: Uint8Array): ReturnType<typeof shake> {
+    const client = new CurveClient(
+      optionsOf({
+        properties: bytes,
+        curveSecretKey: CLIENT,
+        curvePublicKey: keyPairOf(CLIENT).publicKey,
+        curveServerKey: server.publicKey,
+      }),
+    );
+    return shake(
+      client,
+      new CurveServer(optionsOf({ properties: properties("PULL"), curveSecretKey: SERVER })),
+    );
+  }
+
+  it.each([
+    256, 512, 4_096, 60_000,
+  ])("metadata of %i bytes in INITIATE is read to its end, or refused", (length) => {
+    const large = initiateWith(encodeMetadata([["X-Large", Buffer.alloc(length, "x")]])).server;
+    expect(large.done?.get("x-large")?.length).toBe(length);
+    const cut = initiateWith(
+      encodeMetadata([["X-Large", Buffer.alloc(length, "x")]]).subarray(0, length),
+    ).server;
+    expect(cut.failed?.code).toBe("ERR_ZMTP_INVALID_METADATA");
+  });
+
+  it("an INITIATE longer than a handshake's command may be ends the connection", async () => {
+    const keys = curveKeyPair();
+    const pull = world.pull({ curveServer: true, curveSecretKey: keys.secretKey });
+    const peer = await raw(await world.bind(pull));
+    const failed = nextEvent(pull, "handshake:error:protocol");
+    peer.write(greeting("CURVE"));
+    await peer.heard(64);
+    peer.write(commandFrame(encodeCommand("INITIATE", Buffer.alloc(100_000))));
+    expect((await failed).error.code).toMatch(/^ERR_ZMTP_/);
+    await within(peer.closed, "the connection's end");
+  });
+});
+
+describe("CVE-2020-15166", () => {
+  // A raw TCP connection to an endpoint with CURVE or a ZAP handler, which never shook hands, took a place among
+  // the peers: other clients' handshakes went through, and the server's program got none of their messages.
+  it.each([
+    "CURVE",
+    "PLAIN",
+    "NULL with a hook",
+  ])("connections without a handshake (%s) keep no message from anybody", async (how) => {
+    const keys = curveKeyPair();
+    const authenticate = () => true;
+    const [server, client] = {
+      CURVE: [
+        { curveServer: true, curveSecretKey: keys.secretKey, authenticate },
+        { curveServerKey: keys.publicKey, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey },
+      ],
+      PLAIN: [
+        { plainServer: true, authenticate },
+        { plainUsername: "u", plainPassword: "p" },
+      ],
+      "NULL with a hook": [{ authenticate }, {}],
+    }[how] as [object, object];
+    const router = world.router(server);
+    const endpoint = await world.bind(router);
+    for (const bytes of [
+      [],
+      [Buffer.from("\n")],
+      [Buffer.alloc(5, 0xff)],
+      [greeting()],
+      [greeting("CURVE")],
+    ]) {
+      const peer = await raw(endpoint);
+      if (bytes[0] !== undefined) peer.write(bytes[0]);
+    }
+    for (let i = 0; i < 3; i++) {
+      const dealer = world.dealer(client);
+      dealer.connect(endpoint);
+      await dealer.send(`question ${i}`);
+      const [id, question] = await router.receive({ timeout: 8_000 });
+      expect(String(question)).toBe(`question ${i}`);
+      await router.send([id as Buffer, "answer"]);
+      expect(await collect(dealer, 1)).toEqual(["answer"]);
+    }
+    expect(router.stats().peers).toBe(3);
+  });
+});
+
+describe("CVE-2021-20235", () => {
+  // The decoder of ZMTP 1 frames let a peer change the size that a static buffer was thought to have: bytes of an
+  // unauthenticated peer went over the heap.
+  it("a peer of ZMTP 1 or 2 is refused before any of its frames is read", async () => {
+    const pull = world.pull();
+    const endpoint = await world.bind(pull);
+    const older = [
+      Buffer.concat([Buffer.from("0100", "hex"), Buffer.alloc(9_000, 0x7f)]),
+      Buffer.concat([Buffer.from("ff00000000000020007f", "hex"), Buffer.alloc(70_000, 1)]),
+      Buffer.concat([Buffer.from("ff00000000000020007e", "hex"), Buffer.alloc(70_000, 1)]),
+      Buffer.from("ff00000000000000047f03050003414243", "hex").fill(1, 10, 11),
+    ];
+    for (const bytes of older) {
+      const peer = await raw(endpoint);
+      const failed = nextEvent(pull, "handshake:error:protocol");
+      peer.listen().write(bytes);
+      const { error } = await failed;
+      expect(error.message).toMatch(/does not speak ZMTP 3|older than version 3/);
+      await within(peer.closed, "the connection's end");
+    }
+    expect(pull.stats()).toMatchObject({ peers: 0, received: 0, receiveQueued: 0 });
+  });
+
+  it("a frame that grows past what was set aside for it is the frame that was sent", async () => {
+    const pull = world.pull();
+    const peer = await raw(await world.bind(pull));
+    await peer.handshake("PUSH");
+    for (const size of [8_192, 8_193, 65_536, MIB - 9, MIB, MIB + 1, 3 * MIB]) {
+      const body = Buffer.alloc(size, `${size}.`);
+      const header = Buffer.alloc(9, 2);
+      header.writeBigUInt64BE(BigInt(size), 1);
+      peer.write(header);
+      peer.write(body);
+      const [got] = await pull.receive({ timeout: 8_000 });
+      expect(got?.equals(body)).toBe(true);
+    }
+  });
+});
+
+describe("CVE-2021-20237", () => {
+  // A PUB kept what it noted of messages that are no subscriptions, which only an XPUB hands to its program: a
+  // client that sent such messages made the publisher's memory grow without end.
+  it("messages to a PUB that are no subscriptions leave nothing behind", async () => {
+    const publisher = world.publisher();
+    const endpoint = await world.bind(publisher);
+    const peer = await raw(endpoint);
+    await peer.handshake("SUB");
+    const three = Buffer.concat([frame("not a subscription"), frame("\u0007neither"), frame("")]);
+    const whole = Buffer.concat(Array.from({ length: 2_000 }, () => three));
+    await peer.flood(whole, 50);
+    collectGarbage();
+    const before = process.memoryUsage();
+    await peer.flood(whole, 300); // 19 MB, 1.8 million messages.
+    peer.write(Buffer.from("000161", "hex"), frame("\u0001last"));
+    await until(() => {
+      void publisher.send("last one");
+      return peer.socket.bytesRead > 150;
+    }, "the last subscription");
+    collectGarbage();
+    const after = process.memoryUsage();
+    expect(after.heapUsed + after.external - before.heapUsed - before.external).toBeLessThan(4 * MIB);
+    expect(publisher.stats().receiveQueued).toBe(0);
+  });
+
+  it("subscriptions and cancellations of the same prefix leave nothing behind either", async () => {
+    const publisher = world.publisher();
+    const peer = await raw(await world.bind(publisher));
+    await peer.handshake("SUB");
+    const round = (i: number): Buffer =>
+      Buffer.concat([
+        commandFrame(encodeCommand("SUBSCRIBE", Buffer.from(`topic ${i}`))),
+        commandFrame(encodeCommand("CANCEL", Buffer.from(`topic ${i}`))),
+        commandFrame(encodeCommand("CANCEL", Buffer.from("never had"))),
+      ]);
+    collectGarbage();
+    const before = process.memoryUsage().heapUsed;
+    for (let batch = 0; batch < 50; batch++) {
+      const chunk = Buffer.concat(Array.from({ length: 1_000 }, (_, i) => round(batch * 1_000 + i)));
+      await peer.flood(chunk, 1);
+    }
+    peer.write(ready("SUB"), frame("\u0001last"));
+    await until(() => {
+      void publisher.send("last one");
+      return peer.socket.bytesRead > 150;
+    }, "the last subscription");
+    collectGarbage();
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(4 * MIB);
+  });
+});

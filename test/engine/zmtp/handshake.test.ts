@@ -1,0 +1,124 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
+import { commandFrame } from "../../../src/engine/zmtp/codec/frame.js";
+import { encodeGreeting } from "../../../src/engine/zmtp/codec/greeting.js";
+import { Handshake, MAX_HANDSHAKE_COMMAND } from "../../../src/engine/zmtp/handshake.js";
+import type { Fault, Step } from "../../../src/engine/zmtp/mechanism/mechanism.js";
+import { createMechanism } from "../../../src/engine/zmtp/mechanism/select.js";
+import { optionsOf, properties } from "./mechanism/support.js";
+
+const READY = commandFrame(encodeCommand("READY", properties("ROUTER")));
+const GREETING = encodeGreeting("NULL", false);
+
+const nullSide = (asks = false): Handshake =>
+  new Handshake(createMechanism("NULL", false, optionsOf({ asks })));
+const faultOf = (steps: readonly Step[]): Fault | undefined => steps.find((step) => step.failed)?.failed;
+const isDone = (steps: readonly Step[]): boolean => steps.some((step) => step.done !== undefined);
+
+test("greeting, READY, first traffic: the same at each way to cut them", () => {
+  const traffic = Buffer.from("000161", "hex");
+  const bytes = Buffer.concat([GREETING, READY, traffic]);
+  fc.assert(
+    fc.property(fc.array(fc.nat(bytes.length), { maxLength: 6 }), (borders) => {
+      const side = nullSide();
+      const steps: Step[] = [];
+      let rest = Buffer.alloc(0);
+      let from = 0;
+      for (const to of [...borders.sort((a, b) => a - b), bytes.length]) {
+        if (isDone(steps)) rest = Buffer.concat([rest, bytes.subarray(from, to)]);
+        else steps.push(...side.receive(bytes.subarray(from, to)));
+        from = to;
+      }
+      expect([isDone(steps), faultOf(steps)]).toEqual([true, undefined]);
+      expect(Buffer.concat([side.rest(), rest]).toString("hex")).toBe("000161");
+      expect(side.rest()).toHaveLength(0);
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+test("READY goes out only when the peer's greeting has come", () => {
+  const side = nullSide();
+  expect(side.receive(GREETING.subarray(0, 63))).toEqual([]);
+  expect(side.phase).toBe("greeting");
+  const [step] = side.receive(GREETING.subarray(63));
+  expect(step?.send).toHaveLength(1);
+  expect(side.phase).toBe("NULL handshake");
+  expect(side.minor).toBe(1);
+});
+
+test("while the hook judges nothing is read; its answer goes on with what has come", () => {
+  const side = nullSide(true);
+  const steps = side.receive(Buffer.concat([GREETING, READY, Buffer.from("000161", "hex")]));
+  expect([steps.some((step) => step.ask !== undefined), isDone(steps)]).toEqual([true, false]);
+  expect(side.receive(Buffer.from("000162", "hex"))).toEqual([]);
+  expect(isDone(side.judged(true))).toBe(true);
+  expect(side.rest().toString("hex")).toBe("000161000162");
+});
+
+test("a refusal ends it", () => {
+  const side = nullSide(true);
+  side.receive(Buffer.concat([GREETING, READY]));
+  expect(faultOf(side.judged(false))).toMatchObject({ kind: "refused" });
+  expect(side.receive(READY)).toEqual([]);
+});
+
+describe("ends with a fault", () => {
+  test.each<[string, Buffer, Partial<Fault>]>([
+    ["no ZMTP", Buffer.from("GET / HTTP/1.1\r\n"), { code: "ERR_ZMTP_UNSPECIFIED" }],
+    ["an older version", Buffer.from("ff00000000000000017f0100", "hex"), { code: "ERR_ZMTP_UNSPECIFIED" }],
+    ["another mechanism", encodeGreeting("PLAIN", true), { code: "ERR_ZMTP_MECHANISM_MISMATCH" }],
+    [
+      "a message",
+      Buffer.concat([GREETING, Buffer.from("000161", "hex")]),
+      { code: "ERR_ZMTP_UNEXPECTED_COMMAND" },
+    ],
+    ["MORE", Buffer.concat([GREETING, Buffer.of(5, 0)]), { code: "ERR_ZMTP_UNEXPECTED_COMMAND" }],
+    ["reserved bits", Buffer.concat([GREETING, Buffer.of(0x84, 0)]), { code: "ERR_ZMTP_UNEXPECTED_COMMAND" }],
+    [
+      "a command past the bound",
+      Buffer.concat([GREETING, Buffer.from(`06${"00".repeat(4)}00002001`, "hex")]),
+      { code: "ERR_ZMTP_MALFORMED_COMMAND_UNSPECIFIED" },
+    ],
+    [
+      "an endless command",
+      Buffer.concat([GREETING, Buffer.from(`06${"ff".repeat(8)}`, "hex")]),
+      { code: "ERR_ZMTP_MALFORMED_COMMAND_UNSPECIFIED" },
+    ],
+  ])("after %s, and reads no further", (_, bytes, fault) => {
+    const side = nullSide();
+    expect(faultOf(side.receive(bytes))).toMatchObject({ kind: "protocol", ...fault });
+    expect(side.receive(Buffer.concat([GREETING, READY]))).toEqual([]);
+  });
+
+  test("that is known from a command's header alone", () => {
+    expect(MAX_HANDSHAKE_COMMAND).toBe(8_192);
+    const side = nullSide();
+    side.receive(GREETING);
+    expect(side.receive(Buffer.from(`06${"00".repeat(6)}2000`, "hex"))).toEqual([]);
+  });
+});
+
+test("no bytes make it throw, and it ends at most once", () => {
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.oneof(
+          fc.uint8Array({ maxLength: 90 }).map((bytes) => Buffer.from(bytes)),
+          fc.constantFrom(GREETING, READY, Buffer.of(4, 0), Buffer.of(0, 0)),
+        ),
+        { maxLength: 8 },
+      ),
+      (chunks) => {
+        const side = nullSide();
+        let ends = 0;
+        for (const chunk of chunks)
+          for (const step of side.receive(chunk))
+            if (step.done !== undefined || step.failed !== undefined) ends += 1;
+        expect(ends).toBeLessThanOrEqual(1);
+      },
+    ),
+    { numRuns: 3_000 },
+  );
+});

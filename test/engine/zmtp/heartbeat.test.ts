@@ -1,0 +1,136 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { parseCommand } from "../../../src/engine/zmtp/codec/command.js";
+import { Heartbeat, type HeartbeatOptions } from "../../../src/engine/zmtp/heartbeat.js";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function make(options: Partial<HeartbeatOptions> = {}) {
+  const pings: Buffer[] = [];
+  let silences = 0;
+  const heartbeat = new Heartbeat(
+    { interval: 100, timeout: 250, timeToLive: 0, ...options },
+    (ping) => pings.push(ping),
+    () => {
+      silences += 1;
+      heartbeat.stop();
+    },
+  );
+  return { heartbeat, pings, silences: () => silences };
+}
+
+const ping = (tenths: number, context = ""): Buffer => {
+  const data = Buffer.alloc(2 + context.length);
+  data.writeUInt16BE(tenths);
+  data.write(context, 2, "latin1");
+  return data;
+};
+
+test("PINGs go at each interval and tell the time to live in tenths of a second", async () => {
+  const { heartbeat, pings } = make({ timeToLive: 2_550 });
+  await vi.advanceTimersByTimeAsync(99);
+  expect(pings).toHaveLength(0);
+  for (let i = 1; i <= 3; i++) {
+    await vi.advanceTimersByTimeAsync(100);
+    heartbeat.heard();
+    expect(pings).toHaveLength(i);
+  }
+  const command = parseCommand(pings[0] as Buffer);
+  expect([command?.name, command?.data.readUInt16BE(0)]).toEqual(["PING", 25]);
+  heartbeat.stop();
+});
+
+test("a peer that says nothing from a PING on is gone after the time-out, not before", async () => {
+  const { silences } = make();
+  await vi.advanceTimersByTimeAsync(349);
+  expect(silences()).toBe(0);
+  await vi.advanceTimersByTimeAsync(5);
+  expect(silences()).toBe(1);
+});
+
+test("the time-out counts from the first unanswered PING; any traffic ends it", async () => {
+  const { heartbeat, silences } = make();
+  for (let i = 0; i < 20; i++) {
+    await vi.advanceTimersByTimeAsync(240);
+    heartbeat.heard();
+  }
+  expect(silences()).toBe(0);
+  await vi.advanceTimersByTimeAsync(400);
+  expect(silences()).toBe(1);
+});
+
+test("what came while this side was busy counts, when it is read in the turn after", async () => {
+  const { heartbeat, silences } = make();
+  vi.advanceTimersByTime(350); // The time-out has passed; the event loop reads now.
+  heartbeat.heard();
+  await vi.advanceTimersByTimeAsync(50);
+  expect(silences()).toBe(0);
+  heartbeat.stop();
+});
+
+test("the peer's own time to live ends it, too; a PING without one does not", async () => {
+  const { heartbeat, silences } = make({ interval: 100_000 });
+  heartbeat.ping(ping(0));
+  await vi.advanceTimersByTimeAsync(50_000);
+  expect(silences()).toBe(0);
+  heartbeat.heard();
+  heartbeat.ping(ping(20));
+  await vi.advanceTimersByTimeAsync(1_999);
+  heartbeat.heard();
+  heartbeat.ping(ping(20));
+  await vi.advanceTimersByTimeAsync(1_999);
+  expect(silences()).toBe(0);
+  await vi.advanceTimersByTimeAsync(10);
+  expect(silences()).toBe(1);
+});
+
+test("while this side does not read, silence means nothing, and PINGs go on", async () => {
+  const { heartbeat, pings, silences } = make();
+  await vi.advanceTimersByTimeAsync(150);
+  heartbeat.pause();
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect([silences(), pings.length >= 20]).toEqual([0, true]);
+  heartbeat.resume();
+  await vi.advanceTimersByTimeAsync(400);
+  expect(silences()).toBe(1);
+});
+
+test("a pause in the very turn of the time-out counts", async () => {
+  const { heartbeat, silences } = make();
+  vi.advanceTimersByTime(350);
+  heartbeat.pause();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(silences()).toBe(0);
+  heartbeat.stop();
+});
+
+test("stopped, it leaves no timer behind", async () => {
+  const { heartbeat, pings, silences } = make();
+  heartbeat.ping(ping(5));
+  await vi.advanceTimersByTimeAsync(120);
+  heartbeat.stop();
+  expect(vi.getTimerCount()).toBe(0);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect([pings.length, silences()]).toEqual([1, 0]);
+});
+
+describe("PONG", () => {
+  test.each([
+    ["", ""],
+    ["abc", "abc"],
+    ["x".repeat(16), "x".repeat(16)],
+    ["x".repeat(17), "x".repeat(16)],
+    ["x".repeat(3_000), "x".repeat(16)],
+  ])("answers the context, at most 16 bytes of it", (context, answered) => {
+    const command = parseCommand(Heartbeat.pong(ping(7, context)) as Buffer);
+    expect([command?.name, command?.data.toString()]).toEqual(["PONG", answered]);
+  });
+
+  test("is not sent for a PING cut short", () => {
+    for (const size of [0, 1]) expect(Heartbeat.pong(Buffer.alloc(size))).toBeUndefined();
+  });
+});

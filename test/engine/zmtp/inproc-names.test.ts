@@ -1,0 +1,81 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { InprocNames } from "../../../src/engine/zmtp/inproc-names.js";
+
+const target = () => {
+  const met: string[] = [];
+  return { met, inprocOnPeer: (connecter: string) => met.push(connecter) };
+};
+
+test("who connects meets who is bound; who came first meets whoever binds", () => {
+  const names = new InprocNames<string>();
+  const [a, b] = [target(), target()];
+  names.connect("b", "early");
+  names.connect("b", "too");
+  names.bind("a", a);
+  names.connect("a", "one");
+  names.bind("b", b);
+  names.connect("b", "late");
+  expect([a.met, b.met]).toEqual([["one"], ["early", "too", "late"]]);
+});
+
+test("a bound name is refused to others, and free after unbind", () => {
+  const names = new InprocNames<string>();
+  names.bind("n", target());
+  for (const attempt of [() => names.bind("n", target()), () => names.assertFree("n")])
+    expect(attempt).toThrow(expect.objectContaining({ code: "EADDRINUSE" }));
+  names.unbind("n");
+  names.assertFree("n");
+  names.bind("n", target());
+});
+
+test("who waits no longer meets nobody", () => {
+  const names = new InprocNames<string>();
+  names.connect("n", "one");
+  names.connect("n", "two");
+  names.disconnect("n", "one");
+  names.disconnect("elsewhere", "two");
+  const bound = target();
+  names.bind("n", bound);
+  expect(bound.met).toEqual(["two"]);
+});
+
+test("every schedule of binds and connects brings each pair together exactly once", () => {
+  const step = fc.record({
+    how: fc.constantFrom("bind", "unbind", "connect", "disconnect"),
+    name: fc.constantFrom("x", "y"),
+    who: fc.integer({ min: 0, max: 4 }),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      const names = new InprocNames<number>();
+      const bound = new Map<string, number[]>();
+      const waiting = new Map<string, Set<number>>([
+        ["x", new Set()],
+        ["y", new Set()],
+      ]);
+      for (const { how, name, who } of steps) {
+        const queue = waiting.get(name) as Set<number>;
+        if (how === "bind" && !bound.has(name)) {
+          const met: number[] = [];
+          names.bind(name, { inprocOnPeer: (peer) => met.push(peer) });
+          bound.set(name, met);
+          expect(met).toEqual([...queue]);
+          queue.clear();
+        } else if (how === "unbind") {
+          names.unbind(name);
+          bound.delete(name);
+        } else if (how === "connect") {
+          const before = bound.get(name)?.length;
+          names.connect(name, who);
+          if (before === undefined) queue.add(who);
+          else expect(bound.get(name)?.slice(before)).toEqual([who]);
+        } else if (how === "disconnect") {
+          names.disconnect(name, who);
+          queue.delete(who);
+        }
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+});

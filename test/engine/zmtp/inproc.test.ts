@@ -1,0 +1,127 @@
+import { expect, test, vi } from "vitest";
+import { InprocLink } from "../../../src/engine/zmtp/inproc.js";
+import { Pipe } from "../../../src/engine/zmtp/pipe.js";
+
+const peer = (socketType: string) => ({ socketType, identity: Buffer.alloc(0), commands: true });
+
+function side(sendHighWaterMark: number, receiveHighWaterMark: number, maxMessageSize = -1) {
+  const owner = { pipeOnMessages: vi.fn(), pipeOnRoom: vi.fn(), pipeOnCommand: vi.fn() };
+  const pipe = new Pipe(
+    owner,
+    { sendHighWaterMark, receiveHighWaterMark, maxMessageSize, conflate: false, raw: false },
+    "inproc://test",
+    true,
+  );
+  const ends: string[] = [];
+  const link = new InprocLink(pipe, receiveHighWaterMark, (reason) => ends.push(reason));
+  const takeAll = (): string[] => {
+    const all: string[] = [];
+    while (pipe.in.messages > 0) all.push(pipe.take().map(String).join("|"));
+    return all;
+  };
+  return { owner, pipe, ends, link, takeAll };
+}
+
+function pair(marks: { send?: number; receive?: number; maxMessageSize?: number; type?: string } = {}) {
+  const one = side(marks.send ?? 10, 10);
+  const two = side(10, marks.receive ?? 10, marks.maxMessageSize);
+  const join = (): void => {
+    InprocLink.join(one.link, peer(marks.type ?? "PUSH"), two.link, peer("PULL"));
+    InprocLink.open(one.link, two.link);
+  };
+  return { one, two, join };
+}
+
+function fill(pipe: Pipe): number {
+  let count = 0;
+  for (; pipe.hasRoom() && count < 5_000; count++) pipe.send(String(count), 0, undefined);
+  return count;
+}
+
+test("messages go over in order, as they are, small and large", () => {
+  const { one, two, join } = pair();
+  join();
+  one.pipe.send("a", 0, undefined);
+  one.pipe.send(["b", Buffer.alloc(100_000, "x"), "c"], 0, undefined);
+  one.pipe.flush();
+  expect(two.takeAll()).toEqual(["a", `b|${"x".repeat(100_000)}|c`]);
+});
+
+test("what was sent before the two met comes first", () => {
+  const { one, two, join } = pair();
+  one.pipe.send("early", 0, undefined);
+  join();
+  one.pipe.send("late", 0, undefined);
+  one.pipe.flush();
+  expect(two.takeAll()).toEqual(["early", "late"]);
+});
+
+test("nothing goes over until both sides have joined", () => {
+  const { one, two } = pair();
+  fill(one.pipe);
+  InprocLink.join(one.link, peer("DEALER"), two.link, peer("ROUTER"));
+  one.pipe.send(Buffer.alloc(40_000), 0, undefined);
+  one.pipe.flush();
+  expect([one.link.blocked, two.pipe.in.messages]).toEqual([true, 0]);
+  InprocLink.open(one.link, two.link);
+  expect(two.pipe.in.messages).toBe(11);
+});
+
+test("the two marks together bound what waits; without either there is no bound", () => {
+  for (const [send, receive, most] of [
+    [3, 4, 7],
+    [1, 1, 2],
+    [0, 4, 5_000],
+    [4, 0, 5_000],
+  ] as const) {
+    const { one, join } = pair({ send, receive });
+    join();
+    expect(fill(one.pipe)).toBe(most);
+  }
+});
+
+test("a sender without room is told when the receiver has taken enough, once", () => {
+  const { one, two, join } = pair({ send: 4, receive: 4 });
+  join();
+  expect(fill(one.pipe)).toBe(8);
+  two.pipe.take();
+  two.pipe.take();
+  expect(one.owner.pipeOnRoom).not.toHaveBeenCalled();
+  two.takeAll();
+  expect(one.owner.pipeOnRoom).toHaveBeenCalledTimes(1);
+  expect(fill(one.pipe)).toBe(8);
+});
+
+test("each subscriber of one publisher has frames of its own", () => {
+  const { one, two, join } = pair({ type: "PUB" });
+  join();
+  one.pipe.send("hello", 0, undefined);
+  const memory = one.pipe.encoder.slab.bytes;
+  one.pipe.flush();
+  const [frame] = two.pipe.take();
+  frame?.fill(0);
+  expect(memory.includes("hello")).toBe(true);
+});
+
+test("a closed link tells both ends once, and what was on its way has arrived", () => {
+  const { one, two, join } = pair();
+  join();
+  one.pipe.send("last", 0, undefined);
+  one.link.close("local");
+  one.link.close("local");
+  two.link.close("local");
+  expect([one.ends, two.ends]).toEqual([["local"], ["remote"]]);
+  expect(two.takeAll()).toEqual(["last"]);
+  one.pipe.send("nobody", 0, undefined);
+  one.pipe.flush();
+  expect([two.pipe.in.messages, one.pipe.out.messages]).toEqual([0, 1]);
+});
+
+test("a message past the receiver's limit ends the link as a fault of the protocol", () => {
+  const { one, two, join } = pair({ maxMessageSize: 100 });
+  join();
+  one.pipe.send("fits", 0, undefined);
+  one.pipe.send(Buffer.alloc(101), 0, undefined);
+  one.pipe.flush();
+  expect([one.ends, two.ends, two.takeAll()]).toEqual([["remote"], ["protocol"], ["fits"]]);
+});

@@ -1,0 +1,59 @@
+import { afterEach, expect, test } from "vitest";
+import { KeepAlive } from "../../../src/engine/zmtp/keep-alive.js";
+
+const made: KeepAlive[] = [];
+afterEach(() => {
+  for (const keepAlive of made.splice(0)) keepAlive.end();
+});
+
+/** Timers that hold the process. */
+const holders = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+function make() {
+  const state = { reason: false };
+  const keepAlive = new KeepAlive(() => state.reason);
+  made.push(keepAlive);
+  const set = (reason: boolean): void => {
+    state.reason = reason;
+    keepAlive.changed();
+  };
+  return { keepAlive, set };
+}
+
+test("holds the process while there is a reason, and lets it go at the end of the turn", async () => {
+  const before = holders();
+  const { set } = make();
+  set(true);
+  expect(holders()).toBe(before + 1);
+  set(false);
+  expect(holders()).toBe(before + 1);
+  await turn();
+  await turn();
+  expect(holders()).toBe(before);
+  set(true);
+  expect(holders()).toBe(before + 1);
+});
+
+test("a reason that comes and goes for every message costs one timer", async () => {
+  const before = holders();
+  const { set } = make();
+  for (let i = 0; i < 1_000; i++) {
+    set(true);
+    set(false);
+  }
+  set(true);
+  await turn();
+  expect(holders()).toBe(before + 1);
+});
+
+test("ended, it holds nothing, whatever was under way", async () => {
+  const before = holders();
+  const { keepAlive, set } = make();
+  set(true);
+  set(false);
+  keepAlive.end();
+  await turn();
+  await turn();
+  expect(holders()).toBe(before);
+});

@@ -1,0 +1,335 @@
+/** What options do on real sockets, where the contract of all engines does not reach. */
+
+import { Socket as NetSocket } from "node:net";
+import { networkInterfaces } from "node:os";
+import { describe, expect, it, vi } from "vitest";
+import { CORE } from "../../../src/sockets/socket.js";
+import { collect, failure, nextEvent, texts, turn, until, within } from "../../contract/support/wait.js";
+import { World } from "../../contract/support/world.js";
+import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
+
+const hasV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === "::1"));
+
+describe("connecting", () => {
+  const world = new World("zmtp", "tcp");
+
+  it("reconnectInterval -1 makes no second attempt, after a failure as after a loss", async () => {
+    const push = world.push({ reconnectInterval: -1 });
+    let retries = 0;
+    push.events.on("connect:retry", () => {
+      retries += 1;
+    });
+    const pull = world.pull();
+    const endpoint = await world.link(pull, push);
+    await push.ready({ timeout: 4_000 });
+    const left = nextEvent(push, "peer:leave");
+    await pull.close({ linger: 0 });
+    await left;
+    const again = world.pull();
+    await again.bind(endpoint);
+    await failure(nextEventSoon(push, "connect"));
+    expect([retries, push.stats().peers, again.stats().peers]).toEqual([0, 0, 0]);
+  });
+
+  it("the interval grows with failures to its maximum, and starts anew after a handshake", async () => {
+    const push = world.push({ reconnectInterval: 2, reconnectMaxInterval: 8 });
+    const intervals: number[] = [];
+    push.events.on("connect:retry", ({ interval }) => intervals.push(interval));
+    const pull = world.pull();
+    const endpoint = await world.bind(pull);
+    await pull.close();
+    push.connect(endpoint);
+    await until(() => intervals.length >= 5, "five attempts");
+    for (const [i, interval] of intervals.slice(0, 5).entries()) {
+      const base = Math.min(8, 2 * 2 ** i);
+      expect(interval).toBeGreaterThanOrEqual(base);
+      expect(interval).toBeLessThanOrEqual(Math.ceil(base * 1.5));
+    }
+    const server = world.pull();
+    await server.bind(endpoint);
+    await push.ready({ timeout: 4_000 });
+    const before = intervals.length;
+    await server.close({ linger: 0 });
+    await until(() => intervals.length > before, "another attempt");
+    expect(intervals[before]).toBeLessThanOrEqual(3);
+  });
+
+  it("connectTimeout gives an attempt up, and the next is made", async () => {
+    const push = world.push({ connectTimeout: 20, reconnectInterval: 5 });
+    push.connect("tcp://192.0.2.1:9"); // For documentation only: nobody answers, or the system says so at once.
+    for (let i = 0; i < 2; i++) await nextEvent(push, "connect:retry");
+  });
+
+  it("tcpKeepalive is set on the connections of both sides", async () => {
+    const spy = vi.spyOn(NetSocket.prototype, "setKeepAlive");
+    const [push, pull] = [
+      world.push({ tcpKeepalive: 1, tcpKeepaliveIdle: 60 }),
+      world.pull({ tcpKeepalive: 1, tcpKeepaliveIdle: 30 }),
+    ];
+    await world.link(pull, push);
+    await push.ready({ timeout: 4_000 });
+    expect(spy.mock.calls.map(([, idle]) => idle).sort()).toEqual([30_000, 60_000]);
+    spy.mockRestore();
+  });
+
+  it("a source address is where the peer sees the connection come from", async () => {
+    const seen: string[] = [];
+    const pull = world.pull({
+      authenticate: ({ address }) => {
+        seen.push(address);
+        return true;
+      },
+    });
+    const endpoint = await world.bind(pull);
+    const push = world.push();
+    push.connect(endpoint.replace("tcp://", "tcp://127.0.0.77:0;"));
+    await push.ready({ timeout: 4_000 });
+    expect(seen).toEqual(["127.0.0.77"]);
+  });
+
+  it.skipIf(!hasV6)("ipv6 binds and connects to both families", async () => {
+    const pull = world.pull({ ipv6: true });
+    await pull.bind("tcp://*:*");
+    const port = (pull.lastEndpoint as string).split(":").at(-1);
+    for (const [i, host] of ["[::1]", "127.0.0.1", "localhost"].entries()) {
+      const push = world.push({ ipv6: true });
+      push.connect(`tcp://${host}:${port}`);
+      await push.send(String(i));
+      expect(await collect(pull, 1)).toEqual([String(i)]);
+    }
+  });
+
+  it("immediate: a peer that leaves takes its queue along, counted; without peers a send waits", async () => {
+    const push = world.push({ immediate: true, reconnectInterval: 5, sendHighWaterMark: 3 });
+    const endpoint = "tcp://127.0.0.1:1";
+    push.connect(endpoint);
+    expect(push.trySend("nobody is there")).toBe(false);
+    const server = world.push(); // Only for a free port.
+    const real = await world.bind(server);
+    await server.close();
+    const { createServer } = await import("node:net");
+    const peers: NetSocket[] = [];
+    const raw = createServer((socket) => {
+      peers.push(socket);
+      socket.on("error", () => undefined).pause();
+      socket.write(Buffer.concat([greeting(), ready("PULL")]));
+    });
+    await new Promise<void>((resolve) => raw.listen(Number(real.split(":").at(-1)), "127.0.0.1", resolve));
+    world.after(() => {
+      raw.close();
+      for (const peer of peers) peer.destroy();
+    });
+    push.connect(real);
+    await push.ready({ peers: 1, timeout: 4_000 });
+    for (let idle = 0; idle < 20; await turn()) idle = push.trySend(Buffer.alloc(1_000_000)) ? 0 : idle + 1;
+    const { queued } = push.stats();
+    expect(queued).toBeGreaterThan(0);
+    const dropped = nextEvent(push, "peer:leave");
+    raw.close();
+    peers[0]?.destroy();
+    await dropped;
+    await until(() => push.stats().queued === 0, "an empty queue");
+    expect(push.stats().dropped.disconnected).toBe(queued);
+    expect(push.trySend("nobody is there again")).toBe(false);
+  });
+});
+
+/** An event within a time that is long for what could happen and short for what must not. */
+function nextEventSoon(socket: Parameters<typeof nextEvent>[0], type: "connect"): Promise<unknown> {
+  return within(new Promise((resolve) => socket.events.once(type, resolve)), type, 60);
+}
+
+describe.each(["tcp", "ipc", "inproc"] as const)("routing over %s", (transport) => {
+  const world = new World("zmtp", transport);
+
+  it("handover gives a routing id to the newcomer; without it the first keeps it", async () => {
+    for (const handover of [true, false]) {
+      const router = world.router({ handover });
+      const endpoint = await world.bind(router);
+      const [first, second] = [0, 1].map(() =>
+        world.dealer({ routingId: "same", reconnectInterval: -1 }),
+      ) as [ReturnType<World["dealer"]>, ReturnType<World["dealer"]>];
+      first.connect(endpoint);
+      await first.send("1");
+      await collect(router, 1);
+      // Over inproc a peer that is closed comes back at once, and would take the name over again.
+      first.events.once("peer:leave", () => first.disconnect(endpoint));
+      const told = handover ? nextEvent(second, "peer:join") : nextEvent(router, "handshake:error:other");
+      second.connect(endpoint);
+      await told;
+      await router.send(["same", "who"]);
+      expect(await collect(handover ? second : first, 1)).toEqual(["who"]);
+      await Promise.all([router, first, second].map((socket) => socket.close({ linger: 0 })));
+    }
+  });
+
+  it.each([
+    "dealer",
+    "router",
+  ] as const)("probeRouter of a %s sends an empty message when it connects", async (kind) => {
+    const router = world.router();
+    const prober = world[kind as "dealer"]({ probeRouter: true, routingId: "prober" });
+    await world.link(router, prober);
+    expect(texts(await router.receive({ timeout: 4_000 }))).toEqual(["prober", ""]);
+  });
+
+  it("correlate and relaxed: a request given up is not answered by a late reply", async () => {
+    const router = world.router();
+    const request = world.request({ correlate: true, relaxed: true });
+    await world.link(router, request);
+    const asked: Buffer[][] = [];
+    for (const body of ["one", "two", "three"]) {
+      await request.send(body);
+      asked.push(await router.receive({ timeout: 4_000 }));
+    }
+    expect(asked.map((frames) => [frames.length, frames[1]?.length, String(frames[3])])).toEqual([
+      [4, 4, "one"],
+      [4, 4, "two"],
+      [4, 4, "three"],
+    ]);
+    for (const frames of asked) await router.send([...frames.slice(0, 3), `answer to ${frames[3]}`]);
+    expect(await collect(request, 1)).toEqual(["answer to three"]);
+  });
+
+  it("conflate on either side alone keeps the newest", async () => {
+    for (const side of ["push", "pull"] as const) {
+      const push = world.push({ conflate: side === "push" });
+      const pull = world.pull({ conflate: side === "pull" });
+      const endpoint = world.freeEndpoint();
+      await pull.bind(endpoint);
+      if (side === "push") for (let i = 0; i < 100; i++) push.trySend(String(i));
+      push.connect(pull.lastEndpoint as string);
+      for (let i = 100; i <= 200; i++) await push.send(String(i));
+      const got: number[] = [];
+      for (let last = -1; last !== 200; got.push(last)) {
+        if (side === "pull") await turn();
+        last = Number(await pull.receive({ timeout: 4_000 }));
+      }
+      expect(got).toEqual([...new Set(got)].sort((a, b) => a - b));
+      expect(got.length).toBeLessThan(150);
+      await Promise.all([push, pull].map((socket) => socket.close({ linger: 0 })));
+    }
+  });
+
+  it("invertMatching of a publisher alone sends what does not match, and the subscriber's own filter refuses it", async () => {
+    const publisher = world.publisher({ invertMatching: true });
+    const subscriber = world.xSubscriber();
+    await world.link(publisher, subscriber);
+    await subscriber.send("\u0001no");
+    await publisher.waitForSubscribers({ timeout: 4_000 });
+    for (const topic of ["no", "yes", "nothing", "maybe"]) await publisher.send(topic);
+    expect(await collect(subscriber, 2)).toEqual(["yes", "maybe"]);
+  });
+
+  it("manual: the program gives each peer other topics than it asked for, and welcomeMessage comes before", async () => {
+    const xPublisher = world.xPublisher({ manual: true, welcomeMessage: "welcome" });
+    const subscriber = world.xSubscriber();
+    await world.link(xPublisher, subscriber);
+    await subscriber.send("\u0001asked");
+    expect(await collect(xPublisher, 1)).toEqual(["\u0001asked"]);
+    xPublisher[CORE].engine.subscribe("given");
+    for (const topic of ["asked", "given"]) await xPublisher.send(topic);
+    expect(await collect(subscriber, 2)).toEqual(["welcome", "given"]);
+    xPublisher[CORE].engine.unsubscribe("given");
+    xPublisher[CORE].engine.subscribe("other");
+    for (const topic of ["given", "other"]) await xPublisher.send(topic);
+    expect(await collect(subscriber, 1)).toEqual(["other"]);
+  });
+});
+
+describe("peers that leave", () => {
+  const world = new World("zmtp", "tcp");
+
+  it("are told with their routing id, and with the reason: local, remote, protocol, heartbeat", async () => {
+    const router = world.router({ heartbeatInterval: 20, heartbeatTimeout: 40 });
+    const endpoint = await world.bind(router);
+    const nextLeave = () => nextEvent(router, "peer:leave");
+
+    const dealer = world.dealer({ routingId: "remote" });
+    dealer.connect(endpoint);
+    await dealer.send("x");
+    await collect(router, 1);
+    let left = nextLeave();
+    dealer.disconnect(endpoint);
+    expect(await left).toMatchObject({
+      reason: "remote",
+      routingId: Buffer.from("remote"),
+      address: endpoint,
+    });
+
+    const raw = async (): Promise<RawPeer> => {
+      const joined = nextEvent(router, "peer:join");
+      const peer = await RawPeer.connect(endpoint);
+      await peer.handshake("DEALER");
+      expect((await joined).routingId).toHaveLength(5);
+      return peer;
+    };
+    const breaker = await raw();
+    left = nextLeave();
+    breaker.write(Buffer.of(0xf0, 0));
+    expect((await left).reason).toBe("protocol");
+
+    left = nextLeave();
+    const silent = await raw();
+    expect(await left).toMatchObject({ reason: "heartbeat", routingId: expect.anything() });
+    silent.destroy();
+
+    left = nextLeave();
+    const revoked = await raw();
+    expect(router.revoke(({ address }) => address === "127.0.0.1")).toBe(1);
+    expect((await left).reason).toBe("local");
+    await within(revoked.closed, "the revoked peer's end");
+  });
+
+  it("revoke picks peers by what they presented; a peer that may comes back", async () => {
+    let allowed = true;
+    const router = world.router({
+      plainServer: true,
+      authenticate: ({ username }) => username === "good" || allowed,
+    });
+    const endpoint = await world.bind(router);
+    const [good, bad] = ["good", "bad"].map((name) =>
+      world.dealer({ routingId: name, plainUsername: name, plainPassword: "p", reconnectInterval: 5 }),
+    ) as [ReturnType<World["dealer"]>, ReturnType<World["dealer"]>];
+    for (const dealer of [good, bad]) {
+      dealer.connect(endpoint);
+      await dealer.ready({ timeout: 4_000 });
+    }
+    await until(() => router.stats().peers === 2, "two peers");
+    allowed = false;
+    const refused = nextEvent(router, "peer:refused");
+    expect(router.revoke(({ username }) => username === "bad")).toBe(1);
+    await refused;
+    expect(router.stats().peers).toBe(1);
+    expect(router.revoke(() => true)).toBe(1);
+    await nextEvent(good, "peer:join");
+  });
+
+  it("a black-holed peer does not keep a lingering socket for ever: its heartbeat ends it", async () => {
+    const push = world.push({ heartbeatInterval: 100, heartbeatTimeout: 200, sendHighWaterMark: 4 });
+    const endpoint = await world.bind(push);
+    const peer = await RawPeer.connect(endpoint);
+    peer.write(greeting(), ready("PULL"));
+    await push.ready({ peers: 1 });
+    peer.socket.pause();
+    let sent = 0;
+    for (let idle = 0; idle < 5; await turn()) {
+      if (push.trySend(Buffer.alloc(1_000_000))) sent += 1;
+      else idle += 1;
+    }
+    expect(push.stats().peers).toBe(1);
+    const closing = push.close({ linger: -1 });
+    const { flushed, discarded } = await within(closing, "the close", 4_000);
+    expect(flushed + discarded + push.stats().dropped.disconnected).toBe(sent);
+    expect(push.stats().dropped.disconnected).toBeGreaterThan(0);
+    peer.destroy();
+  });
+
+  it("a message behind the handshake's last byte, in the same piece, is received", async () => {
+    const pull = world.pull();
+    const peer = await RawPeer.connect(await world.bind(pull));
+    peer.write(greeting(), ready("PUSH"), frame("at once"));
+    expect(await collect(pull, 1)).toEqual(["at once"]);
+    peer.destroy();
+  });
+});

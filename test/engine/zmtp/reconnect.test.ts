@@ -1,0 +1,54 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { Backoff } from "../../../src/engine/zmtp/reconnect.js";
+
+const times = (backoff: Backoff, count: number): (number | undefined)[] =>
+  Array.from({ length: count }, () => backoff.next());
+
+test("without chance: the interval, doubled with every failure up to the maximum", () => {
+  const backoff = new Backoff({ interval: 100, maxInterval: 1_500 }, () => 0);
+  expect(times(backoff, 7)).toEqual([100, 200, 400, 800, 1_500, 1_500, 1_500]);
+  backoff.reset();
+  expect(times(backoff, 2)).toEqual([100, 200]);
+});
+
+test("without a maximum, or with one below the interval, it does not grow", () => {
+  for (const maxInterval of [0, 50, 100])
+    expect(times(new Backoff({ interval: 100, maxInterval }, () => 0), 4)).toEqual([100, 100, 100, 100]);
+});
+
+test("-1 is never", () => {
+  expect(times(new Backoff({ interval: -1, maxInterval: 5_000 }), 3)).toEqual([
+    undefined,
+    undefined,
+    undefined,
+  ]);
+});
+
+test("whatever the options and however long it goes on, a wait is from its base to half as much again", () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 0, max: 2 ** 30 }),
+      fc.integer({ min: 0, max: 2 ** 30 }),
+      fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
+      fc.integer({ min: 1, max: 80 }),
+      (interval, maxInterval, chance, failures) => {
+        const most = Math.max(interval, maxInterval);
+        const waits = times(new Backoff({ interval, maxInterval }, () => chance), failures) as number[];
+        waits.forEach((wait, i) => {
+          const base = Math.min(most, interval * 2 ** i);
+          expect(wait).toBeGreaterThanOrEqual(Math.floor(base));
+          expect(wait).toBeLessThanOrEqual(Math.ceil(base * 1.5));
+        });
+      },
+    ),
+    { numRuns: 1_000 },
+  );
+});
+
+test("peers of a server that restarts do not come back in step", () => {
+  const first = new Set(
+    Array.from({ length: 50 }, () => new Backoff({ interval: 1_000, maxInterval: 0 }).next()),
+  );
+  expect(first.size).toBeGreaterThan(20);
+});

@@ -1,0 +1,137 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { OfferResult } from "../../../../src/engine/engine.js";
+import { type FakePeer, RoutingWorld } from "./support.js";
+
+const step = fc.record({
+  how: fc.constantFrom(
+    "offer",
+    "offer",
+    "offer",
+    "offer",
+    "says",
+    "says",
+    "take",
+    "take",
+    "reads",
+    "connect",
+    "accept",
+    "join",
+    "leave",
+    "disconnect",
+    "unblock",
+  ),
+  who: fc.nat(20),
+  frames: fc.integer({ min: 1, max: 3 }),
+});
+
+test("whatever peers do: per-peer order is kept, nothing is doubled, and every message is somewhere", () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 150 }), fc.integer({ min: 1, max: 4 }), (steps, mark) => {
+      const world = new RoutingWorld({ type: "Dealer", sendHighWaterMark: mark, receiveHighWaterMark: mark });
+      const living = new Set<FakePeer>();
+      const spoken = new Map<number, number>();
+      const heard: { peer: number; number: number }[] = [];
+      let accepted = 0;
+      let said = 0;
+      const hear = (message: string[] | undefined): void => {
+        if (message === undefined) return;
+        heard.push({ peer: Number(message[0]), number: Number(message[1]) });
+      };
+      for (const { how, who, frames } of steps) {
+        const all = [...living];
+        const peer = all[who % Math.max(1, all.length)];
+        if (how === "offer") {
+          const message = [String(accepted), ...Array.from({ length: frames - 1 }, () => "more")];
+          const full = all.every(({ pipe }) => pipe.out.messages >= mark && pipe.link?.blocked !== false);
+          const result = world.routing.offer(message);
+          if (result === OfferResult.Accepted) accepted += 1;
+          // A pipe stays closed until half of its queue has left.
+          else expect(all.every(({ pipe }) => pipe.mute)).toBe(true);
+          if (full) expect(result).toBe(OfferResult.Mute);
+        } else if (how === "take") hear(world.take());
+        else if (how === "connect" && living.size < 6) living.add(world.peer(true));
+        else if (how === "accept" && living.size < 6) living.add(world.joined());
+        else if (peer === undefined) continue;
+        else if (how === "says" && peer.linked && peer.reading) {
+          const number = spoken.get(peer.number) ?? 0;
+          spoken.set(peer.number, number + 1);
+          said += 1;
+          peer.says(String(peer.number), String(number));
+        } else if (how === "reads" && peer.linked) peer.reads();
+        else if (how === "unblock") peer.blocked = !peer.blocked;
+        else if (how === "join" && !peer.linked && peer.pipe.outlives) world.joins(peer);
+        else if (how === "leave") {
+          world.leaves(peer);
+          if (!peer.pipe.outlives) living.delete(peer);
+        } else if (how === "disconnect") {
+          world.disconnects(peer);
+          living.delete(peer);
+        }
+        const delivered = world.peers.flatMap(({ messages }) => messages).length;
+        const queued = world.peers.reduce((sum, { pipe }) => sum + pipe.out.messages, 0);
+        expect(delivered + queued + world.lost).toBe(accepted);
+        for (const { pipe } of all) expect(pipe.out.messages).toBeLessThanOrEqual(mark);
+      }
+      for (let message = world.take(); message !== undefined; message = world.take())
+        heard.push({ peer: Number(message[0]), number: Number(message[1]) });
+      expect(heard).toHaveLength(said);
+      for (const { number, messages } of world.peers) {
+        expect(heard.filter(({ peer }) => peer === number).map((one) => one.number)).toEqual(
+          Array.from({ length: spoken.get(number) ?? 0 }, (_, i) => i),
+        );
+        const got = messages.map(([first]) => Number(first));
+        expect(got).toEqual([...got].sort((a, b) => a - b));
+      }
+      const everything = world.peers.flatMap(({ messages }) => messages.map(([first]) => first));
+      expect(new Set(everything).size).toBe(everything.length);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+describe("PUSH and PULL", () => {
+  test("a PUSH hears nothing and reads nothing", () => {
+    const world = new RoutingWorld({ type: "Push" });
+    const peer = world.joined();
+    peer.says("what");
+    expect([world.readable, world.take(), world.routing.readable, world.routing.queuedIn]).toEqual([
+      0,
+      undefined,
+      false,
+      0,
+    ]);
+  });
+
+  test("a PULL can never send", () => {
+    const world = new RoutingWorld({ type: "Pull" });
+    world.joined();
+    expect([world.routing.writable, world.routing.offer("x")]).toEqual([false, OfferResult.Mute]);
+  });
+
+  test("a PUSH without peers is mute, and tells when one comes", () => {
+    const world = new RoutingWorld({ type: "Push" });
+    expect([world.routing.writable, world.routing.offer("x")]).toEqual([false, OfferResult.Mute]);
+    world.joined();
+    expect([world.writable > 0, world.routing.writable]).toEqual([true, true]);
+  });
+
+  test("what a peer that left has sent can still be received", () => {
+    const world = new RoutingWorld({ type: "Pull" });
+    const peer = world.joined();
+    peer.says("last words");
+    world.leaves(peer);
+    expect([world.routing.readable, world.takeAll()]).toEqual([true, [["last words"]]]);
+  });
+});
+
+test("probeRouter sends one empty message at each handshake", () => {
+  const world = new RoutingWorld({ type: "Dealer", options: { probeRouter: true } });
+  const peer = world.peer(true);
+  world.joins(peer);
+  world.leaves(peer);
+  peer.pipe.out.clear();
+  world.joins(peer);
+  peer.reads();
+  expect(peer.messages).toEqual([[""]]);
+});

@@ -1,0 +1,260 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { OfferResult } from "../../../../src/engine/engine.js";
+import { type FakePeer, RoutingWorld } from "./support.js";
+
+const prefix = fc.string({ unit: fc.constantFrom("a", "b"), maxLength: 3 });
+const step = fc.record({
+  how: fc.constantFrom(
+    "sub",
+    "sub",
+    "sub",
+    "cancel",
+    "publish",
+    "publish",
+    "publish",
+    "reads",
+    "accept",
+    "leave",
+  ),
+  who: fc.nat(10),
+  prefix,
+  /** As 3.0 peers say it. */
+  old: fc.boolean(),
+});
+
+test.each([
+  "Publisher",
+  "XPublisher",
+] as const)("%s: each subscriber gets exactly what it asked for, in order, or it is counted as dropped", (type) => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 120 }), fc.boolean(), (steps, inverted) => {
+      const world = new RoutingWorld({ type, options: { invertMatching: inverted }, sendHighWaterMark: 3 });
+      const living = new Map<FakePeer, Set<string>>();
+      const due = new Map<FakePeer, string[]>();
+      let number = 0;
+      for (const { how, who, prefix, old } of steps) {
+        const peer = [...living.keys()][who % Math.max(1, living.size)];
+        if (how === "accept" && living.size < 5) {
+          const made = world.joined();
+          living.set(made, new Set());
+          due.set(made, []);
+        } else if (how === "publish") {
+          const message = [prefix, String(number++)];
+          const dropsBefore = world.drops.length;
+          expect(world.routing.offer(message)).toBe(OfferResult.Accepted);
+          const full = new Set(world.drops.slice(dropsBefore).map((drop) => drop.peer));
+          for (const [subscriber, prefixes] of living) {
+            const matches = [...prefixes].some((one) => prefix.startsWith(one)) !== inverted;
+            if (!matches) expect(full.has(subscriber.number)).toBe(false);
+            else if (full.has(subscriber.number)) expect(subscriber.pipe.out.messages).toBe(3);
+            else due.get(subscriber)?.push(message.join("|"));
+          }
+        } else if (peer === undefined) continue;
+        else if (how === "reads") peer.reads();
+        else if (how === "leave") {
+          world.leaves(peer);
+          living.delete(peer);
+        } else {
+          const on = how === "sub";
+          if (old) peer.says(`${on ? "\u0001" : "\0"}${prefix}`);
+          else peer.commandsUs(on ? "SUBSCRIBE" : "CANCEL", prefix);
+          if (on) living.get(peer)?.add(prefix);
+          else living.get(peer)?.delete(prefix);
+        }
+      }
+      for (const [peer] of living) {
+        peer.reads();
+        expect(peer.messages.map((message) => message.join("|"))).toEqual(due.get(peer));
+      }
+    }),
+    { numRuns: 1_500 },
+  );
+});
+
+test.each([
+  null,
+  "allSubs",
+  "allSubsUnsubs",
+] as const)("verbosity %s: a program that reads all notices knows which topics are asked for", (verbosity) => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 80 }), fc.boolean(), (steps, reads) => {
+      const world = new RoutingWorld({ type: "XPublisher", options: { verbosity } });
+      const living = new Map<FakePeer, Set<string>>();
+      const believed = new Map<string, number>();
+      const read = (): void => {
+        for (const [notice] of world.takeAll() as [string][]) {
+          const [on, topic] = [notice.startsWith("\u0001"), notice.slice(1)];
+          const count = believed.get(topic) ?? 0;
+          if (verbosity === "allSubsUnsubs") believed.set(topic, count + (on ? 1 : -1));
+          else if (on) believed.set(topic, 1);
+          else believed.delete(topic);
+        }
+      };
+      for (const { how, who, prefix, old } of steps) {
+        const peer = [...living.keys()][who % Math.max(1, living.size)];
+        if (how === "accept" && living.size < 4) living.set(world.joined(), new Set());
+        else if (peer === undefined) continue;
+        else if (how === "leave") {
+          world.leaves(peer);
+          living.delete(peer);
+        } else if (how === "sub" || how === "cancel") {
+          const mine = living.get(peer) as Set<string>;
+          // Each only once: what is told of a repetition is told in the tests below.
+          if (mine.has(prefix) === (how === "sub")) continue;
+          if (how === "sub") mine.add(prefix);
+          else mine.delete(prefix);
+          if (old) peer.says(`${how === "sub" ? "\u0001" : "\0"}${prefix}`);
+          else peer.commandsUs(how === "sub" ? "SUBSCRIBE" : "CANCEL", prefix);
+        } else if (how === "reads" && reads) read();
+      }
+      read();
+      const counts = new Map<string, number>();
+      for (const mine of living.values())
+        for (const topic of mine) counts.set(topic, (counts.get(topic) ?? 0) + 1);
+      const asked = [...believed].filter(([, count]) => count > 0);
+      if (verbosity === "allSubsUnsubs") expect(new Map(asked)).toEqual(counts);
+      else expect(asked.map(([topic]) => topic).sort()).toEqual([...counts.keys()].sort());
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+describe("XPUB tells", () => {
+  const notices = (world: RoutingWorld): string[] => world.takeAll().flat();
+
+  test("by default the first of a topic, the last cancellation, and one of what nobody had", () => {
+    const world = new RoutingWorld({ type: "XPublisher" });
+    const [a, b] = [world.joined(), world.joined()];
+    for (const peer of [a, b, a]) peer.commandsUs("SUBSCRIBE", "t");
+    expect(notices(world)).toEqual(["\u0001t"]);
+    a.commandsUs("CANCEL", "t");
+    expect(notices(world)).toEqual([]);
+    b.commandsUs("CANCEL", "t");
+    b.commandsUs("CANCEL", "t");
+    expect(notices(world)).toEqual(["\0t", "\0t"]);
+  });
+
+  test("allSubs every subscription, the same peer's again, too", () => {
+    const world = new RoutingWorld({ type: "XPublisher", options: { verbosity: "allSubs" } });
+    const [a, b] = [world.joined(), world.joined()];
+    for (const peer of [a, b, a]) peer.commandsUs("SUBSCRIBE", "t");
+    a.commandsUs("CANCEL", "t");
+    b.commandsUs("CANCEL", "t");
+    expect(notices(world)).toEqual(["\u0001t", "\u0001t", "\u0001t", "\0t"]);
+  });
+
+  test("allSubsUnsubs every cancellation, too, and each prefix of a peer that leaves", () => {
+    const world = new RoutingWorld({ type: "XPublisher", options: { verbosity: "allSubsUnsubs" } });
+    const [a, b] = [world.joined(), world.joined()];
+    for (const peer of [a, b]) peer.commandsUs("SUBSCRIBE", "t");
+    a.commandsUs("CANCEL", "t");
+    world.leaves(b);
+    expect(notices(world)).toEqual(["\u0001t", "\u0001t", "\0t", "\0t"]);
+  });
+
+  test("a message that is no subscription as it is; PUB drops it", () => {
+    const world = new RoutingWorld({ type: "XPublisher" });
+    const peer = world.joined();
+    peer.says("hello", "there");
+    peer.says("\u0001a", "two frames");
+    peer.says("");
+    expect(world.takeAll()).toEqual([["hello", "there"], ["\u0001a", "two frames"], [""]]);
+    const pub = new RoutingWorld({ type: "Publisher" });
+    pub.joined().says("hello");
+    expect([pub.take(), pub.routing.readable, pub.routing.queuedIn]).toEqual([undefined, false, 0]);
+  });
+
+  test("manual: only what the program sets counts, for the peer of the last notice taken", () => {
+    const world = new RoutingWorld({ type: "XPublisher", options: { manual: true } });
+    const [a, b] = [world.joined(), world.joined()];
+    a.commandsUs("SUBSCRIBE", "A");
+    b.commandsUs("SUBSCRIBE", "B");
+    for (const topic of ["A", "B", "x"]) world.routing.offer(topic);
+    expect(world.take()).toEqual(["\u0001A"]);
+    world.routing.subscribe(Buffer.from("x"));
+    for (const topic of ["A", "B", "xyz"]) world.routing.offer(topic);
+    expect(world.take()).toEqual(["\u0001B"]);
+    world.routing.subscribe(Buffer.from("y"));
+    world.routing.offer("y");
+    world.routing.unsubscribe(Buffer.from("y"));
+    world.routing.offer("y again");
+    for (const peer of [a, b]) peer.reads();
+    expect([a.messages, b.messages]).toEqual([[["xyz"]], [["y"]]]);
+    world.leaves(a);
+    expect(world.take()).toEqual(["\0A"]);
+    world.routing.subscribe(Buffer.from("z")); // Whose notice that was, is gone.
+    expect(world.routing.offer("z")).toBe(OfferResult.Accepted);
+  });
+
+  test("notices that nobody reads stop the reading from their peers, until half were read", () => {
+    const world = new RoutingWorld({
+      type: "XPublisher",
+      options: { verbosity: "allSubs" },
+      receiveHighWaterMark: 10,
+    });
+    const peer = world.joined();
+    for (let i = 0; i < 10; i++) peer.commandsUs("SUBSCRIBE", `t${i}`);
+    expect(peer.reading).toBe(false);
+    for (let i = 0; i < 4; i++) world.take();
+    expect(peer.reading).toBe(false);
+    world.take();
+    expect(peer.reading).toBe(true);
+  });
+});
+
+describe("PUB", () => {
+  test("tells topics as events: a peer's first of each, and its end", () => {
+    const world = new RoutingWorld({ type: "Publisher" });
+    const peer = world.joined();
+    peer.commandsUs("SUBSCRIBE", "t");
+    peer.commandsUs("SUBSCRIBE", "t");
+    peer.commandsUs("CANCEL", "nothing");
+    world.leaves(peer);
+    expect(world.events.map((event) => `${event.type} ${"topic" in event ? event.topic : ""}`)).toEqual([
+      "subscribe t",
+      "unsubscribe t",
+    ]);
+  });
+
+  test("noDrop: nobody gets what one has no room for", () => {
+    const world = new RoutingWorld({ type: "Publisher", options: { noDrop: true }, sendHighWaterMark: 1 });
+    const [a, b] = [world.joined(), world.joined()];
+    for (const peer of [a, b]) peer.commandsUs("SUBSCRIBE", "");
+    expect(world.routing.offer("1")).toBe(OfferResult.Accepted);
+    a.reads();
+    expect(world.routing.offer("2")).toBe(OfferResult.Mute);
+    const told = world.writable;
+    b.reads();
+    expect(world.writable).toBeGreaterThan(told);
+    expect(world.routing.offer("2")).toBe(OfferResult.Accepted);
+    for (const peer of [a, b]) peer.reads();
+    expect([a.messages, b.messages, world.drops]).toEqual([[["1"], ["2"]], [["1"], ["2"]], []]);
+  });
+
+  test("whoever hears of a drop may publish: the message under way stays what it is", () => {
+    const world = new RoutingWorld({ type: "Publisher", sendHighWaterMark: 2 });
+    const [slow, quick, third] = [world.joined(), world.joined(), world.joined()];
+    for (const peer of [slow, quick, third]) peer.commandsUs("SUBSCRIBE", "m");
+    quick.commandsUs("SUBSCRIBE", "alert");
+    world.routing.offer("m1");
+    world.routing.offer("m2");
+    for (const peer of [quick, third]) peer.reads();
+    world.onDrop = () => {
+      world.onDrop = undefined;
+      world.routing.offer(["alert", "a peer is slow"]);
+    };
+    world.routing.offer("m3");
+    for (const peer of [slow, quick, third]) peer.reads();
+    expect(slow.messages).toEqual([["m1"], ["m2"]]);
+    expect(quick.messages).toEqual([["m1"], ["m2"], ["m3"], ["alert", "a peer is slow"]]);
+    expect(third.messages).toEqual([["m1"], ["m2"], ["m3"]]);
+  });
+
+  test("welcomeMessage is the first thing a new peer gets", () => {
+    const world = new RoutingWorld({ type: "XPublisher", options: { welcomeMessage: Buffer.from("hi") } });
+    const peer = world.joined();
+    peer.reads();
+    expect(peer.messages).toEqual([["hi"]]);
+  });
+});

@@ -1,0 +1,151 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { OfferResult } from "../../../../src/engine/engine.js";
+import { type FakePeer, RoutingWorld } from "./support.js";
+
+const idOf = (peer: FakePeer): string => (peer.pipe.routingId as Buffer).toString("latin1");
+
+const waiting = (world: RoutingWorld): number =>
+  world.peers.reduce((sum, { pipe }) => sum + pipe.out.messages, 0);
+
+const step = fc.record({
+  how: fc.constantFrom(
+    "accept",
+    "accept",
+    "connect",
+    "join",
+    "leave",
+    "says",
+    "says",
+    "take",
+    "offer",
+    "offer",
+    "reads",
+  ),
+  who: fc.nat(10),
+  identity: fc.constantFrom("", "", "a", "b", "c", "\u00ff\0x"),
+});
+
+test.each([
+  false,
+  true,
+])("handover %s: ids are unique at every moment, lead to their peer, and tell where a message came from", (handover) => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
+      const world = new RoutingWorld({ type: "Router", options: { handover }, sendHighWaterMark: 3 });
+      const living = new Set<FakePeer>();
+      const sent = new Map<number, string[]>();
+      const came = new Map<number, string[]>();
+      const had = new Map<number, Set<string>>();
+      let number = 0;
+      for (const { how, who, identity } of steps) {
+        for (const peer of living) if (!peer.pipe.outlives && !peer.linked) living.delete(peer);
+        const all = [...living];
+        const peer = all[who % Math.max(1, all.length)];
+        number += 1;
+        if (how === "accept" && living.size < 6) {
+          const taken = all.some((other) => other.pipe.routingId !== undefined && idOf(other) === identity);
+          const made = world.peer();
+          const allowed = world.joins(made, identity);
+          expect(allowed).toBe(identity === "" || !taken || handover);
+          if (allowed) living.add(made);
+        } else if (how === "connect" && living.size < 6) living.add(world.peer(true));
+        else if (how === "take") {
+          const message = world.take();
+          if (message === undefined) continue;
+          const [id, from, body] = message as [string, string, string];
+          expect(id.length).toBeGreaterThan(0);
+          came.set(Number(from), [...(came.get(Number(from)) ?? []), `${id}/${body}`]);
+        } else if (peer === undefined) continue;
+        else if (how === "join" && peer.pipe.outlives && !peer.linked) world.joins(peer, identity);
+        else if (how === "leave") world.leaves(peer);
+        else if (how === "reads") peer.reads();
+        else if (how === "says" && peer.linked) {
+          sent.set(peer.number, [...(sent.get(peer.number) ?? []), `${idOf(peer)}/${number}`]);
+          peer.says(String(peer.number), String(number));
+        } else if (how === "offer" && peer.pipe.routingId !== undefined) {
+          const before = waiting(world);
+          const result = world.routing.offer([
+            peer.pipe.routingId,
+            Buffer.from(`to ${idOf(peer)}`, "latin1"),
+          ]);
+          expect(waiting(world)).toBe(before + (result === OfferResult.Accepted ? 1 : 0));
+          const bearers = all.filter((one) => one.pipe.routingId !== undefined && idOf(one) === idOf(peer));
+          if (result === OfferResult.PeerFull)
+            expect(bearers.some(({ pipe }) => pipe.out.messages === 3)).toBe(true);
+        }
+        for (const one of living)
+          if (one.linked) had.set(one.number, (had.get(one.number) ?? new Set()).add(idOf(one)));
+        const names = [...living].filter((one) => one.linked).map(idOf);
+        expect(new Set(names).size).toBe(names.length);
+      }
+      for (let message = world.take(); message !== undefined; message = world.take()) {
+        const [id, from, body] = message as [string, string, string];
+        came.set(Number(from), [...(came.get(Number(from)) ?? []), `${id}/${body}`]);
+      }
+      expect(came).toEqual(sent);
+      for (const peer of world.peers)
+        for (const [body] of peer.messages as [string][])
+          expect(had.get(peer.number)?.has(body.slice("to ".length))).toBe(true);
+    }),
+    { numRuns: 1_500 },
+  );
+});
+
+test("a peer without an Identity gets 5 bytes that begin with a zero, another each time", () => {
+  const world = new RoutingWorld({ type: "Router" });
+  const ids = Array.from({ length: 200 }, () => idOf(world.joined()));
+  expect(new Set(ids).size).toBe(200);
+  expect(ids.every((id) => id.length === 5 && id.startsWith("\0"))).toBe(true);
+});
+
+describe("what cannot be sent says so", () => {
+  test("nobody has the id; the message has no body; the peer is full", () => {
+    const world = new RoutingWorld({ type: "Router", sendHighWaterMark: 1 });
+    const peer = world.joined("p");
+    expect(world.routing.offer(["q", "x"])).toBe(OfferResult.Unroutable);
+    expect(world.routing.offer(["p"])).toBe(OfferResult.Unroutable);
+    expect(world.routing.offer("p")).toBe(OfferResult.Unroutable);
+    expect(world.routing.offer(["p", "1"])).toBe(OfferResult.Accepted);
+    expect(world.routing.offer(["p", "2"])).toBe(OfferResult.PeerFull);
+    world.leaves(peer);
+    expect(world.routing.offer(["p", "3"])).toBe(OfferResult.Unroutable);
+  });
+});
+
+test.each([
+  ["\0id", false],
+  ["x".repeat(256), false],
+  ["x".repeat(255), true],
+  ["\u00ff\u00fe", true],
+])("an Identity is refused where the RFC forbids it", (identity, allowed) => {
+  const world = new RoutingWorld({ type: "Router" });
+  expect(world.joins(world.peer(), identity)).toBe(allowed);
+});
+
+test("with handover the newcomer has the name and the first is closed; what the first sent keeps its name", () => {
+  const world = new RoutingWorld({ type: "Router", options: { handover: true } });
+  const first = world.joined("n");
+  first.says("old");
+  const second = world.joined("n");
+  expect([first.closed, second.closed]).toEqual(["local", undefined]);
+  second.says("new");
+  expect(world.takeAll()).toEqual([
+    ["n", "old"],
+    ["n", "new"],
+  ]);
+  world.routing.offer(["n", "answer"]);
+  second.reads();
+  expect([first.messages, second.messages]).toEqual([[], [["answer"]]]);
+});
+
+test("a peer we connect to keeps the name it had, and its queue, while its connection is away", () => {
+  const world = new RoutingWorld({ type: "Router" });
+  const peer = world.peer(true);
+  world.joins(peer, "server");
+  world.leaves(peer);
+  expect(world.routing.offer(["server", "waits"])).toBe(OfferResult.Accepted);
+  world.joins(peer, "server");
+  peer.reads();
+  expect(peer.messages).toEqual([["waits"]]);
+});

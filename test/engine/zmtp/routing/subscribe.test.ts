@@ -1,0 +1,156 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { OfferResult } from "../../../../src/engine/engine.js";
+import { type FakePeer, RoutingWorld } from "./support.js";
+
+const prefix = fc.string({ unit: fc.constantFrom("a", "b"), maxLength: 3 });
+const step = fc.record({
+  how: fc.constantFrom(
+    "subscribe",
+    "subscribe",
+    "unsubscribe",
+    "connect",
+    "join",
+    "join",
+    "leave",
+    "says",
+    "says",
+    "take",
+    "reads",
+  ),
+  who: fc.nat(10),
+  prefix,
+  old: fc.boolean(),
+});
+
+/** What a publisher has understood: the set of a connection's prefixes. */
+function understood(peer: FakePeer): string[] {
+  const prefixes = new Set<string>();
+  for (const command of peer.commands) {
+    const name = command.slice(1, 1 + command.charCodeAt(0));
+    const topic = command.slice(1 + name.length);
+    if (name === "SUBSCRIBE") prefixes.add(topic);
+    else prefixes.delete(topic);
+  }
+  for (const [message] of peer.messages as [string][]) {
+    if (message.startsWith("\u0001")) prefixes.add(message.slice(1));
+    else prefixes.delete(message.slice(1));
+  }
+  return [...prefixes].sort();
+}
+
+test("each publisher knows what is subscribed now, on every new connection again; the program gets what matches", () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 120 }), fc.boolean(), (steps, inverted) => {
+      const world = new RoutingWorld({ type: "Subscriber", options: { invertMatching: inverted } });
+      const counts = new Map<string, number>();
+      const peers: FakePeer[] = [];
+      const matches = (topic: string): boolean =>
+        [...counts.keys()].some((one) => topic.startsWith(one)) !== inverted;
+      const got: string[] = [];
+      const take = (): void => {
+        const message = world.take();
+        if (message !== undefined) got.push(message.join("|"));
+      };
+      let number = 0;
+      const said: string[] = [];
+      for (const { how, who, prefix, old } of steps) {
+        const peer = peers[who % Math.max(1, peers.length)];
+        if (how === "subscribe") {
+          counts.set(prefix, (counts.get(prefix) ?? 0) + 1);
+          world.routing.subscribe(Buffer.from(prefix));
+        } else if (how === "unsubscribe") {
+          const count = counts.get(prefix) ?? 0;
+          if (count > 1) counts.set(prefix, count - 1);
+          else counts.delete(prefix);
+          world.routing.unsubscribe(Buffer.from(prefix));
+        } else if (how === "connect" && peers.length < 4) peers.push(world.peer(true));
+        else if (how === "take") take();
+        else if (peer === undefined) continue;
+        else if (how === "join" && !peer.linked) {
+          peer.commands.length = 0;
+          peer.messages.length = 0;
+          world.joins(peer, "", "PUB", !old);
+        } else if (how === "leave") {
+          peer.pipe.out.clear(); // Commands that had not left: a connection's own.
+          world.leaves(peer);
+        } else if (how === "reads" && peer.linked) peer.reads();
+        else if (how === "says" && peer.linked && peer.reading) {
+          // Filtered when it is looked at: what is asked for between does not matter here, so it is taken at once.
+          while (world.routing.readable) take();
+          number += 1;
+          if (matches(prefix)) said.push(`${prefix}|${number}`);
+          peer.says(prefix, String(number));
+          while (world.routing.readable) take();
+        }
+      }
+      expect(got).toEqual(said);
+      for (const peer of peers) {
+        if (!peer.linked) continue;
+        peer.reads();
+        expect(understood(peer)).toEqual([...counts.keys()].sort());
+      }
+    }),
+    { numRuns: 1_500 },
+  );
+});
+
+test("a publisher of version 3.0 hears messages, one of 3.1 commands", () => {
+  const world = new RoutingWorld({ type: "Subscriber" });
+  const [old, current] = [world.peer(), world.peer()];
+  world.joins(old, "", "PUB", false);
+  world.joins(current, "", "PUB", true);
+  world.routing.subscribe(Buffer.from("t"));
+  world.routing.unsubscribe(Buffer.from("t"));
+  for (const peer of [old, current]) peer.reads();
+  expect([old.messages, old.commands]).toEqual([[["\u0001t"], ["\0t"]], []]);
+  expect([current.messages, current.commands]).toEqual([[], ["\tSUBSCRIBEt", "\u0006CANCELt"]]);
+});
+
+test("a prefix asked for twice is told once, and cancelled when both were taken back", () => {
+  const world = new RoutingWorld({ type: "Subscriber" });
+  const peer = world.joined();
+  for (let i = 0; i < 2; i++) world.routing.subscribe(Buffer.from("t"));
+  world.routing.unsubscribe(Buffer.from("t"));
+  peer.reads();
+  expect(understood(peer)).toEqual(["t"]);
+  expect(peer.commands.filter((command) => command.includes("CANCEL"))).toEqual([]);
+  for (let i = 0; i < 3; i++) world.routing.unsubscribe(Buffer.from("t"));
+  peer.reads();
+  expect(peer.commands.filter((command) => command.includes("CANCEL"))).toHaveLength(1);
+});
+
+describe("XSUB", () => {
+  test("gives its program everything that comes", () => {
+    const world = new RoutingWorld({ type: "XSubscriber" });
+    world.joined().says("nobody", "asked");
+    expect(world.take()).toEqual(["nobody", "asked"]);
+  });
+
+  test("01 and 00 subscribe and cancel, also after a new connection; the rest goes to every publisher", () => {
+    const world = new RoutingWorld({ type: "XSubscriber" });
+    const peer = world.peer(true);
+    for (const message of ["\u0001a", "\u0001b", "\0a", "up"])
+      expect(world.routing.offer(message)).toBe(OfferResult.Accepted);
+    expect(world.routing.offer(["\u0001c", "two frames"])).toBe(OfferResult.Accepted);
+    world.joins(peer);
+    peer.reads();
+    expect([understood({ ...peer, commands: peer.commands, messages: [] } as never), peer.messages]).toEqual([
+      ["b"],
+      [["up"], ["\u0001c", "two frames"]],
+    ]);
+  });
+
+  test("a publisher without room misses what is sent, and that is told", () => {
+    const world = new RoutingWorld({ type: "XSubscriber", sendHighWaterMark: 1 });
+    const [full, empty] = [world.joined(), world.joined()];
+    world.routing.offer("1");
+    empty.reads();
+    world.routing.offer("2");
+    empty.reads();
+    expect([world.drops, empty.messages]).toEqual([
+      [{ reason: "peer-full", peer: full.number }],
+      [["1"], ["2"]],
+    ]);
+  });
+});

@@ -1,0 +1,122 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { SubscriptionIndex } from "../../../../src/engine/zmtp/routing/subscription-index.js";
+
+interface Subscriber {
+  readonly name: number;
+}
+
+/** The rule as one would say it: a list of pairs. */
+class Oracle {
+  readonly pairs = new Map<string, Set<Subscriber>>();
+
+  add(prefix: string, who: Subscriber): string {
+    const all = this.pairs.get(prefix) ?? new Set();
+    this.pairs.set(prefix, all);
+    if (all.has(who)) return "known";
+    all.add(who);
+    return all.size === 1 ? "first" : "added";
+  }
+
+  remove(prefix: string, who: Subscriber): string {
+    const all = this.pairs.get(prefix);
+    if (all?.delete(who) !== true) return "unknown";
+    if (all.size > 0) return "removed";
+    this.pairs.delete(prefix);
+    return "last";
+  }
+
+  match(topic: string): Set<number> {
+    const found = new Set<number>();
+    for (const [prefix, all] of this.pairs)
+      if (topic.startsWith(prefix)) for (const { name } of all) found.add(name);
+    return found;
+  }
+}
+
+const short = fc.string({ unit: fc.constantFrom("a", "b", "\0", "\u00ff"), maxLength: 5 });
+/** Around the length from which prefixes are found by their hash, and beyond. */
+const long = fc
+  .tuple(fc.constantFrom(60, 63, 64, 90), short)
+  .map(([length, end]) => "a".repeat(length) + end);
+const prefix = fc.oneof(short, long);
+const step = fc.record({
+  how: fc.constantFrom("add", "add", "add", "remove", "removeAll", "match", "match"),
+  prefix,
+  who: fc.nat(4),
+});
+
+test("it answers every schedule as a list of pairs would", () => {
+  const subscribers: Subscriber[] = Array.from({ length: 5 }, (_, name) => ({ name }));
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+      const [index, oracle] = [new SubscriptionIndex<Subscriber>(), new Oracle()];
+      for (const { how, prefix, who } of steps) {
+        const subscriber = subscribers[who] as Subscriber;
+        if (how === "add") expect(index.add(prefix, subscriber)).toBe(oracle.add(prefix, subscriber));
+        else if (how === "remove")
+          expect(index.remove(prefix, subscriber)).toBe(oracle.remove(prefix, subscriber));
+        else if (how === "removeAll") {
+          const heard: [string, string][] = [];
+          const mine = [...oracle.pairs].filter(([, all]) => all.has(subscriber)).map(([key]) => key);
+          index.removeAll(subscriber, (key, outcome) => heard.push([key, outcome]));
+          expect(heard.sort()).toEqual(mine.map((key) => [key, oracle.remove(key, subscriber)]).sort());
+        } else {
+          const found = new Set<number>();
+          index.match(Buffer.from(prefix, "latin1"), ({ name }) => found.add(name));
+          expect(found).toEqual(oracle.match(prefix));
+        }
+        expect(index.size).toBe(oracle.pairs.size);
+        const own = [...oracle.pairs].filter(([, all]) => all.has(subscriber)).map(([key]) => key);
+        expect(index.countOf(subscriber)).toBe(own.length);
+        expect(index.bytesOf(subscriber)).toBe(own.reduce((sum, key) => sum + key.length, 0));
+        expect([...(index.prefixesOf(subscriber) ?? [])].sort()).toEqual(own.sort());
+      }
+    }),
+    { numRuns: 1_500 },
+  );
+});
+
+test("a million prefixes fit in 400 MiB, and 100,000 topics find theirs, all within 60 s", () => {
+  const count = 1_000_000;
+  const index = new SubscriptionIndex<Subscriber>();
+  const subscribers: Subscriber[] = Array.from({ length: 10 }, (_, name) => ({ name }));
+  const before = process.memoryUsage().heapUsed;
+  for (let i = 0; i < count; i++) index.add(`topic/${i}/`, subscribers[i % 10] as Subscriber);
+  const used = process.memoryUsage().heapUsed - before;
+  expect(used).toBeLessThan(400 * 1_048_576);
+  expect(index.size).toBe(count);
+  let right = 0;
+  for (let i = 0; i < count; i += 10) {
+    index.match(Buffer.from(`topic/${i}/body`), ({ name }) => {
+      if (name === 0) right += 1;
+    });
+  }
+  expect(right).toBe(count / 10);
+  let found = 0;
+  index.match(Buffer.from("topic/none/of/these"), () => {
+    found += 1;
+  });
+  expect(found).toBe(0);
+  let removed = 0;
+  for (const subscriber of subscribers) index.removeAll(subscriber, () => removed++);
+  expect([removed, index.size]).toEqual([count, 0]);
+}, 60_000);
+
+test("8,000 prefixes of different lengths are matched in less work than a string each would be", () => {
+  const index = new SubscriptionIndex<Subscriber>();
+  const greedy: Subscriber = { name: 0 };
+  const topic = Buffer.alloc(8_192, "x");
+  for (let length = 1; length <= 8_000; length++) index.add("x".repeat(length), greedy);
+  let visits = 0;
+  // 32 MB of strings for each of these publications would take half a minute.
+  for (let i = 0; i < 1_000; i++) {
+    let known = false;
+    const visit = (): void => {
+      visits += 1;
+      known = true;
+    };
+    index.match(topic, visit, () => known);
+  }
+  expect(visits).toBe(64 * 1_000);
+}, 20_000);

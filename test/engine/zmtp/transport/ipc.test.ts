@@ -1,0 +1,137 @@
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, describe, expect, it, vi } from "vitest";
+import { ipc } from "../../../../src/engine/zmtp/transport/ipc.js";
+import { turn, until } from "../../../contract/support/wait.js";
+import { start } from "../../../process/child.js";
+import { codeOf, OPTIONS, TransportWorld } from "./support.js";
+
+const folder = mkdtempSync(join(tmpdir(), "shoal-ipc-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+let names = 0;
+const freePath = (): string => join(folder, `s${++names}`);
+
+const world = new TransportWorld(ipc);
+const ways = [
+  ["bind", (endpoint: string) => world.listen(endpoint)],
+  ["bindSync", async (endpoint: string) => world.listenSync(endpoint)],
+] as const;
+
+/** A path as a killed process leaves it: a socket where nobody listens. */
+async function stalePath(): Promise<string> {
+  const path = freePath();
+  const child = start(
+    `import { createServer } from "node:net";
+     createServer().listen(process.argv[1], () => { console.log("bound"); });`,
+    { args: [path], limit: 10_000 },
+  );
+  await child.heard("bound");
+  await child.kill();
+  expect(existsSync(path)).toBe(true);
+  return path;
+}
+
+describe.each(ways)("%s", (_, listen) => {
+  it("at a path is reachable there, and its end removes the path", async () => {
+    const path = freePath();
+    const listener = await listen(`ipc://${path}`);
+    expect(listener.endpoint).toBe(`ipc://${path}`);
+    const stream = await world.connect(listener.endpoint);
+    expect([stream.remote, stream.address]).toEqual([listener.endpoint, path]);
+    expect((await world.peers(1))[0]).toMatchObject({ remote: listener.endpoint, address: path });
+    await listener.close();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it("at * makes a path of its own, another each time, and leaves nothing behind", async () => {
+    const listeners = [await listen("ipc://*"), await listen("ipc://*")];
+    const paths = listeners.map(({ endpoint }) => endpoint.slice("ipc://".length));
+    expect(new Set(paths).size).toBe(2);
+    for (const { endpoint } of listeners) await world.connect(endpoint);
+    for (const listener of listeners) await listener.close();
+    for (const path of paths) expect(existsSync(dirname(path))).toBe(false);
+  });
+
+  it.runIf(process.platform === "linux")(
+    "at an abstract name leaves no file, and is refused while it is there",
+    async () => {
+      const endpoint = `ipc://@shoal-test-${process.pid}-${++names}`;
+      const listener = await listen(endpoint);
+      await world.connect(endpoint);
+      expect(await codeOf(listen(endpoint))).toBe("EADDRINUSE");
+      expect(existsSync(endpoint.slice("ipc://".length))).toBe(false);
+      await listener.close();
+      await (await listen(endpoint)).close();
+    },
+  );
+
+  it("takes over a path that a killed process left", async () => {
+    const path = await stalePath();
+    const listener = await listen(`ipc://${path}`);
+    await world.connect(listener.endpoint);
+  });
+
+  it("never takes a path where somebody listens, and leaves the listener alone", async () => {
+    const path = freePath();
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(path, resolve));
+    expect(await codeOf(listen(`ipc://${path}`))).toBe("EADDRINUSE");
+    const stream = await world.connect(`ipc://${path}`);
+    stream.socket.destroy();
+    other.close();
+  });
+
+  it("never removes what is no socket", async () => {
+    const file = freePath();
+    writeFileSync(file, "somebody's");
+    const directory = freePath();
+    mkdirSync(directory);
+    for (const path of [file, directory]) expect(await codeOf(listen(`ipc://${path}`))).toBe("EADDRINUSE");
+    expect(readFileSync(file, "utf8")).toBe("somebody's");
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it("in a folder that does not exist is a transport error", async () => {
+    await expect(listen(`ipc://${join(folder, "no", "such")}`)).rejects.toMatchObject({
+      name: "TransportError",
+    });
+  });
+});
+
+describe("dialling", () => {
+  it("nobody is an error", async () => {
+    expect(await codeOf(world.dial(`ipc://${freePath()}`))).toBe("ENOENT");
+    expect(await codeOf(world.dial(`ipc://${await stalePath()}`))).toBe("ECONNREFUSED");
+  });
+
+  it("cancelled tells nothing and leaves no connection", async () => {
+    const { endpoint } = await world.listen(`ipc://${freePath()}`);
+    const done = vi.fn();
+    for (let i = 0; i < 3; i++) {
+      const cancel = ipc.dial(
+        i === 2 ? `ipc://${freePath()}` : endpoint,
+        { ...OPTIONS, connectTimeout: 5 },
+        done,
+      );
+      if (i > 0) await Promise.resolve();
+      cancel();
+      cancel();
+    }
+    for (let i = 0; i < 10; i++) await turn();
+    expect(done).not.toHaveBeenCalled();
+    await until(
+      () => world.accepted.every(({ socket }) => socket.resume().readableEnded || socket.destroyed),
+      "the ends",
+    );
+  });
+});

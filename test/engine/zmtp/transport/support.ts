@@ -1,0 +1,93 @@
+/** A transport's listeners and dials, looked at from outside; all ended after each test. */
+import type { Socket } from "node:net";
+import { afterEach } from "vitest";
+import type {
+  Listener,
+  Stream,
+  Transport,
+  TransportOptions,
+} from "../../../../src/engine/zmtp/transport/transport.js";
+import { until, within } from "../../../contract/support/wait.js";
+
+export const OPTIONS: TransportOptions = {
+  ipv6: false,
+  backlog: 100,
+  connectTimeout: 0,
+  tcpKeepalive: -1,
+  tcpKeepaliveIdle: -1,
+};
+
+export class TransportWorld {
+  readonly accepted: Stream[] = [];
+  readonly #listeners: Listener[] = [];
+  readonly #sockets: Socket[] = [];
+  readonly #cancels: (() => void)[] = [];
+
+  constructor(readonly transport: Transport) {
+    afterEach(async () => {
+      for (const cancel of this.#cancels.splice(0)) cancel();
+      for (const socket of this.#sockets.splice(0)) socket.destroy();
+      this.accepted.length = 0;
+      await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
+    });
+  }
+
+  readonly acceptor = {
+    accepted: (stream: Stream): void => {
+      this.#sockets.push(stream.socket);
+      this.accepted.push(stream);
+    },
+    failed: (): void => undefined,
+  };
+
+  async listen(endpoint: string, options: Partial<TransportOptions> = {}): Promise<Listener> {
+    const listener = await this.transport.listen(endpoint, { ...OPTIONS, ...options }, this.acceptor);
+    this.#listeners.push(listener);
+    return listener;
+  }
+
+  listenSync(endpoint: string, options: Partial<TransportOptions> = {}): Listener {
+    const listener = this.transport.listenSync(endpoint, { ...OPTIONS, ...options }, this.acceptor);
+    this.#listeners.push(listener);
+    return listener;
+  }
+
+  dial(endpoint: string, options: Partial<TransportOptions> = {}): Promise<Stream | Error> {
+    return within(
+      new Promise((resolve) => {
+        this.#cancels.push(
+          this.transport.dial(endpoint, { ...OPTIONS, ...options }, (result) => {
+            if (!(result instanceof Error)) {
+              this.#sockets.push(result.socket);
+              result.socket.on("error", () => undefined);
+            }
+            resolve(result);
+          }),
+        );
+      }),
+      `a dial of ${endpoint}`,
+    );
+  }
+
+  /** Dials what is expected to stand. */
+  async connect(endpoint: string, options: Partial<TransportOptions> = {}): Promise<Stream> {
+    const result = await this.dial(endpoint, options);
+    if (result instanceof Error) throw result;
+    return result;
+  }
+
+  async peers(count: number): Promise<Stream[]> {
+    await until(() => this.accepted.length >= count, `${count} accepted streams`);
+    return this.accepted;
+  }
+}
+
+/** The error's code, or what came instead of an error. */
+export async function codeOf(promise: Promise<unknown>): Promise<unknown> {
+  try {
+    const value = await promise;
+    return value instanceof Error ? (value as NodeJS.ErrnoException).code : value;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code;
+  }
+}

@@ -1,0 +1,231 @@
+import dns from "node:dns";
+import { networkInterfaces } from "node:os";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { tcp } from "../../../../src/engine/zmtp/transport/tcp.js";
+import { turn, until } from "../../../contract/support/wait.js";
+import { codeOf, OPTIONS, TransportWorld } from "./support.js";
+
+vi.mock("node:dns", async (original) => {
+  const real = await original<typeof import("node:dns")>();
+  return { ...real, default: { ...real, lookup: vi.fn(real.lookup) }, lookup: vi.fn(real.lookup) };
+});
+
+const lookup = vi.mocked((await import("node:dns")).lookup);
+afterEach(() => {
+  lookup.mockReset();
+  lookup.mockImplementation(dns.lookup as never);
+});
+
+/** What the name resolves to from now on. */
+function resolves(...addresses: { address: string; family: number }[]): void {
+  lookup.mockImplementation(((_name: string, _options: unknown, done: (...of: unknown[]) => void) => {
+    setImmediate(done, null, addresses);
+  }) as never);
+}
+
+const hasV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === "::1"));
+const portOf = (endpoint: string): string => endpoint.slice(endpoint.lastIndexOf(":") + 1);
+const world = new TransportWorld(tcp);
+
+describe("listening", () => {
+  it.each([
+    "tcp://127.0.0.1:*",
+    "tcp://127.0.0.1:0",
+    "tcp://*:*",
+    "tcp://localhost:*",
+    "tcp://lo:*",
+  ])("at %s is reachable at the endpoint it tells", async (endpoint) => {
+    const made = [await world.listen(endpoint), world.listenSync(endpoint)];
+    for (const listener of made) {
+      expect(listener.endpoint).toMatch(/^tcp:\/\/[\d.]+:[1-9]\d*$/);
+      const stream = await world.connect(`tcp://127.0.0.1:${portOf(listener.endpoint)}`);
+      expect(stream.remote).toBe(`tcp://127.0.0.1:${portOf(listener.endpoint)}`);
+      expect(stream.address).toBe("127.0.0.1");
+    }
+    for (const { address, remote } of await world.peers(2)) {
+      expect(address).toBe("127.0.0.1");
+      expect(remote).toMatch(/^tcp:\/\/127\.0\.0\.1:\d+$/);
+    }
+  });
+
+  it.skipIf(!hasV6)(
+    "on IPv6 takes both families at the wildcard, and says IPv4 addresses as such",
+    async () => {
+      const listener = await world.listen("tcp://*:*", { ipv6: true });
+      expect(listener.endpoint).toMatch(/^tcp:\/\/\[::\]:\d+$/);
+      await world.connect(`tcp://[::1]:${portOf(listener.endpoint)}`, { ipv6: true });
+      await world.connect(`tcp://127.0.0.1:${portOf(listener.endpoint)}`);
+      expect((await world.peers(2)).map(({ address }) => address)).toEqual(["::1", "127.0.0.1"]);
+      const sync = world.listenSync("tcp://[::1]:*", { ipv6: true });
+      expect((await world.connect(sync.endpoint, { ipv6: true })).remote).toBe(sync.endpoint);
+    },
+  );
+
+  it("where somebody listens is EADDRINUSE, and the same with bindSync; once closed it is free at once", async () => {
+    const { endpoint, close } = await world.listen("tcp://127.0.0.1:*");
+    expect(await codeOf(world.listen(endpoint))).toBe("EADDRINUSE");
+    expect(() => world.listenSync(endpoint)).toThrow(expect.objectContaining({ code: "EADDRINUSE" }));
+    await close();
+    const again = await world.listen(endpoint);
+    await again.close();
+    world.listenSync(endpoint);
+  });
+
+  it.each([
+    ["tcp://203.0.113.7:*", "EADDRNOTAVAIL"],
+    ["tcp://nosuchinterface:*", "ENODEV"],
+  ])("at %s is %s", async (endpoint, code) => {
+    expect(await codeOf(world.listen(endpoint))).toBe(code);
+  });
+
+  it("ends without its connections", async () => {
+    const listener = await world.listen("tcp://127.0.0.1:*");
+    const stream = await world.connect(listener.endpoint);
+    const [peer] = await world.peers(1);
+    await listener.close();
+    let heard = "";
+    stream.socket.on("data", (chunk) => {
+      heard += chunk;
+    });
+    peer?.socket.write("still here");
+    await until(() => heard === "still here", "the bytes");
+    expect(await codeOf(world.dial(listener.endpoint))).toBe("ECONNREFUSED");
+  });
+});
+
+describe("dialling", () => {
+  it("nobody is an error, told once", async () => {
+    const listener = await world.listen("tcp://127.0.0.1:*");
+    await listener.close();
+    const done = vi.fn();
+    tcp.dial(listener.endpoint, OPTIONS, done);
+    await until(() => done.mock.calls.length > 0, "the result");
+    await turn();
+    expect(done).toHaveBeenCalledTimes(1);
+    expect(done.mock.calls[0]?.[0]).toMatchObject({ code: "ECONNREFUSED" });
+  });
+
+  it("a name tries all its addresses, one after the other", async () => {
+    const { endpoint } = await world.listen("tcp://127.0.0.1:*");
+    resolves(
+      { address: "127.0.0.2", family: 4 },
+      { address: "127.0.0.3", family: 4 },
+      { address: "127.0.0.1", family: 4 },
+    );
+    const stream = await world.connect(`tcp://many.test:${portOf(endpoint)}`);
+    expect(stream.address).toBe("127.0.0.1");
+    expect(world.accepted.length).toBeLessThanOrEqual(1);
+  });
+
+  it("a name resolves anew each time, and gives the last address's error when none answers", async () => {
+    const { endpoint } = await world.listen("tcp://127.0.0.1:*");
+    resolves({ address: "127.0.0.2", family: 4 });
+    expect(await codeOf(world.dial(`tcp://moves.test:${portOf(endpoint)}`))).toBe("ECONNREFUSED");
+    resolves({ address: "127.0.0.1", family: 4 });
+    await world.connect(`tcp://moves.test:${portOf(endpoint)}`);
+    resolves();
+    expect(await world.dial(`tcp://moves.test:${portOf(endpoint)}`)).toMatchObject({
+      message: expect.stringContaining("moves.test"),
+    });
+    expect(lookup).toHaveBeenCalledTimes(3);
+  });
+
+  it("asks for both families with ipv6 only", async () => {
+    resolves();
+    await world.dial("tcp://name.test:1");
+    await world.dial("tcp://name.test:1", { ipv6: true });
+    expect(lookup.mock.calls.map(([, options]) => (options as unknown as { family: number }).family)).toEqual(
+      [4, 0],
+    );
+  });
+
+  it("a name that does not resolve is an error", async () => {
+    lookup.mockImplementation(((_name: string, _options: unknown, done: (error: Error) => void) => {
+      setImmediate(done, Object.assign(new Error("not found"), { code: "ENOTFOUND" }));
+    }) as never);
+    expect(await codeOf(world.dial("tcp://nowhere.test:1"))).toBe("ENOTFOUND");
+  });
+
+  it("from a source address and port is seen so by the peer", async () => {
+    const { endpoint } = await world.listen("tcp://127.0.0.1:*");
+    const target = endpoint.slice("tcp://".length);
+    await world.connect(`tcp://127.0.0.9:0;${target}`);
+    await world.connect(`tcp://lo:0;${target}`);
+    const probe = await world.listen("tcp://127.0.0.1:*");
+    await probe.close();
+    await world.connect(`tcp://127.0.0.1:${portOf(probe.endpoint)};${target}`);
+    const [named, byInterface, withPort] = await world.peers(3);
+    expect([named?.address, byInterface?.address]).toEqual(["127.0.0.9", "127.0.0.1"]);
+    expect(withPort?.remote).toBe(probe.endpoint);
+  });
+
+  it.each([
+    "tcp://nosuchinterface:0;127.0.0.1:9",
+    "tcp://127.0.0.1:99999;127.0.0.1:9",
+    "tcp://203.0.113.7:0;127.0.0.1:9",
+  ])("from a source that is none, %s, is an error, not an exception", async (endpoint) => {
+    expect(await world.dial(endpoint)).toBeInstanceOf(Error);
+  });
+
+  it("is over after connectTimeout, for each address", async () => {
+    // A backlog that is full: the system leaves further attempts unanswered.
+    const { endpoint } = await world.listen("tcp://127.0.0.1:*", { backlog: 1 });
+    const late = await world.dial("tcp://192.0.2.1:9", { connectTimeout: 40 });
+    expect(late).toBeInstanceOf(Error);
+    resolves({ address: "192.0.2.1", family: 4 }, { address: "127.0.0.1", family: 4 });
+    const stream = await world.connect(`tcp://half.test:${portOf(endpoint)}`, { connectTimeout: 40 });
+    expect(stream.address).toBe("127.0.0.1");
+  });
+
+  it("cancelled at any moment tells nothing and leaves no connection", async () => {
+    const { endpoint } = await world.listen("tcp://127.0.0.1:*");
+    resolves({ address: "127.0.0.1", family: 4 });
+    const done = vi.fn();
+    const moments: (() => Promise<void>)[] = [
+      async () => undefined,
+      async () => {
+        await Promise.resolve();
+      },
+      async () => {
+        await new Promise<void>((resolve) => process.nextTick(resolve));
+      },
+    ];
+    for (const target of [endpoint, `tcp://name.test:${portOf(endpoint)}`, "tcp://127.0.0.1:1"]) {
+      for (const moment of moments) {
+        const cancel = tcp.dial(target, { ...OPTIONS, connectTimeout: 5 }, done);
+        await moment();
+        cancel();
+        cancel();
+      }
+    }
+    for (let i = 0; i < 20; i++) await turn();
+    expect(done).not.toHaveBeenCalled();
+    await until(
+      () =>
+        world.accepted.every(
+          ({ socket }) => socket.destroyed || socket.readableEnded || socket.resume().readableEnded,
+        ),
+      "the ends",
+    );
+  });
+
+  it("keep-alive is set as the options say, and the delay of small writes is off", async () => {
+    const { endpoint } = await world.listen("tcp://127.0.0.1:*");
+    const { Socket } = await import("node:net");
+    const keepAlive = vi.spyOn(Socket.prototype, "setKeepAlive");
+    const noDelay = vi.spyOn(Socket.prototype, "setNoDelay");
+    await world.connect(endpoint);
+    expect(keepAlive).not.toHaveBeenCalled();
+    expect(noDelay).toHaveBeenCalledWith(true);
+    await world.connect(endpoint, { tcpKeepalive: 1, tcpKeepaliveIdle: 30 });
+    await world.connect(endpoint, { tcpKeepalive: 1 });
+    await world.connect(endpoint, { tcpKeepalive: 0 });
+    expect(keepAlive.mock.calls).toEqual([
+      [true, 30_000],
+      [true, 0],
+      [false, 0],
+    ]);
+    keepAlive.mockRestore();
+    noDelay.mockRestore();
+  });
+});

@@ -1,0 +1,111 @@
+/**
+ * How much a fuzz test does, and from which seed: a few seconds by default; with
+ * SHOAL_FUZZ=1 more than a million inputs in all. SHOAL_SEED repeats a run; every
+ * run prints its own.
+ */
+import { randomInt } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const LONG = process.env.SHOAL_FUZZ === "1";
+export const SEED = Number(process.env.SHOAL_SEED ?? randomInt(0x7fff_ffff));
+
+/** Inputs kept for good: each was once found interesting, and is tried in every run. */
+const CORPUS = fileURLToPath(new URL("./corpus/", import.meta.url));
+
+/** @param long inputs with SHOAL_FUZZ=1 */
+export function runs(short: number, long: number): number {
+  return LONG ? long : short;
+}
+
+/** Tells what was done, with the seed to do it again. */
+export function told(what: string, inputs: number): void {
+  console.log(`fuzz: ${what}: ${inputs.toLocaleString("en")} inputs, SHOAL_SEED=${SEED}`);
+}
+
+/** The inputs of one kind, by file name; `#` begins a comment in a file, the rest is hex. */
+export function corpus(kind: string): [name: string, bytes: Buffer][] {
+  return readdirSync(join(CORPUS, kind))
+    .sort()
+    .map((name) => {
+      const text = readFileSync(join(CORPUS, kind, name), "utf8").replace(/#.*$/gm, "");
+      return [name, Buffer.from(text.replace(/\s/g, ""), "hex")];
+    });
+}
+
+/** Keeps an input that failed, so that it is tried from now on. */
+export function keep(kind: string, bytes: Uint8Array, why: string): void {
+  mkdirSync(join(CORPUS, kind), { recursive: true });
+  const hex = Buffer.from(bytes).toString("hex");
+  const comment = why.split("\n")[0]?.slice(0, 100) ?? "";
+  writeFileSync(join(CORPUS, kind, `found-${SEED}-${hex.slice(0, 16)}.hex`), `# ${comment}\n${hex}\n`);
+}
+
+/** A quick generator of reproducible numbers (xorshift), for bytes in bulk; fast-check is for structure. */
+export class Random {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed | 1;
+  }
+
+  /** 0 to `below` - 1. */
+  below(below: number): number {
+    let state = this.#state;
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    this.#state = state;
+    return (state >>> 0) % below;
+  }
+
+  bytes(length: number): Buffer {
+    const bytes = Buffer.allocUnsafe(length);
+    for (let i = 0; i < length; i++) bytes[i] = this.below(256);
+    return bytes;
+  }
+
+  /** `bytes` with a few of them changed, cut out, doubled or cut off. */
+  mutate(bytes: Buffer): Buffer {
+    let result = Buffer.from(bytes);
+    for (let changes = 1 + this.below(3); changes > 0 && result.length > 0; changes--) {
+      const at = this.below(result.length);
+      switch (this.below(6)) {
+        case 0:
+          result[at] = this.below(256);
+          break;
+        case 1:
+          result[at] = [0x00, 0x01, 0x02, 0x04, 0x06, 0x7f, 0x80, 0xff][this.below(8)] as number;
+          break;
+        case 2:
+          result[at] = (result[at] as number) ^ (1 << this.below(8));
+          break;
+        case 3:
+          result = Buffer.concat([result.subarray(0, at), result.subarray(at + 1 + this.below(8))]);
+          break;
+        case 4:
+          result = Buffer.concat([
+            result.subarray(0, at),
+            this.bytes(1 + this.below(8)),
+            result.subarray(at),
+          ]);
+          break;
+        default:
+          result = result.subarray(0, at);
+      }
+    }
+    return result;
+  }
+
+  /** The bytes in pieces, cut anywhere; each in memory of its own. */
+  pieces(bytes: Buffer): Buffer[] {
+    const pieces: Buffer[] = [];
+    for (let at = 0; at < bytes.length; ) {
+      const size = this.below(3) === 0 ? 1 + this.below(4) : 1 + this.below(bytes.length - at);
+      pieces.push(Buffer.from(bytes.subarray(at, at + size)));
+      at += size;
+    }
+    return pieces;
+  }
+}

@@ -1,0 +1,231 @@
+/** Any bytes as a handshake, against each side of each mechanism: it ends or waits, and never throws. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
+import { commandFrame } from "../../../src/engine/zmtp/codec/frame.js";
+import { GREETING_SIZE } from "../../../src/engine/zmtp/codec/greeting.js";
+import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
+import { Handshake, MAX_HANDSHAKE_COMMAND } from "../../../src/engine/zmtp/handshake.js";
+import { CurveCipher } from "../../../src/engine/zmtp/mechanism/curve-cipher.js";
+import { CurveClient } from "../../../src/engine/zmtp/mechanism/curve-client.js";
+import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-exchange.js";
+import { CurveServer } from "../../../src/engine/zmtp/mechanism/curve-server.js";
+import type { Mechanism, Step } from "../../../src/engine/zmtp/mechanism/mechanism.js";
+import { NullMechanism } from "../../../src/engine/zmtp/mechanism/null.js";
+import { PlainClient, PlainServer } from "../../../src/engine/zmtp/mechanism/plain.js";
+import { BOXES, knownRandom, optionsOf, properties } from "../../engine/zmtp/mechanism/support.js";
+import { corpus, keep, Random, runs, SEED, told } from "../seed.js";
+
+const SERVER = Buffer.alloc(32, 2);
+const CLIENT = Buffer.alloc(32, 3);
+const C_TRANSIENT = Buffer.alloc(32, 1);
+const S_TRANSIENT = Buffer.alloc(32, 4);
+const curveServer = optionsOf({ properties: properties("PULL"), curveSecretKey: SERVER, asks: true });
+const curveClient = optionsOf({
+  properties: properties("PUSH"),
+  curveSecretKey: CLIENT,
+  curvePublicKey: keyPairOf(CLIENT).publicKey,
+  curveServerKey: keyPairOf(SERVER).publicKey,
+});
+
+/** Each side, and the one that it talks to. */
+const SIDES: Record<string, { make(): Mechanism; peer(): Mechanism }> = {
+  NULL: { make: () => new NullMechanism(optionsOf()), peer: () => new NullMechanism(optionsOf()) },
+  "NULL with a hook": {
+    make: () => new NullMechanism(optionsOf({ asks: true })),
+    peer: () => new NullMechanism(optionsOf()),
+  },
+  "PLAIN server": {
+    make: () => new PlainServer(optionsOf({ asks: true })),
+    peer: () => new PlainClient(optionsOf()),
+  },
+  "PLAIN client": {
+    make: () => new PlainClient(optionsOf()),
+    peer: () => new PlainServer(optionsOf({ asks: true })),
+  },
+  "CURVE server": {
+    make: () => new CurveServer(curveServer, knownRandom(S_TRANSIENT)),
+    peer: () => new CurveClient(curveClient, knownRandom(C_TRANSIENT)),
+  },
+  "CURVE client": {
+    make: () => new CurveClient(curveClient, knownRandom(C_TRANSIENT)),
+    peer: () => new CurveServer(curveServer, knownRandom(S_TRANSIENT)),
+  },
+};
+
+/** What a peer sends to `side` in a good handshake: with known random bytes the same each time. */
+function transcript(side: { make(): Mechanism; peer(): Mechanism }): Buffer {
+  const ours = new Handshake(side.make());
+  const theirs = new Handshake(side.peer());
+  const sent: Buffer[] = [theirs.greeting];
+  const carry = (steps: Step[], from: Handshake, to: Handshake): void => {
+    for (const step of steps) {
+      for (const body of step.send ?? []) {
+        const bytes = commandFrame(body);
+        if (from === theirs) sent.push(bytes);
+        carry(to.receive(Buffer.from(bytes)), to, from);
+      }
+      if (step.ask !== undefined) carry(from.judged(true), from, to);
+    }
+  };
+  const first = theirs.receive(ours.greeting);
+  carry(ours.receive(theirs.greeting), ours, theirs);
+  carry(first, theirs, ours);
+  return Buffer.concat(sent);
+}
+
+interface End {
+  readonly done: boolean;
+  readonly failed: boolean;
+  readonly rest: Buffer;
+}
+
+/** Feeds one side. @param judgement what the hook says */
+function feed(mechanism: Mechanism, pieces: readonly Buffer[], judgement: boolean): End {
+  const handshake = new Handshake(mechanism);
+  let done = 0;
+  let failed = 0;
+  const rest: Buffer[] = [];
+  const look = (steps: Step[]): void => {
+    // A step for the greeting, and one for each command that is taken.
+    expect(steps.length).toBeLessThan(8);
+    for (const step of steps) {
+      if (step.done !== undefined) done += 1;
+      if (step.failed !== undefined) {
+        failed += 1;
+        // What a peer wrote ends up in logs: printable, and not long.
+        expect(step.failed.message).toMatch(/^[\x20-\x7e]{1,400}$/);
+        expect(step.failed.code).toMatch(/^ERR_/);
+      }
+      for (const body of step.send ?? []) expect(body.length).toBeLessThan(MAX_HANDSHAKE_COMMAND);
+      if (step.ask !== undefined) look(handshake.judged(judgement));
+    }
+  };
+  for (const piece of pieces) {
+    if (done + failed > 0) rest.push(piece);
+    else look(handshake.receive(piece));
+  }
+  expect(done + failed).toBeLessThan(2);
+  return { done: done > 0, failed: failed > 0, rest: Buffer.concat([handshake.rest(), ...rest]) };
+}
+
+function attempt(side: { make(): Mechanism }, bytes: Buffer, random: Random): End {
+  const pieces = random.pieces(bytes);
+  const judgement = random.below(4) > 0;
+  try {
+    const end = feed(side.make(), pieces, judgement);
+    const whole = feed(side.make(), [Buffer.from(bytes)], judgement);
+    expect([whole.done, whole.failed]).toEqual([end.done, end.failed]);
+    if (end.done) expect(whole.rest.equals(end.rest)).toBe(true);
+    return end;
+  } catch (error) {
+    keep("handshake", bytes, String(error));
+    throw new Error(`seed ${SEED}: ${bytes.toString("hex")}`, { cause: error });
+  }
+}
+
+describe.each(Object.entries(SIDES))("the handshake of %s", (name, side) => {
+  const good = transcript(side);
+  const isCurve = name.startsWith("CURVE");
+
+  it("ends well for a good peer, wherever the bytes are cut, and leaves what follows", () => {
+    for (let at = 0; at <= good.length; at++) {
+      const pieces = [good.subarray(0, at), Buffer.concat([good.subarray(at), Buffer.from("rest")])];
+      const end = feed(
+        side.make(),
+        pieces.map((piece) => Buffer.from(piece)),
+        true,
+      );
+      expect([end.done, end.failed, String(end.rest)]).toEqual([true, false, "rest"]);
+      if (isCurve && at > 64) at += 6;
+    }
+  });
+
+  it("takes the corpus without an exception", () => {
+    const random = new Random(SEED);
+    for (const [, bytes] of corpus("handshake")) for (let i = 0; i < 20; i++) attempt(side, bytes, random);
+  });
+
+  it("takes a good peer's bytes with some changed", () => {
+    const random = new Random(SEED);
+    const count = isCurve ? runs(500, 20_000) : runs(4_000, 60_000);
+    for (let i = 0; i < count; i++) {
+      // Changes in the greeting end most attempts: half of them spare it.
+      const spared = random.below(2) === 0 ? GREETING_SIZE : 0;
+      const bytes = Buffer.concat([good.subarray(0, spared), random.mutate(good.subarray(spared))]);
+      const end = attempt(side, bytes, random);
+      const unchanged = bytes.subarray(GREETING_SIZE, good.length).equals(good.subarray(GREETING_SIZE));
+      // Nobody gets in with CURVE who changed a byte of it.
+      if (isCurve && end.done) expect(unchanged).toBe(true);
+    }
+    told(`handshakes of ${name}, bytes changed`, count);
+  }, 300_000);
+
+  it("takes commands with structure in any order", () => {
+    const random = new Random(SEED);
+    const names = [
+      "READY",
+      "HELLO",
+      "WELCOME",
+      "INITIATE",
+      "ERROR",
+      "PING",
+      "MESSAGE",
+      "SUBSCRIBE",
+      "\u005eRROR",
+    ];
+    const metadata = fc
+      .array(
+        fc.tuple(fc.constantFrom("Socket-Type", "Identity", "X-a", "x-A"), fc.uint8Array({ maxLength: 9 })),
+      )
+      .map((all) => encodeMetadata(all));
+    const data = fc.oneof(
+      metadata,
+      fc.uint8Array({ maxLength: 300 }),
+      fc.constantFrom(194, 160, 251, 24).map((length) => Buffer.alloc(length)),
+      fc.constant(Buffer.from("\u0005admin\u0006secret")),
+    );
+    const commands = fc.array(
+      fc.tuple(fc.constantFrom(...names), data, fc.constantFrom(4, 4, 4, 4, 0, 5, 0x84)),
+      {
+        maxLength: 5,
+      },
+    );
+    const numRuns = isCurve ? runs(200, 5_000) : runs(1_000, 25_000);
+    fc.assert(
+      fc.property(commands, (all) => {
+        const frames = all.map(([command, bytes, flags]) => {
+          const frame = commandFrame(encodeCommand(command, bytes));
+          frame[0] = (frame[0] as number) - 4 + flags;
+          return frame;
+        });
+        attempt(side, Buffer.concat([good.subarray(0, GREETING_SIZE), ...frames]), random);
+      }),
+      { seed: SEED, numRuns },
+    );
+    told(`handshakes of ${name}, commands in any order`, numRuns);
+  }, 300_000);
+});
+
+describe.each(BOXES)("MESSAGE sealed with $name", (box) => {
+  it("opens only as it was sealed, and never twice", () => {
+    const random = new Random(SEED);
+    const key = Buffer.alloc(32, 7);
+    const count = runs(1_000, 40_000);
+    const client = new CurveCipher(box, key, false, 2, Buffer.alloc(8));
+    for (let i = 0; i < count; i++) {
+      const body = random.bytes(random.below(60));
+      const sealed = Buffer.alloc(client.sealedLength(body.length));
+      client.seal(random.below(2), body, sealed, 0);
+      const fresh = new CurveCipher(box, key, true, 1, Buffer.alloc(8));
+      const changed = random.mutate(sealed);
+      const opened = fresh.open(Buffer.from(changed));
+      if (changed.equals(sealed)) expect("body" in opened && opened.body.equals(body)).toBe(true);
+      else expect("code" in opened).toBe(true);
+      const once = "code" in opened ? fresh.open(Buffer.from(sealed)) : opened;
+      expect("body" in once && once.body.equals(body)).toBe(true);
+      expect(fresh.open(Buffer.from(sealed))).toMatchObject({ code: "ERR_ZMTP_INVALID_SEQUENCE" });
+    }
+    told(`sealed frames (${box.name})`, count);
+  }, 300_000);
+});

@@ -1,0 +1,32 @@
+/** Endpoints that a connecting side can know before anybody binds them. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll } from "vitest";
+
+export type Transport = "tcp" | "ipc";
+
+export class Endpoints {
+  #folder: string | undefined;
+  #count = 0;
+
+  /** For one file of tests: its folder is removed after them. */
+  constructor() {
+    afterAll(() => {
+      if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
+    });
+  }
+
+  async free(transport: Transport): Promise<string> {
+    if (transport === "ipc") {
+      this.#folder ??= mkdtempSync(join(tmpdir(), "shoal-interop-"));
+      return `ipc://${join(this.#folder, `s${++this.#count}`)}`;
+    }
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as { port: number };
+    await new Promise((resolve) => server.close(resolve));
+    return `tcp://127.0.0.1:${port}`;
+  }
+}

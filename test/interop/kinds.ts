@@ -1,0 +1,26 @@
+/** The kinds of programs that can be killed and started again, and that can watch another be. */
+import { ENGINE_NAMES } from "../../src/engine/select.js";
+import { NO_C, startC } from "./c-peer.js";
+import { LocalPeer, type Peer, type ProcessPeer, startShoal } from "./peer.js";
+import { NO_PYTHON, startPython } from "./python-peer.js";
+
+/** How a program lives as long as the tests, and how it is started to be killed. */
+export interface Kind {
+  readonly title: string;
+  readonly skip: string | false;
+  readonly stays: () => Promise<Peer>;
+  readonly dies: () => Promise<ProcessPeer>;
+}
+
+export const engineKind = (engine: string): Kind => ({
+  title: `engine ${engine}`,
+  skip: false,
+  stays: () => LocalPeer.start(engine),
+  dies: () => startShoal(engine),
+});
+/** All whom an engine of ours can meet. */
+export const OTHERS: readonly Kind[] = [
+  ...ENGINE_NAMES.map(engineKind),
+  { title: "pyzmq", skip: NO_PYTHON, stays: startPython, dies: startPython },
+  { title: "C", skip: NO_C, stays: startC, dies: startC },
+];

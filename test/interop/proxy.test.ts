@@ -1,0 +1,162 @@
+/**
+ * libzmq's own proxy between sockets of ours, and ours between sockets of pyzmq's.
+ * Through a proxy, subscriptions arrive as messages that an XSUB's application
+ * writes: libzmq sends those as messages, not as commands, also to a peer of 3.1.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../src/engine/select.js";
+import {
+  Context,
+  Dealer,
+  Publisher,
+  Reply,
+  Request,
+  Router,
+  type Socket,
+  Subscriber,
+  XPublisher,
+  XSubscriber,
+} from "../../src/index.js";
+import { Proxy as ShoalProxy } from "../../src/proxy/index.js";
+import { NO_C, startC } from "./c-peer.js";
+import type { ProcessPeer } from "./peer.js";
+import { NO_PYTHON, startPython } from "./python-peer.js";
+
+const ANY = "tcp://127.0.0.1:*";
+const LIMIT = 8_000;
+
+const sockets: Socket[] = [];
+
+function track<S extends Socket>(socket: S): S {
+  sockets.push(socket);
+  return socket;
+}
+
+const closeAll = (): Promise<unknown> =>
+  Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
+
+describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+  const context = new Context({ engine });
+
+  describe.each([
+    ["pyzmq", NO_PYTHON, startPython],
+    ["C", NO_C, startC],
+  ] as const)("and the proxy of %s", (_title, skip, start) => {
+    describe.skipIf(skip)(skip === false ? "" : `: skipped, ${skip}`, () => {
+      let peer: ProcessPeer;
+
+      beforeAll(async () => {
+        peer = await start();
+      });
+
+      afterEach(async () => {
+        await closeAll();
+        await peer.call("close_all");
+      });
+
+      afterAll(() => peer?.stop());
+
+      /** @returns where its frontend and its backend are bound */
+      async function proxy(front: string, back: string): Promise<[string, string]> {
+        const frontend = await peer.open(front);
+        const backend = await peer.open(back);
+        const endpoints = [await frontend.bind(ANY), await backend.bind(ANY)] as [string, string];
+        await peer.call("proxy", { frontend: frontend.id, backend: backend.id });
+        return endpoints;
+      }
+
+      it("subscriptions, cancellations and messages pass, also to a publisher that comes late", async () => {
+        const [front, back] = await proxy("XSUB", "XPUB");
+        const publisher = track(new Publisher({ context }));
+        const subscriber = track(new Subscriber({ context, receiveTimeout: LIMIT }));
+        publisher.connect(front);
+        subscriber.connect(back);
+        subscriber.subscribe("a");
+        await publisher.waitForSubscribers({ topic: "a", timeout: LIMIT });
+        for (let i = 0; i < 50; i++) {
+          await publisher.send(["b", `${i}`]);
+          await publisher.send(["a", `${i}`]);
+        }
+        for (let i = 0; i < 50; i++) {
+          expect((await subscriber.receive()).map(String)).toEqual(["a", `${i}`]);
+        }
+
+        const late = track(new Publisher({ context }));
+        late.connect(front);
+        await late.waitForSubscribers({ topic: "a", timeout: LIMIT });
+        await late.send(["ab", "late"]);
+        expect((await subscriber.receive()).map(String)).toEqual(["ab", "late"]);
+
+        const cancelled = new Promise<{ topic: Buffer }>((resolve) =>
+          publisher.events.once("unsubscribe", resolve),
+        );
+        subscriber.unsubscribe("a");
+        expect(String((await cancelled).topic)).toBe("a");
+      });
+
+      it("requests and replies pass with their envelopes", async () => {
+        const [front, back] = await proxy("ROUTER", "DEALER");
+        const reply = track(new Reply({ context, receiveTimeout: LIMIT }));
+        const request = track(new Request({ context, receiveTimeout: LIMIT }));
+        reply.connect(back);
+        request.connect(front);
+        for (let i = 0; i < 20; i++) {
+          await request.send([`question ${i}`, ""]);
+          const question = await reply.receive();
+          expect(question.map(String)).toEqual([`question ${i}`, ""]);
+          await reply.send(["answer to", ...question]);
+          expect((await request.receive()).map(String)).toEqual(["answer to", `question ${i}`, ""]);
+        }
+      });
+    });
+  });
+
+  describe.skipIf(NO_PYTHON)("and our proxy, between sockets of pyzmq", () => {
+    let peer: ProcessPeer;
+
+    beforeAll(async () => {
+      peer = await startPython();
+    });
+
+    afterEach(async () => {
+      await closeAll();
+      await peer.call("close_all");
+    });
+
+    afterAll(() => peer?.stop());
+
+    it("passes subscriptions and messages", async () => {
+      const front = track(new XSubscriber({ context }));
+      const back = track(new XPublisher({ context }));
+      await Promise.all([front.bind(ANY), back.bind(ANY)]);
+      const running = new ShoalProxy(front, back).run();
+      const pub = await peer.open("XPUB");
+      await pub.connect(front.lastEndpoint as string);
+      const sub = await peer.open("SUB");
+      await sub.call("subscribe");
+      await sub.connect(back.lastEndpoint as string);
+      expect(await pub.receive()).toEqual([Buffer.from([1])]);
+      await pub.send("topic", "", "body");
+      expect((await sub.receive()).map(String)).toEqual(["topic", "", "body"]);
+      await closeAll();
+      await running;
+    });
+
+    it("passes requests and replies", async () => {
+      const front = track(new Router({ context }));
+      const back = track(new Dealer({ context }));
+      await Promise.all([front.bind(ANY), back.bind(ANY)]);
+      const running = new ShoalProxy(front, back).run();
+      const req = await peer.open("REQ");
+      await req.connect(front.lastEndpoint as string);
+      const rep = await peer.open("REP");
+      await rep.connect(back.lastEndpoint as string);
+      await req.send("question");
+      expect((await rep.receive()).map(String)).toEqual(["question"]);
+      await rep.send("answer", "");
+      expect((await req.receive()).map(String)).toEqual(["answer", ""]);
+      await closeAll();
+      await running;
+    });
+  });
+});
