@@ -86,9 +86,9 @@ async function until(condition: () => boolean): Promise<void> {
 describe("bad input ends with exit code 2 and what there is", () => {
   const CASES: readonly (readonly [args: readonly string[], reason: RegExp])[] = [
     [["nothing"], /there is no scenario "nothing"; known are throughput, latency, /],
-    [["throughput", "--peers", "zmq"], /there is no contender "zmq"; known are shoal-libzmq, .*zeromq/],
+    [["throughput", "--peers", "zmq"], /there is no contender "zmq"; known are shoal-zmtp, .*zeromq/],
     [["throughput", "--reference", "zmq"], /there is no contender "zmq"/],
-    [["throughput", "--engine", "turbo"], /there is no engine "turbo"; known are libzmq/],
+    [["throughput", "--engine", "turbo"], /there is no engine "turbo"; known are zmtp, libzmq/],
     [["throughput", "--engine", "libzmq,turbo"], /there is no engine "turbo"/],
     [["throughput", "--transport", "udp"], /there is no transport "udp"; known are tcp, ipc, inproc/],
     [["throughput", "--size", "64,big"], /there is no size "big"; .* usual ones are 1, 16, 64, 1024/],

@@ -12,11 +12,26 @@ const run = promisify(execFile);
 /** Each receive of a slowed build takes this much longer; one of the real build takes 2 to 10 µs. */
 const SLOWER = `
 import { Pull as SlowedPull } from "./sockets/pipeline.js";
+const spin = () => {
+  for (const end = process.hrtime.bigint() + 100_000n; process.hrtime.bigint() < end; );
+};
 const receive = SlowedPull.prototype.receive;
 Object.defineProperty(SlowedPull.prototype, "receive", {
   value(options) {
-    for (const end = process.hrtime.bigint() + 100_000n; process.hrtime.bigint() < end; );
+    spin();
     return receive.call(this, options);
+  },
+});
+const iterate = SlowedPull.prototype[Symbol.asyncIterator];
+Object.defineProperty(SlowedPull.prototype, Symbol.asyncIterator, {
+  value() {
+    const messages = iterate.call(this);
+    const next = messages.next.bind(messages);
+    messages.next = () => {
+      spin();
+      return next();
+    };
+    return messages;
   },
 });
 `;

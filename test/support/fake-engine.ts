@@ -36,6 +36,7 @@ const CAPABILITIES: EngineCapabilities = {
   queueDepth: true,
   discardCount: true,
   disconnectPeer: false,
+  unsupportedOptions: [],
   prefetch: 0,
 };
 

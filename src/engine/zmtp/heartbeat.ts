@@ -105,6 +105,6 @@ export class Heartbeat {
         (waiting !== undefined && waiting === this.#waiting) ||
         (remote !== undefined && remote === this.#remote);
       if (silent && !this.#paused) this.#onSilence();
-    }).unref();
+    });
   };
 }

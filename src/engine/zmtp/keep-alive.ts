@@ -11,6 +11,7 @@ export class KeepAlive {
   #timer: NodeJS.Timeout | undefined = undefined;
   #held = false;
   #scheduled = false;
+  #ended = false;
   readonly #reasons: () => boolean;
 
   /** @param reasons whether there is a reason now */
@@ -20,6 +21,7 @@ export class KeepAlive {
 
   /** A reason may have come or gone. */
   changed(): void {
+    if (this.#ended) return;
     if (this.#reasons()) {
       if (this.#held) return;
       this.#held = true;
@@ -31,8 +33,9 @@ export class KeepAlive {
     }
   }
 
-  /** The socket is gone. */
+  /** The socket is gone, for good: what its last connections still do holds nobody. */
   end(): void {
+    this.#ended = true;
     clearInterval(this.#timer);
     this.#timer = undefined;
     this.#held = false;

@@ -57,3 +57,13 @@ test("ended, it holds nothing, whatever was under way", async () => {
   await turn();
   expect(holders()).toBe(before);
 });
+
+test("ended, no reason that comes later holds anything", async () => {
+  const before = holders();
+  const { keepAlive, set } = make();
+  set(true);
+  keepAlive.end();
+  set(true);
+  await turn();
+  expect(holders()).toBe(before);
+});
