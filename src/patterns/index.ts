@@ -1,7 +1,14 @@
 /**
- * The reliability patterns. None is finished yet; each will be exported here,
- * from a folder of its own. Meanwhile `Request.request` retries (Lazy Pirate).
+ * The reliability patterns, each from a folder of its own.
  *
  * @module
  */
-export {};
+export * from "./binary-star/index.js";
+export { type PatternEvent, PatternEvents } from "./common/events.js";
+export { FAILURES, type FailureReason, ServiceError } from "./common/service-error.js";
+export * from "./federation/index.js";
+export * from "./freelance/index.js";
+export * from "./load-balancer/index.js";
+export * from "./majordomo/index.js";
+export * from "./pirate/index.js";
+export * from "./titanic/index.js";

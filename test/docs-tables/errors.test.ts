@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import * as shoal from "../../src/index.js";
+import * as sockets from "../../src/index.js";
+import * as patterns from "../../src/patterns/index.js";
 import { codes, ROOT, tableUnder } from "./support/markdown.js";
 
 const rows = tableUnder("errors.md", "Codes").map(([code, classes, meaning, remedy]) => ({
@@ -22,6 +23,9 @@ function thrownPairs(): [string, string][] {
     ])
     .map(([, name, code]) => [name as string, code as string]);
 }
+
+/** All that the package exports. */
+const shoal = { ...sockets, ...patterns };
 
 describe("docs/errors.md", () => {
   it("has a row for each code, with the meaning that the source gives it", () => {

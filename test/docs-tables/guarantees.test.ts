@@ -20,7 +20,9 @@ describe("docs/guarantees.md", () => {
       expect(files.length, row[0]).toBeGreaterThan(0);
       for (const file of files) {
         expect(existsSync(join(ROOT, file)), file).toBe(true);
-        expect(readFileSync(join(ROOT, file), "utf8"), file).toMatch(/\b(?:it|test|describeMatrix)(\.\w+)*\(/);
+        expect(readFileSync(join(ROOT, file), "utf8"), file).toMatch(
+          /\b(?:it|test|describeMatrix)(\.\w+)*\(/,
+        );
       }
     }
   });

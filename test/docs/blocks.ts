@@ -22,7 +22,7 @@ export function pages(): string[] {
     readdirSync(join(ROOT, folder))
       .filter((name) => name.endsWith(".md"))
       .map((name) => relative(ROOT, join(ROOT, folder, name)));
-  return [...markdown("."), ...markdown("docs")].sort();
+  return [...markdown("."), ...markdown("docs"), ...markdown("docs/patterns")].sort();
 }
 
 export const read = (page: string): string => readFileSync(join(ROOT, page), "utf8");

@@ -1,0 +1,58 @@
+// @ts-check
+/** Binary Star: two servers, one serves. It goes, the other takes over; it comes back, and gets the service back. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BinaryStarClient, BinaryStarServer } from "shoal/patterns";
+
+// Endpoints that both sides have to know beforehand; over tcp they are `tcp://HOST:PORT`.
+const folder = mkdtempSync(join(tmpdir(), "shoal-star-"));
+const at = (/** @type {string} */ name) => `ipc://${join(folder, name)}`;
+
+/** @param {"primary" | "backup"} role */
+async function start(role) {
+  const peer = role === "primary" ? "backup" : "primary";
+  const server = new BinaryStarServer({
+    star: { role, bind: at(`${role}-state`), connect: at(`${peer}-state`), heartbeatInterval: 100 },
+    endpoint: at(role),
+    handler: ([word]) => `${word}, says the ${role}`,
+  });
+  await server.start();
+  return server;
+}
+
+/** @param {BinaryStarServer} server @param {"active" | "passive"} state */
+const becomes = (server, state) => new Promise((resolve) => server.events.on(state, resolve));
+
+let primary = await start("primary");
+const backup = await start("backup");
+await Promise.all([becomes(primary, "active"), becomes(backup, "passive")]);
+
+const client = new BinaryStarClient({ endpoints: [at("primary"), at("backup")], timeout: 500 });
+const answers = [];
+answers.push(String(await client.request("hello")));
+
+// The primary is gone. The client asks the other server, which takes over after two heartbeats of silence.
+await primary.close();
+answers.push(String(await client.request("hello again")));
+
+// It is back, stands by, and the operator gives the service back to it.
+primary = await start("primary");
+await becomes(primary, "passive");
+await new Promise((resolve) => setTimeout(resolve, 200)); // The backup hears of it with the next heartbeat.
+const active = becomes(primary, "active");
+await backup.handOver();
+await active;
+answers.push(String(await client.request("and again")));
+
+assert.deepEqual(answers, [
+  "hello, says the primary",
+  "hello again, says the backup",
+  "and again, says the primary",
+]);
+await client.close();
+await primary.close();
+await backup.close();
+rmSync(folder, { recursive: true });
+console.log(answers.join("\n"));

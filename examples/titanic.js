@@ -1,0 +1,54 @@
+/** Titanic: a request outlives the client that left it, the broker's process, and waits for its worker. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { MajordomoBroker, MajordomoWorker, openTitanic, TitanicClient } from "shoal/patterns";
+
+const directory = mkdtempSync(join(tmpdir(), "shoal-example-"));
+
+/**
+ * A broker with Titanic beside it, as `shoal majordomo broker --titanic DIR` starts them.
+ *
+ * @param {string} wanted
+ */
+async function serve(wanted) {
+  const broker = new MajordomoBroker();
+  await broker.bind(wanted);
+  const endpoint = String(broker.lastEndpoint);
+  const titanic = openTitanic(endpoint, directory);
+  const stop = async () => {
+    await titanic.close();
+    await broker.close();
+  };
+  return { endpoint, stop };
+}
+
+// A client leaves a request for a service that nobody offers yet, and goes.
+let server = await serve("tcp://127.0.0.1:*");
+let client = new TitanicClient(server.endpoint);
+const uuid = await client.request("resize", ["photo.jpg", "640"]);
+assert.match(uuid, /^[0-9A-F]{32}$/);
+assert.equal((await client.reply(uuid)).status, "300");
+await client.end();
+
+// Broker and Titanic are started anew; the request is in the folder.
+await server.stop();
+server = await serve(server.endpoint);
+
+// Now a worker comes, and gets it.
+const worker = new MajordomoWorker(server.endpoint, "resize", async ([name, width]) => `${name} at ${width}`);
+
+// Whoever has the UUID fetches the reply.
+client = new TitanicClient(server.endpoint);
+const { status, body } = await client.wait(uuid);
+assert.equal(status, "200");
+assert.equal(String(body[0]), "photo.jpg at 640");
+await client.close(uuid);
+assert.equal((await client.reply(uuid)).status, "400");
+console.log(`resized: ${body[0]}`);
+
+await worker.close();
+await client.end();
+await server.stop();
+rmSync(directory, { recursive: true });

@@ -1,0 +1,22 @@
+/** Binary Star: two servers, of which one serves at any time. */
+export {
+  BinaryStarClient,
+  type BinaryStarClientOptions,
+  type BinaryStarClientStats,
+  type StarCallOptions,
+  type StarFailOverEvent,
+} from "./client.js";
+export type { StarEvent, StarStateName } from "./events.js";
+export { StarState } from "./protocol.js";
+export { BinaryStarReactor, type BinaryStarReactorOptions, type BinaryStarReactorStats } from "./reactor.js";
+export type { Admission, FenceReason, StarCause, StarRole, StarRulesStats } from "./rules.js";
+export {
+  BinaryStarServer,
+  type BinaryStarServerEvent,
+  type BinaryStarServerOptions,
+  type BinaryStarServerStats,
+  type StarHandler,
+  type StarRequest,
+  type StarRequestContext,
+} from "./server.js";
+export { BinaryStar, type BinaryStarOptions, type StarStats } from "./star.js";

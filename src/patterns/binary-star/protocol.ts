@@ -1,0 +1,32 @@
+/**
+ * What the two servers of a Binary Star tell each other, over PUB and SUB both ways.
+ *
+ *   one frame, one ASCII digit
+ *   31  PRIMARY   a primary that has not heard from its backup yet
+ *   32  BACKUP    a backup that has not heard from its primary yet
+ *   33  ACTIVE    it serves
+ *   34  PASSIVE   it stands by
+ *
+ * The ZeroMQ Guide's bstar sends the same. No RFC describes it.
+ */
+
+/** A server's state, by the digit that stands for it on the wire. */
+export const StarState = { PRIMARY: 1, BACKUP: 2, ACTIVE: 3, PASSIVE: 4 } as const;
+
+/** One of the digits in {@link StarState}. */
+export type StarState = (typeof StarState)[keyof typeof StarState];
+
+const ZERO = 0x30;
+
+/** The message that tells a state: one frame of one byte. */
+export function encodeState(state: StarState): Buffer {
+  return Buffer.of(ZERO + state);
+}
+
+/** @returns the state, or `undefined` for anything but one frame of one digit from 1 to 4 */
+export function parseState(frames: readonly Uint8Array[]): StarState | undefined {
+  const [frame] = frames;
+  if (frames.length !== 1 || frame?.length !== 1) return undefined;
+  const digit = (frame[0] as number) - ZERO;
+  return digit >= StarState.PRIMARY && digit <= StarState.PASSIVE ? (digit as StarState) : undefined;
+}

@@ -1,0 +1,252 @@
+/**
+ * One server's half of a Binary Star: tells the peer its state, hears the peer's,
+ * and says of each client's request what is to be done with it.
+ *
+ *   PUB bound at `bind`  ── state, each heartbeat ──>  the peer's SUB
+ *   SUB connected to `connect`  <── state ──  the peer's PUB
+ */
+import { type Clock, systemClock } from "../../core/clock.js";
+import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import type { Context } from "../../sockets/context.js";
+import {
+  Publisher,
+  type PublisherOptions,
+  Subscriber,
+  type SubscriberOptions,
+} from "../../sockets/pub-sub.js";
+import { DriverTimer } from "../common/driver-timer.js";
+import { PatternEvents } from "../common/events.js";
+import { checkCount, checkEndpoint, checkKeys } from "./check.js";
+import { changeEvent, nameOf, type StarEvent, type StarStateName } from "./events.js";
+import { encodeState, parseState, type StarState } from "./protocol.js";
+import { type Admission, BinaryStarRules, type StarRole, type StarRulesStats } from "./rules.js";
+
+/** ms between two states, as the Guide has it. */
+const HEARTBEAT_INTERVAL = 1_000;
+/** Heartbeats of silence until the peer counts as gone, as the Guide has it. */
+const LIVENESS = 2;
+/** ms until a lost link to the peer is tried again, first and at most: it must be back within the patience. */
+const RECONNECT_INTERVAL = 100;
+
+/** How a server finds its peer. */
+export interface BinaryStarOptions {
+  /** One of the two is the primary: it serves when both start. */
+  readonly role: StarRole;
+  /** Where this server tells its state: `tcp://HOST:PORT`. */
+  readonly bind: string;
+  /** Where the peer tells its own: the peer's `bind`. */
+  readonly connect: string;
+  /** ms between two states; the same on both servers. Default 1,000. */
+  readonly heartbeatInterval?: number;
+  /** Heartbeats of silence after which the peer counts as gone; 2 or more, the same on both. Default 2. */
+  readonly liveness?: number;
+  /** For both sockets, security above all. */
+  readonly socketOptions?: PublisherOptions & SubscriberOptions;
+  readonly context?: Context;
+  /** Where time comes from; for tests. */
+  readonly clock?: Clock;
+}
+
+/** A server's counts, all since it was made. */
+export interface StarStats extends StarRulesStats {
+  readonly state: StarStateName;
+  /** What the peer told last; `undefined` while it is silent. */
+  readonly peer: StarStateName | undefined;
+  /** Messages from the peer's endpoint that are no state. */
+  readonly invalid: number;
+}
+
+const KEYS = [
+  "role",
+  "bind",
+  "connect",
+  "heartbeatInterval",
+  "liveness",
+  "socketOptions",
+  "context",
+  "clock",
+] as const;
+
+/** See the head of this file; the rules are in rules.ts, what wraps a server in server.ts. */
+export class BinaryStar {
+  /** What happens to this server. */
+  readonly events: PatternEvents<StarEvent> = new PatternEvents();
+  readonly #options: BinaryStarOptions;
+  readonly #rules: BinaryStarRules;
+  readonly #timer: DriverTimer;
+  readonly #publisher: Publisher;
+  readonly #subscriber: Subscriber;
+  #invalid = 0;
+  #term = 0;
+  #started = false;
+  #closed = false;
+  #hearing: Promise<void> = Promise.resolve();
+
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options: BinaryStarOptions) {
+    checkKeys("BinaryStar", options, KEYS);
+    const { role, heartbeatInterval = HEARTBEAT_INTERVAL, liveness = LIVENESS } = options;
+    if (role !== "primary" && role !== "backup")
+      throw new InvalidArgumentError(`Option role is "primary" or "backup"; got ${String(role)}`);
+    checkEndpoint("bind", options.bind);
+    checkEndpoint("connect", options.connect);
+    checkCount("heartbeatInterval", heartbeatInterval, 1);
+    checkCount("liveness", liveness, 2, 1_000);
+    this.#options = options;
+    // Rules of other patterns do not see that the process stood still; these have to (rules.ts, sentence 2).
+    this.#timer = new DriverTimer(Number.POSITIVE_INFINITY, options.clock ?? systemClock);
+    const shared = {
+      ...options.socketOptions,
+      ...(options.context === undefined ? {} : { context: options.context }),
+    };
+    this.#publisher = new Publisher({ linger: 0, ...shared });
+    this.#subscriber = new Subscriber({
+      linger: 0,
+      reconnectInterval: Math.min(RECONNECT_INTERVAL, heartbeatInterval),
+      reconnectMaxInterval: Math.min(RECONNECT_INTERVAL, heartbeatInterval),
+      ...shared,
+    });
+    this.#rules = new BinaryStarRules(
+      { role, heartbeatInterval, liveness },
+      this.#outbox(),
+      this.#timer.now(),
+    );
+  }
+
+  /** Where this server tells its state, wildcards filled in; `null` before {@link start}. */
+  get endpoint(): string | null {
+    return this.#publisher.lastEndpoint;
+  }
+
+  get state(): StarStateName {
+    return this.#rules.fence === undefined ? nameOf(this.#rules.state) : "fenced";
+  }
+
+  /** Counts each time this server became or ceased to be the one that serves. */
+  get term(): number {
+    return this.#term;
+  }
+
+  /**
+   * Begins to tell and to hear states.
+   *
+   * @throws TransportError as `bind` does; InvalidArgumentError `EINVAL` for a bad endpoint
+   */
+  async start(): Promise<void> {
+    if (this.#closed) throw new ClosedError("EBADF", "The Binary Star is closed");
+    if (this.#started) return;
+    this.#started = true;
+    await this.#publisher.bind(this.#options.bind);
+    this.#subscriber.subscribe();
+    this.#subscriber.connect(this.#options.connect);
+    this.#hearing = this.#hear();
+    this.#timer.start(this.#rules);
+  }
+
+  /**
+   * A client's request is there: what is to be done with it. Asking votes for a
+   * fail-over, so only clients' requests are asked for, no monitoring.
+   *
+   * @returns `serve`: answer it. `hold`: keep it until the event `active` (answer it) or `votes-void` or `fatal`
+   *   (drop it). `refuse`: drop it.
+   */
+  admit(): Admission {
+    if (!this.#started || this.#closed) return "refuse";
+    const admission = this.#rules.request(this.#timer.now());
+    this.#timer.update();
+    return admission;
+  }
+
+  /** Whether requests are answered here, at this moment; no vote. To be asked again before a reply leaves. */
+  isServing(): boolean {
+    if (!this.#started || this.#closed) return false;
+    const serving = this.#rules.stillServing(this.#timer.now());
+    this.#timer.update();
+    return serving;
+  }
+
+  /**
+   * Gives the service over to the passive peer: how an operator brings the primary
+   * back. This server refuses from now on; the peer serves when it hears of it.
+   *
+   * @throws InvalidStateError `EFSM` when this server does not serve, or no passive peer is there
+   */
+  handOver(): void {
+    this.#assertRunning();
+    this.#rules.handOver(this.#timer.now());
+    this.#timer.update();
+  }
+
+  /**
+   * Decides what a fenced server is to be. First resolve the loser as passive, or
+   * stop it, then the winner as active. A backup that never found a primary is
+   * made to serve alone in the same way.
+   *
+   * @throws InvalidStateError `EFSM` when there is nothing to decide, or the peer's state contradicts it
+   */
+  resolve(choice: "active" | "passive"): void {
+    if (choice !== "active" && choice !== "passive")
+      throw new InvalidArgumentError(`resolve takes "active" or "passive"; got ${String(choice)}`);
+    this.#assertRunning();
+    this.#rules.resolve(choice, this.#timer.now());
+    this.#timer.update();
+  }
+
+  stats(): StarStats {
+    const peer = this.#rules.peer(this.#timer.now());
+    return {
+      ...this.#rules.stats(),
+      state: this.state,
+      peer: peer === undefined ? undefined : nameOf(peer),
+      invalid: this.#invalid,
+    };
+  }
+
+  /** Tells no state any more; the peer finds out by its patience. Closing twice is closing once. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer.stop();
+    await Promise.all([this.#publisher.close({ linger: 0 }), this.#subscriber.close({ linger: 0 })]);
+    await this.#hearing;
+    this.events.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #assertRunning(): void {
+    if (this.#closed || !this.#started) throw new ClosedError("EBADF", "The Binary Star does not run");
+  }
+
+  #outbox(): ConstructorParameters<typeof BinaryStarRules>[1] {
+    return {
+      publish: (state: StarState) => {
+        this.#publisher.trySend(encodeState(state));
+      },
+      changed: (state, from, cause) => {
+        this.#term += 1;
+        this.events.emit(changeEvent(state, from, cause));
+      },
+      fenced: (reason) => {
+        this.#term += 1;
+        this.events.emit({ type: "fatal", reason });
+      },
+      votesVoid: () => this.events.emit({ type: "votes-void" }),
+      sameRole: (role) => this.events.emit({ type: "same-role", role }),
+    };
+  }
+
+  async #hear(): Promise<void> {
+    for await (const frames of this.#subscriber) {
+      const state = parseState(frames);
+      if (state === undefined) {
+        this.#invalid += 1;
+        this.events.emit({ type: "invalid", frames: frames.length });
+        continue;
+      }
+      this.#rules.receive(state, this.#timer.now());
+      this.#timer.update();
+    }
+  }
+}

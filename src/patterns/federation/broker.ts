@@ -1,0 +1,236 @@
+/** A federated broker: its sockets to clients, workers and other sites, around rules.ts. */
+import { randomBytes } from "node:crypto";
+import { InvalidArgumentError } from "../../core/errors.js";
+import {
+  Publisher,
+  type PublisherOptions,
+  Subscriber,
+  type SubscriberOptions,
+} from "../../sockets/pub-sub.js";
+import { Router, type RouterOptions } from "../../sockets/request-reply.js";
+import { BrokerDriver, type BrokerSocketOptions, offer } from "../load-balancer/broker-driver.js";
+import { numbers } from "../load-balancer/check-options.js";
+import { parseFromBalanced } from "../load-balancer/protocol.js";
+import { RouterReader } from "../load-balancer/router-reader.js";
+import { addressedFrames, parseFromClient, replyFrames } from "../pirate/protocol.js";
+import { parseState, stateFrames } from "./protocol.js";
+import {
+  CLOUD,
+  type FederationEvent,
+  type FederationOutbox,
+  FederationRules,
+  type FederationRulesOptions,
+  type FederationStats,
+  LOCAL,
+} from "./rules.js";
+
+const DEFAULTS: FederationRulesOptions = Object.freeze({
+  stateInterval: 1_000,
+  liveness: 3,
+  maxQueued: 1_000,
+  maxDeliveries: 2,
+});
+
+/** Bytes of a site's name at most: it is a routing id (37/ZMTP, The Identity Property). */
+const MAX_NAME = 255;
+
+/** Bytes that tell one start of a broker from the next. */
+const INCARNATION_SIZE = 8;
+
+/** ms that replies to other sites have to leave when the broker closes. */
+const CLOUD_LINGER = 1_000;
+
+/** Options of {@link FederatedBroker}. */
+export interface FederatedBrokerOptions extends BrokerSocketOptions {
+  /** ms between two state messages when nothing changes. Default 1,000. */
+  readonly stateInterval?: number;
+  /** Intervals of silence after which a site is lost. 0: only when its connection ends, as the Guide's needs it. Default 3. */
+  readonly liveness?: number;
+  /** Requests of own clients that wait, and as many of other sites; past it they are read no further. Default 1,000. */
+  readonly maxQueued?: number;
+  /** Workers that may be lost with one request in hand, until its client is told `worker-lost`. Default 2. */
+  readonly maxDeliveries?: number;
+  /** Options of the ROUTERs to other sites. */
+  readonly cloudOptions?: RouterOptions;
+  /** Options of the PUB and the SUB of the state flow that both have, such as security. */
+  readonly stateOptions?: PublisherOptions & SubscriberOptions;
+}
+
+/** Where another site is. */
+export interface SiteEndpoints {
+  readonly name: string;
+  /** What it bound with `bindCloud`. */
+  readonly cloud: string;
+  /** What it bound with `bindState`. */
+  readonly state: string;
+}
+
+/**
+ * A load-balancing broker that shares spare workers with those of other sites. Its own
+ * clients' requests go to its own workers first, and to another site's when none of its
+ * own is free and that site has said that it has some. A site that goes away loses no
+ * request: each is kept where it was accepted until its reply has come, and may then be
+ * handled twice.
+ *
+ * Clients and workers as in `LoadBalancer`; other sites may be the Guide's peering brokers.
+ */
+export class FederatedBroker extends BrokerDriver<FederationEvent, FederationStats> {
+  /** The site's name. */
+  readonly name: string;
+  readonly #cloud: Cloud;
+  readonly #rules: FederationRules;
+  readonly #asking: RouterReader;
+  readonly #asked: RouterReader;
+
+  /**
+   * @param name differs from every other site's; 1 to 255 bytes
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+   */
+  constructor(name: string, options: FederatedBrokerOptions = {}) {
+    const { socketOptions, frontendOptions, backendOptions, cloudOptions, stateOptions, ...given } = options;
+    const settings = numbers("FederatedBroker", DEFAULTS, given, { liveness: 0 });
+    checkName(name);
+    const cloud = new Cloud(name, { ...socketOptions, ...cloudOptions }, stateOptions ?? {});
+    let rules: DrivenFederationRules | undefined;
+    super(options, settings.stateInterval, (links, now) => {
+      const outbox: FederationOutbox = {
+        request: (worker, address, body) =>
+          links.toWorker([worker, ...addressedFrames("simple", address, body)]),
+        reply: (envelope, body) => links.toClient(replyFrames(envelope, body)),
+        siteRequest: (site, address, body) =>
+          offer(cloud.asked, [Buffer.from(site), ...addressedFrames("paranoid", address, body)]),
+        siteReply: (envelope, body) => void offer(cloud.asking, replyFrames(envelope, body)),
+        publish: (capacity) => cloud.publish(capacity),
+        event: (event) => links.event(event),
+      };
+      rules = new DrivenFederationRules(settings, outbox, now, randomBytes(INCARNATION_SIZE));
+      return rules;
+    });
+    this.name = name;
+    this.#cloud = cloud;
+    this.#rules = rules as DrivenFederationRules;
+    this.#asking = new RouterReader(cloud.asking, {
+      room: () => this.#rules.cloudRoom,
+      message: (frames) => {
+        const command = parseFromClient(frames);
+        if (command.kind === "request") this.#rules.request(command.envelope, command.body, CLOUD);
+        else this.#rules.invalid("site");
+      },
+      left: (routingId) => this.#rules.askingSiteLeft(routingId),
+      afterBatch: () => this.changed(),
+    });
+    this.#asked = new RouterReader(cloud.asked, {
+      room: () => Number.POSITIVE_INFINITY,
+      message: ([site, ...frames]) => {
+        const command = parseFromClient(frames);
+        if (command.kind === "request")
+          this.#rules.siteReplied(String(site), command.envelope[0] as Buffer, command.body);
+        else this.#rules.invalid("site");
+      },
+      left: (site) => this.#rules.siteLeft(String(site)),
+      afterBatch: () => this.changed(),
+    });
+    void this.#readStates();
+  }
+
+  /** Listens for other sites' requests. @returns the endpoint, wildcards filled in */
+  async bindCloud(endpoint: string): Promise<string> {
+    await this.#cloud.asking.bind(endpoint);
+    return this.#cloud.asking.lastEndpoint as string;
+  }
+
+  /** Tells there what is free here. @returns the endpoint, wildcards filled in */
+  async bindState(endpoint: string): Promise<string> {
+    await this.#cloud.publisher.bind(endpoint);
+    return this.#cloud.publisher.lastEndpoint as string;
+  }
+
+  /**
+   * Connects to another site. It is to do the same with this one.
+   *
+   * @throws InvalidArgumentError `EINVAL` for a bad name or endpoint
+   */
+  join(site: SiteEndpoints): void {
+    checkName(site.name);
+    if (site.name === this.name)
+      throw new InvalidArgumentError(`Another site has another name than ${site.name}`);
+    this.#cloud.asked.connect(site.cloud, { routingId: site.name });
+    this.#cloud.subscriber.connect(site.state);
+  }
+
+  protected override changed(): void {
+    super.changed();
+    if (this.#rules?.cloudRoom > 0) this.#asking?.resume();
+  }
+
+  protected override async closeOthers(): Promise<void> {
+    this.#asking.stop();
+    this.#asked.stop();
+    await this.#cloud.close();
+  }
+
+  async #readStates(): Promise<void> {
+    for await (const frames of this.#cloud.subscriber) {
+      const state = parseState(frames);
+      if (state === undefined) this.#rules.invalid("site");
+      else if (state.site !== this.name) this.#rules.siteState(state.site, state.capacity, this.now());
+      this.changed();
+    }
+  }
+}
+
+/** The sockets to other sites. */
+class Cloud {
+  /** Other sites connect to it, and ask. */
+  readonly asking: Router;
+  /** It connects to other sites, and asks them. */
+  readonly asked: Router;
+  readonly publisher: Publisher;
+  readonly subscriber: Subscriber;
+  readonly #name: string;
+
+  constructor(name: string, options: RouterOptions, state: PublisherOptions & SubscriberOptions) {
+    this.#name = name;
+    // A site that comes back takes its name over, before anybody has noticed that it had gone.
+    this.asking = new Router({ ...options, routingId: name, handover: true });
+    this.asked = new Router({ ...options, routingId: name, mandatory: true });
+    this.publisher = new Publisher(state as PublisherOptions);
+    this.subscriber = new Subscriber(state as SubscriberOptions);
+    this.subscriber.subscribe();
+  }
+
+  publish(capacity: number): void {
+    if (this.publisher.closed) return;
+    this.publisher.send(stateFrames({ site: this.#name, capacity })).catch(() => undefined);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([
+      this.asking.close({ linger: CLOUD_LINGER }),
+      this.asked.close({ linger: 0 }),
+      this.publisher.close({ linger: CLOUD_LINGER }),
+      this.subscriber.close({ linger: 0 }),
+    ]);
+  }
+}
+
+/** The rules with their frames. */
+class DrivenFederationRules extends FederationRules {
+  clientMessage(frames: readonly Buffer[]): void {
+    const command = parseFromClient(frames);
+    if (command.kind === "request") this.request(command.envelope, command.body, LOCAL);
+    else this.invalid("client");
+  }
+
+  workerMessage(from: Buffer, frames: readonly Buffer[]): void {
+    this.receive(from, parseFromBalanced(frames));
+  }
+}
+
+function checkName(name: unknown): void {
+  const size = typeof name === "string" ? Buffer.byteLength(name) : 0;
+  if (size === 0 || size > MAX_NAME || (name as string).startsWith("\0"))
+    throw new InvalidArgumentError(
+      `A site's name is text of 1 to ${MAX_NAME} bytes that does not begin with a zero byte`,
+    );
+}

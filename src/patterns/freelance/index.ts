@@ -1,0 +1,25 @@
+/** Freelance (10/FLP): clients and servers without a broker, in three models. */
+export type { FreelanceBody } from "./body.js";
+export {
+  type FreelanceCallOptions,
+  FreelanceClient,
+  type FreelanceClientEvent,
+  type FreelanceClientOptions,
+  type FreelanceClientStats,
+} from "./client.js";
+export type { FreelanceRulesStats, FreelanceServerStatus } from "./client-rules.js";
+export { FreelanceFailoverClient, type FreelanceFailoverClientOptions } from "./failover-client.js";
+export type { FreelanceModel } from "./protocol.js";
+export {
+  type FreelanceHandler,
+  type FreelanceRequestContext,
+  FreelanceServer,
+  type FreelanceServerEvent,
+  type FreelanceServerOptions,
+  type FreelanceServerStats,
+} from "./server.js";
+export {
+  FreelanceShotgunClient,
+  type FreelanceShotgunClientOptions,
+  type FreelanceShotgunClientStats,
+} from "./shotgun-client.js";

@@ -1,0 +1,104 @@
+/**
+ * The three models of 10/FLP and the Guide, as frames. A server's ROUTER sees:
+ *
+ *   model 1   client | "" | body…             ->  client | "" | reply…
+ *   model 2   client | "" | sequence | body…  ->  client | "" | sequence | reply…
+ *   model 3   client | control | body…        ->  client | control | reply…
+ *             client | PING                   ->  client | PONG
+ *
+ * A sequence is opaque to servers, and goes back as it came. In model 3 a client
+ * is a ROUTER too, and knows its server by the server's Identity: the endpoint,
+ * byte for byte as the client dials it (10/FLP, Routing). The Guide's Python
+ * client puts an empty frame between control and body; here it is the body's first.
+ *
+ * A handler that failed is told to the client by a reply of shoal's own making:
+ *
+ *   model 1, 3   ERROR | text
+ *   model 2      ERROR           the Guide's client takes exactly one frame there
+ */
+import { Envelope } from "../../sockets/envelope.js";
+import type { MessageLike } from "../../sockets/message.js";
+
+/** Which of the Guide's three models a server speaks. */
+export type FreelanceModel = 1 | 2 | 3;
+
+const PING = Buffer.from("PING");
+const PONG = Buffer.from("PONG");
+const ERROR = Buffer.from("ERROR");
+const EMPTY = Buffer.alloc(0);
+
+/** What came to a server. */
+export type ServerCommand =
+  | {
+      readonly type: "request";
+      readonly head: readonly Buffer[];
+      readonly client: Buffer;
+      readonly body: Buffer[];
+    }
+  | { readonly type: "ping"; readonly client: Buffer };
+
+/** What came to a client of model 3, from one of its servers. */
+export type ClientCommand =
+  | { readonly type: "pong" }
+  | { readonly type: "reply"; readonly sequence: number; readonly body: Buffer[] };
+
+/** @returns `undefined` for what is no message of the model */
+export function parseServerMessage(
+  model: FreelanceModel,
+  frames: readonly Buffer[],
+): ServerCommand | undefined {
+  const [client] = frames;
+  if (client === undefined || client.length === 0) return undefined;
+  if (model === 3) {
+    const [, control, ...body] = frames;
+    if (control === undefined || control.length === 0) return undefined;
+    if (body.length > 0) return { type: "request", head: [client, control], client, body };
+    return control.equals(PING) ? { type: "ping", client } : undefined;
+  }
+  const { envelope, body } = Envelope.parse(frames);
+  if (!envelope.delimited) return undefined;
+  const hops = [...envelope.hops, EMPTY];
+  if (model === 1) return body.length === 0 ? undefined : { type: "request", head: hops, client, body };
+  const [sequence, ...rest] = body;
+  if (sequence === undefined || rest.length === 0) return undefined;
+  return { type: "request", head: [...hops, sequence], client, body: rest };
+}
+
+/** A server's answer to PING. */
+export function pong(client: Buffer): MessageLike[] {
+  return [client, PONG];
+}
+
+/** What goes out for a handler that failed. */
+export function errorReply(model: FreelanceModel, text: string): MessageLike[] {
+  return model === 2 ? [ERROR] : [ERROR, text];
+}
+
+/** A client's PING, without the server's id. */
+export function ping(): MessageLike[] {
+  return [PING];
+}
+
+/** What a client of model 3 got, without the server's id; `undefined` for what no server may send. */
+export function parseClientMessage(frames: readonly Buffer[]): ClientCommand | undefined {
+  const [control, ...body] = frames;
+  if (control === undefined) return undefined;
+  if (control.equals(PONG)) return body.length === 0 ? { type: "pong" } : undefined;
+  const sequence = parseSequence(control);
+  if (sequence === undefined || body.length === 0) return undefined;
+  return { type: "reply", sequence, body };
+}
+
+/** A sequence as clients write it: decimal digits. */
+export function parseSequence(frame: Buffer): number | undefined {
+  const text = frame.toString("latin1");
+  if (!/^\d{1,16}$/.test(text)) return undefined;
+  const value = Number(text);
+  return Number.isSafeInteger(value) ? value : undefined;
+}
+
+/** @returns the text of a reply that tells of a failed handler, `undefined` for any other */
+export function errorTextOf(model: FreelanceModel, body: readonly Buffer[]): string | undefined {
+  if (body.length !== (model === 2 ? 1 : 2) || body[0]?.equals(ERROR) !== true) return undefined;
+  return body[1]?.toString() ?? "";
+}

@@ -1,0 +1,161 @@
+/**
+ * The load-balancing broker (the Guide's chapter 3, lbbroker): each request to the
+ * worker that has been free the longest, one at a time.
+ *
+ * There are no heartbeats: a worker is gone when its connection is, and what it had in
+ * hand goes to another. Pirates (../pirate/) find out sooner, and over any network.
+ */
+import { errorReply, reasonOf } from "../pirate/error-reply.js";
+import type { Malformed } from "../pirate/protocol.js";
+import { createJob, Dispatcher, type Job, type JobDropReason } from "./dispatcher.js";
+import type { BalancedCommand } from "./protocol.js";
+
+/** What happens in a load balancer. Routing ids are bytes, not text. */
+export type BalancerEvent =
+  | { readonly type: "worker:ready"; readonly worker: Buffer }
+  | { readonly type: "worker:lost"; readonly worker: Buffer; readonly reason: "left" | "unreachable" }
+  | { readonly type: "request:dropped"; readonly client: Buffer; readonly reason: JobDropReason }
+  | { readonly type: "reply:late"; readonly worker: Buffer }
+  | {
+      readonly type: "invalid";
+      readonly from: "client" | "worker";
+      readonly routingId: Buffer;
+      readonly reason: Malformed;
+    };
+
+/** A load balancer's accounts. */
+export interface BalancerStats {
+  readonly idleWorkers: number;
+  readonly busyWorkers: number;
+  readonly queued: number;
+  readonly requests: number;
+  readonly replies: number;
+  readonly dropped: Readonly<Record<JobDropReason, number>>;
+  readonly lateReplies: number;
+  readonly invalid: number;
+  readonly workersLost: number;
+}
+
+/** What a load balancer's rules do to the world. */
+export interface BalancerOutbox {
+  /** @returns whether the worker is connected */
+  request(worker: Buffer, address: Buffer, body: readonly Buffer[]): boolean;
+  reply(envelope: readonly Buffer[], body: readonly Buffer[]): void;
+  event(event: BalancerEvent): void;
+}
+
+/** What bounds a load balancer. */
+export interface BalancerRulesOptions {
+  readonly maxQueued: number;
+  readonly maxDeliveries: number;
+}
+
+export class BalancerRules {
+  readonly #outbox: BalancerOutbox;
+  readonly #dispatcher: Dispatcher;
+  readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
+  #requests = 0;
+  #replies = 0;
+  #late = 0;
+  #invalid = 0;
+  #lost = 0;
+
+  constructor(options: BalancerRulesOptions, outbox: BalancerOutbox) {
+    this.#outbox = outbox;
+    this.#dispatcher = new Dispatcher(options, {
+      deliver: (worker, job) => outbox.request(worker, job.address, job.body),
+      unreachable: (worker) => this.#lose(worker, "unreachable"),
+      dropped: (job, reason) => this.#drop(job, reason),
+    });
+  }
+
+  /** How many more requests it takes now; the others stay with their senders. */
+  get room(): number {
+    return this.#dispatcher.room();
+  }
+
+  /** Requests accepted and not answered. */
+  get pending(): number {
+    return this.#dispatcher.queued + this.#dispatcher.busy;
+  }
+
+  request(envelope: readonly Buffer[], body: readonly Buffer[]): void {
+    this.#requests += 1;
+    this.#dispatcher.accept(createJob(envelope, body));
+  }
+
+  receive(from: Buffer, command: BalancedCommand): void {
+    if (command.kind === "invalid") {
+      this.invalid("worker", from, command.reason);
+      return;
+    }
+    const known = this.#dispatcher.isIdle(from) || this.#dispatcher.isBusy(from);
+    if (command.kind === "reply") {
+      const job = this.#dispatcher.complete(from, command.address);
+      if (job !== undefined) {
+        this.#replies += 1;
+        this.#outbox.reply(job.envelope, command.body);
+      } else {
+        this.#late += 1;
+        this.#outbox.event({ type: "reply:late", worker: from });
+        // It still has a request of ours, or stands in line already.
+        if (this.#dispatcher.isBusy(from) || this.#dispatcher.isIdle(from)) return;
+      }
+    }
+    if (!known) this.#outbox.event({ type: "worker:ready", worker: from });
+    this.#dispatcher.ready(from);
+  }
+
+  /** A message that is none of the protocol's. */
+  invalid(from: "client" | "worker", routingId: Buffer, reason: Malformed): void {
+    this.#invalid += 1;
+    this.#outbox.event({ type: "invalid", from, routingId, reason });
+  }
+
+  workerLeft(worker: Buffer): void {
+    this.#lose(worker, "left");
+  }
+
+  clientLeft(client: Buffer): void {
+    this.#dispatcher.clientLeft(client);
+  }
+
+  tick(): void {}
+
+  /** It needs no time. */
+  nextWakeUp(): undefined {
+    return undefined;
+  }
+
+  /** Ends all requests that wait or are in hand. */
+  close(): void {
+    this.#dispatcher.close();
+  }
+
+  stats(): BalancerStats {
+    return {
+      idleWorkers: this.#dispatcher.idle,
+      busyWorkers: this.#dispatcher.busy,
+      queued: this.#dispatcher.queued,
+      requests: this.#requests,
+      replies: this.#replies,
+      dropped: { ...this.#dropped },
+      lateReplies: this.#late,
+      invalid: this.#invalid,
+      workersLost: this.#lost,
+    };
+  }
+
+  #lose(worker: Buffer, reason: "left" | "unreachable"): void {
+    // One that turned out to be unreachable is on no list any more.
+    if (!this.#dispatcher.lost(worker) && reason === "left") return;
+    this.#lost += 1;
+    this.#outbox.event({ type: "worker:lost", worker, reason });
+  }
+
+  #drop(job: Job, reason: JobDropReason): void {
+    this.#dropped[reason] += 1;
+    this.#outbox.event({ type: "request:dropped", client: job.envelope[0] as Buffer, reason });
+    if (reason !== "client-left") this.#outbox.reply(job.envelope, errorReply(reasonOf(reason)));
+  }
+}

@@ -1,0 +1,90 @@
+/** The options of a broker, and their defaults. */
+import { InvalidArgumentError } from "../../core/errors.js";
+
+/** What bounds a broker, and how patient it is. Times are in ms. */
+export interface BrokerLimits {
+  /** ms between two HEARTBEATs to a worker. Default 2,500. */
+  readonly heartbeatInterval: number;
+  /** Intervals of silence after which a worker or a client is taken for dead. Default 3. */
+  readonly liveness: number;
+  /** Times that a request is given to a worker, when workers are lost with it. Default 3. */
+  readonly maxDeliveries: number;
+  /** Requests that wait for one service's workers; the next is refused as `overloaded`. Default 100,000. */
+  readonly maxQueue: number;
+  /** Bytes of all requests that wait. Default 256 MiB. */
+  readonly maxQueueBytes: number;
+  /** ms that a request waits for a worker, until it is refused as `no-service` or `expired`. Default 30,000. */
+  readonly queueTimeout: number;
+  /** Whether a request for a service without workers waits for one, or is refused at once. Default true. */
+  readonly waitForService: boolean;
+  /** Services known at once; the names of those without workers and requests are forgotten. Default 10,000. */
+  readonly maxServices: number;
+  /** Workers registered at once; the next is told DISCONNECT. Default 100,000. */
+  readonly maxWorkers: number;
+  /** Request ids remembered, so that a repetition is not handled again. Default 20,000; 0: none. */
+  readonly dedupWindow: number;
+  /** Bytes of replies remembered for repetitions. Default 16 MiB. */
+  readonly dedupBytes: number;
+  /** Bytes of the partial replies that are joined for a client of MDP 0.1. Default 16 MiB. */
+  readonly maxJoinedBytes: number;
+  /** Ask-alls that wait for one busy worker; more are answered as `overloaded`. Default 100. */
+  readonly maxPinned: number;
+  /**
+   * Whether a plain MDP client is told of a failure, as a reply of three frames: `shoal.error`, reason, text.
+   * MDP has no error replies; `false` leaves it to its time-out. Default true.
+   */
+  readonly plainErrors: boolean;
+}
+
+const DEFAULTS: BrokerLimits = Object.freeze({
+  heartbeatInterval: 2_500,
+  liveness: 3,
+  maxDeliveries: 3,
+  maxQueue: 100_000,
+  maxQueueBytes: 268_435_456,
+  queueTimeout: 30_000,
+  waitForService: true,
+  maxServices: 10_000,
+  maxWorkers: 100_000,
+  dedupWindow: 20_000,
+  dedupBytes: 16_777_216,
+  maxJoinedBytes: 16_777_216,
+  maxPinned: 100,
+  plainErrors: true,
+});
+
+/** The smallest value of the options that may not be 0. */
+const POSITIVE = new Set(["heartbeatInterval", "liveness", "maxDeliveries", "queueTimeout"]);
+
+const MAX = 2_147_483_647;
+
+/** Options of a pattern: those that are given, over their defaults. @throws InvalidArgumentError `EINVAL` */
+export function resolve<T extends object>(defaults: T, given: object, what: string): T {
+  const standards = defaults as Readonly<Record<string, unknown>>;
+  const resolved: Record<string, unknown> = { ...standards };
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined) continue;
+    const standard = standards[name];
+    if (standard === undefined) throw new InvalidArgumentError(`${what} has no option ${name}`);
+    if (typeof standard === "boolean" && typeof value !== "boolean") {
+      throw new InvalidArgumentError(`Option ${name} of ${what} must be true or false; got ${String(value)}`);
+    }
+    if (typeof standard === "number") {
+      const min = POSITIVE.has(name) ? 1 : 0;
+      if (!Number.isSafeInteger(value) || Number(value) < min || Number(value) > MAX) {
+        throw new InvalidArgumentError(
+          `Option ${name} of ${what} must be a whole number from ${min} to ${MAX}; got ${String(value)}`,
+        );
+      }
+    }
+    if (typeof standard === "string" && typeof value !== "string") {
+      throw new InvalidArgumentError(`Option ${name} of ${what} must be text; got ${typeof value}`);
+    }
+    resolved[name] = value;
+  }
+  return Object.freeze(resolved) as T;
+}
+
+export function resolveBrokerLimits(given: Partial<BrokerLimits>): BrokerLimits {
+  return resolve(DEFAULTS, given, "MajordomoBroker");
+}

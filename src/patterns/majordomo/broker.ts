@@ -1,0 +1,159 @@
+/** A Majordomo broker: the socket and the timer around broker-rules.ts. */
+import { randomBytes, randomInt } from "node:crypto";
+import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { Router, type RouterOptions } from "../../sockets/request-reply.js";
+import { DriverTimer } from "../common/driver-timer.js";
+import { PatternEvents } from "../common/events.js";
+import type { BrokerEvent, BrokerStats } from "./broker-events.js";
+import { type BrokerLimits, resolveBrokerLimits } from "./broker-options.js";
+import { BrokerRules } from "./broker-rules.js";
+import type { SendResult } from "./broker-work.js";
+import type { Frames } from "./messages-broker.js";
+import { MAX_TAG } from "./protocol.js";
+import { parseAtBroker } from "./protocol-broker.js";
+
+/** Messages taken from the socket at once. */
+const BATCH = 512;
+
+/** Answers queued for one client that does not read, unless `socketOptions` says otherwise. */
+const SEND_HIGH_WATER_MARK = 100_000;
+
+/** ms that `close` gives the requests in hand. */
+const CLOSE_LINGER = 5_000;
+
+/** ms that the last messages have to leave. */
+const LAST_WORDS = 1_000;
+
+/** Options of {@link MajordomoBroker}. */
+export interface MajordomoBrokerOptions extends Partial<BrokerLimits> {
+  /** Options of the ROUTER: security, context, high-water marks (`sendHighWaterMark`: 100,000 here). */
+  readonly socketOptions?: RouterOptions;
+}
+
+/** What `close` of a pattern takes. */
+export interface PatternCloseOptions {
+  /** ms for what is in hand to end; 0: none, -1: without limit. Default 5,000. */
+  readonly linger?: number;
+}
+
+/** @throws InvalidArgumentError `EINVAL` for a linger that is none */
+export function lingerOf(options: PatternCloseOptions | undefined): number {
+  const linger = options?.linger ?? CLOSE_LINGER;
+  if (Number.isSafeInteger(linger) && linger >= -1) return linger;
+  throw new InvalidArgumentError(`linger is a whole number of ms, or -1; got ${String(linger)}`);
+}
+
+/**
+ * Passes requests to the workers of the service that they name, and the replies
+ * back. Speaks MDP 0.1 (RFC 7) and 0.2 (RFC 18) with any client and worker at
+ * once, and answers `mmi.service`, `mmi.services` and `mmi.stats` (RFC 8).
+ *
+ * A request that a worker was lost with goes to another, at most `maxDeliveries`
+ * times. What cannot be served is refused with a reason: see {@link ServiceError}.
+ */
+export class MajordomoBroker {
+  /** Workers and services that come and go, requests that fail, peers that break the protocol. */
+  readonly events: PatternEvents<BrokerEvent> = new PatternEvents<BrokerEvent>();
+  readonly #router: Router;
+  readonly #rules: BrokerRules;
+  readonly #timer: DriverTimer;
+  #closing: Promise<void> | undefined;
+  #whenIdle: (() => void) | undefined;
+
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options: MajordomoBrokerOptions = {}) {
+    const { socketOptions, ...given } = options;
+    const limits = resolveBrokerLimits(given);
+    this.#router = new Router({
+      sendHighWaterMark: SEND_HIGH_WATER_MARK,
+      ...socketOptions,
+      mandatory: true,
+    });
+    this.#timer = new DriverTimer(limits.heartbeatInterval);
+    const outbox = {
+      send: (message: Frames): SendResult => this.#send(message),
+      event: (event: BrokerEvent): void => this.events.emit(event),
+    };
+    this.#rules = new BrokerRules(limits, outbox, randomBytes(8), randomInt(MAX_TAG));
+    this.#timer.start(this.#rules);
+    // The bound socket holds the process; the timer alone does not.
+    this.#timer.hold(false);
+    void this.#receive();
+  }
+
+  /** The endpoint bound last, as resolved: `null` before {@link bind}. */
+  get lastEndpoint(): string | null {
+    return this.#router.lastEndpoint;
+  }
+
+  /** Whether `close` was called. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** Listens for clients and workers. Errors are those of `bind` of a socket. */
+  async bind(endpoint: string): Promise<void> {
+    await this.#router.bind(endpoint);
+  }
+
+  /** The accounts at this moment. */
+  stats(): BrokerStats {
+    return this.#rules.stats();
+  }
+
+  /**
+   * Stops: new requests are refused as `stopping`; those in hand have `linger` ms to
+   * end, then all workers are told DISCONNECT. Closing twice is closing once.
+   */
+  close(options?: PatternCloseOptions): Promise<void> {
+    const linger = lingerOf(options);
+    this.#closing ??= this.#close(linger);
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(linger: number): Promise<void> {
+    this.#rules.drain();
+    if (linger !== 0 && !this.#rules.idle) {
+      let timer: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+        if (linger > 0) timer = setTimeout(resolve, linger);
+      });
+      clearTimeout(timer);
+    }
+    this.#rules.disconnectAll(this.#timer.now());
+    this.#timer.stop();
+    await this.#router.close({ linger: linger === 0 ? 0 : LAST_WORDS });
+    this.events.close();
+  }
+
+  async #receive(): Promise<void> {
+    const router = this.#router;
+    try {
+      for (;;) {
+        const messages = await router.receiveMany({ max: BATCH, timeout: -1 });
+        const now = this.#timer.now();
+        for (let i = 0; i < messages.length; i++) {
+          const message = messages[i] as Buffer[];
+          this.#rules.receive(message[0] as Buffer, parseAtBroker(message), now);
+        }
+        this.#timer.update();
+        if (this.#whenIdle !== undefined && this.#rules.idle) this.#whenIdle();
+      }
+    } catch (error) {
+      if (!router.closed) throw error;
+    }
+  }
+
+  #send(message: Frames): SendResult {
+    try {
+      return this.#router.trySend(message) ? "sent" : "full";
+    } catch (error) {
+      return (error as ShoalError).code === "EHOSTUNREACH" ? "gone" : "full";
+    }
+  }
+}

@@ -1,0 +1,31 @@
+/** What a client tells: its events and its accounts. */
+export type ClientEvent =
+  /** A broker answers. `extended`: requests carry ids; otherwise it is a plain MDP broker. */
+  | { readonly type: "broker:join"; readonly endpoint: string; readonly extended: boolean }
+  /** A broker does not answer, has gone silent, or has begun a new life: what was asked is asked again. */
+  | {
+      readonly type: "broker:leave";
+      readonly endpoint: string;
+      readonly reason: "no-answer" | "silent" | "restarted";
+    }
+  /** A message that the protocol does not allow. */
+  | { readonly type: "peer:fault"; readonly endpoint: string };
+
+/** A client's accounts. `requests = answered + failed + timedOut + cancelled + pending + inFlight`. */
+export interface ClientStats {
+  readonly requests: number;
+  readonly answered: number;
+  /** Ended with a ServiceError. */
+  readonly failed: number;
+  readonly timedOut: number;
+  readonly cancelled: number;
+  /** Answers to what nobody waits for. */
+  readonly late: number;
+  readonly faults: number;
+  /** Requests that wait to be sent. */
+  readonly pending: number;
+  /** Requests that wait for their answer. */
+  readonly inFlight: number;
+  /** The broker in use; `undefined` while none answers. */
+  readonly broker: string | undefined;
+}

@@ -1,0 +1,175 @@
+/**
+ * The words of the Majordomo protocols, and the form of each message as a DEALER
+ * sees it ("" is an empty frame; a body is 1 or more frames).
+ *
+ *                0.1 (7/MDP)                        0.2 (18/MDP)                    shoal
+ *   request      "" MDPC01 service body             MDPC02 01 service body          SHLC01 01 id service body
+ *   partial      (none: joined into the answer)     MDPC02 02 service body          SHLC01 02 id body
+ *   final        "" MDPC01 service body             MDPC02 03 service body          SHLC01 03 id body?
+ *   error        (as an answer: ERROR_MARK …)       (as a final: ERROR_MARK …)      SHLC01 04 id reason text
+ *   cancel                                                                          SHLC01 05 id
+ *   ask all                                                                         SHLC01 06 id service body
+ *   the asked                                                                       SHLC01 07 id worker…
+ *   one answer                                                                      SHLC01 08 id worker status body?
+ *   heartbeat                                                                       SHLC01 09 incarnation (from a client: none)
+ *
+ *   READY        "" MDPW01 01 service               MDPW02 01 service               SHLW01 01 service capacity name
+ *   REQUEST      "" MDPW01 02 client "" body        MDPW02 02 client "" body        SHLW01 02 tag id body
+ *   REPLY        "" MDPW01 03 client "" body        04 FINAL client "" body         SHLW01 04 tag body?
+ *   PARTIAL                                         03 PARTIAL client "" body       SHLW01 03 tag body
+ *   HEARTBEAT    "" MDPW01 04                       MDPW02 05                       SHLW01 05
+ *   DISCONNECT   "" MDPW01 05                       MDPW02 06                       SHLW01 06
+ *   FAILURE                                                                         SHLW01 07 tag reason text
+ *   CANCEL                                                                          SHLW01 08 tag
+ *   DRAIN                                                                           SHLW01 09
+ *
+ * The third dialect is spoken only with an end that has said that it knows it: a
+ * client or worker asks the broker for the service `mmi.shoal` in the form of 0.1.
+ * A plain broker answers 501 (8/MMI), shoal's answers 200 and its incarnation.
+ *
+ * The tag is a number of the broker's own, 4 bytes. Plain workers get it in the
+ * place of the client's address, which they send back without looking at it: so a
+ * reply finds the very delivery that it answers, and never a wrong client.
+ */
+
+/** Which of the three is spoken. */
+export const Dialect = { Mdp01: 1, Mdp02: 2, Shoal: 3 } as const;
+export type Dialect = (typeof Dialect)[keyof typeof Dialect];
+
+export const EMPTY = Buffer.alloc(0);
+
+export const CLIENT_HEADERS = {
+  [Dialect.Mdp01]: Buffer.from("MDPC01"),
+  [Dialect.Mdp02]: Buffer.from("MDPC02"),
+  [Dialect.Shoal]: Buffer.from("SHLC01"),
+} as const;
+export const WORKER_HEADERS = {
+  [Dialect.Mdp01]: Buffer.from("MDPW01"),
+  [Dialect.Mdp02]: Buffer.from("MDPW02"),
+  [Dialect.Shoal]: Buffer.from("SHLW01"),
+} as const;
+
+/** Commands of a client's messages, 0.2 and shoal. */
+export const ClientCommand = {
+  Request: 1,
+  Partial: 2,
+  Final: 3,
+  Error: 4,
+  Cancel: 5,
+  AskAll: 6,
+  Asked: 7,
+  Answer: 8,
+  Heartbeat: 9,
+} as const;
+
+/** Commands of a worker's messages; 0.1 has no PARTIAL, and so other numbers from 3 on. */
+export const WorkerCommand = {
+  Ready: 1,
+  Request: 2,
+  Partial: 3,
+  Final: 4,
+  Heartbeat: 5,
+  Disconnect: 6,
+  Failure: 7,
+  Cancel: 8,
+  Drain: 9,
+} as const;
+
+const WORKER_COMMANDS_01 = { Ready: 1, Request: 2, Final: 3, Heartbeat: 4, Disconnect: 5 } as const;
+
+/** Frames of one byte, made once. */
+const BYTES: readonly Buffer[] = Array.from({ length: 10 }, (_, byte) => Buffer.of(byte));
+
+export function commandFrame(command: number): Buffer {
+  return BYTES[command] as Buffer;
+}
+
+/** The number of a worker's command in a dialect, as a frame. */
+export function workerCommandFrame(dialect: Dialect, name: keyof typeof WORKER_COMMANDS_01): Buffer {
+  return commandFrame(dialect === Dialect.Mdp01 ? WORKER_COMMANDS_01[name] : WorkerCommand[name]);
+}
+
+/** A worker's command in the numbers of 0.2; `undefined` for what the dialect does not have. */
+export function workerCommandOf(dialect: Dialect, frame: Buffer | undefined): number | undefined {
+  const byte = frame?.length === 1 ? (frame[0] as number) : 0;
+  if (dialect === Dialect.Mdp01) {
+    if (byte < 1 || byte > WORKER_COMMANDS_01.Disconnect) return undefined;
+    return byte < WORKER_COMMANDS_01.Final ? byte : byte + 1;
+  }
+  const most = dialect === Dialect.Shoal ? WorkerCommand.Drain : WorkerCommand.Disconnect;
+  return byte >= 1 && byte <= most ? byte : undefined;
+}
+
+/** Whose message a header begins. */
+export interface Header {
+  readonly role: "client" | "worker";
+  readonly dialect: Dialect;
+}
+
+const MDP = 0x4d44_5043; // "MDPC"; "MDPW" and the others differ in a byte or more
+const HEADERS = new Map<number, Header>();
+for (const dialect of [Dialect.Mdp01, Dialect.Mdp02, Dialect.Shoal]) {
+  HEADERS.set(keyOf(CLIENT_HEADERS[dialect]), { role: "client", dialect });
+  HEADERS.set(keyOf(WORKER_HEADERS[dialect]), { role: "worker", dialect });
+}
+
+/** A header's 6 bytes as one number; the first four differ little, so 48 bits fit a double. */
+function keyOf(frame: Buffer): number {
+  return (frame.readUInt32BE(0) - MDP) * 65_536 + frame.readUInt16BE(4);
+}
+
+/** @returns `undefined` for a frame that is no header */
+export function headerOf(frame: Buffer | undefined): Header | undefined {
+  return frame?.length === 6 ? HEADERS.get(keyOf(frame)) : undefined;
+}
+
+/** Bytes of a request's id: 8 of the client, 8 of its counter. */
+export const ID_LENGTH = 16;
+
+/** Bytes of a delivery's tag. */
+export const TAG_LENGTH = 4;
+
+/** Tags go from 1 to this, and begin anew. */
+export const MAX_TAG = 0x3fff_ffff;
+
+/** Bytes of a service's name at most. */
+export const MAX_SERVICE_NAME = 255;
+
+/** Requests that one worker may declare that it takes at once, at most. */
+export const MAX_CAPACITY = 65_535;
+
+/** Services whose names begin so are the broker's own (8/MMI). */
+export const RESERVED_PREFIX = "mmi.";
+
+/** The service that tells who speaks the third dialect. */
+export const NEGOTIATION = Buffer.from("mmi.shoal");
+
+/**
+ * First frame of the body that tells a plain peer of a failure: ERROR_MARK | reason | text.
+ * MDP has no error replies; a shoal client knows this one, and a human can read it.
+ */
+export const ERROR_MARK = Buffer.from("shoal.error");
+
+/** The bytes of a routing id, id or name as a key of tables: one character a byte. */
+export function textOf(frame: Buffer): string {
+  return frame.toString("latin1");
+}
+
+/** The name of a service as it is shown and as it is a key: UTF-8 where it is that. */
+export function serviceNameOf(frame: Buffer): string {
+  return frame.toString();
+}
+
+/** The bytes of all frames. */
+export function bytesOf(frames: readonly Buffer[]): number {
+  let bytes = 0;
+  for (let i = 0; i < frames.length; i++) bytes += (frames[i] as Buffer).length;
+  return bytes;
+}
+
+/** The reason and text of a body that tells of a failure; `undefined` for any other body. */
+export function failureIn(body: readonly Buffer[]): { reason: string; text: string } | undefined {
+  const [mark, reason, text] = body;
+  if (body.length !== 3 || mark?.length !== ERROR_MARK.length || !mark.equals(ERROR_MARK)) return undefined;
+  return { reason: String(reason), text: String(text) };
+}

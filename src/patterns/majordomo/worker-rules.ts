@@ -1,0 +1,235 @@
+/**
+ * A worker's rules towards one broker (7/MDP and 18/MDP, Opening and Closing, Heartbeating).
+ *
+ *           open, ask            answer: READY
+ *   away ------------> asking ------------------> ready
+ *    ^                    |                         |
+ *    |  later, longer     |  no answer              |  DISCONNECT, or silence
+ *    +--------------------+-------------------------+
+ *
+ * Each READY is on a new connection, so what a broker meant for the former
+ * registration never meets this one. Answers of a former registration are stale.
+ */
+import type { Frames } from "./messages-broker.js";
+import { Dialect } from "./protocol.js";
+import {
+  drainMessage,
+  failureMessage,
+  negotiation,
+  readyMessage,
+  replyMessage,
+  signalMessage,
+  type WorkerInput,
+} from "./protocol-worker.js";
+
+/** What a worker is to its brokers. Times in ms. */
+export interface SessionOptions {
+  readonly service: Buffer;
+  readonly capacity: number;
+  readonly name: string;
+  /** The dialect to speak; `undefined`: ask. */
+  readonly dialect: Dialect | undefined;
+  readonly heartbeatInterval: number;
+  readonly liveness: number;
+  /** ms until the first attempt to come back; doubled each time, with jitter. */
+  readonly reconnectInterval: number;
+  readonly reconnectMaxInterval: number;
+}
+
+/** A request in a worker's hands: where its answer goes. */
+export interface Delivery {
+  readonly epoch: number;
+  readonly dialect: Dialect;
+  readonly envelope: readonly Buffer[];
+  readonly id: Buffer;
+  readonly body: Buffer[];
+}
+
+/** What the rules ask of their driver. */
+export interface SessionOutbox {
+  /** A new connection to the broker; the former one is closed already. */
+  open(): void;
+  close(): void;
+  send(message: Frames): void;
+  start(delivery: Delivery): void;
+  cancel(tag: Buffer): void;
+  /** Registered. */
+  joined(dialect: Dialect): void;
+  /** No longer registered; what is in hand is stale. */
+  left(reason: "disconnect" | "expired", retryIn: number): void;
+  fault(): void;
+}
+
+type State = "away" | "asking" | "ready" | "ended";
+
+export class WorkerSession {
+  readonly #options: SessionOptions;
+  readonly #outbox: SessionOutbox;
+  readonly #random: () => number;
+  #state: State = "away";
+  #dialect: Dialect = Dialect.Mdp01;
+  #epoch = 0;
+  #inHand = 0;
+  /** Something was answered since the last beat. */
+  #worked = false;
+  #lastSeen = 0;
+  /** When to beat, to ask again or to come back. */
+  #next = 0;
+  #attempts = 0;
+  #draining = false;
+
+  /** @param random from 0 up to 1, for jitter */
+  constructor(options: SessionOptions, outbox: SessionOutbox, random: () => number) {
+    this.#options = options;
+    this.#outbox = outbox;
+    this.#random = random;
+  }
+
+  get ready(): boolean {
+    return this.#state === "ready";
+  }
+
+  get dialect(): Dialect {
+    return this.#dialect;
+  }
+
+  /** Opens the first connection. */
+  start(now: number): void {
+    this.#connect(now);
+  }
+
+  receive(input: WorkerInput, now: number): void {
+    if (this.#state === "away" || this.#state === "ended") return;
+    if (input.kind === "fault") {
+      this.#outbox.fault();
+      return;
+    }
+    this.#lastSeen = now;
+    if (input.kind === "negotiated") {
+      if (this.#state === "asking") this.#register(input.extended ? Dialect.Shoal : Dialect.Mdp01, now);
+      return;
+    }
+    if (this.#state !== "ready") return;
+    switch (input.kind) {
+      case "request": {
+        if (input.dialect !== this.#dialect) {
+          this.#outbox.fault();
+          return;
+        }
+        this.#attempts = 0;
+        this.#inHand += 1;
+        const { dialect, envelope, id, body } = input;
+        this.#outbox.start({ epoch: this.#epoch, dialect, envelope, id, body });
+        break;
+      }
+      case "cancel":
+        this.#outbox.cancel(input.tag);
+        break;
+      case "heartbeat":
+        this.#attempts = 0;
+        break;
+      case "disconnect":
+        this.#leave("disconnect", now);
+        break;
+    }
+  }
+
+  nextWakeUp(): number | undefined {
+    return this.#state === "ended" ? undefined : this.#next;
+  }
+
+  tick(now: number): void {
+    if (this.#state === "ended" || now < this.#next) return;
+    if (this.#state === "away") {
+      this.#connect(now);
+      return;
+    }
+    const { heartbeatInterval, liveness } = this.#options;
+    // 0.1 brokers do not beat to a worker that works; its own long job is not their silence.
+    if (this.#dialect !== Dialect.Shoal && (this.#inHand > 0 || this.#worked)) this.#lastSeen = now;
+    this.#worked = false;
+    if (now - this.#lastSeen >= heartbeatInterval * liveness) {
+      this.#leave("expired", now);
+      return;
+    }
+    this.#next = now + heartbeatInterval;
+    if (this.#state === "ready") this.#outbox.send(signalMessage(this.#dialect, "Heartbeat"));
+  }
+
+  /** A piece of an answer. @returns whether there is still somebody to have it */
+  partial(delivery: Delivery, body: readonly (Buffer | string)[]): boolean {
+    if (delivery.epoch !== this.#epoch || this.#state !== "ready") return false;
+    this.#outbox.send(replyMessage(delivery.dialect, delivery.envelope, false, body));
+    return true;
+  }
+
+  /** The answer. @returns `false`: it is stale */
+  final(delivery: Delivery, body: readonly (Buffer | string)[]): boolean {
+    if (!this.#settle(delivery)) return false;
+    this.#outbox.send(replyMessage(delivery.dialect, delivery.envelope, true, body));
+    return true;
+  }
+
+  /** There is no answer; in the third dialect only, which can say so. */
+  failure(delivery: Delivery, reason: string, text: string): boolean {
+    if (!this.#settle(delivery)) return false;
+    this.#outbox.send(failureMessage(delivery.envelope[0] as Buffer, reason, text));
+    return true;
+  }
+
+  /** Takes nothing new. A plain broker cannot be told before the last answer is out. */
+  drain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    if (this.#state === "ready" && this.#dialect === Dialect.Shoal) this.#outbox.send(drainMessage());
+  }
+
+  /** Says DISCONNECT and ends. */
+  end(): void {
+    if (this.#state === "ready") this.#outbox.send(signalMessage(this.#dialect, "Disconnect"));
+    this.#state = "ended";
+    this.#epoch += 1;
+  }
+
+  #settle(delivery: Delivery): boolean {
+    if (delivery.epoch !== this.#epoch || this.#state !== "ready") return false;
+    this.#inHand -= 1;
+    this.#worked = true;
+    return true;
+  }
+
+  #connect(now: number): void {
+    const { dialect, heartbeatInterval } = this.#options;
+    this.#outbox.open();
+    this.#lastSeen = now;
+    this.#next = now + heartbeatInterval;
+    if (dialect === undefined) {
+      this.#state = "asking";
+      this.#outbox.send(negotiation());
+    } else this.#register(dialect, now);
+  }
+
+  #register(dialect: Dialect, now: number): void {
+    const { service, capacity, name, heartbeatInterval } = this.#options;
+    this.#state = "ready";
+    this.#dialect = dialect;
+    this.#epoch += 1;
+    this.#inHand = 0;
+    this.#next = now + heartbeatInterval;
+    this.#outbox.send(readyMessage(dialect, service, capacity, name));
+    this.#outbox.joined(dialect);
+    if (this.#draining && dialect === Dialect.Shoal) this.#outbox.send(drainMessage());
+  }
+
+  #leave(reason: "disconnect" | "expired", now: number): void {
+    const { reconnectInterval, reconnectMaxInterval } = this.#options;
+    const longest = Math.min(reconnectInterval * 2 ** this.#attempts, reconnectMaxInterval);
+    const wait = longest * (0.5 + this.#random() / 2);
+    this.#attempts = Math.min(this.#attempts + 1, 30);
+    this.#state = "away";
+    this.#epoch += 1;
+    this.#next = now + wait;
+    this.#outbox.close();
+    this.#outbox.left(reason, wait);
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * The Lazy Pirate client: one request at a time, given up and tried again when its
+ * reply does not come in time, at the next server of the list.
+ *
+ *           request                time-out             delay over
+ *   free -------------> waiting ---------------> resting ---------> waiting …
+ *     ^                    |                        |
+ *     +------ reply -------+    after the last attempt: failed, and free again
+ *
+ * Each attempt after a time-out is made on a new socket, so that a late reply cannot be
+ * taken for another's: the address of the one it was for is gone. The first visit of each
+ * server in a row costs no wait; from the second round on the wait doubles, with jitter.
+ */
+
+/** What a client's rules are bounded by; all times in ms. */
+export interface ClientRulesOptions {
+  /** Servers to try in turn, at least 1. */
+  readonly servers: number;
+  /** ms an attempt waits for its reply. */
+  readonly timeout: number;
+  /** Further attempts after the first. */
+  readonly retries: number;
+  /** The wait before the second visit of a server; doubled each round up to `retryMaxDelay`. */
+  readonly retryDelay: number;
+  readonly retryMaxDelay: number;
+}
+
+/** What a client's rules do to the world. */
+export interface ClientOutbox {
+  /** Sends the request in hand. The socket of the attempt before is still there if nothing was abandoned. */
+  send(server: number): void;
+  /** Closes the socket: nothing that comes over it counts any more. */
+  abandon(server: number): void;
+  /** The request has failed: no attempt had a reply. */
+  failed(attempts: number): void;
+  /** An attempt had no reply; the next is made after `delay` ms. */
+  retrying(server: number, attempt: number, delay: number): void;
+}
+
+type State = "free" | "waiting" | "resting";
+
+export class ClientRules {
+  readonly #options: ClientRulesOptions;
+  readonly #outbox: ClientOutbox;
+  readonly #random: () => number;
+  #state: State = "free";
+  /** The server that answered last, or the one to try next. */
+  #server = 0;
+  #attempt = 0;
+  #timeout: number;
+  #retries: number;
+  #deadline = Number.POSITIVE_INFINITY;
+
+  /** @param random for the jitter, from 0 up to 1 */
+  constructor(options: ClientRulesOptions, outbox: ClientOutbox, random: () => number = Math.random) {
+    this.#options = options;
+    this.#outbox = outbox;
+    this.#random = random;
+    this.#timeout = options.timeout;
+    this.#retries = options.retries;
+  }
+
+  get free(): boolean {
+    return this.#state === "free";
+  }
+
+  /** Begins a request; the one before has ended. */
+  request(now: number, timeout = this.#options.timeout, retries = this.#options.retries): void {
+    this.#attempt = 0;
+    this.#timeout = timeout;
+    this.#retries = retries;
+    this.#send(now);
+  }
+
+  /** Whether what came is this request's reply: it came over the socket of the attempt that waits. */
+  reply(): boolean {
+    if (this.#state !== "waiting") return false;
+    this.#state = "free";
+    this.#deadline = Number.POSITIVE_INFINITY;
+    return true;
+  }
+
+  /** The caller gives the request up. */
+  cancel(): void {
+    if (this.#state === "waiting") this.#outbox.abandon(this.#server);
+    this.#state = "free";
+    this.#deadline = Number.POSITIVE_INFINITY;
+  }
+
+  tick(now: number): void {
+    if (now < this.#deadline) return;
+    if (this.#state === "resting") this.#send(now);
+    else if (this.#state === "waiting") this.#timedOut(now);
+  }
+
+  nextWakeUp(): number | undefined {
+    return this.#deadline === Number.POSITIVE_INFINITY ? undefined : this.#deadline;
+  }
+
+  #send(now: number): void {
+    this.#attempt += 1;
+    this.#state = "waiting";
+    this.#deadline = now + this.#timeout;
+    this.#outbox.send(this.#server);
+  }
+
+  #timedOut(now: number): void {
+    const { servers } = this.#options;
+    const server = this.#server;
+    this.#outbox.abandon(server);
+    this.#server = (server + 1) % servers;
+    if (this.#attempt > this.#retries) {
+      this.#state = "free";
+      this.#deadline = Number.POSITIVE_INFINITY;
+      this.#outbox.failed(this.#attempt);
+      return;
+    }
+    const delay = this.#delay();
+    this.#state = "resting";
+    this.#deadline = now + delay;
+    this.#outbox.retrying(server, this.#attempt, delay);
+    if (delay === 0) this.#send(now);
+  }
+
+  /** Half to all of the round's delay: clients that lost a server together do not come back together. */
+  #delay(): number {
+    const round = Math.floor(this.#attempt / this.#options.servers);
+    if (round === 0) return 0;
+    const full = Math.min(this.#options.retryDelay * 2 ** (round - 1), this.#options.retryMaxDelay);
+    return full * (0.5 + this.#random() / 2);
+  }
+}

@@ -1,0 +1,17 @@
+export type { BodyFor, BodyOf } from "./body.js";
+export {
+  type ClientEvent as PirateClientEvent,
+  type ClientStats as PirateClientStats,
+  type PirateCallOptions,
+  PirateClient,
+  type PirateClientOptions,
+} from "./client.js";
+export type { Dialect as PirateDialect, Malformed } from "./protocol.js";
+export { PirateQueue, type PirateQueueOptions } from "./queue.js";
+export type {
+  QueueEvent as PirateQueueEvent,
+  QueueStats as PirateQueueStats,
+  WorkerLostReason,
+} from "./queue-rules.js";
+export { type PirateHandler, PirateWorker, type PirateWorkerOptions } from "./worker.js";
+export type { WorkerEvent as PirateWorkerEvent, WorkerStats as PirateWorkerStats } from "./worker-rules.js";

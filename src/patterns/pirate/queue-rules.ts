@@ -1,0 +1,267 @@
+/**
+ * The queue of the Pirates (6/PPP, Queue): clients' requests to the least recently
+ * used worker, and the workers' replies back.
+ *
+ *   worker:  unknown --READY, or any sign of life--> idle --request--> busy
+ *               ^                                     |  <---reply-----  |
+ *               +------ silent, or its link lost -----+------------------+
+ *                                              a request in hand goes to another worker
+ *
+ * A worker that works is silent, as the Guide's is, so only idle ones are expected to
+ * beat, and only idle ones get beats. A busy one is gone when its connection is.
+ *
+ * Differs from the Guide's ppqueue, with a reason each: a heartbeat never makes a busy
+ * worker ready (it would get a second request); an expired worker is looked at before
+ * it is chosen and before it is beaten for, so none gets requests or beats; a reply is
+ * matched with the request in hand, so a late one reaches nobody.
+ */
+import { createJob, Dispatcher, type Job, type JobDropReason, keyOf } from "../load-balancer/dispatcher.js";
+import { errorReply, reasonOf } from "./error-reply.js";
+import type { Dialect, Malformed, WorkerCommand } from "./protocol.js";
+
+/** Why a worker is known no more. */
+export type WorkerLostReason =
+  /** It was idle and silent for `liveness` intervals. */
+  | "silent"
+  /** Its connection ended. */
+  | "left"
+  /** It could not be reached when it was to get a request. */
+  | "unreachable"
+  /** It said READY while it had a request: it has begun anew. */
+  | "restarted";
+
+/** What happens in a queue. Routing ids are bytes, not text. */
+export type QueueEvent =
+  | { readonly type: "worker:ready"; readonly worker: Buffer; readonly dialect: Dialect }
+  | { readonly type: "worker:lost"; readonly worker: Buffer; readonly reason: WorkerLostReason }
+  /** A request was given to another worker, since the one that had it was lost. */
+  | { readonly type: "request:repeated"; readonly client: Buffer; readonly deliveries: number }
+  | { readonly type: "request:dropped"; readonly client: Buffer; readonly reason: JobDropReason }
+  /** A reply came to a request that is not in this worker's hands, or that nobody waits for. */
+  | { readonly type: "reply:late"; readonly worker: Buffer }
+  | {
+      readonly type: "invalid";
+      readonly from: "client" | "worker";
+      readonly routingId: Buffer;
+      readonly reason: Malformed;
+    };
+
+/** A queue's accounts: requests = replies + queued + busy + dropped, but for requests of clients that left. */
+export interface QueueStats {
+  readonly idleWorkers: number;
+  readonly busyWorkers: number;
+  readonly queued: number;
+  readonly requests: number;
+  readonly replies: number;
+  /** Deliveries beyond the first of a request. */
+  readonly repeated: number;
+  readonly dropped: Readonly<Record<JobDropReason, number>>;
+  readonly lateReplies: number;
+  readonly invalid: number;
+  readonly workersLost: number;
+}
+
+/** What a queue's rules do to the world. */
+export interface QueueOutbox {
+  /** @returns whether the worker is connected */
+  request(worker: Buffer, dialect: Dialect, address: Buffer, body: readonly Buffer[]): boolean;
+  heartbeat(worker: Buffer): void;
+  reply(envelope: readonly Buffer[], body: readonly Buffer[]): void;
+  event(event: QueueEvent): void;
+}
+
+/** What a queue's rules are bounded by. */
+export interface QueueRulesOptions {
+  /** ms between two heartbeats. */
+  readonly heartbeatInterval: number;
+  /** Intervals of silence after which an idle Paranoid worker is lost. */
+  readonly liveness: number;
+  readonly maxQueued: number;
+  readonly maxDeliveries: number;
+}
+
+interface Worker {
+  readonly dialect: Dialect;
+  /** Infinite for Simple Pirates, which have no heartbeat. */
+  expiry: number;
+}
+
+export class QueueRules {
+  readonly #options: QueueRulesOptions;
+  readonly #outbox: QueueOutbox;
+  readonly #dispatcher: Dispatcher;
+  readonly #workers = new Map<string, Worker>();
+  /** The time that the call in progress was given. */
+  #now: number;
+  #nextBeat: number;
+  #requests = 0;
+  #replies = 0;
+  #repeated = 0;
+  #late = 0;
+  #invalid = 0;
+  #lost = 0;
+  readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
+
+  constructor(options: QueueRulesOptions, outbox: QueueOutbox, now: number) {
+    this.#options = options;
+    this.#outbox = outbox;
+    this.#now = now;
+    this.#nextBeat = now + options.heartbeatInterval;
+    this.#dispatcher = new Dispatcher(options, {
+      deliver: (worker, job) => this.#deliver(worker, job),
+      unreachable: (worker) => this.#lose(worker, "unreachable"),
+      dropped: (job, reason) => {
+        this.#dropped[reason] += 1;
+        this.#outbox.event({ type: "request:dropped", client: clientOf(job), reason });
+        if (reason !== "client-left") this.#outbox.reply(job.envelope, errorReply(reasonOf(reason)));
+      },
+    });
+  }
+
+  /** How many more requests it takes now; the others stay with their senders. */
+  get room(): number {
+    return this.#dispatcher.room();
+  }
+
+  /** Requests that have been accepted and not answered. */
+  get pending(): number {
+    return this.#dispatcher.queued + this.#dispatcher.busy;
+  }
+
+  /** A client's request. */
+  request(envelope: readonly Buffer[], body: readonly Buffer[], now: number): void {
+    this.#now = now;
+    this.#requests += 1;
+    this.#dispatcher.accept(createJob(envelope, body));
+  }
+
+  /** Anything from a worker. */
+  receive(from: Buffer, command: WorkerCommand, now: number): void {
+    this.#now = now;
+    switch (command.kind) {
+      case "ready":
+        if (this.#dispatcher.isBusy(from)) this.#lose(from, "restarted");
+        this.#register(from, command.dialect);
+        return;
+      case "heartbeat":
+        this.#alive(from, "paranoid");
+        return;
+      case "reply":
+        this.#reply(from, command.dialect, command.address, command.body);
+        return;
+      case "invalid":
+        this.invalid("worker", from, command.reason);
+    }
+  }
+
+  /** A message that is none of the protocol's. */
+  invalid(from: "client" | "worker", routingId: Buffer, reason: Malformed): void {
+    this.#invalid += 1;
+    this.#outbox.event({ type: "invalid", from, routingId, reason });
+  }
+
+  workerLeft(worker: Buffer, now: number): void {
+    this.#now = now;
+    this.#lose(worker, "left");
+  }
+
+  clientLeft(client: Buffer, now: number): void {
+    this.#now = now;
+    this.#dispatcher.clientLeft(client);
+  }
+
+  /** The dead are buried first: no beat goes to a worker that has expired. */
+  tick(now: number): void {
+    this.#now = now;
+    if (now < this.#nextBeat) return;
+    for (const worker of [...this.#dispatcher.idleWorkers()]) {
+      const known = this.#workers.get(keyOf(worker)) as Worker;
+      if (known.expiry <= now) this.#lose(worker, "silent");
+      else if (known.dialect === "paranoid") this.#outbox.heartbeat(worker);
+    }
+    this.#nextBeat = now + this.#options.heartbeatInterval;
+  }
+
+  nextWakeUp(): number {
+    return this.#nextBeat;
+  }
+
+  /** Ends all requests that wait. */
+  close(): void {
+    this.#dispatcher.close();
+    this.#workers.clear();
+  }
+
+  stats(): QueueStats {
+    return {
+      idleWorkers: this.#dispatcher.idle,
+      busyWorkers: this.#dispatcher.busy,
+      queued: this.#dispatcher.queued,
+      requests: this.#requests,
+      replies: this.#replies,
+      repeated: this.#repeated,
+      dropped: { ...this.#dropped },
+      lateReplies: this.#late,
+      invalid: this.#invalid,
+      workersLost: this.#lost,
+    };
+  }
+
+  #deliver(id: Buffer, job: Job): boolean {
+    const worker = this.#workers.get(keyOf(id)) as Worker;
+    if (worker.expiry <= this.#now) return false;
+    if (!this.#outbox.request(id, worker.dialect, job.address, job.body)) return false;
+    if (job.deliveries > 1) {
+      this.#repeated += 1;
+      this.#outbox.event({ type: "request:repeated", client: clientOf(job), deliveries: job.deliveries });
+    }
+    return true;
+  }
+
+  #reply(from: Buffer, dialect: Dialect, address: Buffer, body: readonly Buffer[]): void {
+    const job = this.#dispatcher.complete(from, address);
+    if (job !== undefined) {
+      this.#replies += 1;
+      this.#outbox.reply(job.envelope, body);
+    } else {
+      this.#late += 1;
+      this.#outbox.event({ type: "reply:late", worker: from });
+    }
+    // Whoever has replied is free, also to a queue that knows it no more: it will not say READY (6/PPP has it do so
+    // after a silence only). One that still has a request of ours is not.
+    if (this.#dispatcher.isBusy(from)) return;
+    if (this.#dispatcher.isIdle(from)) this.#alive(from, dialect);
+    else this.#register(from, dialect);
+  }
+
+  /** A sign of life; of an unknown worker it is as good as READY: so a restarted queue knows its workers at once. */
+  #alive(id: Buffer, dialect: Dialect): void {
+    const worker = this.#workers.get(keyOf(id));
+    if (worker === undefined) this.#register(id, dialect);
+    else if (worker.dialect === "paranoid") worker.expiry = this.#expiry();
+  }
+
+  #register(id: Buffer, dialect: Dialect): void {
+    const key = keyOf(id);
+    const expiry = dialect === "paranoid" ? this.#expiry() : Number.POSITIVE_INFINITY;
+    const known = this.#workers.has(key);
+    this.#workers.set(key, { dialect, expiry });
+    if (!known) this.#outbox.event({ type: "worker:ready", worker: id, dialect });
+    this.#dispatcher.ready(id);
+  }
+
+  #lose(id: Buffer, reason: WorkerLostReason): void {
+    if (!this.#workers.delete(keyOf(id))) return;
+    this.#lost += 1;
+    this.#outbox.event({ type: "worker:lost", worker: id, reason });
+    this.#dispatcher.lost(id);
+  }
+
+  #expiry(): number {
+    return this.#now + this.#options.heartbeatInterval * this.#options.liveness;
+  }
+}
+
+function clientOf(job: Job): Buffer {
+  return job.envelope[0] as Buffer;
+}

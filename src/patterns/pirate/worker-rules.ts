@@ -1,0 +1,225 @@
+/**
+ * A Pirate's worker (6/PPP, Worker).
+ *
+ *            start, or back-off over                 request
+ *   waiting -------------------------> idle -------------------------> working
+ *      ^                                | ^                               |
+ *      |   queue silent for `liveness`  | |   READY on a new connection   |
+ *      +---------- intervals -----------+ +---------- reply --------------+
+ *
+ * While it works it neither beats nor counts the queue's silence: a queue beats idle
+ * workers only, and the Guide's takes any message of a worker, a beat too, for "ready".
+ * While it is idle it beats by its own timer: a peer that beats only when it is woken
+ * (ppqueue.py) would otherwise fall silent together with it.
+ */
+import type { Dialect, Malformed, QueueCommand } from "./protocol.js";
+
+/** What happens in a worker. */
+export type WorkerEvent =
+  /** READY was sent. */
+  | { readonly type: "ready" }
+  /** The queue was silent: the connection is given up, and made again after `delay` ms. */
+  | { readonly type: "queue:silent"; readonly delay: number }
+  /** The handler failed; an error reply told the client. */
+  | { readonly type: "handler:failed"; readonly error: unknown }
+  /** A request came while another was in hand: it breaks the protocol, and was dropped. */
+  | { readonly type: "request:dropped" }
+  | { readonly type: "invalid"; readonly reason: Malformed };
+
+/** A worker's accounts: requests = replies + 1 while it works. */
+export interface WorkerStats {
+  readonly requests: number;
+  readonly replies: number;
+  readonly failed: number;
+  readonly dropped: number;
+  readonly invalid: number;
+  /** Times that the queue was given up for silent. */
+  readonly silences: number;
+}
+
+/** What a worker's rules do to the world. */
+export interface WorkerOutbox {
+  /** Connects anew: another socket, another routing id. */
+  open(): void;
+  /** Gives the connection up. */
+  abandon(): void;
+  ready(): void;
+  heartbeat(): void;
+  /** Begins to work; `finished` is called at its end. */
+  handle(address: Buffer, body: readonly Buffer[]): void;
+  reply(address: Buffer, body: readonly Buffer[]): void;
+  event(event: WorkerEvent): void;
+}
+
+/** What a worker's rules are bounded by; all times in ms. */
+export interface WorkerRulesOptions {
+  readonly dialect: Dialect;
+  readonly heartbeatInterval: number;
+  /** Intervals of silence after which the queue is given up. */
+  readonly liveness: number;
+  /** The first wait before connecting again; doubled each time up to `reconnectMaxDelay`. */
+  readonly reconnectDelay: number;
+  readonly reconnectMaxDelay: number;
+}
+
+type State = "waiting" | "idle" | "working" | "closed";
+
+export class WorkerRules {
+  readonly #options: WorkerRulesOptions;
+  readonly #outbox: WorkerOutbox;
+  readonly #random: () => number;
+  #state: State = "waiting";
+  #delay: number;
+  /** When to connect again (waiting), or to take the queue for gone (idle). */
+  #deadline = Number.POSITIVE_INFINITY;
+  #nextBeat = Number.POSITIVE_INFINITY;
+  /** A connection has stood since `open`. */
+  #connected = false;
+  #draining = false;
+  #requests = 0;
+  #replies = 0;
+  #failed = 0;
+  #dropped = 0;
+  #invalid = 0;
+  #silences = 0;
+
+  /** @param random for the jitter, from 0 up to 1 */
+  constructor(options: WorkerRulesOptions, outbox: WorkerOutbox, random: () => number = Math.random) {
+    this.#options = options;
+    this.#outbox = outbox;
+    this.#random = random;
+    this.#delay = options.reconnectDelay;
+  }
+
+  get working(): boolean {
+    return this.#state === "working";
+  }
+
+  start(now: number): void {
+    this.#open(now);
+  }
+
+  /** The connection stands, for the first time or again. */
+  connected(now: number): void {
+    const again = this.#connected;
+    this.#connected = true;
+    // Whoever is there now may know nothing of this worker; a second READY does no harm. One that works speaks when it is done.
+    if (again && this.#state === "idle") this.#announce(now);
+  }
+
+  receive(command: QueueCommand, now: number): void {
+    if (this.#state === "closed" || this.#state === "waiting") return;
+    if (command.kind === "invalid") {
+      this.#invalid += 1;
+      this.#outbox.event({ type: "invalid", reason: command.reason });
+      return;
+    }
+    this.#delay = this.#options.reconnectDelay;
+    if (this.#state === "idle") this.#deadline = this.#silenceEnds(now);
+    if (command.kind === "heartbeat") return;
+    if (this.#state === "working" || this.#draining) {
+      this.#dropped += 1;
+      this.#outbox.event({ type: "request:dropped" });
+      return;
+    }
+    this.#requests += 1;
+    this.#state = "working";
+    this.#deadline = Number.POSITIVE_INFINITY;
+    this.#nextBeat = Number.POSITIVE_INFINITY;
+    this.#outbox.handle(command.address, command.body);
+  }
+
+  /** The work is done. @param error what the handler failed with, if it failed */
+  finished(address: Buffer, body: readonly Buffer[], now: number, error?: { readonly cause: unknown }): void {
+    if (this.#state !== "working") return;
+    if (error !== undefined) {
+      this.#failed += 1;
+      this.#outbox.event({ type: "handler:failed", error: error.cause });
+    }
+    this.#replies += 1;
+    this.#outbox.reply(address, body);
+    this.#idle(now);
+  }
+
+  tick(now: number): void {
+    if (this.#state === "waiting") {
+      if (now >= this.#deadline) this.#open(now);
+      return;
+    }
+    if (this.#state !== "idle") return;
+    if (now >= this.#deadline) {
+      this.#giveUp(now);
+      return;
+    }
+    if (now >= this.#nextBeat) {
+      this.#outbox.heartbeat();
+      this.#nextBeat = now + this.#options.heartbeatInterval;
+    }
+  }
+
+  nextWakeUp(): number | undefined {
+    const next = Math.min(this.#deadline, this.#nextBeat);
+    return next === Number.POSITIVE_INFINITY ? undefined : next;
+  }
+
+  /** Takes nothing new. @returns whether something is still in hand */
+  drain(): boolean {
+    this.#draining = true;
+    return this.#state === "working";
+  }
+
+  close(): void {
+    this.#state = "closed";
+    this.#deadline = Number.POSITIVE_INFINITY;
+    this.#nextBeat = Number.POSITIVE_INFINITY;
+  }
+
+  stats(): WorkerStats {
+    return {
+      requests: this.#requests,
+      replies: this.#replies,
+      failed: this.#failed,
+      dropped: this.#dropped,
+      invalid: this.#invalid,
+      silences: this.#silences,
+    };
+  }
+
+  #open(now: number): void {
+    this.#connected = false;
+    this.#outbox.open();
+    this.#announce(now);
+  }
+
+  #announce(now: number): void {
+    this.#outbox.ready();
+    this.#outbox.event({ type: "ready" });
+    this.#idle(now);
+  }
+
+  #idle(now: number): void {
+    this.#state = "idle";
+    this.#deadline = this.#silenceEnds(now);
+    const beats = this.#options.dialect === "paranoid" && !this.#draining;
+    this.#nextBeat = beats ? now + this.#options.heartbeatInterval : Number.POSITIVE_INFINITY;
+  }
+
+  /** A Simple Pirate's queue is silent by nature. */
+  #silenceEnds(now: number): number {
+    if (this.#options.dialect === "simple" || this.#draining) return Number.POSITIVE_INFINITY;
+    return now + this.#options.heartbeatInterval * this.#options.liveness;
+  }
+
+  #giveUp(now: number): void {
+    const { reconnectMaxDelay } = this.#options;
+    // Up to a quarter more, so that a queue that comes back does not meet all its workers at once.
+    const delay = Math.min(this.#delay * (1 + this.#random() / 4), reconnectMaxDelay);
+    this.#delay = Math.min(this.#delay * 2, reconnectMaxDelay);
+    this.#state = "waiting";
+    this.#deadline = now + delay;
+    this.#nextBeat = Number.POSITIVE_INFINITY;
+    this.#silences += 1;
+    this.#outbox.abandon();
+    this.#outbox.event({ type: "queue:silent", delay });
+  }
+}

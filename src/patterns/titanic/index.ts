@@ -1,0 +1,18 @@
+export { TitanicClient, type TitanicReply, type TitanicWaitOptions } from "./client.js";
+export type { DispatchStats } from "./dispatch-rules.js";
+export { LmdbStore, type LmdbStoreOptions } from "./lmdb-store.js";
+export { PostgresStore, type PostgresStoreOptions } from "./postgres-store.js";
+export { TITANIC_SERVICES, TitanicStatus } from "./protocol.js";
+export { openTitanic, type TitanicService } from "./service.js";
+export {
+  type ClaimedRequest,
+  type DamagedRecord,
+  type NewRequest,
+  type RequestState,
+  StoreError,
+  type StoreErrorReason,
+  type StoreStats,
+  type TitanicStore,
+} from "./store.js";
+export { Titanic } from "./titanic.js";
+export type { TitanicEvent, TitanicOptions, TitanicStats } from "./titanic-options.js";

@@ -1,0 +1,136 @@
+/**
+ * Titanic's process is killed with -9 again and again while clients leave requests: every UUID that a client
+ * got is answered in the end, with its own reply. Broker, Titanic, worker and client are processes of their own.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { type Child, start } from "../process/child.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
+const KILLS = LONG ? 1_000 : 25;
+const LIMIT = LONG ? 3_600_000 : 90_000;
+
+const BROKER = `
+import { MajordomoBroker } from "shoal/patterns";
+const broker = new MajordomoBroker({ heartbeatInterval: 100 });
+await broker.bind(process.argv[1]);
+console.log(broker.lastEndpoint);
+`;
+const TITANIC = `
+import { openTitanic } from "shoal/patterns";
+const [endpoint, directory] = process.argv.slice(1);
+const { titanic } = openTitanic(endpoint, directory, {
+  checkInterval: 20, maxCheckInterval: 100, retryDelay: 20, maxRetryDelay: 100, timeout: 2_000, checkTimeout: 500,
+});
+console.log("serving " + titanic.stats().store.pending);
+`;
+const WORKER = `
+import { MajordomoWorker } from "shoal/patterns";
+const [endpoint] = process.argv.slice(1);
+new MajordomoWorker(endpoint, "echo", async (frames) => [Buffer.from("echo"), ...frames],
+  { concurrency: 32, heartbeatInterval: 100, reconnectMaxInterval: 200 });
+console.log("working");
+`;
+// Leaves requests, 16 at a time, until it is told to stop; prints each UUID that was acknowledged, with its body.
+const CLIENT = `
+import { TitanicClient } from "shoal/patterns";
+import { createInterface } from "node:readline";
+const [endpoint] = process.argv.slice(1);
+const client = new TitanicClient(endpoint, { timeout: 2_000, retries: 0, heartbeatInterval: 100 });
+const kept = new Map();
+let told = "";
+let n = 0;
+const leave = async () => {
+  while (told === "") {
+    const body = String(n++);
+    try {
+      kept.set(await client.request("echo", body), body);
+      if (kept.size % 50 === 0) console.log("kept " + kept.size);
+    } catch (error) {
+      if (!["ERR_SERVICE", "ETIMEDOUT", "ERR_STORE"].includes(error.code)) throw error;
+    }
+  }
+};
+createInterface({ input: process.stdin }).once("line", (line) => { told = line; });
+await Promise.all(Array.from({ length: 16 }, leave));
+let wrong = 0;
+const fetch = async ([uuid, body]) => {
+  for (;;) {
+    try {
+      const { status, body: reply } = await client.wait(uuid, { interval: 20, maxInterval: 200 });
+      if (status !== "200" || reply.join("|") !== "echo|" + body) wrong += 1;
+      return;
+    } catch (error) {
+      if (!["ERR_SERVICE", "ETIMEDOUT"].includes(error.code)) throw error;
+    }
+  }
+};
+const all = [...kept];
+await Promise.all(Array.from({ length: 16 }, async () => { while (all.length > 0) await fetch(all.pop()); }));
+console.log(JSON.stringify({ kept: kept.size, wrong }));
+await client.end();
+process.exit(0);
+`;
+
+let directory: string;
+const children = new Set<Child>();
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
+});
+afterEach(async () => {
+  await Promise.all([...children].map((child) => child.kill()));
+  children.clear();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function launch(source: string, ...args: string[]): Child {
+  const child = start(source, { args, limit: LIMIT });
+  children.add(child);
+  void child.outcome.then(() => children.delete(child));
+  return child;
+}
+
+it(`loses no acknowledged request to ${KILLS} kills of Titanic`, { timeout: LIMIT }, async () => {
+  const broker = launch(BROKER, "tcp://127.0.0.1:*");
+  const endpoint = await broker.line();
+  let titanic = launch(TITANIC, endpoint, directory);
+  await titanic.line();
+  const worker = launch(WORKER, endpoint);
+  await worker.line();
+  const client = launch(CLIENT, endpoint);
+  for (let i = 0; i < KILLS; i++) {
+    // In the middle of the work: some requests were acknowledged since the last time.
+    await client.line();
+    await titanic.kill("SIGKILL");
+    titanic = launch(TITANIC, endpoint, directory);
+    await titanic.line();
+  }
+  client.tell("stop");
+  let last = "";
+  while (!last.startsWith("{")) last = await client.line();
+  const { kept, wrong } = JSON.parse(last) as { kept: number; wrong: number };
+  expect(kept).toBeGreaterThanOrEqual(50 * KILLS);
+  expect(wrong).toBe(0);
+});
+
+it("loses no acknowledged request when everything is killed at once", { timeout: LIMIT }, async () => {
+  let broker = launch(BROKER, "tcp://127.0.0.1:*");
+  const endpoint = await broker.line();
+  const client = launch(CLIENT, endpoint);
+  for (let i = 0; i < (LONG ? 50 : 3); i++) {
+    const [titanic, worker] = [launch(TITANIC, endpoint, directory), launch(WORKER, endpoint)];
+    await Promise.all([titanic.line(), worker.line(), client.line()]);
+    await Promise.all([titanic, worker, broker].map((child) => child.kill("SIGKILL")));
+    broker = launch(BROKER, endpoint);
+    await broker.line();
+  }
+  launch(TITANIC, endpoint, directory);
+  launch(WORKER, endpoint);
+  client.tell("stop");
+  let last = "";
+  while (!last.startsWith("{")) last = await client.line();
+  expect(JSON.parse(last)).toMatchObject({ wrong: 0 });
+});

@@ -1,0 +1,63 @@
+/** `shoal majordomo`: a broker, workers that echo or run a program, calls. */
+import { expect, it } from "vitest";
+import { run, start, startWithout, useShoal } from "./support.js";
+
+useShoal();
+
+const CALL = ["majordomo", "call"] as const;
+
+it("makes a service of any program, and tells of its failure", async () => {
+  const broker = startWithout("majordomo", "broker", "--bind", "tcp://127.0.0.1:*");
+  const endpoint = await broker.endpoint();
+  const command = 'read word; test "$word" != bad || { echo no such fish >&2; exit 3; }; echo "<$word>"';
+  const worker = startWithout("majordomo", "worker", "fish", "--connect", endpoint, "--exec", command);
+  await worker.until("stderr", /offering fish/);
+
+  const one = await run("", ...CALL, "fish", "eel\n", "--connect", endpoint);
+  expect([one.code, String(one.stdout)]).toEqual([0, "<eel>\n\n"]);
+  const many = await run("cod\ntuna\n", ...CALL, "mmi.service", "--connect", endpoint);
+  expect([many.code, String(many.stdout)]).toEqual([0, "404\n404\n"]);
+  const json = await run('{"frames":["fish"]}\n', ...CALL, "mmi.service", "--json", "--connect", endpoint);
+  expect(String(json.stdout)).toBe('{"frames":["200"]}\n');
+  const bad = await run("", ...CALL, "fish", "bad\n", "--connect", endpoint);
+  expect([bad.code, String(bad.stdout)]).toEqual([1, ""]);
+  expect(bad.stderr).toContain("exit status 3: no such fish (worker-failed)");
+
+  worker.process.kill("SIGTERM");
+  expect((await worker.ended).code).toBe(0);
+  await broker.until("stderr", /leaves fish: disconnect/);
+  const late = await run("", ...CALL, "fish", "x", "--connect", endpoint, "--timeout", "300");
+  expect([late.code, late.stderr]).toEqual([1, expect.stringContaining("no reply came within 300 ms")]);
+  broker.process.kill("SIGTERM");
+  expect((await broker.ended).code).toBe(0);
+}, 30_000);
+
+it("a worker that is told to stop ends what it has in hand first", async () => {
+  const broker = startWithout("majordomo", "broker", "--bind", "tcp://127.0.0.1:*");
+  const endpoint = await broker.endpoint();
+  const command = "echo begun >&2; read word; sleep 0.3; echo $word";
+  const worker = startWithout("majordomo", "worker", "slow", "--connect", endpoint, "--exec", command);
+  await worker.until("stderr", /offering slow/);
+  const call = start(...CALL, "slow", "eel\n", "--connect", endpoint).end();
+  // Asked in pieces that its program has it: the broker's own account says so.
+  for (;;) {
+    const { stdout } = await run("", ...CALL, "mmi.stats", "x", "--connect", endpoint);
+    if (String(stdout).includes('"inFlight":1')) break;
+    if (String(stdout).includes('"answered":1')) break;
+  }
+  worker.process.kill("SIGTERM");
+  expect(String((await call.ended).stdout)).toBe("eel\n\n");
+  expect((await worker.ended).code).toBe(0);
+}, 30_000);
+
+it.each([
+  [["broker"], "expected --bind EP or --connect EP"],
+  [["broker", "--connect", "tcp://127.0.0.1:1"], "--connect does not fit"],
+  [["worker", "x", "--connect", "tcp://127.0.0.1:1"], "--echo or --exec"],
+  [["worker", "mmi.x", "--echo", "--connect", "tcp://127.0.0.1:1"], "mmi."],
+  [["call"], "service"],
+  [["broker", "--bind", "tcp://127.0.0.1:*", "--json"], "--json does not fit"],
+] as const)("%j is bad usage", async (args, what) => {
+  const { code, stderr } = await run("", "majordomo", ...args);
+  expect([code, stderr]).toEqual([2, expect.stringContaining(what)]);
+});

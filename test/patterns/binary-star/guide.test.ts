@@ -1,0 +1,105 @@
+/** A pair of which one is the Guide's program, in pyzmq; and the Guide's client. */
+import { createServer } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import type { Raw } from "../../../src/index.js";
+import { BinaryStarClient } from "../../../src/patterns/binary-star/client.js";
+import { BinaryStarServer } from "../../../src/patterns/binary-star/server.js";
+import { texts, until, within } from "../../contract/support/wait.js";
+import { GuideProgram, NO_PYTHON } from "../freelance/python.js";
+
+const HEARTBEAT = 100;
+const open: { close(): Promise<unknown> }[] = [];
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((one) => one.close()));
+});
+
+function keep<S extends { close(): Promise<unknown> }>(one: S): S {
+  open.push(one);
+  return one;
+}
+
+/** Endpoints that nobody has: the clients' and the states', of both servers. */
+async function endpoints(): Promise<string[]> {
+  const probes = Array.from({ length: 4 }, () => createServer().listen(0, "127.0.0.1"));
+  await Promise.all(probes.map((probe) => new Promise((resolve) => probe.once("listening", resolve))));
+  const found = probes.map((probe) => `tcp://127.0.0.1:${(probe.address() as { port: number }).port}`);
+  await Promise.all(probes.map((probe) => new Promise((resolve) => probe.close(resolve))));
+  return found;
+}
+
+async function startShoal(
+  role: "primary" | "backup",
+  endpoint: string,
+  bind: string,
+  connect: string,
+): Promise<BinaryStarServer> {
+  const server = keep(
+    new BinaryStarServer<Raw>({
+      star: { role, bind, connect, heartbeatInterval: HEARTBEAT },
+      endpoint,
+      handler: (body) => `shoal ${body}`,
+    }),
+  );
+  await server.start();
+  return server;
+}
+
+function startGuide(role: "primary" | "backup", clients: string, pub: string, sub: string): GuideProgram {
+  return keep(new GuideProgram("bstarsrv", role, clients, pub, sub, String(HEARTBEAT)));
+}
+
+async function reaches(program: GuideProgram, state: number): Promise<void> {
+  for (;;) if ((await within(program.line(), `state ${state}`)).startsWith(`state ${state}`)) return;
+}
+
+describe.skipIf(NO_PYTHON)("a pair with a program of the Guide", () => {
+  test("as the backup: it takes over from shoal, and shoal stands by when it comes back", async () => {
+    const [a, b, x, y] = (await endpoints()) as [string, string, string, string];
+    const primary = await startShoal("primary", a, x, y);
+    const backup = startGuide("backup", b, y, x);
+    await reaches(backup, 4);
+    const client = keep(new BinaryStarClient({ endpoints: [a, b], timeout: 300, deadline: 8_000 }));
+    expect(texts(await client.request("1"))).toEqual(["shoal 1"]);
+    await primary.close({ linger: 0 });
+    expect(texts(await client.request("2"))).toEqual(["2"]);
+    await reaches(backup, 3);
+    const again = await startShoal("primary", a, x, y);
+    await until(() => again.star.state === "passive", "shoal stands by");
+    await backup.kill();
+    const moved = keep(new BinaryStarClient({ endpoints: [a, b], timeout: 300, deadline: 8_000 }));
+    expect(texts(await moved.request("3"))).toEqual(["shoal 3"]);
+  });
+
+  test("as the primary: shoal takes over from it, and gives the service back", async () => {
+    const [a, b, x, y] = (await endpoints()) as [string, string, string, string];
+    const primary = startGuide("primary", a, x, y);
+    const backup = await startShoal("backup", b, y, x);
+    await reaches(primary, 3);
+    await until(() => backup.star.state === "passive", "shoal stands by");
+    await primary.kill();
+    const client = keep(new BinaryStarClient({ endpoints: [a, b], timeout: 300, deadline: 8_000 }));
+    expect(texts(await client.request("1"))).toEqual(["shoal 1"]);
+    const again = startGuide("primary", a, x, y);
+    await reaches(again, 4);
+    await until(() => backup.stats().star.peer === "passive", "the Guide's is known to stand by");
+    await backup.handOver();
+    await reaches(again, 3);
+    await until(() => backup.star.state === "passive", "shoal stands by again");
+  });
+
+  test("the Guide's client fails over between two servers of shoal", async () => {
+    const [a, b, x, y] = (await endpoints()) as [string, string, string, string];
+    const primary = await startShoal("primary", a, x, y);
+    const backup = await startShoal("backup", b, y, x);
+    await until(() => primary.star.state === "active" && backup.star.state === "passive", "a pair");
+    const client = keep(new GuideProgram("bstarcli", "100000", a, b, "300"));
+    expect(await within(client.line(), "a reply")).toBe("reply shoal 1");
+    await primary.close({ linger: 0 });
+    for (;;) {
+      const line = await within(client.line(), "a line");
+      if (line.startsWith("failing over")) break;
+    }
+    const replies = backup.stats().replied;
+    await until(() => backup.stats().replied > replies + 10, "the backup replies");
+  });
+});

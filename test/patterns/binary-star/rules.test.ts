@@ -1,0 +1,257 @@
+/** The table of the rules, cell by cell, and the Guide's mistakes that they do not have. */
+import { describe, expect, test } from "vitest";
+import { StarState } from "../../../src/patterns/binary-star/protocol.js";
+import { BinaryStarRules, type StarRole } from "../../../src/patterns/binary-star/rules.js";
+
+const { PRIMARY, BACKUP, ACTIVE, PASSIVE } = StarState;
+const PATIENCE = 2_000;
+
+function star(role: StarRole, start = 0) {
+  const heard: string[] = [];
+  const told: number[] = [];
+  const rules = new BinaryStarRules(
+    { role, heartbeatInterval: 1_000, liveness: 2 },
+    {
+      publish: (state) => told.push(state),
+      changed: (state, from, cause) => heard.push(`${from}>${state} ${cause}`),
+      fenced: (reason) => heard.push(reason),
+      votesVoid: () => heard.push("void"),
+      sameRole: (same) => heard.push(`same ${same}`),
+    },
+    start,
+  );
+  return { rules, heard, told };
+}
+
+/** A server in a state, at the time 10: awake for a heartbeat before. */
+function inState(state: StarState) {
+  const made = star(state === BACKUP || state === PASSIVE ? "backup" : "primary", -1_000);
+  made.rules.tick(-1_000);
+  made.rules.tick(0);
+  if (state === ACTIVE) made.rules.receive(BACKUP, 10);
+  if (state === PASSIVE) made.rules.receive(ACTIVE, 10);
+  expect(made.rules.state).toBe(state);
+  made.heard.length = 0;
+  return made;
+}
+
+describe("what a server hears", () => {
+  test.each([
+    [PRIMARY, PRIMARY, PRIMARY],
+    [PRIMARY, BACKUP, ACTIVE],
+    [PRIMARY, ACTIVE, PASSIVE],
+    [PRIMARY, PASSIVE, PRIMARY],
+    [BACKUP, PRIMARY, BACKUP],
+    [BACKUP, BACKUP, BACKUP],
+    [BACKUP, ACTIVE, PASSIVE],
+    [BACKUP, PASSIVE, BACKUP],
+    [ACTIVE, PRIMARY, ACTIVE],
+    [ACTIVE, BACKUP, ACTIVE],
+    [ACTIVE, PASSIVE, ACTIVE],
+    [PASSIVE, PRIMARY, ACTIVE],
+    [PASSIVE, BACKUP, ACTIVE],
+    [PASSIVE, ACTIVE, PASSIVE],
+  ])("in state %d it hears %d, and is %d", (state, peer, expected) => {
+    const { rules } = inState(state);
+    rules.receive(peer, 20);
+    expect(rules.state).toBe(expected);
+    expect(rules.fence).toBeUndefined();
+  });
+
+  test.each([
+    [ACTIVE, "dual-active"],
+    [PASSIVE, "dual-passive"],
+  ] as const)("two in state %d are fenced: %s", (state, reason) => {
+    const { rules, heard, told } = inState(state);
+    rules.receive(state, 20);
+    expect(rules.fence).toBe(reason);
+    expect(heard).toEqual([reason]);
+    expect(rules.serving).toBe(false);
+    // Silence, votes and anything the peer says change nothing, and the peer is told so that it is fenced, too.
+    for (const [index, peer] of [PRIMARY, BACKUP, PASSIVE].entries()) rules.receive(peer, 30 + index);
+    told.length = 0;
+    for (let now = 1_000; now < 20_000; now += 500) {
+      rules.tick(now);
+      expect(rules.request(now)).toBe("refuse");
+    }
+    expect(new Set(told)).toEqual(new Set([state]));
+    expect(heard).toEqual([reason]);
+  });
+
+  test("two of one role are reported, once", () => {
+    const { rules, heard } = inState(BACKUP);
+    rules.receive(BACKUP, 20);
+    rules.receive(BACKUP, 1_020);
+    expect(heard).toEqual(["same backup"]);
+  });
+});
+
+describe("a client's request", () => {
+  test("is served by the active server alone", () => {
+    expect(inState(ACTIVE).rules.request(20)).toBe("serve");
+    expect(inState(PRIMARY).rules.request(20)).toBe("hold");
+    expect(inState(PASSIVE).rules.request(20)).toBe("hold");
+    expect(inState(BACKUP).rules.request(20)).toBe("refuse");
+  });
+
+  test("makes the passive server active once the peer was silent for its patience", () => {
+    const { rules, heard, told } = inState(PASSIVE);
+    rules.tick(1_000);
+    expect(rules.request(1_500)).toBe("hold");
+    rules.tick(2_000);
+    expect(rules.nextWakeUp()).toBe(10 + PATIENCE);
+    expect(rules.state).toBe(PASSIVE);
+    rules.tick(10 + PATIENCE);
+    expect(heard).toEqual(["4>3 fail-over"]);
+    expect(told.at(-1)).toBe(ACTIVE); // The peer hears of it at once.
+    expect(rules.request(10 + PATIENCE)).toBe("serve");
+  });
+
+  test("is needed: silence alone is no reason", () => {
+    const { rules } = inState(PASSIVE);
+    for (let now = 1_000; now < 30_000; now += 1_000) rules.tick(now);
+    expect(rules.state).toBe(PASSIVE);
+  });
+
+  test("is a vote until the peer's next sign of life", () => {
+    const { rules, heard } = inState(PASSIVE);
+    rules.request(500);
+    rules.receive(ACTIVE, 1_000);
+    expect(heard).toEqual(["void"]);
+    for (const now of [1_500, 2_500, 3_500]) rules.tick(now);
+    expect(rules.state).toBe(PASSIVE);
+    expect(rules.request(3_500)).toBe("hold");
+    rules.tick(3_600);
+    expect(rules.request(3_600)).toBe("serve");
+  });
+
+  test("takes effect after a moment of listening, and only on a server that was awake in it", () => {
+    const { rules } = inState(PASSIVE);
+    for (const now of [1_000, 2_000]) rules.tick(now);
+    expect(rules.request(2_500)).toBe("hold");
+    rules.tick(2_599);
+    expect(rules.state).toBe(PASSIVE);
+    rules.tick(2_900); // Stopped meanwhile: what the peer said may be unread.
+    expect(rules.state).toBe(PASSIVE);
+    rules.receive(ACTIVE, 2_901);
+    rules.tick(3_000);
+    expect(rules.state).toBe(PASSIVE);
+  });
+
+  test("that was held is served when the peer turns out to have restarted", () => {
+    const { rules, heard } = inState(PASSIVE);
+    expect(rules.request(500)).toBe("hold");
+    rules.receive(PRIMARY, 600);
+    expect(heard).toEqual(["4>3 peer"]);
+  });
+
+  test("to a backup that never met its primary is refused, however long it waits", () => {
+    const { rules } = inState(BACKUP);
+    for (let now = 500; now < 30_000; now += 500) {
+      rules.tick(now);
+      expect(rules.request(now)).toBe("refuse");
+    }
+    rules.resolve("active", 30_000); // Only the operator can know that there is no primary.
+    expect(rules.request(30_001)).toBe("serve");
+  });
+});
+
+describe("mistakes of the Guide's programs", () => {
+  test("two masters after a late start: patience runs from the start", () => {
+    const { rules } = star("primary");
+    // The other server became active while this one was away; a client is quicker than the first state.
+    expect(rules.request(1)).toBe("hold");
+    rules.receive(ACTIVE, 900);
+    expect(rules.state).toBe(PASSIVE);
+    expect(rules.serving).toBe(false);
+  });
+
+  test("two masters after a stop: who was held up asks before it answers", () => {
+    const { rules, heard } = inState(ACTIVE);
+    rules.tick(1_000);
+    // SIGSTOP for a minute. The first thing it finds is a client's request, the second what the new master said.
+    expect(rules.request(61_000)).toBe("hold");
+    expect(heard).toEqual(["3>1 stalled"]);
+    rules.receive(ACTIVE, 61_001);
+    expect(heard).toEqual(["3>1 stalled", "1>4 peer", "void"]);
+  });
+
+  test("a backup that served alone and was held up serves again when nobody else does", () => {
+    const { rules } = inState(PASSIVE);
+    rules.request(500);
+    for (const now of [1_000, 2_000, 2_010, 3_010]) rules.tick(now);
+    expect(rules.serving).toBe(true);
+    expect(rules.request(10_000)).toBe("hold");
+    expect(rules.state).toBe(BACKUP);
+    for (const now of [11_000, 12_000]) rules.tick(now);
+    expect(rules.state).toBe(ACTIVE);
+  });
+
+  test("two masters after a stop: the peer's old word is no reason to serve", () => {
+    const { rules } = inState(PASSIVE);
+    rules.tick(1_000);
+    // Read after the stop: what the peer said while it waited, before it gave this server up.
+    rules.receive(BACKUP, 61_000);
+    expect(rules.serving).toBe(false);
+    rules.receive(ACTIVE, 61_400);
+    expect([rules.state, rules.fence]).toEqual([PASSIVE, undefined]);
+  });
+
+  test("a stop of the passive server is not the active one's silence", () => {
+    const { rules } = inState(PASSIVE);
+    rules.tick(1_000);
+    expect(rules.request(61_000)).toBe("hold");
+    rules.receive(ACTIVE, 61_001);
+    expect(rules.state).toBe(PASSIVE);
+  });
+});
+
+describe("the operator", () => {
+  test("hands over: the active server starts anew, the passive one takes over", () => {
+    const a = inState(ACTIVE);
+    const b = inState(PASSIVE);
+    a.rules.receive(PASSIVE, 50);
+    a.rules.handOver(60);
+    expect(a.told.at(-1)).toBe(PRIMARY);
+    b.rules.receive(PRIMARY, 61);
+    expect(b.rules.serving).toBe(true);
+    a.rules.receive(ACTIVE, 62);
+    expect(a.rules.state).toBe(PASSIVE);
+  });
+
+  test("cannot hand over to nobody", () => {
+    const { rules } = inState(ACTIVE);
+    expect(() => rules.handOver(20)).toThrow(expect.objectContaining({ code: "EFSM" })); // The peer said 2, not 4.
+    expect(() => inState(PASSIVE).rules.handOver(20)).toThrow("it does not serve");
+    expect(rules.serving).toBe(true);
+  });
+
+  test("resolves the loser first, then the winner", () => {
+    const a = inState(ACTIVE);
+    const b = inState(ACTIVE);
+    a.rules.receive(ACTIVE, 20);
+    b.rules.receive(ACTIVE, 20);
+    expect(() => a.rules.resolve("active", 30)).toThrow("resolve the peer first");
+    expect(a.rules.fence).toBe("dual-active");
+    b.rules.resolve("passive", 40);
+    a.rules.receive(PASSIVE, 41);
+    b.rules.receive(ACTIVE, 41); // The fenced winner still says 3.
+    expect(b.rules.fence).toBeUndefined();
+    a.rules.resolve("active", 50);
+    expect([a.rules.serving, b.rules.state]).toEqual([true, PASSIVE]);
+  });
+
+  test("has nothing to resolve where nothing is fenced", () => {
+    for (const state of [ACTIVE, PASSIVE]) {
+      expect(() => inState(state).rules.resolve("passive", 20)).toThrow("neither fenced nor waiting");
+    }
+  });
+
+  test("cannot make both passive", () => {
+    const { rules } = inState(PASSIVE);
+    rules.receive(PASSIVE, 20);
+    expect(() => rules.resolve("passive", 30)).toThrow("its peer is passive, too");
+    rules.resolve("active", 40);
+    expect(rules.serving).toBe(true);
+  });
+});

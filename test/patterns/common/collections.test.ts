@@ -1,0 +1,97 @@
+import { describe, expect, it } from "vitest";
+import { Deadlines, type Due } from "../../../src/patterns/common/deadlines.js";
+import { PatternEvents } from "../../../src/patterns/common/events.js";
+import { Link, LinkedList } from "../../../src/patterns/common/linked-list.js";
+import { SeenWindow } from "../../../src/patterns/common/seen-window.js";
+
+describe("a linked list", () => {
+  it("lets members leave from anywhere, and stand in one list only", () => {
+    const one = new LinkedList<number>();
+    const two = new LinkedList<number>();
+    const links = [1, 2, 3, 4].map((value) => new Link(value));
+    for (const link of links) one.push(link);
+    links[1]?.unlink();
+    links[0]?.unlink();
+    two.push(links[3] as Link<number>);
+    one.unshift(links[0] as Link<number>);
+    expect([...one]).toEqual([1, 3]);
+    expect([...two]).toEqual([4]);
+    expect([one.length, one.first, one.shift(), one.shift(), one.shift()]).toEqual([2, 1, 1, 3, undefined]);
+  });
+
+  it("goes on when the member at hand leaves", () => {
+    const list = new LinkedList<Link<number>[]>();
+    const all = [1, 2, 3].map(() => new Link<Link<number>[]>([]));
+    for (const link of all) list.push(link);
+    let seen = 0;
+    for (const _ of list) all[seen++]?.unlink();
+    expect([seen, list.length]).toEqual([3, 0]);
+  });
+});
+
+describe("a window of what was seen", () => {
+  it("remembers at least half of its bound, and never more than all", () => {
+    const seen = new SeenWindow<number>(10, 1_000);
+    for (let i = 0; i < 100; i++) {
+      seen.set(String(i), i);
+      expect(seen.size).toBeLessThanOrEqual(10);
+      for (let j = Math.max(0, i - 4); j <= i; j++) expect(seen.get(String(j))).toBe(j);
+    }
+    expect(seen.get("50")).toBeUndefined();
+  });
+
+  it("is bounded in bytes, too, and says what does not fit", () => {
+    const seen = new SeenWindow<number>(10, 100);
+    expect(seen.grow(51)).toBe(false);
+    for (let i = 0; i < 20; i++) {
+      seen.set(String(i), i);
+      expect(seen.grow(20)).toBe(true);
+      expect(seen.bytes).toBeLessThanOrEqual(100);
+    }
+    expect(new SeenWindow<number>(0, 0).set("a", 1)).toBeUndefined();
+  });
+});
+
+it("deadlines come due in time, in few lists, and not when they were set anew", () => {
+  class Timed implements Due {
+    deadline = 0;
+    readonly link = new Link<Timed>(this);
+    constructor(readonly name: string) {}
+  }
+  const deadlines = new Deadlines<Timed>();
+  const [a, b, c] = ["a", "b", "c"].map((name) => new Timed(name)) as [Timed, Timed, Timed];
+  deadlines.set(a.link, 0, 1_000);
+  deadlines.set(b.link, 0, 10);
+  deadlines.set(c.link, 0, 10);
+  expect(deadlines.next()).toBe(10);
+  deadlines.set(b.link, 5, 1_000);
+  expect([...deadlines.take(10)]).toEqual([c]);
+  expect(a.deadline).toBeGreaterThanOrEqual(1_000);
+  expect(a.deadline).toBeLessThanOrEqual(1_125);
+  a.link.unlink();
+  expect([...deadlines.take(5_000)]).toEqual([b]);
+  expect(deadlines.next()).toBeUndefined();
+});
+
+it("events reach listeners and readers; an unread one is kept, a closed end says so", async () => {
+  const events = new PatternEvents<{ readonly type: "a" | "b"; readonly n: number }>();
+  const heard: number[] = [];
+  const listener = ({ n }: { n: number }): void => void heard.push(n);
+  events.on("a", listener);
+  events.emit({ type: "a", n: 1 });
+  events.emit({ type: "b", n: 2 });
+  events.off("a", listener);
+  events.emit({ type: "a", n: 3 });
+  expect(heard).toEqual([1]);
+  const waiting = events.receive();
+  events.emit({ type: "b", n: 4 });
+  events.emit({ type: "b", n: 5 });
+  expect((await waiting).n).toBe(4);
+  for (let i = 0; i < 1_000; i++) events.emit({ type: "a", n: i });
+  expect(events.lost).toBe(1);
+  events.close();
+  const rest: number[] = [];
+  for await (const { n } of events) rest.push(n);
+  expect(rest).toHaveLength(1_000);
+  await expect(events.receive()).rejects.toMatchObject({ code: "EBADF" });
+});

@@ -1,0 +1,66 @@
+import { afterEach, expect, it, vi } from "vitest";
+import { DriverTimer } from "../../../src/patterns/common/driver-timer.js";
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A clock and rules moved by hand. */
+function world(next: number | undefined) {
+  vi.useFakeTimers();
+  let now = 0;
+  const ticks: number[] = [];
+  const timer = new DriverTimer(100, { now: () => now });
+  const rules = {
+    next,
+    nextWakeUp: () => rules.next,
+    tick(time: number): void {
+      ticks.push(time);
+      rules.next = time + 1_000;
+    },
+  };
+  const pass = async (ms: number): Promise<void> => {
+    now += ms;
+    await vi.advanceTimersByTimeAsync(ms);
+  };
+  return { timer, rules, ticks, pass, jump: (ms: number) => (now += ms), time: () => now };
+}
+
+it("ticks when the rules need it, and again when they next do", async () => {
+  const { timer, rules, ticks, pass } = world(50);
+  timer.start(rules);
+  await pass(49);
+  expect(ticks).toEqual([]);
+  await pass(1);
+  expect(ticks).toEqual([50]);
+  await pass(1_000);
+  expect(ticks).toEqual([50, 1_050]);
+  timer.stop();
+});
+
+it("comes earlier when the rules say so, and never after stop", async () => {
+  const { timer, rules, ticks, pass } = world(500);
+  timer.start(rules);
+  rules.next = 10;
+  timer.update();
+  await pass(10);
+  expect(ticks).toEqual([10]);
+  timer.stop();
+  timer.update();
+  await pass(5_000);
+  expect(ticks).toEqual([10]);
+});
+
+it("counts a stall as one step, for what is heard in it as for the tick after it", async () => {
+  const { timer, rules, ticks, pass, jump } = world(50);
+  timer.start(rules);
+  jump(60_000); // Stopped, with the timer due long ago.
+  expect(timer.now()).toBe(150);
+  expect(timer.stalled).toBe(59_850);
+  await pass(50);
+  await vi.advanceTimersByTimeAsync(1); // The tick comes a turn later: what came meanwhile is heard first.
+  expect(ticks).toEqual([150]);
+  jump(10);
+  expect(timer.now()).toBe(160);
+  timer.stop();
+});

@@ -1,0 +1,24 @@
+import { expect, it } from "vitest";
+import { exec } from "../../../src/patterns/common/exec.js";
+
+it("gives the output for the input", async () => {
+  expect(String(await exec("tr a-z A-Z", [Buffer.from("eel "), Buffer.from("cod")]))).toBe("EEL COD");
+  expect(String(await exec("echo $FISH", [], { env: { FISH: "tuna" } }))).toBe("tuna\n");
+});
+
+it("fails with the exit status and the last words", async () => {
+  await expect(exec("echo broken >&2; exit 3", [])).rejects.toThrow("exit status 3: broken");
+  await expect(exec("kill -9 $$", [])).rejects.toThrow("SIGKILL");
+});
+
+it("does not mind a program that reads nothing", async () => {
+  expect(String(await exec("true", [Buffer.alloc(1_000_000)]))).toBe("");
+});
+
+it("ends the program, and what it started, when it is aborted", async () => {
+  const abort = new AbortController();
+  const running = exec("sleep 60 & wait", [], { signal: abort.signal });
+  abort.abort();
+  await expect(running).rejects.toMatchObject({ code: "ABORT_ERR" });
+  await expect(exec("true", [], { signal: abort.signal })).rejects.toMatchObject({ code: "ABORT_ERR" });
+});

@@ -1,0 +1,212 @@
+/** Brokers of two and three sites over tcp. */
+import { afterEach, describe, expect, it } from "vitest";
+import { Dealer, Publisher, Request, Router, Subscriber } from "../../../src/index.js";
+import { FederatedBroker, type FederatedBrokerOptions } from "../../../src/patterns/federation/broker.js";
+import { type PirateHandler, PirateWorker } from "../../../src/patterns/pirate/worker.js";
+import { texts, until, within } from "../../contract/support/wait.js";
+
+const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
+const ANY = "tcp://127.0.0.1:*";
+
+function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+});
+
+interface SiteOfTest {
+  readonly name: string;
+  readonly broker: FederatedBroker;
+  readonly frontend: string;
+  readonly backend: string;
+  readonly cloud: string;
+  readonly state: string;
+}
+
+async function startSite(name: string, options?: FederatedBrokerOptions): Promise<SiteOfTest> {
+  const broker = kept(new FederatedBroker(name, options));
+  return {
+    name,
+    broker,
+    frontend: await broker.bindFrontend(ANY),
+    backend: await broker.bindBackend(ANY),
+    cloud: await broker.bindCloud(ANY),
+    state: await broker.bindState(ANY),
+  };
+}
+
+async function startSites(names: readonly string[], options: FederatedBrokerOptions = { stateInterval: 50 }) {
+  const sites = await Promise.all(names.map((name) => startSite(name, options)));
+  for (const { broker } of sites) {
+    for (const other of sites) if (other.broker !== broker) broker.join(other);
+  }
+  for (const { broker } of sites) {
+    await until(() => Object.keys(broker.stats().sites).length === names.length - 1, "the other sites");
+  }
+  return sites;
+}
+
+function work(site: SiteOfTest, handler: PirateHandler, concurrency = 1): PirateWorker {
+  return kept(new PirateWorker(site.backend, handler, { dialect: "simple", concurrency }));
+}
+
+function client(site: SiteOfTest, routingId?: string): Request {
+  const request = kept(new Request(routingId === undefined ? {} : { routingId }));
+  request.connect(site.frontend);
+  return request;
+}
+
+describe("a federation", () => {
+  it("does local work locally, and spills over only when no own worker is free", async () => {
+    const [a, b] = (await startSites(["A", "B"])) as [SiteOfTest, SiteOfTest];
+    let release = (): void => undefined;
+    work(a, ([body]) =>
+      String(body) === "slow"
+        ? new Promise((resolve) => {
+            release = () => resolve("A slow");
+          })
+        : "A",
+    );
+    work(b, () => "B");
+    await until(() => a.broker.stats().idleWorkers === 1 && a.broker.stats().sites.B === 1, "the workers");
+    for (let i = 0; i < 3; i++)
+      expect(texts(await client(a).request("x", { timeout: 5_000 }))).toEqual(["A"]);
+    const slow = client(a).request("slow", { timeout: 5_000 });
+    await until(() => a.broker.stats().busyWorkers === 1, "the slow one");
+    expect(texts(await client(a).request("x", { timeout: 5_000 }))).toEqual(["B"]);
+    release();
+    expect(texts(await slow)).toEqual(["A slow"]);
+    expect(a.broker.stats()).toMatchObject({ requestsLocal: 5, repliesLocal: 5, sentToSites: 1, atSites: 0 });
+    expect(b.broker.stats()).toMatchObject({ requestsCloud: 1, repliesCloud: 1, requestsLocal: 0 });
+  });
+
+  it("gives a client whose routing id is a site's name its own reply", async () => {
+    const [a, b] = (await startSites(["A", "B"])) as [SiteOfTest, SiteOfTest];
+    work(a, () => "here");
+    work(b, () => "there");
+    await until(() => a.broker.stats().idleWorkers === 1, "the worker");
+    expect(texts(await client(a, "B").request("x", { timeout: 5_000 }))).toEqual(["here"]);
+  });
+
+  it("loses no accepted request when the site that has it goes away", async () => {
+    const [a, b, c] = (await startSites(["A", "B", "C"])) as [SiteOfTest, SiteOfTest, SiteOfTest];
+    let taken = 0;
+    work(
+      b,
+      () => {
+        taken += 1;
+        return new Promise(() => undefined);
+      },
+      4,
+    );
+    await until(() => a.broker.stats().sites.B === 4, "B's workers");
+    const answers = Array.from({ length: 4 }, () => client(a).request("x", { timeout: 10_000 }));
+    await until(() => taken === 4, "the requests at B");
+    await b.broker.close({ linger: 0 });
+    work(c, () => "C");
+    for (const answer of answers) expect(texts(await within(answer, "a reply"))).toEqual(["C"]);
+    expect(a.broker.stats()).toMatchObject({ returned: 4, repliesLocal: 4, atSites: 0 });
+  });
+
+  it("loses a site that is silent, though its connection stands", async () => {
+    const a = await startSite("A", { stateInterval: 30 });
+    const { cloud, state } = await plainSite("B");
+    a.broker.join({ name: "B", cloud: cloud.lastEndpoint as string, state: state.lastEndpoint as string });
+    await state.waitForSubscribers();
+    const lost = new Promise((resolve) => a.broker.events.on("site:lost", resolve));
+    await state.send(["B", "1"]);
+    const answer = client(a).request("x", { timeout: 10_000 });
+    expect(texts(await cloud.receive({ timeout: 5_000 })).at(-1)).toBe("x");
+    expect(await within(lost, "the loss")).toMatchObject({ site: "B", reason: "silent", returned: 1 });
+    work(a, () => "own");
+    expect(texts(await answer)).toEqual(["own"]);
+  });
+
+  it("hands a request back when its last worker has gone", async () => {
+    const [a, b] = (await startSites(["A", "B"])) as [SiteOfTest, SiteOfTest];
+    let begin = (): void => undefined;
+    const began = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    const dying = kept(new Dealer());
+    dying.connect(b.backend);
+    await dying.send(["", "READY"]);
+    await until(() => a.broker.stats().sites.B === 1, "B's worker");
+    const answer = client(a).request("x", { timeout: 10_000 });
+    await dying.receive({ timeout: 5_000 });
+    await dying.close({ linger: 0 });
+    await until(() => a.broker.stats().returned === 1, "the return");
+    work(a, () => {
+      begin();
+      return "own";
+    });
+    await within(began, "own work");
+    expect(texts(await answer)).toEqual(["own"]);
+    expect(b.broker.stats()).toMatchObject({ requestsCloud: 1, handedBack: 1, queuedCloud: 0 });
+  });
+
+  it("speaks with the Guide's brokers: two-frame states, ROUTER to ROUTER by name", async () => {
+    const a = await startSite("A", { stateInterval: 50, liveness: 0 });
+    const { cloud, state } = await plainSite("B");
+    a.broker.join({ name: "B", cloud: cloud.lastEndpoint as string, state: state.lastEndpoint as string });
+    const states = kept(new Subscriber());
+    states.connect(a.state);
+    states.subscribe();
+    expect(texts(await states.receive({ timeout: 5_000 }))).toEqual(["A", "0"]);
+    await state.waitForSubscribers();
+    await state.send(["B", "1"]);
+    const answer = client(a).request("x", { timeout: 5_000 });
+    const [from, address, empty, body] = await cloud.receive({ timeout: 5_000 });
+    expect([String(from), String(empty), String(body)]).toEqual(["A", "", "x"]);
+    await cloud.send([from as Buffer, address as Buffer, "", "cloud"]);
+    expect(texts(await answer)).toEqual(["cloud"]);
+    // And the other way: B asks A.
+    const asking = kept(new Router({ routingId: "B" }));
+    asking.connect(a.cloud, { routingId: "A" });
+    work(a, () => "A");
+    await until(() => a.broker.stats().idleWorkers === 1, "the worker");
+    await asking.ready();
+    await asking.send(["A", "\x01client", "", "y"]);
+    expect(texts(await asking.receive({ timeout: 5_000 }))).toEqual(["A", "\x01client", "", "A"]);
+  });
+
+  it("puts other sites' requests behind its own", async () => {
+    const a = await startSite("A");
+    const asking = kept(new Router({ routingId: "B" }));
+    asking.connect(a.cloud, { routingId: "A" });
+    await asking.ready();
+    const own = kept(new Dealer());
+    own.connect(a.frontend);
+    const order: string[] = [];
+    let release = (): void => undefined;
+    work(a, ([body]) => {
+      if (String(body) !== "first") order.push(String(body));
+      return String(body) !== "first"
+        ? "done"
+        : new Promise<string>((resolve) => {
+            release = () => resolve("done");
+          });
+    });
+    await own.send(["", "first"]);
+    await until(() => a.broker.stats().busyWorkers === 1, "a busy worker");
+    for (let i = 0; i < 3; i++) await asking.send(["A", "c", "", `cloud${i}`]);
+    await until(() => a.broker.stats().queuedCloud === 3, "the cloud's");
+    for (let i = 0; i < 3; i++) await own.send(["", `own${i}`]);
+    await until(() => a.broker.stats().queuedLocal === 3, "the own");
+    release();
+    await until(() => order.length === 6, "all done");
+    expect(order).toEqual(["own0", "own1", "own2", "cloud0", "cloud1", "cloud2"]);
+  });
+});
+
+/** What the Guide's broker has towards the others. */
+async function plainSite(name: string): Promise<{ cloud: Router; state: Publisher }> {
+  const cloud = kept(new Router({ routingId: name }));
+  await cloud.bind(ANY);
+  const state = kept(new Publisher());
+  await state.bind(ANY);
+  return { cloud, state };
+}

@@ -1,0 +1,254 @@
+/** Which server a client of model 3 asks, step by step and under generated schedules. */
+import { describe, expect, test } from "vitest";
+import { FreelanceRules } from "../../../src/patterns/freelance/client-rules.js";
+import { parseClientMessage } from "../../../src/patterns/freelance/protocol.js";
+import { Network } from "../../support/simulation/network.js";
+import { runSchedules } from "../../support/simulation/schedules.js";
+import type { Simulation } from "../../support/simulation/simulation.js";
+import { SimulatedTimer } from "../../support/simulation/timed-node.js";
+
+/** ms of schedules in a default run. */
+const BUDGET = 5_000;
+const OPTIONS = { pingInterval: 2_000, timeToLive: 6_000, attemptTimeout: 1_000 };
+
+function client(...endpoints: string[]) {
+  const sent: string[] = [];
+  const told: string[] = [];
+  const unreachable = new Set<string>();
+  const rules = new FreelanceRules(OPTIONS, {
+    send(server, frames) {
+      if (unreachable.has(server)) return false;
+      sent.push([server, ...frames].join(" "));
+      return true;
+    },
+    replied: (sequence, server, body) => told.push(`${sequence} ${server} ${body.join(" ")}`),
+    failed: (sequence, server, why, text) => told.push(`${sequence} ${server} ${why} ${text}`),
+    alive: (server) => told.push(`${server} alive`),
+    dead: (server, why) => told.push(`${server} ${why}`),
+    failedOver: (sequence, from, why) => told.push(`${sequence} from ${from} ${why}`),
+  });
+  for (const endpoint of endpoints) rules.addServer(endpoint, 0);
+  rules.tick(0);
+  return { rules, sent, told, unreachable };
+}
+
+const reply = (sequence: number, ...body: string[]) =>
+  ({ type: "reply", sequence, body: body.map((frame) => Buffer.from(frame)) }) as const;
+
+/** Two live servers: a answers a PING in 30 ms, b in 10. */
+function twoLive() {
+  const made = client("a", "b");
+  made.rules.receive("b", { type: "pong" }, 10);
+  made.rules.receive("a", { type: "pong" }, 30);
+  made.sent.length = 0;
+  made.told.length = 0;
+  return made;
+}
+
+describe("a client of model 3", () => {
+  test("pings its servers and asks the fastest", () => {
+    const { rules, sent, told } = client("a", "b");
+    expect(sent).toEqual(["a PING", "b PING"]);
+    expect(rules.request(["hi"], 3_000, 5)).toBe(1);
+    expect(sent).toHaveLength(2); // Nobody is known to live yet.
+    rules.receive("b", { type: "pong" }, 10);
+    rules.receive("a", { type: "pong" }, 30);
+    expect(sent.slice(2)).toEqual(["b 1 hi"]);
+    rules.request(["again"], 3_000, 40);
+    expect(sent.at(-1)).toBe("b 2 again");
+    rules.receive("b", reply(1, "ok"), 50);
+    expect(told).toContain("1 b ok");
+    expect(rules.servers().map(({ roundTrip }) => roundTrip)).toEqual([30, 10]);
+  });
+
+  test("passes over a server whose PONG does not come, before it is dead", () => {
+    const { rules, sent } = twoLive();
+    rules.tick(2_000);
+    rules.receive("a", { type: "pong" }, 2_030);
+    rules.request(["x"], 3_000, 2_100); // b was pinged at 2,000 and says nothing.
+    expect(sent.at(-1)).toBe("a 1 x");
+  });
+
+  test("asks another when no reply comes, and takes the late reply of the first", () => {
+    const { rules, sent, told } = twoLive();
+    rules.request(["x"], 30_000, 100);
+    const due = rules.nextWakeUp() as number;
+    expect(due).toBeGreaterThanOrEqual(1_100);
+    rules.tick(due);
+    expect(sent.filter((line) => line.endsWith("x"))).toEqual(["b 1 x", "a 1 x"]);
+    expect(told).toEqual(["1 from b timeout"]);
+    rules.receive("b", reply(1, "late"), due + 1);
+    expect(told.at(-1)).toBe("1 b late");
+    rules.receive("a", reply(1, "later"), due + 2);
+    expect(rules.stats()).toMatchObject({ replies: 1, late: 1, pending: 0 });
+  });
+
+  test("asks another at once when a server's link is lost", () => {
+    const { rules, sent, told } = twoLive();
+    rules.request(["x"], 3_000, 100);
+    rules.left("b", 150);
+    expect(sent.at(-1)).toBe("a 1 x");
+    expect(told).toEqual(["b disconnected", "1 from b dead"]);
+  });
+
+  test("takes a server for dead after its time to live, and for alive when it is heard of again", () => {
+    const { rules, told } = twoLive();
+    for (const now of [2_000, 4_000, 6_000]) {
+      rules.tick(now);
+      rules.receive("a", { type: "pong" }, now);
+    }
+    rules.tick(6_010);
+    expect(told).toEqual(["b silent"]);
+    rules.joined("b", 7_000);
+    rules.receive("b", { type: "pong" }, 7_010);
+    expect(told).toEqual(["b silent", "b alive"]);
+  });
+
+  test("goes round when every server had the request, and gives up at the end of its time", () => {
+    const { rules, sent, told } = twoLive();
+    rules.request(["x"], 3_500, 100);
+    for (let now = 100; now < 6_000; now += 100) rules.tick(now);
+    expect(sent.filter((line) => line.endsWith("x")).length).toBeGreaterThanOrEqual(3);
+    expect(told.at(-1)).toMatch(/^1 \S+ timeout/);
+    expect(rules.pending).toBe(0);
+  });
+
+  test("waits for a server that lives when none does, and moves on when a link is gone unnoticed", () => {
+    const { rules, sent, unreachable } = twoLive();
+    unreachable.add("b");
+    rules.request(["x"], 3_000, 100);
+    expect(sent.at(-1)).toBe("a 1 x");
+    unreachable.add("a");
+    rules.request(["y"], 3_000, 110);
+    expect(rules.servers().some(({ alive }) => alive)).toBe(false);
+    unreachable.clear();
+    rules.joined("a", 500);
+    rules.receive("a", { type: "pong" }, 510);
+    expect(sent).toContain("a 2 y");
+  });
+
+  test("drops what an unknown server says, and replies to what it was not asked", () => {
+    const { rules, told } = twoLive();
+    rules.request(["x"], 3_000, 100);
+    expect(rules.receive("c", reply(1, "forged"), 110)).toBe(false);
+    rules.receive("a", reply(1, "forged"), 110); // Only b was asked.
+    rules.receive("b", reply(9, "old"), 110);
+    expect(told).toEqual([]);
+    expect(rules.stats()).toMatchObject({ late: 2, pending: 1 });
+  });
+
+  test("tells of a handler that failed", () => {
+    const { rules, told } = twoLive();
+    rules.request(["x"], 3_000, 100);
+    rules.receive("b", reply(1, "ERROR", "no room"), 110);
+    expect(told).toEqual(["1 b server-error no room"]);
+  });
+
+  test("forgets what was cancelled, and asks a new server for what a removed one had", () => {
+    const { rules, sent, told } = twoLive();
+    rules.cancel(rules.request(["x"], 3_000, 100));
+    rules.receive("b", reply(1, "ok"), 110);
+    expect(told).toEqual([]);
+    rules.request(["y"], 3_000, 120);
+    rules.removeServer("b", 130);
+    expect(sent.at(-1)).toBe("a 2 y");
+    expect(rules.servers().map(({ endpoint }) => endpoint)).toEqual(["a"]);
+  });
+});
+
+/** A story: three servers that crash, stop and are cut off; every request ends, in time, with the right outcome. */
+function story(simulation: Simulation): void {
+  const { random } = simulation;
+  const network = new Network(simulation, {
+    delay: [0, 100],
+    loss: random.chance(0.5) ? 0 : 0.1,
+    duplication: 0.05,
+  });
+  const names = ["a", "b", "c"];
+  const frozen = new Set<string>();
+  const start = (name: string): void => {
+    if (network.isUp(name)) return;
+    network.join(name, (from, [control, ...body]) => {
+      if (frozen.has(name)) return;
+      if (String(control) === "PING") network.send(name, from, ["PONG"]);
+      else {
+        simulation.after(random.integer(0, 1_500), () => {
+          if (network.isUp(name)) network.send(name, from, [control as Buffer, `${name} did ${body}`]);
+        });
+      }
+    });
+    rules.joined(name, simulation.now);
+    timer.update();
+  };
+  const asked = new Map<number, { at: number; body: string }>();
+  const end = (sequence: number, outcome: string | undefined): void => {
+    const request = asked.get(sequence);
+    if (request === undefined) throw new Error(`${sequence} ended twice`);
+    asked.delete(sequence);
+    // Deadlines are rounded up by an eighth at most.
+    if (simulation.now - request.at > 3_000 * 1.13) throw new Error(`${sequence} ended late`);
+    if (outcome === undefined) simulation.note(`${sequence} FAILED`);
+    else if (!outcome.endsWith(`did ${request.body}`))
+      throw new Error(`${sequence} has the reply ${outcome}`);
+  };
+  const rules = new FreelanceRules(OPTIONS, {
+    send: (server, frames) => network.send("client", server, frames as string[]),
+    replied: (sequence, _, body) => end(sequence, String(body[0])),
+    failed: (sequence) => end(sequence, undefined),
+    alive: (server) => simulation.note(`${server} is alive`),
+    dead: (server, why) => simulation.note(`${server} is dead: ${why}`),
+    failedOver: (sequence, from, why) => simulation.note(`${sequence} leaves ${from}: ${why}`),
+  });
+  for (const name of names) rules.addServer(name, 0);
+  const timer = new SimulatedTimer(simulation, rules);
+  network.join("client", (from, frames) => {
+    const command = parseClientMessage(frames);
+    if (command === undefined) throw new Error("No server may say this");
+    rules.receive(from, command, simulation.now);
+    timer.update();
+  });
+  for (const name of names) simulation.at(random.integer(0, 3_000), () => start(name));
+  const ask = (): void => {
+    const body = `job${simulation.now.toFixed(0)}`;
+    const sequence = rules.request([body], 3_000, simulation.now);
+    asked.set(sequence, { at: simulation.now, body });
+    timer.update();
+    if (simulation.now < 40_000) simulation.after(random.integer(10, 900), ask);
+  };
+  simulation.after(random.integer(0, 1_000), ask);
+  const strike = (): void => {
+    if (simulation.now > 25_000) return;
+    const name = random.pick(names);
+    random.pick([
+      () => {
+        network.crash(name);
+        frozen.delete(name);
+        rules.left(name, simulation.now);
+        timer.update();
+        simulation.after(random.integer(10, 5_000), () => start(name));
+      },
+      () => frozen.add(name),
+      () => frozen.delete(name),
+      () => network.cut("client", name),
+      () => network.heal("client", name),
+    ])();
+    simulation.after(random.integer(50, 2_000), strike);
+  };
+  simulation.after(random.integer(0, 2_000), strike);
+  simulation.run(26_000);
+  frozen.clear();
+  network.healAll();
+  network.faults = { ...network.faults, loss: 0 };
+  for (const name of names) start(name);
+  simulation.run(36_000);
+  const failures = rules.stats().failures;
+  simulation.run(46_000);
+  if (asked.size > 0) throw new Error(`${asked.size} requests never ended`);
+  if (rules.stats().failures > failures) throw new Error("a request failed although all servers live");
+  if (rules.servers().some(({ alive, asked: left }) => !alive || left > 0))
+    throw new Error("a server is not idle");
+}
+
+test("every request ends once, in time, with its own reply, whatever the servers do", () => {
+  expect(runSchedules(story, { budget: BUDGET })).toBeGreaterThan(200);
+});

@@ -1,0 +1,283 @@
+/** The three models on real sockets. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { Dealer, json, type Raw, Router } from "../../../src/index.js";
+import { FreelanceClient } from "../../../src/patterns/freelance/client.js";
+import { FreelanceFailoverClient } from "../../../src/patterns/freelance/failover-client.js";
+import type { FreelanceModel } from "../../../src/patterns/freelance/protocol.js";
+import { type FreelanceHandler, FreelanceServer } from "../../../src/patterns/freelance/server.js";
+import { FreelanceShotgunClient } from "../../../src/patterns/freelance/shotgun-client.js";
+import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
+
+let folder = "";
+let names = 0;
+const open: { close(): Promise<unknown> }[] = [];
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "shoal-freelance-"));
+});
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((one) => one.close()));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function keep<S extends { close(): Promise<unknown> }>(one: S): S {
+  open.push(one);
+  return one;
+}
+
+const ipc = (): string => `ipc://${join(folder, `f${++names}`)}`;
+
+async function serve(
+  model: FreelanceModel,
+  handler: FreelanceHandler<Raw>,
+  endpoint = ipc(),
+): Promise<FreelanceServer> {
+  const server = keep(new FreelanceServer<Raw>({ model, endpoint, handler }));
+  await server.start();
+  return server;
+}
+
+const named =
+  (name: string): FreelanceHandler<Raw> =>
+  (body) =>
+    `${name} ${body}`;
+const endpointOf = (server: FreelanceServer): string => server.endpoint as string;
+
+function fail(): never {
+  throw new Error("no such thing");
+}
+
+describe("model 1", () => {
+  test("asks one server after the other, and stays with the one that replied", async () => {
+    const server = await serve(1, named("b"));
+    const client = keep(
+      new FreelanceFailoverClient({ endpoints: [ipc(), endpointOf(server)], timeout: 2_000 }),
+    );
+    expect(texts(await client.request("1"))).toEqual(["b 1"]);
+    expect(texts(await client.request(["2", "3"]))).toEqual(["b 2,3"]);
+    expect(client.stats()).toEqual({ requests: 2, replies: 2, attempts: 3 });
+  });
+
+  test("gives up after its rounds, and tells of a handler that failed", async () => {
+    const nobody = keep(new FreelanceFailoverClient({ endpoints: [ipc(), ipc()], timeout: 100, rounds: 2 }));
+    expect(await failure(nobody.request("1"))).toMatchObject({ code: "ETIMEDOUT" });
+    expect(nobody.stats().attempts).toBe(4);
+    const server = await serve(1, fail);
+    const client = keep(new FreelanceFailoverClient({ endpoints: [endpointOf(server)], timeout: 2_000 }));
+    expect(await failure(client.request("1"))).toMatchObject({ code: "ERR_SERVICE" });
+  });
+});
+
+describe("model 2", () => {
+  test("takes the first reply of all servers, and drops the others", async () => {
+    const slow = await serve(2, () => new Promise(() => undefined));
+    const quick = await serve(2, named("quick"));
+    const client = keep(
+      new FreelanceShotgunClient({ endpoints: [endpointOf(slow), endpointOf(quick), ipc()] }),
+    );
+    const replies = await Promise.all(["1", "2", "3"].map((body) => client.request(body)));
+    expect(replies.map(texts)).toEqual([["quick 1"], ["quick 2"], ["quick 3"]]);
+    await until(() => slow.stats().inHand === 3, "every server has every request");
+    await slow.close({ linger: 0 });
+  });
+
+  test("one failing server does not matter, all do", async () => {
+    const bad = await serve(2, fail);
+    const good = await serve(2, named("good"));
+    const client = keep(new FreelanceShotgunClient({ endpoints: [endpointOf(bad), endpointOf(good)] }));
+    expect(texts(await client.request("1"))).toEqual(["good 1"]);
+    const doomed = keep(new FreelanceShotgunClient({ endpoints: [endpointOf(bad)] }));
+    expect(await failure(doomed.request("1"))).toMatchObject({ code: "ERR_SERVICE" });
+    const nobody = keep(new FreelanceShotgunClient({ endpoints: [ipc()], timeout: 50 }));
+    expect(await failure(nobody.request("1"))).toMatchObject({ code: "ETIMEDOUT" });
+  });
+
+  test("a server that comes late gets what still waits", async () => {
+    const endpoint = ipc();
+    const client = keep(new FreelanceShotgunClient({ endpoints: [endpoint], timeout: 8_000 }));
+    const reply = client.request("1");
+    await serve(2, named("late"), endpoint);
+    expect(texts(await reply)).toEqual(["late 1"]);
+  });
+});
+
+describe("model 3", () => {
+  test("asks the fastest server, and another when that one goes", async () => {
+    const a = await serve(3, named("a"));
+    const b = await serve(3, named("b"));
+    const client = keep(new FreelanceClient({ endpoints: [endpointOf(a), endpointOf(b)], timeout: 8_000 }));
+    const first = texts(await client.request("1"))[0] as string;
+    await until(() => client.servers().every(({ alive }) => alive), "both servers are alive");
+    const [gone, stays] = first.startsWith("a") ? [a, b] : [b, a];
+    const dead = new Promise((resolve) => client.events.on("dead", resolve));
+    await gone.close({ linger: 0 });
+    expect(texts(await client.request("2"))).toEqual([stays === a ? "a 2" : "b 2"]);
+    expect(await within(dead, "a dead server")).toMatchObject({ why: "disconnected" });
+  });
+
+  test("a request in the hands of a server that goes is asked of another", async () => {
+    const hangs = await serve(3, () => new Promise(() => undefined));
+    const client = keep(
+      new FreelanceClient({ endpoints: [endpointOf(hangs)], timeout: 8_000, attemptTimeout: 8_000 }),
+    );
+    const reply = client.request("1");
+    await until(() => hangs.stats().inHand === 1, "the request is in hand");
+    const other = await serve(3, named("other"));
+    client.connect(endpointOf(other));
+    await until(() => client.servers().filter(({ alive }) => alive).length === 2, "both servers are alive");
+    await hangs.close({ linger: 0 });
+    expect(texts(await reply)).toEqual(["other 1"]);
+    expect(client.stats()).toMatchObject({ failOvers: 1, replies: 1 });
+  });
+
+  test("a server that only hangs is passed over after the attempt's time", async () => {
+    const hangs = await serve(3, () => new Promise(() => undefined));
+    const works = await serve(3, named("works"));
+    const client = keep(
+      new FreelanceClient({ endpoints: [endpointOf(hangs)], timeout: 8_000, attemptTimeout: 100 }),
+    );
+    const reply = client.request("1");
+    await until(() => hangs.stats().inHand >= 1, "the request is in hand");
+    client.connect(endpointOf(works));
+    expect(texts(await reply)).toEqual(["works 1"]);
+    await hangs.close({ linger: 0 });
+  });
+
+  test("a server is found when it comes, also again under its old name", async () => {
+    const endpoint = ipc();
+    const client = keep(new FreelanceClient({ endpoints: [endpoint], timeout: 8_000 }));
+    const early = client.request("1");
+    const first = await serve(3, named("first"), endpoint);
+    expect(texts(await early)).toEqual(["first 1"]);
+    await first.close({ linger: 0 });
+    await until(() => !client.servers()[0]?.alive, "the server is dead");
+    await serve(3, named("second"), endpoint);
+    expect(texts(await client.request("2"))).toEqual(["second 2"]);
+  });
+
+  test("has many requests at once, each with its own reply, encoded", async () => {
+    const codec = json<{ n: number }>();
+    const endpoint = ipc();
+    const server = keep(new FreelanceServer({ endpoint, codec, handler: ({ n }) => ({ n: n * 2 }) }));
+    await server.start();
+    const client = keep(new FreelanceClient({ endpoints: [endpoint], codec, timeout: 8_000 }));
+    const replies = await Promise.all(Array.from({ length: 500 }, (_, n) => client.request({ n })));
+    expect(replies).toEqual(Array.from({ length: 500 }, (_, n) => [{ n: n * 2 }]));
+  });
+
+  test("a server whose Identity is another endpoint is reported, and not asked", async () => {
+    const endpoint = ipc();
+    const server = keep(
+      new FreelanceServer<Raw>({ endpoint, identity: "tcp://elsewhere:1", handler: named("x") }),
+    );
+    await server.start();
+    const client = keep(new FreelanceClient({ timeout: 300 }));
+    const unknown = new Promise((resolve) => client.events.on("unknown-server", resolve));
+    client.connect(endpoint);
+    expect(await within(unknown, "unknown-server")).toMatchObject({
+      routingId: Buffer.from("tcp://elsewhere:1"),
+    });
+    expect(await failure(client.request("1"))).toMatchObject({ code: "ETIMEDOUT" });
+  });
+
+  test("the Identity is the text that is dialled, not what it resolves to", async () => {
+    const probe = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => probe.once("listening", resolve));
+    const { port } = probe.address() as { port: number };
+    await new Promise((resolve) => probe.close(resolve));
+    const endpoint = `tcp://localhost:${port}`;
+    const bound = { endpoint: `tcp://127.0.0.1:${port}`, identity: endpoint };
+    const server = keep(new FreelanceServer<Raw>({ ...bound, handler: named("x") }));
+    await server.start();
+    const client = keep(new FreelanceClient({ endpoints: [endpoint], timeout: 8_000 }));
+    expect(texts(await client.request("1"))).toEqual(["x 1"]);
+  });
+
+  test("the port that the system chose is part of the Identity", async () => {
+    const server = await serve(3, named("x"), "tcp://127.0.0.1:*");
+    const client = keep(new FreelanceClient({ endpoints: [endpointOf(server)], timeout: 8_000 }));
+    expect(texts(await client.request("1"))).toEqual(["x 1"]);
+  });
+
+  test("gives up, is aborted, and closes, with a code for each", async () => {
+    const client = keep(new FreelanceClient({ endpoints: [ipc()], timeout: 100, maxPending: 2 }));
+    expect(await failure(client.request("1"))).toMatchObject({ code: "ETIMEDOUT" });
+    const abort = new AbortController();
+    const aborted = failure(client.request("2", { signal: abort.signal, timeout: 8_000 }));
+    const closed = failure(client.request("3", { timeout: 8_000 }));
+    expect(await failure(client.request("4"))).toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+    abort.abort();
+    expect(await aborted).toMatchObject({ code: "ABORT_ERR" });
+    await client.close();
+    expect(await closed).toMatchObject({ code: "EAGAIN" });
+    expect(await failure(client.request("5"))).toMatchObject({ code: "EBADF" });
+  });
+
+  test("a handler that fails is told to the client, and the server goes on", async () => {
+    const endpoint = ipc();
+    await serve(3, (body) => (String(body) === "bad" ? fail() : "fine"), endpoint);
+    const client = keep(new FreelanceClient({ endpoints: [endpoint], timeout: 8_000 }));
+    expect(await failure(client.request("bad"))).toMatchObject({ code: "ERR_SERVICE" });
+    expect(texts(await client.request("good"))).toEqual(["fine"]);
+  });
+});
+
+describe("bad input", () => {
+  test.each([
+    [1, [["no envelope"], [""]]],
+    [
+      2,
+      [
+        ["1", "body"],
+        ["", "1"],
+      ],
+    ],
+    [3, [[""], ["1"], ["PONG"]]],
+  ] as const)("to a server of model %d is counted, and others are served", async (model, messages) => {
+    const endpoint = ipc();
+    const server = await serve(model, named("x"), endpoint);
+    const dealer = keep(new Dealer({ linger: 0 }));
+    dealer.connect(endpoint);
+    for (const message of messages) await dealer.send([...message]);
+    await until(() => server.stats().received === messages.length, "all were received");
+    expect(server.stats().invalid).toBe(messages.length);
+    await dealer.send(model === 1 ? ["", "hi"] : model === 2 ? ["", "1", "hi"] : ["1", "hi"]);
+    expect(texts(await dealer.receive({ timeout: 5_000 })).at(-1)).toBe("x hi");
+  });
+
+  test("to a client of model 3 is counted, and the request goes on", async () => {
+    const endpoint = ipc();
+    const server = keep(new Router({ linger: 0, routingId: endpoint }));
+    await server.bind(endpoint);
+    const client = keep(new FreelanceClient({ endpoints: [endpoint], timeout: 8_000 }));
+    const reply = client.request("1");
+    const [id] = await server.receive({ timeout: 5_000 });
+    for (const junk of [["PONG", "x"], ["nonsense", "x"], ["-1", "x"], ["1"], [""]])
+      await server.send([id as Buffer, ...junk]);
+    await server.send([id as Buffer, "PONG"]);
+    const [, sequence, body] = await server.receive({ timeout: 5_000 });
+    await server.send([id as Buffer, sequence as Buffer, `did ${body}`]);
+    expect(texts(await reply)).toEqual(["did 1"]);
+    expect(client.stats()).toMatchObject({ invalid: 5, late: 0 });
+  });
+
+  test.each([
+    ["an unknown option", { endpoint: "tcp://127.0.0.1:9", handler: fail, modal: 3 }],
+    ["a wildcard without an identity", { endpoint: "tcp://*:5555", handler: fail }],
+    ["a wildcard as its identity", { endpoint: "tcp://127.0.0.1:*", identity: "tcp://*:1", handler: fail }],
+    ["an unknown model", { endpoint: "tcp://127.0.0.1:9", handler: fail, model: 4 }],
+    ["no handler", { endpoint: "tcp://127.0.0.1:9" }],
+  ])("a server with %s is refused", (_, options) => {
+    expect(thrown(() => new FreelanceServer(options as never))).toMatchObject({ code: "EINVAL" });
+  });
+
+  test("a client whose servers die between two PINGs is refused", () => {
+    expect(thrown(() => new FreelanceClient({ pingInterval: 500, timeToLive: 500 }))).toMatchObject({
+      code: "EINVAL",
+    });
+  });
+});

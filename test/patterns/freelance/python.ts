@@ -1,0 +1,24 @@
+/** Starts the Guide's programs, as programs/stars.py has them, where pyzmq is. */
+import { fileURLToPath } from "node:url";
+import { NO_PYTHON } from "../../interop/python-peer.js";
+import { Child } from "../../process/child.js";
+
+export { NO_PYTHON };
+
+const PROGRAM = fileURLToPath(new URL("programs/stars.py", import.meta.url));
+/** ms after which a program is ended, whatever it does. */
+const LIMIT = 30_000;
+
+/** Debian's, which has pyzmq; elsewhere what the path has. */
+const COMMAND = process.platform === "linux" ? "/usr/bin/python3" : "python3";
+
+export class GuideProgram extends Child {
+  constructor(...args: string[]) {
+    super(COMMAND, ["-u", PROGRAM, ...args], { limit: LIMIT });
+  }
+
+  /** Ends it as its user would; safe to call twice. */
+  async close(): Promise<void> {
+    await this.kill();
+  }
+}

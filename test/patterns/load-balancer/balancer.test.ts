@@ -1,0 +1,122 @@
+/** The load-balancing broker over tcp, and with the Guide's kind of worker. */
+import { existsSync } from "node:fs";
+import { afterEach, describe, expect, it } from "vitest";
+import { Dealer, Request } from "../../../src/index.js";
+import { LoadBalancer, type LoadBalancerOptions } from "../../../src/patterns/load-balancer/balancer.js";
+import { PirateWorker } from "../../../src/patterns/pirate/worker.js";
+import { texts, until, within } from "../../contract/support/wait.js";
+import { Child } from "../../process/child.js";
+
+const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
+const children: Child[] = [];
+
+function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
+});
+
+async function start(options?: LoadBalancerOptions) {
+  const balancer = kept(new LoadBalancer(options));
+  const frontend = await balancer.bindFrontend("tcp://127.0.0.1:*");
+  const backend = await balancer.bindBackend("tcp://127.0.0.1:*");
+  return { balancer, frontend, backend };
+}
+
+const PYTHON = "/usr/bin/python3";
+
+/** A worker as lbbroker.py has it: REQ, READY as text, one request after the other. */
+const REQ_WORKER = `
+import sys, zmq
+socket = zmq.Context().socket(zmq.REQ)
+socket.identity = b"\\x01py"
+socket.connect(sys.argv[1])
+socket.send(b"READY")
+print("ready", flush=True)
+while True:
+    address, empty, request = socket.recv_multipart()
+    socket.send_multipart([address, b"", b"py:" + request])
+`;
+
+describe("the load balancer", () => {
+  it("gives each request to the worker that has been free the longest", async () => {
+    const { balancer, frontend, backend } = await start();
+    for (const name of ["a", "b", "c"]) {
+      kept(new PirateWorker(backend, () => name, { dialect: "simple" }));
+      const wanted = "abc".indexOf(name) + 1;
+      await until(() => balancer.stats().idleWorkers === wanted, `worker ${name}`);
+    }
+    const client = kept(new Request());
+    client.connect(frontend);
+    const order: string[] = [];
+    for (let i = 0; i < 7; i++) order.push(String(await client.request("x", { timeout: 5_000 })));
+    expect(order.join("")).toBe("abcabca");
+  });
+
+  it("never gives a worker a second request while it works", async () => {
+    const { balancer, frontend, backend } = await start();
+    const releases: (() => void)[] = [];
+    const handler = () => new Promise<string>((resolve) => releases.push(() => resolve("done")));
+    for (let i = 0; i < 2; i++) kept(new PirateWorker(backend, handler, { dialect: "simple" }));
+    await until(() => balancer.stats().idleWorkers === 2, "the workers");
+    const client = kept(new Dealer());
+    client.connect(frontend);
+    for (let i = 0; i < 5; i++) await client.send(["", String(i)]);
+    await until(() => balancer.stats().requests === 5, "the requests");
+    await until(() => releases.length === 2, "two at work");
+    expect(balancer.stats()).toMatchObject({ busyWorkers: 2, queued: 3 });
+    for (let done = 0; done < 5; done++) {
+      await until(() => releases.length > done, "the next");
+      releases[done]?.();
+      expect(texts(await client.receive({ timeout: 5_000 }))).toEqual(["", "done"]);
+    }
+  });
+
+  it("answers many requests of an asynchronous client, out of order if need be", async () => {
+    const { frontend, backend } = await start({ maxQueued: 10 });
+    kept(new PirateWorker(backend, ([body]) => body as Buffer, { dialect: "simple", concurrency: 4 }));
+    const client = kept(new Dealer());
+    client.connect(frontend);
+    const sending = (async () => {
+      for (let i = 0; i < 500; i++) await client.send(["", String(i)]);
+    })();
+    const got = new Set<string>();
+    while (got.size < 500) got.add(texts(await client.receive({ timeout: 5_000 })).join());
+    await sending;
+    expect(got.size).toBe(500);
+  });
+
+  it("tells requests that have no delimiter or no body as invalid, and changes nothing else", async () => {
+    const { balancer, frontend, backend } = await start();
+    const bad = kept(new Dealer());
+    bad.connect(frontend);
+    await bad.send("no delimiter");
+    await bad.send("");
+    const worker = kept(new Dealer());
+    worker.connect(backend);
+    await worker.send("junk");
+    await worker.send(["", "junk"]);
+    await worker.send(["", "a", "", ""]); // A reply that nobody asked for; its sender is a worker, though.
+    await until(() => balancer.stats().invalid === 4 && balancer.stats().lateReplies === 1, "the counts");
+    expect(balancer.stats()).toMatchObject({ requests: 0, idleWorkers: 1 });
+  });
+
+  it.skipIf(!existsSync(PYTHON))("takes a REQ worker of pyzmq that says READY in letters", async () => {
+    const { balancer, frontend, backend } = await start();
+    const worker = new Child(PYTHON, ["-c", REQ_WORKER, backend]);
+    children.push(worker);
+    await within(worker.line(), "the worker");
+    await until(() => balancer.stats().idleWorkers === 1, "READY");
+    const client = kept(new Request());
+    client.connect(frontend);
+    for (const word of ["one", "two"]) {
+      expect(texts(await client.request(word, { timeout: 5_000 }))).toEqual([`py:${word}`]);
+    }
+    await worker.kill();
+    await until(() => balancer.stats().workersLost === 1, "the loss");
+  });
+});

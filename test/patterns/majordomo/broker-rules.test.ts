@@ -1,0 +1,257 @@
+/** A broker's rules, message by message, with the faults of the Guide's brokers as named cases. */
+import { beforeEach, describe, expect, it } from "vitest";
+import type { BrokerEvent } from "../../../src/patterns/majordomo/broker-events.js";
+import { type BrokerLimits, resolveBrokerLimits } from "../../../src/patterns/majordomo/broker-options.js";
+import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
+import type { SendResult } from "../../../src/patterns/majordomo/broker-work.js";
+import { parseAtBroker } from "../../../src/patterns/majordomo/protocol-broker.js";
+
+const DISCONNECT = Buffer.of(5);
+
+let sent: Buffer[][];
+let events: BrokerEvent[];
+let gone: Set<string>;
+let rules: BrokerRules;
+
+function make(limits: Partial<BrokerLimits> = {}): void {
+  sent = [];
+  events = [];
+  gone = new Set();
+  const outbox = {
+    send(message: (Buffer | string)[]): SendResult {
+      const bytes = message.map((frame) => Buffer.from(frame as Buffer));
+      if (gone.has(String(bytes[0]))) return "gone";
+      sent.push(bytes);
+      return "sent";
+    },
+    event: (event: BrokerEvent): void => void events.push(event),
+  };
+  rules = new BrokerRules(resolveBrokerLimits(limits), outbox, Buffer.alloc(8, 1), 0);
+}
+
+function hear(from: string | Buffer, now: number, ...parts: (string | number | Buffer)[]): void {
+  const peer = Buffer.from(from as string);
+  const message = parts.map((part) =>
+    typeof part === "number" ? Buffer.of(part) : Buffer.from(part as string),
+  );
+  rules.receive(peer, parseAtBroker([peer, ...message]), now);
+}
+
+const ready = (from: string | Buffer, now = 0): void => hear(from, now, "", "MDPW01", 1, "echo");
+const ask = (from: string, body = "x", now = 0): void => hear(from, now, "", "MDPC01", "echo", body);
+/** What was sent to a peer since the last look. */
+function sentTo(peer: string | Buffer): Buffer[][] {
+  const key = Buffer.from(peer as string);
+  const found = sent.filter(([to]) => to?.equals(key));
+  sent = sent.filter(([to]) => !to?.equals(key));
+  return found.map((message) => message.slice(1));
+}
+/** The tag of the request that a plain worker got last. */
+const tagOf = (worker: string | Buffer): Buffer => sentTo(worker).at(-1)?.[3] as Buffer;
+const reply = (worker: string | Buffer, tag: Buffer, body: string, now = 0): void =>
+  hear(worker, now, "", "MDPW01", 3, tag, "", body);
+
+beforeEach(() => make());
+
+describe("faults of the Guide's brokers", () => {
+  it("routing ids of any bytes: NUL, FF and pieces of UTF-8 are told apart", () => {
+    const ids = [
+      Buffer.from([0, 0x80]),
+      Buffer.from([0, 0x81]),
+      Buffer.from([0, 0xff, 0, 0]),
+      Buffer.from([0, 0xff, 0]),
+    ];
+    for (const id of ids) ready(id);
+    expect(rules.stats().workers).toBe(4);
+    for (let i = 0; i < 4; i++) ask(`c${i}`, `body ${i}`);
+    for (const id of ids) expect(sentTo(id)).toHaveLength(1);
+  });
+
+  it("expiry of many workers at once, each while the next is looked at", () => {
+    for (let i = 0; i < 10; i++) ready(`w${i}`);
+    rules.tick(2_500);
+    rules.tick(5_000);
+    rules.tick(7_500);
+    expect(rules.stats().workers).toBe(0);
+    expect(rules.nextWakeUp()).toBeUndefined();
+  });
+
+  it("a request that waits when the last worker leaves gets the next worker, or an end", () => {
+    ready("w1");
+    ask("c1", "first");
+    ask("c2", "second");
+    hear("w1", 10, "", "MDPW01", 5);
+    expect(events.find(({ type }) => type === "service:down")).toMatchObject({ queued: 2 });
+    ready("w2", 20);
+    expect(sentTo("w2")[0]?.at(-1)).toEqual(Buffer.from("first"));
+    hear("w2", 30, "", "MDPW01", 5);
+    rules.tick(60_000);
+    expect(sentTo("c1").at(-1)?.map(String)).toContain("no-service");
+    expect(sentTo("c2").at(-1)?.map(String)).toContain("no-service");
+    expect(rules.stats()).toMatchObject({ requests: 2, failed: 2, queued: 0, services: 0 });
+  });
+
+  it("a busy worker's DISCONNECT", () => {
+    ready("w1");
+    ready("w2");
+    ask("c1");
+    hear("w1", 1, "", "MDPW01", 5);
+    expect(sentTo("w2")).toHaveLength(1);
+    expect(events.some(({ type }) => type === "request:redelivered")).toBe(true);
+  });
+
+  it("no heartbeat goes to a worker that is dead, and none that is gone is asked", () => {
+    ready("w1");
+    gone.add("w1");
+    ask("c1");
+    expect(rules.stats()).toMatchObject({ workers: 0, queued: 1, inFlight: 0 });
+    sent = [];
+    rules.tick(2_500);
+    expect(sent).toEqual([]);
+  });
+
+  it("READY for mmi.service is refused by the service's name, not the sender's", () => {
+    hear("w1", 0, "", "MDPW01", 1, "mmi.service");
+    expect(sentTo("w1").at(-1)?.at(-1)).toEqual(DISCONNECT);
+    ready("mmi.worker");
+    expect(rules.stats().workers).toBe(1);
+  });
+});
+
+describe("a worker", () => {
+  it("that says READY twice is sent away", () => {
+    ready("w1");
+    ready("w1");
+    expect(sentTo("w1").at(-1)?.at(-1)).toEqual(DISCONNECT);
+    expect(rules.stats()).toMatchObject({ workers: 0, faults: 1 });
+  });
+
+  it("that was never ready is told DISCONNECT, whatever it says", () => {
+    hear("w1", 0, "", "MDPW01", 4);
+    reply("w2", Buffer.from([0, 0, 0, 1]), "x");
+    for (const worker of ["w1", "w2"]) expect(sentTo(worker).at(-1)?.at(-1)).toEqual(DISCONNECT);
+  });
+
+  it("that is busy and of the kind that is silent then does not expire; an idle one does", () => {
+    ready("w1");
+    ready("w2");
+    ask("c1");
+    for (let now = 2_500; now <= 20_000; now += 2_500) rules.tick(now);
+    expect(events.filter(({ type }) => type === "worker:leave")).toMatchObject([
+      { reason: "expired", inFlight: 0 },
+    ]);
+    expect(rules.stats()).toMatchObject({ workers: 1, inFlight: 1 });
+  });
+
+  it("whose connection is gone while it is busy is found out by the next heartbeat", () => {
+    ready("w1");
+    ask("c1");
+    gone.add("w1");
+    rules.tick(2_500);
+    expect(rules.stats()).toMatchObject({ workers: 0, queued: 1, inFlight: 0, redelivered: 1 });
+  });
+
+  it("answers only what it was given: another's tag, or an old one, is late", () => {
+    ready("w1");
+    ready("w2");
+    ask("c1");
+    const tag = tagOf("w1");
+    reply("w2", tag, "forged");
+    expect(sentTo("c1")).toEqual([]);
+    reply("w1", tag, "right");
+    reply("w1", tag, "again");
+    expect(sentTo("c1").map((message) => String(message.at(-1)))).toEqual(["right"]);
+    expect(rules.stats()).toMatchObject({ answered: 1, late: 2 });
+  });
+
+  it("is given the next request when it has been idle longest", () => {
+    ready("w1");
+    ready("w2");
+    ask("c1");
+    const tag = tagOf("w1");
+    reply("w1", tag, "done");
+    ask("c2");
+    expect(sentTo("w2")).toHaveLength(1);
+  });
+});
+
+describe("a request", () => {
+  it("is delivered maxDeliveries times at most, then the client is told", () => {
+    make({ maxDeliveries: 2 });
+    ready("w1");
+    ask("c1");
+    for (const [worker, next] of [
+      ["w1", "w2"],
+      ["w2", "w3"],
+    ] as const) {
+      ready(next);
+      hear(worker, 1, "", "MDPW01", 5);
+    }
+    expect(sentTo("w2")).toHaveLength(1);
+    expect(sentTo("w3")).toEqual([]);
+    expect(sentTo("c1").at(-1)?.map(String)).toContain("worker-lost");
+  });
+
+  it("past the queue's bound is refused at once, and nothing else changes", () => {
+    make({ maxQueue: 2 });
+    for (const client of ["c1", "c2", "c3"]) ask(client);
+    expect(sentTo("c3").at(-1)?.map(String)).toEqual(expect.arrayContaining(["shoal.error", "overloaded"]));
+    expect(rules.stats()).toMatchObject({ queued: 2, failed: 1 });
+    make({ maxQueue: 2, plainErrors: false });
+    for (const client of ["c1", "c2", "c3"]) ask(client);
+    expect(sent).toEqual([]);
+  });
+
+  it("sent again with its id is not handled again: it gets the same answer, at its new address", () => {
+    const id = Buffer.alloc(16, 3);
+    ready("w1");
+    hear("c1", 0, "SHLC01", 1, id, "echo", "x");
+    const tag = tagOf("w1");
+    hear("c1b", 1, "SHLC01", 1, id, "echo", "x");
+    expect(sentTo("w1")).toEqual([]);
+    reply("w1", tag, "once");
+    expect(sentTo("c1")).toEqual([]);
+    expect(sentTo("c1b").at(-1)?.at(-1)).toEqual(Buffer.from("once"));
+    hear("c1c", 2, "SHLC01", 1, id, "echo", "x");
+    expect(sentTo("c1c").at(-1)?.at(-1)).toEqual(Buffer.from("once"));
+    expect(rules.stats()).toMatchObject({ requests: 1, duplicates: 2 });
+  });
+
+  it("of a client that is silent is dropped, visibly", () => {
+    hear("c1", 0, "SHLC01", 1, Buffer.alloc(16, 4), "echo", "x");
+    for (let now = 2_500; now <= 7_500; now += 2_500) rules.tick(now);
+    expect(rules.stats()).toMatchObject({ queued: 0, abandoned: 1, clients: 0 });
+    expect(events).toContainEqual({ type: "request:abandoned", service: "echo", reason: "client-gone" });
+  });
+
+  it("in pieces is joined for a client of 0.1, and passed on to one of 0.2", () => {
+    hear("w1", 0, "MDPW02", 1, "echo");
+    ask("c1");
+    let tag = sentTo("w1").at(-1)?.[2] as Buffer;
+    hear("w1", 0, "MDPW02", 3, tag, "", "a");
+    hear("w1", 0, "MDPW02", 4, tag, "", "b");
+    expect(sentTo("c1").map((message) => message.map(String))).toEqual([["", "MDPC01", "echo", "a", "b"]]);
+    hear("c2", 0, "MDPC02", 1, "echo", "x");
+    tag = sentTo("w1").at(-1)?.[2] as Buffer;
+    hear("w1", 0, "MDPW02", 3, tag, "", "a");
+    hear("w1", 0, "MDPW02", 4, tag, "", "b");
+    expect(sentTo("c2").map((message) => message.map(String).slice(1))).toEqual([
+      ["\x02", "echo", "a"],
+      ["\x03", "echo", "b"],
+    ]);
+  });
+});
+
+it("mmi.service says 200 only while a worker is registered, 501 to what it does not know", () => {
+  const status = (service: string, name: string): string | undefined => {
+    hear("c", 0, "", "MDPC01", service, name);
+    return sentTo("c").at(-1)?.slice(2).map(String).join("|");
+  };
+  expect(status("mmi.service", "echo")).toBe("mmi.service|404");
+  ready("w1");
+  expect(status("mmi.service", "echo")).toBe("mmi.service|200");
+  expect(status("mmi.services", "-")).toBe("mmi.services|200|echo|1|0");
+  hear("w1", 0, "", "MDPW01", 5);
+  expect(status("mmi.service", "echo")).toBe("mmi.service|404");
+  expect(status("mmi.unknown", "echo")).toBe("mmi.unknown|501");
+});

@@ -1,0 +1,255 @@
+/** Broker, workers and clients together, over real sockets. */
+import { afterEach, describe, expect, it } from "vitest";
+import { z } from "zod";
+import { json, Router } from "../../../src/index.js";
+import {
+  MajordomoBroker,
+  type MajordomoBrokerOptions,
+  MajordomoClient,
+  MajordomoWorker,
+  type PatternEvents,
+} from "../../../src/patterns/index.js";
+import { failure, within } from "../../contract/support/wait.js";
+
+const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
+
+function track<T extends (typeof open)[number]>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+});
+
+async function broker(options?: MajordomoBrokerOptions): Promise<MajordomoBroker & { endpoint: string }> {
+  const made = track(new MajordomoBroker(options));
+  await made.bind("tcp://127.0.0.1:*");
+  return Object.assign(made, { endpoint: made.lastEndpoint as string });
+}
+
+function next<E extends { readonly type: string }, T extends E["type"]>(
+  events: PatternEvents<E>,
+  type: T,
+): Promise<Extract<E, { readonly type: T }>> {
+  return within(new Promise((resolve) => events.on(type, resolve)), `event ${type}`);
+}
+
+const PROTOCOLS = ["auto", "0.1", "0.2"] as const;
+
+describe.each(PROTOCOLS)("a client of protocol %s", (protocol) => {
+  it.each(PROTOCOLS)("is answered by a worker of %s, errors included", async (other) => {
+    const { endpoint } = await broker();
+    const handler = ([body]: Buffer[]): Buffer[] => {
+      if (String(body) === "bad") throw new Error("no such fish");
+      return [body as Buffer, Buffer.alloc(0), Buffer.from("!")];
+    };
+    track(new MajordomoWorker(endpoint, "echo", handler, { protocol: other, concurrency: 4 }));
+    const client = track(new MajordomoClient(endpoint, { protocol }));
+    const replies = await Promise.all(Array.from({ length: 40 }, (_, i) => client.request("echo", `${i}`)));
+    expect(replies.map((reply) => reply.map(String).join("|"))).toEqual(replies.map((_, i) => `${i}||!`));
+    expect(await failure(client.request("echo", "bad"))).toMatchObject({
+      code: "ERR_SERVICE",
+      reason: "worker-failed",
+      message: "echo: no such fish",
+    });
+    expect(String(await client.request("echo", "after"))).toBe("after,,!");
+  });
+});
+
+it("runs as many handlers at once as concurrency says, with either kind of broker connection", async () => {
+  const { endpoint } = await broker();
+  for (const protocol of ["auto", "0.1"] as const) {
+    let running = 0;
+    let most = 0;
+    let release = (): void => undefined;
+    const full = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const handler = async (request: Buffer[]): Promise<Buffer[]> => {
+      running += 1;
+      most = Math.max(most, running);
+      if (running === 4) release();
+      await full;
+      running -= 1;
+      return request;
+    };
+    track(new MajordomoWorker(endpoint, protocol, handler, { protocol, concurrency: 4 }));
+    const client = track(new MajordomoClient(endpoint));
+    await within(Promise.all(Array.from({ length: 12 }, () => client.request(protocol, "x"))), "12 replies");
+    expect(most).toBe(4);
+  }
+});
+
+it("gives pieces as they come, and ends the generator when the reader leaves", async () => {
+  const { endpoint } = await broker();
+  const ended: string[] = [];
+  async function* count([most]: Buffer[], { signal }: { signal: AbortSignal }) {
+    try {
+      for (let i = 1; i <= Number(most); i++) {
+        yield String(i);
+        await new Promise((resolve) => setImmediate(resolve));
+        if (signal.aborted) return undefined;
+      }
+    } finally {
+      ended.push(signal.aborted ? "aborted" : "done");
+    }
+    return undefined;
+  }
+  const worker = track(new MajordomoWorker(endpoint, "count", count));
+  const client = track(new MajordomoClient(endpoint));
+  const pieces: string[] = [];
+  for await (const piece of client.stream("count", "3")) pieces.push(String(piece));
+  expect(pieces).toEqual(["1", "2", "3"]);
+  expect((await client.request("count", "3")).map(String)).toEqual(["1", "2", "3"]);
+  const cancelled = next(worker.events, "request:cancelled");
+  for await (const piece of client.stream("count", "1000000")) if (String(piece) === "2") break;
+  await cancelled;
+  expect(String(await client.request("count", "1"))).toBe("1");
+  expect(ended).toEqual(["done", "done", "aborted", "done"]);
+});
+
+it("carries typed values, and refuses what does not pass the schema at either end", async () => {
+  const { endpoint } = await broker();
+  const requestCodec = json(z.object({ width: z.number() }));
+  const replyCodec = json(z.object({ area: z.number() }));
+  const codecs = { requestCodec, replyCodec };
+  track(new MajordomoWorker(endpoint, "area", async ({ width }) => ({ area: width * width }), codecs));
+  const client = track(new MajordomoClient(endpoint, codecs));
+  expect((await client.request("area", { width: 3 })).area).toBe(9);
+  const wrong = { width: "three" } as unknown as { width: number };
+  expect((await failure(client.request("area", wrong))).code).toBe("ERR_INVALID_MESSAGE");
+  const raw = track(new MajordomoClient(endpoint));
+  expect(await failure(raw.request("area", "no JSON"))).toMatchObject({ reason: "worker-failed" });
+});
+
+it("asks all workers of a service, and names those that are missing", async () => {
+  const { endpoint } = await broker();
+  const never = new Promise<string>(() => undefined);
+  const handlers = {
+    a: async () => "A",
+    b: async () => "B",
+    c: () => never,
+    d: () => Promise.reject(new Error("d")),
+  };
+  for (const [name, handler] of Object.entries(handlers)) {
+    const worker = track(new MajordomoWorker(endpoint, "vote", handler, { name }));
+    await next(worker.events, "broker:join");
+  }
+  const client = track(new MajordomoClient(endpoint));
+  while (!String(await client.request("mmi.services", "")).includes("vote,4"));
+  const result = await client.requestMany("vote", "?", { silence: 300 });
+  expect(result.replies.map(({ worker, body }) => `${worker}=${body}`).sort()).toEqual(["a=A", "b=B"]);
+  expect(result.missing).toEqual(["c"]);
+  expect(result.failed).toMatchObject([{ worker: "d", error: { reason: "worker-failed" } }]);
+  const first = await client.requestMany("vote", "?", { count: 1 });
+  expect(first.replies).toHaveLength(1);
+  expect(first.replies.length + first.missing.length + first.failed.length).toBe(4);
+  const until = await client.requestMany("vote", "?", { until: ({ body }) => String(body) === "B" });
+  expect(until.replies.at(-1)?.worker).toBe("b");
+  expect(await client.requestMany("nobody", "?")).toEqual({ replies: [], missing: [], failed: [] });
+});
+
+it("tells the client why there is no answer: no service, overloaded, stopping, aborted, late", async () => {
+  const { endpoint } = await broker({ waitForService: false, maxQueue: 1 });
+  const client = track(new MajordomoClient(endpoint));
+  expect(await failure(client.request("nobody", "x"))).toMatchObject({ reason: "no-service" });
+  let begun = (): void => undefined;
+  const never = new Promise<void>((resolve) => {
+    begun = resolve;
+  });
+  const worker = new MajordomoWorker(endpoint, "slow", (_, { signal }) => {
+    begun();
+    return new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted"))));
+  });
+  track(worker);
+  await next(worker.events, "broker:join");
+  while (String(await client.request("mmi.service", "slow")) !== "200");
+  const abort = new AbortController();
+  const first = client.request("slow", "x", { signal: abort.signal });
+  await never;
+  const second = client.request("slow", "x", { timeout: 300, retries: 0 });
+  expect(await failure(client.request("slow", "x"))).toMatchObject({ reason: "overloaded" });
+  expect(await failure(second)).toMatchObject({ code: "ETIMEDOUT" });
+  const cancelled = next(worker.events, "request:cancelled");
+  abort.abort();
+  expect(await failure(first)).toMatchObject({ code: "ABORT_ERR" });
+  await cancelled;
+  expect(client.stats()).toMatchObject({ failed: 2, timedOut: 1, cancelled: 1, inFlight: 0 });
+});
+
+it("goes on with the next broker when one is gone, and its workers are at both", async () => {
+  const settings = { heartbeatInterval: 100 };
+  const first = await broker(settings);
+  const second = await broker(settings);
+  const endpoints = [first.endpoint, second.endpoint];
+  const worker = track(new MajordomoWorker(endpoints, "echo", (request) => request, settings));
+  await next(worker.events, "broker:join");
+  const client = track(new MajordomoClient(endpoints, settings));
+  expect(String(await client.request("echo", "one"))).toBe("one");
+  await first.close({ linger: 0 });
+  expect(String(await within(client.request("echo", "two"), "the second broker"))).toBe("two");
+  expect(client.stats()).toMatchObject({ broker: second.endpoint, answered: 2 });
+});
+
+it("closing drains: what is in hand is answered, what comes is refused", async () => {
+  const made = await broker();
+  let finish = (): void => undefined;
+  let begun = (): void => undefined;
+  const started = new Promise<void>((resolve) => {
+    begun = resolve;
+  });
+  const handler = async (request: Buffer[]): Promise<Buffer[]> => {
+    begun();
+    await new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    return request;
+  };
+  const worker = track(new MajordomoWorker(made.endpoint, "slow", handler));
+  const client = track(new MajordomoClient(made.endpoint));
+  const inHand = client.request("slow", "x");
+  await started;
+  const left = next(worker.events, "broker:leave");
+  const closing = made.close({ linger: 5_000 });
+  expect(await failure(client.request("slow", "y"))).toMatchObject({ reason: "stopping" });
+  finish();
+  expect(String(await inHand)).toBe("x");
+  await closing;
+  expect((await left).reason).toBe("disconnect");
+});
+
+it("a peer that breaks the protocol is an event and a count; the others go on", async () => {
+  const made = await broker();
+  track(new MajordomoWorker(made.endpoint, "echo", (request) => request));
+  const client = track(new MajordomoClient(made.endpoint));
+  await client.request("echo", "before");
+  const hostile = track(new Router());
+  const fault = next(made.events, "peer:fault");
+  hostile.connect(made.endpoint, { routingId: "broker" });
+  await hostile.ready();
+  for (const junk of [
+    [""],
+    ["", "MDPW01"],
+    ["", "MDPW01", "\x03", "tag"],
+    ["SHLW01", "\x07"],
+    ["x", "y", "z"],
+  ]) {
+    await hostile.send(["broker", ...junk]);
+  }
+  await fault;
+  expect(String(await client.request("echo", "after"))).toBe("after");
+  while (made.stats().faults < 5) await client.request("echo", "again");
+});
+
+it("options that cannot be right change nothing", async () => {
+  expect(() => new MajordomoBroker({ maxQueue: -1 })).toThrow("maxQueue");
+  expect(() => new MajordomoBroker({ beat: 1 } as object)).toThrow("beat");
+  const echo = (request: Buffer[]): Buffer[] => request;
+  expect(() => new MajordomoWorker([], "echo", echo)).toThrow("broker");
+  expect(() => new MajordomoWorker("tcp://127.0.0.1:1", "mmi.x", echo)).toThrow("mmi.");
+  expect(() => new MajordomoWorker("tcp://127.0.0.1:1", "echo", echo, { concurrency: 0 })).toThrow(
+    "concurrency",
+  );
+  expect(() => new MajordomoClient("tcp://127.0.0.1:1", { protocol: "0.3" as "0.2" })).toThrow("protocol");
+});

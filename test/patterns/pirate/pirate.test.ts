@@ -1,0 +1,280 @@
+/** Client, queue and workers of the Pirates together, over tcp. */
+import { afterEach, describe, expect, it } from "vitest";
+import { Dealer, json, Reply, Request } from "../../../src/index.js";
+import { PirateClient } from "../../../src/patterns/pirate/client.js";
+import { PirateQueue, type PirateQueueOptions } from "../../../src/patterns/pirate/queue.js";
+import { type PirateHandler, PirateWorker } from "../../../src/patterns/pirate/worker.js";
+import { texts, until, within } from "../../contract/support/wait.js";
+
+const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
+
+function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+});
+
+async function startQueue(options?: PirateQueueOptions) {
+  const queue = kept(new PirateQueue(options));
+  const frontend = await queue.bindFrontend("tcp://127.0.0.1:*");
+  const backend = await queue.bindBackend("tcp://127.0.0.1:*");
+  return { queue, frontend, backend };
+}
+
+const upper: PirateHandler = ([body]) => String(body).toUpperCase();
+
+describe("the Pirates over tcp", () => {
+  it.each([
+    "simple",
+    "paranoid",
+  ] as const)("pass a request to a %s worker and its reply back", async (dialect) => {
+    const { queue, frontend, backend } = await startQueue();
+    kept(new PirateWorker(backend, upper, { dialect }));
+    const client = kept(new PirateClient(frontend));
+    for (const word of ["ahoy", "aye", ""]) {
+      expect(texts(await client.request(word))).toEqual([word.toUpperCase()]);
+    }
+    expect(queue.stats()).toMatchObject({
+      requests: 3,
+      replies: 3,
+      queued: 0,
+      idleWorkers: 1,
+      busyWorkers: 0,
+    });
+    expect(client.stats()).toMatchObject({ requests: 3, replies: 3, retries: 0 });
+  });
+
+  it("serve a REQ with request ids through a worker that keeps one address frame only", async () => {
+    const { frontend, backend } = await startQueue();
+    const worker = kept(new Dealer());
+    worker.connect(backend);
+    await worker.send(Buffer.from([1]));
+    const client = kept(new Request());
+    client.connect(frontend);
+    const answer = client.request("hello", { timeout: 5_000 });
+    const request = await worker.receive({ timeout: 5_000 });
+    expect(request).toHaveLength(3); // As zguide's ppworker wants it.
+    await worker.send([request[0] as Buffer, "", "world"]);
+    expect(texts(await answer)).toEqual(["world"]);
+  });
+
+  it("give a worker's request to another when its connection ends", async () => {
+    const { queue, frontend, backend } = await startQueue();
+    const dying = kept(new Dealer());
+    dying.connect(backend);
+    await dying.send(Buffer.from([1]));
+    await until(() => queue.stats().idleWorkers === 1, "the worker");
+    const client = kept(new PirateClient(frontend, { timeout: 10_000 }));
+    const answer = client.request("ahoy");
+    await dying.receive({ timeout: 5_000 });
+    kept(new PirateWorker(backend, upper));
+    await until(() => queue.stats().idleWorkers === 1, "the other worker");
+    await dying.close({ linger: 0 });
+    expect(texts(await within(answer, "the reply"))).toEqual(["AHOY"]);
+    expect(queue.stats()).toMatchObject({ repeated: 1, workersLost: 1, replies: 1 });
+  });
+
+  it("tell the client when every worker that had its request was lost", async () => {
+    const { frontend, backend } = await startQueue({ maxDeliveries: 1 });
+    const dying = kept(new Dealer());
+    dying.connect(backend);
+    await dying.send(Buffer.from([1]));
+    const client = kept(new PirateClient(frontend, { timeout: 10_000 }));
+    const answer = client.request("poison");
+    await dying.receive({ timeout: 5_000 });
+    await dying.close({ linger: 0 });
+    await expect(within(answer, "the error")).rejects.toMatchObject({
+      code: "ERR_SERVICE",
+      reason: "worker-lost",
+    });
+  });
+
+  it("make a handler's failure an error reply, and the worker goes on", async () => {
+    const { frontend, backend } = await startQueue();
+    const worker = kept(
+      new PirateWorker(backend, ([body]) => {
+        if (String(body) === "bad") throw new Error("no such fish");
+        return "good";
+      }),
+    );
+    const client = kept(new PirateClient(frontend));
+    await expect(client.request("bad")).rejects.toMatchObject({
+      code: "ERR_SERVICE",
+      reason: "worker-failed",
+    });
+    expect(texts(await client.request("fine"))).toEqual(["good"]);
+    expect(worker.stats()).toMatchObject({ requests: 2, replies: 2, failed: 1 });
+  });
+
+  it("carry typed values, and refuse what a codec refuses", async () => {
+    const { frontend, backend } = await startQueue();
+    const numbers = { requestCodec: json<number>(), replyCodec: json<{ twice: number }>() };
+    kept(new PirateWorker(backend, (value: number) => ({ twice: 2 * value }), numbers));
+    const client = kept(new PirateClient(frontend, numbers));
+    expect(await client.request(21)).toEqual({ twice: 42 });
+    const raw = kept(new PirateClient(frontend));
+    await expect(raw.request("no json")).rejects.toMatchObject({ code: "ERR_SERVICE" });
+  });
+
+  it("handle as many requests at once as a worker's concurrency says", async () => {
+    const { queue, frontend, backend } = await startQueue();
+    let most = 0;
+    let running = 0;
+    let release = (): void => undefined;
+    const all = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const handler: PirateHandler = async () => {
+      running += 1;
+      most = Math.max(most, running);
+      if (running === 3) release();
+      await all;
+      running -= 1;
+      return "done";
+    };
+    kept(new PirateWorker(backend, handler, { concurrency: 3 }));
+    await until(() => queue.stats().idleWorkers === 3, "three seats");
+    const clients = [1, 2, 3].map(() => kept(new PirateClient(frontend)));
+    await within(Promise.all(clients.map((client) => client.request("x"))), "three replies");
+    expect(most).toBe(3);
+  });
+
+  it("keep requests while there is no worker, and leave what is too many with their clients", async () => {
+    const { queue, frontend, backend } = await startQueue({ maxQueued: 2 });
+    const clients = Array.from({ length: 6 }, () => kept(new PirateClient(frontend, { timeout: 10_000 })));
+    const answers = clients.map((client) => client.request("x"));
+    await until(() => queue.stats().queued === 2, "a full queue");
+    kept(new PirateWorker(backend, upper));
+    await within(Promise.all(answers), "all replies");
+    expect(queue.stats()).toMatchObject({ requests: 6, replies: 6 });
+  });
+
+  it("drop the requests of a client that left", async () => {
+    const { queue, frontend } = await startQueue();
+    const client = new PirateClient(frontend);
+    client.request("x").catch(() => undefined);
+    await until(() => queue.stats().queued === 1, "the request");
+    await client.close();
+    await until(() => queue.stats().dropped["client-left"] === 1, "the drop");
+    expect(queue.stats().queued).toBe(0);
+  });
+
+  it("lose an idle worker that falls silent, and beat for it no more", async () => {
+    const { queue, backend } = await startQueue({ heartbeatInterval: 20, liveness: 3 });
+    const silent = kept(new Dealer());
+    silent.connect(backend);
+    const lost = new Promise((resolve) => queue.events.on("worker:lost", resolve));
+    await silent.send(Buffer.from([1]));
+    expect(await within(lost, "the loss")).toMatchObject({ reason: "silent" });
+    let beats = 0;
+    const reading = (async () => {
+      for await (const _ of silent) beats += 1;
+    })();
+    await until(() => beats > 0, "the beats before the loss");
+    const before = beats;
+    await new Promise((resolve) => setTimeout(resolve, 80)); // Four intervals in which nothing may come.
+    expect(beats).toBe(before);
+    await silent.close();
+    await reading;
+  });
+
+  it("know their workers again after the queue was restarted", async () => {
+    const first = await startQueue({ heartbeatInterval: 50 });
+    kept(new PirateWorker(first.backend, upper, { heartbeatInterval: 50, reconnectDelay: 20 }));
+    await until(() => first.queue.stats().idleWorkers === 1, "the worker");
+    await first.queue.close();
+    const second = kept(new PirateQueue({ heartbeatInterval: 50 }));
+    await second.bindFrontend(first.frontend);
+    await second.bindBackend(first.backend);
+    const client = kept(new PirateClient(first.frontend));
+    expect(texts(await client.request("ahoy"))).toEqual(["AHOY"]);
+  });
+
+  it("finish what is in hand when worker and queue are closed", async () => {
+    const { queue, frontend, backend } = await startQueue();
+    let release = (): void => undefined;
+    const began = new Promise<void>((begin) => {
+      kept(
+        new PirateWorker(backend, async () => {
+          begin();
+          await new Promise<void>((resolve) => {
+            release = resolve;
+          });
+          return "late but here";
+        }),
+      );
+    });
+    const client = kept(new PirateClient(frontend));
+    const answer = client.request("x");
+    await began;
+    const closing = queue.close({ linger: 5_000 });
+    release();
+    expect(texts(await within(answer, "the reply"))).toEqual(["late but here"]);
+    await within(closing, "the close");
+  });
+});
+
+describe("the Lazy Pirate client", () => {
+  it("goes to the next server when one is silent, and stays there", async () => {
+    const silent = kept(new Reply());
+    await silent.bind("tcp://127.0.0.1:*");
+    const server = kept(new Reply());
+    await server.bind("tcp://127.0.0.1:*");
+    const serving = (async () => {
+      for await (const body of server) await server.send(body);
+    })();
+    const endpoints = [silent.lastEndpoint as string, server.lastEndpoint as string];
+    const client = kept(new PirateClient(endpoints, { timeout: 50 }));
+    expect(texts(await client.request("a"))).toEqual(["a"]);
+    expect(texts(await client.request("b"))).toEqual(["b"]);
+    expect(client.stats()).toMatchObject({ requests: 2, replies: 2, retries: 1 });
+    await server.close({ linger: 0 });
+    await serving;
+  });
+
+  it("fails with ETIMEDOUT after its last attempt, and can be used again", async () => {
+    const server = kept(new Reply());
+    await server.bind("tcp://127.0.0.1:*");
+    const client = kept(
+      new PirateClient(server.lastEndpoint as string, { timeout: 20, retries: 2, retryDelay: 1 }),
+    );
+    await expect(client.request("a")).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    const answer = client.request("b", { timeout: 5_000 });
+    let request = texts(await server.receive({ timeout: 5_000 }));
+    while (request[0] !== "b") {
+      await server.send("late"); // To the attempts that were given up: nobody may get it.
+      request = texts(await server.receive({ timeout: 5_000 }));
+    }
+    await server.send("in time");
+    expect(texts(await answer)).toEqual(["in time"]);
+  });
+
+  it("gives up by signal and at close, and calls wait their turn", async () => {
+    const server = kept(new Reply());
+    await server.bind("tcp://127.0.0.1:*");
+    const client = kept(new PirateClient(server.lastEndpoint as string, { maxPending: 2 }));
+    const abort = new AbortController();
+    const first = client.request("1", { signal: abort.signal });
+    const second = client.request("2", { signal: abort.signal });
+    const third = client.request("3");
+    await expect(client.request("4")).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+    abort.abort();
+    await expect(first).rejects.toMatchObject({ code: "ABORT_ERR" });
+    await expect(second).rejects.toMatchObject({ code: "ABORT_ERR" });
+    await client.close();
+    await expect(third).rejects.toMatchObject({ code: "EBADF" });
+    await expect(client.request("5")).rejects.toMatchObject({ code: "EBADF" });
+  });
+
+  it("refuses wrong options", () => {
+    expect(() => new PirateClient([])).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => new PirateClient("tcp://127.0.0.1:1", { timeout: 0 })).toThrow(/timeout/);
+    expect(() => new PirateQueue({ heart: 1 } as never)).toThrow(/heart/);
+    expect(() => new PirateWorker("tcp://127.0.0.1:1", upper, { dialect: "brave" as never })).toThrow(
+      /dialect/,
+    );
+  });
+});

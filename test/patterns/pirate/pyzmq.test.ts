@@ -1,0 +1,152 @@
+/** Against programs of pyzmq that do what the Guide's do, with their habits (6/PPP and chapter 4). */
+import { existsSync } from "node:fs";
+import { afterEach, describe, expect, it } from "vitest";
+import { PirateClient } from "../../../src/patterns/pirate/client.js";
+import { PirateQueue } from "../../../src/patterns/pirate/queue.js";
+import { PirateWorker } from "../../../src/patterns/pirate/worker.js";
+import { texts, until, within } from "../../contract/support/wait.js";
+import { Child } from "../../process/child.js";
+
+const PYTHON = "/usr/bin/python3";
+const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
+const children: Child[] = [];
+
+function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+function python(source: string, ...args: string[]): Child {
+  const child = new Child(PYTHON, ["-c", source, ...args]);
+  children.push(child);
+  return child;
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
+});
+
+/** Beats from its loop only, takes exactly three frames, and gives its queue up after three silent intervals. */
+const WORKER = `
+import sys, time, zmq
+context, interval = zmq.Context(), 0.1
+def connect():
+    socket = context.socket(zmq.DEALER)
+    socket.linger = 0
+    socket.connect(sys.argv[1])
+    socket.send(b"\\x01")
+    return socket
+socket, lives, beat_at = connect(), 3, time.time() + interval
+print("ready", flush=True)
+while True:
+    if socket.poll(interval * 1000):
+        frames = socket.recv_multipart()
+        if len(frames) == 3:
+            socket.send_multipart([frames[0], b"", b"py:" + frames[2]])
+            lives = 3
+        elif frames == [b"\\x02"]:
+            lives = 3
+        else:
+            print("invalid", frames, flush=True)
+    else:
+        lives -= 1
+        if lives == 0:
+            print("lost", flush=True)
+            socket.close()
+            socket, lives = connect(), 3
+    if time.time() > beat_at:
+        beat_at = time.time() + interval
+        socket.send(b"\\x02")
+`;
+
+/** Any message of a worker makes it ready; it beats only for idle ones, and only when it is woken. */
+const QUEUE = `
+import sys, time, zmq
+context, interval = zmq.Context(), 0.1
+frontend, backend = context.socket(zmq.ROUTER), context.socket(zmq.ROUTER)
+ports = [socket.bind_to_random_port("tcp://127.0.0.1") for socket in (frontend, backend)]
+print(*ports, flush=True)
+workers, beat_at = {}, time.time() + interval
+poller = zmq.Poller()
+poller.register(frontend, zmq.POLLIN)
+poller.register(backend, zmq.POLLIN)
+while True:
+    ready = dict(poller.poll(interval * 1000))
+    if backend in ready:
+        worker, *message = backend.recv_multipart()
+        workers.pop(worker, None)
+        workers[worker] = time.time() + 3 * interval
+        if len(message) == 1:
+            if message[0] not in (b"\\x01", b"\\x02"):
+                print("invalid", message, flush=True)
+        else:
+            frontend.send_multipart(message)
+        if time.time() >= beat_at:
+            for worker in workers:
+                backend.send_multipart([worker, b"\\x02"])
+            beat_at = time.time() + interval
+    if frontend in ready and workers:
+        worker = next(iter(workers))
+        del workers[worker]
+        backend.send_multipart([worker] + frontend.recv_multipart())
+    workers = {worker: expiry for worker, expiry in workers.items() if expiry > time.time()}
+`;
+
+/** A REQ client that opens a new socket for each try. */
+const CLIENT = `
+import sys, zmq
+context = zmq.Context()
+for number in range(5):
+    for attempt in range(5):
+        socket = context.socket(zmq.REQ)
+        socket.linger = 0
+        socket.connect(sys.argv[1])
+        socket.send(str(number).encode())
+        if socket.poll(2500):
+            print(socket.recv().decode(), flush=True)
+            break
+        socket.close()
+`;
+
+const FAST = { heartbeatInterval: 100 };
+
+describe.skipIf(!existsSync(PYTHON))("the Pirates and pyzmq", () => {
+  it("a queue here serves a worker and a client there, and neither takes the other for dead", async () => {
+    const queue = kept(new PirateQueue(FAST));
+    const frontend = await queue.bindFrontend("tcp://127.0.0.1:*");
+    const worker = python(WORKER, await queue.bindBackend("tcp://127.0.0.1:*"));
+    await worker.heard("ready");
+    const client = python(CLIENT, frontend);
+    for (let i = 0; i < 5; i++) expect(await within(client.line(), "a reply")).toBe(`py:${i}`);
+    await within(new Promise((resolve) => setTimeout(resolve, 800)), "eight intervals");
+    expect(queue.stats()).toMatchObject({ idleWorkers: 1, workersLost: 0, invalid: 0, replies: 5 });
+    expect((await worker.kill()).stdout).toBe("ready\n");
+    await until(() => queue.stats().workersLost === 1, "the loss");
+  });
+
+  it("a worker and a client here go on behind a queue there", async () => {
+    const queue = python(QUEUE);
+    const [front, back] = (await within(queue.line(), "the ports")).split(" ");
+    const slow = new Promise<void>((resolve) => setTimeout(resolve, 500));
+    const worker = kept(
+      new PirateWorker(
+        `tcp://127.0.0.1:${back}`,
+        async ([body]) => {
+          if (String(body) === "slow") await slow; // Longer than both ends' patience with an idle peer.
+          return `ts:${body}`;
+        },
+        FAST,
+      ),
+    );
+    const client = kept(new PirateClient(`tcp://127.0.0.1:${front}`));
+    for (const word of ["one", "slow", "two"]) {
+      expect(texts(await within(client.request(word), word))).toEqual([`ts:${word}`]);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    expect(texts(await client.request("three"))).toEqual(["ts:three"]);
+    expect(worker.stats()).toMatchObject({ requests: 4, dropped: 0, invalid: 0, silences: 0 });
+    expect((await queue.kill()).stdout).toBe(`${front} ${back}\n`);
+    await until(() => worker.stats().silences > 0, "the silence");
+  });
+});

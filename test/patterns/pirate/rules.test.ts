@@ -1,0 +1,220 @@
+/** The queue's and the worker's rules one by one: the Guide's bugs by name. */
+import { describe, expect, it } from "vitest";
+import { parseFromWorker } from "../../../src/patterns/pirate/protocol.js";
+import { type QueueEvent, QueueRules } from "../../../src/patterns/pirate/queue-rules.js";
+import { WorkerRules } from "../../../src/patterns/pirate/worker-rules.js";
+
+const OPTIONS = { heartbeatInterval: 1_000, liveness: 3, maxQueued: 10, maxDeliveries: 2 };
+const READY = parseFromWorker([Buffer.from([1])]);
+const BEAT = parseFromWorker([Buffer.from([2])]);
+
+function queueOf(options: Partial<typeof OPTIONS> = {}) {
+  const log: string[] = [];
+  const events: QueueEvent["type"][] = [];
+  const gone = new Set<string>();
+  const name = (id: Buffer): string => id.toString("latin1");
+  const rules = new QueueRules(
+    { ...OPTIONS, ...options },
+    {
+      request: (worker, _, address, body) => {
+        if (gone.has(name(worker))) return false;
+        log.push(`${name(worker)}<${name(address)}:${body.join()}`);
+        return true;
+      },
+      heartbeat: (worker) => log.push(`beat ${name(worker)}`),
+      reply: (envelope, body) => log.push(`${envelope.map(name).join("/")}<=${body.join()}`),
+      event: ({ type }) => events.push(type),
+    },
+    0,
+  );
+  return {
+    rules,
+    events,
+    gone,
+    worker: (id: string, command = READY, now = 0) => rules.receive(Buffer.from(id, "latin1"), command, now),
+    client: (id: string, body: string, now = 0) => rules.request([Buffer.from(id)], [Buffer.from(body)], now),
+    reply: (id: string, address: string, body: string, now = 0) =>
+      rules.receive(
+        Buffer.from(id, "latin1"),
+        { kind: "reply", dialect: "paranoid", address: Buffer.from(address), body: [Buffer.from(body)] },
+        now,
+      ),
+    said: () => log.splice(0),
+  };
+}
+
+describe("a queue", () => {
+  it("gives no second request to a worker that beats while it works", () => {
+    const queue = queueOf();
+    queue.worker("w");
+    queue.client("a", "1");
+    queue.worker("w", BEAT);
+    queue.client("b", "2");
+    expect(queue.said()).toEqual(["w<a:1"]);
+    queue.reply("w", "a", "one");
+    expect(queue.said()).toEqual(["a<=one", "w<b:2"]);
+  });
+
+  it("sends no heartbeats, and no request, to a worker that is dead", () => {
+    const queue = queueOf();
+    queue.worker("dead");
+    queue.worker("alive");
+    queue.worker("alive", BEAT, 2_500);
+    queue.rules.tick(3_000);
+    expect(queue.said()).toEqual(["beat alive"]);
+    queue.worker("late", READY, 3_100);
+    queue.client("a", "1", 6_050); // Before a tick: "alive" has been silent for too long by now.
+    expect(queue.said()).toEqual(["late<a:1"]);
+  });
+
+  it("keeps workers apart by their bytes, not by their text", () => {
+    const queue = queueOf();
+    queue.worker("\x00\xff\xfe");
+    queue.worker("\x00\xff\xfd");
+    expect(queue.rules.stats().idleWorkers).toBe(2);
+  });
+
+  it("buries many at once, while it goes through them", () => {
+    const queue = queueOf();
+    for (let i = 0; i < 100; i++) queue.worker(`w${i}`, READY, i % 2 === 0 ? 0 : 1_000);
+    queue.rules.tick(3_500);
+    expect(queue.rules.stats()).toMatchObject({ idleWorkers: 50, workersLost: 50 });
+    expect(queue.said()).toHaveLength(50);
+  });
+
+  it("serves requests again that waited when its last worker left", () => {
+    const queue = queueOf();
+    queue.worker("w");
+    queue.client("a", "1");
+    queue.rules.workerLeft(Buffer.from("w"), 10);
+    expect(queue.rules.stats()).toMatchObject({ queued: 1, idleWorkers: 0, busyWorkers: 0 });
+    queue.worker("v");
+    expect(queue.said()).toEqual(["w<a:1", "v<a:1"]);
+  });
+
+  it("does not send a late reply to whoever asked last", () => {
+    const queue = queueOf();
+    queue.worker("w");
+    queue.client("a", "1");
+    queue.worker("w"); // It began anew: its request goes to itself, as the only worker.
+    queue.reply("w", "z", "of another life");
+    expect(queue.said()).toEqual(["w<a:1", "w<a:1"]);
+    queue.reply("w", "a", "one");
+    queue.reply("w", "a", "one again");
+    expect(queue.said()).toEqual(["a<=one"]);
+    expect(queue.rules.stats()).toMatchObject({ lateReplies: 2, replies: 1 });
+  });
+
+  it("registers a worker by its heartbeat after a restart, and one that replies to the queue before it", () => {
+    const queue = queueOf();
+    queue.worker("w", BEAT);
+    queue.reply("v", "old", "late");
+    expect(queue.rules.stats()).toMatchObject({ idleWorkers: 2, lateReplies: 1 });
+    expect(queue.said()).toEqual([]);
+  });
+
+  it("tries the next worker when one cannot be reached, and counts that as no delivery", () => {
+    const queue = queueOf({ maxDeliveries: 1 });
+    for (const id of ["a", "b", "c"]) queue.worker(id);
+    queue.gone.add("a").add("b");
+    queue.client("x", "1");
+    expect(queue.said()).toEqual(["c<x:1"]);
+    expect(queue.rules.stats()).toMatchObject({ workersLost: 2, idleWorkers: 0, busyWorkers: 1 });
+  });
+
+  it("tells a client whose workers were all lost, once they were maxDeliveries", () => {
+    const queue = queueOf();
+    for (const id of ["a", "b", "c"]) queue.worker(id);
+    queue.client("x", "1");
+    queue.rules.workerLeft(Buffer.from("a"), 1);
+    queue.rules.workerLeft(Buffer.from("b"), 2);
+    expect(queue.said()).toEqual(["a<x:1", "b<x:1", expect.stringMatching(/^x<=shoal\.error,worker-lost,/)]);
+    expect(queue.rules.stats().dropped).toEqual({ "client-left": 0, deliveries: 1, closed: 0 });
+  });
+});
+
+function workerOf() {
+  const log: string[] = [];
+  const rules: WorkerRules = new WorkerRules(
+    {
+      dialect: "paranoid",
+      heartbeatInterval: 1_000,
+      liveness: 3,
+      reconnectDelay: 1_000,
+      reconnectMaxDelay: 4_000,
+    },
+    {
+      open: () => log.push("open"),
+      abandon: () => log.push("abandon"),
+      ready: () => log.push("ready"),
+      heartbeat: () => log.push("beat"),
+      handle: () => log.push("handle"),
+      reply: () => log.push("reply"),
+      event: (event) => event.type === "queue:silent" && log.push(`wait ${event.delay}`),
+    },
+    () => 0,
+  );
+  rules.start(0);
+  return { rules, said: () => log.splice(0) };
+}
+
+const REQUEST = { kind: "request", address: Buffer.from("c"), body: [Buffer.from("x")] } as const;
+
+describe("a worker", () => {
+  it("is silent while it works, and does not count the queue's silence then", () => {
+    const { rules, said } = workerOf();
+    rules.receive(REQUEST, 100);
+    expect(rules.nextWakeUp()).toBeUndefined();
+    rules.tick(60_000);
+    rules.finished(Buffer.from("c"), [Buffer.from("y")], 60_000);
+    rules.tick(61_000);
+    expect(said()).toEqual(["open", "ready", "handle", "reply", "beat"]);
+  });
+
+  it("drops a second request while it works, and one that comes while it drains", () => {
+    const { rules, said } = workerOf();
+    rules.receive(REQUEST, 1);
+    rules.receive(REQUEST, 2);
+    expect(rules.drain()).toBe(true);
+    rules.finished(Buffer.from("c"), [Buffer.from("y")], 3);
+    rules.receive(REQUEST, 4);
+    expect(said()).toEqual(["open", "ready", "handle", "reply"]);
+    expect(rules.stats()).toMatchObject({ requests: 1, replies: 1, dropped: 2 });
+  });
+
+  it("beats by its own timer, though it hears nothing", () => {
+    const { rules, said } = workerOf();
+    rules.tick(1_000);
+    rules.tick(2_000);
+    expect(said()).toEqual(["open", "ready", "beat", "beat"]);
+  });
+
+  it("gives a silent queue up, waits longer each time, and begins anew when it is heard", () => {
+    const { rules, said } = workerOf();
+    said();
+    let now = 0;
+    const silence = (): string[] => {
+      now += 3_000;
+      rules.tick(now);
+      now = rules.nextWakeUp() as number;
+      rules.tick(now);
+      return said();
+    };
+    for (const wait of [1_000, 2_000, 4_000, 4_000]) {
+      expect(silence()).toEqual(["abandon", `wait ${wait}`, "open", "ready"]);
+    }
+    rules.receive({ kind: "heartbeat" }, now);
+    expect(silence()).toEqual(["abandon", "wait 1000", "open", "ready"]);
+  });
+
+  it("says READY again on a new connection, unless it works", () => {
+    const { rules, said } = workerOf();
+    rules.connected(1);
+    expect(said()).toEqual(["open", "ready"]);
+    rules.connected(2);
+    expect(said()).toEqual(["ready"]);
+    rules.receive(REQUEST, 3);
+    rules.connected(4);
+    expect(said()).toEqual(["handle"]);
+  });
+});

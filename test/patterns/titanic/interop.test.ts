@@ -1,0 +1,76 @@
+/** A client as the Guide's ticlient is, on pyzmq: REQ sockets, MDP 0.1, lower-case UUIDs. */
+import { execFile, execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect, it } from "vitest";
+import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
+import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
+import { openTitanic } from "../../../src/patterns/titanic/service.js";
+
+const PYTHON = "/usr/bin/python3";
+
+function missing(): string | false {
+  try {
+    execFileSync(PYTHON, ["-c", "import zmq"], { stdio: "pipe" });
+    return false;
+  } catch {
+    return `no pyzmq for ${PYTHON} (Debian: python3-zmq)`;
+  }
+}
+
+const CLIENT = `
+import sys, time, zmq
+socket = zmq.Context().socket(zmq.REQ)
+socket.setsockopt(zmq.LINGER, 0)
+socket.setsockopt(zmq.RCVTIMEO, 5000)
+socket.connect(sys.argv[1])
+def ask(service, *body):
+    socket.send_multipart([b"MDPC01", service, *body])
+    header, name, *reply = socket.recv_multipart()
+    assert header == b"MDPC01" and name == service, (header, name)
+    return reply
+status, uuid = ask(b"titanic.request", b"echo", b"Hello world")
+assert status == b"200" and len(uuid) == 32, (status, uuid)
+deadline = time.monotonic() + 8
+while True:
+    reply = ask(b"titanic.reply", uuid.lower())
+    if reply != [b"300"]:
+        break
+    assert time.monotonic() < deadline
+    time.sleep(0.02)
+assert reply == [b"200", b"Hello world"], reply
+assert ask(b"titanic.close", uuid) == [b"200"]
+assert ask(b"titanic.reply", uuid) == [b"400"]
+assert ask(b"titanic.reply", b"../../../etc/passwd") == [b"400"]
+assert ask(b"titanic.request", b"echo") == [b"500"]
+print("done")
+`;
+
+const reason = missing();
+if (reason !== false) console.warn(`Skipped: Titanic and pyzmq: ${reason}`);
+
+it.skipIf(reason !== false)(
+  "a plain MDP client of pyzmq leaves a request and fetches the reply",
+  async () => {
+    const directory = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
+    const broker = new MajordomoBroker();
+    await broker.bind("tcp://127.0.0.1:*");
+    const endpoint = String(broker.lastEndpoint);
+    const titanic = openTitanic(endpoint, directory);
+    const worker = new MajordomoWorker(endpoint, "echo", (frames) => frames);
+    try {
+      const { stdout } = await promisify(execFile)(PYTHON, ["-c", CLIENT, endpoint], {
+        timeout: 15_000,
+        killSignal: "SIGKILL",
+      });
+      expect(stdout).toBe("done\n");
+    } finally {
+      await worker.close();
+      await titanic.close();
+      await broker.close();
+      rmSync(directory, { recursive: true, force: true });
+    }
+  },
+);

@@ -1,0 +1,281 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { openEnvironment } from "../../../src/patterns/titanic/lmdb-module.js";
+import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
+import type { NewRequest } from "../../../src/patterns/titanic/store.js";
+import { run } from "../../process/child.js";
+import { ECHO, request, storeContract } from "./store-contract.js";
+
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
+});
+afterEach(() => {
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const HOUR = 3_600_000;
+
+async function damage(uuid: Buffer, which: "request" | "reply"): Promise<void> {
+  const environment = openEnvironment(directory);
+  const table = environment.openDB(which === "request" ? "requests" : "replies", {
+    encoding: "binary",
+    keyEncoding: "binary",
+  });
+  const record = Buffer.from(table.getBinary(uuid) as Buffer);
+  record[record.length - 1] = (record.at(-1) as number) ^ 1;
+  environment.transactionSync(() => {
+    table.put(uuid, record);
+    return undefined;
+  });
+  await environment.close();
+}
+
+describe("the store on LMDB", () => {
+  describe("as every store", () => {
+    storeContract(() => ({ open: async () => LmdbStore.open(directory), damage }));
+  });
+
+  it("makes the folder", async () => {
+    const store = LmdbStore.open(join(directory, "a", "b"));
+    await store.put(request());
+    await store.close();
+  });
+
+  it.each([
+    ["", {}],
+    ["x", { maxRecords: -1 }],
+    ["x", { minFreeBytes: 0.5 }],
+    ["x", { maxPendingWrites: Number.NaN }],
+  ])("refuses the folder %j with options %j", (path, options) => {
+    expect(() => LmdbStore.open(path && join(directory, path), options)).toThrow(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
+  });
+
+  it.each([
+    ["of other bytes", Buffer.alloc(8_192, 7)],
+    ["of zeros", Buffer.alloc(8_192)],
+    ["that is cut off", Buffer.from([0])],
+  ])("leaves a file %s as it is, and says so", (_, bytes) => {
+    const file = join(directory, "data.mdb");
+    writeFileSync(file, bytes);
+    expect(() => LmdbStore.open(directory)).toThrow(
+      expect.objectContaining({ code: "ERR_STORE", reason: "failed" }),
+    );
+    expect(readFileSync(file)).toEqual(bytes);
+  });
+
+  it("is not opened twice by one process", async () => {
+    const first = LmdbStore.open(directory);
+    expect(() => LmdbStore.open(`${directory}/.`)).toThrow(
+      expect.objectContaining({ code: "ERR_STORE", reason: "taken" }),
+    );
+    await first.close();
+    await LmdbStore.open(directory).close();
+  });
+
+  it("belongs to the process that opened it last", async () => {
+    const store = LmdbStore.open(directory);
+    const [before, after] = [request("1"), request("2")];
+    await store.put(before);
+    const other = await run(
+      `import { LmdbStore } from "shoal/patterns";
+       const store = LmdbStore.open(process.argv[1]);
+       console.log((await store.claim(Buffer.from("echo"), 10)).length);
+       await store.close();`,
+      { args: [directory] },
+    );
+    expect(other).toMatchObject({ code: 0, stdout: "1\n", stderr: "" });
+    await expect(store.put(after)).rejects.toMatchObject({ code: "ERR_STORE", reason: "taken" });
+    await expect(store.claim(ECHO, 1)).rejects.toMatchObject({ reason: "taken" });
+    await store.close();
+  });
+
+  it("refuses new requests at its bound, and goes on with the old", async () => {
+    const store = LmdbStore.open(directory, { maxRecords: 2 });
+    const [one, two, three] = [request("1"), request("2"), request("3")] as const;
+    const results = await Promise.allSettled([one, two, three].map((r) => store.put(r)));
+    expect(results.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected"]);
+    expect(results[2]).toMatchObject({ reason: { code: "ERR_STORE", reason: "full" } });
+    await store.answer(one.uuid, [Buffer.from("r")], Date.now() + HOUR);
+    await expect(store.put(three)).rejects.toMatchObject({ reason: "full" });
+    await store.forget(one.uuid);
+    await store.put(three);
+    expect(store.stats()).toMatchObject({ pending: 2, answered: 0 });
+    await store.close();
+    const again = LmdbStore.open(directory);
+    expect(again.stats()).toMatchObject({ pending: 2, answered: 0 });
+    await again.close();
+  });
+
+  it("refuses more writes than may wait", async () => {
+    const store = LmdbStore.open(directory, { maxPendingWrites: 2 });
+    const results = await Promise.allSettled([request(), request(), request()].map((r) => store.put(r)));
+    expect(results.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected"]);
+    expect(results[2]).toMatchObject({ reason: { reason: "overloaded" } });
+    await store.close();
+  });
+
+  it("refuses new requests while the disk has too little room, and answers the old", async () => {
+    const asked = request();
+    const before = LmdbStore.open(directory);
+    await before.put(asked);
+    await before.close();
+    const store = LmdbStore.open(directory, { minFreeBytes: Number.MAX_SAFE_INTEGER });
+    await expect(store.put(request())).rejects.toMatchObject({ code: "ERR_STORE", reason: "full" });
+    expect(await store.claim(ECHO, 10)).toHaveLength(1);
+    expect(await store.answer(asked.uuid, [Buffer.from("r")], Date.now() + HOUR)).toBe(true);
+    await store.forget(asked.uuid);
+    await store.close();
+  });
+
+  it("does what a table in memory does", { timeout: 60_000 }, async () => {
+    const kinds = fc.constantFrom("put", "claim", "answer", "forget", "release", "reopen", "expire");
+    const step = fc.tuple(kinds, fc.nat({ max: 9 }), fc.nat({ max: 2 }));
+    let run = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+        const folder = join(directory, String(run++));
+        mkdirSync(folder);
+        await compare(folder, steps);
+      }),
+      { numRuns: process.env.SHOAL_LONG === "1" ? 2_000 : 40 },
+    );
+  });
+});
+
+interface Known {
+  readonly request: NewRequest;
+  state: "pending" | "held" | "answered" | "gone";
+}
+
+/** Several operations at once between two looks, as the network brings them. */
+async function compare(folder: string, steps: readonly (readonly [string, number, number])[]): Promise<void> {
+  let store = LmdbStore.open(folder, { minFreeBytes: 0 });
+  const known: Known[] = [];
+  for (const [kind, index, service] of steps) {
+    const name = Buffer.from([service + 1]);
+    const one = known[index % Math.max(known.length, 1)];
+    if (kind === "put") {
+      const fresh = Array.from({ length: 1 + index }, (_, i) => request("x".repeat(i * 400), name));
+      await Promise.all(fresh.map((r) => store.put(r)));
+      known.push(...fresh.map((r) => ({ request: r, state: "pending" as const })));
+    } else if (kind === "claim") {
+      const expected = known
+        .filter((k) => k.state === "pending" && k.request.service.equals(name))
+        .slice(0, index + 1);
+      const claimed = await store.claim(name, index + 1);
+      expect(claimed.map(({ uuid, body }) => [uuid, body])).toEqual(
+        expected.map(({ request: r }) => [r.uuid, r.body]),
+      );
+      for (const k of expected) k.state = "held";
+    } else if (kind === "reopen") {
+      await store.close();
+      store = LmdbStore.open(folder, { minFreeBytes: 0 });
+      for (const k of known) if (k.state === "held") k.state = "pending";
+    } else if (kind === "expire") {
+      expect(await store.expire(10)).toBe(0);
+    } else if (one !== undefined) {
+      const waits = one.state === "pending" || one.state === "held";
+      if (kind === "answer") {
+        expect(await store.answer(one.request.uuid, [name], Date.now() + HOUR)).toBe(waits);
+        if (waits) one.state = "answered";
+      } else if (kind === "forget") {
+        await store.forget(one.request.uuid);
+        one.state = "gone";
+      } else if (kind === "release" && one.state === "held") {
+        await store.release(one.request.uuid, 0);
+        one.state = "pending";
+      }
+    }
+  }
+  const states = { pending: "pending", held: "pending", answered: "answered", gone: "unknown" };
+  for (const { request: r, state } of known) expect((await store.look(r.uuid)).state).toBe(states[state]);
+  const count = (...wanted: string[]): number => known.filter(({ state }) => wanted.includes(state)).length;
+  expect(store.stats()).toMatchObject({
+    pending: count("pending", "held"),
+    answered: count("answered"),
+    damaged: 0,
+  });
+  await store.close();
+}
+
+describe.skipIf(process.getuid?.() !== 0 && "only root can mount a small disk")(
+  "on a disk that is full",
+  () => {
+    let disk: string;
+
+    beforeEach((context) => {
+      disk = join(directory, "disk");
+      mkdirSync(disk);
+      try {
+        execFileSync("mount", ["-t", "tmpfs", "-o", "size=4m", "none", disk], { stdio: "pipe" });
+      } catch {
+        context.skip("no file system can be mounted here");
+      }
+    });
+    afterEach(() => {
+      try {
+        execFileSync("umount", [disk], { stdio: "pipe" });
+      } catch {
+        // It was not mounted.
+      }
+    });
+
+    it("refuses new requests with an error, keeps the old, and takes new ones when there is room again", async () => {
+      let store = LmdbStore.open(disk, { minFreeBytes: 1_048_576 });
+      const kept: NewRequest[] = [];
+      const put = async (): Promise<unknown> => {
+        const batch = Array.from({ length: 100 }, () => request("x".repeat(1_000)));
+        const results = await Promise.allSettled(batch.map((r) => store.put(r)));
+        for (const [i, { status }] of results.entries())
+          if (status === "fulfilled") kept.push(batch[i] as NewRequest);
+        return results.find(({ status }) => status === "rejected");
+      };
+      let refused: unknown;
+      for (let i = 0; i < 100 && refused === undefined; i++) refused = await put();
+      expect(refused).toMatchObject({ reason: { code: "ERR_STORE" } });
+      expect(kept.length).toBeGreaterThan(500);
+      await store.close();
+      store = LmdbStore.open(disk, { minFreeBytes: 1_048_576 });
+      for (const { uuid } of kept) expect((await store.look(uuid)).state).toBe("pending");
+      expect(await store.answer((kept[0] as NewRequest).uuid, [Buffer.from("r")], Date.now() + HOUR)).toBe(
+        true,
+      );
+      // The tree's pages are free again, the file is not shorter: a lower bound lets them be used.
+      for (const { uuid } of kept) await store.forget(uuid);
+      await store.close();
+      store = LmdbStore.open(disk, { minFreeBytes: 0 });
+      expect(await put()).toBeUndefined();
+      await store.close();
+    });
+
+    it("survives commits that fail for lack of room", async () => {
+      const store = LmdbStore.open(disk, { minFreeBytes: 0 });
+      const kept: Buffer[] = [];
+      let failure: unknown;
+      for (let i = 0; i < 100 && failure === undefined; i++) {
+        const batch = Array.from({ length: 100 }, () => request("x".repeat(1_000)));
+        try {
+          await Promise.all(batch.map((r) => store.put(r)));
+          kept.push(...batch.map(({ uuid }) => uuid));
+        } catch (error) {
+          failure = error;
+        }
+      }
+      expect(failure).toMatchObject({ code: "ERR_STORE", reason: "failed" });
+      expect(store.stats().pending).toBe(kept.length);
+      await store.close();
+      const again = LmdbStore.open(disk, { minFreeBytes: 0 });
+      for (const uuid of kept) expect((await again.look(uuid)).state).toBe("pending");
+      expect(again.stats().pending).toBe(kept.length);
+      await again.close();
+    });
+  },
+);

@@ -1,0 +1,120 @@
+/** Debian's PostgreSQL, in a folder and on a port of its own. */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const DEBIAN = "/usr/lib/postgresql";
+/** ms until the server is taken for one that does not come up. */
+const LIMIT = 15_000;
+
+/** The folder of its programs, or why there is none. */
+export function postgresBinaries(): { bin: string } | { missing: string } {
+  const versions = existsSync(DEBIAN) ? readdirSync(DEBIAN).sort((a, b) => Number(b) - Number(a)) : [];
+  const bin = versions
+    .map((version) => join(DEBIAN, version, "bin"))
+    .find((path) => existsSync(join(path, "initdb")));
+  if (bin === undefined) return { missing: `no PostgreSQL server under ${DEBIAN} (Debian: postgresql)` };
+  if (process.getuid?.() === 0 && postgresUser() === undefined)
+    return { missing: "PostgreSQL does not run as root, and there is no user postgres" };
+  return { bin };
+}
+
+function postgresUser(): { uid: number; gid: number } | undefined {
+  try {
+    const id = (flag: string): number => Number(execFileSync("id", [flag, "postgres"], { stdio: "pipe" }));
+    return { uid: id("-u"), gid: id("-g") };
+  } catch {
+    return undefined;
+  }
+}
+
+/** A server that runs until `stop`. */
+export class PostgresServer {
+  readonly #directory: string;
+  readonly #bin: string;
+  readonly #user: { uid: number; gid: number } | undefined;
+  #process: ChildProcess | undefined;
+  readonly port: number;
+
+  private constructor(bin: string, port: number) {
+    this.#bin = bin;
+    this.port = port;
+    this.#user = process.getuid?.() === 0 ? postgresUser() : undefined;
+    this.#directory = mkdtempSync(join(tmpdir(), "shoal-postgres-"));
+    if (this.#user !== undefined) chownSync(this.#directory, this.#user.uid, this.#user.gid);
+  }
+
+  static async start(bin: string): Promise<PostgresServer> {
+    const server = new PostgresServer(bin, await freePort());
+    const { uid, gid } = server.#user ?? {};
+    execFileSync(
+      join(bin, "initdb"),
+      ["-D", join(server.#directory, "data"), "-U", "shoal", "--auth=trust", "--no-locale", "-E", "UTF8"],
+      { cwd: server.#directory, stdio: "pipe", ...(uid === undefined ? {} : { uid, gid }) },
+    );
+    await server.run();
+    return server;
+  }
+
+  get connectionString(): string {
+    return `postgres://shoal@127.0.0.1:${this.port}/postgres`;
+  }
+
+  /** Starts it, the first time or after `kill`; settles when it takes connections. */
+  async run(): Promise<void> {
+    const child = spawn(
+      join(this.#bin, "postgres"),
+      [
+        "-D",
+        join(this.#directory, "data"),
+        "-p",
+        String(this.port),
+        "-h",
+        "127.0.0.1",
+        "-k",
+        this.#directory,
+      ],
+      { cwd: this.#directory, stdio: ["ignore", "ignore", "pipe"], ...this.#user },
+    );
+    this.#process = child;
+    let log = "";
+    await new Promise<void>((resolve, reject) => {
+      const limit = setTimeout(() => reject(new Error(`PostgreSQL did not come up:\n${log}`)), LIMIT);
+      child.on("exit", () => reject(new Error(`PostgreSQL ended:\n${log}`)));
+      child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+        log += text;
+        if (!log.includes("ready to accept connections")) return;
+        clearTimeout(limit);
+        resolve();
+      });
+    });
+    child.removeAllListeners("exit");
+  }
+
+  /** Ends it: at once, as a crash does, with SIGQUIT. */
+  async kill(signal: NodeJS.Signals = "SIGQUIT"): Promise<void> {
+    const child = this.#process;
+    this.#process = undefined;
+    if (child === undefined) return;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill(signal);
+    await gone;
+  }
+
+  async stop(): Promise<void> {
+    await this.kill("SIGINT");
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().on("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}

@@ -1,0 +1,218 @@
+/** What every store promises; run on each of them. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { DamagedRecord, NewRequest, TitanicStore } from "../../../src/patterns/titanic/store.js";
+import { formatUuid, UuidSource } from "../../../src/patterns/titanic/uuid.js";
+
+/** How the contract gets at a store. */
+export interface StoreUnderTest {
+  /** Opens it, empty the first time in each test. */
+  open(): Promise<TitanicStore>;
+  /** Changes a byte of the request's, or the reply's, record. The store is closed. */
+  damage(uuid: Buffer, which: "request" | "reply"): Promise<void>;
+}
+
+const uuids = new UuidSource();
+const HOUR = 3_600_000;
+export const ECHO = Buffer.from("echo");
+
+/** A request for `service`. */
+export function request(body = "hello", service: Buffer = ECHO, ttl = HOUR): NewRequest {
+  const now = Date.now();
+  return { uuid: uuids.next(now), service, body: [Buffer.from(body)], expires: now + ttl };
+}
+
+const inAnHour = (): number => Date.now() + HOUR;
+const bodies = (requests: readonly { body: readonly Buffer[] }[]): string[] =>
+  requests.map(({ body }) => body.map(String).join("|"));
+
+/** Declares the tests. */
+export function storeContract(setUp: () => StoreUnderTest): void {
+  let test: StoreUnderTest;
+  let store: TitanicStore;
+
+  beforeEach(async () => {
+    test = setUp();
+    store = await test.open();
+  });
+  afterEach(async () => {
+    await store.close();
+  });
+
+  async function reopen(): Promise<void> {
+    await store.close();
+    store = await test.open();
+  }
+
+  it("keeps a request, gives it to one who claims, keeps the reply, and forgets both", async () => {
+    const asked = request("a");
+    expect(await store.look(asked.uuid)).toEqual({ state: "unknown" });
+    await store.put({ ...asked, body: [Buffer.from("a"), Buffer.alloc(0), Buffer.from([0, 255])] });
+    expect(await store.look(asked.uuid)).toEqual({ state: "pending" });
+    const [claimed, ...others] = await store.claim(ECHO, 10, HOUR);
+    expect(others).toEqual([]);
+    expect(claimed).toEqual({
+      ...asked,
+      body: [Buffer.from("a"), Buffer.alloc(0), Buffer.from([0, 255])],
+      attempts: 1,
+    });
+    expect(await store.answer(asked.uuid, [Buffer.from("b"), Buffer.alloc(0)], inAnHour())).toBe(true);
+    expect(await store.look(asked.uuid)).toEqual({
+      state: "answered",
+      reply: [Buffer.from("b"), Buffer.alloc(0)],
+    });
+    await store.forget(asked.uuid);
+    expect(await store.look(asked.uuid)).toEqual({ state: "unknown" });
+    await store.forget(asked.uuid);
+  });
+
+  it("gives the oldest first, each once, and only those of the service", async () => {
+    const other = Buffer.from([0, 1, 255]);
+    await Promise.all(["1", "2", "3", "4"].map((body) => store.put(request(body))));
+    await store.put(request("x", other));
+    expect(bodies(await store.claim(ECHO, 3, HOUR))).toEqual(["1", "2", "3"]);
+    expect(bodies(await store.claim(ECHO, 3, HOUR))).toEqual(["4"]);
+    expect(await store.claim(ECHO, 3, HOUR)).toEqual([]);
+    expect(bodies(await store.claim(other, 3, HOUR))).toEqual(["x"]);
+  });
+
+  it("keeps apart services of which one's name begins with the other's", async () => {
+    await store.put(request("1", Buffer.from("ec")));
+    await store.put(request("2"));
+    expect(bodies(await store.claim(Buffer.from("ec"), 10, HOUR))).toEqual(["1"]);
+    expect(bodies(await store.claim(ECHO, 10, HOUR))).toEqual(["2"]);
+  });
+
+  it("names the services with requests, and no other", async () => {
+    const names = [Buffer.from([0]), ECHO, Buffer.alloc(255, 0xff), Buffer.from("a"), Buffer.from("aa")];
+    const asked = names.map((name) => request("x", name));
+    await Promise.all(
+      [...asked, ...asked.map(({ service }) => request("y", service))].map((r) => store.put(r)),
+    );
+    const found = async (): Promise<string[]> =>
+      (await store.services(100)).map((name) => name.toString("hex")).sort();
+    expect(await found()).toEqual(names.map((name) => name.toString("hex")).sort());
+    expect(await store.services(2)).toHaveLength(2);
+    await store.answer((asked[1] as NewRequest).uuid, [Buffer.from("r")], inAnHour());
+    await store.forget((asked[0] as NewRequest).uuid);
+    expect(await found()).toHaveLength(5);
+    for (const { service } of asked.slice(0, 2))
+      for (const { uuid } of await store.claim(service, 9, HOUR)) await store.forget(uuid);
+    expect(await found()).toEqual(
+      names
+        .slice(2)
+        .map((name) => name.toString("hex"))
+        .sort(),
+    );
+  });
+
+  it("gives a request that was put back again when its time has come, and counts", async () => {
+    const asked = request("a");
+    await store.put(asked);
+    await store.claim(ECHO, 1, HOUR);
+    await store.release(asked.uuid, HOUR);
+    expect(await store.claim(ECHO, 1, HOUR)).toEqual([]);
+    await store.release(asked.uuid, 0);
+    expect((await store.claim(ECHO, 1, HOUR))[0]?.attempts).toBe(2);
+  });
+
+  it("takes one answer, and none for what is closed or was never there", async () => {
+    const [asked, closed, never] = [request(), request(), request()];
+    await store.put(asked);
+    await store.put(closed);
+    await store.forget(closed.uuid);
+    const answer = (uuid: Buffer, text: string): Promise<boolean> =>
+      store.answer(uuid, [Buffer.from(text)], inAnHour());
+    // In one batch: the first is taken.
+    expect(await Promise.all([answer(asked.uuid, "1"), answer(asked.uuid, "2")])).toEqual([true, false]);
+    expect(await answer(asked.uuid, "3")).toBe(false);
+    expect(await answer(closed.uuid, "x")).toBe(false);
+    expect(await answer(never.uuid, "x")).toBe(false);
+    expect((await store.look(closed.uuid)).state).toBe("unknown");
+  });
+
+  it("has everything that was acknowledged after it is opened again, claims excepted", async () => {
+    const [waiting, claimed, answered, closed] = [request("w"), request("c"), request("a"), request("x")];
+    await Promise.all([waiting, claimed, answered, closed].map((r) => store.put(r)));
+    await store.answer(answered.uuid, [Buffer.from("r")], inAnHour());
+    await store.forget(closed.uuid);
+    await reopen();
+    expect((await store.look(waiting.uuid)).state).toBe("pending");
+    expect(await store.look(answered.uuid)).toEqual({ state: "answered", reply: [Buffer.from("r")] });
+    expect((await store.look(closed.uuid)).state).toBe("unknown");
+    expect(bodies(await store.claim(ECHO, 10, HOUR))).toEqual(["w", "c"]);
+  });
+
+  it("expires requests and replies, and gives neither before that is done", async () => {
+    const [gone, stays, replied] = [request("1", ECHO, -1), request("2"), request("3")];
+    await Promise.all([gone, stays, replied].map((r) => store.put(r)));
+    await store.answer(replied.uuid, [Buffer.from("r")], Date.now() - 1);
+    expect((await store.look(gone.uuid)).state).toBe("unknown");
+    expect((await store.look(replied.uuid)).state).toBe("unknown");
+    expect(await store.answer(gone.uuid, [Buffer.from("r")], inAnHour())).toBe(false);
+    expect(bodies(await store.claim(ECHO, 10, HOUR))).toEqual(["2"]);
+    expect(await store.expire(1)).toBe(1);
+    expect(await store.expire(10)).toBe(1);
+    expect(await store.expire(10)).toBe(0);
+    expect((await store.look(stays.uuid)).state).toBe("pending");
+  });
+
+  it("sets a damaged request aside, tells of it once, and goes on with the others", async () => {
+    const [broken, sound] = [request("broken"), request("sound")];
+    await store.put(broken);
+    await store.put(sound);
+    await store.close();
+    await test.damage(broken.uuid, "request");
+    store = await test.open();
+    const told: DamagedRecord[] = [];
+    store.onDamage = (record) => told.push(record);
+    expect(bodies(await store.claim(ECHO, 10, HOUR))).toEqual(["sound"]);
+    expect(await store.look(broken.uuid)).toEqual({ state: "damaged" });
+    expect(told).toEqual([{ uuid: formatUuid(broken.uuid), reason: "the checksum does not fit" }]);
+    expect(store.stats().damaged).toBe(1);
+    expect(await store.answer(broken.uuid, [Buffer.from("r")], inAnHour())).toBe(false);
+    await store.forget(broken.uuid);
+    expect(await store.look(broken.uuid)).toEqual({ state: "damaged" });
+    expect(await store.expire(10)).toBe(0);
+    await store.forget(sound.uuid);
+    expect(await store.services(10)).toEqual([]);
+  });
+
+  it("sets a damaged reply aside", async () => {
+    const asked = request();
+    await store.put(asked);
+    await store.answer(asked.uuid, [Buffer.from("reply")], inAnHour());
+    await store.close();
+    await test.damage(asked.uuid, "reply");
+    store = await test.open();
+    const told: DamagedRecord[] = [];
+    store.onDamage = (record) => told.push(record);
+    expect(await store.look(asked.uuid)).toEqual({ state: "damaged" });
+    expect(await store.look(asked.uuid)).toEqual({ state: "damaged" });
+    expect(told).toHaveLength(1);
+  });
+
+  it("commits together what comes together", async () => {
+    await Promise.all(Array.from({ length: 500 }, (_, i) => store.put(request(String(i)))));
+    const { commits, operations } = store.stats();
+    expect(operations).toBe(500);
+    expect(commits).toBeLessThanOrEqual(3);
+    expect(bodies(await store.claim(ECHO, 500, HOUR))).toEqual(
+      Array.from({ length: 500 }, (_, i) => String(i)),
+    );
+  });
+
+  describe("when it is closed", () => {
+    it("has finished what came before, and refuses the rest", async () => {
+      const asked = request();
+      const put = store.put(asked);
+      await store.close();
+      await put;
+      await expect(store.put(request())).rejects.toMatchObject({ code: "EBADF" });
+      await expect(store.look(asked.uuid)).rejects.toMatchObject({ code: "EBADF" });
+      await expect(store.claim(ECHO, 1, 1)).rejects.toMatchObject({ code: "EBADF" });
+      await store.close();
+      store = await test.open();
+      expect((await store.look(asked.uuid)).state).toBe("pending");
+    });
+  });
+}

@@ -1,0 +1,196 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
+import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
+import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
+import { TitanicClient } from "../../../src/patterns/titanic/client.js";
+import { openTitanic, type TitanicService } from "../../../src/patterns/titanic/service.js";
+
+let directory: string;
+let broker: MajordomoBroker;
+let endpoint: string;
+let service: TitanicService;
+let client: TitanicClient;
+let raw: MajordomoClient;
+const closing: (() => Promise<void>)[] = [];
+
+const QUICK = {
+  checkInterval: 20,
+  maxCheckInterval: 50,
+  retryDelay: 20,
+  maxRetryDelay: 50,
+  scanInterval: 100,
+};
+const WAIT = { interval: 5, maxInterval: 20 };
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
+  broker = new MajordomoBroker();
+  await broker.bind("tcp://127.0.0.1:*");
+  endpoint = broker.lastEndpoint as string;
+  service = openTitanic(endpoint, directory, QUICK);
+  client = new TitanicClient(endpoint);
+  raw = new MajordomoClient(endpoint);
+});
+afterEach(async () => {
+  await Promise.all(closing.splice(0).map((close) => close()));
+  await Promise.all([client.end(), raw.close()]);
+  await service.close({ linger: 0 });
+  await broker.close({ linger: 0 });
+  rmSync(directory, { recursive: true, force: true });
+});
+
+type Handler = (frames: Buffer[]) => Promise<Buffer[]> | Buffer[];
+
+function worker(name: string, handler: Handler): MajordomoWorker {
+  const made = new MajordomoWorker(endpoint, name, handler, { concurrency: 8 });
+  closing.push(() => made.close({ linger: 0 }));
+  return made;
+}
+
+const ask = async (name: string, ...frames: (string | Buffer)[]): Promise<string[]> =>
+  (await raw.request(name, frames)).map((frame) => frame.toString("latin1"));
+
+describe("Titanic", () => {
+  it("keeps a request for a service that is not there yet, and its reply until it is closed", async () => {
+    const uuid = await client.request("echo", ["a", "", Buffer.from([0, 255])]);
+    expect(uuid).toMatch(/^[0-9A-F]{32}$/);
+    expect(await client.reply(uuid)).toEqual({ status: "300", body: [] });
+    worker("echo", (frames) => frames);
+    const reply = { status: "200", body: [Buffer.from("a"), Buffer.alloc(0), Buffer.from([0, 255])] };
+    expect(await client.wait(uuid, WAIT)).toEqual(reply);
+    expect(await client.reply(uuid.toLowerCase())).toEqual(reply);
+    await client.close(uuid);
+    expect(await client.reply(uuid)).toEqual({ status: "400", body: [] });
+    await client.close(uuid);
+  });
+
+  it("answers with the bare digits", async () => {
+    const [ok, uuid = "", ...rest] = await ask("titanic.request", "nobody", "body");
+    expect([ok, rest]).toEqual(["200", []]);
+    expect(await ask("titanic.reply", uuid)).toEqual(["300"]);
+    expect(await ask("titanic.close", uuid)).toEqual(["200"]);
+    expect(await ask("titanic.reply", uuid)).toEqual(["400"]);
+  });
+
+  it.each([
+    "",
+    "../../etc/passwd",
+    "0".repeat(31),
+    "0".repeat(33),
+    `${"0".repeat(30)}/.`,
+    `\u0000${"0".repeat(31)}`,
+    "0123456789abcdef0123456789abcde\u00e9",
+  ])("takes %j for no UUID", async (text) => {
+    expect(await ask("titanic.reply", Buffer.from(text, "latin1"))).toEqual(["400"]);
+    expect(await ask("titanic.close", Buffer.from(text, "latin1"))).toEqual(["200"]);
+  });
+
+  it.each([
+    ["no body", ["echo"]],
+    ["no service", ["", "body"]],
+    ["a name that is too long", ["x".repeat(256), "body"]],
+    ["a name that is no UTF-8", [Buffer.from([0xff]), "body"]],
+    ["a service of the broker", ["mmi.service", "echo"]],
+    ["a service of its own", ["titanic.request", "echo", "body"]],
+  ])("refuses a request with %s", async (_, frames) => {
+    expect(await ask("titanic.request", ...frames)).toEqual(["500"]);
+    expect(service.titanic.stats()).toMatchObject({ stored: 0, malformed: 1, store: { pending: 0 } });
+  });
+
+  it("tries again when the handler fails, until it does not", async () => {
+    let calls = 0;
+    worker("flaky", (frames) => {
+      if (++calls < 3) throw new Error("not yet");
+      return frames;
+    });
+    const uuid = await client.request("flaky", "x");
+    expect((await client.wait(uuid, WAIT)).status).toBe("200");
+    expect(calls).toBe(3);
+    expect(service.titanic.stats()).toMatchObject({ failed: 2, answered: 1, inFlight: 0, retrying: 0 });
+  });
+
+  it("drops the reply of a request that was closed meanwhile", async () => {
+    let release = (): void => undefined;
+    const closed = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const began = new Promise<void>((resolve) => {
+      worker("slow", async (frames) => {
+        resolve();
+        await closed;
+        return frames;
+      });
+    });
+    const uuid = await client.request("slow", "x");
+    await began;
+    await client.close(uuid);
+    release();
+    const other = await client.request("slow", "y");
+    await client.wait(other, WAIT);
+    expect((await client.reply(uuid)).status).toBe("400");
+    expect(service.titanic.stats().store).toMatchObject({ pending: 0, answered: 1 });
+  });
+
+  it("serves many clients and services at once, each its own reply", async () => {
+    const names = ["one", "two", "three"];
+    for (const name of names) worker(name, (frames) => [Buffer.from(name), ...frames]);
+    const asked = Array.from({ length: 600 }, (_, i) => ({ name: names[i % 3] as string, body: String(i) }));
+    const uuids = await Promise.all(asked.map(({ name, body }) => client.request(name, body)));
+    expect(new Set(uuids).size).toBe(600);
+    const replies = await Promise.all(uuids.map((uuid) => client.wait(uuid, WAIT)));
+    expect(replies.map(({ body }) => body.map(String))).toEqual(asked.map(({ name, body }) => [name, body]));
+  });
+
+  it("lets a service that is stuck take its own places only", async () => {
+    await service.close();
+    service = openTitanic(endpoint, directory, { ...QUICK, perService: 2, concurrency: 8 });
+    worker("stuck", () => new Promise(() => undefined));
+    worker("echo", (frames) => frames);
+    await Promise.all(Array.from({ length: 50 }, () => client.request("stuck", "x")));
+    const uuids = await Promise.all(Array.from({ length: 50 }, (_, i) => client.request("echo", String(i))));
+    const replies = await Promise.all(uuids.map((uuid) => client.wait(uuid, WAIT)));
+    expect(replies.every(({ status }) => status === "200")).toBe(true);
+    expect(service.titanic.stats().inFlight).toBe(2);
+  });
+
+  it("expires what nobody fetched, and tells", async () => {
+    await service.close();
+    service = openTitanic(endpoint, directory, { ...QUICK, requestTtl: 1, expireInterval: 5 });
+    const expired = service.titanic.events.receive({ timeout: 5_000 });
+    const uuid = await client.request("nobody", "x");
+    expect(await expired).toEqual({ type: "expire", count: 1 });
+    expect((await client.reply(uuid)).status).toBe("400");
+    expect(service.titanic.stats()).toMatchObject({ expired: 1, store: { pending: 0 } });
+  });
+
+  it("answers 500 when the store is full, and still gives the replies it has", async () => {
+    worker("echo", (frames) => frames);
+    await service.close();
+    service = openTitanic(endpoint, directory, { ...QUICK, store: { maxRecords: 1 } });
+    const uuid = await client.request("echo", "x");
+    expect(await ask("titanic.request", "echo", "y")).toEqual(["500"]);
+    await expect(client.request("echo", "y")).rejects.toMatchObject({ code: "ERR_STORE" });
+    expect((await client.wait(uuid, WAIT)).status).toBe("200");
+    await client.close(uuid);
+    await client.request("echo", "z");
+  });
+
+  it("leaves what is in hand in the store when it closes", async () => {
+    const began = new Promise<void>((resolve) => {
+      worker("stuck", () => {
+        resolve();
+        return new Promise(() => undefined);
+      });
+    });
+    const uuid = await client.request("stuck", "x");
+    await began;
+    await service.close({ linger: 0 });
+    await closing.pop()?.();
+    worker("stuck", (frames) => frames);
+    service = openTitanic(endpoint, directory, QUICK);
+    expect((await client.wait(uuid, WAIT)).status).toBe("200");
+  });
+});
