@@ -90,7 +90,7 @@ function checkTarball() {
     assert.ok(files.includes(name), `${name} is missing`);
   }
   const allowed =
-    /^(dist\/.*\.(js|d\.ts|map)|dist\/bench\/peers\/.*\.(c|h|py)|docs\/[a-z-]+\.md|package\.json|(README|CHANGELOG)\.md|LICENSE)$/;
+    /^(dist\/.*\.(js|d\.ts|map)|dist\/bench\/peers\/.*\.(c|h|py)|docs\/(patterns\/)?[a-z-]+\.md|package\.json|(README|CHANGELOG)\.md|LICENSE)$/;
   const others = files.filter((name) => !allowed.test(name));
   assert.deepEqual(others.slice(0, 5), [], `${others.length} files do not belong into the package`);
   assert.ok(packed.size < LARGEST, `The package has ${packed.size} bytes`);

@@ -87,7 +87,7 @@ export function mechanismOf(options: EngineOptions): { name: Mechanism["name"]; 
 export function mechanismOptions(options: EngineOptions, wireName: string, asks: boolean): MechanismOptions {
   const properties: [string, Uint8Array][] = [["Socket-Type", Buffer.from(wireName)]];
   if (wireName === "REQ" || wireName === "DEALER" || wireName === "ROUTER") {
-    properties.push(["Identity", bytes(options.routingId)]);
+    properties.push(["Identity", identityOf(options)]);
   }
   return {
     properties: encodeMetadata(properties),
@@ -100,17 +100,18 @@ export function mechanismOptions(options: EngineOptions, wireName: string, asks:
   };
 }
 
+/** The socket's own routing id; empty: none. */
+export function identityOf({ routingId }: EngineOptions): Buffer {
+  if (typeof routingId === "string") return Buffer.from(routingId);
+  return routingId instanceof Uint8Array ? Buffer.from(routingId) : Buffer.alloc(0);
+}
+
 function number(value: unknown, otherwise: number): number {
   return typeof value === "number" ? value : otherwise;
 }
 
 function text(value: unknown): string {
   return typeof value === "string" ? value : "";
-}
-
-function bytes(value: unknown): Uint8Array {
-  if (typeof value === "string") return Buffer.from(value);
-  return value instanceof Uint8Array ? value : Buffer.alloc(0);
 }
 
 function key(value: unknown): Uint8Array | undefined {

@@ -61,3 +61,8 @@ export const TRANSPORTS: ReadonlyMap<string, Transport> = new Map([
   [tcp.scheme, tcp],
   [ipc.scheme, ipc],
 ]);
+
+/** The part of an endpoint before `://`. */
+export function schemeOf(endpoint: string): string {
+  return endpoint.slice(0, endpoint.indexOf(":"));
+}

@@ -1,0 +1,114 @@
+/**
+ * One socket's peers in the same process: those it connects to by an inproc name,
+ * and those that come to the names it is bound to. No stream and no handshake: both
+ * ends are linked within the call.
+ */
+import type { SocketTypeName } from "../../core/socket-type.js";
+import { faultEvents } from "./errors.js";
+import { InprocLink } from "./inproc.js";
+import type { InprocNames, InprocTarget } from "./inproc-names.js";
+import type { LinksHost } from "./links.js";
+import { identityOf, pipeOptions } from "./options.js";
+import type { Peer, Pipe } from "./pipe.js";
+import type { Pipes } from "./pipes.js";
+import { WIRE_NAMES } from "./routing/routing.js";
+
+/** A name that a socket connects to. */
+export interface InprocDial {
+  readonly name: string;
+  readonly from: InprocPeers;
+  readonly pipe: Pipe;
+  stopped: boolean;
+}
+
+export class InprocPeers implements InprocTarget<InprocDial> {
+  readonly #names: InprocNames<InprocDial>;
+  readonly #type: SocketTypeName;
+  readonly #options: Readonly<Record<string, unknown>>;
+  readonly #pipes: Pipes;
+  readonly #host: LinksHost;
+  readonly #dials = new Set<InprocDial>();
+
+  constructor(
+    names: InprocNames,
+    type: SocketTypeName,
+    options: Readonly<Record<string, unknown>>,
+    pipes: Pipes,
+    host: LinksHost,
+  ) {
+    this.#names = names as InprocNames<InprocDial>;
+    this.#type = type;
+    this.#options = options;
+    this.#pipes = pipes;
+    this.#host = host;
+  }
+
+  connect(name: string, pipe: Pipe): void {
+    const dial: InprocDial = { name, from: this, pipe, stopped: false };
+    this.#dials.add(dial);
+    this.#host.event({ type: "connect", address: name });
+    if (!dial.stopped) this.#names.connect(name, dial);
+  }
+
+  /** @returns whether there was anything to disconnect */
+  disconnect(name: string): boolean {
+    let found = false;
+    for (const dial of [...this.#dials]) {
+      if (dial.name !== name) continue;
+      found = true;
+      this.#stop(dial);
+      this.#pipes.end(dial.pipe, "local");
+    }
+    return found;
+  }
+
+  /** Waits for no name any more. @param unlessUnsent but for those that messages wait for */
+  stopAll(unlessUnsent: boolean): void {
+    for (const dial of [...this.#dials]) {
+      if (unlessUnsent && dial.pipe.link === undefined && dial.pipe.out.messages > 0) continue;
+      this.#stop(dial);
+    }
+  }
+
+  inprocOnPeer(dial: InprocDial): void {
+    const theirs = dial.from;
+    const [theirPeer, ourPeer] = [theirs.#asPeer(), this.#asPeer()];
+    const fault = this.#pipes.refuse(theirPeer, undefined) ?? theirs.#pipes.refuse(ourPeer, dial.pipe);
+    if (fault !== undefined) {
+      for (const side of [this, theirs])
+        for (const event of faultEvents(fault, dial.name, dial.name, "NULL")) side.#host.event(event);
+      return;
+    }
+    const pipe = this.#pipes.make(dial.name, false);
+    const far = new InprocLink(dial.pipe, theirs.#mark, (reason) => {
+      theirs.#pipes.left(dial.pipe, reason === "remote" ? "remote" : "local");
+      if (!dial.stopped) theirs.#names.connect(dial.name, dial);
+      theirs.#host.changed();
+    });
+    const near = new InprocLink(pipe, this.#mark, (reason) => {
+      this.#pipes.left(pipe, reason === "remote" ? "remote" : "local");
+      this.#host.changed();
+    });
+    InprocLink.join(far, theirPeer, near, ourPeer);
+    this.#host.event({ type: "accept", address: dial.name });
+    this.#pipes.add(pipe);
+    this.#pipes.joined(pipe);
+    theirs.#pipes.joined(dial.pipe);
+    InprocLink.open(near, far);
+    if (theirs.#pipes.closing) setImmediate(() => dial.pipe.link?.close("local"));
+  }
+
+  get #mark(): number {
+    return pipeOptions(this.#options, false).receiveHighWaterMark;
+  }
+
+  #asPeer(): Peer {
+    return { socketType: WIRE_NAMES[this.#type], identity: identityOf(this.#options), commands: true };
+  }
+
+  #stop(dial: InprocDial): void {
+    dial.stopped = true;
+    this.#dials.delete(dial);
+    this.#names.disconnect(dial.name, dial);
+  }
+}
