@@ -32,6 +32,8 @@ const TIMEOUT = { full: 60, smoke: 20 } as const;
 interface Lane {
   readonly contender: Contender;
   count: number;
+  /** Messages before those that count. */
+  warmup: number;
   readonly samples: number[];
 }
 
@@ -44,7 +46,7 @@ export async function runCase(
 ): Promise<void> {
   const key: CaseKey = { scenario: scenario.name, ...chosen };
   const { count, warmup } = scenario.count(chosen, settings.smoke);
-  const lanes = contenders.map((contender): Lane => ({ contender, count, samples: [] }));
+  const lanes = contenders.map((contender): Lane => ({ contender, count, warmup, samples: [] }));
   const started = performance.now();
   const elapsed = () => (performance.now() - started) / 1_000;
   const timeout = 1_000 * (scenario.timeout ?? (settings.smoke ? TIMEOUT.smoke : TIMEOUT.full));
@@ -52,7 +54,7 @@ export async function runCase(
   const tried = async (lane: Lane): Promise<SideReport[] | undefined> => {
     listener.progress(`${scenario.name} ${lane.contender.title}`, share(settings.rule, lanes, elapsed()));
     try {
-      const request = { scenario, contender: lane.contender, chosen, count: lane.count, warmup };
+      const request = { scenario, contender: lane.contender, chosen, count: lane.count, warmup: lane.warmup };
       return await run(request, { ...settings, timeout });
     } catch (error) {
       settings.signal.throwIfAborted();
@@ -69,7 +71,10 @@ export async function runCase(
     if (!settings.smoke && scenario.scales !== false) {
       for (const lane of [...lanes]) {
         const [report] = (await tried(lane)) ?? [];
-        if (report !== undefined) lane.count = scaled(count, report.seconds, settings.runSeconds);
+        if (report === undefined) continue;
+        lane.count = scaled(count, report.seconds, settings.runSeconds);
+        // As long a warm-up: a compiler that works beside the program takes most of a second.
+        lane.warmup = Math.max(warmup, lane.count);
       }
     }
     for (let round = 0; stopped === undefined && lanes.length > 0; round++) {
