@@ -58,6 +58,13 @@ export class Bodies {
     writeCounter(bytes, k, this.#width);
     return bytes;
   }
+
+  /** Message k in memory of its own, for sockets that wait side by side: together they have more under way. */
+  makeOwn(k: number): Buffer {
+    const bytes = Buffer.from(this.#kinds[k % KINDS] as Buffer);
+    writeCounter(bytes, k, this.#width);
+    return bytes;
+  }
 }
 
 /** Checks a stream of messages: lengths and counters of all, the checksum of those after the warm-up. */

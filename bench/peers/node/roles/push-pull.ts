@@ -74,7 +74,7 @@ const producer: Role = async (side, kit) => {
   // Each socket has a loop of its own, so that none waits for another's queue.
   const work = async (push: Push, sender: number) => {
     for (let k = sender; k < total; k += peers) {
-      const message = bodies.make(k);
+      const message = bodies.makeOwn(k);
       if (!(kit.batch && push.trySend(message))) await push.send(message);
       if (k >= side.warmup) sent++;
     }
