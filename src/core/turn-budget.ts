@@ -1,37 +1,63 @@
 /**
- * Counts operations that settled without a turn of the event loop, and says when
- * it is time to let it turn.
+ * Says when it is time to let the event loop turn.
  *
  * A promise that is already resolved continues in the microtask queue, and the
  * microtask queue runs to its end before any timer or socket is looked at. A
  * loop over a flood of messages would therefore starve everything else in the
- * process. Every `limit` operations the caller is told to settle its next
- * promise from `setImmediate` instead.
+ * process. When operations have settled for so long without a turn, the caller
+ * is told to settle its next promise from `setImmediate` instead.
+ *
+ * By the clock and not by a count: a turn costs some microseconds, which fast
+ * operations notice if it comes every few hundred of them, and slow ones would
+ * hold everything up for as many times as long.
+ *
+ *   spend, note: every 64th operation looks at the clock --late--> exhausted
+ *   spend, when exhausted: true, and the count begins anew
  */
+import type { Clock } from "./clock.js";
+
+/** Operations between two looks at the clock, which takes 40 ns. */
+const LOOK_EVERY = 64;
+
 export class TurnBudget {
-  readonly #limit: number;
+  readonly #time: number;
+  readonly #clock: Clock;
   #spent = 0;
+  /** When the clock was first looked at since the last yield; negative: not yet. */
+  #since = -1;
+  #exhausted = false;
 
-  /** @param limit operations between two turns of the event loop */
-  constructor(limit: number) {
-    this.#limit = limit;
+  /** @param time ms of operations between two turns of the event loop */
+  constructor(time: number, clock: Clock) {
+    this.#time = time;
+    this.#clock = clock;
   }
 
-  /** Whether the next operation is the one after which the caller has to yield. */
+  /** Whether the next operation is one before which the caller has to yield. */
   get exhausted(): boolean {
-    return this.#spent + 1 >= this.#limit;
+    return this.#exhausted;
   }
 
-  /** Spends operations; `true` when the caller has to yield now. */
+  /** Counts an operation that is over; what it used up shows in `exhausted`. */
+  note(operations = 1): void {
+    this.#spent += operations;
+    if (this.#spent >= LOOK_EVERY) this.#look();
+  }
+
+  /** Counts operations; `true` when the caller has to yield now. */
   spend(operations = 1): boolean {
     this.#spent += operations;
-    if (this.#spent < this.#limit) return false;
-    this.#spent = 0;
+    if (this.#spent >= LOOK_EVERY) this.#look();
+    if (!this.#exhausted) return false;
+    this.#exhausted = false;
+    this.#since = -1;
     return true;
   }
 
-  /** Forgets what was spent: the event loop has turned. */
-  reset(): void {
+  #look(): void {
     this.#spent = 0;
+    const now = this.#clock.now();
+    if (this.#since < 0) this.#since = now;
+    else if (now - this.#since >= this.#time) this.#exhausted = true;
   }
 }

@@ -20,6 +20,8 @@ export interface EngineCapabilities {
   readonly publisherDrops: boolean;
   /** A publisher sees its subscriptions (not with `conflate`). */
   readonly subscriptions: boolean;
+  /** With the option `manual` the program sets the subscriptions of each peer of an XPUB. */
+  readonly manualSubscriptions: boolean;
   /** How a topic's subscribers are counted: per connection, or per SUBSCRIBE received. */
   readonly subscriptionCount: "connections" | "subscriptions";
   /** The depth of the outgoing queue is known. */

@@ -73,6 +73,8 @@ export interface EngineStats {
   readonly queuedIn: number;
   /** Accepted messages that have not yet left for the kernel. */
   readonly queuedOut: number | undefined;
+  /** Received messages that the socket type has no use for: a request without its delimiter (REP). Absent: not counted. */
+  readonly invalid?: number;
   /** Accepted messages, or copies of them, that did not go out, by reason; absent where the engine cannot know. */
   readonly dropped?: Readonly<Record<"peer-full" | "disconnected", number>>;
 }

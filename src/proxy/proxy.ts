@@ -8,6 +8,8 @@ import type { Writable } from "../sockets/writable.js";
 /** Messages moved at once. */
 const BATCH = 256;
 
+type Capture = (from: "frontend" | "backend", frames: readonly Buffer[]) => void;
+
 type Source = Socket & Partial<Readable<Buffer[]>>;
 type Target = Socket & Partial<Writable<MessageLike[]>>;
 
@@ -19,6 +21,7 @@ type Target = Socket & Partial<Writable<MessageLike[]>>;
 export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
   readonly #frontEnd: F;
   readonly #backEnd: B;
+  readonly #capture: Capture | undefined;
   readonly #stop = new AbortController();
   #started = false;
   #running = false;
@@ -28,14 +31,23 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
   /**
    * The sockets have no codec, and at least one direction to pass messages in.
    *
+   * @param capture told of each message when it has passed, with the side it came from, in order; such as an
+   *   `EspressoTap` gives. It must be quick, throw nothing and leave the frames as they are.
    * @throws InvalidArgumentError `EINVAL` for what is no socket
    */
-  constructor(frontEnd: F, backEnd: B) {
+  constructor(
+    frontEnd: F,
+    backEnd: B,
+    capture?: (from: "frontend" | "backend", frames: readonly Buffer[]) => void,
+  ) {
     for (const socket of [frontEnd, backEnd] as unknown[]) {
       if (!(socket instanceof Socket)) throw new InvalidArgumentError("A proxy stands between two sockets");
     }
+    if (capture !== undefined && typeof capture !== "function")
+      throw new InvalidArgumentError(`A proxy's capture is a function; got ${typeof capture}`);
     this.#frontEnd = frontEnd;
     this.#backEnd = backEnd;
+    this.#capture = capture;
   }
 
   get frontEnd(): F {
@@ -61,7 +73,10 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
       if (socket.lastEndpoint === null || socket.closed)
         throw new InvalidArgumentError(`The ${name} socket must be bound or connected`);
     }
-    const flows = [this.#flow(this.#frontEnd, this.#backEnd), this.#flow(this.#backEnd, this.#frontEnd)];
+    const flows = [
+      this.#flow(this.#frontEnd, this.#backEnd, "frontend"),
+      this.#flow(this.#backEnd, this.#frontEnd, "backend"),
+    ];
     const possible = flows.filter((flow) => flow !== undefined);
     if (possible.length === 0)
       throw new InvalidArgumentError("Neither socket can send what the other receives");
@@ -106,9 +121,10 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
     if (!this.#running) throw new ClosedError("EBADF", "The proxy does not run");
   }
 
-  #flow(from: Source, to: Target): (() => Promise<void>) | undefined {
+  #flow(from: Source, to: Target, side: "frontend" | "backend"): (() => Promise<void>) | undefined {
     if (from.receiveMany === undefined || to.send === undefined) return undefined;
     const { signal } = this.#stop;
+    const capture = this.#capture;
     return async () => {
       try {
         while (!signal.aborted) {
@@ -119,7 +135,10 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
           const messages = await (from as Readable<Buffer[]>).receiveMany({ max: BATCH, signal });
           // What came just before a pause waits here.
           while (this.#paused !== undefined) await this.#paused;
-          for (const message of messages) await (to as Writable<MessageLike[]>).send(message, { signal });
+          for (const message of messages) {
+            await (to as Writable<MessageLike[]>).send(message, { signal });
+            capture?.(side, message);
+          }
         }
       } catch (error) {
         if (!signal.aborted && !from.closed && !to.closed) throw error;

@@ -7,6 +7,7 @@
  * in which they were made. A message that the codec refuses is counted and
  * reported, and the next one takes its place.
  */
+import { systemClock } from "../core/clock.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { RingBuffer } from "../core/ring-buffer.js";
 import { TurnBudget } from "../core/turn-budget.js";
@@ -14,8 +15,8 @@ import type { EngineSocket } from "../engine/engine.js";
 import type { Counters } from "./stats.js";
 import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
-/** Receives that settle at once between two turns of the event loop (bench/overhead.js). */
-const RECEIVES_PER_TURN = 512;
+/** ms of receives that settle at once between two turns of the event loop (docs/performance.md). */
+const RECEIVE_TIME = 0.5;
 
 /** Messages of one `receiveMany` at most, so that the event loop turns between them. */
 const MAX_MANY = 1_000;
@@ -47,7 +48,7 @@ export class Inbox<T> {
   readonly #rules: InboxRules<T>;
   readonly #counters: Counters;
   readonly #pending = new RingBuffer<Pending<T>>();
-  readonly #budget = new TurnBudget(RECEIVES_PER_TURN);
+  readonly #budget = new TurnBudget(RECEIVE_TIME, systemClock);
   #waiting = 0;
   /** Waiting calls are served again after a turn of the event loop. */
   #resting = false;
@@ -78,7 +79,7 @@ export class Inbox<T> {
   tryReceive(): T | undefined {
     if (this.#waiting > 0 || this.#budget.exhausted) return undefined;
     const message = this.#next();
-    if (message !== undefined) this.#budget.spend();
+    if (message !== undefined) this.#budget.note();
     return message;
   }
 

@@ -14,6 +14,7 @@
  * Messages leave in the order of their `send` calls: nothing overtakes a waiting
  * one, and `trySend` says no while one waits.
  */
+import { systemClock } from "../core/clock.js";
 import {
   ClosedError,
   InvalidStateError,
@@ -29,8 +30,8 @@ import { byteLengthOf } from "./message.js";
 import type { Counters } from "./stats.js";
 import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
-/** Sends that settle at once between two turns of the event loop (bench/overhead.js). */
-const SENDS_PER_TURN = 512;
+/** ms of sends that settle at once between two turns of the event loop (docs/performance.md). */
+const SEND_TIME = 0.5;
 
 /** Withdrawn messages that may stay in the queue before it is cleared of them. */
 const SLACK = 16;
@@ -59,7 +60,7 @@ export class Outbox {
   readonly #rules: OutboxRules;
   readonly #counters: Counters;
   readonly #pending = new RingBuffer<Pending>();
-  readonly #budget = new TurnBudget(SENDS_PER_TURN);
+  readonly #budget = new TurnBudget(SEND_TIME, systemClock);
   #waiting = 0;
   #onEmpty: (() => void) | undefined;
 

@@ -37,7 +37,7 @@ type XPublisherProperties = CommonOptions &
   ReadableOptions &
   MatchingOptions &
   NoDropOptions & {
-    /** The program decides: setting a subscription for the peer of the last received one. Default false. */
+    /** No request counts by itself: the program gives each peer its topics, with `subscribe` and `unsubscribe`. Default false. */
     manual?: boolean;
     /** Sent to each new subscriber, before anything else. Default null. */
     welcomeMessage?: string | Uint8Array | null;
@@ -123,22 +123,14 @@ export class Subscriber<T = Raw> extends Socket {
 
   /** Asks for messages by prefix of their first frame; without arguments for all. Subscribing twice needs unsubscribing twice. */
   subscribe(...prefixes: (Uint8Array | string)[]): void {
-    this.#each(prefixes, (prefix) => this[CORE].engine.subscribe(prefix));
+    this[CORE].assertOpen();
+    forEachPrefix(prefixes, (prefix) => this[CORE].engine.subscribe(prefix));
   }
 
   /** Takes subscriptions back, by the same prefixes; without arguments the one for all. */
   unsubscribe(...prefixes: (Uint8Array | string)[]): void {
-    this.#each(prefixes, (prefix) => this[CORE].engine.unsubscribe(prefix));
-  }
-
-  #each(prefixes: (Uint8Array | string)[], apply: (prefix: Uint8Array | string) => void): void {
     this[CORE].assertOpen();
-    for (const prefix of prefixes) {
-      if (typeof prefix === "string" || prefix instanceof Uint8Array) continue;
-      throw new InvalidArgumentError(`A topic prefix is a string or bytes; got ${typeof prefix}`);
-    }
-    if (prefixes.length === 0) apply("");
-    else for (const prefix of prefixes) apply(prefix);
+    forEachPrefix(prefixes, (prefix) => this[CORE].engine.unsubscribe(prefix));
   }
 }
 export interface Subscriber<T = Raw>
@@ -154,6 +146,40 @@ export class XPublisher extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: XPublisherOptions) {
     super("XPublisher", options, FRAMES);
+  }
+
+  /**
+   * With the option `manual`: gives the peer whose message was received last the messages with these prefixes,
+   * whatever it asked for; without arguments all. If that peer has gone by now, there is nobody to get them, and
+   * nothing happens. With several subscribers receive one message at a time, and answer it before the next.
+   *
+   * @param prefixes topic prefixes, as text (UTF-8) or bytes
+   * @throws InvalidArgumentError `EINVAL` without `manual`, or for a prefix that is neither
+   * @throws NotSupportedError `NOT_SUPPORTED` where the engine cannot (capability `manualSubscriptions`)
+   * @throws ClosedError `EBADF` when the socket is closed
+   */
+  subscribe(...prefixes: (Uint8Array | string)[]): void {
+    this.#set("subscribe", prefixes);
+  }
+
+  /** Takes prefixes given by `subscribe` back from the peer whose message was received last; fails as it does. */
+  unsubscribe(...prefixes: (Uint8Array | string)[]): void {
+    this.#set("unsubscribe", prefixes);
+  }
+
+  #set(call: "subscribe" | "unsubscribe", prefixes: (Uint8Array | string)[]): void {
+    const core = this[CORE];
+    core.assertOpen();
+    const engine = core.context.load();
+    if (!engine.capabilities.manualSubscriptions) {
+      throw new NotSupportedError(
+        `The ${engine.name} engine cannot set the subscriptions of an XPublisher's peers`,
+      );
+    }
+    if (core.getOption("manual") !== true) {
+      throw new InvalidArgumentError(`${call} of an XPublisher needs the option manual; it is false`);
+    }
+    forEachPrefix(prefixes, (prefix) => core.engine[call](prefix));
   }
 }
 export interface XPublisher
@@ -181,3 +207,16 @@ export interface XSubscriber
     Writable<MessageLike | MessageLike[]>,
     Properties<XSubscriberProperties> {}
 defineSocket(XSubscriber, "XSubscriber");
+
+/** Checks all of them before it applies any; none are the empty prefix, which everything has. */
+function forEachPrefix(
+  prefixes: readonly (Uint8Array | string)[],
+  apply: (prefix: Uint8Array | string) => void,
+): void {
+  for (const prefix of prefixes) {
+    if (typeof prefix === "string" || prefix instanceof Uint8Array) continue;
+    throw new InvalidArgumentError(`A topic prefix is a string or bytes; got ${typeof prefix}`);
+  }
+  if (prefixes.length === 0) apply("");
+  else for (const prefix of prefixes) apply(prefix);
+}

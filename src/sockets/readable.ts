@@ -29,7 +29,8 @@ export interface Readable<M = Message[]> extends Required<ReadableOptions> {
   receiveMany(options?: ReceiveManyOptions): Promise<M[]>;
   /** Messages until the socket closes or the signal is aborted, which throws `AbortedError`. */
   messages(options?: { readonly signal?: AbortSignal }): AsyncIterableIterator<M, undefined>;
-  /** Messages until the socket closes. Yields to timers and other sockets at least every 512 messages. */
+  /** Messages until the socket closes. Yields to timers and other sockets about twice a
+   * millisecond, or, where the program takes longer, at least every 128 messages. */
   [Symbol.asyncIterator](): AsyncIterableIterator<M, undefined>;
 }
 

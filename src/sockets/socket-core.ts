@@ -173,7 +173,7 @@ export class SocketCore implements EngineListener {
       received: counters.received,
       bytesReceived: counters.bytesReceived,
       receiveQueued: engine.queuedIn,
-      invalid: { ...counters.invalid },
+      invalid: { ...counters.invalid, frames: counters.invalid.frames + (engine.invalid ?? 0) },
       late: counters.late,
       pendingSends: this.outbox.waiting,
       pendingReceives: this.inbox.waiting,

@@ -73,10 +73,31 @@ describeEngines("a peer of bare bytes", (world) => {
     const peer = await raw(endpoint);
     await peer.handshake("PUSH");
     const size = (await peer.receive(66)).length;
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    // Meanwhile another socket, with heartbeats, has noticed a silent peer of its own.
+    const [other, elsewhere] = await bound({ heartbeatInterval: 40 });
+    const silent = await raw(elsewhere);
+    await silent.handshake("PUSH");
+    await nextEvent(other, "disconnect");
     expect((await peer.receive(66)).length).toBe(size); // No PING.
     peer.write(frame("still here"));
     expect(await collect(pull, 1)).toEqual(["still here"]);
+  });
+
+  it.each([
+    0, 5_000,
+  ])("that told a time to live and falls silent is gone (heartbeatInterval %i)", async (own) => {
+    const [pull, endpoint] = await bound({ heartbeatInterval: own });
+    const peer = await raw(endpoint);
+    await peer.handshake("PUSH");
+    const left = nextEvent(pull, "disconnect");
+    // PING: a time to live of 2 tenths of a second, no context (37/ZMTP, Heartbeating).
+    const started = performance.now();
+    peer.write(Buffer.concat([Buffer.from([0x04, 0x07]), Buffer.from("\u0004PING\u0000\u0002", "latin1")]));
+    const { reason } = await left;
+    expect(performance.now() - started).toBeGreaterThan(180);
+    if (capabilitiesOf(world.engine).disconnectReasons) expect(reason).toBe("heartbeat");
+    await within(peer.closed, "the connection's end");
+    expect(pull.stats().peers).toBe(0);
   });
 
   it("that never ends its handshake is closed after handshakeInterval", async () => {

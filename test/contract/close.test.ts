@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Socket } from "../../src/index.js";
-import { describeTransports } from "./support/engines.js";
+import { describeTransports, itIf } from "./support/engines.js";
 import { collect, failure, texts, until, within } from "./support/wait.js";
 
 describeTransports("close", (world) => {
@@ -123,6 +123,23 @@ describeTransports("close", (world) => {
     expect([(await one).code, (await many).code]).toEqual(["EAGAIN", "EAGAIN"]);
     expect(await next).toEqual({ done: true, value: undefined });
     await within(loop, "the loop's end");
+  });
+
+  itIf(
+    world.engine,
+    world.engine !== "libzmq",
+    "counts peers by events, which end with the socket",
+  )("a closed socket has no peers any more, whether they have hung up or not", async () => {
+    const [router, dealers] = [world.router(), [world.dealer(), world.dealer()]];
+    await world.link(router, ...dealers);
+    for (const dealer of dealers) {
+      await dealer.send("hello");
+      await collect(router, 1);
+    }
+    await within(router.close({ linger: 1_000 }), "close");
+    expect(router.stats().peers).toBe(0);
+    await within(dealers[0]?.close({ linger: 1_000 }) as Promise<unknown>, "close");
+    expect(dealers[0]?.stats().peers).toBe(0);
   });
 
   it("closing twice is closing once, with the same result", async () => {

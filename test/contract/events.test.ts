@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import type { EventType, SocketEvent } from "../../src/index.js";
-import { describeEngines, describeTransports, itIf, WIRED } from "./support/engines.js";
-import { collect, failure, nextEvent, until, within } from "./support/wait.js";
+import type { EventOfType, SocketEvent } from "../../src/index.js";
+import { capabilitiesOf, describeTransports, itIf, WIRED } from "./support/engines.js";
+import { collect, failure, nextEvent, thrown, turn, until, within } from "./support/wait.js";
 
 describeTransports(
   "events of a connection",
@@ -182,16 +182,43 @@ describeTransports("events", (world) => {
   });
 });
 
-describeEngines("events", (world) => {
-  it("of addresses in use carry the error", async () => {
+describeTransports("an address in use", (world) => {
+  const { peerEvents, bindSync } = capabilitiesOf(world.engine);
+  const [runs, why] =
+    world.engine === "libzmq" && world.transport === "ipc"
+      ? [false, "takes over a path that is in use"]
+      : [peerEvents.includes(world.transport), `has no events over ${world.transport}`];
+  /** libzmq leaves the scheme out. */
+  const named = (endpoint: string): RegExp => new RegExp(`${endpoint.replace(/^\w+:\/\//, "")}$`);
+
+  itIf(
+    world.engine,
+    runs,
+    why,
+  )("is told as bind:error, once, as the call's own error tells it", async () => {
     const [first, second] = [world.pull(), world.pull()];
     const endpoint = await world.bind(first);
-    const seen: EventType[] = [];
-    second.events.on("bind:error", ({ type, error }) => {
-      expect(error.code).toBe("EADDRINUSE");
-      seen.push(type);
-    });
+    const all: EventOfType<"bind:error">[] = [];
+    second.events.on("bind:error", (event) => all.push(event));
+    const event = nextEvent(second, "bind:error");
     const error = await failure(second.bind(endpoint));
     expect(error).toMatchObject({ code: "EADDRINUSE", endpoint, address: endpoint });
+    await event;
+    await turn();
+    expect(all).toMatchObject([{ error: { code: "EADDRINUSE" } }]);
+    expect(all[0]?.address).toMatch(named(endpoint));
+  });
+
+  itIf(
+    world.engine,
+    runs && bindSync,
+    bindSync ? why : "has no bindSync",
+  )("is told by bindSync, too", async () => {
+    const [first, second] = [world.pull(), world.pull()];
+    const endpoint = await world.bind(first);
+    const event = nextEvent(second, "bind:error");
+    expect(thrown(() => second.bindSync(endpoint)).code).toBe("EADDRINUSE");
+    const { address, error } = await event;
+    expect([error.code, named(endpoint).test(address)]).toEqual(["EADDRINUSE", true]);
   });
 });

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { XSubscriber } from "../../src/index.js";
-import { describeTransports } from "./support/engines.js";
-import { collect, failure, texts, turn, until } from "./support/wait.js";
+import { capabilitiesOf, describeTransports, itIf } from "./support/engines.js";
+import { collect, failure, texts, thrown, turn, until } from "./support/wait.js";
 
 const subscribe = (socket: XSubscriber, topic: string): Promise<void> => socket.send(`\u0001${topic}`);
 const unsubscribe = (socket: XSubscriber, topic: string): Promise<void> => socket.send(`\0${topic}`);
@@ -79,6 +79,75 @@ describeTransports("XPUB and XSUB", (world) => {
     expect(await collect(xPublisher, 1)).toEqual(["\u0001a"]);
     await xPublisher.send("a message");
     expect((await failure(subscriber.receive({ timeout: 50 }))).code).toBe("EAGAIN");
+  });
+
+  const sets = ({ manualSubscriptions }: { manualSubscriptions: boolean }): boolean => manualSubscriptions;
+
+  itIf(
+    world.engine,
+    sets,
+    "cannot set a peer's subscriptions",
+  )("manual: the program gives each peer its topics, by the last message received", async () => {
+    const xPublisher = world.xPublisher({ manual: true });
+    const [first, second] = [world.xSubscriber(), world.xSubscriber()];
+    await world.link(xPublisher, first, second);
+    for (const [peer, name] of [
+      [first, "first"],
+      [second, "second"],
+    ] as const) {
+      await peer.send(`\u0001${name}`);
+      expect(await collect(xPublisher, 1)).toEqual([`\u0001${name}`]);
+      xPublisher.subscribe(`topic of the ${name}`, Buffer.from("both"));
+    }
+    for (const text of ["first", "topic of the first", "topic of the second", "both"])
+      await xPublisher.send(text);
+    expect(await collect(first, 2)).toEqual(["topic of the first", "both"]);
+    expect(await collect(second, 2)).toEqual(["topic of the second", "both"]);
+
+    // A message of a peer's own counts, too, and its cancellation takes nothing away by itself.
+    await first.send("\u0000first");
+    expect(await collect(xPublisher, 1)).toEqual(["\u0000first"]);
+    await xPublisher.send("both");
+    xPublisher.unsubscribe("both");
+    xPublisher.subscribe();
+    await xPublisher.send("anything");
+    expect(await collect(first, 2)).toEqual(["both", "anything"]);
+    await xPublisher.send("both");
+    expect(await collect(second, 2)).toEqual(["both", "both"]);
+  });
+
+  itIf(
+    world.engine,
+    sets,
+    "cannot set a peer's subscriptions",
+  )("manual: what is set for a peer that has gone is nobody's", async () => {
+    const xPublisher = world.xPublisher({ manual: true });
+    const [gone, other] = [world.xSubscriber(), world.xSubscriber()];
+    await world.link(xPublisher, gone, other);
+    await gone.send("\u0001a");
+    expect(await collect(xPublisher, 1)).toEqual(["\u0001a"]);
+    await gone.close({ linger: 0 });
+    await until(() => xPublisher.stats().peers === 1, "one peer");
+    xPublisher.subscribe("a");
+    await other.send("\u0001b");
+    expect(await collect(xPublisher, 2)).toEqual(["\u0000a", "\u0001b"]);
+    xPublisher.subscribe("b");
+    for (const topic of ["a", "b"]) await xPublisher.send(topic);
+    expect(await collect(other, 1)).toEqual(["b"]);
+  });
+
+  it("subscriptions of an XPublisher's peers are set with manual, and where the engine can", async () => {
+    const xPublisher = world.xPublisher();
+    const { manualSubscriptions } = capabilitiesOf(world.engine);
+    for (const call of ["subscribe", "unsubscribe"] as const) {
+      expect(thrown(() => xPublisher[call]("a")).code).toBe(manualSubscriptions ? "EINVAL" : "NOT_SUPPORTED");
+    }
+    xPublisher.manual = true;
+    expect(thrown(() => xPublisher.subscribe("a", 1 as never)).code).toBe(
+      manualSubscriptions ? "EINVAL" : "NOT_SUPPORTED",
+    );
+    await xPublisher.close();
+    expect(thrown(() => xPublisher.subscribe("a")).code).toBe("EBADF");
   });
 
   it("invertMatching on both ends sends everything that does not match", async () => {

@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import type { EventOfType } from "../../src/index.js";
 import { describeEngines } from "./support/engines.js";
 import { failure, nextRequest, texts, within } from "./support/wait.js";
 
@@ -28,6 +29,25 @@ describeEngines("plain REQ", (world) => {
     expect(texts(await request.receive({ timeout: 8_000 }))).toEqual(["answer"]);
     await request.send("third");
     expect(texts(await reply.receive({ timeout: 8_000 }))).toEqual(["third"]);
+  });
+
+  it("REP passes a request without a delimiter over, and serves the next", async () => {
+    const [reply, dealer] = [world.reply(), world.dealer()];
+    await world.link(reply, dealer);
+    const invalid: EventOfType<"invalid">[] = [];
+    reply.events.on("invalid", (event) => invalid.push(event));
+    for (const message of ["no delimiter", ["two", "frames"], ["", "good"]]) await dealer.send(message);
+    expect(texts(await reply.receive({ timeout: 8_000 }))).toEqual(["good"]);
+    await reply.send("answer");
+    expect(texts(await dealer.receive({ timeout: 8_000 }))).toEqual(["", "answer"]);
+    // libzmq throws such requests away without a word.
+    if (world.engine === "libzmq") return;
+    expect(reply.stats()).toMatchObject({ received: 1, invalid: { frames: 2, codec: 0, schema: 0 } });
+    expect(invalid).toMatchObject(
+      Array(2).fill({ reason: "frames", error: { code: "ERR_INVALID_MESSAGE" } }),
+    );
+    // None of them is owed an answer: the turn is right.
+    expect((await failure(reply.send("nobody", { timeout: 20 }))).code).toBe("EFSM");
   });
 
   it("REP answers whoever asked, one after the other", async () => {

@@ -35,6 +35,7 @@ const CAPABILITIES: EngineCapabilities = {
   subscriptionCount: "connections",
   queueDepth: true,
   discardCount: true,
+  manualSubscriptions: false,
   disconnectPeer: false,
   unsupportedOptions: [],
   prefetch: 0,

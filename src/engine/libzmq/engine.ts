@@ -26,6 +26,7 @@ function capabilitiesOf(native: Native): EngineCapabilities {
     disconnectReasons: false,
     publisherDrops: false,
     subscriptions: true,
+    manualSubscriptions: false,
     subscriptionCount: "subscriptions",
     queueDepth: false,
     discardCount: false,

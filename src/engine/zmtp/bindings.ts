@@ -1,5 +1,5 @@
 /** The endpoints a socket is bound to, and the streams that come in through them. */
-import { TransportError } from "../../core/errors.js";
+import { type ShoalError, TransportError } from "../../core/errors.js";
 import type { InprocNames } from "./inproc-names.js";
 import type { InprocPeers } from "./inproc-peers.js";
 import type { LinksHost } from "./links.js";
@@ -47,8 +47,7 @@ export class Bindings {
     try {
       listener = await transport.listen(endpoint, transportOptions(this.#options), acceptor);
     } catch (error) {
-      this.#host.event({ type: "bind:error", address: endpoint, error: error as TransportError });
-      throw error;
+      throw this.#failed(endpoint, error as ShoalError);
     }
     if (this.#closed) {
       await listener.close();
@@ -62,19 +61,17 @@ export class Bindings {
   bindSync(endpoint: string): string {
     const transport = TRANSPORTS.get(schemeOf(endpoint));
     const acceptor = this.#acceptor();
-    if (transport !== undefined) {
-      const options = transportOptions(this.#options);
-      return this.#isBound(endpoint, transport.listenSync(endpoint, options, acceptor), acceptor);
+    let listener: Listener;
+    try {
+      listener =
+        transport?.listenSync(endpoint, transportOptions(this.#options), acceptor) ?? this.#name(endpoint);
+    } catch (error) {
+      throw this.#failed(endpoint, error as ShoalError);
     }
-    const listener: Listener = {
-      endpoint,
-      close: async () => this.#names.unbind(endpoint),
-    };
-    this.#names.assertFree(endpoint);
     // Listed first: peers that waited for the name meet it within the call.
     this.#isBound(endpoint, listener, acceptor);
-    if (this.#listeners.has(listener)) this.#names.bind(endpoint, this.#inproc);
-    return endpoint;
+    if (transport === undefined && this.#listeners.has(listener)) this.#names.bind(endpoint, this.#inproc);
+    return listener.endpoint;
   }
 
   async unbind(endpoint: string): Promise<void> {
@@ -114,6 +111,18 @@ export class Bindings {
       },
     };
     return acceptor;
+  }
+
+  /** An inproc name as a listener, not yet bound. */
+  #name(endpoint: string): Listener {
+    this.#names.assertFree(endpoint);
+    return { endpoint, close: async () => this.#names.unbind(endpoint) };
+  }
+
+  /** Told, and given back to be thrown. */
+  #failed(endpoint: string, error: ShoalError): ShoalError {
+    this.#host.event({ type: "bind:error", address: endpoint, error });
+    return error;
   }
 
   #isBound(given: string, listener: Listener, acceptor: EndpointAcceptor): string {

@@ -28,7 +28,7 @@ export class Closing {
     this.#unsent = this.#links.beginClose(this.#linger !== 0);
     this.#started = true;
     // Without a linger, too: what the kernel takes at once is not thrown away.
-    this.#links.finishAll();
+    this.#links.finishAll(this.#linger < 0 ? Number.POSITIVE_INFINITY : this.#linger);
     if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
     this.proceed();
   }

@@ -14,22 +14,15 @@ import type { DisconnectReason } from "../events.js";
 import { parseCommand } from "./codec/command.js";
 import { commandFrame } from "./codec/frame.js";
 import type { StreamFault } from "./codec/in-stream.js";
-import type { Segment } from "./codec/out-queue.js";
 import { Handshake } from "./handshake.js";
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.js";
 import type { Claim, Fault, Mechanism, Metadata, Step } from "./mechanism/mechanism.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
+import { HANG_UP, PipeWriter } from "./pipe-writer.js";
 import { Sealer } from "./sealer.js";
 
-/** Bytes handed to the kernel at once, and so what is in flight when a connection is lost. */
-const MAX_WRITE = 262_144;
 /** Bytes that may wait to go out before a peer gets no PING, and no answer to its own: it does not read. */
 const MAX_UNANSWERED = 65_536;
-/**
- * How long a connection that said all it had waits for the peer to hang up, in ms. A peer that reads slowly has not
- * got everything yet, and if it sends a PING to a closed connection, the kernel throws the rest away.
- */
-const HANG_UP = 30_000;
 /** How long an ERROR may take to go out before its connection is cut, in ms. */
 const LAST_WORDS = 1_000;
 
@@ -68,10 +61,12 @@ export class Connection implements Link {
   #heartbeat: Heartbeat | undefined = undefined;
   #timer: NodeJS.Timeout | undefined = undefined;
   #credentials: PeerCredentials | undefined = undefined;
-  #blocked = false;
+  #writer: PipeWriter | undefined = undefined;
   #ended = false;
   /** Everything was said: waiting for the peer to hang up. */
   #finishing = false;
+  #patience = 0;
+  #hold: NodeJS.Timeout | undefined = undefined;
   #reason: DisconnectReason | undefined = undefined;
   #error: Error | undefined = undefined;
 
@@ -105,7 +100,7 @@ export class Connection implements Link {
   }
 
   get blocked(): boolean {
-    return this.#blocked || this.#pipe === undefined;
+    return this.#writer?.blocked ?? true;
   }
 
   /** What the peer presented, once it was judged. */
@@ -119,19 +114,7 @@ export class Connection implements Link {
   }
 
   flush(): void {
-    const out = this.#pipe?.out;
-    if (out === undefined || this.#blocked || this.#ended) return;
-    while (out.length > 0) {
-      this.#write(out.take(MAX_WRITE));
-      // A write that failed leaves nothing behind in the stream, either; its messages are lost when it closes.
-      if (this.socket.writableLength > 0 || this.socket.errored !== null) {
-        this.#blocked = true;
-        return;
-      }
-      out.confirm();
-    }
-    if (this.#finishing) this.#hangUp();
-    else this.#pipe?.relieved();
+    this.#writer?.flush();
   }
 
   pause(): void {
@@ -148,9 +131,15 @@ export class Connection implements Link {
     this.#end(reason === "local" || reason === "revoked" ? "local" : "protocol");
   }
 
-  /** Sends what waits, says good-bye, and ends when the peer has hung up, or soon after. */
-  finish(): void {
+  /**
+   * Sends what waits, says good-bye, and ends when the peer has hung up, or soon after.
+   *
+   * @param patience ms that the process is held for the peer to hang up, where it was sent something: once the process
+   *   is gone, the kernel throws away what the peer has not taken yet as soon as the peer says anything, such as a PING
+   */
+  finish(patience: number): void {
     if (this.#ended || this.#finishing) return;
+    this.#patience = Math.min(patience, HANG_UP);
     this.#reason = "local";
     if (this.#pipe === undefined) {
       this.#end("local");
@@ -222,14 +211,12 @@ export class Connection implements Link {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const { cipher } = this.#handshake.mechanism;
-    if (cipher !== undefined) this.#sealer = new Sealer(cipher);
+    const sealer = cipher === undefined ? undefined : new Sealer(cipher);
+    this.#sealer = sealer;
     this.#pipe = pipe;
-    const { heartbeat } = this.#options;
-    if (heartbeat.interval > 0 && this.commands) {
-      this.#heartbeat = new Heartbeat(heartbeat, (ping) => this.sendCommand(ping), this.#heartbeatOnSilence);
-      // A pipe that is still full from its last connection is not read from the start.
-      if (pipe.paused) this.#heartbeat.pause();
-    }
+    const seal = sealer === undefined ? undefined : sealer.seal.bind(sealer);
+    this.#writer = new PipeWriter(this.socket, pipe, seal, this.#writerOnEmpty);
+    if (this.#options.heartbeat.interval > 0 && this.commands) this.#beat();
     const rest = this.#handshake.rest();
     this.flush();
     if (rest.length > 0) this.#socketOnData(rest);
@@ -240,37 +227,30 @@ export class Connection implements Link {
     const command = parseCommand(body);
     if (command === undefined) return true; // Malformed or empty: ignored, as libzmq does.
     if (command.name === "PING") {
-      const pong = this.#heartbeat?.ping(command.data) ?? Heartbeat.pong(command.data);
+      if (this.#ended) return true;
+      const pong = this.#beat().ping(command.data);
       if (pong !== undefined) this.sendCommand(pong);
       return true;
     }
     return command.name !== "SUBSCRIBE" && command.name !== "CANCEL";
   }
 
-  #write(segments: readonly Segment[]): void {
-    const { socket } = this;
-    if (this.#sealer !== undefined) {
-      socket.write(this.#sealer.seal(segments), this.#socketOnWritten);
-      return;
+  /** The heartbeat: from the start where this side sends PINGs, else from the peer's first one on. */
+  #beat(): Heartbeat {
+    if (this.#heartbeat === undefined) {
+      const { heartbeat } = this.#options;
+      // A peer of version 3.0 knows no PING (23/ZMTP), so it gets none.
+      const options = this.commands ? heartbeat : { ...heartbeat, interval: 0 };
+      this.#heartbeat = new Heartbeat(options, (ping) => this.sendCommand(ping), this.#heartbeatOnSilence);
+      // A pipe that is still full from its last connection is not read from the start.
+      if (this.#pipe?.paused === true) this.#heartbeat.pause();
     }
-    const last = segments.length - 1;
-    if (last > 0) socket.cork();
-    for (let i = 0; i <= last; i++) {
-      const { bytes, start, end } = segments[i] as Segment;
-      socket.write(bytes.subarray(start, end), i === last ? this.#socketOnWritten : undefined);
-    }
-    if (last > 0) socket.uncork();
+    return this.#heartbeat;
   }
 
-  #socketOnWritten = (): void => {
-    // A batch that failed is called back without its error: the stream has it.
-    if (!this.#blocked || this.#ended || this.socket.writableLength > 0 || this.socket.errored !== null)
-      return;
-    this.#blocked = false;
-    const pipe = this.#pipe as Pipe;
-    pipe.out.confirm();
-    this.flush();
-    if (this.#blocked) pipe.relieved(); // Else `flush` has told.
+  #writerOnEmpty = (): void => {
+    if (this.#finishing) this.#hangUp();
+    else this.#pipe?.relieved();
   };
 
   #hangUp(): void {
@@ -279,6 +259,7 @@ export class Connection implements Link {
     this.socket.end();
     this.socket.resume();
     this.#timer = setTimeout(() => this.#end("local"), HANG_UP).unref();
+    if (this.#patience > 0 && this.#writer?.wrote === true) this.#hold = setTimeout(ignore, this.#patience);
     this.#host.connectionOnSaid(this);
   }
 
@@ -332,7 +313,9 @@ export class Connection implements Link {
   #end(reason: DisconnectReason): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#writer?.stop();
     clearTimeout(this.#timer);
+    clearTimeout(this.#hold);
     this.#heartbeat?.stop();
     // A libzmq client hangs up so, when the mechanism in our greeting is not its own.
     if (reason === "remote" && this.#pipe === undefined) this.#host.connectionOnFault(this, this.#cutShort());
@@ -345,6 +328,8 @@ export class Connection implements Link {
     this.#host.connectionOnEnd(this, reason);
   }
 }
+
+function ignore(): void {}
 
 const STREAM_FAULTS: Record<StreamFault, string> = {
   "reserved-bits": "the peer set reserved bits in a frame's flags (37/ZMTP, Framing)",

@@ -8,7 +8,6 @@
  * Each attempt resolves the name anew. The pipe, if it outlives its connections,
  * carries on with the next.
  */
-import type { DisconnectReason } from "../events.js";
 import type { Connection } from "./connection.js";
 import type { Pipe } from "./pipe.js";
 import { Backoff, type ReconnectOptions } from "./reconnect.js";
@@ -19,6 +18,8 @@ export interface DialerHost {
   dialerOnStream(dialer: Dialer, stream: Stream): void;
   dialerOnDelay(dialer: Dialer): void;
   dialerOnRetry(dialer: Dialer, interval: number): void;
+  /** A connection stands, and not the first one. */
+  dialerOnReconnect(dialer: Dialer): void;
 }
 
 export class Dialer {
@@ -36,7 +37,7 @@ export class Dialer {
   /** The name that a ROUTER gives the peer. */
   routingId: string | undefined = undefined;
   /** Whether a connection has stood before. */
-  wasConnected = false;
+  #wasConnected = false;
 
   constructor(
     endpoint: string,
@@ -60,10 +61,12 @@ export class Dialer {
   /** The handshake is complete. */
   connected(): void {
     this.#backoff.reset();
+    if (this.#wasConnected) this.#host.dialerOnReconnect(this);
+    this.#wasConnected = true;
   }
 
   /** The connection is gone, or did not come about. */
-  lost(_reason: DisconnectReason): void {
+  lost(): void {
     this.connection = undefined;
     if (this.pipe?.ended === true) this.pipe = undefined; // It was that connection's own.
     if (!this.#stopped) this.#retry();

@@ -17,6 +17,7 @@ const CAPABILITIES: EngineCapabilities = Object.freeze({
   disconnectReasons: true,
   publisherDrops: true,
   subscriptions: true,
+  manualSubscriptions: true,
   subscriptionCount: "connections",
   queueDepth: true,
   discardCount: true,

@@ -28,10 +28,7 @@ export class InprocNames<C = unknown> {
   bind(name: string, target: InprocTarget<C>): void {
     this.assertFree(name);
     this.#bound.set(name, target);
-    const waiting = this.#waiting.get(name);
-    if (waiting === undefined) return;
-    this.#waiting.delete(name);
-    for (const connecter of waiting) target.inprocOnPeer(connecter);
+    this.#admit(name, target);
   }
 
   unbind(name: string): void {
@@ -45,14 +42,45 @@ export class InprocNames<C = unknown> {
       target.inprocOnPeer(connecter);
       return;
     }
+    this.wait(name, connecter);
+  }
+
+  /** Waits for who binds next, or for `admit`: there was no place. */
+  wait(name: string, connecter: C): void {
     const waiting = this.#waiting.get(name);
     if (waiting === undefined) this.#waiting.set(name, new Set([connecter]));
     else waiting.add(connecter);
   }
 
+  /** A bound socket may have a place again for those that wait for its names. */
+  admit(target: InprocTarget<C>): void {
+    for (const name of [...this.#waiting.keys()])
+      if (this.#bound.get(name) === target) this.#admit(name, target);
+  }
+
+  /** Who waits for a name meets whoever is bound to it, if somebody is. */
+  again(name: string, connecter: C): void {
+    if (this.#bound.has(name) && this.#leave(name, connecter)) this.connect(name, connecter);
+  }
+
   /** Waits no longer. */
   disconnect(name: string, connecter: C): void {
+    this.#leave(name, connecter);
+  }
+
+  /** Each that waits now meets the target once; whoever finds no place waits again, behind the rest. */
+  #admit(name: string, target: InprocTarget<C>): void {
+    for (const connecter of [...(this.#waiting.get(name) ?? [])]) {
+      // Meanwhile somebody may have unbound the name, or called off the connection.
+      if (this.#bound.get(name) !== target) return;
+      if (this.#leave(name, connecter)) target.inprocOnPeer(connecter);
+    }
+  }
+
+  #leave(name: string, connecter: C): boolean {
     const waiting = this.#waiting.get(name);
-    if (waiting?.delete(connecter) === true && waiting.size === 0) this.#waiting.delete(name);
+    if (waiting?.delete(connecter) !== true) return false;
+    if (waiting.size === 0) this.#waiting.delete(name);
+    return true;
   }
 }

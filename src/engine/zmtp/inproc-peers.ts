@@ -28,6 +28,8 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   readonly #pipes: Pipes;
   readonly #host: LinksHost;
   readonly #dials = new Set<InprocDial>();
+  /** Those of them that had no place, there or here: they wait for one. */
+  readonly #refused = new Set<InprocDial>();
 
   constructor(
     names: InprocNames,
@@ -41,6 +43,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#options = options;
     this.#pipes = pipes;
     this.#host = host;
+    pipes.onPlace = () => this.#again();
   }
 
   connect(name: string, pipe: Pipe): void {
@@ -75,6 +78,8 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     const [theirPeer, ourPeer] = [theirs.#asPeer(), this.#asPeer()];
     const fault = this.#pipes.refuse(theirPeer, undefined) ?? theirs.#pipes.refuse(ourPeer, dial.pipe);
     if (fault !== undefined) {
+      theirs.#refused.add(dial);
+      this.#names.wait(dial.name, dial);
       for (const side of [this, theirs])
         for (const event of faultEvents(fault, dial.name, dial.name, "NULL")) side.#host.event(event);
       return;
@@ -98,6 +103,15 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     if (theirs.#pipes.closing) setImmediate(() => dial.pipe.link?.close("local"));
   }
 
+  /** Somebody has left: whoever was refused, by this socket or on its own side, is tried again. */
+  #again(): void {
+    this.#names.admit(this);
+    for (const dial of [...this.#refused]) {
+      this.#refused.delete(dial);
+      if (dial.pipe.link === undefined) this.#names.again(dial.name, dial);
+    }
+  }
+
   get #mark(): number {
     return pipeOptions(this.#options, false).receiveHighWaterMark;
   }
@@ -109,6 +123,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   #stop(dial: InprocDial): void {
     dial.stopped = true;
     this.#dials.delete(dial);
+    this.#refused.delete(dial);
     this.#names.disconnect(dial.name, dial);
   }
 }

@@ -1,46 +1,35 @@
 /**
- * The ways from one socket to its peers: endpoints it is bound and connected to,
- * the connections that stand or are shaking hands, and the pipe each carries.
+ * The ways from one socket to its peers, put together: the endpoints it is bound and
+ * connected to, the connections that stand or are shaking hands, and the pipe each
+ * carries.
  *
- *   listener --stream--+
- *                      +--> connection --ready--> pipe, linked
- *   dialer ---stream---+        | end
- *                               v
+ *   bindings --stream--+
+ *                      +--> connections --ready--> pipe, linked
+ *   dialers ---stream--+         | end
+ *                                v
  *            accepted: the pipe ends;  dialled: it waits for the next connection
  */
 import { TransportError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { PeerCredentials } from "../engine.js";
-import type { DisconnectReason, SocketEvent } from "../events.js";
+import type { SocketEvent } from "../events.js";
+import { Admission, type AdmissionHost } from "./admission.js";
 import { Bindings } from "./bindings.js";
-import { Connection, type ConnectionHost } from "./connection.js";
-import { Dialer, type DialerHost } from "./dialer.js";
-import { disconnectError, faultEvents } from "./errors.js";
+import { Connection } from "./connection.js";
+import { Connections } from "./connections.js";
+import type { Dialer } from "./dialer.js";
+import { Dialers } from "./dialers.js";
 import type { InprocNames } from "./inproc-names.js";
 import { InprocPeers } from "./inproc-peers.js";
-import type { Fault, Mechanism, Metadata } from "./mechanism/mechanism.js";
-import { createMechanism } from "./mechanism/select.js";
-import { connectionOptions, identityOf, mechanismOf, mechanismOptions, transportOptions } from "./options.js";
-import type { CloseReason, Peer, Pipe, PipeOwner } from "./pipe.js";
+import type { CloseReason, Pipe, PipeOwner } from "./pipe.js";
 import { Pipes } from "./pipes.js";
 import { RawConnection } from "./raw-connection.js";
-import { type Routing, WIRE_NAMES } from "./routing/routing.js";
+import { RawConnections } from "./raw-connections.js";
+import type { Routing } from "./routing/routing.js";
 import { type Stream, schemeOf, TRANSPORTS } from "./transport/transport.js";
-import { ZAP_ENDPOINT, type ZapClient } from "./zap-client.js";
-
-/**
- * Accepted connections of one socket whose handshake has not ended, at most. Past it the oldest gives way: whoever opens
- * connections and stops there would keep everybody out, if the newest did.
- */
-export const MAX_PENDING_HANDSHAKES = 4_096;
-
-const EMPTY = Buffer.alloc(0);
 
 /** What the socket above hears and decides. */
-export interface LinksHost {
-  readonly authenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
-  /** Asks the context's own authentication service. */
-  readonly zap: ZapClient;
+export interface LinksHost extends AdmissionHost {
   event(event: SocketEvent): void;
   /** Accepted messages were lost with a connection or a pipe. */
   dropped(messages: number): void;
@@ -48,27 +37,18 @@ export interface LinksHost {
   changed(): void;
 }
 
-interface Carried {
-  readonly endpoint: string;
-  readonly dialer: Dialer | undefined;
-  pipe: Pipe | undefined;
-}
-
-export class Links implements ConnectionHost, DialerHost {
-  readonly #names: InprocNames;
+export class Links {
   readonly #type: SocketTypeName;
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #routing: Routing;
   readonly #host: LinksHost;
+  readonly #admission: Admission;
   readonly #pipes: Pipes;
   readonly #inproc: InprocPeers;
   readonly #bindings: Bindings;
-  readonly #dialers = new Set<Dialer>();
-  readonly #connections = new Map<Connection, Carried>();
-  readonly #raw = new Map<Pipe, RawConnection>();
-  /** Accepted, and shaking hands; the oldest first. */
-  readonly #pending = new Set<Connection>();
-  #reconnects = 0;
+  readonly #dialers: Dialers;
+  readonly #connections: Connections;
+  readonly #raw: RawConnections;
 
   constructor(
     names: InprocNames,
@@ -78,15 +58,20 @@ export class Links implements ConnectionHost, DialerHost {
     owner: PipeOwner,
     host: LinksHost,
   ) {
-    this.#names = names;
     this.#type = type;
     this.#options = options;
     this.#routing = routing;
     this.#host = host;
+    this.#admission = new Admission(names, type, options, host);
     this.#pipes = new Pipes(type, options, routing, owner, host);
     this.#inproc = new InprocPeers(names, type, options, this.#pipes, host);
+    this.#connections = new Connections(options, this.#admission, this.#pipes, host);
+    this.#raw = new RawConnections(options, this.#pipes, host);
     this.#bindings = new Bindings(names, this.#inproc, options, host, (stream, endpoint) =>
       this.#accept(stream, endpoint),
+    );
+    this.#dialers = new Dialers(options, this.#pipes, host, (stream, dialer) =>
+      this.#open(stream, dialer.endpoint, dialer),
     );
   }
 
@@ -105,16 +90,16 @@ export class Links implements ConnectionHost, DialerHost {
   }
 
   get reconnects(): number {
-    return this.#reconnects;
+    return this.#dialers.reconnects;
   }
 
   async bind(endpoint: string): Promise<string> {
-    this.#makeMechanism();
+    this.#admission.mechanism();
     return this.#bindings.bind(endpoint);
   }
 
   bindSync(endpoint: string): string {
-    this.#makeMechanism();
+    this.#admission.mechanism();
     return this.#bindings.bindSync(endpoint);
   }
 
@@ -123,73 +108,35 @@ export class Links implements ConnectionHost, DialerHost {
   }
 
   connect(endpoint: string, routingId: string | undefined): void {
-    this.#makeMechanism();
+    this.#admission.mechanism();
     const transport = TRANSPORTS.get(schemeOf(endpoint));
-    const raw = this.#type === "Stream";
     // A pipe from the start: what is sent before the connection stands waits in it.
     const immediate = this.#options.immediate === true && transport !== undefined;
-    const pipe = immediate || raw ? undefined : this.#pipes.make(endpoint, true);
+    const pipe = immediate || this.#type === "Stream" ? undefined : this.#pipes.make(endpoint, true);
     if (pipe !== undefined) {
       if (routingId !== undefined) pipe.routingId = Buffer.from(routingId);
       this.#pipes.add(pipe);
     }
-    if (transport === undefined) {
-      this.#inproc.connect(endpoint, pipe as Pipe);
-      return;
-    }
-    const dialer = new Dialer(
-      endpoint,
-      transport,
-      transportOptions(this.#options),
-      {
-        interval: Number(this.#options.reconnectInterval ?? 100),
-        maxInterval: Number(this.#options.reconnectMaxInterval ?? 0),
-      },
-      this,
-    );
-    dialer.pipe = pipe;
-    dialer.routingId = routingId;
-    this.#dialers.add(dialer);
-    dialer.start();
+    if (transport === undefined) this.#inproc.connect(endpoint, pipe as Pipe);
+    else this.#dialers.connect(endpoint, transport, pipe, routingId);
   }
 
   /** @returns whether there was anything to disconnect */
   disconnect(endpoint: string): boolean {
-    let found = this.#inproc.disconnect(endpoint);
-    for (const dialer of [...this.#dialers]) {
-      if (dialer.endpoint !== endpoint) continue;
-      found = true;
-      dialer.stop();
-      this.#dialers.delete(dialer);
-      const { connection, pipe } = dialer;
-      if (pipe !== undefined) this.#pipes.end(pipe, "local");
-      connection?.close("local"); // While it shakes hands, the pipe does not know it.
-    }
-    return found;
+    const inproc = this.#inproc.disconnect(endpoint);
+    return this.#dialers.disconnect(endpoint) || inproc;
   }
 
   /** Ends a pipe, its connection, and the attempts to make it anew. What waits is sent first, if it can be. */
   closePipe(pipe: Pipe, reason: CloseReason): void {
-    const raw = this.#raw.get(pipe);
-    if (raw !== undefined) raw.finish();
-    else if (pipe.link !== undefined) pipe.link.close(reason);
+    const { link } = pipe;
+    if (link instanceof RawConnection) link.finish();
+    else if (link !== undefined) link.close(reason);
     else if (!pipe.outlives) this.#pipes.end(pipe, reason);
   }
 
   disconnectPeers(match: (peer: PeerCredentials) => boolean): number {
-    let count = 0;
-    for (const [connection, { pipe }] of [...this.#connections]) {
-      if (pipe === undefined) continue;
-      const peer = connection.credentials ?? {
-        mechanism: mechanismOf(this.#options).name,
-        address: connection.address,
-        domain: String(this.#options.zapDomain ?? ""),
-      };
-      if (!match(peer)) continue;
-      count += 1;
-      connection.close("revoked");
-    }
-    return count;
+    return this.#connections.revoke(match);
   }
 
   /** A command among a pipe's frames. @returns whether it was the connection's own affair */
@@ -203,28 +150,26 @@ export class Links implements ConnectionHost, DialerHost {
     this.#bindings.close();
     const unsent: Pipe[] = [];
     for (const pipe of this.pipes) if (lingers && pipe.out.messages > 0) unsent.push(pipe);
-    for (const dialer of [...this.#dialers]) {
-      if (lingers && dialer.pipe !== undefined && dialer.pipe.out.messages > 0) continue;
-      dialer.stop();
-      this.#dialers.delete(dialer);
-    }
+    this.#dialers.stopAll(lingers);
     this.#inproc.stopAll(lingers);
     return unsent;
   }
 
-  /** Sends what waits and hangs up, on every link that stands. */
-  finishAll(): void {
-    for (const pipe of [...this.pipes]) this.#finish(pipe);
-    for (const [connection, { pipe }] of [...this.#connections]) {
-      if (pipe === undefined && connection !== undefined && !this.#isAwaited(connection))
-        connection.close("local");
+  /** Sends what waits and hangs up, on every link that stands. @param patience ms (connection.ts) */
+  finishAll(patience: number): void {
+    this.#connections.patience = patience;
+    for (const { link } of [...this.pipes]) {
+      if (link instanceof Connection) link.finish(patience);
+      else if (link instanceof RawConnection) link.finish();
+      else link?.close("local");
     }
+    // A handshake goes on where something waits to be sent.
+    this.#connections.endHandshakes((dialer) => this.#dialers.has(dialer));
   }
 
   /** The end, whatever still waits. @returns messages that were accepted and did not go out */
   endAll(): number {
-    for (const dialer of this.#dialers) dialer.stop();
-    this.#dialers.clear();
+    this.#dialers.stopAll(false);
     this.#inproc.stopAll(false);
     let lost = 0;
     for (const pipe of [...this.pipes]) {
@@ -233,118 +178,16 @@ export class Links implements ConnectionHost, DialerHost {
       // First the pipe, so that nothing of it is counted, or handed over, with its link once more.
       this.#pipes.all.delete(pipe);
       pipe.end();
-      // A connection that has said all goes on by itself until the peer has hung up.
-      if (unsent > 0 || !(pipe.link instanceof Connection && pipe.link.finishing)) pipe.link?.close("local");
+      const { link } = pipe;
+      // A connection that has said all goes on by itself until the peer has hung up; for the program its peer is gone.
+      // (One whose commands the kernel does not take is no such connection: their memory goes to others now.)
+      const goesOn = unsent === 0 && link instanceof Connection && link.finishing && !link.blocked;
+      if (goesOn) this.#pipes.forget(pipe);
+      else link?.close("local");
     }
-    for (const connection of [...this.#connections.keys()])
-      if (!connection.finishing) connection.close("local");
+    this.#connections.endAll();
     return lost;
   }
-
-  // Connections
-
-  connectionOnReady(connection: Connection, metadata: Metadata): Pipe | Fault {
-    const carried = this.#connections.get(connection) as Carried;
-    const { dialer } = carried;
-    const peer: Peer = {
-      socketType: metadata.get("socket-type")?.toString("latin1") ?? "",
-      identity: metadata.get("identity") ?? EMPTY,
-      commands: connection.commands,
-    };
-    const fault = this.#pipes.refuse(peer, dialer?.pipe);
-    if (fault !== undefined) return fault;
-    this.#pending.delete(connection);
-    let pipe = dialer?.pipe;
-    const isNew = pipe === undefined;
-    if (pipe === undefined) {
-      pipe = this.#pipes.make(carried.endpoint, false);
-      if (dialer !== undefined) {
-        dialer.pipe = pipe;
-        if (dialer.routingId !== undefined) pipe.routingId = Buffer.from(dialer.routingId);
-      }
-    }
-    carried.pipe = pipe;
-    pipe.linked(connection, peer);
-    if (isNew) this.#pipes.add(pipe);
-    if (dialer !== undefined) {
-      dialer.connected();
-      if (dialer.wasConnected) this.#reconnects += 1;
-      dialer.wasConnected = true;
-    }
-    this.#pipes.joined(pipe);
-    if (this.#pipes.closing) setImmediate(() => this.#finish(pipe as Pipe));
-    return pipe;
-  }
-
-  connectionOnFault(connection: Connection, fault: Fault): void {
-    const carried = this.#connections.get(connection);
-    const { name } = mechanismOf(this.#options);
-    for (const event of faultEvents(
-      fault,
-      carried?.endpoint ?? connection.remote,
-      connection.address,
-      name,
-    )) {
-      this.#host.event(event);
-    }
-  }
-
-  connectionOnEnd(connection: Connection, reason: DisconnectReason): void {
-    const carried = this.#connections.get(connection);
-    if (carried === undefined) return;
-    this.#connections.delete(connection);
-    const { pipe, dialer, endpoint } = carried;
-    if (pipe === undefined) {
-      this.#pending.delete(connection);
-      this.#host.event({ type: "disconnect", address: endpoint, reason });
-    } else this.#pipes.left(pipe, reason, disconnectError(connection.error, reason, connection.remote));
-    dialer?.lost(reason);
-    this.#host.changed();
-  }
-
-  connectionOnJudge(_connection: Connection, peer: PeerCredentials): Promise<boolean> {
-    const { name, isServer } = mechanismOf(this.#options);
-    return this.#judge(name, isServer)?.(peer) ?? Promise.resolve(false);
-  }
-
-  connectionOnSaid(): void {
-    this.#host.changed();
-  }
-
-  // Dialers
-
-  dialerOnStream(dialer: Dialer, stream: Stream): void {
-    this.#host.event({ type: "connect", address: dialer.endpoint });
-    if (!this.#dialers.has(dialer)) {
-      stream.socket.destroy(); // Whoever heard of it has disconnected, or closed the socket.
-      return;
-    }
-    dialer.connection = this.#open(stream, dialer.endpoint, dialer);
-  }
-
-  dialerOnDelay(dialer: Dialer): void {
-    this.#host.event({ type: "connect:delay", address: dialer.endpoint });
-  }
-
-  dialerOnRetry(dialer: Dialer, interval: number): void {
-    this.#host.event({ type: "connect:retry", address: dialer.endpoint, interval });
-  }
-
-  #finish(pipe: Pipe): void {
-    const { link } = pipe;
-    const raw = this.#raw.get(pipe);
-    if (raw !== undefined) raw.finish();
-    else if (link instanceof Connection) link.finish();
-    else if (link !== undefined) link.close("local");
-  }
-
-  /** Whether a connection that is shaking hands carries something that must still be sent. */
-  #isAwaited(connection: Connection): boolean {
-    const dialer = this.#connections.get(connection)?.dialer;
-    return dialer !== undefined && this.#dialers.has(dialer);
-  }
-
-  // Streams
 
   #accept(stream: Stream, endpoint: string): void {
     if (this.#routing.isCrowded()) {
@@ -358,90 +201,15 @@ export class Links implements ConnectionHost, DialerHost {
       this.#host.event({ type: "accept:error", address: endpoint, error });
       return;
     }
-    if (this.#pending.size >= MAX_PENDING_HANDSHAKES) this.#giveWay();
+    this.#connections.giveWay();
     this.#host.event({ type: "accept", address: endpoint });
-    if (this.#pipes.closing) {
-      stream.socket.destroy(); // Whoever heard of it has closed the socket.
-      return;
-    }
-    const connection = this.#open(stream, endpoint, undefined);
-    if (connection !== undefined) this.#pending.add(connection);
+    // Whoever heard of it may have closed the socket.
+    if (this.#pipes.closing) stream.socket.destroy();
+    else this.#open(stream, endpoint, undefined);
   }
 
-  /** The oldest handshake ends for the sake of a new one. */
-  #giveWay(): void {
-    const [oldest] = this.#pending;
-    if (oldest === undefined) return;
-    this.connectionOnFault(oldest, {
-      kind: "other",
-      code: "ERR_HANDSHAKE",
-      message: `the handshake of ${oldest.remote} gave way to a new one: ${MAX_PENDING_HANDSHAKES} were under way`,
-    });
-    oldest.close("local");
-  }
-
-  /**
-   * Who judges peers: the socket's hook, else a ZAP service bound in the context, by libzmq's rules: NULL asks it
-   * only with a domain, PLAIN and CURVE servers always.
-   */
-  #judge(name: string, isServer: boolean): ((peer: PeerCredentials) => Promise<boolean>) | undefined {
-    if (this.#host.authenticate !== undefined) return this.#host.authenticate;
-    const domain = String(this.#options.zapDomain ?? "");
-    if (name === "NULL" ? domain === "" : !isServer) return undefined;
-    if (this.#names.has(ZAP_ENDPOINT)) return (peer) => this.#host.zap.ask(peer, identityOf(this.#options));
-    return this.#options.zapEnforceDomain === true && domain !== "" ? async () => false : undefined;
-  }
-
-  #open(stream: Stream, endpoint: string, dialer: Dialer | undefined): Connection | undefined {
-    if (this.#type === "Stream") {
-      this.#openRaw(stream, endpoint, dialer);
-      return undefined;
-    }
-    const mechanism = this.#makeMechanism();
-    const connection = new Connection(
-      stream.socket,
-      stream.remote,
-      stream.address,
-      mechanism,
-      connectionOptions(this.#options),
-      this,
-    );
-    this.#connections.set(connection, { endpoint, dialer, pipe: undefined });
-    return connection;
-  }
-
-  /** @throws ShoalError for options with which no handshake could end well; asked before anybody is let in */
-  #makeMechanism(): Mechanism {
-    const { name, isServer } = mechanismOf(this.#options);
-    const asks = this.#judge(name, isServer) !== undefined;
-    return createMechanism(name, isServer, mechanismOptions(this.#options, WIRE_NAMES[this.#type], asks));
-  }
-
-  #openRaw(stream: Stream, endpoint: string, dialer: Dialer | undefined): void {
-    const pipe = this.#pipes.make(endpoint, false);
-    if (dialer?.routingId !== undefined) pipe.routingId = Buffer.from(dialer.routingId);
-    const raw = new RawConnection(
-      stream.socket,
-      pipe,
-      this.#options.notify !== false,
-      () => this.#host.changed(),
-      (reason) => {
-        this.#raw.delete(pipe);
-        this.#pipes.left(pipe, reason);
-        dialer?.lost(reason);
-        this.#host.changed();
-      },
-    );
-    this.#raw.set(pipe, raw);
-    pipe.linked(raw, { socketType: "", identity: EMPTY, commands: false });
-    this.#pipes.add(pipe);
-    if (dialer !== undefined) {
-      dialer.pipe = pipe;
-      dialer.connected();
-      if (dialer.wasConnected) this.#reconnects += 1;
-      dialer.wasConnected = true;
-    }
-    this.#pipes.joined(pipe);
-    raw.start();
+  #open(stream: Stream, endpoint: string, dialer: Dialer | undefined): void {
+    if (this.#type === "Stream") this.#raw.open(stream, endpoint, dialer);
+    else this.#connections.open(stream, endpoint, dialer);
   }
 }

@@ -44,7 +44,6 @@ export function pipeOptions(options: EngineOptions, raw: boolean): PipeOptions {
     // A piece of a raw stream has the size that the system read; it is no message of the peer's.
     maxMessageSize: raw ? -1 : number(options.maxMessageSize, -1),
     conflate: options.conflate === true,
-    raw,
   };
 }
 

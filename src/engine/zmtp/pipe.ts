@@ -15,6 +15,8 @@ import { flushSoon } from "./flush.js";
 
 /** Bytes that wait before they are written at once, without waiting for the end of the turn (docs/performance.md). */
 const FLUSH_BYTES = 65_536;
+/** Messages that a write which is being filled takes past the mark, before its bytes are looked at again. */
+const GATHER = 64;
 
 /** What carries a pipe's bytes: a connection, or the other end in this process. */
 export interface Link {
@@ -64,8 +66,6 @@ export interface PipeOptions {
   readonly maxMessageSize: number;
   /** Only the last message waits, in either direction. */
   readonly conflate: boolean;
-  /** Bytes without frames (STREAM). */
-  readonly raw: boolean;
 }
 
 export class Pipe {
@@ -93,7 +93,6 @@ export class Pipe {
   /** For the routing's own use: subscribers that match, by publication. */
   mark = 0;
   #paused = false;
-  #dropped = 0;
   #limit: number;
   /** Messages that certainly fit, since the room was last looked at: what waits can only have become less. */
   #credit = 0;
@@ -107,11 +106,6 @@ export class Pipe {
     this.in = new InStream(options.maxMessageSize, (body) => owner.pipeOnCommand(this, body));
   }
 
-  /** Messages given up that had been accepted. */
-  get dropped(): number {
-    return this.#dropped;
-  }
-
   /** Whether a message fits; flushes if that may help. */
   hasRoom(): boolean {
     return this.#credit > 0 || this.#findRoom();
@@ -122,6 +116,12 @@ export class Pipe {
     if (this.#credit > 0) return true;
     const { link } = this;
     if (link !== undefined && !link.blocked) {
+      // The mark is for what the kernel does not take. What it has not been offered yet, because a larger write is
+      // cheaper, is bounded by the write's size.
+      if (link.ahead === undefined && this.out.bytes < FLUSH_BYTES && this.#limit >= GATHER) {
+        this.#credit = GATHER;
+        return true;
+      }
       link.flush();
       this.#credit = this.#limit - this.#waiting;
       if (this.#credit > 0) return true;
@@ -225,7 +225,6 @@ export class Pipe {
     this.#credit = 0;
     this.in.cut();
     const lost = this.out.lose();
-    this.#dropped += lost;
     // Where the pipe ends with its link, there is no room for anybody: a waiting send is another peer's.
     if (lost > 0 && this.outlives) this.relieved();
     return lost;
@@ -236,7 +235,6 @@ export class Pipe {
     if (this.ended) return 0;
     this.ended = true;
     const lost = this.out.clear();
-    this.#dropped += lost;
     this.#limit = -1; // No room any more: its encoder's memory goes to others.
     this.encoder.close();
     return lost;

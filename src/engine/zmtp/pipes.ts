@@ -18,6 +18,8 @@ export class Pipes {
   readonly all = new Set<Pipe>();
   /** The socket closes: a pipe that has sent everything waits for no further link. */
   closing = false;
+  /** Called when a pipe has ended or lost its link: another peer may have a place now. */
+  onPlace: () => void = () => undefined;
   readonly #type: SocketTypeName;
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #routing: Routing;
@@ -75,6 +77,13 @@ export class Pipes {
     this.#host.event({ type: "peer:join", address: pipe.endpoint, ...idOf(pipe) });
   }
 
+  /** Its link is nobody's affair any more, at the socket's end: the events have ended by the time it is gone. */
+  forget(pipe: Pipe): void {
+    if (pipe.peer === undefined) return;
+    pipe.peer = undefined;
+    this.#peers -= 1;
+  }
+
   /** Its link is gone. */
   left(pipe: Pipe, reason: DisconnectReason, error?: ShoalError): void {
     if (pipe.peer !== undefined) {
@@ -89,6 +98,7 @@ export class Pipes {
     const again = pipe.outlives && !(this.closing && pipe.out.messages === 0);
     if (again) this.#routing.lost(pipe);
     else this.#remove(pipe);
+    if (!this.closing) this.onPlace();
   }
 
   /** Ends a pipe, and its link. */
@@ -96,6 +106,7 @@ export class Pipes {
     const { link } = pipe;
     this.#remove(pipe);
     link?.close(reason);
+    if (!this.closing) this.onPlace();
   }
 
   /** Takes a pipe out of use; what it received can still be taken. */

@@ -2,12 +2,8 @@
 import type { Socket } from "node:net";
 import type { DisconnectReason } from "../events.js";
 import { LONG_HEADER, writeHeader } from "./codec/frame.js";
-import type { Segment } from "./codec/out-queue.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
-
-const MAX_WRITE = 262_144;
-/** How long the end of a connection may take, in ms. */
-const HANG_UP = 1_000;
+import { HANG_UP, PipeWriter } from "./pipe-writer.js";
 
 const EMPTY_FRAME = Buffer.alloc(2);
 
@@ -16,9 +12,10 @@ export class RawConnection implements Link {
   readonly #pipe: Pipe;
   readonly #notifies: boolean;
   readonly #onEnd: (reason: DisconnectReason) => void;
-  #blocked = false;
+  readonly #writer: PipeWriter;
   #finishing = false;
   #ended = false;
+  #timer: NodeJS.Timeout | undefined = undefined;
   readonly #onSaid: () => void;
 
   /** @param onSaid after `finish`: all has been handed to the kernel */
@@ -33,6 +30,7 @@ export class RawConnection implements Link {
     this.#pipe = pipe;
     this.#notifies = notifies;
     this.#onSaid = onSaid;
+    this.#writer = new PipeWriter(socket, pipe, undefined, this.#writerOnEmpty);
     this.#onEnd = onEnd;
   }
 
@@ -46,25 +44,11 @@ export class RawConnection implements Link {
   }
 
   get blocked(): boolean {
-    return this.#blocked;
+    return this.#writer.blocked;
   }
 
   flush(): void {
-    const { out } = this.#pipe;
-    while (!this.#blocked && !this.#ended && out.length > 0) {
-      const segments = out.take(MAX_WRITE);
-      this.socket.cork();
-      for (const segment of segments) this.#write(segment);
-      this.socket.uncork();
-      if (this.socket.writableLength > 0 || this.socket.errored !== null) {
-        this.#blocked = true;
-        return;
-      }
-      out.confirm();
-    }
-    if (this.#blocked) return;
-    if (this.#finishing) this.#hangUp();
-    else this.#pipe.relieved();
+    this.#writer.flush();
   }
 
   pause(): void {
@@ -85,26 +69,17 @@ export class RawConnection implements Link {
     this.flush();
   }
 
-  #write({ bytes, start, end }: Segment): void {
-    this.socket.write(bytes.subarray(start, end), this.#socketOnWritten);
-  }
+  #writerOnEmpty = (): void => {
+    if (this.#finishing) this.#hangUp();
+    else this.#pipe.relieved();
+  };
 
   #hangUp(): void {
     this.socket.end();
     this.socket.resume();
-    setTimeout(() => this.#end("local"), HANG_UP).unref();
+    this.#timer = setTimeout(() => this.#end("local"), HANG_UP).unref();
     this.#onSaid();
   }
-
-  #socketOnWritten = (): void => {
-    // A batch that failed is called back without its error: the stream has it.
-    if (!this.#blocked || this.#ended || this.socket.writableLength > 0 || this.socket.errored !== null)
-      return;
-    this.#blocked = false;
-    this.#pipe.out.confirm();
-    this.flush();
-    if (this.#blocked) this.#pipe.relieved(); // Else `flush` has told.
-  };
 
   #socketOnData = (chunk: Buffer): void => {
     if (this.#ended || this.#finishing) return;
@@ -123,6 +98,8 @@ export class RawConnection implements Link {
   #end(reason: DisconnectReason): void {
     if (this.#ended) return;
     this.#ended = true;
+    clearTimeout(this.#timer);
+    this.#writer.stop();
     this.socket.destroy();
     if (this.#notifies) this.#notify();
     this.#onEnd(reason);

@@ -3,8 +3,15 @@
  * failure up to the maximum, with a random part so that the peers of a server
  * that restarts do not come back in step. Pure.
  */
+
+/**
+ * What an interval of 0 is taken for, in ms: as soon as may be. A peer that refuses at once would otherwise be dialled
+ * as often as the event loop turns, since doubling 0 does not grow.
+ */
+const LEAST_INTERVAL = 10;
+
 export interface ReconnectOptions {
-  /** ms; -1: never again. */
+  /** ms; -1: never again, 0: `LEAST_INTERVAL`. */
   readonly interval: number;
   /** ms; 0 or less than the interval: it does not grow. */
   readonly maxInterval: number;
@@ -23,8 +30,9 @@ export class Backoff {
 
   /** ms until the next attempt; `undefined`: there is none. */
   next(): number | undefined {
-    const { interval, maxInterval } = this.#options;
-    if (interval < 0) return undefined;
+    const { maxInterval } = this.#options;
+    if (this.#options.interval < 0) return undefined;
+    const interval = this.#options.interval || LEAST_INTERVAL;
     const most = Math.max(interval, maxInterval);
     const base = Math.min(most, interval * 2 ** Math.min(this.#failures, 30));
     this.#failures += 1;

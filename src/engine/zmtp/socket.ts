@@ -165,6 +165,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
       reconnects: this.#links.reconnects,
       queuedIn: this.#routing.queuedIn,
       queuedOut,
+      invalid: this.#routing.invalid,
       dropped: { ...this.#dropped },
     };
   }

@@ -88,6 +88,51 @@ test("the peer's own time to live ends it, too; a PING without one does not", as
   expect(silences()).toBe(1);
 });
 
+test("the time to live holds without PINGs of our own, and from each traffic on anew", async () => {
+  const { heartbeat, pings, silences } = make({ interval: 0 });
+  heartbeat.ping(ping(10));
+  for (let i = 0; i < 5; i++) {
+    await vi.advanceTimersByTimeAsync(900);
+    heartbeat.heard();
+  }
+  await vi.advanceTimersByTimeAsync(990);
+  expect([silences(), pings.length]).toEqual([0, 0]);
+  await vi.advanceTimersByTimeAsync(20);
+  expect(silences()).toBe(1);
+});
+
+test("a PING without a time to live takes back the one before", async () => {
+  const { heartbeat, silences } = make({ interval: 0 });
+  heartbeat.ping(ping(10));
+  heartbeat.heard();
+  heartbeat.ping(ping(0));
+  await vi.advanceTimersByTimeAsync(50_000);
+  expect([silences(), vi.getTimerCount()]).toEqual([0, 0]);
+});
+
+test("the time to live stands still while this side does not read", async () => {
+  const { heartbeat, silences } = make({ interval: 0 });
+  heartbeat.ping(ping(10));
+  heartbeat.pause();
+  heartbeat.ping(ping(10));
+  await vi.advanceTimersByTimeAsync(50_000);
+  expect(silences()).toBe(0);
+  heartbeat.resume();
+  await vi.advanceTimersByTimeAsync(1_010);
+  expect(silences()).toBe(1);
+});
+
+test("what came in the very turn of the time to live's end counts, and starts it anew", async () => {
+  const { heartbeat, silences } = make({ interval: 0 });
+  heartbeat.ping(ping(10));
+  vi.advanceTimersByTime(1_000);
+  heartbeat.heard();
+  await vi.advanceTimersByTimeAsync(990);
+  expect(silences()).toBe(0);
+  await vi.advanceTimersByTimeAsync(20);
+  expect(silences()).toBe(1);
+});
+
 test("while this side does not read, silence means nothing, and PINGs go on", async () => {
   const { heartbeat, pings, silences } = make();
   await vi.advanceTimersByTimeAsync(150);

@@ -8,7 +8,7 @@ function side(sendHighWaterMark: number, receiveHighWaterMark: number, maxMessag
   const owner = { pipeOnMessages: vi.fn(), pipeOnRoom: vi.fn(), pipeOnCommand: vi.fn() };
   const pipe = new Pipe(
     owner,
-    { sendHighWaterMark, receiveHighWaterMark, maxMessageSize, conflate: false, raw: false },
+    { sendHighWaterMark, receiveHighWaterMark, maxMessageSize, conflate: false },
     "inproc://test",
     true,
   );

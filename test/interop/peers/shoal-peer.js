@@ -46,6 +46,7 @@ export class ShoalPeer {
   #context;
   #sockets = new Map();
   #judge;
+  #attending;
 
   /**
    * @param shoal the package
@@ -212,11 +213,17 @@ export class ShoalPeer {
     await socket.send(["sync"]);
   }
 
-  /** Others must be kept at work for their sockets; this one works by itself. */
-  attend() {}
+  /** Keeps libzmq at work for its sockets until `pause`: it lets go of dead peers when its program looks at them. */
+  attend() {
+    this.#attending = setInterval(() => {
+      for (const { socket } of this.#sockets.values()) void socket.readable;
+    }, 5);
+  }
 
   /** Ends what lasts until the next command. */
-  pause() {}
+  pause() {
+    clearInterval(this.#attending);
+  }
 
   /** Bytes to the only peer of a STREAM. */
   async stream_send({ id, count, seed, peer }) {

@@ -34,9 +34,13 @@ export class FairQueue {
     else this.#at += 1;
   }
 
-  clear(): void {
-    for (const pipe of this.#pipes) pipe.queued = false;
-    this.#pipes.length = 0;
+  /** The next message, whoever it is from. */
+  take(): Buffer[] | undefined {
+    const pipe = this.next();
+    if (pipe === undefined) return undefined;
+    const message = pipe.take();
+    this.advance(pipe);
+    return message;
   }
 
   #drop(pipe: Pipe): void {

@@ -4,14 +4,19 @@
  * same hash is compared. So a peer that subscribes to thousands of prefixes of
  * different lengths costs a publication microseconds, not milliseconds. Pure.
  */
-import { randomInt } from "node:crypto";
+import { randomSeed } from "../../../core/random.js";
 
 /** Prefixes up to this length are looked up as strings, which is faster for few lengths. */
 export const SHORT_PREFIX = 64;
 
 /** FNV-1a's factor; the start is random, so that no peer can choose prefixes that collide. */
 const FACTOR = 0x0100_0193;
-const START = randomInt(0x1_0000_0000) | 0;
+let chosen: number | undefined;
+
+function start(): number {
+  chosen ??= randomSeed() | 0;
+  return chosen;
+}
 
 interface Entry {
   readonly key: string;
@@ -48,7 +53,7 @@ export class LongPrefixes {
     wanted: (key: string) => boolean,
     found: (key: string) => void,
   ): void {
-    let hash = START;
+    let hash = start();
     let at = 0;
     for (let i = from; i < lengths.length; i++) {
       const length = lengths[i] as number;
@@ -64,7 +69,7 @@ export class LongPrefixes {
 }
 
 function hashOf(bytes: Uint8Array): number {
-  let hash = START;
+  let hash = start();
   for (let at = 0; at < bytes.length; at++) hash = Math.imul(hash ^ (bytes[at] as number), FACTOR);
   return hash;
 }

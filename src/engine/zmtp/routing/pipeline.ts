@@ -59,10 +59,6 @@ export class PipelineRouting extends Routing {
   }
 
   take(): Buffer[] | undefined {
-    const pipe = this.#in.next();
-    if (pipe === undefined) return undefined;
-    const message = pipe.take();
-    this.#in.advance(pipe);
-    return message;
+    return this.#in.take();
   }
 }

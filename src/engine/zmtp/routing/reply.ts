@@ -2,7 +2,7 @@
  * REP (28/REQREP, The REP Socket Type): a request from the next peer, then the
  * reply to it, with its envelope.
  *
- *   receives  envelope… | "" | body      without "" it is dropped
+ *   receives  envelope… | "" | body      without "" it is dropped, counted and told
  *   sends     the same envelope | "" | body
  */
 import { OfferResult, type OutgoingMessage } from "../../engine.js";
@@ -76,7 +76,10 @@ export class ReplyRouting extends Routing {
       const frames = pipe.take();
       this.#in.advance(pipe);
       const delimiter = frames.findIndex((frame) => frame.length === 0);
-      if (delimiter < 0) continue;
+      if (delimiter < 0) {
+        this.refuseMessage("a request has an empty frame before its body (28/REQREP); this one has none");
+        continue;
+      }
       const body = frames.splice(delimiter + 1);
       this.#next = { pipe, envelope: frames, body: body.length === 0 ? [EMPTY] : body };
     }

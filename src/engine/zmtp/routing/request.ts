@@ -8,7 +8,7 @@
  *   idle --offer--> asking --take--> idle
  *                     | offer, with `relaxed`: the old request is given up
  */
-import { randomInt } from "node:crypto";
+import { randomStart } from "../../../core/random.js";
 import { OfferResult, type OutgoingMessage } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
 import { LoadBalancer } from "./load-balancer.js";
@@ -21,7 +21,7 @@ export class RequestRouting extends Routing {
   readonly #out = new LoadBalancer();
   #asking = false;
   #asked: Pipe | undefined = undefined;
-  #id = randomInt(0x1_0000_0000);
+  #id = randomStart();
   #idFrame: Buffer | undefined = undefined;
   #reply: Buffer[] | undefined = undefined;
 

@@ -9,7 +9,7 @@
  * `handover` it takes the name over, and the first is closed. (libzmq keeps the
  * second connected but deaf, even when the first leaves.)
  */
-import { randomInt } from "node:crypto";
+import { randomStart } from "../../../core/random.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
 import { keyOf } from "../codec/text.js";
 import type { Fault } from "../mechanism/mechanism.js";
@@ -24,7 +24,7 @@ export class RouterRouting extends Routing {
   readonly #in = new FairQueue();
   /** By the id's bytes, as a string of one character a byte. */
   readonly #byId = new Map<string, Pipe>();
-  #counter = randomInt(0x1_0000_0000);
+  #counter = randomStart();
 
   get readable(): boolean {
     return this.#in.next() !== undefined;

@@ -7,8 +7,9 @@
  *   lost     its connection is gone; it stays, and waits for the next
  *   removed  it ended; what it has received can still be taken
  */
+import { InvalidMessageError } from "../../../core/errors.js";
 import type { SocketTypeName } from "../../../core/socket-type.js";
-import { type OfferResult, type OutgoingMessage, OfferResult as Result } from "../../engine.js";
+import type { OfferResult, OutgoingMessage } from "../../engine.js";
 import type { SocketEvent } from "../../events.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { CloseReason, Peer, Pipe } from "../pipe.js";
@@ -34,6 +35,8 @@ export abstract class Routing {
   protected readonly host: RoutingHost;
   /** All pipes that have not ended. */
   protected readonly pipes = new Set<Pipe>();
+  /** Received messages that were thrown away, because the socket type has no use for them. */
+  #invalid = 0;
   /** Pipes that ended with messages that nobody had taken; those that are empty by now go from time to time. */
   #remains: Pipe[] = [];
   #mostRemains = 16;
@@ -95,7 +98,17 @@ export abstract class Routing {
 
   unsubscribe(_prefix: Buffer): void {}
 
-  optionChanged(_name: string): void {}
+  get invalid(): number {
+    return this.#invalid;
+  }
+
+  /** A received message does not have the frames that the socket type asks for: it is counted, told and thrown away. */
+  protected refuseMessage(why: string): void {
+    this.#invalid += 1;
+    const error = new InvalidMessageError(why);
+    // Not now: a listener may receive or close, in the middle of the receive that has come upon it.
+    queueMicrotask(() => this.host.routingOnEvent({ type: "invalid", reason: "frames", error }));
+  }
 
   /** Throws away what was received and not taken. @returns how many messages */
   discard(): number {
@@ -114,9 +127,6 @@ export abstract class Routing {
     return messages;
   }
 }
-
-/** For types that only receive. */
-export const NEVER: OfferResult = Result.Mute;
 
 /** Socket types, as their READY says them, that may talk to each other (37/ZMTP, The Socket-Type Property). */
 export const FITS: Readonly<Record<Exclude<SocketTypeName, "Stream">, readonly string[]>> = {

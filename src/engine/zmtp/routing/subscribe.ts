@@ -6,7 +6,9 @@
  *
  * A subscription is a command to a peer of version 3.1, and a message, 01 or 00 and
  * the prefix, to one of 3.0. It is sent each time the program subscribes; the
- * cancellation when it has taken back as many.
+ * cancellation when it has taken back as many. While the connection takes nothing,
+ * because the publisher does not read, only the difference is kept that it has to
+ * hear of: a prefix that comes and goes meanwhile is nothing.
  */
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
 import { encodeCommand } from "../codec/command.js";
@@ -22,6 +24,8 @@ export class SubscribeRouting extends Routing {
   /** How often the program asked for each prefix; one character a byte. */
   readonly #prefixes = new Map<string, number>();
   readonly #lengths = new LengthSet();
+  /** By pipe: what changed since its publisher was last told; whether the prefix is there now. */
+  readonly #untold = new Map<Pipe, Map<string, boolean>>();
   readonly #filters: boolean;
   #next: Buffer[] | undefined = undefined;
 
@@ -41,11 +45,27 @@ export class SubscribeRouting extends Routing {
   }
 
   override joined(pipe: Pipe): void {
+    this.#untold.delete(pipe);
     const frames: Buffer[] = [];
-    for (const prefix of this.#prefixes.keys())
-      frames.push(frameOf(pipe, true, Buffer.from(prefix, "latin1")));
+    for (const prefix of this.#prefixes.keys()) frames.push(frameOf(pipe, true, bytesOf(prefix)));
     // Before the messages that an XSUB's program has sent meanwhile.
     if (frames.length > 0) pipe.sendFirst(Buffer.concat(frames));
+  }
+
+  /** The next connection hears of all prefixes: commands that did not leave would contradict what changes until then. */
+  override lost(pipe: Pipe): void {
+    this.#untold.delete(pipe);
+    if (pipe.out.messages === 0) pipe.out.clearWaiting();
+  }
+
+  override removed(pipe: Pipe): void {
+    super.removed(pipe);
+    this.#untold.delete(pipe);
+  }
+
+  override room(pipe: Pipe): void {
+    this.#catchUp(pipe);
+    super.room(pipe);
   }
 
   override messages(pipe: Pipe): void {
@@ -83,7 +103,7 @@ export class SubscribeRouting extends Routing {
     const count = this.#prefixes.get(key) ?? 0;
     this.#prefixes.set(key, count + 1);
     if (count === 0) this.#lengths.add(key.length);
-    for (const pipe of this.pipes) if (pipe.link !== undefined) pipe.sendRaw(frameOf(pipe, true, prefix), 0);
+    for (const pipe of this.pipes) this.#tell(pipe, true, key, count === 0);
   }
 
   override unsubscribe(prefix: Buffer): void {
@@ -96,7 +116,7 @@ export class SubscribeRouting extends Routing {
     }
     this.#prefixes.delete(key);
     this.#lengths.remove(key.length);
-    for (const pipe of this.pipes) if (pipe.link !== undefined) pipe.sendRaw(frameOf(pipe, false, prefix), 0);
+    for (const pipe of this.pipes) this.#tell(pipe, false, key, true);
   }
 
   override discard(): number {
@@ -109,12 +129,38 @@ export class SubscribeRouting extends Routing {
     return super.queuedIn + (this.#next === undefined ? 0 : 1);
   }
 
+  /** @param changes whether the prefix has come or gone; else it was asked for once more */
+  #tell(pipe: Pipe, on: boolean, key: string, changes: boolean): void {
+    const { link } = pipe;
+    if (link === undefined) return;
+    // Within the process what waits for the other end to join is never much: nothing is written there.
+    if (!link.blocked || link.ahead !== undefined) pipe.sendRaw(frameOf(pipe, on, bytesOf(key)), 0);
+    else if (changes) {
+      const untold = this.#untold.get(pipe) ?? new Map<string, boolean>();
+      this.#untold.set(pipe, untold);
+      // The opposite of what it has not heard: it need not hear of either.
+      if (!untold.delete(key)) untold.set(key, on);
+      pipe.mute = true; // So that `room` is called.
+    }
+  }
+
+  /** Tells a publisher that reads again what has changed, as much as its connection takes. */
+  #catchUp(pipe: Pipe): void {
+    const untold = this.#untold.get(pipe);
+    if (untold === undefined) return;
+    for (const [key, on] of untold) {
+      if (pipe.link?.blocked !== false) break;
+      untold.delete(key);
+      pipe.sendRaw(frameOf(pipe, on, bytesOf(key)), 0);
+    }
+    if (untold.size === 0) this.#untold.delete(pipe);
+    else pipe.mute = true;
+  }
+
   #find(): boolean {
     while (this.#next === undefined) {
-      const pipe = this.#in.next();
-      if (pipe === undefined) return false;
-      const message = pipe.take();
-      this.#in.advance(pipe);
+      const message = this.#in.take();
+      if (message === undefined) return false;
       if (!this.#filters || this.#matches(message[0] as Buffer)) this.#next = message;
     }
     return true;
@@ -134,6 +180,11 @@ export class SubscribeRouting extends Routing {
     }
     return false;
   }
+}
+
+/** The prefix of a key, which has one character a byte. */
+function bytesOf(key: string): Buffer {
+  return Buffer.from(key, "latin1");
 }
 
 /** A subscription or its cancellation as the peer's version has it. */

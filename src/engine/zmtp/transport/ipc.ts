@@ -16,10 +16,26 @@ import type { Acceptor, Listener, Transport } from "./transport.js";
 /** libuv's family for what is no IP address. */
 const PIPE_FAMILY = -1;
 
+/**
+ * An abstract name has no end but its length, and libuv before 1.48 (Node.js 20) gives it the length of the whole
+ * field: it fills the rest with zeros. Those who do so reach each other, and nobody else; Node.js has no other way.
+ */
+const PADS_ABSTRACT_NAMES = /^1\.([0-3]?[0-9]|4[0-7])\./.test(process.versions.uv ?? "");
+let warned = false;
+
 /** The system's name for what follows `ipc://`. */
 function pathOf(endpoint: string): string {
   const name = endpoint.slice("ipc://".length);
-  return name.startsWith("@") ? `\0${name.slice(1)}` : name;
+  if (!name.startsWith("@")) return name;
+  if (PADS_ABSTRACT_NAMES && !warned) {
+    warned = true;
+    process.emitWarning(
+      `${endpoint}: this version of Node.js pads abstract names with zeros, so that only programs on such a version ` +
+        "reach each other by them; use a path, or Node.js 22",
+      { type: "ShoalWarning", code: "SHOAL_ABSTRACT_NAME" },
+    );
+  }
+  return `\0${name.slice(1)}`;
 }
 
 /** Fills in a wildcard. @returns the endpoint, and the folder that was made for it */

@@ -29,6 +29,7 @@ test("a reply goes to its asker with its asker's envelope, or is counted as drop
       let number = 0;
       let asked = 0;
       let taken = 0;
+      let junk = 0;
       let current: { peer: number; body: string } | undefined;
       const replies = new Map<string, number>();
       for (const { how, who, hops } of steps) {
@@ -53,8 +54,10 @@ test("a reply goes to its asker with its asker's envelope, or is counted as drop
           asked += 1;
           const envelope = Array.from({ length: hops }, (_, i) => `hop ${i} of ${number}`);
           peer.says(...envelope, "", String(peer.number), `${number}:${hops}`);
-        } else if (how === "junk" && peer.reading) peer.says("no", "delimiter");
-        else if (how === "reads") peer.reads();
+        } else if (how === "junk" && peer.reading) {
+          junk += 1;
+          peer.says("no", "delimiter");
+        } else if (how === "reads") peer.reads();
         else if (how === "leave") {
           world.leaves(peer);
           living.delete(peer);
@@ -80,7 +83,7 @@ test("a reply goes to its asker with its asker's envelope, or is counted as drop
         taken += 1;
         world.routing.offer("done");
       }
-      expect(taken).toBe(asked);
+      expect([taken, world.routing.invalid]).toEqual([asked, junk]);
     }),
     { numRuns: 2_000 },
   );
@@ -100,7 +103,7 @@ test("requests come in turn of the peers, one at a time", () => {
   expect(order).toEqual(["0a", "0b", "1a", "0c", "1b", "1c"]);
 });
 
-test("a request of the delimiter alone has an empty body; one without a delimiter is dropped, whatever follows", () => {
+test("a request of the delimiter alone has an empty body; one without a delimiter is dropped, counted and told", async () => {
   const world = new RoutingWorld({ type: "Reply" });
   const peer = world.joined();
   peer.says("junk");
@@ -109,6 +112,9 @@ test("a request of the delimiter alone has an empty body; one without a delimite
   world.routing.offer("ok");
   peer.reads();
   expect(peer.messages).toEqual([["envelope", "", "ok"]]);
+  expect([world.routing.invalid, world.events]).toEqual([1, []]); // Not in the middle of a receive.
+  await Promise.resolve();
+  expect(world.events).toMatchObject([{ type: "invalid", reason: "frames" }]);
 });
 
 test("a request counts as queued until it is taken, also while it is looked at", () => {

@@ -17,6 +17,7 @@ const step = fc.record({
     "says",
     "take",
     "reads",
+    "block",
   ),
   who: fc.nat(10),
   prefix,
@@ -71,10 +72,10 @@ test("each publisher knows what is subscribed now, on every new connection again
           peer.commands.length = 0;
           peer.messages.length = 0;
           world.joins(peer, "", "PUB", !old);
-        } else if (how === "leave") {
-          peer.pipe.out.clear(); // Commands that had not left: a connection's own.
-          world.leaves(peer);
-        } else if (how === "reads" && peer.linked) peer.reads();
+          peer.blocked = who % 2 === 0;
+        } else if (how === "leave") world.leaves(peer);
+        else if (how === "block") peer.blocked = !peer.blocked;
+        else if (how === "reads" && peer.linked) peer.reads();
         else if (how === "says" && peer.linked && peer.reading) {
           // Filtered when it is looked at: what is asked for between does not matter here, so it is taken at once.
           while (world.routing.readable) take();
@@ -100,6 +101,7 @@ test("a publisher of version 3.0 hears messages, one of 3.1 commands", () => {
   const [old, current] = [world.peer(), world.peer()];
   world.joins(old, "", "PUB", false);
   world.joins(current, "", "PUB", true);
+  for (const peer of [old, current]) peer.blocked = false;
   world.routing.subscribe(Buffer.from("t"));
   world.routing.unsubscribe(Buffer.from("t"));
   for (const peer of [old, current]) peer.reads();
@@ -110,6 +112,7 @@ test("a publisher of version 3.0 hears messages, one of 3.1 commands", () => {
 test("a prefix asked for twice is told once, and cancelled when both were taken back", () => {
   const world = new RoutingWorld({ type: "Subscriber" });
   const peer = world.joined();
+  peer.blocked = false;
   for (let i = 0; i < 2; i++) world.routing.subscribe(Buffer.from("t"));
   world.routing.unsubscribe(Buffer.from("t"));
   peer.reads();
@@ -118,6 +121,41 @@ test("a prefix asked for twice is told once, and cancelled when both were taken 
   for (let i = 0; i < 3; i++) world.routing.unsubscribe(Buffer.from("t"));
   peer.reads();
   expect(peer.commands.filter((command) => command.includes("CANCEL"))).toHaveLength(1);
+});
+
+test("a publisher that does not read hears the difference when it does, however often prefixes came and went", () => {
+  const world = new RoutingWorld({ type: "XSubscriber" });
+  const peer = world.joined();
+  peer.blocked = false;
+  for (const topic of ["kept", "gone", "same"]) world.routing.offer(`\u0001${topic}`);
+  peer.reads();
+  peer.commands.length = 0;
+  peer.blocked = true;
+  for (let i = 0; i < 5_000; i++) {
+    for (const topic of ["new", `passing ${i}`, "kept"]) world.routing.offer(`\u0001${topic}`);
+    for (const topic of [`passing ${i}`, "same", "kept"]) world.routing.offer(`\0${topic}`);
+    world.routing.offer("\u0001same");
+  }
+  world.routing.offer("\0gone");
+  expect(peer.pipe.out.length).toBe(0);
+  peer.reads();
+  expect(peer.commands).toEqual(["\tSUBSCRIBEnew", "\u0006CANCELgone"]);
+  expect(understood({ ...peer, commands: ["\tSUBSCRIBEgone", ...peer.commands] } as never)).toEqual(["new"]);
+});
+
+test("what a lost connection was not told is not told to the next: it hears of all prefixes", () => {
+  const world = new RoutingWorld({ type: "Subscriber" });
+  const peer = world.peer(true);
+  world.joins(peer);
+  peer.blocked = false;
+  for (const topic of ["a", "b"]) world.routing.subscribe(Buffer.from(topic));
+  world.routing.unsubscribe(Buffer.from("a")); // It waits, and its connection is lost with it.
+  world.leaves(peer);
+  world.routing.subscribe(Buffer.from("a"));
+  world.routing.unsubscribe(Buffer.from("b"));
+  world.joins(peer);
+  peer.reads();
+  expect(peer.commands).toEqual(["\tSUBSCRIBEa"]);
 });
 
 describe("XSUB", () => {

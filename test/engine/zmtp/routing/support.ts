@@ -43,7 +43,7 @@ export class FakePeer implements Link {
   ) {
     this.pipe = new Pipe(
       world,
-      { ...marks, maxMessageSize: -1, conflate: false, raw: false },
+      { ...marks, maxMessageSize: -1, conflate: false },
       `test://${number}`,
       outlives,
     );
@@ -76,7 +76,12 @@ export class FakePeer implements Link {
   /** The peer reads all that is there. */
   reads(): void {
     this.#takeAll();
+    // What is sent because there is room again goes, too.
+    const { blocked } = this;
+    this.blocked = false;
     this.pipe.relieved();
+    this.blocked = blocked;
+    this.#takeAll();
   }
 
   /** The peer sends a message; only while it is read from. */

@@ -1,0 +1,94 @@
+/**
+ * The writing half of a link over a byte stream: what waits in the pipe goes to the
+ * kernel, as much as it takes.
+ *
+ *   flush -> taken at once: confirmed, the next
+ *         -> not all: blocked, until the stream has called back
+ *         -> nothing left: onEmpty
+ */
+import type { Socket } from "node:net";
+import type { Segment } from "./codec/out-queue.js";
+import type { Pipe } from "./pipe.js";
+
+/** Bytes handed to the kernel at once, and so what is in flight when a connection is lost. */
+const MAX_WRITE = 262_144;
+/**
+ * How long a connection that said all it had waits for the peer to hang up, in ms. A peer that reads slowly has not
+ * got everything yet, and if it sends something to a closed connection, the kernel throws the rest away.
+ */
+export const HANG_UP = 30_000;
+
+export class PipeWriter {
+  readonly #socket: Socket;
+  readonly #pipe: Pipe;
+  readonly #seal: ((segments: readonly Segment[]) => Uint8Array) | undefined;
+  readonly #onEmpty: () => void;
+  #blocked = false;
+  #stopped = false;
+  /** Messages have gone to the kernel. */
+  wrote = false;
+
+  /** @param seal what goes on the wire for whole plain frames; absent: they go as they are */
+  constructor(
+    socket: Socket,
+    pipe: Pipe,
+    seal: ((segments: readonly Segment[]) => Uint8Array) | undefined,
+    onEmpty: () => void,
+  ) {
+    this.#socket = socket;
+    this.#pipe = pipe;
+    this.#seal = seal;
+    this.#onEmpty = onEmpty;
+  }
+
+  /** The kernel has not taken yet what it was given. */
+  get blocked(): boolean {
+    return this.#blocked;
+  }
+
+  flush(): void {
+    if (this.#blocked || this.#stopped) return;
+    const { out } = this.#pipe;
+    if (out.messages > 0) this.wrote = true;
+    while (out.length > 0) {
+      this.#write(out.take(MAX_WRITE));
+      // A write that failed leaves nothing behind in the stream, either; its messages are lost when it closes.
+      if (this.#socket.writableLength > 0 || this.#socket.errored !== null) {
+        this.#blocked = true;
+        return;
+      }
+      out.confirm();
+    }
+    this.#onEmpty();
+  }
+
+  /** Nothing is written any more. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  #write(segments: readonly Segment[]): void {
+    const socket = this.#socket;
+    if (this.#seal !== undefined) {
+      socket.write(this.#seal(segments), this.#socketOnWritten);
+      return;
+    }
+    const last = segments.length - 1;
+    if (last > 0) socket.cork();
+    for (let i = 0; i <= last; i++) {
+      const { bytes, start, end } = segments[i] as Segment;
+      socket.write(bytes.subarray(start, end), i === last ? this.#socketOnWritten : undefined);
+    }
+    if (last > 0) socket.uncork();
+  }
+
+  #socketOnWritten = (): void => {
+    const { writableLength, errored } = this.#socket;
+    // A batch that failed is called back without its error: the stream has it.
+    if (!this.#blocked || this.#stopped || writableLength > 0 || errored !== null) return;
+    this.#blocked = false;
+    this.#pipe.out.confirm();
+    this.flush();
+    if (this.#blocked) this.#pipe.relieved(); // Else whoever heard that all is out has told.
+  };
+}

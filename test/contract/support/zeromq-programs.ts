@@ -1,0 +1,54 @@
+/** For programs that run on shoal and on the package `zeromq`: their sockets, their folder, and what they look at. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach } from "vitest";
+import * as zeromq from "zeromq";
+import * as shoal from "../../../src/index.js";
+
+type Package = typeof shoal;
+
+/** A program takes one of them for the package `zeromq`. */
+export const PACKAGES: readonly (readonly [string, Package])[] = [
+  ["shoal", shoal],
+  ["zeromq", zeromq as unknown as Package],
+];
+
+/** For ipc paths; gone after the file's tests. */
+export const folder = mkdtempSync(join(tmpdir(), "shoal-compat-"));
+const open: { close(options?: { linger?: number }): unknown; linger: number; readonly closed: boolean }[] =
+  [];
+
+/** Closed after the test. */
+export function own<S extends (typeof open)[number]>(socket: S): S {
+  open.push(socket);
+  return socket;
+}
+
+afterEach(async () => {
+  for (const socket of open.splice(0)) {
+    if (socket.closed) continue;
+    socket.linger = 0;
+    await socket.close();
+  }
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+let names = 0;
+export const inproc = (): string => `inproc://compat-${++names}`;
+
+/** The facts of an error that programs look at. */
+export const facts = (error: unknown): object => {
+  const { code, errno, address } = error as { code: string; errno: number; address?: string };
+  return { code, errno, address };
+};
+
+/** The error that a call throws or its promise rejects with, or `undefined`. */
+export async function settled(call: () => unknown): Promise<unknown> {
+  try {
+    await call();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}

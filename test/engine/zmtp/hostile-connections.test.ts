@@ -1,0 +1,165 @@
+import { createServer } from "node:net";
+import { describe, expect, it } from "vitest";
+import { collect, nextEvent, until, within } from "../../contract/support/wait.js";
+import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
+import { command } from "./support/hostile-peer.js";
+import { HostileWorld, MIB, memory } from "./support/hostile-world.js";
+
+const world = new HostileWorld();
+
+describe("a peer that is slow on purpose", () => {
+  it("with its handshake, a byte at a time, is closed in time; a good peer is served meanwhile", async () => {
+    const pull = world.pull({ handshakeInterval: 300 });
+    const endpoint = await world.bind(pull);
+    const { works } = await world.good(pull, endpoint);
+    const slow = await Promise.all(Array.from({ length: 50 }, () => world.raw(endpoint)));
+    const bytes = Buffer.concat([greeting(), ready("PUSH")]).subarray(0, -1);
+    let ended = 0;
+    for (const peer of slow) {
+      void peer.listen().closed.then(() => {
+        ended += 1;
+      });
+    }
+    const end = performance.now() + 8_000;
+    for (let at = 0; ended < slow.length && performance.now() < end; at++) {
+      for (const peer of slow) if (at < bytes.length) peer.write(bytes.subarray(at, at + 1));
+      await works();
+    }
+    expect(ended).toBe(slow.length);
+    expect(pull.stats().peers).toBe(1);
+  });
+
+  it("with its messages, a byte at a time, keeps nobody waiting", async () => {
+    const pull = world.pull();
+    const endpoint = await world.bind(pull);
+    const { works } = await world.good(pull, endpoint);
+    const peer = await world.raw(endpoint);
+    await peer.handshake("PUSH");
+    const message = pull.receive({ timeout: 8_000 });
+    for (const byte of frame("slow")) {
+      peer.write(Buffer.of(byte));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(String(await message)).toBe("slow");
+    await works();
+  });
+
+  it("to end a frame of the largest size allowed takes no memory for what it only declared", async () => {
+    const pull = world.pull();
+    const endpoint = await world.bind(pull);
+    const { works } = await world.good(pull, endpoint);
+    const before = memory();
+    for (let i = 0; i < 20; i++) {
+      const peer = await world.raw(endpoint);
+      await peer.handshake("PUSH");
+      peer.write(Buffer.from("020000000004000000", "hex"), Buffer.alloc(100));
+    }
+    await until(() => pull.stats().peers === 21, "21 peers");
+    await works();
+    expect(memory() - before).toBeLessThan(24 * MIB);
+  });
+});
+
+describe("a peer that leaves without a word", () => {
+  const phases: [string, Buffer[]][] = [
+    ["before its first byte", []],
+    ["in its greeting", [greeting().subarray(0, 11)]],
+    ["after its greeting", [greeting()]],
+    ["in READY", [greeting(), ready("PUSH").subarray(0, 9)]],
+    ["after READY", [greeting(), ready("PUSH")]],
+    ["in a frame's header", [greeting(), ready("PUSH"), Buffer.of(0x02, 0, 0)]],
+    ["in a frame's body", [greeting(), ready("PUSH"), Buffer.of(0x00, 9, 65, 66)]],
+    ["in a message", [greeting(), ready("PUSH"), Buffer.of(0x01, 1, 65)]],
+    ["in a PING", [greeting(), ready("PUSH"), command("PING", "\0\0xx").subarray(0, 5)]],
+  ];
+  describe.each(["RST", "FIN"])("by %s", (how) => {
+    it.each(phases)("%s, is forgotten; a good peer is served", async (_, bytes) => {
+      const pull = world.pull();
+      const endpoint = await world.bind(pull);
+      const { works } = await world.good(pull, endpoint);
+      const peer = await world.raw(endpoint);
+      const left = nextEvent(pull, "disconnect");
+      if (bytes[0] !== undefined) peer.write(bytes[0]);
+      await peer.heard(64);
+      if (bytes.length > 1) {
+        peer.write(...bytes.slice(1));
+        await until(() => pull.stats().peers === 2 || (bytes[1] as Buffer).length < 10, "the handshake");
+      }
+      if (how === "RST") peer.socket.resetAndDestroy();
+      else peer.socket.end();
+      expect((await left).reason).toBe("remote");
+      await works();
+      expect(pull.stats()).toMatchObject({ peers: 1, receiveQueued: 0 });
+    });
+
+    it.each(phases)("%s, when it is the one we connect to, is tried again", async (_, bytes) => {
+      let accepted = 0;
+      const server = createServer((socket) => {
+        accepted += 1;
+        socket.on("error", () => undefined);
+        socket.resume();
+        if (bytes.length > 0) socket.write(Buffer.concat(bytes));
+        socket.once("data", () => (how === "RST" ? socket.resetAndDestroy() : socket.end()));
+      });
+      await world.listen(server);
+      const endpoint = `tcp://127.0.0.1:${(server.address() as { port: number }).port}`;
+      const pull = world.pull({ reconnectInterval: 5 });
+      pull.connect(endpoint);
+      await until(() => accepted >= 3, "three attempts");
+      await new Promise((resolve) => server.close(resolve));
+      const push = world.push();
+      await push.bind(endpoint);
+      await push.send("good");
+      expect(await collect(pull, 1)).toEqual(["good"]);
+    });
+  });
+});
+
+describe("a peer that is gone", () => {
+  it("leaves messages that still count as queued, and can be taken", async () => {
+    const pull = world.pull();
+    const endpoint = await world.bind(pull);
+    const leave = async (): Promise<void> => {
+      const peer = await world.raw(endpoint);
+      await peer.handshake("PUSH");
+      const left = nextEvent(pull, "peer:leave");
+      peer.write(frame("one"), frame("two"), frame("three"));
+      peer.socket.end();
+      await left;
+    };
+    for (let i = 0; i < 20; i++) await leave();
+    expect(pull.stats().receiveQueued).toBe(60);
+    // Fairly, as if they were there: the first of each, then the second.
+    for (const text of ["one", "two", "three"]) expect(await collect(pull, 20)).toEqual(Array(20).fill(text));
+    expect(pull.stats().receiveQueued).toBe(0);
+    await leave();
+    expect(pull.stats().receiveQueued).toBe(3);
+  });
+});
+
+describe("a peer that does not hang up", () => {
+  it("keeps no close waiting, and what it goes on sending goes nowhere", async () => {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on("error", () => undefined);
+      world.after(() => socket.destroy());
+      socket.write(Buffer.concat([greeting(), ready("PULL")]));
+      socket.resume();
+      const chatter = Buffer.concat(Array.from({ length: 100 }, () => frame("still talking")));
+      const talk = (): void => {
+        if (!socket.destroyed && socket.writable) socket.write(chatter, () => setImmediate(talk));
+      };
+      socket.on("end", talk);
+    });
+    await world.listen(server);
+    const push = world.push();
+    push.connect(`tcp://127.0.0.1:${(server.address() as { port: number }).port}`);
+    await push.send("bye");
+    await push.ready();
+    expect(await within(push.close({ linger: 3_000 }), "the close")).toMatchObject({
+      flushed: 1,
+      discarded: 0,
+    });
+    // The connection itself lasts until the peer hangs up, or HANG_UP is over; nobody waits for it.
+    expect(push.stats()).toMatchObject({ received: 0, receiveQueued: 0 });
+  });
+});

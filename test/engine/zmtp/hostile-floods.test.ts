@@ -1,0 +1,155 @@
+/** Peers that send, or ask, without end: memory stays bounded, and the other peers notice nothing. */
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { describe, expect, it } from "vitest";
+import { collect, nextEvent, until, within } from "../../contract/support/wait.js";
+import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
+import { command } from "./support/hostile-peer.js";
+import { HostileWorld, MIB, memory } from "./support/hostile-world.js";
+
+const world = new HostileWorld();
+
+/** SUBSCRIBE to a prefix whose last 7 characters are to be written. */
+const RECORD = command("SUBSCRIBE", "topic 0000000");
+
+describe("a flood", () => {
+  it("of PINGs from a peer that does not read is not answered without end", async () => {
+    const pull = world.pull();
+    const endpoint = await world.bind(pull);
+    const { works } = await world.good(pull, endpoint);
+    const peer = await world.raw(endpoint);
+    await peer.handshake("PUSH");
+    peer.socket.pause();
+    await until(() => pull.stats().peers === 2, "two peers");
+    const before = memory();
+    const pings = Buffer.concat(Array.from({ length: 4_000 }, () => command("PING", "\0\0sixteen bytes..!")));
+    const written = await within(peer.flood(pings, 300), "the flood", 25_000); // 30 MB; their PONGs would be 28.
+    await works();
+    expect(written).toBe(300);
+    expect(memory() - before).toBeLessThan(2 * MIB);
+    // It is served when it reads.
+    peer.socket.resume();
+    peer.write(frame("now reading"));
+    expect(await collect(pull, 1)).toEqual(["now reading"]);
+  }, 30_000);
+
+  it("of a million SUBSCRIBEs fits, and the other subscribers get their messages", async () => {
+    const publisher = world.publisher();
+    const endpoint = await world.bind(publisher);
+    const subscriber = world.subscriber();
+    subscriber.connect(endpoint);
+    subscriber.subscribe("news");
+    await publisher.waitForSubscribers({ timeout: 8_000 });
+    const before = memory();
+    const peer = await world.raw(endpoint);
+    await peer.handshake("SUB");
+    for (let batch = 0; batch < 100; batch++) {
+      const records = Buffer.alloc(10_000 * RECORD.length, RECORD);
+      for (let i = 0; i < 10_000; i++) {
+        records.write(String(batch * 10_000 + i).padStart(7, "0"), (i + 1) * RECORD.length - 7, "latin1");
+      }
+      await peer.flood(records, 1);
+      await publisher.send(["news", "flash"]);
+      expect((await subscriber.receive({ timeout: 8_000 })).map(String)).toEqual(["news", "flash"]);
+    }
+    const own = memory();
+    peer.write(command("SUBSCRIBE", "last"));
+    await until(() => {
+      void publisher.send(["last", "x".repeat(200)]);
+      return peer.socket.bytesRead > 300;
+    }, "a message to the million's peer");
+    // About 150 bytes for each; the peers of a publisher have no more than MAX_PREFIXES each.
+    expect(own - before).toBeLessThan(400 * MIB);
+    peer.destroy();
+    await until(() => publisher.stats().peers === 1, "one peer");
+    await publisher.send(["news", "end"]);
+    expect((await subscriber.receive({ timeout: 8_000 })).map(String)).toEqual(["news", "end"]);
+    expect(memory() - before).toBeLessThan(64 * MIB);
+  }, 120_000);
+
+  it("of SUBSCRIBEs beyond what a peer may have ends its connection", async () => {
+    const publisher = world.publisher();
+    const endpoint = await world.bind(publisher);
+    const peer = await world.raw(endpoint);
+    await peer.handshake("SUB");
+    const left = nextEvent(publisher, "disconnect");
+    const prefix = Buffer.alloc(MIB);
+    for (let i = 0; i < 65 && !peer.socket.destroyed; i++) {
+      prefix.writeUInt32BE(i);
+      await peer.flood(command("SUBSCRIBE", prefix), 1);
+    }
+    expect((await left).reason).toBe("protocol");
+    expect(publisher.stats().peers).toBe(0);
+  });
+
+  it.each([
+    ["commands", (i: number) => command("SUBSCRIBE", `t${i}`)],
+    ["messages", (i: number) => frame(`\u0001t${i}`)],
+  ])("of subscriptions as %s stops at an XPUB whose program does not read", async (_, make) => {
+    const publisher = world.xPublisher();
+    const endpoint = await world.bind(publisher);
+    const peer = await world.raw(endpoint);
+    await peer.handshake("SUB");
+    await until(() => publisher.stats().peers === 1, "the peer");
+    const queued: number[] = [];
+    let i = 0;
+    for (let round = 0; round < 400; round++) {
+      const batch: Buffer[] = [];
+      for (let k = 0; k < 2_000; k++) batch.push(make(i++));
+      if (!peer.write(Buffer.concat(batch))) {
+        const drained = once(peer.socket, "drain");
+        const stuck = new Promise((resolve) => setTimeout(resolve, 400, "stuck"));
+        if ((await Promise.race([drained, stuck])) === "stuck") break;
+      }
+      queued.push(publisher.stats().receiveQueued);
+    }
+    // The high-water mark, and what one chunk brings beyond it: 65,536 bytes.
+    expect(publisher.stats().receiveQueued).toBeLessThan(1_000 + 65_536 / 4);
+    expect(publisher.stats().receiveQueued).toBeGreaterThanOrEqual(1_000);
+  });
+
+  it("of peers that subscribe and leave does not fill the queue of an XPUB that nobody reads", async () => {
+    const publisher = world.xPublisher();
+    const endpoint = await world.bind(publisher);
+    for (let round = 0; round < 20; round++) {
+      const peer = await world.raw(endpoint);
+      await peer.handshake("SUB");
+      const commands: Buffer[] = [];
+      for (let i = 0; i < 500; i++) commands.push(command("SUBSCRIBE", `t${round}-${i}`));
+      const joined = until(() => publisher.stats().receiveQueued >= 500, "the subscriptions");
+      peer.write(...commands);
+      await joined;
+      peer.destroy();
+      await until(() => publisher.stats().peers === 0, "nobody");
+    }
+    expect(publisher.stats().receiveQueued).toBe(0);
+  });
+
+  it("of an XSUB's own subscriptions, at a publisher that does not read, is kept as the difference", async () => {
+    const server = createServer((socket) => {
+      socket.pause();
+      socket.on("error", () => undefined);
+      world.after(() => socket.destroy());
+      socket.write(Buffer.concat([greeting(), ready("XPUB")]));
+    });
+    const subscriber = world.xSubscriber({ heartbeatInterval: 0 });
+    subscriber.connect(await world.listen(server));
+    await subscriber.ready({ timeout: 8_000 });
+    const topic = Buffer.alloc(10_000, "t");
+    const toggle = async (times: number): Promise<void> => {
+      for (let i = 0; i < times; i++) {
+        topic.writeUInt32BE(i, 1);
+        for (const on of [1, 0]) {
+          topic[0] = on;
+          await subscriber.send(topic);
+        }
+        if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    await toggle(6_000); // 120 MB: more than any kernel takes.
+    const before = memory();
+    await toggle(6_000);
+    // One prefix more or less would be 10 kB; all of them 120 MB.
+    expect(memory() - before).toBeLessThan(4 * MIB);
+  });
+});

@@ -1,0 +1,179 @@
+import { createServer } from "node:net";
+import { describe, expect, it } from "vitest";
+import { curveKeyPair } from "../../../src/index.js";
+import { collect, nextEvent, until, within } from "../../contract/support/wait.js";
+import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
+import { start } from "../../process/child.js";
+import { command, portOf } from "./support/hostile-peer.js";
+import { events, HostileWorld, memory } from "./support/hostile-world.js";
+
+const world = new HostileWorld();
+
+describe("a handshake out of order", () => {
+  const keys = curveKeyPair();
+  const authenticate = (): boolean => true;
+  const servers = {
+    NULL: {},
+    PLAIN: { plainServer: true, authenticate },
+    CURVE: { curveServer: true, curveSecretKey: keys.secretKey, authenticate },
+  };
+  const hello = "\u0001u\u0001p";
+  const cases: [keyof typeof servers, string, Buffer][] = [
+    ["NULL", "a message first", frame("too early")],
+    ["NULL", "PING first", command("PING", "\0\0")],
+    ["NULL", "SUBSCRIBE first", command("SUBSCRIBE")],
+    ["NULL", "HELLO", command("HELLO", hello)],
+    ["NULL", "WELCOME", command("WELCOME")],
+    ["NULL", "an empty command", Buffer.of(4, 0)],
+    ["NULL", "a command without a name", Buffer.of(4, 2, 0, 65)],
+    ["NULL", "a name longer than the command", Buffer.of(4, 2, 255, 65)],
+    ["NULL", "READY with MORE", Buffer.concat([Buffer.of(5), ready("PUSH").subarray(1)])],
+    ["NULL", "READY with reserved bits", Buffer.concat([Buffer.of(0x84), ready("PUSH").subarray(1)])],
+    [
+      "NULL",
+      "READY with a byte left over",
+      Buffer.concat([Buffer.of(4, 27), ready("PUSH").subarray(2), Buffer.of(0)]),
+    ],
+    ["NULL", "ERROR whose reason is cut", command("ERROR", "\u0009no")],
+    ["NULL", "a command of 2^63-1 bytes", Buffer.from("067fffffffffffffff", "hex")],
+    [
+      "NULL",
+      "100,000 properties",
+      command("READY", Buffer.from("\u0001a\0\0\0\0".repeat(100_000), "latin1")),
+    ],
+    ["NULL", "1,000 properties", command("READY", properties(1_000))],
+    ["NULL", "a value of 2^32-1 bytes", command("READY", Buffer.from("\u0001a\xff\xff\xff\xff", "latin1"))],
+    [
+      "NULL",
+      "the same property twice",
+      command("READY", Buffer.from("\u0001a\0\0\0\0\u0001A\0\0\0\0", "latin1")),
+    ],
+    ["PLAIN", "READY", ready("PUSH")],
+    ["PLAIN", "INITIATE before HELLO", command("INITIATE", ready("PUSH").subarray(8))],
+    ["PLAIN", "HELLO twice", Buffer.concat([command("HELLO", hello), command("HELLO", hello)])],
+    ["PLAIN", "HELLO with a byte left over", command("HELLO", `${hello}x`)],
+    ["PLAIN", "HELLO with a length that is not there", command("HELLO", "\xff")],
+    ["PLAIN", "an empty HELLO", command("HELLO")],
+    ["PLAIN", "a message after HELLO", Buffer.concat([command("HELLO", hello), frame("too early")])],
+    ["CURVE", "READY", ready("PUSH")],
+    ["CURVE", "INITIATE before HELLO", command("INITIATE", Buffer.alloc(300))],
+    ["CURVE", "a HELLO of zeros", command("HELLO", Buffer.alloc(194))],
+    ["CURVE", "a HELLO of another length", command("HELLO", Buffer.alloc(500))],
+    ["CURVE", "MESSAGE first", command("MESSAGE", Buffer.alloc(40))],
+  ];
+  it.each(cases)("(%s) %s ends that connection and is told; nobody else's", async (mechanism, _, bytes) => {
+    const server = world.pull(servers[mechanism]);
+    const endpoint = await world.bind(server);
+    const peer = await world.raw(endpoint);
+    const failed = nextEvent(server, "handshake:error:protocol");
+    const left = nextEvent(server, "disconnect");
+    peer.write(greeting(mechanism));
+    await peer.heard(64);
+    peer.write(bytes);
+    const { error, address } = await failed;
+    expect([error.name, address]).toEqual(["ProtocolError", endpoint]);
+    expect(error.message).toContain(endpoint);
+    expect((await left).reason).toBe("protocol");
+    await within(peer.closed, "the connection's end");
+    expect(server.stats()).toMatchObject({ peers: 0, received: 0, receiveQueued: 0 });
+  });
+
+  const clients = {
+    NULL: {},
+    PLAIN: { plainUsername: "u", plainPassword: "p" },
+    CURVE: { curveServerKey: keys.publicKey, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey },
+  };
+  const answers: [keyof typeof clients, string, Buffer][] = [
+    ["NULL", "a message", frame("too early")],
+    ["PLAIN", "READY before WELCOME", ready("PUSH")],
+    ["PLAIN", "WELCOME with data", command("WELCOME", "x")],
+    ["PLAIN", "WELCOME twice", Buffer.concat([command("WELCOME"), command("WELCOME")])],
+    ["PLAIN", "HELLO", command("HELLO", hello)],
+    ["CURVE", "READY before WELCOME", command("READY", Buffer.alloc(40))],
+    ["CURVE", "a WELCOME of zeros", command("WELCOME", Buffer.alloc(160))],
+    ["CURVE", "a WELCOME of another length", command("WELCOME", Buffer.alloc(1_000))],
+    ["CURVE", "HELLO", command("HELLO", Buffer.alloc(194))],
+  ];
+  it.each(
+    answers,
+  )("(%s) a server that answers with %s is told of, and tried again", async (mechanism, _, bytes) => {
+    let accepted = 0;
+    const server = createServer((socket) => {
+      accepted += 1;
+      socket.on("error", () => undefined);
+      socket.write(greeting(mechanism));
+      socket.once("data", () => socket.write(bytes));
+    });
+    await world.listen(server);
+    const pull = world.pull({ ...clients[mechanism], reconnectInterval: 5 });
+    const failed = nextEvent(pull, "handshake:error:protocol");
+    pull.connect(`tcp://127.0.0.1:${(server.address() as { port: number }).port}`);
+    expect((await failed).error.code).toMatch(/^ERR_ZMTP_/);
+    await until(() => accepted >= 2, "another attempt");
+  });
+
+  function properties(count: number): Buffer {
+    const all: Buffer[] = [];
+    for (let i = 0; i < count; i++) {
+      const name = i.toString(36);
+      all.push(Buffer.of(name.length), Buffer.from(name), Buffer.alloc(4));
+    }
+    return Buffer.concat(all);
+  }
+});
+
+describe("ten thousand connections that stop in their handshake", () => {
+  it("keep neither the peers that are there out, nor those that come", async () => {
+    const pull = world.pull({ backlog: 1_024 });
+    const endpoint = await world.bind(pull);
+    const { works } = await world.good(pull, endpoint);
+    const seen = events(pull);
+    const before = memory();
+    // They are opened by another process, so that each side has its own descriptors.
+    const child = start(STOPPERS, { args: [String(portOf(endpoint)), "10000"], limit: 25_000 });
+    let report = "";
+    const told = child.line().then(
+      (line) => {
+        report = line;
+      },
+      (error) => {
+        report = String(error);
+      },
+    );
+    while (report === "") {
+      await works();
+      const late = world.push();
+      late.connect(endpoint);
+      await late.send("late");
+      expect(await collect(pull, 1)).toEqual(["late"]);
+      await late.close({ linger: 0 });
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await told;
+    expect(JSON.parse(report).opened).toBe(10_000);
+    await works();
+    const gaveWay = (): number => seen.filter(({ type }) => type === "handshake:error:other").length;
+    await until(() => gaveWay() >= 10_000 - 4_096, "the oldest giving way");
+    // 4,096 of them are kept.
+    expect((memory() - before) / 4_096).toBeLessThan(16_384);
+    await child.kill();
+    await until(() => pull.stats().peers === 1, "the good peer alone");
+    await works();
+  }, 30_000);
+});
+
+/** Opens so many connections, sends a greeting on each, and stops. */
+const STOPPERS = `
+  import { connect } from "node:net";
+  const [port, count] = process.argv.slice(1).map(Number);
+  const greeting = Buffer.from("${greeting().toString("hex")}", "hex");
+  let opened = 0;
+  const open = () => new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => { opened += 1; socket.write(greeting.subarray(0, 20 + opened % 45)); resolve(); });
+    socket.on("error", resolve);
+    socket.resume();
+  });
+  for (let i = 0; i < count; i += 100) await Promise.all(Array.from({ length: 100 }, open));
+  console.log(JSON.stringify({ opened }));
+  setInterval(() => undefined, 1_000);
+`;

@@ -1,0 +1,65 @@
+/** What tests of hostile peers share: bare peers, a good one beside them, and a look at this process. */
+import type { Server } from "node:net";
+import { expect } from "vitest";
+import type { Pull, Push, Socket, SocketEvent } from "../../../../src/index.js";
+import { collect } from "../../../contract/support/wait.js";
+import { World } from "../../../contract/support/world.js";
+import { collectGarbage } from "../../../support/collect-garbage.js";
+import { HostilePeer } from "./hostile-peer.js";
+
+export const MIB = 1_048_576;
+
+/** Make one for a file of tests. */
+export class HostileWorld extends World {
+  constructor() {
+    super("zmtp", "tcp");
+  }
+
+  /** Ended after the test. */
+  async raw(endpoint: string): Promise<HostilePeer> {
+    const peer = await HostilePeer.connect(endpoint);
+    this.after(() => peer.destroy());
+    return peer;
+  }
+
+  /** A peer that behaves, and a way to see that it is served. */
+  async good(pull: Pull, endpoint: string): Promise<{ push: Push; works(): Promise<void> }> {
+    const push = this.push();
+    push.connect(endpoint);
+    let sent = 0;
+    const works = async (): Promise<void> => {
+      sent += 1;
+      await push.send(`good ${sent}`);
+      expect(await collect(pull, 1)).toEqual([`good ${sent}`]);
+    };
+    await works();
+    return { push, works };
+  }
+
+  /** @returns its endpoint */
+  async listen(server: Server): Promise<string> {
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    this.after(() => server.close());
+    return `tcp://127.0.0.1:${(server.address() as { port: number }).port}`;
+  }
+}
+
+/** Bytes in use, without what nobody holds any more. */
+export function memory(): number {
+  collectGarbage();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+/** What a socket is told of its bad peers, from now on. */
+export function events(socket: Socket): SocketEvent[] {
+  const all: SocketEvent[] = [];
+  for (const type of [
+    "disconnect",
+    "handshake:error:protocol",
+    "handshake:error:other",
+    "peer:refused",
+  ] as const)
+    socket.events.on(type, (event) => void all.push(event));
+  return all;
+}

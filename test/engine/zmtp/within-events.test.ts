@@ -1,0 +1,158 @@
+/** What a program may do from within an event: close, disconnect, unbind, send, publish. */
+import { once } from "node:events";
+import { describe, expect, it } from "vitest";
+import { collect, texts, turn, until, within } from "../../contract/support/wait.js";
+import { World } from "../../contract/support/world.js";
+import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
+import { fill, RawServer } from "./support/raw-server.js";
+
+describe("within events", () => {
+  const world = new World("zmtp", "tcp");
+
+  it.each([
+    "connect:delay",
+    "connect",
+    "handshake",
+    "peer:join",
+  ] as const)("close in %s leaves no connection behind, and ends", async (type) => {
+    const server = new RawServer((socket) => {
+      socket.resume();
+      socket.write(Buffer.concat([greeting(), ready("PULL")]));
+    });
+    const push = world.push();
+    const closing = new Promise<unknown>((resolve) => {
+      push.events.on(type, () => resolve(push.close({ linger: 0 })));
+    });
+    push.connect(await server.listen(world));
+    await within(closing, "the close");
+    for (let i = 0; i < 5; i++) await turn();
+    await server.left();
+    expect(push.stats().peers).toBe(0);
+  });
+
+  it.each([
+    "connect",
+    "handshake",
+    "peer:join",
+  ] as const)("disconnect in %s leaves no connection", async (type) => {
+    const server = new RawServer((socket) => {
+      socket.resume();
+      socket.write(Buffer.concat([greeting(), ready("PULL")]));
+    });
+    const push = world.push();
+    const endpoint = await server.listen(world);
+    const heard = new Promise<void>((resolve) => {
+      push.events.once(type, () => {
+        push.disconnect(endpoint);
+        resolve();
+      });
+    });
+    push.connect(endpoint);
+    await within(heard, type);
+    for (let i = 0; i < 5; i++) await turn();
+    await server.left();
+    expect(push.stats().peers).toBe(0);
+  });
+
+  it.each([
+    "accept",
+    "handshake",
+    "peer:join",
+  ] as const)("close in %s ends an accepted connection", async (type) => {
+    const pull = world.pull();
+    const endpoint = await world.bind(pull);
+    pull.events.on(type, () => void pull.close({ linger: 0 }));
+    const peer = await RawPeer.connect(endpoint);
+    peer.write(greeting(), ready("PUSH"));
+    await within(peer.closed, "the end", 2_000);
+    await pull.close();
+  });
+
+  it("unbind in accept, peer:join and peer:leave keeps the socket in order", async () => {
+    for (const type of ["accept", "peer:join", "peer:leave"] as const) {
+      const [pull, push] = [world.pull(), world.push()];
+      const endpoint = await world.bind(pull);
+      const unbound = new Promise<void>((resolve, reject) => {
+        pull.events.once(type, () => pull.unbind(endpoint).then(resolve, reject));
+      });
+      push.connect(endpoint);
+      await push.send("x");
+      expect(await collect(pull, 1)).toEqual(["x"]);
+      await push.close();
+      await within(unbound, "the unbind");
+      const other = world.pull();
+      await other.bind(endpoint);
+    }
+  });
+
+  it("trySend in every event of a connection's life sends", async () => {
+    const router = world.router();
+    const dealer = world.dealer({ routingId: "d" });
+    const sent: string[] = [];
+    for (const type of ["peer:join", "handshake", "connect:delay", "connect"] as const)
+      dealer.events.on(type, () => {
+        if (dealer.trySend(type)) sent.push(type);
+      });
+    await world.link(router, dealer);
+    const got: string[] = [];
+    while (got.length < 4) got.push(texts(await router.receive({ timeout: 4_000 }))[1] as string);
+    expect([got, sent]).toEqual([sent, ["connect:delay", "connect", "handshake", "peer:join"]]);
+  });
+
+  it("a listener that answers a leave with connect, and one that closes the socket on a drop, do no harm", async () => {
+    const push = world.push();
+    const endpoint = await world.bind(push);
+    push.events.on("drop", () => void push.close({ linger: 0 }));
+    const peer = await RawPeer.connect(endpoint);
+    await peer.handshake("PULL");
+    peer.socket.pause();
+    await push.ready({ peers: 1 });
+    await fill(push, 1_000_000);
+    peer.destroy();
+    await within(
+      once(push.events as never, "end").catch(() => undefined),
+      "the end",
+      10,
+    ).catch(() => undefined);
+    await until(() => push.closed, "the close");
+    const { flushed, discarded } = await push.close();
+    expect(flushed + discarded + push.stats().dropped.disconnected).toBe(push.stats().sent);
+  });
+});
+
+describe("a publisher whose listener publishes on a drop", () => {
+  const world = new World("zmtp", "tcp");
+
+  it("sends each subscriber what was meant for it", async () => {
+    const publisher = world.publisher({ sendHighWaterMark: 2 });
+    const endpoint = await world.bind(publisher);
+    const slow = await RawPeer.connect(endpoint);
+    await slow.handshake("SUB");
+    slow.write(frame("\u0001m"));
+    const quick = world.subscriber();
+    quick.connect(endpoint);
+    quick.subscribe("m", "alert");
+    await publisher.waitForSubscribers({ topic: "m", count: 2, timeout: 4_000 });
+    slow.socket.pause();
+    let alerts = 0;
+    publisher.events.on("drop", () => {
+      alerts += 1;
+      if (alerts === 1) publisher.trySend(["alert", "slow"]);
+    });
+    const got: string[] = [];
+    const reading = (async () => {
+      for await (const [topic] of quick) got.push(String(topic).slice(0, 6));
+    })();
+    const body = Buffer.alloc(1_000_000);
+    for (let i = 0; alerts === 0 && i < 200; i++) {
+      await publisher.send([`m ${i}`, body]);
+      await until(() => got.length > i, "the message");
+    }
+    expect(alerts).toBeGreaterThan(0);
+    await until(() => got.includes("alert"), "the alert");
+    expect(got.filter((topic) => topic.startsWith("m"))).toEqual(got.slice(0, -1));
+    await quick.close({ linger: 0 });
+    await reading;
+    slow.destroy();
+  });
+});
