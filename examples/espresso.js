@@ -1,0 +1,49 @@
+// @ts-check
+/** Espresso: what passes a proxy, heard from outside, with a filter, decoded, and never at the proxy's cost. */
+import assert from "node:assert/strict";
+import { json, Publisher, Subscriber, XPublisher, XSubscriber } from "shoal";
+import { EspressoListener, EspressoTap } from "shoal/patterns";
+import { Proxy as MessageProxy } from "shoal/proxy"; // JavaScript has a Proxy of its own.
+
+const frontend = new XSubscriber();
+const backend = new XPublisher();
+await frontend.bind("tcp://127.0.0.1:*");
+await backend.bind("tcp://127.0.0.1:*");
+
+const tap = new EspressoTap({ snapLength: 4_096 }); // Records show the first 4 KiB of a message.
+const proxy = new MessageProxy(frontend, backend, tap.capture);
+const running = proxy.run();
+
+const listening = tap.events.receive();
+/** @type {EspressoListener<{ knots: number }>} */
+const listener = new EspressoListener({
+  connect: await tap.bind("tcp://127.0.0.1:*"),
+  filter: { topics: "wind.", where: (frames) => frames.length === 2 },
+  decode: json(),
+});
+assert.equal((await listening).type, "subscribe"); // It has arrived: nothing is missed from now on.
+
+const publisher = new Publisher();
+publisher.connect(frontend.lastEndpoint ?? "");
+const subscriber = new Subscriber();
+subscriber.subscribe("");
+subscriber.connect(backend.lastEndpoint ?? "");
+await publisher.waitForSubscribers();
+
+await publisher.send(["wind.north", '{"knots":12}']);
+await publisher.send(["tide", '{"metres":2}']);
+await publisher.send(["wind.south", '{"knots":31}']);
+
+const heard = [];
+while (heard.length < 2) {
+  const { from, frames, value, missed } = await listener.receive({ timeout: 5_000 });
+  heard.push(`${from} ${frames[0]} ${value?.knots} ${missed}`);
+}
+assert.deepEqual(heard, ["frontend wind.north 12 0", "frontend wind.south 31 0"]);
+
+await Promise.all([listener.close(), publisher.close(), subscriber.close()]);
+proxy.terminate();
+await running;
+await tap.close();
+const { passed, published } = tap.stats();
+console.log(`${passed} messages passed, ${published} were of interest`);

@@ -1,0 +1,158 @@
+/** A Black Box's options, and what they come to. */
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { InvalidArgumentError } from "../../core/errors.js";
+import type { SubscriberOptions } from "../../sockets/pub-sub.js";
+import { checkCount, checkEndpoint, checkKeys } from "../binary-star/check.js";
+import type { ReceiverData } from "./messages.js";
+import type { FullPolicy } from "./rules.js";
+import { keyEndOf, type ShardKey } from "./sharding.js";
+
+/** Worker threads at most. */
+const MAX_WORKERS = 256;
+/** Messages, and bytes of their frames, that wait for one shard, unless it is told otherwise. */
+const MAX_QUEUED = 10_000;
+const MAX_QUEUED_BYTES = 67_108_864;
+/** Messages, and bytes unless one message alone has more, that go to a thread at once. */
+const MAX_BATCH = 1_000;
+const MAX_BATCH_BYTES = 1_048_576;
+/** Batches that a thread has in hand: one that it works on, and one that it need not wait for. */
+const MAX_IN_HAND = 2;
+
+const POLICIES: readonly FullPolicy[] = ["drop-newest", "drop-oldest", "conflate", "wait"];
+
+/** Options of {@link BlackBox}. */
+export interface BlackBoxOptions {
+  /**
+   * The module whose default export handles the messages, in each worker thread: a URL, a `file:` or `data:` URL as
+   * text, or a path. See {@link BlackBoxHandler}.
+   */
+  readonly handler: string | URL;
+  /** Publishers to connect to. */
+  readonly connect?: string | readonly string[];
+  /** Where publishers connect. */
+  readonly bind?: string | readonly string[];
+  /** Topic prefixes. Default: all messages. */
+  readonly subscribe?: string | Uint8Array | readonly (string | Uint8Array)[];
+  /** Worker threads, and so shards, at most 256. Default: one less than the machine runs at once, 1 at least. */
+  readonly workers?: number;
+  /** The part of the first frame by which messages have their shard, and their order. Default: all of it. */
+  readonly key?: ShardKey;
+  /** What happens to a message whose shard's queue is full. Default `"drop-oldest"`. */
+  readonly full?: FullPolicy;
+  /** Messages that wait for one shard. Default 10,000. */
+  readonly maxQueued?: number;
+  /** Bytes of them; a message that has more alone is dropped. Default 67,108,864. */
+  readonly maxQueuedBytes?: number;
+  /** For the module's functions, copied to each thread (`structuredClone`); a SharedArrayBuffer is shared. */
+  readonly data?: unknown;
+  /** For the SUB: security, `receiveHighWaterMark`, … What cannot be copied to a thread is refused. */
+  readonly socketOptions?: Omit<SubscriberOptions, "context" | "codec" | "authenticate">;
+  /** The engine of the SUB. Default: that of every socket. */
+  readonly engine?: "zmtp" | "libzmq";
+}
+
+const KEYS = [
+  "handler",
+  "connect",
+  "bind",
+  "subscribe",
+  "workers",
+  "key",
+  "full",
+  "maxQueued",
+  "maxQueuedBytes",
+  "data",
+  "socketOptions",
+  "engine",
+] as const;
+
+/** What the threads begin with. */
+export interface ResolvedBox {
+  readonly receiver: ReceiverData;
+  readonly module: string;
+  readonly workers: number;
+  readonly data: unknown;
+}
+
+/** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+export function resolveBox(options: BlackBoxOptions): ResolvedBox {
+  checkKeys("BlackBox", options, KEYS);
+  const { full = "drop-oldest", key, engine, socketOptions = {}, data } = options;
+  if (!POLICIES.includes(full))
+    throw new InvalidArgumentError(`Option full is one of ${POLICIES.join(", ")}; got ${String(full)}`);
+  if (engine !== undefined && engine !== "zmtp" && engine !== "libzmq")
+    throw new InvalidArgumentError(`Option engine is "zmtp" or "libzmq"; got ${String(engine)}`);
+  for (const name of ["context", "codec", "authenticate"]) {
+    if (Object.hasOwn(socketOptions, name))
+      throw new InvalidArgumentError(`BlackBox has its SUB in another thread: it has no option ${name}`);
+  }
+  keyEndOf(key);
+  const connect = listOf("connect", options.connect);
+  const bind = listOf("bind", options.bind);
+  if (connect.length + bind.length === 0)
+    throw new InvalidArgumentError("A Black Box has at least one endpoint to connect or to bind");
+  for (const endpoint of [...connect, ...bind]) {
+    if (endpoint.startsWith("inproc:"))
+      throw new InvalidArgumentError(`${endpoint} reaches one thread only; expected tcp:// or ipc://`);
+  }
+  const workers = checkCount("workers", options.workers ?? defaultWorkers(), 1, MAX_WORKERS);
+  const rules = {
+    shards: workers,
+    full,
+    maxQueued: checkCount("maxQueued", options.maxQueued ?? MAX_QUEUED, 1),
+    maxQueuedBytes: checkCount("maxQueuedBytes", options.maxQueuedBytes ?? MAX_QUEUED_BYTES, 1),
+    maxBatch: MAX_BATCH,
+    maxBatchBytes: MAX_BATCH_BYTES,
+    maxInHand: MAX_IN_HAND,
+  };
+  const subscribe = prefixesOf(options.subscribe);
+  const receiver = {
+    rules,
+    key,
+    engine,
+    socketOptions: copied("socketOptions", socketOptions),
+    bind,
+    connect,
+    subscribe,
+  };
+  return { receiver, module: moduleOf(options.handler), workers, data: copied("data", data) };
+}
+
+function defaultWorkers(): number {
+  return Math.min(Math.max(1, availableParallelism() - 1), MAX_WORKERS);
+}
+
+function listOf(name: string, value: string | readonly string[] | undefined): string[] {
+  const list: unknown = value === undefined ? [] : typeof value === "string" ? [value] : value;
+  if (!Array.isArray(list))
+    throw new InvalidArgumentError(`Option ${name} is an endpoint, or a list of them`);
+  return list.map((endpoint) => checkEndpoint(name, endpoint));
+}
+
+function prefixesOf(value: BlackBoxOptions["subscribe"]): (string | Uint8Array)[] {
+  const list: unknown =
+    value === undefined ? [] : typeof value === "string" || value instanceof Uint8Array ? [value] : value;
+  if (!Array.isArray(list))
+    throw new InvalidArgumentError("Option subscribe is a topic prefix, or a list of them");
+  return list.map((prefix: unknown) => {
+    if (typeof prefix === "string" || prefix instanceof Uint8Array) return prefix;
+    throw new InvalidArgumentError(`A topic prefix is a string or bytes; got ${typeof prefix}`);
+  });
+}
+
+function moduleOf(handler: unknown): string {
+  if (handler instanceof URL) return handler.href;
+  if (typeof handler !== "string" || handler === "")
+    throw new InvalidArgumentError("Option handler is the URL or path of a module");
+  return /^(?:file|data):/.test(handler) ? handler : pathToFileURL(resolve(handler)).href;
+}
+
+function copied<T>(name: string, value: T): T {
+  try {
+    return structuredClone(value);
+  } catch (cause) {
+    throw new InvalidArgumentError(`Option ${name} cannot be copied to another thread`, { cause });
+  }
+}

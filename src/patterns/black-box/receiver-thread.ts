@@ -1,0 +1,200 @@
+/** A Black Box's receiver thread: the SUB socket, the rules, and a port to each worker thread. Started by black-box.ts. */
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { Context } from "../../sockets/context.js";
+import { Subscriber } from "../../sockets/pub-sub.js";
+import { pack } from "./batch.js";
+import {
+  type FromReceiver,
+  Progress,
+  type ReceiverData,
+  type ReceiverStats,
+  type ToReceiver,
+  toPlain,
+} from "./messages.js";
+import { BoxRules } from "./rules.js";
+import { keyEndOf } from "./sharding.js";
+
+/** Messages read at once. */
+const READ = 1_000;
+/** ms between two reports of drops. */
+const REPORT_INTERVAL = 100;
+
+interface Link {
+  readonly port: MessagePort;
+  /** Kept up by the thread, before and after each message. */
+  readonly progress: Uint32Array;
+  /** Messages of the batches that it told of, and those of them that failed. */
+  finished: number;
+  failed: number;
+}
+
+const main = parentPort as NonNullable<typeof parentPort>;
+
+function tell(message: FromReceiver): void {
+  main.postMessage(message);
+}
+
+class Receiver {
+  readonly #socket: Subscriber;
+  readonly #rules: BoxRules;
+  readonly #links = new Map<number, Link>();
+  #unread = 0;
+  #reporting: NodeJS.Timeout | undefined;
+  #proceed: (() => void) | undefined;
+  #whenIdle: (() => void) | undefined;
+
+  constructor(data: ReceiverData) {
+    const { rules, key, engine, socketOptions } = data;
+    this.#rules = new BoxRules(rules, keyEndOf(key), {
+      batch: (shard, messages, bytes) => {
+        const batch = pack(messages, bytes);
+        this.#links.get(shard)?.port.postMessage(batch, [batch]);
+      },
+    });
+    this.#socket = new Subscriber({
+      linger: 0,
+      ...(engine === undefined ? {} : { context: new Context({ engine }) }),
+      ...socketOptions,
+    });
+    for (const type of ["peer:join", "peer:leave"] as const) {
+      this.#socket.events.on(type, ({ address }) => tell({ type, address }));
+    }
+  }
+
+  async open({ bind, connect, subscribe }: ReceiverData): Promise<void> {
+    for (const endpoint of bind) await this.#socket.bind(endpoint);
+    this.#socket.subscribe(...subscribe);
+    for (const endpoint of connect) this.#socket.connect(endpoint);
+    tell({ type: "open", endpoint: this.#socket.lastEndpoint });
+  }
+
+  /** Reads until the socket is closed. */
+  async read(): Promise<void> {
+    const socket = this.#socket;
+    const rules = this.#rules;
+    while (!socket.closed) {
+      let messages: Buffer[][];
+      try {
+        messages = await socket.receiveMany({ max: READ, timeout: -1 });
+      } catch (error) {
+        if (socket.closed) return;
+        throw error;
+      }
+      rules.receive(messages);
+      this.#reporting ??= setTimeout(this.#report, REPORT_INTERVAL);
+      while (rules.blocked && !socket.closed) {
+        await new Promise<void>((resolve) => {
+          this.#proceed = resolve;
+        });
+      }
+    }
+  }
+
+  up(shard: number, port: MessagePort, progress: Uint32Array): void {
+    this.#links.set(shard, { port, progress, finished: 0, failed: 0 });
+    port.on("message", (failed: number) => this.#finished(shard, port, failed));
+    this.#rules.up(shard);
+    this.#moved();
+  }
+
+  down(shard: number): void {
+    const link = this.#links.get(shard);
+    if (link === undefined) return; // It never got that far.
+    this.#links.delete(shard);
+    link.port.close();
+    const { progress } = link;
+    const since = (index: number, told: number): number => ((progress[index] as number) - told) >>> 0;
+    const lost = this.#rules.crashed(shard, {
+      begun: since(Progress.BEGUN, link.finished),
+      finished: since(Progress.FINISHED, link.finished),
+      failed: since(Progress.FAILED, link.failed),
+    });
+    tell({ type: "lost", shard, messages: lost });
+    this.#moved();
+  }
+
+  stats(): ReceiverStats {
+    return { ...this.#rules.stats(), socket: this.#socket.stats(), unread: this.#unread };
+  }
+
+  /** Reads nothing more, and waits for what was read, for `linger` ms. */
+  async close(linger: number): Promise<void> {
+    this.#unread = this.#socket.stats().receiveQueued;
+    await this.#socket.close({ linger: 0 });
+    this.#proceed?.();
+    if (linger !== 0 && !this.#rules.idle) {
+      await new Promise<void>((resolve) => {
+        const timer = linger < 0 ? undefined : setTimeout(resolve, linger);
+        this.#whenIdle = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    // What is in a thread's hands is no longer waited for.
+    for (const shard of [...this.#links.keys()]) this.down(shard);
+    this.#rules.close();
+    this.#report();
+    clearTimeout(this.#reporting);
+    tell({ type: "closed", stats: this.stats() });
+    main.close();
+  }
+
+  #finished(shard: number, port: MessagePort, failed: number): void {
+    const link = this.#links.get(shard);
+    if (link === undefined || link.port !== port) return; // It crashed after it said so: counted by its progress.
+    link.finished = (link.finished + this.#rules.finished(shard, failed)) >>> 0;
+    link.failed = (link.failed + failed) >>> 0;
+    this.#moved();
+  }
+
+  #moved(): void {
+    if (this.#proceed !== undefined && !this.#rules.blocked) {
+      this.#proceed();
+      this.#proceed = undefined;
+    }
+    if (this.#whenIdle !== undefined && this.#rules.idle) this.#whenIdle();
+  }
+
+  #report = (): void => {
+    this.#reporting = undefined;
+    const drops = this.#rules.takeDrops();
+    if (drops.length > 0) tell({ type: "drops", drops });
+  };
+}
+
+const data = workerData as ReceiverData;
+
+async function open(receiver: Receiver): Promise<void> {
+  try {
+    await receiver.open(data);
+  } catch (error) {
+    tell({ type: "refused", error: toPlain(error) });
+    return;
+  }
+  await receiver.read();
+}
+
+try {
+  const receiver = new Receiver(data);
+  main.on("message", (message: ToReceiver) => {
+    switch (message.type) {
+      case "start":
+        void open(receiver);
+        break;
+      case "up":
+        receiver.up(message.shard, message.port, message.progress);
+        break;
+      case "down":
+        receiver.down(message.shard);
+        break;
+      case "stats":
+        tell({ type: "stats", stats: receiver.stats() });
+        break;
+      case "close":
+        void receiver.close(message.linger);
+    }
+  });
+} catch (error) {
+  tell({ type: "refused", error: toPlain(error) });
+}

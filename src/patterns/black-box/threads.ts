@@ -1,0 +1,144 @@
+/** One shard's worker thread, from the main thread: started, and started anew when it crashes. */
+import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { CLOSE, type FromWorker, fromPlain, Progress, type WorkerData } from "./messages.js";
+import { Restarts } from "./restarts.js";
+
+/** Where this process was started with a module as text, that is no argument for a thread with a file. */
+const UNFIT = /^(?:--input-type|--eval|-e|--print|-p|-pe|--check|-c|--interactive|-i)(?:=|$)/;
+
+/** Starts a thread of this package. @param file beside this one */
+export function startThread(
+  file: string,
+  name: string,
+  workerData: object,
+  transfer: MessagePort[] = [],
+): Worker {
+  const execArgv = process.execArgv.filter((argument) => !UNFIT.test(argument));
+  return new Worker(new URL(file, import.meta.url), {
+    workerData,
+    transferList: transfer,
+    execArgv,
+    name,
+  });
+}
+
+/** What a shard's thread is started with, but for its port. */
+export type ThreadData = Omit<WorkerData, "port" | "progress">;
+
+/** Who hears of a shard's threads. */
+export interface ThreadOwner {
+  /** One can take batches, through `port`. */
+  threadUp(shard: number, port: MessagePort, progress: Uint32Array, again: boolean): void;
+  /** One is gone that nobody ended. `wasUp`: it had been able to take batches. */
+  threadCrashed(shard: number, wasUp: boolean, error: Error, restartIn: number): void;
+  handlerFailed(shard: number, messages: number, topic: Uint8Array, error: Error): void;
+}
+
+export class ShardThread {
+  /** Settles when the first thread is up; rejects when the module cannot be used, or `close` comes first. */
+  readonly ready: Promise<void>;
+  readonly #data: ThreadData;
+  readonly #owner: ThreadOwner;
+  readonly #restarts = new Restarts();
+  #worker: Worker | undefined;
+  #exited: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+  #wasReady = false;
+  #closing = false;
+  #resolveReady!: () => void;
+  #rejectReady!: (error: Error) => void;
+
+  constructor(data: ThreadData, owner: ThreadOwner) {
+    this.#data = data;
+    this.#owner = owner;
+    this.ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve;
+      this.#rejectReady = reject;
+    });
+    this.ready.catch(() => undefined);
+    this.#start();
+  }
+
+  /** Ends it: when its module has torn down, or after `patience` ms in any case. */
+  async close(patience: number): Promise<void> {
+    this.#closing = true;
+    clearTimeout(this.#timer);
+    const worker = this.#worker;
+    if (worker === undefined) return;
+    if (patience > 0) {
+      worker.postMessage(CLOSE);
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, patience);
+      });
+      await Promise.race([this.#exited, late]);
+      clearTimeout(timer);
+    }
+    await worker.terminate();
+    await this.#exited;
+  }
+
+  #start = (): void => {
+    const { shard } = this.#data;
+    const { port1, port2 } = new MessageChannel();
+    const progress = new Uint32Array(new SharedArrayBuffer(4 * Progress.LENGTH));
+    const begun = performance.now();
+    const worker = startThread(
+      "./worker-thread.js",
+      `black box ${shard}`,
+      { ...this.#data, port: port1, progress },
+      [port1],
+    );
+    let up = false;
+    let cause: Error | undefined;
+    this.#worker = worker;
+    worker.on("error", (error) => {
+      cause = error instanceof Error ? error : new Error(String(error));
+    });
+    worker.on("message", (message: FromWorker) => {
+      if (message.type === "failed")
+        this.#owner.handlerFailed(shard, message.messages, message.topic, fromPlain(message.error));
+      else if (message.type === "unusable") cause = fromPlain(message.error);
+      else if (message.type === "ready") {
+        up = true;
+        this.#owner.threadUp(shard, port2, progress, this.#wasReady);
+        this.#wasReady = true;
+        this.#resolveReady();
+      }
+    });
+    this.#exited = new Promise((resolve) => {
+      worker.once("exit", (code) => {
+        resolve();
+        if (!up) port2.close();
+        this.#onExit(
+          up,
+          cause ?? new Error(`The thread ended with exit code ${code}`),
+          performance.now() - begun,
+        );
+      });
+    });
+  };
+
+  #onExit(wasUp: boolean, error: Error, lived: number): void {
+    this.#worker = undefined;
+    if (!this.#wasReady) {
+      const { module } = this.#data;
+      this.#rejectReady(
+        new InvalidArgumentError(`The handler's module ${shorten(module)} cannot be used: ${error.message}`, {
+          cause: error,
+        }),
+      );
+      return;
+    }
+    if (this.#closing) return;
+    const delay = this.#restarts.next(lived);
+    this.#timer = setTimeout(this.#start, delay);
+    this.#owner.threadCrashed(this.#data.shard, wasUp, error, delay);
+  }
+}
+
+/** A module given as text is not told whole. */
+function shorten(url: string): string {
+  return url.length > 200 ? `${url.slice(0, 200)}…` : url;
+}

@@ -1,0 +1,152 @@
+/** A Black Box's worker thread: the user's module, and batches for it. Started by workers.ts. */
+import { parentPort, workerData } from "node:worker_threads";
+import { Unpacker } from "./batch.js";
+import { CLOSE, type FromWorker, Progress, toPlain, type WorkerData } from "./messages.js";
+
+/** ms between two reports of failures. */
+const REPORT_INTERVAL = 100;
+/** Bytes of a topic that a report shows. */
+const MAX_TOPIC = 256;
+
+/** What a handler and its setup get beside the message. */
+interface Context {
+  readonly shard: number;
+  readonly shards: number;
+  readonly data: unknown;
+}
+
+interface HandlerModule {
+  readonly default?: unknown;
+  readonly setup?: unknown;
+  readonly teardown?: unknown;
+}
+
+type Handler = (frames: Buffer[], context: Context) => unknown;
+type Hook = (context: Context) => unknown;
+
+const { BEGUN, FINISHED, FAILED } = Progress;
+const { module, shard, shards, data, port, progress } = workerData as WorkerData;
+const main = parentPort as NonNullable<typeof parentPort>;
+const context: Context = Object.freeze({ shard, shards, data });
+
+function tell(message: FromWorker): void {
+  main.postMessage(message);
+}
+
+/** Failures on their way to the main thread: the first at once, further ones together. */
+class Reports {
+  #messages = 0;
+  #first: { error: unknown; topic: Uint8Array } | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  note(error: unknown, topic: Buffer): void {
+    this.#messages += 1;
+    this.#first ??= { error, topic: Uint8Array.from(topic.subarray(0, MAX_TOPIC)) };
+    if (this.#timer === undefined) this.flush();
+  }
+
+  flush = (): void => {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#first === undefined) return;
+    const { error, topic } = this.#first;
+    tell({ type: "failed", messages: this.#messages, topic, error: toPlain(error) });
+    this.#messages = 0;
+    this.#first = undefined;
+    this.#timer = setTimeout(this.flush, REPORT_INTERVAL).unref();
+  };
+}
+
+class Work {
+  readonly #handler: Handler;
+  readonly #reports = new Reports();
+  readonly #batches: ArrayBuffer[] = [];
+  #running = false;
+  #whenIdle: (() => void) | undefined;
+
+  constructor(handler: Handler) {
+    this.#handler = handler;
+  }
+
+  add(batch: ArrayBuffer): void {
+    this.#batches.push(batch);
+    if (!this.#running) this.#next();
+  }
+
+  async end(): Promise<void> {
+    if (this.#running) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+      });
+    }
+    this.#reports.flush();
+  }
+
+  #next = (): void => {
+    const batch = this.#batches.shift();
+    this.#running = batch !== undefined;
+    if (batch === undefined) this.#whenIdle?.();
+    // A handler's own sockets and timers have their turn between two batches.
+    else void this.#run(batch).then(() => setImmediate(this.#next));
+  };
+
+  /** One message after the other: that is the order of a topic. */
+  async #run(batch: ArrayBuffer): Promise<void> {
+    const messages = new Unpacker(batch);
+    const handler = this.#handler;
+    let failed = 0;
+    for (let frames = messages.next(); frames !== undefined; frames = messages.next()) {
+      const topic = frames[0] as Buffer;
+      // This thread is the only one that writes; others read it when it has crashed.
+      progress[BEGUN] = (progress[BEGUN] as number) + 1;
+      try {
+        const pending = handler(frames, context);
+        if (isThenable(pending)) await pending;
+      } catch (error) {
+        failed += 1;
+        progress[FAILED] = (progress[FAILED] as number) + 1;
+        this.#reports.note(error, topic);
+      }
+      progress[FINISHED] = (progress[FINISHED] as number) + 1;
+    }
+    port.postMessage(failed);
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === "function";
+}
+
+function isHook(value: unknown): value is Hook | undefined {
+  return value === undefined || typeof value === "function";
+}
+
+async function load(): Promise<{ handler: Handler; teardown: Hook | undefined }> {
+  const { default: handler, setup, teardown } = (await import(module)) as HandlerModule;
+  if (typeof handler !== "function")
+    throw new TypeError(`The module's default export is a function; got ${typeof handler}`);
+  if (!isHook(setup) || !isHook(teardown)) throw new TypeError("setup and teardown are functions");
+  await setup?.(context);
+  return { handler: handler as Handler, teardown };
+}
+
+try {
+  const { handler, teardown } = await load();
+  const work = new Work(handler);
+  port.on("message", (batch: ArrayBuffer) => work.add(batch));
+  main.on("message", (message: unknown) => {
+    if (message !== CLOSE) return;
+    void (async () => {
+      await work.end();
+      await teardown?.(context);
+      port.close();
+      main.close();
+    })();
+  });
+  tell({ type: "ready" });
+} catch (error) {
+  tell({ type: "unusable", error: toPlain(error) });
+  // The module may hold this thread open.
+  main.close();
+  setImmediate(() => process.exit(1));
+}

@@ -1,0 +1,271 @@
+/**
+ * The updates of a client that the server has not put in order yet.
+ *
+ *   waiting ──> in flight ──own update comes back──> settled
+ *      behind an        │  ^
+ *      earlier one      └──┘ sent again: to a new server, after a lost connection, and now and then
+ *      of its key
+ *
+ * Only one update of a key is in flight, so that what is sent again cannot overtake
+ * a later one of the same key. Of different keys any number is, up to a bound.
+ */
+import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import { RingBuffer } from "../../core/ring-buffer.js";
+import { Deadlines } from "../common/deadlines.js";
+import { Link } from "../common/linked-list.js";
+import { encodeSet, UUID_BYTES, writeSequence } from "./protocol.js";
+
+/** What an update of this client is about, and who waits for it. */
+export interface CloneCall {
+  readonly name: string;
+  readonly number: number;
+  readonly frames: Buffer[];
+  readonly settle: (sequence: number) => void;
+  readonly fail: (error: ShoalError) => void;
+  readonly link: Link<CloneCall>;
+  deadline: number;
+  sentAt: number;
+  settled: boolean;
+  /** Came back while the map was loading; 0: not yet. */
+  acknowledged: number;
+  /** Of the same key, sooner and later. */
+  previous: CloneCall | undefined;
+  next: CloneCall | undefined;
+}
+
+/** Sends an update to a server. @returns `false` when there is no room for another before `writable` */
+export type SendSet = (server: number, frames: Buffer[]) => boolean;
+
+interface Collector {
+  ready: boolean;
+  blocked: boolean;
+  /** In flight, to be sent there. */
+  readonly queue: RingBuffer<CloneCall>;
+}
+
+export class ClientCalls {
+  readonly #token: Buffer;
+  readonly #tokenHigh: number;
+  readonly #tokenLow: number;
+  readonly #max: number;
+  readonly #send: SendSet;
+  readonly #collectors: Collector[];
+  readonly #inFlight = new Map<number, CloneCall>();
+  /** The last call of each key. */
+  readonly #tails = new Map<string, CloneCall>();
+  readonly #deadlines = new Deadlines<CloneCall>();
+  #number = 0;
+  #waiting = 0;
+  sets = 0;
+  acknowledged = 0;
+  timedOut = 0;
+  aborted = 0;
+  resent = 0;
+
+  constructor(token: Buffer, servers: number, max: number, send: SendSet) {
+    this.#token = token;
+    this.#tokenHigh = token.readInt32BE(0);
+    this.#tokenLow = token.readInt32BE(4);
+    this.#max = max;
+    this.#send = send;
+    this.#collectors = Array.from({ length: servers }, () => ({
+      ready: false,
+      blocked: false,
+      queue: new RingBuffer<CloneCall>(),
+    }));
+  }
+
+  get count(): number {
+    return this.#inFlight.size + this.#waiting;
+  }
+
+  /** The number of an update of this client; 0: another's. */
+  numberOf(uuid: Buffer): number {
+    if (uuid.length !== UUID_BYTES) return 0;
+    if (uuid.readInt32BE(0) !== this.#tokenHigh || uuid.readInt32BE(4) !== this.#tokenLow) return 0;
+    return uuid.readUInt32BE(8) * 4_294_967_296 + uuid.readUInt32BE(12);
+  }
+
+  /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
+  add(
+    key: Buffer,
+    properties: Buffer,
+    value: Buffer,
+    timeout: number,
+    settle: (sequence: number) => void,
+    fail: (error: ShoalError) => void,
+    now: number,
+  ): CloneCall {
+    if (this.count >= this.#max) {
+      const message = `${this.count} updates are not acknowledged yet (maxInFlight): await set, or look at its result`;
+      throw new InvalidStateError("ERR_TOO_MANY_PENDING", message);
+    }
+    const uuid = Buffer.allocUnsafe(UUID_BYTES);
+    uuid.set(this.#token);
+    writeSequence(uuid, 8, ++this.#number);
+    const name = key.toString("latin1");
+    const call: CloneCall = {
+      name,
+      number: this.#number,
+      frames: encodeSet(key, uuid, properties, value),
+      settle,
+      fail,
+      link: undefined as unknown as Link<CloneCall>,
+      deadline: Number.POSITIVE_INFINITY,
+      sentAt: now,
+      settled: false,
+      acknowledged: 0,
+      previous: undefined,
+      next: undefined,
+    };
+    (call as { link: Link<CloneCall> }).link = new Link(call);
+    this.sets += 1;
+    if (timeout > 0) this.#deadlines.set(call.link, now, timeout);
+    const tail = this.#tails.get(name);
+    this.#tails.set(name, call);
+    if (tail !== undefined) {
+      tail.next = call;
+      call.previous = tail;
+      this.#waiting += 1;
+    } else this.#launch(call, now);
+    return call;
+  }
+
+  /** An update of this client came back. @param visible whether the map has it; else it is settled by {@link arrive} */
+  came(number: number, sequence: number, visible: boolean, now: number): void {
+    const call = this.#inFlight.get(number);
+    if (call === undefined) return;
+    if (!visible) {
+      call.acknowledged = sequence;
+      return;
+    }
+    this.acknowledged += 1;
+    this.#end(call, now);
+    call.settle(sequence);
+  }
+
+  /** The map has everything that came while it was loading. */
+  arrive(now: number): void {
+    for (const call of [...this.#inFlight.values()])
+      if (call.acknowledged > 0) this.came(call.number, call.acknowledged, true, now);
+  }
+
+  /** Another server's map is loaded: what came back from the one before does not count. */
+  forgetArrivals(): void {
+    for (const call of this.#inFlight.values()) call.acknowledged = 0;
+  }
+
+  cancel(call: CloneCall, error: ShoalError, now: number): void {
+    if (call.settled) return;
+    this.aborted += 1;
+    this.#end(call, now);
+    call.fail(error);
+  }
+
+  /** A server's collector can be sent to: everything in flight goes there. */
+  ready(server: number, now: number): void {
+    const collector = this.#collectors[server] as Collector;
+    collector.ready = true;
+    collector.blocked = false;
+    collector.queue.clear();
+    this.resend(server, now);
+  }
+
+  lost(server: number): void {
+    const collector = this.#collectors[server] as Collector;
+    collector.ready = false;
+    collector.queue.clear();
+  }
+
+  /** There is room again. */
+  writable(server: number): void {
+    const collector = this.#collectors[server] as Collector;
+    collector.blocked = false;
+    this.#drain(server, collector);
+  }
+
+  /** Sends everything in flight that is older than `age` ms, in its order. */
+  resend(server: number, now: number, age = 0): void {
+    const collector = this.#collectors[server] as Collector;
+    if (!collector.ready || collector.queue.length > 0) return;
+    for (const call of this.#inFlight.values()) {
+      if (now - call.sentAt < age) continue;
+      if (now > call.sentAt) this.resent += 1;
+      call.sentAt = now;
+      collector.queue.push(call);
+    }
+    this.#drain(server, collector);
+  }
+
+  next(): number | undefined {
+    return this.#deadlines.next();
+  }
+
+  tick(now: number): void {
+    for (const call of this.#deadlines.take(now)) {
+      if (call.settled) continue;
+      this.timedOut += 1;
+      this.#end(call, now);
+      const message = "No server has put the update in order in time; it may still take effect";
+      call.fail(new TimeoutError("ETIMEDOUT", message));
+    }
+  }
+
+  close(): void {
+    const error = new ClosedError("EAGAIN", "The client closed before the update came back");
+    for (const call of [...this.#inFlight.values()]) {
+      for (let each: CloneCall | undefined = call; each !== undefined; each = each.next) {
+        each.settled = true;
+        each.link.unlink();
+        this.aborted += 1;
+        each.fail(error);
+      }
+    }
+    this.#inFlight.clear();
+    this.#tails.clear();
+    this.#waiting = 0;
+  }
+
+  #launch(call: CloneCall, now: number): void {
+    call.sentAt = now;
+    this.#inFlight.set(call.number, call);
+    for (let server = 0; server < this.#collectors.length; server++) {
+      const collector = this.#collectors[server] as Collector;
+      if (!collector.ready) continue;
+      if (!collector.blocked && collector.queue.length === 0) {
+        collector.blocked = !this.#send(server, call.frames);
+        continue;
+      }
+      collector.queue.push(call);
+      // A server that takes nothing must not have this side remember what others have put in order.
+      if (collector.queue.length > 2 * this.#max) collector.queue.retain(({ settled }) => !settled);
+    }
+  }
+
+  #drain(server: number, collector: Collector): void {
+    const { queue } = collector;
+    for (let call = queue.peek(); call !== undefined; call = queue.peek()) {
+      if (!call.settled) {
+        if (collector.blocked) return;
+        collector.blocked = !this.#send(server, call.frames);
+      }
+      queue.shift();
+    }
+  }
+
+  /** It is over, one way or the other: the next of its key has its turn. */
+  #end(call: CloneCall, now: number): void {
+    call.settled = true;
+    call.link.unlink();
+    const { previous, next } = call;
+    if (previous !== undefined) previous.next = next;
+    if (next !== undefined) next.previous = previous;
+    else if (previous !== undefined) this.#tails.set(call.name, previous);
+    else this.#tails.delete(call.name);
+    if (!this.#inFlight.delete(call.number)) this.#waiting -= 1;
+    else if (next !== undefined) {
+      this.#waiting -= 1;
+      this.#launch(next, now);
+    }
+  }
+}

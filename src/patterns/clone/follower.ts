@@ -1,0 +1,198 @@
+/**
+ * The replication link as the server that stands by sees it.
+ *
+ *   asking ──BEGIN──> loading ──END──> following
+ *     ^                  │                 │
+ *     └── silence, a gap, a fault, too much queued ──┘
+ *
+ * The map that it had stays until a new one is whole, so a server that has to take
+ * over in the middle has an old map, never half a new one.
+ */
+import { randomBytes } from "node:crypto";
+import type { Operation } from "./operation.js";
+import { readSequence, UUID_BYTES } from "./protocol.js";
+import {
+  encodeFollow,
+  encodeMark,
+  LinkCommand,
+  parseEntry,
+  parseLink,
+  parseUpdate,
+  SESSION_BYTES,
+} from "./replication.js";
+import { CloneTable } from "./table.js";
+
+/** Updates that may come while the map does; past it the map is asked for anew. */
+const MAX_QUEUED = 1_000_000;
+
+/** What following brings about. */
+export interface FollowerOutbox {
+  follow(frames: Buffer[]): void;
+  fault(): void;
+  /** The whole map of the other server, and what came after it. */
+  loaded(loaded: LoadedMap): void;
+  /** The next update in order. */
+  update(operation: Operation): void;
+  /** The other server wants to know how far this one is. */
+  beat(): void;
+}
+
+export interface LoadedMap {
+  readonly table: CloneTable;
+  /** When keys end, by key as one character a byte. */
+  readonly expires: ReadonlyMap<string, number>;
+  readonly uuids: readonly Buffer[];
+  readonly sequence: number;
+  readonly updates: readonly Operation[];
+}
+
+export class Follower {
+  readonly #outbox: FollowerOutbox;
+  readonly #interval: number;
+  readonly #patience: number;
+  #session = Buffer.alloc(0);
+  #state: "idle" | "asking" | "loading" | "following" = "idle";
+  #askAt = 0;
+  #heardAt = 0;
+  /** Of the last update that came. */
+  #last = 0;
+  #table = new CloneTable();
+  #expires = new Map<string, number>();
+  #uuids: Buffer[] = [];
+  #updates: Operation[] = [];
+  #begin = 0;
+
+  constructor(outbox: FollowerOutbox, interval: number, liveness: number) {
+    this.#outbox = outbox;
+    this.#interval = interval;
+    this.#patience = interval * liveness;
+  }
+
+  get following(): boolean {
+    return this.#state === "following";
+  }
+
+  /** Asks for the map, and again until it comes. */
+  start(now: number): void {
+    this.#ask(now);
+  }
+
+  stop(): void {
+    this.#state = "idle";
+    this.#drop();
+  }
+
+  next(): number | undefined {
+    if (this.#state === "idle") return undefined;
+    return this.#state === "asking" ? this.#askAt : this.#heardAt + this.#patience;
+  }
+
+  tick(now: number): void {
+    const next = this.next();
+    if (next !== undefined && now >= next) this.#ask(now);
+  }
+
+  /** Everything up to here is kept. */
+  have(sequence: number): void {
+    if (this.#state === "following")
+      this.#outbox.follow(encodeMark(LinkCommand.HAVE, this.#session, sequence));
+  }
+
+  receive(frames: readonly Buffer[], now: number): void {
+    const message = parseLink(frames);
+    if (message === undefined) {
+      this.#outbox.fault();
+      return;
+    }
+    if (this.#state === "idle" || !message.session.equals(this.#session)) return;
+    this.#heardAt = now;
+    switch (message.command) {
+      case LinkCommand.BEGIN:
+        this.#drop();
+        this.#begin = readSequence(frames[2] as Buffer);
+        this.#last = this.#begin;
+        this.#state = "loading";
+        return;
+      case LinkCommand.ENTRY:
+        if (this.#state === "loading") this.#entry(frames, now);
+        return;
+      case LinkCommand.SEEN:
+        if (this.#state === "loading") this.#seen(frames[2] as Buffer);
+        return;
+      case LinkCommand.END:
+        if (this.#state === "loading") this.#end();
+        return;
+      case LinkCommand.UPDATE:
+        this.#update(frames, now);
+        return;
+      case LinkCommand.BEAT:
+        if (this.#state === "loading") this.#outbox.follow(encodeMark(LinkCommand.HAVE, this.#session, 0));
+        else if (this.#state === "following") {
+          if (readSequence(frames[2] as Buffer) > this.#last) this.#ask(now);
+          else this.#outbox.beat();
+        }
+        return;
+      default:
+        this.#outbox.fault();
+    }
+  }
+
+  #ask(now: number): void {
+    this.#drop();
+    this.#session = randomBytes(SESSION_BYTES);
+    this.#state = "asking";
+    this.#askAt = now + this.#interval;
+    this.#heardAt = now;
+    this.#outbox.follow(encodeFollow(this.#session));
+  }
+
+  #entry(frames: readonly Buffer[], now: number): void {
+    const entry = parseEntry(frames, now);
+    if (entry === undefined) {
+      this.#outbox.fault();
+      this.#ask(now);
+      return;
+    }
+    this.#table.put(entry.key, entry.value, entry.sequence);
+    if (entry.expires > 0) this.#expires.set(entry.key.toString("latin1"), entry.expires);
+  }
+
+  #seen(uuids: Buffer): void {
+    for (let at = 0; at + UUID_BYTES <= uuids.length; at += UUID_BYTES)
+      this.#uuids.push(uuids.subarray(at, at + UUID_BYTES));
+  }
+
+  #end(): void {
+    this.#state = "following";
+    const loaded = {
+      table: this.#table,
+      expires: this.#expires,
+      uuids: this.#uuids,
+      sequence: this.#begin,
+      updates: this.#updates,
+    };
+    this.#drop();
+    this.#outbox.loaded(loaded);
+  }
+
+  #update(frames: readonly Buffer[], now: number): void {
+    if (this.#state === "asking") return;
+    const operation = parseUpdate(frames, now);
+    if (operation === undefined || operation.sequence !== this.#last + 1) {
+      this.#outbox.fault();
+      this.#ask(now);
+      return;
+    }
+    this.#last = operation.sequence;
+    if (this.#state === "following") this.#outbox.update(operation);
+    else if (this.#updates.length < MAX_QUEUED) this.#updates.push(operation);
+    else this.#ask(now);
+  }
+
+  #drop(): void {
+    this.#table = new CloneTable();
+    this.#expires = new Map();
+    this.#uuids = [];
+    this.#updates = [];
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * The replication link as the server that serves sees it: one other server, which
+ * gets the map and then every update.
+ *
+ *   none ──FOLLOW──> catching up ──HAVE of the END or later──> in step
+ *     ^                   │                                       │
+ *     └── gone, silent, or slower than its queue is long ─────────┘
+ *
+ * While it is in step, updates are held until it has them.
+ */
+import { RingBuffer } from "../../core/ring-buffer.js";
+import type { Expiry } from "./expiry.js";
+import type { Operation } from "./operation.js";
+import { encodeEntry, encodeMark, encodeSeen, encodeUpdate, LinkCommand } from "./replication.js";
+import type { SendResult } from "./server-outbox.js";
+import type { Snapshot, SnapshotEntry } from "./snapshots.js";
+import type { CloneTable } from "./table.js";
+
+/** Messages of a map sent in one go. */
+const BATCH = 512;
+const BATCH_BYTES = 1_048_576;
+/** UUIDs in a message. */
+const SEEN_BATCH = 4_096;
+/** ms until a full queue is tried again. */
+const RETRY = 2;
+/** Updates that wait for the other server's queue to have room; past it, it is too slow. */
+const MAX_BACKLOG = 100_000;
+
+type Send = (routingId: Buffer, frames: Buffer[]) => SendResult;
+/** Hears that the other server is not there any more, or cannot keep up; whoever calls `leave` knows it. */
+type OnLeft = (reason: "gone" | "slow") => void;
+
+export class Leader {
+  readonly #send: Send;
+  readonly #onLeft: OnLeft;
+  #table: CloneTable;
+  #expiry: Expiry;
+  #routingId: Buffer | undefined;
+  #session: Buffer = Buffer.alloc(0);
+  #snapshot: Snapshot | undefined;
+  #entries: SnapshotEntry[] = [];
+  #at = 0;
+  #uuids: Buffer[] = [];
+  /** Where the END is: HAVE from there on means in step. */
+  #end = 0;
+  /** All of the map is sent. */
+  #sent = false;
+  /** Frames that found no room, in order. */
+  readonly #backlog = new RingBuffer<Buffer[]>();
+  #retryAt = 0;
+  inStep = false;
+  /** When it last said anything. */
+  heardAt = 0;
+
+  constructor(send: Send, onLeft: OnLeft, table: CloneTable, expiry: Expiry) {
+    this.#send = send;
+    this.#onLeft = onLeft;
+    this.#table = table;
+    this.#expiry = expiry;
+  }
+
+  /** The map is another from now on; only while nobody is there. */
+  bind(table: CloneTable, expiry: Expiry): void {
+    this.#table = table;
+    this.#expiry = expiry;
+  }
+
+  /** Whether there is another server, in step or not yet. */
+  get present(): boolean {
+    return this.#routingId !== undefined;
+  }
+
+  get snapshot(): Snapshot | undefined {
+    return this.#snapshot;
+  }
+
+  is(routingId: Buffer): boolean {
+    return this.#routingId?.equals(routingId) === true;
+  }
+
+  isSession(session: Buffer): boolean {
+    return this.#session.equals(session);
+  }
+
+  /** @param ahead updates after the snapshot's sequence that are on their way already */
+  begin(
+    routingId: Buffer,
+    session: Buffer,
+    snapshot: Snapshot,
+    uuids: Buffer[],
+    ahead: readonly Operation[],
+    now: number,
+  ): void {
+    this.leave();
+    this.#routingId = Buffer.from(routingId);
+    this.#session = Buffer.from(session);
+    this.#snapshot = snapshot;
+    this.#uuids = uuids;
+    this.#end = snapshot.sequence;
+    this.#sent = false;
+    this.heardAt = now;
+    this.#put(encodeMark(LinkCommand.BEGIN, this.#session, snapshot.sequence), now);
+    for (const operation of ahead) this.update(operation, now);
+  }
+
+  update(operation: Operation, now: number): void {
+    this.#put(encodeUpdate(this.#session, operation, now), now);
+  }
+
+  beat(sequence: number, now: number): void {
+    if (this.#backlog.length === 0) this.#put(encodeMark(LinkCommand.BEAT, this.#session, sequence), now);
+  }
+
+  /** It has everything up to here. @returns whether it is in step from now on */
+  have(sequence: number, now: number): boolean {
+    this.heardAt = now;
+    if (this.inStep || !this.#sent || sequence < this.#end) return false;
+    this.inStep = true;
+    return true;
+  }
+
+  /** Sends on. */
+  pump(now: number): void {
+    if (this.#routingId === undefined || now < this.#retryAt || !this.#drain(now)) return;
+    const snapshot = this.#snapshot;
+    if (snapshot === undefined) return;
+    for (let budget = BATCH; budget > 0; budget--) {
+      if (this.#at >= this.#entries.length) {
+        this.#entries = snapshot.take(budget, BATCH_BYTES);
+        this.#at = 0;
+        if (this.#entries.length === 0) {
+          if (snapshot.done) this.#finish(now);
+          return;
+        }
+      }
+      const { key, value, sequence } = this.#entries[this.#at++] as SnapshotEntry;
+      const id = this.#table.find(key);
+      // The map may have gone on: what the key has by now comes as an update, too.
+      const time = id >= 0 && this.#table.sequence(id) === sequence ? this.#expiry.timeOf(id) : 0;
+      const ttl = time === 0 ? 0 : Math.max(1, time - now);
+      if (!this.#put(encodeEntry(this.#session, key, sequence, ttl, value), now)) return;
+      if (this.#backlog.length > 0) return;
+    }
+  }
+
+  /** When {@link pump} can go on; `undefined` when it has nothing to do. */
+  next(now: number): number | undefined {
+    if (this.#routingId === undefined) return undefined;
+    if (this.#backlog.length > 0) return this.#retryAt;
+    return this.#snapshot === undefined ? undefined : Math.max(now, this.#retryAt);
+  }
+
+  leave(): void {
+    this.#routingId = undefined;
+    this.#snapshot?.abandon();
+    this.#snapshot = undefined;
+    this.#entries = [];
+    this.#at = 0;
+    this.#uuids = [];
+    this.#backlog.clear();
+    this.#retryAt = 0;
+    this.inStep = false;
+  }
+
+  #fail(reason: "gone" | "slow"): void {
+    this.leave();
+    this.#onLeft(reason);
+  }
+
+  #finish(now: number): void {
+    const snapshot = this.#snapshot as Snapshot;
+    if (snapshot.overrun) {
+      this.#fail("slow");
+      return;
+    }
+    this.#snapshot = undefined;
+    for (let at = 0; at < this.#uuids.length; at += SEEN_BATCH)
+      this.#put(encodeSeen(this.#session, Buffer.concat(this.#uuids.slice(at, at + SEEN_BATCH))), now);
+    this.#uuids = [];
+    this.#put(encodeMark(LinkCommand.END, this.#session, snapshot.sequence), now);
+    this.#sent = true;
+  }
+
+  /** @returns `false` when the other server is gone, or too slow */
+  #put(frames: Buffer[], now: number): boolean {
+    if (this.#routingId === undefined) return false;
+    if (this.#backlog.length === 0) {
+      const result = this.#send(this.#routingId, frames);
+      if (result === "sent") return true;
+      if (result === "gone") {
+        this.#fail("gone");
+        return false;
+      }
+    }
+    if (this.#backlog.length >= MAX_BACKLOG) {
+      this.#fail("slow");
+      return false;
+    }
+    this.#backlog.push(frames);
+    this.#retryAt = now + RETRY;
+    return true;
+  }
+
+  /** @returns whether nothing waits any more */
+  #drain(now: number): boolean {
+    for (let frames = this.#backlog.peek(); frames !== undefined; frames = this.#backlog.peek()) {
+      const result = this.#send(this.#routingId as Buffer, frames);
+      if (result === "gone") {
+        this.#fail("gone");
+        return false;
+      }
+      if (result === "full") {
+        this.#retryAt = now + RETRY;
+        return false;
+      }
+      this.#backlog.shift();
+    }
+    return true;
+  }
+}

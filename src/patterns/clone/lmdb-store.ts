@@ -1,0 +1,272 @@
+/**
+ * A clone's store on LMDB: one folder, one process. Each commit has what came
+ * while the one before it was on its way to the disk.
+ *
+ *   map-0, map-1  key -> version 1 | CRC-32 4 | sequence 8 | expires 8 | value      one of the two counts
+ *   recent        first sequence 8 -> UUIDs of a commit, 16 bytes each
+ *   state         "map" -> 0 or 1   "sequence" -> 8   "owner" -> 16
+ *
+ * Numbers are big-endian, sequences and times doubles. A whole map from another
+ * server is written to the table that does not count, in many small commits, and
+ * counts with the last of them: a process killed in between keeps the old map.
+ */
+import { randomBytes } from "node:crypto";
+import { statfs } from "node:fs/promises";
+import { resolve } from "node:path";
+import { crc32 } from "node:zlib";
+import { ClosedError, InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
+import {
+  commitCause,
+  type LmdbDatabase,
+  type LmdbEnvironment,
+  openEnvironment,
+} from "../titanic/lmdb-module.js";
+import { StoreError } from "../titanic/store.js";
+import { UUID_BYTES } from "./protocol.js";
+import type { CloneStore, StoredChange, StoredEntry, StoredState, StoreReplacement } from "./store.js";
+
+/** Options of {@link CloneLmdbStore.open}. */
+export interface CloneLmdbStoreOptions {
+  /** Bytes that stay free on the disk: keys are not set below, but deleted. Default 67,108,864. */
+  readonly minFreeBytes?: number;
+}
+
+const MIN_FREE_BYTES = 67_108_864;
+/** Bytes that the disk may lose between two looks at it. */
+const LOOK_EVERY_BYTES = 1_048_576;
+/** UUIDs kept at least, those of the last changes. */
+const MAX_RECENT = 262_144;
+/** Entries removed in one commit, when a table is emptied. */
+const CLEAR_BATCH = 5_000;
+const VERSION = 1;
+const CRC_AT = 1;
+const SEQUENCE_AT = 5;
+const EXPIRES_AT = 13;
+const HEADER = 21;
+const CURRENT = Buffer.from("map");
+const SEQUENCE = Buffer.from("sequence");
+const OWNER = Buffer.from("owner");
+
+/** Folders that this process has open: LMDB must not be opened twice by one process. */
+const open = new Set<string>();
+
+export class CloneLmdbStore implements CloneStore {
+  readonly name = "lmdb";
+  readonly #directory: string;
+  readonly #environment: LmdbEnvironment;
+  readonly #maps: readonly [LmdbDatabase, LmdbDatabase];
+  readonly #recent: LmdbDatabase;
+  readonly #state: LmdbDatabase;
+  readonly #token = randomBytes(16);
+  readonly #minFreeBytes: number;
+  #current: 0 | 1;
+  #uuids = 0;
+  #unseen = LOOK_EVERY_BYTES;
+  #roomy = true;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Opens a folder, and makes it if it is not there. A second process that opens it takes it over: the
+   * first one's commits are refused from then on with `taken`. Within a process the second is refused.
+   *
+   * @throws NotSupportedError `NOT_SUPPORTED` without the package `lmdb`; InvalidArgumentError `EINVAL`;
+   *   StoreError `ERR_STORE` when the folder cannot be opened, or holds something else; it is left as it is then
+   */
+  static open(directory: string, options: CloneLmdbStoreOptions = {}): CloneLmdbStore {
+    return new CloneLmdbStore(directory, options);
+  }
+
+  private constructor(directory: string, { minFreeBytes = MIN_FREE_BYTES }: CloneLmdbStoreOptions) {
+    if (typeof directory !== "string" || directory === "")
+      throw new InvalidArgumentError("The store on LMDB needs the path of a folder");
+    if (!Number.isSafeInteger(minFreeBytes) || minFreeBytes < 0)
+      throw new InvalidArgumentError(
+        `minFreeBytes is a whole number, 0 or more; got ${String(minFreeBytes)}`,
+      );
+    this.#directory = resolve(directory);
+    this.#minFreeBytes = minFreeBytes;
+    if (open.has(this.#directory))
+      throw new StoreError("taken", `This process has the store in ${this.#directory} open already`);
+    try {
+      this.#environment = openEnvironment(this.#directory);
+      const database = (name: string): LmdbDatabase =>
+        this.#environment.openDB(name, { encoding: "binary", keyEncoding: "binary" });
+      this.#maps = [database("map-0"), database("map-1")];
+      this.#recent = database("recent");
+      this.#state = database("state");
+      this.#environment.transactionSync(() => {
+        this.#state.put(OWNER, this.#token);
+        return undefined;
+      });
+    } catch (cause) {
+      if (cause instanceof NotSupportedError) {
+        const message = 'A clone\'s store needs the package lmdb; install it with "npm install lmdb"';
+        throw new NotSupportedError(message, "NOT_SUPPORTED", { cause });
+      }
+      throw new StoreError("failed", `The store in ${this.#directory} cannot be opened`, { cause });
+    }
+    open.add(this.#directory);
+    this.#current = this.#state.getBinary(CURRENT)?.[0] === 1 ? 1 : 0;
+  }
+
+  async load(visit: (entry: StoredEntry) => void): Promise<StoredState> {
+    this.#assertOpen();
+    try {
+      const map = this.#maps[this.#current];
+      let damaged = 0;
+      for (const key of map.getKeys({})) {
+        const record = map.getBinary(key);
+        const entry = record === undefined ? undefined : decode(key, record);
+        if (entry === undefined) damaged += 1;
+        else visit(entry);
+      }
+      const uuids: Buffer[] = [];
+      for (const key of this.#recent.getKeys({})) {
+        const bytes = this.#recent.getBinary(key) as Buffer;
+        for (let at = 0; at + UUID_BYTES <= bytes.length; at += UUID_BYTES)
+          uuids.push(Buffer.from(bytes.subarray(at, at + UUID_BYTES)));
+      }
+      this.#uuids = uuids.length;
+      const sequence = this.#state.getBinary(SEQUENCE);
+      return { sequence: sequence?.length === 8 ? sequence.readDoubleBE() : 0, uuids, damaged };
+    } catch (cause) {
+      throw new StoreError("failed", `The store in ${this.#directory} cannot be read`, { cause });
+    }
+  }
+
+  async commit(changes: readonly StoredChange[]): Promise<void> {
+    this.#assertOpen();
+    const grows = changes.some(({ value }) => value !== undefined);
+    if (grows && !(await this.#hasRoom())) {
+      const message = `The disk of ${this.#directory} has less than ${this.#minFreeBytes} bytes left`;
+      throw new StoreError("full", message);
+    }
+    await this.#transaction(() => {
+      const map = this.#maps[this.#current];
+      for (const { key, value, sequence, expires } of changes) {
+        if (value === undefined) map.remove(key);
+        else map.put(key, this.#encode(value, sequence, expires));
+      }
+      this.#remember(changes);
+    });
+  }
+
+  async replace(): Promise<StoreReplacement> {
+    this.#assertOpen();
+    const target = this.#current === 0 ? 1 : 0;
+    const map = this.#maps[target];
+    for (;;) {
+      const keys = [...map.getKeys({ limit: CLEAR_BATCH })].map((key) => Buffer.from(key));
+      if (keys.length === 0) break;
+      await this.#transaction(() => {
+        for (const key of keys) map.remove(key);
+      });
+    }
+    return {
+      add: (entries) =>
+        this.#transaction(() => {
+          for (const { key, value, sequence, expires } of entries)
+            map.put(key, this.#encode(value, sequence, expires));
+        }),
+      finish: async (sequence, uuids) => {
+        await this.#transaction(() => {
+          for (const key of [...this.#recent.getKeys({})]) this.#recent.remove(Buffer.from(key));
+          if (uuids.length > 0) this.#recent.put(double(0), Buffer.concat(uuids));
+          this.#state.put(SEQUENCE, double(sequence));
+          this.#state.put(CURRENT, Buffer.of(target));
+        });
+        this.#uuids = uuids.length;
+        this.#current = target;
+      },
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#environment.close().then(() => {
+      open.delete(this.#directory);
+    });
+    return this.#closing;
+  }
+
+  /** The UUIDs of a commit, and no more than enough of those before. */
+  #remember(changes: readonly StoredChange[]): void {
+    const last = changes[changes.length - 1];
+    if (last === undefined) return;
+    const uuids = changes.flatMap(({ uuid }) => (uuid.length === 0 ? [] : [uuid]));
+    if (uuids.length > 0) {
+      this.#recent.put(double((changes[0] as StoredChange).sequence), Buffer.concat(uuids));
+      this.#uuids += uuids.length;
+    }
+    while (this.#uuids > 2 * MAX_RECENT) {
+      const [oldest] = [...this.#recent.getKeys({ limit: 1 })];
+      if (oldest === undefined) break;
+      const key = Buffer.from(oldest);
+      this.#uuids -= (this.#recent.getBinary(key) as Buffer).length / UUID_BYTES;
+      this.#recent.remove(key);
+    }
+    this.#state.put(SEQUENCE, double(last.sequence));
+  }
+
+  #encode(value: Buffer, sequence: number, expires: number): Buffer {
+    const record = Buffer.allocUnsafeSlow(HEADER + value.length);
+    record[0] = VERSION;
+    record.writeDoubleBE(sequence, SEQUENCE_AT);
+    record.writeDoubleBE(expires, EXPIRES_AT);
+    record.set(value, HEADER);
+    record.writeUInt32BE(crc32(record.subarray(SEQUENCE_AT)), CRC_AT);
+    this.#unseen += record.length;
+    return record;
+  }
+
+  async #transaction(change: () => void): Promise<void> {
+    this.#assertOpen();
+    try {
+      await this.#environment.childTransaction(() => {
+        if (this.#state.getBinary(OWNER)?.equals(this.#token) !== true)
+          throw new StoreError("taken", `Another process has taken over the store in ${this.#directory}`);
+        change();
+      });
+    } catch (error) {
+      if (error instanceof StoreError) throw error;
+      this.#roomy = false; // Whatever it was, the next commit looks at the disk first.
+      throw new StoreError(
+        "failed",
+        `The store in ${this.#directory} could not write; nothing of it was kept`,
+        {
+          cause: await commitCause(error),
+        },
+      );
+    }
+  }
+
+  /** Looks at the disk once for each megabyte, and always when it was full. */
+  async #hasRoom(): Promise<boolean> {
+    if (!this.#roomy || this.#unseen >= LOOK_EVERY_BYTES) {
+      this.#unseen = 0;
+      const { bavail, bsize } = await statfs(this.#directory);
+      this.#roomy = bavail * bsize >= this.#minFreeBytes;
+    }
+    return this.#roomy;
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw new ClosedError("EBADF", "The store is closed");
+  }
+}
+
+function decode(key: Buffer, record: Buffer): StoredEntry | undefined {
+  if (record.length <= HEADER || record[0] !== VERSION) return undefined;
+  if (record.readUInt32BE(CRC_AT) !== crc32(record.subarray(SEQUENCE_AT))) return undefined;
+  return {
+    key,
+    value: record.subarray(HEADER),
+    sequence: record.readDoubleBE(SEQUENCE_AT),
+    expires: record.readDoubleBE(EXPIRES_AT),
+  };
+}
+
+function double(value: number): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(8);
+  bytes.writeDoubleBE(value);
+  return bytes;
+}

@@ -1,0 +1,177 @@
+/**
+ * What a clone's server and clients say to each other (12/CHP).
+ *
+ *   frame      0          1           2           3             4
+ *   ICANHAZ    ICANHAZ?   subtree                                            DEALER to ROUTER, port P
+ *   KVSYNC     key        sequence    ""          ""            value        ROUTER to DEALER, port P
+ *   KTHXBAI    KTHXBAI    sequence    ""          properties    subtree      the same
+ *   KVPUB      key        sequence    uuid        properties    value        PUB to SUB, port P + 1
+ *   HUGZ       HUGZ       sequence    ""          properties    ""           the same
+ *   KVSET      key        0           uuid        properties    value        PUB to SUB, port P + 2
+ *
+ *   key         1 to 255 bytes, none of HUGZ and KTHXBAI, which would be read as commands
+ *   sequence    8 bytes, big-endian, at most 2^53 - 1
+ *   uuid        16 bytes, or none
+ *   properties  lines name=value, each with its line feed
+ *   value       none: the key is deleted
+ *   subtree     none: everything; else /segment/ or /segment/segment/ …, a prefix of keys
+ *
+ * Where 12/CHP and the Guide's programs part: KTHXBAI and HUGZ carry the server's
+ * sequence, as theirs do. By the text a client of an empty subtree would apply old
+ * updates again, and nobody could see that the last update is missing.
+ *
+ * The properties of KTHXBAI, HUGZ and KVPUB are empty by the text, but for what the
+ * client set; a server of shoal adds `sN=SEQUENCE` for subtrees that clients asked
+ * for (chains.ts), which others do not look at.
+ */
+
+export const ICANHAZ = Buffer.from("ICANHAZ?");
+export const KTHXBAI = Buffer.from("KTHXBAI");
+export const HUGZ = Buffer.from("HUGZ");
+export const EMPTY = Buffer.alloc(0);
+
+/** Bytes of a key or a subtree at most. */
+export const MAX_KEY = 255;
+/** Bytes of an update's properties at most. */
+export const MAX_PROPERTIES = 4096;
+const SEQUENCE_BYTES = 8;
+export const UUID_BYTES = 16;
+const FRAMES = 5;
+const TWO_32 = 4_294_967_296;
+const MAX_HIGH = 0x1fffff;
+const SLASH = 0x2f;
+
+/** Frames of an update. */
+export const KEY = 0;
+export const SEQUENCE = 1;
+export const UUID = 2;
+export const PROPERTIES = 3;
+export const VALUE = 4;
+
+/** What is wrong with a message. */
+export type CloneFault =
+  /** Not 5 frames, or a request that has not 2. */
+  | "frames"
+  /** A request that is not ICANHAZ?. */
+  | "command"
+  /** A key that is empty, or longer than 255 bytes. */
+  | "key"
+  /** A key that would be read as a command. */
+  | "reserved-key"
+  /** Not 8 bytes, or more than 2^53 - 1. */
+  | "sequence"
+  /** Neither 16 bytes nor none. */
+  | "uuid"
+  /** A time to live that is no number of seconds, or more than 4,096 bytes. */
+  | "properties"
+  /** Not of the form /segment/…/, or longer than 255 bytes. */
+  | "subtree";
+
+/** A message of five frames, checked. */
+export type UpdateFrames = readonly [
+  key: Buffer,
+  sequence: Buffer,
+  uuid: Buffer,
+  properties: Buffer,
+  value: Buffer,
+];
+
+/** Whether it is empty, or slashes around segments that are not (12/CHP, State Synchronization). */
+export function isSubtree(bytes: Uint8Array): boolean {
+  const { length } = bytes;
+  if (length === 0) return true;
+  if (length < 3 || length > MAX_KEY || bytes[0] !== SLASH || bytes[length - 1] !== SLASH) return false;
+  for (let i = 1; i < length; i++) if (bytes[i] === SLASH && bytes[i - 1] === SLASH) return false;
+  return true;
+}
+
+/** What is wrong with a key, if anything. */
+export function keyFault(key: Uint8Array): "key" | "reserved-key" | undefined {
+  const { length } = key;
+  if (length === 0 || length > MAX_KEY) return "key";
+  if (length === 4 && HUGZ.equals(key)) return "reserved-key";
+  return length === 7 && KTHXBAI.equals(key) ? "reserved-key" : undefined;
+}
+
+/** @param frames without the routing id. @returns the subtree, or what is wrong */
+export function parseRequest(frames: readonly Buffer[]): Buffer | CloneFault {
+  if (frames.length !== 2) return "frames";
+  if (!ICANHAZ.equals(frames[0] as Buffer)) return "command";
+  const subtree = frames[1] as Buffer;
+  return isSubtree(subtree) ? subtree : "subtree";
+}
+
+/** What is wrong with five frames of a server or a client, but for the key and what the properties say. */
+export function updateFault(frames: readonly Buffer[]): CloneFault | undefined {
+  if (frames.length !== FRAMES) return "frames";
+  const sequence = frames[SEQUENCE] as Buffer;
+  if (sequence.length !== SEQUENCE_BYTES || sequence[0] !== 0 || (sequence[1] as number) > 0x1f)
+    return "sequence";
+  const uuid = (frames[UUID] as Buffer).length;
+  if (uuid !== 0 && uuid !== UUID_BYTES) return "uuid";
+  return (frames[PROPERTIES] as Buffer).length > MAX_PROPERTIES ? "properties" : undefined;
+}
+
+/** @param bytes 8 of them, checked by {@link updateFault} */
+export function readSequence(bytes: Uint8Array, at = 0): number {
+  return readWord(bytes, at) * TWO_32 + readWord(bytes, at + 4);
+}
+
+function readWord(bytes: Uint8Array, at: number): number {
+  return (
+    (((bytes[at] as number) << 24) |
+      ((bytes[at + 1] as number) << 16) |
+      ((bytes[at + 2] as number) << 8) |
+      (bytes[at + 3] as number)) >>>
+    0
+  );
+}
+
+/** Writes 8 bytes. */
+export function writeSequence(bytes: Uint8Array, at: number, sequence: number): void {
+  const high = Math.floor(sequence / TWO_32) & MAX_HIGH;
+  const low = sequence >>> 0;
+  bytes[at] = high >>> 24;
+  bytes[at + 1] = high >>> 16;
+  bytes[at + 2] = high >>> 8;
+  bytes[at + 3] = high;
+  bytes[at + 4] = low >>> 24;
+  bytes[at + 5] = low >>> 16;
+  bytes[at + 6] = low >>> 8;
+  bytes[at + 7] = low;
+}
+
+/** The 8 bytes of a sequence. */
+export function sequenceFrame(sequence: number): Buffer {
+  const frame = Buffer.allocUnsafe(SEQUENCE_BYTES);
+  writeSequence(frame, 0, sequence);
+  return frame;
+}
+
+export function isHugz(frames: readonly Buffer[]): boolean {
+  const key = frames[KEY] as Buffer;
+  return key.length === HUGZ.length && HUGZ.equals(key);
+}
+
+export function isGoodbye(frames: readonly Buffer[]): boolean {
+  const key = frames[KEY] as Buffer;
+  return key.length === KTHXBAI.length && KTHXBAI.equals(key);
+}
+
+export function encodeRequest(subtree: Buffer): Buffer[] {
+  return [ICANHAZ, subtree];
+}
+
+export function encodeGoodbye(sequence: number, subtree: Buffer, properties: Buffer = EMPTY): Buffer[] {
+  return [KTHXBAI, sequenceFrame(sequence), EMPTY, properties, subtree];
+}
+
+export function encodeHugz(sequence: number, properties: Buffer = EMPTY): Buffer[] {
+  return [HUGZ, sequenceFrame(sequence), EMPTY, properties, EMPTY];
+}
+
+const ZERO_SEQUENCE = Buffer.alloc(SEQUENCE_BYTES);
+
+export function encodeSet(key: Buffer, uuid: Buffer, properties: Buffer, value: Buffer): Buffer[] {
+  return [key, ZERO_SEQUENCE, uuid, properties, value];
+}

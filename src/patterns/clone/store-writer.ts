@@ -1,0 +1,96 @@
+/** Between a server's rules and its store: one call at a time, and times by the wall clock. */
+import type { DriverTimer } from "../common/driver-timer.js";
+import type { LoadedMap } from "./follower.js";
+import type { Operation } from "./operation.js";
+import type { ServerRules } from "./server-rules.js";
+import type { CloneStore, StoredEntry } from "./store.js";
+
+/** Entries of one commit, when a whole map is written; and bytes, about. */
+const REPLACE_BATCH = 2_000;
+const REPLACE_BYTES = 4_194_304;
+
+export class StoreWriter {
+  readonly #store: CloneStore;
+  readonly #rules: ServerRules;
+  readonly #timer: DriverTimer;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(store: CloneStore, rules: ServerRules, timer: DriverTimer) {
+    this.#store = store;
+    this.#rules = rules;
+    this.#timer = timer;
+  }
+
+  /** @throws StoreError `ERR_STORE` */
+  async load(): Promise<void> {
+    const now = this.#timer.now();
+    const wall = Date.now();
+    const state = await this.#store.load((entry) => {
+      // What ended while nobody ran ends with the first tick, so that every client hears of it.
+      const left = entry.expires === 0 ? 0 : now + Math.max(0, entry.expires - wall);
+      this.#rules.restore(entry, left === 0 ? 0 : Math.max(left, Number.MIN_VALUE));
+    });
+    this.#rules.restored(state);
+  }
+
+  commit(operations: readonly Operation[]): void {
+    const shift = Date.now() - this.#timer.now();
+    const changes = operations
+      .filter(({ kind }) => kind !== "announce")
+      .map(({ kind, key, value, sequence, uuid, expires }) => ({
+        key,
+        value: kind === "set" ? value : undefined,
+        sequence,
+        uuid,
+        expires: expires === 0 ? 0 : expires + shift,
+      }));
+    this.#run(
+      () => this.#store.commit(changes),
+      () => this.#rules.committed(this.#timer.now()),
+    );
+  }
+
+  replace(loaded: LoadedMap, expires: (id: number) => number, wanted: () => boolean): void {
+    this.#run(
+      () => this.#replace(loaded, expires, wanted),
+      () => this.#rules.replaced(this.#timer.now()),
+    );
+  }
+
+  /** Waits for what is under way. */
+  async close(): Promise<void> {
+    await this.#running;
+    await this.#store.close();
+  }
+
+  #run(work: () => Promise<void>, done: () => void): void {
+    this.#running = this.#running.then(work).then(done, (error: unknown) => {
+      this.#rules.commitFailed(error, this.#timer.now());
+    });
+    void this.#running.finally(() => this.#timer.update());
+  }
+
+  async #replace(loaded: LoadedMap, expires: (id: number) => number, wanted: () => boolean): Promise<void> {
+    const { table, sequence, uuids } = loaded;
+    const replacement = await this.#store.replace();
+    const shift = Date.now() - this.#timer.now();
+    let entries: StoredEntry[] = [];
+    let bytes = 0;
+    for (let id = 0; id < table.high; id++) {
+      if (!table.isLive(id)) continue;
+      const time = expires(id);
+      const value = table.value(id);
+      const ends = time === 0 ? 0 : time + shift;
+      entries.push({ key: table.key(id), value, sequence: table.sequence(id), expires: ends });
+      bytes += value.length;
+      if (entries.length < REPLACE_BATCH && bytes < REPLACE_BYTES) continue;
+      if (!wanted()) return;
+      await replacement.add(entries);
+      entries = [];
+      bytes = 0;
+    }
+    if (!wanted()) return;
+    if (entries.length > 0) await replacement.add(entries);
+    if (wanted()) await replacement.finish(sequence, uuids);
+  }
+}

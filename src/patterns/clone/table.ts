@@ -1,0 +1,284 @@
+/**
+ * The hashmap in memory: keys, values and the sequence of each key's last update.
+ *
+ *   slots   open addressing, at most 3/4 full: id + 1, or 0
+ *   id      hash | address | key length | value length | sequence     columns of numbers
+ *   arena   key and value, one after the other
+ *
+ * A map of JavaScript with a Buffer for each key and value would take several times
+ * the data; here a key costs 21 bytes beside its own and its value's. A large value
+ * has memory of its own, which is never written to again, so that it can be handed
+ * on without a copy. An id stays a key's as long as the key is there: scans go over ids.
+ */
+import { randomInt } from "node:crypto";
+import { Arena, MAX_PIECE } from "./arena.js";
+
+const MIN_CAPACITY = 16;
+const FREE = -1;
+
+export class CloneTable {
+  #capacity = MIN_CAPACITY;
+  #slots = new Int32Array(MIN_CAPACITY * 2);
+  #hashes = new Int32Array(MIN_CAPACITY);
+  #addresses = new Uint32Array(MIN_CAPACITY);
+  #keyLengths = new Uint8Array(MIN_CAPACITY);
+  #valueLengths = new Uint32Array(MIN_CAPACITY);
+  /** Of a free id: {@link FREE}. */
+  #sequences = new Float64Array(MIN_CAPACITY).fill(FREE);
+  readonly #arena = new Arena();
+  /** Values that are no piece of the arena, by id. */
+  readonly #large = new Map<number, Buffer>();
+  readonly #freeIds: number[] = [];
+  /** Keys that collide here do not collide elsewhere. */
+  readonly #seed = randomInt(0x1_0000_0000) | 0;
+  #high = 0;
+  #size = 0;
+  #bytes = 0;
+
+  /** Keys that are there. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Bytes of keys and values. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Bytes that the table takes for them, about. */
+  get memory(): number {
+    let large = 0;
+    for (const value of this.#large.values()) large += value.length;
+    return this.#arena.bytes + large + this.#slots.byteLength + this.#capacity * 21;
+  }
+
+  /** All ids are below it. */
+  get high(): number {
+    return this.#high;
+  }
+
+  /** @returns the key's id, or -1 */
+  find(key: Uint8Array): number {
+    const mask = this.#slots.length - 1;
+    const hash = this.#hash(key);
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const id = (this.#slots[slot] as number) - 1;
+      if (id < 0) return -1;
+      if (this.#hashes[id] === hash && this.#isKey(id, key)) return id;
+    }
+  }
+
+  /** Sets a key; both are copied. @param value of any length, 0 too. @returns the key's id */
+  put(key: Uint8Array, value: Uint8Array, sequence: number): number {
+    let id = this.find(key);
+    if (id >= 0) {
+      this.#replace(id, value);
+      this.#sequences[id] = sequence;
+      return id;
+    }
+    if ((this.#size + 1) * 4 > this.#slots.length * 3) this.#growSlots();
+    id = this.#freeIds.pop() ?? this.#high++;
+    if (id >= this.#capacity) this.#growColumns();
+    const hash = this.#hash(key);
+    this.#hashes[id] = hash;
+    this.#keyLengths[id] = key.length;
+    this.#sequences[id] = sequence;
+    this.#place(id, key, value);
+    const mask = this.#slots.length - 1;
+    let slot = hash & mask;
+    while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
+    this.#slots[slot] = id + 1;
+    this.#size += 1;
+    this.#bytes += key.length + value.length;
+    return id;
+  }
+
+  /** The value is the same, its sequence another. */
+  touch(id: number, sequence: number): void {
+    this.#sequences[id] = sequence;
+  }
+
+  remove(id: number): void {
+    this.#vacate(id);
+    this.#bytes -= this.keyLength(id) + this.valueLength(id);
+    this.#release(id);
+    this.#sequences[id] = FREE;
+    this.#freeIds.push(id);
+    this.#size -= 1;
+    if (this.#size === 0) this.clear();
+  }
+
+  clear(): void {
+    this.#arena.clear();
+    this.#large.clear();
+    this.#freeIds.length = 0;
+    this.#slots.fill(0);
+    this.#sequences.fill(FREE);
+    this.#high = 0;
+    this.#size = 0;
+    this.#bytes = 0;
+  }
+
+  isLive(id: number): boolean {
+    return this.#sequences[id] !== FREE;
+  }
+
+  sequence(id: number): number {
+    return this.#sequences[id] as number;
+  }
+
+  keyLength(id: number): number {
+    return this.#keyLengths[id] as number;
+  }
+
+  valueLength(id: number): number {
+    return this.#valueLengths[id] as number;
+  }
+
+  hasPrefix(id: number, prefix: Uint8Array): boolean {
+    if (prefix.length > this.keyLength(id)) return false;
+    return this.#matches(id, prefix);
+  }
+
+  /** The key's bytes, copied. */
+  key(id: number): Buffer {
+    const key = Buffer.allocUnsafe(this.keyLength(id));
+    this.copyKey(id, key, 0);
+    return key;
+  }
+
+  /** The value's bytes: a copy, or of a large one the memory itself, not to be written to. */
+  value(id: number): Buffer {
+    const large = this.#large.get(id);
+    if (large !== undefined) return large;
+    const value = Buffer.allocUnsafe(this.valueLength(id));
+    this.copyValue(id, value, 0);
+    return value;
+  }
+
+  /** The memory of a large value, which is handed on by reference; `undefined` for others. */
+  largeValue(id: number): Buffer | undefined {
+    return this.#large.size === 0 ? undefined : this.#large.get(id);
+  }
+
+  copyKey(id: number, target: Buffer, at: number): void {
+    const address = this.#addresses[id] as number;
+    const from = Arena.offset(address);
+    this.#arena.slab(address).copy(target, at, from, from + this.keyLength(id));
+  }
+
+  /** Only where there is no {@link largeValue}. */
+  copyValue(id: number, target: Buffer, at: number): void {
+    const address = this.#addresses[id] as number;
+    const from = Arena.offset(address) + this.keyLength(id);
+    this.#arena.slab(address).copy(target, at, from, from + this.valueLength(id));
+  }
+
+  #place(id: number, key: Uint8Array, value: Uint8Array): void {
+    const inside = key.length + value.length <= MAX_PIECE;
+    const address = this.#arena.allocate(Arena.units(key.length + (inside ? value.length : 0)));
+    const slab = this.#arena.slab(address);
+    const at = Arena.offset(address);
+    slab.set(key, at);
+    if (inside) slab.set(value, at + key.length);
+    else this.#large.set(id, ownCopy(value));
+    this.#addresses[id] = address;
+    this.#valueLengths[id] = value.length;
+  }
+
+  #replace(id: number, value: Uint8Array): void {
+    const keyLength = this.keyLength(id);
+    const before = this.valueLength(id);
+    this.#bytes += value.length - before;
+    const wasInside = !this.#large.has(id);
+    const isInside = keyLength + value.length <= MAX_PIECE;
+    if (wasInside && isInside && Arena.units(keyLength + before) === Arena.units(keyLength + value.length)) {
+      const address = this.#addresses[id] as number;
+      this.#arena.slab(address).set(value, Arena.offset(address) + keyLength);
+      this.#valueLengths[id] = value.length;
+    } else if (!wasInside && !isInside) {
+      this.#large.set(id, ownCopy(value));
+      this.#valueLengths[id] = value.length;
+    } else {
+      const key = this.key(id);
+      this.#release(id);
+      this.#place(id, key, value);
+    }
+  }
+
+  #release(id: number): void {
+    const large = this.#large.delete(id);
+    const length = this.keyLength(id) + (large ? 0 : this.valueLength(id));
+    this.#arena.release(this.#addresses[id] as number, Arena.units(length));
+  }
+
+  /** Takes a key out of the slots; those behind it that it pushed aside move up. */
+  #vacate(id: number): void {
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    let hole = (this.#hashes[id] as number) & mask;
+    while (slots[hole] !== id + 1) hole = (hole + 1) & mask;
+    for (let slot = (hole + 1) & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
+      const home = (this.#hashes[(slots[slot] as number) - 1] as number) & mask;
+      // It may fill the hole unless its home lies behind the hole.
+      if (((slot - home) & mask) < ((slot - hole) & mask)) continue;
+      slots[hole] = slots[slot] as number;
+      hole = slot;
+    }
+    slots[hole] = 0;
+  }
+
+  #growSlots(): void {
+    const slots = new Int32Array(this.#slots.length * 2);
+    const mask = slots.length - 1;
+    for (let id = 0; id < this.#high; id++) {
+      if (this.#sequences[id] === FREE) continue;
+      let slot = (this.#hashes[id] as number) & mask;
+      while (slots[slot] !== 0) slot = (slot + 1) & mask;
+      slots[slot] = id + 1;
+    }
+    this.#slots = slots;
+  }
+
+  #growColumns(): void {
+    // By a half, not to twice the size: the columns are copied quickly, and what is not used is memory.
+    const capacity = Math.ceil(this.#capacity * 1.5);
+    this.#hashes = grown(this.#hashes, new Int32Array(capacity));
+    this.#addresses = grown(this.#addresses, new Uint32Array(capacity));
+    this.#keyLengths = grown(this.#keyLengths, new Uint8Array(capacity));
+    this.#valueLengths = grown(this.#valueLengths, new Uint32Array(capacity));
+    this.#sequences = grown(this.#sequences, new Float64Array(capacity).fill(FREE, this.#capacity));
+    this.#capacity = capacity;
+  }
+
+  #isKey(id: number, key: Uint8Array): boolean {
+    return this.#keyLengths[id] === key.length && this.#matches(id, key);
+  }
+
+  #matches(id: number, bytes: Uint8Array): boolean {
+    const address = this.#addresses[id] as number;
+    const slab = this.#arena.slab(address);
+    const at = Arena.offset(address);
+    for (let i = bytes.length - 1; i >= 0; i--) if (slab[at + i] !== bytes[i]) return false;
+    return true;
+  }
+
+  /** FNV-1a from a seed, its bits mixed at the end. */
+  #hash(key: Uint8Array): number {
+    let hash = this.#seed ^ 0x811c9dc5;
+    for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ (key[i] as number), 0x01000193);
+    hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+    return hash ^ (hash >>> 13);
+  }
+}
+
+function ownCopy(value: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafeSlow(value.length);
+  copy.set(value);
+  return copy;
+}
+
+function grown<T extends { set(from: T): void }>(from: T, to: T): T {
+  to.set(from);
+  return to;
+}

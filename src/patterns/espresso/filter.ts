@@ -1,0 +1,142 @@
+/** Which messages are wanted, and how many of them: the same rules at the tap and at the listener. Pure. */
+import type { Clock } from "../../core/clock.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { checkCount, checkFunction, checkKeys } from "../binary-star/check.js";
+import type { Side } from "./protocol.js";
+
+/** The largest size that a filter compares with, in bytes. */
+const MAX_SIZE = Number.MAX_SAFE_INTEGER;
+
+/** Which messages are wanted: those that pass all that is given. */
+export interface TapFilter {
+  /** Only those that came from this side of the proxy. Default: both. */
+  readonly from?: Side;
+  /** Only those whose first frame begins with one of these. Default: all. */
+  readonly topics?: string | Uint8Array | readonly (string | Uint8Array)[];
+  /** Bytes of all frames, at least. Default 0. */
+  readonly minSize?: number;
+  /** Bytes of all frames, at most. Default: no limit. */
+  readonly maxSize?: number;
+  /** Decides last. What it throws counts as `false`, with an event at most once a second. It must not keep the frames. */
+  readonly where?: (frames: readonly Buffer[], from: Side | undefined) => boolean;
+}
+
+/** How many of the wanted messages are taken. */
+export interface TapSample {
+  /** Every Nth, beginning with the first. Default 1: all. */
+  readonly oneIn?: number;
+  /** At most so many in each second. Default: no limit. */
+  readonly perSecond?: number;
+}
+
+/** What becomes of a message. */
+export type Verdict = "taken" | "filtered" | "sampled";
+
+/** @throws InvalidArgumentError `EINVAL` for what is no prefix, or no list of them */
+export function prefixesOf(topics: TapFilter["topics"]): Buffer[] {
+  if (topics === undefined) return [];
+  const list = typeof topics === "string" || topics instanceof Uint8Array ? [topics] : topics;
+  if (!Array.isArray(list))
+    throw new InvalidArgumentError(`topics is a list of prefixes; got ${typeof topics}`);
+  return list.map((topic: unknown) => {
+    if (typeof topic === "string" || topic instanceof Uint8Array) return Buffer.from(topic as string);
+    throw new InvalidArgumentError(`A topic prefix is a string or bytes; got ${typeof topic}`);
+  });
+}
+
+/** Whether a frame begins with a prefix. */
+export function startsWith(frame: Buffer, prefix: Buffer): boolean {
+  const { length } = prefix;
+  if (frame.length < length) return false;
+  // Most that differ do so in the first byte, and the call costs more than the comparison.
+  if (length === 0) return true;
+  return frame[0] === prefix[0] && frame.compare(prefix, 0, length, 0, length) === 0;
+}
+
+/** Bytes of a message's frames. */
+export function sizeOf(frames: readonly Buffer[]): number {
+  let size = 0;
+  for (let i = 0; i < frames.length; i++) size += (frames[i] as Buffer).length;
+  return size;
+}
+
+export class Filter {
+  /** Times that `where` threw. */
+  failures = 0;
+  readonly #from: Side | undefined;
+  readonly #prefixes: readonly Buffer[];
+  readonly #minSize: number;
+  readonly #maxSize: number;
+  readonly #where: TapFilter["where"];
+  readonly #oneIn: number;
+  readonly #perSecond: number;
+  readonly #clock: Clock;
+  readonly #whereOnFailed: (error: unknown) => void;
+  #wanted = 0;
+  #second = Number.NEGATIVE_INFINITY;
+  #inSecond = 0;
+
+  /** @throws InvalidArgumentError `EINVAL` for an unknown name or a bad value */
+  constructor(
+    filter: TapFilter,
+    sample: TapSample,
+    clock: Clock,
+    whereOnFailed: (error: unknown) => void = () => undefined,
+  ) {
+    checkKeys("a tap's filter", filter, ["from", "topics", "minSize", "maxSize", "where"]);
+    checkKeys("a tap's sample", sample, ["oneIn", "perSecond"]);
+    const { from, topics, minSize = 0, maxSize = MAX_SIZE, where } = filter;
+    const { oneIn = 1, perSecond } = sample;
+    if (from !== undefined && from !== "frontend" && from !== "backend")
+      throw new InvalidArgumentError(`Option from is "frontend" or "backend"; got ${String(from)}`);
+    if (where !== undefined) checkFunction("where", where);
+    this.#from = from;
+    this.#prefixes = prefixesOf(topics);
+    this.#minSize = checkCount("minSize", minSize, 0, MAX_SIZE);
+    this.#maxSize = checkCount("maxSize", maxSize, 0, MAX_SIZE);
+    this.#where = where;
+    this.#oneIn = checkCount("oneIn", oneIn, 1);
+    this.#perSecond = perSecond === undefined ? 0 : checkCount("perSecond", perSecond, 1);
+    this.#clock = clock;
+    this.#whereOnFailed = whereOnFailed;
+  }
+
+  /** @param size bytes of the whole message; the frames may have been cut off */
+  judge(from: Side | undefined, frames: readonly Buffer[], size: number): Verdict {
+    if (!this.#wants(from, frames, size)) return "filtered";
+    this.#wanted += 1;
+    if (this.#oneIn > 1 && (this.#wanted - 1) % this.#oneIn !== 0) return "sampled";
+    return this.#perSecond > 0 && !this.#hasRoom() ? "sampled" : "taken";
+  }
+
+  #wants(from: Side | undefined, frames: readonly Buffer[], size: number): boolean {
+    if (this.#from !== undefined && from !== this.#from) return false;
+    if (size < this.#minSize || size > this.#maxSize) return false;
+    const prefixes = this.#prefixes;
+    if (prefixes.length > 0) {
+      const topic = frames[0] as Buffer;
+      let matches = false;
+      for (let i = 0; i < prefixes.length && !matches; i++)
+        matches = startsWith(topic, prefixes[i] as Buffer);
+      if (!matches) return false;
+    }
+    if (this.#where === undefined) return true;
+    try {
+      return this.#where(frames, from) === true;
+    } catch (error) {
+      this.failures += 1;
+      this.#whereOnFailed(error);
+      return false;
+    }
+  }
+
+  #hasRoom(): boolean {
+    const now = this.#clock.now();
+    if (now - this.#second >= 1_000) {
+      this.#second = now;
+      this.#inSecond = 0;
+    }
+    this.#inSecond += 1;
+    return this.#inSecond <= this.#perSecond;
+  }
+}

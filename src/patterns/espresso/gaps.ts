@@ -1,0 +1,27 @@
+/** Finds out from records' numbers how many were missed. Pure. */
+import type { RecordNumber } from "./protocol.js";
+
+/** Generations remembered: prefixes, each at each tap. */
+const MAX_GENERATIONS = 1_024;
+
+export class Gaps {
+  readonly #last = new Map<number, number>();
+
+  /**
+   * @param prefix bytes of the one prefix subscribed here that the record matches
+   * @returns records missed just before this one; 0 for the first of a generation
+   */
+  note(prefix: number, numbers: readonly RecordNumber[]): number {
+    for (const { length, generation, number } of numbers) {
+      if (length !== prefix) continue;
+      const last = this.#last.get(generation);
+      if (last === undefined && this.#last.size >= MAX_GENERATIONS) {
+        const [oldest] = this.#last.keys();
+        this.#last.delete(oldest as number);
+      }
+      this.#last.set(generation, number);
+      return last === undefined ? 0 : Math.max(0, number - last - 1);
+    }
+    return 0;
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * What a tap makes of a message that passed: a record for those who listen, or a count. Pure.
+ *
+ *   passed = published + unheard + filtered + sampled + refused
+ *
+ * Nobody listens: the message costs one comparison. A record shares the message's memory, unless it is cut off.
+ */
+import type { Clock } from "../../core/clock.js";
+import { Filter, sizeOf, startsWith, type TapFilter, type TapSample } from "./filter.js";
+import { encodeTrailer, type RecordNumber, type Side } from "./protocol.js";
+
+/** The first byte of a subscription, and of its end (29/PUBSUB). */
+const SUBSCRIBE = 1;
+const UNSUBSCRIBE = 0;
+
+/** Subscribed prefixes whose records are numbered; those of further ones have no numbers. */
+const MAX_NUMBERED = 64;
+/** Bytes of a prefix that is numbered; longer ones are not. */
+const MAX_PREFIX = 256;
+/** Frames of a message that a record shows. */
+const MAX_FRAMES = 64;
+
+/** A tap's accounts, all since it was made. */
+export interface TapCounts {
+  /** Messages that passed the proxy. */
+  readonly passed: number;
+  /** Records handed to the capture socket. What a slow listener misses of them is in its numbers. */
+  readonly published: number;
+  /** Messages that nobody listened to. */
+  readonly unheard: number;
+  /** Messages that the filter did not want. */
+  readonly filtered: number;
+  /** Messages left out by the sample. */
+  readonly sampled: number;
+  /** Records that the capture socket did not take. */
+  readonly refused: number;
+  /** Records that show less than the whole message. */
+  readonly truncated: number;
+  /** Times that `where` threw. */
+  readonly predicateFailures: number;
+  /** Prefixes that listeners subscribed to at this moment. */
+  readonly subscriptions: number;
+  /** Messages from listeners that are no subscription. */
+  readonly invalid: number;
+}
+
+interface Numbered {
+  readonly prefix: Buffer;
+  readonly generation: number;
+  number: number;
+}
+
+/** What the rules need to know. */
+export interface TapRulesOptions {
+  readonly filter: TapFilter;
+  readonly sample: TapSample;
+  /** Bytes of a message that its record shows. */
+  readonly snapLength: number;
+  /** Of the first prefix; the next has the next. */
+  readonly generation: number;
+}
+
+/** Where records go, and what else is to be known. */
+export interface TapOutbox {
+  /** @returns whether it was taken */
+  publish(record: readonly Buffer[]): boolean;
+  subscribed(prefix: Buffer): void;
+  unsubscribed(prefix: Buffer): void;
+  predicateFailed(error: unknown): void;
+}
+
+export class TapRules {
+  readonly #snapLength: number;
+  readonly #outbox: TapOutbox;
+  readonly #filter: Filter;
+  readonly #wallClock: Clock;
+  readonly #numbered: Numbered[] = [];
+  /** Subscriptions beyond those. */
+  #unnumbered = 0;
+  #generation: number;
+  readonly #counts = {
+    passed: 0,
+    published: 0,
+    unheard: 0,
+    filtered: 0,
+    sampled: 0,
+    refused: 0,
+    truncated: 0,
+    invalid: 0,
+  };
+
+  /**
+   * @param clock for the sample
+   * @param wallClock ms since 1970, for the records
+   * @throws InvalidArgumentError `EINVAL` for a bad filter or sample
+   */
+  constructor(options: TapRulesOptions, outbox: TapOutbox, clock: Clock, wallClock: Clock) {
+    this.#snapLength = options.snapLength;
+    this.#generation = options.generation;
+    this.#outbox = outbox;
+    this.#wallClock = wallClock;
+    this.#filter = new Filter(options.filter, options.sample, clock, (error) =>
+      outbox.predicateFailed(error),
+    );
+  }
+
+  /** A message of the capture socket: the first subscription to a prefix, or the end of the last. */
+  receive(message: readonly Buffer[]): void {
+    const [frame] = message;
+    const kind = frame?.[0];
+    if (frame === undefined || message.length !== 1 || (kind !== SUBSCRIBE && kind !== UNSUBSCRIBE)) {
+      this.#counts.invalid += 1;
+      return;
+    }
+    const prefix = Buffer.from(frame.subarray(1));
+    if (kind === SUBSCRIBE) {
+      this.#add(prefix);
+      this.#outbox.subscribed(prefix);
+    } else {
+      this.#remove(prefix);
+      this.#outbox.unsubscribed(prefix);
+    }
+  }
+
+  /** A message has passed. */
+  offer(from: Side, frames: readonly Buffer[]): void {
+    const counts = this.#counts;
+    counts.passed += 1;
+    if (this.#numbered.length === 0 && this.#unnumbered === 0) {
+      counts.unheard += 1;
+      return;
+    }
+    if (!this.#isHeard(frames[0] as Buffer)) {
+      counts.unheard += 1;
+      return;
+    }
+    const size = sizeOf(frames);
+    const verdict = this.#filter.judge(from, frames, size);
+    if (verdict !== "taken") {
+      counts[verdict] += 1;
+      return;
+    }
+    const record = this.#shown(frames, size);
+    const numbers = this.#numbersOf(frames[0] as Buffer);
+    const time = this.#wallClock.now();
+    record.push(encodeTrailer({ from, frames: frames.length, size, time, passed: counts.passed, numbers }));
+    if (this.#outbox.publish(record)) counts.published += 1;
+    else counts.refused += 1;
+  }
+
+  stats(): TapCounts {
+    return {
+      ...this.#counts,
+      predicateFailures: this.#filter.failures,
+      subscriptions: this.#numbered.length + this.#unnumbered,
+    };
+  }
+
+  #add(prefix: Buffer): void {
+    if (this.#numbered.length >= MAX_NUMBERED || prefix.length > MAX_PREFIX) this.#unnumbered += 1;
+    else this.#numbered.push({ prefix, generation: this.#generation, number: 0 });
+    this.#generation = (this.#generation + 1) >>> 0;
+  }
+
+  #remove(prefix: Buffer): void {
+    const index = this.#numbered.findIndex((each) => each.prefix.equals(prefix));
+    if (index >= 0) this.#numbered.splice(index, 1);
+    else if (this.#unnumbered > 0) this.#unnumbered -= 1;
+  }
+
+  #isHeard(topic: Buffer): boolean {
+    if (this.#unnumbered > 0) return true; // Which ones they are is the socket's business.
+    const numbered = this.#numbered;
+    for (let i = 0; i < numbered.length; i++) {
+      if (startsWith(topic, (numbered[i] as Numbered).prefix)) return true;
+    }
+    return false;
+  }
+
+  #numbersOf(topic: Buffer): RecordNumber[] {
+    const numbers: RecordNumber[] = [];
+    for (const numbered of this.#numbered) {
+      if (!startsWith(topic, numbered.prefix)) continue;
+      numbered.number += 1;
+      const { prefix, generation, number } = numbered;
+      numbers.push({ length: prefix.length, generation, number });
+    }
+    return numbers;
+  }
+
+  /** What of a message its record shows: a copy where that is less, so that a record never holds a large message. */
+  #shown(frames: readonly Buffer[], size: number): Buffer[] {
+    if (size <= this.#snapLength && frames.length <= MAX_FRAMES) return [...frames];
+    this.#counts.truncated += 1;
+    const shown: Buffer[] = [];
+    let room = this.#snapLength;
+    for (let i = 0; i < frames.length && i < MAX_FRAMES && (room > 0 || i === 0); i++) {
+      const frame = Buffer.from((frames[i] as Buffer).subarray(0, room));
+      room -= frame.length;
+      shown.push(frame);
+    }
+    return shown;
+  }
+}

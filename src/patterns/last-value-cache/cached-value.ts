@@ -1,0 +1,73 @@
+/**
+ * One topic's last message.
+ *
+ *   received ──set──> fresh: the frames as they came ──settle──> settled: bytes in memory of its own
+ *                       ^                                             │
+ *                       └──────────────────── set ────────────────────┘
+ *
+ * Frames that came over the network are views of a chunk that may be a thousand
+ * times their size, so they cannot be kept for long. They are not copied at once
+ * either: a busy topic's next message comes first (value-cache.ts says when).
+ */
+import { Link } from "../common/linked-list.js";
+
+/** Bytes of spare memory that a value may always keep. */
+const SMALL = 256;
+
+export class CachedValue {
+  /** The topic, one character a byte. */
+  readonly key: string;
+  readonly topic: Buffer;
+  readonly link: Link<CachedValue> = new Link<CachedValue>(this);
+  /** The number of its last update among all updates. */
+  order = 0;
+  /** Bytes of the frames after the topic. */
+  length = 0;
+  /** Changed since the store was told. */
+  dirty = false;
+  /** The store has it, or will have. */
+  stored = false;
+  /** As received; `undefined`: settled. */
+  fresh: readonly Buffer[] | undefined = undefined;
+  /** The cache has forgotten it. */
+  gone = false;
+  /** Lengths of the frames after the topic. */
+  #lengths: number[] = [];
+  #memory: Buffer = Buffer.alloc(0);
+
+  constructor(key: string) {
+    this.key = key;
+    this.topic = Buffer.from(key, "latin1");
+  }
+
+  /** Copies what was received, into the memory it has where that fits. */
+  settle(): void {
+    const frames = this.fresh;
+    if (frames === undefined) return;
+    this.fresh = undefined;
+    const { length } = this;
+    if (length > this.#memory.length || this.#memory.length > 2 * length + SMALL)
+      this.#memory = Buffer.allocUnsafe(length);
+    // Setting an array's length is slow, and it is nearly always the same.
+    if (this.#lengths.length !== frames.length - 1) this.#lengths.length = frames.length - 1;
+    for (let i = 1, at = 0; i < frames.length; i++) {
+      const frame = frames[i] as Buffer;
+      this.#memory.set(frame, at);
+      at += frame.length;
+      this.#lengths[i - 1] = frame.length;
+    }
+  }
+
+  /** The message, topic first, for a socket: bytes that will not change. */
+  message(): Buffer[] {
+    if (this.fresh !== undefined) return [...this.fresh];
+    const frames: Buffer[] = [this.topic];
+    let at = 0;
+    for (const length of this.#lengths) {
+      // A copy: a socket may send it later, and the next update rewrites this memory.
+      frames.push(Buffer.from(this.#memory.subarray(at, at + length)));
+      at += length;
+    }
+    return frames;
+  }
+}

@@ -1,0 +1,365 @@
+/**
+ * The cache's driver: a forwarder between publishers and subscribers that keeps
+ * what passes.
+ *
+ *   PUB ──> frontend XSUB ──update──> ValueCache
+ *                 │                       │ values beneath the prefix
+ *                 └── every message ──> backend XPUB ──> SUB
+ *                                         ^ subscriptions
+ *
+ * The frontend asks for everything (or the prefixes in `topics`) whether somebody
+ * subscribed or not: the first subscriber of a topic gets its value, too.
+ *
+ * No engine can send over an XPUB to one subscriber alone. So a newcomer's values
+ * go to all that asked for their topics: the others get again what they have.
+ */
+import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import {
+  XPublisher,
+  type XPublisherOptions,
+  XSubscriber,
+  type XSubscriberOptions,
+} from "../../sockets/pub-sub.js";
+import { PatternEvents } from "../common/events.js";
+import { numbers } from "../load-balancer/check-options.js";
+import { LmdbValueStore } from "./lmdb-value-store.js";
+import { type SnapshotStats, Snapshots } from "./snapshots.js";
+import { type CacheStats, type UncachedReason, ValueCache } from "./value-cache.js";
+import { WriteBehind } from "./write-behind.js";
+
+/** Messages moved at once. */
+const BATCH = 256;
+/** Values sent to newcomers between two turns of the event loop. */
+const SNAPSHOT_BATCH = 256;
+/** Bytes of the longest topic that is kept. */
+const MAX_TOPIC_BYTES = 1_024;
+/** Live messages that a subscriber's queue holds beside a snapshot of everything. */
+const LIVE_ROOM = 1_000;
+/** ms that `close` gives to messages on their way to subscribers, unless it is told otherwise. */
+const CLOSE_LINGER = 1_000;
+
+const SUBSCRIBE = 1;
+const CANCEL = 0;
+
+const DEFAULTS = Object.freeze({
+  maxTopics: 100_000,
+  maxBytes: 268_435_456,
+  maxValueBytes: 1_048_576,
+  maxSnapshots: 1_000,
+  storeInterval: 100,
+});
+
+/** The cache decides these. */
+const FIXED = ["manual", "noDrop", "verbosity", "invertMatching", "welcomeMessage"] as const;
+
+/** What happens in a cache. */
+export type LastValueCacheEvent =
+  /** A newcomer's values were sent. */
+  | { readonly type: "snapshot"; readonly prefix: Buffer; readonly topics: number }
+  /** The bounds were reached, and this topic had been updated the longest ago. */
+  | { readonly type: "evicted"; readonly topic: Buffer }
+  /** A message passed, and is not kept. */
+  | {
+      readonly type: "uncached";
+      readonly topic: Buffer;
+      readonly reason: UncachedReason;
+      readonly bytes: number;
+    }
+  /** A subscriber sent what is no subscription. It was dropped. */
+  | { readonly type: "invalid"; readonly frames: number }
+  /** A commit failed; the same is tried again. */
+  | { readonly type: "store:failed"; readonly error: unknown }
+  /** Records of the store that could not be read were removed. */
+  | { readonly type: "store:damaged"; readonly records: number };
+
+/** Options of {@link LastValueCache}. */
+export interface LastValueCacheOptions {
+  /** Prefixes of the topics that are asked of publishers. Default: everything. */
+  readonly topics?: readonly string[];
+  /** Topics kept. Default 100,000. */
+  readonly maxTopics?: number;
+  /** Bytes of topics and values kept, together. Default 268,435,456. */
+  readonly maxBytes?: number;
+  /** Bytes of one value; a larger message passes and is not kept. Default 1,048,576. */
+  readonly maxValueBytes?: number;
+  /** Subscriptions that may wait for their values; past it no further ones are read. Default 1,000. */
+  readonly maxSnapshots?: number;
+  /** A folder for LMDB, in which the values survive a restart. Default: none. */
+  readonly store?: string;
+  /** ms between two commits to the store. Default 100. */
+  readonly storeInterval?: number;
+  /** Of the socket that publishers talk to, such as security. */
+  readonly frontendOptions?: XSubscriberOptions;
+  /** Of the socket that subscribers talk to. Its `sendHighWaterMark` is `maxTopics` + 1,000 by default. */
+  readonly backendOptions?: XPublisherOptions;
+}
+
+/** A cache's accounts since it was made. */
+export interface LastValueCacheStats extends CacheStats {
+  /** Messages from publishers; all were passed on. */
+  readonly messages: number;
+  readonly subscriptions: number;
+  readonly snapshots: SnapshotStats;
+  readonly invalid: number;
+  /** Of the store; `undefined` without one. */
+  readonly store:
+    | {
+        readonly restored: number;
+        readonly damaged: number;
+        /** Changes that a kill would lose now. */
+        readonly pending: number;
+        readonly commits: number;
+        readonly failures: number;
+        readonly written: number;
+      }
+    | undefined;
+}
+
+/**
+ * A forwarder that gives each new subscriber the last value of all that it
+ * subscribed to, by exact topic or by prefix.
+ *
+ * A message is `topic | frame…`, two frames or more; what is kept is the whole
+ * message. Live messages pass as a `Proxy` of the same sockets passes them. A
+ * subscriber may get a value twice, never an older one after a newer.
+ */
+export class LastValueCache {
+  readonly events: PatternEvents<LastValueCacheEvent> = new PatternEvents<LastValueCacheEvent>();
+  readonly #frontend: XSubscriber;
+  readonly #backend: XPublisher;
+  readonly #cache: ValueCache;
+  readonly #snapshots: Snapshots;
+  readonly #writer: WriteBehind | undefined;
+  #restored = 0;
+  #damaged = 0;
+  #messages = 0;
+  #subscriptions = 0;
+  #invalid = 0;
+  #stepping = false;
+  #resume: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Opens the store, if there is one, and reads it.
+   *
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value; NotSupportedError `NOT_SUPPORTED`
+   *   without the package `lmdb`; StoreError `taken`, `failed`
+   */
+  constructor(options: LastValueCacheOptions = {}) {
+    const { topics = [""], store, frontendOptions, backendOptions, ...given } = options;
+    if (!Array.isArray(topics) || topics.some((topic) => typeof topic !== "string"))
+      throw new InvalidArgumentError("Option topics is an array of prefixes, each a text");
+    for (const name of FIXED) {
+      if (backendOptions !== undefined && name in backendOptions)
+        throw new InvalidArgumentError(`Option ${name} of the backend is the cache's own`);
+    }
+    const settings = numbers("LastValueCache", DEFAULTS, given);
+    const bounds = {
+      maxTopics: settings.maxTopics,
+      maxBytes: settings.maxBytes,
+      maxTopicBytes: MAX_TOPIC_BYTES,
+      maxValueBytes: settings.maxValueBytes,
+    };
+    this.#cache = new ValueCache(
+      bounds,
+      {
+        evicted: (topic) => this.events.emit({ type: "evicted", topic }),
+        uncached: (topic, reason, bytes) => this.events.emit({ type: "uncached", topic, reason, bytes }),
+      },
+      store !== undefined,
+    );
+    this.#snapshots = new Snapshots(
+      this.#cache,
+      {
+        send: (message) => void this.#backend.trySend(message),
+        done: (prefix, topics) => this.events.emit({ type: "snapshot", prefix, topics }),
+      },
+      settings.maxSnapshots,
+    );
+    const sendHighWaterMark = settings.maxTopics + LIVE_ROOM;
+    this.#frontend = new XSubscriber({ linger: 0, ...frontendOptions });
+    this.#backend = new XPublisher({ sendHighWaterMark, ...backendOptions, verbosity: "allSubs" });
+    this.#writer = store === undefined ? undefined : this.#openStore(store, settings.storeInterval);
+    for (const topic of topics)
+      this.#frontend.trySend(Buffer.concat([Buffer.of(SUBSCRIBE), Buffer.from(topic)]));
+    void this.#forward();
+    void this.#hearSubscriptions();
+  }
+
+  /** Whether `close` was called. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** Listens for publishers. @returns the endpoint, wildcards filled in. @throws as `bind` of a socket does */
+  async bindFrontend(endpoint: string): Promise<string> {
+    this.#assertOpen();
+    await this.#frontend.bind(endpoint);
+    return this.#frontend.lastEndpoint as string;
+  }
+
+  /** Connects to a publisher that listens. @throws InvalidArgumentError `EINVAL` for a bad endpoint */
+  connectFrontend(endpoint: string): void {
+    this.#assertOpen();
+    this.#frontend.connect(endpoint);
+  }
+
+  /** Listens for subscribers. @returns the endpoint, wildcards filled in. @throws as `bind` of a socket does */
+  async bindBackend(endpoint: string): Promise<string> {
+    this.#assertOpen();
+    await this.#backend.bind(endpoint);
+    return this.#backend.lastEndpoint as string;
+  }
+
+  /** The last message of exactly this topic: its frames, topic first, a copy. */
+  get(topic: string | Uint8Array): Buffer[] | undefined {
+    return this.#cache.get(keyOf(topic));
+  }
+
+  /** Forgets a topic until its next message. @returns whether there was a value */
+  delete(topic: string | Uint8Array): boolean {
+    return this.#cache.delete(keyOf(topic));
+  }
+
+  /** The accounts at this moment. */
+  stats(): LastValueCacheStats {
+    const writer = this.#writer;
+    return {
+      ...this.#cache.stats(),
+      messages: this.#messages,
+      subscriptions: this.#subscriptions,
+      snapshots: this.#snapshots.stats(),
+      invalid: this.#invalid,
+      store:
+        writer === undefined
+          ? undefined
+          : {
+              restored: this.#restored,
+              damaged: this.#damaged,
+              pending: this.#cache.pending + writer.inFlight,
+              commits: writer.commits,
+              failures: writer.failures,
+              written: writer.written,
+            },
+    };
+  }
+
+  /**
+   * Takes no more messages, lets those that passed reach their subscribers for at most `linger` ms
+   * (default 1,000; -1: without limit), writes what the store was not told, and closes.
+   */
+  close(options: { readonly linger?: number } = {}): Promise<void> {
+    const { linger = CLOSE_LINGER } = options;
+    if (!Number.isInteger(linger) || linger < -1)
+      throw new InvalidArgumentError(`linger is a whole number of ms, or -1; got ${String(linger)}`);
+    this.#closing ??= this.#close(linger);
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(linger: number): Promise<void> {
+    this.#resume?.();
+    await this.#frontend.close({ linger: 0 });
+    await this.#backend.close({ linger });
+    await this.#writer?.close();
+    this.events.close();
+  }
+
+  #openStore(directory: string, interval: number): WriteBehind {
+    try {
+      const store = new LmdbValueStore(directory);
+      const { values, damaged } = store.load();
+      for (const { frames, order } of values) this.#cache.restore(frames, order);
+      this.#restored = this.#cache.topics;
+      this.#damaged = damaged;
+      // Whoever wants to hear of it has had no moment yet to say so.
+      if (damaged > 0) setImmediate(() => this.events.emit({ type: "store:damaged", records: damaged }));
+      return new WriteBehind(this.#cache, store, interval, (error) =>
+        this.events.emit({ type: "store:failed", error }),
+      );
+    } catch (error) {
+      void this.#frontend.close({ linger: 0 });
+      void this.#backend.close({ linger: 0 });
+      throw error;
+    }
+  }
+
+  async #forward(): Promise<void> {
+    const frontend = this.#frontend;
+    const backend = this.#backend;
+    const cache = this.#cache;
+    while (!this.closed) {
+      let messages: Buffer[][];
+      try {
+        messages = await frontend.receiveMany({ max: BATCH, timeout: -1 });
+      } catch {
+        return; // It closed: nothing else ends a receive without limit.
+      }
+      if (backend.closed) return;
+      this.#messages += messages.length;
+      for (let i = 0; i < messages.length; i++) {
+        const message = messages[i] as Buffer[];
+        cache.update(message);
+        backend.trySend(message);
+      }
+    }
+  }
+
+  async #hearSubscriptions(): Promise<void> {
+    while (!this.closed) {
+      const { room } = this.#snapshots;
+      if (room <= 0) {
+        await new Promise<void>((resolve) => {
+          this.#resume = resolve;
+        });
+        continue;
+      }
+      let messages: Buffer[][];
+      try {
+        messages = await this.#backend.receiveMany({ max: Math.min(room, BATCH), timeout: -1 });
+      } catch {
+        return;
+      }
+      for (const frames of messages) this.#hear(frames);
+      if (this.#snapshots.busy && !this.#stepping) {
+        this.#stepping = true;
+        setImmediate(this.#step);
+      }
+    }
+  }
+
+  #hear(frames: readonly Buffer[]): void {
+    const [first] = frames;
+    if (frames.length === 1 && first?.[0] === SUBSCRIBE) {
+      this.#subscriptions += 1;
+      this.#snapshots.request(first.toString("latin1", 1));
+    } else if (frames.length !== 1 || first?.[0] !== CANCEL) {
+      this.#invalid += 1;
+      this.events.emit({ type: "invalid", frames: frames.length });
+    }
+  }
+
+  #step = (): void => {
+    this.#stepping = false;
+    if (this.closed) return;
+    this.#snapshots.step(SNAPSHOT_BATCH);
+    if (this.#snapshots.room > 0) {
+      this.#resume?.();
+      this.#resume = undefined;
+    }
+    if (!this.#snapshots.busy || this.#stepping) return;
+    this.#stepping = true;
+    setImmediate(this.#step);
+  };
+
+  #assertOpen(): void {
+    if (this.closed) throw new ClosedError("EBADF", "The cache is closed");
+  }
+}
+
+function keyOf(topic: string | Uint8Array): string {
+  return Buffer.from(topic as string).toString("latin1");
+}

@@ -1,0 +1,121 @@
+/**
+ * Values on LMDB: one folder, one process.
+ *
+ *   values   topic      -> record: topic | frame…, its number a double (titanic/record.ts)
+ *   owner    "owner"    -> 16 bytes of the process that opened the folder last
+ *
+ * The number is that of the value's last update: eviction goes on in the same
+ * order after a restart.
+ */
+import { randomBytes } from "node:crypto";
+import { resolve } from "node:path";
+import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
+import {
+  commitCause,
+  type LmdbDatabase,
+  type LmdbEnvironment,
+  openEnvironment,
+} from "../titanic/lmdb-module.js";
+import { decodeRecord, encodeRecord } from "../titanic/record.js";
+import { StoreError } from "../titanic/store.js";
+import type { CacheChanges } from "./value-cache.js";
+import type { StoredValue, StoredValues, ValueStore } from "./value-store.js";
+
+const OWNER = Buffer.from("owner");
+/** LMDB has no empty key, and the empty topic is one. */
+const KEY_PREFIX = Buffer.from("t");
+
+/** Folders that this process has open: LMDB must not be opened twice by one process. */
+const open = new Set<string>();
+
+export class LmdbValueStore implements ValueStore {
+  readonly #directory: string;
+  readonly #environment: LmdbEnvironment;
+  readonly #values: LmdbDatabase;
+  readonly #owner: LmdbDatabase;
+  readonly #token = randomBytes(16);
+
+  /**
+   * Opens a folder, and makes it if it is not there. A second process that opens it takes it over.
+   *
+   * @throws NotSupportedError `NOT_SUPPORTED` without the package `lmdb`; InvalidArgumentError `EINVAL`;
+   *   StoreError `taken` when this process has it open; `failed` when it cannot be opened, or holds something else
+   */
+  constructor(directory: string) {
+    if (typeof directory !== "string" || directory === "")
+      throw new InvalidArgumentError("Option store is the path of a folder");
+    this.#directory = resolve(directory);
+    if (open.has(this.#directory))
+      throw new StoreError("taken", `This process has the store in ${this.#directory} open already`);
+    try {
+      this.#environment = openEnvironment(this.#directory);
+      const database = (name: string): LmdbDatabase =>
+        this.#environment.openDB(name, { encoding: "binary", keyEncoding: "binary" });
+      this.#values = database("values");
+      this.#owner = database("owner");
+      this.#environment.transactionSync(() => {
+        this.#owner.put(OWNER, this.#token);
+        return undefined;
+      });
+    } catch (cause) {
+      if (cause instanceof NotSupportedError) throw cause;
+      throw new StoreError("failed", `The store in ${this.#directory} cannot be opened`, { cause });
+    }
+    open.add(this.#directory);
+  }
+
+  load(): StoredValues {
+    const found: StoredValue[] = [];
+    const damaged: Buffer[] = [];
+    for (const key of this.#values.getKeys({})) {
+      const bytes = this.#values.getBinary(key);
+      const record = bytes === undefined ? "gone" : decodeRecord(bytes);
+      if (typeof record === "string" || !keyFor(record.frames[0] ?? KEY_PREFIX).equals(key))
+        damaged.push(Buffer.from(key));
+      else found.push({ order: record.expires, frames: record.frames });
+    }
+    if (damaged.length > 0) {
+      this.#environment.transactionSync(() => {
+        for (const key of damaged) this.#values.remove(key);
+        return undefined;
+      });
+    }
+    found.sort((a, b) => a.order - b.order);
+    return { values: found, damaged: damaged.length };
+  }
+
+  async commit({ changed, removed }: CacheChanges): Promise<void> {
+    // Read now: the next message of a topic rewrites its value.
+    const records = changed.map((value) => ({
+      key: keyFor(value.topic),
+      record: encodeRecord(value.message(), value.order),
+    }));
+    try {
+      await this.#environment.childTransaction(() => {
+        if (this.#owner.getBinary(OWNER)?.equals(this.#token) !== true) throw taken(this.#directory);
+        for (const key of removed) this.#values.remove(keyFor(Buffer.from(key, "latin1")));
+        for (const { key, record } of records) this.#values.put(key, record);
+      });
+    } catch (error) {
+      if (error instanceof StoreError) throw error;
+      const cause = await commitCause(error);
+      throw new StoreError("failed", `The store in ${this.#directory} could not write`, { cause });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#environment.close();
+    open.delete(this.#directory);
+  }
+}
+
+function keyFor(topic: Buffer): Buffer {
+  return Buffer.concat([KEY_PREFIX, topic]);
+}
+
+function taken(directory: string): StoreError {
+  return new StoreError(
+    "taken",
+    `Another process has opened the store in ${directory}, and keeps its values now`,
+  );
+}

@@ -1,0 +1,153 @@
+/**
+ * Topics in byte order, found by their prefix: a tree whose edges are pieces of
+ * topics, so that a change costs the topic's length and a look-up what it finds,
+ * however many topics there are. Pure.
+ *
+ *   "a" ── "bc" *          abc
+ *    │      └── "d" *      abcd
+ *    └──── "x" *           ax
+ *
+ * Topics are strings of one character a byte.
+ */
+
+interface Node<V> {
+  label: string;
+  value: V | undefined;
+  /** By their first character, ascending: no two share it. */
+  readonly children: Node<V>[];
+}
+
+export class TopicTree<V> {
+  readonly #root: Node<V> = { label: "", value: undefined, children: [] };
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  set(topic: string, value: V): void {
+    let node = this.#root;
+    for (let at = 0; ; ) {
+      if (at === topic.length) break;
+      const index = indexOf(node.children, topic.charCodeAt(at));
+      const child = node.children[index];
+      if (child === undefined || child.label.charCodeAt(0) !== topic.charCodeAt(at)) {
+        const leaf: Node<V> = { label: topic.slice(at), value: undefined, children: [] };
+        node.children.splice(index, 0, leaf);
+        node = leaf;
+        break;
+      }
+      const common = commonLength(child.label, topic, at);
+      if (common < child.label.length) {
+        const upper: Node<V> = { label: child.label.slice(0, common), value: undefined, children: [child] };
+        child.label = child.label.slice(common);
+        node.children[index] = upper;
+        node = upper;
+      } else node = child;
+      at += common;
+    }
+    if (node.value === undefined) this.#size += 1;
+    node.value = value;
+  }
+
+  delete(topic: string): boolean {
+    let parent: Node<V> | undefined;
+    let index = 0;
+    let node = this.#root;
+    let grandparent: Node<V> | undefined;
+    let parentIndex = 0;
+    for (let at = 0; at < topic.length; ) {
+      const next = indexOf(node.children, topic.charCodeAt(at));
+      const child = node.children[next];
+      if (child === undefined || !topic.startsWith(child.label, at)) return false;
+      grandparent = parent;
+      parentIndex = index;
+      parent = node;
+      index = next;
+      node = child;
+      at += child.label.length;
+    }
+    if (node.value === undefined) return false;
+    node.value = undefined;
+    this.#size -= 1;
+    if (parent === undefined) return true;
+    if (node.children.length === 1) join(parent, index);
+    else if (node.children.length === 0) {
+      parent.children.splice(index, 1);
+      if (grandparent !== undefined && parent.value === undefined && parent.children.length === 1)
+        join(grandparent, parentIndex);
+    }
+    return true;
+  }
+
+  /**
+   * What is beneath a prefix, in byte order of the topics, `max` at most.
+   *
+   * @param last the topic at which an earlier call ended: only what comes after it; it need not be there any more
+   */
+  beneath(prefix: string, last: string | undefined, max: number): V[] {
+    const found: V[] = [];
+    let node = this.#root;
+    let at = 0;
+    while (at < prefix.length) {
+      const child = node.children[indexOf(node.children, prefix.charCodeAt(at))];
+      if (child === undefined) return found;
+      const common = commonLength(child.label, prefix, at);
+      if (common < child.label.length && at + common < prefix.length) return found;
+      node = child;
+      at += child.label.length;
+    }
+    // The prefix may end within the last label.
+    const path = prefix + node.label.slice(node.label.length - (at - prefix.length));
+    if (last?.startsWith(path) === true) collectAfter(node, at, last, found, max);
+    else if (last === undefined || path > last) collect(node, found, max);
+    return found;
+  }
+}
+
+/** Where the child with this first character is, or belongs. */
+function indexOf<V>(children: readonly Node<V>[], code: number): number {
+  let low = 0;
+  let high = children.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((children[middle] as Node<V>).label.charCodeAt(0) < code) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function commonLength(label: string, topic: string, at: number): number {
+  const most = Math.min(label.length, topic.length - at);
+  let length = 0;
+  while (length < most && label.charCodeAt(length) === topic.charCodeAt(at + length)) length += 1;
+  return length;
+}
+
+/** A node without value that has one child left becomes one with it. */
+function join<V>(parent: Node<V>, index: number): void {
+  const node = parent.children[index] as Node<V>;
+  const child = node.children[0] as Node<V>;
+  child.label = node.label + child.label;
+  parent.children[index] = child;
+}
+
+function collect<V>(node: Node<V>, found: V[], max: number): void {
+  if (found.length >= max) return;
+  if (node.value !== undefined) found.push(node.value);
+  for (const child of node.children) {
+    if (found.length >= max) return;
+    collect(child, found, max);
+  }
+}
+
+/** @param depth bytes from the root to this node, all of them equal to the beginning of `last` */
+function collectAfter<V>(node: Node<V>, depth: number, last: string, found: V[], max: number): void {
+  for (const child of node.children) {
+    if (found.length >= max) return;
+    const part = last.slice(depth, depth + child.label.length);
+    // Where `last` ends within the label, the label is the longer of the two, and so the greater.
+    if (child.label > part) collect(child, found, max);
+    else if (child.label === part) collectAfter(child, depth + part.length, last, found, max);
+  }
+}

@@ -1,0 +1,266 @@
+/**
+ * The last value of each topic, within bounds. Pure.
+ *
+ *   message: topic | frame, frame…      what is kept is the whole message
+ *
+ * Eviction: past `maxTopics` or `maxBytes` the topic that was updated the longest
+ * ago goes, then the next. Reading a value does not count as an update.
+ *
+ * A message that is not kept (a topic too long, a value too large) takes the value
+ * before it away, too: what is handed out as the last value has to be the last.
+ *
+ * An update looks its topic up and notes the frames, no more. Copying them, their
+ * place in the order of updates, and telling the store wait until so many bytes
+ * have passed, or somebody has to know: a topic that changed a thousand times
+ * meanwhile costs that once. Measured with 1,000 topics of 64 B, the forwarder ran
+ * at 71 % of a plain one with all of it at each message.
+ */
+import { LinkedList } from "../common/linked-list.js";
+import { CachedValue } from "./cached-value.js";
+import { TopicTree } from "./topic-tree.js";
+
+/** Bytes of messages after which their values are settled: the memory that views of chunks may hold. */
+const SETTLE_BYTES = 1_048_576;
+
+/** What a cache is bounded by. */
+export interface CacheBounds {
+  readonly maxTopics: number;
+  /** Of topics and values together. */
+  readonly maxBytes: number;
+  readonly maxTopicBytes: number;
+  readonly maxValueBytes: number;
+}
+
+/** Why a message passed without being kept. */
+export type UncachedReason =
+  /** One frame: there is a topic, and no value. */
+  "single-frame" | "topic-too-long" | "value-too-large";
+
+/** What a cache tells. */
+export interface CacheOutbox {
+  evicted(topic: Buffer): void;
+  uncached(topic: Buffer, reason: UncachedReason, bytes: number): void;
+}
+
+/** A cache's accounts. */
+export interface CacheStats {
+  readonly topics: number;
+  /** Bytes that topics and values hold. */
+  readonly bytes: number;
+  readonly updates: number;
+  readonly evicted: number;
+  readonly uncached: Readonly<Record<UncachedReason, number>>;
+}
+
+/** What a store has to be told: values that changed, and topics that are gone. */
+export interface CacheChanges {
+  readonly changed: readonly CachedValue[];
+  /** Keys, one character a byte. */
+  readonly removed: readonly string[];
+}
+
+export class ValueCache {
+  readonly #bounds: CacheBounds;
+  readonly #outbox: CacheOutbox;
+  /** Changes are collected for a store. */
+  readonly #collects: boolean;
+  readonly #byTopic = new Map<string, CachedValue>();
+  readonly #tree = new TopicTree<CachedValue>();
+  /** By their last update, the oldest first. */
+  readonly #byUpdate = new LinkedList<CachedValue>();
+  readonly #dirty = new Set<CachedValue>();
+  readonly #removed = new Set<string>();
+  /** Updated since the last settling. */
+  #fresh: CachedValue[] = [];
+  /** Bytes of the messages since then. */
+  #unsettled = 0;
+  #bytes = 0;
+  #updates = 0;
+  /** The number of the last update, those before a restart counted. */
+  #order = 0;
+  #evicted = 0;
+  readonly #uncached: Record<UncachedReason, number> = {
+    "single-frame": 0,
+    "topic-too-long": 0,
+    "value-too-large": 0,
+  };
+
+  constructor(bounds: CacheBounds, outbox: CacheOutbox, collects = false) {
+    this.#bounds = bounds;
+    this.#outbox = outbox;
+    this.#collects = collects;
+  }
+
+  get topics(): number {
+    return this.#byTopic.size;
+  }
+
+  /** Changes that the store was not told yet. */
+  get pending(): number {
+    this.#settle();
+    return this.#dirty.size + this.#removed.size;
+  }
+
+  /** A message passed. Its bytes must not change any more. */
+  update(frames: readonly Buffer[]): void {
+    const topic = frames[0] as Buffer;
+    if (frames.length < 2) {
+      this.#skip(topic, "single-frame", 0);
+      return;
+    }
+    let length = 0;
+    for (let i = 1; i < frames.length; i++) length += (frames[i] as Buffer).length;
+    if (topic.length > this.#bounds.maxTopicBytes) {
+      this.#skip(topic, "topic-too-long", length);
+      return;
+    }
+    const key = topic.toString("latin1");
+    if (length > this.#bounds.maxValueBytes || length + topic.length > this.#bounds.maxBytes) {
+      this.delete(key);
+      this.#skip(topic, "value-too-large", length);
+      return;
+    }
+    const value = this.#byTopic.get(key) ?? this.#create(key);
+    if (value.fresh === undefined) this.#fresh.push(value);
+    value.fresh = frames;
+    value.order = ++this.#order;
+    this.#updates += 1;
+    this.#bytes += length - value.length;
+    value.length = length;
+    this.#unsettled += length + topic.length;
+    if (this.#unsettled > SETTLE_BYTES) this.#settle();
+    if (this.#byTopic.size > this.#bounds.maxTopics || this.#bytes > this.#bounds.maxBytes) this.#evict();
+  }
+
+  /** The last message of a topic. @param key one character a byte */
+  get(key: string): Buffer[] | undefined {
+    return this.#byTopic
+      .get(key)
+      ?.message()
+      .map((frame) => Buffer.from(frame));
+  }
+
+  /** Values beneath a prefix in byte order of their topics, `max` at most, after the topic `last`. */
+  beneath(prefix: string, last: string | undefined, max: number): CachedValue[] {
+    return this.#tree.beneath(prefix, last, max);
+  }
+
+  /** @returns whether there was a value */
+  delete(key: string): boolean {
+    const value = this.#byTopic.get(key);
+    if (value === undefined) return false;
+    this.#byTopic.delete(key);
+    this.#tree.delete(key);
+    value.link.unlink();
+    value.gone = true;
+    this.#bytes -= value.topic.length + value.length;
+    if (value.dirty) this.#dirty.delete(value);
+    value.dirty = false;
+    if (value.stored) this.#removed.add(key);
+    return true;
+  }
+
+  /** A value that the store had, with its order. Called in ascending order, before the first message. */
+  restore(frames: readonly Buffer[], order: number): void {
+    this.#order = Math.max(this.#order, order - 1);
+    this.update(frames);
+    this.#updates = 0;
+    const key = (frames[0] as Buffer).toString("latin1");
+    const value = this.#byTopic.get(key);
+    if (value === undefined) {
+      // The bounds were wider when it was stored.
+      this.#removed.add(key);
+      return;
+    }
+    this.#settle();
+    value.stored = true;
+    value.dirty = false;
+    this.#dirty.delete(value);
+  }
+
+  /** Changes for the store, `max` at most; they count as stored from now on. */
+  takeChanges(max: number): CacheChanges {
+    this.#settle();
+    const removed: string[] = [];
+    for (const key of this.#removed) {
+      if (removed.length >= max) break;
+      removed.push(key);
+      this.#removed.delete(key);
+    }
+    const changed: CachedValue[] = [];
+    for (const value of this.#dirty) {
+      if (removed.length + changed.length >= max) break;
+      changed.push(value);
+      this.#dirty.delete(value);
+      value.dirty = false;
+      value.stored = true;
+    }
+    return { changed, removed };
+  }
+
+  /** The store could not keep what `takeChanges` gave: it is to be told again. */
+  putBack({ changed, removed }: CacheChanges): void {
+    for (const key of removed) if (!this.#byTopic.has(key)) this.#removed.add(key);
+    for (const value of changed) {
+      if (this.#byTopic.get(value.key) !== value) continue;
+      value.dirty = true;
+      this.#dirty.add(value);
+    }
+  }
+
+  stats(): CacheStats {
+    return {
+      topics: this.#byTopic.size,
+      bytes: this.#bytes,
+      updates: this.#updates,
+      evicted: this.#evicted,
+      uncached: { ...this.#uncached },
+    };
+  }
+
+  #create(key: string): CachedValue {
+    const value = new CachedValue(key);
+    // The store still has the topic: what is told next writes over it.
+    if (this.#removed.delete(key)) value.stored = true;
+    this.#byTopic.set(key, value);
+    this.#tree.set(key, value);
+    this.#bytes += value.topic.length;
+    return value;
+  }
+
+  /** Values of their own memory, in the order of their last updates. */
+  #settle(): void {
+    this.#unsettled = 0;
+    if (this.#fresh.length === 0) return;
+    const fresh = this.#fresh.sort(byOrder);
+    this.#fresh = [];
+    for (const value of fresh) {
+      if (value.gone) continue;
+      value.settle();
+      this.#byUpdate.push(value.link);
+      if (!this.#collects || value.dirty) continue;
+      value.dirty = true;
+      this.#dirty.add(value);
+    }
+  }
+
+  #evict(): void {
+    this.#settle();
+    const { maxTopics, maxBytes } = this.#bounds;
+    while (this.#byTopic.size > maxTopics || this.#bytes > maxBytes) {
+      const oldest = this.#byUpdate.first as CachedValue;
+      this.delete(oldest.key);
+      this.#evicted += 1;
+      this.#outbox.evicted(oldest.topic);
+    }
+  }
+
+  #skip(topic: Buffer, reason: UncachedReason, bytes: number): void {
+    this.#uncached[reason] += 1;
+    this.#outbox.uncached(Buffer.from(topic), reason, bytes);
+  }
+}
+
+function byOrder(a: CachedValue, b: CachedValue): number {
+  return a.order - b.order;
+}

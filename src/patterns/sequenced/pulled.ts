@@ -1,0 +1,77 @@
+/**
+ * Messages of a socket, looked at one by one before a program gets them. They are
+ * taken from the socket when they are asked for, a batch at a time: a program that
+ * is slow holds its publishers' messages up in the socket's bounded queue.
+ */
+import { InvalidStateError, TimeoutError } from "../../core/errors.js";
+import { RingBuffer } from "../../core/ring-buffer.js";
+import type { WaitOptions } from "../../sockets/waiter.js";
+
+/** Messages taken from the socket at once. */
+export const BATCH = 256;
+
+/** What looks at messages. */
+export interface MessageSource<M> {
+  /** The socket's `receiveMany`. */
+  receive(options: WaitOptions & { readonly max: number }): Promise<Buffer[][]>;
+  /** Gives what the program is to have of a batch to `deliver`. What it throws ends the call. */
+  look(batch: Buffer[][], deliver: (message: M) => void): void;
+}
+
+export class Pulled<M> {
+  readonly #source: MessageSource<M>;
+  readonly #ready = new RingBuffer<M>();
+  #busy = false;
+
+  constructor(source: MessageSource<M>) {
+    this.#source = source;
+  }
+
+  /** Messages looked at and not handed over. */
+  get waiting(): number {
+    return this.#ready.length;
+  }
+
+  /** Throws away what waits. @returns how many messages */
+  discard(): number {
+    const { length } = this.#ready;
+    this.#ready.clear();
+    return length;
+  }
+
+  async receive(options: WaitOptions = {}): Promise<M> {
+    return this.#ready.shift() ?? this.#fill(options, () => this.#ready.shift());
+  }
+
+  async receiveMany(max: number, options: WaitOptions): Promise<M[]> {
+    const take = (): M[] | undefined => {
+      const messages: M[] = [];
+      while (messages.length < max && this.#ready.length > 0) messages.push(this.#ready.shift() as M);
+      return messages.length === 0 ? undefined : messages;
+    };
+    return take() ?? this.#fill(options, take);
+  }
+
+  async #fill<R>(options: WaitOptions, take: () => R | undefined): Promise<R> {
+    if (this.#busy) throw new InvalidStateError("EFSM", "One call at a time waits for a message here");
+    this.#busy = true;
+    try {
+      const { timeout = -1, signal } = options;
+      const end = timeout < 0 ? undefined : performance.now() + timeout;
+      for (;;) {
+        const left = end === undefined ? -1 : Math.max(0, Math.ceil(end - performance.now()));
+        const batch = await this.#source.receive({ max: BATCH, timeout: left, signal });
+        this.#source.look(batch, this.#deliver);
+        const taken = take();
+        if (taken !== undefined) return taken;
+        if (left === 0) throw new TimeoutError("EAGAIN", "No message came in time");
+      }
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #deliver = (message: M): void => {
+    this.#ready.push(message);
+  };
+}

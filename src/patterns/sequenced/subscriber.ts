@@ -1,0 +1,329 @@
+/** A sequenced subscriber: a SUB, a DEALER for each replay endpoint, around stream-table.ts and replay-rules.ts. */
+import {
+  AbortedError,
+  ClosedError,
+  InvalidArgumentError,
+  InvalidStateError,
+  TimeoutError,
+} from "../../core/errors.js";
+import type { Codec } from "../../sockets/codec.js";
+import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
+import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
+import type { Raw } from "../../sockets/shape.js";
+import type { WaitOptions } from "../../sockets/waiter.js";
+import { DriverTimer } from "../common/driver-timer.js";
+import { PatternEvents } from "../common/events.js";
+import { numbers } from "../load-balancer/check-options.js";
+import { type BodyOf, BodyShape } from "../pirate/body.js";
+import { Pulled } from "./pulled.js";
+import { type ReplayedFrames, type ReplayOutcome, ReplayRules, type ReplayStats } from "./replay-rules.js";
+import {
+  type Sequenced,
+  type SequenceRange,
+  type StreamEvent,
+  type StreamStats,
+  StreamTable,
+} from "./stream-table.js";
+
+/** Messages of one `receiveMany` where it says nothing. */
+const DEFAULT_MAX = 1_000;
+
+const DEFAULTS = Object.freeze({
+  maxStreams: 100_000,
+  maxReplay: 10_000,
+  maxReplays: 1_000,
+  replayTimeout: 5_000,
+  retryInterval: 500,
+});
+
+/** Options of {@link SequencedSubscriber}. */
+export interface SequencedSubscriberOptions<T = Raw> {
+  /** Pairs of publisher and topic that are followed; past it the one heard the longest ago is forgotten. Default 100,000. */
+  readonly maxStreams?: number;
+  /** Messages of one replay: of a longer range the newest are asked for. Default 10,000. */
+  readonly maxReplay?: number;
+  /** Replays under way at once. Default 1,000. */
+  readonly maxReplays?: number;
+  /** ms that a replay may take. Default 5,000. */
+  readonly replayTimeout?: number;
+  /** ms of a publisher's silence after which it is asked again. Default 500. */
+  readonly retryInterval?: number;
+  /** Decodes a body, of one frame. Default: frames as they are. */
+  readonly codec?: Codec<T>;
+  /** Of the SUB, such as security. */
+  readonly socketOptions?: SubscriberOptions;
+  /** Of the DEALERs for replays. */
+  readonly replayOptions?: DealerOptions;
+}
+
+/** A message with its place: whose it is, and which. */
+export interface SequencedMessage<T = Raw> extends Sequenced {
+  /** Frames, or with a codec the value. */
+  readonly body: BodyOf<T>;
+}
+
+/** What a replay brought. */
+export interface Replay<T = Raw> {
+  /** In order; what is not here, its publisher does not have any more. */
+  readonly messages: readonly SequencedMessage<T>[];
+  /** Messages of the range that did not come. */
+  readonly missing: number;
+  /** `done`, or why there are none: the publisher has forgotten the topic, or cannot be found. */
+  readonly outcome: Exclude<ReplayOutcome, "timeout">;
+}
+
+/** What `replay` takes. */
+export interface ReplayOptions {
+  readonly signal?: AbortSignal;
+  /** ms. Default: `replayTimeout`. */
+  readonly timeout?: number;
+}
+
+/** A subscriber's accounts. */
+export interface SequencedSubscriberStats extends StreamStats {
+  readonly replays: ReplayStats;
+}
+
+interface Waiting<T> {
+  readonly range: SequenceRange;
+  readonly resolve: (replay: Replay<T>) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * Receives what sequenced publishers send, and knows what it missed: of each
+ * publisher and topic, before it came and between. Two publishers of one topic are
+ * two streams, and so is a publisher that was started anew.
+ *
+ * Events come in their place among the messages: that of a gap before `receive`
+ * gives the message behind it.
+ */
+export class SequencedSubscriber<T = Raw> {
+  readonly events: PatternEvents<StreamEvent> = new PatternEvents<StreamEvent>();
+  readonly #settings: typeof DEFAULTS;
+  readonly #shape: BodyShape<T>;
+  readonly #subscriber: Subscriber;
+  readonly #replayOptions: DealerOptions | undefined;
+  readonly #dealers: Dealer[] = [];
+  readonly #table: StreamTable;
+  readonly #replays: ReplayRules;
+  readonly #waiting = new Map<number, Waiting<T>>();
+  readonly #timer = new DriverTimer(Number.POSITIVE_INFINITY);
+  readonly #pulled: Pulled<SequencedMessage<T>>;
+  #calls = 0;
+  #closing: Promise<void> | undefined;
+
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options: SequencedSubscriberOptions<T> = {}) {
+    const { codec, socketOptions = {}, replayOptions, ...given } = options;
+    this.#settings = numbers("SequencedSubscriber", DEFAULTS, given);
+    for (const name of ["conflate", "codec"]) {
+      if (name in socketOptions)
+        throw new InvalidArgumentError(`Option ${name} does not fit the SUB of a SequencedSubscriber`);
+    }
+    this.#shape = new BodyShape(codec);
+    this.#subscriber = new Subscriber({ linger: 0, ...socketOptions });
+    this.#replayOptions = replayOptions;
+    this.#table = new StreamTable(this.#settings.maxStreams, (event) => this.events.emit(event));
+    this.#replays = new ReplayRules(this.#settings, {
+      send: (link, frames) => void this.#dealers[link]?.trySend(frames),
+      settled: (call, outcome, messages) => this.#settled(call, outcome, messages),
+    });
+    this.#pulled = new Pulled({
+      receive: (wait) => this.#subscriber.receiveMany(wait),
+      look: (batch, deliver) => {
+        for (const frames of batch) {
+          const place = this.#table.receive(frames);
+          if (place === undefined) continue;
+          const message = this.#decode(place, frames.slice(2));
+          if (message !== undefined) deliver(message);
+        }
+      },
+    });
+    this.#timer.start(this.#replays);
+  }
+
+  /** Whether `close` was called. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /**
+   * Connects to a publisher, or to a proxy between.
+   *
+   * @param replay where a publisher answers requests for replays, if any
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint
+   */
+  connect(endpoint: string, replay?: string): void {
+    this.#assertOpen();
+    this.#subscriber.connect(endpoint);
+    if (replay !== undefined) this.connectReplay(replay);
+  }
+
+  /** Connects to a publisher's replay endpoint; which publisher it is, its answers tell. */
+  connectReplay(endpoint: string): void {
+    this.#assertOpen();
+    const dealer = new Dealer({ linger: 0, ...this.#replayOptions });
+    try {
+      dealer.connect(endpoint);
+    } catch (error) {
+      void dealer.close({ linger: 0 });
+      throw error;
+    }
+    const link = this.#replays.addLink();
+    this.#dealers.push(dealer);
+    void this.#hear(dealer, link);
+  }
+
+  /** Asks for messages by prefix of their topic; without arguments for all. */
+  subscribe(...prefixes: (Uint8Array | string)[]): void {
+    this.#subscriber.subscribe(...prefixes);
+  }
+
+  /** Takes subscriptions back. A topic that is subscribed to again later shows a gap for the time between. */
+  unsubscribe(...prefixes: (Uint8Array | string)[]): void {
+    this.#subscriber.unsubscribe(...prefixes);
+  }
+
+  /**
+   * The next message; waits for it. One call at a time.
+   *
+   * @throws TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the subscriber closes
+   *   meanwhile, `EBADF` when it is closed; InvalidStateError `EFSM` while another call waits
+   */
+  receive(options?: WaitOptions): Promise<SequencedMessage<T>> {
+    return this.#pulled.receive(options);
+  }
+
+  /** 1 to `max` messages (default 1,000), otherwise as {@link receive}. */
+  receiveMany(options: WaitOptions & { readonly max?: number } = {}): Promise<SequencedMessage<T>[]> {
+    const { max = DEFAULT_MAX } = options;
+    if (!Number.isSafeInteger(max) || max < 1)
+      return Promise.reject(new InvalidArgumentError(`max is a whole number from 1; got ${String(max)}`));
+    return this.#pulled.receiveMany(max, options);
+  }
+
+  /** Messages until the subscriber is closed. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<SequencedMessage<T>, undefined> {
+    while (!this.closed) {
+      try {
+        yield await this.receive();
+      } catch (error) {
+        if (this.closed) return undefined;
+        throw error;
+      }
+    }
+    return undefined;
+  }
+
+  /**
+   * Asks the publisher of a range for its messages again: that of an event `gap` or
+   * `late-join`, or any other. They come here, not through {@link receive}, and count nowhere else.
+   *
+   * @returns what the publisher still has of the newest `maxReplay` messages of the range
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`;
+   *   InvalidArgumentError `EINVAL` for what is no range; InvalidStateError `ERR_TOO_MANY_PENDING`
+   */
+  async replay(range: SequenceRange, options: ReplayOptions = {}): Promise<Replay<T>> {
+    this.#assertOpen();
+    const { timeout = this.#settings.replayTimeout, signal } = options;
+    if (!isRange(range) || !Number.isInteger(timeout) || timeout < 1)
+      throw new InvalidArgumentError(
+        "A replay takes publisher, topic, stream, from and to, as a gap's event has them",
+      );
+    if (signal?.aborted === true) throw new AbortedError(signal.reason);
+    if (this.#replays.room <= 0)
+      throw new InvalidStateError(
+        "ERR_TOO_MANY_PENDING",
+        "As many replays as allowed are under way (maxReplays)",
+      );
+    const newest = { ...range, from: Math.max(range.from, range.to - this.#settings.maxReplay + 1) };
+    this.#calls += 1;
+    const id = this.#calls;
+    const replayed = new Promise<Replay<T>>((resolve, reject) => {
+      this.#waiting.set(id, { range, resolve, reject });
+    });
+    const signalOnAbort = (): void => {
+      this.#replays.cancel(id);
+      this.#waiting.get(id)?.reject(new AbortedError(signal?.reason));
+    };
+    signal?.addEventListener("abort", signalOnAbort, { once: true });
+    this.#replays.request(id, newest, timeout, this.#timer.now());
+    this.#timer.update();
+    try {
+      return await replayed;
+    } finally {
+      this.#waiting.delete(id);
+      signal?.removeEventListener("abort", signalOnAbort);
+    }
+  }
+
+  /** The accounts at this moment. */
+  stats(): SequencedSubscriberStats {
+    return { ...this.#table.stats(), replays: this.#replays.stats() };
+  }
+
+  /** Closes; replays under way end with `EBADF`. Closing twice is closing once. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#timer.stop();
+    for (const { reject } of this.#waiting.values())
+      reject(new ClosedError("EBADF", "The subscriber is closed"));
+    await Promise.all([this.#subscriber, ...this.#dealers].map((socket) => socket.close({ linger: 0 })));
+    this.events.close();
+  }
+
+  async #hear(dealer: Dealer, link: number): Promise<void> {
+    for await (const frames of dealer) {
+      this.#replays.receive(link, frames, this.#timer.now());
+      this.#timer.update();
+    }
+  }
+
+  #settled(call: number, outcome: ReplayOutcome, replayed: readonly ReplayedFrames[]): void {
+    const waiting = this.#waiting.get(call);
+    if (waiting === undefined) return;
+    const { range } = waiting;
+    if (outcome === "timeout") {
+      waiting.reject(new TimeoutError("ETIMEDOUT", "The publisher did not send the messages again in time"));
+      return;
+    }
+    const { publisher, topic, stream } = range;
+    const messages: SequencedMessage<T>[] = [];
+    for (const { sequence, time, body } of replayed) {
+      const message = this.#decode({ publisher, topic, stream, sequence, time }, body);
+      if (message !== undefined) messages.push(message);
+    }
+    waiting.resolve({ messages, missing: range.to - range.from + 1 - messages.length, outcome });
+  }
+
+  #decode(place: Sequenced, body: Buffer[]): SequencedMessage<T> | undefined {
+    try {
+      return { ...place, body: this.#shape.decode(body) };
+    } catch {
+      this.#table.invalid("codec", body.length + 2);
+      return undefined;
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.closed) throw new ClosedError("EBADF", "The subscriber is closed");
+  }
+}
+
+function isRange(range: SequenceRange): boolean {
+  return (
+    /^[0-9a-f]{32}$/.test(range.publisher) &&
+    Buffer.isBuffer(range.topic) &&
+    [range.stream, range.from, range.to].every((value) => Number.isSafeInteger(value) && value >= 1) &&
+    range.from <= range.to
+  );
+}

@@ -1,0 +1,371 @@
+/**
+ * The snail's driver: a SUB that is judged by lateness-rules.ts at each message that
+ * it hands over.
+ *
+ *   receive ──> message ──judge──> on-time, suspect ──> handed over
+ *                             └──> late: event, then by policy
+ *                                    event        handed over
+ *                                    newest       what waits is dropped but for the newest of each topic
+ *                                    resubscribe  what waits is dropped, here and at the publisher: a new socket
+ *                                    die          closed; the call rejects with LateError
+ */
+import { type Clock, systemClock } from "../../core/clock.js";
+import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { RingBuffer } from "../../core/ring-buffer.js";
+import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
+import type { WaitOptions } from "../../sockets/waiter.js";
+import { PatternEvents } from "../common/events.js";
+import { numbers } from "../load-balancer/check-options.js";
+import { Pulled } from "../sequenced/pulled.js";
+import { LateError } from "./late-error.js";
+import { type Lateness, LatenessRules, type Stamp } from "./lateness-rules.js";
+import { type ReadStamp, sequencedStamp } from "./stamps.js";
+
+/** Messages that one drop to the newest looks at, at most; what comes after them is judged anew. */
+const MAX_DRAIN = 100_000;
+/** Of those at once. */
+const DRAIN_BATCH = 1_000;
+
+const DEFAULTS = Object.freeze({
+  maxLateness: 1_000,
+  maxQueued: 0,
+  maxLost: 0,
+  lossWindow: 10_000,
+  patience: 0,
+  holdOff: 1_000,
+  maxSources: 10_000,
+});
+
+const ANY = { maxQueued: 0, maxLost: 0, patience: 0, holdOff: 0 };
+
+const POLICIES = ["event", "newest", "resubscribe", "die"] as const;
+
+/** What a late subscriber does. */
+export type SnailPolicy = (typeof POLICIES)[number];
+
+/** What happens in a snail. */
+export type SnailEvent =
+  /** It is late, for longer than its patience. Told once, until it is in time again or has acted. */
+  | ({ readonly type: "late"; readonly policy: SnailPolicy } & Lateness)
+  /** It is in time again. */
+  | { readonly type: "on-time" }
+  /** Messages were thrown away: all that waited here, or all but the newest of each topic. */
+  | { readonly type: "dropped"; readonly messages: number; readonly by: "newest" | "resubscribe" }
+  /** A message without a stamp. It was dropped. */
+  | { readonly type: "invalid"; readonly frames: number };
+
+/** Options of {@link SuicidalSnail}. Times are in ms. */
+export interface SuicidalSnailOptions {
+  /** What to do when it is late. Default `"die"`. */
+  readonly policy?: SnailPolicy;
+  /** Lateness above the smallest one seen. Default 1,000. */
+  readonly maxLateness?: number;
+  /** Messages waiting in this process, as far as the engine counts them (docs/engines.md); 0: any number. Default 0. */
+  readonly maxQueued?: number;
+  /** Messages lost within `lossWindow`; 0: any number. Default 0. */
+  readonly maxLost?: number;
+  /** Default 10,000. */
+  readonly lossWindow?: number;
+  /** How long it may be late before it acts. Default 0. */
+  readonly patience?: number;
+  /** Between two acts: it has to have time to catch up. Default 1,000. */
+  readonly holdOff?: number;
+  /** Publishers whose baselines are kept; past it the one heard the longest ago is learned anew. Default 10,000. */
+  readonly maxSources?: number;
+  /** Reads source, time and sequence of a message. Default: what a SequencedPublisher writes. */
+  readonly stamp?: ReadStamp;
+  /** Of its sockets, such as security. */
+  readonly socketOptions?: SubscriberOptions;
+  /** Where time comes from; for tests. */
+  readonly clock?: Clock;
+}
+
+/** A message, and how late it was when it was handed over. */
+export interface SnailMessage {
+  readonly frames: Buffer[];
+  readonly source: string;
+  /** ms by the source's clock. */
+  readonly time: number;
+  readonly sequence: number | undefined;
+  /** ms above the baseline. */
+  readonly lateness: number;
+}
+
+/** A snail's accounts: received = delivered + dropped + waiting. */
+export interface SnailStats {
+  /** Messages with a stamp and a body. */
+  readonly received: number;
+  readonly delivered: number;
+  readonly dropped: Readonly<Record<"newest" | "resubscribe" | "died", number>>;
+  readonly waiting: number;
+  /** Messages that never came, as their sequences tell. */
+  readonly lost: number;
+  readonly invalid: number;
+  /** Times that it was late. */
+  readonly late: number;
+  readonly resubscribed: number;
+  /** Sources and rows of sequences that were forgotten. */
+  readonly forgotten: number;
+}
+
+interface Waiting {
+  readonly frames: Buffer[];
+  readonly stamp: Stamp;
+}
+
+/** A subscriber that knows how late it is, and would rather die than be wrong. */
+export class SuicidalSnail {
+  readonly events: PatternEvents<SnailEvent> = new PatternEvents<SnailEvent>();
+  readonly #policy: SnailPolicy;
+  readonly #holdOff: number;
+  readonly #stamp: ReadStamp;
+  readonly #clock: Clock;
+  readonly #socketOptions: SubscriberOptions;
+  readonly #rules: LatenessRules;
+  readonly #pulled: Pulled<Waiting>;
+  /** The newest of each topic: handed over however late they are. */
+  readonly #kept = new RingBuffer<Waiting>();
+  readonly #endpoints: string[] = [];
+  readonly #prefixes: Buffer[] = [];
+  #socket: Subscriber;
+  #isLate = false;
+  #quietUntil = Number.NEGATIVE_INFINITY;
+  #received = 0;
+  #delivered = 0;
+  readonly #dropped = { newest: 0, resubscribe: 0, died: 0 };
+  #invalid = 0;
+  #late = 0;
+  #resubscribed = 0;
+  #closing: Promise<void> | undefined;
+
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options: SuicidalSnailOptions = {}) {
+    const {
+      policy = "die",
+      stamp = sequencedStamp,
+      socketOptions = {},
+      clock = systemClock,
+      ...given
+    } = options;
+    if (!POLICIES.includes(policy))
+      throw new InvalidArgumentError(`policy is one of ${POLICIES.join(", ")}; got ${String(policy)}`);
+    if (typeof stamp !== "function")
+      throw new InvalidArgumentError(`Option stamp is a function; got ${typeof stamp}`);
+    for (const name of ["conflate", "codec"]) {
+      if (name in socketOptions)
+        throw new InvalidArgumentError(`Option ${name} does not fit the SUB of a SuicidalSnail`);
+    }
+    const settings = numbers("SuicidalSnail", DEFAULTS, given, ANY);
+    this.#policy = policy;
+    this.#holdOff = settings.holdOff;
+    this.#stamp = stamp;
+    this.#clock = clock;
+    this.#socketOptions = { linger: 0, ...socketOptions };
+    this.#rules = new LatenessRules(settings);
+    this.#socket = new Subscriber(this.#socketOptions);
+    this.#pulled = new Pulled<Waiting>({
+      receive: (wait) => this.#socket.receiveMany(wait),
+      look: (batch, deliver) => this.#look(batch, deliver),
+    });
+  }
+
+  /** Whether it was closed, or has died. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** Connects to a publisher or a proxy. @throws InvalidArgumentError `EINVAL` for a bad endpoint */
+  connect(endpoint: string): void {
+    this.#assertOpen();
+    this.#socket.connect(endpoint);
+    this.#endpoints.push(endpoint);
+  }
+
+  /** Asks for messages by prefix of their topic; without arguments for all. */
+  subscribe(...prefixes: (Uint8Array | string)[]): void {
+    this.#assertOpen();
+    this.#socket.subscribe(...prefixes);
+    for (const prefix of prefixes.length === 0 ? [""] : prefixes)
+      this.#prefixes.push(Buffer.from(prefix as string));
+  }
+
+  /** Takes subscriptions back, by the same prefixes. */
+  unsubscribe(...prefixes: (Uint8Array | string)[]): void {
+    this.#assertOpen();
+    this.#socket.unsubscribe(...prefixes);
+    for (const prefix of prefixes.length === 0 ? [""] : prefixes) {
+      const index = this.#prefixes.findIndex((other) => other.equals(Buffer.from(prefix as string)));
+      if (index >= 0) this.#prefixes.splice(index, 1);
+    }
+  }
+
+  /**
+   * The next message; waits for it. One call at a time.
+   *
+   * @throws LateError `ETIMEDOUT` when it has died; TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`; ClosedError
+   *   `EAGAIN` when it is closed meanwhile, `EBADF` when it is closed; InvalidStateError `EFSM` while another call waits
+   */
+  async receive(options: WaitOptions = {}): Promise<SnailMessage> {
+    const { timeout = -1 } = options;
+    const end = performance.now() + timeout;
+    for (;;) {
+      this.#assertOpen();
+      const kept = this.#kept.shift();
+      if (kept !== undefined)
+        return this.#handOver(kept, this.#rules.latenessOf(kept.stamp, this.#clock.now()));
+      const left = timeout < 0 ? -1 : Math.max(0, Math.ceil(end - performance.now()));
+      const message = await this.#pulled.receive({ ...options, timeout: left });
+      const now = this.#clock.now();
+      const lateness = this.#rules.latenessOf(message.stamp, now);
+      if (await this.#judge(message, lateness, now)) return this.#handOver(message, lateness);
+    }
+  }
+
+  /** Messages until it is closed. Throws LateError when it has died. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<SnailMessage, undefined> {
+    while (!this.closed) {
+      try {
+        yield await this.receive();
+      } catch (error) {
+        if (this.closed && !(error instanceof LateError)) return undefined;
+        throw error;
+      }
+    }
+    return undefined;
+  }
+
+  /** The accounts at this moment. */
+  stats(): SnailStats {
+    return {
+      received: this.#received,
+      delivered: this.#delivered,
+      dropped: { ...this.#dropped },
+      waiting: this.#pulled.waiting + this.#kept.length,
+      lost: this.#rules.lost,
+      invalid: this.#invalid,
+      late: this.#late,
+      resubscribed: this.#resubscribed,
+      forgotten: this.#rules.forgotten,
+    };
+  }
+
+  /** Closes it. Closing twice is closing once. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    await this.#socket.close({ linger: 0 });
+    this.events.close();
+  }
+
+  #look(batch: Buffer[][], deliver: (message: Waiting) => void): void {
+    const now = this.#clock.now();
+    for (const frames of batch) {
+      const stamp = this.#read(frames);
+      if (stamp === undefined) {
+        this.#invalid += 1;
+        this.events.emit({ type: "invalid", frames: frames.length });
+        continue;
+      }
+      this.#rules.arrived(stamp, now);
+      if (stamp.empty === true) continue;
+      this.#received += 1;
+      deliver({ frames, stamp });
+    }
+  }
+
+  #read(frames: readonly Buffer[]): ReturnType<ReadStamp> {
+    try {
+      const stamp = this.#stamp(frames);
+      return Number.isFinite(stamp?.time) && typeof stamp?.source === "string" ? stamp : undefined;
+    } catch {
+      return undefined; // A peer's message must not end the loop, whatever the program's function makes of it.
+    }
+  }
+
+  /** @returns whether the message is to be handed over */
+  async #judge(message: Waiting, lateness: number, now: number): Promise<boolean> {
+    const queued = this.#pulled.waiting + this.#socket.stats().receiveQueued;
+    const verdict = this.#rules.judge(lateness, queued, now);
+    if (verdict === "suspect") return true;
+    if (verdict === "on-time") {
+      if (this.#isLate) this.events.emit({ type: "on-time" });
+      this.#isLate = false;
+      return true;
+    }
+    const acts = this.#policy !== "event";
+    if (now < this.#quietUntil || (!acts && this.#isLate)) return true;
+    const how = this.#rules.describe(lateness, queued, now);
+    this.#isLate = true;
+    this.#late += 1;
+    this.events.emit({ type: "late", policy: this.#policy, ...how });
+    if (!acts) return true;
+    this.#quietUntil = now + this.#holdOff;
+    if (this.#policy === "die") this.#die(how);
+    if (this.#policy === "newest") await this.#dropToNewest(message);
+    else await this.#resubscribe();
+    return false;
+  }
+
+  #die(how: Lateness): never {
+    this.#dropped.died += 1 + this.#pulled.discard();
+    void this.close();
+    throw new LateError(how);
+  }
+
+  async #dropToNewest(first: Waiting): Promise<void> {
+    const newest = new Map<string, Waiting>();
+    let looked = 0;
+    const keep = (message: Waiting): void => {
+      const topic = (message.frames[0] as Buffer).toString("latin1");
+      // Anew each time: what is handed over is in the order of arrival.
+      newest.delete(topic);
+      newest.set(topic, message);
+      looked += 1;
+    };
+    keep(first);
+    while (looked < MAX_DRAIN) {
+      try {
+        for (const message of await this.#pulled.receiveMany(DRAIN_BATCH, { timeout: 0 })) keep(message);
+      } catch {
+        break; // Nothing waits any more; or it was closed, which the next call says.
+      }
+    }
+    for (const message of newest.values()) this.#kept.push(message);
+    this.#rules.reset();
+    this.#drop("newest", looked - newest.size);
+  }
+
+  async #resubscribe(): Promise<void> {
+    const old = this.#socket;
+    const waiting = old.stats().receiveQueued;
+    this.#drop("resubscribe", 1 + this.#pulled.discard(), waiting);
+    this.#socket = new Subscriber(this.#socketOptions);
+    this.#resubscribed += 1;
+    // What was dropped is no loss on the way.
+    this.#rules.reset();
+    for (const prefix of this.#prefixes) this.#socket.subscribe(prefix);
+    for (const endpoint of this.#endpoints) this.#socket.connect(endpoint);
+    await old.close({ linger: 0 });
+  }
+
+  #drop(by: "newest" | "resubscribe", messages: number, unseen = 0): void {
+    this.#dropped[by] += messages;
+    if (messages + unseen > 0) this.events.emit({ type: "dropped", messages: messages + unseen, by });
+  }
+
+  #handOver({ frames, stamp }: Waiting, lateness: number): SnailMessage {
+    this.#delivered += 1;
+    return { frames, source: stamp.source, time: stamp.time, sequence: stamp.sequence, lateness };
+  }
+
+  #assertOpen(): void {
+    if (this.closed) throw new ClosedError("EBADF", "The subscriber is closed");
+  }
+}

@@ -1,0 +1,197 @@
+/** `shoal clone`: a map's servers and what changes it, as processes that are killed and stopped. */
+import { afterEach, describe, expect, it } from "vitest";
+import { CloneClient } from "../../src/patterns/clone/index.js";
+import { type Child, type Ended, file, ipc, run, start, startWithout, useShoal } from "./support.js";
+
+useShoal();
+
+const QUICK = ["--heartbeat", "200"];
+
+/** A server, and what connects to it. */
+async function startServer(...options: string[]): Promise<{ server: Child; connect: string[] }> {
+  const endpoint = ipc();
+  const server = startWithout("clone", "server", "--bind", endpoint, ...options);
+  await server.until("stderr", /listening at /);
+  return { server, connect: ["--connect", endpoint] };
+}
+
+const clients: CloneClient[] = [];
+afterEach(async () => {
+  await Promise.all(clients.splice(0).map((client) => client.close()));
+});
+
+/** A client in this process: what a test is not about need not be a process. */
+function clientOf(connect: readonly string[]): CloneClient {
+  const client = new CloneClient({ servers: connect.filter((text) => text.startsWith("ipc:")) });
+  clients.push(client);
+  return client;
+}
+
+async function contentOf(connect: readonly string[]): Promise<Record<string, string>> {
+  const client = clientOf(connect);
+  await client.synced;
+  return Object.fromEntries(Array.from(client, ([key, value]) => [key, String(value)]));
+}
+
+/** What it printed, of a command that succeeds. */
+async function ok(running: Promise<Ended>): Promise<string> {
+  const { code, stdout, stderr } = await running;
+  expect([code, stderr]).toEqual([0, ""]);
+  return String(stdout);
+}
+
+describe("a server and its clients", () => {
+  it("set, get and delete a key, and say that it is gone", async () => {
+    const { server, connect } = await startServer("--json");
+    const key = '{"base64":"AP8="}';
+    const [, , set] = await Promise.all([
+      ok(run("", "clone", "set", "/a/x", "hello", ...connect)),
+      ok(run("two\nlines\n", "clone", "set", "motd", "--ttl", "600000", ...connect)),
+      ok(run('{"base64":"/wA="}', "clone", "set", key, "--json", ...connect)),
+    ]);
+    expect(set).toMatch(/^\{"key":\{"base64":"AP8="\},"sequence":[123]\}\n$/);
+    const got = await Promise.all([
+      ok(run("", "clone", "get", "/a/x", "--subtree", "/a/", ...connect)),
+      ok(run("", "clone", "get", "motd", "--raw", ...connect)),
+      ok(run("", "clone", "get", key, "--json", ...connect)),
+    ]);
+    expect(got).toEqual(["hello\n", "two\nlines", `{"key":${key},"value":{"base64":"/wA="}}\n`]);
+    await ok(run("", "clone", "delete", "/a/x", ...connect));
+    const missing = await run("", "clone", "get", "/a/x", ...connect);
+    expect([missing.code, String(missing.stdout)]).toEqual([1, ""]);
+    expect(missing.stderr).toContain('there is no key "/a/x"');
+    server.process.kill("SIGTERM");
+    const { code, stdout } = await server.ended;
+    expect([code, JSON.parse(String(stdout))]).toEqual([
+      0,
+      expect.objectContaining({ entries: 2, applied: 4, ephemeral: 1 }),
+    ]);
+  });
+
+  it("dump the map in order, and load what was dumped", async () => {
+    const [from, to] = await Promise.all([startServer(), startServer()]);
+    const input = [
+      '{"key":"with space","value":"two\\nlines"}',
+      "b 2 2",
+      '{"key":"{","value":{"base64":"/w=="}}',
+      "a  1",
+    ];
+    expect(await ok(run(`${input.join("\n")}\n`, "clone", "load", ...from.connect))).toBe("");
+    const dumped = await ok(run("", "clone", "dump", ...from.connect));
+    expect(dumped).toBe(`${[input[3], input[1], input[0], input[2]].join("\n")}\n`);
+    await ok(run(dumped, "clone", "load", ...to.connect));
+    const [again, json] = await Promise.all([
+      ok(run("", "clone", "dump", ...to.connect)),
+      ok(run("", "clone", "dump", "b", "--json", ...to.connect)),
+    ]);
+    expect(again).toBe(dumped);
+    expect(json).toBe('{"key":"b","value":"2 2"}\n');
+  });
+
+  it("load up to a malformed line, and name it", async () => {
+    const { connect } = await startServer();
+    const [lines, objects] = await Promise.all([
+      run("x 1\nalone\ny 2\n", "clone", "load", ...connect),
+      run('{"key":"z","value":"1","ttl":-1}\n', "clone", "load", "--json", ...connect),
+    ]);
+    expect([lines.code, lines.stderr]).toEqual([
+      1,
+      expect.stringContaining("line 2: expected a key, a space"),
+    ]);
+    expect([objects.code, objects.stderr]).toEqual([1, expect.stringContaining("line 1: ttl")]);
+    expect(await contentOf(connect)).toEqual({ x: "1" });
+  });
+
+  it("watch changes, deletions and ends of time under a prefix", async () => {
+    const { connect } = await startServer();
+    const lines = start("clone", "watch", "/p/", ...connect);
+    const objects = start("clone", "watch", "--json", "--count", "3", ...connect);
+    await lines.until("stderr", /watching 0 keys/);
+    await objects.until("stderr", /watching 0 keys/);
+    const client = clientOf(connect);
+    await client.synced;
+    await client.set("/q", "other");
+    await client.set("/p/eel", "12", { ttl: 100 });
+    await lines.until("stdout", /\/p\/eel 12\n\/p\/eel\n/);
+    expect(String((await objects.ended).stdout).split("\n")).toEqual([
+      '{"key":"/q","value":"other","sequence":1}',
+      '{"key":"/p/eel","value":"12","sequence":2}',
+      '{"key":"/p/eel","value":null,"sequence":3}',
+      "",
+    ]);
+    lines.process.kill("SIGTERM");
+    expect(await lines.ended).toMatchObject({ code: 0, stdout: Buffer.from("/p/eel 12\n/p/eel\n") });
+  });
+
+  it("keep the map in a store through a kill", async () => {
+    const store = ["--store", file()];
+    const first = await startServer(...store);
+    await clientOf(first.connect).set("k", "v");
+    first.server.kill();
+    await first.server.ended;
+    const { server, connect } = await startServer(...store);
+    expect(server.stderr).toMatch(/keys read from \S+: 1\n/);
+    expect(await contentOf(connect)).toEqual({ k: "v" });
+  });
+});
+
+it("a pair goes on at the backup when the primary is killed", async () => {
+  const ends = { primary: ipc(), backup: ipc() };
+  const begin = (role: "primary" | "backup", peer: string): Child =>
+    startWithout("clone", "server", "--bind", ends[role], `--${role}`, "--peer", peer, ...QUICK);
+  const primary = begin("primary", ends.backup);
+  const backup = begin("backup", ends.primary);
+  await primary.until("stderr", /the backup has everything/);
+  const both = ["--connect", ends.primary, "--connect", ends.backup, ...QUICK];
+  const watch = start("clone", "watch", ...both);
+  await watch.until("stderr", /watching 0 keys at \S+/);
+  await clientOf(both).set("before", "1");
+  await watch.until("stdout", /before 1\n/);
+  primary.kill();
+  await ok(run("", "clone", "set", "after", "2", ...both));
+  await watch.until("stdout", /after 2\n/);
+  expect(backup.stderr).toContain("serving");
+  expect(await ok(run("", "clone", "dump", ...both))).toBe("after 2\nbefore 1\n");
+}, 20_000);
+
+it("a server that is stopped hands over, though nobody asks the other one", async () => {
+  const ends = { primary: ipc(), backup: ipc() };
+  const begin = (role: "primary" | "backup", peer: string): Child =>
+    startWithout("clone", "server", "--bind", ends[role], `--${role}`, "--peer", peer, ...QUICK);
+  const primary = begin("primary", ends.backup);
+  const backup = begin("backup", ends.primary);
+  await primary.until("stderr", /the backup has everything/);
+  await backup.until("stderr", /standing by/);
+  primary.process.kill("SIGTERM");
+  expect((await primary.ended).code).toBe(0);
+  await backup.until("stderr", /serving/);
+}, 9_000);
+
+it("fails in time when there is no server", async () => {
+  const begin = performance.now();
+  const nobody = ["--connect", ipc(), "--timeout", "300"];
+  const commands = [["get", "k"], ["set", "k"], ["watch"]];
+  const ended = await Promise.all(commands.map((command) => run("k v\n", "clone", ...command, ...nobody)));
+  for (const { code, stdout, stderr } of ended) {
+    expect([code, String(stdout)]).toEqual([1, ""]);
+    expect(stderr).toContain("no server gave its map within 300 ms");
+  }
+  expect(performance.now() - begin).toBeLessThan(5_000);
+}, 10_000);
+
+it("tells bad usage from failure", async () => {
+  const connect = ["--connect", "127.0.0.1:5556"];
+  const lines: [readonly string[], string][] = [
+    [["get", "k"], "--connect HOST:P"],
+    [["get", "k", "--connect", "127.0.0.1:no"], "port"],
+    [["set", "HUGZ", "v", ...connect], "command"],
+    [["server"], "--port P"],
+    [["server", "--port", "5556", "--primary"], "--peer HOST:P"],
+  ];
+  await Promise.all(
+    lines.map(async ([args, what]) => {
+      const { code, stderr } = await run("", "clone", ...args);
+      expect([code, stderr]).toEqual([2, expect.stringContaining(what)]);
+    }),
+  );
+}, 10_000);

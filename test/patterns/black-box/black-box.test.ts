@@ -1,0 +1,274 @@
+/** Black Boxes with real sockets and threads, in processes of their own. */
+import { describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../../src/engine/select.js";
+import { BlackBox, type BlackBoxOptions } from "../../../src/patterns/black-box/index.js";
+import { run } from "../../process/child.js";
+import { BLOCKING, prelude } from "./programs.js";
+
+/** ms until a program is ended; far more than it needs, for a busy machine. */
+const LIMIT = 18_000;
+
+describe.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) => {
+  /** Runs a program to its end; it says "good" when it found what it looked for. */
+  const good = async (program: string): Promise<void> => {
+    const outcome = await run(`${prelude(engine)}${program}\nconsole.log("good");`, { limit: LIMIT });
+    expect(outcome).toEqual({ code: 0, signal: null, stdout: "good\n", stderr: "" });
+  };
+
+  it("keeps the order of each topic, one shard a topic, and loses nothing with wait", async () => {
+    await good(`
+      // data: calls, calls out of order, then calls of each shard for each of 10 topics
+      const data = shared(2 + 30);
+      const handler = module(\`
+        const last = new Map();
+        export default async ([topic, body], { shard, data }) => {
+          const number = Number(body);
+          if ((last.get(String(topic)) ?? 0) !== number - 1) Atomics.add(data, 1, 1);
+          if (number % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+          last.set(String(topic), number);
+          Atomics.add(data, 2 + 3 * Number(String(topic).slice(1)) + shard, 1);
+          Atomics.add(data, 0, 1);
+        }\`);
+      const publisher = await openPublisher();
+      const box = await open(publisher, { handler, data, workers: 3, subscribe: "t", maxQueued: 50 });
+      for (let number = 1; number <= 1_000; number++) {
+        for (let topic = 0; topic < 10; topic++) await publisher.send(["t" + topic, String(number)]);
+        await publisher.send(["other", "x"]);
+      }
+      const stats = await until(box, ({ handled }) => handled === 10_000);
+      assert.deepEqual([data[0], data[1]], [10_000, 0]);
+      for (let topic = 0; topic < 10; topic++) {
+        const shards = [...data.subarray(2 + 3 * topic, 5 + 3 * topic)].filter((count) => count > 0);
+        assert.deepEqual(shards, [1_000]);
+      }
+      assert.equal(stats.shards.length, 3);
+      accounts(stats);
+      await Promise.all([box.close(), publisher.close()]);
+      assert.equal((await box.stats()).handled, 10_000);
+      await assert.rejects(box.start(), { code: "EBADF" });`);
+  });
+
+  it("tells of handlers that throw and that reject, and goes on", async () => {
+    await good(`
+      const handler = module(\`export default ([topic, body]) => {
+        if (String(body) === "throw") throw new RangeError("no such fish");
+        if (String(body) === "reject") return Promise.reject(new Error("gone"));
+      }\`);
+      const publisher = await openPublisher();
+      const box = await open(publisher, { handler, workers: 1 });
+      const failed = event(box, "handler:failed");
+      await publisher.send(["cod", "throw"]);
+      const { shard, messages, topic, error } = await failed;
+      assert.deepEqual([shard, messages, String(topic), error.name, error.message],
+        [0, 1, "cod", "RangeError", "no such fish"]);
+      let more = 0;
+      box.events.on("handler:failed", ({ messages }) => { more += messages; });
+      for (let i = 0; i < 100; i++) await publisher.send(["cod", i % 2 ? "reject" : "fine"]);
+      accounts(await until(box, (stats) => stats.handled === 50 && stats.failed === 51));
+      await box.close();
+      assert.equal(more, 50); // Reported together, the last of them at the end.
+      await publisher.close();`);
+  });
+
+  it("replaces a thread that crashed: the message it was at is lost, the others are handled in order", async () => {
+    await good(`
+      const data = shared(2);
+      const handler = module(\`
+        export default ([, body], { data }) => {
+          const number = Number(body);
+          if (number === 300) process.exit(3);
+          if (number === 700) setTimeout(() => { throw new Error("out of turn"); }, 0);
+          if (number === 700) return new Promise(() => undefined);
+          if (number <= data[0]) Atomics.add(data, 1, 1);
+          data[0] = number;
+        }\`);
+      const publisher = await openPublisher();
+      const box = await open(publisher, { handler, data, workers: 1 });
+      const crashes = [];
+      const restarted = [];
+      box.events.on("worker:crashed", (crash) => crashes.push(crash));
+      box.events.on("worker:restarted", ({ shard }) => restarted.push(shard));
+      for (let i = 1; i <= 1_000; i++) await publisher.send(["t", String(i)]);
+      const stats = await until(box, ({ handled, lost }) => handled + lost === 1_000);
+      accounts(stats);
+      assert.deepEqual([stats.handled, stats.lost, stats.crashes, data[0], data[1]], [998, 2, 2, 1_000, 0]);
+      assert.deepEqual(crashes.map(({ lost, restartIn }) => [lost, restartIn]), [[1, 100], [1, 200]]);
+      assert.match(crashes[0].error.message, /exit code 3/);
+      assert.equal(crashes[1].error.message, "out of turn");
+      assert.deepEqual(restarted, [0, 0]);
+      await Promise.all([box.close(), publisher.close()]);`);
+  });
+
+  it.each([
+    ["drop-newest", [1, 2, 3, 4, 5], { newest: 15 }],
+    ["drop-oldest", [1, 17, 18, 19, 20], { oldest: 15 }],
+    ["conflate", [1, 20], { conflated: 18 }],
+  ])("with %s handles what it keeps, and tells of the rest", async (full, kept, dropped) => {
+    await good(`
+      const data = shared(40);
+      const handler = module(${JSON.stringify(BLOCKING)});
+      const publisher = await openPublisher();
+      const box = await open(publisher, { handler, data, workers: 1, full: "${full}", maxQueued: 4 });
+      const told = {};
+      box.events.on("drop", ({ reason, messages }) => { told[reason] = (told[reason] ?? 0) + messages; });
+      await publisher.send(["t", "1"]);
+      while (data[1] === 0) await sleep(5);
+      // A second batch that the thread has in hand already would blur what the queue keeps: it is the first to wait.
+      await publisher.send(["t", "1"]);
+      await until(box, ({ inHand }) => inHand === 2);
+      for (let i = 2; i <= 20; i++) await publisher.send(["t", String(i)]);
+      await until(box, ({ received }) => received === 21);
+      Atomics.store(data, 0, 1);
+      Atomics.notify(data, 0);
+      const stats = await until(box, ({ queued, inHand }) => queued + inHand === 0);
+      accounts(stats);
+      const handled = [...data.subarray(3, 3 + data[2])];
+      assert.deepEqual(handled, ${JSON.stringify([1, ...kept])});
+      const some = Object.fromEntries(Object.entries(stats.dropped).filter(([, count]) => count > 0));
+      assert.deepEqual(some, ${JSON.stringify(dropped)});
+      await Promise.all([box.close(), publisher.close()]);
+      assert.deepEqual(told, some);`);
+  });
+
+  it("with wait holds the publisher back, and everything arrives", async () => {
+    await good(`
+      const data = shared(20_000);
+      const handler = module(${JSON.stringify(BLOCKING)});
+      const publisher = await openPublisher({ noDrop: true, sendHighWaterMark: 10 });
+      const box = await open(publisher, {
+        handler, data, workers: 1, maxQueued: 10, socketOptions: { receiveHighWaterMark: 10 } });
+      const body = (number) => String(number).padStart(20_000);
+      let sent = 0;
+      for (let idle = 0; idle < 30; await sleep(10)) {
+        if (publisher.trySend(["t", body(sent + 1)])) { sent += 1; idle = 0; } else idle += 1;
+        assert.ok(sent < 15_000, "nobody held the publisher back");
+      }
+      const waiting = await box.stats();
+      assert.ok(waiting.held > 0);
+      accounts(waiting);
+      Atomics.store(data, 0, 1);
+      Atomics.notify(data, 0);
+      for (let more = 0; more < 50; more++) { await publisher.send(["t", body(sent + 1)]); sent += 1; }
+      const stats = await until(box, ({ handled }) => handled === sent);
+      assert.deepEqual([...data.subarray(3, 3 + sent)], Array.from({ length: sent }, (_, i) => i + 1));
+      assert.equal(Object.values(stats.dropped).reduce((sum, count) => sum + count), 0);
+      await Promise.all([box.close(), publisher.close()]);`);
+  });
+
+  it("drains when it is closed, with setup before and teardown after", async () => {
+    await good(`
+      const data = shared(4);
+      const handler = module(\`
+        export const setup = async (context) => { await null; Atomics.add(context.data, 0, 1); };
+        export default async (_, { data }) => {
+          await new Promise((resolve) => setTimeout(resolve, 1));
+          if (data[0] !== 2 || data[3] !== 0) Atomics.add(data, 1, 1);
+          Atomics.add(data, 2, 1);
+        };
+        export const teardown = (context) => { Atomics.add(context.data, 3, 1); };\`);
+      const publisher = await openPublisher();
+      const box = await open(publisher, { handler, data });
+      for (let i = 0; i < 200; i++) await publisher.send(["t" + i, ""]);
+      await until(box, ({ received }) => received === 200);
+      await box.close({ linger: -1 });
+      assert.deepEqual([...data], [2, 0, 200, 2]);
+      assert.deepEqual([(await box.stats()).handled, (await box.stats()).unread], [200, 0]);
+      await publisher.close();`);
+  });
+
+  it("closes in time when a handler never ends, and says what that cost", async () => {
+    await good(`
+      const data = shared(40);
+      const handler = module(${JSON.stringify(BLOCKING)});
+      const publisher = await openPublisher();
+      const box = await open(publisher, { handler, data, workers: 1 });
+      for (let i = 0; i < 30; i++) await publisher.send(["t", String(i)]);
+      await until(box, ({ received }) => received === 30);
+      while (data[1] === 0) await sleep(5);
+      const began = performance.now();
+      const drops = [];
+      box.events.on("drop", (drop) => drops.push(drop));
+      await box.close({ linger: 50 });
+      assert.ok(performance.now() - began < 5_000);
+      const stats = await box.stats();
+      accounts(stats);
+      assert.deepEqual([stats.lost, stats.dropped.closed, stats.inHand, stats.queued], [1, 29, 0, 0]);
+      assert.deepEqual(drops, [{ type: "drop", shard: 0, reason: "closed", messages: 29 }]);
+      await publisher.close();`);
+  });
+
+  it("takes the security options of a Subscriber", async () => {
+    await good(`
+      const keys = curveKeyPair();
+      const own = curveKeyPair();
+      const data = shared(1);
+      const handler = module("export default (_, { data }) => { Atomics.add(data, 0, 1); }");
+      const publisher = await openPublisher({ curveServer: true, curveSecretKey: keys.secretKey });
+      const box = await open(publisher, { handler, data, socketOptions: {
+        curveServerKey: keys.publicKey, curvePublicKey: own.publicKey, curveSecretKey: own.secretKey } });
+      await publisher.send(["t", ""]);
+      await until(box, ({ handled }) => handled === 1);
+      await Promise.all([box.close(), publisher.close()]);`);
+  });
+
+  it("is refused what it cannot have, and nothing is left behind", async () => {
+    await good(`
+      const publisher = await openPublisher();
+      const fine = module("export default () => undefined");
+      const fails = async (options, expected) => {
+        const box = new BlackBox({ engine, workers: 2, handler: fine, connect: publisher.lastEndpoint, ...options });
+        await assert.rejects(box.start(), expected);
+        assert.equal(box.closed, true);
+        await box.close();
+      };
+      await fails({ handler: "/nowhere/at-all.js" }, (error) => {
+        assert.equal(error.code, "EINVAL");
+        assert.match(error.message, /nowhere/);
+        assert.equal(error.cause.code, "ERR_MODULE_NOT_FOUND");
+        return true;
+      });
+      await fails({ handler: module("export const other = 1") }, { code: "EINVAL", message: /default export/ });
+      await fails({ handler: module("export default 1; setInterval(() => 0, 9)") }, { code: "EINVAL" });
+      await fails({ handler: module("throw new Error('at its beginning')") }, { code: "EINVAL", message: /at its beginning/ });
+      await fails({ handler: module("process.exit(0)") }, { code: "EINVAL", message: /exit code 0/ });
+      await fails({ connect: [], bind: publisher.lastEndpoint }, { code: "EADDRINUSE" });
+      await fails({ connect: "nonsense" }, { code: "EINVAL" });
+      await fails({ socketOptions: { lingre: 1 } }, { code: "EINVAL" });
+      await assert.rejects(new BlackBox({ handler: fine, connect: ANY }).stats(), { code: "EFSM" });
+      await publisher.close();`);
+  });
+});
+
+describe("a Black Box's options", () => {
+  const handler = "file:///handler.js";
+  const connect = "tcp://127.0.0.1:1";
+  it.each<[string, unknown]>([
+    ["nothing", undefined],
+    ["no endpoint", { handler }],
+    ["no handler", { connect }],
+    ["an empty handler", { handler: "", connect }],
+    ["a function for a handler", { handler: () => undefined, connect }],
+    ["an unknown option", { handler, connect, worker: 1 }],
+    ["no worker", { handler, connect, workers: 0 }],
+    ["too many workers", { handler, connect, workers: 257 }],
+    ["an unknown policy", { handler, connect, full: "drop" }],
+    ["an unknown engine", { handler, connect, engine: "other" }],
+    ["a queue of nothing", { handler, connect, maxQueued: 0 }],
+    ["a queue of no bytes", { handler, connect, maxQueuedBytes: 0 }],
+    ["a key that is none", { handler, connect, key: { length: -1 } }],
+    ["a prefix that is none", { handler, connect, subscribe: [1] }],
+    ["an inproc endpoint", { handler, connect: "inproc://here" }],
+    ["data that cannot be copied", { handler, connect, data: () => undefined }],
+    ["a codec", { handler, connect, socketOptions: { codec: {} } }],
+    ["an authenticate", { handler, connect, socketOptions: { authenticate: () => true } }],
+  ])("are refused with %s", (_, options) => {
+    expect(() => new BlackBox(options as BlackBoxOptions)).toThrow(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
+  });
+
+  it("are refused to close with, too", () => {
+    const box = new BlackBox({ handler, connect });
+    expect(() => box.close({ linger: -2 })).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  });
+});

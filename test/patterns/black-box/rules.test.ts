@@ -1,0 +1,236 @@
+import { describe, expect, it } from "vitest";
+import { pack, Unpacker } from "../../../src/patterns/black-box/batch.js";
+import { Restarts } from "../../../src/patterns/black-box/restarts.js";
+import { BoxRules, type BoxRulesOptions } from "../../../src/patterns/black-box/rules.js";
+import { hash, keyEndOf, type ShardKey } from "../../../src/patterns/black-box/sharding.js";
+
+const message = (topic: string, body = ""): Buffer[] => [Buffer.from(topic), Buffer.from(body)];
+
+/** One shard unless said otherwise, and a thread that the test plays. */
+function box(options: Partial<BoxRulesOptions> = {}, key?: ShardKey) {
+  const sent: { shard: number; bodies: string[] }[] = [];
+  const rules = new BoxRules(
+    {
+      shards: 1,
+      full: "drop-oldest",
+      maxQueued: 3,
+      maxQueuedBytes: 1_000,
+      maxBatch: 2,
+      maxBatchBytes: 100,
+      maxInHand: 1,
+      ...options,
+    },
+    keyEndOf(key),
+    {
+      batch: (shard, messages) => sent.push({ shard, bodies: messages.map((frames) => String(frames[1])) }),
+    },
+  );
+  /** What the thread gets until it has all, each batch when the one before is finished. */
+  const drained = (): string[] => {
+    const bodies: string[] = [];
+    for (let batch = sent.shift(); batch !== undefined; batch = sent.shift()) {
+      bodies.push(...batch.bodies);
+      rules.finished(batch.shard, 0);
+    }
+    return bodies;
+  };
+  return { rules, sent, drained, shard: () => rules.stats().shards[0] };
+}
+
+const bodies = (count: number): Buffer[][] => Array.from({ length: count }, (_, i) => message("t", `${i}`));
+
+describe("a shard's key", () => {
+  it.each<[string, ShardKey | undefined, string, string]>([
+    ["the whole first frame", undefined, "a.b.c", "a.b.c"],
+    ["its first bytes", { length: 3 }, "a.b.c", "a.b"],
+    ["all of a shorter one", { length: 9 }, "a.b.c", "a.b.c"],
+    ["up to a delimiter", { delimiter: "." }, "a.b.c", "a"],
+    ["up to the second delimiter", { delimiter: "::", parts: 2 }, "a::b::c", "a::b"],
+    ["all without the delimiter", { delimiter: "/" }, "a.b.c", "a.b.c"],
+    ["nothing before a first delimiter", { delimiter: "." }, ".b", ""],
+    ["nothing of an empty frame", { length: 1 }, "", ""],
+  ])("is %s", (_, key, topic, expected) => {
+    expect(topic.slice(0, keyEndOf(key)(Buffer.from(topic)))).toBe(expected);
+  });
+
+  it.each<[unknown]>([
+    [{ length: 0 }],
+    [{ length: 1.5 }],
+    [{ delimiter: "" }],
+    [{ delimiter: ".", parts: 0 }],
+    [{ length: 1, delimiter: "." }],
+    [{ lenght: 1 }],
+    [null],
+    ["."],
+  ])("is refused when it is %j", (key) => {
+    expect(() => keyEndOf(key as ShardKey)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  });
+
+  it("spreads keys that differ in one character evenly", () => {
+    for (const shards of [2, 3, 8, 16]) {
+      const counts = new Array<number>(shards).fill(0);
+      for (let i = 0; i < 8_000; i++) {
+        const topic = Buffer.from(`sensor.${i}`);
+        const shard = hash(topic, topic.length) % shards;
+        counts[shard] = (counts[shard] as number) + 1;
+      }
+      expect(Math.min(...counts)).toBeGreaterThan((0.8 * 8_000) / shards);
+      expect(Math.max(...counts)).toBeLessThan((1.2 * 8_000) / shards);
+    }
+  });
+
+  it("decides alone: what follows it makes no difference", () => {
+    const { rules } = box({ shards: 16 }, { delimiter: "." });
+    expect(rules.shardOf(message("eur.1"))).toBe(rules.shardOf(message("eur.2", "other")));
+  });
+});
+
+describe("a batch", () => {
+  it("carries messages of any frames through an ArrayBuffer", () => {
+    const messages = [
+      [Buffer.from("a")],
+      [Buffer.alloc(0), Buffer.alloc(0)],
+      [Buffer.from("topic"), Buffer.alloc(70_000, 7), Buffer.alloc(0)],
+    ];
+    const bytes = messages.flat().reduce((sum, frame) => sum + frame.length, 0);
+    const unpacker = new Unpacker(pack(messages, bytes));
+    const got: Buffer[][] = [];
+    for (let next = unpacker.next(); next !== undefined; next = unpacker.next()) got.push(next);
+    expect(got).toEqual(messages);
+    expect(unpacker.next()).toBeUndefined();
+    expect(new Unpacker(pack([], 0)).next()).toBeUndefined();
+  });
+});
+
+describe("the queue of a shard", () => {
+  it("hands batches over one after the other, as large as they may be", () => {
+    const { rules, sent } = box({ maxQueued: 10 });
+    rules.up(0);
+    rules.receive(bodies(5));
+    expect(sent).toEqual([{ shard: 0, bodies: ["0", "1"] }]);
+    expect(rules.finished(0, 1)).toBe(2);
+    rules.finished(0, 0);
+    expect(sent.map((batch) => batch.bodies)).toEqual([["0", "1"], ["2", "3"], ["4"]]);
+    expect(rules.stats().shards[0]).toMatchObject({ handled: 3, failed: 1, inHand: 1, queued: 0 });
+  });
+
+  it("ends a batch at its bytes, but for a message that has more alone", () => {
+    const { rules, drained, sent } = box({ maxQueued: 10, maxBatch: 10 });
+    rules.receive([message("t", "x".repeat(500)), ...bodies(2), message("t", "y".repeat(98)), ...bodies(1)]);
+    rules.up(0);
+    const sizes: number[] = [];
+    for (let batch = sent.shift(); batch !== undefined; batch = sent.shift()) {
+      sizes.push(batch.bodies.length);
+      rules.finished(0, 0);
+    }
+    expect(sizes).toEqual([1, 2, 1, 1]);
+    expect(drained()).toEqual([]);
+  });
+
+  it("drops the newest when it is told to", () => {
+    const { rules, drained, shard } = box({ full: "drop-newest" });
+    rules.receive(bodies(5));
+    rules.up(0);
+    expect(drained()).toEqual(["0", "1", "2"]);
+    expect(shard()).toMatchObject({ received: 5, handled: 3, dropped: { newest: 2, oldest: 0 } });
+    expect(rules.takeDrops()).toEqual([{ shard: 0, reason: "newest", messages: 2 }]);
+    expect(rules.takeDrops()).toEqual([]);
+  });
+
+  it("drops the oldest when it is told to", () => {
+    const { rules, drained, shard } = box({ full: "drop-oldest" });
+    rules.receive(bodies(5));
+    rules.up(0);
+    expect(drained()).toEqual(["2", "3", "4"]);
+    expect(shard()).toMatchObject({ dropped: { oldest: 2, newest: 0 } });
+  });
+
+  it("drops as many of the oldest as a large message needs room for", () => {
+    const { rules, drained, shard } = box({ maxQueued: 10 });
+    rules.receive([...bodies(4), message("t", "z".repeat(996))]);
+    expect(shard()).toMatchObject({ queued: 2, queuedBytes: 999, dropped: { oldest: 3 } });
+    rules.up(0);
+    expect(drained()).toEqual(["3", "z".repeat(996)]);
+  });
+
+  it("keeps the newest of each key with conflate, in the place of the one before", () => {
+    const { rules, drained, shard } = box({ full: "conflate" });
+    rules.receive([message("a", "1"), message("b", "2"), message("a", "3"), message("a", "4")]);
+    rules.receive([message("c", "5"), message("d", "6")]); // One more key than there is room: the oldest goes.
+    rules.up(0);
+    expect(drained()).toEqual(["2", "5", "6"]);
+    expect(shard()).toMatchObject({ received: 6, dropped: { conflated: 2, oldest: 1 } });
+    rules.receive([message("a", "7")]);
+    expect(drained()).toEqual(["7"]);
+  });
+
+  it("keeps within its bytes when a larger message takes a smaller one's place", () => {
+    const { rules, drained, shard } = box({ full: "conflate" });
+    rules.receive([message("a", "x".repeat(600)), message("b", "1"), message("b", "y".repeat(500))]);
+    expect(shard()).toMatchObject({ queuedBytes: 501, dropped: { conflated: 1, oldest: 1 } });
+    rules.up(0);
+    expect(drained()).toEqual(["y".repeat(500)]);
+  });
+
+  it("holds what has no room with wait, and asks for nothing more until it has", () => {
+    const { rules, drained, shard } = box({ full: "wait" });
+    rules.receive(bodies(6));
+    expect([rules.blocked, rules.stats().held, shard()?.queued]).toEqual([true, 3, 3]);
+    rules.up(0);
+    expect(rules.stats().held).toBe(1);
+    expect(drained()).toEqual(["0", "1", "2", "3", "4", "5"]);
+    expect([rules.blocked, rules.idle, shard()?.handled]).toEqual([false, true, 6]);
+  });
+
+  it("drops a message that no queue could hold, whatever the policy", () => {
+    for (const full of ["wait", "conflate", "drop-newest", "drop-oldest"] as const) {
+      const { rules, shard } = box({ full });
+      rules.receive([message("t", "x".repeat(1_000))]);
+      expect([rules.blocked, shard()?.dropped["too-large"], shard()?.queued]).toEqual([false, 1, 0]);
+    }
+  });
+
+  it("drops what waits when it is closed", () => {
+    const { rules, shard } = box({ full: "wait" });
+    rules.receive(bodies(5));
+    rules.close();
+    expect(rules.stats()).toMatchObject({ received: 5, held: 0 });
+    expect(shard()).toMatchObject({ received: 5, queued: 0, queuedBytes: 0, dropped: { closed: 5 } });
+    expect(rules.idle).toBe(true);
+  });
+});
+
+describe("a thread that crashed", () => {
+  it("loses the message that it was at; its successor gets the others, in order", () => {
+    const { rules, sent, drained, shard } = box({ maxQueued: 10, maxInHand: 2 });
+    rules.up(0);
+    rules.receive(bodies(6));
+    sent.length = 0;
+    expect(rules.crashed(0, { begun: 2, finished: 1, failed: 0 })).toBe(1);
+    expect(shard()).toMatchObject({ handled: 1, lost: 1, inHand: 0, queued: 4 });
+    rules.receive([message("t", "6")]);
+    expect(sent).toEqual([]);
+    rules.up(0);
+    expect(drained()).toEqual(["2", "3", "4", "5", "6"]);
+    expect(shard()).toMatchObject({ received: 7, handled: 6, lost: 1, queued: 0 });
+  });
+
+  it("loses nothing when it was at none, and what it had begun a part of goes on from there", () => {
+    const { rules, drained, shard } = box({ maxBatch: 4, maxQueued: 10 });
+    rules.up(0);
+    rules.receive(bodies(4));
+    const { length } = drained(); // The thread had the first four already.
+    expect(length).toBe(4);
+    rules.receive(bodies(4));
+    expect(rules.crashed(0, { begun: 3, finished: 3, failed: 1 })).toBe(0);
+    expect(shard()).toMatchObject({ handled: 6, failed: 1, queued: 1, lost: 0 });
+  });
+
+  it("is restarted after a wait that doubles, up to a bound, until one has lived", () => {
+    const restarts = new Restarts();
+    expect([0, 0, 0, 0, 0, 0, 0, 0, 0].map(() => restarts.next(5))).toEqual([
+      100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000,
+    ]);
+    expect(restarts.next(10_000)).toBe(100);
+  });
+});

@@ -1,0 +1,231 @@
+/**
+ * A Black Box's rules in simulated time: bursts of messages, threads that are slow, fail, crash in the middle of a batch
+ * and come back, and a close at any moment.
+ *
+ * Invariants: a key's messages reach its shard's handlers in order and at most once each; every queue keeps within its
+ * bounds; a thread has no more batches than it may; nothing is read while messages are held; the accounts add up at
+ * every moment; with `wait` nothing is dropped; once threads live, everything that waits is handled.
+ */
+import { describe, expect, it } from "vitest";
+import { BoxRules, type BoxRulesOptions, type FullPolicy } from "../../../src/patterns/black-box/rules.js";
+import { keyEndOf } from "../../../src/patterns/black-box/sharding.js";
+import { runSchedules } from "../../support/simulation/schedules.js";
+import type { Simulation } from "../../support/simulation/simulation.js";
+
+/** ms of messages and crashes, and of peace after them. */
+const STORM = 2_000;
+const PEACE = 60_000;
+
+interface Work {
+  readonly key: number;
+  readonly number: number;
+}
+
+/** A worker thread: batches one after the other, messages one after the other, progress as the receiver would see it. */
+class SimulatedThread {
+  readonly #batches: { messages: Work[]; at: number; failed: number }[] = [];
+  #begun = 0;
+  #finished = 0;
+  #failed = 0;
+  #alive = true;
+  #busy = false;
+
+  constructor(
+    readonly simulation: Simulation,
+    readonly handle: (work: Work) => void,
+    readonly told: (failed: number) => void,
+    readonly cost: number,
+  ) {}
+
+  get batches(): number {
+    return this.#batches.length;
+  }
+
+  add(messages: Work[]): void {
+    this.#batches.push({ messages, at: 0, failed: 0 });
+    if (!this.#busy) this.#next();
+  }
+
+  /** @returns what its progress says beyond what was told */
+  crash(): { begun: number; finished: number; failed: number } {
+    this.#alive = false;
+    return { begun: this.#begun, finished: this.#finished, failed: this.#failed };
+  }
+
+  #next(): void {
+    const [batch] = this.#batches;
+    this.#busy = batch !== undefined;
+    if (batch === undefined) return;
+    const { random } = this.simulation;
+    const work = batch.messages[batch.at] as Work;
+    this.#begun += 1;
+    this.handle(work);
+    this.simulation.after(random.next() * this.cost, () => {
+      if (!this.#alive) return;
+      this.#finished += 1;
+      if (random.chance(0.02)) {
+        this.#failed += 1;
+        batch.failed += 1;
+      }
+      batch.at += 1;
+      if (batch.at === batch.messages.length) {
+        // Between the last message and the answer anything may happen, a crash too.
+        this.simulation.after(random.next(), () => {
+          if (!this.#alive) return;
+          this.#batches.shift();
+          this.#begun -= batch.messages.length;
+          this.#finished -= batch.messages.length;
+          this.#failed -= batch.failed;
+          this.told(batch.failed);
+          this.#next();
+        });
+      } else this.#next();
+    });
+  }
+}
+
+class World {
+  readonly rules: BoxRules;
+  readonly options: BoxRulesOptions;
+  readonly #threads: (SimulatedThread | undefined)[];
+  readonly #cost: number;
+  readonly #numbers = new Map<number, number>();
+  readonly #seen = new Map<number, number>();
+  handled = 0;
+  lost = 0;
+  offered = 0;
+
+  constructor(readonly simulation: Simulation) {
+    const { random } = simulation;
+    this.options = {
+      shards: random.integer(1, 4),
+      full: random.pick<FullPolicy>(["drop-newest", "drop-oldest", "conflate", "wait"]),
+      maxQueued: random.integer(1, 20),
+      maxQueuedBytes: random.pick([40, 200, 10_000]),
+      maxBatch: random.integer(1, 8),
+      maxBatchBytes: random.pick([1, 60, 1_000]),
+      maxInHand: random.integer(1, 3),
+    };
+    this.#cost = random.pick([0.1, 2, 10]);
+    this.#threads = new Array(this.options.shards).fill(undefined);
+    this.rules = new BoxRules(this.options, keyEndOf({ delimiter: "." }), {
+      batch: (shard, messages, bytes) => {
+        const sum = messages.flat().reduce((total, frame) => total + frame.length, 0);
+        if (sum !== bytes) throw new Error(`A batch of ${sum} bytes says ${bytes}`);
+        this.#threads[shard]?.add(messages.map(([, body]) => JSON.parse(String(body)) as Work));
+      },
+    });
+    for (let shard = 0; shard < this.options.shards; shard++) this.restart(shard);
+  }
+
+  restart(shard: number): void {
+    this.simulation.after(this.simulation.random.next() * 50, () => {
+      this.simulation.note(`thread ${shard} is up`);
+      this.#threads[shard] = new SimulatedThread(
+        this.simulation,
+        (work) => this.#handle(work),
+        (failed) => {
+          this.rules.finished(shard, failed);
+          this.check();
+        },
+        this.#cost,
+      );
+      this.rules.up(shard);
+      this.check();
+    });
+  }
+
+  burst(): void {
+    const { random } = this.simulation;
+    if (this.rules.blocked) return; // Nothing is read.
+    const messages: Buffer[][] = [];
+    for (let i = random.integer(1, 30); i > 0; i--) {
+      const key = random.integer(0, 5);
+      const number = (this.#numbers.get(key) ?? 0) + 1;
+      this.#numbers.set(key, number);
+      messages.push([
+        Buffer.from(`${key}.${number}`),
+        Buffer.from(JSON.stringify({ key, number }).padEnd(random.pick([0, 30, 39]))),
+      ]);
+    }
+    this.offered += messages.length;
+    this.simulation.note(() => `${messages.length} messages: ${messages.map(([topic]) => topic).join(" ")}`);
+    this.rules.receive(messages);
+    this.check();
+  }
+
+  crash(): void {
+    const shard = this.simulation.random.integer(0, this.options.shards - 1);
+    const thread = this.#threads[shard];
+    if (thread === undefined) return;
+    this.#threads[shard] = undefined;
+    const progress = thread.crash();
+    this.simulation.note(() => `thread ${shard} crashed: ${JSON.stringify(progress)}`);
+    this.lost += this.rules.crashed(shard, progress);
+    this.check();
+    this.restart(shard);
+  }
+
+  check(): void {
+    const { maxQueued, maxQueuedBytes, maxBatch, maxInHand, full } = this.options;
+    const { received, held, shards } = this.rules.stats();
+    let sum = held;
+    for (const [index, shard] of shards.entries()) {
+      const dropped = Object.values(shard.dropped).reduce((total, count) => total + count, 0);
+      const all = shard.handled + shard.failed + shard.queued + shard.inHand + shard.lost + dropped;
+      if (all !== shard.received) throw new Error(`Shard ${index}: ${JSON.stringify(shard)}`);
+      sum += shard.received;
+      if (shard.queued > maxQueued + maxInHand * maxBatch)
+        throw new Error(`Shard ${index} has ${shard.queued}`);
+      if (shard.queuedBytes > maxQueuedBytes)
+        throw new Error(`Shard ${index} has ${shard.queuedBytes} bytes`);
+      if ((this.#threads[index]?.batches ?? 0) > maxInHand) throw new Error(`Thread ${index} has too many`);
+      if (full === "wait" && dropped > shard.dropped["too-large"] + shard.dropped.closed)
+        throw new Error("wait dropped");
+    }
+    if (sum !== received || received !== this.offered)
+      throw new Error(`${sum} of ${received}, ${this.offered}`);
+    if (held > 0 && full !== "wait") throw new Error(`${full} held ${held}`);
+  }
+
+  #handle({ key, number }: Work): void {
+    const last = this.#seen.get(key) ?? 0;
+    if (number <= last) throw new Error(`Key ${key}: ${number} after ${last}`);
+    this.#seen.set(key, number);
+    this.handled += 1;
+  }
+}
+
+function story(simulation: Simulation): void {
+  const { random } = simulation;
+  const world = new World(simulation);
+  const crashing = random.pick([0, 0.02, 0.2]);
+  for (let time = 0; time < STORM; time += 1 + random.next() * 40) {
+    simulation.at(time, () => {
+      world.burst();
+      if (random.chance(crashing)) world.crash();
+    });
+  }
+  if (random.chance(0.2)) {
+    simulation.run(random.next() * STORM);
+    world.rules.close();
+    world.check();
+    const { shards } = world.rules.stats();
+    if (shards.some((shard) => shard.queued > 0)) throw new Error("Something waits in a closed Black Box");
+    return;
+  }
+  simulation.run(STORM);
+  if (!simulation.runUntil(() => world.rules.idle, STORM + PEACE)) throw new Error("It never came to rest");
+  const { shards } = world.rules.stats();
+  const done = shards.reduce((sum, shard) => sum + shard.handled + shard.failed, 0);
+  if (done + world.lost !== world.handled)
+    throw new Error(`${done} done, ${world.lost} lost of ${world.handled}`);
+}
+
+describe("a Black Box in simulated time", () => {
+  it("keeps order and bounds, and accounts for every message, whatever crashes", () => {
+    const tried = runSchedules(story, { budget: 4_000 });
+    console.log(`${tried} schedules`);
+    expect(tried).toBeGreaterThan(process.env.SHOAL_SEED ? 0 : 20);
+  });
+});

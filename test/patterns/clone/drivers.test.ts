@@ -1,0 +1,487 @@
+/** Server and clients over real sockets. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import { Dealer, json, Publisher } from "../../../src/index.js";
+import {
+  type CloneChange,
+  CloneClient,
+  type CloneClientOptions,
+  CloneLmdbStore,
+  CloneServer,
+  type CloneServerOptions,
+  type CloneStore,
+  StoreError,
+} from "../../../src/patterns/index.js";
+import { failure, until, within } from "../../contract/support/wait.js";
+
+const HEARTBEAT = 100;
+const open: { close(): Promise<unknown> }[] = [];
+const folders: string[] = [];
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close()));
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+function track<T extends { close(): Promise<unknown> }>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+function folder(): string {
+  const path = mkdtempSync(join(tmpdir(), "shoal-clone-"));
+  folders.push(path);
+  return path;
+}
+
+async function serve(
+  options: Partial<CloneServerOptions> = {},
+): Promise<CloneServer & { readonly at: string }> {
+  const server = track(
+    new CloneServer({ endpoint: "tcp://127.0.0.1:*", heartbeatInterval: HEARTBEAT, ...options }),
+  );
+  await server.start();
+  return Object.assign(server, { at: server.endpoint as string });
+}
+
+async function join_<T>(
+  servers: CloneClientOptions<T>["servers"],
+  options: Partial<CloneClientOptions<T>> = {},
+): Promise<CloneClient<T>> {
+  const client = track(
+    new CloneClient<T>({ servers, heartbeatInterval: HEARTBEAT, ...options } as CloneClientOptions<T>),
+  );
+  await within(client.synced, "the map");
+  return client;
+}
+
+async function take<V>(watch: AsyncIterator<CloneChange<V>>, count: number): Promise<CloneChange<V>[]> {
+  const changes: CloneChange<V>[] = [];
+  while (changes.length < count)
+    changes.push((await within(watch.next(), "a change")).value as CloneChange<V>);
+  return changes;
+}
+
+describe("one server", () => {
+  test("an empty map is whole at once, and a late joiner has everything", async () => {
+    const server = await serve();
+    const early = await join_(server.at);
+    expect([early.size, early.state, [...early]]).toEqual([0, "live", []]);
+    for (let n = 0; n < 300; n++) server.set(`/a/${n}`, `v${n}`);
+    await early.set("/b/x", "y");
+    const late = await join_(server.at);
+    const subtree = await join_(server.at, { subtree: "/b/" });
+    const nothing = await join_(server.at, { subtree: "/nothing/" });
+    expect([late.size, subtree.size, nothing.size]).toEqual([301, 1, 0]);
+    expect(String(late.get("/a/299"))).toBe("v299");
+    expect([...late.entries("/b/")].map(([key, value]) => [key, String(value)])).toEqual([["/b/x", "y"]]);
+    await nothing.set("/nothing/now", "1");
+    expect(nothing.size).toBe(1);
+  });
+
+  test("set settles with its sequence when this map has it; delete deletes everywhere", async () => {
+    const server = await serve();
+    const [a, b] = [await join_(server.at), await join_(server.at)];
+    const first = await a.set("k", "1");
+    expect(String(a.get("k"))).toBe("1");
+    expect(await a.set("k", "2")).toBe(first + 1);
+    const many = await Promise.all(Array.from({ length: 200 }, (_, n) => a.set("k", String(n))));
+    expect(many).toEqual(Array.from({ length: 200 }, (_, n) => first + 2 + n));
+    await until(() => b.sequence === a.sequence, "the other has it");
+    expect(String(b.get("k"))).toBe("199");
+    await b.delete("k");
+    await until(() => !a.has("k"), "it is gone");
+    expect([a.size, a.get("k"), server.stats().entries]).toEqual([0, undefined, 0]);
+    expect(a.stats()).toMatchObject({ sets: 202, acknowledged: 202, inFlight: 0, gaps: 0 });
+  });
+
+  test("watch tells old and new values, whose they are, and in which order", async () => {
+    const server = await serve();
+    const a = await join_(server.at, { codec: json<{ n: number }>() });
+    const b = await join_(server.at, { codec: json<{ n: number }>() });
+    const watch = a.watch("/w/");
+    await a.set("/other", { n: 0 });
+    await a.set("/w/k", { n: 1 });
+    await b.set("/w/k", { n: 2 });
+    await b.delete("/w/k");
+    const changes = await take(watch, 3);
+    expect(changes.map(({ type, old, value, own }) => [type, old?.n, value?.n, own])).toEqual([
+      ["set", undefined, 1, true],
+      ["set", 1, 2, false],
+      ["delete", 2, undefined, false],
+    ]);
+    expect(changes.map(({ sequence }) => sequence)).toEqual([2, 3, 4]);
+    await watch.return();
+    expect((await watch.next()).done).toBe(true);
+  });
+
+  test("a watch that is not read is bounded, and says what it lost", async () => {
+    const server = await serve();
+    const client = await join_(server.at);
+    const watch = client.watch("", { maxQueued: 10 });
+    for (let n = 0; n < 50; n++) server.set("k", `v${n}`);
+    await until(() => client.sequence === 50, "all of them");
+    expect([watch.lost, client.stats().watchLost]).toEqual([40, 40]);
+    expect(String((await take(watch, 1))[0]?.value)).toBe("v40");
+  });
+
+  test("an ephemeral key ends everywhere, unless it is set again", async () => {
+    const server = await serve();
+    const [a, b] = [await join_(server.at), await join_(server.at, { subtree: "/e/" })];
+    await a.set("/e/gone", "x", { ttl: 150 });
+    await a.set("/e/kept", "x", { ttl: 150 });
+    await a.set("/e/kept", "y");
+    const late = await join_(server.at);
+    expect(late.has("/e/gone")).toBe(true);
+    await until(() => ![a, b, late].some((client) => client.has("/e/gone")), "it ends");
+    expect([a, b, late].map((client) => String(client.get("/e/kept")))).toEqual(["y", "y", "y"]);
+    expect(server.stats()).toMatchObject({ expired: 1, ephemeral: 0 });
+  });
+
+  test("keys have every byte, values are any bytes, up to 16 MiB and more", async () => {
+    const server = await serve();
+    const client = await join_(server.at, { keyEncoding: "latin1" });
+    const keys = Array.from({ length: 256 }, (_, byte) => Buffer.from([byte, 0, 255, byte]));
+    await Promise.all(keys.map((key, byte) => client.set(key, Buffer.from([byte, 0]))));
+    const large = Buffer.alloc(16_777_216, "large");
+    await client.set("large", large, { timeout: 20_000 });
+    const late = await join_(server.at, { keyEncoding: "latin1" });
+    expect(late.size).toBe(257);
+    for (const [byte, key] of keys.entries()) expect(late.get(key)).toEqual(Buffer.from([byte, 0]));
+    expect((late.get("large") as Buffer).equals(large)).toBe(true);
+    expect([...late.entries()].some(([key]) => key === "\xff\0\xff\xff")).toBe(true);
+    const text = await join_(server.at);
+    expect([...text.entries()].length).toBeLessThan(257);
+    expect(text.stats().invalid).toBeGreaterThan(0);
+  });
+
+  test("values that do not pass the codec or schema are an event, and nobody's exception", async () => {
+    const server = await serve();
+    const schema = {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: (value: unknown) =>
+          typeof value === "number" ? { value } : { issues: [{ message: "no number" }] },
+      },
+    } as const;
+    const client = await join_(server.at, { codec: json<number>(), schema });
+    const invalid: string[] = [];
+    client.events.on("invalid", ({ key }) => invalid.push(String(key)));
+    server.set("bad", "{");
+    server.set("text", '"x"');
+    server.set("good", "5");
+    await until(() => client.sequence === 3, "all of them");
+    expect([client.get("bad"), client.get("text"), client.get("good")]).toEqual([undefined, undefined, 5]);
+    expect([client.has("bad"), [...client], invalid.length >= 2]).toEqual([true, [["good", 5]], true]);
+    expect((await failure(client.set("k", "x" as never))).code).toBe("ERR_INVALID_MESSAGE");
+  });
+
+  test("what cannot be set is refused before anything is sent", async () => {
+    const server = await serve();
+    const client = await join_(server.at, { subtree: "/a/", maxInFlight: 2 });
+    for (const promise of [
+      client.set("/b/k", "v"),
+      client.set("", "v"),
+      client.set(`/a/${"k".repeat(300)}`, "v"),
+      client.set("/a/k", ""),
+      client.set("/a/k", "v", { ttl: -1 }),
+      client.set("/a/k", "v", { timeout: 0.5 }),
+    ])
+      expect((await failure(promise)).code).toBe("EINVAL");
+    expect(client.stats().sets).toBe(0);
+    for (const bad of [
+      { servers: [] },
+      { servers: "tcp://x:1", subtree: "a" },
+      { servers: "nowhere://", liveness: 1 },
+      { servers: "tcp://x:1", unknown: 1 },
+    ])
+      expect(() => new CloneClient(bad as never)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    const two = [client.set("/a/1", "v"), client.set("/a/2", "v")];
+    expect((await failure(client.set("/a/3", "v"))).code).toBe("ERR_TOO_MANY_PENDING");
+    await Promise.all(two);
+  });
+
+  test("without a server set times out, an aborted one ends, and close ends the rest", async () => {
+    const client = track(new CloneClient({ servers: "tcp://127.0.0.1:9", heartbeatInterval: HEARTBEAT }));
+    const abort = new AbortController();
+    const calls = [
+      client.set("a", "1", { timeout: 100 }),
+      client.set("b", "1", { signal: abort.signal }),
+      client.set("c", "1"),
+      client.synced,
+    ].map((promise) => failure(promise as Promise<unknown>));
+    abort.abort();
+    expect((await calls[0])?.code).toBe("ETIMEDOUT");
+    expect((await calls[1])?.code).toBe("ABORT_ERR");
+    await client.close();
+    expect([(await calls[2])?.code, (await calls[3])?.code]).toEqual(["EAGAIN", "EAGAIN"]);
+    expect((await failure(client.set("d", "1"))).code).toBe("EBADF");
+    expect(client.stats()).toMatchObject({ sets: 3, timedOut: 1, aborted: 2, state: "closed" });
+  });
+
+  test("messages that 12/CHP does not allow are dropped, told and counted; the map stays right", async () => {
+    const server = await serve();
+    const client = await join_(server.at);
+    const publisher = track(new Publisher({ linger: 0 }));
+    publisher.connect(server.endpoints.collector);
+    await publisher.waitForSubscribers();
+    const eight = Buffer.alloc(8);
+    const uuid = Buffer.alloc(16, 1);
+    const bad = [
+      ["k"],
+      ["k", eight, uuid, "", "v", "more"],
+      ["k", "1", uuid, "", "v"],
+      ["k", eight, "u", "", "v"],
+      ["k".repeat(256), eight, uuid, "", "v"],
+      ["", eight, uuid, "", "v"],
+      ["HUGZ", eight, uuid, "", "v"],
+      ["k", eight, uuid, "ttl=soon\n", "v"],
+    ];
+    for (const frames of bad) await publisher.send(frames as never);
+    await publisher.send(["k", eight, uuid, "", "good"]);
+    await publisher.send(["k", eight, uuid, "", "again, which is not applied"]);
+    const dealer = track(new Dealer({ linger: 0 }));
+    dealer.connect(server.at);
+    for (const frames of [["ICANHAZ?"], ["ICANHAZ?", "x"], ["NO", ""], ["ICANHAZ?", "", ""]])
+      await dealer.send(frames);
+    await dealer.send(["ICANHAZ?", "/none/"]);
+    const answer = await within(dealer.receive(), "the only answer");
+    expect(String(answer[0])).toBe("KTHXBAI");
+    await until(() => client.sequence === 2, "the good one");
+    expect([client.size, String(client.get("k"))]).toEqual([1, "good"]);
+    expect(server.stats().faults).toEqual({
+      frames: 4,
+      command: 1,
+      key: 2,
+      "reserved-key": 1,
+      sequence: 1,
+      uuid: 1,
+      properties: 1,
+      subtree: 1,
+    });
+    expect(server.stats()).toMatchObject({ received: 10, applied: 1, repeated: 1 });
+  });
+
+  test("a client that lost updates sees the gap, and its map is whole again", async () => {
+    const server = await serve({ publishHighWaterMark: 100 });
+    const client = await join_(server.at);
+    const gaps: number[] = [];
+    client.events.on("gap", ({ got }) => gaps.push(got));
+    // More than its queue and the kernel hold, in one turn: the client has no chance to read.
+    for (let n = 0; n < 60_000; n++) server.set(`k${n}`, Buffer.alloc(300, "x"));
+    await until(() => client.size === 60_000 && client.sequence === server.stats().sequence, "it is whole");
+    expect(gaps.length).toBeGreaterThan(0);
+    expect(client.stats()).toMatchObject({ state: "live", gaps: gaps.length });
+  });
+
+  test("a client that does not read its snapshot holds up nobody", async () => {
+    const server = await serve();
+    for (let n = 0; n < 20_000; n++) server.set(`k${n}`, Buffer.alloc(1_000, "x"));
+    const slow = track(new Dealer({ linger: 0, receiveHighWaterMark: 1 }));
+    slow.connect(server.at);
+    await slow.send(["ICANHAZ?", ""]);
+    const client = await join_(server.at);
+    expect(client.size).toBe(20_000);
+    expect(server.stats().snapshots).toMatchObject({ active: 1, done: 1 });
+    await slow.close({ linger: 0 });
+    await until(() => server.stats().snapshots.active === 0, "it is given up");
+    expect(server.stats().snapshots.lost).toBe(1);
+  });
+
+  test("a server that starts anew without a store is seen, and the map follows", async () => {
+    const server = await serve();
+    const client = await join_(server.at);
+    for (let n = 0; n < 5; n++) await client.set(`k${n}`, "v");
+    const watch = client.watch();
+    const states: string[] = [];
+    client.events.on("state", ({ state }) => states.push(state));
+    await server.close();
+    await until(() => client.state === "stale", "it is stale");
+    expect(client.size).toBe(5);
+    const again = track(new CloneServer({ endpoint: server.at, heartbeatInterval: HEARTBEAT }));
+    await again.start();
+    await until(() => client.state === "live", "it is live");
+    expect([client.size, client.sequence]).toEqual([0, 0]);
+    expect((await take(watch, 5)).every(({ type, resync }) => type === "delete" && resync)).toBe(true);
+    expect(states.slice(0, 1)).toEqual(["stale"]);
+    expect(await client.set("k", "v")).toBe(1);
+  });
+});
+
+describe("with a store", () => {
+  test("what was acknowledged is there after a start anew, ephemeral keys end, and sequences go on", async () => {
+    const directory = folder();
+    let server = await serve({ store: CloneLmdbStore.open(directory) });
+    const at = server.at;
+    const client = await join_(at);
+    await Promise.all(Array.from({ length: 500 }, (_, n) => client.set(`k${n}`, `v${n}`)));
+    await client.set("soon", "x", { ttl: 200 });
+    const last = await client.delete("k0");
+    expect(server.stats().commits).toBeLessThan(400);
+    await server.close();
+    server = Object.assign(
+      track(
+        new CloneServer({
+          endpoint: at,
+          heartbeatInterval: HEARTBEAT,
+          store: CloneLmdbStore.open(directory),
+        }),
+      ),
+      { at },
+    );
+    await server.start();
+    expect(server.stats()).toMatchObject({ sequence: last });
+    await until(() => client.state === "live" && !client.has("soon"), "the same map");
+    expect([client.size, String(client.get("k499")), client.has("k0")]).toEqual([499, "v499", false]);
+  });
+
+  test("a store that is full refuses values, not deletes, and the map stays as it is", async () => {
+    let full = false;
+    const store = memoryStore(() => full);
+    const server = await serve({ store });
+    const client = await join_(server.at);
+    await client.set("a", "1");
+    await client.set("b", "1");
+    full = true;
+    const errors: string[] = [];
+    server.events.on("store:error", ({ error }) => errors.push((error as StoreError).reason));
+    const refused = failure(client.set("a", "2", { timeout: 300 }));
+    await client.delete("b");
+    expect((await refused).code).toBe("ETIMEDOUT");
+    expect([String(client.get("a")), client.has("b"), errors[0]]).toEqual(["1", false, "full"]);
+    expect(server.stats().refused.store).toBeGreaterThan(0);
+    full = false;
+    expect(await client.set("a", "3")).toBe(client.sequence);
+    expect(String(server.get("a"))).toBe("3");
+  });
+
+  test("a folder that holds something else is refused and left as it is", () => {
+    const directory = folder();
+    writeFileSync(join(directory, "data.mdb"), Buffer.alloc(8_192, "no store"));
+    expect(() => CloneLmdbStore.open(directory)).toThrow(expect.objectContaining({ code: "ERR_STORE" }));
+  });
+
+  test("a damaged entry is left out, told and counted", async () => {
+    const directory = folder();
+    let store = CloneLmdbStore.open(directory);
+    const change = (key: string, sequence: number): Parameters<CloneStore["commit"]>[0][number] => ({
+      key: Buffer.from(key),
+      value: Buffer.from("v"),
+      sequence,
+      uuid: Buffer.alloc(16, sequence),
+      expires: 0,
+    });
+    await store.commit([change("a", 1), change("b", 2)]);
+    await store.close();
+    const { openEnvironment } = await import("../../../src/patterns/titanic/lmdb-module.js");
+    const environment = openEnvironment(directory);
+    environment
+      .openDB("map-0", { encoding: "binary", keyEncoding: "binary" })
+      .put(Buffer.from("a"), Buffer.from("damaged, and long enough"));
+    await environment.close();
+    store = CloneLmdbStore.open(directory);
+    const keys: string[] = [];
+    const state = await store.load(({ key }) => keys.push(String(key)));
+    await store.close();
+    expect(keys).toEqual(["b"]);
+    expect(state).toMatchObject({ sequence: 2, damaged: 1 });
+    expect(state.uuids.length).toBe(2);
+  });
+});
+
+function memoryStore(isFull: () => boolean): CloneStore {
+  return {
+    name: "memory",
+    load: async () => ({ sequence: 0, uuids: [], damaged: 0 }),
+    commit: async (changes) => {
+      if (isFull() && changes.some(({ value }) => value !== undefined))
+        throw new StoreError("full", "no room");
+    },
+    replace: async () => ({ add: async () => undefined, finish: async () => undefined }),
+    close: async () => undefined,
+  };
+}
+
+describe("a pair", () => {
+  async function pair(stores = false): Promise<[CloneServer, CloneServer, string[]]> {
+    const at = folder();
+    const endpoints = ["p", "b"].map((name) => `ipc://${join(at, name)}`);
+    const make = async (role: "primary" | "backup", n: number): Promise<CloneServer> => {
+      const server = track(
+        new CloneServer({
+          endpoint: endpoints[n] as string,
+          pair: { role, peer: endpoints[1 - n] as string },
+          // A busy machine must not look like a dead server here.
+          heartbeatInterval: 4 * HEARTBEAT,
+          ...(stores ? { store: CloneLmdbStore.open(join(at, `store-${role}`)) } : {}),
+        }),
+      );
+      await server.start();
+      return server;
+    };
+    const primary = await make("primary", 0);
+    const backup = await make("backup", 1);
+    await until(() => primary.stats().replicated, "the backup has the map");
+    return [primary, backup, endpoints];
+  }
+
+  test.each([
+    false,
+    true,
+  ])("the backup goes on with everything that was acknowledged (store: %s)", async (stores) => {
+    const [primary, backup, servers] = await pair(stores);
+    const client = await join_(servers, { heartbeatInterval: 4 * HEARTBEAT });
+    await Promise.all(Array.from({ length: 300 }, (_, n) => client.set(`k${n}`, `v${n}`)));
+    await client.set("soon", "x", { ttl: 400 });
+    expect(backup.stats()).toMatchObject({ entries: 301, serving: false });
+    const failOver = new Promise((resolve) => client.events.on("fail-over", resolve));
+    const last = client.sequence;
+    await primary.close();
+    const sets = Array.from({ length: 50 }, (_, n) => client.set(`after${n}`, "x"));
+    expect(await within(failOver, "a fail-over")).toMatchObject({ from: servers[0], to: servers[1] });
+    for (const sequence of await within(Promise.all(sets), "the sets"))
+      expect(sequence).toBeGreaterThan(last);
+    expect(client.stats()).toMatchObject({ server: servers[1], state: "live" });
+    await until(() => !client.has("soon"), "the ephemeral key ends");
+    expect([client.size, backup.stats().entries]).toEqual([350, 350]);
+    expect(backup.stats().applied + backup.stats().repeated).toBeGreaterThanOrEqual(50);
+  });
+
+  test("a client without a UUID of its own is served too, and a passive server answers no request", async () => {
+    const [primary, backup] = await pair();
+    const dealer = track(new Dealer({ linger: 0 }));
+    dealer.connect(backup.endpoint as string);
+    await dealer.send(["ICANHAZ?", ""]);
+    const publisher = track(new Publisher({ linger: 0 }));
+    publisher.connect(primary.endpoints.collector);
+    publisher.connect(backup.endpoints.collector);
+    await publisher.waitForSubscribers({ count: 2 });
+    await publisher.send(["k", Buffer.alloc(8), "", "", "v"]);
+    await until(() => backup.get("k") !== undefined, "both have it");
+    await until(() => primary.stats().applied === 1, "the primary knows that the backup has it");
+    await until(() => backup.stats().refused["no-uuid"] === 1, "the backup did not take it from the client");
+    expect((await failure(dealer.receive({ timeout: 300 }))).code).toBe("EAGAIN");
+  });
+});
+
+test("time does not go back for a server or a client that was idle, so what ends in time does", async () => {
+  const server = await serve();
+  const client = await join_(server.at);
+  await client.set("/e/a", "x", { ttl: 3 * HEARTBEAT });
+  // Ten intervals without a set: the next one must not be taken for the end of a stop.
+  await until(() => !client.has("/e/a"), "the first ends");
+  for (let n = 0; n < 2_000; n++) server.set(`k${n}`, "v");
+  const before = client.stats().silentFor;
+  const durations: number[] = [];
+  server.events.on("snapshot", ({ duration }) => durations.push(duration));
+  await join_(server.at);
+  const started = performance.now();
+  await client.set("/e/b", "x", { ttl: 3 * HEARTBEAT });
+  await until(() => !client.has("/e/b"), "the second ends");
+  expect(performance.now() - started).toBeGreaterThanOrEqual(2.9 * HEARTBEAT);
+  expect(before).toBeGreaterThanOrEqual(0);
+  for (const duration of durations) expect(duration).toBeGreaterThanOrEqual(0);
+});

@@ -1,0 +1,149 @@
+/** The bytes of 12/CHP, and what is refused. */
+import { expect, test } from "vitest";
+import { Chains, chainName, chainValue } from "../../../src/patterns/clone/chains.js";
+import { endpointAt, endpointsOf } from "../../../src/patterns/clone/endpoints.js";
+import { encodeTimeToLive, property, timeToLive } from "../../../src/patterns/clone/properties.js";
+import {
+  encodeGoodbye,
+  encodeHugz,
+  encodeRequest,
+  encodeSet,
+  isGoodbye,
+  isHugz,
+  isSubtree,
+  keyFault,
+  parseRequest,
+  readSequence,
+  sequenceFrame,
+  updateFault,
+} from "../../../src/patterns/clone/protocol.js";
+import { UuidWindow } from "../../../src/patterns/clone/uuid-window.js";
+
+/** Frames as ZMTP sends them: flags, length, bytes. */
+function wire(frames: readonly Buffer[]): string {
+  return frames
+    .map((frame, i) => Buffer.concat([Buffer.of(i < frames.length - 1 ? 1 : 0, frame.length), frame]))
+    .map((bytes) => bytes.toString("hex"))
+    .join("");
+}
+
+const five = (...frames: (string | Buffer)[]): Buffer[] =>
+  frames.map((frame) => Buffer.from(frame as string));
+const EIGHT = Buffer.alloc(8);
+
+test("ICANHAZ and KTHXBAI are what the Guide's programs send, byte for byte", () => {
+  expect(wire(encodeRequest(Buffer.from("/client/")))).toBe("01084943414e48415a3f00082f636c69656e742f");
+  expect(wire(encodeGoodbye(42, Buffer.alloc(0)))).toBe("01074b5448584241490108000000000000002a010001000000");
+});
+
+test("HUGZ and KVSET have five frames", () => {
+  expect(wire(encodeHugz(1))).toBe("01044855475a01080000000000000001010001000000");
+  const uuid = Buffer.alloc(16, 0xab);
+  expect(wire(encodeSet(Buffer.from("k"), uuid, encodeTimeToLive(5_000), Buffer.from("v")))).toBe(
+    `01016b01080000000000000000${`0110${"ab".repeat(16)}`}010674746c3d350a000176`,
+  );
+  expect(isHugz(encodeHugz(1))).toBe(true);
+  expect(isGoodbye(encodeHugz(1))).toBe(false);
+});
+
+test("a sequence is 8 bytes, big-endian, up to 2^53 - 1", () => {
+  for (const sequence of [0, 1, 255, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 40 + 5, Number.MAX_SAFE_INTEGER]) {
+    const frame = sequenceFrame(sequence);
+    expect(frame.readBigUInt64BE()).toBe(BigInt(sequence));
+    expect(readSequence(frame)).toBe(sequence);
+  }
+  const tooMuch = Buffer.from("0020000000000000", "hex");
+  expect(updateFault(five("k", tooMuch, "", "", "v"))).toBe("sequence");
+  expect(updateFault(five("k", Buffer.alloc(8, 0xff), "", "", "v"))).toBe("sequence");
+});
+
+test.each([
+  ["frames", five("k", EIGHT, "", "")],
+  ["frames", five("k", EIGHT, "", "", "v", "x")],
+  ["frames", []],
+  ["sequence", five("k", "1234", "", "", "v")],
+  ["uuid", five("k", EIGHT, "short", "", "v")],
+  ["properties", five("k", EIGHT, "", Buffer.alloc(4_097, "a"), "v")],
+  [undefined, five("k", EIGHT, "", "", "")],
+  [undefined, five("k", EIGHT, Buffer.alloc(16), "ttl=1\n", "v")],
+] as const)("an update's fault is %s", (fault, frames) => {
+  expect(updateFault(frames)).toBe(fault);
+});
+
+test("a key has 1 to 255 bytes of any kind, and is no command", () => {
+  expect(keyFault(Buffer.alloc(0))).toBe("key");
+  expect(keyFault(Buffer.alloc(256))).toBe("key");
+  expect(keyFault(Buffer.alloc(255))).toBeUndefined();
+  expect(keyFault(Buffer.from([0]))).toBeUndefined();
+  expect(keyFault(Buffer.from("HUGZ"))).toBe("reserved-key");
+  expect(keyFault(Buffer.from("KTHXBAI"))).toBe("reserved-key");
+  expect(keyFault(Buffer.from("HUGZ2"))).toBeUndefined();
+});
+
+test("a subtree is nothing, or segments between slashes", () => {
+  for (const good of ["", "/a/", "/a/b/", "/\0\xff/"])
+    expect(isSubtree(Buffer.from(good, "latin1"))).toBe(true);
+  for (const bad of ["/", "//", "a", "/a", "a/", "/a//b/", "//a/", `/${"a".repeat(254)}/`])
+    expect(isSubtree(Buffer.from(bad))).toBe(false);
+});
+
+test("a request is two frames, the first ICANHAZ?", () => {
+  expect(parseRequest(five("ICANHAZ?", "/a/"))).toEqual(Buffer.from("/a/"));
+  expect(parseRequest(five("ICANHAZ?"))).toBe("frames");
+  expect(parseRequest(five("ICANHAZ?", "", ""))).toBe("frames");
+  expect(parseRequest(five("ICANHAZ", ""))).toBe("command");
+  expect(parseRequest(five("ICANHAZ?", "/"))).toBe("subtree");
+});
+
+test("a time to live is seconds, and anything that is no such number is refused", () => {
+  const of = (text: string): number | undefined => timeToLive(Buffer.from(text));
+  expect([of(""), of("ttl=0\n"), of("a=b\n"), of("ttl=\n")]).toEqual([0, 0, 0, 0]);
+  expect([of("ttl=3\n"), of("x=1\nttl=2\n"), of("ttl=0.25\n"), of("ttl=7")]).toEqual([
+    3_000, 2_000, 250, 7_000,
+  ]);
+  for (const bad of ["ttl=-1\n", "ttl=x\n", "ttl=1e3\n", "ttl=1700000000\n", "ttl=NaN\n"])
+    expect(of(bad)).toBeUndefined();
+  for (const ms of [1, 250, 1_000, 90_500]) expect(timeToLive(encodeTimeToLive(ms))).toBe(ms);
+  expect(property(Buffer.from("a=1\nb=2=3\nno\n"), "b")).toBe("2=3");
+});
+
+test("a chain says which update of a subtree was the one before", () => {
+  const chains = new Chains();
+  expect(chains.advance(Buffer.from("/a/k"), 1)).toBe("");
+  chains.register(Buffer.from("/a/"), 1);
+  chains.register(Buffer.from("/a/b/"), 1);
+  expect(chains.advance(Buffer.from("/c/k"), 2)).toBe("");
+  expect(chains.advance(Buffer.from("/a/k"), 3)).toBe("s1=1\n");
+  expect(chains.advance(Buffer.from("/a/b/k"), 4)).toBe("s1=3\ns2=1\n");
+  expect(String(chains.all())).toBe("s1=4\ns2=4\n");
+  expect(chainName(chains.of(Buffer.from("/a/b/")))).toBe("s2");
+  expect(chainValue(Buffer.from("ttl=0\ns1=3\ns2=1\n"), "s2")).toBe(1);
+  expect(chainName(chains.of(Buffer.from("/never/")))).toBeUndefined();
+});
+
+test("a server's endpoints follow from its first one", () => {
+  expect(endpointsOf("tcp://host:5556")).toEqual({
+    snapshot: "tcp://host:5556",
+    publisher: "tcp://host:5557",
+    collector: "tcp://host:5558",
+  });
+  expect(endpointAt("ipc:///tmp/x", 2)).toBe("ipc:///tmp/x-2");
+  for (const bad of ["", "tcp://host", "tcp://host:*", "tcp://host:65535", "tcp://host:0"])
+    expect(() => endpointAt(bad, 0)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+});
+
+test("the window remembers at least its bound of UUIDs, and no more than twice as many", () => {
+  const window = new UuidWindow(1_024);
+  const uuid = (n: number): Buffer => {
+    const bytes = Buffer.alloc(16, 7);
+    bytes.writeUInt32BE(n, 12);
+    return bytes;
+  };
+  for (let n = 0; n < 10_000; n++) expect(window.add(uuid(n))).toBe(true);
+  for (let n = 10_000 - 1_024; n < 10_000; n++) expect(window.add(uuid(n))).toBe(false);
+  expect(window.has(uuid(10_000 - 2_100))).toBe(false);
+  expect(window.size).toBeLessThanOrEqual(2_048);
+  window.remove(uuid(9_999));
+  expect(window.add(uuid(9_999))).toBe(true);
+  expect([...window.uuids()].at(-1)).toEqual(uuid(9_999));
+});

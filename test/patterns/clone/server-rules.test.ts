@@ -1,0 +1,124 @@
+/** A server's rules, one at a time, without a network. */
+import { expect, test } from "vitest";
+import { encodeSet } from "../../../src/patterns/clone/protocol.js";
+import type { SendResult } from "../../../src/patterns/clone/server-outbox.js";
+import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
+
+const CLIENT = Buffer.from("client");
+
+interface Rig {
+  readonly rules: ServerRules;
+  /** `key=value` of each KVPUB, with its sequence. */
+  readonly published: string[];
+  readonly replies: string[];
+  /** Replies that have room still. */
+  room: number;
+}
+
+function rig(maxBytes = 100_000): Rig {
+  const made = {
+    published: [] as string[],
+    replies: [] as string[],
+    room: Number.POSITIVE_INFINITY,
+  } as unknown as Rig;
+  const text = (frames: Buffer[]): string => `${frames[0]}=${frames[4]}@${frames[1]?.readUInt32BE(4)}`;
+  const rules = new ServerRules(
+    {
+      heartbeatInterval: 1_000,
+      liveness: 2,
+      hasStore: false,
+      paired: false,
+      maxPending: 10,
+      maxBytes,
+      maxSnapshots: 1,
+      maxWaiting: 1,
+      token: Buffer.alloc(8, 1),
+    },
+    {
+      publish: (frames) => {
+        if (String(frames[0]) !== "HUGZ") made.published.push(text(frames));
+      },
+      reply: (_, frames): SendResult => {
+        if (made.room <= 0) return "full";
+        made.room -= 1;
+        made.replies.push(text(frames));
+        return "sent";
+      },
+      replicate: () => "gone",
+      follow: () => undefined,
+      commit: () => undefined,
+      replace: () => undefined,
+      event: () => undefined,
+    },
+    0,
+  );
+  rules.activate(0);
+  return Object.assign(made, { rules });
+}
+
+function set(rules: ServerRules, key: string, value: string, number: number, now = 0): void {
+  rules.update(
+    encodeSet(Buffer.from(key), Buffer.alloc(16, number), Buffer.alloc(0), Buffer.from(value)),
+    now,
+  );
+  rules.flush(now);
+}
+
+test("an update that comes again is published again as the key is by now, and not applied", () => {
+  const { rules, published } = rig();
+  set(rules, "k", "1", 1);
+  set(rules, "k", "2", 2);
+  set(rules, "k", "1", 1);
+  set(rules, "k", "", 3);
+  set(rules, "k", "2", 2);
+  expect(published).toEqual(["k=1@1", "k=2@2", "k=2@3", "k=@4", "k=@5"]);
+  expect(rules.stats()).toMatchObject({ received: 5, applied: 3, repeated: 2, entries: 0 });
+});
+
+test("a client that takes its snapshot slowly gets the map as it was, not as it is by then", () => {
+  const made = rig();
+  const { rules, replies } = made;
+  // More than are copied at once.
+  for (let n = 1; n <= 2_500; n++)
+    rules.set(Buffer.from(`k${n}`), Buffer.from("old"), 0, 0) && rules.flush(0);
+  made.room = 2;
+  rules.request(CLIENT, Buffer.alloc(0), 0);
+  set(rules, "k2400", "new", 7);
+  set(rules, "k2500", "", 8);
+  set(rules, "k2501", "new", 9);
+  made.room = 5_000;
+  for (let now = 100; now < 1_000; now += 100) rules.tick(now);
+  const expected = Array.from({ length: 2_500 }, (_, n) => `k${n + 1}=old@${n + 1}`);
+  expect(new Set(replies.slice(0, -1))).toEqual(new Set(expected));
+  expect([replies.length, replies.at(-1)]).toEqual([2_501, "KTHXBAI=@2500"]);
+});
+
+test("a server that is full, or has too much in hand, refuses and counts", () => {
+  const { rules } = rig(1_000);
+  set(rules, "k", "x".repeat(900), 1);
+  set(rules, "l", "x".repeat(200), 2);
+  for (let n = 10; n < 30; n++)
+    rules.update(encodeSet(Buffer.from("m"), Buffer.alloc(16, n), Buffer.alloc(0), Buffer.from("v")), 0);
+  rules.flush(0);
+  expect(rules.stats().refused).toMatchObject({ full: 1, overloaded: 10 });
+  expect(rules.stats()).toMatchObject({ entries: 2, applied: 11, sequence: 11 });
+});
+
+test("a key that is set again in the moment when it ends stays", () => {
+  const { rules, published } = rig();
+  const ephemeral = encodeSet(
+    Buffer.from("k"),
+    Buffer.alloc(16, 1),
+    Buffer.from("ttl=1\n"),
+    Buffer.from("1"),
+  );
+  rules.update(ephemeral, 0);
+  rules.flush(0);
+  rules.update(
+    encodeSet(Buffer.from("k"), Buffer.alloc(16, 2), Buffer.from("ttl=0\n"), Buffer.from("2")),
+    1_000,
+  );
+  rules.tick(1_000);
+  rules.tick(5_000);
+  expect(published).toEqual(["k=1@1", "k=2@2"]);
+});

@@ -1,0 +1,275 @@
+/** Clone's rules under generated schedules: loss, kills, restarts, cuts, clients that come and go. */
+import { expect, test } from "vitest";
+import { runSchedules } from "../../support/simulation/schedules.js";
+import type { Simulation } from "../../support/simulation/simulation.js";
+import { type Client, contents, HEARTBEAT, type Server, World } from "./world.js";
+
+/** ms of schedules in each test of a default run, and seeds tried in it at least. */
+const BUDGET = 3_000;
+const LIMIT = process.env.SHOAL_LONG === "1" ? 3_600_000 : 40_000;
+const LEAST = 10;
+/** ms of trouble in each schedule, and of peace after it. */
+const TROUBLE = 4_000;
+const PEACE = 4_000;
+
+/** Updates a key of its own with growing numbers, one after the other. */
+class Writer {
+  acknowledged = 0;
+  #sent = 0;
+  stopped = false;
+
+  constructor(
+    readonly client: Client,
+    readonly key: string,
+    /** Set to the same number before; whoever sees the second sees the first. */
+    readonly before: string | undefined,
+  ) {}
+
+  go(): void {
+    if (this.stopped || this.client.gone) return;
+    const { simulation } = this.client.world;
+    const number = ++this.#sent;
+    const again = (): void => {
+      simulation.after(simulation.random.integer(0, 60), () => this.go());
+    };
+    const second = (): void =>
+      this.client.call(
+        this.key,
+        String(number),
+        0,
+        () => {
+          this.acknowledged = number;
+          again();
+        },
+        again,
+      );
+    if (this.before === undefined) second();
+    else this.client.call(this.before, String(number), 0, second, again);
+  }
+}
+
+function numberOf(client: Client, key: string): number {
+  const { table } = client.rules;
+  const id = table.find(Buffer.from(key));
+  return id < 0 ? 0 : Number(table.value(id));
+}
+
+interface Story {
+  readonly world: World;
+  readonly writers: Writer[];
+}
+
+/** Clients that write, some that only listen, and some that leave. */
+function begin(simulation: Simulation, world: World, strict: boolean): Story {
+  const { random } = simulation;
+  for (const server of world.servers) simulation.at(random.integer(0, 300), () => server.start());
+  const writers: Writer[] = [];
+  const seen = new Map<Client, Map<string, number>>();
+  const observe = (client: Client): void => {
+    const numbers = new Map<string, number>();
+    seen.set(client, numbers);
+    const check = (): void => {
+      const x = numberOf(client, "/a/x");
+      const y = numberOf(client, "/a/y");
+      if (strict && client.subtree !== "/b/" && y > x)
+        throw new Error(`${client.name} has a torn map: y ${y}, x ${x}`);
+    };
+    client.onChange = ({ key, value }) => {
+      if (!key.startsWith("/a/") && !key.startsWith("/b/")) return;
+      const number = Number(value ?? 0);
+      if (strict && number < (numbers.get(key) ?? 0))
+        throw new Error(`${client.name} saw ${key} go from ${numbers.get(key)} back to ${number}`);
+      numbers.set(key, number);
+    };
+    client.onSynced = check;
+  };
+  simulation.after(500, () => {
+    for (const [key, before] of [
+      ["/a/y", "/a/x"],
+      ["/b/z", undefined],
+    ] as const) {
+      const writer = new Writer(world.join(), key, before);
+      observe(writer.client);
+      writers.push(writer);
+      writer.go();
+    }
+    for (const subtree of ["", "/a/", "/b/", "/nothing/"]) observe(world.join(subtree));
+  });
+  const churn = (): void => {
+    if (simulation.now > TROUBLE) return;
+    const client = world.join(random.pick(["", "/a/"]));
+    observe(client);
+    client.call(
+      `/e/${simulation.now}`,
+      "ephemeral",
+      random.integer(20, 900),
+      () => undefined,
+      () => undefined,
+    );
+    client.call(
+      "/shared",
+      client.name,
+      0,
+      () => undefined,
+      () => undefined,
+    );
+    simulation.after(random.integer(50, 2_000), () => world.leave(client));
+    simulation.after(random.integer(100, 1_500), churn);
+  };
+  simulation.after(600, churn);
+  return { world, writers };
+}
+
+/** Peace: everything is up, heard and whole again, and everybody has the same. */
+function end(simulation: Simulation, { world, writers }: Story, strict: boolean): void {
+  world.cut = false;
+  world.unreachable.clear();
+  world.diskFaults = 0;
+  for (const server of world.servers) server.start();
+  const until = simulation.now + PEACE;
+  const repair = (): void => {
+    const [winner, loser] = world.servers;
+    const resolve = (server: Server, choice: "active" | "passive"): boolean =>
+      server.star?.fence !== undefined && server.operate((star, now) => star.resolve(choice, now));
+    void (
+      resolve(loser, "passive") ||
+      resolve(winner, "active") ||
+      resolve(loser, "active") ||
+      resolve(winner, "passive")
+    );
+    if (simulation.now < until - 3_000) simulation.after(HEARTBEAT, repair);
+  };
+  repair();
+  simulation.run(until - 2_000);
+  for (const writer of writers) writer.stopped = true;
+  world.loss = 0;
+  const settled = (): boolean => {
+    const active = world.active?.rules;
+    if (active === undefined || !world.inStep) return false;
+    return world.clients.every(
+      ({ rules }) => rules.state === "live" && rules.stats(simulation.now).inFlight === 0,
+    );
+  };
+  simulation.run(simulation.now + 1_500);
+  if (!simulation.runUntil(settled, simulation.now + 20_000)) throw new Error("not settled in the end");
+  simulation.run(simulation.now + 3 * HEARTBEAT);
+  const [a, b] = world.servers.map(({ rules }) => (rules === undefined ? "down" : contents(rules.table)));
+  if (a !== b) throw new Error(`the servers differ:\n${a}\n--\n${b}`);
+  for (const client of world.clients) {
+    const { subtree, rules } = client;
+    const expected = contents((world.active as Server).rules?.table as never, subtree);
+    if (contents(rules.table) !== expected)
+      throw new Error(`${client.name} has\n${contents(rules.table)}\n-- instead of --\n${expected}`);
+  }
+  if (/^\/e\//m.test(a as string)) throw new Error("an ephemeral key is left");
+  if (!strict) return;
+  for (const { key, acknowledged, client } of writers)
+    if (numberOf(client, key) < acknowledged)
+      throw new Error(`${key} is ${numberOf(client, key)}, acknowledged was ${acknowledged}`);
+}
+
+test("what was acknowledged survives the kill of any one server, in one order, and nothing is applied twice", {
+  timeout: LIMIT,
+}, () => {
+  let kills = 0;
+  let acknowledged = 0;
+  const tried = runSchedules(
+    (simulation) => {
+      const world = new World(
+        simulation,
+        simulation.random.chance(0.5) ? 0 : 0.03,
+        simulation.random.chance(0.3),
+      );
+      const story = begin(simulation, world, true);
+      const strike = (): void => {
+        if (simulation.now > TROUBLE) return;
+        // One at a time: the other has to have everything first.
+        if (world.inStep && world.servers.every(({ up }) => up)) {
+          const victim = simulation.random.pick(world.servers);
+          victim.kill();
+          kills += 1;
+          simulation.after(simulation.random.integer(10, 2_000), () => victim.start());
+        }
+        simulation.after(simulation.random.integer(50, 1_500), strike);
+      };
+      simulation.after(1_000, strike);
+      simulation.run(TROUBLE);
+      end(simulation, story, true);
+      for (const writer of story.writers) acknowledged += writer.acknowledged;
+    },
+    { budget: BUDGET },
+  );
+  console.log(`${tried} schedules, ${kills} kills, ${acknowledged} acknowledged`);
+  expect(tried).toBeGreaterThan(LEAST);
+  expect(kills).toBeGreaterThan(tried);
+  expect(acknowledged).toBeGreaterThan(tried * 20);
+});
+
+test("with a store, what was acknowledged survives the kill of both servers", { timeout: LIMIT }, () => {
+  const tried = runSchedules(
+    (simulation) => {
+      const world = new World(simulation, 0, true);
+      const story = begin(simulation, world, true);
+      const strike = (): void => {
+        if (simulation.now > TROUBLE) return;
+        if (world.inStep && world.servers.every(({ up }) => up)) {
+          for (const server of world.servers) {
+            server.kill();
+            simulation.after(simulation.random.integer(10, 1_000), () => server.start());
+          }
+        }
+        simulation.after(simulation.random.integer(500, 3_000), strike);
+      };
+      simulation.after(1_000, strike);
+      simulation.run(TROUBLE);
+      end(simulation, story, true);
+    },
+    { budget: BUDGET },
+  );
+  console.log(`${tried} schedules`);
+  expect(tried).toBeGreaterThan(LEAST);
+});
+
+test("whatever is cut, lost, killed or full, all have the same in the end, and no ephemeral key is left", {
+  timeout: LIMIT,
+}, () => {
+  const tried = runSchedules(
+    (simulation) => {
+      const { random } = simulation;
+      const world = new World(simulation, 0.05, random.chance(0.5), 0.05);
+      const story = begin(simulation, world, false);
+      const actions = [
+        () => world.cutServers(),
+        () => {
+          world.cut = false;
+        },
+        () => {
+          const server = random.pick(world.servers);
+          world.unreachable.add(server.name);
+          for (const connection of [...server.connections]) {
+            connection.end();
+            server.connections.delete(connection);
+          }
+        },
+        () => world.unreachable.clear(),
+        () => {
+          const victim = random.pick(world.servers);
+          victim.kill();
+          simulation.after(random.integer(10, 2_000), () => victim.start());
+        },
+        () => random.pick(world.servers).operate((star, now) => star.handOver(now)),
+      ];
+      const strike = (): void => {
+        if (simulation.now > TROUBLE) return;
+        random.pick(actions)();
+        simulation.after(random.integer(20, 1_200), strike);
+      };
+      simulation.after(500, strike);
+      simulation.run(TROUBLE);
+      end(simulation, story, false);
+    },
+    { budget: BUDGET },
+  );
+  console.log(`${tried} schedules`);
+  expect(tried).toBeGreaterThan(LEAST);
+});

@@ -1,0 +1,112 @@
+/** The hashmap in memory against one of JavaScript, and snapshots of it while it changes. */
+import { expect, test } from "vitest";
+import { Expiry } from "../../../src/patterns/clone/expiry.js";
+import { Snapshot } from "../../../src/patterns/clone/snapshots.js";
+import { CloneTable } from "../../../src/patterns/clone/table.js";
+import { Random } from "../../support/simulation/random.js";
+
+function randomBytes(random: Random, length: number): Buffer {
+  return Buffer.from(Array.from({ length }, () => random.integer(0, 255)));
+}
+
+test("a table is what a map with the same changes is, whatever bytes and sizes", () => {
+  const random = new Random(7);
+  const table = new CloneTable();
+  const model = new Map<string, { value: Buffer; sequence: number }>();
+  for (let sequence = 1; sequence <= 30_000; sequence++) {
+    const key = random.chance(0.1)
+      ? randomBytes(random, random.integer(1, 255))
+      : Buffer.from(`k${random.integer(0, 400)}`);
+    const name = key.toString("latin1");
+    const id = table.find(key);
+    expect(id >= 0).toBe(model.has(name));
+    if (random.chance(0.3)) {
+      if (id >= 0) table.remove(id);
+      model.delete(name);
+    } else {
+      const size = random.chance(0.002) ? random.integer(60_000, 80_000) : random.integer(0, 300);
+      const value = Buffer.alloc(size, sequence & 255);
+      table.put(key, value, sequence);
+      model.set(name, { value, sequence });
+    }
+  }
+  let bytes = 0;
+  for (const [name, { value, sequence }] of model) {
+    const id = table.find(Buffer.from(name, "latin1"));
+    expect(table.value(id).equals(value)).toBe(true);
+    expect(table.sequence(id)).toBe(sequence);
+    bytes += name.length + value.length;
+  }
+  expect([table.size, table.bytes]).toEqual([model.size, bytes]);
+  for (const name of model.keys()) table.remove(table.find(Buffer.from(name, "latin1")));
+  expect([table.size, table.bytes, table.high]).toEqual([0, 0, 0]);
+});
+
+test("a snapshot is the map at its sequence, however it changes meanwhile", () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const random = new Random(seed);
+    const table = new CloneTable();
+    let sequence = 0;
+    const key = (): Buffer => Buffer.from(`/${random.pick(["a", "b"])}/${random.integer(0, 80)}`);
+    const snapshots: { snapshot: Snapshot; expected: Map<string, string>; got: Map<string, string> }[] = [];
+    const prefix = Buffer.from(random.pick(["", "/a/"]));
+    for (let step = 0; step < 600; step++) {
+      if (step === 100 || step === 200) {
+        const expected = new Map<string, string>();
+        for (let id = 0; id < table.high; id++)
+          if (table.isLive(id) && table.hasPrefix(id, prefix))
+            expected.set(String(table.key(id)), String(table.value(id)));
+        snapshots.push({ snapshot: new Snapshot(table, prefix, sequence), expected, got: new Map() });
+      }
+      const changed = key();
+      const id = table.find(changed);
+      if (id >= 0) for (const { snapshot } of snapshots) snapshot.beforeChange(id);
+      sequence += 1;
+      if (random.chance(0.6)) table.put(changed, Buffer.from(`v${sequence}`), sequence);
+      else if (id >= 0) table.remove(id);
+      for (const { snapshot, got } of snapshots) {
+        if (!random.chance(0.2)) continue;
+        for (const entry of snapshot.take(random.integer(1, 7), 1_000)) {
+          expect(got.has(String(entry.key))).toBe(false);
+          got.set(String(entry.key), String(entry.value));
+        }
+      }
+    }
+    for (const { snapshot, expected, got } of snapshots) {
+      while (!snapshot.done)
+        for (const { key: name, value } of snapshot.take(50, 10_000)) got.set(String(name), String(value));
+      expect(got).toEqual(expected);
+    }
+  }
+});
+
+test("a key costs no more memory than twice its data", () => {
+  const table = new CloneTable();
+  const value = Buffer.alloc(64, 1);
+  for (let n = 0; n < 200_000; n++) table.put(Buffer.from(`/client/key-${n}`), value, n);
+  expect(table.memory).toBeLessThan(2 * table.bytes);
+  // Values that change their size use the memory of those before.
+  const before = table.memory;
+  for (let n = 0; n < 200_000; n++)
+    table.put(Buffer.from(`/client/key-${n}`), value.subarray(0, 1 + (n % 64)), n);
+  for (let n = 0; n < 200_000; n++) table.put(Buffer.from(`/client/key-${n}`), value, n);
+  expect(table.memory).toBeLessThan(1.5 * before);
+});
+
+test("ephemeral keys come due in their order, once, and not when they were set again", () => {
+  const table = new CloneTable();
+  const expiry = new Expiry(table);
+  const ids = [30, 10, 20].map((time, n) => {
+    const id = table.put(Buffer.from(`k${n}`), Buffer.from("v"), n);
+    expiry.set(id, time);
+    return id;
+  });
+  expiry.set(ids[1] as number, 40);
+  expect(expiry.next()).toBe(20);
+  expect(expiry.due(35, 10)).toEqual([ids[2], ids[0]]);
+  expect(expiry.due(35, 10)).toEqual([]);
+  expiry.set(ids[1] as number, 0);
+  expect(expiry.next()).toBeUndefined();
+  for (let n = 0; n < 100_000; n++) expiry.set(ids[0] as number, 1_000 + n);
+  expect(expiry.due(1e9, 10)).toEqual([ids[0]]);
+});

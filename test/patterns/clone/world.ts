@@ -1,0 +1,538 @@
+/**
+ * A clone in a simulation: two servers with their Binary Star, clients, and connections between them. A connection
+ * keeps its order and loses nothing but what was on its way when it ended; publications and updates of clients may be
+ * lost, as at a full queue.
+ */
+import { encodeState, parseState, StarState } from "../../../src/patterns/binary-star/protocol.js";
+import { BinaryStarRules, type StarRole } from "../../../src/patterns/binary-star/rules.js";
+import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
+import type { LoadedMap } from "../../../src/patterns/clone/follower.js";
+import type { Operation } from "../../../src/patterns/clone/operation.js";
+import { encodeTimeToLive } from "../../../src/patterns/clone/properties.js";
+import { encodeRequest } from "../../../src/patterns/clone/protocol.js";
+import type { SendResult } from "../../../src/patterns/clone/server-outbox.js";
+import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
+import type { CloneTable } from "../../../src/patterns/clone/table.js";
+import type { Simulation } from "../../support/simulation/simulation.js";
+import { SimulatedTimer } from "../../support/simulation/timed-node.js";
+
+export const HEARTBEAT = 200;
+const MAX_DELAY = 20;
+/** Messages of a snapshot that fit into a queue; few, so that a snapshot is cut up. */
+const QUEUE = 2;
+
+/** One link between a client and a server, or between the servers. */
+class Connection {
+  alive = true;
+  queued = 0;
+  #arrival = 0;
+  readonly id: Buffer;
+
+  constructor(
+    readonly world: World,
+    readonly subtree: string,
+    /** To the end that connected. */
+    readonly receive: (kind: "snapshot" | "update" | "link", frames: Buffer[]) => void,
+    readonly ended: () => void,
+    number: number,
+  ) {
+    this.id = Buffer.from(`c${number}`);
+  }
+
+  send(deliver: () => void): void {
+    const { simulation } = this.world;
+    if (!this.alive) return;
+    this.#arrival = Math.max(this.#arrival, simulation.now + simulation.random.next() * MAX_DELAY);
+    this.queued += 1;
+    simulation.at(this.#arrival, () => {
+      this.queued -= 1;
+      if (this.alive) deliver();
+    });
+  }
+
+  end(): void {
+    if (!this.alive) return;
+    this.alive = false;
+    this.world.simulation.after(this.world.simulation.random.integer(1, 30), this.ended);
+  }
+}
+
+/** What is on a server's disk. */
+class Disk {
+  map = new Map<string, { value: Buffer; sequence: number; expires: number }>();
+  uuids: Buffer[] = [];
+  sequence = 0;
+
+  apply(operations: readonly Operation[]): void {
+    for (const { kind, key, value, sequence, uuid, expires } of operations) {
+      const name = key.toString("latin1");
+      if (kind === "set") this.map.set(name, { value: Buffer.from(value), sequence, expires });
+      else if (kind === "delete") this.map.delete(name);
+      if (kind !== "announce") {
+        this.uuids.push(Buffer.from(uuid));
+        this.sequence = sequence;
+      }
+    }
+  }
+}
+
+export class Server {
+  rules: ServerRules | undefined;
+  star: BinaryStarRules | undefined;
+  peer!: Server;
+  readonly connections = new Set<Connection>();
+  readonly disk: Disk | undefined;
+  #timers: SimulatedTimer[] = [];
+  #voters: [Connection, Buffer][] = [];
+  #link: Connection | undefined;
+  #life = 0;
+
+  constructor(
+    readonly name: string,
+    readonly role: StarRole,
+    readonly world: World,
+    store: boolean,
+  ) {
+    this.disk = store ? new Disk() : undefined;
+  }
+
+  get up(): boolean {
+    return this.rules !== undefined;
+  }
+
+  get serving(): boolean {
+    return this.rules?.active === true && this.star?.serving === true;
+  }
+
+  start(): void {
+    if (this.up) return;
+    const { simulation } = this.world;
+    simulation.note(`${this.name} is up`);
+    const life = ++this.#life;
+    const mine = (action: () => void) => (): void => {
+      if (this.#life === life && this.up) action();
+    };
+    const options = {
+      heartbeatInterval: HEARTBEAT,
+      liveness: 2,
+      hasStore: this.disk !== undefined,
+      paired: true,
+      maxPending: 1_000,
+      maxBytes: 1_000_000,
+      maxSnapshots: 3,
+      maxWaiting: 100,
+      token: Buffer.from([this.role === "primary" ? 1 : 2, 0, 0, 0, 0, 0, life >> 8, life]),
+    };
+    const rules = new ServerRules(
+      options,
+      {
+        publish: (frames) => this.#publish(frames),
+        reply: (id, frames) => this.#reply("snapshot", id, frames),
+        replicate: (id, frames) => this.#reply("link", id, frames),
+        follow: (frames) => this.#follow(frames),
+        commit: (operations) => {
+          const copied = [...operations];
+          simulation.after(simulation.random.integer(1, 10), () => {
+            // A process that is killed may or may not have got its commit onto the disk.
+            if (this.#life !== life || !this.up) {
+              if (simulation.random.chance(0.5) && this.#life === life) this.disk?.apply(copied);
+              return;
+            }
+            if (simulation.random.chance(this.world.diskFaults))
+              rules.commitFailed(new Error("disk"), simulation.now);
+            else {
+              this.disk?.apply(copied);
+              rules.committed(simulation.now);
+            }
+            this.#update();
+          });
+        },
+        replace: (loaded, expires, wanted) =>
+          simulation.after(
+            simulation.random.integer(5, 60),
+            mine(() => this.#replace(loaded, expires, wanted)),
+          ),
+        event: (event) => simulation.note(() => `${this.name}: ${JSON.stringify(event)}`),
+      },
+      simulation.now,
+    );
+    this.rules = rules;
+    if (this.disk !== undefined) {
+      const { map, uuids, sequence } = this.disk;
+      for (const [name, { value, sequence: at, expires }] of map)
+        rules.restore({ key: Buffer.from(name, "latin1"), value, sequence: at, expires }, expires);
+      rules.restored({ sequence, uuids, damaged: 0 });
+    }
+    this.star = new BinaryStarRules(
+      { role: this.role, heartbeatInterval: HEARTBEAT, liveness: 2 },
+      {
+        publish: (state) => {
+          const { peer } = this;
+          simulation.after(simulation.random.next() * MAX_DELAY, () => {
+            if (this.world.cut || !peer.up) return;
+            peer.star?.receive(parseState([encodeState(state)]) as StarState, simulation.now);
+            peer.#update();
+          });
+        },
+        changed: (state, from, cause) => {
+          simulation.note(`${this.name}: star ${from} > ${state}, ${cause}`);
+          if (state === StarState.ACTIVE) {
+            rules.activate(simulation.now);
+            for (const [connection, subtree] of this.#voters.splice(0))
+              rules.request(connection.id, subtree, simulation.now);
+          } else {
+            this.#voters = [];
+            rules.deactivate(state === StarState.PASSIVE, simulation.now);
+          }
+        },
+        fenced: () => {
+          simulation.note(`${this.name}: fenced`);
+          this.#voters = [];
+          rules.deactivate(false, simulation.now);
+        },
+        votesVoid: () => {
+          this.#voters = [];
+        },
+        sameRole: () => undefined,
+      },
+      simulation.now,
+    );
+    this.#timers = [new SimulatedTimer(simulation, rules), new SimulatedTimer(simulation, this.star)];
+  }
+
+  kill(): void {
+    if (!this.up) return;
+    this.world.simulation.note(`${this.name} is killed`);
+    for (const timer of this.#timers) timer.stop();
+    this.rules = undefined;
+    this.star = undefined;
+    this.#voters = [];
+    for (const connection of this.connections) connection.end();
+    this.connections.clear();
+    this.#link?.end();
+    this.#link = undefined;
+  }
+
+  request(connection: Connection, frames: Buffer[]): void {
+    const subtree = this.rules?.checkRequest(frames);
+    if (subtree === undefined) return;
+    const admission = this.star?.request(this.world.simulation.now);
+    if (admission === "serve") this.rules?.request(connection.id, subtree, this.world.simulation.now);
+    else if (admission === "hold") this.#voters.push([connection, subtree]);
+    this.#update();
+  }
+
+  collect(frames: Buffer[]): void {
+    const { now } = this.world.simulation;
+    this.rules?.update(frames, now);
+    this.rules?.flush(now);
+    this.#update();
+  }
+
+  operate(action: (star: BinaryStarRules, now: number) => void): boolean {
+    try {
+      if (this.star === undefined) return false;
+      action(this.star, this.world.simulation.now);
+      this.#update();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #update(): void {
+    for (const timer of this.#timers) timer.update();
+  }
+
+  #publish(frames: Buffer[]): void {
+    const { simulation, loss } = this.world;
+    for (const connection of this.connections) {
+      if (connection === this.peer.#link) continue;
+      const topic = (frames[0] as Buffer).toString("latin1");
+      if (topic !== "HUGZ" && !topic.startsWith(connection.subtree)) continue;
+      if (simulation.random.chance(loss)) continue;
+      connection.send(() => connection.receive("update", frames));
+    }
+  }
+
+  #reply(kind: "snapshot" | "link", id: Buffer, frames: Buffer[]): SendResult {
+    for (const connection of this.connections) {
+      if (!connection.id.equals(id)) continue;
+      if (kind === "snapshot" && connection.queued >= QUEUE) return "full";
+      connection.send(() => connection.receive(kind, frames));
+      return "sent";
+    }
+    return "gone";
+  }
+
+  #follow(frames: Buffer[]): void {
+    const { world, peer } = this;
+    const { simulation } = world;
+    if (this.#link?.alive !== true) {
+      if (!peer.up || world.cut) return;
+      const life = this.#life;
+      this.#link = world.connect(
+        "\0",
+        (_, received) => {
+          if (this.#life !== life || !this.up) return;
+          this.rules?.follow(received, simulation.now);
+          this.rules?.flush(simulation.now);
+          this.#update();
+        },
+        () => undefined,
+      );
+      peer.connections.add(this.#link);
+    }
+    const link = this.#link;
+    link.send(() => {
+      peer.rules?.replica(link.id, frames, simulation.now);
+      peer.rules?.flush(simulation.now);
+      peer.#update();
+    });
+  }
+
+  /** The link between the servers is cut. */
+  cutLink(): void {
+    const link = this.#link;
+    if (link === undefined) return;
+    link.end();
+    this.peer.connections.delete(link);
+  }
+
+  #replace(loaded: LoadedMap, expires: (id: number) => number, wanted: () => boolean): void {
+    const disk = this.disk as Disk;
+    if (wanted()) {
+      disk.map = new Map();
+      const { table } = loaded;
+      for (let id = 0; id < table.high; id++) {
+        if (!table.isLive(id)) continue;
+        const entry = { value: table.value(id), sequence: table.sequence(id), expires: expires(id) };
+        disk.map.set(table.key(id).toString("latin1"), entry);
+      }
+      disk.uuids = [...loaded.uuids];
+      disk.sequence = loaded.sequence;
+    }
+    this.rules?.replaced(this.world.simulation.now);
+    this.#update();
+  }
+}
+
+export interface Watched {
+  readonly key: string;
+  readonly value: string | undefined;
+}
+
+export class Client {
+  readonly rules: ClientRules;
+  readonly subtree: string;
+  onChange: ((change: Watched) => void) | undefined;
+  onSynced: (() => void) | undefined;
+  gone = false;
+  #connection: Connection | undefined;
+  readonly #collectors: (Connection | undefined)[] = [undefined, undefined];
+  readonly #timer: SimulatedTimer;
+
+  constructor(
+    readonly name: string,
+    subtree: string,
+    readonly world: World,
+    number: number,
+  ) {
+    this.subtree = subtree;
+    const { simulation } = world;
+    const self = this;
+    this.rules = new ClientRules(
+      {
+        servers: ["primary", "backup"],
+        subtree: Buffer.from(subtree),
+        heartbeatInterval: HEARTBEAT,
+        liveness: 2,
+        snapshotTimeout: 3 * HEARTBEAT,
+        maxInFlight: 1_000,
+        maxBytes: 1_000_000,
+        token: Buffer.from([9, 0, 0, 0, 0, 0, number >> 8, number]),
+      },
+      {
+        open: (attempt, server) => this.#open(attempt, world.servers[server] as Server),
+        ask: () => {
+          const connection = this.#connection;
+          const server = world.servers.find(({ connections }) => connection && connections.has(connection));
+          connection?.send(() => server?.request(connection, encodeRequest(Buffer.from(subtree))));
+        },
+        sendSet: (server, frames) => {
+          const target = world.servers[server] as Server;
+          if (!simulation.random.chance(world.loss))
+            this.#collectors[server]?.send(() => target.collect(frames));
+          return true;
+        },
+        get watching() {
+          return self.onChange !== undefined;
+        },
+        changed: (key, _, value) => this.onChange?.({ key: String(key), value: value && String(value) }),
+        synced: () => this.onSynced?.(),
+        event: (event) => simulation.note(() => `${name}: ${JSON.stringify(event)}`),
+      },
+      simulation.now,
+    );
+    this.rules.start(simulation.now);
+    this.#timer = new SimulatedTimer(simulation, this.rules);
+    this.#collect();
+  }
+
+  set(key: string, value: string, ttl = 0): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.call(key, value, ttl, resolve, reject);
+    });
+  }
+
+  /** As `set`, but told at once: a simulation has no microtasks between its happenings. */
+  call(key: string, value: string, ttl: number, done: (sequence: number) => void, fail: () => void): void {
+    const properties = encodeTimeToLive(ttl);
+    this.rules.set(
+      Buffer.from(key),
+      properties,
+      Buffer.from(value),
+      20_000,
+      done,
+      fail,
+      this.world.simulation.now,
+    );
+    this.#timer.update();
+  }
+
+  leave(): void {
+    this.gone = true;
+    this.#connection?.end();
+    for (const connection of this.#collectors) connection?.end();
+    for (const { connections } of this.world.servers)
+      for (const connection of [this.#connection, ...this.#collectors])
+        if (connection) connections.delete(connection);
+    this.rules.close(this.world.simulation.now);
+    this.#timer.stop();
+  }
+
+  #open(attempt: number, server: Server): void {
+    const { world } = this;
+    const { simulation } = world;
+    const before = this.#connection;
+    if (before !== undefined) for (const { connections } of world.servers) connections.delete(before);
+    if (before !== undefined) before.alive = false;
+    const told = (action: () => void): void => {
+      if (this.gone) return;
+      action();
+      this.#timer.update();
+    };
+    if (!server.up || world.unreachable.has(server.name)) {
+      this.#connection = undefined;
+      simulation.after(5, () => told(() => this.rules.disconnected(attempt, true, simulation.now)));
+      return;
+    }
+    const connection = world.connect(
+      this.subtree,
+      (kind, frames) =>
+        told(() => {
+          if (kind === "snapshot") this.rules.snapshot(attempt, frames, simulation.now);
+          else this.rules.update(attempt, frames, simulation.now);
+        }),
+      () => told(() => this.rules.disconnected(attempt, false, simulation.now)),
+    );
+    this.#connection = connection;
+    server.connections.add(connection);
+    simulation.after(simulation.random.next() * MAX_DELAY, () =>
+      told(() => this.rules.connected(attempt, simulation.now)),
+    );
+  }
+
+  /** Connects to the collectors, again and again. */
+  #collect(): void {
+    const { world } = this;
+    if (this.gone) return;
+    for (const [index, server] of world.servers.entries()) {
+      if (this.#collectors[index] !== undefined || !server.up || world.unreachable.has(server.name)) continue;
+      const connection = world.connect(
+        "\0",
+        () => undefined,
+        () => {
+          this.#collectors[index] = undefined;
+          this.rules.collectorLost(index);
+        },
+      );
+      this.#collectors[index] = connection;
+      server.connections.add(connection);
+      this.rules.collectorReady(index, world.simulation.now);
+    }
+    world.simulation.after(50, () => this.#collect());
+  }
+}
+
+export class World {
+  readonly servers: readonly [Server, Server];
+  readonly clients: Client[] = [];
+  /** Between the servers. */
+  cut = false;
+  /** Servers that clients do not reach. */
+  readonly unreachable = new Set<string>();
+  #number = 0;
+
+  constructor(
+    readonly simulation: Simulation,
+    /** Of publications and updates. */
+    public loss: number,
+    store: boolean,
+    public diskFaults = 0,
+  ) {
+    const primary = new Server("primary", "primary", this, store);
+    const backup = new Server("backup", "backup", this, store);
+    primary.peer = backup;
+    backup.peer = primary;
+    this.servers = [primary, backup];
+  }
+
+  get active(): Server | undefined {
+    return this.servers.find(({ serving }) => serving);
+  }
+
+  /** One serves, and the other has all that it has. */
+  get inStep(): boolean {
+    // Both have to say so: the one that serves notices after a while only that the other has started anew.
+    const { active } = this;
+    return active?.rules?.stats().replicated === true && active.peer.rules?.stats().replicated === true;
+  }
+
+  connect(
+    subtree: string,
+    receive: (kind: "snapshot" | "update" | "link", frames: Buffer[]) => void,
+    ended: () => void,
+  ): Connection {
+    return new Connection(this, subtree, receive, ended, ++this.#number);
+  }
+
+  join(subtree = ""): Client {
+    const number = ++this.#number;
+    const client = new Client(`client-${number}`, subtree, this, number);
+    this.clients.push(client);
+    return client;
+  }
+
+  leave(client: Client): void {
+    client.leave();
+    this.clients.splice(this.clients.indexOf(client), 1);
+  }
+
+  cutServers(): void {
+    this.simulation.note("the servers are cut");
+    this.cut = true;
+    for (const server of this.servers) server.cutLink();
+  }
+}
+
+/** A table as text, for comparing. */
+export function contents(table: CloneTable, prefix = ""): string {
+  const lines: string[] = [];
+  for (let id = 0; id < table.high; id++) {
+    if (!table.isLive(id)) continue;
+    const key = table.key(id).toString();
+    if (key.startsWith(prefix)) lines.push(`${key}=${table.value(id)}@${table.sequence(id)}`);
+  }
+  return lines.sort().join("\n");
+}

@@ -1,0 +1,279 @@
+/** Taps and listeners at a real proxy. */
+import { afterEach, describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../../src/engine/select.js";
+import {
+  Context,
+  Dealer,
+  json,
+  Proxy as MessageProxy,
+  Publisher,
+  Reply,
+  Request,
+  Router,
+  Subscriber,
+  XPublisher,
+  XSubscriber,
+} from "../../../src/index.js";
+import {
+  EspressoListener,
+  type EspressoListenerOptions,
+  EspressoTap,
+  type EspressoTapOptions,
+  type TapRecord,
+} from "../../../src/patterns/espresso/index.js";
+import { CURVE_SERVER, curveClient } from "../../contract/support/keys.js";
+import { texts, until } from "../../contract/support/wait.js";
+
+const ANY = "tcp://127.0.0.1:*";
+const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
+
+function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+});
+
+describe.each([...ENGINE_NAMES])("Espresso, engine %s", (engine) => {
+  const context = new Context({ engine });
+
+  async function startTap(options: EspressoTapOptions = {}): Promise<EspressoTap> {
+    const tap = kept(new EspressoTap({ context, ...options }));
+    await tap.bind(ANY);
+    return tap;
+  }
+
+  /** A listener whose subscriptions have arrived. */
+  async function listen<T = undefined>(
+    tap: EspressoTap,
+    options: Partial<EspressoListenerOptions<T>> = {},
+  ): Promise<EspressoListener<T>> {
+    const before = tap.stats().subscriptions;
+    const listener = kept(new EspressoListener<T>({ context, connect: tap.endpoint as string, ...options }));
+    await until(() => tap.stats().subscriptions > before, "the listener's subscription");
+    return listener;
+  }
+
+  /** Publisher, proxy with a tap, subscriber. */
+  async function startForwarder(tap: EspressoTap) {
+    const frontend = kept(new XSubscriber({ context }));
+    const backend = kept(new XPublisher({ context }));
+    await frontend.bind(ANY);
+    await backend.bind(ANY);
+    const proxy = new MessageProxy(frontend, backend, tap.capture);
+    const running = proxy.run();
+    const publisher = kept(new Publisher({ context }));
+    publisher.connect(frontend.lastEndpoint as string);
+    const subscriber = kept(new Subscriber({ context }));
+    subscriber.subscribe("");
+    subscriber.connect(backend.lastEndpoint as string);
+    await publisher.waitForSubscribers();
+    return { proxy, running, publisher, subscriber };
+  }
+
+  it("shows what passes a forwarder, subscriptions too", async () => {
+    const tap = await startTap();
+    const listener = await listen(tap, { decode: json<{ t: number }>() });
+    const { proxy, running, publisher, subscriber } = await startForwarder(tap);
+    await publisher.send(["weather", '{"t":7}']);
+    await publisher.send(["weather", "no json"]);
+    await subscriber.receive();
+    await subscriber.receive();
+    const subscription = await listener.receive({ timeout: 5_000 });
+    expect([subscription.from, texts([...subscription.frames])]).toEqual(["backend", ["\u0001"]]);
+    const record = await listener.receive({ timeout: 5_000 });
+    expect(record).toMatchObject({ from: "frontend", frameCount: 2, size: 14, truncated: false, missed: 0 });
+    expect(record.value).toEqual({ t: 7 });
+    expect(Math.abs(Date.now() - record.time)).toBeLessThan(10_000);
+    const broken = await listener.receive({ timeout: 5_000 });
+    expect([broken.value, broken.error?.code]).toEqual([undefined, "ERR_INVALID_MESSAGE"]);
+    // The subscription's frame is no JSON either.
+    expect(listener.stats()).toMatchObject({ received: 3, delivered: 3, missed: 0, undecodable: 2, raw: 0 });
+    proxy.terminate();
+    await running;
+  });
+
+  it("shows requests and replies of a queue, with the side that they came from", async () => {
+    const tap = await startTap();
+    const listener = await listen(tap, { filter: { from: "backend" } });
+    const frontend = kept(new Router({ context }));
+    const backend = kept(new Dealer({ context }));
+    await frontend.bind(ANY);
+    await backend.bind(ANY);
+    const running = new MessageProxy(frontend, backend, tap.capture).run();
+    const reply = kept(new Reply({ context }));
+    reply.connect(backend.lastEndpoint as string);
+    const request = kept(new Request({ context }));
+    request.connect(frontend.lastEndpoint as string);
+    await request.send("hello");
+    await reply.receive();
+    await reply.send("world");
+    expect(texts(await request.receive())).toEqual(["world"]);
+    const record = await listener.receive({ timeout: 5_000 });
+    expect([record.from, String(record.frames.at(-1))]).toEqual(["backend", "world"]);
+    expect(listener.stats()).toMatchObject({ received: 2, filtered: 1, delivered: 1 });
+    await Promise.all([frontend.close(), backend.close(), running]);
+  });
+
+  it("sends a listener its topics only, and others nothing of them", async () => {
+    const tap = await startTap();
+    const rain = await listen(tap, { filter: { topics: ["rain", "rainbow"] } });
+    const all = await listen(tap);
+    for (const topic of ["rain", "sun", "rainbow", "rain"]) tap.capture("frontend", [Buffer.from(topic)]);
+    const got: TapRecord[] = [];
+    while (got.length < 3) got.push(...(await rain.receiveMany({ timeout: 5_000 })));
+    expect(got.map(({ frames }) => String(frames[0]))).toEqual(["rain", "rainbow", "rain"]);
+    const others: TapRecord[] = [];
+    while (others.length < 4) others.push(...(await all.receiveMany({ timeout: 5_000 })));
+    expect([rain.stats().missed, all.stats().missed, rain.stats().received]).toEqual([0, 0, 3]);
+  });
+
+  it("filters and samples at the tap and at the listener", async () => {
+    const tap = await startTap({ filter: { minSize: 2 }, sample: { oneIn: 2 } });
+    const listener = await listen(tap, { sample: { oneIn: 5 } });
+    for (let i = 0; i < 100; i++) tap.capture("frontend", [Buffer.from(`${i}`)]);
+    const got: string[] = [];
+    while (got.length < 9)
+      got.push(...(await listener.receiveMany({ timeout: 5_000 })).map(({ frames }) => `${frames}`));
+    expect(got).toEqual(["10", "20", "30", "40", "50", "60", "70", "80", "90"]);
+    await until(() => {
+      listener.receiveMany({ timeout: 0 }).catch(() => undefined);
+      return listener.stats().received === 45;
+    }, "the rest");
+    expect(tap.stats()).toMatchObject({ passed: 100, filtered: 10, sampled: 45, published: 45 });
+    expect(listener.stats()).toMatchObject({ delivered: 9, sampled: 36, missed: 0 });
+  });
+
+  it("never waits for a slow listener, which learns how much it missed", async () => {
+    const tap = await startTap({ socketOptions: { sendHighWaterMark: 10 } });
+    const listener = await listen(tap, { socketOptions: { receiveHighWaterMark: 10 } });
+    const body = Buffer.alloc(20_000);
+    let offered = 0;
+    // Until a record has been dropped, which only what comes after it can tell; then some that can come.
+    const offer = (): void => {
+      tap.capture("frontend", [Buffer.from("t"), Buffer.from(String(offered++)), body]);
+    };
+    for (let i = 0; i < 5_000; i++) {
+      offer();
+      if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(tap.stats().published).toBe(5_000);
+    let last = -1;
+    while (listener.stats().missed === 0) {
+      const records = await listener.receiveMany({ timeout: 1_000 }).catch(() => []);
+      if (records.length === 0) offer();
+      for (const { frames, missed } of records) {
+        const number = Number(frames[1]);
+        expect(missed).toBe(number - last - 1);
+        last = number;
+      }
+    }
+    const { received, missed } = listener.stats();
+    expect(received + missed).toBe(last + 1);
+  });
+
+  it("is heard by a SUB that knows nothing of it, and hears a capture that knows nothing of it", async () => {
+    const tap = await startTap();
+    const subscriber = kept(new Subscriber({ context }));
+    subscriber.subscribe("t");
+    subscriber.connect(tap.endpoint as string);
+    await until(() => tap.stats().subscriptions === 1, "the subscriber");
+    tap.capture("backend", [Buffer.from("t"), Buffer.from("body")]);
+    const [topic, body, trailer, ...more] = await subscriber.receive({ timeout: 5_000 } as never);
+    expect([String(topic), String(body), trailer?.length, more]).toEqual(["t", "body", 56, []]);
+
+    const capture = kept(new Publisher({ context }));
+    await capture.bind(ANY);
+    const listener = kept(new EspressoListener({ context, connect: capture.lastEndpoint as string }));
+    await capture.waitForSubscribers();
+    await capture.send(["t", "SHOALTAP, but no trailer"]);
+    await capture.send("SHOALTAP");
+    const record = await listener.receive({ timeout: 5_000 });
+    expect(record).toMatchObject({ from: undefined, frameCount: 2, size: 25, truncated: false, missed: 0 });
+    await listener.receive({ timeout: 5_000 });
+    expect(listener.stats()).toMatchObject({ raw: 2, delivered: 2 });
+  });
+
+  it("is secured as any socket is", async () => {
+    const tap = await startTap({ socketOptions: CURVE_SERVER });
+    const listener = await listen(tap, { socketOptions: curveClient() });
+    tap.capture("backend", [Buffer.from("secret")]);
+    expect(texts([...(await listener.receive({ timeout: 5_000 })).frames])).toEqual(["secret"]);
+  });
+
+  it("ends loops and waits when it is closed, and then ignores the proxy", async () => {
+    const tap = await startTap();
+    const listener = await listen(tap);
+    await expect(listener.receive({ timeout: 10 })).rejects.toMatchObject({ code: "EAGAIN" });
+    await expect(listener.receive({ signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: "ABORT_ERR",
+    });
+    const heard: string[] = [];
+    const loop = (async () => {
+      for await (const { frames } of listener) heard.push(String(frames[0]));
+    })();
+    tap.capture("backend", [Buffer.from("one")]);
+    await until(() => heard.length === 1, "the record");
+    await listener.close();
+    await loop;
+    const { passed } = tap.stats();
+    await tap.close();
+    tap.capture("backend", [Buffer.from("two")]);
+    expect(tap.stats().passed).toBe(passed);
+  });
+});
+
+describe("Espresso", () => {
+  it("tells of listeners, and of a predicate that throws, once a second at most", async () => {
+    let now = 0;
+    const where = (): boolean => {
+      throw new Error("on purpose");
+    };
+    const tap = kept(new EspressoTap({ filter: { where }, clock: { now: () => now } }));
+    await tap.bind(ANY);
+    const events: string[] = [];
+    tap.events.on("subscribe", ({ prefix }) => events.push(`+${prefix}`));
+    tap.events.on("unsubscribe", ({ prefix }) => events.push(`-${prefix}`));
+    tap.events.on("predicate:failed", ({ times }) => events.push(`failed ${times}`));
+    const listener = kept(new EspressoListener({ connect: tap.endpoint as string, filter: { topics: "t" } }));
+    await until(() => events.length === 1, "the subscription");
+    for (now of [0, 1, 2, 1_000]) tap.capture("frontend", [Buffer.from("t")]);
+    await listener.close();
+    await until(() => events.includes("-t"), "the end of the subscription");
+    expect(events).toEqual(["+t", "failed 1", "failed 3", "-t"]);
+    expect(tap.stats()).toMatchObject({ predicateFailures: 4, filtered: 4, published: 0 });
+  });
+
+  it.each<[string, unknown]>([
+    ["an unknown option", { filters: {} }],
+    ["a snap length that is too short", { snapLength: 255 }],
+    ["a bad filter", { filter: { from: "left" } }],
+    ["a bad socket option", { socketOptions: { lingre: 1 } }],
+    ["no object", null],
+  ])("refuses a tap with %s", (_, options) => {
+    expect(() => new EspressoTap(options as EspressoTapOptions)).toThrow(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
+  });
+
+  it.each<[string, unknown]>([
+    ["no endpoint", {}],
+    ["a list of none", { connect: [] }],
+    ["an endpoint that is none", { connect: "nonsense" }],
+    ["a decoder that is none", { connect: "tcp://127.0.0.1:1", decode: JSON }],
+    ["a codec for its socket", { connect: "tcp://127.0.0.1:1", socketOptions: { codec: json() } }],
+  ])("refuses a listener with %s", (_, options) => {
+    expect(() => new EspressoListener(options as EspressoListenerOptions)).toThrow(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
+  });
+
+  it("is refused by a proxy when it is no function", () => {
+    const sockets = [kept(new XSubscriber()), kept(new XPublisher())] as const;
+    expect(() => new MessageProxy(...sockets, {} as never)).toThrow(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
+  });
+});

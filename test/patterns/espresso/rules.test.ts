@@ -1,0 +1,287 @@
+import { describe, expect, it } from "vitest";
+import { Filter, type TapFilter, type TapSample } from "../../../src/patterns/espresso/filter.js";
+import { Gaps } from "../../../src/patterns/espresso/gaps.js";
+import { encodeTrailer, parseTrailer, type Trailer } from "../../../src/patterns/espresso/protocol.js";
+import { TapRules, type TapRulesOptions } from "../../../src/patterns/espresso/tap-rules.js";
+
+const frames = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
+
+const TRAILER: Trailer = {
+  from: "backend",
+  frames: 3,
+  size: 5_000_000_000,
+  time: 1_700_000_000_123.5,
+  passed: 77,
+  numbers: [
+    { length: 0, generation: 4_294_967_295, number: 1 },
+    { length: 4, generation: 0, number: 2 ** 40 },
+  ],
+};
+
+describe("a record's trailer", () => {
+  it("has the bytes that protocol.ts says", () => {
+    expect(encodeTrailer({ ...TRAILER, numbers: TRAILER.numbers.slice(0, 1) }).toString("hex")).toBe(
+      "53484f414c544150" + // SHOALTAP
+        "01010001" + // version, backend, one number
+        "00000003" +
+        "41f2a05f20000000" + // 5e9
+        "4278bcfe5687b800" + // 1700000000123.5
+        "4053400000000000" + // 77
+        "00000000ffffffff3ff0000000000000",
+    );
+  });
+
+  it("is read as it was written", () => {
+    expect(parseTrailer(encodeTrailer(TRAILER))).toEqual(TRAILER);
+    expect(parseTrailer(encodeTrailer({ ...TRAILER, from: "frontend", numbers: [] }))?.from).toBe("frontend");
+  });
+
+  const whole = encodeTrailer(TRAILER);
+  const changed = (offset: number, bytes: number[]): Buffer => {
+    const frame = Buffer.from(whole);
+    frame.set(bytes, offset);
+    return frame;
+  };
+  it.each<[string, Buffer]>([
+    ["empty", Buffer.alloc(0)],
+    ["something else", Buffer.from("SHOALTAX".padEnd(40))],
+    ["of another version", changed(8, [2])],
+    ["of a third side", changed(9, [2])],
+    ["shorter than its numbers", whole.subarray(0, whole.length - 1)],
+    ["longer than its numbers", Buffer.concat([whole, Buffer.alloc(1)])],
+    ["of a size that is no number", changed(16, [0x7f, 0xf8])],
+    ["of a negative size", changed(16, [0xc0])],
+    ["of an endless time", changed(24, [0x7f, 0xf0, 0, 0, 0, 0, 0, 0])],
+    ["with half a number", changed(48, [0x3f, 0xe0, 0, 0, 0, 0, 0, 0])],
+  ])("is none when it is %s", (_, frame) => {
+    expect(parseTrailer(frame)).toBeUndefined();
+  });
+});
+
+describe("a filter", () => {
+  const judge = (filter: TapFilter, from: "frontend" | "backend" | undefined, ...texts: string[]): string => {
+    const message = frames(...texts);
+    const size = texts.join("").length;
+    return new Filter(filter, {}, { now: () => 0 }).judge(from, message, size);
+  };
+  it.each<[string, TapFilter, string, string]>([
+    ["everything without conditions", {}, "taken", "taken"],
+    ["by side", { from: "frontend" }, "taken", "filtered"],
+    ["by topic", { topics: ["we", Buffer.from("x")] }, "taken", "taken"],
+    ["by a topic that is longer", { topics: "weather.and.more" }, "filtered", "filtered"],
+    ["by least size", { minSize: 13 }, "filtered", "filtered"],
+    ["by exact size", { minSize: 12, maxSize: 12 }, "taken", "taken"],
+    ["by largest size", { maxSize: 11 }, "filtered", "filtered"],
+    [
+      "by predicate",
+      { where: ([topic], side) => side === "backend" && topic?.length === 7 },
+      "filtered",
+      "taken",
+    ],
+    [
+      "by all together",
+      { from: "backend", topics: "we", where: () => true, minSize: 1 },
+      "filtered",
+      "taken",
+    ],
+  ])("takes %s", (_, filter, atFrontend, atBackend) => {
+    expect(judge(filter, "frontend", "weather", "sunny")).toBe(atFrontend);
+    expect(judge(filter, "backend", "weather", "sunny")).toBe(atBackend);
+  });
+
+  it("takes no message of an unknown side when it wants one", () => {
+    expect(judge({ from: "backend" }, undefined, "a")).toBe("filtered");
+    expect(judge({}, undefined, "a")).toBe("taken");
+  });
+
+  it("counts what its predicate throws as no, and tells", () => {
+    const told: unknown[] = [];
+    const where = (): boolean => {
+      throw new Error("on purpose");
+    };
+    const filter = new Filter({ where }, {}, { now: () => 0 }, (error) => told.push(error));
+    expect(filter.judge("backend", frames("a"), 1)).toBe("filtered");
+    expect([filter.failures, String(told[0])]).toEqual([1, "Error: on purpose"]);
+  });
+
+  const sampled = (sample: TapSample, times: number[], filter: TapFilter = {}): string => {
+    let now = 0;
+    const rules = new Filter(filter, sample, { now: () => now });
+    return times
+      .map((time, index) => {
+        now = time;
+        return rules.judge("backend", frames(index % 2 === 0 ? "even" : "odd"), 4)[0];
+      })
+      .join("");
+  };
+  it("samples every Nth of those it wants", () => {
+    expect(sampled({ oneIn: 3 }, new Array(8).fill(0))).toBe("tsstsst" + "s");
+    expect(sampled({ oneIn: 2 }, new Array(8).fill(0), { topics: "even" })).toBe("tfsftfsf");
+  });
+
+  it("samples so many a second", () => {
+    expect(sampled({ perSecond: 2 }, [0, 1, 2, 999, 1_000, 1_001, 1_002, 2_500])).toBe("ttssttst");
+    expect(sampled({ oneIn: 2, perSecond: 1 }, [0, 0, 0, 0, 1_000])).toBe("tssst");
+  });
+
+  it.each<[string, unknown, unknown]>([
+    ["an unknown condition", { side: "frontend" }, {}],
+    ["an unknown side", { from: "left" }, {}],
+    ["a topic that is none", { topics: [1] }, {}],
+    ["topics that are none", { topics: 1 }, {}],
+    ["a negative size", { minSize: -1 }, {}],
+    ["a size that is no whole number", { maxSize: 1.5 }, {}],
+    ["a predicate that is none", { where: true }, {}],
+    ["a sample of none", {}, { oneIn: 0 }],
+    ["a sample of none a second", {}, { perSecond: 0 }],
+    ["an unknown sample", {}, { every: 2 }],
+    ["null", null, {}],
+  ])("is refused with %s", (_, filter, sample) => {
+    const make = (): Filter => new Filter(filter as TapFilter, sample as TapSample, { now: () => 0 });
+    expect(make).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  });
+});
+
+/** A tap's rules with what they publish. */
+function tap(options: Partial<TapRulesOptions> = {}) {
+  const records: Buffer[][] = [];
+  const heard: string[] = [];
+  const state = { room: true };
+  const rules = new TapRules(
+    { filter: {}, sample: {}, snapLength: 256, generation: 10, ...options },
+    {
+      publish: (record) => state.room && records.push([...record]) > 0,
+      subscribed: (prefix) => heard.push(`+${prefix}`),
+      unsubscribed: (prefix) => heard.push(`-${prefix}`),
+      predicateFailed: () => heard.push("failed"),
+    },
+    { now: () => 0 },
+    { now: () => 5 },
+  );
+  const subscribe = (prefix: string): void => rules.receive([Buffer.from(`\u0001${prefix}`)]);
+  const unsubscribe = (prefix: string): void => rules.receive([Buffer.from(`\u0000${prefix}`)]);
+  const last = (): Trailer => parseTrailer(records.at(-1)?.at(-1) as Buffer) as Trailer;
+  return { rules, records, heard, state, subscribe, unsubscribe, last };
+}
+
+describe("a tap", () => {
+  it("publishes a message as it was, with a trailer", () => {
+    const { rules, records, subscribe, last } = tap();
+    subscribe("");
+    const message = frames("weather", "", "sunny");
+    rules.offer("backend", message);
+    expect(records[0]?.slice(0, 3)).toEqual(message);
+    expect(records[0]?.[2]).toBe(message[2]); // Not a copy.
+    const numbers = [{ length: 0, generation: 10, number: 1 }];
+    expect(last()).toEqual({ from: "backend", frames: 3, size: 12, time: 5, passed: 1, numbers });
+  });
+
+  it("publishes nothing that nobody listens to", () => {
+    const { rules, records, subscribe, unsubscribe, heard } = tap();
+    rules.offer("backend", frames("a"));
+    subscribe("we");
+    rules.offer("backend", frames("a"));
+    rules.offer("backend", frames("weather"));
+    unsubscribe("we");
+    rules.offer("backend", frames("weather"));
+    expect(records).toHaveLength(1);
+    expect(rules.stats()).toMatchObject({ passed: 4, published: 1, unheard: 3, subscriptions: 0 });
+    expect(heard).toEqual(["+we", "-we"]);
+  });
+
+  it("numbers the records of each prefix, anew in each of its lives", () => {
+    const { rules, subscribe, unsubscribe, last } = tap();
+    subscribe("a");
+    subscribe("ab");
+    for (const topic of ["a", "abc", "ab"]) rules.offer("frontend", frames(topic));
+    expect(last().numbers).toEqual([
+      { length: 1, generation: 10, number: 3 },
+      { length: 2, generation: 11, number: 2 },
+    ]);
+    unsubscribe("a");
+    subscribe("a");
+    rules.offer("frontend", frames("ab"));
+    expect(last().numbers).toEqual([
+      { length: 2, generation: 11, number: 3 },
+      { length: 1, generation: 12, number: 1 },
+    ]);
+  });
+
+  it("numbers a bounded number of prefixes; the records of others have no numbers", () => {
+    const { rules, subscribe, unsubscribe, last, records } = tap();
+    for (let i = 0; i < 64; i++) subscribe(`p${i}`);
+    subscribe("q");
+    subscribe("r".repeat(257));
+    rules.offer("frontend", frames("q1"));
+    expect(last().numbers).toEqual([]);
+    expect(rules.stats().subscriptions).toBe(66);
+    unsubscribe("q");
+    unsubscribe("r".repeat(257));
+    rules.offer("frontend", frames("q1"));
+    expect(records).toHaveLength(1);
+  });
+
+  it("cuts off what is long, in a copy, and says what there was", () => {
+    const { rules, records, subscribe, last } = tap();
+    subscribe("");
+    const message = frames("topic", "x".repeat(250), "y".repeat(100), "z");
+    rules.offer("backend", message);
+    expect(records[0]?.slice(0, -1).map(String)).toEqual(["topic", "x".repeat(250), "y"]);
+    expect(records[0]?.[0]?.buffer).not.toBe(message[0]);
+    expect(last()).toMatchObject({ frames: 4, size: 356 });
+    rules.offer("backend", new Array(65_536).fill(Buffer.alloc(0)));
+    expect(records[1]).toHaveLength(65);
+    expect(last()).toMatchObject({ frames: 65_536, size: 0 });
+    expect(rules.stats().truncated).toBe(2);
+  });
+
+  it("counts what becomes of each message", () => {
+    const { rules, subscribe, state, last } = tap({ filter: { minSize: 2 }, sample: { oneIn: 2 } });
+    subscribe("");
+    for (const text of ["a", "bb", "cc", "dd"]) rules.offer("backend", frames(text));
+    state.room = false;
+    rules.offer("backend", frames("ee"));
+    rules.offer("backend", frames("ff"));
+    expect(rules.stats()).toMatchObject({
+      passed: 6,
+      published: 2,
+      unheard: 0,
+      filtered: 1,
+      sampled: 2,
+      refused: 1,
+    });
+    state.room = true;
+    rules.offer("backend", frames("gg"));
+    rules.offer("backend", frames("hh"));
+    expect(last().numbers[0]?.number).toBe(4); // The third was refused: its number is missing.
+  });
+
+  it("passes over what is no subscription", () => {
+    const { rules } = tap();
+    rules.receive([Buffer.alloc(0)]);
+    rules.receive([Buffer.from("\u0002a")]);
+    rules.receive([Buffer.from("\u0001a"), Buffer.alloc(0)]);
+    rules.receive([Buffer.from("\u0000never subscribed")]);
+    expect(rules.stats()).toMatchObject({ invalid: 3, subscriptions: 0 });
+  });
+});
+
+describe("a listener's gaps", () => {
+  const number = (value: number, generation = 1, length = 3) => [{ length, generation, number: value }];
+  it("are the numbers between two records of one generation", () => {
+    const gaps = new Gaps();
+    const noted = [5, 6, 9, 10, 10, 2].map((value) => gaps.note(3, number(value)));
+    expect(noted).toEqual([0, 0, 2, 0, 0, 0]);
+    expect(gaps.note(3, number(1, 2))).toBe(0);
+    expect(gaps.note(3, number(3, 2))).toBe(1);
+    expect(gaps.note(3, [])).toBe(0);
+    expect(gaps.note(3, [...number(9, 7, 2), ...number(5, 2)])).toBe(1);
+  });
+
+  it("of a bounded number of generations are remembered", () => {
+    const gaps = new Gaps();
+    for (let generation = 0; generation <= 1_024; generation++) gaps.note(3, number(1, generation));
+    expect(gaps.note(3, number(9, 0))).toBe(0); // Forgotten.
+    expect(gaps.note(3, number(9, 1_024))).toBe(7);
+  });
+});

@@ -1,0 +1,181 @@
+/** The cache between real sockets, on every engine. */
+import { afterEach, describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../../src/engine/select.js";
+import { Context, Publisher, Subscriber, XSubscriber } from "../../../src/index.js";
+import { LastValueCache, type LastValueCacheOptions } from "../../../src/patterns/last-value-cache/index.js";
+import { collect, thrown, until, within } from "../../contract/support/wait.js";
+
+const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+});
+
+function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => {
+  const context = new Context({ engine });
+
+  async function start(options: LastValueCacheOptions = {}) {
+    const cache = kept(
+      new LastValueCache({ ...options, frontendOptions: { context }, backendOptions: { context } }),
+    );
+    const frontend = await cache.bindFrontend("tcp://127.0.0.1:*");
+    const backend = await cache.bindBackend("tcp://127.0.0.1:*");
+    const publisher = kept(new Publisher({ context, sendHighWaterMark: 100_000 }));
+    publisher.connect(frontend);
+    await publisher.waitForSubscribers({ timeout: 8_000 });
+    const subscribe = (...prefixes: string[]): Subscriber => {
+      const subscriber = kept(new Subscriber({ context, receiveHighWaterMark: 100_000 }));
+      subscriber.subscribe(...prefixes);
+      subscriber.connect(backend);
+      return subscriber;
+    };
+    const messages = (count: number): Promise<void> =>
+      until(() => cache.stats().messages >= count, `${count} messages`);
+    return { cache, publisher, subscribe, messages, backend, frontend };
+  }
+
+  it("a newcomer gets the last value of its topic, then what is live", async () => {
+    const { publisher, subscribe, messages } = await start();
+    for (const value of ["1", "2", "3"]) await publisher.send(["weather", value]);
+    await publisher.send(["other", "x"]);
+    await messages(4);
+    const subscriber = subscribe("weather");
+    expect(await collect(subscriber, 1)).toEqual(["weather|3"]);
+    await publisher.send(["weather", "4"]);
+    expect(await collect(subscriber, 1)).toEqual(["weather|4"]);
+  });
+
+  it("a newcomer gets every topic beneath its prefixes, in byte order, with all frames", async () => {
+    const { publisher, subscribe, messages, cache } = await start();
+    for (const topic of ["b/2", "a/1", "b/1", "b", "c"]) await publisher.send([topic, "x", "", "y"]);
+    await messages(5);
+    const snapshot = within(
+      new Promise<number>((resolve) => cache.events.on("snapshot", ({ topics }) => resolve(topics))),
+      "a snapshot",
+    );
+    expect(await collect(subscribe("b"), 3)).toEqual(["b|x||y", "b/1|x||y", "b/2|x||y"]);
+    expect(await snapshot).toBe(3);
+    expect((await collect(subscribe(""), 5)).map((text) => text.split("|")[0])).toEqual([
+      "a/1",
+      "b",
+      "b/1",
+      "b/2",
+      "c",
+    ]);
+  });
+
+  it("a subscription of nothing known brings nothing, and the first message of such a topic comes", async () => {
+    const { publisher, subscribe, cache } = await start();
+    const subscriber = subscribe("new");
+    await until(() => cache.stats().snapshots.done === 1, "the snapshot of nothing");
+    await publisher.send(["new", "1"]);
+    expect(await collect(subscriber, 1)).toEqual(["new|1"]);
+    expect(cache.stats()).toMatchObject({ subscriptions: 1, snapshots: { values: 0 } });
+  });
+
+  it("a snapshot of 20,000 topics arrives whole, in pieces, while live messages pass", async () => {
+    const { publisher, subscribe, messages } = await start();
+    const names = Array.from({ length: 20_000 }, (_, i) => `t${String(i).padStart(5, "0")}`);
+    for (const name of names) await publisher.send([name, "1"]);
+    await messages(names.length);
+    const subscriber = subscribe("t");
+    const seen = new Map<string, string>();
+    let sent = false;
+    while (seen.size < names.length + 1) {
+      for (const [topic, value] of await subscriber.receiveMany({ timeout: 8_000 }))
+        seen.set(String(topic), String(value));
+      if (sent) continue;
+      sent = true;
+      await publisher.send(["tlive", "1"]);
+    }
+    expect(seen.size).toBe(names.length + 1);
+  });
+
+  it("whoever subscribes to the same topic as another gets its value all the same", async () => {
+    const { publisher, subscribe, messages } = await start();
+    await publisher.send(["a", "1"]);
+    await messages(1);
+    const first = subscribe("a");
+    expect(await collect(first, 1)).toEqual(["a|1"]);
+    expect(await collect(subscribe("a"), 1)).toEqual(["a|1"]);
+    // No engine can send to one alone: the other gets it again, and nothing older.
+    expect(await collect(first, 1)).toEqual(["a|1"]);
+  });
+
+  it("messages that it cannot keep pass, with an event and a counter", async () => {
+    const { cache, publisher, subscribe, messages } = await start({ maxValueBytes: 10 });
+    const told: string[] = [];
+    cache.events.on("uncached", ({ topic, reason }) => told.push(`${topic} ${reason}`));
+    const subscriber = subscribe("");
+    await until(() => cache.stats().subscriptions === 1, "the subscription");
+    await publisher.send("alone");
+    await publisher.send(["large", "x".repeat(11)]);
+    await publisher.send(["t".repeat(1_025), "x"]);
+    await messages(3);
+    expect((await collect(subscriber, 3))[0]).toBe("alone");
+    expect(told).toEqual([
+      "alone single-frame",
+      "large value-too-large",
+      `${"t".repeat(1_025)} topic-too-long`,
+    ]);
+    expect(cache.stats()).toMatchObject({ topics: 0, messages: 3 });
+  });
+
+  it("what a subscriber sends that is no subscription is an event, and harms nobody", async () => {
+    const { cache, publisher, subscribe, backend } = await start();
+    const rude = kept(new XSubscriber({ context }));
+    rude.connect(backend);
+    await rude.send("\u0001a");
+    await until(() => cache.stats().subscriptions === 1, "its subscription");
+    await rude.send("nonsense");
+    await rude.send(["\u0001", "two frames"]);
+    await until(() => cache.stats().invalid === 2, "two events");
+    const subscriber = subscribe("a");
+    await until(() => cache.stats().subscriptions === 2, "the other's subscription");
+    await publisher.send(["a", "1"]);
+    expect(await collect(subscriber, 1)).toEqual(["a|1"]);
+  });
+
+  it("delete forgets a topic until its next message", async () => {
+    const { cache, publisher, messages } = await start();
+    await publisher.send(["a", "1"]);
+    await messages(1);
+    expect(cache.get("a")?.map(String)).toEqual(["a", "1"]);
+    expect([cache.delete("a"), cache.delete("a"), cache.get("a")]).toEqual([true, false, undefined]);
+  });
+
+  it("asks publishers for some topics only, when told", async () => {
+    const { cache, publisher } = await start({ topics: ["a"] });
+    await publisher.send(["b", "1"]);
+    await publisher.send(["a", "1"]);
+    await until(() => cache.stats().topics === 1, "a value");
+    expect(cache.stats().messages).toBe(1);
+  });
+});
+
+describe("LastValueCache", () => {
+  it("refuses what is no option, and options that are its own", () => {
+    for (const bad of [
+      { maxTopics: 0 },
+      { nonsense: 1 },
+      { topics: "a" },
+      { backendOptions: { noDrop: true } },
+      { backendOptions: { manual: true } },
+      { store: "" },
+    ])
+      expect(thrown(() => new LastValueCache(bad as never)).code).toBe("EINVAL");
+  });
+
+  it("is closed once, and says so afterwards", async () => {
+    const cache = new LastValueCache();
+    await Promise.all([cache.close(), cache.close()]);
+    expect(cache.closed).toBe(true);
+    await expect(cache.bindBackend("tcp://127.0.0.1:*")).rejects.toMatchObject({ code: "EBADF" });
+    expect(thrown(() => cache.connectFrontend("tcp://127.0.0.1:1")).code).toBe("EBADF");
+  });
+});

@@ -1,0 +1,159 @@
+/** Values that outlive the cache: closed, killed, damaged, taken over. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Publisher, Subscriber } from "../../../src/index.js";
+import { LastValueCache } from "../../../src/patterns/last-value-cache/index.js";
+import { openEnvironment } from "../../../src/patterns/titanic/lmdb-module.js";
+import { collect, texts, thrown, until, within } from "../../contract/support/wait.js";
+import { type Child, start } from "../../process/child.js";
+
+const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
+const children: Child[] = [];
+let folder = "";
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "shoal-lvc-"));
+});
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+async function publish(cache: LastValueCache, messages: readonly string[][]): Promise<void> {
+  const publisher = kept(new Publisher());
+  publisher.connect(await cache.bindFrontend("tcp://127.0.0.1:*"));
+  await publisher.waitForSubscribers({ timeout: 8_000 });
+  const before = cache.stats().messages;
+  for (const message of messages) await publisher.send(message);
+  await until(() => cache.stats().messages === before + messages.length, "the messages");
+}
+
+const CACHE = `
+import { LastValueCache } from "shoal/patterns";
+const [store, frontend] = process.argv.slice(1);
+const cache = new LastValueCache({ store, storeInterval: 10, maxTopics: 100 });
+await cache.bindFrontend(frontend);
+console.log("ready");
+process.stdin.on("data", () => console.log(cache.stats().messages + " " + cache.stats().store.pending));
+`;
+
+describe("a last value cache with a store", () => {
+  it("has its values, and the order of their eviction, after it was closed", async () => {
+    const first = kept(new LastValueCache({ store: folder, maxTopics: 3 }));
+    await publish(first, [
+      ["b", "1"],
+      ["a", "1", "", "x"],
+      ["c", "1"],
+      ["b", "2"],
+      ["", "empty topic"],
+    ]);
+    await first.close();
+    const second = kept(new LastValueCache({ store: folder, maxTopics: 3 }));
+    expect(second.stats()).toMatchObject({ topics: 3, store: { restored: 3, damaged: 0 } });
+    expect(texts(second.get("b") ?? [])).toEqual(["b", "2"]);
+    expect(texts(second.get("") ?? [])).toEqual(["", "empty topic"]);
+    const evicted: string[] = [];
+    second.events.on("evicted", ({ topic }) => evicted.push(String(topic)));
+    await publish(second, [
+      ["d", "1"],
+      ["e", "1"],
+    ]);
+    expect(evicted).toEqual(["c", "b"]);
+    await second.close();
+    const third = kept(new LastValueCache({ store: folder, maxTopics: 2 }));
+    expect([third.get("d"), third.get("e"), third.get("")].map((value) => value !== undefined)).toEqual([
+      true,
+      true,
+      false,
+    ]);
+    await third.close();
+    expect(kept(new LastValueCache({ store: folder })).stats().topics).toBe(2);
+  });
+
+  it("has what was committed when it is killed, and a newcomer gets it after the restart", async () => {
+    const frontend = `ipc://${join(folder, "frontend")}`;
+    for (let round = 1; round <= 3; round++) {
+      const child = start(CACHE, { args: [join(folder, "store"), frontend] });
+      children.push(child);
+      await child.heard("ready");
+      const publisher = kept(new Publisher());
+      publisher.connect(frontend);
+      await publisher.waitForSubscribers({ timeout: 8_000 });
+      for (let i = 0; i < 50; i++) await publisher.send([`t${i}`, String(round)]);
+      await within(
+        (async () => {
+          for (;;) {
+            child.tell("?");
+            if ((await child.line()) === "50 0") return;
+          }
+        })(),
+        "everything is committed",
+      );
+      await child.kill("SIGKILL");
+      await publisher.close({ linger: 0 });
+      const cache = kept(new LastValueCache({ store: join(folder, "store") }));
+      const subscriber = kept(new Subscriber());
+      subscriber.subscribe("t4");
+      subscriber.connect(await cache.bindBackend("tcp://127.0.0.1:*"));
+      const expected = ["t4", ...Array.from({ length: 10 }, (_, i) => `t4${i}`)];
+      expect(await collect(subscriber, 11)).toEqual(expected.map((topic) => `${topic}|${round}`));
+      await cache.close({ linger: 0 });
+    }
+  });
+
+  it("leaves a damaged record out, says so, and keeps the rest", async () => {
+    const first = kept(new LastValueCache({ store: folder }));
+    await publish(first, [
+      ["a", "1"],
+      ["b", "1"],
+    ]);
+    await first.close();
+    const environment = openEnvironment(folder);
+    const values = environment.openDB("values", { encoding: "binary", keyEncoding: "binary" });
+    environment.transactionSync(() => {
+      values.put(Buffer.from("ta"), Buffer.from("nonsense"));
+      return undefined;
+    });
+    await environment.close();
+    const second = kept(new LastValueCache({ store: folder }));
+    const event = await within(second.events.receive(), "an event");
+    expect(event).toEqual({ type: "store:damaged", records: 1 });
+    expect([second.get("a"), second.get("b")?.length]).toEqual([undefined, 2]);
+    await second.close();
+    expect(kept(new LastValueCache({ store: folder })).stats().store?.damaged).toBe(0);
+  });
+
+  it("refuses a folder that holds something else, and one that it has open itself", async () => {
+    writeFileSync(join(folder, "data.mdb"), "x".repeat(100_000));
+    expect(thrown(() => new LastValueCache({ store: folder }))).toMatchObject({
+      code: "ERR_STORE",
+      reason: "failed",
+    });
+    const other = join(folder, "other");
+    kept(new LastValueCache({ store: other }));
+    expect(thrown(() => new LastValueCache({ store: other }))).toMatchObject({ reason: "taken" });
+  });
+
+  it("goes on without its store when another process takes the folder, and says so", async () => {
+    const cache = kept(new LastValueCache({ store: join(folder, "store"), storeInterval: 10 }));
+    const failed = within(
+      new Promise<unknown>((resolve) => cache.events.on("store:failed", ({ error }) => resolve(error))),
+      "a failure",
+    );
+    const child = start(CACHE, { args: [join(folder, "store"), `ipc://${join(folder, "other")}`] });
+    children.push(child);
+    await child.heard("ready");
+    await publish(cache, [["a", "1"]]);
+    expect(await failed).toMatchObject({ code: "ERR_STORE", reason: "taken" });
+    expect(cache.get("a")?.map(String)).toEqual(["a", "1"]);
+    expect(cache.stats().store).toMatchObject({ pending: 1 });
+  });
+});

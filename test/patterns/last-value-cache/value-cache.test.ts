@@ -1,0 +1,149 @@
+/** What is kept, what has to go, and what a store is told. */
+import { describe, expect, it } from "vitest";
+import { ValueCache } from "../../../src/patterns/last-value-cache/value-cache.js";
+import { texts } from "../../contract/support/wait.js";
+import { Random } from "../../support/simulation/random.js";
+
+const BOUNDS = { maxTopics: 3, maxBytes: 1_000, maxTopicBytes: 10, maxValueBytes: 100 };
+
+function create(bounds: Partial<typeof BOUNDS> = {}, collects = false) {
+  const told: string[] = [];
+  const cache = new ValueCache(
+    { ...BOUNDS, ...bounds },
+    {
+      evicted: (topic) => told.push(`evicted ${topic}`),
+      uncached: (topic, reason) => told.push(`${reason} ${topic}`),
+    },
+    collects,
+  );
+  const update = (...frames: (string | Buffer)[]): void =>
+    cache.update(frames.map((frame) => Buffer.from(frame as string)));
+  const topics = (): string[] => cache.beneath("", undefined, 1_000).map(({ key }) => key);
+  return { cache, told, update, topics };
+}
+
+describe("ValueCache", () => {
+  it("keeps the last message of each topic, all its frames", () => {
+    const { cache, update } = create();
+    update("a", "1");
+    update("b", "2", "", "3");
+    update("a", "4");
+    expect(texts(cache.get("a") ?? [])).toEqual(["a", "4"]);
+    expect(texts(cache.get("b") ?? [])).toEqual(["b", "2", "", "3"]);
+    expect(cache.get("c")).toBeUndefined();
+    expect(cache.stats()).toMatchObject({ topics: 2, updates: 3, bytes: 5 });
+  });
+
+  it("evicts the topic that was updated the longest ago, whoever was read since", () => {
+    const { cache, told, update, topics } = create();
+    for (const topic of ["a", "b", "c"]) update(topic, "1");
+    update("a", "2");
+    cache.get("b");
+    update("d", "1");
+    expect(told).toEqual(["evicted b"]);
+    expect(topics()).toEqual(["a", "c", "d"]);
+    update("e", "1");
+    expect(told).toEqual(["evicted b", "evicted c"]);
+    expect(cache.stats().evicted).toBe(2);
+  });
+
+  it("evicts as many as a large value needs", () => {
+    const { cache, told, update, topics } = create({ maxBytes: 120 });
+    update("a", "x".repeat(50));
+    update("b", "x".repeat(50));
+    update("c", "x".repeat(99));
+    expect(told).toEqual(["evicted a", "evicted b"]);
+    expect(topics()).toEqual(["c"]);
+    expect(cache.stats().bytes).toBe(100);
+  });
+
+  it("forgets the value before a message that it cannot keep: it is not the last any more", () => {
+    const { cache, told, update } = create();
+    update("a", "1");
+    update("a", "x".repeat(101));
+    expect(cache.get("a")).toBeUndefined();
+    update("only a topic");
+    update("a topic too long", "1");
+    expect(told).toEqual([
+      "value-too-large a",
+      "single-frame only a topic",
+      "topic-too-long a topic too long",
+    ]);
+    expect(cache.stats()).toMatchObject({
+      topics: 0,
+      bytes: 0,
+      uncached: { "single-frame": 1, "topic-too-long": 1, "value-too-large": 1 },
+    });
+  });
+
+  it("gives copies: what somebody does to them changes nothing, nor does the next update change them", () => {
+    const { cache, update } = create({}, true);
+    update("a", "first");
+    cache.takeChanges(10); // Settles the value in memory of its own.
+    const given = cache.beneath("a", undefined, 1)[0]?.message() ?? [];
+    const read = cache.get("a") ?? [];
+    read[1]?.fill(0);
+    update("a", "other");
+    cache.takeChanges(10);
+    expect(texts(given)).toEqual(["a", "first"]);
+    expect(texts(cache.get("a") ?? [])).toEqual(["a", "other"]);
+  });
+
+  it("tells a store each changed topic once, and what it told before is gone", () => {
+    const { cache, update } = create({}, true);
+    update("a", "1");
+    update("a", "2");
+    update("b", "1");
+    expect(cache.pending).toBe(2);
+    const first = cache.takeChanges(10);
+    expect(first.changed.map(({ key }) => key)).toEqual(["a", "b"]);
+    expect([cache.pending, first.removed]).toEqual([0, []]);
+    cache.delete("a");
+    update("c", "1");
+    cache.delete("c"); // The store never heard of it.
+    expect(cache.takeChanges(10)).toMatchObject({ removed: ["a"], changed: [] });
+    cache.delete("b");
+    update("b", "3");
+    expect(cache.takeChanges(10)).toMatchObject({ removed: [], changed: [{ key: "b" }] });
+  });
+
+  it("tells again what a store could not keep, unless it is out of date", () => {
+    const { cache, update } = create({}, true);
+    for (const topic of ["a", "b"]) update(topic, "1");
+    const changes = cache.takeChanges(10);
+    cache.delete("b");
+    cache.putBack(changes);
+    const again = cache.takeChanges(10);
+    expect(again.changed.map(({ key }) => key)).toEqual(["a"]);
+    expect(again.removed).toEqual(["b"]);
+    update("b", "2");
+    cache.putBack(again);
+    expect(cache.takeChanges(10)).toMatchObject({ removed: [], changed: [{ key: "a" }, { key: "b" }] });
+  });
+
+  it("keeps its accounts, its bounds and the right order through 50,000 random updates", () => {
+    const random = new Random(11);
+    const { cache, update, topics } = create({ maxTopics: 50, maxBytes: 2_000 }, true);
+    /** Least recently updated first. */
+    const model = new Map<string, string>();
+    const bytesOf = (): number =>
+      [...model].reduce((sum, [topic, value]) => sum + topic.length + value.length, 0);
+    for (let step = 0; step < 50_000; step++) {
+      const topic = `t${random.integer(0, 99)}`;
+      if (random.chance(0.05)) {
+        expect(cache.delete(topic)).toBe(model.delete(topic));
+        continue;
+      }
+      const value = "v".repeat(random.integer(0, 100));
+      update(topic, value);
+      model.delete(topic);
+      model.set(topic, value);
+      while (model.size > 50 || bytesOf() > 2_000) model.delete(model.keys().next().value as string);
+      if (random.chance(0.01)) cache.takeChanges(random.integer(1, 60));
+      if (step % 100 > 0) continue;
+      expect(topics()).toEqual([...model.keys()].sort());
+      expect(cache.stats()).toMatchObject({ topics: model.size, bytes: bytesOf() });
+      for (const [known, last] of model) expect(texts(cache.get(known) ?? [])).toEqual([known, last]);
+    }
+  });
+});

@@ -1,0 +1,426 @@
+/** The wire, the publisher's ring, the subscriber's table, the replays: each by itself. */
+import { describe, expect, it } from "vitest";
+import {
+  EndStatus,
+  encodeEnd,
+  encodeMeta,
+  encodeRequest,
+  Kind,
+  parseEnd,
+  parseMeta,
+  parseRequest,
+} from "../../../src/patterns/sequenced/protocol.js";
+import { PublisherRules } from "../../../src/patterns/sequenced/publisher-rules.js";
+import { type ReplayOutcome, ReplayRules } from "../../../src/patterns/sequenced/replay-rules.js";
+import { type StreamEvent, StreamTable } from "../../../src/patterns/sequenced/stream-table.js";
+import { Random } from "../../support/simulation/random.js";
+
+const ID = Buffer.from("000102030405060708090a0b0c0d0e0f", "hex");
+const OTHER = Buffer.alloc(16, 0xff);
+const TOPIC = Buffer.from("topic");
+
+describe("the wire", () => {
+  it("is what its table says", () => {
+    const meta = encodeMeta(Kind.MESSAGE, ID, 7, 2 ** 32 + 5, 1_700_000_000_000_001);
+    expect(meta.toString("hex")).toBe(
+      "53510101000102030405060708090a0b0c0d0e0f0000000700000001000000050006" + "0a24181e4001",
+    );
+    expect(parseMeta(meta)).toEqual({
+      kind: Kind.MESSAGE,
+      publisher: ID.toString("latin1"),
+      stream: 7,
+      sequence: 2 ** 32 + 5,
+      time: 1_700_000_000_000_001,
+    });
+    const request = { publisher: ID.toString("latin1"), stream: 1, from: 2, to: 3, number: 4_294_967_295 };
+    expect(encodeRequest(request).length).toBe(44);
+    expect(parseRequest(encodeRequest(request))).toEqual(request);
+    const end = {
+      number: 9,
+      publisher: OTHER.toString("latin1"),
+      stream: 3,
+      oldest: 0,
+      newest: 5,
+      status: EndStatus.GONE,
+    };
+    expect(encodeEnd(end).length).toBe(45);
+    expect(parseEnd(encodeEnd(end))).toEqual(end);
+  });
+
+  it("refuses what is none, whatever the bytes are", () => {
+    const meta = encodeMeta(Kind.MARK, ID, 1, 1, 1);
+    const changed = (at: number, value: number): Buffer => {
+      const copy = Buffer.from(meta);
+      copy[at] = value;
+      return copy;
+    };
+    for (const bad of [
+      Buffer.alloc(0),
+      meta.subarray(1),
+      Buffer.concat([meta, Buffer.of(0)]),
+      changed(0, 0),
+      changed(2, 2),
+      changed(3, 0),
+      changed(3, Kind.REPLAY),
+      changed(24, 0xff), // A sequence past 2^53 - 1.
+      changed(31, 0), // The sequence 0.
+      changed(32, 0x20),
+    ])
+      expect(parseMeta(bad)).toBeUndefined();
+    const request = { publisher: ID.toString("latin1"), stream: 1, from: 5, to: 4, number: 1 };
+    expect(parseRequest(encodeRequest(request))).toBeUndefined();
+    expect(parseRequest(encodeRequest({ ...request, from: 0 }))).toBeUndefined();
+    const random = new Random(3);
+    for (let i = 0; i < 2_000; i++) {
+      const noise = Buffer.from(
+        Array.from({ length: random.pick([8, 40, 44, 45]) }, () => random.integer(0, 255)),
+      );
+      noise.set([0x53, 0x51, 1, random.integer(1, 5)]);
+      for (const parse of [parseMeta, parseRequest, parseEnd]) expect(() => parse(noise)).not.toThrow();
+    }
+  });
+});
+
+const PUBLISHER = { maxTopics: 2, ringMessages: 3, maxBytes: 100, markInterval: 100 };
+
+function publisher(options: Partial<typeof PUBLISHER> = {}) {
+  const published: Buffer[][] = [];
+  const answers: Buffer[][] = [];
+  const events: string[] = [];
+  let room = Number.POSITIVE_INFINITY;
+  const rules = new PublisherRules(
+    { ...PUBLISHER, ...options },
+    {
+      publish: (frames) => published.push(frames),
+      answer: (_, frames) => {
+        room -= 1;
+        if (room >= 0) answers.push(frames);
+        return room >= 0;
+      },
+      event: (event) => events.push(event.type),
+    },
+    ID,
+  );
+  const publish = (topic: string, body = "x", now = 0): number =>
+    rules.publish(Buffer.from(topic), [Buffer.from(body)], 1, now);
+  const ask = (
+    from: number,
+    to: number,
+    given: Partial<{ topic: string; stream: number; id: Buffer }> = {},
+  ) => {
+    answers.length = 0;
+    const { topic = "a", stream = 1, id = ID } = given;
+    const request = { publisher: id.toString("latin1"), stream, from, to, number: 5 };
+    rules.receive(Buffer.from("asker"), [encodeRequest(request), Buffer.from(topic)]);
+    const end = answers.length === 0 ? undefined : parseEnd(answers.at(-1)?.[0] as Buffer);
+    const sequences = answers.slice(0, -1).map((frames) => parseMeta(frames[2] as Buffer)?.sequence);
+    return { sequences, status: end?.status, oldest: end?.oldest, newest: end?.newest };
+  };
+  const limit = (messages: number): void => {
+    room = messages;
+  };
+  return { rules, published, answers, events, publish, ask, limit };
+}
+
+describe("a publisher", () => {
+  it("numbers each topic's messages from 1", () => {
+    const { publish, published } = publisher();
+    expect([publish("a"), publish("b"), publish("a")]).toEqual([1, 1, 2]);
+    expect(published.map(([topic, meta]) => `${topic}${parseMeta(meta as Buffer)?.sequence}`)).toEqual([
+      "a1",
+      "b1",
+      "a2",
+    ]);
+  });
+
+  it("replays what is in its ring, and says what it still has", () => {
+    const { publish, ask } = publisher();
+    for (let i = 0; i < 5; i++) publish("a");
+    expect(ask(1, 4)).toEqual({ sequences: [3, 4], status: EndStatus.DONE, oldest: 3, newest: 5 });
+    expect(ask(4, 99).sequences).toEqual([4, 5]);
+    expect(ask(9, 99).sequences).toEqual([]);
+  });
+
+  it("forgets the oldest message of all past its bytes, and one that is too large with all before it", () => {
+    const { publish, ask, rules } = publisher({ ringMessages: 100 });
+    publish("a", "x".repeat(40));
+    publish("b", "x".repeat(40));
+    publish("b", "x".repeat(30));
+    expect(ask(1, 1).sequences).toEqual([]);
+    expect(ask(1, 2, { topic: "b", stream: 2 }).sequences).toEqual([1, 2]);
+    expect(rules.stats()).toMatchObject({ kept: 2, keptBytes: 70 });
+    publish("a", "x".repeat(101));
+    expect(rules.stats()).toMatchObject({ kept: 0, keptBytes: 0 });
+  });
+
+  it("forgets the topic published the longest ago, and begins it anew as another stream", () => {
+    const { publish, ask, events, published } = publisher();
+    publish("a");
+    publish("b");
+    publish("a");
+    publish("c");
+    expect(events).toEqual(["topic:evicted"]);
+    expect(publish("b")).toBe(1);
+    expect(parseMeta(published.at(-1)?.[1] as Buffer)?.stream).toBe(4);
+    expect(ask(1, 1, { topic: "b", stream: 2 }).status).toBe(EndStatus.GONE);
+    expect(ask(1, 1, { topic: "nonsense" }).status).toBe(EndStatus.GONE);
+  });
+
+  it("answers for another publisher, or its own earlier life, that it is not that one", () => {
+    const { publish, ask } = publisher();
+    publish("a");
+    expect(ask(1, 1, { id: OTHER })).toMatchObject({ sequences: [], status: EndStatus.OTHER_PUBLISHER });
+  });
+
+  it("sends a page at a time", () => {
+    const { publish, ask } = publisher({ ringMessages: 1_000, maxBytes: 10_000 });
+    for (let i = 0; i < 600; i++) publish("a");
+    const first = ask(1, 600);
+    expect([first.sequences.length, first.status]).toEqual([256, EndStatus.MORE]);
+    expect(ask(257, 600).status).toBe(EndStatus.MORE);
+    expect(ask(513, 600)).toMatchObject({ status: EndStatus.DONE });
+  });
+
+  it("stops, without an end, where the asker's queue is full", () => {
+    const { publish, ask, limit, rules, answers } = publisher();
+    for (let i = 0; i < 3; i++) publish("a");
+    limit(2);
+    ask(1, 3);
+    expect(answers.length).toBe(2);
+    expect(rules.stats().replaysCut).toBe(1);
+  });
+
+  it("marks a topic that is quiet, less and less often, until it speaks again", () => {
+    const { rules, publish, published } = publisher();
+    publish("a", "x", 0);
+    publish("a", "x", 80);
+    const times: number[] = [];
+    const run = (until: number): void => {
+      for (let next = rules.nextWakeUp(); next !== undefined && next <= until; next = rules.nextWakeUp()) {
+        const before = published.length;
+        rules.tick(next, 1);
+        if (published.length > before) times.push(Math.round(next / 10) * 10);
+      }
+    };
+    run(4_000);
+    expect(times.slice(0, 3).map((time) => time >= 180)).toEqual([true, true, true]);
+    const pauses = times.slice(1).map((time, index) => time - (times[index] as number));
+    for (const [index, pause] of pauses.entries())
+      expect(pause).toBeGreaterThanOrEqual((pauses[index - 1] ?? 0) * 0.99);
+    expect(times.length).toBeLessThan(8);
+    const mark = published.at(-1) as Buffer[];
+    expect(mark.length).toBe(2);
+    expect(parseMeta(mark[1] as Buffer)).toMatchObject({ kind: Kind.MARK, sequence: 2 });
+    times.length = 0;
+    publish("a", "x", 4_000);
+    run(4_250);
+    expect(times.length).toBe(1);
+  });
+
+  it("drops and counts what is no request", () => {
+    const { rules, events } = publisher();
+    rules.receive(Buffer.from("x"), []);
+    rules.receive(Buffer.from("x"), [Buffer.from("nonsense"), TOPIC]);
+    rules.receive(Buffer.from("x"), [encodeMeta(Kind.MESSAGE, ID, 1, 1, 1), TOPIC]);
+    expect(events).toEqual(["invalid", "invalid", "invalid"]);
+    expect(rules.stats()).toMatchObject({ invalid: 3, replays: 0 });
+  });
+});
+
+function table(max = 100) {
+  const events: StreamEvent[] = [];
+  const streams = new StreamTable(max, (event) => events.push(event));
+  const hear = (
+    sequence: number,
+    given: Partial<{ id: Buffer; topic: string; stream: number; mark: boolean }> = {},
+  ) => {
+    const { id = ID, topic = "a", stream = 1, mark = false } = given;
+    const frames = [
+      Buffer.from(topic),
+      encodeMeta(mark ? Kind.MARK : Kind.MESSAGE, id, stream, sequence, 2_000),
+    ];
+    return streams.receive(mark ? frames : [...frames, Buffer.from("x")])?.sequence;
+  };
+  const told = (): string[] =>
+    events
+      .splice(0)
+      .map((event) => ("from" in event ? `${event.type} ${event.from}-${event.to}` : event.type));
+  return { streams, events, hear, told };
+}
+
+describe("a subscriber", () => {
+  it("hears nothing about a stream that it has from its beginning, whole", () => {
+    const { hear, told, streams } = table();
+    expect([hear(1), hear(2), hear(3)]).toEqual([1, 2, 3]);
+    expect(told()).toEqual([]);
+    expect(streams.stats()).toMatchObject({ received: 3, lost: 0, missed: 0, streams: 1 });
+  });
+
+  it("hears how many it missed before it came, and lost between, and of whom", () => {
+    const { hear, events, streams } = table();
+    hear(5);
+    hear(9);
+    const publisherId = ID.toString("hex");
+    const name = { publisher: publisherId, topic: Buffer.from("a"), stream: 1 };
+    expect(events).toEqual([
+      { type: "late-join", ...name, from: 1, to: 4, missed: 4 },
+      { type: "gap", ...name, from: 6, to: 8, lost: 3 },
+    ]);
+    expect(streams.stats()).toMatchObject({ missed: 4, lost: 3, gaps: 1, received: 2 });
+  });
+
+  it("keeps two publishers of one topic apart, and a restarted one is a new one", () => {
+    const { hear, told } = table();
+    hear(1);
+    hear(1, { id: OTHER });
+    hear(2);
+    hear(2, { id: OTHER });
+    expect(told()).toEqual([]);
+    hear(3, { id: Buffer.alloc(16, 1) });
+    expect(told()).toEqual(["late-join 1-2"]);
+  });
+
+  it("finds the loss of the last message by a mark, once", () => {
+    const { hear, told } = table();
+    hear(1);
+    expect(hear(3, { mark: true })).toBeUndefined();
+    hear(3, { mark: true });
+    expect(told()).toEqual(["gap 2-3"]);
+    expect(hear(4)).toBe(4);
+    hear(7, { mark: true, topic: "other" });
+    expect(told()).toEqual(["late-join 1-7"]);
+  });
+
+  it("drops what came before, as two ways to one publisher bring it", () => {
+    const { hear, told, streams } = table();
+    expect([hear(1), hear(1), hear(2), hear(1), hear(3)]).toEqual([1, undefined, 2, undefined, 3]);
+    expect(told()).toEqual(["repeat", "repeat"]);
+    expect(streams.stats().repeats).toBe(2);
+  });
+
+  it("knows a topic that its publisher had forgotten, and drops what is left of the old stream", () => {
+    const { hear, told } = table();
+    hear(1);
+    expect(hear(2, { stream: 9 })).toBe(2);
+    expect(told()).toEqual(["stream:new", "gap 1-1"]);
+    expect(hear(2, { stream: 1 })).toBeUndefined();
+    expect(told()).toEqual(["repeat"]);
+  });
+
+  it("forgets the stream heard of the longest ago past its bound", () => {
+    const { hear, told, streams } = table(2);
+    hear(1, { topic: "a" });
+    hear(1, { topic: "b" });
+    hear(2, { topic: "a" });
+    hear(1, { topic: "c" });
+    expect(told()).toEqual(["stream:forgotten"]);
+    hear(3, { topic: "a" });
+    expect(told()).toEqual([]);
+    hear(2, { topic: "b" });
+    expect(told()).toEqual(["stream:forgotten", "late-join 1-1"]);
+    expect(streams.stats().streams).toBe(2);
+  });
+
+  it("drops and counts what is no message of the protocol", () => {
+    const { streams, told } = table();
+    const meta = encodeMeta(Kind.MESSAGE, ID, 1, 1, 1);
+    const mark = encodeMeta(Kind.MARK, ID, 1, 1, 1);
+    for (const frames of [[TOPIC], [TOPIC, TOPIC, TOPIC], [TOPIC, meta], [TOPIC, mark, TOPIC]])
+      expect(streams.receive(frames)).toBeUndefined();
+    expect(told()).toEqual(["invalid", "invalid", "invalid", "invalid"]);
+    expect(streams.stats()).toMatchObject({ invalid: 4, streams: 0, received: 0 });
+  });
+});
+
+function replays(links = 1) {
+  const sent: { link: number; from: number; number: number }[] = [];
+  const settled: { outcome: ReplayOutcome; sequences: number[] }[] = [];
+  const rules = new ReplayRules(
+    { retryInterval: 100, maxReplays: 2 },
+    {
+      send: (link, frames) => {
+        const request = parseRequest(frames[0] as Buffer);
+        sent.push({ link, from: request?.from ?? 0, number: request?.number ?? 0 });
+      },
+      settled: (_, outcome, messages) =>
+        settled.push({ outcome, sequences: messages.map(({ sequence }) => sequence) }),
+    },
+  );
+  for (let i = 0; i < links; i++) rules.addLink();
+  const range = { publisher: ID.toString("hex"), topic: TOPIC, stream: 1, from: 1, to: 4 };
+  const message = (sequence: number, number = sent.at(-1)?.number ?? 0, id = ID): Buffer[] => [
+    Buffer.from([0x53, 0x51, 1, 4, 0, 0, 0, number]),
+    TOPIC,
+    encodeMeta(Kind.MESSAGE, id, 1, sequence, 1),
+    Buffer.from("x"),
+  ];
+  const end = (status: EndStatus, id = ID, number = sent.at(-1)?.number ?? 0): Buffer[] => [
+    encodeEnd({ number, publisher: id.toString("latin1"), stream: 1, oldest: 1, newest: 4, status }),
+  ];
+  return { rules, sent, settled, range, message, end };
+}
+
+describe("a replay", () => {
+  it("collects pages until the publisher is done", () => {
+    const { rules, sent, settled, range, message, end } = replays();
+    rules.request(1, range, 1_000, 0);
+    rules.receive(0, message(1), 1);
+    rules.receive(0, message(2), 1);
+    rules.receive(0, end(EndStatus.MORE), 1);
+    rules.receive(0, message(4), 1);
+    rules.receive(0, end(EndStatus.DONE), 1);
+    expect(sent.map(({ from }) => from)).toEqual([1, 3]);
+    expect(settled).toEqual([{ outcome: "done", sequences: [1, 2, 4] }]);
+    expect([rules.nextWakeUp(), rules.stats().pending]).toEqual([undefined, 0]);
+  });
+
+  it("asks again from where it is when the publisher falls silent, and gives up after its time", () => {
+    const { rules, sent, settled, range, message } = replays();
+    rules.request(1, range, 300, 0);
+    rules.receive(0, message(1), 10);
+    const first = sent[0]?.number as number;
+    for (let next = rules.nextWakeUp(); next !== undefined; next = rules.nextWakeUp()) rules.tick(next);
+    expect(sent.map(({ from }) => from)).toEqual([1, 2, 2]);
+    expect(settled).toEqual([{ outcome: "timeout", sequences: [1] }]);
+    rules.receive(0, message(2, first), 500);
+    expect(rules.stats()).toMatchObject({ late: 1, retries: 2, pending: 0 });
+  });
+
+  it("finds which link leads to the publisher, and remembers it", () => {
+    const { rules, sent, settled, range, message, end } = replays(2);
+    rules.request(1, range, 1_000, 0);
+    rules.receive(0, end(EndStatus.OTHER_PUBLISHER, OTHER), 1);
+    expect(sent.at(-1)?.link).toBe(1);
+    rules.receive(1, message(1), 1);
+    rules.receive(1, end(EndStatus.DONE), 1);
+    rules.request(2, range, 1_000, 0);
+    expect(sent.at(-1)?.link).toBe(1);
+    rules.receive(1, end(EndStatus.OTHER_PUBLISHER, OTHER), 1);
+    rules.receive(0, end(EndStatus.OTHER_PUBLISHER, OTHER), 1);
+    expect(settled.map(({ outcome }) => outcome)).toEqual(["done", "unknown-publisher"]);
+    const none = replays(0);
+    none.rules.request(1, range, 1_000, 0);
+    expect(none.settled).toEqual([{ outcome: "unknown-publisher", sequences: [] }]);
+  });
+
+  it("drops and counts answers that are none, of others, or out of order", () => {
+    const { rules, range, message, end, settled } = replays(2);
+    rules.request(1, range, 1_000, 0);
+    rules.receive(0, [Buffer.from("nonsense")], 1);
+    rules.receive(0, message(9), 1);
+    rules.receive(0, message(1, undefined, OTHER), 1);
+    rules.receive(1, message(1), 1);
+    rules.receive(0, message(2), 1);
+    rules.receive(0, message(1), 1);
+    rules.receive(0, end(EndStatus.DONE), 1);
+    expect(settled).toEqual([{ outcome: "done", sequences: [2] }]);
+    expect(rules.stats()).toMatchObject({ invalid: 4, late: 1 });
+  });
+
+  it("that was cancelled is forgotten", () => {
+    const { rules, range, settled } = replays();
+    rules.request(1, range, 1_000, 0);
+    rules.cancel(1);
+    expect([rules.nextWakeUp(), rules.room, settled]).toEqual([undefined, 2, []]);
+  });
+});

@@ -1,0 +1,350 @@
+/** Publishers and subscribers over real sockets, on every engine; pyzmq on either side; publishers that are killed. */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../../src/engine/select.js";
+import { Context, Dealer, json, Publisher } from "../../../src/index.js";
+import {
+  SequencedPublisher,
+  type SequencedPublisherOptions,
+  SequencedSubscriber,
+  type SequencedSubscriberOptions,
+  type StreamEvent,
+} from "../../../src/patterns/sequenced/index.js";
+import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
+import { Child, start } from "../../process/child.js";
+
+const PYTHON = "/usr/bin/python3";
+const LIMIT = { timeout: 8_000 };
+const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
+const children: Child[] = [];
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
+});
+
+function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+/** The next event of a type. */
+function next<E extends StreamEvent["type"]>(
+  subscriber: SequencedSubscriber<never> | SequencedSubscriber,
+  type: E,
+) {
+  return within(
+    new Promise<Extract<StreamEvent, { type: E }>>((resolve) =>
+      (subscriber as SequencedSubscriber).events.on(type, resolve as never),
+    ),
+    `event ${type}`,
+  );
+}
+
+const RESTARTING = `
+import { SequencedPublisher } from "shoal/patterns";
+const [pub, replay, first] = process.argv.slice(1);
+const publisher = new SequencedPublisher({ markInterval: 50 });
+await publisher.bind(pub);
+await publisher.bindReplay(replay);
+for (let i = 0; i < Number(first); i++) publisher.publish("t", ["early " + i]);
+console.log(publisher.id);
+process.stdin.on("data", (text) => { for (const line of String(text).trim().split("\\n")) publisher.publish("t", [line]); });
+`;
+
+describe.each([...ENGINE_NAMES])("sequenced publishing, engine %s", (engine) => {
+  const context = new Context({ engine });
+
+  async function publisher(options: SequencedPublisherOptions = {}) {
+    const publisher = kept(
+      new SequencedPublisher({ ...options, socketOptions: { context }, replayOptions: { context } }),
+    );
+    const endpoint = await publisher.bind("tcp://127.0.0.1:*");
+    return { publisher, endpoint, replay: await publisher.bindReplay("tcp://127.0.0.1:*") };
+  }
+
+  function subscriber(options: SequencedSubscriberOptions = {}): SequencedSubscriber {
+    return kept(
+      new SequencedSubscriber({ ...options, socketOptions: { context }, replayOptions: { context } }),
+    );
+  }
+
+  it("messages come with publisher, topic, sequence and time", async () => {
+    const { publisher: p, endpoint } = await publisher();
+    const s = subscriber();
+    s.subscribe("a");
+    s.connect(endpoint);
+    await p.waitForSubscribers(LIMIT);
+    expect([p.publish("a", ["1", "2"]), p.publish("b", "no"), p.publish(Buffer.from("ab"), "x")]).toEqual([
+      1, 1, 1,
+    ]);
+    const [first, second] = [await s.receive(LIMIT), await s.receive(LIMIT)];
+    expect(first).toMatchObject({ publisher: p.id, sequence: 1, topic: Buffer.from("a") });
+    expect(texts(first.body)).toEqual(["1", "2"]);
+    expect(Math.abs(Date.now() - first.time)).toBeLessThan(60_000);
+    expect(String(second.topic)).toBe("ab");
+    expect(s.stats()).toMatchObject({ received: 2, lost: 0, missed: 0 });
+  });
+
+  it("a late joiner hears what it missed, and gets it by a replay of several pages", async () => {
+    const { publisher: p, endpoint, replay } = await publisher();
+    for (let i = 1; i <= 700; i++) p.publish("a", String(i));
+    const s = subscriber();
+    s.subscribe("a");
+    s.connect(endpoint, replay);
+    const joined = next(s, "late-join");
+    await p.waitForSubscribers(LIMIT);
+    p.publish("a", "701");
+    expect((await s.receive(LIMIT)).sequence).toBe(701);
+    const event = await joined;
+    expect(event).toMatchObject({ publisher: p.id, from: 1, to: 700, missed: 700 });
+    const { messages, missing, outcome } = await s.replay(event, LIMIT);
+    expect([missing, outcome]).toEqual([0, "done"]);
+    expect(messages.map(({ body }) => String(body))).toEqual(
+      Array.from({ length: 700 }, (_, i) => String(i + 1)),
+    );
+    expect(messages.at(-1)).toMatchObject({ publisher: p.id, sequence: 700 });
+    const few = subscriber({ maxReplay: 10 });
+    few.connectReplay(replay);
+    expect(await few.replay(event, LIMIT)).toMatchObject({ missing: 690, messages: { length: 10 } });
+  });
+
+  it("what the ring has lost is missing, and says so", async () => {
+    const { publisher: p, endpoint, replay } = await publisher({ ringMessages: 3, markInterval: 20 });
+    for (let i = 1; i <= 10; i++) p.publish("a", String(i));
+    const s = subscriber();
+    s.subscribe("");
+    s.connect(endpoint, replay);
+    const joined = next(s, "late-join"); // A mark tells it: nothing is published any more.
+    const reading = failure(s.receive(LIMIT));
+    const event = await joined;
+    expect(event).toMatchObject({ missed: 10 });
+    const { messages, missing } = await s.replay(event, LIMIT);
+    expect([messages.map(({ sequence }) => sequence), missing]).toEqual([[8, 9, 10], 7]);
+    await s.close();
+    expect((await reading).code).toBe("EAGAIN");
+  });
+
+  it("a subscriber that was not subscribed for a while hears a gap of just that, before the next message", async () => {
+    const { publisher: p, endpoint, replay } = await publisher({ markInterval: 0 });
+    const s = subscriber();
+    s.subscribe("a");
+    s.connect(endpoint, replay);
+    await p.waitForSubscribers(LIMIT);
+    p.publish("a", "1");
+    await s.receive(LIMIT);
+    s.unsubscribe("a");
+    s.subscribe("other");
+    await p.waitForSubscribers({ topic: "other", ...LIMIT });
+    for (const body of ["2", "3"]) p.publish("a", body);
+    s.subscribe("a");
+    const seen: string[] = [];
+    s.events.on("gap", ({ from, to }) => seen.push(`gap ${from}-${to}`));
+    s.subscribe("end");
+    await p.waitForSubscribers({ topic: "end", ...LIMIT });
+    p.publish("a", "4");
+    seen.push(String((await s.receive(LIMIT)).body));
+    expect(seen).toEqual(["gap 2-3", "4"]);
+  });
+
+  it("two publishers of one topic are two streams, and each answers for its own", async () => {
+    const [one, two] = [await publisher(), await publisher()];
+    for (const { publisher: p } of [one, two]) p.publish("a", `early ${p.id}`);
+    const s = subscriber();
+    s.subscribe("a");
+    const events: { publisher: string; from: number; to: number }[] = [];
+    s.events.on("late-join", (event) => events.push(event));
+    for (const { endpoint, replay } of [one, two]) s.connect(endpoint, replay);
+    for (const { publisher: p } of [one, two]) await p.waitForSubscribers(LIMIT);
+    for (const { publisher: p } of [one, two]) p.publish("a", "now");
+    await s.receive(LIMIT);
+    await s.receive(LIMIT);
+    expect(events.map((event) => event.publisher).sort()).toEqual(
+      [one.publisher.id, two.publisher.id].sort(),
+    );
+    for (const event of events) {
+      const { messages } = await s.replay(event as never, LIMIT);
+      expect(String(messages[0]?.body)).toBe(`early ${event.publisher}`);
+    }
+  });
+
+  it("junk to either side is an event and a counter, and harms nobody", async () => {
+    const { publisher: p, endpoint, replay } = await publisher();
+    const junk = kept(new Dealer({ context }));
+    junk.connect(replay);
+    await junk.send("nonsense");
+    await junk.send(["SQ\u0001\u0003", "a"]);
+    await until(() => p.stats().invalid === 2, "both are refused");
+    const liar = kept(new Publisher({ context }));
+    await liar.bind("tcp://127.0.0.1:*");
+    const s = subscriber();
+    s.subscribe("");
+    s.connect(endpoint, replay);
+    s.connect(liar.lastEndpoint as string);
+    await Promise.all([p.waitForSubscribers(LIMIT), liar.waitForSubscribers(LIMIT)]);
+    await liar.send("alone");
+    await liar.send(["a", "SQ", "x"]);
+    const invalid = next(s, "invalid");
+    const received = s.receive(LIMIT);
+    await invalid;
+    p.publish("a", "good");
+    expect(String((await received).body)).toBe("good");
+    await until(() => s.stats().invalid >= 1, "a counter");
+  });
+
+  it("values pass through a codec; what it refuses is counted and dropped", async () => {
+    const p = kept(new SequencedPublisher({ codec: json(), socketOptions: { context } }));
+    const endpoint = await p.bind("tcp://127.0.0.1:*");
+    const s = kept(new SequencedSubscriber({ codec: json(), socketOptions: { context } }));
+    s.subscribe("");
+    s.connect(endpoint);
+    await p.waitForSubscribers(LIMIT);
+    p.publish("a", { n: 1 });
+    expect((await s.receive(LIMIT)).body).toEqual({ n: 1 });
+  });
+
+  it("a replay ends with a reason: nobody answers, the caller gives up, the subscriber closes", async () => {
+    const s = subscriber({ replayTimeout: 200, retryInterval: 50 });
+    const range = { publisher: "0".repeat(32), topic: Buffer.from("a"), stream: 1, from: 1, to: 2 };
+    expect(await s.replay(range)).toEqual({ messages: [], missing: 2, outcome: "unknown-publisher" });
+    s.connectReplay("tcp://127.0.0.1:1");
+    expect((await failure(s.replay(range))).code).toBe("ETIMEDOUT");
+    const controller = new AbortController();
+    const aborted = failure(s.replay(range, { signal: controller.signal, ...LIMIT }));
+    controller.abort();
+    expect((await aborted).code).toBe("ABORT_ERR");
+    const closed = failure(s.replay(range, LIMIT));
+    await s.close();
+    expect((await closed).code).toBe("EBADF");
+    expect(s.stats().replays.pending).toBeLessThanOrEqual(1);
+    expect((await failure(s.replay(range))).code).toBe("EBADF");
+    const { publisher: p, replay } = await publisher();
+    const other = subscriber();
+    other.connectReplay(replay);
+    expect((await other.replay(range, LIMIT)).outcome).toBe("unknown-publisher");
+    expect((await other.replay({ ...range, publisher: p.id }, LIMIT)).outcome).toBe("gone");
+  });
+
+  it("one call at a time waits; a wait can end by time or signal, and loses nothing", async () => {
+    const { publisher: p, endpoint } = await publisher();
+    const s = subscriber();
+    s.subscribe("");
+    s.connect(endpoint);
+    await p.waitForSubscribers(LIMIT);
+    expect((await failure(s.receive({ timeout: 20 }))).code).toBe("EAGAIN");
+    const controller = new AbortController();
+    const waiting = failure(s.receive({ signal: controller.signal }));
+    expect((await failure(s.receive())).code).toBe("EFSM");
+    controller.abort();
+    expect((await waiting).code).toBe("ABORT_ERR");
+    for (const body of ["1", "2", "3"]) p.publish("a", body);
+    const all: number[] = [];
+    while (all.length < 3)
+      for (const { sequence } of await s.receiveMany({ max: 2, ...LIMIT })) all.push(sequence);
+    expect(all).toEqual([1, 2, 3]);
+  });
+
+  it("a publisher that is killed and comes back is another; what it published early is replayed", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "shoal-sequenced-"));
+    const [pub, replay] = [`ipc://${join(folder, "pub")}`, `ipc://${join(folder, "replay")}`];
+    try {
+      const s = subscriber();
+      s.subscribe("t");
+      s.connect(pub, replay);
+      const ids = new Set<string>();
+      for (let round = 1; round <= 3; round++) {
+        const child = start(RESTARTING, { args: [pub, replay, String(round)] });
+        children.push(child);
+        const joined = next(s, "late-join");
+        const id = await child.line();
+        ids.add(id);
+        // A mark tells of the early ones, or the first message does.
+        const reading = s.receive(LIMIT);
+        const event = await joined;
+        expect(event).toMatchObject({ publisher: id, missed: round });
+        const { messages } = await s.replay(event, LIMIT);
+        expect(messages.map(({ body }) => String(body))).toEqual(
+          Array.from({ length: round }, (_, i) => `early ${i}`),
+        );
+        child.tell(`live ${round}`);
+        expect(await reading).toMatchObject({ publisher: id, sequence: round + 1 });
+        await child.kill("SIGKILL");
+      }
+      expect(ids.size).toBe(3);
+      expect(s.stats()).toMatchObject({ received: 3, missed: 6, lost: 0, streams: 3 });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it.skipIf(!existsSync(PYTHON))(
+    "a plain SUB of pyzmq reads topic and body; a PUB of pyzmq can speak it",
+    async () => {
+      const { publisher: p, endpoint } = await publisher({ markInterval: 0 });
+      const reader = new Child(PYTHON, [
+        "-c",
+        `
+import sys, zmq
+socket = zmq.Context().socket(zmq.SUB)
+socket.subscribe(b"a")
+socket.connect(sys.argv[1])
+topic, meta, *body = socket.recv_multipart()
+print(topic.decode(), len(meta), *[frame.decode() for frame in body], flush=True)
+`,
+        endpoint,
+      ]);
+      children.push(reader);
+      await p.waitForSubscribers(LIMIT);
+      p.publish("a", ["x", "y"]);
+      expect(await reader.line()).toBe("a 40 x y");
+      const writer = new Child(PYTHON, [
+        "-c",
+        `
+import struct, sys, time, zmq
+socket = zmq.Context().socket(zmq.XPUB)
+port = socket.bind_to_random_port("tcp://127.0.0.1")
+print(port, flush=True)
+socket.recv()
+for sequence in (1, 2, 5):
+    meta = b"SQ\\x01\\x01" + b"p" * 16 + struct.pack(">IQQ", 1, sequence, int(time.time() * 1e6))
+    socket.send_multipart([b"a", meta, b"%d" % sequence])
+sys.stdin.read()
+`,
+      ]);
+      children.push(writer);
+      const s = subscriber();
+      s.subscribe("a");
+      const gaps: string[] = [];
+      s.events.on("gap", ({ from, to, publisher: id }) => gaps.push(`${id} ${from}-${to}`));
+      s.connect(`tcp://127.0.0.1:${await writer.line()}`);
+      const bodies: string[] = [];
+      while (bodies.length < 3) bodies.push(String((await s.receive(LIMIT)).body));
+      expect(bodies).toEqual(["1", "2", "5"]);
+      expect(gaps).toEqual([`${"70".repeat(16)} 3-4`]);
+    },
+  );
+});
+
+describe("options", () => {
+  it("are checked before anything is opened", () => {
+    for (const bad of [
+      { maxTopics: 0 },
+      { nonsense: 1 },
+      { socketOptions: { noDrop: true } },
+      { markInterval: -1 },
+    ])
+      expect(thrown(() => new SequencedPublisher(bad as never)).code).toBe("EINVAL");
+    for (const bad of [{ maxStreams: 0 }, { nonsense: 1 }, { socketOptions: { conflate: true } }])
+      expect(thrown(() => new SequencedSubscriber(bad as never)).code).toBe("EINVAL");
+  });
+
+  it("a publisher refuses what is no message, and everything once it is closed", async () => {
+    const p = kept(new SequencedPublisher());
+    expect(thrown(() => p.publish(5 as never, "x")).code).toBe("EINVAL");
+    expect(thrown(() => p.publish("a", [])).code).toBe("EINVAL");
+    await p.close();
+    expect(thrown(() => p.publish("a", "x")).code).toBe("EBADF");
+  });
+});

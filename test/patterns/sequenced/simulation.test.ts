@@ -1,0 +1,178 @@
+/**
+ * Publishers that come, go and lose messages, and a subscriber that asks for what it missed, in simulated time.
+ *
+ * Invariants: of each stream the subscriber gets each message at most once, in order; what it was given, what it was
+ * told is lost or missed, and what a replay brought are together the whole stream, each message in exactly one of
+ * them; a replay brings only messages of its range, as they were published; when it is quiet, marks have told the
+ * loss of the last.
+ */
+import { expect, it } from "vitest";
+import { PublisherRules } from "../../../src/patterns/sequenced/publisher-rules.js";
+import { ReplayRules } from "../../../src/patterns/sequenced/replay-rules.js";
+import {
+  type SequenceRange,
+  type StreamEvent,
+  StreamTable,
+} from "../../../src/patterns/sequenced/stream-table.js";
+import { Network } from "../../support/simulation/network.js";
+import { runSchedules } from "../../support/simulation/schedules.js";
+import type { Simulation } from "../../support/simulation/simulation.js";
+import { SimulatedTimer } from "../../support/simulation/timed-node.js";
+
+const STORM = 3_000;
+const RING = 20;
+
+/** What became of one stream at the subscriber. */
+interface Account {
+  readonly given: number[];
+  readonly lost: SequenceRange[];
+}
+
+function story(simulation: Simulation): void {
+  const { random } = simulation;
+  const network = new Network(simulation, {
+    delay: [0.1, random.pick([1, 20, 200])],
+    loss: random.pick([0, 0.02, 0.2]),
+    duplication: random.pick([0, 0, 0.05]),
+  });
+  /** publisher topic stream -> the bodies published, in order. */
+  const truth = new Map<string, string[]>();
+  const accounts = new Map<string, Account>();
+  const accountOf = (name: Omit<SequenceRange, "from" | "to">): Account => {
+    const key = `${name.publisher} ${name.topic} ${name.stream}`;
+    const account = accounts.get(key) ?? { given: [], lost: [] };
+    accounts.set(key, account);
+    return account;
+  };
+  const links = ["p0", "p1"];
+  const pending = new Map<number, SequenceRange>();
+  let calls = 0;
+  let replayTimer: SimulatedTimer | undefined;
+  const replays = new ReplayRules(
+    { retryInterval: 300, maxReplays: 1_000 },
+    {
+      send: (link, frames) => void network.send("sub", `${links[link]}-replay`, frames),
+      settled: (id, outcome, messages) => {
+        const range = pending.get(id) as SequenceRange;
+        pending.delete(id);
+        const published = truth.get(`${range.publisher} ${range.topic} ${range.stream}`) ?? [];
+        let last = range.from - 1;
+        for (const { sequence, body } of messages) {
+          expect(sequence).toBeGreaterThan(last);
+          expect(sequence).toBeLessThanOrEqual(range.to);
+          expect(String(body[0])).toBe(published[sequence - 1]);
+          last = sequence;
+        }
+        simulation.note(`replay ${range.from}-${range.to}: ${outcome}, ${messages.length}`);
+      },
+    },
+  );
+  replayTimer = new SimulatedTimer(simulation, replays);
+  for (const _ of links) replays.addLink();
+  const hear = (event: StreamEvent): void => {
+    simulation.note(`sub: ${event.type}`);
+    if (event.type !== "gap" && event.type !== "late-join") return;
+    accountOf(event).lost.push(event);
+    if (replays.room === 0 || random.chance(0.3)) return;
+    calls += 1;
+    pending.set(calls, event);
+    replays.request(calls, event, 2_000, simulation.now);
+    replayTimer?.update();
+  };
+  const table = new StreamTable(1_000, hear);
+  network.join("sub", (from, frames) => {
+    if (from.endsWith("-replay")) {
+      replays.receive(links.indexOf(from.slice(0, 2)), frames, simulation.now);
+      replayTimer?.update();
+      return;
+    }
+    const place = table.receive(frames);
+    if (place === undefined) return;
+    const { given } = accountOf(place);
+    expect(place.sequence).toBeGreaterThan(given.at(-1) ?? 0);
+    given.push(place.sequence);
+    const published = truth.get(`${place.publisher} ${place.topic} ${place.stream}`) ?? [];
+    expect(String(frames[2])).toBe(published[place.sequence - 1]);
+  });
+  const startPublisher = (name: string): void => {
+    const id = Buffer.from(Array.from({ length: 16 }, () => random.integer(0, 255)));
+    let streams = 0;
+    const known = new Map<string, string>();
+    const rules: PublisherRules = new PublisherRules(
+      { maxTopics: 2, ringMessages: RING, maxBytes: 200, markInterval: 200 },
+      {
+        publish: (frames) => {
+          if (network.isUp(`${name}-replay`)) network.send(name, "sub", frames);
+        },
+        answer: (_, frames) => random.chance(0.98) && network.send(`${name}-replay`, "sub", frames),
+        event: (event) => {
+          if (event.type === "topic:evicted") known.delete(String(event.topic));
+        },
+      },
+      id,
+    );
+    const timer = new SimulatedTimer(simulation, {
+      nextWakeUp: () => rules.nextWakeUp(),
+      tick: (now) => rules.tick(now, now * 1_000),
+    });
+    network.join(`${name}-replay`, (from, frames) => rules.receive(Buffer.from(from), frames));
+    const end = simulation.now + random.pick([500, 1_500, STORM]);
+    const speak = (): void => {
+      if (simulation.now > STORM) return;
+      if (simulation.now > end) {
+        network.crash(`${name}-replay`);
+        timer.stop();
+        simulation.after(100, () => startPublisher(name));
+        return;
+      }
+      const topic = random.pick(["a", "a", "b", "c"]);
+      if (!known.has(topic) && known.size >= 2) simulation.note(`${name} forgets a topic for ${topic}`);
+      const body = `${topic}${simulation.now}`;
+      // The stream that this message begins or goes on with is only known afterwards where it is new.
+      const before = known.get(topic);
+      const stream = before ?? `${id.toString("hex")} ${topic} ${++streams}`;
+      known.set(topic, stream);
+      const published = truth.get(stream) ?? [];
+      truth.set(stream, published);
+      published.push(body);
+      expect(rules.publish(Buffer.from(topic), [Buffer.from(body)], 1, simulation.now)).toBe(
+        published.length,
+      );
+      known.set(topic, stream);
+      timer.update();
+      simulation.after(random.next() * 60, speak);
+    };
+    speak();
+  };
+  for (const name of links) simulation.after(random.next() * 300, () => startPublisher(name));
+  simulation.run(STORM + 100);
+  network.faults = { delay: [0.1, 5], loss: 0, duplication: 0 };
+  simulation.run(STORM + 20_000);
+  expect(pending.size, "replays that never ended").toBe(0);
+  let received = 0;
+  for (const [key, { given, lost }] of accounts) {
+    const all = [...given];
+    received += given.length;
+    for (const { from, to } of lost) for (let sequence = from; sequence <= to; sequence++) all.push(sequence);
+    all.sort((a, b) => a - b);
+    expect(all, `${key}: each message once, given or told`).toEqual(all.map((_, index) => index + 1));
+  }
+  // Whoever still lives has told its last sequence in a mark.
+  for (const [key, published] of truth) {
+    const account = accounts.get(key);
+    if (account === undefined) continue;
+    const heard = Math.max(...account.given, ...account.lost.map(({ to }) => to));
+    expect(heard).toBeLessThanOrEqual(published.length);
+  }
+  const stats = table.stats();
+  expect(stats.received).toBe(received);
+  expect(stats.invalid).toBe(0);
+}
+
+it(
+  "a subscriber gets, or is told of, every message of every stream exactly once",
+  () => {
+    expect(runSchedules(story, { budget: 5_000 })).toBeGreaterThan(20);
+  },
+  process.env.SHOAL_LONG === "1" ? 600_000 : 20_000,
+);

@@ -1,0 +1,197 @@
+/** How late is late: baselines, drift, patience, losses and queues, by a clock held in the hand. */
+import { describe, expect, it } from "vitest";
+import { encodeMeta, Kind } from "../../../src/patterns/sequenced/protocol.js";
+import { type LatenessLimits, LatenessRules } from "../../../src/patterns/suicidal-snail/lateness-rules.js";
+import { sequencedStamp } from "../../../src/patterns/suicidal-snail/stamps.js";
+import { runSchedules } from "../../support/simulation/schedules.js";
+import type { Simulation } from "../../support/simulation/simulation.js";
+
+const LIMITS: LatenessLimits = {
+  maxLateness: 1_000,
+  maxQueued: 0,
+  maxLost: 0,
+  lossWindow: 1_000,
+  patience: 0,
+  maxSources: 10,
+};
+
+function create(limits: Partial<LatenessLimits> = {}) {
+  const rules = new LatenessRules({ ...LIMITS, ...limits });
+  /** A message that took `delay` ms, by a clock that is `skew` ms ahead. */
+  const arrive = (now: number, delay: number, skew = 0, source = "s"): number => {
+    const stamp = { source, time: now - delay + skew };
+    rules.arrived(stamp, now);
+    return rules.latenessOf(stamp, now);
+  };
+  return { rules, arrive };
+}
+
+describe("lateness", () => {
+  it("is what a message has above the fastest one, whatever the clocks say", () => {
+    for (const skew of [0, 3_600_000, -3_600_000]) {
+      const { arrive } = create();
+      expect(arrive(0, 50, skew)).toBe(0);
+      expect(arrive(100, 20, skew)).toBe(0);
+      expect(arrive(200, 520, skew)).toBeCloseTo(500, 0);
+    }
+  });
+
+  it("counts the time that a message waited after it arrived", () => {
+    const { rules } = create();
+    const stamp = { source: "s", time: 0 };
+    rules.arrived(stamp, 10);
+    expect(rules.latenessOf(stamp, 1_510)).toBe(1_500);
+  });
+
+  it("is kept for each source apart", () => {
+    const { arrive } = create();
+    arrive(0, 10, 0, "a");
+    arrive(0, 10, 86_400_000, "b");
+    expect(arrive(10, 15, 86_400_000, "b")).toBeCloseTo(5, 0);
+    expect(arrive(10, 15, 0, "a")).toBeCloseTo(5, 0);
+  });
+
+  it("does not come from a clock that is a little slow, and is not forgotten while it lasts", () => {
+    const { arrive } = create();
+    let worst = 0;
+    // A day at 100 millionths apart: the clocks are 8.6 s apart in the end.
+    for (let now = 0; now < 86_400_000; now += 60_000)
+      worst = Math.max(worst, arrive(now, 10 + now * 0.0001));
+    expect(worst).toBeLessThan(1);
+    const late = create();
+    late.arrive(0, 10);
+    for (let now = 1_000; now < 600_000; now += 1_000) expect(late.arrive(now, 2_010)).toBeGreaterThan(1_800);
+  });
+
+  it("of a clock that was set forward is none; set back, it looks like lateness from upstream", () => {
+    const { arrive, rules } = create();
+    arrive(0, 10);
+    expect(arrive(100, 10, 5_000)).toBe(0);
+    const lateness = arrive(200, 10, 0);
+    expect(lateness).toBeCloseTo(5_000, 0);
+    expect(rules.describe(lateness, 0, 200).cause).toBe("upstream");
+    expect(rules.describe(lateness, 7, 200).cause).toBe("slow");
+  });
+
+  it("forgets the source heard of the longest ago past its bound", () => {
+    const { arrive, rules } = create({ maxSources: 2 });
+    for (const source of ["a", "b", "a", "c"]) arrive(0, 10, 0, source);
+    expect(rules.forgotten).toBe(1);
+    expect(arrive(1, 510, 0, "a")).toBeCloseTo(500, 0);
+    expect(arrive(1, 510, 0, "b")).toBe(0);
+  });
+});
+
+describe("the verdict", () => {
+  it("is late at once without patience, and after it with", () => {
+    const { rules } = create();
+    expect([rules.judge(1_000, 0, 0), rules.judge(1_001, 0, 1)]).toEqual(["on-time", "late"]);
+    const patient = create({ patience: 100 }).rules;
+    expect(patient.judge(2_000, 0, 0)).toBe("suspect");
+    expect(patient.judge(2_000, 0, 99)).toBe("suspect");
+    expect(patient.judge(2_000, 0, 100)).toBe("late");
+    expect(patient.judge(0, 0, 101)).toBe("on-time");
+    expect(patient.judge(2_000, 0, 102)).toBe("suspect");
+  });
+
+  it("counts what waits, where that has a bound", () => {
+    const { rules } = create({ maxQueued: 10 });
+    expect([rules.judge(0, 10, 0), rules.judge(0, 11, 0)]).toEqual(["on-time", "late"]);
+    expect(create().rules.judge(0, 1_000_000, 0)).toBe("on-time");
+  });
+
+  it("counts what was lost within the window, by the sequences of each row", () => {
+    const { rules } = create({ maxLost: 2 });
+    const hear = (sequence: number, now: number, row = "s"): void =>
+      rules.arrived({ source: "s", time: now, sequence, row }, now);
+    hear(5, 0);
+    hear(7, 0);
+    hear(1, 0, "other");
+    hear(3, 0, "other");
+    expect([rules.judge(0, 0, 0), rules.lost]).toEqual(["on-time", 2]);
+    hear(9, 10);
+    expect([rules.judge(0, 0, 10), rules.lost]).toEqual(["late", 3]);
+    expect(rules.judge(0, 0, 1_011)).toBe("on-time");
+    hear(2, 2_000);
+    hear(3, 2_000);
+    expect(rules.lost).toBe(3);
+  });
+
+  it("begins anew after an act, and what was dropped then is no loss", () => {
+    const { rules, arrive } = create({ maxLost: 1, patience: 100 });
+    rules.arrived({ source: "s", time: 0, sequence: 1 }, 0);
+    rules.judge(5_000, 0, 0);
+    rules.reset();
+    rules.arrived({ source: "s", time: 0, sequence: 500 }, 0);
+    expect([rules.judge(5_000, 0, 100), rules.lost]).toEqual(["suspect", 0]);
+    expect(arrive(10, 1_010)).toBeGreaterThan(900); // The baseline stays.
+  });
+});
+
+describe("the stamp of sequenced messages", () => {
+  it("is in the second frame; a mark is only a stamp; anything else is none", () => {
+    const id = Buffer.alloc(16, 0x41);
+    const [topic, body] = [Buffer.from("t"), Buffer.from("x")];
+    const stamp = { source: "A".repeat(16), time: 2, sequence: 3, row: `${"A".repeat(16)}9` };
+    expect(sequencedStamp([topic, encodeMeta(Kind.MESSAGE, id, 9, 3, 2_000), body])).toEqual({
+      ...stamp,
+      empty: false,
+    });
+    expect(sequencedStamp([topic, encodeMeta(Kind.MARK, id, 9, 3, 2_000)])).toEqual({
+      ...stamp,
+      empty: true,
+    });
+    for (const bad of [[topic], [topic, body], [topic, encodeMeta(Kind.MESSAGE, id, 9, 3, 1)]])
+      expect(sequencedStamp(bad)).toBeUndefined();
+  });
+});
+
+/**
+ * A queue with a reader that is fast, then slow, then fast again, whose publisher's clock is off and drifts.
+ * It must never be called late while it keeps up, and must be called late soon after it truly is.
+ */
+function story(simulation: Simulation): void {
+  const { random } = simulation;
+  const rules = new LatenessRules({ ...LIMITS, maxLateness: 300 });
+  const skew = random.integer(-1e9, 1e9);
+  const drift = (random.next() - 0.5) * 0.0002;
+  const jitter = random.pick([1, 20, 100]);
+  const queue: { stamp: { source: string; time: number }; born: number }[] = [];
+  let arrival = 0;
+  for (let time = 0; time < 20_000; time += random.integer(5, 40)) {
+    arrival = Math.max(arrival, time + 1 + random.next() * jitter);
+    const born = time;
+    simulation.at(arrival, () => {
+      const stamp = { source: "s", time: born + skew + born * drift };
+      rules.arrived(stamp, simulation.now);
+      queue.push({ stamp, born });
+    });
+  }
+  const slowFrom = random.integer(2_000, 8_000);
+  const slowTo = slowFrom + random.integer(0, 6_000);
+  const read = (): void => {
+    const message = queue.shift();
+    if (message !== undefined) {
+      const { now } = simulation;
+      const lateness = rules.latenessOf(message.stamp, now);
+      const verdict = rules.judge(lateness, queue.length, now);
+      const age = now - message.born;
+      simulation.note(() => `age ${age.toFixed(0)}, lateness ${lateness.toFixed(0)}, ${verdict}`);
+      if (age < 290) expect(verdict, "it keeps up").toBe("on-time");
+      // Its fastest message took up to the jitter; drift takes 0.3 ms a second at most.
+      if (age > 300 + jitter + 10) expect(verdict, "it is late").toBe("late");
+    }
+    const slow = simulation.now > slowFrom && simulation.now < slowTo;
+    simulation.after(slow ? random.integer(50, 200) : 2, read);
+  };
+  read();
+  simulation.run(25_000);
+}
+
+it(
+  "a reader is late when it is slow, and never by its clocks",
+  () => {
+    expect(runSchedules(story, { budget: 4_000 })).toBeGreaterThan(20);
+  },
+  process.env.SHOAL_LONG === "1" ? 600_000 : 20_000,
+);

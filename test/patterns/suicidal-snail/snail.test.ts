@@ -1,0 +1,258 @@
+/** Snails over real sockets, on every engine: publishers that are faster than they are. */
+import { existsSync } from "node:fs";
+import { afterEach, describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../../src/engine/select.js";
+import { Context, Publisher } from "../../../src/index.js";
+import { SequencedPublisher } from "../../../src/patterns/sequenced/index.js";
+import {
+  LateError,
+  type SnailEvent,
+  SuicidalSnail,
+  type SuicidalSnailOptions,
+} from "../../../src/patterns/suicidal-snail/index.js";
+import { failure, thrown, until } from "../../contract/support/wait.js";
+import { Child } from "../../process/child.js";
+
+const PYTHON = "/usr/bin/python3";
+const LIMIT = { timeout: 8_000 };
+const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
+const children: Child[] = [];
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
+});
+
+function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+/** The machine's clock, and what a test adds to it: a program that was held up. */
+class HeldClock {
+  held = 0;
+  now(): number {
+    return performance.now() + this.held;
+  }
+}
+
+describe.each([...ENGINE_NAMES])("the suicidal snail, engine %s", (engine) => {
+  const context = new Context({ engine });
+
+  async function begin(options: SuicidalSnailOptions) {
+    const publisher = kept(new SequencedPublisher({ socketOptions: { context }, markInterval: 0 }));
+    const endpoint = await publisher.bind("tcp://127.0.0.1:*");
+    const clock = new HeldClock();
+    const snail = kept(new SuicidalSnail({ clock, ...options, socketOptions: { context } }));
+    const events: SnailEvent[] = [];
+    for (const type of ["late", "on-time", "dropped", "invalid"] as const)
+      snail.events.on(type, (event) => events.push(event));
+    snail.subscribe("");
+    snail.connect(endpoint);
+    await publisher.waitForSubscribers(LIMIT);
+    publisher.publish("a", "0");
+    expect((await snail.receive(LIMIT)).sequence).toBe(1);
+    const publish = (count: number, topic = "a"): void => {
+      for (let i = 0; i < count; i++) publisher.publish(topic, String(i));
+    };
+    return { publisher, snail, clock, events, publish };
+  }
+
+  it("hands over messages in time, with their lateness", async () => {
+    const { snail, publish, events } = await begin({});
+    publish(100);
+    for (let i = 0; i < 100; i++) expect((await snail.receive(LIMIT)).lateness).toBeLessThan(1_000);
+    expect(events).toEqual([]);
+    expect(snail.stats()).toMatchObject({ received: 101, delivered: 101, late: 0, lost: 0 });
+  });
+
+  it("die: it closes itself, and its owner gets an error that says how late it was", async () => {
+    const { snail, clock, publish, events } = await begin({ policy: "die", maxLateness: 500 });
+    publish(10);
+    await snail.receive(LIMIT);
+    clock.held += 700;
+    const error = await failure(snail.receive(LIMIT));
+    expect(error).toBeInstanceOf(LateError);
+    expect(error).toMatchObject({ code: "ETIMEDOUT" });
+    expect((error as LateError).lateness).toBeGreaterThan(500);
+    expect(events).toMatchObject([{ type: "late", policy: "die" }]);
+    expect(snail.closed).toBe(true);
+    expect((await failure(snail.receive())).code).toBe("EBADF");
+    const { received, delivered, dropped, waiting } = snail.stats();
+    expect(received).toBe(delivered + dropped.died + waiting);
+  });
+
+  it("die: a loop over it throws the error", async () => {
+    const { snail, clock, publish } = await begin({ maxLateness: 500 });
+    publish(10);
+    const looping = failure(
+      (async () => {
+        for await (const _ of snail) clock.held += 300;
+      })(),
+    );
+    expect(await looping).toBeInstanceOf(LateError);
+  });
+
+  it("event: everything is handed over; one event when it becomes late, one when it is in time again", async () => {
+    const { snail, clock, publish, events } = await begin({ policy: "event", maxLateness: 500 });
+    publish(5);
+    await snail.receive(LIMIT);
+    clock.held += 700;
+    for (let i = 0; i < 4; i++) await snail.receive(LIMIT);
+    clock.held -= 700;
+    publish(1);
+    await snail.receive(LIMIT);
+    expect(events.map(({ type }) => type)).toEqual(["late", "on-time"]);
+    expect(snail.stats()).toMatchObject({ delivered: 7, late: 1 });
+  });
+
+  it("newest: what waits is dropped but for the newest of each topic, in the order of arrival", async () => {
+    const { snail, publisher, clock, publish, events } = await begin({ policy: "newest", maxLateness: 500 });
+    publish(20, "a");
+    publish(20, "b");
+    publisher.publish("a", "newest a");
+    await snail.receive(LIMIT);
+    await new Promise<void>((resolve) => setTimeout(resolve, 100)); // There is no event for "all of it has arrived".
+    clock.held += 700;
+    const got = [await snail.receive(LIMIT), await snail.receive(LIMIT)];
+    expect(got.map(({ frames }) => `${frames[0]} ${frames[2]}`)).toEqual(["b 19", "a newest a"]);
+    expect(events).toMatchObject([{ type: "late" }, { type: "dropped", by: "newest", messages: 38 }]);
+    clock.held -= 700;
+    publish(1, "c");
+    expect(await snail.receive(LIMIT)).toMatchObject({ sequence: 1 });
+    expect(snail.stats()).toMatchObject({ received: 43, delivered: 5, dropped: { newest: 38 }, lost: 0 });
+  });
+
+  it("resubscribe: what waits is dropped, and a new socket brings what comes from then on", async () => {
+    const { snail, publisher, clock, publish, events } = await begin({
+      policy: "resubscribe",
+      maxLateness: 500,
+    });
+    publish(50);
+    await snail.receive(LIMIT);
+    clock.held += 700;
+    const receiving = snail.receive(LIMIT);
+    await until(() => snail.stats().resubscribed === 1, "a new socket");
+    clock.held -= 700;
+    // The publisher hears of the new subscription in its own time.
+    let done = false;
+    const received = receiving.finally(() => {
+      done = true;
+    });
+    await until(() => {
+      publisher.publish("a", "fresh");
+      return done;
+    }, "a message on the new socket");
+    expect(String((await received).frames[2])).toBe("fresh");
+    expect(events.map(({ type }) => type)).toEqual(["late", "dropped", "on-time"]);
+    expect(snail.stats().lost).toBe(0);
+  });
+
+  it("a queue that is too long is lateness, where it has a bound", async () => {
+    const { snail, publish } = await begin({ policy: "die", maxQueued: 5 });
+    publish(200);
+    await new Promise<void>((resolve) => setTimeout(resolve, 100)); // There is no event for "all of it has arrived".
+    const reading = async (): Promise<void> => {
+      for (;;) await snail.receive(LIMIT);
+    };
+    const error = await failure(reading());
+    expect(error).toMatchObject({ code: "ETIMEDOUT", lateCause: "slow" });
+    expect((error as LateError).queued).toBeGreaterThan(5);
+  });
+
+  it("losses are lateness, where they have a bound, by sequences of the program's own", async () => {
+    const publisher = kept(new Publisher({ context }));
+    await publisher.bind("tcp://127.0.0.1:*");
+    const snail = kept(
+      new SuicidalSnail({
+        maxLost: 4,
+        stamp: ([n]) => ({ source: "x", time: performance.now(), sequence: Number(n) }),
+        socketOptions: { context },
+      }),
+    );
+    snail.subscribe();
+    snail.connect(publisher.lastEndpoint as string);
+    await publisher.waitForSubscribers(LIMIT);
+    for (const n of ["1", "2", "5"]) {
+      await publisher.send(n);
+      expect(String((await snail.receive(LIMIT)).frames[0])).toBe(n);
+    }
+    await publisher.send("9");
+    expect(await failure(snail.receive(LIMIT))).toMatchObject({ code: "ETIMEDOUT", lost: 5 });
+  });
+
+  it("messages without a stamp are an event and a counter, whatever the program's function does", async () => {
+    const { snail, publish } = await begin({});
+    const liar = kept(new Publisher({ context }));
+    await liar.bind("tcp://127.0.0.1:*");
+    snail.connect(liar.lastEndpoint as string);
+    await liar.waitForSubscribers(LIMIT);
+    const reading = snail.receive(LIMIT);
+    await liar.send("nonsense");
+    await liar.send(["a", "b", "c"]);
+    await until(() => snail.stats().invalid === 2, "two events");
+    publish(1);
+    expect(await reading).toMatchObject({ sequence: 2 });
+    const strict = kept(
+      new SuicidalSnail({
+        stamp: () => {
+          throw new Error("a fault of the program");
+        },
+        socketOptions: { context },
+      }),
+    );
+    strict.subscribe();
+    strict.connect(liar.lastEndpoint as string);
+    await liar.waitForSubscribers({ count: 2, ...LIMIT });
+    const waiting = failure(strict.receive({ timeout: 300 }));
+    await liar.send("x");
+    expect((await waiting).code).toBe("EAGAIN");
+    expect(strict.stats().invalid).toBe(1);
+  });
+
+  it.skipIf(!existsSync(PYTHON))(
+    "dies of the Guide's publisher in pyzmq, whose clock is an hour off",
+    async () => {
+      const child = new Child(PYTHON, [
+        "-c",
+        `
+import time, zmq
+socket = zmq.Context().socket(zmq.XPUB)
+print(socket.bind_to_random_port("tcp://127.0.0.1"), flush=True)
+socket.recv()
+while True:
+    socket.send(b"%d" % int((time.time() + 3600) * 1000))
+    time.sleep(0.001)
+`,
+      ]);
+      children.push(child);
+      const clock = new HeldClock();
+      const snail = kept(
+        new SuicidalSnail({
+          clock,
+          stamp: ([frame]) => ({ source: "guide", time: Number(frame) }),
+          socketOptions: { context },
+        }),
+      );
+      snail.subscribe();
+      snail.connect(`tcp://127.0.0.1:${await child.line()}`);
+      for (let i = 0; i < 50; i++) expect((await snail.receive(LIMIT)).lateness).toBeLessThan(1_000);
+      clock.held += 2_000;
+      expect(await failure(snail.receive(LIMIT))).toBeInstanceOf(LateError);
+    },
+  );
+});
+
+describe("SuicidalSnail", () => {
+  it("refuses what is no option", () => {
+    for (const bad of [
+      { policy: "flee" },
+      { maxLateness: 0 },
+      { patience: -1 },
+      { nonsense: 1 },
+      { stamp: 5 },
+      { socketOptions: { conflate: true } },
+    ])
+      expect(thrown(() => new SuicidalSnail(bad as never)).code).toBe("EINVAL");
+  });
+});
