@@ -107,16 +107,24 @@ const JSON_LINES: Format = {
     return frames.map(parseFrame);
   },
   print(frames, pieces) {
-    const values = frames.map((frame) =>
-      isUtf8(frame) ? frame.toString() : { base64: frame.toString("base64") },
-    );
-    pieces.push(Buffer.from(`${JSON.stringify({ frames: values })}\n`));
+    pieces.push(Buffer.from(`${JSON.stringify({ frames: frames.map(bytesToJson) })}\n`));
   },
 };
 
 function parseFrame(value: unknown, index: number): Buffer {
-  if (typeof value === "string" && !LONE_SURROGATE.test(value)) return Buffer.from(value);
-  const base64 = (value as { base64?: unknown } | null)?.base64;
-  if (typeof base64 === "string" && BASE64.test(base64)) return Buffer.from(base64, "base64");
+  const frame = bytesFromJson(value);
+  if (frame !== undefined) return frame;
   throw new FormatError(`frame ${index + 1}: expected a string or {"base64":"…"}`);
+}
+
+/** Bytes as a value of JSON: a string where they are UTF-8. */
+export function bytesToJson(bytes: Buffer): string | { readonly base64: string } {
+  return isUtf8(bytes) ? bytes.toString() : { base64: bytes.toString("base64") };
+}
+
+/** @returns `undefined` for what is neither a string nor `{"base64":"…"}` */
+export function bytesFromJson(value: unknown): Buffer | undefined {
+  if (typeof value === "string") return LONE_SURROGATE.test(value) ? undefined : Buffer.from(value);
+  const base64 = (value as { base64?: unknown } | null)?.base64;
+  return typeof base64 === "string" && BASE64.test(base64) ? Buffer.from(base64, "base64") : undefined;
 }

@@ -1,33 +1,28 @@
 /**
  * `shoal freelance`: a server that echoes or runs a program for each request, and
  * calls, without a broker between them (10/FLP).
- *
- *   server   running --signal--> draining: nothing new, what is in hand ends --> 0
  */
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import type { Raw } from "../index.js";
-import { exec } from "../patterns/common/exec.js";
+import { ServiceError } from "../patterns/common/service-error.js";
 import {
   FreelanceClient,
   FreelanceFailoverClient,
   type FreelanceModel,
-  type FreelanceRequestContext,
   FreelanceServer,
   FreelanceShotgunClient,
-  ServiceError,
-} from "../patterns/index.js";
+} from "../patterns/freelance/index.js";
 import { addCommand, type CommandFace } from "./command.js";
-import { asUsage, Failure, hasCode, UsageError } from "./failure.js";
+import { serve } from "./drain.js";
+import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
 import { formatFor } from "./format.js";
 import { Input } from "./input.js";
-import { Log } from "./log.js";
-import { addSocketOptions, checkSettings, type Given, type Settings } from "./options.js";
+import { addSocketOptions, type Given, type Settings } from "./options.js";
 import { Output } from "./output.js";
 import { type SecurityOptions, securityOptions } from "./security.js";
-import { Stop, unlessAborted } from "./signals.js";
+import { type AnswerSettings, addAnswerOptions, answerer, logFor, ONE_RUN, settingsFor } from "./service.js";
+import { Stop } from "./signals.js";
 
-/** ms that what is in hand has to end after the first signal. */
-const DRAIN = 10_000;
 /** ms that a call waits for its reply. */
 const TIMEOUT = 10_000;
 
@@ -35,9 +30,7 @@ interface FreelanceSettings extends Settings {
   readonly model?: FreelanceModel;
 }
 
-interface ServerSettings extends FreelanceSettings {
-  readonly echo?: boolean;
-  readonly exec?: string;
+interface ServerSettings extends FreelanceSettings, AnswerSettings {
   readonly identity?: string;
 }
 
@@ -57,7 +50,7 @@ export function addFreelanceCommand(program: Command): void {
       "shoal freelance call hello --connect tcp://127.0.0.1:5555 --connect tcp://127.0.0.1:5556",
     ],
   });
-  part(freelance, {
+  const server = part(freelance, {
     name: "server",
     summary: "answer requests",
     description:
@@ -67,11 +60,8 @@ export function addFreelanceCommand(program: Command): void {
       "shoal freelance server --bind tcp://127.0.0.1:5555 --echo",
       'shoal freelance server --bind "tcp://*:5555" --identity tcp://localhost:5555 --exec "tr a-z A-Z"',
     ],
-  })
-    .option("--identity <EP>", "the endpoint as clients dial it, byte for byte (default: as bound)")
-    .option("--echo", "reply with the request")
-    .addOption(new Option("--exec <CMD>", "run CMD with the request on its input; its output is the reply"))
-    .action((given: Given<ServerSettings>) => serve(given));
+  }).option("--identity <EP>", "the endpoint as clients dial it, byte for byte (default: as bound)");
+  addAnswerOptions(server).action((given: Given<ServerSettings>) => runServer(given));
   part(freelance, {
     name: "call",
     summary: "ask the servers",
@@ -83,21 +73,11 @@ export function addFreelanceCommand(program: Command): void {
 }
 
 function part(parent: Command, face: CommandFace): Command {
-  const command = addSocketOptions(addCommand(parent, face)).option(
+  return addSocketOptions(addCommand(parent, face)).option(
     "--model <N>",
     "1: one server after the other; 2: all at once, first reply; 3: the fastest (default)",
     modelOf,
   );
-  const name = `shoal ${parent.name()} ${face.name}`;
-  return command.configureOutput({
-    outputError: (text, write) => {
-      const what = text
-        .replace(/^error: /, "")
-        .trim()
-        .replaceAll(/\s*\n\s*/g, " ");
-      write(`${name}: ${what} (see ${name} --help)\n`);
-    },
-  });
 }
 
 function modelOf(text: string): FreelanceModel {
@@ -105,32 +85,13 @@ function modelOf(text: string): FreelanceModel {
   throw new InvalidArgumentError("Expected 1, 2 or 3.");
 }
 
-function settingsOf<S extends Settings>(
-  given: Given<S>,
-  way: "bind" | "connect",
-  unfit: readonly string[],
-): S {
-  const settings = checkSettings(given as Given) as S;
-  const other = way === "bind" ? "connect" : "bind";
-  if (settings[other].length > 0) throw new UsageError(`--${other} does not fit here; expected --${way} EP`);
-  for (const name of unfit) {
-    if ((settings as Readonly<Record<string, unknown>>)[name] !== undefined)
-      throw new UsageError(`--${name} does not fit here`);
-  }
-  return settings;
-}
-
-function logFor(settings: Settings, name: string): Log {
-  return new Log(`freelance ${name}`, settings.quiet ? "quiet" : settings.verbose ? "verbose" : "normal");
-}
-
-async function serve(given: Given<ServerSettings>): Promise<void> {
-  const settings = settingsOf(given, "bind", ["count", "timeout", "multipart", "raw", "json"]);
-  const { echo, exec: command, model = 3, identity } = settings;
-  if ((echo === true) === (command !== undefined)) throw new UsageError("expected --echo or --exec CMD");
+async function runServer(given: Given<ServerSettings>): Promise<void> {
+  const settings = settingsFor(given, "bind", [...ONE_RUN, "json"]);
+  const { model = 3, identity } = settings;
+  const answer = answerer(settings);
   const [endpoint, ...more] = settings.bind;
   if (endpoint === undefined || more.length > 0) throw new UsageError("expected one --bind EP");
-  const log = logFor(settings, "server");
+  const log = logFor("freelance server", settings);
   const socketOptions = await securityOptions(settings);
   const server = await asUsage(
     () =>
@@ -139,29 +100,22 @@ async function serve(given: Given<ServerSettings>): Promise<void> {
         model,
         socketOptions,
         ...(identity === undefined ? {} : { identity }),
-        handler: (request: Buffer[], { signal }: FreelanceRequestContext) =>
-          command === undefined ? request : exec(command, request, { signal }),
+        handler: answer,
       }),
   );
-  const stop = new Stop().listen();
-  try {
-    server.events
-      .on("handler-error", ({ error }) => log.warn(`a request failed: ${(error as Error).message}`))
-      .on("invalid", ({ frames }) =>
-        log.warnOnce(`what came is no request of model ${model} (${frames} frames)`),
-      );
+  server.events
+    .on("handler-error", ({ error }) => log.warn(`a request failed: ${describe(error)}`))
+    .on("invalid", ({ frames }) =>
+      log.warnOnce(`what came is no request of model ${model} (${frames} frames)`),
+    );
+  await serve(server, new Stop().listen(), async () => {
     await asUsage(() => server.start());
     log.info(`listening at ${server.endpoint}`);
-    await aborted(stop.requested);
-    stop.dispose(); // What is in hand may take longer than a command's grace; a second signal ends it.
-    await drained(server.close({ linger: DRAIN }));
-  } finally {
-    stop.dispose();
-  }
+  });
 }
 
 async function call(body: readonly string[], given: Given<FreelanceSettings>): Promise<void> {
-  const settings = settingsOf(given, "connect", []);
+  const settings = settingsFor(given, "connect");
   if (body.length > 0 && settings.count !== undefined) throw new UsageError("--count needs standard input");
   const { timeout = TIMEOUT, count = Number.POSITIVE_INFINITY } = settings;
   const security = await securityOptions(settings);
@@ -216,21 +170,4 @@ function told(error: unknown, timeout: number): unknown {
   if (hasCode(error, "ETIMEDOUT")) return new Failure(`no reply came within ${timeout} ms`);
   if (hasCode(error, "ABORT_ERR")) return new Failure("stopped before every reply came");
   return error;
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-}
-
-async function drained(closing: Promise<void>): Promise<void> {
-  const insisted = new AbortController();
-  const insist = (): void => insisted.abort();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, insist);
-  try {
-    await unlessAborted(closing, insisted.signal);
-    if (insisted.signal.aborted) throw new Failure("stopped before everything in hand had ended");
-  } finally {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, insist);
-  }
 }

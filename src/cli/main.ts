@@ -2,16 +2,8 @@
 /** The `shoal` binary: the program, and what becomes of its errors. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { addBenchCommand } from "./bench.js";
+import { addCommands } from "./commands.js";
 import { describe, exitCodeOf, UsageError } from "./failure.js";
-import { addFreelanceCommand } from "./freelance.js";
-import { addKeygenCommand } from "./keygen.js";
-import { addMajordomoCommand } from "./majordomo.js";
-import { addPipelineCommands } from "./pipeline.js";
-import { addPirateCommands } from "./pirate.js";
-import { addPubSubCommands } from "./pub-sub.js";
-import { addRequestReplyCommands } from "./request-reply.js";
-import { addTwoWayCommands } from "./two-way.js";
 
 const AFTER = `
 Messages are lines: standard input is sent, what comes is printed, everything
@@ -22,7 +14,8 @@ Example, in two terminals:
   shoal pull --bind tcp://127.0.0.1:5557
   echo hello | shoal push --connect tcp://127.0.0.1:5557`;
 
-function createProgram(): Command {
+/** @param name of the command that is wanted, if the first word is one */
+async function createProgram(name: string | undefined): Promise<Command> {
   const manifest = new URL("../../package.json", import.meta.url);
   const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
   const program = new Command("shoal")
@@ -31,18 +24,10 @@ function createProgram(): Command {
     .addHelpText("after", AFTER)
     .helpCommand(false)
     .exitOverride();
-  addPubSubCommands(program);
-  addPipelineCommands(program);
-  addRequestReplyCommands(program);
-  addTwoWayCommands(program);
-  addMajordomoCommand(program);
-  addPirateCommands(program);
-  addFreelanceCommand(program);
-  addKeygenCommand(program);
-  addBenchCommand(program);
+  await addCommands(program, name);
   addHelpCommand(program);
-  for (const command of [program, ...program.commands]) {
-    const name = command === program ? "shoal" : `shoal ${command.name()}`;
+  for (const command of [program, ...program.commands.flatMap((each) => [each, ...each.commands])]) {
+    const name = pathOf(command);
     command.configureOutput({
       outputError: (text, write) => {
         const what = text
@@ -54,6 +39,11 @@ function createProgram(): Command {
     });
   }
   return program;
+}
+
+/** A command's name as a user types it: "shoal majordomo call". */
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
 /** Commander's own prints everything for a command it does not know. */
@@ -70,10 +60,10 @@ function addHelpCommand(program: Command): void {
 
 /** @returns the exit code */
 async function run(argv: readonly string[]): Promise<number> {
-  const program = createProgram();
+  const program = await createProgram(argv[2]);
   let name = "shoal";
   program.hook("preAction", (_, action) => {
-    name = `shoal ${action.name()}`;
+    name = pathOf(action);
   });
   try {
     await program.parseAsync(argv);

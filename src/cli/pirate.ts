@@ -1,19 +1,20 @@
 /** shoal pirate queue, worker, call: reliable request-reply with the Pirates. */
-import { type Command, InvalidArgumentError, Option } from "commander";
-import { exec } from "../patterns/common/exec.js";
+import { type Command, Option } from "commander";
 import { PirateClient } from "../patterns/pirate/client.js";
 import type { Dialect } from "../patterns/pirate/protocol.js";
 import { PirateQueue } from "../patterns/pirate/queue.js";
 import { PirateWorker } from "../patterns/pirate/worker.js";
 import { addCommand } from "./command.js";
+import { serve } from "./drain.js";
 import { asUsage, describe, Failure, UsageError } from "./failure.js";
 import { formatFor } from "./format.js";
 import { Input } from "./input.js";
-import { Log } from "./log.js";
-import { checkSettings, collect, type Given } from "./options.js";
+import { checkSettings, collect, type Given, type Settings } from "./options.js";
 import { Output } from "./output.js";
+import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { type SecurityOptions, securityOptions } from "./security.js";
-import { GRACE, Stop } from "./signals.js";
+import { type AnswerSettings, addAnswerOptions, answerer, logFor, wholeNumber } from "./service.js";
+import { Stop } from "./signals.js";
 
 interface Shared {
   readonly plain?: string;
@@ -30,15 +31,13 @@ interface Timed extends Shared {
   readonly paranoid?: boolean;
 }
 
-interface QueueSettings extends Timed {
+interface QueueSettings extends Timed, PairSettings {
   readonly frontend?: readonly string[];
   readonly backend?: readonly string[];
 }
 
-interface WorkerSettings extends Timed {
+interface WorkerSettings extends Timed, AnswerSettings {
   readonly connect?: readonly string[];
-  readonly echo?: boolean;
-  readonly exec?: string;
   readonly concurrency?: number;
 }
 
@@ -48,14 +47,18 @@ interface CallSettings extends Shared {
   readonly retries?: number;
 }
 
-const MAX = 2_147_483_647;
-
 export function addPirateCommands(program: Command): void {
-  const pirate = program
-    .command("pirate")
-    .summary("reliable request-reply: a queue, its workers, its clients")
-    .description("Reliable request-reply as the Guide's Simple and Paranoid Pirates have it (6/PPP).");
-  addTimed(
+  const pirate = addCommand(program, {
+    name: "pirate",
+    summary: "reliable request-reply: a queue, its workers, its clients",
+    description: "Reliable request-reply as the Guide's Simple and Paranoid Pirates have it (6/PPP).",
+    examples: [
+      "shoal pirate queue --frontend tcp://127.0.0.1:5555 --backend tcp://127.0.0.1:5556",
+      "shoal pirate worker --connect tcp://127.0.0.1:5556 --echo",
+      "shoal pirate call hello --connect tcp://127.0.0.1:5555",
+    ],
+  });
+  const queues = addTimed(
     addCommand(pirate, {
       name: "queue",
       summary: "pass requests to the least recently used worker",
@@ -66,8 +69,9 @@ export function addPirateCommands(program: Command): void {
     })
       .addOption(endpoints("--frontend <EP>", "listen for clients (repeatable)"))
       .addOption(endpoints("--backend <EP>", "listen for workers (repeatable)")),
-  ).action((settings: QueueSettings) => queue(settings));
-  addTimed(
+  );
+  addPairOptions(queues).action((settings: QueueSettings) => queue(settings));
+  const workers = addTimed(
     addCommand(pirate, {
       name: "worker",
       summary: "answer a queue's requests, with a program for each",
@@ -80,10 +84,9 @@ export function addPirateCommands(program: Command): void {
       ],
     })
       .addOption(endpoints("--connect <EP>", "a queue's backend (repeatable)"))
-      .option("--echo", "reply with the request itself")
-      .option("--exec <CMD>", "run CMD for each request")
       .option("--concurrency <N>", "requests handled at once (default 1)", wholeNumber(1)),
-  ).action((settings: WorkerSettings) => work(settings));
+  );
+  addAnswerOptions(workers).action((settings: WorkerSettings) => work(settings));
   addShared(
     addCommand(pirate, {
       name: "call",
@@ -105,14 +108,6 @@ export function addPirateCommands(program: Command): void {
 
 function endpoints(flags: string, what: string): Option {
   return new Option(flags, what).argParser(collect);
-}
-
-function wholeNumber(min: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= min && value <= MAX) return value;
-    throw new InvalidArgumentError(`Expected a whole number from ${min} to ${MAX}.`);
-  };
 }
 
 function addShared(command: Command): Command {
@@ -147,15 +142,16 @@ function timesOf({ heartbeat }: Timed): { readonly heartbeatInterval?: number } 
   return heartbeat === undefined ? {} : { heartbeatInterval: heartbeat };
 }
 
-function security(given: Shared, ends: Pick<Given, "bind" | "connect">): Promise<SecurityOptions> {
+/** What the socket commands' own settings would be. */
+function shared(given: Shared, ends: Pick<Given, "bind" | "connect">): Settings {
   const { plain, curveServerKey, curveCertificate } = given;
   const chosen = { plain, curveServerKey, curveCertificate };
   const named = Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== undefined));
-  return securityOptions(checkSettings({ ...ends, ...named }));
+  return checkSettings({ ...ends, ...named });
 }
 
-function logOf(name: string, { quiet, verbose }: Shared): Log {
-  return new Log(name, quiet === true ? "quiet" : verbose === true ? "verbose" : "normal");
+async function security(given: Shared, ends: Pick<Given, "bind" | "connect">): Promise<SecurityOptions> {
+  return securityOptions(shared(given, ends));
 }
 
 function required(ends: readonly string[] | undefined, option: string): readonly string[] {
@@ -163,82 +159,75 @@ function required(ends: readonly string[] | undefined, option: string): readonly
   return ends;
 }
 
-/** Settles when the command is told to stop. */
-function stopRequested(stop: Stop): Promise<void> {
-  return new Promise((resolve) => {
-    stop.requested.addEventListener("abort", () => resolve(), { once: true });
-  });
-}
-
-/** Ends in good order, or at once when a second signal insists. */
-async function endWith(
-  stop: Stop,
-  thing: { close(options: { linger: number }): Promise<void> },
-): Promise<void> {
-  const forced = new Promise<void>((resolve) => {
-    stop.forced.addEventListener("abort", () => resolve(), { once: true });
-  });
-  await Promise.race([thing.close({ linger: GRACE }), forced]);
-}
-
 async function queue(settings: QueueSettings): Promise<void> {
   const frontends = required(settings.frontend, "--frontend");
   const backends = required(settings.backend, "--backend");
-  const socketOptions = await security(settings, { bind: [...frontends, ...backends] });
-  const log = logOf("pirate queue", settings);
-  const stop = new Stop().listen();
+  const ends = { bind: [...frontends, ...backends] };
+  const socketOptions = await security(settings, ends);
+  const log = logFor("pirate queue", settings);
+  const pair = await Pair.from(settings, socketOptions, shared(settings, ends).plain, log);
   const broker = await asUsage(
-    () => new PirateQueue({ ...timesOf(settings), ...dialectOf(settings), socketOptions }),
+    () =>
+      new PirateQueue({
+        ...timesOf(settings),
+        ...dialectOf(settings),
+        socketOptions,
+        ...(pair === undefined ? {} : { gate: pair.gate }),
+      }),
   );
-  try {
-    broker.events
-      .on("worker:ready", ({ worker, dialect }) =>
-        log.detail(`worker ${worker.toString("hex")} (${dialect}) is ready`),
-      )
-      .on("worker:lost", ({ worker, reason }) =>
-        log.detail(`worker ${worker.toString("hex")} is lost: ${reason}`),
-      )
-      .on("request:dropped", ({ reason }) => log.detail(`a request was dropped: ${reason}`))
-      .on("invalid", ({ from, reason }) => log.warnOnce(`a ${from} sent a message that is none: ${reason}`));
+  broker.events
+    .on("worker:ready", ({ worker, dialect }) =>
+      log.detail(`worker ${worker.toString("hex")} (${dialect}) is ready`),
+    )
+    .on("worker:lost", ({ worker, reason }) =>
+      log.detail(`worker ${worker.toString("hex")} is lost: ${reason}`),
+    )
+    .on("request:dropped", ({ reason }) => log.detail(`a request was dropped: ${reason}`))
+    .on("invalid", ({ from, reason }) => log.warnOnce(`a ${from} sent a message that is none: ${reason}`));
+  let closing: Promise<void> | undefined;
+  const close = async (linger: number): Promise<void> => {
+    pair?.drain();
+    await broker.close({ linger });
+    await pair?.close();
+  };
+  const service = {
+    close: ({ linger }: { readonly linger: number }): Promise<void> => {
+      closing ??= close(linger);
+      return closing;
+    },
+  };
+  await serve(service, new Stop().listen(), async () => {
     for (const endpoint of frontends)
       log.info(`listening at ${await asUsage(() => broker.bindFrontend(endpoint))} for clients`);
     for (const endpoint of backends)
       log.info(`listening at ${await asUsage(() => broker.bindBackend(endpoint))} for workers`);
-    await stopRequested(stop);
-  } finally {
-    await endWith(stop, broker);
-    stop.dispose();
-  }
+    await pair?.start(log);
+  });
   if (settings.json === true) process.stdout.write(`${JSON.stringify(broker.stats())}\n`);
 }
 
 async function work(settings: WorkerSettings): Promise<void> {
   const connect = required(settings.connect, "--connect");
-  const { exec: command, echo, concurrency = 1 } = settings;
-  if ((echo === true) === (command !== undefined)) throw new UsageError("expected --echo or --exec CMD");
+  const { concurrency = 1 } = settings;
+  const answer = answerer(settings);
   const socketOptions = await security(settings, { connect });
-  const log = logOf("pirate worker", settings);
-  const stop = new Stop().listen();
+  const log = logFor("pirate worker", settings);
   const worker = await asUsage(
     () =>
-      new PirateWorker(
-        connect,
-        async (body, { signal }) => (command === undefined ? body : await exec(command, body, { signal })),
-        { concurrency, ...timesOf(settings), ...dialectOf(settings), socketOptions },
-      ),
+      new PirateWorker(connect, async (body, context) => answer(body, context), {
+        concurrency,
+        ...timesOf(settings),
+        ...dialectOf(settings),
+        socketOptions,
+      }),
   );
-  try {
-    worker.events
-      .on("ready", () => log.detail("READY was sent"))
-      .on("queue:silent", ({ delay }) =>
-        log.warn(`the queue is silent: connecting anew in ${Math.round(delay)} ms`),
-      )
-      .on("handler:failed", ({ error }) => log.warn(`a request failed: ${describe(error)}`));
-    await stopRequested(stop);
-  } finally {
-    await endWith(stop, worker);
-    stop.dispose();
-  }
+  worker.events
+    .on("ready", () => log.detail("READY was sent"))
+    .on("queue:silent", ({ delay }) =>
+      log.warn(`the queue is silent: connecting anew in ${Math.round(delay)} ms`),
+    )
+    .on("handler:failed", ({ error }) => log.warn(`a request failed: ${describe(error)}`));
+  await serve(worker, new Stop().listen(), () => undefined);
 }
 
 async function call(body: readonly string[], settings: CallSettings): Promise<void> {
@@ -248,7 +237,7 @@ async function call(body: readonly string[], settings: CallSettings): Promise<vo
   const stop = new Stop().listen();
   const format = formatFor({ json: settings.json });
   const output = new Output(format, stop.forced, stop.request);
-  const log = logOf("pirate call", settings);
+  const log = logFor("pirate call", settings);
   const limits = {
     ...(timeout === undefined ? {} : { timeout }),
     ...(retries === undefined ? {} : { retries }),

@@ -1,15 +1,27 @@
-/** Brokers, workers and clients of Majordomo killed and stopped under load: each request ends exactly once. */
+/**
+ * Brokers, workers and clients of Majordomo killed and stopped under load: each request ends exactly once, and reaches
+ * a handler again only where a worker or a broker was lost with it.
+ */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
-import { expect, it } from "vitest";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { within } from "../contract/support/wait.js";
 import { type Child, start } from "../process/child.js";
 import { Random } from "../support/simulation/random.js";
-import { BROKER, CLIENT, WORKER } from "./majordomo-programs.js";
+import { Blows, blowsOf, CHAOS_TESTS, LONG, PATIENCE } from "./blows.js";
+import { BROKER, CLIENT, CONCURRENCY, LANES, WORKER } from "./majordomo-programs.js";
 
-/** Kills and stops of one run. */
-const BLOWS = process.env.SHOAL_LONG === "1" ? 1_000 : 25;
+const BLOWS = blowsOf("majordomo");
 
 /** ms after which a program is ended whatever happens. */
-const LIMIT = process.env.SHOAL_LONG === "1" ? 1_800_000 : 60_000;
+const LIMIT = LONG ? 1_800_000 : 120_000;
+
+const WORKERS = 4;
+
+/** ms that a stop lasts at most: of a worker long enough to be taken for dead, of a broker and a client not. */
+const LONGEST = { worker: 900, other: 300 } as const;
 
 interface Counts {
   readonly asked: number;
@@ -17,6 +29,17 @@ interface Counts {
   readonly wrong: number;
   readonly errors: Readonly<Record<string, number>>;
 }
+
+let folder: string;
+const running = new Set<Child>();
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "shoal-majordomo-"));
+});
+afterEach(async () => {
+  await Promise.all([...running].map((child) => child.kill()));
+  rmSync(folder, { recursive: true, force: true });
+});
 
 /** A port that is free now: a broker comes back to it. */
 function freePort(): Promise<number> {
@@ -28,67 +51,136 @@ function freePort(): Promise<number> {
   });
 }
 
+/** A program that comes back whenever it was killed. */
+class Victim {
+  readonly #source: string;
+  readonly #args: readonly string[];
+  child: Child;
+  /** Settles when this life of it is at work. */
+  ready: Promise<unknown>;
+
+  constructor(source: string, ...args: string[]) {
+    this.#source = source;
+    this.#args = args;
+    [this.child, this.ready] = this.#start();
+  }
+
+  async kill(): Promise<void> {
+    running.delete(this.child);
+    await this.child.kill();
+    [this.child, this.ready] = this.#start();
+  }
+
+  async stop(ms: number): Promise<void> {
+    this.child.process.kill("SIGSTOP");
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    this.child.process.kill("SIGCONT");
+  }
+
+  #start(): [Child, Promise<unknown>] {
+    const child = start(this.#source, { args: this.#args, limit: LIMIT });
+    running.add(child);
+    const ready = child.line();
+    ready.catch(() => undefined);
+    return [child, ready];
+  }
+}
+
+/** How often each request reached a handler, and how often within one worker process. */
+function handled(): { requests: number; again: number; againInOne: number } {
+  const all = new Map<string, number>();
+  let againInOne = 0;
+  for (const file of readdirSync(folder)) {
+    const lines = readFileSync(join(folder, file), "utf8").split("\n").slice(0, -1);
+    againInOne += lines.length - new Set(lines).size;
+    for (const line of lines) all.set(line, (all.get(line) ?? 0) + 1);
+  }
+  let again = 0;
+  for (const times of all.values()) again += times - 1;
+  return { requests: all.size, again, againInOne };
+}
+
+it("one run of the chaos tests kills and stops at least 100 times", () => {
+  expect(CHAOS_TESTS.reduce((sum, test) => sum + blowsOf(test), 0)).toBeGreaterThanOrEqual(100);
+  expect(blowsOf("majordomo")).toBe(Math.max(...CHAOS_TESTS.map(blowsOf)));
+});
+
 it(
-  "every request gets one reply or one error, whoever is killed or stopped",
+  `every request gets one reply or one error through ${BLOWS} kills and stops`,
   async () => {
     const random = new Random(Number(process.env.SHOAL_SEED ?? 1));
     const endpoint = `tcp://127.0.0.1:${await freePort()}`;
-    const running = new Set<Child>();
-    const run = async (source: string, ready: boolean): Promise<Child> => {
-      const child = start(source, { args: [endpoint], limit: LIMIT });
-      running.add(child);
-      if (ready) await child.line();
-      return child;
+    const broker = new Victim(BROKER, endpoint);
+    await broker.ready;
+    const workers = Array.from({ length: WORKERS }, () => new Victim(WORKER, endpoint, folder));
+    const other = new Victim(CLIENT, endpoint);
+    const client = new Victim(CLIENT, endpoint);
+    await Promise.all([...workers, other, client].map((victim) => victim.ready));
+    const blows = new Blows();
+    /** Workers that are killed or stopped at the moment; the others carry on with the load. */
+    const down = new Set<Victim>();
+    const failures: unknown[] = [];
+    const hit = (worker: Victim, blow: () => Promise<unknown>) => {
+      down.add(worker);
+      blow()
+        .catch((error) => failures.push(error))
+        .finally(() => down.delete(worker));
     };
-    try {
-      let broker = await run(BROKER, true);
-      const workers = [await run(WORKER, true), await run(WORKER, true), await run(WORKER, true)];
-      const client = await run(CLIENT, true);
-      let victim = await run(CLIENT, true);
-      for (let blow = 0; blow < BLOWS; blow++) {
-        // Load between the blows: the next is dealt when so much was asked.
-        await client.heard("progress");
-        const kind = random.integer(0, 9);
-        const index = random.integer(0, workers.length - 1);
-        const worker = workers[index] as Child;
+    while (blows.total < BLOWS) {
+      // Load between the blows: the next is dealt when so much was asked.
+      await within(client.child.heard("progress"), "progress of the client", 4 * PATIENCE);
+      const up = workers.filter((worker) => !down.has(worker));
+      const kind = random.integer(0, 19);
+      const pause = random.integer(20, LONGEST.other);
+      if (kind < 14 && up.length > 1) {
+        const worker = random.pick(up);
         if (kind < 5) {
-          await worker.kill();
-          running.delete(worker);
-          workers[index] = await run(WORKER, true);
-        } else if (kind < 7) {
-          worker.process.kill("SIGSTOP");
-          await client.heard("progress");
-          worker.process.kill("SIGCONT");
-        } else if (kind < 8) {
-          broker.process.kill("SIGSTOP");
-          await new Promise((resolve) => setTimeout(resolve, random.integer(50, 400)));
-          broker.process.kill("SIGCONT");
-        } else if (kind < 9) {
-          await victim.kill();
-          running.delete(victim);
-          victim = await run(CLIENT, true);
+          hit(worker, async () => {
+            await worker.kill();
+            await worker.ready;
+          });
+          blows.add("worker killed");
         } else {
-          await broker.kill();
-          running.delete(broker);
-          broker = await run(BROKER, true);
+          hit(worker, () => worker.stop(random.integer(20, LONGEST.worker)));
+          blows.add("worker stopped");
         }
-      }
-      client.tell("stop");
-      let line = await client.line();
-      while (!line.startsWith("{")) line = await client.line();
-      const counts = JSON.parse(line) as Counts;
-      const errors = Object.values(counts.errors).reduce((sum, count) => sum + count, 0);
-      expect(counts.wrong, "replies to another request").toBe(0);
-      expect(counts.answered + errors, "requests that ended").toBe(counts.asked);
-      // Workers live all the time, and a broker comes back: nothing needs to fail.
-      expect(counts.errors).toEqual({});
-      expect(counts.answered).toBeGreaterThan(100 * BLOWS);
-    } finally {
-      for (const child of running) {
-        child.process.kill("SIGCONT");
-        await child.kill();
+      } else if (kind < 16) {
+        await broker.stop(pause);
+        blows.add("broker stopped");
+      } else if (kind < 18) {
+        await client.stop(pause);
+        blows.add("client stopped");
+      } else if (kind < 19) {
+        await other.kill();
+        blows.add("client killed");
+      } else {
+        await broker.kill();
+        blows.add("broker killed");
+        await broker.ready;
       }
     }
+    client.child.tell("stop");
+    let line = await client.child.line();
+    while (!line.startsWith("{")) line = await client.child.line();
+    const counts = JSON.parse(line) as Counts;
+    blows.tell("majordomo");
+    const { requests, again, againInOne } = handled();
+    console.info(
+      `majordomo: ${requests} requests handled, ${again} again, ${againInOne} of them by one worker`,
+    );
+    const errors = Object.values(counts.errors).reduce((sum, count) => sum + count, 0);
+    expect(failures).toEqual([]);
+    expect(blows.total).toBe(BLOWS);
+    expect(counts.wrong, "replies to another request").toBe(0);
+    expect(counts.answered + errors, "requests that ended").toBe(counts.asked);
+    // Workers live all the time, and a broker comes back: nothing needs to fail.
+    expect(counts.errors).toEqual({});
+    expect(counts.answered).toBeGreaterThan(50 * BLOWS);
+    // At least once: again only what was in the hands of a worker that was lost, or under way through a lost broker.
+    const lostWithWorkers = CONCURRENCY * blows.of("worker");
+    const lostWithBrokers = 2 * LANES * blows.of("broker");
+    expect(again, "requests handled again").toBeLessThanOrEqual(lostWithWorkers + lostWithBrokers);
+    expect(againInOne, "requests handled again by the same worker").toBeLessThanOrEqual(lostWithBrokers);
   },
   LIMIT,
 );

@@ -3,11 +3,11 @@ import { afterEach, describe, expect, it } from "vitest";
 import { PirateClient } from "../../src/patterns/pirate/client.js";
 import { within } from "../contract/support/wait.js";
 import { type Child, start } from "../process/child.js";
+import { Blows, blowsOf, LONG, PATIENCE } from "./blows.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
-const BLOWS = LONG ? 1_000 : 30;
+const BLOWS = blowsOf("pirate");
 /** ms that all of it may take. */
-const LIMIT = LONG ? 1_200_000 : 60_000;
+const LIMIT = LONG ? 2_400_000 : 60_000;
 const CLIENTS = 4;
 const WORKERS = 3;
 
@@ -83,28 +83,39 @@ describe("the Pirates under fire", () => {
       failed.catch(() => undefined);
 
       const roll = dice(20_261_120);
-      for (let blow = 0; blow < BLOWS; blow++) {
+      const blows = new Blows();
+      while (blows.total < BLOWS) {
         const before = counts.answered;
         const index = roll(WORKERS);
         const worker = workers[index] as Child;
         const kind = roll(10);
         if (kind === 0) {
           await queue.kill("SIGKILL");
+          blows.add("queue killed");
           queue = program(QUEUE, frontend, backend);
-          await within(queue.line(), "the queue again");
-        } else if (kind < 4) {
+          await within(queue.line(), "the queue again", PATIENCE);
+        } else if (kind < 2) {
+          queue.process.kill("SIGSTOP");
+          blows.add("queue stopped");
+          await new Promise((resolve) => setTimeout(resolve, 50 + roll(150)));
+          queue.process.kill("SIGCONT");
+        } else if (kind < 6) {
           worker.process.kill("SIGSTOP");
+          blows.add("worker stopped");
           await answered(counts, before + 1, failed);
           worker.process.kill("SIGCONT");
         } else {
           await worker.kill("SIGKILL");
+          blows.add("worker killed");
           workers[index] = program(WORKER, backend);
-          await within(workers[index].heard("up"), "a worker again");
+          await within(workers[index].heard("up"), "a worker again", PATIENCE);
         }
         await answered(counts, before + 1, failed);
       }
       over = true;
       await within(failed, "the last requests", 30_000);
+      blows.tell("pirate");
+      expect(blows.total).toBe(BLOWS);
       expect(counts.answered + counts.failed).toBe(counts.asked);
       expect(counts.answered).toBeGreaterThan(BLOWS);
       expect(counts.failed).toBeLessThan(BLOWS);
@@ -119,9 +130,9 @@ async function answered(
   target: number,
   failed: Promise<unknown>,
 ): Promise<void> {
-  const end = performance.now() + 15_000;
+  const end = performance.now() + 2 * PATIENCE;
   while (counts.answered < target) {
-    if (performance.now() > end) throw new Error("no request was answered for 15 s");
+    if (performance.now() > end) throw new Error(`no request was answered for ${2 * PATIENCE} ms`);
     await Promise.race([failed, new Promise((resolve) => setTimeout(resolve, 5))]);
   }
 }

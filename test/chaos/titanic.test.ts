@@ -7,9 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { type Child, start } from "../process/child.js";
+import { Blows, blowsOf, LONG } from "./blows.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
-const KILLS = LONG ? 1_000 : 25;
+const KILLS = blowsOf("titanic");
 const LIMIT = LONG ? 3_600_000 : 90_000;
 
 const BROKER = `
@@ -101,10 +101,12 @@ it(`loses no acknowledged request to ${KILLS} kills of Titanic`, { timeout: LIMI
   const worker = launch(WORKER, endpoint);
   await worker.line();
   const client = launch(CLIENT, endpoint);
-  for (let i = 0; i < KILLS; i++) {
+  const blows = new Blows();
+  while (blows.total < KILLS) {
     // In the middle of the work: some requests were acknowledged since the last time.
     await client.line();
     await titanic.kill("SIGKILL");
+    blows.add("Titanic killed");
     titanic = launch(TITANIC, endpoint, directory);
     await titanic.line();
   }
@@ -112,6 +114,8 @@ it(`loses no acknowledged request to ${KILLS} kills of Titanic`, { timeout: LIMI
   let last = "";
   while (!last.startsWith("{")) last = await client.line();
   const { kept, wrong } = JSON.parse(last) as { kept: number; wrong: number };
+  blows.tell("titanic");
+  expect(blows.total).toBe(KILLS);
   expect(kept).toBeGreaterThanOrEqual(50 * KILLS);
   expect(wrong).toBe(0);
 });

@@ -27,7 +27,10 @@ it("makes a service of any program, and tells of its failure", async () => {
   expect((await worker.ended).code).toBe(0);
   await broker.until("stderr", /leaves fish: disconnect/);
   const late = await run("", ...CALL, "fish", "x", "--connect", endpoint, "--timeout", "300");
-  expect([late.code, late.stderr]).toEqual([1, expect.stringContaining("no reply came within 300 ms")]);
+  expect([late.code, late.stderr]).toEqual([
+    1,
+    expect.stringContaining("No worker of this service came in time. (no-service)"),
+  ]);
   broker.process.kill("SIGTERM");
   expect((await broker.ended).code).toBe(0);
 }, 30_000);

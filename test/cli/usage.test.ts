@@ -4,7 +4,10 @@ import { file, ipc, run, useShoal } from "./support.js";
 
 useShoal();
 
-const COMMANDS = "pub sub xpub xsub push pull req rep dealer router pair keygen".split(" ");
+const COMMANDS =
+  "pub sub xpub xsub push pull req rep dealer router pair majordomo pirate freelance lvc tap keygen".split(
+    " ",
+  );
 
 describe("help and version", () => {
   test("shoal --help names every command", async () => {

@@ -7,6 +7,7 @@ export {
   type StarFailOverEvent,
 } from "./client.js";
 export type { StarEvent, StarStateName } from "./events.js";
+export { BinaryStarGate, type BinaryStarGateOptions, type BinaryStarGateStats } from "./gate.js";
 export { StarState } from "./protocol.js";
 export { BinaryStarReactor, type BinaryStarReactorOptions, type BinaryStarReactorStats } from "./reactor.js";
 export type { Admission, FenceReason, StarCause, StarRole, StarRulesStats } from "./rules.js";

@@ -27,6 +27,8 @@ const HEARTBEAT_INTERVAL = 1_000;
 const LIVENESS = 2;
 /** ms until a lost link to the peer is tried again, first and at most: it must be back within the patience. */
 const RECONNECT_INTERVAL = 100;
+/** ms that the state told last has to leave when the server closes. */
+const LAST_WORD = 100;
 
 /** How a server finds its peer. */
 export interface BinaryStarOptions {
@@ -40,8 +42,12 @@ export interface BinaryStarOptions {
   readonly heartbeatInterval?: number;
   /** Heartbeats of silence after which the peer counts as gone; 2 or more, the same on both. Default 2. */
   readonly liveness?: number;
-  /** For both sockets, security above all. */
+  /** For both sockets. */
   readonly socketOptions?: PublisherOptions & SubscriberOptions;
+  /** For the PUB that tells, over those for both: security as a server. */
+  readonly publisherOptions?: PublisherOptions;
+  /** For the SUB that hears, over those for both: security as a client. */
+  readonly subscriberOptions?: SubscriberOptions;
   readonly context?: Context;
   /** Where time comes from; for tests. */
   readonly clock?: Clock;
@@ -63,6 +69,8 @@ const KEYS = [
   "heartbeatInterval",
   "liveness",
   "socketOptions",
+  "publisherOptions",
+  "subscriberOptions",
   "context",
   "clock",
 ] as const;
@@ -99,12 +107,13 @@ export class BinaryStar {
       ...options.socketOptions,
       ...(options.context === undefined ? {} : { context: options.context }),
     };
-    this.#publisher = new Publisher({ linger: 0, ...shared });
+    this.#publisher = new Publisher({ linger: 0, ...shared, ...options.publisherOptions });
     this.#subscriber = new Subscriber({
       linger: 0,
       reconnectInterval: Math.min(RECONNECT_INTERVAL, heartbeatInterval),
       reconnectMaxInterval: Math.min(RECONNECT_INTERVAL, heartbeatInterval),
       ...shared,
+      ...options.subscriberOptions,
     });
     this.#rules = new BinaryStarRules(
       { role, heartbeatInterval, liveness },
@@ -206,7 +215,9 @@ export class BinaryStar {
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer.stop();
-    await Promise.all([this.#publisher.close({ linger: 0 }), this.#subscriber.close({ linger: 0 })]);
+    // The state told last may be that of a hand-over.
+    const publishing = this.#publisher.close({ linger: LAST_WORD });
+    await Promise.all([publishing, this.#subscriber.close({ linger: 0 })]);
     await this.#hearing;
     this.events.close();
   }

@@ -82,8 +82,10 @@ export class DriverTimer {
 
   #set(next: number): void {
     clearTimeout(this.#timer);
-    this.#due = next;
-    const delay = Math.min(Math.max(Math.ceil(next - this.now()), 0), MAX_DELAY);
+    const now = this.now();
+    // What was due before now is due now: from then until now nothing stood still.
+    this.#due = Math.max(next, now);
+    const delay = Math.min(Math.ceil(this.#due - now), MAX_DELAY);
     this.#timer = setTimeout(this.#timerOnFired, delay);
     if (!this.#held) this.#timer.unref();
   }

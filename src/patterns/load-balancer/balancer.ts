@@ -1,6 +1,6 @@
 /** The load-balancing broker: two ROUTERs around rules.ts. */
 import { addressedFrames, parseFromClient, replyFrames } from "../pirate/protocol.js";
-import { BrokerDriver, type BrokerLinks, type BrokerSocketOptions } from "./broker-driver.js";
+import { BrokerDriver, type BrokerDriverOptions, type BrokerLinks } from "./broker-driver.js";
 import { numbers } from "./check-options.js";
 import { parseFromBalanced } from "./protocol.js";
 import { type BalancerEvent, BalancerRules, type BalancerRulesOptions, type BalancerStats } from "./rules.js";
@@ -11,7 +11,7 @@ const DEFAULTS: BalancerRulesOptions = Object.freeze({ maxQueued: 1_000, maxDeli
 const MAX_STEP = 1_000;
 
 /** Options of {@link LoadBalancer}. */
-export interface LoadBalancerOptions extends BrokerSocketOptions {
+export interface LoadBalancerOptions extends BrokerDriverOptions {
   /** Requests that wait for a worker; past it clients are read no further. Default 1,000. */
   readonly maxQueued?: number;
   /** Workers that may be lost with one request in hand, until its client is told `worker-lost`. Default 2. */
@@ -28,7 +28,7 @@ export interface LoadBalancerOptions extends BrokerSocketOptions {
 export class LoadBalancer extends BrokerDriver<BalancerEvent, BalancerStats> {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: LoadBalancerOptions = {}) {
-    const { socketOptions, frontendOptions, backendOptions, ...given } = options;
+    const { socketOptions, frontendOptions, backendOptions, gate, ...given } = options;
     const settings = numbers("LoadBalancer", DEFAULTS, given);
     super(options, MAX_STEP, (links) => new DrivenBalancerRules(settings, links));
   }

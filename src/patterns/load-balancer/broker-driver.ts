@@ -10,6 +10,7 @@ import { ClosedError, InvalidArgumentError, ShoalError } from "../../core/errors
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { DriverTimer, type TimedRules } from "../common/driver-timer.js";
 import { type PatternEvent, PatternEvents } from "../common/events.js";
+import type { ServerGate } from "../common/server-gate.js";
 import { RouterReader } from "./router-reader.js";
 
 /** ms that `close` gives to the requests in hand, unless it is told otherwise. */
@@ -29,6 +30,12 @@ export interface BrokerSocketOptions {
   readonly frontendOptions?: RouterOptions;
   /** Of the one for workers, over those of both. */
   readonly backendOptions?: RouterOptions;
+}
+
+/** Options of a broker that can be one of a pair. */
+export interface BrokerDriverOptions extends BrokerSocketOptions {
+  /** Makes the broker one of a pair: a `BinaryStarGate`. Default: it always serves. */
+  readonly gate?: ServerGate;
 }
 
 /** What a broker's rules are to its driver. */
@@ -68,11 +75,11 @@ export abstract class BrokerDriver<E extends PatternEvent, Stats> {
 
   /** @param maxStep ms of a stall of this process that count, at most */
   protected constructor(
-    options: BrokerSocketOptions,
+    options: BrokerDriverOptions,
     maxStep: number,
     createRules: (links: BrokerLinks<E>, now: number) => DrivenRules<Stats>,
   ) {
-    const { socketOptions, frontendOptions, backendOptions } = options;
+    const { socketOptions, frontendOptions, backendOptions, gate } = options;
     this.#frontend = new Router({ linger: CLOSE_LINGER, ...socketOptions, ...frontendOptions });
     // A worker that is not there any more has to be known at once: its request goes to another.
     this.#backend = new Router({
@@ -85,14 +92,19 @@ export abstract class BrokerDriver<E extends PatternEvent, Stats> {
     this.#rules = createRules(
       {
         toWorker: (frames) => offer(this.#backend, frames),
-        toClient: (frames) => void offer(this.#frontend, frames),
+        toClient: (frames) => {
+          if (gate === undefined || gate.isServing()) offer(this.#frontend, frames);
+        },
         event: (event) => this.events.emit(event),
       },
       this.#timer.now(),
     );
     this.#clients = new RouterReader(this.#frontend, {
       room: () => this.#rules.room,
-      message: (frames) => this.#rules.clientMessage(frames, this.#timer.now()),
+      message: (frames) => {
+        if (gate === undefined || gate.admit(frames, true))
+          this.#rules.clientMessage(frames, this.#timer.now());
+      },
       left: (id) => this.#rules.clientLeft(id, this.#timer.now()),
       afterBatch: this.#changed,
     });
@@ -101,6 +113,10 @@ export abstract class BrokerDriver<E extends PatternEvent, Stats> {
       message: (frames) => this.#rules.workerMessage(frames[0] as Buffer, frames.slice(1), this.#timer.now()),
       left: (id) => this.#rules.workerLeft(id, this.#timer.now()),
       afterBatch: this.#changed,
+    });
+    gate?.passTo((frames) => {
+      this.#rules.clientMessage(frames, this.#timer.now());
+      this.#changed();
     });
     // Bound sockets hold the process; the timer alone has no reason to.
     this.#timer.hold(false);

@@ -1,4 +1,4 @@
 export { LoadBalancer, type LoadBalancerOptions } from "./balancer.js";
-export type { BrokerSocketOptions, CloseBrokerOptions } from "./broker-driver.js";
+export type { BrokerDriverOptions, BrokerSocketOptions, CloseBrokerOptions } from "./broker-driver.js";
 export type { JobDropReason } from "./dispatcher.js";
 export type { BalancerEvent, BalancerStats } from "./rules.js";

@@ -25,6 +25,9 @@ export type BrokerEvent =
       readonly service: string;
       readonly worker: string;
       readonly dialect: "0.1" | "0.2" | "shoal";
+      /** Requests that it handles at once. */
+      readonly concurrency: number;
+      /** Those, and the ones that it keeps waiting. */
       readonly capacity: number;
     }
   | {

@@ -15,6 +15,13 @@ export interface BrokerLimits {
   readonly maxQueueBytes: number;
   /** ms that a request waits for a worker, until it is refused as `no-service` or `expired`. Default 30,000. */
   readonly queueTimeout: number;
+  /**
+   * ms that a request of a client of shoal's waits for a service that no worker has offered within `queueTimeout`,
+   * until it is refused as `no-service`: long enough for a worker that starts together with its client. A broker
+   * that has just begun gives workers of its former life `liveness` intervals to come back. Plain clients wait
+   * for `queueTimeout`. Default 1,000.
+   */
+  readonly noServiceTimeout: number;
   /** Whether a request for a service without workers waits for one, or is refused at once. Default true. */
   readonly waitForService: boolean;
   /** Services known at once; the names of those without workers and requests are forgotten. Default 10,000. */
@@ -43,6 +50,7 @@ const DEFAULTS: BrokerLimits = Object.freeze({
   maxQueue: 100_000,
   maxQueueBytes: 268_435_456,
   queueTimeout: 30_000,
+  noServiceTimeout: 1_000,
   waitForService: true,
   maxServices: 10_000,
   maxWorkers: 100_000,

@@ -1,23 +1,33 @@
 /** What a broker knows: services, workers, clients and requests. Data only; the rules are in broker-rules.ts. */
 import { Link, LinkedList } from "../common/linked-list.js";
-import { type Dialect, EMPTY } from "./protocol.js";
+import type { Asker } from "./messages-broker.js";
+import { Dialect, EMPTY, type Room } from "./protocol.js";
+import type { RequestCommand } from "./protocol-broker.js";
+import { type ClientMemory, owned, Repeatable } from "./request-memory.js";
 
-const NO_BODY: Buffer[] = [];
+const NO_FRAMES: Buffer[] = [];
+
+/** ms between the answers of a worker at most, on average, for requests to wait there for a handler. */
+const QUICK = 0.25;
+/** ms that one answer counts at most: a pause makes no worker slow that is quick else. */
+const MAX_GAP = 2;
+/** Of one answer in that average. */
+const GAP_WEIGHT = 0.02;
 
 /** Where a request stands. */
 export const Stage = { Queued: 0, Delivered: 1, Done: 2 } as const;
 export type Stage = (typeof Stage)[keyof typeof Stage];
 
 /** One request of a client, until it is answered; then what a repetition of it gets. */
-export class BrokerRequest {
+export class BrokerRequest extends Repeatable implements Asker {
   client: Buffer;
   readonly dialect: Dialect;
-  /** Empty for a plain client. */
-  readonly id: Buffer;
-  /** The id as a key; "" for a plain client. */
-  readonly key: string;
+  /** Has the id; empty for a plain client. */
+  readonly head: Buffer;
   readonly service: Service;
-  body: Buffer[];
+  /** The client's message; the body begins at `bodyAt`. */
+  frames: Buffer[];
+  readonly bodyAt: number;
   readonly bytes: number;
   stage: Stage = Stage.Queued;
   deliveries = 0;
@@ -29,59 +39,60 @@ export class BrokerRequest {
   group: Group | undefined = undefined;
   /** Nobody wants the answer any more; the worker is not free before it comes. */
   abandoned = false;
+  /** The client was told that no worker offers the service. */
+  unserved = false;
   /** Pieces of the answer that the client has already. */
   passedOn = 0;
   /** Pieces that wait for the last one, for a client of 0.1. */
   joined: Buffer[] | undefined = undefined;
   joinedBytes = 0;
-  /** The answer, while it is remembered. */
+  /** The answer, while it is kept. */
   answer: readonly Buffer[] | undefined = undefined;
+  answerAt = 0;
   failure: readonly [reason: string, text: string] | undefined = undefined;
   /** When it has waited too long in the queue. */
   deadline = 0;
-  readonly queueLink: Link<BrokerRequest> = new Link<BrokerRequest>(this);
-  readonly ageLink: Link<BrokerRequest> = new Link<BrokerRequest>(this);
+  /** ms from its coming to its deadline. */
+  patience = 0;
+  /** Made for those that have to wait. */
+  ageLink: Link<BrokerRequest> | undefined = undefined;
 
-  constructor(
-    client: Buffer,
-    dialect: Dialect,
-    id: Buffer,
-    key: string,
-    service: Service,
-    body: Buffer[],
-    bytes: number,
-  ) {
+  constructor(client: Buffer, command: RequestCommand, service: Service, bytes: number) {
+    super();
     this.client = client;
-    this.dialect = dialect;
-    this.id = id;
-    this.key = key;
+    this.dialect = command.dialect;
+    this.head = command.head;
     this.service = service;
-    this.body = body;
+    this.frames = command.frames;
+    this.bodyAt = command.bodyAt;
     this.bytes = bytes;
   }
 
   /** Keeps no more than a repetition needs. */
   finish(): void {
     this.stage = Stage.Done;
-    this.body = NO_BODY;
+    this.frames = NO_FRAMES;
     this.worker = undefined;
     this.joined = undefined;
-    this.owner?.requests.delete(this.key);
     this.owner = undefined;
+  }
+
+  override own(): void {
+    this.answer = this.answer?.slice(this.answerAt).map(owned);
+    this.answerAt = 0;
   }
 }
 
 /** One ask-all: the deliveries that have not been answered. */
-export class Group {
+export class Group implements Asker {
+  readonly dialect = Dialect.Shoal;
   readonly client: Buffer;
-  readonly id: Buffer;
-  readonly service: Service;
+  readonly head: Buffer;
   readonly open = new Set<BrokerRequest>();
 
-  constructor(client: Buffer, id: Buffer, service: Service) {
+  constructor(client: Buffer, head: Buffer) {
     this.client = client;
-    this.id = id;
-    this.service = service;
+    this.head = head;
   }
 }
 
@@ -91,12 +102,15 @@ export class Worker {
   readonly key: string;
   readonly dialect: Dialect;
   readonly service: Service;
+  /** Requests that it handles at once. */
+  readonly concurrency: number;
+  /** Those, and the ones that wait at the worker. */
   readonly capacity: number;
   readonly name: string;
   /** In the order of their deliveries. */
-  readonly inFlight = new Set<BrokerRequest>();
+  readonly inFlight = new LinkedList<Repeatable>();
   /** What is meant for it alone and waits until it is free. */
-  readonly pinned = new LinkedList<BrokerRequest>();
+  readonly pinned = new LinkedList<Repeatable>();
   readonly availableLink: Link<Worker> = new Link<Worker>(this);
   readonly beatLink: Link<Worker> = new Link<Worker>(this);
   beatAt = 0;
@@ -104,13 +118,16 @@ export class Worker {
   /** It was heard while it worked: so its silence means something then, too. */
   beatsWhileBusy: boolean;
   draining = false;
+  /** ms from one answer to the next, on average; nobody counts as quick before it has shown it. */
+  #gap = 2 * QUICK;
+  #answeredAt: number;
 
   constructor(
     routingId: Buffer,
     key: string,
     dialect: Dialect,
     service: Service,
-    capacity: number,
+    room: Room,
     name: string,
     now: number,
     beats: boolean,
@@ -119,14 +136,38 @@ export class Worker {
     this.key = key;
     this.dialect = dialect;
     this.service = service;
-    this.capacity = capacity;
+    this.concurrency = room.concurrency;
+    this.capacity = room.capacity;
     this.name = name;
     this.lastSeen = now;
+    this.#answeredAt = now;
     this.beatsWhileBusy = beats;
   }
 
   get free(): boolean {
-    return this.inFlight.size < this.capacity && !this.draining;
+    return this.inFlight.length < this.capacity && !this.draining;
+  }
+
+  /**
+   * Puts it among those that can take a request: with a handler free, or with room to keep one waiting.
+   *
+   * @param last to the end of them, since it was just used
+   */
+  place(last: boolean): void {
+    const { availableLink: link, service } = this;
+    const isIdle = this.inFlight.length < this.concurrency;
+    if (!this.free || (!isIdle && this.#gap > QUICK)) link.unlink();
+    else {
+      const list = isIdle ? service.available : service.ahead;
+      if (last || link.list !== list) list.push(link);
+    }
+  }
+
+  /** It has answered a request: how quick it is decides whether requests may wait there. */
+  answered(now: number): void {
+    const gap = Math.min(now - this.#answeredAt, MAX_GAP);
+    this.#answeredAt = now;
+    this.#gap += (gap - this.#gap) * GAP_WEIGHT;
   }
 }
 
@@ -136,12 +177,19 @@ export class Service {
   /** The name as it stands in messages; its own memory. */
   readonly frame: Buffer;
   readonly workers = new Set<Worker>();
-  /** Workers that can take a request, the least recently used first. */
+  /** Workers with a handler free, the least recently used first. */
   readonly available = new LinkedList<Worker>();
-  readonly queue = new LinkedList<BrokerRequest>();
+  /** Workers without, that keep requests waiting. */
+  readonly ahead = new LinkedList<Worker>();
+  readonly queue = new LinkedList<Repeatable>();
   requests = 0;
   replies = 0;
   failures = 0;
+
+  /** Who gets the next request. */
+  get next(): Worker | undefined {
+    return this.available.first ?? this.ahead.first;
+  }
 
   constructor(name: string, frame: Buffer) {
     this.name = name;
@@ -153,7 +201,8 @@ export class Service {
 export class Client {
   readonly routingId: Buffer;
   readonly key: string;
-  readonly requests = new Map<string, BrokerRequest>();
+  /** Its requests, and those of its former connections. */
+  memory: ClientMemory | undefined = undefined;
   readonly groups = new Map<string, Group>();
   readonly beatLink: Link<Client> = new Link<Client>(this);
   beatAt = 0;

@@ -4,16 +4,18 @@ import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
+import type { ServerGate } from "../common/server-gate.js";
 import type { BrokerEvent, BrokerStats } from "./broker-events.js";
+import { admits, mayLeave } from "./broker-gate.js";
 import { type BrokerLimits, resolveBrokerLimits } from "./broker-options.js";
+import type { SendResult } from "./broker-outbox.js";
 import { BrokerRules } from "./broker-rules.js";
-import type { SendResult } from "./broker-work.js";
 import type { Frames } from "./messages-broker.js";
 import { MAX_TAG } from "./protocol.js";
 import { parseAtBroker } from "./protocol-broker.js";
 
 /** Messages taken from the socket at once. */
-const BATCH = 512;
+const BATCH = 1_000;
 
 /** Answers queued for one client that does not read, unless `socketOptions` says otherwise. */
 const SEND_HIGH_WATER_MARK = 100_000;
@@ -28,6 +30,8 @@ const LAST_WORDS = 1_000;
 export interface MajordomoBrokerOptions extends Partial<BrokerLimits> {
   /** Options of the ROUTER: security, context, high-water marks (`sendHighWaterMark`: 100,000 here). */
   readonly socketOptions?: RouterOptions;
+  /** Makes the broker one of a pair: a `BinaryStarGate`. Default: it always serves. */
+  readonly gate?: ServerGate;
 }
 
 /** What `close` of a pattern takes. */
@@ -57,12 +61,13 @@ export class MajordomoBroker {
   readonly #router: Router;
   readonly #rules: BrokerRules;
   readonly #timer: DriverTimer;
+  readonly #gate: ServerGate | undefined;
   #closing: Promise<void> | undefined;
   #whenIdle: (() => void) | undefined;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: MajordomoBrokerOptions = {}) {
-    const { socketOptions, ...given } = options;
+    const { socketOptions, gate, ...given } = options;
     const limits = resolveBrokerLimits(given);
     this.#router = new Router({
       sendHighWaterMark: SEND_HIGH_WATER_MARK,
@@ -74,7 +79,9 @@ export class MajordomoBroker {
       send: (message: Frames): SendResult => this.#send(message),
       event: (event: BrokerEvent): void => this.events.emit(event),
     };
-    this.#rules = new BrokerRules(limits, outbox, randomBytes(8), randomInt(MAX_TAG));
+    this.#rules = new BrokerRules(limits, outbox, randomBytes(8), randomInt(MAX_TAG), this.#timer.now());
+    this.#gate = gate;
+    gate?.passTo((message) => this.#pass(message));
     this.#timer.start(this.#rules);
     // The bound socket holds the process; the timer alone does not.
     this.#timer.hold(false);
@@ -139,7 +146,9 @@ export class MajordomoBroker {
         const now = this.#timer.now();
         for (let i = 0; i < messages.length; i++) {
           const message = messages[i] as Buffer[];
-          this.#rules.receive(message[0] as Buffer, parseAtBroker(message), now);
+          const command = parseAtBroker(message);
+          if (this.#gate !== undefined && !admits(this.#gate, message, command)) continue;
+          this.#rules.receive(message[0] as Buffer, command, now);
         }
         this.#timer.update();
         if (this.#whenIdle !== undefined && this.#rules.idle) this.#whenIdle();
@@ -149,7 +158,14 @@ export class MajordomoBroker {
     }
   }
 
+  /** The gate had kept it until now. */
+  #pass(message: Buffer[]): void {
+    this.#rules.receive(message[0] as Buffer, parseAtBroker(message), this.#timer.now());
+    this.#timer.update();
+  }
+
   #send(message: Frames): SendResult {
+    if (this.#gate !== undefined && !mayLeave(this.#gate, message)) return "sent";
     try {
       return this.#router.trySend(message) ? "sent" : "full";
     } catch (error) {

@@ -12,10 +12,28 @@ export interface CallSink {
   one?(worker: string, ok: boolean, body: Buffer[]): void;
 }
 
+/** A service as its client knows it. */
+export interface AskedService {
+  readonly name: string;
+  /** The name's bytes. */
+  readonly frame: Buffer;
+  /** What its requests' heads begin as (heads.ts). */
+  readonly template: Buffer;
+}
+
+/** How a service is asked. */
+export interface CallTerms {
+  /** All its workers. */
+  readonly all: boolean;
+  /** ms of one attempt; 0: no limit. */
+  readonly timeout: number;
+  /** Attempts after the first. */
+  readonly retries: number;
+}
+
 export class Call {
   readonly sequence: number;
-  readonly id: Buffer;
-  readonly service: Buffer;
+  readonly service: AskedService;
   readonly body: readonly (Buffer | string)[];
   readonly all: boolean;
   /** ms of one attempt; 0: no limit. */
@@ -25,8 +43,12 @@ export class Call {
   retries: number;
   /** Where it was sent to; 0: nowhere yet. */
   connection = 0;
+  /** The head it was sent with last. */
+  head: Buffer | undefined = undefined;
   /** A piece of its answer has come. */
   begun = false;
+  /** The broker says that no worker offers the service. */
+  unserved = false;
   deadline = 0;
   readonly deadlineLink: Link<Call> = new Link<Call>(this);
   /** In the queue, or among those that are sent. */
@@ -34,21 +56,22 @@ export class Call {
 
   constructor(
     sequence: number,
-    id: Buffer,
-    service: Buffer,
+    service: AskedService,
     body: readonly (Buffer | string)[],
-    all: boolean,
-    attemptTimeout: number,
-    retries: number,
+    terms: CallTerms,
     sink: CallSink,
   ) {
     this.sequence = sequence;
-    this.id = id;
     this.service = service;
     this.body = body;
-    this.all = all;
-    this.attemptTimeout = attemptTimeout;
-    this.retries = retries;
+    this.all = terms.all;
+    this.attemptTimeout = terms.timeout;
     this.sink = sink;
+    this.retries = terms.retries;
+  }
+
+  /** Whether it may not be sent again: half an answer is not continued, and the asked of one broker are not another's. */
+  get final(): boolean {
+    return this.retries === 0 || this.begun || this.all;
   }
 }

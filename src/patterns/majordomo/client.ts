@@ -1,88 +1,35 @@
 /** A Majordomo client: sockets and a timer around client-rules.ts. */
 import { randomBytes } from "node:crypto";
-import {
-  ClosedError,
-  InvalidArgumentError,
-  InvalidMessageError,
-  type ShoalError,
-  TimeoutError,
-} from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
-import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { refusedWait, Waiter } from "../../sockets/waiter.js";
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
-import { resolve } from "./broker-options.js";
-import type { Call, CallSink } from "./client-call.js";
+import type { AskedService, Call, CallSink, CallTerms } from "./client-call.js";
 import type { ClientEvent, ClientStats } from "./client-events.js";
+import {
+  type CallOptions,
+  callTerms,
+  decoder,
+  dialectOf,
+  type MajordomoClientOptions,
+  resolveClientSettings,
+} from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
 import { type Decode, PieceSink, WholeSink } from "./client-sinks.js";
+import { ClientSockets } from "./client-sockets.js";
 import type { Frames } from "./messages-broker.js";
-import { Dialect, MAX_SERVICE_NAME } from "./protocol.js";
+import { MAX_SERVICE_NAME } from "./protocol.js";
 import { parseAtClient } from "./protocol-client.js";
 import { type ManyResult, ManySink, type RequestManyOptions } from "./request-many.js";
-import type { ReplyBody, RequestBody } from "./worker-jobs.js";
+import type { ReplyBody, RequestBody } from "./worker-handler.js";
 
-/** Messages taken from a socket at once. */
-const BATCH = 512;
+export type { CallOptions, MajordomoClientOptions } from "./client-options.js";
 
-/** The longest time-out, in ms. */
-const MAX_TIMEOUT = 2_147_483_647;
-
-const DEFAULTS = Object.freeze({
-  protocol: "auto",
-  timeout: 30_000,
-  retries: 2,
-  heartbeatInterval: 2_500,
-  liveness: 3,
-  maxInFlight: 1_000,
-  maxPending: 100_000,
-  maxConnections: 16,
-});
-
-/** Options of {@link MajordomoClient}. Times are in ms. */
-export interface MajordomoClientOptions<Req = Raw, Rep = Raw> {
-  /**
-   * `"auto"` asks the broker whether it knows shoal's own form, and else speaks MDP 0.1; `"0.1"` and `"0.2"`
-   * do not ask. A broker that knows MDP 0.2 only has to be named so. Default `"auto"`.
-   */
-  readonly protocol?: "auto" | "0.1" | "0.2";
-  /** ms for a request, all its attempts together, unless the call says otherwise. Default 30,000. */
-  readonly timeout?: number;
-  /** Times that a request is sent again, unless the call says otherwise. Default 2. */
-  readonly retries?: number;
-  /** ms between two heartbeats while answers are awaited. Default 2,500. */
-  readonly heartbeatInterval?: number;
-  /** Intervals of a broker's silence after which the next one is asked. Default 3. */
-  readonly liveness?: number;
-  /** Requests sent and not answered; more wait. Default 1,000. */
-  readonly maxInFlight?: number;
-  /** Requests that wait to be sent; one more is refused with `ERR_TOO_MANY_PENDING`. Default 100,000. */
-  readonly maxPending?: number;
-  /** Connections to a plain broker, each with one request at a time. Default 16. */
-  readonly maxConnections?: number;
-  /** Encodes a request, as one frame. Default: frames as they are. */
-  readonly requestCodec?: Codec<Req>;
-  /** Decodes a reply, of one frame. Default: frames as they are. */
-  readonly replyCodec?: Codec<Rep>;
-  /** Options of the DEALERs: security, context, high-water marks. */
-  readonly socketOptions?: DealerOptions;
-}
-
-/** What a call takes. */
-export interface CallOptions {
-  /**
-   * ms for the whole request; -1: no limit. Each of its `retries + 1` attempts has an equal part of it; a
-   * piece of the answer starts its part anew. Default: the client's.
-   */
-  readonly timeout?: number;
-  /** Times that it is sent again when an attempt is over or the broker is lost. Default: the client's. */
-  readonly retries?: number;
-  /** Gives the request up; the worker's signal is aborted. */
-  readonly signal?: AbortSignal;
-}
+/** Services whose names are kept as bytes; one more, and all are made anew. */
+const MAX_SERVICES = 10_000;
 
 /**
  * Asks services of a Majordomo broker. Any number of requests may be under way at
@@ -97,14 +44,17 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
   readonly events: PatternEvents<ClientEvent> = new PatternEvents<ClientEvent>();
   readonly #rules: ClientRules;
   readonly #timer: DriverTimer;
-  readonly #dealers = new Map<number, Dealer>();
-  readonly #socketOptions: DealerOptions | undefined;
+  readonly #sockets: ClientSockets;
   readonly #requestCodec: Codec<Req> | undefined;
   readonly #decode: Decode<RequestBody<Rep>>;
   readonly #timeout: number;
   readonly #retries: number;
-  /** Services by name, as frames. */
-  readonly #services = new Map<string, Buffer>();
+  /** How a call without options is asked. */
+  readonly #terms: CallTerms;
+  readonly #services = new Map<string, AskedService>();
+  /** The time of this turn of the event loop: looking at the clock for each request cost as much as sending it. */
+  #time = 0;
+  #timed = false;
   #closing: Promise<void> | undefined;
 
   /**
@@ -115,23 +65,24 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     const { socketOptions, requestCodec, replyCodec, ...given } = options;
     const all = typeof endpoints === "string" ? [endpoints] : [...endpoints];
     if (all.length === 0) throw new InvalidArgumentError("A client has at least one broker");
-    const settings = resolve(DEFAULTS, given, "MajordomoClient");
-    const protocols: Record<string, Dialect | undefined> = { "0.1": Dialect.Mdp01, "0.2": Dialect.Mdp02 };
-    const dialect = protocols[settings.protocol];
-    if (dialect === undefined && settings.protocol !== "auto") {
-      const got = JSON.stringify(settings.protocol);
-      throw new InvalidArgumentError(`protocol is "auto", "0.1" or "0.2"; got ${got}`);
-    }
+    const settings = resolveClientSettings(given);
+    const dialect = dialectOf(settings.protocol);
     this.#timeout = settings.timeout;
     this.#retries = settings.retries;
-    this.#socketOptions = socketOptions;
+    const { timeout, retries } = settings;
+    this.#terms = callTerms(false, timeout, retries);
     this.#requestCodec = requestCodec;
     this.#decode = decoder(replyCodec) as Decode<RequestBody<Rep>>;
     this.#timer = new DriverTimer(settings.heartbeatInterval);
+    this.#sockets = new ClientSockets(socketOptions, {
+      received: (connection, messages, open) => this.#received(connection, messages, open),
+      writable: (connection) => this.#rules.writable(connection, this.#now()),
+    });
+    const sockets = this.#sockets;
     const outbox = {
-      open: (connection: number, endpoint: string): void => this.#open(connection, endpoint),
-      close: (connection: number): void => this.#shut(connection),
-      send: (connection: number, message: Frames): boolean => this.#send(connection, message),
+      open: (connection: number, endpoint: string): void => sockets.open(connection, endpoint),
+      close: (connection: number): void => sockets.shut(connection),
+      send: (connection: number, message: Frames): boolean => sockets.send(connection, message),
       event: (event: ClientEvent): void => this.events.emit(event),
     };
     this.#rules = new ClientRules({ ...settings, endpoints: all, dialect }, outbox, randomBytes(8));
@@ -246,9 +197,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
       call.sink.failed(new ClosedError("EAGAIN", "The client closed before the answer came"));
     });
     this.#timer.stop();
-    const dealers = [...this.#dealers.values()];
-    this.#dealers.clear();
-    await Promise.all(dealers.map((dealer) => dealer.close({ linger: 0 })));
+    await this.#sockets.close();
     this.events.close();
   }
 
@@ -283,101 +232,57 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     all = false,
   ): Call {
     if (this.#closing !== undefined) throw new ClosedError("EBADF", "The client is closed");
-    const timeout = options?.timeout ?? this.#timeout;
-    const retries = options?.retries ?? this.#retries;
-    if (!Number.isSafeInteger(timeout) || timeout < -1 || timeout > MAX_TIMEOUT) {
-      throw new InvalidArgumentError(`timeout is a whole number of ms, or -1; got ${String(timeout)}`);
-    }
-    if (!Number.isSafeInteger(retries) || retries < 0) {
-      throw new InvalidArgumentError(`retries is a whole number, 0 or more; got ${String(retries)}`);
-    }
-    const attempt = timeout < 0 ? 0 : Math.max(1, timeout / (retries + 1));
+    const terms =
+      options === undefined
+        ? this.#terms
+        : callTerms(all, options.timeout ?? this.#timeout, options.retries ?? this.#retries);
     const message =
       this.#requestCodec === undefined ? toMessage(body) : this.#requestCodec.encode(body as Req);
     const frames = (Array.isArray(message) ? message : [message]) as Frames;
-    const frame = this.#serviceFrame(service);
-    const how = { all, timeout: attempt, retries };
-    const call = this.#rules.submit(frame, frames, how, sink, this.#timer.now());
-    this.#timer.update();
-    return call;
+    return this.#rules.submit(this.#service(service), frames, terms, sink, this.#now());
   }
 
-  #serviceFrame(service: string): Buffer {
-    let frame = this.#services.get(service);
-    if (frame !== undefined) return frame;
-    frame = Buffer.from(service);
-    if (frame.length === 0 || frame.length > MAX_SERVICE_NAME) {
-      throw new InvalidArgumentError(
-        `A service's name has 1 to ${MAX_SERVICE_NAME} bytes; got ${frame.length}`,
-      );
+  #service(name: string): AskedService {
+    let service = this.#services.get(name);
+    if (service !== undefined) return service;
+    service = this.#rules.service(name);
+    const { length } = service.frame;
+    if (length === 0 || length > MAX_SERVICE_NAME) {
+      throw new InvalidArgumentError(`A service's name has 1 to ${MAX_SERVICE_NAME} bytes; got ${length}`);
     }
-    if (this.#services.size >= MAX_SERVICE_NAME) this.#services.clear();
-    this.#services.set(service, frame);
-    return frame;
+    if (this.#services.size >= MAX_SERVICES) this.#services.clear();
+    this.#services.set(name, service);
+    return service;
   }
+
+  #now(): number {
+    if (!this.#timed) {
+      this.#time = this.#timer.now();
+      this.#timed = true;
+      setImmediate(this.#turnOnEnd);
+    }
+    return this.#time;
+  }
+
+  #turnOnEnd = (): void => {
+    this.#timed = false;
+    this.#timer.update();
+  };
 
   #cancel(call: Call): void {
-    if (this.#closing === undefined) this.#rules.cancel(call, this.#timer.now());
+    if (this.#closing === undefined) this.#rules.cancel(call, this.#now());
   }
 
-  #open(connection: number, endpoint: string): void {
-    const dealer = new Dealer({ ...this.#socketOptions });
-    this.#dealers.set(connection, dealer);
-    dealer.connect(endpoint);
-    void this.#receive(connection, dealer);
-  }
-
-  #shut(connection: number): void {
-    const dealer = this.#dealers.get(connection);
-    this.#dealers.delete(connection);
-    void dealer?.close({ linger: 0 });
-  }
-
-  #send(connection: number, message: Frames): boolean {
-    const dealer = this.#dealers.get(connection);
-    if (dealer === undefined || dealer.trySend(message)) return true;
-    dealer.send(message).then(
-      () => {
-        if (this.#closing === undefined) this.#rules.writable(connection, this.#timer.now());
-      },
-      () => undefined,
-    );
-    return false;
-  }
-
-  async #receive(connection: number, dealer: Dealer): Promise<void> {
-    try {
-      for (;;) {
-        const messages = await dealer.receiveMany({ max: BATCH, timeout: -1 });
-        const now = this.#timer.now();
-        for (const message of messages) {
-          // A message may end the connection that it came over.
-          if (this.#dealers.get(connection) !== dealer) return;
-          this.#rules.receive(connection, parseAtClient(message), now);
-        }
-        this.#timer.update();
-      }
-    } catch (error) {
-      if (!dealer.closed) throw error;
+  #received(connection: number, messages: readonly Buffer[][], open: () => boolean): void {
+    const now = this.#now();
+    for (let i = 0; i < messages.length; i++) {
+      // A message may end the connection that it came over.
+      if (!open()) return;
+      this.#rules.receive(connection, parseAtClient(messages[i] as Buffer[]), now);
     }
   }
 }
 
 function unreachable(): ShoalError {
   return new TimeoutError("ETIMEDOUT", "unreachable");
-}
-
-function decoder(codec: Codec<unknown> | undefined): Decode<unknown> {
-  if (codec === undefined) return (frames) => frames;
-  return (frames) => {
-    if (frames.length !== 1) {
-      throw new InvalidMessageError(`A reply here has 1 frame; got ${frames.length}`);
-    }
-    try {
-      return codec.decode(frames[0] as Buffer);
-    } catch (cause) {
-      if (cause instanceof InvalidMessageError) throw cause;
-      throw new InvalidMessageError(`The reply is no ${codec.name}`, { cause });
-    }
-  };
 }

@@ -13,4 +13,4 @@ export type {
   ReplyBody,
   RequestBody,
   RequestContext,
-} from "./worker-jobs.js";
+} from "./worker-handler.js";

@@ -1,4 +1,5 @@
 /** What a broker sends, as frames behind the peer's routing id (forms: protocol.ts). */
+import { answerHead, clientSignal, deliveryHead, workerSignalHead } from "./heads.js";
 import {
   CLIENT_HEADERS,
   ClientCommand,
@@ -13,88 +14,102 @@ import {
 
 export type Frames = (Buffer | string)[];
 
-/** A piece of the answer, or its end, to a client. 0.1 has the latter only. */
+/** Whom an answer goes to, and what it is an answer to. */
+export interface Asker {
+  readonly client: Buffer;
+  readonly dialect: Dialect;
+  /** The request's head; empty for a plain client. */
+  readonly head: Buffer;
+}
+
+/**
+ * A piece of the answer, or its end, to a client. 0.1 has the latter only.
+ *
+ * @param frames the body begins at `at`
+ */
 export function answer(
-  to: Buffer,
-  dialect: Dialect,
+  { client, dialect, head }: Asker,
   final: boolean,
-  id: Buffer,
   service: Buffer,
-  body: readonly Buffer[],
+  frames: readonly Buffer[],
+  at: number,
 ): Frames {
   const command = final ? ClientCommand.Final : ClientCommand.Partial;
-  let frames: Frames;
-  if (dialect === Dialect.Shoal) frames = [to, CLIENT_HEADERS[Dialect.Shoal], commandFrame(command), id];
+  let message: Frames;
+  if (dialect === Dialect.Shoal) message = [client, answerHead(command, head)];
   else if (dialect === Dialect.Mdp02) {
-    frames = [to, CLIENT_HEADERS[Dialect.Mdp02], commandFrame(command), service];
-  } else frames = [to, EMPTY, CLIENT_HEADERS[Dialect.Mdp01], service];
-  for (let i = 0; i < body.length; i++) frames.push(body[i] as Buffer);
-  return frames;
+    message = [client, CLIENT_HEADERS[Dialect.Mdp02], commandFrame(command), service];
+  } else message = [client, EMPTY, CLIENT_HEADERS[Dialect.Mdp01], service];
+  for (let i = at; i < frames.length; i++) message.push(frames[i] as Buffer);
+  // 0.1 and 0.2 have no answer without a body.
+  if (dialect !== Dialect.Shoal && at >= frames.length) message.push(EMPTY);
+  return message;
 }
 
 /** Tells a client that there will be no answer; a plain one in the form of an answer. */
-export function refusal(
-  to: Buffer,
-  dialect: Dialect,
-  id: Buffer,
-  service: Buffer,
-  reason: string,
-  text: string,
-): Frames {
-  if (dialect === Dialect.Shoal) {
-    return [to, CLIENT_HEADERS[Dialect.Shoal], commandFrame(ClientCommand.Error), id, reason, text];
-  }
-  return answer(to, dialect, true, id, service, [ERROR_MARK, Buffer.from(reason), Buffer.from(text)]);
+export function refusal(to: Asker, service: Buffer, reason: string, text: string): Frames {
+  if (to.dialect === Dialect.Shoal)
+    return [to.client, answerHead(ClientCommand.Error, to.head), reason, text];
+  return answer(to, true, service, [ERROR_MARK, Buffer.from(reason), Buffer.from(text)], 0);
+}
+
+/** Tells a client whether its request waits because no worker offers the service. */
+export function waiting({ client, head }: Asker, unserved: boolean): Frames {
+  return [client, answerHead(ClientCommand.Waiting, head), commandFrame(unserved ? 1 : 0)];
 }
 
 /** Tells a client which workers were asked. */
-export function asked(to: Buffer, id: Buffer, workers: readonly string[]): Frames {
-  return [to, CLIENT_HEADERS[Dialect.Shoal], commandFrame(ClientCommand.Asked), id, ...workers];
+export function asked({ client, head }: Asker, workers: readonly string[]): Frames {
+  return [client, answerHead(ClientCommand.Asked, head), ...workers];
 }
 
 /** What one of the asked workers said. `ok` false: the body is reason and text. */
 export function oneAnswer(
-  to: Buffer,
-  id: Buffer,
+  { client, head }: Asker,
   worker: string,
   ok: boolean,
   body: readonly (Buffer | string)[],
 ): Frames {
-  const command = commandFrame(ClientCommand.Answer);
-  return [to, CLIENT_HEADERS[Dialect.Shoal], command, id, worker, commandFrame(ok ? 1 : 0), ...body];
+  return [client, answerHead(ClientCommand.Answer, head), worker, commandFrame(ok ? 1 : 0), ...body];
 }
 
 /** The broker lives, and which life it is. */
 export function clientHeartbeat(to: Buffer, incarnation: Buffer): Frames {
-  return [to, CLIENT_HEADERS[Dialect.Shoal], commandFrame(ClientCommand.Heartbeat), incarnation];
+  return [to, clientSignal(ClientCommand.Heartbeat), incarnation];
 }
 
-/** A request for a worker. Plain ones get the tag as the client's address. */
+/**
+ * A request for a worker. Plain ones get the tag as the client's address.
+ *
+ * @param head the request's; empty for a plain client's
+ * @param frames the body begins at `at`
+ */
 export function delivery(
   to: Buffer,
   dialect: Dialect,
   tag: number,
-  id: Buffer,
-  body: readonly Buffer[],
+  head: Buffer,
+  frames: readonly Buffer[],
+  at: number,
 ): Frames {
-  const tagFrame = Buffer.allocUnsafe(4);
-  tagFrame.writeUInt32BE(tag, 0);
-  let frames: Frames;
-  if (dialect === Dialect.Shoal) {
-    frames = [to, WORKER_HEADERS[Dialect.Shoal], commandFrame(WorkerCommand.Request), tagFrame, id];
-  } else {
+  let message: Frames;
+  if (dialect === Dialect.Shoal) message = [to, deliveryHead(WorkerCommand.Request, tag, head)];
+  else {
+    const tagFrame = Buffer.allocUnsafe(4);
+    tagFrame.writeUInt32BE(tag, 0);
     const command = workerCommandFrame(dialect, "Request");
-    frames =
+    message =
       dialect === Dialect.Mdp01
         ? [to, EMPTY, WORKER_HEADERS[Dialect.Mdp01], command, tagFrame, EMPTY]
         : [to, WORKER_HEADERS[Dialect.Mdp02], command, tagFrame, EMPTY];
   }
-  for (let i = 0; i < body.length; i++) frames.push(body[i] as Buffer);
-  return frames;
+  for (let i = at; i < frames.length; i++) message.push(frames[i] as Buffer);
+  return message;
 }
 
 /** HEARTBEAT or DISCONNECT for a worker. */
 export function workerSignal(to: Buffer, dialect: Dialect, name: "Heartbeat" | "Disconnect"): Frames {
+  if (dialect === Dialect.Shoal) return [to, workerSignalHead(WorkerCommand[name])];
   const command = workerCommandFrame(dialect, name);
   return dialect === Dialect.Mdp01
     ? [to, EMPTY, WORKER_HEADERS[dialect], command]
@@ -103,7 +118,5 @@ export function workerSignal(to: Buffer, dialect: Dialect, name: "Heartbeat" | "
 
 /** Nobody waits for this delivery's answer any more; plain workers are not told. */
 export function cancellation(to: Buffer, tag: number): Frames {
-  const tagFrame = Buffer.allocUnsafe(4);
-  tagFrame.writeUInt32BE(tag, 0);
-  return [to, WORKER_HEADERS[Dialect.Shoal], commandFrame(WorkerCommand.Cancel), tagFrame];
+  return [to, deliveryHead(WorkerCommand.Cancel, tag, EMPTY)];
 }

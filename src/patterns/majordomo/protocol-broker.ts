@@ -1,10 +1,10 @@
 /** What a broker's ROUTER receives, as typed commands (forms: protocol.ts). */
+import { commandOf, isNumbered, isTagged, SERVICE_AT, serviceIn, tagIn } from "./heads.js";
 import {
   ClientCommand,
   Dialect,
   EMPTY,
   headerOf,
-  ID_LENGTH,
   MAX_CAPACITY,
   MAX_SERVICE_NAME,
   TAG_LENGTH,
@@ -13,32 +13,64 @@ import {
 } from "./protocol.js";
 
 /** A client asks a service. */
-export interface RequestCommand {
+export class RequestCommand {
   readonly kind: "request" | "ask-all";
   readonly dialect: Dialect;
-  readonly service: Buffer;
-  /** Empty for a plain client. */
-  readonly id: Buffer;
-  readonly body: Buffer[];
+  /** With an id, in the third dialect; empty for a plain client. */
+  readonly head: Buffer;
+  /** The whole message; the body begins at `bodyAt`. */
+  readonly frames: Buffer[];
+  readonly bodyAt: number;
+
+  constructor(kind: "request" | "ask-all", dialect: Dialect, head: Buffer, frames: Buffer[], bodyAt: number) {
+    this.kind = kind;
+    this.dialect = dialect;
+    this.head = head;
+    this.frames = frames;
+    this.bodyAt = bodyAt;
+  }
+
+  get service(): Buffer {
+    return this.head.length > 0 ? serviceIn(this.head) : (this.frames[this.bodyAt - 1] as Buffer);
+  }
+
+  get body(): Buffer[] {
+    return this.frames.slice(this.bodyAt);
+  }
 }
 
 /** A worker's answer, or a piece of it, to the delivery with this tag. */
-export interface ReplyCommand {
+export class ReplyCommand {
   readonly kind: "partial" | "final";
   readonly dialect: Dialect;
   readonly tag: number;
-  readonly body: Buffer[];
+  /** The whole message; the body begins at `bodyAt`. */
+  readonly frames: Buffer[];
+  readonly bodyAt: number;
+
+  constructor(kind: "partial" | "final", dialect: Dialect, tag: number, frames: Buffer[], bodyAt: number) {
+    this.kind = kind;
+    this.dialect = dialect;
+    this.tag = tag;
+    this.frames = frames;
+    this.bodyAt = bodyAt;
+  }
+
+  get body(): Buffer[] {
+    return this.frames.slice(this.bodyAt);
+  }
 }
 
 export type BrokerCommand =
   | RequestCommand
   | ReplyCommand
-  | { readonly kind: "cancel"; readonly id: Buffer }
+  | { readonly kind: "cancel"; readonly head: Buffer }
   | { readonly kind: "client-heartbeat" }
   | {
       readonly kind: "ready";
       readonly dialect: Dialect;
       readonly service: Buffer;
+      readonly concurrency: number;
       readonly capacity: number;
       readonly name: string;
     }
@@ -68,9 +100,14 @@ export function parseAtBroker(frames: Buffer[]): BrokerCommand {
   if ((dialect === Dialect.Mdp01) !== (start === 2)) {
     return fault("frames", role === "worker" ? dialect : undefined);
   }
-  if (role === "worker") return parseWorker(frames, start + 1, dialect);
+  const head = frames[start] as Buffer;
+  if (role === "worker") {
+    return dialect === Dialect.Shoal
+      ? parseExtendedWorker(frames, head)
+      : parsePlainWorker(frames, start + 1, dialect);
+  }
   return dialect === Dialect.Shoal
-    ? parseExtendedClient(frames, start + 1)
+    ? parseExtendedClient(frames, head)
     : parsePlainClient(frames, start + 1, dialect);
 }
 
@@ -80,60 +117,73 @@ function parsePlainClient(frames: Buffer[], next: number, dialect: Dialect): Bro
     if (byteOf(frames[at]) !== ClientCommand.Request) return fault("command", undefined);
     at += 1;
   }
-  return request("request", dialect, EMPTY, frames, at);
+  if (!isServiceName(frames[at])) return fault("service", undefined);
+  if (frames.length === at + 1) return fault("body", undefined);
+  return new RequestCommand("request", dialect, EMPTY, frames, at + 1);
 }
 
-function parseExtendedClient(frames: Buffer[], at: number): BrokerCommand {
-  const command = byteOf(frames[at]);
-  if (command === ClientCommand.Heartbeat) return { kind: "client-heartbeat" };
-  const id = frames[at + 1];
-  if (id?.length !== ID_LENGTH) return fault("id", undefined);
+function parseExtendedClient(frames: Buffer[], head: Buffer): BrokerCommand {
+  const command = commandOf(head);
   switch (command) {
     case ClientCommand.Request:
-      return request("request", Dialect.Shoal, id, frames, at + 2);
-    case ClientCommand.AskAll:
-      return request("ask-all", Dialect.Shoal, id, frames, at + 2);
+    case ClientCommand.AskAll: {
+      if (!isNumbered(head, false)) return fault("id", undefined);
+      if (!isNumbered(head, true) || head.length > SERVICE_AT + MAX_SERVICE_NAME) {
+        return fault("service", undefined);
+      }
+      if (frames.length < 3) return fault("body", undefined);
+      const kind = command === ClientCommand.Request ? "request" : "ask-all";
+      return new RequestCommand(kind, Dialect.Shoal, head, frames, 2);
+    }
     case ClientCommand.Cancel:
-      return { kind: "cancel", id };
+      return isNumbered(head, false) ? { kind: "cancel", head } : fault("id", undefined);
+    case ClientCommand.Heartbeat:
+      return { kind: "client-heartbeat" };
     default:
       return fault("command", undefined);
   }
 }
 
-function request(
-  kind: "request" | "ask-all",
-  dialect: Dialect,
-  id: Buffer,
-  frames: Buffer[],
-  at: number,
-): BrokerCommand {
-  const service = frames[at];
-  if (!isServiceName(service)) return fault("service", undefined);
-  if (frames.length === at + 1) return fault("body", undefined);
-  return { kind, dialect, service, id, body: frames.slice(at + 1) };
+function parseExtendedWorker(frames: Buffer[], head: Buffer): BrokerCommand {
+  const dialect = Dialect.Shoal;
+  const command = commandOf(head);
+  switch (command) {
+    case WorkerCommand.Final:
+    case WorkerCommand.Partial: {
+      if (!isTagged(head)) return fault("tag", dialect);
+      const kind = command === WorkerCommand.Final ? "final" : "partial";
+      return new ReplyCommand(kind, dialect, tagIn(head), frames, 2);
+    }
+    case WorkerCommand.Heartbeat:
+      return HEARTBEATS[dialect];
+    case WorkerCommand.Ready:
+      return ready(dialect, frames, 2);
+    case WorkerCommand.Disconnect:
+      return { kind: "disconnect", dialect };
+    case WorkerCommand.Drain:
+      return { kind: "drain" };
+    case WorkerCommand.Failure:
+      if (!isTagged(head)) return fault("tag", dialect);
+      if (frames.length !== 4) return fault("frames", dialect);
+      return { kind: "failure", tag: tagIn(head), reason: String(frames[2]), text: String(frames[3]) };
+    default: // REQUEST and CANCEL, too: a broker sends these.
+      return fault("command", dialect);
+  }
 }
 
-function parseWorker(frames: Buffer[], at: number, dialect: Dialect): BrokerCommand {
+function parsePlainWorker(frames: Buffer[], at: number, dialect: Dialect): BrokerCommand {
   switch (workerCommandOf(dialect, frames[at])) {
     case WorkerCommand.Partial:
-      return reply("partial", dialect, frames, at + 1);
+      return plainReply("partial", dialect, frames, at + 1);
     case WorkerCommand.Final:
-      return reply("final", dialect, frames, at + 1);
+      return plainReply("final", dialect, frames, at + 1);
     case WorkerCommand.Heartbeat:
       return HEARTBEATS[dialect];
     case WorkerCommand.Ready:
       return ready(dialect, frames, at + 1);
     case WorkerCommand.Disconnect:
       return { kind: "disconnect", dialect };
-    case WorkerCommand.Drain:
-      return { kind: "drain" };
-    case WorkerCommand.Failure: {
-      const tag = tagOf(frames[at + 1]);
-      if (tag === undefined) return fault("tag", dialect);
-      if (frames.length !== at + 4) return fault("frames", dialect);
-      return { kind: "failure", tag, reason: String(frames[at + 2]), text: String(frames[at + 3]) };
-    }
-    default: // REQUEST and CANCEL, too: a broker sends these.
+    default: // REQUEST, too: a broker sends it.
       return fault("command", dialect);
   }
 }
@@ -141,24 +191,28 @@ function parseWorker(frames: Buffer[], at: number, dialect: Dialect): BrokerComm
 function ready(dialect: Dialect, frames: Buffer[], at: number): BrokerCommand {
   const service = frames[at];
   if (!isServiceName(service)) return fault("service", dialect);
-  if (dialect !== Dialect.Shoal) return { kind: "ready", dialect, service, capacity: 1, name: "" };
+  if (dialect !== Dialect.Shoal) {
+    return { kind: "ready", dialect, service, concurrency: 1, capacity: 1, name: "" };
+  }
   const declared = frames[at + 1];
-  if (declared?.length !== 4) return fault("capacity", dialect);
-  const capacity = declared.readUInt32BE(0);
-  if (capacity < 1 || capacity > MAX_CAPACITY) return fault("capacity", dialect);
-  return { kind: "ready", dialect, service, capacity, name: String(frames[at + 2] ?? "") };
+  if (declared?.length !== 8) return fault("capacity", dialect);
+  const concurrency = declared.readUInt32BE(0);
+  const capacity = declared.readUInt32BE(4);
+  if (concurrency < 1 || capacity < concurrency || capacity > MAX_CAPACITY) return fault("capacity", dialect);
+  return { kind: "ready", dialect, service, concurrency, capacity, name: String(frames[at + 2] ?? "") };
 }
 
-function reply(kind: "partial" | "final", dialect: Dialect, frames: Buffer[], at: number): BrokerCommand {
-  const tag = tagOf(frames[at]);
-  if (tag === undefined) return fault("tag", dialect);
-  let body = at + 1;
-  if (dialect !== Dialect.Shoal) {
-    if (frames[body]?.length !== 0) return fault("frames", dialect);
-    body += 1;
-    if (frames.length === body) return fault("body", dialect);
-  }
-  return { kind, dialect, tag, body: frames.slice(body) };
+function plainReply(
+  kind: "partial" | "final",
+  dialect: Dialect,
+  frames: Buffer[],
+  at: number,
+): BrokerCommand {
+  const tag = frames[at];
+  if (tag?.length !== TAG_LENGTH) return fault("tag", dialect);
+  if (frames[at + 1]?.length !== 0) return fault("frames", dialect);
+  if (frames.length === at + 2) return fault("body", dialect);
+  return new ReplyCommand(kind, dialect, tag.readUInt32BE(0), frames, at + 2);
 }
 
 function isServiceName(frame: Buffer | undefined): frame is Buffer {
@@ -167,10 +221,6 @@ function isServiceName(frame: Buffer | undefined): frame is Buffer {
 
 function byteOf(frame: Buffer | undefined): number {
   return frame?.length === 1 ? (frame[0] as number) : 0;
-}
-
-function tagOf(frame: Buffer | undefined): number | undefined {
-  return frame?.length === TAG_LENGTH ? frame.readUInt32BE(0) : undefined;
 }
 
 function fault(reason: FaultReason, worker: Dialect | undefined): BrokerCommand {

@@ -1,14 +1,8 @@
 /** What a client's DEALER receives and sends (forms: protocol.ts). */
+
+import { answerHead, CLIENT_ID, clientSignal, commandOf, isNumbered, sequenceIn } from "./heads.js";
 import type { Frames } from "./messages-broker.js";
-import {
-  CLIENT_HEADERS,
-  ClientCommand,
-  commandFrame,
-  Dialect,
-  EMPTY,
-  headerOf,
-  ID_LENGTH,
-} from "./protocol.js";
+import { CLIENT_HEADERS, ClientCommand, commandFrame, Dialect, EMPTY, headerOf } from "./protocol.js";
 import { type Negotiated, parseNegotiated } from "./protocol-worker.js";
 
 export type ClientInput =
@@ -31,6 +25,8 @@ export type ClientInput =
       readonly body: Buffer[];
     }
   | { readonly kind: "heartbeat"; readonly incarnation: Buffer }
+  /** Whether the request waits because no worker offers its service. */
+  | { readonly kind: "waiting"; readonly sequence: number; readonly unserved: boolean }
   | Negotiated
   | { readonly kind: "fault" };
 
@@ -43,12 +39,12 @@ export function parseAtClient(frames: readonly Buffer[]): ClientInput {
   const { dialect } = header;
   if ((dialect === Dialect.Mdp01) !== (start === 1)) return FAULT;
   if (dialect === Dialect.Mdp01) return parseNegotiated(frames, dialect) ?? parsePlain(frames, 2, true);
-  const command = byteOf(frames[1]);
   if (dialect === Dialect.Mdp02) {
+    const command = byteOf(frames[1]);
     const final = command === ClientCommand.Final;
     return final || command === ClientCommand.Partial ? parsePlain(frames, 2, final) : FAULT;
   }
-  return parseExtended(frames, command);
+  return parseExtended(frames, frames[0] as Buffer);
 }
 
 function parsePlain(frames: readonly Buffer[], at: number, final: boolean): ClientInput {
@@ -57,31 +53,34 @@ function parsePlain(frames: readonly Buffer[], at: number, final: boolean): Clie
   return { kind: "answer", final, sequence: -1, service, body: frames.slice(at + 1) };
 }
 
-function parseExtended(frames: readonly Buffer[], command: number): ClientInput {
-  const third = frames[2];
-  if (third === undefined) return FAULT;
-  if (command === ClientCommand.Heartbeat) return { kind: "heartbeat", incarnation: third };
-  if (third.length !== ID_LENGTH) return FAULT;
-  const sequence = sequenceOf(third);
+function parseExtended(frames: readonly Buffer[], head: Buffer): ClientInput {
+  const command = commandOf(head);
+  if (command === ClientCommand.Heartbeat) {
+    return frames.length === 2 ? { kind: "heartbeat", incarnation: frames[1] as Buffer } : FAULT;
+  }
+  if (!isNumbered(head, false)) return FAULT;
+  const sequence = sequenceIn(head, CLIENT_ID);
   switch (command) {
     case ClientCommand.Partial:
     case ClientCommand.Final: {
       const final = command === ClientCommand.Final;
-      return { kind: "answer", final, sequence, service: EMPTY, body: frames.slice(3) };
+      return { kind: "answer", final, sequence, service: EMPTY, body: frames.slice(1) };
     }
     case ClientCommand.Error:
-      return { kind: "error", sequence, reason: String(frames[3]), text: String(frames[4]) };
+      return { kind: "error", sequence, reason: String(frames[1]), text: String(frames[2]) };
     case ClientCommand.Asked:
-      return { kind: "asked", sequence, workers: frames.slice(3).map(String) };
+      return { kind: "asked", sequence, workers: frames.slice(1).map(String) };
     case ClientCommand.Answer:
-      if (frames.length < 5) return FAULT;
+      if (frames.length < 3) return FAULT;
       return {
         kind: "one",
         sequence,
-        worker: String(frames[3]),
-        ok: byteOf(frames[4]) === 1,
-        body: frames.slice(5),
+        worker: String(frames[1]),
+        ok: byteOf(frames[2]) === 1,
+        body: frames.slice(3),
       };
+    case ClientCommand.Waiting:
+      return { kind: "waiting", sequence, unserved: byteOf(frames[1]) === 1 };
     default:
       return FAULT;
   }
@@ -91,41 +90,27 @@ function byteOf(frame: Buffer | undefined): number {
   return frame?.length === 1 ? (frame[0] as number) : 0;
 }
 
-/** An id: 8 bytes of the client's own, and the request's number. */
-export function idOf(clientKey: Buffer, sequence: number): Buffer {
-  const id = Buffer.allocUnsafe(ID_LENGTH);
-  clientKey.copy(id, 0);
-  id.writeUInt32BE(Math.floor(sequence / 0x1_0000_0000), 8);
-  id.writeUInt32BE(sequence >>> 0, 12);
-  return id;
-}
-
-function sequenceOf(id: Buffer): number {
-  return id.readUInt32BE(8) * 0x1_0000_0000 + id.readUInt32BE(12);
-}
-
-export function requestMessage(
-  dialect: Dialect,
-  all: boolean,
-  id: Buffer,
-  service: Buffer,
-  body: readonly (Buffer | string)[],
-): Frames {
-  let frames: Frames;
-  if (dialect === Dialect.Shoal) {
-    const command = commandFrame(all ? ClientCommand.AskAll : ClientCommand.Request);
-    frames = [CLIENT_HEADERS[dialect], command, id, service];
-  } else if (dialect === Dialect.Mdp02) {
-    frames = [CLIENT_HEADERS[dialect], commandFrame(ClientCommand.Request), service];
-  } else frames = [EMPTY, CLIENT_HEADERS[dialect], service];
+/** A request in MDP. The third dialect's: {@link requestHead}. */
+export function plainRequest(dialect: Dialect, service: Buffer, body: readonly (Buffer | string)[]): Frames {
+  const frames: Frames =
+    dialect === Dialect.Mdp02
+      ? [CLIENT_HEADERS[dialect], commandFrame(ClientCommand.Request), service]
+      : [EMPTY, CLIENT_HEADERS[Dialect.Mdp01], service];
   for (let i = 0; i < body.length; i++) frames.push(body[i] as Buffer | string);
   return frames;
 }
 
-export function cancelMessage(id: Buffer): Frames {
-  return [CLIENT_HEADERS[Dialect.Shoal], commandFrame(ClientCommand.Cancel), id];
+/** @param head from {@link requestHead} */
+export function extendedRequest(head: Buffer, body: readonly (Buffer | string)[]): Frames {
+  if (body.length === 1) return [head, body[0] as Buffer | string];
+  return [head, ...body];
+}
+
+/** @param request the head of the request that is given up */
+export function cancelMessage(request: Buffer): Frames {
+  return [answerHead(ClientCommand.Cancel, request)];
 }
 
 export function heartbeatMessage(): Frames {
-  return [CLIENT_HEADERS[Dialect.Shoal], commandFrame(ClientCommand.Heartbeat)];
+  return [clientSignal(ClientCommand.Heartbeat)];
 }

@@ -2,26 +2,32 @@
  * The words of the Majordomo protocols, and the form of each message as a DEALER
  * sees it ("" is an empty frame; a body is 1 or more frames).
  *
- *                0.1 (7/MDP)                        0.2 (18/MDP)                    shoal
- *   request      "" MDPC01 service body             MDPC02 01 service body          SHLC01 01 id service body
- *   partial      (none: joined into the answer)     MDPC02 02 service body          SHLC01 02 id body
- *   final        "" MDPC01 service body             MDPC02 03 service body          SHLC01 03 id body?
- *   error        (as an answer: ERROR_MARK …)       (as a final: ERROR_MARK …)      SHLC01 04 id reason text
+ *                0.1 (7/MDP)                        0.2 (18/MDP)                    shoal (head | frames)
+ *   request      "" MDPC01 service body             MDPC02 01 service body          SHLC01 01 id span service | body
+ *   partial      (none: joined into the answer)     MDPC02 02 service body          SHLC01 02 id | body
+ *   final        "" MDPC01 service body             MDPC02 03 service body          SHLC01 03 id | body?
+ *   error        (as an answer: ERROR_MARK …)       (as a final: ERROR_MARK …)      SHLC01 04 id | reason text
  *   cancel                                                                          SHLC01 05 id
- *   ask all                                                                         SHLC01 06 id service body
- *   the asked                                                                       SHLC01 07 id worker…
- *   one answer                                                                      SHLC01 08 id worker status body?
- *   heartbeat                                                                       SHLC01 09 incarnation (from a client: none)
+ *   ask all                                                                         SHLC01 06 id span service | body
+ *   the asked                                                                       SHLC01 07 id | worker…
+ *   one answer                                                                      SHLC01 08 id | worker status body?
+ *   heartbeat                                                                       SHLC01 09 | incarnation (from a client: none)
+ *   waiting                                                                         SHLC01 0a id | 01 no worker offers it, 00 one has it
  *
- *   READY        "" MDPW01 01 service               MDPW02 01 service               SHLW01 01 service capacity name
- *   REQUEST      "" MDPW01 02 client "" body        MDPW02 02 client "" body        SHLW01 02 tag id body
- *   REPLY        "" MDPW01 03 client "" body        04 FINAL client "" body         SHLW01 04 tag body?
- *   PARTIAL                                         03 PARTIAL client "" body       SHLW01 03 tag body
+ *   READY        "" MDPW01 01 service               MDPW02 01 service               SHLW01 01 | service room name
+ *   REQUEST      "" MDPW01 02 client "" body        MDPW02 02 client "" body        SHLW01 02 tag (id span)? | body
+ *   REPLY        "" MDPW01 03 client "" body        04 FINAL client "" body         SHLW01 04 tag | body?
+ *   PARTIAL                                         03 PARTIAL client "" body       SHLW01 03 tag | body
  *   HEARTBEAT    "" MDPW01 04                       MDPW02 05                       SHLW01 05
  *   DISCONNECT   "" MDPW01 05                       MDPW02 06                       SHLW01 06
- *   FAILURE                                                                         SHLW01 07 tag reason text
+ *   FAILURE                                                                         SHLW01 07 tag | reason text
  *   CANCEL                                                                          SHLW01 08 tag
  *   DRAIN                                                                           SHLW01 09
+ *
+ * A worker's room is 8 bytes: the requests that it handles at once, and those with the ones that it keeps waiting.
+ *
+ * In the third dialect all that is not a body stands in one frame, the head
+ * (heads.ts): each frame of a message costs about as much as its bytes.
  *
  * The third dialect is spoken only with an end that has said that it knows it: a
  * client or worker asks the broker for the service `mmi.shoal` in the form of 0.1.
@@ -60,6 +66,7 @@ export const ClientCommand = {
   Asked: 7,
   Answer: 8,
   Heartbeat: 9,
+  Waiting: 10,
 } as const;
 
 /** Commands of a worker's messages; 0.1 has no PARTIAL, and so other numbers from 3 on. */
@@ -78,7 +85,7 @@ export const WorkerCommand = {
 const WORKER_COMMANDS_01 = { Ready: 1, Request: 2, Final: 3, Heartbeat: 4, Disconnect: 5 } as const;
 
 /** Frames of one byte, made once. */
-const BYTES: readonly Buffer[] = Array.from({ length: 10 }, (_, byte) => Buffer.of(byte));
+const BYTES: readonly Buffer[] = Array.from({ length: 16 }, (_, byte) => Buffer.of(byte));
 
 export function commandFrame(command: number): Buffer {
   return BYTES[command] as Buffer;
@@ -89,15 +96,14 @@ export function workerCommandFrame(dialect: Dialect, name: keyof typeof WORKER_C
   return commandFrame(dialect === Dialect.Mdp01 ? WORKER_COMMANDS_01[name] : WorkerCommand[name]);
 }
 
-/** A worker's command in the numbers of 0.2; `undefined` for what the dialect does not have. */
+/** A plain worker's command in the numbers of 0.2; `undefined` for what the dialect does not have. */
 export function workerCommandOf(dialect: Dialect, frame: Buffer | undefined): number | undefined {
   const byte = frame?.length === 1 ? (frame[0] as number) : 0;
   if (dialect === Dialect.Mdp01) {
     if (byte < 1 || byte > WORKER_COMMANDS_01.Disconnect) return undefined;
     return byte < WORKER_COMMANDS_01.Final ? byte : byte + 1;
   }
-  const most = dialect === Dialect.Shoal ? WorkerCommand.Drain : WorkerCommand.Disconnect;
-  return byte >= 1 && byte <= most ? byte : undefined;
+  return byte >= 1 && byte <= WorkerCommand.Disconnect ? byte : undefined;
 }
 
 /** Whose message a header begins. */
@@ -106,21 +112,36 @@ export interface Header {
   readonly dialect: Dialect;
 }
 
-const MDP = 0x4d44_5043; // "MDPC"; "MDPW" and the others differ in a byte or more
-const HEADERS = new Map<number, Header>();
-for (const dialect of [Dialect.Mdp01, Dialect.Mdp02, Dialect.Shoal]) {
-  HEADERS.set(keyOf(CLIENT_HEADERS[dialect]), { role: "client", dialect });
-  HEADERS.set(keyOf(WORKER_HEADERS[dialect]), { role: "worker", dialect });
-}
+/** Bytes that each message of MDP or shoal begins with. */
+export const HEADER_LENGTH = 6;
 
-/** A header's 6 bytes as one number; the first four differ little, so 48 bits fit a double. */
-function keyOf(frame: Buffer): number {
-  return (frame.readUInt32BE(0) - MDP) * 65_536 + frame.readUInt16BE(4);
-}
+const HEADERS = {
+  client: [Dialect.Mdp01, Dialect.Mdp02, Dialect.Shoal].map(
+    (dialect) => ({ role: "client", dialect }) as const,
+  ),
+  worker: [Dialect.Mdp01, Dialect.Mdp02, Dialect.Shoal].map(
+    (dialect) => ({ role: "worker", dialect }) as const,
+  ),
+};
+const MDP = 0x4d_44_50; // "MDP"
+const SHL = 0x53_48_4c; // "SHL"
+const VERSION_01 = 0x30_31; // "01"
+const VERSION_02 = 0x30_32; // "02"
 
-/** @returns `undefined` for a frame that is no header */
+/** @returns `undefined` for a frame that is no header: 6 bytes in MDP, the beginning of the head in shoal's form */
 export function headerOf(frame: Buffer | undefined): Header | undefined {
-  return frame?.length === 6 ? HEADERS.get(keyOf(frame)) : undefined;
+  if (frame === undefined || frame.length < HEADER_LENGTH) return undefined;
+  const role = frame[3] === 0x43 ? "client" : frame[3] === 0x57 ? "worker" : undefined; // "C", "W"
+  if (role === undefined) return undefined;
+  const name = frame.readUIntBE(0, 3);
+  const version = frame.readUInt16BE(4);
+  let dialect: Dialect;
+  if (name === SHL && version === VERSION_01 && frame.length > HEADER_LENGTH) dialect = Dialect.Shoal;
+  else if (name !== MDP || frame.length > HEADER_LENGTH) return undefined;
+  else if (version === VERSION_01) dialect = Dialect.Mdp01;
+  else if (version === VERSION_02) dialect = Dialect.Mdp02;
+  else return undefined;
+  return HEADERS[role][dialect - 1];
 }
 
 /** Bytes of a request's id: 8 of the client, 8 of its counter. */
@@ -134,6 +155,12 @@ export const MAX_TAG = 0x3fff_ffff;
 
 /** Bytes of a service's name at most. */
 export const MAX_SERVICE_NAME = 255;
+
+/** What a worker declares that it takes: handled at once, and with those that wait for a handler. */
+export interface Room {
+  readonly concurrency: number;
+  readonly capacity: number;
+}
 
 /** Requests that one worker may declare that it takes at once, at most. */
 export const MAX_CAPACITY = 65_535;
@@ -160,16 +187,21 @@ export function serviceNameOf(frame: Buffer): string {
   return frame.toString();
 }
 
-/** The bytes of all frames. */
-export function bytesOf(frames: readonly Buffer[]): number {
+/** The bytes of the frames from `start` on. */
+export function bytesOf(frames: readonly Buffer[], start = 0): number {
   let bytes = 0;
-  for (let i = 0; i < frames.length; i++) bytes += (frames[i] as Buffer).length;
+  for (let i = start; i < frames.length; i++) bytes += (frames[i] as Buffer).length;
   return bytes;
 }
 
-/** The reason and text of a body that tells of a failure; `undefined` for any other body. */
-export function failureIn(body: readonly Buffer[]): { reason: string; text: string } | undefined {
-  const [mark, reason, text] = body;
-  if (body.length !== 3 || mark?.length !== ERROR_MARK.length || !mark.equals(ERROR_MARK)) return undefined;
-  return { reason: String(reason), text: String(text) };
+/**
+ * The reason and text of a body that tells of a failure; `undefined` for any other body.
+ *
+ * @param at where the body begins among the frames
+ */
+export function failureIn(frames: readonly Buffer[], at = 0): { reason: string; text: string } | undefined {
+  const mark = frames[at];
+  if (frames.length !== at + 3 || mark?.length !== ERROR_MARK.length || !mark.equals(ERROR_MARK))
+    return undefined;
+  return { reason: String(frames[at + 1]), text: String(frames[at + 2]) };
 }

@@ -18,7 +18,11 @@ export type WorkerEvent =
   /** The request does not pass the codec or its schema. */
   | { readonly type: "request:invalid"; readonly error: unknown }
   /** A message that the protocol does not allow. */
-  | { readonly type: "peer:fault"; readonly endpoint: string };
+  | { readonly type: "peer:fault"; readonly endpoint: string }
+  /** The thread of the sockets (option `thread`) failed; the worker offers nothing any more. */
+  | { readonly type: "thread:failed"; readonly error: unknown }
+  /** Events of that thread that were dropped while this one was held up. */
+  | { readonly type: "events:lost"; readonly count: number };
 
 /** A worker's accounts. `requests = answered + failed + cancelled + stale + running + queued`. */
 export interface WorkerStats {

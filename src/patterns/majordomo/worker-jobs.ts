@@ -2,91 +2,33 @@
  * The requests in a worker's hands: at most `concurrency` handlers run at once,
  * the others wait. A request whose id was seen shares the outcome of the first.
  */
-
 import { RingBuffer } from "../../core/ring-buffer.js";
 import type { Codec } from "../../sockets/codec.js";
-import { type MessageLike, toMessage } from "../../sockets/message.js";
-import type { Raw } from "../../sockets/shape.js";
-import { SeenWindow } from "../common/seen-window.js";
-import { bytesOf, Dialect, EMPTY, ERROR_MARK, textOf } from "./protocol.js";
+import { toMessage } from "../../sockets/message.js";
+import { DELIVERY_ID, oldestIn, sequenceIn, tagIn } from "./heads.js";
+import { Dialect, ERROR_MARK } from "./protocol.js";
+import type { Delivery } from "./protocol-worker.js";
+import { type ClientMemory, RequestMemory } from "./request-memory.js";
 import type { WorkerEvent } from "./worker-events.js";
-import type { Delivery, WorkerSession } from "./worker-rules.js";
+import type { MajordomoHandler } from "./worker-handler.js";
+import { type Body, failedWith, Job, type Outcome, sizeOf } from "./worker-job.js";
+import type { WorkerSession } from "./worker-rules.js";
 
-/** What a handler gets: frames, or with a codec the value. */
-export type RequestBody<T> = [T] extends [Raw] ? Buffer[] : T;
-/** What a handler gives: a frame or frames, or with a codec the value. */
-export type ReplyBody<T> = [T] extends [Raw] ? MessageLike | MessageLike[] : T;
-
-/** What a handler may give back: the reply, or pieces of it as they come, and with `return` the last. */
-export type HandlerResult<T> =
-  | ReplyBody<T>
-  | Promise<ReplyBody<T>>
-  | AsyncGenerator<ReplyBody<T>, ReplyBody<T> | undefined, void>;
-
-/** Handles one request of a service. */
-export type MajordomoHandler<Req = Raw, Rep = Raw> = (
-  request: RequestBody<Req>,
-  context: RequestContext,
-) => HandlerResult<Rep>;
-
-/** Beside the request's body. */
-export interface RequestContext {
-  /** Aborted when nobody waits for the answer any more: given up, the broker lost, the worker closing. */
-  readonly signal: AbortSignal;
-  /** The service that was asked. */
-  readonly service: string;
-  /** The same for each repetition of a request; 32 hexadecimal digits, `undefined` from a plain client or broker. */
-  readonly id: string | undefined;
-}
-
-type Body = (Buffer | string)[];
+export type {
+  HandlerResult,
+  MajordomoHandler,
+  ReplyBody,
+  RequestBody,
+  RequestContext,
+} from "./worker-handler.js";
 
 /** Requests that may wait for a handler beyond what the brokers were promised: those of ask-all. */
 const MAX_EXTRA = 1_000;
 
-class Job implements RequestContext {
-  readonly session: WorkerSession;
-  readonly delivery: Delivery;
-  readonly service: string;
-  readonly key: string;
-  /** Repetitions that came while the first is in hand. */
-  followers: Job[] | undefined = undefined;
-  outcome: Outcome | undefined = undefined;
-  cancelled = false;
-  running = false;
-  #controller: AbortController | undefined = undefined;
-
-  constructor(session: WorkerSession, delivery: Delivery, service: string, key: string) {
-    this.session = session;
-    this.delivery = delivery;
-    this.service = service;
-    this.key = key;
-  }
-
-  get id(): string | undefined {
-    return this.key === "" ? undefined : this.delivery.id.toString("hex");
-  }
-
-  // Made when it is asked for: most handlers never look, and it costs more than all else here.
-  get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    if (this.cancelled) this.#controller.abort();
-    return this.#controller.signal;
-  }
-
-  abort(): void {
-    this.cancelled = true;
-    this.#controller?.abort();
-  }
-}
-
-type Outcome =
-  | { readonly ok: true; readonly body: Body }
-  | { readonly ok: false; readonly reason: string; readonly text: string };
-
 export interface JobsOptions {
   readonly service: string;
   readonly concurrency: number;
+  readonly prefetch: number;
   readonly dedupWindow: number;
   readonly dedupBytes: number;
   readonly requestCodec: Codec<unknown> | undefined;
@@ -100,9 +42,11 @@ export class WorkerJobs {
   readonly #handler: MajordomoHandler<unknown, unknown>;
   readonly #emit: (event: WorkerEvent) => void;
   readonly #waiting = new RingBuffer<Job>();
-  readonly #seen: SeenWindow<Job>;
+  readonly #memory: RequestMemory;
+  /** Where the last request's client was found. */
+  #client: ClientMemory | undefined = undefined;
   /** Of the third dialect, by session and tag, for CANCEL. */
-  readonly #open = new Map<WorkerSession, Map<string, Job>>();
+  readonly #open = new Map<WorkerSession, Map<number, Job>>();
   #whenIdle: (() => void) | undefined;
 
   constructor(
@@ -113,7 +57,7 @@ export class WorkerJobs {
     this.#options = options;
     this.#handler = handler;
     this.#emit = emit;
-    this.#seen = new SeenWindow(options.dedupWindow, options.dedupBytes);
+    this.#memory = new RequestMemory(options.dedupWindow, options.dedupBytes);
   }
 
   get queued(): number {
@@ -122,31 +66,19 @@ export class WorkerJobs {
 
   /** A broker gave a request. */
   start(session: WorkerSession, delivery: Delivery): void {
-    const key = delivery.id.length === 0 ? "" : textOf(delivery.id);
-    const job = new Job(session, delivery, this.#options.service, key);
+    const job = new Job(session, delivery, this.#options.service);
     this.counters.requests += 1;
-    if (delivery.dialect === Dialect.Shoal) this.#openOf(session).set(tagOf(delivery), job);
-    const first = key === "" ? undefined : this.#seen.get(key);
-    if (first !== undefined && (first.outcome !== undefined || !first.cancelled)) {
-      this.counters.duplicates += 1;
-      this.#emit({ type: "request:duplicate" });
-      if (first.outcome !== undefined) this.#settle(job, first.outcome);
-      else {
-        first.followers ??= [];
-        first.followers.push(job);
-      }
-      return;
-    }
-    if (key !== "") this.#seen.set(key, job);
+    if (delivery.dialect === Dialect.Shoal) this.#openOf(session).set(tagIn(delivery.head), job);
+    if (delivery.repeatable && this.#repeated(job)) return;
     if (this.running < this.#options.concurrency) this.#run(job);
-    else if (this.#waiting.length >= MAX_EXTRA + this.#options.concurrency) {
+    else if (this.#waiting.length >= MAX_EXTRA + this.#options.concurrency + this.#options.prefetch) {
       this.#settle(job, { ok: false, reason: "overloaded", text: "The worker has no room." });
     } else this.#waiting.push(job);
   }
 
   /** Nobody waits for this one any more. */
-  cancel(session: WorkerSession, tag: Buffer): void {
-    const job = this.#open.get(session)?.get(textOf(tag));
+  cancel(session: WorkerSession, tag: number): void {
+    const job = this.#open.get(session)?.get(tag);
     if (job === undefined) return;
     this.#emit({ type: "request:cancelled" });
     job.abort();
@@ -158,7 +90,7 @@ export class WorkerJobs {
     if (jobs === undefined) return;
     this.#open.delete(session);
     // With an id it goes on: the broker that gets the request anew gets its outcome.
-    for (const job of jobs.values()) if (job.key === "") job.abort();
+    for (const job of jobs.values()) if (!job.delivery.repeatable) job.abort();
   }
 
   /** Gives back what has not begun, so that others get it. */
@@ -180,7 +112,7 @@ export class WorkerJobs {
     });
   }
 
-  #openOf(session: WorkerSession): Map<string, Job> {
+  #openOf(session: WorkerSession): Map<number, Job> {
     let jobs = this.#open.get(session);
     if (jobs === undefined) {
       jobs = new Map();
@@ -189,9 +121,36 @@ export class WorkerJobs {
     return jobs;
   }
 
+  /** Whether the request was seen: then it has the first one's outcome, at once or together with it. */
+  #repeated(job: Job): boolean {
+    const { head } = job.delivery;
+    const memory = this.#memory.clientOf(head, DELIVERY_ID, this.#client);
+    this.#client = memory;
+    const sequence = sequenceIn(head, DELIVERY_ID);
+    const first = memory.entries.get(sequence) as Job | undefined;
+    if (first !== undefined && (first.outcome !== undefined || !first.cancelled)) {
+      this.counters.duplicates += 1;
+      this.#emit({ type: "request:duplicate" });
+      if (first.outcome !== undefined) this.#settle(job, first.outcome);
+      else {
+        first.followers ??= [];
+        first.followers.push(job);
+      }
+      return true;
+    }
+    if (sequence < memory.settled) {
+      this.counters.duplicates += 1;
+      this.#emit({ type: "request:duplicate" });
+      this.#settle(job, { ok: false, reason: "duplicate", text: "The client does not want it any more." });
+      return true;
+    }
+    this.#memory.settle(memory, oldestIn(head, DELIVERY_ID, sequence));
+    this.#memory.begin(memory, sequence, job);
+    return false;
+  }
+
   #run(job: Job): void {
     this.running += 1;
-    job.running = true;
     let request: unknown = job.delivery.body;
     const { requestCodec } = this.#options;
     if (requestCodec !== undefined) {
@@ -201,7 +160,7 @@ export class WorkerJobs {
         request = requestCodec.decode(body[0] as Buffer);
       } catch (error) {
         this.#emit({ type: "request:invalid", error });
-        this.#finish(job, failed(error, "The request does not pass the service's codec: "));
+        this.#finish(job, failedWith(error, "The request does not pass the service's codec: "));
         return;
       }
     }
@@ -236,14 +195,14 @@ export class WorkerJobs {
 
   #threw(job: Job, error: unknown): void {
     if (!job.cancelled) this.#emit({ type: "request:failed", error });
-    this.#finish(job, failed(error, ""));
+    this.#finish(job, failedWith(error, ""));
   }
 
   /** Each piece as it comes; 0.1 has one reply only, so there they are joined. */
   async #stream(job: Job, pieces: AsyncGenerator<unknown, unknown>): Promise<void> {
     const joined: Body | undefined = job.delivery.dialect === Dialect.Mdp01 ? [] : undefined;
     // What is sent in pieces cannot be sent again.
-    if (job.key !== "") this.#seen.delete(job.key);
+    this.#memory.forget(job);
     try {
       for (;;) {
         const { value, done } = await pieces.next();
@@ -273,10 +232,9 @@ export class WorkerJobs {
 
   #finish(job: Job, outcome: Outcome): void {
     this.running -= 1;
-    if (job.key !== "" && this.#seen.get(job.key) === job) {
-      const kept = outcome.ok && !job.cancelled && this.#seen.grow(bytesOf(outcome.body.map(asBuffer)));
-      if (kept) job.outcome = outcome;
-      else this.#seen.delete(job.key);
+    if (job.memory !== undefined) {
+      if (!outcome.ok || job.cancelled) this.#memory.forget(job);
+      else if (this.#memory.keep(job, sizeOf(outcome.body))) job.outcome = outcome;
     }
     this.#settle(job, outcome);
     if (job.followers !== undefined) {
@@ -297,7 +255,7 @@ export class WorkerJobs {
     const { session, delivery } = job;
     let told: boolean;
     if (delivery.dialect === Dialect.Shoal) {
-      this.#open.get(session)?.delete(tagOf(delivery));
+      this.#open.get(session)?.delete(tagIn(delivery.head));
       told = outcome.ok
         ? session.final(delivery, outcome.body)
         : session.failure(delivery, outcome.reason, outcome.text);
@@ -311,19 +269,6 @@ export class WorkerJobs {
     else if (outcome.ok) this.counters.answered += 1;
     else this.counters.failed += 1;
   }
-}
-
-function tagOf(delivery: Delivery): string {
-  return textOf(delivery.envelope[0] ?? EMPTY);
-}
-
-function asBuffer(frame: Buffer | string): Buffer {
-  return typeof frame === "string" ? Buffer.from(frame) : frame;
-}
-
-function failed(error: unknown, before: string): Outcome {
-  const text = error instanceof Error ? error.message : String(error);
-  return { ok: false, reason: "worker-failed", text: `${before}${text}` };
 }
 
 function isPromise(value: unknown): value is Promise<unknown> {

@@ -13,6 +13,8 @@
 import type { Frames } from "./messages-broker.js";
 import { Dialect } from "./protocol.js";
 import {
+  beatInterval,
+  type Delivery,
   drainMessage,
   failureMessage,
   negotiation,
@@ -22,9 +24,14 @@ import {
   type WorkerInput,
 } from "./protocol-worker.js";
 
+export type { Delivery } from "./protocol-worker.js";
+
 /** What a worker is to its brokers. Times in ms. */
 export interface SessionOptions {
   readonly service: Buffer;
+  /** Requests handled at once. */
+  readonly concurrency: number;
+  /** Those, and the ones that wait here for a handler. */
   readonly capacity: number;
   readonly name: string;
   /** The dialect to speak; `undefined`: ask. */
@@ -36,15 +43,6 @@ export interface SessionOptions {
   readonly reconnectMaxInterval: number;
 }
 
-/** A request in a worker's hands: where its answer goes. */
-export interface Delivery {
-  readonly epoch: number;
-  readonly dialect: Dialect;
-  readonly envelope: readonly Buffer[];
-  readonly id: Buffer;
-  readonly body: Buffer[];
-}
-
 /** What the rules ask of their driver. */
 export interface SessionOutbox {
   /** A new connection to the broker; the former one is closed already. */
@@ -52,7 +50,7 @@ export interface SessionOutbox {
   close(): void;
   send(message: Frames): void;
   start(delivery: Delivery): void;
-  cancel(tag: Buffer): void;
+  cancel(tag: number): void;
   /** Registered. */
   joined(dialect: Dialect): void;
   /** No longer registered; what is in hand is stale. */
@@ -73,6 +71,8 @@ export class WorkerSession {
   /** Something was answered since the last beat. */
   #worked = false;
   #lastSeen = 0;
+  /** ms between heartbeats to the broker. */
+  #interval: number;
   /** When to beat, to ask again or to come back. */
   #next = 0;
   #attempts = 0;
@@ -81,6 +81,7 @@ export class WorkerSession {
   /** @param random from 0 up to 1, for jitter */
   constructor(options: SessionOptions, outbox: SessionOutbox, random: () => number) {
     this.#options = options;
+    this.#interval = options.heartbeatInterval;
     this.#outbox = outbox;
     this.#random = random;
   }
@@ -106,7 +107,9 @@ export class WorkerSession {
     }
     this.#lastSeen = now;
     if (input.kind === "negotiated") {
-      if (this.#state === "asking") this.#register(input.extended ? Dialect.Shoal : Dialect.Mdp01, now);
+      if (this.#state !== "asking") return;
+      this.#interval = beatInterval(this.#options.heartbeatInterval, input.heartbeatInterval);
+      this.#register(input.extended ? Dialect.Shoal : Dialect.Mdp01, now);
       return;
     }
     if (this.#state !== "ready") return;
@@ -118,8 +121,8 @@ export class WorkerSession {
         }
         this.#attempts = 0;
         this.#inHand += 1;
-        const { dialect, envelope, id, body } = input;
-        this.#outbox.start({ epoch: this.#epoch, dialect, envelope, id, body });
+        input.epoch = this.#epoch;
+        this.#outbox.start(input);
         break;
       }
       case "cancel":
@@ -152,7 +155,7 @@ export class WorkerSession {
       this.#leave("expired", now);
       return;
     }
-    this.#next = now + heartbeatInterval;
+    this.#next = now + this.#interval;
     if (this.#state === "ready") this.#outbox.send(signalMessage(this.#dialect, "Heartbeat"));
   }
 
@@ -173,7 +176,7 @@ export class WorkerSession {
   /** There is no answer; in the third dialect only, which can say so. */
   failure(delivery: Delivery, reason: string, text: string): boolean {
     if (!this.#settle(delivery)) return false;
-    this.#outbox.send(failureMessage(delivery.envelope[0] as Buffer, reason, text));
+    this.#outbox.send(failureMessage(delivery.head, reason, text));
     return true;
   }
 
@@ -205,18 +208,18 @@ export class WorkerSession {
     this.#next = now + heartbeatInterval;
     if (dialect === undefined) {
       this.#state = "asking";
-      this.#outbox.send(negotiation());
+      this.#outbox.send(negotiation("worker"));
     } else this.#register(dialect, now);
   }
 
   #register(dialect: Dialect, now: number): void {
-    const { service, capacity, name, heartbeatInterval } = this.#options;
+    const { service, concurrency, capacity, name } = this.#options;
     this.#state = "ready";
     this.#dialect = dialect;
     this.#epoch += 1;
     this.#inHand = 0;
-    this.#next = now + heartbeatInterval;
-    this.#outbox.send(readyMessage(dialect, service, capacity, name));
+    this.#next = now + this.#interval;
+    this.#outbox.send(readyMessage(dialect, service, { concurrency, capacity }, name));
     this.#outbox.joined(dialect);
     if (this.#draining && dialect === Dialect.Shoal) this.#outbox.send(drainMessage());
   }

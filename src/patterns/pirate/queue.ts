@@ -1,6 +1,6 @@
 /** The Pirates' queue: two ROUTERs around queue-rules.ts. */
 import { InvalidArgumentError } from "../../core/errors.js";
-import { BrokerDriver, type BrokerLinks, type BrokerSocketOptions } from "../load-balancer/broker-driver.js";
+import { BrokerDriver, type BrokerDriverOptions, type BrokerLinks } from "../load-balancer/broker-driver.js";
 import { numbers } from "../load-balancer/check-options.js";
 import {
   addressedFrames,
@@ -20,7 +20,7 @@ const DEFAULTS: QueueRulesOptions = Object.freeze({
 });
 
 /** Options of {@link PirateQueue}. */
-export interface PirateQueueOptions extends BrokerSocketOptions {
+export interface PirateQueueOptions extends BrokerDriverOptions {
   /** The one kind of worker to serve; messages of the other are invalid. Default: both. */
   readonly dialect?: Dialect;
   /** ms between two heartbeats to an idle worker; the same on both sides. Default 1,000. */
@@ -46,7 +46,7 @@ export interface PirateQueueOptions extends BrokerSocketOptions {
 export class PirateQueue extends BrokerDriver<QueueEvent, QueueStats> {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: PirateQueueOptions = {}) {
-    const { dialect, socketOptions, frontendOptions, backendOptions, ...given } = options;
+    const { dialect, socketOptions, frontendOptions, backendOptions, gate, ...given } = options;
     if (dialect !== undefined && dialect !== "simple" && dialect !== "paranoid")
       throw new InvalidArgumentError(`dialect is "simple" or "paranoid"; got ${String(dialect)}`);
     const settings = numbers("PirateQueue", DEFAULTS, given);

@@ -55,7 +55,7 @@ function assertEnvironment(directory: string): void {
 
 /** Opens a folder. Each commit is on the disk when its promise settles. */
 export function openEnvironment(directory: string): LmdbEnvironment {
-  const { open } = loadOptional("lmdb", "Titanic's store on LMDB") as {
+  const { open } = loadOptional("lmdb", "A store on LMDB") as {
     open(options: object): LmdbEnvironment;
   };
   assertEnvironment(directory);

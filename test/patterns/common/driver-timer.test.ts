@@ -64,3 +64,17 @@ it("counts a stall as one step, for what is heard in it as for the tick after it
   expect(timer.now()).toBe(160);
   timer.stop();
 });
+
+it("takes what was due long ago for due now, and cuts no time out for it", async () => {
+  const { timer, rules, ticks, pass } = world(undefined);
+  timer.start(rules);
+  await pass(5_000);
+  rules.next = 0;
+  timer.update();
+  expect(timer.now()).toBe(5_000);
+  await pass(1);
+  expect(ticks).toHaveLength(1);
+  expect(timer.now()).toBe(5_001);
+  expect(timer.stalled).toBe(0);
+  timer.stop();
+});

@@ -2,8 +2,10 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { BrokerEvent } from "../../../src/patterns/majordomo/broker-events.js";
 import { type BrokerLimits, resolveBrokerLimits } from "../../../src/patterns/majordomo/broker-options.js";
+import type { SendResult } from "../../../src/patterns/majordomo/broker-outbox.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { SendResult } from "../../../src/patterns/majordomo/broker-work.js";
+import { headTemplate, requestHead } from "../../../src/patterns/majordomo/heads.js";
+import { ClientCommand } from "../../../src/patterns/majordomo/protocol.js";
 import { parseAtBroker } from "../../../src/patterns/majordomo/protocol-broker.js";
 
 const DISCONNECT = Buffer.of(5);
@@ -26,7 +28,7 @@ function make(limits: Partial<BrokerLimits> = {}): void {
     },
     event: (event: BrokerEvent): void => void events.push(event),
   };
-  rules = new BrokerRules(resolveBrokerLimits(limits), outbox, Buffer.alloc(8, 1), 0);
+  rules = new BrokerRules(resolveBrokerLimits(limits), outbox, Buffer.alloc(8, 1), 0, 0);
 }
 
 function hear(from: string | Buffer, now: number, ...parts: (string | number | Buffer)[]): void {
@@ -39,6 +41,14 @@ function hear(from: string | Buffer, now: number, ...parts: (string | number | B
 
 const ready = (from: string | Buffer, now = 0): void => hear(from, now, "", "MDPW01", 1, "echo");
 const ask = (from: string, body = "x", now = 0): void => hear(from, now, "", "MDPC01", "echo", body);
+/** A request of a client of shoal's. @param oldest the lowest sequence that it still wants */
+function askWithId(from: string, now: number, sequence: number, oldest = sequence, service = "echo"): void {
+  const template = headTemplate(Buffer.alloc(8, 3), Buffer.from(service));
+  hear(from, now, requestHead(template, ClientCommand.Request, sequence, oldest), "x");
+}
+/** The commands and the rest of what a client of shoal's was told. */
+const toldTo = (client: string): string[] =>
+  sentTo(client).map(([head, ...rest]) => [head?.[6], ...rest.map(String)].join("|"));
 /** What was sent to a peer since the last look. */
 function sentTo(peer: string | Buffer): Buffer[][] {
   const key = Buffer.from(peer as string);
@@ -203,22 +213,21 @@ describe("a request", () => {
   });
 
   it("sent again with its id is not handled again: it gets the same answer, at its new address", () => {
-    const id = Buffer.alloc(16, 3);
     ready("w1");
-    hear("c1", 0, "SHLC01", 1, id, "echo", "x");
+    askWithId("c1", 0, 1);
     const tag = tagOf("w1");
-    hear("c1b", 1, "SHLC01", 1, id, "echo", "x");
+    askWithId("c1b", 1, 1);
     expect(sentTo("w1")).toEqual([]);
     reply("w1", tag, "once");
     expect(sentTo("c1")).toEqual([]);
     expect(sentTo("c1b").at(-1)?.at(-1)).toEqual(Buffer.from("once"));
-    hear("c1c", 2, "SHLC01", 1, id, "echo", "x");
+    askWithId("c1c", 2, 1);
     expect(sentTo("c1c").at(-1)?.at(-1)).toEqual(Buffer.from("once"));
     expect(rules.stats()).toMatchObject({ requests: 1, duplicates: 2 });
   });
 
   it("of a client that is silent is dropped, visibly", () => {
-    hear("c1", 0, "SHLC01", 1, Buffer.alloc(16, 4), "echo", "x");
+    askWithId("c1", 0, 1);
     for (let now = 2_500; now <= 7_500; now += 2_500) rules.tick(now);
     expect(rules.stats()).toMatchObject({ queued: 0, abandoned: 1, clients: 0 });
     expect(events).toContainEqual({ type: "request:abandoned", service: "echo", reason: "client-gone" });
@@ -239,6 +248,109 @@ describe("a request", () => {
       ["\x02", "echo", "a"],
       ["\x03", "echo", "b"],
     ]);
+  });
+});
+
+describe("a service that no worker offers", () => {
+  /** A broker of this age: by then the workers of its former life would have come back. */
+  const GROWN = 7_500;
+  const NO_SERVICE = "4|no-service|No worker of this service came in time.";
+
+  it("is told to a client of shoal's after noServiceTimeout, and at once that the request waits for it", () => {
+    askWithId("c1", GROWN, 1);
+    expect(toldTo("c1")).toEqual(["10|\x01"]);
+    rules.tick(GROWN + 999);
+    expect(toldTo("c1")).toEqual([]);
+    rules.tick(GROWN + 1_100);
+    expect(toldTo("c1")).toEqual([NO_SERVICE]);
+    expect(rules.stats()).toMatchObject({ requests: 1, failed: 1, queued: 0, services: 0 });
+    expect(rules.nextWakeUp()).toBeGreaterThan(GROWN + 1_100); // The client's heartbeat is all that is left.
+  });
+
+  it("a worker that comes within that time gets the request, and the client is told that it has one", () => {
+    askWithId("c1", GROWN, 1);
+    sent = [];
+    ready("w1", GROWN + 900);
+    expect(sentTo("w1")).toHaveLength(1);
+    rules.tick(GROWN + 1_200);
+    expect(toldTo("c1")).toEqual(["10|\0"]);
+    expect(rules.stats()).toMatchObject({ inFlight: 1, failed: 0 });
+  });
+
+  it("a request that finds the new worker busy has the rest of queueTimeout", () => {
+    make({ queueTimeout: 5_000 });
+    askWithId("c1", GROWN, 1);
+    askWithId("c1", GROWN, 2);
+    ready("w1", GROWN + 900);
+    sent = [];
+    rules.tick(GROWN + 1_200);
+    expect(rules.stats()).toMatchObject({ inFlight: 1, queued: 1, failed: 0 });
+    // Deadlines are at most one eighth late, and these are two.
+    rules.tick(GROWN + 6_000);
+    expect(toldTo("c1")).toEqual(["4|expired|The request waited too long for a worker."]);
+  });
+
+  it("is waited for with queueTimeout when its worker left a short while ago", () => {
+    ready("w1");
+    hear("w1", GROWN, "", "MDPW01", 5);
+    askWithId("c1", GROWN + 20_000, 1);
+    rules.tick(GROWN + 22_000);
+    expect(rules.stats()).toMatchObject({ queued: 1, failed: 0 });
+    sent = [];
+    askWithId("c2", GROWN + 30_001, 2);
+    rules.tick(GROWN + 31_200);
+    expect(toldTo("c2")).toEqual(["10|\x01", NO_SERVICE]);
+  });
+
+  it("is not said to be none by a broker that has just begun: the workers of its former life may come", () => {
+    askWithId("c1", 100, 1);
+    rules.tick(7_400);
+    expect(toldTo("c1")).toEqual(["10|\x01"]);
+    rules.tick(8_500);
+    expect(toldTo("c1")).toEqual([NO_SERVICE]);
+  });
+
+  it("leaves a plain client waiting for queueTimeout", () => {
+    ask("c1", "x", GROWN);
+    rules.tick(GROWN + 29_000);
+    expect(sentTo("c1")).toEqual([]);
+    rules.tick(GROWN + 34_000);
+    expect(sentTo("c1").at(-1)?.map(String)).toContain("no-service");
+  });
+});
+
+describe("what is remembered of a client's requests", () => {
+  const once = (sequence: number, oldest: number): void => {
+    askWithId("c1", 0, sequence, oldest);
+    const message = sentTo("w1").at(-1);
+    if (message !== undefined) reply("w1", message[3] as Buffer, `reply ${sequence}`);
+  };
+  const again = (sequence: number): string[] => {
+    sent = [];
+    askWithId("c1", 0, sequence);
+    return toldTo("c1");
+  };
+
+  it("goes as soon as the client says that it has the answers; a late repetition is not handled", () => {
+    ready("w1");
+    for (let sequence = 1; sequence <= 100; sequence++) once(sequence, 1);
+    sent = [];
+    expect(again(100)).toEqual(["3|reply 100"]);
+    once(101, 101);
+    sent = [];
+    expect(again(100)).toEqual([]);
+    expect(again(1)).toEqual([]);
+    expect(again(101)).toEqual(["3|reply 101"]);
+    expect(rules.stats()).toMatchObject({ requests: 101, duplicates: 4, inFlight: 0 });
+  });
+
+  it("is bounded by dedupWindow when the client never says so: the oldest is handled anew", () => {
+    make({ dedupWindow: 10 });
+    ready("w1");
+    for (let sequence = 1; sequence <= 11; sequence++) once(sequence, 1);
+    expect(again(2)).toEqual(["3|reply 2"]);
+    expect(again(1)).toEqual([]);
+    expect(sentTo("w1")).toHaveLength(1);
   });
 });
 

@@ -178,6 +178,41 @@ it("tells the client why there is no answer: no service, overloaded, stopping, a
   expect(client.stats()).toMatchObject({ failed: 2, timedOut: 1, cancelled: 1, inFlight: 0 });
 });
 
+describe("a service that no worker offers", () => {
+  it("is told to the client before its time is over, and the next one that has a worker is served", async () => {
+    const { endpoint } = await broker({ heartbeatInterval: 50, noServiceTimeout: 200 });
+    const client = track(new MajordomoClient(endpoint));
+    const asked = performance.now();
+    expect(await failure(client.request("nosuch", "x"))).toMatchObject({
+      code: "ERR_SERVICE",
+      reason: "no-service",
+    });
+    expect(performance.now() - asked).toBeGreaterThan(190);
+    track(new MajordomoWorker(endpoint, "echo", (request) => request));
+    expect(String(await within(client.request("echo", "x"), "a worker that came after its client"))).toBe(
+      "x",
+    );
+  });
+
+  it("is the reason, too, when the client's own time is over first", async () => {
+    const { endpoint } = await broker();
+    const client = track(new MajordomoClient(endpoint));
+    expect(await failure(client.request("nosuch", "x", { timeout: 300 }))).toMatchObject({
+      reason: "no-service",
+    });
+    expect(client.stats()).toMatchObject({ failed: 1, timedOut: 0, inFlight: 0 });
+  });
+
+  it("is no reason for a request that a worker has had since", async () => {
+    const made = await broker();
+    const client = track(new MajordomoClient(made.endpoint));
+    const reply = failure(client.request("slow", "x", { timeout: 1_500 }));
+    while (made.stats().queued === 0) await new Promise((resolve) => setImmediate(resolve));
+    track(new MajordomoWorker(made.endpoint, "slow", () => new Promise<never>(() => undefined)));
+    expect(await reply).toMatchObject({ code: "ETIMEDOUT" });
+  });
+});
+
 it("goes on with the next broker when one is gone, and its workers are at both", async () => {
   const settings = { heartbeatInterval: 100 };
   const first = await broker(settings);
@@ -232,7 +267,7 @@ it("a peer that breaks the protocol is an event and a count; the others go on", 
     [""],
     ["", "MDPW01"],
     ["", "MDPW01", "\x03", "tag"],
-    ["SHLW01", "\x07"],
+    ["SHLW01\x07", "tag"],
     ["x", "y", "z"],
   ]) {
     await hostile.send(["broker", ...junk]);

@@ -1,9 +1,27 @@
 /** Frames to commands, as brokers, workers and clients meet them on the wire. */
 import { describe, expect, it } from "vitest";
+import {
+  DELIVERY_ID,
+  headTemplate,
+  idIn,
+  oldestIn,
+  requestHead,
+  sequenceIn,
+} from "../../../src/patterns/majordomo/heads.js";
 import { answer, delivery, workerSignal } from "../../../src/patterns/majordomo/messages-broker.js";
-import { Dialect, EMPTY, failureIn, headerOf } from "../../../src/patterns/majordomo/protocol.js";
+import {
+  ClientCommand,
+  Dialect,
+  EMPTY,
+  failureIn,
+  headerOf,
+} from "../../../src/patterns/majordomo/protocol.js";
 import { parseAtBroker } from "../../../src/patterns/majordomo/protocol-broker.js";
-import { parseAtClient, requestMessage } from "../../../src/patterns/majordomo/protocol-client.js";
+import {
+  extendedRequest,
+  parseAtClient,
+  plainRequest,
+} from "../../../src/patterns/majordomo/protocol-client.js";
 import {
   parseAtWorker,
   readyMessage,
@@ -46,14 +64,14 @@ describe("captured messages of libzmq programs", () => {
       dialect: Mdp01,
       capacity: 1,
     });
-    expect(toWire(readyMessage(Mdp01, Buffer.from("echo"), 1, ""))).toBe(hex);
+    expect(toWire(readyMessage(Mdp01, Buffer.from("echo"), { concurrency: 1, capacity: 1 }, ""))).toBe(hex);
   });
 
   it("a request of 0.1 to echo", () => {
     const hex = "010001064d445043303101046563686f00024869";
     const command = parseAtBroker([PEER, ...fromWire(hex)]);
     expect(command).toMatchObject({ kind: "request", dialect: Mdp01, body: [Buffer.from("Hi")] });
-    expect(toWire(requestMessage(Mdp01, false, EMPTY, Buffer.from("echo"), ["Hi"]))).toBe(hex);
+    expect(toWire(plainRequest(Mdp01, Buffer.from("echo"), ["Hi"]))).toBe(hex);
   });
 });
 
@@ -63,7 +81,7 @@ describe("a broker", () => {
     expect(atBroker("", "MDPW01", 5).kind).toBe("disconnect");
     expect(atBroker("MDPW02", 5).kind).toBe("heartbeat");
     expect(atBroker("MDPW02", 6).kind).toBe("disconnect");
-    expect(atBroker("SHLW01", 9).kind).toBe("drain");
+    expect(atBroker("SHLW01\x09").kind).toBe("drain");
   });
 
   it("takes a reply by its tag, and its pieces in 0.2", () => {
@@ -71,7 +89,11 @@ describe("a broker", () => {
     expect(atBroker("", "MDPW01", 3, tag, "", "x")).toMatchObject({ kind: "final", tag: 258 });
     expect(atBroker("MDPW02", 3, tag, "", "x")).toMatchObject({ kind: "partial", tag: 258 });
     expect(atBroker("MDPW02", 4, tag, "", "x")).toMatchObject({ kind: "final", tag: 258 });
-    expect(atBroker("SHLW01", 4, tag)).toMatchObject({ kind: "final", tag: 258, body: [] });
+    expect(atBroker(Buffer.concat([Buffer.from("SHLW01\x04"), tag]))).toMatchObject({
+      kind: "final",
+      tag: 258,
+      body: [],
+    });
   });
 
   it.each([
@@ -94,9 +116,18 @@ describe("a broker", () => {
     ["a reply without a tag", ["", "MDPW01", 3], "tag"],
     ["a reply without its empty frame", ["", "MDPW01", 3, "\0\0\0\x01", "x", "y"], "frames"],
     ["a reply without a body", ["", "MDPW01", 3, "\0\0\0\x01", ""], "body"],
-    ["a capacity of 0", ["SHLW01", 1, "echo", "\0\0\0\0"], "capacity"],
-    ["no capacity", ["SHLW01", 1, "echo"], "capacity"],
-    ["an id of 3 bytes", ["SHLC01", 1, "abc", "echo", "x"], "id"],
+    ["a capacity of 0", ["SHLW01\x01", "echo", "\0\0\0\0\0\0\0\0"], "capacity"],
+    ["less capacity than concurrency", ["SHLW01\x01", "echo", "\0\0\0\x02\0\0\0\x01"], "capacity"],
+    ["no capacity", ["SHLW01\x01", "echo"], "capacity"],
+    ["an id of 3 bytes", ["SHLC01\x01abc", "x"], "id"],
+    ["an id without a service", [`SHLC01\x01${"i".repeat(20)}`, "x"], "service"],
+    ["an id with a service of 256 bytes", [`SHLC01\x01${"i".repeat(20)}${"s".repeat(256)}`, "x"], "service"],
+    ["an id without a body", [`SHLC01\x01${"i".repeat(20)}echo`], "body"],
+    ["a cancelling without an id", ["SHLC01\x05", ""], "id"],
+    ["an answer from a client of shoal's", [`SHLC01\x03${"i".repeat(16)}`, "x"], "command"],
+    ["a header of shoal's without a command", ["SHLC01", "x"], "header"],
+    ["shoal's reply without a tag", ["SHLW01\x04abc", "x"], "tag"],
+    ["shoal's REQUEST from a worker", ["SHLW01\x02abcd", "x"], "command"],
   ] as const)("refuses %s", (_, parts, reason) => {
     expect(atBroker(...parts)).toMatchObject({ kind: "fault", reason });
   });
@@ -109,16 +140,27 @@ describe("the two ends of each message", () => {
     ["shoal", Shoal],
   ] as const)("agree in %s", (_, dialect) => {
     const body = frames("a", "", "b");
-    const id = dialect === Shoal ? Buffer.alloc(16, 7) : EMPTY;
-    const [, ...sent] = delivery(PEER, dialect, 77, id, body) as Buffer[];
+    const service = Buffer.from("echo");
+    const template = headTemplate(Buffer.alloc(8, 7), service);
+    const head =
+      dialect === Shoal ? requestHead(template, ClientCommand.Request, 4_294_967_299, 4_294_967_290) : EMPTY;
+    const asked = dialect === Shoal ? extendedRequest(head, body) : plainRequest(dialect, service, body);
+    const command = parseAtBroker([PEER, ...(asked as Buffer[])]);
+    expect(command).toMatchObject({ kind: "request", dialect, body, service });
+    const [, ...sent] = delivery(PEER, dialect, 77, head, body, 0) as Buffer[];
     const request = parseAtWorker(sent);
-    expect(request).toMatchObject({ kind: "request", dialect, id, body });
+    expect(request).toMatchObject({ kind: "request", dialect, body });
     if (request.kind !== "request") return;
+    if (dialect === Shoal) {
+      expect(sequenceIn(request.head, DELIVERY_ID)).toBe(4_294_967_299);
+      expect(oldestIn(request.head, DELIVERY_ID, 4_294_967_299)).toBe(4_294_967_290);
+      expect(idIn(request.head).toString("hex")).toBe("07070707070707070000000100000003");
+    }
     const reply = replyMessage(dialect, request.envelope, true, body) as Buffer[];
     expect(parseAtBroker([PEER, ...reply])).toMatchObject({ kind: "final", tag: 77, body });
     const [, ...beat] = workerSignal(PEER, dialect, "Heartbeat") as Buffer[];
     expect(parseAtWorker(beat)).toEqual({ kind: "heartbeat", dialect });
-    const [, ...told] = answer(PEER, dialect, true, id, Buffer.from("echo"), body) as Buffer[];
+    const [, ...told] = answer({ client: PEER, dialect, head }, true, service, body, 0) as Buffer[];
     expect(parseAtClient(told)).toMatchObject({ kind: "answer", final: true, body });
   });
 

@@ -119,6 +119,7 @@ export class SimulatedBroker {
       },
       incarnation,
       simulation.random.integer(0, 1_000_000),
+      simulation.now,
     );
     network.join(name, (from, frames) => {
       this.rules.receive(Buffer.from(from), parseAtBroker([Buffer.from(from), ...frames]), simulation.now);
@@ -173,6 +174,7 @@ export class SimulatedWorker {
     const session = new WorkerSession(
       {
         service: Buffer.from(this.service),
+        concurrency: dialect === undefined ? 2 : 1,
         capacity: dialect === undefined ? 3 : 1,
         name,
         dialect,
@@ -296,7 +298,7 @@ export class SimulatedClient {
       this.ended.push({ asked, how, why });
     };
     const call = this.rules.submit(
-      Buffer.from(service),
+      this.rules.service(service),
       [asked],
       { all: false, timeout, retries },
       {

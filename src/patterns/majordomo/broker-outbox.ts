@@ -1,0 +1,12 @@
+/** What a broker's rules ask of their driver. */
+import type { BrokerEvent } from "./broker-events.js";
+import type { Frames } from "./messages-broker.js";
+
+/** What became of a message: `gone`, no such peer is connected; `full`, it does not read. */
+export type SendResult = "sent" | "gone" | "full";
+
+export interface BrokerOutbox {
+  /** @param message the first frame is the routing id */
+  send(message: Frames): SendResult;
+  event(event: BrokerEvent): void;
+}

@@ -1,0 +1,144 @@
+/**
+ * The services that a broker knows, and the requests that wait for their workers.
+ *
+ * How long a request waits:
+ *
+ *   service                                              client of shoal's    plain client
+ *   has workers, or had one within queueTimeout          queueTimeout         queueTimeout
+ *   has none, the broker is younger than liveness        until it is older    queueTimeout
+ *   has none, and none is known to come                  noServiceTimeout     queueTimeout
+ *
+ * A service with a worker by then has the rest of queueTimeout.
+ */
+import { Deadlines } from "../common/deadlines.js";
+import { Link } from "../common/linked-list.js";
+import { SeenWindow } from "../common/seen-window.js";
+import type { FailureReason } from "../common/service-error.js";
+import type { BrokerLimits } from "./broker-options.js";
+import { type BrokerRequest, Service, Stage } from "./broker-tables.js";
+import { Dialect } from "./protocol.js";
+import type { RequestCommand } from "./protocol-broker.js";
+import { ServiceCache } from "./service-cache.js";
+
+export class BrokerQueue {
+  readonly services = new Map<string, Service>();
+  queued = 0;
+  queuedBytes = 0;
+  readonly #limits: BrokerLimits;
+  /** When the broker knows which workers there are. */
+  readonly #settledAt: number;
+  readonly #cache = new ServiceCache();
+  /** Services whose last worker left, and when. */
+  readonly #left: SeenWindow<number>;
+  /** All that is queued, in the order of its deadlines. */
+  readonly #aging = new Deadlines<BrokerRequest>();
+
+  /** @param bornAt when the broker began */
+  constructor(limits: BrokerLimits, bornAt: number) {
+    this.#limits = limits;
+    this.#settledAt = bornAt + limits.heartbeatInterval * limits.liveness;
+    this.#left = new SeenWindow(limits.maxServices, 0);
+  }
+
+  /** The service that a request names, made if there is room; `undefined`: there are too many. */
+  serviceOf(command: RequestCommand): Service | undefined {
+    const { head } = command;
+    if (head.length === 0) return this.service(command.service);
+    const known = this.#cache.find(head);
+    if (known !== undefined) return known;
+    const service = this.service(command.service);
+    if (service !== undefined) this.#cache.add(service, head);
+    return service;
+  }
+
+  /** The service of this name, made if there is room; `undefined`: there are too many. */
+  service(frame: Buffer): Service | undefined {
+    const name = frame.toString();
+    const known = this.services.get(name);
+    if (known !== undefined) return known;
+    if (this.services.size >= this.#limits.maxServices) return undefined;
+    const service = new Service(name, frame);
+    this.services.set(name, service);
+    return service;
+  }
+
+  /** A service has lost its last worker. */
+  lastLeft(service: Service, now: number): void {
+    this.#left.set(service.name, now);
+  }
+
+  /** Forgets a service that nobody offers or wants. */
+  forget(service: Service): void {
+    if (service.workers.size > 0 || service.queue.length > 0) return;
+    if (this.services.get(service.name) !== service) return;
+    this.services.delete(service.name);
+    this.#cache.remove(service);
+  }
+
+  /** Why a request of so many bytes cannot wait for this service; `undefined`: it can. */
+  refuses(service: Service | undefined, bytes: number): FailureReason | undefined {
+    if (service === undefined) return "overloaded";
+    const { maxQueue, maxQueueBytes, waitForService } = this.#limits;
+    if (2 * bytes > maxQueueBytes) return "too-large";
+    if (service.queue.length >= maxQueue || this.queuedBytes + bytes > maxQueueBytes) return "overloaded";
+    return service.workers.size === 0 && !waitForService ? "no-service" : undefined;
+  }
+
+  /** @param front before the others: it was with a worker already */
+  add(request: BrokerRequest, now: number, front: boolean): void {
+    const { queue } = request.service;
+    request.stage = Stage.Queued;
+    request.worker = undefined;
+    this.count(request, 1);
+    if (front) queue.unshift(request.placeLink);
+    else queue.push(request.placeLink);
+    request.patience = this.#patience(request, now);
+    request.ageLink ??= new Link(request);
+    this.#aging.set(request.ageLink, now, request.patience);
+  }
+
+  remove(request: BrokerRequest): void {
+    request.placeLink.unlink();
+    request.ageLink?.unlink();
+    this.count(request, -1);
+  }
+
+  /** It waits, in a queue or for one worker; or does no more. */
+  count(request: BrokerRequest, change: 1 | -1): void {
+    this.queued += change;
+    this.queuedBytes += change * request.bytes;
+  }
+
+  nextDeadline(): number | undefined {
+    return this.#aging.next();
+  }
+
+  /** Takes out those that have waited for as long as they may. */
+  *takeExpired(now: number): Generator<BrokerRequest, undefined> {
+    const { queueTimeout } = this.#limits;
+    for (const request of this.#aging.take(now)) {
+      const rest = queueTimeout - request.patience;
+      if (rest > 0 && this.#expected(request.service, now)) {
+        request.patience = queueTimeout;
+        this.#aging.set(request.ageLink as Link<BrokerRequest>, now, rest);
+        continue;
+      }
+      this.remove(request);
+      yield request;
+    }
+    return undefined;
+  }
+
+  #patience(request: BrokerRequest, now: number): number {
+    const { queueTimeout, noServiceTimeout } = this.#limits;
+    if (request.dialect !== Dialect.Shoal || this.#expected(request.service, now)) return queueTimeout;
+    return Math.min(queueTimeout, Math.max(noServiceTimeout, this.#settledAt - now));
+  }
+
+  /** Whether the service has a worker, or had one a short while ago. */
+  #expected(service: Service, now: number): boolean {
+    if (service.workers.size > 0) return true;
+    const left = this.#left.get(service.name);
+    return left !== undefined && now - left < this.#limits.queueTimeout;
+  }
+}

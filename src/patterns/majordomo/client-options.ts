@@ -1,0 +1,114 @@
+/** The options of a client and of its calls, and their defaults. */
+import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
+import type { Codec } from "../../sockets/codec.js";
+import type { DealerOptions } from "../../sockets/request-reply.js";
+import type { Raw } from "../../sockets/shape.js";
+import { resolve } from "./broker-options.js";
+import type { CallTerms } from "./client-call.js";
+import type { Decode } from "./client-sinks.js";
+import { Dialect } from "./protocol.js";
+
+/** The longest time-out, in ms. */
+const MAX_TIMEOUT = 2_147_483_647;
+
+const DEFAULTS = Object.freeze({
+  protocol: "auto",
+  timeout: 30_000,
+  retries: 2,
+  heartbeatInterval: 2_500,
+  liveness: 3,
+  maxInFlight: 1_000,
+  maxPending: 100_000,
+  maxConnections: 16,
+});
+
+/** Options of {@link MajordomoClient}. Times are in ms. */
+export interface MajordomoClientOptions<Req = Raw, Rep = Raw> {
+  /**
+   * `"auto"` asks the broker whether it knows shoal's own form, and else speaks MDP 0.1; `"0.1"` and `"0.2"`
+   * do not ask. A broker that knows MDP 0.2 only has to be named so. Default `"auto"`.
+   */
+  readonly protocol?: "auto" | "0.1" | "0.2";
+  /** ms for a request, all its attempts together, unless the call says otherwise. Default 30,000. */
+  readonly timeout?: number;
+  /** Times that a request is sent again, unless the call says otherwise. Default 2. */
+  readonly retries?: number;
+  /** ms between two heartbeats while answers are awaited. Default 2,500. */
+  readonly heartbeatInterval?: number;
+  /** Intervals of a broker's silence after which the next one is asked. Default 3. */
+  readonly liveness?: number;
+  /** Requests sent and not answered; more wait. Default 1,000. */
+  readonly maxInFlight?: number;
+  /** Requests that wait to be sent; one more is refused with `ERR_TOO_MANY_PENDING`. Default 100,000. */
+  readonly maxPending?: number;
+  /** Connections to a plain broker, each with one request at a time. Default 16. */
+  readonly maxConnections?: number;
+  /** Encodes a request, as one frame. Default: frames as they are. */
+  readonly requestCodec?: Codec<Req>;
+  /** Decodes a reply, of one frame. Default: frames as they are. */
+  readonly replyCodec?: Codec<Rep>;
+  /** Options of the DEALERs: security, context, high-water marks. */
+  readonly socketOptions?: DealerOptions;
+}
+
+/** What a call takes. */
+export interface CallOptions {
+  /**
+   * ms for the whole request; -1: no limit. Each of its `retries + 1` attempts has an equal part of it; a
+   * piece of the answer starts its part anew. Default: the client's.
+   */
+  readonly timeout?: number;
+  /** Times that it is sent again when an attempt is over or the broker is lost. Default: the client's. */
+  readonly retries?: number;
+  /** Gives the request up; the worker's signal is aborted. */
+  readonly signal?: AbortSignal;
+}
+
+/** The options of the rules, all of them there. */
+export type ClientSettings = typeof DEFAULTS;
+
+/** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+export function resolveClientSettings(given: object): ClientSettings {
+  return resolve(DEFAULTS, given, "MajordomoClient");
+}
+
+/** The dialect of a `protocol`; `undefined`: to be asked for. @throws InvalidArgumentError `EINVAL` */
+export function dialectOf(protocol: string): Dialect | undefined {
+  switch (protocol) {
+    case "auto":
+      return undefined;
+    case "0.1":
+      return Dialect.Mdp01;
+    case "0.2":
+      return Dialect.Mdp02;
+    default:
+      throw new InvalidArgumentError(`protocol is "auto", "0.1" or "0.2"; got ${JSON.stringify(protocol)}`);
+  }
+}
+
+/** What a call asks for. @param timeout ms of all its attempts, -1: no limit. @throws InvalidArgumentError `EINVAL` */
+export function callTerms(all: boolean, timeout: number, retries: number): CallTerms {
+  if (!Number.isSafeInteger(timeout) || timeout < -1 || timeout > MAX_TIMEOUT) {
+    throw new InvalidArgumentError(`timeout is a whole number of ms, or -1; got ${String(timeout)}`);
+  }
+  if (!Number.isSafeInteger(retries) || retries < 0) {
+    throw new InvalidArgumentError(`retries is a whole number, 0 or more; got ${String(retries)}`);
+  }
+  return { all, timeout: timeout < 0 ? 0 : Math.max(1, timeout / (retries + 1)), retries };
+}
+
+/** What makes a reply's value of its frames. */
+export function decoder(codec: Codec<unknown> | undefined): Decode<unknown> {
+  if (codec === undefined) return (frames) => frames;
+  return (frames) => {
+    if (frames.length !== 1) {
+      throw new InvalidMessageError(`A reply here has 1 frame; got ${frames.length}`);
+    }
+    try {
+      return codec.decode(frames[0] as Buffer);
+    } catch (cause) {
+      if (cause instanceof InvalidMessageError) throw cause;
+      throw new InvalidMessageError(`The reply is no ${codec.name}`, { cause });
+    }
+  };
+}

@@ -1,0 +1,27 @@
+/** What bounds a client's rules, and what they ask of their driver. */
+import type { ClientEvent } from "./client-events.js";
+import type { Frames } from "./messages-broker.js";
+import type { Dialect } from "./protocol.js";
+
+/** How a client deals with its brokers. Times in ms. */
+export interface ClientLimits {
+  readonly endpoints: readonly string[];
+  /** The dialect to speak; `undefined`: ask. */
+  readonly dialect: Dialect | undefined;
+  readonly heartbeatInterval: number;
+  readonly liveness: number;
+  /** Requests sent and not answered. */
+  readonly maxInFlight: number;
+  /** Requests that wait to be sent. */
+  readonly maxPending: number;
+  /** Connections to a plain broker. */
+  readonly maxConnections: number;
+}
+
+export interface ClientOutbox {
+  open(connection: number, endpoint: string): void;
+  close(connection: number): void;
+  /** The driver has the message in any case. @returns `false`: no more until `writable` */
+  send(connection: number, message: Frames): boolean;
+  event(event: ClientEvent): void;
+}

@@ -1,0 +1,66 @@
+/** A client's connections: a DEALER each, by number. */
+import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
+import type { Frames } from "./messages-broker.js";
+
+/** Messages taken from a socket at once. */
+const BATCH = 1_000;
+
+/** Who hears of what happens on the connections. */
+export interface ClientSocketsHost {
+  /** @param open whether the connection is still wanted */
+  received(connection: number, messages: readonly Buffer[][], open: () => boolean): void;
+  /** There is room again after `send` said `false`. */
+  writable(connection: number): void;
+}
+
+export class ClientSockets {
+  readonly #options: DealerOptions | undefined;
+  readonly #host: ClientSocketsHost;
+  readonly #dealers = new Map<number, Dealer>();
+
+  constructor(options: DealerOptions | undefined, host: ClientSocketsHost) {
+    this.#options = options;
+    this.#host = host;
+  }
+
+  open(connection: number, endpoint: string): void {
+    const dealer = new Dealer({ ...this.#options });
+    this.#dealers.set(connection, dealer);
+    dealer.connect(endpoint);
+    void this.#receive(connection, dealer);
+  }
+
+  shut(connection: number): void {
+    const dealer = this.#dealers.get(connection);
+    this.#dealers.delete(connection);
+    void dealer?.close({ linger: 0 });
+  }
+
+  /** Takes the message in any case. @returns `false`: no more until the host hears `writable` */
+  send(connection: number, message: Frames): boolean {
+    const dealer = this.#dealers.get(connection);
+    if (dealer === undefined || dealer.trySend(message)) return true;
+    dealer.send(message).then(
+      () => {
+        if (this.#dealers.get(connection) === dealer) this.#host.writable(connection);
+      },
+      () => undefined,
+    );
+    return false;
+  }
+
+  async close(): Promise<void> {
+    const dealers = [...this.#dealers.values()];
+    this.#dealers.clear();
+    await Promise.all(dealers.map((dealer) => dealer.close({ linger: 0 })));
+  }
+
+  async #receive(connection: number, dealer: Dealer): Promise<void> {
+    const open = (): boolean => this.#dealers.get(connection) === dealer;
+    try {
+      for (;;) this.#host.received(connection, await dealer.receiveMany({ max: BATCH, timeout: -1 }), open);
+    } catch (error) {
+      if (!dealer.closed) throw error;
+    }
+  }
+}

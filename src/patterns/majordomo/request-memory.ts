@@ -1,0 +1,167 @@
+/**
+ * What became of the requests of each client, so that a repetition is not handled
+ * again: at a broker and at a worker.
+ *
+ *   begin            keep                       settle, or pushed out
+ *   -----> in hand ------> kept with its answer ----------------------> forgotten
+ *
+ * A client says with each request which is the oldest that it still wants (heads.ts):
+ * what is older is forgotten at once, so that as a rule little is kept, for a short
+ * time. (Keeping the newest 20,000 in any case made two thirds of all garbage
+ * collection.) What no client settles is bounded by entries and by bytes.
+ */
+import { Link, LinkedList } from "../common/linked-list.js";
+
+/** Entries whose answers are still views of what was received; older ones have memory of their own. */
+const MAX_VIEWS = 1_024;
+
+/** Bytes of a received buffer that are kept alive for one that is kept long, at most this many times its own. */
+const MAX_WASTE = 2;
+
+/** Sequences that are settled at once: looking for the oldest costs as much as forgetting some. */
+const SETTLE_STEP = 64;
+
+/** Clients without a request that are remembered; more push out the oldest. */
+const MAX_CLIENTS = 10_000;
+
+/** A request that may come again. */
+export abstract class Repeatable {
+  memory: ClientMemory | undefined = undefined;
+  sequence = 0;
+  /** Bytes that are kept for a repetition. */
+  keptBytes = 0;
+  /** Among those that are kept; before that, wherever its owner has it. */
+  readonly placeLink: Link<Repeatable> = new Link<Repeatable>(this);
+
+  /** Copies what is kept out of memory that holds more than it. */
+  abstract own(): void;
+}
+
+/** A frame that keeps no more memory alive than it has bytes, or little more. */
+export function owned(frame: Buffer): Buffer {
+  return frame.buffer.byteLength > MAX_WASTE * frame.length ? Buffer.from(frame) : frame;
+}
+
+/** One client's requests, by their sequence numbers. */
+export class ClientMemory {
+  readonly key: string;
+  readonly high: number;
+  readonly low: number;
+  readonly entries = new Map<number, Repeatable>();
+  /** The client wants nothing any more that is below. */
+  settled = 0;
+  /** It was pushed out: who still has it looks for the client anew. */
+  stale = false;
+
+  constructor(key: string, high: number, low: number) {
+    this.key = key;
+    this.high = high;
+    this.low = low;
+  }
+}
+
+export class RequestMemory {
+  readonly #maxEntries: number;
+  readonly #maxBytes: number;
+  readonly #clients = new Map<string, ClientMemory>();
+  readonly #views = new LinkedList<Repeatable>();
+  readonly #owned = new LinkedList<Repeatable>();
+  #bytes = 0;
+
+  /**
+   * @param maxEntries answered requests that are kept at most; 0: none
+   * @param maxBytes bytes of their answers at most
+   */
+  constructor(maxEntries: number, maxBytes: number) {
+    this.#maxEntries = maxEntries;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Answered requests that are kept. */
+  get kept(): number {
+    return this.#views.length + this.#owned.length;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * The memory of the client whose id begins at `at`, made if there is none.
+   *
+   * @param near where it was found last, likely the same
+   */
+  clientOf(head: Buffer, at: number, near: ClientMemory | undefined): ClientMemory {
+    const high = head.readUInt32BE(at);
+    const low = head.readUInt32BE(at + 4);
+    if (near !== undefined && near.low === low && near.high === high && !near.stale) return near;
+    const key = head.toString("latin1", at, at + 8);
+    let memory = this.#clients.get(key);
+    if (memory === undefined) {
+      if (this.#clients.size >= MAX_CLIENTS) this.#pushOutClient();
+      memory = new ClientMemory(key, high, low);
+      this.#clients.set(key, memory);
+    }
+    return memory;
+  }
+
+  begin(memory: ClientMemory, sequence: number, entry: Repeatable): void {
+    entry.memory = memory;
+    entry.sequence = sequence;
+    memory.entries.set(sequence, entry);
+  }
+
+  /** The client wants nothing any more that is below `oldest`. */
+  settle(memory: ClientMemory, oldest: number): void {
+    if (oldest < memory.settled + SETTLE_STEP) return;
+    memory.settled = oldest;
+    // In the order in which they came, nearly that of their numbers: one that came early hides others for a while.
+    for (const entry of memory.entries.values()) {
+      if (entry.sequence >= oldest) break;
+      this.forget(entry);
+    }
+  }
+
+  /** It is answered; whoever asks again gets that. @returns whether it is kept */
+  keep(entry: Repeatable, bytes: number): boolean {
+    const { memory } = entry;
+    if (memory === undefined) return false;
+    if (this.#maxEntries === 0 || 2 * bytes > this.#maxBytes) {
+      this.forget(entry);
+      return false;
+    }
+    entry.keptBytes = bytes;
+    this.#bytes += bytes;
+    this.#views.push(entry.placeLink);
+    if (this.#views.length > MAX_VIEWS) {
+      const oldest = this.#views.first as Repeatable;
+      oldest.own();
+      this.#owned.push(oldest.placeLink);
+    }
+    while (this.kept > this.#maxEntries || this.#bytes > this.#maxBytes) {
+      this.forget((this.#owned.first ?? this.#views.first) as Repeatable);
+    }
+    return true;
+  }
+
+  /** A repetition is handled as if it were new. */
+  forget(entry: Repeatable): void {
+    const { memory, placeLink } = entry;
+    if (memory === undefined) return;
+    entry.memory = undefined;
+    if (memory.entries.get(entry.sequence) === entry) memory.entries.delete(entry.sequence);
+    if (placeLink.list !== this.#views && placeLink.list !== this.#owned) return;
+    placeLink.unlink();
+    this.#bytes -= entry.keptBytes;
+  }
+
+  /** The one heard of first goes, unless it has requests: then it counts as new. */
+  #pushOutClient(): void {
+    for (const [key, memory] of this.#clients) {
+      this.#clients.delete(key);
+      if (memory.entries.size === 0) memory.stale = true;
+      else this.#clients.set(key, memory);
+      return;
+    }
+  }
+}

@@ -1,0 +1,104 @@
+/** The options of a worker, and their defaults. */
+import { InvalidArgumentError } from "../../core/errors.js";
+import type { Codec } from "../../sockets/codec.js";
+import type { DealerOptions } from "../../sockets/request-reply.js";
+import type { Raw } from "../../sockets/shape.js";
+import { resolve } from "./broker-options.js";
+import { MAX_CAPACITY, MAX_SERVICE_NAME, RESERVED_PREFIX } from "./protocol.js";
+
+/** Handlers from which on none is so slow for the others that requests should not wait behind it. */
+const MANY = 16;
+/** Requests that wait at such a worker at least. */
+const AHEAD = 100;
+
+const DEFAULTS = Object.freeze({
+  concurrency: 1,
+  prefetch: 0 as number,
+  protocol: "auto",
+  name: "",
+  heartbeatInterval: 2_500,
+  liveness: 3,
+  reconnectInterval: 250,
+  reconnectMaxInterval: 32_000,
+  dedupWindow: 10_000,
+  dedupBytes: 16_777_216,
+  thread: false,
+});
+
+/** Options of {@link MajordomoWorker}. Times are in ms. */
+export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
+  /** Requests handled at once, 1 to 65,535. Default 1. */
+  readonly concurrency?: number;
+  /**
+   * Requests that a broker of shoal may give beyond those, 0 to 65,535: they wait here, so that the worker need not wait
+   * for the broker between two. The broker gives them only to a worker that answers more than 4,000 a second, and only
+   * while no worker of the service has a handler free; one that takes long for a request after all keeps those behind it
+   * from the others. Default: 100, or `concurrency` where that is more, from a `concurrency` of 16 on; else 0.
+   */
+  readonly prefetch?: number;
+  /**
+   * `"auto"` asks the broker whether it knows shoal's own form, and else speaks MDP 0.1; `"0.1"` and `"0.2"`
+   * do not ask. A broker that knows MDP 0.2 only has to be named so. Default `"auto"`.
+   */
+  readonly protocol?: "auto" | "0.1" | "0.2";
+  /** What the worker is called in the broker's events and by request-many. Default: 8 hexadecimal digits by chance. */
+  readonly name?: string;
+  /** ms between two HEARTBEATs. Default 2,500. */
+  readonly heartbeatInterval?: number;
+  /** Intervals of a broker's silence after which it is taken for dead. Default 3. */
+  readonly liveness?: number;
+  /** ms, at most, until the worker comes back to a broker that it lost; doubled each time. Default 250. */
+  readonly reconnectInterval?: number;
+  /** Where the doubling ends. Default 32,000. */
+  readonly reconnectMaxInterval?: number;
+  /** Request ids remembered, so that a repetition does not reach the handler. Default 10,000; 0: none. */
+  readonly dedupWindow?: number;
+  /** Bytes of replies remembered for repetitions. Default 16 MiB. */
+  readonly dedupBytes?: number;
+  /** Decodes a request, of one frame. Default: frames as they are. */
+  readonly requestCodec?: Codec<Req>;
+  /** Encodes a reply, as one frame. Default: frames as they are. */
+  readonly replyCodec?: Codec<Rep>;
+  /** Options of the DEALERs: security, context, high-water marks. */
+  readonly socketOptions?: DealerOptions;
+  /**
+   * Whether the sockets have a thread of their own, for handlers that block the event loop: heartbeats go on
+   * there meanwhile. The handler stays in the thread that made the worker; each request and answer is copied
+   * once on its way. No endpoint of inproc then, and no `context` in `socketOptions`. When the thread fails,
+   * the event `thread:failed` tells it, the worker offers nothing more, and `close` rejects with `EBADF`.
+   * Default false.
+   */
+  readonly thread?: boolean;
+}
+
+/** The options of the rules, all of them there. */
+export type WorkerSettings = typeof DEFAULTS;
+
+/** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+export function resolveWorkerSettings(given: object): WorkerSettings {
+  const settings = resolve(DEFAULTS, given, "MajordomoWorker");
+  const { concurrency } = settings;
+  if (concurrency < 1 || concurrency > MAX_CAPACITY) {
+    throw new InvalidArgumentError(`concurrency is from 1 to ${MAX_CAPACITY}; got ${concurrency}`);
+  }
+  const { prefetch = concurrency < MANY ? 0 : Math.max(concurrency, AHEAD) } =
+    given as MajordomoWorkerOptions;
+  if (prefetch > MAX_CAPACITY) {
+    throw new InvalidArgumentError(`prefetch is from 0 to ${MAX_CAPACITY}; got ${prefetch}`);
+  }
+  return Object.freeze({ ...settings, prefetch });
+}
+
+/** The name as bytes. @throws InvalidArgumentError `EINVAL` for one that no service can have */
+export function checkedService(service: string): Buffer {
+  const frame = Buffer.from(service);
+  if (frame.length === 0 || frame.length > MAX_SERVICE_NAME) {
+    throw new InvalidArgumentError(
+      `A service's name has 1 to ${MAX_SERVICE_NAME} bytes; got ${frame.length}`,
+    );
+  }
+  if (service.startsWith(RESERVED_PREFIX)) {
+    throw new InvalidArgumentError(`Services ${RESERVED_PREFIX}* are the broker's own; got ${service}`);
+  }
+  return frame;
+}

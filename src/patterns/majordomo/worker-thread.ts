@@ -1,0 +1,286 @@
+/**
+ * A worker whose sockets have a thread of their own, seen from the main thread,
+ * which has the handler (`thread: true` of worker.ts).
+ *
+ *   starting ──> up ──close──> draining ──closed──> ended
+ *      └──────────┴──────────────┴── it fails ────> ended: the event `thread:failed`, and `close` rejects
+ */
+import { Worker } from "node:worker_threads";
+import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import type { Codec } from "../../sockets/codec.js";
+import type { MessageLike } from "../../sockets/message.js";
+import type { WorkerEvent } from "./worker-events.js";
+import type { MajordomoHandler, RequestContext } from "./worker-jobs.js";
+import {
+  type FromHandler,
+  type FromSockets,
+  MAX_ACCOUNTS,
+  type Packed,
+  pack,
+  packReply,
+  type ThreadData,
+  unpack,
+} from "./worker-thread-messages.js";
+
+/** What the handler works with; none of it crosses to the thread. */
+export interface ThreadHandler {
+  readonly service: string;
+  readonly handler: MajordomoHandler<unknown, unknown>;
+  readonly requestCodec: Codec<unknown> | undefined;
+  readonly replyCodec: Codec<unknown> | undefined;
+  emit(event: WorkerEvent): void;
+}
+
+/** A request in the handler's hands. */
+class Call implements RequestContext {
+  readonly service: string;
+  readonly id: string | undefined;
+  readonly number: number;
+  /** Its pieces, when the answer comes in some. */
+  pieces: AsyncGenerator<unknown, unknown> | undefined = undefined;
+  aborted = false;
+  readonly #watch: (number: number) => void;
+  #controller: AbortController | undefined = undefined;
+
+  constructor(service: string, id: string | undefined, number: number, watch: (number: number) => void) {
+    this.service = service;
+    this.id = id;
+    this.number = number;
+    this.#watch = watch;
+  }
+
+  /** Made, and listened for in the other thread, when it is asked for. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.aborted) this.#controller.abort();
+      else this.#watch(this.number);
+    }
+    return this.#controller.signal;
+  }
+
+  abort(): void {
+    this.aborted = true;
+    this.#controller?.abort();
+  }
+}
+
+export class WorkerThread {
+  readonly #work: ThreadHandler;
+  readonly #thread: Worker;
+  readonly #accounts = new Float64Array(new SharedArrayBuffer(MAX_ACCOUNTS * Float64Array.BYTES_PER_ELEMENT));
+  readonly #taken = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  readonly #calls = new Map<number, Call>();
+  readonly #ended: Promise<void>;
+  #names: readonly string[] = [];
+  #failure: Error | undefined;
+  #closed = false;
+
+  /**
+   * @param options of the worker in the thread
+   * @throws InvalidArgumentError `EINVAL` for an endpoint or an option that cannot be used from another thread
+   */
+  constructor(
+    endpoints: readonly string[],
+    options: { readonly socketOptions: object | undefined },
+    work: ThreadHandler,
+  ) {
+    const inproc = endpoints.find((endpoint) => endpoint.startsWith("inproc:"));
+    if (inproc !== undefined)
+      throw new InvalidArgumentError(`With thread: true, ${inproc} cannot be reached`);
+    this.#work = work;
+    const data: ThreadData = {
+      endpoints,
+      service: work.service,
+      options: { ...options, socketOptions: plainOptions(options.socketOptions) },
+      accounts: this.#accounts,
+      taken: this.#taken,
+    };
+    this.#thread = new Worker(new URL("./worker-thread-entry.js", import.meta.url), {
+      workerData: data,
+      name: `shoal worker ${work.service}`,
+      // Flags that began this program, such as --input-type, need not fit another file.
+      execArgv: [],
+    });
+    this.#thread.on("message", this.#threadOnMessage);
+    this.#thread.on("error", (error) => this.#failed(error));
+    this.#ended = new Promise((resolve) => {
+      this.#thread.on("exit", (code) => {
+        if (!this.#closed) this.#failed(new Error(`it ended with exit code ${code}`));
+        resolve();
+      });
+    });
+  }
+
+  /** The thread's accounts over `none`, which stands until it has some. */
+  stats<S extends object>(none: S): S {
+    const known = this.#names.map((name, index) => [name, this.#accounts[index]] as const);
+    return { ...none, ...Object.fromEntries(known) };
+  }
+
+  /** @throws ClosedError `EBADF` when the thread failed; `cause` says why */
+  async close(linger: number): Promise<void> {
+    if (this.#failure === undefined) this.#tell({ type: "close", linger });
+    await this.#ended;
+    if (this.#failure === undefined) return;
+    throw new ClosedError("EBADF", "The thread of the worker's sockets failed", { cause: this.#failure });
+  }
+
+  #tell(message: FromHandler, packed?: Packed): void {
+    this.#thread.postMessage(message, packed === undefined ? [] : [packed.bytes]);
+  }
+
+  #failed(error: unknown): void {
+    if (this.#failure !== undefined || this.#closed) return;
+    this.#failure = error instanceof Error ? error : new Error(String(error));
+    for (const call of this.#calls.values()) this.#drop(call);
+    this.#work.emit({ type: "thread:failed", error: this.#failure });
+  }
+
+  #threadOnMessage = (message: FromSockets): void => {
+    switch (message.type) {
+      case "up":
+        this.#names = message.names;
+        break;
+      case "request":
+        this.#start(message.number, message.id, unpack(message.frames));
+        break;
+      case "next":
+        void this.#next(this.#calls.get(message.number));
+        break;
+      case "return": {
+        const call = this.#calls.get(message.number);
+        if (call !== undefined) this.#drop(call);
+        break;
+      }
+      case "abort":
+        this.#calls.get(message.number)?.abort();
+        break;
+      case "event":
+        Atomics.add(this.#taken, 0, 1);
+        this.#work.emit(message.event);
+        break;
+      case "closed":
+        this.#closed = true;
+        for (const call of this.#calls.values()) this.#drop(call);
+        void this.#thread.terminate();
+        break;
+    }
+  };
+
+  #start(number: number, id: string | undefined, frames: Buffer[]): void {
+    const call = new Call(this.#work.service, id, number, (asked) =>
+      this.#tell({ type: "watch", number: asked }),
+    );
+    this.#calls.set(number, call);
+    let request: unknown;
+    try {
+      request = this.#decode(frames);
+    } catch (error) {
+      this.#work.emit({ type: "request:invalid", error });
+      this.#fail(call, `The request does not pass the service's codec: ${textOf(error)}`);
+      return;
+    }
+    try {
+      const result = this.#work.handler(request, call);
+      if (isPromise(result)) {
+        result.then(
+          (reply) => this.#replied(call, reply),
+          (error: unknown) => this.#threw(call, error),
+        );
+      } else this.#replied(call, result);
+    } catch (error) {
+      this.#threw(call, error);
+    }
+  }
+
+  #replied(call: Call, reply: unknown): void {
+    if (!this.#calls.has(call.number)) return;
+    if (isGenerator(reply)) {
+      call.pieces = reply;
+      this.#tell({ type: "stream", number: call.number });
+      return;
+    }
+    try {
+      const frames = this.#encode(reply);
+      this.#calls.delete(call.number);
+      this.#tell({ type: "reply", number: call.number, frames }, frames);
+    } catch (error) {
+      this.#threw(call, error);
+    }
+  }
+
+  async #next(call: Call | undefined): Promise<void> {
+    if (call?.pieces === undefined) return;
+    const { number } = call;
+    try {
+      const { value, done } = await call.pieces.next();
+      if (!this.#calls.has(number)) return;
+      const frames = done === true && value === undefined ? undefined : this.#encode(value);
+      if (done === true) {
+        this.#calls.delete(number);
+        this.#tell({ type: "end", number, frames }, frames);
+      } else if (frames !== undefined) this.#tell({ type: "piece", number, frames }, frames);
+    } catch (error) {
+      this.#threw(call, error);
+    }
+  }
+
+  #threw(call: Call, error: unknown): void {
+    if (!this.#calls.has(call.number)) return;
+    if (!call.aborted) this.#work.emit({ type: "request:failed", error });
+    this.#fail(call, textOf(error));
+  }
+
+  #fail(call: Call, text: string): void {
+    this.#calls.delete(call.number);
+    this.#tell({ type: "failed", number: call.number, text });
+  }
+
+  /** Nobody is there to have its answer. */
+  #drop(call: Call): void {
+    this.#calls.delete(call.number);
+    call.abort();
+    call.pieces
+      ?.return(undefined)
+      .catch((error: unknown) => this.#work.emit({ type: "request:failed", error }));
+  }
+
+  #decode(frames: Buffer[]): unknown {
+    const { requestCodec } = this.#work;
+    if (requestCodec === undefined) return frames;
+    if (frames.length !== 1) throw new Error(`expected a body of 1 frame; got ${frames.length}`);
+    return requestCodec.decode(frames[0] as Buffer);
+  }
+
+  #encode(reply: unknown): Packed {
+    const { replyCodec } = this.#work;
+    if (replyCodec === undefined) return packReply(reply as MessageLike);
+    return pack([replyCodec.encode(reply) as Uint8Array | string]);
+  }
+}
+
+/** @throws InvalidArgumentError `EINVAL` for what means nothing in another thread */
+function plainOptions(options: object = {}): object {
+  for (const [name, value] of Object.entries(options)) {
+    const usable = value === null || typeof value !== "object" || value instanceof Uint8Array;
+    if (usable && typeof value !== "function") continue;
+    throw new InvalidArgumentError(
+      `With thread: true, socketOptions cannot have ${name}: it stays in its thread`,
+    );
+  }
+  return options;
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof (value as Partial<Promise<unknown>> | null | undefined)?.then === "function";
+}
+
+function isGenerator(value: unknown): value is AsyncGenerator<unknown, unknown> {
+  const generator = value as Partial<AsyncGenerator<unknown>> | null | undefined;
+  return typeof generator?.next === "function" && typeof generator[Symbol.asyncIterator] === "function";
+}

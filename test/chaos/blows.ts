@@ -1,0 +1,52 @@
+/**
+ * How many kills (-9) and stops (SIGSTOP, SIGCONT) the chaos tests deal. One run of them all deals at least 100; with
+ * SHOAL_LONG=1 each deals about 1,000, and SHOAL_CHAOS=N sets another number for each.
+ */
+
+/** Blows of the default run. A stop is cheap, the start after a kill is not: most of Majordomo's are stops. */
+const DEFAULTS = { majordomo: 100, pirate: 30, titanic: 25, "binary-star": 13, freelance: 13 } as const;
+
+export type ChaosTest = keyof typeof DEFAULTS;
+
+export const CHAOS_TESTS = Object.keys(DEFAULTS) as ChaosTest[];
+
+export const LONG = process.env.SHOAL_LONG === "1";
+
+/** ms until a wait has failed. Long runs are beside other work: a program may wait for the processor before it starts. */
+export const PATIENCE = LONG ? 60_000 : 8_000;
+
+/** How many blows a test deals in this run. */
+export function blowsOf(test: ChaosTest): number {
+  const given = Number(process.env.SHOAL_CHAOS ?? "");
+  if (Number.isInteger(given) && given > 0) return given;
+  // A pair is killed twice as slowly as anything else.
+  return LONG ? (test === "binary-star" || test === "freelance" ? 500 : 1_000) : DEFAULTS[test];
+}
+
+/** The blows of a run by what they were: `worker killed`, `broker stopped`. */
+export class Blows {
+  readonly #counts = new Map<string, number>();
+
+  add(what: string): void {
+    this.#counts.set(what, (this.#counts.get(what) ?? 0) + 1);
+    // Whoever watches a long run sees that it goes on.
+    if (this.total % 100 === 0) console.info(`${this.total} kills and stops`);
+  }
+
+  /** Those whose name has this. */
+  of(part: string): number {
+    let sum = 0;
+    for (const [what, count] of this.#counts) if (what.includes(part)) sum += count;
+    return sum;
+  }
+
+  get total(): number {
+    return this.of("");
+  }
+
+  /** Prints them: whoever reads the log sees what was dealt. */
+  tell(test: ChaosTest): void {
+    const parts = [...this.#counts].map(([what, count]) => `${what} ${count}`);
+    console.info(`${test}: ${this.total} kills and stops: ${parts.sort().join(", ")}`);
+  }
+}

@@ -1,0 +1,169 @@
+/** `--binary-star`: brokers and queues in pairs, as processes that are killed and stopped. */
+import { afterEach, describe, expect, it } from "vitest";
+import { MajordomoClient } from "../../src/patterns/majordomo/client.js";
+import { until } from "../contract/support/wait.js";
+import { type Child, file, ipc, run, startWithout, useShoal } from "./support.js";
+
+useShoal();
+
+/** ms between two states: a server that is held up for half as long again gives its service up. */
+const HEARTBEAT = 1_000;
+
+const clients: MajordomoClient[] = [];
+afterEach(async () => {
+  await Promise.all(clients.splice(0).map((client) => client.close()));
+});
+
+/** The two, of which the primary serves. */
+async function startPair(
+  command: readonly string[],
+  ...security: string[]
+): Promise<{ primary: Child; backup: Child }> {
+  const states = { primary: ipc(), backup: ipc() };
+  const begin = (role: "primary" | "backup"): Child => {
+    const other = role === "primary" ? "backup" : "primary";
+    const pair = ["--binary-star", role, "--state", states[role], "--peer", states[other]];
+    return startWithout(...command, ...pair, "--peer-heartbeat", String(HEARTBEAT), ...security);
+  };
+  const primary = begin("primary");
+  const backup = begin("backup");
+  await primary.until("stderr", /serving: /);
+  await backup.until("stderr", /standing by: /);
+  return { primary, backup };
+}
+
+/** Where a broker listens: not where it tells its state, which it says later. */
+async function bound(child: Child): Promise<string> {
+  return (await child.until("stderr", /: listening at (\S+)/))[1] as string;
+}
+
+describe("a pair of brokers", () => {
+  const BROKER = ["majordomo", "broker", "--bind", "tcp://127.0.0.1:*", "--heartbeat", "200"];
+
+  it("serves again within two heartbeats of the primary's kill, and every request ends", async () => {
+    const { primary, backup } = await startPair(BROKER);
+    const endpoints = [await bound(primary), await bound(backup)];
+    const both = endpoints.flatMap((endpoint) => ["--connect", endpoint]);
+    const worker = startWithout("majordomo", "worker", "echo", ...both, "--echo", "--heartbeat", "200");
+    await primary.until("stderr", /offers echo/);
+    await backup.until("stderr", /offers echo/);
+    const client = new MajordomoClient(endpoints, { heartbeatInterval: 100, liveness: 2, timeout: 15_000 });
+    clients.push(client);
+
+    let stopped = false;
+    let answered = 0;
+    let last = performance.now();
+    let longest = 0;
+    const ask = async (first: number): Promise<void> => {
+      for (let n = first; !stopped; n += 10) {
+        expect(String(await client.request("echo", String(n)))).toBe(String(n));
+        answered += 1;
+        longest = Math.max(longest, performance.now() - last);
+        last = performance.now();
+      }
+    };
+    const load = Promise.all(Array.from({ length: 10 }, (_, index) => ask(index)));
+    load.catch(() => undefined); // Told below.
+    await until(() => answered > 100, "answers of the primary");
+    primary.kill();
+    const before = answered;
+    longest = 0;
+    await until(() => answered > before + 100, "answers of the backup");
+    stopped = true;
+    await load;
+    expect(backup.stderr).toContain("serving: ");
+    // Two heartbeats, and what client and machine need to find the other broker.
+    expect(longest).toBeLessThan(2 * HEARTBEAT + 2_000);
+    expect(client.stats()).toMatchObject({ failed: 0, timedOut: 0, broker: endpoints[1] });
+    worker.process.kill("SIGTERM");
+    expect((await worker.ended).code).toBe(0);
+  }, 60_000);
+
+  it("hands over when the one that serves is told to stop", async () => {
+    const { primary, backup } = await startPair([...BROKER, "--titanic", file()]);
+    const both = ["--connect", await bound(primary), "--connect", await bound(backup), "--heartbeat", "200"];
+    startWithout("majordomo", "worker", "echo", ...both, "--echo");
+    await backup.until("stderr", /offers echo/);
+    expect(backup.stderr).not.toContain("keeping requests");
+    primary.process.kill("SIGTERM");
+    expect((await primary.ended).code).toBe(0);
+    await backup.until("stderr", /serving: as its peer's state has it/);
+    // The folder is of one at a time.
+    await backup.until("stderr", /keeping requests in /);
+    const { code, stdout } = await run("one\ntwo\n", "majordomo", "call", "echo", ...both);
+    expect([code, String(stdout)]).toEqual([0, "one\ntwo\n"]);
+  }, 60_000);
+
+  it("does not answer any more when it was stopped until the other served", async () => {
+    const { primary, backup } = await startPair(BROKER);
+    const endpoints = [await bound(primary), await bound(backup)];
+    const both = endpoints.flatMap((endpoint) => ["--connect", endpoint]);
+    startWithout("majordomo", "worker", "echo", ...both, "--echo", "--heartbeat", "200");
+    await backup.until("stderr", /offers echo/);
+    const client = new MajordomoClient(endpoints, { heartbeatInterval: 100, liveness: 2 });
+    clients.push(client);
+    expect(String(await client.request("echo", "one"))).toBe("one");
+    const { pid } = primary.process;
+    process.kill(pid as number, "SIGSTOP");
+    expect(String(await client.request("echo", "two"))).toBe("two");
+    expect(client.stats().broker).toBe(endpoints[1]);
+    process.kill(pid as number, "SIGCONT");
+    await primary.until("stderr", /standing by: as its peer's state has it/);
+    expect(primary.stderr).toContain("waiting for its peer: it was held up");
+    expect(primary.stderr + backup.stderr).not.toContain("both servers");
+    expect(String(await client.request("echo", "three"))).toBe("three");
+  }, 60_000);
+
+  it("answers nobody at the one that stands by, while the other lives", async () => {
+    const { backup } = await startPair(BROKER);
+    const endpoint = await bound(backup);
+    const client = new MajordomoClient(endpoint, { heartbeatInterval: 100, liveness: 2, retries: 0 });
+    clients.push(client);
+    await expect(client.request("mmi.stats", "", { timeout: 3 * HEARTBEAT })).rejects.toMatchObject({
+      code: "ETIMEDOUT",
+    });
+    expect(backup.stderr).not.toContain("serving");
+  }, 60_000);
+
+  it("tells its states under the servers' certificate", async () => {
+    const name = file();
+    await run("", "keygen", "--out", name);
+    const { primary, backup } = await startPair(BROKER, "--curve-certificate", `${name}_secret`);
+    primary.process.kill("SIGTERM");
+    expect((await primary.ended).code).toBe(0);
+    await backup.until("stderr", /serving: as its peer's state has it/);
+  }, 60_000);
+});
+
+it("a pair of queues: a call goes on at the backup when the primary is killed", async () => {
+  const any = "tcp://127.0.0.1:*";
+  const { primary, backup } = await startPair(["pirate", "queue", "--frontend", any, "--backend", any, "-v"]);
+  const ends = async (child: Child, whom: string): Promise<string> =>
+    (await child.until("stderr", new RegExp(`listening at (\\S+) for ${whom}`)))[1] as string;
+  const backends = [await ends(primary, "workers"), await ends(backup, "workers")];
+  startWithout("pirate", "worker", "--echo", ...backends.flatMap((backend) => ["--connect", backend]));
+  await primary.until("stderr", /is ready/);
+  await backup.until("stderr", /is ready/);
+  const frontends = [await ends(primary, "clients"), await ends(backup, "clients")];
+  const call = ["pirate", "call", ...frontends.flatMap((frontend) => ["--connect", frontend])];
+  expect(String((await run("", ...call, "one")).stdout)).toBe("one\n");
+  primary.kill();
+  const { code, stdout } = await run("", ...call, "two", "--timeout", "1000", "--retries", "10");
+  expect([code, String(stdout)]).toEqual([0, "two\n"]);
+  await backup.until("stderr", /serving: its peer is silent/);
+}, 60_000);
+
+describe("bad usage", () => {
+  const bind = ["--bind", "tcp://127.0.0.1:*"];
+  it.each<[readonly string[], string]>([
+    [["--binary-star", "primary"], "--peer EP"],
+    [["--peer", "tcp://127.0.0.1:1"], "--binary-star primary or backup"],
+    [["--binary-star", "third", "--peer", "tcp://127.0.0.1:1"], "third"],
+    [["--binary-star", "backup", "--peer", "ipc://x"], "needs --state EP"],
+    [["--binary-star", "backup", "--peer", "nonsense", "--state", "ipc://x"], "nonsense"],
+    [["--peer-heartbeat", "0"], "whole number"],
+  ])("majordomo broker %j", async (args, what) => {
+    const { code, stderr } = await run("", "majordomo", "broker", ...bind, ...args);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(what)]);
+  });
+});

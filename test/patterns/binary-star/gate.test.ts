@@ -1,0 +1,231 @@
+/** Brokers behind the gate of a Binary Star: who is served, who votes, and whose answers leave. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { Dealer, Request } from "../../../src/index.js";
+import { BinaryStarGate } from "../../../src/patterns/binary-star/gate.js";
+import { BinaryStar } from "../../../src/patterns/binary-star/star.js";
+import { LoadBalancer } from "../../../src/patterns/load-balancer/balancer.js";
+import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
+import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
+import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
+import { PirateWorker } from "../../../src/patterns/pirate/worker.js";
+import { until } from "../../contract/support/wait.js";
+
+/** ms between two states: a test that is held up for longer than that is one of two servers that disagree. */
+const HEARTBEAT = 400;
+/** For brokers, workers and clients. */
+const TIMES = { heartbeatInterval: 200, liveness: 4 };
+
+let folder = "";
+let names = 0;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "shoal-gate-"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
+afterEach(async () => {
+  for (const end of open.splice(0).reverse()) await end.close({ linger: 0 });
+});
+
+function kept<T extends { close(options?: { linger: number }): Promise<unknown> }>(end: T): T {
+  open.push(end);
+  return end;
+}
+
+const at = (): string => `ipc://${join(folder, `e${++names}`)}`;
+
+/** The two stars; the primary's serves. */
+async function pair(): Promise<[BinaryStar, BinaryStar]> {
+  const [here, there] = [at(), at()];
+  const options = { heartbeatInterval: HEARTBEAT };
+  const primary = kept(new BinaryStar({ role: "primary", bind: here, connect: there, ...options }));
+  const backup = kept(new BinaryStar({ role: "backup", bind: there, connect: here, ...options }));
+  await Promise.all([primary.start(), backup.start()]);
+  await until(() => primary.state === "active" && backup.state === "passive", "a pair");
+  return [primary, backup];
+}
+
+async function broker(gate: BinaryStarGate): Promise<{ broker: MajordomoBroker; endpoint: string }> {
+  const made = kept(new MajordomoBroker({ ...TIMES, gate }));
+  const endpoint = at();
+  await made.bind(endpoint);
+  return { broker: made, endpoint };
+}
+
+describe("a pair of Majordomo brokers", () => {
+  it("has its workers at both, and serves at one", async () => {
+    const [primary, backup] = await pair();
+    const gates = [new BinaryStarGate(primary), new BinaryStarGate(backup)] as const;
+    const one = await broker(gates[0]);
+    const two = await broker(gates[1]);
+    kept(new MajordomoWorker([one.endpoint, two.endpoint], "echo", (body) => body, TIMES));
+    await until(() => one.broker.stats().workers + two.broker.stats().workers === 2, "at both");
+    const client = kept(new MajordomoClient([two.endpoint, one.endpoint], TIMES));
+    // The one that stands by does not answer, so the client takes the other.
+    expect(String(await client.request("echo", "x"))).toBe("x");
+    expect(client.stats()).toMatchObject({ broker: one.endpoint, failed: 0 });
+    expect(two.broker.stats().requests).toBe(0);
+    expect(gates[0].stats().dropped).toEqual({ refused: 0, overflow: 0 });
+    expect(gates[1].stats()).toMatchObject({ served: 0 });
+    expect([primary.state, backup.state]).toEqual(["active", "passive"]);
+  });
+
+  it("lets no answer leave from a broker that has ceased to serve; the other gives it, and it is handled once", async () => {
+    const [primary, backup] = await pair();
+    const one = await broker(new BinaryStarGate(primary));
+    const two = await broker(new BinaryStarGate(backup));
+    let handled = 0;
+    let finish: () => void = () => undefined;
+    const finished = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const handler = async (): Promise<string> => {
+      handled += 1;
+      await finished;
+      return "once";
+    };
+    const worker = new MajordomoWorker([one.endpoint, two.endpoint], "slow", handler, TIMES);
+    kept(worker);
+    await until(() => one.broker.stats().workers + two.broker.stats().workers === 2, "at both");
+    const client = kept(new MajordomoClient([one.endpoint, two.endpoint], TIMES));
+    let settled = false;
+    const request = client.request("slow", "x").finally(() => {
+      settled = true;
+    });
+    await until(() => handled === 1, "it is in hand");
+    await until(() => primary.stats().peer === "passive", "a peer to hand over to");
+    primary.handOver();
+    finish();
+    await until(() => worker.stats().answered === 1, "the first broker has the answer");
+    expect(settled).toBe(false);
+    expect(String(await request)).toBe("once");
+    expect(client.stats().broker).toBe(two.endpoint);
+    expect(handled).toBe(1);
+  });
+
+  it("becomes active for a client that looks for a broker, not for workers or monitoring", async () => {
+    const star = kept(
+      new BinaryStar({ role: "primary", bind: at(), connect: at(), heartbeatInterval: HEARTBEAT }),
+    );
+    const gate = new BinaryStarGate(star);
+    const { broker: alone, endpoint } = await broker(gate);
+    await star.start();
+    kept(new MajordomoWorker(endpoint, "echo", (body) => body, TIMES));
+    await until(() => alone.stats().workers === 1, "a worker");
+    const monitor = kept(new Dealer());
+    monitor.connect(endpoint);
+    await monitor.send(["", "MDPC01", "mmi.stats", ""]);
+    await until(() => gate.stats().dropped.refused === 1, "the question is dropped");
+    expect(gate.stats().held).toBe(0);
+    expect(star.state).toBe("primary");
+    const client = kept(new MajordomoClient(endpoint, TIMES));
+    expect(String(await client.request("echo", "x"))).toBe("x");
+    expect(star.state).toBe("active");
+    await monitor.send(["", "MDPC01", "mmi.service", "echo"]);
+    expect((await monitor.receive({ timeout: 5_000 })).map(String)).toEqual([
+      "",
+      "MDPC01",
+      "mmi.service",
+      "200",
+    ]);
+  });
+
+  it("serves a plain client's request that voted, without a second one", async () => {
+    const star = kept(
+      new BinaryStar({ role: "primary", bind: at(), connect: at(), heartbeatInterval: HEARTBEAT }),
+    );
+    const { endpoint } = await broker(new BinaryStarGate(star));
+    await star.start();
+    kept(new MajordomoWorker(endpoint, "echo", (body) => body, TIMES));
+    const client = kept(new MajordomoClient(endpoint, { ...TIMES, protocol: "0.2", retries: 0 }));
+    expect(String(await client.request("echo", "x", { timeout: 5_000 }))).toBe("x");
+  });
+
+  it("takes no request once it drains, and still answers", async () => {
+    const [primary, backup] = await pair();
+    const gate = new BinaryStarGate(primary);
+    const one = await broker(gate);
+    const two = await broker(new BinaryStarGate(backup));
+    let finish: () => void = () => undefined;
+    const finished = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const handler = async (body: Buffer[]): Promise<Buffer[]> => {
+      if (String(body) === "first") await finished;
+      return body;
+    };
+    kept(new MajordomoWorker([one.endpoint, two.endpoint], "work", handler, { ...TIMES, concurrency: 2 }));
+    await until(() => one.broker.stats().workers + two.broker.stats().workers === 2, "at both");
+    const client = kept(new MajordomoClient([one.endpoint, two.endpoint], TIMES));
+    const first = client.request("work", "first");
+    await until(() => one.broker.stats().inFlight === 1, "it is in hand");
+    gate.drain();
+    const second = client.request("work", "second");
+    await until(() => gate.stats().dropped.refused > 0, "the second is not taken");
+    finish();
+    expect(String(await first)).toBe("first");
+    await until(() => primary.stats().peer === "passive", "a peer to hand over to");
+    primary.handOver();
+    expect(String(await second)).toBe("second");
+    expect(client.stats().broker).toBe(two.endpoint);
+  });
+});
+
+it("a load balancer serves while its star is active", async () => {
+  const [primary, backup] = await pair();
+  const made: LoadBalancer[] = [];
+  const frontends: string[] = [];
+  const backends: string[] = [];
+  for (const star of [primary, backup]) {
+    const balancer = kept(new LoadBalancer({ gate: new BinaryStarGate(star) }));
+    made.push(balancer);
+    frontends.push(await balancer.bindFrontend(at()));
+    backends.push(await balancer.bindBackend(at()));
+  }
+  let finish: () => void = () => undefined;
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const handler = async (body: Buffer[]): Promise<Buffer[]> => {
+    if (String(body) === "slow") await finished;
+    return body;
+  };
+  kept(new PirateWorker(backends, handler, { dialect: "simple" }));
+  await until(() => made.every((balancer) => balancer.stats().idleWorkers === 1), "a worker at both");
+  const ask = async (endpoint: string | undefined, body = "x", timeout = 500): Promise<string> => {
+    const socket = kept(new Request());
+    socket.connect(endpoint as string);
+    return String(await socket.request(body, { timeout }).catch(() => "no answer"));
+  };
+  expect(await ask(frontends[0])).toBe("x");
+  expect(await ask(frontends[1])).toBe("no answer");
+  const late = ask(frontends[0], "slow", 1_500);
+  await until(() => made[0]?.stats().busyWorkers === 1, "it is in hand");
+  await until(() => primary.stats().peer === "passive", "a peer to hand over to");
+  primary.handOver();
+  finish();
+  await until(() => made[0]?.stats().replies === 2, "the answer is there");
+  expect(await late).toBe("no answer");
+  await until(() => backup.state === "active", "the backup serves");
+  expect(await ask(frontends[1])).toBe("x");
+  expect(await ask(frontends[0])).toBe("no answer");
+});
+
+it("keeps a bounded number of requests while their vote is undecided", async () => {
+  const star = kept(
+    new BinaryStar({ role: "primary", bind: at(), connect: at(), heartbeatInterval: 10_000 }),
+  );
+  await star.start();
+  const served: number[] = [];
+  const gate = new BinaryStarGate<number>(star, { maxHeld: 2 });
+  gate.passTo((n) => served.push(n));
+  expect([1, 2, 3].map((n) => gate.admit(n, true))).toEqual([false, false, false]);
+  expect(gate.stats()).toMatchObject({ received: 3, held: 2, dropped: { refused: 0, overflow: 1 } });
+  star.resolve("active");
+  await until(() => served.length === 2, "what was kept is served");
+  expect(served).toEqual([2, 3]);
+  expect(gate.stats()).toMatchObject({ received: 3, served: 2, held: 0 });
+});

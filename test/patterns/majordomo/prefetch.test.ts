@@ -1,0 +1,151 @@
+/** Which requests a broker lets wait at a worker, beyond those that the worker handles. */
+import { beforeEach, describe, expect, it } from "vitest";
+import type { BrokerEvent } from "../../../src/patterns/majordomo/broker-events.js";
+import { type BrokerLimits, resolveBrokerLimits } from "../../../src/patterns/majordomo/broker-options.js";
+import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
+import { Dialect } from "../../../src/patterns/majordomo/protocol.js";
+import { parseAtBroker } from "../../../src/patterns/majordomo/protocol-broker.js";
+import {
+  parseAtWorker,
+  readyMessage,
+  replyMessage,
+  signalMessage,
+} from "../../../src/patterns/majordomo/protocol-worker.js";
+import { resolveWorkerSettings } from "../../../src/patterns/majordomo/worker-options.js";
+
+const SERVICE = Buffer.from("echo");
+
+let rules: BrokerRules;
+let events: BrokerEvent[];
+/** What each worker holds, in the order in which it came. */
+let held: Map<string, { body: string; answer: Buffer[] }[]>;
+
+function hear(from: string, now: number, message: readonly (string | Uint8Array)[]): void {
+  const peer = Buffer.from(from);
+  rules.receive(peer, parseAtBroker([peer, ...message.map((frame) => Buffer.from(frame as string))]), now);
+}
+
+function join(worker: string, concurrency: number, capacity: number): void {
+  held.set(worker, []);
+  hear(worker, 0, readyMessage(Dialect.Shoal, SERVICE, { concurrency, capacity }, worker) as string[]);
+}
+
+function ask(body: string, now = 0): void {
+  hear("client", now, ["", "MDPC01", "echo", body]);
+}
+
+/** The worker answers the oldest that it holds. */
+function answer(worker: string, now: number): string {
+  const { body, answer } = held.get(worker)?.shift() as { body: string; answer: Buffer[] };
+  hear(worker, now, answer);
+  return body;
+}
+
+/** Every worker has answered so often, each time at once, that it counts as quick. */
+function quicken(): void {
+  for (let i = 0; i < 100; i++) {
+    for (const _ of held) ask("warm");
+    for (const [worker, { length }] of held) if (length > 0) answer(worker, 0);
+  }
+}
+
+const bodiesAt = (worker: string): string[] => (held.get(worker) ?? []).map(({ body }) => body);
+
+beforeEach(() => make());
+
+function make(limits: Partial<BrokerLimits> = {}): void {
+  held = new Map();
+  events = [];
+  const outbox = {
+    send(message: (Buffer | string)[]): "sent" {
+      const [to, ...frames] = message.map((frame) => Buffer.from(frame as string));
+      const at = held.get(String(to));
+      const parsed = at === undefined ? undefined : parseAtWorker(frames);
+      if (parsed?.kind === "request") {
+        const { dialect, envelope, body } = parsed;
+        at?.push({
+          body: String(body[0]),
+          answer: replyMessage(dialect, envelope, true, ["done"]) as Buffer[],
+        });
+      }
+      return "sent";
+    },
+    event: (event: BrokerEvent): void => void events.push(event),
+  };
+  rules = new BrokerRules(resolveBrokerLimits(limits), outbox, Buffer.alloc(8, 1), 0, 0);
+}
+
+describe("a request waits at a worker", () => {
+  it("only when no worker has a handler free", () => {
+    join("w1", 1, 3);
+    join("w2", 1, 3);
+    quicken();
+    for (const body of ["a", "b", "c", "d", "e", "f", "g"]) ask(body);
+    expect(bodiesAt("w1")).toEqual(["a", "c", "e"]);
+    expect(bodiesAt("w2")).toEqual(["b", "d", "f"]);
+    expect(rules.stats().queued).toBe(1);
+    // One has become free: it is preferred to the other, that has room to wait.
+    answer("w2", 0);
+    answer("w2", 0);
+    answer("w2", 0);
+    expect(bodiesAt("w2")).toEqual(["g"]);
+    ask("h");
+    expect(bodiesAt("w1")).toEqual(["a", "c", "e"]);
+  });
+
+  it("not where an answer takes long, and again where it does not any more", () => {
+    join("w1", 1, 3);
+    quicken();
+    let now = 0;
+    const turn = (ms: number): void => {
+      now += ms;
+      ask("next", now);
+      answer("w1", now);
+    };
+    ask("first");
+    ask("second");
+    for (let i = 0; i < 20; i++) turn(50);
+    // It has handled what waited there; now one at a time.
+    expect(bodiesAt("w1")).toHaveLength(1);
+    expect(rules.stats().queued).toBe(1);
+    for (let i = 0; i < 500; i++) turn(0.05);
+    expect(bodiesAt("w1").length).toBeGreaterThan(1);
+  });
+
+  it("not where nobody knows how quick it is, nor where a slow one is seldom busy", () => {
+    join("w1", 16, 116);
+    for (let i = 0; i < 50; i++) ask("burst");
+    expect(bodiesAt("w1")).toHaveLength(16);
+    while (bodiesAt("w1").length > 0) answer("w1", 1_000);
+    // One at a time, a second each: fifteen handlers are always free.
+    for (let now = 2_000; now < 302_000; now += 1_000) {
+      ask("slow", now);
+      answer("w1", now + 999);
+    }
+    for (let i = 0; i < 50; i++) ask("burst", 303_000);
+    expect(bodiesAt("w1")).toHaveLength(16);
+  });
+
+  it("and goes to another when that one is lost, which was no delivery of it", () => {
+    make({ maxDeliveries: 1 });
+    join("w1", 1, 3);
+    quicken();
+    for (const body of ["poison", "b", "c"]) ask(body);
+    expect(bodiesAt("w1")).toEqual(["poison", "b", "c"]);
+    hear("w1", 0, signalMessage(Dialect.Shoal, "Disconnect") as Buffer[]);
+    expect(events.filter(({ type }) => type === "request:failed")).toHaveLength(1);
+    join("w2", 2, 2);
+    expect(bodiesAt("w2")).toEqual(["b", "c"]);
+  });
+});
+
+it("prefetch is 100 or as many as concurrency from a concurrency of 16 on, none below, unless it is given", () => {
+  const of = (given: object): number => resolveWorkerSettings(given).prefetch;
+  expect(of({ concurrency: 1 })).toBe(0);
+  expect(of({ concurrency: 15 })).toBe(0);
+  expect(of({ concurrency: 16 })).toBe(100);
+  expect(of({ concurrency: 500 })).toBe(500);
+  expect(of({ concurrency: 16, prefetch: 0 })).toBe(0);
+  expect(of({ concurrency: 1, prefetch: 8 })).toBe(8);
+  expect(() => of({ prefetch: 65_536 })).toThrow("prefetch is from 0");
+});
