@@ -52,7 +52,10 @@ export interface RoleSpec {
   readonly processes?: number;
   /** It binds, and its `ready` has the endpoint; default false. */
   readonly binds?: boolean;
-  /** The roles whose endpoints it is given; default: the first role that binds, if it does not bind itself. */
+  /**
+   * The roles whose endpoints it is given; default: the first role that binds, if it does not bind itself.
+   * `ROLE/backend` is a broker's endpoint for workers: the same, for a contender whose broker has one socket.
+   */
   readonly connects?: readonly string[];
   /** It says `done` by itself; default true. False: it works until the line `stop`, then says `done`. */
   readonly ends?: boolean;
@@ -64,6 +67,8 @@ export interface RoleSpec {
   readonly expects?: Expectation;
   /** Its own `--count`, if that is not the run's. */
   readonly count?: number;
+  /** It writes files: it is given `--option folder=PATH`, which the runner removes after the run. */
+  readonly folder?: boolean;
 }
 
 export interface Expectation {
@@ -96,6 +101,8 @@ export interface SideCommand {
 export interface SideReady {
   readonly type: "ready";
   readonly endpoint?: string;
+  /** Where workers connect, if a broker has a socket of its own for them. */
+  readonly backend?: string;
 }
 
 /** The line of a side that has done its work. All figures are about the measured part. */
@@ -170,6 +177,8 @@ export interface Scenario {
   readonly columns?: readonly { readonly name: string; readonly title: string; readonly unit: string }[];
   /** The metric is looked at as a function of this ("size", or a parameter): the fitted growth is printed. */
   readonly growth?: string;
+  /** Contenders that the others are compared with, the first that was measured; default: libzmq, then zeromq. */
+  readonly references?: readonly string[];
 }
 
 export interface Contender {

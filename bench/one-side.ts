@@ -42,7 +42,8 @@ export async function runOneSide(options: BenchOptions, role: string, signal: Ab
   try {
     const ready = await side.ready;
     const size = chosen.size === 0 ? "" : `, ${chosen.size} B`;
-    process.stderr.write(`${contender.title}, ${role}${size}: ${ready.endpoint ?? endpoint}\n`);
+    const backend = ready.backend === undefined ? "" : `, workers at ${ready.backend}`;
+    process.stderr.write(`${contender.title}, ${role}${size}: ${ready.endpoint ?? endpoint}${backend}\n`);
     side.say("start");
     if (spec.ends === false) await stopped(signal, side);
     const done = await side.done;

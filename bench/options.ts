@@ -3,7 +3,7 @@ import { ENGINE_NAMES } from "shoal";
 import { BadInput, pick } from "./bad-input.js";
 import { type Contender, type Scenario, TRANSPORTS, type Transport } from "./contract.js";
 import { CONTENDERS } from "./peers/index.js";
-import type { SuitePlan } from "./runner/suite.js";
+import { casesOf, type SuitePlan } from "./runner/suite.js";
 import { SCENARIOS } from "./scenarios/index.js";
 import type { StoppingRule } from "./statistics/stopping.js";
 
@@ -42,13 +42,18 @@ export function planOf(options: BenchOptions): SuitePlan {
     ? SCENARIOS
     : [...new Set(options.what)].map((name) => pick("scenario", SCENARIOS, name));
   const transports = options.transport === undefined ? undefined : transportsOf(options.transport, scenarios);
-  return {
+  const plan: SuitePlan = {
     scenarios,
     contenders: contendersOf(options),
     transports,
     sizes: options.size === undefined ? undefined : sizesOf(options.size, scenarios),
     parameters: parametersOf(options.set ?? [], scenarios),
   };
+  for (const scenario of scenarios) {
+    // A scenario refuses a value that it does not know when it is asked how much there is to do.
+    for (const chosen of casesOf(scenario, plan, options.smoke ?? false)) scenario.count(chosen, false);
+  }
+  return plan;
 }
 
 export function ruleOf(options: BenchOptions): StoppingRule {

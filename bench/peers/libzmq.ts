@@ -22,6 +22,8 @@ const SCENARIOS: readonly string[] = [
   "slow-consumer",
   "subscriptions",
   "start-up",
+  "lazy-pirate",
+  "majordomo",
 ];
 const INPROC: readonly string[] = ["throughput", "latency"];
 const STARTER = fileURLToPath(new URL("./start-up-main.js", import.meta.url));

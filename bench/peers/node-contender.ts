@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { ENGINE_NAMES } from "shoal";
 import type { Contender, SideCommand, SideRequest } from "../contract.js";
-import { PLAYED } from "./node/roles/index.js";
+import { PATTERNS, PLAIN_PATTERNS, PLAYED } from "./node/roles/index.js";
 import { sideArguments } from "./node/side.js";
 
 const MAIN = fileURLToPath(new URL("./node/main.js", import.meta.url));
@@ -29,19 +29,24 @@ function command(library: string, side: SideRequest, env: Record<string, string>
   return { file: process.execPath, args: [MAIN, library, ...sideArguments(side)], env };
 }
 
-/** shoal on one engine; `batch` uses trySend and receiveMany in place of awaiting each message. */
-function shoalContender(engine: string, batch: boolean): Contender {
+/** The ways to use shoal: what each is called, and the scenarios where it is not the same as another. */
+const APIS = {
+  await: { suffix: "", title: "", plays: [...PLAYED, ...PATTERNS] },
+  /** trySend and receiveMany in place of awaiting each message. */
+  batch: { suffix: "-batch", title: ", batch", plays: ["throughput"] },
+  /** Plain sockets in place of a pattern. */
+  plain: { suffix: "-plain", title: ", plain sockets", plays: PLAIN_PATTERNS },
+} as const;
+
+function shoalContender(engine: string, api: keyof typeof APIS): Contender {
+  const { suffix, title, plays } = APIS[api];
   return {
-    name: batch ? `shoal-${engine}-batch` : `shoal-${engine}`,
-    title: batch ? `shoal (${engine}), batch` : `shoal (${engine})`,
+    name: `shoal-${engine}${suffix}`,
+    title: `shoal (${engine})${title}`,
     absent: async () => (engine === "libzmq" ? zeromqAbsent() : undefined),
-    supports: (scenario) => PLAYED.includes(scenario) && (!batch || BATCHED.includes(scenario)),
+    supports: (scenario) => (plays as readonly string[]).includes(scenario),
     command: (side) =>
-      command(
-        "shoal",
-        { ...side, options: { ...side.options, api: batch ? "batch" : "await" } },
-        { SHOAL_ENGINE: engine },
-      ),
+      command("shoal", { ...side, options: { ...side.options, api } }, { SHOAL_ENGINE: engine }),
     version: async () => {
       const { version } = require("shoal/package.json") as { version: string };
       return engine === "libzmq" ? `shoal ${version}, ${await zeromqVersion()}` : `shoal ${version}`;
@@ -49,19 +54,17 @@ function shoalContender(engine: string, batch: boolean): Contender {
   };
 }
 
-/** The scenarios whose roles look at `kit.batch`: in the others both would measure the same. */
-const BATCHED: readonly string[] = ["throughput"];
-
 export const shoalContenders: readonly Contender[] = ENGINE_NAMES.flatMap((engine) => [
-  shoalContender(engine, false),
-  shoalContender(engine, true),
+  shoalContender(engine, "await"),
+  shoalContender(engine, "batch"),
+  shoalContender(engine, "plain"),
 ]);
 
 export const zeromq: Contender = {
   name: "zeromq",
   title: "npm zeromq",
   absent: zeromqAbsent,
-  supports: (scenario) => PLAYED.includes(scenario),
+  supports: (scenario) => PLAYED.includes(scenario) || PLAIN_PATTERNS.includes(scenario),
   command: (side) => command("zeromq", side, {}),
   version: zeromqVersion,
 };

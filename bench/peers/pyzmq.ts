@@ -23,8 +23,8 @@ export const pyzmq: Contender = {
     if ((await python()) !== undefined) return undefined;
     return "no python3 here can import zmq: install pyzmq (Debian: python3-zmq; elsewhere: pip install pyzmq)";
   },
-  // It is the same library with the same socket types.
-  supports: (scenario, transport) => libzmq.supports(scenario, transport),
+  // It is the same library with the same socket types; the broker of plain sockets is there in C alone.
+  supports: (scenario, transport) => scenario !== "majordomo" && libzmq.supports(scenario, transport),
   command(side) {
     if (side.scenario === "start-up") {
       const first = JSON.stringify([found, `${folder()}start_up.py`]);

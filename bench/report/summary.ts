@@ -58,7 +58,8 @@ export function summarize(
   }
   return [...cases.values()].map(({ key, runs, rest }) => {
     const byContender = groupByContender(runs);
-    const reference = wanted ?? REFERENCES.find((name) => byContender.has(name));
+    const usual = scenario.references ?? REFERENCES;
+    const reference = wanted ?? usual.find((name) => byContender.has(name));
     const base = byContender.get(reference ?? "");
     const rows = [...byContender].map(([contender, own]) =>
       rowOf(scenario, titles.get(contender) ?? contender, own, contender === reference ? undefined : base),

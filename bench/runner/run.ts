@@ -72,8 +72,9 @@ async function play(
       started.push({ spec, index, side });
     }
     for (const { side } of born) {
-      const { endpoint } = await side.ready;
+      const { endpoint, backend = endpoint } = await side.ready;
       if (endpoint !== undefined) endpoints.set(spec.role, endpoint);
+      if (backend !== undefined) endpoints.set(`${spec.role}/backend`, backend);
     }
   }
   for (const { side } of started) side.say("start");
@@ -134,6 +135,7 @@ function sideRequest(
   folder: string,
 ): SideRequest {
   const options: Record<string, number | string> = { ...chosen.parameters, ...spec.options, warmup };
+  if (spec.folder) options.folder = folder;
   let endpoint: string | undefined;
   if (spec.binds) endpoint = bindingEndpoint(chosen, spec, index, folder);
   const binders = specs.filter((other) => other.binds).map((other) => other.role);

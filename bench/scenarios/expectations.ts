@@ -10,6 +10,11 @@ export function streamsOf(streams: number, size: number, warmup: number, count: 
   return { messages: streams * count, bytes: streams * count * size, checksum, ordered: true };
 }
 
+/** Replies to requests 0 … warmup + count - 1, each once, in any order: the replies of several workers overtake. */
+export function answersOf(size: number, warmup: number, count: number): Expectation {
+  return streamsOf(1, size, warmup, count);
+}
+
 /** How many processes `peers` sockets are put into: two where they divide, so that they hold half each. */
 export function processesFor(peers: number): number {
   return peers > 1 && peers % 2 === 0 ? 2 : 1;

@@ -1,5 +1,6 @@
 /** The scenarios, in the order of the suite. */
 import type { Scenario } from "../contract.js";
+import { binaryStarFailover } from "./binary-star-failover.js";
 import { connectionStorm } from "./connection-storm.js";
 import { curve } from "./curve.js";
 import { fanIn } from "./fan-in.js";
@@ -7,12 +8,17 @@ import { fanOut } from "./fan-out.js";
 import { idleMemory } from "./idle-memory.js";
 import { latency } from "./latency.js";
 import { latencyUnderLoad } from "./latency-under-load.js";
+import { lazyPirate } from "./lazy-pirate.js";
+import { majordomo } from "./majordomo.js";
+import { majordomoGrowth } from "./majordomo-growth.js";
+import { majordomoUnderLoad } from "./majordomo-under-load.js";
 import { pipeline } from "./pipeline.js";
 import { requestReply } from "./request-reply.js";
 import { slowConsumer } from "./slow-consumer.js";
 import { startUp } from "./start-up.js";
 import { subscriptions } from "./subscriptions.js";
 import { throughput } from "./throughput.js";
+import { titanic, titanicSustained } from "./titanic.js";
 
 export const SCENARIOS: readonly Scenario[] = [
   throughput,
@@ -28,4 +34,11 @@ export const SCENARIOS: readonly Scenario[] = [
   slowConsumer,
   subscriptions,
   startUp,
+  lazyPirate,
+  majordomo,
+  majordomoUnderLoad,
+  majordomoGrowth,
+  titanic,
+  titanicSustained,
+  binaryStarFailover,
 ];

@@ -1,11 +1,12 @@
 /** `shoal bench` as a user has it: the built binary, with real sockets. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { MAIN, requireBuild } from "./build.js";
+import { marked } from "./command.js";
 
 let folder = "";
 const running = new Set<ChildProcess>();
@@ -64,17 +65,6 @@ function start(...args: readonly string[]): Bench {
 }
 
 const bench = (...args: readonly string[]) => start(...args).ended;
-
-/** Processes with this marker in their environment; Linux has no event for the end of a stranger's process. */
-function marked(marker: string): string[] {
-  return readdirSync("/proc").filter((pid) => {
-    try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/environ`, "latin1").includes(marker);
-    } catch {
-      return false;
-    }
-  });
-}
 
 async function until(condition: () => boolean): Promise<void> {
   for (const end = Date.now() + 10_000; !condition(); ) {

@@ -12,14 +12,25 @@ static void play_both(void) {
   else play_push_pull_inproc();
 }
 
+/* Behind a broker, worker and client have other things to do than elsewhere. */
+static void play_any_worker(void) {
+  if (strcmp(side.scenario, "majordomo") == 0) play_broker_worker();
+  else play_worker();
+}
+static void play_any_client(void) {
+  if (strcmp(side.scenario, "majordomo") == 0) play_broker_client();
+  else play_client();
+}
+
 static const struct {
   const char *name;
   void (*play)(void);
 } roles[] = {
     {"consumer", play_consumer},     {"producer", play_producer},   {"both", play_both},
-    {"ventilator", play_ventilator}, {"worker", play_worker},       {"sink", play_sink},
+    {"ventilator", play_ventilator}, {"worker", play_any_worker},       {"sink", play_sink},
     {"publisher", play_publisher},   {"subscriber", play_subscriber}, {"server", play_server},
-    {"client", play_client},         {"start-up", play_start_up},
+    {"client", play_any_client},     {"broker", play_broker},
+    {"start-up", play_start_up},
 };
 
 int main(int argc, char **argv) {

@@ -19,6 +19,11 @@ void play_server(void);
 void play_client(void);
 void play_echo_inproc(void);
 
+/* broker.c */
+void play_broker(void);
+void play_broker_worker(void);
+void play_broker_client(void);
+
 /* start-up.c */
 void play_start_up(void);
 

@@ -102,17 +102,23 @@ void listen_to_runner(void) {
   if (pthread_create(&reader, NULL, read_input, NULL) != 0) fail("no thread");
 }
 
-void say_ready(void *bound) {
-  if (bound == NULL) {
-    puts("{\"type\":\"ready\"}");
-  } else {
-    char endpoint[512];
-    size_t length = sizeof endpoint;
-    checked(zmq_getsockopt(bound, ZMQ_LAST_ENDPOINT, endpoint, &length), "last endpoint");
-    printf("{\"type\":\"ready\",\"endpoint\":\"%s\"}\n", endpoint);
-  }
+static void print_endpoint(const char *name, void *bound) {
+  char endpoint[512];
+  size_t length = sizeof endpoint;
+  if (bound == NULL) return;
+  checked(zmq_getsockopt(bound, ZMQ_LAST_ENDPOINT, endpoint, &length), "last endpoint");
+  printf(",\"%s\":\"%s\"", name, endpoint);
+}
+
+void say_ready_with_backend(void *bound, void *backend) {
+  printf("{\"type\":\"ready\"");
+  print_endpoint("endpoint", bound);
+  print_endpoint("backend", backend);
+  puts("}");
   fflush(stdout);
 }
+
+void say_ready(void *bound) { say_ready_with_backend(bound, NULL); }
 
 void wait_for_start(void) {
   pthread_mutex_lock(&life);

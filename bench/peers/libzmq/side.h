@@ -27,6 +27,8 @@ int checked(int result, const char *what);
 /* The life of a side. Standard input is read by a thread of its own: when it closes, the process ends. */
 void listen_to_runner(void);
 void say_ready(void *bound);
+/* The same with a second endpoint, for workers. */
+void say_ready_with_backend(void *bound, void *backend);
 void wait_for_start(void);
 int stopping(void);
 void wait_for_end(void) __attribute__((noreturn));

@@ -5,8 +5,8 @@ import { parseSide, Side } from "./side.js";
 
 const [library = "", ...args] = process.argv.slice(2);
 const request = parseSide(args);
-const roles = await loadRoles(request.scenario);
+const api = String(request.options.api ?? "await");
+const roles = await loadRoles(request.scenario, library !== "shoal" || api === "plain");
 const play = roles[request.role];
 if (play === undefined) throw new Error(`the scenario ${request.scenario} has no role ${request.role} here`);
-const side = new Side(request);
-await play(side, await loadKit(library, side.option("api", "await")));
+await play(new Side(request), await loadKit(library, api));

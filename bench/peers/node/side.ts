@@ -91,8 +91,12 @@ export class Side {
   }
 
   /** Says `ready`; settles with the runner's `start`, and begins to measure. */
-  async ready(endpoint?: string | null): Promise<void> {
-    await tell(typeof endpoint === "string" ? { type: "ready", endpoint } : { type: "ready" });
+  async ready(endpoint?: string | null, backend?: string | null): Promise<void> {
+    await tell({
+      type: "ready",
+      ...(typeof endpoint === "string" ? { endpoint } : {}),
+      ...(typeof backend === "string" ? { backend } : {}),
+    });
     await this.#started;
     this.begin();
   }

@@ -22,7 +22,8 @@ const say = (/** @type {object} */ line) => console.log(JSON.stringify(line));
 
 console.error(`this is ${values.role}`);
 if (mode === "crashes early") throw new Error("no such socket");
-say({ type: "ready", endpoint: values.endpoint ?? "" });
+const { backend } = options;
+say({ type: "ready", endpoint: values.endpoint ?? "", ...(backend === undefined ? {} : { backend }) });
 const lines = createInterface({ input: process.stdin });
 lines.on("line", (line) => {
   if (line !== "start" || mode === "hangs") return;

@@ -8,7 +8,11 @@ export type Role = (side: Side, kit: Kit) => Promise<void>;
 /** By role name; `both` plays them all in one process, for inproc. */
 export type Roles = Readonly<Record<string, Role>>;
 
-const LOADERS: Readonly<Record<string, () => Promise<{ readonly roles: Roles }>>> = {
+interface RolesFile {
+  readonly roles: Roles;
+}
+
+const LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   throughput: () => import("./throughput.js"),
   latency: () => import("./latency.js"),
   "latency-under-load": () => import("./echo.js"),
@@ -24,11 +28,33 @@ const LOADERS: Readonly<Record<string, () => Promise<{ readonly roles: Roles }>>
   "start-up": () => import("./start-up.js"),
 };
 
+/** The scenarios of patterns, which only shoal has. */
+const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
+  "lazy-pirate": () => import("./lazy-pirate.js"),
+  majordomo: () => import("./majordomo.js"),
+  "majordomo-under-load": () => import("./majordomo.js"),
+  "majordomo-growth": () => import("./majordomo.js"),
+  titanic: () => import("./titanic.js"),
+  "titanic-sustained": () => import("./titanic.js"),
+  "binary-star-failover": () => import("./binary-star.js"),
+};
+
+/** The same work with plain sockets, where there is such a thing. */
+const PLAIN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
+  "lazy-pirate": () => import("./echo.js"),
+  majordomo: () => import("./plain-broker.js"),
+  "majordomo-under-load": () => import("./plain-broker.js"),
+};
+
 /** The scenarios that shoal and the package zeromq can play. */
 export const PLAYED: readonly string[] = Object.keys(LOADERS);
+export const PATTERNS: readonly string[] = Object.keys(PATTERN_LOADERS);
+export const PLAIN_PATTERNS: readonly string[] = Object.keys(PLAIN_LOADERS);
 
-export async function loadRoles(scenario: string): Promise<Roles> {
-  const load = Object.hasOwn(LOADERS, scenario) ? LOADERS[scenario] : undefined;
+/** @param plain for a scenario of a pattern: with plain sockets in its place */
+export async function loadRoles(scenario: string, plain: boolean): Promise<Roles> {
+  const loaders = { ...LOADERS, ...(plain ? PLAIN_LOADERS : PATTERN_LOADERS) };
+  const load = Object.hasOwn(loaders, scenario) ? loaders[scenario] : undefined;
   if (load === undefined) throw new Error(`nobody plays the scenario ${scenario} here`);
   return (await load()).roles;
 }

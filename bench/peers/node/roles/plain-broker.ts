@@ -1,0 +1,110 @@
+/**
+ * What Majordomo is compared with: the same processes with plain sockets, and nothing that notices a failure.
+ *
+ *   DEALER client --tcp--> ROUTER broker DEALER --tcp--> DEALER worker, which gives back what it gets
+ */
+import type { Kit } from "../kit.js";
+import type { Side } from "../side.js";
+import { type Asker, askOnSchedule, askPipelined } from "./asking.js";
+import { caseOptions } from "./case-options.js";
+import type { Role, Roles } from "./index.js";
+
+type Dealer = InstanceType<Kit["Dealer"]>;
+type Router = InstanceType<Kit["Router"]>;
+type Message = [Buffer, ...Buffer[]];
+
+/** Everything that arrives, until the socket closes: in batches where the library has them. */
+async function receiveAll(
+  kit: Kit,
+  socket: Dealer | Router,
+  take: (message: Message) => Promise<void> | undefined,
+): Promise<void> {
+  if (!kit.shoal) {
+    for await (const message of socket) await take(message as Message);
+    return;
+  }
+  try {
+    for (;;) {
+      for (const message of await socket.receiveMany({ max: 512 })) {
+        const full = take(message as Message);
+        if (full !== undefined) await full;
+      }
+    }
+  } catch (error) {
+    if (!socket.closed) throw error;
+  }
+}
+
+/** @returns nothing when it was accepted at once, otherwise when it will have been */
+function send(kit: Kit, socket: Dealer | Router, message: Message): Promise<void> | undefined {
+  const dealer = socket as Dealer; // The types of a ROUTER want two frames; here the first is an address already.
+  return kit.shoal && dealer.trySend(message) ? undefined : dealer.send(message);
+}
+
+const backendOf = (endpoint: string) =>
+  endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${endpoint}-backend`;
+
+const broker: Role = async (side, kit) => {
+  const options = caseOptions(side, "both");
+  const frontend = new kit.Router(options);
+  const backend = new kit.Dealer(options);
+  await frontend.bind(side.endpoint);
+  await backend.bind(backendOf(side.endpoint));
+  const passing = [
+    receiveAll(kit, frontend, (message) => send(kit, backend, message)),
+    receiveAll(kit, backend, (message) => send(kit, frontend, message)),
+  ];
+  await side.ready(frontend.lastEndpoint, backend.lastEndpoint);
+  await side.stopped;
+  await side.done({ messages: 0, bytes: 0 });
+  await frontend.close();
+  await backend.close();
+  await Promise.all(passing);
+};
+
+const worker: Role = async (side, kit) => {
+  const socket = new kit.Dealer(caseOptions(side, "both"));
+  socket.connect(side.endpoint);
+  let handled = 0;
+  const working = receiveAll(kit, socket, (message) => {
+    handled++;
+    return send(kit, socket, message);
+  });
+  await side.ready();
+  await side.stopped;
+  await side.done({ messages: handled, bytes: handled * side.size });
+  await socket.close();
+  await working;
+};
+
+function asker(side: Side, kit: Kit): Asker {
+  const socket = new kit.Dealer(caseOptions(side, "both"));
+  socket.connect(side.endpoint);
+  // Sends wait in line: the package zeromq refuses a second one while the first waits.
+  let line = Promise.resolve();
+  let waiting = 0;
+  const self: Asker = {
+    ask(_, body) {
+      if (waiting === 0 && kit.shoal && socket.trySend(body)) return;
+      waiting++;
+      line = line.then(() => socket.send(body)).then(() => void waiting--);
+    },
+    onReply: () => undefined,
+    async close() {
+      await socket.close();
+      await replies;
+    },
+  };
+  const replies = receiveAll(kit, socket, ([reply]) => {
+    self.onReply(reply);
+    return undefined;
+  });
+  return self;
+}
+
+const client: Role = (side, kit) =>
+  side.scenario === "majordomo-under-load"
+    ? askOnSchedule(side, asker(side, kit))
+    : askPipelined(side, asker(side, kit));
+
+export const roles: Roles = { broker, worker, client };

@@ -1,0 +1,35 @@
+import type { Scenario } from "../contract.js";
+import { answersOf } from "./expectations.js";
+import { LATENCY_COLUMNS, latencyFigures } from "./latency-columns.js";
+import { PATTERN_REFERENCES } from "./majordomo-roles.js";
+
+/** The server is a plain REP for all. A contender without the pattern asks with a plain REQ. */
+export const lazyPirate: Scenario = {
+  name: "lazy-pirate",
+  question: "What do time-outs and retries cost over plain REQ and REP, when nothing fails?",
+  metric: { name: "requestsPerSecond", unit: "req/s", better: "higher" },
+  transports: ["tcp", "ipc"],
+  sizes: [64],
+  smokeSizes: [64],
+  parameters: {},
+  count(_chosen, smoke) {
+    return smoke ? { count: 500, warmup: 100 } : { count: 10_000, warmup: 2_000 };
+  },
+  roles({ size }, count, warmup) {
+    const options = { pattern: "req-rep", sockets: 1 };
+    return [
+      { role: "server", binds: true, ends: false, options },
+      { role: "client", measured: true, options, expects: answersOf(size, warmup, count) },
+    ];
+  },
+  result(done) {
+    const [client] = done;
+    const { messages = 0, seconds = Number.NaN } = client ?? {};
+    return {
+      requestsPerSecond: messages / seconds,
+      ...latencyFigures(client === undefined ? [] : [client]),
+    };
+  },
+  columns: LATENCY_COLUMNS,
+  references: PATTERN_REFERENCES,
+};

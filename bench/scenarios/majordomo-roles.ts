@@ -1,0 +1,52 @@
+/** The processes around a broker, and how hard they are driven: for all scenarios of Majordomo. */
+import type { Expectation, Parameters, RoleSpec } from "../contract.js";
+import { oneOf } from "./parameters.js";
+
+/** How many workers, how many requests each takes at once, and how many the client has under way. */
+export interface MajordomoLoad {
+  readonly workers: number;
+  readonly concurrency: number;
+  readonly window: number;
+  /** Requests that wait at a worker beyond those; -1: the worker's own default. */
+  readonly prefetch: number;
+}
+
+/** Requests that a pipelined client has under way. */
+const PIPELINED = 1_000;
+
+/** A ROUTER drops what is past its mark, and libzmq's may count twice what is under way: it hears late what was read. */
+const HIGH_WATER_MARK = 4 * PIPELINED;
+
+export const MAJORDOMO_LOADS: Readonly<Record<string, MajordomoLoad>> = {
+  "concurrency-16": { workers: 2, concurrency: 16, window: PIPELINED, prefetch: -1 },
+  "concurrency-256": { workers: 2, concurrency: 256, window: PIPELINED, prefetch: -1 },
+  "prefetch-8": { workers: 1, concurrency: 1, window: PIPELINED, prefetch: 8 },
+  "concurrency-1": { workers: 1, concurrency: 1, window: PIPELINED, prefetch: -1 },
+  synchronous: { workers: 1, concurrency: 1, window: 1, prefetch: -1 },
+};
+
+/** What a pattern costs is told by plain sockets of the same topology, on the same engine where it is there. */
+export const PATTERN_REFERENCES = ["shoal-zmtp-plain", "shoal-libzmq-plain", "libzmq", "zeromq"] as const;
+
+/** @throws BadInput for a load that is none of {@link MAJORDOMO_LOADS} */
+export function loadOf(parameters: Parameters): MajordomoLoad {
+  return MAJORDOMO_LOADS[oneOf(parameters, "load", Object.keys(MAJORDOMO_LOADS))] as MajordomoLoad;
+}
+
+export function majordomoRoles(
+  { workers, concurrency, prefetch, window }: MajordomoLoad,
+  expects: Expectation,
+): RoleSpec[] {
+  const marks = { "high-water-mark": HIGH_WATER_MARK };
+  return [
+    { role: "broker", binds: true, ends: false, options: { ...marks, backlog: 4096 } },
+    {
+      role: "worker",
+      processes: workers,
+      connects: ["broker/backend"],
+      ends: false,
+      options: { ...marks, concurrency, prefetch },
+    },
+    { role: "client", connects: ["broker"], measured: true, options: { ...marks, window }, expects },
+  ];
+}

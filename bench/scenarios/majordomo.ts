@@ -1,0 +1,39 @@
+import type { Scenario } from "../contract.js";
+import { answersOf } from "./expectations.js";
+import { LATENCY_COLUMNS, latencyFigures } from "./latency-columns.js";
+import { loadOf, MAJORDOMO_LOADS, majordomoRoles, PATTERN_REFERENCES } from "./majordomo-roles.js";
+
+/** Client, broker and workers, a process each. A contender without the pattern plays it with plain sockets. */
+export const majordomo: Scenario = {
+  name: "majordomo",
+  question: "How many requests a second go through a broker to its workers and back?",
+  metric: { name: "requestsPerSecond", unit: "req/s", better: "higher" },
+  transports: ["tcp", "ipc"],
+  sizes: [64],
+  smokeSizes: [64],
+  parameters: {
+    load: {
+      values: Object.keys(MAJORDOMO_LOADS),
+      smoke: ["concurrency-16"],
+      help: "two workers of concurrency 16, or 256; one that takes a request at a time, with 8 or none waiting there; that, and a client that waits for each reply",
+    },
+  },
+  count({ parameters }, smoke) {
+    const { window } = loadOf(parameters);
+    const count = window === 1 ? (smoke ? 300 : 5_000) : smoke ? 3_000 : 20_000;
+    return { count, warmup: Math.ceil(count / 3) };
+  },
+  roles({ size, parameters }, count, warmup) {
+    return majordomoRoles(loadOf(parameters), answersOf(size, warmup, count));
+  },
+  result(done) {
+    const [client] = done;
+    const { messages = 0, seconds = Number.NaN } = client ?? {};
+    return {
+      requestsPerSecond: messages / seconds,
+      ...latencyFigures(client === undefined ? [] : [client]),
+    };
+  },
+  columns: LATENCY_COLUMNS,
+  references: PATTERN_REFERENCES,
+};
