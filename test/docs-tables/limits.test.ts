@@ -48,7 +48,7 @@ function sources(folder: string): string[] {
 /** The number that a source file gives a constant, or `undefined` when it is no number. */
 function constantOf(file: string, name: string): number | undefined {
   const source = readFileSync(join(ROOT, file), "utf8");
-  const value = new RegExp(`^(?:export )?const ${name} = ([0-9_]+);`, "m").exec(source)?.[1];
+  const value = new RegExp(`^(?:export )?const ${name} = ([0-9_.]+);`, "m").exec(source)?.[1];
   return value === undefined ? undefined : Number(value.replaceAll("_", ""));
 }
 
@@ -95,7 +95,7 @@ describe("docs/limits.md", () => {
       .flatMap((folder) => sources(`src/${folder}`))
       .flatMap((file) => {
         const names = readFileSync(join(ROOT, file), "utf8").matchAll(
-          /^(?:export )?const ([A-Z0-9_]+) = [0-9_]+;/gm,
+          /^(?:export )?const ([A-Z0-9_]+) = [0-9_.]+;/gm,
         );
         return [...names].map(([, name]) => `${name} ${file.slice("src/".length)}`);
       })
@@ -105,5 +105,26 @@ describe("docs/limits.md", () => {
       .filter((constant) => constant !== "INT32 sockets/option-table.ts")
       .filter((constant) => !listed.includes(constant));
     expect(missing).toEqual([]);
+  });
+
+  it("lists the constants of the patterns with their values", () => {
+    const rows = tableUnder("limits.md", "Fixed bounds of the patterns").map(([, value, where]) => ({
+      value,
+      where: codes(where as string) as [string, string],
+    }));
+    const wrong = rows.filter(({ value, where: [name, file] }) => {
+      const actual = constantOf(`src/${file}`, name);
+      return actual === undefined || value !== grouped(actual);
+    });
+    expect(wrong).toEqual([]);
+    const listed = new Set(rows.map(({ where }) => where.join(" ")));
+    const missing = sources("src/patterns").flatMap((file) => {
+      const names = readFileSync(join(ROOT, file), "utf8").matchAll(
+        /^(?:export )?const ((?:MAX|MIN|BATCH|TIMEOUT|CLOSE|DRAIN)\w*) = [0-9_.]+;/gm,
+      );
+      return [...names].map(([, name]) => `${name} ${file.slice("src/".length)}`);
+    });
+    // The limit of a 32-bit number bounds all whole numbers.
+    expect(missing.filter((each) => !/^MAX /.test(each) && !listed.has(each))).toEqual([]);
   });
 });
