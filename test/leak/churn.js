@@ -1,7 +1,8 @@
 /**
  * Opens and closes sockets of all types and in all ways, and prints what the
  * process holds after each batch, a JSON object a line. Started by churn.test.ts
- * with --expose-gc: node churn.js BATCHES SOCKETS_A_BATCH
+ * with --expose-gc: node churn.js BATCHES SOCKETS_A_BATCH. A line on its
+ * standard input ends it after the batch at hand.
  */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -124,9 +125,15 @@ function report() {
   console.log(JSON.stringify({ sockets, descriptors, threads, heap: heapUsed + external, rss }));
 }
 
-for (let batch = 0; batch < batches; batch++) {
+let enough = false;
+process.stdin.once("data", () => {
+  enough = true;
+  process.stdin.destroy();
+});
+for (let batch = 0; batch < batches && !enough; batch++) {
   while (sockets < (batch + 1) * perBatch) await (number % 10 === 9 ? lonely() : pair());
   // What is freed in the next turns of the loop has been freed now.
   await new Promise((resolve) => setImmediate(resolve));
   report();
 }
+process.stdin.destroy();

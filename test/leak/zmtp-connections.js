@@ -4,6 +4,8 @@
  * zmtp-connections.test.ts with --expose-gc:
  *
  *   node zmtp-connections.js BATCHES CONNECTIONS_A_BATCH
+ *
+ * A line on its standard input ends it after the batch at hand.
  */
 import { readdirSync } from "node:fs";
 import { connect } from "node:net";
@@ -129,7 +131,12 @@ function handles() {
 }
 
 let number = 0;
-for (let batch = 0; batch < batches; batch++) {
+let enough = false;
+process.stdin.once("data", () => {
+  enough = true;
+  process.stdin.destroy();
+});
+for (let batch = 0; batch < batches && !enough; batch++) {
   const until = (batch + 1) * perBatch;
   const lane = async () => {
     while (connections < until) {
@@ -141,3 +148,4 @@ for (let batch = 0; batch < batches; batch++) {
   await sample();
 }
 await Promise.all([pull, router, publisher, secure].map((server) => server.close()));
+process.stdin.destroy();
