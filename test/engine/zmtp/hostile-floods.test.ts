@@ -149,7 +149,7 @@ describe("a flood", () => {
     await toggle(6_000); // 120 MB: more than any kernel takes.
     const before = memory();
     await toggle(6_000);
-    // One prefix more or less would be 10 kB; all of them 120 MB.
-    expect(memory() - before).toBeLessThan(4 * MIB);
+    // One prefix more or less would be 10 kB; all of them 120 MB. The rest is the collector's mood.
+    expect(memory() - before).toBeLessThan(16 * MIB);
   });
 });

@@ -55,13 +55,15 @@ test.each([
           if (message === undefined) continue;
           const [id, from, body] = message as [string, string, string];
           expect(id.length).toBeGreaterThan(0);
-          came.set(Number(from), [...(came.get(Number(from)) ?? []), `${id}/${body}`]);
+          // The name it has now: an answer must not go to whoever has taken over the one it had.
+          expect(id).toBe(idOf(world.peers[Number(from)] as FakePeer));
+          came.set(Number(from), [...(came.get(Number(from)) ?? []), body]);
         } else if (peer === undefined) continue;
         else if (how === "join" && peer.pipe.outlives && !peer.linked) world.joins(peer, identity);
         else if (how === "leave") world.leaves(peer);
         else if (how === "reads") peer.reads();
         else if (how === "says" && peer.linked) {
-          sent.set(peer.number, [...(sent.get(peer.number) ?? []), `${idOf(peer)}/${number}`]);
+          sent.set(peer.number, [...(sent.get(peer.number) ?? []), String(number)]);
           peer.says(String(peer.number), String(number));
         } else if (how === "offer" && peer.pipe.routingId !== undefined) {
           const before = waiting(world);
@@ -81,7 +83,8 @@ test.each([
       }
       for (let message = world.take(); message !== undefined; message = world.take()) {
         const [id, from, body] = message as [string, string, string];
-        came.set(Number(from), [...(came.get(Number(from)) ?? []), `${id}/${body}`]);
+        expect(id).toBe(idOf(world.peers[Number(from)] as FakePeer));
+        came.set(Number(from), [...(came.get(Number(from)) ?? []), body]);
       }
       expect(came).toEqual(sent);
       for (const peer of world.peers)
