@@ -17,6 +17,7 @@ import { Inbox } from "./inbox.js";
 import { OPTIONS, type OptionName, type OptionSpec } from "./option-table.js";
 import { checkOption, owned, resolveOptions } from "./options.js";
 import { Outbox } from "./outbox.js";
+import { Readiness } from "./readiness.js";
 import type { MessageShape } from "./shape.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
@@ -46,6 +47,9 @@ export class SocketCore implements EngineListener {
   readonly endpoints: SocketEndpoints;
   readonly outbox: Outbox;
   readonly inbox: Inbox<unknown>;
+  /** For what passes messages on without calls for each (relay.ts). */
+  readonly readable: Readiness;
+  readonly writable: Readiness;
   readonly engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
   readonly #options: Record<string, unknown>;
   readonly #shape: MessageShape;
@@ -111,6 +115,15 @@ export class SocketCore implements EngineListener {
         decode: (frames) => shape.decode(frames, this.#invalid),
       },
       this.counters,
+    );
+    const { engine } = this;
+    this.readable = new Readiness(
+      () => engine.readable,
+      (on) => engine.wantReadable(on ? 1 : 0),
+    );
+    this.writable = new Readiness(
+      () => false, // Asked only when the engine has just refused.
+      (on) => engine.wantWritable(on),
     );
   }
 
@@ -194,10 +207,12 @@ export class SocketCore implements EngineListener {
 
   engineOnReadable(): void {
     this.inbox.pump();
+    this.readable.tell();
   }
 
   engineOnWritable(): void {
     this.outbox.pump();
+    this.writable.tell();
   }
 
   engineOnEvent(event: SocketEvent): void {
@@ -209,6 +224,8 @@ export class SocketCore implements EngineListener {
     const linger = given ?? (this.#options.linger as number);
     const started = performance.now();
     this.inbox.abandon();
+    this.readable.abandon();
+    this.writable.abandon();
     this.events.abandon();
     if (given !== undefined && linger !== 0 && this.outbox.waiting > 0) {
       await settledWithin(this.outbox.whenEmpty(), linger);

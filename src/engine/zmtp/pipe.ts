@@ -7,7 +7,9 @@
  * to the next connection. Where the peer connected, the pipe ends with the
  * link, once what it received has been taken.
  */
+import type { EncodedMessages } from "../encoded.js";
 import type { OutgoingFrame, OutgoingMessage } from "../engine.js";
+import { cutFront } from "./codec/encoded.js";
 import { Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { OutQueue } from "./codec/out-queue.js";
@@ -17,6 +19,8 @@ import { flushSoon } from "./flush.js";
 const FLUSH_BYTES = 65_536;
 /** Messages that a write which is being filled takes past the mark, before its bytes are looked at again. */
 const GATHER = 64;
+/** Bytes of messages that are passed on from which they go by reference; fewer are cheaper copied and written together. */
+export const BY_REFERENCE = 4_096;
 
 /** What carries a pipe's bytes: a connection, or the other end in this process. */
 export interface Link {
@@ -132,6 +136,17 @@ export class Pipe {
     return false;
   }
 
+  /** How many of `messages` that are encoded already fit; 0: as when `hasRoom` says no. */
+  roomFor(messages: number): number {
+    if (!this.hasRoom()) return 0;
+    if (this.#credit >= messages) return messages;
+    const { link } = this;
+    // They fill the write as in `#findRoom`, all at once, past the mark by no more than the mark.
+    const gathers = link?.blocked === false && link.ahead === undefined && this.out.bytes < FLUSH_BYTES;
+    if (gathers && this.#limit >= GATHER) this.#credit = Math.max(this.#credit, this.#limit);
+    return Math.min(messages, this.#credit);
+  }
+
   /** Queues a message; only where `hasRoom`. */
   send(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): void {
     if (this.#options.conflate) this.#conflate();
@@ -142,10 +157,33 @@ export class Pipe {
   }
 
   /** Queues what another encoder has just encoded, for several pipes at once. */
-  sendEncoded(encoder: Encoder): void {
+  sendEncoded(encoder: Encoder, messages = 1): void {
     if (this.#options.conflate) this.#conflate();
-    this.out.add(encoder, 1);
-    this.#credit -= 1;
+    this.out.add(encoder, messages);
+    this.#credit -= messages;
+    this.#stir();
+  }
+
+  /** Queues `count` messages from the front of `run`; only where `roomFor` has said that they fit. */
+  sendFront(run: EncodedMessages, count: number): void {
+    const { start } = run;
+    this.sendRange(run.bytes, start, cutFront(run, count), count, run.first);
+  }
+
+  /** Queues messages that are encoded already. @param first a frame to put in front, where it is one message */
+  sendRange(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    messages: number,
+    first: Uint8Array | undefined,
+  ): void {
+    if (first === undefined && end - start >= BY_REFERENCE) this.out.addRange(bytes, start, end, messages);
+    else {
+      this.encoder.encodeRange(bytes, start, end, first);
+      this.out.add(this.encoder, messages);
+    }
+    this.#credit -= messages;
     this.#stir();
   }
 
@@ -169,6 +207,13 @@ export class Pipe {
     const message = this.in.take(first);
     if (this.#paused && this.in.messages <= this.#options.receiveHighWaterMark >> 1) this.#resume();
     return message;
+  }
+
+  /** The next messages as they came, up to `max`; only when there is one. */
+  takeEncoded(max: number, first?: Buffer): EncodedMessages {
+    const messages = this.in.takeEncoded(max, first);
+    if (this.#paused && this.in.messages <= this.#options.receiveHighWaterMark >> 1) this.#resume();
+    return messages;
   }
 
   /** The next taking of messages that makes room is told to the link. */

@@ -7,15 +7,16 @@
  */
 import { TransportError } from "../../core/errors.js";
 import { type SocketType, type SocketTypeName, SocketType as Types } from "../../core/socket-type.js";
-import type {
-  EngineCloseResult,
-  EngineListener,
-  EngineOptions,
-  EngineSocket,
-  EngineStats,
+import type { EncodedMessages } from "../encoded.js";
+import {
+  type EngineCloseResult,
+  type EngineListener,
+  type EngineOptions,
+  type EngineSocket,
+  type EngineStats,
   OfferResult,
-  OutgoingMessage,
-  PeerCredentials,
+  type OutgoingMessage,
+  type PeerCredentials,
 } from "../engine.js";
 import type { SocketEvent } from "../events.js";
 import { Closing } from "./closing.js";
@@ -34,8 +35,13 @@ const TYPE_NAMES = Object.fromEntries(Object.entries(Types).map(([name, type]) =
   SocketTypeName
 >;
 
+/** The types whose messages can be taken, and sent, as they came. */
+const TAKES: readonly SocketTypeName[] = ["Pull", "Dealer", "Router", "Pair", "XSubscriber"];
+const OFFERS: readonly SocketTypeName[] = ["Push", "Dealer", "Router", "Pair", "XPublisher", "Publisher"];
+
 export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending {
   readonly options: Record<string, unknown>;
+  readonly encoded: { readonly takes: boolean; readonly offers: boolean };
   readonly #listener: EngineListener;
   readonly #routing: Routing;
   readonly #links: Links;
@@ -62,6 +68,9 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
     this.#onClosed = onClosed;
     const typeName = TYPE_NAMES[type];
     this.#routing = createRouting(typeName, this);
+    // With `conflate` messages replace each other one by one.
+    const whole = options.conflate !== true;
+    this.encoded = { takes: whole && TAKES.includes(typeName), offers: whole && OFFERS.includes(typeName) };
     this.#links = new Links(names, typeName, this.options, this.#routing, this, {
       authenticate: listener.engineAuthenticate,
       zap,
@@ -116,6 +125,14 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
 
   take(): Buffer[] | undefined {
     return this.#routing.take();
+  }
+
+  takeEncoded(max: number): EncodedMessages | undefined {
+    return this.#routing.takeEncoded?.(max);
+  }
+
+  offerEncoded(messages: EncodedMessages): OfferResult {
+    return this.#routing.offerEncoded?.(messages) ?? OfferResult.Mute;
   }
 
   discard(): number {
@@ -214,8 +231,8 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
     this.#listener.engineOnEvent(event);
   }
 
-  routingOnDrop(reason: "peer-full" | "disconnected", pipe: Pipe): void {
-    this.#count(reason, 1, pipe);
+  routingOnDrop(reason: "peer-full" | "disconnected", pipe: Pipe, messages = 1): void {
+    this.#count(reason, messages, pipe);
   }
 
   closePipe(pipe: Pipe, reason: CloseReason): void {

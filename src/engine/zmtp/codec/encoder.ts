@@ -84,6 +84,17 @@ export class Encoder {
     this.#close();
   }
 
+  /** Whole messages that are encoded already. @param first a frame to put in front, where it is one message */
+  encodeRange(bytes: Uint8Array, start: number, end: number, first: Uint8Array | undefined): void {
+    this.parts = undefined;
+    this.length = 0;
+    if (this.slab.refs === 0) this.slab.used = 0;
+    this.start = this.slab.used;
+    if (first !== undefined) this.#frame(first, MORE);
+    this.#body(bytes.subarray(start, end));
+    this.#close();
+  }
+
   /** Everything encoded has left: the slab goes to whoever needs one next, so that an idle pipe has none. */
   rest(): void {
     if (this.slab.refs > 0) return;

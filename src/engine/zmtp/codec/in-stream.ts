@@ -14,6 +14,8 @@
  */
 import { constants } from "node:buffer";
 import { RingBuffer } from "../../../core/ring-buffer.js";
+import { EncodedMessages } from "../../encoded.js";
+import { encodeMessage } from "./encoded.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, RESERVED, readLongSize, SHORT_HEADER } from "./frame.js";
 import { slice } from "./slice.js";
 
@@ -21,6 +23,9 @@ import { slice } from "./slice.js";
 export const MAX_FRAMES = 65_536;
 /** A split frame up to this size gets its memory at once; a longer one only as it arrives. */
 const MAX_EAGER = 1_048_576;
+
+/** Bytes of a split frame's rest from which on the kernel may put them where they belong. */
+const DIRECT = 16_384;
 
 /** Why a stream of frames cannot be read on. */
 export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames";
@@ -75,6 +80,29 @@ export class InStream {
 
   /** Takes what came from the peer; keeps a reference to it. @returns what is wrong with it */
   push(chunk: Uint8Array, from = 0, to = chunk.length): StreamFault | undefined {
+    return this.#push(chunk, from, to, false);
+  }
+
+  /** The same for the first `length` of memory that is another's when the call is over: what is kept is copied. */
+  pushBorrowed(bytes: Uint8Array, length: number): StreamFault | undefined {
+    return this.#push(bytes, 0, length, true);
+  }
+
+  /** The memory that the next bytes belong in, where that is a large frame's: whoever fills it says so. */
+  memory(): Uint8Array | undefined {
+    const body = this.#body;
+    if (body === undefined || this.#need - this.#have < DIRECT) return undefined;
+    const room = this.#bodyOf(Math.min(this.#need, this.#have + DIRECT));
+    return room.subarray(this.#have, this.#need);
+  }
+
+  /** So many bytes are in what `memory` gave. */
+  filled(length: number): void {
+    this.#have += length;
+    if (this.#have === this.#need) this.#frameIsWhole();
+  }
+
+  #push(chunk: Uint8Array, from: number, to: number, borrowed: boolean): StreamFault | undefined {
     let position = from;
     while (this.#need > 0 && position < to) {
       const fault = this.#continue(chunk, position, to);
@@ -109,7 +137,7 @@ export class InStream {
       if ((flags & COMMAND) !== 0) {
         // Commands are dealt with and not kept, however many there are; what came before them is kept first, since
         // whoever hears of one may take messages.
-        this.#keepStretch(chunk, start, position, to - from);
+        this.#keepStretch(chunk, start, position, to - from, borrowed);
         position = body + size;
         start = position;
         this.#onCommand(slice(chunk.buffer, chunk.byteOffset + body, size));
@@ -118,7 +146,7 @@ export class InStream {
       this.#account(flags, size);
       position = body + size;
     }
-    this.#keepStretch(chunk, start, position, to - from);
+    this.#keepStretch(chunk, start, position, to - from, borrowed);
     if (fault !== undefined) return fault;
     if (position < to) return this.#split(chunk, position, to);
     return undefined;
@@ -151,6 +179,41 @@ export class InStream {
     }
     this.messages -= 1;
     return frames;
+  }
+
+  /** The next messages as they came, up to `max` of one chunk; only when there is one. @param first as of `take` */
+  takeEncoded(max: number, first: Buffer | undefined): EncodedMessages {
+    const run = this.#head as Run;
+    const { bytes, position: start, end } = run;
+    const most = Math.min(max, this.messages);
+    let position = start;
+    let border = start;
+    let messages = 0;
+    let size = 0;
+    let bodyBytes = 0;
+    let frames = 0;
+    let counted = 0;
+    let mostFrames = 0;
+    while (messages < most && position < end) {
+      const flags = bytes[position] as number;
+      const long = (flags & LONG) !== 0;
+      const body = long ? readLongSize(bytes, position + 1) : (bytes[position + 1] as number);
+      position += (long ? LONG_HEADER : SHORT_HEADER) + body;
+      size += body;
+      frames += 1;
+      if ((flags & MORE) !== 0) continue;
+      messages += 1;
+      border = position;
+      bodyBytes = size;
+      if (frames - counted > mostFrames) mostFrames = frames - counted;
+      counted = frames;
+    }
+    if (messages === 0) return encodeMessage(this.take(), first); // Its frames came in several chunks.
+    run.position = border;
+    if (border === end) this.#head = this.#runs.shift();
+    this.messages -= messages;
+    const tally = { bodyBytes, frames: counted, mostFrames };
+    return new EncodedMessages(bytes, start, border, messages, tally, first);
   }
 
   /** The connection is gone: what is incomplete is dropped. */
@@ -195,15 +258,18 @@ export class InStream {
     for (const run of runs) this.#keep(run);
   }
 
-  /** Keeps frames of a chunk: a view, or a copy where the view would hold on to more than twice their size. */
-  #keepStretch(chunk: Uint8Array, start: number, end: number, size: number): void {
+  /** Keeps frames of a chunk: as a view, or as a copy where that would hold on to more than twice their size. */
+  #keepStretch(chunk: Uint8Array, start: number, end: number, size: number, borrowed: boolean): void {
     if (end === start) return;
-    if ((end - start) * 2 >= size) this.#keep(new Run(chunk, start, end));
-    else {
-      const copy = Buffer.allocUnsafeSlow(end - start);
-      copy.set(chunk.subarray(start, end));
-      this.#keep(new Run(copy, 0, copy.length));
-    }
+    if (borrowed || (end - start) * 2 < size) this.#keepCopy(chunk, start, end);
+    else this.#keep(new Run(chunk, start, end));
+  }
+
+  /** Little goes into a pool of 8 KiB (Buffer.poolSize): memory of its own for each would cost more than the rest. */
+  #keepCopy(chunk: Uint8Array, start: number, end: number): void {
+    const copy = Buffer.allocUnsafe(end - start);
+    copy.set(chunk.subarray(start, end));
+    this.#keep(new Run(copy, 0, end - start));
   }
 
   #keep(run: Run): void {

@@ -59,8 +59,8 @@ export class OutQueue {
     return this.#inFlight;
   }
 
-  /** Appends what `encoder` has just encoded. @param messages 1, or 0 for a command */
-  add(encoder: Encoder, messages: 0 | 1): void {
+  /** Appends what `encoder` has just encoded. @param messages 1, 0 for a command, more for those encoded before */
+  add(encoder: Encoder, messages: number): void {
     const { parts, slab, start } = encoder;
     if (parts === undefined) {
       const last = this.#last;
@@ -79,7 +79,14 @@ export class OutQueue {
     this.bytes += encoder.length;
   }
 
-  /** The same, before everything that waits: for what a new connection has to hear first. */
+  /** Appends whole messages that are encoded already, by reference. */
+  addRange(bytes: Uint8Array, start: number, end: number, messages: number): void {
+    this.#push(undefined, bytes, start, end, messages, true);
+    this.messages += messages;
+    this.bytes += end - start;
+  }
+
+  /** What `add` does, before everything that waits: for what a new connection has to hear first. */
   addFirst(encoder: Encoder, messages: 0 | 1): void {
     const waiting: Segment[] = [];
     for (let segment = this.#segments.shift(); segment !== undefined; segment = this.#segments.shift())

@@ -1,4 +1,5 @@
 /** Takes messages from several pipes in turn, one of each (30/PIPELINE, The PULL Socket Type). */
+import type { EncodedMessages } from "../../encoded.js";
 import type { Pipe } from "../pipe.js";
 
 export class FairQueue {
@@ -41,6 +42,15 @@ export class FairQueue {
     const message = pipe.take();
     this.advance(pipe);
     return message;
+  }
+
+  /** The next messages as they came: those of one chunk of the pipe whose turn it is. */
+  takeEncoded(max: number): EncodedMessages | undefined {
+    const pipe = this.next();
+    if (pipe === undefined) return undefined;
+    const messages = pipe.takeEncoded(max);
+    this.advance(pipe);
+    return messages;
   }
 
   #drop(pipe: Pipe): void {

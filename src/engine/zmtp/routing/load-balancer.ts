@@ -1,4 +1,5 @@
 /** Gives messages to several pipes in turn, passing over those without room (30/PIPELINE, The PUSH Socket Type). */
+import type { EncodedMessages } from "../../encoded.js";
 import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
 
@@ -38,5 +39,17 @@ export class LoadBalancer {
     this.#at += 1;
     pipe.send(message, 0, prefix);
     return pipe;
+  }
+
+  /** Sends what there is room for: in turn, or all of it where only one pipe has room. @returns whether that was all */
+  sendEncoded(run: EncodedMessages): boolean {
+    while (run.messages > 0) {
+      const pipe = this.next();
+      if (pipe === undefined) return false;
+      const alone = this.#open.length === 1 && run.first === undefined;
+      this.#at += 1;
+      pipe.sendFront(run, alone ? pipe.roomFor(run.messages) : 1);
+    }
+    return true;
   }
 }

@@ -1,4 +1,5 @@
 /** PAIR: one peer, and no other while it is there (31/EXPAIR, The PAIR Socket Type). */
+import type { EncodedMessages } from "../../encoded.js";
 import { OfferResult, type OutgoingMessage } from "../../engine.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
@@ -55,7 +56,20 @@ export class PairRouting extends Routing {
     return OfferResult.Accepted;
   }
 
+  override offerEncoded(run: EncodedMessages): OfferResult {
+    while (run.messages > 0) {
+      const fitting = this.#pipe?.roomFor(run.messages) ?? 0;
+      if (fitting === 0) return OfferResult.Mute;
+      this.#pipe?.sendFront(run, fitting);
+    }
+    return OfferResult.Accepted;
+  }
+
   take(): Buffer[] | undefined {
     return this.#in.take();
+  }
+
+  override takeEncoded(max: number): EncodedMessages | undefined {
+    return this.#in.takeEncoded(max);
   }
 }

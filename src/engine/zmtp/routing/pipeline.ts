@@ -1,4 +1,5 @@
 /** PUSH, PULL and DEALER: out to the peers in turn, in from the peers in turn (30/PIPELINE, 28/REQREP). */
+import type { EncodedMessages } from "../../encoded.js";
 import { OfferResult, type OutgoingMessage } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue } from "./fair-queue.js";
@@ -58,7 +59,15 @@ export class PipelineRouting extends Routing {
     return this.#out.send(message, undefined) === undefined ? OfferResult.Mute : OfferResult.Accepted;
   }
 
+  override offerEncoded(run: EncodedMessages): OfferResult {
+    return this.#out.sendEncoded(run) ? OfferResult.Accepted : OfferResult.Mute;
+  }
+
   take(): Buffer[] | undefined {
     return this.#in.take();
+  }
+
+  override takeEncoded(max: number): EncodedMessages | undefined {
+    return this.#in.takeEncoded(max);
   }
 }

@@ -12,11 +12,16 @@
  *   manual                  all, and only what the program then sets takes effect
  */
 import { RingBuffer } from "../../../core/ring-buffer.js";
+import type { EncodedMessages } from "../../encoded.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
+import { behind, bodyAt, frameEnd } from "../codec/borders.js";
 import { parseCommand } from "../codec/command.js";
+import { cutFront } from "../codec/encoded.js";
 import { Encoder } from "../codec/encoder.js";
+import { slice } from "../codec/slice.js";
 import { keyOf } from "../codec/text.js";
 import type { Pipe } from "../pipe.js";
+import { fanOut, isSame } from "./fan-out.js";
 import { Routing, type RoutingHost } from "./routing.js";
 import { SubscriptionIndex } from "./subscription-index.js";
 
@@ -113,6 +118,36 @@ export class PublishRouting extends Routing {
     // Last: whoever hears of it may publish, and the encoder and the list are one for all messages.
     if (full !== undefined) for (const pipe of full) this.host.routingOnDrop("peer-full", pipe);
     return OfferResult.Accepted;
+  }
+
+  /** Neighbours that go to the same subscribers go to each of them as one stretch. */
+  override offerEncoded(run: EncodedMessages): OfferResult {
+    const { bytes } = run;
+    while (run.messages > 0) {
+      const { start } = run;
+      let matched = this.#matchAt(bytes, start);
+      let count = 1;
+      if (this.#index.isUniform && this.host.options.invertMatching !== true) count = run.messages;
+      else if (run.messages > 1) {
+        matched = [...matched];
+        let next = behind(bytes, start, 1);
+        while (count < run.messages && isSame(matched, this.#matchAt(bytes, next))) {
+          count += 1;
+          next = behind(bytes, next, 1);
+        }
+      }
+      if (this.host.options.noDrop === true) {
+        for (const pipe of matched) count = Math.min(count, pipe.roomFor(count));
+        if (count === 0) return OfferResult.Mute;
+      }
+      fanOut({ bytes, start, end: cutFront(run, count), count }, matched, this.#encoder, this.host);
+    }
+    return OfferResult.Accepted;
+  }
+
+  #matchAt(bytes: Uint8Array, position: number): readonly Pipe[] {
+    const body = bodyAt(bytes, position);
+    return this.#match(slice(bytes.buffer, bytes.byteOffset + body, frameEnd(bytes, position) - body));
   }
 
   take(): Buffer[] | undefined {

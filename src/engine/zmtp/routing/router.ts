@@ -10,7 +10,10 @@
  * second connected but deaf, even when the first leaves.)
  */
 import { randomStart } from "../../../core/random.js";
+import type { EncodedMessages } from "../../encoded.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
+import { bodyAt, frameEnd } from "../codec/borders.js";
+import { cutFront } from "../codec/encoded.js";
 import { keyOf } from "../codec/text.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
@@ -90,12 +93,38 @@ export class RouterRouting extends Routing {
     return OfferResult.Accepted;
   }
 
+  override offerEncoded(run: EncodedMessages): OfferResult {
+    const { bytes, first } = run;
+    while (run.messages > 0) {
+      // The id is the frame in front of them all, or the first of each.
+      const { start } = run;
+      const rest = first === undefined ? frameEnd(bytes, start) : start;
+      const end = cutFront(run, 1);
+      if (rest === end) return OfferResult.Unroutable;
+      const pipe = this.#byId.get(
+        first === undefined ? keyOf(bytes, bodyAt(bytes, start), rest) : keyOf(first),
+      );
+      if (pipe === undefined) return OfferResult.Unroutable;
+      if (!pipe.hasRoom()) return OfferResult.PeerFull;
+      pipe.sendRange(bytes, rest, end, 1, undefined);
+    }
+    return OfferResult.Accepted;
+  }
+
   take(): Buffer[] | undefined {
     const pipe = this.#in.next();
     if (pipe === undefined) return undefined;
     const message = pipe.take(pipe.routingId);
     this.#in.advance(pipe);
     return message;
+  }
+
+  override takeEncoded(max: number): EncodedMessages | undefined {
+    const pipe = this.#in.next();
+    if (pipe === undefined) return undefined;
+    const messages = pipe.takeEncoded(max, pipe.routingId);
+    this.#in.advance(pipe);
+    return messages;
   }
 
   protected find(id: OutgoingFrame): Pipe | undefined {

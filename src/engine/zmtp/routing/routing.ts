@@ -9,6 +9,7 @@
  */
 import { InvalidMessageError } from "../../../core/errors.js";
 import type { SocketTypeName } from "../../../core/socket-type.js";
+import type { EncodedMessages } from "../../encoded.js";
 import type { OfferResult, OutgoingMessage } from "../../engine.js";
 import type { SocketEvent } from "../../events.js";
 import type { Fault } from "../mechanism/mechanism.js";
@@ -26,7 +27,7 @@ export interface RoutingHost {
   routingOnWritable(): void;
   routingOnEvent(event: SocketEvent): void;
   /** A message that was accepted, or a copy of it, does not reach a peer. */
-  routingOnDrop(reason: "peer-full" | "disconnected", pipe: Pipe): void;
+  routingOnDrop(reason: "peer-full" | "disconnected", pipe: Pipe, messages?: number): void;
   /** Ends a pipe and its connection. */
   closePipe(pipe: Pipe, reason: CloseReason): void;
 }
@@ -51,6 +52,10 @@ export abstract class Routing {
   abstract get writable(): boolean;
   abstract offer(message: OutgoingMessage): OfferResult;
   abstract take(): Buffer[] | undefined;
+  /** As `take`, undecoded; where the type receives messages that are passed on as they are. */
+  takeEncoded?(max: number): EncodedMessages | undefined;
+  /** As `offer`: takes from the front what there is room for. One that is refused is taken off, too. */
+  offerEncoded?(run: EncodedMessages): OfferResult;
 
   /** Whether a peer may join; asked before its pipe is added. */
   refuse(_peer: Peer, _pipe: Pipe | undefined): Fault | undefined {

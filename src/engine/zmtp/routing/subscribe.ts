@@ -10,6 +10,7 @@
  * because the publisher does not read, only the difference is kept that it has to
  * hear of: a prefix that comes and goes meanwhile is nothing.
  */
+import type { EncodedMessages } from "../../encoded.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
 import { encodeCommand } from "../codec/command.js";
 import { commandFrame, messageFrame } from "../codec/frame.js";
@@ -36,7 +37,7 @@ export class SubscribeRouting extends Routing {
   }
 
   get readable(): boolean {
-    return this.#find();
+    return this.#filters ? this.#find() : this.#in.next() !== undefined;
   }
 
   /** XSUB: a message that no publisher has room for is dropped. */
@@ -92,10 +93,16 @@ export class SubscribeRouting extends Routing {
   }
 
   take(): Buffer[] | undefined {
+    if (!this.#filters) return this.#in.take();
     if (!this.#find()) return undefined;
     const message = this.#next;
     this.#next = undefined;
     return message;
+  }
+
+  /** XSUB. */
+  override takeEncoded(max: number): EncodedMessages | undefined {
+    return this.#in.takeEncoded(max);
   }
 
   override subscribe(prefix: Buffer): void {
@@ -161,7 +168,7 @@ export class SubscribeRouting extends Routing {
     while (this.#next === undefined) {
       const message = this.#in.take();
       if (message === undefined) return false;
-      if (!this.#filters || this.#matches(message[0] as Buffer)) this.#next = message;
+      if (this.#matches(message[0] as Buffer)) this.#next = message;
     }
     return true;
   }

@@ -30,6 +30,12 @@ export class SubscriptionIndex<S extends object> {
     return this.#byPrefix.size;
   }
 
+  /** Whether every topic has the same subscribers: nobody asked for a prefix but the empty one. */
+  get isUniform(): boolean {
+    const lengths = this.#lengths.sorted;
+    return lengths.length === 0 || (lengths.length === 1 && lengths[0] === 0);
+  }
+
   /** A subscriber's prefixes, one character a byte. */
   prefixesOf(subscriber: S): ReadonlySet<string> | undefined {
     return this.#bySubscriber.get(subscriber);

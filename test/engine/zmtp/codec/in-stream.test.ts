@@ -218,3 +218,84 @@ test("a million commands are not kept", () => {
   expect(stream.messages).toBe(0);
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100_000_000);
 });
+
+test("what is taken undecoded is the same messages, whole, in stretches as long as asked for", () => {
+  fc.assert(
+    fc.property(
+      frameStream,
+      fc.array(fc.nat(), { maxLength: 12 }),
+      fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 1 }),
+      (bytes, borders, turns) => {
+        const { stream, take } = make();
+        for (const chunk of cut(bytes, borders)) expect(stream.push(chunk)).toBeUndefined();
+        const expected = decodeStream(bytes).messages;
+        const messages: string[][] = [];
+        for (let turn = 0; stream.messages > 0; turn++) {
+          const most = turns[turn % turns.length] as number;
+          if (most === 0) {
+            messages.push(take());
+            continue;
+          }
+          const before = stream.messages;
+          const run = stream.takeEncoded(most, undefined);
+          expect(run.messages).toBeGreaterThan(0);
+          expect(run.messages).toBeLessThanOrEqual(most);
+          expect(stream.messages).toBe(before - run.messages);
+          const wire = Buffer.from(run.bytes.subarray(run.start, run.end));
+          const decoded = decodeStream(wire);
+          expect(decoded.commands).toEqual([]);
+          expect(decoded.messages).toHaveLength(run.messages);
+          expect(run.tally).toEqual({
+            bodyBytes: decoded.messages.flat().join("").length / 2,
+            frames: decoded.messages.flat().length,
+            mostFrames: Math.max(...decoded.messages.map((message) => message.length)),
+          });
+          expect(run.decode().map((frames) => frames.map((frame) => frame.toString("hex")))).toEqual(
+            decoded.messages,
+          );
+          messages.push(...decoded.messages);
+        }
+        expect(messages).toEqual(expected);
+      },
+    ),
+    { numRuns: 2_000 },
+  );
+});
+
+const largeStream = fc
+  .array(
+    fc.oneof(
+      frameStream,
+      fc.integer({ min: 15_000, max: 90_000 }).map((size) => frame("L".repeat(size))),
+    ),
+    {
+      maxLength: 5,
+    },
+  )
+  .map((parts) => Buffer.concat(parts));
+
+test("what comes in memory that is overwritten at once, or straight into a large frame, is the same stream", () => {
+  fc.assert(
+    fc.property(largeStream, fc.array(fc.nat(), { maxLength: 20 }), (bytes, borders) => {
+      const { stream, commands, takeAll } = make();
+      const shared = Buffer.alloc(bytes.length);
+      for (const chunk of cut(bytes, borders)) {
+        for (let from = 0; from < chunk.length; ) {
+          const memory = stream.memory();
+          const count = Math.min(chunk.length - from, memory?.length ?? shared.length);
+          if (memory !== undefined) {
+            memory.set(chunk.subarray(from, from + count));
+            stream.filled(count);
+          } else {
+            chunk.copy(shared, 0, from, from + count);
+            expect(stream.pushBorrowed(shared, count)).toBeUndefined();
+            shared.fill(0xff);
+          }
+          from += count;
+        }
+      }
+      expect({ messages: takeAll(), commands }).toEqual(decodeStream(bytes));
+    }),
+    { numRuns: 500 },
+  );
+});

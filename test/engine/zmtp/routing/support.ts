@@ -202,8 +202,9 @@ export class RoutingWorld implements RoutingHost, PipeOwner {
   routingOnEvent(event: SocketEvent): void {
     this.events.push(event);
   }
-  routingOnDrop(reason: string, pipe: Pipe): void {
-    this.drops.push({ reason, peer: this.peers.findIndex((peer) => peer.pipe === pipe) });
+  routingOnDrop(reason: string, pipe: Pipe, messages = 1): void {
+    const peer = this.peers.findIndex((one) => one.pipe === pipe);
+    for (let i = 0; i < messages; i++) this.drops.push({ reason, peer });
     this.onDrop?.();
   }
   closePipe(pipe: Pipe, reason: CloseReason): void {

@@ -1,0 +1,72 @@
+/**
+ * Whole messages as they are on the wire (37/ZMTP, Framing), one behind the other and
+ * with no commands between them: what a proxy passes on without looking into it.
+ *
+ *   takeEncoded(max)  -> some, out of one chunk that came
+ *   offerEncoded(it)  -> takes from its front what there is room for; the rest stays in it
+ */
+import { bodyAt, frameEnd } from "./zmtp/codec/borders.js";
+import { MORE } from "./zmtp/codec/frame.js";
+import { slice } from "./zmtp/codec/slice.js";
+
+/** What there was in the beginning, `first` not counted. */
+export interface EncodedTally {
+  /** Bytes of all frames' bodies. */
+  readonly bodyBytes: number;
+  readonly frames: number;
+  /** Frames of the message that has most of them. */
+  readonly mostFrames: number;
+}
+
+export class EncodedMessages {
+  readonly bytes: Uint8Array;
+  /** Of the first message, in `bytes`; moves on as messages are taken from the front. */
+  start: number;
+  /** Behind the last message. */
+  readonly end: number;
+  /** How many there are, 1 or more; then how many are left. */
+  messages: number;
+  readonly tally: EncodedTally;
+  /** A frame that stands in front of each: the routing id of who sent them, from a ROUTER. */
+  readonly first: Uint8Array | undefined;
+
+  constructor(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    messages: number,
+    tally: EncodedTally,
+    first: Uint8Array | undefined,
+  ) {
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end;
+    this.messages = messages;
+    this.tally = tally;
+    this.first = first;
+  }
+
+  /** The same messages, to be taken by somebody else; the bytes are shared. */
+  copy(): EncodedMessages {
+    return new EncodedMessages(this.bytes, this.start, this.end, this.messages, this.tally, this.first);
+  }
+
+  /** What is left, as messages of frames: views of the bytes. */
+  decode(): Buffer[][] {
+    const { buffer, byteOffset } = this.bytes;
+    const messages: Buffer[][] = [];
+    for (let position = this.start; position < this.end; ) {
+      const frames: Buffer[] = this.first === undefined ? [] : [Buffer.from(this.first)];
+      let more = true;
+      while (more) {
+        const body = bodyAt(this.bytes, position);
+        const end = frameEnd(this.bytes, position);
+        more = ((this.bytes[position] as number) & MORE) !== 0;
+        frames.push(slice(buffer, byteOffset + body, end - body));
+        position = end;
+      }
+      messages.push(frames);
+    }
+    return messages;
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * A stretch of messages that are encoded already, to several pipes at once: large ones
+ * by reference, small ones through one encoder, so that neighbours become one write.
+ */
+import { behind } from "../codec/borders.js";
+import type { Encoder } from "../codec/encoder.js";
+import { BY_REFERENCE, type Pipe } from "../pipe.js";
+import type { RoutingHost } from "./routing.js";
+
+export interface Stretch {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+  /** Messages in it. */
+  readonly count: number;
+}
+
+/** To each pipe as many of them, from the first on, as fit; the others are dropped for that pipe, and told. */
+export function fanOut(stretch: Stretch, pipes: readonly Pipe[], encoder: Encoder, host: RoutingHost): void {
+  const { bytes, start, end, count } = stretch;
+  const shared = pipes.length > 1 && end - start < BY_REFERENCE;
+  if (shared) encoder.encodeRange(bytes, start, end, undefined);
+  let missed: [Pipe, number][] | undefined;
+  for (let i = 0; i < pipes.length; i++) {
+    const pipe = pipes[i] as Pipe;
+    let left = count;
+    for (let from = start; left > 0; ) {
+      const fitting = pipe.roomFor(left);
+      if (fitting === 0) {
+        missed ??= [];
+        missed.push([pipe, left]);
+        break;
+      }
+      if (shared && fitting === count) pipe.sendEncoded(encoder, count);
+      else {
+        const to = fitting === left ? end : behind(bytes, from, fitting);
+        pipe.sendRange(bytes, from, to, fitting, undefined);
+        from = to;
+      }
+      left -= fitting;
+    }
+  }
+  // Last: whoever hears of it may publish, and the encoder is one for all messages.
+  if (missed !== undefined) for (const [pipe, left] of missed) host.routingOnDrop("peer-full", pipe, left);
+}
+
+/** Whether both lists have the same pipes in the same order. */
+export function isSame(one: readonly Pipe[], other: readonly Pipe[]): boolean {
+  if (one.length !== other.length) return false;
+  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
+  return true;
+}

@@ -1,0 +1,49 @@
+/** Waits until an engine's socket has a message, or room for one: for what moves messages without calls for each. */
+import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
+import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
+
+export class Readiness {
+  readonly #isReady: () => boolean;
+  readonly #want: (on: boolean) => void;
+  readonly #waiters = new Set<Waiter<void>>();
+
+  /**
+   * @param isReady what the engine says now
+   * @param want asks the engine to tell, or no longer to
+   */
+  constructor(isReady: () => boolean, want: (on: boolean) => void) {
+    this.#isReady = isReady;
+    this.#want = want;
+  }
+
+  wait(options: WaitOptions): Promise<void> {
+    const refused = refusedWait(options);
+    if (refused !== undefined) return refused;
+    if (this.#isReady()) return Promise.resolve();
+    const waiter: Waiter<void> = new Waiter<void>(options.timeout ?? -1, options.signal, timedOut, () => {
+      this.#waiters.delete(waiter);
+      if (this.#waiters.size === 0) this.#want(false);
+    });
+    this.#waiters.add(waiter);
+    this.#want(true);
+    return waiter.promise;
+  }
+
+  /** The engine told. */
+  tell(): void {
+    if (this.#waiters.size === 0) return;
+    for (const waiter of this.#waiters) waiter.resolve();
+    this.#waiters.clear();
+  }
+
+  /** The socket closes: every waiting call ends. */
+  abandon(): void {
+    for (const waiter of this.#waiters)
+      waiter.reject(new ClosedError("EAGAIN", "The socket closed while the call waited"));
+    this.#waiters.clear();
+  }
+}
+
+function timedOut(): ShoalError {
+  return new TimeoutError("EAGAIN", "The socket was not ready in time");
+}
