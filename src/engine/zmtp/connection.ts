@@ -20,6 +20,8 @@ import type { Claim, Fault, Mechanism, Metadata, Step } from "./mechanism/mechan
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import { HANG_UP, PipeWriter } from "./pipe-writer.js";
 import { Sealer } from "./sealer.js";
+import type { Reader, Sink } from "./transport/reader.js";
+import type { Stream } from "./transport/transport.js";
 
 /** Bytes that may wait to go out before a peer gets no PING, and no answer to its own: it does not read. */
 const MAX_UNANSWERED = 65_536;
@@ -47,12 +49,13 @@ export interface ConnectionOptions {
   readonly zapDomain: string;
 }
 
-export class Connection implements Link {
+export class Connection implements Link, Sink {
   readonly socket: Socket;
   /** The peer's network address, without a port. */
   readonly address: string;
   /** With the port, as an endpoint; for ipc the endpoint itself. */
   readonly remote: string;
+  readonly #reader: Reader;
   readonly #host: ConnectionHost;
   readonly #options: ConnectionOptions;
   readonly #handshake: Handshake;
@@ -70,24 +73,17 @@ export class Connection implements Link {
   #reason: DisconnectReason | undefined = undefined;
   #error: Error | undefined = undefined;
 
-  constructor(
-    socket: Socket,
-    remote: string,
-    address: string,
-    mechanism: Mechanism,
-    options: ConnectionOptions,
-    host: ConnectionHost,
-  ) {
+  constructor(stream: Stream, mechanism: Mechanism, options: ConnectionOptions, host: ConnectionHost) {
+    const { socket } = stream;
     this.socket = socket;
-    this.remote = remote;
-    this.address = address;
+    this.remote = stream.remote;
+    this.address = stream.address;
     this.#host = host;
     this.#options = options;
     this.#handshake = new Handshake(mechanism);
-    socket.on("data", this.#socketOnData);
+    this.#reader = stream.reader;
+    stream.reader.start(socket, this);
     socket.on("error", this.#socketOnError);
-    socket.on("close", this.#socketOnClose);
-    socket.on("end", this.#socketOnEnd);
     socket.write(this.#handshake.greeting);
     if (options.handshakeInterval > 0) {
       this.#timer = setTimeout(this.#timerOnLate, options.handshakeInterval).unref();
@@ -118,12 +114,12 @@ export class Connection implements Link {
   }
 
   pause(): void {
-    this.socket.pause();
+    this.#reader.pause();
     this.#heartbeat?.pause();
   }
 
   resume(): void {
-    this.socket.resume();
+    this.#reader.resume();
     this.#heartbeat?.resume();
   }
 
@@ -157,19 +153,39 @@ export class Connection implements Link {
     if (pipe !== undefined && pipe.out.bytes < MAX_UNANSWERED) pipe.sendRaw(commandFrame(body), 0);
   }
 
-  #socketOnData = (chunk: Buffer): void => {
+  sinkMemory(): Uint8Array | undefined {
+    // A sealed frame is opened into memory of its own anyway.
+    if (this.#ended || this.#finishing || this.#sealer !== undefined) return undefined;
+    return this.#pipe?.in.memory();
+  }
+
+  sinkFilled(length: number): void {
+    const pipe = this.#pipe;
+    if (this.#ended || pipe === undefined) return;
+    this.#heartbeat?.heard();
+    if (this.#finishing) return;
+    pipe.in.filled(length);
+    pipe.arrived();
+  }
+
+  sinkOnBytes(bytes: Buffer, length: number, kept: boolean): void {
     if (this.#ended) return;
     const pipe = this.#pipe;
     if (pipe === undefined) {
-      this.#carryOut(this.#handshake.receive(chunk));
+      this.#carryOut(this.#handshake.receive(Buffer.from(bytes.subarray(0, length))));
       return;
     }
     this.#heartbeat?.heard();
     if (this.#finishing) return;
-    const fault = this.#sealer === undefined ? pipe.in.push(chunk) : this.#sealer.open(chunk, pipe.in);
+    const fault =
+      this.#sealer === undefined
+        ? kept
+          ? pipe.in.push(bytes, 0, length)
+          : pipe.in.pushBorrowed(bytes, length)
+        : this.#sealer.open(bytes, pipe.in, length);
     pipe.arrived();
     if (fault !== undefined) this.#broken(fault);
-  };
+  }
 
   /** What the handshake wants done. */
   #carryOut(steps: readonly Step[]): void {
@@ -186,10 +202,10 @@ export class Connection implements Link {
     const peer: PeerCredentials = { ...claim, address: this.address, domain: this.#options.zapDomain };
     this.#credentials = peer;
     // A peer that is being judged is not read from, so what it sends meanwhile waits with it.
-    this.socket.pause();
+    this.#reader.pause();
     const judged = (allowed: boolean): void => {
       if (this.#ended) return;
-      this.socket.resume();
+      this.#reader.resume();
       this.#carryOut(this.#handshake.judged(allowed));
     };
     // A hook that fails refuses: the safe answer.
@@ -219,7 +235,7 @@ export class Connection implements Link {
     if (this.#options.heartbeat.interval > 0 && this.commands) this.#beat();
     const rest = this.#handshake.rest();
     this.flush();
-    if (rest.length > 0) this.#socketOnData(rest);
+    if (rest.length > 0) this.sinkOnBytes(rest, rest.length, true);
   }
 
   /** A command that came among the messages; `false`: not one of the connection's own. */
@@ -257,7 +273,7 @@ export class Connection implements Link {
     if (this.#timer !== undefined) return;
     this.#heartbeat?.stop();
     this.socket.end();
-    this.socket.resume();
+    this.#reader.resume();
     this.#timer = setTimeout(() => this.#end("local"), HANG_UP).unref();
     if (this.#patience > 0 && this.#writer?.wrote === true) this.#hold = setTimeout(ignore, this.#patience);
     this.#host.connectionOnSaid(this);
@@ -279,14 +295,9 @@ export class Connection implements Link {
     this.#error = error;
   };
 
-  /** The peer has said all it had. */
-  #socketOnEnd = (): void => {
+  sinkOnEnd(): void {
     this.#end(this.#reason ?? "remote");
-  };
-
-  #socketOnClose = (): void => {
-    this.#end(this.#reason ?? "remote");
-  };
+  }
 
   #broken(fault: StreamFault | Fault): void {
     const what = typeof fault === "string" ? STREAM_FAULTS[fault] : fault.message;

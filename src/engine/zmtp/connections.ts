@@ -58,14 +58,8 @@ export class Connections implements ConnectionHost {
 
   /** @param dialer whose stream it is; `undefined`: a peer's, which came through `endpoint` */
   open(stream: Stream, endpoint: string, dialer: Dialer | undefined): void {
-    const connection = new Connection(
-      stream.socket,
-      stream.remote,
-      stream.address,
-      this.#admission.mechanism(),
-      connectionOptions(this.#options),
-      this,
-    );
+    const options = connectionOptions(this.#options);
+    const connection = new Connection(stream, this.#admission.mechanism(), options, this);
     this.#all.set(connection, { endpoint, dialer, pipe: undefined });
     if (dialer === undefined) this.#pending.add(connection);
     else dialer.connection = connection;

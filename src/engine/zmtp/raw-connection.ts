@@ -4,11 +4,14 @@ import type { DisconnectReason } from "../events.js";
 import { LONG_HEADER, writeHeader } from "./codec/frame.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import { HANG_UP, PipeWriter } from "./pipe-writer.js";
+import type { Reader, Sink } from "./transport/reader.js";
+import type { Stream } from "./transport/transport.js";
 
 const EMPTY_FRAME = Buffer.alloc(2);
 
-export class RawConnection implements Link {
+export class RawConnection implements Link, Sink {
   readonly socket: Socket;
+  readonly #reader: Reader;
   readonly #pipe: Pipe;
   readonly #notifies: boolean;
   readonly #onEnd: (reason: DisconnectReason) => void;
@@ -20,13 +23,14 @@ export class RawConnection implements Link {
 
   /** @param onSaid after `finish`: all has been handed to the kernel */
   constructor(
-    socket: Socket,
+    { socket, reader }: Stream,
     pipe: Pipe,
     notifies: boolean,
     onSaid: () => void,
     onEnd: (reason: DisconnectReason) => void,
   ) {
     this.socket = socket;
+    this.#reader = reader;
     this.#pipe = pipe;
     this.#notifies = notifies;
     this.#onSaid = onSaid;
@@ -37,10 +41,8 @@ export class RawConnection implements Link {
   /** Begins to read; the pipe has its link then. */
   start(): void {
     if (this.#notifies) this.#notify();
-    this.socket.on("data", this.#socketOnData);
+    this.#reader.start(this.socket, this);
     this.socket.on("error", ignore);
-    this.socket.on("end", () => this.#end("remote"));
-    this.socket.on("close", () => this.#end("remote"));
   }
 
   get blocked(): boolean {
@@ -52,11 +54,11 @@ export class RawConnection implements Link {
   }
 
   pause(): void {
-    this.socket.pause();
+    this.#reader.pause();
   }
 
   resume(): void {
-    this.socket.resume();
+    this.#reader.resume();
   }
 
   close(_reason: CloseReason): void {
@@ -76,19 +78,29 @@ export class RawConnection implements Link {
 
   #hangUp(): void {
     this.socket.end();
-    this.socket.resume();
+    this.#reader.resume();
     this.#timer = setTimeout(() => this.#end("local"), HANG_UP).unref();
     this.#onSaid();
   }
 
-  #socketOnData = (chunk: Buffer): void => {
+  sinkMemory(): undefined {
+    return undefined;
+  }
+
+  sinkFilled(): void {}
+
+  sinkOnEnd(): void {
+    this.#end("remote");
+  }
+
+  sinkOnBytes(bytes: Buffer, length: number): void {
     if (this.#ended || this.#finishing) return;
     const header = Buffer.allocUnsafe(LONG_HEADER);
-    const size = writeHeader(header, 0, 0, chunk.length);
+    const size = writeHeader(header, 0, 0, length);
     this.#pipe.in.push(header, 0, size);
-    this.#pipe.in.push(chunk);
+    this.#pipe.in.pushBorrowed(bytes, length);
     this.#pipe.arrived();
-  };
+  }
 
   #notify(): void {
     this.#pipe.in.push(EMPTY_FRAME);

@@ -24,7 +24,7 @@ export class RawConnections {
     const pipe: Pipe = this.#pipes.make(endpoint, false);
     if (dialer?.routingId !== undefined) pipe.routingId = Buffer.from(dialer.routingId);
     const raw = new RawConnection(
-      stream.socket,
+      stream,
       pipe,
       this.#options.notify !== false,
       () => this.#host.changed(),

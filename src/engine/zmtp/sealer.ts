@@ -50,12 +50,12 @@ export class Sealer {
     return wire;
   }
 
-  /** Opens what came, and pushes the plain frames into `stream`. */
-  open(chunk: Buffer, stream: InStream): StreamFault | Fault | undefined {
+  /** Opens what came, the first `length` of `bytes`, and pushes the plain frames into `stream`. */
+  open(bytes: Uint8Array, stream: InStream, length = bytes.length): StreamFault | Fault | undefined {
     // A limit for one sealed frame, that of plain messages and what sealing adds; plain ones are checked in `stream`.
     this.#sealed ??= new InStream(stream.maxMessageSize + OVERHEAD, () => undefined);
     const sealed = this.#sealed;
-    const fault = sealed.push(chunk);
+    const fault = sealed.push(bytes, 0, length); // Borrowed: all that is whole is taken at once.
     const bodies: { flags: number; body: Buffer }[] = [];
     let size = 0;
     let broken: StreamFault | Fault | undefined;

@@ -10,6 +10,7 @@ import { connect, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TransportError } from "../../../core/errors.js";
+import { Reader } from "./reader.js";
 import { closeServer, listen, listenSync, makeServer } from "./server.js";
 import type { Acceptor, Listener, Transport } from "./transport.js";
 
@@ -46,8 +47,8 @@ function resolve(endpoint: string): { endpoint: string; folder: string | undefin
 }
 
 function server(endpoint: string, acceptor: Acceptor): Server {
-  return makeServer(endpoint, acceptor, (socket) => {
-    acceptor.accepted({ socket, remote: endpoint, address: endpoint.slice("ipc://".length) });
+  return makeServer(endpoint, acceptor, (socket, reader) => {
+    acceptor.accepted({ socket, reader, remote: endpoint, address: endpoint.slice("ipc://".length) });
   });
 }
 
@@ -135,7 +136,8 @@ export const ipc: Transport = {
   },
 
   dial(endpoint, options, done) {
-    const socket = connect(pathOf(endpoint));
+    const reader = new Reader();
+    const socket = connect({ path: pathOf(endpoint), onread: reader.onread });
     socket.unref();
     let timer: NodeJS.Timeout | undefined;
     const failed = (error: Error): void => {
@@ -147,7 +149,7 @@ export const ipc: Transport = {
     socket.once("connect", () => {
       clearTimeout(timer);
       socket.off("error", failed);
-      done({ socket, remote: endpoint, address: endpoint.slice("ipc://".length) });
+      done({ socket, reader, remote: endpoint, address: endpoint.slice("ipc://".length) });
     });
     if (options.connectTimeout > 0) {
       timer = setTimeout(() => {

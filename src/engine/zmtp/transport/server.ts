@@ -4,6 +4,7 @@ import { createServer, type ListenOptions, type Server, type Socket } from "node
 import { dirname } from "node:path";
 import { NotSupportedError } from "../../../core/errors.js";
 import { transportError } from "../errors.js";
+import { Reader } from "./reader.js";
 import type { Acceptor } from "./transport.js";
 
 /** How a server is bound synchronously: Node.js has it for its cluster module, and does not document it. */
@@ -11,11 +12,19 @@ interface Bindable {
   _listen2?(address: string | null, port: number, family: number, backlog: number): void;
 }
 
-export function makeServer(endpoint: string, acceptor: Acceptor, onSocket: (socket: Socket) => void): Server {
-  const server = createServer({ noDelay: true }, (socket) => {
+export function makeServer(
+  endpoint: string,
+  acceptor: Acceptor,
+  onSocket: (socket: Socket, reader: Reader) => void,
+): Server {
+  const server = createServer({ noDelay: true, pauseOnConnect: true }, (accepted) => {
+    accepted.on("error", ignore);
+    const reader = new Reader();
+    const socket = reader.adopt(accepted);
     socket.on("error", ignore);
     socket.unref();
-    onSocket(socket);
+    onSocket(socket, reader);
+    socket.resume();
   });
   server.on("error", (error) => {
     if (server.listening) acceptor.failed(transportError(error, "accept at", endpoint));

@@ -2,10 +2,11 @@
 import { type LookupAddress, lookup } from "node:dns";
 import { type AddressInfo, connect, isIP, type Socket } from "node:net";
 import { bindAddress, formatTcp, parseTcp } from "./address.js";
+import { Reader } from "./reader.js";
 import { closeServer, listen, listenSync, makeServer } from "./server.js";
 import type { Acceptor, Listener, Stream, Transport, TransportOptions } from "./transport.js";
 
-function prepare(socket: Socket, options: TransportOptions): Stream {
+function prepare(socket: Socket, reader: Reader, options: TransportOptions): Stream {
   socket.unref();
   socket.setNoDelay(true);
   if (options.tcpKeepalive >= 0) {
@@ -14,14 +15,15 @@ function prepare(socket: Socket, options: TransportOptions): Stream {
   const host = socket.remoteAddress ?? "";
   return {
     socket,
+    reader,
     remote: formatTcp(host, socket.remotePort ?? 0),
     address: host.replace(/^::ffff:(?=\d+\.)/i, ""),
   };
 }
 
 function server(endpoint: string, options: TransportOptions, acceptor: Acceptor) {
-  return makeServer(endpoint, acceptor, (socket) => {
-    const stream = prepare(socket, options);
+  return makeServer(endpoint, acceptor, (socket, reader) => {
+    const stream = prepare(socket, reader, options);
     // A peer that is gone already has no address any more.
     if (stream.address === "") socket.destroy();
     else acceptor.accepted(stream);
@@ -65,8 +67,10 @@ export const tcp: Transport = {
         return;
       }
       let dialled: Socket;
+      const reader = new Reader();
       try {
         dialled = connect({
+          onread: reader.onread,
           host: target.address,
           port,
           family: target.family,
@@ -96,7 +100,7 @@ export const tcp: Transport = {
       dialled.once("connect", () => {
         clearTimeout(timer);
         dialled.off("error", failed);
-        done(prepare(dialled, options));
+        done(prepare(dialled, reader, options));
       });
     };
     const family = isIP(host);

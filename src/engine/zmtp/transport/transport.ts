@@ -5,11 +5,14 @@
 import type { Socket } from "node:net";
 import type { ShoalError } from "../../../core/errors.js";
 import { ipc } from "./ipc.js";
+import type { Reader } from "./reader.js";
 import { tcp } from "./tcp.js";
 
 /** A byte stream to a peer. */
 export interface Stream {
   readonly socket: Socket;
+  /** Hands on what comes. */
+  readonly reader: Reader;
   /** The peer's endpoint, with its port. */
   readonly remote: string;
   /** The peer's network address alone, for the `authenticate` hook. */

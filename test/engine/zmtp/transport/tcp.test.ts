@@ -85,8 +85,13 @@ describe("listening", () => {
     const [peer] = await world.peers(1);
     await listener.close();
     let heard = "";
-    stream.socket.on("data", (chunk) => {
-      heard += chunk;
+    stream.reader.start(stream.socket, {
+      sinkMemory: () => undefined,
+      sinkFilled: () => undefined,
+      sinkOnBytes: (bytes, length) => {
+        heard += bytes.toString("latin1", 0, length);
+      },
+      sinkOnEnd: () => undefined,
     });
     peer?.socket.write("still here");
     await until(() => heard === "still here", "the bytes");

@@ -1,0 +1,169 @@
+/**
+ * Where the kernel puts what comes on a stream:
+ *
+ *   little                     --> memory that all streams of the thread share; the sink copies what it keeps
+ *   much, as the last read was --> memory of its own, which the sink keeps
+ *   the rest of a large frame  --> the frame's memory, where it stays
+ *
+ * A stream of node:net makes memory of 64 KiB for each read, however little comes, and
+ * a large frame is put together by copying it once more. A connection that is idle has
+ * no memory here (docs/performance.md).
+ *
+ *   reading --pause--> ahead: keeps what comes, so that a hang-up is noticed
+ *      ^                 |  READ_AHEAD
+ *      +---- resume -----+--> stopped
+ */
+import { Socket } from "node:net";
+
+/** Bytes of one read at most, but for the rest of a large frame. */
+const READ_BYTES = 65_536;
+/** The same behind a large frame: as a rule the next one is as large, and only its header is wanted here. */
+const READ_BEHIND_LARGE = 8_192;
+
+/** Bytes of a read from which on the next is expected to bring as many. */
+const MUCH = 16_384;
+/** Bytes that are kept while nobody takes them, until the stream is no longer read. */
+const READ_AHEAD = 65_536;
+
+let shared: Buffer | undefined;
+let behindLarge: Buffer | undefined;
+
+/** Takes what comes. */
+export interface Sink {
+  /** The memory that the next bytes are to be in; undefined: any. */
+  sinkMemory(): Uint8Array | undefined;
+  /** So many bytes are in the memory that `sinkMemory` gave. */
+  sinkFilled(length: number): void;
+  /** The first `length` of `bytes` have come. @param kept they are the sink's; else they are others' after the call */
+  sinkOnBytes(bytes: Buffer, length: number, kept: boolean): void;
+  /** Nothing more comes: the peer has said all it had, and it was handed on, or the stream is gone. Told once. */
+  sinkOnEnd(): void;
+}
+
+/** What stands between a handle and a stream: Node.js has it, and does not document it. */
+interface WithHandle {
+  _handle: { readonly useUserBuffer?: unknown } | null;
+}
+
+export class Reader {
+  #socket: Socket | undefined = undefined;
+  #sink: Sink | undefined = undefined;
+  /** Memory of the sink's that the next bytes go to. */
+  #given: Uint8Array | undefined = undefined;
+  /** The last bytes were the end of a large frame. */
+  #large = false;
+  /** Much came the last time. */
+  #much = false;
+  /** Memory for much. */
+  #own: Buffer | undefined = undefined;
+  #paused = false;
+  /** What came meanwhile. */
+  #ahead: Buffer[] = [];
+  #aheadBytes = 0;
+  #ended = false;
+  #told = false;
+  /** The option of that name of `net.connect`. */
+  readonly onread = {
+    buffer: (): Uint8Array => {
+      shared ??= Buffer.allocUnsafeSlow(READ_BYTES);
+      behindLarge ??= shared.subarray(0, READ_BEHIND_LARGE);
+      this.#given = this.#paused || this.#aheadBytes > 0 ? undefined : this.#sink?.sinkMemory();
+      if (this.#given !== undefined) return this.#given;
+      if (this.#large) return behindLarge;
+      if (!this.#much) return shared;
+      this.#own ??= Buffer.allocUnsafeSlow(READ_BYTES);
+      return this.#own;
+    },
+    callback: (length: number, bytes: Uint8Array): boolean => {
+      this.#large = this.#given !== undefined;
+      if (this.#large) {
+        this.#sink?.sinkFilled(length);
+        return true;
+      }
+      // Memory that is not even half full is used again.
+      const kept = bytes === this.#own && length * 2 >= READ_BYTES;
+      this.#much = length >= MUCH;
+      if (kept || !this.#much) this.#own = undefined;
+      this.#came(bytes as Buffer, length, kept);
+      return true;
+    },
+  };
+
+  /** Begins. @param socket that was made with `onread`, or by `adopt` */
+  start(socket: Socket, sink: Sink): void {
+    this.#socket = socket;
+    this.#sink = sink;
+    socket.on("end", () => {
+      this.#ended = true;
+      this.#tell();
+    });
+    socket.on("close", () => {
+      // What was read before the peer's regular end is handed on all the same.
+      if (!this.#ended) this.#drop();
+      this.#ended = true;
+      this.#tell();
+    });
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    if (this.#aheadBytes === 0) this.#socket?.resume();
+    else process.nextTick(this.#handOver); // Not now: who resumes is taking a message.
+  }
+
+  /**
+   * The stream to read an accepted connection by. Servers of node:net have no option `onread`, so the connection
+   * gets a second stream that has it; where that is not to be had, the first is read as usual.
+   *
+   * @param accepted by a server with `pauseOnConnect`: nothing has been read yet
+   */
+  adopt(accepted: Socket): Socket {
+    const first = accepted as unknown as WithHandle;
+    const handle = first._handle;
+    if (typeof handle?.useUserBuffer !== "function") {
+      accepted.on("data", (chunk: Buffer) => this.#came(chunk, chunk.length, true));
+      return accepted;
+    }
+    first._handle = null;
+    accepted.destroy();
+    return new Socket({ handle, onread: this.onread } as ConstructorParameters<typeof Socket>[0]);
+  }
+
+  #came(bytes: Buffer, length: number, kept: boolean): void {
+    if (!this.#paused && this.#aheadBytes === 0) {
+      this.#sink?.sinkOnBytes(bytes, length, kept);
+      return;
+    }
+    this.#ahead.push(kept ? bytes.subarray(0, length) : Buffer.from(bytes.subarray(0, length)));
+    this.#aheadBytes += length;
+    if (this.#aheadBytes >= READ_AHEAD) this.#socket?.pause();
+  }
+
+  #handOver = (): void => {
+    while (!this.#paused) {
+      const bytes = this.#ahead.shift();
+      if (bytes === undefined) break;
+      this.#aheadBytes -= bytes.length;
+      this.#sink?.sinkOnBytes(bytes, bytes.length, true);
+    }
+    if (this.#paused) return;
+    this.#socket?.resume();
+    this.#tell();
+  };
+
+  #tell(): void {
+    if (!this.#ended || this.#told || this.#aheadBytes > 0) return;
+    this.#told = true;
+    this.#sink?.sinkOnEnd();
+  }
+
+  #drop(): void {
+    this.#ahead = [];
+    this.#aheadBytes = 0;
+  }
+}
