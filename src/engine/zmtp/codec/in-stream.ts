@@ -21,8 +21,8 @@ import { slice } from "./slice.js";
 
 /** Frames of one message at most, empty ones included. */
 export const MAX_FRAMES = 65_536;
-/** A split frame up to this size gets its memory at once; a longer one only as it arrives. */
-const MAX_EAGER = 1_048_576;
+/** A split frame up to this size, 1 MiB and its header, gets its memory at once; a longer one only as it arrives. */
+const MAX_EAGER = 1_048_585;
 
 /** Bytes of a split frame's rest from which on the kernel may put them where they belong. */
 const DIRECT = 16_384;
