@@ -122,6 +122,12 @@ export interface EngineSocket {
   setOption(name: string, value: unknown): void;
   /** Disconnects the peers that `match` picks; only with the capability `disconnectPeer`. */
   disconnectPeers?(match: (peer: PeerCredentials) => boolean): number;
+  /**
+   * Takes in no further peers: stops listening and dialling, for good. With `hangUp` this side's half of each connection
+   * ends, too, so that the peers go elsewhere: nothing can be sent any more, but what they had sent until they heard of
+   * it is received, and `stats().peers` falls to 0 when all of it is in. Absent where the engine cannot.
+   */
+  retire?(hangUp: boolean): void;
   /** Whether the socket alone keeps the process alive. */
   hold(on: boolean): void;
   stats(): EngineStats;

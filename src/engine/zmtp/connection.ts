@@ -68,6 +68,8 @@ export class Connection implements Link, Sink {
   #ended = false;
   /** Everything was said: waiting for the peer to hang up. */
   #finishing = false;
+  /** Nothing is said any more, but the peer is heard to its end. */
+  #leaving = false;
   #patience = 0;
   #hold: NodeJS.Timeout | undefined = undefined;
   #reason: DisconnectReason | undefined = undefined;
@@ -135,6 +137,10 @@ export class Connection implements Link, Sink {
    */
   finish(patience: number): void {
     if (this.#ended || this.#finishing) return;
+    if (this.#leaving) {
+      this.#end("local");
+      return;
+    }
     this.#patience = Math.min(patience, HANG_UP);
     this.#reason = "local";
     if (this.#pipe === undefined) {
@@ -147,9 +153,24 @@ export class Connection implements Link, Sink {
     this.flush();
   }
 
+  /**
+   * Ends this side's half, and goes on reading until the peer has hung up: what it had sent until it heard of it comes
+   * whole. One that does not hang up is cut after a while.
+   */
+  sayGoodBye(): void {
+    if (this.#ended || this.#finishing || this.#leaving) return;
+    this.#leaving = true;
+    this.flush();
+    this.#writer?.stop();
+    this.#heartbeat?.stop();
+    this.socket.end();
+    this.#timer = setTimeout(this.#timerOnSilence, HANG_UP).unref();
+  }
+
   /** Sends a PING or a PONG; not counted as a message. */
   sendCommand(body: Uint8Array): void {
     const pipe = this.#pipe;
+    if (this.#leaving) return;
     if (pipe !== undefined && pipe.out.bytes < MAX_UNANSWERED) pipe.sendRaw(commandFrame(body), 0);
   }
 
@@ -164,6 +185,7 @@ export class Connection implements Link, Sink {
     if (this.#ended || pipe === undefined) return;
     this.#heartbeat?.heard();
     if (this.#finishing) return;
+    if (this.#leaving) this.#timer?.refresh();
     pipe.in.filled(length);
     pipe.arrived();
   }
@@ -177,6 +199,7 @@ export class Connection implements Link, Sink {
     }
     this.#heartbeat?.heard();
     if (this.#finishing) return;
+    if (this.#leaving) this.#timer?.refresh();
     const fault =
       this.#sealer === undefined
         ? kept
@@ -285,6 +308,12 @@ export class Connection implements Link, Sink {
       code: "ERR_HANDSHAKE",
       message: `the ${this.#handshake.phase} did not end within ${this.#options.handshakeInterval} ms`,
     });
+  };
+
+  /** After good-bye. While this side does not read, because its queue is full, silence means nothing. */
+  #timerOnSilence = (): void => {
+    if (this.#pipe?.paused === true) this.#timer?.refresh();
+    else this.#end("local");
   };
 
   #heartbeatOnSilence = (): void => {

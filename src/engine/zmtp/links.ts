@@ -144,6 +144,21 @@ export class Links {
     return pipe.link instanceof Connection && pipe.link.command(body);
   }
 
+  /** No further peers. @param hangUp those that are there are told to go, and heard to their end */
+  retire(hangUp: boolean): void {
+    this.#bindings.close();
+    this.#dialers.stopAll(false);
+    this.#inproc.stopAll(false);
+    this.#connections.endHandshakes(() => false);
+    if (hangUp) {
+      for (const { link } of [...this.pipes]) {
+        if (link instanceof Connection) link.sayGoodBye();
+        else link?.close("local");
+      }
+    }
+    this.#host.changed();
+  }
+
   /** No peers any more but for what still has to be sent. @returns the pipes that have something */
   beginClose(lingers: boolean): Pipe[] {
     this.#pipes.closing = true;

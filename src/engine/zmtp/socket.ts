@@ -169,6 +169,10 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
     return this.#links.disconnectPeers(match);
   }
 
+  retire(hangUp: boolean): void {
+    this.#links.retire(hangUp);
+  }
+
   hold(on: boolean): void {
     this.#held = on;
     this.#keepAlive.changed();

@@ -1,0 +1,93 @@
+/** A socket that takes in no further peers, and hears those it has to their end. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { Context, Pull, Push, Request, Router, type Socket } from "../../../src/index.js";
+import { CORE } from "../../../src/sockets/socket.js";
+import { collect, failure, texts, until, within } from "../../contract/support/wait.js";
+
+const context = new Context({ engine: "zmtp" });
+const folder = mkdtempSync(join(tmpdir(), "shoal-retire-"));
+const sockets: Socket[] = [];
+
+function open<S extends Socket>(socket: S): S {
+  sockets.push(socket);
+  return socket;
+}
+
+afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const retire = (socket: Socket, hangUp: boolean): void => socket[CORE].engine.retire?.(hangUp);
+
+describe("retire", () => {
+  it.each([
+    "tcp://127.0.0.1:*",
+    `ipc://${join(folder, "a")}`,
+    "inproc://retire",
+  ])("with hanging up gets what peers over %s had sent, though it reads late", async (endpoint) => {
+    const pull = open(new Pull({ context, receiveHighWaterMark: 10 }));
+    await pull.bind(endpoint);
+    const bound = pull.lastEndpoint as string;
+    const push = open(new Push({ context }));
+    push.connect(bound);
+    const body = "x".repeat(3_000);
+    for (let i = 0; i < 40; i++) await push.send([`${i}`, body]);
+    // All of it is with the kernel, or here: what is over the mark waits in between.
+    await until(() => push.stats().queued === 0, "its leaving");
+    const left = new Promise((resolve) => push.events.once("disconnect", resolve));
+    retire(pull, true);
+    await within(left, "the peer's hearing of it");
+    const got = await collect(pull, 40);
+    expect(got.map((message) => message.split("|")[0])).toEqual(Array.from({ length: 40 }, (_, i) => `${i}`));
+    await until(() => pull.stats().peers === 0, "no peers");
+    const next = open(new Pull({ context }));
+    await next.bind(bound);
+    await push.send("for the next");
+    expect(texts(await next.receive({ timeout: 8_000 }))).toEqual(["for the next"]);
+  });
+
+  it("ends connections of its own making, too, and makes none again", async () => {
+    const push = open(new Push({ context }));
+    await push.bind("tcp://127.0.0.1:*");
+    const pull = open(new Pull({ context, receiveHighWaterMark: 10, reconnectInterval: 1 }));
+    pull.connect(push.lastEndpoint as string);
+    for (let i = 0; i < 40; i++) await push.send(`${i}`);
+    await until(() => push.stats().queued === 0, "its leaving");
+    const left = new Promise((resolve) => push.events.once("disconnect", resolve));
+    retire(pull, true);
+    await within(left, "the peer's hearing of it");
+    expect(await collect(pull, 40)).toHaveLength(40);
+    await until(() => pull.stats().peers === 0, "no peers");
+    const other = open(new Pull({ context }));
+    other.connect(push.lastEndpoint as string);
+    await push.send("for another");
+    expect(await collect(other, 1)).toEqual(["for another"]);
+    expect(pull.stats().reconnects).toBe(0);
+  });
+
+  it("without hanging up keeps its peers, and gives its endpoint free", async () => {
+    const router = open(new Router({ context }));
+    await router.bind("tcp://127.0.0.1:*");
+    const bound = router.lastEndpoint as string;
+    const client = open(new Request({ context }));
+    client.connect(bound);
+    const asked = client.request("?", { timeout: 8_000 });
+    const request = await router.receive({ timeout: 8_000 });
+    retire(router, false);
+    expect((await failure(router.bind("tcp://127.0.0.1:*"))).code).toBe("EADDRNOTAVAIL");
+    const next = open(new Router({ context }));
+    await until(() => {
+      try {
+        next.bindSync(bound);
+        return true;
+      } catch {
+        return false;
+      }
+    }, "the endpoint");
+    await router.send(request);
+    expect(texts(await asked)).toEqual(["?"]);
+  });
+});
