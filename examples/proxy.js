@@ -1,17 +1,16 @@
 // @ts-check
-/** A proxy between clients and workers: they know the proxy only, and can come and go. */
+/** A proxy between clients and workers: they know the proxy only, can come and go, and nothing is lost when it goes. */
 import assert from "node:assert/strict";
-import { Dealer, Reply, Request, Router, text } from "shoal";
-import { Proxy as MessageProxy } from "shoal/proxy"; // JavaScript has a Proxy of its own.
+import { Dealer, Reply, Request, text } from "shoal";
+import { QueueProxy } from "shoal/proxy";
 
-const frontEnd = new Router();
-const backEnd = new Dealer();
-await frontEnd.bind("tcp://127.0.0.1:*");
-await backEnd.bind("tcp://127.0.0.1:*");
-const clientsHere = frontEnd.lastEndpoint ?? "";
-const workersHere = backEnd.lastEndpoint ?? "";
-const proxy = new MessageProxy(frontEnd, backEnd);
-const running = proxy.run();
+const proxy = new QueueProxy({
+  frontend: { bind: "tcp://127.0.0.1:*" },
+  backend: { bind: "tcp://127.0.0.1:*" },
+});
+await proxy.start();
+const [clientsHere = ""] = proxy.endpoints.frontend;
+const [workersHere = ""] = proxy.endpoints.backend;
 
 /** @param {string} name */
 function startWorker(name) {
@@ -22,8 +21,14 @@ function startWorker(name) {
   })();
   return { worker, working };
 }
+const joined = new Promise((resolve) => {
+  let peers = 0;
+  proxy.events.on("peer:join", ({ side }) => {
+    if (side === "backend" && ++peers === 2) resolve(undefined);
+  });
+});
 const workers = [startWorker("Ann"), startWorker("Bob")];
-await backEnd.ready({ peers: 2 });
+await joined;
 
 const client = new Request({ codec: text() });
 client.connect(clientsHere);
@@ -33,17 +38,25 @@ for (const job of ["nets", "sails", "ropes", "hull"]) {
   answers.push(answer);
 }
 
-await client.close();
+// A client with many requests under way, and a proxy that is to go: all of them pass, and their replies.
+const eager = new Dealer();
+eager.connect(clientsHere);
+for (let i = 0; i < 100; i++) await eager.send(["", `${i}`]);
+const left = await proxy.drain({ timeout: 5_000 });
+await proxy.stop();
+let replies = 0;
+while (replies < 100) replies += (await eager.receiveMany({ timeout: 2_000 })).length;
+
+await Promise.all([client.close(), eager.close()]);
 for (const { worker, working } of workers) {
   await worker.close();
   await working;
 }
-proxy.terminate(); // Closes both of its sockets.
-await running;
 
+assert.deepEqual(left, { drained: true, received: 0, queued: 0, unanswered: 0 });
 assert.deepEqual(
   answers.map((answer) => answer.split(",")[0]),
   ["nets", "sails", "ropes", "hull"],
 );
 assert.equal(new Set(answers.map((answer) => answer.split("by ")[1])).size, 2); // The jobs went round.
-console.log(answers.join("\n"));
+console.log(`${answers.join("\n")}\n${replies} replies came while the proxy drained`);

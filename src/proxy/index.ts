@@ -3,4 +3,29 @@
  *
  * @module
  */
+export type { CaptureStats } from "./capture.js";
+export type { ControlStats } from "./control.js";
+export type { ProxyDropReason, ProxyEvent, ProxyListening } from "./events.js";
+export type {
+  ProxyCaptureOptions,
+  ProxyControlOptions,
+  ProxyEndpoints,
+  ProxyOptions,
+  ProxySide,
+  ProxySides,
+  ProxySubscriptions,
+  TypedProxySide,
+} from "./options.js";
+export { LEGAL_PAIRS, type ProxySideName, type ProxySocketType } from "./pairs.js";
+export {
+  ForwarderProxy,
+  type ForwarderProxyOptions,
+  QueueProxy,
+  type QueueProxyOptions,
+  StreamerProxy,
+  type StreamerProxyOptions,
+} from "./proxies.js";
 export { Proxy } from "./proxy.js";
+export { type DrainOptions, SocketProxy, type SocketProxyOptions, type StopOptions } from "./socket-proxy.js";
+export type { ProxyState } from "./states.js";
+export type { DrainResult, ProxyIncoming, ProxyOutgoing, ProxySideStats, ProxyStats } from "./stats.js";

@@ -1,0 +1,55 @@
+/** What happens at a proxy. */
+import type { HandshakeError } from "../core/errors.js";
+import type { ProxySideName } from "./pairs.js";
+import type { DrainResult } from "./stats.js";
+
+/** Where a proxy's sockets listen, wildcards filled in. */
+export interface ProxyListening {
+  readonly frontend: readonly string[];
+  readonly backend: readonly string[];
+  readonly capture: readonly string[];
+  readonly control: readonly string[];
+}
+
+/** Why a side did not send a message. */
+export type ProxyDropReason = "unroutable" | "peer-full" | "disconnected" | "closed";
+
+/** An event of a proxy. Those of bursts are told once for each: the next after a second without one. */
+export type ProxyEvent =
+  | { readonly type: "start"; readonly endpoints: ProxyListening }
+  | { readonly type: "pause" }
+  | { readonly type: "resume" }
+  /** A drain begins: nothing new is taken in any more, or soon. */
+  | { readonly type: "drain"; readonly timeout: number }
+  /** It is over. */
+  | { readonly type: "drained"; readonly result: DrainResult }
+  /** The proxy has ended. */
+  | { readonly type: "stop" }
+  /** A burst: the capture socket, or one of its listeners, was too slow, and `missed` so many in all. */
+  | { readonly type: "capture:drop"; readonly missed: number }
+  /** A burst: requests came again and again, `loops` in all. */
+  | { readonly type: "loop"; readonly side: ProxySideName; readonly loops: number }
+  /** A burst: messages without the frames that they have to have, so many in all. */
+  | { readonly type: "malformed"; readonly side: ProxySideName; readonly messages: number }
+  /** A burst: a side did not send messages, so many in all for this reason. */
+  | {
+      readonly type: "drop";
+      readonly side: ProxySideName;
+      readonly reason: ProxyDropReason;
+      readonly messages: number;
+    }
+  | { readonly type: "peer:join"; readonly side: ProxySideName; readonly address: string }
+  | {
+      readonly type: "peer:leave";
+      readonly side: ProxySideName;
+      readonly address: string;
+      readonly reason: "local" | "remote" | "heartbeat" | "protocol" | "unknown";
+    }
+  | {
+      readonly type: "peer:refused";
+      readonly side: ProxySideName;
+      readonly address: string;
+      readonly error: HandshakeError;
+    }
+  /** A burst: a message could not be passed, for a reason that nobody has foreseen. The proxy goes on. */
+  | { readonly type: "error"; readonly error: unknown };

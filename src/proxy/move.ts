@@ -1,0 +1,221 @@
+/**
+ * Moves messages from one socket to another: the one loop that every message of a proxy goes through.
+ *
+ *   from --take--> check --> capture --> offer --> to
+ *     ^                                    | mute: the message waits, and nothing is taken meanwhile
+ *     +------------------------------------+
+ *
+ * A message is taken only when the last one has been passed on, so a way holds one message, and everything else waits
+ * in the sockets, where the high-water marks bound it and the peers feel it. As long as messages are there and room is,
+ * they pass within one turn of the event loop, without a promise: `tryReceive` and `trySend` are synchronous, and say
+ * when the loop has to turn. Nothing is allocated for a message beyond what the engine gives.
+ *
+ * Its gate:   open ---- hold ----> held      paused: the message in hand waits, too
+ *               ^------ open -------|
+ *             open ---- finish(n) -> takes n more messages, then it ends
+ */
+import { ClosedError } from "../core/errors.js";
+import type { Inbox } from "../sockets/inbox.js";
+import { byteLengthOf } from "../sockets/message.js";
+import { CORE, type Socket } from "../sockets/socket.js";
+import type { Check, Verdict } from "./envelopes.js";
+
+/** What a way counts beside what its sockets count. */
+export interface WayCounts {
+  /** Bytes of messages that the other socket took, and had nobody for. */
+  lostBytes: number;
+  /** Messages that were dropped here, by reason. */
+  readonly dropped: { malformed: number; loop: number; failed: number };
+}
+
+/** What a way hears and decides. */
+export interface WayHost {
+  /** Absent: everything passes. */
+  readonly check: Check | undefined;
+  /** A copy for the tap; absent: there is none. */
+  readonly capture: ((frames: Buffer[]) => void) | undefined;
+  /** A message was dropped by the check. */
+  refused(verdict: Exclude<Verdict, "pass">, frames: readonly Buffer[]): void;
+  /** A message could not be sent for a reason that nobody has foreseen; it is dropped, and the way goes on. */
+  failed(error: unknown): void;
+}
+
+const FOREVER = { timeout: -1 } as const;
+
+export class Way {
+  readonly counts: WayCounts = {
+    lostBytes: 0,
+    dropped: { malformed: 0, loop: 0, failed: 0 },
+  };
+  readonly #from: Socket;
+  readonly #to: Socket;
+  readonly #host: WayHost;
+  /** Whether the other socket drops what it cannot route: then not all that it takes is passed on. */
+  readonly #routes: boolean;
+  #open = true;
+  #ended = false;
+  /** Messages that may be taken yet. */
+  #quota = Number.POSITIVE_INFINITY;
+  #inHand = 0;
+  /** A message was asked for, and is waited for or on its way. */
+  #asking = false;
+  #onOpen: (() => void) | undefined = undefined;
+
+  constructor(from: Socket, to: Socket, host: WayHost) {
+    this.#from = from;
+    this.#to = to;
+    this.#host = host;
+    this.#routes = to[CORE].typeName === "Router";
+  }
+
+  /** Messages that were taken and not passed on: 0 or 1. */
+  get inHand(): number {
+    // One that was asked for and is not waited for any more comes with the next turn of the event loop.
+    const onItsWay = this.#asking && this.#from[CORE].inbox.waiting === 0;
+    return onItsWay ? 1 : this.#inHand;
+  }
+
+  /** Messages that are still to be taken, once it finishes. */
+  get quota(): number {
+    return this.#quota;
+  }
+
+  /** Stops taking messages. One that came just now waits in hand. */
+  hold(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#endWait();
+  }
+
+  /** Goes on after {@link hold}. */
+  open(): void {
+    if (this.#open) return;
+    this.#open = true;
+    this.#wake();
+  }
+
+  /** Takes so many messages, those that are there, and then no more. */
+  finish(messages: number): void {
+    if (this.#quota !== Number.POSITIVE_INFINITY) return;
+    this.#quota = messages;
+    this.#endWait(); // It looks at the quota, and begins anew if that is not used up.
+  }
+
+  /** Takes nothing more, and ends; a message that waits for room is given up when its socket closes. */
+  end(): void {
+    this.#ended = true;
+    this.#endWait();
+    this.#wake();
+  }
+
+  /** Settles when it has ended; never rejects. */
+  async run(): Promise<void> {
+    while (!this.#ended && this.#quota > 0) {
+      try {
+        await this.#turn();
+      } catch (error) {
+        this.#inHand = 0;
+        if (this.#over(error)) return;
+        this.counts.dropped.failed += 1;
+        this.#host.failed(error);
+        // Whatever it is, it must not keep the event loop from turning.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
+  }
+
+  /** Moves messages until there are none, the gate closes, or the event loop has to turn. */
+  async #turn(): Promise<void> {
+    const { inbox } = this.#from[CORE];
+    while (!this.#open) {
+      await this.#opened();
+      if (this.#ended) return;
+    }
+    let message = inbox.tryReceive() as Buffer[] | undefined;
+    if (message === undefined) {
+      message = await this.#next(inbox);
+      if (message === undefined) return;
+      // It came at the moment of a pause.
+      while (!this.#open && !this.#ended) {
+        this.#inHand = 1;
+        await this.#opened();
+      }
+      if (this.#ended) return;
+    }
+    while (message !== undefined) {
+      this.#quota -= 1;
+      if (!this.#pass(message)) await this.#wait(message);
+      if (!this.#open || this.#ended || this.#quota <= 0) return;
+      message = inbox.tryReceive() as Buffer[] | undefined;
+    }
+  }
+
+  /** @returns `undefined` when the wait was ended */
+  async #next(inbox: Inbox<unknown>): Promise<Buffer[] | undefined> {
+    this.#asking = true;
+    try {
+      return (await inbox.receive(FOREVER)) as Buffer[];
+    } catch (error) {
+      if (this.#from.closed || !(error instanceof ClosedError)) throw error;
+      return undefined;
+    } finally {
+      this.#asking = false;
+    }
+  }
+
+  /** Nobody else receives at its socket, so all waits there are its own. An abort signal would cost more than the wait. */
+  #endWait(): void {
+    if (!this.#from.closed) this.#from[CORE].inbox.abandon();
+  }
+
+  /** @returns whether the message is off this way's hands */
+  #pass(message: Buffer[]): boolean {
+    const { counts } = this;
+    const { check, capture } = this.#host;
+    this.#inHand = 1;
+    if (check !== undefined) {
+      const verdict = check(message);
+      if (verdict !== "pass") {
+        this.#inHand = 0;
+        counts.dropped[verdict] += 1;
+        this.#host.refused(verdict, message);
+        return true;
+      }
+    }
+    if (capture !== undefined) capture(message);
+    const { outbox, counters } = this.#to[CORE];
+    const before = this.#routes ? unrouted(counters.dropped) : 0;
+    if (!outbox.trySend(message)) return false;
+    this.#inHand = 0;
+    if (this.#routes && unrouted(counters.dropped) !== before) counts.lostBytes += byteLengthOf(message);
+    return true;
+  }
+
+  async #wait(message: Buffer[]): Promise<void> {
+    const core = this.#to[CORE];
+    core.assertOpen(); // A closed socket would let it wait for ever.
+    await core.outbox.send(message, FOREVER, false);
+    this.#inHand = 0;
+  }
+
+  #opened(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onOpen = resolve;
+    });
+  }
+
+  #wake(): void {
+    this.#onOpen?.();
+    this.#onOpen = undefined;
+  }
+
+  /** Whether it failed because it is to end, or one of its sockets has. */
+  #over(error: unknown): boolean {
+    return this.#ended || this.#from.closed || this.#to.closed || error instanceof ClosedError;
+  }
+}
+
+/** Messages that a ROUTER took and had nobody for. */
+function unrouted(dropped: Readonly<Record<"unroutable" | "peer-full", number>>): number {
+  return dropped.unroutable + dropped["peer-full"];
+}

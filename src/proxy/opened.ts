@@ -1,0 +1,77 @@
+/** One socket of a proxy: opened from its plan, bound, connected. */
+import type { Context } from "../sockets/context.js";
+import { Pair } from "../sockets/pair.js";
+import { Pull, Push } from "../sockets/pipeline.js";
+import { Publisher, Subscriber, XPublisher, XSubscriber } from "../sockets/pub-sub.js";
+import { Dealer, Reply, Router } from "../sockets/request-reply.js";
+import { CORE, type Socket } from "../sockets/socket.js";
+import type { PlanType, SocketPlan } from "./options.js";
+
+/** ms that the messages of a socket without a linger of its own have to leave, when the proxy stops. */
+export const LINGER = 1_000;
+
+const CLASSES: Readonly<Record<PlanType, new (options: never) => Socket>> = {
+  router: Router,
+  dealer: Dealer,
+  pair: Pair,
+  pull: Pull,
+  push: Push,
+  sub: Subscriber,
+  pub: Publisher,
+  xsub: XSubscriber,
+  xpub: XPublisher,
+  rep: Reply,
+};
+
+export class Opened {
+  readonly plan: SocketPlan;
+  readonly socket: Socket;
+  /** Where it listens, wildcards filled in, in the order of the plan. */
+  readonly bound: string[] = [];
+
+  /** @throws InvalidArgumentError, NotSupportedError, TransportError `EMFILE` as a socket's constructor does */
+  constructor(plan: SocketPlan, context: Context) {
+    this.plan = plan;
+    const options = { linger: LINGER, ...plan.options, context };
+    this.socket = new CLASSES[plan.type](options as never);
+  }
+
+  /** @throws as a socket's `bind` does; the error names the endpoint */
+  async bind(): Promise<void> {
+    for (const endpoint of this.plan.bind) {
+      await this.socket.bind(endpoint);
+      this.bound.push(this.socket.lastEndpoint ?? endpoint);
+    }
+  }
+
+  /** @throws as a socket's `connect` does */
+  connect(): void {
+    if (this.socket instanceof Subscriber) this.socket.subscribe(...this.plan.subscribe);
+    for (const endpoint of this.plan.connect) this.socket.connect(endpoint);
+  }
+
+  /** Connected peers; 0 where the engine cannot know. */
+  get peers(): number {
+    return this.socket[CORE].engine.stats().peers ?? 0;
+  }
+
+  /** Whether the engine can tell peers to go. */
+  get canRetire(): boolean {
+    return this.socket[CORE].engine.retire !== undefined;
+  }
+
+  /** Takes in no further peers, where the engine can. @param hangUp tells those that are there to go, and hears them out */
+  retire(hangUp: boolean): void {
+    this.socket[CORE].engine.retire?.(hangUp);
+  }
+
+  /** Messages that came in and wait to be taken, as far as the engine can count. */
+  get received(): number {
+    return this.socket[CORE].engine.stats().queuedIn;
+  }
+
+  /** Messages, or copies of them, that were accepted and have not left, as far as the engine can count. */
+  get queued(): number {
+    return this.socket[CORE].engine.stats().queuedOut ?? 0;
+  }
+}

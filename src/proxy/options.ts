@@ -1,0 +1,195 @@
+/** The options of proxies, and what is wrong with them, said before anything is opened. */
+import { InvalidArgumentError } from "../core/errors.js";
+import { Context } from "../sockets/context.js";
+import { resolveOptions } from "../sockets/options.js";
+import type { PairOptions } from "../sockets/pair.js";
+import type { PullOptions, PushOptions } from "../sockets/pipeline.js";
+import type {
+  PublisherOptions,
+  SubscriberOptions,
+  XPublisherOptions,
+  XSubscriberOptions,
+} from "../sockets/pub-sub.js";
+import type { DealerOptions, ReplyOptions, RouterOptions } from "../sockets/request-reply.js";
+import { type ProxySocketType, SIDE_TYPES } from "./pairs.js";
+
+/** Socket options that a proxy's sides do not have, and why. */
+const UNFIT = {
+  codec: "frames pass undecoded",
+  context: "the proxy has one for all its sockets",
+  mandatory: "what cannot be routed is dropped and counted",
+  manual: "subscriptions pass to the other side",
+  verbosity: "each subscription passes once",
+  sendTimeout: "a proxy waits for room without limit",
+  receiveTimeout: "a proxy waits for messages without limit",
+  maxPendingSends: "a proxy has one message in hand",
+  maxPendingReceives: "a proxy has one message in hand",
+} as const;
+
+type Unfit = keyof typeof UNFIT;
+
+/** Where a socket of a proxy is to be found, and where it goes; at least one of either. */
+export interface ProxyEndpoints {
+  /** Endpoints to listen at; wildcards are resolved, and told by `endpoints`. */
+  readonly bind?: string | readonly string[];
+  /** Endpoints to connect to. */
+  readonly connect?: string | readonly string[];
+}
+
+/** Endpoints, and the options of a side's socket: high-water marks, heartbeats, CURVE, PLAIN, `authenticate`, … */
+export type ProxySide<O> = ProxyEndpoints & Readonly<Omit<O, Unfit>>;
+
+/** Topics that a side of type sub asks for. */
+export interface ProxySubscriptions {
+  /** Topic prefixes. Default: everything. */
+  readonly subscribe?: string | readonly string[];
+}
+
+/** The options of a side, by its type. */
+export interface ProxySides {
+  readonly router: ProxySide<RouterOptions>;
+  readonly dealer: ProxySide<DealerOptions>;
+  readonly pair: ProxySide<PairOptions>;
+  readonly pull: ProxySide<PullOptions>;
+  readonly push: ProxySide<PushOptions>;
+  readonly sub: ProxySide<SubscriberOptions> & ProxySubscriptions;
+  readonly pub: ProxySide<PublisherOptions>;
+  readonly xsub: ProxySide<XSubscriberOptions>;
+  readonly xpub: ProxySide<XPublisherOptions>;
+}
+
+/** A side with its type. */
+export type TypedProxySide = {
+  [T in ProxySocketType]: { readonly type: T } & ProxySides[T];
+}[ProxySocketType];
+
+/** The tap: a copy of each message of both directions, its frames as they are. */
+export type ProxyCaptureOptions =
+  /** To every subscriber, by the first frame as topic; each misses what it is too slow for. */
+  | ({ readonly type: "pub" } & ProxySide<PublisherOptions>)
+  /** To one of its peers in turn; what none has room for is missed. */
+  | ({ readonly type: "push" } & ProxySide<PushOptions>);
+
+/** The steering: who can connect here can pause and end the proxy. */
+export type ProxyControlOptions =
+  /** Every command is answered. */
+  | ({ readonly type?: "rep" } & ProxySide<ReplyOptions>)
+  /** STATISTICS, JSON commands and errors are answered; the other words are not, as in libzmq. */
+  | ({ readonly type: "pair" } & ProxySide<PairOptions>)
+  /** Nothing is answered. */
+  | ({ readonly type: "sub" } & ProxySide<SubscriberOptions>);
+
+/** What every proxy takes. */
+export interface ProxyOptions<F, B> {
+  readonly frontend: F;
+  readonly backend: B;
+  readonly capture?: ProxyCaptureOptions;
+  readonly control?: ProxyControlOptions;
+  /** The context of all its sockets. Default: the process-wide one. */
+  readonly context?: Context;
+}
+
+/** The types of a proxy's sockets. */
+export type PlanType = ProxySocketType | "rep";
+
+/** One socket of a proxy, checked. */
+export interface SocketPlan {
+  readonly name: "frontend" | "backend" | "capture" | "control";
+  readonly type: PlanType;
+  readonly bind: readonly string[];
+  readonly connect: readonly string[];
+  readonly subscribe: readonly string[];
+  /** For its constructor, without the context. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function checkOptions(what: string, options: unknown): asserts options is Record<string, unknown> {
+  if (typeof options !== "object" || options === null)
+    throw new InvalidArgumentError(`The options of ${what} are an object; got ${describe(options)}`);
+  const known = ["frontend", "backend", "capture", "control", "context"];
+  for (const key of Object.keys(options)) {
+    if (!known.includes(key))
+      throw new InvalidArgumentError(`${what} has no option ${key}; it has ${known.join(", ")}`);
+  }
+  const { context } = options as Record<string, unknown>;
+  if (context !== undefined && !(context instanceof Context))
+    throw new InvalidArgumentError(`Option context of ${what} is a Context; got ${describe(context)}`);
+}
+
+/**
+ * Checks what one socket of a proxy is given.
+ *
+ * @param types those it may have
+ * @param usual the one it has where `given` names none
+ * @throws InvalidArgumentError `EINVAL` for an unknown option, a wrong type or value, or no endpoint
+ */
+export function planOf(
+  name: SocketPlan["name"],
+  types: readonly PlanType[],
+  usual: PlanType | undefined,
+  given: unknown,
+): SocketPlan {
+  if (typeof given !== "object" || given === null)
+    throw new InvalidArgumentError(
+      `${name} is an object such as { bind: "tcp://*:5555" }; got ${describe(given)}`,
+    );
+  const { type = usual, bind, connect, subscribe, ...options } = given as Record<string, unknown>;
+  if (!types.includes(type as PlanType))
+    throw new InvalidArgumentError(
+      `Option type of ${name} is one of ${types.join(", ")}; got ${describe(type)}`,
+    );
+  for (const [option, why] of Object.entries(UNFIT)) {
+    if (options[option] !== undefined)
+      throw new InvalidArgumentError(`${name} has no option ${option}: ${why}`);
+  }
+  if (options.conflate === true && type === "dealer")
+    throw new InvalidArgumentError(`${name} has no option conflate: requests have more than one frame`);
+  const { authenticate, ...rest } = options;
+  if (authenticate !== undefined && typeof authenticate !== "function")
+    throw new InvalidArgumentError(
+      `Option authenticate of ${name} is a function; got ${describe(authenticate)}`,
+    );
+  const typeName = type === "rep" ? "Reply" : SIDE_TYPES[type as ProxySocketType];
+  resolveOptions(typeName, rest);
+  if (subscribe !== undefined && type !== "sub")
+    throw new InvalidArgumentError(`${name} has no option subscribe; a side of type sub has it`);
+  const plan: SocketPlan = {
+    name,
+    type: type as PlanType,
+    bind: endpointsOf(name, "bind", bind),
+    connect: endpointsOf(name, "connect", connect),
+    subscribe: subscribe === undefined ? [""] : textsOf(name, "subscribe", subscribe),
+    options,
+  };
+  if (plan.bind.length + plan.connect.length === 0)
+    throw new InvalidArgumentError(`${name} needs an endpoint: bind, connect or both`);
+  return plan;
+}
+
+function endpointsOf(name: string, option: string, value: unknown): readonly string[] {
+  if (value === undefined) return [];
+  const endpoints = textsOf(name, option, value);
+  const twice = endpoints.find((endpoint, at) => !isWildcard(endpoint) && endpoints.indexOf(endpoint) < at);
+  if (twice !== undefined) throw new InvalidArgumentError(`${option} of ${name} names ${twice} twice`);
+  return endpoints;
+}
+
+/** Each time another endpoint. */
+function isWildcard(endpoint: string): boolean {
+  return endpoint.endsWith(":*") || endpoint.endsWith(":0") || endpoint === "ipc://*";
+}
+
+function textsOf(name: string, option: string, value: unknown): readonly string[] {
+  const texts: unknown[] = Array.isArray(value) ? [...value] : [value];
+  for (const text of texts) {
+    if (typeof text !== "string")
+      throw new InvalidArgumentError(`${option} of ${name} is a string, or several; got ${describe(text)}`);
+  }
+  return texts as string[];
+}
+
+function describe(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 60));
+  return value === null || typeof value !== "object" ? String(value) : "an object";
+}

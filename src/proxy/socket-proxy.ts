@@ -1,0 +1,346 @@
+/**
+ * A proxy between two sockets of its own: opens, moves, drains, ends (states.ts has its life).
+ *
+ *   peers -- frontend ==ways==> backend -- peers
+ *                      |
+ *                   capture            control
+ */
+import { systemClock } from "../core/clock.js";
+import { ClosedError, InvalidArgumentError } from "../core/errors.js";
+import { PatternEvents } from "../patterns/common/events.js";
+import { type Context, context as globalContext } from "../sockets/context.js";
+import { CORE, type Socket } from "../sockets/socket.js";
+import { Bursts } from "./bursts.js";
+import { Capture } from "./capture.js";
+import { Control } from "./control.js";
+import { Drain } from "./drain.js";
+import type { ProxyEvent, ProxyListening } from "./events.js";
+import { refuseOwn } from "./local-addresses.js";
+import { Opened } from "./opened.js";
+import { checkOptions, type ProxyOptions, planOf, type SocketPlan, type TypedProxySide } from "./options.js";
+import {
+  type Direction,
+  directionsOf,
+  type ProxySideName,
+  type ProxySocketType,
+  SIDE_TYPES,
+} from "./pairs.js";
+import { next, type ProxyCall, type ProxyState } from "./states.js";
+import { type DrainResult, type ProxyStats, sideStats, steeringOf } from "./stats.js";
+import { Ways } from "./ways.js";
+
+/** ms that a drain may take, unless it is told otherwise. */
+const DRAIN_TIME = 10_000;
+/** The longest time a timer of the platform can hold, in ms. */
+const MAX_TIME = 2_147_483_647;
+
+/** Options of {@link SocketProxy}. */
+export type SocketProxyOptions = ProxyOptions<TypedProxySide, TypedProxySide>;
+
+/** What `drain` takes. */
+export interface DrainOptions {
+  /** ms that it may take. Default 10,000. */
+  readonly timeout?: number;
+}
+
+/** What `stop` takes. */
+export interface StopOptions {
+  /** ms for accepted messages to leave; -1: no limit. Default: each socket's `linger`, and 1,000 without one. */
+  readonly linger?: number;
+}
+
+/**
+ * Passes messages between two sides, frames as they are. Each side has a socket of its own, with any number of endpoints
+ * bound and connected, options and security of its own. What one side has no room for stops the reading of the other,
+ * so no more than the high-water marks and one message in each direction are in the proxy's memory.
+ *
+ *   const proxy = new SocketProxy({ frontend: { type: "sub", connect: upstream }, backend: { type: "pub", bind: here } });
+ *   await proxy.start();
+ */
+export class SocketProxy {
+  /** What happens; kept for a reader from its first read on, and ended by {@link stop}. */
+  readonly events: PatternEvents<ProxyEvent> = new PatternEvents();
+  readonly #context: Context;
+  readonly #plans: readonly SocketPlan[];
+  readonly #types: Readonly<Record<ProxySideName, ProxySocketType>>;
+  readonly #directions: readonly Direction[];
+  readonly #sockets = new Map<SocketPlan["name"], Opened>();
+  readonly #bursts = new Map<string, Bursts>();
+  #state: ProxyState = "idle";
+  #ways: Ways | undefined;
+  #running: Promise<unknown> = Promise.resolve();
+  #capture: Capture | undefined;
+  #control: Control | undefined;
+  #drain: Drain | undefined;
+  #draining: Promise<DrainResult> | undefined;
+  #drained: DrainResult | undefined;
+  #stopping: Promise<void> | undefined;
+
+  /**
+   * Opens nothing yet.
+   *
+   * @throws InvalidArgumentError `EINVAL` for types that cannot stand on two sides of a proxy, naming those that can; for
+   *   an unknown option, a bad value, or a side without an endpoint
+   */
+  constructor(options: SocketProxyOptions) {
+    checkOptions(new.target.name, options);
+    const { frontend, backend, capture, control, context = globalContext } = options;
+    const types = Object.keys(SIDE_TYPES) as ProxySocketType[];
+    const plans = [
+      planOf("frontend", types, undefined, frontend),
+      planOf("backend", types, undefined, backend),
+    ];
+    this.#types = { frontend: frontend.type, backend: backend.type };
+    this.#directions = directionsOf(frontend.type, backend.type);
+    if (capture !== undefined) plans.push(planOf("capture", ["pub", "push"], undefined, capture));
+    if (control !== undefined) plans.push(planOf("control", ["rep", "pair", "sub"], "rep", control));
+    this.#plans = plans;
+    this.#context = context;
+  }
+
+  /** Where it is in its life. */
+  get state(): ProxyState {
+    return this.#state;
+  }
+
+  /** Where it listens, wildcards filled in; empty before {@link start}. */
+  get endpoints(): ProxyListening {
+    const bound = (name: SocketPlan["name"]): readonly string[] => [
+      ...(this.#sockets.get(name)?.bound ?? []),
+    ];
+    return {
+      frontend: bound("frontend"),
+      backend: bound("backend"),
+      capture: bound("capture"),
+      control: bound("control"),
+    };
+  }
+
+  /**
+   * Opens the sockets, binds, connects, and passes messages from then on. When it fails everything is closed again.
+   *
+   * @throws TransportError `EADDRINUSE` and others as a socket's `bind`, with the endpoint
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint or security options that do not fit, and for an endpoint to
+   *   connect to at which this proxy listens itself
+   * @throws InvalidStateError `EFSM` when it was started before; ClosedError `EBADF` when it is stopped meanwhile
+   */
+  async start(): Promise<void> {
+    this.#call("start");
+    try {
+      await this.#open();
+      this.#call("started");
+    } catch (error) {
+      const stopped = this.#state !== "starting";
+      await this.stop({ linger: 0 });
+      throw stopped ? new ClosedError("EBADF", "The proxy was stopped while it started") : error;
+    }
+    this.#move();
+    this.events.emit({ type: "start", endpoints: this.endpoints });
+  }
+
+  /**
+   * Stops passing messages; they queue up to the high-water marks. A proxy that is paused already stays so.
+   *
+   * @throws InvalidStateError `EFSM` when it neither runs nor is paused, as {@link resume}
+   */
+  pause(): void {
+    const before = this.#state;
+    this.#call("pause");
+    this.#ways?.hold();
+    if (before !== this.#state) this.events.emit({ type: "pause" });
+  }
+
+  /** Goes on after {@link pause}. */
+  resume(): void {
+    const before = this.#state;
+    this.#call("resume");
+    this.#ways?.open();
+    if (before !== this.#state) this.events.emit({ type: "resume" });
+  }
+
+  /**
+   * Takes in what peers have sent, as long as it comes but no longer than half the time, then nothing more; passes it on,
+   * waits for the replies to requests, and until everything has left. Then it passes nothing any more: {@link stop} is
+   * next. Draining twice is draining once.
+   *
+   * @returns what was left when it was done, or its time was over
+   * @throws InvalidArgumentError `EINVAL` for a time that is none; InvalidStateError `EFSM` when it does not run
+   */
+  async drain(options: DrainOptions = {}): Promise<DrainResult> {
+    const { timeout = DRAIN_TIME } = options;
+    if (!Number.isInteger(timeout) || timeout < 0 || timeout > MAX_TIME)
+      throw new InvalidArgumentError(
+        `timeout is a whole number of ms from 0 to ${MAX_TIME}; got ${String(timeout)}`,
+      );
+    this.#call("drain");
+    this.#draining ??= this.#drainAll(timeout);
+    return this.#draining;
+  }
+
+  /**
+   * Ends the proxy, whatever it does: closes its sockets, and lets accepted messages leave within their linger. Stopping
+   * twice is stopping once.
+   *
+   * @throws InvalidArgumentError `EINVAL` for a linger that is none; nothing has changed then
+   */
+  async stop(options: StopOptions = {}): Promise<void> {
+    const { linger } = options;
+    if (linger !== undefined && (!Number.isInteger(linger) || linger < -1 || linger > MAX_TIME))
+      throw new InvalidArgumentError(
+        `linger is a whole number of ms up to ${MAX_TIME}, or -1; got ${String(linger)}`,
+      );
+    this.#call("stop");
+    this.#stopping ??= this.#stop(linger);
+    return this.#stopping;
+  }
+
+  /** The same as {@link stop}; for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** The accounts at this moment. */
+  stats(): ProxyStats {
+    const side = (name: ProxySideName) =>
+      sideStats(this.#types[name], this.#sockets.get(name), this.#ways?.from(name), this.#ways?.to(name));
+    return {
+      state: this.#state,
+      frontend: side("frontend"),
+      backend: side("backend"),
+      unanswered: this.#ways?.unanswered ?? 0,
+      ...(this.#capture === undefined ? {} : { capture: this.#capture.stats() }),
+      ...(this.#control === undefined ? {} : { control: this.#control.stats() }),
+      ...(this.#drained === undefined ? {} : { drain: this.#drained }),
+    };
+  }
+
+  /**
+   * Disconnects every peer of a side that `match` picks by its credentials; `authenticate` decides when it comes back.
+   *
+   * @returns how many were disconnected
+   * @throws ClosedError `EBADF` when the proxy has no sockets open; NotSupportedError `NOT_SUPPORTED` where the engine
+   *   cannot (capability `disconnectPeer`)
+   */
+  revoke(side: ProxySideName, match: Parameters<Socket["revoke"]>[0]): number {
+    const opened = this.#sockets.get(side);
+    if (opened === undefined) throw new ClosedError("EBADF", "The proxy has not been started");
+    return opened.socket.revoke(match);
+  }
+
+  #call(call: ProxyCall): void {
+    this.#state = next(this.#state, call);
+  }
+
+  async #open(): Promise<void> {
+    for (const plan of this.#plans) this.#sockets.set(plan.name, this.#openSocket(plan));
+    for (const opened of this.#sockets.values()) {
+      await opened.bind();
+      if (this.#state !== "starting") return;
+    }
+    const all = [...this.#sockets.values()];
+    await refuseOwn(all.map(({ plan, bound }) => ({ ...plan, bound })));
+    if (this.#state !== "starting") return;
+    for (const opened of all) opened.connect();
+  }
+
+  #openSocket(plan: SocketPlan): Opened {
+    switch (plan.name) {
+      case "capture":
+        this.#capture = new Capture(plan, this.#context, (missed) =>
+          this.events.emit({ type: "capture:drop", missed }),
+        );
+        return this.#capture.opened;
+      case "control":
+        this.#control = new Control(plan, this.#context, {
+          pause: () => this.pause(),
+          resume: () => this.resume(),
+          drain: (timeout) => {
+            next(this.#state, "drain"); // Told to the controller, where it does not fit.
+            void this.drain(timeout === undefined ? {} : { timeout });
+          },
+          stop: (kill) => void this.stop(kill ? { linger: 0 } : {}),
+          status: () => ({ ...this.stats(), endpoints: this.endpoints }),
+          steering: () => {
+            const { frontend, backend } = this.stats();
+            return [steeringOf(frontend), steeringOf(backend)];
+          },
+        });
+        return this.#control.opened;
+      default: {
+        const opened = new Opened(plan, this.#context);
+        this.#watch(plan.name, opened);
+        return opened;
+      }
+    }
+  }
+
+  /** Tells what happens at a side. */
+  #watch(side: ProxySideName, { socket }: Opened): void {
+    socket[CORE].events.listen((event) => {
+      const { type } = event;
+      if (type === "drop") {
+        this.#inBurst(`${side} ${event.reason}`, event.messages, (messages) => {
+          this.events.emit({ type, side, reason: event.reason, messages });
+        });
+      } else if (type === "peer:join") this.events.emit({ type, side, address: event.address });
+      else if (type === "peer:leave")
+        this.events.emit({ type, side, address: event.address, reason: event.reason });
+      else if (type === "peer:refused")
+        this.events.emit({ type, side, address: event.address, error: event.error });
+    });
+  }
+
+  #move(): void {
+    const sides = { frontend: this.#side("frontend"), backend: this.#side("backend") };
+    this.#ways = new Ways(this.#directions, this.#types, sides, {
+      capture: this.#capture?.take,
+      refused: (side, verdict) =>
+        this.#inBurst(`${side} ${verdict}`, 1, (total) => {
+          if (verdict === "loop") this.events.emit({ type: "loop", side, loops: total });
+          else this.events.emit({ type: "malformed", side, messages: total });
+        }),
+      failed: (error) => this.#inBurst("error", 1, () => this.events.emit({ type: "error", error })),
+    });
+    this.#running = Promise.all([this.#ways.run(), this.#control?.run()]);
+  }
+
+  /** Once it is opened. */
+  #side(name: ProxySideName): Opened {
+    return this.#sockets.get(name) as Opened;
+  }
+
+  #inBurst(name: string, count: number, tell: (total: number) => void): void {
+    let bursts = this.#bursts.get(name);
+    if (bursts === undefined) {
+      bursts = new Bursts();
+      this.#bursts.set(name, bursts);
+    }
+    if (bursts.note(systemClock.now(), count)) tell(bursts.total);
+  }
+
+  async #drainAll(timeout: number): Promise<DrainResult> {
+    this.events.emit({ type: "drain", timeout });
+    const ways = this.#ways as Ways;
+    ways.open();
+    this.#drain = new Drain(ways, [this.#side("frontend"), this.#side("backend")]);
+    const result = await this.#drain.run(timeout);
+    this.#drained = result;
+    ways.end();
+    this.events.emit({ type: "drained", result });
+    return result;
+  }
+
+  async #stop(linger: number | undefined): Promise<void> {
+    this.#ways?.end();
+    this.#drain?.hurry();
+    const closing = [...this.#sockets.values()].map(({ socket }) =>
+      socket.close(linger === undefined ? {} : { linger }),
+    );
+    await Promise.all(closing);
+    await this.#running;
+    await this.#draining;
+    this.#call("stopped");
+    this.events.emit({ type: "stop" });
+    this.events.close();
+  }
+}

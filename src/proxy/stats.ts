@@ -1,0 +1,126 @@
+/** A proxy's accounts, put together from its sockets and its ways. */
+import { CORE } from "../sockets/socket.js";
+import type { CaptureStats } from "./capture.js";
+import type { ControlStats } from "./control.js";
+import type { Way } from "./move.js";
+import type { Opened } from "./opened.js";
+import type { ProxySocketType } from "./pairs.js";
+import type { ProxyState } from "./states.js";
+import type { SteeringCounts } from "./words.js";
+
+/** What came in at a side. */
+export interface ProxyIncoming {
+  /** Messages that the proxy took. */
+  readonly messages: number;
+  /** Bytes of their frames, without framing. */
+  readonly bytes: number;
+  /** Messages that wait to be taken, as far as the engine can count. */
+  readonly queued: number;
+  /** Messages that were taken and not passed on, by reason. */
+  readonly dropped: {
+    /** A request or reply without the frames that it has to have. */
+    readonly malformed: number;
+    /** A request that had come through this proxy again and again. */
+    readonly loop: number;
+    /** An error in the passing; an event tells it. */
+    readonly failed: number;
+  };
+}
+
+/** What went out at a side. */
+export interface ProxyOutgoing {
+  /** Messages that the engine took to send. */
+  readonly messages: number;
+  readonly bytes: number;
+  /** Messages, or copies of them where a socket sends to many, that have not left, as far as the engine can count. */
+  readonly queued: number;
+  /** Messages, or copies, that did not go out, by reason; 0 where the engine cannot count them. */
+  readonly dropped: {
+    /** The peer that it was for is not there (any more). */
+    readonly unroutable: number;
+    /** The peer was at its high-water mark. */
+    readonly "peer-full": number;
+    /** The peer left before it went out. */
+    readonly disconnected: number;
+    /** The proxy stopped before it went out. */
+    readonly closed: number;
+  };
+}
+
+/** One side's accounts. */
+export interface ProxySideStats {
+  readonly type: ProxySocketType;
+  /** Where it listens, wildcards filled in. */
+  readonly endpoints: readonly string[];
+  /** Connected peers; `undefined` where the engine cannot know. */
+  readonly peers: number | undefined;
+  /** Connections made again after a loss; `undefined` where the engine cannot know. */
+  readonly reconnects: number | undefined;
+  readonly in: ProxyIncoming;
+  readonly out: ProxyOutgoing;
+}
+
+/** What was left when a drain ended. */
+export interface DrainResult {
+  /** Whether nothing was. */
+  readonly drained: boolean;
+  /** Messages that had come in and were not passed on. */
+  readonly received: number;
+  /** Messages that were passed on and had not left, as far as the engine can count. */
+  readonly queued: number;
+  /** Requests of the last minute that were passed on and had no reply. */
+  readonly unanswered: number;
+}
+
+/** A proxy's accounts, all counts since it started. */
+export interface ProxyStats {
+  readonly state: ProxyState;
+  readonly frontend: ProxySideStats;
+  readonly backend: ProxySideStats;
+  /** Requests of the last minute that were passed on and have no reply yet; 0 where none are expected. */
+  readonly unanswered: number;
+  readonly capture?: CaptureStats;
+  readonly control?: ControlStats;
+  /** What the drain came to, once it is over. */
+  readonly drain?: DrainResult;
+}
+
+/** @param incoming the way from this side, if there is one @param outgoing the way to it */
+export function sideStats(
+  type: ProxySocketType,
+  opened: Opened | undefined,
+  incoming: Way | undefined,
+  outgoing: Way | undefined,
+): ProxySideStats {
+  const core = opened?.socket[CORE];
+  const counters = core?.counters;
+  const engine = core?.engine.stats();
+  return {
+    type,
+    endpoints: [...(opened?.bound ?? [])],
+    peers: engine?.peers,
+    reconnects: engine?.reconnects,
+    in: {
+      messages: incoming === undefined ? 0 : (counters?.received ?? 0),
+      bytes: incoming === undefined ? 0 : (counters?.bytesReceived ?? 0),
+      queued: engine?.queuedIn ?? 0,
+      dropped: { malformed: 0, loop: 0, failed: 0, ...incoming?.counts.dropped },
+    },
+    out: {
+      messages: counters?.delivered ?? 0,
+      bytes: (counters?.bytesSent ?? 0) - (outgoing?.counts.lostBytes ?? 0),
+      queued: engine?.queuedOut ?? 0,
+      dropped: {
+        unroutable: counters?.dropped.unroutable ?? 0,
+        "peer-full": (counters?.dropped["peer-full"] ?? 0) + (engine?.dropped?.["peer-full"] ?? 0),
+        disconnected: engine?.dropped?.disconnected ?? 0,
+        closed: counters?.dropped.closed ?? 0,
+      },
+    },
+  };
+}
+
+/** What libzmq tells of a side. */
+export function steeringOf(side: ProxySideStats): SteeringCounts {
+  return { in: side.in, out: side.out };
+}

@@ -1,0 +1,134 @@
+/** Steering: libzmq's words, typed commands, and what is neither. */
+import { endianness } from "node:os";
+import { describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../src/engine/select.js";
+import { Dealer, Pair, Publisher, Pull, Push, Request } from "../../src/index.js";
+import { StreamerProxy } from "../../src/proxy/index.js";
+import { until } from "../contract/support/wait.js";
+import { ANY, back, front, LIMIT, useWorld } from "./support.js";
+
+const numbers = (frames: readonly Buffer[]): number[] =>
+  frames.map((frame) => Number(endianness() === "LE" ? frame.readBigUInt64LE() : frame.readBigUInt64BE()));
+
+describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+  const world = useWorld(engine);
+  const { context } = world;
+
+  async function steered(type: "rep" | "pair" | "sub") {
+    const proxy = await world.start(
+      new StreamerProxy({
+        frontend: { bind: ANY },
+        backend: { bind: ANY },
+        control: { type, bind: ANY },
+        context,
+      }),
+    );
+    const push = world.socket(new Push({ context }));
+    const pull = world.socket(new Pull({ context }));
+    push.connect(front(proxy));
+    pull.connect(back(proxy));
+    return { proxy, push, pull, control: proxy.endpoints.control[0] as string };
+  }
+
+  it("a REP answers libzmq's words as libzmq does", async () => {
+    const { proxy, push, pull, control } = await steered("rep");
+    const controller = world.socket(new Request({ context }));
+    controller.connect(control);
+    const ask = (text: string): Promise<Buffer[]> => controller.request(text, { timeout: LIMIT });
+    await push.send(["two", "frames"]);
+    await pull.receive({ timeout: LIMIT });
+    expect(numbers(await ask("STATISTICS"))).toEqual([1, 9, 0, 0, 0, 0, 1, 9]);
+    expect(await ask("PAUSE")).toEqual([Buffer.alloc(0)]);
+    expect(proxy.state).toBe("paused");
+    await push.send("waits");
+    expect(await ask("RESUME")).toEqual([Buffer.alloc(0)]);
+    expect(String(await pull.receive({ timeout: LIMIT }))).toBe("waits");
+    const stopped = new Promise((resolve) => proxy.events.on("stop", resolve));
+    expect(await ask("TERMINATE")).toEqual([Buffer.alloc(0)]);
+    await stopped;
+    expect(proxy.state).toBe("stopped");
+  });
+
+  it("and typed commands with JSON", async () => {
+    const { proxy, push, pull, control } = await steered("rep");
+    const controller = world.socket(new Request({ context }));
+    controller.connect(control);
+    const ask = async (command: object) =>
+      JSON.parse(String(await controller.request(JSON.stringify(command), { timeout: LIMIT })));
+    await push.send("x");
+    await pull.receive({ timeout: LIMIT });
+    expect(await ask({ command: "status" })).toMatchObject({
+      ok: true,
+      state: "running",
+      endpoints: { frontend: [front(proxy)], control: [control] },
+      frontend: { type: "pull", in: { messages: 1, bytes: 1 } },
+      control: { commands: 0, refused: 0 },
+    });
+    expect(await ask({ command: "pause" })).toEqual({ ok: true, command: "pause" });
+    expect(await ask({ command: "resume" })).toMatchObject({ ok: true });
+    expect(await ask({ command: "drain", timeout: 5_000 })).toMatchObject({ ok: true });
+    expect(await ask({ command: "pause" })).toMatchObject({ ok: false, error: { code: "EFSM" } });
+    await until(() => proxy.stats().drain !== undefined, "the drain");
+    expect(await ask({ command: "status" })).toMatchObject({ state: "draining", drain: { drained: true } });
+    const stopped = new Promise((resolve) => proxy.events.on("stop", resolve));
+    expect(await ask({ command: "kill" })).toEqual({ ok: true, command: "kill" });
+    await stopped;
+  });
+
+  it("garbage is answered with an error, and changes nothing", async () => {
+    const { proxy, push, pull, control } = await steered("rep");
+    const vandal = world.socket(new Dealer({ context }));
+    vandal.connect(control);
+    const garbage = [
+      ["pause"],
+      ["PAUSE", "x"],
+      ["STOP"],
+      ['{"command":1}'],
+      ["\xff\x00"],
+      ["x".repeat(5_000)],
+    ];
+    for (const frames of garbage) {
+      await vandal.send(["", ...frames]);
+      const reply = JSON.parse(String((await vandal.receive({ timeout: LIMIT }))[1]));
+      expect(reply).toMatchObject({ ok: false, error: { code: "EINVAL" } });
+    }
+    for (let i = 0; i < 200; i++) await vandal.send(["", "flood"]); // And reads none of the answers.
+    await vandal.send("no delimiter");
+    await push.send("still");
+    expect(String(await pull.receive({ timeout: LIMIT }))).toBe("still");
+    const controller = world.socket(new Request({ context }));
+    controller.connect(control);
+    expect(await controller.request("STATISTICS", { timeout: LIMIT })).toHaveLength(8);
+    expect(proxy.state).toBe("running");
+    expect(proxy.stats().control?.refused).toBeGreaterThanOrEqual(garbage.length);
+  });
+
+  it("a PAIR answers STATISTICS, commands and garbage, and no other word", async () => {
+    const { proxy, control } = await steered("pair");
+    const controller = world.socket(new Pair({ context }));
+    controller.connect(control);
+    await controller.send("PAUSE");
+    await controller.send("STATISTICS");
+    expect(await controller.receive({ timeout: LIMIT })).toHaveLength(8);
+    expect(proxy.state).toBe("paused");
+    await controller.send("nonsense");
+    expect(JSON.parse(String(await controller.receive({ timeout: LIMIT })))).toMatchObject({ ok: false });
+    const stopped = new Promise((resolve) => proxy.events.on("stop", resolve));
+    await controller.send("KILL");
+    await stopped;
+  });
+
+  it("a SUB does what it hears, and answers nothing", async () => {
+    const { proxy, control } = await steered("sub");
+    const controller = world.socket(new Publisher({ context }));
+    controller.connect(control);
+    await controller.waitForSubscribers({ timeout: LIMIT });
+    await controller.send("nonsense");
+    await controller.send("PAUSE");
+    await until(() => proxy.state === "paused", "the pause");
+    await controller.send("STATISTICS");
+    await controller.send("RESUME");
+    await until(() => proxy.state === "running", "the going on");
+    expect(proxy.stats().control).toEqual({ commands: 3, refused: 1 });
+  });
+});

@@ -1,0 +1,159 @@
+/** Drains under load: what came in is passed on, and replies come back. */
+import { describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../src/engine/select.js";
+import { Dealer, Publisher, Pull, Push, Reply, Request, Subscriber } from "../../src/index.js";
+import { ForwarderProxy, QueueProxy, StreamerProxy } from "../../src/proxy/index.js";
+import { until } from "../contract/support/wait.js";
+import { ANY, back, front, LIMIT, useWorld } from "./support.js";
+
+describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+  const world = useWorld(engine);
+  const { context } = world;
+  const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context };
+
+  it("a streamer passes all that came in while its peers go on sending", async () => {
+    const proxy = await world.start(new StreamerProxy(sides));
+    let received = 0;
+    const pull = world.socket(new Pull({ context }));
+    pull.connect(back(proxy));
+    void (async () => {
+      for await (const _ of pull) received += 1;
+    })();
+    const abort = new AbortController();
+    const pushes = Array.from({ length: 4 }, () => {
+      const push = world.socket(new Push({ context, linger: 0 }));
+      push.connect(front(proxy));
+      return push;
+    });
+    const sending = pushes.map(async (push) => {
+      try {
+        for (;;) await push.send("x".repeat(100), { signal: abort.signal });
+      } catch {
+        // Enough.
+      }
+    });
+    await until(() => received > 2_000, "a load");
+    // Where peers cannot be told to go, half of the time is over first.
+    const result = await proxy.drain({ timeout: engine === "zmtp" ? LIMIT : 2_000 });
+    expect(result).toEqual({ drained: true, received: 0, queued: 0, unanswered: 0 });
+    const { frontend, backend } = proxy.stats();
+    expect(backend.out.messages).toBe(frontend.in.messages);
+    await proxy.stop();
+    await until(() => received === frontend.in.messages, "the last");
+    abort.abort();
+    await Promise.all(sending);
+    // What the proxy did not get the senders know of, where their engine can tell: nothing is lost in between.
+    if (engine !== "zmtp") return;
+    let delivered = 0;
+    for (const push of pushes) delivered += push.stats().delivered;
+    expect(received).toBeGreaterThanOrEqual(delivered);
+  });
+
+  it("a queue passes what clients had sent, and waits for the replies of slow workers", async () => {
+    const proxy = await world.start(new QueueProxy(sides));
+    const workers = Array.from({ length: 3 }, () => world.socket(new Reply({ context })));
+    for (const worker of workers) {
+      worker.connect(back(proxy));
+      void (async () => {
+        for await (const request of worker) {
+          await new Promise((resolve) => setTimeout(resolve, 1));
+          await worker.send(request);
+        }
+      })();
+    }
+    const clients = Array.from({ length: 10 }, () => world.socket(new Dealer({ context })));
+    const sent = 100;
+    await Promise.all(
+      clients.map(async (client) => {
+        client.connect(front(proxy));
+        for (let n = 0; n < sent; n++) await client.send(["", `${n}`]);
+      }),
+    );
+    await until(() => proxy.stats().frontend.in.messages > 0, "the first request");
+    const result = await proxy.drain({ timeout: 2 * LIMIT });
+    expect(result).toMatchObject({ drained: true, unanswered: 0 });
+    await proxy.stop();
+    for (const client of clients) {
+      const replies = new Set<string>();
+      while (replies.size < sent) replies.add(String((await client.receive({ timeout: LIMIT }))[1]));
+      expect(replies.size).toBe(sent);
+    }
+  });
+
+  it("a forwarder's last news reach the subscribers", async () => {
+    const proxy = await world.start(new ForwarderProxy(sides));
+    const publisher = world.socket(new Publisher({ context }));
+    const subscriber = world.socket(new Subscriber({ context, receiveHighWaterMark: 0 }));
+    publisher.connect(front(proxy));
+    subscriber.connect(back(proxy));
+    subscriber.subscribe("n");
+    await publisher.waitForSubscribers({ topic: "n", timeout: LIMIT });
+    for (let i = 0; i < 500; i++) await publisher.send(`n${i}`);
+    await until(() => proxy.stats().frontend.in.messages > 0, "the first");
+    expect(await proxy.drain({ timeout: LIMIT })).toMatchObject({ drained: true });
+    await proxy.stop();
+    let last = "";
+    while (last !== "n499") last = String(await subscriber.receive({ timeout: LIMIT }));
+  });
+
+  it("is over when its time is, and says what was left", async () => {
+    const proxy = await world.start(new StreamerProxy(sides));
+    const push = world.socket(new Push({ context, linger: 0 }));
+    push.connect(front(proxy));
+    for (let i = 0; i < 10; i++) await push.send("nobody pulls");
+    await until(() => proxy.stats().frontend.in.messages === 1, "the first");
+    const result = await proxy.drain({ timeout: 300 });
+    expect(result.drained).toBe(false);
+    expect(result.received).toBeGreaterThanOrEqual(1);
+    expect(proxy.stats().drain).toEqual(result);
+  });
+
+  it("of a queue tells the requests that nobody answered", async () => {
+    const proxy = await world.start(new QueueProxy(sides));
+    const worker = world.socket(new Dealer({ context }));
+    worker.connect(back(proxy));
+    const client = world.socket(new Request({ context, linger: 0 }));
+    client.connect(front(proxy));
+    await client.send("?");
+    await worker.receive({ timeout: LIMIT });
+    expect(proxy.stats().unanswered).toBe(1);
+    proxy.pause(); // A drain goes on from there.
+    expect(await proxy.drain({ timeout: 300 })).toEqual({
+      drained: false,
+      received: 0,
+      queued: 0,
+      unanswered: 1,
+    });
+  });
+});
+
+describe("engine zmtp", () => {
+  const world = useWorld("zmtp");
+  const { context } = world;
+
+  it("gives its endpoints free when it takes nothing any more, and keeps its peers for the replies", async () => {
+    const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context };
+    const proxy = await world.start(new QueueProxy(sides));
+    const worker = world.socket(new Reply({ context }));
+    const client = world.socket(new Request({ context }));
+    worker.connect(back(proxy));
+    client.connect(front(proxy));
+    const asked = client.request("?", { timeout: LIMIT });
+    const request = await worker.receive({ timeout: LIMIT });
+    const drained = proxy.drain();
+    const probe = new Pull({ context });
+    await until(() => {
+      try {
+        probe.bindSync(front(proxy));
+        return true;
+      } catch {
+        return false;
+      }
+    }, "a free endpoint");
+    await probe.close();
+    await world.start(new QueueProxy({ ...sides, frontend: { bind: front(proxy) } }));
+    await worker.send(request);
+    expect(String(await asked)).toBe("?");
+    expect(await drained).toMatchObject({ drained: true });
+  });
+});

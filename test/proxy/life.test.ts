@@ -1,0 +1,234 @@
+/** How a proxy starts, pauses, fails and ends. */
+import { readdirSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../src/engine/select.js";
+import { Dealer, Pull, Push, Reply, Request, Router } from "../../src/index.js";
+import {
+  ForwarderProxy,
+  QueueProxy,
+  SocketProxy,
+  type SocketProxyOptions,
+  StreamerProxy,
+} from "../../src/proxy/index.js";
+import { collect, failure, texts, thrown, turn, until } from "../contract/support/wait.js";
+import { ANY, back, front, LIMIT, useWorld } from "./support.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
+
+describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+  const world = useWorld(engine);
+  const { context } = world;
+  const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context };
+
+  it("tells its life in events, and keeps its accounts after its end", async () => {
+    const proxy = new StreamerProxy(sides);
+    const told: string[] = [];
+    for (const type of ["start", "pause", "resume", "drain", "drained", "stop"] as const)
+      proxy.events.on(type, () => told.push(type));
+    expect([proxy.state, proxy.endpoints.frontend]).toEqual(["idle", []]);
+    expect(proxy.stats()).toMatchObject({ state: "idle", frontend: { in: { messages: 0 } } });
+    await world.start(proxy);
+    const push = world.socket(new Push({ context }));
+    const pull = world.socket(new Pull({ context }));
+    push.connect(front(proxy));
+    pull.connect(back(proxy));
+    await push.send("one");
+    await collect(pull, 1);
+    proxy.pause();
+    proxy.pause();
+    expect(proxy.state).toBe("paused");
+    await push.send("two");
+    await until(() => proxy.stats().frontend.in.queued === 1 || engine === "libzmq", "the second");
+    for (let i = 0; i < 20; i++) await turn();
+    expect(proxy.stats().backend.out.messages).toBe(1);
+    proxy.resume();
+    expect(await collect(pull, 1)).toEqual(["two"]);
+    expect(await proxy.drain()).toEqual({ drained: true, received: 0, queued: 0, unanswered: 0 });
+    expect(proxy.state).toBe("draining");
+    await Promise.all([proxy.stop(), proxy.stop()]);
+    await proxy.stop();
+    expect(told).toEqual(["start", "pause", "resume", "drain", "drained", "stop"]);
+    expect(proxy.stats()).toMatchObject({
+      state: "stopped",
+      frontend: { in: { messages: 2, bytes: 6 } },
+      drain: { drained: true },
+    });
+  });
+
+  it("refuses what does not fit its state", async () => {
+    const proxy = new QueueProxy(sides);
+    expect(thrown(() => proxy.pause()).code).toBe("EFSM");
+    expect((await failure(proxy.drain())).code).toBe("EFSM");
+    await world.start(proxy);
+    expect((await failure(proxy.start())).code).toBe("EFSM");
+    expect((await failure(proxy.drain({ timeout: 1.5 }))).code).toBe("EINVAL");
+    expect((await failure(proxy.stop({ linger: -2 }))).code).toBe("EINVAL");
+    expect(proxy.state).toBe("running");
+    await proxy.stop();
+    expect((await failure(proxy.start())).code).toBe("EFSM");
+    expect(thrown(() => proxy.resume()).code).toBe("EFSM");
+  });
+
+  it("stops in any state, also in the middle of its start and of a drain", async () => {
+    const idle = new QueueProxy(sides);
+    await idle.stop();
+    expect(idle.state).toBe("stopped");
+    const starting = new QueueProxy(sides);
+    const started = failure(starting.start());
+    await starting.stop();
+    expect(await started).toMatchObject({ name: "ClosedError" });
+    expect(starting.state).toBe("stopped");
+    const draining = await world.start(new StreamerProxy(sides));
+    const push = world.socket(new Push({ context }));
+    push.connect(front(draining));
+    await push.send("nobody wants it");
+    await until(() => draining.stats().frontend.in.messages === 1, "the message");
+    const drained = draining.drain();
+    await turn();
+    await draining.stop();
+    expect((await drained).drained).toBe(false);
+  });
+
+  it("that cannot start says where, and leaves nothing open", async () => {
+    const first = await world.start(new QueueProxy(sides));
+    const taken = front(first);
+    const second = new QueueProxy({ ...sides, backend: { bind: taken } });
+    expect(await failure(second.start())).toMatchObject({ code: "EADDRINUSE", endpoint: taken });
+    expect(second.state).toBe("stopped");
+    const bad = new QueueProxy({ ...sides, backend: { bind: "tcp://nowhere" } });
+    expect((await failure(bad.start())).message).toContain("tcp://nowhere");
+    await first.stop();
+    const third = await world.start(new QueueProxy({ ...sides, frontend: { bind: taken } }));
+    expect(front(third)).toBe(taken);
+  });
+
+  it("that leads to itself is refused, and names the endpoint", async () => {
+    const name = `inproc://loop-${engine}`;
+    for (const options of [
+      { frontend: { bind: name }, backend: { connect: name } },
+      { frontend: { connect: name, bind: ANY }, backend: { bind: name } },
+    ]) {
+      for (const Kind of [QueueProxy, ForwarderProxy, StreamerProxy]) {
+        const error = await failure(new Kind({ ...options, context }).start());
+        expect(error).toMatchObject({ code: "EINVAL", endpoint: name });
+      }
+    }
+    const probe = await world.start(new QueueProxy(sides));
+    const port = front(probe).split(":").at(-1);
+    await probe.stop();
+    const everywhere = new StreamerProxy({
+      frontend: { bind: `tcp://*:${port}` },
+      backend: { connect: `tcp://localhost:${port}` },
+      context,
+    });
+    expect((await failure(everywhere.start())).message).toContain(`tcp://localhost:${port}`);
+  });
+
+  it("a loop by way of another is cut, counted and told", async () => {
+    const proxy = await world.start(new QueueProxy(sides));
+    const loops: unknown[] = [];
+    proxy.events.on("loop", (event) => loops.push(event));
+    // Its backend's only worker gives everything to its frontend.
+    const detour = await world.start(
+      new SocketProxy({
+        frontend: { type: "dealer", connect: back(proxy) },
+        backend: { type: "dealer", connect: front(proxy) },
+        context,
+      }),
+    );
+    const client = world.socket(new Dealer({ context }));
+    client.connect(front(proxy));
+    await client.send(["", "round and round"]);
+    await until(() => proxy.stats().frontend.in.dropped.loop === 1, "the end of it");
+    expect(loops).toEqual([{ type: "loop", side: "frontend", loops: 1 }]);
+    expect(proxy.stats().frontend.in.messages).toBeLessThan(100);
+    await detour.stop();
+  });
+
+  it("1,000 starts and stops leave no descriptor open", async () => {
+    const descriptors = (): number => readdirSync("/proc/self/fd").length;
+    const cycle = async (): Promise<void> => {
+      const proxy = new QueueProxy({
+        ...sides,
+        ...(LONG ? { capture: { type: "pub", bind: ANY }, control: { bind: ANY } } : {}),
+      });
+      await proxy.start();
+      await proxy.stop();
+    };
+    const cycles = LONG || engine === "zmtp" ? 1_000 : 50; // A start of libzmq's sockets takes longer.
+    for (let i = 0; i < 20; i++) await cycle();
+    const before = descriptors();
+    for (let i = 0; i < cycles; i++) await cycle();
+    await until(() => descriptors() <= before + 4, "their closing");
+  }, 60_000);
+});
+
+describe("options", () => {
+  const world = useWorld();
+  const good = { frontend: { bind: ANY }, backend: { bind: ANY } };
+
+  it.each([
+    [undefined, /options of QueueProxy are an object/],
+    [{ ...good, captures: 1 }, /QueueProxy has no option captures/],
+    [{ ...good, context: {} }, /Context/],
+    [{ backend: good.backend }, /frontend is an object/],
+    [{ ...good, frontend: ANY }, /frontend is an object such as/],
+    [{ ...good, backend: {} }, /backend needs an endpoint/],
+    [{ ...good, backend: { bind: [1] } }, /bind of backend is a string/],
+    [{ ...good, backend: { bind: ["ipc://a", "ipc://a"] } }, /names ipc:\/\/a twice/],
+    [{ ...good, backend: { bind: ANY, sendHighWaterMark: -1 } }, /sendHighWaterMark of Dealer/],
+    [{ ...good, frontend: { bind: ANY, manual: true } }, /frontend has no option manual/],
+    [{ ...good, frontend: { bind: ANY, mandatory: true } }, /no option mandatory: what cannot be routed/],
+    [{ ...good, frontend: { bind: ANY, subscribe: "a" } }, /no option subscribe/],
+    [{ ...good, backend: { bind: ANY, conflate: true } }, /no option conflate/],
+    [{ ...good, frontend: { bind: ANY, authenticate: true } }, /authenticate of frontend is a function/],
+    [{ ...good, capture: { bind: ANY } }, /type of capture is one of pub, push/],
+    [{ ...good, capture: { type: "sub", bind: ANY } }, /type of capture/],
+    [{ ...good, control: { type: "router", bind: ANY } }, /type of control is one of rep, pair, sub/],
+    [{ ...good, frontend: { type: "pull", bind: ANY } }, /cannot stand between pull and dealer/],
+  ])("%j are refused before anything is opened", (options, why) => {
+    const error = thrown(() => new QueueProxy(options as never));
+    expect(error.code).toBe("EINVAL");
+    expect(error.message).toMatch(why);
+  });
+
+  it("name the pairs that are legal", () => {
+    const options = { frontend: { type: "router", bind: ANY }, backend: { type: "router", bind: ANY } };
+    expect(thrown(() => new SocketProxy(options as SocketProxyOptions)).message).toContain("router/dealer");
+    expect(thrown(() => new SocketProxy({ ...good } as never)).message).toContain("type of frontend");
+  });
+
+  it("of a side are its socket's", async () => {
+    const proxy = await world.start(
+      new QueueProxy({
+        frontend: { bind: ANY, handover: true },
+        backend: { bind: ANY, heartbeatInterval: 100 },
+      }),
+    );
+    const client = (): Request => world.socket(new Request({ routingId: "me" }));
+    const first = client();
+    first.connect(front(proxy));
+    await until(() => proxy.stats().frontend.peers === 1, "the first");
+    const second = client();
+    second.connect(front(proxy));
+    const worker = world.socket(new Router());
+    worker.connect(back(proxy));
+    const asked = second.request("who?", { timeout: LIMIT });
+    const request = await worker.receive({ timeout: LIMIT });
+    expect(String(request[1])).toBe("me");
+    await worker.send(request);
+    expect(texts(await asked)).toEqual(["who?"]);
+  });
+
+  it("peers can be put out", async () => {
+    const proxy = new QueueProxy(good);
+    expect(thrown(() => proxy.revoke("frontend", () => true)).code).toBe("EBADF");
+    await world.start(proxy);
+    const worker = world.socket(new Reply({ reconnectInterval: -1 }));
+    worker.connect(back(proxy));
+    await until(() => proxy.stats().backend.peers === 1, "the worker");
+    const left = new Promise<unknown>((resolve) => proxy.events.on("peer:leave", resolve));
+    expect(proxy.revoke("backend", () => true)).toBe(1);
+    expect(await left).toMatchObject({ side: "backend", reason: "local" });
+  });
+});

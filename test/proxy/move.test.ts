@@ -1,0 +1,152 @@
+/** The loop that moves messages: its gate, its end, and what it does not lose. */
+import { afterEach, describe, expect, it } from "vitest";
+import { Pull, Push } from "../../src/index.js";
+import { Way, type WayHost } from "../../src/proxy/move.js";
+import { CORE } from "../../src/sockets/socket.js";
+import { collect, turn, until } from "../contract/support/wait.js";
+
+const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
+const ways: Way[] = [];
+let names = 0;
+
+afterEach(async () => {
+  for (const way of ways.splice(0)) way.end();
+  await Promise.all(open.splice(0).map((socket) => socket.close({ linger: 0 })));
+});
+
+/** push -> pull ~way~> push -> pull, all in this process */
+async function chain(host: Partial<WayHost> = {}, options: { readonly sendHighWaterMark?: number } = {}) {
+  const [source, from, to, sink] = [
+    new Push(),
+    new Pull(),
+    new Push(options),
+    new Pull({ receiveHighWaterMark: 1 }),
+  ];
+  open.push(source, from, to, sink);
+  const [one, other] = [`inproc://move-${names++}`, `inproc://move-${names++}`];
+  await from.bind(one);
+  await sink.bind(other);
+  source.connect(one);
+  to.connect(other);
+  const failures: unknown[] = [];
+  const way = new Way(from, to, {
+    check: undefined,
+    capture: undefined,
+    refused: () => undefined,
+    failed: (error) => failures.push(error),
+    ...host,
+  });
+  ways.push(way);
+  let over = false;
+  const running = way.run().then(() => {
+    over = true;
+  });
+  return { source, from, to, sink, way, failures, running, isOver: () => over };
+}
+
+describe("a way", () => {
+  it("held takes nothing, and loses nothing when it is held in the middle of a wait", async () => {
+    const { source, from, sink, way } = await chain();
+    await turn();
+    way.hold();
+    way.hold();
+    await source.send("a");
+    await source.send("b");
+    for (let i = 0; i < 5; i++) await turn();
+    expect([from.stats().receiveQueued, way.inHand]).toEqual([2, 0]);
+    way.open();
+    way.open();
+    expect(await collect(sink, 2)).toEqual(["a", "b"]);
+  });
+
+  it("held just as a message came keeps it in hand", async () => {
+    const { source, sink, way } = await chain();
+    await turn();
+    source.send("a").catch(() => undefined); // Given to the waiting call, which has not gone on yet.
+    await turn();
+    way.hold();
+    await source.send("b");
+    for (let i = 0; i < 5; i++) await turn();
+    const before = sink.stats().receiveQueued + way.inHand;
+    expect(before).toBe(1);
+    way.open();
+    expect(await collect(sink, 2)).toEqual(["a", "b"]);
+  });
+
+  it("that finishes takes so many more, and ends", async () => {
+    const { source, from, sink, way, running, isOver } = await chain();
+    way.hold();
+    for (let i = 0; i < 5; i++) await source.send(`${i}`);
+    way.finish(3);
+    way.finish(5);
+    expect(isOver()).toBe(false);
+    way.open();
+    expect(await collect(sink, 3)).toEqual(["0", "1", "2"]);
+    await running;
+    expect(from.stats().receiveQueued).toBe(2);
+  });
+
+  it("that has nothing to finish ends at once, also in the middle of a wait", async () => {
+    const { way, running } = await chain();
+    await turn();
+    way.finish(0);
+    await running;
+  });
+
+  it("waits with one message in hand while there is no room", async () => {
+    const { source, from, to, sink, way } = await chain({}, { sendHighWaterMark: 1 });
+    for (let i = 0; i < 10; i++) await source.send(`${i}`);
+    await until(() => way.inHand === 1, "a message without room");
+    expect(to.stats().pendingSends).toBe(1);
+    expect(from.stats().received + from.stats().receiveQueued).toBe(10);
+    expect(await collect(sink, 10)).toEqual(Array.from({ length: 10 }, (_, i) => `${i}`));
+    await until(() => way.inHand === 0, "the last");
+  });
+
+  it("goes on after a message that cannot be passed", async () => {
+    const { source, sink, way, failures } = await chain({
+      check: (frames) => {
+        if (String(frames[0]) === "bad") throw new Error("unforeseen");
+        return String(frames[0]) === "odd" ? "malformed" : "pass";
+      },
+    });
+    for (const text of ["good", "bad", "odd", "better"]) await source.send(text);
+    expect(await collect(sink, 2)).toEqual(["good", "better"]);
+    expect(failures.map(String)).toEqual(["Error: unforeseen"]);
+    expect(way.counts).toMatchObject({ dropped: { malformed: 1, loop: 0, failed: 1 } });
+  });
+
+  it("counts a message that is on its way to it, but for a turn of the event loop", async () => {
+    const inbox = { waiting: 1, give: (_: Buffer[]): void => undefined };
+    const core = {
+      inbox: {
+        tryReceive: () => undefined,
+        receive: () => new Promise((resolve) => Object.assign(inbox, { give: resolve })),
+        abandon: () => undefined,
+        get waiting() {
+          return inbox.waiting;
+        },
+      },
+      outbox: { trySend: () => true },
+    };
+    const socket = { [CORE]: core, closed: false } as unknown as Pull;
+    const host = { check: undefined, capture: undefined, refused: () => undefined, failed: () => undefined };
+    const way = new Way(socket, socket, host);
+    ways.push(way);
+    void way.run();
+    expect(way.inHand).toBe(0);
+    inbox.waiting = 0;
+    expect(way.inHand).toBe(1);
+    inbox.waiting = 1;
+    inbox.give([Buffer.from("x")]);
+    await turn();
+    expect(way.inHand).toBe(0);
+  });
+
+  it("ends when one of its sockets does", async () => {
+    const { to, source, running } = await chain();
+    await to.close({ linger: 0 });
+    await source.send("for nobody");
+    await running;
+  });
+});

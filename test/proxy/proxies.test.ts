@@ -1,0 +1,301 @@
+/** Each proxy between peers on both sides, on every engine. */
+import { describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../src/engine/select.js";
+import {
+  curveKeyPair,
+  Dealer,
+  Pair,
+  Publisher,
+  Pull,
+  Push,
+  Reply,
+  Request,
+  Router,
+  Subscriber,
+  XPublisher,
+} from "../../src/index.js";
+import { ForwarderProxy, QueueProxy, SocketProxy, StreamerProxy } from "../../src/proxy/index.js";
+import { collect, texts, until } from "../contract/support/wait.js";
+import { ANY, back, front, LIMIT, useWorld } from "./support.js";
+
+/** Peers a side. */
+const PEERS = 50;
+
+describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+  const world = useWorld(engine);
+  const { context } = world;
+  const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context };
+
+  it("a queue passes requests to workers in turn, and replies to whoever asked", async () => {
+    const proxy = await world.start(new QueueProxy(sides));
+    const served = new Set<number>();
+    const workers = Array.from({ length: PEERS }, () => world.socket(new Reply({ context })));
+    for (const [i, worker] of workers.entries()) {
+      worker.connect(back(proxy));
+      void (async () => {
+        for await (const [body] of worker) {
+          served.add(i);
+          await worker.send([`${body}!`, ""]);
+        }
+      })();
+    }
+    await until(() => proxy.stats().backend.peers === PEERS, "the workers");
+    const clients = Array.from({ length: PEERS }, () => world.socket(new Request({ context })));
+    await Promise.all(
+      clients.map(async (client, i) => {
+        client.connect(front(proxy));
+        for (let n = 0; n < 4; n++)
+          expect(texts(await client.request(`${i}.${n}`, { timeout: LIMIT }))).toEqual([`${i}.${n}!`, ""]);
+      }),
+    );
+    expect(served.size).toBe(PEERS);
+    const { frontend, backend, unanswered } = proxy.stats();
+    expect([frontend.in.messages, frontend.out.messages]).toEqual([4 * PEERS, 4 * PEERS]);
+    expect([backend.in.messages, backend.out.messages]).toEqual([4 * PEERS, 4 * PEERS]);
+    expect(frontend.in.bytes).toBe(backend.out.bytes);
+    expect(unanswered).toBe(0);
+  });
+
+  it("a streamer passes everything once, from many to many", async () => {
+    const proxy = await world.start(new StreamerProxy(sides));
+    const got = new Map<string, number>();
+    const pulls = Array.from({ length: PEERS }, () => world.socket(new Pull({ context })));
+    for (const pull of pulls) {
+      pull.connect(back(proxy));
+      void (async () => {
+        for await (const [a, b] of pull) got.set(`${a} ${b}`, (got.get(`${a} ${b}`) ?? 0) + 1);
+      })();
+    }
+    await until(() => proxy.stats().backend.peers === PEERS, "the pulls");
+    await Promise.all(
+      Array.from({ length: PEERS }, async (_, i) => {
+        const push = world.socket(new Push({ context }));
+        push.connect(front(proxy));
+        for (let n = 0; n < 40; n++) await push.send([`${i}`, `${n}`]);
+      }),
+    );
+    await until(() => got.size === 40 * PEERS, "all of it");
+    expect(new Set(got.values())).toEqual(new Set([1]));
+    expect(proxy.stats()).toMatchObject({
+      frontend: { type: "pull", in: { messages: 40 * PEERS, queued: 0 } },
+      backend: { type: "push", out: { messages: 40 * PEERS } },
+    });
+  });
+
+  it("a forwarder passes news to those who asked, and each topic to the publishers once", async () => {
+    const proxy = await world.start(new ForwarderProxy(sides));
+    const publisher = world.socket(new XPublisher({ context, verbosity: "allSubsUnsubs" }));
+    publisher.connect(front(proxy));
+    const subscribers = Array.from({ length: PEERS }, (_, i) => {
+      const subscriber = world.socket(new Subscriber({ context }));
+      subscriber.subscribe("all", `own${i}.`);
+      subscriber.connect(back(proxy));
+      return subscriber;
+    });
+    const asked: string[] = [];
+    while (asked.length < PEERS + 1) asked.push(String((await publisher.receive({ timeout: LIMIT }))[0]));
+    expect(new Set(asked).size).toBe(PEERS + 1);
+    await until(() => proxy.stats().backend.peers === PEERS, "the subscribers");
+    for (let i = 0; i < PEERS; i++) await publisher.send([`own${i}.`, `${i}`]);
+    await publisher.send(["all", "end"]);
+    for (const [i, subscriber] of subscribers.entries())
+      expect(await collect(subscriber, 2)).toEqual([`own${i}.|${i}`, "all|end"]);
+    // Nobody else of many wants what one cancels; the last of "all" cancels it.
+    const last = subscribers.pop() as Subscriber;
+    await Promise.all(subscribers.map((subscriber) => subscriber.close()));
+    await until(() => proxy.stats().backend.peers === 1, "the last subscriber");
+    last.unsubscribe("all");
+    const ended = new Set<string>();
+    while (ended.size < PEERS) ended.add(String((await publisher.receive({ timeout: LIMIT }))[0]));
+    expect(ended.has("\0all")).toBe(true);
+    expect(ended.has(`\0own${PEERS - 1}.`)).toBe(false);
+  });
+
+  it("several endpoints of a side, bound and connected, are one side", async () => {
+    const upstream = world.socket(new Push({ context }));
+    await upstream.bind(ANY);
+    const downstream = world.socket(new Pull({ context }));
+    await downstream.bind(ANY);
+    const proxy = await world.start(
+      new StreamerProxy({
+        frontend: { bind: [ANY, ANY], connect: upstream.lastEndpoint as string },
+        backend: { connect: [downstream.lastEndpoint as string] },
+        context,
+      }),
+    );
+    expect(new Set(proxy.endpoints.frontend).size).toBe(2);
+    for (const endpoint of proxy.endpoints.frontend) {
+      const push = world.socket(new Push({ context }));
+      push.connect(endpoint);
+      await push.send("bound");
+    }
+    await upstream.send("connected");
+    expect((await collect(downstream, 3)).sort()).toEqual(["bound", "bound", "connected"]);
+  });
+
+  it.each([
+    ["dealer", "dealer", Dealer, Dealer],
+    ["dealer", "pair", Dealer, Pair],
+    ["pair", "pair", Pair, Pair],
+  ] as const)("between %s and %s messages pass both ways", async (frontend, backend, One, Other) => {
+    const proxy = await world.start(
+      new SocketProxy({
+        frontend: { type: frontend, bind: ANY },
+        backend: { type: backend, bind: ANY },
+        context,
+      }),
+    );
+    const one = world.socket(new One({ context }));
+    const other = world.socket(new Other({ context }));
+    one.connect(front(proxy));
+    other.connect(back(proxy));
+    await one.send(["there", "", "x"]);
+    expect(texts(await other.receive({ timeout: LIMIT }))).toEqual(["there", "", "x"]);
+    await other.send("back");
+    expect(texts(await one.receive({ timeout: LIMIT }))).toEqual(["back"]);
+  });
+
+  it("a queue the other way round has its clients at the backend", async () => {
+    const proxy = await world.start(
+      new SocketProxy({
+        frontend: { type: "dealer", bind: ANY },
+        backend: { type: "router", bind: ANY },
+        context,
+      }),
+    );
+    const client = world.socket(new Request({ context }));
+    const worker = world.socket(new Reply({ context }));
+    client.connect(back(proxy));
+    worker.connect(front(proxy));
+    const asked = client.request("?", { timeout: LIMIT });
+    await worker.receive({ timeout: LIMIT });
+    await worker.send("!");
+    expect(texts(await asked)).toEqual(["!"]);
+  });
+
+  it("what a sub asks for is published, and nothing else", async () => {
+    const publisher = world.socket(new Publisher({ context }));
+    await publisher.bind(ANY);
+    const proxy = await world.start(
+      new SocketProxy({
+        frontend: { type: "sub", connect: publisher.lastEndpoint as string, subscribe: ["a", "c"] },
+        backend: { type: "pub", bind: ANY },
+        context,
+      }),
+    );
+    const subscriber = world.socket(new Subscriber({ context }));
+    subscriber.subscribe();
+    subscriber.connect(back(proxy));
+    await publisher.waitForSubscribers({ topic: "c", timeout: LIMIT });
+    await until(() => proxy.stats().backend.peers === 1, "the subscriber");
+    let heard: string[] = [];
+    const hearing = (async () => {
+      heard = await collect(subscriber, 2);
+    })();
+    // A PUB does not say when its subscriber has asked: it is told until it hears.
+    await until(() => {
+      for (const topic of ["b", "c"]) publisher.trySend(topic);
+      return heard.length > 0;
+    }, "the news");
+    await hearing;
+    expect(new Set(heard)).toEqual(new Set(["c"]));
+  });
+
+  it("a reply for a client that has gone is dropped and counted, and the queue goes on", async () => {
+    const proxy = await world.start(new QueueProxy(sides));
+    const drop = new Promise<unknown>((resolve) => proxy.events.on("drop", resolve));
+    const worker = world.socket(new Router({ context }));
+    worker.connect(back(proxy));
+    const gone = new Dealer({ context });
+    gone.connect(front(proxy));
+    await gone.send("bye");
+    const [hop, ...envelope] = await worker.receive({ timeout: LIMIT });
+    await gone.close();
+    await until(() => proxy.stats().frontend.peers === 0, "its leaving");
+    await worker.send([hop as Buffer, ...envelope]);
+    expect(await drop).toMatchObject({ side: "frontend", reason: "unroutable", messages: 1 });
+    await worker.send([hop as Buffer, "nobody knows me", "", "x"]);
+    await worker.send([hop as Buffer, "only an id"]);
+    await until(() => proxy.stats().backend.in.dropped.malformed === 1, "the malformed one");
+    const client = world.socket(new Request({ context }));
+    client.connect(front(proxy));
+    const asked = client.request("still there?", { timeout: LIMIT });
+    const request = await worker.receive({ timeout: LIMIT });
+    await worker.send(request);
+    expect(texts(await asked)).toEqual(["still there?"]);
+    const { frontend } = proxy.stats();
+    expect(frontend.out.dropped).toMatchObject({ unroutable: 2, "peer-full": 0 });
+    expect(frontend.out.messages).toBe(1);
+    // With the client's routing id, as on the way in.
+    expect(frontend.out.bytes).toBe(request.slice(1).reduce((sum, frame) => sum + frame.length, 0));
+  });
+
+  it("a side without room stops the reading of the other, within the marks", async () => {
+    const proxy = await world.start(
+      new StreamerProxy({
+        frontend: { bind: ANY, receiveHighWaterMark: 10 },
+        backend: { bind: ANY, sendHighWaterMark: 10 },
+        context,
+      }),
+    );
+    const push = world.socket(new Push({ context, sendHighWaterMark: 10 }));
+    push.connect(front(proxy));
+    const body = Buffer.alloc(10_000);
+    let sent = 0;
+    let tries = 0;
+    // Nobody pulls: the proxy has one message in hand and takes what its marks allow, the rest stays with the peer.
+    await until(() => {
+      tries += 1;
+      while (push.trySend(body)) {
+        sent += 1;
+        tries = 0;
+      }
+      return sent > 10 && tries > 50;
+    }, "a peer without room");
+    const { frontend, backend } = proxy.stats();
+    expect(frontend.in.messages).toBe(1);
+    expect(frontend.in.queued).toBeLessThanOrEqual(10 + 64); // The mark, and what one chunk of bytes brings.
+    expect(backend.out.messages).toBe(0);
+    const pull = world.socket(new Pull({ context }));
+    pull.connect(back(proxy));
+    const received = collect(pull, sent);
+    expect((await received).length).toBe(sent);
+    expect(proxy.stats().frontend.in.messages).toBe(sent);
+  });
+
+  it("joins an encrypted side to a plain one", async () => {
+    const keys = curveKeyPair();
+    const client = curveKeyPair();
+    const proxy = await world.start(
+      new QueueProxy({
+        frontend: {
+          bind: ANY,
+          curveServer: true,
+          curveSecretKey: keys.secretKey,
+          authenticate: ({ publicKey }) => publicKey === client.publicKey,
+        },
+        backend: { bind: ANY, plainServer: true, authenticate: ({ password }) => password === "inside" },
+        context,
+      }),
+    );
+    const refused = new Promise<unknown>((resolve) => proxy.events.on("peer:refused", resolve));
+    const worker = world.socket(new Reply({ context, plainUsername: "w", plainPassword: "inside" }));
+    worker.connect(back(proxy));
+    const ask = world.socket(
+      new Request({
+        context,
+        curveServerKey: keys.publicKey,
+        curvePublicKey: client.publicKey,
+        curveSecretKey: client.secretKey,
+      }),
+    );
+    ask.connect(front(proxy));
+    const asked = ask.request("secret", { timeout: LIMIT });
+    expect(texts(await worker.receive({ timeout: LIMIT }))).toEqual(["secret"]);
+    await worker.send("kept");
+    expect(texts(await asked)).toEqual(["kept"]);
+    const stranger = world.socket(new Reply({ context, plainUsername: "w", plainPassword: "guess" }));
+    stranger.connect(back(proxy));
+    expect(await refused).toMatchObject({ side: "backend" });
+  });
+});

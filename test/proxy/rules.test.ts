@@ -1,0 +1,191 @@
+/** The small rules: envelopes, bursts, replies that are waited for, the end of a drain, a proxy's own endpoints. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { Bursts } from "../../src/proxy/bursts.js";
+import { DrainRules, type DrainView } from "../../src/proxy/drain-rules.js";
+import { checkReply, checkRequest } from "../../src/proxy/envelopes.js";
+import { localAddresses } from "../../src/proxy/local-addresses.js";
+import { reached, tcpTarget } from "../../src/proxy/own-endpoints.js";
+import { Unanswered } from "../../src/proxy/unanswered.js";
+
+const frames = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
+const hops = (count: number): string[] => Array.from({ length: count }, (_, i) => `hop${i}`);
+
+describe("envelopes", () => {
+  it("of requests have an id and a frame, and not too many hops", () => {
+    expect(checkRequest(frames("id", "", "body"))).toBe("pass");
+    expect(checkRequest(frames("id", "bare"))).toBe("pass");
+    expect(checkRequest(frames("id"))).toBe("malformed");
+    expect(checkRequest([])).toBe("malformed");
+    expect(checkRequest(frames(...hops(32), "", "body"))).toBe("pass");
+    expect(checkRequest(frames(...hops(33), "", "body"))).toBe("loop");
+    expect(checkRequest(frames("id", "", ...hops(500)))).toBe("pass");
+  });
+
+  it("of replies have somebody they are for", () => {
+    expect(checkReply(frames("id", "", "body"))).toBe("pass");
+    expect(checkReply(frames("id"))).toBe("malformed");
+    expect(checkReply(frames("", "body"))).toBe("malformed");
+  });
+});
+
+it("bursts are told once, and counted in full", () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat(3_000), fc.integer({ min: 1, max: 9 }))), (schedule) => {
+      const bursts = new Bursts();
+      let now = 0;
+      let total = 0;
+      for (const [at, [gap, count]] of schedule.entries()) {
+        now += gap;
+        total += count;
+        expect(bursts.note(now, count)).toBe(at === 0 || gap >= 1_000);
+        expect(bursts.total).toBe(total);
+      }
+    }),
+  );
+});
+
+describe("requests without reply", () => {
+  it("are those that were asked and not answered, whenever one looks", () => {
+    // Each step asks and answers so many; never more answers than questions; a tick or none.
+    const step = fc.tuple(fc.nat(20), fc.nat(20), fc.boolean());
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (schedule) => {
+        const unanswered = new Unanswered();
+        let asked = 0;
+        let answered = 0;
+        for (const [questions, answers, tick] of schedule) {
+          asked += questions;
+          answered += Math.min(answers, asked - answered);
+          expect(unanswered.count(asked, answered)).toBe(asked - answered);
+          if (tick) unanswered.tick(asked, answered);
+          expect(unanswered.count(asked, answered)).toBe(asked - answered);
+        }
+      }),
+    );
+  });
+
+  it("are forgotten after a minute, also while others come and are answered", () => {
+    const unanswered = new Unanswered();
+    unanswered.tick(3, 0);
+    for (let second = 1; second < 60; second++) {
+      unanswered.tick(3 + 10 * second, 10 * second);
+      expect(unanswered.count(3 + 10 * second, 10 * second)).toBe(3);
+    }
+    unanswered.tick(603, 600);
+    expect(unanswered.count(603, 600)).toBe(0);
+    expect(unanswered.count(605, 600)).toBe(2);
+  });
+
+  it("are never less than none, where a request has many replies", () => {
+    const unanswered = new Unanswered();
+    unanswered.tick(1, 50);
+    expect(unanswered.count(1, 60)).toBe(0);
+  });
+});
+
+describe("a drain", () => {
+  const nothing: DrainView = { peers: 1, taken: 0, received: 0, queued: 0, unanswered: 0 };
+
+  it("takes in until nothing came for a while, then waits until all has left", () => {
+    const rules = new DrainRules(0, 10_000, false);
+    expect(rules.step({ ...nothing, taken: 5 }, 0)).toBe("take");
+    expect(rules.step({ ...nothing, taken: 9 }, 150)).toBe("take");
+    expect(rules.step({ ...nothing, taken: 9, received: 1 }, 400)).toBe("take");
+    expect(rules.step({ ...nothing, taken: 10, queued: 3 }, 500)).toBe("take");
+    expect(rules.step({ ...nothing, taken: 10, queued: 3 }, 700)).toBe("finish");
+    expect(rules.step({ ...nothing, taken: 10, unanswered: 1 }, 900)).toBe("finish");
+    expect(rules.step({ ...nothing, taken: 10 }, 950)).toBe("done");
+  });
+
+  it("takes in no longer than half its time, and lasts no longer than the whole", () => {
+    const rules = new DrainRules(1_000, 500, false);
+    let taken = 0;
+    for (let now = 1_000; now < 1_250; now += 10)
+      expect(rules.step({ ...nothing, taken: ++taken }, now)).toBe("take");
+    expect(rules.step({ ...nothing, taken: 99, received: 7 }, 1_250)).toBe("finish");
+    expect(rules.step({ ...nothing, received: 7 }, 1_499)).toBe("finish");
+    expect(rules.step({ ...nothing, received: 7 }, 1_500)).toBe("done");
+  });
+
+  it("soon tells peers to go that can be told, and hears them to their end, however long that takes", () => {
+    const rules = new DrainRules(0, 10_000, true);
+    expect(rules.step({ ...nothing, taken: 1 }, 0)).toBe("take");
+    expect(rules.step({ ...nothing, taken: 8, received: 4 }, 200)).toBe("tell");
+    expect(rules.step({ ...nothing, taken: 9 }, 5_000)).toBe("tell");
+    expect(rules.step({ ...nothing, peers: 0, received: 3 }, 9_000)).toBe("tell");
+    expect(rules.step({ ...nothing, peers: 0, queued: 3 }, 9_100)).toBe("finish");
+    expect(rules.step({ ...nothing, peers: 0 }, 9_200)).toBe("done");
+  });
+
+  it("ends, and leaves nothing as long as it has time, whatever comes", () => {
+    const counts = fc.tuple(fc.nat(300), fc.nat(2), fc.nat(2), fc.nat(2), fc.nat(2));
+    const schedule = fc.array(counts, { minLength: 1, maxLength: 80 });
+    fc.assert(
+      fc.property(schedule, fc.boolean(), fc.integer({ min: 0, max: 5_000 }), (looks, canTell, time) => {
+        const rules = new DrainRules(0, time, canTell);
+        const order = ["take", "tell", "finish", "done"];
+        let now = 0;
+        let before = 0;
+        for (const [gap, peers, received, queued, unanswered] of looks) {
+          now += gap;
+          const step = rules.step({ peers, taken: now, received, queued, unanswered }, now);
+          expect(order.indexOf(step)).toBeGreaterThanOrEqual(before);
+          if (!canTell) expect(step).not.toBe("tell");
+          if (step === "done" && before < 3 && now < time)
+            expect([received, queued, unanswered]).toEqual([0, 0, 0]);
+          if (now >= time) expect(step).toBe("done");
+          before = order.indexOf(step);
+        }
+      }),
+    );
+  });
+
+  it("without time is done at once", () => {
+    expect(new DrainRules(0, 0, false).step({ ...nothing, received: 1 }, 0)).toBe("done");
+  });
+});
+
+describe("a proxy's own endpoints", () => {
+  const bound = [
+    "tcp://0.0.0.0:5555",
+    "tcp://10.1.2.3:6666",
+    "ipc:///tmp/a",
+    "inproc://b",
+    "tcp://[::1]:7777",
+  ];
+  const local = {
+    isLocal: (address: string) => ["127.0.0.1", "10.1.2.3"].includes(address),
+    resolve: (host: string) =>
+      ({ localhost: ["127.0.0.1"], me: ["10.1.2.3"], far: ["192.0.2.1"] })[host] ??
+      (/^[\d.:]+$/.test(host) ? [host] : []),
+  };
+
+  it.each([
+    ["tcp://127.0.0.1:5555", "tcp://0.0.0.0:5555"],
+    ["tcp://localhost:5555", "tcp://0.0.0.0:5555"],
+    ["tcp://me:5555", "tcp://0.0.0.0:5555"],
+    ["tcp://192.0.2.1:5555", undefined],
+    ["tcp://far:5555", undefined],
+    ["tcp://unknown:5555", undefined],
+    ["tcp://127.0.0.1:5556", undefined],
+    ["tcp://me:6666", "tcp://10.1.2.3:6666"],
+    ["tcp://localhost:6666", undefined],
+    ["tcp://10.9.9.9:0;10.1.2.3:6666", "tcp://10.1.2.3:6666"],
+    ["tcp://[::1]:7777", "tcp://[::1]:7777"],
+    ["ipc:///tmp/a", "ipc:///tmp/a"],
+    ["ipc:///tmp/b", undefined],
+    ["inproc://b", "inproc://b"],
+  ])("connecting to %s reaches %s", (connect, expected) => {
+    expect(reached(connect, bound, local)).toBe(expected);
+  });
+
+  it("are found by the machine's own names and addresses", async () => {
+    expect(tcpTarget("ipc://x")).toBeUndefined();
+    const here = await localAddresses(["tcp://localhost:5555"], bound);
+    expect(reached("tcp://localhost:5555", bound, here)).toBe("tcp://0.0.0.0:5555");
+    expect(here.isLocal("127.0.0.2")).toBe(true);
+    expect(here.isLocal("192.0.2.1")).toBe(false);
+    expect(here.resolve("never.asked.example")).toEqual([]);
+  });
+});

@@ -1,0 +1,42 @@
+/** Proxies and their peers for tests: opened here, closed when the test is over. */
+import { afterEach } from "vitest";
+import { Context, type Socket } from "../../src/index.js";
+import type { SocketProxy } from "../../src/proxy/index.js";
+
+export const ANY = "tcp://127.0.0.1:*";
+/** ms of one wait for a message. */
+export const LIMIT = 8_000;
+
+export interface World {
+  readonly context: Context;
+  /** Closed when the test is over. */
+  socket<S extends Socket>(socket: S): S;
+  /** Started; stopped when the test is over. */
+  start<P extends SocketProxy>(proxy: P): Promise<P>;
+}
+
+/** Call it once in each group of tests. */
+export function useWorld(engine?: string): World {
+  const context = new Context(engine === undefined ? {} : { engine });
+  const sockets: Socket[] = [];
+  const proxies: SocketProxy[] = [];
+  afterEach(async () => {
+    await Promise.all(proxies.splice(0).map((proxy) => proxy.stop({ linger: 0 })));
+    await Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
+  });
+  return {
+    context,
+    socket(socket) {
+      sockets.push(socket);
+      return socket;
+    },
+    async start(proxy) {
+      proxies.push(proxy);
+      await proxy.start();
+      return proxy;
+    },
+  };
+}
+
+export const front = (proxy: SocketProxy): string => proxy.endpoints.frontend[0] as string;
+export const back = (proxy: SocketProxy): string => proxy.endpoints.backend[0] as string;
