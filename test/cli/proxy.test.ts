@@ -1,0 +1,226 @@
+/** shoal proxy: the three kinds as processes, with peers that outlive them. */
+import { existsSync } from "node:fs";
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  curveKeyPair,
+  Publisher,
+  Pull,
+  Push,
+  Reply,
+  Request,
+  type Socket,
+  Subscriber,
+  writeCertificate,
+} from "../../src/index.js";
+import { collect, texts } from "../contract/support/wait.js";
+import { Child, file, ipc, run, startWithout, useShoal } from "./support.js";
+
+useShoal();
+
+const ANY = "tcp://127.0.0.1:*";
+const LIMIT = 8_000;
+const PYTHON = "/usr/bin/python3";
+
+const sockets: Socket[] = [];
+function open<S extends Socket>(socket: S): S {
+  sockets.push(socket);
+  return socket;
+}
+afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
+
+async function start(kind: string, ...more: string[]) {
+  const args = ["proxy", kind, ...(more.includes("--frontend") ? [] : ["--frontend", ANY, "--backend", ANY])];
+  const proxy = startWithout(...args, ...more);
+  const at = async (name: string) =>
+    (await proxy.until("stderr", new RegExp(`${name} listening at (\\S+)\\n`)))[1] as string;
+  return { proxy, frontend: await at("frontend"), backend: await at("backend"), at };
+}
+
+describe("shoal proxy", () => {
+  it("streamer: passes, drains with SIGTERM, and prints what passed", async () => {
+    const { proxy, frontend, backend } = await start("streamer", "--json");
+    const push = open(new Push());
+    const pull = open(new Pull());
+    push.connect(frontend);
+    for (let i = 0; i < 100; i++) await push.send(`${i}`);
+    pull.connect(backend);
+    await collect(pull, 1);
+    proxy.process.kill("SIGTERM");
+    expect(await collect(pull, 99)).toHaveLength(99);
+    const { code, stdout } = await proxy.ended;
+    expect(code).toBe(0);
+    expect(JSON.parse(String(stdout))).toMatchObject({
+      state: "stopped",
+      frontend: { in: { messages: 100 } },
+      backend: { out: { messages: 100 } },
+      drain: { drained: true },
+    });
+  });
+
+  it("ends with 1 when something was left, and says what", async () => {
+    const { proxy, frontend, at } = await start("streamer", "--drain", "0", "--control", ANY);
+    const push = open(new Push({ linger: 0 }));
+    push.connect(frontend);
+    await push.send("nobody pulls");
+    const controller = open(new Request());
+    controller.connect(await at("control"));
+    for (let messages = 0; messages === 0; ) {
+      const [status] = await controller.request('{"command":"status"}', { timeout: LIMIT });
+      ({ messages } = JSON.parse(String(status)).frontend.in);
+    }
+    proxy.process.kill("SIGTERM");
+    const { code, stderr } = await proxy.ended;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/stopped with messages left: 1 not passed on, 0 not sent, 0 requests/);
+  });
+
+  it("forwarder: a capture, and the words PAUSE and TERMINATE", async () => {
+    const { proxy, frontend, backend, at } = await start("forwarder", "--capture", ANY, "--control", ANY);
+    const publisher = open(new Publisher());
+    const subscriber = open(new Subscriber());
+    publisher.connect(frontend);
+    subscriber.connect(backend);
+    subscriber.subscribe("t");
+    await publisher.waitForSubscribers({ topic: "t", timeout: LIMIT });
+    await publisher.send(["t", "1"]);
+    expect(texts(await subscriber.receive({ timeout: LIMIT }))).toEqual(["t", "1"]);
+    expect(await at("capture")).toMatch(/^tcp:/);
+    const controller = open(new Request());
+    controller.connect(await at("control"));
+    await controller.request("PAUSE", { timeout: LIMIT });
+    await proxy.until("stderr", /paused/);
+    await controller.request("TERMINATE", { timeout: LIMIT });
+    expect((await proxy.ended).code).toBe(0);
+  });
+
+  it("queue: killed and started again, its peers find it again", async () => {
+    const first = await start("queue", "-v");
+    const worker = open(new Reply({ reconnectInterval: 20, reconnectMaxInterval: 100 }));
+    worker.connect(first.backend);
+    void (async () => {
+      for await (const [body] of worker) await worker.send(`${body}!`);
+    })();
+    const client = open(new Request({ reconnectInterval: 20, reconnectMaxInterval: 100 }));
+    client.connect(first.frontend);
+    expect(texts(await client.request("one", { timeout: LIMIT }))).toEqual(["one!"]);
+    first.proxy.process.kill("SIGKILL");
+    await first.proxy.ended;
+    const again = await start("queue", "--frontend", first.frontend, "--backend", first.backend);
+    expect(texts(await client.request("two", { timeout: 500, retries: 20 }))).toEqual(["two!"]);
+    again.proxy.process.kill("SIGINT");
+    expect((await again.proxy.ended).code).toBe(0);
+  });
+
+  it.skipIf(!existsSync(PYTHON))(
+    "queue: killed between pyzmq programs, they go on with the next",
+    async () => {
+      const first = await start("queue", "-v");
+      const program = `
+import sys, zmq
+context = zmq.Context()
+worker = context.socket(zmq.REP)
+worker.connect(sys.argv[2])
+client = context.socket(zmq.DEALER)
+client.reconnect_ivl = 20
+worker.reconnect_ivl = 20
+client.connect(sys.argv[1])
+poller = zmq.Poller()
+poller.register(worker, zmq.POLLIN)
+poller.register(client, zmq.POLLIN)
+replies = 0
+while True:
+    if not dict(poller.poll(100)):
+        client.send_multipart([b"", b"again?"], zmq.DONTWAIT)
+        continue
+    if worker.poll(0):
+        worker.send(worker.recv())
+    if client.poll(0):
+        client.recv_multipart()
+        replies += 1
+        print("reply", replies, flush=True)
+`;
+      const python = new Child(PYTHON, ["-c", program, first.frontend, first.backend], { stdin: "ignore" });
+      await python.until("stdout", /reply 2\n/);
+      first.proxy.process.kill("SIGKILL");
+      await first.proxy.ended;
+      const before = String(python.stdout).match(/reply/g)?.length ?? 0;
+      await start("queue", "--frontend", first.frontend, "--backend", first.backend);
+      await python.until("stdout", new RegExp(`reply ${before + 3}\\n`));
+    },
+  );
+
+  it("joins an encrypted frontend to a plain backend", async () => {
+    const keys = curveKeyPair();
+    const path = file();
+    await writeCertificate(path, { ...keys, metadata: {} });
+    const { frontend, backend } = await start(
+      "queue",
+      "--frontend-curve-certificate",
+      `${path}_secret`,
+      "--backend-plain",
+      "worker:secret",
+    );
+    const worker = open(new Reply({ plainUsername: "worker", plainPassword: "secret" }));
+    worker.connect(backend);
+    const own = curveKeyPair();
+    const client = open(
+      new Request({
+        curveServerKey: keys.publicKey,
+        curvePublicKey: own.publicKey,
+        curveSecretKey: own.secretKey,
+      }),
+    );
+    client.connect(frontend);
+    const asked = client.request("?", { timeout: LIMIT });
+    await worker.receive({ timeout: LIMIT });
+    await worker.send("!");
+    expect(texts(await asked)).toEqual(["!"]);
+  });
+
+  it("does not connect to itself", async () => {
+    const endpoint = ipc();
+    const args = ["queue", "--frontend", endpoint, "--backend-connect", endpoint];
+    const { code, stderr } = await run("", "proxy", ...args);
+    expect(stderr).toMatch(/there the proxy itself listens/);
+    expect(code).toBe(2);
+  });
+
+  it.each([
+    [["queue", "--frontend", ANY], 2, /expected --backend EP or --backend-connect EP/],
+    [["queue", "--frontend", "tcp://nope", "--backend", ANY], 2, /tcp:\/\/nope/],
+    [["streamer", "--frontend", ANY, "--backend", ANY, "--hwm", "many"], 2, /--hwm/],
+    [
+      ["streamer", "--frontend", ANY, "--backend", ANY, "--frontend-plain", "secret"],
+      2,
+      /user name, a colon/,
+    ],
+    [
+      [
+        "queue",
+        "--backend",
+        ANY,
+        "--frontend",
+        ANY,
+        "--frontend-connect",
+        "ipc://a",
+        "--frontend-plain",
+        "a:b",
+      ],
+      2,
+      /--frontend-plain is the server's/,
+    ],
+    [["queue", "--frontend", ANY, "--backend", "ipc:///nowhere/at/all"], 1, /nowhere/],
+    [["queue", "--frontend", ANY, "--backend", ANY, "--frontend-curve-certificate", "/no"], 1, /\/no/],
+    [
+      ["queue", "--frontend", ANY, "--backend", ANY, "--control", "inproc://x"],
+      2,
+      /reaches only this process/,
+    ],
+    [["circle", "--frontend", ANY], 2, /unknown command/],
+  ] as [string[], number, RegExp][])("%j fails", async (args, code, why) => {
+    const ended = await run("", "proxy", ...args);
+    expect(ended.stderr).toMatch(why);
+    expect(ended.stderr).not.toContain("secret");
+    expect(ended.code).toBe(code);
+  });
+});
