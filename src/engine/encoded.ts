@@ -51,6 +51,30 @@ export class EncodedMessages {
     return new EncodedMessages(this.bytes, this.start, this.end, this.messages, this.tally, this.first);
   }
 
+  /** Whether each message that is left has a first frame of more than 0 bytes, and another behind it; `first` aside. */
+  allHaveAddress(): boolean {
+    let begins = true;
+    for (let position = this.start; position < this.end; ) {
+      const end = frameEnd(this.bytes, position);
+      const more = ((this.bytes[position] as number) & MORE) !== 0;
+      if (begins && (!more || end === bodyAt(this.bytes, position))) return false;
+      begins = !more;
+      position = end;
+    }
+    return true;
+  }
+
+  /** Bytes of the bodies of the frames between two positions. */
+  bodyBytes(start: number, end: number): number {
+    let bytes = 0;
+    for (let position = start; position < end; ) {
+      const next = frameEnd(this.bytes, position);
+      bytes += next - bodyAt(this.bytes, position);
+      position = next;
+    }
+    return bytes;
+  }
+
   /** What is left, as messages of frames: views of the bytes. */
   decode(): Buffer[][] {
     const { buffer, byteOffset } = this.bytes;

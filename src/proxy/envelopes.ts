@@ -8,6 +8,8 @@
  * come through this proxy again and again: its backend leads to its own frontend.
  */
 
+import type { EncodedMessages } from "../sockets/relay.js";
+
 /** Routing ids before the delimiter, past which a request is in a loop: nobody chains so many proxies. */
 const MAX_HOPS = 32;
 
@@ -28,4 +30,14 @@ export function checkRequest(frames: readonly Buffer[]): Verdict {
 /** A reply on its way to a ROUTER. */
 export function checkReply(frames: readonly Buffer[]): Verdict {
   return frames.length < 2 || (frames[0] as Buffer).length === 0 ? "malformed" : "pass";
+}
+
+/** Whether `checkRequest` has to look at each of them. */
+export function suspectRequests(stretch: EncodedMessages): boolean {
+  return stretch.tally.mostFrames + (stretch.first === undefined ? 0 : 1) > MAX_HOPS;
+}
+
+/** Whether `checkReply` would not pass all of them. */
+export function suspectReplies(stretch: EncodedMessages): boolean {
+  return stretch.first === undefined ? !stretch.allHaveAddress() : stretch.first.length === 0;
 }

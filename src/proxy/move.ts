@@ -17,6 +17,7 @@
 import { ClosedError } from "../core/errors.js";
 import type { Inbox } from "../sockets/inbox.js";
 import { byteLengthOf } from "../sockets/message.js";
+import { type EncodedMessages, Relay, relays } from "../sockets/relay.js";
 import { CORE, type Socket } from "../sockets/socket.js";
 import type { Check, Verdict } from "./envelopes.js";
 
@@ -32,6 +33,8 @@ export interface WayCounts {
 export interface WayHost {
   /** Absent: everything passes. */
   readonly check: Check | undefined;
+  /** Picks the stretches of undecoded messages whose messages are to be checked one by one. */
+  readonly isSuspect?: ((stretch: EncodedMessages) => boolean) | undefined;
   /** A copy for the tap; absent: there is none. */
   readonly capture: ((frames: Buffer[]) => void) | undefined;
   /** A message was dropped by the check. */
@@ -41,6 +44,9 @@ export interface WayHost {
 }
 
 const FOREVER = { timeout: -1 } as const;
+
+/** Messages that pass undecoded between two turns of the event loop. */
+const MAX_TURN = 4_000;
 
 export class Way {
   readonly counts: WayCounts = {
@@ -60,17 +66,25 @@ export class Way {
   /** A message was asked for, and is waited for or on its way. */
   #asking = false;
   #onOpen: (() => void) | undefined = undefined;
+  /** Where both sockets' engines can: messages pass undecoded. */
+  readonly #relay: Relay | undefined;
 
   constructor(from: Socket, to: Socket, host: WayHost) {
     this.#from = from;
     this.#to = to;
     this.#host = host;
     this.#routes = to[CORE].typeName === "Router";
+    // A tap needs each message by itself.
+    const { check, capture, isSuspect } = host;
+    const undecoded =
+      capture === undefined && (check === undefined || isSuspect !== undefined) && relays(from, to);
+    this.#relay = undecoded ? new Relay(from, to, host.isSuspect) : undefined;
   }
 
   /** Messages that were taken and not passed on: 0 or 1. */
   get inHand(): number {
     // One that was asked for and is not waited for any more comes with the next turn of the event loop.
+    if (this.#relay !== undefined) return this.#relay.inHand + this.#inHand;
     const onItsWay = this.#asking && this.#from[CORE].inbox.waiting === 0;
     return onItsWay ? 1 : this.#inHand;
   }
@@ -131,6 +145,7 @@ export class Way {
       await this.#opened();
       if (this.#ended) return;
     }
+    if (this.#relay !== undefined) return this.#passStretches(this.#relay);
     let message = inbox.tryReceive() as Buffer[] | undefined;
     if (message === undefined) {
       message = await this.#next(inbox);
@@ -150,6 +165,30 @@ export class Way {
     }
   }
 
+  /** Moves stretches of messages that nobody decodes, until there are none or the event loop has to turn. */
+  async #passStretches(relay: Relay): Promise<void> {
+    const { taken, lostBytes, why } = relay.move(Math.min(MAX_TURN, this.#quota));
+    this.#quota -= taken;
+    this.counts.lostBytes += lostBytes;
+    if (why === "mute") await relay.writable(FOREVER);
+    else if (why === "suspect") {
+      for (const message of relay.surrender()) if (!this.#pass(message)) await this.#wait(message);
+    } else if (why === "enough") await new Promise((resolve) => setImmediate(resolve));
+    else await this.#readable(relay);
+    // What is in hand when the last was taken has to be passed on yet.
+    while (relay.inHand > 0 && this.#quota <= 0 && !this.#ended) {
+      if (relay.move(0).why === "mute") await relay.writable(FOREVER);
+    }
+  }
+
+  async #readable(relay: Relay): Promise<void> {
+    try {
+      await relay.readable(FOREVER);
+    } catch (error) {
+      if (this.#from.closed || !(error instanceof ClosedError)) throw error;
+    }
+  }
+
   /** @returns `undefined` when the wait was ended */
   async #next(inbox: Inbox<unknown>): Promise<Buffer[] | undefined> {
     this.#asking = true;
@@ -165,7 +204,9 @@ export class Way {
 
   /** Nobody else receives at its socket, so all waits there are its own. An abort signal would cost more than the wait. */
   #endWait(): void {
-    if (!this.#from.closed) this.#from[CORE].inbox.abandon();
+    if (this.#from.closed) return;
+    this.#from[CORE].inbox.abandon();
+    this.#relay?.abandon();
   }
 
   /** @returns whether the message is off this way's hands */

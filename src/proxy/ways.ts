@@ -1,7 +1,14 @@
 /** The ways through a proxy, all together: what each checks, and how many requests wait for replies. */
 import { CORE } from "../sockets/socket.js";
-import { type Check, checkReply, checkRequest, type Verdict } from "./envelopes.js";
-import { Way } from "./move.js";
+import {
+  type Check,
+  checkReply,
+  checkRequest,
+  suspectReplies,
+  suspectRequests,
+  type Verdict,
+} from "./envelopes.js";
+import { Way, type WayHost } from "./move.js";
 import type { Opened } from "./opened.js";
 import type { Direction, ProxySideName, ProxySocketType } from "./pairs.js";
 import { Unanswered } from "./unanswered.js";
@@ -43,7 +50,7 @@ export class Ways {
       const { from, to } = direction;
       const source = sides[from];
       const way = new Way(source.socket, sides[to].socket, {
-        check: checkFor(types[from], types[to]),
+        ...checksFor(types[from], types[to]),
         capture: host.capture,
         refused: (verdict) => host.refused(from, verdict),
         failed: (error) => host.failed(error),
@@ -97,7 +104,8 @@ export class Ways {
   }
 }
 
-function checkFor(from: ProxySocketType, to: ProxySocketType): Check | undefined {
-  if (from === "router") return checkRequest;
-  return to === "router" ? checkReply : undefined;
+function checksFor(from: ProxySocketType, to: ProxySocketType): Pick<WayHost, "check" | "isSuspect"> {
+  if (from === "router") return { check: checkRequest as Check, isSuspect: suspectRequests };
+  if (to === "router") return { check: checkReply as Check, isSuspect: suspectReplies };
+  return { check: undefined, isSuspect: undefined };
 }

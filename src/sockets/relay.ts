@@ -16,14 +16,16 @@ import type { WaitOptions } from "./waiter.js";
 /** Messages of one stretch at most: a turn of one peer of many. */
 const MAX_STRETCH = 1_000;
 
+export type { EncodedMessages };
+
 /** What a move came to. */
 export interface Moved {
-  /** Messages that were passed on. */
-  readonly messages: number;
-  /** Messages that were dropped, because their peer is unknown or its queue full (ROUTER). */
-  readonly dropped: number;
-  /** Why it ended: `from` has no more, `to` has no room, or enough was moved. */
-  readonly why: "empty" | "mute" | "enough";
+  /** Messages that were taken of `from`. */
+  readonly taken: number;
+  /** Bytes of messages that were dropped, because their peer is unknown or its queue full (ROUTER). */
+  readonly lostBytes: number;
+  /** Why it ended: `from` has no more, `to` has no room, so many were asked for, or a stretch has to be looked at. */
+  readonly why: "empty" | "mute" | "enough" | "suspect";
 }
 
 /** Whether messages pass undecoded from one to the other. */
@@ -34,18 +36,18 @@ export function relays(from: Socket, to: Socket): boolean {
 export class Relay {
   readonly #from: SocketCore;
   readonly #to: SocketCore;
-  readonly #onStretch: ((stretch: EncodedMessages) => void) | undefined;
+  readonly #isSuspect: ((stretch: EncodedMessages) => boolean) | undefined;
   #hand: EncodedMessages | undefined = undefined;
 
   /**
    * Nothing else may receive from `from` meanwhile.
    *
-   * @param onStretch hears of each stretch before it is passed on; it leaves it as it is
+   * @param isSuspect picks the stretches that are not to be passed on unseen
    */
-  constructor(from: Socket, to: Socket, onStretch?: (stretch: EncodedMessages) => void) {
+  constructor(from: Socket, to: Socket, isSuspect?: (stretch: EncodedMessages) => boolean) {
     this.#from = from[CORE];
     this.#to = to[CORE];
-    this.#onStretch = onStretch;
+    this.#isSuspect = isSuspect;
   }
 
   /** Messages that were taken and not passed on yet. */
@@ -53,32 +55,48 @@ export class Relay {
     return this.#hand?.messages ?? 0;
   }
 
-  /** Passes on what is there, until `enough` messages or more. */
-  move(enough: number): Moved {
-    const { engine: source } = this.#from;
-    const { engine: target } = this.#to;
-    let messages = 0;
-    let dropped = 0;
+  /**
+   * Passes on what is in hand, and what is there; takes `most` messages at most.
+   *
+   * @throws ClosedError `EBADF` when `to` is closed
+   */
+  move(most: number): Moved {
+    let taken = 0;
+    let lostBytes = 0;
     for (;;) {
       let hand = this.#hand;
       if (hand === undefined) {
-        if (messages >= enough) return { messages, dropped, why: "enough" };
-        hand = source.takeEncoded?.(MAX_STRETCH);
-        if (hand === undefined) return { messages, dropped, why: "empty" };
+        if (taken >= most) return { taken, lostBytes, why: "enough" };
+        this.#to.assertOpen(); // A closed socket would have no room for ever.
+        if (!this.#to.engine.writable) return { taken, lostBytes, why: "mute" };
+        hand = this.#from.engine.takeEncoded?.(Math.min(MAX_STRETCH, most - taken));
+        if (hand === undefined) return { taken, lostBytes, why: "empty" };
         this.#hand = hand;
-        this.#taken(hand);
-        this.#onStretch?.(hand);
+        taken += hand.messages;
+        this.#from.counters.received += hand.messages;
+        this.#from.counters.bytesReceived += bytesOf(hand);
+        if (this.#isSuspect?.(hand) === true) return { taken, lostBytes, why: "suspect" };
       }
       const before = hand.messages;
-      const result = target.offerEncoded?.(hand);
+      const { start } = hand;
+      const result = this.#to.engine.offerEncoded?.(hand) ?? OfferResult.Mute;
       const refused = result === OfferResult.Unroutable || result === OfferResult.PeerFull ? 1 : 0;
-      const passed = before - hand.messages - refused;
-      messages += passed;
-      dropped += refused;
-      this.#account(passed, result === OfferResult.PeerFull ? "peer-full" : "unroutable", refused);
+      const bytes = hand.bodyBytes(start, hand.start) + (hand.first?.length ?? 0) * (before - hand.messages);
+      const { counters } = this.#to;
+      counters.sent += before - hand.messages;
+      counters.bytesSent += bytes;
+      counters.delivered += before - hand.messages - refused;
       if (hand.messages === 0) this.#hand = undefined;
-      if (result === OfferResult.Mute) return { messages, dropped, why: "mute" };
+      if (refused > 0) lostBytes += this.#refused(result, hand, start, before);
+      if (result === OfferResult.Mute) return { taken, lostBytes, why: "mute" };
     }
+  }
+
+  /** Gives up what is in hand, decoded. */
+  surrender(): Buffer[][] {
+    const messages = this.#hand?.decode() ?? [];
+    this.#hand = undefined;
+    return messages;
   }
 
   /** Settles when `from` has something. */
@@ -91,18 +109,24 @@ export class Relay {
     return this.#to.writable.wait(options);
   }
 
-  #taken({ messages, tally, first }: EncodedMessages): void {
-    const { counters } = this.#from;
-    counters.received += messages;
-    const all = tally.bodyBytes + (first === undefined ? 0 : first.length * messages);
-    counters.bytesReceived += all;
-    this.#to.counters.bytesSent += all;
+  /** Ends the waits, as the socket's closing does. */
+  abandon(): void {
+    this.#from.readable.abandon();
   }
 
-  #account(passed: number, why: "peer-full" | "unroutable", refused: number): void {
-    const { counters } = this.#to;
-    counters.sent += passed + refused;
-    counters.delivered += passed;
-    counters.dropped[why] += refused;
+  /** The message that ends where `hand` begins now was dropped. @returns its bytes */
+  #refused(result: OfferResult, hand: EncodedMessages, start: number, before: number): number {
+    const reason = result === OfferResult.PeerFull ? "peer-full" : "unroutable";
+    const offered = hand.copy();
+    offered.start = start;
+    const message = offered.decode()[before - hand.messages - 1] ?? [];
+    this.#to.counters.dropped[reason] += 1;
+    this.#to.dropped(reason, message);
+    return message.reduce((sum, { length }) => sum + length, 0);
   }
+}
+
+/** Of all that is in a new stretch. */
+function bytesOf({ tally, first, messages }: EncodedMessages): number {
+  return tally.bodyBytes + (first === undefined ? 0 : first.length * messages);
 }

@@ -98,7 +98,7 @@ export class SocketCore implements EngineListener {
         },
         outOfTurn: () =>
           type === "Reply" ? !this.#owed : type === "Request" && this.#owed && options.relaxed !== true,
-        dropped: (reason, message) => this.#dropped(reason, message),
+        dropped: (reason, message) => this.dropped(reason, message),
       },
       this.counters,
     );
@@ -245,7 +245,8 @@ export class SocketCore implements EngineListener {
     return { flushed: delivered - unknown - discarded, discarded: discarded + refused, unknown };
   }
 
-  #dropped(reason: DropReason, message: OutgoingMessage): void {
+  /** Tells of a message that was dropped; its count is the caller's. */
+  dropped(reason: DropReason, message: OutgoingMessage): void {
     const routes = this.typeName === "Router" || this.typeName === "Stream";
     const first =
       routes && typeof message !== "string" && !(message instanceof Uint8Array) ? message[0] : undefined;

@@ -94,7 +94,7 @@ describe("a way", () => {
   });
 
   it("waits with one message in hand while there is no room", async () => {
-    const { source, from, to, sink, way } = await chain({}, { sendHighWaterMark: 1 });
+    const { source, from, to, sink, way } = await chain({ check: () => "pass" }, { sendHighWaterMark: 1 });
     for (let i = 0; i < 10; i++) await source.send(`${i}`);
     await until(() => way.inHand === 1, "a message without room");
     expect(to.stats().pendingSends).toBe(1);
@@ -128,6 +128,7 @@ describe("a way", () => {
         },
       },
       outbox: { trySend: () => true },
+      engine: {},
     };
     const socket = { [CORE]: core, closed: false } as unknown as Pull;
     const host = { check: undefined, capture: undefined, refused: () => undefined, failed: () => undefined };

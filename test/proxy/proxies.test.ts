@@ -243,7 +243,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     const body = Buffer.alloc(10_000);
     let sent = 0;
     let tries = 0;
-    // Nobody pulls: the proxy has one message in hand and takes what its marks allow, the rest stays with the peer.
+    // Nobody pulls: the proxy has one message in hand at most and takes what its marks allow, the rest stays with the peer.
     await until(() => {
       tries += 1;
       while (push.trySend(body)) {
@@ -253,7 +253,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
       return sent > 10 && tries > 50;
     }, "a peer without room");
     const { frontend, backend } = proxy.stats();
-    expect(frontend.in.messages).toBe(1);
+    expect(frontend.in.messages).toBeLessThanOrEqual(1);
     expect(frontend.in.queued).toBeLessThanOrEqual(10 + 64); // The mark, and what one chunk of bytes brings.
     expect(backend.out.messages).toBe(0);
     const pull = world.socket(new Pull({ context }));
