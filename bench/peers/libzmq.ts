@@ -24,6 +24,7 @@ const SCENARIOS: readonly string[] = [
   "start-up",
   "lazy-pirate",
   "majordomo",
+  "proxy",
 ];
 const INPROC: readonly string[] = ["throughput", "latency"];
 const STARTER = fileURLToPath(new URL("./start-up-main.js", import.meta.url));

@@ -13,6 +13,7 @@ import { majordomo } from "./majordomo.js";
 import { majordomoGrowth } from "./majordomo-growth.js";
 import { majordomoUnderLoad } from "./majordomo-under-load.js";
 import { pipeline } from "./pipeline.js";
+import { proxy } from "./proxy.js";
 import { requestReply } from "./request-reply.js";
 import { slowConsumer } from "./slow-consumer.js";
 import { startUp } from "./start-up.js";
@@ -27,6 +28,7 @@ export const SCENARIOS: readonly Scenario[] = [
   fanOut,
   fanIn,
   pipeline,
+  proxy,
   requestReply,
   connectionStorm,
   idleMemory,

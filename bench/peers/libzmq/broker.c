@@ -1,5 +1,5 @@
 /*
- * A broker of plain sockets, its workers and a client: what Majordomo is compared with.
+ * Worker and client of a broker of plain sockets (proxy.c): what Majordomo is compared with.
  *
  *   DEALER client --> ROUTER broker DEALER --> DEALER worker, which gives back what it gets
  */
@@ -9,41 +9,8 @@
 #include "side.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-static void *frontend, *backend;
-
-/* zmq_proxy ends with its context alone, which is with the process. */
-static void *pass(void *unused) {
-  (void)unused;
-  zmq_proxy(frontend, backend, NULL);
-  return NULL;
-}
-
-static void wait_for_stop(void) {
-  while (!stopping()) zmq_poll(NULL, 0, 5);
-}
-
-void play_broker(void) {
-  pthread_t proxy;
-  char endpoint[512];
-  frontend = open_socket(ZMQ_ROUTER);
-  backend = open_socket(ZMQ_DEALER);
-  bind_socket(frontend, side.endpoint);
-  if (strncmp(side.endpoint, "tcp:", 4) == 0) snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:*");
-  else snprintf(endpoint, sizeof endpoint, "%s-backend", side.endpoint);
-  bind_socket(backend, endpoint);
-  say_ready_with_backend(frontend, backend);
-  if (pthread_create(&proxy, NULL, pass, NULL) != 0) fail("no thread");
-  wait_for_start();
-  wait_for_stop();
-  struct figures figures = {.ordered = 1};
-  say_done(&figures);
-  wait_for_end();
-}
 
 void play_broker_worker(void) {
   uint64_t handled = 0;

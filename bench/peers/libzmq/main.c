@@ -13,12 +13,13 @@ static void play_both(void) {
 }
 
 /* Behind a broker, worker and client have other things to do than elsewhere. */
+static int has_broker(void) { return strcmp(side.scenario, "majordomo") == 0 || strcmp(side.scenario, "proxy") == 0; }
 static void play_any_worker(void) {
-  if (strcmp(side.scenario, "majordomo") == 0) play_broker_worker();
+  if (has_broker()) play_broker_worker();
   else play_worker();
 }
 static void play_any_client(void) {
-  if (strcmp(side.scenario, "majordomo") == 0) play_broker_client();
+  if (has_broker()) play_broker_client();
   else play_client();
 }
 
@@ -30,6 +31,7 @@ static const struct {
     {"ventilator", play_ventilator}, {"worker", play_any_worker},       {"sink", play_sink},
     {"publisher", play_publisher},   {"subscriber", play_subscriber}, {"server", play_server},
     {"client", play_any_client},     {"broker", play_broker},
+    {"proxy", play_proxy},
     {"start-up", play_start_up},
 };
 

@@ -18,8 +18,7 @@ void play_publisher(void) {
   zmq_msg_t request;
   set_number(publisher, ZMQ_XPUB_VERBOSE, 1, "verbose");
   set_number(publisher, ZMQ_XPUB_NODROP, 1, "no drop");
-  bind_socket(publisher, side.endpoint);
-  say_ready(publisher);
+  attach_socket(publisher);
   wait_for_start();
   zmq_msg_init(&request);
   for (long seen = 0; seen < expected; seen++) checked(zmq_msg_recv(&request, publisher, 0), "subscription");

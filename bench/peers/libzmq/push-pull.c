@@ -47,8 +47,7 @@ static void consume(void *socket, enum sequence sequence) {
 
 void play_consumer(void) {
   void *pull = open_socket(ZMQ_PULL);
-  bind_socket(pull, side.endpoint);
-  say_ready(pull);
+  attach_socket(pull);
   wait_for_start();
   consume(pull, number_option("peers", 1) > 1 ? BY_STRIDE : IN_ORDER);
   wait_for_end();

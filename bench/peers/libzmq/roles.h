@@ -19,8 +19,11 @@ void play_server(void);
 void play_client(void);
 void play_echo_inproc(void);
 
-/* broker.c */
+/* proxy.c */
 void play_broker(void);
+void play_proxy(void);
+
+/* broker.c */
 void play_broker_worker(void);
 void play_broker_client(void);
 

@@ -248,3 +248,13 @@ void connect_socket(void *socket, const char *endpoint) {
   if (endpoint == NULL) fail("--endpoint is needed");
   if (zmq_connect(socket, endpoint) == -1) fail("connect %s: %s", endpoint, zmq_strerror(zmq_errno()));
 }
+
+void attach_socket(void *socket) {
+  if (strcmp(side.scenario, "proxy") == 0) {
+    connect_socket(socket, side.endpoint);
+    say_ready(NULL);
+  } else {
+    bind_socket(socket, side.endpoint);
+    say_ready(socket);
+  }
+}

@@ -28,8 +28,9 @@ const LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "start-up": () => import("./start-up.js"),
 };
 
-/** The scenarios of patterns, which only shoal has. */
+/** The scenarios of patterns and of proxies, which only shoal has. */
 const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
+  proxy: () => import("./proxy.js"),
   "lazy-pirate": () => import("./lazy-pirate.js"),
   majordomo: () => import("./majordomo.js"),
   "majordomo-under-load": () => import("./majordomo.js"),

@@ -57,7 +57,11 @@ const publisher: Role = async (side, kit) => {
  * With many subscriptions it is an XSUB without a send high-water mark: libzmq keeps subscriptions in the send queue,
  * and a SUB, whose queue holds 1,000, drops without a word those that do not fit.
  */
-const subscriber: Role = async (side, kit) => {
+export async function subscribers(
+  side: Side,
+  kit: Kit,
+  connected: (socket: Subscriber) => Promise<void> = async () => undefined,
+): Promise<void> {
   const subscriptions = side.number("subscriptions", 0);
   const sockets = Array.from({ length: side.number("sockets", 1) }, () => {
     if (subscriptions > 0) return new kit.XSubscriber({ ...caseOptions(side, "in"), sendHighWaterMark: 0 });
@@ -71,6 +75,7 @@ const subscriber: Role = async (side, kit) => {
     for (let i = 0; i < subscriptions; i++) await socket.send(Buffer.concat([SUBSCRIBE, topicOf(i)]));
   }
   const checkers = sockets.map(() => side.checker());
+  await Promise.all(sockets.map(connected));
   await side.ready();
   let warm = false;
   const begin = () => {
@@ -87,7 +92,7 @@ const subscriber: Role = async (side, kit) => {
     ordered: checkers.every((checker) => checker.ordered),
   });
   await Promise.all(sockets.map((socket) => socket.close()));
-};
+}
 
 async function receiveAll(
   socket: Subscriber,
@@ -107,5 +112,7 @@ async function receiveAll(
     if (seen === first) begin();
   }
 }
+
+const subscriber: Role = (side, kit) => subscribers(side, kit);
 
 export const roles: Roles = { publisher, subscriber };

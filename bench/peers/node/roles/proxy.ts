@@ -1,0 +1,78 @@
+/** What stands around shoal's proxies, and the proxies: everything but the proxy connects. */
+import { setTimeout } from "node:timers/promises";
+import { ForwarderProxy, QueueProxy, StreamerProxy } from "shoal/proxy";
+import { Bodies } from "../../../bodies.js";
+import type { Side } from "../side.js";
+import { caseOptions } from "./case-options.js";
+import type { Role, Roles } from "./index.js";
+import { roles as broker } from "./plain-broker.js";
+import { subscribers } from "./pub-sub.js";
+import { receive, send } from "./throughput.js";
+
+const backendOf = (endpoint: string) =>
+  endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${endpoint}-backend`;
+
+function proxyOf(side: Side) {
+  const kind = side.option("kind", "");
+  const frontend = { bind: side.endpoint };
+  const backend = { bind: backendOf(side.endpoint) };
+  if (kind === "streamer") return new StreamerProxy({ frontend, backend });
+  if (kind.startsWith("forwarder"))
+    return new ForwarderProxy({ frontend, backend: { ...backend, noDrop: true } });
+  const options = caseOptions(side, "both");
+  return new QueueProxy({ frontend: { ...options, ...frontend }, backend: { ...options, ...backend } });
+}
+
+const proxy: Role = async (side) => {
+  const running = proxyOf(side);
+  await running.start();
+  const { frontend, backend } = running.endpoints;
+  await side.ready(frontend[0] as string, backend[0] as string);
+  await side.stopped;
+  await side.done({ messages: 0, bytes: 0 });
+  await running.stop();
+};
+
+const consumer: Role = async (side, kit) => {
+  const pull = new kit.Pull();
+  pull.connect(side.endpoint);
+  await side.ready();
+  await side.done(await receive(pull, side, kit));
+  await pull.close();
+};
+
+const producer: Role = async (side, kit) => {
+  const push = new kit.Push();
+  push.connect(side.endpoint);
+  await side.ready();
+  await send(push, side, kit);
+  await side.done({ messages: side.count, bytes: side.count * side.size });
+  await push.close();
+};
+
+/** The proxy passes the subscriptions on as one: it has come, and the others, which were sent before the start, soon. */
+const publisher: Role = async (side, kit) => {
+  const socket = new kit.XPublisher({ noDrop: true });
+  socket.connect(side.endpoint);
+  await side.ready();
+  await socket.receive();
+  await setTimeout(100);
+  const bodies = new Bodies(side.size);
+  side.begin();
+  for (let k = 0; k < side.warmup + side.count; k++) {
+    const body = bodies.make(k);
+    if (!(kit.batch && socket.trySend(body))) await socket.send(body);
+  }
+  await side.done({ messages: side.count, bytes: side.count * side.size });
+  await socket.close();
+};
+
+export const roles: Roles = {
+  proxy,
+  consumer,
+  producer,
+  publisher,
+  subscriber: (side, kit) => subscribers(side, kit, async (socket) => void (await socket.ready())),
+  worker: broker.worker as Role,
+  client: broker.client as Role,
+};
