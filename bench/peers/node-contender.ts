@@ -32,8 +32,8 @@ function command(library: string, side: SideRequest, env: Record<string, string>
 /** The ways to use shoal: what each is called, and the scenarios where it is not the same as another. */
 const APIS = {
   await: { suffix: "", title: "", plays: [...PLAYED, ...PATTERNS] },
-  /** trySend and receiveMany in place of awaiting each message. */
-  batch: { suffix: "-batch", title: ", batch", plays: ["throughput"] },
+  /** trySend and receiveMany in place of awaiting each message, where the number of messages is what counts. */
+  batch: { suffix: "-batch", title: ", batch", plays: ["throughput", "fan-out"] },
   /** Plain sockets in place of a pattern. */
   plain: { suffix: "-plain", title: ", plain sockets", plays: PLAIN_PATTERNS },
 } as const;

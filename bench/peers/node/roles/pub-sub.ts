@@ -104,12 +104,20 @@ async function receiveAll(
   const total = side.warmup + side.count;
   const first = Math.max(1, side.warmup);
   let seen = 0;
-  while (seen < total) {
-    const max = seen < first ? first - seen : total - seen;
-    const messages = kit.batch ? await socket.receiveMany({ max }) : [await socket.receive()];
-    for (const frames of messages) checker.take(frames[frames.length - 1] as Buffer);
-    seen += messages.length;
-    if (seen === first) begin();
+  const take = (frames: readonly unknown[]): void => {
+    checker.take(frames[frames.length - 1] as Buffer);
+    if (++seen === first) begin();
+  };
+  if (kit.batch) {
+    while (seen < total) {
+      const max = seen < first ? first - seen : total - seen;
+      for (const frames of await socket.receiveMany({ max })) take(frames);
+    }
+    return;
+  }
+  for await (const frames of socket) {
+    take(frames);
+    if (seen === total) break;
   }
 }
 
