@@ -25,6 +25,7 @@ const SCENARIOS: readonly string[] = [
   "lazy-pirate",
   "majordomo",
   "proxy",
+  "last-value-cache",
 ];
 const INPROC: readonly string[] = ["throughput", "latency"];
 const STARTER = fileURLToPath(new URL("./start-up-main.js", import.meta.url));

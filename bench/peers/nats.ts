@@ -10,7 +10,14 @@ import { ask } from "./tools.js";
 const MAIN = fileURLToPath(new URL("./nats/main.js", import.meta.url));
 const GET =
   "install both (Debian: apt install nats-server; macOS: brew install nats-server; then npm install nats)";
-const SCENARIOS: readonly string[] = ["throughput", "latency", "fan-out", "fan-in", "request-reply"];
+const SCENARIOS: readonly string[] = [
+  "throughput",
+  "latency",
+  "fan-out",
+  "fan-in",
+  "request-reply",
+  "clone-set",
+];
 
 /** More patience with slow consumers than the defaults have: a run must not lose messages. */
 const CONFIGURATION = `
@@ -41,7 +48,10 @@ export const nats: Contender = {
   async prepare() {
     const args = async (folder: string) => {
       const file = join(folder, "nats.conf");
-      await writeFile(file, CONFIGURATION);
+      await writeFile(
+        file,
+        `${CONFIGURATION}jetstream: { store_dir: ${JSON.stringify(join(folder, "jetstream"))} }\n`,
+      );
       return ["--config", file];
     };
     const started = await Broker.start("nats-server", args, /Listening for client connections on .*:(\d+)/);

@@ -1,11 +1,16 @@
 /** The scenarios, in the order of the suite. */
 import type { Scenario } from "../contract.js";
 import { binaryStarFailover } from "./binary-star-failover.js";
+import { clone } from "./clone.js";
+import { cloneFailover } from "./clone-failover.js";
+import { cloneSet } from "./clone-set.js";
+import { cloneSnapshot } from "./clone-snapshot.js";
 import { connectionStorm } from "./connection-storm.js";
 import { curve } from "./curve.js";
 import { fanIn } from "./fan-in.js";
 import { fanOut } from "./fan-out.js";
 import { idleMemory } from "./idle-memory.js";
+import { lastValueCache } from "./last-value-cache.js";
 import { latency } from "./latency.js";
 import { latencyUnderLoad } from "./latency-under-load.js";
 import { lazyPirate } from "./lazy-pirate.js";
@@ -43,4 +48,9 @@ export const SCENARIOS: readonly Scenario[] = [
   titanic,
   titanicSustained,
   binaryStarFailover,
+  clone,
+  cloneSet,
+  cloneSnapshot,
+  cloneFailover,
+  lastValueCache,
 ];

@@ -6,16 +6,21 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { expectedChecksum } from "../../bench/bodies.js";
 import type { Scenario, SideRequest } from "../../bench/contract.js";
 import { planOf } from "../../bench/options.js";
+import type { Kit } from "../../bench/peers/node/kit.js";
 import { type Asker, askOnSchedule, askPipelined } from "../../bench/peers/node/roles/asking.js";
+import { CreditGiver, CreditTaker } from "../../bench/peers/node/roles/credit.js";
 import type { Outcome, Side } from "../../bench/peers/node/side.js";
 import type { BenchRecord } from "../../bench/report/records.js";
 import { summarize } from "../../bench/report/summary.js";
 import { run } from "../../bench/runner/run.js";
+import { SCENARIOS } from "../../bench/scenarios/index.js";
+import * as sockets from "../../src/index.js";
 import { until } from "../contract/support/wait.js";
 import { requireBuild } from "./build.js";
 import { type Bench, marked, startBench } from "./command.js";
 import { contender, scenario, settings } from "./support.js";
 
+const LONG = process.env.SHOAL_LONG === "1";
 const SIZE = 16;
 const WARMUP = 40;
 const COUNT = 100;
@@ -112,6 +117,31 @@ describe("the client of a broker", () => {
   });
 });
 
+describe("a publisher", () => {
+  it("is at most two windows ahead of its slowest reader, and sends nothing before all are there", async () => {
+    const kit = sockets as unknown as Kit;
+    const taker = await CreditTaker.bind(kit, "tcp://127.0.0.1:*", 2, 10);
+    const [quick, slow] = [0, 1].map((index) => new CreditGiver(kit, String(taker.endpoint), index, 10)) as [
+      CreditGiver,
+      CreditGiver,
+    ];
+    try {
+      quick.hello();
+      quick.has(35);
+      expect(taker.allowed).toBe(0);
+      slow.hello();
+      while (taker.allowed === 0) await taker.more();
+      expect(taker.allowed).toBe(20);
+      slow.has(9);
+      slow.has(30);
+      while (taker.allowed < 50) await taker.more();
+      expect(taker.allowed).toBe(50);
+    } finally {
+      await Promise.all([quick.close(), slow.close(), taker.close()]);
+    }
+  });
+});
+
 describe("a plan", () => {
   it.each([
     ["majordomo", "load=heavy", /there is no load "heavy"; known are concurrency-16, /],
@@ -120,6 +150,12 @@ describe("a plan", () => {
     ["titanic", "until=never", /there is no until "never"; known are acknowledged, answered/],
     ["titanic-sustained", "stored=all", /stored is a number above 0; got "all"/],
     ["binary-star-failover", "heartbeat=-1", /heartbeat is a number above 0; got -1/],
+    ["clone", "keys=0", /keys is a number above 0; got 0/],
+    ["clone", "peers=all", /peers is a number above 0; got "all"/],
+    ["clone-set", "rate=none", /rate is a number above 0; got "none"/],
+    ["clone-snapshot", "keys=many", /keys is a number above 0; got "many"/],
+    ["clone-failover", "heartbeat=0", /heartbeat is a number above 0; got 0/],
+    ["last-value-cache", "topics=-1", /topics is a number above 0; got -1/],
   ])("of %s refuses %s", (name, set, reason) => {
     const planned = () => planOf({ what: [name], set: [set] });
     expect(planned).toThrow(reason);
@@ -210,6 +246,29 @@ describe("shoal bench", () => {
     started.push(one);
     return one;
   };
+
+  // The long run has the references, too, and those whose set-up takes longer than their work.
+  it("measures Clone and the last value cache, and finds what they pass on right", async () => {
+    const names = ["clone", "last-value-cache"];
+    if (LONG) names.push("clone-set", "clone-snapshot", "clone-failover");
+    const peers = LONG ? "shoal-zmtp,shoal-libzmq,shoal-zmtp-plain,zeromq" : "shoal-zmtp";
+    const { code, stdout, stderr } = await bench(
+      ...[...names, "--smoke", "--set", "peers=2"],
+      ...["--peers", peers, "--json", "-"],
+    ).ended;
+    expect([stderr, code]).toEqual(["", 0]);
+    const lines = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    const measured = lines.filter(({ type }) => type === "run");
+    expect([...new Set(measured.map(({ scenario }) => scenario))].sort()).toEqual(names.sort());
+    expect(measured).toHaveLength(LONG ? 16 : 2);
+    for (const { scenario, figures } of measured) {
+      const { metric } = SCENARIOS.find((one) => one.name === scenario) as Scenario;
+      expect(figures[metric.name]).toBeGreaterThan(0);
+    }
+  }, 60_000);
 
   // Processes of processes, and files: both have to go, too. The number has those that run in the middle of it.
   it.runIf(existsSync("/proc/self/environ")).each([

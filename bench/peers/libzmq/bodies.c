@@ -3,6 +3,7 @@
 #include "side.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,8 @@ int body_send(void *socket, uint64_t k, int flags) {
   }
   return sent;
 }
+
+void topic_of(char *text, uint64_t i) { snprintf(text, 9, "%08llu", (unsigned long long)(i % 100000000)); }
 
 void tally_open(struct tally *tally, enum sequence sequence, uint64_t warmup, uint64_t count, uint64_t strides) {
   memset(tally, 0, sizeof *tally);

@@ -12,6 +12,9 @@ void body_make(zmq_msg_t *message, uint64_t k);
 /* Makes and sends message k. -1: the socket is full (with ZMQ_DONTWAIT), nothing has happened. */
 int body_send(void *socket, uint64_t k, int flags);
 
+/* Topic i, eight digits: 9 bytes with the zero. */
+void topic_of(char *text, uint64_t i);
+
 /* How the counters of a stream have to come. */
 enum sequence {
   IN_ORDER,  /* 0, 1, 2, … */

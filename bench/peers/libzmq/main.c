@@ -32,6 +32,7 @@ static const struct {
     {"publisher", play_publisher},   {"subscriber", play_subscriber}, {"server", play_server},
     {"client", play_any_client},     {"broker", play_broker},
     {"proxy", play_proxy},
+    {"forwarder", play_forwarder},   {"feed", play_feed},           {"reader", play_reader},
     {"start-up", play_start_up},
 };
 

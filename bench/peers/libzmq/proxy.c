@@ -40,6 +40,7 @@ static void run(int front, int back) {
 }
 
 void play_broker(void) { run(ZMQ_ROUTER, ZMQ_DEALER); }
+void play_forwarder(void) { run(ZMQ_XSUB, ZMQ_XPUB); }
 
 void play_proxy(void) {
   const char *kind = option("kind", "");

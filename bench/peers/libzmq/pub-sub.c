@@ -3,11 +3,7 @@
 #include "roles.h"
 #include "side.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-
-/* Topic i of the scenario of many subscriptions: eight digits. */
-static void topic_of(char *text, uint64_t i) { snprintf(text, 9, "%08llu", (unsigned long long)(i % 100000000)); }
 
 /* Waits until all have subscribed; full queues make it wait in place of dropping (XPUB_NODROP). */
 void play_publisher(void) {

@@ -21,11 +21,16 @@ void play_echo_inproc(void);
 
 /* proxy.c */
 void play_broker(void);
+void play_forwarder(void);
 void play_proxy(void);
 
 /* broker.c */
 void play_broker_worker(void);
 void play_broker_client(void);
+
+/* forwarder.c */
+void play_feed(void);
+void play_reader(void);
 
 /* start-up.c */
 void play_start_up(void);

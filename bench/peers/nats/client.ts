@@ -8,7 +8,20 @@ export interface Message {
   respond(data: Uint8Array): boolean;
 }
 
+/** A key-value bucket. */
+export interface Store {
+  put(key: string, value: Uint8Array): Promise<number>;
+  /** What is there, and every change from now on. */
+  watch(): Promise<AsyncIterable<{ readonly value: Uint8Array }>>;
+  destroy(): Promise<boolean>;
+}
+
 export interface Connection {
+  jetstream(): {
+    readonly views: {
+      kv(name: string, options: { storage?: "memory"; bindOnly?: boolean }): Promise<Store>;
+    };
+  };
   publish(subject: string, data: Uint8Array): void;
   subscribe(subject: string, options: { callback: (error: Error | null, message: Message) => void }): unknown;
   request(subject: string, data: Uint8Array, options: { timeout: number }): Promise<Message>;

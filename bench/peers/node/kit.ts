@@ -8,6 +8,7 @@ export type SocketClasses = Pick<
   typeof shoal,
   | "Dealer"
   | "Pair"
+  | "Proxy"
   | "Publisher"
   | "Pull"
   | "Push"

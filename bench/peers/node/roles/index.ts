@@ -38,6 +38,11 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   titanic: () => import("./titanic.js"),
   "titanic-sustained": () => import("./titanic.js"),
   "binary-star-failover": () => import("./binary-star.js"),
+  clone: () => import("./clone.js"),
+  "clone-set": () => import("./clone-set.js"),
+  "clone-snapshot": () => import("./clone-snapshot.js"),
+  "clone-failover": () => import("./clone-failover.js"),
+  "last-value-cache": () => import("./last-value-cache.js"),
 };
 
 /** The same work with plain sockets, where there is such a thing. */
@@ -45,6 +50,9 @@ const PLAIN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "lazy-pirate": () => import("./echo.js"),
   majordomo: () => import("./plain-broker.js"),
   "majordomo-under-load": () => import("./plain-broker.js"),
+  clone: () => import("./plain-clone.js"),
+  "clone-set": () => import("./plain-clone.js"),
+  "last-value-cache": () => import("./plain-forwarder.js"),
 };
 
 /** The scenarios that shoal and the package zeromq can play. */

@@ -14,7 +14,7 @@ type Router = InstanceType<Kit["Router"]>;
 type Message = [Buffer, ...Buffer[]];
 
 /** Everything that arrives, until the socket closes: in batches where the library has them. */
-async function receiveAll(
+export async function receiveAll(
   kit: Kit,
   socket: Dealer | Router,
   take: (message: Message) => Promise<void> | undefined,
@@ -36,7 +36,7 @@ async function receiveAll(
 }
 
 /** @returns nothing when it was accepted at once, otherwise when it will have been */
-function send(kit: Kit, socket: Dealer | Router, message: Message): Promise<void> | undefined {
+export function send(kit: Kit, socket: Dealer | Router, message: Message): Promise<void> | undefined {
   const dealer = socket as Dealer; // The types of a ROUTER want two frames; here the first is an address already.
   return kit.shoal && dealer.trySend(message) ? undefined : dealer.send(message);
 }
@@ -77,7 +77,8 @@ const worker: Role = async (side, kit) => {
   await working;
 };
 
-function asker(side: Side, kit: Kit): Asker {
+/** A DEALER as a client of plain sockets: the reply is the message that comes back. */
+export function plainAsker(side: Side, kit: Kit): Asker {
   const socket = new kit.Dealer(caseOptions(side, "both"));
   socket.connect(side.endpoint);
   // Sends wait in line: the package zeromq refuses a second one while the first waits.
@@ -104,7 +105,7 @@ function asker(side: Side, kit: Kit): Asker {
 
 const client: Role = (side, kit) =>
   side.scenario === "majordomo-under-load"
-    ? askOnSchedule(side, asker(side, kit))
-    : askPipelined(side, asker(side, kit));
+    ? askOnSchedule(side, plainAsker(side, kit))
+    : askPipelined(side, plainAsker(side, kit));
 
 export const roles: Roles = { broker, worker, client };

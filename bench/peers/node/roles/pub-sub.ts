@@ -13,10 +13,10 @@ type Subscriber = InstanceType<Kit["Subscriber"]> | InstanceType<Kit["XSubscribe
 const SUBSCRIBE = Buffer.of(1);
 
 /** Topic i of the scenario of many subscriptions: eight digits. */
-const topicOf = (i: number): Buffer => Buffer.from(String(i).padStart(8, "0"));
+export const topicOf = (i: number): Buffer => Buffer.from(String(i).padStart(8, "0"));
 
 /** The package zeromq does not wait with `noDrop`: it refuses with EAGAIN, and the program has to try again. */
-async function sendWhenPossible(
+export async function sendWhenPossible(
   socket: InstanceType<Kit["XPublisher"]>,
   message: Buffer | Buffer[],
 ): Promise<void> {

@@ -1,0 +1,18 @@
+/**
+ * A clone's server of a pair, to be killed: `clone-server.js ROLE ENDPOINT PEER HEARTBEAT`. Says its state with a line
+ * each time that it changes, and `in-step` when the other one has everything. Ends with its standard input.
+ */
+import { CloneServer } from "shoal/patterns";
+
+const [role = "", endpoint = "", peer = "", heartbeat = ""] = process.argv.slice(2);
+const server = new CloneServer({
+  endpoint,
+  pair: { role: role as "primary" | "backup", peer },
+  heartbeatInterval: Number(heartbeat),
+});
+for (const state of ["active", "passive", "waiting", "fatal"] as const) {
+  server.events.on(state, () => console.log(state));
+}
+server.events.on("replica:join", () => console.log("in-step"));
+await server.start();
+process.stdin.resume().on("end", () => process.exit(0));

@@ -1,0 +1,38 @@
+/** A clone's server, and a client that sets keys and looks at what its own map has then. */
+import { CloneClient, CloneServer } from "shoal/patterns";
+import type { Side } from "../side.js";
+import { type Asker, askOnSchedule } from "./asking.js";
+import type { Role, Roles } from "./index.js";
+
+/** More than are under way: sets of one key would wait for each other. */
+const KEYS = 50_000;
+
+const server: Role = async (side) => {
+  const clone = new CloneServer({ endpoint: side.endpoint });
+  await clone.start();
+  await side.ready(clone.endpoint);
+  await side.stopped;
+  const { applied } = clone.stats();
+  await side.done({ messages: applied, bytes: applied * side.size });
+  await clone.close();
+};
+
+function asker(clone: CloneClient): Asker {
+  const self: Asker = {
+    ask(k, body) {
+      const key = `/bench/${k % KEYS}`;
+      void clone.set(key, body).then(() => self.onReply(clone.get(key) as Buffer));
+    },
+    onReply: () => undefined,
+    close: () => clone.close(),
+  };
+  return self;
+}
+
+const client: Role = async (side: Side) => {
+  const clone = new CloneClient({ servers: side.endpoint, maxInFlight: KEYS });
+  await clone.synced;
+  await askOnSchedule(side, asker(clone));
+};
+
+export const roles: Roles = { server, client };

@@ -1,0 +1,97 @@
+/** A clone's server that sets keys as fast as its clients take it, and processes full of clients. */
+import { setImmediate } from "node:timers/promises";
+import { CloneClient, CloneServer } from "shoal/patterns";
+import { Bodies, Checker } from "../../../bodies.js";
+import { sumOfChecksums } from "../../../sequences.js";
+import type { Side } from "../side.js";
+import { keysOf } from "./clone-keys.js";
+import { CreditGiver, CreditTaker } from "./credit.js";
+import type { Role, Roles } from "./index.js";
+
+/** Updates between two words of a reader: what the queues of the plain sockets hold, two high-water marks. */
+const WINDOW = 1_000;
+/** Updates that the program sets in a turn. */
+const BATCH = 500;
+
+const totalOf = (side: Side): number => side.warmup + side.count;
+
+const server: Role = async (side, kit) => {
+  const clone = new CloneServer({
+    endpoint: side.endpoint,
+    socketOptions: { backlog: side.number("backlog", 511) },
+  });
+  await clone.start();
+  const own = side.endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${side.endpoint}-credit`;
+  const credit = await CreditTaker.bind(kit, own, side.number("processes", 1), WINDOW);
+  await side.ready(clone.endpoint, credit.endpoint);
+  const keys = keysOf(side).map((key) => Buffer.from(key));
+  const bodies = new Bodies(side.size);
+  side.begin();
+  for (let k = 0; k < totalOf(side); k++) {
+    while (k >= credit.allowed) await credit.more();
+    if (!clone.set(keys[k % keys.length] as Buffer, bodies.make(k)))
+      throw new Error(`the server did not take update ${k}`);
+    if (k % BATCH === BATCH - 1) await setImmediate();
+  }
+  await side.done({ messages: side.count, bytes: side.count * side.size });
+  await credit.close();
+  await clone.close();
+};
+
+/** What its map holds: the last value of every key. @throws Error for a map that is not right */
+function checked(client: CloneClient, side: Side, keys: readonly string[]): Checker {
+  const first = totalOf(side) - keys.length;
+  const checker = new Checker(side.size, 0, first);
+  for (let k = first; k < totalOf(side); k++) {
+    const value = client.get(keys[k % keys.length] as string);
+    if (value === undefined) throw new Error(`a map has no value of update ${k}`);
+    checker.take(value);
+  }
+  const { gaps, old, faults, snapshots } = client.stats();
+  if (gaps !== 0 || old !== 0 || faults !== 0 || snapshots !== 1 || client.size !== keys.length)
+    throw new Error(`a map is not right: ${JSON.stringify(client.stats())}`);
+  return checker;
+}
+
+const client: Role = async (side, kit) => {
+  const clients = Array.from(
+    { length: side.number("sockets", 1) },
+    () => new CloneClient({ servers: side.endpoint }),
+  );
+  await Promise.all(clients.map(({ synced }) => synced));
+  const credit = new CreditGiver(kit, side.endpointOf("server/backend"), side.index, WINDOW);
+  const sum = (): number => clients.reduce((all, { sequence }) => all + sequence, 0);
+  let before = 0;
+  await side.ready();
+  credit.hello();
+  await new Promise<void>((resolve) => {
+    // A look at the clock's pace: a watch would cost each update something, and is not the question.
+    const timer = setInterval(() => {
+      const least = Math.min(...clients.map(({ sequence }) => sequence));
+      credit.has(least);
+      if (before === 0 && least >= Math.max(1, side.warmup)) {
+        before = sum();
+        side.begin();
+      }
+      if (least < totalOf(side)) return;
+      clearInterval(timer);
+      resolve();
+    }, 1);
+  });
+  side.end();
+  const updates = sum() - before;
+  const keys = keysOf(side);
+  const checkers = clients.map((one) => checked(one, side, keys));
+  const messages = side.count * clients.length;
+  await side.done({
+    messages,
+    bytes: messages * side.size,
+    checksum: sumOfChecksums(checkers.map(({ checksum }) => checksum)),
+    ordered: checkers.every(({ ordered }) => ordered),
+    // The clock runs from one look to another: as many came between the two.
+    extra: { updates, sockets: clients.length },
+  });
+  await Promise.all([credit.close(), ...clients.map((one) => one.close())]);
+};
+
+export const roles: Roles = { server, client };

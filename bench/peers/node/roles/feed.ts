@@ -1,0 +1,90 @@
+/**
+ * The two ends of a forwarder of published messages: a publisher, and a subscriber that tells it how far it is
+ * (credit.ts). A forwarder may ask for everything before its subscriber is there, so the publisher sends probes until
+ * one has come through.
+ *
+ *   PUB feed ── topic | body ──> forwarder ──> SUB reader
+ *        <──────────── credit ────────────────────┘
+ */
+import { setTimeout } from "node:timers/promises";
+import { Bodies } from "../../../bodies.js";
+import type { Kit } from "../kit.js";
+import type { Side } from "../side.js";
+import { caseOptions } from "./case-options.js";
+import { CreditGiver, CreditTaker } from "./credit.js";
+import type { Role } from "./index.js";
+import { topicOf } from "./pub-sub.js";
+
+/** The topic of messages that say only that the way is open. */
+export const PROBE = "probe";
+/** ms between two of them. */
+const PROBE_INTERVAL = 10;
+/** By then a cache has sent its newcomer all that it had before, which came twice otherwise. */
+const PROBES = 5;
+
+/** Message k has topic k mod n. */
+export function topicsOf(side: Side): Buffer[] {
+  return Array.from({ length: side.number("topics", 1) }, (_, i) => topicOf(i));
+}
+
+/** The endpoint for subscribers, from that for publishers. */
+export function backendOf(endpoint: string): string {
+  return endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${endpoint}-backend`;
+}
+
+export const feed: Role = async (side, kit) => {
+  const socket = new kit.Publisher(caseOptions(side, "out"));
+  socket.connect(side.endpointOf("forwarder"));
+  const credit = await CreditTaker.bind(kit, side.endpoint, 1, side.number("window", 1_000));
+  await side.ready(credit.endpoint);
+  while (credit.allowed === 0) {
+    await socket.send([PROBE, ""]);
+    await setTimeout(PROBE_INTERVAL);
+  }
+  const topics = topicsOf(side);
+  const bodies = new Bodies(side.size);
+  side.begin();
+  for (let k = 0; k < side.warmup + side.count; k++) {
+    while (k >= credit.allowed) await credit.more();
+    // Memory of its own: more than 4,096 may be on their way.
+    const message = [topics[k % topics.length] as Buffer, bodies.makeOwn(k)];
+    if (!(kit.shoal && socket.trySend(message))) await socket.send(message);
+  }
+  await side.done({ messages: side.count, bytes: side.count * side.size });
+  await credit.close();
+  await socket.close();
+};
+
+/** Everything but the probes, in order. */
+export const reader: Role = async (side, kit) => {
+  const socket = new kit.Subscriber(caseOptions(side, "in"));
+  socket.subscribe();
+  socket.connect(side.endpoint);
+  const credit = new CreditGiver(kit, side.endpointOf("feed"), 0, side.number("window", 1_000));
+  const checker = side.checker();
+  await side.ready();
+  const total = side.warmup + side.count;
+  const warm = Math.max(1, side.warmup);
+  let probes = 0;
+  for (let seen = 0; seen < total; ) {
+    for (const [topic, body] of await some(kit, socket, seen < warm ? warm - seen : total - seen)) {
+      if (String(topic) !== PROBE) {
+        checker.take(body as Buffer);
+        if (++seen === warm) side.begin();
+      } else if (++probes === PROBES) credit.hello();
+    }
+    credit.has(seen);
+  }
+  side.end();
+  const { checksum, ordered } = checker;
+  await side.done({ messages: side.count, bytes: side.count * side.size, checksum, ordered });
+  await credit.close();
+  await socket.close();
+};
+
+async function some(kit: Kit, socket: InstanceType<Kit["Subscriber"]>, max: number): Promise<Buffer[][]> {
+  const messages = kit.shoal
+    ? await socket.receiveMany({ max: Math.min(512, max) })
+    : [await socket.receive()];
+  return messages as unknown as Buffer[][];
+}

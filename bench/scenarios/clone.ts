@@ -1,0 +1,70 @@
+import type { Scenario } from "../contract.js";
+import { ofRole, processesFor, streamsOf, sumOf } from "./expectations.js";
+import { PATTERN_REFERENCES } from "./majordomo-roles.js";
+import { positive } from "./parameters.js";
+
+/**
+ * A server sets keys as fast as its slowest client takes it, at most two windows ahead, and every client keeps the map.
+ * In the end each client holds the last value of every key, and has missed nothing on the way.
+ */
+export const clone: Scenario = {
+  name: "clone",
+  question: "How many ordered updates a second reach the maps of N clients?",
+  metric: { name: "updatesPerSecond", unit: "upd/s", better: "higher" },
+  transports: ["tcp", "ipc"],
+  sizes: [64],
+  smokeSizes: [64],
+  parameters: {
+    peers: { values: [1, 100], smoke: [1, 4], help: "clients; their updates are counted together" },
+    keys: { values: [1_000], smoke: [100], help: "keys that updates go round" },
+  },
+  count({ size, parameters }, smoke) {
+    positive(parameters, "keys");
+    const deliveries = smoke ? 10_000 : Math.min(300_000, 2 ** 29 / size);
+    const count = Math.max(200, Math.round(deliveries / positive(parameters, "peers")));
+    return { count, warmup: Math.ceil(count / 10) };
+  },
+  roles({ size, parameters }, count, warmup) {
+    const peers = Number(parameters.peers);
+    const processes = processesFor(peers);
+    const sockets = peers / processes;
+    const total = warmup + count;
+    const held = Math.min(Number(parameters.keys), total);
+    const messages = sockets * count;
+    return [
+      {
+        role: "server",
+        binds: true,
+        options: { backlog: 4096, processes },
+        expects: { messages: count, bytes: count * size },
+      },
+      {
+        role: "client",
+        processes,
+        connects: ["server", "server/backend"],
+        measured: true,
+        options: { sockets },
+        // The checksum is that of the maps in the end.
+        expects: { ...streamsOf(sockets, size, total - held, held), messages, bytes: messages * size },
+      },
+    ];
+  },
+  result(done, { size }) {
+    const clients = ofRole(done, "client");
+    const seconds = Math.max(...clients.map((report) => report.seconds));
+    const updates = sumOf(clients, ({ messages, extra }) => extra?.updates ?? messages);
+    const updatesPerSecond = updates / seconds;
+    const peers = sumOf(clients, ({ extra }) => extra?.sockets ?? Number.NaN);
+    return {
+      updatesPerSecond,
+      publishedPerSecond: updatesPerSecond / peers,
+      megabytesPerSecond: (updatesPerSecond * size) / 1e6,
+    };
+  },
+  columns: [
+    { name: "publishedPerSecond", title: "published", unit: "upd/s" },
+    { name: "megabytesPerSecond", title: "MB/s", unit: "MB/s" },
+  ],
+  growth: "peers",
+  references: PATTERN_REFERENCES,
+};

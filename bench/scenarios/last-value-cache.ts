@@ -1,0 +1,55 @@
+import type { Scenario } from "../contract.js";
+import { streamsOf } from "./expectations.js";
+import { PATTERN_REFERENCES } from "./majordomo-roles.js";
+import { positive } from "./parameters.js";
+
+/** Messages between two words of the reader; at most two windows are anywhere on the way. */
+const WINDOW = 5_000;
+/** More than that, so that nobody drops: a PUB drops what is past its mark. */
+const HIGH_WATER_MARK = 4 * WINDOW;
+
+/** A publisher, the cache, and a subscriber, a process each. Its references only pass messages on. */
+export const lastValueCache: Scenario = {
+  name: "last-value-cache",
+  question: "How many messages a second pass a last value cache?",
+  metric: { name: "messagesPerSecond", unit: "msg/s", better: "higher" },
+  transports: ["tcp", "ipc"],
+  sizes: [64],
+  smokeSizes: [64],
+  parameters: {
+    topics: { values: [1_000], smoke: [100], help: "topics that messages go round; at most 100000" },
+  },
+  count({ size, parameters }, smoke) {
+    positive(parameters, "topics");
+    const count = smoke ? 5_000 : Math.round(Math.min(200_000, 2 ** 29 / size));
+    return { count, warmup: Math.ceil(count / 10) };
+  },
+  roles({ size }, count, warmup) {
+    const options = { "high-water-mark": HIGH_WATER_MARK, window: WINDOW };
+    return [
+      { role: "forwarder", binds: true, ends: false, options },
+      {
+        role: "feed",
+        binds: true,
+        connects: ["forwarder"],
+        options,
+        expects: { messages: count, bytes: count * size },
+      },
+      {
+        role: "reader",
+        connects: ["forwarder/backend", "feed"],
+        measured: true,
+        options,
+        expects: streamsOf(1, size, warmup, count),
+      },
+    ];
+  },
+  result([reader], { size }) {
+    const { messages = 0, seconds = Number.NaN } = reader ?? {};
+    const messagesPerSecond = messages / seconds;
+    return { messagesPerSecond, megabytesPerSecond: (messagesPerSecond * size) / 1e6 };
+  },
+  columns: [{ name: "megabytesPerSecond", title: "MB/s", unit: "MB/s" }],
+  growth: "topics",
+  references: PATTERN_REFERENCES,
+};
