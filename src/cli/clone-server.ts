@@ -1,13 +1,13 @@
 /** `shoal clone server`: a map's server, alone or one of a pair, with a store or without. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
-import { CloneLmdbStore, CloneServer } from "../patterns/clone/index.js";
+import { CloneLmdbStore, type ClonePairOptions, CloneServer } from "../patterns/clone/index.js";
 import { endpointOf } from "./clone-session.js";
 import { addCommand } from "./command.js";
 import { type Service, serve } from "./drain.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
-import { checkSettings, type Given } from "./options.js";
+import { checkSettings, type Given, publicKey, type Settings } from "./options.js";
 import { securityOptions } from "./security.js";
 import { logFor, wholeNumber } from "./service.js";
 import { Stop } from "./signals.js";
@@ -32,6 +32,7 @@ interface ServerSettings {
   readonly maxBytes?: number;
   readonly plain?: string;
   readonly curveCertificate?: string;
+  readonly curvePeerKey?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly verbose?: boolean;
@@ -62,6 +63,11 @@ export function addCloneServerCommand(clone: Command): void {
     .option("--json", "the accounts as an object on standard output at the end")
     .option("--plain <USER:PASSWORD>", "PLAIN security")
     .option("--curve-certificate <FILE>", "CURVE keys of the server, the secret file")
+    .option(
+      "--curve-peer-key <KEY>",
+      "the other one's public key (default: both have one certificate)",
+      publicKey,
+    )
     .option("-q, --quiet", "only errors on standard error")
     .option("-v, --verbose", "snapshots and refusals on standard error")
     .action((settings: ServerSettings) => runServer(settings));
@@ -71,19 +77,17 @@ async function runServer(settings: ServerSettings): Promise<void> {
   const { heartbeat, maxBytes, plain, curveCertificate } = settings;
   const endpoint = endpointFor(settings);
   const pair = pairOf(settings);
-  const secured = plain !== undefined || curveCertificate !== undefined;
-  if (pair !== undefined && secured)
-    throw new UsageError("--plain and --curve-certificate do not fit a pair yet");
   const named = {
     ...(plain === undefined ? {} : { plain }),
     ...(curveCertificate === undefined ? {} : { curveCertificate }),
   };
-  const socketOptions = await securityOptions(checkSettings({ bind: [endpoint], ...named } as Given));
+  const shared = checkSettings({ bind: [endpoint], ...named } as Given);
+  const socketOptions = await securityOptions(shared);
   const log = logFor("clone server", settings);
   const options = {
     endpoint,
     socketOptions,
-    ...(pair === undefined ? {} : { pair }),
+    ...(pair === undefined ? {} : { pair: { ...pair, ...credentialsOf(settings, shared) } }),
     ...(heartbeat === undefined ? {} : { heartbeatInterval: heartbeat }),
     ...(maxBytes === undefined ? {} : { maxBytes }),
   };
@@ -121,13 +125,28 @@ function pairOf({
   primary,
   backup,
   peer,
+  curvePeerKey,
 }: ServerSettings): { readonly role: "primary" | "backup"; readonly peer: string } | undefined {
   const isOfPair = primary === true || backup === true;
+  if (!isOfPair && curvePeerKey !== undefined)
+    throw new UsageError("--curve-peer-key needs --primary or --backup");
   if (isOfPair !== (peer !== undefined))
     throw new UsageError(isOfPair ? "expected --peer HOST:P" : "--peer needs --primary or --backup");
   return peer === undefined
     ? undefined
     : { role: primary === true ? "primary" : "backup", peer: endpointOf(peer) };
+}
+
+/** What the other server is known by, and knows this one by. @throws UsageError */
+function credentialsOf(
+  { curveCertificate, curvePeerKey }: ServerSettings,
+  { plain }: Settings,
+): Pick<ClonePairOptions, "publicKey" | "socketOptions"> {
+  if (curvePeerKey !== undefined && curveCertificate === undefined)
+    throw new UsageError("--curve-peer-key needs --curve-certificate");
+  if (plain !== undefined)
+    return { socketOptions: { plainUsername: plain.username, plainPassword: plain.password } };
+  return curvePeerKey === undefined ? {} : { publicKey: curvePeerKey };
 }
 
 /** The server and, before it ends, the word to the other one, which need not find out by silence. */
@@ -187,6 +206,7 @@ function report(server: CloneServer, log: Log): void {
     .on("same-role", () => log.warnOnce("the peer has the same role: one has to be the other"))
     .on("replica:join", ({ sequence }) => log.info(`the backup has everything up to ${sequence}`))
     .on("replica:leave", ({ reason }) => log.warn(`going on without the other server: ${reason}`))
+    .on("handshake:error", ({ error }) => log.warnOnce(`the other server: ${describe(error)}`))
     .on("replicated", ({ entries }) => log.info(`has the ${entries} keys of the one that serves`))
     .on("snapshot", ({ entries, duration }) =>
       log.detail(`a client has the map: ${entries} keys in ${Math.round(duration)} ms`),

@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import { CloneClient } from "../patterns/clone/index.js";
 import { entryFormat } from "./clone-entry.js";
-import { asUsage, Failure, hasCode, UsageError } from "./failure.js";
+import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
 import { bytesFromJson } from "./format.js";
 import type { Log } from "./log.js";
 import { checkSettings, collect, type Given, type Settings } from "./options.js";
@@ -137,5 +137,6 @@ function report(map: CloneClient, log: Log): void {
     .on("gap", ({ expected, got }) =>
       log.detail(`update ${got} came in place of ${expected}: the map is loaded anew`),
     )
+    .on("handshake:error", ({ error }) => log.warnOnce(describe(error)))
     .on("fault", ({ fault }) => log.warnOnce(`the server broke the protocol: ${fault}`));
 }

@@ -57,9 +57,10 @@ function userAndPassword(text: string): Plain {
   throw new UsageError("--plain expects a user name, a colon and a password");
 }
 
-function serverKey(text: string): string {
+/** @throws InvalidArgumentError for what is no key */
+export function publicKey(text: string): string {
   if (/^[0-9A-Za-z.\-:+=^!/*?&<>()[\]{}@%$#]{40}$/.test(text)) return text;
-  throw new InvalidArgumentError("Expected the server's public key, 40 characters of Z85.");
+  throw new InvalidArgumentError("Expected a public key, 40 characters of Z85.");
 }
 
 /** Gives a command the shared options. */
@@ -77,7 +78,7 @@ export function addSocketOptions(command: Command): Command {
     .option("--json", 'messages as JSON, {"frames":["text",{"base64":"…"}]}')
     .option("--raw", "bytes: the whole input is one message, nothing is added to the output")
     .option("--plain <USER:PASSWORD>", "PLAIN security; with --bind the server")
-    .option("--curve-server-key <KEY>", "CURVE security, as a client of this public key (Z85)", serverKey)
+    .option("--curve-server-key <KEY>", "CURVE security, as a client of this public key (Z85)", publicKey)
     .option("--curve-certificate <FILE>", "CURVE keys, the secret file; without a server key: the server")
     .option("-q, --quiet", "only errors on standard error")
     .option("-v, --verbose", "peers that come and go on standard error");

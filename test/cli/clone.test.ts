@@ -1,5 +1,6 @@
 /** `shoal clone`: a map's servers and what changes it, as processes that are killed and stopped. */
 import { afterEach, describe, expect, it } from "vitest";
+import { curveKeyPair, writeCertificate } from "../../src/index.js";
 import { CloneClient } from "../../src/patterns/clone/index.js";
 import { type Child, type Ended, file, ipc, run, start, startWithout, useShoal } from "./support.js";
 
@@ -154,6 +155,29 @@ it("a pair goes on at the backup when the primary is killed", async () => {
   expect(await ok(run("", "clone", "dump", ...both))).toBe("after 2\nbefore 1\n");
 }, 20_000);
 
+it("a pair with CURVE goes on at the backup, and serves nobody without its key", async () => {
+  const certificate = file();
+  const { publicKey, secretKey } = curveKeyPair();
+  await writeCertificate(certificate, { publicKey, secretKey, metadata: {} });
+  const ends = { primary: ipc(), backup: ipc() };
+  const keys = ["--curve-certificate", `${certificate}_secret`];
+  const begin = (role: "primary" | "backup", peer: string): Child =>
+    startWithout("clone", "server", "--bind", ends[role], `--${role}`, "--peer", peer, ...QUICK, ...keys);
+  const primary = begin("primary", ends.backup);
+  const backup = begin("backup", ends.primary);
+  await primary.until("stderr", /the backup has everything/);
+  const both = ["--connect", ends.primary, "--connect", ends.backup, ...QUICK];
+  const known = [...both, "--curve-server-key", publicKey];
+  primary.kill();
+  const [stranger] = await Promise.all([
+    run("", "clone", "set", "k", "theirs", ...both, "--timeout", "1500"),
+    ok(run("", "clone", "set", "k", "ours", ...known)),
+  ]);
+  expect([stranger.code, backup.stderr]).toEqual([1, expect.stringContaining("serving")]);
+  expect(stranger.stderr).toContain("Handshake");
+  expect(await ok(run("", "clone", "get", "k", ...known))).toBe("ours\n");
+}, 20_000);
+
 it("a server that is stopped hands over, though nobody asks the other one", async () => {
   const ends = { primary: ipc(), backup: ipc() };
   const begin = (role: "primary" | "backup", peer: string): Child =>
@@ -187,6 +211,7 @@ it("tells bad usage from failure", async () => {
     [["set", "HUGZ", "v", ...connect], "command"],
     [["server"], "--port P"],
     [["server", "--port", "5556", "--primary"], "--peer HOST:P"],
+    [["server", "--port", "5556", "--curve-peer-key", "a".repeat(40)], "--primary or --backup"],
   ];
   await Promise.all(
     lines.map(async ([args, what]) => {

@@ -16,7 +16,7 @@ import {
 } from "../../sockets/pub-sub.js";
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
-import { checkCount, checkEndpoint, checkKeys } from "./check.js";
+import { checkCount, checkEndpoint, checkFunction, checkKeys } from "./check.js";
 import { changeEvent, nameOf, type StarEvent, type StarStateName } from "./events.js";
 import { encodeState, parseState, type StarState } from "./protocol.js";
 import { type Admission, BinaryStarRules, type StarRole, type StarRulesStats } from "./rules.js";
@@ -48,6 +48,8 @@ export interface BinaryStarOptions {
   readonly publisherOptions?: PublisherOptions;
   /** For the SUB that hears, over those for both: security as a client. */
   readonly subscriberOptions?: SubscriberOptions;
+  /** Asked before `handOver` gives the service over; what it throws refuses that. For servers whose peer needs their state. */
+  readonly checkHandOver?: () => void;
   readonly context?: Context;
   /** Where time comes from; for tests. */
   readonly clock?: Clock;
@@ -71,6 +73,7 @@ const KEYS = [
   "socketOptions",
   "publisherOptions",
   "subscriberOptions",
+  "checkHandOver",
   "context",
   "clock",
 ] as const;
@@ -100,6 +103,7 @@ export class BinaryStar {
     checkEndpoint("connect", options.connect);
     checkCount("heartbeatInterval", heartbeatInterval, 1);
     checkCount("liveness", liveness, 2, 1_000);
+    if (options.checkHandOver !== undefined) checkFunction("checkHandOver", options.checkHandOver);
     this.#options = options;
     // Rules of other patterns do not see that the process stood still; these have to (rules.ts, sentence 2).
     this.#timer = new DriverTimer(Number.POSITIVE_INFINITY, options.clock ?? systemClock);
@@ -178,10 +182,12 @@ export class BinaryStar {
    * Gives the service over to the passive peer: how an operator brings the primary
    * back. This server refuses from now on; the peer serves when it hears of it.
    *
-   * @throws InvalidStateError `EFSM` when this server does not serve, or no passive peer is there
+   * @throws InvalidStateError `EFSM` when this server does not serve, or no passive peer is there; and what the option
+   *   `checkHandOver` throws
    */
   handOver(): void {
     this.#assertRunning();
+    if (this.isServing()) this.#options.checkHandOver?.();
     this.#rules.handOver(this.#timer.now());
     this.#timer.update();
   }

@@ -1,4 +1,5 @@
 /** What a clone's client tells: its events, its accounts, and the changes that it saw. */
+import type { ShoalError } from "../../core/errors.js";
 import type { CloneFault } from "./protocol.js";
 
 /**
@@ -35,6 +36,16 @@ export type CloneClientEvent =
    * that should have come, `got` the one that did.
    */
   | { readonly type: "gap"; readonly expected: number; readonly got: number }
+  /**
+   * A server does not let this client in, or is not the one whose key was given, or speaks another protocol. It is
+   * tried again, and so are the others. `server`: its snapshot endpoint.
+   */
+  | {
+      readonly type: "handshake:error";
+      readonly server: string;
+      readonly port: "snapshot" | "publisher" | "collector";
+      readonly error: ShoalError;
+    }
   /** A message that 12/CHP does not allow; it was dropped. */
   | {
       readonly type: "fault";
@@ -69,6 +80,8 @@ export interface CloneClientStats {
   readonly snapshots: number;
   readonly failOvers: number;
   readonly faults: number;
+  /** Handshakes with servers that failed. */
+  readonly handshakeErrors: number;
   readonly invalid: number;
   /** sets = acknowledged + timedOut + aborted + inFlight. */
   readonly sets: number;

@@ -302,7 +302,7 @@ export class ClientRules {
     this.#loading = undefined;
   }
 
-  stats(now: number): Omit<CloneClientStats, "invalid" | "watchLost"> {
+  stats(now: number): Omit<CloneClientStats, "handshakeErrors" | "invalid" | "watchLost"> {
     const { sets, acknowledged, timedOut, aborted, resent, count } = this.#calls;
     return {
       state: this.#state,

@@ -23,6 +23,7 @@ import type { CloneCall } from "./client-calls.js";
 import type { CloneClientEvent, CloneClientStats, CloneState } from "./client-events.js";
 import { type ClientOutbox, ClientRules } from "./client-rules.js";
 import { type CloneEndpoints, endpointsOf } from "./endpoints.js";
+import { HANDSHAKE_ERRORS } from "./handshakes.js";
 import { encodeTimeToLive } from "./properties.js";
 import { EMPTY, encodeRequest, HUGZ, isSubtree, keyFault, MAX_KEY } from "./protocol.js";
 import { CloneWatch } from "./watch.js";
@@ -135,6 +136,7 @@ export class CloneClient<T = Raw> {
   #onUnsynced!: (error: ShoalError) => void;
   #subscriber: Subscriber | undefined;
   #dealer: Dealer | undefined;
+  #handshakeErrors = 0;
   #invalid = 0;
   #watchLost = 0;
   #closing: Promise<void> | undefined;
@@ -200,7 +202,7 @@ export class CloneClient<T = Raw> {
       this.#onUnsynced = reject;
     });
     this.#synced.catch(() => undefined); // Not everybody waits for it.
-    for (const [index, { collector }] of this.#servers.entries()) this.#connectCollector(index, collector);
+    for (const [index, endpoints] of this.#servers.entries()) this.#connectCollector(index, endpoints);
     this.#rules.start(this.#timer.now());
     this.#timer.start({
       nextWakeUp: () => {
@@ -327,7 +329,8 @@ export class CloneClient<T = Raw> {
   }
 
   stats(): CloneClientStats {
-    return { ...this.#rules.stats(this.#timer.now()), invalid: this.#invalid, watchLost: this.#watchLost };
+    const [handshakeErrors, invalid, watchLost] = [this.#handshakeErrors, this.#invalid, this.#watchLost];
+    return { ...this.#rules.stats(this.#timer.now()), handshakeErrors, invalid, watchLost };
   }
 
   /** Ends what is under way with `EAGAIN`, the watches, and the connections. Closing twice is closing once. */
@@ -490,9 +493,28 @@ export class CloneClient<T = Raw> {
     };
   }
 
-  #connectCollector(server: number, endpoint: string): void {
-    const publisher = new Publisher({ ...this.#shared, noDrop: true });
+  #tellHandshakes(
+    socket: Publisher | Subscriber | Dealer,
+    server: string,
+    port: "snapshot" | "publisher" | "collector",
+  ): void {
+    for (const type of HANDSHAKE_ERRORS) {
+      socket.events.on(type, ({ error }) => {
+        this.#handshakeErrors += 1;
+        this.events.emit({ type: "handshake:error", server, port, error });
+      });
+    }
+  }
+
+  #optionsFor({ curveServerKey }: CloneEndpoints): CommonOptions & { context?: Context } {
+    return curveServerKey === undefined ? this.#shared : { ...this.#shared, curveServerKey };
+  }
+
+  #connectCollector(server: number, endpoints: CloneEndpoints): void {
+    const { snapshot, collector } = endpoints;
+    const publisher = new Publisher({ ...this.#optionsFor(endpoints), noDrop: true });
     this.#publishers.push(publisher);
+    this.#tellHandshakes(publisher, snapshot, "collector");
     let subscriptions = 0;
     publisher.events.on("subscribe", () => {
       subscriptions += 1;
@@ -502,7 +524,7 @@ export class CloneClient<T = Raw> {
       subscriptions -= 1;
       if (subscriptions === 0) this.#rules.collectorLost(server);
     });
-    publisher.connect(endpoint);
+    publisher.connect(collector);
   }
 
   #sendSet(server: number, frames: Buffer[]): boolean {
@@ -521,8 +543,9 @@ export class CloneClient<T = Raw> {
   #open(attempt: number, endpoints: CloneEndpoints): void {
     void this.#subscriber?.close({ linger: 0 });
     void this.#dealer?.close({ linger: 0 });
-    const subscriber = new Subscriber({ ...this.#shared, receiveHighWaterMark: RECEIVE_MARK });
-    const dealer = new Dealer({ ...this.#shared, receiveHighWaterMark: RECEIVE_MARK });
+    const options = { ...this.#optionsFor(endpoints), receiveHighWaterMark: RECEIVE_MARK };
+    const subscriber = new Subscriber(options);
+    const dealer = new Dealer(options);
     this.#subscriber = subscriber;
     this.#dealer = dealer;
     if (this.#subtree.length > 0) subscriber.subscribe(this.#subtree, HUGZ);
@@ -539,6 +562,8 @@ export class CloneClient<T = Raw> {
       socket.events.on("disconnect", lost(false));
       socket.events.on("connect:retry", lost(true));
     }
+    this.#tellHandshakes(subscriber, endpoints.snapshot, "publisher");
+    this.#tellHandshakes(dealer, endpoints.snapshot, "snapshot");
     subscriber.connect(endpoints.publisher);
     dealer.connect(endpoints.snapshot);
     void this.#read(subscriber, (message, now) => this.#rules.update(attempt, message, now));

@@ -18,6 +18,8 @@ export interface CloneEndpoints {
   readonly snapshot: string;
   readonly publisher: string;
   readonly collector: string;
+  /** The server's public key with CURVE, over that in `socketOptions`: for two servers with a certificate each. */
+  readonly curveServerKey?: string | Uint8Array;
 }
 
 /** @param offset of the port. @throws InvalidArgumentError `EINVAL` */
@@ -43,10 +45,10 @@ export function endpointsOf(server: string | CloneEndpoints): CloneEndpoints {
       collector: endpointAt(server, 2),
     };
   }
-  const { snapshot, publisher, collector } = server ?? {};
+  const { snapshot, publisher, collector, curveServerKey } = server ?? {};
   for (const endpoint of [snapshot, publisher, collector]) {
     if (typeof endpoint !== "string" || endpoint === "")
       throw new InvalidArgumentError("A server has the endpoints snapshot, publisher and collector");
   }
-  return { snapshot, publisher, collector };
+  return { snapshot, publisher, collector, ...(curveServerKey === undefined ? {} : { curveServerKey }) };
 }

@@ -56,6 +56,8 @@ export type CloneServerEvent =
   | { readonly type: "replica:join"; readonly sequence: number }
   /** The other server is gone or too slow: this one acknowledges alone. */
   | { readonly type: "replica:leave"; readonly reason: "gone" | "silent" | "slow" | "left" }
+  /** The other server does not let this one in, or is not the one whose key was given. It is tried again. */
+  | { readonly type: "handshake:error"; readonly error: ShoalError }
   /** This server, which stands by, has the whole map of the one that serves. */
   | { readonly type: "replicated"; readonly entries: number; readonly sequence: number }
   /** Copies of updates that slow clients miss; each sees the gap, and asks for a snapshot. */

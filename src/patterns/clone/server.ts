@@ -9,7 +9,7 @@
  * replication link: a ROUTER at P + 4, and a DEALER to the other's.
  */
 import { randomBytes } from "node:crypto";
-import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { Context } from "../../sockets/context.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { Dealer, Router } from "../../sockets/request-reply.js";
@@ -21,6 +21,8 @@ import { BinaryStar } from "../binary-star/star.js";
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
 import { type CloneEndpoints, endpointAt, endpointsOf } from "./endpoints.js";
+import { HANDSHAKE_ERRORS } from "./handshakes.js";
+import { type CloneSocketOptions, type PairSocketOptions, pairSocketOptions } from "./pair-security.js";
 import { EMPTY, keyFault } from "./protocol.js";
 import type { CloneServerEvent, CloneServerStats } from "./server-events.js";
 import type { SendResult, ServerOutbox } from "./server-outbox.js";
@@ -58,6 +60,13 @@ export interface ClonePairOptions {
   readonly role: StarRole;
   /** The other server's endpoint, that of its snapshots. */
   readonly peer: string;
+  /**
+   * With CURVE: the other server's public key, Z85 or 32 bytes. The pair's own ports let in nobody else. Default: that
+   * of this server, when both have one certificate.
+   */
+  readonly publicKey?: string | Uint8Array;
+  /** For what connects to the other server, over those for all sockets: `plainUsername` and `plainPassword`. */
+  readonly socketOptions?: CommonOptions;
 }
 
 /** How a clone's server runs. Times are in ms. */
@@ -83,8 +92,8 @@ export interface CloneServerOptions {
   readonly maxSnapshots?: number;
   /** Updates that wait for a client that is slow; past it, it misses some, and asks for a snapshot. Default 50,000. */
   readonly publishHighWaterMark?: number;
-  /** For all sockets, security above all. */
-  readonly socketOptions?: CommonOptions;
+  /** For all sockets: security as a server above all, and `authenticate`, which judges clients. */
+  readonly socketOptions?: CloneSocketOptions;
   readonly context?: Context;
 }
 
@@ -102,6 +111,8 @@ const KEYS = [
   "context",
 ] as const;
 
+const PAIR_KEYS = ["role", "peer", "publicKey", "socketOptions"] as const;
+
 const STAR_EVENTS = ["active", "passive", "waiting", "fatal", "votes-void", "same-role", "invalid"] as const;
 
 /** A replicated key-value map that every client holds (12/CHP). */
@@ -115,6 +126,7 @@ export class CloneServer {
   readonly #collector: Subscriber;
   readonly #interval: number;
   readonly #liveness: number;
+  readonly #secured: PairSocketOptions | undefined;
   #star: BinaryStar | undefined;
   #replicas: Router | undefined;
   #link: Dealer | undefined;
@@ -133,6 +145,7 @@ export class CloneServer {
     const { heartbeatInterval = HEARTBEAT_INTERVAL, liveness = LIVENESS, pair, store, context } = options;
     if (!/:\*$/.test(options.endpoint ?? "")) endpointAt(options.endpoint, 0);
     if (pair !== undefined) {
+      checkKeys("CloneServer's pair", pair, PAIR_KEYS);
       if (pair.role !== "primary" && pair.role !== "backup")
         throw new InvalidArgumentError(`A pair's role is "primary" or "backup"; got ${String(pair.role)}`);
       endpointAt(pair.peer, 0);
@@ -157,6 +170,8 @@ export class CloneServer {
       this.#outbox(),
       this.#timer.now(),
     );
+    const secured = pair === undefined ? undefined : pairSocketOptions(options.socketOptions ?? {}, pair);
+    this.#secured = secured;
     const shared = { linger: 0, ...options.socketOptions, ...(context === undefined ? {} : { context }) };
     const mark = checkCount("publishHighWaterMark", options.publishHighWaterMark ?? PUBLISH_MARK, 1);
     this.#snapshots = new Router({ ...shared, mandatory: true, sendHighWaterMark: SNAPSHOT_MARK });
@@ -164,13 +179,22 @@ export class CloneServer {
     this.#collector = new Subscriber({ ...shared, receiveHighWaterMark: COLLECT_MARK });
     this.#publisher.events.on("drop", ({ messages }) => this.events.emit({ type: "drop", copies: messages }));
     if (store !== undefined) this.#writer = new StoreWriter(store, this.#rules, this.#timer);
-    if (pair === undefined) return;
-    this.#replicas = new Router({ ...shared, mandatory: true, sendHighWaterMark: REPLICATION_MARK });
-    this.#link = new Dealer({
+    if (pair === undefined || secured === undefined) return;
+    this.#replicas = new Router({
       ...shared,
+      ...secured.binding,
+      mandatory: true,
+      sendHighWaterMark: REPLICATION_MARK,
+    });
+    this.#link = new Dealer({
+      linger: 0,
+      ...(context === undefined ? {} : { context }),
+      ...secured.connecting,
       reconnectInterval: Math.min(100, heartbeatInterval),
       reconnectMaxInterval: Math.min(1_000, heartbeatInterval),
     });
+    for (const type of HANDSHAKE_ERRORS)
+      this.#link.events.on(type, ({ error }) => this.events.emit({ type: "handshake:error", error }));
   }
 
   /** The endpoint of its snapshots, which clients and the other server are told; `null` before {@link start}. */
@@ -184,7 +208,10 @@ export class CloneServer {
     return endpointsOf(this.#endpoint);
   }
 
-  /** The Binary Star of one of two servers: `handOver`, `resolve`; `undefined` for one alone. */
+  /**
+   * The Binary Star of one of two servers: `handOver`, which is refused until the other one has the whole map, and
+   * `resolve`; `undefined` for one alone.
+   */
   get star(): BinaryStar | undefined {
     return this.#star;
   }
@@ -253,8 +280,9 @@ export class CloneServer {
     await this.#bind();
     const endpoint = this.#endpoint as string;
     this.#collector.subscribe();
-    const { pair, context, socketOptions } = this.#options;
-    if (pair !== undefined) {
+    const { pair, context } = this.#options;
+    const secured = this.#secured;
+    if (pair !== undefined && secured !== undefined) {
       this.#link?.connect(endpointAt(pair.peer, 4));
       this.#star = new BinaryStar({
         role: pair.role,
@@ -263,7 +291,9 @@ export class CloneServer {
         heartbeatInterval: this.#interval,
         liveness: this.#liveness,
         ...(context === undefined ? {} : { context }),
-        ...(socketOptions === undefined ? {} : { socketOptions }),
+        publisherOptions: secured.binding,
+        subscriberOptions: secured.connecting,
+        checkHandOver: () => this.#checkHandOver(),
       });
       for (const type of STAR_EVENTS) this.#star.events.on(type, this.#starOnEvent);
       await this.#star.start();
@@ -348,6 +378,15 @@ export class CloneServer {
     } catch (error) {
       if (!socket.closed) throw error;
     }
+  }
+
+  /** @throws InvalidStateError `EFSM`: what the other server has not got would be lost with this one */
+  #checkHandOver(): void {
+    if (this.#rules.stats().replicated) return;
+    throw new InvalidStateError(
+      "EFSM",
+      "This server cannot hand over: the other one has not got the whole map yet (event replica:join)",
+    );
   }
 
   /** A process that stood still may not be the one that serves any more; the Binary Star knows. */

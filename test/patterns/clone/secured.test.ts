@@ -1,0 +1,257 @@
+/** Servers and pairs with CURVE and PLAIN: who is let in, at the clients' ports and at the pair's own. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { decodeZ85 } from "../../../src/core/z85.js";
+import { curveKeyPair, Dealer, Subscriber } from "../../../src/index.js";
+import {
+  BinaryStar,
+  CloneClient,
+  type CloneClientEvent,
+  type CloneClientOptions,
+  type CloneEndpoints,
+  type ClonePairOptions,
+  CloneServer,
+  type CloneServerOptions,
+} from "../../../src/patterns/index.js";
+import { failure, until, within } from "../../contract/support/wait.js";
+
+const HEARTBEAT = 100;
+/** ms for what takes handshakes and a fail-over, on a busy machine. */
+const PATIENCE = 10_000;
+
+const open: { close(): Promise<unknown> }[] = [];
+let folder = "";
+let ends: readonly [primary: string, backup: string];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "shoal-clone-secured-"));
+  ends = [`ipc://${folder}/p`, `ipc://${folder}/b`];
+});
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close()));
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function track<T extends { close(): Promise<unknown> }>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+type Keys = ReturnType<typeof curveKeyPair>;
+type Security = NonNullable<CloneServerOptions["socketOptions"]>;
+
+const curveServer = ({ secretKey }: Keys): Security => ({ curveServer: true, curveSecretKey: secretKey });
+
+const curveClient = (server: Keys, own = curveKeyPair()) => ({
+  curveServerKey: server.publicKey,
+  curvePublicKey: own.publicKey,
+  curveSecretKey: own.secretKey,
+});
+
+async function serverOf(
+  role: "primary" | "backup",
+  socketOptions: Security,
+  pair: Omit<ClonePairOptions, "role" | "peer"> = {},
+): Promise<CloneServer> {
+  const [endpoint, peer] = role === "primary" ? ends : [ends[1], ends[0]];
+  const server = track(
+    new CloneServer({
+      endpoint,
+      pair: { role, peer, ...pair },
+      heartbeatInterval: HEARTBEAT,
+      socketOptions,
+    }),
+  );
+  await server.start();
+  return server;
+}
+
+function clientOf(
+  servers: CloneClientOptions["servers"],
+  socketOptions: NonNullable<CloneClientOptions["socketOptions"]>,
+): CloneClient {
+  return track(new CloneClient({ servers, socketOptions, heartbeatInterval: HEARTBEAT }));
+}
+
+const endpointsOf = (at: string, { publicKey }: Keys): CloneEndpoints => ({
+  snapshot: at,
+  publisher: `${at}-1`,
+  collector: `${at}-2`,
+  curveServerKey: publicKey,
+});
+
+/** Sets keys at the first server, closes it, and finds them at the other. */
+async function failsOver(primary: CloneServer, backup: CloneServer, map: CloneClient): Promise<void> {
+  await until(() => primary.stats().serving && primary.stats().replicated, "a pair in step", PATIENCE);
+  await within(map.synced, "the map", PATIENCE);
+  await map.set("before", "1");
+  expect(String(backup.get("before"))).toBe("1");
+  await primary.close();
+  await map.set("after", "2");
+  expect([String(map.get("before")), String(map.get("after"))]).toEqual(["1", "2"]);
+  expect(backup.stats()).toMatchObject({ serving: true, entries: 2 });
+}
+
+describe("a pair", () => {
+  test("with a certificate each replicates and fails over", async () => {
+    const [a, b] = [curveKeyPair(), curveKeyPair()];
+    const primary = await serverOf("primary", curveServer(a), { publicKey: b.publicKey });
+    const backup = await serverOf("backup", curveServer(b), { publicKey: decodeZ85(a.publicKey) });
+    const { curveServerKey, ...own } = curveClient(a);
+    expect(curveServerKey).toBe(a.publicKey);
+    await failsOver(primary, backup, clientOf([endpointsOf(ends[0], a), endpointsOf(ends[1], b)], own));
+  });
+
+  test("with one certificate for both needs no other key", async () => {
+    const keys = curveKeyPair();
+    const primary = await serverOf("primary", curveServer(keys));
+    const backup = await serverOf("backup", curveServer(keys));
+    await failsOver(primary, backup, clientOf(ends, curveClient(keys)));
+  });
+
+  test("with PLAIN has a user name of its own", async () => {
+    const names = new Set(["server", "client"]);
+    const socketOptions: Security = {
+      plainServer: true,
+      authenticate: ({ username, password }) => names.has(username ?? "") && password === "ahoy",
+    };
+    const credentials = (plainUsername: string) => ({ plainUsername, plainPassword: "ahoy" });
+    const other = { socketOptions: credentials("server") };
+    const primary = await serverOf("primary", socketOptions, other);
+    const backup = await serverOf("backup", socketOptions, other);
+    await failsOver(primary, backup, clientOf(ends, credentials("client")));
+  });
+
+  test("lets a client in at the clients' ports, and at its own nobody but the other server", async () => {
+    const [a, b] = [curveKeyPair(), curveKeyPair()];
+    const primary = await serverOf("primary", curveServer(a), { publicKey: b.publicKey });
+    const backup = await serverOf("backup", curveServer(b), { publicKey: a.publicKey });
+    await until(() => primary.stats().serving && primary.stats().replicated, "a pair in step", PATIENCE);
+    primary.set("secret", "1");
+    const leaves: unknown[] = [];
+    primary.events.on("replica:leave", (event) => leaves.push(event));
+
+    // It knows the server's public key, as every client does.
+    const follower = track(new Dealer({ linger: 0, ...curveClient(a) }));
+    follower.connect(`${ends[0]}-4`);
+    follower.trySend([Buffer.of(0x46), Buffer.alloc(8, 1)]);
+    const listener = track(new Subscriber(curveClient(a)));
+    listener.subscribe();
+    listener.connect(`${ends[0]}-3`);
+    for (const stranger of [follower, listener])
+      expect((await failure(stranger.ready({ timeout: PATIENCE }))).code).toBe("ERR_AUTHENTICATION");
+    expect((await failure(follower.receive({ timeout: 5 * HEARTBEAT }))).code).toBe("EAGAIN");
+
+    expect(leaves).toEqual([]);
+    expect(primary.stats()).toMatchObject({ serving: true, replicated: true });
+    expect(backup.stats()).toMatchObject({ serving: false, replicated: true });
+  });
+
+  test("does not take a stranger at the other's address for the other, and says so", async () => {
+    const [a, b, stranger] = [curveKeyPair(), curveKeyPair(), curveKeyPair()];
+    const impostor = await serverOf("backup", curveServer(stranger), { publicKey: a.publicKey });
+    const primary = await serverOf("primary", curveServer(a), { publicKey: b.publicKey });
+    const told = new Promise((resolve) => primary.events.on("handshake:error", resolve));
+    await within(told, "the handshake that failed", PATIENCE);
+    expect([primary.star?.state, impostor.star?.state]).toEqual(["primary", "backup"]);
+    expect(primary.star?.stats()).toMatchObject({ statesReceived: 0 });
+    expect(impostor.star?.stats()).toMatchObject({ statesReceived: 0 });
+  });
+
+  test.each([
+    [{ publicKey: "short" }, { curveServer: true, curveSecretKey: curveKeyPair().secretKey }],
+    [{ publicKey: Buffer.alloc(31) }, { curveServer: true, curveSecretKey: curveKeyPair().secretKey }],
+    [{ publicKey: curveKeyPair().publicKey }, {}],
+    [{}, { curveServer: true }],
+    [{ key: 1 }, {}],
+  ])("refuses %o at once", async (pair, socketOptions) => {
+    const server = () =>
+      new CloneServer({
+        endpoint: ends[0],
+        pair: { role: "primary", peer: ends[1], ...(pair as object) },
+        socketOptions,
+      });
+    expect(server).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  });
+});
+
+describe("a stranger", () => {
+  test.each([
+    ["without keys", () => ({})],
+    ["with another server's key", () => curveClient(curveKeyPair())],
+  ])("%s reads nothing, sets nothing, and is told", async (_, options) => {
+    const keys = curveKeyPair();
+    const server = track(
+      new CloneServer({ endpoint: ends[0], heartbeatInterval: HEARTBEAT, socketOptions: curveServer(keys) }),
+    );
+    await server.start();
+    server.set("secret", "1");
+    const stranger = track(
+      new CloneClient({ servers: ends[0], heartbeatInterval: HEARTBEAT, socketOptions: options() }),
+    );
+    const ports = new Set<string>();
+    stranger.events.on("handshake:error", (event: CloneClientEvent & { type: "handshake:error" }) => {
+      expect(event.server).toBe(ends[0]);
+      ports.add(event.port);
+    });
+    await until(() => ports.size === 3, "all ports refuse", PATIENCE);
+    expect((await failure(stranger.set("k", "v", { timeout: 3 * HEARTBEAT }))).code).toBe("ETIMEDOUT");
+    expect([stranger.size, stranger.state]).toEqual([0, "syncing"]);
+    expect(stranger.stats().handshakeErrors).toBeGreaterThanOrEqual(3);
+    expect(server.stats()).toMatchObject({ entries: 1, received: 0 });
+  });
+
+  test("that the hook does not let in is told so, and those that it lets in are served", async () => {
+    const [keys, friend] = [curveKeyPair(), curveKeyPair()];
+    const authenticate: Security["authenticate"] = ({ publicKey }) => publicKey === friend.publicKey;
+    const server = track(
+      new CloneServer({
+        endpoint: ends[0],
+        heartbeatInterval: HEARTBEAT,
+        socketOptions: { ...curveServer(keys), authenticate },
+      }),
+    );
+    await server.start();
+    const known = clientOf(ends[0], curveClient(keys, friend));
+    await within(known.synced, "the map", PATIENCE);
+    const stranger = clientOf(ends[0], curveClient(keys));
+    const error = await within(
+      new Promise<{ readonly code: string }>((resolve) =>
+        stranger.events.on("handshake:error", (event) => resolve(event.error)),
+      ),
+      "a refusal",
+      PATIENCE,
+    );
+    expect(error.code).toBe("ERR_AUTHENTICATION");
+  });
+});
+
+test("a hand-over waits for the whole map: without it, it is refused", async () => {
+  const server = await serverOf("primary", {});
+  // A peer that stands by, and has nothing.
+  const peer = track(
+    new BinaryStar({
+      role: "backup",
+      bind: `${ends[1]}-3`,
+      connect: `${ends[0]}-3`,
+      heartbeatInterval: HEARTBEAT,
+    }),
+  );
+  await peer.start();
+  await until(
+    () => server.star?.state === "active" && server.star.stats().peer === "passive",
+    "a pair",
+    PATIENCE,
+  );
+  expect(() => server.star?.handOver()).toThrow(/cannot hand over: the other one has not got the whole map/);
+  expect([server.star?.state, server.stats().serving]).toEqual(["active", true]);
+  await peer.close();
+  const backup = await serverOf("backup", {});
+  await until(() => server.stats().replicated, "the backup has the map", PATIENCE);
+  await until(() => server.star?.stats().peer === "passive", "the backup stands by", PATIENCE);
+  server.star?.handOver();
+  await until(() => backup.stats().serving && !server.stats().serving, "the backup serves", PATIENCE);
+});
