@@ -9,10 +9,14 @@
  * The map that it has stays readable until a new one is whole.
  */
 import type { ShoalError } from "../../core/errors.js";
-import { chainName, chainValue } from "./chains.js";
+import { ClientAttempts, type TurnReason } from "./client-attempts.js";
 import { ClientCalls, type CloneCall } from "./client-calls.js";
-import type { CloneClientEvent, CloneClientStats, CloneState } from "./client-events.js";
+import type { CloneClientStats, CloneState } from "./client-events.js";
+import { Healing, MAX_HEAL_DELAY } from "./client-healing.js";
 import { ClientLoading } from "./client-loading.js";
+import { ClientMap } from "./client-map.js";
+import type { ClientOutbox, ClientRulesOptions } from "./client-outbox.js";
+import { ClientSubtree } from "./client-subtree.js";
 import {
   type CloneFault,
   isGoodbye,
@@ -26,87 +30,35 @@ import {
   updateFault,
   VALUE,
 } from "./protocol.js";
-import { CloneTable } from "./table.js";
+import type { CloneTable } from "./table.js";
 
-/** ms between a lost connection and the next server, so that two dead ones do not become a busy loop. */
-const PAUSE = 50;
-/** ms between two snapshots for gaps, at first and at most: a server that counts otherwise must not be asked for ever. */
-const HEAL_DELAY = 50;
-const MAX_HEAL_DELAY = 10_000;
 /** ms after which updates that were not acknowledged are sent again. */
 const RESEND_INTERVAL = 1_000;
-
-/** What the rules bring about. */
-export interface ClientOutbox {
-  /** Connects to a server, in place of what was connected before. */
-  open(attempt: number, server: number): void;
-  ask(attempt: number): void;
-  sendSet(server: number, frames: Buffer[]): boolean;
-  /** Whether anybody watches. */
-  readonly watching: boolean;
-  changed(
-    key: Buffer,
-    old: Buffer | undefined,
-    value: Buffer | undefined,
-    sequence: number,
-    own: boolean,
-    resync: boolean,
-  ): void;
-  /** The map is whole, for the first time or again. */
-  synced(): void;
-  event(event: CloneClientEvent): void;
-}
-
-export interface ClientRulesOptions {
-  /** For events. */
-  readonly servers: readonly string[];
-  readonly subtree: Buffer;
-  /** ms between two signs of life of the server. */
-  readonly heartbeatInterval: number;
-  /** Of them, missing. */
-  readonly liveness: number;
-  /** ms without progress after which the next server is asked. */
-  readonly snapshotTimeout: number;
-  readonly maxInFlight: number;
-  readonly maxBytes: number;
-  /** 8 random bytes: the first half of the UUIDs of this client's updates. */
-  readonly token: Buffer;
-}
 
 export class ClientRules {
   readonly #options: ClientRulesOptions;
   readonly #outbox: ClientOutbox;
   readonly #calls: ClientCalls;
-  readonly #whole: boolean;
-  #table = new CloneTable();
+  readonly #subtree: ClientSubtree;
+  readonly #map: ClientMap;
+  readonly #attempts: ClientAttempts;
+  readonly #healing = new Healing();
   #state: CloneState = "syncing";
-  #attempt = 0;
-  #server = 0;
-  /** Of the last update that the table has. */
-  #last = 0;
-  /** The name of the subtree's chain at this server. */
-  #chain: string | undefined;
   #loading: ClientLoading | undefined;
-  #connected = false;
   #heardAt: number;
-  /** While loading: when it has failed. */
-  #attemptUntil = 0;
-  #openAt: number | undefined;
-  #reason: "silent" | "disconnected" | "no-snapshot" | "refused" = "silent";
-  #healAt = 0;
-  #healDelay = HEAL_DELAY;
-  #healWanted = false;
   #resendAt: number;
   #wasLive = false;
   #oldInRow = false;
-  readonly #counts = { received: 0, applied: 0, old: 0, gaps: 0, snapshots: 0, failOvers: 0, faults: 0 };
+  readonly #counts = { received: 0, applied: 0, old: 0, gaps: 0, snapshots: 0, faults: 0 };
 
   constructor(options: ClientRulesOptions, outbox: ClientOutbox, now: number) {
     this.#options = options;
     this.#outbox = outbox;
-    this.#whole = options.subtree.length === 0;
+    this.#subtree = new ClientSubtree(options.subtree);
     this.#heardAt = now;
     this.#resendAt = now + RESEND_INTERVAL;
+    this.#map = new ClientMap(outbox, options.maxBytes);
+    this.#attempts = new ClientAttempts(options.servers, options.snapshotTimeout, outbox);
     this.#calls = new ClientCalls(
       options.token,
       options.servers.length,
@@ -116,7 +68,7 @@ export class ClientRules {
   }
 
   get table(): CloneTable {
-    return this.#table;
+    return this.#map.table;
   }
 
   get state(): CloneState {
@@ -124,7 +76,7 @@ export class ClientRules {
   }
 
   get sequence(): number {
-    return this.#last;
+    return this.#map.last;
   }
 
   start(now: number): void {
@@ -163,26 +115,25 @@ export class ClientRules {
 
   /** The subscription is on its way: what is published from now on comes. */
   connected(attempt: number, now: number): void {
-    if (attempt !== this.#attempt || this.#connected) return;
-    this.#connected = true;
-    this.#openAt = undefined;
+    const attempts = this.#attempts;
+    if (attempt !== attempts.number || attempts.connected) return;
+    attempts.connect();
     this.#load(now);
   }
 
   /** A connection is lost. @param refused it never was there */
   disconnected(attempt: number, refused: boolean, now: number): void {
-    if (attempt !== this.#attempt || this.#openAt !== undefined || this.#state === "closed") return;
-    if (!refused && !this.#connected) return;
-    this.#connected = false;
+    const attempts = this.#attempts;
+    if (attempt !== attempts.number || attempts.openAt !== undefined || this.#state === "closed") return;
+    if (!refused && !attempts.connected) return;
     this.#turnStale(now);
-    this.#reason = refused ? "refused" : "disconnected";
-    this.#openAt = now + PAUSE;
+    attempts.end(refused ? "refused" : "disconnected", now);
   }
 
   /** KVSYNC or KTHXBAI. */
   snapshot(attempt: number, frames: readonly Buffer[], now: number): void {
     const loading = this.#loading;
-    if (attempt !== this.#attempt || loading === undefined) return;
+    if (attempt !== this.#attempts.number || loading === undefined) return;
     const key = frames[KEY];
     const fault = updateFault(frames);
     if (fault !== undefined || key === undefined) {
@@ -190,13 +141,13 @@ export class ClientRules {
       return;
     }
     this.#heardAt = now;
-    this.#attemptUntil = now + this.#options.snapshotTimeout;
+    this.#attempts.progress(now);
     if (isGoodbye(frames)) {
       this.#goodbye(loading, frames, now);
       return;
     }
     if (this.#state === "stale") this.#setState("syncing", now);
-    const bad = keyFault(key) ?? (this.#isOurs(key) ? undefined : "subtree");
+    const bad = keyFault(key) ?? (this.#subtree.has(key) ? undefined : "subtree");
     if (bad !== undefined) {
       this.#fault("snapshot", bad);
       return;
@@ -213,7 +164,7 @@ export class ClientRules {
   /** KVPUB or HUGZ. */
   update(attempt: number, frames: readonly Buffer[], now: number): void {
     // What comes before the snapshot is asked for is in it.
-    if (attempt !== this.#attempt || !this.#connected || this.#state === "closed") return;
+    if (attempt !== this.#attempts.number || !this.#attempts.connected || this.#state === "closed") return;
     const fault = updateFault(frames);
     if (fault !== undefined) {
       this.#fault("publisher", fault);
@@ -235,22 +186,22 @@ export class ClientRules {
     const number = this.#calls.numberOf(frames[UUID] as Buffer);
     const loading = this.#loading;
     // What a client with more than one subscription gets beside its subtree; its sequence counts all the same.
-    const ours = this.#isOurs(key);
+    const ours = this.#subtree.has(key);
     if (loading !== undefined) {
-      const known = this.#whole || this.#chain !== undefined;
-      const previous = known ? this.#previous(sequence, frames) : (frames[PROPERTIES] as Buffer);
+      const properties = frames[PROPERTIES] as Buffer;
+      const previous = this.#subtree.known ? this.#subtree.previous(sequence, properties) : properties;
       if (ours) loading.queue(key, frames[VALUE] as Buffer, sequence, previous);
       if (number > 0) this.#calls.came(number, sequence, false, now);
       if (loading.bytes > this.#options.maxBytes) this.#tooLarge(now);
       return;
     }
-    if (sequence > this.#last) {
+    const map = this.#map;
+    if (sequence > map.last) {
       this.#oldInRow = false;
-      // The server counts as this client does: the next gap is a loss, and healed at once.
-      if (sequence === this.#last + 1) this.#healDelay = HEAL_DELAY;
-      const previous = this.#previous(sequence, frames);
-      if (previous > this.#last && !this.#healWanted) {
-        this.#gap(this.#last + 1, sequence, now);
+      if (sequence === map.last + 1) this.#healing.agree();
+      const previous = this.#subtree.previous(sequence, frames[PROPERTIES] as Buffer);
+      if (previous > map.last && !this.#healing.wanted) {
+        this.#gap(map.last + 1, sequence, now);
         if (this.#loading !== undefined) {
           this.update(attempt, frames, now);
           this.#counts.received -= 1;
@@ -258,7 +209,7 @@ export class ClientRules {
         }
       }
       if (ours) this.#apply(key, frames[VALUE] as Buffer, sequence, number > 0, now);
-      this.#last = sequence;
+      map.last = sequence;
     } else this.#old(sequence);
     if (number > 0) this.#calls.came(number, sequence, true, now);
   }
@@ -267,30 +218,25 @@ export class ClientRules {
     this.#calls.tick(now);
     if (now >= this.#resendAt) {
       this.#resendAt = now + RESEND_INTERVAL;
-      this.#calls.resend(this.#server, now, RESEND_INTERVAL);
+      this.#calls.resend(this.#attempts.server, now, RESEND_INTERVAL);
     }
-    if (this.#openAt !== undefined) {
-      if (now >= this.#openAt) this.#turn(now);
-    } else if (!this.#connected || this.#loading !== undefined) {
-      if (now >= this.#attemptUntil) {
-        this.#reason = "no-snapshot";
-        this.#turnStale(now);
-        this.#turn(now);
-      }
-    } else if (now >= this.#heardAt + this.#patience) {
-      this.#reason = "silent";
-      this.#turnStale(now);
-      this.#turn(now);
-    } else if (this.#healWanted && now >= this.#healAt) this.#heal(now);
+    const { openAt, connected, until } = this.#attempts;
+    if (openAt !== undefined) {
+      if (now >= openAt) this.#turn(now);
+    } else if (!connected || this.#loading !== undefined) {
+      if (now >= until) this.#turn(now, "no-snapshot");
+    } else if (now >= this.#heardAt + this.#patience) this.#turn(now, "silent");
+    else if (this.#healing.wanted && now >= this.#healing.at) this.#heal(now);
   }
 
   nextWakeUp(): number | undefined {
     if (this.#state === "closed") return undefined;
-    let next = this.#openAt;
-    if (next === undefined && (!this.#connected || this.#loading !== undefined)) next = this.#attemptUntil;
+    const { openAt, connected, until } = this.#attempts;
+    let next = openAt;
+    if (next === undefined && (!connected || this.#loading !== undefined)) next = until;
     if (next === undefined) {
       next = this.#heardAt + this.#patience;
-      if (this.#healWanted && this.#healAt < next) next = this.#healAt;
+      if (this.#healing.wanted && this.#healing.at < next) next = this.#healing.at;
     }
     if (this.#calls.count === 0) return next;
     return Math.min(next, this.#resendAt, this.#calls.next() ?? next);
@@ -304,15 +250,17 @@ export class ClientRules {
 
   stats(now: number): Omit<CloneClientStats, "handshakeErrors" | "invalid" | "watchLost"> {
     const { sets, acknowledged, timedOut, aborted, resent, count } = this.#calls;
+    const { table, last } = this.#map;
     return {
       state: this.#state,
-      server: this.#options.servers[this.#server] as string,
-      entries: this.#table.size,
-      bytes: this.#table.bytes,
-      memory: this.#table.memory,
-      sequence: this.#last,
+      server: this.#attempts.name,
+      entries: table.size,
+      bytes: table.bytes,
+      memory: table.memory,
+      sequence: last,
       silentFor: Math.max(0, now - this.#heardAt),
       ...this.#counts,
+      failOvers: this.#attempts.failOvers,
       sets,
       acknowledged,
       timedOut,
@@ -326,170 +274,100 @@ export class ClientRules {
     return this.#options.heartbeatInterval * this.#options.liveness;
   }
 
-  #isOurs(key: Buffer): boolean {
-    const { subtree } = this.#options;
-    if (subtree.length === 0) return true;
-    return key.length >= subtree.length && key.compare(subtree, 0, subtree.length, 0, subtree.length) === 0;
-  }
-
-  /** The update before this one, among those that this client gets; 0 when nobody says. */
-  #previous(sequence: number, frames: readonly Buffer[]): number {
-    if (this.#whole) return sequence - 1;
-    if (this.#chain === undefined) return 0;
-    return chainValue(frames[PROPERTIES] as Buffer, this.#chain) ?? 0;
-  }
-
   #open(now: number): void {
-    this.#attempt += 1;
-    this.#connected = false;
     this.#loading = undefined;
-    this.#openAt = undefined;
-    this.#healWanted = false;
-    this.#chain = undefined;
-    this.#attemptUntil = now + this.#options.snapshotTimeout;
+    this.#healing.forget();
+    this.#subtree.forget();
     this.#calls.forgetArrivals();
-    this.#outbox.open(this.#attempt, this.#server);
+    this.#attempts.open(now);
   }
 
-  /** To the next server; to the same, if there is no other. */
-  #turn(now: number): void {
-    const { servers } = this.#options;
-    const from = servers[this.#server] as string;
-    this.#server = (this.#server + 1) % servers.length;
-    if (servers.length > 1) {
-      this.#counts.failOvers += 1;
-      const to = servers[this.#server] as string;
-      this.#outbox.event({ type: "fail-over", from, to, reason: this.#reason });
-    }
+  /** To the next server; to the same, if there is no other. @param reason left out when the attempt's end had one */
+  #turn(now: number, reason?: TurnReason): void {
+    if (reason !== undefined) this.#turnStale(now);
+    this.#attempts.turn(reason);
     this.#open(now);
   }
 
   #load(now: number): void {
     this.#loading = new ClientLoading(now);
-    this.#attemptUntil = now + this.#options.snapshotTimeout;
-    this.#outbox.ask(this.#attempt);
+    this.#attempts.progress(now);
+    this.#outbox.ask(this.#attempts.number);
   }
 
   #goodbye(loading: ClientLoading, frames: readonly Buffer[], now: number): void {
     const subtree = frames[VALUE] as Buffer;
     // The Guide's servers in C leave it empty.
-    if (subtree.length > 0 && !subtree.equals(this.#options.subtree)) {
+    if (subtree.length > 0 && !this.#subtree.is(subtree)) {
       this.#fault("snapshot", "subtree");
       return;
     }
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
-    this.#chain = this.#whole ? undefined : chainName(frames[PROPERTIES] as Buffer);
-    const outcome = loading.finish(sequence, this.#chain);
+    this.#subtree.learn(frames[PROPERTIES] as Buffer);
+    const outcome = loading.finish(sequence, this.#subtree.chain);
     if ("gap" in outcome) {
       this.#loading = undefined;
       this.#gap(sequence + 1, outcome.gap + 1, now);
-      if (this.#loading === undefined) this.#attemptUntil = this.#healAt + this.#options.snapshotTimeout;
+      if (this.#loading === undefined) this.#attempts.progress(this.#healing.at);
       return;
     }
     this.#loading = undefined;
     this.#counts.snapshots += 1;
-    const before = this.#table;
-    this.#table = loading.table;
-    this.#last = outcome.last;
+    const before = this.#map.replace(loading.table, outcome.last);
     this.#wasLive = true;
     this.#oldInRow = false;
     const duration = now - loading.startedAt;
-    const server = this.#options.servers[this.#server] as string;
-    const entries = this.#table.size;
-    this.#outbox.event({ type: "snapshot", server, entries, sequence, duration });
-    if (this.#outbox.watching) this.#compare(before, this.#table);
+    const entries = loading.table.size;
+    this.#outbox.event({ type: "snapshot", server: this.#attempts.name, entries, sequence, duration });
+    this.#map.tellDifference(before);
     this.#setState("live", now);
     this.#calls.arrive(now);
     this.#outbox.synced();
     // What an earlier server did not put in order is asked of this one.
-    this.#calls.resend(this.#server, now);
+    this.#calls.resend(this.#attempts.server, now);
   }
 
   #hugz(sequence: number, properties: Buffer, now: number): void {
-    if (this.#loading !== undefined || this.#healWanted || sequence === 0) return;
-    if (sequence < this.#last) {
-      this.#gap(this.#last, sequence, now);
+    const { last } = this.#map;
+    if (this.#loading !== undefined || this.#healing.wanted || sequence === 0) return;
+    if (sequence < last) {
+      this.#gap(last, sequence, now);
       return;
     }
-    const last = this.#whole ? sequence : this.#chain === undefined ? 0 : chainValue(properties, this.#chain);
-    if (last !== undefined && last > this.#last) this.#gap(this.#last + 1, last, now);
+    const theirs = this.#subtree.latest(sequence, properties);
+    if (theirs > last) this.#gap(last + 1, theirs, now);
   }
 
   /** Something is missing. At once, or after a while if that happens again and again. */
   #gap(expected: number, got: number, now: number): void {
     this.#counts.gaps += 1;
     this.#outbox.event({ type: "gap", expected, got });
-    if (now >= this.#healAt) {
-      this.#heal(now);
-      return;
-    }
-    this.#healWanted = true;
-    this.#setState("stale", now);
+    if (this.#healing.gap(now)) this.#heal(now);
+    else this.#setState("stale", now);
   }
 
   #heal(now: number): void {
-    this.#healWanted = false;
-    this.#healAt = now + this.#healDelay;
-    this.#healDelay = Math.min(this.#healDelay * 2, MAX_HEAL_DELAY);
+    this.#healing.begin(now);
     this.#setState("syncing", now);
     this.#load(now);
   }
 
   #apply(key: Buffer, value: Buffer, sequence: number, own: boolean, now: number): void {
-    const table = this.#table;
     this.#counts.applied += 1;
-    const watching = this.#outbox.watching;
-    let old: Buffer | undefined;
-    if (watching || value.length === 0) {
-      const id = table.find(key);
-      if (id >= 0 && watching) old = table.value(id);
-      if (id >= 0 && value.length === 0) table.remove(id);
-    }
-    if (value.length > 0) {
-      if (table.bytes + key.length + value.length > this.#options.maxBytes) {
-        this.#tooLarge(now);
-        return;
-      }
-      table.put(key, value, sequence);
-    }
-    if (!watching || (value.length === 0 && old === undefined)) return;
-    // An acknowledgement that had to be repeated changes nothing.
-    if (old?.equals(value) === true && !own) return;
-    this.#outbox.changed(key, old, value.length === 0 ? undefined : value, sequence, own, false);
-  }
-
-  /** What is other in a new map, for those who watch. */
-  #compare(before: CloneTable, after: CloneTable): void {
-    for (let id = 0; id < before.high; id++) {
-      if (!before.isLive(id)) continue;
-      const key = before.key(id);
-      if (after.find(key) < 0)
-        this.#outbox.changed(key, before.value(id), undefined, this.#last, false, true);
-    }
-    for (let id = 0; id < after.high; id++) {
-      if (!after.isLive(id)) continue;
-      const key = after.key(id);
-      const there = before.find(key);
-      const old = there < 0 ? undefined : before.value(there);
-      const value = after.value(id);
-      if (old?.equals(value) !== true) this.#outbox.changed(key, old, value, after.sequence(id), false, true);
-    }
+    if (!this.#map.apply(key, value, sequence, own)) this.#tooLarge(now);
   }
 
   #old(sequence: number): void {
     this.#counts.old += 1;
     if (this.#oldInRow) return;
     this.#oldInRow = true;
-    this.#outbox.event({ type: "old", sequence, last: this.#last });
+    this.#outbox.event({ type: "old", sequence, last: this.#map.last });
   }
 
   #tooLarge(now: number): void {
     this.#fault("snapshot", "too-large");
     this.#turnStale(now);
-    this.#reason = "no-snapshot";
-    this.#connected = false;
-    this.#loading = undefined;
-    this.#openAt = now + MAX_HEAL_DELAY;
+    this.#attempts.end("no-snapshot", now, MAX_HEAL_DELAY);
   }
 
   #turnStale(now: number): void {

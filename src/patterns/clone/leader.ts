@@ -30,11 +30,16 @@ type Send = (routingId: Buffer, frames: Buffer[]) => SendResult;
 /** Hears that the other server is not there any more, or cannot keep up; whoever calls `leave` knows it. */
 type OnLeft = (reason: "gone" | "slow") => void;
 
+/** What keys are and when they end. */
+interface LedMap {
+  readonly table: CloneTable;
+  readonly expiry: Expiry;
+}
+
 export class Leader {
   readonly #send: Send;
   readonly #onLeft: OnLeft;
-  #table: CloneTable;
-  #expiry: Expiry;
+  readonly #map: LedMap;
   #routingId: Buffer | undefined;
   #session: Buffer = Buffer.alloc(0);
   #snapshot: Snapshot | undefined;
@@ -52,17 +57,11 @@ export class Leader {
   /** When it last said anything. */
   heardAt = 0;
 
-  constructor(send: Send, onLeft: OnLeft, table: CloneTable, expiry: Expiry) {
+  /** @param map may be another one later, while nobody is there */
+  constructor(send: Send, onLeft: OnLeft, map: LedMap) {
     this.#send = send;
     this.#onLeft = onLeft;
-    this.#table = table;
-    this.#expiry = expiry;
-  }
-
-  /** The map is another from now on; only while nobody is there. */
-  bind(table: CloneTable, expiry: Expiry): void {
-    this.#table = table;
-    this.#expiry = expiry;
+    this.#map = map;
   }
 
   /** Whether there is another server, in step or not yet. */
@@ -134,9 +133,10 @@ export class Leader {
         }
       }
       const { key, value, sequence } = this.#entries[this.#at++] as SnapshotEntry;
-      const id = this.#table.find(key);
+      const { table, expiry } = this.#map;
+      const id = table.find(key);
       // The map may have gone on: what the key has by now comes as an update, too.
-      const time = id >= 0 && this.#table.sequence(id) === sequence ? this.#expiry.timeOf(id) : 0;
+      const time = id >= 0 && table.sequence(id) === sequence ? expiry.timeOf(id) : 0;
       const ttl = time === 0 ? 0 : Math.max(1, time - now);
       if (!this.#put(encodeEntry(this.#session, key, sequence, ttl, value), now)) return;
       if (this.#backlog.length > 0) return;

@@ -1,4 +1,5 @@
 /** An update on its way through a server. */
+import { EMPTY } from "./protocol.js";
 
 export type OperationKind =
   | "set"
@@ -29,4 +30,17 @@ export interface Operation {
 /** Bytes that an operation holds on to, about. */
 export function sizeOf(operation: Operation): number {
   return operation.key.length + operation.value.length + operation.properties.length;
+}
+
+/** In memory of its own: what was received with others is a part of a larger memory, which must not be held for long. */
+export function copyOf(operation: Operation): Operation {
+  const { kind, key, uuid, properties, value, expires, counted, sequence } = operation;
+  const copied = {
+    kind,
+    key: Buffer.from(key),
+    uuid: Buffer.from(uuid),
+    properties: properties.length === 0 ? EMPTY : Buffer.from(properties),
+    value: value.length >= 65_536 || value.length === 0 ? value : Buffer.from(value),
+  };
+  return { ...copied, expires, counted, sequence };
 }

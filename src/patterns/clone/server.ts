@@ -5,132 +5,51 @@
  *   PUB     P + 1  updates and HUGZ go to everybody
  *   SUB     P + 2  updates of clients come
  *
- * One of a pair has a Binary Star beside it, which says whether it serves, and the
- * replication link: a ROUTER at P + 4, and a DEALER to the other's.
+ * One of a pair has more (server-pair.ts).
  */
-import { randomBytes } from "node:crypto";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
-import type { Context } from "../../sockets/context.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
-import { Dealer, Router } from "../../sockets/request-reply.js";
-import type { CommonOptions } from "../../sockets/socket-options.js";
-import { checkCount, checkKeys } from "../binary-star/check.js";
+import { type Dealer, Router } from "../../sockets/request-reply.js";
 import type { StarEvent } from "../binary-star/events.js";
-import type { StarRole } from "../binary-star/rules.js";
-import { BinaryStar } from "../binary-star/star.js";
+import type { BinaryStar } from "../binary-star/star.js";
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
-import { type CloneEndpoints, endpointAt, endpointsOf } from "./endpoints.js";
-import { HANDSHAKE_ERRORS } from "./handshakes.js";
-import { type CloneSocketOptions, type PairSocketOptions, pairSocketOptions } from "./pair-security.js";
+import { type CloneEndpoints, endpointsOf } from "./endpoints.js";
 import { EMPTY, keyFault } from "./protocol.js";
 import type { CloneServerEvent, CloneServerStats } from "./server-events.js";
+import {
+  type CloneServerOptions,
+  MAX_WAITING,
+  type ServerSettings,
+  serverSettings,
+  timeToLive,
+} from "./server-options.js";
 import type { SendResult, ServerOutbox } from "./server-outbox.js";
+import { ServerPair } from "./server-pair.js";
+import { bindRow, type PortOwner } from "./server-ports.js";
 import { ServerRules } from "./server-rules.js";
-import type { CloneStore } from "./store.js";
 import { StoreWriter } from "./store-writer.js";
 
 /** Messages taken from a socket at once. */
 const BATCH = 1_000;
-/** ms between two HUGZ, as 12/CHP has it. */
-const HEARTBEAT_INTERVAL = 1_000;
-const LIVENESS = 2;
-const MAX_PENDING = 100_000;
-const MAX_BYTES = 4_294_967_296;
-const MAX_SNAPSHOTS = 16;
-const MAX_WAITING = 10_000;
 /**
  * Messages that wait for one client of a snapshot: small, since a large value counts as one. A full queue is
  * written to the network at once, so the mark costs small values nothing.
  */
 const SNAPSHOT_MARK = 256;
-/** Updates that wait for one slow client; past it, it misses some. */
-const PUBLISH_MARK = 50_000;
 const COLLECT_MARK = 10_000;
-const REPLICATION_MARK = 10_000;
-/** Times that five free ports in a row are looked for. */
-const PORT_TRIES = 50;
-const FIRST_PORT = 10_240;
-const LAST_PORT = 32_000;
-const MAX_TTL = 1_000_000_000_000;
-
-/** The other of two servers. */
-export interface ClonePairOptions {
-  /** The primary serves when both start. */
-  readonly role: StarRole;
-  /** The other server's endpoint, that of its snapshots. */
-  readonly peer: string;
-  /**
-   * With CURVE: the other server's public key, Z85 or 32 bytes. The pair's own ports let in nobody else. Default: that
-   * of this server, when both have one certificate.
-   */
-  readonly publicKey?: string | Uint8Array;
-  /** For what connects to the other server, over those for all sockets: `plainUsername` and `plainPassword`. */
-  readonly socketOptions?: CommonOptions;
-}
-
-/** How a clone's server runs. Times are in ms. */
-export interface CloneServerOptions {
-  /**
-   * `tcp://HOST:PORT`: P, and P + 1 and P + 2, are bound; two more for a pair. `tcp://HOST:*` finds free ports in a
-   * row. Over ipc: NAME, NAME-1, …
-   */
-  readonly endpoint: string;
-  /** For one of two servers. */
-  readonly pair?: ClonePairOptions;
-  /** Where the map outlives all processes. The server closes it. Default: nowhere. */
-  readonly store?: CloneStore;
-  /** Between two HUGZ, and two signs of life of a pair; the same on both. Default 1,000. */
-  readonly heartbeatInterval?: number;
-  /** Heartbeats of silence after which the other server counts as gone; 2 or more. Default 2. */
-  readonly liveness?: number;
-  /** Updates in hand at most; one more is refused. Default 100,000. */
-  readonly maxPending?: number;
-  /** Bytes of keys and values at most; past it nothing is set. Default 4,294,967,296. */
-  readonly maxBytes?: number;
-  /** Snapshots under way at once; others wait for their turn. Default 16. */
-  readonly maxSnapshots?: number;
-  /** Updates that wait for a client that is slow; past it, it misses some, and asks for a snapshot. Default 50,000. */
-  readonly publishHighWaterMark?: number;
-  /** For all sockets: security as a server above all, and `authenticate`, which judges clients. */
-  readonly socketOptions?: CloneSocketOptions;
-  readonly context?: Context;
-}
-
-const KEYS = [
-  "endpoint",
-  "pair",
-  "store",
-  "heartbeatInterval",
-  "liveness",
-  "maxPending",
-  "maxBytes",
-  "maxSnapshots",
-  "publishHighWaterMark",
-  "socketOptions",
-  "context",
-] as const;
-
-const PAIR_KEYS = ["role", "peer", "publicKey", "socketOptions"] as const;
-
-const STAR_EVENTS = ["active", "passive", "waiting", "fatal", "votes-void", "same-role", "invalid"] as const;
 
 /** A replicated key-value map that every client holds (12/CHP). */
 export class CloneServer {
   readonly events: PatternEvents<CloneServerEvent> = new PatternEvents();
-  readonly #options: CloneServerOptions;
+  readonly #settings: ServerSettings;
   readonly #rules: ServerRules;
   readonly #timer: DriverTimer;
   readonly #snapshots: Router;
   readonly #publisher: Publisher;
   readonly #collector: Subscriber;
-  readonly #interval: number;
-  readonly #liveness: number;
-  readonly #secured: PairSocketOptions | undefined;
-  #star: BinaryStar | undefined;
-  #replicas: Router | undefined;
-  #link: Dealer | undefined;
-  #writer: StoreWriter | undefined;
+  readonly #pair: ServerPair | undefined;
+  readonly #writer: StoreWriter | undefined;
   /** Requests that wait for the outcome of their own vote. */
   #voters: { readonly routingId: Buffer; readonly subtree: Buffer }[] = [];
   #reading: Promise<void>[] = [];
@@ -141,60 +60,22 @@ export class CloneServer {
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: CloneServerOptions) {
-    checkKeys("CloneServer", options, KEYS);
-    const { heartbeatInterval = HEARTBEAT_INTERVAL, liveness = LIVENESS, pair, store, context } = options;
-    if (!/:\*$/.test(options.endpoint ?? "")) endpointAt(options.endpoint, 0);
-    if (pair !== undefined) {
-      checkKeys("CloneServer's pair", pair, PAIR_KEYS);
-      if (pair.role !== "primary" && pair.role !== "backup")
-        throw new InvalidArgumentError(`A pair's role is "primary" or "backup"; got ${String(pair.role)}`);
-      endpointAt(pair.peer, 0);
-    }
-    this.#options = options;
-    this.#interval = checkCount("heartbeatInterval", heartbeatInterval, 1);
-    this.#liveness = checkCount("liveness", liveness, 2, 1_000);
-    const most = Number.MAX_SAFE_INTEGER;
-    this.#timer = new DriverTimer(heartbeatInterval);
-    this.#rules = new ServerRules(
-      {
-        heartbeatInterval,
-        liveness,
-        hasStore: store !== undefined,
-        paired: pair !== undefined,
-        maxPending: checkCount("maxPending", options.maxPending ?? MAX_PENDING, 1),
-        maxBytes: checkCount("maxBytes", options.maxBytes ?? MAX_BYTES, 1, most),
-        maxSnapshots: checkCount("maxSnapshots", options.maxSnapshots ?? MAX_SNAPSHOTS, 1),
-        maxWaiting: MAX_WAITING,
-        token: randomBytes(8),
-      },
-      this.#outbox(),
-      this.#timer.now(),
-    );
-    const secured = pair === undefined ? undefined : pairSocketOptions(options.socketOptions ?? {}, pair);
-    this.#secured = secured;
-    const shared = { linger: 0, ...options.socketOptions, ...(context === undefined ? {} : { context }) };
-    const mark = checkCount("publishHighWaterMark", options.publishHighWaterMark ?? PUBLISH_MARK, 1);
-    this.#snapshots = new Router({ ...shared, mandatory: true, sendHighWaterMark: SNAPSHOT_MARK });
-    this.#publisher = new Publisher({ ...shared, sendHighWaterMark: mark });
-    this.#collector = new Subscriber({ ...shared, receiveHighWaterMark: COLLECT_MARK });
+    const settings = serverSettings(options);
+    const { rules, sockets, publishMark, pair } = settings;
+    this.#settings = settings;
+    this.#timer = new DriverTimer(rules.heartbeatInterval);
+    this.#rules = new ServerRules(rules, this.#outbox(), this.#timer.now());
+    this.#snapshots = new Router({ ...sockets, mandatory: true, sendHighWaterMark: SNAPSHOT_MARK });
+    this.#publisher = new Publisher({ ...sockets, sendHighWaterMark: publishMark });
+    this.#collector = new Subscriber({ ...sockets, receiveHighWaterMark: COLLECT_MARK });
     this.#publisher.events.on("drop", ({ messages }) => this.events.emit({ type: "drop", copies: messages }));
-    if (store !== undefined) this.#writer = new StoreWriter(store, this.#rules, this.#timer);
-    if (pair === undefined || secured === undefined) return;
-    this.#replicas = new Router({
-      ...shared,
-      ...secured.binding,
-      mandatory: true,
-      sendHighWaterMark: REPLICATION_MARK,
+    if (options.store !== undefined) this.#writer = new StoreWriter(options.store, this.#rules, this.#timer);
+    if (pair === undefined) return;
+    this.#pair = new ServerPair(pair, {
+      star: (event) => this.#hearStar(event),
+      refused: (error) => this.events.emit({ type: "handshake:error", error }),
+      checkHandOver: () => this.#checkHandOver(),
     });
-    this.#link = new Dealer({
-      linger: 0,
-      ...(context === undefined ? {} : { context }),
-      ...secured.connecting,
-      reconnectInterval: Math.min(100, heartbeatInterval),
-      reconnectMaxInterval: Math.min(1_000, heartbeatInterval),
-    });
-    for (const type of HANDSHAKE_ERRORS)
-      this.#link.events.on(type, ({ error }) => this.events.emit({ type: "handshake:error", error }));
   }
 
   /** The endpoint of its snapshots, which clients and the other server are told; `null` before {@link start}. */
@@ -213,7 +94,7 @@ export class CloneServer {
    * `resolve`; `undefined` for one alone.
    */
   get star(): BinaryStar | undefined {
-    return this.#star;
+    return this.#pair?.star;
   }
 
   /**
@@ -242,7 +123,7 @@ export class CloneServer {
     const bytes = Buffer.from(key as string);
     if (keyFault(bytes) !== undefined)
       throw new InvalidArgumentError(`A key has 1 to 255 bytes and is no command; got ${bytes.length}`);
-    const ttl = checkCount("ttl", options.ttl ?? 0, 0, MAX_TTL);
+    const ttl = timeToLive(options.ttl);
     const taken = this.#rules.set(bytes, Buffer.from(value as string), ttl, this.#timer.now());
     this.#flushSoon();
     return taken;
@@ -277,27 +158,16 @@ export class CloneServer {
   async #start(): Promise<void> {
     if (this.#closing !== undefined) throw new ClosedError("EBADF", "The server is closed");
     await this.#writer?.load();
-    await this.#bind();
-    const endpoint = this.#endpoint as string;
+    const pair = this.#pair;
+    const ports: PortOwner[] = [this.#snapshots, this.#publisher, this.#collector].map((socket, offset) => ({
+      offset,
+      socket,
+    }));
+    if (pair !== undefined) ports.push({ offset: 4, socket: pair.replicas });
+    this.#endpoint = await bindRow(this.#settings.endpoint, ports);
     this.#collector.subscribe();
-    const { pair, context } = this.#options;
-    const secured = this.#secured;
-    if (pair !== undefined && secured !== undefined) {
-      this.#link?.connect(endpointAt(pair.peer, 4));
-      this.#star = new BinaryStar({
-        role: pair.role,
-        bind: endpointAt(endpoint, 3),
-        connect: endpointAt(pair.peer, 3),
-        heartbeatInterval: this.#interval,
-        liveness: this.#liveness,
-        ...(context === undefined ? {} : { context }),
-        publisherOptions: secured.binding,
-        subscriberOptions: secured.connecting,
-        checkHandOver: () => this.#checkHandOver(),
-      });
-      for (const type of STAR_EVENTS) this.#star.events.on(type, this.#starOnEvent);
-      await this.#star.start();
-    } else this.#rules.activate(this.#timer.now());
+    if (pair === undefined) this.#rules.activate(this.#timer.now());
+    else await pair.start(this.#endpoint);
     this.#timer.start({
       nextWakeUp: () => {
         const next = this.#rules.nextWakeUp();
@@ -314,51 +184,13 @@ export class CloneServer {
       this.#read(this.#snapshots, (message, now) => this.#request(message, now)),
       this.#read(this.#collector, (message, now) => this.#rules.update(message, now)),
     ];
-    if (this.#replicas !== undefined && this.#link !== undefined) {
-      const replica = ([id, ...frames]: Buffer[], now: number): void =>
-        this.#rules.replica(id as Buffer, frames, now);
-      this.#reading.push(
-        this.#read(this.#replicas, replica),
-        this.#read(this.#link, (message, now) => this.#rules.follow(message, now)),
-      );
-    }
-  }
-
-  async #bind(): Promise<void> {
-    const { endpoint } = this.#options;
-    const found = /^(tcp:\/\/.*):\*$/.exec(endpoint);
-    if (found === null) {
-      await this.#bindAt(endpoint);
-      this.#endpoint = endpoint;
-      return;
-    }
-    for (let tries = PORT_TRIES; ; tries--) {
-      const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
-      const base = `${found[1]}:${port}`;
-      try {
-        await this.#bindAt(base);
-        this.#endpoint = base;
-        return;
-      } catch (error) {
-        if ((error as { code?: string }).code !== "EADDRINUSE" || tries <= 1) throw error;
-      }
-    }
-  }
-
-  /** All ports, or none. */
-  async #bindAt(base: string): Promise<void> {
-    const sockets = [this.#snapshots, this.#publisher, this.#collector];
-    const bound: [Router | Publisher | Subscriber, string][] = [];
-    try {
-      for (const [offset, socket] of sockets.entries()) {
-        await socket.bind(endpointAt(base, offset));
-        bound.push([socket, endpointAt(base, offset)]);
-      }
-      await this.#replicas?.bind(endpointAt(base, 4));
-    } catch (error) {
-      await Promise.all(bound.map(([socket, at]) => socket.unbind(at)));
-      throw error;
-    }
+    if (pair === undefined) return;
+    const replica = ([id, ...frames]: Buffer[], now: number): void =>
+      this.#rules.replica(id as Buffer, frames, now);
+    this.#reading.push(
+      this.#read(pair.replicas, replica),
+      this.#read(pair.link, (message, now) => this.#rules.follow(message, now)),
+    );
   }
 
   async #read(
@@ -382,7 +214,7 @@ export class CloneServer {
 
   /** @throws InvalidStateError `EFSM`: what the other server has not got would be lost with this one */
   #checkHandOver(): void {
-    if (this.#rules.stats().replicated) return;
+    if (this.#rules.replicated) return;
     throw new InvalidStateError(
       "EFSM",
       "This server cannot hand over: the other one has not got the whole map yet (event replica:join)",
@@ -391,20 +223,20 @@ export class CloneServer {
 
   /** A process that stood still may not be the one that serves any more; the Binary Star knows. */
   #checkService(now: number): void {
-    if (this.#star !== undefined && this.#rules.active && !this.#star.isServing())
+    if (this.star !== undefined && this.#rules.active && !this.star.isServing())
       this.#rules.deactivate(false, now);
   }
 
   #request([routingId, ...frames]: Buffer[], now: number): void {
     const subtree = this.#rules.checkRequest(frames);
     if (subtree === undefined || routingId === undefined) return;
-    const admission = this.#star === undefined ? "serve" : this.#star.admit();
+    const admission = this.star === undefined ? "serve" : this.star.admit();
     if (admission === "serve" && this.#rules.active) this.#rules.request(routingId, subtree, now);
     else if (admission !== "refuse" && this.#voters.length < MAX_WAITING)
       this.#voters.push({ routingId: Buffer.from(routingId), subtree: Buffer.from(subtree) });
   }
 
-  #starOnEvent = (event: StarEvent): void => {
+  #hearStar(event: StarEvent): void {
     const now = this.#timer.now();
     switch (event.type) {
       case "active": {
@@ -429,7 +261,7 @@ export class CloneServer {
     this.events.emit(event);
     this.#timer.update();
     this.#pumpSoon();
-  };
+  }
 
   #outbox(): ServerOutbox {
     return {
@@ -438,9 +270,9 @@ export class CloneServer {
       },
       reply: (routingId, frames) => sendTo(this.#snapshots, routingId, frames),
       replicate: (routingId, frames) =>
-        this.#replicas === undefined ? "gone" : sendTo(this.#replicas, routingId, frames),
+        this.#pair === undefined ? "gone" : sendTo(this.#pair.replicas, routingId, frames),
       follow: (frames) => {
-        if (this.#link?.closed === false) this.#link.trySend(frames);
+        if (this.#pair?.link.closed === false) this.#pair.link.trySend(frames);
       },
       commit: (operations) => this.#writer?.commit(operations),
       replace: (loaded, expires, wanted) => this.#writer?.replace(loaded, expires, wanted),
@@ -479,9 +311,9 @@ export class CloneServer {
   async #close(): Promise<void> {
     await this.#started?.catch(() => undefined);
     this.#timer.stop();
-    await this.#star?.close();
-    const sockets = [this.#snapshots, this.#publisher, this.#collector, this.#replicas, this.#link];
-    await Promise.all(sockets.map((socket) => socket?.close({ linger: 0 })));
+    await this.star?.close();
+    const sockets = [this.#snapshots, this.#publisher, this.#collector];
+    await Promise.all([this.#pair?.closeLinks(), ...sockets.map((socket) => socket.close({ linger: 0 }))]);
     await Promise.all(this.#reading);
     await this.#writer?.close();
     this.events.close();

@@ -1,0 +1,95 @@
+/** Keys and values between a program and the wire. What is there and is no key or value for the program is told. */
+import { isUtf8 } from "node:buffer";
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { InvalidArgumentError, InvalidMessageError, ShoalError } from "../../core/errors.js";
+import { type Codec, withSchema } from "../../sockets/codec.js";
+import type { CloneKey } from "./client-options.js";
+import { keyFault, MAX_KEY } from "./protocol.js";
+
+/** How keys and values are written. */
+export interface ClientCoding {
+  readonly codec: Codec<unknown> | undefined;
+  readonly schema: StandardSchemaV1 | undefined;
+  readonly keyEncoding: "utf8" | "latin1";
+}
+
+export class ClientCoder {
+  readonly #codec: Codec<unknown> | undefined;
+  readonly #encoding: "utf8" | "latin1";
+  readonly #onInvalid: (key: Buffer, error: unknown) => void;
+
+  /**
+   * @param onInvalid told of a key that is no text, and of a value that does not pass the codec or schema
+   * @throws InvalidArgumentError `EINVAL`
+   */
+  constructor(
+    { codec, schema, keyEncoding }: ClientCoding,
+    onInvalid: (key: Buffer, error: unknown) => void,
+  ) {
+    if (keyEncoding !== "utf8" && keyEncoding !== "latin1")
+      throw new InvalidArgumentError(`keyEncoding is "utf8" or "latin1"; got ${String(keyEncoding)}`);
+    if (schema !== undefined && codec === undefined)
+      throw new InvalidArgumentError("A schema needs a codec, such as json()");
+    if (codec !== undefined && (typeof codec?.encode !== "function" || typeof codec.decode !== "function"))
+      throw new InvalidArgumentError(
+        "Option codec must have the methods encode and decode, such as json() has",
+      );
+    this.#codec = codec === undefined ? undefined : withSchema(codec, schema);
+    this.#encoding = keyEncoding;
+    this.#onInvalid = onInvalid;
+  }
+
+  /** The bytes of a key or a prefix. @throws InvalidArgumentError `EINVAL` */
+  bytes(key: CloneKey): Buffer {
+    if (typeof key === "string") return Buffer.from(key, this.#encoding);
+    if (key instanceof Uint8Array) return Buffer.from(key);
+    throw new InvalidArgumentError(`A key is text or bytes; got ${typeof key}`);
+  }
+
+  /** The bytes of a key. @throws InvalidArgumentError `EINVAL` for what is none */
+  key(key: CloneKey): Buffer {
+    const bytes = this.bytes(key);
+    const fault = keyFault(bytes);
+    if (fault === undefined) return bytes;
+    const what =
+      fault === "key"
+        ? `a key has 1 to ${MAX_KEY} bytes; got ${bytes.length}`
+        : `${String(key)} is a command`;
+    throw new InvalidArgumentError(`No key: ${what}`);
+  }
+
+  /** A value's bytes, a copy. @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codec or schema refuses */
+  encode(value: unknown): Buffer {
+    if (this.#codec === undefined) {
+      // Copied: it is sent again, perhaps, and the program may change its memory.
+      if (typeof value === "string" || value instanceof Uint8Array) return Buffer.from(value as string);
+      throw new InvalidArgumentError(`A value is text or bytes without a codec; got ${typeof value}`);
+    }
+    let frame: string | Uint8Array;
+    try {
+      frame = this.#codec.encode(value);
+    } catch (cause) {
+      if (cause instanceof ShoalError) throw cause;
+      throw new InvalidMessageError(`The value has no ${this.#codec.name} form`, { cause });
+    }
+    return Buffer.from(frame as string);
+  }
+
+  /** @returns `undefined` for what does not pass */
+  decode<V>(key: Buffer, bytes: Buffer): V | undefined {
+    if (this.#codec === undefined) return bytes as V;
+    try {
+      return this.#codec.decode(bytes) as V;
+    } catch (error) {
+      this.#onInvalid(key, error);
+      return undefined;
+    }
+  }
+
+  /** A key's text; `undefined` for one that has none. */
+  text(key: Buffer): string | undefined {
+    if (this.#encoding === "latin1" || isUtf8(key)) return key.toString(this.#encoding);
+    this.#onInvalid(key, new InvalidMessageError("The key is no UTF-8 text; see the option keyEncoding"));
+    return undefined;
+  }
+}

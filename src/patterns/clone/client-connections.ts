@@ -1,0 +1,149 @@
+/**
+ * The sockets of a clone's client.
+ *
+ *   PUB     to each server's P + 2, for as long as the client lives
+ *   SUB     to P + 1 of the server in use,
+ *   DEALER  and to its P: both anew for each attempt
+ */
+import type { ShoalError } from "../../core/errors.js";
+import type { Context } from "../../sockets/context.js";
+import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
+import { Dealer } from "../../sockets/request-reply.js";
+import type { CommonOptions } from "../../sockets/socket-options.js";
+import type { CloneEndpoints } from "./endpoints.js";
+import { HANDSHAKE_ERRORS } from "./handshakes.js";
+import { encodeRequest, HUGZ } from "./protocol.js";
+
+/** Messages taken from a socket at once. */
+const BATCH = 1_000;
+const RECEIVE_MARK = 10_000;
+
+/** What the sockets hear. */
+export interface ConnectionsHandler {
+  /** The subscription to the server in use is on its way. */
+  connected(attempt: number): void;
+  /** @param refused it never was there */
+  disconnected(attempt: number, refused: boolean): void;
+  snapshots(attempt: number, messages: readonly Buffer[][]): void;
+  updates(attempt: number, messages: readonly Buffer[][]): void;
+  collectorReady(server: number): void;
+  collectorLost(server: number): void;
+  /** A collector has room again. */
+  writable(server: number): void;
+  refused(server: string, port: "snapshot" | "publisher" | "collector", error: ShoalError): void;
+}
+
+export class ClientConnections {
+  readonly #servers: readonly CloneEndpoints[];
+  readonly #subtree: Buffer;
+  readonly #options: CommonOptions & { readonly context?: Context };
+  readonly #handler: ConnectionsHandler;
+  readonly #publishers: Publisher[] = [];
+  #subscriber: Subscriber | undefined;
+  #dealer: Dealer | undefined;
+  #closed = false;
+
+  constructor(
+    servers: readonly CloneEndpoints[],
+    subtree: Buffer,
+    options: CommonOptions & { readonly context?: Context },
+    handler: ConnectionsHandler,
+  ) {
+    this.#servers = servers;
+    this.#subtree = subtree;
+    this.#options = options;
+    this.#handler = handler;
+  }
+
+  /** To every server's collector. */
+  connectCollectors(): void {
+    for (const [index, endpoints] of this.#servers.entries()) this.#connectCollector(index, endpoints);
+  }
+
+  /** To a server, in place of the one before. Sockets of their own: nothing of an earlier attempt can come in between. */
+  open(attempt: number, server: number): void {
+    const endpoints = this.#servers[server] as CloneEndpoints;
+    void this.#subscriber?.close({ linger: 0 });
+    void this.#dealer?.close({ linger: 0 });
+    const options = { ...this.#optionsFor(endpoints), receiveHighWaterMark: RECEIVE_MARK };
+    const subscriber = new Subscriber(options);
+    const dealer = new Dealer(options);
+    this.#subscriber = subscriber;
+    this.#dealer = dealer;
+    if (this.#subtree.length > 0) subscriber.subscribe(this.#subtree, HUGZ);
+    else subscriber.subscribe();
+    subscriber.events.on("handshake", () => this.#handler.connected(attempt));
+    for (const socket of [subscriber, dealer]) {
+      socket.events.on("disconnect", () => this.#handler.disconnected(attempt, false));
+      socket.events.on("connect:retry", () => this.#handler.disconnected(attempt, true));
+    }
+    this.#tellHandshakes(subscriber, endpoints.snapshot, "publisher");
+    this.#tellHandshakes(dealer, endpoints.snapshot, "snapshot");
+    subscriber.connect(endpoints.publisher);
+    dealer.connect(endpoints.snapshot);
+    void this.#read(subscriber, (messages) => this.#handler.updates(attempt, messages));
+    void this.#read(dealer, (messages) => this.#handler.snapshots(attempt, messages));
+  }
+
+  /** Asks the server in use for a snapshot. */
+  ask(): void {
+    this.#dealer?.trySend(encodeRequest(this.#subtree));
+  }
+
+  /** @returns `false` when there is no room for another before `writable` */
+  sendSet(server: number, frames: Buffer[]): boolean {
+    const publisher = this.#publishers[server];
+    if (publisher === undefined || publisher.closed || publisher.trySend(frames)) return true;
+    publisher.send(frames).then(
+      () => {
+        if (!this.#closed) this.#handler.writable(server);
+      },
+      () => undefined,
+    );
+    return false;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const sockets = [this.#subscriber, this.#dealer, ...this.#publishers];
+    await Promise.all(sockets.map((socket) => socket?.close({ linger: 0 })));
+  }
+
+  #optionsFor({ curveServerKey }: CloneEndpoints): CommonOptions & { readonly context?: Context } {
+    return curveServerKey === undefined ? this.#options : { ...this.#options, curveServerKey };
+  }
+
+  #connectCollector(server: number, endpoints: CloneEndpoints): void {
+    const { snapshot, collector } = endpoints;
+    const publisher = new Publisher({ ...this.#optionsFor(endpoints), noDrop: true });
+    this.#publishers.push(publisher);
+    this.#tellHandshakes(publisher, snapshot, "collector");
+    let subscriptions = 0;
+    publisher.events.on("subscribe", () => {
+      subscriptions += 1;
+      if (subscriptions === 1) this.#handler.collectorReady(server);
+    });
+    publisher.events.on("unsubscribe", () => {
+      subscriptions -= 1;
+      if (subscriptions === 0) this.#handler.collectorLost(server);
+    });
+    publisher.connect(collector);
+  }
+
+  #tellHandshakes(
+    socket: Publisher | Subscriber | Dealer,
+    server: string,
+    port: "snapshot" | "publisher" | "collector",
+  ): void {
+    for (const type of HANDSHAKE_ERRORS)
+      socket.events.on(type, ({ error }) => this.#handler.refused(server, port, error));
+  }
+
+  async #read(socket: Subscriber | Dealer, take: (messages: readonly Buffer[][]) => void): Promise<void> {
+    try {
+      for (;;) take(await socket.receiveMany({ max: BATCH, timeout: -1 }));
+    } catch (error) {
+      if (!socket.closed) throw error;
+    }
+  }
+}

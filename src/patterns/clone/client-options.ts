@@ -1,0 +1,180 @@
+/** What a clone's client is given, checked and with its defaults. */
+import { randomBytes } from "node:crypto";
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { InvalidArgumentError } from "../../core/errors.js";
+import type { Codec } from "../../sockets/codec.js";
+import type { Context } from "../../sockets/context.js";
+import type { Raw } from "../../sockets/shape.js";
+import type { CommonOptions } from "../../sockets/socket-options.js";
+import { checkCount, checkKeys } from "../binary-star/check.js";
+import { ClientCoder } from "./client-coder.js";
+import type { ClientRulesOptions } from "./client-outbox.js";
+import { type CloneEndpoints, endpointsOf } from "./endpoints.js";
+import { isSubtree, MAX_KEY } from "./protocol.js";
+
+/** ms between two HUGZ, as 12/CHP has it. */
+const HEARTBEAT_INTERVAL = 1_000;
+const LIVENESS = 2;
+/** ms for a `set`. */
+const TIMEOUT = 10_000;
+const MAX_IN_FLIGHT = 10_000;
+const MAX_BYTES = 4_294_967_296;
+/** Changes that wait for the reader of a `watch`. */
+const MAX_WATCHED = 10_000;
+/** ms until a lost connection is tried again, first and at most. */
+const RECONNECT = 100;
+const MAX_RECONNECT = 1_000;
+const MAX_TTL = 1_000_000_000_000;
+
+/** What a map's values are: bytes, or with a codec its values. */
+export type CloneValue<T> = [T] extends [Raw] ? Buffer : T;
+/** What may be set. */
+export type CloneValueIn<T> = [T] extends [Raw] ? string | Uint8Array : T;
+/** A key: bytes, or a text that the option `keyEncoding` makes bytes of. */
+export type CloneKey = string | Uint8Array;
+
+/** How a clone's client runs. Times are in ms. */
+export interface CloneClientOptions<T = Raw> {
+  /**
+   * One server or two, the preferred first: `tcp://HOST:PORT` (P + 1 and P + 2 follow), or each endpoint by name. For
+   * a server whose values are sent to both, all have to be known.
+   */
+  readonly servers: string | readonly (string | CloneEndpoints)[];
+  /** `/segment/…/`: only keys that begin so. Default: all. */
+  readonly subtree?: string | Uint8Array;
+  /** What values are encoded with. Default: bytes as they are. */
+  readonly codec?: Codec<T>;
+  /** A Standard Schema that values have to pass, on the way out and in. With a codec only. */
+  readonly schema?: StandardSchemaV1;
+  /**
+   * How keys are read as text. `"latin1"` has a character for each byte, so that any key has a text; in `"utf8"` a key
+   * that is none is there, but is not handed out by `entries` and `watch`. Default `"utf8"`.
+   */
+  readonly keyEncoding?: "utf8" | "latin1";
+  /** ms between two HUGZ of the server. Default 1,000. */
+  readonly heartbeatInterval?: number;
+  /** Of them, missing, until the next server is asked; at least 2. Default 2. */
+  readonly liveness?: number;
+  /** ms without progress of a snapshot until the next server is asked. Default: a heartbeat more than the liveness. */
+  readonly snapshotTimeout?: number;
+  /** ms for a `set`, unless the call says otherwise; -1: no limit. Default 10,000. */
+  readonly timeout?: number;
+  /** Updates that are not acknowledged; one more is refused with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  readonly maxInFlight?: number;
+  /** Bytes of keys and values that a server may fill this map with. Default 4,294,967,296. */
+  readonly maxBytes?: number;
+  /** For all sockets, security above all. */
+  readonly socketOptions?: CommonOptions;
+  readonly context?: Context;
+}
+
+/** What `set` and `delete` take. */
+export interface CloneSetOptions {
+  /** ms until the key is removed everywhere, unless it is set again; 0, the default: never. */
+  readonly ttl?: number;
+  /** ms until the call is given up; -1: no limit. Default: the client's. */
+  readonly timeout?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What `watch` takes. */
+export interface CloneWatchOptions {
+  /** Changes that wait for the reader; past it the oldest is dropped, as an event and a count. Default 10,000. */
+  readonly maxQueued?: number;
+}
+
+const KEYS = [
+  "servers",
+  "subtree",
+  "codec",
+  "schema",
+  "keyEncoding",
+  "heartbeatInterval",
+  "liveness",
+  "snapshotTimeout",
+  "timeout",
+  "maxInFlight",
+  "maxBytes",
+  "socketOptions",
+  "context",
+] as const;
+
+/** Options as the client works with them. */
+export interface ClientSettings {
+  readonly servers: readonly CloneEndpoints[];
+  readonly coder: ClientCoder;
+  readonly timeout: number;
+  /** For all sockets. */
+  readonly sockets: CommonOptions & { readonly context?: Context };
+  readonly rules: ClientRulesOptions;
+}
+
+/**
+ * @param onInvalid told of a key or value that is there and cannot be handed out
+ * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+ */
+export function clientSettings<T>(
+  options: CloneClientOptions<T>,
+  onInvalid: (key: Buffer, error: unknown) => void,
+): ClientSettings {
+  checkKeys("CloneClient", options, KEYS);
+  const { subtree = "", codec, schema, keyEncoding = "utf8", context } = options;
+  const servers = serversOf(options.servers);
+  const coder = new ClientCoder(
+    { codec: codec as Codec<unknown> | undefined, schema, keyEncoding },
+    onInvalid,
+  );
+  const heartbeatInterval = checkCount(
+    "heartbeatInterval",
+    options.heartbeatInterval ?? HEARTBEAT_INTERVAL,
+    1,
+  );
+  const liveness = checkCount("liveness", options.liveness ?? LIVENESS, 2, 1_000);
+  const patience = heartbeatInterval * (liveness + 1);
+  return {
+    servers,
+    coder,
+    timeout: checkCount("timeout", options.timeout ?? TIMEOUT, -1),
+    sockets: {
+      linger: 0,
+      reconnectInterval: Math.min(RECONNECT, heartbeatInterval),
+      reconnectMaxInterval: Math.min(MAX_RECONNECT, Math.max(RECONNECT, heartbeatInterval)),
+      ...options.socketOptions,
+      ...(context === undefined ? {} : { context }),
+    },
+    rules: {
+      servers: servers.map(({ snapshot }) => snapshot),
+      subtree: subtreeOf(subtree),
+      heartbeatInterval,
+      liveness,
+      snapshotTimeout: checkCount("snapshotTimeout", options.snapshotTimeout ?? patience, 1),
+      maxInFlight: checkCount("maxInFlight", options.maxInFlight ?? MAX_IN_FLIGHT, 1),
+      maxBytes: checkCount("maxBytes", options.maxBytes ?? MAX_BYTES, 1, Number.MAX_SAFE_INTEGER),
+      token: randomBytes(8),
+    },
+  };
+}
+
+/** The ms of a `set`. @throws InvalidArgumentError `EINVAL` */
+export function timeToLiveOf(options: CloneSetOptions | undefined): number {
+  return options?.ttl === undefined ? 0 : checkCount("ttl", options.ttl, 0, MAX_TTL);
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function maxQueuedOf(options: CloneWatchOptions): number {
+  return checkCount("maxQueued", options.maxQueued ?? MAX_WATCHED, 1);
+}
+
+function serversOf(servers: CloneClientOptions["servers"]): CloneEndpoints[] {
+  const list = typeof servers === "string" ? [servers] : [...(servers ?? [])];
+  if (list.length === 0) throw new InvalidArgumentError("A client has at least one server");
+  return list.map(endpointsOf);
+}
+
+function subtreeOf(subtree: string | Uint8Array): Buffer {
+  const bytes = Buffer.from(subtree as string);
+  if (isSubtree(bytes)) return bytes;
+  throw new InvalidArgumentError(
+    `A subtree is empty, or /segment/…/ of at most ${MAX_KEY} bytes; got ${JSON.stringify(String(subtree))}`,
+  );
+}

@@ -1,0 +1,85 @@
+/**
+ * What one server of a pair has beside the ports for clients.
+ *
+ *   PUB, SUB  P + 3, and to the other's     a Binary Star: which of them serves
+ *   ROUTER    P + 4                         the other one follows, while this one serves
+ *   DEALER    to the other's P + 4          this one follows
+ */
+import type { ShoalError } from "../../core/errors.js";
+import { Dealer, Router } from "../../sockets/request-reply.js";
+import type { StarEvent } from "../binary-star/events.js";
+import { BinaryStar } from "../binary-star/star.js";
+import { endpointAt } from "./endpoints.js";
+import { HANDSHAKE_ERRORS } from "./handshakes.js";
+import type { PairSettings } from "./server-options.js";
+
+const REPLICATION_MARK = 10_000;
+const STAR_EVENTS = ["active", "passive", "waiting", "fatal", "votes-void", "same-role", "invalid"] as const;
+
+/** What a pair hears. */
+export interface PairHandler {
+  star(event: StarEvent): void;
+  /** The other server does not let this one in, or is another. */
+  refused(error: ShoalError): void;
+  /** What it throws refuses a hand-over. */
+  checkHandOver(): void;
+}
+
+export class ServerPair {
+  /** The other one's requests and word come here. */
+  readonly replicas: Router;
+  /** What this one follows comes here. */
+  readonly link: Dealer;
+  readonly #settings: PairSettings;
+  readonly #handler: PairHandler;
+  #star: BinaryStar | undefined;
+
+  constructor(settings: PairSettings, handler: PairHandler) {
+    const { interval, sockets, context } = settings;
+    this.#settings = settings;
+    this.#handler = handler;
+    this.replicas = new Router({
+      linger: 0,
+      ...sockets.binding,
+      ...context,
+      mandatory: true,
+      sendHighWaterMark: REPLICATION_MARK,
+    });
+    this.link = new Dealer({
+      linger: 0,
+      ...sockets.connecting,
+      ...context,
+      reconnectInterval: Math.min(100, interval),
+      reconnectMaxInterval: Math.min(1_000, interval),
+    });
+    for (const type of HANDSHAKE_ERRORS) this.link.events.on(type, ({ error }) => handler.refused(error));
+  }
+
+  /** `undefined` before {@link start}. */
+  get star(): BinaryStar | undefined {
+    return this.#star;
+  }
+
+  /** @param endpoint this server's first. @throws TransportError as `bind` does */
+  async start(endpoint: string): Promise<void> {
+    const { role, peer, interval, liveness, sockets, context } = this.#settings;
+    this.link.connect(endpointAt(peer, 4));
+    this.#star = new BinaryStar({
+      role,
+      bind: endpointAt(endpoint, 3),
+      connect: endpointAt(peer, 3),
+      heartbeatInterval: interval,
+      liveness,
+      publisherOptions: sockets.binding,
+      subscriberOptions: sockets.connecting,
+      checkHandOver: () => this.#handler.checkHandOver(),
+      ...context,
+    });
+    for (const type of STAR_EVENTS) this.#star.events.on(type, (event) => this.#handler.star(event));
+    await this.#star.start();
+  }
+
+  async closeLinks(): Promise<void> {
+    await Promise.all([this.replicas, this.link].map((socket) => socket.close({ linger: 0 })));
+  }
+}
