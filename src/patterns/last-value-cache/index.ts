@@ -1,9 +1,5 @@
 /** Last value cache: a forwarder that gives newcomers the last value of each topic. */
-export {
-  LastValueCache,
-  type LastValueCacheEvent,
-  type LastValueCacheOptions,
-  type LastValueCacheStats,
-} from "./last-value-cache.js";
+export { LastValueCache } from "./last-value-cache.js";
+export type { LastValueCacheEvent, LastValueCacheOptions, LastValueCacheStats } from "./options.js";
 export type { SnapshotStats } from "./snapshots.js";
 export type { CacheStats, UncachedReason } from "./value-cache.js";

@@ -14,106 +14,28 @@
  * go to all that asked for their topics: the others get again what they have.
  */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
-import {
-  XPublisher,
-  type XPublisherOptions,
-  XSubscriber,
-  type XSubscriberOptions,
-} from "../../sockets/pub-sub.js";
+import { XPublisher, XSubscriber } from "../../sockets/pub-sub.js";
 import { PatternEvents } from "../common/events.js";
-import { numbers } from "../load-balancer/check-options.js";
 import { LmdbValueStore } from "./lmdb-value-store.js";
-import { type SnapshotStats, Snapshots } from "./snapshots.js";
-import { type CacheStats, type UncachedReason, ValueCache } from "./value-cache.js";
+import {
+  cacheSettings,
+  type LastValueCacheEvent,
+  type LastValueCacheOptions,
+  type LastValueCacheStats,
+} from "./options.js";
+import { Snapshots } from "./snapshots.js";
+import { ValueCache } from "./value-cache.js";
 import { WriteBehind } from "./write-behind.js";
 
 /** Messages moved at once. */
 const BATCH = 256;
 /** Values sent to newcomers between two turns of the event loop. */
 const SNAPSHOT_BATCH = 256;
-/** Bytes of the longest topic that is kept. */
-const MAX_TOPIC_BYTES = 1_024;
-/** Live messages that a subscriber's queue holds beside a snapshot of everything. */
-const LIVE_ROOM = 1_000;
 /** ms that `close` gives to messages on their way to subscribers, unless it is told otherwise. */
 const CLOSE_LINGER = 1_000;
 
 const SUBSCRIBE = 1;
 const CANCEL = 0;
-
-const DEFAULTS = Object.freeze({
-  maxTopics: 100_000,
-  maxBytes: 268_435_456,
-  maxValueBytes: 1_048_576,
-  maxSnapshots: 1_000,
-  storeInterval: 100,
-});
-
-/** The cache decides these. */
-const FIXED = ["manual", "noDrop", "verbosity", "invertMatching", "welcomeMessage"] as const;
-
-/** What happens in a cache. */
-export type LastValueCacheEvent =
-  /** A newcomer's values were sent. */
-  | { readonly type: "snapshot"; readonly prefix: Buffer; readonly topics: number }
-  /** The bounds were reached, and this topic had been updated the longest ago. */
-  | { readonly type: "evicted"; readonly topic: Buffer }
-  /** A message passed, and is not kept. */
-  | {
-      readonly type: "uncached";
-      readonly topic: Buffer;
-      readonly reason: UncachedReason;
-      readonly bytes: number;
-    }
-  /** A subscriber sent what is no subscription. It was dropped. */
-  | { readonly type: "invalid"; readonly frames: number }
-  /** A commit failed; the same is tried again. */
-  | { readonly type: "store:failed"; readonly error: unknown }
-  /** Records of the store that could not be read were removed. */
-  | { readonly type: "store:damaged"; readonly records: number };
-
-/** Options of {@link LastValueCache}. */
-export interface LastValueCacheOptions {
-  /** Prefixes of the topics that are asked of publishers. Default: everything. */
-  readonly topics?: readonly string[];
-  /** Topics kept. Default 100,000. */
-  readonly maxTopics?: number;
-  /** Bytes of topics and values kept, together. Default 268,435,456. */
-  readonly maxBytes?: number;
-  /** Bytes of one value; a larger message passes and is not kept. Default 1,048,576. */
-  readonly maxValueBytes?: number;
-  /** Subscriptions that may wait for their values; past it no further ones are read. Default 1,000. */
-  readonly maxSnapshots?: number;
-  /** A folder for LMDB, in which the values survive a restart. Default: none. */
-  readonly store?: string;
-  /** ms between two commits to the store. Default 100. */
-  readonly storeInterval?: number;
-  /** Of the socket that publishers talk to, such as security. */
-  readonly frontendOptions?: XSubscriberOptions;
-  /** Of the socket that subscribers talk to. Its `sendHighWaterMark` is `maxTopics` + 1,000 by default. */
-  readonly backendOptions?: XPublisherOptions;
-}
-
-/** A cache's accounts since it was made. */
-export interface LastValueCacheStats extends CacheStats {
-  /** Messages from publishers; all were passed on. */
-  readonly messages: number;
-  readonly subscriptions: number;
-  readonly snapshots: SnapshotStats;
-  readonly invalid: number;
-  /** Of the store; `undefined` without one. */
-  readonly store:
-    | {
-        readonly restored: number;
-        readonly damaged: number;
-        /** Changes that a kill would lose now. */
-        readonly pending: number;
-        readonly commits: number;
-        readonly failures: number;
-        readonly written: number;
-      }
-    | undefined;
-}
 
 /**
  * A forwarder that gives each new subscriber the last value of all that it
@@ -146,22 +68,10 @@ export class LastValueCache {
    *   without the package `lmdb`; StoreError `taken`, `failed`
    */
   constructor(options: LastValueCacheOptions = {}) {
-    const { topics = [""], store, frontendOptions, backendOptions, ...given } = options;
-    if (!Array.isArray(topics) || topics.some((topic) => typeof topic !== "string"))
-      throw new InvalidArgumentError("Option topics is an array of prefixes, each a text");
-    for (const name of FIXED) {
-      if (backendOptions !== undefined && name in backendOptions)
-        throw new InvalidArgumentError(`Option ${name} of the backend is the cache's own`);
-    }
-    const settings = numbers("LastValueCache", DEFAULTS, given);
-    const bounds = {
-      maxTopics: settings.maxTopics,
-      maxBytes: settings.maxBytes,
-      maxTopicBytes: MAX_TOPIC_BYTES,
-      maxValueBytes: settings.maxValueBytes,
-    };
+    const settings = cacheSettings(options);
+    const { topics, store } = settings;
     this.#cache = new ValueCache(
-      bounds,
+      settings.bounds,
       {
         evicted: (topic) => this.events.emit({ type: "evicted", topic }),
         uncached: (topic, reason, bytes) => this.events.emit({ type: "uncached", topic, reason, bytes }),
@@ -176,9 +86,8 @@ export class LastValueCache {
       },
       settings.maxSnapshots,
     );
-    const sendHighWaterMark = settings.maxTopics + LIVE_ROOM;
-    this.#frontend = new XSubscriber({ linger: 0, ...frontendOptions });
-    this.#backend = new XPublisher({ sendHighWaterMark, ...backendOptions, verbosity: "allSubs" });
+    this.#frontend = new XSubscriber(settings.frontend);
+    this.#backend = new XPublisher(settings.backend);
     this.#writer = store === undefined ? undefined : this.#openStore(store, settings.storeInterval);
     for (const topic of topics)
       this.#frontend.trySend(Buffer.concat([Buffer.of(SUBSCRIBE), Buffer.from(topic)]));

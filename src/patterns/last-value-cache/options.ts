@@ -1,0 +1,121 @@
+/** What a last value cache is given, checked and with its defaults; what it tells. */
+import { InvalidArgumentError } from "../../core/errors.js";
+import type { XPublisherOptions, XSubscriberOptions } from "../../sockets/pub-sub.js";
+import { numbers } from "../load-balancer/check-options.js";
+import type { SnapshotStats } from "./snapshots.js";
+import type { CacheBounds, CacheStats, UncachedReason } from "./value-cache.js";
+
+/** Bytes of the longest topic that is kept. */
+const MAX_TOPIC_BYTES = 1_024;
+/** Live messages that a subscriber's queue holds beside a snapshot of everything. */
+const LIVE_ROOM = 1_000;
+
+const DEFAULTS = Object.freeze({
+  maxTopics: 100_000,
+  maxBytes: 268_435_456,
+  maxValueBytes: 1_048_576,
+  maxSnapshots: 1_000,
+  storeInterval: 100,
+});
+
+/** The cache decides these. */
+const FIXED = ["manual", "noDrop", "verbosity", "invertMatching", "welcomeMessage"] as const;
+
+/** What happens in a cache. */
+export type LastValueCacheEvent =
+  /** A newcomer's values were sent. */
+  | { readonly type: "snapshot"; readonly prefix: Buffer; readonly topics: number }
+  /** The bounds were reached, and this topic had been updated the longest ago. */
+  | { readonly type: "evicted"; readonly topic: Buffer }
+  /** A message passed, and is not kept. */
+  | {
+      readonly type: "uncached";
+      readonly topic: Buffer;
+      readonly reason: UncachedReason;
+      readonly bytes: number;
+    }
+  /** A subscriber sent what is no subscription. It was dropped. */
+  | { readonly type: "invalid"; readonly frames: number }
+  /** A commit failed; the same is tried again. */
+  | { readonly type: "store:failed"; readonly error: unknown }
+  /** Records of the store that could not be read were removed. */
+  | { readonly type: "store:damaged"; readonly records: number };
+
+/** Options of {@link LastValueCache}. */
+export interface LastValueCacheOptions {
+  /** Prefixes of the topics that are asked of publishers. Default: everything. */
+  readonly topics?: readonly string[];
+  /** Topics kept. Default 100,000. */
+  readonly maxTopics?: number;
+  /** Bytes of topics and values kept, together. Default 268,435,456. */
+  readonly maxBytes?: number;
+  /** Bytes of one value; a larger message passes and is not kept. Default 1,048,576. */
+  readonly maxValueBytes?: number;
+  /** Subscriptions that may wait for their values; past it no further ones are read. Default 1,000. */
+  readonly maxSnapshots?: number;
+  /** A folder for LMDB, in which the values survive a restart. Default: none. */
+  readonly store?: string;
+  /** ms between two commits to the store. Default 100. */
+  readonly storeInterval?: number;
+  /** Of the socket that publishers talk to, such as security. */
+  readonly frontendOptions?: XSubscriberOptions;
+  /** Of the socket that subscribers talk to. Its `sendHighWaterMark` is `maxTopics` + 1,000 by default. */
+  readonly backendOptions?: XPublisherOptions;
+}
+
+/** A cache's accounts since it was made. */
+export interface LastValueCacheStats extends CacheStats {
+  /** Messages from publishers; all were passed on. */
+  readonly messages: number;
+  readonly subscriptions: number;
+  readonly snapshots: SnapshotStats;
+  readonly invalid: number;
+  /** Of the store; `undefined` without one. */
+  readonly store:
+    | {
+        readonly restored: number;
+        readonly damaged: number;
+        /** Changes that a kill would lose now. */
+        readonly pending: number;
+        readonly commits: number;
+        readonly failures: number;
+        readonly written: number;
+      }
+    | undefined;
+}
+
+/** Options as the cache works with them. */
+export interface LastValueCacheSettings {
+  readonly topics: readonly string[];
+  readonly bounds: CacheBounds;
+  readonly maxSnapshots: number;
+  readonly store: string | undefined;
+  readonly storeInterval: number;
+  readonly frontend: XSubscriberOptions;
+  readonly backend: XPublisherOptions;
+}
+
+/** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+export function cacheSettings(options: LastValueCacheOptions): LastValueCacheSettings {
+  const { topics = [""], store, frontendOptions, backendOptions, ...given } = options;
+  if (!Array.isArray(topics) || topics.some((topic) => typeof topic !== "string"))
+    throw new InvalidArgumentError("Option topics is an array of prefixes, each a text");
+  for (const name of FIXED) {
+    if (backendOptions !== undefined && name in backendOptions)
+      throw new InvalidArgumentError(`Option ${name} of the backend is the cache's own`);
+  }
+  const { maxTopics, maxBytes, maxValueBytes, maxSnapshots, storeInterval } = numbers(
+    "LastValueCache",
+    DEFAULTS,
+    given,
+  );
+  return {
+    topics,
+    bounds: { maxTopics, maxBytes, maxTopicBytes: MAX_TOPIC_BYTES, maxValueBytes },
+    maxSnapshots,
+    store,
+    storeInterval,
+    frontend: { linger: 0, ...frontendOptions },
+    backend: { sendHighWaterMark: maxTopics + LIVE_ROOM, ...backendOptions, verbosity: "allSubs" },
+  };
+}

@@ -1,0 +1,118 @@
+/** What a snail is given, checked and with its defaults; what it tells. */
+import { type Clock, systemClock } from "../../core/clock.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import type { SubscriberOptions } from "../../sockets/pub-sub.js";
+import { numbers } from "../load-balancer/check-options.js";
+import type { Lateness } from "./lateness-rules.js";
+import { type ReadStamp, sequencedStamp } from "./stamps.js";
+
+const DEFAULTS = Object.freeze({
+  maxLateness: 1_000,
+  maxQueued: 0,
+  maxLost: 0,
+  lossWindow: 10_000,
+  patience: 0,
+  holdOff: 1_000,
+  maxSources: 10_000,
+});
+
+const ANY = { maxQueued: 0, maxLost: 0, patience: 0, holdOff: 0 };
+
+const POLICIES = ["event", "newest", "resubscribe", "die"] as const;
+
+/** What a late subscriber does. */
+export type SnailPolicy = (typeof POLICIES)[number];
+
+/** What happens in a snail. */
+export type SnailEvent =
+  /** It is late, for longer than its patience. Told once, until it is in time again or has acted. */
+  | ({ readonly type: "late"; readonly policy: SnailPolicy } & Lateness)
+  /** It is in time again. */
+  | { readonly type: "on-time" }
+  /** Messages were thrown away: all that waited here, or all but the newest of each topic. */
+  | { readonly type: "dropped"; readonly messages: number; readonly by: "newest" | "resubscribe" }
+  /** A message without a stamp. It was dropped. */
+  | { readonly type: "invalid"; readonly frames: number };
+
+/** Options of {@link SuicidalSnail}. Times are in ms. */
+export interface SuicidalSnailOptions {
+  /** What to do when it is late. Default `"die"`. */
+  readonly policy?: SnailPolicy;
+  /** Lateness above the smallest one seen. Default 1,000. */
+  readonly maxLateness?: number;
+  /** Messages waiting in this process, as far as the engine counts them (docs/engines.md); 0: any number. Default 0. */
+  readonly maxQueued?: number;
+  /** Messages lost within `lossWindow`; 0: any number. Default 0. */
+  readonly maxLost?: number;
+  /** Default 10,000. */
+  readonly lossWindow?: number;
+  /** How long it may be late before it acts. Default 0. */
+  readonly patience?: number;
+  /** Between two acts: it has to have time to catch up. Default 1,000. */
+  readonly holdOff?: number;
+  /** Publishers whose baselines are kept; past it the one heard the longest ago is learned anew. Default 10,000. */
+  readonly maxSources?: number;
+  /** Reads source, time and sequence of a message. Default: what a SequencedPublisher writes. */
+  readonly stamp?: ReadStamp;
+  /** Of its sockets, such as security. */
+  readonly socketOptions?: SubscriberOptions;
+  /** Where time comes from; for tests. */
+  readonly clock?: Clock;
+}
+
+/** A message, and how late it was when it was handed over. */
+export interface SnailMessage {
+  readonly frames: Buffer[];
+  readonly source: string;
+  /** ms by the source's clock. */
+  readonly time: number;
+  readonly sequence: number | undefined;
+  /** ms above the baseline. */
+  readonly lateness: number;
+}
+
+/** A snail's accounts: received = delivered + dropped + waiting. */
+export interface SnailStats {
+  /** Messages with a stamp and a body. */
+  readonly received: number;
+  readonly delivered: number;
+  readonly dropped: Readonly<Record<"newest" | "resubscribe" | "died", number>>;
+  readonly waiting: number;
+  /** Messages that never came, as their sequences tell. */
+  readonly lost: number;
+  readonly invalid: number;
+  /** Times that it was late. */
+  readonly late: number;
+  readonly resubscribed: number;
+  /** Sources and rows of sequences that were forgotten. */
+  readonly forgotten: number;
+}
+
+/** Options as the snail works with them. */
+export type SnailSettings = typeof DEFAULTS & {
+  readonly policy: SnailPolicy;
+  readonly stamp: ReadStamp;
+  readonly socketOptions: SubscriberOptions;
+  readonly clock: Clock;
+};
+
+/** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+export function snailSettings(options: SuicidalSnailOptions): SnailSettings {
+  const {
+    policy = "die",
+    stamp = sequencedStamp,
+    socketOptions = {},
+    clock = systemClock,
+    ...given
+  } = options;
+  if (!POLICIES.includes(policy))
+    throw new InvalidArgumentError(`policy is one of ${POLICIES.join(", ")}; got ${String(policy)}`);
+  if (typeof stamp !== "function")
+    throw new InvalidArgumentError(`Option stamp is a function; got ${typeof stamp}`);
+  for (const name of ["conflate", "codec"]) {
+    if (name in socketOptions)
+      throw new InvalidArgumentError(`Option ${name} does not fit the SUB of a SuicidalSnail`);
+  }
+  const settings = numbers("SuicidalSnail", DEFAULTS, given, ANY);
+  return { ...settings, policy, stamp, socketOptions: { linger: 0, ...socketOptions }, clock };
+}
