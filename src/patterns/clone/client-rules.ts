@@ -116,7 +116,8 @@ export class ClientRules {
   /** The subscription is on its way: what is published from now on comes. */
   connected(attempt: number, now: number): void {
     const attempts = this.#attempts;
-    if (attempt !== attempts.number || attempts.connected) return;
+    // An engine may tell of it when the client has closed: late, from another thread.
+    if (attempt !== attempts.number || attempts.connected || this.#state === "closed") return;
     attempts.connect();
     this.#load(now);
   }
@@ -215,6 +216,7 @@ export class ClientRules {
   }
 
   tick(now: number): void {
+    if (this.#state === "closed") return;
     this.#calls.tick(now);
     if (now >= this.#resendAt) {
       this.#resendAt = now + RESEND_INTERVAL;
