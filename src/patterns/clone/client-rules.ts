@@ -9,6 +9,7 @@
  * The map that it has stays readable until a new one is whole.
  */
 import type { ShoalError } from "../../core/errors.js";
+import { ClientAccounts } from "./client-accounts.js";
 import { ClientAttempts, type TurnReason } from "./client-attempts.js";
 import { ClientCalls, type CloneCall } from "./client-calls.js";
 import type { CloneClientStats, CloneState } from "./client-events.js";
@@ -16,9 +17,9 @@ import { Healing, MAX_HEAL_DELAY } from "./client-healing.js";
 import { ClientLoading } from "./client-loading.js";
 import { ClientMap } from "./client-map.js";
 import type { ClientOutbox, ClientRulesOptions } from "./client-outbox.js";
+import { ClientStatus } from "./client-status.js";
 import { ClientSubtree } from "./client-subtree.js";
 import {
-  type CloneFault,
   isGoodbye,
   isHugz,
   KEY,
@@ -43,19 +44,17 @@ export class ClientRules {
   readonly #map: ClientMap;
   readonly #attempts: ClientAttempts;
   readonly #healing = new Healing();
-  #state: CloneState = "syncing";
+  readonly #status: ClientStatus;
+  readonly #accounts: ClientAccounts;
   #loading: ClientLoading | undefined;
-  #heardAt: number;
   #resendAt: number;
-  #wasLive = false;
-  #oldInRow = false;
-  readonly #counts = { received: 0, applied: 0, old: 0, gaps: 0, snapshots: 0, faults: 0 };
 
   constructor(options: ClientRulesOptions, outbox: ClientOutbox, now: number) {
     this.#options = options;
     this.#outbox = outbox;
     this.#subtree = new ClientSubtree(options.subtree);
-    this.#heardAt = now;
+    this.#status = new ClientStatus(outbox, options.heartbeatInterval * options.liveness, now);
+    this.#accounts = new ClientAccounts(outbox);
     this.#resendAt = now + RESEND_INTERVAL;
     this.#map = new ClientMap(outbox, options.maxBytes);
     this.#attempts = new ClientAttempts(options.servers, options.snapshotTimeout, outbox);
@@ -72,7 +71,7 @@ export class ClientRules {
   }
 
   get state(): CloneState {
-    return this.#state;
+    return this.#status.state;
   }
 
   get sequence(): number {
@@ -117,7 +116,7 @@ export class ClientRules {
   connected(attempt: number, now: number): void {
     const attempts = this.#attempts;
     // An engine may tell of it when the client has closed: late, from another thread.
-    if (attempt !== attempts.number || attempts.connected || this.#state === "closed") return;
+    if (attempt !== attempts.number || attempts.connected || this.#status.closed) return;
     attempts.connect();
     this.#load(now);
   }
@@ -125,7 +124,7 @@ export class ClientRules {
   /** A connection is lost. @param refused it never was there */
   disconnected(attempt: number, refused: boolean, now: number): void {
     const attempts = this.#attempts;
-    if (attempt !== attempts.number || attempts.openAt !== undefined || this.#state === "closed") return;
+    if (attempt !== attempts.number || attempts.openAt !== undefined || this.#status.closed) return;
     if (!refused && !attempts.connected) return;
     this.#turnStale(now);
     attempts.end(refused ? "refused" : "disconnected", now);
@@ -138,19 +137,19 @@ export class ClientRules {
     const key = frames[KEY];
     const fault = updateFault(frames);
     if (fault !== undefined || key === undefined) {
-      this.#fault("snapshot", fault ?? "frames");
+      this.#accounts.fault("snapshot", fault ?? "frames");
       return;
     }
-    this.#heardAt = now;
+    this.#status.heard(now);
     this.#attempts.progress(now);
     if (isGoodbye(frames)) {
       this.#goodbye(loading, frames, now);
       return;
     }
-    if (this.#state === "stale") this.#setState("syncing", now);
+    if (this.#status.state === "stale") this.#status.become("syncing", now);
     const bad = keyFault(key) ?? (this.#subtree.has(key) ? undefined : "subtree");
     if (bad !== undefined) {
-      this.#fault("snapshot", bad);
+      this.#accounts.fault("snapshot", bad);
       return;
     }
     const value = frames[VALUE] as Buffer;
@@ -165,58 +164,57 @@ export class ClientRules {
   /** KVPUB or HUGZ. */
   update(attempt: number, frames: readonly Buffer[], now: number): void {
     // What comes before the snapshot is asked for is in it.
-    if (attempt !== this.#attempts.number || !this.#attempts.connected || this.#state === "closed") return;
+    if (attempt !== this.#attempts.number || !this.#attempts.connected || this.#status.closed) return;
     const fault = updateFault(frames);
     if (fault !== undefined) {
-      this.#fault("publisher", fault);
+      this.#accounts.fault("publisher", fault);
       return;
     }
-    this.#heardAt = now;
+    this.#status.heard(now);
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
     if (isHugz(frames)) {
       this.#hugz(sequence, frames[PROPERTIES] as Buffer, now);
       return;
     }
-    this.#counts.received += 1;
+    this.#accounts.received();
     const key = frames[KEY] as Buffer;
     const bad = keyFault(key);
     if (bad !== undefined) {
-      this.#fault("publisher", bad);
+      this.#accounts.fault("publisher", bad);
       return;
     }
+    this.#take(key, sequence, frames, now);
+  }
+
+  #take(key: Buffer, sequence: number, frames: readonly Buffer[], now: number): void {
+    const map = this.#map;
+    const properties = frames[PROPERTIES] as Buffer;
     const number = this.#calls.numberOf(frames[UUID] as Buffer);
-    const loading = this.#loading;
     // What a client with more than one subscription gets beside its subtree; its sequence counts all the same.
     const ours = this.#subtree.has(key);
+    if (this.#loading === undefined && sequence > map.last) {
+      this.#accounts.later();
+      if (sequence === map.last + 1) this.#healing.agree();
+      const previous = this.#subtree.previous(sequence, properties);
+      if (previous > map.last && !this.#healing.wanted) this.#gap(map.last + 1, sequence, now);
+    }
+    const loading = this.#loading;
     if (loading !== undefined) {
-      const properties = frames[PROPERTIES] as Buffer;
       const previous = this.#subtree.known ? this.#subtree.previous(sequence, properties) : properties;
       if (ours) loading.queue(key, frames[VALUE] as Buffer, sequence, previous);
       if (number > 0) this.#calls.came(number, sequence, false, now);
       if (loading.bytes > this.#options.maxBytes) this.#tooLarge(now);
       return;
     }
-    const map = this.#map;
     if (sequence > map.last) {
-      this.#oldInRow = false;
-      if (sequence === map.last + 1) this.#healing.agree();
-      const previous = this.#subtree.previous(sequence, frames[PROPERTIES] as Buffer);
-      if (previous > map.last && !this.#healing.wanted) {
-        this.#gap(map.last + 1, sequence, now);
-        if (this.#loading !== undefined) {
-          this.update(attempt, frames, now);
-          this.#counts.received -= 1;
-          return;
-        }
-      }
       if (ours) this.#apply(key, frames[VALUE] as Buffer, sequence, number > 0, now);
       map.last = sequence;
-    } else this.#old(sequence);
+    } else this.#accounts.old(sequence, map.last);
     if (number > 0) this.#calls.came(number, sequence, true, now);
   }
 
   tick(now: number): void {
-    if (this.#state === "closed") return;
+    if (this.#status.closed) return;
     this.#calls.tick(now);
     if (now >= this.#resendAt) {
       this.#resendAt = now + RESEND_INTERVAL;
@@ -227,17 +225,17 @@ export class ClientRules {
       if (now >= openAt) this.#turn(now);
     } else if (!connected || this.#loading !== undefined) {
       if (now >= until) this.#turn(now, "no-snapshot");
-    } else if (now >= this.#heardAt + this.#patience) this.#turn(now, "silent");
+    } else if (now >= this.#status.silentAt) this.#turn(now, "silent");
     else if (this.#healing.wanted && now >= this.#healing.at) this.#heal(now);
   }
 
   nextWakeUp(): number | undefined {
-    if (this.#state === "closed") return undefined;
+    if (this.#status.closed) return undefined;
     const { openAt, connected, until } = this.#attempts;
     let next = openAt;
     if (next === undefined && (!connected || this.#loading !== undefined)) next = until;
     if (next === undefined) {
-      next = this.#heardAt + this.#patience;
+      next = this.#status.silentAt;
       if (this.#healing.wanted && this.#healing.at < next) next = this.#healing.at;
     }
     if (this.#calls.count === 0) return next;
@@ -246,7 +244,7 @@ export class ClientRules {
 
   close(now: number): void {
     this.#calls.close();
-    this.#setState("closed", now);
+    this.#status.become("closed", now);
     this.#loading = undefined;
   }
 
@@ -254,14 +252,14 @@ export class ClientRules {
     const { sets, acknowledged, timedOut, aborted, resent, count } = this.#calls;
     const { table, last } = this.#map;
     return {
-      state: this.#state,
+      state: this.#status.state,
       server: this.#attempts.name,
       entries: table.size,
       bytes: table.bytes,
       memory: table.memory,
       sequence: last,
-      silentFor: Math.max(0, now - this.#heardAt),
-      ...this.#counts,
+      silentFor: this.#status.silentFor(now),
+      ...this.#accounts.counts,
       failOvers: this.#attempts.failOvers,
       sets,
       acknowledged,
@@ -270,10 +268,6 @@ export class ClientRules {
       inFlight: count,
       resent,
     };
-  }
-
-  get #patience(): number {
-    return this.#options.heartbeatInterval * this.#options.liveness;
   }
 
   #open(now: number): void {
@@ -301,7 +295,7 @@ export class ClientRules {
     const subtree = frames[VALUE] as Buffer;
     // The Guide's servers in C leave it empty.
     if (subtree.length > 0 && !this.#subtree.is(subtree)) {
-      this.#fault("snapshot", "subtree");
+      this.#accounts.fault("snapshot", "subtree");
       return;
     }
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
@@ -314,15 +308,11 @@ export class ClientRules {
       return;
     }
     this.#loading = undefined;
-    this.#counts.snapshots += 1;
     const before = this.#map.replace(loading.table, outcome.last);
-    this.#wasLive = true;
-    this.#oldInRow = false;
     const duration = now - loading.startedAt;
-    const entries = loading.table.size;
-    this.#outbox.event({ type: "snapshot", server: this.#attempts.name, entries, sequence, duration });
+    this.#accounts.snapshot(this.#attempts.name, loading.table.size, sequence, duration);
     this.#map.tellDifference(before);
-    this.#setState("live", now);
+    this.#status.become("live", now);
     this.#calls.arrive(now);
     this.#outbox.synced();
     // What an earlier server did not put in order is asked of this one.
@@ -342,49 +332,30 @@ export class ClientRules {
 
   /** Something is missing. At once, or after a while if that happens again and again. */
   #gap(expected: number, got: number, now: number): void {
-    this.#counts.gaps += 1;
-    this.#outbox.event({ type: "gap", expected, got });
+    this.#accounts.gap(expected, got);
     if (this.#healing.gap(now)) this.#heal(now);
-    else this.#setState("stale", now);
+    else this.#status.become("stale", now);
   }
 
   #heal(now: number): void {
     this.#healing.begin(now);
-    this.#setState("syncing", now);
+    this.#status.become("syncing", now);
     this.#load(now);
   }
 
   #apply(key: Buffer, value: Buffer, sequence: number, own: boolean, now: number): void {
-    this.#counts.applied += 1;
+    this.#accounts.applied();
     if (!this.#map.apply(key, value, sequence, own)) this.#tooLarge(now);
   }
 
-  #old(sequence: number): void {
-    this.#counts.old += 1;
-    if (this.#oldInRow) return;
-    this.#oldInRow = true;
-    this.#outbox.event({ type: "old", sequence, last: this.#map.last });
-  }
-
   #tooLarge(now: number): void {
-    this.#fault("snapshot", "too-large");
+    this.#accounts.fault("snapshot", "too-large");
     this.#turnStale(now);
     this.#attempts.end("no-snapshot", now, MAX_HEAL_DELAY);
   }
 
   #turnStale(now: number): void {
     this.#loading = undefined;
-    if (this.#wasLive) this.#setState("stale", now);
-  }
-
-  #setState(state: CloneState, now: number): void {
-    if (state === this.#state) return;
-    this.#state = state;
-    this.#outbox.event({ type: "state", state, silentFor: Math.max(0, now - this.#heardAt) });
-  }
-
-  #fault(port: "snapshot" | "publisher", fault: CloneFault | "too-large"): void {
-    this.#counts.faults += 1;
-    this.#outbox.event({ type: "fault", port, fault });
+    this.#status.lose(now);
   }
 }

@@ -5,7 +5,7 @@ import { refusedWait } from "../../sockets/waiter.js";
 import { checkCount } from "../binary-star/check.js";
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
-import type { CloneCall } from "./client-calls.js";
+import { abortable } from "./abortable.js";
 import type { ClientCoder } from "./client-coder.js";
 import { ClientConnections, type ConnectionsHandler } from "./client-connections.js";
 import type { CloneClientEvent, CloneClientStats, CloneState } from "./client-events.js";
@@ -229,29 +229,10 @@ export class CloneClient<T = Raw> {
         this.#timer.update();
       });
     }
-    return new Promise<number>((resolve, reject) => {
-      let call: CloneCall | undefined;
-      const onAbort = (): void => {
-        if (call !== undefined) this.#rules.cancel(call, new AbortedError(signal.reason), this.#timer.now());
-      };
-      const done = (): void => signal.removeEventListener("abort", onAbort);
-      call = this.#rules.set(
-        bytes,
-        properties,
-        value,
-        timeout,
-        (sequence) => {
-          done();
-          resolve(sequence);
-        },
-        (error) => {
-          done();
-          reject(error);
-        },
-        now,
-      );
-      signal.addEventListener("abort", onAbort, { once: true });
+    return abortable<number>(signal, (resolve, reject) => {
+      const call = this.#rules.set(bytes, properties, value, timeout, resolve, reject, now);
       this.#timer.update();
+      return () => this.#rules.cancel(call, new AbortedError(signal.reason), this.#timer.now());
     });
   }
 

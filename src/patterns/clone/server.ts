@@ -29,6 +29,7 @@ import { ServerPair } from "./server-pair.js";
 import { bindRow, type PortOwner } from "./server-ports.js";
 import { ServerRules } from "./server-rules.js";
 import { StoreWriter } from "./store-writer.js";
+import { Turns } from "./turns.js";
 
 /** Messages taken from a socket at once. */
 const BATCH = 1_000;
@@ -53,7 +54,7 @@ export class CloneServer {
   /** Requests that wait for the outcome of their own vote. */
   #voters: { readonly routingId: Buffer; readonly subtree: Buffer }[] = [];
   #reading: Promise<void>[] = [];
-  #pumping = false;
+  readonly #turns: Turns;
   #endpoint: string | null = null;
   #started: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -65,6 +66,17 @@ export class CloneServer {
     this.#settings = settings;
     this.#timer = new DriverTimer(rules.heartbeatInterval);
     this.#rules = new ServerRules(rules, this.#outbox(), this.#timer.now());
+    this.#turns = new Turns(
+      () => {
+        this.#rules.flush(this.#timer.now());
+        this.#timer.update();
+      },
+      () => {
+        this.#rules.pump(this.#timer.now());
+        this.#timer.update();
+        this.#pumpSoon();
+      },
+    );
     this.#snapshots = new Router({ ...sockets, mandatory: true, sendHighWaterMark: SNAPSHOT_MARK });
     this.#publisher = new Publisher({ ...sockets, sendHighWaterMark: publishMark });
     this.#collector = new Subscriber({ ...sockets, receiveHighWaterMark: COLLECT_MARK });
@@ -125,7 +137,8 @@ export class CloneServer {
       throw new InvalidArgumentError(`A key has 1 to 255 bytes and is no command; got ${bytes.length}`);
     const ttl = timeToLive(options.ttl);
     const taken = this.#rules.set(bytes, Buffer.from(value as string), ttl, this.#timer.now());
-    this.#flushSoon();
+    // What a program sets in one turn is put in order together.
+    this.#turns.flushSoon();
     return taken;
   }
 
@@ -147,6 +160,7 @@ export class CloneServer {
 
   /** Stops serving, finishes what is on its way to the store, and closes it. Closing twice is closing once. */
   close(): Promise<void> {
+    this.#turns.end();
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -282,30 +296,7 @@ export class CloneServer {
 
   /** Snapshots go on in the next turn, so that updates and timers have theirs. */
   #pumpSoon(): void {
-    if (this.#pumping || !this.#rules.busy || this.#closing !== undefined) return;
-    this.#pumping = true;
-    setImmediate(this.#pump);
-  }
-
-  #pump = (): void => {
-    this.#pumping = false;
-    if (this.#closing !== undefined) return;
-    this.#rules.pump(this.#timer.now());
-    this.#timer.update();
-    this.#pumpSoon();
-  };
-
-  #flushing = false;
-  /** What a program sets in one turn is put in order together. */
-  #flushSoon(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    queueMicrotask(() => {
-      this.#flushing = false;
-      if (this.#closing !== undefined) return;
-      this.#rules.flush(this.#timer.now());
-      this.#timer.update();
-    });
+    if (this.#rules.busy) this.#turns.pumpSoon();
   }
 
   async #close(): Promise<void> {
