@@ -1,5 +1,5 @@
 import type { Scenario } from "../contract.js";
-import { positive } from "./parameters.js";
+import { KILLED_PAIR } from "./killed-pair.js";
 
 /**
  * A pair and a client that asks without a pause. The server that serves is killed with -9, and the clock runs until
@@ -8,32 +8,5 @@ import { positive } from "./parameters.js";
 export const binaryStarFailover: Scenario = {
   name: "binary-star-failover",
   question: "How many heartbeats after the kill of the serving server is the next request served?",
-  metric: { name: "heartbeats", unit: "heartbeats", better: "lower" },
-  transports: ["tcp"],
-  sizes: [],
-  smokeSizes: [],
-  parameters: {
-    heartbeat: { values: [100, 500], smoke: [100], help: "ms between two heartbeats of the pair" },
-  },
-  count({ parameters }, smoke) {
-    positive(parameters, "heartbeat");
-    return smoke ? { count: 1, warmup: 0 } : { count: 4, warmup: 1 };
-  },
-  scales: false,
-  roles(_chosen, count) {
-    return [{ role: "pair", measured: true, expects: { messages: count, ordered: true } }];
-  },
-  result([pair], { parameters }) {
-    const microseconds = 1e3 * Number(parameters.heartbeat);
-    const of = (percentile: string) => (pair?.latency?.[percentile] ?? Number.NaN) / microseconds;
-    return {
-      heartbeats: of("50"),
-      worst: of("100"),
-      milliseconds: (pair?.latency?.["50"] ?? Number.NaN) / 1e3,
-    };
-  },
-  columns: [
-    { name: "worst", title: "worst", unit: "heartbeats" },
-    { name: "milliseconds", title: "ms", unit: "ms" },
-  ],
+  ...KILLED_PAIR,
 };

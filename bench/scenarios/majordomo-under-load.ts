@@ -1,48 +1,14 @@
 import type { Scenario } from "../contract.js";
 import { answersOf } from "./expectations.js";
-import { LATENCY_COLUMNS, latencyFigures } from "./latency-columns.js";
-import { loadOf, majordomoRoles, PATTERN_REFERENCES } from "./majordomo-roles.js";
-import { positive } from "./parameters.js";
+import { loadOf, majordomoRoles } from "./majordomo-roles.js";
+import { onSchedule } from "./on-schedule.js";
 
-/**
- * The load is open, as in latency-under-load: a request leaves when it is due, and its latency counts from then.
- * `half` is half of what this contender carried just before, in the second half of its warm-up, with as many requests
- * under way as it may have; a number of requests a second is the same for all.
- */
+/** Client, broker and workers of concurrency 16, a process each. */
 export const majordomoUnderLoad: Scenario = {
   name: "majordomo-under-load",
   question: "How long does a request through a broker take at half of the load that it can carry?",
-  metric: { name: "p99", unit: "µs", better: "lower" },
-  transports: ["tcp", "ipc"],
-  sizes: [64],
-  smokeSizes: [64],
-  parameters: {
-    rate: { values: ["half"], smoke: ["half"], help: "requests a second, or half of what can be carried" },
-  },
-  count({ parameters }, smoke) {
-    if (parameters.rate !== "half") positive(parameters, "rate");
-    return smoke ? { count: 1_000, warmup: 2_000 } : { count: 40_000, warmup: 60_000 };
-  },
-  scales: false, // The warm-up finds the rate.
-  timeout: 120,
+  ...onSchedule("req/s", { count: 1_000, warmup: 2_000 }),
   roles({ size }, count, warmup) {
     return majordomoRoles(loadOf({ load: "concurrency-16" }), answersOf(size, warmup, count));
   },
-  result(done) {
-    const [client] = done;
-    const { messages = 0, seconds = Number.NaN } = client ?? {};
-    const { rate = Number.NaN } = client?.extra ?? {};
-    return {
-      ...latencyFigures(client === undefined ? [] : [client]),
-      rate,
-      // 1 when the schedule was kept; less when replies came slower than requests were due.
-      kept: messages / seconds / rate,
-    };
-  },
-  columns: [
-    ...LATENCY_COLUMNS,
-    { name: "rate", title: "rate", unit: "req/s" },
-    { name: "kept", title: "rate kept", unit: "×" },
-  ],
-  references: PATTERN_REFERENCES,
 };

@@ -1,0 +1,34 @@
+/** What is the same in all scenarios where the serving server of a pair is killed with -9 again and again. */
+import type { Scenario } from "../contract.js";
+import { positive } from "./parameters.js";
+
+export const KILLED_PAIR: Omit<Scenario, "name" | "question"> = {
+  metric: { name: "heartbeats", unit: "heartbeats", better: "lower" },
+  transports: ["tcp"],
+  sizes: [],
+  smokeSizes: [],
+  parameters: {
+    heartbeat: { values: [100, 500], smoke: [100], help: "ms between two heartbeats of the pair" },
+  },
+  count({ parameters }, smoke) {
+    positive(parameters, "heartbeat");
+    return smoke ? { count: 1, warmup: 0 } : { count: 4, warmup: 1 };
+  },
+  scales: false,
+  roles(_chosen, count) {
+    return [{ role: "pair", measured: true, expects: { messages: count, ordered: true } }];
+  },
+  result([pair], { parameters }) {
+    const microseconds = 1e3 * Number(parameters.heartbeat);
+    const of = (percentile: string) => (pair?.latency?.[percentile] ?? Number.NaN) / microseconds;
+    return {
+      heartbeats: of("50"),
+      worst: of("100"),
+      milliseconds: (pair?.latency?.["50"] ?? Number.NaN) / 1e3,
+    };
+  },
+  columns: [
+    { name: "worst", title: "worst", unit: "heartbeats" },
+    { name: "milliseconds", title: "ms", unit: "ms" },
+  ],
+};
