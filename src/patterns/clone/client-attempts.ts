@@ -5,8 +5,12 @@
  */
 import type { ClientOutbox } from "./client-outbox.js";
 
-/** ms between a lost connection and the next server, so that two dead ones do not become a busy loop. */
+/**
+ * ms between a lost connection and the next server, at first and at most: neither dead servers nor those that refuse
+ * this client become a busy loop.
+ */
 const PAUSE = 50;
+const MAX_PAUSE = 1_000;
 
 /** Why the next server is asked. */
 export type TurnReason = "silent" | "disconnected" | "no-snapshot" | "refused";
@@ -14,20 +18,28 @@ export type TurnReason = "silent" | "disconnected" | "no-snapshot" | "refused";
 export class ClientAttempts {
   readonly #servers: readonly string[];
   readonly #patience: number;
+  readonly #maxPause: number;
   readonly #outbox: Pick<ClientOutbox, "open" | "event">;
   #reason: TurnReason = "silent";
   #number = 0;
   #server = 0;
   #openAt: number | undefined;
   #connected = false;
+  #pause = PAUSE;
   failOvers = 0;
   /** While connecting and loading: when it has failed. */
   until = 0;
 
-  /** @param patience ms without progress until it has failed */
-  constructor(servers: readonly string[], patience: number, outbox: Pick<ClientOutbox, "open" | "event">) {
+  /** @param patience ms without progress until it has failed. @param interval ms between two heartbeats */
+  constructor(
+    servers: readonly string[],
+    patience: number,
+    interval: number,
+    outbox: Pick<ClientOutbox, "open" | "event">,
+  ) {
     this.#servers = servers;
     this.#patience = patience;
+    this.#maxPause = Math.min(MAX_PAUSE, Math.max(PAUSE, interval));
     this.#outbox = outbox;
   }
 
@@ -72,11 +84,17 @@ export class ClientAttempts {
     this.until = now + this.#patience;
   }
 
-  /** It is over; the next one begins after a pause. */
-  end(reason: TurnReason, now: number, pause: number = PAUSE): void {
+  /** The map is whole. */
+  succeed(): void {
+    this.#pause = PAUSE;
+  }
+
+  /** It is over; the next one begins after a pause. @param pause ms; left out: longer each time, until one succeeds */
+  end(reason: TurnReason, now: number, pause?: number): void {
     this.#connected = false;
     this.#reason = reason;
-    this.#openAt = now + pause;
+    this.#openAt = now + (pause ?? this.#pause);
+    if (pause === undefined) this.#pause = Math.min(2 * this.#pause, this.#maxPause);
   }
 
   /** To the next server; to the same, if there is no other. {@link open} has to follow. */

@@ -57,7 +57,8 @@ export class ClientRules {
     this.#accounts = new ClientAccounts(outbox);
     this.#resendAt = now + RESEND_INTERVAL;
     this.#map = new ClientMap(outbox, options.maxBytes);
-    this.#attempts = new ClientAttempts(options.servers, options.snapshotTimeout, outbox);
+    const { servers, snapshotTimeout, heartbeatInterval } = options;
+    this.#attempts = new ClientAttempts(servers, snapshotTimeout, heartbeatInterval, outbox);
     this.#calls = new ClientCalls(
       options.token,
       options.servers.length,
@@ -309,6 +310,7 @@ export class ClientRules {
     }
     this.#loading = undefined;
     const before = this.#map.replace(loading.table, outcome.last);
+    this.#attempts.succeed();
     const duration = now - loading.startedAt;
     this.#accounts.snapshot(this.#attempts.name, loading.table.size, sequence, duration);
     this.#map.tellDifference(before);

@@ -1,12 +1,18 @@
 /** A client's rules, one at a time, without a network. */
 import { expect, test } from "vitest";
 import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
+import { encodeGoodbye } from "../../../src/patterns/clone/protocol.js";
 
-test("a client that is closed asks nobody, whatever its sockets tell it still", () => {
+interface Rig {
+  readonly rules: ClientRules;
+  readonly done: string[];
+}
+
+function rig(servers: readonly string[]): Rig {
   const done: string[] = [];
   const rules = new ClientRules(
     {
-      servers: ["a", "b"],
+      servers,
       subtree: Buffer.alloc(0),
       heartbeatInterval: 1_000,
       liveness: 2,
@@ -26,6 +32,11 @@ test("a client that is closed asks nobody, whatever its sockets tell it still", 
     },
     0,
   );
+  return { rules, done };
+}
+
+test("a client that is closed asks nobody, whatever its sockets tell it still", () => {
+  const { rules, done } = rig(["a", "b"]);
   rules.start(0);
   rules.close(1);
   rules.connected(1, 2);
@@ -33,4 +44,25 @@ test("a client that is closed asks nobody, whatever its sockets tell it still", 
   rules.tick(10_000);
   expect(done).toEqual(["open 1 0", "state"]);
   expect(rules.nextWakeUp()).toBeUndefined();
+});
+
+test("a client that is refused tries again less and less often, until it has a map", () => {
+  const { rules, done } = rig(["a"]);
+  let now = 0;
+  let attempt = 1;
+  const refused = (): number => {
+    rules.disconnected(attempt, true, now);
+    const pause = (rules.nextWakeUp() as number) - now;
+    now += pause;
+    rules.tick(now);
+    attempt += 1;
+    expect(done.at(-1)).toBe(`open ${attempt} 0`);
+    return pause;
+  };
+  rules.start(now);
+  expect(Array.from({ length: 7 }, refused)).toEqual([50, 100, 200, 400, 800, 1_000, 1_000]);
+  rules.connected(attempt, now);
+  rules.snapshot(attempt, encodeGoodbye(7, Buffer.alloc(0)), now);
+  expect(done).toContain("synced");
+  expect([refused(), refused()]).toEqual([50, 100]);
 });
