@@ -88,6 +88,8 @@ export async function askPipelined(side: Side, asker: Asker): Promise<void> {
  */
 export async function askOnSchedule(side: Side, asker: Asker): Promise<void> {
   const exchanges = new Exchanges(side, asker);
+  const ticker = new Ticker();
+  await ticker.ready;
   await side.ready();
   const window = side.number("window", 1);
   const half = side.warmup >> 1;
@@ -97,17 +99,17 @@ export async function askOnSchedule(side: Side, asker: Asker): Promise<void> {
   const carried = ((side.warmup - half) / (performance.now() - from)) * 1e3;
   const rate = side.option("rate", "half") === "half" ? carried / 2 : side.number("rate", 0);
   side.begin();
-  await onSchedule(exchanges, rate, side.warmup + side.count);
+  await onSchedule(exchanges, ticker, rate, side.warmup + side.count);
   side.end();
   await side.done({ ...exchanges.outcome(), extra: { rate } });
   await asker.close();
 }
 
-async function onSchedule(exchanges: Exchanges, rate: number, total: number): Promise<void> {
+async function onSchedule(exchanges: Exchanges, ticker: Ticker, rate: number, total: number): Promise<void> {
   const interval = 1e3 / rate;
   const first = exchanges.sent;
   const start = performance.now();
-  const ticker = new Ticker(() => {
+  const sendDue = (): void => {
     const now = performance.now();
     while (exchanges.sent < total) {
       const due = start + (exchanges.sent - first) * interval;
@@ -115,10 +117,11 @@ async function onSchedule(exchanges: Exchanges, rate: number, total: number): Pr
       exchanges.send(due);
     }
     ticker.stop();
-  });
+  };
   await new Promise<void>((resolve) => {
     exchanges.next = () => {
       if (exchanges.received === total) resolve();
     };
+    ticker.start(sendDue);
   });
 }

@@ -1,26 +1,49 @@
 /**
  * A call every 0.2 ms. A timer of the event loop is not finer than 1 ms, and a loop that spins takes a core from those
  * that are measured; so a thread sleeps and wakes the loop.
+ *
+ *   made --thread is up--> ready --start--> ticking --stop--> ended
+ *
+ * The thread takes some 30 ms to come up: a schedule that began before would begin with all that was due in them.
  */
+import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 
 const MILLISECONDS = 0.2;
 
+/** The cells: whether to tick, and whether the last tick was heard. */
 const THREAD = `
-const { parentPort, workerData } = require("node:worker_threads");
-const cell = new Int32Array(new SharedArrayBuffer(4));
+const { parentPort, workerData: { cells, milliseconds } } = require("node:worker_threads");
+parentPort.postMessage("ready");
+Atomics.wait(cells, 0, 0);
+const never = new Int32Array(new SharedArrayBuffer(4));
 for (;;) {
-  Atomics.wait(cell, 0, 0, workerData);
-  parentPort.postMessage(0);
+  Atomics.wait(never, 0, 0, milliseconds);
+  if (Atomics.exchange(cells, 1, 1) === 0) parentPort.postMessage("tick");
 }
 `;
 
 export class Ticker {
-  readonly #thread = new Worker(THREAD, { eval: true, workerData: MILLISECONDS });
+  /** Settles when ticks can begin. */
+  readonly ready: Promise<unknown>;
+  readonly #cells = new Int32Array(new SharedArrayBuffer(8));
+  readonly #thread: Worker;
 
-  constructor(tick: () => void) {
-    this.#thread.on("message", tick);
+  constructor() {
+    const workerData = { cells: this.#cells, milliseconds: MILLISECONDS };
+    this.#thread = new Worker(THREAD, { eval: true, workerData });
     this.#thread.unref();
+    this.ready = once(this.#thread, "message");
+  }
+
+  /** @param tick called until `stop`; a loop that is held up hears one tick after it, not all that it missed */
+  start(tick: () => void): void {
+    this.#thread.on("message", () => {
+      Atomics.store(this.#cells, 1, 0);
+      tick();
+    });
+    Atomics.store(this.#cells, 0, 1);
+    Atomics.notify(this.#cells, 0);
   }
 
   stop(): void {
