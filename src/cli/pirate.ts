@@ -243,8 +243,8 @@ async function call(body: readonly string[], settings: CallSettings): Promise<vo
     ...(retries === undefined ? {} : { retries }),
   };
   const client = await asUsage(() => new PirateClient(connect, { ...limits, socketOptions }));
-  client.events.on("retry", ({ endpoint, attempt }) =>
-    log.detail(`no reply from ${endpoint} at attempt ${attempt}`),
+  client.events.on("retry", ({ endpoint, attempt, reason }) =>
+    log.detail(`no reply from ${endpoint} at attempt ${attempt}: ${reason}`),
   );
   try {
     const ask = async (frames: (Buffer | string)[]): Promise<void> => {

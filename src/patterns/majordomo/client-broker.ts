@@ -1,11 +1,16 @@
 /**
  * Which of several brokers a client uses, what it speaks, and whether it lives.
  *
- *            answer: shoal's              silence, while something is asked
+ *            answer: shoal's              its connection ends; silence, while something is asked
  *   asking -----------------> extended ------------------------------------> asking the next broker
  *     |  answer: a plain one
  *     +-----------------> plain
+ *
+ * Whose connection ends, or cannot be made, is left at once, but not more often than
+ * each broker once in an interval: one that hangs up on everybody would else be asked
+ * in a busy loop. After that the next is asked when the interval is over.
  */
+import type { BrokerLeaveReason } from "./client-events.js";
 import type { ClientLimits, ClientOutbox } from "./client-outbox.js";
 import type { Frames } from "./messages-broker.js";
 import { Dialect, EMPTY } from "./protocol.js";
@@ -28,6 +33,9 @@ export class ClientBroker {
   #lastSeen = 0;
   /** ms between heartbeats to the broker in use. */
   #interval: number;
+  /** Times that a broker was left at once, and since when they count. */
+  #hurries = 0;
+  #hurriedSince = Number.NEGATIVE_INFINITY;
   /** When to beat or to ask again; `undefined` while nothing is wanted of the broker. */
   #beatAt: number | undefined;
 
@@ -39,6 +47,11 @@ export class ClientBroker {
 
   get endpoint(): string {
     return this.#limits.endpoints[this.#endpoint % this.#limits.endpoints.length] as string;
+  }
+
+  /** Whether there are others to be asked. */
+  get hasOthers(): boolean {
+    return this.#limits.endpoints.length > 1;
   }
 
   get nextBeat(): number | undefined {
@@ -111,23 +124,45 @@ export class ClientBroker {
     this.#endpoint += 1;
   }
 
+  /** Whether the next broker may be asked at once. */
+  mayHurry(now: number): boolean {
+    const { endpoints, heartbeatInterval } = this.#limits;
+    if (now - this.#hurriedSince >= heartbeatInterval) {
+      this.#hurriedSince = now;
+      this.#hurries = 0;
+    }
+    if (this.#hurries >= endpoints.length) return false;
+    this.#hurries += 1;
+    return true;
+  }
+
   /** The broker in use is lost: {@link ask} asks the next one. */
-  lose(): void {
-    const reason = this.mode === "asking" ? "no-answer" : "silent";
+  lose(reason: BrokerLeaveReason): void {
     this.#outbox.event({ type: "broker:leave", endpoint: this.endpoint, reason });
     this.#outbox.close(this.main);
     this.mode = "asking";
+    this.main = 0;
     this.advance();
   }
 
-  /** @param wanted there are requests for it. @returns whether the broker is lost */
+  /** After {@link lose}: the next one is asked when the interval is over. */
+  rest(): void {
+    this.#beatAt = this.#hurriedSince + this.#limits.heartbeatInterval;
+  }
+
+  /** @param wanted there are requests for it. @returns whether to ask the next broker; the one in use is lost then */
   tick(now: number, wanted: boolean): boolean {
     if (this.#beatAt === undefined || this.#beatAt > now) return false;
     this.#beatAt = undefined;
-    if (!wanted || this.mode === "plain") return false;
-    if (this.mode === "asking") return true;
+    if (this.mode === "plain") return false;
+    if (this.mode === "asking" && this.main === 0) return true; // It has rested.
+    if (!wanted) return false;
     const { heartbeatInterval, liveness } = this.#limits;
-    if (now - this.#lastSeen >= heartbeatInterval * liveness) return true;
+    const asking = this.mode === "asking";
+    if (asking || now - this.#lastSeen >= heartbeatInterval * liveness) {
+      this.lose(asking ? "no-answer" : "silent");
+      return true;
+    }
     this.#outbox.send(this.main, heartbeatMessage());
     this.#beatAt = now + this.#interval;
     return false;

@@ -1,13 +1,24 @@
 /** What a client tells: its events and its accounts. */
+
+/** Why a client leaves a broker. */
+export type BrokerLeaveReason =
+  /** It was asked who it is, and did not say. */
+  | "no-answer"
+  /** It said nothing for `liveness` intervals, while answers were awaited. */
+  | "silent"
+  /** It has begun a new life behind the same endpoint. */
+  | "restarted"
+  /** Its connection ended. */
+  | "disconnected"
+  /** No connection to it could be made, and there are other brokers. */
+  | "refused";
+
+/** What happens to a client. */
 export type ClientEvent =
   /** A broker answers. `extended`: requests carry ids; otherwise it is a plain MDP broker. */
   | { readonly type: "broker:join"; readonly endpoint: string; readonly extended: boolean }
-  /** A broker does not answer, has gone silent, or has begun a new life: what was asked is asked again. */
-  | {
-      readonly type: "broker:leave";
-      readonly endpoint: string;
-      readonly reason: "no-answer" | "silent" | "restarted";
-    }
+  /** A broker is lost: what it was asked is asked again. */
+  | { readonly type: "broker:leave"; readonly endpoint: string; readonly reason: BrokerLeaveReason }
   /** A message that the protocol does not allow. */
   | { readonly type: "peer:fault"; readonly endpoint: string };
 

@@ -4,7 +4,7 @@
  *              room at the broker            its answer
  *   waiting ------------------------> sent -------------> ended
  *     ^                                |  no time, no retries left, cancelled -> ended
- *     +---- the broker is lost --------+
+ *     +---- the broker is lost --------+  silent, or its connection ended
  *
  * Requests of the extended form carry an id, so any number is in flight on one
  * connection, and a repetition is not handled again. A plain answer says only which
@@ -104,6 +104,31 @@ export class ClientRules {
     this.#pump(now);
   }
 
+  /** A connection has ended: nobody knows what became of what was sent over it. */
+  disconnected(connection: number, now: number): void {
+    if (this.#closed) return;
+    if (this.#broker.mode === "plain") {
+      this.#plainLost(connection, now);
+      return;
+    }
+    if (connection !== this.#broker.main) return;
+    const hurry = this.#broker.mayHurry(now);
+    // One that has not answered yet has its time; the connection is made again meanwhile.
+    if (!hurry && this.#broker.mode === "asking") return;
+    this.#broker.lose("disconnected");
+    this.#requeue(now);
+    if (hurry) this.#broker.ask(now, this.#calls.size > 0);
+    else this.#broker.rest();
+  }
+
+  /** A connection could not be made: there may be a broker elsewhere. */
+  refused(connection: number, now: number): void {
+    if (this.#closed || this.#broker.mode !== "asking" || connection !== this.#broker.main) return;
+    if (!this.#broker.hasOthers || !this.#broker.mayHurry(now)) return;
+    this.#broker.lose("refused");
+    this.#broker.ask(now, this.#calls.size > 0);
+  }
+
   receive(connection: number, input: ClientInput, now: number): void {
     if (input.kind === "fault") {
       this.counters.faults += 1;
@@ -158,7 +183,6 @@ export class ClientRules {
     if (this.#closed) return;
     for (const call of this.#deadlines.take(now)) this.#late(call, now);
     if (!this.#broker.tick(now, this.#calls.size > 0)) return;
-    this.#broker.lose();
     this.#requeue(now);
     this.#broker.ask(now, this.#calls.size > 0);
   }
@@ -250,11 +274,33 @@ export class ClientRules {
       this.#sendExtended(call);
       return;
     }
-    // Silence is all that a plain broker's death looks like: the next attempt goes to the next one.
-    this.#broker.advance();
+    // A plain broker that hangs is silent, and no more: the next attempt goes to the next one.
+    this.#leavePlain(call.connection);
     this.#plain.giveUp(call);
     this.#waiting.unshift(call.placeLink);
     this.#pump(now);
+  }
+
+  /** A plain broker's connection has ended: its request goes over another, to the next broker. */
+  #plainLost(connection: number, now: number): void {
+    const call = this.#plain.lost(connection);
+    this.#leavePlain(connection);
+    if (call === undefined) return;
+    if (call.final) {
+      this.#fail(call, new ServiceError("broker-lost", call.service.name), now);
+      return;
+    }
+    call.retries -= 1;
+    if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
+    this.#waiting.unshift(call.placeLink);
+    this.#pump(now);
+  }
+
+  /** The next plain broker is to be used; once, for all connections to this one. */
+  #leavePlain(connection: number): void {
+    if (!this.#broker.hasOthers || !this.#plain.isCurrent(connection)) return;
+    this.#broker.advance();
+    this.#plain.moveOn();
   }
 
   /** The broker may have said what the request waits for. */

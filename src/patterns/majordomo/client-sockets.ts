@@ -11,12 +11,18 @@ export interface ClientSocketsHost {
   received(connection: number, messages: readonly Buffer[][], open: () => boolean): void;
   /** There is room again after `send` said `false`. */
   writable(connection: number): void;
+  /** It stood and has ended, and all that came over it was heard. The socket tries to make it again. */
+  lost(connection: number): void;
+  /** An attempt to make it failed; the socket tries again. */
+  refused(connection: number): void;
 }
 
 export class ClientSockets {
   readonly #options: DealerOptions | undefined;
   readonly #host: ClientSocketsHost;
   readonly #dealers = new Map<number, Dealer>();
+  /** Those that have ended while messages of theirs were still to be read. */
+  readonly #ended = new Set<number>();
 
   constructor(options: DealerOptions | undefined, host: ClientSocketsHost) {
     this.#options = options;
@@ -26,6 +32,10 @@ export class ClientSockets {
   open(connection: number, endpoint: string): void {
     const dealer = new Dealer({ ...this.#options });
     this.#dealers.set(connection, dealer);
+    dealer.events.on("disconnect", () => this.#left(connection, dealer));
+    dealer.events.on("connect:retry", () => {
+      if (this.#isOpen(connection, dealer)) this.#host.refused(connection);
+    });
     dealer.connect(endpoint);
     void this.#receive(connection, dealer);
   }
@@ -33,6 +43,7 @@ export class ClientSockets {
   shut(connection: number): void {
     const dealer = this.#dealers.get(connection);
     this.#dealers.delete(connection);
+    this.#ended.delete(connection);
     void dealer?.close({ linger: 0 });
   }
 
@@ -42,7 +53,7 @@ export class ClientSockets {
     if (dealer === undefined || dealer.trySend(message)) return true;
     dealer.send(message).then(
       () => {
-        if (this.#dealers.get(connection) === dealer) this.#host.writable(connection);
+        if (this.#isOpen(connection, dealer)) this.#host.writable(connection);
       },
       () => undefined,
     );
@@ -52,15 +63,38 @@ export class ClientSockets {
   async close(): Promise<void> {
     const dealers = [...this.#dealers.values()];
     this.#dealers.clear();
+    this.#ended.clear();
     await Promise.all(dealers.map((dealer) => dealer.close({ linger: 0 })));
   }
 
   async #receive(connection: number, dealer: Dealer): Promise<void> {
-    const open = (): boolean => this.#dealers.get(connection) === dealer;
+    const open = (): boolean => this.#isOpen(connection, dealer);
     try {
-      for (;;) this.#host.received(connection, await dealer.receiveMany({ max: BATCH, timeout: -1 }), open);
+      for (;;) {
+        this.#host.received(connection, await dealer.receiveMany({ max: BATCH, timeout: -1 }), open);
+        if (this.#ended.has(connection)) this.#tellLost(connection, dealer);
+      }
     } catch (error) {
       if (!dealer.closed) throw error;
     }
+  }
+
+  /** The event overtakes what came before it: messages that are read in this turn, or wait to be. */
+  #left(connection: number, dealer: Dealer): void {
+    setImmediate(() => {
+      if (!this.#isOpen(connection, dealer)) return;
+      this.#ended.add(connection);
+      this.#tellLost(connection, dealer);
+    });
+  }
+
+  #tellLost(connection: number, dealer: Dealer): void {
+    if (dealer.readable) return;
+    this.#ended.delete(connection);
+    this.#host.lost(connection);
+  }
+
+  #isOpen(connection: number, dealer: Dealer): boolean {
+    return this.#dealers.get(connection) === dealer;
   }
 }

@@ -77,6 +77,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     this.#sockets = new ClientSockets(socketOptions, {
       received: (connection, messages, open) => this.#received(connection, messages, open),
       writable: (connection) => this.#rules.writable(connection, this.#now()),
+      lost: (connection) => this.#rules.disconnected(connection, this.#now()),
+      refused: (connection) => this.#rules.refused(connection, this.#now()),
     });
     const sockets = this.#sockets;
     const outbox = {

@@ -2,7 +2,7 @@ export { MajordomoBroker, type MajordomoBrokerOptions, type PatternCloseOptions 
 export type { BrokerEvent, BrokerStats, WorkerLeaveReason } from "./broker-events.js";
 export type { BrokerLimits } from "./broker-options.js";
 export { type CallOptions, MajordomoClient, type MajordomoClientOptions } from "./client.js";
-export type { ClientEvent, ClientStats } from "./client-events.js";
+export type { BrokerLeaveReason, ClientEvent, ClientStats } from "./client-events.js";
 export type { FaultReason } from "./protocol-broker.js";
 export type { ManyReply, ManyResult, RequestManyOptions } from "./request-many.js";
 export { MajordomoWorker, type MajordomoWorkerOptions } from "./worker.js";

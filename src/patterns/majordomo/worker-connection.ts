@@ -81,14 +81,22 @@ export class WorkerConnection {
 
   #open(): void {
     const dealer = new Dealer({ ...this.#shared.socketOptions });
-    dealer.connect(this.#endpoint);
     this.#dealer = dealer;
+    // After this turn: what came before it is of no use any more, but for a DISCONNECT, which is the same.
+    dealer.events.on("disconnect", () => setImmediate(() => this.#lost(dealer)));
+    dealer.connect(this.#endpoint);
     void this.#receive(dealer);
   }
 
   #disconnect(): void {
     void this.#dealer?.close({ linger: 0 });
     this.#dealer = undefined;
+  }
+
+  #lost(dealer: Dealer): void {
+    if (this.#dealer !== dealer) return;
+    this.#session.disconnected(this.#timer.now());
+    this.#timer.update();
   }
 
   #send(message: Frames): void {
@@ -110,7 +118,7 @@ export class WorkerConnection {
     }
   }
 
-  #left(reason: "disconnect" | "expired", retryIn: number): void {
+  #left(reason: "disconnect" | "expired" | "lost", retryIn: number): void {
     this.#shared.jobs.abandon(this.#session);
     if (this.#first) this.#shared.emit({ type: "broker:leave", endpoint: this.#endpoint, reason, retryIn });
   }

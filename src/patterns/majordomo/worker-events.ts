@@ -2,11 +2,11 @@
 export type WorkerEvent =
   /** A broker may give requests from now on. */
   | { readonly type: "broker:join"; readonly endpoint: string; readonly dialect: "0.1" | "0.2" | "shoal" }
-  /** A broker said DISCONNECT, or is silent; the worker comes back to it after `retryIn` ms. */
+  /** A broker said DISCONNECT, is silent, or its connection ended (`lost`); the worker comes back to it after `retryIn` ms. */
   | {
       readonly type: "broker:leave";
       readonly endpoint: string;
-      readonly reason: "disconnect" | "expired" | "stopping";
+      readonly reason: "disconnect" | "expired" | "lost" | "stopping";
       readonly retryIn: number;
     }
   /** The handler threw, rejected or gave what is no reply. */

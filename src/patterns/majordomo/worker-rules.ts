@@ -4,7 +4,7 @@
  *           open, ask            answer: READY
  *   away ------------> asking ------------------> ready
  *    ^                    |                         |
- *    |  later, longer     |  no answer              |  DISCONNECT, or silence
+ *    |  later, longer     |  no answer              |  DISCONNECT, silence, or its connection's end
  *    +--------------------+-------------------------+
  *
  * Each READY is on a new connection, so what a broker meant for the former
@@ -54,7 +54,7 @@ export interface SessionOutbox {
   /** Registered. */
   joined(dialect: Dialect): void;
   /** No longer registered; what is in hand is stale. */
-  left(reason: "disconnect" | "expired", retryIn: number): void;
+  left(reason: "disconnect" | "expired" | "lost", retryIn: number): void;
   fault(): void;
 }
 
@@ -135,6 +135,11 @@ export class WorkerSession {
         this.#leave("disconnect", now);
         break;
     }
+  }
+
+  /** The connection has ended. Made again it would be that of a stranger to the broker, whom no READY made a worker. */
+  disconnected(now: number): void {
+    if (this.#state === "asking" || this.#state === "ready") this.#leave("lost", now);
   }
 
   nextWakeUp(): number | undefined {
@@ -224,7 +229,7 @@ export class WorkerSession {
     if (this.#draining && dialect === Dialect.Shoal) this.#outbox.send(drainMessage());
   }
 
-  #leave(reason: "disconnect" | "expired", now: number): void {
+  #leave(reason: "disconnect" | "expired" | "lost", now: number): void {
     const { reconnectInterval, reconnectMaxInterval } = this.#options;
     const longest = Math.min(reconnectInterval * 2 ** this.#attempts, reconnectMaxInterval);
     const wait = longest * (0.5 + this.#random() / 2);

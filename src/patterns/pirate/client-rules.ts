@@ -1,8 +1,8 @@
 /**
  * The Lazy Pirate client: one request at a time, given up and tried again when its
- * reply does not come in time, at the next server of the list.
+ * reply does not come in time or its connection ends, at the next server of the list.
  *
- *           request                time-out             delay over
+ *           request            time-out, cut off        delay over
  *   free -------------> waiting ---------------> resting ---------> waiting …
  *     ^                    |                        |
  *     +------ reply -------+    after the last attempt: failed, and free again
@@ -34,8 +34,11 @@ export interface ClientOutbox {
   /** The request has failed: no attempt had a reply. */
   failed(attempts: number): void;
   /** An attempt had no reply; the next is made after `delay` ms. */
-  retrying(server: number, attempt: number, delay: number): void;
+  retrying(server: number, attempt: number, delay: number, reason: RetryReason): void;
 }
+
+/** Why an attempt is over: its time, or its connection's end. */
+export type RetryReason = "timeout" | "disconnected";
 
 type State = "free" | "waiting" | "resting";
 
@@ -80,6 +83,11 @@ export class ClientRules {
     return true;
   }
 
+  /** The connection that the request was sent over has ended: no reply will come over it. */
+  disconnected(now: number): void {
+    if (this.#state === "waiting") this.#attemptOver(now, "disconnected");
+  }
+
   /** The caller gives the request up. */
   cancel(): void {
     if (this.#state === "waiting") this.#outbox.abandon(this.#server);
@@ -90,7 +98,7 @@ export class ClientRules {
   tick(now: number): void {
     if (now < this.#deadline) return;
     if (this.#state === "resting") this.#send(now);
-    else if (this.#state === "waiting") this.#timedOut(now);
+    else if (this.#state === "waiting") this.#attemptOver(now, "timeout");
   }
 
   nextWakeUp(): number | undefined {
@@ -104,7 +112,7 @@ export class ClientRules {
     this.#outbox.send(this.#server);
   }
 
-  #timedOut(now: number): void {
+  #attemptOver(now: number, reason: RetryReason): void {
     const { servers } = this.#options;
     const server = this.#server;
     this.#outbox.abandon(server);
@@ -118,7 +126,7 @@ export class ClientRules {
     const delay = this.#delay();
     this.#state = "resting";
     this.#deadline = now + delay;
-    this.#outbox.retrying(server, this.#attempt, delay);
+    this.#outbox.retrying(server, this.#attempt, delay, reason);
     if (delay === 0) this.#send(now);
   }
 

@@ -59,9 +59,11 @@ export interface PirateCallOptions {
 
 /** What happens in a client. */
 export type ClientEvent = {
-  /** An attempt had no reply in time. */
+  /** An attempt had no reply. */
   readonly type: "retry";
   readonly endpoint: string;
+  /** None came in time, or the connection that it was sent over has ended. */
+  readonly reason: "timeout" | "disconnected";
   /** 1 for the first. */
   readonly attempt: number;
   /** ms until the next. */
@@ -114,6 +116,7 @@ export class PirateClient<Req = Raw, Rep = Raw> {
   #waiting = 0;
   #call: Call | undefined;
   #socket: Request | undefined;
+  #onDisconnect: () => void = ignore;
   /** The endpoint that `#socket` is connected to. */
   #server = 0;
   #closed = false;
@@ -139,11 +142,12 @@ export class PirateClient<Req = Raw, Rep = Raw> {
         send: (server) => this.#send(server),
         abandon: () => this.#abandon(),
         failed: (attempts) => this.#failed(attempts),
-        retrying: (server, attempt, delay) => {
+        retrying: (server, attempt, delay, reason) => {
           this.#counts.retries += 1;
           // No socket holds the process while the client rests.
           this.#timer.hold(true);
-          this.events.emit({ type: "retry", endpoint: this.#endpoints[server] as string, attempt, delay });
+          const endpoint = this.#endpoints[server] as string;
+          this.events.emit({ type: "retry", endpoint, reason, attempt, delay });
         },
       },
     );
@@ -243,9 +247,14 @@ export class PirateClient<Req = Raw, Rep = Raw> {
     const { frames } = this.#call as Call;
     // What cannot leave now waits in the socket until the attempt is over.
     if (!socket.trySend(frames)) socket.send(frames).catch(ignore);
+    // Only while it waits: a listener holds the process.
+    const onDisconnect = this.#onDisconnect;
+    socket.events.on("disconnect", onDisconnect);
     socket.receive(WITHOUT_LIMIT).then(
       (reply) => {
-        if (this.#socket === socket) this.#reply(reply);
+        if (this.#socket !== socket) return;
+        socket.events.off("disconnect", onDisconnect);
+        this.#reply(reply);
       },
       ignore, // The socket was abandoned.
     );
@@ -256,6 +265,15 @@ export class PirateClient<Req = Raw, Rep = Raw> {
     const socket = new Request(this.#socketOptions);
     this.#socket = socket;
     this.#server = server;
+    this.#onDisconnect = () => {
+      const call = this.#call;
+      // The event overtakes a reply that came before it.
+      setImmediate(() => {
+        if (this.#socket !== socket || this.#call !== call || socket.readable) return;
+        this.#rules.disconnected(this.#timer.now());
+        this.#timer.update();
+      });
+    };
     socket.connect(this.#endpoints[server] as string);
   }
 

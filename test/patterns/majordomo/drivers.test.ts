@@ -227,6 +227,55 @@ it("goes on with the next broker when one is gone, and its workers are at both",
   expect(client.stats()).toMatchObject({ broker: second.endpoint, answered: 2 });
 });
 
+describe("a broker whose connections end, long before its silence would mean anything", () => {
+  const patient = { heartbeatInterval: 60_000 };
+
+  it.each(PROTOCOLS)("is left by a client of protocol %s, with what it was asked", async (protocol) => {
+    const first = await broker(patient);
+    const second = await broker(patient);
+    const never = new Promise<string>(() => undefined);
+    const asked = new Promise<void>((resolve) => {
+      const silent = (): Promise<string> => {
+        resolve();
+        return never;
+      };
+      track(new MajordomoWorker(first.endpoint, "echo", silent, patient));
+    });
+    track(new MajordomoWorker(second.endpoint, "echo", (request) => request, patient));
+    const options = { ...patient, protocol, timeout: 600_000 };
+    const client = track(new MajordomoClient([first.endpoint, second.endpoint], options));
+    const reply = client.request("echo", "x");
+    await within(asked, "the request is in hand");
+    await first.close({ linger: 0 });
+    expect(String(await within(reply, "the second broker's answer"))).toBe("x");
+  });
+
+  it("is passed over by a client that finds nobody there", async () => {
+    const gone = await broker(patient);
+    await gone.close({ linger: 0 });
+    const second = await broker(patient);
+    track(new MajordomoWorker(second.endpoint, "echo", (request) => request, patient));
+    const client = track(new MajordomoClient([gone.endpoint, second.endpoint], patient));
+    expect(String(await within(client.request("echo", "x"), "the second broker's answer"))).toBe("x");
+  });
+
+  it("has its workers and clients again when it is back, and what it was asked", async () => {
+    const endpoint = (await broker(patient)).endpoint;
+    const handler = (request: Buffer[]): Buffer[] => request;
+    const worker = track(
+      new MajordomoWorker(endpoint, "echo", handler, { ...patient, reconnectInterval: 10 }),
+    );
+    const client = track(new MajordomoClient(endpoint, patient));
+    expect(String(await client.request("echo", "one"))).toBe("one");
+    const left = next(worker.events, "broker:leave");
+    await open.shift()?.close({ linger: 0 });
+    await left;
+    const reply = client.request("echo", "two");
+    await track(new MajordomoBroker(patient)).bind(endpoint);
+    expect(String(await within(reply, "the answer of the broker that came back"))).toBe("two");
+  });
+});
+
 it("closing drains: what is in hand is answered, what comes is refused", async () => {
   const made = await broker();
   let finish = (): void => undefined;

@@ -1,7 +1,8 @@
 /**
  * Brokers, workers and clients of Majordomo in a simulation: their rules, with
  * connections that are reset as real ones are. A reset loses what is on its way,
- * and the peer comes back under another routing id.
+ * and the peer comes back under another routing id. Who made the connection hears
+ * of its end as a rule, soon after; when a host vanishes it does not.
  */
 import type { BrokerEvent } from "../../../src/patterns/majordomo/broker-events.js";
 import { type BrokerLimits, resolveBrokerLimits } from "../../../src/patterns/majordomo/broker-options.js";
@@ -33,10 +34,12 @@ class Connection {
     readonly base: string,
     readonly broker: string,
     readonly receive: (frames: Buffer[]) => void,
+    readonly tell: (what: "lost" | "refused") => void,
   ) {
     this.#name = base;
     world.connections.add(this);
     world.network.join(this.#name, (_, frames) => receive(frames));
+    if (!world.network.isUp(broker)) this.#tell("refused");
   }
 
   send(frames: Frames): void {
@@ -46,6 +49,7 @@ class Connection {
   reset(): void {
     if (this.#closed) return;
     this.world.network.crash(this.#name);
+    this.#tell("lost");
     this.#resets += 1;
     this.#name = `${this.base}'${this.#resets}`;
     this.world.network.join(this.#name, (_, frames) => this.receive(frames));
@@ -56,6 +60,16 @@ class Connection {
     this.#closed = true;
     this.world.connections.delete(this);
     this.world.network.crash(this.#name);
+  }
+
+  #tell(what: "lost" | "refused"): void {
+    const { simulation } = this.world;
+    if (simulation.random.chance(0.2)) return;
+    simulation.after(simulation.random.integer(0, 10), () => {
+      if (this.#closed) return;
+      simulation.note(`${this.base} hears that it is ${what}`);
+      this.tell(what);
+    });
   }
 }
 
@@ -144,6 +158,8 @@ export class SimulatedBroker {
     this.#timer.stop();
     this.world.network.crash(this.name);
     this.world.brokers.delete(this.name);
+    for (const connection of [...this.world.connections])
+      if (connection.broker === this.name) connection.reset();
   }
 }
 
@@ -185,11 +201,15 @@ export class SimulatedWorker {
       },
       {
         open: () => {
-          connection = new Connection(world, `${name}.${++world.count}`, broker, (frames) => {
-            if (connection?.receive === undefined) return;
+          const receive = (frames: Buffer[]): void => {
             session.receive(parseAtWorker(frames), simulation.now);
             timer.update();
-          });
+          };
+          const tell = (what: "lost" | "refused"): void => {
+            if (what === "lost") session.disconnected(simulation.now);
+            timer.update();
+          };
+          connection = new Connection(world, `${name}.${++world.count}`, broker, receive, tell);
         },
         close: () => connection?.close(),
         send: (message) => connection?.send(message),
@@ -267,8 +287,13 @@ export class SimulatedClient {
             this.rules.receive(number, parseAtClient(frames), simulation.now);
             this.#timer?.update();
           };
+          const tell = (what: "lost" | "refused"): void => {
+            if (what === "lost") this.rules.disconnected(number, simulation.now);
+            else this.rules.refused(number, simulation.now);
+            this.#timer.update();
+          };
           const base = `${name}.${++world.count}`;
-          this.#connections.set(number, new Connection(world, base, endpoint, receive));
+          this.#connections.set(number, new Connection(world, base, endpoint, receive, tell));
         },
         close: (number) => {
           this.#connections.get(number)?.close();

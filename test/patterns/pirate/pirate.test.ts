@@ -235,6 +235,23 @@ describe("the Lazy Pirate client", () => {
     await serving;
   });
 
+  it("goes to the next server when its connection ends, long before its time is over", async () => {
+    const [first, second] = [kept(new Reply()), kept(new Reply())];
+    await first.bind("tcp://127.0.0.1:*");
+    await second.bind("tcp://127.0.0.1:*");
+    const endpoints = [first.lastEndpoint as string, second.lastEndpoint as string];
+    const client = kept(new PirateClient(endpoints, { timeout: 600_000 }));
+    const reasons: string[] = [];
+    client.events.on("retry", ({ reason }) => reasons.push(reason));
+    const answer = client.request("a");
+    expect(texts(await first.receive({ timeout: 5_000 }))).toEqual(["a"]);
+    await first.close({ linger: 0 });
+    expect(texts(await second.receive({ timeout: 5_000 }))).toEqual(["a"]);
+    await second.send("done");
+    expect(texts(await within(answer, "the second server's reply"))).toEqual(["done"]);
+    expect(reasons).toEqual(["disconnected"]);
+  });
+
   it("fails with ETIMEDOUT after its last attempt, and can be used again", async () => {
     const server = kept(new Reply());
     await server.bind("tcp://127.0.0.1:*");

@@ -1,0 +1,59 @@
+/** A worker whose connection ends: what it gives up, and when it is back. */
+import { expect, it } from "vitest";
+import { Dialect } from "../../../src/patterns/majordomo/protocol.js";
+import { parseAtWorker } from "../../../src/patterns/majordomo/protocol-worker.js";
+import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
+
+function sessionOf(dialect?: Dialect) {
+  const log: string[] = [];
+  const session = new WorkerSession(
+    {
+      service: Buffer.from("echo"),
+      concurrency: 1,
+      capacity: 1,
+      name: "w",
+      dialect,
+      heartbeatInterval: 1_000,
+      liveness: 3,
+      reconnectInterval: 100,
+      reconnectMaxInterval: 1_000,
+    },
+    {
+      open: () => log.push("open"),
+      close: () => log.push("close"),
+      send: () => undefined,
+      start: () => log.push("start"),
+      cancel: () => undefined,
+      joined: () => log.push("joined"),
+      left: (reason, retryIn) => log.push(`${reason}, back in ${retryIn} ms`),
+      fault: () => log.push("fault"),
+    },
+    () => 0,
+  );
+  session.start(0);
+  return { session, said: () => log.splice(0) };
+}
+
+it("a worker whose connection ends says READY on a new one, later each time that nothing came over it", () => {
+  const { session, said } = sessionOf(Dialect.Mdp01);
+  session.disconnected(10);
+  expect(said()).toEqual(["open", "joined", "close", "lost, back in 50 ms"]);
+  session.disconnected(11); // Of the connection that it has closed.
+  expect(session.nextWakeUp()).toBe(60);
+  session.tick(60);
+  session.disconnected(61);
+  expect(said()).toEqual(["open", "joined", "close", "lost, back in 100 ms"]);
+  session.tick(161);
+  session.receive(parseAtWorker(["", "MDPW01", "\x04"].map((frame) => Buffer.from(frame))), 170);
+  session.disconnected(171);
+  expect(said()).toEqual(["open", "joined", "close", "lost, back in 50 ms"]);
+});
+
+it("a question whom it has before it is asked again, too", () => {
+  const { session, said } = sessionOf();
+  session.disconnected(10);
+  expect(said()).toEqual(["open", "close", "lost, back in 50 ms"]);
+  session.end();
+  session.disconnected(20);
+  expect(said()).toEqual([]);
+});
