@@ -36,9 +36,9 @@ export interface BinaryStarGateStats {
 }
 
 /**
- * Makes a server one of a pair: the option `gate` of `MajordomoBroker`, `PirateQueue`
- * and `LoadBalancer` (`ServerGate`), or asked by a server of the program's own. One
- * server has one.
+ * Makes a server one of a pair: the option `gate` of `MajordomoBroker`, `PirateQueue`,
+ * `LoadBalancer` and `FederatedBroker` (`ServerGate`), or asked by a server of the
+ * program's own. One server has one.
  */
 export class BinaryStarGate<M = Buffer[]> {
   readonly #star: BinaryStar;

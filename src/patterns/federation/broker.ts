@@ -8,7 +8,7 @@ import {
   type SubscriberOptions,
 } from "../../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import { BrokerDriver, type BrokerSocketOptions, offer } from "../load-balancer/broker-driver.js";
+import { BrokerDriver, type BrokerDriverOptions, offer } from "../load-balancer/broker-driver.js";
 import { numbers } from "../load-balancer/check-options.js";
 import { parseFromBalanced } from "../load-balancer/protocol.js";
 import { RouterReader } from "../load-balancer/router-reader.js";
@@ -41,7 +41,7 @@ const INCARNATION_SIZE = 8;
 const CLOUD_LINGER = 1_000;
 
 /** Options of {@link FederatedBroker}. */
-export interface FederatedBrokerOptions extends BrokerSocketOptions {
+export interface FederatedBrokerOptions extends BrokerDriverOptions {
   /** ms between two state messages when nothing changes. Default 1,000. */
   readonly stateInterval?: number;
   /** Intervals of silence after which a site is lost. 0: only when its connection ends, as the Guide's needs it. Default 3. */
@@ -73,6 +73,9 @@ export interface SiteEndpoints {
  * handled twice.
  *
  * Clients and workers as in `LoadBalancer`; other sites may be the Guide's peering brokers.
+ *
+ * A site can be a pair (`gate`): two brokers with a name each, whose workers are at both. Other sites join both, and
+ * give requests to the one that serves, which alone says that it has workers to spare.
  */
 export class FederatedBroker extends BrokerDriver<FederationEvent, FederationStats> {
   /** The site's name. */
@@ -87,7 +90,8 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(name: string, options: FederatedBrokerOptions = {}) {
-    const { socketOptions, frontendOptions, backendOptions, cloudOptions, stateOptions, ...given } = options;
+    const { gate, socketOptions, frontendOptions, backendOptions, cloudOptions, stateOptions, ...given } =
+      options;
     const settings = numbers("FederatedBroker", DEFAULTS, given, { liveness: 0 });
     checkName(name);
     const cloud = new Cloud(name, { ...socketOptions, ...cloudOptions }, stateOptions ?? {});
@@ -101,6 +105,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
           offer(cloud.asked, [Buffer.from(site), ...addressedFrames("paranoid", address, body)]),
         siteReply: (envelope, body) => void offer(cloud.asking, replyFrames(envelope, body)),
         publish: (capacity) => cloud.publish(capacity),
+        isServing: () => gate === undefined || gate.isServing(),
         event: (event) => links.event(event),
       };
       rules = new DrivenFederationRules(settings, outbox, now, randomBytes(INCARNATION_SIZE));

@@ -10,6 +10,9 @@
  * A request that is at another site stays here, too, until its reply comes: when that site is silent or its
  * connection ends, the request stands in front of the queue again. A site whose last worker has gone hands back what
  * it has of the others', with an error reply that only a broker sees: it would wait there for ever.
+ *
+ * One of a pair (../binary-star/) that does not serve says that it has nothing to spare, and hands back what other
+ * sites give it all the same, the answers of its workers included: the other one of the pair may have done it, too.
  */
 import { createJob, Dispatcher, type Job, type JobDropReason, keyOf } from "../load-balancer/dispatcher.js";
 import type { BalancedCommand } from "../load-balancer/protocol.js";
@@ -52,7 +55,7 @@ export interface FederationStats {
   readonly repliesCloud: number;
   /** Requests that were given to other sites. */
   readonly sentToSites: number;
-  /** Other sites' requests that were handed back, since no worker is here. */
+  /** Other sites' requests that were handed back, since no worker is here, or this broker does not serve. */
   readonly handedBack: number;
   /** Own requests that came back: their site was lost, or had no worker any more. */
   readonly returned: number;
@@ -72,6 +75,8 @@ export interface FederationOutbox {
   siteRequest(site: string, address: Buffer, body: readonly Buffer[]): boolean;
   siteReply(envelope: readonly Buffer[], body: readonly Buffer[]): void;
   publish(capacity: number): void;
+  /** Whether this broker serves now; one alone always does. */
+  isServing(): boolean;
   event(event: FederationEvent): void;
 }
 
@@ -239,6 +244,7 @@ export class FederationRules {
 
   tick(now: number): void {
     for (const [name, site] of [...this.#sites]) if (site.expiry <= now) this.#loseSite(name, "silent");
+    this.#settle();
     if (now >= this.#nextState) {
       this.#publish();
       this.#nextState = now + this.#options.stateInterval;
@@ -285,16 +291,20 @@ export class FederationRules {
       if (name === undefined) break;
       this.#give(name);
     }
-    if (this.#dispatcher.idle + this.#dispatcher.busy === 0) this.#handBack();
+    if (this.#dispatcher.idle + this.#dispatcher.busy === 0 || !this.#outbox.isServing()) this.#handBackAll();
     if (this.#capacity() !== this.#published) this.#publish();
   }
 
-  #handBack(): void {
+  #handBackAll(): void {
     for (let job = this.#dispatcher.shift(CLOUD); job !== undefined; job = this.#dispatcher.shift(CLOUD)) {
       this.#dispatcher.end(job);
-      this.#handedBack += 1;
-      this.#outbox.siteReply(job.envelope, errorReply("no-service"));
+      this.#handBack(job);
     }
+  }
+
+  #handBack(job: Job): void {
+    this.#handedBack += 1;
+    this.#outbox.siteReply(job.envelope, errorReply("no-service"));
   }
 
   #mostSpare(): string | undefined {
@@ -344,6 +354,10 @@ export class FederationRules {
   }
 
   #answer(job: Job, body: readonly Buffer[]): void {
+    if (job.priority === CLOUD && !this.#outbox.isServing()) {
+      this.#handBack(job);
+      return;
+    }
     (this.#replies[job.priority] as number)++;
     if (job.priority === LOCAL) this.#outbox.reply(job.envelope, body);
     else this.#outbox.siteReply(job.envelope, body);
@@ -365,7 +379,7 @@ export class FederationRules {
   }
 
   #capacity(): number {
-    return this.#closed ? 0 : this.#dispatcher.idle;
+    return this.#closed || !this.#outbox.isServing() ? 0 : this.#dispatcher.idle;
   }
 
   #publish(): void {

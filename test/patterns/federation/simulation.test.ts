@@ -1,5 +1,6 @@
 /**
- * Three sites in simulated time: workers that die, sites that crash and come back, links between sites that are cut.
+ * Three sites in simulated time: workers that die, sites that crash and come back, links between sites that are cut,
+ * brokers of pairs that cease to serve for a while.
  *
  * Invariants, while a site lives: each request that it accepted ends with exactly one reply, once a worker lives
  * anywhere it can reach; replies go to whoever asked; what it queues is bounded by what was asked; nothing is passed on
@@ -21,6 +22,7 @@ interface Living {
   readonly workers: Set<string>;
   /** Accepted and not answered: who asked, by what was asked. */
   readonly open: Map<string, string>;
+  serving: boolean;
 }
 
 class World {
@@ -57,6 +59,7 @@ class World {
     const workers = new Set<string>();
     const open = new Map<string, string>();
     const id = Buffer.from(name);
+    let living: Living | undefined;
     const rules: FederationRules = new FederationRules(
       { stateInterval: 1_000, liveness: 3, maxQueued: 100, maxDeliveries: 1_000 },
       {
@@ -80,6 +83,8 @@ class World {
             there.request([id, address], body, CLOUD);
           }),
         siteReply: ([site, address], body) => {
+          if (!(living?.serving ?? true))
+            expect(String(body), "an answer of one that stands by").toMatch(/^shoal.error/);
           this.#between(name, String(site), `reply ${body}`, ({ rules: there }) => {
             there.siteReplied(name, address as Buffer, body);
           });
@@ -92,12 +97,22 @@ class World {
             });
           }
         },
+        isServing: () => living?.serving ?? true,
         event: (event) => simulation.note(`${name}: ${event.type}`),
       },
       simulation.now,
       Buffer.from([++this.#incarnation]),
     );
-    this.sites.set(name, { rules, timer: new SimulatedTimer(simulation, rules), workers, open });
+    living = { rules, timer: new SimulatedTimer(simulation, rules), workers, open, serving: true };
+    this.sites.set(name, living);
+  }
+
+  /** The other broker of its pair serves from now on, or does not any more. */
+  serve(name: string, serving: boolean): void {
+    const site = this.sites.get(name);
+    if (site === undefined) return;
+    this.simulation.note(`${name} ${serving ? "serves" : "stands by"}`);
+    site.serving = serving;
   }
 
   crash(name: string): void {
@@ -150,7 +165,7 @@ class World {
 
   ask(name: string): void {
     const site = this.sites.get(name);
-    if (site === undefined) return;
+    if (site === undefined || !site.serving) return; // The gate has it.
     const asked = `r${++this.#count}`;
     // Routing ids that are sites' names, too: a client may be called so.
     const client = this.simulation.random.pick(["c1", "c2", "A", "B"]);
@@ -200,6 +215,14 @@ describe("a federation's rules", () => {
           simulation.at(end, () => world.heal(name, other));
         }
       }
+      for (let i = random.integer(0, 3); i > 0; i--) {
+        const name = random.pick(NAMES);
+        const begin = random.integer(0, STORM - 1);
+        simulation.at(begin, () => world.serve(name, false));
+        simulation.at(random.integer(begin, STORM), () => world.serve(name, true));
+      }
+      // A worker may have come to where nobody serves.
+      for (const name of NAMES) simulation.at(STORM, () => world.serve(name, true));
       simulation.at(STORM, () => world.addWorker(random.pick([...world.sites.keys()])));
       simulation.run(END + 40 * 2_000);
       for (const [name, site] of world.sites) {
