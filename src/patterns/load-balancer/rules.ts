@@ -5,10 +5,12 @@
  * There are no heartbeats: a worker is gone when its connection is, and what it had in
  * hand goes to another. Pirates (../pirate/) find out sooner, and over any network.
  */
-import { errorReply, reasonOf } from "../pirate/error-reply.js";
 import type { Malformed } from "../pirate/protocol.js";
-import { createJob, Dispatcher, type Job, type JobDropReason } from "./dispatcher.js";
+import { Accounts, type BalancerStats } from "./accounts.js";
+import { createJob, Dispatcher, type JobDropReason } from "./dispatcher.js";
 import type { BalancedCommand } from "./protocol.js";
+
+export type { BalancerStats } from "./accounts.js";
 
 /** What happens in a load balancer. Routing ids are bytes, not text. */
 export type BalancerEvent =
@@ -22,19 +24,6 @@ export type BalancerEvent =
       readonly routingId: Buffer;
       readonly reason: Malformed;
     };
-
-/** A load balancer's accounts. */
-export interface BalancerStats {
-  readonly idleWorkers: number;
-  readonly busyWorkers: number;
-  readonly queued: number;
-  readonly requests: number;
-  readonly replies: number;
-  readonly dropped: Readonly<Record<JobDropReason, number>>;
-  readonly lateReplies: number;
-  readonly invalid: number;
-  readonly workersLost: number;
-}
 
 /** What a load balancer's rules do to the world. */
 export interface BalancerOutbox {
@@ -53,19 +42,14 @@ export interface BalancerRulesOptions {
 export class BalancerRules {
   readonly #outbox: BalancerOutbox;
   readonly #dispatcher: Dispatcher;
-  readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
-  #requests = 0;
-  #replies = 0;
-  #late = 0;
-  #invalid = 0;
-  #lost = 0;
+  readonly #accounts = new Accounts();
 
   constructor(options: BalancerRulesOptions, outbox: BalancerOutbox) {
     this.#outbox = outbox;
     this.#dispatcher = new Dispatcher(options, {
       deliver: (worker, job) => outbox.request(worker, job.address, job.body),
       unreachable: (worker) => this.#lose(worker, "unreachable"),
-      dropped: (job, reason) => this.#drop(job, reason),
+      dropped: (job, reason) => this.#accounts.drop(job, reason, outbox),
     });
   }
 
@@ -80,7 +64,7 @@ export class BalancerRules {
   }
 
   request(envelope: readonly Buffer[], body: readonly Buffer[]): void {
-    this.#requests += 1;
+    this.#accounts.requests += 1;
     this.#dispatcher.accept(createJob(envelope, body));
   }
 
@@ -93,10 +77,10 @@ export class BalancerRules {
     if (command.kind === "reply") {
       const job = this.#dispatcher.complete(from, command.address);
       if (job !== undefined) {
-        this.#replies += 1;
+        this.#accounts.replies += 1;
         this.#outbox.reply(job.envelope, command.body);
       } else {
-        this.#late += 1;
+        this.#accounts.lateReplies += 1;
         this.#outbox.event({ type: "reply:late", worker: from });
         // It still has a request of ours, or stands in line already.
         if (this.#dispatcher.isBusy(from) || this.#dispatcher.isIdle(from)) return;
@@ -108,7 +92,7 @@ export class BalancerRules {
 
   /** A message that is none of the protocol's. */
   invalid(from: "client" | "worker", routingId: Buffer, reason: Malformed): void {
-    this.#invalid += 1;
+    this.#accounts.invalid += 1;
     this.#outbox.event({ type: "invalid", from, routingId, reason });
   }
 
@@ -133,29 +117,13 @@ export class BalancerRules {
   }
 
   stats(): BalancerStats {
-    return {
-      idleWorkers: this.#dispatcher.idle,
-      busyWorkers: this.#dispatcher.busy,
-      queued: this.#dispatcher.queued,
-      requests: this.#requests,
-      replies: this.#replies,
-      dropped: { ...this.#dropped },
-      lateReplies: this.#late,
-      invalid: this.#invalid,
-      workersLost: this.#lost,
-    };
+    return this.#accounts.of(this.#dispatcher);
   }
 
   #lose(worker: Buffer, reason: "left" | "unreachable"): void {
     // One that turned out to be unreachable is on no list any more.
     if (!this.#dispatcher.lost(worker) && reason === "left") return;
-    this.#lost += 1;
+    this.#accounts.workersLost += 1;
     this.#outbox.event({ type: "worker:lost", worker, reason });
-  }
-
-  #drop(job: Job, reason: JobDropReason): void {
-    this.#dropped[reason] += 1;
-    this.#outbox.event({ type: "request:dropped", client: job.envelope[0] as Buffer, reason });
-    if (reason !== "client-left") this.#outbox.reply(job.envelope, errorReply(reasonOf(reason)));
   }
 }

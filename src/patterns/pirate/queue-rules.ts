@@ -15,8 +15,8 @@
  * it is chosen and before it is beaten for, so none gets requests or beats; a reply is
  * matched with the request in hand, so a late one reaches nobody.
  */
+import { Accounts, type BalancerStats } from "../load-balancer/accounts.js";
 import { createJob, Dispatcher, type Job, type JobDropReason, keyOf } from "../load-balancer/dispatcher.js";
-import { errorReply, reasonOf } from "./error-reply.js";
 import type { Dialect, Malformed, WorkerCommand } from "./protocol.js";
 
 /** Why a worker is known no more. */
@@ -46,19 +46,10 @@ export type QueueEvent =
       readonly reason: Malformed;
     };
 
-/** A queue's accounts: requests = replies + queued + busy + dropped, but for requests of clients that left. */
-export interface QueueStats {
-  readonly idleWorkers: number;
-  readonly busyWorkers: number;
-  readonly queued: number;
-  readonly requests: number;
-  readonly replies: number;
+/** A queue's accounts, those of a load balancer and one more. */
+export interface QueueStats extends BalancerStats {
   /** Deliveries beyond the first of a request. */
   readonly repeated: number;
-  readonly dropped: Readonly<Record<JobDropReason, number>>;
-  readonly lateReplies: number;
-  readonly invalid: number;
-  readonly workersLost: number;
 }
 
 /** What a queue's rules do to the world. */
@@ -94,13 +85,8 @@ export class QueueRules {
   /** The time that the call in progress was given. */
   #now: number;
   #nextBeat: number;
-  #requests = 0;
-  #replies = 0;
   #repeated = 0;
-  #late = 0;
-  #invalid = 0;
-  #lost = 0;
-  readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
+  readonly #accounts = new Accounts();
 
   constructor(options: QueueRulesOptions, outbox: QueueOutbox, now: number) {
     this.#options = options;
@@ -110,11 +96,7 @@ export class QueueRules {
     this.#dispatcher = new Dispatcher(options, {
       deliver: (worker, job) => this.#deliver(worker, job),
       unreachable: (worker) => this.#lose(worker, "unreachable"),
-      dropped: (job, reason) => {
-        this.#dropped[reason] += 1;
-        this.#outbox.event({ type: "request:dropped", client: clientOf(job), reason });
-        if (reason !== "client-left") this.#outbox.reply(job.envelope, errorReply(reasonOf(reason)));
-      },
+      dropped: (job, reason) => this.#accounts.drop(job, reason, outbox),
     });
   }
 
@@ -131,7 +113,7 @@ export class QueueRules {
   /** A client's request. */
   request(envelope: readonly Buffer[], body: readonly Buffer[], now: number): void {
     this.#now = now;
-    this.#requests += 1;
+    this.#accounts.requests += 1;
     this.#dispatcher.accept(createJob(envelope, body));
   }
 
@@ -156,7 +138,7 @@ export class QueueRules {
 
   /** A message that is none of the protocol's. */
   invalid(from: "client" | "worker", routingId: Buffer, reason: Malformed): void {
-    this.#invalid += 1;
+    this.#accounts.invalid += 1;
     this.#outbox.event({ type: "invalid", from, routingId, reason });
   }
 
@@ -193,18 +175,7 @@ export class QueueRules {
   }
 
   stats(): QueueStats {
-    return {
-      idleWorkers: this.#dispatcher.idle,
-      busyWorkers: this.#dispatcher.busy,
-      queued: this.#dispatcher.queued,
-      requests: this.#requests,
-      replies: this.#replies,
-      repeated: this.#repeated,
-      dropped: { ...this.#dropped },
-      lateReplies: this.#late,
-      invalid: this.#invalid,
-      workersLost: this.#lost,
-    };
+    return { ...this.#accounts.of(this.#dispatcher), repeated: this.#repeated };
   }
 
   #deliver(id: Buffer, job: Job): boolean {
@@ -221,10 +192,10 @@ export class QueueRules {
   #reply(from: Buffer, dialect: Dialect, address: Buffer, body: readonly Buffer[]): void {
     const job = this.#dispatcher.complete(from, address);
     if (job !== undefined) {
-      this.#replies += 1;
+      this.#accounts.replies += 1;
       this.#outbox.reply(job.envelope, body);
     } else {
-      this.#late += 1;
+      this.#accounts.lateReplies += 1;
       this.#outbox.event({ type: "reply:late", worker: from });
     }
     // Whoever has replied is free, also to a queue that knows it no more: it will not say READY (6/PPP has it do so
@@ -252,7 +223,7 @@ export class QueueRules {
 
   #lose(id: Buffer, reason: WorkerLostReason): void {
     if (!this.#workers.delete(keyOf(id))) return;
-    this.#lost += 1;
+    this.#accounts.workersLost += 1;
     this.#outbox.event({ type: "worker:lost", worker: id, reason });
     this.#dispatcher.lost(id);
   }
