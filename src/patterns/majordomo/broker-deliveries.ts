@@ -2,6 +2,7 @@
  * The requests that are with workers, each by the tag of its delivery. A tag is not
  * given again before its delivery is over.
  */
+import { NumberTable } from "../common/number-table.js";
 import type { BrokerOutbox } from "./broker-outbox.js";
 import { type BrokerRequest, Stage, type Worker } from "./broker-tables.js";
 import { delivery } from "./messages-broker.js";
@@ -9,7 +10,7 @@ import { MAX_TAG } from "./protocol.js";
 
 export class BrokerDeliveries {
   readonly #outbox: BrokerOutbox;
-  readonly #byTag = new Map<number, BrokerRequest>();
+  readonly #byTag = new NumberTable<BrokerRequest>();
   #tag: number;
 
   /** @param firstTag where the tags begin */

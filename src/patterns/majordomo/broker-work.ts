@@ -130,7 +130,7 @@ export class BrokerWork {
 
   /** A client is gone: what it asked for is dropped. */
   clientGone(owner: Client): void {
-    for (const entry of [...(owner.memory?.entries.values() ?? [])]) {
+    for (const entry of owner.memory?.entries.values() ?? []) {
       if ((entry as BrokerRequest).owner === owner) this.#abandon(entry as BrokerRequest, "client-gone");
     }
     for (const group of owner.groups.values()) {

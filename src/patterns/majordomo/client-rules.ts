@@ -15,6 +15,7 @@
 import { InvalidStateError, NotSupportedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { Deadlines } from "../common/deadlines.js";
 import { LinkedList } from "../common/linked-list.js";
+import { NumberTable } from "../common/number-table.js";
 import { ServiceError, toReason } from "../common/service-error.js";
 import { ClientBroker } from "./client-broker.js";
 import { type AskedService, Call, type CallSink, type CallTerms } from "./client-call.js";
@@ -32,7 +33,7 @@ export class ClientRules {
   readonly #clientKey: Buffer;
   readonly #broker: ClientBroker;
   readonly #plain: PlainConnections;
-  readonly #calls = new Map<number, Call>();
+  readonly #calls = new NumberTable<Call>();
   readonly #waiting = new LinkedList<Call>();
   readonly #sent = new LinkedList<Call>();
   readonly #deadlines = new Deadlines<Call>();

@@ -11,6 +11,7 @@
  * collection.) What no client settles is bounded by entries and by bytes.
  */
 import { Link, LinkedList } from "../common/linked-list.js";
+import { NumberTable } from "../common/number-table.js";
 
 /** Entries whose answers are still views of what was received; older ones have memory of their own. */
 const MAX_VIEWS = 1_024;
@@ -47,7 +48,7 @@ export class ClientMemory {
   readonly key: string;
   readonly high: number;
   readonly low: number;
-  readonly entries = new Map<number, Repeatable>();
+  readonly entries = new NumberTable<Repeatable>();
   /** The client wants nothing any more that is below. */
   settled = 0;
   /** It was pushed out: who still has it looks for the client anew. */
@@ -114,12 +115,9 @@ export class RequestMemory {
   /** The client wants nothing any more that is below `oldest`. */
   settle(memory: ClientMemory, oldest: number): void {
     if (oldest < memory.settled + SETTLE_STEP) return;
+    const { settled } = memory;
     memory.settled = oldest;
-    // In the order in which they came, nearly that of their numbers: one that came early hides others for a while.
-    for (const entry of memory.entries.values()) {
-      if (entry.sequence >= oldest) break;
-      this.forget(entry);
-    }
+    for (const entry of memory.entries.between(settled, oldest)) this.forget(entry);
   }
 
   /** It is answered; whoever asks again gets that. @returns whether it is kept */

@@ -5,6 +5,7 @@
 import { RingBuffer } from "../../core/ring-buffer.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
+import { NumberTable } from "../common/number-table.js";
 import { DELIVERY_ID, oldestIn, sequenceIn, tagIn } from "./heads.js";
 import { Dialect, ERROR_MARK } from "./protocol.js";
 import type { Delivery } from "./protocol-worker.js";
@@ -46,7 +47,7 @@ export class WorkerJobs {
   /** Where the last request's client was found. */
   #client: ClientMemory | undefined = undefined;
   /** Of the third dialect, by session and tag, for CANCEL. */
-  readonly #open = new Map<WorkerSession, Map<number, Job>>();
+  readonly #open = new Map<WorkerSession, NumberTable<Job>>();
   #whenIdle: (() => void) | undefined;
 
   constructor(
@@ -112,10 +113,10 @@ export class WorkerJobs {
     });
   }
 
-  #openOf(session: WorkerSession): Map<number, Job> {
+  #openOf(session: WorkerSession): NumberTable<Job> {
     let jobs = this.#open.get(session);
     if (jobs === undefined) {
-      jobs = new Map();
+      jobs = new NumberTable();
       this.#open.set(session, jobs);
     }
     return jobs;

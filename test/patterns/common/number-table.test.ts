@@ -1,0 +1,61 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { NumberTable } from "../../../src/patterns/common/number-table.js";
+
+const sorted = (values: Iterable<string>): string[] => [...values].sort();
+
+/** Numbers one after the other, stragglers, and those that share a place with others however long the ring is. */
+const numbers = fc.oneof(
+  { weight: 6, arbitrary: fc.nat(60) },
+  { weight: 2, arbitrary: fc.nat(3_000) },
+  { weight: 1, arbitrary: fc.nat(8).map((n) => n * 2 ** 32 + 5) },
+  { weight: 1, arbitrary: fc.constantFrom(2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1, Number.MAX_SAFE_INTEGER) },
+);
+
+describe("a table of numbers", () => {
+  it("has what a Map would have, whatever the numbers and the order", () => {
+    const step = fc.record({ key: numbers, run: fc.nat(40), adds: fc.boolean() });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const table = new NumberTable<string>();
+        const map = new Map<number, string>();
+        for (const [i, { key, run, adds }] of steps.entries()) {
+          for (let k = key; k <= Math.min(key + run, Number.MAX_SAFE_INTEGER - 1); k++) {
+            expect(table.has(k)).toBe(map.has(k));
+            if (adds) {
+              table.set(k, `${i}:${k}`);
+              map.set(k, `${i}:${k}`);
+            } else expect(table.delete(k)).toBe(map.delete(k));
+          }
+          expect(table.size).toBe(map.size);
+          const among = [...map].flatMap(([k, value]) => (k >= key && k < key + run ? [value] : []));
+          expect(sorted(table.between(key, key + run))).toEqual(sorted(among));
+        }
+        expect(sorted(table.values())).toEqual(sorted(map.values()));
+        for (const [key, value] of map) expect(table.get(key)).toBe(value);
+        table.clear();
+        expect([table.size, table.values()]).toEqual([0, []]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("looks through itself at most, however wide or high the range is", () => {
+    const table = new NumberTable<string>();
+    table.set(2 ** 63, "high");
+    expect(table.between(2 ** 63 - 2_048, 2 ** 63 + 2_048)).toEqual(["high"]);
+    table.delete(2 ** 63);
+    table.set(7, "seven");
+    expect(table.between(0, Number.MAX_SAFE_INTEGER)).toEqual(["seven"]);
+    expect(table.between(8, Number.MAX_SAFE_INTEGER)).toEqual([]);
+  });
+
+  it("leaves nothing behind of what it held, in as many turns as it takes", () => {
+    const table = new NumberTable<number>();
+    for (let round = 0; round < 5; round++) {
+      for (let k = 0; k < 5_000; k++) table.set(round * 10_000 + k, k);
+      for (let k = 0; k < 5_000; k++) expect(table.delete(round * 10_000 + k)).toBe(true);
+      expect(table.size).toBe(0);
+    }
+  });
+});
