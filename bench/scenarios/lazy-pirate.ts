@@ -1,7 +1,7 @@
 import type { Scenario } from "../contract.js";
 import { answersOf } from "./expectations.js";
 import { LATENCY_COLUMNS, latencyFigures } from "./latency-columns.js";
-import { PATTERN_REFERENCES } from "./majordomo-roles.js";
+import { PATTERN_REFERENCES, WARM_ROUND_TRIPS } from "./majordomo-roles.js";
 
 /** The server is a plain REP for all. A contender without the pattern asks with a plain REQ. */
 export const lazyPirate: Scenario = {
@@ -13,7 +13,7 @@ export const lazyPirate: Scenario = {
   smokeSizes: [64],
   parameters: {},
   count(_chosen, smoke) {
-    return smoke ? { count: 500, warmup: 100 } : { count: 10_000, warmup: 2_000 };
+    return smoke ? { count: 500, warmup: 100 } : { count: 10_000, warmup: WARM_ROUND_TRIPS };
   },
   roles({ size }, count, warmup) {
     const options = { pattern: "req-rep", sockets: 1 };

@@ -1,7 +1,13 @@
 import type { Scenario } from "../contract.js";
 import { answersOf } from "./expectations.js";
 import { LATENCY_COLUMNS, latencyFigures } from "./latency-columns.js";
-import { loadOf, MAJORDOMO_LOADS, majordomoRoles, PATTERN_REFERENCES } from "./majordomo-roles.js";
+import {
+  loadOf,
+  MAJORDOMO_LOADS,
+  majordomoRoles,
+  PATTERN_REFERENCES,
+  WARM_ROUND_TRIPS,
+} from "./majordomo-roles.js";
 
 /** Client, broker and workers, a process each. A contender without the pattern plays it with plain sockets. */
 export const majordomo: Scenario = {
@@ -20,7 +26,8 @@ export const majordomo: Scenario = {
   },
   count({ parameters }, smoke) {
     const { window } = loadOf(parameters);
-    const count = window === 1 ? (smoke ? 300 : 5_000) : smoke ? 3_000 : 20_000;
+    if (window === 1) return smoke ? { count: 300, warmup: 100 } : { count: 5_000, warmup: WARM_ROUND_TRIPS };
+    const count = smoke ? 3_000 : 20_000;
     return { count, warmup: Math.ceil(count / 3) };
   },
   roles({ size, parameters }, count, warmup) {
