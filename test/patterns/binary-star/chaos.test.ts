@@ -93,16 +93,33 @@ function load(ask: (body: string) => Promise<Buffer[]>): {
   return state;
 }
 
+function otherOf(role: string): string {
+  return role === "primary" ? "backup" : "primary";
+}
+
 test(
   "a pair whose active server is killed or stopped again and again answers every request, and is never fenced",
   async () => {
     const at = (name: string): string => `ipc://${join(folder, name)}`;
+    /** What each said last, since the last blow. */
+    const states: Record<string, string> = {};
+    const follow = async (role: string, child: Child): Promise<void> => {
+      try {
+        for (;;) {
+          const line = await child.line();
+          if (servers[role] === child) states[role] = line;
+        }
+      } catch {
+        // It was killed.
+      }
+    };
     const begin = (role: string): Child => {
-      const other = role === "primary" ? "backup" : "primary";
-      return run(STAR, [role, at(`${role}-state`), at(`${other}-state`), at(role)]);
+      const child = run(STAR, [role, at(`${role}-state`), at(`${otherOf(role)}-state`), at(role)]);
+      void follow(role, child);
+      return child;
     };
     const servers: Record<string, Child> = { primary: begin("primary"), backup: begin("backup") };
-    await within(servers.backup?.heard("passive") as Promise<void>, "a pair", PATIENCE);
+    await until(() => states.backup === "passive", "a pair", PATIENCE);
     const client = new BinaryStarClient({
       endpoints: [at("primary"), at("backup")],
       timeout: 3 * HEARTBEAT,
@@ -119,6 +136,7 @@ test(
       const victim = servers[active] as Child;
       const hit = performance.now();
       const stops = round % 3 === 2;
+      for (const role of Object.keys(states)) delete states[role];
       blows.add(`${active} ${stops ? "stopped" : "killed"}`);
       if (stops) process.kill(victim.pid, "SIGSTOP");
       else await kill(victim);
@@ -126,14 +144,15 @@ test(
       if (!stops) longest = Math.max(longest, performance.now() - hit);
       if (stops) process.kill(victim.pid, "SIGCONT");
       else servers[active] = begin(active);
-      // A fenced one would say "fatal", and never this.
-      const standsBy = (servers[active] as Child).heard("passive");
-      await within(standsBy, `${active} stands by`, PATIENCE).catch(async (error: Error) => {
-        const states = Object.entries(servers).map(async ([role, server]) => {
+      // A fenced one would say "fatal", and never this. A successor that this machine holds up for its peer's patience
+      // counts itself as just started (docs/patterns/binary-star.md, Two masters): then it stands by, and the victim serves.
+      const standsBy = (): boolean => Object.values(states).includes("passive");
+      await until(standsBy, "one of them stands by", PATIENCE).catch(async (error: Error) => {
+        const said = Object.entries(servers).map(async ([role, server]) => {
           return `${role}: ${(await server.kill()).stdout.replaceAll("\n", " ")}`;
         });
         const what = `blow ${blows.total}, ${active} ${stops ? "stopped" : "killed"}`;
-        throw new Error([error.message, what, ...(await Promise.all(states))].join("\n"));
+        throw new Error([error.message, what, ...(await Promise.all(said))].join("\n"));
       });
     }
     await work.stop();
