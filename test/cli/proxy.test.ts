@@ -64,9 +64,10 @@ describe("shoal proxy", () => {
     await push.send("nobody pulls");
     const controller = open(new Request());
     controller.connect(await at("control"));
-    for (let messages = 0; messages === 0; ) {
+    for (let arrived = 0; arrived === 0; ) {
       const [status] = await controller.request('{"command":"status"}', { timeout: LIMIT });
-      ({ messages } = JSON.parse(String(status)).frontend.in);
+      const { messages, queued } = JSON.parse(String(status)).frontend.in;
+      arrived = messages + queued;
     }
     proxy.process.kill("SIGTERM");
     const { code, stderr } = await proxy.ended;
