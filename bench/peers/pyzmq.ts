@@ -15,6 +15,8 @@ let found = "";
 
 const folder = () => sourceFolder("pyzmq", "main.py") ?? "";
 
+const IN_C_ALONE: readonly string[] = ["majordomo", "proxy", "last-value-cache"];
+
 export const pyzmq: Contender = {
   name: "pyzmq",
   title: "pyzmq",
@@ -23,8 +25,8 @@ export const pyzmq: Contender = {
     if ((await python()) !== undefined) return undefined;
     return "no python3 here can import zmq: install pyzmq (Debian: python3-zmq; elsewhere: pip install pyzmq)";
   },
-  // It is the same library with the same socket types; the broker of plain sockets is there in C alone.
-  supports: (scenario, transport) => scenario !== "majordomo" && libzmq.supports(scenario, transport),
+  // It is the same library with the same socket types; what needs a proxy is there in C alone.
+  supports: (scenario, transport) => !IN_C_ALONE.includes(scenario) && libzmq.supports(scenario, transport),
   command(side) {
     if (side.scenario === "start-up") {
       const first = JSON.stringify([found, `${folder()}start_up.py`]);
