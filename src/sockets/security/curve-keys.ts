@@ -1,5 +1,4 @@
 /** CURVE key pairs (26/CURVEZMQ, Security Handshake): X25519 keys as Z85 text. */
-import type { KeyObject } from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 
@@ -17,14 +16,15 @@ function crypto(): typeof import("node:crypto") {
   return process.getBuiltinModule("node:crypto");
 }
 
-function rawPart(key: KeyObject, part: "x" | "d"): Buffer {
-  return Buffer.from(key.export({ format: "jwk" })[part] as string, "base64url");
-}
-
-/** A new random key pair, from the operating system's random source. Loads no native addon. */
+/**
+ * A new random key pair, from the operating system's random source. Loads no native addon.
+ *
+ * Any 32 bytes are a secret key. (`generateKeyPairSync` can hang on Node.js 20 when the key is exported: see
+ * engine/zmtp/mechanism/curve-exchange.ts.)
+ */
 export function curveKeyPair(): CurveKeyPair {
-  const { publicKey, privateKey } = crypto().generateKeyPairSync("x25519");
-  return { publicKey: encodeZ85(rawPart(publicKey, "x")), secretKey: encodeZ85(rawPart(privateKey, "d")) };
+  const secretKey = encodeZ85(crypto().randomBytes(32));
+  return { publicKey: curvePublicKey(secretKey), secretKey };
 }
 
 /**
@@ -41,5 +41,7 @@ export function curvePublicKey(secretKey: string): string {
     format: "der",
     type: "pkcs8",
   });
-  return encodeZ85(rawPart(crypto().createPublicKey(key), "x"));
+  return encodeZ85(
+    Buffer.from(crypto().createPublicKey(key).export({ format: "jwk" }).x as string, "base64url"),
+  );
 }

@@ -30,15 +30,21 @@ export function crypto(): typeof import("node:crypto") {
   return process.getBuiltinModule("node:crypto");
 }
 
-/** A new pair, from the operating system's random source. */
+/**
+ * A new pair, from the operating system's random source: any 32 bytes are a secret key.
+ *
+ * Not by `generateKeyPairSync`: on Node.js 20 its job locks the key once more when it is collected, and if that comes
+ * while the key is exported, which allocates under the same lock, the process stands still for ever.
+ */
 export function newKeyPair(): KeyPair {
-  const { privateKey: handle } = crypto().generateKeyPairSync("x25519");
-  const { x, d } = handle.export({ format: "jwk" });
-  return {
-    publicKey: Buffer.from(x as string, "base64url"),
-    secretKey: Buffer.from(d as string, "base64url"),
-    handle,
-  };
+  return pairOf(crypto().randomBytes(KEY_LENGTH));
+}
+
+function pairOf(secretKey: Buffer): KeyPair {
+  const key = Buffer.concat([PKCS8_PREFIX, secretKey]);
+  const handle = crypto().createPrivateKey({ key, format: "der", type: "pkcs8" });
+  const publicKey = Buffer.from(handle.export({ format: "jwk" }).x as string, "base64url");
+  return { publicKey, secretKey, handle };
 }
 
 /** The pairs of the keys in use, by the array that a socket's options hold. */
@@ -51,14 +57,7 @@ const known = new WeakMap<Uint8Array, KeyPair>();
 export function keyPairOf(secretKey: Uint8Array): KeyPair {
   const kept = known.get(secretKey);
   if (kept?.secretKey.equals(secretKey) === true) return kept;
-  const secret = Buffer.from(secretKey);
-  const handle = crypto().createPrivateKey({
-    key: Buffer.concat([PKCS8_PREFIX, secret]),
-    format: "der",
-    type: "pkcs8",
-  });
-  const publicKey = Buffer.from(handle.export({ format: "jwk" }).x as string, "base64url");
-  const pair = { publicKey, secretKey: secret, handle };
+  const pair = pairOf(Buffer.from(secretKey));
   known.set(secretKey, pair);
   return pair;
 }
