@@ -141,7 +141,8 @@ export class SubscribeRouting extends Routing {
     const { link } = pipe;
     if (link === undefined) return;
     // Within the process what waits for the other end to join is never much: nothing is written there.
-    if (!link.blocked || link.ahead !== undefined) pipe.sendRaw(frameOf(pipe, on, bytesOf(key)), 0);
+    if ((!link.blocked && !this.#untold.has(pipe)) || link.ahead !== undefined)
+      pipe.sendRaw(frameOf(pipe, on, bytesOf(key)), 0);
     else if (changes) {
       const untold = this.#untold.get(pipe) ?? new Map<string, boolean>();
       this.#untold.set(pipe, untold);
