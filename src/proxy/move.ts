@@ -69,6 +69,8 @@ export class Way {
   #onOpen: (() => void) | undefined = undefined;
   /** Where both sockets' engines can: messages pass undecoded. */
   readonly #relay: Relay | undefined;
+  /** Messages of a stretch that have to be checked one by one. */
+  #unchecked: Buffer[][] = [];
 
   constructor(from: Socket, to: Socket, host: WayHost) {
     this.#from = from;
@@ -85,9 +87,14 @@ export class Way {
   /** Messages that were taken and not passed on: 0 or 1. */
   get inHand(): number {
     // One that was asked for and is not waited for any more comes with the next turn of the event loop.
-    if (this.#relay !== undefined) return this.#relay.inHand + this.#inHand;
+    if (this.#relay !== undefined) return this.#stretched + this.#inHand;
     const onItsWay = this.#asking && this.#from[CORE].inbox.waiting === 0;
     return onItsWay ? 1 : this.#inHand;
+  }
+
+  /** Messages of a stretch that were taken and are not passed on. */
+  get #stretched(): number {
+    return (this.#relay?.inHand ?? 0) + this.#unchecked.length;
   }
 
   /** Messages that are still to be taken, once it finishes. */
@@ -125,7 +132,7 @@ export class Way {
 
   /** Settles when it has ended; never rejects. */
   async run(): Promise<void> {
-    while (!this.#ended && this.#quota > 0) {
+    while (!this.#ended && (this.#quota > 0 || this.#stretched > 0)) {
       try {
         await this.#turn();
       } catch (error) {
@@ -168,18 +175,18 @@ export class Way {
 
   /** Moves stretches of messages that nobody decodes, until there are none or the event loop has to turn. */
   async #passStretches(relay: Relay): Promise<void> {
+    const message = this.#unchecked.shift();
+    if (message !== undefined) {
+      if (!this.#pass(message)) await this.#wait(message);
+      return;
+    }
     const { taken, lostBytes, why } = relay.move(Math.min(MAX_TURN, this.#quota));
     this.#quota -= taken;
     this.counts.lostBytes += lostBytes;
     if (why === "mute") await relay.writable(FOREVER);
-    else if (why === "suspect") {
-      for (const message of relay.surrender()) if (!this.#pass(message)) await this.#wait(message);
-    } else if (why === "enough") await new Promise((resolve) => setImmediate(resolve));
+    else if (why === "suspect") this.#unchecked = relay.surrender();
+    else if (why === "enough") await new Promise((resolve) => setImmediate(resolve));
     else await this.#readable(relay);
-    // What is in hand when the last was taken has to be passed on yet.
-    while (relay.inHand > 0 && this.#quota <= 0 && !this.#ended) {
-      if (relay.move(0).why === "mute") await relay.writable(FOREVER);
-    }
   }
 
   async #readable(relay: Relay): Promise<void> {

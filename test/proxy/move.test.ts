@@ -14,8 +14,21 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((socket) => socket.close({ linger: 0 })));
 });
 
+/** What a stretch is checked for, message by message: one is refused, and one cannot be checked. */
+const suspicious: Partial<WayHost> = {
+  isSuspect: () => true,
+  check: (frames) => {
+    if (String(frames[0]) === "bad") throw new Error("unforeseen");
+    return String(frames[0]) === "odd" ? "malformed" : "pass";
+  },
+};
+
 /** push -> pull ~way~> push -> pull, all in this process */
-async function chain(host: Partial<WayHost> = {}, options: { readonly sendHighWaterMark?: number } = {}) {
+async function chain(
+  host: Partial<WayHost> = {},
+  options: { readonly sendHighWaterMark?: number } = {},
+  transport: "inproc" | "tcp" = "inproc",
+) {
   const [source, from, to, sink] = [
     new Push(),
     new Pull(),
@@ -23,11 +36,11 @@ async function chain(host: Partial<WayHost> = {}, options: { readonly sendHighWa
     new Pull({ receiveHighWaterMark: 1 }),
   ];
   open.push(source, from, to, sink);
-  const [one, other] = [`inproc://move-${names++}`, `inproc://move-${names++}`];
-  await from.bind(one);
-  await sink.bind(other);
-  source.connect(one);
-  to.connect(other);
+  const name = () => (transport === "tcp" ? "tcp://127.0.0.1:0" : `inproc://move-${names++}`);
+  await from.bind(name());
+  await sink.bind(name());
+  source.connect(from.lastEndpoint as string);
+  to.connect(sink.lastEndpoint as string);
   const failures: unknown[] = [];
   const way = new Way(from, to, {
     check: undefined,
@@ -114,6 +127,31 @@ describe("a way", () => {
     expect(await collect(sink, 2)).toEqual(["good", "better"]);
     expect(failures.map(String)).toEqual(["Error: unforeseen"]);
     expect(way.counts).toMatchObject({ dropped: { malformed: 1, loop: 0, failed: 1 } });
+  });
+
+  it("goes on with the rest of a stretch of which one message cannot be passed", async () => {
+    const { source, sink, way, failures } = await chain(suspicious, {}, "tcp");
+    for (const text of ["good", "bad", "odd", "better", "bad", "best"]) await source.send(text);
+    expect(await collect(sink, 3)).toEqual(["good", "better", "best"]);
+    expect(failures).toHaveLength(2);
+    expect(way.counts).toMatchObject({ dropped: { malformed: 1, loop: 0, failed: 2 } });
+  });
+
+  it("keeps and counts what a suspect stretch has left, held and to its end, and takes no more", async () => {
+    const { source, from, sink, way, running } = await chain(suspicious, { sendHighWaterMark: 1 }, "tcp");
+    way.hold();
+    const texts = Array.from({ length: 500 }, (_, i) => `${i}`.padStart(10_000));
+    for (const text of texts) await source.send(text);
+    await until(() => from.stats().receiveQueued > 300, "the messages");
+    way.open();
+    await until(() => way.inHand > 1, "a stretch without room");
+    way.hold();
+    const received = from.stats().received;
+    way.finish(0);
+    way.open();
+    expect(await collect(sink, received)).toEqual(texts.slice(0, received));
+    await running;
+    expect([way.inHand, from.stats().received]).toEqual([0, received]);
   });
 
   it("counts a message that is on its way to it, but for a turn of the event loop", async () => {
