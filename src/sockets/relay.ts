@@ -38,6 +38,8 @@ export class Relay {
   readonly #to: SocketCore;
   readonly #isSuspect: ((stretch: EncodedMessages) => boolean) | undefined;
   #hand: EncodedMessages | undefined = undefined;
+  /** Bytes of what is in hand. */
+  #handBytes = 0;
 
   /**
    * Nothing else may receive from `from` meanwhile.
@@ -72,16 +74,18 @@ export class Relay {
         hand = this.#from.engine.takeEncoded?.(Math.min(MAX_STRETCH, most - taken));
         if (hand === undefined) return { taken, lostBytes, why: "empty" };
         this.#hand = hand;
+        this.#handBytes = bytesOf(hand);
         taken += hand.messages;
         this.#from.counters.received += hand.messages;
-        this.#from.counters.bytesReceived += bytesOf(hand);
+        this.#from.counters.bytesReceived += this.#handBytes;
         if (this.#isSuspect?.(hand) === true) return { taken, lostBytes, why: "suspect" };
       }
       const before = hand.messages;
       const { start } = hand;
       const result = this.#to.engine.offerEncoded?.(hand) ?? OfferResult.Mute;
       const refused = result === OfferResult.Unroutable || result === OfferResult.PeerFull ? 1 : 0;
-      const bytes = hand.bodyBytes(start, hand.start) + (hand.first?.length ?? 0) * (before - hand.messages);
+      const bytes = hand.messages === 0 ? this.#handBytes : frontBytes(hand, start, before - hand.messages);
+      this.#handBytes -= bytes;
       const { counters } = this.#to;
       counters.sent += before - hand.messages;
       counters.bytesSent += bytes;
@@ -129,4 +133,9 @@ export class Relay {
 /** Of all that is in a new stretch. */
 function bytesOf({ tally, first, messages }: EncodedMessages): number {
   return tally.bodyBytes + (first === undefined ? 0 : first.length * messages);
+}
+
+/** Of the messages that have been taken off its front since it began at `start`. */
+function frontBytes(stretch: EncodedMessages, start: number, messages: number): number {
+  return stretch.bodyBytes(start, stretch.start) + (stretch.first?.length ?? 0) * messages;
 }
