@@ -13,7 +13,6 @@ import { slice } from "./zmtp/codec/slice.js";
 export interface EncodedTally {
   /** Bytes of all frames' bodies. */
   readonly bodyBytes: number;
-  readonly frames: number;
   /** Frames of the message that has most of them. */
   readonly mostFrames: number;
 }

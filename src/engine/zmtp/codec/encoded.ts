@@ -27,6 +27,6 @@ export function encodeMessage(frames: readonly Uint8Array[], first: Uint8Array |
     bytes.set(frame, position);
     position += frame.length;
   }
-  const tally = { bodyBytes, frames: frames.length, mostFrames: frames.length };
+  const tally = { bodyBytes, mostFrames: frames.length };
   return new EncodedMessages(bytes, 0, size, 1, tally, first);
 }

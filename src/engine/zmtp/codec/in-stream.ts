@@ -212,7 +212,7 @@ export class InStream {
     run.position = border;
     if (border === end) this.#head = this.#runs.shift();
     this.messages -= messages;
-    const tally = { bodyBytes, frames: counted, mostFrames };
+    const tally = { bodyBytes, mostFrames };
     return new EncodedMessages(bytes, start, border, messages, tally, first);
   }
 

@@ -19,7 +19,7 @@ function encode(messages: readonly Message[], first?: string): EncodedMessages {
   const bytes = Buffer.concat([before, ...frames, Buffer.from("behind")]);
   const end = bytes.length - 6;
   const id = first === undefined ? undefined : Buffer.from(first, "latin1");
-  return new EncodedMessages(bytes, 6, end, messages.length, { bodyBytes: 0, frames: 0, mostFrames: 0 }, id);
+  return new EncodedMessages(bytes, 6, end, messages.length, { bodyBytes: 0, mostFrames: 0 }, id);
 }
 
 function decode(run: EncodedMessages): string[][] {
