@@ -1,6 +1,6 @@
+import { curveKeyPair } from "shoal";
 import { expectedChecksum } from "../bodies.js";
 import type { RoleSpec, Scenario } from "../contract.js";
-import { keyPair } from "./curve-keys.js";
 
 /** The same stream in the clear and encrypted. */
 export const curve: Scenario = {
@@ -18,8 +18,8 @@ export const curve: Scenario = {
     return { count, warmup: Math.ceil(count / 10) };
   },
   roles({ size, parameters }, count, warmup): readonly RoleSpec[] {
-    const server = keyPair();
-    const client = keyPair();
+    const server = curveKeyPair();
+    const client = curveKeyPair();
     const secure = parameters.security === "curve";
     const keys = ({ publicKey, secretKey }: typeof server) => ({
       "public-key": publicKey,

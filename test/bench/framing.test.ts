@@ -3,8 +3,7 @@ import { connect, createServer, type Socket } from "node:net";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FrameReader, FrameWriter } from "../../bench/peers/node-net/framing.js";
-import { keyPair } from "../../bench/scenarios/curve-keys.js";
-import { curvePublicKey } from "../../src/index.js";
+import { curveKeyPair, curvePublicKey } from "../../src/index.js";
 
 /** Just enough of a socket to see what is written. */
 function recorder(): { socket: Socket; bytes(): Buffer } {
@@ -77,7 +76,7 @@ describe("the ceiling's framing", () => {
 describe("the keys that the runner makes", () => {
   it("are pairs that CURVE accepts", () => {
     for (let i = 0; i < 20; i++) {
-      const { publicKey, secretKey } = keyPair();
+      const { publicKey, secretKey } = curveKeyPair();
       expect(publicKey).toHaveLength(40);
       expect(curvePublicKey(secretKey)).toBe(publicKey);
     }

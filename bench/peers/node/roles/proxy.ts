@@ -7,7 +7,7 @@ import { caseOptions } from "./case-options.js";
 import type { Role, Roles } from "./index.js";
 import { roles as broker } from "./plain-broker.js";
 import { subscribers } from "./pub-sub.js";
-import { receive, send } from "./throughput.js";
+import { roles as stream } from "./throughput.js";
 
 const backendOf = (endpoint: string) =>
   endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${endpoint}-backend`;
@@ -33,23 +33,6 @@ const proxy: Role = async (side) => {
   await running.stop();
 };
 
-const consumer: Role = async (side, kit) => {
-  const pull = new kit.Pull();
-  pull.connect(side.endpoint);
-  await side.ready();
-  await side.done(await receive(pull, side, kit));
-  await pull.close();
-};
-
-const producer: Role = async (side, kit) => {
-  const push = new kit.Push();
-  push.connect(side.endpoint);
-  await side.ready();
-  await send(push, side, kit);
-  await side.done({ messages: side.count, bytes: side.count * side.size });
-  await push.close();
-};
-
 /** The proxy passes the subscriptions on as one: it has come, and the others, which were sent before the start, soon. */
 const publisher: Role = async (side, kit) => {
   const socket = new kit.XPublisher({ noDrop: true });
@@ -69,8 +52,8 @@ const publisher: Role = async (side, kit) => {
 
 export const roles: Roles = {
   proxy,
-  consumer,
-  producer,
+  consumer: stream.consumer as Role,
+  producer: stream.producer as Role,
   publisher,
   subscriber: (side, kit) => subscribers(side, kit, async (socket) => void (await socket.ready())),
   worker: broker.worker as Role,

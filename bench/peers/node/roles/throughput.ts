@@ -7,7 +7,7 @@ import type { Role, Roles } from "./index.js";
 type Push = InstanceType<Kit["Push"]>;
 type Pull = InstanceType<Kit["Pull"]>;
 
-export async function send(push: Push, side: Side, kit: Kit): Promise<void> {
+async function send(push: Push, side: Side, kit: Kit): Promise<void> {
   const bodies = new Bodies(side.size);
   const total = side.warmup + side.count;
   for (let k = 0; k < total; k++) {
@@ -20,7 +20,7 @@ export async function send(push: Push, side: Side, kit: Kit): Promise<void> {
 }
 
 /** Receives the warm-up and the rest; the clock of the side runs for the rest. */
-export async function receive(pull: Pull, side: Side, kit: Kit) {
+async function receive(pull: Pull, side: Side, kit: Kit) {
   const checker = side.checker();
   const total = side.warmup + side.count;
   let seen = 0;
@@ -46,10 +46,12 @@ export async function receive(pull: Pull, side: Side, kit: Kit) {
   return { messages: side.count, bytes: side.count * side.size, checksum, ordered };
 }
 
+/** Binds; connects where a proxy has the endpoints. */
 const consumer: Role = async (side, kit) => {
   const pull = new kit.Pull();
-  await pull.bind(side.endpoint);
-  await side.ready(pull.lastEndpoint);
+  if (side.scenario === "proxy") pull.connect(side.endpoint);
+  else await pull.bind(side.endpoint);
+  await side.ready(side.scenario === "proxy" ? undefined : pull.lastEndpoint);
   await side.done(await receive(pull, side, kit));
   await pull.close();
 };
