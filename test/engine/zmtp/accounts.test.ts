@@ -15,6 +15,8 @@ function balanced(stats: SocketStats): void {
   expect(Math.min(stats.delivered, stats.queued)).toBeGreaterThanOrEqual(0);
 }
 
+const HIGH_WATER_MARK = 5;
+
 const step = fc.record({
   how: fc.constantFrom(
     "send",
@@ -42,7 +44,7 @@ describe.each(["tcp", "ipc", "inproc"] as const)("over %s", (transport) => {
         fc.array(step, { minLength: 5, maxLength: 40 }),
         fc.boolean(),
         async (steps, binds) => {
-          const push = world.push({ sendHighWaterMark: 5, reconnectInterval: 5 });
+          const push = world.push({ sendHighWaterMark: HIGH_WATER_MARK, reconnectInterval: 5 });
           const endpoint = binds ? await world.bind(push) : undefined;
           const pulls: { socket: ReturnType<World["pull"]>; got: number[]; endpoint: string }[] = [];
           const raws: RawPeer[] = [];
@@ -58,6 +60,7 @@ describe.each(["tcp", "ipc", "inproc"] as const)("over %s", (transport) => {
               number += 1;
           };
           let dropEvents = 0;
+          let connections = 0;
           push.events.on("drop", ({ messages }) => {
             dropEvents += messages;
           });
@@ -74,6 +77,7 @@ describe.each(["tcp", "ipc", "inproc"] as const)("over %s", (transport) => {
                 raws.push(raw);
                 continue;
               }
+              connections += 1;
               const socket = world.pull({ receiveHighWaterMark: 3, reconnectInterval: 5 });
               if (endpoint === undefined) {
                 const own = await world.bind(socket);
@@ -109,7 +113,8 @@ describe.each(["tcp", "ipc", "inproc"] as const)("over %s", (transport) => {
           for (const { got } of pulls) expect(got).toEqual([...new Set(got)].sort((a, b) => a - b));
           const all = pulls.flatMap(({ got }) => got);
           expect(new Set(all).size).toBe(all.length);
-          expect(all.length).toBeLessThanOrEqual(stats.delivered);
+          // Of a write that was under way when its connection ended, a part may have arrived: no more than was queued.
+          expect(all.length).toBeLessThanOrEqual(stats.delivered + HIGH_WATER_MARK * connections);
           await Promise.all(pulls.map(({ socket }) => socket.close({ linger: 0 })));
         },
       ),
