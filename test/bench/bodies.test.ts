@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Bodies, Checker, expectedChecksum } from "../../bench/bodies.js";
+import fc from "../support/properties.js";
 
 describe("the messages of the benchmarks", () => {
   it("are as the contract says, byte for byte", () => {

@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FrameReader, FrameWriter } from "../../bench/peers/node-net/framing.js";
 import { curveKeyPair, curvePublicKey } from "../../src/index.js";
+import fc from "../support/properties.js";
 
 /** Just enough of a socket to see what is written. */
 function recorder(): { socket: Socket; bytes(): Buffer } {

@@ -1,8 +1,8 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Bodies, expectedChecksum } from "../../bench/bodies.js";
 import { streamsOf } from "../../bench/scenarios/expectations.js";
 import { OnceChecker, StrideChecker, sumOfChecksums } from "../../bench/sequences.js";
+import fc from "../support/properties.js";
 
 const SIZE = 16;
 const bodies = new Bodies(SIZE);

@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   draws,
@@ -10,6 +9,7 @@ import {
 import { describeGrowth, fitGrowth } from "../../bench/statistics/growth.js";
 import { whyStop } from "../../bench/statistics/stopping.js";
 import { median, quantile } from "../../bench/statistics/summary.js";
+import fc from "../support/properties.js";
 
 const positive = fc.double({ min: 1e-3, max: 1e6, noNaN: true });
 const sample = fc.array(positive, { minLength: 1, maxLength: 12 });

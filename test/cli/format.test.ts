@@ -1,7 +1,7 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { FormatError } from "../../src/cli/failure.js";
 import { type FormatChoice, formatFor } from "../../src/cli/format.js";
+import fc from "../support/properties.js";
 
 function printed(choice: FormatChoice, frames: readonly (string | Buffer)[]): Buffer {
   const pieces: Buffer[] = [];

@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { LineSplitter } from "../../src/cli/lines.js";
+import fc from "../support/properties.js";
 
 function splitAll(chunks: readonly Buffer[], max?: number): Buffer[] {
   const splitter = new LineSplitter(max);

@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { expect, it } from "vitest";
 import { AbortedError } from "../../src/index.js";
+import fc from "../support/properties.js";
 import { describeEngines, describeTransports } from "./support/engines.js";
 import { collect, failure, turn, within } from "./support/wait.js";
 

@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { expect, it } from "vitest";
 import { json, Pull, type Socket, type SocketStats } from "../../src/index.js";
+import fc from "../support/properties.js";
 import { describeEngines, describeTransports, itIf, WIRED } from "./support/engines.js";
 import { collect, failure, nextEvent, turn, until } from "./support/wait.js";
 

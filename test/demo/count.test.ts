@@ -1,5 +1,5 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import fc from "../support/properties.js";
 
 const { countText, Tally } = await import(new URL("../../demo/count.js", import.meta.url).href);
 

@@ -1,5 +1,5 @@
 /** The small rules: envelopes, bursts, replies that are waited for, the end of a drain, a proxy's own endpoints. */
-import fc from "fast-check";
+
 import { describe, expect, it } from "vitest";
 import { Bursts } from "../../src/proxy/bursts.js";
 import { DrainRules, type DrainView } from "../../src/proxy/drain-rules.js";
@@ -7,6 +7,7 @@ import { checkReply, checkRequest } from "../../src/proxy/envelopes.js";
 import { localAddresses } from "../../src/proxy/local-addresses.js";
 import { reached, tcpTarget } from "../../src/proxy/own-endpoints.js";
 import { Unanswered } from "../../src/proxy/unanswered.js";
+import fc from "../support/properties.js";
 
 const frames = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
 const hops = (count: number): string[] => Array.from({ length: count }, (_, i) => `hop${i}`);

@@ -1,7 +1,7 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { next, type ProxyCall, type ProxyState } from "../../src/proxy/states.js";
 import { thrown } from "../contract/support/wait.js";
+import fc from "../support/properties.js";
 
 const calls: readonly ProxyCall[] = ["start", "started", "pause", "resume", "drain", "stop", "stopped"];
 

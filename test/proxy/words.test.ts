@@ -1,8 +1,8 @@
 import { endianness } from "node:os";
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { InvalidStateError } from "../../src/index.js";
 import { errorReply, jsonReply, parseControl, statisticsReply, wordReply } from "../../src/proxy/words.js";
+import fc from "../support/properties.js";
 
 const parse = (...texts: string[]) => parseControl(texts.map((text) => Buffer.from(text)));
 

@@ -1,10 +1,10 @@
-import fc from "fast-check";
 import { pack } from "msgpackr";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { InvalidMessageError, NotSupportedError } from "../../src/core/errors.js";
 import { type Codec, json, msgpack, text } from "../../src/sockets/codec.js";
+import fc from "../support/properties.js";
 
 function onWire(codec: Codec<unknown>, value: unknown): Buffer {
   return Buffer.from(codec.encode(value) as Buffer);

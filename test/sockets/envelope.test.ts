@@ -1,7 +1,7 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InvalidArgumentError } from "../../src/core/errors.js";
 import { Envelope } from "../../src/sockets/envelope.js";
+import fc from "../support/properties.js";
 
 const bytes = fc.uint8Array({ maxLength: 6 }).map((array) => Buffer.from(array));
 const hop = fc.uint8Array({ minLength: 1, maxLength: 6 }).map((array) => Buffer.from(array));

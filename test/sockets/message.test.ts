@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { byteLengthOf, toFrame, toMessage } from "../../src/sockets/message.js";
+import fc from "../support/properties.js";
 
 describe("a frame", () => {
   test("of text stays text, to be sent as UTF-8", () => {

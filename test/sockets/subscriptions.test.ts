@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { MAX_COUNTED_PREFIXES, SubscriptionTable } from "../../src/sockets/subscriptions.js";
+import fc from "../support/properties.js";
 
 const topic = fc
   .array(fc.constantFrom(0, 1, 0x61, 0xff), { maxLength: 4 })

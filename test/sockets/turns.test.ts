@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Turns } from "../../src/sockets/turns.js";
+import fc from "../support/properties.js";
 import { abortListeners, turn, watch } from "../support/settled.js";
 
 test("turns are taken one at a time, in the order of asking, and none is lost to an abort", async () => {

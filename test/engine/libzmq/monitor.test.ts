@@ -1,9 +1,9 @@
-import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { Monitor } from "../../../src/engine/libzmq/monitor.js";
 import type { NativeEvent } from "../../../src/engine/libzmq/native.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
 import { FakeMonitored, nativeError } from "../../support/fake-native.js";
+import fc from "../../support/properties.js";
 import { turn } from "../../support/settled.js";
 
 function monitored() {

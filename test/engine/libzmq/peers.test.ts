@@ -1,8 +1,8 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { NativeEvent } from "../../../src/engine/libzmq/native.js";
 import { PeerTable } from "../../../src/engine/libzmq/peers.js";
 import { nativeError } from "../../support/fake-native.js";
+import fc from "../../support/properties.js";
 
 const A = "tcp://127.0.0.1:1";
 const B = "tcp://127.0.0.1:2";

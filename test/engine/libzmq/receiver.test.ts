@@ -1,7 +1,7 @@
-import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { MAX_BATCH, Receiver } from "../../../src/engine/libzmq/receiver.js";
 import { FakeNativeSocket } from "../../support/fake-native.js";
+import fc from "../../support/properties.js";
 import { turn } from "../../support/settled.js";
 
 const message = (n: number): Buffer[] => [Buffer.from(String(n))];

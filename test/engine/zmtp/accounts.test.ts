@@ -1,10 +1,11 @@
 /** Exact accounts through random kills, over real sockets. */
-import fc from "fast-check";
+
 import { describe, expect, it } from "vitest";
 import type { Socket, SocketStats } from "../../../src/index.js";
 import { turn, until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { RawPeer } from "../../contract/support/zmtp-peer.js";
+import fc from "../../support/properties.js";
 
 function lost({ dropped }: SocketStats): number {
   return Object.values(dropped).reduce((sum, count) => sum + count, 0);

@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { InprocNames } from "../../../src/engine/zmtp/inproc-names.js";
+import fc from "../../support/properties.js";
 
 const target = () => {
   const met: string[] = [];

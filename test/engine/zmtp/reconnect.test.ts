@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Backoff } from "../../../src/engine/zmtp/reconnect.js";
+import fc from "../../support/properties.js";
 
 const times = (backoff: Backoff, count: number): (number | undefined)[] =>
   Array.from({ length: count }, () => backoff.next());

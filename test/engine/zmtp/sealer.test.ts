@@ -1,10 +1,10 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Encoder } from "../../../src/engine/zmtp/codec/encoder.js";
 import { InStream } from "../../../src/engine/zmtp/codec/in-stream.js";
 import { OutQueue } from "../../../src/engine/zmtp/codec/out-queue.js";
 import type { FrameCipher } from "../../../src/engine/zmtp/mechanism/mechanism.js";
 import { Sealer } from "../../../src/engine/zmtp/sealer.js";
+import fc from "../../support/properties.js";
 import { decodeFrames, decodeStream, frameStream } from "./codec/support.js";
 
 /** Sealed: a counter, the flags, the body with its bits turned over. Anything but the next counter is a fault. */

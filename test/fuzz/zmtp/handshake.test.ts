@@ -1,5 +1,5 @@
 /** Any bytes as a handshake, against each side of each mechanism: it ends or waits, and never throws. */
-import fc from "fast-check";
+
 import { describe, expect, it } from "vitest";
 import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
 import { commandFrame } from "../../../src/engine/zmtp/codec/frame.js";
@@ -14,6 +14,7 @@ import type { Mechanism, Step } from "../../../src/engine/zmtp/mechanism/mechani
 import { NullMechanism } from "../../../src/engine/zmtp/mechanism/null.js";
 import { PlainClient, PlainServer } from "../../../src/engine/zmtp/mechanism/plain.js";
 import { BOXES, knownRandom, optionsOf, properties } from "../../engine/zmtp/mechanism/support.js";
+import fc from "../../support/properties.js";
 import { corpus, keep, Random, runs, SEED, told } from "../seed.js";
 
 const SERVER = Buffer.alloc(32, 2);

@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { NumberTable } from "../../../src/patterns/common/number-table.js";
+import fc from "../../support/properties.js";
 
 const sorted = (values: Iterable<string>): string[] => [...values].sort();
 

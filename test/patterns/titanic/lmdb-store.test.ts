@@ -2,12 +2,12 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openEnvironment } from "../../../src/patterns/titanic/lmdb-module.js";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
 import type { NewRequest } from "../../../src/patterns/titanic/store.js";
 import { run } from "../../process/child.js";
+import fc from "../../support/properties.js";
 import { ECHO, request, storeContract } from "./store-contract.js";
 
 let directory: string;

@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type DispatchLimits, DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
 import {
@@ -11,6 +10,7 @@ import {
 import { decodeRecord, encodeRecord } from "../../../src/patterns/titanic/record.js";
 import type { ClaimedRequest } from "../../../src/patterns/titanic/store.js";
 import { formatUuid, parseUuid, UuidSource } from "../../../src/patterns/titanic/uuid.js";
+import fc from "../../support/properties.js";
 import { Random } from "../../support/simulation/random.js";
 
 describe("a UUID", () => {

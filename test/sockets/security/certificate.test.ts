@@ -1,7 +1,6 @@
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
   type Certificate,
@@ -11,6 +10,7 @@ import {
   writeCertificate,
 } from "../../../src/sockets/security/certificate.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
+import fc from "../../support/properties.js";
 
 // The pair of libzmq's documentation: public knowledge, so that a failure may print it.
 const PUBLIC = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID";

@@ -1,7 +1,7 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { InvalidArgumentError } from "../../../../src/core/errors.js";
 import { encodeCommand, parseCommand } from "../../../../src/engine/zmtp/codec/command.js";
+import fc from "../../../support/properties.js";
 import { bodyOf, ERROR, PLAIN_HELLO, PLAIN_WELCOME, READY_PUB } from "../../../vectors/mechanism.js";
 
 test.each([

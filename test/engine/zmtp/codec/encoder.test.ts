@@ -1,9 +1,9 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { OutgoingFrame, OutgoingMessage } from "../../../../src/engine/engine.js";
 import { BY_REFERENCE, Encoder } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import { SLAB_SIZE } from "../../../../src/engine/zmtp/codec/slab.js";
+import fc from "../../../support/properties.js";
 import { decodeFrames, encodeFrame } from "./support.js";
 
 /** What the encoder holds, as bytes. */

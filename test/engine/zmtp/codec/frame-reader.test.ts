@@ -1,8 +1,8 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Encoder } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { FrameReader } from "../../../../src/engine/zmtp/codec/frame-reader.js";
 import { OutQueue, Segment } from "../../../../src/engine/zmtp/codec/out-queue.js";
+import fc from "../../../support/properties.js";
 import { decodeFrames, frameStream } from "./support.js";
 
 const segmentOf = (bytes: Uint8Array): Segment => new Segment(undefined, bytes, 0, bytes.length, 0, true);

@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
   COMMAND,
@@ -11,6 +10,7 @@ import {
   SHORT_HEADER,
   writeHeader,
 } from "../../../../src/engine/zmtp/codec/frame.js";
+import fc from "../../../support/properties.js";
 
 const header = (flags: number, size: number): string => {
   const target = Buffer.alloc(12, 0xee);

@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeGreeting, GREETING_SIZE, parseGreeting } from "../../../../src/engine/zmtp/codec/greeting.js";
+import fc from "../../../support/properties.js";
 
 const greeting = encodeGreeting("NULL", false);
 const changed = (at: number, ...bytes: number[]): Buffer => {

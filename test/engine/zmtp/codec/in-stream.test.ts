@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InStream, MAX_FRAMES } from "../../../../src/engine/zmtp/codec/in-stream.js";
+import fc from "../../../support/properties.js";
 import { decodeStream, encodeFrame, frameStream } from "./support.js";
 
 function make(maxMessageSize = -1) {

@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InvalidArgumentError } from "../../../../src/core/errors.js";
 import { parseCommand } from "../../../../src/engine/zmtp/codec/command.js";
@@ -7,6 +6,7 @@ import {
   encodeMetadata,
   MAX_PROPERTIES,
 } from "../../../../src/engine/zmtp/codec/metadata.js";
+import fc from "../../../support/properties.js";
 import { bodyOf, READY_DEALER, READY_PUB } from "../../../vectors/mechanism.js";
 
 const NONE = Buffer.alloc(0);

@@ -1,7 +1,7 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Encoder } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
+import fc from "../../../support/properties.js";
 import { decodeStream } from "./support.js";
 
 const ALL = Number.POSITIVE_INFINITY;

@@ -1,5 +1,5 @@
 /** Frames made and read the simple way, to compare the codec with. */
-import fc from "fast-check";
+import fc from "../../../support/properties.js";
 
 export interface PlainFrame {
   readonly flags: number;

@@ -1,7 +1,7 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InvalidArgumentError, NotSupportedError } from "../../../../src/core/errors.js";
 import { chooseCurveBox, TAG_LENGTH } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
+import fc from "../../../support/properties.js";
 import { NACL } from "../../../vectors/mechanism.js";
 import { BOXES } from "./support.js";
 

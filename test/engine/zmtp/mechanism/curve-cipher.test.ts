@@ -1,7 +1,7 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CurveCipher } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
 import { agreeOnKey, keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-exchange.js";
+import fc from "../../../support/properties.js";
 import { bodyOf, CURVE_MESSAGE, PONG_IN_MESSAGE } from "../../../vectors/mechanism.js";
 import { BOXES } from "./support.js";
 

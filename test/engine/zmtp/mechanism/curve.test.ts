@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InvalidArgumentError } from "../../../../src/core/errors.js";
 import { encodeZ85 } from "../../../../src/core/z85.js";
@@ -17,6 +16,7 @@ import {
 import { agreeOnKey, keyPairOf, newKeyPair } from "../../../../src/engine/zmtp/mechanism/curve-exchange.js";
 import { CurveServer } from "../../../../src/engine/zmtp/mechanism/curve-server.js";
 import type { MechanismOptions, Step } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
+import fc from "../../../support/properties.js";
 import { bodyOf, CURVE_HELLO_BOX, CURVE_HELLO_SHA256, ERROR } from "../../../vectors/mechanism.js";
 import { BOXES, knownRandom, optionsOf, properties, shake } from "./support.js";
 

@@ -1,7 +1,7 @@
 import { hsalsa } from "@noble/ciphers/salsa.js";
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { hsalsa20 } from "../../../../src/engine/zmtp/mechanism/hsalsa20.js";
+import fc from "../../../support/properties.js";
 import { NACL } from "../../../vectors/mechanism.js";
 
 test("NaCl's own example: the key of a box from what X25519 gave", () => {

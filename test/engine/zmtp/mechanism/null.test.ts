@@ -1,7 +1,7 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeCommand } from "../../../../src/engine/zmtp/codec/command.js";
 import { NullMechanism } from "../../../../src/engine/zmtp/mechanism/null.js";
+import fc from "../../../support/properties.js";
 import { bodyOf, ERROR, READY_DEALER, READY_PUB } from "../../../vectors/mechanism.js";
 import { optionsOf, properties, shake } from "./support.js";
 

@@ -1,9 +1,9 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InvalidArgumentError } from "../../../../src/core/errors.js";
 import { encodeCommand } from "../../../../src/engine/zmtp/codec/command.js";
 import type { Step } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
 import { PlainClient, PlainServer } from "../../../../src/engine/zmtp/mechanism/plain.js";
+import fc from "../../../support/properties.js";
 import { bodyOf, ERROR, ERROR_PLAIN, PLAIN_HELLO, PLAIN_WELCOME } from "../../../vectors/mechanism.js";
 import { optionsOf, properties, shake } from "./support.js";
 

@@ -1,9 +1,10 @@
 /** What passes undecoded has to be what would pass decoded: the same peers get the same messages. */
-import fc from "fast-check";
+
 import { describe, expect, test } from "vitest";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
 import { EncodedMessages } from "../../../../src/engine/encoded.js";
 import { OfferResult } from "../../../../src/engine/engine.js";
+import fc from "../../../support/properties.js";
 import { decodeStream, encodeFrame } from "../codec/support.js";
 import { RoutingWorld } from "./support.js";
 

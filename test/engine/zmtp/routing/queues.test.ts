@@ -1,8 +1,8 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { FairQueue } from "../../../../src/engine/zmtp/routing/fair-queue.js";
 import { LengthSet } from "../../../../src/engine/zmtp/routing/length-set.js";
 import { LoadBalancer } from "../../../../src/engine/zmtp/routing/load-balancer.js";
+import fc from "../../../support/properties.js";
 import { RoutingWorld } from "./support.js";
 
 test("the fair queue gives one message of each pipe that has some, in turn", () => {

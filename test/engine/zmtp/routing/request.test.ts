@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { OfferResult } from "../../../../src/engine/engine.js";
+import fc from "../../../support/properties.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
 
 /** The last request a peer has read: its envelope and its body. */

@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { OfferResult } from "../../../../src/engine/engine.js";
+import fc from "../../../support/properties.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
 
 const idOf = (peer: FakePeer): string => (peer.pipe.routingId as Buffer).toString("latin1");

@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { OfferResult } from "../../../../src/engine/engine.js";
+import fc from "../../../support/properties.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
 
 const prefix = fc.string({ unit: fc.constantFrom("a", "b"), maxLength: 3 });

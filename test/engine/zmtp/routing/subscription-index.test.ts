@@ -1,6 +1,6 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { SubscriptionIndex } from "../../../../src/engine/zmtp/routing/subscription-index.js";
+import fc from "../../../support/properties.js";
 
 interface Subscriber {
   readonly name: number;
