@@ -4,14 +4,14 @@
  * own files: none of this is exported.
  */
 import b from "benny";
-import { nobleBox, sodiumBox } from "../../dist/engine/zmtp/mechanism/curve-box.js";
-import { CurveCipher } from "../../dist/engine/zmtp/mechanism/curve-cipher.js";
-import { agreeOnKey, newKeyPair } from "../../dist/engine/zmtp/mechanism/curve-exchange.js";
+import { nobleBox, sodiumBox } from "../../dist/micro/curve-box.js";
+import { CurveCipher } from "../../dist/micro/curve-cipher.js";
+import { agreeOnKey, newKeyPair } from "../../dist/micro/curve-exchange.js";
 
 const smoke = process.argv.includes("--smoke");
 const options = smoke ? { minSamples: 1, maxTime: 0.02 } : { maxTime: 1 };
 
-/** @returns {import("../../dist/engine/zmtp/mechanism/curve-box.js").CurveBox[]} */
+/** @returns {import("../../src/engine/zmtp/mechanism/curve-box.js").CurveBox[]} */
 function boxes() {
   try {
     return [sodiumBox(), nobleBox()];

@@ -1,5 +1,6 @@
 /** shoal bench: the options of the benchmark harness, which is loaded when it is asked for. */
 import type { Command } from "commander";
+import { builtFile } from "../core/built-file.js";
 import { addCommand } from "./command.js";
 import { UsageError } from "./failure.js";
 
@@ -7,8 +8,6 @@ import { UsageError } from "./failure.js";
 interface Harness {
   bench(options: object): Promise<number>;
 }
-
-const HARNESS = new URL("../bench/main.js", import.meta.url).href;
 
 export function addBenchCommand(program: Command): void {
   const command = addCommand(program, {
@@ -53,7 +52,7 @@ export function addBenchCommand(program: Command): void {
     .action(async (what: string[], options: object) => {
       let code: number;
       try {
-        const harness = (await import(HARNESS)) as Harness;
+        const harness = (await import(builtFile("dist/bench/main.js").href)) as Harness;
         code = await harness.bench({ ...options, what: what.length === 0 ? ["all"] : what });
       } catch (error) {
         throw error instanceof Error && error.name === "BadInput" ? new UsageError(error.message) : error;

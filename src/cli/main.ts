@@ -2,6 +2,7 @@
 /** The `shoal` binary: the program, and what becomes of its errors. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { builtFile } from "../core/built-file.js";
 import { addCommands } from "./commands.js";
 import { describe, exitCodeOf, UsageError } from "./failure.js";
 
@@ -16,8 +17,7 @@ Example, in two terminals:
 
 /** @param name of the command that is wanted, if the first word is one */
 async function createProgram(name: string | undefined): Promise<Command> {
-  const manifest = new URL("../../package.json", import.meta.url);
-  const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
+  const { version } = JSON.parse(readFileSync(builtFile("package.json"), "utf8")) as { version: string };
   const program = new Command("shoal")
     .description("Send and receive over ZeroMQ sockets from the terminal.")
     .version(version)

@@ -11,7 +11,7 @@ const run = promisify(execFile);
 
 /** Each receive of a slowed build takes this much longer; one of the real build takes 2 to 10 µs. */
 const SLOWER = `
-import { Pull as SlowedPull } from "./sockets/pipeline.js";
+import { Pull as SlowedPull } from "./index.js";
 const spin = () => {
   for (const end = process.hrtime.bigint() + 100_000n; process.hrtime.bigint() < end; );
 };

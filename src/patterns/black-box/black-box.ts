@@ -205,7 +205,7 @@ export class BlackBox {
   }
 
   #startReceiver(): void {
-    const worker = startThread("./receiver-thread.js", "black box", this.#options.receiver);
+    const worker = startThread("receiver-thread.js", "black box", this.#options.receiver);
     let cause: Error | undefined;
     this.#receiver = worker;
     worker.on("message", this.#receiverOnMessage);

@@ -1,5 +1,6 @@
 /** One shard's worker thread, from the main thread: started, and started anew when it crashes. */
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { builtFile } from "../../core/built-file.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { CLOSE, type FromWorker, fromPlain, Progress, type WorkerData } from "./messages.js";
 import { Restarts } from "./restarts.js";
@@ -7,7 +8,7 @@ import { Restarts } from "./restarts.js";
 /** Where this process was started with a module as text, that is no argument for a thread with a file. */
 const UNFIT = /^(?:--input-type|--eval|-e|--print|-p|-pe|--check|-c|--interactive|-i)(?:=|$)/;
 
-/** Starts a thread of this package. @param file beside this one */
+/** Starts a thread of this package. @param file of this folder, built */
 export function startThread(
   file: string,
   name: string,
@@ -15,7 +16,7 @@ export function startThread(
   transfer: MessagePort[] = [],
 ): Worker {
   const execArgv = process.execArgv.filter((argument) => !UNFIT.test(argument));
-  return new Worker(new URL(file, import.meta.url), {
+  return new Worker(builtFile(`dist/patterns/black-box/${file}`), {
     workerData,
     transferList: transfer,
     execArgv,
@@ -85,7 +86,7 @@ export class ShardThread {
     const progress = new Uint32Array(new SharedArrayBuffer(4 * Progress.LENGTH));
     const begun = performance.now();
     const worker = startThread(
-      "./worker-thread.js",
+      "worker-thread.js",
       `black box ${shard}`,
       { ...this.#data, port: port1, progress },
       [port1],

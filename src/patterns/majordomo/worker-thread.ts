@@ -6,6 +6,7 @@
  *      └──────────┴──────────────┴── it fails ────> ended: the event `thread:failed`, and `close` rejects
  */
 import { Worker } from "node:worker_threads";
+import { builtFile } from "../../core/built-file.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { MessageLike } from "../../sockets/message.js";
@@ -96,7 +97,7 @@ export class WorkerThread {
       accounts: this.#accounts,
       taken: this.#taken,
     };
-    this.#thread = new Worker(new URL("./worker-thread-entry.js", import.meta.url), {
+    this.#thread = new Worker(builtFile("dist/patterns/majordomo/worker-thread-entry.js"), {
       workerData: data,
       name: `shoal worker ${work.service}`,
       // Flags that began this program, such as --input-type, need not fit another file.

@@ -1,0 +1,20 @@
+/** Files of the built package that are loaded by name: threads, and what is compiled apart. */
+import { existsSync } from "node:fs";
+
+let root: URL | undefined;
+
+/**
+ * Where a file of the package is, for code that may itself stand in any of its files.
+ *
+ * @param path from the package's root, such as `dist/bench/main.js`
+ */
+export function builtFile(path: string): URL {
+  root ??= packageRoot();
+  return new URL(path, root);
+}
+
+function packageRoot(): URL {
+  for (let folder = new URL(".", import.meta.url); ; folder = new URL("..", folder)) {
+    if (folder.pathname === "/" || existsSync(new URL("package.json", folder))) return folder;
+  }
+}
