@@ -92,6 +92,11 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
       const push = new Push(); push.connect(pull.lastEndpoint);
       await push.send("work"); console.log(String(await pull.receive()));
       await pull.close();`,
+      "sockets with all the time in the world are closed, and have sent everything": `
+      const pull = new Pull({ linger: 600_000 }); await pull.bind("tcp://127.0.0.1:*");
+      const push = new Push({ linger: 600_000 }); push.connect(pull.lastEndpoint);
+      await push.send("work"); console.log(String(await pull.receive()));
+      await push.close(); await pull.close();`,
       "an authenticated server is closed": `
       const rep = new Reply({ plainServer: true, authenticate: () => true }); await rep.bind("tcp://127.0.0.1:*");
       const req = new Request({ plainUsername: "u", plainPassword: "p" }); req.connect(rep.lastEndpoint);

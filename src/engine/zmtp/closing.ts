@@ -27,9 +27,10 @@ export class Closing {
   start(): void {
     this.#unsent = this.#links.beginClose(this.#linger !== 0);
     this.#started = true;
+    // Before anything that may end it at once: a timer set after the end would hold the process.
+    if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
     // Without a linger, too: what the kernel takes at once is not thrown away.
     this.#links.finishAll(this.#linger < 0 ? Number.POSITIVE_INFINITY : this.#linger);
-    if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
     this.proceed();
   }
 
