@@ -1,5 +1,5 @@
 /** When an open socket keeps its process alive, and when it lets it go. */
-import { beforeAll, describe, expect, it, type TestContext } from "vitest";
+import { describe, expect, it, type TestContext } from "vitest";
 import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { type Child, run, start } from "./child.js";
 
@@ -10,18 +10,15 @@ const SOCKETS = `import {
 /** Says so when the loop has turned for longer than the engine's own slices and ticks. */
 const STILL_HERE = `setTimeout(() => console.log("still here"), 1_500).unref();`;
 
-function program({ onTestFinished }: TestContext, source: string): Child {
-  const child = start(SOCKETS + source);
-  onTestFinished(async () => {
-    if (child.running) await child.kill();
-  });
-  return child;
-}
-
 describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
-  beforeAll(() => {
-    process.env.SHOAL_ENGINE = engine; // The programs have it from here.
-  });
+  const env = { SHOAL_ENGINE: engine };
+  const program = ({ onTestFinished }: TestContext, source: string): Child => {
+    const child = start(SOCKETS + source, { env });
+    onTestFinished(async () => {
+      if (child.running) await child.kill();
+    });
+    return child;
+  };
 
   describe("a process lives on while", () => {
     const cases = {
@@ -105,7 +102,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     };
     for (const [name, source] of Object.entries(cases)) {
       it.concurrent(name, async () => {
-        const outcome = await run(SOCKETS + source);
+        const outcome = await run(SOCKETS + source, { env });
         expect(outcome).toMatchObject({ code: 0, signal: null, stderr: "" });
       });
     }
@@ -127,7 +124,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
        const push = new Push({ sendHighWaterMark: 0 }); push.connect(process.argv[1]);
        for (let i = 0; i < 5_000; i++) push.send("x".repeat(1_000));
        push.send("");`,
-        { args: [await sink.line()] },
+        { env, args: [await sink.line()] },
       );
       expect(source).toMatchObject({ code: 0, stderr: "" });
       expect(await sink.line()).toBe("5000");
@@ -142,16 +139,19 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
        for (let i = 0; i < 50; i++) await push.send("x".repeat(1_000));
        await push.send("");
        process.exit(7);`,
-        { args: [await sink.line()] },
+        { env, args: [await sink.line()] },
       );
       expect(source).toMatchObject({ code: 7, stderr: "" });
       expect(await sink.line()).toBe("50");
     });
 
     it.concurrent("does not wait for an absent peer when linger is 0", async () => {
-      const outcome = await run(`${SOCKETS}
+      const outcome = await run(
+        `${SOCKETS}
       const push = new Push({ linger: 0 }); push.connect("tcp://127.0.0.1:1");
-      for (let i = 0; i < 100; i++) await push.send("lost");`);
+      for (let i = 0; i < 100; i++) await push.send("lost");`,
+        { env },
+      );
       expect(outcome).toMatchObject({ code: 0, stderr: "" });
     });
   });
