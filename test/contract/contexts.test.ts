@@ -33,12 +33,15 @@ describeEngines("contexts", (world) => {
       expect(String(await pull.receive({ timeout: 4_000 }))).toBe(String(i));
   });
 
-  it("limit their sockets", () => {
+  it("limit their sockets", async () => {
     const context = world.freshContext();
     context.maxSockets = 3;
     expect(context.maxSockets).toBe(3);
     const sockets = [1, 2, 3].map(() => world.own(new Push({ context })));
-    expect(sockets.length).toBe(3);
+    expect(thrown(() => new Push({ context })).code).toBe("EMFILE");
+    await sockets[0]?.close();
+    world.own(new Push({ context }));
+    expect(thrown(() => new Push({ context })).code).toBe("EMFILE");
     expect(thrown(() => (context.maxSockets = -1)).code).toBe("EINVAL");
     expect(context.maxSockets).toBe(3);
   });

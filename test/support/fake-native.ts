@@ -152,7 +152,8 @@ export class FakeMonitored {
   readonly socket = new FakeNativeSocket();
   readonly native: Native;
 
-  constructor() {
+  /** @param tells whether a replaced observer hears its end at once */
+  constructor(tells = true) {
     const { observers, failures } = this;
     this.native = {
       Observer: class extends FakeObserver {
@@ -160,7 +161,7 @@ export class FakeMonitored {
           super();
           const failure = failures.shift();
           if (failure !== undefined) throw failure;
-          observers.at(-1)?.push({ type: "end" });
+          if (tells) observers.at(-1)?.push({ type: "end" });
           observers.push(this);
         }
       },

@@ -1,5 +1,5 @@
 /** The engine over libzmq, through the npm package `zeromq`. */
-import { InvalidArgumentError } from "../../core/errors.js";
+import { InvalidArgumentError, TransportError } from "../../core/errors.js";
 import type { SocketType } from "../../core/socket-type.js";
 import type { EngineCapabilities } from "../capabilities.js";
 import type { Engine, EngineContext, EngineListener, EngineOptions, EngineSocket } from "../engine.js";
@@ -9,10 +9,10 @@ import { MAX_BATCH } from "./receiver.js";
 import { LibzmqSocket, type Shared } from "./socket.js";
 import { ZapHandler } from "./zap.js";
 
-/** Each socket costs two more native sockets, for its monitor. */
-const NATIVE_SOCKETS_PER_SOCKET = 3;
-/** Room for the authentication service. */
-const NATIVE_SOCKETS_SPARE = 8;
+/** Each socket costs two more native sockets for its monitor, and two while that is replaced (monitor.ts). */
+const NATIVE_SOCKETS_PER_SOCKET = 5;
+/** Room for the authentication service, and for closed sockets that libzmq has not taken apart yet. */
+const NATIVE_SOCKETS_SPARE = 256;
 
 function capabilitiesOf(native: Native): EngineCapabilities {
   const transports = ["tcp", "ipc", "inproc", "pgm", "epgm", "tipc", "norm", "udp", "vmci", "ws", "wss"];
@@ -39,6 +39,11 @@ function capabilitiesOf(native: Native): EngineCapabilities {
 class LibzmqContext implements EngineContext {
   readonly #shared: Shared;
   #maxSockets = 1_023;
+  #sockets = 0;
+  /** Sockets that the program forgot to close do not count for ever. */
+  readonly #forgotten = new FinalizationRegistry<undefined>(() => {
+    this.#sockets -= 1;
+  });
 
   constructor(native: Native, options: EngineOptions, shared: boolean) {
     const context = shared ? native.context : new native.Context();
@@ -50,7 +55,18 @@ class LibzmqContext implements EngineContext {
   }
 
   open(type: SocketType, options: EngineOptions, listener: EngineListener): EngineSocket {
-    return new LibzmqSocket(this.#shared, type, options, listener);
+    // libzmq's own limit must not be met: an observer that finds no room leaves a monitor that nobody reads.
+    if (this.#sockets >= this.#maxSockets) {
+      throw new TransportError("EMFILE", `The context has ${this.#sockets} sockets already (maxSockets)`);
+    }
+    const token = {};
+    const socket = new LibzmqSocket(this.#shared, type, options, listener, () => {
+      this.#forgotten.unregister(token);
+      this.#sockets -= 1;
+    });
+    this.#sockets += 1;
+    this.#forgotten.register(socket, undefined, token);
+    return socket;
   }
 
   getOption(name: string): unknown {

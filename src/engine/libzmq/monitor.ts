@@ -13,6 +13,9 @@
  *    alive ("loose"), the monitor is read in passing: on each tick what waits is
  *    drained, and then the observer is replaced by a new one. That makes libzmq
  *    end the old monitor with an `end` event, which settles the pending read.
+ * 3. An observer for whose end libzmq has no socket left has already started the
+ *    monitor: nobody reads it, and it is dangerous (1). So the engine allows for
+ *    the sockets of a replacement (engine.ts), and there is one at a time.
  *
  *        hold(true)                   close of the socket
  *   loose ---------> held -----------------------+----> ended
@@ -34,6 +37,8 @@ export class Monitor {
   readonly #remains: Remains;
   readonly #disown: () => void;
   #reading = false;
+  /** Replaced observers that have not heard their end: their native sockets are there still. */
+  #leaving = 0;
   #held = false;
   #final = false;
 
@@ -78,12 +83,13 @@ export class Monitor {
 
   #letGo = (): void => {
     const remains = this.#remains;
-    if (this.#held || this.#final || !this.#reading || remains.socket.closed) return;
+    if (this.#held || this.#final || !this.#reading || this.#leaving > 0 || remains.socket.closed) return;
     this.#observe();
   };
 
   /** Replaces the observer. Where sockets have run out there is none until a later tick, and events are missed. */
   #observe(): void {
+    if (this.#reading) this.#leaving += 1;
     this.#reading = false;
     this.#remains.observer = undefined;
     try {
@@ -103,7 +109,10 @@ export class Monitor {
 
   async #run(observer: NativeObserver): Promise<void> {
     await readToEnd(observer, this.#emit);
-    if (observer !== this.#remains.observer) return;
+    if (observer !== this.#remains.observer) {
+      this.#leaving -= 1;
+      return;
+    }
     this.#disown();
     this.#ended();
   }

@@ -63,9 +63,18 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   #inproc = false;
   #closed = false;
   #ended: (() => void) | undefined;
+  readonly #onClosed: () => void;
 
-  constructor(shared: Shared, type: SocketType, options: EngineOptions, listener: EngineListener) {
+  /** @param onClosed its native sockets are gone, or going */
+  constructor(
+    shared: Shared,
+    type: SocketType,
+    options: EngineOptions,
+    listener: EngineListener,
+    onClosed: () => void,
+  ) {
     this.#shared = shared;
+    this.#onClosed = onClosed;
     this.#listener = listener;
     this.#options = { ...options };
     this.#requests = type === SocketType.XSubscriber;
@@ -254,6 +263,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
       onClosed: () => {
         this.#stopTicking();
         this.#disown();
+        this.#onClosed();
       },
     });
   }

@@ -6,8 +6,7 @@ import { FakeMonitored, nativeError } from "../../support/fake-native.js";
 import fc from "../../support/properties.js";
 import { turn } from "../../support/settled.js";
 
-function monitored() {
-  const world = new FakeMonitored();
+function monitored(world = new FakeMonitored()) {
   const heard: string[] = [];
   const ended = vi.fn();
   const emit = (event: NativeEvent): void => {
@@ -101,6 +100,23 @@ test("a monitor that can have no observer for a while hears again when it can, a
   poor.monitor.tick();
   await turn();
   expect(poor.monitor.finish()).toBe(false);
+});
+
+test("an observer is replaced when the one before it has heard its end: libzmq has sockets for one replacement", async () => {
+  const { world, monitor } = monitored(new FakeMonitored(false));
+  const ticks = async () => {
+    for (let i = 0; i < 3; i++) {
+      monitor.tick();
+      await turn();
+      await turn();
+    }
+  };
+  await ticks();
+  expect(world.observers).toHaveLength(2);
+  world.observers[0]?.push({ type: "end" });
+  await turn();
+  await ticks();
+  expect(world.observers).toHaveLength(3);
 });
 
 test("the end of a replaced observer is not the end of the socket", async () => {
