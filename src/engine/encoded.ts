@@ -63,6 +63,32 @@ export class EncodedMessages {
     return true;
   }
 
+  /**
+   * Those that `keeps` wants by their first frame, `first` aside, in memory of their own; all of them: this itself.
+   *
+   * @param keeps told where that frame's body is
+   * @returns `undefined` for none
+   */
+  sift(keeps: (bytes: Uint8Array, start: number, end: number) => boolean): EncodedMessages | undefined {
+    const { bytes } = this;
+    let sifted: Sifted | undefined;
+    let message = 0;
+    for (let position = this.start; position < this.end; message++) {
+      const begin = position;
+      const body = bodyAt(bytes, position);
+      let end = frameEnd(bytes, position);
+      const kept = keeps(bytes, body, end);
+      while (((bytes[position] as number) & MORE) !== 0) {
+        position = end;
+        end = frameEnd(bytes, position);
+      }
+      position = end;
+      if (kept) sifted?.add(begin, end);
+      else sifted ??= new Sifted(this, begin, message);
+    }
+    return sifted === undefined ? this : sifted.messages();
+  }
+
   /** Bytes of the bodies of the frames between two positions. */
   bodyBytes(start: number, end: number): number {
     let bytes = 0;
@@ -91,5 +117,41 @@ export class EncodedMessages {
       messages.push(frames);
     }
     return messages;
+  }
+}
+
+/** What is kept of messages, copied: it is written into memory of its own as it is found. */
+class Sifted {
+  readonly #from: EncodedMessages;
+  readonly #bytes: Uint8Array;
+  #end: number;
+  #messages: number;
+
+  /** @param upTo where the first begins that is not kept @param messages how many come before it */
+  constructor(from: EncodedMessages, upTo: number, messages: number) {
+    this.#from = from;
+    this.#bytes = Buffer.allocUnsafeSlow(from.end - from.start);
+    this.#bytes.set(from.bytes.subarray(from.start, upTo));
+    this.#end = upTo - from.start;
+    this.#messages = messages;
+  }
+
+  add(start: number, end: number): void {
+    this.#bytes.set(this.#from.bytes.subarray(start, end), this.#end);
+    this.#end += end - start;
+    this.#messages += 1;
+  }
+
+  messages(): EncodedMessages | undefined {
+    if (this.#messages === 0) return undefined;
+    const { first, tally } = this.#from;
+    const { mostFrames } = tally; // Of all: no more than that, at any rate.
+    let bodyBytes = 0;
+    for (let position = 0; position < this.#end; ) {
+      const next = frameEnd(this.#bytes, position);
+      bodyBytes += next - bodyAt(this.#bytes, position);
+      position = next;
+    }
+    return new EncodedMessages(this.#bytes, 0, this.#end, this.#messages, { bodyBytes, mostFrames }, first);
   }
 }
