@@ -20,6 +20,8 @@ import { type FolderKeys, isKeyFile, type KeyFile, keysOf } from "./keys.js";
 const SETTLE = 50;
 /** ms between two looks at a folder that says nothing. */
 const LOOK_EVERY = 5_000;
+/** ms between two while it cannot be read. */
+const RETRY = 500;
 /** Files that are read, the first by name. */
 const MAX_FILES = 16_384;
 /** Bytes of one that is read. */
@@ -37,6 +39,8 @@ export class KeyFolder {
   #now: FolderKeys = { keys: new Set(), problems: [] };
   #known = new Map<string, Known>();
   #watcher: FSWatcher | undefined = undefined;
+  /** Of the folder that is watched: another may have been put in its place. */
+  #inode = 0;
   #looking: NodeJS.Timeout | undefined = undefined;
   #settling: NodeJS.Timeout | undefined = undefined;
   #reading = false;
@@ -56,7 +60,6 @@ export class KeyFolder {
    */
   static async open(path: string, changed: (now: FolderKeys) => void): Promise<KeyFolder> {
     const folder = new KeyFolder(path, changed);
-    folder.#watch(); // First: a change during the reading is not missed.
     try {
       folder.#now = await folder.#read();
     } catch (error) {
@@ -80,8 +83,11 @@ export class KeyFolder {
     clearTimeout(this.#settling);
   }
 
-  #watch(): void {
-    if (this.#watcher !== undefined || this.#closed) return;
+  async #watch(): Promise<void> {
+    const { ino } = await stat(this.path);
+    if (this.#closed || (this.#watcher !== undefined && this.#inode === ino)) return;
+    this.#watcher?.close();
+    this.#inode = ino;
     try {
       const watcher = watch(this.path, { persistent: false }, () => this.#settle());
       watcher.on("error", () => {
@@ -91,16 +97,16 @@ export class KeyFolder {
       });
       this.#watcher = watcher;
     } catch {
-      this.#watcher = undefined; // Not there, or nothing is left to watch with: the looks remain.
+      this.#watcher = undefined; // Nothing is left to watch with: the looks remain.
     }
   }
 
-  #settle(): void {
+  #settle(ms = SETTLE): void {
     if (this.#closed) return;
     this.#settling ??= setTimeout(() => {
       this.#settling = undefined;
       void this.#look(true);
-    }, SETTLE).unref();
+    }, ms).unref();
   }
 
   /** @param fresh reads files again whose time and size are the same, too: those are not exact enough right after a change */
@@ -110,15 +116,13 @@ export class KeyFolder {
       return;
     }
     this.#reading = true;
-    this.#watch();
     if (fresh) this.#known.clear();
     const before = this.#now;
     let now: FolderKeys;
     try {
       now = await this.#read();
     } catch (error) {
-      this.#watcher?.close(); // Another folder may come in its place.
-      this.#watcher = undefined;
+      this.#settle(RETRY);
       now = {
         keys: before.keys,
         problems: [`the folder cannot be read, its last keys stay: ${reasonOf(error)}`],
@@ -134,6 +138,7 @@ export class KeyFolder {
   }
 
   async #read(): Promise<FolderKeys> {
+    await this.#watch(); // First: a change during the reading is not missed.
     const names = (await readdir(this.path)).filter(isKeyFile).sort();
     const known = new Map<string, Known>();
     const files: KeyFile[] = [];
