@@ -60,6 +60,7 @@ export class KeyFolder {
    */
   static async open(path: string, changed: (now: FolderKeys) => void): Promise<KeyFolder> {
     const folder = new KeyFolder(path, changed);
+    folder.#reading = true;
     try {
       folder.#now = await folder.#read();
     } catch (error) {
@@ -68,6 +69,7 @@ export class KeyFolder {
         cause: error,
       });
     }
+    folder.#readAgain();
     folder.#looking = setInterval(() => void folder.#look(false), LOOK_EVERY).unref();
     return folder;
   }
@@ -128,10 +130,15 @@ export class KeyFolder {
         problems: [`the folder cannot be read, its last keys stay: ${reasonOf(error)}`],
       };
     }
-    this.#reading = false;
     if (this.#closed) return;
     this.#now = now;
     if (!isSame(before, now)) this.#changed(now);
+    this.#readAgain();
+  }
+
+  /** A reading is over. */
+  #readAgain(): void {
+    this.#reading = false;
     if (!this.#again) return;
     this.#again = false;
     this.#settle();
