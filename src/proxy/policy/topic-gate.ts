@@ -16,8 +16,8 @@ export interface TopicSide {
   refuse(reason: "topic", count: number): void;
 }
 
-const SUBSCRIBE = 1;
-const CANCEL = 0;
+/** The first byte of a subscription and of its end (29/PUBSUB). */
+const [CANCEL, SUBSCRIBE] = [0, 1];
 const NO_TOPIC = Buffer.alloc(0);
 
 export class TopicGate {
