@@ -72,32 +72,35 @@ export class EncodedMessages {
   sift(keeps: (bytes: Uint8Array, start: number, end: number) => boolean): EncodedMessages | undefined {
     const { bytes } = this;
     let sifted: Sifted | undefined;
-    let message = 0;
-    for (let position = this.start; position < this.end; message++) {
-      const begin = position;
-      const body = bodyAt(bytes, position);
+    // Kept ones behind the last that was not: they are copied together.
+    let begin = this.start;
+    let messages = 0;
+    for (let position = this.start; position < this.end; ) {
+      const start = position;
       let end = frameEnd(bytes, position);
-      const kept = keeps(bytes, body, end);
+      const kept = keeps(bytes, bodyAt(bytes, position), end);
       while (((bytes[position] as number) & MORE) !== 0) {
         position = end;
         end = frameEnd(bytes, position);
       }
       position = end;
-      if (kept) sifted?.add(begin, end);
-      else sifted ??= new Sifted(this, begin, message);
+      if (kept) {
+        messages += 1;
+        continue;
+      }
+      sifted ??= new Sifted(this);
+      sifted.add(begin, start, messages);
+      begin = end;
+      messages = 0;
     }
-    return sifted === undefined ? this : sifted.messages();
+    if (sifted === undefined) return this;
+    sifted.add(begin, this.end, messages);
+    return sifted.messages();
   }
 
   /** Bytes of the bodies of the frames between two positions. */
   bodyBytes(start: number, end: number): number {
-    let bytes = 0;
-    for (let position = start; position < end; ) {
-      const next = frameEnd(this.bytes, position);
-      bytes += next - bodyAt(this.bytes, position);
-      position = next;
-    }
-    return bytes;
+    return bodyBytesOf(this.bytes, start, end);
   }
 
   /** What is left, as messages of frames: views of the bytes. */
@@ -120,38 +123,40 @@ export class EncodedMessages {
   }
 }
 
-/** What is kept of messages, copied: it is written into memory of its own as it is found. */
+/** What is kept of messages: copied into memory of its own as it is found. */
 class Sifted {
   readonly #from: EncodedMessages;
-  readonly #bytes: Uint8Array;
-  #end: number;
-  #messages: number;
+  readonly #bytes: Buffer;
+  #end = 0;
+  #messages = 0;
 
-  /** @param upTo where the first begins that is not kept @param messages how many come before it */
-  constructor(from: EncodedMessages, upTo: number, messages: number) {
+  constructor(from: EncodedMessages) {
     this.#from = from;
     this.#bytes = Buffer.allocUnsafeSlow(from.end - from.start);
-    this.#bytes.set(from.bytes.subarray(from.start, upTo));
-    this.#end = upTo - from.start;
-    this.#messages = messages;
   }
 
-  add(start: number, end: number): void {
+  /** Neighbours, from `start` to `end`. */
+  add(start: number, end: number, messages: number): void {
     this.#bytes.set(this.#from.bytes.subarray(start, end), this.#end);
     this.#end += end - start;
-    this.#messages += 1;
+    this.#messages += messages;
   }
 
   messages(): EncodedMessages | undefined {
     if (this.#messages === 0) return undefined;
     const { first, tally } = this.#from;
     const { mostFrames } = tally; // Of all: no more than that, at any rate.
-    let bodyBytes = 0;
-    for (let position = 0; position < this.#end; ) {
-      const next = frameEnd(this.#bytes, position);
-      bodyBytes += next - bodyAt(this.#bytes, position);
-      position = next;
-    }
+    const bodyBytes = bodyBytesOf(this.#bytes, 0, this.#end);
     return new EncodedMessages(this.#bytes, 0, this.#end, this.#messages, { bodyBytes, mostFrames }, first);
   }
+}
+
+function bodyBytesOf(frames: Uint8Array, start: number, end: number): number {
+  let bytes = 0;
+  for (let position = start; position < end; ) {
+    const next = frameEnd(frames, position);
+    bytes += next - bodyAt(frames, position);
+    position = next;
+  }
+  return bytes;
 }

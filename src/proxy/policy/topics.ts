@@ -9,12 +9,31 @@
  */
 import type { PolicyList } from "./policy.js";
 
+/** Its children by their byte, from `low` on: quicker than a Map, and short, since topics are text. */
 class Node {
   /** Absent: as the node above. */
   allows: boolean | undefined = undefined;
   /** Whether a longer prefix allows. */
   leadsToAllowed = false;
-  next: Map<number, Node> | undefined = undefined;
+  #low = 0;
+  #next: (Node | undefined)[] = [];
+
+  at(byte: number): Node | undefined {
+    const index = byte - this.#low;
+    return index >= 0 && index < this.#next.length ? this.#next[index] : undefined;
+  }
+
+  /** The child of a byte, made where there is none. */
+  make(byte: number): Node {
+    const known = this.at(byte);
+    if (known !== undefined) return known;
+    const node = new Node();
+    if (this.#next.length === 0) this.#low = byte;
+    for (; byte < this.#low; this.#low--) this.#next.unshift(undefined);
+    while (this.#next.length <= byte - this.#low) this.#next.push(undefined);
+    this.#next[byte - this.#low] = node;
+    return node;
+  }
 }
 
 export class TopicRules {
@@ -33,7 +52,7 @@ export class TopicRules {
     let node: Node | undefined = this.#root;
     let allows = node.allows ?? this.#otherwise;
     for (let i = start; i < end; i++) {
-      node = node.next?.get(bytes[i] as number);
+      node = node.at(bytes[i] as number);
       if (node === undefined) break;
       allows = node.allows ?? allows;
     }
@@ -45,7 +64,7 @@ export class TopicRules {
     let node: Node | undefined = this.#root;
     let allows = node.allows ?? this.#otherwise;
     for (let i = 0; i < prefix.length; i++) {
-      node = node.next?.get(prefix[i] as number);
+      node = node.at(prefix[i] as number);
       if (node === undefined) return allows;
       allows = node.allows ?? allows;
     }
@@ -54,15 +73,7 @@ export class TopicRules {
 
   #node(prefix: Uint8Array): Node {
     let node = this.#root;
-    for (const byte of prefix) {
-      node.next ??= new Map();
-      let next = node.next.get(byte);
-      if (next === undefined) {
-        next = new Node();
-        node.next.set(byte, next);
-      }
-      node = next;
-    }
+    for (const byte of prefix) node = node.make(byte);
     return node;
   }
 
@@ -73,7 +84,7 @@ export class TopicRules {
     let node: Node = this.#root;
     for (const byte of prefix) {
       node.leadsToAllowed = true;
-      node = node.next?.get(byte) as Node;
+      node = node.at(byte) as Node;
     }
   }
 }

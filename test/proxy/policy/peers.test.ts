@@ -32,6 +32,7 @@ describe("addresses", () => {
       new StreamerProxy({ frontend: { bind: ANY, policy }, backend: { bind: ANY }, context }),
     );
     const told = eventsOf(proxy, "policy");
+    const shaken = eventsOf(proxy, "peer:refused");
     const sink = world.socket(new Pull({ context }));
     sink.connect(back(proxy));
     const [good, denied, other] = ["127.0.0.2", "127.0.0.3", "127.0.1.1"].map((source) =>
@@ -44,6 +45,7 @@ describe("addresses", () => {
     expect(told).toHaveLength(1);
     expect(told[0]).toMatchObject({ side: "frontend", reason: "address", refused: 1 });
     expect(["127.0.0.3", "127.0.1.1"]).toContain(told[0]?.address);
+    expect(shaken).toEqual([]); // It did not come to a handshake.
     expect([good, denied, other].map((push) => push?.stats().peers)).toEqual([1, 0, 0]);
   });
 
@@ -259,6 +261,30 @@ describe("keys", () => {
     await until(() => asked.includes(odd.publicKey), "the judge");
     expect(asked).not.toContain(stranger.publicKey);
     expect(proxy.stats().frontend.peers).toBe(1);
+  });
+
+  it("that go while their peer is judged do not let it in", async () => {
+    const known = curveKeyPair();
+    await save("known", known.publicKey);
+    let judge: (allowed: boolean) => void = () => undefined;
+    let asked = 0;
+    const { frontend, ...rest } = sides();
+    const authenticate = (): Promise<boolean> => {
+      asked += 1;
+      return new Promise((resolve) => {
+        judge = resolve;
+      });
+    };
+    const proxy = await world.start(new StreamerProxy({ frontend: { ...frontend, authenticate }, ...rest }));
+    const read = eventsOf(proxy, "keys");
+    const joined = eventsOf(proxy, "peer:join");
+    pushWith(proxy, known);
+    await until(() => asked === 1, "the judge");
+    await rm(join(keys, "known"));
+    await until(() => read.length === 1, "the end of the key");
+    judge(true);
+    await until(() => proxy.stats().frontend.refused.key >= 2, "refusals");
+    expect([joined, asked]).toEqual([[], 1]);
   });
 
   it("may be asked for while peers are there: those without are put out; and not any more", async () => {
