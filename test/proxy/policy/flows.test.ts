@@ -187,6 +187,8 @@ describe("sizes", () => {
     await push.send("x".repeat(1_001));
     await until(() => proxy.stats().frontend.refused.size === 1, "the refusal");
     await until(() => push.stats().reconnects === 1, "another connection");
+    await push.send("small");
+    expect(await collect(sink, 1)).toEqual(["small"]);
     await proxy.setPolicy("frontend", { limits: { messageSize: 5_000 } });
     await push.send("y".repeat(5_000));
     expect(await collect(sink, 1)).toEqual(["y".repeat(5_000)]);
@@ -369,7 +371,9 @@ describe("rates", () => {
     // One that is held back can be paused, and changed.
     proxy.pause();
     proxy.resume();
-    await proxy.setPolicy("frontend", { limits: { all: { messages: 1 } } });
+    await proxy.setPolicy("frontend", { limits: { all: { bytes: 1 } } });
+    const { rate } = proxy.stats().frontend.refused;
+    await until(() => proxy.stats().frontend.refused.rate > rate, "a hold of an hour");
     await proxy.setPolicy("frontend", {});
     await until(() => seen.order.length > 3_000, "a flood");
     const sent = await Promise.all(floods.map((each) => each.stop()));
