@@ -1,5 +1,5 @@
 /** Addresses and keys: who gets in, who is put out, and what happens to everybody else. */
-import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -299,6 +299,32 @@ describe("keys", () => {
     await proxy.setPolicy("frontend", {});
     await until(() => one.stats().peers === 1 && two.stats().peers === 1, "both");
   });
+
+  it.skipIf(process.platform !== "linux")(
+    "leave nothing open: a folder is watched as long as it is in force",
+    async () => {
+      const watched = async (): Promise<number> => {
+        const { ino } = await stat(keys);
+        const inode = `ino:${ino.toString(16)} `;
+        let watches = 0;
+        for (const fd of await readdir("/proc/self/fdinfo")) {
+          const text = await readFile(`/proc/self/fdinfo/${fd}`, "utf8").catch(() => "");
+          watches += text
+            .split("\n")
+            .filter((line) => line.startsWith("inotify") && line.includes(inode)).length;
+        }
+        return watches;
+      };
+      const proxy = await world.start(new StreamerProxy(sides()));
+      expect(await watched()).toBe(1);
+      await proxy.setPolicy("frontend", {});
+      expect(await watched()).toBe(0);
+      await proxy.setPolicy("frontend", { keys });
+      expect(await watched()).toBe(1);
+      await proxy.stop();
+      expect(await watched()).toBe(0);
+    },
+  );
 
   it("in a folder that is not there start nothing, and change nothing; it is named", async () => {
     const missing = join(folder, "missing");
