@@ -51,10 +51,8 @@ export interface ProxyPolicy {
   readonly limits?: PolicyLimits;
 }
 
-/** Why something was refused. `rate` counts how often reading was held back: nothing is lost by it. */
-export const POLICY_REASONS = ["address", "key", "topic", "size", "rate"] as const;
-/** Why something was refused. */
-export type PolicyReason = (typeof POLICY_REASONS)[number];
+/** Why something was refused. `rate` counts how often somebody was held back: nothing is lost by it. */
+export type PolicyReason = "address" | "key" | "topic" | "size" | "rate";
 
 /** How often, since the proxy was made. */
 export type PolicyRefusals = Readonly<Record<PolicyReason, number>>;
