@@ -30,6 +30,8 @@ export interface EngineCapabilities {
   readonly discardCount: boolean;
   /** A single connected peer can be put out. */
   readonly disconnectPeer: boolean;
+  /** Peers can be judged by their address before they shake hands, and each be held to a rate. */
+  readonly policePeers: boolean;
   /** Socket options that the engine cannot set; it throws `NOT_SUPPORTED` for any value but their default. */
   readonly unsupportedOptions: readonly string[];
   /** Messages that the engine may hold for the program beyond `receiveHighWaterMark`. */

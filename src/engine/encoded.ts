@@ -63,15 +63,44 @@ export class EncodedMessages {
     return true;
   }
 
+  /**
+   * Those that `keeps` wants by their first frame, `first` aside, in memory of their own; all of them: this itself.
+   *
+   * @param keeps told where that frame's body is
+   * @returns `undefined` for none
+   */
+  sift(keeps: (bytes: Uint8Array, start: number, end: number) => boolean): EncodedMessages | undefined {
+    const { bytes } = this;
+    let sifted: Sifted | undefined;
+    // Kept ones behind the last that was not: they are copied together.
+    let begin = this.start;
+    let messages = 0;
+    for (let position = this.start; position < this.end; ) {
+      const start = position;
+      let end = frameEnd(bytes, position);
+      const kept = keeps(bytes, bodyAt(bytes, position), end);
+      while (((bytes[position] as number) & MORE) !== 0) {
+        position = end;
+        end = frameEnd(bytes, position);
+      }
+      position = end;
+      if (kept) {
+        messages += 1;
+        continue;
+      }
+      sifted ??= new Sifted(this);
+      sifted.add(begin, start, messages);
+      begin = end;
+      messages = 0;
+    }
+    if (sifted === undefined) return this;
+    sifted.add(begin, this.end, messages);
+    return sifted.messages();
+  }
+
   /** Bytes of the bodies of the frames between two positions. */
   bodyBytes(start: number, end: number): number {
-    let bytes = 0;
-    for (let position = start; position < end; ) {
-      const next = frameEnd(this.bytes, position);
-      bytes += next - bodyAt(this.bytes, position);
-      position = next;
-    }
-    return bytes;
+    return bodyBytesOf(this.bytes, start, end);
   }
 
   /** What is left, as messages of frames: views of the bytes. */
@@ -92,4 +121,42 @@ export class EncodedMessages {
     }
     return messages;
   }
+}
+
+/** What is kept of messages: copied into memory of its own as it is found. */
+class Sifted {
+  readonly #from: EncodedMessages;
+  readonly #bytes: Buffer;
+  #end = 0;
+  #messages = 0;
+
+  constructor(from: EncodedMessages) {
+    this.#from = from;
+    this.#bytes = Buffer.allocUnsafeSlow(from.end - from.start);
+  }
+
+  /** Neighbours, from `start` to `end`. */
+  add(start: number, end: number, messages: number): void {
+    this.#bytes.set(this.#from.bytes.subarray(start, end), this.#end);
+    this.#end += end - start;
+    this.#messages += messages;
+  }
+
+  messages(): EncodedMessages | undefined {
+    if (this.#messages === 0) return undefined;
+    const { first, tally } = this.#from;
+    const { mostFrames } = tally; // Of all: no more than that, at any rate.
+    const bodyBytes = bodyBytesOf(this.#bytes, 0, this.#end);
+    return new EncodedMessages(this.#bytes, 0, this.#end, this.#messages, { bodyBytes, mostFrames }, first);
+  }
+}
+
+function bodyBytesOf(frames: Uint8Array, start: number, end: number): number {
+  let bytes = 0;
+  for (let position = start; position < end; ) {
+    const next = frameEnd(frames, position);
+    bytes += next - bodyAt(frames, position);
+    position = next;
+  }
+  return bytes;
 }

@@ -13,6 +13,7 @@
  * Receiving is pulled, never pushed: an engine that is not asked stops reading
  * once its high-water mark is full, and so does its peer.
  */
+import type { Rate } from "../core/rate-meter.js";
 import type { SocketType } from "../core/socket-type.js";
 import type { EngineCapabilities } from "./capabilities.js";
 import type { EncodedMessages } from "./encoded.js";
@@ -50,6 +51,22 @@ export interface PeerCredentials {
   readonly password?: string;
   /** Z85, 40 characters. */
   readonly publicKey?: string;
+}
+
+/** What a socket's peers may do; what is absent is not limited. None of the calls may throw. */
+export interface PeerPolicy {
+  /** Whether who connects from this network address may shake hands at all; for ipc the engine's own text. */
+  readonly admits?: ((address: string) => boolean) | undefined;
+  /** Whether a peer may join, whoever connected, now that its handshake is complete. */
+  readonly joins?: ((peer: PeerCredentials) => boolean) | undefined;
+  /** What each peer may send; past it its messages wait, and then it does. */
+  readonly rate?: Rate | undefined;
+  /** Bytes of a message, where that is less than the option `maxMessageSize`. */
+  readonly messageSize?: number | undefined;
+  /** A peer's messages wait because of its rate. */
+  readonly held?: (() => void) | undefined;
+  /** A peer's connection ended because of a message that was too long. */
+  readonly tooLong?: ((address: string) => void) | undefined;
 }
 
 /** The engine's calls upwards. None of them may throw. */
@@ -122,6 +139,11 @@ export interface EngineSocket {
   setOption(name: string, value: unknown): void;
   /** Disconnects the peers that `match` picks; only with the capability `disconnectPeer`. */
   disconnectPeers?(match: (peer: PeerCredentials) => boolean): number;
+  /**
+   * Replaces what peers may do, also for those that are there; who may not stay is `disconnectPeers`' affair. Only with
+   * the capability `policePeers`.
+   */
+  police?(policy: PeerPolicy): void;
   /**
    * Takes in no further peers: stops listening and dialling, for good. With `hangUp` this side's half of each connection
    * ends, too, so that the peers go elsewhere: nothing can be sent any more, but what they had sent until they heard of

@@ -14,7 +14,7 @@ import type { EncodedMessages } from "../sockets/relay.js";
 const MAX_HOPS = 32;
 
 /** What is to become of a message. */
-export type Verdict = "pass" | "malformed" | "loop";
+export type Verdict = "pass" | "malformed" | "loop" | "policy";
 
 /** Judges a message by its frames. */
 export type Check = (frames: readonly Buffer[]) => Verdict;

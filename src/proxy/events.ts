@@ -1,6 +1,7 @@
 /** What happens at a proxy. */
 import type { HandshakeError } from "../core/errors.js";
 import type { ProxySideName } from "./pairs.js";
+import type { PolicyReason } from "./policy/policy.js";
 import type { DrainResult } from "./stats.js";
 
 /** Where a proxy's sockets listen, wildcards filled in. */
@@ -50,6 +51,28 @@ export type ProxyEvent =
       readonly side: ProxySideName;
       readonly address: string;
       readonly error: HandshakeError;
+    }
+  /** A burst: a side's policy refused peers or messages, so many in all for this reason. */
+  | {
+      readonly type: "policy";
+      readonly side: ProxySideName;
+      readonly reason: PolicyReason;
+      readonly refused: number;
+      /** The peer that it began with, where it is known: its network address, without a port. */
+      readonly address?: string;
+      /** Its key, of a peer that was refused for it; Z85. */
+      readonly publicKey?: string;
+    }
+  /** The keys of a side's policy were read, and are others than before. */
+  | {
+      readonly type: "keys";
+      readonly side: ProxySideName;
+      /** How many there are. */
+      readonly keys: number;
+      /** Peers that were disconnected because theirs has gone. */
+      readonly revoked: number;
+      /** What could not be read, and is no key therefore: a file's name with what is wrong, or the folder. Never a key. */
+      readonly problems: readonly string[];
     }
   /** A burst: a message could not be passed, for a reason that nobody has foreseen. The proxy goes on. */
   | { readonly type: "error"; readonly error: unknown };

@@ -11,12 +11,21 @@ export type {
   ProxyControlOptions,
   ProxyEndpoints,
   ProxyOptions,
+  ProxyPoliced,
   ProxySide,
   ProxySides,
   ProxySubscriptions,
   TypedProxySide,
 } from "./options.js";
 export { LEGAL_PAIRS, type ProxySideName, type ProxySocketType } from "./pairs.js";
+export type {
+  PolicyLimits,
+  PolicyList,
+  PolicyRate,
+  PolicyReason,
+  PolicyRefusals,
+  ProxyPolicy,
+} from "./policy/policy.js";
 export {
   ForwarderProxy,
   type ForwarderProxyOptions,

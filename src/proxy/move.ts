@@ -18,7 +18,7 @@
 import { ClosedError } from "../core/errors.js";
 import type { Inbox } from "../sockets/inbox.js";
 import { byteLengthOf } from "../sockets/message.js";
-import { type EncodedMessages, Relay, relays } from "../sockets/relay.js";
+import { type EncodedMessages, Relay, type RelayLooks, relays } from "../sockets/relay.js";
 import { CORE, type Socket } from "../sockets/socket.js";
 import type { Check, Verdict } from "./envelopes.js";
 
@@ -31,17 +31,30 @@ export interface WayCounts {
 }
 
 /** What a way hears and decides. */
-export interface WayHost {
-  /** Absent: everything passes. */
+export interface WayHost extends RelayLooks {
+  /** Absent: everything passes. What `sift` would take out it refuses. */
   readonly check: Check | undefined;
   /** Picks the stretches of undecoded messages whose messages are to be checked one by one. */
   readonly isSuspect?: ((stretch: EncodedMessages) => boolean) | undefined;
+  /** Says how much may be taken; absent: everything. */
+  readonly throttle?: WayThrottle | undefined;
   /** A copy for the tap; absent: there is none. */
   readonly capture: ((frames: Buffer[]) => void) | undefined;
   /** A message was dropped by the check. */
-  refused(verdict: Exclude<Verdict, "pass">, frames: readonly Buffer[]): void;
+  refused(verdict: Exclude<Verdict, "pass" | "policy">, frames: readonly Buffer[]): void;
   /** A message could not be sent for a reason that nobody has foreseen; it is dropped, and the way goes on. */
   failed(error: unknown): void;
+}
+
+/** What may be taken at this moment. */
+export interface WayThrottle {
+  readonly messages: number;
+  readonly bytes: number;
+  /** ms to wait, where that is nothing. */
+  readonly wait: number;
+  spend(messages: number, bytes: number): void;
+  /** Messages are there, and have to wait. */
+  held(): void;
 }
 
 const FOREVER = { timeout: -1 } as const;
@@ -67,6 +80,8 @@ export class Way {
   /** A message was asked for, and is waited for or on its way. */
   #asking = false;
   #onOpen: (() => void) | undefined = undefined;
+  /** Ends a wait for the throttle. */
+  #onRest: (() => void) | undefined = undefined;
   /** Where both sockets' engines can: messages pass undecoded. */
   readonly #relay: Relay | undefined;
   /** Messages of a stretch that have to be checked one by one. */
@@ -81,7 +96,7 @@ export class Way {
     const { check, capture, isSuspect } = host;
     const undecoded =
       capture === undefined && (check === undefined || isSuspect !== undefined) && relays(from, to);
-    this.#relay = undecoded ? new Relay(from, to, host.isSuspect) : undefined;
+    this.#relay = undecoded ? new Relay(from, to, host) : undefined;
   }
 
   /** Messages that were taken and not passed on: 0 or 1. */
@@ -114,6 +129,11 @@ export class Way {
     if (this.#open) return;
     this.#open = true;
     this.#wake();
+  }
+
+  /** The throttle has changed. */
+  retry(): void {
+    this.#onRest?.();
   }
 
   /** Takes so many messages, those that are there, and then no more. */
@@ -154,6 +174,7 @@ export class Way {
       if (this.#ended) return;
     }
     if (this.#relay !== undefined) return this.#passStretches(this.#relay);
+    if (this.#isThrottled) return this.#rest();
     let message = inbox.tryReceive() as Buffer[] | undefined;
     if (message === undefined) {
       message = await this.#next(inbox);
@@ -167,8 +188,9 @@ export class Way {
     }
     while (message !== undefined) {
       this.#quota -= 1;
+      this.#host.throttle?.spend(1, byteLengthOf(message));
       if (!this.#pass(message)) await this.#wait(message);
-      if (!this.#open || this.#ended || this.#quota <= 0) return;
+      if (!this.#open || this.#ended || this.#quota <= 0 || this.#isThrottled) return;
       message = inbox.tryReceive() as Buffer[] | undefined;
     }
   }
@@ -180,13 +202,36 @@ export class Way {
       if (!this.#pass(message)) await this.#wait(message);
       return;
     }
-    const { taken, lostBytes, why } = relay.move(Math.min(MAX_TURN, this.#quota));
+    if (relay.inHand === 0 && this.#isThrottled) return this.#rest();
+    const { throttle } = this.#host;
+    const most = Math.min(MAX_TURN, this.#quota, throttle?.messages ?? MAX_TURN);
+    const { taken, bytes, lostBytes, why } = relay.move(most, throttle?.bytes);
     this.#quota -= taken;
+    throttle?.spend(taken, bytes);
     this.counts.lostBytes += lostBytes;
     if (why === "mute") await relay.writable(FOREVER);
     else if (why === "suspect") this.#unchecked = relay.surrender();
     else if (why === "enough") await new Promise((resolve) => setImmediate(resolve));
     else await this.#readable(relay);
+  }
+
+  get #isThrottled(): boolean {
+    return this.#host.throttle?.messages === 0;
+  }
+
+  /** Takes nothing until the throttle allows it. The timer holds the process: a proxy that waits has something to do. */
+  async #rest(): Promise<void> {
+    const { throttle } = this.#host;
+    if (throttle === undefined) return;
+    if (this.#from[CORE].engine.readable) throttle.held();
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, throttle.wait);
+      this.#onRest = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#onRest = undefined;
   }
 
   async #readable(relay: Relay): Promise<void> {
@@ -212,6 +257,7 @@ export class Way {
 
   /** Nobody else receives at its socket, so all waits there are its own. An abort signal would cost more than the wait. */
   #endWait(): void {
+    this.#onRest?.();
     if (this.#from.closed) return;
     this.#from[CORE].inbox.abandon();
     this.#relay?.abandon();
@@ -226,6 +272,7 @@ export class Way {
       const verdict = check(message);
       if (verdict !== "pass") {
         this.#inHand = 0;
+        if (verdict === "policy") return true; // Whose it is counts it.
         counts.dropped[verdict] += 1;
         this.#host.refused(verdict, message);
         return true;

@@ -46,8 +46,23 @@ export class Opened {
 
   /** @throws as a socket's `connect` does */
   connect(): void {
-    if (this.socket instanceof Subscriber) this.socket.subscribe(...this.plan.subscribe);
+    // What a side asks for hangs on the topic lists of its policy (ways.ts).
+    if (this.plan.name === "control" && this.socket instanceof Subscriber)
+      this.socket.subscribe(...this.plan.subscribe);
     for (const endpoint of this.plan.connect) this.socket.connect(endpoint);
+  }
+
+  /** Tells publishers of a subscription, or of its end; on sides of type sub and xsub. */
+  subscribe(prefix: Buffer, on: boolean): void {
+    const { socket } = this;
+    if (socket.closed) return;
+    if (socket instanceof Subscriber) {
+      if (on) socket.subscribe(prefix);
+      else socket.unsubscribe(prefix);
+    } else
+      void socket[CORE].outbox
+        .send([Buffer.concat([Buffer.of(on ? 1 : 0), prefix])], { timeout: -1 }, false)
+        .catch(ignore);
   }
 
   /** Connected peers; 0 where the engine cannot know. */
@@ -75,3 +90,5 @@ export class Opened {
     return this.socket[CORE].engine.stats().queuedOut ?? 0;
   }
 }
+
+function ignore(): void {}

@@ -12,6 +12,7 @@ import type {
 } from "../sockets/pub-sub.js";
 import type { DealerOptions, ReplyOptions, RouterOptions } from "../sockets/request-reply.js";
 import { type ProxySocketType, SIDE_TYPES } from "./pairs.js";
+import { checkPolicy, type ProxyPolicy } from "./policy/policy.js";
 
 /** Socket options that a proxy's sides do not have, and why. */
 const UNFIT = {
@@ -45,17 +46,23 @@ export interface ProxySubscriptions {
   readonly subscribe?: string | readonly string[];
 }
 
+/** What a side lets through. */
+export interface ProxyPoliced {
+  /** Default: everything that its socket's own options do. */
+  readonly policy?: ProxyPolicy;
+}
+
 /** The options of a side, by its type. */
 export interface ProxySides {
-  readonly router: ProxySide<RouterOptions>;
-  readonly dealer: ProxySide<DealerOptions>;
-  readonly pair: ProxySide<PairOptions>;
-  readonly pull: ProxySide<PullOptions>;
-  readonly push: ProxySide<PushOptions>;
-  readonly sub: ProxySide<SubscriberOptions> & ProxySubscriptions;
-  readonly pub: ProxySide<PublisherOptions>;
-  readonly xsub: ProxySide<XSubscriberOptions>;
-  readonly xpub: ProxySide<XPublisherOptions>;
+  readonly router: ProxySide<RouterOptions> & ProxyPoliced;
+  readonly dealer: ProxySide<DealerOptions> & ProxyPoliced;
+  readonly pair: ProxySide<PairOptions> & ProxyPoliced;
+  readonly pull: ProxySide<PullOptions> & ProxyPoliced;
+  readonly push: ProxySide<PushOptions> & ProxyPoliced;
+  readonly sub: ProxySide<SubscriberOptions> & ProxySubscriptions & ProxyPoliced;
+  readonly pub: ProxySide<PublisherOptions> & ProxyPoliced;
+  readonly xsub: ProxySide<XSubscriberOptions> & ProxyPoliced;
+  readonly xpub: ProxySide<XPublisherOptions> & ProxyPoliced;
 }
 
 /** A side with its type. */
@@ -101,6 +108,8 @@ export interface SocketPlan {
   readonly subscribe: readonly string[];
   /** For its constructor, without the context. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** Of the frontend and the backend. */
+  readonly policy: ProxyPolicy | undefined;
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
@@ -134,7 +143,7 @@ export function planOf(
     throw new InvalidArgumentError(
       `${name} is an object such as { bind: "tcp://*:5555" }; got ${describe(given)}`,
     );
-  const { type = usual, bind, connect, subscribe, ...options } = given as Record<string, unknown>;
+  const { type = usual, bind, connect, subscribe, policy, ...options } = given as Record<string, unknown>;
   if (!types.includes(type as PlanType))
     throw new InvalidArgumentError(
       `Option type of ${name} is one of ${types.join(", ")}; got ${describe(type)}`,
@@ -154,6 +163,8 @@ export function planOf(
   resolveOptions(typeName, rest);
   if (subscribe !== undefined && type !== "sub")
     throw new InvalidArgumentError(`${name} has no option subscribe; a side of type sub has it`);
+  if (policy !== undefined && name !== "frontend" && name !== "backend")
+    throw new InvalidArgumentError(`${name} has no option policy; frontend and backend have it`);
   const plan: SocketPlan = {
     name,
     type: type as PlanType,
@@ -161,6 +172,10 @@ export function planOf(
     connect: endpointsOf(name, "connect", connect),
     subscribe: subscribe === undefined ? [""] : textsOf(name, "subscribe", subscribe),
     options,
+    policy:
+      policy === undefined
+        ? undefined
+        : checkPolicy({ name, type: type as ProxySocketType, options }, policy),
   };
   if (plan.bind.length + plan.connect.length === 0)
     throw new InvalidArgumentError(`${name} needs an endpoint: bind, connect or both`);

@@ -25,6 +25,8 @@ import {
   type ProxySocketType,
   SIDE_TYPES,
 } from "./pairs.js";
+import { checkPolicy, type ProxyPolicy } from "./policy/policy.js";
+import { SidePolicy } from "./policy/side-policy.js";
 import { next, type ProxyCall, type ProxyState } from "./states.js";
 import { type DrainResult, type ProxyStats, sideStats, steeringOf } from "./stats.js";
 import { Ways } from "./ways.js";
@@ -66,6 +68,7 @@ export class SocketProxy {
   readonly #directions: readonly Direction[];
   readonly #sockets = new Map<SocketPlan["name"], Opened>();
   readonly #bursts = new Map<string, Bursts>();
+  readonly #policies: Readonly<Record<ProxySideName, SidePolicy>>;
   #state: ProxyState = "idle";
   #ways: Ways | undefined;
   #running: Promise<unknown> = Promise.resolve();
@@ -91,6 +94,10 @@ export class SocketProxy {
       planOf("backend", types, undefined, backend),
     ];
     this.#types = { frontend: frontend.type, backend: backend.type };
+    this.#policies = {
+      frontend: this.#policyOf(plans, "frontend"),
+      backend: this.#policyOf(plans, "backend"),
+    };
     this.#directions = directionsOf(frontend.type, backend.type);
     if (capture !== undefined) plans.push(planOf("capture", ["pub", "push"], undefined, capture));
     if (control !== undefined) plans.push(planOf("control", ["rep", "pair", "sub"], "rep", control));
@@ -202,7 +209,9 @@ export class SocketProxy {
   /** The accounts at this moment. */
   stats(): ProxyStats {
     const side = (name: ProxySideName) =>
-      sideStats(this.#types[name], this.#sockets.get(name), this.#ways?.from(name), this.#ways?.to(name));
+      sideStats(this.#types[name], this.#sockets.get(name), this.#ways?.from(name), this.#ways?.to(name), {
+        ...this.#policies[name].refused,
+      });
     return {
       state: this.#state,
       frontend: side("frontend"),
@@ -227,12 +236,53 @@ export class SocketProxy {
     return opened.socket.revoke(match);
   }
 
+  /**
+   * Replaces a side's policy, all of it: what the new one does not say is not limited any more. Peers that it allows notice
+   * nothing; those that it forbids are disconnected; subscriptions are told to publishers, or taken back, as it wants it.
+   * Before {@link start} it is the one to start with.
+   *
+   * @throws InvalidArgumentError `EINVAL` for a bad policy, or a folder of keys that cannot be read; NotSupportedError
+   *   `NOT_SUPPORTED` where the engine cannot carry it out (capability `policePeers`): the last one goes on then
+   * @throws ClosedError `EBADF` when the proxy is stopped
+   */
+  async setPolicy(side: ProxySideName, policy: ProxyPolicy): Promise<void> {
+    const plan = this.#plans.find(({ name }) => name === side && (side === "frontend" || side === "backend"));
+    if (plan === undefined)
+      throw new InvalidArgumentError(`A policy is for the frontend or the backend; got ${String(side)}`);
+    const checked = checkPolicy({ name: side, type: this.#types[side], options: plan.options }, policy);
+    if (this.#stopping !== undefined) throw new ClosedError("EBADF", "The proxy is stopped");
+    await this.#policies[side].replace(checked);
+    this.#ways?.repolice();
+  }
+
+  #policyOf(plans: readonly SocketPlan[], side: ProxySideName): SidePolicy {
+    return new SidePolicy(side, plans.find(({ name }) => name === side)?.policy, {
+      policyOnRefused: (reason, count, { address, publicKey }) =>
+        this.#inBurst(`${side} policy ${reason}`, count, (refused) =>
+          this.events.emit({
+            type: "policy",
+            side,
+            reason,
+            refused,
+            ...(address === undefined ? {} : { address }),
+            ...(publicKey === undefined ? {} : { publicKey }),
+          }),
+        ),
+      policyOnKeys: ({ keys, problems }, revoked) =>
+        this.events.emit({ type: "keys", side, keys: keys.size, revoked, problems }),
+    });
+  }
+
   #call(call: ProxyCall): void {
     this.#state = next(this.#state, call);
   }
 
   async #open(): Promise<void> {
     for (const plan of this.#plans) this.#sockets.set(plan.name, this.#openSocket(plan));
+    for (const side of ["frontend", "backend"] as const) {
+      await this.#policies[side].open(this.#side(side).socket);
+      if (this.#state !== "starting") return;
+    }
     for (const opened of this.#sockets.values()) {
       await opened.bind();
       if (this.#state !== "starting") return;
@@ -292,7 +342,7 @@ export class SocketProxy {
 
   #move(): void {
     const sides = { frontend: this.#side("frontend"), backend: this.#side("backend") };
-    this.#ways = new Ways(this.#directions, this.#types, sides, {
+    this.#ways = new Ways(this.#directions, this.#types, sides, this.#policies, {
       capture: this.#capture?.take,
       refused: (side, verdict) =>
         this.#inBurst(`${side} ${verdict}`, 1, (total) => {
@@ -333,6 +383,8 @@ export class SocketProxy {
   async #stop(linger: number | undefined): Promise<void> {
     this.#ways?.end();
     this.#drain?.hurry();
+    this.#policies.frontend.close();
+    this.#policies.backend.close();
     const closing = [...this.#sockets.values()].map(({ socket }) =>
       socket.close(linger === undefined ? {} : { linger }),
     );

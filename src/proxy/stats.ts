@@ -5,6 +5,7 @@ import type { ControlStats } from "./control.js";
 import type { Way } from "./move.js";
 import type { Opened } from "./opened.js";
 import type { ProxySocketType } from "./pairs.js";
+import type { PolicyRefusals } from "./policy/policy.js";
 import type { ProxyState } from "./states.js";
 import type { SteeringCounts } from "./words.js";
 
@@ -58,6 +59,11 @@ export interface ProxySideStats {
   readonly reconnects: number | undefined;
   readonly in: ProxyIncoming;
   readonly out: ProxyOutgoing;
+  /**
+   * What the side's policy refused, by reason: connections (`address`, `key`, `size`), messages and subscriptions (`topic`),
+   * and how often reading was held back (`rate`).
+   */
+  readonly refused: PolicyRefusals;
 }
 
 /** What was left when a drain ended. */
@@ -85,12 +91,13 @@ export interface ProxyStats {
   readonly drain?: DrainResult;
 }
 
-/** @param incoming the way from this side, if there is one @param outgoing the way to it */
+/** @param incoming the way from this side, if there is one @param outgoing the way to it @param refused by its policy */
 export function sideStats(
   type: ProxySocketType,
   opened: Opened | undefined,
   incoming: Way | undefined,
   outgoing: Way | undefined,
+  refused: PolicyRefusals,
 ): ProxySideStats {
   const core = opened?.socket[CORE];
   const counters = core?.counters;
@@ -117,6 +124,7 @@ export function sideStats(
         closed: counters?.dropped.closed ?? 0,
       },
     },
+    refused,
   };
 }
 

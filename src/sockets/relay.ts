@@ -22,6 +22,8 @@ export type { EncodedMessages };
 export interface Moved {
   /** Messages that were taken of `from`. */
   readonly taken: number;
+  /** Bytes of those, as they came. */
+  readonly bytes: number;
   /** Bytes of messages that were dropped, because their peer is unknown or its queue full (ROUTER). */
   readonly lostBytes: number;
   /** Why it ended: `from` has no more, `to` has no room, so many were asked for, or a stretch has to be looked at. */
@@ -33,23 +35,27 @@ export function relays(from: Socket, to: Socket): boolean {
   return from[CORE].engine.encoded?.takes === true && to[CORE].engine.encoded?.offers === true;
 }
 
+/** What looks at the stretches that pass. */
+export interface RelayLooks {
+  /** Picks those that are not to be passed on unseen. */
+  readonly isSuspect?: ((stretch: EncodedMessages) => boolean) | undefined;
+  /** Takes out what is not to be passed on at all; `undefined`: nothing of it is. */
+  readonly sift?: ((stretch: EncodedMessages) => EncodedMessages | undefined) | undefined;
+}
+
 export class Relay {
   readonly #from: SocketCore;
   readonly #to: SocketCore;
-  readonly #isSuspect: ((stretch: EncodedMessages) => boolean) | undefined;
+  readonly #looks: RelayLooks;
   #hand: EncodedMessages | undefined = undefined;
   /** Bytes of what is in hand. */
   #handBytes = 0;
 
-  /**
-   * Nothing else may receive from `from` meanwhile.
-   *
-   * @param isSuspect picks the stretches that are not to be passed on unseen
-   */
-  constructor(from: Socket, to: Socket, isSuspect?: (stretch: EncodedMessages) => boolean) {
+  /** Nothing else may receive from `from` meanwhile. */
+  constructor(from: Socket, to: Socket, looks: RelayLooks = {}) {
     this.#from = from[CORE];
     this.#to = to[CORE];
-    this.#isSuspect = isSuspect;
+    this.#looks = looks;
   }
 
   /** Messages that were taken and not passed on yet. */
@@ -58,41 +64,48 @@ export class Relay {
   }
 
   /**
-   * Passes on what is in hand, and what is there; takes `most` messages at most.
+   * Passes on what is in hand, and what is there; takes `most` messages at most, and no more once they have `mostBytes`.
    *
    * @throws ClosedError `EBADF` when `to` is closed
    */
-  move(most: number): Moved {
+  move(most: number, mostBytes = Number.POSITIVE_INFINITY): Moved {
+    const { isSuspect, sift } = this.#looks;
     let taken = 0;
+    let bytes = 0;
     let lostBytes = 0;
     for (;;) {
       let hand = this.#hand;
       if (hand === undefined) {
-        if (taken >= most) return { taken, lostBytes, why: "enough" };
+        if (taken >= most || bytes >= mostBytes) return { taken, bytes, lostBytes, why: "enough" };
         this.#to.assertOpen(); // A closed socket would have no room for ever.
-        if (!this.#to.engine.writable) return { taken, lostBytes, why: "mute" };
+        if (!this.#to.engine.writable) return { taken, bytes, lostBytes, why: "mute" };
         hand = this.#from.engine.takeEncoded?.(Math.min(MAX_STRETCH, most - taken));
-        if (hand === undefined) return { taken, lostBytes, why: "empty" };
-        this.#hand = hand;
-        this.#handBytes = bytesOf(hand);
+        if (hand === undefined) return { taken, bytes, lostBytes, why: "empty" };
+        const came = bytesOf(hand);
         taken += hand.messages;
+        bytes += came;
         this.#from.counters.received += hand.messages;
-        this.#from.counters.bytesReceived += this.#handBytes;
-        if (this.#isSuspect?.(hand) === true) return { taken, lostBytes, why: "suspect" };
+        this.#from.counters.bytesReceived += came;
+        const whole = hand;
+        if (sift !== undefined) hand = sift(hand);
+        if (hand === undefined) continue;
+        this.#hand = hand;
+        this.#handBytes = hand === whole ? came : bytesOf(hand);
+        if (isSuspect?.(hand) === true) return { taken, bytes, lostBytes, why: "suspect" };
       }
       const before = hand.messages;
       const { start } = hand;
       const result = this.#to.engine.offerEncoded?.(hand) ?? OfferResult.Mute;
       const refused = result === OfferResult.Unroutable || result === OfferResult.PeerFull ? 1 : 0;
-      const bytes = hand.messages === 0 ? this.#handBytes : frontBytes(hand, start, before - hand.messages);
-      this.#handBytes -= bytes;
+      const gone = hand.messages === 0 ? this.#handBytes : frontBytes(hand, start, before - hand.messages);
+      this.#handBytes -= gone;
       const { counters } = this.#to;
       counters.sent += before - hand.messages;
-      counters.bytesSent += bytes;
+      counters.bytesSent += gone;
       counters.delivered += before - hand.messages - refused;
       if (hand.messages === 0) this.#hand = undefined;
       if (refused > 0) lostBytes += this.#refused(result, hand, start, before);
-      if (result === OfferResult.Mute) return { taken, lostBytes, why: "mute" };
+      if (result === OfferResult.Mute) return { taken, bytes, lostBytes, why: "mute" };
     }
   }
 

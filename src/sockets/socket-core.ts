@@ -50,7 +50,8 @@ export class SocketCore implements EngineListener {
   /** For what passes messages on without calls for each (relay.ts). */
   readonly readable: Readiness;
   readonly writable: Readiness;
-  readonly engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
+  /** Another than the program's where a policy judges peers, too. */
+  engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
   readonly #options: Record<string, unknown>;
   readonly #shape: MessageShape;
   #closing: Promise<CloseResult> | undefined;

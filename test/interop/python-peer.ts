@@ -20,7 +20,8 @@ export const NO_PYTHON: string | false =
   PYTHON === undefined && "no python3 here can import zmq: install pyzmq (Debian: python3-zmq)";
 if (NO_PYTHON !== false) console.warn(`test/interop is skipped in part: ${NO_PYTHON}`);
 
-/** pyzmq in a process of its own. */
-export function startPython(): Promise<ProcessPeer> {
-  return ProcessPeer.start("pyzmq", PYTHON as string, ["-u", peerFile("peer.py")]);
+/** pyzmq in a process of its own. @param by the command that starts it, such as one that puts it in another network */
+export function startPython(by: readonly string[] = []): Promise<ProcessPeer> {
+  const [command = "", ...args] = [...by, PYTHON as string, "-u", peerFile("peer.py")];
+  return ProcessPeer.start("pyzmq", command, args);
 }

@@ -37,6 +37,7 @@ const CAPABILITIES: EngineCapabilities = {
   discardCount: true,
   manualSubscriptions: false,
   disconnectPeer: false,
+  policePeers: false,
   unsupportedOptions: [],
   prefetch: 0,
 };

@@ -31,6 +31,7 @@ function capabilitiesOf(native: Native): EngineCapabilities {
     queueDepth: false,
     discardCount: false,
     disconnectPeer: false,
+    policePeers: false,
     unsupportedOptions: [],
     prefetch: MAX_BATCH,
   };

@@ -74,6 +74,7 @@ export class Connection implements Link, Sink {
   #hold: NodeJS.Timeout | undefined = undefined;
   #reason: DisconnectReason | undefined = undefined;
   #error: Error | undefined = undefined;
+  #tooLong = false;
 
   constructor(stream: Stream, mechanism: Mechanism, options: ConnectionOptions, host: ConnectionHost) {
     const { socket } = stream;
@@ -331,6 +332,7 @@ export class Connection implements Link, Sink {
   #broken(fault: StreamFault | Fault): void {
     const what = typeof fault === "string" ? STREAM_FAULTS[fault] : fault.message;
     this.#error = new Error(what);
+    this.#tooLong = fault === "too-long";
     this.#end("protocol");
   }
 
@@ -348,6 +350,11 @@ export class Connection implements Link, Sink {
   /** Why it ended, where the system or the protocol gave a reason. */
   get error(): Error | undefined {
     return this.#error;
+  }
+
+  /** Whether it ended because of a message that was too long. */
+  get tooLong(): boolean {
+    return this.#tooLong;
   }
 
   #end(reason: DisconnectReason): void {

@@ -111,6 +111,11 @@ export class Connections implements ConnectionHost {
     };
     const fault = this.#pipes.refuse(peer, dialer?.pipe);
     if (fault !== undefined) return fault;
+    const { joins } = this.#pipes.policy;
+    if (joins?.(connection.credentials ?? this.#admission.unjudged(connection.address)) === false) {
+      const message = `the policy has no place for ${connection.address}`;
+      return { kind: "refused", code: "ERR_AUTHENTICATION", message };
+    }
     this.#pending.delete(connection);
     let pipe = dialer?.pipe;
     const isNew = pipe === undefined;
@@ -145,7 +150,10 @@ export class Connections implements ConnectionHost {
     if (pipe === undefined) {
       this.#pending.delete(connection);
       this.#host.event({ type: "disconnect", address: endpoint, reason });
-    } else this.#pipes.left(pipe, reason, disconnectError(connection.error, reason, connection.remote));
+    } else {
+      if (connection.tooLong) this.#pipes.policy.tooLong?.(connection.address);
+      this.#pipes.left(pipe, reason, disconnectError(connection.error, reason, connection.remote));
+    }
     dialer?.lost();
     this.#host.changed();
   }

@@ -22,6 +22,7 @@ const CAPABILITIES: EngineCapabilities = Object.freeze({
   queueDepth: true,
   discardCount: true,
   disconnectPeer: true,
+  policePeers: true,
   unsupportedOptions: UNSUPPORTED_OPTIONS,
   prefetch: 0,
 });

@@ -11,7 +11,7 @@
  */
 import { TransportError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
-import type { PeerCredentials } from "../engine.js";
+import type { PeerCredentials, PeerPolicy } from "../engine.js";
 import type { SocketEvent } from "../events.js";
 import { Admission, type AdmissionHost } from "./admission.js";
 import { Bindings } from "./bindings.js";
@@ -139,6 +139,10 @@ export class Links {
     return this.#connections.revoke(match);
   }
 
+  police(policy: PeerPolicy): void {
+    this.#pipes.police(policy);
+  }
+
   /** A command among a pipe's frames. @returns whether it was the connection's own affair */
   command(pipe: Pipe, body: Buffer): boolean {
     return pipe.link instanceof Connection && pipe.link.command(body);
@@ -205,6 +209,10 @@ export class Links {
   }
 
   #accept(stream: Stream, endpoint: string): void {
+    if (this.#pipes.policy.admits?.(stream.address) === false) {
+      stream.socket.destroy();
+      return;
+    }
     if (this.#routing.isCrowded()) {
       // What peers sent before they left is kept until it is taken; no more of them until some of it is.
       stream.socket.destroy();

@@ -8,12 +8,13 @@
  * link, once what it received has been taken.
  */
 import type { EncodedMessages } from "../encoded.js";
-import type { OutgoingFrame, OutgoingMessage } from "../engine.js";
+import type { OutgoingFrame, OutgoingMessage, PeerPolicy } from "../engine.js";
 import { cutFront } from "./codec/encoded.js";
 import { Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { OutQueue } from "./codec/out-queue.js";
 import { flushSoon } from "./flush.js";
+import { PeerMeter, type PeerMeterHost } from "./peer-meter.js";
 
 /** Bytes that wait before they are written at once, without waiting for the end of the turn (docs/performance.md). */
 const FLUSH_BYTES = 65_536;
@@ -72,7 +73,7 @@ export interface PipeOptions {
   readonly conflate: boolean;
 }
 
-export class Pipe {
+export class Pipe implements PeerMeterHost {
   readonly out = new OutQueue();
   readonly encoder = new Encoder();
   readonly in: InStream;
@@ -97,6 +98,9 @@ export class Pipe {
   /** For the routing's own use: subscribers that match, by publication. */
   mark = 0;
   #paused = false;
+  /** Where its peer has a rate. */
+  #meter: PeerMeter | undefined = undefined;
+  #onHeld: (() => void) | undefined = undefined;
   #limit: number;
   /** Messages that certainly fit, since the room was last looked at: what waits can only have become less. */
   #credit = 0;
@@ -108,6 +112,32 @@ export class Pipe {
     this.outlives = outlives;
     this.#limit = limitOf(options.sendHighWaterMark);
     this.in = new InStream(options.maxMessageSize, (body) => owner.pipeOnCommand(this, body));
+  }
+
+  /** What its peer may do from now on. */
+  police({ rate, messageSize, held }: PeerPolicy): void {
+    const own = this.#options.maxMessageSize;
+    this.in.limit(messageSize === undefined ? own : own < 0 ? messageSize : Math.min(own, messageSize));
+    this.#onHeld = held;
+    if (rate === undefined) this.#release();
+    else if (this.#meter === undefined) this.#meter = new PeerMeter(rate, this);
+    else {
+      this.#meter.change(rate);
+      this.meterOnOpen();
+    }
+  }
+
+  meterOnHeld(): void {
+    this.#onHeld?.();
+  }
+
+  meterOnOpen(): void {
+    if (this.in.messages > 0) this.#owner.pipeOnMessages(this);
+  }
+
+  /** Whether a message can be taken: one is there, and its peer's rate allows it. Else its owner hears of it then. */
+  get ready(): boolean {
+    return this.in.messages > 0 && (this.#meter === undefined || this.#meter.messages > 0);
   }
 
   /** Whether a message fits; flushes if that may help. */
@@ -205,13 +235,19 @@ export class Pipe {
   /** The next received message; only when there is one. @param first a frame to put before it */
   take(first?: Buffer): Buffer[] {
     const message = this.in.take(first);
+    if (this.#meter !== undefined) this.#meter.spend(1, bytesOf(message) - (first?.length ?? 0));
     if (this.#paused && this.in.messages <= this.#options.receiveHighWaterMark >> 1) this.#resume();
     return message;
   }
 
   /** The next messages as they came, up to `max`; only when there is one. */
   takeEncoded(max: number, first?: Buffer): EncodedMessages {
-    const messages = this.in.takeEncoded(max, first);
+    const meter = this.#meter;
+    const messages = this.in.takeEncoded(
+      meter === undefined ? max : Math.max(1, Math.min(max, meter.messages)),
+      first,
+    );
+    meter?.spend(messages.messages, messages.tally.bodyBytes);
     if (this.#paused && this.in.messages <= this.#options.receiveHighWaterMark >> 1) this.#resume();
     return messages;
   }
@@ -282,6 +318,8 @@ export class Pipe {
     const lost = this.out.clear();
     this.#limit = -1; // No room any more: its encoder's memory goes to others.
     this.encoder.close();
+    // What it has received passes as it comes: many that left would keep others out for as long as their rates need.
+    this.#release();
     return lost;
   }
 
@@ -290,6 +328,14 @@ export class Pipe {
     const messages = this.in.clear();
     if (this.#paused) this.#resume();
     return messages;
+  }
+
+  #release(): void {
+    const meter = this.#meter;
+    if (meter === undefined) return;
+    this.#meter = undefined;
+    meter.end();
+    this.meterOnOpen();
   }
 
   get #waiting(): number {
@@ -312,6 +358,12 @@ export class Pipe {
     if (this.out.bytes >= FLUSH_BYTES && !link.blocked) link.flush();
     else if (!this.dirty) flushSoon(this);
   }
+}
+
+function bytesOf(frames: readonly Buffer[]): number {
+  let bytes = 0;
+  for (const { length } of frames) bytes += length;
+  return bytes;
 }
 
 /** A high-water mark of 0 is none. */

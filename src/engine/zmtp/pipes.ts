@@ -6,6 +6,7 @@
  */
 import type { ShoalError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
+import type { PeerPolicy } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import type { LinksHost } from "./links.js";
 import type { Fault } from "./mechanism/mechanism.js";
@@ -26,6 +27,7 @@ export class Pipes {
   readonly #owner: PipeOwner;
   readonly #host: LinksHost;
   #peers = 0;
+  #policy: PeerPolicy = {};
 
   constructor(
     type: SocketTypeName,
@@ -48,7 +50,20 @@ export class Pipes {
 
   /** @param outlives it is kept when its link is lost */
   make(endpoint: string, outlives: boolean): Pipe {
-    return new Pipe(this.#owner, pipeOptions(this.#options, this.#type === "Stream"), endpoint, outlives);
+    const options = pipeOptions(this.#options, this.#type === "Stream");
+    const pipe = new Pipe(this.#owner, options, endpoint, outlives);
+    pipe.police(this.#policy);
+    return pipe;
+  }
+
+  /** What peers may do. */
+  get policy(): PeerPolicy {
+    return this.#policy;
+  }
+
+  police(policy: PeerPolicy): void {
+    this.#policy = policy;
+    for (const pipe of [...this.all]) pipe.police(policy);
   }
 
   add(pipe: Pipe): void {

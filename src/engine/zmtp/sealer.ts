@@ -55,6 +55,7 @@ export class Sealer {
     // A limit for one sealed frame, that of plain messages and what sealing adds; plain ones are checked in `stream`.
     this.#sealed ??= new InStream(stream.maxMessageSize + OVERHEAD, () => undefined);
     const sealed = this.#sealed;
+    sealed.limit(stream.maxMessageSize + OVERHEAD); // It may have changed.
     const fault = sealed.push(bytes, 0, length); // Borrowed: all that is whole is taken at once.
     const bodies: { flags: number; body: Buffer }[] = [];
     let size = 0;

@@ -17,6 +17,7 @@ import {
   OfferResult,
   type OutgoingMessage,
   type PeerCredentials,
+  type PeerPolicy,
 } from "../engine.js";
 import type { SocketEvent } from "../events.js";
 import { Closing } from "./closing.js";
@@ -72,7 +73,10 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
     const whole = options.conflate !== true;
     this.encoded = { takes: whole && TAKES.includes(typeName), offers: whole && OFFERS.includes(typeName) };
     this.#links = new Links(names, typeName, this.options, this.#routing, this, {
-      authenticate: listener.engineAuthenticate,
+      // Asked anew for each handshake: a policy may set another hook.
+      get authenticate() {
+        return listener.engineAuthenticate;
+      },
       zap,
       event: (event) => this.routingOnEvent(event),
       dropped: (messages) => this.#count("disconnected", messages),
@@ -167,6 +171,10 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
 
   disconnectPeers(match: (peer: PeerCredentials) => boolean): number {
     return this.#links.disconnectPeers(match);
+  }
+
+  police(policy: PeerPolicy): void {
+    this.#links.police(policy);
   }
 
   retire(hangUp: boolean): void {

@@ -53,7 +53,7 @@ class Run {
 export class InStream {
   /** Whole messages that wait. */
   messages = 0;
-  readonly #maxMessageSize: number;
+  #maxMessageSize = 0;
   readonly #onCommand: OnCommand;
   readonly #runs = new RingBuffer<Run>(4);
   #head: Run | undefined = undefined;
@@ -73,9 +73,14 @@ export class InStream {
 
   /** @param maxMessageSize bytes of a message's frames together at most; negative: no limit */
   constructor(maxMessageSize: number, onCommand: OnCommand) {
+    this.limit(maxMessageSize);
+    this.#onCommand = onCommand;
+  }
+
+  /** Another `maxMessageSize`, for frames whose header has not come yet. */
+  limit(maxMessageSize: number): void {
     const most = constants.MAX_LENGTH - LONG_HEADER; // What one Buffer can hold.
     this.#maxMessageSize = maxMessageSize < 0 ? most : Math.min(most, maxMessageSize);
-    this.#onCommand = onCommand;
   }
 
   /** Takes what came from the peer; keeps a reference to it. @returns what is wrong with it */

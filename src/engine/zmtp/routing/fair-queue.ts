@@ -23,7 +23,7 @@ export class FairQueue {
     while (pipes.length > 0) {
       if (this.#at >= pipes.length) this.#at = 0;
       const pipe = pipes[this.#at] as Pipe;
-      if (pipe.in.messages > 0) return pipe;
+      if (pipe.ready) return pipe;
       this.#drop(pipe);
     }
     return undefined;

@@ -1,0 +1,71 @@
+/**
+ * Address lists: CIDR blocks (RFC 4632, 3.1; RFC 4291, 2.3) allowed and denied. Pure.
+ *
+ * node:net's BlockList compares, one for each family: it would count every IPv4 address to "::/0", and who writes that
+ * means IPv6. An IPv4 address in its IPv6 form (::ffff:192.0.2.1), which a listener on both families sees, is IPv4 here.
+ */
+import { BlockList, isIP } from "node:net";
+import type { PolicyList } from "./policy.js";
+
+/** IPv4 addresses in their IPv6 form. */
+const MAPPED = new BlockList();
+MAPPED.addSubnet("::ffff:0:0", 96, "ipv6");
+
+/** A CIDR block. */
+export interface Block {
+  readonly network: string;
+  /** Leading bits that count. */
+  readonly prefix: number;
+  readonly family: "ipv4" | "ipv6";
+}
+
+/** @returns `undefined` for what is none, or IPv4 in its IPv6 form. A single address is a block of itself; bits behind the prefix do not count. */
+export function parseBlock(text: string): Block | undefined {
+  const [network = "", length, ...more] = text.split("/");
+  const version = network.includes("%") ? 0 : isIP(network);
+  if (version === 0 || more.length > 0) return undefined;
+  const bits = version === 4 ? 32 : 128;
+  if (length !== undefined && !/^\d{1,3}$/.test(length)) return undefined;
+  const prefix = length === undefined ? bits : Number(length);
+  if (prefix > bits || (version === 6 && prefix >= 96 && MAPPED.check(network, "ipv6"))) return undefined;
+  return { network, prefix, family: version === 4 ? "ipv4" : "ipv6" };
+}
+
+/** Judges addresses by two lists; `deny` wins, and an empty `allow` allows all. */
+export class AddressRules {
+  readonly #allow: Blocks | undefined;
+  readonly #deny: Blocks;
+
+  /** @param list that `checkPolicy` has seen */
+  constructor({ allow = [], deny = [] }: PolicyList) {
+    this.#allow = allow.length === 0 ? undefined : new Blocks(allow);
+    this.#deny = new Blocks(deny);
+  }
+
+  /** @param address of a peer; what is no IP address, as that of an ipc peer, is allowed */
+  allows(address: string): boolean {
+    const zone = address.indexOf("%");
+    const whole = zone < 0 ? address : address.slice(0, zone);
+    const bare = /^::ffff:([\d.]+)$/i.exec(whole)?.[1] ?? whole;
+    const version = isIP(bare);
+    if (version === 0) return true;
+    const family = version === 4 ? "ipv4" : "ipv6";
+    if (this.#deny.has(bare, family)) return false;
+    return this.#allow?.has(bare, family) ?? true;
+  }
+}
+
+class Blocks {
+  readonly #lists = { ipv4: new BlockList(), ipv6: new BlockList() };
+
+  constructor(list: readonly string[]) {
+    for (const text of list) {
+      const block = parseBlock(text);
+      if (block !== undefined) this.#lists[block.family].addSubnet(block.network, block.prefix, block.family);
+    }
+  }
+
+  has(address: string, family: Block["family"]): boolean {
+    return this.#lists[family].check(address, family);
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * The client keys that a folder's files have. Pure.
+ *
+ *   NAME          a certificate (ZPL, as czmq, pyzmq and `shoal keygen` write it), or keys, one a line:
+ *                 40 characters of Z85; empty lines, and lines that begin with "# ", say nothing
+ *   NAME_secret   the client's own: not read, so that a key has gone when NAME has
+ *   .NAME NAME~   what editors and tools keep beside it: not read
+ */
+import { decodeZ85 } from "../../core/z85.js";
+import { parseCertificate } from "../../sockets/security/certificate.js";
+
+/** A file that was read, or why it was not. */
+export type KeyFile = { readonly name: string } & (
+  | { readonly text: string }
+  | { readonly unreadable: string }
+);
+
+/** What a folder says. */
+export interface FolderKeys {
+  /** Z85. */
+  readonly keys: ReadonlySet<string>;
+  /** A file's name and what is wrong with it; never a key. */
+  readonly problems: readonly string[];
+}
+
+/** Whether a file of this name is read. */
+export function isKeyFile(name: string): boolean {
+  return !name.startsWith(".") && !name.endsWith("~") && !name.endsWith("_secret");
+}
+
+/** The keys of all files that have some; what cannot be read is no key. */
+export function keysOf(files: readonly KeyFile[]): FolderKeys {
+  const keys = new Set<string>();
+  const problems: string[] = [];
+  for (const file of files) {
+    if ("unreadable" in file) {
+      problems.push(`${file.name}: ${file.unreadable}`);
+      continue;
+    }
+    const found = parseKeys(file.text);
+    if (typeof found === "string") problems.push(`${file.name}: ${found}`);
+    else for (const key of found) keys.add(key);
+  }
+  return { keys, problems };
+}
+
+/** @returns the keys of a file's text, or what is wrong with it */
+export function parseKeys(text: string): readonly string[] | string {
+  if (/^\s*(?:public|secret)-key\s*=/m.test(text)) {
+    try {
+      return [parseCertificate(text).publicKey];
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+  const keys: string[] = [];
+  for (const [index, line] of text.split("\n").entries()) {
+    const word = line.trim();
+    if (word === "" || word === "#" || /^#\s/.test(word)) continue;
+    if (!isKey(word))
+      return `line ${index + 1}: expected a certificate, or a public key of 40 characters of Z85`;
+    keys.push(word);
+  }
+  return keys.length > 0 ? keys : "it has no key";
+}
+
+function isKey(word: string): boolean {
+  try {
+    return word.length === 40 && decodeZ85(word).length === 32;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * A side's policy at work: its parts, put in force where they belong, and replaced while the proxy runs.
+ *
+ *   addresses  the engine, before the handshake and at its end
+ *   keys       the socket's hook, during it; the engine, at its end
+ *   topics     topic-gate.ts, for each message and subscription on its way
+ *   limits     peer, messageSize: the engine;  all: throttle.ts, where messages are taken
+ */
+import { ClosedError, NotSupportedError } from "../../core/errors.js";
+import { CORE, type Socket } from "../../sockets/socket.js";
+import type { Authenticate, SocketCore } from "../../sockets/socket-core.js";
+import { AddressRules } from "./addresses.js";
+import { KeyFolder } from "./key-folder.js";
+import type { FolderKeys } from "./keys.js";
+import type { PolicyReason, ProxyPolicy } from "./policy.js";
+import { Throttle } from "./throttle.js";
+import { TopicRules } from "./topics.js";
+
+/** What a peer has presented. */
+type PeerCredentials = Parameters<Authenticate>[0];
+
+/** Who is told what a policy does. */
+export interface PolicyHost {
+  /** So many more were refused. */
+  policyOnRefused(reason: PolicyReason, count: number, peer: Partial<PeerCredentials>): void;
+  /** The keys are others now. */
+  policyOnKeys(keys: FolderKeys, revoked: number): void;
+}
+
+const NOBODY: Partial<PeerCredentials> = {};
+
+export class SidePolicy {
+  readonly throttle = new Throttle(() => this.refuse("rate", 1));
+  readonly refused: Record<PolicyReason, number> = { address: 0, key: 0, topic: 0, size: 0, rate: 0 };
+  readonly #name: string;
+  readonly #host: PolicyHost;
+  #policy: ProxyPolicy;
+  #core: SocketCore | undefined = undefined;
+  /** The program's own hook, and its own limit. */
+  #authenticate: SocketCore["engineAuthenticate"] = undefined;
+  #ownSize = -1;
+  #addresses: AddressRules | undefined = undefined;
+  #topics: TopicRules | undefined = undefined;
+  #folder: KeyFolder | undefined = undefined;
+  #changing: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  /** @param name of the side @param policy that `checkPolicy` has made */
+  constructor(name: string, policy: ProxyPolicy = {}, host: PolicyHost) {
+    this.#name = name;
+    this.#policy = policy;
+    this.#host = host;
+  }
+
+  get topics(): TopicRules | undefined {
+    return this.#topics;
+  }
+
+  /**
+   * Puts the policy in force at its side's socket, before that is bound or connected.
+   *
+   * @throws InvalidArgumentError `EINVAL` naming a folder of keys that cannot be read; NotSupportedError `NOT_SUPPORTED`
+   *   where the engine cannot carry it out
+   */
+  async open(socket: Socket): Promise<void> {
+    const core = socket[CORE];
+    this.#core = core;
+    this.#authenticate = core.engineAuthenticate;
+    this.#ownSize = core.getOption("maxMessageSize") as number;
+    await this.replace(this.#policy);
+  }
+
+  /**
+   * Another policy, one after the other; before `open` it is only kept. When it cannot be put in force, the last one goes
+   * on.
+   *
+   * @param policy that `checkPolicy` has made
+   * @throws as `open`; ClosedError `EBADF` when the side is closed meanwhile
+   */
+  replace(policy: ProxyPolicy): Promise<void> {
+    const done = this.#changing.then(() => this.#replace(policy));
+    this.#changing = done.catch(() => undefined);
+    return done;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#folder?.close();
+  }
+
+  refuse(reason: PolicyReason, count: number, peer: Partial<PeerCredentials> = NOBODY): void {
+    this.refused[reason] += count;
+    this.#host.policyOnRefused(reason, count, peer);
+  }
+
+  async #replace(policy: ProxyPolicy): Promise<void> {
+    const core = this.#core;
+    if (core === undefined) {
+      this.#policy = policy;
+      return;
+    }
+    if (this.#closed) throw new ClosedError("EBADF", `The ${this.#name} is closed`);
+    const needs = needsPeers(policy);
+    const engine = core.context.load();
+    if (needs !== undefined && core.engine.police === undefined)
+      throw new NotSupportedError(
+        `The ${engine.name} engine cannot carry out ${needs} in the policy of ${this.#name}: ` +
+          "it does not let peers be judged and slowed down one by one (capability policePeers)",
+      );
+    const folder = await this.#folderFor(policy.keys);
+    if (this.#closed) {
+      folder?.close();
+      throw new ClosedError("EBADF", `The ${this.#name} was closed while its policy was replaced`);
+    }
+    this.#enforce(core, policy, folder);
+  }
+
+  /** @returns the one that is open, where it is the same */
+  async #folderFor(path: string | undefined): Promise<KeyFolder | undefined> {
+    if (path === undefined || path === this.#folder?.path)
+      return path === undefined ? undefined : this.#folder;
+    const folder: KeyFolder = await KeyFolder.open(path, (now) => {
+      if (folder === this.#folder) this.#keysChanged(now);
+    });
+    return folder;
+  }
+
+  /** All at once: no peer meets half a policy. */
+  #enforce(core: SocketCore, policy: ProxyPolicy, folder: KeyFolder | undefined): void {
+    const { addresses, topics, limits } = policy;
+    this.#policy = policy;
+    this.#addresses = addresses === undefined ? undefined : new AddressRules(addresses);
+    this.#topics = topics === undefined ? undefined : new TopicRules(topics);
+    this.throttle.change(limits?.all);
+    const before = this.#folder;
+    this.#folder = folder;
+    if (before !== folder) before?.close();
+    core.engineAuthenticate = folder === undefined ? this.#authenticate : (peer) => this.#judge(peer);
+    if (core.engine.police === undefined) this.#limitSize(core, limits?.messageSize);
+    else {
+      core.engine.police({
+        admits: (address) => this.#admits({ address }),
+        joins: (peer) => this.#joins(peer),
+        rate: limits?.peer,
+        messageSize: limits?.messageSize,
+        held: () => this.refuse("rate", 1),
+        tooLong: (address) => this.refuse("size", 1, { address }),
+      });
+    }
+    core.engine.disconnectPeers?.((peer) => !this.#joins(peer));
+    if (folder !== undefined && folder !== before) this.#host.policyOnKeys(folder.now, 0);
+  }
+
+  /** By the socket's option: for endpoints that are bound and connected later. */
+  #limitSize(core: SocketCore, most: number | undefined): void {
+    const own = this.#ownSize;
+    const size = most === undefined ? own : own < 0 ? most : Math.min(own, most);
+    if (size !== core.getOption("maxMessageSize")) core.setOption("maxMessageSize", size);
+  }
+
+  #keysChanged(now: FolderKeys): void {
+    const revoked = this.#core?.engine.disconnectPeers?.((peer) => !this.#joins(peer)) ?? 0;
+    this.#host.policyOnKeys(now, revoked);
+  }
+
+  /** In the handshake of a CURVE server: by the key, and by the program's own hook. */
+  async #judge(peer: PeerCredentials): Promise<boolean> {
+    if (!this.#hasKey(peer)) return false;
+    return this.#authenticate === undefined || this.#authenticate(peer);
+  }
+
+  /** At its end, or later: the policy may have changed meanwhile. */
+  #joins(peer: PeerCredentials): boolean {
+    return this.#admits(peer) && this.#hasKey(peer);
+  }
+
+  #admits(peer: Pick<PeerCredentials, "address"> & Partial<PeerCredentials>): boolean {
+    if (this.#addresses?.allows(peer.address) !== false) return true;
+    this.refuse("address", 1, peer);
+    return false;
+  }
+
+  #hasKey(peer: PeerCredentials): boolean {
+    const keys = this.#folder?.now.keys;
+    if (keys === undefined || (peer.publicKey !== undefined && keys.has(peer.publicKey))) return true;
+    this.refuse("key", 1, peer);
+    return false;
+  }
+}
+
+/** What of a policy only an engine can do that knows each peer. */
+function needsPeers({ addresses, keys, limits }: ProxyPolicy): string | undefined {
+  if (addresses !== undefined) return "addresses";
+  if (keys !== undefined) return "keys";
+  return limits?.peer === undefined ? undefined : "a rate for each peer";
+}

@@ -1,0 +1,422 @@
+/** Topics, sizes and rates: what passes, how fast, and that nothing else is lost. */
+import { describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../../src/engine/select.js";
+import {
+  curveKeyPair,
+  Dealer,
+  Publisher,
+  Pull,
+  Push,
+  Router,
+  Subscriber,
+  XPublisher,
+} from "../../../src/index.js";
+import {
+  ForwarderProxy,
+  type ProxyEvent,
+  QueueProxy,
+  SocketProxy,
+  StreamerProxy,
+} from "../../../src/proxy/index.js";
+import { collect, until, within } from "../../contract/support/wait.js";
+import { ANY, back, front, LIMIT, useWorld } from "../support.js";
+
+const listen = { bind: ANY };
+
+function toldBy(proxy: SocketProxy): (ProxyEvent & { type: "policy" })[] {
+  const events: (ProxyEvent & { type: "policy" })[] = [];
+  proxy.events.on("policy", (event) => events.push(event));
+  return events;
+}
+
+describe.each([...ENGINE_NAMES])("topics on %s", (engine) => {
+  const world = useWorld(engine);
+  const { context } = world;
+
+  async function forward(options: Partial<ConstructorParameters<typeof ForwarderProxy>[0]>) {
+    const proxy = await world.start(
+      new ForwarderProxy({ frontend: listen, backend: listen, context, ...options }),
+    );
+    const publisher = world.socket(new XPublisher({ context, verbosity: "allSubsUnsubs" }));
+    publisher.connect(front(proxy));
+    const subscriber = world.socket(new Subscriber({ context }));
+    subscriber.connect(back(proxy));
+    const heard = async (): Promise<string> => {
+      const [change] = await publisher.receive({ timeout: LIMIT });
+      return `${(change as Buffer)[0] === 1 ? "+" : "-"}${String(change?.subarray(1))}`;
+    };
+    await until(() => proxy.stats().frontend.peers === 1 && proxy.stats().backend.peers === 1, "both peers");
+    return { proxy, publisher, subscriber, heard };
+  }
+
+  it.each([
+    "frontend",
+    "backend",
+  ] as const)("that are denied at the %s do not pass, nor do their subscriptions", async (side) => {
+    const policy = { topics: { deny: ["secret", "news.inside"], allow: ["news", "weather", "secret.not"] } };
+    const { proxy, publisher, subscriber, heard } = await forward({ [side]: { ...listen, policy } });
+    const told = toldBy(proxy);
+    subscriber.subscribe("secret", "secret.very", "other", "news", "weather", "n");
+    expect([await heard(), await heard(), await heard(), await heard()]).toEqual([
+      "+secret",
+      "+news",
+      "+weather",
+      "+n",
+    ]);
+    subscriber.subscribe("weather.x");
+    expect(await heard()).toBe("+weather.x");
+    for (const topic of ["news.inside.x", "nobody", "secret.not.much", "secret.x", "news.a", "weather"])
+      await publisher.send([topic, "body", ""]);
+    expect(await collect(subscriber, 3)).toEqual(["secret.not.much|body|", "news.a|body|", "weather|body|"]);
+    // Two subscriptions, and three of six messages.
+    const other = side === "frontend" ? "backend" : "frontend";
+    expect([proxy.stats()[side].refused.topic, proxy.stats()[other].refused.topic]).toEqual([5, 0]);
+    expect(told[0]).toEqual({ type: "policy", side, reason: "topic", refused: 1 });
+    expect(proxy.stats()).toMatchObject({
+      frontend: { in: { messages: 6 } },
+      backend: { out: { messages: 3 } },
+    });
+  });
+
+  it("that are denied do not leave by a broader subscription, in a flood of both", async () => {
+    const policy = { topics: { deny: ["b"] } };
+    const { publisher, subscriber, heard, proxy } = await forward({
+      backend: { ...listen, noDrop: true, policy },
+    });
+    subscriber.subscribe("");
+    expect(await heard()).toBe("+");
+    const sending = (async () => {
+      for (let i = 0; i < 6_000; i++) {
+        await publisher.send([i % 3 === 0 ? "b" : "a", `${i}`]);
+        if (i % 200 === 199) await until(() => proxy.stats().frontend.in.messages > i - 200, "the flood");
+      }
+    })();
+    const expected = Array.from({ length: 6_000 }, (_, i) => i).filter((i) => i % 3 !== 0);
+    expect(await collect(subscriber, 4_000)).toEqual(expected.map((i) => `a|${i}`));
+    await sending;
+    expect(proxy.stats().backend.refused.topic).toBe(2_000);
+  });
+
+  it("that become denied or allowed are taken back or told to publishers", async () => {
+    const { proxy, publisher, subscriber, heard } = await forward({});
+    subscriber.subscribe("a", "b", "b.c");
+    expect([await heard(), await heard(), await heard()]).toEqual(["+a", "+b", "+b.c"]);
+    await proxy.setPolicy("backend", { topics: { deny: ["b"] } });
+    expect([await heard(), await heard()]).toEqual(["-b", "-b.c"]);
+    subscriber.unsubscribe("b.c");
+    subscriber.subscribe("b.d", "e");
+    expect(await heard()).toBe("+e");
+    await publisher.send(["b.d", "1"]);
+    await publisher.send(["a", "2"]);
+    expect(await collect(subscriber, 1)).toEqual(["a|2"]);
+    await proxy.setPolicy("backend", { topics: { deny: ["a"] } });
+    expect([await heard(), await heard(), await heard()].sort()).toEqual(["+b", "+b.d", "-a"]);
+    await publisher.send(["b.d", "3"]);
+    await publisher.send(["a", "4"]);
+    await publisher.send(["e", "5"]);
+    expect(await collect(subscriber, 2)).toEqual(["b.d|3", "e|5"]);
+  });
+
+  it("that are denied are not captured, and not passed one by one either", async () => {
+    const tap = world.socket(new Pull({ context }));
+    await tap.bind(ANY);
+    const { publisher, subscriber, heard } = await forward({
+      frontend: { ...listen, policy: { topics: { deny: ["b"] } } },
+      capture: { type: "push", connect: tap.lastEndpoint as string },
+    });
+    subscriber.subscribe("");
+    expect(await heard()).toBe("+");
+    for (const topic of ["b", "a", "bb", "c"]) await publisher.send([topic, "x"]);
+    expect(await collect(subscriber, 2)).toEqual(["a|x", "c|x"]);
+    expect((await collect(tap, 3)).slice(1)).toEqual(["a|x", "c|x"]);
+  });
+
+  it("of a side of type sub: what it asks for, and what comes", async () => {
+    const policy = { topics: { deny: ["b"] } };
+    const proxy = await world.start(
+      new SocketProxy({
+        frontend: { type: "sub", ...listen, subscribe: ["a", "b", ""], policy },
+        backend: { type: "push", ...listen },
+        context,
+      }),
+    );
+    const publisher = world.socket(new XPublisher({ context, verbosity: "allSubsUnsubs" }));
+    publisher.connect(front(proxy));
+    const sink = world.socket(new Pull({ context }));
+    sink.connect(back(proxy));
+    const heard = async (): Promise<string> => String((await publisher.receive({ timeout: LIMIT }))[0]);
+    expect([await heard(), await heard()].sort()).toEqual(["\u0001", "\u0001a"]);
+    await publisher.send(["b", "1"]);
+    await publisher.send(["c", "2"]);
+    expect(await collect(sink, 1)).toEqual(["c|2"]);
+    await proxy.setPolicy("frontend", {});
+    expect(await heard()).toBe("\u0001b");
+  });
+});
+
+describe("sizes", () => {
+  const world = useWorld("zmtp");
+  const { context } = world;
+
+  const server = curveKeyPair();
+  const client = curveKeyPair();
+  const curve = {
+    server: { curveServer: true, curveSecretKey: server.secretKey },
+    client: {
+      curveServerKey: server.publicKey,
+      curvePublicKey: client.publicKey,
+      curveSecretKey: client.secretKey,
+    },
+  };
+
+  it.each([
+    ["plain", { server: {}, client: {} }],
+    ["CURVE", curve],
+  ])("past the limit end their peer's connection; a new limit holds for those that are there: %s", async (_, security) => {
+    const policy = { limits: { messageSize: 1_000 } };
+    const proxy = await world.start(
+      new StreamerProxy({ frontend: { ...listen, ...security.server, policy }, backend: listen, context }),
+    );
+    const told = toldBy(proxy);
+    const sink = world.socket(new Pull({ context }));
+    sink.connect(back(proxy));
+    const push = world.socket(new Push({ context, reconnectInterval: 20, ...security.client }));
+    push.connect(front(proxy));
+    await push.send("x".repeat(1_000));
+    expect(await collect(sink, 1)).toEqual(["x".repeat(1_000)]);
+    await push.send("x".repeat(1_001));
+    await until(() => proxy.stats().frontend.refused.size === 1, "the refusal");
+    await until(() => push.stats().reconnects === 1, "another connection");
+    await push.send("small");
+    expect(await collect(sink, 1)).toEqual(["small"]);
+    await proxy.setPolicy("frontend", { limits: { messageSize: 5_000 } });
+    await push.send("y".repeat(5_000));
+    expect(await collect(sink, 1)).toEqual(["y".repeat(5_000)]);
+    await proxy.setPolicy("frontend", { limits: { messageSize: 10 } });
+    expect(push.stats().reconnects).toBe(1);
+    await push.send("z".repeat(11));
+    await until(() => proxy.stats().frontend.refused.size === 2, "the second refusal");
+    expect(told[0]).toEqual({
+      type: "policy",
+      side: "frontend",
+      reason: "size",
+      refused: 1,
+      address: "127.0.0.1",
+    });
+  });
+});
+
+describe("rates", () => {
+  const world = useWorld("zmtp");
+  const { context } = world;
+
+  /** Sends until it is told to stop. @returns how many */
+  function flood(push: Push, body: string): { stop(): Promise<number> } {
+    let sending = true;
+    const running = (async () => {
+      let sent = 0;
+      for (; sending; sent++) await push.send([`${sent}`, body]);
+      return sent;
+    })();
+    return {
+      stop: () => {
+        sending = false;
+        return within(running, "the flood's end");
+      },
+    };
+  }
+
+  function counted(sink: Pull): { readonly order: number[]; at: number } {
+    const seen = { order: [] as number[], at: 0 };
+    void (async () => {
+      for await (const [number] of sink) {
+        seen.order.push(Number(number));
+        seen.at = performance.now();
+      }
+    })();
+    return seen;
+  }
+
+  it("of one peer hold it back, and nobody else; nothing is lost when they are lifted", async () => {
+    const policy = { limits: { peer: { messages: 600 } } };
+    const proxy = await world.start(
+      new StreamerProxy({ frontend: { ...listen, policy }, backend: listen, context }),
+    );
+    const told = toldBy(proxy);
+    const sink = world.socket(new Pull({ context }));
+    sink.connect(back(proxy));
+    const seen = counted(sink);
+    const began = performance.now();
+    const push = world.socket(new Push({ context }));
+    push.connect(front(proxy));
+    const greedy = flood(push, "x".repeat(2_000)); // So that the systems' buffers hold few.
+    await until(() => seen.order.length > 200, "a third of a second's worth");
+    const seconds = (seen.at - began) / 1_000;
+    expect(seen.order.length).toBeLessThanOrEqual(600 * (seconds + 1));
+    expect(seconds).toBeGreaterThan(0.25);
+    // Another has a rate of its own, and its first message passes at once.
+    const other = world.socket(new Push({ context }));
+    other.connect(front(proxy));
+    await other.send("-1");
+    await until(() => seen.order.includes(-1), "the other's message", 2_000);
+    await until(() => proxy.stats().frontend.refused.rate > 3, "its being held back");
+    expect(told[0]).toEqual({ type: "policy", side: "frontend", reason: "rate", refused: 1 });
+    await proxy.setPolicy("frontend", {});
+    await until(() => seen.order.length > 3_000, "a flood");
+    const sent = await greedy.stop();
+    await until(() => seen.order.length === sent + 1, "all of it");
+    expect(seen.order.filter((number) => number >= 0)).toEqual(Array.from({ length: sent }, (_, i) => i));
+  });
+
+  it("in bytes hold for a peer, too", async () => {
+    const policy = { limits: { peer: { bytes: 1_000_000 } } };
+    const proxy = await world.start(
+      new StreamerProxy({ frontend: { ...listen, policy }, backend: listen, context }),
+    );
+    const sink = world.socket(new Pull({ context }));
+    sink.connect(back(proxy));
+    const seen = counted(sink);
+    const began = performance.now();
+    const push = world.socket(new Push({ context }));
+    push.connect(front(proxy));
+    const greedy = flood(push, "x".repeat(10_000));
+    await until(() => seen.order.length > 60, "messages");
+    const seconds = (seen.at - began) / 1_000;
+    expect(seconds).toBeGreaterThan(0.4);
+    // One stretch of 64 KiB, or of one message, may go beyond.
+    expect(seen.order.length * 10_000).toBeLessThanOrEqual(1_000_000 * (seconds + 1) + 75_000);
+    await proxy.setPolicy("frontend", {});
+    await greedy.stop();
+  });
+
+  it("of a queue's clients leave replies alone", async () => {
+    const policy = { limits: { peer: { messages: 250 } } };
+    const proxy = await world.start(
+      new QueueProxy({ frontend: { ...listen, policy }, backend: listen, context }),
+    );
+    const worker = world.socket(new Router({ context }));
+    worker.connect(back(proxy));
+    const client = world.socket(new Dealer({ context }));
+    client.connect(front(proxy));
+    for (let i = 0; i < 60; i++) await client.send(["", `${i}`]);
+    for (let i = 0; i < 60; i++) {
+      const [id = "", ...rest] = await worker.receive({ timeout: LIMIT });
+      for (let copy = 0; copy < 10; copy++) await worker.send([id, ...rest]);
+    }
+    for (let i = 0; i < 600; i++) {
+      const [, body] = await client.receive({ timeout: LIMIT });
+      expect(String(body)).toBe(`${Math.floor(i / 10)}`);
+    }
+  });
+
+  it("hold for peers over inproc", async () => {
+    const policy = { limits: { peer: { messages: 200 } } };
+    const bind = "inproc://policy-rate";
+    const proxy = await world.start(
+      new StreamerProxy({ frontend: { bind, policy }, backend: listen, context }),
+    );
+    const sink = world.socket(new Pull({ context }));
+    sink.connect(back(proxy));
+    const seen = counted(sink);
+    const began = performance.now();
+    const push = world.socket(new Push({ context }));
+    push.connect(bind);
+    const greedy = flood(push, "");
+    await until(() => seen.order.length > 50, "messages");
+    const seconds = (seen.at - began) / 1_000;
+    expect(seen.order.length).toBeLessThanOrEqual(200 * (seconds + 1));
+    expect(seconds).toBeGreaterThan(0.15);
+    await proxy.setPolicy("frontend", {});
+    const sent = await greedy.stop();
+    await until(() => seen.order.length === sent, "all of it");
+  });
+
+  it("end with their peer: what it left behind passes at once", async () => {
+    const policy = { limits: { peer: { messages: 1 } } };
+    const proxy = await world.start(
+      new StreamerProxy({ frontend: { ...listen, policy }, backend: listen, context }),
+    );
+    const sink = world.socket(new Pull({ context }));
+    sink.connect(back(proxy));
+    const push = world.socket(new Push({ context }));
+    push.connect(front(proxy));
+    for (let i = 0; i < 500; i++) await push.send(`${i}`);
+    await push.close();
+    expect(await collect(sink, 500)).toEqual(Array.from({ length: 500 }, (_, i) => `${i}`));
+  });
+
+  it.each([...ENGINE_NAMES])("of all peers together hold on %s", async (engine) => {
+    const { context: other } = engine === "zmtp" ? world : libzmq;
+    const policy = { limits: { all: { messages: 800 } } };
+    const proxy = await world.start(
+      new StreamerProxy({ frontend: { ...listen, policy }, backend: listen, context: other }),
+    );
+    const told = toldBy(proxy);
+    const sink = world.socket(new Pull({ context }));
+    sink.connect(back(proxy));
+    const seen = counted(sink);
+    const began = performance.now();
+    const floods = [1, 2, 3].map(() => {
+      const push = world.socket(new Push({ context }));
+      push.connect(front(proxy));
+      return flood(push, "x".repeat(4_000)); // So that the systems' buffers hold few.
+    });
+    // Each has its turn, as soon as it is there.
+    const begun = (): number => seen.order.filter((number) => number === 0).length;
+    await until(() => seen.order.length > 250 && begun() === 3 && told.length > 0, "messages of all");
+    const seconds = (seen.at - began) / 1_000;
+    expect(seen.order.length).toBeLessThanOrEqual(800 * (seconds + 1));
+    expect(seconds).toBeGreaterThan(0.2);
+    expect(told[0]).toEqual({ type: "policy", side: "frontend", reason: "rate", refused: 1 });
+    // One that is held back can be paused, and changed.
+    proxy.pause();
+    proxy.resume();
+    await proxy.setPolicy("frontend", { limits: { all: { bytes: 1 } } });
+    const { rate } = proxy.stats().frontend.refused;
+    await until(() => proxy.stats().frontend.refused.rate > rate, "a hold of an hour");
+    await proxy.setPolicy("frontend", {});
+    await until(() => seen.order.length > 3_000, "a flood");
+    const sent = await Promise.all(floods.map((each) => each.stop()));
+    await until(() => seen.order.length === sent.reduce((sum, count) => sum + count, 0), "all of it");
+  });
+  const libzmq = useWorld("libzmq");
+
+  it("do not keep a proxy from being stopped, or drained", async () => {
+    for (const limits of [{ all: { messages: 1 } }, { peer: { messages: 1 } }]) {
+      for (const end of ["stop", "drain"] as const) {
+        const proxy = await world.start(
+          new StreamerProxy({ frontend: { ...listen, policy: { limits } }, backend: listen, context }),
+        );
+        const sink = world.socket(new Pull({ context }));
+        sink.connect(back(proxy));
+        const push = world.socket(new Push({ context }));
+        push.connect(front(proxy));
+        for (let i = 0; i < 50; i++) await push.send("x");
+        await until(() => proxy.stats().frontend.refused.rate > 0, "its being held back");
+        // What a peer has left behind that was told to go passes at once; what all may send does not.
+        if (end === "drain")
+          expect(await proxy.drain({ timeout: 600 })).toMatchObject({ drained: "peer" in limits });
+        await within(proxy.stop({ linger: 0 }), "its end", 3_000);
+      }
+    }
+  });
+
+  it("of subscriptions hold for all subscribers together", async () => {
+    const policy = { limits: { all: { messages: 500 } } };
+    const proxy = await world.start(
+      new ForwarderProxy({ frontend: listen, backend: { ...listen, policy }, context }),
+    );
+    const publisher = world.socket(new Publisher({ context }));
+    publisher.connect(front(proxy));
+    let heard = 0;
+    publisher.events.on("subscribe", () => {
+      heard += 1;
+    });
+    const began = performance.now();
+    const subscriber = world.socket(new Subscriber({ context }));
+    for (let i = 0; i < 150; i++) subscriber.subscribe(`${i}`);
+    subscriber.connect(back(proxy));
+    await until(() => heard === 150, "all subscriptions");
+    expect(performance.now() - began).toBeGreaterThan(200);
+  });
+});

@@ -1,0 +1,371 @@
+/** Addresses and keys: who gets in, who is put out, and what happens to everybody else. */
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type CurveKeyPair, curveKeyPair, Pull, Push, writeCertificate } from "../../../src/index.js";
+import { type ProxyEvent, type SocketProxy, StreamerProxy } from "../../../src/proxy/index.js";
+import { failure, until, within } from "../../contract/support/wait.js";
+import { ANY, back, front, LIMIT, useWorld } from "../support.js";
+
+type EventOf<T extends ProxyEvent["type"]> = ProxyEvent & { readonly type: T };
+
+function eventsOf<T extends ProxyEvent["type"]>(proxy: SocketProxy, type: T): EventOf<T>[] {
+  const events: EventOf<T>[] = [];
+  proxy.events.on(type, (event) => events.push(event as EventOf<T>));
+  return events;
+}
+
+describe("addresses", () => {
+  const world = useWorld("zmtp");
+  const { context } = world;
+
+  function pushFrom(proxy: SocketProxy, source: string): Push {
+    const push = world.socket(new Push({ context, reconnectInterval: 20, reconnectMaxInterval: 50 }));
+    push.connect(front(proxy).replace("tcp://", `tcp://${source}:0;`));
+    return push;
+  }
+
+  it("that are denied get no place; the others do, and each refusal is counted and told once a burst", async () => {
+    const policy = { addresses: { allow: ["127.0.0.0/24"], deny: ["127.0.0.3"] } };
+    const proxy = await world.start(
+      new StreamerProxy({ frontend: { bind: ANY, policy }, backend: { bind: ANY }, context }),
+    );
+    const told = eventsOf(proxy, "policy");
+    const shaken = eventsOf(proxy, "peer:refused");
+    const sink = world.socket(new Pull({ context }));
+    sink.connect(back(proxy));
+    const [good, denied, other] = ["127.0.0.2", "127.0.0.3", "127.0.1.1"].map((source) =>
+      pushFrom(proxy, source),
+    );
+    for (const push of [good, denied, other]) void push?.send("x").catch(() => undefined);
+    expect(String(await sink.receive({ timeout: LIMIT }))).toBe("x");
+    await until(() => proxy.stats().frontend.refused.address >= 6, "refusals of both");
+    expect(proxy.stats().frontend.peers).toBe(1);
+    expect(told.length).toBeLessThan(4);
+    expect(told[0]).toMatchObject({ side: "frontend", reason: "address", refused: 1 });
+    expect(["127.0.0.3", "127.0.1.1"]).toContain(told[0]?.address);
+    expect(shaken).toEqual([]); // It did not come to a handshake.
+    expect([good, denied, other].map((push) => push?.stats().peers)).toEqual([1, 0, 0]);
+  });
+
+  it("may change: who is forbidden is disconnected, who stays notices nothing, and back again", async () => {
+    const proxy = await world.start(
+      new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY }, context }),
+    );
+    const left = eventsOf(proxy, "peer:leave");
+    const [one, two] = [pushFrom(proxy, "127.0.0.2"), pushFrom(proxy, "127.0.0.3")];
+    await Promise.all([one.ready({ timeout: LIMIT }), two.ready({ timeout: LIMIT })]);
+    await proxy.setPolicy("frontend", { addresses: { deny: ["127.0.0.3/32"] } });
+    await until(() => two.stats().peers === 0, "the end of the second");
+    await until(() => proxy.stats().frontend.refused.address > 2, "its attempts to come back");
+    expect([one.stats().peers, one.stats().reconnects, left.length]).toEqual([1, 0, 1]);
+    await proxy.setPolicy("frontend", {});
+    await until(() => two.stats().peers === 1, "its coming back");
+    expect([one.stats().peers, one.stats().reconnects, left.length]).toEqual([1, 0, 1]);
+  });
+
+  it("of peers that the side connects to are judged, too", async () => {
+    const push = world.socket(new Push({ context }));
+    await push.bind(ANY);
+    const policy = { addresses: { deny: ["127.0.0.0/8"] } };
+    const connect = push.lastEndpoint as string;
+    const proxy = await world.start(
+      new StreamerProxy({
+        frontend: { connect, policy, reconnectInterval: 20 },
+        backend: { bind: ANY },
+        context,
+      }),
+    );
+    await until(() => proxy.stats().frontend.refused.address >= 2, "refusals");
+    expect(proxy.stats().frontend.peers).toBe(0); // The other end may take the handshake for done, for a moment.
+    await proxy.setPolicy("frontend", { addresses: { allow: ["127.0.0.1"] } });
+    await until(() => proxy.stats().frontend.peers === 1, "its place");
+  });
+
+  it("are not asked of peers over ipc", async () => {
+    const policy = { addresses: { allow: ["192.0.2.1"] } };
+    const proxy = await world.start(
+      new StreamerProxy({ frontend: { bind: ["ipc://*", ANY], policy }, backend: { bind: ANY }, context }),
+    );
+    const push = world.socket(new Push({ context }));
+    push.connect(front(proxy));
+    await push.ready({ timeout: LIMIT });
+  });
+});
+
+describe("keys", () => {
+  const world = useWorld("zmtp");
+  const { context } = world;
+  const server = curveKeyPair();
+  let folder: string;
+  let keys: string;
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "shoal-policy-"));
+    keys = join(folder, "keys");
+    await mkdir(keys);
+  });
+
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  const sides = () => ({
+    frontend: { bind: ANY, curveServer: true, curveSecretKey: server.secretKey, policy: { keys } },
+    backend: { bind: ANY },
+    context,
+  });
+
+  function pushWith(proxy: SocketProxy, pair: CurveKeyPair): Push {
+    const push = world.socket(
+      new Push({
+        context,
+        reconnectInterval: 20,
+        reconnectMaxInterval: 50,
+        curveServerKey: server.publicKey,
+        curvePublicKey: pair.publicKey,
+        curveSecretKey: pair.secretKey,
+      }),
+    );
+    push.connect(front(proxy));
+    return push;
+  }
+
+  const save = (name: string, text: string): Promise<void> => writeFile(join(keys, name), text);
+
+  it("in the folder let their peers in, and no others; one that comes is known soon", async () => {
+    const [known, later, stranger] = [curveKeyPair(), curveKeyPair(), curveKeyPair()];
+    await writeCertificate(join(keys, "known"), { ...known, metadata: {} });
+    const proxy = await world.start(new StreamerProxy(sides()));
+    const told = eventsOf(proxy, "policy");
+    const read = eventsOf(proxy, "keys");
+    const one = pushWith(proxy, known);
+    await one.ready({ timeout: LIMIT });
+    const two = pushWith(proxy, later);
+    pushWith(proxy, stranger);
+    await until(() => proxy.stats().frontend.refused.key >= 4, "refusals");
+    expect(told[0]).toEqual(
+      expect.objectContaining({ side: "frontend", reason: "key", refused: 1, address: "127.0.0.1" }),
+    );
+    expect([later.publicKey, stranger.publicKey]).toContain(told[0]?.publicKey);
+    await save("later", later.publicKey);
+    await until(() => two.stats().peers === 1, "the second peer");
+    expect(read.at(-1)).toMatchObject({ side: "frontend", keys: 2, revoked: 0, problems: [] });
+    expect([one.stats().reconnects, proxy.stats().frontend.peers]).toEqual([0, 2]);
+  });
+
+  it("that go are revoked while their peer sends; the others go on, and nothing of theirs is lost", async () => {
+    const [good, bad] = [curveKeyPair(), curveKeyPair()];
+    await save("good", good.publicKey);
+    await save("bad", bad.publicKey);
+    const proxy = await world.start(new StreamerProxy(sides()));
+    const read = eventsOf(proxy, "keys");
+    const sink = world.socket(new Pull({ context }));
+    sink.connect(back(proxy));
+    const got = { good: 0, bad: 0 };
+    void (async () => {
+      for await (const [name, number] of sink) {
+        const from = String(name) as keyof typeof got;
+        if (from === "good") expect(Number(number)).toBe(got.good);
+        got[from] += 1;
+      }
+    })();
+    let sending = true;
+    let sent = 0;
+    const [one, two] = [pushWith(proxy, good), pushWith(proxy, bad)];
+    const running = [
+      (async () => {
+        while (sending) await one.send(["good", `${sent++}`]);
+      })(),
+      (async () => {
+        while (sending) await two.send(["bad", ""]);
+      })().catch(() => undefined), // Its socket is closed at the end.
+    ];
+    await until(() => got.good > 500 && got.bad > 500, "messages of both");
+    await rm(join(keys, "bad"));
+    await until(() => two.stats().peers === 0, "the end of the revoked peer");
+    await until(() => proxy.stats().frontend.refused.key >= 4, "its attempts to come back");
+    // What had come of it before passes on; then there is nothing any more.
+    for (let last = -1; last !== got.bad; ) {
+      last = got.bad;
+      const before = got.good;
+      await until(() => got.good > before + 500, "more of the good one");
+    }
+    expect(read.at(-1)).toMatchObject({ keys: 1, revoked: 1, problems: [] });
+    sending = false;
+    await two.close({ linger: 0 });
+    await within(Promise.all(running), "the senders");
+    await until(() => got.good === sent, "all of the good one");
+    expect([one.stats().reconnects, one.stats().dropped.disconnected]).toEqual([0, 0]);
+  });
+
+  it("in garbage are no keys: each bad file is told by its name, and the good ones count", async () => {
+    const good = curveKeyPair();
+    await save("good", good.publicKey);
+    await save("binary", Buffer.alloc(3_000, 0xff).toString("latin1"));
+    await save("half", good.publicKey.slice(0, 20));
+    await save("long", "x".repeat(70_000));
+    await save(".hidden", "not looked at");
+    await save("mine_secret", "not looked at");
+    await mkdir(join(keys, "folder"));
+    const proxy = new StreamerProxy(sides());
+    const read = eventsOf(proxy, "keys");
+    await world.start(proxy);
+    expect(read).toHaveLength(1);
+    expect(read[0]?.problems.map((problem) => problem.split(":")[0])).toEqual(["binary", "half", "long"]);
+    const push = pushWith(proxy, good);
+    await push.ready({ timeout: LIMIT });
+    // Even its own file may turn to garbage: a key that cannot be read is none.
+    await save("good", "oops");
+    await until(() => push.stats().peers === 0, "the end of its peer");
+    expect(read.at(-1)).toMatchObject({ keys: 0, revoked: 1 });
+    await save("good.new", good.publicKey);
+    await until(() => push.stats().peers === 1, "its coming back");
+  });
+
+  it("stay when the folder goes, which is told; another in its place is read", async () => {
+    const [one, two] = [curveKeyPair(), curveKeyPair()];
+    await save("one", one.publicKey);
+    const proxy = await world.start(new StreamerProxy(sides()));
+    const read = eventsOf(proxy, "keys");
+    const push = pushWith(proxy, one);
+    await push.ready({ timeout: LIMIT });
+    await rename(keys, `${keys}.old`);
+    await until(
+      () => read.some(({ problems }) => problems.some((problem) => /ENOENT/.test(problem))),
+      "the report",
+    );
+    expect([push.stats().peers, read.at(-1)?.keys]).toEqual([1, 1]);
+    await mkdir(keys);
+    await save("two", two.publicKey);
+    await until(() => push.stats().peers === 0, "the end of the first key's peer");
+    expect(read.at(-1)).toMatchObject({ keys: 1, problems: [] });
+    await save("one", one.publicKey);
+    await until(() => push.stats().peers === 1, "what changes in the new folder", 3_000);
+  });
+
+  it("come beside the program's own judge, which is asked of those in the folder only", async () => {
+    const [known, odd, stranger] = [curveKeyPair(), curveKeyPair(), curveKeyPair()];
+    await save("known", `${known.publicKey}\n${odd.publicKey}\n`);
+    const asked: (string | undefined)[] = [];
+    const { frontend, ...rest } = sides();
+    const authenticate = ({ publicKey }: { publicKey?: string }): boolean => {
+      asked.push(publicKey);
+      return publicKey !== odd.publicKey;
+    };
+    const proxy = await world.start(new StreamerProxy({ frontend: { ...frontend, authenticate }, ...rest }));
+    const push = pushWith(proxy, known);
+    await push.ready({ timeout: LIMIT });
+    pushWith(proxy, stranger);
+    await until(() => proxy.stats().frontend.refused.key >= 2, "the stranger");
+    pushWith(proxy, odd);
+    await until(() => asked.includes(odd.publicKey), "the judge");
+    expect(asked).not.toContain(stranger.publicKey);
+    expect(proxy.stats().frontend.peers).toBe(1);
+  });
+
+  it("that go while their peer is judged do not let it in", async () => {
+    const known = curveKeyPair();
+    await save("known", known.publicKey);
+    let judge: (allowed: boolean) => void = () => undefined;
+    let asked = 0;
+    const { frontend, ...rest } = sides();
+    const authenticate = (): Promise<boolean> => {
+      asked += 1;
+      return new Promise((resolve) => {
+        judge = resolve;
+      });
+    };
+    const proxy = await world.start(new StreamerProxy({ frontend: { ...frontend, authenticate }, ...rest }));
+    const read = eventsOf(proxy, "keys");
+    const joined = eventsOf(proxy, "peer:join");
+    pushWith(proxy, known);
+    await until(() => asked === 1, "the judge");
+    await rm(join(keys, "known"));
+    await until(() => read.length === 1, "the end of the key");
+    judge(true);
+    await until(() => proxy.stats().frontend.refused.key >= 2, "refusals");
+    expect([joined, asked]).toEqual([[], 1]);
+  });
+
+  it("may be asked for while peers are there: those without are put out; and not any more", async () => {
+    const [known, other] = [curveKeyPair(), curveKeyPair()];
+    await save("known", known.publicKey);
+    const { frontend, ...rest } = sides();
+    const proxy = await world.start(new StreamerProxy({ frontend: { ...frontend, policy: {} }, ...rest }));
+    const [one, two] = [pushWith(proxy, known), pushWith(proxy, other)];
+    await Promise.all([one.ready({ timeout: LIMIT }), two.ready({ timeout: LIMIT })]);
+    await proxy.setPolicy("frontend", { keys });
+    await until(() => one.stats().peers === 1 && two.stats().peers === 0, "just the first");
+    await proxy.setPolicy("frontend", {});
+    await until(() => one.stats().peers === 1 && two.stats().peers === 1, "both");
+  });
+
+  it.skipIf(process.platform !== "linux")(
+    "leave nothing open: a folder is watched as long as it is in force",
+    async () => {
+      const watched = async (): Promise<number> => {
+        const { ino } = await stat(keys);
+        const inode = `ino:${ino.toString(16)} `;
+        let watches = 0;
+        for (const fd of await readdir("/proc/self/fdinfo")) {
+          const text = await readFile(`/proc/self/fdinfo/${fd}`, "utf8").catch(() => "");
+          watches += text
+            .split("\n")
+            .filter((line) => line.startsWith("inotify") && line.includes(inode)).length;
+        }
+        return watches;
+      };
+      const proxy = await world.start(new StreamerProxy(sides()));
+      expect(await watched()).toBe(1);
+      await proxy.setPolicy("frontend", {});
+      expect(await watched()).toBe(0);
+      await proxy.setPolicy("frontend", { keys });
+      expect(await watched()).toBe(1);
+      await proxy.stop();
+      expect(await watched()).toBe(0);
+    },
+  );
+
+  it("in a folder that is not there start nothing, and change nothing; it is named", async () => {
+    const missing = join(folder, "missing");
+    const { frontend, ...rest } = sides();
+    const bad = new StreamerProxy({ frontend: { ...frontend, policy: { keys: missing } }, ...rest });
+    expect(await failure(bad.start())).toMatchObject({
+      code: "EINVAL",
+      message: expect.stringContaining(missing),
+    });
+    const known = curveKeyPair();
+    await save("known", known.publicKey);
+    const proxy = await world.start(new StreamerProxy(sides()));
+    const push = pushWith(proxy, known);
+    await push.ready({ timeout: LIMIT });
+    const error = await failure(proxy.setPolicy("frontend", { keys: missing }));
+    expect(error).toMatchObject({ code: "EINVAL", message: expect.stringContaining(missing) });
+    expect((await failure(proxy.setPolicy("frontend", { limits: 1 } as never))).code).toBe("EINVAL");
+    expect((await failure(proxy.setPolicy("capture" as never, {}))).code).toBe("EINVAL");
+    pushWith(proxy, curveKeyPair());
+    await until(() => proxy.stats().frontend.refused.key >= 1, "a refusal by the old policy");
+    expect([push.stats().peers, push.stats().reconnects]).toEqual([1, 0]);
+    await proxy.stop();
+    expect((await failure(proxy.setPolicy("frontend", {}))).code).toBe("EBADF");
+  });
+});
+
+describe("a policy on libzmq", () => {
+  const world = useWorld("libzmq");
+  const { context } = world;
+
+  it.each([
+    ["addresses", { addresses: {} }],
+    ["a rate for each peer", { limits: { peer: { messages: 1 } } }],
+  ])("that needs to know each peer is not supported: %s", async (what, policy) => {
+    const proxy = new StreamerProxy({ frontend: { bind: ANY, policy }, backend: { bind: ANY }, context });
+    const error = await failure(proxy.start());
+    expect(error).toMatchObject({ code: "NOT_SUPPORTED", message: expect.stringContaining(what) });
+    const running = await world.start(
+      new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY }, context }),
+    );
+    expect((await failure(running.setPolicy("frontend", policy))).code).toBe("NOT_SUPPORTED");
+    expect(running.state).toBe("running");
+  });
+});
