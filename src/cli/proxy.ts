@@ -13,7 +13,8 @@ import {
 import { addCommand } from "./command.js";
 import { type Service, serve } from "./drain.js";
 import { asUsage, describe, Failure, UsageError } from "./failure.js";
-import type { Log } from "./log.js";
+import { fieldsOf, type Log } from "./log.js";
+import { addOperationOptions, type OperationSettings, openLog, operate } from "./operation.js";
 import { checkSettings, collect } from "./options.js";
 import { type SecurityOptions, securityOptions } from "./security.js";
 import { logFor, wholeNumber } from "./service.js";
@@ -46,7 +47,7 @@ type Options = Pick<QueueProxyOptions, "capture" | "control"> & {
 };
 type SideName = "frontend" | "backend";
 
-interface ProxySettings {
+interface ProxySettings extends OperationSettings {
   readonly frontend?: readonly string[];
   readonly backend?: readonly string[];
   readonly frontendConnect?: readonly string[];
@@ -112,8 +113,8 @@ function addKind(proxy: Command, kind: Kind): void {
     .option("--drain <S>", `seconds that draining may take (default ${DRAIN})`, wholeNumber(0))
     .option("--json", "print what passed when it ends, as JSON")
     .option("-q, --quiet", "only errors on standard error")
-    .option("-v, --verbose", "peers that come and go on standard error")
-    .action((settings: ProxySettings) => run(kind, settings));
+    .option("-v, --verbose", "peers that come and go on standard error");
+  addOperationOptions(command).action((settings: ProxySettings) => run(kind, settings));
 }
 
 function endpoints(flags: string, what: string): Option {
@@ -121,6 +122,7 @@ function endpoints(flags: string, what: string): Option {
 }
 
 async function run(kind: Kind, settings: ProxySettings): Promise<void> {
+  await openLog(settings);
   const { control, capture, drain = DRAIN } = settings;
   for (const bind of [control, capture]) if (bind !== undefined) checkSettings({ bind });
   const options: Options = {
@@ -135,11 +137,15 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
   report(proxy, log);
   proxy.events.on("stop", () => stop.request()); // A controller may have ended it.
   const service = new Drained(proxy, drain * 1_000);
-  await serve(service, stop, async () => {
-    await asUsage(() => proxy.start());
-    for (const [name, bound] of Object.entries(proxy.endpoints))
-      for (const endpoint of bound) log.info(`${name} listening at ${endpoint}`);
-  });
+  const sources = () => [{ name: kind, kind, stats: () => proxy.stats() }];
+  await operate({ settings, log, stop, sources }, (ready) =>
+    serve(service, stop, async () => {
+      await asUsage(() => proxy.start());
+      for (const [name, bound] of Object.entries(proxy.endpoints))
+        for (const endpoint of bound) log.info(`${name} listening at ${endpoint}`, { side: name, endpoint });
+      ready();
+    }),
+  );
   if (settings.json === true) process.stdout.write(`${JSON.stringify(proxy.stats())}\n`);
   const { result } = service;
   if (result !== undefined && !result.drained) throw new Failure(leftOf(result));
@@ -180,23 +186,28 @@ function marksOf(name: SideName, kind: Kind, hwm: number | undefined): object {
 function report(proxy: SocketProxy, log: Log): void {
   const { events } = proxy;
   events
-    .on("pause", () => log.info("paused"))
-    .on("resume", () => log.info("resumed"))
-    .on("drain", ({ timeout }) => log.info(`draining, for ${timeout / 1_000} s at most`))
-    .on("capture:drop", ({ missed }) => log.warn(`the capture is too slow: it missed ${missed} in all`))
-    .on("loop", ({ loops }) =>
-      log.warn(`the backend leads back to the frontend: ${loops} requests went round`),
+    .on("pause", (event) => log.info("paused", fieldsOf(event)))
+    .on("resume", (event) => log.info("resumed", fieldsOf(event)))
+    .on("drain", (event) => log.info(`draining, for ${event.timeout / 1_000} s at most`, fieldsOf(event)))
+    .on("drained", (event) => log.detail("drained", fieldsOf(event)))
+    .on("capture:drop", (event) =>
+      log.warn(`the capture is too slow: it missed ${event.missed} in all`, fieldsOf(event)),
     )
-    .on("malformed", ({ side, messages }) =>
-      log.warn(`dropped ${messages} in all that came to the ${side}: malformed`),
+    .on("loop", (event) =>
+      log.warn(`the backend leads back to the frontend: ${event.loops} requests went round`, fieldsOf(event)),
     )
-    .on("drop", (event) => log.warn(dropped(event)))
-    .on("peer:join", ({ side, address }) => log.detail(`a peer joined the ${side} at ${address}`))
-    .on("peer:leave", ({ side, address, reason }) =>
-      log.detail(`a peer left the ${side} at ${address}: ${reason}`),
+    .on("malformed", (event) =>
+      log.warn(`dropped ${event.messages} in all that came to the ${event.side}: malformed`, fieldsOf(event)),
     )
-    .on("peer:refused", ({ side, error }) => log.warnOnce(`${side}: ${describe(error)}`))
-    .on("error", ({ error }) => log.error(`a message was not passed: ${describe(error)}`));
+    .on("drop", (event) => log.warn(dropped(event), fieldsOf(event)))
+    .on("peer:join", (event) =>
+      log.detail(`a peer joined the ${event.side} at ${event.address}`, fieldsOf(event)),
+    )
+    .on("peer:leave", (event) =>
+      log.detail(`a peer left the ${event.side} at ${event.address}: ${event.reason}`, fieldsOf(event)),
+    )
+    .on("peer:refused", (event) => log.warnOnce(`${event.side}: ${describe(event.error)}`, fieldsOf(event)))
+    .on("error", (event) => log.error(`a message was not passed: ${describe(event.error)}`, fieldsOf(event)));
 }
 
 function dropped({ side, reason, messages }: ProxyEvent & { readonly type: "drop" }): string {
