@@ -8,6 +8,8 @@ import { isRead } from "./readings.js";
 /** Bytes of an answer; metrics have a few ten thousand. */
 const MAX_ANSWER = 16_777_216;
 
+const NO_ANSWER = "no answer in time";
+
 /** An address that can be asked again and again. */
 export interface Address {
   /** Its accounts. Rejects with what is wrong. @param timeout ms */
@@ -29,17 +31,35 @@ function overHttp(text: string): Address {
   const url = new URL(text);
   if (url.pathname === "/") url.pathname = "/metrics";
   return {
-    async look(timeout, signal) {
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
-      const response = await fetch(url, { signal: limit, redirect: "error" });
-      if (!response.ok) {
-        await response.body?.cancel();
-        throw new Failure(`HTTP ${response.status}`);
-      }
-      return parsePrometheusText(await bounded(response), isRead);
-    },
+    look: (timeout, signal) =>
+      within(timeout, signal, async (limit) => {
+        const response = await fetch(url, { signal: limit, redirect: "error" });
+        if (!response.ok) {
+          await response.body?.cancel();
+          throw new Failure(`HTTP ${response.status}`);
+        }
+        return parsePrometheusText(await bounded(response), isRead);
+      }),
     close: async () => undefined,
   };
+}
+
+/** Node.js 20 collects signals that only `AbortSignal.any` knows, time-outs too: here is one that lasts. */
+async function within<T>(
+  timeout: number,
+  signal: AbortSignal,
+  action: (limit: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort(signal.reason);
+  const timer = setTimeout(() => controller.abort(new Failure(NO_ANSWER)), timeout);
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await action(controller.signal);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", abort);
+  }
 }
 
 async function bounded(response: Response): Promise<string> {
@@ -82,8 +102,8 @@ async function overControl(endpoint: string): Promise<Address> {
 
 /** Why a look failed, in words. */
 export function reasonOf(error: unknown): string {
-  const { cause, name, code } = error as Error & { readonly code?: string };
-  if (name === "TimeoutError" || code === "ETIMEDOUT") return "no answer in time";
+  const { cause, code } = error as Error & { readonly code?: string };
+  if (code === "ETIMEDOUT") return NO_ANSWER;
   // fetch says "fetch failed", and why in the cause; of several attempts, in their codes.
   if (cause instanceof AggregateError) return describe(cause.errors[0] ?? cause);
   return describe(cause instanceof Error ? cause : error);

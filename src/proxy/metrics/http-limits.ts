@@ -22,19 +22,36 @@ const MAX_REQUESTS = 1_000;
 /** ms for responses under way when the server closes. */
 const CLOSE_TIME = 1_000;
 
+/** The bounds of a server, in ms but for `connections`. */
+export interface HttpLimits {
+  readonly requestTime: number;
+  readonly idleTime: number;
+  readonly responseTime: number;
+  readonly checkInterval: number;
+  readonly connections: number;
+}
+
+const LIMITS: HttpLimits = {
+  requestTime: REQUEST_TIME,
+  idleTime: IDLE_TIME,
+  responseTime: RESPONSE_TIME,
+  checkInterval: CHECK_INTERVAL,
+  connections: MAX_CONNECTIONS,
+};
+
 /** A server with bounds; `listener` gets GET and HEAD, everything else is answered with 405. */
-export function boundedServer(listener: RequestListener): Server {
+export function boundedServer(listener: RequestListener, limits: HttpLimits = LIMITS): Server {
   const connections = new Set<Socket>();
   const server = createServer(
     {
-      headersTimeout: REQUEST_TIME,
-      requestTimeout: REQUEST_TIME,
-      keepAliveTimeout: IDLE_TIME,
-      connectionsCheckingInterval: CHECK_INTERVAL,
+      headersTimeout: limits.requestTime,
+      requestTimeout: limits.requestTime,
+      keepAliveTimeout: limits.idleTime,
+      connectionsCheckingInterval: limits.checkInterval,
       maxHeaderSize: MAX_HEAD,
     },
     (request, response) => {
-      const limit = setTimeout(() => request.socket.destroy(), RESPONSE_TIME);
+      const limit = setTimeout(() => request.socket.destroy(), limits.responseTime);
       response.on("close", () => clearTimeout(limit));
       if (request.method === "GET" || request.method === "HEAD") {
         listener(request, response);
@@ -44,12 +61,12 @@ export function boundedServer(listener: RequestListener): Server {
       response.writeHead(405, { Allow: "GET, HEAD", Connection: "close", "Content-Length": 0 }).end();
     },
   );
-  server.setTimeout(IDLE_TIME);
+  server.setTimeout(limits.idleTime);
   server.maxRequestsPerSocket = MAX_REQUESTS;
   server.on("connection", (socket) => {
     connections.add(socket);
     socket.on("close", () => connections.delete(socket));
-    if (connections.size <= MAX_CONNECTIONS) return;
+    if (connections.size <= limits.connections) return;
     const [oldest] = connections;
     if (oldest === undefined) return;
     connections.delete(oldest);
