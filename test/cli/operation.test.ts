@@ -219,7 +219,7 @@ describe("logs", () => {
         .join("");
     };
     const plain = await loaded();
-    expect(plain).toMatch(/cli\/proxy\.js/);
+    expect(plain).toMatch(/dist\/cli\/main\.js/);
     expect(plain).not.toMatch(/node_modules\/(?:pino|prom-client|cli-table3)\//);
     const full = await loaded("--log-format", "json", ...METRICS);
     expect(full).toMatch(/node_modules\/pino\//);

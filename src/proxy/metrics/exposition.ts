@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import type * as PromClient from "prom-client";
+import { builtFile } from "../../core/built-file.js";
 import {
   BUILD,
   familyOf,
@@ -84,8 +85,7 @@ export class Exposition {
 function processRegistry(client: typeof PromClient): PromClient.Registry {
   const registry = new client.Registry();
   client.collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_RESOLUTION });
-  const manifest = new URL("../../../package.json", import.meta.url);
-  const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
+  const { version } = JSON.parse(readFileSync(builtFile("package.json"), "utf8")) as { version: string };
   const { name, help, labels } = BUILD;
   new client.Gauge({ name, help, labelNames: [...labels], registers: [registry] }).set({ version }, 1);
   return registry;
