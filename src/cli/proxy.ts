@@ -4,7 +4,6 @@ import {
   type DrainResult,
   ForwarderProxy,
   type ProxyEndpoints,
-  type ProxyEvent,
   QueueProxy,
   type QueueProxyOptions,
   type SocketProxy,
@@ -12,10 +11,10 @@ import {
 } from "../proxy/index.js";
 import { addCommand } from "./command.js";
 import { type Service, serve } from "./drain.js";
-import { asUsage, describe, Failure, UsageError } from "./failure.js";
-import { fieldsOf, type Log } from "./log.js";
+import { asUsage, Failure, UsageError } from "./failure.js";
 import { addOperationOptions, type OperationSettings, openLog, operate } from "./operation.js";
 import { checkSettings, collect } from "./options.js";
+import { leftOf, report, reportEndpoints } from "./proxy-report.js";
 import { type SecurityOptions, securityOptions } from "./security.js";
 import { logFor, wholeNumber } from "./service.js";
 import { Stop } from "./signals.js";
@@ -141,8 +140,7 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
   await operate({ settings, log, stop, sources }, (ready) =>
     serve(service, stop, async () => {
       await asUsage(() => proxy.start());
-      for (const [name, bound] of Object.entries(proxy.endpoints))
-        for (const endpoint of bound) log.info(`${name} listening at ${endpoint}`, { side: name, endpoint });
+      reportEndpoints(proxy, log);
       ready();
     }),
   );
@@ -181,41 +179,6 @@ function marksOf(name: SideName, kind: Kind, hwm: number | undefined): object {
   if (hwm === undefined) return {};
   if (kind !== "streamer") return { sendHighWaterMark: hwm, receiveHighWaterMark: hwm };
   return name === "frontend" ? { receiveHighWaterMark: hwm } : { sendHighWaterMark: hwm };
-}
-
-function report(proxy: SocketProxy, log: Log): void {
-  const { events } = proxy;
-  events
-    .on("pause", (event) => log.info("paused", fieldsOf(event)))
-    .on("resume", (event) => log.info("resumed", fieldsOf(event)))
-    .on("drain", (event) => log.info(`draining, for ${event.timeout / 1_000} s at most`, fieldsOf(event)))
-    .on("drained", (event) => log.detail("drained", fieldsOf(event)))
-    .on("capture:drop", (event) =>
-      log.warn(`the capture is too slow: it missed ${event.missed} in all`, fieldsOf(event)),
-    )
-    .on("loop", (event) =>
-      log.warn(`the backend leads back to the frontend: ${event.loops} requests went round`, fieldsOf(event)),
-    )
-    .on("malformed", (event) =>
-      log.warn(`dropped ${event.messages} in all that came to the ${event.side}: malformed`, fieldsOf(event)),
-    )
-    .on("drop", (event) => log.warn(dropped(event), fieldsOf(event)))
-    .on("peer:join", (event) =>
-      log.detail(`a peer joined the ${event.side} at ${event.address}`, fieldsOf(event)),
-    )
-    .on("peer:leave", (event) =>
-      log.detail(`a peer left the ${event.side} at ${event.address}: ${event.reason}`, fieldsOf(event)),
-    )
-    .on("peer:refused", (event) => log.warnOnce(`${event.side}: ${describe(event.error)}`, fieldsOf(event)))
-    .on("error", (event) => log.error(`a message was not passed: ${describe(event.error)}`, fieldsOf(event)));
-}
-
-function dropped({ side, reason, messages }: ProxyEvent & { readonly type: "drop" }): string {
-  return `dropped ${messages} in all that were to leave the ${side}: ${reason}`;
-}
-
-function leftOf({ received, queued, unanswered }: DrainResult): string {
-  return `stopped with messages left: ${received} not passed on, ${queued} not sent, ${unanswered} requests without reply`;
 }
 
 /** A proxy that drains before it stops. */
