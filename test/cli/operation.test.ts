@@ -91,6 +91,33 @@ describe("--metrics", () => {
     await expect(get(`${url}/healthz`)).rejects.toThrow();
   });
 
+  it("ends at once with a second signal, and says so", async () => {
+    const proxy = startWithout(
+      "proxy",
+      "streamer",
+      "--frontend",
+      ANY,
+      "--backend",
+      ANY,
+      "--drain",
+      "600",
+      ...METRICS,
+    );
+    const url = await metricsOf(proxy);
+    const push = open(new Push({ linger: 0 }));
+    push.connect((await proxy.until("stderr", /frontend listening at (\S+)\n/))[1] as string);
+    await push.send("nobody pulls");
+    await until(`${url}/metrics`, /shoal_proxy_queued_messages\{[^}]*side="frontend",direction="in"\} 1/);
+    proxy.process.kill("SIGTERM");
+    await until(`${url}/readyz`, /draining/);
+    proxy.process.kill("SIGTERM");
+    const { code, stderr } = await proxy.ended;
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/stopped before everything in hand had ended\n$/),
+    ]);
+  });
+
   it("passes messages while strangers send garbage and hold on to connections", async () => {
     const proxy = startWithout("proxy", "streamer", "--frontend", ANY, "--backend", ANY, ...METRICS);
     const url = await metricsOf(proxy);
