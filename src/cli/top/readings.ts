@@ -50,7 +50,7 @@ const KINDS: ReadonlySet<string> = new Set<MetricsKind>([
   "queue",
   "forwarder",
   "streamer",
-  "proxy",
+  "socket",
   "majordomo",
   "pirate",
   "lvc",
