@@ -16,7 +16,7 @@ export function parseStatus(text: string): Sample[] {
   const status = parsed(text);
   if (status?.ok !== true || typeof status.state !== "string")
     throw new Failure(`no proxy: it answered ${text.slice(0, 60)}`);
-  const kind = KINDS[`${typeOf(status.frontend)} ${typeOf(status.backend)}`] ?? "socket";
+  const kind = KINDS[`${typeOf(status.frontend)} ${typeOf(status.backend)}`] ?? "proxy";
   return samplesOf({ name: kind, kind, stats: status });
 }
 

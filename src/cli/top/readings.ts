@@ -50,7 +50,7 @@ const KINDS: ReadonlySet<string> = new Set<MetricsKind>([
   "queue",
   "forwarder",
   "streamer",
-  "socket",
+  "proxy",
   "majordomo",
   "pirate",
   "lvc",

@@ -11,7 +11,7 @@ export type MetricsKind =
   | "queue"
   | "forwarder"
   | "streamer"
-  | "socket"
+  | "proxy"
   | "majordomo"
   | "pirate"
   | "lvc"
@@ -178,7 +178,7 @@ export function familyOf(kind: MetricsKind): MetricsFamily {
     case "queue":
     case "forwarder":
     case "streamer":
-    case "socket":
+    case "proxy":
       return "proxy";
     default:
       return kind;

@@ -5,7 +5,7 @@ import type { MetricsKind } from "./metrics-table.js";
 export interface MetricsSource {
   /** Its name among those of its process: the label `proxy`, `broker`, … */
   readonly name: string;
-  /** What its accounts are like: `queue`, `forwarder`, `streamer` and `socket` are those of a `SocketProxy`. */
+  /** What its accounts are like: `queue`, `forwarder`, `streamer` and `proxy` are those of a `SocketProxy`. */
   readonly kind: MetricsKind;
   /** Its accounts at this moment. */
   stats(): object;
