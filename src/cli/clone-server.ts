@@ -7,6 +7,7 @@ import { addCommand } from "./command.js";
 import { type Service, serve } from "./drain.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
+import { addOperationOptions, type OperationSettings, openLog, operate } from "./operation.js";
 import { checkSettings, type Given, publicKey, type Settings } from "./options.js";
 import { securityOptions } from "./security.js";
 import { logFor, wholeNumber } from "./service.js";
@@ -20,7 +21,7 @@ const HEARTBEAT = 1_000;
 /** ms between two looks at the other one's state. */
 const LOOK = 20;
 
-interface ServerSettings {
+interface ServerSettings extends OperationSettings {
   readonly port?: number;
   readonly host?: string;
   readonly bind?: string;
@@ -39,7 +40,7 @@ interface ServerSettings {
 }
 
 export function addCloneServerCommand(clone: Command): void {
-  addCommand(clone, {
+  const command = addCommand(clone, {
     name: "server",
     summary: "keep a map, and put its updates in order",
     description:
@@ -69,11 +70,12 @@ export function addCloneServerCommand(clone: Command): void {
       publicKey,
     )
     .option("-q, --quiet", "only errors on standard error")
-    .option("-v, --verbose", "snapshots and refusals on standard error")
-    .action((settings: ServerSettings) => runServer(settings));
+    .option("-v, --verbose", "snapshots and refusals on standard error");
+  addOperationOptions(command).action((settings: ServerSettings) => runServer(settings));
 }
 
 async function runServer(settings: ServerSettings): Promise<void> {
+  await openLog(settings);
   const { heartbeat, maxBytes, plain, curveCertificate } = settings;
   const endpoint = endpointFor(settings);
   const pair = pairOf(settings);
@@ -100,11 +102,16 @@ async function runServer(settings: ServerSettings): Promise<void> {
   );
   report(server, log);
   const service = new ServerService(server, 2 * (heartbeat ?? HEARTBEAT));
-  await serve(service, new Stop().listen(), async () => {
-    await asUsage(() => server.start());
-    if (store !== undefined) log.info(`keys read from ${settings.store}: ${server.stats().entries}`);
-    log.info(`listening at ${server.endpoint}`);
-  });
+  const stop = new Stop().listen();
+  const sources = () => [{ name: "server", kind: "clone" as const, stats: () => server.stats() }];
+  await operate({ settings, log, stop, sources }, (ready) =>
+    serve(service, stop, async () => {
+      await asUsage(() => server.start());
+      if (store !== undefined) log.info(`keys read from ${settings.store}: ${server.stats().entries}`);
+      log.info(`listening at ${server.endpoint}`);
+      ready();
+    }),
+  );
   if (settings.json === true) process.stdout.write(`${JSON.stringify(server.stats())}\n`);
 }
 

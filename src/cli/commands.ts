@@ -39,6 +39,7 @@ const GROUPS: readonly Group[] = [
   { names: ["clone"], add: async (program) => (await import("./clone.js")).addCloneCommand(program) },
   { names: ["lvc"], add: async (program) => (await import("./lvc.js")).addLvcCommand(program) },
   { names: ["proxy"], add: async (program) => (await import("./proxy.js")).addProxyCommand(program) },
+  { names: ["top"], add: async (program) => (await import("./top.js")).addTopCommand(program) },
   { names: ["tap"], add: async (program) => (await import("./tap.js")).addTapCommand(program) },
   { names: ["keygen"], add: async (program) => (await import("./keygen.js")).addKeygenCommand(program) },
   { names: ["bench"], add: async (program) => (await import("./bench.js")).addBenchCommand(program) },

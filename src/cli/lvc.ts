@@ -4,11 +4,12 @@ import { LastValueCache } from "../patterns/last-value-cache/last-value-cache.js
 import { addCommand } from "./command.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import { Log } from "./log.js";
+import { addOperationOptions, type OperationSettings, openLog, operate } from "./operation.js";
 import { checkSettings, collect } from "./options.js";
 import { securityOptions } from "./security.js";
 import { GRACE, Stop } from "./signals.js";
 
-interface LvcSettings {
+interface LvcSettings extends OperationSettings {
   readonly frontend?: readonly string[];
   readonly connect?: readonly string[];
   readonly backend?: readonly string[];
@@ -28,7 +29,7 @@ interface LvcSettings {
 const MAX = 2_147_483_647;
 
 export function addLvcCommand(program: Command): void {
-  addCommand(program, {
+  const command = addCommand(program, {
     name: "lvc",
     summary: "forward publishers' messages, and give newcomers the last value of each topic",
     description:
@@ -57,8 +58,8 @@ export function addLvcCommand(program: Command): void {
     .option("--curve-server-key <KEY>", "CURVE security, as a client of this public key (Z85)")
     .option("--curve-certificate <FILE>", "CURVE keys, the secret file; without a server key: the server")
     .option("-q, --quiet", "only errors on standard error")
-    .option("-v, --verbose", "newcomers, and topics that are not kept, on standard error")
-    .action((settings: LvcSettings) => lvc(settings));
+    .option("-v, --verbose", "newcomers, and topics that are not kept, on standard error");
+  addOperationOptions(command).action((settings: LvcSettings) => lvc(settings));
 }
 
 function endpoints(flags: string, what: string): Option {
@@ -76,6 +77,7 @@ function given<T extends object>(settings: T): { [K in keyof T]: Exclude<T[K], u
 }
 
 async function lvc(settings: LvcSettings): Promise<void> {
+  await openLog(settings);
   const { frontend = [], connect = [], backend = [], subscribe: topics, store } = settings;
   if (frontend.length + connect.length === 0) throw new UsageError("expected --frontend EP or --connect EP");
   if (backend.length === 0) throw new UsageError("expected --backend EP");
@@ -112,12 +114,16 @@ async function lvc(settings: LvcSettings): Promise<void> {
         .on("store:failed", ({ error }) => log.warn(describe(error)))
         .on("store:damaged", ({ records }) => log.warn(`${records} records of the store were damaged`));
       if (store !== undefined) log.info(`${cache.stats().topics} values read from ${store}`);
-      for (const endpoint of frontend)
-        log.info(`listening at ${await asUsage(() => cache.bindFrontend(endpoint))} for publishers`);
-      for (const endpoint of connect) await asUsage(() => cache.connectFrontend(endpoint));
-      for (const endpoint of backend)
-        log.info(`listening at ${await asUsage(() => cache.bindBackend(endpoint))} for subscribers`);
-      await requested(stop);
+      const sources = () => [{ name: "lvc", kind: "lvc" as const, stats: () => cache.stats() }];
+      await operate({ settings, log, stop, sources }, async (ready) => {
+        for (const endpoint of frontend)
+          log.info(`listening at ${await asUsage(() => cache.bindFrontend(endpoint))} for publishers`);
+        for (const endpoint of connect) await asUsage(() => cache.connectFrontend(endpoint));
+        for (const endpoint of backend)
+          log.info(`listening at ${await asUsage(() => cache.bindBackend(endpoint))} for subscribers`);
+        ready();
+        await requested(stop);
+      });
     } finally {
       await endWith(stop, cache);
     }

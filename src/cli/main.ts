@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { builtFile } from "../core/built-file.js";
 import { addCommands } from "./commands.js";
 import { describe, exitCodeOf, UsageError } from "./failure.js";
+import { tellFailure } from "./log.js";
 
 const AFTER = `
 Messages are lines: standard input is sent, what comes is printed, everything
@@ -70,7 +71,7 @@ async function run(argv: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    process.stderr.write(`${name}: ${describe(error)}\n`);
+    tellFailure(name.slice("shoal ".length), describe(error));
     return exitCodeOf(error);
   }
 }

@@ -11,6 +11,7 @@ import { addSocketCommand } from "./command.js";
 import { type Service, serve } from "./drain.js";
 import { asUsage } from "./failure.js";
 import type { Log } from "./log.js";
+import { addOperationOptions, type OperationSettings, openLog, operate } from "./operation.js";
 import type { Given, Settings } from "./options.js";
 import { addPairOptions, clientOf, Pair, type PairSettings } from "./pair.js";
 import { securityOptions } from "./security.js";
@@ -18,7 +19,7 @@ import { logFor, ONE_RUN, settingsFor, wholeNumber } from "./service.js";
 import { Stop } from "./signals.js";
 import { TitanicPart } from "./titanic.js";
 
-interface BrokerSettings extends Settings, PairSettings {
+interface BrokerSettings extends Settings, PairSettings, OperationSettings {
   readonly heartbeat?: number;
   readonly queueTimeout?: number;
   readonly titanic?: string;
@@ -44,11 +45,12 @@ export function addBrokerCommand(majordomo: Command): void {
     .option("--heartbeat <MS>", "between two heartbeats to a worker (default 2500)", wholeNumber(1))
     .option("--queue-timeout <MS>", "longest wait of a request for a worker (default 30000)", wholeNumber(1))
     .option("--titanic <DIR>", "keep requests in DIR that are to outlive this process (9/TSP)");
-  addPairOptions(command);
+  addOperationOptions(addPairOptions(command));
 }
 
 async function runBroker(given: Given<BrokerSettings>): Promise<void> {
   const settings = settingsFor(given, "bind", [...ONE_RUN, "json"]);
+  await openLog(settings);
   const log = logFor("majordomo broker", settings);
   const { queueTimeout, heartbeat, plain } = settings;
   const security = await securityOptions(settings);
@@ -66,14 +68,18 @@ async function runBroker(given: Given<BrokerSettings>): Promise<void> {
   report(broker, log);
   const stop = new Stop().listen();
   const parts = new BrokerParts(broker, titanic, pair, () => stop.request());
-  await serve(parts, stop, async () => {
-    for (const endpoint of settings.bind) {
-      await asUsage(() => broker.bind(endpoint));
-      log.info(`listening at ${broker.lastEndpoint ?? endpoint}`);
-    }
-    if (pair === undefined) titanic?.open(broker.lastEndpoint as string);
-    else await pair.start(log);
-  });
+  const sources = () => [{ name: "broker", kind: "majordomo" as const, stats: () => broker.stats() }];
+  await operate({ settings, log, stop, sources }, (ready) =>
+    serve(parts, stop, async () => {
+      for (const endpoint of settings.bind) {
+        await asUsage(() => broker.bind(endpoint));
+        log.info(`listening at ${broker.lastEndpoint ?? endpoint}`);
+      }
+      if (pair === undefined) titanic?.open(broker.lastEndpoint as string);
+      else await pair.start(log);
+      ready();
+    }),
+  );
 }
 
 function report(broker: MajordomoBroker, log: Log): void {

@@ -9,6 +9,7 @@ import { serve } from "./drain.js";
 import { asUsage, describe, Failure, UsageError } from "./failure.js";
 import { formatFor } from "./format.js";
 import { Input } from "./input.js";
+import { addOperationOptions, type OperationSettings, openLog, operate } from "./operation.js";
 import { checkSettings, collect, type Given, type Settings } from "./options.js";
 import { Output } from "./output.js";
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
@@ -31,7 +32,7 @@ interface Timed extends Shared {
   readonly paranoid?: boolean;
 }
 
-interface QueueSettings extends Timed, PairSettings {
+interface QueueSettings extends Timed, PairSettings, OperationSettings {
   readonly frontend?: readonly string[];
   readonly backend?: readonly string[];
 }
@@ -70,7 +71,7 @@ export function addPirateCommands(program: Command): void {
       .addOption(endpoints("--frontend <EP>", "listen for clients (repeatable)"))
       .addOption(endpoints("--backend <EP>", "listen for workers (repeatable)")),
   );
-  addPairOptions(queues).action((settings: QueueSettings) => queue(settings));
+  addOperationOptions(addPairOptions(queues)).action((settings: QueueSettings) => queue(settings));
   const workers = addTimed(
     addCommand(pirate, {
       name: "worker",
@@ -160,6 +161,7 @@ function required(ends: readonly string[] | undefined, option: string): readonly
 }
 
 async function queue(settings: QueueSettings): Promise<void> {
+  await openLog(settings);
   const frontends = required(settings.frontend, "--frontend");
   const backends = required(settings.backend, "--backend");
   const ends = { bind: [...frontends, ...backends] };
@@ -196,13 +198,18 @@ async function queue(settings: QueueSettings): Promise<void> {
       return closing;
     },
   };
-  await serve(service, new Stop().listen(), async () => {
-    for (const endpoint of frontends)
-      log.info(`listening at ${await asUsage(() => broker.bindFrontend(endpoint))} for clients`);
-    for (const endpoint of backends)
-      log.info(`listening at ${await asUsage(() => broker.bindBackend(endpoint))} for workers`);
-    await pair?.start(log);
-  });
+  const stop = new Stop().listen();
+  const sources = () => [{ name: "queue", kind: "pirate" as const, stats: () => broker.stats() }];
+  await operate({ settings, log, stop, sources }, (ready) =>
+    serve(service, stop, async () => {
+      for (const endpoint of frontends)
+        log.info(`listening at ${await asUsage(() => broker.bindFrontend(endpoint))} for clients`);
+      for (const endpoint of backends)
+        log.info(`listening at ${await asUsage(() => broker.bindBackend(endpoint))} for workers`);
+      await pair?.start(log);
+      ready();
+    }),
+  );
   if (settings.json === true) process.stdout.write(`${JSON.stringify(broker.stats())}\n`);
 }
 

@@ -4,7 +4,6 @@ import {
   type DrainResult,
   ForwarderProxy,
   type ProxyEndpoints,
-  type ProxyEvent,
   QueueProxy,
   type QueueProxyOptions,
   type SocketProxy,
@@ -12,9 +11,10 @@ import {
 } from "../proxy/index.js";
 import { addCommand } from "./command.js";
 import { type Service, serve } from "./drain.js";
-import { asUsage, describe, Failure, UsageError } from "./failure.js";
-import type { Log } from "./log.js";
+import { asUsage, Failure, UsageError } from "./failure.js";
+import { addOperationOptions, type OperationSettings, openLog, operate } from "./operation.js";
 import { checkSettings, collect } from "./options.js";
+import { leftOf, report, reportEndpoints } from "./proxy-report.js";
 import { type SecurityOptions, securityOptions } from "./security.js";
 import { logFor, wholeNumber } from "./service.js";
 import { Stop } from "./signals.js";
@@ -46,7 +46,7 @@ type Options = Pick<QueueProxyOptions, "capture" | "control"> & {
 };
 type SideName = "frontend" | "backend";
 
-interface ProxySettings {
+interface ProxySettings extends OperationSettings {
   readonly frontend?: readonly string[];
   readonly backend?: readonly string[];
   readonly frontendConnect?: readonly string[];
@@ -112,8 +112,8 @@ function addKind(proxy: Command, kind: Kind): void {
     .option("--drain <S>", `seconds that draining may take (default ${DRAIN})`, wholeNumber(0))
     .option("--json", "print what passed when it ends, as JSON")
     .option("-q, --quiet", "only errors on standard error")
-    .option("-v, --verbose", "peers that come and go on standard error")
-    .action((settings: ProxySettings) => run(kind, settings));
+    .option("-v, --verbose", "peers that come and go on standard error");
+  addOperationOptions(command).action((settings: ProxySettings) => run(kind, settings));
 }
 
 function endpoints(flags: string, what: string): Option {
@@ -121,6 +121,7 @@ function endpoints(flags: string, what: string): Option {
 }
 
 async function run(kind: Kind, settings: ProxySettings): Promise<void> {
+  await openLog(settings);
   const { control, capture, drain = DRAIN } = settings;
   for (const bind of [control, capture]) if (bind !== undefined) checkSettings({ bind });
   const options: Options = {
@@ -135,11 +136,14 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
   report(proxy, log);
   proxy.events.on("stop", () => stop.request()); // A controller may have ended it.
   const service = new Drained(proxy, drain * 1_000);
-  await serve(service, stop, async () => {
-    await asUsage(() => proxy.start());
-    for (const [name, bound] of Object.entries(proxy.endpoints))
-      for (const endpoint of bound) log.info(`${name} listening at ${endpoint}`);
-  });
+  const sources = () => [{ name: kind, kind, stats: () => proxy.stats() }];
+  await operate({ settings, log, stop, sources }, (ready) =>
+    serve(service, stop, async () => {
+      await asUsage(() => proxy.start());
+      reportEndpoints(proxy, log);
+      ready();
+    }),
+  );
   if (settings.json === true) process.stdout.write(`${JSON.stringify(proxy.stats())}\n`);
   const { result } = service;
   if (result !== undefined && !result.drained) throw new Failure(leftOf(result));
@@ -175,36 +179,6 @@ function marksOf(name: SideName, kind: Kind, hwm: number | undefined): object {
   if (hwm === undefined) return {};
   if (kind !== "streamer") return { sendHighWaterMark: hwm, receiveHighWaterMark: hwm };
   return name === "frontend" ? { receiveHighWaterMark: hwm } : { sendHighWaterMark: hwm };
-}
-
-function report(proxy: SocketProxy, log: Log): void {
-  const { events } = proxy;
-  events
-    .on("pause", () => log.info("paused"))
-    .on("resume", () => log.info("resumed"))
-    .on("drain", ({ timeout }) => log.info(`draining, for ${timeout / 1_000} s at most`))
-    .on("capture:drop", ({ missed }) => log.warn(`the capture is too slow: it missed ${missed} in all`))
-    .on("loop", ({ loops }) =>
-      log.warn(`the backend leads back to the frontend: ${loops} requests went round`),
-    )
-    .on("malformed", ({ side, messages }) =>
-      log.warn(`dropped ${messages} in all that came to the ${side}: malformed`),
-    )
-    .on("drop", (event) => log.warn(dropped(event)))
-    .on("peer:join", ({ side, address }) => log.detail(`a peer joined the ${side} at ${address}`))
-    .on("peer:leave", ({ side, address, reason }) =>
-      log.detail(`a peer left the ${side} at ${address}: ${reason}`),
-    )
-    .on("peer:refused", ({ side, error }) => log.warnOnce(`${side}: ${describe(error)}`))
-    .on("error", ({ error }) => log.error(`a message was not passed: ${describe(error)}`));
-}
-
-function dropped({ side, reason, messages }: ProxyEvent & { readonly type: "drop" }): string {
-  return `dropped ${messages} in all that were to leave the ${side}: ${reason}`;
-}
-
-function leftOf({ received, queued, unanswered }: DrainResult): string {
-  return `stopped with messages left: ${received} not passed on, ${queued} not sent, ${unanswered} requests without reply`;
 }
 
 /** A proxy that drains before it stops. */

@@ -5,7 +5,7 @@ import { file, ipc, run, useShoal } from "./support.js";
 useShoal();
 
 const COMMANDS =
-  "pub sub xpub xsub push pull req rep dealer router pair majordomo pirate freelance lvc proxy tap keygen".split(
+  "pub sub xpub xsub push pull req rep dealer router pair majordomo pirate freelance lvc proxy top tap keygen".split(
     " ",
   );
 

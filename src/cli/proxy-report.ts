@@ -1,0 +1,47 @@
+/** What happens at a proxy, in the log. */
+import type { DrainResult, ProxyEvent, SocketProxy } from "../proxy/index.js";
+import { describe } from "./failure.js";
+import { fieldsOf, type Log } from "./log.js";
+
+/** Logs what happens, until it stops. */
+export function report(proxy: SocketProxy, log: Log): void {
+  const { events } = proxy;
+  events
+    .on("pause", (event) => log.info("paused", fieldsOf(event)))
+    .on("resume", (event) => log.info("resumed", fieldsOf(event)))
+    .on("drain", (event) => log.info(`draining, for ${event.timeout / 1_000} s at most`, fieldsOf(event)))
+    .on("drained", (event) => log.detail("drained", fieldsOf(event)))
+    .on("capture:drop", (event) =>
+      log.warn(`the capture is too slow: it missed ${event.missed} in all`, fieldsOf(event)),
+    )
+    .on("loop", (event) =>
+      log.warn(`the backend leads back to the frontend: ${event.loops} requests went round`, fieldsOf(event)),
+    )
+    .on("malformed", (event) =>
+      log.warn(`dropped ${event.messages} in all that came to the ${event.side}: malformed`, fieldsOf(event)),
+    )
+    .on("drop", (event) => log.warn(dropped(event), fieldsOf(event)))
+    .on("peer:join", (event) =>
+      log.detail(`a peer joined the ${event.side} at ${event.address}`, fieldsOf(event)),
+    )
+    .on("peer:leave", (event) =>
+      log.detail(`a peer left the ${event.side} at ${event.address}: ${event.reason}`, fieldsOf(event)),
+    )
+    .on("peer:refused", (event) => log.warnOnce(`${event.side}: ${describe(event.error)}`, fieldsOf(event)))
+    .on("error", (event) => log.error(`a message was not passed: ${describe(event.error)}`, fieldsOf(event)));
+}
+
+function dropped({ side, reason, messages }: ProxyEvent & { readonly type: "drop" }): string {
+  return `dropped ${messages} in all that were to leave the ${side}: ${reason}`;
+}
+
+/** What a drain has left, for whoever ended it. */
+export function leftOf({ received, queued, unanswered }: DrainResult): string {
+  return `stopped with messages left: ${received} not passed on, ${queued} not sent, ${unanswered} requests without reply`;
+}
+
+/** Where it listens. */
+export function reportEndpoints(proxy: SocketProxy, log: Log): void {
+  for (const [name, bound] of Object.entries(proxy.endpoints))
+    for (const endpoint of bound) log.info(`${name} listening at ${endpoint}`, { side: name, endpoint });
+}

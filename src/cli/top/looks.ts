@@ -1,0 +1,110 @@
+/** How the accounts of an address are got: over HTTP, or from a proxy's control socket. */
+import type { Sample } from "../../proxy/metrics/samples.js";
+import { describe, Failure, UsageError } from "../failure.js";
+import { parseStatus, STATUS } from "./control-status.js";
+import { parsePrometheusText } from "./prometheus-text.js";
+import { isRead } from "./readings.js";
+
+/** Bytes of an answer; metrics have a few ten thousand. */
+const MAX_ANSWER = 16_777_216;
+
+const NO_ANSWER = "no answer in time";
+
+/** An address that can be asked again and again. */
+export interface Address {
+  /** Its accounts. Rejects with what is wrong. @param timeout ms */
+  look(timeout: number, signal: AbortSignal): Promise<Sample[]>;
+  close(): Promise<void>;
+}
+
+/** @throws UsageError for an address that cannot be asked */
+export async function openAddress(text: string): Promise<Address> {
+  if (/^https?:\/\//.test(text)) return overHttp(text);
+  if (/^(?:tcp|ipc):\/\//.test(text)) return overControl(text);
+  throw new UsageError(
+    `address ${JSON.stringify(text)}: expected http://HOST:PORT of metrics, or tcp://… or ipc://… of a proxy's control socket`,
+  );
+}
+
+function overHttp(text: string): Address {
+  if (!URL.canParse(text)) throw new UsageError(`address ${JSON.stringify(text)} is no URL`);
+  const url = new URL(text);
+  if (url.pathname === "/") url.pathname = "/metrics";
+  return {
+    look: (timeout, signal) =>
+      within(timeout, signal, async (limit) => {
+        const response = await fetch(url, { signal: limit, redirect: "error" });
+        if (!response.ok) {
+          await response.body?.cancel();
+          throw new Failure(`HTTP ${response.status}`);
+        }
+        return parsePrometheusText(await bounded(response), isRead);
+      }),
+    close: async () => undefined,
+  };
+}
+
+/** Node.js 20 collects signals that only `AbortSignal.any` knows, time-outs too: here is one that lasts. */
+async function within<T>(
+  timeout: number,
+  signal: AbortSignal,
+  action: (limit: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort(signal.reason);
+  const timer = setTimeout(() => controller.abort(new Failure(NO_ANSWER)), timeout);
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await action(controller.signal);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+async function bounded(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+    bytes += chunk.length;
+    if (bytes > MAX_ANSWER) throw new Failure(`its answer has more than ${MAX_ANSWER} bytes`);
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+async function overControl(endpoint: string): Promise<Address> {
+  const { Request } = await import("../../index.js");
+  const { asUsage } = await import("../failure.js");
+  const socket = new Request({
+    linger: 0,
+    maxMessageSize: MAX_ANSWER,
+    reconnectInterval: 100,
+    reconnectMaxInterval: 1_000,
+  });
+  try {
+    await asUsage(() => socket.connect(endpoint));
+  } catch (error) {
+    await socket.close({ linger: 0 });
+    throw error;
+  }
+  return {
+    async look(timeout, signal) {
+      const frames = await socket.request(STATUS, { timeout, signal });
+      return parseStatus(String(frames[0] ?? ""));
+    },
+    close: async () => {
+      await socket.close({ linger: 0 });
+    },
+  };
+}
+
+/** Why a look failed, in words. */
+export function reasonOf(error: unknown): string {
+  const { cause, code } = error as Error & { readonly code?: string };
+  if (code === "ETIMEDOUT") return NO_ANSWER;
+  // fetch says "fetch failed", and why in the cause; of several attempts, in their codes.
+  if (cause instanceof AggregateError) return describe(cause.errors[0] ?? cause);
+  return describe(cause instanceof Error ? cause : error);
+}

@@ -1,0 +1,218 @@
+/** What is shown of a source: its samples, put together by side. Pure. */
+import {
+  familyOf,
+  INFO,
+  type METRICS,
+  type MetricsKind,
+  NAME_LABEL,
+} from "../../proxy/metrics/metrics-table.js";
+import type { Sample } from "../../proxy/metrics/samples.js";
+
+/** What only grows. */
+export const COUNTS = ["in", "out", "inBytes", "outBytes", "dropped", "refused"] as const;
+export type CountName = (typeof COUNTS)[number];
+
+/** One side of a source; what is not known is absent. */
+export interface SideReading extends Readonly<Partial<Record<CountName, number>>> {
+  readonly side: string;
+  readonly peers?: number;
+  readonly queued?: number;
+}
+
+/** One source at one moment. */
+export interface SourceReading {
+  readonly name: string;
+  readonly kind: string;
+  readonly state: string;
+  readonly sides: readonly SideReading[];
+}
+
+/** The process that they run in. */
+export interface ProcessReading {
+  /** s of processor time since it began. */
+  readonly cpu?: number;
+  /** Bytes of memory. */
+  readonly memory?: number;
+  /** s that the event loop came late: the 99th percentile over the least, since the last look of anybody. */
+  readonly loopDelay?: number;
+}
+
+/** Everything at one address. */
+export interface Reading {
+  readonly sources: readonly SourceReading[];
+  readonly process: ProcessReading;
+}
+
+/** Sources of one address that are shown. */
+const MAX_SOURCES = 1_000;
+
+const KINDS: ReadonlySet<string> = new Set<MetricsKind>([
+  "queue",
+  "forwarder",
+  "streamer",
+  "proxy",
+  "majordomo",
+  "pirate",
+  "lvc",
+  "clone",
+]);
+
+const PROCESS = {
+  cpu: "process_cpu_seconds_total",
+  memory: "process_resident_memory_bytes",
+  lag: "nodejs_eventloop_lag_p99_seconds",
+  least: "nodejs_eventloop_lag_min_seconds",
+} as const;
+
+/** Metrics that are read here. */
+export function isRead(name: string): boolean {
+  return name.startsWith("shoal_") || Object.values<string>(PROCESS).includes(name);
+}
+
+export function readingOf(samples: readonly Sample[]): Reading {
+  const sources: SourceReading[] = [];
+  const byName = new Map<string, Sample[]>();
+  for (const sample of samples) {
+    const same = byName.get(sample.name);
+    if (same === undefined) byName.set(sample.name, [sample]);
+    else same.push(sample);
+  }
+  for (const { labels } of byName.get(INFO.name) ?? []) {
+    const { name, kind } = labels;
+    if (name === undefined || kind === undefined || !KINDS.has(kind)) continue;
+    if (sources.length === MAX_SOURCES) break;
+    sources.push(sourceOf(name, kind as MetricsKind, byName));
+  }
+  return { sources, process: processOf(byName) };
+}
+
+type ByName = ReadonlyMap<string, readonly Sample[]>;
+/** The sum of the samples of a metric, `undefined` without one. The name is without the family's prefix. */
+type Sum = (name: string, labels?: Readonly<Record<string, string>>) => number | undefined;
+
+function sourceOf(name: string, kind: MetricsKind, byName: ByName): SourceReading {
+  const family = familyOf(kind);
+  const own = { [NAME_LABEL[family]]: name };
+  const of = (metric: string, labels: Readonly<Record<string, string>> = {}): readonly Sample[] => {
+    const wanted = Object.entries({ ...own, ...labels });
+    const samples = byName.get(`shoal_${family}_${metric}`) ?? [];
+    return samples.filter((sample) => wanted.every(([label, value]) => sample.labels[label] === value));
+  };
+  const sum: Sum = (metric, labels) => {
+    const samples = of(metric, labels);
+    return samples.length === 0 ? undefined : samples.reduce((total, { value }) => total + value, 0);
+  };
+  const state = of("state").find(({ value }) => value === 1)?.labels.state;
+  return { name, kind, ...READERS[family](sum, state) };
+}
+
+type Reader = (sum: Sum, state: string | undefined) => Pick<SourceReading, "state" | "sides">;
+
+const READERS: Readonly<Record<keyof typeof METRICS, Reader>> = {
+  proxy: (sum, state = "unknown") => ({
+    state,
+    sides: [
+      ...["frontend", "backend"].map((side) =>
+        known({
+          side,
+          peers: sum("peers", { side }),
+          in: sum("messages_total", { side, direction: "in" }),
+          out: sum("messages_total", { side, direction: "out" }),
+          inBytes: sum("bytes_total", { side, direction: "in" }),
+          outBytes: sum("bytes_total", { side, direction: "out" }),
+          queued: sum("queued_messages", { side }),
+          dropped: sum("dropped_total", { side }),
+          refused: sum("refused_total", { side }),
+        }),
+      ),
+      ...(sum("captured_total") === undefined
+        ? []
+        : [
+            known({
+              side: "capture",
+              peers: sum("capture_peers"),
+              out: sum("captured_total"),
+              queued: sum("capture_queued_messages"),
+              dropped: sum("capture_missed_total"),
+            }),
+          ]),
+    ],
+  }),
+  majordomo: (sum) => ({
+    state: "running",
+    sides: [
+      known({
+        side: "clients",
+        peers: sum("clients"),
+        in: sum("requests_total"),
+        out: sum("answered_total"),
+        queued: sum("queued_requests"),
+        dropped: plus(sum("failed_total"), sum("abandoned_total"), sum("replies_dropped_total")),
+      }),
+      known({ side: "workers", peers: sum("workers"), queued: sum("in_flight_requests") }),
+    ],
+  }),
+  pirate: (sum) => ({
+    state: "running",
+    sides: [
+      known({
+        side: "clients",
+        in: sum("requests_total"),
+        out: sum("replies_total"),
+        queued: sum("queued_requests"),
+        dropped: sum("dropped_total"),
+      }),
+      known({
+        side: "workers",
+        peers: plus(sum("idle_workers"), sum("busy_workers")),
+        queued: sum("busy_workers"),
+      }),
+    ],
+  }),
+  lvc: (sum) => ({
+    state: "running",
+    sides: [
+      known({
+        side: "topics",
+        in: sum("messages_total"),
+        queued: sum("snapshots_waiting"),
+        dropped: plus(sum("evicted_total"), sum("uncached_total")),
+        refused: sum("invalid_total"),
+      }),
+    ],
+  }),
+  clone: (sum) => ({
+    state: sum("serving") === 0 ? "standby" : "serving",
+    sides: [
+      known({
+        side: "clients",
+        in: sum("received_total"),
+        out: sum("published_total"),
+        queued: plus(sum("in_hand"), sum("pending"), sum("snapshots_waiting")),
+        dropped: sum("snapshots_lost_total"),
+        refused: plus(sum("refused_total"), sum("faults_total")),
+      }),
+    ],
+  }),
+};
+
+function processOf(byName: ByName): ProcessReading {
+  const value = (name: string): number | undefined => byName.get(name)?.[0]?.value;
+  const lag = value(PROCESS.lag);
+  const least = value(PROCESS.least);
+  return known({
+    cpu: value(PROCESS.cpu),
+    memory: value(PROCESS.memory),
+    loopDelay: lag === undefined || least === undefined ? undefined : Math.max(0, lag - least),
+  });
+}
+
+function plus(...numbers: readonly (number | undefined)[]): number | undefined {
+  const given = numbers.filter((number) => number !== undefined);
+  return given.length === 0 ? undefined : given.reduce((total, number) => total + number, 0);
+}
+
+/** Without the members that are `undefined`. */
+function known<T extends object>(members: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as never;
+}

@@ -1,0 +1,92 @@
+/**
+ * What a scrape gets: the samples of the sources, and of the process itself, in Prometheus's text format by prom-client,
+ * which is loaded here and nowhere else.
+ */
+import { readFileSync } from "node:fs";
+import type * as PromClient from "prom-client";
+import { builtFile } from "../../core/built-file.js";
+import {
+  BUILD,
+  familyOf,
+  INFO,
+  labelsOf,
+  METRICS,
+  type Metric,
+  type MetricsFamily,
+} from "./metrics-table.js";
+import { type Sample, type SourceAccounts, samplesOf } from "./samples.js";
+
+/** ms between two looks at the event loop's delay. */
+const LOOP_RESOLUTION = 20;
+
+/** One for the process, however many serve it: its observers cannot be taken back. */
+let ofProcess: PromClient.Registry | undefined;
+
+export class Exposition {
+  readonly #client: typeof PromClient;
+  readonly #process: PromClient.Registry;
+
+  private constructor(client: typeof PromClient, process: PromClient.Registry) {
+    this.#client = client;
+    this.#process = process;
+  }
+
+  /** Loads prom-client. */
+  static async load(): Promise<Exposition> {
+    const client = await import("prom-client");
+    ofProcess ??= processRegistry(client);
+    return new Exposition(client, ofProcess);
+  }
+
+  /** Of the text. */
+  get contentType(): string {
+    return this.#process.contentType;
+  }
+
+  /** Registers are made anew each time: a source that has gone leaves nothing behind. */
+  async text(sources: readonly SourceAccounts[]): Promise<string> {
+    const registry = new this.#client.Registry();
+    const byName = new Map<string, Sample[]>();
+    const families = new Set<MetricsFamily>();
+    for (const source of sources) {
+      families.add(familyOf(source.kind));
+      for (const sample of samplesOf(source)) {
+        const same = byName.get(sample.name);
+        if (same === undefined) byName.set(sample.name, [sample]);
+        else same.push(sample);
+      }
+    }
+    this.#add(registry, INFO, INFO.labels, byName);
+    for (const family of families) {
+      for (const metric of METRICS[family]) this.#add(registry, metric, labelsOf(family, metric), byName);
+    }
+    return `${await registry.metrics()}\n${await this.#process.metrics()}`;
+  }
+
+  #add(
+    registry: PromClient.Registry,
+    { name, help, type }: Omit<Metric, "path">,
+    labels: readonly string[],
+    byName: ReadonlyMap<string, readonly Sample[]>,
+  ): void {
+    const samples = byName.get(name);
+    if (samples === undefined) return;
+    const { Counter, Gauge } = this.#client;
+    const metric = new (type === "counter" ? Counter : Gauge)({
+      name,
+      help,
+      labelNames: [...labels],
+      registers: [registry],
+    });
+    for (const sample of samples) metric.inc(sample.labels, sample.value);
+  }
+}
+
+function processRegistry(client: typeof PromClient): PromClient.Registry {
+  const registry = new client.Registry();
+  client.collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_RESOLUTION });
+  const { version } = JSON.parse(readFileSync(builtFile("package.json"), "utf8")) as { version: string };
+  const { name, help, labels } = BUILD;
+  new client.Gauge({ name, help, labelNames: [...labels], registers: [registry] }).set({ version }, 1);
+  return registry;
+}

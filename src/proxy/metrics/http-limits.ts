@@ -1,0 +1,103 @@
+/**
+ * An HTTP server that strangers may reach: what is slow, endless or garbage costs one connection for a few seconds.
+ * node:http answers what is no HTTP with 400, headers that are too large with 431 and what is too slow with 408.
+ */
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { Socket } from "node:net";
+
+/** ms for the head of a request, and for all of it. */
+const REQUEST_TIME = 5_000;
+/** ms of an idle connection. */
+const IDLE_TIME = 10_000;
+/** ms for a client to take its response. */
+const RESPONSE_TIME = 10_000;
+/** ms between two looks for what is too slow. */
+const CHECK_INTERVAL = 1_000;
+/** Bytes of a request's head. */
+const MAX_HEAD = 8_192;
+/** Connections; one more ends the oldest, so that many slow ones keep nobody out. */
+const MAX_CONNECTIONS = 64;
+/** Requests of one connection. */
+const MAX_REQUESTS = 1_000;
+/** ms for responses under way when the server closes. */
+const CLOSE_TIME = 1_000;
+
+/** The bounds of a server, in ms but for `connections`. */
+export interface HttpLimits {
+  readonly requestTime: number;
+  readonly idleTime: number;
+  readonly responseTime: number;
+  readonly checkInterval: number;
+  readonly connections: number;
+}
+
+const LIMITS: HttpLimits = {
+  requestTime: REQUEST_TIME,
+  idleTime: IDLE_TIME,
+  responseTime: RESPONSE_TIME,
+  checkInterval: CHECK_INTERVAL,
+  connections: MAX_CONNECTIONS,
+};
+
+/** A server with bounds; `listener` gets GET and HEAD, everything else is answered with 405. */
+export function boundedServer(listener: RequestListener, limits: HttpLimits = LIMITS): Server {
+  const connections = new Set<Socket>();
+  const server = createServer(
+    {
+      headersTimeout: limits.requestTime,
+      requestTimeout: limits.requestTime,
+      keepAliveTimeout: limits.idleTime,
+      connectionsCheckingInterval: limits.checkInterval,
+      maxHeaderSize: MAX_HEAD,
+    },
+    (request, response) => {
+      const limit = setTimeout(() => request.socket.destroy(), limits.responseTime);
+      response.on("close", () => clearTimeout(limit));
+      if (request.method === "GET" || request.method === "HEAD") {
+        listener(request, response);
+        return;
+      }
+      // Its body is not read: the connection ends with the response.
+      response.writeHead(405, { Allow: "GET, HEAD", Connection: "close", "Content-Length": 0 }).end();
+    },
+  );
+  server.setTimeout(limits.idleTime);
+  server.maxRequestsPerSocket = MAX_REQUESTS;
+  server.on("connection", (socket) => {
+    connections.add(socket);
+    socket.on("close", () => connections.delete(socket));
+    if (connections.size <= limits.connections) return;
+    const [oldest] = connections;
+    if (oldest === undefined) return;
+    connections.delete(oldest);
+    oldest.destroy();
+  });
+  return server;
+}
+
+/** @throws the system's error, as `EADDRINUSE` */
+export function listen(server: Server, host: string | undefined, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}
+
+/** Ends when the responses under way have; those that take long are cut off. */
+export function shut(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    if (!server.listening) {
+      resolve();
+      return;
+    }
+    const limit = setTimeout(() => server.closeAllConnections(), CLOSE_TIME);
+    server.close(() => {
+      clearTimeout(limit);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}

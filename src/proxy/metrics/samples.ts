@@ -1,0 +1,76 @@
+/** A source's accounts as samples. Pure, and never throws: the accounts may come from a remote program. */
+import {
+  familyOf,
+  INFO,
+  LABEL_VALUES,
+  METRICS,
+  type Metric,
+  type MetricsKind,
+  NAME_LABEL,
+} from "./metrics-table.js";
+
+/** Values of one label at most; reasons are a dozen. */
+const MAX_LABEL_VALUES = 64;
+
+/** One value of a metric. */
+export interface Sample {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/** What is running, and its accounts at this moment. */
+export interface SourceAccounts {
+  readonly name: string;
+  readonly kind: MetricsKind;
+  readonly stats: unknown;
+}
+
+type Labels = Readonly<Record<string, string>>;
+
+/** The samples of a source, in the order of the table; of what it cannot count, none. */
+export function samplesOf({ name, kind, stats }: SourceAccounts): Sample[] {
+  const family = familyOf(kind);
+  const samples: Sample[] = [{ name: INFO.name, labels: { name, kind }, value: 1 }];
+  for (const metric of METRICS[family]) {
+    walk(stats, metric.path.split("."), { [NAME_LABEL[family]]: name }, (value, labels) => {
+      samples.push(...samplesFor(metric, value, labels));
+    });
+  }
+  return samples;
+}
+
+function walk(
+  value: unknown,
+  segments: readonly string[],
+  labels: Labels,
+  found: (value: unknown, labels: Labels) => void,
+): void {
+  const [segment, ...rest] = segments;
+  if (segment === undefined) {
+    found(value, labels);
+    return;
+  }
+  if (typeof value !== "object" || value === null) return;
+  const members = value as Readonly<Record<string, unknown>>;
+  const label = /^\{(\w+)\}$/.exec(segment)?.[1];
+  const names =
+    label === undefined
+      ? [segment]
+      : (LABEL_VALUES[label] ?? Object.keys(members).slice(0, MAX_LABEL_VALUES));
+  for (const name of names) {
+    if (!Object.hasOwn(members, name)) continue;
+    walk(members[name], rest, label === undefined ? labels : { ...labels, [label]: name }, found);
+  }
+}
+
+function samplesFor({ name, type, states }: Metric, value: unknown, labels: Labels): readonly Sample[] {
+  if (states !== undefined) {
+    if (typeof value !== "string" || !states.includes(value)) return [];
+    return states.map((state) => ({ name, labels: { ...labels, state }, value: state === value ? 1 : 0 }));
+  }
+  const number = typeof value === "boolean" ? Number(value) : value;
+  if (typeof number !== "number" || !Number.isFinite(number)) return [];
+  if (type === "counter" && number < 0) return []; // No count; the register would refuse it.
+  return [{ name, labels, value: number }];
+}

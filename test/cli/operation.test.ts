@@ -1,0 +1,308 @@
+/** Metrics, health, logs and the service manager's word, of the binary itself. */
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { afterEach, describe, expect, it } from "vitest";
+import { watchdogInterval } from "../../src/cli/service-manager.js";
+import { Pull, Push, Request, type Socket } from "../../src/index.js";
+import { Child, file, MAIN, run, startWithout, useShoal } from "./support.js";
+
+useShoal();
+
+const ANY = "tcp://127.0.0.1:*";
+const METRICS = ["--metrics", "127.0.0.1:0"];
+
+const sockets: Socket[] = [];
+function open<S extends Socket>(socket: S): S {
+  sockets.push(socket);
+  return socket;
+}
+afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
+
+async function metricsOf(child: Child): Promise<string> {
+  return (await child.until("stderr", /metrics at (http:\S+)\/metrics\n/))[1] as string;
+}
+
+async function get(url: string): Promise<{ readonly status: number; readonly body: string }> {
+  const response = await fetch(url);
+  return { status: response.status, body: await response.text() };
+}
+
+/** Asks until the answer has this in it. */
+async function until(url: string, pattern: RegExp): Promise<string> {
+  for (;;) {
+    const { body } = await get(url);
+    if (pattern.test(body)) return body;
+  }
+}
+
+describe("--metrics", () => {
+  it.each([
+    [
+      "proxy forwarder",
+      ["--frontend", ANY, "--backend", ANY],
+      'shoal_proxy_peers{proxy="forwarder",side="frontend"} 0',
+    ],
+    ["majordomo broker", ["--bind", ANY], 'shoal_majordomo_workers{broker="broker"} 0'],
+    ["pirate queue", ["--frontend", ANY, "--backend", ANY], 'shoal_pirate_idle_workers{queue="queue"} 0'],
+    ["lvc", ["--frontend", ANY, "--backend", ANY], 'shoal_lvc_topics{cache="lvc"} 0'],
+    ["clone server", ["--bind", ANY], 'shoal_clone_serving{server="server"} 1'],
+  ])("shoal %s", async (command, args, line) => {
+    const child = startWithout(...command.split(" "), ...args, ...METRICS);
+    const url = await metricsOf(child);
+    await until(`${url}/readyz`, /: ready\n/);
+    expect((await get(`${url}/metrics`)).body.split("\n")).toContain(line);
+    expect(await get(`${url}/healthz`)).toEqual({ status: 200, body: "ok\n" });
+    child.process.kill("SIGTERM");
+    expect((await child.ended).code).toBe(0);
+  });
+
+  it("answers while the proxy drains: not ready, and how much is left", async () => {
+    const proxy = startWithout(
+      "proxy",
+      "streamer",
+      "--frontend",
+      ANY,
+      "--backend",
+      ANY,
+      "--drain",
+      "60",
+      ...METRICS,
+    );
+    const url = await metricsOf(proxy);
+    const at = async (side: string) =>
+      (await proxy.until("stderr", new RegExp(`${side} listening at (\\S+)\\n`)))[1] as string;
+    const push = open(new Push());
+    push.connect(await at("frontend"));
+    for (const body of ["1", "2", "3"]) await push.send(body);
+    await until(`${url}/metrics`, /shoal_proxy_queued_messages\{[^}]*side="frontend",direction="in"\} [1-9]/);
+    proxy.process.kill("SIGTERM");
+    expect(await until(`${url}/readyz`, /draining/)).toBe("streamer: draining\n");
+    expect((await get(`${url}/readyz`)).status).toBe(503);
+    expect((await get(`${url}/healthz`)).status).toBe(200);
+    expect((await get(`${url}/metrics`)).body).toMatch(
+      /shoal_proxy_state\{proxy="streamer",state="draining"\} 1/,
+    );
+    const pull = open(new Pull());
+    pull.connect(await at("backend"));
+    for (const body of ["1", "2", "3"]) expect(String((await pull.receive())[0])).toBe(body);
+    expect((await proxy.ended).code).toBe(0);
+    await expect(get(`${url}/healthz`)).rejects.toThrow();
+  });
+
+  it("ends at once with a second signal, and says so", async () => {
+    const proxy = startWithout(
+      "proxy",
+      "streamer",
+      "--frontend",
+      ANY,
+      "--backend",
+      ANY,
+      "--drain",
+      "600",
+      ...METRICS,
+    );
+    const url = await metricsOf(proxy);
+    const push = open(new Push({ linger: 0 }));
+    push.connect((await proxy.until("stderr", /frontend listening at (\S+)\n/))[1] as string);
+    await push.send("nobody pulls");
+    await until(`${url}/metrics`, /shoal_proxy_queued_messages\{[^}]*side="frontend",direction="in"\} 1/);
+    proxy.process.kill("SIGTERM");
+    await until(`${url}/readyz`, /draining/);
+    proxy.process.kill("SIGTERM");
+    const { code, stderr } = await proxy.ended;
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/stopped before everything in hand had ended\n$/),
+    ]);
+  });
+
+  it("passes messages while strangers send garbage and hold on to connections", async () => {
+    const proxy = startWithout("proxy", "streamer", "--frontend", ANY, "--backend", ANY, ...METRICS);
+    const url = await metricsOf(proxy);
+    const port = Number(new URL(url).port);
+    const strangers = Array.from({ length: 150 }, (_, index) => {
+      const socket = connect(port, "127.0.0.1").on("error", () => undefined);
+      socket.write(
+        ["GET /metrics HT", "\u0000\u0001\u0002\r\n\r\n", "POST / HTTP/1.1\r\nTransfer-Encoding: x\r\n"][
+          index % 3
+        ] ?? "",
+      );
+      return socket;
+    });
+    const garbage = connect(port, "127.0.0.1").end("SSH-2.0-x\r\n\r\n");
+    expect(await text(garbage)).toMatch(/^HTTP\/1.1 400 /);
+    const at = async (side: string) =>
+      (await proxy.until("stderr", new RegExp(`${side} listening at (\\S+)\\n`)))[1] as string;
+    const push = open(new Push());
+    const pull = open(new Pull());
+    push.connect(await at("frontend"));
+    pull.connect(await at("backend"));
+    await push.send("through");
+    expect(String((await pull.receive())[0])).toBe("through");
+    expect(await get(`${url}/healthz`)).toEqual({ status: 200, body: "ok\n" });
+    for (const socket of strangers) socket.destroy();
+    proxy.process.kill("SIGTERM");
+    expect((await proxy.ended).code).toBe(0);
+  });
+
+  it("names an address that is taken, and one that is none; nothing runs then", async () => {
+    const first = startWithout("majordomo", "broker", "--bind", ANY, ...METRICS);
+    const address = new URL(await metricsOf(first)).host;
+    const ends = ["--frontend", ANY, "--backend", ANY];
+    const taken = await run("", "proxy", "queue", ...ends, "--metrics", address);
+    expect([taken.code, taken.stderr]).toEqual([
+      1,
+      expect.stringMatching(`^shoal proxy queue: .*${address}.*EADDRINUSE.*\n$`),
+    ]);
+    const none = await run("", "proxy", "queue", ...ends, "--metrics", "9464");
+    expect([none.code, none.stderr]).toEqual([2, expect.stringMatching(/"9464": expected HOST:PORT/)]);
+  });
+});
+
+describe("logs", () => {
+  const ENDS = ["--frontend", ANY, "--backend", ANY];
+
+  it("--log-format json: an object a line, events with their fields, the failure too", async () => {
+    const proxy = startWithout(
+      "proxy",
+      "streamer",
+      ...ENDS,
+      "--control",
+      ANY,
+      "--drain",
+      "0",
+      "--log-format",
+      "json",
+      "-v",
+    );
+    const [, frontend] = await proxy.until("stderr", /"endpoint":"([^"]+)","msg":"frontend listening/);
+    const [, control] = await proxy.until("stderr", /"endpoint":"([^"]+)","msg":"control listening/);
+    const push = open(new Push({ linger: 0 }));
+    push.connect(frontend as string);
+    await push.send("nobody pulls");
+    const controller = open(new Request());
+    controller.connect(control as string);
+    for (let arrived = 0; arrived === 0; ) {
+      const { in: came } = JSON.parse(String(await controller.request('{"command":"status"}'))).frontend;
+      arrived = came.messages + came.queued;
+    }
+    proxy.process.kill("SIGTERM");
+    const { code, stderr } = await proxy.ended;
+    expect(code).toBe(1);
+    const lines = stderr
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    for (const line of lines) {
+      expect(line).toMatchObject({
+        command: "proxy streamer",
+        msg: expect.any(String),
+        pid: proxy.process.pid,
+      });
+      expect(new Date(line.time).toISOString()).toBe(line.time);
+    }
+    expect(lines).toContainEqual(
+      expect.objectContaining({ level: "debug", event: "peer:join", side: "frontend" }),
+    );
+    expect(lines).toContainEqual(expect.objectContaining({ level: "info", event: "drain", timeout: 0 }));
+    expect(lines.at(-1)).toMatchObject({
+      level: "error",
+      msg: expect.stringMatching(/stopped with messages left: 1/),
+    });
+  });
+
+  it("--log-level says how grave", async () => {
+    const proxy = startWithout("proxy", "streamer", ...ENDS, ...METRICS, "--log-level", "error");
+    proxy.process.kill("SIGTERM");
+    expect((await proxy.ended).stderr).toBe("");
+    const both = await run("", "proxy", "streamer", ...ENDS, "--log-level", "debug", "--quiet");
+    expect([both.code, both.stderr]).toEqual([
+      2,
+      expect.stringMatching(/cannot be used with option '-q, --quiet'/),
+    ]);
+    const odd = await run("", "lvc", ...ENDS, "--log-level", "loud");
+    expect([odd.code, odd.stderr]).toEqual([2, expect.stringMatching(/error, warn, info, debug/)]);
+  });
+
+  it("pino and prom-client are loaded for those who want them, and no others", async () => {
+    const loaded = async (...args: string[]): Promise<string> => {
+      const folder = file();
+      const env = [
+        "/usr/bin/env",
+        `NODE_V8_COVERAGE=${folder}`,
+        process.execPath,
+        MAIN,
+        "proxy",
+        "streamer",
+      ] as const;
+      const child = new Child(env[0], [...env.slice(1), ...ENDS, ...args], { stdin: "ignore" });
+      await child.until("stderr", /backend listening/);
+      child.process.kill("SIGTERM");
+      await child.ended;
+      return readdirSync(folder)
+        .map((name) => readFileSync(join(folder, name), "utf8"))
+        .join("");
+    };
+    const plain = await loaded();
+    expect(plain).toMatch(/dist\/cli\/main\.js/);
+    expect(plain).not.toMatch(/node_modules\/(?:pino|prom-client|cli-table3)\//);
+    const full = await loaded("--log-format", "json", ...METRICS);
+    expect(full).toMatch(/node_modules\/pino\//);
+    expect(full).toMatch(/node_modules\/prom-client\//);
+  });
+});
+
+describe("a service manager", () => {
+  /** Runs a proxy with a `systemd-notify` of its own that keeps what it is told. */
+  function notified(
+    script: string,
+    env: readonly string[] = [],
+  ): { readonly proxy: Child; readonly told: () => string[] } {
+    const folder = file();
+    mkdirSync(folder);
+    const told = join(folder, "told");
+    const program = join(folder, "systemd-notify");
+    writeFileSync(program, `#!/bin/sh\n${script.replaceAll("FILE", told)}\n`);
+    chmodSync(program, 0o755);
+    const args = [
+      "NOTIFY_SOCKET=/nowhere",
+      `PATH=${folder}:/usr/bin:/bin`,
+      ...env,
+      process.execPath,
+      MAIN,
+      "proxy",
+      "queue",
+    ];
+    const proxy = new Child("/usr/bin/env", [...args, "--frontend", ANY, "--backend", ANY], {
+      stdin: "ignore",
+    });
+    return { proxy, told: () => (existsSync(told) ? readFileSync(told, "utf8").trim().split("\n") : []) };
+  }
+
+  it("is told when the sockets are open, that it lives, and when it ends", async () => {
+    const { proxy, told } = notified('echo "$*" >> FILE', ["WATCHDOG_USEC=40000"]);
+    while (told().filter((line) => line === "WATCHDOG=1").length < 2) await new Promise(setImmediate);
+    proxy.process.kill("SIGTERM");
+    expect((await proxy.ended).code).toBe(0);
+    expect(told()[0]).toBe("--ready STATUS=running");
+    expect(told()).toContain("STOPPING=1 STATUS=draining");
+  });
+
+  it("that cannot be told is no reason to stop", async () => {
+    const { proxy } = notified("echo broken >&2; exit 1");
+    await proxy.until("stderr", /the service manager cannot be told: .*systemd-notify/);
+    proxy.process.kill("SIGTERM");
+    expect((await proxy.ended).code).toBe(0);
+  });
+
+  it("waits for signs of life twice as long as they are apart, of the process it means", () => {
+    expect(watchdogInterval({ WATCHDOG_USEC: "30000000" }, 5)).toBe(15_000);
+    expect(watchdogInterval({ WATCHDOG_USEC: "30000000", WATCHDOG_PID: "5" }, 5)).toBe(15_000);
+    expect(watchdogInterval({ WATCHDOG_USEC: "30000000", WATCHDOG_PID: "6" }, 5)).toBeUndefined();
+    for (const WATCHDOG_USEC of ["", "0", "-1", "soon"])
+      expect(watchdogInterval({ WATCHDOG_USEC }, 5)).toBeUndefined();
+    expect(watchdogInterval({}, 5)).toBeUndefined();
+  });
+});

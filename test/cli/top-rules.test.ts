@@ -1,0 +1,265 @@
+/** shoal top without a network: reading metrics, rates, numbers, layout. */
+import { describe, expect, it } from "vitest";
+import { parseStatus } from "../../src/cli/top/control-status.js";
+import { layout } from "../../src/cli/top/layout.js";
+import { jsonLines, plainLines } from "../../src/cli/top/lines.js";
+import { duration, harmless, short } from "../../src/cli/top/numbers.js";
+import { parsePrometheusText } from "../../src/cli/top/prometheus-text.js";
+import { type Look, rate, rated } from "../../src/cli/top/rates.js";
+import { isRead, readingOf } from "../../src/cli/top/readings.js";
+import type { AddressView, View } from "../../src/cli/top/view.js";
+import { QueueProxy } from "../../src/proxy/index.js";
+import { Exposition } from "../../src/proxy/metrics/exposition.js";
+import { METRICS } from "../../src/proxy/metrics/metrics-table.js";
+import { samplesOf } from "../../src/proxy/metrics/samples.js";
+import fc from "../support/properties.js";
+
+const any = { bind: "tcp://127.0.0.1:*" };
+const STATS = new QueueProxy({ frontend: any, backend: any }).stats();
+
+describe("Prometheus's text", () => {
+  const parse = (text: string) => parsePrometheusText(text, () => true);
+
+  it("is read back as it was written, escapes and all", async () => {
+    const exposition = await Exposition.load();
+    const name = 'a "b"\\ \n {c="d",} #';
+    const text = await exposition.text([{ name, kind: "queue", stats: STATS }]);
+    const ours = parsePrometheusText(text, (metric) => /^shoal_(?:proxy|source)/.test(metric));
+    expect(ours).toEqual(samplesOf({ name, kind: "queue", stats: STATS }));
+  });
+
+  it("may have time stamps, spaces and comments; what is none is left out", () => {
+    const text = [
+      "# HELP a_total x",
+      "a_total 1 1700000000000",
+      'b{x="1" , y="2",} 2.5e3',
+      "c NaN",
+      "c +Inf",
+      'd{x="1} 1',
+      "d{x=1} 1",
+      "9e 1",
+      "e",
+      "f 0x10",
+    ].join("\n");
+    expect(parse(text)).toEqual([
+      { name: "a_total", labels: {}, value: 1 },
+      { name: "b", labels: { x: "1", y: "2" }, value: 2_500 },
+      { name: "f", labels: {}, value: 16 },
+    ]);
+  });
+
+  it("may be anything at all", () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        for (const { value } of parse(`a{x="${text}"} 1\n${text}`)) expect(Number.isFinite(value)).toBe(true);
+      }),
+    );
+    expect(parse(`a{${'x="1",'.repeat(20_000)}y} 1`)).toEqual([]);
+    expect(parse(`a{x="${"\\".repeat(100_001)}"} 1`)).toEqual([]);
+  });
+});
+
+describe("a reading", () => {
+  it("puts the sides of a proxy together", () => {
+    const samples = samplesOf({
+      name: "orders",
+      kind: "queue",
+      stats: {
+        ...STATS,
+        state: "running",
+        frontend: {
+          ...STATS.frontend,
+          peers: 3,
+          in: {
+            ...STATS.frontend.in,
+            messages: 10,
+            bytes: 100,
+            queued: 1,
+            dropped: { malformed: 2, loop: 1 },
+          },
+          out: { ...STATS.frontend.out, messages: 9, queued: 4, dropped: { unroutable: 5 } },
+          refused: { address: 2, rate: 1 },
+        },
+        capture: { captured: 8, missed: 7, queued: 0, peers: 1 },
+      },
+    });
+    expect(readingOf(samples)).toMatchObject({
+      sources: [
+        {
+          name: "orders",
+          kind: "queue",
+          state: "running",
+          sides: [
+            { side: "frontend", peers: 3, in: 10, out: 9, inBytes: 100, queued: 5, dropped: 8, refused: 3 },
+            { side: "backend", in: 0 },
+            { side: "capture", peers: 1, out: 8, dropped: 7 },
+          ],
+        },
+      ],
+    });
+  });
+
+  it("is of every family that has metrics", () => {
+    const numbers = new Proxy(
+      {},
+      { get: () => 1, has: () => true, getOwnPropertyDescriptor: () => ({ value: 1, configurable: true }) },
+    );
+    for (const kind of ["majordomo", "pirate", "lvc", "clone"] as const) {
+      const samples = samplesOf({ name: "x", kind, stats: numbers });
+      expect(samples.length).toBeGreaterThan(METRICS[kind].filter(({ path }) => !/[.{]/.test(path)).length);
+      const [source] = readingOf(samples).sources;
+      expect(source?.sides[0]?.in ?? source?.sides[0]?.queued).toBeDefined();
+      expect(samples.every(({ name }) => isRead(name))).toBe(true);
+    }
+  });
+
+  it("of a control socket is that of the proxy's metrics", () => {
+    const status = JSON.stringify({ ok: true, ...STATS, endpoints: {} });
+    expect(parseStatus(status)).toEqual(samplesOf({ name: "queue", kind: "queue", stats: STATS }));
+    for (const text of ["", "nope", "null", "[]", '{"ok":false}', '{"ok":true}'])
+      expect(() => parseStatus(text)).toThrow(/no proxy/);
+  });
+});
+
+describe("rates", () => {
+  const look = (at: number, count: number, name = "p"): Look => ({
+    at,
+    reading: {
+      sources: [
+        { name, kind: "queue", state: "running", sides: [{ side: "frontend", in: count, dropped: 0 }] },
+      ],
+      process: { cpu: count / 1_000 },
+    },
+  });
+  const inRate = (before: Look | undefined, now: Look) => rated(before, now).sources[0]?.sides[0]?.rates.in;
+
+  it("are what came since, by the time between", () => {
+    expect(inRate(look(1_000, 100), look(3_000, 500))).toBe(200);
+    expect(rated(look(1_000, 100), look(3_000, 500)).cpu).toBeCloseTo(0.2);
+  });
+
+  it("of a count that began anew are of all that it counts", () => {
+    expect(inRate(look(0, 1_000_000), look(2_000, 50))).toBe(25);
+  });
+
+  it("are unknown at first, without time, and for a newcomer", () => {
+    expect(inRate(undefined, look(1_000, 5))).toBeUndefined();
+    expect(inRate(look(1_000, 5), look(1_000, 9))).toBeUndefined();
+    expect(inRate(look(0, 5, "another"), look(1_000, 9))).toBeUndefined();
+    expect(rate(1, undefined, 1)).toBeUndefined();
+  });
+
+  it("are never negative, nor infinite", () => {
+    fc.assert(
+      fc.property(
+        fc.nat(),
+        fc.nat(),
+        fc.double({ noNaN: true, min: 0, max: 1e9 }),
+        (before, now, seconds) => {
+          const each = rate(before, now, seconds);
+          expect(each === undefined || each >= 0).toBe(true);
+        },
+      ),
+    );
+  });
+});
+
+describe("numbers", () => {
+  it.each([
+    [undefined, "-"],
+    [0, "0"],
+    [0.01, "<0.1"],
+    [0.5, "0.5"],
+    [9.94, "9.9"],
+    [9.96, "10"],
+    [999, "999"],
+    [999.6, "1.00k"],
+    [12_345, "12.3k"],
+    [999_600, "1.00M"],
+    [123_456_789, "123M"],
+    [4.2e18, "4.20E"],
+  ])("%s is %s", (value, text) => {
+    expect(short(value)).toBe(text);
+  });
+
+  it("fit into their columns, whatever they are", () => {
+    fc.assert(
+      fc.property(fc.double({ noNaN: true, min: 0, max: 9e20 }), (value) => {
+        expect(short(value).length).toBeLessThanOrEqual(6);
+      }),
+    );
+  });
+
+  it("of time have units, and texts nothing that a terminal obeys", () => {
+    expect([duration(0.0004), duration(0.012), duration(1.5)]).toEqual(["0.4 ms", "12 ms", "1.5 s"]);
+    expect(harmless("a\u001b[2Jb\nc\u009bd\u202ee")).toBe("a?[2Jb?c?d?e");
+  });
+});
+
+describe("what is shown", () => {
+  const up: AddressView = {
+    address: "http://127.0.0.1:9464",
+    up: true,
+    latency: 3,
+    reading: rated(
+      {
+        at: 0,
+        reading: readingOf(samplesOf({ name: "orders-of-the-whole-world", kind: "queue", stats: STATS })),
+      },
+      {
+        at: 2_000,
+        reading: readingOf(samplesOf({ name: "orders-of-the-whole-world", kind: "queue", stats: STATS })),
+      },
+    ),
+  };
+  const away: AddressView = { address: "tcp://10.0.0.1:5", up: false, since: 0, reason: "refused\u001b[31m" };
+  const view: View = { time: 0, interval: 2, addresses: [up, away] };
+
+  it.each([200, 120, 100, 80, 60, 40, 30])("fits into %d columns", (width) => {
+    const lines = layout(view, width, false);
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(width);
+    expect(lines.join("\n")).not.toContain("\u001b");
+    expect(lines.filter((line) => /ord/.test(line))).toHaveLength(1);
+    expect(lines.filter((line) => /^tcp/.test(line))).toHaveLength(1);
+  });
+
+  it("has every column where there is room, and the names and rates where there is little", () => {
+    const head = (width: number) => layout(view, width, false)[2]?.split(/ +/);
+    expect(head(140)).toEqual(
+      "NAME KIND STATE SIDE PEERS IN/s OUT/s IN B/s OUT B/s QUEUED DROP/s DROPPED REFUSED".split(" "),
+    );
+    expect(head(80)).toEqual("NAME KIND STATE SIDE PEERS IN/s OUT/s QUEUED DROP/s".split(" "));
+    expect(head(45)).toEqual("NAME STATE SIDE IN/s OUT/s".split(" "));
+  });
+
+  it("says what is away, since when and why, with colours only where they are wanted", () => {
+    expect(layout(view, 120, false).at(-1)).toMatch(
+      /^tcp:\/\/10.0.0.1:5 {2}away since [\d:]{8}: refused\?\[31m$/,
+    );
+    expect(layout(view, 120, true).at(-1)?.startsWith("\u001b[31mtcp")).toBe(true);
+    expect(layout(view, 120, false)[0]).toMatch(/1 of 2 addresses answer, every 2 s$/);
+  });
+
+  it("is a line a side where it is no terminal, and an object an address as JSON", () => {
+    expect(plainLines(view)).toEqual([
+      expect.stringMatching(
+        /^1970-\S+Z http:\/\/\S+ orders-of-the-whole-world queue idle frontend in=0\/s out=0\/s in-bytes=0\/s out-bytes=0\/s dropped=0 (?:refused=0 )?queued=0$/,
+      ),
+      expect.stringMatching(/ backend in=0/),
+      "1970-01-01T00:00:00.000Z tcp://10.0.0.1:5 away: refused?[31m",
+    ]);
+    const [first, second] = jsonLines(view).map((line) => JSON.parse(line));
+    expect(first).toMatchObject({
+      up: true,
+      latency: 3,
+      sources: [{ sides: [{ side: "frontend", rates: { in: 0 } }, {}] }],
+    });
+    expect(second).toEqual({
+      time: "1970-01-01T00:00:00.000Z",
+      address: "tcp://10.0.0.1:5",
+      up: false,
+      since: "1970-01-01T00:00:00.000Z",
+      reason: "refused\u001b[31m",
+    });
+  });
+});

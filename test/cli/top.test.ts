@@ -1,0 +1,220 @@
+/** shoal top as an operator runs it. */
+import { existsSync } from "node:fs";
+import { createServer } from "node:http";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import { Pull, Push, type Socket } from "../../src/index.js";
+import { Child, ipc, MAIN, run, startWithout, useShoal } from "./support.js";
+
+useShoal();
+
+const ANY = "tcp://127.0.0.1:*";
+const PYTHON = "/usr/bin/python3";
+
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close();
+});
+function open<S extends Socket>(socket: S): S {
+  closing.push(() => socket.close({ linger: 0 }));
+  return socket;
+}
+
+/** A proxy with metrics. */
+async function streamer(metrics = "127.0.0.1:0", ...more: string[]) {
+  const proxy = startWithout(
+    "proxy",
+    "streamer",
+    "--frontend",
+    ANY,
+    "--backend",
+    ANY,
+    "--metrics",
+    metrics,
+    ...more,
+  );
+  const url = (await proxy.until("stderr", /metrics at (http:\S+)\/metrics\n/))[1] as string;
+  const at = async (side: string) =>
+    (await proxy.until("stderr", new RegExp(`${side} listening at (\\S+)\\n`)))[1] as string;
+  return { proxy, url, frontend: await at("frontend"), backend: await at("backend"), at };
+}
+
+/** An endpoint that nobody listens at: one that somebody just had. */
+async function nobody(): Promise<number> {
+  const server = createTcpServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.on("listening", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+describe("shoal top", () => {
+  it("--once --json: what two proxies do, by metrics and by the control socket, and that a third is away", async () => {
+    const control = ipc();
+    const one = await streamer("127.0.0.1:0", "--control", control);
+    const push = open(new Push());
+    const pull = open(new Pull());
+    push.connect(one.frontend);
+    pull.connect(one.backend);
+    for (let i = 0; i < 5; i++) {
+      await push.send("12345678");
+      await pull.receive();
+    }
+    const away = `http://127.0.0.1:${await nobody()}`;
+    const { code, stdout, stderr } = await run(
+      "",
+      "top",
+      one.url,
+      control,
+      away,
+      "--once",
+      "--json",
+      "--interval",
+      "0.2",
+    );
+    expect([code, stderr]).toEqual([1, "shoal top: not every address answers\n"]);
+    const [metrics, status, gone, ...others] = String(stdout)
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(others).toEqual([]);
+    const sides = [
+      { side: "frontend", peers: 1, in: 5, out: 0, inBytes: 40, queued: 0, dropped: 0, rates: { in: 0 } },
+      { side: "backend", peers: 1, in: 0, out: 5, outBytes: 40 },
+    ];
+    expect(metrics).toMatchObject({
+      address: one.url,
+      up: true,
+      sources: [{ name: "streamer", state: "running", sides }],
+    });
+    expect(metrics.memory).toBeGreaterThan(10_000_000);
+    expect(status).toMatchObject({
+      address: control,
+      up: true,
+      sources: [{ kind: "streamer", state: "running", sides }],
+    });
+    expect(gone).toMatchObject({ address: away, up: false, reason: expect.stringMatching(/ECONNREFUSED/) });
+  });
+
+  it("a line a side where nobody looks: rates; and a source that goes away and comes back", async () => {
+    const { proxy, url, frontend, backend } = await streamer();
+    const top = startWithout("top", url, "--interval", "0.1");
+    await top.until("stdout", /streamer streamer running frontend peers=0 /);
+    const push = open(new Push());
+    const pull = open(new Pull());
+    push.connect(frontend);
+    pull.connect(backend);
+    let isOver = false;
+    const flow = (async () => {
+      while (!isOver) {
+        await push.send("x");
+        await pull.receive();
+        await new Promise(setImmediate);
+      }
+    })();
+    await top.until("stdout", /frontend peers=1 in=[1-9]/);
+    isOver = true;
+    await flow;
+    proxy.process.kill("SIGKILL");
+    await top.until("stdout", new RegExp(`${url} away: .*\\n`));
+    const again = await streamer(new URL(url).host);
+    await top.until("stdout", /away: [\s\S]*running frontend peers=0 in=-\/s[\s\S]*in=0\/s/);
+    top.process.kill("SIGINT");
+    expect((await top.ended).code).toBe(0);
+    again.proxy.process.kill("SIGKILL");
+  });
+
+  it("is not impressed by what is no shoal", async () => {
+    const server = createServer((request, response) => {
+      if (request.url === "/hang") return;
+      if (request.url === "/redirect") response.writeHead(302, { Location: "/metrics" });
+      if (request.url === "/error") response.writeHead(500);
+      if (request.url === "/endless") {
+        const more = () => void (response.destroyed || response.write("x".repeat(1_000_000), more));
+        more();
+        return;
+      }
+      response.end(
+        'shoal_source_info{name="\u001b[2J",kind="queue"} 1\nshoal_proxy_messages_total{proxy="} x\n\u0000',
+      );
+    }).listen(0, "127.0.0.1");
+    closing.push(
+      () => server.closeAllConnections(),
+      () => server.close(),
+    );
+    await new Promise((resolve) => server.on("listening", resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const paths = ["/metrics", "/hang", "/redirect", "/error", "/endless"];
+    const { code, stdout } = await run(
+      "",
+      "top",
+      ...paths.map((path) => url + path),
+      "--once",
+      "--interval",
+      "0.1",
+    );
+    const lines = String(stdout).split("\n");
+    expect(lines[0]).toMatch(/ \?\[2J queue unknown frontend$/);
+    expect(lines[1]).toMatch(/ \?\[2J queue unknown backend$/);
+    expect(lines.slice(2)).toEqual([
+      expect.stringMatching(/hang away: no answer in time$/),
+      expect.stringMatching(/redirect away: /),
+      expect.stringMatching(/error away: HTTP 500$/),
+      expect.stringMatching(/endless away: its answer has more than 16777216 bytes$/),
+      "",
+    ]);
+    expect(code).toBe(1);
+  });
+
+  it("says what is no address", async () => {
+    for (const address of ["127.0.0.1:9464", "http://", "tcp://nowhere", "ftp://x"]) {
+      const { code, stderr } = await run("", "top", address);
+      expect([address, code]).toEqual([address, 2]);
+      expect(stderr).toMatch(/^shoal top: [^\n]+\n$/);
+    }
+    expect((await run("", "top")).code).toBe(2);
+    expect((await run("", "top", "http://x", "--interval", "0")).code).toBe(2);
+  });
+
+  it.skipIf(!existsSync(PYTHON))(
+    "on a terminal: a table that fits, follows its size, and leaves the terminal as it was",
+    async () => {
+      const { url } = await streamer();
+      const program = `
+import fcntl, os, pty, re, struct, sys, termios
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], [sys.argv[1], *sys.argv[2:]])
+def size(columns):
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+seen = b""
+def until(pattern):
+    global seen
+    while not re.search(pattern, seen):
+        seen += os.read(fd, 65536)
+size(140)
+until(rb"REFUSED[\\s\\S]*streamer")
+size(45)
+seen = b""
+until(rb"SIDE +IN/s +OUT/s\\S*\\r")
+os.write(fd, b"\\x03")
+try:
+    while True:
+        more = os.read(fd, 65536)
+        if not more: break
+        seen += more
+except OSError:
+    pass
+_, status = os.waitpid(pid, 0)
+print(os.waitstatus_to_exitcode(status), seen.endswith(b"\\x1b[?25h\\x1b[?1049l"))
+`;
+      const top = new Child(
+        PYTHON,
+        ["-c", program, process.execPath, MAIN, "top", url, "--interval", "0.2"],
+        {},
+      );
+      const { stdout, stderr } = await top.ended;
+      expect([String(stdout), stderr]).toEqual(["0 True\n", ""]);
+    },
+  );
+});

@@ -1,0 +1,179 @@
+/** What is in deploy/ fits the binary: its arguments start a proxy, its probes get answers, its times fit the drain. */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { parseAllDocuments } from "yaml";
+import { startWithout, useShoal } from "../cli/support.js";
+
+useShoal();
+
+const ROOT = new URL("../../", import.meta.url);
+const read = (path: string): string => readFileSync(new URL(path, ROOT), "utf8");
+const manifest = JSON.parse(read("package.json")) as {
+  readonly version: string;
+  readonly bin: { readonly shoal: string };
+};
+
+/** Runs `shoal` with arguments of deploy/, at ports of the system's. @returns the status of each path */
+async function answers(args: readonly string[], paths: readonly string[]): Promise<readonly number[]> {
+  const anywhere = args.map((arg) =>
+    arg.replace(/^tcp:\/\/.*:\d+$/, "tcp://127.0.0.1:*").replace(/^[\d.*]+:\d+$/, "127.0.0.1:0"),
+  );
+  const child = startWithout(...anywhere);
+  const [, url] = await child.until("stderr", /(http:\/\/[^/"]+)\/metrics/);
+  await child.until("stderr", /backend listening/);
+  const statuses: number[] = [];
+  for (const path of paths) {
+    let status: number;
+    // "listening" is said a moment before it is ready.
+    do status = (await fetch(`${url}${path}`)).status;
+    while (status === 503);
+    statuses.push(status);
+  }
+  child.process.kill("SIGTERM");
+  expect((await child.ended).code).toBe(0);
+  return statuses;
+}
+
+/** The number after a flag. */
+function numberAfter(args: readonly string[], flag: string): number {
+  return Number(args[args.indexOf(flag) + 1]);
+}
+
+describe("the systemd unit", () => {
+  const unit = read("deploy/systemd/shoal-proxy.service");
+  const values = (name: string): string[] =>
+    Array.from(unit.matchAll(new RegExp(`^${name}=(.*)$`, "gm")), ([, value]) => value as string);
+  const environment = Object.fromEntries(
+    values("Environment").map((line) => line.split("=") as [string, string]),
+  );
+  const [program, ...args] = (values("ExecStart")[0] as string)
+    .split(" ")
+    .map((word) => word.replace(/^\$\{?(\w+)\}?$/, (_, name: string) => environment[name] ?? ""))
+    .filter((word) => word !== "");
+
+  it("starts a proxy with its arguments", async () => {
+    expect(program).toBe("/usr/local/bin/shoal");
+    expect(await answers(args, ["/readyz", "/metrics"])).toEqual([200, 200]);
+  });
+
+  it("lets the notifying program speak, and gives a drain its time", () => {
+    expect([values("Type"), values("NotifyAccess")]).toEqual([["notify"], ["all"]]);
+    expect(Number(values("TimeoutStopSec")[0])).toBeGreaterThan(numberAfter(args, "--drain"));
+    expect(Number(values("WatchdogSec")[0])).toBeGreaterThanOrEqual(10);
+  });
+
+  it.skipIf(!existsSync("/usr/bin/systemd-analyze"))("is understood by systemd, and exposes little", () => {
+    const folder = mkdtempSync(join(tmpdir(), "shoal-unit-"));
+    try {
+      const path = join(folder, "shoal-proxy.service");
+      writeFileSync(path, unit.replace("/usr/local/bin/shoal", "/bin/true"));
+      const analyze = (...more: string[]): string =>
+        execFileSync("/bin/sh", ["-c", 'exec systemd-analyze "$@" 2>&1', "sh", ...more, path], {
+          encoding: "utf8",
+        });
+      expect(analyze("verify")).toBe("");
+      // Fails above 2.0 of 10.
+      expect(analyze("security", "--offline=true", "--threshold=20", "--no-pager")).toMatch(
+        /exposure level .* OK/,
+      );
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+describe("the Kubernetes manifests", () => {
+  interface Probe {
+    readonly httpGet: { readonly path: string; readonly port: string };
+  }
+  // biome-ignore lint/suspicious/noExplicitAny: documents of five kinds
+  const documents = parseAllDocuments(read("deploy/kubernetes/shoal-proxy.yaml")).map((document): any => {
+    expect(document.errors).toEqual([]);
+    return document.toJS();
+  });
+  const of = (kind: string) => documents.find((document) => document.kind === kind);
+  const pod = of("Deployment").spec.template;
+  const [container] = pod.spec.containers;
+
+  it("starts a proxy whose probes are answered", async () => {
+    const probes: Probe[] = [container.startupProbe, container.livenessProbe, container.readinessProbe];
+    for (const { httpGet } of probes) expect(httpGet.port).toBe("metrics");
+    const paths = [
+      ...probes.map(({ httpGet }) => httpGet.path),
+      pod.metadata.annotations["prometheus.io/path"],
+    ];
+    expect(await answers(container.args, paths)).toEqual([200, 200, 200, 200]);
+  });
+
+  it("gives a drain its time", () => {
+    const [, pause] = container.lifecycle.preStop.exec.command;
+    const needs = Number(pause) + numberAfter(container.args, "--drain");
+    expect(pod.spec.terminationGracePeriodSeconds).toBeGreaterThan(needs);
+  });
+
+  it("names its ports, labels and image alike everywhere", () => {
+    const ports: { name: string; containerPort: number }[] = container.ports;
+    for (const { name, containerPort } of ports)
+      expect(container.args.join(" ")).toContain(
+        `--${name} ${name === "metrics" ? "" : "tcp://"}*:${containerPort}`,
+      );
+    expect(pod.metadata.annotations["prometheus.io/port"]).toBe(
+      `${ports.find(({ name }) => name === "metrics")?.containerPort}`,
+    );
+    for (const selector of [
+      of("Deployment").spec.selector.matchLabels,
+      of("Service").spec.selector,
+      of("PodDisruptionBudget").spec.selector.matchLabels,
+      of("NetworkPolicy").spec.podSelector.matchLabels,
+    ])
+      expect(pod.metadata.labels).toMatchObject(selector);
+    for (const { targetPort } of of("Service").spec.ports)
+      expect(ports.map(({ name }) => name)).toContain(targetPort);
+    expect(container.image).toBe(`shoal:${manifest.version}`);
+  });
+
+  it("needs no rights", () => {
+    expect(pod.spec.securityContext).toMatchObject({
+      runAsNonRoot: true,
+      seccompProfile: { type: "RuntimeDefault" },
+    });
+    expect(container.securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ["ALL"] },
+    });
+    expect(container.resources.limits.memory).toBeDefined();
+    expect(pod.spec.automountServiceAccountToken).toBe(false);
+  });
+});
+
+describe("the Dockerfile", () => {
+  const lines = read("deploy/docker/Dockerfile")
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("#"));
+  const all = (word: string): string[] =>
+    lines.filter((line) => line.startsWith(`${word} `)).map((line) => line.slice(word.length + 1));
+
+  it("runs the package's binary as nobody in particular", () => {
+    const [entry] = all("ENTRYPOINT").map((line) => JSON.parse(line) as string[]);
+    expect(entry).toEqual(["node", join("/opt/shoal", manifest.bin.shoal)]);
+    expect(all("USER")).toEqual(["1000:1000"]);
+    expect(all("FROM").map((line) => line.split(" ")[0])).toEqual([
+      "node:22-bookworm-slim",
+      "node:22-bookworm-slim",
+    ]);
+  });
+
+  it("copies what there is, and leaves out what is made", () => {
+    const sources = all("COPY")
+      .filter((line) => !line.startsWith("--from"))
+      .flatMap((line) => line.split(" ").slice(0, -1));
+    for (const source of sources) expect(existsSync(new URL(source, ROOT)), source).toBe(true);
+    const ignored = read(".dockerignore").split("\n");
+    for (const made of ["node_modules", "dist", ".git"]) expect(ignored).toContain(made);
+    expect(read("deploy/docker/Dockerfile")).toContain(`shoal:${manifest.version} .`);
+  });
+});

@@ -1,0 +1,187 @@
+/** Metrics over HTTP, with clients as they should be and as they should not. */
+import { EventEmitter, once } from "node:events";
+import type { RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { connect, type Socket } from "node:net";
+import { text } from "node:stream/consumers";
+import { afterEach, describe, expect, it } from "vitest";
+import { Pull, Push } from "../../../src/index.js";
+import {
+  type MetricsServer,
+  type MetricsSource,
+  StreamerProxy,
+  serveMetrics,
+} from "../../../src/proxy/index.js";
+import { boundedServer, type HttpLimits, listen, shut } from "../../../src/proxy/metrics/http-limits.js";
+import { ANY, LIMIT, useWorld } from "../support.js";
+
+const world = useWorld();
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+async function serve(sources: () => readonly MetricsSource[]): Promise<MetricsServer> {
+  const server = await serveMetrics("127.0.0.1:0", sources);
+  closing.push(() => server.close());
+  return server;
+}
+
+function open(port: number): Socket {
+  const socket = connect(port, "127.0.0.1");
+  socket.on("error", () => undefined);
+  closing.push(() => socket.destroy());
+  return socket;
+}
+
+const portOf = (server: MetricsServer) => Number(new URL(server.url).port);
+
+describe("serveMetrics", () => {
+  it("tells what passed, of each source that is there at the time", async () => {
+    const streamer = await world.start(
+      new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY } }),
+    );
+    const sources: MetricsSource[] = [];
+    const server = await serve(() => sources);
+    expect((await fetch(`${server.url}/readyz`)).status).toBe(503);
+    sources.push({ name: 'a "work"', kind: "streamer", stats: () => streamer.stats() });
+    const push = world.socket(new Push());
+    const pull = world.socket(new Pull());
+    push.connect(streamer.endpoints.frontend[0] as string);
+    pull.connect(streamer.endpoints.backend[0] as string);
+    for (const body of ["1", "22", "333"]) await push.send(body);
+    for (let i = 0; i < 3; i++) await pull.receive({ timeout: LIMIT });
+    const response = await fetch(`${server.url}/metrics`);
+    expect(response.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
+    const lines = (await response.text()).split("\n");
+    const labels = (direction: string, side: string) =>
+      `{proxy="a \\"work\\"",side="${side}",direction="${direction}"}`;
+    expect(lines).toContain(`shoal_proxy_messages_total${labels("in", "frontend")} 3`);
+    expect(lines).toContain(`shoal_proxy_bytes_total${labels("in", "frontend")} 6`);
+    expect(lines).toContain(`shoal_proxy_messages_total${labels("out", "backend")} 3`);
+    expect(lines).toContain('shoal_proxy_state{proxy="a \\"work\\"",state="running"} 1');
+    expect(lines).toContain("# TYPE shoal_proxy_messages_total counter");
+    for (const name of ["process_cpu_seconds_total", "nodejs_eventloop_lag_p99_seconds", "shoal_build_info"])
+      expect(lines.some((line) => line.startsWith(name))).toBe(true);
+    const ready = await fetch(`${server.url}/readyz`);
+    expect([ready.status, await ready.text()]).toEqual([200, 'a "work": ready\n']);
+    await streamer.stop();
+    expect((await fetch(`${server.url}/readyz`)).status).toBe(503);
+    expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
+    sources.pop();
+    expect(await (await fetch(`${server.url}/metrics`)).text()).not.toMatch(/shoal_proxy/);
+  });
+
+  it("answers other paths and methods with what they are, and accounts that fail with 500", async () => {
+    const server = await serve(() => [
+      {
+        name: "broken",
+        kind: "queue",
+        stats: () => {
+          throw new Error("no");
+        },
+      },
+    ]);
+    const status = async (path: string, init: RequestInit = {}) =>
+      (await fetch(`${server.url}${path}`, init)).status;
+    expect(await status("/")).toBe(200);
+    expect(await status("/nothing")).toBe(404);
+    expect(await status("/healthz?why=1")).toBe(200);
+    expect(await status("/metrics", { method: "POST", body: "x".repeat(100_000) })).toBe(405);
+    expect(await status("/healthz", { method: "DELETE" })).toBe(405);
+    expect(await status("/metrics")).toBe(500);
+    expect(await status("/readyz")).toBe(500);
+    const head = await fetch(`${server.url}/healthz`, { method: "HEAD" });
+    expect([head.status, head.headers.get("content-length"), await head.text()]).toEqual([200, "3", ""]);
+  });
+
+  it("names an address that is taken, and one that is none", async () => {
+    const server = await serve(() => []);
+    const address = `127.0.0.1:${portOf(server)}`;
+    await expect(serveMetrics(address, () => [])).rejects.toMatchObject({
+      code: "EADDRINUSE",
+      endpoint: address,
+      message: expect.stringContaining(address),
+    });
+    await expect(serveMetrics("nowhere", () => [])).rejects.toMatchObject({ code: "EINVAL" });
+  });
+
+  it("closes with clients that hold on to their connections", async () => {
+    const server = await serveMetrics("127.0.0.1:0", () => []);
+    const idle = open(portOf(server));
+    await once(idle, "connect");
+    await server.close();
+    await server.close();
+    await expect(fetch(`${server.url}/healthz`)).rejects.toThrow();
+  });
+
+  it("refuses garbage, and goes on", async () => {
+    const server = await serve(() => []);
+    const answerTo = async (bytes: string | Buffer): Promise<string> => {
+      const socket = open(portOf(server));
+      socket.write(bytes);
+      return text(socket);
+    };
+    expect(await answerTo("\u0000\u0001ZMTP garbage\r\n\r\n")).toMatch(/^HTTP\/1.1 400 /);
+    expect(await answerTo(`GET /metrics HTTP/1.1\r\nHost: x\r\nX: ${"y".repeat(20_000)}\r\n\r\n`)).toMatch(
+      /^HTTP\/1.1 431 /,
+    );
+    expect(await answerTo(Buffer.from("ff00000000000000017f", "hex"))).toMatch(/^HTTP\/1.1 400 /);
+    expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
+  });
+});
+
+describe("a server with bounds", () => {
+  const QUICK: HttpLimits = {
+    requestTime: 100,
+    idleTime: 60_000,
+    responseTime: 60_000,
+    checkInterval: 20,
+    connections: 10,
+  };
+
+  const ok: RequestListener = (_, response) => response.end("ok");
+
+  async function quick(limits: Partial<HttpLimits>, listener = ok): Promise<number> {
+    const server = boundedServer(listener, { ...QUICK, ...limits });
+    await listen(server, "127.0.0.1", 0);
+    closing.push(() => shut(server));
+    return (server.address() as AddressInfo).port;
+  }
+
+  it("does not wait for a head that comes a byte at a time", async () => {
+    const socket = open(await quick({}));
+    const drip = setInterval(() => socket.write("x"), 10);
+    closing.push(() => clearInterval(drip));
+    socket.write("GET / HTTP/1.1\r\nX: ");
+    expect(await text(socket)).toMatch(/^HTTP\/1.1 408 /);
+  });
+
+  it("does not wait for a body that never ends", async () => {
+    const socket = open(await quick({}));
+    socket.write("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nabc");
+    expect(await text(socket)).toMatch(/^HTTP\/1.1 (?:200|408) /);
+  });
+
+  it("does not wait for a client that says nothing", async () => {
+    const socket = open(await quick({ idleTime: 50 }));
+    await once(socket, "close");
+  });
+
+  it("ends the oldest connections where there are too many", async () => {
+    const port = await quick({ requestTime: 60_000, connections: 10 });
+    const sockets = Array.from({ length: 50 }, () => open(port));
+    await Promise.all(sockets.slice(0, 40).map((socket) => once(socket.resume(), "close")));
+    expect(await (await fetch(`http://127.0.0.1:${port}`)).text()).toBe("ok");
+  });
+
+  it("does not keep a response for who does not read it", async () => {
+    const server = new EventEmitter();
+    const port = await quick({ responseTime: 100 }, (_, response) => {
+      response.on("close", () => server.emit("gone")); // Nothing else would end it.
+      response.end("x".repeat(64_000_000));
+    });
+    open(port).pause().write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    await once(server, "gone");
+  });
+});
