@@ -1,0 +1,201 @@
+/**
+ * Reads a configuration and finds all that is wrong with it, at once.
+ *
+ *   text --YAML--> values --variables--> --schema--> proxies --checks, files--> configuration
+ */
+import { readFile, stat } from "node:fs/promises";
+import { ShoalError } from "../../core/errors.js";
+import { context } from "../../sockets/context.js";
+import { SocketProxy } from "../socket-proxy.js";
+import { check, type EngineAbilities } from "./checks.js";
+import { type Environment, type Expanded, expand, placeKey } from "./environment.js";
+import { NamedFiles, reason } from "./files.js";
+import {
+  type Configuration,
+  type ProxyConfiguration,
+  SOCKET_NAMES,
+  type SocketConfiguration,
+} from "./model.js";
+import { type Finding, type Path, type Problem, problemLine } from "./problem.js";
+import { DRAIN_SECONDS } from "./schema.js";
+import { optionsOf, shapeOf, withCertificate } from "./shape.js";
+import { Source } from "./source.js";
+import { validate } from "./validate.js";
+
+/** Bytes of the largest configuration. */
+const MAX_FILE = 1_048_576;
+/** Characters from which on what a variable held is looked for in messages. */
+const MIN_SECRET = 3;
+
+/** A configuration that cannot be used: its faults, with their places. */
+export class ConfigurationError extends Error {
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    super(problems.map(problemLine).join("\n"));
+    this.problems = problems;
+  }
+}
+
+/** What a configuration is read by. */
+export interface LoadSettings {
+  /** Default: that of the process. */
+  readonly environment?: Environment;
+  /** Default: the one of the process-wide context. */
+  readonly engine?: EngineAbilities;
+}
+
+/** A configuration, and the text it was read from. */
+export interface Loaded {
+  readonly text: string;
+  readonly configuration: Configuration;
+}
+
+/** @throws ConfigurationError */
+export async function loadConfiguration(file: string, settings: LoadSettings = {}): Promise<Loaded> {
+  const text = await textOf(file);
+  return { text, configuration: await configurationOf(file, text, settings) };
+}
+
+/** @throws ConfigurationError when it cannot be read */
+export async function textOf(file: string): Promise<string> {
+  const fault = (message: string): never => {
+    throw new ConfigurationError([{ file, line: 1, column: 1, path: "", message }]);
+  };
+  try {
+    const { size } = await stat(file);
+    if (size > MAX_FILE) return fault(`expected ${MAX_FILE} bytes at most; it has ${size}`);
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if (error instanceof ConfigurationError) throw error;
+    return fault(`cannot read the file: ${reason(error)}`);
+  }
+}
+
+/** @throws ConfigurationError */
+export async function configurationOf(
+  file: string,
+  text: string,
+  settings: LoadSettings = {},
+): Promise<Configuration> {
+  const { environment = process.env, engine = engineInUse() } = settings;
+  const source = Source.read(file, text);
+  if (!(source instanceof Source)) throw new ConfigurationError(source);
+  const expanded = expand(source.value, environment);
+  const findings = [...expanded.findings, ...otherThan(expanded.findings, validate(expanded))];
+  const proxies: Record<string, ProxyConfiguration> = Object.create(null);
+  for (const [name, given] of Object.entries(proxiesIn(expanded.value)))
+    if (!findings.some(({ path }) => isWithin(path, name))) proxies[name] = shapeOf(given);
+
+  const files = new NamedFiles(file);
+  findings.push(...check(proxies, engine, (path, at) => placeOf(expanded.value, path, at)));
+  findings.push(...policyFindings(proxies));
+  for (const [name, proxy] of Object.entries(proxies)) proxies[name] = await withFiles(name, proxy, files);
+  findings.push(...files.findings);
+  for (const [name, proxy] of Object.entries(proxies))
+    if (!findings.some(({ path }) => isWithin(path, name))) findings.push(...madeOf(name, proxy));
+
+  if (findings.length > 0)
+    throw new ConfigurationError(source.problems(findings.map(hider(expanded, source))));
+  const { drain = DRAIN_SECONDS } = expanded.value as { drain?: number };
+  return { drain: drain * 1_000, proxies: { ...proxies } };
+}
+
+function engineInUse(): EngineAbilities {
+  const { name, capabilities } = context.load();
+  return { name, transports: capabilities.transports, unsupportedOptions: capabilities.unsupportedOptions };
+}
+
+/** What fits the schema there, or may. */
+function proxiesIn(value: unknown): Readonly<Record<string, Readonly<Record<string, unknown>>>> {
+  const { proxies } = (value ?? {}) as { readonly proxies?: unknown };
+  return typeof proxies === "object" && proxies !== null ? (proxies as never) : {};
+}
+
+/** Whether a path is of this proxy, or of all of them. */
+function isWithin([top, proxy]: Path, name: string): boolean {
+  if (proxy === undefined) return top === undefined || top === "proxies";
+  return top === "proxies" && String(proxy) === name;
+}
+
+/** Those whose value is at fault by itself: where a variable is missing nothing else is said. */
+function otherThan(said: readonly Finding[], findings: readonly Finding[]): readonly Finding[] {
+  const places = new Set(said.map(({ path }) => placeKey(path)));
+  return findings.filter(({ path }) => !places.has(placeKey(path)));
+}
+
+/** A single text has no place in a list. */
+function placeOf(value: unknown, path: Path, at: number): Path {
+  let within = value as never;
+  for (const part of path) within = within?.[part];
+  return Array.isArray(within) ? [...path, at] : path;
+}
+
+/** A version of the library without policies must not run as if there were none. */
+function policyFindings(proxies: Readonly<Record<string, ProxyConfiguration>>): readonly Finding[] {
+  if ("setPolicy" in SocketProxy.prototype) return [];
+  return Object.entries(proxies).flatMap(([name, proxy]) =>
+    SOCKET_NAMES.filter((socket) => proxy[socket]?.policy !== undefined).map((socket) => ({
+      path: ["proxies", name, socket, "policy"],
+      atKey: true,
+      message: "this version of shoal has no policies",
+    })),
+  );
+}
+
+/** With the keys of certificates, and folders by their whole path. */
+async function withFiles(
+  name: string,
+  proxy: ProxyConfiguration,
+  files: NamedFiles,
+): Promise<ProxyConfiguration> {
+  const sockets: Partial<Record<string, SocketConfiguration>> = {};
+  for (const socketName of SOCKET_NAMES) {
+    const socket = proxy[socketName];
+    if (socket === undefined) continue;
+    const path = ["proxies", name, socketName];
+    let { options, policy } = socket;
+    if (typeof options.curveCertificate === "string") {
+      const keys = await files.keys([...path, "curveCertificate"], options.curveCertificate);
+      if (keys !== undefined) options = withCertificate(options, keys);
+    }
+    if (typeof policy?.keys === "string") {
+      const keys = await files.folder([...path, "policy", "keys"], policy.keys);
+      policy = { ...policy, keys };
+    }
+    sockets[socketName] = { ...socket, options, ...(policy === undefined ? {} : { policy }) };
+  }
+  return { ...proxy, ...sockets } as ProxyConfiguration;
+}
+
+/** What the proxy itself says: nothing that was checked here, but it has the last word. It opens nothing. */
+function madeOf(name: string, proxy: ProxyConfiguration): readonly Finding[] {
+  try {
+    new SocketProxy(optionsOf(proxy));
+    return [];
+  } catch (error) {
+    if (!(error instanceof ShoalError)) throw error;
+    return [{ path: ["proxies", name], message: error.message }];
+  }
+}
+
+/** What came from variables is shown as it is written. */
+function hider({ value, filled }: Expanded, source: Source): (finding: Finding) => Finding {
+  const hidden = [...filled].flatMap((place) => {
+    const path = JSON.parse(place) as Path;
+    const [text, written] = [value, source.value].map((from) => {
+      let within = from as never;
+      for (const part of path) within = within?.[part];
+      return within as unknown;
+    });
+    return typeof text === "string" && text.length >= MIN_SECRET ? [{ text, written: String(written) }] : [];
+  });
+  return (finding) => {
+    let { message } = finding;
+    for (const { text, written } of hidden) {
+      message = message.replaceAll(text, () => written);
+      message = message.replaceAll(JSON.stringify(text).slice(1, -1), () => written);
+    }
+    return { ...finding, message };
+  };
+}
