@@ -11,6 +11,7 @@ import {
   type Node,
   type Pair,
   parseDocument,
+  visit,
   type YAMLError,
   type YAMLMap,
 } from "yaml";
@@ -46,12 +47,26 @@ export class Source {
       prettyErrors: false, // They would repeat the line, and what secrets are on it.
     });
     const problems = [...document.errors, ...document.warnings].map((error) => problemOf(file, error, lines));
+    visit(document, {
+      Alias: (_, alias) => {
+        if (alias.resolve(document) !== undefined) return;
+        const { line, col } = lines.linePos(alias.range?.[0] ?? 0);
+        problems.push({
+          file,
+          line,
+          column: col,
+          path: "",
+          message: `YAML: no anchor &${alias.source} stands before`,
+        });
+      },
+    });
     if (problems.length > 0) return problems;
     try {
       return new Source(file, document, lines);
     } catch {
-      // An alias that names no anchor, or that leads to far too many values.
-      return [{ file, line: 1, column: 1, path: "", message: "its aliases cannot be followed" }];
+      return [
+        { file, line: 1, column: 1, path: "", message: "YAML: its aliases lead to far too many values" },
+      ];
     }
   }
 

@@ -1,5 +1,6 @@
 /** Holds a configuration against its schema, and says in words what does not fit. */
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
+import { UNFIT } from "../options.js";
 import { type Expanded, placeKey } from "./environment.js";
 import type { Finding, Path } from "./problem.js";
 import { configurationSchema, type Schema } from "./schema.js";
@@ -11,6 +12,13 @@ const SECRET = /(?:secretkey|password|plainusers)/i;
 const SILENT = ["if", "propertyNames"];
 /** Characters of a value that are shown. */
 const SHOWN = 60;
+
+/** Options of the library that a file does not have, and why. */
+const ELSEWHERE: Readonly<Record<string, string | undefined>> = {
+  ...UNFIT,
+  plainServer: "a side with plainUsers is the server",
+  authenticate: "plainUsers, curveCertificate and policy say who may come in",
+};
 
 let validator: ValidateFunction | undefined;
 
@@ -52,7 +60,9 @@ function findingOf(error: ErrorObject, filled: ReadonlySet<string>): Finding | u
     case "additionalProperties": {
       const key = String(error.params.additionalProperty);
       const known = Object.keys((schema.properties ?? {}) as Schema);
-      return { path: [...path, key], atKey: true, message: `unknown key${hint(key, known)}` };
+      const why = path.length >= 3 ? ELSEWHERE[key] : undefined;
+      const message = why === undefined ? `unknown key${hint(key, known)}` : `no key of this file: ${why}`;
+      return { path: [...path, key], atKey: true, message };
     }
     case "pattern":
       if (error.propertyName !== undefined)
