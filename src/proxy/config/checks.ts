@@ -26,8 +26,16 @@ interface Place {
   readonly proxy: string;
 }
 
-/** All that is wrong with proxies that fit the schema. @param pathOf where an endpoint is written */
-export function check(proxies: Proxies, engine: EngineAbilities, pathOf: EndpointPath): readonly Finding[] {
+/** What is known of the places of a file. */
+export interface Places {
+  /** Of one of several endpoints; a single text has no place in a list. */
+  endpoint(path: Path, at: number): Path;
+  /** Whether something within a socket is at fault already. */
+  isFaulty(socket: Path): boolean;
+}
+
+/** All that is wrong with proxies that fit the schema, as far as they do. */
+export function check(proxies: Proxies, engine: EngineAbilities, places: Places): readonly Finding[] {
   const findings: Finding[] = [];
   const bound: Place[] = [];
   const connected: Place[] = [];
@@ -35,10 +43,10 @@ export function check(proxies: Proxies, engine: EngineAbilities, pathOf: Endpoin
     findings.push(...checkTypes(["proxies", proxy], configuration));
     for (const [name, socket] of socketsOf(configuration)) {
       const path = ["proxies", proxy, name];
-      findings.push(...checkSocket(path, socket, engine));
+      if (!places.isFaulty(path)) findings.push(...checkSocket(path, socket, engine));
       for (const use of ["bind", "connect"] as const) {
         for (const [at, endpoint] of socket[use].entries()) {
-          const place = { endpoint, path: pathOf([...path, use], at), proxy };
+          const place = { endpoint, path: places.endpoint([...path, use], at), proxy };
           const message = endpointFault(endpoint, use, engine.transports);
           if (message !== undefined) findings.push({ path: place.path, message });
           else (use === "bind" ? bound : connected).push(place);
@@ -48,9 +56,6 @@ export function check(proxies: Proxies, engine: EngineAbilities, pathOf: Endpoin
   }
   return [...findings, ...boundTwice(bound), ...ownEndpoints(bound, connected), ...loopsOf(proxies)];
 }
-
-/** The path of one of several endpoints; a single text has no place in a list. */
-export type EndpointPath = (path: Path, at: number) => Path;
 
 function endpointFault(
   endpoint: string,

@@ -20,10 +20,12 @@ import { type Finding, type Path, type Problem, problemLine } from "./problem.js
 import { DRAIN_SECONDS } from "./schema.js";
 import { optionsOf, shapeOf, withCertificate } from "./shape.js";
 import { Source } from "./source.js";
-import { validate } from "./validate.js";
+import { NO_ENDPOINT, validate } from "./validate.js";
 
 /** Bytes of the largest configuration. */
 const MAX_FILE = 1_048_576;
+/** Parts of the path of a socket: proxies, its proxy's name, its own. */
+const SOCKET_DEPTH = 3;
 /** Characters from which on what a variable held is looked for in messages. */
 const MIN_SECRET = 3;
 
@@ -84,11 +86,17 @@ export async function configurationOf(
   const expanded = expand(source.value, environment);
   const findings = [...expanded.findings, ...otherThan(expanded.findings, validate(expanded))];
   const proxies: Record<string, ProxyConfiguration> = Object.create(null);
-  for (const [name, given] of Object.entries(proxiesIn(expanded.value)))
-    if (!findings.some(({ path }) => isWithin(path, name))) proxies[name] = shapeOf(given);
+  const usable = withoutFaults(expanded.value, findings);
+  for (const [name, given] of Object.entries(proxiesIn(usable))) proxies[name] = shapeOf(given);
 
   const files = new NamedFiles(file);
-  findings.push(...check(proxies, engine, (path, at) => placeOf(expanded.value, path, at)));
+  const faulty = new Set(findings.map(({ path }) => placeKey(path.slice(0, SOCKET_DEPTH))));
+  findings.push(
+    ...check(proxies, engine, {
+      endpoint: (path, at) => placeOf(expanded.value, path, at),
+      isFaulty: (path) => faulty.has(placeKey(path)),
+    }),
+  );
   findings.push(...policyFindings(proxies));
   for (const [name, proxy] of Object.entries(proxies)) proxies[name] = await withFiles(name, proxy, files);
   findings.push(...files.findings);
@@ -112,6 +120,37 @@ function proxiesIn(value: unknown): Readonly<Record<string, Readonly<Record<stri
   return typeof proxies === "object" && proxies !== null ? (proxies as never) : {};
 }
 
+/**
+ * What is left to look at: values at fault are taken out, and proxies whose sockets are not known, so that nothing is said
+ * twice and everything that can be said is.
+ */
+function withoutFaults(value: unknown, findings: readonly Finding[]): unknown {
+  if (typeof proxiesIn(value) !== "object" || Array.isArray(proxiesIn(value))) return {};
+  const rest = structuredClone(value) as { proxies?: Record<string, unknown> };
+  for (const { path, message } of findings) {
+    if (path[0] !== "proxies") continue;
+    if (path.length < 2) return {};
+    // A socket without an endpoint is one all the same.
+    const deep = path.length > SOCKET_DEPTH || (path.length === SOCKET_DEPTH && message === NO_ENDPOINT);
+    if (!deep) delete rest.proxies?.[String(path[1])];
+    else if (path.length > SOCKET_DEPTH) {
+      const socket = path
+        .slice(0, SOCKET_DEPTH)
+        .reduce<unknown>((within, part) => childOf(within, part), rest);
+      const key = String(path[SOCKET_DEPTH]);
+      if (key === "type") delete rest.proxies?.[String(path[1])];
+      else if (typeof socket === "object" && socket !== null) delete (socket as Record<string, unknown>)[key];
+    }
+  }
+  return rest;
+}
+
+function childOf(value: unknown, part: string | number): unknown {
+  return typeof value === "object" && value !== null
+    ? (value as Record<string | number, unknown>)[part]
+    : undefined;
+}
+
 /** Whether a path is of this proxy, or of all of them. */
 function isWithin([top, proxy]: Path, name: string): boolean {
   if (proxy === undefined) return top === undefined || top === "proxies";
@@ -126,8 +165,7 @@ function otherThan(said: readonly Finding[], findings: readonly Finding[]): read
 
 /** A single text has no place in a list. */
 function placeOf(value: unknown, path: Path, at: number): Path {
-  let within = value as never;
-  for (const part of path) within = within?.[part];
+  const within = path.reduce<unknown>(childOf, value);
   return Array.isArray(within) ? [...path, at] : path;
 }
 
@@ -183,11 +221,7 @@ function madeOf(name: string, proxy: ProxyConfiguration): readonly Finding[] {
 function hider({ value, filled }: Expanded, source: Source): (finding: Finding) => Finding {
   const hidden = [...filled].flatMap((place) => {
     const path = JSON.parse(place) as Path;
-    const [text, written] = [value, source.value].map((from) => {
-      let within = from as never;
-      for (const part of path) within = within?.[part];
-      return within as unknown;
-    });
+    const [text, written] = [value, source.value].map((from) => path.reduce<unknown>(childOf, from));
     return typeof text === "string" && text.length >= MIN_SECRET ? [{ text, written: String(written) }] : [];
   });
   return (finding) => {

@@ -6,6 +6,8 @@ import type { Finding, Path } from "./problem.js";
 import { configurationSchema, type Schema } from "./schema.js";
 import { hint } from "./suggest.js";
 
+/** Said of a socket without one. */
+export const NO_ENDPOINT = "needs an endpoint: bind, connect or both";
 /** Values that are not repeated, whatever is wrong with them. */
 const SECRET = /(?:secretkey|password|plainusers)/i;
 /** Keywords that say nothing by themselves, or only what another says, too. */
@@ -56,7 +58,7 @@ function findingOf(error: ErrorObject, filled: ReadonlySet<string>): Finding | u
       return { path, message: `needs the key ${missing}` };
     }
     case "anyOf":
-      return { path, message: "needs an endpoint: bind, connect or both" };
+      return { path, message: NO_ENDPOINT };
     case "additionalProperties": {
       const key = String(error.params.additionalProperty);
       const known = Object.keys((schema.properties ?? {}) as Schema);

@@ -118,7 +118,7 @@ describe("the difference of two configurations", () => {
         expect(sorted(world)).toEqual(sorted(after));
         expect(difference(world, after)).toEqual([]);
       }),
-      { numRuns: 2_000 },
+      { numRuns: 500 },
     );
   });
 
@@ -130,7 +130,7 @@ describe("the difference of two configurations", () => {
         for (const change of made.toReversed()) world = make(world, inverse(change));
         expect(sorted(world)).toEqual(sorted(before));
       }),
-      { numRuns: 1_000 },
+      { numRuns: 300 },
     );
   });
 
@@ -159,7 +159,7 @@ describe("the difference of two configurations", () => {
           }
         }
       }),
-      { numRuns: 2_000 },
+      { numRuns: 500 },
     );
   });
 

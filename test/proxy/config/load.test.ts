@@ -352,6 +352,40 @@ proxies:
     expect(await faults(text)).toEqual(expected);
   });
 
+  it("is told whole: faults of form, of sense and of files at once, and nothing that only follows from another", async () => {
+    const text = `
+proxies:
+  one:
+    kind: queue
+    frontend: { bind: [tcp://*:1, tcp://*:x], linger: never, curveCertificate: nowhere }
+    backend: { bnd: tcp://*:2, curveServer: true, curveSecretKey: short }
+    capture: { type: pub, bind: tcp://127.0.0.1:3 }
+  two: { kind: que, frontend: { bind: tcp://*:1 } }
+  three: 7
+  four:
+    kind: socket
+    frontend: { type: sub, bind: tcp://*:3, linger: "\${NONE}" }
+    backend: { type: plus, bind: tcp://*:4 }
+  five: { kind: streamer, frontend: { bind: tcp://*:3 }, backend: { bind: [] } }
+drain: {}
+`;
+    expect(await faults(text)).toEqual([
+      '5:35: proxies.one.frontend.bind[1]: Endpoint "tcp://*:x": the port is a number from 0 to 65535 or *; got "x"',
+      '5:55: proxies.one.frontend.linger: expected a whole number from -1 to 2147483647; got "never"',
+      "5:80: proxies.one.frontend.curveCertificate: cannot read the certificate ./nowhere: there is none",
+      "6:14: proxies.one.backend: needs an endpoint: bind, connect or both",
+      "6:16: proxies.one.backend.bnd: unknown key; did you mean bind?",
+      "6:67: proxies.one.backend.curveSecretKey: expected a CURVE key, 40 characters of Z85",
+      '8:16: proxies.two.kind: expected one of queue, forwarder, streamer, socket; got "que"; did you mean queue?',
+      "9:10: proxies.three: expected a map of keys and values; got 7",
+      "12:53: proxies.four.frontend.linger: the environment variable NONE is not set",
+      '13:22: proxies.four.backend.type: expected one of router, dealer, pair, pull, push, sub, pub, xsub, xpub; got "plus"',
+      "14:45: proxies.five.frontend.bind: tcp://*:3 is taken by proxies.one.capture.bind (tcp://127.0.0.1:3)",
+      "14:75: proxies.five.backend.bind: expected at least one; it is empty",
+      "15:8: drain: expected a whole number from 0 to 2147483; got a map",
+    ]);
+  });
+
   it("says where a policy is wrong", async () => {
     const text = withFrontend(
       "policy:\n  topics: {}\n  limits: { peer: { messages: 0, byte: 1 } }\n  keys: nowhere",
@@ -386,7 +420,7 @@ proxies:
       'plainUsername: "${PASSWORD}"\nconnect: ["${PASSWORD}", "x${PASSWORD}"]\nlinger: "${PASSWORD}"\nzapDomain: ["${PASSWORD}"]',
     );
     const found = await faults(text);
-    expect(found).toHaveLength(2);
+    expect(found).toHaveLength(4);
     expect(found.join("\n")).not.toContain(environment.PASSWORD);
     const other = await faults(
       withFrontend('connect: ["${PASSWORD}", "x${PASSWORD}"]\nplainPassword: "${PASSWORD}"'),
