@@ -24,8 +24,8 @@ import { NO_ENDPOINT, validate } from "./validate.js";
 
 /** Bytes of the largest configuration. */
 const MAX_FILE = 1_048_576;
-/** Parts of the path of a socket: proxies, its proxy's name, its own. */
-const SOCKET_DEPTH = 3;
+/** Parts of the path of a socket. */
+const SOCKET_DEPTH = ["proxies", "NAME", "frontend"].length;
 /** Characters from which on what a variable held is looked for in messages. */
 const MIN_SECRET = 3;
 

@@ -29,10 +29,12 @@ export const DRAIN_SECONDS = 10;
 /** The longest time a timer of the platform can hold, in s. */
 const MAX_SECONDS = 2_147_483;
 /** Characters of a proxy's name. */
-const MAX_NAME = 64;
+export const MAX_NAME = 64;
 
 /** Types that have topics to judge by. */
 const WITH_TOPICS: readonly string[] = ["sub", "pub", "xsub", "xpub"];
+/** Types whose peers send messages. */
+const WITH_SENDERS: readonly string[] = ["router", "dealer", "pair", "pull", "sub", "xsub"];
 /** What a capture and a control can be. */
 const CAPTURES = ["pub", "push"] as const;
 const CONTROLS = ["rep", "pair", "sub"] as const;
@@ -70,10 +72,11 @@ export function configurationSchema(): Schema {
   const definitions: Record<string, unknown> = {};
   for (const [name, spec] of Object.entries<OptionSpec>(OPTIONS))
     if (isOption(name)) definitions[`option-${name}`] = optionSchema(spec);
-  definitions.policy = policySchema(false);
-  definitions["policy-topics"] = policySchema(true);
   const types = Object.keys(SIDE_TYPES) as ProxySocketType[];
-  for (const type of types) definitions[`side-${type}`] = socketSchema(type, true);
+  for (const type of types) {
+    definitions[`policy-${type}`] = policySchema(type);
+    definitions[`side-${type}`] = socketSchema(type, true);
+  }
   for (const type of [...CAPTURES, ...CONTROLS]) definitions[`socket-${type}`] = socketSchema(type, false);
   definitions.side = byType(types, undefined, "side");
   definitions.capture = byType(CAPTURES, undefined, "socket");
@@ -192,9 +195,7 @@ function socketSchema(type: PlanType, side: boolean): Schema {
       },
       ...(side
         ? {
-            policy: {
-              $ref: WITH_TOPICS.includes(type) ? "#/definitions/policy-topics" : "#/definitions/policy",
-            },
+            policy: { $ref: `#/definitions/policy-${type}` },
           }
         : {}),
       ...options,
@@ -203,17 +204,19 @@ function socketSchema(type: PlanType, side: boolean): Schema {
   );
 }
 
-function policySchema(topics: boolean): Schema {
+function policySchema(type: ProxySocketType): Schema {
   const both = (what: string): Schema =>
     map(`Which ${what} may pass; deny wins.`, {
       allow: list(`The ${what} that may. Default, and when empty: all.`),
       deny: list(`The ${what} that may not.`),
     });
+  const most = Number.MAX_SAFE_INTEGER;
   const rates = (of: string): Schema =>
     map(`What may come ${of} in a second.`, {
-      messages: { type: "number", description: "Messages.", exclusiveMinimum: 0 },
-      bytes: { type: "number", description: "Bytes.", exclusiveMinimum: 0 },
+      messages: whole("Messages.", 1, most),
+      bytes: whole("Bytes.", 1, most),
     });
+  const sends = WITH_SENDERS.includes(type);
   return map("Who and what may pass here; replaced without dropping the connections that it allows.", {
     addresses: both("addresses, CIDR blocks or single ones,"),
     keys: text(
@@ -222,11 +225,11 @@ function policySchema(topics: boolean): Schema {
         minLength: 1,
       },
     ),
-    ...(topics ? { topics: both("topic prefixes, the longest counts,") } : {}),
+    ...(WITH_TOPICS.includes(type) ? { topics: both("topic prefixes, of which the longest counts,") } : {}),
     limits: map("How much may come.", {
-      messageSize: whole("Bytes of one frame.", -1, Number.MAX_SAFE_INTEGER),
-      peer: rates("from each peer"),
-      all: rates("from all peers together"),
+      messageSize: whole("Bytes of one message.", 1, most),
+      ...(sends ? { peer: rates("from each peer") } : {}),
+      ...(sends || type === "xpub" ? { all: rates("from all peers together") } : {}),
     }),
   });
 }

@@ -3,7 +3,7 @@ import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 import { UNFIT } from "../options.js";
 import { type Expanded, placeKey } from "./environment.js";
 import type { Finding, Path } from "./problem.js";
-import { configurationSchema, type Schema } from "./schema.js";
+import { configurationSchema, MAX_NAME, type Schema } from "./schema.js";
 import { hint } from "./suggest.js";
 
 /** Said of a socket without one. */
@@ -71,7 +71,7 @@ function findingOf(error: ErrorObject, filled: ReadonlySet<string>): Finding | u
         return {
           path: [...path, error.propertyName],
           atKey: true,
-          message: "expected a name of at most 64 letters, digits, _, . and -",
+          message: `expected a name of at most ${MAX_NAME} letters, digits, _, . and -`,
         };
       return { path, message: "expected a CURVE key, 40 characters of Z85" };
     case "minProperties":
@@ -106,8 +106,6 @@ function expected(schema: Schema): string {
   switch (type) {
     case "integer":
       return `a whole number from ${String(minimum)} to ${String(maximum)}`;
-    case "number":
-      return "a number above 0";
     case "boolean":
       return "true or false";
     case "array":

@@ -393,7 +393,7 @@ drain: {}
     const found = await faults(text);
     expect(found.slice(0, 3)).toEqual([
       "7:9: proxies.work.frontend.policy.topics: unknown key",
-      "8:37: proxies.work.frontend.policy.limits.peer.messages: expected a number above 0; got 0",
+      "8:37: proxies.work.frontend.policy.limits.peer.messages: expected a whole number from 1 to 9007199254740991; got 0",
       "8:40: proxies.work.frontend.policy.limits.peer.byte: unknown key; did you mean bytes?",
     ]);
     const keysGone = await faults(withFrontend("policy: { keys: nowhere }"));
