@@ -51,6 +51,8 @@ export class Fleet {
   #drain = 0;
   #closing: Promise<boolean> | undefined;
   #applying: Promise<unknown> = Promise.resolve();
+  /** Those that a change or the fleet's end drains and stops. */
+  readonly #ending = new Set<FleetMember>();
   /** Those that were paused when they were stopped to start again. */
   readonly #paused = new Set<string>();
 
@@ -148,7 +150,7 @@ export class Fleet {
     else {
       const member = this.#members.get(change.proxy);
       // A controller has ended it meanwhile: nothing to change.
-      if (member === undefined) return;
+      if (member === undefined || this.#ending.has(member)) return;
       endpoint = await this.#change(member, change);
     }
     this.#running = changed(this.#running, change);
@@ -186,19 +188,25 @@ export class Fleet {
 
   async #end(member: FleetMember): Promise<DrainResult | undefined> {
     const { proxy } = member;
-    this.#members.delete(member.name);
+    this.#ending.add(member);
     let result: DrainResult | undefined;
     if (proxy.state === "running" || proxy.state === "paused" || proxy.state === "draining")
       result = await proxy.drain({ timeout: this.#drain });
     await proxy.stop();
+    this.#forget(member);
     this.#host.ended(member, result);
     return result;
   }
 
+  #forget(member: FleetMember): void {
+    this.#ending.delete(member);
+    if (this.#members.get(member.name) === member) this.#members.delete(member.name);
+  }
+
   /** By its own controller, or all at once. */
   #onStop(member: FleetMember): void {
-    if (this.#members.get(member.name) !== member) return;
-    this.#members.delete(member.name);
+    if (this.#ending.has(member)) return;
+    this.#forget(member);
     const { [member.name]: _, ...others } = this.#running;
     this.#running = others;
     this.#host.ended(member, member.proxy.stats().drain);

@@ -118,7 +118,7 @@ describe("the difference of two configurations", () => {
         expect(sorted(world)).toEqual(sorted(after));
         expect(difference(world, after)).toEqual([]);
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     );
   });
 
@@ -159,7 +159,7 @@ describe("the difference of two configurations", () => {
           }
         }
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     );
   });
 
