@@ -6,12 +6,20 @@ import type { SocketProxy } from "../socket-proxy.js";
 import type { DrainResult, ProxyStats } from "../stats.js";
 import { type Change, changed, difference, inverse } from "./difference.js";
 import type { Configuration, Proxies, ProxyConfiguration } from "./model.js";
+import type { ProxyKind } from "./schema.js";
 
 /** One of the proxies. */
 export interface FleetMember {
   readonly name: string;
   readonly configuration: ProxyConfiguration;
   readonly proxy: SocketProxy;
+}
+
+/** One of the proxies, for its accounts. */
+export interface FleetSource {
+  readonly name: string;
+  readonly kind: Exclude<ProxyKind, "socket"> | "proxy";
+  stats(): ProxyStats;
 }
 
 /** What hears of a fleet, and makes its proxies. */
@@ -60,11 +68,11 @@ export class Fleet {
     this.#host = host;
   }
 
-  /** The proxies that run, for whoever wants their accounts. */
-  sources(): readonly { readonly name: string; readonly kind: string; stats(): ProxyStats }[] {
+  /** The proxies that run, for whoever wants their accounts; one of kind `socket` is a `proxy` there. */
+  sources(): readonly FleetSource[] {
     return [...this.#members.values()].map(({ name, configuration: { kind }, proxy }) => ({
       name,
-      kind,
+      kind: kind === "socket" ? "proxy" : kind,
       stats: () => proxy.stats(),
     }));
   }
