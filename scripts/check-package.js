@@ -86,11 +86,17 @@ function checkTarball() {
   )[0];
   /** @type {string[]} */
   const files = packed.files.map((/** @type {{ path: string }} */ file) => file.path);
-  for (const name of ["dist/index.js", "dist/index.d.ts", "dist/cli/main.js", "docs/index.md"]) {
+  for (const name of [
+    "dist/index.js",
+    "dist/index.d.ts",
+    "dist/cli/main.js",
+    "dist/proxy.schema.json",
+    "docs/index.md",
+  ]) {
     assert.ok(files.includes(name), `${name} is missing`);
   }
   const allowed =
-    /^(dist\/.*\.(js|d\.ts|map)|dist\/bench\/peers\/.*\.(c|h|py)|docs\/(patterns\/)?[a-z-]+\.md|package\.json|(README|CHANGELOG)\.md|LICENSE)$/;
+    /^(dist\/.*\.(js|d\.ts|map)|dist\/proxy\.schema\.json|dist\/bench\/peers\/.*\.(c|h|py)|docs\/(patterns\/)?[a-z-]+\.md|package\.json|(README|CHANGELOG)\.md|LICENSE)$/;
   const others = files.filter((name) => !allowed.test(name));
   assert.deepEqual(others.slice(0, 5), [], `${others.length} files do not belong into the package`);
   assert.ok(packed.size < LARGEST, `The package has ${packed.size} bytes`);

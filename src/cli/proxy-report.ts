@@ -28,11 +28,24 @@ export function report(proxy: SocketProxy, log: Log): void {
       log.detail(`a peer left the ${event.side} at ${event.address}: ${event.reason}`, fieldsOf(event)),
     )
     .on("peer:refused", (event) => log.warnOnce(`${event.side}: ${describe(event.error)}`, fieldsOf(event)))
+    .on("policy", (event) => log.warn(refused(event), fieldsOf(event)))
+    .on("keys", (event) => log.info(keys(event), fieldsOf(event)))
     .on("error", (event) => log.error(`a message was not passed: ${describe(event.error)}`, fieldsOf(event)));
 }
 
 function dropped({ side, reason, messages }: ProxyEvent & { readonly type: "drop" }): string {
   return `dropped ${messages} in all that were to leave the ${side}: ${reason}`;
+}
+
+function refused({ side, reason, refused, address }: ProxyEvent & { readonly type: "policy" }): string {
+  const begin = address === undefined ? "" : `, ${address} first`;
+  return `the policy of the ${side} refused ${refused} in all: ${reason}${begin}`;
+}
+
+function keys(event: ProxyEvent & { readonly type: "keys" }): string {
+  const { side, keys, revoked, problems } = event;
+  const parts = [`the ${side} has ${keys} keys`, `${revoked} peers were disconnected`, ...problems];
+  return parts.join("; ");
 }
 
 /** What a drain has left, for whoever ended it. */

@@ -1,7 +1,6 @@
 /** shoal proxy queue, forwarder, streamer: what an operator puts between two networks. */
 import { type Command, Option } from "commander";
 import {
-  type DrainResult,
   ForwarderProxy,
   type ProxyEndpoints,
   QueueProxy,
@@ -10,10 +9,12 @@ import {
   StreamerProxy,
 } from "../proxy/index.js";
 import { addCommand } from "./command.js";
-import { type Service, serve } from "./drain.js";
+import { serve } from "./drain.js";
 import { asUsage, Failure, UsageError } from "./failure.js";
 import { addOperationOptions, type OperationSettings, openLog, operate } from "./operation.js";
 import { checkSettings, collect } from "./options.js";
+import { addConfiguration, type ConfigSettings } from "./proxy-config.js";
+import { Drained } from "./proxy-drained.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
 import { type SecurityOptions, securityOptions } from "./security.js";
 import { logFor, wholeNumber } from "./service.js";
@@ -59,6 +60,7 @@ interface ProxySettings extends OperationSettings {
   readonly backendCurveCertificate?: string;
   readonly control?: readonly string[];
   readonly capture?: readonly string[];
+  readonly config?: string;
   readonly hwm?: number;
   readonly drain?: number;
   readonly json?: boolean;
@@ -77,9 +79,14 @@ export function addProxyCommand(program: Command): void {
       'shoal proxy queue --frontend "tcp://*:5555" --backend "tcp://*:5556"',
       'shoal proxy forwarder --frontend-connect tcp://inside:5557 --backend "tcp://*:5558"',
       'shoal proxy streamer --frontend "tcp://*:5559" --backend "tcp://*:5560" --control ipc:///run/shoal/control',
+      "shoal proxy --config /etc/shoal/proxy.yaml",
     ],
   });
+  // What stands after a kind belongs to it, --json and --config too.
+  program.enablePositionalOptions();
+  proxy.enablePositionalOptions();
   for (const kind of Object.keys(KINDS) as Kind[]) addKind(proxy, kind);
+  addConfiguration(proxy);
 }
 
 function addKind(proxy: Command, kind: Kind): void {
@@ -110,10 +117,13 @@ function addKind(proxy: Command, kind: Kind): void {
     .addOption(endpoints("--capture <EP>", "publish a copy of each message here (PUB, repeatable)"))
     .option("--hwm <N>", "messages queued for or from one peer; 0: no limit (default 1000)", wholeNumber(0))
     .option("--drain <S>", `seconds that draining may take (default ${DRAIN})`, wholeNumber(0))
+    .addOption(new Option("--config <FILE>").hideHelp()) // Refused, and said why.
     .option("--json", "print what passed when it ends, as JSON")
     .option("-q, --quiet", "only errors on standard error")
     .option("-v, --verbose", "peers that come and go on standard error");
-  addOperationOptions(command).action((settings: ProxySettings) => run(kind, settings));
+  addOperationOptions(command).action((settings: ProxySettings, { parent }: Command) =>
+    run(kind, { ...parent?.opts<ConfigSettings>(), ...settings }),
+  );
 }
 
 function endpoints(flags: string, what: string): Option {
@@ -121,6 +131,10 @@ function endpoints(flags: string, what: string): Option {
 }
 
 async function run(kind: Kind, settings: ProxySettings): Promise<void> {
+  if (settings.config !== undefined)
+    throw new UsageError(
+      `--config FILE says all of it: "shoal proxy --config ${settings.config}", without ${kind} and its options`,
+    );
   await openLog(settings);
   const { control, capture, drain = DRAIN } = settings;
   for (const bind of [control, capture]) if (bind !== undefined) checkSettings({ bind });
@@ -179,32 +193,4 @@ function marksOf(name: SideName, kind: Kind, hwm: number | undefined): object {
   if (hwm === undefined) return {};
   if (kind !== "streamer") return { sendHighWaterMark: hwm, receiveHighWaterMark: hwm };
   return name === "frontend" ? { receiveHighWaterMark: hwm } : { sendHighWaterMark: hwm };
-}
-
-/** A proxy that drains before it stops. */
-class Drained implements Service {
-  /** What was left; `undefined` where a controller ended the proxy. */
-  result: DrainResult | undefined;
-  readonly #proxy: SocketProxy;
-  readonly #timeout: number;
-  #closing: Promise<void> | undefined;
-
-  constructor(proxy: SocketProxy, timeout: number) {
-    this.#proxy = proxy;
-    this.#timeout = timeout;
-  }
-
-  /** @param options linger 0: at once */
-  close({ linger }: { readonly linger: number }): Promise<void> {
-    if (linger === 0) return this.#proxy.stop({ linger: 0 });
-    this.#closing ??= this.#drain();
-    return this.#closing;
-  }
-
-  async #drain(): Promise<void> {
-    const { state } = this.#proxy;
-    if (state === "running" || state === "paused" || state === "draining")
-      this.result = await this.#proxy.drain({ timeout: this.#timeout });
-    await this.#proxy.stop();
-  }
 }

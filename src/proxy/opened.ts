@@ -26,8 +26,12 @@ const CLASSES: Readonly<Record<PlanType, new (options: never) => Socket>> = {
 export class Opened {
   readonly plan: SocketPlan;
   readonly socket: Socket;
-  /** Where it listens, wildcards filled in, in the order of the plan. */
+  /** Where it listens, wildcards filled in, in the order of the plan, and then of what came later. */
   readonly bound: string[] = [];
+  /** What it connects to. */
+  readonly connected: string[] = [];
+  /** As resolved -> as given: a wildcard may be given many times. */
+  readonly #given = new Map<string, string>();
 
   /** @throws InvalidArgumentError, NotSupportedError, TransportError `EMFILE` as a socket's constructor does */
   constructor(plan: SocketPlan, context: Context) {
@@ -38,10 +42,25 @@ export class Opened {
 
   /** @throws as a socket's `bind` does; the error names the endpoint */
   async bind(): Promise<void> {
-    for (const endpoint of this.plan.bind) {
-      await this.socket.bind(endpoint);
-      this.bound.push(this.socket.lastEndpoint ?? endpoint);
-    }
+    for (const endpoint of this.plan.bind) await this.listen(endpoint);
+  }
+
+  /** Binds one endpoint. @returns as resolved @throws as a socket's `bind` does */
+  async listen(endpoint: string): Promise<string> {
+    await this.socket.bind(endpoint);
+    const resolved = this.socket.lastEndpoint ?? endpoint;
+    this.bound.push(resolved);
+    this.#given.set(resolved, endpoint);
+    return resolved;
+  }
+
+  /** Unbinds one endpoint, as given or as resolved. @throws TransportError `ENOENT` when it is not bound */
+  async unlisten(endpoint: string): Promise<void> {
+    const resolved = this.bound.find((each) => each === endpoint || this.#given.get(each) === endpoint);
+    await this.socket.unbind(resolved ?? endpoint);
+    if (resolved === undefined) return;
+    this.bound.splice(this.bound.indexOf(resolved), 1);
+    this.#given.delete(resolved);
   }
 
   /** @throws as a socket's `connect` does */
@@ -49,7 +68,19 @@ export class Opened {
     // What a side asks for hangs on the topic lists of its policy (ways.ts).
     if (this.plan.name === "control" && this.socket instanceof Subscriber)
       this.socket.subscribe(...this.plan.subscribe);
-    for (const endpoint of this.plan.connect) this.socket.connect(endpoint);
+    for (const endpoint of this.plan.connect) this.connectTo(endpoint);
+  }
+
+  /** @throws as a socket's `connect` does */
+  connectTo(endpoint: string): void {
+    this.socket.connect(endpoint);
+    this.connected.push(endpoint);
+  }
+
+  /** @throws TransportError `ENOENT` when it does not connect there */
+  disconnectFrom(endpoint: string): void {
+    this.socket.disconnect(endpoint);
+    this.connected.splice(this.connected.indexOf(endpoint), 1);
   }
 
   /** Tells publishers of a subscription, or of its end; on sides of type sub and xsub. */

@@ -15,7 +15,7 @@ import { type ProxySocketType, SIDE_TYPES } from "./pairs.js";
 import { checkPolicy, type ProxyPolicy } from "./policy/policy.js";
 
 /** Socket options that a proxy's sides do not have, and why. */
-const UNFIT = {
+export const UNFIT = {
   codec: "frames pass undecoded",
   context: "the proxy has one for all its sockets",
   mandatory: "what cannot be routed is dropped and counted",

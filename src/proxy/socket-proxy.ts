@@ -15,6 +15,7 @@ import { Capture } from "./capture.js";
 import { Control } from "./control.js";
 import { Drain } from "./drain.js";
 import type { ProxyEvent, ProxyListening } from "./events.js";
+import { LiveEndpoints, type ProxySocketName } from "./live-endpoints.js";
 import { refuseOwn } from "./local-addresses.js";
 import { Opened } from "./opened.js";
 import { checkOptions, type ProxyOptions, planOf, type SocketPlan, type TypedProxySide } from "./options.js";
@@ -69,6 +70,7 @@ export class SocketProxy {
   readonly #sockets = new Map<SocketPlan["name"], Opened>();
   readonly #bursts = new Map<string, Bursts>();
   readonly #policies: Readonly<Record<ProxySideName, SidePolicy>>;
+  readonly #live = new LiveEndpoints(this.#sockets, () => this.#call("change"));
   #state: ProxyState = "idle";
   #ways: Ways | undefined;
   #running: Promise<unknown> = Promise.resolve();
@@ -204,6 +206,47 @@ export class SocketProxy {
   /** The same as {@link stop}; for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+  }
+
+  /**
+   * Listens at one more endpoint, while the proxy runs or is paused; nothing else changes.
+   *
+   * @returns the endpoint, wildcards filled in
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, one that the proxy itself connects to, or a socket that it
+   *   does not have; TransportError `EADDRINUSE` and others as a socket's `bind`
+   * @throws InvalidStateError `EFSM` when it neither runs nor is paused, as the three below
+   */
+  bind(socket: ProxySocketName, endpoint: string): Promise<string> {
+    return this.#live.bind(socket, endpoint);
+  }
+
+  /**
+   * Stops listening at an endpoint, given as to {@link bind} or as `endpoints` tells it. On the engine `zmtp` who came in
+   * there stays connected; on `libzmq` they have to come by another.
+   *
+   * @throws TransportError `ENOENT` when it does not listen there
+   */
+  unbind(socket: ProxySocketName, endpoint: string): Promise<void> {
+    return this.#live.unbind(socket, endpoint);
+  }
+
+  /**
+   * Connects to one more endpoint.
+   *
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, one at which the proxy itself listens, or one that it connects
+   *   to already
+   */
+  connect(socket: ProxySocketName, endpoint: string): Promise<void> {
+    return this.#live.connect(socket, endpoint);
+  }
+
+  /**
+   * Ends the connection to an endpoint; messages that wait for that peer alone are lost.
+   *
+   * @throws TransportError `ENOENT` when it does not connect there
+   */
+  disconnect(socket: ProxySocketName, endpoint: string): Promise<void> {
+    return this.#live.disconnect(socket, endpoint);
   }
 
   /** The accounts at this moment. */

@@ -7,7 +7,7 @@
  *                      |            |               |
  *                      +----stop----+---- stop -----+----> stopping --> stopped
  *
- * `stop` is allowed everywhere. A proxy runs once: what it counted stays readable after its end.
+ * `stop` is allowed everywhere; endpoints change (`change`) where it runs or is paused. A proxy runs once: what it counted stays readable after its end.
  */
 import { InvalidStateError } from "../core/errors.js";
 
@@ -15,11 +15,12 @@ import { InvalidStateError } from "../core/errors.js";
 export type ProxyState = "idle" | "starting" | "running" | "paused" | "draining" | "stopping" | "stopped";
 
 /** What can be asked of a proxy. */
-export type ProxyCall = "start" | "started" | "pause" | "resume" | "drain" | "stop" | "stopped";
+export type ProxyCall = "start" | "started" | "change" | "pause" | "resume" | "drain" | "stop" | "stopped";
 
 const TABLE: Readonly<Record<ProxyCall, Partial<Record<ProxyState, ProxyState>>>> = {
   start: { idle: "starting" },
   started: { starting: "running" },
+  change: { running: "running", paused: "paused" },
   pause: { running: "paused", paused: "paused" },
   resume: { paused: "running", running: "running" },
   drain: { running: "draining", paused: "draining", draining: "draining" },

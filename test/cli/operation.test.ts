@@ -91,6 +91,51 @@ describe("--metrics", () => {
     await expect(get(`${url}/healthz`)).rejects.toThrow();
   });
 
+  it("of all the proxies of a file, as they come and go", async () => {
+    const config = file();
+    const proxies = (...names: string[]) =>
+      `proxies:\n${names.map((name) => `  ${name}: { kind: streamer, frontend: { bind: "${ANY}" }, backend: { bind: "${ANY}" } }\n`).join("")}`;
+    writeFileSync(config, proxies("orders"));
+    const fleet = startWithout("proxy", "--config", config, ...METRICS, "--log-format", "json");
+    const url = (await fleet.until("stderr", /(http:\/\/[^/"]+)\/metrics/))[1] as string;
+    await until(`${url}/readyz`, /^orders: ready\n$/);
+    writeFileSync(config, proxies("orders", "bills"));
+    await until(`${url}/readyz`, /^orders: ready\nbills: ready\n$/);
+    expect((await get(`${url}/metrics`)).body).toMatch(
+      /shoal_proxy_state\{proxy="bills",state="running"\} 1/,
+    );
+    writeFileSync(config, proxies("bills"));
+    await until(`${url}/readyz`, /^bills: ready\n$/);
+    expect((await get(`${url}/metrics`)).body).not.toMatch(/orders/);
+    fleet.process.kill("SIGTERM");
+    const { code, stderr } = await fleet.ended;
+    expect(code).toBe(0);
+    for (const line of stderr.trim().split("\n")) expect(JSON.parse(line)).toHaveProperty("msg");
+  });
+
+  it("counts what a policy refuses, and the log says it", async () => {
+    const config = file();
+    writeFileSync(
+      config,
+      `proxies: { work: { kind: streamer, backend: { bind: "${ANY}" },
+        frontend: { bind: "${ANY}", policy: { addresses: { deny: [127.0.0.0/8] } } } } }\n`,
+    );
+    const fleet = startWithout("proxy", "--config", config, ...METRICS, "--log-format", "json");
+    const url = (await fleet.until("stderr", /(http:\/\/[^/"]+)\/metrics/))[1] as string;
+    const frontend = (await fleet.until("stderr", /"endpoint":"([^"]+)","msg":"frontend/))[1] as string;
+    open(new Push({ reconnectInterval: 20 })).connect(frontend);
+    await until(
+      `${url}/metrics`,
+      /shoal_proxy_refused_total\{proxy="work",side="frontend",reason="address"\} [1-9]/,
+    );
+    await fleet.until(
+      "stderr",
+      /"level":"warn".*"event":"policy","side":"frontend","reason":"address","refused":1/,
+    );
+    fleet.process.kill("SIGTERM");
+    expect((await fleet.ended).code).toBe(0);
+  });
+
   it("ends at once with a second signal, and says so", async () => {
     const proxy = startWithout(
       "proxy",

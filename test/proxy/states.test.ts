@@ -3,7 +3,16 @@ import { next, type ProxyCall, type ProxyState } from "../../src/proxy/states.js
 import { thrown } from "../contract/support/wait.js";
 import fc from "../support/properties.js";
 
-const calls: readonly ProxyCall[] = ["start", "started", "pause", "resume", "drain", "stop", "stopped"];
+const calls: readonly ProxyCall[] = [
+  "start",
+  "started",
+  "change",
+  "pause",
+  "resume",
+  "drain",
+  "stop",
+  "stopped",
+];
 
 describe("a proxy's states", () => {
   it("lead from start to stop", () => {

@@ -16,7 +16,7 @@ const RELEASE_TIMEOUT = 2_000;
 export class Endpoints {
   readonly #native: NativeSocket;
   readonly #releases: Map<string, Promise<void>>;
-  /** What the program called it -> what libzmq calls it. */
+  /** What libzmq calls it -> what the program called it: a wildcard may be given many times. */
   readonly #bound = new Map<string, string>();
   readonly #releasing = new Map<string, () => void>();
 
@@ -48,12 +48,12 @@ export class Endpoints {
       throw toShoalError(error, "bind", endpoint);
     }
     const resolved = this.#native.lastEndpoint ?? endpoint;
-    this.#bound.set(endpoint, resolved);
+    this.#bound.set(resolved, endpoint);
     return resolved;
   }
 
   async unbind(endpoint: string): Promise<void> {
-    const [given, resolved] = this.#find(endpoint);
+    const resolved = this.#find(endpoint);
     const freed = resolved.startsWith("inproc:") ? undefined : this.#startRelease(resolved);
     try {
       this.#native.disconnect(resolved); // libzmq: the same call ends either.
@@ -61,7 +61,7 @@ export class Endpoints {
       this.released(resolved);
       throw toShoalError(error, "unbind", endpoint);
     }
-    this.#bound.delete(given);
+    this.#bound.delete(resolved);
     await freed;
   }
 
@@ -72,7 +72,7 @@ export class Endpoints {
 
   /** The socket is closing: all its endpoints become free. @returns call it when the socket is gone */
   releaseAll(): () => void {
-    for (const resolved of this.#bound.values()) {
+    for (const resolved of this.#bound.keys()) {
       void this.#startRelease(resolved);
     }
     this.#bound.clear();
@@ -81,9 +81,9 @@ export class Endpoints {
     };
   }
 
-  #find(endpoint: string): [string, string] {
-    for (const [given, resolved] of this.#bound) {
-      if (given === endpoint || resolved === endpoint) return [given, resolved];
+  #find(endpoint: string): string {
+    for (const [resolved, given] of this.#bound) {
+      if (given === endpoint || resolved === endpoint) return resolved;
     }
     throw new TransportError("ENOENT", `Cannot unbind ${endpoint}: the socket is not bound to it`, {
       endpoint,

@@ -1,0 +1,60 @@
+/**
+ * Variables of the environment in a configuration. Pure.
+ *
+ *   ${NAME}    in any text, once or more: the variable's value, as text
+ *   $${        the two characters ${, as they are
+ *
+ * Only values are looked at, never keys. A variable that is not set, or empty, is a fault: a password that is missing
+ * must not become an empty one.
+ */
+import type { Finding, Path } from "./problem.js";
+
+/** Every `$${`, and every `${…}`. */
+const REFERENCE = /\$\$\{|\$\{([^}]*)\}?/g;
+const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** The variables by their names. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A value with its variables filled in. */
+export interface Expanded {
+  readonly value: unknown;
+  /** What is wrong with references, all of it. */
+  readonly findings: readonly Finding[];
+  /** The places that hold a variable's value, as {@link placeKey} writes them: they are not to be repeated anywhere. */
+  readonly filled: ReadonlySet<string>;
+}
+
+/** A path as the member of a set. */
+export function placeKey(path: Path): string {
+  return JSON.stringify(path);
+}
+
+/** Fills in the variables of a value and of all within it. */
+export function expand(value: unknown, environment: Environment): Expanded {
+  const findings: Finding[] = [];
+  const filled = new Set<string>();
+  const within = (each: unknown, path: Path): unknown => {
+    if (typeof each === "string") return text(each, path);
+    if (Array.isArray(each)) return each.map((item, at) => within(item, [...path, at]));
+    if (typeof each !== "object" || each === null) return each;
+    return Object.fromEntries(Object.entries(each).map(([key, item]) => [key, within(item, [...path, key])]));
+  };
+  const text = (given: string, path: Path): string =>
+    given.replace(REFERENCE, (whole: string, name: string | undefined) => {
+      if (name === undefined) return "${";
+      filled.add(placeKey(path));
+      if (!NAME.test(name) || !whole.endsWith("}")) {
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: as it is to be written
+        const message = "expected ${NAME}, NAME of letters, digits and _; for the characters ${ write $${";
+        findings.push({ path, message });
+        return "";
+      }
+      const found = environment[name];
+      if (found !== undefined && found !== "") return found;
+      const what = found === undefined ? "not set" : "empty";
+      findings.push({ path, message: `the environment variable ${name} is ${what}` });
+      return "";
+    });
+  return { value: within(value, []), findings, filled };
+}

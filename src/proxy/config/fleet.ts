@@ -1,0 +1,223 @@
+/**
+ * The proxies of a configuration as they run: carries out what leads from one configuration to the next, one change after
+ * the other, and turns back what was done when one of them fails.
+ */
+import type { SocketProxy } from "../socket-proxy.js";
+import type { DrainResult, ProxyStats } from "../stats.js";
+import { type Change, changed, difference, inverse } from "./difference.js";
+import type { Configuration, Proxies, ProxyConfiguration } from "./model.js";
+import type { ProxyKind } from "./schema.js";
+
+/** One of the proxies. */
+export interface FleetMember {
+  readonly name: string;
+  readonly configuration: ProxyConfiguration;
+  readonly proxy: SocketProxy;
+}
+
+/** One of the proxies, for its accounts. */
+export interface FleetSource {
+  readonly name: string;
+  readonly kind: Exclude<ProxyKind, "socket"> | "proxy";
+  stats(): ProxyStats;
+}
+
+/** What hears of a fleet, and makes its proxies. */
+export interface FleetHost {
+  create(configuration: ProxyConfiguration): SocketProxy;
+  /** Before it starts. */
+  created(member: FleetMember): void;
+  started(member: FleetMember): void;
+  /** A change was made, or turned back. @param endpoint of a bind, wildcards filled in */
+  made(change: Change, endpoint: string | undefined): void;
+  /** It has ended, by a change, with the fleet, or by its own controller. @param result absent where it was not drained */
+  ended(member: FleetMember, result: DrainResult | undefined): void;
+  /** Controllers have ended all of them. */
+  empty(): void;
+}
+
+/** A change that could not be made. What was made before it is turned back. */
+export class ChangeError extends Error {
+  readonly proxy: string;
+
+  constructor(change: Change, cause: unknown) {
+    super(`${change.proxy}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    this.proxy = change.proxy;
+  }
+}
+
+/** What POLICY gives a proxy, where it is there. */
+interface HasPolicy {
+  setPolicy?(side: string, policy: object): unknown;
+}
+
+export class Fleet {
+  readonly #host: FleetHost;
+  readonly #members = new Map<string, FleetMember>();
+  /** What runs, as a configuration. */
+  #running: Proxies = {};
+  #drain = 0;
+  #closing: Promise<boolean> | undefined;
+  #applying: Promise<unknown> = Promise.resolve();
+  /** Those that a change or the fleet's end drains and stops. */
+  readonly #ending = new Set<FleetMember>();
+  /** Those that were paused when they were stopped to start again. */
+  readonly #paused = new Set<string>();
+
+  constructor(host: FleetHost) {
+    this.#host = host;
+  }
+
+  /** The proxies that run, for whoever wants their accounts; one of kind `socket` is a `proxy` there. */
+  sources(): readonly FleetSource[] {
+    return [...this.#members.values()].map(({ name, configuration: { kind }, proxy }) => ({
+      name,
+      kind: kind === "socket" ? "proxy" : kind,
+      stats: () => proxy.stats(),
+    }));
+  }
+
+  /**
+   * Leads from what runs to what is wanted. One call at a time.
+   *
+   * @returns the changes that were made; none when it is closing
+   * @throws ChangeError; then runs what ran before, as far as it could be had again
+   */
+  apply(wanted: Configuration): Promise<readonly Change[]> {
+    const applying = this.#apply(wanted);
+    this.#applying = applying.catch(() => undefined);
+    return applying;
+  }
+
+  async #apply({ drain, proxies }: Configuration): Promise<readonly Change[]> {
+    const before = this.#drain;
+    this.#drain = drain;
+    const made: Change[] = [];
+    for (const change of difference(this.#running, proxies)) {
+      if (this.#closing !== undefined) return made;
+      try {
+        await this.#make(change);
+        made.push(change);
+      } catch (error) {
+        if (this.#closing !== undefined) return made;
+        this.#drain = before;
+        const failed = await this.#turnBack(made);
+        const also = failed.map(({ message }) => `; and ${message}, which ran before`).join("");
+        const told = new ChangeError(change, error);
+        told.message += also;
+        throw told;
+      }
+    }
+    return made;
+  }
+
+  /**
+   * Ends all proxies.
+   *
+   * @param options linger 0: at once; else each is drained first
+   * @returns whether nothing was left
+   */
+  close({ linger }: { readonly linger: number }): Promise<boolean> {
+    if (linger === 0) {
+      this.#closing ??= Promise.resolve(false);
+      return this.#stopAll();
+    }
+    this.#closing ??= this.#drainAll();
+    return this.#closing;
+  }
+
+  async #stopAll(): Promise<boolean> {
+    await Promise.all([...this.#members.values()].map(({ proxy }) => proxy.stop({ linger: 0 })));
+    return false;
+  }
+
+  async #drainAll(): Promise<boolean> {
+    await Promise.resolve(); // So that the change under way finds that it is closing.
+    await this.#applying;
+    const results = await Promise.all([...this.#members.values()].map((member) => this.#end(member)));
+    return results.every((result) => result?.drained !== false);
+  }
+
+  /** @returns what could not be turned back */
+  async #turnBack(made: readonly Change[]): Promise<readonly ChangeError[]> {
+    const failed: ChangeError[] = [];
+    for (const change of made.toReversed()) {
+      const back = inverse(change);
+      try {
+        await this.#make(back);
+      } catch (error) {
+        failed.push(new ChangeError(back, error));
+      }
+    }
+    return failed;
+  }
+
+  async #make(change: Change): Promise<void> {
+    let endpoint: string | undefined;
+    if (change.do === "start") await this.#start(change.proxy, change.configuration);
+    else {
+      const member = this.#members.get(change.proxy);
+      // A controller has ended it meanwhile: nothing to change.
+      if (member === undefined || this.#ending.has(member)) return;
+      endpoint = await this.#change(member, change);
+    }
+    this.#running = changed(this.#running, change);
+    this.#host.made(change, endpoint);
+  }
+
+  async #change(
+    member: FleetMember,
+    change: Exclude<Change, { readonly do: "start" }>,
+  ): Promise<string | undefined> {
+    const { proxy } = member;
+    switch (change.do) {
+      case "stop":
+        if (change.again !== undefined && proxy.state === "paused") this.#paused.add(member.name);
+        await this.#end(member);
+        return undefined;
+      case "policy":
+        await (proxy as HasPolicy).setPolicy?.(change.socket, change.policy ?? {});
+        return undefined;
+      default:
+        return (await proxy[change.do](change.socket, change.endpoint)) ?? undefined;
+    }
+  }
+
+  async #start(name: string, configuration: ProxyConfiguration): Promise<void> {
+    const proxy = this.#host.create(configuration);
+    const member = { name, configuration, proxy };
+    this.#host.created(member);
+    await proxy.start();
+    this.#members.set(name, member);
+    if (this.#paused.delete(name)) proxy.pause();
+    proxy.events.on("stop", () => this.#onStop(member));
+    this.#host.started(member);
+  }
+
+  async #end(member: FleetMember): Promise<DrainResult | undefined> {
+    const { proxy } = member;
+    this.#ending.add(member);
+    let result: DrainResult | undefined;
+    if (proxy.state === "running" || proxy.state === "paused" || proxy.state === "draining")
+      result = await proxy.drain({ timeout: this.#drain });
+    await proxy.stop();
+    this.#forget(member);
+    this.#host.ended(member, result);
+    return result;
+  }
+
+  #forget(member: FleetMember): void {
+    this.#ending.delete(member);
+    if (this.#members.get(member.name) === member) this.#members.delete(member.name);
+  }
+
+  /** By its own controller, or all at once. */
+  #onStop(member: FleetMember): void {
+    if (this.#ending.has(member)) return;
+    this.#forget(member);
+    const { [member.name]: _, ...others } = this.#running;
+    this.#running = others;
+    this.#host.ended(member, member.proxy.stats().drain);
+    if (this.#members.size === 0) this.#host.empty();
+  }
+}

@@ -1,0 +1,9 @@
+/** Configurations of proxies: what the command line loads for a file, and not before. */
+export { type Change, difference } from "./difference.js";
+export { ChangeError, Fleet, type FleetHost, type FleetMember } from "./fleet.js";
+export { ConfigurationError, configurationOf, loadConfiguration, textOf } from "./load.js";
+export type { Configuration, ProxyConfiguration, SocketConfiguration } from "./model.js";
+export { type Problem, problemLine } from "./problem.js";
+export { configurationSchema } from "./schema.js";
+export { optionsOf } from "./shape.js";
+export { FileWatch } from "./watch.js";

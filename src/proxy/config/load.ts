@@ -1,0 +1,235 @@
+/**
+ * Reads a configuration and finds all that is wrong with it, at once.
+ *
+ *   text --YAML--> values --variables--> --schema--> proxies --checks, files--> configuration
+ */
+import { readFile, stat } from "node:fs/promises";
+import { ShoalError } from "../../core/errors.js";
+import { context } from "../../sockets/context.js";
+import { SocketProxy } from "../socket-proxy.js";
+import { check, type EngineAbilities } from "./checks.js";
+import { type Environment, type Expanded, expand, placeKey } from "./environment.js";
+import { NamedFiles, reason } from "./files.js";
+import {
+  type Configuration,
+  type ProxyConfiguration,
+  SOCKET_NAMES,
+  type SocketConfiguration,
+} from "./model.js";
+import { type Finding, type Path, type Problem, problemLine } from "./problem.js";
+import { DRAIN_SECONDS } from "./schema.js";
+import { optionsOf, shapeOf, withCertificate } from "./shape.js";
+import { Source } from "./source.js";
+import { NO_ENDPOINT, validate } from "./validate.js";
+
+/** Bytes of the largest configuration. */
+const MAX_FILE = 1_048_576;
+/** Parts of the path of a socket. */
+const SOCKET_DEPTH = ["proxies", "NAME", "frontend"].length;
+/** Characters from which on what a variable held is looked for in messages. */
+const MIN_SECRET = 3;
+
+/** A configuration that cannot be used: its faults, with their places. */
+export class ConfigurationError extends Error {
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    super(problems.map(problemLine).join("\n"));
+    this.problems = problems;
+  }
+}
+
+/** What a configuration is read by. */
+export interface LoadSettings {
+  /** Default: that of the process. */
+  readonly environment?: Environment;
+  /** Default: the one of the process-wide context. */
+  readonly engine?: EngineAbilities;
+}
+
+/** A configuration, and the text it was read from. */
+export interface Loaded {
+  readonly text: string;
+  readonly configuration: Configuration;
+}
+
+/** @throws ConfigurationError */
+export async function loadConfiguration(file: string, settings: LoadSettings = {}): Promise<Loaded> {
+  const text = await textOf(file);
+  return { text, configuration: await configurationOf(file, text, settings) };
+}
+
+/** @throws ConfigurationError when it cannot be read */
+export async function textOf(file: string): Promise<string> {
+  const fault = (message: string): never => {
+    throw new ConfigurationError([{ file, line: 1, column: 1, path: "", message }]);
+  };
+  try {
+    const { size } = await stat(file);
+    if (size > MAX_FILE) return fault(`expected ${MAX_FILE} bytes at most; it has ${size}`);
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if (error instanceof ConfigurationError) throw error;
+    return fault(`cannot read the file: ${reason(error)}`);
+  }
+}
+
+/** @throws ConfigurationError */
+export async function configurationOf(
+  file: string,
+  text: string,
+  settings: LoadSettings = {},
+): Promise<Configuration> {
+  const { environment = process.env, engine = engineInUse() } = settings;
+  const source = Source.read(file, text);
+  if (!(source instanceof Source)) throw new ConfigurationError(source);
+  const expanded = expand(source.value, environment);
+  const findings = [...expanded.findings, ...otherThan(expanded.findings, validate(expanded))];
+  const proxies: Record<string, ProxyConfiguration> = Object.create(null);
+  const usable = withoutFaults(expanded.value, findings);
+  for (const [name, given] of Object.entries(proxiesIn(usable))) proxies[name] = shapeOf(given);
+
+  const files = new NamedFiles(file);
+  const faulty = new Set(findings.map(({ path }) => placeKey(path.slice(0, SOCKET_DEPTH))));
+  findings.push(
+    ...check(proxies, engine, {
+      endpoint: (path, at) => placeOf(expanded.value, path, at),
+      isFaulty: (path) => faulty.has(placeKey(path)),
+    }),
+  );
+  findings.push(...policyFindings(proxies));
+  for (const [name, proxy] of Object.entries(proxies)) proxies[name] = await withFiles(name, proxy, files);
+  findings.push(...files.findings);
+  for (const [name, proxy] of Object.entries(proxies))
+    if (!findings.some(({ path }) => isWithin(path, name))) findings.push(...madeOf(name, proxy));
+
+  if (findings.length > 0)
+    throw new ConfigurationError(source.problems(findings.map(hider(expanded, source))));
+  const { drain = DRAIN_SECONDS } = expanded.value as { drain?: number };
+  return { drain: drain * 1_000, proxies: { ...proxies } };
+}
+
+function engineInUse(): EngineAbilities {
+  const { name, capabilities } = context.load();
+  return { name, transports: capabilities.transports, unsupportedOptions: capabilities.unsupportedOptions };
+}
+
+/** What fits the schema there, or may. */
+function proxiesIn(value: unknown): Readonly<Record<string, Readonly<Record<string, unknown>>>> {
+  const { proxies } = (value ?? {}) as { readonly proxies?: unknown };
+  return typeof proxies === "object" && proxies !== null ? (proxies as never) : {};
+}
+
+/**
+ * What is left to look at: values at fault are taken out, and proxies whose sockets are not known, so that nothing is said
+ * twice and everything that can be said is.
+ */
+function withoutFaults(value: unknown, findings: readonly Finding[]): unknown {
+  if (typeof proxiesIn(value) !== "object" || Array.isArray(proxiesIn(value))) return {};
+  const rest = structuredClone(value) as { proxies?: Record<string, unknown> };
+  for (const { path, message } of findings) {
+    if (path[0] !== "proxies") continue;
+    if (path.length < 2) return {};
+    // A socket without an endpoint is one all the same.
+    const deep = path.length > SOCKET_DEPTH || (path.length === SOCKET_DEPTH && message === NO_ENDPOINT);
+    if (!deep) delete rest.proxies?.[String(path[1])];
+    else if (path.length > SOCKET_DEPTH) {
+      const socket = path
+        .slice(0, SOCKET_DEPTH)
+        .reduce<unknown>((within, part) => childOf(within, part), rest);
+      const key = String(path[SOCKET_DEPTH]);
+      if (key === "type") delete rest.proxies?.[String(path[1])];
+      else if (typeof socket === "object" && socket !== null) delete (socket as Record<string, unknown>)[key];
+    }
+  }
+  return rest;
+}
+
+function childOf(value: unknown, part: string | number): unknown {
+  return typeof value === "object" && value !== null
+    ? (value as Record<string | number, unknown>)[part]
+    : undefined;
+}
+
+/** Whether a path is of this proxy, or of all of them. */
+function isWithin([top, proxy]: Path, name: string): boolean {
+  if (proxy === undefined) return top === undefined || top === "proxies";
+  return top === "proxies" && String(proxy) === name;
+}
+
+/** Those whose value is at fault by itself: where a variable is missing nothing else is said. */
+function otherThan(said: readonly Finding[], findings: readonly Finding[]): readonly Finding[] {
+  const places = new Set(said.map(({ path }) => placeKey(path)));
+  return findings.filter(({ path }) => !places.has(placeKey(path)));
+}
+
+/** A single text has no place in a list. */
+function placeOf(value: unknown, path: Path, at: number): Path {
+  const within = path.reduce<unknown>(childOf, value);
+  return Array.isArray(within) ? [...path, at] : path;
+}
+
+/** A version of the library without policies must not run as if there were none. */
+function policyFindings(proxies: Readonly<Record<string, ProxyConfiguration>>): readonly Finding[] {
+  if ("setPolicy" in SocketProxy.prototype) return [];
+  return Object.entries(proxies).flatMap(([name, proxy]) =>
+    SOCKET_NAMES.filter((socket) => proxy[socket]?.policy !== undefined).map((socket) => ({
+      path: ["proxies", name, socket, "policy"],
+      atKey: true,
+      message: "this version of shoal has no policies",
+    })),
+  );
+}
+
+/** With the keys of certificates, and folders by their whole path. */
+async function withFiles(
+  name: string,
+  proxy: ProxyConfiguration,
+  files: NamedFiles,
+): Promise<ProxyConfiguration> {
+  const sockets: Partial<Record<string, SocketConfiguration>> = {};
+  for (const socketName of SOCKET_NAMES) {
+    const socket = proxy[socketName];
+    if (socket === undefined) continue;
+    const path = ["proxies", name, socketName];
+    let { options, policy } = socket;
+    if (typeof options.curveCertificate === "string") {
+      const keys = await files.keys([...path, "curveCertificate"], options.curveCertificate);
+      if (keys !== undefined) options = withCertificate(options, keys);
+    }
+    if (typeof policy?.keys === "string") {
+      const keys = await files.folder([...path, "policy", "keys"], policy.keys);
+      policy = { ...policy, keys };
+    }
+    sockets[socketName] = { ...socket, options, ...(policy === undefined ? {} : { policy }) };
+  }
+  return { ...proxy, ...sockets } as ProxyConfiguration;
+}
+
+/** What the proxy itself says: nothing that was checked here, but it has the last word. It opens nothing. */
+function madeOf(name: string, proxy: ProxyConfiguration): readonly Finding[] {
+  try {
+    new SocketProxy(optionsOf(proxy));
+    return [];
+  } catch (error) {
+    if (!(error instanceof ShoalError)) throw error;
+    return [{ path: ["proxies", name], message: error.message }];
+  }
+}
+
+/** What came from variables is shown as it is written. */
+function hider({ value, filled }: Expanded, source: Source): (finding: Finding) => Finding {
+  const hidden = [...filled].flatMap((place) => {
+    const path = JSON.parse(place) as Path;
+    const [text, written] = [value, source.value].map((from) => path.reduce<unknown>(childOf, from));
+    return typeof text === "string" && text.length >= MIN_SECRET ? [{ text, written: String(written) }] : [];
+  });
+  return (finding) => {
+    let { message } = finding;
+    for (const { text, written } of hidden) {
+      message = message.replaceAll(text, () => written);
+      message = message.replaceAll(JSON.stringify(text).slice(1, -1), () => written);
+    }
+    return { ...finding, message };
+  };
+}

@@ -1,0 +1,253 @@
+/**
+ * The JSON Schema (draft-07, which editors know best) of a configuration, made from the tables that the library itself
+ * checks by: what an editor marks and what `shoal proxy check` says is the same. Pure.
+ *
+ * A text that holds a variable fits wherever a text does; what it comes to is checked once it is filled in.
+ */
+import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../sockets/option-table.js";
+import { type PlanType, UNFIT } from "../options.js";
+import { type ProxySocketType, SIDE_TYPES } from "../pairs.js";
+
+/** A piece of a schema. */
+export interface Schema {
+  readonly [keyword: string]: unknown;
+}
+
+/** What a proxy can be, with the types of its sides; of kind `socket` each side names its own. */
+export const KINDS = {
+  queue: ["router", "dealer"],
+  forwarder: ["xsub", "xpub"],
+  streamer: ["pull", "push"],
+  socket: undefined,
+} as const satisfies Record<string, readonly [ProxySocketType, ProxySocketType] | undefined>;
+
+/** The kind of a proxy in a configuration. */
+export type ProxyKind = keyof typeof KINDS;
+
+/** s that a drain takes at most, unless the file says otherwise. */
+export const DRAIN_SECONDS = 10;
+/** The longest time a timer of the platform can hold, in s. */
+const MAX_SECONDS = 2_147_483;
+/** Characters of a proxy's name. */
+export const MAX_NAME = 64;
+
+/** Types that have topics to judge by. */
+const WITH_TOPICS: readonly string[] = ["sub", "pub", "xsub", "xpub"];
+/** Types whose peers send messages. */
+const WITH_SENDERS: readonly string[] = ["router", "dealer", "pair", "pull", "sub", "xsub"];
+/** What a capture and a control can be. */
+const CAPTURES = ["pub", "push"] as const;
+const CONTROLS = ["rep", "pair", "sub"] as const;
+/** Said in the file by other means: PLAIN users, and the certificate's file. */
+const REPLACED = ["plainServer"];
+const VARIABLE = "\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}";
+const Z85 = "[0-9A-Za-z.:+=^!/*?&<>()\\[\\]{}@%$#-]{40}";
+
+const text = (description: string, more: Schema = {}): Schema => ({ type: "string", description, ...more });
+const whole = (description: string, minimum: number, maximum: number, more: Schema = {}): Schema => ({
+  type: "integer",
+  description,
+  minimum,
+  maximum,
+  ...more,
+});
+/** One text, or a list of them. */
+const texts = (description: string): Schema => ({
+  type: ["string", "array"],
+  description,
+  items: { type: "string" },
+  minItems: 1,
+});
+const list = (description: string): Schema => ({ type: "array", description, items: { type: "string" } });
+const map = (description: string, properties: Schema, more: Schema = {}): Schema => ({
+  type: "object",
+  description,
+  properties,
+  additionalProperties: false,
+  ...more,
+});
+
+/** The whole schema. */
+export function configurationSchema(): Schema {
+  const definitions: Record<string, unknown> = {};
+  for (const [name, spec] of Object.entries<OptionSpec>(OPTIONS))
+    if (isOption(name)) definitions[`option-${name}`] = optionSchema(spec);
+  const types = Object.keys(SIDE_TYPES) as ProxySocketType[];
+  for (const type of types) {
+    definitions[`policy-${type}`] = policySchema(type);
+    definitions[`side-${type}`] = socketSchema(type, true);
+  }
+  for (const type of [...CAPTURES, ...CONTROLS]) definitions[`socket-${type}`] = socketSchema(type, false);
+  definitions.side = byType(types, undefined, "side");
+  definitions.capture = byType(CAPTURES, undefined, "socket");
+  definitions.control = byType(CONTROLS, "rep", "socket");
+  for (const kind of Object.keys(KINDS) as ProxyKind[]) definitions[kind] = proxySchema(kind);
+  return {
+    $schema: "http://json-schema.org/draft-07/schema#",
+    title: "Configuration of shoal proxy",
+    ...map(
+      "Proxies that one process runs.",
+      {
+        drain: whole(
+          `Seconds that draining a proxy may take, when it ends or has to be started again. Default: ${DRAIN_SECONDS}.`,
+          0,
+          MAX_SECONDS,
+        ),
+        proxies: {
+          type: "object",
+          description: "The proxies, each under its name.",
+          minProperties: 1,
+          propertyNames: { pattern: `^[A-Za-z0-9_.-]{1,${MAX_NAME}}$` },
+          additionalProperties: { $ref: "#/definitions/proxy" },
+        },
+      },
+      { required: ["proxies"] },
+    ),
+    definitions: {
+      proxy: {
+        type: "object",
+        required: ["kind"],
+        properties: {
+          kind: {
+            enum: Object.keys(KINDS),
+            description:
+              "queue: requests and replies; forwarder: news; streamer: work; socket: any legal pair.",
+          },
+        },
+        allOf: Object.keys(KINDS).map((kind) => when("kind", kind, kind)),
+      },
+      ...definitions,
+    },
+  };
+}
+
+/** Where a property says so, a definition holds. */
+function when(property: string, value: string, definition: string, orAbsent = false): Schema {
+  return {
+    if: { properties: { [property]: { const: value } }, ...(orAbsent ? {} : { required: [property] }) },
+    // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
+    then: { $ref: `#/definitions/${definition}` },
+  };
+}
+
+function proxySchema(kind: ProxyKind): Schema {
+  const [frontend, backend] = KINDS[kind]?.map((type) => `side-${type}`) ?? ["side", "side"];
+  const ref = (name: string | undefined): Schema => ({ $ref: `#/definitions/${name}` });
+  return map(
+    `A proxy of kind ${kind}.`,
+    {
+      kind: {},
+      frontend: ref(frontend),
+      backend: ref(backend),
+      capture: ref("capture"),
+      control: ref("control"),
+    },
+    { required: ["frontend", "backend"] },
+  );
+}
+
+/** A socket that names its type. */
+function byType(types: readonly PlanType[], usual: PlanType | undefined, of: "side" | "socket"): Schema {
+  return {
+    type: "object",
+    ...(usual === undefined ? { required: ["type"] } : {}),
+    properties: {
+      type: {
+        enum: types,
+        description: `The socket's type.${usual === undefined ? "" : ` Default: ${usual}.`}`,
+      },
+    },
+    allOf: types.map((type) => when("type", type, `${of}-${type}`, type === usual)),
+  };
+}
+
+function isOption(name: string): name is OptionName {
+  return !(name in UNFIT) && !REPLACED.includes(name);
+}
+
+/** @param side whether it is a side of a proxy, which has a policy */
+function socketSchema(type: PlanType, side: boolean): Schema {
+  const socketType = type === "rep" ? "Reply" : SIDE_TYPES[type];
+  const options: Record<string, Schema> = {};
+  for (const name of Object.keys(OPTIONS)) {
+    if (!isOption(name) || !hasOption(socketType, name)) continue;
+    if (name === "conflate" && type === "dealer") continue; // Requests have more than one frame.
+    options[name] = { $ref: `#/definitions/option-${name}` };
+  }
+  return map(
+    `A socket of type ${type}.`,
+    {
+      type: { enum: [type], description: "The socket's type." },
+      bind: texts("Endpoints to listen at: tcp://HOST:PORT, ipc://PATH, inproc://NAME."),
+      connect: texts("Endpoints to connect to."),
+      ...(side && type === "sub"
+        ? { subscribe: texts("Topic prefixes to ask for. Default: everything.") }
+        : {}),
+      curveCertificate: text(
+        "CURVE keys: a secret certificate file, from the folder of this file. Without curveServerKey: the server.",
+        { minLength: 1 },
+      ),
+      plainUsers: {
+        type: "object",
+        description: "PLAIN security, as the server: the password of each user.",
+        minProperties: 1,
+        additionalProperties: { type: "string", minLength: 1 },
+      },
+      ...(side
+        ? {
+            policy: { $ref: `#/definitions/policy-${type}` },
+          }
+        : {}),
+      ...options,
+    },
+    { anyOf: [{ required: ["bind"] }, { required: ["connect"] }] },
+  );
+}
+
+function policySchema(type: ProxySocketType): Schema {
+  const both = (what: string): Schema =>
+    map(`Which ${what} may pass; deny wins.`, {
+      allow: list(`The ${what} that may. Default, and when empty: all.`),
+      deny: list(`The ${what} that may not.`),
+    });
+  const most = Number.MAX_SAFE_INTEGER;
+  const rates = (of: string): Schema =>
+    map(`What may come ${of} in a second.`, {
+      messages: whole("Messages.", 1, most),
+      bytes: whole("Bytes.", 1, most),
+    });
+  const sends = WITH_SENDERS.includes(type);
+  return map("Who and what may pass here; replaced without dropping the connections that it allows.", {
+    addresses: both("addresses, CIDR blocks or single ones,"),
+    keys: text(
+      "A folder of the public keys that may come in, from the folder of this file; CURVE servers only.",
+      {
+        minLength: 1,
+      },
+    ),
+    ...(WITH_TOPICS.includes(type) ? { topics: both("topic prefixes, of which the longest counts,") } : {}),
+    limits: map("How much may come.", {
+      messageSize: whole("Bytes of one message.", 1, most),
+      ...(sends ? { peer: rates("from each peer") } : {}),
+      ...(sends || type === "xpub" ? { all: rates("from all peers together") } : {}),
+    }),
+  });
+}
+
+function optionSchema(spec: OptionSpec): Schema {
+  const unit = spec.unit === undefined ? "" : `In ${spec.unit}. `;
+  const description = spec.default === null ? "Default: none." : `${unit}Default: ${String(spec.default)}.`;
+  switch (spec.kind) {
+    case "boolean":
+      return { type: "boolean", description };
+    case "integer":
+      return whole(description, Number(spec.min), Number(spec.max));
+    case "string":
+    case "bytes":
+      return text(description);
+    case "key":
+      return text(`40 characters of Z85. ${description}`, { pattern: `^(?:${Z85}|.*${VARIABLE}.*)$` });
+    case "choice":
+      return { enum: spec.choices?.filter((choice) => choice !== null), description };
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * A configuration as it is written: YAML 1.2 with anchors and merge keys (`<<`), and the place of everything in it.
+ */
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+  visit,
+  type YAMLError,
+  type YAMLMap,
+} from "yaml";
+import { type Finding, type Path, type Problem, pathText } from "./problem.js";
+
+interface Found {
+  /** Where the key of the path's last part is; absent for a place in a list, and for the top. */
+  readonly key: number | undefined;
+  readonly value: number;
+}
+
+/** A file that is YAML, whatever it says. */
+export class Source {
+  readonly file: string;
+  /** Its maps, lists and scalars. */
+  readonly value: unknown;
+  readonly #document: Document.Parsed;
+  readonly #lines: LineCounter;
+
+  private constructor(file: string, document: Document.Parsed, lines: LineCounter) {
+    this.file = file;
+    this.#document = document;
+    this.#lines = lines;
+    this.value = document.toJS();
+  }
+
+  /** @returns the file, or all that is wrong with it as YAML */
+  static read(file: string, text: string): Source | readonly Problem[] {
+    const lines = new LineCounter();
+    const document = parseDocument(text, {
+      lineCounter: lines,
+      merge: true,
+      prettyErrors: false, // They would repeat the line, and what secrets are on it.
+    });
+    const problems = [...document.errors, ...document.warnings].map((error) => problemOf(file, error, lines));
+    visit(document, {
+      Alias: (_, alias) => {
+        if (alias.resolve(document) !== undefined) return;
+        const { line, col } = lines.linePos(alias.range?.[0] ?? 0);
+        problems.push({
+          file,
+          line,
+          column: col,
+          path: "",
+          message: `YAML: no anchor &${alias.source} stands before`,
+        });
+      },
+    });
+    if (problems.length > 0) return problems;
+    try {
+      return new Source(file, document, lines);
+    } catch {
+      return [
+        { file, line: 1, column: 1, path: "", message: "YAML: its aliases lead to far too many values" },
+      ];
+    }
+  }
+
+  /** Gives faults their places. */
+  problems(findings: readonly Finding[]): readonly Problem[] {
+    return findings
+      .map(({ path, atKey, message }) => {
+        const found = this.#find(path);
+        const offset = atKey === true ? (found.key ?? found.value) : found.value;
+        return { file: this.file, ...this.#place(offset), path: pathText(path), message };
+      })
+      .sort((one, other) => one.line - other.line || one.column - other.column);
+  }
+
+  #place(offset: number): { line: number; column: number } {
+    const { line, col } = this.#lines.linePos(offset);
+    return { line: Math.max(1, line), column: Math.max(1, col) };
+  }
+
+  /** The place of a path; of what is nearest above, where it leads nowhere. */
+  #find(path: Path): Found {
+    let node = this.#document.contents as Node | null;
+    let found: Found = { key: undefined, value: node?.range?.[0] ?? 0 };
+    for (const part of path) {
+      node = this.#followed(node);
+      let key: Node | undefined;
+      if (isMap(node)) {
+        const pair = this.#pair(node, String(part));
+        if (pair === undefined) break;
+        key = pair.key as Node;
+        node = pair.value as Node | null;
+      } else if (isSeq(node)) node = (node.items[Number(part)] as Node | undefined) ?? null;
+      else break;
+      const start = key?.range?.[0];
+      found = { key: start, value: node?.range?.[0] ?? start ?? found.value };
+    }
+    return found;
+  }
+
+  #pair(map: YAMLMap, name: string): Pair | undefined {
+    for (const pair of map.items) if (keyOf(pair) === name) return pair;
+    for (const pair of map.items) {
+      if (keyOf(pair) !== "<<") continue;
+      const merged = this.#followed(pair.value as Node | null);
+      for (const each of isSeq(merged) ? merged.items : [merged]) {
+        const other = this.#followed(each as Node | null);
+        const inherited = isMap(other) ? this.#pair(other, name) : undefined;
+        if (inherited !== undefined) return inherited;
+      }
+    }
+    return undefined;
+  }
+
+  #followed(node: Node | null): Node | null {
+    return isAlias(node) ? ((node.resolve(this.#document) as Node | undefined) ?? null) : node;
+  }
+}
+
+/** As in the JavaScript object; the merge key is a symbol in some versions. */
+function keyOf({ key }: Pair): string {
+  const value: unknown = isScalar(key) ? key.value : key;
+  return typeof value === "symbol" ? (value.description ?? "") : String(value ?? "");
+}
+
+function problemOf(file: string, error: YAMLError, lines: LineCounter): Problem {
+  const { line, col } = lines.linePos(error.pos[0]);
+  const message =
+    error.code === "MULTIPLE_DOCS"
+      ? "expected one document; another begins here"
+      : // What follows is a piece of the file.
+        error.message.replace(/: ".*$/s, "");
+  return { file, line: Math.max(1, line), column: Math.max(1, col), path: "", message: `YAML: ${message}` };
+}

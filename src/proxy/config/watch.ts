@@ -1,0 +1,81 @@
+/**
+ * Hears of changes of a file: of the folder that it is in, since editors replace it by another, and of the folder that it
+ * really is in where it is a link, as Kubernetes mounts it. What changed there is for the reader to find out.
+ */
+import { type FSWatcher, watch } from "node:fs";
+import { realpath } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { systemClock } from "../../core/clock.js";
+import { Settling } from "./settling.js";
+
+export class FileWatch {
+  readonly #file: string;
+  readonly #onChange: () => void;
+  readonly #onError: (error: Error) => void;
+  readonly #settling = new Settling();
+  readonly #watches = new Map<string, FSWatcher>();
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  /**
+   * @param onChange the file may have changed, and nothing has for a while
+   * @param onError a folder cannot be watched
+   */
+  constructor(file: string, onChange: () => void, onError: (error: Error) => void) {
+    this.#file = resolve(file);
+    this.#onChange = onChange;
+    this.#onError = onError;
+  }
+
+  /** Settles when it watches. */
+  async start(): Promise<void> {
+    await this.#follow();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    for (const each of this.#watches.values()) each.close();
+    this.#watches.clear();
+  }
+
+  /** Watches the folders that matter now. */
+  async #follow(): Promise<void> {
+    const real = await realpath(this.#file).catch(() => this.#file);
+    if (this.#closed) return;
+    const folders = new Set([dirname(this.#file), dirname(real)]);
+    for (const [folder, each] of this.#watches) {
+      if (folders.has(folder)) continue;
+      each.close();
+      this.#watches.delete(folder);
+    }
+    for (const folder of folders) if (!this.#watches.has(folder)) this.#watch(folder);
+  }
+
+  #watch(folder: string): void {
+    try {
+      const each = watch(folder, { persistent: false }, this.#onEvent);
+      each.on("error", (error) => this.#onError(error as Error));
+      this.#watches.set(folder, each);
+    } catch (error) {
+      this.#onError(error as Error);
+    }
+  }
+
+  #onEvent = (): void => {
+    this.#settling.note(systemClock.now());
+    this.#arm();
+  };
+
+  #arm(): void {
+    const wait = this.#settling.wait(systemClock.now());
+    if (wait === undefined || this.#timer !== undefined || this.#closed) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (this.#settling.wait(systemClock.now()) !== 0) return this.#arm();
+      this.#settling.read();
+      this.#onChange();
+      void this.#follow();
+    }, wait);
+  }
+}

@@ -1,0 +1,389 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of configurations
+/** shoal proxy --config: the real binary between peers that watch what becomes of their connections. */
+import { renameSync, writeFileSync } from "node:fs";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Pull, Push, Reply, Request, type Socket } from "../../src/index.js";
+import { collect, texts, until } from "../contract/support/wait.js";
+import { type Child, file, ipc, run, startWithout, useShoal } from "./support.js";
+
+useShoal();
+
+const LIMIT = 8_000;
+const QUICK = { reconnectInterval: 20, reconnectMaxInterval: 100 };
+
+const sockets: Socket[] = [];
+function open<S extends Socket>(socket: S): S {
+  sockets.push(socket);
+  return socket;
+}
+afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
+
+let path = "";
+let at: Record<"work" | "workers" | "clients" | "servers" | "control" | "more", string>;
+beforeEach(() => {
+  path = `${file()}.yaml`;
+  at = { work: ipc(), workers: ipc(), clients: ipc(), servers: ipc(), control: ipc(), more: ipc() };
+});
+
+/** Replaces the file as editors do. */
+function write(text: string): void {
+  writeFileSync(`${path}.new`, text);
+  renameSync(`${path}.new`, path);
+}
+
+/** Two proxies. @param work more for the streamer's frontend @param requests the same for the queue's */
+function two(work = "", requests = ""): string {
+  return `
+proxies:
+  work:
+    kind: streamer
+    frontend: { bind: ["${at.work}"${work} }
+    backend: { bind: "${at.workers}" }
+  requests:
+    kind: queue
+    frontend: { bind: ["${at.clients}"${requests} }
+    backend: { bind: "${at.servers}" }
+    control: { bind: "${at.control}" }
+`;
+}
+
+async function start(text: string, ...more: string[]): Promise<Child> {
+  write(text);
+  const proxy = startWithout("proxy", "--config", path, ...more);
+  await proxy.until("stderr", /requests has started\n/);
+  return proxy;
+}
+
+/** Sends numbers until it is told to stop; `end` settles with how many. */
+function keepPushing(push: Push): { stop(): Promise<number> } {
+  let going = true;
+  const sent = (async () => {
+    let count = 0;
+    while (going) {
+      await push.send(`${count}`);
+      count += 1;
+      if (count % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    return count;
+  })();
+  return {
+    stop: () => {
+      going = false;
+      return sent;
+    },
+  };
+}
+
+/** Takes numbers; each has to come once. */
+function keepPulling(pull: Pull): { until(count: number): Promise<void> } {
+  const seen = new Set<number>();
+  let received = 0;
+  let wake = (): void => undefined;
+  void (async () => {
+    for await (const [message] of pull) {
+      seen.add(Number(message));
+      received += 1;
+      wake();
+    }
+  })();
+  return {
+    async until(count) {
+      while (received < count)
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      expect(seen.size).toBe(received);
+    },
+  };
+}
+
+function server(): Reply {
+  const reply = open(new Reply(QUICK));
+  reply.connect(at.servers);
+  void (async () => {
+    for await (const [body] of reply) await reply.send(`${body}!`);
+  })();
+  return reply;
+}
+
+/** Ends that a socket's connections came to. */
+function ends(socket: Socket): () => number {
+  let count = 0;
+  socket.events.on("peer:leave", () => {
+    count += 1;
+  });
+  return () => count;
+}
+
+describe("shoal proxy --config", () => {
+  it("runs two proxies, drains them with SIGTERM, and prints what passed each", async () => {
+    const proxy = await start(two("]", "]"), "--json");
+    const push = open(new Push());
+    push.connect(at.work);
+    await push.send("0");
+    const pull = open(new Pull());
+    pull.connect(at.workers);
+    expect(texts(await pull.receive({ timeout: LIMIT }))).toEqual(["0"]);
+    server();
+    const client = open(new Request());
+    client.connect(at.clients);
+    expect(texts(await client.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
+    proxy.process.kill("SIGTERM");
+    const { code, stdout } = await proxy.ended;
+    expect(code).toBe(0);
+    const accounts = String(stdout)
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(accounts).toHaveLength(2);
+    const by = Object.fromEntries(accounts.map((each) => [each.name, each]));
+    expect(by.work).toMatchObject({
+      kind: "streamer",
+      frontend: { in: { messages: 1 } },
+      drain: { drained: true },
+    });
+    expect(by.requests).toMatchObject({
+      kind: "queue",
+      backend: { in: { messages: 1 } },
+      drain: { drained: true },
+    });
+  });
+
+  it("takes endpoints and gives them up under load: nothing is dropped, and no connection ends", async () => {
+    const proxy = await start(two("]", "]"));
+    const push = open(new Push());
+    const pull = open(new Pull());
+    const client = open(new Request());
+    const reply = server();
+    push.connect(at.work);
+    pull.connect(at.workers);
+    client.connect(at.clients);
+    const lost = [push, pull, client, reply].map(ends);
+    const pushing = keepPushing(push);
+    const pulling = keepPulling(pull);
+    let asking = true;
+    const asked = (async () => {
+      let n = 0;
+      for (; asking; n++) expect(texts(await client.request(`${n}`, { timeout: LIMIT }))).toEqual([`${n}!`]);
+      return n;
+    })();
+    await pulling.until(1_000);
+    write(two(`, "${at.more}"]`, "]"));
+    await proxy.until("stderr", /work: the frontend listens at \S+\n.*again: 1 change\n/);
+    const other = open(new Push());
+    other.connect(at.more);
+    await other.ready({ timeout: LIMIT });
+    await other.close();
+    write(two("]", `, "${at.more}"]`)); // From one proxy to the other.
+    await proxy.until(
+      "stderr",
+      /work: the frontend does not listen at .*\n.*requests: the frontend listens at/,
+    );
+    await proxy.until("stderr", /again: 2 changes\n/);
+    const another = open(new Request());
+    another.connect(at.more);
+    expect(texts(await another.request("too", { timeout: LIMIT }))).toEqual(["too!"]);
+    asking = false;
+    expect(await asked).toBeGreaterThan(0);
+    await pulling.until(await pushing.stop());
+    expect(lost.map((count) => count())).toEqual([0, 0, 0, 0]);
+    expect(proxy.stderr).not.toMatch(/has ended/);
+  });
+
+  it("starts a streamer again under load where it has to: nothing is lost in it, and the other proxy is left alone", async () => {
+    const proxy = await start(two("]", "]"));
+    const push = open(new Push(QUICK));
+    const pull = open(new Pull(QUICK));
+    const client = open(new Request());
+    server();
+    push.connect(at.work);
+    pull.connect(at.workers);
+    client.connect(at.clients);
+    await client.ready({ timeout: LIMIT });
+    const lost = ends(client);
+    const pushing = keepPushing(push);
+    const pulling = keepPulling(pull);
+    await pulling.until(1_000);
+    write(two("], receiveHighWaterMark: 500", "]"));
+    await proxy.until("stderr", /work has ended, to start again with other frontend\.receiveHighWaterMark\n/);
+    await proxy.until("stderr", /work has started again\n.*again: 1 change\n/);
+    expect(texts(await client.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
+    await pushing.stop();
+    await until(() => push.stats().queued === 0, "the last to leave");
+    // What was being written as the connection ended never came to the proxy, and the sender counts it.
+    await pulling.until(push.stats().delivered);
+    expect(lost()).toBe(0);
+    expect(proxy.stderr).not.toMatch(/requests has ended|messages left/);
+  });
+
+  it("keeps what runs when the file gets bad, and says why; SIGHUP reads it again", async () => {
+    const proxy = await start(two("]", "]"));
+    const client = open(new Request());
+    server();
+    client.connect(at.clients);
+    const lost = ends(client);
+    write(two("], lingr: 5", "]").replace("kind: queue", "kind: que"));
+    await proxy.until("stderr", /what ran before runs on\n/);
+    expect(proxy.stderr).toContain(
+      `shoal proxy: ${path}:8:11: proxies.requests.kind: expected one of queue, forwarder, streamer, socket; got "que"; did you mean queue?\n`,
+    );
+    expect(proxy.stderr).toContain(": proxies.work.frontend.lingr: unknown key; did you mean linger?\n");
+    expect(proxy.stderr).toContain(`shoal proxy: ${path} has 2 faults; what ran before runs on\n`);
+    expect(texts(await client.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
+    write(two("]", "]"));
+    await proxy.until("stderr", /again: nothing changed\n/);
+    proxy.process.kill("SIGHUP");
+    await proxy.until("stderr", /nothing changed\n[\s\S]*nothing changed\n/);
+    expect(lost()).toBe(0);
+  });
+
+  it("turns back a change that cannot be made, and names the endpoint", async () => {
+    const proxy = await start(two("]", "]"), "--no-watch");
+    const taken = open(new Pull());
+    await taken.bind(at.more);
+    const client = open(new Request());
+    server();
+    client.connect(at.clients);
+    await client.ready({ timeout: LIMIT });
+    const lost = ends(client);
+    const free = ipc();
+    write(two(`, "${free}", "${at.more}"]`, "]"));
+    proxy.process.kill("SIGHUP");
+    await proxy.until("stderr", /what ran before runs on\n/);
+    expect(proxy.stderr).toMatch(new RegExp(`${path}: work: .*${at.more}.*; what ran before runs on`));
+    expect(proxy.stderr).toContain(`work: the frontend does not listen at ${free} any more`);
+    const there = open(new Pull());
+    await there.bind(free); // It is free again.
+    await taken.close();
+    await there.close();
+    proxy.process.kill("SIGHUP");
+    await proxy.until("stderr", /again: 2 changes\n/);
+    expect(texts(await client.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
+    expect(lost()).toBe(0);
+  });
+
+  it("starts again what its controller ended, and ends when controllers ended all", async () => {
+    const text = two("]", "]").replace(/ {2}work:[\s\S]*(?= {2}requests)/, "");
+    const proxy = await start(text);
+    const controller = open(new Request(QUICK));
+    controller.connect(at.control);
+    write(two("]", "]"));
+    await proxy.until("stderr", /work has started\n/);
+    await controller.request("TERMINATE", { timeout: LIMIT });
+    proxy.process.kill("SIGHUP");
+    await proxy.until("stderr", /requests has started\n[\s\S]*requests has started\n/);
+    write(text);
+    await proxy.until("stderr", /work has ended\n/);
+    await controller.request("TERMINATE", { timeout: LIMIT, retries: 3 });
+    expect((await proxy.ended).code).toBe(0);
+  });
+
+  it.runIf(process.env.SHOAL_LONG === "1")("killed and started again, its peers find it again", async () => {
+    const first = await start(two("]", "]"));
+    server();
+    const client = open(new Request(QUICK));
+    client.connect(at.clients);
+    const push = open(new Push(QUICK));
+    const pull = open(new Pull(QUICK));
+    push.connect(at.work);
+    pull.connect(at.workers);
+    expect(texts(await client.request("one", { timeout: LIMIT }))).toEqual(["one!"]);
+    await push.send("one");
+    await collect(pull, 1);
+    first.process.kill("SIGKILL");
+    await first.ended;
+    const again = await start(two("]", "]"));
+    expect(texts(await client.request("two", { timeout: 500, retries: 20 }))).toEqual(["two!"]);
+    await push.send("two");
+    expect(texts(await pull.receive({ timeout: LIMIT }))).toEqual(["two"]);
+    again.process.kill("SIGTERM");
+    expect((await again.ended).code).toBe(0);
+  });
+
+  it("has PLAIN users whose passwords come from variables, and are told nowhere", async () => {
+    const secret = "tr0ub4dor-and-3";
+    process.env.SHOAL_TEST_SECRET = secret;
+    try {
+      const proxy = await start(
+        two('], plainUsers: { me: "${SHOAL_TEST_SECRET}" }'.replace("]", "]"), "]"),
+        "-v",
+      );
+      const stranger = open(new Push({ plainUsername: "me", plainPassword: "guess" }));
+      stranger.connect(at.work);
+      await expect(stranger.ready({ timeout: LIMIT })).rejects.toMatchObject({ code: "ERR_AUTHENTICATION" });
+      const push = open(new Push({ plainUsername: "me", plainPassword: secret }));
+      push.connect(at.work);
+      await push.ready({ timeout: LIMIT });
+      write(two('], plainUsers: { me: "x${SHOAL_TEST_SECRET}" }, linger: "${SHOAL_TEST_SECRET}"', "]"));
+      await proxy.until("stderr", /what ran before runs on\n/);
+      write(two('], plainUsers: { me: "x${SHOAL_TEST_SECRET}" }', "]"));
+      await proxy.until("stderr", /work has started again\n/);
+      proxy.process.kill("SIGTERM");
+      const { stderr, stdout } = await proxy.ended;
+      expect(`${stderr}${stdout}`).not.toContain(secret);
+    } finally {
+      delete process.env.SHOAL_TEST_SECRET;
+    }
+  });
+
+  it("fails where the command line or the file is wrong, or an address is in use, which it names", async () => {
+    const taken = open(new Pull());
+    await taken.bind(at.clients);
+    write(two("]", "]"));
+    const cases: [string[], number, RegExp][] = [
+      [
+        ["--config", "/no/such/file"],
+        1,
+        /\/no\/such\/file:1:1: cannot read the file: there is none\n.*\/no\/such\/file has a fault/,
+      ],
+      [["--config", "x", "queue", "--frontend", "ipc://x"], 2, /--config FILE says all of it/],
+      [
+        ["queue", "--config", "x"],
+        2,
+        /--config FILE says all of it: "shoal proxy --config x", without queue/,
+      ],
+      [
+        ["--config", "x", "--frontend", "ipc://x"],
+        2,
+        /--config FILE says all of it; --frontend does not go with it/,
+      ],
+      [["--config"], 2, /argument missing/],
+      [["--frontend", "ipc://x"], 2, /unknown option '--frontend'; expected queue, forwarder/],
+      [["check"], 2, /missing required argument/],
+      [["--config", path], 1, new RegExp(`shoal proxy: ${path}: requests: .*${at.clients}`)],
+    ];
+    const ended = await Promise.all(cases.map(([args]) => run("", "proxy", ...args)));
+    for (const [i, { code, stderr }] of ended.entries()) {
+      expect(stderr).toMatch(cases[i]?.[2] as RegExp);
+      expect(code).toBe(cases[i]?.[1]);
+    }
+  });
+});
+
+describe("shoal proxy check", () => {
+  it("says what a good file has, and all that is wrong with a bad one", async () => {
+    const good = `${path}.good`;
+    writeFileSync(good, two("]", "]"));
+    write(two("], lingr: 5, curveCertificate: nowhere", "]"));
+    const [fine, bad, json] = await Promise.all([
+      run("", "proxy", "check", good),
+      run("", "proxy", "check", path),
+      run("", "proxy", "check", "--json", path),
+    ]);
+    expect(fine).toMatchObject({ code: 0, stderr: "" });
+    expect(String(fine.stdout)).toBe(`${good}: work (streamer), requests (queue)\n`);
+    expect(bad.code).toBe(1);
+    expect(bad.stdout).toHaveLength(0);
+    const lines = bad.stderr.trim().split("\n");
+    expect(lines).toHaveLength(3);
+    expect(lines[0]).toMatch(/:5:\d+: proxies\.work\.frontend\.lingr: unknown key; did you mean linger\?$/);
+    expect(lines[1]).toMatch(
+      /:5:\d+: proxies\.work\.frontend\.curveCertificate: cannot read .*: there is none$/,
+    );
+    expect(lines[2]).toBe(`shoal proxy check: ${path} has 2 faults`);
+    expect(JSON.parse(String(json.stdout))).toMatchObject({
+      ok: false,
+      problems: [{ file: path, line: 5, path: "proxies.work.frontend.lingr" }, { line: 5 }],
+    });
+  });
+});

@@ -1,0 +1,448 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of configurations
+/** Configurations, good and bad: what is read from them, and every word that is said of a fault. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { curveKeyPair, writeCertificate } from "../../../src/index.js";
+import { ConfigurationError, configurationOf, loadConfiguration } from "../../../src/proxy/config/index.js";
+import type { Configuration } from "../../../src/proxy/config/model.js";
+import { problemLine } from "../../../src/proxy/config/problem.js";
+import { SocketProxy } from "../../../src/proxy/index.js";
+
+const engine = { name: "zmtp", transports: ["tcp", "ipc", "inproc"], unsupportedOptions: ["affinity"] };
+const environment = {
+  PASSWORD: "tr0ub4dor",
+  KEY: "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7",
+  EMPTY: "",
+  PORT: "tcp://nope",
+};
+const keys = curveKeyPair();
+let folder = "";
+let file = "";
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "shoal-config-"));
+  file = join(folder, "proxy.yaml");
+  await writeCertificate(join(folder, "server"), { ...keys, metadata: {} });
+  mkdirSync(join(folder, "keys"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const read = (text: string): Promise<Configuration> => configurationOf(file, text, { environment, engine });
+
+/** Each fault as `LINE:COLUMN: PATH: MESSAGE`. */
+async function faults(text: string): Promise<readonly string[]> {
+  try {
+    await read(text);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    return error.problems.map((problem) =>
+      problemLine(problem).replaceAll(`${file}:`, "").replaceAll(folder, "."),
+    );
+  }
+}
+
+/** A streamer whose frontend has more. */
+const withFrontend = (more: string): string =>
+  `
+proxies:
+  work:
+    kind: streamer
+    frontend:
+      bind: tcp://*:5555
+${more.replaceAll(/^/gm, "      ")}
+    backend: { bind: tcp://*:5556 }
+`.trimStart();
+
+describe("a good configuration", () => {
+  it("has proxies with the options of their sockets, lists or single texts", async () => {
+    expect(
+      await read(`
+drain: 3
+proxies:
+  requests:
+    kind: queue
+    frontend: { bind: tcp://*:5555, maxMessageSize: 1024 }
+    backend: { bind: [tcp://*:5556, ipc://x], connect: tcp://there:1 }
+    control: { bind: ipc://c }
+  filtered:
+    kind: socket
+    frontend: { type: sub, connect: tcp://there:2, subscribe: [a, b] }
+    backend: { type: push, bind: "tcp://127.0.0.1:*" }
+    capture: { type: pub, bind: ipc://tap }
+`),
+    ).toEqual({
+      drain: 3_000,
+      proxies: {
+        requests: {
+          kind: "queue",
+          frontend: {
+            bind: ["tcp://*:5555"],
+            connect: [],
+            options: { type: "router", maxMessageSize: 1024 },
+          },
+          backend: {
+            bind: ["tcp://*:5556", "ipc://x"],
+            connect: ["tcp://there:1"],
+            options: { type: "dealer" },
+          },
+          control: { bind: ["ipc://c"], connect: [], options: { type: "rep" } },
+        },
+        filtered: {
+          kind: "socket",
+          frontend: { bind: [], connect: ["tcp://there:2"], options: { type: "sub", subscribe: ["a", "b"] } },
+          backend: { bind: ["tcp://127.0.0.1:*"], connect: [], options: { type: "push" } },
+          capture: { bind: ["ipc://tap"], connect: [], options: { type: "pub" } },
+        },
+      },
+    });
+  });
+
+  it("drains for ten seconds when it does not say", async () => {
+    expect((await read(withFrontend(""))).drain).toBe(10_000);
+  });
+
+  it("has the keys of certificates from its own folder; a server, or with a server's key a client", async () => {
+    const server = await read(withFrontend("curveCertificate: server_secret"));
+    expect(server.proxies.work?.frontend.options).toEqual({
+      type: "pull",
+      curveServer: true,
+      curvePublicKey: keys.publicKey,
+      curveSecretKey: keys.secretKey,
+    });
+    const client = await read(withFrontend('curveCertificate: server_secret\ncurveServerKey: "${KEY}"'));
+    expect(client.proxies.work?.frontend.options).toMatchObject({
+      curveServerKey: environment.KEY,
+      curveSecretKey: keys.secretKey,
+    });
+    expect(client.proxies.work?.frontend.options).not.toHaveProperty("curveServer");
+  });
+
+  it("has variables in its texts, and no others", async () => {
+    const { proxies } = await read(
+      withFrontend('plainUsers: { me: "${PASSWORD}", you: "a${PASSWORD}b$${PASSWORD}", they: $PASSWORD }'),
+    );
+    expect(proxies.work?.frontend.options.plainUsers).toEqual({
+      me: "tr0ub4dor",
+      you: "atr0ub4dorb${PASSWORD}",
+      they: "$PASSWORD",
+    });
+  });
+
+  it("shares what it has several times by anchors and merge keys, and says where a fault really is", async () => {
+    const text = (wrong: string): string => `
+proxies:
+  one: &one
+    kind: streamer
+    frontend: &side { bind: ipc://1, ${wrong} }
+    backend: { bind: ipc://2 }
+  two:
+    <<: *one
+    frontend: { <<: *side, bind: ipc://3 }
+    backend: { bind: ipc://4 }
+`;
+    const { proxies } = await read(text("linger: 7"));
+    expect(proxies.two?.frontend).toEqual({
+      bind: ["ipc://3"],
+      connect: [],
+      options: { type: "pull", linger: 7 },
+    });
+    expect(await faults(text("linger: long"))).toEqual([
+      '5:46: proxies.one.frontend.linger: expected a whole number from -1 to 2147483647; got "long"',
+      '5:46: proxies.two.frontend.linger: expected a whole number from -1 to 2147483647; got "long"',
+    ]);
+  });
+
+  it("can be written as the schema's editors want it, and is JSON as well", async () => {
+    const json = {
+      proxies: { a: { kind: "queue", frontend: { bind: "ipc://1" }, backend: { bind: "ipc://2" } } },
+    };
+    expect((await read(JSON.stringify(json, null, "\t"))).proxies.a?.kind).toBe("queue");
+  });
+});
+
+const hasPolicies = "setPolicy" in SocketProxy.prototype;
+
+describe("a bad configuration", () => {
+  const table: readonly (readonly [what: string, text: string, ...faults: string[]])[] = [
+    ["nothing at all", "", "1:1: expected a map of keys and values; got nothing"],
+    ["a list", "- a", "1:1: expected a map of keys and values; got a list"],
+    ["no proxies", "drain: 1", "1:1: needs the key proxies"],
+    ["none of them", "proxies: {}", "1:10: proxies: expected at least one; it is empty"],
+    [
+      "two documents",
+      `${withFrontend("")}---\na: 1`,
+      "8:1: YAML: expected one document; another begins here",
+    ],
+    ["a key twice", "drain: 1\ndrain: 2\nproxies: {}", "2:1: YAML: Map keys must be unique"],
+    ["an anchor that is none", "proxies: *x", "1:10: YAML: no anchor &x stands before"],
+    [
+      "an unknown key",
+      "drian: 1\nproxies: {}",
+      "1:1: drian: unknown key; did you mean drain?",
+      "2:10: proxies: expected at least one; it is empty",
+    ],
+    [
+      "a name that is none",
+      withFrontend("").replace("work", "my work"),
+      "2:3: proxies.my work: expected a name of at most 64 letters, digits, _, . and -",
+    ],
+    ["no kind", "proxies:\n  a: { frontend: {} }", "2:6: proxies.a: needs the key kind"],
+    [
+      "an unknown kind",
+      "proxies:\n  a: { kind: streamr }",
+      '2:14: proxies.a.kind: expected one of queue, forwarder, streamer, socket; got "streamr"; did you mean streamer?',
+    ],
+    [
+      "no sides",
+      "proxies:\n  a:\n    kind: queue",
+      "3:5: proxies.a: needs the key frontend",
+      "3:5: proxies.a: needs the key backend",
+    ],
+    [
+      "a side without an endpoint",
+      withFrontend("").replace("bind: tcp://*:5555", "linger: 1"),
+      "5:7: proxies.work.frontend: needs an endpoint: bind, connect or both",
+    ],
+    [
+      "no endpoint in a list",
+      withFrontend("connect: []"),
+      "6:16: proxies.work.frontend.connect: expected at least one; it is empty",
+    ],
+    [
+      "an endpoint that is none",
+      withFrontend("connect: [ipc://a, nowhere]"),
+      '6:26: proxies.work.frontend.connect[1]: Endpoint "nowhere": expected TRANSPORT://ADDRESS with one of tcp, ipc, inproc',
+    ],
+    [
+      "a port that is none",
+      withFrontend("connect: tcp://a:70000"),
+      '6:16: proxies.work.frontend.connect: Endpoint "tcp://a:70000": the port is a number from 1 to 65535; got "70000"',
+    ],
+    [
+      "a type that is another's",
+      withFrontend("sendHighWaterMark: 1"),
+      "6:7: proxies.work.frontend.sendHighWaterMark: unknown key; did you mean receiveHighWaterMark?",
+    ],
+    [
+      "a number out of range",
+      withFrontend("receiveHighWaterMark: -1"),
+      "6:29: proxies.work.frontend.receiveHighWaterMark: expected a whole number from 0 to 2147483647; got -1",
+    ],
+    [
+      "no number",
+      withFrontend("linger: 1 s"),
+      '6:15: proxies.work.frontend.linger: expected a whole number from -1 to 2147483647; got "1 s"',
+    ],
+    [
+      "an option that the engine has not",
+      withFrontend("affinity: 1"),
+      "6:7: proxies.work.frontend.affinity: the engine zmtp does not have it",
+    ],
+    [
+      "an option of the proxy's own",
+      withFrontend("receiveTimeout: 1"),
+      "6:7: proxies.work.frontend.receiveTimeout: no key of this file: a proxy waits for messages without limit",
+    ],
+    [
+      "a variable that is not set",
+      withFrontend('plainUsers: { me: "${PASSWROD}" }'),
+      "6:25: proxies.work.frontend.plainUsers.me: the environment variable PASSWROD is not set",
+    ],
+    [
+      "a variable that is empty",
+      withFrontend('plainUsers: { me: "${EMPTY}" }'),
+      "6:25: proxies.work.frontend.plainUsers.me: the environment variable EMPTY is empty",
+    ],
+    [
+      "a variable without an end",
+      withFrontend('plainUsers: { me: "${PASSWORD" }'),
+      "6:25: proxies.work.frontend.plainUsers.me: expected ${NAME}, NAME of letters, digits and _; for the characters ${ write $${",
+    ],
+    [
+      "a secret of the wrong type",
+      withFrontend("plainUsers: { me: 12345 }"),
+      "6:25: proxies.work.frontend.plainUsers.me: expected a text",
+    ],
+    [
+      "a secret that is no key",
+      withFrontend("curveServer: true\ncurveSecretKey: hunter2"),
+      "7:23: proxies.work.frontend.curveSecretKey: expected a CURVE key, 40 characters of Z85",
+    ],
+    [
+      "a variable that is no key",
+      withFrontend("curveServer: true\ncurveSecretKey: ${PASSWORD}"),
+      "7:23: proxies.work.frontend.curveSecretKey: expected a CURVE key, 40 characters of Z85",
+    ],
+    [
+      "a variable that is no endpoint",
+      withFrontend("connect: ${PORT}"),
+      '6:16: proxies.work.frontend.connect: Endpoint "${PORT}": expected tcp://HOST:PORT',
+    ],
+    [
+      "a server without a key",
+      withFrontend("curveServer: true"),
+      "5:7: proxies.work.frontend: A CURVE server needs the option curveSecretKey",
+    ],
+    [
+      "two kinds of security",
+      withFrontend("curveCertificate: server_secret\nplainUsers: { a: b }"),
+      "7:7: proxies.work.frontend.plainUsers: plainUsers and curveCertificate exclude each other",
+    ],
+    [
+      "keys twice",
+      withFrontend("curveCertificate: server_secret\ncurveSecretKey: ${KEY}"),
+      "6:7: proxies.work.frontend.curveCertificate: curveCertificate and curveSecretKey exclude each other",
+    ],
+    [
+      "a certificate that is not there",
+      withFrontend("curveCertificate: nowhere"),
+      "6:25: proxies.work.frontend.curveCertificate: cannot read the certificate ./nowhere: there is none",
+    ],
+    [
+      "a certificate without a secret",
+      withFrontend("curveCertificate: server"),
+      "6:25: proxies.work.frontend.curveCertificate: the certificate ./server has no secret key; expected the secret file of the pair",
+    ],
+    [
+      "a certificate that is none",
+      withFrontend("curveCertificate: ."),
+      "6:25: proxies.work.frontend.curveCertificate: cannot read the certificate .: it is a folder",
+    ],
+    [
+      "types that do not fit",
+      "proxies:\n  a:\n    kind: socket\n    frontend: { type: pull, bind: ipc://a }\n    backend: { type: pull, bind: ipc://b }",
+      "3:5: proxies.a: no proxy can stand between pull and pull; expected one of router/dealer, dealer/dealer, dealer/pair, pair/pair, xsub/xpub, pull/push, pull/pub, sub/push, sub/pub, either way round",
+    ],
+    [
+      "no type",
+      "proxies:\n  a:\n    kind: socket\n    frontend: { bind: ipc://a }\n    backend: { type: push, bind: ipc://b }",
+      "4:15: proxies.a.frontend: needs the key type",
+    ],
+    [
+      "an endpoint bound twice",
+      withFrontend("").replace("5556", "5555"),
+      "7:22: proxies.work.backend.bind: tcp://*:5555 is taken by proxies.work.frontend.bind (tcp://*:5555)",
+    ],
+    [
+      "a proxy that leads to itself",
+      withFrontend("").replace("{ bind: tcp://*:5556 }", "{ connect: tcp://localhost:5555 }"),
+      "7:25: proxies.work.backend.connect: there the proxy itself listens (proxies.work.frontend.bind): messages would go round for ever",
+    ],
+    [
+      "two forwarders that lead into each other",
+      `
+proxies:
+  east:
+    kind: forwarder
+    frontend: { bind: tcp://*:1001 }
+    backend: { connect: tcp://localhost:1002 }
+  west:
+    kind: forwarder
+    frontend: { bind: tcp://*:1002 }
+    backend: { bind: tcp://*:1003, connect: tcp://127.0.0.1:1001 }
+`,
+      "6:14: proxies.east.backend: leads back to itself (east -> west -> east): messages would go round for ever",
+    ],
+  ];
+
+  it.each(table)("%s", async (_, text, ...expected) => {
+    expect(await faults(text)).toEqual(expected);
+  });
+
+  it("is told whole: faults of form, of sense and of files at once, and nothing that only follows from another", async () => {
+    const text = `
+proxies:
+  one:
+    kind: queue
+    frontend: { bind: [tcp://*:1, tcp://*:x], linger: never, curveCertificate: nowhere }
+    backend: { bnd: tcp://*:2, curveServer: true, curveSecretKey: short }
+    capture: { type: pub, bind: tcp://127.0.0.1:3 }
+  two: { kind: que, frontend: { bind: tcp://*:1 } }
+  three: 7
+  four:
+    kind: socket
+    frontend: { type: sub, bind: tcp://*:3, linger: "\${NONE}" }
+    backend: { type: plus, bind: tcp://*:4 }
+  five: { kind: streamer, frontend: { bind: tcp://*:3 }, backend: { bind: [] } }
+drain: {}
+`;
+    expect(await faults(text)).toEqual([
+      '5:35: proxies.one.frontend.bind[1]: Endpoint "tcp://*:x": the port is a number from 0 to 65535 or *; got "x"',
+      '5:55: proxies.one.frontend.linger: expected a whole number from -1 to 2147483647; got "never"',
+      "5:80: proxies.one.frontend.curveCertificate: cannot read the certificate ./nowhere: there is none",
+      "6:14: proxies.one.backend: needs an endpoint: bind, connect or both",
+      "6:16: proxies.one.backend.bnd: unknown key; did you mean bind?",
+      "6:67: proxies.one.backend.curveSecretKey: expected a CURVE key, 40 characters of Z85",
+      '8:16: proxies.two.kind: expected one of queue, forwarder, streamer, socket; got "que"; did you mean queue?',
+      "9:10: proxies.three: expected a map of keys and values; got 7",
+      "12:53: proxies.four.frontend.linger: the environment variable NONE is not set",
+      '13:22: proxies.four.backend.type: expected one of router, dealer, pair, pull, push, sub, pub, xsub, xpub; got "plus"',
+      "14:45: proxies.five.frontend.bind: tcp://*:3 is taken by proxies.one.capture.bind (tcp://127.0.0.1:3)",
+      "14:75: proxies.five.backend.bind: expected at least one; it is empty",
+      "15:8: drain: expected a whole number from 0 to 2147483; got a map",
+    ]);
+  });
+
+  it("says where a policy is wrong", async () => {
+    const text = withFrontend(
+      "policy:\n  topics: {}\n  limits: { peer: { messages: 0, byte: 1 } }\n  keys: nowhere",
+    );
+    const found = await faults(text);
+    expect(found.slice(0, 3)).toEqual([
+      "7:9: proxies.work.frontend.policy.topics: unknown key",
+      "8:37: proxies.work.frontend.policy.limits.peer.messages: expected a whole number from 1 to 9007199254740991; got 0",
+      "8:40: proxies.work.frontend.policy.limits.peer.byte: unknown key; did you mean bytes?",
+    ]);
+    const keysGone = await faults(withFrontend("policy: { keys: nowhere }"));
+    expect(keysGone).toContain(
+      "6:23: proxies.work.frontend.policy.keys: cannot read the folder ./nowhere: there is none",
+    );
+    const missing = "6:7: proxies.work.frontend.policy: this version of shoal has no policies";
+    expect(keysGone.includes(missing)).toBe(!hasPolicies);
+  });
+
+  it("a chain of proxies is no round, and a queue's way back is none", async () => {
+    const text = `
+proxies:
+  one: { kind: forwarder, frontend: { bind: ipc://1 }, backend: { bind: ipc://2 } }
+  two: { kind: forwarder, frontend: { connect: ipc://2 }, backend: { bind: ipc://3 } }
+  three: { kind: socket, frontend: { type: dealer, bind: ipc://4 }, backend: { type: dealer, connect: ipc://5 } }
+  four: { kind: socket, frontend: { type: dealer, bind: ipc://5 }, backend: { type: dealer, bind: ipc://6 } }
+`;
+    expect(await faults(text)).toEqual([]);
+  });
+
+  it("never repeats what a variable held", async () => {
+    const text = withFrontend(
+      'plainUsername: "${PASSWORD}"\nconnect: ["${PASSWORD}", "x${PASSWORD}"]\nlinger: "${PASSWORD}"\nzapDomain: ["${PASSWORD}"]',
+    );
+    const found = await faults(text);
+    expect(found).toHaveLength(4);
+    expect(found.join("\n")).not.toContain(environment.PASSWORD);
+    const other = await faults(
+      withFrontend('connect: ["${PASSWORD}", "x${PASSWORD}"]\nplainPassword: "${PASSWORD}"'),
+    );
+    expect(other).toHaveLength(3);
+    expect(other.join("\n")).not.toContain(environment.PASSWORD);
+  });
+
+  it("is a file that cannot be read", async () => {
+    await expect(loadConfiguration(join(folder, "none"))).rejects.toThrow(
+      `${join(folder, "none")}:1:1: cannot read the file: there is none`,
+    );
+    await expect(loadConfiguration(folder)).rejects.toThrow(/cannot read the file: it is a folder/);
+    writeFileSync(file, "#".repeat(1_048_577));
+    await expect(loadConfiguration(file)).rejects.toThrow(/expected 1048576 bytes at most; it has 1048577/);
+  });
+
+  it("bombs of aliases are refused", async () => {
+    const levels = Array.from(
+      { length: 12 },
+      (_, i) => `l${i}: &l${i} [${`*l${i - 1}, `.repeat(i === 0 ? 0 : 9)}x]`,
+    );
+    expect(await faults(levels.join("\n"))).toEqual(["1:1: YAML: its aliases lead to far too many values"]);
+  });
+});

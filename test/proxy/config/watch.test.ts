@@ -1,0 +1,111 @@
+/** A file that is changed as editors, programs and Kubernetes do it is seen once it is written. */
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Settling } from "../../../src/proxy/config/settling.js";
+import { FileWatch } from "../../../src/proxy/config/watch.js";
+import fc from "../../support/properties.js";
+
+describe("a file that is being written", () => {
+  it("is read when nothing has changed for a while, and at last in any case", () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat({ max: 400 }), { minLength: 1, maxLength: 30 }), (gaps) => {
+        const settling = new Settling();
+        expect(settling.wait(0)).toBeUndefined();
+        let now = 0;
+        let first = 0;
+        let noted = false;
+        for (const gap of gaps) {
+          const due = noted ? now + (settling.wait(now) as number) : Number.POSITIVE_INFINITY;
+          if (due <= now + gap) {
+            expect(due).toBe(Math.min(now + 200, first + 2_000));
+            settling.read();
+            expect(settling.wait(due)).toBeUndefined();
+            noted = false;
+          }
+          now += gap;
+          if (!noted) first = now;
+          noted = true;
+          settling.note(now);
+          expect(settling.wait(now)).toBe(Math.min(200, first + 2_000 - now));
+        }
+      }),
+    );
+  });
+});
+
+describe("a file that is watched", () => {
+  let folder = "";
+  let watch: FileWatch;
+  let changes = 0;
+  let wake: () => void = () => undefined;
+  const changed = async (): Promise<void> => {
+    const before = changes;
+    while (changes === before)
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+  };
+  const follow = async (file: string): Promise<void> => {
+    watch = new FileWatch(
+      file,
+      () => {
+        changes += 1;
+        wake();
+      },
+      (error) => {
+        throw error;
+      },
+    );
+    await watch.start();
+  };
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "shoal-watch-"));
+  });
+  afterEach(() => {
+    watch.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  it("may be written to, replaced, taken away and put back", async () => {
+    const file = join(folder, "proxy.yaml");
+    writeFileSync(file, "a");
+    await follow(file);
+    appendFileSync(file, "b");
+    await changed();
+    writeFileSync(`${file}~`, "c");
+    renameSync(`${file}~`, file);
+    await changed();
+    rmSync(file);
+    await changed();
+    writeFileSync(file, "d");
+    await changed();
+  });
+
+  it("may be a link to a folder that is replaced as Kubernetes does", async () => {
+    const version = (name: string): void => {
+      mkdirSync(join(folder, name));
+      writeFileSync(join(folder, name, "proxy.yaml"), name);
+      symlinkSync(name, join(folder, "..new"));
+      renameSync(join(folder, "..new"), join(folder, "..data"));
+    };
+    version("1");
+    const file = join(folder, "proxy.yaml");
+    symlinkSync("..data/proxy.yaml", file);
+    await follow(file);
+    version("2");
+    await changed();
+    await watch.start(); // It follows the link by now.
+    appendFileSync(join(folder, "2", "proxy.yaml"), "more");
+    await changed();
+  });
+});

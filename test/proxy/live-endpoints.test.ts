@@ -1,0 +1,71 @@
+/** A proxy takes endpoints and gives them up while it runs, on every engine. */
+import { describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../src/engine/select.js";
+import { Pull, Push } from "../../src/index.js";
+import { StreamerProxy } from "../../src/proxy/index.js";
+import { texts } from "../contract/support/wait.js";
+import { ANY, back, front, LIMIT, useWorld } from "./support.js";
+
+describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+  const world = useWorld(engine);
+  const { context } = world;
+  const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context };
+
+  it("passes what comes by an endpoint that was bound or connected later", async () => {
+    const proxy = await world.start(new StreamerProxy(sides));
+    const later = await proxy.bind("frontend", ANY);
+    expect(proxy.endpoints.frontend).toEqual([front(proxy), later]);
+    const pull = world.socket(new Pull({ context }));
+    await pull.bind(ANY);
+    await proxy.connect("backend", pull.lastEndpoint as string);
+    const push = world.socket(new Push({ context }));
+    push.connect(later);
+    await push.send("1");
+    expect(texts(await pull.receive({ timeout: LIMIT }))).toEqual(["1"]);
+    await proxy.disconnect("backend", pull.lastEndpoint as string);
+    const other = world.socket(new Pull({ context }));
+    other.connect(back(proxy));
+    await push.send("2");
+    expect(texts(await other.receive({ timeout: LIMIT }))).toEqual(["2"]);
+  });
+
+  it("gives an endpoint free for others, by its name or as it was asked for", async () => {
+    const proxy = await world.start(new StreamerProxy(sides));
+    const first = front(proxy);
+    const later = await proxy.bind("frontend", ANY);
+    await proxy.unbind("frontend", later);
+    await proxy.unbind("frontend", ANY);
+    expect(proxy.endpoints.frontend).toEqual([]);
+    const pull = world.socket(new Pull({ context }));
+    await pull.bind(first);
+    await pull.bind(later);
+    await expect(proxy.unbind("frontend", later)).rejects.toMatchObject({ code: "ENOENT" });
+    await expect(proxy.bind("frontend", later)).rejects.toMatchObject({ code: "EADDRINUSE" });
+    expect(proxy.state).toBe("running");
+  });
+
+  it("refuses what leads back to itself, on either way, and what it has already", async () => {
+    const proxy = await world.start(new StreamerProxy(sides));
+    const own = front(proxy);
+    await expect(proxy.connect("backend", own)).rejects.toMatchObject({ code: "EINVAL", endpoint: own });
+    const there = await proxy.bind("frontend", ANY);
+    await proxy.unbind("frontend", there);
+    await proxy.connect("backend", there);
+    await expect(proxy.connect("backend", there)).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(proxy.bind("frontend", there)).rejects.toMatchObject({ code: "EINVAL" });
+    expect(proxy.endpoints.frontend).toEqual([own]);
+    await expect(proxy.bind("capture", ANY)).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(proxy.connect("frontend", "nowhere")).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(proxy.disconnect("frontend", "tcp://127.0.0.1:9")).rejects.toMatchObject({ code: "ENOENT" });
+  });
+
+  it("does so while it runs or is paused, and at no other time", async () => {
+    const proxy = new StreamerProxy(sides);
+    await expect(proxy.bind("frontend", ANY)).rejects.toMatchObject({ code: "EFSM" });
+    await world.start(proxy);
+    proxy.pause();
+    await proxy.unbind("frontend", await proxy.bind("frontend", ANY));
+    await proxy.stop();
+    await expect(proxy.connect("frontend", "tcp://127.0.0.1:9")).rejects.toMatchObject({ code: "EFSM" });
+  });
+});
