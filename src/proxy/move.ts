@@ -7,9 +7,9 @@
  *
  * Where both engines can, and nobody has to see the messages, they pass undecoded, a stretch at a time
  * (sockets/relay.ts). Else one by one, as above: a message is taken only when the last one has been passed on. Either
- * way nothing is taken without room for it but what is in hand, and everything else waits in the sockets, where the high-water marks bound it and the peers feel it. As long as messages are there and room is,
- * they pass within one turn of the event loop, without a promise: `tryReceive` and `trySend` are synchronous, and say
- * when the loop has to turn. Nothing is allocated for a message beyond what the engine gives.
+ * way nothing is taken without room for it but what is in hand, and everything else waits in the sockets, where the
+ * high-water marks bound it and the peers feel it. As long as messages are there and room is, they pass within one turn
+ * of the event loop, without a promise: `tryReceive` and `trySend` are synchronous, and say when the loop has to turn.
  *
  * Its gate:   open ---- hold ----> held      paused: the message in hand waits, too
  *               ^------ open -------|

@@ -5,18 +5,17 @@
  *                      |
  *                   capture            control
  */
-import { systemClock } from "../core/clock.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
-import { PatternEvents } from "../patterns/common/events.js";
+import type { PatternEvents } from "../patterns/common/events.js";
 import { type Context, context as globalContext } from "../sockets/context.js";
-import { CORE, type Socket } from "../sockets/socket.js";
-import { Bursts } from "./bursts.js";
+import type { Socket } from "../sockets/socket.js";
 import { Capture } from "./capture.js";
 import { Control } from "./control.js";
 import { Drain } from "./drain.js";
 import type { ProxyEvent, ProxyListening } from "./events.js";
 import { LiveEndpoints, type ProxySocketName } from "./live-endpoints.js";
 import { refuseOwn } from "./local-addresses.js";
+import { News } from "./news.js";
 import { Opened } from "./opened.js";
 import { checkOptions, type ProxyOptions, planOf, type SocketPlan, type TypedProxySide } from "./options.js";
 import {
@@ -62,13 +61,13 @@ export interface StopOptions {
  */
 export class SocketProxy {
   /** What happens; kept for a reader from its first read on, and ended by {@link stop}. */
-  readonly events: PatternEvents<ProxyEvent> = new PatternEvents();
+  readonly events: PatternEvents<ProxyEvent>;
+  readonly #news = new News();
   readonly #context: Context;
   readonly #plans: readonly SocketPlan[];
   readonly #types: Readonly<Record<ProxySideName, ProxySocketType>>;
   readonly #directions: readonly Direction[];
   readonly #sockets = new Map<SocketPlan["name"], Opened>();
-  readonly #bursts = new Map<string, Bursts>();
   readonly #policies: Readonly<Record<ProxySideName, SidePolicy>>;
   readonly #live = new LiveEndpoints(this.#sockets, () => this.#call("change"));
   #state: ProxyState = "idle";
@@ -89,6 +88,7 @@ export class SocketProxy {
    */
   constructor(options: SocketProxyOptions) {
     checkOptions(new.target.name, options);
+    this.events = this.#news.events;
     const { frontend, backend, capture, control, context = globalContext } = options;
     const types = Object.keys(SIDE_TYPES) as ProxySocketType[];
     const plans = [
@@ -97,8 +97,8 @@ export class SocketProxy {
     ];
     this.#types = { frontend: frontend.type, backend: backend.type };
     this.#policies = {
-      frontend: this.#policyOf(plans, "frontend"),
-      backend: this.#policyOf(plans, "backend"),
+      frontend: new SidePolicy("frontend", plans[0]?.policy, this.#news.ofPolicy("frontend")),
+      backend: new SidePolicy("backend", plans[1]?.policy, this.#news.ofPolicy("backend")),
     };
     this.#directions = directionsOf(frontend.type, backend.type);
     if (capture !== undefined) plans.push(planOf("capture", ["pub", "push"], undefined, capture));
@@ -298,24 +298,6 @@ export class SocketProxy {
     this.#ways?.repolice();
   }
 
-  #policyOf(plans: readonly SocketPlan[], side: ProxySideName): SidePolicy {
-    return new SidePolicy(side, plans.find(({ name }) => name === side)?.policy, {
-      policyOnRefused: (reason, count, { address, publicKey }) =>
-        this.#inBurst(`${side} policy ${reason}`, count, (refused) =>
-          this.events.emit({
-            type: "policy",
-            side,
-            reason,
-            refused,
-            ...(address === undefined ? {} : { address }),
-            ...(publicKey === undefined ? {} : { publicKey }),
-          }),
-        ),
-      policyOnKeys: ({ keys, problems }, revoked) =>
-        this.events.emit({ type: "keys", side, keys: keys.size, revoked, problems }),
-    });
-  }
-
   #call(call: ProxyCall): void {
     this.#state = next(this.#state, call);
   }
@@ -361,38 +343,17 @@ export class SocketProxy {
         return this.#control.opened;
       default: {
         const opened = new Opened(plan, this.#context);
-        this.#watch(plan.name, opened);
+        this.#news.watch(plan.name, opened);
         return opened;
       }
     }
-  }
-
-  /** Tells what happens at a side. */
-  #watch(side: ProxySideName, { socket }: Opened): void {
-    socket[CORE].events.listen((event) => {
-      const { type } = event;
-      if (type === "drop") {
-        this.#inBurst(`${side} ${event.reason}`, event.messages, (messages) => {
-          this.events.emit({ type, side, reason: event.reason, messages });
-        });
-      } else if (type === "peer:join") this.events.emit({ type, side, address: event.address });
-      else if (type === "peer:leave")
-        this.events.emit({ type, side, address: event.address, reason: event.reason });
-      else if (type === "peer:refused")
-        this.events.emit({ type, side, address: event.address, error: event.error });
-    });
   }
 
   #move(): void {
     const sides = { frontend: this.#side("frontend"), backend: this.#side("backend") };
     this.#ways = new Ways(this.#directions, this.#types, sides, this.#policies, {
       capture: this.#capture?.take,
-      refused: (side, verdict) =>
-        this.#inBurst(`${side} ${verdict}`, 1, (total) => {
-          if (verdict === "loop") this.events.emit({ type: "loop", side, loops: total });
-          else this.events.emit({ type: "malformed", side, messages: total });
-        }),
-      failed: (error) => this.#inBurst("error", 1, () => this.events.emit({ type: "error", error })),
+      ...this.#news.ofWays,
     });
     this.#running = Promise.all([this.#ways.run(), this.#control?.run()]);
   }
@@ -400,15 +361,6 @@ export class SocketProxy {
   /** Once it is opened. */
   #side(name: ProxySideName): Opened {
     return this.#sockets.get(name) as Opened;
-  }
-
-  #inBurst(name: string, count: number, tell: (total: number) => void): void {
-    let bursts = this.#bursts.get(name);
-    if (bursts === undefined) {
-      bursts = new Bursts();
-      this.#bursts.set(name, bursts);
-    }
-    if (bursts.note(systemClock.now(), count)) tell(bursts.total);
   }
 
   async #drainAll(timeout: number): Promise<DrainResult> {
