@@ -19,6 +19,7 @@ import { majordomoGrowth } from "./majordomo-growth.js";
 import { majordomoUnderLoad } from "./majordomo-under-load.js";
 import { pipeline } from "./pipeline.js";
 import { proxy } from "./proxy.js";
+import { proxyPolicy } from "./proxy-policy.js";
 import { requestReply } from "./request-reply.js";
 import { slowConsumer } from "./slow-consumer.js";
 import { startUp } from "./start-up.js";
@@ -34,6 +35,7 @@ export const SCENARIOS: readonly Scenario[] = [
   fanIn,
   pipeline,
   proxy,
+  proxyPolicy,
   requestReply,
   connectionStorm,
   idleMemory,

@@ -1,6 +1,6 @@
 /** What stands around shoal's proxies, and the proxies: everything but the proxy connects. */
 import { setTimeout } from "node:timers/promises";
-import { ForwarderProxy, QueueProxy, StreamerProxy } from "shoal/proxy";
+import { ForwarderProxy, type ProxyPolicy, QueueProxy, StreamerProxy } from "shoal/proxy";
 import { Bodies } from "../../../bodies.js";
 import type { Side } from "../side.js";
 import { caseOptions } from "./case-options.js";
@@ -12,13 +12,28 @@ import { roles as stream } from "./throughput.js";
 const backendOf = (endpoint: string) =>
   endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${endpoint}-backend`;
 
+/** Lists and rates that let everything through: what it costs to look. */
+function policyOf(side: Side): ProxyPolicy {
+  const policy = side.option("policy", "none");
+  const prefixes = Array.from({ length: 100 }, (_, i) => `prefix-${i}.`);
+  if (policy === "topics")
+    return { topics: { allow: ["", ...prefixes], deny: prefixes.map((each) => `${each}deny`) } };
+  if (policy === "rates") return { limits: { all: { messages: 1e9, bytes: 1e12 } } };
+  return {};
+}
+
 function proxyOf(side: Side) {
   const kind = side.option("kind", "");
   const frontend = { bind: side.endpoint };
   const backend = { bind: backendOf(side.endpoint) };
   if (kind === "streamer") return new StreamerProxy({ frontend, backend });
-  if (kind.startsWith("forwarder"))
-    return new ForwarderProxy({ frontend, backend: { ...backend, noDrop: true } });
+  if (kind.startsWith("forwarder")) {
+    const policy = policyOf(side);
+    return new ForwarderProxy({
+      frontend: { ...frontend, policy },
+      backend: { ...caseOptions(side, "both"), ...backend, noDrop: true, policy },
+    });
+  }
   const options = caseOptions(side, "both");
   return new QueueProxy({ frontend: { ...options, ...frontend }, backend: { ...options, ...backend } });
 }
