@@ -5,6 +5,8 @@ import { LATENCY_COLUMNS, latencyFigures } from "./latency-columns.js";
 /** Seconds that a rate is kept up. */
 const SECONDS = 2;
 const SMOKE_SECONDS = 0.3;
+/** Requests until V8 has compiled what they run through; before, its compiler is the tail of what is measured. */
+const WARMUP = 5_000;
 
 /**
  * DEALER to ROUTER and back at a fixed rate. The load is open: a request leaves when it is due, not when the last
@@ -22,7 +24,9 @@ export const latencyUnderLoad: Scenario = {
   },
   count({ parameters }, smoke) {
     const rate = Number(parameters.rate);
-    return { count: Math.round(rate * (smoke ? SMOKE_SECONDS : SECONDS)), warmup: Math.round(rate / 4) };
+    const warmup = Math.round(rate / 4);
+    if (smoke) return { count: Math.round(rate * SMOKE_SECONDS), warmup };
+    return { count: rate * SECONDS, warmup: Math.max(warmup, WARMUP) };
   },
   scales: false, // The rate and its length are the question.
   roles({ size }, count, warmup) {
