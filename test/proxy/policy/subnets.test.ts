@@ -97,13 +97,15 @@ describe.skipIf(NO_NETWORKS !== false)("two networks joined only by a proxy", ()
     curveSecretKey: pair.secretKey,
   });
 
-  /** The frontend's accounts. */
+  /** A side's accounts. */
   interface Side {
     readonly peers: number;
     readonly refused: Readonly<Record<string, number>>;
   }
 
-  async function joinNetworks(): Promise<{ until(holds: (frontend: Side) => boolean): Promise<void> }> {
+  async function joinNetworks(): Promise<{
+    until(holds: (frontend: Side, backend: Side) => boolean): Promise<void>;
+  }> {
     const proxy = run(PROXY, "proxy", {
       frontend: {
         bind: "tcp://10.77.2.1:5555",
@@ -116,12 +118,12 @@ describe.skipIf(NO_NETWORKS !== false)("two networks joined only by a proxy", ()
     await proxy.heard("ready");
     const worker = run(INSIDE, "worker", { endpoint: "tcp://10.77.1.1:5556" });
     await worker.heard("ready");
-    const frontend = async (): Promise<Side> => {
-      proxy.tell("stats");
-      return (JSON.parse(await proxy.line()) as { frontend: Side }).frontend;
-    };
-    const asked = async (holds: (frontend: Side) => boolean): Promise<void> => {
-      while (!holds(await frontend()));
+    const asked = async (holds: (frontend: Side, backend: Side) => boolean): Promise<void> => {
+      for (;;) {
+        proxy.tell("stats");
+        const { frontend, backend } = JSON.parse(await proxy.line()) as Record<"frontend" | "backend", Side>;
+        if (holds(frontend, backend)) return;
+      }
     };
     return { until: (holds) => within(asked(holds), "what was expected of the proxy") };
   }
@@ -182,7 +184,7 @@ describe.skipIf(NO_NETWORKS !== false)("two networks joined only by a proxy", ()
   });
 
   it.skipIf(NO_PYTHON)("pyzmq on both networks", async () => {
-    await joinNetworks();
+    const { until } = await joinNetworks();
     const req = await startPython(["ip", "netns", "exec", OUTSIDE]);
     const rep = await startPython(["ip", "netns", "exec", INSIDE]);
     try {
@@ -193,8 +195,9 @@ describe.skipIf(NO_NETWORKS !== false)("two networks joined only by a proxy", ()
         CURVE_SECRETKEY: known.secretKey,
       });
       await client.connect("tcp://10.77.2.2:0;10.77.2.1:5555");
-      // The worker of the other program answers first, then both in turn.
+      // Both workers are there: the one that came first answers first, then they do in turn.
       await worker.connect("tcp://10.77.1.1:5556");
+      await until((_, { peers }) => peers === 2);
       await client.send("one");
       expect((await client.receive()).map(String)).toEqual(["one"]);
       await client.send("two");
