@@ -14,7 +14,11 @@ export function builtFile(path: string): URL {
 }
 
 function packageRoot(): URL {
-  for (let folder = new URL(".", import.meta.url); ; folder = new URL("..", folder)) {
-    if (folder.pathname === "/" || existsSync(new URL("package.json", folder))) return folder;
+  let folder = new URL(".", import.meta.url);
+  while (!existsSync(new URL("package.json", folder))) {
+    const above = new URL("..", folder);
+    if (above.href === folder.href) break; // The root, also of a drive.
+    folder = above;
   }
+  return folder;
 }
