@@ -33,7 +33,7 @@ function command(library: string, side: SideRequest, env: Record<string, string>
 const APIS = {
   await: { suffix: "", title: "", plays: [...PLAYED, ...PATTERNS] },
   /** trySend and receiveMany in place of awaiting each message, where the number of messages is what counts. */
-  batch: { suffix: "-batch", title: ", batch", plays: ["throughput", "fan-out"] },
+  batch: { suffix: "-batch", title: ", batch", plays: ["throughput", "fan-out", "proxy"] },
   /** Plain sockets in place of a pattern. */
   plain: { suffix: "-plain", title: ", plain sockets", plays: PLAIN_PATTERNS },
 } as const;

@@ -7,6 +7,7 @@
  */
 import { bodyAt, frameEnd } from "./zmtp/codec/borders.js";
 import { MORE } from "./zmtp/codec/frame.js";
+import type { Loan } from "./zmtp/codec/loan.js";
 import { slice } from "./zmtp/codec/slice.js";
 
 /** What there was in the beginning, `first` not counted. */
@@ -28,7 +29,10 @@ export class EncodedMessages {
   readonly tally: EncodedTally;
   /** A frame that stands in front of each: the routing id of who sent them, from a ROUTER. */
   readonly first: Uint8Array | undefined;
+  /** Where the bytes are, if that memory is used again: it is released when nothing of them is wanted any more. */
+  loan: Loan | undefined;
 
+  /** @param loan counted for this one already */
   constructor(
     bytes: Uint8Array,
     start: number,
@@ -36,6 +40,7 @@ export class EncodedMessages {
     messages: number,
     tally: EncodedTally,
     first: Uint8Array | undefined,
+    loan?: Loan,
   ) {
     this.bytes = bytes;
     this.start = start;
@@ -43,10 +48,24 @@ export class EncodedMessages {
     this.messages = messages;
     this.tally = tally;
     this.first = first;
+    this.loan = loan;
+  }
+
+  /** All of them were passed on, or are not wanted. */
+  release(): void {
+    this.loan?.release();
+    this.loan = undefined;
+  }
+
+  /** Somebody refers to the bytes from now on. */
+  #keep(): void {
+    this.loan?.keep();
+    this.loan = undefined;
   }
 
   /** The same messages, to be taken by somebody else; the bytes are shared. */
   copy(): EncodedMessages {
+    this.#keep();
     return new EncodedMessages(this.bytes, this.start, this.end, this.messages, this.tally, this.first);
   }
 
@@ -105,6 +124,7 @@ export class EncodedMessages {
 
   /** What is left, as messages of frames: views of the bytes. */
   decode(): Buffer[][] {
+    this.#keep();
     const { buffer, byteOffset } = this.bytes;
     const messages: Buffer[][] = [];
     for (let position = this.start; position < this.end; ) {

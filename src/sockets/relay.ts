@@ -88,6 +88,7 @@ export class Relay {
         this.#from.counters.bytesReceived += came;
         const whole = hand;
         if (sift !== undefined) hand = sift(hand);
+        if (hand !== whole) whole.release(); // What is left of it is a copy.
         if (hand === undefined) continue;
         this.#hand = hand;
         this.#handBytes = hand === whole ? came : bytesOf(hand);
@@ -103,8 +104,11 @@ export class Relay {
       counters.sent += before - hand.messages;
       counters.bytesSent += gone;
       counters.delivered += before - hand.messages - refused;
-      if (hand.messages === 0) this.#hand = undefined;
       if (refused > 0) lostBytes += this.#refused(result, hand, start, before);
+      if (hand.messages === 0) {
+        this.#hand = undefined;
+        hand.release();
+      }
       if (result === OfferResult.Mute) return { taken, bytes, lostBytes, why: "mute" };
     }
   }

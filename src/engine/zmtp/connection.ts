@@ -14,6 +14,7 @@ import type { DisconnectReason } from "../events.js";
 import { parseCommand } from "./codec/command.js";
 import { commandFrame } from "./codec/frame.js";
 import type { StreamFault } from "./codec/in-stream.js";
+import type { Loan } from "./codec/loan.js";
 import { Handshake } from "./handshake.js";
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.js";
 import type { Claim, Fault, Mechanism, Metadata, Step } from "./mechanism/mechanism.js";
@@ -191,7 +192,7 @@ export class Connection implements Link, Sink {
     pipe.arrived();
   }
 
-  sinkOnBytes(bytes: Buffer, length: number, kept: boolean): void {
+  sinkOnBytes(bytes: Buffer, length: number, kept: boolean, loan?: Loan): void {
     if (this.#ended) return;
     const pipe = this.#pipe;
     if (pipe === undefined) {
@@ -204,7 +205,7 @@ export class Connection implements Link, Sink {
     const fault =
       this.#sealer === undefined
         ? kept
-          ? pipe.in.push(bytes, 0, length)
+          ? pipe.in.push(bytes, 0, length, loan)
           : pipe.in.pushBorrowed(bytes, length)
         : this.#sealer.open(bytes, pipe.in, length);
     pipe.arrived();

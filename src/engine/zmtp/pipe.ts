@@ -12,6 +12,7 @@ import type { OutgoingFrame, OutgoingMessage, PeerPolicy } from "../engine.js";
 import { cutFront } from "./codec/encoded.js";
 import { Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
+import type { Counted } from "./codec/loan.js";
 import { OutQueue } from "./codec/out-queue.js";
 import { flushSoon } from "./flush.js";
 import { PeerMeter, type PeerMeterHost } from "./peer-meter.js";
@@ -197,20 +198,27 @@ export class Pipe implements PeerMeterHost {
   /** Queues `count` messages from the front of `run`; only where `roomFor` has said that they fit. */
   sendFront(run: EncodedMessages, count: number): void {
     const { start } = run;
-    this.sendRange(run.bytes, start, cutFront(run, count), count, run.first);
+    this.sendRange(run.bytes, start, cutFront(run, count), count, run.first, run.loan);
   }
 
-  /** Queues messages that are encoded already. @param first a frame to put in front, where it is one message */
+  /**
+   * Queues messages that are encoded already.
+   *
+   * @param first a frame to put in front, where it is one message
+   * @param memory where the bytes are, if it is used again
+   */
   sendRange(
     bytes: Uint8Array,
     start: number,
     end: number,
     messages: number,
     first: Uint8Array | undefined,
+    memory: Counted | undefined,
   ): void {
-    if (first === undefined && end - start >= BY_REFERENCE) this.out.addRange(bytes, start, end, messages);
+    if (first === undefined && end - start >= BY_REFERENCE)
+      this.out.addRange(bytes, start, end, messages, memory);
     else {
-      this.encoder.encodeRange(bytes, start, end, first);
+      this.encoder.encodeRange(bytes, start, end, first, memory);
       this.out.add(this.encoder, messages);
     }
     this.#credit -= messages;

@@ -7,10 +7,11 @@
  * give one encoded message to many queues:
  *
  *   slab.bytes[start, end)             a message of small frames
- *   parts: (slab, bytes, start, end)…  one with a large frame, in order
+ *   parts: (memory, bytes, start, end)…  one with a large frame, in order
  */
 import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
 import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, writeHeader } from "./frame.js";
+import type { Counted } from "./loan.js";
 import { FULL, retireSlab, SLAB_SIZE, type Slab, takeSlab } from "./slab.js";
 
 /** Bodies from this size on go by reference (bench/scenarios/throughput). */
@@ -18,7 +19,7 @@ export const BY_REFERENCE = 16_384;
 
 /** A stretch of bytes of an encoded message. */
 export interface Part {
-  readonly slab: Slab | undefined;
+  readonly memory: Counted | undefined;
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
@@ -84,14 +85,25 @@ export class Encoder {
     this.#close();
   }
 
-  /** Whole messages that are encoded already. @param first a frame to put in front, where it is one message */
-  encodeRange(bytes: Uint8Array, start: number, end: number, first: Uint8Array | undefined): void {
+  /**
+   * Whole messages that are encoded already.
+   *
+   * @param first a frame to put in front, where it is one message
+   * @param memory where the bytes are, if it is used again
+   */
+  encodeRange(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    first: Uint8Array | undefined,
+    memory: Counted | undefined,
+  ): void {
     this.parts = undefined;
     this.length = 0;
     if (this.slab.refs === 0) this.slab.used = 0;
     this.start = this.slab.used;
     if (first !== undefined) this.#frame(first, MORE);
-    this.#body(bytes.subarray(start, end));
+    this.#body(bytes.subarray(start, end), memory);
     this.#close();
   }
 
@@ -146,7 +158,7 @@ export class Encoder {
     this.#frame(Buffer.from(text), flags);
   }
 
-  #body(bytes: Uint8Array): void {
+  #body(bytes: Uint8Array, memory?: Counted): void {
     const size = bytes.byteLength;
     if (size < BY_REFERENCE) {
       const slab = this.#room(size);
@@ -155,7 +167,7 @@ export class Encoder {
       return;
     }
     this.#cut();
-    (this.parts as Part[]).push({ slab: undefined, bytes, start: 0, end: size });
+    (this.parts as Part[]).push({ memory, bytes, start: 0, end: size });
     this.length += size;
   }
 
@@ -176,7 +188,7 @@ export class Encoder {
     this.parts ??= [];
     const { slab } = this;
     if (slab.used > this.start) {
-      this.parts.push({ slab, bytes: slab.bytes, start: this.start, end: slab.used });
+      this.parts.push({ memory: slab, bytes: slab.bytes, start: this.start, end: slab.used });
       this.length += slab.used - this.start;
     }
     this.start = slab.used;

@@ -17,6 +17,7 @@ import { RingBuffer } from "../../../core/ring-buffer.js";
 import { EncodedMessages } from "../../encoded.js";
 import { encodeMessage } from "./encoded.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, RESERVED, readLongSize, SHORT_HEADER } from "./frame.js";
+import { borrow, type Loan } from "./loan.js";
 import { slice } from "./slice.js";
 
 /** Frames of one message at most, empty ones included. */
@@ -40,13 +41,22 @@ class Run {
   readonly base: number;
   position: number;
   readonly end: number;
+  /** Of the memory, if that is used again; counted for this run. */
+  loan: Loan | undefined;
 
-  constructor(bytes: Uint8Array, position: number, end: number) {
+  constructor(bytes: Uint8Array, position: number, end: number, loan: Loan | undefined) {
     this.memory = bytes.buffer;
     this.bytes = bytes;
     this.base = bytes.byteOffset;
     this.position = position;
     this.end = end;
+    this.loan = loan;
+  }
+
+  /** The program gets views of it. */
+  keep(): void {
+    this.loan?.keep();
+    this.loan = undefined;
   }
 }
 
@@ -63,6 +73,8 @@ export class InStream {
   /** The split frame: what is known of its header, then its bytes. */
   #header: Buffer | undefined = undefined;
   #body: Buffer | undefined = undefined;
+  /** Of the body's memory, where it is used again. */
+  #loan: Loan | undefined = undefined;
   #have = 0;
   #need = 0;
 
@@ -83,14 +95,19 @@ export class InStream {
     this.#maxMessageSize = maxMessageSize < 0 ? most : Math.min(most, maxMessageSize);
   }
 
-  /** Takes what came from the peer; keeps a reference to it. @returns what is wrong with it */
-  push(chunk: Uint8Array, from = 0, to = chunk.length): StreamFault | undefined {
-    return this.#push(chunk, from, to, false);
+  /**
+   * Takes what came from the peer; keeps a reference to it.
+   *
+   * @param loan of the chunk's memory, if that is used again
+   * @returns what is wrong with it
+   */
+  push(chunk: Uint8Array, from = 0, to = chunk.length, loan?: Loan): StreamFault | undefined {
+    return this.#push(chunk, from, to, false, loan);
   }
 
   /** The same for the first `length` of memory that is another's when the call is over: what is kept is copied. */
   pushBorrowed(bytes: Uint8Array, length: number): StreamFault | undefined {
-    return this.#push(bytes, 0, length, true);
+    return this.#push(bytes, 0, length, true, undefined);
   }
 
   /** The memory that the next bytes belong in, where that is a large frame's: whoever fills it says so. */
@@ -107,7 +124,13 @@ export class InStream {
     if (this.#have === this.#need) this.#frameIsWhole();
   }
 
-  #push(chunk: Uint8Array, from: number, to: number, borrowed: boolean): StreamFault | undefined {
+  #push(
+    chunk: Uint8Array,
+    from: number,
+    to: number,
+    borrowed: boolean,
+    loan: Loan | undefined,
+  ): StreamFault | undefined {
     let position = from;
     while (this.#need > 0 && position < to) {
       const fault = this.#continue(chunk, position, to);
@@ -142,16 +165,17 @@ export class InStream {
       if ((flags & COMMAND) !== 0) {
         // Commands are dealt with and not kept, however many there are; what came before them is kept first, since
         // whoever hears of one may take messages.
-        this.#keepStretch(chunk, start, position, to - from, borrowed);
+        this.#keepStretch(chunk, start, position, to - from, borrowed, loan);
         position = body + size;
         start = position;
+        loan?.keep(); // Who hears of it may keep it.
         this.#onCommand(slice(chunk.buffer, chunk.byteOffset + body, size));
         continue;
       }
       this.#account(flags, size);
       position = body + size;
     }
-    this.#keepStretch(chunk, start, position, to - from, borrowed);
+    this.#keepStretch(chunk, start, position, to - from, borrowed, loan);
     if (fault !== undefined) return fault;
     if (position < to) return this.#split(chunk, position, to);
     return undefined;
@@ -162,6 +186,7 @@ export class InStream {
     let run = this.#head as Run;
     const { bytes } = run;
     const { position } = run;
+    if (run.loan !== undefined) run.keep();
     if (bytes[position] === 0) {
       const size = bytes[position + 1] as number;
       const frame = slice(run.memory, run.base + position + SHORT_HEADER, size);
@@ -173,6 +198,7 @@ export class InStream {
     const frames = first === undefined ? [] : [first];
     for (;;) {
       run = this.#head as Run;
+      if (run.loan !== undefined) run.keep();
       const flags = run.bytes[run.position] as number;
       const long = (flags & LONG) !== 0;
       const size = long ? readLongSize(run.bytes, run.position + 1) : (run.bytes[run.position + 1] as number);
@@ -215,10 +241,13 @@ export class InStream {
     }
     if (messages === 0) return encodeMessage(this.take(), first); // Its frames came in several chunks.
     run.position = border;
+    const { loan } = run;
+    // Taken over from the run that ends, or one more.
     if (border === end) this.#head = this.#runs.shift();
+    else if (loan !== undefined) loan.refs += 1;
     this.messages -= messages;
     const tally = { bodyBytes, mostFrames };
-    return new EncodedMessages(bytes, start, border, messages, tally, first);
+    return new EncodedMessages(bytes, start, border, messages, tally, first, loan);
   }
 
   /** The connection is gone: what is incomplete is dropped. */
@@ -264,17 +293,27 @@ export class InStream {
   }
 
   /** Keeps frames of a chunk: as a view, or as a copy where that would hold on to more than twice their size. */
-  #keepStretch(chunk: Uint8Array, start: number, end: number, size: number, borrowed: boolean): void {
+  #keepStretch(
+    chunk: Uint8Array,
+    start: number,
+    end: number,
+    size: number,
+    borrowed: boolean,
+    loan: Loan | undefined,
+  ): void {
     if (end === start) return;
     if (borrowed || (end - start) * 2 < size) this.#keepCopy(chunk, start, end);
-    else this.#keep(new Run(chunk, start, end));
+    else {
+      if (loan !== undefined) loan.refs += 1;
+      this.#keep(new Run(chunk, start, end, loan));
+    }
   }
 
   /** Little goes into a pool of 8 KiB (Buffer.poolSize): memory of its own for each would cost more than the rest. */
   #keepCopy(chunk: Uint8Array, start: number, end: number): void {
     const copy = Buffer.allocUnsafe(end - start);
     copy.set(chunk.subarray(start, end));
-    this.#keep(new Run(copy, 0, end - start));
+    this.#keep(new Run(copy, 0, end - start, undefined));
   }
 
   #keep(run: Run): void {
@@ -347,7 +386,10 @@ export class InStream {
     this.#header = undefined;
     this.#need = total;
     // Memory of its own, since it may wait long: a pool's would be held whole by its smallest part.
-    this.#body = Buffer.allocUnsafeSlow(Math.min(total, MAX_EAGER));
+    const eager = Math.min(total, MAX_EAGER);
+    const loan = eager < DIRECT ? undefined : borrow(eager);
+    this.#loan = loan;
+    this.#body = loan === undefined ? Buffer.allocUnsafeSlow(eager) : loan.bytes.subarray(0, eager);
     this.#body.set(header.subarray(0, headerSize));
     if (size === 0) this.#frameIsWhole();
     return undefined;
@@ -360,27 +402,31 @@ export class InStream {
     const larger = Buffer.allocUnsafeSlow(Math.min(this.#need, Math.max(size, body.length * 2)));
     larger.set(body.subarray(0, this.#have));
     this.#body = larger;
+    this.#loan?.release();
+    this.#loan = undefined;
     return larger;
   }
 
   #frameIsWhole(): void {
     const bytes = this.#body as Buffer;
+    const loan = this.#loan;
     this.#dropSplit();
     const flags = bytes[0] as number;
     const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
     this.#account(flags, bytes.length - header);
-    if ((flags & COMMAND) === 0) this.#keep(new Run(bytes, 0, bytes.length));
+    if ((flags & COMMAND) === 0) this.#keep(new Run(bytes, 0, bytes.length, loan));
     else this.#onCommand(slice(bytes.buffer, bytes.byteOffset + header, bytes.length - header));
   }
 
   #dropSplit(): void {
     this.#header = undefined;
     this.#body = undefined;
+    this.#loan = undefined;
     this.#have = 0;
     this.#need = 0;
   }
 }
 
 function shortened(run: Run, end: number): Run {
-  return new Run(run.bytes, run.position, end);
+  return new Run(run.bytes, run.position, end, run.loan);
 }

@@ -11,10 +11,11 @@
  */
 import { RingBuffer } from "../../../core/ring-buffer.js";
 import type { Encoder } from "./encoder.js";
-import { releaseSlab, type Slab } from "./slab.js";
+import type { Counted } from "./loan.js";
 
 export class Segment {
-  readonly slab: Slab | undefined;
+  /** Where the bytes are, if that memory is used again. */
+  readonly memory: Counted | undefined;
   readonly bytes: Uint8Array;
   start: number;
   end: number;
@@ -24,20 +25,20 @@ export class Segment {
   readonly whole: boolean;
 
   constructor(
-    slab: Slab | undefined,
+    memory: Counted | undefined,
     bytes: Uint8Array,
     start: number,
     end: number,
     messages: number,
     whole: boolean,
   ) {
-    this.slab = slab;
+    this.memory = memory;
     this.bytes = bytes;
     this.start = start;
     this.end = end;
     this.messages = messages;
     this.whole = whole;
-    if (slab !== undefined) slab.refs += 1;
+    if (memory !== undefined) memory.refs += 1;
   }
 }
 
@@ -64,7 +65,7 @@ export class OutQueue {
     const { parts, slab, start } = encoder;
     if (parts === undefined) {
       const last = this.#last;
-      if (last !== undefined && last.slab === slab && last.end === start) {
+      if (last !== undefined && last.memory === slab && last.end === start) {
         last.end = encoder.end;
         last.messages += messages;
       } else this.#push(slab, slab.bytes, start, encoder.end, messages, true);
@@ -72,7 +73,7 @@ export class OutQueue {
       const end = parts.length - 1;
       for (let i = 0; i <= end; i++) {
         const part = parts[i] as (typeof parts)[number];
-        this.#push(part.slab, part.bytes, part.start, part.end, i === end ? messages : 0, i === end);
+        this.#push(part.memory, part.bytes, part.start, part.end, i === end ? messages : 0, i === end);
       }
     }
     this.messages += messages;
@@ -80,8 +81,14 @@ export class OutQueue {
   }
 
   /** Appends whole messages that are encoded already, by reference. */
-  addRange(bytes: Uint8Array, start: number, end: number, messages: number): void {
-    this.#push(undefined, bytes, start, end, messages, true);
+  addRange(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    messages: number,
+    memory: Counted | undefined,
+  ): void {
+    this.#push(memory, bytes, start, end, messages, true);
     this.messages += messages;
     this.bytes += end - start;
   }
@@ -140,7 +147,7 @@ export class OutQueue {
     let messages = 0;
     for (let segment = this.#segments.shift(); segment !== undefined; segment = this.#segments.shift()) {
       messages += segment.messages;
-      if (segment.slab !== undefined) releaseSlab(segment.slab);
+      segment.memory?.release();
     }
     this.#last = undefined;
     this.messages -= messages;
@@ -160,7 +167,7 @@ export class OutQueue {
     let messages = 0;
     for (const segment of this.#inFlight) {
       messages += segment.messages;
-      if (segment.slab !== undefined) releaseSlab(segment.slab);
+      segment.memory?.release();
     }
     this.#inFlight.length = 0;
     this.messages -= messages;
@@ -168,14 +175,14 @@ export class OutQueue {
   }
 
   #push(
-    slab: Slab | undefined,
+    memory: Counted | undefined,
     bytes: Uint8Array,
     start: number,
     end: number,
     messages: number,
     whole: boolean,
   ): void {
-    const segment = new Segment(slab, bytes, start, end, messages, whole);
+    const segment = new Segment(memory, bytes, start, end, messages, whole);
     this.#segments.push(segment);
     this.#last = segment;
   }

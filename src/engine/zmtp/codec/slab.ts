@@ -7,12 +7,14 @@
  * left, the slab begins anew, or goes back to the pool.
  */
 
+import type { Counted } from "./loan.js";
+
 /** Bytes of a slab. */
 export const SLAB_SIZE = 131_072;
 /** Slabs kept for reuse. */
 const MAX_POOLED = 32;
 
-export class Slab {
+export class Slab implements Counted {
   readonly bytes: Buffer;
   used = 0;
   refs = 0;
@@ -21,6 +23,12 @@ export class Slab {
 
   constructor(bytes: Buffer) {
     this.bytes = bytes;
+  }
+
+  /** A segment of it has left. */
+  release(): void {
+    this.refs -= 1;
+    if (this.refs === 0 && this.retired && pool.length < MAX_POOLED) pool.push(this);
   }
 }
 
@@ -45,10 +53,4 @@ export function retireSlab(slab: Slab): void {
   if (slab.retired) return;
   slab.retired = true;
   if (slab.refs === 0 && pool.length < MAX_POOLED) pool.push(slab);
-}
-
-/** A segment of the slab has left. */
-export function releaseSlab(slab: Slab): void {
-  slab.refs -= 1;
-  if (slab.refs === 0 && slab.retired && pool.length < MAX_POOLED) pool.push(slab);
 }

@@ -4,6 +4,7 @@
  */
 import { behind } from "../codec/borders.js";
 import type { Encoder } from "../codec/encoder.js";
+import type { Counted } from "../codec/loan.js";
 import { BY_REFERENCE, type Pipe } from "../pipe.js";
 import type { RoutingHost } from "./routing.js";
 
@@ -13,13 +14,15 @@ export interface Stretch {
   readonly end: number;
   /** Messages in it. */
   readonly count: number;
+  /** Where the bytes are, if it is used again. */
+  readonly memory: Counted | undefined;
 }
 
 /** To each pipe as many of them, from the first on, as fit; the others are dropped for that pipe, and told. */
 export function fanOut(stretch: Stretch, pipes: readonly Pipe[], encoder: Encoder, host: RoutingHost): void {
-  const { bytes, start, end, count } = stretch;
+  const { bytes, start, end, count, memory } = stretch;
   const shared = pipes.length > 1 && end - start < BY_REFERENCE;
-  if (shared) encoder.encodeRange(bytes, start, end, undefined);
+  if (shared) encoder.encodeRange(bytes, start, end, undefined, memory);
   let missed: [Pipe, number][] | undefined;
   for (let i = 0; i < pipes.length; i++) {
     const pipe = pipes[i] as Pipe;
@@ -34,7 +37,7 @@ export function fanOut(stretch: Stretch, pipes: readonly Pipe[], encoder: Encode
       if (shared && fitting === count) pipe.sendEncoded(encoder, count);
       else {
         const to = fitting === left ? end : behind(bytes, from, fitting);
-        pipe.sendRange(bytes, from, to, fitting, undefined);
+        pipe.sendRange(bytes, from, to, fitting, undefined, memory);
         from = to;
       }
       left -= fitting;

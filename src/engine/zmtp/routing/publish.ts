@@ -140,7 +140,12 @@ export class PublishRouting extends Routing {
         for (const pipe of matched) count = Math.min(count, pipe.roomFor(count));
         if (count === 0) return OfferResult.Mute;
       }
-      fanOut({ bytes, start, end: cutFront(run, count), count }, matched, this.#encoder, this.host);
+      fanOut(
+        { bytes, start, end: cutFront(run, count), count, memory: run.loan },
+        matched,
+        this.#encoder,
+        this.host,
+      );
     }
     return OfferResult.Accepted;
   }

@@ -106,7 +106,7 @@ export class RouterRouting extends Routing {
       );
       if (pipe === undefined) return OfferResult.Unroutable;
       if (!pipe.hasRoom()) return OfferResult.PeerFull;
-      pipe.sendRange(bytes, rest, end, 1, undefined);
+      pipe.sendRange(bytes, rest, end, 1, undefined, run.loan);
     }
     return OfferResult.Accepted;
   }

@@ -14,6 +14,7 @@
  *      +---- resume -----+--> stopped
  */
 import { Socket } from "node:net";
+import { borrow, type Loan } from "../codec/loan.js";
 
 /** Bytes of one read at most, but for the rest of a large frame. */
 const READ_BYTES = 65_536;
@@ -34,8 +35,13 @@ export interface Sink {
   sinkMemory(): Uint8Array | undefined;
   /** So many bytes are in the memory that `sinkMemory` gave. */
   sinkFilled(length: number): void;
-  /** The first `length` of `bytes` have come. @param kept they are the sink's; else they are others' after the call */
-  sinkOnBytes(bytes: Buffer, length: number, kept: boolean): void;
+  /**
+   * The first `length` of `bytes` have come.
+   *
+   * @param kept they are the sink's; else they are others' after the call
+   * @param loan of their memory, where it is used again: whoever refers to it after the call counts, or keeps it
+   */
+  sinkOnBytes(bytes: Buffer, length: number, kept: boolean, loan?: Loan): void;
   /** Nothing more comes: the peer has said all it had, and it was handed on, or the stream is gone. Told once. */
   sinkOnEnd(): void;
 }
@@ -55,7 +61,7 @@ export class Reader {
   /** Much came the last time. */
   #much = false;
   /** Memory for much. */
-  #own: Buffer | undefined = undefined;
+  #own: Loan | undefined = undefined;
   #paused = false;
   /** What came meanwhile. */
   #ahead: Buffer[] = [];
@@ -71,8 +77,8 @@ export class Reader {
       if (this.#given !== undefined) return this.#given;
       if (this.#large) return behindLarge;
       if (!this.#much) return shared;
-      this.#own ??= Buffer.allocUnsafeSlow(READ_BYTES);
-      return this.#own;
+      this.#own ??= borrow(READ_BYTES);
+      return this.#own.bytes;
     },
     callback: (length: number, bytes: Uint8Array): boolean => {
       this.#large = this.#given !== undefined;
@@ -80,11 +86,14 @@ export class Reader {
         this.#sink?.sinkFilled(length);
         return true;
       }
+      const own = this.#own;
       // Memory that is not even half full is used again.
-      const kept = bytes === this.#own && length * 2 >= READ_BYTES;
+      const kept = own !== undefined && bytes === own.bytes && length * 2 >= READ_BYTES;
       this.#much = length >= MUCH;
-      if (kept || !this.#much) this.#own = undefined;
-      this.#came(bytes as Buffer, length, kept);
+      const done = kept || !this.#much;
+      if (done) this.#own = undefined;
+      this.#came(bytes as Buffer, length, kept, kept ? own : undefined);
+      if (done) own?.release();
       return true;
     },
   };
@@ -134,11 +143,12 @@ export class Reader {
     return new Socket({ handle, onread: this.onread } as ConstructorParameters<typeof Socket>[0]);
   }
 
-  #came(bytes: Buffer, length: number, kept: boolean): void {
+  #came(bytes: Buffer, length: number, kept: boolean, loan?: Loan): void {
     if (!this.#paused && this.#aheadBytes === 0) {
-      this.#sink?.sinkOnBytes(bytes, length, kept);
+      this.#sink?.sinkOnBytes(bytes, length, kept, loan);
       return;
     }
+    loan?.keep();
     this.#ahead.push(kept ? bytes.subarray(0, length) : Buffer.from(bytes.subarray(0, length)));
     this.#aheadBytes += length;
     if (this.#aheadBytes >= READ_AHEAD) this.#socket?.pause();

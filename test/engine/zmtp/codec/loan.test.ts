@@ -1,0 +1,166 @@
+/** Memory that is used again: only when nobody refers to it, and never what a program has. */
+import { describe, expect, it } from "vitest";
+import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
+import { borrow, type Loan } from "../../../../src/engine/zmtp/codec/loan.js";
+import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
+import fc from "../../../support/properties.js";
+import { encodeFrame } from "./support.js";
+
+const CHUNK = 65_536;
+/** Larger than all that other tests borrow, so that the pool has nothing for it. */
+let sizes = 4_000_000;
+const ownSize = (): number => (sizes += 10_000);
+
+describe("borrowed memory", () => {
+  /** Not `toBe`: a failing one would print megabytes. */
+  const isSame = (one: Loan, other: Loan): boolean => one.bytes === other.bytes;
+
+  it("is used again when all that referred to it have released it, and not sooner", () => {
+    const size = ownSize();
+    const loan = borrow(size);
+    loan.refs += 2;
+    loan.release();
+    loan.release();
+    expect(isSame(borrow(size), loan)).toBe(false);
+    loan.release();
+    expect(isSame(borrow(size), loan)).toBe(true);
+  });
+
+  it("comes back once, whoever releases it once too often", () => {
+    const size = ownSize();
+    const loan = borrow(size);
+    loan.release();
+    loan.release();
+    expect([isSame(borrow(size), loan), isSame(borrow(size), loan)]).toEqual([true, false]);
+  });
+
+  it("is not used again when it was kept", () => {
+    const size = ownSize();
+    const loan = borrow(size);
+    loan.keep();
+    loan.keep();
+    loan.release();
+    expect(isSame(borrow(size), loan)).toBe(false);
+  });
+
+  it("serves what needs a little less, not what needs more or much less", () => {
+    const size = ownSize();
+    const loan = borrow(size);
+    loan.release();
+    const larger = borrow(size + 1);
+    loan.release();
+    const smaller = borrow(Math.floor(size / 2));
+    expect([isSame(larger, loan), isSame(smaller, loan)]).toEqual([false, false]);
+    const again = borrow(size);
+    again.release();
+    expect(isSame(borrow(Math.ceil(size / 1.2)), again)).toBe(true);
+  });
+
+  it("that is free has a bound of 16 MiB", () => {
+    const loans = Array.from({ length: 10 }, () => borrow(3_000_000));
+    for (const loan of loans) loan.release();
+    const again = Array.from({ length: 10 }, () => borrow(3_000_000).bytes);
+    const known = new Set(loans.map(({ bytes }) => bytes));
+    expect(again.filter((bytes) => known.has(bytes)).length).toBeLessThanOrEqual(5);
+  });
+});
+
+interface Step {
+  /** Body lengths of the message's frames. */
+  readonly lengths: readonly number[];
+  /** It is taken by the program; else passed on. */
+  readonly taken: boolean;
+  /** What was passed on so far leaves. */
+  readonly leaves: boolean;
+}
+
+const step: fc.Arbitrary<Step> = fc.record({
+  lengths: fc.array(
+    fc.oneof(
+      { weight: 3, arbitrary: fc.nat(300) },
+      { weight: 2, arbitrary: fc.integer({ min: 15_000, max: 90_000 }) },
+    ),
+    { minLength: 1, maxLength: 3 },
+  ),
+  taken: fc.boolean(),
+  leaves: fc.boolean(),
+});
+
+/** A reader as transport/reader.ts is: memory of the stream's where it has some, else a borrowed chunk. */
+function feed(stream: InStream, wire: Buffer, from: number): number {
+  const own = stream.memory();
+  if (own !== undefined) {
+    const length = wire.copy(own, 0, from);
+    stream.filled(length);
+    return from + length;
+  }
+  const loan: Loan = borrow(CHUNK);
+  const length = wire.copy(loan.bytes, 0, from, from + CHUNK);
+  loan.bytes.fill(0xee, length);
+  expect(stream.push(loan.bytes, 0, length, loan)).toBeUndefined();
+  loan.release();
+  return from + length;
+}
+
+it("messages that were taken, that wait and that are passed on stay what they were, whatever is read meanwhile", () => {
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 1, maxLength: 25 }), (steps) => {
+      let tag = 0;
+      const messages = steps.map(({ lengths }) =>
+        lengths.map((length) => Buffer.alloc(length, ++tag % 0xdd)),
+      );
+      const encoded = messages.map((frames) =>
+        Buffer.concat(frames.map((body, i) => encodeFrame({ flags: i < frames.length - 1 ? 1 : 0, body }))),
+      );
+      const wire = Buffer.concat(encoded);
+      const stream = new InStream(-1, () => undefined);
+      const out = new OutQueue();
+      const kept: { frames: Buffer[]; index: number }[] = [];
+      const sent: Buffer[] = [];
+      let passed: Buffer[] = [];
+      let next = 0;
+      const leave = () => {
+        for (const { bytes, start, end } of out.take(Number.POSITIVE_INFINITY))
+          sent.push(Buffer.from(bytes.subarray(start, end)));
+        out.confirm();
+        expect(Buffer.concat(sent.splice(0)).equals(Buffer.concat(passed))).toBe(true);
+        passed = [];
+      };
+      for (let at = 0; at < wire.length; ) {
+        at = feed(stream, wire, at);
+        while (stream.messages > 0) {
+          const { taken, leaves } = steps[next] as Step;
+          if (taken) kept.push({ frames: stream.take(), index: next });
+          else {
+            const one = stream.takeEncoded(1, undefined);
+            out.addRange(one.bytes, one.start, one.end, 1, one.loan);
+            one.release();
+            passed.push(encoded[next] as Buffer);
+          }
+          if (leaves) leave();
+          next += 1;
+        }
+      }
+      leave();
+      expect(next).toBe(steps.length);
+      for (const { frames, index } of kept) {
+        const body = Buffer.concat(frames);
+        expect(body.equals(Buffer.concat(messages[index] as Buffer[]))).toBe(true);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+it("a large message that is passed on makes room for the next", () => {
+  const stream = new InStream(-1, () => undefined);
+  const memories = new Set<ArrayBufferLike>();
+  const wire = encodeFrame({ flags: 0, body: Buffer.alloc(100_003, 7) });
+  for (let i = 0; i < 20; i++) {
+    for (let at = 0; at < wire.length; ) at = feed(stream, wire, at);
+    const one = stream.takeEncoded(1, undefined);
+    memories.add(one.bytes.buffer);
+    one.release();
+  }
+  expect(memories.size).toBe(1);
+});
