@@ -31,6 +31,10 @@ export class EncodedMessages {
   readonly first: Uint8Array | undefined;
   /** Where the bytes are, if that memory is used again: it is released when nothing of them is wanted any more. */
   loan: Loan | undefined;
+  /** Nobody else refers to these bytes: who takes messages from the front may move them. */
+  readonly own: boolean;
+  /** Bytes of the bodies of those that were taken from the front while others stayed, `first` not counted. */
+  takenBytes = 0;
 
   /** @param loan counted for this one already */
   constructor(
@@ -41,6 +45,7 @@ export class EncodedMessages {
     tally: EncodedTally,
     first: Uint8Array | undefined,
     loan?: Loan,
+    own = false,
   ) {
     this.bytes = bytes;
     this.start = start;
@@ -49,6 +54,7 @@ export class EncodedMessages {
     this.tally = tally;
     this.first = first;
     this.loan = loan;
+    this.own = own;
   }
 
   /** All of them were passed on, or are not wanted. */
@@ -115,11 +121,6 @@ export class EncodedMessages {
     if (sifted === undefined) return this;
     sifted.add(begin, this.end, messages);
     return sifted.messages();
-  }
-
-  /** Bytes of the bodies of the frames between two positions. */
-  bodyBytes(start: number, end: number): number {
-    return bodyBytesOf(this.bytes, start, end);
   }
 
   /** What is left, as messages of frames: views of the bytes. */

@@ -98,7 +98,7 @@ export class Relay {
       const { start } = hand;
       const result = this.#to.engine.offerEncoded?.(hand) ?? OfferResult.Mute;
       const refused = result === OfferResult.Unroutable || result === OfferResult.PeerFull ? 1 : 0;
-      const gone = hand.messages === 0 ? this.#handBytes : frontBytes(hand, start, before - hand.messages);
+      const gone = hand.messages === 0 ? this.#handBytes : this.#taken(hand, before - hand.messages);
       this.#handBytes -= gone;
       const { counters } = this.#to;
       counters.sent += before - hand.messages;
@@ -135,6 +135,13 @@ export class Relay {
     this.#from.readable.abandon();
   }
 
+  /** Bytes of `messages` that were taken off its front. */
+  #taken(hand: EncodedMessages, messages: number): number {
+    const bytes = hand.takenBytes + (hand.first?.length ?? 0) * messages;
+    hand.takenBytes = 0;
+    return bytes;
+  }
+
   /** The message that ends where `hand` begins now was dropped. @returns its bytes */
   #refused(result: OfferResult, hand: EncodedMessages, start: number, before: number): number {
     const reason = result === OfferResult.PeerFull ? "peer-full" : "unroutable";
@@ -150,9 +157,4 @@ export class Relay {
 /** Of all that is in a new stretch. */
 function bytesOf({ tally, first, messages }: EncodedMessages): number {
   return tally.bodyBytes + (first === undefined ? 0 : first.length * messages);
-}
-
-/** Of the messages that have been taken off its front since it began at `start`. */
-function frontBytes(stretch: EncodedMessages, start: number, messages: number): number {
-  return stretch.bodyBytes(start, stretch.start) + (stretch.first?.length ?? 0) * messages;
 }

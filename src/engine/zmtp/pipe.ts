@@ -11,9 +11,11 @@ import type { EncodedMessages } from "../encoded.js";
 import type { OutgoingFrame, OutgoingMessage, PeerPolicy } from "../engine.js";
 import { cutFront } from "./codec/encoded.js";
 import { Encoder } from "./codec/encoder.js";
+import { SHORT_HEADER } from "./codec/frame.js";
 import { InStream } from "./codec/in-stream.js";
 import type { Counted } from "./codec/loan.js";
 import { OutQueue } from "./codec/out-queue.js";
+import { SLAB_SIZE } from "./codec/slab.js";
 import { flushSoon } from "./flush.js";
 import { PeerMeter, type PeerMeterHost } from "./peer-meter.js";
 
@@ -195,10 +197,24 @@ export class Pipe implements PeerMeterHost {
     this.#stir();
   }
 
+  /** Whether several messages of `run` are better sent together: with a frame in front of each, only small ones are. */
+  sendsAtOnce({ first, start, end, messages }: EncodedMessages): boolean {
+    if (first === undefined) return true;
+    const size = end - start + messages * (first.length + SHORT_HEADER);
+    return size <= SLAB_SIZE && end - start < messages * BY_REFERENCE;
+  }
+
   /** Queues `count` messages from the front of `run`; only where `roomFor` has said that they fit. */
   sendFront(run: EncodedMessages, count: number): void {
-    const { start } = run;
-    this.sendRange(run.bytes, start, cutFront(run, count), count, run.first, run.loan);
+    const { bytes, start, first, loan } = run;
+    const end = cutFront(run, count);
+    if (first === undefined || count === 1) this.sendRange(bytes, start, end, count, first, loan);
+    else {
+      this.encoder.encodeEach(bytes, start, end, count, first);
+      this.out.add(this.encoder, count);
+      this.#credit -= count;
+      this.#stir();
+    }
   }
 
   /**

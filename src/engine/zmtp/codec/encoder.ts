@@ -10,6 +10,7 @@
  *   parts: (memory, bytes, start, end)…  one with a large frame, in order
  */
 import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
+import { behind } from "./borders.js";
 import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, writeHeader } from "./frame.js";
 import type { Counted } from "./loan.js";
 import { FULL, retireSlab, SLAB_SIZE, type Slab, takeSlab } from "./slab.js";
@@ -104,6 +105,37 @@ export class Encoder {
     this.start = this.slab.used;
     if (first !== undefined) this.#frame(first, MORE);
     this.#body(bytes.subarray(start, end), memory);
+    this.#close();
+  }
+
+  /**
+   * Small messages that are encoded already, `first` in front of each. Together they fit a slab.
+   *
+   * They are copied at once to where the last of them belongs, and each moves to its place from there: `copyWithin`
+   * makes no view.
+   */
+  encodeEach(bytes: Uint8Array, start: number, end: number, messages: number, first: Uint8Array): void {
+    this.parts = undefined;
+    this.length = 0;
+    if (this.slab.refs === 0) this.slab.used = 0;
+    this.start = this.slab.used;
+    const before = SHORT_HEADER + first.length;
+    const size = end - start + messages * before;
+    const slab = this.#room(size);
+    const target = slab.bytes;
+    let at = slab.used;
+    let position = at + messages * before;
+    target.set(bytes.subarray(start, end), position);
+    slab.used += size;
+    for (let i = 0; i < messages; i++) {
+      target[at++] = MORE;
+      target[at++] = first.length;
+      for (let k = 0; k < first.length; k++) target[at++] = first[k] as number;
+      const next = behind(target, position, 1);
+      target.copyWithin(at, position, next);
+      at += next - position;
+      position = next;
+    }
     this.#close();
   }
 

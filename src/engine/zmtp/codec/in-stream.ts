@@ -43,14 +43,17 @@ class Run {
   readonly end: number;
   /** Of the memory, if that is used again; counted for this run. */
   loan: Loan | undefined;
+  /** Nobody else refers to these bytes: they may be moved. */
+  readonly own: boolean;
 
-  constructor(bytes: Uint8Array, position: number, end: number, loan: Loan | undefined) {
+  constructor(bytes: Uint8Array, position: number, end: number, loan: Loan | undefined, own: boolean) {
     this.memory = bytes.buffer;
     this.bytes = bytes;
     this.base = bytes.byteOffset;
     this.position = position;
     this.end = end;
     this.loan = loan;
+    this.own = own;
   }
 
   /** The program gets views of it. */
@@ -241,13 +244,13 @@ export class InStream {
     }
     if (messages === 0) return encodeMessage(this.take(), first); // Its frames came in several chunks.
     run.position = border;
-    const { loan } = run;
+    const { loan, own } = run;
     // Taken over from the run that ends, or one more.
     if (border === end) this.#head = this.#runs.shift();
     else if (loan !== undefined) loan.refs += 1;
     this.messages -= messages;
     const tally = { bodyBytes, mostFrames };
-    return new EncodedMessages(bytes, start, border, messages, tally, first, loan);
+    return new EncodedMessages(bytes, start, border, messages, tally, first, loan, own);
   }
 
   /** The connection is gone: what is incomplete is dropped. */
@@ -305,7 +308,7 @@ export class InStream {
     if (borrowed || (end - start) * 2 < size) this.#keepCopy(chunk, start, end);
     else {
       if (loan !== undefined) loan.refs += 1;
-      this.#keep(new Run(chunk, start, end, loan));
+      this.#keep(new Run(chunk, start, end, loan, loan !== undefined));
     }
   }
 
@@ -313,7 +316,7 @@ export class InStream {
   #keepCopy(chunk: Uint8Array, start: number, end: number): void {
     const copy = Buffer.allocUnsafe(end - start);
     copy.set(chunk.subarray(start, end));
-    this.#keep(new Run(copy, 0, end - start, undefined));
+    this.#keep(new Run(copy, 0, end - start, undefined, true));
   }
 
   #keep(run: Run): void {
@@ -414,7 +417,7 @@ export class InStream {
     const flags = bytes[0] as number;
     const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
     this.#account(flags, bytes.length - header);
-    if ((flags & COMMAND) === 0) this.#keep(new Run(bytes, 0, bytes.length, loan));
+    if ((flags & COMMAND) === 0) this.#keep(new Run(bytes, 0, bytes.length, loan, true));
     else this.#onCommand(slice(bytes.buffer, bytes.byteOffset + header, bytes.length - header));
   }
 
@@ -428,5 +431,5 @@ export class InStream {
 }
 
 function shortened(run: Run, end: number): Run {
-  return new Run(run.bytes, run.position, end, run.loan);
+  return new Run(run.bytes, run.position, end, run.loan, run.own);
 }

@@ -46,9 +46,9 @@ export class LoadBalancer {
     while (run.messages > 0) {
       const pipe = this.next();
       if (pipe === undefined) return false;
-      const alone = this.#open.length === 1 && run.first === undefined;
+      const alone = this.#open.length === 1;
       this.#at += 1;
-      pipe.sendFront(run, alone ? pipe.roomFor(run.messages) : 1);
+      pipe.sendFront(run, alone && pipe.sendsAtOnce(run) ? pipe.roomFor(run.messages) : 1);
     }
     return true;
   }

@@ -13,7 +13,8 @@ import { randomStart } from "../../../core/random.js";
 import type { EncodedMessages } from "../../encoded.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
 import { bodyAt, frameEnd } from "../codec/borders.js";
-import { cutFront } from "../codec/encoded.js";
+import { cutFront, cutWithoutFirst, sameFirst } from "../codec/encoded.js";
+import { MORE } from "../codec/frame.js";
 import { keyOf } from "../codec/text.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
@@ -93,20 +94,25 @@ export class RouterRouting extends Routing {
     return OfferResult.Accepted;
   }
 
+  /** Neighbours that go to the same peer go as one stretch. */
   override offerEncoded(run: EncodedMessages): OfferResult {
-    const { bytes, first } = run;
+    const { bytes, first, loan, own } = run;
     while (run.messages > 0) {
       // The id is the frame in front of them all, or the first of each.
       const { start } = run;
       const rest = first === undefined ? frameEnd(bytes, start) : start;
-      const end = cutFront(run, 1);
-      if (rest === end) return OfferResult.Unroutable;
       const pipe = this.#byId.get(
         first === undefined ? keyOf(bytes, bodyAt(bytes, start), rest) : keyOf(first),
       );
-      if (pipe === undefined) return OfferResult.Unroutable;
-      if (!pipe.hasRoom()) return OfferResult.PeerFull;
-      pipe.sendRange(bytes, rest, end, 1, undefined, run.loan);
+      const addressed = first !== undefined || ((bytes[start] as number) & MORE) !== 0;
+      const same = first !== undefined ? run.messages : own && addressed ? sameFirst(run) : 1;
+      const fitting = addressed ? (pipe?.roomFor(same) ?? 0) : 0;
+      if (pipe === undefined || fitting === 0) {
+        cutFront(run, 1);
+        return pipe === undefined || !addressed ? OfferResult.Unroutable : OfferResult.PeerFull;
+      }
+      const end = first === undefined ? cutWithoutFirst(run, fitting) : cutFront(run, fitting);
+      pipe.sendRange(bytes, rest, end, fitting, undefined, loan);
     }
     return OfferResult.Accepted;
   }

@@ -10,7 +10,8 @@ import { RoutingWorld } from "./support.js";
 
 type Message = readonly string[];
 
-function encode(messages: readonly Message[], first?: string): EncodedMessages {
+/** @param own whether its memory may be changed */
+function encode(messages: readonly Message[], first?: string, own = false): EncodedMessages {
   const frames = messages.flatMap((message) =>
     message.map((text, i) =>
       encodeFrame({ flags: i < message.length - 1 ? 1 : 0, body: Buffer.from(text, "latin1") }),
@@ -20,7 +21,8 @@ function encode(messages: readonly Message[], first?: string): EncodedMessages {
   const bytes = Buffer.concat([before, ...frames, Buffer.from("behind")]);
   const end = bytes.length - 6;
   const id = first === undefined ? undefined : Buffer.from(first, "latin1");
-  return new EncodedMessages(bytes, 6, end, messages.length, { bodyBytes: 0, mostFrames: 0 }, id);
+  const tally = { bodyBytes: 0, mostFrames: 0 };
+  return new EncodedMessages(bytes, 6, end, messages.length, tally, id, undefined, own);
 }
 
 function decode(run: EncodedMessages): string[][] {
@@ -37,8 +39,13 @@ const part = fc.oneof(
   fc.integer({ min: 200, max: 9_000 }).map((size) => "b".repeat(size)),
 );
 const message = fc.array(part, { minLength: 1, maxLength: 3 });
+/** Neighbours with the same first frame. */
+const alike = fc
+  .tuple(fc.constantFrom("a", "ab", "b", "c"), fc.array(message, { minLength: 1, maxLength: 8 }))
+  .map(([first, rests]) => rests.map((rest) => [first, ...rest]));
 const step = fc.oneof(
   { weight: 4, arbitrary: fc.array(message, { minLength: 1, maxLength: 12 }) },
+  { weight: 3, arbitrary: alike },
   { weight: 2, arbitrary: fc.nat(9) },
 );
 
@@ -65,27 +72,41 @@ function play(
   return { got: world.peers.map((peer) => peer.messages), missed };
 }
 
-const decoded = (world: RoutingWorld, messages: readonly Message[]): void => {
-  for (const each of messages) {
-    const result = world.routing.offer(each.map((text) => Buffer.from(text, "latin1")));
-    if (result === OfferResult.Mute) return; // As it is for the whole rest of an encoded run.
-  }
-};
-
-const undecoded = (world: RoutingWorld, messages: readonly Message[]): void => {
-  const run = encode(messages);
-  for (let left = run.messages + 1; run.messages > 0; ) {
-    const result = world.routing.offerEncoded?.(run);
-    expect(run.messages).toBeLessThan(left); // Refused ones are taken off, too.
-    left = run.messages;
-    if (result === OfferResult.Mute) {
-      expect(decode(run)).toEqual(messages.slice(messages.length - run.messages));
-      return;
+/** @param first in front of each */
+const decoded =
+  (first?: string) =>
+  (world: RoutingWorld, messages: readonly Message[]): void => {
+    for (const each of messages) {
+      const frames = first === undefined ? each : [first, ...each];
+      const result = world.routing.offer(frames.map((text) => Buffer.from(text, "latin1")));
+      if (result === OfferResult.Mute) return; // As it is for the whole rest of an encoded run.
     }
-    if (result === OfferResult.Accepted) expect(run.messages).toBe(0);
-    left += 1;
-  }
-};
+  };
+
+const lengthOf = (messages: readonly Message[]): number => messages.flat().join("").length;
+
+const undecoded =
+  (first: string | undefined, own: boolean) =>
+  (world: RoutingWorld, messages: readonly Message[]): void => {
+    const run = encode(messages, first, own);
+    let taken = 0;
+    for (let left = run.messages + 1; run.messages > 0; ) {
+      const before = messages.length - run.messages;
+      const result = world.routing.offerEncoded?.(run);
+      expect(run.messages).toBeLessThan(left); // Refused ones are taken off, too.
+      left = run.messages;
+      if (left > 0)
+        expect(run.takenBytes - taken).toBe(lengthOf(messages.slice(before, messages.length - left)));
+      taken = run.takenBytes;
+      if (result === OfferResult.Mute) {
+        const rest = messages.slice(messages.length - run.messages);
+        expect(decode(run)).toEqual(first === undefined ? rest : rest.map((each) => [first, ...each]));
+        return;
+      }
+      if (result === OfferResult.Accepted) expect(run.messages).toBe(0);
+      left += 1;
+    }
+  };
 
 describe.each([
   ["Push", {}, ["1"]],
@@ -102,10 +123,23 @@ describe.each([
   test("sends undecoded what it sends decoded", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
-        const one = play(type, options, peers, steps, decoded);
-        const other = play(type, options, peers, steps, undecoded);
+        const one = play(type, options, peers, steps, decoded());
+        for (const own of [false, true]) {
+          const other = play(type, options, peers, steps, undecoded(undefined, own));
+          expect(other.got).toEqual(one.got);
+          expect(other.missed).toEqual(one.missed);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test.skipIf(type.endsWith("Publisher"))("does so with a frame in front of each, too", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
+        const one = play(type, options, peers, steps, decoded("ab"));
+        const other = play(type, options, peers, steps, undecoded("ab", true));
         expect(other.got).toEqual(one.got);
-        expect(other.missed).toEqual(one.missed);
       }),
       { numRuns: 100 },
     );
