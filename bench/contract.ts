@@ -168,6 +168,8 @@ export interface Scenario {
    * (right for rates and latencies; the default). False: the count is the question.
    */
   readonly scales?: boolean;
+  /** The warm-up is so many times as long as what is measured; default 1. Not where the count does not scale. */
+  readonly warmups?: number;
   /** Seconds after which a run has hung; default 60 (smoke: 20). */
   readonly timeout?: number;
   roles(chosen: Case, count: number, warmup: number): readonly RoleSpec[];

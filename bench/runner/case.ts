@@ -74,7 +74,7 @@ export async function runCase(
         if (report === undefined) continue;
         lane.count = scaled(count, report.seconds, settings.runSeconds);
         // As long a warm-up: a compiler that works beside the program takes most of a second.
-        lane.warmup = Math.max(warmup, lane.count);
+        lane.warmup = Math.max(warmup, lane.count * (scenario.warmups ?? 1));
       }
     }
     for (let round = 0; stopped === undefined && lanes.length > 0; round++) {

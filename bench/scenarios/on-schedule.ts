@@ -1,6 +1,6 @@
 /**
  * What is the same in all scenarios with an open load, as in latency-under-load: a request leaves when it is due, and
- * its latency counts from then. `half` is half of what this contender carried just before, in the second half of its
+ * its latency counts from then. `half` is half of what this contender carried just before, in the third quarter of its
  * warm-up, with as many requests under way as it may have; a number of requests a second is the same for all.
  */
 import type { Scenario } from "../contract.js";
@@ -25,7 +25,7 @@ export function onSchedule(
       if (parameters.rate !== "half") positive(parameters, "rate");
       return smoke ? smokeCount : { count: 40_000, warmup: 60_000 };
     },
-    scales: false, // The warm-up finds the rate.
+    warmups: 3, // Those that are as fast as they can be, and those on schedule.
     timeout: 120,
     result(done) {
       const [client] = done;
