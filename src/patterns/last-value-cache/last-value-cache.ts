@@ -16,6 +16,7 @@
  */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { XPublisher, XSubscriber } from "../../sockets/pub-sub.js";
+import { Relay, relays } from "../../sockets/relay.js";
 import { answersSubscribers, type Subscribed, senderOf, trySendTo } from "../../sockets/subscriber.js";
 import { PatternEvents } from "../common/events.js";
 import { LmdbValueStore } from "./lmdb-value-store.js";
@@ -30,8 +31,12 @@ import { ValueCache } from "./value-cache.js";
 import { WriteBehind } from "./write-behind.js";
 
 const FOREVER = { timeout: -1 } as const;
-/** Messages moved at once. */
+/** Messages moved at once that are decoded, where an engine has them so. */
 const BATCH = 256;
+/** Messages moved at once as they came. */
+const ENCODED_BATCH = 4_000;
+/** Bytes of those. */
+const ENCODED_BATCH_BYTES = 1_048_576;
 /** Values sent to newcomers between two turns of the event loop. */
 const SNAPSHOT_BATCH = 256;
 /** ms that `close` gives to messages on their way to subscribers, unless it is told otherwise. */
@@ -205,16 +210,37 @@ export class LastValueCache {
   }
 
   async #forward(): Promise<void> {
+    try {
+      if (relays(this.#frontend, this.#backend)) await this.#forwardEncoded();
+      else await this.#forwardDecoded();
+    } catch {
+      // A socket closed: nothing else ends a receive without limit.
+    }
+  }
+
+  /** Messages stay as they came, a chunk after the other. */
+  async #forwardEncoded(): Promise<void> {
+    const cache = this.#cache;
+    const relay = new Relay(this.#frontend, this.#backend, {
+      sift: (messages) => {
+        this.#messages += messages.messages;
+        cache.updateAll(messages);
+        return messages;
+      },
+    });
+    while (!this.closed) {
+      const { why } = relay.move(ENCODED_BATCH, ENCODED_BATCH_BYTES);
+      if (why === "empty") await relay.readable(FOREVER);
+      else await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  async #forwardDecoded(): Promise<void> {
     const frontend = this.#frontend;
     const backend = this.#backend;
     const cache = this.#cache;
     while (!this.closed) {
-      let messages: Buffer[][];
-      try {
-        messages = await frontend.receiveMany({ max: BATCH, timeout: -1 });
-      } catch {
-        return; // It closed: nothing else ends a receive without limit.
-      }
+      const messages = await frontend.receiveMany({ max: BATCH, timeout: -1 });
       if (backend.closed) return;
       this.#messages += messages.length;
       for (let i = 0; i < messages.length; i++) {
