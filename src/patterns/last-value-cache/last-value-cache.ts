@@ -213,8 +213,9 @@ export class LastValueCache {
     try {
       if (relays(this.#frontend, this.#backend)) await this.#forwardEncoded();
       else await this.#forwardDecoded();
-    } catch {
-      // A socket closed: nothing else ends a receive without limit.
+    } catch (error) {
+      // Its sockets close with it: nothing else ends a wait without limit.
+      if (!this.closed) throw error;
     }
   }
 
