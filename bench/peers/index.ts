@@ -1,5 +1,6 @@
 /** The contenders, in the order of the tables. */
 import type { Contender } from "../contract.js";
+import { etcd } from "./etcd.js";
 import { libzmq } from "./libzmq.js";
 import { nats } from "./nats.js";
 import { shoalContenders, zeromq } from "./node-contender.js";
@@ -15,4 +16,5 @@ export const CONTENDERS: readonly Contender[] = [
   nodeNet,
   nats,
   redis,
+  etcd,
 ];

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Contender } from "../contract.js";
 import { Broker, brokerAbsent, packageVersion } from "./broker.js";
+import { KEY_VALUE_SCENARIOS } from "./key-value/roles.js";
 import { sideArguments } from "./node/side.js";
 import { ask } from "./tools.js";
 
@@ -16,7 +17,7 @@ const SCENARIOS: readonly string[] = [
   "fan-out",
   "fan-in",
   "request-reply",
-  "clone-set",
+  ...KEY_VALUE_SCENARIOS,
 ];
 
 /** More patience with slow consumers than the defaults have: a run must not lose messages. */

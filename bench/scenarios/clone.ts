@@ -65,6 +65,7 @@ export const clone: Scenario = {
     { name: "publishedPerSecond", title: "published", unit: "upd/s" },
     { name: "megabytesPerSecond", title: "MB/s", unit: "MB/s" },
   ],
+  timeout: 240, // A server that has each update on its disk needs that long.
   growth: "peers",
   references: PATTERN_REFERENCES,
 };

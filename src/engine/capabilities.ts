@@ -22,6 +22,8 @@ export interface EngineCapabilities {
   readonly subscriptions: boolean;
   /** With the option `manual` the program sets the subscriptions of each peer of an XPUB. */
   readonly manualSubscriptions: boolean;
+  /** An XPUB tells which peer sent a message, and can send to that peer alone. */
+  readonly answerSubscribers: boolean;
   /** How a topic's subscribers are counted: per connection, or per SUBSCRIBE received. */
   readonly subscriptionCount: "connections" | "subscriptions";
   /** The depth of the outgoing queue is known. */

@@ -18,6 +18,15 @@ export interface EncodedTally {
   readonly mostFrames: number;
 }
 
+/** Told where the body of a message's first frame is, where the message ends, and the bytes of all its bodies. */
+export type MessageVisitor = (
+  bytes: Uint8Array,
+  body: number,
+  bodyEnd: number,
+  end: number,
+  bodyBytes: number,
+) => void;
+
 export class EncodedMessages {
   readonly bytes: Uint8Array;
   /** Of the first message, in `bytes`; moves on as messages are taken from the front. */
@@ -123,6 +132,26 @@ export class EncodedMessages {
     return sifted.messages();
   }
 
+  /** Tells of each message that is left, `first` aside, without an object for any. Who is told may keep the bytes. */
+  visit(visitor: MessageVisitor): void {
+    this.#keep();
+    const { bytes } = this;
+    for (let position = this.start; position < this.end; ) {
+      let more = ((bytes[position] as number) & MORE) !== 0;
+      const body = bodyAt(bytes, position);
+      const bodyEnd = frameEnd(bytes, position);
+      let bodyBytes = bodyEnd - body;
+      position = bodyEnd;
+      while (more) {
+        more = ((bytes[position] as number) & MORE) !== 0;
+        const end = frameEnd(bytes, position);
+        bodyBytes += end - bodyAt(bytes, position);
+        position = end;
+      }
+      visitor(bytes, body, bodyEnd, position, bodyBytes);
+    }
+  }
+
   /** What is left, as messages of frames: views of the bytes. */
   decode(): Buffer[][] {
     this.#keep();
@@ -142,6 +171,18 @@ export class EncodedMessages {
     }
     return messages;
   }
+}
+
+/** The bodies of the frames between two positions: views of the bytes. */
+export function framesBetween(bytes: Uint8Array, start: number, end: number): Buffer[] {
+  const frames: Buffer[] = [];
+  for (let position = start; position < end; ) {
+    const body = bodyAt(bytes, position);
+    const next = frameEnd(bytes, position);
+    frames.push(slice(bytes.buffer, bytes.byteOffset + body, next - body));
+    position = next;
+  }
+  return frames;
 }
 
 /** What is kept of messages: copied into memory of its own as it is found. */

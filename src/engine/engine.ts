@@ -18,6 +18,7 @@ import type { SocketType } from "../core/socket-type.js";
 import type { EngineCapabilities } from "./capabilities.js";
 import type { EncodedMessages } from "./encoded.js";
 import type { SocketEvent } from "./events.js";
+import type { EngineSubscriber } from "./subscriber.js";
 
 /** One frame on its way out. A string is sent as UTF-8; bytes belong to the engine until they left. */
 export type OutgoingFrame = Uint8Array | string;
@@ -119,6 +120,11 @@ export interface EngineSocket {
   /** @param on `false`: nobody waits for room any more */
   wantWritable(on: boolean): void;
   take(): Buffer[] | undefined;
+  /**
+   * Who sent the message taken last; `undefined` when that peer has gone by now, or nobody sent it. Only with the
+   * capability `answerSubscribers`, of an XPUB.
+   */
+  subscriber?(): EngineSubscriber | undefined;
   /** Which way this socket's messages can be passed on undecoded. Absent: neither. */
   readonly encoded?: { readonly takes: boolean; readonly offers: boolean };
   /** As `take`, for one or more messages as they came. @param max messages at most */

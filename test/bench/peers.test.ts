@@ -36,11 +36,21 @@ afterAll(async () => {
 });
 
 const WARMUP = 50;
+const PARAMETERS: Readonly<Record<string, Readonly<Record<string, number | string>>>> = {
+  clone: { peers: 1, keys: 100 },
+  "clone-set": { rate: "half" },
+};
 
 /** The report of the measured role; `run` refuses wrong counts, order and checksums. */
-async function play(contender: Contender, name: string, size: number, count: number): Promise<SideReport> {
+async function play(
+  contender: Contender,
+  name: string,
+  size: number,
+  count: number,
+  parameters: Readonly<Record<string, number | string>> = {},
+): Promise<SideReport> {
   const scenario = SCENARIOS.find((one) => one.name === name);
-  const chosen = { transport: "tcp", size, parameters: {} };
+  const chosen = { transport: "tcp", size, parameters };
   const request = { scenario, contender: await prepared(contender), chosen, count, warmup: WARMUP };
   const signal = new AbortController().signal;
   const [measured] = await run(request, { pinning: undefined, timeout: 15_000, signal });
@@ -53,7 +63,7 @@ describe("the contenders of the benchmark", () => {
     expect(names).toEqual(
       expect.arrayContaining([
         ...["shoal-libzmq", "shoal-libzmq-batch", "zeromq"],
-        ...["libzmq", "pyzmq", "node-net", "nats", "redis"],
+        ...["libzmq", "pyzmq", "node-net", "nats", "redis", "etcd"],
       ]),
     );
     expect(new Set(names).size).toBe(names.length);
@@ -66,7 +76,7 @@ describe("the contenders of the benchmark", () => {
     });
   }
 
-  for (const contender of present) {
+  for (const contender of present.filter((one) => one.supports("throughput", "tcp"))) {
     describe(contender.name, () => {
       it("sends the same bytes as every other", async () => {
         const { messages, bytes, checksum, ordered } = await play(contender, "throughput", 64, 500);
@@ -109,6 +119,20 @@ describe("the contenders of the benchmark", () => {
         expect(await endsWithInput(command({ ...common, role: "consumer", endpoint }))).toBe(0);
       });
     });
+  }
+});
+
+describe("servers with a key-value store", () => {
+  for (const name of ["nats", "etcd"]) {
+    const reason = reasons.get(name);
+    for (const scenario of ["clone", "clone-set"]) {
+      it.skipIf(reason !== undefined)(`${name} plays ${scenario}`, async () => {
+        const contender = CONTENDERS.find((one) => one.name === name) as Contender;
+        const { messages, ordered, extra } = await play(contender, scenario, 64, 500, PARAMETERS[scenario]);
+        expect({ messages, ordered }).toEqual({ messages: 500, ordered: true });
+        if (scenario === "clone") expect(extra).toMatchObject({ sockets: 1 });
+      });
+    }
   }
 });
 

@@ -36,6 +36,7 @@ const CAPABILITIES: EngineCapabilities = {
   queueDepth: true,
   discardCount: true,
   manualSubscriptions: false,
+  answerSubscribers: false,
   disconnectPeer: false,
   policePeers: false,
   unsupportedOptions: [],

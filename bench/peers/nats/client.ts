@@ -9,17 +9,22 @@ export interface Message {
 }
 
 /** A key-value bucket. */
-export interface Store {
+export interface Bucket {
   put(key: string, value: Uint8Array): Promise<number>;
-  /** What is there, and every change from now on. */
-  watch(): Promise<AsyncIterable<{ readonly value: Uint8Array }>>;
+  /** What is there, and every change from now on that is still kept when it is its turn. */
+  watch(options: {
+    key: string;
+  }): Promise<AsyncIterable<{ readonly key: string; readonly value: Uint8Array }>>;
   destroy(): Promise<boolean>;
 }
 
 export interface Connection {
   jetstream(): {
     readonly views: {
-      kv(name: string, options: { storage?: "memory"; bindOnly?: boolean }): Promise<Store>;
+      kv(
+        name: string,
+        options: { storage?: "memory"; history?: number; bindOnly?: boolean },
+      ): Promise<Bucket>;
     };
   };
   publish(subject: string, data: Uint8Array): void;

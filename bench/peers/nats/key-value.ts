@@ -1,37 +1,41 @@
-/** NATS's key-value store, in memory: a set is over when the client's own watch has its value. */
+/** NATS's key-value store over JetStream, in memory: a bucket for each run. */
 
-import { type Asker, askOnSchedule } from "../node/roles/asking.js";
+import type { Place, Store } from "../key-value/store.js";
 import type { Side } from "../node/side.js";
-import { bufferOf, open, placeOf, type Store } from "./client.js";
+import { bufferOf, open, placeOf } from "./client.js";
 
-/** More than are under way: of a key, a watch that lags behind sees the last value only. */
-const KEYS = 50_000;
+/** Values kept of a key: a watch that lags behind misses those beyond. The readers' credit keeps it within three. */
+const HISTORY = 10;
 
-/** Makes the bucket, and removes it in the end. */
-export async function server(side: Side): Promise<void> {
-  const place = placeOf(side, true);
+async function storeOf(
+  place: { servers: string; subject: string; endpoint: string },
+  makes: boolean,
+): Promise<Store> {
   const connection = await open(place);
-  const store = await connection.jetstream().views.kv(place.subject, { storage: "memory" });
-  await side.ready(place.endpoint);
-  await side.stopped;
-  await side.done({ messages: 0, bytes: 0 });
-  await store.destroy();
-  await connection.close();
-}
-
-async function hear(store: Store, asker: Asker): Promise<void> {
-  for await (const { value } of await store.watch()) asker.onReply(bufferOf(value));
-}
-
-export async function client(side: Side): Promise<void> {
-  const place = placeOf(side, false);
-  const connection = await open(place);
-  const store = await connection.jetstream().views.kv(place.subject, { bindOnly: true });
-  const asker: Asker = {
-    ask: (k, body) => void store.put(`bench.${k % KEYS}`, body),
-    onReply: () => undefined,
+  const options = makes ? ({ storage: "memory", history: HISTORY } as const) : { bindOnly: true };
+  const bucket = await connection.jetstream().views.kv(place.subject, options);
+  return {
+    put: (key, value) => bucket.put(key, value),
+    async watch(prefix, changed) {
+      const changes = await bucket.watch({ key: `${prefix}>` });
+      void (async () => {
+        for await (const { key, value } of changes) changed(key, bufferOf(value));
+      })();
+    },
     close: () => connection.close(),
   };
-  void hear(store, asker);
-  await askOnSchedule(side, asker);
+}
+
+/** The bucket of a run. @param binds this side makes it */
+export function bucketOf(side: Side, binds: boolean): Place {
+  const place = placeOf(side, binds);
+  return {
+    endpoint: place.endpoint,
+    open: () => storeOf(place, binds),
+    async remove() {
+      const connection = await open(place);
+      await (await connection.jetstream().views.kv(place.subject, { bindOnly: true })).destroy();
+      await connection.close();
+    },
+  };
 }

@@ -1,7 +1,8 @@
 /** A side of the contender nats: `node main.js --scenario … --role …`. */
+import { keyValueRole } from "../key-value/roles.js";
 import { parseSide, Side } from "../node/side.js";
 import { client, server } from "./echo.js";
-import * as keyValue from "./key-value.js";
+import { bucketOf } from "./key-value.js";
 import { consumer, producer, publisher, subscriber } from "./stream.js";
 
 const roles: Readonly<Record<string, (side: Side) => Promise<void>>> = {
@@ -12,8 +13,10 @@ const roles: Readonly<Record<string, (side: Side) => Promise<void>>> = {
   server,
   subscriber,
 };
-const keyValueRoles: typeof roles = { client: keyValue.client, server: keyValue.server };
 const request = parseSide(process.argv.slice(2));
-const play = (request.scenario === "clone-set" ? keyValueRoles : roles)[request.role];
-if (play === undefined) throw new Error(`nats has no role ${request.role}`);
-await play(new Side(request));
+const keyValue = keyValueRole(request.scenario, request.role);
+const play = roles[request.role];
+const side = new Side(request);
+if (keyValue !== undefined) await keyValue(side, bucketOf(side, request.role === "server"));
+else if (play !== undefined) await play(side);
+else throw new Error(`nats has no role ${request.role}`);

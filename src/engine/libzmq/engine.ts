@@ -27,6 +27,7 @@ function capabilitiesOf(native: Native): EngineCapabilities {
     publisherDrops: false,
     subscriptions: true,
     manualSubscriptions: false,
+    answerSubscribers: false,
     subscriptionCount: "subscriptions",
     queueDepth: false,
     discardCount: false,

@@ -18,6 +18,7 @@ const CAPABILITIES: EngineCapabilities = Object.freeze({
   publisherDrops: true,
   subscriptions: true,
   manualSubscriptions: true,
+  answerSubscribers: true,
   subscriptionCount: "connections",
   queueDepth: true,
   discardCount: true,

@@ -169,6 +169,19 @@ export class Pipe implements PeerMeterHost {
     return false;
   }
 
+  /** Whether a message fits and half of the mark is left for others; as `hasRoom` in all else. */
+  hasRoomToSpare(): boolean {
+    if (this.#waiting <= this.#limit / 2) return true;
+    const { link } = this;
+    if (link !== undefined && !link.blocked) {
+      link.flush();
+      if (this.#waiting <= this.#limit / 2) return true;
+    }
+    this.mute = true;
+    link?.awaitRoom?.();
+    return false;
+  }
+
   /** How many of `messages` that are encoded already fit; 0: as when `hasRoom` says no. */
   roomFor(messages: number): number {
     if (!this.hasRoom()) return 0;

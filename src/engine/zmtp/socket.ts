@@ -20,6 +20,7 @@ import {
   type PeerPolicy,
 } from "../engine.js";
 import type { SocketEvent } from "../events.js";
+import type { EngineSubscriber } from "../subscriber.js";
 import { Closing } from "./closing.js";
 import type { InprocNames } from "./inproc-names.js";
 import { KeepAlive } from "./keep-alive.js";
@@ -129,6 +130,10 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
 
   take(): Buffer[] | undefined {
     return this.#routing.take();
+  }
+
+  subscriber(): EngineSubscriber | undefined {
+    return this.#routing.subscriber?.();
   }
 
   takeEncoded(max: number): EncodedMessages | undefined {

@@ -1,7 +1,7 @@
 /**
  * One topic's last message.
  *
- *   received ──set──> fresh: the frames as they came ──settle──> settled: bytes in memory of its own
+ *   received ──set──> fresh: as it came ──settle──> settled: bytes in memory of its own
  *                       ^                                             │
  *                       └──────────────────── set ────────────────────┘
  *
@@ -9,6 +9,7 @@
  * times their size, so they cannot be kept for long. They are not copied at once
  * either: a busy topic's next message comes first (value-cache.ts says when).
  */
+import { framesBetween } from "../../sockets/relay.js";
 import { Link } from "../common/linked-list.js";
 
 /** Bytes of spare memory that a value may always keep. */
@@ -27,8 +28,11 @@ export class CachedValue {
   dirty = false;
   /** The store has it, or will have. */
   stored = false;
-  /** As received; `undefined`: settled. */
-  fresh: readonly Buffer[] | undefined = undefined;
+  /** As received, frames or where the frames after the topic are among a chunk's bytes; both `undefined`: settled. */
+  #frames: readonly Buffer[] | undefined = undefined;
+  #bytes: Uint8Array | undefined = undefined;
+  #start = 0;
+  #end = 0;
   /** The cache has forgotten it. */
   gone = false;
   /** Lengths of the frames after the topic. */
@@ -40,11 +44,31 @@ export class CachedValue {
     this.topic = Buffer.from(key, "latin1");
   }
 
+  /** Whether it is not settled. */
+  get fresh(): boolean {
+    return this.#frames !== undefined || this.#bytes !== undefined;
+  }
+
+  /** A message came. @param frames topic first */
+  set(frames: readonly Buffer[]): void {
+    this.#frames = frames;
+    this.#bytes = undefined;
+  }
+
+  /** The same, of a message as it came: its frames after the topic. */
+  setEncoded(bytes: Uint8Array, start: number, end: number): void {
+    this.#frames = undefined;
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#end = end;
+  }
+
   /** Copies what was received, into the memory it has where that fits. */
   settle(): void {
-    const frames = this.fresh;
+    const frames = this.#received();
     if (frames === undefined) return;
-    this.fresh = undefined;
+    this.#frames = undefined;
+    this.#bytes = undefined;
     const { length } = this;
     if (length > this.#memory.length || this.#memory.length > 2 * length + SMALL)
       this.#memory = Buffer.allocUnsafe(length);
@@ -60,7 +84,8 @@ export class CachedValue {
 
   /** The message, topic first, for a socket: bytes that will not change. */
   message(): Buffer[] {
-    if (this.fresh !== undefined) return [...this.fresh];
+    const received = this.#received();
+    if (received !== undefined) return received;
     const frames: Buffer[] = [this.topic];
     let at = 0;
     for (const length of this.#lengths) {
@@ -68,6 +93,15 @@ export class CachedValue {
       frames.push(Buffer.from(this.#memory.subarray(at, at + length)));
       at += length;
     }
+    return frames;
+  }
+
+  /** What is not settled yet, topic first. */
+  #received(): Buffer[] | undefined {
+    if (this.#frames !== undefined) return [...this.#frames];
+    if (this.#bytes === undefined) return undefined;
+    const frames = framesBetween(this.#bytes, this.#start, this.#end);
+    frames.unshift(this.topic);
     return frames;
   }
 }

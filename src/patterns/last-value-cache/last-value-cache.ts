@@ -10,11 +10,14 @@
  * The frontend asks for everything (or the prefixes in `topics`) whether somebody
  * subscribed or not: the first subscriber of a topic gets its value, too.
  *
- * No engine can send over an XPUB to one subscriber alone. So a newcomer's values
- * go to all that asked for their topics: the others get again what they have.
+ * Where the engine can (capability `answerSubscribers`), a newcomer's values go to it
+ * alone, as it has room for them. Elsewhere they go to all that asked for their topics:
+ * the others get again what they have.
  */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { XPublisher, XSubscriber } from "../../sockets/pub-sub.js";
+import { Relay, relays } from "../../sockets/relay.js";
+import { answersSubscribers, type Subscribed, senderOf, trySendTo } from "../../sockets/subscriber.js";
 import { PatternEvents } from "../common/events.js";
 import { LmdbValueStore } from "./lmdb-value-store.js";
 import {
@@ -27,12 +30,21 @@ import { Snapshots } from "./snapshots.js";
 import { ValueCache } from "./value-cache.js";
 import { WriteBehind } from "./write-behind.js";
 
-/** Messages moved at once. */
+const FOREVER = { timeout: -1 } as const;
+/** Messages moved at once that are decoded, where an engine has them so. */
 const BATCH = 256;
+/** Messages moved at once as they came. */
+const ENCODED_BATCH = 4_000;
+/** Bytes of those. */
+const ENCODED_BATCH_BYTES = 1_048_576;
 /** Values sent to newcomers between two turns of the event loop. */
 const SNAPSHOT_BATCH = 256;
 /** ms that `close` gives to messages on their way to subscribers, unless it is told otherwise. */
 const CLOSE_LINGER = 1_000;
+
+/** Where one subscriber cannot be told from the others. */
+const EVERYBODY = Object.freeze({});
+type Newcomer = Subscribed | typeof EVERYBODY;
 
 const SUBSCRIBE = 1;
 const CANCEL = 0;
@@ -50,7 +62,7 @@ export class LastValueCache {
   readonly #frontend: XSubscriber;
   readonly #backend: XPublisher;
   readonly #cache: ValueCache;
-  readonly #snapshots: Snapshots;
+  readonly #snapshots: Snapshots<Newcomer>;
   readonly #writer: WriteBehind | undefined;
   #restored = 0;
   #damaged = 0;
@@ -81,7 +93,8 @@ export class LastValueCache {
     this.#snapshots = new Snapshots(
       this.#cache,
       {
-        send: (message) => void this.#backend.trySend(message),
+        send: (message, newcomer) => this.#sendTo(message, newcomer),
+        wants: (newcomer, prefix) => newcomer === EVERYBODY || (newcomer as Subscribed).has(prefix),
         done: (prefix, topics) => this.events.emit({ type: "snapshot", prefix, topics }),
       },
       settings.maxSnapshots,
@@ -197,16 +210,38 @@ export class LastValueCache {
   }
 
   async #forward(): Promise<void> {
+    try {
+      if (relays(this.#frontend, this.#backend)) await this.#forwardEncoded();
+      else await this.#forwardDecoded();
+    } catch (error) {
+      // Its sockets close with it: nothing else ends a wait without limit.
+      if (!this.closed) throw error;
+    }
+  }
+
+  /** Messages stay as they came, a chunk after the other. */
+  async #forwardEncoded(): Promise<void> {
+    const cache = this.#cache;
+    const relay = new Relay(this.#frontend, this.#backend, {
+      sift: (messages) => {
+        this.#messages += messages.messages;
+        cache.updateAll(messages);
+        return messages;
+      },
+    });
+    while (!this.closed) {
+      const { why } = relay.move(ENCODED_BATCH, ENCODED_BATCH_BYTES);
+      if (why === "empty") await relay.readable(FOREVER);
+      else await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  async #forwardDecoded(): Promise<void> {
     const frontend = this.#frontend;
     const backend = this.#backend;
     const cache = this.#cache;
     while (!this.closed) {
-      let messages: Buffer[][];
-      try {
-        messages = await frontend.receiveMany({ max: BATCH, timeout: -1 });
-      } catch {
-        return; // It closed: nothing else ends a receive without limit.
-      }
+      const messages = await frontend.receiveMany({ max: BATCH, timeout: -1 });
       if (backend.closed) return;
       this.#messages += messages.length;
       for (let i = 0; i < messages.length; i++) {
@@ -218,37 +253,56 @@ export class LastValueCache {
   }
 
   async #hearSubscriptions(): Promise<void> {
+    const alone = answersSubscribers(this.#backend);
     while (!this.closed) {
-      const { room } = this.#snapshots;
-      if (room <= 0) {
+      if (this.#snapshots.room <= 0) {
         await new Promise<void>((resolve) => {
           this.#resume = resolve;
         });
         continue;
       }
-      let messages: Buffer[][];
+      let frames: Buffer[];
       try {
-        messages = await this.#backend.receiveMany({ max: Math.min(room, BATCH), timeout: -1 });
+        frames = await this.#backend.receive(FOREVER);
       } catch {
         return;
       }
-      for (const frames of messages) this.#hear(frames);
-      if (this.#snapshots.busy && !this.#stepping) {
-        this.#stepping = true;
-        setImmediate(this.#step);
-      }
+      this.#hear(frames, alone ? senderOf(this.#backend) : EVERYBODY);
+      this.#stepSoon();
     }
   }
 
-  #hear(frames: readonly Buffer[]): void {
+  /** @param newcomer `undefined`: who sent it has gone */
+  #hear(frames: readonly Buffer[], newcomer: Newcomer | undefined): void {
     const [first] = frames;
     if (frames.length === 1 && first?.[0] === SUBSCRIBE) {
       this.#subscriptions += 1;
-      this.#snapshots.request(first.toString("latin1", 1));
+      if (newcomer !== undefined) this.#snapshots.request(first.toString("latin1", 1), newcomer);
     } else if (frames.length !== 1 || first?.[0] !== CANCEL) {
       this.#invalid += 1;
       this.events.emit({ type: "invalid", frames: frames.length });
     }
+  }
+
+  #sendTo(message: Buffer[], newcomer: Newcomer): "sent" | "full" | "gone" {
+    if (newcomer === EVERYBODY) {
+      this.#backend.trySend(message);
+      return "sent";
+    }
+    const subscriber = newcomer as Subscribed;
+    const result = trySendTo(this.#backend, subscriber, message);
+    if (result === "full")
+      subscriber.wantWritable(() => {
+        this.#snapshots.ready(subscriber);
+        this.#stepSoon();
+      });
+    return result;
+  }
+
+  #stepSoon(): void {
+    if (!this.#snapshots.busy || this.#stepping) return;
+    this.#stepping = true;
+    setImmediate(this.#step);
   }
 
   #step = (): void => {
@@ -259,9 +313,7 @@ export class LastValueCache {
       this.#resume?.();
       this.#resume = undefined;
     }
-    if (!this.#snapshots.busy || this.#stepping) return;
-    this.#stepping = true;
-    setImmediate(this.#step);
+    this.#stepSoon();
   };
 
   #assertOpen(): void {

@@ -51,7 +51,10 @@ export interface LastValueCacheOptions {
   readonly maxBytes?: number;
   /** Bytes of one value; a larger message passes and is not kept. Default 1,048,576. */
   readonly maxValueBytes?: number;
-  /** Subscriptions that may wait for their values; past it no further ones are read. Default 1,000. */
+  /**
+   * Subscriptions that may wait for their values, those of newcomers without room not counted; past it no further ones are
+   * read. Default 1,000.
+   */
   readonly maxSnapshots?: number;
   /** A folder for LMDB, in which the values survive a restart. Default: none. */
   readonly store?: string;
@@ -59,7 +62,10 @@ export interface LastValueCacheOptions {
   readonly storeInterval?: number;
   /** Of the socket that publishers talk to, such as security. */
   readonly frontendOptions?: XSubscriberOptions;
-  /** Of the socket that subscribers talk to. Its `sendHighWaterMark` is `maxTopics` + 1,000 by default. */
+  /**
+   * Of the socket that subscribers talk to. Its `sendHighWaterMark` is `maxTopics` + 1,000 by default; where the engine
+   * sends a newcomer's values to it alone (capability `answerSubscribers`), they take half of that at most.
+   */
   readonly backendOptions?: XPublisherOptions;
 }
 

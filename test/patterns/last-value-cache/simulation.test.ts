@@ -1,10 +1,11 @@
 /**
  * Publishers, a cache and subscribers that come at any time, in simulated time. What engines do is in the network:
- * a snapshot's values go to everybody who asked for their topics.
+ * one sends a snapshot's values to everybody who asked for their topics; the other to the newcomer alone, whose queue
+ * has room for some of them, and which may leave, or take its subscription back, in the middle.
  *
- * Invariants: nobody gets an older value of a topic after a newer; when it is quiet everybody has the cache's value
- * of every topic beneath its prefixes, and of no other; the cache stays within its bounds; the store, told what
- * changed, has what the cache has.
+ * Invariants: nobody gets an older value of a topic after a newer; when it is quiet everybody that is there has the
+ * cache's value of every topic beneath its prefixes, and of no other; to one alone each of them is sent once; the cache
+ * stays within its bounds; the store, told what changed, has what the cache has.
  */
 import { expect, it } from "vitest";
 import { Snapshots } from "../../../src/patterns/last-value-cache/snapshots.js";
@@ -14,19 +15,63 @@ import type { Simulation } from "../../support/simulation/simulation.js";
 
 const MAX_TOPICS = 12;
 
+/** Messages that a subscriber's queue holds; snapshots leave half of it free. */
+const QUEUE = 8;
+
 class SimulatedSubscriber {
   readonly values = new Map<string, number>();
+  /** Topics that came from a snapshot, one entry each time. */
+  readonly owed: string[] = [];
+  /** On their way, in order. */
+  readonly #queue: (readonly Buffer[])[] = [];
+  gone = false;
+  /** Told when there is room again. */
+  onRoom: (() => void) | undefined;
+  #reading = false;
 
-  constructor(readonly prefix: string) {}
+  constructor(
+    readonly simulation: Simulation,
+    readonly prefix: string,
+  ) {}
 
-  receive(frames: readonly Buffer[]): void {
+  get hasRoomToSpare(): boolean {
+    return this.#queue.length <= QUEUE / 2;
+  }
+
+  send(frames: readonly Buffer[]): void {
+    if (this.gone || !String(frames[0]).startsWith(this.prefix)) return;
+    this.#queue.push(frames);
+    this.#read();
+  }
+
+  leave(): void {
+    this.gone = true;
+    this.onRoom?.();
+  }
+
+  #read(): void {
+    if (this.#reading || this.#queue.length === 0) return;
+    this.#reading = true;
+    this.simulation.after(this.simulation.random.next() * 6, () => {
+      this.#reading = false;
+      this.#receive(this.#queue.shift() as Buffer[]);
+      this.#read();
+      if (!this.hasRoomToSpare) return;
+      const told = this.onRoom;
+      this.onRoom = undefined;
+      told?.();
+    });
+  }
+
+  #receive(frames: readonly Buffer[]): void {
     const topic = String(frames[0]);
-    if (!topic.startsWith(this.prefix)) return;
     const value = Number(frames[1]);
     expect(value, `an older value of ${topic}`).toBeGreaterThanOrEqual(this.values.get(topic) ?? -1);
     this.values.set(topic, value);
   }
 }
+
+const EVERYBODY = {};
 
 function story(simulation: Simulation): void {
   const { random } = simulation;
@@ -39,11 +84,32 @@ function story(simulation: Simulation): void {
     true,
   );
   const deliver = (frames: readonly Buffer[]): void => {
-    for (const subscriber of subscribers) subscriber.receive(frames);
+    for (const subscriber of subscribers) subscriber.send(frames);
   };
-  const snapshots = new Snapshots(
+  const alone = random.chance(0.6);
+  const snapshots = new Snapshots<SimulatedSubscriber | typeof EVERYBODY>(
     cache,
-    { send: deliver, done: (prefix, topics) => simulation.note(`${prefix}: ${topics} values`) },
+    {
+      send: (message, newcomer) => {
+        if (!(newcomer instanceof SimulatedSubscriber)) {
+          deliver(message);
+          return "sent";
+        }
+        if (newcomer.gone) return "gone";
+        if (!newcomer.hasRoomToSpare) {
+          newcomer.onRoom = () => {
+            snapshots.ready(newcomer);
+            later();
+          };
+          return "full";
+        }
+        newcomer.owed.push(String(message[0]));
+        newcomer.send(message);
+        return "sent";
+      },
+      wants: (newcomer) => !(newcomer instanceof SimulatedSubscriber) || !newcomer.gone,
+      done: (prefix, topics) => simulation.note(`${prefix}: ${topics} values`),
+    },
     100,
   );
   let stepping = false;
@@ -53,7 +119,7 @@ function story(simulation: Simulation): void {
     if (snapshots.busy) later();
   };
   const later = (): void => {
-    if (stepping) return;
+    if (stepping || !snapshots.busy) return;
     stepping = true;
     simulation.after(random.next() * 5, step);
   };
@@ -71,9 +137,11 @@ function story(simulation: Simulation): void {
       simulation.at(time, () => {
         const prefix = random.pick(["", "a", "ab", "c", "cab", "x"]);
         simulation.note(`somebody subscribes to "${prefix}"`);
-        subscribers.push(new SimulatedSubscriber(prefix));
-        snapshots.request(prefix);
+        const subscriber = new SimulatedSubscriber(simulation, prefix);
+        subscribers.push(subscriber);
+        snapshots.request(prefix, alone ? subscriber : EVERYBODY);
         later();
+        if (random.chance(0.3)) simulation.after(random.next() * 40, () => subscriber.leave());
       });
     }
     if (random.chance(0.2)) {
@@ -89,8 +157,10 @@ function story(simulation: Simulation): void {
     }
   }
   simulation.run(10_000);
-  expect(snapshots.busy).toBe(false);
+  expect(snapshots.stats()).toMatchObject({ waiting: 0, parked: 0 });
   for (const subscriber of subscribers) {
+    expect(new Set(subscriber.owed).size).toBe(subscriber.owed.length);
+    if (subscriber.gone) continue;
     const expected = cache.beneath(subscriber.prefix, undefined, 100).map(({ key }) => key);
     const known = [...subscriber.values.keys()].filter((topic) => !evicted.has(topic)).sort();
     expect(known).toEqual(expected);

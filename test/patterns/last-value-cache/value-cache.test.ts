@@ -1,5 +1,7 @@
 /** What is kept, what has to go, and what a store is told. */
 import { describe, expect, it } from "vitest";
+import { EncodedMessages } from "../../../src/engine/encoded.js";
+import { encodeMessage } from "../../../src/engine/zmtp/codec/encoded.js";
 import { ValueCache } from "../../../src/patterns/last-value-cache/value-cache.js";
 import { texts } from "../../contract/support/wait.js";
 import { Random } from "../../support/simulation/random.js";
@@ -74,6 +76,40 @@ describe("ValueCache", () => {
       bytes: 0,
       uncached: { "single-frame": 1, "topic-too-long": 1, "value-too-large": 1 },
     });
+  });
+
+  it("makes the same of messages as they came as of their frames", () => {
+    const random = new Random(7);
+    const bounds = { maxTopics: 40, maxBytes: 6_000, maxTopicBytes: 70, maxValueBytes: 600 };
+    const [one, other] = [create(bounds, true), create(bounds, true)];
+    for (let n = 0; n < 300; n++) {
+      const messages = Array.from({ length: random.integer(1, 30) }, () => {
+        const topic = `${random.integer(1, 60)}`.padStart(random.pick([1, 2, 12, 66, 72]), "t");
+        const frames = Array.from({ length: random.pick([0, 1, 1, 1, 2]) }, () =>
+          "v".repeat(random.pick([0, 3, 250, 300, 601])),
+        );
+        return [topic, ...frames, ...frames.slice(1).map(() => String(n))].map((frame) => Buffer.from(frame));
+      });
+      for (const message of messages) one.cache.update(message);
+      const bytes = Buffer.concat(messages.map((frames) => encodeMessage(frames, undefined).bytes));
+      const tally = { bodyBytes: 0, mostFrames: 0 };
+      other.cache.updateAll(new EncodedMessages(bytes, 0, bytes.length, messages.length, tally, undefined));
+      if (random.chance(0.2)) {
+        const topic = random.pick(one.topics());
+        expect([one.cache.delete(topic), other.cache.delete(topic)]).toEqual([true, true]);
+      }
+      expect(other.cache.stats()).toEqual(one.cache.stats());
+      const values = (cache: ValueCache): string[][] =>
+        cache.beneath("", undefined, 100).map((value) => texts(value.message()));
+      expect(values(other.cache)).toEqual(values(one.cache));
+      const changes = (cache: ValueCache): unknown => {
+        const { changed, removed } = cache.takeChanges(1_000);
+        return [changed.map((value) => texts(value.message())), removed];
+      };
+      if (random.chance(0.3)) expect(changes(other.cache)).toEqual(changes(one.cache));
+    }
+    expect(other.told).toEqual(one.told);
+    expect(one.told.length).toBeGreaterThan(100);
   });
 
   it("gives copies: what somebody does to them changes nothing, nor does the next update change them", () => {

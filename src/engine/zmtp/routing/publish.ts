@@ -14,6 +14,7 @@
 import { RingBuffer } from "../../../core/ring-buffer.js";
 import type { EncodedMessages } from "../../encoded.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
+import type { EngineSubscriber } from "../../subscriber.js";
 import { behind, bodyAt, frameEnd } from "../codec/borders.js";
 import { parseCommand } from "../codec/command.js";
 import { cutFront } from "../codec/encoded.js";
@@ -22,6 +23,7 @@ import { slice } from "../codec/slice.js";
 import { keyOf } from "../codec/text.js";
 import type { Pipe } from "../pipe.js";
 import { fanOut, isSame } from "./fan-out.js";
+import { OneSubscriber } from "./one-subscriber.js";
 import { Routing, type RoutingHost } from "./routing.js";
 import { SubscriptionIndex } from "./subscription-index.js";
 
@@ -43,8 +45,10 @@ export class PublishRouting extends Routing {
   /** Marks the pipes that one publication matched. */
   #epoch = 0;
   #matched: Pipe[] = [];
-  /** Manual: the peer of the last notice taken. */
+  /** The peer of the last notice taken. */
   #last: Pipe | undefined = undefined;
+  /** Those that the program has asked for, while their connections last. */
+  readonly #subscribers = new Map<Pipe, OneSubscriber>();
   /** Pipes whose reading is stopped until notices are taken. */
   readonly #held = new Set<Pipe>();
 
@@ -74,6 +78,7 @@ export class PublishRouting extends Routing {
   /** A connection is gone, and its subscriptions with it: they come again with the next. */
   override lost(pipe: Pipe): void {
     this.#forget(pipe);
+    this.#endSubscriber(pipe);
   }
 
   override removed(pipe: Pipe): void {
@@ -81,6 +86,12 @@ export class PublishRouting extends Routing {
     this.#forget(pipe);
     this.#held.delete(pipe);
     if (this.#last === pipe) this.#last = undefined;
+    this.#endSubscriber(pipe);
+  }
+
+  override room(pipe: Pipe): void {
+    super.room(pipe);
+    this.#subscribers.get(pipe)?.tell();
   }
 
   override messages(pipe: Pipe): void {
@@ -166,6 +177,17 @@ export class PublishRouting extends Routing {
     return notice.frames;
   }
 
+  override subscriber(): EngineSubscriber | undefined {
+    const pipe = this.#last;
+    if (pipe?.link === undefined || pipe.ended) return undefined;
+    let subscriber = this.#subscribers.get(pipe);
+    if (subscriber === undefined) {
+      subscriber = new OneSubscriber(pipe, this.#index);
+      this.#subscribers.set(pipe, subscriber);
+    }
+    return subscriber;
+  }
+
   override discard(): number {
     const messages = this.#notices.length;
     while (this.take() !== undefined);
@@ -234,6 +256,13 @@ export class PublishRouting extends Routing {
     if (all || outcome === "first" || outcome === "last" || outcome === "unknown") {
       this.#tell([Buffer.concat([Buffer.of(on ? SUBSCRIBE : CANCEL), prefix])], pipe);
     }
+  }
+
+  #endSubscriber(pipe: Pipe): void {
+    const subscriber = this.#subscribers.get(pipe);
+    if (subscriber === undefined) return;
+    this.#subscribers.delete(pipe);
+    subscriber.end();
   }
 
   #forget(pipe: Pipe): void {

@@ -12,6 +12,7 @@ import type { SocketTypeName } from "../../../core/socket-type.js";
 import type { EncodedMessages } from "../../encoded.js";
 import type { OfferResult, OutgoingMessage } from "../../engine.js";
 import type { SocketEvent } from "../../events.js";
+import type { EngineSubscriber } from "../../subscriber.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { CloseReason, Peer, Pipe } from "../pipe.js";
 
@@ -52,6 +53,8 @@ export abstract class Routing {
   abstract get writable(): boolean;
   abstract offer(message: OutgoingMessage): OfferResult;
   abstract take(): Buffer[] | undefined;
+  /** Who sent the message taken last (XPUB). */
+  subscriber?(): EngineSubscriber | undefined;
   /** As `take`, undecoded; where the type receives messages that are passed on as they are. */
   takeEncoded?(max: number): EncodedMessages | undefined;
   /** As `offer`: takes from the front what there is room for. One that is refused is taken off, too. */

@@ -164,3 +164,18 @@ it("a large message that is passed on makes room for the next", () => {
   }
   expect(memories.size).toBe(1);
 });
+
+it("messages that somebody was told of stay what they were", () => {
+  const stream = new InStream(-1, () => undefined);
+  const told: { bytes: Uint8Array; start: number; end: number; tag: number }[] = [];
+  for (let tag = 1; tag <= 20; tag++) {
+    const wire = encodeFrame({ flags: 0, body: Buffer.alloc(100_003, tag) });
+    for (let at = 0; at < wire.length; ) at = feed(stream, wire, at);
+    const one = stream.takeEncoded(1, undefined);
+    one.visit((bytes, start, end) => told.push({ bytes, start, end, tag }));
+    one.release();
+  }
+  for (const { bytes, start, end, tag } of told) {
+    expect(Buffer.from(bytes.subarray(start, end)).equals(Buffer.alloc(100_003, tag))).toBe(true);
+  }
+});

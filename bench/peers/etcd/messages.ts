@@ -1,0 +1,49 @@
+/**
+ * What is used of etcd's gRPC interface (its version 3: services KV and Watch), as protobufjs reads it: Put, and Watch
+ * with the creating of a watch. Fields that nobody here looks at are left out; protobuf passes over them.
+ */
+const field = (type: string, id: number, rule?: "repeated") => ({
+  type,
+  id,
+  ...(rule === undefined ? {} : { rule }),
+});
+
+export const MESSAGES = {
+  nested: {
+    mvccpb: {
+      nested: {
+        KeyValue: { fields: { key: field("bytes", 1), value: field("bytes", 5) } },
+        Event: { fields: { type: field("int32", 1), kv: field("KeyValue", 2) } },
+      },
+    },
+    etcdserverpb: {
+      nested: {
+        PutRequest: { fields: { key: field("bytes", 1), value: field("bytes", 2) } },
+        PutResponse: { fields: {} },
+        WatchCreateRequest: { fields: { key: field("bytes", 1), range_end: field("bytes", 2) } },
+        WatchRequest: { fields: { create_request: field("WatchCreateRequest", 1) } },
+        WatchResponse: {
+          fields: {
+            created: field("bool", 3),
+            canceled: field("bool", 4),
+            cancel_reason: field("string", 6),
+            events: field("mvccpb.Event", 11, "repeated"),
+          },
+        },
+        KV: {
+          methods: { Put: { requestType: "PutRequest", responseType: "PutResponse" } },
+        },
+        Watch: {
+          methods: {
+            Watch: {
+              requestType: "WatchRequest",
+              requestStream: true,
+              responseType: "WatchResponse",
+              responseStream: true,
+            },
+          },
+        },
+      },
+    },
+  },
+} as const;
