@@ -39,9 +39,11 @@ export function loadOf(parameters: Parameters): MajordomoLoad {
   return MAJORDOMO_LOADS[oneOf(parameters, "load", Object.keys(MAJORDOMO_LOADS))] as MajordomoLoad;
 }
 
+/** @param workerOptions more of them, for each process of workers */
 export function majordomoRoles(
   { workers, concurrency, prefetch, window }: MajordomoLoad,
   expects: Expectation,
+  workerOptions: Parameters = {},
 ): RoleSpec[] {
   const marks = { "high-water-mark": HIGH_WATER_MARK };
   return [
@@ -51,7 +53,7 @@ export function majordomoRoles(
       processes: workers,
       connects: ["broker/backend"],
       ends: false,
-      options: { ...marks, concurrency, prefetch },
+      options: { ...marks, concurrency, prefetch, ...workerOptions },
     },
     { role: "client", connects: ["broker"], measured: true, options: { ...marks, window }, expects },
   ];

@@ -13,8 +13,8 @@ import { AbortedError, ClosedError, InvalidArgumentError, TimeoutError } from ".
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
 import { Turns } from "../../sockets/turns.js";
+import { checkCount, checkEndpoint, checkKeys } from "../common/check-options.js";
 import { PatternEvents } from "../common/events.js";
-import { checkCount, checkEndpoint, checkKeys } from "./check.js";
 
 /** ms until a request without a reply is tried at the other server, as the Guide has it. */
 const TIMEOUT = 1_000;

@@ -13,7 +13,7 @@
  */
 import { InvalidArgumentError } from "../../core/errors.js";
 import { RingBuffer } from "../../core/ring-buffer.js";
-import { checkCount, checkKeys } from "./check.js";
+import { checkCount, checkKeys } from "../common/check-options.js";
 import type { Admission } from "./rules.js";
 import { BinaryStar } from "./star.js";
 

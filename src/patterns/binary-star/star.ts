@@ -14,9 +14,9 @@ import {
   Subscriber,
   type SubscriberOptions,
 } from "../../sockets/pub-sub.js";
+import { checkCount, checkEndpoint, checkFunction, checkKeys } from "../common/check-options.js";
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
-import { checkCount, checkEndpoint, checkFunction, checkKeys } from "./check.js";
 import { changeEvent, nameOf, type StarEvent, type StarStateName } from "./events.js";
 import { encodeState, parseState, type StarState } from "./protocol.js";
 import { type Admission, BinaryStarRules, type StarRole, type StarRulesStats } from "./rules.js";

@@ -24,7 +24,7 @@ import {
   type ToReceiver,
 } from "./messages.js";
 import { type BlackBoxOptions, type ResolvedBox, resolveBox } from "./options.js";
-import type { BoxDropReason, ShardStats } from "./rules.js";
+import type { BoxDropReason, ShardStats } from "./shard.js";
 import { ShardThread, startThread, type ThreadOwner } from "./threads.js";
 
 /** ms that `close` gives to what was read, unless it is told otherwise. */

@@ -6,5 +6,5 @@ export {
   type BlackBoxStats,
 } from "./black-box.js";
 export type { BlackBoxOptions } from "./options.js";
-export type { BoxDropReason, FullPolicy, ShardStats } from "./rules.js";
+export type { BoxDropReason, FullPolicy, ShardStats } from "./shard.js";
 export type { ShardKey } from "./sharding.js";

@@ -4,9 +4,9 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
-import { checkCount, checkEndpoint, checkKeys } from "../binary-star/check.js";
+import { checkCount, checkEndpoint, checkKeys } from "../common/check-options.js";
 import type { ReceiverData } from "./messages.js";
-import type { FullPolicy } from "./rules.js";
+import type { FullPolicy } from "./shard.js";
 import { keyEndOf, type ShardKey } from "./sharding.js";
 
 /** Worker threads at most. */

@@ -2,7 +2,7 @@
 import { AbortedError, ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { refusedWait } from "../../sockets/waiter.js";
-import { checkCount } from "../binary-star/check.js";
+import { checkCount } from "../common/check-options.js";
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
 import { abortable } from "./abortable.js";

@@ -6,7 +6,7 @@ import type { Context } from "../../sockets/context.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { SocketStats } from "../../sockets/stats.js";
 import type { WaitOptions } from "../../sockets/waiter.js";
-import { checkEndpoint, checkKeys } from "../binary-star/check.js";
+import { checkEndpoint, checkKeys } from "../common/check-options.js";
 import { Filter, prefixesOf, sizeOf, startsWith, type TapFilter, type TapSample } from "./filter.js";
 import { Gaps } from "./gaps.js";
 import { parseTrailer, type Side } from "./protocol.js";

@@ -10,7 +10,7 @@ import { type Clock, systemClock } from "../../core/clock.js";
 import type { Context } from "../../sockets/context.js";
 import { XPublisher, type XPublisherOptions } from "../../sockets/pub-sub.js";
 import type { SocketStats } from "../../sockets/stats.js";
-import { checkCount, checkKeys } from "../binary-star/check.js";
+import { checkCount, checkKeys } from "../common/check-options.js";
 import { PatternEvents } from "../common/events.js";
 import type { TapFilter, TapSample } from "./filter.js";
 import type { Side } from "./protocol.js";

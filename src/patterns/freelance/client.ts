@@ -14,7 +14,7 @@ import {
 import type { Codec } from "../../sockets/codec.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
-import { checkCount, checkEndpoint, checkKeys } from "../binary-star/check.js";
+import { checkCount, checkEndpoint, checkKeys } from "../common/check-options.js";
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
 import { ServiceError } from "../common/service-error.js";

@@ -5,11 +5,11 @@
  *     new REQ socket ── request ──> no reply in time, or no connection: throw the socket away, next server
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { AbortedError, ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
+import { AbortedError, ClosedError, TimeoutError } from "../../core/errors.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
 import { Turns } from "../../sockets/turns.js";
-import { checkCount, checkEndpoint, checkKeys } from "../binary-star/check.js";
+import { checkCount, checkKeys, checkServers } from "../common/check-options.js";
 import { ServiceError } from "../common/service-error.js";
 import { errorTextOf } from "./protocol.js";
 
@@ -44,9 +44,7 @@ export class FreelanceFailoverClient<T = Raw> {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: FreelanceFailoverClientOptions<T>) {
     checkKeys("FreelanceFailoverClient", options, ["endpoints", "timeout", "rounds", "socketOptions"]);
-    if (!Array.isArray(options.endpoints) || options.endpoints.length === 0)
-      throw new InvalidArgumentError("Option endpoints has one server or more");
-    for (const endpoint of options.endpoints) checkEndpoint("endpoints", endpoint);
+    checkServers("endpoints", options.endpoints);
     this.#options = options;
     this.#timeout = checkCount("timeout", options.timeout ?? TIMEOUT, 1);
     this.#rounds = checkCount("rounds", options.rounds ?? ROUNDS, 1);

@@ -7,18 +7,12 @@
  * every server. A server that is not connected yet gets the requests that still
  * wait when it comes.
  */
-import {
-  AbortedError,
-  ClosedError,
-  InvalidArgumentError,
-  InvalidStateError,
-  TimeoutError,
-} from "../../core/errors.js";
+import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
-import { checkCount, checkEndpoint, checkKeys } from "../binary-star/check.js";
+import { checkCount, checkKeys, checkServers } from "../common/check-options.js";
 import { ServiceError } from "../common/service-error.js";
 import { decodeBody, encodeBody } from "./body.js";
 import { errorTextOf, parseSequence } from "./protocol.js";
@@ -83,9 +77,7 @@ export class FreelanceShotgunClient<T = Raw> {
       "codec",
       "socketOptions",
     ]);
-    if (!Array.isArray(endpoints) || endpoints.length === 0)
-      throw new InvalidArgumentError("Option endpoints has one server or more");
-    for (const endpoint of endpoints) checkEndpoint("endpoints", endpoint);
+    checkServers("endpoints", endpoints);
     this.#timeout = checkCount("timeout", options.timeout ?? TIMEOUT, 1);
     this.#maxPending = checkCount("maxPending", options.maxPending ?? MAX_PENDING, 1);
     this.#codec = options.codec;

@@ -1,7 +1,8 @@
 /** The load-balancing broker: two ROUTERs around rules.ts. */
+
+import { numbers } from "../common/check-options.js";
 import { addressedFrames, parseFromClient, replyFrames } from "../pirate/protocol.js";
 import { BrokerDriver, type BrokerDriverOptions, type BrokerLinks } from "./broker-driver.js";
-import { numbers } from "./check-options.js";
 import { parseFromBalanced } from "./protocol.js";
 import { type BalancerEvent, BalancerRules, type BalancerRulesOptions, type BalancerStats } from "./rules.js";
 

@@ -18,6 +18,12 @@ import { workerSignal } from "./messages-broker.js";
 import { Dialect, RESERVED_PREFIX, serviceNameOf, textOf } from "./protocol.js";
 import type { BrokerCommand } from "./protocol-broker.js";
 
+/**
+ * Workers looked at in one turn. Thousands that joined at once, after a broker's restart, are due at once: requests would
+ * wait until the last of them has its beat. The rest has it a turn later, and keeps that distance from then on.
+ */
+const MAX_BEATS = 64;
+
 const DIALECT_NAMES = {
   [Dialect.Mdp01]: "0.1",
   [Dialect.Mdp02]: "0.2",
@@ -109,12 +115,13 @@ export class BrokerWorkers {
     return this.#beats.first?.beatAt;
   }
 
-  /** @returns those whose connection was found gone */
+  /** Does a part of what is due: then {@link nextWakeUp} is not later than now. @returns those whose connection was found gone */
   tick(now: number): readonly Worker[] {
     const gone: Worker[] = [];
     const { heartbeatInterval, liveness } = this.#limits;
-    for (let worker = this.#beats.first; worker !== undefined; worker = this.#beats.first) {
-      if (worker.beatAt > now) break;
+    for (let looked = 0; looked < MAX_BEATS; looked++) {
+      const worker = this.#beats.first;
+      if (worker === undefined || worker.beatAt > now) break;
       const busy = worker.inFlight.length > 0 && !worker.beatsWhileBusy;
       if (!busy && now - worker.lastSeen >= heartbeatInterval * liveness) {
         this.remove(worker, "expired", now);

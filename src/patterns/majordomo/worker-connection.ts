@@ -14,6 +14,12 @@ const BATCH = 1_000;
 /** ms that the last messages have to leave. */
 const LAST_WORDS = 1_000;
 
+/**
+ * Connections to a plain broker at most. Each has one request at a time, so a worker wants as many as it has handlers;
+ * Titanic's have 4,096 each, more than a process has sockets for.
+ */
+const MAX_PLAIN_CONNECTIONS = 64;
+
 const DIALECT_NAMES = { [Dialect.Mdp01]: "0.1", [Dialect.Mdp02]: "0.2", [Dialect.Shoal]: "shoal" } as const;
 
 /** What all of a worker's connections have. */
@@ -110,7 +116,7 @@ export class WorkerConnection {
     if (!this.#first) return;
     this.#shared.emit({ type: "broker:join", endpoint: this.#endpoint, dialect: DIALECT_NAMES[dialect] });
     const { concurrency } = this.#shared.session;
-    const wanted = dialect === Dialect.Shoal ? 0 : concurrency - 1;
+    const wanted = dialect === Dialect.Shoal ? 0 : Math.min(concurrency, MAX_PLAIN_CONNECTIONS) - 1;
     for (const other of this.#others.splice(wanted)) void other.close(0);
     const shared = { ...this.#shared, session: { ...this.#shared.session, dialect } };
     while (this.#others.length < wanted) {

@@ -27,7 +27,9 @@ const DEFAULTS = Object.freeze({
 
 /** Options of {@link MajordomoWorker}. Times are in ms. */
 export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
-  /** Requests handled at once, 1 to 65,535. Default 1. */
+  /**
+   * Requests handled at once, 1 to 65,535; of a plain broker 64 at most, over a connection each. Default 1.
+   */
   readonly concurrency?: number;
   /**
    * Requests that a broker of shoal may give beyond those, 0 to 65,535: they wait here, so that the worker need not wait

@@ -10,6 +10,7 @@
  * Each READY is on a new connection, so what a broker meant for the former
  * registration never meets this one. Answers of a former registration are stale.
  */
+import { backOff } from "../common/back-off.js";
 import type { Frames } from "./messages-broker.js";
 import { Dialect } from "./protocol.js";
 import {
@@ -231,9 +232,8 @@ export class WorkerSession {
 
   #leave(reason: "disconnect" | "expired" | "lost", now: number): void {
     const { reconnectInterval, reconnectMaxInterval } = this.#options;
-    const longest = Math.min(reconnectInterval * 2 ** this.#attempts, reconnectMaxInterval);
-    const wait = longest * (0.5 + this.#random() / 2);
-    this.#attempts = Math.min(this.#attempts + 1, 30);
+    const wait = backOff(this.#attempts, reconnectInterval, reconnectMaxInterval, this.#random);
+    this.#attempts += 1;
     this.#state = "away";
     this.#epoch += 1;
     this.#next = now + wait;

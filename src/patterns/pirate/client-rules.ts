@@ -11,6 +11,7 @@
  * taken for another's: the address of the one it was for is gone. The first visit of each
  * server in a row costs no wait; from the second round on the wait doubles, with jitter.
  */
+import { backOff } from "../common/back-off.js";
 
 /** What a client's rules are bounded by; all times in ms. */
 export interface ClientRulesOptions {
@@ -134,7 +135,6 @@ export class ClientRules {
   #delay(): number {
     const round = Math.floor(this.#attempt / this.#options.servers);
     if (round === 0) return 0;
-    const full = Math.min(this.#options.retryDelay * 2 ** (round - 1), this.#options.retryMaxDelay);
-    return full * (0.5 + this.#random() / 2);
+    return backOff(round - 1, this.#options.retryDelay, this.#options.retryMaxDelay, this.#random);
   }
 }

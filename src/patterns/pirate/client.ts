@@ -2,7 +2,6 @@
 import {
   AbortedError,
   ClosedError,
-  InvalidArgumentError,
   InvalidStateError,
   type ShoalError,
   TimeoutError,
@@ -11,9 +10,9 @@ import { RingBuffer } from "../../core/ring-buffer.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
+import { numbers, serversOf } from "../common/check-options.js";
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
-import { numbers } from "../load-balancer/check-options.js";
 import { type BodyFor, type BodyOf, BodyShape } from "./body.js";
 import { ClientRules } from "./client-rules.js";
 import { parseErrorReply } from "./error-reply.js";
@@ -129,8 +128,7 @@ export class PirateClient<Req = Raw, Rep = Raw> {
   constructor(endpoints: string | readonly string[], options: PirateClientOptions<Req, Rep> = {}) {
     const { requestCodec, replyCodec, socketOptions, ...given } = options;
     const { maxPending, ...times } = numbers("PirateClient", DEFAULTS, given, { retries: 0, retryDelay: 0 });
-    this.#endpoints = typeof endpoints === "string" ? [endpoints] : [...endpoints];
-    if (this.#endpoints.length === 0) throw new InvalidArgumentError("A client has at least one server");
+    this.#endpoints = serversOf(endpoints);
     this.#socketOptions = { ...socketOptions };
     this.#requests = new BodyShape(requestCodec);
     this.#replies = new BodyShape(replyCodec);

@@ -5,9 +5,9 @@ import type { Codec } from "../../sockets/codec.js";
 import { Publisher, type PublisherOptions, type WaitForSubscribersOptions } from "../../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
+import { numbers } from "../common/check-options.js";
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
-import { numbers } from "../load-balancer/check-options.js";
 import { type BodyFor, BodyShape } from "../pirate/body.js";
 import { ID_BYTES } from "./protocol.js";
 import {

@@ -10,6 +10,8 @@ import { HEARTBEAT, PairServer } from "./pair.js";
 
 /** ms of schedules in each test of a default run. */
 const BUDGET = 5_000;
+/** ms that a test may take. */
+const LIMIT = process.env.SHOAL_LONG === "1" ? 3_600_000 : 20_000;
 /** ms of trouble in each schedule, and of peace after it. */
 const TROUBLE = 30_000;
 const PEACE = 12_000;
@@ -107,7 +109,9 @@ function expectOneMaster(pair: Pair): void {
   if (a.answers + b.answers !== before + 1) throw new Error("nobody answers in the end");
 }
 
-test("without a cut between the servers there are never two masters, whatever crashes or is stopped", () => {
+test("without a cut between the servers there are never two masters, whatever crashes or is stopped", {
+  timeout: LIMIT,
+}, () => {
   let answers = 0;
   const tried = runSchedules(
     (simulation) => {
@@ -134,7 +138,9 @@ test("without a cut between the servers there are never two masters, whatever cr
   expect(answers).toBeGreaterThan(tried * 10);
 });
 
-test("two masters take a cut, end with the first state that passes, and are fenced until the operator resolves", () => {
+test("two masters take a cut, end with the first state that passes, and are fenced until the operator resolves", {
+  timeout: LIMIT,
+}, () => {
   let fences = 0;
   const tried = runSchedules(
     (simulation) => {

@@ -7,7 +7,8 @@
  * every moment; with `wait` nothing is dropped; once threads live, everything that waits is handled.
  */
 import { describe, expect, it } from "vitest";
-import { BoxRules, type BoxRulesOptions, type FullPolicy } from "../../../src/patterns/black-box/rules.js";
+import { BoxRules, type BoxRulesOptions } from "../../../src/patterns/black-box/rules.js";
+import type { FullPolicy } from "../../../src/patterns/black-box/shard.js";
 import { keyEndOf } from "../../../src/patterns/black-box/sharding.js";
 import { runSchedules } from "../../support/simulation/schedules.js";
 import type { Simulation } from "../../support/simulation/simulation.js";

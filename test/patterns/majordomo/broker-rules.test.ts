@@ -153,6 +153,26 @@ describe("a worker", () => {
     expect(rules.stats()).toMatchObject({ workers: 1, inFlight: 1 });
   });
 
+  it("has its heartbeat in a turn of 64, however many joined at once, and keeps its place from then on", () => {
+    for (let i = 0; i < 200; i++) ready(`w${i}`);
+    const { heartbeatInterval } = resolveBrokerLimits({});
+    sent = [];
+    const turns: number[] = [];
+    const told = new Set<string>();
+    for (let turn = 0; turn < 4; turn++) {
+      expect(rules.nextWakeUp()).toBe(heartbeatInterval);
+      rules.tick(heartbeatInterval + 10 * turn);
+      turns.push(sent.length);
+      for (const [to] of sent) told.add(String(to));
+      sent = [];
+    }
+    expect([turns, told.size]).toEqual([[64, 64, 64, 8], 200]);
+    for (let i = 0; i < 200; i++) hear(`w${i}`, heartbeatInterval + 40, "", "MDPW01", 4);
+    expect(rules.nextWakeUp()).toBe(2 * heartbeatInterval);
+    rules.tick(2 * heartbeatInterval + 9);
+    expect([sent.length, rules.nextWakeUp()]).toEqual([64, 2 * heartbeatInterval + 10]);
+  });
+
   it("whose connection is gone while it is busy is found out by the next heartbeat", () => {
     ready("w1");
     ask("c1");

@@ -137,4 +137,27 @@ describe.skipIf(!found)("with pyzmq", () => {
       "NotSupportedError",
     );
   });
+
+  it("a worker of thousands of handlers has 64 connections to a plain broker, and stays there", async () => {
+    const endpoint = await python(BROKER).line();
+    let running = 0;
+    let most = 0;
+    let all = (): void => undefined;
+    const full = new Promise<void>((resolve) => {
+      all = resolve;
+    });
+    const handler = async (): Promise<string> => {
+      running += 1;
+      most = Math.max(most, running);
+      if (running === 64) all();
+      await full;
+      running -= 1;
+      return "done";
+    };
+    track(new MajordomoWorker(endpoint, "upper", handler, { concurrency: 4_096 }));
+    const client = track(new MajordomoClient(endpoint, { maxConnections: 100 }));
+    const replies = Promise.all(Array.from({ length: 200 }, () => client.request("upper", "x")));
+    expect(await within(replies, "200 replies")).toHaveLength(200);
+    expect(most).toBe(64);
+  });
 });

@@ -1,4 +1,5 @@
 /** Majordomo: broker, workers that give back what they get, and a client. */
+import { Context } from "shoal";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";
 import type { Side } from "../side.js";
 import { type Asker, askOnSchedule, askPipelined } from "./asking.js";
@@ -18,26 +19,48 @@ export const broker: Role = async (side) => {
   await majordomo.close({ linger: 0 });
 };
 
+/**
+ * The services of this process's workers, one name for each worker. In the scenario of many services each has several, and
+ * the processes share them out.
+ */
+function offeredBy(side: Side): string[] {
+  if (side.scenario !== "majordomo-growth") return servicesOf(side);
+  const each = side.number("workers", 1);
+  const processes = side.number("processes", 1);
+  return servicesOf(side)
+    .flatMap((service) => Array.from({ length: each }, () => service))
+    .filter((_, i) => i % processes === side.index);
+}
+
+/** Workers that join at once: thousands would wait for each other, and the last of them longer than a handshake may take. */
+const JOINING = 100;
+
 /** Ready when the broker has all of them. */
 export const worker: Role = async (side) => {
   const concurrency = side.number("concurrency", 1);
   const prefetch = side.number("prefetch", -1);
-  // In the scenario of many services: workers of each of them.
-  const each = side.scenario === "majordomo-growth" ? side.number("workers", 1) : 1;
+  const room = prefetch < 0 ? { concurrency } : { concurrency, prefetch };
+  const offered = offeredBy(side);
+  // Sockets of a context are 1,023 at most, if it is not told otherwise.
+  const context = new Context({ maxSockets: 2 * offered.length + 1_000 });
   let handled = 0;
-  const workers = servicesOf(side).flatMap((service) =>
-    Array.from({ length: each }, () => {
-      const echo = (frames: Buffer[]) => {
-        handled++;
-        return frames;
-      };
-      const room = prefetch < 0 ? { concurrency } : { concurrency, prefetch };
-      return new MajordomoWorker(side.endpoint, service, echo, room);
-    }),
-  );
-  await Promise.all(
-    workers.map((one) => new Promise<void>((resolve) => one.events.on("broker:join", () => resolve()))),
-  );
+  const echo = (frames: Buffer[]) => {
+    handled++;
+    return frames;
+  };
+  const workers: MajordomoWorker[] = [];
+  while (workers.length < offered.length) {
+    const some = offered
+      .slice(workers.length, workers.length + JOINING)
+      .map(
+        (service) =>
+          new MajordomoWorker(side.endpoint, service, echo, { ...room, socketOptions: { context } }),
+      );
+    await Promise.all(
+      some.map((one) => new Promise<void>((resolve) => one.events.on("broker:join", () => resolve()))),
+    );
+    workers.push(...some);
+  }
   await side.ready();
   await side.stopped;
   await side.done({ messages: handled, bytes: handled * side.size });

@@ -1,0 +1,291 @@
+/**
+ * One shard of a Black Box: the queue of what waits for its thread, and what that has in hand. Pure.
+ *
+ *   offer ──> queue (bounded) ──next──> in hand ──finished──> handled, failed
+ *     │              │                     │
+ *     └── dropped <──┘                     └──crashed──> the one it was at: lost; the others: next again, first
+ */
+import { RingBuffer } from "../../core/ring-buffer.js";
+
+/** What happens to a message whose shard's queue is full. */
+export type FullPolicy =
+  /** The message is dropped. */
+  | "drop-newest"
+  /** The oldest ones of the queue are dropped, until there is room. */
+  | "drop-oldest"
+  /** Full or not: a message takes the place of the one with the same key that waits. Then as `drop-oldest`. */
+  | "conflate"
+  /** Nothing is read until there is room: the SUB's high-water mark fills, and then the publisher drops. */
+  | "wait";
+
+/** Why a message was dropped. */
+export type BoxDropReason =
+  /** The queue was full, and the policy is `drop-newest`. */
+  | "newest"
+  /** The queue was full, and a later message came. */
+  | "oldest"
+  /** A later message with the same key came (`conflate`). */
+  | "conflated"
+  /** It alone is more than a queue may hold. */
+  | "too-large"
+  /** It still waited when the Black Box was closed. */
+  | "closed";
+
+/** What bounds a shard. */
+export interface ShardLimits {
+  readonly full: FullPolicy;
+  /** Messages, and bytes of their frames, that wait for one shard. */
+  readonly maxQueued: number;
+  readonly maxQueuedBytes: number;
+  /** Messages, and bytes (but one message at least), of a batch. */
+  readonly maxBatch: number;
+  readonly maxBatchBytes: number;
+  /** Batches that a shard's thread has in hand. */
+  readonly maxInHand: number;
+}
+
+/** One shard's accounts at this moment, all counts since the beginning. */
+export interface ShardStats {
+  readonly received: number;
+  readonly handled: number;
+  readonly failed: number;
+  readonly queued: number;
+  readonly queuedBytes: number;
+  /** With the thread, and not told of as finished. */
+  readonly inHand: number;
+  /** Messages that a thread was at when it crashed, or was ended. */
+  readonly lost: number;
+  readonly dropped: Readonly<Record<BoxDropReason, number>>;
+  /** Batches sent to the thread. */
+  readonly batches: number;
+}
+
+interface Entry {
+  frames: readonly Buffer[];
+  bytes: number;
+  readonly key: string;
+}
+
+interface Batch {
+  readonly messages: readonly (readonly Buffer[])[];
+  readonly bytes: number;
+}
+
+const REASONS: readonly BoxDropReason[] = ["newest", "oldest", "conflated", "too-large", "closed"];
+
+export class Shard {
+  /** Whether there is a thread that takes batches. */
+  up = false;
+  readonly #limits: ShardLimits;
+  readonly #queue = new RingBuffer<Entry>();
+  /** By key; with `conflate` only. */
+  readonly #byKey = new Map<string, Entry>();
+  /** What the thread has not told of as finished, in order: its own copy is lost with it. */
+  readonly #batches = new RingBuffer<Batch>();
+  /** What the thread before it had not begun. */
+  readonly #again = new RingBuffer<Batch>();
+  readonly #dropped: Record<BoxDropReason, number> = {
+    newest: 0,
+    oldest: 0,
+    conflated: 0,
+    "too-large": 0,
+    closed: 0,
+  };
+  readonly #told: Record<BoxDropReason, number> = { ...this.#dropped };
+  #received = 0;
+  #handled = 0;
+  #failed = 0;
+  #lost = 0;
+  #bytes = 0;
+  #inHand = 0;
+  #sent = 0;
+
+  constructor(limits: ShardLimits) {
+    this.#limits = limits;
+  }
+
+  /** Whether nothing waits for the thread or is in its hands. */
+  get idle(): boolean {
+    return this.#queue.length === 0 && this.#again.length === 0 && this.#inHand === 0;
+  }
+
+  /** Whether a message would have room only if the thread took some of those that wait. */
+  isFullFor(key: string, bytes: number): boolean {
+    return !this.#hasRoom(bytes) && bytes <= this.#limits.maxQueuedBytes && !this.#byKey.has(key);
+  }
+
+  /**
+   * A message has come: it waits, takes another's place or is dropped.
+   *
+   * @param key with `conflate`: by which messages replace each other
+   * @returns `false`, with `wait` only: there is no room, and nothing has happened
+   */
+  offer(frames: readonly Buffer[], bytes: number, key: string): boolean {
+    const { full, maxQueuedBytes } = this.#limits;
+    if (bytes > maxQueuedBytes) return this.refuse("too-large");
+    if (full === "conflate" && this.#replace(key, frames, bytes)) return true;
+    while (!this.#hasRoom(bytes)) {
+      if (full === "wait") return false;
+      if (full === "drop-newest") return this.refuse("newest");
+      this.#dropOldest();
+    }
+    this.#received += 1;
+    const entry: Entry = { frames, bytes, key };
+    this.#queue.push(entry);
+    this.#bytes += bytes;
+    if (full === "conflate") this.#byKey.set(key, entry);
+    return true;
+  }
+
+  /** A message that came is not kept. */
+  refuse(reason: BoxDropReason): true {
+    this.#received += 1;
+    this.#dropped[reason] += 1;
+    return true;
+  }
+
+  /** What the thread gets next; it is in hand then. @returns `undefined`: nothing waits, it has enough, or is not up */
+  next(): Batch | undefined {
+    if (!this.up || this.#batches.length >= this.#limits.maxInHand) return undefined;
+    const batch = this.#again.shift() ?? this.#gather();
+    if (batch === undefined) return undefined;
+    this.#batches.push(batch);
+    this.#inHand += batch.messages.length;
+    this.#sent += 1;
+    return batch;
+  }
+
+  /** The thread has finished its oldest batch, `failed` of its messages with an error. @returns the messages of the batch */
+  finished(failed: number): number {
+    const messages = this.#batches.shift()?.messages.length ?? 0;
+    this.#account(messages, Math.min(failed, messages));
+    return messages;
+  }
+
+  /**
+   * The thread is gone.
+   *
+   * @param progress messages that it had begun and finished since the last batch it told of, and failed of those
+   * @returns the messages lost
+   */
+  crashed(progress: { begun: number; finished: number; failed: number }): number {
+    const begun = Math.min(progress.begun, this.#inHand);
+    const finished = Math.min(progress.finished, begun);
+    this.#account(finished, Math.min(progress.failed, finished));
+    const lost = begun - finished;
+    this.up = false;
+    this.#lost += lost;
+    let over = begun;
+    for (let batch = this.#batches.shift(); batch !== undefined; batch = this.#batches.shift()) {
+      const { messages } = batch;
+      if (over < messages.length) this.#again.push(over === 0 ? batch : without(batch, over));
+      over = Math.max(0, over - messages.length);
+    }
+    this.#inHand = 0;
+    return lost;
+  }
+
+  /** Drops all that waits. */
+  close(): void {
+    for (let batch = this.#again.shift(); batch !== undefined; batch = this.#again.shift())
+      this.#dropped.closed += batch.messages.length;
+    this.#dropped.closed += this.#queue.length;
+    this.#queue.clear();
+    this.#byKey.clear();
+    this.#bytes = 0;
+  }
+
+  stats(): ShardStats {
+    return {
+      received: this.#received,
+      handled: this.#handled,
+      failed: this.#failed,
+      queued: this.#queue.length + this.#waitingAgain(),
+      queuedBytes: this.#bytes,
+      inHand: this.#inHand,
+      lost: this.#lost,
+      dropped: { ...this.#dropped },
+      batches: this.#sent,
+    };
+  }
+
+  /** What was dropped since the last call. */
+  takeDrops(): { readonly reason: BoxDropReason; readonly messages: number }[] {
+    const drops: { reason: BoxDropReason; messages: number }[] = [];
+    for (const reason of REASONS) {
+      const messages = this.#dropped[reason] - this.#told[reason];
+      if (messages > 0) drops.push({ reason, messages });
+      this.#told[reason] = this.#dropped[reason];
+    }
+    return drops;
+  }
+
+  #hasRoom(bytes: number): boolean {
+    const { maxQueued, maxQueuedBytes } = this.#limits;
+    return this.#queue.length < maxQueued && this.#bytes + bytes <= maxQueuedBytes;
+  }
+
+  /** The message that waits under this key gives its place, if the newer one fits there. */
+  #replace(key: string, frames: readonly Buffer[], bytes: number): boolean {
+    const waiting = this.#byKey.get(key);
+    if (waiting === undefined) return false;
+    this.#received += 1;
+    this.#dropped.conflated += 1;
+    this.#bytes += bytes - waiting.bytes;
+    waiting.frames = frames;
+    waiting.bytes = bytes;
+    // A larger one in a full queue pushes out the oldest; itself at last only if it is alone, and alone it fits.
+    while (this.#bytes > this.#limits.maxQueuedBytes) this.#dropOldest();
+    return true;
+  }
+
+  #dropOldest(): void {
+    this.#take();
+    this.#dropped.oldest += 1;
+  }
+
+  #take(): Entry {
+    const entry = this.#queue.shift() as Entry;
+    this.#bytes -= entry.bytes;
+    if (this.#limits.full === "conflate") this.#byKey.delete(entry.key);
+    return entry;
+  }
+
+  /** A batch of what waits. */
+  #gather(): Batch | undefined {
+    if (this.#queue.length === 0) return undefined;
+    const { maxBatch, maxBatchBytes } = this.#limits;
+    const messages: (readonly Buffer[])[] = [];
+    let bytes = 0;
+    for (let head = this.#queue.peek(); head !== undefined; head = this.#queue.peek()) {
+      if (messages.length > 0 && (messages.length >= maxBatch || bytes + head.bytes > maxBatchBytes)) break;
+      bytes += head.bytes;
+      messages.push(this.#take().frames);
+    }
+    return { messages, bytes };
+  }
+
+  #account(messages: number, failed: number): void {
+    this.#handled += messages - failed;
+    this.#failed += failed;
+    this.#inHand -= messages;
+  }
+
+  #waitingAgain(): number {
+    let messages = 0;
+    this.#again.retain((batch) => {
+      messages += batch.messages.length;
+      return true;
+    });
+    return messages;
+  }
+}
+
+/** A batch without its first messages. */
+function without(batch: Batch, first: number): Batch {
+  let { bytes } = batch;
+  for (let m = 0; m < first; m++) {
+    for (const frame of batch.messages[m] as readonly Buffer[]) bytes -= frame.length;
+  }
+  return { messages: batch.messages.slice(first), bytes };
+}
