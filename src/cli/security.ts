@@ -2,7 +2,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { type Authenticate, type CommonOptions, curveKeyPair, readCertificate } from "../index.js";
 import { describe, Failure } from "./failure.js";
-import type { Plain, Settings } from "./options.js";
+import type { Plain, SecuritySettings } from "./options.js";
 
 /** What a socket is constructed with. */
 export type SecurityOptions = Pick<
@@ -17,7 +17,7 @@ export type SecurityOptions = Pick<
 > & { readonly authenticate?: Authenticate };
 
 /** @throws Failure for a certificate that cannot be read or has no secret key */
-export async function securityOptions(settings: Settings): Promise<SecurityOptions> {
+export async function securityOptions(settings: SecuritySettings): Promise<SecurityOptions> {
   const { plain, curveServerKey, curveCertificate } = settings;
   if (plain !== undefined) {
     return settings.bind.length > 0

@@ -1,10 +1,10 @@
 /** shoal top as an operator runs it. */
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { Pull, Push, type Socket } from "../../src/index.js";
-import { Child, ipc, MAIN, run, startWithout, useShoal } from "./support.js";
+import { Child, file, ipc, MAIN, run, startWithout, useShoal } from "./support.js";
 
 useShoal();
 
@@ -122,6 +122,69 @@ describe("shoal top", () => {
     top.process.kill("SIGINT");
     expect((await top.ended).code).toBe(0);
     again.proxy.process.kill("SIGKILL");
+  });
+
+  it("asks secured control sockets, with PLAIN and with CURVE, and says why one does not let it in", async () => {
+    const certificate = async (): Promise<{ publicKey: string; secretFile: string }> =>
+      JSON.parse(String((await run("", "keygen", "--json", "--out", file())).stdout));
+    const [server, stranger] = await Promise.all([certificate(), certificate()]);
+    const at = { curve: ipc(), plain: ipc() };
+    const path = `${file()}.yaml`;
+    const proxy = (control: string): string =>
+      `{ kind: streamer, frontend: { bind: "${ipc()}" }, backend: { bind: "${ipc()}" }, control: { ${control} } }`;
+    writeFileSync(
+      path,
+      `
+proxies:
+  curve: ${proxy(`bind: "${at.curve}", curveCertificate: ${server.secretFile}`)}
+  plain: ${proxy(`bind: "${at.plain}", plainUsers: { ann: "pass:word" }`)}
+`,
+    );
+    const proxies = startWithout("proxy", "--config", path, "--no-watch");
+    await proxies.until("stderr", /plain has started\n/);
+    const top = async (...args: string[]) => {
+      const { code, stdout, stderr } = await run("", "top", ...args, "--once", "--json", "--interval", "0.2");
+      return {
+        code,
+        stderr,
+        looks: String(stdout)
+          .split("\n")
+          .slice(0, -1)
+          .map((line) => JSON.parse(line)),
+      };
+    };
+    const running = { up: true, sources: [{ kind: "streamer", state: "running" }] };
+    const curve = ["--curve-server-key", server.publicKey];
+    const results = await Promise.all([
+      top(at.curve, ...curve),
+      top(at.curve, ...curve, "--curve-certificate", stranger.secretFile),
+      top(at.plain, "--plain", "ann:pass:word"),
+      top(at.curve),
+      top(at.curve, "--curve-server-key", stranger.publicKey),
+      top(at.plain, "--plain", "ann:guess"),
+    ]);
+    for (const { code, stderr, looks } of results.slice(0, 3)) {
+      expect(stderr).toBe("");
+      expect(looks).toMatchObject([running]);
+      expect(code).toBe(0);
+    }
+    const reasons = results.slice(3).map(({ code, looks }) => [code, looks[0]?.up, looks[0]?.reason]);
+    expect(reasons).toEqual([
+      [1, false, expect.stringMatching(/^no handshake at .*: the two ends use different security/)],
+      [1, false, expect.stringMatching(/^no handshake at .*key/)],
+      [1, false, expect.stringMatching(/ refused: /)],
+    ]);
+    for (const args of [
+      [at.plain, "--plain", "ann"],
+      [at.plain, "--plain", "ann:pass:word", ...curve],
+      [at.curve, "--curve-certificate", stranger.secretFile],
+      [at.curve, "--curve-server-key", "short"],
+      ["http://127.0.0.1:9464", ...curve],
+    ]) {
+      const { code, stderr, looks } = await top(...args);
+      expect([args, code, looks]).toEqual([args, 2, []]);
+      expect(stderr).not.toContain("pass:word");
+    }
   });
 
   it("is not impressed by what is no shoal", async () => {
