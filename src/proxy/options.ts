@@ -11,6 +11,7 @@ import type {
   XSubscriberOptions,
 } from "../sockets/pub-sub.js";
 import type { DealerOptions, ReplyOptions, RouterOptions } from "../sockets/request-reply.js";
+import { isName, NAME_RULE } from "./name.js";
 import { type ProxySocketType, SIDE_TYPES } from "./pairs.js";
 import { checkPolicy, type ProxyPolicy } from "./policy/policy.js";
 
@@ -92,6 +93,8 @@ export interface ProxyOptions<F, B> {
   readonly backend: B;
   readonly capture?: ProxyCaptureOptions;
   readonly control?: ProxyControlOptions;
+  /** Up to 64 letters, digits, `_`, `.` and `-`: tells it from others in its accounts. Default: none. */
+  readonly name?: string;
   /** The context of all its sockets. Default: the process-wide one. */
   readonly context?: Context;
 }
@@ -116,12 +119,14 @@ export interface SocketPlan {
 export function checkOptions(what: string, options: unknown): asserts options is Record<string, unknown> {
   if (typeof options !== "object" || options === null)
     throw new InvalidArgumentError(`The options of ${what} are an object; got ${describe(options)}`);
-  const known = ["frontend", "backend", "capture", "control", "context"];
+  const known = ["frontend", "backend", "capture", "control", "name", "context"];
   for (const key of Object.keys(options)) {
     if (!known.includes(key))
       throw new InvalidArgumentError(`${what} has no option ${key}; it has ${known.join(", ")}`);
   }
-  const { context } = options as Record<string, unknown>;
+  const { context, name } = options as Record<string, unknown>;
+  if (name !== undefined && !isName(name))
+    throw new InvalidArgumentError(`Option name of ${what} is ${NAME_RULE}; got ${describe(name)}`);
   if (context !== undefined && !(context instanceof Context))
     throw new InvalidArgumentError(`Option context of ${what} is a Context; got ${describe(context)}`);
 }

@@ -63,6 +63,7 @@ export class SocketProxy {
   /** What happens; kept for a reader from its first read on, and ended by {@link stop}. */
   readonly events: PatternEvents<ProxyEvent>;
   readonly #news = new News();
+  readonly #name: string | undefined;
   readonly #context: Context;
   readonly #plans: readonly SocketPlan[];
   readonly #types: Readonly<Record<ProxySideName, ProxySocketType>>;
@@ -104,6 +105,7 @@ export class SocketProxy {
     if (capture !== undefined) plans.push(planOf("capture", ["pub", "push"], undefined, capture));
     if (control !== undefined) plans.push(planOf("control", ["rep", "pair", "sub"], "rep", control));
     this.#plans = plans;
+    this.#name = options.name;
     this.#context = context;
   }
 
@@ -256,6 +258,7 @@ export class SocketProxy {
         ...this.#policies[name].refused,
       });
     return {
+      ...(this.#name === undefined ? {} : { name: this.#name }),
       state: this.#state,
       frontend: side("frontend"),
       backend: side("backend"),

@@ -80,6 +80,8 @@ export interface DrainResult {
 
 /** A proxy's accounts, all counts since it started. */
 export interface ProxyStats {
+  /** Where it was given one. */
+  readonly name?: string;
   readonly state: ProxyState;
   readonly frontend: ProxySideStats;
   readonly backend: ProxySideStats;

@@ -51,7 +51,8 @@ async function nobody(): Promise<number> {
 describe("shoal top", () => {
   it("--once --json: what two proxies do, by metrics and by the control socket, and that a third is away", async () => {
     const control = ipc();
-    const one = await streamer("127.0.0.1:0", "--control", control);
+    const one = await streamer("127.0.0.1:0", "--control", control, "--name", "orders");
+    expect(one.proxy.stderr).toMatch(/^shoal proxy orders: backend listening at /m);
     const push = open(new Push());
     const pull = open(new Pull());
     push.connect(one.frontend);
@@ -85,13 +86,13 @@ describe("shoal top", () => {
     expect(metrics).toMatchObject({
       address: one.url,
       up: true,
-      sources: [{ name: "streamer", state: "running", sides }],
+      sources: [{ name: "orders", kind: "streamer", state: "running", sides }],
     });
     expect(metrics.memory).toBeGreaterThan(10_000_000);
     expect(status).toMatchObject({
       address: control,
       up: true,
-      sources: [{ kind: "streamer", state: "running", sides }],
+      sources: [{ name: "orders", kind: "streamer", state: "running", sides }],
     });
     expect(gone).toMatchObject({ address: away, up: false, reason: expect.stringMatching(/ECONNREFUSED/) });
   });
@@ -153,7 +154,7 @@ proxies:
           .map((line) => JSON.parse(line)),
       };
     };
-    const running = { up: true, sources: [{ kind: "streamer", state: "running" }] };
+    const running = (name: string) => ({ up: true, sources: [{ name, kind: "streamer", state: "running" }] });
     const curve = ["--curve-server-key", server.publicKey];
     const results = await Promise.all([
       top(at.curve, ...curve),
@@ -163,11 +164,8 @@ proxies:
       top(at.curve, "--curve-server-key", stranger.publicKey),
       top(at.plain, "--plain", "ann:guess"),
     ]);
-    for (const { code, stderr, looks } of results.slice(0, 3)) {
-      expect(stderr).toBe("");
-      expect(looks).toMatchObject([running]);
-      expect(code).toBe(0);
-    }
+    for (const [at, name] of ["curve", "curve", "plain"].entries())
+      expect(results[at]).toMatchObject({ code: 0, stderr: "", looks: [running(name)] });
     const reasons = results.slice(3).map(({ code, looks }) => [code, looks[0]?.up, looks[0]?.reason]);
     expect(reasons).toEqual([
       [1, false, expect.stringMatching(/^no handshake at .*: the two ends use different security/)],
