@@ -1,5 +1,6 @@
 /** The options of proxies, and what is wrong with them, said before anything is opened. */
 import { InvalidArgumentError } from "../core/errors.js";
+import type { SocketTypeName } from "../core/socket-type.js";
 import { Context } from "../sockets/context.js";
 import { resolveOptions } from "../sockets/options.js";
 import type { PairOptions } from "../sockets/pair.js";
@@ -102,6 +103,11 @@ export interface ProxyOptions<F, B> {
 /** The types of a proxy's sockets. */
 export type PlanType = ProxySocketType | "rep";
 
+/** The library's name of a type. */
+export function typeNameOf(type: PlanType): SocketTypeName {
+  return type === "rep" ? "Reply" : SIDE_TYPES[type];
+}
+
 /** One socket of a proxy, checked. */
 export interface SocketPlan {
   readonly name: "frontend" | "backend" | "capture" | "control";
@@ -164,8 +170,7 @@ export function planOf(
     throw new InvalidArgumentError(
       `Option authenticate of ${name} is a function; got ${describe(authenticate)}`,
     );
-  const typeName = type === "rep" ? "Reply" : SIDE_TYPES[type as ProxySocketType];
-  resolveOptions(typeName, rest);
+  resolveOptions(typeNameOf(type as PlanType), rest);
   if (subscribe !== undefined && type !== "sub")
     throw new InvalidArgumentError(`${name} has no option subscribe; a side of type sub has it`);
   if (policy !== undefined && name !== "frontend" && name !== "backend")

@@ -6,7 +6,7 @@
  */
 import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../sockets/option-table.js";
 import { NAME_PATTERN } from "../name.js";
-import { type PlanType, UNFIT } from "../options.js";
+import { type PlanType, typeNameOf, UNFIT } from "../options.js";
 import { type ProxySocketType, SIDE_TYPES } from "../pairs.js";
 
 /** A piece of a schema. */
@@ -166,7 +166,7 @@ function isOption(name: string): name is OptionName {
 
 /** @param side whether it is a side of a proxy, which has a policy */
 function socketSchema(type: PlanType, side: boolean): Schema {
-  const socketType = type === "rep" ? "Reply" : SIDE_TYPES[type];
+  const socketType = typeNameOf(type);
   const options: Record<string, Schema> = {};
   for (const name of Object.keys(OPTIONS)) {
     if (!isOption(name) || !hasOption(socketType, name)) continue;

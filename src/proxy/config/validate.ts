@@ -3,7 +3,7 @@ import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 import { NAME_RULE } from "../name.js";
 import { UNFIT } from "../options.js";
 import { type Expanded, placeKey } from "./environment.js";
-import type { Finding, Path } from "./problem.js";
+import { type Finding, type Path, SHOWN } from "./problem.js";
 import { configurationSchema, type Schema } from "./schema.js";
 import { hint } from "./suggest.js";
 
@@ -13,8 +13,6 @@ export const NO_ENDPOINT = "needs an endpoint: bind, connect or both";
 const SECRET = /(?:secretkey|password|plainusers)/i;
 /** Keywords that say nothing by themselves, or only what another says, too. */
 const SILENT = ["if", "propertyNames"];
-/** Characters of a value that are shown. */
-const SHOWN = 60;
 
 /** Options of the library that a file does not have, and why. */
 const ELSEWHERE: Readonly<Record<string, string | undefined>> = {
