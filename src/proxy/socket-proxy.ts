@@ -6,6 +6,7 @@
  *                   capture            control
  */
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
+import { randomId } from "../core/random.js";
 import type { PatternEvents } from "../patterns/common/events.js";
 import { type Context, context as globalContext } from "../sockets/context.js";
 import type { Socket } from "../sockets/socket.js";
@@ -15,6 +16,7 @@ import { Drain } from "./drain.js";
 import type { ProxyEvent, ProxyListening } from "./events.js";
 import { LiveEndpoints, type ProxySocketName } from "./live-endpoints.js";
 import { refuseOwn } from "./local-addresses.js";
+import { Neighbours, PROXY_PROPERTY } from "./neighbours.js";
 import { News } from "./news.js";
 import { Opened } from "./opened.js";
 import { checkOptions, type ProxyOptions, planOf, type SocketPlan, type TypedProxySide } from "./options.js";
@@ -73,6 +75,7 @@ export class SocketProxy {
   readonly #live = new LiveEndpoints(this.#sockets, () => this.#call("change"));
   #state: ProxyState = "idle";
   #ways: Ways | undefined;
+  #neighbours: Neighbours | undefined;
   #running: Promise<unknown> = Promise.resolve();
   #capture: Capture | undefined;
   #control: Control | undefined;
@@ -263,6 +266,7 @@ export class SocketProxy {
       frontend: side("frontend"),
       backend: side("backend"),
       unanswered: this.#ways?.unanswered ?? 0,
+      loops: this.#neighbours?.leadBack ?? 0,
       ...(this.#capture === undefined ? {} : { capture: this.#capture.stats() }),
       ...(this.#control === undefined ? {} : { control: this.#control.stats() }),
       ...(this.#drained === undefined ? {} : { drain: this.#drained }),
@@ -307,6 +311,7 @@ export class SocketProxy {
 
   async #open(): Promise<void> {
     for (const plan of this.#plans) this.#sockets.set(plan.name, this.#openSocket(plan));
+    this.#announce();
     for (const side of ["frontend", "backend"] as const) {
       await this.#policies[side].open(this.#side(side).socket);
       if (this.#state !== "starting") return;
@@ -319,6 +324,19 @@ export class SocketProxy {
     await refuseOwn(all.map(({ plan, bound }) => ({ ...plan, bound })));
     if (this.#state !== "starting") return;
     for (const opened of all) opened.connect();
+  }
+
+  /** Tells peers who this is, and hears which of them are proxies. */
+  #announce(): void {
+    const id = randomId();
+    const neighbours = new Neighbours(id, this.#directions);
+    this.#neighbours = neighbours;
+    for (const place of ["frontend", "backend", "capture"] as const) {
+      this.#sockets.get(place)?.announce(PROXY_PROPERTY, id, (other, joined) => {
+        const by = neighbours.heard(place, other, joined);
+        if (by !== undefined) this.#news.loop(place, by);
+      });
+    }
   }
 
   #openSocket(plan: SocketPlan): Opened {

@@ -87,6 +87,8 @@ export interface ProxyStats {
   readonly backend: ProxySideStats;
   /** Requests of the last minute that were passed on and have no reply yet; 0 where none are expected. */
   readonly unanswered: number;
+  /** Proxies among its peers that lead back to it, itself among them; 0 where the engine cannot know. */
+  readonly loops: number;
   readonly capture?: CaptureStats;
   readonly control?: ControlStats;
   /** What the drain came to, once it is over. */
