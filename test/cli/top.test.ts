@@ -4,11 +4,10 @@ import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { Pull, Push, type Socket } from "../../src/index.js";
-import { Child, file, ipc, MAIN, run, startWithout, useShoal } from "./support.js";
+import { Child, file, ipc, MAIN, run, startStreamer, startWithout, useShoal } from "./support.js";
 
 useShoal();
 
-const ANY = "tcp://127.0.0.1:*";
 const PYTHON = "/usr/bin/python3";
 
 const closing: (() => unknown)[] = [];
@@ -18,25 +17,6 @@ afterEach(async () => {
 function open<S extends Socket>(socket: S): S {
   closing.push(() => socket.close({ linger: 0 }));
   return socket;
-}
-
-/** A proxy with metrics. */
-async function streamer(metrics = "127.0.0.1:0", ...more: string[]) {
-  const proxy = startWithout(
-    "proxy",
-    "streamer",
-    "--frontend",
-    ANY,
-    "--backend",
-    ANY,
-    "--metrics",
-    metrics,
-    ...more,
-  );
-  const url = (await proxy.until("stderr", /metrics at (http:\S+)\/metrics\n/))[1] as string;
-  const at = async (side: string) =>
-    (await proxy.until("stderr", new RegExp(`${side} listening at (\\S+)\\n`)))[1] as string;
-  return { proxy, url, frontend: await at("frontend"), backend: await at("backend"), at };
 }
 
 /** An endpoint that nobody listens at: one that somebody just had. */
@@ -51,12 +31,12 @@ async function nobody(): Promise<number> {
 describe("shoal top", () => {
   it("--once --json: what two proxies do, by metrics and by the control socket, and that a third is away", async () => {
     const control = ipc();
-    const one = await streamer("127.0.0.1:0", "--control", control, "--name", "orders");
-    expect(one.proxy.stderr).toMatch(/^shoal proxy orders: backend listening at /m);
+    const one = await startStreamer(["--control", control, "--name", "orders"]);
     const push = open(new Push());
     const pull = open(new Pull());
-    push.connect(one.frontend);
-    pull.connect(one.backend);
+    push.connect(await one.at("frontend"));
+    pull.connect(await one.at("backend"));
+    expect(one.proxy.stderr).toMatch(/^shoal proxy orders: backend listening at /m);
     for (let i = 0; i < 5; i++) {
       await push.send("12345678");
       await pull.receive();
@@ -98,13 +78,13 @@ describe("shoal top", () => {
   });
 
   it("a line a side where nobody looks: rates; and a source that goes away and comes back", async () => {
-    const { proxy, url, frontend, backend } = await streamer();
+    const { proxy, url, at } = await startStreamer();
     const top = startWithout("top", url, "--interval", "0.1");
     await top.until("stdout", /streamer streamer running frontend peers=0 /);
     const push = open(new Push());
     const pull = open(new Pull());
-    push.connect(frontend);
-    pull.connect(backend);
+    push.connect(await at("frontend"));
+    pull.connect(await at("backend"));
     let isOver = false;
     const flow = (async () => {
       while (!isOver) {
@@ -118,7 +98,7 @@ describe("shoal top", () => {
     await flow;
     proxy.process.kill("SIGKILL");
     await top.until("stdout", new RegExp(`${url} away: .*\\n`));
-    const again = await streamer(new URL(url).host);
+    const again = await startStreamer([], new URL(url).host);
     await top.until("stdout", /away: [\s\S]*running frontend peers=0 in=-\/s[\s\S]*in=0\/s/);
     top.process.kill("SIGINT");
     expect((await top.ended).code).toBe(0);
@@ -240,7 +220,7 @@ proxies:
   it.skipIf(!existsSync(PYTHON))(
     "on a terminal: a table that fits, follows its size, and leaves the terminal as it was",
     async () => {
-      const { url } = await streamer();
+      const { url } = await startStreamer();
       const program = `
 import fcntl, os, pty, re, struct, sys, termios
 pid, fd = pty.fork()
