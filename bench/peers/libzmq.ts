@@ -25,6 +25,7 @@ const SCENARIOS: readonly string[] = [
   "lazy-pirate",
   "majordomo",
   "proxy",
+  "proxy-memory",
   "last-value-cache",
 ];
 const INPROC: readonly string[] = ["throughput", "latency"];

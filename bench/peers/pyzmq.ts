@@ -15,7 +15,7 @@ let found = "";
 
 const folder = () => sourceFolder("pyzmq", "main.py") ?? "";
 
-const IN_C_ALONE: readonly string[] = ["majordomo", "proxy", "last-value-cache"];
+const IN_C_ALONE: readonly string[] = ["majordomo", "proxy", "proxy-memory", "last-value-cache"];
 
 export const pyzmq: Contender = {
   name: "pyzmq",

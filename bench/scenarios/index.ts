@@ -19,6 +19,7 @@ import { majordomoGrowth } from "./majordomo-growth.js";
 import { majordomoUnderLoad } from "./majordomo-under-load.js";
 import { pipeline } from "./pipeline.js";
 import { proxy } from "./proxy.js";
+import { proxyMemory } from "./proxy-memory.js";
 import { proxyPolicy } from "./proxy-policy.js";
 import { requestReply } from "./request-reply.js";
 import { slowConsumer } from "./slow-consumer.js";
@@ -36,6 +37,7 @@ export const SCENARIOS: readonly Scenario[] = [
   pipeline,
   proxy,
   proxyPolicy,
+  proxyMemory,
   requestReply,
   connectionStorm,
   idleMemory,

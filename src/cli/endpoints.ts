@@ -1,11 +1,16 @@
 /** Binding and connecting what the command line names, and hearing what comes of it. */
-import type { Socket } from "../index.js";
+import type { EventOfType, Socket } from "../index.js";
 import { asUsage, Failure } from "./failure.js";
 import type { Log } from "./log.js";
 import type { Settings } from "./options.js";
 
 /** Transports whose peers the engine reports (docs/engines.md). */
 const REPORTED = /^(?:tcp|ipc):/;
+
+/** What ends a handshake before there is a peer. */
+type HandshakeFault = EventOfType<
+  "handshake:error:auth" | "handshake:error:protocol" | "handshake:error:other"
+>;
 
 /** What is known of a socket's peers. */
 export interface Peers {
@@ -24,7 +29,6 @@ export interface Peers {
 export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers {
   const { events } = socket;
   const curve = settings.curveServerKey !== undefined || settings.curveCertificate !== undefined;
-  const hint = curve ? "; is the server's key right?" : "";
   const connectsOnly = settings.bind.length === 0;
   const seen = new Promise<void>((resolve) => {
     if (![...settings.bind, ...settings.connect].every((endpoint) => REPORTED.test(endpoint))) resolve();
@@ -36,14 +40,14 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
   events.on("peer:leave", (event) => log.detail(`a peer left at ${event.address}`));
   events.on("peer:refused", (event) => log.warnOnce(`${lowerFirst(event.error.message)}`));
   events.on("handshake:error:other", (event) => {
-    log.warnOnce(`no handshake at ${event.address}: the peer hung up${hint}`);
+    log.warnOnce(handshakeFault(event, curve));
   });
   const refused = new Promise<never>((_, reject) => {
     events.on("handshake:error:auth", (event) => {
-      if (connectsOnly) reject(new Failure(`${event.address} refused: ${lowerFirst(event.error.message)}`));
+      if (connectsOnly) reject(new Failure(handshakeFault(event, curve)));
     });
     events.on("handshake:error:protocol", (event) => {
-      const what = `no handshake at ${event.address}: ${explain(event.error.code)}`;
+      const what = handshakeFault(event, curve);
       if (connectsOnly) reject(new Failure(what));
       else log.warnOnce(what);
     });
@@ -59,6 +63,19 @@ export async function openEndpoints(socket: Socket, settings: Settings, log: Log
     log.info(`listening at ${socket.lastEndpoint ?? endpoint}`);
   }
   for (const endpoint of settings.connect) await asUsage(() => socket.connect(endpoint));
+}
+
+/** Why a handshake came to nothing, in words. @param curve whether this end has CURVE */
+export function handshakeFault(event: HandshakeFault, curve: boolean): string {
+  const { type, address, error } = event;
+  switch (type) {
+    case "handshake:error:auth":
+      return `${address} refused: ${lowerFirst(error.message)}`;
+    case "handshake:error:protocol":
+      return `no handshake at ${address}: ${explain(error.code)}`;
+    case "handshake:error:other":
+      return `no handshake at ${address}: the peer hung up${curve ? "; is the server's key right?" : ""}`;
+  }
 }
 
 function explain(code: string): string {

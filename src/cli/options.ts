@@ -26,6 +26,18 @@ export interface Settings {
   readonly verbose?: boolean;
 }
 
+/** The part of them that says how an end is secured; whoever binds is the server of PLAIN. */
+export type SecuritySettings = Pick<Settings, "bind" | "plain" | "curveServerKey" | "curveCertificate">;
+
+type Mechanisms = Partial<Record<"plain" | "curveServerKey" | "curveCertificate", unknown>>;
+
+/** The options of security of a command that only connects, as commander hands them over. */
+export interface ClientSecurityOptions {
+  readonly plain?: string;
+  readonly curveServerKey?: string;
+  readonly curveCertificate?: string;
+}
+
 /** What commander hands over: nothing is required yet. */
 export type Given<S extends Settings = Settings> = Partial<Omit<S, "plain">> & { readonly plain?: string };
 
@@ -63,6 +75,21 @@ export function publicKey(text: string): string {
   throw new InvalidArgumentError("Expected a public key, 40 characters of Z85.");
 }
 
+function curveServerKey(): Option {
+  return new Option(
+    "--curve-server-key <KEY>",
+    "CURVE security, as a client of this public key (Z85)",
+  ).argParser(publicKey);
+}
+
+/** Gives a command that only connects, to what its arguments name, the options of security. */
+export function addClientSecurityOptions(command: Command): Command {
+  return command
+    .option("--plain <USER:PASSWORD>", "PLAIN security, as a client")
+    .addOption(curveServerKey())
+    .option("--curve-certificate <FILE>", "CURVE keys of the client, the secret file; with a server key");
+}
+
 /** Gives a command the shared options. */
 export function addSocketOptions(command: Command): Command {
   return command
@@ -78,7 +105,7 @@ export function addSocketOptions(command: Command): Command {
     .option("--json", 'messages as JSON, {"frames":["text",{"base64":"…"}]}')
     .option("--raw", "bytes: the whole input is one message, nothing is added to the output")
     .option("--plain <USER:PASSWORD>", "PLAIN security; with --bind the server")
-    .option("--curve-server-key <KEY>", "CURVE security, as a client of this public key (Z85)", publicKey)
+    .addOption(curveServerKey())
     .option("--curve-certificate <FILE>", "CURVE keys, the secret file; without a server key: the server")
     .option("-q, --quiet", "only errors on standard error")
     .option("-v, --verbose", "peers that come and go on standard error");
@@ -110,10 +137,8 @@ export function checkSettings(given: Given): Settings {
   if (raw !== true && multipart?.includes("\n") === true) {
     throw new UsageError("--multipart: a line cannot have a line feed in it");
   }
+  checkMechanism(settings);
   if (plain !== undefined) {
-    if (settings.curveServerKey !== undefined || settings.curveCertificate !== undefined) {
-      throw new UsageError("--plain and the CURVE options exclude each other");
-    }
     if (bind.length > 0 && connect.length > 0) {
       throw new UsageError(
         "--plain is the server's with --bind, the client's with --connect; expected one of them",
@@ -121,4 +146,27 @@ export function checkSettings(given: Given): Settings {
     }
   }
   return settings;
+}
+
+/**
+ * What the options of a command that only connects come to.
+ *
+ * @throws UsageError
+ */
+export function clientSecurity(given: ClientSecurityOptions): SecuritySettings {
+  const { plain, curveServerKey, curveCertificate } = given;
+  checkMechanism(given);
+  if (curveCertificate !== undefined && curveServerKey === undefined)
+    throw new UsageError("--curve-certificate needs --curve-server-key: the key of the server to connect to");
+  return {
+    bind: [],
+    plain: plain === undefined ? undefined : userAndPassword(plain),
+    ...(curveServerKey === undefined ? {} : { curveServerKey }),
+    ...(curveCertificate === undefined ? {} : { curveCertificate }),
+  };
+}
+
+function checkMechanism({ plain, curveServerKey, curveCertificate }: Mechanisms): void {
+  if (plain !== undefined && (curveServerKey !== undefined || curveCertificate !== undefined))
+    throw new UsageError("--plain and the CURVE options exclude each other");
 }

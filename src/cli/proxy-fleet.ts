@@ -33,7 +33,7 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
   const stop = new Stop().listen();
   const left: string[] = [];
   const fleet = new Fleet({
-    create: (configuration) => new SocketProxy(optionsOf(configuration)),
+    create: (name, configuration) => new SocketProxy({ ...optionsOf(configuration), name }),
     created: ({ name, proxy }) => report(proxy, logFor(`proxy ${name}`, settings)),
     started: ({ name, proxy }) => reportEndpoints(proxy, logFor(`proxy ${name}`, settings)),
     made: (change, endpoint) => log.info(told(change, endpoint)),

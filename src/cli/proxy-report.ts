@@ -14,9 +14,7 @@ export function report(proxy: SocketProxy, log: Log): void {
     .on("capture:drop", (event) =>
       log.warn(`the capture is too slow: it missed ${event.missed} in all`, fieldsOf(event)),
     )
-    .on("loop", (event) =>
-      log.warn(`the backend leads back to the frontend: ${event.loops} requests went round`, fieldsOf(event)),
-    )
+    .on("loop", (event) => log.warn(looped(event), fieldsOf(event)))
     .on("malformed", (event) =>
       log.warn(`dropped ${event.messages} in all that came to the ${event.side}: malformed`, fieldsOf(event)),
     )
@@ -31,6 +29,17 @@ export function report(proxy: SocketProxy, log: Log): void {
     .on("policy", (event) => log.warn(refused(event), fieldsOf(event)))
     .on("keys", (event) => log.info(keys(event), fieldsOf(event)))
     .on("error", (event) => log.error(`a message was not passed: ${describe(event.error)}`, fieldsOf(event)));
+}
+
+function looped({ side, by, loops }: ProxyEvent & { readonly type: "loop" }): string {
+  switch (by) {
+    case "request":
+      return `the backend leads back to the frontend: ${loops} requests went round`;
+    case "itself":
+      return `a peer of the ${side} is this proxy itself: what passes comes back for ever`;
+    case "neighbour":
+      return `a proxy at the ${side} leads back to this one: what both let pass goes round for ever`;
+  }
 }
 
 function dropped({ side, reason, messages }: ProxyEvent & { readonly type: "drop" }): string {

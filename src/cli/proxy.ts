@@ -1,5 +1,5 @@
 /** shoal proxy queue, forwarder, streamer: what an operator puts between two networks. */
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import {
   ForwarderProxy,
   type ProxyEndpoints,
@@ -8,6 +8,7 @@ import {
   type SocketProxy,
   StreamerProxy,
 } from "../proxy/index.js";
+import { isName, NAME_RULE } from "../proxy/name.js";
 import { addCommand } from "./command.js";
 import { serve } from "./drain.js";
 import { asUsage, Failure, UsageError } from "./failure.js";
@@ -41,13 +42,14 @@ const KINDS = {
 
 type Kind = keyof typeof KINDS;
 type Side = ProxyEndpoints & SecurityOptions;
-type Options = Pick<QueueProxyOptions, "capture" | "control"> & {
+type Options = Pick<QueueProxyOptions, "capture" | "control" | "name"> & {
   readonly frontend: Side;
   readonly backend: Side;
 };
 type SideName = "frontend" | "backend";
 
 interface ProxySettings extends OperationSettings {
+  readonly name?: string;
   readonly frontend?: readonly string[];
   readonly backend?: readonly string[];
   readonly frontendConnect?: readonly string[];
@@ -113,6 +115,7 @@ function addKind(proxy: Command, kind: Kind): void {
       );
   }
   command
+    .option("--name <NAME>", `its name in metrics, logs and shoal top (default ${kind})`, proxyName)
     .addOption(endpoints("--control <EP>", "listen for PAUSE, RESUME, STATISTICS, … (REP, repeatable)"))
     .addOption(endpoints("--capture <EP>", "publish a copy of each message here (PUB, repeatable)"))
     .option("--hwm <N>", "messages queued for or from one peer; 0: no limit (default 1000)", wholeNumber(0))
@@ -126,6 +129,11 @@ function addKind(proxy: Command, kind: Kind): void {
   );
 }
 
+function proxyName(text: string): string {
+  if (isName(text)) return text;
+  throw new InvalidArgumentError(`Expected ${NAME_RULE}.`);
+}
+
 function endpoints(flags: string, what: string): Option {
   return new Option(flags, what).argParser(collect);
 }
@@ -136,21 +144,22 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
       `--config FILE says all of it: "shoal proxy --config ${settings.config}", without ${kind} and its options`,
     );
   await openLog(settings);
-  const { control, capture, drain = DRAIN } = settings;
+  const { control, capture, name, drain = DRAIN } = settings;
   for (const bind of [control, capture]) if (bind !== undefined) checkSettings({ bind });
   const options: Options = {
     frontend: await side("frontend", kind, settings),
     backend: await side("backend", kind, settings),
+    ...(name === undefined ? {} : { name }),
     ...(control === undefined ? {} : { control: { bind: control } }),
     ...(capture === undefined ? {} : { capture: { type: "pub", bind: capture } }),
   };
-  const log = logFor(`proxy ${kind}`, settings);
+  const log = logFor(`proxy ${name ?? kind}`, settings);
   const proxy = await asUsage(() => KINDS[kind].create(options));
   const stop = new Stop().listen();
   report(proxy, log);
   proxy.events.on("stop", () => stop.request()); // A controller may have ended it.
   const service = new Drained(proxy, drain * 1_000);
-  const sources = () => [{ name: kind, kind, stats: () => proxy.stats() }];
+  const sources = () => [{ name: name ?? kind, kind, stats: () => proxy.stats() }];
   await operate({ settings, log, stop, sources }, (ready) =>
     serve(service, stop, async () => {
       await asUsage(() => proxy.start());

@@ -1,8 +1,8 @@
 /** From --plain and --curve-… to the options of a socket. */
-import { createHash, timingSafeEqual } from "node:crypto";
 import { type Authenticate, type CommonOptions, curveKeyPair, readCertificate } from "../index.js";
+import { plainUsers } from "../sockets/security/plain-users.js";
 import { describe, Failure } from "./failure.js";
-import type { Plain, Settings } from "./options.js";
+import type { SecuritySettings } from "./options.js";
 
 /** What a socket is constructed with. */
 export type SecurityOptions = Pick<
@@ -17,11 +17,11 @@ export type SecurityOptions = Pick<
 > & { readonly authenticate?: Authenticate };
 
 /** @throws Failure for a certificate that cannot be read or has no secret key */
-export async function securityOptions(settings: Settings): Promise<SecurityOptions> {
+export async function securityOptions(settings: SecuritySettings): Promise<SecurityOptions> {
   const { plain, curveServerKey, curveCertificate } = settings;
   if (plain !== undefined) {
     return settings.bind.length > 0
-      ? { plainServer: true, authenticate: only(plain) }
+      ? { plainServer: true, authenticate: plainUsers({ [plain.username]: plain.password }) }
       : { plainUsername: plain.username, plainPassword: plain.password };
   }
   const keys = curveCertificate === undefined ? undefined : await keysFrom(curveCertificate);
@@ -45,22 +45,4 @@ async function keysFrom(file: string): Promise<{ publicKey: string; secretKey: s
     throw new Failure(`the certificate ${file} has no secret key; expected the secret file of the pair`);
   }
   return { publicKey, secretKey };
-}
-
-/**
- * Lets in who knows both. Hashes make the lengths equal, and both are always
- * compared: the time it takes tells nothing of how near a guess was.
- */
-export function only(expected: Plain): Authenticate {
-  const username = digest(expected.username);
-  const password = digest(expected.password);
-  return (peer) => {
-    const sameUser = timingSafeEqual(digest(peer.username ?? ""), username);
-    const samePassword = timingSafeEqual(digest(peer.password ?? ""), password);
-    return peer.mechanism === "PLAIN" && sameUser && samePassword;
-  };
-}
-
-function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
 }

@@ -2,7 +2,9 @@
 import type { WriteStream } from "node:tty";
 import { type Command, InvalidArgumentError } from "commander";
 import { addCommand } from "./command.js";
-import { Failure } from "./failure.js";
+import { Failure, UsageError } from "./failure.js";
+import { addClientSecurityOptions, type ClientSecurityOptions, clientSecurity } from "./options.js";
+import { securityOptions } from "./security.js";
 import { Stop } from "./signals.js";
 import type { Screen } from "./top/screen.js";
 import type { View } from "./top/view.js";
@@ -15,14 +17,14 @@ const MAX_INTERVAL = 3_600;
 const MIN_PATIENCE = 1_000;
 const MAX_PATIENCE = 5_000;
 
-interface TopSettings {
+interface TopSettings extends ClientSecurityOptions {
   readonly interval?: number;
   readonly once?: boolean;
   readonly json?: boolean;
 }
 
 export function addTopCommand(program: Command): void {
-  addCommand(program, {
+  const command = addCommand(program, {
     name: "top",
     summary: "watch proxies and brokers: rates, queues, drops, peers",
     description:
@@ -32,13 +34,16 @@ export function addTopCommand(program: Command): void {
       "shoal top http://127.0.0.1:9464",
       "shoal top http://10.0.0.5:9464 tcp://127.0.0.1:5599 --interval 5",
       "shoal top http://127.0.0.1:9464 --once --json",
+      'shoal top tcp://10.0.0.5:5599 --curve-server-key "$KEY" --curve-certificate operator_secret',
     ],
   })
     .argument("<address...>", "metrics over HTTP, or a proxy's control endpoint")
     .option("--interval <S>", `seconds between two looks (default ${INTERVAL})`, seconds)
     .option("--once", "two looks, the interval apart, printed once; exit code 1 where one does not answer")
-    .option("--json", "an object a line for each address and look")
-    .action((addresses: string[], settings: TopSettings) => top(addresses, settings));
+    .option("--json", "an object a line for each address and look");
+  addClientSecurityOptions(command).action((addresses: string[], settings: TopSettings) =>
+    top(addresses, settings),
+  );
 }
 
 function seconds(text: string): number {
@@ -49,17 +54,21 @@ function seconds(text: string): number {
 
 async function top(texts: readonly string[], settings: TopSettings): Promise<void> {
   const { interval = INTERVAL, once = false } = settings;
-  const [{ openAddress }, { Watch }] = await Promise.all([
+  const secured = clientSecurity(settings);
+  const [{ isControl, openAddress }, { Watch }] = await Promise.all([
     import("./top/looks.js"),
     import("./top/watch.js"),
   ]);
+  if ((secured.plain ?? secured.curveServerKey) !== undefined && !texts.some(isControl))
+    throw new UsageError("--plain and --curve-… are for control sockets, tcp://… or ipc://…; there is none");
+  const security = await securityOptions(secured);
   const patience = Math.min(MAX_PATIENCE, Math.max(MIN_PATIENCE, interval * 1_000));
   const watches: InstanceType<typeof Watch>[] = [];
   const stop = new Stop().listen();
   const { requested } = stop;
   process.stdout.on("error", stop.request); // Nobody reads any more.
   try {
-    for (const text of texts) watches.push(new Watch(text, await openAddress(text)));
+    for (const text of texts) watches.push(new Watch(text, await openAddress(text, security)));
     const show = await shower(settings, once);
     try {
       for (let looks = 1; !requested.aborted; looks++) {

@@ -70,6 +70,16 @@ export interface PeerPolicy {
   readonly tooLong?: ((address: string) => void) | undefined;
 }
 
+/** One property that both ends of a connection may tell of themselves in the handshake (37/ZMTP, Connection Metadata). */
+export interface Announcement {
+  /** Begins with "X-", as an application's properties do. */
+  readonly name: string;
+  /** ASCII, 255 characters at most. */
+  readonly value: string;
+  /** A peer has joined, or left, that said `value` under the same name. Nobody has checked it. */
+  readonly heard: (value: string, joined: boolean) => void;
+}
+
 /** The engine's calls upwards. None of them may throw. */
 export interface EngineListener {
   /** `take` has something again; sent once for each `wantReadable`. */
@@ -150,6 +160,8 @@ export interface EngineSocket {
    * the capability `policePeers`.
    */
   police?(policy: PeerPolicy): void;
+  /** From now on tells peers a property, and hears theirs; before the first bind or connect. Absent where the engine cannot. */
+  announce?(announcement: Announcement): void;
   /**
    * Takes in no further peers: stops listening and dialling, for good. With `hangUp` this side's half of each connection
    * ends, too, so that the peers go elsewhere: nothing can be sent any more, but what they had sent until they heard of

@@ -1,5 +1,6 @@
 /** What happens at a proxy. */
 import type { HandshakeError } from "../core/errors.js";
+import type { WayBack } from "./neighbours.js";
 import type { ProxySideName } from "./pairs.js";
 import type { PolicyReason } from "./policy/policy.js";
 import type { DrainResult } from "./stats.js";
@@ -28,8 +29,17 @@ export type ProxyEvent =
   | { readonly type: "stop" }
   /** A burst: the capture socket, or one of its listeners, was too slow, and `missed` so many in all. */
   | { readonly type: "capture:drop"; readonly missed: number }
-  /** A burst: requests came again and again, `loops` in all. */
-  | { readonly type: "loop"; readonly side: ProxySideName; readonly loops: number }
+  /** A burst: messages come back to this proxy; `loops` times in all at this side it was noticed. */
+  | {
+      readonly type: "loop";
+      readonly side: ProxySideName | "capture";
+      /**
+       * How: a `request` came again and again, and was dropped; this proxy is connected to `itself`; a `neighbour`, another
+       * proxy that takes what goes out here gives what comes in. The last two as far as policies let messages pass.
+       */
+      readonly by: "request" | WayBack;
+      readonly loops: number;
+    }
   /** A burst: messages without the frames that they have to have, so many in all. */
   | { readonly type: "malformed"; readonly side: ProxySideName; readonly messages: number }
   /** A burst: a side did not send messages, so many in all for this reason. */

@@ -7,6 +7,7 @@ import { PatternEvents } from "../patterns/common/events.js";
 import { CORE } from "../sockets/socket.js";
 import { Bursts } from "./bursts.js";
 import type { ProxyEvent } from "./events.js";
+import type { Place, WayBack } from "./neighbours.js";
 import type { Opened } from "./opened.js";
 import type { ProxySideName } from "./pairs.js";
 import type { PolicyHost } from "./policy/side-policy.js";
@@ -55,11 +56,16 @@ export class News {
   readonly ofWays: Pick<WaysHost, "refused" | "failed"> = {
     refused: (side, verdict) =>
       this.#inBurst(`${side} ${verdict}`, 1, (total) => {
-        if (verdict === "loop") this.events.emit({ type: "loop", side, loops: total });
+        if (verdict === "loop") this.events.emit({ type: "loop", side, by: "request", loops: total });
         else this.events.emit({ type: "malformed", side, messages: total });
       }),
     failed: (error) => this.#inBurst("error", 1, () => this.events.emit({ type: "error", error })),
   };
+
+  /** Messages come back by a peer of this proxy. */
+  loop(side: Place, by: WayBack): void {
+    this.#inBurst(`${side} ${by}`, 1, (loops) => this.events.emit({ type: "loop", side, by, loops }));
+  }
 
   #inBurst(name: string, count: number, tell: (total: number) => void): void {
     let bursts = this.#bursts.get(name);

@@ -111,6 +111,11 @@ export class Opened {
     this.socket[CORE].engine.retire?.(hangUp);
   }
 
+  /** Tells peers a property in their handshakes, and hears theirs, where the engine can. */
+  announce(name: string, value: string, heard: (value: string, joined: boolean) => void): void {
+    this.socket[CORE].engine.announce?.({ name, value, heard });
+  }
+
   /** Messages that came in and wait to be taken, as far as the engine can count. */
   get received(): number {
     return this.socket[CORE].engine.stats().queuedIn;

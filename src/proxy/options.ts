@@ -1,5 +1,6 @@
 /** The options of proxies, and what is wrong with them, said before anything is opened. */
 import { InvalidArgumentError } from "../core/errors.js";
+import type { SocketTypeName } from "../core/socket-type.js";
 import { Context } from "../sockets/context.js";
 import { resolveOptions } from "../sockets/options.js";
 import type { PairOptions } from "../sockets/pair.js";
@@ -11,6 +12,7 @@ import type {
   XSubscriberOptions,
 } from "../sockets/pub-sub.js";
 import type { DealerOptions, ReplyOptions, RouterOptions } from "../sockets/request-reply.js";
+import { isName, NAME_RULE } from "./name.js";
 import { type ProxySocketType, SIDE_TYPES } from "./pairs.js";
 import { checkPolicy, type ProxyPolicy } from "./policy/policy.js";
 
@@ -92,12 +94,19 @@ export interface ProxyOptions<F, B> {
   readonly backend: B;
   readonly capture?: ProxyCaptureOptions;
   readonly control?: ProxyControlOptions;
+  /** Up to 64 letters, digits, `_`, `.` and `-`: tells it from others in its accounts. Default: none. */
+  readonly name?: string;
   /** The context of all its sockets. Default: the process-wide one. */
   readonly context?: Context;
 }
 
 /** The types of a proxy's sockets. */
 export type PlanType = ProxySocketType | "rep";
+
+/** The library's name of a type. */
+export function typeNameOf(type: PlanType): SocketTypeName {
+  return type === "rep" ? "Reply" : SIDE_TYPES[type];
+}
 
 /** One socket of a proxy, checked. */
 export interface SocketPlan {
@@ -116,12 +125,14 @@ export interface SocketPlan {
 export function checkOptions(what: string, options: unknown): asserts options is Record<string, unknown> {
   if (typeof options !== "object" || options === null)
     throw new InvalidArgumentError(`The options of ${what} are an object; got ${describe(options)}`);
-  const known = ["frontend", "backend", "capture", "control", "context"];
+  const known = ["frontend", "backend", "capture", "control", "name", "context"];
   for (const key of Object.keys(options)) {
     if (!known.includes(key))
       throw new InvalidArgumentError(`${what} has no option ${key}; it has ${known.join(", ")}`);
   }
-  const { context } = options as Record<string, unknown>;
+  const { context, name } = options as Record<string, unknown>;
+  if (name !== undefined && !isName(name))
+    throw new InvalidArgumentError(`Option name of ${what} is ${NAME_RULE}; got ${describe(name)}`);
   if (context !== undefined && !(context instanceof Context))
     throw new InvalidArgumentError(`Option context of ${what} is a Context; got ${describe(context)}`);
 }
@@ -159,8 +170,7 @@ export function planOf(
     throw new InvalidArgumentError(
       `Option authenticate of ${name} is a function; got ${describe(authenticate)}`,
     );
-  const typeName = type === "rep" ? "Reply" : SIDE_TYPES[type as ProxySocketType];
-  resolveOptions(typeName, rest);
+  resolveOptions(typeNameOf(type as PlanType), rest);
   if (subscribe !== undefined && type !== "sub")
     throw new InvalidArgumentError(`${name} has no option subscribe; a side of type sub has it`);
   if (policy !== undefined && name !== "frontend" && name !== "backend")

@@ -7,16 +7,13 @@
  */
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import type { PatternEvents } from "../patterns/common/events.js";
-import { type Context, context as globalContext } from "../sockets/context.js";
+import { context as globalContext } from "../sockets/context.js";
 import type { Socket } from "../sockets/socket.js";
-import { Capture } from "./capture.js";
-import { Control } from "./control.js";
+import type { ControlHost } from "./control.js";
 import { Drain } from "./drain.js";
 import type { ProxyEvent, ProxyListening } from "./events.js";
 import { LiveEndpoints, type ProxySocketName } from "./live-endpoints.js";
-import { refuseOwn } from "./local-addresses.js";
 import { News } from "./news.js";
-import { Opened } from "./opened.js";
 import { checkOptions, type ProxyOptions, planOf, type SocketPlan, type TypedProxySide } from "./options.js";
 import {
   type Direction,
@@ -27,6 +24,7 @@ import {
 } from "./pairs.js";
 import { checkPolicy, type ProxyPolicy } from "./policy/policy.js";
 import { SidePolicy } from "./policy/side-policy.js";
+import { ProxySockets } from "./sockets.js";
 import { next, type ProxyCall, type ProxyState } from "./states.js";
 import { type DrainResult, type ProxyStats, sideStats, steeringOf } from "./stats.js";
 import { Ways } from "./ways.js";
@@ -63,18 +61,16 @@ export class SocketProxy {
   /** What happens; kept for a reader from its first read on, and ended by {@link stop}. */
   readonly events: PatternEvents<ProxyEvent>;
   readonly #news = new News();
-  readonly #context: Context;
+  readonly #name: string | undefined;
   readonly #plans: readonly SocketPlan[];
   readonly #types: Readonly<Record<ProxySideName, ProxySocketType>>;
   readonly #directions: readonly Direction[];
-  readonly #sockets = new Map<SocketPlan["name"], Opened>();
+  readonly #sockets: ProxySockets;
   readonly #policies: Readonly<Record<ProxySideName, SidePolicy>>;
-  readonly #live = new LiveEndpoints(this.#sockets, () => this.#call("change"));
+  readonly #live: LiveEndpoints;
   #state: ProxyState = "idle";
   #ways: Ways | undefined;
   #running: Promise<unknown> = Promise.resolve();
-  #capture: Capture | undefined;
-  #control: Control | undefined;
   #drain: Drain | undefined;
   #draining: Promise<DrainResult> | undefined;
   #drained: DrainResult | undefined;
@@ -104,7 +100,9 @@ export class SocketProxy {
     if (capture !== undefined) plans.push(planOf("capture", ["pub", "push"], undefined, capture));
     if (control !== undefined) plans.push(planOf("control", ["rep", "pair", "sub"], "rep", control));
     this.#plans = plans;
-    this.#context = context;
+    this.#name = options.name;
+    this.#sockets = new ProxySockets(plans, context, this.#news);
+    this.#live = new LiveEndpoints(this.#sockets.all, () => this.#call("change"));
   }
 
   /** Where it is in its life. */
@@ -114,15 +112,7 @@ export class SocketProxy {
 
   /** Where it listens, wildcards filled in; empty before {@link start}. */
   get endpoints(): ProxyListening {
-    const bound = (name: SocketPlan["name"]): readonly string[] => [
-      ...(this.#sockets.get(name)?.bound ?? []),
-    ];
-    return {
-      frontend: bound("frontend"),
-      backend: bound("backend"),
-      capture: bound("capture"),
-      control: bound("control"),
-    };
+    return this.#sockets.endpoints;
   }
 
   /**
@@ -252,16 +242,22 @@ export class SocketProxy {
   /** The accounts at this moment. */
   stats(): ProxyStats {
     const side = (name: ProxySideName) =>
-      sideStats(this.#types[name], this.#sockets.get(name), this.#ways?.from(name), this.#ways?.to(name), {
-        ...this.#policies[name].refused,
-      });
+      sideStats(
+        this.#types[name],
+        this.#sockets.all.get(name),
+        this.#ways?.from(name),
+        this.#ways?.to(name),
+        {
+          ...this.#policies[name].refused,
+        },
+      );
     return {
+      ...(this.#name === undefined ? {} : { name: this.#name }),
       state: this.#state,
       frontend: side("frontend"),
       backend: side("backend"),
       unanswered: this.#ways?.unanswered ?? 0,
-      ...(this.#capture === undefined ? {} : { capture: this.#capture.stats() }),
-      ...(this.#control === undefined ? {} : { control: this.#control.stats() }),
+      ...this.#sockets.stats(),
       ...(this.#drained === undefined ? {} : { drain: this.#drained }),
     };
   }
@@ -274,7 +270,7 @@ export class SocketProxy {
    *   cannot (capability `disconnectPeer`)
    */
   revoke(side: ProxySideName, match: Parameters<Socket["revoke"]>[0]): number {
-    const opened = this.#sockets.get(side);
+    const opened = this.#sockets.all.get(side);
     if (opened === undefined) throw new ClosedError("EBADF", "The proxy has not been started");
     return opened.socket.revoke(match);
   }
@@ -303,71 +299,48 @@ export class SocketProxy {
   }
 
   async #open(): Promise<void> {
-    for (const plan of this.#plans) this.#sockets.set(plan.name, this.#openSocket(plan));
+    const goesOn = (): boolean => this.#state === "starting";
+    this.#sockets.open(this.#directions, this.#steering());
     for (const side of ["frontend", "backend"] as const) {
-      await this.#policies[side].open(this.#side(side).socket);
-      if (this.#state !== "starting") return;
+      await this.#policies[side].open(this.#sockets.side(side).socket);
+      if (!goesOn()) return;
     }
-    for (const opened of this.#sockets.values()) {
-      await opened.bind();
-      if (this.#state !== "starting") return;
-    }
-    const all = [...this.#sockets.values()];
-    await refuseOwn(all.map(({ plan, bound }) => ({ ...plan, bound })));
-    if (this.#state !== "starting") return;
-    for (const opened of all) opened.connect();
+    await this.#sockets.bind(goesOn);
+    if (goesOn()) this.#sockets.connect();
   }
 
-  #openSocket(plan: SocketPlan): Opened {
-    switch (plan.name) {
-      case "capture":
-        this.#capture = new Capture(plan, this.#context, (missed) =>
-          this.events.emit({ type: "capture:drop", missed }),
-        );
-        return this.#capture.opened;
-      case "control":
-        this.#control = new Control(plan, this.#context, {
-          pause: () => this.pause(),
-          resume: () => this.resume(),
-          drain: (timeout) => {
-            next(this.#state, "drain"); // Told to the controller, where it does not fit.
-            void this.drain(timeout === undefined ? {} : { timeout });
-          },
-          stop: (kill) => void this.stop(kill ? { linger: 0 } : {}),
-          status: () => ({ ...this.stats(), endpoints: this.endpoints }),
-          steering: () => {
-            const { frontend, backend } = this.stats();
-            return [steeringOf(frontend), steeringOf(backend)];
-          },
-        });
-        return this.#control.opened;
-      default: {
-        const opened = new Opened(plan, this.#context);
-        this.#news.watch(plan.name, opened);
-        return opened;
-      }
-    }
+  /** What a controller can do. */
+  #steering(): ControlHost {
+    return {
+      pause: () => this.pause(),
+      resume: () => this.resume(),
+      drain: (timeout) => {
+        next(this.#state, "drain"); // Told to the controller, where it does not fit.
+        void this.drain(timeout === undefined ? {} : { timeout });
+      },
+      stop: (kill) => void this.stop(kill ? { linger: 0 } : {}),
+      status: () => ({ ...this.stats(), endpoints: this.endpoints }),
+      steering: () => {
+        const { frontend, backend } = this.stats();
+        return [steeringOf(frontend), steeringOf(backend)];
+      },
+    };
   }
 
   #move(): void {
-    const sides = { frontend: this.#side("frontend"), backend: this.#side("backend") };
+    const sides = { frontend: this.#sockets.side("frontend"), backend: this.#sockets.side("backend") };
     this.#ways = new Ways(this.#directions, this.#types, sides, this.#policies, {
-      capture: this.#capture?.take,
+      capture: this.#sockets.take,
       ...this.#news.ofWays,
     });
-    this.#running = Promise.all([this.#ways.run(), this.#control?.run()]);
-  }
-
-  /** Once it is opened. */
-  #side(name: ProxySideName): Opened {
-    return this.#sockets.get(name) as Opened;
+    this.#running = Promise.all([this.#ways.run(), this.#sockets.steer()]);
   }
 
   async #drainAll(timeout: number): Promise<DrainResult> {
     this.events.emit({ type: "drain", timeout });
     const ways = this.#ways as Ways;
     ways.open();
-    this.#drain = new Drain(ways, [this.#side("frontend"), this.#side("backend")]);
+    this.#drain = new Drain(ways, [this.#sockets.side("frontend"), this.#sockets.side("backend")]);
     const result = await this.#drain.run(timeout);
     this.#drained = result;
     ways.end();
@@ -380,10 +353,7 @@ export class SocketProxy {
     this.#drain?.hurry();
     this.#policies.frontend.close();
     this.#policies.backend.close();
-    const closing = [...this.#sockets.values()].map(({ socket }) =>
-      socket.close(linger === undefined ? {} : { linger }),
-    );
-    await Promise.all(closing);
+    await this.#sockets.close(linger);
     await this.#running;
     await this.#draining;
     this.#call("stopped");

@@ -80,11 +80,15 @@ export interface DrainResult {
 
 /** A proxy's accounts, all counts since it started. */
 export interface ProxyStats {
+  /** Where it was given one. */
+  readonly name?: string;
   readonly state: ProxyState;
   readonly frontend: ProxySideStats;
   readonly backend: ProxySideStats;
   /** Requests of the last minute that were passed on and have no reply yet; 0 where none are expected. */
   readonly unanswered: number;
+  /** Proxies among its peers that lead back to it, itself among them; 0 where the engine cannot know. */
+  readonly loops: number;
   readonly capture?: CaptureStats;
   readonly control?: ControlStats;
   /** What the drain came to, once it is over. */

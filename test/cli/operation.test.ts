@@ -6,7 +6,7 @@ import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
 import { watchdogInterval } from "../../src/cli/service-manager.js";
 import { Pull, Push, Request, type Socket } from "../../src/index.js";
-import { Child, file, MAIN, run, startWithout, useShoal } from "./support.js";
+import { Child, file, MAIN, metricsOf, run, startStreamer, startWithout, useShoal } from "./support.js";
 
 useShoal();
 
@@ -19,10 +19,6 @@ function open<S extends Socket>(socket: S): S {
   return socket;
 }
 afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
-
-async function metricsOf(child: Child): Promise<string> {
-  return (await child.until("stderr", /metrics at (http:\S+)\/metrics\n/))[1] as string;
-}
 
 async function get(url: string): Promise<{ readonly status: number; readonly body: string }> {
   const response = await fetch(url);
@@ -59,20 +55,7 @@ describe("--metrics", () => {
   });
 
   it("answers while the proxy drains: not ready, and how much is left", async () => {
-    const proxy = startWithout(
-      "proxy",
-      "streamer",
-      "--frontend",
-      ANY,
-      "--backend",
-      ANY,
-      "--drain",
-      "60",
-      ...METRICS,
-    );
-    const url = await metricsOf(proxy);
-    const at = async (side: string) =>
-      (await proxy.until("stderr", new RegExp(`${side} listening at (\\S+)\\n`)))[1] as string;
+    const { proxy, url, at } = await startStreamer(["--drain", "60"]);
     const push = open(new Push());
     push.connect(await at("frontend"));
     for (const body of ["1", "2", "3"]) await push.send(body);
@@ -137,20 +120,9 @@ describe("--metrics", () => {
   });
 
   it("ends at once with a second signal, and says so", async () => {
-    const proxy = startWithout(
-      "proxy",
-      "streamer",
-      "--frontend",
-      ANY,
-      "--backend",
-      ANY,
-      "--drain",
-      "600",
-      ...METRICS,
-    );
-    const url = await metricsOf(proxy);
+    const { proxy, url, at } = await startStreamer(["--drain", "600"]);
     const push = open(new Push({ linger: 0 }));
-    push.connect((await proxy.until("stderr", /frontend listening at (\S+)\n/))[1] as string);
+    push.connect(await at("frontend"));
     await push.send("nobody pulls");
     await until(`${url}/metrics`, /shoal_proxy_queued_messages\{[^}]*side="frontend",direction="in"\} 1/);
     proxy.process.kill("SIGTERM");
@@ -164,8 +136,7 @@ describe("--metrics", () => {
   });
 
   it("passes messages while strangers send garbage and hold on to connections", async () => {
-    const proxy = startWithout("proxy", "streamer", "--frontend", ANY, "--backend", ANY, ...METRICS);
-    const url = await metricsOf(proxy);
+    const { proxy, url } = await startStreamer();
     const port = Number(new URL(url).port);
     const strangers = Array.from({ length: 150 }, (_, index) => {
       const socket = connect(port, "127.0.0.1").on("error", () => undefined);

@@ -217,6 +217,11 @@ while True:
       2,
       /reaches only this process/,
     ],
+    [
+      ["queue", "--frontend", ANY, "--backend", ANY, "--name", "two words"],
+      2,
+      /--name .* a name of at most 64/,
+    ],
     [["circle", "--frontend", ANY], 2, /unknown command/],
   ] as [string[], number, RegExp][])("%j fails", async (args, code, why) => {
     const ended = await run("", "proxy", ...args);

@@ -1,6 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { only } from "../../src/cli/security.js";
 import { file, ipc, run, start, startWithout, useShoal } from "./support.js";
 
 useShoal();
@@ -120,15 +119,5 @@ describe("PLAIN", () => {
     expect(code).toBe(1);
     await run("yes\n", "push", "--connect", endpoint, "--plain", "ann:a");
     expect((await pull.ended).stdout.toString()).toBe("yes\n");
-  });
-
-  test("the server's judgement needs both, and the mechanism", async () => {
-    const judge = only({ username: "ann", password: "pass" });
-    const peer = { mechanism: "PLAIN", address: "", domain: "", username: "ann", password: "pass" };
-    expect(await judge(peer)).toBe(true);
-    expect(await judge({ ...peer, password: "pass2" })).toBe(false);
-    expect(await judge({ ...peer, username: "an" })).toBe(false);
-    expect(await judge({ ...peer, mechanism: "NULL" })).toBe(false);
-    expect(await judge({ mechanism: "PLAIN", address: "", domain: "" })).toBe(false);
   });
 });

@@ -119,6 +119,33 @@ export function startWithout(...args: string[]): Child {
   return new Child(process.execPath, [MAIN, ...args], { stdin: "ignore" });
 }
 
+/** A proxy that answers /metrics, and where it is to be found. */
+export interface MeteredProxy {
+  readonly proxy: Child;
+  /** Without a path. */
+  readonly url: string;
+  /** The endpoint of one of its sockets. */
+  at(name: string): Promise<string>;
+}
+
+/** Where a command answers /metrics, without the path. */
+export async function metricsOf(child: Child): Promise<string> {
+  return (await child.until("stderr", /metrics at (http:\S+)\/metrics\n/))[1] as string;
+}
+
+/** Starts a streamer with metrics, at endpoints that the system chooses. @param metrics HOST:PORT */
+export async function startStreamer(
+  more: readonly string[] = [],
+  metrics = "127.0.0.1:0",
+): Promise<MeteredProxy> {
+  const any = "tcp://127.0.0.1:*";
+  const ends = ["--frontend", any, "--backend", any, "--metrics", metrics];
+  const proxy = startWithout("proxy", "streamer", ...ends, ...more);
+  const at = async (name: string): Promise<string> =>
+    (await proxy.until("stderr", new RegExp(`${name} listening at (\\S+)\\n`)))[1] as string;
+  return { proxy, url: await metricsOf(proxy), at };
+}
+
 /** Runs `shoal` on an input, to its end. */
 export function run(input: string | Buffer, ...args: string[]): Promise<Ended> {
   return start(...args).end(input).ended;
@@ -146,13 +173,7 @@ export function useShoal(): void {
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), "shoal-cli-"));
     if (!existsSync(MAIN) || statSync(MAIN).mtimeMs < newest(SOURCES)) {
-      execFileSync(
-        process.execPath,
-        [join(ROOT, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.build.json"],
-        {
-          cwd: ROOT,
-        },
-      );
+      execFileSync("npm", ["run", "build:library"], { cwd: ROOT, stdio: "ignore" });
     }
   }, 120_000);
   afterEach(async () => {

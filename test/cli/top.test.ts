@@ -1,14 +1,13 @@
 /** shoal top as an operator runs it. */
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { Pull, Push, type Socket } from "../../src/index.js";
-import { Child, ipc, MAIN, run, startWithout, useShoal } from "./support.js";
+import { Child, file, ipc, MAIN, run, startStreamer, startWithout, useShoal } from "./support.js";
 
 useShoal();
 
-const ANY = "tcp://127.0.0.1:*";
 const PYTHON = "/usr/bin/python3";
 
 const closing: (() => unknown)[] = [];
@@ -18,25 +17,6 @@ afterEach(async () => {
 function open<S extends Socket>(socket: S): S {
   closing.push(() => socket.close({ linger: 0 }));
   return socket;
-}
-
-/** A proxy with metrics. */
-async function streamer(metrics = "127.0.0.1:0", ...more: string[]) {
-  const proxy = startWithout(
-    "proxy",
-    "streamer",
-    "--frontend",
-    ANY,
-    "--backend",
-    ANY,
-    "--metrics",
-    metrics,
-    ...more,
-  );
-  const url = (await proxy.until("stderr", /metrics at (http:\S+)\/metrics\n/))[1] as string;
-  const at = async (side: string) =>
-    (await proxy.until("stderr", new RegExp(`${side} listening at (\\S+)\\n`)))[1] as string;
-  return { proxy, url, frontend: await at("frontend"), backend: await at("backend"), at };
 }
 
 /** An endpoint that nobody listens at: one that somebody just had. */
@@ -51,11 +31,12 @@ async function nobody(): Promise<number> {
 describe("shoal top", () => {
   it("--once --json: what two proxies do, by metrics and by the control socket, and that a third is away", async () => {
     const control = ipc();
-    const one = await streamer("127.0.0.1:0", "--control", control);
+    const one = await startStreamer(["--control", control, "--name", "orders"]);
     const push = open(new Push());
     const pull = open(new Pull());
-    push.connect(one.frontend);
-    pull.connect(one.backend);
+    push.connect(await one.at("frontend"));
+    pull.connect(await one.at("backend"));
+    expect(one.proxy.stderr).toMatch(/^shoal proxy orders: backend listening at /m);
     for (let i = 0; i < 5; i++) {
       await push.send("12345678");
       await pull.receive();
@@ -85,25 +66,25 @@ describe("shoal top", () => {
     expect(metrics).toMatchObject({
       address: one.url,
       up: true,
-      sources: [{ name: "streamer", state: "running", sides }],
+      sources: [{ name: "orders", kind: "streamer", state: "running", sides }],
     });
     expect(metrics.memory).toBeGreaterThan(10_000_000);
     expect(status).toMatchObject({
       address: control,
       up: true,
-      sources: [{ kind: "streamer", state: "running", sides }],
+      sources: [{ name: "orders", kind: "streamer", state: "running", sides }],
     });
     expect(gone).toMatchObject({ address: away, up: false, reason: expect.stringMatching(/ECONNREFUSED/) });
   });
 
   it("a line a side where nobody looks: rates; and a source that goes away and comes back", async () => {
-    const { proxy, url, frontend, backend } = await streamer();
+    const { proxy, url, at } = await startStreamer();
     const top = startWithout("top", url, "--interval", "0.1");
     await top.until("stdout", /streamer streamer running frontend peers=0 /);
     const push = open(new Push());
     const pull = open(new Pull());
-    push.connect(frontend);
-    pull.connect(backend);
+    push.connect(await at("frontend"));
+    pull.connect(await at("backend"));
     let isOver = false;
     const flow = (async () => {
       while (!isOver) {
@@ -117,11 +98,71 @@ describe("shoal top", () => {
     await flow;
     proxy.process.kill("SIGKILL");
     await top.until("stdout", new RegExp(`${url} away: .*\\n`));
-    const again = await streamer(new URL(url).host);
+    const again = await startStreamer([], new URL(url).host);
     await top.until("stdout", /away: [\s\S]*running frontend peers=0 in=-\/s[\s\S]*in=0\/s/);
     top.process.kill("SIGINT");
     expect((await top.ended).code).toBe(0);
     again.proxy.process.kill("SIGKILL");
+  });
+
+  it("asks secured control sockets, with PLAIN and with CURVE, and says why one does not let it in", async () => {
+    const certificate = async (): Promise<{ publicKey: string; secretFile: string }> =>
+      JSON.parse(String((await run("", "keygen", "--json", "--out", file())).stdout));
+    const [server, stranger] = await Promise.all([certificate(), certificate()]);
+    const at = { curve: ipc(), plain: ipc() };
+    const path = `${file()}.yaml`;
+    const proxy = (control: string): string =>
+      `{ kind: streamer, frontend: { bind: "${ipc()}" }, backend: { bind: "${ipc()}" }, control: { ${control} } }`;
+    writeFileSync(
+      path,
+      `
+proxies:
+  curve: ${proxy(`bind: "${at.curve}", curveCertificate: ${server.secretFile}`)}
+  plain: ${proxy(`bind: "${at.plain}", plainUsers: { ann: "pass:word" }`)}
+`,
+    );
+    const proxies = startWithout("proxy", "--config", path, "--no-watch");
+    await proxies.until("stderr", /plain has started\n/);
+    const top = async (...args: string[]) => {
+      const { code, stdout, stderr } = await run("", "top", ...args, "--once", "--json", "--interval", "0.2");
+      return {
+        code,
+        stderr,
+        looks: String(stdout)
+          .split("\n")
+          .slice(0, -1)
+          .map((line) => JSON.parse(line)),
+      };
+    };
+    const running = (name: string) => ({ up: true, sources: [{ name, kind: "streamer", state: "running" }] });
+    const curve = ["--curve-server-key", server.publicKey];
+    const results = await Promise.all([
+      top(at.curve, ...curve),
+      top(at.curve, ...curve, "--curve-certificate", stranger.secretFile),
+      top(at.plain, "--plain", "ann:pass:word"),
+      top(at.curve),
+      top(at.curve, "--curve-server-key", stranger.publicKey),
+      top(at.plain, "--plain", "ann:guess"),
+    ]);
+    for (const [at, name] of ["curve", "curve", "plain"].entries())
+      expect(results[at]).toMatchObject({ code: 0, stderr: "", looks: [running(name)] });
+    const reasons = results.slice(3).map(({ code, looks }) => [code, looks[0]?.up, looks[0]?.reason]);
+    expect(reasons).toEqual([
+      [1, false, expect.stringMatching(/^no handshake at .*: the two ends use different security/)],
+      [1, false, expect.stringMatching(/^no handshake at .*key/)],
+      [1, false, expect.stringMatching(/ refused: /)],
+    ]);
+    for (const args of [
+      [at.plain, "--plain", "ann"],
+      [at.plain, "--plain", "ann:pass:word", ...curve],
+      [at.curve, "--curve-certificate", stranger.secretFile],
+      [at.curve, "--curve-server-key", "short"],
+      ["http://127.0.0.1:9464", ...curve],
+    ]) {
+      const { code, stderr, looks } = await top(...args);
+      expect([args, code, looks]).toEqual([args, 2, []]);
+      expect(stderr).not.toContain("pass:word");
+    }
   });
 
   it("is not impressed by what is no shoal", async () => {
@@ -179,7 +220,7 @@ describe("shoal top", () => {
   it.skipIf(!existsSync(PYTHON))(
     "on a terminal: a table that fits, follows its size, and leaves the terminal as it was",
     async () => {
-      const { url } = await streamer();
+      const { url } = await startStreamer();
       const program = `
 import fcntl, os, pty, re, struct, sys, termios
 pid, fd = pty.fork()

@@ -141,7 +141,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     client.connect(front(proxy));
     await client.send(["", "round and round"]);
     await until(() => proxy.stats().frontend.in.dropped.loop === 1, "the end of it");
-    expect(loops).toEqual([{ type: "loop", side: "frontend", loops: 1 }]);
+    expect(loops).toContainEqual({ type: "loop", side: "frontend", by: "request", loops: 1 });
     expect(proxy.stats().frontend.in.messages).toBeLessThan(100);
     await detour.stop();
   });
@@ -172,6 +172,9 @@ describe("options", () => {
     [undefined, /options of QueueProxy are an object/],
     [{ ...good, captures: 1 }, /QueueProxy has no option captures/],
     [{ ...good, context: {} }, /Context/],
+    [{ ...good, name: "two words" }, /name of QueueProxy is a name of at most 64/],
+    [{ ...good, name: "" }, /name of QueueProxy/],
+    [{ ...good, name: 7 }, /name of QueueProxy/],
     [{ backend: good.backend }, /frontend is an object/],
     [{ ...good, frontend: ANY }, /frontend is an object such as/],
     [{ ...good, backend: {} }, /backend needs an endpoint/],
@@ -191,6 +194,11 @@ describe("options", () => {
     const error = thrown(() => new QueueProxy(options as never));
     expect(error.code).toBe("EINVAL");
     expect(error.message).toMatch(why);
+  });
+
+  it("a name is told by the accounts; without one there is none", () => {
+    expect(new QueueProxy({ ...good, name: "orders-1" }).stats().name).toBe("orders-1");
+    expect(new QueueProxy(good).stats()).not.toHaveProperty("name");
   });
 
   it("name the pairs that are legal", () => {

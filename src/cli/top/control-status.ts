@@ -17,7 +17,8 @@ export function parseStatus(text: string): Sample[] {
   if (status?.ok !== true || typeof status.state !== "string")
     throw new Failure(`no proxy: it answered ${text.slice(0, 60)}`);
   const kind = KINDS[`${typeOf(status.frontend)} ${typeOf(status.backend)}`] ?? "proxy";
-  return samplesOf({ name: kind, kind, stats: status });
+  const name = typeof status.name === "string" ? status.name : kind;
+  return samplesOf({ name, kind, stats: status });
 }
 
 function parsed(text: string): Readonly<Record<string, unknown>> | undefined {

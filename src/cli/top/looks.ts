@@ -1,6 +1,7 @@
 /** How the accounts of an address are got: over HTTP, or from a proxy's control socket. */
 import type { Sample } from "../../proxy/metrics/samples.js";
 import { describe, Failure, UsageError } from "../failure.js";
+import type { SecurityOptions } from "../security.js";
 import { parseStatus, STATUS } from "./control-status.js";
 import { parsePrometheusText } from "./prometheus-text.js";
 import { isRead } from "./readings.js";
@@ -10,6 +11,12 @@ const MAX_ANSWER = 16_777_216;
 
 const NO_ANSWER = "no answer in time";
 
+const HANDSHAKE_FAULTS = [
+  "handshake:error:auth",
+  "handshake:error:protocol",
+  "handshake:error:other",
+] as const;
+
 /** An address that can be asked again and again. */
 export interface Address {
   /** Its accounts. Rejects with what is wrong. @param timeout ms */
@@ -17,10 +24,15 @@ export interface Address {
   close(): Promise<void>;
 }
 
-/** @throws UsageError for an address that cannot be asked */
-export async function openAddress(text: string): Promise<Address> {
+/** Whether an address is that of a proxy's control socket. */
+export function isControl(text: string): boolean {
+  return /^(?:tcp|ipc):\/\//.test(text);
+}
+
+/** @param security of control sockets @throws UsageError for an address that cannot be asked */
+export async function openAddress(text: string, security: SecurityOptions): Promise<Address> {
   if (/^https?:\/\//.test(text)) return overHttp(text);
-  if (/^(?:tcp|ipc):\/\//.test(text)) return overControl(text);
+  if (isControl(text)) return overControl(text, security);
   throw new UsageError(
     `address ${JSON.stringify(text)}: expected http://HOST:PORT of metrics, or tcp://… or ipc://… of a proxy's control socket`,
   );
@@ -74,14 +86,26 @@ async function bounded(response: Response): Promise<string> {
   return text + decoder.decode();
 }
 
-async function overControl(endpoint: string): Promise<Address> {
+async function overControl(endpoint: string, security: SecurityOptions): Promise<Address> {
   const { Request } = await import("../../index.js");
+  const { handshakeFault } = await import("../endpoints.js");
   const { asUsage } = await import("../failure.js");
   const socket = new Request({
+    ...security,
     linger: 0,
     maxMessageSize: MAX_ANSWER,
     reconnectInterval: 100,
     reconnectMaxInterval: 1_000,
+  });
+  // Why there is no answer, as long as it is known.
+  let barred: string | undefined;
+  const curve = security.curveServerKey !== undefined;
+  for (const type of HANDSHAKE_FAULTS)
+    socket.events.on(type, (event) => {
+      barred = handshakeFault(event, curve);
+    });
+  socket.events.on("peer:join", () => {
+    barred = undefined;
   });
   try {
     await asUsage(() => socket.connect(endpoint));
@@ -91,7 +115,9 @@ async function overControl(endpoint: string): Promise<Address> {
   }
   return {
     async look(timeout, signal) {
-      const frames = await socket.request(STATUS, { timeout, signal });
+      const frames = await socket.request(STATUS, { timeout, signal }).catch((error: unknown) => {
+        throw barred === undefined ? error : new Failure(barred);
+      });
       return parseStatus(String(frames[0] ?? ""));
     },
     close: async () => {

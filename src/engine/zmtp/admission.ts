@@ -1,6 +1,6 @@
 /** Who gets in: the mechanism of each handshake, and who judges what a peer presents. */
 import type { SocketTypeName } from "../../core/socket-type.js";
-import type { PeerCredentials } from "../engine.js";
+import type { Announcement, PeerCredentials } from "../engine.js";
 import type { InprocNames } from "./inproc-names.js";
 import type { Mechanism } from "./mechanism/mechanism.js";
 import { createMechanism } from "./mechanism/select.js";
@@ -17,6 +17,8 @@ export interface AdmissionHost {
 }
 
 export class Admission {
+  /** What each handshake says of this socket beside its type and its identity. */
+  announcement: Announcement | undefined = undefined;
   readonly #names: InprocNames;
   readonly #type: SocketTypeName;
   readonly #options: Readonly<Record<string, unknown>>;
@@ -38,7 +40,9 @@ export class Admission {
   mechanism(): Mechanism {
     const { name, isServer } = mechanismOf(this.#options);
     const asks = this.#judge(name, isServer) !== undefined;
-    return createMechanism(name, isServer, mechanismOptions(this.#options, WIRE_NAMES[this.#type], asks));
+    const wireName = WIRE_NAMES[this.#type];
+    const options = mechanismOptions(this.#options, wireName, asks, this.announcement);
+    return createMechanism(name, isServer, options);
   }
 
   judge(peer: PeerCredentials): Promise<boolean> {

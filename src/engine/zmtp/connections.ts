@@ -9,6 +9,7 @@
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import type { Admission } from "./admission.js";
+import { announcedBy } from "./announced.js";
 import { Connection, type ConnectionHost } from "./connection.js";
 import type { Dialer } from "./dialer.js";
 import { disconnectError, faultEvents } from "./errors.js";
@@ -108,6 +109,7 @@ export class Connections implements ConnectionHost {
       socketType: metadata.get("socket-type")?.toString("latin1") ?? "",
       identity: metadata.get("identity") ?? EMPTY,
       commands: connection.commands,
+      announced: announcedBy(metadata, this.#pipes.announcement),
     };
     const fault = this.#pipes.refuse(peer, dialer?.pipe);
     if (fault !== undefined) return fault;

@@ -75,7 +75,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
 
   inprocOnPeer(dial: InprocDial): void {
     const theirs = dial.from;
-    const [theirPeer, ourPeer] = [theirs.#asPeer(), this.#asPeer()];
+    const [theirPeer, ourPeer] = [theirs.#asPeer(this), this.#asPeer(theirs)];
     const fault = this.#pipes.refuse(theirPeer, undefined) ?? theirs.#pipes.refuse(ourPeer, dial.pipe);
     if (fault !== undefined) {
       theirs.#refused.add(dial);
@@ -116,8 +116,14 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     return pipeOptions(this.#options, false).receiveHighWaterMark;
   }
 
-  #asPeer(): Peer {
-    return { socketType: WIRE_NAMES[this.#type], identity: identityOf(this.#options), commands: true };
+  #asPeer(of: InprocPeers): Peer {
+    const [own, theirs] = [this.#pipes.announcement, of.#pipes.announcement];
+    return {
+      socketType: WIRE_NAMES[this.#type],
+      identity: identityOf(this.#options),
+      commands: true,
+      announced: own?.name === theirs?.name ? own?.value : undefined,
+    };
   }
 
   #stop(dial: InprocDial): void {

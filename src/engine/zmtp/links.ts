@@ -11,7 +11,7 @@
  */
 import { TransportError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
-import type { PeerCredentials, PeerPolicy } from "../engine.js";
+import type { Announcement, PeerCredentials, PeerPolicy } from "../engine.js";
 import type { SocketEvent } from "../events.js";
 import { Admission, type AdmissionHost } from "./admission.js";
 import { Bindings } from "./bindings.js";
@@ -141,6 +141,11 @@ export class Links {
 
   police(policy: PeerPolicy): void {
     this.#pipes.police(policy);
+  }
+
+  announce(announcement: Announcement): void {
+    this.#admission.announcement = announcement;
+    this.#pipes.announcement = announcement;
   }
 
   /** A command among a pipe's frames. @returns whether it was the connection's own affair */

@@ -1,7 +1,7 @@
 /** A socket's options in the form this engine's parts take them; read anew at each bind and connect. */
 import { NotSupportedError } from "../../core/errors.js";
 import { decodeZ85 } from "../../core/z85.js";
-import type { EngineOptions } from "../engine.js";
+import type { Announcement, EngineOptions } from "../engine.js";
 import { encodeMetadata } from "./codec/metadata.js";
 import type { ConnectionOptions } from "./connection.js";
 import type { Mechanism, MechanismOptions } from "./mechanism/mechanism.js";
@@ -82,12 +82,18 @@ export function mechanismOf(options: EngineOptions): { name: Mechanism["name"]; 
   return { name: "NULL", isServer: false };
 }
 
-/** @param asks whether a hook judges the peers */
-export function mechanismOptions(options: EngineOptions, wireName: string, asks: boolean): MechanismOptions {
+/** @param asks whether a hook judges the peers @param announcement one more property */
+export function mechanismOptions(
+  options: EngineOptions,
+  wireName: string,
+  asks: boolean,
+  announcement?: Announcement,
+): MechanismOptions {
   const properties: [string, Uint8Array][] = [["Socket-Type", Buffer.from(wireName)]];
   if (wireName === "REQ" || wireName === "DEALER" || wireName === "ROUTER") {
     properties.push(["Identity", identityOf(options)]);
   }
+  if (announcement !== undefined) properties.push([announcement.name, Buffer.from(announcement.value)]);
   return {
     properties: encodeMetadata(properties),
     asks,

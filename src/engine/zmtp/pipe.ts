@@ -55,6 +55,8 @@ export interface Peer {
   readonly identity: Buffer;
   /** Whether it takes subscriptions as commands (3.1) or as messages (3.0). */
   readonly commands: boolean;
+  /** What it said under the name that this socket announces, too. */
+  readonly announced?: string | undefined;
 }
 
 /** Hears what happens to a pipe. */

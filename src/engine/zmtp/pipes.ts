@@ -6,7 +6,7 @@
  */
 import type { ShoalError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
-import type { PeerPolicy } from "../engine.js";
+import type { Announcement, PeerPolicy } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import type { LinksHost } from "./links.js";
 import type { Fault } from "./mechanism/mechanism.js";
@@ -21,6 +21,8 @@ export class Pipes {
   closing = false;
   /** Called when a pipe has ended or lost its link: another peer may have a place now. */
   onPlace: () => void = () => undefined;
+  /** What this socket says of itself, and whoever hears what peers say. */
+  announcement: Announcement | undefined = undefined;
   readonly #type: SocketTypeName;
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #routing: Routing;
@@ -90,11 +92,13 @@ export class Pipes {
     this.#routing.joined(pipe);
     this.#host.event({ type: "handshake", address: pipe.endpoint });
     this.#host.event({ type: "peer:join", address: pipe.endpoint, ...idOf(pipe) });
+    this.#tell(pipe, true);
   }
 
   /** Its link is nobody's affair any more, at the socket's end: the events have ended by the time it is gone. */
   forget(pipe: Pipe): void {
     if (pipe.peer === undefined) return;
+    this.#tell(pipe, false);
     pipe.peer = undefined;
     this.#peers -= 1;
   }
@@ -106,6 +110,7 @@ export class Pipes {
       const address = pipe.endpoint;
       this.#host.event({ type: "disconnect", address, reason, ...(error === undefined ? {} : { error }) });
       this.#host.event({ type: "peer:leave", address, reason, ...idOf(pipe) });
+      this.#tell(pipe, false);
     }
     pipe.peer = undefined;
     this.#host.dropped(pipe.unlinked());
@@ -122,6 +127,10 @@ export class Pipes {
     this.#remove(pipe);
     link?.close(reason);
     if (!this.closing) this.onPlace();
+  }
+
+  #tell({ peer }: Pipe, joined: boolean): void {
+    if (peer?.announced !== undefined) this.announcement?.heard(peer.announced, joined);
   }
 
   /** Takes a pipe out of use; what it received can still be taken. */

@@ -9,6 +9,7 @@ import { TransportError } from "../../core/errors.js";
 import { type SocketType, type SocketTypeName, SocketType as Types } from "../../core/socket-type.js";
 import type { EncodedMessages } from "../encoded.js";
 import {
+  type Announcement,
   type EngineCloseResult,
   type EngineListener,
   type EngineOptions,
@@ -180,6 +181,10 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
 
   police(policy: PeerPolicy): void {
     this.#links.police(policy);
+  }
+
+  announce(announcement: Announcement): void {
+    this.#links.announce(announcement);
   }
 
   retire(hangUp: boolean): void {

@@ -1,23 +1,15 @@
 /**
- * What a schema cannot say of a configuration: endpoints, types that fit each other, security options that belong
- * together, endpoints that are bound twice, and ways that lead round. Pure.
+ * What a schema cannot say of a configuration: endpoints, types that fit each other, endpoints that are bound twice, ways
+ * that lead round, and what is wrong within one socket (socket-checks.ts). Pure.
  */
 import { checkEndpoint } from "../../sockets/endpoint.js";
-import { checkSecurity } from "../../sockets/security/check.js";
 import { directionsOf, LEGAL_PAIRS, type ProxySocketType } from "../pairs.js";
 import { loopsOf } from "./loops.js";
-import { type Proxies, type ProxyConfiguration, type SocketConfiguration, socketsOf } from "./model.js";
+import { type Proxies, type ProxyConfiguration, socketsOf } from "./model.js";
 import { collides, leadsTo } from "./overlap.js";
 import { type Finding, type Path, pathText } from "./problem.js";
 import { KINDS } from "./schema.js";
-
-/** What the engine has that runs the proxies. */
-export interface EngineAbilities {
-  readonly name: string;
-  readonly transports: readonly string[];
-  /** Socket options that it does not have. */
-  readonly unsupportedOptions: readonly string[];
-}
+import { checkSocket, type EngineAbilities } from "./socket-checks.js";
 
 /** One endpoint, and where it is written. */
 interface Place {
@@ -43,18 +35,25 @@ export function check(proxies: Proxies, engine: EngineAbilities, places: Places)
     findings.push(...checkTypes(["proxies", proxy], configuration));
     for (const [name, socket] of socketsOf(configuration)) {
       const path = ["proxies", proxy, name];
-      if (!places.isFaulty(path)) findings.push(...checkSocket(path, socket, engine));
+      findings.push(...checkSocket(path, socket, engine, !places.isFaulty(path)));
       for (const use of ["bind", "connect"] as const) {
         for (const [at, endpoint] of socket[use].entries()) {
           const place = { endpoint, path: places.endpoint([...path, use], at), proxy };
-          const message = endpointFault(endpoint, use, engine.transports);
+          const message =
+            endpointFault(endpoint, use, engine.transports) ??
+            (use === "connect" ? namedBefore(socket[use], at) : undefined);
           if (message !== undefined) findings.push({ path: place.path, message });
           else (use === "bind" ? bound : connected).push(place);
         }
       }
     }
   }
-  return [...findings, ...boundTwice(bound), ...ownEndpoints(bound, connected), ...loopsOf(proxies)];
+  return [
+    ...findings,
+    ...boundTwice(bound),
+    ...ownEndpoints(bound, connected),
+    ...loopsOf(proxies, places.endpoint),
+  ];
 }
 
 function endpointFault(
@@ -70,6 +69,12 @@ function endpointFault(
   }
 }
 
+/** A socket connects to a place once; what is bound twice is told with whoever has it. */
+function namedBefore(endpoints: readonly string[], at: number): string | undefined {
+  const endpoint = endpoints[at] as string;
+  return endpoints.indexOf(endpoint) < at ? `${endpoint} is named before in this list` : undefined;
+}
+
 function checkTypes(path: Path, { kind, frontend, backend }: ProxyConfiguration): readonly Finding[] {
   if (KINDS[kind] !== undefined) return [];
   const types = [frontend, backend].map(({ options }) => options.type as ProxySocketType) as [
@@ -83,52 +88,6 @@ function checkTypes(path: Path, { kind, frontend, backend }: ProxyConfiguration)
     const message = `no proxy can stand between ${types.join(" and ")}; expected one of ${LEGAL_PAIRS.join(", ")}, either way round`;
     return [{ path, message }];
   }
-}
-
-function checkSocket(path: Path, socket: SocketConfiguration, engine: EngineAbilities): readonly Finding[] {
-  const findings: Finding[] = [];
-  const { options } = socket;
-  const has = (name: string): boolean => options[name] !== undefined;
-  const exclude = (one: string, others: readonly string[]): void => {
-    const other = has(one) ? others.find(has) : undefined;
-    if (other === undefined) return;
-    findings.push({ path: [...path, one], atKey: true, message: `${one} and ${other} exclude each other` });
-  };
-  exclude("curveCertificate", ["curveSecretKey", "curvePublicKey"]);
-  exclude("plainUsers", [
-    "plainUsername",
-    "plainPassword",
-    "curveServer",
-    "curveServerKey",
-    "curveCertificate",
-  ]);
-  exclude("plainUsername", ["curveServer", "curveServerKey", "curveCertificate"]);
-  for (const name of Object.keys(options)) {
-    if (engine.unsupportedOptions.includes(name))
-      findings.push({
-        path: [...path, name],
-        atKey: true,
-        message: `the engine ${engine.name} does not have it`,
-      });
-  }
-  const routingId = options.routingId;
-  if (typeof routingId === "string" && routingId.startsWith("\0"))
-    findings.push({ path: [...path, "routingId"], message: "must not begin with a zero byte" });
-  if (findings.length > 0) return findings;
-  try {
-    checkSecurity(withKeys(options));
-  } catch (error) {
-    findings.push({ path, message: (error as Error).message });
-  }
-  return findings;
-}
-
-/** As it will be: a certificate has both keys, and a client without keys is given some. */
-function withKeys(options: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  const client = options.curveServerKey !== undefined;
-  if (options.curveCertificate !== undefined)
-    return { ...options, curveSecretKey: "", curvePublicKey: "", ...(client ? {} : { curveServer: true }) };
-  return client ? { curveSecretKey: "", curvePublicKey: "", ...options } : options;
 }
 
 function boundTwice(bound: readonly Place[]): readonly Finding[] {

@@ -24,7 +24,7 @@ export interface FleetSource {
 
 /** What hears of a fleet, and makes its proxies. */
 export interface FleetHost {
-  create(configuration: ProxyConfiguration): SocketProxy;
+  create(name: string, configuration: ProxyConfiguration): SocketProxy;
   /** Before it starts. */
   created(member: FleetMember): void;
   started(member: FleetMember): void;
@@ -184,7 +184,7 @@ export class Fleet {
   }
 
   async #start(name: string, configuration: ProxyConfiguration): Promise<void> {
-    const proxy = this.#host.create(configuration);
+    const proxy = this.#host.create(name, configuration);
     const member = { name, configuration, proxy };
     this.#host.created(member);
     await proxy.start();

@@ -7,7 +7,7 @@ import { readFile, stat } from "node:fs/promises";
 import { ShoalError } from "../../core/errors.js";
 import { context } from "../../sockets/context.js";
 import { SocketProxy } from "../socket-proxy.js";
-import { check, type EngineAbilities } from "./checks.js";
+import { check } from "./checks.js";
 import { type Environment, type Expanded, expand, placeKey } from "./environment.js";
 import { NamedFiles, reason } from "./files.js";
 import {
@@ -16,9 +16,10 @@ import {
   SOCKET_NAMES,
   type SocketConfiguration,
 } from "./model.js";
-import { type Finding, type Path, type Problem, problemLine } from "./problem.js";
+import { type Finding, type Path, type Problem, problemLine, SHOWN } from "./problem.js";
 import { DRAIN_SECONDS } from "./schema.js";
 import { optionsOf, shapeOf, withCertificate } from "./shape.js";
+import type { EngineAbilities } from "./socket-checks.js";
 import { Source } from "./source.js";
 import { NO_ENDPOINT, validate } from "./validate.js";
 
@@ -227,8 +228,10 @@ function hider({ value, filled }: Expanded, source: Source): (finding: Finding) 
   return (finding) => {
     let { message } = finding;
     for (const { text, written } of hidden) {
-      message = message.replaceAll(text, () => written);
-      message = message.replaceAll(JSON.stringify(text).slice(1, -1), () => written);
+      for (const held of [text, text.slice(0, SHOWN)]) {
+        message = message.replaceAll(held, () => written);
+        message = message.replaceAll(JSON.stringify(held).slice(1, -1), () => written);
+      }
     }
     return { ...finding, message };
   };

@@ -8,7 +8,7 @@
 import { directionsOf, type ProxySideName, type ProxySocketType } from "../pairs.js";
 import type { Proxies, ProxyConfiguration, SocketConfiguration } from "./model.js";
 import { leadsTo } from "./overlap.js";
-import type { Finding } from "./problem.js";
+import type { Finding, Path } from "./problem.js";
 import { KINDS } from "./schema.js";
 
 /** A side of a proxy that messages come in at, and the one they leave by. */
@@ -20,8 +20,8 @@ interface Hop {
   readonly target: SocketConfiguration;
 }
 
-/** Each round once, at the proxy that begins it in the file. */
-export function loopsOf(proxies: Proxies): readonly Finding[] {
+/** Each round once, at the proxy that begins it in the file. @param placeOf of one of several endpoints */
+export function loopsOf(proxies: Proxies, placeOf: (socket: Path, at: number) => Path): readonly Finding[] {
   const hops = Object.entries(proxies).flatMap(([proxy, configuration]) => hopsOf(proxy, configuration));
   const after = new Map(hops.map((hop) => [hop, hops.filter((other) => meets(hop.target, other.source))]));
   const findings: Finding[] = [];
@@ -34,7 +34,7 @@ export function loopsOf(proxies: Proxies): readonly Finding[] {
     if (told.has(key)) continue;
     told.add(key);
     const message = `leads back to itself (${[...names, hop.proxy].join(" -> ")}): messages would go round for ever`;
-    findings.push({ path: ["proxies", hop.proxy, hop.to], message });
+    findings.push({ path: placeOf(...connectionOf(round)), message });
   }
   return findings;
 }
@@ -59,9 +59,24 @@ function hopsOf(proxy: string, configuration: ProxyConfiguration): readonly Hop[
 
 /** Whether what leaves by one socket comes in at the other, whichever of them connects. */
 function meets(target: SocketConfiguration, source: SocketConfiguration): boolean {
-  const leads = (connects: readonly string[], binds: readonly string[]): boolean =>
-    connects.some((connect) => binds.some((bound) => leadsTo(connect, bound)));
-  return leads(target.connect, source.bind) || leads(source.connect, target.bind);
+  return leading(target, source) >= 0 || leading(source, target) >= 0;
+}
+
+/** Which of its connects leads to the other; -1: none. */
+function leading(one: SocketConfiguration, other: SocketConfiguration): number {
+  return one.connect.findIndex((connect) => other.bind.some((bound) => leadsTo(connect, bound)));
+}
+
+/** A connect that closes the round: of the proxy that it begins with, where that one connects, else of the next. */
+function connectionOf(round: readonly Hop[]): [connects: Path, at: number] {
+  const [first, second, last] = [round[0], round[1], round[round.length - 1]] as [Hop, Hop, Hop];
+  const ways = [
+    [first.proxy, first.to, leading(first.target, second.source)],
+    [first.proxy, first.from, leading(first.source, last.target)],
+    [second.proxy, second.from, leading(second.source, first.target)],
+  ] as const;
+  const [proxy, side, at] = ways.find(([, , index]) => index >= 0) as (typeof ways)[number];
+  return [["proxies", proxy, side, "connect"], at];
 }
 
 /** The shortest way from a hop through others back to it; that of one proxy to itself is found elsewhere. */

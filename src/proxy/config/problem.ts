@@ -1,5 +1,8 @@
 /** What is wrong with a configuration, and where it is written. */
 
+/** Characters of a value that a message shows. */
+export const SHOWN = 60;
+
 /** The way from the top of a file to one of its values: keys, and places in lists from 0. */
 export type Path = readonly (string | number)[];
 

@@ -5,7 +5,8 @@
  * A text that holds a variable fits wherever a text does; what it comes to is checked once it is filled in.
  */
 import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../sockets/option-table.js";
-import { type PlanType, UNFIT } from "../options.js";
+import { NAME_PATTERN } from "../name.js";
+import { type PlanType, typeNameOf, UNFIT } from "../options.js";
 import { type ProxySocketType, SIDE_TYPES } from "../pairs.js";
 
 /** A piece of a schema. */
@@ -28,8 +29,6 @@ export type ProxyKind = keyof typeof KINDS;
 export const DRAIN_SECONDS = 10;
 /** The longest time a timer of the platform can hold, in s. */
 const MAX_SECONDS = 2_147_483;
-/** Characters of a proxy's name. */
-export const MAX_NAME = 64;
 
 /** Types that have topics to judge by. */
 const WITH_TOPICS: readonly string[] = ["sub", "pub", "xsub", "xpub"];
@@ -97,7 +96,7 @@ export function configurationSchema(): Schema {
           type: "object",
           description: "The proxies, each under its name.",
           minProperties: 1,
-          propertyNames: { pattern: `^[A-Za-z0-9_.-]{1,${MAX_NAME}}$` },
+          propertyNames: { pattern: NAME_PATTERN },
           additionalProperties: { $ref: "#/definitions/proxy" },
         },
       },
@@ -167,7 +166,7 @@ function isOption(name: string): name is OptionName {
 
 /** @param side whether it is a side of a proxy, which has a policy */
 function socketSchema(type: PlanType, side: boolean): Schema {
-  const socketType = type === "rep" ? "Reply" : SIDE_TYPES[type];
+  const socketType = typeNameOf(type);
   const options: Record<string, Schema> = {};
   for (const name of Object.keys(OPTIONS)) {
     if (!isOption(name) || !hasOption(socketType, name)) continue;

@@ -1,8 +1,8 @@
 /** From what a file says to what a proxy is made of. Pure; the files that it names are read elsewhere. */
 import { curveKeyPair, curvePublicKey } from "../../sockets/security/curve-keys.js";
+import { plainUsers } from "../../sockets/security/plain-users.js";
 import type { SocketProxyOptions } from "../socket-proxy.js";
 import { type ProxyConfiguration, SOCKET_NAMES, type SocketConfiguration, type SocketName } from "./model.js";
-import { plainUsers } from "./plain-users.js";
 import { KINDS, type ProxyKind } from "./schema.js";
 
 type Given = Readonly<Record<string, unknown>>;

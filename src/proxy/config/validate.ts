@@ -1,9 +1,10 @@
 /** Holds a configuration against its schema, and says in words what does not fit. */
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
+import { NAME_RULE } from "../name.js";
 import { UNFIT } from "../options.js";
 import { type Expanded, placeKey } from "./environment.js";
-import type { Finding, Path } from "./problem.js";
-import { configurationSchema, MAX_NAME, type Schema } from "./schema.js";
+import { type Finding, type Path, SHOWN } from "./problem.js";
+import { configurationSchema, type Schema } from "./schema.js";
 import { hint } from "./suggest.js";
 
 /** Said of a socket without one. */
@@ -12,8 +13,6 @@ export const NO_ENDPOINT = "needs an endpoint: bind, connect or both";
 const SECRET = /(?:secretkey|password|plainusers)/i;
 /** Keywords that say nothing by themselves, or only what another says, too. */
 const SILENT = ["if", "propertyNames"];
-/** Characters of a value that are shown. */
-const SHOWN = 60;
 
 /** Options of the library that a file does not have, and why. */
 const ELSEWHERE: Readonly<Record<string, string | undefined>> = {
@@ -71,7 +70,7 @@ function findingOf(error: ErrorObject, filled: ReadonlySet<string>): Finding | u
         return {
           path: [...path, error.propertyName],
           atKey: true,
-          message: `expected a name of at most ${MAX_NAME} letters, digits, _, . and -`,
+          message: `expected ${NAME_RULE}`,
         };
       return { path, message: "expected a CURVE key, 40 characters of Z85" };
     case "minProperties":

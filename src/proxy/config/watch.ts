@@ -5,16 +5,19 @@
 import { type FSWatcher, watch } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { systemClock } from "../../core/clock.js";
-import { Settling } from "./settling.js";
+import { Settling } from "../settling.js";
+import { SettlingTimer } from "../settling-timer.js";
+
+/** ms without a change after which a file counts as written. */
+const QUIET = 200;
+/** ms after the first change after which it is read in any case. */
+const PATIENCE = 2_000;
 
 export class FileWatch {
   readonly #file: string;
-  readonly #onChange: () => void;
   readonly #onError: (error: Error) => void;
-  readonly #settling = new Settling();
+  readonly #timer: SettlingTimer;
   readonly #watches = new Map<string, FSWatcher>();
-  #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
   /**
@@ -23,8 +26,11 @@ export class FileWatch {
    */
   constructor(file: string, onChange: () => void, onError: (error: Error) => void) {
     this.#file = resolve(file);
-    this.#onChange = onChange;
     this.#onError = onError;
+    this.#timer = new SettlingTimer(new Settling(QUIET, PATIENCE), () => {
+      onChange();
+      void this.#follow();
+    });
   }
 
   /** Settles when it watches. */
@@ -34,7 +40,7 @@ export class FileWatch {
 
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#timer.close();
     for (const each of this.#watches.values()) each.close();
     this.#watches.clear();
   }
@@ -62,20 +68,5 @@ export class FileWatch {
     }
   }
 
-  #onEvent = (): void => {
-    this.#settling.note(systemClock.now());
-    this.#arm();
-  };
-
-  #arm(): void {
-    const wait = this.#settling.wait(systemClock.now());
-    if (wait === undefined || this.#timer !== undefined || this.#closed) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      if (this.#settling.wait(systemClock.now()) !== 0) return this.#arm();
-      this.#settling.read();
-      this.#onChange();
-      void this.#follow();
-    }, wait);
-  }
+  #onEvent = (): void => this.#timer.note();
 }

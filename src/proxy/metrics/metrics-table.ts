@@ -57,6 +57,7 @@ const PROXY: readonly Metric[] = [
   gauge("peers", "{side}.peers", "Connected peers."),
   counter("reconnects", "{side}.reconnects", "Connections made again after a loss."),
   gauge("unanswered_requests", "unanswered", "Requests of the last minute without a reply yet."),
+  gauge("loops", "loops", "Proxies among the peers that lead back to this one, itself among them."),
   counter("captured", "capture.captured", "Messages that the capture took."),
   counter("capture_missed", "capture.missed", "Messages, or copies, that the capture was too slow for."),
   gauge("capture_queued_messages", "capture.queued", "Copies that wait for a listener of the capture."),

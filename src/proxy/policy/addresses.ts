@@ -11,6 +11,9 @@ import type { PolicyList } from "./policy.js";
 const MAPPED = new BlockList();
 MAPPED.addSubnet("::ffff:0:0", 96, "ipv6");
 
+/** What a block has to be, in words. */
+export const BLOCK_RULE = 'such as "10.1.0.0/16", "192.0.2.7" or "2001:db8::/32"';
+
 /** A CIDR block. */
 export interface Block {
   readonly network: string;

@@ -1,7 +1,7 @@
 /**
  * A folder of client keys, read again when it changes (keys.ts has what its files say).
  *
- *   open --reads--> watches --a change, 50 ms later--> reads --other keys, or other problems--> tells
+ *   open --reads--> watches --changes, 50 ms later--> reads --other keys, or other problems--> tells
  *                      ^------ every 5 s, too: not every file system tells of changes -----|
  *
  * A folder that cannot be read any more says nothing of keys: those known stay, and the problem is told. A file that
@@ -14,10 +14,14 @@ import { type FSWatcher, watch } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { Settling } from "../settling.js";
+import { SettlingTimer } from "../settling-timer.js";
 import { type FolderKeys, isKeyFile, type KeyFile, keysOf } from "./keys.js";
 
-/** ms from a change to the reading: several files change together. */
-const SETTLE = 50;
+/** ms without a change after which the folder is read: several files change together. */
+const QUIET = 50;
+/** ms after the first change after which it is read in any case: a key that has gone is to be revoked soon. */
+const PATIENCE = 200;
 /** ms between two looks at a folder that says nothing. */
 const LOOK_EVERY = 5_000;
 /** ms between two while it cannot be read. */
@@ -42,7 +46,8 @@ export class KeyFolder {
   /** Of the folder that is watched: another may have been put in its place. */
   #inode = 0;
   #looking: NodeJS.Timeout | undefined = undefined;
-  #settling: NodeJS.Timeout | undefined = undefined;
+  readonly #settling = new SettlingTimer(new Settling(QUIET, PATIENCE), () => void this.#look(true));
+  #retrying: NodeJS.Timeout | undefined = undefined;
   #reading = false;
   /** Something changed while it was read. */
   #again = false;
@@ -82,7 +87,8 @@ export class KeyFolder {
     this.#closed = true;
     this.#watcher?.close();
     clearInterval(this.#looking);
-    clearTimeout(this.#settling);
+    this.#settling.close();
+    clearTimeout(this.#retrying);
   }
 
   async #watch(): Promise<void> {
@@ -91,11 +97,11 @@ export class KeyFolder {
     this.#watcher?.close();
     this.#inode = ino;
     try {
-      const watcher = watch(this.path, { persistent: false }, () => this.#settle());
+      const watcher = watch(this.path, { persistent: false }, () => this.#settling.note());
       watcher.on("error", () => {
         watcher.close();
         this.#watcher = undefined; // It is tried again with the next look.
-        this.#settle();
+        this.#settling.note();
       });
       this.#watcher = watcher;
     } catch {
@@ -103,12 +109,12 @@ export class KeyFolder {
     }
   }
 
-  #settle(ms = SETTLE): void {
+  #retry(): void {
     if (this.#closed) return;
-    this.#settling ??= setTimeout(() => {
-      this.#settling = undefined;
+    this.#retrying ??= setTimeout(() => {
+      this.#retrying = undefined;
       void this.#look(true);
-    }, ms).unref();
+    }, RETRY).unref();
   }
 
   /** @param fresh reads files again whose time and size are the same, too: those are not exact enough right after a change */
@@ -124,7 +130,7 @@ export class KeyFolder {
     try {
       now = await this.#read();
     } catch (error) {
-      this.#settle(RETRY);
+      this.#retry();
       now = {
         keys: before.keys,
         problems: [`the folder cannot be read, its last keys stay: ${reasonOf(error)}`],
@@ -141,7 +147,7 @@ export class KeyFolder {
     this.#reading = false;
     if (!this.#again) return;
     this.#again = false;
-    this.#settle();
+    this.#settling.note();
   }
 
   async #read(): Promise<FolderKeys> {

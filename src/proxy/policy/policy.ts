@@ -1,7 +1,7 @@
 /** What a side of a proxy lets through, as its options say it, and what is wrong with them, said before anything changes. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { ProxySocketType } from "../pairs.js";
-import { parseBlock } from "./addresses.js";
+import { BLOCK_RULE, parseBlock } from "./addresses.js";
 
 /** What is let in and what is not, by two lists. */
 export interface PolicyList {
@@ -62,6 +62,12 @@ const WITH_TOPICS: readonly ProxySocketType[] = ["sub", "xsub", "pub", "xpub"];
 /** Sides whose peers send messages that can be held back one by one. */
 const WITH_SENDERS: readonly ProxySocketType[] = ["router", "dealer", "pair", "pull", "sub", "xsub"];
 
+/** Of a folder of keys, where there is no CURVE. */
+export const KEYS_RULE = "needs the side's option curveServer";
+/** Of a rate, where the side has no mark. */
+export const RATE_RULE =
+  "with a rate the side needs a receiveHighWaterMark, since what is held back waits in its queue; got 0";
+
 /** What the checks have to know of the side. */
 export interface PolicedSide {
   readonly name: string;
@@ -86,9 +92,7 @@ export function checkPolicy(side: PolicedSide, given: unknown): ProxyPolicy {
   };
   for (const block of [...(policy.addresses?.allow ?? []), ...(policy.addresses?.deny ?? [])]) {
     if (parseBlock(block) === undefined)
-      throw new InvalidArgumentError(
-        `addresses in the ${what} are such as "10.1.0.0/16", "192.0.2.7" or "2001:db8::/32"; got ${shown(block)}`,
-      );
+      throw new InvalidArgumentError(`addresses in the ${what} are ${BLOCK_RULE}; got ${shown(block)}`);
   }
   return Object.freeze(policy);
 }
@@ -96,8 +100,7 @@ export function checkPolicy(side: PolicedSide, given: unknown): ProxyPolicy {
 function folderOf(what: string, keys: unknown, { options }: PolicedSide): string {
   if (typeof keys !== "string" || keys === "")
     throw new InvalidArgumentError(`keys in the ${what} is the path of a folder; got ${shown(keys)}`);
-  if (options.curveServer !== true)
-    throw new InvalidArgumentError(`keys in the ${what} needs the side's option curveServer`);
+  if (options.curveServer !== true) throw new InvalidArgumentError(`keys in the ${what} ${KEYS_RULE}`);
   return keys;
 }
 
@@ -120,9 +123,7 @@ function limitsOf(what: string, given: unknown, { type, options }: PolicedSide):
   if (all !== undefined && !sends && type !== "xpub")
     throw new InvalidArgumentError(`all of ${where}: peers of a ${type} send nothing`);
   if ((peer !== undefined || all !== undefined) && options.receiveHighWaterMark === 0)
-    throw new InvalidArgumentError(
-      `${where}: with a rate the side needs a receiveHighWaterMark, since what is held back waits in its queue; got 0`,
-    );
+    throw new InvalidArgumentError(`${where}: ${RATE_RULE}`);
   return Object.freeze({
     ...(messageSize === undefined ? {} : { messageSize: wholeOf(`messageSize of ${where}`, messageSize) }),
     ...(peer === undefined ? {} : { peer: rateOf(`peer of ${where}`, peer) }),

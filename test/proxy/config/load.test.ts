@@ -284,7 +284,76 @@ describe("a bad configuration", () => {
     [
       "a server without a key",
       withFrontend("curveServer: true"),
-      "5:7: proxies.work.frontend: A CURVE server needs the option curveSecretKey",
+      "6:7: proxies.work.frontend.curveServer: A CURVE server needs the option curveSecretKey",
+    ],
+    [
+      "a password without a user",
+      withFrontend('plainPassword: "${PASSWORD}"'),
+      "6:7: proxies.work.frontend.plainPassword: A PLAIN client needs plainUsername beside plainPassword",
+    ],
+    [
+      "a user whose name is too long",
+      withFrontend(`plainUsers: { me: x, ${"u".repeat(256)}: y }`),
+      `6:28: proxies.work.frontend.plainUsers.${"u".repeat(256)}: PLAIN user names and passwords have at most 255 bytes; got 256`,
+    ],
+    [
+      "a password that is too long",
+      withFrontend(`plainUsers: { me: ${"p".repeat(300)} }`),
+      "6:25: proxies.work.frontend.plainUsers.me: PLAIN user names and passwords have at most 255 bytes; got 300",
+    ],
+    [
+      "a key that decodes to nothing",
+      withFrontend(`curveServer: true\ncurveSecretKey: "${"#".repeat(40)}"`),
+      "7:23: proxies.work.frontend.curveSecretKey: Option curveSecretKey of Pull must be a CURVE key: 40 characters of Z85, or 32 bytes, or null; got a string",
+    ],
+    [
+      "an endpoint to connect to twice",
+      withFrontend("connect: [ipc://a, ipc://b, ipc://a]"),
+      "6:35: proxies.work.frontend.connect[2]: ipc://a is named before in this list",
+    ],
+    [
+      "address blocks that are none",
+      withFrontend(`policy:
+  addresses:
+    allow: [10.0.0.0/8, 10.0.0.0/33]
+    deny:
+      - 192.0.2.7
+      - nowhere
+      - "\${PASSWORD}"
+      - ${"x".repeat(100)}`),
+      '8:31: proxies.work.frontend.policy.addresses.allow[1]: expected an address or a block of them, such as "10.1.0.0/16", "192.0.2.7" or "2001:db8::/32"; got "10.0.0.0/33"',
+      '11:15: proxies.work.frontend.policy.addresses.deny[1]: expected an address or a block of them, such as "10.1.0.0/16", "192.0.2.7" or "2001:db8::/32"; got "nowhere"',
+      '12:15: proxies.work.frontend.policy.addresses.deny[2]: expected an address or a block of them, such as "10.1.0.0/16", "192.0.2.7" or "2001:db8::/32"; got "${PASSWORD}"',
+      '13:15: proxies.work.frontend.policy.addresses.deny[3]: expected an address or a block of them, such as "10.1.0.0/16", "192.0.2.7" or "2001:db8::/32"; got 100 characters',
+    ],
+    [
+      "entries that are no texts",
+      withFrontend("policy: { addresses: { allow: [10.0.0.0/8, 7] } }\nconnect: [ipc://a, {}]"),
+      "6:50: proxies.work.frontend.policy.addresses.allow[1]: expected a text; got 7",
+      "7:26: proxies.work.frontend.connect[1]: expected a text; got a map",
+    ],
+    [
+      "a topic that is no text",
+      withFrontend("")
+        .replace("streamer", "forwarder")
+        .replace("tcp://*:5556", 'tcp://*:5556, policy: { topics: { deny: ["a", [b]] } }'),
+      "7:68: proxies.work.backend.policy.topics.deny[1]: expected a text; got a list",
+    ],
+    [
+      "a policy with keys where there is no CURVE",
+      withFrontend("policy: { keys: keys }"),
+      "6:17: proxies.work.frontend.policy.keys: needs the side's option curveServer",
+    ],
+    [
+      "a rate without a mark",
+      withFrontend("receiveHighWaterMark: 0\npolicy: { limits: { all: { messages: 1 } } }"),
+      "7:27: proxies.work.frontend.policy.limits.all: with a rate the side needs a receiveHighWaterMark, since what is held back waits in its queue; got 0",
+    ],
+    [
+      "a fault of form and a bad block in one socket",
+      withFrontend("lingr: 1\npolicy: { addresses: { allow: [x] } }"),
+      "6:7: proxies.work.frontend.lingr: unknown key; did you mean linger?",
+      '7:38: proxies.work.frontend.policy.addresses.allow[0]: expected an address or a block of them, such as "10.1.0.0/16", "192.0.2.7" or "2001:db8::/32"; got "x"',
     ],
     [
       "two kinds of security",
@@ -344,7 +413,7 @@ proxies:
     frontend: { bind: tcp://*:1002 }
     backend: { bind: tcp://*:1003, connect: tcp://127.0.0.1:1001 }
 `,
-      "6:14: proxies.east.backend: leads back to itself (east -> west -> east): messages would go round for ever",
+      "6:25: proxies.east.backend.connect: leads back to itself (east -> west -> east): messages would go round for ever",
     ],
   ];
 

@@ -31,6 +31,7 @@ const LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
 /** The scenarios of patterns and of proxies, which only shoal has. */
 const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   proxy: () => import("./proxy.js"),
+  "proxy-memory": () => import("./proxy-memory.js"),
   "proxy-policy": () => import("./proxy.js"),
   "lazy-pirate": () => import("./lazy-pirate.js"),
   majordomo: () => import("./majordomo.js"),

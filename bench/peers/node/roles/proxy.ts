@@ -9,7 +9,8 @@ import { roles as broker } from "./plain-broker.js";
 import { subscribers } from "./pub-sub.js";
 import { roles as stream } from "./throughput.js";
 
-const backendOf = (endpoint: string) =>
+/** The endpoint behind a proxy at this one. */
+export const backendOf = (endpoint: string) =>
   endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${endpoint}-backend`;
 
 /** Lists and rates that let everything through: what it costs to look. */

@@ -1,0 +1,141 @@
+/**
+ * What a schema cannot say of one socket: options that belong together, values that only the library can judge, and the
+ * entries of its policy. Each fault is told at the value that has it. Pure.
+ */
+import { hasOption } from "../../sockets/option-table.js";
+import { checkOption } from "../../sockets/options.js";
+import { securityFault } from "../../sockets/security/check.js";
+import { type PlanType, typeNameOf } from "../options.js";
+import { BLOCK_RULE, parseBlock } from "../policy/addresses.js";
+import { KEYS_RULE, RATE_RULE } from "../policy/policy.js";
+import type { SocketConfiguration } from "./model.js";
+import { type Finding, type Path, SHOWN } from "./problem.js";
+
+type Given = Readonly<Record<string, unknown>>;
+
+/** Bytes of a PLAIN user name, and of a password: their lengths have one byte (24/ZMTP-PLAIN). */
+const MAX_CREDENTIAL = 255;
+
+/** What the engine has that runs the proxies. */
+export interface EngineAbilities {
+  readonly name: string;
+  readonly transports: readonly string[];
+  /** Socket options that it does not have. */
+  readonly unsupportedOptions: readonly string[];
+}
+
+/** @param whole whether nothing of the socket was left out: only then can be said what is missing */
+export function checkSocket(
+  path: Path,
+  socket: SocketConfiguration,
+  engine: EngineAbilities,
+  whole: boolean,
+): readonly Finding[] {
+  const { options } = socket;
+  const findings = [
+    ...(whole ? exclusions(path, options) : []),
+    ...unsupported(path, options, engine),
+    ...values(path, options),
+    ...blocks(path, socket),
+  ];
+  if (!whole || findings.length > 0) return findings;
+  const asItWillBe = withKeys(options);
+  const fault = securityFault(asItWillBe);
+  if (fault !== undefined) return [{ path: [...path, fault.option], atKey: true, message: fault.message }];
+  return policyNeeds(path, socket, asItWillBe);
+}
+
+function exclusions(path: Path, options: Given): readonly Finding[] {
+  const findings: Finding[] = [];
+  const has = (name: string): boolean => options[name] !== undefined;
+  const exclude = (one: string, others: readonly string[]): void => {
+    const other = has(one) ? others.find(has) : undefined;
+    if (other === undefined) return;
+    findings.push({ path: [...path, one], atKey: true, message: `${one} and ${other} exclude each other` });
+  };
+  exclude("curveCertificate", ["curveSecretKey", "curvePublicKey"]);
+  exclude("plainUsers", [
+    "plainUsername",
+    "plainPassword",
+    "curveServer",
+    "curveServerKey",
+    "curveCertificate",
+  ]);
+  exclude("plainUsername", ["curveServer", "curveServerKey", "curveCertificate"]);
+  return findings;
+}
+
+function unsupported(path: Path, options: Given, engine: EngineAbilities): readonly Finding[] {
+  return Object.keys(options)
+    .filter((name) => engine.unsupportedOptions.includes(name))
+    .map((name) => ({
+      path: [...path, name],
+      atKey: true,
+      message: `the engine ${engine.name} does not have it`,
+    }));
+}
+
+/** Values that fit the schema and are none all the same: keys that decode to nothing, texts that are too long. */
+function values(path: Path, { type, ...options }: Given): readonly Finding[] {
+  const findings: Finding[] = [];
+  const typeName = typeNameOf(type as PlanType);
+  for (const [name, value] of Object.entries(options)) {
+    if (!hasOption(typeName, name)) continue;
+    try {
+      checkOption(typeName, name, value);
+    } catch (error) {
+      findings.push({ path: [...path, name], message: (error as Error).message });
+    }
+  }
+  const users = (options.plainUsers ?? {}) as Given;
+  const credentials: readonly (readonly [place: Path, atKey: boolean, text: unknown])[] = [
+    [[...path, "plainUsername"], false, options.plainUsername],
+    [[...path, "plainPassword"], false, options.plainPassword],
+    ...Object.entries(users).flatMap(([user, password]) => {
+      const place = [...path, "plainUsers", user];
+      return [[place, true, user] as const, [place, false, password] as const];
+    }),
+  ];
+  for (const [place, atKey, text] of credentials) {
+    const length = typeof text === "string" ? Buffer.byteLength(text) : 0;
+    if (length <= MAX_CREDENTIAL) continue;
+    const message = `PLAIN user names and passwords have at most ${MAX_CREDENTIAL} bytes; got ${length}`;
+    findings.push({ path: place, atKey, message });
+  }
+  return findings;
+}
+
+function blocks(path: Path, { policy }: SocketConfiguration): readonly Finding[] {
+  const findings: Finding[] = [];
+  for (const [list, entries] of Object.entries((policy?.addresses ?? {}) as Record<string, string[]>)) {
+    for (const [at, entry] of entries.entries()) {
+      if (parseBlock(entry) !== undefined) continue;
+      const got = entry.length > SHOWN ? `${entry.length} characters` : JSON.stringify(entry);
+      const message = `expected an address or a block of them, ${BLOCK_RULE}; got ${got}`;
+      findings.push({ path: [...path, "policy", "addresses", list, at], message });
+    }
+  }
+  return findings;
+}
+
+/** What a policy needs of the socket's options. */
+function policyNeeds(path: Path, { policy }: SocketConfiguration, options: Given): readonly Finding[] {
+  if (policy === undefined) return [];
+  const findings: Finding[] = [];
+  const { peer, all } = (policy.limits ?? {}) as Given;
+  const found = (at: Path, message: string): void => {
+    findings.push({ path: [...path, "policy", ...at], atKey: true, message });
+  };
+  if (policy.keys !== undefined && options.curveServer !== true) found(["keys"], KEYS_RULE);
+  if (options.receiveHighWaterMark === 0 && (peer ?? all) !== undefined)
+    found(["limits", peer === undefined ? "all" : "peer"], RATE_RULE);
+  return findings;
+}
+
+/** As it will be: a certificate has both keys, and a client without keys is given some. */
+function withKeys(options: Given): Given {
+  const client = options.curveServerKey !== undefined;
+  if (options.curveCertificate !== undefined)
+    return { ...options, curveSecretKey: "", curvePublicKey: "", ...(client ? {} : { curveServer: true }) };
+  return client ? { curveSecretKey: "", curvePublicKey: "", ...options } : options;
+}
