@@ -78,6 +78,8 @@ export class InStream {
   #body: Buffer | undefined = undefined;
   /** Of the body's memory, where it is used again. */
   #loan: Loan | undefined = undefined;
+  /** Where the split frame begins in its memory: behind the message's other frames, if they came just before it. */
+  #before = 0;
   #have = 0;
   #need = 0;
 
@@ -141,6 +143,8 @@ export class InStream {
       position = fault;
     }
     let start = position;
+    /** Where the message that is arriving begins in this chunk; -1: before it, or before a command. */
+    let begin = this.#frames === 0 ? position : -1;
     let fault: StreamFault | undefined;
     while (position < to) {
       const flags = chunk[position] as number;
@@ -160,23 +164,35 @@ export class InStream {
         if (body + size > to) break;
         this.messages += 1;
         position = body + size;
+        begin = position;
         continue;
       }
       fault = this.#check(flags, size);
       if (fault !== undefined) break;
-      if (body + size > to) break;
+      if (body + size > to) {
+        // A large body behind its envelope: together, so that the message is one stretch and can pass undecoded.
+        const large = (flags & COMMAND) === 0 && size >= DIRECT && body + size - begin <= MAX_EAGER;
+        if (large && begin >= 0 && begin < position) {
+          this.#keepStretch(chunk, start, begin, to - from, borrowed, loan);
+          this.#splitBehind(chunk, begin, position, to, body + size - begin);
+          return undefined;
+        }
+        break;
+      }
       if ((flags & COMMAND) !== 0) {
         // Commands are dealt with and not kept, however many there are; what came before them is kept first, since
         // whoever hears of one may take messages.
         this.#keepStretch(chunk, start, position, to - from, borrowed, loan);
         position = body + size;
         start = position;
+        begin = this.#frames === 0 ? position : -1;
         loan?.keep(); // Who hears of it may keep it.
         this.#onCommand(slice(chunk.buffer, chunk.byteOffset + body, size));
         continue;
       }
       this.#account(flags, size);
       position = body + size;
+      if ((flags & MORE) === 0) begin = position;
     }
     this.#keepStretch(chunk, start, position, to - from, borrowed, loan);
     if (fault !== undefined) return fault;
@@ -358,6 +374,17 @@ export class InStream {
     return undefined;
   }
 
+  /** Keeps a message from its first frame on, whose frame at `position` goes on in the next chunk; `need` bytes of it. */
+  #splitBehind(chunk: Uint8Array, begin: number, position: number, to: number, need: number): void {
+    const loan = borrow(need);
+    this.#loan = loan;
+    this.#body = loan.bytes.subarray(0, need);
+    this.#body.set(chunk.subarray(begin, to));
+    this.#before = position - begin;
+    this.#have = to - begin;
+    this.#need = need;
+  }
+
   /** Adds to the split frame. @returns the position behind what it took, or what is wrong */
   #continue(chunk: Uint8Array, from: number, to: number): number | StreamFault {
     const count = Math.min(to - from, this.#need - this.#have);
@@ -413,10 +440,11 @@ export class InStream {
   #frameIsWhole(): void {
     const bytes = this.#body as Buffer;
     const loan = this.#loan;
+    const before = this.#before;
     this.#dropSplit();
-    const flags = bytes[0] as number;
+    const flags = bytes[before] as number;
     const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
-    this.#account(flags, bytes.length - header);
+    this.#account(flags, bytes.length - before - header);
     if ((flags & COMMAND) === 0) this.#keep(new Run(bytes, 0, bytes.length, loan, true));
     else this.#onCommand(slice(bytes.buffer, bytes.byteOffset + header, bytes.length - header));
   }
@@ -425,6 +453,7 @@ export class InStream {
     this.#header = undefined;
     this.#body = undefined;
     this.#loan = undefined;
+    this.#before = 0;
     this.#have = 0;
     this.#need = 0;
   }

@@ -165,6 +165,21 @@ it("a large message that is passed on makes room for the next", () => {
   expect(memories.size).toBe(1);
 });
 
+it("a large message behind its envelope is one stretch in memory that is used again", () => {
+  const stream = new InStream(-1, () => undefined);
+  const memories = new Set<ArrayBufferLike>();
+  const frames = [Buffer.from("id"), Buffer.alloc(0), Buffer.alloc(100_003, 7)];
+  const wire = Buffer.concat(frames.map((body, i) => encodeFrame({ flags: i < 2 ? 1 : 0, body })));
+  for (let i = 0; i < 20; i++) {
+    for (let at = 0; at < wire.length; ) at = feed(stream, wire, at);
+    const one = stream.takeEncoded(1, undefined);
+    expect(wire.equals(one.bytes.subarray(one.start, one.end))).toBe(true);
+    memories.add(one.bytes.buffer);
+    one.release();
+  }
+  expect(memories.size).toBe(1);
+});
+
 it("messages that somebody was told of stay what they were", () => {
   const stream = new InStream(-1, () => undefined);
   const told: { bytes: Uint8Array; start: number; end: number; tag: number }[] = [];

@@ -52,6 +52,11 @@ const body: fc.Arbitrary<Uint8Array> = fc.oneof(
   { weight: 6, arbitrary: fc.uint8Array({ maxLength: 12 }) },
   { weight: 1, arbitrary: fc.integer({ min: 250, max: 260 }).map((size) => new Uint8Array(size).fill(7)) },
   { weight: 1, arbitrary: fc.integer({ min: 0, max: 5_000 }).map((size) => new Uint8Array(size).fill(8)) },
+  // From 16 KiB on the rest of a split frame is read where it belongs.
+  {
+    weight: 1,
+    arbitrary: fc.integer({ min: 16_300, max: 16_500 }).map((size) => new Uint8Array(size).fill(9)),
+  },
 );
 
 /** A message of 1 to 4 frames, with commands between them; some sizes longer than they need be. */
