@@ -182,6 +182,10 @@ export class Connection implements Link, Sink {
     return this.#pipe?.in.memory();
   }
 
+  sinkInLarge(): boolean {
+    return this.#sealer === undefined && this.#pipe?.in.inLarge === true;
+  }
+
   sinkFilled(length: number): void {
     const pipe = this.#pipe;
     if (this.#ended || pipe === undefined) return;

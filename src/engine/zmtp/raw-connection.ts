@@ -87,6 +87,10 @@ export class RawConnection implements Link, Sink {
     return undefined;
   }
 
+  sinkInLarge(): boolean {
+    return false;
+  }
+
   sinkFilled(): void {}
 
   sinkOnEnd(): void {

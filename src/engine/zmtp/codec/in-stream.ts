@@ -27,6 +27,8 @@ const MAX_EAGER = 1_048_585;
 
 /** Bytes of a split frame's rest from which on the kernel may put them where they belong. */
 const DIRECT = 16_384;
+/** The same of a frame from which on each is read by itself; of shorter ones a read may bring several. */
+const LARGE = 32_768;
 
 /** Why a stream of frames cannot be read on. */
 export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames";
@@ -121,6 +123,11 @@ export class InStream {
     if (body === undefined || this.#need - this.#have < DIRECT) return undefined;
     const room = this.#bodyOf(Math.min(this.#need, this.#have + DIRECT));
     return room.subarray(this.#have, this.#need);
+  }
+
+  /** Whether a large frame is arriving. */
+  get inLarge(): boolean {
+    return this.#body !== undefined && this.#need >= LARGE;
   }
 
   /** So many bytes are in what `memory` gave. */

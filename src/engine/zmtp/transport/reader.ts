@@ -4,6 +4,7 @@
  *   little                     --> memory that all streams of the thread share; the sink copies what it keeps
  *   much, as the last read was --> memory of its own, which the sink keeps
  *   the rest of a large frame  --> the frame's memory, where it stays
+ *   its last bytes, the next   --> a little of the memory that is shared
  *
  * A stream of node:net makes memory of 64 KiB for each read, however little comes, and
  * a large frame is put together by copying it once more. A connection that is idle has
@@ -33,6 +34,8 @@ let behindLarge: Buffer | undefined;
 export interface Sink {
   /** The memory that the next bytes are to be in; undefined: any. */
   sinkMemory(): Uint8Array | undefined;
+  /** Whether the end of a large frame is to come, too little for memory of its own. */
+  sinkInLarge(): boolean;
   /** So many bytes are in the memory that `sinkMemory` gave. */
   sinkFilled(length: number): void;
   /**
@@ -75,7 +78,8 @@ export class Reader {
       behindLarge ??= shared.subarray(0, READ_BEHIND_LARGE);
       this.#given = this.#paused || this.#aheadBytes > 0 ? undefined : this.#sink?.sinkMemory();
       if (this.#given !== undefined) return this.#given;
-      if (this.#large) return behindLarge;
+      // The rest of a large frame brings the beginning of the next: more of it than its header would have to be copied.
+      if (this.#large || this.#sink?.sinkInLarge() === true) return behindLarge;
       if (!this.#much) return shared;
       this.#own ??= borrow(READ_BYTES);
       return this.#own.bytes;

@@ -87,6 +87,7 @@ describe("listening", () => {
     let heard = "";
     stream.reader.start(stream.socket, {
       sinkMemory: () => undefined,
+      sinkInLarge: () => false,
       sinkFilled: () => undefined,
       sinkOnBytes: (bytes, length) => {
         heard += bytes.toString("latin1", 0, length);
