@@ -29,6 +29,7 @@ import { SubscriptionIndex } from "./subscription-index.js";
 
 const SUBSCRIBE = 1;
 const CANCEL = 0;
+const NO_TOPIC = Buffer.alloc(0);
 
 /** Prefixes that one peer may have, and their bytes together; past it the peer's connection ends. */
 export const MAX_PREFIXES = 1_048_576;
@@ -45,6 +46,9 @@ export class PublishRouting extends Routing {
   /** Marks the pipes that one publication matched. */
   #epoch = 0;
   #matched: Pipe[] = [];
+  /** Where all want everything: they, as of that version of the index. */
+  #everybody: readonly Pipe[] = [];
+  #everybodyAt = -1;
   /** The peer of the last notice taken. */
   #last: Pipe | undefined = undefined;
   /** Those that the program has asked for, while their connections last. */
@@ -113,16 +117,17 @@ export class PublishRouting extends Routing {
   offer(message: OutgoingMessage): OfferResult {
     const matched = this.#match(message);
     if (matched.length === 0) return OfferResult.Accepted;
-    if (this.host.options.noDrop === true) {
+    const { noDrop } = this.host.options;
+    if (noDrop === true) {
       let full = false;
-      for (const pipe of matched) if (!pipe.hasRoom()) full = true;
+      for (let i = 0; i < matched.length; i++) if (!(matched[i] as Pipe).hasRoom()) full = true;
       if (full) return OfferResult.Mute;
     }
     this.#encoder.encode(message, 0, undefined);
     let full: Pipe[] | undefined;
     for (let i = 0; i < matched.length; i++) {
       const pipe = matched[i] as Pipe;
-      if (pipe.hasRoom()) pipe.sendEncoded(this.#encoder);
+      if (noDrop === true || pipe.hasRoom()) pipe.sendEncoded(this.#encoder);
       else if (full === undefined) full = [pipe];
       else full.push(pipe);
     }
@@ -209,13 +214,23 @@ export class PublishRouting extends Routing {
   }
 
   #match(message: OutgoingMessage): readonly Pipe[] {
+    const { version } = this.#index;
+    const inverted = this.host.options.invertMatching === true;
+    if (this.#everybodyAt === version && !inverted) return this.#everybody;
+    if (this.#index.isUniform && !inverted) {
+      const everybody: Pipe[] = [];
+      this.#index.match(NO_TOPIC, (pipe) => everybody.push(pipe));
+      this.#everybody = everybody;
+      this.#everybodyAt = version;
+      return everybody;
+    }
     const first = (Array.isArray(message) ? message[0] : message) as OutgoingFrame;
     const topic = typeof first === "string" ? Buffer.from(first) : first;
     this.#epoch += 1;
     const matched = this.#matched;
     matched.length = 0;
     this.#index.match(topic, this.#visit, this.#isMatched);
-    if (this.host.options.invertMatching !== true) return matched;
+    if (!inverted) return matched;
     const others: Pipe[] = [];
     for (const pipe of this.pipes)
       if (pipe.mark !== this.#epoch && pipe.link !== undefined) others.push(pipe);

@@ -18,6 +18,8 @@ import { LongPrefixes, SHORT_PREFIX } from "./long-prefixes.js";
 type Subscribers<S> = S | Set<S>;
 
 export class SubscriptionIndex<S extends object> {
+  /** Grows with each change: what was found before may be used as long as it has not. */
+  version = 0;
   readonly #byPrefix = new Map<string, Subscribers<S>>();
   readonly #bySubscriber = new Map<S, Set<string>>();
   /** Bytes of each subscriber's prefixes. */
@@ -60,6 +62,7 @@ export class SubscriptionIndex<S extends object> {
     }
     if (own.has(prefix)) return "known";
     own.add(prefix);
+    this.version += 1;
     this.#bytes.set(subscriber, this.bytesOf(subscriber) + prefix.length);
     const subscribers = this.#byPrefix.get(prefix);
     if (subscribers === undefined) {
@@ -77,6 +80,7 @@ export class SubscriptionIndex<S extends object> {
   remove(prefix: string, subscriber: S): "last" | "removed" | "unknown" {
     const own = this.#bySubscriber.get(subscriber);
     if (own?.delete(prefix) !== true) return "unknown";
+    this.version += 1;
     if (own.size === 0) {
       this.#bySubscriber.delete(subscriber);
       this.#bytes.delete(subscriber);
