@@ -140,11 +140,12 @@ describe("a way", () => {
   it("keeps and counts what a suspect stretch has left, held and to its end, and takes no more", async () => {
     const { source, from, sink, way, running } = await chain(suspicious, { sendHighWaterMark: 1 }, "tcp");
     way.hold();
-    const texts = Array.from({ length: 500 }, (_, i) => `${i}`.padStart(10_000));
+    const texts = Array.from({ length: 1_800 }, (_, i) => `${i}`.padStart(3_000));
     for (const text of texts) await source.send(text);
     await until(() => from.stats().receiveQueued > 300, "the messages");
     way.open();
-    await until(() => way.inHand > 1, "a stretch without room");
+    // More than one as a rule: where in a stretch the room ends hangs on the kernel.
+    await until(() => way.inHand > 0, "a stretch without room");
     way.hold();
     const received = from.stats().received;
     way.finish(0);

@@ -186,6 +186,10 @@ export class Connection implements Link, Sink {
     return this.#sealer === undefined && this.#pipe?.in.inLarge === true;
   }
 
+  sinkPasses(): boolean {
+    return this.#sealer === undefined && this.#pipe?.in.passes === true;
+  }
+
   sinkFilled(length: number): void {
     const pipe = this.#pipe;
     if (this.#ended || pipe === undefined) return;

@@ -91,6 +91,10 @@ export class RawConnection implements Link, Sink {
     return false;
   }
 
+  sinkPasses(): boolean {
+    return false;
+  }
+
   sinkFilled(): void {}
 
   sinkOnEnd(): void {

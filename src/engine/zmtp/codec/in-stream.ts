@@ -10,7 +10,7 @@
  * object for each message that waits.
  *
  * A chunk is kept as a run of whole frames. The frame that a chunk ends in the
- * middle of is put together in memory of its own, copied once.
+ * middle of is put together in memory of its own (split-frame.ts).
  */
 import { constants } from "node:buffer";
 import { RingBuffer } from "../../../core/ring-buffer.js";
@@ -18,17 +18,12 @@ import { EncodedMessages } from "../../encoded.js";
 import { encodeMessage } from "./encoded.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, RESERVED, readLongSize, SHORT_HEADER } from "./frame.js";
 import { borrow, type Loan } from "./loan.js";
+import { Run } from "./run.js";
 import { slice } from "./slice.js";
+import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameHost } from "./split-frame.js";
 
 /** Frames of one message at most, empty ones included. */
 export const MAX_FRAMES = 65_536;
-/** A split frame up to this size, 1 MiB and its header, gets its memory at once; a longer one only as it arrives. */
-const MAX_EAGER = 1_048_585;
-
-/** Bytes of a split frame's rest from which on the kernel may put them where they belong. */
-const DIRECT = 16_384;
-/** The same of a frame from which on each is read by itself; of shorter ones a read may bring several. */
-const LARGE = 32_768;
 
 /** Why a stream of frames cannot be read on. */
 export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames";
@@ -36,38 +31,11 @@ export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames";
 /** Hears of the commands among the frames. */
 export type OnCommand = (body: Buffer) => void;
 
-class Run {
-  readonly memory: ArrayBufferLike;
-  readonly bytes: Uint8Array;
-  /** Of `bytes` in `memory`. */
-  readonly base: number;
-  position: number;
-  readonly end: number;
-  /** Of the memory, if that is used again; counted for this run. */
-  loan: Loan | undefined;
-  /** Nobody else refers to these bytes: they may be moved. */
-  readonly own: boolean;
-
-  constructor(bytes: Uint8Array, position: number, end: number, loan: Loan | undefined, own: boolean) {
-    this.memory = bytes.buffer;
-    this.bytes = bytes;
-    this.base = bytes.byteOffset;
-    this.position = position;
-    this.end = end;
-    this.loan = loan;
-    this.own = own;
-  }
-
-  /** The program gets views of it. */
-  keep(): void {
-    this.loan?.keep();
-    this.loan = undefined;
-  }
-}
-
-export class InStream {
+export class InStream implements SplitFrameHost<StreamFault> {
   /** Whole messages that wait. */
   messages = 0;
+  /** Whether messages were last taken as they came, to be passed on. */
+  passes = false;
   #maxMessageSize = 0;
   readonly #onCommand: OnCommand;
   readonly #runs = new RingBuffer<Run>(4);
@@ -75,15 +43,7 @@ export class InStream {
   /** Of the message whose frames are arriving. */
   #frames = 0;
   #size = 0;
-  /** The split frame: what is known of its header, then its bytes. */
-  #header: Buffer | undefined = undefined;
-  #body: Buffer | undefined = undefined;
-  /** Of the body's memory, where it is used again. */
-  #loan: Loan | undefined = undefined;
-  /** Where the split frame begins in its memory: behind the message's other frames, if they came just before it. */
-  #before = 0;
-  #have = 0;
-  #need = 0;
+  readonly #split: SplitFrame<StreamFault>;
 
   /** Bytes; negative: no limit. */
   get maxMessageSize(): number {
@@ -94,6 +54,7 @@ export class InStream {
   constructor(maxMessageSize: number, onCommand: OnCommand) {
     this.limit(maxMessageSize);
     this.#onCommand = onCommand;
+    this.#split = new SplitFrame<StreamFault>(this);
   }
 
   /** Another `maxMessageSize`, for frames whose header has not come yet. */
@@ -119,21 +80,29 @@ export class InStream {
 
   /** The memory that the next bytes belong in, where that is a large frame's: whoever fills it says so. */
   memory(): Uint8Array | undefined {
-    const body = this.#body;
-    if (body === undefined || this.#need - this.#have < DIRECT) return undefined;
-    const room = this.#bodyOf(Math.min(this.#need, this.#have + DIRECT));
-    return room.subarray(this.#have, this.#need);
+    return this.#split.memory();
   }
 
   /** Whether a large frame is arriving. */
   get inLarge(): boolean {
-    return this.#body !== undefined && this.#need >= LARGE;
+    return this.#split.isLarge;
   }
 
   /** So many bytes are in what `memory` gave. */
   filled(length: number): void {
-    this.#have += length;
-    if (this.#have === this.#need) this.#frameIsWhole();
+    this.#split.filled(length);
+  }
+
+  splitOnHeader(flags: number, size: number): StreamFault | undefined {
+    return this.#check(flags, size);
+  }
+
+  splitOnWhole(bytes: Buffer, at: number, loan: Loan | undefined): void {
+    const flags = bytes[at] as number;
+    const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
+    this.#account(flags, bytes.length - at - header);
+    if ((flags & COMMAND) === 0) this.#keep(new Run(bytes, 0, bytes.length, loan, true));
+    else this.#onCommand(slice(bytes.buffer, bytes.byteOffset + header, bytes.length - header));
   }
 
   #push(
@@ -144,8 +113,9 @@ export class InStream {
     loan: Loan | undefined,
   ): StreamFault | undefined {
     let position = from;
-    while (this.#need > 0 && position < to) {
-      const fault = this.#continue(chunk, position, to);
+    const split = this.#split;
+    while (split.active && position < to) {
+      const fault = split.continue(chunk, position, to);
       if (typeof fault === "string") return fault;
       position = fault;
     }
@@ -181,7 +151,7 @@ export class InStream {
         const large = (flags & COMMAND) === 0 && size >= DIRECT && body + size - begin <= MAX_EAGER;
         if (large && begin >= 0 && begin < position) {
           this.#keepStretch(chunk, start, begin, to - from, borrowed, loan);
-          this.#splitBehind(chunk, begin, position, to, body + size - begin);
+          split.beginBehind(chunk, begin, position, to, body + size - begin);
           return undefined;
         }
         break;
@@ -203,7 +173,7 @@ export class InStream {
     }
     this.#keepStretch(chunk, start, position, to - from, borrowed, loan);
     if (fault !== undefined) return fault;
-    if (position < to) return this.#split(chunk, position, to);
+    if (position < to) return split.begin(chunk, position, to);
     return undefined;
   }
 
@@ -212,6 +182,7 @@ export class InStream {
     let run = this.#head as Run;
     const { bytes } = run;
     const { position } = run;
+    this.passes = false;
     if (run.loan !== undefined) run.keep();
     if (bytes[position] === 0) {
       const size = bytes[position + 1] as number;
@@ -266,6 +237,7 @@ export class InStream {
       counted = frames;
     }
     if (messages === 0) return encodeMessage(this.take(), first); // Its frames came in several chunks.
+    this.passes = true;
     run.position = border;
     const { loan, own } = run;
     // Taken over from the run that ends, or one more.
@@ -278,7 +250,7 @@ export class InStream {
 
   /** The connection is gone: what is incomplete is dropped. */
   cut(): void {
-    this.#dropSplit();
+    this.#split.drop();
     this.#frames = 0;
     this.#size = 0;
     if (this.messages === 0) this.clear();
@@ -312,7 +284,7 @@ export class InStream {
             : SHORT_HEADER + (run.bytes[position + 1] as number);
         if ((flags & (COMMAND | MORE)) === 0) left -= 1;
       }
-      if (position > run.position) runs.push(position === run.end ? run : shortened(run, position));
+      if (position > run.position) runs.push(position === run.end ? run : run.before(position));
     }
     this.#head = undefined;
     for (const run of runs) this.#keep(run);
@@ -337,9 +309,11 @@ export class InStream {
 
   /** Little goes into a pool of 8 KiB (Buffer.poolSize): memory of its own for each would cost more than the rest. */
   #keepCopy(chunk: Uint8Array, start: number, end: number): void {
-    const copy = Buffer.allocUnsafe(end - start);
+    const size = end - start;
+    const loan = size < DIRECT ? undefined : borrow(size);
+    const copy = loan?.bytes ?? Buffer.allocUnsafe(size);
     copy.set(chunk.subarray(start, end));
-    this.#keep(new Run(copy, 0, end - start, undefined, true));
+    this.#keep(new Run(copy, 0, size, loan, true));
   }
 
   #keep(run: Run): void {
@@ -366,106 +340,4 @@ export class InStream {
     this.#size = 0;
     this.messages += 1;
   }
-
-  /** Keeps the beginning of a frame that goes on in the next chunk. Its header has been checked if it is whole. */
-  #split(chunk: Uint8Array, position: number, to: number): StreamFault | undefined {
-    const header = Buffer.allocUnsafe(LONG_HEADER);
-    this.#header = header;
-    this.#have = 0;
-    this.#need = SHORT_HEADER;
-    for (let at = position; at < to; ) {
-      const next = this.#continue(chunk, at, to);
-      if (typeof next === "string") return next;
-      at = next;
-    }
-    return undefined;
-  }
-
-  /** Keeps a message from its first frame on, whose frame at `position` goes on in the next chunk; `need` bytes of it. */
-  #splitBehind(chunk: Uint8Array, begin: number, position: number, to: number, need: number): void {
-    const loan = borrow(need);
-    this.#loan = loan;
-    this.#body = loan.bytes.subarray(0, need);
-    this.#body.set(chunk.subarray(begin, to));
-    this.#before = position - begin;
-    this.#have = to - begin;
-    this.#need = need;
-  }
-
-  /** Adds to the split frame. @returns the position behind what it took, or what is wrong */
-  #continue(chunk: Uint8Array, from: number, to: number): number | StreamFault {
-    const count = Math.min(to - from, this.#need - this.#have);
-    const header = this.#header;
-    if (header !== undefined) {
-      for (let i = 0; i < count; i++) header[this.#have + i] = chunk[from + i] as number;
-      this.#have += count;
-      const fault = this.#have === this.#need ? this.#headerIsWhole(header) : undefined;
-      return fault ?? from + count;
-    }
-    const body = this.#bodyOf(this.#have + count);
-    body.set(chunk.subarray(from, from + count), this.#have);
-    this.#have += count;
-    if (this.#have === this.#need) this.#frameIsWhole();
-    return from + count;
-  }
-
-  #headerIsWhole(header: Buffer): StreamFault | undefined {
-    const flags = header[0] as number;
-    if ((flags & LONG) !== 0 && this.#need === SHORT_HEADER) {
-      this.#need = LONG_HEADER;
-      return undefined;
-    }
-    const size = (flags & LONG) === 0 ? (header[1] as number) : readLongSize(header, 1);
-    const fault = this.#check(flags, size);
-    if (fault !== undefined) return fault;
-    const headerSize = this.#need;
-    const total = headerSize + size;
-    this.#header = undefined;
-    this.#need = total;
-    // Memory of its own, since it may wait long: a pool's would be held whole by its smallest part.
-    const eager = Math.min(total, MAX_EAGER);
-    const loan = eager < DIRECT ? undefined : borrow(eager);
-    this.#loan = loan;
-    this.#body = loan === undefined ? Buffer.allocUnsafeSlow(eager) : loan.bytes.subarray(0, eager);
-    this.#body.set(header.subarray(0, headerSize));
-    if (size === 0) this.#frameIsWhole();
-    return undefined;
-  }
-
-  /** The split frame's memory, with room for `size` bytes: it doubles as they arrive. */
-  #bodyOf(size: number): Buffer {
-    const body = this.#body as Buffer;
-    if (size <= body.length) return body;
-    const larger = Buffer.allocUnsafeSlow(Math.min(this.#need, Math.max(size, body.length * 2)));
-    larger.set(body.subarray(0, this.#have));
-    this.#body = larger;
-    this.#loan?.release();
-    this.#loan = undefined;
-    return larger;
-  }
-
-  #frameIsWhole(): void {
-    const bytes = this.#body as Buffer;
-    const loan = this.#loan;
-    const before = this.#before;
-    this.#dropSplit();
-    const flags = bytes[before] as number;
-    const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
-    this.#account(flags, bytes.length - before - header);
-    if ((flags & COMMAND) === 0) this.#keep(new Run(bytes, 0, bytes.length, loan, true));
-    else this.#onCommand(slice(bytes.buffer, bytes.byteOffset + header, bytes.length - header));
-  }
-
-  #dropSplit(): void {
-    this.#header = undefined;
-    this.#body = undefined;
-    this.#loan = undefined;
-    this.#before = 0;
-    this.#have = 0;
-    this.#need = 0;
-  }
-}
-
-function shortened(run: Run, end: number): Run {
-  return new Run(run.bytes, run.position, end, run.loan, run.own);
 }

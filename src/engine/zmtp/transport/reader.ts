@@ -17,8 +17,10 @@
 import { Socket } from "node:net";
 import { borrow, type Loan } from "../codec/loan.js";
 
-/** Bytes of one read at most, but for the rest of a large frame. */
+/** Bytes of one read at most, but for the rest of a large frame, and for what passes on undecoded. */
 const READ_BYTES = 65_536;
+/** The same for what passes on undecoded: nobody keeps a part of it for long, and each read costs two callbacks. */
+const PASSING_BYTES = 262_144;
 /** The same behind a large frame: as a rule the next one is as large, and only its header is wanted here. */
 const READ_BEHIND_LARGE = 8_192;
 
@@ -36,6 +38,8 @@ export interface Sink {
   sinkMemory(): Uint8Array | undefined;
   /** Whether the end of a large frame is to come, too little for memory of its own. */
   sinkInLarge(): boolean;
+  /** Whether what comes is passed on as it is. */
+  sinkPasses(): boolean;
   /** So many bytes are in the memory that `sinkMemory` gave. */
   sinkFilled(length: number): void;
   /**
@@ -65,6 +69,8 @@ export class Reader {
   #much = false;
   /** Memory for much. */
   #own: Loan | undefined = undefined;
+  /** Bytes of the next such memory, where what comes is passed on: as much as comes at once. */
+  #ownBytes = READ_BYTES;
   #paused = false;
   /** What came meanwhile. */
   #ahead: Buffer[] = [];
@@ -81,7 +87,7 @@ export class Reader {
       // The rest of a large frame brings the beginning of the next: more of it than its header would have to be copied.
       if (this.#large || this.#sink?.sinkInLarge() === true) return behindLarge;
       if (!this.#much) return shared;
-      this.#own ??= borrow(READ_BYTES);
+      this.#own ??= borrow(this.#sink?.sinkPasses() === true ? this.#ownBytes : READ_BYTES);
       return this.#own.bytes;
     },
     callback: (length: number, bytes: Uint8Array): boolean => {
@@ -92,7 +98,9 @@ export class Reader {
       }
       const own = this.#own;
       // Memory that is not even half full is used again.
-      const kept = own !== undefined && bytes === own.bytes && length * 2 >= READ_BYTES;
+      const kept = own !== undefined && bytes === own.bytes && length * 2 >= bytes.length;
+      if (length === bytes.length) this.#ownBytes = Math.min(PASSING_BYTES, 2 * this.#ownBytes);
+      else if (length * 2 < this.#ownBytes) this.#ownBytes = Math.max(READ_BYTES, this.#ownBytes / 2);
       this.#much = length >= MUCH;
       const done = kept || !this.#much;
       if (done) this.#own = undefined;

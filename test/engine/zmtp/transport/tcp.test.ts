@@ -88,6 +88,7 @@ describe("listening", () => {
     stream.reader.start(stream.socket, {
       sinkMemory: () => undefined,
       sinkInLarge: () => false,
+      sinkPasses: () => false,
       sinkFilled: () => undefined,
       sinkOnBytes: (bytes, length) => {
         heard += bytes.toString("latin1", 0, length);

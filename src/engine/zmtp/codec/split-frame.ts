@@ -1,0 +1,159 @@
+/**
+ * The frame that a chunk ends in the middle of: put together in memory of its own.
+ *
+ *   begin       --> header --whole, checked--> body --whole--> the host has it
+ *   beginBehind ------------------------------> body    with the frames of its message that came just before it
+ *
+ * A large one is filled by the kernel where it stays (`memory`, `filled`), as far as it has not come yet.
+ */
+import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "./frame.js";
+import { borrow, type Loan } from "./loan.js";
+
+/** A frame up to this size, 1 MiB and its header, gets its memory at once; a longer one only as it arrives. */
+export const MAX_EAGER = 1_048_585;
+/** Bytes of a frame's rest from which on the kernel may put them where they belong. */
+export const DIRECT = 16_384;
+/** The same of a frame from which on each is read by itself; of shorter ones a read may bring several. */
+const LARGE = 32_768;
+
+/** Decides about a split frame, and gets it. */
+export interface SplitFrameHost<F extends string> {
+  /** Its header is whole. @returns what is wrong with it */
+  splitOnHeader(flags: number, size: number): F | undefined;
+  /** It is whole. @param at where it begins in `bytes`, behind other frames of its message */
+  splitOnWhole(bytes: Buffer, at: number, loan: Loan | undefined): void;
+}
+
+export class SplitFrame<F extends string> {
+  readonly #host: SplitFrameHost<F>;
+  /** What is known of its header, then its bytes. */
+  #header: Buffer | undefined = undefined;
+  #body: Buffer | undefined = undefined;
+  /** Of the body's memory, where it is used again. */
+  #loan: Loan | undefined = undefined;
+  /** Where it begins in its memory. */
+  #at = 0;
+  #have = 0;
+  #need = 0;
+
+  constructor(host: SplitFrameHost<F>) {
+    this.#host = host;
+  }
+
+  /** Whether there is one. */
+  get active(): boolean {
+    return this.#need > 0;
+  }
+
+  /** Whether it is a large one. */
+  get isLarge(): boolean {
+    return this.#body !== undefined && this.#need >= LARGE;
+  }
+
+  /** The memory that the next bytes belong in, where it is large: whoever fills it says so. */
+  memory(): Uint8Array | undefined {
+    if (this.#body === undefined || this.#need - this.#have < DIRECT) return undefined;
+    const room = this.#bodyOf(Math.min(this.#need, this.#have + DIRECT));
+    return room.subarray(this.#have, this.#need);
+  }
+
+  /** So many bytes are in what `memory` gave. */
+  filled(length: number): void {
+    this.#have += length;
+    if (this.#have === this.#need) this.#whole();
+  }
+
+  /** Keeps the beginning of a frame that goes on in the next chunk. */
+  begin(chunk: Uint8Array, position: number, to: number): F | undefined {
+    this.#header = Buffer.allocUnsafe(LONG_HEADER);
+    this.#have = 0;
+    this.#need = SHORT_HEADER;
+    for (let at = position; at < to; ) {
+      const next = this.continue(chunk, at, to);
+      if (typeof next === "string") return next;
+      at = next;
+    }
+    return undefined;
+  }
+
+  /** The same with the frames of its message from `first` on; `need` bytes together. Its header has been checked. */
+  beginBehind(chunk: Uint8Array, first: number, position: number, to: number, need: number): void {
+    const loan = borrow(need);
+    this.#loan = loan;
+    this.#body = loan.bytes.subarray(0, need);
+    this.#body.set(chunk.subarray(first, to));
+    this.#at = position - first;
+    this.#have = to - first;
+    this.#need = need;
+  }
+
+  /** Adds what belongs to it. @returns the position behind that, or what is wrong */
+  continue(chunk: Uint8Array, from: number, to: number): number | F {
+    const count = Math.min(to - from, this.#need - this.#have);
+    const header = this.#header;
+    if (header !== undefined) {
+      for (let i = 0; i < count; i++) header[this.#have + i] = chunk[from + i] as number;
+      this.#have += count;
+      const fault = this.#have === this.#need ? this.#headerIsWhole(header) : undefined;
+      return fault ?? from + count;
+    }
+    const body = this.#bodyOf(this.#have + count);
+    body.set(chunk.subarray(from, from + count), this.#have);
+    this.#have += count;
+    if (this.#have === this.#need) this.#whole();
+    return from + count;
+  }
+
+  /** Nothing more of it comes. */
+  drop(): void {
+    this.#header = undefined;
+    this.#body = undefined;
+    this.#loan = undefined;
+    this.#at = 0;
+    this.#have = 0;
+    this.#need = 0;
+  }
+
+  #headerIsWhole(header: Buffer): F | undefined {
+    const flags = header[0] as number;
+    if ((flags & LONG) !== 0 && this.#need === SHORT_HEADER) {
+      this.#need = LONG_HEADER;
+      return undefined;
+    }
+    const size = (flags & LONG) === 0 ? (header[1] as number) : readLongSize(header, 1);
+    const fault = this.#host.splitOnHeader(flags, size);
+    if (fault !== undefined) return fault;
+    const headerSize = this.#need;
+    const total = headerSize + size;
+    this.#header = undefined;
+    this.#need = total;
+    // Memory of its own, since it may wait long: a pool's would be held whole by its smallest part.
+    const eager = Math.min(total, MAX_EAGER);
+    const loan = eager < DIRECT ? undefined : borrow(eager);
+    this.#loan = loan;
+    this.#body = loan === undefined ? Buffer.allocUnsafeSlow(eager) : loan.bytes.subarray(0, eager);
+    this.#body.set(header.subarray(0, headerSize));
+    if (size === 0) this.#whole();
+    return undefined;
+  }
+
+  /** Its memory, with room for `size` bytes: it doubles as they arrive. */
+  #bodyOf(size: number): Buffer {
+    const body = this.#body as Buffer;
+    if (size <= body.length) return body;
+    const larger = Buffer.allocUnsafeSlow(Math.min(this.#need, Math.max(size, body.length * 2)));
+    larger.set(body.subarray(0, this.#have));
+    this.#body = larger;
+    this.#loan?.release();
+    this.#loan = undefined;
+    return larger;
+  }
+
+  #whole(): void {
+    const bytes = this.#body as Buffer;
+    const loan = this.#loan;
+    const at = this.#at;
+    this.drop();
+    this.#host.splitOnWhole(bytes, at, loan);
+  }
+}
