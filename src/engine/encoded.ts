@@ -5,7 +5,7 @@
  *   takeEncoded(max)  -> some, out of one chunk that came
  *   offerEncoded(it)  -> takes from its front what there is room for; the rest stays in it
  */
-import { bodyAt, frameEnd } from "./zmtp/codec/borders.js";
+import { bodyAt, bodyBytes, frameEnd } from "./zmtp/codec/borders.js";
 import { MORE } from "./zmtp/codec/frame.js";
 import type { Loan } from "./zmtp/codec/loan.js";
 import { slice } from "./zmtp/codec/slice.js";
@@ -208,17 +208,7 @@ class Sifted {
     if (this.#messages === 0) return undefined;
     const { first, tally } = this.#from;
     const { mostFrames } = tally; // Of all: no more than that, at any rate.
-    const bodyBytes = bodyBytesOf(this.#bytes, 0, this.#end);
-    return new EncodedMessages(this.#bytes, 0, this.#end, this.#messages, { bodyBytes, mostFrames }, first);
+    const tallied = { bodyBytes: bodyBytes(this.#bytes, 0, this.#end), mostFrames };
+    return new EncodedMessages(this.#bytes, 0, this.#end, this.#messages, tallied, first);
   }
-}
-
-function bodyBytesOf(frames: Uint8Array, start: number, end: number): number {
-  let bytes = 0;
-  for (let position = start; position < end; ) {
-    const next = frameEnd(frames, position);
-    bytes += next - bodyAt(frames, position);
-    position = next;
-  }
-  return bytes;
 }

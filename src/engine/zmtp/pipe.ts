@@ -222,20 +222,13 @@ export class Pipe implements PeerMeterHost {
   /** Queues `count` messages from the front of `run`; only where `roomFor` has said that they fit. */
   sendFront(run: EncodedMessages, count: number): void {
     const { bytes, start, first, loan } = run;
-    const end = cutFront(run, count);
-    if (first === undefined || count === 1) this.sendRange(bytes, start, end, count, first, loan);
-    else {
-      this.encoder.encodeEach(bytes, start, end, count, first);
-      this.out.add(this.encoder, count);
-      this.#credit -= count;
-      this.#stir();
-    }
+    this.sendRange(bytes, start, cutFront(run, count), count, first, loan);
   }
 
   /**
    * Queues messages that are encoded already.
    *
-   * @param first a frame to put in front, where it is one message
+   * @param first a frame to put in front of each; of several only where `sendsAtOnce`
    * @param memory where the bytes are, if it is used again
    */
   sendRange(
@@ -249,7 +242,8 @@ export class Pipe implements PeerMeterHost {
     if (first === undefined && end - start >= BY_REFERENCE)
       this.out.addRange(bytes, start, end, messages, memory);
     else {
-      this.encoder.encodeRange(bytes, start, end, first, memory);
+      if (first === undefined || messages === 1) this.encoder.encodeRange(bytes, start, end, first, memory);
+      else this.encoder.encodeEach(bytes, start, end, messages, first);
       this.out.add(this.encoder, messages);
     }
     this.#credit -= messages;

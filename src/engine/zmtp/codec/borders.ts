@@ -23,3 +23,14 @@ export function behind(bytes: Uint8Array, start: number, count: number): number 
   }
   return position;
 }
+
+/** Bytes of the bodies of the frames from `start` to `end`. */
+export function bodyBytes(bytes: Uint8Array, start: number, end: number): number {
+  let sum = 0;
+  for (let position = start; position < end; ) {
+    const next = frameEnd(bytes, position);
+    sum += next - bodyAt(bytes, position);
+    position = next;
+  }
+  return sum;
+}

@@ -1,6 +1,6 @@
 /** Messages that pass undecoded: taken apart at their front, and put together where they came in pieces. Pure. */
 import { EncodedMessages } from "../../encoded.js";
-import { behind, bodyAt, frameEnd } from "./borders.js";
+import { behind, bodyAt, bodyBytes, frameEnd } from "./borders.js";
 import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, writeHeader } from "./frame.js";
 
 /** Takes `count` messages off the front. @returns where they end */
@@ -46,13 +46,11 @@ export function sameFirst(run: EncodedMessages): number {
  * @returns where that stretch ends; it begins behind the first frame of the first message
  */
 export function cutWithoutFirst(run: EncodedMessages, count: number): number {
-  const { bytes, start } = run;
+  const { bytes, start, messages } = run;
   const length = frameEnd(bytes, start) - start;
   if (count === 1) return cutFront(run, 1);
   let target = behind(bytes, start, 1);
-  const { messages } = run;
   let position = target;
-  let bodyBytes = 0;
   for (let i = 1; i < count; i++) {
     const body = position + length;
     const next = behind(bytes, body, 1);
@@ -61,23 +59,13 @@ export function cutWithoutFirst(run: EncodedMessages, count: number): number {
     position = next;
   }
   // What the bodies come to is wanted only where not all of the run has gone.
-  if (count < messages)
-    bodyBytes =
-      bodyBytesBetween(bytes, start + length, target) + count * (start + length - bodyAt(bytes, start));
-  run.takenBytes += bodyBytes;
+  if (count < messages) {
+    const ids = count * (start + length - bodyAt(bytes, start));
+    run.takenBytes += ids + bodyBytes(bytes, start + length, target);
+  }
   run.start = position;
   run.messages -= count;
   return target;
-}
-
-function bodyBytesBetween(bytes: Uint8Array, start: number, end: number): number {
-  let sum = 0;
-  for (let position = start; position < end; ) {
-    const next = frameEnd(bytes, position);
-    sum += next - bodyAt(bytes, position);
-    position = next;
-  }
-  return sum;
 }
 
 /** One message, encoded in memory of its own. @param first a frame to think in front of it */
