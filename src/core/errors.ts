@@ -15,9 +15,10 @@ export const ERROR_CODES = {
   EADDRNOTAVAIL: "The address to bind does not belong to this machine.",
   EACCES: "The process has no permission for this endpoint.",
   ENODEV: "The network interface in the endpoint does not exist.",
-  ENOENT: "The endpoint was never bound or connected on this socket, or the ipc path has no folder.",
+  ENOENT:
+    "The endpoint was never bound or connected on this socket, or the ipc path, or its folder, is not there.",
   ENAMETOOLONG: "The ipc path is longer than the system allows.",
-  ECONNREFUSED: "Nothing is bound at the inproc endpoint.",
+  ECONNREFUSED: "Nothing listens at the endpoint.",
   EPROTONOSUPPORT: "The endpoint's transport is unknown to this engine.",
   ENOCOMPATPROTO: "The transport does not fit this socket type.",
   EHOSTUNREACH: "No peer with this routing id is connected.",
@@ -30,7 +31,7 @@ export const ERROR_CODES = {
   NOT_SUPPORTED: "The engine or the socket type cannot do this; the capability table says which can.",
   ERR_ENGINE_UNAVAILABLE: "The engine could not be loaded on this machine.",
   ERR_TOO_MANY_PENDING:
-    "More sends or receives wait on the socket than `maxPendingSends` or `maxPendingReceives` allows.",
+    "More sends or receives wait on the socket than `maxPendingSends`, `maxPendingSendBytes` or `maxPendingReceives` allows.",
   ERR_INVALID_MESSAGE: "A message does not pass the socket's codec or schema.",
   ERR_HANDSHAKE: "The connection's handshake failed.",
   ERR_AUTHENTICATION: "The peer refused this socket's credentials, or this socket refused the peer's.",
@@ -57,7 +58,8 @@ export const ERROR_CODES = {
   ERR_ZAP_INVALID_STATUS_CODE: "Authentication: the ZAP handler's status is not 200, 300, 400 or 500.",
   ERR_ZAP_INVALID_METADATA: "Authentication: the ZAP handler's metadata is malformed.",
   ERR_SERVICE: "A service could not answer a request; `reason` says why.",
-  ERR_STORE: "A store refused or failed; `reason` says full, overloaded, taken or failed.",
+  ERR_STORE:
+    "A store refused or failed; `reason` says full, overloaded, taken, failed, outcome-unknown or damaged.",
   ERR_TRANSPORT: "The operating system reported a transport error that has no code of its own here.",
 } as const;
 
@@ -80,7 +82,10 @@ const ZMQ_ERRNO: Partial<Record<ErrorCode, number>> = {
   EMTHREAD: 156384766,
 };
 
-/** The base of every error of shoal: a `code` that is API, and a `cause` where there is one. */
+/**
+ * The base of every error of shoal: a `code` that is API, and a `cause` where there is one.
+ * `instanceof ShoalError` holds for {@link InvalidArgumentError}, too, whose base is the language's `TypeError`.
+ */
 export class ShoalError extends Error {
   /** Stable, documented in docs/errors.md. */
   readonly code: ErrorCode;
@@ -90,10 +95,10 @@ export class ShoalError extends Error {
   readonly endpoint: string | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    super(message, causeOf(details));
     this.name = new.target.name;
     this.code = code;
-    this.errno = (constants.errno as Partial<Record<string, number>>)[code] ?? ZMQ_ERRNO[code];
+    this.errno = errnoOf(code);
     this.endpoint = details.endpoint;
   }
 
@@ -103,11 +108,45 @@ export class ShoalError extends Error {
   }
 }
 
-/** The caller passed something that cannot be right. Nothing has changed. Code `EINVAL`. */
-export class InvalidArgumentError extends ShoalError {
-  constructor(message: string, details?: ErrorDetails) {
-    super("EINVAL", message, details);
+/**
+ * The caller passed something that cannot be right. Nothing has changed. Code `EINVAL`.
+ * It is a `TypeError`, as the package `zeromq` throws one for wrong arguments, and a {@link ShoalError}.
+ */
+export class InvalidArgumentError extends TypeError implements ShoalError {
+  readonly code = "EINVAL";
+  readonly errno: number | undefined = errnoOf("EINVAL");
+  /** The endpoint concerned, where known. */
+  readonly endpoint: string | undefined;
+
+  constructor(message: string, details: ErrorDetails = {}) {
+    super(message, causeOf(details));
+    this.name = new.target.name;
+    this.endpoint = details.endpoint;
   }
+
+  /** The same as `endpoint`; the package `zeromq` calls it so. */
+  get address(): string | undefined {
+    return this.endpoint;
+  }
+}
+
+const isInstance = Function.prototype[Symbol.hasInstance];
+
+// Subclasses inherit it; each but the base means its own prototype alone.
+Object.defineProperty(ShoalError, Symbol.hasInstance, {
+  value(this: Function, value: unknown): boolean {
+    if (isInstance.call(this, value)) return true;
+    const { prototype } = InvalidArgumentError;
+    return this === ShoalError && (value === prototype || isInstance.call(InvalidArgumentError, value));
+  },
+});
+
+function errnoOf(code: ErrorCode): number | undefined {
+  return (constants.errno as Partial<Record<string, number>>)[code] ?? ZMQ_ERRNO[code];
+}
+
+function causeOf({ cause }: ErrorDetails): ErrorOptions | undefined {
+  return cause === undefined ? undefined : { cause };
 }
 
 /** The call does not fit the socket's state. Codes `EFSM`, `ERR_TOO_MANY_PENDING`. */

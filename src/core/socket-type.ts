@@ -19,3 +19,10 @@ export type SocketTypeName = keyof typeof SocketType;
 
 /** A socket type's number. */
 export type SocketType = (typeof SocketType)[SocketTypeName];
+
+const NAMES = Object.keys(SocketType) as SocketTypeName[];
+
+/** The name of a type's number; `undefined` for a number that is not a socket type. */
+export function socketTypeName(type: number): SocketTypeName | undefined {
+  return NAMES.find((name) => SocketType[name] === type);
+}

@@ -26,7 +26,7 @@ export interface EngineCapabilities {
   readonly answerSubscribers: boolean;
   /** How a topic's subscribers are counted: per connection, or per SUBSCRIBE received. */
   readonly subscriptionCount: "connections" | "subscriptions";
-  /** The depth of the outgoing queue is known. */
+  /** The depth of the outgoing queue is known, in messages and in bytes. */
   readonly queueDepth: boolean;
   /** `close` counts exactly what it discarded. */
   readonly discardCount: boolean;

@@ -8,6 +8,7 @@
 import { bodyAt, bodyBytes, frameEnd } from "./zmtp/codec/borders.js";
 import { MORE } from "./zmtp/codec/frame.js";
 import type { Loan } from "./zmtp/codec/loan.js";
+import { allocate } from "./zmtp/codec/memory.js";
 import { slice } from "./zmtp/codec/slice.js";
 
 /** What there was in the beginning, `first` not counted. */
@@ -194,7 +195,7 @@ class Sifted {
 
   constructor(from: EncodedMessages) {
     this.#from = from;
-    this.#bytes = Buffer.allocUnsafeSlow(from.end - from.start);
+    this.#bytes = allocate(from.end - from.start);
   }
 
   /** Neighbours, from `start` to `end`. */

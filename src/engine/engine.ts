@@ -104,8 +104,10 @@ export interface EngineStats {
   readonly queuedOut: number | undefined;
   /** Received messages that the socket type has no use for: a request without its delimiter (REP). Absent: not counted. */
   readonly invalid?: number;
+  /** Replies that the engine threw away, because their request had been given up (REQ). Absent: not counted. */
+  readonly late?: number;
   /** Accepted messages, or copies of them, that did not go out, by reason; absent where the engine cannot know. */
-  readonly dropped?: Readonly<Record<"peer-full" | "disconnected", number>>;
+  readonly dropped?: Readonly<Record<"peer-full" | "disconnected" | "detached", number>>;
 }
 
 /** How a socket's closing went. */
@@ -171,6 +173,11 @@ export interface EngineSocket {
   /** Whether the socket alone keeps the process alive. */
   hold(on: boolean): void;
   stats(): EngineStats;
+  /**
+   * Bytes of accepted messages for one peer of a ROUTER that the kernel does not have yet; over inproc 0. Only with the
+   * capability `queueDepth`.
+   */
+  queuedBytes?(routingId: Uint8Array): number;
   /** Refuses everything new, sends what was accepted for `linger` ms (-1: no limit), then ends. */
   close(linger: number): Promise<EngineCloseResult>;
 }

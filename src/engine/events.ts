@@ -23,6 +23,8 @@ export type DropReason =
   | "unroutable"
   /** The peer's queue was at its high-water mark. */
   | "peer-full"
+  /** Accepted by reference, but the program transferred its memory to a thread before it went out. */
+  | "detached"
   /** Accepted, but the peer left before it went out. */
   | "disconnected"
   /** Discarded when the socket closed. */
@@ -43,7 +45,8 @@ interface Details {
   "bind:error": { readonly address: string; readonly error: ShoalError };
   connect: { readonly address: string };
   "connect:delay": { readonly address: string };
-  "connect:retry": { readonly address: string; readonly interval: number };
+  /** `error`: why the last attempt, or the last connection, ended. */
+  "connect:retry": { readonly address: string; readonly interval: number; readonly error?: ShoalError };
   close: { readonly address: string };
   "close:error": { readonly address: string; readonly error: ShoalError };
   /** `error` where the engine knows more than the reason: what the peer did wrong, or what the system said. */

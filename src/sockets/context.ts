@@ -2,18 +2,22 @@
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Engine, EngineContext } from "../engine/engine.js";
 import { selectEngine } from "../engine/select.js";
+import { getNumbered, NUMBERED, setNumbered } from "./numbered-options.js";
 
 /** Options of a context; all but `engine` have the meaning they have in the package `zeromq`. */
 export interface ContextOptions {
-  /** Whether the process waits at its end for messages of closed sockets. Default true. */
+  /** With `false` the sockets made afterwards have the linger 0 by default, so that nothing waits at the end. Default true. */
   blocky?: boolean;
   /** Input and output threads (engine libzmq). Default 1. */
   ioThreads?: number;
-  /** Bytes of the largest message that can be sent. Default 2,147,483,647. */
+  /**
+   * Bytes of the largest message. The sockets made afterwards send none that has more (`EINVAL`), and have it as the
+   * default of their own `maxMessageSize`, for what peers send. Default 2,147,483,647, which leaves both as they are.
+   */
   maxMessageSize?: number;
   /** Sockets open at once. Default 1,023. */
   maxSockets?: number;
-  /** Whether sockets use IPv6 by default. Default false. */
+  /** Whether the sockets made afterwards use IPv6 by default. Default false. */
   ipv6?: boolean;
   /** Priority of the engine's threads; write-only. */
   threadPriority?: number;
@@ -38,6 +42,9 @@ const FLAGS: readonly string[] = ["blocky", "ipv6"];
 /** The least value of those that have one; the engine has the last word on the most. */
 const MINIMUM: Readonly<Record<string, number>> = { ioThreads: 0, maxMessageSize: 0, maxSockets: 1 };
 const WRITE_ONLY: readonly string[] = ["threadPriority", "threadSchedulingPolicy"];
+
+/** The default of an option that only sockets look at. */
+const DEFAULTS = { maxMessageSize: 2_147_483_647 } as const;
 
 function check(name: string, value: unknown): void {
   if (!(NAMES as readonly string[]).includes(name)) {
@@ -127,6 +134,21 @@ export class Context {
     this.#set("threadSchedulingPolicy", value);
   }
 
+  // Options by libzmq's numbers, for classes that extend that of the package zeromq (numbered-options.ts).
+
+  protected getBoolOption(option: number): boolean {
+    return getNumbered(this, NUMBERED.context, option, "Bool") as boolean;
+  }
+  protected setBoolOption(option: number, value: boolean): void {
+    this.#set(...setNumbered(this, NUMBERED.context, option, "Bool", value));
+  }
+  protected getInt32Option(option: number): number {
+    return getNumbered(this, NUMBERED.context, option, "Int32") as number;
+  }
+  protected setInt32Option(option: number, value: number): void {
+    this.#set(...setNumbered(this, NUMBERED.context, option, "Int32", value));
+  }
+
   /** @internal The engine, loaded now if it was not. */
   load(): Engine {
     this.#engine ??= selectEngine(this.#choice);
@@ -137,6 +159,16 @@ export class Context {
   open(): EngineContext {
     this.#opened ??= this.load().createContext(this.#options, this.#shared);
     return this.#opened;
+  }
+
+  /** @internal What the context's options make of the defaults of a new socket. */
+  socketDefaults(): Readonly<Record<string, unknown>> {
+    const defaults: Record<string, unknown> = {};
+    if (this.#get("ipv6") === true) defaults.ipv6 = true;
+    if (this.#get("blocky") === false) defaults.linger = 0;
+    const largest = this.#get("maxMessageSize");
+    if (typeof largest === "number" && largest < DEFAULTS.maxMessageSize) defaults.maxMessageSize = largest;
+    return defaults;
   }
 
   #get(name: string): unknown {

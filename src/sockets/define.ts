@@ -1,8 +1,10 @@
 /** Puts a socket class together: what it can do, and its options as properties. */
 import type { SocketTypeName } from "../core/socket-type.js";
-import { READABLE, WRITABLE } from "./option-table.js";
+import { encodeZ85 } from "../core/z85.js";
+import { hasOption, OPTIONS, type OptionName, READABLE, WRITABLE } from "./option-table.js";
 import { defineReadable } from "./readable.js";
-import { defineOptions, type Socket } from "./socket.js";
+import type { Socket } from "./socket.js";
+import { CORE } from "./socket-core.js";
 import { defineWritable } from "./writable.js";
 
 /** Direction holds at run time, too: a Push has no `receive`, a Pull no `send`. @internal */
@@ -10,4 +12,46 @@ export function defineSocket(socketClass: { readonly prototype: Socket }, type: 
   if (WRITABLE.includes(type)) defineWritable(socketClass);
   if (READABLE.includes(type)) defineReadable(socketClass);
   defineOptions(socketClass, type);
+}
+
+const generic = new Map<SocketTypeName, PropertyDescriptorMap>();
+
+/**
+ * Gives one socket, whose class extends `Socket` directly, what its type can do. What that class defines itself stays.
+ *
+ * @internal
+ */
+export function defineGeneric(socket: Socket, type: SocketTypeName): void {
+  let all = generic.get(type);
+  if (all === undefined) {
+    const prototype = {} as Socket;
+    defineSocket({ prototype }, type);
+    all = Object.getOwnPropertyDescriptors(prototype) as PropertyDescriptorMap;
+    generic.set(type, all);
+  }
+  for (const key of Reflect.ownKeys(all)) {
+    if (!(key in socket)) Object.defineProperty(socket, key, all[key as string] as PropertyDescriptor);
+  }
+}
+
+/** Gives a socket class a property for each of its options. */
+function defineOptions(socketClass: { readonly prototype: Socket }, type: SocketTypeName): void {
+  for (const name of Object.keys(OPTIONS)) {
+    if (!hasOption(type, name)) continue;
+    Object.defineProperty(socketClass.prototype, name, {
+      configurable: true,
+      get(this: Socket) {
+        return asText(name, this[CORE].getOption(name));
+      },
+      set(this: Socket, value: unknown) {
+        this[CORE].setOption(name, value);
+      },
+    });
+  }
+}
+
+/** Keys and ids that were given as bytes are read back as text, as in the package `zeromq`. */
+function asText(name: string, value: unknown): unknown {
+  if (!(value instanceof Uint8Array)) return value;
+  return OPTIONS[name as OptionName].kind === "key" ? encodeZ85(value) : Buffer.from(value).toString();
 }

@@ -30,7 +30,7 @@ const SLACK = 16;
 export interface InboxRules<T> {
   readonly receiveTimeout: number;
   readonly maxPendingReceives: number;
-  /** Whether the socket has to send before it can receive (REQ, REP): what a time-out is then told as. */
+  /** Whether the socket has to send before it can receive (REQ, REP), and no send is waiting: the call is refused. */
   readonly outOfTurn?: () => boolean;
   /**
    * @returns what the program gets, or `undefined` for a message that it must not get.
@@ -136,11 +136,12 @@ export class Inbox<T> {
     for (let head = this.#pending.shift(); head !== undefined; head = this.#pending.shift()) {
       if (head.waiter.settled) continue;
       this.#waiting -= 1;
-      head.waiter.reject(new ClosedError("EAGAIN", "The socket closed while the call waited for a message"));
+      head.waiter.abandon(new ClosedError("EAGAIN", "The socket closed while the call waited for a message"));
     }
   }
 
   #wait(max: number, options: WaitOptions | undefined): Promise<T | T[]> {
+    if (this.#rules.outOfTurn?.() === true) return Promise.reject(outOfTurn());
     const timeout = options?.timeout ?? this.#rules.receiveTimeout;
     if (this.#waiting >= this.#rules.maxPendingReceives) {
       return Promise.reject(
@@ -202,6 +203,10 @@ export class Inbox<T> {
 
   #timedOut = (): ShoalError =>
     this.#rules.outOfTurn?.() === true
-      ? new InvalidStateError("EFSM", "This socket sends and receives in turn; now it has to send")
+      ? outOfTurn()
       : new TimeoutError("EAGAIN", "No message came in time (receiveTimeout)");
+}
+
+function outOfTurn(): ShoalError {
+  return new InvalidStateError("EFSM", "This socket sends and receives in turn; now it has to send");
 }

@@ -168,7 +168,7 @@ export class Observer implements EventSubscriber {
     this.#closed = true;
     this.#listeners.clear();
     for (let waiter = this.#waiters.shift(); waiter !== undefined; waiter = this.#waiters.shift()) {
-      waiter.reject(new ClosedError("EBADF", "The observer closed"));
+      waiter.abandon(new ClosedError("EBADF", "The observer closed"));
     }
     this.#waiting = 0;
     if (this.#interest > 0) this.#observation.interested(false);

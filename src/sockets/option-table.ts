@@ -17,7 +17,7 @@ export interface OptionSpec {
   readonly zeromqDefault?: unknown;
   readonly min?: number;
   readonly max?: number;
-  readonly unit?: "ms" | "bytes" | "messages" | "s" | "kbit/s" | "hops" | "calls";
+  readonly unit?: "ms" | "bytes" | "messages" | "s" | "kbit/s" | "hops" | "calls" | "connections";
   readonly choices?: readonly (string | null)[];
   /** Socket types that have it; absent: all. */
   readonly on?: readonly SocketTypeName[];
@@ -78,9 +78,17 @@ export const OPTIONS = {
   // Queues and waits
   sendHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: WRITABLE }),
   receiveHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: READABLE }),
+  sendHighWaterMarkBytes: int(67_108_864, 0, Number.MAX_SAFE_INTEGER, { unit: "bytes", on: WRITABLE }),
+  receiveHighWaterMarkBytes: int(67_108_864, 0, Number.MAX_SAFE_INTEGER, { unit: "bytes", on: READABLE }),
+  maxReceiveQueueBytes: int(268_435_456, 0, Number.MAX_SAFE_INTEGER, { unit: "bytes", on: READABLE }),
   sendTimeout: int(-1, -1, INT32, { unit: "ms", on: WRITABLE }),
   receiveTimeout: int(-1, -1, INT32, { unit: "ms", on: READABLE }),
   maxPendingSends: int(10_000, 1, INT32, { unit: "calls", on: WRITABLE, local: true }),
+  maxPendingSendBytes: int(268_435_456, 1, Number.MAX_SAFE_INTEGER, {
+    unit: "bytes",
+    on: WRITABLE,
+    local: true,
+  }),
   maxPendingReceives: int(10_000, 1, INT32, { unit: "calls", on: READABLE, local: true }),
   maxMessageSize: int(67_108_864, -1, Number.MAX_SAFE_INTEGER, { unit: "bytes", zeromqDefault: -1 }),
   linger: int(-1, -1, INT32, { unit: "ms" }),
@@ -89,10 +97,13 @@ export const OPTIONS = {
 
   // Connections
   backlog: int(100, 0, INT32),
+  maxConnections: int(65_536, 1, INT32, { unit: "connections" }),
+  maxPendingHandshakes: int(4_096, 1, INT32, { unit: "connections" }),
   connectTimeout: int(0, 0, INT32, { unit: "ms" }),
   handshakeInterval: int(30_000, 0, INT32, { unit: "ms" }),
   heartbeatInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0 }),
   heartbeatTimeout: int(-1, -1, INT32, { unit: "ms" }),
+  heartbeatStallTimeout: int(600_000, -1, INT32, { unit: "ms" }),
   heartbeatTimeToLive: int(0, 0, 65_500, { unit: "ms" }),
   reconnectInterval: int(100, -1, INT32, { unit: "ms" }),
   reconnectMaxInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0 }),
@@ -108,7 +119,7 @@ export const OPTIONS = {
   tcpMaxRetransmitTimeout: int(0, 0, INT32, { unit: "ms" }),
   typeOfService: int(0, 0, 255),
   socksProxy: text(),
-  affinity: int(0, 0, Number.MAX_SAFE_INTEGER),
+  affinity: int(0, 0, 2 ** 64),
   loopbackFastPath: flag(false),
 
   // Routing

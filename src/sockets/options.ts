@@ -5,13 +5,12 @@
 import { InvalidArgumentError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { decodeZ85 } from "../core/z85.js";
+import { isSecret } from "../engine/secrets.js";
 import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "./option-table.js";
 
 /** Names, expected and actual, never the value of a secret. */
-const SECRET = new Set<string>(["curveSecretKey", "plainPassword"]);
-
 function described(name: string, value: unknown): string {
-  if (SECRET.has(name)) return `a ${typeof value}`;
+  if (isSecret(name)) return `a ${typeof value}`;
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
   if (value instanceof Uint8Array) return `${value.length} bytes`;
   return value === null || typeof value !== "object" ? String(value) : "an object";
@@ -40,8 +39,9 @@ function isValid(spec: OptionSpec, value: unknown): boolean {
     case "boolean":
       return typeof value === "boolean";
     case "integer":
+      // A bit mask may go beyond what a number holds exactly; whoever sets it is warned by the engine.
       return (
-        Number.isSafeInteger(value) && Number(value) >= Number(spec.min) && Number(value) <= Number(spec.max)
+        Number.isInteger(value) && Number(value) >= Number(spec.min) && Number(value) <= Number(spec.max)
       );
     case "string":
       return (
@@ -109,6 +109,19 @@ function defaultsOf(type: SocketTypeName): Record<string, unknown> {
   return defaults;
 }
 
+/** The options that are not their type's default, for people to read: without secrets. */
+export function readableOptions(
+  type: SocketTypeName,
+  options: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const defaults = defaultsOf(type);
+  const shown: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== defaults[name]) shown[name] = isSecret(name) && value !== null ? "[redacted]" : value;
+  }
+  return shown;
+}
+
 /** Bytes that the program may change later are copied. */
 export function owned(value: unknown): unknown {
   return value instanceof Uint8Array ? Buffer.from(value) : value;
@@ -120,18 +133,20 @@ const cache = new Map<SocketTypeName, Record<string, unknown>>();
  * The complete options of a new socket.
  *
  * @param given what the program passed; `undefined` values count as absent
+ * @param base what takes the place of defaults: the context's options
  * @throws InvalidArgumentError `EINVAL` for an unknown name, a wrong type or a value out of range
  */
 export function resolveOptions(
   type: SocketTypeName,
   given: Readonly<Record<string, unknown>>,
+  base: Readonly<Record<string, unknown>> = {},
 ): Record<string, unknown> {
   let defaults = cache.get(type);
   if (defaults === undefined) {
     defaults = defaultsOf(type);
     cache.set(type, defaults);
   }
-  const resolved = { ...defaults };
+  const resolved = { ...defaults, ...base };
   for (const name of Object.keys(given)) {
     const value = given[name];
     if (value === undefined) continue;

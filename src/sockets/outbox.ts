@@ -7,7 +7,7 @@
  *     |  mute                                 ^
  *     v            engine writable            |
  *   waiting ----------------------------------+
- *     |  time-out, abort, close
+ *     |  time-out, abort, the end of close's linger
  *     v
  *   withdrawn: the message was not sent at all
  *
@@ -42,15 +42,17 @@ const SENT = Promise.resolve();
 export interface OutboxRules {
   readonly sendTimeout: number;
   readonly maxPendingSends: number;
+  readonly maxPendingSendBytes: number;
   /** Whether a message to an unknown or full peer is refused with an error, not dropped. */
   readonly mandatory: boolean;
-  /** Whether the socket has to receive before it can send (REQ, REP): what a time-out is then told as. */
+  /** Whether the socket has to receive before it can send (REQ, REP), and no receive is waiting: the call is refused. */
   readonly outOfTurn?: () => boolean;
   dropped(reason: DropReason, message: OutgoingMessage): void;
 }
 
 interface Pending {
   readonly message: OutgoingMessage;
+  readonly bytes: number;
   readonly strict: boolean;
   readonly waiter: Waiter<void>;
 }
@@ -62,7 +64,8 @@ export class Outbox {
   readonly #pending = new RingBuffer<Pending>();
   readonly #budget = new TurnBudget(SEND_TIME, systemClock);
   #waiting = 0;
-  #onEmpty: (() => void) | undefined;
+  #waitingBytes = 0;
+  #onDrained: (() => void) | undefined;
 
   constructor(engine: EngineSocket, rules: OutboxRules, counters: Counters) {
     this.#engine = engine;
@@ -91,24 +94,21 @@ export class Outbox {
         return this.#budget.spend() ? new Promise((resolve) => setImmediate(resolve)) : SENT;
       }
     }
+    if (this.#rules.outOfTurn?.() === true) return Promise.reject(outOfTurn());
     const timeout = options?.timeout ?? this.#rules.sendTimeout;
     if (timeout === 0) return Promise.reject(this.#timedOut());
-    if (this.#waiting >= this.#rules.maxPendingSends) {
-      return Promise.reject(
-        new InvalidStateError(
-          "ERR_TOO_MANY_PENDING",
-          `${this.#waiting} sends wait for room already (maxPendingSends): await send, or look at its result`,
-        ),
-      );
-    }
+    const bytes = byteLengthOf(message);
+    const refusal = this.#tooMany(bytes);
+    if (refusal !== undefined) return Promise.reject(refusal);
     this.#account(message);
     const waiter = new Waiter<void>(timeout, options?.signal, this.#timedOut, (why) => {
       this.#counters.dropped[why] += 1;
-      this.#left();
+      this.#left(bytes);
       this.#prune();
     });
     this.#waiting += 1;
-    this.#pending.push({ message, strict, waiter });
+    this.#waitingBytes += bytes;
+    this.#pending.push({ message, bytes, strict, waiter });
     this.#engine.wantWritable(true);
     return waiter.promise;
   }
@@ -137,20 +137,21 @@ export class Outbox {
       }
       const result = this.#engine.offer(head.message);
       if (result === OfferResult.Mute) {
-        this.#engine.wantWritable(true);
+        if (this.#onDrained !== undefined && this.#rules.outOfTurn?.() === true) this.#onDrained();
+        else this.#engine.wantWritable(true);
         return;
       }
       this.#pending.shift();
-      this.#left();
+      this.#left(head.bytes);
       this.#settle(result, head.message, head.strict, head.waiter);
     }
   }
 
-  /** Settles when nothing waits any more. */
-  whenEmpty(): Promise<void> {
-    if (this.#waiting === 0) return Promise.resolve();
+  /** The socket closes: settles when nothing waits any more that could still leave. What waits for its turn cannot. */
+  drained(): Promise<void> {
+    if (this.#waiting === 0 || this.#rules.outOfTurn?.() === true) return Promise.resolve();
     return new Promise((resolve) => {
-      this.#onEmpty = resolve;
+      this.#onDrained = resolve;
     });
   }
 
@@ -161,8 +162,8 @@ export class Outbox {
       if (head.waiter.settled) continue;
       refused += 1;
       this.#counters.dropped.closed += 1;
-      this.#left();
-      head.waiter.reject(new ClosedError("EAGAIN", "The socket closed before the message could be sent"));
+      this.#left(head.bytes);
+      head.waiter.abandon(new ClosedError("EAGAIN", "The socket closed before the message could be sent"));
     }
     return refused;
   }
@@ -198,11 +199,29 @@ export class Outbox {
     this.#counters.bytesSent += byteLengthOf(message);
   }
 
-  #left(): void {
+  /** Why not one more may wait; the first may, whatever its size. */
+  #tooMany(bytes: number): ShoalError | undefined {
+    const { maxPendingSends, maxPendingSendBytes } = this.#rules;
+    if (this.#waiting === 0) return undefined;
+    const most =
+      this.#waiting >= maxPendingSends
+        ? "maxPendingSends"
+        : this.#waitingBytes + bytes > maxPendingSendBytes
+          ? "maxPendingSendBytes"
+          : undefined;
+    if (most === undefined) return undefined;
+    return new InvalidStateError(
+      "ERR_TOO_MANY_PENDING",
+      `${this.#waiting} sends of ${this.#waitingBytes} bytes wait for room already (${most}): await send, or look at its result`,
+    );
+  }
+
+  #left(bytes: number): void {
     this.#waiting -= 1;
+    this.#waitingBytes -= bytes;
     if (this.#waiting > 0) return;
     this.#engine.wantWritable(false);
-    this.#onEmpty?.();
+    this.#onDrained?.();
   }
 
   /** Withdrawn messages give their memory back: never more of them are kept than of those that wait. */
@@ -213,8 +232,12 @@ export class Outbox {
 
   #timedOut = (): ShoalError =>
     this.#rules.outOfTurn?.() === true
-      ? new InvalidStateError("EFSM", "This socket sends and receives in turn; now it has to receive")
+      ? outOfTurn()
       : new TimeoutError("EAGAIN", "The message could not be sent in time: no peer has room (sendTimeout)");
+}
+
+function outOfTurn(): ShoalError {
+  return new InvalidStateError("EFSM", "This socket sends and receives in turn; now it has to receive");
 }
 
 function refusal(reason: DropReason): ShoalError {

@@ -1,4 +1,5 @@
 /** PAIR (31/EXPAIR): exactly two peers. */
+import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";
 import type { Readable } from "./readable.js";
 import { type BodyIn, type BodyOut, type Raw, type Settled, shapeFor } from "./shape.js";
@@ -25,7 +26,7 @@ export type PairOptions<T = Raw> = PairProperties & ConstructionOptions & CodecO
 export class Pair<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: PairOptions<T>) {
-    super("Pair", options, shapeFor("body", options?.codec));
+    super(SocketType.Pair, options, shapeFor("body", options?.codec));
   }
 }
 export interface Pair<T = Raw>

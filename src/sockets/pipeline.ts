@@ -1,4 +1,5 @@
 /** PUSH and PULL (30/PIPELINE): work handed out, and collected. */
+import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";
 import type { Readable } from "./readable.js";
 import { type BodyIn, type BodyOut, type Raw, type Settled, shapeFor } from "./shape.js";
@@ -29,7 +30,7 @@ export type PullOptions<T = Raw> = PullProperties & ConstructionOptions & CodecO
 export class Push<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: PushOptions<T>) {
-    super("Push", options, shapeFor("body", options?.codec));
+    super(SocketType.Push, options, shapeFor("body", options?.codec));
   }
 }
 export interface Push<T = Raw> extends Writable<BodyOut<Settled<T>>>, Properties<PushProperties> {}
@@ -42,7 +43,7 @@ defineSocket(Push, "Push");
 export class Pull<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: PullOptions<T>) {
-    super("Pull", options, shapeFor("body", options?.codec));
+    super(SocketType.Pull, options, shapeFor("body", options?.codec));
   }
 }
 export interface Pull<T = Raw> extends Readable<BodyIn<Settled<T>>>, Properties<PullProperties> {}

@@ -1,5 +1,6 @@
 /** PUB, SUB, XPUB and XSUB (29/PUBSUB): messages to everyone who asked for their topic. */
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
+import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";
 import type { MessageLike } from "./message.js";
 import type { Readable } from "./readable.js";
@@ -73,7 +74,7 @@ export class Publisher<T = Raw> extends Socket {
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: PublisherOptions<T>) {
-    super("Publisher", options, shapeFor("topic", options?.codec));
+    super(SocketType.Publisher, options, shapeFor("topic", options?.codec));
     const subscriptions = this.#subscriptions;
     this[CORE].events.listen((event) => {
       if (event.type === "subscribe") subscriptions.add(event.topic);
@@ -88,7 +89,11 @@ export class Publisher<T = Raw> extends Socket {
    * @throws TimeoutError `ETIMEDOUT` after `timeout` ms
    * @throws NotSupportedError `NOT_SUPPORTED` with `conflate`, where subscriptions cannot be seen
    */
-  async waitForSubscribers(options: WaitForSubscribersOptions = {}): Promise<void> {
+  waitForSubscribers(options: WaitForSubscribersOptions = {}): Promise<void> {
+    return this[CORE].calls.run(() => this.#waitForSubscribers(options));
+  }
+
+  async #waitForSubscribers(options: WaitForSubscribersOptions): Promise<void> {
     const { topic, count = 1 } = options;
     if (!Number.isSafeInteger(count) || count < 1) {
       throw new InvalidArgumentError(
@@ -118,7 +123,7 @@ defineSocket(Publisher, "Publisher");
 export class Subscriber<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: SubscriberOptions<T>) {
-    super("Subscriber", options, shapeFor("topic", options?.codec));
+    super(SocketType.Subscriber, options, shapeFor("topic", options?.codec));
   }
 
   /** Asks for messages by prefix of their first frame; without arguments for all. Subscribing twice needs unsubscribing twice. */
@@ -145,7 +150,7 @@ defineSocket(Subscriber, "Subscriber");
 export class XPublisher extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: XPublisherOptions) {
-    super("XPublisher", options, FRAMES);
+    super(SocketType.XPublisher, options, FRAMES);
   }
 
   /**
@@ -199,7 +204,7 @@ defineSocket(XPublisher, "XPublisher");
 export class XSubscriber extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: XSubscriberOptions) {
-    super("XSubscriber", options, FRAMES);
+    super(SocketType.XSubscriber, options, FRAMES);
   }
 }
 export interface XSubscriber

@@ -1,7 +1,8 @@
 /** What sockets that receive can do. */
-import { InvalidArgumentError } from "../core/errors.js";
+import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
 import type { Message } from "./message.js";
-import { CORE, type Socket } from "./socket.js";
+import type { Socket } from "./socket.js";
+import { CORE } from "./socket-core.js";
 import type { ReadableOptions } from "./socket-options.js";
 import type { WaitOptions } from "./waiter.js";
 
@@ -20,8 +21,8 @@ export interface Readable<M = Message[]> extends Required<ReadableOptions> {
    *
    * @returns the message's frames, each a Buffer that belongs to the program;
    *   with a codec the last is the decoded value
-   * @throws TimeoutError `EAGAIN` after `receiveTimeout` or `timeout`; InvalidStateError `EFSM` then, if
-   *   nothing could have come: the socket has to send first (Request, Reply)
+   * @throws TimeoutError `EAGAIN` after `receiveTimeout` or `timeout`
+   * @throws InvalidStateError `EFSM` at once if the socket has to send first (Request, Reply), and no send waits
    * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
    */
   receive(options?: WaitOptions): Promise<M>;
@@ -47,9 +48,9 @@ class MessageIterator<M> implements AsyncIterableIterator<M, undefined> {
   }
 
   next(): Promise<IteratorResult<M, undefined>> {
-    if (this.#done || this.#socket.closed) return Promise.resolve({ value: undefined, done: true });
+    if (this.#done || this.#socket[CORE].closed) return Promise.resolve({ value: undefined, done: true });
     // A message that is there already costs one promise, not three (docs/performance.md).
-    if (this.#options === undefined) {
+    if (this.#options === undefined && !this.#socket[CORE].reserved) {
       const value = this.#socket[CORE].inbox.tryReceive() as M | undefined;
       if (value !== undefined) return Promise.resolve({ value, done: false });
     }
@@ -66,7 +67,9 @@ class MessageIterator<M> implements AsyncIterableIterator<M, undefined> {
   }
 
   #failed = (error: unknown): IteratorResult<M, undefined> => {
-    if (this.#socket.closed) return { value: undefined, done: true };
+    // Closing is how a loop is ended; a call out of turn is a mistake, whatever comes after it.
+    if (this.#socket[CORE].closed && !(error instanceof InvalidStateError))
+      return { value: undefined, done: true };
     throw error;
   };
 }
@@ -78,17 +81,23 @@ function toResult<M>(value: M): IteratorResult<M, undefined> {
 const methods: Omit<Readable<unknown>, keyof ReadableOptions> & ThisType<Socket & Readable<unknown>> = {
   receive(options) {
     try {
-      this[CORE].assertOpen();
+      this[CORE].assertFree();
     } catch (error) {
       return Promise.reject(error);
     }
     return this[CORE].inbox.receive(options);
   },
-  async receiveMany(options) {
-    this[CORE].assertOpen();
+  receiveMany(options) {
+    try {
+      this[CORE].assertFree();
+    } catch (error) {
+      return Promise.reject(error);
+    }
     const max = options?.max ?? DEFAULT_MAX;
     if (!Number.isSafeInteger(max) || max < 1) {
-      throw new InvalidArgumentError(`max is a whole number of messages, at least 1; got ${String(max)}`);
+      return Promise.reject(
+        new InvalidArgumentError(`max is a whole number of messages, at least 1; got ${String(max)}`),
+      );
     }
     return this[CORE].inbox.receiveMany(max, options);
   },

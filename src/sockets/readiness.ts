@@ -39,7 +39,7 @@ export class Readiness {
   /** The socket closes: every waiting call ends. */
   abandon(): void {
     for (const waiter of this.#waiters)
-      waiter.reject(new ClosedError("EAGAIN", "The socket closed while the call waited"));
+      waiter.abandon(new ClosedError("EAGAIN", "The socket closed while the call waited"));
     this.#waiters.clear();
   }
 }

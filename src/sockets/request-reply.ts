@@ -1,5 +1,6 @@
 /** REQ, REP, DEALER and ROUTER (28/REQREP): questions and answers. */
 import { InvalidArgumentError, type ShoalError, TimeoutError } from "../core/errors.js";
+import { SocketType } from "../core/socket-type.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import { defineSocket } from "./define.js";
 import { Envelope } from "./envelope.js";
@@ -88,7 +89,7 @@ export class Request<T = Raw> extends Socket {
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: RequestOptions<T>) {
-    super("Request", options, shapeFor("body", options?.codec));
+    super(SocketType.Request, options, shapeFor("body", options?.codec));
   }
 
   /**
@@ -97,14 +98,19 @@ export class Request<T = Raw> extends Socket {
    * The socket is never stuck: an attempt without a reply is given up, and its
    * reply, should it come late, is not taken for another's, since each request
    * carries an id (libzmq's correlate) that REP and ROUTER peers send back. The
-   * first call turns `correlate` and `relaxed` on.
+   * first call turns `correlate` and `relaxed` on. While a call has the socket,
+   * `send` and `receive` are out of turn: `EFSM`.
    *
    * A retry is the same message again: the peer may handle it twice.
    *
    * @returns the reply's frames, or with a codec the value as the only element
    * @throws TimeoutError `ETIMEDOUT` after the last attempt; AbortedError `ABORT_ERR`; ClosedError
    */
-  async request(body: BodyOut<T>, options: RequestCallOptions = {}): Promise<BodyIn<T>> {
+  request(body: BodyOut<T>, options: RequestCallOptions = {}): Promise<BodyIn<T>> {
+    return this[CORE].calls.run(() => this.#request(body, options));
+  }
+
+  async #request(body: BodyOut<T>, options: RequestCallOptions): Promise<BodyIn<T>> {
     const { timeout = REQUEST_TIMEOUT, retries = 0, signal } = options;
     if (!Number.isInteger(timeout) || timeout < -1)
       throw new InvalidArgumentError(`timeout is a whole number of ms, or -1; got ${String(timeout)}`);
@@ -113,6 +119,7 @@ export class Request<T = Raw> extends Socket {
       throw new InvalidArgumentError(`retries is a whole number, 0 or more; got ${String(retries)}`);
     const message = this[CORE].encode(body);
     const done = await this.#turns.take(signal);
+    this[CORE].reserved = true;
     try {
       this[CORE].assertOpen(); // It may have closed while this call waited for its turn.
       if (!this.correlate) this.correlate = true;
@@ -131,6 +138,7 @@ export class Request<T = Raw> extends Socket {
       }
     } finally {
       done();
+      this[CORE].reserved = this.#turns.taken; // The next call has it already.
     }
   }
 
@@ -159,7 +167,7 @@ defineSocket(Request, "Request");
 export class Reply<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: ReplyOptions<T>) {
-    super("Reply", options, shapeFor("body", options?.codec));
+    super(SocketType.Reply, options, shapeFor("body", options?.codec));
   }
 }
 export interface Reply<T = Raw>
@@ -173,7 +181,7 @@ defineSocket(Reply, "Reply");
 export class Dealer<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: DealerOptions<T>) {
-    super("Dealer", options, shapeFor("body", options?.codec));
+    super(SocketType.Dealer, options, shapeFor("body", options?.codec));
   }
 }
 export interface Dealer<T = Raw>
@@ -191,7 +199,7 @@ defineSocket(Dealer, "Dealer");
 export class Router<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: RouterOptions<T>) {
-    super("Router", options, shapeFor("routed", options?.codec));
+    super(SocketType.Router, options, shapeFor("routed", options?.codec));
   }
 
   /** Connects to an endpoint, and knows the peer there by `routingId` if one is given. */
@@ -207,11 +215,13 @@ export class Router<T = Raw> extends Socket {
    * @throws UnroutableError `EHOSTUNREACH` when the peer is gone, whatever `mandatory` says
    * @throws TimeoutError `EAGAIN` when the peer is at its high-water mark
    */
-  async reply(envelope: Envelope, body: BodyOut<T>, options?: WaitOptions): Promise<void> {
-    if (!(envelope instanceof Envelope))
-      throw new InvalidArgumentError("reply takes an Envelope, such as Envelope.parse gives");
-    const message = this[CORE].encode(envelope.wrap(body as MessageLike | MessageLike[]));
-    await this[CORE].outbox.send(message, options, true);
+  reply(envelope: Envelope, body: BodyOut<T>, options?: WaitOptions): Promise<void> {
+    return this[CORE].calls.run(async () => {
+      if (!(envelope instanceof Envelope))
+        throw new InvalidArgumentError("reply takes an Envelope, such as Envelope.parse gives");
+      const message = this[CORE].encode(envelope.wrap(body as MessageLike | MessageLike[]));
+      await this[CORE].outbox.send(message, options, true);
+    });
   }
 }
 export interface Router<T = Raw>

@@ -4,24 +4,28 @@
  *
  *            close()                    engine done
  *   open ---------------> closing -----------------------> closed
- *           receives end,          linger: accepted messages
- *           sends refused          (and waiting ones, when a
- *                                  linger was given) leave
+ *           receives end,          linger: what `send` was given
+ *           sends refused          leaves, what waits for room, too
  */
-import { ClosedError, InvalidArgumentError } from "../core/errors.js";
+import { ClosedError, InvalidArgumentError, InvalidStateError } from "../core/errors.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
 import type { EngineListener, EngineSocket, OutgoingMessage, PeerCredentials } from "../engine/engine.js";
 import type { DropReason, SocketEvent } from "../engine/events.js";
+import { Calls } from "./calls.js";
 import type { Context } from "./context.js";
 import { Inbox } from "./inbox.js";
+import { byteLengthOf } from "./message.js";
 import { OPTIONS, type OptionName, type OptionSpec } from "./option-table.js";
-import { checkOption, owned, resolveOptions } from "./options.js";
+import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
 import { Outbox } from "./outbox.js";
 import { Readiness } from "./readiness.js";
 import type { MessageShape } from "./shape.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
 import { Counters, type SocketStats } from "./stats.js";
+
+/** @internal The way to a socket's inner works for its own methods. */
+export const CORE: unique symbol = Symbol("shoal.core");
 
 /** Judges a peer before it may talk; anything but `true` refuses it (27/ZAP). */
 export type Authenticate = (peer: PeerCredentials) => boolean | Promise<boolean>;
@@ -43,6 +47,10 @@ export class SocketCore implements EngineListener {
   readonly context: Context;
   readonly engine: EngineSocket;
   readonly counters = new Counters();
+  /** Whether a call of `request` has the socket: any other send or receive is out of turn then. */
+  reserved = false;
+  /** Calls of several steps that have not ended. */
+  readonly calls = new Calls();
   readonly events: SocketEvents;
   readonly endpoints: SocketEndpoints;
   readonly outbox: Outbox;
@@ -54,6 +62,10 @@ export class SocketCore implements EngineListener {
   engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
   readonly #options: Record<string, unknown>;
   readonly #shape: MessageShape;
+  /** What had been sent when the last message was received: REQ and REP have sent since, or their turn is to send. */
+  #deliveredAtTake: number;
+  /** Bytes of a message that may be sent, where the context sets a limit. */
+  readonly #largest: number | undefined;
   #closing: Promise<CloseResult> | undefined;
 
   constructor(
@@ -66,7 +78,9 @@ export class SocketCore implements EngineListener {
     this.typeName = type;
     this.context = context;
     this.#shape = shape;
-    this.#options = resolveOptions(type, given);
+    const defaults = context.socketDefaults();
+    this.#options = resolveOptions(type, given, defaults);
+    this.#largest = defaults.maxMessageSize as number | undefined;
     if (authenticate !== undefined && typeof authenticate !== "function") {
       throw new InvalidArgumentError(`Option authenticate must be a function; got ${typeof authenticate}`);
     }
@@ -85,6 +99,8 @@ export class SocketCore implements EngineListener {
     );
     // The queues read the options anew at each use, since a program may change them at any time.
     const options = this.#options;
+    this.#deliveredAtTake = type === "Reply" ? -1 : 0; // A REP begins with receiving, a REQ with sending.
+    const takesTurns = type === "Request" || type === "Reply";
     this.outbox = new Outbox(
       this.engine,
       {
@@ -94,11 +110,13 @@ export class SocketCore implements EngineListener {
         get maxPendingSends() {
           return options.maxPendingSends as number;
         },
+        get maxPendingSendBytes() {
+          return options.maxPendingSendBytes as number;
+        },
         get mandatory() {
           return options.mandatory === true || type === "Stream";
         },
-        outOfTurn: () =>
-          type === "Reply" ? !this.#owed : type === "Request" && this.#owed && options.relaxed !== true,
+        ...(takesTurns && { outOfTurn: () => this.#mustReceive && this.inbox.waiting === 0 }),
         dropped: (reason, message) => this.dropped(reason, message),
       },
       this.counters,
@@ -112,8 +130,11 @@ export class SocketCore implements EngineListener {
         get maxPendingReceives() {
           return options.maxPendingReceives as number;
         },
-        outOfTurn: () => (type === "Reply" ? this.#owed : type === "Request" && !this.#owed),
-        decode: (frames) => shape.decode(frames, this.#invalid),
+        ...(takesTurns && { outOfTurn: () => this.#mustSend && this.outbox.waiting === 0 }),
+        decode: (frames) => {
+          this.#deliveredAtTake = this.counters.delivered;
+          return shape.decode(frames, this.#invalid);
+        },
       },
       this.counters,
     );
@@ -128,11 +149,14 @@ export class SocketCore implements EngineListener {
     );
   }
 
-  /** Whether an answer is due: to this socket's request (REQ), or to the request it received (REP). */
-  get #owed(): boolean {
-    const { delivered, received, invalid } = this.counters;
-    const answered = received + invalid.frames + invalid.codec + invalid.schema;
-    return this.typeName === "Reply" ? answered > delivered : delivered > answered;
+  /** REQ and REP: whether the next call has to be a send. */
+  get #mustSend(): boolean {
+    return this.counters.delivered === this.#deliveredAtTake;
+  }
+
+  /** REQ and REP: whether it has to be a receive; a relaxed REQ may send again. */
+  get #mustReceive(): boolean {
+    return !this.#mustSend && !(this.typeName === "Request" && this.#options.relaxed === true);
   }
 
   /** Whether a message goes to any number of peers. */
@@ -142,6 +166,16 @@ export class SocketCore implements EngineListener {
 
   get closed(): boolean {
     return this.#closing !== undefined;
+  }
+
+  get #mayFindPeers(): boolean {
+    return this.endpoints.any || (this.engine.stats().peers ?? 0) > 0;
+  }
+
+  /** For people to read: no secrets. */
+  describe(): Readonly<Record<string, unknown>> {
+    const options = readableOptions(this.typeName, this.#options);
+    return { ...this.endpoints.all, closed: this.closed, options };
   }
 
   getOption(name: string): unknown {
@@ -155,9 +189,22 @@ export class SocketCore implements EngineListener {
     this.#options[name] = owned(value);
   }
 
+  /** A SUB's, by libzmq's number of the option. */
+  subscription(call: "subscribe" | "unsubscribe", prefix: string | Uint8Array | null): void {
+    if (this.typeName !== "Subscriber")
+      throw new InvalidArgumentError(`${this.typeName} has no subscriptions`);
+    this.engine[call](prefix ?? "");
+  }
+
   encode(value: unknown): OutgoingMessage {
     this.assertOpen();
-    return this.#shape.encode(value);
+    const message = this.#shape.encode(value);
+    if (this.#largest !== undefined && byteLengthOf(message) > this.#largest) {
+      throw new InvalidArgumentError(
+        `A message has at most ${this.#largest} bytes (maxMessageSize of the context); got ${byteLengthOf(message)}`,
+      );
+    }
+    return message;
   }
 
   stats(): SocketStats {
@@ -166,29 +213,32 @@ export class SocketCore implements EngineListener {
     const queuedOut = engine.queuedOut ?? 0;
     const full = engine.dropped?.["peer-full"] ?? 0;
     const disconnected = engine.dropped?.disconnected ?? 0;
+    const detached = engine.dropped?.detached ?? 0;
+    const lost = full + disconnected + detached;
     // What an engine counts for a socket that sends to many is copies, one for each peer.
     const own = this.#fansOut ? 0 : 1;
     return {
       sent: counters.sent,
       bytesSent: counters.bytesSent,
-      delivered: counters.delivered - own * (queuedOut + full + disconnected),
+      delivered: counters.delivered - own * (queuedOut + lost),
       queued: this.outbox.waiting + own * queuedOut,
       dropped: {
         ...counters.dropped,
         "peer-full": counters.dropped["peer-full"] + own * full,
         disconnected: counters.dropped.disconnected + own * disconnected,
+        detached: counters.dropped.detached + own * detached,
       },
       copies: this.#fansOut
         ? {
             queued: engine.queuedOut,
-            dropped: engine.dropped === undefined ? undefined : full + disconnected,
+            dropped: engine.dropped === undefined ? undefined : lost,
           }
         : undefined,
       received: counters.received,
       bytesReceived: counters.bytesReceived,
       receiveQueued: engine.queuedIn,
       invalid: { ...counters.invalid, frames: counters.invalid.frames + (engine.invalid ?? 0) },
-      late: counters.late,
+      late: counters.late + (engine.late ?? 0),
       pendingSends: this.outbox.waiting,
       pendingReceives: this.inbox.waiting,
       peers: engine.peers,
@@ -200,6 +250,20 @@ export class SocketCore implements EngineListener {
   close(linger: number | undefined): Promise<CloseResult> {
     this.#closing ??= this.#close(linger);
     return this.#closing;
+  }
+
+  /**
+   * Before a send or receive of the program's own.
+   *
+   * @throws ClosedError `EBADF`; InvalidStateError `EFSM` while a call of `request` has the socket
+   */
+  assertFree(): void {
+    this.assertOpen();
+    if (this.reserved)
+      throw new InvalidStateError(
+        "EFSM",
+        "A call of request() has this socket: what is sent and received now is its own",
+      );
   }
 
   assertOpen(): void {
@@ -228,8 +292,10 @@ export class SocketCore implements EngineListener {
     this.readable.abandon();
     this.writable.abandon();
     this.events.abandon();
-    if (given !== undefined && linger !== 0 && this.outbox.waiting > 0) {
-      await settledWithin(this.outbox.whenEmpty(), linger);
+    this.calls.abandon();
+    // The engine still listens and dials meanwhile: without a peer, and a way to one, no room can come about.
+    if (linger !== 0 && this.outbox.waiting > 0 && this.#mayFindPeers) {
+      await settledWithin(this.outbox.drained(), linger);
     }
     const refused = this.outbox.abandon();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (performance.now() - started)));

@@ -23,6 +23,9 @@ export class SocketEndpoints {
   /** Endpoint -> connections. */
   readonly #connected = new Map<string, number>();
   #last: string | null = null;
+  #settling = 0;
+  /** What `nameNext` was given. */
+  #nextName: string | undefined = undefined;
 
   constructor(
     type: SocketTypeName,
@@ -38,9 +41,34 @@ export class SocketEndpoints {
     this.#assertOpen = assertOpen;
   }
 
+  /** Calls of `bind` and `unbind` that have not settled. */
+  get settling(): number {
+    return this.#settling;
+  }
+
   /** The endpoint of the last bind, as resolved, or connect. */
   get last(): string | null {
     return this.#last;
+  }
+
+  /** Endpoints bound, with wildcards filled in, and those connected to. */
+  get all(): { readonly bound: string[]; readonly connected: string[] } {
+    return { bound: [...this.#bound.keys()], connected: [...this.#connected.keys()] };
+  }
+
+  /** Whether the socket is bound or connected to anything. */
+  get any(): boolean {
+    return this.#bound.size > 0 || this.#connected.size > 0;
+  }
+
+  /** A call of `bind` or `unbind`, counted in `settling` until it has settled. */
+  async settled(call: () => Promise<void>): Promise<void> {
+    this.#settling += 1;
+    try {
+      await call();
+    } finally {
+      this.#settling -= 1;
+    }
   }
 
   async bind(endpoint: string): Promise<void> {
@@ -67,16 +95,32 @@ export class SocketEndpoints {
     });
   }
 
+  /** @param endpoint as resolved */
+  isBound(endpoint: string): boolean {
+    return this.#bound.has(endpoint);
+  }
+
   /** @param routingId the name that a ROUTER or STREAM gives the peer */
   connect(endpoint: string, routingId: string | undefined): void {
     this.#check(endpoint, "connect");
-    if (routingId !== undefined) checkPeerId(routingId);
+    const name = routingId ?? this.#nextName;
+    if (name !== undefined) checkPeerId(name);
     const connections = this.#connected.get(endpoint) ?? 0;
     // A second connection to the same peer would double each message or answer; libzmq makes none, either.
     if (connections > 0 && CONNECTS_ONCE.includes(this.#type)) return;
-    this.#engine.connect(endpoint, routingId);
+    this.#engine.connect(endpoint, name);
+    this.#nextName = undefined;
     this.#connected.set(endpoint, connections + 1);
     this.#last = endpoint;
+  }
+
+  /** The name that a ROUTER or STREAM gives the next peer that it connects to; null: none. */
+  nameNext(routingId: string | Uint8Array | null): void {
+    if (this.#type !== "Router" && this.#type !== "Stream")
+      throw new InvalidArgumentError(`${this.#type} gives its peers no names`);
+    const name = routingId === null ? undefined : Buffer.from(routingId as string).toString();
+    if (name !== undefined) checkPeerId(name);
+    this.#nextName = name;
   }
 
   disconnect(endpoint: string): void {

@@ -3,10 +3,17 @@
  * handlers, and calls that wait for something to happen. While any of them is
  * interested, the engine is told to keep the process alive.
  */
-import { ClosedError, TimeoutError } from "../core/errors.js";
-import type { SocketEvent } from "../engine/events.js";
+import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
+import type { EventType, SocketEvent } from "../engine/events.js";
 import { OBSERVE, type Observable, type Observation, Observer } from "./observer.js";
 import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
+
+const FAILURES: readonly EventType[] = [
+  "connect:retry",
+  "handshake:error:auth",
+  "handshake:error:other",
+  "handshake:error:protocol",
+];
 
 type Handler = (event: SocketEvent) => void;
 
@@ -17,6 +24,8 @@ export class SocketEvents implements Observable {
   /** Calls that wait for an event, and what each is told when the socket closes. */
   readonly #waiting = new Map<Waiter<void>, { readonly stop: () => void; readonly what: string }>();
   #observer: Observer | undefined;
+  /** Why the last attempt to connect failed, if none has succeeded since. */
+  #failure: ShoalError | undefined;
   #holds = 0;
   #lost = 0;
   #closed = false;
@@ -61,6 +70,8 @@ export class SocketEvents implements Observable {
   }
 
   emit(event: SocketEvent): void {
+    if (event.type === "handshake") this.#failure = undefined;
+    else if (FAILURES.includes(event.type) && "error" in event) this.#failure = event.error;
     for (const handler of [...this.#handlers]) handler(event);
     for (const observer of [...this.#observers]) observer.emit(event);
   }
@@ -86,7 +97,13 @@ export class SocketEvents implements Observable {
     const waiter = new Waiter<void>(
       options?.timeout ?? -1,
       options?.signal,
-      () => new TimeoutError("ETIMEDOUT", `${what} did not happen within ${options?.timeout} ms`),
+      () => {
+        const cause = this.#failure;
+        const why = cause === undefined ? "" : `; last: ${cause.message}`;
+        return new TimeoutError("ETIMEDOUT", `${what} did not happen within ${options?.timeout} ms${why}`, {
+          cause,
+        });
+      },
       stop,
     );
     const handler: Handler = (event) => {
@@ -109,7 +126,7 @@ export class SocketEvents implements Observable {
   abandon(): void {
     for (const [waiter, { stop, what }] of [...this.#waiting]) {
       stop();
-      waiter.reject(new ClosedError("EAGAIN", `The socket closed before ${what}`));
+      waiter.abandon(new ClosedError("EAGAIN", `The socket closed before ${what}`));
     }
   }
 

@@ -14,20 +14,32 @@ import type { Authenticate } from "./socket-core.js";
 export interface CommonOptions {
   /** Bytes of the largest frame a peer may send; a larger one ends its connection. -1: no limit. Default 64 MiB. */
   maxMessageSize?: number;
-  /** ms that `close` waits for accepted messages to leave; -1: without limit. Default -1. */
+  /** ms that `close`, and an endpoint's `disconnect`, leave to messages on their way out; -1: without limit. Default -1. */
   linger?: number;
   /** Queue messages only for peers whose connection stands. Default false. */
   immediate?: boolean;
   /** Connections that may wait to be accepted. Default 100. */
   backlog?: number;
+  /** Connections of peers that came to this socket, at most; one more is refused, and told. Default 65,536. */
+  maxConnections?: number;
+  /** Those of them that shake hands at once, and calls of `authenticate` that run at once. Default 4,096. */
+  maxPendingHandshakes?: number;
   /** ms until a connect attempt is given up; 0: the system's own limit. Default 0. */
   connectTimeout?: number;
   /** ms until an unfinished handshake is given up; 0: never. Default 30,000. */
   handshakeInterval?: number;
   /** ms between two ZMTP PINGs (37/ZMTP, Heartbeating); 0: none. Default 5,000. */
   heartbeatInterval?: number;
-  /** ms after a PING without any traffic until the peer counts as dead; -1: `heartbeatInterval`. Default -1. */
+  /**
+   * ms after a PING without any traffic until the peer counts as dead; -1: `heartbeatInterval`. Default -1. A peer whose
+   * system still acknowledges what is sent has `heartbeatStallTimeout` instead.
+   */
   heartbeatTimeout?: number;
+  /**
+   * The same for a peer that is silent while its system still acknowledges: busy, stopped, or its queue full. 0: as
+   * `heartbeatTimeout`; -1: no limit. Default 600,000. Not on the engine `libzmq`.
+   */
+  heartbeatStallTimeout?: number;
   /** ms after which the peer may drop a silent connection, sent with each PING; 0: never. At most 65,500. Default 0. */
   heartbeatTimeToLive?: number;
   /** ms until a lost connection is tried again, first; -1: never. Default 100. */
@@ -91,10 +103,14 @@ export interface CommonOptions {
 export interface WritableOptions {
   /** Messages queued for one peer before the socket is mute for it; 0: no limit. Default 1,000. */
   sendHighWaterMark?: number;
+  /** The same in bytes on the wire; what finds less than them waiting takes them past it. Default 64 MiB. */
+  sendHighWaterMarkBytes?: number;
   /** ms that `send` waits for room before it rejects with `EAGAIN`; 0: not at all, -1: without limit. Default -1. */
   sendTimeout?: number;
   /** `send` calls that may wait at once; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPendingSends?: number;
+  /** The same in bytes; one send may wait, however large. Default 256 MiB. */
+  maxPendingSendBytes?: number;
   /** Bytes of the kernel's send buffer; -1: the system's default. */
   sendBufferSize?: number;
   multicastHops?: number;
@@ -104,6 +120,10 @@ export interface WritableOptions {
 export interface ReadableOptions {
   /** Messages queued from one peer before it is no longer read; 0: no limit. Default 1,000. */
   receiveHighWaterMark?: number;
+  /** The same in bytes on the wire; a message passes, however large, where no other waits. Default 64 MiB. */
+  receiveHighWaterMarkBytes?: number;
+  /** Bytes queued from all peers together before who brings more is no longer read; 0: no limit. Default 256 MiB. */
+  maxReceiveQueueBytes?: number;
   /** ms that `receive` waits before it rejects with `EAGAIN`; 0: for what is there only, -1: without limit. Default -1. */
   receiveTimeout?: number;
   /** `receive` calls that may wait at once; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */

@@ -1,28 +1,27 @@
 /** The base of the socket classes: endpoints, options, events, statistics, closing. */
 
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
-import { SocketType, type SocketTypeName } from "../core/socket-type.js";
-import { encodeZ85 } from "../core/z85.js";
+import { SocketType, type SocketTypeName, socketTypeName } from "../core/socket-type.js";
 import type { PeerCredentials } from "../engine/engine.js";
 import { Context, context as globalContext } from "./context.js";
+import { defineGeneric } from "./define.js";
+import { getNumbered, NUMBERED, type NumberedType, setNumbered } from "./numbered-options.js";
 import { OBSERVE, type Observation, type Observer } from "./observer.js";
-import { hasOption, OPTIONS, type OptionName } from "./option-table.js";
+import { OPTIONS } from "./option-table.js";
 import { FRAMES, type MessageShape, STREAM_FRAMES } from "./shape.js";
-import { type Authenticate, type CloseResult, SocketCore } from "./socket-core.js";
+import { type Authenticate, type CloseResult, CORE, SocketCore } from "./socket-core.js";
 import type { CommonOptions, KeyProperties, Properties } from "./socket-options.js";
 import type { SocketStats } from "./stats.js";
 import type { WaitOptions } from "./waiter.js";
 
-/** @internal The way to a socket's inner works for its own methods. */
-export const CORE: unique symbol = Symbol("shoal.core");
+/** @internal */
+export { CORE } from "./socket-core.js";
 
 /** What `close` takes. */
 export interface CloseOptions {
   /**
-   * ms to wait for messages to leave; 0 throws them away, -1 waits without limit.
-   * Given here it covers the sends that still wait for room, too. Default: the
-   * socket's option `linger`, for accepted messages only; waiting sends are then
-   * refused with `EAGAIN`, as the package `zeromq` does.
+   * ms to wait for messages to leave, those of sends that still wait for room included; 0 throws them away, -1 waits
+   * without limit. Sends that wait when it is over reject with `EAGAIN`. Default: the socket's option `linger`.
    */
   readonly linger?: number;
 }
@@ -40,14 +39,25 @@ type Given = Readonly<Record<string, unknown>> & {
   readonly authenticate?: Authenticate;
 };
 
-/** Every socket is one of these; use the class of the type you want. */
+/**
+ * Every socket is one of these; use the class of the type you want. A class of the program's own that extends it
+ * directly names its type: `super(SocketType.Dealer, options)`. Such a socket sends and receives frames as they are,
+ * as its type allows, and has the type's options as properties.
+ */
 export interface Socket extends Properties<CommonOptions>, KeyProperties {}
 export abstract class Socket {
   /** @internal */
-  readonly [CORE]: SocketCore;
+  declare readonly [CORE]: SocketCore;
 
-  /** @internal */
-  protected constructor(type: SocketTypeName, options: object | undefined, shape: MessageShape) {
+  /**
+   * @param type the socket type's number
+   * @throws InvalidArgumentError `EINVAL` for another number, an unknown option or a bad value
+   */
+  protected constructor(type: SocketType, options?: object);
+  /** @internal @param shape given by the classes of the package alone, which bring their methods themselves */
+  protected constructor(type: SocketType, options: object | undefined, shape: MessageShape);
+  protected constructor(type: SocketType, options: object | undefined, shape?: MessageShape) {
+    const name = checkArguments(type, options, shape);
     const {
       context = globalContext,
       authenticate,
@@ -55,14 +65,21 @@ export abstract class Socket {
       ...given
     } = { ...(options as Given & { codec?: unknown }) };
     if (!(context instanceof Context)) {
-      throw new InvalidArgumentError(`Option context of ${type} must be a Context; got ${typeof context}`);
+      throw new InvalidArgumentError(`Option context of ${name} must be a Context; got ${typeof context}`);
     }
-    if (codec !== undefined && (shape === FRAMES || shape === STREAM_FRAMES)) {
-      throw new InvalidArgumentError(`${type} has no option codec: its messages are frames as they are`);
+    const own = shape ?? (name === "Stream" ? STREAM_FRAMES : FRAMES);
+    if (codec !== undefined && (own === FRAMES || own === STREAM_FRAMES)) {
+      throw new InvalidArgumentError(`${name} has no option codec: its messages are frames as they are`);
     }
-    this[CORE] = new SocketCore(type, context, given, shape, authenticate);
+    const core = new SocketCore(name, context, given, own, authenticate);
+    Object.defineProperty(this, CORE, { value: core }); // Nothing for those who look at the socket.
+    if (shape === undefined) defineGeneric(this, name);
     // A misspelt option would otherwise be set without a word. Classes of the program may add fields of their own.
-    if (Object.getPrototypeOf(Object.getPrototypeOf(this)) === Socket.prototype)
+    const base = Object.getPrototypeOf(this);
+    if (
+      base === Socket.prototype ||
+      (shape !== undefined && Object.getPrototypeOf(base) === Socket.prototype)
+    )
       Object.preventExtensions(this);
   }
 
@@ -74,8 +91,9 @@ export abstract class Socket {
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint
    * @throws TransportError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `ENODEV`, `EPROTONOSUPPORT`
    */
-  async bind(endpoint: string): Promise<void> {
-    await this[CORE].endpoints.bind(endpoint);
+  bind(endpoint: string): Promise<void> {
+    const { calls, endpoints } = this[CORE];
+    return calls.run(() => endpoints.settled(() => endpoints.bind(endpoint)));
   }
 
   /** The same as {@link bind}, done when it returns. Engines without it throw `NOT_SUPPORTED`. */
@@ -91,8 +109,9 @@ export abstract class Socket {
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint
    * @throws TransportError `ENOENT` when the socket is not bound to it
    */
-  async unbind(endpoint: string): Promise<void> {
-    await this[CORE].endpoints.unbind(endpoint);
+  unbind(endpoint: string): Promise<void> {
+    const { calls, endpoints } = this[CORE];
+    return calls.run(() => endpoints.settled(async () => endpoints.unbind(endpoint)));
   }
 
   /** The same without waiting until the endpoint is free. */
@@ -105,13 +124,16 @@ export abstract class Socket {
    * connection is made again. Returns at once.
    *
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint
+   * @throws NotSupportedError `NOT_SUPPORTED` for an inproc name that another thread has bound, where the engine's
+   *   inproc does not reach there (docs/engines.md)
    */
   connect(endpoint: string): void {
     this[CORE].endpoints.connect(endpoint, undefined);
   }
 
   /**
-   * Ends the connection to an endpoint given to `connect`, and its reconnecting.
+   * Ends the connection to an endpoint given to `connect`, and its reconnecting. New messages go to other peers from now
+   * on; those accepted for this one leave within the socket's linger, even if its connection has yet to be made.
    *
    * @throws TransportError `ENOENT` when the socket is not connected to it
    */
@@ -123,9 +145,13 @@ export abstract class Socket {
    * Waits until connections stand: handshakes done, subscriptions on their way.
    * Counts transports whose connections the engine reports (docs/engines.md).
    *
-   * @throws TimeoutError `ETIMEDOUT`; HandshakeError or ProtocolError when a peer refuses for good
+   * @throws TimeoutError `ETIMEDOUT`, whose `cause` is what the last attempt to connect failed with; HandshakeError or ProtocolError when a peer refuses for good
    */
-  async ready(options: ReadyOptions = {}): Promise<void> {
+  ready(options: ReadyOptions = {}): Promise<void> {
+    return this[CORE].calls.run(() => this.#ready(options));
+  }
+
+  async #ready(options: ReadyOptions): Promise<void> {
     const core = this[CORE];
     if (options.peers !== undefined && (!Number.isSafeInteger(options.peers) || options.peers < 1))
       throw new InvalidArgumentError(
@@ -137,7 +163,11 @@ export abstract class Socket {
     core.assertOpen();
     await core.events.waitFor(
       (event) => {
-        if (event?.type === "handshake:error:auth" || event?.type === "handshake:error:protocol")
+        // A stranger that this side refuses is no reason not to wait for the others.
+        if (
+          (event?.type === "handshake:error:auth" || event?.type === "handshake:error:protocol") &&
+          !core.endpoints.isBound(event.address)
+        )
           throw event.error;
         return (core.engine.stats().peers ?? 0) >= enough;
       },
@@ -166,8 +196,9 @@ export abstract class Socket {
   }
 
   /**
-   * Closes the socket: it takes no more calls, waiting receives end with
-   * `EAGAIN`, loops over it end. Closing twice is closing once.
+   * Closes the socket: it takes no more calls, waiting receives end with `EAGAIN`, loops over it end. What `send` was
+   * given leaves within the linger, what waits for room, too, as long as the socket is bound, connected or has a peer.
+   * An error that closing causes is never an unhandled rejection. Closing twice is closing once.
    *
    * @returns what left and what was thrown away; never rejects
    * @throws InvalidArgumentError `EINVAL` for a linger that is none; nothing has changed then
@@ -207,19 +238,22 @@ export abstract class Socket {
     return this[CORE].context;
   }
 
-  /** Whether `close` was called. */
+  /**
+   * Whether the socket is closed: from `close` on, or, if it was called while a `bind` or `unbind` was under way, from
+   * that call's end on, as in the package `zeromq`. It takes no more calls from `close` on in either case.
+   */
   get closed(): boolean {
-    return this[CORE].closed;
+    return this[CORE].closed && this[CORE].endpoints.settling === 0;
   }
 
   /** Whether a message can be received at once. */
   get readable(): boolean {
-    return !this.closed && this[CORE].engine.readable;
+    return !this[CORE].closed && this[CORE].engine.readable;
   }
 
   /** Whether a message can be sent at once. */
   get writable(): boolean {
-    return !this.closed && this[CORE].outbox.waiting === 0 && this[CORE].engine.writable;
+    return !this[CORE].closed && this[CORE].outbox.waiting === 0 && this[CORE].engine.writable;
   }
 
   /** The socket type's number, as libzmq has it. */
@@ -240,30 +274,83 @@ export abstract class Socket {
     return null;
   }
 
+  /** @internal What `console.log` shows: endpoints, and options but for secrets and defaults. */
+  [Symbol.for("nodejs.util.inspect.custom")](
+    _depth: number,
+    options: object,
+    inspect: (value: unknown, options: object) => string,
+  ): string {
+    return `${this.constructor.name} ${inspect({ ...this, ...this[CORE].describe() }, options)}`;
+  }
+
   /** Always false: a socket belongs to the thread that made it. */
   get threadSafe(): boolean {
     return false;
   }
-}
 
-/** Gives a socket class a property for each of its options. @internal */
-export function defineOptions(socketClass: { readonly prototype: Socket }, type: SocketTypeName): void {
-  for (const name of Object.keys(OPTIONS)) {
-    if (!hasOption(type, name)) continue;
-    Object.defineProperty(socketClass.prototype, name, {
-      configurable: true,
-      get(this: Socket) {
-        return asText(name, this[CORE].getOption(name));
-      },
-      set(this: Socket, value: unknown) {
-        this[CORE].setOption(name, value);
-      },
-    });
+  // Options by libzmq's numbers, for classes that extend those of the package zeromq (numbered-options.ts).
+
+  protected getBoolOption(option: number): boolean {
+    return getNumbered(this, NUMBERED.socket, option, "Bool") as boolean;
+  }
+  protected setBoolOption(option: number, value: boolean): void {
+    this.#setNumbered(option, "Bool", value);
+  }
+  protected getInt32Option(option: number): number {
+    return getNumbered(this, NUMBERED.socket, option, "Int32") as number;
+  }
+  protected setInt32Option(option: number, value: number): void {
+    this.#setNumbered(option, "Int32", value);
+  }
+  protected getUint32Option(option: number): number {
+    return getNumbered(this, NUMBERED.socket, option, "Uint32") as number;
+  }
+  protected setUint32Option(option: number, value: number): void {
+    this.#setNumbered(option, "Uint32", value);
+  }
+  protected getInt64Option(option: number): number {
+    return getNumbered(this, NUMBERED.socket, option, "Int64") as number;
+  }
+  protected setInt64Option(option: number, value: number): void {
+    this.#setNumbered(option, "Int64", value);
+  }
+  protected getUint64Option(option: number): number {
+    return getNumbered(this, NUMBERED.socket, option, "Uint64") as number;
+  }
+  protected setUint64Option(option: number, value: number): void {
+    this.#setNumbered(option, "Uint64", value);
+  }
+  protected getStringOption(option: number): string | null {
+    return getNumbered(this, NUMBERED.socket, option, "String") as string | null;
+  }
+  protected setStringOption(option: number, value: string | Uint8Array | null): void {
+    this.#setNumbered(option, "String", value);
+  }
+
+  #setNumbered(option: number, type: NumberedType, value: unknown): void {
+    const core = this[CORE];
+    core.assertOpen();
+    const [property, given] = setNumbered(this, NUMBERED.socket, option, type, value);
+    const [name, choice] = property.split(":") as [string, string?];
+    if (choice !== undefined) core.setOption(name, Number(value) === 0 ? null : choice);
+    else if (name === "subscribe" || name === "unsubscribe") core.subscription(name, given as string | null);
+    else if (name === "connectRoutingId") core.endpoints.nameNext(given as string | null);
+    else core.setOption(name, given);
   }
 }
 
-/** Keys and ids that were given as bytes are read back as text, as in the package `zeromq`. */
-function asText(name: string, value: unknown): unknown {
-  if (!(value instanceof Uint8Array)) return value;
-  return OPTIONS[name as OptionName].kind === "key" ? encodeZ85(value) : Buffer.from(value).toString();
+/** @returns the type's name */
+function checkArguments(type: unknown, options: unknown, shape: unknown): SocketTypeName {
+  if (typeof type !== "number") {
+    throw new InvalidArgumentError(`A socket's type is a number, such as 5 for a DEALER; got ${typeof type}`);
+  }
+  const name = socketTypeName(type);
+  if (name === undefined) throw new InvalidArgumentError(`No socket type has the number ${type}`);
+  if (options !== undefined && (typeof options !== "object" || options === null)) {
+    throw new InvalidArgumentError(`The options of ${name} are an object; got ${String(options)}`);
+  }
+  if (shape !== undefined && typeof (shape as Partial<MessageShape>).encode !== "function") {
+    throw new InvalidArgumentError(`Socket takes a type and options; got a third argument: ${typeof shape}`);
+  }
+  return name;
 }

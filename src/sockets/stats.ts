@@ -61,6 +61,7 @@ export class Counters {
     unroutable: 0,
     "peer-full": 0,
     disconnected: 0,
+    detached: 0,
     closed: 0,
     timeout: 0,
     aborted: 0,

@@ -1,4 +1,5 @@
 /** STREAM: raw TCP, to talk to peers that are no ZeroMQ (zmq_socket(3), ZMQ_STREAM). */
+import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";
 import type { MessageLike } from "./message.js";
 import type { Readable } from "./readable.js";
@@ -37,7 +38,7 @@ export interface StreamConnectOptions {
 export class Stream extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: StreamOptions) {
-    super("Stream", options, STREAM_FRAMES);
+    super(SocketType.Stream, options, STREAM_FRAMES);
   }
 
   /** Connects to a TCP endpoint. */

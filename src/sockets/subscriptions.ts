@@ -4,12 +4,13 @@
  * Peers choose the prefixes, so their number is bounded: past the bound new ones
  * are not counted (they still work: the engine has them).
  */
+import { SteadyMap } from "../core/steady-map.js";
 
 /** Prefixes counted at most. */
 export const MAX_COUNTED_PREFIXES = 100_000;
 
 export class SubscriptionTable {
-  readonly #counts = new Map<string, number>();
+  readonly #counts = new SteadyMap<number>();
   #total = 0;
 
   /** All subscriptions. */

@@ -8,6 +8,11 @@ export class Turns {
   readonly #queue = new RingBuffer<Waiter<void>>();
   #taken = false;
 
+  /** Whether somebody has the turn. */
+  get taken(): boolean {
+    return this.#taken;
+  }
+
   /** Waits for the turn. @returns call it when done */
   async take(signal: AbortSignal | undefined): Promise<() => void> {
     await refusedWait({ signal });

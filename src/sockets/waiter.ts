@@ -61,6 +61,13 @@ export class Waiter<T> {
     if (this.#settle()) this.#reject(error);
   }
 
+  /** Ends the wait because its socket closes. A caller that does not look at its promise is not an error then. */
+  abandon(error: ShoalError): void {
+    if (!this.#settle()) return;
+    this.promise.catch(ignore);
+    this.#reject(error);
+  }
+
   #giveUp(why: "timeout" | "aborted", error: ShoalError): void {
     if (!this.#settle()) return;
     this.#onGivenUp(why);
@@ -77,6 +84,8 @@ export class Waiter<T> {
     return true;
   }
 }
+
+function ignore(): void {}
 
 interface Listeners {
   readonly calls: Set<() => void>;

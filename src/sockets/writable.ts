@@ -1,6 +1,7 @@
 /** What sockets that send can do. */
 import type { MessageLike } from "./message.js";
-import { CORE, type Socket } from "./socket.js";
+import type { Socket } from "./socket.js";
+import { CORE } from "./socket-core.js";
 import type { WritableOptions } from "./socket-options.js";
 import type { WaitOptions } from "./waiter.js";
 
@@ -11,14 +12,15 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
    * number of calls may wait, at most `maxPendingSends`; messages leave in the
    * order of the calls.
    *
-   * Bytes are not copied: they belong to the socket and must not change after the call.
+   * Bytes are not copied: they belong to the socket and must not change after the call, nor be transferred to a thread
+   * (engine `zmtp`: dropped then, and counted as `detached`).
    *
    * @returns settled when the engine has the message
    * @throws InvalidArgumentError `EINVAL` for what is no message
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codec or its schema refuses
    * @throws TimeoutError `EAGAIN` after `sendTimeout` or `timeout`
-   * @throws InvalidStateError `EFSM` then, if the socket has to receive first (Request, Reply)
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPendingSends`
+   * @throws InvalidStateError `EFSM` at once if the socket has to receive first (Request, Reply), and no receive waits
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPendingSends` or `maxPendingSendBytes`
    * @throws AbortedError `ABORT_ERR`: the message was not sent
    * @throws ClosedError `EBADF` when the socket is closed, `EAGAIN` when it closes while the call waits
    * @throws UnroutableError `EHOSTUNREACH` (Router with `mandatory`, Stream)
@@ -38,6 +40,7 @@ const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<Socket>
     const core = this[CORE];
     let encoded: ReturnType<typeof core.encode>;
     try {
+      core.assertFree();
       encoded = core.encode(message);
     } catch (error) {
       return Promise.reject(error);
@@ -46,6 +49,7 @@ const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<Socket>
   },
   trySend(message) {
     const core = this[CORE];
+    core.assertFree();
     return core.outbox.trySend(core.encode(message));
   },
 };

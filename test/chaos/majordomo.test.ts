@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { within } from "../contract/support/wait.js";
 import { type Child, start } from "../process/child.js";
+import { SEEDS_NOW } from "../support/seed.js";
 import { Random } from "../support/simulation/random.js";
 import { Blows, blowsOf, CHAOS_TESTS, LONG, PATIENCE } from "./blows.js";
 import { BROKER, CLIENT, CONCURRENCY, LANES, WORKER } from "./majordomo-programs.js";
@@ -108,7 +109,7 @@ it("one run of the chaos tests kills and stops at least 100 times", () => {
 it(
   `every request gets one reply or one error through ${BLOWS} kills and stops`,
   async () => {
-    const random = new Random(Number(process.env.SHOAL_SEED ?? 1));
+    const random = new Random(SEEDS_NOW.base);
     const endpoint = `tcp://127.0.0.1:${await freePort()}`;
     const broker = new Victim(BROKER, endpoint);
     await broker.ready;

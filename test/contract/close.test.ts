@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Socket } from "../../src/index.js";
 import { describeTransports, itIf } from "./support/engines.js";
-import { collect, failure, texts, until, within } from "./support/wait.js";
+import { collect, failure, texts, turn, until, within } from "./support/wait.js";
 
 describeTransports("close", (world) => {
   it("with linger sends what was accepted, and says so", async () => {
@@ -68,8 +68,8 @@ describeTransports("close", (world) => {
     expect([flushed, discarded + unknown]).toEqual([0, 1]);
   });
 
-  it("with a linger covers the sends that wait for room; without one they end with EAGAIN", async () => {
-    for (const linger of [8_000, undefined]) {
+  it("covers the sends that wait for room, by its linger or the socket's own; with 0 they end with EAGAIN", async () => {
+    for (const linger of [8_000, undefined, 0]) {
       const [push, pull] = [world.push({ sendHighWaterMark: 1 }), world.pull({ receiveHighWaterMark: 1 })];
       await world.link(pull, push);
       const body = Buffer.alloc(262_144);
@@ -98,13 +98,53 @@ describeTransports("close", (world) => {
       const outcomes = await Promise.all(sends);
       const result = await within(closing, "close");
       const taken = outcomes.filter(Boolean).length;
-      expect(await reading).toEqual(Array.from({ length: taken }, (_, i) => String(i)));
-      if (linger === undefined) expect(taken).toBeLessThan(sends.length);
-      else expect(taken).toBe(sends.length);
-      expect(result).toEqual({ flushed: taken, discarded: sends.length - taken, unknown: 0 });
-      expect(push.stats().dropped.closed).toBe(sends.length - taken);
+      const read = await reading;
+      // What was accepted before a close without linger may be thrown away.
+      expect(read).toEqual(Array.from({ length: linger === 0 ? read.length : taken }, (_, i) => String(i)));
+      if (linger === 0) {
+        expect(taken).toBeLessThan(sends.length);
+        expect(result.flushed + result.discarded + result.unknown).toBe(sends.length);
+      } else {
+        expect(taken).toBe(sends.length);
+        expect(result).toEqual({ flushed: taken, discarded: 0, unknown: 0 });
+      }
       await pull.close({ linger: 0 });
     }
+  });
+
+  it("refuses waiting sends at once where no room can come: no endpoint, or not the socket's turn", async () => {
+    const push = world.push();
+    const lonely = failure(push.send("nobody"));
+    await within(push.close(), "close without an endpoint");
+    expect((await lonely).code).toBe("EAGAIN");
+    const [request, reply] = [world.request(), world.reply()];
+    await world.link(reply, request);
+    await request.send("first");
+    const answer = failure(request.receive());
+    const second = failure(request.send("second")); // Behind the receive: it may come to be its turn.
+    await collect(reply, 1);
+    const order: string[] = [];
+    const closing = request.close({ linger: 200 });
+    const noted = second.then(({ code }) => order.push(String(code)));
+    await turn();
+    order.push("a turn of the event loop");
+    await noted;
+    expect(order).toEqual(["EAGAIN", "a turn of the event loop"]);
+    await within(closing, "close out of turn");
+    expect((await answer).code).toBe("EAGAIN");
+  });
+
+  it("rejects what still waits when the linger runs out", async () => {
+    const push = world.push({ sendHighWaterMark: 1 });
+    push.connect(world.transport === "tcp" ? "tcp://127.0.0.1:1" : world.freeEndpoint());
+    const sends = Array.from({ length: 4 }, (_, i) => push.send(String(i)));
+    const outcomes = Promise.allSettled(sends);
+    await within(push.close({ linger: 30 }), "close");
+    const codes = (await outcomes).map((outcome) =>
+      outcome.status === "rejected" ? outcome.reason.code : "sent",
+    );
+    expect(codes.at(-1)).toBe("EAGAIN");
+    expect(new Set(codes)).toEqual(new Set(["sent", "EAGAIN"]));
   });
 
   it("ends waiting receives with EAGAIN, and loops without an error", async () => {

@@ -215,6 +215,22 @@ describeTransports("endpoints", (world) => {
     expect((await failure(pull.unbind(endpoint))).code).toBe("ENOENT");
   });
 
+  it("an endpoint with nobody behind it gets its turn of the messages, and keeps them for who comes", async () => {
+    const [push, alive, late] = [world.push({ reconnectInterval: 10 }), world.pull(), world.pull()];
+    const nobody = await world.bind(late);
+    await late.unbind(nobody);
+    push.connect(await world.bind(alive));
+    await push.ready({ timeout: 8_000 });
+    push.connect(nobody);
+    for (let i = 0; i < 10; i++) await push.send(`${i}`);
+    const got = await collect(alive, 5);
+    expect(alive.readable).toBe(false);
+    await late.bind(nobody);
+    expect([...got, ...(await collect(late, 5))].sort()).toEqual(
+      Array.from({ length: 10 }, (_, i) => `${i}`),
+    );
+  });
+
   it("immediate: only a peer that is there is sent to", async () => {
     const push = world.push({ immediate: true });
     const pull = world.pull();

@@ -52,10 +52,33 @@ describeTransports(
       await first.close({ linger: 0 });
       expect((await left).address).toBe(endpoint);
       expect((await retried).interval).toBeGreaterThan(0);
+      expect((await retried).error).toMatchObject({ name: "TransportError" });
       const again = nextEvent(push, "handshake");
       const second = world.pull();
       await second.bind(endpoint);
       await again;
+    });
+
+    itIf(
+      world.engine,
+      ({ peerEvents }) => peerEvents.includes(world.transport),
+      `has no events over ${world.transport}`,
+    )("tell why nobody can be reached, and so does the time-out of ready", async () => {
+      const [pull, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
+      const endpoint = await world.bind(pull);
+      await pull.close({ linger: 0 });
+      push.connect(endpoint);
+      const { error } = await nextEvent(push, "connect:retry");
+      const tells = world.engine !== "libzmq";
+      const code = tells ? (world.transport === "ipc" ? "ENOENT" : "ECONNREFUSED") : "ERR_TRANSPORT";
+      expect(error).toMatchObject({ name: "TransportError", code, endpoint });
+      const late = await failure(push.ready({ timeout: 30 }));
+      expect(late).toMatchObject({ code: "ETIMEDOUT", cause: { code, endpoint } });
+      expect(late.message).toContain((late.cause as Error).message);
+      const server = world.pull();
+      await server.bind(endpoint);
+      await push.ready({ timeout: 8_000 });
+      expect((await failure(push.ready({ peers: 2, timeout: 10 }))).cause).toBeUndefined();
     });
 
     it("a disconnect of this side's own has the reason local", async () => {

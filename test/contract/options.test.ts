@@ -55,6 +55,7 @@ const SETTABLE: Bag = {
   handshakeInterval: 0,
   heartbeatInterval: 0,
   heartbeatTimeout: 9_000,
+  heartbeatStallTimeout: -1,
   heartbeatTimeToLive: 65_500,
   reconnectInterval: -1,
   reconnectMaxInterval: 0,
@@ -98,7 +99,7 @@ function wrongValues(spec: OptionSpec): unknown[] {
         Number.NaN,
         Number.POSITIVE_INFINITY,
         Number(spec.min) - 1,
-        Number(spec.max) + 1,
+        Number(spec.max) > Number.MAX_SAFE_INTEGER ? 2 * Number(spec.max) : Number(spec.max) + 1,
         {},
       ];
     case "string":
@@ -133,6 +134,7 @@ describeEngines("options", (world) => {
       maxMessageSize: 67_108_864,
       heartbeatInterval: 5_000,
       heartbeatTimeout: -1,
+      heartbeatStallTimeout: 600_000,
       handshakeInterval: 30_000,
       reconnectInterval: 100,
       reconnectMaxInterval: 5_000,

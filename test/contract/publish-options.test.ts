@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { XSubscriber } from "../../src/index.js";
 import { capabilitiesOf, describeTransports, itIf } from "./support/engines.js";
-import { collect, failure, texts, thrown, turn, until } from "./support/wait.js";
+import { collect, failure, nextEvent, texts, thrown, turn, until } from "./support/wait.js";
 
 const subscribe = (socket: XSubscriber, topic: string): Promise<void> => socket.send(`\u0001${topic}`);
 const unsubscribe = (socket: XSubscriber, topic: string): Promise<void> => socket.send(`\0${topic}`);
@@ -172,6 +172,25 @@ describeTransports("XPUB and XSUB", (world) => {
       last = Number(await pull.receive({ timeout: 8_000 }));
     expect(received.length).toBeLessThan(400);
     expect(received).toEqual([...received].sort((a, b) => a - b));
+  });
+});
+
+describeTransports("conflate of a publisher", (world) => {
+  itIf(
+    world.engine,
+    world.engine === "zmtp",
+    "hands each message to another thread, which may have sent it already",
+  )("of the messages that wait for a subscriber only the newest leaves", async () => {
+    const [publisher, subscriber] = [world.publisher({ conflate: true }), world.subscriber()];
+    subscriber.subscribe("");
+    const subscribed = nextEvent(publisher, "subscribe");
+    await world.link(publisher, subscriber);
+    await subscribed;
+    // Within one turn all of them wait to be written.
+    for (let i = 0; i < 10; i++) expect(publisher.trySend(String(i))).toBe(true);
+    expect(await collect(subscriber, 1)).toEqual(["9"]);
+    publisher.trySend("next");
+    expect(await collect(subscriber, 1)).toEqual(["next"]);
   });
 });
 

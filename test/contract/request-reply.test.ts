@@ -50,6 +50,54 @@ describeEngines("plain REQ", (world) => {
     expect((await failure(reply.send("nobody", { timeout: 20 }))).code).toBe("EFSM");
   });
 
+  it("refuses at once what is out of turn, with no time-out of its own", async () => {
+    const [request, reply] = [world.request(), world.reply()];
+    await world.link(reply, request);
+    const codes = (...calls: Promise<unknown>[]): Promise<unknown[]> =>
+      Promise.all(calls.map(async (call) => (await failure(call)).code));
+    const EFSM = { code: "EFSM" };
+    expect(await codes(request.receive(), request.receiveMany(), reply.send("nobody asked"))).toEqual(
+      Array(3).fill("EFSM"),
+    );
+    await expect(request.messages().next()).rejects.toMatchObject(EFSM);
+    await request.send("question");
+    expect(await codes(request.send("another"))).toEqual(["EFSM"]);
+    await reply.receive();
+    expect(await codes(reply.receive())).toEqual(["EFSM"]);
+    await reply.send("answer");
+    expect(await codes(reply.send("twice"))).toEqual(["EFSM"]);
+    expect(texts(await request.receive())).toEqual(["answer"]);
+    expect(await codes(request.receive())).toEqual(["EFSM"]);
+    // Both sides are where they were: nothing of it changed anything.
+    await request.send("next");
+    expect(texts(await reply.receive())).toEqual(["next"]);
+  });
+
+  it("a relaxed one that gave requests up has to send again once it has its reply", async () => {
+    const [request, reply] = [world.request({ relaxed: true, correlate: true }), world.reply()];
+    await world.link(reply, request);
+    await request.send("given up");
+    await request.send("asked");
+    for (let i = 0; i < 2; i++) await reply.send(await reply.receive());
+    expect(texts(await request.receive())).toEqual(["asked"]);
+    expect((await failure(request.receive())).code).toBe("EFSM");
+  });
+
+  it("calls made ahead, in turn, wait for each other", async () => {
+    const [request, reply] = [world.request(), world.reply()];
+    // Nobody is there yet.
+    const calls = ["one", "two", "three"].map((word) => [request.send(word), request.receive()] as const);
+    await world.link(reply, request);
+    for (let i = 0; i < 3; i++) {
+      const asked = reply.receive();
+      const answered = asked.then((frames) => reply.send(frames));
+      await within(answered, "an answer");
+    }
+    await Promise.all(calls.map(([sent]) => within(sent, "a send")));
+    const answers = await Promise.all(calls.map(([, received]) => within(received, "a reply")));
+    expect(answers.map(texts)).toEqual([["one"], ["two"], ["three"]]);
+  });
+
   it("REP answers whoever asked, one after the other", async () => {
     const reply = world.reply();
     const requests = [world.request(), world.request(), world.request()];

@@ -22,6 +22,28 @@ describeTransports("request", (world) => {
     await serving;
   });
 
+  it("while it asks, a send or receive of the program's own is out of turn, and changes nothing", async () => {
+    const [request, reply] = [world.request(), world.reply()];
+    await world.link(reply, request);
+    const answers = [request.request("one"), request.request("two")];
+    expect(texts(await within(reply.receive(), "a request"))).toEqual(["one"]);
+    const strangers = [
+      request.send("rogue"),
+      request.receive(),
+      request.receiveMany(),
+      request.messages().next(),
+    ];
+    for (const stranger of strangers) expect((await failure(stranger)).code).toBe("EFSM");
+    expect(() => request.trySend("rogue")).toThrow(expect.objectContaining({ code: "EFSM" }));
+    await reply.send("re one");
+    expect(texts(await within(reply.receive(), "a request"))).toEqual(["two"]);
+    expect((await failure(request.send("rogue"))).code).toBe("EFSM");
+    await reply.send("re two");
+    expect((await within(Promise.all(answers), "replies")).map(String)).toEqual(["re one", "re two"]);
+    await request.send("its own");
+    expect(texts(await within(reply.receive(), "a request"))).toEqual(["its own"]);
+  });
+
   it("calls made at once wait their turn and each gets its own reply", async () => {
     const [request, reply] = [world.request(), world.reply()];
     await world.link(reply, request);
@@ -55,6 +77,8 @@ describeTransports("request", (world) => {
       await router.send([...second.envelope, `twice ${round}`]);
       expect(texts(await answer)).toEqual([`right ${round}`]);
     }
+    // 5 before the second request, 10 after it, 9 or 10 twice; libzmq throws most of them away unseen.
+    if (world.engine === "zmtp") expect([24, 25]).toContain(request.stats().late);
   });
 
   it("retries: the same request again, as often as asked; the first good reply counts", async () => {

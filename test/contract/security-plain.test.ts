@@ -32,6 +32,20 @@ describeTransports(
       expect(await collect(pull, 1)).toEqual(["still good"]);
     });
 
+    it("a server without a hook, and without a ZAP handler, refuses everybody", async () => {
+      const [pull, push] = [world.pull({ plainServer: true }), world.push(plain("admin", "guess"))];
+      const endpoint = await world.bind(pull);
+      const zmtp = world.engine === "zmtp";
+      // libzmq hangs up without a word.
+      const refused = nextEvent(pull, zmtp ? "peer:refused" : "handshake:error:other");
+      const failed = nextEvent(push, zmtp ? "handshake:error:auth" : "handshake:error:other");
+      push.connect(endpoint);
+      await push.send("let me in");
+      await Promise.all([refused, failed]);
+      expect((await failure(pull.receive({ timeout: 50 }))).code).toBe("EAGAIN");
+      expect([pull.stats().peers, push.stats().peers]).toEqual([0, 0]);
+    });
+
     it("a refused peer is let in when it comes again with what is right", async () => {
       let open = false;
       const pull = world.pull({ plainServer: true, authenticate: () => open });

@@ -63,6 +63,17 @@ describeEngines("security", (world) => {
     expect((await failure(foe.ready({ timeout: 4_000 }))).code).toBe("ERR_AUTHENTICATION");
   });
 
+  it("a hook that throws refuses the peer, and what it threw is the refusal's cause", async () => {
+    const away = new Error("the database is down");
+    const pull = world.pull({ authenticate: () => Promise.reject(away) });
+    const endpoint = await world.bind(pull);
+    const push = world.push();
+    const refused = nextEvent(pull, "peer:refused");
+    push.connect(endpoint);
+    expect((await refused).error.cause).toBe(away);
+    expect((await failure(push.ready({ timeout: 4_000 }))).code).toBe("ERR_AUTHENTICATION");
+  });
+
   it("each socket's hook judges its own peers only, with the socket's zapDomain", async () => {
     const domains: string[] = [];
     const pulls = ["one", "two"].map((zapDomain) =>

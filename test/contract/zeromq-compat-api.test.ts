@@ -7,6 +7,8 @@ import { describe, expect, it } from "vitest";
 import { failure, until, within } from "./support/wait.js";
 import { facts, folder, inproc, own, PACKAGES, settled } from "./support/zeromq-programs.js";
 
+let files = 0;
+
 describe.each(PACKAGES)("a program for zeromq on %s", (name, zmq) => {
   it("gives EAGAIN at once with a time-out of 0, and after a time-out", async () => {
     const push = own(new zmq.Push({ sendTimeout: 0 }));
@@ -180,6 +182,50 @@ describe.each(PACKAGES)("a program for zeromq on %s", (name, zmq) => {
     const other = own(new zmq.Pull());
     setImmediate(() => other.close());
     for await (const message of other) expect(message).toBeUndefined();
+  });
+
+  it.each([
+    "tcp",
+    "ipc",
+    "inproc",
+  ])("closes during a bind or unbind over %s, and is closed when that has ended", async (transport) => {
+    const fresh = { tcp: () => "tcp://127.0.0.1:*", ipc: () => `ipc://${folder}/closing-${++files}`, inproc }[
+      transport
+    ] as () => string;
+    const states: boolean[] = [];
+    const closing = async (
+      socket: InstanceType<typeof zmq.Dealer>,
+      call: Promise<void>,
+    ): Promise<unknown> => {
+      socket.close();
+      states.push(socket.closed);
+      const error = await settled(() => within(call, "the end of the call"));
+      states.push(socket.closed);
+      return error;
+    };
+    const binds = own(new zmq.Dealer());
+    // shoal may tell that the bind came to nothing; the package binds, and closes then.
+    const nothing = await closing(binds, binds.bind(fresh()));
+    if (nothing !== undefined) expect([name, nothing]).toMatchObject(["shoal", { code: "EADDRNOTAVAIL" }]);
+    const unbinds = own(new zmq.Dealer());
+    await unbinds.bind(fresh());
+    expect(await closing(unbinds, unbinds.unbind(unbinds.lastEndpoint as string))).toBeUndefined();
+    const [twice, endpoint] = [own(new zmq.Dealer()), fresh()];
+    await twice.bind(endpoint);
+    // The endpoint is in use, or has just become free with the socket.
+    await closing(twice, twice.bind(twice.lastEndpoint as string));
+    const never = own(new zmq.Dealer());
+    expect(await closing(never, never.unbind(fresh()))).toBeInstanceOf(Error);
+    expect(states).toEqual(Array(4).fill([false, true]).flat());
+  });
+
+  it("throws EFSM from a loop over a Request whose turn it is to send, whoever closes it meanwhile", async () => {
+    const request = own(new zmq.Request());
+    process.nextTick(() => request.close());
+    const error = await settled(async () => {
+      for await (const _ of request) throw new Error("nobody sent anything");
+    });
+    expect(facts(error)).toMatchObject({ code: "EFSM", errno: 156_384_763 });
   });
 
   it("has capability, version and keys", () => {

@@ -120,6 +120,12 @@ describe("where shoal differs from zeromq on purpose", () => {
     }
   });
 
+  it("has no draft sockets, on either engine", () => {
+    for (const engine of ["zmtp", "libzmq"]) {
+      expect(new shoal.Context({ engine }).load().features).toMatchObject({ draft: false, curve: true });
+    }
+  });
+
   it("takes conflate of a publisher at construction only, on the engine libzmq", () => {
     const context = new shoal.Context({ engine: "libzmq" });
     const publisher = own(new shoal.Publisher({ context }));

@@ -41,6 +41,16 @@ test.each(MADE)("%s has its name, code, cause and address", (error, name, code) 
   expect(String(error)).toBe(`${name}: m`);
 });
 
+test("a wrong argument is a TypeError of the language and an error of shoal, and no other class is both", () => {
+  for (const [error, name] of MADE) expect(error instanceof TypeError).toBe(name === "InvalidArgumentError");
+  const error = new InvalidArgumentError("m");
+  expect(error).not.toBeInstanceOf(InvalidStateError);
+  expect(error).not.toBeInstanceOf(TransportError);
+  expect(new TypeError("m")).not.toBeInstanceOf(ShoalError);
+  expect(undefined).not.toBeInstanceOf(ShoalError);
+  expect(new InvalidStateError("EFSM", "m")).not.toBeInstanceOf(InvalidArgumentError);
+});
+
 test("an error without a cause or an endpoint does not pretend to have one", () => {
   const error = new InvalidArgumentError("m");
   expect(Object.hasOwn(error, "cause")).toBe(false);

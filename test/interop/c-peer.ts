@@ -4,25 +4,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
+import { missing } from "../support/peers.js";
 import { type Answer, ProcessPeer, peerFile, type Wording } from "./peer.js";
 
 const SOURCE = peerFile("peer.c");
 const FLAGS = ["-std=gnu11", "-O1", "-pthread"];
-
-function cannot(): string | false {
-  try {
-    execFileSync("cc", [...FLAGS, "-fsyntax-only", SOURCE], {
-      stdio: ["ignore", "ignore", "pipe"],
-      timeout: 60_000,
-    });
-    return false;
-  } catch (error) {
-    const said = String((error as { stderr?: unknown }).stderr ?? "") || String(error);
-    // A mistake in our program is no reason to skip.
-    if (!/zmq\.h|ENOENT/.test(said)) throw new Error(said);
-    return "no C compiler (cc), or no libzmq to build against (Debian: gcc libzmq3-dev)";
-  }
-}
 
 let folder: string | undefined;
 afterAll(() => {
@@ -39,8 +25,7 @@ function compiled(): string {
 }
 
 /** False, or why tests with the peer cannot run here. */
-export const NO_C: string | false = cannot();
-if (NO_C !== false) console.warn(`test/interop is skipped in part: ${NO_C}`);
+export const NO_C: string | false = missing("libzmq");
 
 const hex = (frame: string): string => `x${Buffer.from(frame, "base64").toString("hex")}`;
 const base64 = (frame: string): string => Buffer.from(frame.slice(1), "hex").toString("base64");

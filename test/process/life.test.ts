@@ -145,6 +145,58 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
       expect(await sink.line()).toBe("50");
     });
 
+    it.concurrent("delivers sends that nobody awaited before close, to a slow peer that reads", async (test) => {
+      const sink = program(
+        test,
+        `const pull = new Pull({ receiveHighWaterMark: 10 }); await pull.bind("tcp://127.0.0.1:*");
+        console.log(pull.lastEndpoint);
+        let count = 0;
+        for await (const [frame] of pull) {
+          if (frame.length === 0) break;
+          if (++count % 50 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+        console.log(count);
+        await pull.close();`,
+      );
+      const source = await run(
+        `${SOCKETS}
+       const push = new Push({ sendHighWaterMark: 10 }); push.connect(process.argv[1]);
+       for (let i = 0; i < 1_000; i++) push.send("x".repeat(10_000));
+       push.send("");
+       console.log(push.stats().pendingSends > 0);
+       console.log(JSON.stringify(await push.close()));`,
+        { env, args: [await sink.line()] },
+      );
+      expect(source).toEqual({
+        code: 0,
+        signal: null,
+        stdout: 'true\n{"flushed":1001,"discarded":0,"unknown":0}\n',
+        stderr: "",
+      });
+      expect(await sink.line()).toBe("1000");
+    });
+
+    it.concurrent("is not ended by what close rejects, if nobody looks at it", async () => {
+      const outcome = await run(
+        `${SOCKETS}
+       const push = new Push({ sendHighWaterMark: 1 }); push.connect("tcp://127.0.0.1:1");
+       for (let i = 0; i < 5; i++) push.send("nobody");
+       push.ready();
+       push.events.receive(); push.events.receive();
+       const request = new Request(); request.connect("tcp://127.0.0.1:1");
+       request.request("nobody"); request.request("nobody");
+       const pull = new Pull(); pull.connect("tcp://127.0.0.1:1");
+       pull.receive(); pull.receiveMany();
+       const bound = new Pull(); bound.bind("tcp://127.0.0.1:*");
+       const pub = new Publisher(); pub.connect("tcp://127.0.0.1:1"); pub.waitForSubscribers();
+       const awaited = push.send("somebody").catch((error) => console.log(error.code));
+       await Promise.all([push, request, pull, bound, pub].map((socket) => socket.close({ linger: 20 })));
+       await awaited;`,
+        { env },
+      );
+      expect(outcome).toEqual({ code: 0, signal: null, stdout: "EAGAIN\n", stderr: "" });
+    });
+
     it.concurrent("does not wait for an absent peer when linger is 0", async () => {
       const outcome = await run(
         `${SOCKETS}

@@ -59,6 +59,46 @@ describe("worker threads", () => {
     expect(outcome).toMatchObject({ code: 0, stdout: "500\n", stderr: "" });
   });
 
+  it("are told that inproc of the engine zmtp does not reach another thread, whichever binds", async () => {
+    const outcome = await run(
+      `${WORKER}
+      import { Pull, Push } from "shoal";
+      const pull = new Pull(); await pull.bind("inproc://of-main");
+      const worker = work(\`
+        const pull = new Pull();
+        const push = new Push();
+        try { push.connect("inproc://of-main"); } catch (error) { parentPort.postMessage(error.code + " " + error.message); }
+        push.connect("inproc://mine-later");
+        await push.send("before the bind");
+        await pull.bind("inproc://mine-later");
+        parentPort.postMessage(String(await pull.receive()));
+        await pull.bind("inproc://of-worker");
+        await pull.bind("inproc://of-main"); // Each thread has names of its own.
+        push.connect("inproc://of-main");
+        parentPort.postMessage("bound");
+        parentPort.once("message", async () => { await push.close(); await pull.close(); });
+      \`);
+      const messages = [];
+      for await (const [message] of (await import("node:events")).on(worker, "message")) {
+        messages.push(message);
+        if (message === "bound") break;
+      }
+      console.log(messages.join("\\n"));
+      const push = new Push({ linger: 0 });
+      push.connect("inproc://nobody");
+      try { push.connect("inproc://of-worker"); } catch (error) { console.log(error.code); }
+      worker.postMessage("end");
+      await once(worker, "exit");
+      await Promise.all([push.close(), pull.close()]);
+    `,
+      { env: { SHOAL_ENGINE: "zmtp" } },
+    );
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    const [refused, before, bound, code] = outcome.stdout.split("\n");
+    expect(refused).toMatch(/^NOT_SUPPORTED inproc:\/\/of-main is bound in another thread/);
+    expect([before, bound, code]).toEqual(["before the bind", "bound", "NOT_SUPPORTED"]);
+  });
+
   const BUSY = `
     const pull = new Pull(); await pull.bind("tcp://127.0.0.1:*");
     const push = new Push({ linger: 0 }); push.connect(pull.lastEndpoint);
@@ -124,5 +164,66 @@ describe("worker threads", () => {
       await pull.close();
     `);
     expect(outcome).toMatchObject({ code: 0, stdout: "100 m99\n", stderr: "" });
+  });
+
+  for (const [how, end] of [
+    ["without closing it", ""],
+    ["once it has closed it", "await push.close();"],
+  ]) {
+    it(`leave the last message of an inproc socket to the reader when they end ${how}, on the engine libzmq`, async () => {
+      const outcome = await run(
+        `${WORKER}
+        import { Pull, Push } from "shoal";
+        const pull = new Pull(); await pull.bind("inproc://last");
+        const worker = work(\`
+          const reply = new Reply(); await reply.bind("inproc://name"); await reply.close();
+          await (globalThis.again = new Reply()).bind("inproc://name"); await again.close();
+          const push = new Push(); push.connect("inproc://last");
+          await push.send("last");
+          ${end}
+        \`);
+        // Nobody reads, and nobody calls into libzmq: this thread is busy until the worker has gone.
+        await once(worker, "online");
+        const busy = Date.now() + 500;
+        while (Date.now() < busy);
+        const [code] = await once(worker, "exit");
+        const [frame] = await pull.receive();
+        await pull.close();
+        const other = new Push(); other.connect("tcp://127.0.0.1:9");
+        await other.close({ linger: 0 });
+        console.log(code, String(frame));
+      `,
+        { env: { SHOAL_ENGINE: "libzmq" } },
+      );
+      expect(outcome).toMatchObject({ code: 0, stdout: "0 last\n", stderr: "" });
+    });
+  }
+
+  it("are held by a bound inproc socket until it is closed, on the engine libzmq", async () => {
+    const outcome = await run(
+      `${WORKER}
+      import { Request } from "shoal";
+      const worker = work(\`
+        const reply = new Reply(); await reply.bind("inproc://held");
+        parentPort.postMessage("bound");
+        parentPort.once("message", async () => {
+          parentPort.unref();
+          void reply.close();
+        });
+      \`);
+      await once(worker, "message");
+      const request = new Request({ linger: 0 }); request.connect("inproc://held");
+      let gone = false;
+      const exit = once(worker, "exit").then(() => { gone = true; });
+      for (let i = 0; i < 50; i++) await new Promise(setImmediate);
+      const before = gone;
+      worker.postMessage("close");
+      await exit;
+      await request.close();
+      console.log(before, gone);
+    `,
+      { env: { SHOAL_ENGINE: "libzmq" } },
+    );
+    expect(outcome).toMatchObject({ code: 0, stdout: "false true\n", stderr: "" });
   });
 });

@@ -40,7 +40,7 @@ function badValues(spec: OptionSpec): unknown[] {
       return [
         ...never,
         Number(spec.min) - 1,
-        Number(spec.max) + 1,
+        Number(spec.max) > Number.MAX_SAFE_INTEGER ? 2 * Number(spec.max) : Number(spec.max) + 1,
         0.5,
         Number.POSITIVE_INFINITY,
         "5",

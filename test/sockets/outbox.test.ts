@@ -81,6 +81,7 @@ class Run {
       sendTimeout,
     });
     this.engine.last.room = 0;
+    this.engine.last.peers = 1; // Without a peer or an endpoint no room can come.
     this.socket.events.on("drop", () => this.#dropped());
   }
 
@@ -289,6 +290,64 @@ describe("an outbox", () => {
     await socket.close();
   });
 
+  test("refuses one whose bytes are more than may wait; one alone may wait, and who leaves makes room", async () => {
+    const { socket, engine } = push({ maxPendingSendBytes: 100 });
+    engine.last.room = 0;
+    const abort = new AbortController();
+    const [large, more] = [Buffer.alloc(150), Buffer.alloc(50)];
+    const outcomes = [watch(socket.send(large, { signal: abort.signal })), watch(socket.send("x"))];
+    await turn();
+    expect(outcomes.map((outcome) => outcome.code)).toEqual([undefined, "ERR_TOO_MANY_PENDING"]);
+    abort.abort();
+    await turn();
+    outcomes.push(watch(socket.send(more)), watch(socket.send(more)), watch(socket.send("x")));
+    await turn();
+    expect(outcomes.slice(2).map((outcome) => outcome.code)).toEqual([
+      undefined,
+      undefined,
+      "ERR_TOO_MANY_PENDING",
+    ]);
+    engine.last.room = 1;
+    engine.last.listener.engineOnWritable();
+    outcomes.push(watch(socket.send(more)));
+    await turn();
+    expect(outcomes.at(-1)?.code).toBeUndefined();
+    expect(socket.stats()).toMatchObject({ pendingSends: 2 });
+    await socket.close();
+  });
+
+  test("waits for room and for the engine within one linger together", async () => {
+    const { socket, engine } = push();
+    const fake = engine.last;
+    fake.room = 0;
+    fake.peers = 1;
+    const sent = watch(socket.send("late"));
+    const closing = watch(socket.close({ linger: 100 }));
+    vi.advanceTimersByTime(60);
+    await turn();
+    expect(fake.closes).toEqual([]);
+    fake.room = 1;
+    await turn();
+    expect(sent.state).toBe("fulfilled");
+    expect(fake.closes).toEqual([40]);
+    expect(closing.state).toBe("fulfilled");
+  });
+
+  test("ends the wait for room with the linger, and leaves the engine none of it", async () => {
+    const { socket, engine } = push({ linger: 100 });
+    const fake = engine.last;
+    fake.room = 0;
+    fake.peers = 1;
+    const sent = watch(socket.send("never"));
+    watch(socket.close());
+    vi.advanceTimersByTime(99);
+    await turn();
+    expect([sent.state, fake.closes]).toEqual(["pending", []]);
+    vi.advanceTimersByTime(1);
+    await turn();
+    expect([sent.code, fake.closes]).toEqual(["EAGAIN", [0]]);
+  });
+
   test("keeps no more withdrawn messages than it would waiting ones, behind a send that waits", async () => {
     const { socket, engine } = push();
     const fake = engine.last;
@@ -346,6 +405,7 @@ describe("an outbox", () => {
   test("leaves no timer behind when a lingering close has flushed what waited", async () => {
     const { socket, engine } = push();
     engine.last.room = 0;
+    engine.last.peers = 1;
     const send = watch(socket.send("a"));
     const closing = watch(socket.close({ linger: 60_000 }));
     engine.last.room = 1;

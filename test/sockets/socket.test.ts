@@ -386,6 +386,7 @@ describe("close", () => {
     const { engine, context } = world("when-told");
     const push = new Push({ context });
     engine.last.room = 0;
+    engine.last.peers = 1;
     const waiting = watch(push.send("a"));
     const closing = watch(push.close({ linger: -1 }));
     const late = watch(push.send("b"));

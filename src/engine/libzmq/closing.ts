@@ -9,10 +9,12 @@ import type { NativeSocket } from "./native.js";
 import { touchUntilDone } from "./ticker.js";
 
 /**
- * How long the close of an inproc socket waits, beyond its linger, for peers that may never answer, in ms: one
- * that does not read, one that is not there yet, or a REQ whose turn it is to send. libzmq goes on without us.
+ * How long a close waits, beyond its linger, for what may never end, in ms. libzmq goes on without us.
+ *
+ * - inproc: a peer that does not read, one that is not there yet, or a REQ whose turn it is to send
+ * - an endpoint that was disconnected with messages for it: no later linger reaches those
  */
-const INPROC_PATIENCE = 20;
+const PATIENCE = 20;
 /** The same where an inproc name has to become free, or the linger has no limit. */
 const INPROC_LONG_PATIENCE = 500;
 
@@ -25,10 +27,12 @@ export const XSUB_LINGER = 500;
 /** A socket to close, and what is known of it. */
 export interface Closing {
   readonly native: NativeSocket;
-  /** Absent for a socket that never had an endpoint. */
+  /** Absent for a socket that never had an endpoint, and in a worker thread for one with inproc endpoints alone. */
   readonly monitor: Monitor | undefined;
   readonly endpoints: Endpoints;
   readonly inproc: boolean;
+  /** It has disconnected endpoints: those linger by themselves, as long as the socket's linger was at that time. */
+  readonly hasDisconnected: boolean;
   /** Its peers may be REQ. */
   readonly answers: boolean;
   /** Accepted messages that libzmq never took. */
@@ -50,11 +54,16 @@ export function closeNative(closing: Closing): Promise<EngineCloseResult> {
   native.linger = linger;
   const started = performance.now();
   const bound = endpoints.bound > 0;
+  // Nobody hears when it is gone. What it sent is in its peers' queues, and stays there.
+  if (monitor === undefined) endpoints.releaseNames();
   const released = endpoints.releaseAll();
   const stopTouching = inproc ? touchUntilDone() : undefined;
   return new Promise((resolve) => {
     let gaveUp = false;
+    let finished = false;
     const finish = (): void => {
+      if (finished) return; // The native socket's end may come after we have given up.
+      finished = true;
       clearTimeout(limit);
       stopTouching?.();
       released();
@@ -67,8 +76,8 @@ export function closeNative(closing: Closing): Promise<EngineCloseResult> {
       gaveUp = true;
       finish();
     };
-    const patience = bound || closing.linger < 0 ? INPROC_LONG_PATIENCE : INPROC_PATIENCE;
-    const bounded = inproc && (closing.linger >= 0 || closing.answers);
+    const patience = inproc && (bound || closing.linger < 0) ? INPROC_LONG_PATIENCE : PATIENCE;
+    const bounded = closing.linger >= 0 ? inproc || closing.hasDisconnected : inproc && closing.answers;
     const limit = bounded ? setTimeout(giveUp, Math.max(0, closing.linger) + patience) : undefined;
     closing.onEnd(finish);
     const willTell = monitor?.finish() ?? false;

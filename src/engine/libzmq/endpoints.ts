@@ -11,7 +11,7 @@ import { toShoalError } from "./errors.js";
 import type { NativeSocket } from "./native.js";
 
 /** How long a release may take before it is no longer waited for, in ms. */
-const RELEASE_TIMEOUT = 2_000;
+const RELEASE_TIMEOUT = 10_000;
 
 export class Endpoints {
   readonly #native: NativeSocket;
@@ -68,6 +68,15 @@ export class Endpoints {
   /** The listener at `resolved` is gone. */
   released(resolved: string): void {
     this.#releasing.get(resolved)?.();
+  }
+
+  /** Makes the inproc names free at once; the socket itself may go much later. */
+  releaseNames(): void {
+    for (const resolved of this.#bound.keys()) {
+      if (!resolved.startsWith("inproc:")) continue;
+      this.#native.disconnect(resolved);
+      this.#bound.delete(resolved);
+    }
   }
 
   /** The socket is closing: all its endpoints become free. @returns call it when the socket is gone */

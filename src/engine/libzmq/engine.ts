@@ -5,6 +5,7 @@ import type { EngineCapabilities } from "../capabilities.js";
 import type { Engine, EngineContext, EngineListener, EngineOptions, EngineSocket } from "../engine.js";
 import { toShoalError } from "./errors.js";
 import { loadNative, type Native } from "./native.js";
+import { UNSUPPORTED_OPTIONS } from "./options.js";
 import { MAX_BATCH } from "./receiver.js";
 import { LibzmqSocket, type Shared } from "./socket.js";
 import { ZapHandler } from "./zap.js";
@@ -33,7 +34,7 @@ function capabilitiesOf(native: Native): EngineCapabilities {
     discardCount: false,
     disconnectPeer: false,
     policePeers: false,
-    unsupportedOptions: [],
+    unsupportedOptions: UNSUPPORTED_OPTIONS,
     prefetch: MAX_BATCH,
   };
 }
@@ -106,7 +107,8 @@ export function loadLibzmqEngine(): Engine {
     engine = {
       name: "libzmq",
       capabilities: Object.freeze(capabilitiesOf(native)),
-      features: native.capability,
+      // The addon has its draft sockets; shoal has none of them.
+      features: { ...native.capability, draft: false },
       createContext: (options, shared) => new LibzmqContext(native, options, shared),
     };
   }

@@ -16,6 +16,9 @@
  * 3. An observer for whose end libzmq has no socket left has already started the
  *    monitor: nobody reads it, and it is dangerous (1). So the engine allows for
  *    the sockets of a replacement (engine.ts), and there is one at a time.
+ * 4. An inproc socket is gone when its peer has read what it was sent, or has closed: in a worker thread that may be long
+ *    after the thread has ended, and its observer with it (1). libzmq reports nothing of inproc peers, so there such a
+ *    socket has no monitor at all (socket.ts).
  *
  *        hold(true)                   close of the socket
  *   loose ---------> held -----------------------+----> ended

@@ -3,6 +3,7 @@
  * that differ from what a fresh native socket has are set, since each costs a
  * call into native code.
  */
+import { NotSupportedError } from "../../core/errors.js";
 import type { EngineOptions } from "../engine.js";
 
 /** What a fresh native socket has, where that is not `false`, `null` or absent. */
@@ -41,8 +42,36 @@ const NATIVE_DEFAULTS: Readonly<Record<string, unknown>> = {
   gssapiServicePrincipalNameType: "hostBased",
 };
 
+/** Options that libzmq does not have, with the only value of each that the engine takes: the default. */
+const UNSUPPORTED: Readonly<Record<string, unknown>> = {
+  sendHighWaterMarkBytes: 67_108_864,
+  receiveHighWaterMarkBytes: 67_108_864,
+  maxReceiveQueueBytes: 268_435_456,
+  maxConnections: 65_536,
+  maxPendingHandshakes: 4_096,
+  heartbeatStallTimeout: 600_000,
+};
+
+/** Their names, for the capability table. */
+export const UNSUPPORTED_OPTIONS: readonly string[] = Object.keys(UNSUPPORTED);
+
+/** @throws NotSupportedError `NOT_SUPPORTED` */
+export function assertSupported(name: string, value: unknown): void {
+  if (!Object.hasOwn(UNSUPPORTED, name) || value === undefined || value === UNSUPPORTED[name]) return;
+  throw new NotSupportedError(
+    `The libzmq engine cannot set the option ${name}: libzmq has none like it; the zmtp engine can`,
+  );
+}
+
 /** Kept above the seam, or set by the adapter itself. */
-const NOT_NATIVE = new Set(["sendTimeout", "receiveTimeout", "zapDomain", "mandatory", "noDrop"]);
+const NOT_NATIVE = new Set([
+  "sendTimeout",
+  "receiveTimeout",
+  "zapDomain",
+  "mandatory",
+  "noDrop",
+  ...UNSUPPORTED_OPTIONS,
+]);
 
 /**
  * The value to set on a native socket for an option.

@@ -12,7 +12,7 @@
  * peer, whose leaving is told late.
  */
 import { type Clock, systemClock } from "../../core/clock.js";
-import { ProtocolError } from "../../core/errors.js";
+import { ProtocolError, TransportError } from "../../core/errors.js";
 import type { DisconnectReason, SocketEvent } from "../events.js";
 import { eventError } from "./errors.js";
 import type { NativeEvent } from "./native.js";
@@ -102,7 +102,7 @@ export class PeerTable {
         return endpoint.peers === 0 ? [] : this.#lose(endpoint, address);
       }
       case "connect:retry":
-        return [{ type: "connect:retry", address, interval: event.interval ?? 0 }];
+        return [{ type: "connect:retry", address, interval: event.interval ?? 0, error: unreached(address) }];
       case "accept:error":
       case "bind:error":
       case "close:error":
@@ -162,6 +162,12 @@ export class PeerTable {
     }
     return endpoint;
   }
+}
+
+function unreached(endpoint: string): TransportError {
+  return new TransportError("ERR_TRANSPORT", `No connection to ${endpoint}: libzmq does not tell why`, {
+    endpoint,
+  });
 }
 
 function unfit(address: string): SocketEvent {

@@ -28,7 +28,8 @@ const MAX_BATCH_BYTES = 262_144;
 
 export class Receiver {
   readonly #native: NativeSocket;
-  readonly #maxBatch: number;
+  readonly #mostBatch: number;
+  #maxBatch = 1;
   readonly #notify: () => void;
   readonly #messages = new RingBuffer<Buffer[]>(MAX_BATCH);
   readonly #pending: Promise<Buffer[]>[] = [];
@@ -42,13 +43,20 @@ export class Receiver {
   #epoch = 0;
 
   /**
-   * @param maxBatch 1 for socket types whose state forbids to read ahead (REQ, REP)
+   * @param mostBatch messages read ahead at most: 1 for socket types whose state forbids it (REQ, REP)
    * @param notify called when `take` has something, once for each `want`
+   * @param highWaterMark no more are read ahead than may wait; 0: no mark
    */
-  constructor(native: NativeSocket, maxBatch: number, notify: () => void) {
+  constructor(native: NativeSocket, mostBatch: number, notify: () => void, highWaterMark = 0) {
     this.#native = native;
-    this.#maxBatch = Math.max(1, Math.min(maxBatch, MAX_BATCH));
+    this.#mostBatch = mostBatch;
     this.#notify = notify;
+    this.highWaterMark = highWaterMark;
+  }
+
+  set highWaterMark(highWaterMark: number) {
+    this.#maxBatch = highWaterMark > 0 ? Math.min(this.#mostBatch, highWaterMark) : this.#mostBatch;
+    this.#batch = Math.min(this.#batch, this.#maxBatch);
   }
 
   get length(): number {

@@ -50,7 +50,8 @@ export function closeWithOwner(owner: object, remains: Remains): () => void {
   };
 }
 
-function inWorker(): boolean {
+/** Whether this is a worker thread: its sockets do not have the process's whole life to be taken apart in order. */
+export function inWorker(): boolean {
   return !process.getBuiltinModule("node:worker_threads").isMainThread;
 }
 

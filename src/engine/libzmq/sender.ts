@@ -52,19 +52,36 @@ export class Sender {
   readonly #native: NativeSocket;
   readonly #notify: () => void;
   readonly #refused = new RingBuffer<OutgoingMessage>();
-  readonly #maxCredit: number;
+  readonly #mostCredit: number;
+  #maxCredit = 0;
   #mode: SendMode;
   #credit = 0;
   #waiting = false;
   #alone = true;
   #closed = false;
 
-  /** @param notify called when `offer` may succeed again, once for each `want` */
-  constructor(native: NativeSocket, mode: SendMode, highWaterMark: number, notify: () => void) {
+  /**
+   * @param notify called when `offer` may succeed again, once for each `want`
+   * @param mostCredit sends without a look, at most; 0 for socket types that take turns (REQ, REP)
+   */
+  constructor(
+    native: NativeSocket,
+    mode: SendMode,
+    highWaterMark: number,
+    notify: () => void,
+    mostCredit = MAX_CREDIT,
+  ) {
     this.#native = native;
     this.#mode = mode;
-    this.#maxCredit = Math.min(MAX_CREDIT, highWaterMark >> 1);
+    this.#mostCredit = mostCredit;
     this.#notify = notify;
+    this.highWaterMark = highWaterMark;
+  }
+
+  /** Holds at once: what was found out about room under another mark is forgotten. */
+  set highWaterMark(highWaterMark: number) {
+    this.#maxCredit = Math.min(this.#mostCredit, highWaterMark >> 1);
+    this.#credit = Math.min(this.#credit, this.#maxCredit);
   }
 
   /** Accepted messages that libzmq has not taken yet. */

@@ -15,10 +15,10 @@ import { toShoalError } from "./errors.js";
 import { judgeFor } from "./judge.js";
 import { Monitor } from "./monitor.js";
 import type { Native, NativeContext, NativeEvent, NativeSocket } from "./native.js";
-import { changedValue, isNativeOption, nativeOptions } from "./options.js";
+import { assertSupported, changedValue, isNativeOption, nativeOptions } from "./options.js";
 import { PeerTable } from "./peers.js";
 import { MAX_BATCH, Receiver } from "./receiver.js";
-import { closeWithOwner } from "./remains.js";
+import { closeWithOwner, inWorker } from "./remains.js";
 import { Sender } from "./sender.js";
 import { startTicking, type Ticking, touchSoon } from "./ticker.js";
 import type { ZapHandler } from "./zap.js";
@@ -58,9 +58,14 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   /** Peers may be REQ. */
   readonly #answers: boolean;
   #monitor: Monitor | undefined;
+  /** In a worker thread a socket that has inproc endpoints alone has no monitor (monitor.ts). */
+  #monitored = !inWorker();
+  /** Holds the process where there is no monitor to read. */
+  #keepAlive: NodeJS.Timeout | undefined;
   #stopTicking: () => void = ignore;
   #held = false;
   #inproc = false;
+  #hasDisconnected = false;
   #closed = false;
   #ended: (() => void) | undefined;
   readonly #onClosed: () => void;
@@ -73,6 +78,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     listener: EngineListener,
     onClosed: () => void,
   ) {
+    for (const [name, value] of Object.entries(options)) assertSupported(name, value);
     this.#shared = shared;
     this.#onClosed = onClosed;
     this.#listener = listener;
@@ -111,23 +117,23 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     this.#disown = closeWithOwner(this, { socket: this.#native, observer: undefined });
     // REQ and REP take turns: nothing is read ahead of the program, or sent without a look.
     const alternates = type === SocketType.Request || type === SocketType.Reply;
-    const readAhead = alternates ? 1 : MAX_BATCH;
-    const highWaterMark = Number(options.receiveHighWaterMark ?? 0);
     this.#receiver = new Receiver(
       this.#native,
-      highWaterMark > 0 ? Math.min(readAhead, highWaterMark) : readAhead,
+      alternates ? 1 : MAX_BATCH,
       this.#subscriptions
         ? this.#receiverOnSubscription
         : alternates
           ? this.#receiverOnTurn
           : this.#receiverOnMessage,
+      Number(options.receiveHighWaterMark ?? 0),
     );
     const drops = publishes || type === SocketType.XSubscriber;
     this.#sender = new Sender(
       this.#native,
       noDrop ? "looks" : drops ? "drops" : routes ? "routes" : "waits",
-      alternates ? 0 : Number(options.sendHighWaterMark ?? 0),
+      Number(options.sendHighWaterMark ?? 0),
       this.#senderOnWritable,
+      alternates ? 0 : undefined,
     );
     this.#peers = new PeerTable(type === SocketType.Stream);
     this.#endpoints = new Endpoints(this.#native, shared.releases);
@@ -173,6 +179,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     } catch (error) {
       throw toShoalError(error, "disconnect from", endpoint);
     }
+    this.#hasDisconnected = true;
     for (const event of this.#peers.disconnecting(endpoint)) this.#listener.engineOnEvent(event);
   }
 
@@ -219,12 +226,15 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   }
 
   setOption(name: string, value: unknown): void {
+    assertSupported(name, value);
     if (name === "noDrop") this.#setNoDrop(value === true);
     // With a hook the native socket's domain is the engine's own; the program's is shown to the hook.
     else if (name === "zapDomain" ? this.#zapDomain === undefined : isNativeOption(name)) {
       this.#setNative(name, changedValue(name, value, this.#options));
     }
     this.#options[name] = value;
+    if (name === "sendHighWaterMark") this.#sender.highWaterMark = Number(value);
+    else if (name === "receiveHighWaterMark") this.#receiver.highWaterMark = Number(value);
   }
 
   hold(on: boolean): void {
@@ -246,6 +256,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
 
   close(linger: number): Promise<EngineCloseResult> {
     this.#closed = true;
+    clearInterval(this.#keepAlive);
     this.#receiver.close();
     if (this.#zapDomain !== undefined) this.#shared.zap.unregister(this.#zapDomain);
     this.#shared.zap.hold(this, false);
@@ -254,6 +265,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
       monitor: this.#monitor,
       endpoints: this.#endpoints,
       inproc: this.#inproc,
+      hasDisconnected: this.#hasDisconnected,
       answers: this.#answers,
       refused: this.#sender.close(),
       linger: linger < 0 && this.#requests ? XSUB_LINGER : linger,
@@ -347,22 +359,32 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     if (endpoint.startsWith("inproc:")) {
       this.#inproc = true;
       touchSoon();
-    }
+    } else this.#monitored = true;
     this.#sender.attached();
     this.#observe();
   }
 
   #observe(): void {
-    if (this.#monitor !== undefined || this.#closed) return;
-    this.#monitor = new Monitor(this.#shared.native, this.#native, this.#monitorOnEvent, this.#monitorOnEnd);
-    this.#disown(); // The monitor sees to it from here.
-    this.#stopTicking = startTicking(this);
+    if (this.#closed) return;
+    if (this.#stopTicking === ignore) this.#stopTicking = startTicking(this);
+    if (this.#monitored && this.#monitor === undefined) {
+      this.#monitor = new Monitor(
+        this.#shared.native,
+        this.#native,
+        this.#monitorOnEvent,
+        this.#monitorOnEnd,
+      );
+      this.#disown(); // The monitor sees to it from here.
+    }
     this.#updateHold();
   }
 
   #updateHold(): void {
     const holds = this.#held || this.#endpoints.bound > 0;
     this.#monitor?.hold(holds || this.#closed);
+    clearInterval(this.#keepAlive);
+    const alive = holds && !this.#closed && this.#monitor === undefined;
+    this.#keepAlive = alive ? setInterval(ignore, 2 ** 31 - 1) : undefined;
     this.#shared.zap.hold(this, holds && !this.#closed);
   }
 

@@ -2,7 +2,7 @@
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { Announcement, PeerCredentials } from "../engine.js";
 import type { InprocNames } from "./inproc-names.js";
-import type { Mechanism } from "./mechanism/mechanism.js";
+import type { Mechanism, Verdict } from "./mechanism/mechanism.js";
 import { createMechanism } from "./mechanism/select.js";
 import { identityOf, mechanismOf, mechanismOptions } from "./options.js";
 import { WIRE_NAMES } from "./routing/routing.js";
@@ -45,7 +45,7 @@ export class Admission {
     return createMechanism(name, isServer, options);
   }
 
-  judge(peer: PeerCredentials): Promise<boolean> {
+  judge(peer: PeerCredentials): Promise<Verdict> {
     const { name, isServer } = mechanismOf(this.#options);
     return this.#judge(name, isServer)?.(peer) ?? Promise.resolve(false);
   }
@@ -60,8 +60,9 @@ export class Admission {
    * Who judges peers: the socket's hook, else a ZAP service bound in the context, by libzmq's rules: NULL asks it
    * only with a domain, PLAIN and CURVE servers always.
    */
-  #judge(name: string, isServer: boolean): ((peer: PeerCredentials) => Promise<boolean>) | undefined {
-    if (this.#host.authenticate !== undefined) return this.#host.authenticate;
+  #judge(name: string, isServer: boolean): ((peer: PeerCredentials) => Promise<Verdict>) | undefined {
+    const { authenticate } = this.#host;
+    if (authenticate !== undefined) return async (peer) => (await authenticate(peer)) === true;
     const domain = String(this.#options.zapDomain ?? "");
     if (name === "NULL" ? domain === "" : !isServer) return undefined;
     if (this.#names.has(ZAP_ENDPOINT)) return (peer) => this.#host.zap.ask(peer, identityOf(this.#options));

@@ -16,15 +16,17 @@ import { commandFrame } from "./codec/frame.js";
 import type { StreamFault } from "./codec/in-stream.js";
 import type { Loan } from "./codec/loan.js";
 import { Handshake } from "./handshake.js";
-import { Heartbeat, type HeartbeatOptions } from "./heartbeat.js";
-import type { Claim, Fault, Mechanism, Metadata, Step } from "./mechanism/mechanism.js";
+import type { HeartbeatOptions, SendState } from "./heartbeat.js";
+import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
+import type { Claim, Fault, Mechanism, Metadata, Step, Verdict } from "./mechanism/mechanism.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import { HANG_UP, PipeWriter } from "./pipe-writer.js";
 import { Sealer } from "./sealer.js";
 import type { Reader, Sink } from "./transport/reader.js";
+import { sendStateOf } from "./transport/tcp-table.js";
 import type { Stream } from "./transport/transport.js";
 
-/** Bytes that may wait to go out before a peer gets no PING, and no answer to its own: it does not read. */
+/** Bytes that may wait to go out before a peer's PING gets no answer: it does not read. */
 const MAX_UNANSWERED = 65_536;
 /** How long an ERROR may take to go out before its connection is cut, in ms. */
 const LAST_WORDS = 1_000;
@@ -40,7 +42,7 @@ export interface ConnectionHost {
   /** It is over, in whatever state; told once. */
   connectionOnEnd(connection: Connection, reason: DisconnectReason): void;
   /** Judges the peer, where its mechanism asks. */
-  connectionOnJudge(connection: Connection, peer: PeerCredentials): Promise<boolean>;
+  connectionOnJudge(connection: Connection, peer: PeerCredentials): Promise<Verdict>;
 }
 
 export interface ConnectionOptions {
@@ -50,7 +52,7 @@ export interface ConnectionOptions {
   readonly zapDomain: string;
 }
 
-export class Connection implements Link, Sink {
+export class Connection implements Link, Sink, HeartbeatLink {
   readonly socket: Socket;
   /** The peer's network address, without a port. */
   readonly address: string;
@@ -62,7 +64,7 @@ export class Connection implements Link, Sink {
   readonly #handshake: Handshake;
   #pipe: Pipe | undefined = undefined;
   #sealer: Sealer | undefined = undefined;
-  #heartbeat: Heartbeat | undefined = undefined;
+  #heartbeat: HeartbeatDriver | undefined = undefined;
   #timer: NodeJS.Timeout | undefined = undefined;
   #credentials: PeerCredentials | undefined = undefined;
   #writer: PipeWriter | undefined = undefined;
@@ -101,6 +103,11 @@ export class Connection implements Link, Sink {
 
   get blocked(): boolean {
     return this.#writer?.blocked ?? true;
+  }
+
+  /** Bytes that the kernel has taken so far. */
+  get taken(): number {
+    return this.#writer?.taken ?? 0;
   }
 
   /** What the peer presented, once it was judged. */
@@ -169,11 +176,15 @@ export class Connection implements Link, Sink {
     this.#timer = setTimeout(this.#timerOnSilence, HANG_UP).unref();
   }
 
-  /** Sends a PING or a PONG; not counted as a message. */
-  sendCommand(body: Uint8Array): void {
-    const pipe = this.#pipe;
-    if (this.#leaving) return;
-    if (pipe !== undefined && pipe.out.bytes < MAX_UNANSWERED) pipe.sendRaw(commandFrame(body), 0);
+  /** At once, so that it is known whether it left; behind what the kernel does not take it would not for long. */
+  sendPing(body: Buffer): void {
+    if (this.#leaving || this.blocked) return;
+    this.#pipe?.sendRaw(commandFrame(body), 0);
+    this.flush();
+  }
+
+  sendState(): Promise<SendState | undefined> {
+    return sendStateOf(this.socket);
   }
 
   sinkMemory(): Uint8Array | undefined {
@@ -236,18 +247,15 @@ export class Connection implements Link, Sink {
     this.#credentials = peer;
     // A peer that is being judged is not read from, so what it sends meanwhile waits with it.
     this.#reader.pause();
-    const judged = (allowed: boolean): void => {
+    const judged = (verdict: Verdict): void => {
       if (this.#ended) return;
       this.#reader.resume();
-      this.#carryOut(this.#handshake.judged(allowed));
+      this.#carryOut(this.#handshake.judged(verdict));
     };
     // A hook that fails refuses: the safe answer.
     Promise.resolve()
       .then(() => this.#host.connectionOnJudge(this, peer))
-      .then(
-        (allowed) => judged(allowed === true),
-        () => judged(false),
-      );
+      .then(judged, (cause: unknown) => judged({ status: 400, cause }));
   }
 
   #ready(metadata: Metadata): void {
@@ -264,7 +272,7 @@ export class Connection implements Link, Sink {
     this.#sealer = sealer;
     this.#pipe = pipe;
     const seal = sealer === undefined ? undefined : sealer.seal.bind(sealer);
-    this.#writer = new PipeWriter(this.socket, pipe, seal, this.#writerOnEmpty);
+    this.#writer = new PipeWriter(this.socket, pipe, seal, this.#writerOnEmpty, this.#writerOnFault);
     if (this.#options.heartbeat.interval > 0 && this.commands) this.#beat();
     const rest = this.#handshake.rest();
     this.flush();
@@ -278,19 +286,21 @@ export class Connection implements Link, Sink {
     if (command.name === "PING") {
       if (this.#ended) return true;
       const pong = this.#beat().ping(command.data);
-      if (pong !== undefined) this.sendCommand(pong);
+      const pipe = this.#pipe;
+      const answers = pong !== undefined && pipe !== undefined && !this.#leaving;
+      if (answers && pipe.out.bytes < MAX_UNANSWERED) pipe.sendRaw(commandFrame(pong), 0);
       return true;
     }
     return command.name !== "SUBSCRIBE" && command.name !== "CANCEL";
   }
 
   /** The heartbeat: from the start where this side sends PINGs, else from the peer's first one on. */
-  #beat(): Heartbeat {
+  #beat(): HeartbeatDriver {
     if (this.#heartbeat === undefined) {
       const { heartbeat } = this.#options;
       // A peer of version 3.0 knows no PING (23/ZMTP), so it gets none.
       const options = this.commands ? heartbeat : { ...heartbeat, interval: 0 };
-      this.#heartbeat = new Heartbeat(options, (ping) => this.sendCommand(ping), this.#heartbeatOnSilence);
+      this.#heartbeat = new HeartbeatDriver(options, this, this.#heartbeatOnGone);
       // A pipe that is still full from its last connection is not read from the start.
       if (this.#pipe?.paused === true) this.#heartbeat.pause();
     }
@@ -300,6 +310,11 @@ export class Connection implements Link, Sink {
   #writerOnEmpty = (): void => {
     if (this.#finishing) this.#hangUp();
     else this.#pipe?.relieved();
+  };
+
+  #writerOnFault = (error: Error): void => {
+    this.#error = error;
+    this.#end("local");
   };
 
   #hangUp(): void {
@@ -326,7 +341,7 @@ export class Connection implements Link, Sink {
     else this.#end("local");
   };
 
-  #heartbeatOnSilence = (): void => {
+  #heartbeatOnGone = (): void => {
     this.#end("heartbeat");
   };
 
@@ -391,4 +406,5 @@ const STREAM_FAULTS: Record<StreamFault, string> = {
   "reserved-bits": "the peer set reserved bits in a frame's flags (37/ZMTP, Framing)",
   "too-long": "the peer's message is longer than maxMessageSize",
   "too-many-frames": "the peer's message has too many frames",
+  "command-too-long": "the peer's command is longer than any command is",
 };

@@ -6,25 +6,24 @@
  *                  |
  *                  +--> end: an accepted pipe ends with it, a dialled one waits for the next
  */
+import type { ShoalError } from "../../core/errors.js";
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import type { Admission } from "./admission.js";
 import { announcedBy } from "./announced.js";
 import { Connection, type ConnectionHost } from "./connection.js";
 import type { Dialer } from "./dialer.js";
-import { disconnectError, faultEvents } from "./errors.js";
+import { disconnectError, faultEvents, lostError } from "./errors.js";
+import { JudgeQueue } from "./judge-queue.js";
 import type { LinksHost } from "./links.js";
-import type { Fault, Metadata } from "./mechanism/mechanism.js";
+import type { Fault, Metadata, Verdict } from "./mechanism/mechanism.js";
 import { connectionOptions, mechanismOf } from "./options.js";
 import type { Peer, Pipe } from "./pipe.js";
 import type { Pipes } from "./pipes.js";
 import type { Stream } from "./transport/transport.js";
 
-/**
- * Accepted connections of one socket whose handshake has not ended, at most. Past it the oldest gives way: whoever opens
- * connections and stops there would keep everybody out, if the newest did.
- */
-export const MAX_PENDING_HANDSHAKES = 4_096;
+/** Handshakes of one socket that peers have begun, for sockets that the program did not open. */
+const MAX_PENDING_HANDSHAKES = 4_096;
 
 const EMPTY = Buffer.alloc(0);
 
@@ -32,6 +31,8 @@ interface Carried {
   readonly endpoint: string;
   readonly dialer: Dialer | undefined;
   pipe: Pipe | undefined;
+  /** Why its handshake failed. */
+  fault: ShoalError | undefined;
 }
 
 export class Connections implements ConnectionHost {
@@ -44,6 +45,8 @@ export class Connections implements ConnectionHost {
   readonly #all = new Map<Connection, Carried>();
   /** Accepted, and shaking hands; the oldest first. */
   readonly #pending = new Set<Connection>();
+  #accepted = 0;
+  readonly #judging: JudgeQueue;
 
   constructor(
     options: Readonly<Record<string, unknown>>,
@@ -55,27 +58,45 @@ export class Connections implements ConnectionHost {
     this.#admission = admission;
     this.#pipes = pipes;
     this.#host = host;
+    this.#judging = new JudgeQueue(
+      () => this.#maxPending,
+      (peer) => this.#admission.judge(peer),
+    );
+  }
+
+  /** Connections of peers that came, those that are shaking hands included. */
+  get accepted(): number {
+    return this.#accepted;
   }
 
   /** @param dialer whose stream it is; `undefined`: a peer's, which came through `endpoint` */
   open(stream: Stream, endpoint: string, dialer: Dialer | undefined): void {
     const options = connectionOptions(this.#options);
     const connection = new Connection(stream, this.#admission.mechanism(), options, this);
-    this.#all.set(connection, { endpoint, dialer, pipe: undefined });
-    if (dialer === undefined) this.#pending.add(connection);
-    else dialer.connection = connection;
+    this.#all.set(connection, { endpoint, dialer, pipe: undefined, fault: undefined });
+    if (dialer === undefined) {
+      this.#pending.add(connection);
+      this.#accepted += 1;
+    } else dialer.connection = connection;
   }
 
-  /** Makes room for one more handshake: the oldest ends, if there are too many. */
-  giveWay(): void {
+  /**
+   * Makes room for one more handshake: the oldest ends, if there are too many. Whoever opens connections and stops there
+   * would keep everybody out, if the newest did.
+   *
+   * @param full whether there is room only in its place
+   * @returns whether one has ended
+   */
+  giveWay(full: boolean): boolean {
     const [oldest] = this.#pending;
-    if (oldest === undefined || this.#pending.size < MAX_PENDING_HANDSHAKES) return;
+    if (oldest === undefined || (!full && this.#pending.size < this.#maxPending)) return false;
     this.connectionOnFault(oldest, {
       kind: "other",
       code: "ERR_HANDSHAKE",
-      message: `the handshake of ${oldest.remote} gave way to a new one: ${MAX_PENDING_HANDSHAKES} were under way`,
+      message: `the handshake of ${oldest.remote} gave way to a new one: ${this.#pending.size} were under way`,
     });
     oldest.close("local");
+    return true;
   }
 
   /** Ends those of the peers that `match` picks. @returns how many */
@@ -134,6 +155,10 @@ export class Connections implements ConnectionHost {
     dialer?.connected();
     this.#pipes.joined(pipe);
     if (this.#pipes.closing) setImmediate(() => connection.finish(this.patience));
+    else if (pipe.leaving !== undefined) {
+      const patience = pipe.leaving;
+      setImmediate(() => connection.finish(patience));
+    }
     return pipe;
   }
 
@@ -141,27 +166,37 @@ export class Connections implements ConnectionHost {
     const carried = this.#all.get(connection);
     const { name } = mechanismOf(this.#options);
     const endpoint = carried?.endpoint ?? connection.remote;
-    for (const event of faultEvents(fault, endpoint, connection.address, name)) this.#host.event(event);
+    for (const event of faultEvents(fault, endpoint, connection.address, name)) {
+      if (carried !== undefined && "error" in event) carried.fault = event.error;
+      this.#host.event(event);
+    }
   }
 
   connectionOnEnd(connection: Connection, reason: DisconnectReason): void {
     const carried = this.#all.get(connection);
     if (carried === undefined) return;
     this.#all.delete(connection);
-    const { pipe, dialer, endpoint } = carried;
+    const { pipe, dialer, endpoint, fault } = carried;
+    const error = disconnectError(connection.error, reason, connection.remote);
+    if (dialer === undefined) this.#accepted -= 1;
+    this.#judging.forget(connection);
     if (pipe === undefined) {
       this.#pending.delete(connection);
       this.#host.event({ type: "disconnect", address: endpoint, reason });
     } else {
       if (connection.tooLong) this.#pipes.policy.tooLong?.(connection.address);
-      this.#pipes.left(pipe, reason, disconnectError(connection.error, reason, connection.remote));
+      this.#pipes.left(pipe, reason, error);
     }
-    dialer?.lost();
+    dialer?.lost(fault ?? error ?? lostError(reason, connection.remote));
     this.#host.changed();
   }
 
-  connectionOnJudge(_connection: Connection, peer: PeerCredentials): Promise<boolean> {
-    return this.#admission.judge(peer);
+  connectionOnJudge(connection: Connection, peer: PeerCredentials): Promise<Verdict> {
+    return this.#judging.ask(connection, peer);
+  }
+
+  get #maxPending(): number {
+    return Number(this.#options.maxPendingHandshakes ?? MAX_PENDING_HANDSHAKES);
   }
 
   connectionOnSaid(): void {

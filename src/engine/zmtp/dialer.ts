@@ -8,7 +8,9 @@
  * Each attempt resolves the name anew. The pipe, if it outlives its connections,
  * carries on with the next.
  */
+import type { ShoalError } from "../../core/errors.js";
 import type { Connection } from "./connection.js";
+import { transportError } from "./errors.js";
 import type { Pipe } from "./pipe.js";
 import { Backoff, type ReconnectOptions } from "./reconnect.js";
 import type { Stream, Transport, TransportOptions } from "./transport/transport.js";
@@ -17,7 +19,8 @@ export interface DialerHost {
   /** A stream stands: make a connection of it, which reports to this dialer's host. */
   dialerOnStream(dialer: Dialer, stream: Stream): void;
   dialerOnDelay(dialer: Dialer): void;
-  dialerOnRetry(dialer: Dialer, interval: number): void;
+  /** @param error why there is no connection */
+  dialerOnRetry(dialer: Dialer, interval: number, error: ShoalError): void;
   /** A connection stands, and not the first one. */
   dialerOnReconnect(dialer: Dialer): void;
 }
@@ -34,6 +37,8 @@ export class Dialer {
   /** The one pipe of this endpoint; with `immediate` only while connected. */
   pipe: Pipe | undefined = undefined;
   connection: Connection | undefined = undefined;
+  /** It was disconnected, and goes on only for what waits in its pipe (departures.ts). */
+  leaving = false;
   /** The name that a ROUTER gives the peer. */
   routingId: string | undefined = undefined;
   /** Whether a connection has stood before. */
@@ -66,10 +71,10 @@ export class Dialer {
   }
 
   /** The connection is gone, or did not come about. */
-  lost(): void {
+  lost(error: ShoalError): void {
     this.connection = undefined;
     if (this.pipe?.ended === true) this.pipe = undefined; // It was that connection's own.
-    if (!this.#stopped) this.#retry();
+    if (!this.#stopped) this.#retry(error);
   }
 
   /** No further attempts. */
@@ -84,15 +89,15 @@ export class Dialer {
     this.#cancel = this.#transport.dial(this.endpoint, this.#options, (result) => {
       this.#cancel = undefined;
       if (this.#stopped) return;
-      if (result instanceof Error) this.#retry();
+      if (result instanceof Error) this.#retry(transportError(result, "connect to", this.endpoint));
       else this.#host.dialerOnStream(this, result);
     });
   };
 
-  #retry(): void {
+  #retry(error: ShoalError): void {
     const interval = this.#backoff.next();
     if (interval === undefined) return;
-    this.#host.dialerOnRetry(this, interval);
+    this.#host.dialerOnRetry(this, interval, error);
     if (this.#stopped) return;
     this.#timer = setTimeout(this.#dial, interval).unref();
   }

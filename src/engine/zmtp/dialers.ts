@@ -1,4 +1,6 @@
 /** The endpoints a socket is connected to by a byte stream. Each is dialled until it is disconnected. */
+import type { ShoalError } from "../../core/errors.js";
+import type { Departures } from "./departures.js";
 import { Dialer, type DialerHost } from "./dialer.js";
 import type { LinksHost } from "./links.js";
 import { transportOptions } from "./options.js";
@@ -9,6 +11,7 @@ import type { Stream, Transport } from "./transport/transport.js";
 export class Dialers implements DialerHost {
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #pipes: Pipes;
+  readonly #departures: Departures;
   readonly #host: LinksHost;
   readonly #onStream: (stream: Stream, dialer: Dialer) => void;
   readonly #all = new Set<Dialer>();
@@ -17,11 +20,13 @@ export class Dialers implements DialerHost {
   constructor(
     options: Readonly<Record<string, unknown>>,
     pipes: Pipes,
+    departures: Departures,
     host: LinksHost,
     onStream: (stream: Stream, dialer: Dialer) => void,
   ) {
     this.#options = options;
     this.#pipes = pipes;
+    this.#departures = departures;
     this.#host = host;
     this.#onStream = onStream;
   }
@@ -62,10 +67,12 @@ export class Dialers implements DialerHost {
   disconnect(endpoint: string): boolean {
     let found = false;
     for (const dialer of [...this.#all]) {
-      if (dialer.endpoint !== endpoint) continue;
+      if (dialer.endpoint !== endpoint || dialer.leaving) continue;
       found = true;
-      this.#stop(dialer);
       const { connection, pipe } = dialer;
+      dialer.leaving = true;
+      if (pipe !== undefined && this.#departures.begin(pipe, () => this.#give(dialer, pipe))) continue;
+      this.#stop(dialer);
       if (pipe !== undefined) this.#pipes.end(pipe, "local");
       connection?.close("local"); // While it shakes hands, the pipe does not know it.
     }
@@ -91,12 +98,18 @@ export class Dialers implements DialerHost {
     this.#host.event({ type: "connect:delay", address: dialer.endpoint });
   }
 
-  dialerOnRetry(dialer: Dialer, interval: number): void {
-    this.#host.event({ type: "connect:retry", address: dialer.endpoint, interval });
+  dialerOnRetry(dialer: Dialer, interval: number, error: ShoalError): void {
+    this.#host.event({ type: "connect:retry", address: dialer.endpoint, interval, error });
   }
 
   dialerOnReconnect(): void {
     this.#reconnects += 1;
+  }
+
+  /** What waited in the pipe of a dialer that was disconnected has left, or its time is over. */
+  #give(dialer: Dialer, pipe: Pipe): void {
+    this.#stop(dialer);
+    if (pipe.link === undefined) dialer.connection?.close("local");
   }
 
   #stop(dialer: Dialer): void {

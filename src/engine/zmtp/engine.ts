@@ -42,7 +42,7 @@ const CONTEXT_OPTIONS: Readonly<Record<string, unknown>> = {
 };
 
 class ZmtpContext implements EngineContext {
-  readonly #names = new InprocNames();
+  readonly #names: InprocNames;
   readonly #zap: ZapClient = new ZapClient(
     (listener) =>
       new ZmtpSocket(this.#names, this.#zap, SocketType.Dealer, { linger: 0 }, listener, () => undefined),
@@ -54,7 +54,8 @@ class ZmtpContext implements EngineContext {
     this.#sockets -= 1;
   });
 
-  constructor(options: EngineOptions) {
+  constructor(options: EngineOptions, shared: boolean) {
+    this.#names = new InprocNames(shared);
     for (const [name, value] of Object.entries(options)) this.setOption(name, value);
   }
 
@@ -63,10 +64,12 @@ class ZmtpContext implements EngineContext {
       throw new TransportError("EMFILE", `The context has ${this.#sockets} sockets already (maxSockets)`);
     }
     const token = {};
-    const socket = new ZmtpSocket(this.#names, this.#zap, type, options, listener, () => {
+    const onClosed = (): void => {
       this.#forgotten.unregister(token);
       this.#sockets -= 1;
-    });
+    };
+    const blocky = (): boolean => this.#options.blocky === true;
+    const socket = new ZmtpSocket(this.#names, this.#zap, type, options, listener, onClosed, blocky);
     this.#sockets += 1;
     this.#forgotten.register(socket, undefined, token);
     return socket;
@@ -96,7 +99,7 @@ const ENGINE: Engine = {
     gssapi: false,
     draft: false,
   }),
-  createContext: (options) => new ZmtpContext(options),
+  createContext: (options, shared) => new ZmtpContext(options, shared),
 };
 
 /** The engine in TypeScript; it works wherever Node.js does. */

@@ -35,23 +35,14 @@ export function faultEvents(
       const error = new HandshakeError("ERR_AUTHENTICATION", message, {
         endpoint,
         status: fault.status ?? 400,
+        cause: fault.cause,
       });
-      return [{ type: "peer:refused", address, mechanism, error }];
+      const told: SocketEvent = { type: "peer:refused", address, mechanism, error };
+      // Both sides hear of credentials that were not accepted; a policy judges no credentials.
+      return fault.status === undefined ? [told] : [told, authError(endpoint, fault.status)];
     }
-    case "auth": {
-      const status = fault.status ?? 400;
-      const error = new HandshakeError("ERR_AUTHENTICATION", `Authentication failed (status ${status})`, {
-        endpoint,
-        status,
-      });
-      return [
-        {
-          type: "handshake:error:auth",
-          address: endpoint,
-          error: error as HandshakeError & { status: number },
-        },
-      ];
-    }
+    case "auth":
+      return [authError(endpoint, fault.status ?? 400)];
     case "protocol": {
       const error = new ProtocolError(message, fault.code as ProtocolErrorCode, { endpoint });
       return [{ type: "handshake:error:protocol", address: endpoint, error }];
@@ -61,6 +52,32 @@ export function faultEvents(
       return [{ type: "handshake:error:other", address: endpoint, error }];
     }
   }
+}
+
+const LOSSES: Partial<Record<DisconnectReason, string>> = {
+  remote: "the peer ended it",
+  heartbeat: "the peer was silent for too long",
+  local: "this side ended it",
+};
+
+/** Why a connection is made again that ended without an error of the system's. */
+export function lostError(reason: DisconnectReason, remote: string): TransportError {
+  const why = LOSSES[reason] ?? "for no known reason";
+  return new TransportError("ERR_TRANSPORT", `The connection to ${remote} was lost: ${why}`, {
+    endpoint: remote,
+  });
+}
+
+function authError(endpoint: string, status: number): SocketEvent {
+  const error = new HandshakeError("ERR_AUTHENTICATION", `Authentication failed (status ${status})`, {
+    endpoint,
+    status,
+  });
+  return {
+    type: "handshake:error:auth",
+    address: endpoint,
+    error: error as HandshakeError & { status: number },
+  };
 }
 
 /** What a `disconnect` event tells beyond its reason: the peer's fault, or the system's. */

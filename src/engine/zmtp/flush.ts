@@ -19,11 +19,17 @@ export function flushSoon(pipe: Pipe): void {
 function flushAll(): void {
   const pipes = dirty;
   dirty = spare;
-  for (let i = 0; i < pipes.length; i++) {
-    const pipe = pipes[i] as Pipe;
-    pipe.dirty = false;
-    pipe.flush();
+  let next = 0;
+  try {
+    while (next < pipes.length) {
+      const pipe = pipes[next++] as Pipe;
+      pipe.dirty = false;
+      pipe.flush();
+    }
+  } finally {
+    // Where one has thrown: it is no affair of the others.
+    for (; next < pipes.length; next++) flushSoon(pipes[next] as Pipe);
+    pipes.length = 0;
+    spare = pipes;
   }
-  pipes.length = 0;
-  spare = pipes;
 }

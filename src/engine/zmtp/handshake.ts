@@ -16,7 +16,7 @@ import {
   type GreetingFault,
   parseGreeting,
 } from "./codec/greeting.js";
-import type { Fault, Mechanism, Step } from "./mechanism/mechanism.js";
+import type { Fault, Mechanism, Step, Verdict } from "./mechanism/mechanism.js";
 
 /** Bytes of one handshake command at most. */
 export const MAX_HANDSHAKE_COMMAND = 8_192;
@@ -55,10 +55,10 @@ export class Handshake {
     return this.#proceed([]);
   }
 
-  /** The hook's answer to a Step with `ask`. */
-  judged(allowed: boolean): Step[] {
+  /** The answer to a Step with `ask`. */
+  judged(verdict: Verdict): Step[] {
     this.#asking = false;
-    return this.#proceed([this.#note(this.mechanism.judged(allowed))]);
+    return this.#proceed([this.#note(this.mechanism.judged(verdict))]);
   }
 
   /** What came behind the handshake. */

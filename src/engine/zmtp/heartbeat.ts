@@ -1,124 +1,276 @@
 /**
- * Whether the peer is still there (37/ZMTP, Heartbeating):
+ * Whether the peer is still there (37/ZMTP, Heartbeating). Rules only: no clock, no timer, no socket; those are in
+ * heartbeat-driver.ts.
  *
  *   every interval   PING: 04 "PING" | time to live 2, tenths of a second | context
- *   no traffic within the time-out after a PING: the peer is gone
  *   the peer's PING is answered with its context: 04 "PONG" | context up to 16
- *   no traffic within the peer's time to live, if its last PING named one: gone, too
  *
- * The time to live holds whether this side sends PINGs or not, and from each traffic on anew until a PING changes it:
- * libzmq forgets it with the first traffic, and would not notice a peer that falls silent right after.
+ *   quiet --a PING left, or the kernel was full--> waiting --time-out over, and its system is silent--------> gone
+ *     ^                                              |     --time-out over, its system acknowledges--> slow
+ *     +--bytes came, or a full kernel took some------+                                                  |
+ *     +--the same---------------------------------------------------------------------------------------+
+ *                                                                        gone <--stall time-out over----+
  *
- * Whatever comes counts as life. While this side does not read, because its queue
- * is full, the peer's silence means nothing; our PINGs go on, so that the peer knows
- * that we live.
+ * A program that is busy, or a peer whose queue is full, answers no PING, and is as alive as before: what was sent to it
+ * waits in its system's memory, and would be lost with the connection. Its system still acknowledges, so the kernel is
+ * asked (tcp-table.ts), first when half of the time-out is over. libzmq knows only the time-out.
+ *
+ * A PING that the kernel did not take starts nothing: the peer has nothing to answer.
+ *
+ * No traffic within the peer's time to live, if its last PING named one: gone, too. That holds whether this side sends
+ * PINGs or not, and from each traffic on anew until a PING changes it: libzmq forgets it with the first traffic, and would
+ * not notice a peer that falls silent right after.
+ *
+ * While this side does not read, because its queue is full, the peer's silence means nothing; our PINGs go on, so that the
+ * peer knows that we live.
  */
 import { encodeCommand } from "./codec/command.js";
 
 /** Bytes of a PING's context at most (37/ZMTP, Heartbeating); longer ones are cut. */
 const MAX_CONTEXT = 16;
+/** Time-outs that a silent peer has where the system does not show what it acknowledges. */
+const UNSEEN_TIMEOUTS = 6;
+/** What is not acknowledged has been sent again by then, in ms, on any link but the slowest (RFC 6298 begins at 1 s). */
+const RETRANSMITTED_WITHIN = 1_000;
+/** How long what was sent again goes unacknowledged, at least, before its receiver counts as gone, in ms. */
+const RETRANSMIT_SILENCE = 200;
+/**
+ * The same of a probe: Linux answers one in 500 ms (tcp_invalid_ratelimit). The first probes are closer together, and the
+ * next after one without an answer follows within 1 s.
+ */
+const PROBE_SILENCE = 1_200;
+/** Linux tries again after so many ms when a probe did not even leave this machine. */
+const LOCAL_RETRY = 500;
+/** What two readings of a kernel timer may differ by, in ms: its ticks, and the time between reading and noting. */
+const TIMER_SLACK = 50;
 const NOTHING = Buffer.alloc(0);
 
 /** All in ms. */
 export interface HeartbeatOptions {
   /** Between PINGs; 0: none are sent, and only the peer's own time to live counts. */
   readonly interval: number;
-  /** From a PING to the peer's next traffic. */
+  /** From a PING to the peer's next traffic, where its system is silent, too. */
   readonly timeout: number;
+  /** The same where its system still acknowledges; -1: no limit. Less than `timeout` counts as that. */
+  readonly stallTimeout: number;
   /** What this side's PINGs tell the peer: how long it may hear nothing; 0: nothing told. */
   readonly timeToLive: number;
 }
 
+/** The writing side of a link. */
+export interface WriteState {
+  /** The kernel has not taken yet what it was given. */
+  readonly blocked: boolean;
+  /** Bytes that the kernel has taken since the link was made. */
+  readonly taken: number;
+}
+
+/** What the kernel knows of the bytes that were sent. */
+export interface SendState {
+  /** Bytes that the peer's system has not acknowledged. */
+  readonly unacknowledged: number;
+  /** The peer's window is closed, and its system is asked now and then whether it is still there. */
+  readonly probing: boolean;
+  /** How often its system was asked, or sent the same again, since it last acknowledged anything. */
+  readonly unanswered: number;
+  /** ms until that happens again. */
+  readonly due: number;
+}
+
+/** What the driver is to do. */
+export type HeartbeatStep = "ping" | "sample" | "gone" | undefined;
+
+/** The body of a PING. @param timeToLive ms */
+export function pingCommand(timeToLive: number): Buffer {
+  const data = Buffer.alloc(2);
+  data.writeUInt16BE(Math.floor(timeToLive / 100));
+  return encodeCommand("PING", data);
+}
+
+/** The answer to a PING, or `undefined` to one that is malformed. */
+export function pongCommand(data: Buffer): Buffer | undefined {
+  if (data.length < 2) return undefined;
+  return encodeCommand("PONG", data.length === 2 ? NOTHING : data.subarray(2, 2 + MAX_CONTEXT));
+}
+
+/**
+ * Whether the peer's system acknowledges.
+ *
+ * @param before an earlier state; nothing was seen to be acknowledged since
+ * @param elapsed ms between the two
+ */
+export function acknowledges(
+  before: SendState | undefined,
+  now: SendState,
+  elapsed: number,
+): "yes" | "no" | "unsure" {
+  if (now.unacknowledged === 0) return "yes";
+  if (now.probing && now.unanswered === 0) return "yes";
+  // A packet that could not even leave is probed for, too, and then sent again: another timer counts anew.
+  if (before?.probing !== now.probing) return "unsure";
+  if (now.unacknowledged < before.unacknowledged || now.unanswered < before.unanswered) return "yes";
+  if (now.unanswered === 0) return elapsed >= RETRANSMITTED_WITHIN ? "yes" : "unsure";
+  // Another probe, and the count is no higher: the one before was answered.
+  const isLater = now.due > before.due - elapsed + TIMER_SLACK && now.due > LOCAL_RETRY;
+  return now.probing && now.unanswered === before.unanswered && isLater ? "yes" : "no";
+}
+
+/** Of one connection. Times are in ms on any scale that only goes forward. */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
-  readonly #send: (ping: Buffer) => void;
-  readonly #onSilence: () => void;
-  readonly #ping: Buffer;
-  readonly #pinging: NodeJS.Timeout | undefined;
-  #waiting: NodeJS.Timeout | undefined = undefined;
+  /** The same with -1 as what it means. */
+  readonly #stallTimeout: number;
+  #nextPing: number;
+  /** Since when the peer has owed something; `undefined`: it does not. */
+  #since: number | undefined = undefined;
+  #nextSample = 0;
+  /** A sample was asked for, by a wait that began then. */
+  #sampling: number | undefined = undefined;
+  /** The first sample since which nothing was acknowledged. */
+  #before: SendState | undefined = undefined;
+  #beforeAt = 0;
+  /** When the kernel last knew of the connection, in this wait. */
+  #seenAt = 0;
+  #condemned = false;
+  /** Something has come since the last step. */
+  #heard = false;
+  #lastHeard: number;
+  /** As of the last step. */
+  #blocked = false;
+  #taken = 0;
   /** The peer's time to live, in ms; 0: it named none. */
   #timeToLive = 0;
-  #remote: NodeJS.Timeout | undefined = undefined;
   #paused = false;
-  /** Counts what has come, and what else makes a silence that was measured mean nothing. */
-  #heard = 0;
 
-  constructor(options: HeartbeatOptions, send: (ping: Buffer) => void, onSilence: () => void) {
+  constructor(options: HeartbeatOptions, now: number) {
     this.#options = options;
-    this.#send = send;
-    this.#onSilence = onSilence;
-    const data = Buffer.alloc(2);
-    data.writeUInt16BE(Math.floor(options.timeToLive / 100));
-    this.#ping = encodeCommand("PING", data);
-    this.#pinging =
-      options.interval > 0 ? setInterval(this.#timerOnPing, options.interval).unref() : undefined;
+    const { interval, timeout, stallTimeout } = options;
+    this.#stallTimeout = stallTimeout < 0 ? Number.POSITIVE_INFINITY : Math.max(timeout, stallTimeout);
+    this.#nextPing = interval > 0 ? now + interval : Number.POSITIVE_INFINITY;
+    this.#lastHeard = now;
   }
 
-  /** The answer to a PING, or `undefined` to one that is malformed. */
-  static pong(data: Buffer): Buffer | undefined {
-    if (data.length < 2) return undefined;
-    return encodeCommand("PONG", data.length === 2 ? NOTHING : data.subarray(2, 2 + MAX_CONTEXT));
+  /** Whether `heard` needs the time. */
+  get timed(): boolean {
+    return this.#timeToLive > 0;
+  }
+
+  /** Something has come. @param now only where `timed` */
+  heard(now: number): void {
+    this.#heard = true;
+    this.#lastHeard = now;
   }
 
   /** The peer's PING. @returns the answer */
-  ping(data: Buffer): Buffer | undefined {
+  ping(data: Buffer, now: number): Buffer | undefined {
     if (data.length >= 2) {
       this.#timeToLive = data.readUInt16BE(0) * 100;
-      this.#forgetRemote();
-      this.#awaitRemote();
+      this.heard(now);
     }
-    return Heartbeat.pong(data);
-  }
-
-  /** Something has come. */
-  heard(): void {
-    this.#heard += 1;
-    if (this.#waiting !== undefined) {
-      clearTimeout(this.#waiting);
-      this.#waiting = undefined;
-    }
-    this.#remote?.refresh();
+    return pongCommand(data);
   }
 
   /** This side has stopped reading. */
   pause(): void {
     this.#paused = true;
-    this.heard();
-    this.#forgetRemote();
+    this.#heard = true;
   }
 
-  resume(): void {
+  /** It reads again. */
+  resume(now: number): void {
     this.#paused = false;
-    this.#awaitRemote();
+    this.heard(now);
   }
 
-  stop(): void {
-    clearInterval(this.#pinging);
-    this.heard();
-    this.#forgetRemote();
-    this.#timeToLive = 0;
+  /** When `step` is wanted next. */
+  get next(): number {
+    if (this.#condemned) return 0;
+    let next = this.#nextPing;
+    if (this.#since !== undefined) {
+      next = Math.min(next, this.#since + this.#stallTimeout);
+      if (this.#sampling === undefined) next = Math.min(next, this.#nextSample);
+    }
+    if (this.timed && !this.#paused) next = Math.min(next, this.#lastHeard + this.#timeToLive);
+    return next;
   }
 
-  #awaitRemote(): void {
-    if (this.#timeToLive === 0 || this.#paused) return;
-    this.#remote ??= setTimeout(this.#timerOnSilence, this.#timeToLive).unref();
+  /**
+   * What is due now, one thing after the other until there is nothing.
+   *
+   * @returns `ping`: send one, then call `pinged`; `sample`: ask the kernel, then call `sampled`; `gone`: the peer is,
+   *   unless the next step, after what has come was read, says otherwise
+   */
+  step(now: number, link: WriteState): HeartbeatStep {
+    // A kernel that was full takes more only when the peer's system has acknowledged.
+    if (this.#heard || (this.#blocked && link.taken > this.#taken)) this.#quiet();
+    this.#note(link);
+    if (this.#isGone(now)) return "gone";
+    if (now >= this.#nextPing) {
+      // In step with the interval, unless steps were missed.
+      const { interval } = this.#options;
+      this.#nextPing = Math.max(this.#nextPing, now - interval) + interval;
+      return "ping";
+    }
+    if (this.#since === undefined || this.#sampling !== undefined || now < this.#nextSample) return undefined;
+    this.#sampling = this.#since;
+    return "sample";
   }
 
-  #forgetRemote(): void {
-    clearTimeout(this.#remote);
-    this.#remote = undefined;
+  /** A PING has left, or could not because the kernel is full: either way the peer's system has something to say. */
+  pinged(now: number, link: WriteState): void {
+    this.#note(link);
+    if (this.#paused || this.#since !== undefined) return;
+    this.#since = now;
+    this.#seenAt = now;
+    const { timeout } = this.#options;
+    this.#nextSample = this.#stallTimeout > timeout ? now + timeout / 2 : Number.POSITIVE_INFINITY;
   }
 
-  #timerOnPing = (): void => {
-    this.#send(this.#ping);
-    if (!this.#paused) this.#waiting ??= setTimeout(this.#timerOnSilence, this.#options.timeout).unref();
-  };
+  /** @param state `undefined` where the system does not show it */
+  sampled(now: number, state: SendState | undefined): void {
+    const since = this.#since;
+    const isCurrent = this.#sampling === since;
+    this.#sampling = undefined;
+    if (since === undefined || !isCurrent || this.#heard) return;
+    const { timeout } = this.#options;
+    this.#nextSample = now + Math.max(1, timeout / 2);
+    if (state === undefined) {
+      // One that is known may be missed once: the tables change while they are read.
+      if (now >= this.#seenAt + UNSEEN_TIMEOUTS * timeout) this.#condemned = true;
+      return;
+    }
+    this.#seenAt = now;
+    const answer = acknowledges(this.#before, state, now - this.#beforeAt);
+    if (answer === "yes") {
+      this.#before = undefined;
+      return;
+    }
+    if (this.#before?.probing !== state.probing) {
+      this.#before = state;
+      this.#beforeAt = now;
+    }
+    if (answer === "unsure") return;
+    const silence = Math.max(timeout / 2, state.probing ? PROBE_SILENCE : RETRANSMIT_SILENCE);
+    const sure = Math.max(since + timeout, this.#beforeAt + silence);
+    if (now >= sure) this.#condemned = true;
+    else this.#nextSample = sure;
+  }
 
-  /** Before the peer is given up, what has come meanwhile is read: this side's event loop may have been busy. */
-  #timerOnSilence = (): void => {
-    const heard = this.#heard;
-    setImmediate(() => {
-      if (heard === this.#heard) this.#onSilence();
-    });
-  };
+  #isGone(now: number): boolean {
+    if (this.timed && !this.#paused && now >= this.#lastHeard + this.#timeToLive) return true;
+    return this.#condemned || (this.#since !== undefined && now >= this.#since + this.#stallTimeout);
+  }
+
+  /** The peer owes nothing. */
+  #quiet(): void {
+    this.#heard = false;
+    this.#since = undefined;
+    this.#before = undefined;
+    this.#condemned = false;
+  }
+
+  #note({ blocked, taken }: WriteState): void {
+    this.#blocked = blocked;
+    this.#taken = taken;
+  }
 }

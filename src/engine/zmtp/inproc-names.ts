@@ -1,5 +1,6 @@
 /** The inproc names of one context: who is bound, and who waits for somebody to be. */
-import { TransportError } from "../../core/errors.js";
+import { NotSupportedError, TransportError } from "../../core/errors.js";
+import { ThreadNames } from "./inproc-threads.js";
 
 /** A socket that takes inproc peers. */
 export interface InprocTarget<C> {
@@ -10,6 +11,13 @@ export interface InprocTarget<C> {
 export class InprocNames<C = unknown> {
   readonly #bound = new Map<string, InprocTarget<C>>();
   readonly #waiting = new Map<string, Set<C>>();
+  /** Of the process-wide context, whose names a program may expect in all its threads. */
+  readonly #threads: ThreadNames | undefined;
+
+  /** @param shared they are those of the process-wide context */
+  constructor(shared = false) {
+    this.#threads = shared ? new ThreadNames((name) => this.has(name)) : undefined;
+  }
 
   has(name: string): boolean {
     return this.#bound.has(name);
@@ -24,10 +32,26 @@ export class InprocNames<C = unknown> {
     }
   }
 
+  /**
+   * A name that nobody has bound here is waited for; one that another thread has bound would never come.
+   *
+   * @throws NotSupportedError `NOT_SUPPORTED`
+   */
+  assertWithinReach(name: string): void {
+    if (this.#bound.has(name) || this.#threads?.isElsewhere(name) !== true) return;
+    throw new NotSupportedError(
+      `${name} is bound in another thread; with the engine zmtp inproc connects sockets of one thread. Between threads ` +
+        "use ipc or tcp, or the engine libzmq",
+      "NOT_SUPPORTED",
+      { endpoint: name },
+    );
+  }
+
   /** @throws TransportError `EADDRINUSE` */
   bind(name: string, target: InprocTarget<C>): void {
     this.assertFree(name);
     this.#bound.set(name, target);
+    this.#threads?.open();
     this.#admit(name, target);
   }
 

@@ -4,12 +4,13 @@
  * ends are linked within the call.
  */
 import type { SocketTypeName } from "../../core/socket-type.js";
+import type { Departures } from "./departures.js";
 import { faultEvents } from "./errors.js";
 import { InprocLink } from "./inproc.js";
 import type { InprocNames, InprocTarget } from "./inproc-names.js";
 import type { LinksHost } from "./links.js";
 import { identityOf, pipeOptions } from "./options.js";
-import type { Peer, Pipe } from "./pipe.js";
+import type { Peer, Pipe, PipeOptions } from "./pipe.js";
 import type { Pipes } from "./pipes.js";
 import { WIRE_NAMES } from "./routing/routing.js";
 
@@ -26,6 +27,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   readonly #type: SocketTypeName;
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #pipes: Pipes;
+  readonly #departures: Departures;
   readonly #host: LinksHost;
   readonly #dials = new Set<InprocDial>();
   /** Those of them that had no place, there or here: they wait for one. */
@@ -36,12 +38,14 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     type: SocketTypeName,
     options: Readonly<Record<string, unknown>>,
     pipes: Pipes,
+    departures: Departures,
     host: LinksHost,
   ) {
     this.#names = names as InprocNames<InprocDial>;
     this.#type = type;
     this.#options = options;
     this.#pipes = pipes;
+    this.#departures = departures;
     this.#host = host;
     pipes.onPlace = () => this.#again();
   }
@@ -57,10 +61,13 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   disconnect(name: string): boolean {
     let found = false;
     for (const dial of [...this.#dials]) {
-      if (dial.name !== name) continue;
+      const { pipe } = dial;
+      if (dial.name !== name || pipe.leaving !== undefined) continue;
       found = true;
+      // What is linked has nothing to wait for: the peer gets at once what it has not got yet.
+      if (pipe.link === undefined && this.#departures.begin(pipe, () => this.#stop(dial))) continue;
       this.#stop(dial);
-      this.#pipes.end(dial.pipe, "local");
+      this.#pipes.end(pipe, "local");
     }
     return found;
   }
@@ -85,12 +92,12 @@ export class InprocPeers implements InprocTarget<InprocDial> {
       return;
     }
     const pipe = this.#pipes.make(dial.name, false);
-    const far = new InprocLink(dial.pipe, theirs.#mark, (reason) => {
+    const far = new InprocLink(dial.pipe, theirs.#marks, (reason) => {
       theirs.#pipes.left(dial.pipe, reason === "remote" ? "remote" : "local");
       if (!dial.stopped) theirs.#names.connect(dial.name, dial);
       theirs.#host.changed();
     });
-    const near = new InprocLink(pipe, this.#mark, (reason) => {
+    const near = new InprocLink(pipe, this.#marks, (reason) => {
       this.#pipes.left(pipe, reason === "remote" ? "remote" : "local");
       this.#host.changed();
     });
@@ -100,7 +107,9 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#pipes.joined(pipe);
     theirs.#pipes.joined(dial.pipe);
     InprocLink.open(near, far);
-    if (theirs.#pipes.closing) setImmediate(() => dial.pipe.link?.close("local"));
+    if (dial.pipe.leaving !== undefined) theirs.#stop(dial);
+    if (theirs.#pipes.closing || dial.pipe.leaving !== undefined)
+      setImmediate(() => dial.pipe.link?.close("local"));
   }
 
   /** Somebody has left: whoever was refused, by this socket or on its own side, is tried again. */
@@ -112,8 +121,8 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     }
   }
 
-  get #mark(): number {
-    return pipeOptions(this.#options, false).receiveHighWaterMark;
+  get #marks(): PipeOptions {
+    return pipeOptions(this.#options, this.#type);
   }
 
   #asPeer(of: InprocPeers): Peer {

@@ -5,7 +5,8 @@
  *
  * Sender and receiver have one queue together, of both high-water marks.
  */
-import type { CloseReason, Link, Peer, Pipe } from "./pipe.js";
+import { allocate } from "./codec/memory.js";
+import { type CloseReason, type Link, limitOf, type Peer, type Pipe, type ReceiveMarks } from "./pipe.js";
 
 /** Who sends one encoded message to many. */
 const FANS_OUT: readonly string[] = ["PUB", "XPUB"];
@@ -17,12 +18,12 @@ export class InprocLink implements Link {
   readonly #pipe: Pipe;
   #other: InprocLink | undefined = undefined;
   readonly #onEnd: (reason: CloseReason | "remote") => void;
-  readonly #receiveHighWaterMark: number;
+  #marks: ReceiveMarks;
 
-  /** @param onEnd the link is over; told once */
-  constructor(pipe: Pipe, receiveHighWaterMark: number, onEnd: (reason: CloseReason | "remote") => void) {
+  /** @param marks of the pipe's own socket @param onEnd the link is over; told once */
+  constructor(pipe: Pipe, marks: ReceiveMarks, onEnd: (reason: CloseReason | "remote") => void) {
     this.#pipe = pipe;
-    this.#receiveHighWaterMark = receiveHighWaterMark;
+    this.#marks = marks;
     this.#onEnd = onEnd;
   }
 
@@ -51,8 +52,20 @@ export class InprocLink implements Link {
   }
 
   get room(): number {
-    const mark = this.#other === undefined ? 0 : this.#other.#receiveHighWaterMark;
-    return mark === 0 ? Number.POSITIVE_INFINITY : mark;
+    return limitOf(this.#other === undefined ? 0 : this.#other.#marks.receiveHighWaterMark);
+  }
+
+  get aheadBytes(): number {
+    return this.#far?.in.bytes ?? 0;
+  }
+
+  get roomBytes(): number {
+    return limitOf(this.#other === undefined ? 0 : this.#other.#marks.receiveHighWaterMarkBytes);
+  }
+
+  marksChanged(marks: ReceiveMarks): void {
+    this.#marks = marks;
+    this.#far?.roomChanged();
   }
 
   flush(): void {
@@ -62,10 +75,8 @@ export class InprocLink implements Link {
     // What a publisher sends, several get: each has a copy of its own, since a received frame may be written to.
     const shared = FANS_OUT.includes(other.peer?.socketType ?? "");
     let fault: string | undefined;
-    for (const { bytes, start, end } of out.take(Number.POSITIVE_INFINITY)) {
-      fault ??= shared
-        ? other.in.push(Uint8Array.prototype.slice.call(bytes, start, end))
-        : other.in.push(bytes, start, end);
+    for (const { bytes, start, end } of this.#pipe.takeOut(Number.POSITIVE_INFINITY)) {
+      fault ??= shared ? other.in.push(copyOf(bytes, start, end)) : other.in.push(bytes, start, end);
     }
     out.handOver();
     other.arrived();
@@ -93,4 +104,10 @@ export class InprocLink implements Link {
     this.#onEnd(reason);
     other.#onEnd("remote");
   }
+}
+
+function copyOf(bytes: Uint8Array, start: number, end: number): Buffer {
+  const copy = allocate(end - start);
+  copy.set(bytes.subarray(start, end));
+  return copy;
 }

@@ -17,6 +17,7 @@ import { Admission, type AdmissionHost } from "./admission.js";
 import { Bindings } from "./bindings.js";
 import { Connection } from "./connection.js";
 import { Connections } from "./connections.js";
+import { Departures } from "./departures.js";
 import type { Dialer } from "./dialer.js";
 import { Dialers } from "./dialers.js";
 import type { InprocNames } from "./inproc-names.js";
@@ -38,12 +39,14 @@ export interface LinksHost extends AdmissionHost {
 }
 
 export class Links {
+  readonly #names: InprocNames;
   readonly #type: SocketTypeName;
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #routing: Routing;
   readonly #host: LinksHost;
   readonly #admission: Admission;
   readonly #pipes: Pipes;
+  readonly #departures: Departures;
   readonly #inproc: InprocPeers;
   readonly #bindings: Bindings;
   readonly #dialers: Dialers;
@@ -58,19 +61,21 @@ export class Links {
     owner: PipeOwner,
     host: LinksHost,
   ) {
+    this.#names = names;
     this.#type = type;
     this.#options = options;
     this.#routing = routing;
     this.#host = host;
     this.#admission = new Admission(names, type, options, host);
     this.#pipes = new Pipes(type, options, routing, owner, host);
-    this.#inproc = new InprocPeers(names, type, options, this.#pipes, host);
+    this.#departures = new Departures(this.#pipes, options);
+    this.#inproc = new InprocPeers(names, type, options, this.#pipes, this.#departures, host);
     this.#connections = new Connections(options, this.#admission, this.#pipes, host);
     this.#raw = new RawConnections(options, this.#pipes, host);
     this.#bindings = new Bindings(names, this.#inproc, options, host, (stream, endpoint) =>
       this.#accept(stream, endpoint),
     );
-    this.#dialers = new Dialers(options, this.#pipes, host, (stream, dialer) =>
+    this.#dialers = new Dialers(options, this.#pipes, this.#departures, host, (stream, dialer) =>
       this.#open(stream, dialer.endpoint, dialer),
     );
   }
@@ -110,9 +115,13 @@ export class Links {
   connect(endpoint: string, routingId: string | undefined): void {
     this.#admission.mechanism();
     const transport = TRANSPORTS.get(schemeOf(endpoint));
+    if (transport === undefined) this.#names.assertWithinReach(endpoint);
     // A pipe from the start: what is sent before the connection stands waits in it.
     const immediate = this.#options.immediate === true && transport !== undefined;
-    const pipe = immediate || this.#type === "Stream" ? undefined : this.#pipes.make(endpoint, true);
+    const raw = this.#type === "Stream";
+    // A raw peer can be sent to before it is there if it has a name, and its pipe ends with its connection: what was
+    // meant for one conversation does not go to the next.
+    const pipe = immediate || (raw && routingId === undefined) ? undefined : this.#pipes.make(endpoint, !raw);
     if (pipe !== undefined) {
       if (routingId !== undefined) pipe.routingId = Buffer.from(routingId);
       this.#pipes.add(pipe);
@@ -121,7 +130,12 @@ export class Links {
     else this.#dialers.connect(endpoint, transport, pipe, routingId);
   }
 
-  /** @returns whether there was anything to disconnect */
+  /** Something has left, or a link is gone. */
+  proceed(): void {
+    this.#departures.proceed();
+  }
+
+  /** What waits for the peer still leaves, within the socket's linger. @returns whether there was anything to disconnect */
   disconnect(endpoint: string): boolean {
     const inproc = this.#inproc.disconnect(endpoint);
     return this.#dialers.disconnect(endpoint) || inproc;
@@ -143,9 +157,19 @@ export class Links {
     this.#pipes.police(policy);
   }
 
+  /** The options have other high-water marks now. */
+  marksChanged(): void {
+    this.#pipes.marksChanged();
+  }
+
   announce(announcement: Announcement): void {
     this.#admission.announcement = announcement;
     this.#pipes.announcement = announcement;
+  }
+
+  /** The routing keeps so many more bytes of received messages; negative: fewer. */
+  kept(bytes: number): void {
+    this.#pipes.budget.add(bytes);
   }
 
   /** A command among a pipe's frames. @returns whether it was the connection's own affair */
@@ -193,6 +217,7 @@ export class Links {
 
   /** The end, whatever still waits. @returns messages that were accepted and did not go out */
   endAll(): number {
+    this.#departures.forget();
     this.#dialers.stopAll(false);
     this.#inproc.stopAll(false);
     let lost = 0;
@@ -220,20 +245,25 @@ export class Links {
     }
     if (this.#routing.isCrowded()) {
       // What peers sent before they left is kept until it is taken; no more of them until some of it is.
-      stream.socket.destroy();
-      const error = new TransportError(
-        "EMFILE",
-        `Refused ${stream.remote}: too many peers have left messages that nobody has taken`,
-        { endpoint },
-      );
-      this.#host.event({ type: "accept:error", address: endpoint, error });
+      this.#refuse(stream, endpoint, "too many peers have left messages that nobody has taken");
       return;
     }
-    this.#connections.giveWay();
+    const most = Number(this.#options.maxConnections ?? Number.POSITIVE_INFINITY);
+    const full = this.#connections.accepted + this.#raw.accepted >= most;
+    if (!this.#connections.giveWay(full) && full) {
+      this.#refuse(stream, endpoint, `there are ${most} connections already (maxConnections)`);
+      return;
+    }
     this.#host.event({ type: "accept", address: endpoint });
     // Whoever heard of it may have closed the socket.
     if (this.#pipes.closing) stream.socket.destroy();
     else this.#open(stream, endpoint, undefined);
+  }
+
+  #refuse(stream: Stream, endpoint: string, why: string): void {
+    stream.socket.destroy();
+    const error = new TransportError("EMFILE", `Refused ${stream.remote}: ${why}`, { endpoint });
+    this.#host.event({ type: "accept:error", address: endpoint, error });
   }
 
   #open(stream: Stream, endpoint: string, dialer: Dialer | undefined): void {

@@ -1,5 +1,6 @@
 /** A socket's options in the form this engine's parts take them; read anew at each bind and connect. */
 import { NotSupportedError } from "../../core/errors.js";
+import type { SocketTypeName } from "../../core/socket-type.js";
 import { decodeZ85 } from "../../core/z85.js";
 import type { Announcement, EngineOptions } from "../engine.js";
 import { encodeMetadata } from "./codec/metadata.js";
@@ -7,6 +8,9 @@ import type { ConnectionOptions } from "./connection.js";
 import type { Mechanism, MechanismOptions } from "./mechanism/mechanism.js";
 import type { PipeOptions } from "./pipe.js";
 import type { TransportOptions } from "./transport/transport.js";
+
+/** Bytes of what a PUB takes from a subscriber: a subscription, or a message of an XSUB, which it throws away. */
+export const MAX_UPSTREAM_FRAME = 65_536;
 
 /** Options this engine cannot have, with the only value of each that it takes. */
 const OUT_OF_REACH: Readonly<Record<string, unknown>> = {
@@ -37,14 +41,70 @@ export function checkReach(name: string, value: unknown): void {
   );
 }
 
-export function pipeOptions(options: EngineOptions, raw: boolean): PipeOptions {
+const MARKS: readonly string[] = [
+  "sendHighWaterMark",
+  "receiveHighWaterMark",
+  "sendHighWaterMarkBytes",
+  "receiveHighWaterMarkBytes",
+];
+
+/** Options that take effect on connections that stand, too; the others wait for the next connection. */
+const IMMEDIATE: ReadonlySet<string> = new Set([
+  "linger",
+  "sendTimeout",
+  "receiveTimeout",
+  ...MARKS,
+  "maxReceiveQueueBytes",
+  "maxConnections",
+  "maxPendingHandshakes",
+  "mandatory",
+  "handover",
+  "probeRouter",
+  "correlate",
+  "relaxed",
+  "noDrop",
+  "manual",
+  "verbosity",
+  "welcomeMessage",
+]);
+
+/**
+ * Warns of an option that comes too late for the connections there are, and of a number that is not exact. The texts are
+ * those of the package `zeromq`, for programs that look for them.
+ *
+ * @param attached whether the socket is bound or connected, or about to be
+ */
+export function warnOfOption(name: string, value: unknown, attached: boolean): void {
+  if (typeof value === "number" && value > Number.MAX_SAFE_INTEGER)
+    process.emitWarning(
+      "Value is larger than Number.MAX_SAFE_INTEGER and may have been rounded inaccurately.",
+    );
+  if (attached && !IMMEDIATE.has(name))
+    process.emitWarning("Socket option will not take effect until next connect/bind.");
+}
+
+/** Whether pipes that exist follow the option. */
+export function isMark(name: string): boolean {
+  return MARKS.includes(name);
+}
+
+export function pipeOptions(options: EngineOptions, type: SocketTypeName): PipeOptions {
   return {
     sendHighWaterMark: number(options.sendHighWaterMark, 1_000),
     receiveHighWaterMark: number(options.receiveHighWaterMark, 1_000),
-    // A piece of a raw stream has the size that the system read; it is no message of the peer's.
-    maxMessageSize: raw ? -1 : number(options.maxMessageSize, -1),
+    sendHighWaterMarkBytes: number(options.sendHighWaterMarkBytes, 0),
+    receiveHighWaterMarkBytes: number(options.receiveHighWaterMarkBytes, 0),
+    maxMessageSize: maxMessageSizeOf(options, type),
     conflate: options.conflate === true,
   };
+}
+
+function maxMessageSizeOf(options: EngineOptions, type: SocketTypeName): number {
+  // A piece of a raw stream has the size that the system read; it is no message of the peer's.
+  if (type === "Stream") return -1;
+  const size = number(options.maxMessageSize, -1);
+  if (type !== "Publisher") return size;
+  return size < 0 ? MAX_UPSTREAM_FRAME : Math.min(size, MAX_UPSTREAM_FRAME);
 }
 
 export function transportOptions(options: EngineOptions): TransportOptions {
@@ -65,6 +125,7 @@ export function connectionOptions(options: EngineOptions): ConnectionOptions {
     heartbeat: {
       interval,
       timeout: timeout < 0 ? interval : timeout,
+      stallTimeout: number(options.heartbeatStallTimeout, 600_000),
       timeToLive: number(options.heartbeatTimeToLive, 0),
     },
     zapDomain: text(options.zapDomain),

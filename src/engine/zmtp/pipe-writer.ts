@@ -7,8 +7,14 @@
  *         -> nothing left: onEmpty
  */
 import type { Socket } from "node:net";
+import { pin } from "./codec/memory.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { Pipe } from "./pipe.js";
+
+/** What stands between a socket and libuv: Node.js has it, and does not document it. */
+interface WithHandle {
+  readonly _handle: { readonly bytesWritten?: unknown; readonly writeQueueSize?: unknown } | null;
+}
 
 /** Bytes handed to the kernel at once, and so what is in flight when a connection is lost. */
 const MAX_WRITE = 262_144;
@@ -23,22 +29,28 @@ export class PipeWriter {
   readonly #pipe: Pipe;
   readonly #seal: ((segments: readonly Segment[]) => Uint8Array) | undefined;
   readonly #onEmpty: () => void;
+  readonly #onFault: (error: Error) => void;
   #blocked = false;
   #stopped = false;
   /** Messages have gone to the kernel. */
   wrote = false;
 
-  /** @param seal what goes on the wire for whole plain frames; absent: they go as they are */
+  /**
+   * @param seal what goes on the wire for whole plain frames; absent: they go as they are
+   * @param onFault what waits cannot be written; told in a turn of its own, once
+   */
   constructor(
     socket: Socket,
     pipe: Pipe,
     seal: ((segments: readonly Segment[]) => Uint8Array) | undefined,
     onEmpty: () => void,
+    onFault: (error: Error) => void,
   ) {
     this.#socket = socket;
     this.#pipe = pipe;
     this.#seal = seal;
     this.#onEmpty = onEmpty;
+    this.#onFault = onFault;
   }
 
   /** The kernel has not taken yet what it was given. */
@@ -46,15 +58,25 @@ export class PipeWriter {
     return this.#blocked;
   }
 
+  /** Bytes that the kernel has taken so far. */
+  get taken(): number {
+    const handle = (this.#socket as unknown as WithHandle)._handle;
+    const given = handle?.bytesWritten;
+    const waiting = handle?.writeQueueSize;
+    if (typeof given === "number" && typeof waiting === "number") return given - waiting;
+    return this.#socket.bytesWritten - this.#socket.writableLength;
+  }
+
   flush(): void {
     if (this.#blocked || this.#stopped) return;
     const { out } = this.#pipe;
     if (out.messages > 0) this.wrote = true;
     while (out.length > 0) {
-      this.#write(out.take(MAX_WRITE));
+      if (!this.#write()) return;
       // A write that failed leaves nothing behind in the stream, either; its messages are lost when it closes.
       if (this.#socket.writableLength > 0 || this.#socket.errored !== null) {
         this.#blocked = true;
+        this.#pin();
         return;
       }
       out.confirm();
@@ -67,7 +89,23 @@ export class PipeWriter {
     this.#stopped = true;
   }
 
-  #write(segments: readonly Segment[]): void {
+  /** @returns whether it could be done: one connection's failure is nobody else's, who may be flushed in the same turn */
+  #write(): boolean {
+    try {
+      const segments = this.#pipe.takeOut(MAX_WRITE);
+      // None: all had been transferred.
+      if (segments.length > 0) this.#give(segments);
+      return true;
+    } catch (error) {
+      this.#stopped = true;
+      this.#blocked = true;
+      // Not now: whoever flushes is in the middle of choosing a pipe.
+      setImmediate(this.#onFault, error as Error);
+      return false;
+    }
+  }
+
+  #give(segments: readonly Segment[]): void {
     const socket = this.#socket;
     if (this.#seal !== undefined) {
       socket.write(this.#seal(segments), this.#socketOnWritten);
@@ -80,6 +118,12 @@ export class PipeWriter {
       socket.write(bytes.subarray(start, end), i === last ? this.#socketOnWritten : undefined);
     }
     if (last > 0) socket.uncork();
+  }
+
+  /** The kernel goes on reading the program's memory: transferred and freed, it would be anybody's that is sent. */
+  #pin(): void {
+    if (this.#seal !== undefined) return;
+    for (const { memory, bytes } of this.#pipe.out.inFlight) if (memory === undefined) pin(bytes);
   }
 
   #socketOnWritten = (): void => {

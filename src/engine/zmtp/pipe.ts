@@ -14,10 +14,11 @@ import { Encoder } from "./codec/encoder.js";
 import { SHORT_HEADER } from "./codec/frame.js";
 import { InStream } from "./codec/in-stream.js";
 import type { Counted } from "./codec/loan.js";
-import { OutQueue } from "./codec/out-queue.js";
+import { OutQueue, type Segment } from "./codec/out-queue.js";
 import { SLAB_SIZE } from "./codec/slab.js";
 import { flushSoon } from "./flush.js";
 import { PeerMeter, type PeerMeterHost } from "./peer-meter.js";
+import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 
 /** Bytes that wait before they are written at once, without waiting for the end of the turn (docs/performance.md). */
 const FLUSH_BYTES = 65_536;
@@ -34,8 +35,13 @@ export interface Link {
   readonly ahead?: number;
   /** How many more may wait because of those; undefined: none. */
   readonly room?: number;
+  /** The same in bytes. */
+  readonly aheadBytes?: number;
+  readonly roomBytes?: number;
   /** The sender found no room, where that hangs on the receiver alone. */
   awaitRoom?(): void;
+  /** The receiving socket has other marks now: what the other end has room for follows them. */
+  marksChanged?(marks: ReceiveMarks): void;
   /** Hands on what waits in `out`, as much as goes. */
   flush(): void;
   /** Stops and starts reading. */
@@ -65,6 +71,8 @@ export interface PipeOwner {
   pipeOnMessages(pipe: Pipe): void;
   /** A pipe that had no room has it again. */
   pipeOnRoom(pipe: Pipe): void;
+  /** Messages were dropped: the program had transferred their memory before they went out. */
+  pipeOnDetached(pipe: Pipe, messages: number): void;
   /** A command that is not the connection's own has come: SUBSCRIBE, CANCEL. */
   pipeOnCommand(pipe: Pipe, body: Buffer): void;
 }
@@ -73,12 +81,18 @@ export interface PipeOwner {
 export interface PipeOptions {
   readonly sendHighWaterMark: number;
   readonly receiveHighWaterMark: number;
+  /** Bytes; a message that finds less than them takes it past the mark. 0: no mark. */
+  readonly sendHighWaterMarkBytes: number;
+  readonly receiveHighWaterMarkBytes: number;
   readonly maxMessageSize: number;
   /** Only the last message waits, in either direction. */
   readonly conflate: boolean;
 }
 
-export class Pipe implements PeerMeterHost {
+/** What a pipe's receiving side holds at most, in messages and bytes; 0: no bound. */
+export type ReceiveMarks = Pick<PipeOptions, "receiveHighWaterMark" | "receiveHighWaterMarkBytes">;
+
+export class Pipe implements PeerMeterHost, BudgetedPipe {
   readonly out = new OutQueue();
   readonly encoder = new Encoder();
   readonly in: InStream;
@@ -86,7 +100,7 @@ export class Pipe implements PeerMeterHost {
   /** Whether it is kept when its link is lost. */
   readonly outlives: boolean;
   readonly #owner: PipeOwner;
-  readonly #options: PipeOptions;
+  #options: PipeOptions;
   link: Link | undefined = undefined;
   /** Of the last handshake. */
   peer: Peer | undefined = undefined;
@@ -94,6 +108,8 @@ export class Pipe implements PeerMeterHost {
   routingId: Buffer | undefined = undefined;
   /** It ended: what was received can still be taken. */
   ended = false;
+  /** It was disconnected: ms that what waits in it may still take to leave (departures.ts); undefined: it is in use. */
+  leaving: number | undefined = undefined;
   /** In the list of those to be flushed (flush.ts). */
   dirty = false;
   /** A send found no room here. */
@@ -102,20 +118,38 @@ export class Pipe implements PeerMeterHost {
   queued = false;
   /** For the routing's own use: subscribers that match, by publication. */
   mark = 0;
+  /** Its receive queue is at a mark. */
   #paused = false;
+  /** There is no room for what it would bring, because of what others have brought. */
+  #starved = false;
+  /** The routing has enough of what it brings. */
+  #held = false;
+  /** Of all pipes of the socket. */
+  readonly #budget: ReceiveBudget;
+  /** Bytes of whole messages that the budget knows of. */
+  #counted = 0;
   /** Where its peer has a rate. */
   #meter: PeerMeter | undefined = undefined;
   #onHeld: (() => void) | undefined = undefined;
   #limit: number;
+  #limitBytes: number;
   /** Messages that certainly fit, since the room was last looked at: what waits can only have become less. */
   #credit = 0;
 
-  constructor(owner: PipeOwner, options: PipeOptions, endpoint: string, outlives: boolean) {
+  constructor(
+    owner: PipeOwner,
+    options: PipeOptions,
+    budget: ReceiveBudget,
+    endpoint: string,
+    outlives: boolean,
+  ) {
     this.#owner = owner;
     this.#options = options;
+    this.#budget = budget;
     this.endpoint = endpoint;
     this.outlives = outlives;
     this.#limit = limitOf(options.sendHighWaterMark);
+    this.#limitBytes = limitOf(options.sendHighWaterMarkBytes);
     this.in = new InStream(options.maxMessageSize, (body) => owner.pipeOnCommand(this, body));
   }
 
@@ -147,23 +181,22 @@ export class Pipe implements PeerMeterHost {
 
   /** Whether a message fits; flushes if that may help. */
   hasRoom(): boolean {
-    return this.#credit > 0 || this.#findRoom();
+    return (this.#credit > 0 && this.out.bytes < this.#limitBytes) || this.#findRoom();
   }
 
   #findRoom(): boolean {
-    this.#credit = this.#limit - this.#waiting;
-    if (this.#credit > 0) return true;
+    if (this.#isBelowMarks()) return true;
     const { link } = this;
     if (link !== undefined && !link.blocked) {
       // The mark is for what the kernel does not take. What it has not been offered yet, because a larger write is
       // cheaper, is bounded by the write's size.
-      if (link.ahead === undefined && this.out.bytes < FLUSH_BYTES && this.#limit >= GATHER) {
+      const offered = link.ahead !== undefined || this.out.bytes >= Math.min(FLUSH_BYTES, this.#limitBytes);
+      if (!offered && this.#limit >= GATHER) {
         this.#credit = GATHER;
         return true;
       }
       link.flush();
-      this.#credit = this.#limit - this.#waiting;
-      if (this.#credit > 0) return true;
+      if (this.#isBelowMarks()) return true;
     }
     if (this.#options.conflate) return true;
     this.mute = true;
@@ -171,13 +204,22 @@ export class Pipe implements PeerMeterHost {
     return false;
   }
 
+  #isBelowMarks(): boolean {
+    this.#credit = this.#waitingBytes < this.#limitBytes ? this.#limit - this.#waiting : 0;
+    return this.#credit > 0;
+  }
+
+  get #isHalfEmpty(): boolean {
+    return this.#waiting <= this.#limit / 2 && this.#waitingBytes <= this.#limitBytes / 2;
+  }
+
   /** Whether a message fits and half of the mark is left for others; as `hasRoom` in all else. */
   hasRoomToSpare(): boolean {
-    if (this.#waiting <= this.#limit / 2) return true;
+    if (this.#isHalfEmpty) return true;
     const { link } = this;
     if (link !== undefined && !link.blocked) {
       link.flush();
-      if (this.#waiting <= this.#limit / 2) return true;
+      if (this.#isHalfEmpty) return true;
     }
     this.mute = true;
     link?.awaitRoom?.();
@@ -269,7 +311,7 @@ export class Pipe implements PeerMeterHost {
   take(first?: Buffer): Buffer[] {
     const message = this.in.take(first);
     if (this.#meter !== undefined) this.#meter.spend(1, bytesOf(message) - (first?.length ?? 0));
-    if (this.#paused && this.in.messages <= this.#options.receiveHighWaterMark >> 1) this.#resume();
+    this.#taken();
     return message;
   }
 
@@ -281,7 +323,7 @@ export class Pipe implements PeerMeterHost {
       first,
     );
     meter?.spend(messages.messages, messages.tally.bodyBytes);
-    if (this.#paused && this.in.messages <= this.#options.receiveHighWaterMark >> 1) this.#resume();
+    this.#taken();
     return messages;
   }
 
@@ -293,26 +335,110 @@ export class Pipe implements PeerMeterHost {
   /** The link has brought something. */
   arrived(): void {
     const { messages } = this.in;
-    if (messages === 0) return;
     if (this.#options.conflate) while (this.in.messages > 1) this.in.take();
-    const limit = this.#options.receiveHighWaterMark;
-    if (limit > 0 && messages >= limit && !this.#paused && !this.#options.conflate) {
+    // Within the process the sender waits for room, and cannot be read less.
+    if (this.link?.ahead === undefined) this.#count();
+    if (messages === 0) return;
+    if (!this.#paused && !this.#options.conflate && this.#isFull(messages)) {
+      const wasPaused = this.paused;
       this.#paused = true;
-      this.link?.pause();
+      if (!wasPaused) this.link?.pause();
     }
     this.#owner.pipeOnMessages(this);
   }
 
+  /** Whether nothing may be sent by it any more. */
+  get isGone(): boolean {
+    return this.ended || this.leaving !== undefined;
+  }
+
+  /** The socket has other high-water marks: they hold for what is queued already, too. */
+  marksChanged(options: PipeOptions): void {
+    this.#options = options;
+    this.link?.marksChanged?.(options);
+    this.roomChanged();
+    this.#taken();
+  }
+
+  /** The marks of its two ends together are other ones. */
+  roomChanged(): void {
+    if (this.ended) return;
+    this.#findLimits();
+    if (!this.mute || !this.#isBelowMarks()) return;
+    this.mute = false;
+    this.#owner.pipeOnRoom(this);
+  }
+
   /** Whether reading is stopped, because the receive queue is full. */
   get paused(): boolean {
-    return this.#paused;
+    return this.#paused || this.#starved || this.#held;
+  }
+
+  /** The routing keeps what it brings, and has no room for more: it is read no further until it is let go. */
+  hold(on: boolean): void {
+    const wasPaused = this.paused;
+    this.#held = on;
+    if (!on) this.#resume();
+    else if (!wasPaused) this.link?.pause();
+  }
+
+  /** Bytes of the message that is arriving. */
+  get unfinished(): number {
+    return this.in.unfinished;
+  }
+
+  budgetOnFull(): void {
+    const wasPaused = this.paused;
+    this.#starved = true;
+    if (!wasPaused) this.link?.pause();
+  }
+
+  budgetOnRoom(): void {
+    this.#starved = false;
+    this.#resume();
+  }
+
+  budgetOnStall(): void {
+    this.link?.close("protocol");
+  }
+
+  /** A message that is still arriving counts as soon as another is there: one always passes, whatever its size. */
+  #isFull(messages: number): boolean {
+    const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#options;
+    if (receiveHighWaterMark > 0 && messages >= receiveHighWaterMark) return true;
+    return receiveHighWaterMarkBytes > 0 && this.in.bytes + this.in.unfinished >= receiveHighWaterMarkBytes;
+  }
+
+  /** Tells the budget what it has. */
+  #count(): void {
+    const { bytes } = this.in;
+    if (bytes !== this.#counted) this.#budget.add(bytes - this.#counted);
+    // A message is whole: the next has its place behind those of others.
+    if (bytes > this.#counted) this.#budget.arriving(this, 0);
+    this.#counted = bytes;
+    this.#budget.arriving(this, this.in.unfinished);
+    if (!this.#starved) this.#budget.check(this);
+  }
+
+  /** Messages were taken. */
+  #taken(): void {
+    const { messages, bytes } = this.in;
+    if (this.#counted > bytes) {
+      this.#budget.add(bytes - this.#counted);
+      this.#counted = bytes;
+    }
+    if (!this.#paused) return;
+    const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#options;
+    if (messages > receiveHighWaterMark >> 1 && receiveHighWaterMark > 0) return;
+    if (bytes > receiveHighWaterMarkBytes / 2 && receiveHighWaterMarkBytes > 0) return;
+    this.#paused = false;
+    this.#resume();
   }
 
   /** The kernel, or the peer, has taken messages: there may be room again. */
   relieved(): void {
     if (this.out.messages === 0 && this.out.length === 0) this.encoder.rest();
-    if (!this.mute || this.ended) return;
-    if (this.#waiting > this.#limit / 2) return;
+    if (!this.mute || this.ended || !this.#isHalfEmpty) return;
     this.mute = false;
     this.#owner.pipeOnRoom(this);
   }
@@ -321,10 +447,20 @@ export class Pipe implements PeerMeterHost {
   linked(link: Link, peer: Peer): void {
     this.link = link;
     this.peer = peer;
-    this.#limit = limitOf(this.#options.sendHighWaterMark) + (link.room ?? 0);
-    this.#credit = 0;
-    if (this.#paused) link.pause();
+    this.#findLimits();
+    if (this.paused) link.pause();
     this.relieved();
+  }
+
+  /** Puts what waits in flight, for the link (out-queue.ts). */
+  takeOut(maxBytes: number): readonly Segment[] {
+    const { out } = this;
+    const segments = out.take(maxBytes);
+    if (out.detached > 0) {
+      this.#owner.pipeOnDetached(this, out.detached);
+      out.detached = 0;
+    }
+    return segments;
   }
 
   /** Sends what waits, if a link is there. */
@@ -335,9 +471,11 @@ export class Pipe implements PeerMeterHost {
   /** The link is lost: what was in flight went with it. @returns messages lost */
   unlinked(): number {
     this.link = undefined;
-    this.#limit = limitOf(this.#options.sendHighWaterMark);
-    this.#credit = 0;
+    this.#findLimits();
     this.in.cut();
+    this.#budget.forget(this);
+    this.#starved = false;
+    this.#held = false;
     const lost = this.out.lose();
     // Where the pipe ends with its link, there is no room for anybody: a waiting send is another peer's.
     if (lost > 0 && this.outlives) this.relieved();
@@ -359,7 +497,7 @@ export class Pipe implements PeerMeterHost {
   /** Throws away what was received. @returns how many messages */
   discard(): number {
     const messages = this.in.clear();
-    if (this.#paused) this.#resume();
+    this.#taken();
     return messages;
   }
 
@@ -371,13 +509,25 @@ export class Pipe implements PeerMeterHost {
     this.meterOnOpen();
   }
 
+  /** Its own marks, and those of the other end where both have one queue. */
+  #findLimits(): void {
+    const { sendHighWaterMark, sendHighWaterMarkBytes } = this.#options;
+    this.#limit = limitOf(sendHighWaterMark) + (this.link?.room ?? 0);
+    this.#limitBytes = limitOf(sendHighWaterMarkBytes) + (this.link?.roomBytes ?? 0);
+    this.#credit = 0;
+  }
+
   get #waiting(): number {
     return this.out.messages + (this.link?.ahead ?? 0);
   }
 
+  get #waitingBytes(): number {
+    return this.out.bytes + (this.link?.aheadBytes ?? 0);
+  }
+
+  /** One of the reasons not to read it is gone. */
   #resume(): void {
-    this.#paused = false;
-    this.link?.resume();
+    if (!this.paused) this.link?.resume();
   }
 
   /** Only the newest is kept of what is not in flight. */
@@ -388,8 +538,11 @@ export class Pipe implements PeerMeterHost {
   #stir(): void {
     const { link } = this;
     if (link === undefined) return;
-    if (this.out.bytes >= FLUSH_BYTES && !link.blocked) link.flush();
-    else if (!this.dirty) flushSoon(this);
+    if (this.out.bytes >= FLUSH_BYTES && !link.blocked) {
+      link.flush();
+      // What has gone to the other end in this process still counts.
+      if (link.ahead !== undefined) this.#credit = 0;
+    } else if (!this.dirty) flushSoon(this);
   }
 }
 
@@ -400,6 +553,6 @@ function bytesOf(frames: readonly Buffer[]): number {
 }
 
 /** A high-water mark of 0 is none. */
-function limitOf(highWaterMark: number): number {
+export function limitOf(highWaterMark: number): number {
   return highWaterMark === 0 ? Number.POSITIVE_INFINITY : highWaterMark;
 }

@@ -4,12 +4,19 @@
  * When it ends because nothing is left to do, sockets with unsent messages hold it
  * for as long as their linger says. When the program calls `process.exit`, nothing
  * can be waited for: what a connection can take at once is handed to the kernel.
+ *
+ * Whoever wonders why the process does not end is told after a while, as by the package `zeromq`.
  */
+
+/** ms at the end until the program is told what it waits for. */
+const SILENCE = 500;
 
 /** A socket that may have something to send at the end. */
 export interface Ending {
-  /** Whether it holds the process now, because messages wait. */
+  /** Closes if messages wait, and holds the process until they have left. */
   lastChance(): void;
+  /** Whether it holds the process at its end; with what its context's option `blocky` is. */
+  readonly ending: { readonly blocky: boolean } | undefined;
   /** Hands to the kernel what it takes at once. */
   lastFlush(): void;
 }
@@ -21,6 +28,20 @@ const forgotten = new FinalizationRegistry<WeakRef<Ending>>((socket) => drop(soc
 
 function beforeExit(): void {
   for (const socket of [...open]) socket.deref()?.lastChance();
+  if (waits() !== undefined) setTimeout(tell, SILENCE).unref();
+}
+
+/** What holds the process; with `blocky` if that is so for any of it. */
+function waits(): { readonly blocky: boolean } | undefined {
+  const all = [...open].map((socket) => socket.deref()?.ending).filter((ending) => ending !== undefined);
+  return all.find(({ blocky }) => blocky) ?? all[0];
+}
+
+function tell(): void {
+  const waiting = waits();
+  if (waiting === undefined) return;
+  const advice = waiting.blocky ? " Set 'context.blocky = false' to change this behaviour." : "";
+  process.emitWarning(`Waiting for queued ZeroMQ messages to be delivered.${advice}`, "WARNING");
 }
 
 function exit(): void {

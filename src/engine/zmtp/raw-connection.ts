@@ -14,12 +14,13 @@ export class RawConnection implements Link, Sink {
   readonly #reader: Reader;
   readonly #pipe: Pipe;
   readonly #notifies: boolean;
-  readonly #onEnd: (reason: DisconnectReason) => void;
+  readonly #onEnd: (reason: DisconnectReason, error: Error | undefined) => void;
   readonly #writer: PipeWriter;
   #finishing = false;
   #ended = false;
   #timer: NodeJS.Timeout | undefined = undefined;
   readonly #onSaid: () => void;
+  #error: Error | undefined = undefined;
 
   /** @param onSaid after `finish`: all has been handed to the kernel */
   constructor(
@@ -27,14 +28,14 @@ export class RawConnection implements Link, Sink {
     pipe: Pipe,
     notifies: boolean,
     onSaid: () => void,
-    onEnd: (reason: DisconnectReason) => void,
+    onEnd: (reason: DisconnectReason, error: Error | undefined) => void,
   ) {
     this.socket = socket;
     this.#reader = reader;
     this.#pipe = pipe;
     this.#notifies = notifies;
     this.#onSaid = onSaid;
-    this.#writer = new PipeWriter(socket, pipe, undefined, this.#writerOnEmpty);
+    this.#writer = new PipeWriter(socket, pipe, undefined, this.#writerOnEmpty, this.#writerOnFault);
     this.#onEnd = onEnd;
   }
 
@@ -74,6 +75,11 @@ export class RawConnection implements Link, Sink {
   #writerOnEmpty = (): void => {
     if (this.#finishing) this.#hangUp();
     else this.#pipe.relieved();
+  };
+
+  #writerOnFault = (error: Error): void => {
+    this.#error = error;
+    this.#end("local");
   };
 
   #hangUp(): void {
@@ -122,7 +128,7 @@ export class RawConnection implements Link, Sink {
     this.#writer.stop();
     this.socket.destroy();
     if (this.#notifies) this.#notify();
-    this.#onEnd(reason);
+    this.#onEnd(reason, this.#error);
   }
 }
 

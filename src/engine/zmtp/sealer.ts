@@ -11,6 +11,7 @@
 import { COMMAND, LONG_HEADER, MAX_SHORT, SHORT_HEADER, writeHeader } from "./codec/frame.js";
 import { FrameReader } from "./codec/frame-reader.js";
 import { InStream, type StreamFault } from "./codec/in-stream.js";
+import { allocate } from "./codec/memory.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { Fault, FrameCipher } from "./mechanism/mechanism.js";
 
@@ -55,6 +56,7 @@ export class Sealer {
     // A limit for one sealed frame, that of plain messages and what sealing adds; plain ones are checked in `stream`.
     this.#sealed ??= new InStream(stream.maxMessageSize + OVERHEAD, () => undefined);
     const sealed = this.#sealed;
+    stream.outer = sealed;
     sealed.limit(stream.maxMessageSize + OVERHEAD); // It may have changed.
     const fault = sealed.push(bytes, 0, length); // Borrowed: all that is whole is taken at once.
     const bodies: { flags: number; body: Buffer }[] = [];
@@ -71,7 +73,7 @@ export class Sealer {
         size += headerSize(opened.body.length) + opened.body.length;
       }
     }
-    const plain = Buffer.allocUnsafeSlow(size);
+    const plain = allocate(size);
     let position = 0;
     for (const { flags, body } of bodies) {
       position = writeHeader(plain, position, (flags & COMMAND) !== 0 ? COMMAND : flags, body.length);

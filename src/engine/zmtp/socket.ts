@@ -21,12 +21,13 @@ import {
   type PeerPolicy,
 } from "../engine.js";
 import type { SocketEvent } from "../events.js";
+import { hideSecrets } from "../secrets.js";
 import type { EngineSubscriber } from "../subscriber.js";
 import { Closing } from "./closing.js";
 import type { InprocNames } from "./inproc-names.js";
 import { KeepAlive } from "./keep-alive.js";
 import { Links } from "./links.js";
-import { checkReach } from "./options.js";
+import { checkReach, isMark, warnOfOption } from "./options.js";
 import type { CloseReason, Pipe, PipeOwner } from "./pipe.js";
 import { atProcessEnd, type Ending } from "./process-end.js";
 import { createRouting } from "./routing/create.js";
@@ -50,12 +51,16 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
   readonly #links: Links;
   readonly #keepAlive: KeepAlive;
   readonly #onClosed: () => void;
+  readonly #blocky: () => boolean;
+  #ending = false;
   #wantsRead = false;
   #wantsWrite = false;
   #held = false;
+  /** Endpoints bound and connected, and those about to be bound. */
+  #endpoints = 0;
   readonly #forget: () => void;
   #closing: Closing | undefined = undefined;
-  readonly #dropped = { "peer-full": 0, disconnected: 0 };
+  readonly #dropped = { "peer-full": 0, disconnected: 0, detached: 0 };
 
   constructor(
     names: InprocNames,
@@ -64,11 +69,13 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
     options: EngineOptions,
     listener: EngineListener,
     onClosed: () => void,
+    blocky: () => boolean = () => false,
   ) {
     for (const [name, value] of Object.entries(options)) checkReach(name, value);
-    this.options = { ...options };
+    this.options = hideSecrets({ ...options });
     this.#listener = listener;
     this.#onClosed = onClosed;
+    this.#blocky = blocky;
     const typeName = TYPE_NAMES[type];
     this.#routing = createRouting(typeName, this);
     // With `conflate` messages replace each other one by one.
@@ -84,6 +91,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
       dropped: (messages) => this.#count("disconnected", messages),
       changed: () => {
         this.#keepAlive.changed();
+        this.#links.proceed();
         this.#closing?.proceed();
       },
     });
@@ -98,26 +106,37 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
     );
   }
 
-  bind(endpoint: string): Promise<string> {
-    return this.#links.bind(endpoint);
+  async bind(endpoint: string): Promise<string> {
+    this.#endpoints += 1;
+    try {
+      return await this.#links.bind(endpoint);
+    } catch (error) {
+      this.#endpoints -= 1;
+      throw error;
+    }
   }
 
   bindSync(endpoint: string): string {
-    return this.#links.bindSync(endpoint);
+    const resolved = this.#links.bindSync(endpoint);
+    this.#endpoints += 1;
+    return resolved;
   }
 
   unbind(endpoint: string): Promise<void> {
+    this.#endpoints -= 1;
     return this.#links.unbind(endpoint);
   }
 
   connect(endpoint: string, routingId: string | undefined): void {
     this.#links.connect(endpoint, routingId);
+    this.#endpoints += 1;
   }
 
   disconnect(endpoint: string): void {
     if (!this.#links.disconnect(endpoint)) {
       throw new TransportError("ENOENT", `Cannot disconnect from ${endpoint}: not connected`, { endpoint });
     }
+    this.#endpoints -= 1;
   }
 
   offer(message: OutgoingMessage): OfferResult {
@@ -172,7 +191,9 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
 
   setOption(name: string, value: unknown): void {
     checkReach(name, value);
+    warnOfOption(name, value, this.#endpoints > 0);
     this.options[name] = value;
+    if (isMark(name)) this.#links.marksChanged();
   }
 
   disconnectPeers(match: (peer: PeerCredentials) => boolean): number {
@@ -205,8 +226,13 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
       queuedIn: this.#routing.queuedIn,
       queuedOut,
       invalid: this.#routing.invalid,
+      late: this.#routing.late,
       dropped: { ...this.#dropped },
     };
+  }
+
+  queuedBytes(routingId: Uint8Array): number {
+    return this.#routing.pipeOf?.(routingId)?.out.heldBytes ?? 0;
   }
 
   close(linger: number): Promise<EngineCloseResult> {
@@ -228,7 +254,13 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
   /** The program has ended but for this: the socket closes, and holds the process until its messages have left. */
   lastChance(): void {
     const linger = Number(this.options.linger ?? -1);
-    if (linger !== 0 && this.#closing === undefined && this.stats().queuedOut !== 0) void this.close(linger);
+    if (linger === 0 || this.#closing !== undefined || this.stats().queuedOut === 0) return;
+    this.#ending = true;
+    void this.close(linger);
+  }
+
+  get ending(): { readonly blocky: boolean } | undefined {
+    return this.#ending && this.#closing !== undefined ? { blocky: this.#blocky() } : undefined;
   }
 
   lastFlush(): void {
@@ -257,31 +289,44 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
     this.#count(reason, messages, pipe);
   }
 
+  routingOnKept(bytes: number): void {
+    this.#links.kept(bytes);
+  }
+
   closePipe(pipe: Pipe, reason: CloseReason): void {
     this.#links.closePipe(pipe, reason);
   }
 
   pipeOnMessages(pipe: Pipe): void {
-    if (this.#closing === undefined) this.#routing.messages(pipe);
+    // From a peer that was disconnected nothing comes any more, but for the news of its end (STREAM).
+    if (this.#closing === undefined && (pipe.leaving === undefined || !pipe.outlives))
+      this.#routing.messages(pipe);
     else pipe.discard();
   }
 
   pipeOnRoom(pipe: Pipe): void {
-    this.#routing.room(pipe);
+    if (pipe.leaving === undefined) this.#routing.room(pipe);
+  }
+
+  pipeOnDetached(pipe: Pipe, messages: number): void {
+    this.#count("detached", messages, pipe);
   }
 
   pipeOnCommand(pipe: Pipe, body: Buffer): void {
-    if (!this.#links.command(pipe, body)) this.#routing.command(pipe, body);
+    if (!this.#links.command(pipe, body) && pipe.leaving === undefined) this.#routing.command(pipe, body);
   }
 
-  #count(reason: "peer-full" | "disconnected", messages: number, pipe?: Pipe): void {
+  #count(reason: keyof NonNullable<EngineStats["dropped"]>, messages: number, pipe?: Pipe): void {
     if (messages === 0) return;
     this.#dropped[reason] += messages;
-    this.#listener.engineOnEvent({
+    const event: SocketEvent = {
       type: "drop",
       reason,
       messages,
       ...(pipe?.routingId === undefined ? {} : { routingId: pipe.routingId }),
-    });
+    };
+    // It is found in the middle of a flush, which a listener's error must not end.
+    if (reason === "detached") queueMicrotask(() => this.#listener.engineOnEvent(event));
+    else this.#listener.engineOnEvent(event);
   }
 }

@@ -6,30 +6,30 @@
  *   request  "" | 1.0 | id | domain | address | identity | mechanism | credentials…
  *   reply    "" | 1.0 | id | status | text | user id | metadata
  *
- * Any number of questions may be under way; `id` tells the answers apart.
+ * Each question has a connection of its own, so that its answer is known though the `id` in it is wrong.
  */
+import type { ErrorCode } from "../../core/errors.js";
 import { decodeZ85 } from "../../core/z85.js";
 import type { EngineListener, EngineSocket, OutgoingFrame, PeerCredentials } from "../engine.js";
 import { OfferResult } from "../engine.js";
+import { decodeMetadata } from "./codec/metadata.js";
+import type { Refusal, Verdict } from "./mechanism/mechanism.js";
 
 /** Where the service is looked for. */
 export const ZAP_ENDPOINT = "inproc://zeromq.zap.01";
+
+const VERSION = "1.0";
+const REQUEST_ID = "1";
+const STATUS = /^[2-5]00$/;
 
 /** How long an answer may take, in ms; a peer is refused after that. */
 const ANSWER_TIME = 30_000;
 /** Questions under way at most; peers past it are refused. */
 const MAX_QUESTIONS = 4_096;
 
-interface Question {
-  readonly settle: (allowed: boolean) => void;
-  readonly timer: NodeJS.Timeout;
-}
-
 export class ZapClient {
   readonly #open: (listener: EngineListener) => EngineSocket;
-  readonly #questions = new Map<string, Question>();
-  #socket: EngineSocket | undefined = undefined;
-  #next = 0;
+  #questions = 0;
 
   /** @param open a DEALER of the context */
   constructor(open: (listener: EngineListener) => EngineSocket) {
@@ -37,66 +37,57 @@ export class ZapClient {
   }
 
   /** @param identity the asking socket's own routing id, as libzmq tells it */
-  ask(peer: PeerCredentials, identity: Uint8Array): Promise<boolean> {
-    if (this.#questions.size >= MAX_QUESTIONS) return Promise.resolve(false);
-    const socket = this.#connected();
-    this.#next += 1;
-    const id = String(this.#next);
+  ask(peer: PeerCredentials, identity: Uint8Array): Promise<Verdict> {
+    if (this.#questions >= MAX_QUESTIONS) return Promise.resolve(false);
+    this.#questions += 1;
     return new Promise((resolve) => {
-      const settle = (allowed: boolean): void => {
+      let asked = true;
+      const settle = (verdict: Verdict): void => {
+        if (!asked) return;
+        asked = false;
         clearTimeout(timer);
-        this.#questions.delete(id);
-        if (this.#questions.size === 0) this.#end();
-        resolve(allowed);
+        this.#questions -= 1;
+        void socket.close(0);
+        resolve(verdict);
       };
+      const socket = this.#open({
+        engineOnReadable: () => {
+          const reply = socket.take();
+          if (reply !== undefined) settle(verdictOf(reply));
+        },
+        engineOnWritable: ignore,
+        engineOnEvent: ignore,
+        engineAuthenticate: undefined,
+      });
       const timer = setTimeout(() => settle(false), ANSWER_TIME).unref();
-      this.#questions.set(id, { settle, timer });
-      const request = [
-        "",
-        "1.0",
-        id,
-        peer.domain,
-        peer.address,
-        identity,
-        peer.mechanism,
-        ...credentialsOf(peer),
-      ];
+      socket.connect(ZAP_ENDPOINT, undefined);
+      const { domain, address, mechanism } = peer;
+      const request = ["", VERSION, REQUEST_ID, domain, address, identity, mechanism, ...credentialsOf(peer)];
       if (socket.offer(request) !== OfferResult.Accepted) settle(false);
+      else socket.wantReadable(1);
     });
-  }
-
-  #connected(): EngineSocket {
-    if (this.#socket !== undefined) return this.#socket;
-    const read = (): void => {
-      for (let reply = socket.take(); reply !== undefined; reply = socket.take()) this.#hear(reply);
-      if (this.#socket === socket) socket.wantReadable(1);
-    };
-    const socket = this.#open({
-      engineOnReadable: read,
-      engineOnWritable: () => undefined,
-      engineOnEvent: () => undefined,
-      engineAuthenticate: undefined,
-    });
-    this.#socket = socket;
-    socket.connect(ZAP_ENDPOINT, undefined);
-    socket.wantReadable(1);
-    return socket;
-  }
-
-  #hear(reply: readonly Buffer[]): void {
-    const question = this.#questions.get(String(reply[2]));
-    if (question === undefined) return;
-    const wellFormed = reply.length === 7 && reply[0]?.length === 0 && String(reply[1]) === "1.0";
-    question.settle(wellFormed && String(reply[3]) === "200");
-  }
-
-  /** With the last answer the connection ends, so that it does not hold the process. */
-  #end(): void {
-    const socket = this.#socket;
-    this.#socket = undefined;
-    void socket?.close(0);
   }
 }
+
+/** What a reply says, or what is wrong with it, looked at in libzmq's order. */
+function verdictOf(reply: readonly Buffer[]): Verdict {
+  const [delimiter, version, id, status, , , metadata] = reply.map((frame) => frame.toString("latin1"));
+  if (reply.length !== 7) return fault("MALFORMED_REPLY", `has ${reply.length} frames, not 7`);
+  if (delimiter !== "") return fault("UNSPECIFIED", "does not begin with an empty frame");
+  if (version !== VERSION) return fault("BAD_VERSION", `has a version other than ${VERSION}`);
+  if (id !== REQUEST_ID) return fault("BAD_REQUEST_ID", "is for another request");
+  if (!STATUS.test(status as string))
+    return fault("INVALID_STATUS_CODE", "has a status that is not 200, 300, 400 or 500");
+  const properties = decodeMetadata(Buffer.from(metadata as string, "latin1"));
+  if (typeof properties === "string") return fault("INVALID_METADATA", `has ${properties}`);
+  return status === "200" ? true : { status: Number(status) as 300 | 400 | 500 };
+}
+
+function fault(code: string, what: string): Refusal {
+  return { code: `ERR_ZAP_${code}` as ErrorCode, message: `the authentication service's reply ${what}` };
+}
+
+function ignore(): void {}
 
 function credentialsOf({ mechanism, username, password, publicKey }: PeerCredentials): OutgoingFrame[] {
   if (mechanism === "PLAIN") return [username ?? "", password ?? ""];

@@ -1,4 +1,7 @@
-/** A link that stands and passes nothing: only a heartbeat tells. */
+/**
+ * A relay that takes all and passes nothing: only a heartbeat tells. Its system acknowledges, so the stall time-out is
+ * what counts; a link that is cut is in dead-link.test.ts.
+ */
 import { describe, expect, it } from "vitest";
 import { curveKeyPair, type Socket } from "../../../src/index.js";
 import { collect, nextEvent } from "../../contract/support/wait.js";
@@ -22,13 +25,14 @@ describe.each([
   it.each([
     "idle",
     "sending",
-  ])("is noticed within two intervals by both sides, %s, and made again", async (how) => {
-    const pull = world.pull({ ...server, heartbeatInterval: INTERVAL });
+  ])("is noticed within two intervals by both sides that allow no stall, %s, and made again", async (how) => {
+    const pull = world.pull({ ...server, heartbeatInterval: INTERVAL, heartbeatStallTimeout: 0 });
     const relay = await Relay.to(await world.bind(pull));
     world.after(() => relay.close());
     const push = world.push({
       ...client,
       heartbeatInterval: INTERVAL,
+      heartbeatStallTimeout: 0,
       reconnectInterval: 5,
       sendHighWaterMark: 10,
     });

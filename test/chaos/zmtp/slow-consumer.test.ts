@@ -115,7 +115,7 @@ describe("a slow consumer", () => {
       const bound = MARK * SIZE + 262_144 + 12 * MIB;
       for (const { samples } of [sent, got]) {
         expect(peak(samples), JSON.stringify(samples)).toBeLessThan(bound);
-        expect(growth(samples), JSON.stringify(samples)).toBeLessThan(2 * MIB);
+        expect(growth(samples), JSON.stringify(samples)).toBeLessThan(6 * MIB); // A leak would be of as much a second.
       }
       expect(got.received).toBeGreaterThan(100);
       // A chunk of 64 KiB may come on top of the mark.

@@ -128,7 +128,12 @@ test("events of the listener and the dialer go through with what belongs to them
   for (const type of ["accept", "bind", "connect", "connect:delay", "close"])
     expect(table.hear(at(type))).toEqual([{ type, address: A }]);
   expect(table.hear({ ...at("connect:retry"), interval: 120 })).toEqual([
-    { type: "connect:retry", address: A, interval: 120 },
+    {
+      type: "connect:retry",
+      address: A,
+      interval: 120,
+      error: expect.objectContaining({ code: "ERR_TRANSPORT", endpoint: A }),
+    },
   ]);
   for (const type of ["accept:error", "bind:error", "close:error"]) {
     expect(table.hear({ ...at(type), error: nativeError("EADDRINUSE") })).toEqual([

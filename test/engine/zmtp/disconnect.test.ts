@@ -37,8 +37,8 @@ describe("disconnecting", () => {
     await server.left();
   });
 
-  it("with messages that wait counts them as dropped; the socket goes on with others", async () => {
-    const [push, pull] = [world.push(), world.pull()];
+  it("with messages that wait, and no linger, counts them as dropped; the socket goes on with others", async () => {
+    const [push, pull] = [world.push({ linger: 0 }), world.pull()];
     const server = new RawServer();
     const gone = await server.listen(world);
     server.end();

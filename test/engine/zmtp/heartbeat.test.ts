@@ -1,6 +1,8 @@
+/** The heartbeat's timers, on its driver; its rules with generated schedules are in heartbeat-rules.test.ts. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { parseCommand } from "../../../src/engine/zmtp/codec/command.js";
-import { Heartbeat, type HeartbeatOptions } from "../../../src/engine/zmtp/heartbeat.js";
+import { type HeartbeatOptions, pongCommand, type SendState } from "../../../src/engine/zmtp/heartbeat.js";
+import { HeartbeatDriver } from "../../../src/engine/zmtp/heartbeat-driver.js";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -9,18 +11,31 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+const ACKNOWLEDGED: SendState = { unacknowledged: 0, probing: false, unanswered: 0, due: 0 };
+
 function make(options: Partial<HeartbeatOptions> = {}) {
   const pings: Buffer[] = [];
   let silences = 0;
-  const heartbeat = new Heartbeat(
-    { interval: 100, timeout: 250, timeToLive: 0, ...options },
-    (ping) => pings.push(ping),
+  const link = {
+    blocked: false,
+    taken: 0,
+    asked: 0,
+    state: undefined as SendState | undefined,
+    sendPing: (ping: Buffer) => void pings.push(ping),
+    sendState: async () => {
+      link.asked += 1;
+      return link.state;
+    },
+  };
+  const heartbeat = new HeartbeatDriver(
+    { interval: 100, timeout: 250, stallTimeout: 0, timeToLive: 0, ...options },
+    link,
     () => {
       silences += 1;
       heartbeat.stop();
     },
   );
-  return { heartbeat, pings, silences: () => silences };
+  return { heartbeat, pings, link, silences: () => silences };
 }
 
 const ping = (tenths: number, context = ""): Buffer => {
@@ -110,6 +125,43 @@ test("a PING without a time to live takes back the one before", async () => {
   expect([silences(), vi.getTimerCount()]).toEqual([0, 0]);
 });
 
+test("a silent peer whose system acknowledges stays until the stall time-out", async () => {
+  const { link, silences } = make({ stallTimeout: 3_000 });
+  link.state = ACKNOWLEDGED;
+  await vi.advanceTimersByTimeAsync(3_090);
+  expect(silences()).toBe(0);
+  await vi.advanceTimersByTimeAsync(20);
+  expect(silences()).toBe(1);
+});
+
+test("with a stall time-out of -1 it stays for good, and the kernel is asked twice a time-out", async () => {
+  const { heartbeat, link, silences } = make({ stallTimeout: -1 });
+  link.state = ACKNOWLEDGED;
+  await vi.advanceTimersByTimeAsync(100_000);
+  expect(silences()).toBe(0);
+  expect(link.asked).toBeGreaterThan(700);
+  expect(link.asked).toBeLessThanOrEqual(800);
+  heartbeat.stop();
+});
+
+test("the kernel is not asked about a peer that answers", async () => {
+  const { heartbeat, link } = make({ stallTimeout: -1 });
+  for (let i = 0; i < 50; i++) {
+    await vi.advanceTimersByTimeAsync(120);
+    heartbeat.heard();
+  }
+  expect(link.asked).toBe(0);
+  heartbeat.stop();
+});
+
+test("a silent peer of which the kernel tells nothing has six time-outs", async () => {
+  const { silences } = make({ stallTimeout: 60_000 });
+  await vi.advanceTimersByTimeAsync(1_590);
+  expect(silences()).toBe(0);
+  await vi.advanceTimersByTimeAsync(260);
+  expect(silences()).toBe(1);
+});
+
 test("the time to live stands still while this side does not read", async () => {
   const { heartbeat, silences } = make({ interval: 0 });
   heartbeat.ping(ping(10));
@@ -171,11 +223,11 @@ describe("PONG", () => {
     ["x".repeat(17), "x".repeat(16)],
     ["x".repeat(3_000), "x".repeat(16)],
   ])("answers the context, at most 16 bytes of it", (context, answered) => {
-    const command = parseCommand(Heartbeat.pong(ping(7, context)) as Buffer);
+    const command = parseCommand(pongCommand(ping(7, context)) as Buffer);
     expect([command?.name, command?.data.toString()]).toEqual(["PONG", answered]);
   });
 
   test("is not sent for a PING cut short", () => {
-    for (const size of [0, 1]) expect(Heartbeat.pong(Buffer.alloc(size))).toBeUndefined();
+    for (const size of [0, 1]) expect(pongCommand(Buffer.alloc(size))).toBeUndefined();
   });
 });

@@ -1,19 +1,35 @@
 import { expect, test, vi } from "vitest";
 import { InprocLink } from "../../../src/engine/zmtp/inproc.js";
 import { Pipe } from "../../../src/engine/zmtp/pipe.js";
+import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
 
 const peer = (socketType: string) => ({ socketType, identity: Buffer.alloc(0), commands: true });
 
-function side(sendHighWaterMark: number, receiveHighWaterMark: number, maxMessageSize = -1) {
-  const owner = { pipeOnMessages: vi.fn(), pipeOnRoom: vi.fn(), pipeOnCommand: vi.fn() };
+function side(sendHighWaterMark: number, receiveHighWaterMark: number, maxMessageSize = -1, bytes = 0) {
+  const owner = {
+    pipeOnMessages: vi.fn(),
+    pipeOnRoom: vi.fn(),
+    pipeOnDetached: vi.fn(),
+    pipeOnCommand: vi.fn(),
+  };
   const pipe = new Pipe(
     owner,
-    { sendHighWaterMark, receiveHighWaterMark, maxMessageSize, conflate: false },
+    {
+      sendHighWaterMark,
+      receiveHighWaterMark,
+      sendHighWaterMarkBytes: bytes,
+      receiveHighWaterMarkBytes: bytes,
+      maxMessageSize,
+      conflate: false,
+    },
+    new ReceiveBudget(() => 0),
     "inproc://test",
     true,
   );
   const ends: string[] = [];
-  const link = new InprocLink(pipe, receiveHighWaterMark, (reason) => ends.push(reason));
+  const link = new InprocLink(pipe, { receiveHighWaterMark, receiveHighWaterMarkBytes: bytes }, (reason) =>
+    ends.push(reason),
+  );
   const takeAll = (): string[] => {
     const all: string[] = [];
     while (pipe.in.messages > 0) all.push(pipe.take().map(String).join("|"));
@@ -22,9 +38,18 @@ function side(sendHighWaterMark: number, receiveHighWaterMark: number, maxMessag
   return { owner, pipe, ends, link, takeAll };
 }
 
-function pair(marks: { send?: number; receive?: number; maxMessageSize?: number; type?: string } = {}) {
-  const one = side(marks.send ?? 10, 10);
-  const two = side(10, marks.receive ?? 10, marks.maxMessageSize);
+interface Marks {
+  send?: number;
+  receive?: number;
+  maxMessageSize?: number;
+  type?: string;
+  /** Of both sides. */
+  bytes?: number;
+}
+
+function pair(marks: Marks = {}) {
+  const one = side(marks.send ?? 10, 10, -1, marks.bytes);
+  const two = side(10, marks.receive ?? 10, marks.maxMessageSize, marks.bytes);
   const join = (): void => {
     InprocLink.join(one.link, peer(marks.type ?? "PUSH"), two.link, peer("PULL"));
     InprocLink.open(one.link, two.link);
@@ -124,4 +149,21 @@ test("a message past the receiver's limit ends the link as a fault of the protoc
   one.pipe.send(Buffer.alloc(101), 0, undefined);
   one.pipe.flush();
   expect([one.ends, two.ends, two.takeAll()]).toEqual([["remote"], ["protocol"], ["fits"]]);
+});
+
+test("the marks in bytes of both sides bound what waits, and room is told when half has been taken", () => {
+  const { one, two, join } = pair({ send: 1_000, receive: 1_000, bytes: 500_000 });
+  join();
+  const body = Buffer.alloc(50_000);
+  let sent = 0;
+  for (; one.pipe.hasRoom() && sent < 100; sent++) one.pipe.send(body, 0, undefined);
+  // What gathers until it is handed over may come on top: 65,536 bytes.
+  expect(sent).toBeGreaterThanOrEqual(20);
+  expect(sent).toBeLessThanOrEqual(22);
+  one.pipe.flush();
+  for (let i = 0; i < 10; i++) two.pipe.take();
+  expect(one.owner.pipeOnRoom).not.toHaveBeenCalled();
+  two.takeAll();
+  expect(one.owner.pipeOnRoom).toHaveBeenCalledTimes(1);
+  expect(one.pipe.hasRoom()).toBe(true);
 });

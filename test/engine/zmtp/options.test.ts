@@ -1,14 +1,12 @@
 /** What options do on real sockets, where the contract of all engines does not reach. */
 
 import { Socket as NetSocket } from "node:net";
-import { networkInterfaces } from "node:os";
 import { describe, expect, it, vi } from "vitest";
 import { collect, failure, nextEvent, texts, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
+import { missing } from "../../support/peers.js";
 import { blackHole } from "./support/black-hole.js";
-
-const hasV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === "::1"));
 
 describe("connecting", () => {
   const world = new World("zmtp", "tcp");
@@ -89,7 +87,7 @@ describe("connecting", () => {
     expect(seen).toEqual(["127.0.0.77"]);
   });
 
-  it.skipIf(!hasV6)("ipv6 binds and connects to both families", async () => {
+  it.skipIf(missing("ipv6"))("ipv6 binds and connects to both families", async () => {
     const pull = world.pull({ ipv6: true });
     await pull.bind("tcp://*:*");
     const port = (pull.lastEndpoint as string).split(":").at(-1);
@@ -243,7 +241,7 @@ describe("peers that leave", () => {
   const world = new World("zmtp", "tcp");
 
   it("are told with their routing id, and with the reason: local, remote, protocol, heartbeat", async () => {
-    const router = world.router({ heartbeatInterval: 20, heartbeatTimeout: 40 });
+    const router = world.router({ heartbeatInterval: 20, heartbeatTimeout: 40, heartbeatStallTimeout: 0 });
     const endpoint = await world.bind(router);
     const nextLeave = () => nextEvent(router, "peer:leave");
 
@@ -307,8 +305,9 @@ describe("peers that leave", () => {
     await nextEvent(good, "peer:join");
   });
 
-  it("a black-holed peer does not keep a lingering socket for ever: its heartbeat ends it", async () => {
-    const push = world.push({ heartbeatInterval: 100, heartbeatTimeout: 200, sendHighWaterMark: 4 });
+  it("a peer that reads nothing does not keep a lingering socket for ever: its stall time-out ends it", async () => {
+    const options = { heartbeatInterval: 100, heartbeatTimeout: 200, heartbeatStallTimeout: 500 };
+    const push = world.push({ ...options, sendHighWaterMark: 4 });
     const endpoint = await world.bind(push);
     const peer = await RawPeer.connect(endpoint);
     peer.write(greeting(), ready("PULL"));

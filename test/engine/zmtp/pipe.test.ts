@@ -1,22 +1,31 @@
 import { expect, test, vi } from "vitest";
 import { Pipe, type PipeOptions } from "../../../src/engine/zmtp/pipe.js";
+import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
 import { encodeFrame } from "./codec/support.js";
 
 const nextTick = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
 const frame = (text: string, flags = 0): Buffer => encodeFrame({ flags, body: Buffer.from(text) });
 const PEER = { socketType: "PULL", identity: Buffer.alloc(0), commands: true };
 
-function make(options: Partial<PipeOptions> = {}, outlives = true) {
-  const owner = { pipeOnMessages: vi.fn(), pipeOnRoom: vi.fn(), pipeOnCommand: vi.fn() };
+function make(options: Partial<PipeOptions> = {}, outlives = true, budget = new ReceiveBudget(() => 0)) {
+  const owner = {
+    pipeOnMessages: vi.fn(),
+    pipeOnRoom: vi.fn(),
+    pipeOnDetached: vi.fn(),
+    pipeOnCommand: vi.fn(),
+  };
   const pipe = new Pipe(
     owner,
     {
       sendHighWaterMark: 4,
       receiveHighWaterMark: 4,
+      sendHighWaterMarkBytes: 0,
+      receiveHighWaterMarkBytes: 0,
       maxMessageSize: -1,
       conflate: false,
       ...options,
     },
+    budget,
     "test://pipe",
     outlives,
   );
@@ -50,6 +59,138 @@ test("without a link it takes as many messages as its mark says; 0 is no mark", 
   expect(make().fill()).toBe(4);
   expect(make({ sendHighWaterMark: 1 }).fill()).toBe(1);
   expect(make({ sendHighWaterMark: 0 }).fill()).toBe(10_000);
+});
+
+test("without a link it takes messages until their bytes reach the mark; one passes, whatever its size", () => {
+  const { pipe, fill } = make({ sendHighWaterMark: 1_000, sendHighWaterMarkBytes: 100 });
+  pipe.send(Buffer.alloc(40), 0, undefined);
+  expect(pipe.hasRoom()).toBe(true);
+  pipe.send(Buffer.alloc(5_000), 0, undefined);
+  expect(pipe.hasRoom()).toBe(false);
+  expect(pipe.roomFor(5)).toBe(0);
+  expect(fill()).toBe(0);
+});
+
+test("bytes that a link does not take count, and half of them gone is room again, told once", () => {
+  const { pipe, link, owner } = make({ sendHighWaterMark: 1_000, sendHighWaterMarkBytes: 200_000 });
+  link.blocked = true;
+  pipe.linked(link, PEER);
+  for (let i = 0; i < 20; i++) if (pipe.hasRoom()) pipe.send(Buffer.alloc(20_000), 0, undefined);
+  expect(pipe.out.messages).toBe(10);
+  expect(pipe.hasRoomToSpare()).toBe(false);
+  pipe.out.take(80_000);
+  pipe.out.confirm();
+  pipe.relieved();
+  expect(owner.pipeOnRoom).not.toHaveBeenCalled();
+  pipe.out.take(40_000);
+  pipe.out.confirm();
+  pipe.relieved();
+  pipe.relieved();
+  expect(owner.pipeOnRoom).toHaveBeenCalledTimes(1);
+});
+
+test("a link that takes what it is given never makes the bytes a bound", () => {
+  const { pipe, link } = make({ sendHighWaterMarkBytes: 50_000 });
+  pipe.linked(link, PEER);
+  for (let i = 0; i < 100; i++) {
+    expect(pipe.hasRoom()).toBe(true);
+    pipe.send(Buffer.alloc(30_000), 0, undefined);
+  }
+});
+
+test("reading stops when the bytes of what waits reach the mark, and goes on at half of it", () => {
+  const { pipe, link, arrive } = make({ receiveHighWaterMark: 1_000, receiveHighWaterMarkBytes: 400 });
+  pipe.linked(link, PEER);
+  for (let i = 0; i < 3; i++) arrive("x".repeat(98));
+  expect(link.pause).not.toHaveBeenCalled();
+  arrive("x".repeat(98));
+  expect(link.pause).toHaveBeenCalledTimes(1);
+  pipe.take();
+  expect(link.resume).not.toHaveBeenCalled();
+  pipe.takeEncoded(1);
+  expect(link.resume).toHaveBeenCalledTimes(1);
+});
+
+test("a message that is arriving counts as soon as another waits, and alone it always arrives", () => {
+  const { pipe, link } = make({ receiveHighWaterMark: 1_000, receiveHighWaterMarkBytes: 400 });
+  pipe.linked(link, PEER);
+  const large = frame("y".repeat(1_000));
+  pipe.in.push(large, 0, 900);
+  pipe.arrived();
+  expect(link.pause).not.toHaveBeenCalled();
+  pipe.in.push(Buffer.concat([large.subarray(900), large.subarray(0, 20)]));
+  pipe.arrived();
+  expect(link.pause).toHaveBeenCalledTimes(1);
+  pipe.take();
+  expect(link.resume).toHaveBeenCalledTimes(1);
+  // The same with a small one that waits.
+  pipe.in.push(Buffer.concat([large.subarray(20), frame("small"), large.subarray(0, 500)]));
+  pipe.take();
+  pipe.arrived();
+  expect(link.pause).toHaveBeenCalledTimes(2);
+});
+
+test("what was read to a mark when the link was lost does not stop the next one from being read in the end", () => {
+  const budget = new ReceiveBudget(() => 100);
+  const { pipe, link, arrive } = make({}, true, budget);
+  pipe.linked(link, PEER);
+  arrive("x".repeat(120));
+  expect(pipe.paused).toBe(true);
+  pipe.unlinked();
+  expect(pipe.paused).toBe(false);
+  pipe.linked(link, PEER);
+  arrive("y");
+  expect(pipe.paused).toBe(true);
+  pipe.take();
+  pipe.take();
+  expect(pipe.paused).toBe(false);
+  expect(link.resume).toHaveBeenCalled();
+});
+
+test("pipes of one socket share a budget: large messages come one after the other, in the order of their beginnings", () => {
+  const budget = new ReceiveBudget(() => 1_000_000);
+  const [one, other] = [make({}, false, budget), make({}, false, budget)];
+  for (const { pipe, link } of [one, other]) pipe.linked(link, PEER);
+  const large = frame("z".repeat(900_000));
+  const bring = ({ pipe }: typeof one, from: number, to: number): void => {
+    pipe.in.push(Buffer.from(large.subarray(from, to)));
+    pipe.arrived();
+  };
+  bring(one, 0, 300_000);
+  bring(other, 0, 300_000);
+  expect([one.pipe.paused, other.pipe.paused]).toEqual([false, true]);
+  // Whoever brings one after the other does not keep the first place.
+  one.pipe.in.push(Buffer.concat([large.subarray(300_000), large.subarray(0, 400_000)]));
+  one.pipe.arrived();
+  one.pipe.take();
+  bring(one, 400_000, 400_001);
+  expect([one.pipe.paused, other.pipe.paused]).toEqual([true, false]);
+  // Nor does one that is gone.
+  other.pipe.unlinked();
+  expect(one.pipe.paused).toBe(false);
+});
+
+test.each([
+  [1_000, 5_000, 1_000],
+  [1_000, 100, 100],
+  [1_000, undefined, 1_000],
+  [-1, 5_000, 5_000],
+  [-1, undefined, Number.MAX_SAFE_INTEGER],
+])("of maxMessageSize %s and a policy's messageSize %s the smaller one holds", (own, messageSize, most) => {
+  const { pipe } = make({ maxMessageSize: own });
+  for (const policy of [{}, { messageSize }]) {
+    pipe.police(policy);
+    const limit = "messageSize" in policy ? most : own < 0 ? Number.MAX_SAFE_INTEGER : own;
+    const size = Math.min(limit, 6_000);
+    const header = Buffer.alloc(9, 2);
+    header.writeBigUInt64BE(BigInt(size), 1);
+    expect(pipe.in.push(Buffer.concat([header, Buffer.alloc(size)]))).toBeUndefined();
+    if (limit > 6_000) continue;
+    header.writeBigUInt64BE(BigInt(size + 1), 1);
+    const { pipe: other } = make({ maxMessageSize: own });
+    other.police(policy);
+    expect(other.in.push(header)).toBe("too-long");
+  }
 });
 
 test("a turn's messages leave in one flush at its end", async () => {
@@ -226,4 +367,29 @@ test("commands go first when a new connection has to hear them first", () => {
   pipe.sendFirst(Buffer.from("\u0004\u0001c", "latin1"));
   pipe.flush();
   expect(written.join("")).toBe("\u0004\u0001c\0\u0005waits");
+});
+
+test("a link that fails while it is flushed is no affair of the pipes that are flushed after it", async () => {
+  await nextTick(); // What earlier tests have left is flushed.
+  const ticks: (() => void)[] = [];
+  const spy = vi
+    .spyOn(process, "nextTick")
+    .mockImplementation((tick: unknown) => void ticks.push(tick as () => void));
+  try {
+    const [bad, good] = [make(), make()];
+    for (const { pipe, link } of [bad, good]) pipe.linked(link, PEER);
+    bad.link.flush.mockImplementationOnce(() => {
+      throw new Error("broken");
+    });
+    for (const { pipe } of [bad, good]) pipe.send("a", 0, undefined);
+    expect(() => ticks.shift()?.()).toThrow("broken");
+    while (ticks.length > 0) ticks.shift()?.();
+    expect(good.written).toEqual(["\0\u0001a"]);
+    // Nor is the failed one left out for good.
+    bad.pipe.send("b", 0, undefined);
+    while (ticks.length > 0) ticks.shift()?.();
+    expect(bad.written).toEqual(["\0\u0001a\0\u0001b"]);
+  } finally {
+    spy.mockRestore();
+  }
 });

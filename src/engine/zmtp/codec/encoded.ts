@@ -2,6 +2,7 @@
 import { EncodedMessages } from "../../encoded.js";
 import { behind, bodyAt, bodyBytes, frameEnd } from "./borders.js";
 import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, writeHeader } from "./frame.js";
+import { allocate } from "./memory.js";
 
 /** Takes `count` messages off the front. @returns where they end */
 export function cutFront(run: EncodedMessages, count: number): number {
@@ -76,7 +77,7 @@ export function encodeMessage(frames: readonly Uint8Array[], first: Uint8Array |
     size += (length <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER) + length;
     bodyBytes += length;
   }
-  const bytes = Buffer.allocUnsafeSlow(size);
+  const bytes = allocate(size);
   let position = 0;
   for (let i = 0; i < frames.length; i++) {
     const frame = frames[i] as Uint8Array;

@@ -18,15 +18,18 @@ import { EncodedMessages } from "../../encoded.js";
 import { encodeMessage } from "./encoded.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, RESERVED, readLongSize, SHORT_HEADER } from "./frame.js";
 import { borrow, type Loan } from "./loan.js";
+import { allocate } from "./memory.js";
 import { Run } from "./run.js";
 import { slice } from "./slice.js";
 import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameHost } from "./split-frame.js";
 
 /** Frames of one message at most, empty ones included. */
 export const MAX_FRAMES = 65_536;
+/** Bytes of a command: the longest there is, a SUBSCRIBE, has a topic prefix. */
+export const MAX_COMMAND = 65_536;
 
 /** Why a stream of frames cannot be read on. */
-export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames";
+export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames" | "command-too-long";
 
 /** Hears of the commands among the frames. */
 export type OnCommand = (body: Buffer) => void;
@@ -40,10 +43,26 @@ export class InStream implements SplitFrameHost<StreamFault> {
   readonly #onCommand: OnCommand;
   readonly #runs = new RingBuffer<Run>(4);
   #head: Run | undefined = undefined;
-  /** Of the message whose frames are arriving. */
+  /** Of the message whose frames are arriving: their number, and the bytes of their bodies. */
   #frames = 0;
   #size = 0;
+  /** The same with their headers. */
+  #begun = 0;
+  /** Bytes of frames that are kept: of whole messages, and of the one whose frames are arriving. */
+  #kept = 0;
+  /** What frames come out of, where they come sealed: what it has of the next counts here. */
+  outer: InStream | undefined = undefined;
   readonly #split: SplitFrame<StreamFault>;
+
+  /** Bytes of whole messages that wait, as they are on the wire. */
+  get bytes(): number {
+    return this.#kept - this.#begun;
+  }
+
+  /** Bytes of the message that is still arriving. */
+  get unfinished(): number {
+    return this.#begun + this.#split.bytes + (this.outer === undefined ? 0 : this.outer.unfinished);
+  }
 
   /** Bytes; negative: no limit. */
   get maxMessageSize(): number {
@@ -101,8 +120,10 @@ export class InStream implements SplitFrameHost<StreamFault> {
     const flags = bytes[at] as number;
     const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
     this.#account(flags, bytes.length - at - header);
-    if ((flags & COMMAND) === 0) this.#keep(new Run(bytes, 0, bytes.length, loan, true));
-    else this.#onCommand(slice(bytes.buffer, bytes.byteOffset + header, bytes.length - header));
+    if ((flags & COMMAND) === 0) {
+      this.#kept += bytes.length - at;
+      this.#keep(new Run(bytes, 0, bytes.length, loan, true));
+    } else this.#onCommand(slice(bytes.buffer, bytes.byteOffset + header, bytes.length - header));
   }
 
   #push(
@@ -151,6 +172,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
         const large = (flags & COMMAND) === 0 && size >= DIRECT && body + size - begin <= MAX_EAGER;
         if (large && begin >= 0 && begin < position) {
           this.#keepStretch(chunk, start, begin, to - from, borrowed, loan);
+          this.#kept += position - begin;
           split.beginBehind(chunk, begin, position, to, body + size - begin);
           return undefined;
         }
@@ -190,6 +212,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
       run.position = position + SHORT_HEADER + size;
       if (run.position === run.end) this.#head = this.#runs.shift();
       this.messages -= 1;
+      this.#kept -= SHORT_HEADER + size;
       return first === undefined ? [frame] : [first, frame];
     }
     const frames = first === undefined ? [] : [first];
@@ -201,6 +224,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
       const size = long ? readLongSize(run.bytes, run.position + 1) : (run.bytes[run.position + 1] as number);
       const body = run.position + (long ? LONG_HEADER : SHORT_HEADER);
       if ((flags & COMMAND) === 0) frames.push(slice(run.memory, run.base + body, size));
+      this.#kept -= body + size - run.position;
       run.position = body + size;
       if (run.position === run.end) this.#head = this.#runs.shift();
       if ((flags & (COMMAND | MORE)) === 0) break;
@@ -244,6 +268,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
     if (border === end) this.#head = this.#runs.shift();
     else if (loan !== undefined) loan.refs += 1;
     this.messages -= messages;
+    this.#kept -= border - start;
     const tally = { bodyBytes, mostFrames };
     return new EncodedMessages(bytes, start, border, messages, tally, first, loan, own);
   }
@@ -251,8 +276,11 @@ export class InStream implements SplitFrameHost<StreamFault> {
   /** The connection is gone: what is incomplete is dropped. */
   cut(): void {
     this.#split.drop();
+    this.outer = undefined;
+    this.#kept -= this.#begun;
     this.#frames = 0;
     this.#size = 0;
+    this.#begun = 0;
     if (this.messages === 0) this.clear();
     else this.#dropTail();
   }
@@ -265,6 +293,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
       return messages;
     }
     this.messages = 0;
+    this.#kept = 0;
     this.#head = undefined;
     this.#runs.clear();
     return messages;
@@ -300,6 +329,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
     loan: Loan | undefined,
   ): void {
     if (end === start) return;
+    this.#kept += end - start;
     if (borrowed || (end - start) * 2 < size) this.#keepCopy(chunk, start, end);
     else {
       if (loan !== undefined) loan.refs += 1;
@@ -311,7 +341,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
   #keepCopy(chunk: Uint8Array, start: number, end: number): void {
     const size = end - start;
     const loan = size < DIRECT ? undefined : borrow(size);
-    const copy = loan?.bytes ?? Buffer.allocUnsafe(size);
+    const copy = loan?.bytes ?? (size < Buffer.poolSize >>> 1 ? Buffer.allocUnsafe(size) : allocate(size));
     copy.set(chunk.subarray(start, end));
     this.#keep(new Run(copy, 0, size, loan, true));
   }
@@ -323,7 +353,10 @@ export class InStream implements SplitFrameHost<StreamFault> {
 
   #check(flags: number, size: number): StreamFault | undefined {
     if ((flags & RESERVED) !== 0) return "reserved-bits";
-    if ((flags & COMMAND) !== 0) return size > this.#maxMessageSize ? "too-long" : undefined;
+    if ((flags & COMMAND) !== 0) {
+      if (size > this.#maxMessageSize) return "too-long";
+      return size > MAX_COMMAND ? "command-too-long" : undefined;
+    }
     if (this.#size + size > this.#maxMessageSize) return "too-long";
     if (this.#frames >= MAX_FRAMES) return "too-many-frames";
     return undefined;
@@ -334,10 +367,12 @@ export class InStream implements SplitFrameHost<StreamFault> {
     if ((flags & MORE) !== 0) {
       this.#frames += 1;
       this.#size += size;
+      this.#begun += size + ((flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER);
       return;
     }
     this.#frames = 0;
     this.#size = 0;
+    this.#begun = 0;
     this.messages += 1;
   }
 }

@@ -13,6 +13,8 @@
  * messages' bytes sent, so only those do who counted themselves.
  */
 
+import { allocate } from "./memory.js";
+
 /** Memory that counts who refers to it. */
 export interface Counted {
   refs: number;
@@ -54,7 +56,7 @@ export class Loan implements Counted {
 
 /** Memory of `size` bytes, or up to a quarter more; what is in it is anything. */
 export function borrow(size: number): Loan {
-  return new Loan(fitting(size) ?? Buffer.allocUnsafeSlow(size));
+  return new Loan(fitting(size) ?? allocate(size));
 }
 
 /** The last that came back is the first to go: the processor still has it in its cache. */

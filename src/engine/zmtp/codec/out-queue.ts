@@ -47,6 +47,10 @@ export class OutQueue {
   messages = 0;
   /** Bytes that wait, without those in flight. */
   bytes = 0;
+  /** Messages whose memory was gone when they were to go out, since somebody last looked and set it to 0. */
+  detached = 0;
+  /** A message is a piece of a stream: one whose memory is gone leaves no whole stream behind. */
+  inPieces = false;
   readonly #segments = new RingBuffer<Segment>(4);
   readonly #inFlight: Segment[] = [];
   #last: Segment | undefined = undefined;
@@ -58,6 +62,13 @@ export class OutQueue {
 
   get inFlight(): readonly Segment[] {
     return this.#inFlight;
+  }
+
+  /** Bytes that the kernel does not have yet, those in flight included. */
+  get heldBytes(): number {
+    let { bytes } = this;
+    for (const { start, end } of this.#inFlight) bytes += end - start;
+    return bytes;
   }
 
   /** Appends what `encoder` has just encoded. @param messages 1, 0 for a command, more for those encoded before */
@@ -75,6 +86,8 @@ export class OutQueue {
         const part = parts[i] as (typeof parts)[number];
         this.#push(part.memory, part.bytes, part.start, part.end, i === end ? messages : 0, i === end);
       }
+      // The next begins a segment of its own, so that this one can be dropped alone.
+      this.#last = undefined;
     }
     this.messages += messages;
     this.bytes += encoder.length;
@@ -108,11 +121,17 @@ export class OutQueue {
    * Puts segments in flight, until they have `maxBytes` or more. Whole messages only: what a lost connection takes
    * with it must not leave a rest, which the next connection, or conflation, would have for a message of its own.
    *
+   * A message in the program's own memory is dropped, and counted in `detached`, when the program has transferred that.
+   *
    * @returns those in flight now
+   * @throws TypeError when a piece of a stream has no memory any more
    */
   take(maxBytes: number): readonly Segment[] {
     let bytes = 0;
     let whole = true;
+    /** Where the message begins that is not whole yet. */
+    let begin = this.#inFlight.length;
+    let isDetached = false;
     while (bytes < maxBytes || !whole) {
       const segment = this.#segments.shift();
       if (segment === undefined) break;
@@ -121,6 +140,15 @@ export class OutQueue {
       whole = segment.whole;
       this.bytes -= size;
       this.#inFlight.push(segment);
+      // What is detached has no length any more.
+      if (segment.bytes.length < segment.end) isDetached = true;
+      if (!whole) continue;
+      if (isDetached) {
+        if (this.inPieces) throw new TypeError("A message was transferred to a thread before it went out");
+        this.#drop(begin);
+        isDetached = false;
+      }
+      begin = this.#inFlight.length;
     }
     if (this.#segments.length === 0) this.#last = undefined;
     return this.#inFlight;
@@ -157,10 +185,16 @@ export class OutQueue {
 
   /** Throws away what waits and what is in flight. @returns how many messages */
   clear(): number {
-    const messages = this.messages;
-    this.take(Number.POSITIVE_INFINITY);
-    this.#end();
-    return messages;
+    return this.#end() + this.clearWaiting();
+  }
+
+  /** Takes back what is in flight from `begin` on. */
+  #drop(begin: number): void {
+    for (const { messages, memory } of this.#inFlight.splice(begin)) {
+      this.messages -= messages;
+      this.detached += messages;
+      memory?.release();
+    }
   }
 
   #end(): number {

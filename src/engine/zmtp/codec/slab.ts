@@ -8,6 +8,7 @@
  */
 
 import type { Counted } from "./loan.js";
+import { allocate } from "./memory.js";
 
 /** Bytes of a slab. */
 export const SLAB_SIZE = 131_072;
@@ -42,7 +43,7 @@ const pool: Slab[] = [];
 
 export function takeSlab(): Slab {
   const slab = pool.pop();
-  if (slab === undefined) return new Slab(Buffer.allocUnsafeSlow(SLAB_SIZE));
+  if (slab === undefined) return new Slab(allocate(SLAB_SIZE));
   slab.used = 0;
   slab.retired = false;
   return slab;

@@ -8,6 +8,7 @@
  */
 import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "./frame.js";
 import { borrow, type Loan } from "./loan.js";
+import { allocate } from "./memory.js";
 
 /** A frame up to this size, 1 MiB and its header, gets its memory at once; a longer one only as it arrives. */
 export const MAX_EAGER = 1_048_585;
@@ -43,6 +44,11 @@ export class SplitFrame<F extends string> {
   /** Whether there is one. */
   get active(): boolean {
     return this.#need > 0;
+  }
+
+  /** Bytes of it that are here. */
+  get bytes(): number {
+    return this.#have - this.#at;
   }
 
   /** Whether it is a large one. */
@@ -131,7 +137,7 @@ export class SplitFrame<F extends string> {
     const eager = Math.min(total, MAX_EAGER);
     const loan = eager < DIRECT ? undefined : borrow(eager);
     this.#loan = loan;
-    this.#body = loan === undefined ? Buffer.allocUnsafeSlow(eager) : loan.bytes.subarray(0, eager);
+    this.#body = loan === undefined ? allocate(eager) : loan.bytes.subarray(0, eager);
     this.#body.set(header.subarray(0, headerSize));
     if (size === 0) this.#whole();
     return undefined;
@@ -141,7 +147,7 @@ export class SplitFrame<F extends string> {
   #bodyOf(size: number): Buffer {
     const body = this.#body as Buffer;
     if (size <= body.length) return body;
-    const larger = Buffer.allocUnsafeSlow(Math.min(this.#need, Math.max(size, body.length * 2)));
+    const larger = allocate(Math.min(this.#need, Math.max(size, body.length * 2)));
     larger.set(body.subarray(0, this.#have));
     this.#body = larger;
     this.#loan?.release();

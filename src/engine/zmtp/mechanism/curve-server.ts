@@ -36,7 +36,7 @@ import {
 } from "./curve-command.js";
 import { agreeOnKey, KEY_LENGTH, type KeyPair, keyPairOf } from "./curve-exchange.js";
 import { errorReceived, failed, refused, unexpected } from "./fault.js";
-import type { FrameCipher, Mechanism, MechanismOptions, Metadata, Step } from "./mechanism.js";
+import type { FrameCipher, Mechanism, MechanismOptions, Metadata, Step, Verdict } from "./mechanism.js";
 
 /** What HELLO has between its name and C': version 1.0 and the padding. */
 const HELLO_HEAD = Buffer.alloc(Hello.publicKey - Hello.version);
@@ -112,9 +112,9 @@ export class CurveServer implements Mechanism {
     return this.#end(unexpected("CURVE", state.at === "start" ? "HELLO" : "INITIATE"));
   }
 
-  judged(allowed: boolean): Step {
+  judged(verdict: Verdict): Step {
     if (this.#state.at !== "asking") return this.#end(unexpected("CURVE", "no judgement"));
-    if (!allowed) return this.#end(refused("CURVE", "the hook said no"));
+    if (verdict !== true) return this.#end(refused("CURVE", verdict));
     return this.#ready(this.#state.accepted);
   }
 

@@ -8,10 +8,7 @@
  */
 import type { ErrorCode } from "../../../core/errors.js";
 import { encodeCommand } from "../codec/command.js";
-import type { Fault, Step } from "./mechanism.js";
-
-/** The ERROR command of a peer that the hook refused. */
-const REFUSED = encodeCommand("ERROR", Buffer.from("\u0003400", "latin1"));
+import type { Fault, Refusal, Step } from "./mechanism.js";
 
 /** The peer broke the rules of the handshake, or of the frames after it. */
 export function protocolFault(code: ErrorCode, message: string): Fault {
@@ -28,15 +25,21 @@ export function unexpected(mechanism: string, expected: string): Step {
   return failed("ERR_ZMTP_UNEXPECTED_COMMAND", `${mechanism}: expected ${expected}, got another command`);
 }
 
-/** The step after the hook said no: the peer is told, as libzmq tells it, and the connection ends. */
-export function refused(mechanism: string, why: string): Step {
+/**
+ * The step after a peer was refused: it is told, as libzmq tells it, and the connection ends. A failure that is temporary
+ * (status 300) is not told, so that the peer tries again (27/ZAP); neither is one of the service itself.
+ */
+export function refused(mechanism: string, why: false | Refusal): Step {
+  if (why !== false && "code" in why) return failed(why.code, `${mechanism}: ${why.message}`);
+  const { status, cause }: Exclude<Refusal, { code: ErrorCode }> = why === false ? { status: 400 } : why;
   return {
-    send: [REFUSED],
+    ...(status === 300 ? {} : { send: [encodeCommand("ERROR", Buffer.from(`\u0003${status}`, "latin1"))] }),
     failed: {
       kind: "refused",
       code: "ERR_AUTHENTICATION",
-      message: `${mechanism}: refused the peer: ${why}`,
-      status: 400,
+      message: `${mechanism}: refused the peer with status ${status}`,
+      status,
+      cause,
     },
   };
 }

@@ -5,7 +5,7 @@
  *
  *   greeting of the peer -> start() -> Step
  *   command of the peer  -> receive(body) -> Step
- *   answer of the hook   -> judged(allowed) -> Step       after a Step with `ask`
+ *   answer of the hook   -> judged(verdict) -> Step       after a Step with `ask`
  *
  * Each Step is carried out in the order send, ask or done or failed. Nothing is
  * received while an `ask` is unanswered.
@@ -24,12 +24,26 @@ export interface Claim {
   readonly publicKey?: string;
 }
 
+/** What became of the question about a peer; nothing but `true` lets it in. */
+export type Verdict = boolean | Refusal;
+
+/** Why a hook or a ZAP service does not let a peer in: its status, or what is wrong with its reply (27/ZAP, The Reply). */
+export type Refusal =
+  | {
+      readonly status: 300 | 400 | 500;
+      /** What the hook threw. */
+      readonly cause?: unknown;
+    }
+  | { readonly code: ErrorCode; readonly message: string };
+
 /** Why a handshake failed. */
 export interface Fault {
   /** `refused`: this side's judgement; `auth`: the peer refused us (`status` from its ERROR); `protocol`: it broke the rules. */
   readonly kind: "refused" | "auth" | "protocol" | "other";
   readonly code: ErrorCode;
   readonly message: string;
+  /** What the program's hook threw. */
+  readonly cause?: unknown;
   /** A ZAP status: 300, 400 or 500. */
   readonly status?: number;
 }
@@ -73,7 +87,7 @@ export interface Mechanism {
   readonly asServer: boolean;
   start(): Step;
   receive(body: Buffer): Step;
-  judged(allowed: boolean): Step;
+  judged(verdict: Verdict): Step;
   /** After `done`; `undefined` where frames travel as they are. */
   readonly cipher: FrameCipher | undefined;
 }

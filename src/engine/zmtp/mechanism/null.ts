@@ -13,7 +13,7 @@
 import { encodeCommand, parseCommand } from "../codec/command.js";
 import { decodeMetadata } from "../codec/metadata.js";
 import { errorReceived, failed, refused, unexpected } from "./fault.js";
-import type { Mechanism, MechanismOptions, Step } from "./mechanism.js";
+import type { Mechanism, MechanismOptions, Step, Verdict } from "./mechanism.js";
 
 export class NullMechanism implements Mechanism {
   readonly name = "NULL";
@@ -34,9 +34,9 @@ export class NullMechanism implements Mechanism {
     return { ask: { mechanism: "NULL" } };
   }
 
-  judged(allowed: boolean): Step {
+  judged(verdict: Verdict): Step {
     if (this.#state !== "asking") return this.#fail(unexpected("NULL", "no judgement"));
-    if (!allowed) return this.#fail(refused("NULL", "the hook said no"));
+    if (verdict !== true) return this.#fail(refused("NULL", verdict));
     return this.#ready();
   }
 

@@ -15,7 +15,7 @@ import { InvalidArgumentError } from "../../../core/errors.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
 import { decodeMetadata } from "../codec/metadata.js";
 import { errorReceived, failed, refused, unexpected } from "./fault.js";
-import type { Mechanism, MechanismOptions, Metadata, Step } from "./mechanism.js";
+import type { Mechanism, MechanismOptions, Metadata, Step, Verdict } from "./mechanism.js";
 
 /**
  * How libzmq, its newest version too, spells a PLAIN server's ERROR: it means 05 "ERROR" and writes
@@ -108,9 +108,9 @@ export class PlainServer implements Mechanism {
     return this.#end(unexpected("PLAIN", this.#state === "hello" ? "HELLO" : "INITIATE"));
   }
 
-  judged(allowed: boolean): Step {
+  judged(verdict: Verdict): Step {
     if (this.#state !== "asking") return this.#end(unexpected("PLAIN", "no judgement"));
-    if (!allowed) return this.#end(refused("PLAIN", "the hook said no"));
+    if (verdict !== true) return this.#end(refused("PLAIN", verdict));
     this.#state = "initiate";
     return { send: [encodeCommand("WELCOME", NOTHING)] };
   }
@@ -124,7 +124,8 @@ export class PlainServer implements Mechanism {
         failed("ERR_ZMTP_MALFORMED_COMMAND_HELLO", "PLAIN: user name and password do not fill HELLO"),
       );
     }
-    if (!this.#asks) return this.#end(refused("PLAIN", "nobody here checks passwords"));
+    // Nobody here checks passwords.
+    if (!this.#asks) return this.#end(refused("PLAIN", false));
     this.#state = "asking";
     return {
       ask: {

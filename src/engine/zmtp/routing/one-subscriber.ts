@@ -19,7 +19,7 @@ export class OneSubscriber implements EngineSubscriber {
   }
 
   has(prefix: string): boolean {
-    return !this.#ended && this.#index.prefixesOf(this.#pipe)?.has(prefix) === true;
+    return !this.#ended && this.#index.has(prefix, this.#pipe);
   }
 
   offer(message: OutgoingMessage): OfferResult {

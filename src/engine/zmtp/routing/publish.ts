@@ -34,6 +34,16 @@ const NO_TOPIC = Buffer.alloc(0);
 /** Prefixes that one peer may have, and their bytes together; past it the peer's connection ends. */
 export const MAX_PREFIXES = 1_048_576;
 export const MAX_PREFIX_BYTES = 67_108_864;
+/** Bytes of one prefix: of a longer string V8's hash is its length, so thousands of them would be one long list. */
+export const MAX_PREFIX_LENGTH = 16_383;
+/** Different lengths of one peer's prefixes: each costs every publication with a topic that long a look. */
+export const MAX_PREFIX_LENGTHS = 1_024;
+
+/** What an XPUB's program is to be told, and of whom. */
+interface Notice {
+  readonly frames: Buffer[];
+  readonly pipe: Pipe | undefined;
+}
 
 export class PublishRouting extends Routing {
   readonly #index = new SubscriptionIndex<Pipe>();
@@ -41,7 +51,8 @@ export class PublishRouting extends Routing {
   readonly #asked = new SubscriptionIndex<Pipe>();
   readonly #encoder = new Encoder();
   /** XPUB: what the program is to be told. */
-  readonly #notices = new RingBuffer<{ readonly frames: Buffer[]; readonly pipe: Pipe | undefined }>();
+  readonly #notices = new RingBuffer<Notice>();
+  #noticeBytes = 0;
   readonly #tells: boolean;
   /** Marks the pipes that one publication matched. */
   #epoch = 0;
@@ -175,8 +186,13 @@ export class PublishRouting extends Routing {
     const notice = this.#notices.shift();
     if (notice === undefined) return undefined;
     this.#last = notice.pipe;
-    if (this.#held.size > 0 && this.#notices.length <= this.#limit >> 1) {
-      for (const pipe of this.#held) pipe.link?.resume();
+    this.#keep(-bytesOf(notice));
+    if (
+      this.#held.size > 0 &&
+      this.#notices.length <= this.#limit / 2 &&
+      this.#noticeBytes <= this.#limitBytes / 2
+    ) {
+      for (const pipe of this.#held) pipe.hold(false);
       this.#held.clear();
     }
     return notice.frames;
@@ -209,8 +225,16 @@ export class PublishRouting extends Routing {
   }
 
   get #limit(): number {
-    const limit = Number(this.host.options.receiveHighWaterMark ?? 1_000);
-    return limit > 0 ? limit : Number.MAX_SAFE_INTEGER;
+    return markOf(this.host.options.receiveHighWaterMark ?? 1_000);
+  }
+
+  get #limitBytes(): number {
+    return markOf(this.host.options.receiveHighWaterMarkBytes);
+  }
+
+  #keep(bytes: number): void {
+    this.#noticeBytes += bytes;
+    this.host.routingOnKept(bytes);
   }
 
   #match(message: OutgoingMessage): readonly Pipe[] {
@@ -251,10 +275,7 @@ export class PublishRouting extends Routing {
     const { options } = this.host;
     const manual = this.#tells && options.manual === true;
     const index = manual ? this.#asked : this.#index;
-    if (
-      on &&
-      (index.countOf(pipe) >= MAX_PREFIXES || index.bytesOf(pipe) + prefix.length > MAX_PREFIX_BYTES)
-    ) {
+    if (on && isTooMuch(index, pipe, prefix.length)) {
       this.host.closePipe(pipe, "protocol");
       return;
     }
@@ -308,13 +329,15 @@ export class PublishRouting extends Routing {
   #withdraw(gone: Set<string>): void {
     const settled = new Set<string>();
     if (gone.size > 0) {
-      this.#notices.retain(({ frames: [first = Buffer.alloc(0), ...more] }) => {
+      this.#notices.retain((notice) => {
+        const [first = NO_TOPIC, ...more] = notice.frames;
         const isChange = more.length === 0 && (first[0] === SUBSCRIBE || first[0] === CANCEL);
         const key = isChange ? keyOf(first, 1) : "";
         if (!isChange || !gone.has(key)) return true;
         // The first unread notice tells what the program believes: after its end the rest is nothing new.
         const isEnd = first[0] === CANCEL && !settled.has(key);
         settled.add(key);
+        if (!isEnd) this.#keep(-bytesOf(notice));
         return isEnd;
       });
     }
@@ -322,12 +345,34 @@ export class PublishRouting extends Routing {
   }
 
   #tell(frames: Buffer[], pipe: Pipe | undefined): void {
-    this.#notices.push({ frames, pipe });
+    const notice = { frames, pipe };
+    this.#notices.push(notice);
+    this.#keep(bytesOf(notice));
     // A peer that subscribes faster than the program reads is not read from for a while.
-    if (this.#notices.length >= this.#limit && pipe?.link !== undefined) {
+    const full = this.#notices.length >= this.#limit || this.#noticeBytes >= this.#limitBytes;
+    if (full && pipe?.link !== undefined) {
       this.#held.add(pipe);
-      pipe.link.pause(); // Each time: the pipe itself starts reading again when its own queue has room.
+      pipe.hold(true);
     }
     this.host.routingOnReadable();
   }
+}
+
+/** Whether a subscriber may not have one more prefix, of that length. */
+function isTooMuch(index: SubscriptionIndex<Pipe>, pipe: Pipe, length: number): boolean {
+  if (length > MAX_PREFIX_LENGTH || index.countOf(pipe) >= MAX_PREFIXES) return true;
+  if (index.bytesOf(pipe) + length > MAX_PREFIX_BYTES) return true;
+  const lengths = index.lengthsOf(pipe);
+  return lengths.size >= MAX_PREFIX_LENGTHS && !lengths.has(length);
+}
+
+function bytesOf({ frames }: Notice): number {
+  let bytes = 0;
+  for (const { length } of frames) bytes += length;
+  return bytes;
+}
+
+/** A mark of 0 is none. */
+function markOf(mark: unknown): number {
+  return typeof mark === "number" && mark > 0 ? mark : Number.POSITIVE_INFINITY;
 }

@@ -42,7 +42,7 @@ export class ReplyRouting extends Routing {
     const pipe = this.#asker;
     if (pipe === undefined) return OfferResult.Mute;
     this.#asker = undefined;
-    if (pipe.ended) this.host.routingOnDrop("disconnected", pipe);
+    if (pipe.isGone) this.host.routingOnDrop("disconnected", pipe);
     else if (!pipe.hasRoom()) this.host.routingOnDrop("peer-full", pipe);
     else pipe.send(message, 0, this.#envelope);
     if (this.readable) this.host.routingOnReadable();

@@ -24,6 +24,7 @@ export class RequestRouting extends Routing {
   #id = randomStart();
   #idFrame: Buffer | undefined = undefined;
   #reply: Buffer[] | undefined = undefined;
+  #late = 0;
 
   get readable(): boolean {
     return this.#find();
@@ -50,7 +51,7 @@ export class RequestRouting extends Routing {
 
   override messages(pipe: Pipe): void {
     // What nobody asked for, or came too late, must not be taken for a later request's reply.
-    if (!this.#asking || pipe !== this.#asked) pipe.discard();
+    if (!this.#asking || pipe !== this.#asked) this.#late += pipe.discard();
     else if (this.#find()) this.host.routingOnReadable();
   }
 
@@ -64,7 +65,7 @@ export class RequestRouting extends Routing {
     const pipe = this.#out.next();
     if (pipe === undefined) return OfferResult.Mute;
     this.#reply = undefined;
-    pipe.discard();
+    this.#late += pipe.discard();
     let prefix: Buffer[] = PLAIN;
     if (this.host.options.correlate === true) {
       this.#id = (this.#id + 1) >>> 0;
@@ -93,6 +94,10 @@ export class RequestRouting extends Routing {
     return reply + super.discard();
   }
 
+  override get late(): number {
+    return this.#late;
+  }
+
   override get queuedIn(): number {
     return super.queuedIn + (this.#reply === undefined ? 0 : 1);
   }
@@ -105,7 +110,10 @@ export class RequestRouting extends Routing {
     while (pipe.in.messages > 0) {
       const frames = pipe.take();
       const at = this.#idFrame === undefined ? 0 : 1;
-      if (this.#idFrame !== undefined && frames[0]?.equals(this.#idFrame) !== true) continue;
+      if (this.#idFrame !== undefined && frames[0]?.equals(this.#idFrame) !== true) {
+        this.#late += 1;
+        continue;
+      }
       if (frames[at]?.length !== 0) {
         this.host.closePipe(pipe, "protocol");
         return false;

@@ -15,6 +15,7 @@ import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../eng
 import { bodyAt, frameEnd } from "../codec/borders.js";
 import { cutFront, cutWithoutFirst, sameFirst } from "../codec/encoded.js";
 import { MORE } from "../codec/frame.js";
+import { allocate } from "../codec/memory.js";
 import { keyOf } from "../codec/text.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
@@ -133,6 +134,10 @@ export class RouterRouting extends Routing {
     return messages;
   }
 
+  override pipeOf(id: Uint8Array): Pipe | undefined {
+    return this.find(id);
+  }
+
   protected find(id: OutgoingFrame): Pipe | undefined {
     const bytes = typeof id === "string" ? Buffer.from(id) : id;
     return this.#byId.get(keyOf(bytes));
@@ -147,7 +152,9 @@ export class RouterRouting extends Routing {
   }
 
   #autoId(): Buffer {
-    const id = Buffer.alloc(5);
+    // The program gets it with each message, and must not be able to take it away.
+    const id = allocate(5);
+    id[0] = 0;
     do {
       this.#counter = (this.#counter + 1) >>> 0;
       id.writeUInt32BE(this.#counter, 1);

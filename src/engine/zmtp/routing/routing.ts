@@ -29,6 +29,8 @@ export interface RoutingHost {
   routingOnEvent(event: SocketEvent): void;
   /** A message that was accepted, or a copy of it, does not reach a peer. */
   routingOnDrop(reason: "peer-full" | "disconnected", pipe: Pipe, messages?: number): void;
+  /** The routing keeps so many more bytes of received messages; negative: fewer. */
+  routingOnKept(bytes: number): void;
   /** Ends a pipe and its connection. */
   closePipe(pipe: Pipe, reason: CloseReason): void;
 }
@@ -53,6 +55,8 @@ export abstract class Routing {
   abstract get writable(): boolean;
   abstract offer(message: OutgoingMessage): OfferResult;
   abstract take(): Buffer[] | undefined;
+  /** The pipe of the peer with this routing id (ROUTER). */
+  pipeOf?(id: Uint8Array): Pipe | undefined;
   /** Who sent the message taken last (XPUB). */
   subscriber?(): EngineSubscriber | undefined;
   /** As `take`, undecoded; where the type receives messages that are passed on as they are. */
@@ -108,6 +112,11 @@ export abstract class Routing {
 
   get invalid(): number {
     return this.#invalid;
+  }
+
+  /** Replies to requests that were given up (REQ); they were thrown away. */
+  get late(): number {
+    return 0;
   }
 
   /** A received message does not have the frames that the socket type asks for: it is counted, told and thrown away. */

@@ -10,10 +10,14 @@ export class StreamRouting extends RouterRouting {
   override offer(message: OutgoingMessage): OfferResult {
     if (!Array.isArray(message) || message.length < 2) return OfferResult.Unroutable;
     const pipe = this.find(message[0] as OutgoingFrame);
-    if (pipe === undefined || pipe.link === undefined) return OfferResult.Unroutable;
-    if (!pipe.hasRoom()) return OfferResult.Mute;
+    if (pipe === undefined) return OfferResult.Unroutable;
     const bytes = message[1] as OutgoingFrame;
+    // There is no connection to end yet; `disconnect` ends the attempts.
+    if (bytes.length === 0 && pipe.link === undefined) return OfferResult.Unroutable;
+    // A peer that does not read can be hung up on, too.
     if (bytes.length === 0) this.host.closePipe(pipe, "local");
+    // Not mute: other peers go on.
+    else if (!pipe.hasRoom()) return OfferResult.PeerFull;
     else pipe.sendRaw(bytes, 1);
     return OfferResult.Accepted;
   }

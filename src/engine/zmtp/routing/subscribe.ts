@@ -10,6 +10,7 @@
  * because the publisher does not read, only the difference is kept that it has to
  * hear of: a prefix that comes and goes meanwhile is nothing.
  */
+import { SteadyMap } from "../../../core/steady-map.js";
 import type { EncodedMessages } from "../../encoded.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
 import { encodeCommand } from "../codec/command.js";
@@ -23,10 +24,10 @@ import { Routing, type RoutingHost } from "./routing.js";
 export class SubscribeRouting extends Routing {
   readonly #in = new FairQueue();
   /** How often the program asked for each prefix; one character a byte. */
-  readonly #prefixes = new Map<string, number>();
+  readonly #prefixes = new SteadyMap<number>();
   readonly #lengths = new LengthSet();
   /** By pipe: what changed since its publisher was last told; whether the prefix is there now. */
-  readonly #untold = new Map<Pipe, Map<string, boolean>>();
+  readonly #untold = new Map<Pipe, SteadyMap<boolean>>();
   readonly #filters: boolean;
   #next: Buffer[] | undefined = undefined;
 
@@ -144,7 +145,7 @@ export class SubscribeRouting extends Routing {
     if ((!link.blocked && !this.#untold.has(pipe)) || link.ahead !== undefined)
       pipe.sendRaw(frameOf(pipe, on, bytesOf(key)), 0);
     else if (changes) {
-      const untold = this.#untold.get(pipe) ?? new Map<string, boolean>();
+      const untold = this.#untold.get(pipe) ?? new SteadyMap<boolean>();
       this.#untold.set(pipe, untold);
       // The opposite of what it has not heard: it need not hear of either.
       if (!untold.delete(key)) untold.set(key, on);
@@ -179,9 +180,9 @@ export class SubscribeRouting extends Routing {
   }
 
   #hasPrefixOf(topic: Buffer): boolean {
-    const lengths = this.#lengths.sorted;
-    for (let i = 0; i < lengths.length; i++) {
-      const length = lengths[i] as number;
+    const lengths = this.#lengths;
+    for (let i = 0; i < lengths.size; i++) {
+      const length = lengths.at(i);
       if (length === 0) return true;
       if (length > topic.length) return false;
       if (this.#prefixes.has(keyOf(topic, 0, length))) return true;

@@ -10,6 +10,7 @@
  * (37/ZMTP would have the publisher count, which a lost CANCEL makes leak).
  */
 
+import { SteadyMap } from "../../../core/steady-map.js";
 import { keyOf } from "../codec/text.js";
 import { LengthSet } from "./length-set.js";
 import { LongPrefixes, SHORT_PREFIX } from "./long-prefixes.js";
@@ -17,13 +18,19 @@ import { LongPrefixes, SHORT_PREFIX } from "./long-prefixes.js";
 /** Most prefixes have one subscriber: no set for those. */
 type Subscribers<S> = S | Set<S>;
 
+/** What one subscriber asked for. */
+interface Own {
+  readonly prefixes: SteadyMap<true>;
+  readonly lengths: LengthSet;
+}
+
+const NO_LENGTHS = new LengthSet();
+
 export class SubscriptionIndex<S extends object> {
   /** Grows with each change: what was found before may be used as long as it has not. */
   version = 0;
-  readonly #byPrefix = new Map<string, Subscribers<S>>();
-  readonly #bySubscriber = new Map<S, Set<string>>();
-  /** Bytes of each subscriber's prefixes. */
-  readonly #bytes = new Map<S, number>();
+  readonly #byPrefix = new SteadyMap<Subscribers<S>>();
+  readonly #bySubscriber = new Map<S, Own>();
   readonly #lengths = new LengthSet();
   readonly #long = new LongPrefixes();
 
@@ -34,36 +41,41 @@ export class SubscriptionIndex<S extends object> {
 
   /** Whether every topic has the same subscribers: nobody asked for a prefix but the empty one. */
   get isUniform(): boolean {
-    const lengths = this.#lengths.sorted;
-    return lengths.length === 0 || (lengths.length === 1 && lengths[0] === 0);
+    const lengths = this.#lengths;
+    return lengths.size === 0 || (lengths.size === 1 && lengths.at(0) === 0);
   }
 
-  /** A subscriber's prefixes, one character a byte. */
-  prefixesOf(subscriber: S): ReadonlySet<string> | undefined {
-    return this.#bySubscriber.get(subscriber);
+  /** Whether a subscriber has a prefix, one character a byte. */
+  has(prefix: string, subscriber: S): boolean {
+    return this.#bySubscriber.get(subscriber)?.prefixes.has(prefix) === true;
   }
 
   /** How many prefixes a subscriber has. */
   countOf(subscriber: S): number {
-    return this.#bySubscriber.get(subscriber)?.size ?? 0;
+    return this.#bySubscriber.get(subscriber)?.prefixes.size ?? 0;
   }
 
   /** Bytes of a subscriber's prefixes together. */
   bytesOf(subscriber: S): number {
-    return this.#bytes.get(subscriber) ?? 0;
+    return this.#bySubscriber.get(subscriber)?.prefixes.length ?? 0;
+  }
+
+  /** The different lengths of a subscriber's prefixes. */
+  lengthsOf(subscriber: S): Pick<LengthSet, "size" | "has"> {
+    return this.#bySubscriber.get(subscriber)?.lengths ?? NO_LENGTHS;
   }
 
   /** @returns `first`: nobody else had it; `added`: others had; `known`: the subscriber itself had */
   add(prefix: string, subscriber: S): "first" | "added" | "known" {
     let own = this.#bySubscriber.get(subscriber);
     if (own === undefined) {
-      own = new Set();
+      own = { prefixes: new SteadyMap(), lengths: new LengthSet() };
       this.#bySubscriber.set(subscriber, own);
     }
-    if (own.has(prefix)) return "known";
-    own.add(prefix);
+    if (own.prefixes.has(prefix)) return "known";
+    own.prefixes.set(prefix, true);
+    own.lengths.add(prefix.length);
     this.version += 1;
-    this.#bytes.set(subscriber, this.bytesOf(subscriber) + prefix.length);
     const subscribers = this.#byPrefix.get(prefix);
     if (subscribers === undefined) {
       this.#byPrefix.set(prefix, subscriber);
@@ -79,12 +91,10 @@ export class SubscriptionIndex<S extends object> {
   /** @returns `last`: nobody has it any more; `removed`: others have; `unknown`: the subscriber had not */
   remove(prefix: string, subscriber: S): "last" | "removed" | "unknown" {
     const own = this.#bySubscriber.get(subscriber);
-    if (own?.delete(prefix) !== true) return "unknown";
+    if (own?.prefixes.delete(prefix) !== true) return "unknown";
+    own.lengths.remove(prefix.length);
     this.version += 1;
-    if (own.size === 0) {
-      this.#bySubscriber.delete(subscriber);
-      this.#bytes.delete(subscriber);
-    } else this.#bytes.set(subscriber, this.bytesOf(subscriber) - prefix.length);
+    if (own.prefixes.size === 0) this.#bySubscriber.delete(subscriber);
     const subscribers = this.#byPrefix.get(prefix);
     if (subscribers instanceof Set) {
       subscribers.delete(subscriber);
@@ -98,7 +108,7 @@ export class SubscriptionIndex<S extends object> {
 
   /** A subscriber is gone. @param removed hears each of its prefixes */
   removeAll(subscriber: S, removed: (prefix: string, outcome: "last" | "removed") => void): void {
-    for (const prefix of [...(this.#bySubscriber.get(subscriber) ?? [])]) {
+    for (const prefix of [...(this.#bySubscriber.get(subscriber)?.prefixes.keys() ?? [])]) {
       const outcome = this.remove(prefix, subscriber);
       if (outcome !== "unknown") removed(prefix, outcome);
     }
@@ -114,9 +124,9 @@ export class SubscriptionIndex<S extends object> {
     visit: (subscriber: S) => void,
     isKnown: (subscriber: S) => boolean = () => false,
   ): void {
-    const lengths = this.#lengths.sorted;
-    for (let i = 0; i < lengths.length; i++) {
-      const length = lengths[i] as number;
+    const lengths = this.#lengths;
+    for (let i = 0; i < lengths.size; i++) {
+      const length = lengths.at(i);
       if (length > topic.length) return;
       if (length > SHORT_PREFIX) {
         const wanted = (prefix: string): boolean => this.#hasOther(prefix, isKnown);

@@ -3,15 +3,18 @@
  * (`@NAME`, which exist only while a socket has them).
  *
  * A path that a process was killed on is left behind. It is taken over only when
- * nobody answers there: another process's endpoint is never stolen.
+ * nobody answers there, and by one process only (ipc-path.ts): another's endpoint
+ * is never stolen.
  */
-import { lstatSync, mkdtempSync, readFileSync, rmdirSync, unlinkSync } from "node:fs";
+import { mkdtempSync, rmdirSync } from "node:fs";
 import { connect, type Server } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import type { TransportError } from "../../../core/errors.js";
+import { dirname, join } from "node:path";
+import { TransportError } from "../../../core/errors.js";
+import { disown, MAX_PATH, own, takePath } from "./ipc-path.js";
+import { answered, answeredSync } from "./ipc-probe.js";
 import { Reader } from "./reader.js";
-import { closeServer, listen, listenSync, makeServer } from "./server.js";
+import { bindError, closeServer, listen, listenSync, makeServer } from "./server.js";
 import type { Acceptor, Listener, Transport } from "./transport.js";
 
 /** libuv's family for what is no IP address. */
@@ -46,16 +49,31 @@ function resolve(endpoint: string): { endpoint: string; folder: string | undefin
   return { endpoint: `ipc://${join(folder, "socket")}`, folder };
 }
 
-function server(endpoint: string, acceptor: Acceptor): Server {
+/** A server that listens aside hears only from others that look whether it lives, until it has its path. */
+interface Gate {
+  open: boolean;
+}
+
+function server(endpoint: string, acceptor: Acceptor, gate: Gate): Server {
   return makeServer(endpoint, acceptor, (socket, reader) => {
-    acceptor.accepted({ socket, reader, remote: endpoint, address: endpoint.slice("ipc://".length) });
+    if (!gate.open) socket.destroy();
+    else acceptor.accepted({ socket, reader, remote: endpoint, address: endpoint.slice("ipc://".length) });
   });
 }
 
-function listener(made: Server, endpoint: string, folder: string | undefined): Listener {
+/** @param folder made for this endpoint @param path one that is ours now */
+function listener(
+  made: Server,
+  endpoint: string,
+  folder: string | undefined,
+  path: string | undefined,
+): Listener {
+  if (path !== undefined) own(path);
   return {
     endpoint,
     async close() {
+      // While it is still listened at: a path where nobody answers would be anybody's.
+      if (path !== undefined) disown(path);
       await closeServer(made);
       if (folder !== undefined) {
         try {
@@ -68,35 +86,21 @@ function listener(made: Server, endpoint: string, folder: string | undefined): L
   };
 }
 
-function isInUse(error: unknown): boolean {
-  return (error as TransportError).code === "EADDRINUSE";
+/** Whether others may want the same path. Those of abstract names the system keeps apart; a path too long it refuses. */
+function mayBeContested(path: string): boolean {
+  return !path.startsWith("\0") && process.platform !== "win32" && Buffer.byteLength(path) <= MAX_PATH;
 }
 
-/** Whether the path may be taken over, if nobody listens there: anything but a socket is somebody's file. */
-function isSocket(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
+/** A name in the same folder that nobody else has; no longer than `path` where that is as long as a path may be. */
+function nameBeside(path: string): string {
+  const folder = dirname(path);
+  const room = MAX_PATH - Buffer.byteLength(folder) - "/.".length;
+  const random = Math.random().toString(36).slice(2, 12).padEnd(10, "0");
+  return join(folder, `.${random.slice(0, Math.max(1, room))}`);
 }
 
-/** Whether somebody accepts at the path. */
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code !== "ECONNREFUSED"));
-  });
-}
-
-/** The same without waiting, where the system has a list; elsewhere the cautious answer. */
-function isBound(path: string): boolean {
-  try {
-    const names = readFileSync("/proc/net/unix", "latin1");
-    return names.split("\n").some((line) => line.endsWith(` ${Buffer.from(path).toString("latin1")}`));
-  } catch {
-    return true;
-  }
+function inUse(endpoint: string): TransportError {
+  return new TransportError("EADDRINUSE", `Cannot bind ${endpoint}: the address is in use`, { endpoint });
 }
 
 export const ipc: Transport = {
@@ -106,33 +110,45 @@ export const ipc: Transport = {
     const { endpoint, folder } = resolve(given);
     const path = pathOf(endpoint);
     const { backlog } = options;
-    let made = server(endpoint, acceptor);
-    try {
+    const gate = { open: folder !== undefined || !mayBeContested(path) };
+    const made = server(endpoint, acceptor, gate);
+    if (gate.open) {
       await listen(made, { path, backlog }, endpoint);
-    } catch (error) {
-      if (!isInUse(error) || path.startsWith("\0") || !isSocket(path) || (await answers(path))) throw error;
-      unlinkSync(path);
-      made = server(endpoint, acceptor);
-      await listen(made, { path, backlog }, endpoint);
+      return listener(made, endpoint, folder, undefined);
     }
-    return listener(made, endpoint, folder);
+    const aside = nameBeside(path);
+    await listen(made, { path: aside, backlog }, endpoint);
+    try {
+      gate.open = await answered(takePath(path, aside));
+      if (gate.open) return listener(made, endpoint, undefined, path);
+    } catch (error) {
+      await closeServer(made);
+      throw bindError(error as Error, endpoint, path);
+    }
+    await closeServer(made);
+    throw inUse(endpoint);
   },
 
   listenSync(given, options, acceptor) {
     const { endpoint, folder } = resolve(given);
     const path = pathOf(endpoint);
-    const attempt = (): Server => {
-      const made = server(endpoint, acceptor);
+    const gate = { open: folder !== undefined || !mayBeContested(path) };
+    const made = server(endpoint, acceptor, gate);
+    if (gate.open) {
       listenSync(made, path, -1, PIPE_FAMILY, options.backlog, endpoint);
-      return made;
-    };
-    try {
-      return listener(attempt(), endpoint, folder);
-    } catch (error) {
-      if (!isInUse(error) || path.startsWith("\0") || !isSocket(path) || isBound(path)) throw error;
+      return listener(made, endpoint, folder, undefined);
     }
-    unlinkSync(path);
-    return listener(attempt(), endpoint, folder);
+    const aside = nameBeside(path);
+    listenSync(made, aside, -1, PIPE_FAMILY, options.backlog, endpoint);
+    try {
+      gate.open = answeredSync(takePath(path, aside));
+      if (gate.open) return listener(made, endpoint, undefined, path);
+    } catch (error) {
+      void closeServer(made);
+      throw bindError(error as Error, endpoint, path);
+    }
+    void closeServer(made);
+    throw inUse(endpoint);
   },
 
   dial(endpoint, options, done) {

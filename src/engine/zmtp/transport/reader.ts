@@ -16,6 +16,7 @@
  */
 import { Socket } from "node:net";
 import { borrow, type Loan } from "../codec/loan.js";
+import { allocate } from "../codec/memory.js";
 
 /** Bytes of one read at most, but for the rest of a large frame, and for what passes on undecoded. */
 const READ_BYTES = 65_536;
@@ -80,7 +81,7 @@ export class Reader {
   /** The option of that name of `net.connect`. */
   readonly onread = {
     buffer: (): Uint8Array => {
-      shared ??= Buffer.allocUnsafeSlow(READ_BYTES);
+      shared ??= allocate(READ_BYTES);
       behindLarge ??= shared.subarray(0, READ_BEHIND_LARGE);
       this.#given = this.#paused || this.#aheadBytes > 0 ? undefined : this.#sink?.sinkMemory();
       if (this.#given !== undefined) return this.#given;
@@ -161,7 +162,7 @@ export class Reader {
       return;
     }
     loan?.keep();
-    this.#ahead.push(kept ? bytes.subarray(0, length) : Buffer.from(bytes.subarray(0, length)));
+    this.#ahead.push(kept ? bytes.subarray(0, length) : copyOf(bytes, length));
     this.#aheadBytes += length;
     if (this.#aheadBytes >= READ_AHEAD) this.#socket?.pause();
   }
@@ -188,4 +189,10 @@ export class Reader {
     this.#ahead = [];
     this.#aheadBytes = 0;
   }
+}
+
+function copyOf(bytes: Uint8Array, length: number): Buffer {
+  const copy = allocate(length);
+  copy.set(bytes.subarray(0, length));
+  return copy;
 }

@@ -80,7 +80,7 @@ export function closeServer(server: Server): Promise<void> {
 }
 
 /** Node.js says EACCES for a path whose folder does not exist. */
-function bindError(error: Error, endpoint: string, path: string | undefined): Error {
+export function bindError(error: Error, endpoint: string, path: string | undefined): Error {
   const code = (error as NodeJS.ErrnoException).code;
   if (code !== "EACCES" || path === undefined || existsSync(dirname(path)))
     return transportError(error, "bind", endpoint);

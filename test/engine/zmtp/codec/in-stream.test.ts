@@ -27,6 +27,52 @@ function cut(bytes: Buffer, borders: readonly number[]): Buffer[] {
   return chunks;
 }
 
+interface Frame {
+  readonly flags: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The frames of a stream, read as simply as can be. */
+function framesOf(bytes: Buffer): Frame[] {
+  const frames: Frame[] = [];
+  for (let start = 0; start < bytes.length; ) {
+    const flags = bytes[start] as number;
+    const long = (flags & 2) !== 0;
+    const size = long ? Number(bytes.readBigUInt64BE(start + 1)) : (bytes[start + 1] as number);
+    const end = start + (long ? 9 : 2) + size;
+    frames.push({ flags, start, end });
+    start = end;
+  }
+  return frames;
+}
+
+/** The messages of a stream: where each ends, and its bytes without commands in its middle. */
+function messageSizes(bytes: Buffer): { end: number; size: number }[] {
+  const messages: { end: number; size: number }[] = [];
+  let size = 0;
+  for (const { flags, start, end } of framesOf(bytes)) {
+    if ((flags & 4) !== 0) continue;
+    size += end - start;
+    if ((flags & 1) !== 0) continue;
+    messages.push({ end, size });
+    size = 0;
+  }
+  return messages;
+}
+
+/** Bytes of what is not whole yet, of the first `length` of a stream. */
+function arriving(bytes: Buffer, length: number): number {
+  let size = 0;
+  for (const { flags, start, end } of framesOf(bytes)) {
+    if (start >= length) break;
+    if (end > length) return size + length - start;
+    if ((flags & 4) !== 0) continue;
+    size = (flags & 1) === 0 ? 0 : size + end - start;
+  }
+  return size;
+}
+
 const frame = (text: string, flags = 0): Buffer => encodeFrame({ flags, body: Buffer.from(text) });
 
 test("a stream cut anywhere gives the messages and commands of a simple decoder, in order", () => {
@@ -50,6 +96,42 @@ test("a stream cut anywhere gives the messages and commands of a simple decoder,
       },
     ),
     { numRuns: 2_000 },
+  );
+});
+
+test("it knows the bytes of what waits, and of what is arriving, however they come and go", () => {
+  const step = fc.record({ border: fc.nat(), how: fc.nat(3), taken: fc.nat(3), encoded: fc.boolean() });
+  fc.assert(
+    fc.property(frameStream, fc.array(step, { maxLength: 30 }), (bytes, steps) => {
+      const { stream, take } = make();
+      const sizes = messageSizes(bytes);
+      let [from, whole] = [0, 0];
+      const at = steps.map(({ border }) => border % (bytes.length + 1)).sort((a, b) => a - b);
+      for (const [i, { how, taken: most, encoded }] of steps.entries()) {
+        const chunk = Buffer.from(bytes.subarray(from, at[i]));
+        from = at[i] as number;
+        const memory = how === 0 ? stream.memory() : undefined;
+        if (memory !== undefined && memory.length >= chunk.length) {
+          memory.set(chunk);
+          stream.filled(chunk.length);
+        } else if (how === 1) stream.pushBorrowed(chunk, chunk.length);
+        else stream.push(chunk);
+        for (let n = 0; n < most && stream.messages > 0; n++) {
+          if (encoded) stream.takeEncoded(2, undefined);
+          else take();
+        }
+        const come = sizes.filter(({ end }) => end <= from);
+        const gone = come.length - stream.messages;
+        whole = come.slice(gone).reduce((sum, { size }) => sum + size, 0);
+        expect(stream.bytes).toBe(whole);
+        expect(stream.unfinished).toBe(arriving(bytes, from));
+      }
+      stream.cut();
+      expect([stream.bytes, stream.unfinished]).toEqual([whole, 0]);
+      stream.clear();
+      expect([stream.bytes, stream.unfinished]).toEqual([0, 0]);
+    }),
+    { numRuns: 1_000 },
   );
 });
 

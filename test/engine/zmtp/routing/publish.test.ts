@@ -258,3 +258,16 @@ describe("PUB", () => {
     expect(peer.messages).toEqual([["hi"]]);
   });
 });
+
+test("an XPUB tells how many bytes it keeps for its program, and none when what it kept is gone", () => {
+  const world = new RoutingWorld({ type: "XPublisher" });
+  const [one, two] = [world.joined(), world.joined()];
+  one.commandsUs("SUBSCRIBE", "topic");
+  two.says("hello", "world");
+  two.commandsUs("SUBSCRIBE", "other");
+  expect(world.kept).toBe(6 + 10 + 6);
+  world.leaves(two); // Nobody heard of what it asked for, and nobody has to.
+  expect(world.kept).toBe(6 + 10);
+  expect(world.takeAll()).toHaveLength(2);
+  expect(world.kept).toBe(0);
+});

@@ -11,6 +11,7 @@ import {
   Pipe,
   type PipeOwner,
 } from "../../../../src/engine/zmtp/pipe.js";
+import { ReceiveBudget } from "../../../../src/engine/zmtp/receive-budget.js";
 import { createRouting } from "../../../../src/engine/zmtp/routing/create.js";
 import type { Routing, RoutingHost } from "../../../../src/engine/zmtp/routing/routing.js";
 import { decodeStream, encodeFrame } from "../codec/support.js";
@@ -43,7 +44,14 @@ export class FakePeer implements Link {
   ) {
     this.pipe = new Pipe(
       world,
-      { ...marks, maxMessageSize: -1, conflate: false },
+      {
+        ...marks,
+        sendHighWaterMarkBytes: 0,
+        receiveHighWaterMarkBytes: 0,
+        maxMessageSize: -1,
+        conflate: false,
+      },
+      new ReceiveBudget(() => 0),
       `test://${number}`,
       outlives,
     );
@@ -124,6 +132,8 @@ export class RoutingWorld implements RoutingHost, PipeOwner {
   writable = 0;
   /** Messages that had been accepted for a peer and ended with its pipe. */
   lost = 0;
+  /** Bytes that the routing keeps. */
+  kept = 0;
   onDrop: (() => void) | undefined = undefined;
   readonly #marks: { sendHighWaterMark: number; receiveHighWaterMark: number };
 
@@ -131,6 +141,10 @@ export class RoutingWorld implements RoutingHost, PipeOwner {
     this.options = { receiveHighWaterMark, ...options };
     this.#marks = { sendHighWaterMark, receiveHighWaterMark };
     this.routing = createRouting(type, this);
+  }
+
+  pipeOnDetached(): void {
+    throw new Error("nothing is transferred here");
   }
 
   /** A peer as `connect` makes it (queue from the start), or as it is accepted. */
@@ -206,6 +220,9 @@ export class RoutingWorld implements RoutingHost, PipeOwner {
     const peer = this.peers.findIndex((one) => one.pipe === pipe);
     for (let i = 0; i < messages; i++) this.drops.push({ reason, peer });
     this.onDrop?.();
+  }
+  routingOnKept(bytes: number): void {
+    this.kept += bytes;
   }
   closePipe(pipe: Pipe, reason: CloseReason): void {
     if (pipe.link !== undefined) pipe.link.close(reason);

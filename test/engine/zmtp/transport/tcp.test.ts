@@ -1,8 +1,8 @@
 import dns from "node:dns";
-import { networkInterfaces } from "node:os";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { tcp } from "../../../../src/engine/zmtp/transport/tcp.js";
 import { turn, until } from "../../../contract/support/wait.js";
+import { missing } from "../../../support/peers.js";
 import { blackHole } from "../support/black-hole.js";
 import { codeOf, OPTIONS, TransportWorld } from "./support.js";
 
@@ -24,7 +24,6 @@ function resolves(...addresses: { address: string; family: number }[]): void {
   }) as never);
 }
 
-const hasV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === "::1"));
 const portOf = (endpoint: string): string => endpoint.slice(endpoint.lastIndexOf(":") + 1);
 const world = new TransportWorld(tcp);
 
@@ -49,7 +48,7 @@ describe("listening", () => {
     }
   });
 
-  it.skipIf(!hasV6)(
+  it.skipIf(missing("ipv6"))(
     "on IPv6 takes both families at the wildcard, and says IPv4 addresses as such",
     async () => {
       const listener = await world.listen("tcp://*:*", { ipv6: true });

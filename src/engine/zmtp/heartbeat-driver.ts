@@ -1,0 +1,110 @@
+/** The clock, the timer and the questions to the kernel behind the rules of a heartbeat (heartbeat.ts). */
+import { systemClock } from "../../core/clock.js";
+import {
+  Heartbeat,
+  type HeartbeatOptions,
+  pingCommand,
+  type SendState,
+  type WriteState,
+} from "./heartbeat.js";
+
+/** Longer than any timer takes. */
+const MAX_DELAY = 2_147_483_647;
+
+/** The connection of a heartbeat. */
+export interface HeartbeatLink extends WriteState {
+  /** Hands a command to the kernel, unless that is full. */
+  sendPing(body: Buffer): void;
+  /** What the kernel knows of what was sent; `undefined`: nothing. Never rejects. */
+  sendState(): Promise<SendState | undefined>;
+}
+
+export class HeartbeatDriver {
+  readonly #rules: Heartbeat;
+  readonly #link: HeartbeatLink;
+  readonly #onGone: () => void;
+  readonly #ping: Buffer;
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #wakesAt = Number.POSITIVE_INFINITY;
+  #stopped = false;
+
+  /** @param onGone the peer is; may be called again until `stop` */
+  constructor(options: HeartbeatOptions, link: HeartbeatLink, onGone: () => void) {
+    this.#rules = new Heartbeat(options, systemClock.now());
+    this.#link = link;
+    this.#onGone = onGone;
+    this.#ping = pingCommand(options.timeToLive);
+    this.#arm();
+  }
+
+  /** The peer's PING. @returns the answer */
+  ping(data: Buffer): Buffer | undefined {
+    const pong = this.#rules.ping(data, systemClock.now());
+    this.#arm();
+    return pong;
+  }
+
+  /** Something has come. */
+  heard(): void {
+    const rules = this.#rules;
+    rules.heard(rules.timed ? systemClock.now() : 0);
+  }
+
+  /** This side has stopped reading. */
+  pause(): void {
+    this.#rules.pause();
+  }
+
+  /** It reads again. */
+  resume(): void {
+    this.#rules.resume(systemClock.now());
+    this.#arm();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** A timer for the next step, unless one that is early enough stands. */
+  #arm(): void {
+    const { next } = this.#rules;
+    if (this.#stopped || next >= this.#wakesAt || next === Number.POSITIVE_INFINITY) return;
+    clearTimeout(this.#timer);
+    this.#wakesAt = next;
+    const delay = Math.ceil(next - systemClock.now());
+    this.#timer = setTimeout(this.#timerOnStep, Math.min(MAX_DELAY, Math.max(1, delay))).unref();
+  }
+
+  #timerOnStep = (): void => {
+    this.#wakesAt = Number.POSITIVE_INFINITY;
+    this.#timer = undefined;
+    for (;;) {
+      const step = this.#rules.step(systemClock.now(), this.#link);
+      if (step === "gone") {
+        // First what has come meanwhile is read: this side's event loop may have been busy.
+        setImmediate(this.#immediateOnGone);
+        return;
+      }
+      if (step === undefined || this.#stopped) break;
+      if (step === "ping") {
+        this.#link.sendPing(this.#ping);
+        this.#rules.pinged(systemClock.now(), this.#link);
+      } else void this.#link.sendState().then(this.#onSample);
+    }
+    this.#arm();
+  };
+
+  #onSample = (state: SendState | undefined): void => {
+    if (this.#stopped) return;
+    this.#rules.sampled(systemClock.now(), state);
+    this.#arm();
+  };
+
+  #immediateOnGone = (): void => {
+    if (this.#stopped) return;
+    if (this.#rules.step(systemClock.now(), this.#link) === "gone") this.#onGone();
+    else this.#timerOnStep();
+  };
+}

@@ -1,0 +1,57 @@
+/**
+ * Asks the program about peers, no more of them at once than handshakes may be under way. A peer that leaves meanwhile
+ * does not take its question back: it runs on, and keeps its place until the program has answered. So who connects and
+ * leaves, again and again, makes the program do no more than that at once.
+ */
+import type { PeerCredentials } from "../engine.js";
+import type { Verdict } from "./mechanism/mechanism.js";
+
+type Judge = (peer: PeerCredentials) => Promise<Verdict>;
+
+interface Question {
+  readonly peer: PeerCredentials;
+  readonly settle: (answer: Promise<Verdict>) => void;
+}
+
+export class JudgeQueue {
+  readonly #limit: () => number;
+  readonly #judge: Judge;
+  #asked = 0;
+  /** Peers that wait for a place, by their connections; the first came first. */
+  readonly #waiting = new Map<object, Question>();
+
+  constructor(limit: () => number, judge: Judge) {
+    this.#limit = limit;
+    this.#judge = judge;
+  }
+
+  ask(connection: object, peer: PeerCredentials): Promise<Verdict> {
+    if (this.#asked < this.#limit()) return this.#ask(peer);
+    return new Promise((settle) => {
+      this.#waiting.set(connection, { peer, settle });
+    });
+  }
+
+  /** The peer is gone: it is not asked about any more, if it has not been yet. */
+  forget(connection: object): void {
+    this.#waiting.delete(connection);
+  }
+
+  async #ask(peer: PeerCredentials): Promise<Verdict> {
+    this.#asked += 1;
+    try {
+      return await this.#judge(peer);
+    } finally {
+      this.#asked -= 1;
+      this.#next();
+    }
+  }
+
+  #next(): void {
+    for (const [connection, { peer, settle }] of this.#waiting) {
+      if (this.#asked >= this.#limit()) return;
+      this.#waiting.delete(connection);
+      settle(this.#ask(peer));
+    }
+  }
+}

@@ -1,0 +1,58 @@
+/** Asks the system whether somebody listens at an ipc path: by a connection, which says nothing and ends at once. */
+import { connect } from "node:net";
+import { Worker } from "node:worker_threads";
+import type { Answer, Asking } from "./ipc-path.js";
+
+/** ms that a thread may take for the answer; then the path counts as somebody's. */
+const PROBE_TIMEOUT = 5_000;
+
+const ANSWERS: Readonly<Record<number, Answer>> = { 1: "refuses", 2: "gone" };
+
+/** What the thread runs: it has an event loop of its own, while the asking one stands still. */
+const THREAD = `
+const { workerData: { path, answer } } = require("node:worker_threads");
+const socket = require("node:net").connect(path);
+const tell = (value) => {
+  Atomics.store(answer, 0, value);
+  Atomics.notify(answer, 0);
+  socket.destroy();
+};
+socket.once("connect", () => tell(3));
+socket.once("error", ({ code }) => tell(code === "ECONNREFUSED" ? 1 : code === "ENOENT" ? 2 : 3));
+`;
+
+/** Runs rules to their end. */
+export async function answered<T>(rules: Asking<T>): Promise<T> {
+  let step = rules.next();
+  while (step.done !== true) step = rules.next(await probe(step.value));
+  return step.value;
+}
+
+/** The same within the call. */
+export function answeredSync<T>(rules: Asking<T>): T {
+  let step = rules.next();
+  while (step.done !== true) step = rules.next(probeSync(step.value));
+  return step.value;
+}
+
+function probe(path: string): Promise<Answer> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve("listens");
+    });
+    // Any other error, such as a full backlog, comes from somebody who is there.
+    socket.once("error", ({ code }: NodeJS.ErrnoException) =>
+      resolve(code === "ECONNREFUSED" ? "refuses" : code === "ENOENT" ? "gone" : "listens"),
+    );
+  });
+}
+
+function probeSync(path: string): Answer {
+  const answer = new Int32Array(new SharedArrayBuffer(4));
+  const thread = new Worker(THREAD, { eval: true, execArgv: [], workerData: { path, answer } });
+  thread.unref();
+  Atomics.wait(answer, 0, 0, PROBE_TIMEOUT);
+  return ANSWERS[Atomics.load(answer, 0)] ?? "listens";
+}

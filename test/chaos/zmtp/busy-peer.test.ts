@@ -1,0 +1,144 @@
+/**
+ * Peers that are silent for many heartbeat time-outs: busy, stopped, or their queue full. Their systems acknowledge what
+ * is sent, so they keep their connection, and with it what is on its way to them.
+ */
+import { afterEach, describe, expect, it } from "vitest";
+import { nextEvent, until } from "../../contract/support/wait.js";
+import { World } from "../../contract/support/world.js";
+import { Child, start } from "../../process/child.js";
+import { missing, peerAt } from "../../support/peers.js";
+
+const world = new World("zmtp", "tcp");
+const children: Child[] = [];
+const INTERVAL = 100;
+/** What a peer does other things for, in ms. */
+const BUSY = 15 * INTERVAL;
+
+afterEach(async () => {
+  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
+});
+
+function own(child: Child): Child {
+  children.push(child);
+  return child;
+}
+
+/** A libzmq worker whose queue is full after one message, and that is as busy as told with its first job. */
+const PYTHON_WORKER = `
+import sys, time, zmq
+context = zmq.Context()
+worker = context.socket(getattr(zmq, sys.argv[1]))
+worker.rcvhwm = 1
+worker.connect(sys.argv[2])
+for number in range(int(sys.argv[3])):
+    frames = worker.recv_multipart()
+    assert frames[0] == str(number).encode(), (frames[0], number)
+    if number == 0:
+        print("busy", flush=True)
+        time.sleep(float(sys.argv[4]) / 1000)
+print("done", flush=True)
+`;
+
+const SHOAL_WORKER = `
+  import { Context, Dealer, Pull } from "shoal";
+  const [type, endpoint, count, busy] = process.argv.slice(1);
+  const context = new Context({ engine: "zmtp" });
+  const worker = new { Dealer, Pull }[type]({ context, heartbeatInterval: ${INTERVAL} });
+  worker.connect(endpoint);
+  for (let number = 0; number < Number(count); number++) {
+    const [first] = await worker.receive({ timeout: 10_000 });
+    if (first.toString() !== String(number)) throw new Error(first + " is not " + number);
+    if (number > 0) continue;
+    console.log("busy");
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(busy));
+  }
+  console.log("done");
+  await worker.close();
+`;
+
+describe("a worker that is busy for fifteen heartbeat time-outs", () => {
+  it.skipIf(missing("pyzmq")).each(["PULL", "DEALER"])(
+    "loses nothing and stays connected, when it is libzmq's %s and the kernel's buffers are full",
+    async (type) => {
+      const count = 40;
+      const sender = (type === "PULL" ? world.push : world.dealer).call(world, {
+        heartbeatInterval: INTERVAL,
+      });
+      const endpoint = await world.bind(sender);
+      const left = watchLeave(sender);
+      const args = ["-c", PYTHON_WORKER, type, endpoint, String(count), String(BUSY)];
+      const worker = own(new Child(peerAt("pyzmq"), args));
+      const body = Buffer.alloc(1_000_000);
+      const sending = (async () => {
+        for (let number = 0; number < count; number++) await sender.send([String(number), body]);
+      })();
+      expect([await worker.line(), await worker.line()]).toEqual(["busy", "done"]);
+      await sending;
+      expect(left()).toEqual([]);
+      expect((await worker.outcome).code).toBe(0);
+    },
+  );
+
+  it.each(["Pull", "Dealer"])("loses nothing and stays connected, when it is shoal's %s", async (type) => {
+    const count = 2_000;
+    const sender = (type === "Pull" ? world.push : world.dealer).call(world, { heartbeatInterval: INTERVAL });
+    const endpoint = await world.bind(sender);
+    const left = watchLeave(sender);
+    const worker = own(start(SHOAL_WORKER, { args: [type, endpoint, String(count), String(BUSY)] }));
+    for (let number = 0; number < count; number++) await sender.send(String(number));
+    expect([await worker.line(), await worker.line()]).toEqual(["busy", "done"]);
+    expect(left()).toEqual([]);
+    expect((await worker.outcome).code).toBe(0);
+  });
+});
+
+/** @returns the reasons of the peers that left before the whole work was done */
+function watchLeave(sender: ReturnType<World["push"]> | ReturnType<World["dealer"]>): () => string[] {
+  const reasons: string[] = [];
+  sender.events.on("peer:leave", ({ reason }) => {
+    if (reason === "heartbeat") reasons.push(reason);
+  });
+  return () => reasons;
+}
+
+describe("a process that is stopped", () => {
+  const ECHO = `
+    import { Context, Router } from "shoal";
+    const router = new Router({ context: new Context({ engine: "zmtp" }), heartbeatInterval: 0 });
+    await router.bind(process.argv[1]);
+    console.log(router.lastEndpoint);
+    for await (const message of router) await router.send(message);
+  `;
+
+  it.each([
+    "tcp://127.0.0.1:*",
+    "ipc://*",
+  ])("keeps its connection up to the stall time-out, and loses it then (%s)", async (endpoint) => {
+    const child = own(start(ECHO, { args: [endpoint] }));
+    const target = await child.line();
+    const options = { heartbeatInterval: INTERVAL, reconnectInterval: 5, receiveTimeout: 8_000 };
+    const patient = world.dealer(options);
+    const stall = 8 * INTERVAL;
+    const strict = world.dealer({ ...options, heartbeatStallTimeout: stall });
+    const strictest = world.dealer({ ...options, heartbeatStallTimeout: 0 });
+    for (const dealer of [patient, strict, strictest]) {
+      dealer.connect(target);
+      await dealer.send("there?");
+      expect(String(await dealer.receive())).toBe("there?");
+    }
+    const stopped = performance.now();
+    const first = nextEvent(strictest, "disconnect");
+    const second = nextEvent(strict, "disconnect");
+    child.process.kill("SIGSTOP");
+    expect((await first).reason).toBe("heartbeat");
+    expect(strict.stats().peers).toBe(1);
+    expect((await second).reason).toBe("heartbeat");
+    expect(performance.now() - stopped).toBeGreaterThan(stall);
+    await patient.send("still there?");
+    expect(patient.stats()).toMatchObject({ peers: 1, reconnects: 0 });
+    child.process.kill("SIGCONT");
+    expect(String(await patient.receive())).toBe("still there?");
+    await until(() => strict.stats().peers === 1, "the reconnect of the other");
+    expect(patient.stats()).toMatchObject({ peers: 1, reconnects: 0 });
+  });
+});

@@ -1,0 +1,171 @@
+/** How many peers a socket takes, and how many it asks the program about at once. */
+import { describe, expect, it } from "vitest";
+import { JudgeQueue } from "../../../src/engine/zmtp/judge-queue.js";
+import { nextEvent, until } from "../../contract/support/wait.js";
+import type { HostilePeer } from "./support/hostile-peer.js";
+import { HostileWorld } from "./support/hostile-world.js";
+
+const world = new HostileWorld();
+
+/** A hook that answers when a test says so. */
+function hook() {
+  const open: ((allowed: boolean) => void)[] = [];
+  const state = { calls: 0, running: 0, most: 0 };
+  const authenticate = (): Promise<boolean> => {
+    state.calls += 1;
+    state.running += 1;
+    state.most = Math.max(state.most, state.running);
+    return new Promise<boolean>((resolve) => {
+      open.push((allowed) => {
+        state.running -= 1;
+        resolve(allowed);
+      });
+    });
+  };
+  return { state, authenticate, answer: (allowed: boolean) => open.shift()?.(allowed) };
+}
+
+describe("connections", () => {
+  it("past maxConnections are refused, and told; who leaves makes room", async () => {
+    const pull = world.pull({ maxConnections: 2 });
+    const endpoint = await world.bind(pull);
+    const peers: HostilePeer[] = [];
+    for (let i = 0; i < 2; i++) {
+      const peer = await world.raw(endpoint);
+      await peer.handshake("PUSH");
+      peers.push(peer);
+    }
+    await until(() => pull.stats().peers === 2, "two peers");
+    const refused = nextEvent(pull, "accept:error");
+    const third = await world.raw(endpoint);
+    await third.closed;
+    const { error } = await refused;
+    expect(error).toMatchObject({ code: "EMFILE" });
+    expect(error.message).toContain("maxConnections");
+    expect(pull.stats().peers).toBe(2);
+    peers[0]?.destroy();
+    await until(() => pull.stats().peers === 1, "one peer");
+    const push = world.push();
+    push.connect(endpoint);
+    await push.send("in");
+    expect(String(await pull.receive({ timeout: 8_000 }))).toBe("in");
+  });
+
+  it("that only stand and say nothing keep nobody out", async () => {
+    const pull = world.pull({ maxConnections: 3, handshakeInterval: 0 });
+    const endpoint = await world.bind(pull);
+    const idle = await Promise.all([1, 2, 3].map(async () => (await world.raw(endpoint)).listen()));
+    const left = Promise.race(idle.map(({ closed }) => closed));
+    const push = world.push();
+    push.connect(endpoint);
+    await push.send("in");
+    expect(String(await pull.receive({ timeout: 8_000 }))).toBe("in");
+    await left;
+  });
+
+  it("of a STREAM count, too", async () => {
+    const stream = world.stream({ maxConnections: 1, notify: false });
+    const endpoint = await world.bind(stream);
+    const first = await world.raw(endpoint);
+    await until(() => stream.stats().peers === 1, "a peer");
+    const refused = nextEvent(stream, "accept:error");
+    const second = await world.raw(endpoint);
+    await second.closed;
+    expect((await refused).error).toMatchObject({ code: "EMFILE" });
+    first.destroy();
+    await until(() => stream.stats().peers === 0, "nobody");
+    await world.raw(endpoint);
+    await until(() => stream.stats().peers === 1, "another peer");
+  });
+
+  it("that are shaking hands give way, the oldest first, past maxPendingHandshakes", async () => {
+    const pull = world.pull({ maxPendingHandshakes: 2, handshakeInterval: 0 });
+    const endpoint = await world.bind(pull);
+    const first = (await world.raw(endpoint)).listen();
+    const second = (await world.raw(endpoint)).listen();
+    const gaveWay = nextEvent(pull, "handshake:error:other");
+    await world.raw(endpoint);
+    expect((await gaveWay).error.message).toContain("gave way");
+    await first.closed;
+    expect(second.socket.destroyed).toBe(false);
+  });
+});
+
+describe("the program's hook", () => {
+  it("is never asked about more peers at once than may shake hands, however many come and leave", async () => {
+    const { state, authenticate, answer } = hook();
+    const pull = world.pull({ maxPendingHandshakes: 3, authenticate });
+    const endpoint = await world.bind(pull);
+    for (let i = 0; i < 12; i++) {
+      const peer = await world.raw(endpoint);
+      await peer.handshake("PUSH");
+      if (i < 3) await until(() => state.calls === i + 1, "the question");
+      peer.destroy();
+    }
+    const push = world.push();
+    push.connect(endpoint);
+    const sent = push.send("in");
+    // The questions about those that left still run; nobody was asked about beside them.
+    expect([state.calls, state.running]).toEqual([3, 3]);
+    for (let i = 0; i < 3; i++) answer(true);
+    await until(() => state.calls > 3, "the next question");
+    for (let i = 0; pull.stats().peers === 0 && i < 100; i++) {
+      answer(true);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await sent;
+    expect(String(await pull.receive({ timeout: 8_000 }))).toBe("in");
+    expect(state.most).toBe(3);
+  });
+
+  it("is asked about peers in their order, not about those that left, and on after it has failed", async () => {
+    const { state, authenticate, answer } = hook();
+    const asked: string[] = [];
+    const queue = new JudgeQueue(
+      () => 1,
+      (peer) => {
+        asked.push(peer.address);
+        const answer = authenticate();
+        return peer.address === "b" ? answer.then(() => Promise.reject(new Error("no"))) : answer;
+      },
+    );
+    const keys = new Map(["a", "b", "c", "d"].map((name) => [name, { name }]));
+    const ask = (address: string) =>
+      queue.ask(keys.get(address) as object, { mechanism: "NULL", address, domain: "" });
+    const answers = ["a", "b", "c", "d"].map((address) => ask(address).catch((error) => error.message));
+    queue.forget(keys.get("c") as object);
+    expect(asked).toEqual(["a"]);
+    answer(false);
+    expect(await answers[0]).toBe(false);
+    expect(asked).toEqual(["a", "b"]);
+    answer(true);
+    expect(await answers[1]).toBe("no");
+    await until(() => asked.length === 3, "the third question");
+    answer(true);
+    expect(await answers[3]).toBe(true);
+    expect(asked).toEqual(["a", "b", "d"]);
+    expect(state.running).toBe(0);
+  });
+
+  it("has a peer wait that it judges: it is read no further than what is kept ahead", async () => {
+    const { state, authenticate, answer } = hook();
+    const pull = world.pull({ authenticate });
+    const endpoint = await world.bind(pull);
+    const peer = await world.raw(endpoint);
+    await peer.handshake("PUSH");
+    await until(() => state.calls === 1, "the question");
+    const body = Buffer.alloc(1_048_585, "x");
+    body.writeBigUInt64BE(1_048_576n, 1);
+    body[0] = 2;
+    let written = 0;
+    for (let i = 0; i < 60; i++) peer.socket.write(body, () => void written++);
+    for (let last = -1, same = 0; same < 15; last = written) {
+      same = written === last ? same + 1 : 0;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    // What two kernels keep, and 65,536 bytes: not the 60 MiB.
+    expect(written).toBeLessThan(30);
+    answer(true);
+    for (let i = 0; i < 60; i++) await pull.receive({ timeout: 8_000 });
+  });
+});

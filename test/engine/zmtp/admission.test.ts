@@ -1,0 +1,148 @@
+/** Who is let in: only who was allowed, whatever the hook or the authentication service does. */
+import { describe, expect, it } from "vitest";
+import { SocketType } from "../../../src/core/socket-type.js";
+import type { EngineListener } from "../../../src/engine/engine.js";
+import { selectEngine } from "../../../src/engine/select.js";
+import type { Authenticate, Pull, PullOptions, PushOptions } from "../../../src/index.js";
+import { Context, Router } from "../../../src/index.js";
+import { CURVE_SERVER, curveClient, plain } from "../../contract/support/keys.js";
+import { until } from "../../contract/support/wait.js";
+import { World } from "../../contract/support/world.js";
+import { greeting, RawPeer } from "../../contract/support/zmtp-peer.js";
+import { command } from "./support/hostile-peer.js";
+
+const world = new World("zmtp", "tcp");
+
+const MECHANISMS: Record<string, [server: PullOptions, client: PushOptions]> = {
+  NULL: [{}, {}],
+  PLAIN: [{ plainServer: true }, plain("user", "password")],
+  CURVE: [CURVE_SERVER, curveClient()],
+};
+
+/** A peer comes to the socket. @returns whether it was let in */
+async function comes(pull: Pull, client: PushOptions): Promise<boolean> {
+  const context = pull.context;
+  const endpoint = await world.bind(pull);
+  let failed = 0;
+  for (const type of ["handshake:error:auth", "handshake:error:other", "peer:refused", "disconnect"] as const)
+    pull.events.on(type, () => void failed++);
+  const push = world.push({ ...client, context, reconnectInterval: -1 });
+  push.connect(endpoint);
+  await until(() => failed > 0 || (pull.stats().peers ?? 0) > 0, "the peer's fate");
+  return (pull.stats().peers ?? 0) > 0;
+}
+
+describe.each(Object.keys(MECHANISMS))("a peer by %s", (name) => {
+  const [server, client] = MECHANISMS[name] as [PullOptions, PushOptions];
+
+  it.each<[string, unknown, boolean]>([
+    ["true", () => true, true],
+    ["a promise of true", async () => true, true],
+    ["false", () => false, false],
+    ["nothing", () => undefined, false],
+    ["1", () => 1, false],
+    ["text", async () => "yes", false],
+    ["an object", () => ({}), false],
+    ["a function", () => () => true, false],
+  ])("is let in by a hook that gives true, and by nothing else: %s", async (_, authenticate, allowed) => {
+    const pull = world.pull({ ...server, authenticate: authenticate as Authenticate });
+    expect(await comes(pull, client)).toBe(allowed);
+  });
+
+  it.each<[string, Authenticate]>([
+    [
+      "throws",
+      () => {
+        throw new Error("no");
+      },
+    ],
+    ["rejects", () => Promise.reject(new Error("no"))],
+    ["rejects with true", () => Promise.reject(true)],
+  ])("is refused by a hook that %s", async (_, authenticate) => {
+    expect(await comes(world.pull({ ...server, authenticate }), client)).toBe(false);
+  });
+
+  it("is refused where zapEnforceDomain asks for a service, and there is none", async () => {
+    const pull = world.pull({ ...server, zapDomain: "test", zapEnforceDomain: true });
+    expect(await comes(pull, client)).toBe(false);
+  });
+
+  it.each([
+    ["200", true],
+    ["400", false],
+  ])("is judged by the context's service, which says %s", async (status, allowed) => {
+    const { asked, pull } = await withService({ ...server, zapDomain: "test" }, status);
+    expect(await comes(pull, client)).toBe(allowed);
+    expect(asked.map((request) => String(request[7]))).toEqual([name]);
+  });
+});
+
+it("is let in by an engine's own listener that gives true, and by nothing else", async () => {
+  for (const [answer, allowed] of [
+    [true, true],
+    [undefined, false],
+    [1, false],
+  ] as const) {
+    let failed = false;
+    const listener: EngineListener = {
+      engineOnReadable: () => undefined,
+      engineOnWritable: () => undefined,
+      engineOnEvent: ({ type }) => {
+        if (type === "disconnect") failed = true;
+      },
+      engineAuthenticate: async () => answer as never,
+    };
+    const socket = selectEngine("zmtp").createContext({}, false).open(SocketType.Pull, {}, listener);
+    const endpoint = await socket.bind("tcp://127.0.0.1:*");
+    const push = world.push({ reconnectInterval: -1 });
+    push.connect(endpoint);
+    await until(() => failed || socket.stats().peers === 1, "the peer's fate");
+    expect(socket.stats().peers).toBe(allowed ? 1 : 0);
+    await socket.close(0);
+  }
+});
+
+it("a peer whose service is gone when it would be asked about is refused", async () => {
+  const { asked, pull, service } = await withService({ plainServer: true }, "200");
+  const endpoint = await world.bind(pull);
+  const peer = await RawPeer.connect(endpoint);
+  world.after(() => peer.socket.destroy());
+  peer.write(greeting("PLAIN"));
+  await peer.receive(64);
+  await service.close({ linger: 0 });
+  peer.write(command("HELLO", "\u0001u\u0001p"));
+  await peer.closed;
+  expect([asked, pull.stats().peers]).toEqual([[], 0]);
+});
+
+it("a NULL peer without a domain is not asked about, as libzmq has it", async () => {
+  const { asked, pull } = await withService({}, "400");
+  expect(await comes(pull, {})).toBe(true);
+  expect(asked).toEqual([]);
+});
+
+it.each([
+  ["PLAIN", 400],
+  ["CURVE", 400],
+])("a %s peer is asked about without a domain, too", async (name) => {
+  const [server, client] = MECHANISMS[name] as [PullOptions, PushOptions];
+  const { asked, pull } = await withService(server, "400");
+  expect(await comes(pull, client)).toBe(false);
+  expect(asked).toHaveLength(1);
+});
+
+/** A socket in a context with an authentication service that answers every question so. */
+async function withService(options: PullOptions, status: string) {
+  const context = new Context({ engine: "zmtp" });
+  const service = world.own(new Router({ context }));
+  await service.bind("inproc://zeromq.zap.01");
+  const asked: Buffer[][] = [];
+  void (async () => {
+    for await (const request of service) {
+      asked.push(request);
+      const [address, delimiter, version, id] = request as [Buffer, Buffer, Buffer, Buffer];
+      await service.send([address, delimiter, version, id, status, "", "", ""]);
+    }
+  })().catch(() => undefined);
+  return { asked, service, pull: world.pull({ ...options, context }) };
+}

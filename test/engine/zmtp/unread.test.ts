@@ -1,0 +1,152 @@
+/** What peers are held to while this side does not read them: its queue is full, or their credentials are looked at. */
+import { once } from "node:events";
+import { connect } from "node:net";
+import { describe, expect, it } from "vitest";
+import { Connection } from "../../../src/engine/zmtp/connection.js";
+import { createMechanism } from "../../../src/engine/zmtp/mechanism/select.js";
+import { connectionOptions, mechanismOptions } from "../../../src/engine/zmtp/options.js";
+import { Pipe } from "../../../src/engine/zmtp/pipe.js";
+import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
+import { tcp } from "../../../src/engine/zmtp/transport/tcp.js";
+import type { Stream } from "../../../src/engine/zmtp/transport/transport.js";
+import { collect, nextEvent, until } from "../../contract/support/wait.js";
+import { World } from "../../contract/support/world.js";
+import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
+import { RawServer } from "./support/raw-server.js";
+
+const world = new World("zmtp", "tcp");
+/** PING: a time to live of 2 tenths of a second, no context (37/ZMTP, Heartbeating). */
+const PING = Buffer.concat([Buffer.from([0x04, 0x07]), Buffer.from("\u0004PING\u0000\u0002", "latin1")]);
+const TIME_TO_LIVE = 200;
+
+describe("a peer that named a time to live and falls silent", () => {
+  /** Another such peer, of a socket that reads, has been given up so many times. */
+  async function timesToLive(count: number): Promise<void> {
+    const pull = world.pull({ heartbeatInterval: 0 });
+    const endpoint = await world.bind(pull);
+    for (let i = 0; i < count; i++) {
+      const left = nextEvent(pull, "disconnect", ({ reason }) => reason === "heartbeat");
+      const peer = await RawPeer.connect(endpoint);
+      world.after(() => peer.destroy());
+      await peer.handshake("PUSH");
+      peer.write(PING);
+      await left;
+    }
+  }
+
+  it("stays while our receive queue is full, and has its whole time to live when we read again", async () => {
+    const pull = world.pull({ heartbeatInterval: 0, receiveHighWaterMark: 2 });
+    const peer = await RawPeer.connect(await world.bind(pull));
+    world.after(() => peer.destroy());
+    await peer.handshake("PUSH");
+    let gone: string | undefined;
+    pull.events.on("disconnect", ({ reason }) => {
+      gone = reason;
+    });
+    // It speaks until nobody listens, and has nothing more to say.
+    peer.write(PING, frame("one"), frame("two"), PING);
+    await until(() => pull.stats().receiveQueued === 2, "two messages");
+    await timesToLive(3);
+    expect(gone).toBeUndefined();
+    const left = nextEvent(pull, "disconnect");
+    const resumed = performance.now();
+    expect(await collect(pull, 2)).toEqual(["one", "two"]);
+    expect((await left).reason).toBe("heartbeat");
+    expect(performance.now() - resumed).toBeGreaterThan(TIME_TO_LIVE * 0.9);
+  });
+
+  it("stays while our receive queue is full from its last connection", async () => {
+    const server = new RawServer((socket) => {
+      const first = server.connections.length === 1;
+      const rest = first ? [frame("one"), frame("two")] : [PING];
+      socket.write(Buffer.concat([greeting(), ready("PUSH"), ...rest]));
+      socket.resume();
+    });
+    const pull = world.pull({ heartbeatInterval: 0, receiveHighWaterMark: 2, reconnectInterval: 5 });
+    pull.connect(await server.listen(world));
+    await until(() => pull.stats().receiveQueued === 2, "two messages");
+    const joined = nextEvent(pull, "peer:join");
+    (await server.first()).destroy();
+    await joined;
+    let gone = false;
+    pull.events.on("disconnect", () => {
+      gone = true;
+    });
+    await timesToLive(3);
+    expect([gone, server.connections.length]).toEqual([false, 2]);
+  });
+});
+
+describe("a peer whose credentials are looked at", () => {
+  it("is read no further than one read and what is kept to notice its leaving; then all of it comes", async () => {
+    const options = { ipv6: false, backlog: 5, connectTimeout: 0, tcpKeepalive: -1, tcpKeepaliveIdle: -1 };
+    let onStream: (stream: Stream) => void = () => undefined;
+    const accepted = new Promise<Stream>((resolve) => {
+      onStream = resolve;
+    });
+    let allow: (allowed: boolean) => void = () => undefined;
+    const asked = new Promise<void>((resolve) => {
+      let connection: Connection | undefined;
+      onStream = ((next) => (stream: Stream) => {
+        const mechanism = createMechanism("NULL", true, mechanismOptions({}, "PULL", true));
+        connection = new Connection(stream, mechanism, connectionOptions({ heartbeatInterval: 0 }), {
+          connectionOnReady: (made) => {
+            pipe.linked(made, { socketType: "PUSH", identity: Buffer.alloc(0), commands: true });
+            return pipe;
+          },
+          connectionOnFault: (_, fault) => faults.push(fault.message),
+          connectionOnSaid: () => undefined,
+          connectionOnEnd: () => undefined,
+          connectionOnJudge: () => {
+            resolve();
+            return new Promise((decide) => {
+              allow = decide;
+            });
+          },
+        });
+        world.after(() => connection?.close("local"));
+        next(stream);
+      })(onStream);
+    });
+    const faults: string[] = [];
+    const owner = {
+      pipeOnMessages: () => undefined,
+      pipeOnRoom: () => undefined,
+      pipeOnDetached: () => undefined,
+      pipeOnCommand: () => undefined,
+    };
+    const marks = {
+      sendHighWaterMark: 0,
+      receiveHighWaterMark: 0,
+      sendHighWaterMarkBytes: 0,
+      receiveHighWaterMarkBytes: 0,
+      maxMessageSize: -1,
+      conflate: false,
+    };
+    const pipe = new Pipe(owner, marks, new ReceiveBudget(() => 0), "tcp://somewhere", false);
+    const listener = await tcp.listen("tcp://127.0.0.1:*", options, {
+      accepted: (stream) => onStream(stream),
+      failed: () => undefined,
+    });
+    world.after(() => listener.close());
+
+    const client = connect(Number(listener.endpoint.split(":").at(-1)), "127.0.0.1");
+    world.after(() => client.destroy());
+    await once(client, "connect");
+    client.write(Buffer.concat([greeting(), ready("PUSH")]));
+    const { socket } = await accepted;
+    await asked;
+    // 256 messages of 64 KiB and their headers: far more than the kernels keep for a stream that is not read.
+    const message = Buffer.concat([Buffer.from([2, 0, 0, 0, 0, 0, 1, 0, 0]), Buffer.alloc(65_536)]);
+    const all = new Promise((resolve) => client.write(Buffer.concat(Array(256).fill(message)), resolve));
+    const stopped = once(socket, "pause").then(() => "no longer read");
+    expect(await Promise.race([stopped, all.then(() => "all was read")])).toBe("no longer read");
+    const handshake = greeting().length + ready("PUSH").length;
+    expect(socket.bytesRead).toBeLessThanOrEqual(handshake + 65_536 + 65_536);
+    expect([pipe.in.messages, faults]).toEqual([0, []]);
+    allow(true);
+    await all;
+    await until(() => pipe.in.messages === 256, "all messages");
+    expect(faults).toEqual([]);
+  });
+});

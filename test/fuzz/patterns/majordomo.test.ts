@@ -1,0 +1,168 @@
+/** Majordomo's three dialects, whatever is in a message: what is taken has the form that protocol.ts draws. */
+import { expect, test } from "vitest";
+import { deliveryHead, headTemplate, requestHead } from "../../../src/patterns/majordomo/heads.js";
+import * as broker from "../../../src/patterns/majordomo/messages-broker.js";
+import { ClientCommand, Dialect, WorkerCommand } from "../../../src/patterns/majordomo/protocol.js";
+import { parseAtBroker } from "../../../src/patterns/majordomo/protocol-broker.js";
+import * as client from "../../../src/patterns/majordomo/protocol-client.js";
+import * as worker from "../../../src/patterns/majordomo/protocol-worker.js";
+import { fuzz, hex, same } from "../messages.js";
+
+const PEER = Buffer.from("peer");
+const SERVICE = Buffer.from("echo");
+const BODY = [Buffer.from("body"), Buffer.from("more")];
+const EMPTY = Buffer.alloc(0);
+const ROOM = { concurrency: 2, capacity: 7 };
+const DIALECTS = [Dialect.Mdp01, Dialect.Mdp02, Dialect.Shoal] as const;
+const HEAD = requestHead(headTemplate(Buffer.alloc(8, 1), SERVICE), ClientCommand.Request, 5, 3);
+const DELIVERY = deliveryHead(WorkerCommand.Request, 9, HEAD);
+const TAG = Buffer.of(0, 0, 0, 9);
+
+const fromWorkers = DIALECTS.flatMap((dialect) => [
+  worker.readyMessage(dialect, SERVICE, ROOM, "name"),
+  worker.signalMessage(dialect, "Heartbeat"),
+  worker.signalMessage(dialect, "Disconnect"),
+  worker.replyMessage(dialect, [dialect === Dialect.Shoal ? DELIVERY : TAG], true, BODY, 2),
+]);
+const fromClients = [
+  client.plainRequest(Dialect.Mdp01, SERVICE, BODY),
+  client.plainRequest(Dialect.Mdp02, SERVICE, BODY),
+  client.extendedRequest(HEAD, BODY),
+  client.cancelMessage(HEAD),
+  client.creditMessage(HEAD, 1_000),
+  client.heartbeatMessage(),
+];
+const others = [
+  worker.drainMessage(),
+  worker.failureMessage(DELIVERY, "failed", "text"),
+  worker.negotiation("client"),
+  worker.negotiation("worker"),
+];
+
+test("at a broker", () => {
+  fuzz({
+    name: "majordomo, at a broker",
+    good: [...fromWorkers, ...fromClients, ...others].map((frames) => [PEER, ...frames]),
+    bad: [
+      { concurrency: 0, capacity: 1 },
+      { concurrency: 3, capacity: 2 },
+      { concurrency: 1, capacity: 65_536 },
+    ].map((room) => [PEER, ...worker.readyMessage(Dialect.Shoal, SERVICE, room, "name")]),
+    check: (frames) => {
+      const command = parseAtBroker(frames);
+      switch (command.kind) {
+        case "fault":
+          expect(["frames", "header", "command", "service", "body", "id", "tag", "capacity"]).toContain(
+            command.reason,
+          );
+          return false;
+        case "request":
+        case "ask-all":
+          expect(command.service.length).toBeGreaterThan(0);
+          expect(command.service.length).toBeLessThanOrEqual(255);
+          expect(command.body.length).toBeGreaterThan(0);
+          same(command.body, frames.slice(-command.body.length));
+          if (command.dialect !== Dialect.Shoal)
+            same(
+              [frames[0] as Buffer, ...client.plainRequest(command.dialect, command.service, command.body)],
+              frames,
+            );
+          break;
+        case "partial":
+        case "final":
+          expect(command.tag).toBeLessThanOrEqual(0xffff_ffff);
+          if (command.dialect === Dialect.Shoal)
+            same([frames[1] as Buffer, ...command.body], frames.slice(1));
+          else same([EMPTY, ...command.body], frames.slice(-command.body.length - 1));
+          break;
+        case "ready":
+          expect(command.service.length).toBeGreaterThan(0);
+          expect(command.concurrency).toBeGreaterThan(0);
+          expect(command.capacity).toBeGreaterThanOrEqual(command.concurrency);
+          expect(command.capacity).toBeLessThanOrEqual(65_535);
+          break;
+        case "failure":
+          expect([command.reason, command.text]).toEqual(frames.slice(2).map(String));
+          break;
+        case "cancel":
+          expect(hex(command.head)).toBe(hex(frames[1] as Buffer));
+          break;
+        default:
+          expect(["heartbeat", "disconnect", "drain", "credit", "client-heartbeat"]).toContain(command.kind);
+      }
+      return true;
+    },
+  });
+});
+
+const asker = { client: PEER, dialect: Dialect.Shoal, head: HEAD };
+
+test("at a client", () => {
+  fuzz({
+    name: "majordomo, at a client",
+    good: [
+      ["", "MDPC01", "echo", ...BODY],
+      ["MDPC02", Buffer.of(ClientCommand.Partial), "echo", ...BODY],
+      ["MDPC02", Buffer.of(ClientCommand.Final), "echo", ...BODY],
+      ["", "MDPC01", "mmi.shoal", "200", "12345678", "2500"],
+      broker.refusal(asker, SERVICE, "reason", "text").slice(1),
+      broker.waiting(asker, true).slice(1),
+      broker.asked(asker, ["a", "b"]).slice(1),
+      broker.clientHeartbeat(PEER, Buffer.from("12345678")).slice(1),
+    ],
+    check: (frames) => {
+      const input = client.parseAtClient(frames);
+      if (input.kind === "fault") return false;
+      if ("sequence" in input) {
+        // Past 2^53 it is inexact: then it is nobody's, since no client counts so far.
+        expect(Number.isInteger(input.sequence)).toBe(true);
+        expect(input.sequence).toBeGreaterThanOrEqual(-1);
+      }
+      if (input.kind === "answer" && input.sequence === -1) {
+        expect(input.body.length).toBeGreaterThan(0);
+        same([input.service, ...input.body], frames.slice(2));
+      } else if (input.kind === "answer") same(input.body, frames.slice(1));
+      if (input.kind === "one") same(input.body, frames.slice(3));
+      if (input.kind === "asked") expect(input.workers).toEqual(frames.slice(1).map(String));
+      if (input.kind === "heartbeat") same([input.incarnation], frames.slice(1));
+      if (input.kind === "negotiated") {
+        expect(Number.isFinite(input.heartbeatInterval)).toBe(true);
+        expect(input.incarnation.length).toBe(input.extended ? 8 : 0);
+      }
+      return true;
+    },
+  });
+});
+
+test("at a worker", () => {
+  fuzz({
+    name: "majordomo, at a worker",
+    good: [
+      ...DIALECTS.flatMap((dialect) => [
+        broker.delivery(PEER, dialect, 9, dialect === Dialect.Shoal ? HEAD : EMPTY, BODY, 0).slice(1),
+        broker.workerSignal(PEER, dialect, "Heartbeat").slice(1),
+        broker.workerSignal(PEER, dialect, "Disconnect").slice(1),
+      ]),
+      broker.delivery(PEER, Dialect.Shoal, 9, EMPTY, BODY, 0).slice(1),
+      broker.cancellation(PEER, 9).slice(1),
+      ["", "MDPC01", "mmi.shoal", "200", "12345678", "2500"],
+    ],
+    check: (frames) => {
+      const input = worker.parseAtWorker(frames);
+      if (input.kind === "fault") return false;
+      if (input.kind === "request") {
+        expect(input.body.length).toBeGreaterThan(0);
+        expect(input.envelope.length).toBeGreaterThan(0);
+        expect(input.envelope.every(({ length }) => length > 0)).toBe(true);
+        const between = input.dialect === Dialect.Shoal ? [] : [EMPTY];
+        const tail = [...input.envelope, ...between, ...input.body];
+        same(tail, frames.slice(-tail.length));
+        expect(typeof input.repeatable).toBe("boolean");
+      }
+      if (input.kind === "cancel") expect(input.tag).toBeLessThanOrEqual(0xffff_ffff);
+      if (input.kind === "negotiated")
+        expect(worker.beatInterval(1_000, input.heartbeatInterval)).toBeGreaterThan(0);
+      return true;
+    },
+  });
+});

@@ -1,0 +1,36 @@
+/** An ipc path that a program of another library is bound to, or was when it died. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { Context, Pull, Push } from "../../src/index.js";
+import { failure, thrown } from "../contract/support/wait.js";
+import { NO_C, startC } from "./c-peer.js";
+import { NO_PYTHON, startPython } from "./python-peer.js";
+
+const folder = mkdtempSync(join(tmpdir(), "shoal-path-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe.each([
+  { title: "pyzmq", skip: NO_PYTHON, start: () => startPython() },
+  { title: "C", skip: NO_C, start: () => startC() },
+])("an ipc path of $title", ({ title, skip, start }) => {
+  it.skipIf(skip)("is not taken while it lives, and is when it has been killed", async () => {
+    const context = new Context({ engine: "zmtp" });
+    const endpoint = `ipc://${join(folder, title)}`;
+    const peer = await start();
+    const pull = await peer.open("PULL");
+    await pull.bind(endpoint);
+    const [ours, push] = [new Pull({ context }), new Push({ context })];
+    expect((await failure(ours.bind(endpoint))).code).toBe("EADDRINUSE");
+    expect(thrown(() => ours.bindSync(endpoint)).code).toBe("EADDRINUSE");
+    push.connect(endpoint);
+    await push.send("still theirs");
+    expect(await pull.receive()).toEqual([Buffer.from("still theirs")]);
+    await peer.child.kill();
+    await ours.bind(endpoint);
+    await push.send("ours now");
+    expect(String((await ours.receive())[0])).toBe("ours now");
+    await Promise.all([ours.close(), push.close()]);
+  });
+});

@@ -1,0 +1,79 @@
+/** Programs that bind one ipc path at the same moment: exactly one has it, whatever lay there before. */
+import { existsSync, linkSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Child, start } from "./child.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
+const PROGRAMS = 4;
+const ROUNDS = LONG ? 200 : 25;
+
+/** Binds the path of each line that it is told, and says what came of it; after the next line it has let it go. */
+const PROGRAM = `
+import { createInterface } from "node:readline";
+import { Pull } from "shoal";
+let pull;
+console.log("ready");
+for await (const line of createInterface({ input: process.stdin })) {
+  const [command, endpoint] = line.split(" ");
+  if (command === "close") {
+    await pull?.close();
+    console.log("closed");
+    continue;
+  }
+  pull = new Pull();
+  try {
+    if (command === "bindSync") pull.bindSync(endpoint);
+    else await pull.bind(endpoint);
+    console.log("bound");
+  } catch (error) {
+    console.log(error.code);
+  }
+}`;
+
+/** A path as a killed process leaves it: a socket where nobody listens. */
+async function leaveStale(path: string): Promise<void> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(`${path}.dying`, resolve));
+  linkSync(`${path}.dying`, path);
+  await new Promise((resolve) => server.close(resolve));
+}
+
+describe("one ipc path, several programs at once", () => {
+  const folder = mkdtempSync(join(tmpdir(), "shoal-race-"));
+  const programs: Child[] = [];
+
+  beforeAll(async () => {
+    for (let i = 0; i < PROGRAMS; i++)
+      programs.push(start(PROGRAM, { env: { SHOAL_ENGINE: "zmtp" }, limit: LONG ? 120_000 : 30_000 }));
+    for (const program of programs) await program.heard("ready");
+  });
+
+  afterAll(async () => {
+    await Promise.all(programs.map((program) => program.kill()));
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const all = (line: string): Promise<string[]> => {
+    for (const program of programs) program.tell(line);
+    return Promise.all(programs.map((program) => program.line()));
+  };
+
+  it.each([
+    ["bind", "what a dead process left", true],
+    ["bindSync", "what a dead process left", true],
+    ["bind", "nothing", false],
+  ])("%s over %s succeeds in exactly one", async (command, _, stale) => {
+    for (let round = 0; round < (command === "bindSync" && !LONG ? 5 : ROUNDS); round++) {
+      const path = join(folder, `${command}-${stale}-${round}`);
+      if (stale) await leaveStale(path);
+      const outcomes = await all(`${command} ipc://${path}`);
+      expect(outcomes.sort(), `round ${round}`).toEqual([...Array(PROGRAMS - 1).fill("EADDRINUSE"), "bound"]);
+      expect(existsSync(path)).toBe(true);
+      await all("close");
+      expect(readdirSync(folder)).toEqual([]);
+    }
+  });
+});

@@ -1,0 +1,59 @@
+/** Nobody finds keys and passwords in a log, however they look at a socket. */
+import { inspect } from "node:util";
+import { afterEach, describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../src/engine/select.js";
+import { Context, curveKeyPair, Push, type Socket } from "../../src/index.js";
+
+const sockets: Socket[] = [];
+afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
+
+const WAYS = [
+  {},
+  { depth: Number.POSITIVE_INFINITY },
+  { depth: Number.POSITIVE_INFINITY, showHidden: true, getters: false },
+  { depth: Number.POSITIVE_INFINITY, customInspect: false },
+];
+
+describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+  it("shows no secrets of a socket, its context, its events or an error", async () => {
+    const keys = curveKeyPair();
+    const context = new Context({ engine });
+    class Named extends Push {
+      label = "mine";
+    }
+    const push = new Named({
+      context,
+      curveSecretKey: keys.secretKey,
+      curvePublicKey: keys.publicKey,
+      curveServerKey: keys.publicKey,
+    });
+    const plain = new Push({ context, plainUsername: "skipper", plainPassword: "ahoy-and-goodbye" });
+    plain.plainPassword = "another-password";
+    sockets.push(push, plain);
+    push.connect("tcp://127.0.0.1:1");
+    plain.connect("tcp://127.0.0.1:1");
+    let error: unknown;
+    try {
+      (push as { curveSecretKey: unknown }).curveSecretKey = `${keys.secretKey}!`;
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toMatchObject({ code: "EINVAL" });
+    for (const options of WAYS) {
+      for (const value of [push, plain, context, push.events, plain.events, error, { push, plain }]) {
+        const text = inspect(value, options);
+        for (const secret of [keys.secretKey, "ahoy-and-goodbye", "another-password"])
+          expect(text, JSON.stringify(options)).not.toContain(secret);
+      }
+    }
+    expect(JSON.stringify([push, plain, context])).not.toContain("password");
+    const text = inspect(push);
+    expect(text).toMatch(/^Named \{/);
+    expect(text).toContain("tcp://127.0.0.1:1");
+    expect(text).toContain("label: 'mine'");
+    expect(text).toContain("curveSecretKey: '[redacted]'");
+    expect(text).toContain(keys.publicKey);
+    // The socket itself still has them.
+    expect([push.curveSecretKey, plain.plainPassword]).toEqual([keys.secretKey, "another-password"]);
+  });
+});
