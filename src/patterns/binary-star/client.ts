@@ -10,6 +10,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { AbortedError, ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
+import { Calls } from "../../sockets/calls.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
 import { Turns } from "../../sockets/turns.js";
@@ -62,6 +63,7 @@ export interface BinaryStarClientStats {
 export class BinaryStarClient<T = Raw> {
   readonly events: PatternEvents<StarFailOverEvent> = new PatternEvents();
   readonly #options: BinaryStarClientOptions<T>;
+  readonly #calls = new Calls();
   readonly #turns = new Turns();
   readonly #closing = new AbortController();
   readonly #timeout: number;
@@ -95,21 +97,25 @@ export class BinaryStarClient<T = Raw> {
    * it is handled at least once. Calls made meanwhile wait their turn.
    *
    * @returns the reply's frames, or with a codec the value as the only element
-   * @throws TimeoutError `ETIMEDOUT` after `deadline` ms; AbortedError `ABORT_ERR`; ClosedError `EBADF`
+   * @throws TimeoutError `ETIMEDOUT` after `deadline` ms; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN` when it closes
    */
-  async request(body: BodyOut<T>, options: StarCallOptions = {}): Promise<BodyIn<T>> {
-    const ms = checkCount("deadline", options.deadline ?? this.#deadline, 1);
+  request(body: BodyOut<T>, options: StarCallOptions = {}): Promise<BodyIn<T>> {
+    return this.#calls.run(() => this.#request(body, options));
+  }
+
+  async #request(body: BodyOut<T>, { deadline, signal }: StarCallOptions): Promise<BodyIn<T>> {
+    const ms = checkCount("deadline", deadline ?? this.#deadline, 1);
+    this.#assertOpen(signal);
     const end = performance.now() + ms;
-    this.#assertOpen(options.signal);
-    const done = await this.#turns.take(options.signal);
+    const done = await this.#turns.take(signal);
     this.#requests += 1;
     try {
       for (;;) {
-        this.#assertOpen(options.signal);
+        this.#assertWaiting(signal);
         const left = Math.ceil(end - performance.now());
         if (left <= 0)
           throw new TimeoutError("ETIMEDOUT", `Neither server of the pair replied within ${ms} ms`);
-        const reply = await this.#attempt(body, Math.min(this.#timeout, left), options.signal);
+        const reply = await this.#attempt(body, Math.min(this.#timeout, left), signal);
         if (reply === undefined) continue;
         this.#replies += 1;
         return reply;
@@ -128,8 +134,9 @@ export class BinaryStarClient<T = Raw> {
     };
   }
 
-  /** Gives up what is asked, with `EBADF`. */
+  /** Gives up what is asked, with `EAGAIN`. */
   async close(): Promise<void> {
+    this.#calls.abandon();
     this.#closing.abort();
     await this.#drop();
     this.events.close();
@@ -159,7 +166,7 @@ export class BinaryStarClient<T = Raw> {
     } catch (error) {
       const { code } = error as { code?: string };
       await this.#drop();
-      this.#assertOpen(signal);
+      this.#assertWaiting(signal);
       if (code !== "ETIMEDOUT" && !lost.signal.aborted) throw error;
       this.#failOver(lost.signal.aborted ? "disconnected" : "timeout");
       const wait = PAUSE - (performance.now() - started);
@@ -190,6 +197,12 @@ export class BinaryStarClient<T = Raw> {
     this.#current = 1 - this.#current;
     this.#failOvers += 1;
     this.events.emit({ type: "fail-over", from, to: this.endpoint, reason });
+  }
+
+  #assertWaiting(signal: AbortSignal | undefined): void {
+    if (this.#closing.signal.aborted)
+      throw new ClosedError("EAGAIN", "The client closed while the request waited");
+    if (signal?.aborted === true) throw new AbortedError(signal.reason);
   }
 
   #assertOpen(signal: AbortSignal | undefined): void {

@@ -2,8 +2,11 @@
 import { StarState } from "./protocol.js";
 import type { FenceReason, StarCause, StarRole } from "./rules.js";
 
-/** A server's state, in words; a fenced server serves nobody until `resolve`. */
-export type StarStateName = "primary" | "backup" | "active" | "passive" | "fenced";
+/**
+ * A server's state, in words; a fenced server serves nobody until `resolve`, one in doubt was held up while it
+ * served, and answers nobody until it has heard whether its peer took over.
+ */
+export type StarStateName = "primary" | "backup" | "active" | "passive" | "doubting" | "fenced";
 
 interface Change {
   readonly from: StarStateName;
@@ -16,18 +19,21 @@ export type StarEvent =
   | ({ readonly type: "active" } & Change)
   /** It stands by. */
   | ({ readonly type: "passive" } & Change)
-  /** It is as if it had just started: it waits for its peer's state. */
+  /**
+   * It is as if it had just started: it waits for its peer's state. With the cause `stalled` it is in doubt, for
+   * about a heartbeat: `active` follows when the peer did not take over, and then it served all the time.
+   */
   | ({ readonly type: "waiting" } & Change)
-  /** Both serve or both stand by. This one serves nobody until `resolve`. */
+  /** Both serve, both stand by, or what they have is not the same thing. This one serves nobody until `resolve`. */
   | { readonly type: "fatal"; readonly reason: FenceReason }
   /** Requests that came to a server that does not serve are dropped: the peer lives. */
   | { readonly type: "votes-void" }
   /** The peer has the same role: a mistake in the configuration of one of them. */
   | { readonly type: "same-role"; readonly role: StarRole }
-  /** Something came from the peer's endpoint that is no state. */
+  /** Something came from the peer's endpoint that is no state, or one of a version that this server does not know. */
   | { readonly type: "invalid"; readonly frames: number };
 
-const NAMES: Readonly<Record<StarState, Exclude<StarStateName, "fenced">>> = {
+const NAMES: Readonly<Record<StarState, Exclude<StarStateName, "fenced" | "doubting">>> = {
   [StarState.PRIMARY]: "primary",
   [StarState.BACKUP]: "backup",
   [StarState.ACTIVE]: "active",
@@ -35,7 +41,7 @@ const NAMES: Readonly<Record<StarState, Exclude<StarStateName, "fenced">>> = {
 };
 
 /** The word for a state. */
-export function nameOf(state: StarState): Exclude<StarStateName, "fenced"> {
+export function nameOf(state: StarState): Exclude<StarStateName, "fenced" | "doubting"> {
   return NAMES[state];
 }
 

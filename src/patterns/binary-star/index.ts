@@ -8,6 +8,7 @@ export {
 } from "./client.js";
 export type { StarEvent, StarStateName } from "./events.js";
 export { BinaryStarGate, type BinaryStarGateOptions, type BinaryStarGateStats } from "./gate.js";
+export type { StarHolding, StarOrder } from "./holding.js";
 export { StarState } from "./protocol.js";
 export { BinaryStarReactor, type BinaryStarReactorOptions, type BinaryStarReactorStats } from "./reactor.js";
 export type { Admission, FenceReason, StarCause, StarRole, StarRulesStats } from "./rules.js";

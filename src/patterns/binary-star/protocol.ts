@@ -7,7 +7,9 @@
  *   33  ACTIVE    it serves
  *   34  PASSIVE   it stands by
  *
- * The ZeroMQ Guide's bstar sends the same. No RFC describes it.
+ * The ZeroMQ Guide's bstar sends the same. No RFC describes it. Servers that tell
+ * what they have with their state (holding.ts) send a second frame, and take no
+ * message without one: a pair of them and one of the Guide's do not mix.
  */
 
 /** A server's state, by the digit that stands for it on the wire. */
@@ -23,10 +25,10 @@ export function encodeState(state: StarState): Buffer {
   return Buffer.of(ZERO + state);
 }
 
-/** @returns the state, or `undefined` for anything but one frame of one digit from 1 to 4 */
-export function parseState(frames: readonly Uint8Array[]): StarState | undefined {
+/** @returns the state, or `undefined` for anything but one digit from 1 to 4 in the first of `count` frames */
+export function parseState(frames: readonly Uint8Array[], count = 1): StarState | undefined {
   const [frame] = frames;
-  if (frames.length !== 1 || frame?.length !== 1) return undefined;
+  if (frames.length !== count || frame?.length !== 1) return undefined;
   const digit = (frame[0] as number) - ZERO;
   return digit >= StarState.PRIMARY && digit <= StarState.PASSIVE ? (digit as StarState) : undefined;
 }

@@ -239,7 +239,8 @@ export class BinaryStarServer<T = Raw> {
 
   /** @returns whether it left; throws only for what is no reply */
   async #send(envelope: Envelope, reply: BodyOut<Settled<T>>, term: number): Promise<boolean> {
-    if (!this.star.isServing() || this.star.term !== term) {
+    // A handler that held the process up for long leaves a doubt: the reply waits for its end.
+    if (!(await this.star.whenCertain()) || this.star.term !== term) {
       this.#notServing += 1;
       return false;
     }
@@ -265,8 +266,10 @@ export class BinaryStarServer<T = Raw> {
   }
 
   #starOnEvent = (event: StarEvent): void => {
-    if (event.type === "active") this.#serving = new AbortController();
-    else if (event.type === "passive" || event.type === "waiting" || event.type === "fatal")
+    // A doubt may end as if nothing had happened: what is in hand goes on meanwhile.
+    const doubt = "cause" in event && event.cause === "stalled";
+    if (event.type === "active" && !doubt) this.#serving = new AbortController();
+    else if (event.type === "passive" || event.type === "fatal" || (event.type === "waiting" && !doubt))
       this.#serving.abort();
     this.events.emit(event);
   };

@@ -18,6 +18,7 @@ import { checkCount, checkEndpoint, checkFunction, checkKeys } from "../common/c
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
 import { changeEvent, nameOf, type StarEvent, type StarStateName } from "./events.js";
+import type { StarHolding } from "./holding.js";
 import { encodeState, parseState, type StarState } from "./protocol.js";
 import { type Admission, BinaryStarRules, type StarRole, type StarRulesStats } from "./rules.js";
 
@@ -50,6 +51,11 @@ export interface BinaryStarOptions {
   readonly subscriberOptions?: SubscriberOptions;
   /** Asked before `handOver` gives the service over; what it throws refuses that. For servers whose peer needs their state. */
   readonly checkHandOver?: () => void;
+  /**
+   * For servers that have what a fail-over must not lose: told with each state, and asked before this server becomes
+   * active (holding.ts). Both have it or neither, which is to say that the Guide's programs are no peers then.
+   */
+  readonly holding?: StarHolding;
   readonly context?: Context;
   /** Where time comes from; for tests. */
   readonly clock?: Clock;
@@ -74,6 +80,7 @@ const KEYS = [
   "publisherOptions",
   "subscriberOptions",
   "checkHandOver",
+  "holding",
   "context",
   "clock",
 ] as const;
@@ -87,6 +94,8 @@ export class BinaryStar {
   readonly #timer: DriverTimer;
   readonly #publisher: Publisher;
   readonly #subscriber: Subscriber;
+  /** That wait for the end of a doubt. */
+  #doubters: (() => void)[] = [];
   #invalid = 0;
   #term = 0;
   #started = false;
@@ -120,7 +129,12 @@ export class BinaryStar {
       ...options.subscriberOptions,
     });
     this.#rules = new BinaryStarRules(
-      { role, heartbeatInterval, liveness },
+      {
+        role,
+        heartbeatInterval,
+        liveness,
+        ...(options.holding === undefined ? {} : { holding: options.holding }),
+      },
       this.#outbox(),
       this.#timer.now(),
     );
@@ -132,10 +146,11 @@ export class BinaryStar {
   }
 
   get state(): StarStateName {
-    return this.#rules.fence === undefined ? nameOf(this.#rules.state) : "fenced";
+    if (this.#rules.fence !== undefined) return "fenced";
+    return this.#rules.doubting ? "doubting" : nameOf(this.#rules.state);
   }
 
-  /** Counts each time this server became or ceased to be the one that serves. */
+  /** Counts each time this server became or ceased to be the one that serves; a doubt in which nobody took over does not. */
   get term(): number {
     return this.#term;
   }
@@ -176,6 +191,23 @@ export class BinaryStar {
     const serving = this.#rules.stillServing(this.#timer.now());
     this.#timer.update();
     return serving;
+  }
+
+  /**
+   * Whether it serves, once that is certain: at once, but for a server that was held up and is in doubt, which knows
+   * after about a heartbeat. To be awaited before a reply that was long in the making is given up.
+   */
+  async whenCertain(): Promise<boolean> {
+    while (!this.isServing() && this.#rules.doubting && !this.#closed)
+      await new Promise<void>((resolve) => this.#doubters.push(resolve));
+    return this.isServing();
+  }
+
+  /** Tells the peer at once, not with the next heartbeat, since what `holding` tells has changed. */
+  announce(): void {
+    if (!this.#started || this.#closed) return;
+    this.#rules.tellAgain(this.#timer.now());
+    this.#timer.update();
   }
 
   /**
@@ -221,6 +253,7 @@ export class BinaryStar {
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer.stop();
+    this.#endDoubt();
     // The state told last may be that of a hand-over.
     const publishing = this.#publisher.close({ linger: LAST_WORD });
     await Promise.all([publishing, this.#subscriber.close({ linger: 0 })]);
@@ -239,30 +272,43 @@ export class BinaryStar {
   #outbox(): ConstructorParameters<typeof BinaryStarRules>[1] {
     return {
       publish: (state: StarState) => {
-        this.#publisher.trySend(encodeState(state));
+        const { holding } = this.#options;
+        const frame = encodeState(state);
+        this.#publisher.trySend(holding === undefined ? frame : [frame, holding.tell()]);
       },
       changed: (state, from, cause) => {
         this.#term += 1;
         this.events.emit(changeEvent(state, from, cause));
+        this.#endDoubt();
+      },
+      doubted: () => this.events.emit({ type: "waiting", from: "active", cause: "stalled" }),
+      resumed: () => {
+        this.events.emit({ type: "active", from: "doubting", cause: "stalled" });
+        this.#endDoubt();
       },
       fenced: (reason) => {
         this.#term += 1;
         this.events.emit({ type: "fatal", reason });
+        this.#endDoubt();
       },
       votesVoid: () => this.events.emit({ type: "votes-void" }),
       sameRole: (role) => this.events.emit({ type: "same-role", role }),
     };
   }
 
+  #endDoubt(): void {
+    for (const resolve of this.#doubters.splice(0)) resolve();
+  }
+
   async #hear(): Promise<void> {
+    const count = this.#options.holding === undefined ? 1 : 2;
     for await (const frames of this.#subscriber) {
-      const state = parseState(frames);
-      if (state === undefined) {
+      const state = parseState(frames, count);
+      if (state === undefined || !this.#rules.receive(state, this.#timer.now(), frames[1])) {
         this.#invalid += 1;
         this.events.emit({ type: "invalid", frames: frames.length });
         continue;
       }
-      this.#rules.receive(state, this.#timer.now());
       this.#timer.update();
     }
   }

@@ -190,16 +190,16 @@ export class BlackBox {
 
   async #start(): Promise<void> {
     const { module, workers, data } = this.#options;
+    const opened = new Promise<void>((resolve, reject) => {
+      this.#opened = { resolve, reject };
+    });
     this.#startReceiver();
     this.#threads = Array.from(
       { length: workers },
       (_, shard) => new ShardThread({ module, shard, shards: workers, data }, this.#owner),
     );
-    await Promise.all(this.#threads.map((thread) => thread.ready));
-    if (this.#closing !== undefined) throw closed();
-    const opened = new Promise<void>((resolve, reject) => {
-      this.#opened = { resolve, reject };
-    });
+    // The receiver may refuse its options, or end, while the other threads begin.
+    await Promise.race([opened, Promise.all(this.#threads.map((thread) => thread.ready))]);
     this.#tell({ type: "start" });
     await opened;
   }

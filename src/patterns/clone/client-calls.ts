@@ -22,6 +22,8 @@ export interface CloneCall {
   readonly frames: Buffer[];
   readonly settle: (sequence: number) => void;
   readonly fail: (error: ShoalError) => void;
+  /** What the caller holds. */
+  promise: Promise<number> | undefined;
   readonly link: Link<CloneCall>;
   deadline: number;
   sentAt: number;
@@ -113,6 +115,7 @@ export class ClientCalls {
       link: undefined as unknown as Link<CloneCall>,
       deadline: Number.POSITIVE_INFINITY,
       sentAt: now,
+      promise: undefined,
       settled: false,
       acknowledged: 0,
       previous: undefined,
@@ -218,6 +221,8 @@ export class ClientCalls {
         each.settled = true;
         each.link.unlink();
         this.aborted += 1;
+        // The program closes: a caller that does not look at its promise is no error.
+        each.promise?.catch(ignore);
         each.fail(error);
       }
     }
@@ -269,3 +274,5 @@ export class ClientCalls {
     }
   }
 }
+
+function ignore(): void {}

@@ -6,6 +6,7 @@ import { checkCount } from "../common/check-options.js";
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
 import { abortable } from "./abortable.js";
+import type { CloneCall } from "./client-calls.js";
 import type { ClientCoder } from "./client-coder.js";
 import { ClientConnections, type ConnectionsHandler } from "./client-connections.js";
 import type { CloneClientEvent, CloneClientStats, CloneState } from "./client-events.js";
@@ -223,17 +224,21 @@ export class CloneClient<T = Raw> {
     const refused = signal === undefined ? undefined : refusedWait({ signal });
     if (refused !== undefined) return refused;
     const now = this.#timer.now();
-    if (signal === undefined) {
-      return new Promise<number>((resolve, reject) => {
-        this.#rules.set(bytes, properties, value, timeout, resolve, reject, now);
-        this.#timer.update();
-      });
-    }
-    return abortable<number>(signal, (resolve, reject) => {
-      const call = this.#rules.set(bytes, properties, value, timeout, resolve, reject, now);
+    let call: CloneCall | undefined;
+    const start = (resolve: (sequence: number) => void, reject: (error: ShoalError) => void): CloneCall => {
+      call = this.#rules.set(bytes, properties, value, timeout, resolve, reject, now);
       this.#timer.update();
-      return () => this.#rules.cancel(call, new AbortedError(signal.reason), this.#timer.now());
-    });
+      return call;
+    };
+    const promise =
+      signal === undefined
+        ? new Promise<number>(start)
+        : abortable<number>(signal, (resolve, reject) => {
+            const begun = start(resolve, reject);
+            return () => this.#rules.cancel(begun, new AbortedError(signal.reason), this.#timer.now());
+          });
+    if (call !== undefined) (call as CloneCall).promise = promise;
+    return promise;
   }
 
   #tellInvalid(key: Buffer, error: unknown): void {

@@ -9,7 +9,7 @@
  * over in the middle has an old map, never half a new one.
  */
 import { randomBytes } from "node:crypto";
-import type { Operation } from "./operation.js";
+import { type Operation, sizeOf } from "./operation.js";
 import { readSequence, UUID_BYTES } from "./protocol.js";
 import {
   encodeFollow,
@@ -20,15 +20,20 @@ import {
   parseUpdate,
   SESSION_BYTES,
 } from "./replication.js";
+import { NO_STANDING, parseStanding, type Standing, termOf } from "./standing.js";
 import { CloneTable } from "./table.js";
 
 /** Updates that may come while the map does; past it the map is asked for anew. */
 const MAX_QUEUED = 1_000_000;
+/** Bytes of them, beside their number. */
+const MAX_QUEUED_BYTES = 268_435_456;
 
 /** What following brings about. */
 export interface FollowerOutbox {
   follow(frames: Buffer[]): void;
   fault(): void;
+  /** The other server is of another version. */
+  incompatible(): void;
   /** The whole map of the other server, and what came after it. */
   loaded(loaded: LoadedMap): void;
   /** The next update in order. */
@@ -43,6 +48,8 @@ export interface LoadedMap {
   readonly expires: ReadonlyMap<string, number>;
   readonly uuids: readonly Buffer[];
   readonly sequence: number;
+  /** Whose map it is, and its terms. */
+  readonly standing: Standing;
   readonly updates: readonly Operation[];
 }
 
@@ -60,7 +67,9 @@ export class Follower {
   #expires = new Map<string, number>();
   #uuids: Buffer[] = [];
   #updates: Operation[] = [];
+  #updateBytes = 0;
   #begin = 0;
+  #standing = NO_STANDING;
 
   constructor(outbox: FollowerOutbox, interval: number, liveness: number) {
     this.#outbox = outbox;
@@ -70,6 +79,11 @@ export class Follower {
 
   get following(): boolean {
     return this.#state === "following";
+  }
+
+  /** In which the map was given that came last. */
+  get term(): number {
+    return termOf(this.#standing);
   }
 
   /** Asks for the map, and again until it comes. */
@@ -107,12 +121,19 @@ export class Follower {
     if (this.#state === "idle" || !message.session.equals(this.#session)) return;
     this.#heardAt = now;
     switch (message.command) {
-      case LinkCommand.BEGIN:
+      case LinkCommand.BEGIN: {
+        const standing = parseStanding(frames[3] as Buffer);
+        if (standing === undefined) {
+          this.#outbox.incompatible();
+          return;
+        }
         this.#drop();
+        this.#standing = standing;
         this.#begin = readSequence(frames[2] as Buffer);
         this.#last = this.#begin;
         this.#state = "loading";
         return;
+      }
       case LinkCommand.ENTRY:
         if (this.#state === "loading") this.#entry(frames, now);
         return;
@@ -169,6 +190,7 @@ export class Follower {
       expires: this.#expires,
       uuids: this.#uuids,
       sequence: this.#begin,
+      standing: this.#standing,
       updates: this.#updates,
     };
     this.#drop();
@@ -185,8 +207,11 @@ export class Follower {
     }
     this.#last = operation.sequence;
     if (this.#state === "following") this.#outbox.update(operation);
-    else if (this.#updates.length < MAX_QUEUED) this.#updates.push(operation);
-    else this.#ask(now);
+    else {
+      this.#updates.push(operation);
+      this.#updateBytes += sizeOf(operation);
+      if (this.#updates.length > MAX_QUEUED || this.#updateBytes > MAX_QUEUED_BYTES) this.#ask(now);
+    }
   }
 
   #drop(): void {
@@ -194,5 +219,6 @@ export class Follower {
     this.#expires = new Map();
     this.#uuids = [];
     this.#updates = [];
+    this.#updateBytes = 0;
   }
 }

@@ -15,6 +15,7 @@ export class InHand {
   #bytes = 0;
   /** With the store. */
   #committing: Operation[] | undefined;
+  #committingBytes = 0;
   /** The last that has its place. */
   #ordered = 0;
 
@@ -27,9 +28,9 @@ export class InHand {
     return this.#waiting.length;
   }
 
-  /** That those which wait hold on to. */
+  /** That all of them hold on to. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#bytes + this.#committingBytes;
   }
 
   get committing(): boolean {
@@ -60,13 +61,20 @@ export class InHand {
 
   commit(batch: Operation[]): void {
     this.#committing = batch;
+    for (const operation of batch) this.#committingBytes += sizeOf(operation);
   }
 
   /** @returns what was committed */
   committed(): Operation[] {
     const batch = this.#committing ?? [];
     this.#committing = undefined;
+    this.#committingBytes = 0;
     return batch;
+  }
+
+  /** The sequence that was given last. */
+  get ordered(): number {
+    return this.#ordered;
   }
 
   /** The order goes on: after what another server has put in order, or else after this. */

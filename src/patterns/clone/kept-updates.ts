@@ -2,7 +2,10 @@
  * What clients send to a server that stands by: kept until the other server's update
  * with the same UUID comes, or this one takes over.
  */
-import { copyOf, type Operation } from "./operation.js";
+import { copyOf, type Operation, sizeOf } from "./operation.js";
+
+/** Bytes that may be kept, beside their number. */
+const MAX_KEPT_BYTES = 268_435_456;
 
 /** ms, at least, that an update is kept while standing by; the other server refused what it has not applied by then. */
 const MIN_KEPT = 10_000;
@@ -19,6 +22,7 @@ export class KeptUpdates {
   readonly #wait: number;
   /** By UUID, the oldest first. */
   readonly #kept = new Map<string, Kept>();
+  #bytes = 0;
 
   /** @param max updates. @param interval ms between two heartbeats */
   constructor(max: number, interval: number) {
@@ -36,20 +40,23 @@ export class KeptUpdates {
 
   /** @returns `false` when there is no room */
   add(operation: Operation, now: number): boolean {
-    if (this.#kept.size >= this.#max) return false;
+    const bytes = sizeOf(operation);
+    if (this.#kept.size >= this.#max || this.#bytes + bytes > MAX_KEPT_BYTES) return false;
+    this.#bytes += bytes;
     this.#kept.set(nameOf(operation.uuid), { operation: copyOf(operation), until: now + this.#wait });
     return true;
   }
 
   /** The other server has it. @returns whether it was kept */
   remove(uuid: Buffer): boolean {
-    return this.#kept.size > 0 && this.#kept.delete(nameOf(uuid));
+    return this.#kept.size > 0 && this.#delete(nameOf(uuid));
   }
 
   /** All of them, which are kept no more. */
   take(): Operation[] {
     const operations = Array.from(this.#kept.values(), ({ operation }) => operation);
     this.#kept.clear();
+    this.#bytes = 0;
     return operations;
   }
 
@@ -64,10 +71,17 @@ export class KeptUpdates {
     let count = 0;
     for (const [name, { until }] of this.#kept) {
       if (until > now) break;
-      this.#kept.delete(name);
+      this.#delete(name);
       count += 1;
     }
     return count;
+  }
+
+  #delete(name: string): boolean {
+    const kept = this.#kept.get(name);
+    if (kept === undefined) return false;
+    this.#bytes -= sizeOf(kept.operation);
+    return this.#kept.delete(name);
   }
 }
 

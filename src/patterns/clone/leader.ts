@@ -11,7 +11,14 @@
 import { RingBuffer } from "../../core/ring-buffer.js";
 import type { Expiry } from "./expiry.js";
 import type { Operation } from "./operation.js";
-import { encodeEntry, encodeMark, encodeSeen, encodeUpdate, LinkCommand } from "./replication.js";
+import {
+  encodeBegin,
+  encodeEntry,
+  encodeMark,
+  encodeSeen,
+  encodeUpdate,
+  LinkCommand,
+} from "./replication.js";
 import type { SendResult } from "./server-outbox.js";
 import type { Snapshot, SnapshotEntry } from "./snapshots.js";
 import type { CloneTable } from "./table.js";
@@ -25,6 +32,8 @@ const SEEN_BATCH = 4_096;
 const RETRY = 2;
 /** Updates that wait for the other server's queue to have room; past it, it is too slow. */
 const MAX_BACKLOG = 100_000;
+/** Bytes of them, beside their number. */
+const MAX_BACKLOG_BYTES = 268_435_456;
 
 type Send = (routingId: Buffer, frames: Buffer[]) => SendResult;
 /** Hears that the other server is not there any more, or cannot keep up; whoever calls `leave` knows it. */
@@ -52,6 +61,7 @@ export class Leader {
   #sent = false;
   /** Frames that found no room, in order. */
   readonly #backlog = new RingBuffer<Buffer[]>();
+  #backlogBytes = 0;
   #retryAt = 0;
   inStep = false;
   /** When it last said anything. */
@@ -81,10 +91,14 @@ export class Leader {
     return this.#session.equals(session);
   }
 
-  /** @param ahead updates after the snapshot's sequence that are on their way already */
+  /**
+   * @param standing whose map it is, in bytes
+   * @param ahead updates after the snapshot's sequence that are on their way already
+   */
   begin(
     routingId: Buffer,
     session: Buffer,
+    standing: Buffer,
     snapshot: Snapshot,
     uuids: Buffer[],
     ahead: readonly Operation[],
@@ -98,7 +112,7 @@ export class Leader {
     this.#end = snapshot.sequence;
     this.#sent = false;
     this.heardAt = now;
-    this.#put(encodeMark(LinkCommand.BEGIN, this.#session, snapshot.sequence), now);
+    this.#put(encodeBegin(this.#session, snapshot.sequence, standing), now);
     for (const operation of ahead) this.update(operation, now);
   }
 
@@ -158,6 +172,7 @@ export class Leader {
     this.#at = 0;
     this.#uuids = [];
     this.#backlog.clear();
+    this.#backlogBytes = 0;
     this.#retryAt = 0;
     this.inStep = false;
   }
@@ -192,7 +207,8 @@ export class Leader {
         return false;
       }
     }
-    if (this.#backlog.length >= MAX_BACKLOG) {
+    this.#backlogBytes += bytesOf(frames);
+    if (this.#backlog.length >= MAX_BACKLOG || this.#backlogBytes > MAX_BACKLOG_BYTES) {
       this.#fail("slow");
       return false;
     }
@@ -214,7 +230,14 @@ export class Leader {
         return false;
       }
       this.#backlog.shift();
+      this.#backlogBytes -= bytesOf(frames);
     }
     return true;
   }
+}
+
+function bytesOf(frames: readonly Buffer[]): number {
+  let bytes = 0;
+  for (const { length } of frames) bytes += length;
+  return bytes;
 }

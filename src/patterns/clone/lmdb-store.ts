@@ -4,15 +4,18 @@
  *
  *   map-0, map-1  key -> version 1 | CRC-32 4 | sequence 8 | expires 8 | value      one of the two counts
  *   recent        first sequence 8 -> UUIDs of a commit, 16 bytes each
- *   state         "map" -> 0 or 1   "sequence" -> 8   "owner" -> 16
+ *   state         "map" -> 0 or 1   "sequence" -> 8   "owner" -> 16   "standing" -> standing.ts; none in old stores
+ *   aside-TIME.jsonl   lines for `shoal clone load`: what another server's map did not have that took this one's place
  *
  * Numbers are big-endian, sequences and times doubles. A whole map from another
  * server is written to the table that does not count, in many small commits, and
  * counts with the last of them: a process killed in between keeps the old map.
  */
+
+import { isUtf8 } from "node:buffer";
 import { randomBytes } from "node:crypto";
-import { statfs } from "node:fs/promises";
-import { resolve } from "node:path";
+import { type FileHandle, open as openFile, statfs } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { crc32 } from "node:zlib";
 import { ClosedError, InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import {
@@ -38,6 +41,8 @@ const LOOK_EVERY_BYTES = 1_048_576;
 const MAX_RECENT = 262_144;
 /** Entries removed in one commit, when a table is emptied. */
 const CLEAR_BATCH = 5_000;
+/** Characters written at once of what is kept aside. */
+const ASIDE_BYTES = 1_048_576;
 const VERSION = 1;
 const CRC_AT = 1;
 const SEQUENCE_AT = 5;
@@ -46,6 +51,7 @@ const HEADER = 21;
 const CURRENT = Buffer.from("map");
 const SEQUENCE = Buffer.from("sequence");
 const OWNER = Buffer.from("owner");
+const STANDING = Buffer.from("standing");
 
 /** Folders that this process has open: LMDB must not be opened twice by one process. */
 const open = new Set<string>();
@@ -99,6 +105,7 @@ export class CloneLmdbStore implements CloneStore {
         return undefined;
       });
     } catch (cause) {
+      if (cause instanceof StoreError) throw cause;
       if (cause instanceof NotSupportedError) {
         const message = 'A clone\'s store needs the package lmdb; install it with "npm install lmdb"';
         throw new NotSupportedError(message, "NOT_SUPPORTED", { cause });
@@ -128,7 +135,13 @@ export class CloneLmdbStore implements CloneStore {
       }
       this.#uuids = uuids.length;
       const sequence = this.#state.getBinary(SEQUENCE);
-      return { sequence: sequence?.length === 8 ? sequence.readDoubleBE() : 0, uuids, damaged };
+      const standing = this.#state.getBinary(STANDING);
+      return {
+        sequence: sequence?.length === 8 ? sequence.readDoubleBE() : 0,
+        uuids,
+        damaged,
+        standing: standing === undefined ? undefined : Buffer.from(standing),
+      };
     } catch (cause) {
       throw new StoreError("failed", `The store in ${this.#directory} cannot be read`, { cause });
     }
@@ -168,17 +181,39 @@ export class CloneLmdbStore implements CloneStore {
           for (const { key, value, sequence, expires } of entries)
             map.put(key, this.#encode(value, sequence, expires));
         }),
-      finish: async (sequence, uuids) => {
+      finish: async (sequence, uuids, standing) => {
         await this.#transaction(() => {
           for (const key of [...this.#recent.getKeys({})]) this.#recent.remove(Buffer.from(key));
           if (uuids.length > 0) this.#recent.put(double(0), Buffer.concat(uuids));
           this.#state.put(SEQUENCE, double(sequence));
           this.#state.put(CURRENT, Buffer.of(target));
+          this.#state.put(STANDING, standing);
         });
         this.#uuids = uuids.length;
         this.#current = target;
       },
     };
+  }
+
+  async mark(standing: Buffer): Promise<void> {
+    await this.#transaction(() => void this.#state.put(STANDING, standing));
+  }
+
+  async setAside(entries: Iterable<StoredEntry>): Promise<string> {
+    this.#assertOpen();
+    const path = join(this.#directory, `aside-${new Date().toISOString().replaceAll(":", "-")}.jsonl`);
+    try {
+      const file = await openFile(path, "wx");
+      try {
+        await writeLines(file, entries);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+    } catch (cause) {
+      throw new StoreError("failed", `The store in ${this.#directory} could not write ${path}`, { cause });
+    }
+    return path;
   }
 
   close(): Promise<void> {
@@ -263,6 +298,25 @@ function decode(key: Buffer, record: Buffer): StoredEntry | undefined {
     sequence: record.readDoubleBE(SEQUENCE_AT),
     expires: record.readDoubleBE(EXPIRES_AT),
   };
+}
+
+/** As `shoal clone load` reads them: a key, a value, and how long it has to live. */
+async function writeLines(file: FileHandle, entries: Iterable<StoredEntry>): Promise<void> {
+  const text = (bytes: Buffer): unknown =>
+    isUtf8(bytes) ? bytes.toString() : { base64: bytes.toString("base64") };
+  let lines: string[] = [];
+  let bytes = 0;
+  for (const { key, value, expires } of entries) {
+    const ttl = expires === 0 ? {} : { ttl: Math.max(1, Math.ceil(expires - Date.now())) };
+    const line = JSON.stringify({ key: text(key), value: text(value), ...ttl });
+    lines.push(`${line}\n`);
+    bytes += line.length;
+    if (bytes < ASIDE_BYTES) continue;
+    await file.appendFile(lines.join(""));
+    lines = [];
+    bytes = 0;
+  }
+  await file.appendFile(lines.join(""));
 }
 
 function double(value: number): Buffer {

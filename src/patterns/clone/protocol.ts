@@ -25,10 +25,10 @@
  * for (chains.ts), which others do not look at.
  */
 
-export const ICANHAZ = Buffer.from("ICANHAZ?");
-export const KTHXBAI = Buffer.from("KTHXBAI");
-export const HUGZ = Buffer.from("HUGZ");
-export const EMPTY = Buffer.alloc(0);
+export const ICANHAZ: Buffer = Buffer.from("ICANHAZ?");
+export const KTHXBAI: Buffer = Buffer.from("KTHXBAI");
+export const HUGZ: Buffer = Buffer.from("HUGZ");
+export const EMPTY: Buffer = Buffer.alloc(0);
 
 /** Bytes of a key or a subtree at most. */
 export const MAX_KEY = 255;

@@ -3,9 +3,9 @@
  * 12/CHP, which leaves it open (Reliability). DEALER of the one that stands by to
  * ROUTER of the one that serves, port P + 4.
  *
- *   FOLLOW  46 | session                                     asks for the map and all that follows
+ *   FOLLOW  46 | session | version                           asks for the map and all that follows
  *   HAVE    48 | session | sequence                          has everything up to it, in its store, too
- *   BEGIN   42 | session | sequence                          the map at this sequence comes
+ *   BEGIN   42 | session | sequence | standing               the map at this sequence comes, and whose it is
  *   ENTRY   4b | session | key | sequence | ttl | value
  *   SEEN    55 | session | UUIDs, 16 bytes each              of updates applied lately, the oldest first
  *   END     45 | session | sequence
@@ -14,7 +14,9 @@
  *
  * Updates come in order, without a gap, from BEGIN on, also between ENTRY and END.
  * The session, 8 random bytes, tells them from those of an earlier FOLLOW. `ttl`: ms
- * that are left, in digits, or none. `kind`: S, D or A (operation.ts).
+ * that are left, in digits, or none. `kind`: S, D or A (operation.ts). The version is
+ * one byte, 02: the first had none, and no standing (standing.ts) in BEGIN. Who is asked
+ * for another version does not answer, and says so.
  *
  * Why not by KVPUB, as in the Guide: an update would be at the clients and perhaps
  * not at the other server when this one dies. Here it is published after HAVE.
@@ -36,6 +38,9 @@ export const LinkCommand = {
 export type LinkCommand = (typeof LinkCommand)[keyof typeof LinkCommand];
 
 export const SESSION_BYTES = 8;
+/** Of this link. */
+export const LINK_VERSION = 2;
+const VERSION_FRAME = Buffer.of(LINK_VERSION);
 const KINDS: Readonly<Record<OperationKind, Buffer>> = {
   set: Buffer.from("S"),
   delete: Buffer.from("D"),
@@ -47,9 +52,9 @@ const COMMANDS = Object.fromEntries(
 
 /** Frames of each command, in both directions. */
 const COUNTS: Readonly<Record<LinkCommand, number>> = {
-  [LinkCommand.FOLLOW]: 2,
+  [LinkCommand.FOLLOW]: 3,
   [LinkCommand.HAVE]: 3,
-  [LinkCommand.BEGIN]: 3,
+  [LinkCommand.BEGIN]: 4,
   [LinkCommand.ENTRY]: 6,
   [LinkCommand.SEEN]: 3,
   [LinkCommand.END]: 3,
@@ -74,10 +79,22 @@ export function parseLink(
 }
 
 export function encodeFollow(session: Buffer): Buffer[] {
-  return [COMMANDS[LinkCommand.FOLLOW], session];
+  return [COMMANDS[LinkCommand.FOLLOW], session, VERSION_FRAME];
 }
 
-/** HAVE, BEGIN, END, BEAT. */
+/** The version of a FOLLOW; 1 had no frame for it. `undefined`: it is none. */
+export function followVersion(frames: readonly Buffer[]): number | undefined {
+  const [command, session, version] = frames;
+  if (command?.length !== 1 || command[0] !== LinkCommand.FOLLOW || session?.length !== SESSION_BYTES)
+    return undefined;
+  return frames.length === 2 ? 1 : version?.[0];
+}
+
+export function encodeBegin(session: Buffer, sequence: number, standing: Buffer): Buffer[] {
+  return [COMMANDS[LinkCommand.BEGIN], session, sequenceFrame(sequence), standing];
+}
+
+/** HAVE, END, BEAT. */
 export function encodeMark(command: LinkCommand, session: Buffer, sequence: number): Buffer[] {
   return [COMMANDS[command], session, sequenceFrame(sequence)];
 }

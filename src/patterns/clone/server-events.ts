@@ -56,6 +56,26 @@ export type CloneServerEvent =
   | { readonly type: "replica:join"; readonly sequence: number }
   /** The other server is gone or too slow: this one acknowledges alone. */
   | { readonly type: "replica:leave"; readonly reason: "gone" | "silent" | "slow" | "left" }
+  /**
+   * The map is the other server's from now on, and has not what this one acknowledged alone: they served apart, cut from
+   * each other or by the operator's word. `updates`: how many of them, at most. `entries`: the keys that they set, which
+   * the store keeps at `aside`; `undefined`: it is kept nowhere, and lost.
+   */
+  | {
+      readonly type: "diverged";
+      /** The sequence up to which the two maps were one. */
+      readonly after: number;
+      readonly updates: number;
+      readonly entries: number;
+      readonly aside: string | undefined;
+    }
+  /**
+   * A client asks, and this server does not serve: it has not met the other one, and its store does not say that it
+   * served last. It waits for the other server, or the operator's `star.resolve("active")`. Told once.
+   */
+  | { readonly type: "unmet" }
+  /** The other server is of a version of shoal that this one does not understand on their link; neither follows. */
+  | { readonly type: "incompatible" }
   /** The other server does not let this one in, or is not the one whose key was given. It is tried again. */
   | { readonly type: "handshake:error"; readonly error: ShoalError }
   /** This server, which stands by, has the whole map of the one that serves. */
@@ -71,6 +91,8 @@ export interface CloneServerStats {
   /** Bytes that the map takes in memory, about. */
   readonly memory: number;
   readonly sequence: number;
+  /** Of a pair: rises each time one of the servers begins to serve. 0: none yet, or no pair. */
+  readonly term: number;
   readonly serving: boolean;
   /** Keys that end by themselves. */
   readonly ephemeral: number;

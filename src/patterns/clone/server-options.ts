@@ -2,9 +2,12 @@
 import { randomBytes } from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Context } from "../../sockets/context.js";
+import type { PublisherOptions } from "../../sockets/pub-sub.js";
+import type { RouterOptions } from "../../sockets/request-reply.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
 import type { StarRole } from "../binary-star/rules.js";
 import { checkCount, checkKeys } from "../common/check-options.js";
+import { supportedDefaults } from "../common/engine-defaults.js";
 import { endpointAt } from "./endpoints.js";
 import { type CloneSocketOptions, type PairSocketOptions, pairSocketOptions } from "./pair-security.js";
 import type { ServerRulesOptions } from "./server-outbox.js";
@@ -18,8 +21,19 @@ const MAX_BYTES = 4_294_967_296;
 const MAX_SNAPSHOTS = 16;
 /** Requests for snapshots that wait, and those that wait for the outcome of their own vote. */
 export const MAX_WAITING = 10_000;
+/**
+ * Messages that wait for one client of a snapshot: small, since a large value counts as one. A full queue is
+ * written to the network at once, so the mark costs small values nothing.
+ */
+const SNAPSHOT_MARK = 256;
 /** Updates that wait for one slow client; past it, it misses some. */
 const PUBLISH_MARK = 50_000;
+/** Bytes of them. */
+const PUBLISH_MARK_BYTES = 16_777_216;
+/** Bytes that wait for one client of a snapshot. */
+const SNAPSHOT_MARK_BYTES = 4_194_304;
+/** ms that a client may be silent while its system acknowledges: what waits for it is held no longer. */
+const STALL_TIMEOUT = 60_000;
 const MAX_TTL = 1_000_000_000_000;
 
 /** The other of two servers. */
@@ -33,6 +47,11 @@ export interface ClonePairOptions {
    * of this server, when both have one certificate.
    */
   readonly publicKey?: string | Uint8Array;
+  /**
+   * The operator's word at the start: serve for a client's request though the other server is silent, was not met, and
+   * the store does not say that this one served last. For when the other one does not come back. Default false.
+   */
+  readonly serveAlone?: boolean;
   /** For what connects to the other server, over those for all sockets: `plainUsername` and `plainPassword`. */
   readonly socketOptions?: CommonOptions;
 }
@@ -60,6 +79,11 @@ export interface CloneServerOptions {
   readonly maxSnapshots?: number;
   /** Updates that wait for a client that is slow; past it, it misses some, and asks for a snapshot. Default 50,000. */
   readonly publishHighWaterMark?: number;
+  /**
+   * Bytes of them; past it the client misses some, too. Default 16,777,216 where the engine has `sendHighWaterMarkBytes`;
+   * elsewhere `NOT_SUPPORTED`, and the bytes have no bound.
+   */
+  readonly publishHighWaterMarkBytes?: number;
   /** For all sockets: security as a server above all, and `authenticate`, which judges clients. */
   readonly socketOptions?: CloneSocketOptions;
   readonly context?: Context;
@@ -75,11 +99,12 @@ const KEYS = [
   "maxBytes",
   "maxSnapshots",
   "publishHighWaterMark",
+  "publishHighWaterMarkBytes",
   "socketOptions",
   "context",
 ] as const;
 
-const PAIR_KEYS = ["role", "peer", "publicKey", "socketOptions"] as const;
+const PAIR_KEYS = ["role", "peer", "publicKey", "serveAlone", "socketOptions"] as const;
 
 /** One of two servers. */
 export interface PairSettings {
@@ -97,7 +122,9 @@ export interface ServerSettings {
   readonly rules: ServerRulesOptions;
   /** For all of the clients' sockets. */
   readonly sockets: CloneSocketOptions & { readonly context?: Context };
-  readonly publishMark: number;
+  /** Of the snapshots' ROUTER and of the PUB, over those for all. */
+  readonly snapshots: RouterOptions;
+  readonly publisher: PublisherOptions;
   readonly pair: PairSettings | undefined;
 }
 
@@ -113,21 +140,31 @@ export function serverSettings(options: CloneServerOptions): ServerSettings {
   );
   const liveness = checkCount("liveness", options.liveness ?? LIVENESS, 2, 1_000);
   const context = options.context === undefined ? {} : { context: options.context };
+  const stall = supportedDefaults(options.context, { heartbeatStallTimeout: STALL_TIMEOUT });
   return {
     endpoint,
     rules: {
       heartbeatInterval,
       liveness,
       hasStore: options.store !== undefined,
-      paired: pair !== undefined,
+      ...(pair === undefined ? {} : { role: pair.role }),
+      serveAlone: pair?.serveAlone ?? false,
       maxPending: checkCount("maxPending", options.maxPending ?? MAX_PENDING, 1),
       maxBytes: checkCount("maxBytes", options.maxBytes ?? MAX_BYTES, 1, Number.MAX_SAFE_INTEGER),
       maxSnapshots: checkCount("maxSnapshots", options.maxSnapshots ?? MAX_SNAPSHOTS, 1),
       maxWaiting: MAX_WAITING,
       token: randomBytes(8),
     },
-    sockets: { linger: 0, ...socketOptions, ...context },
-    publishMark: checkCount("publishHighWaterMark", options.publishHighWaterMark ?? PUBLISH_MARK, 1),
+    sockets: { linger: 0, ...stall, ...socketOptions, ...context },
+    snapshots: {
+      mandatory: true,
+      sendHighWaterMark: SNAPSHOT_MARK,
+      ...supportedDefaults(options.context, { sendHighWaterMarkBytes: SNAPSHOT_MARK_BYTES }),
+    },
+    publisher: {
+      sendHighWaterMark: checkCount("publishHighWaterMark", options.publishHighWaterMark ?? PUBLISH_MARK, 1),
+      ...publishMarkBytes(options),
+    },
     pair:
       pair === undefined
         ? undefined
@@ -138,6 +175,16 @@ export function serverSettings(options: CloneServerOptions): ServerSettings {
             context,
             sockets: pairSocketOptions(socketOptions ?? {}, pair),
           },
+  };
+}
+
+function publishMarkBytes({
+  publishHighWaterMarkBytes: bytes,
+  context,
+}: CloneServerOptions): PublisherOptions {
+  if (bytes === undefined) return supportedDefaults(context, { sendHighWaterMarkBytes: PUBLISH_MARK_BYTES });
+  return {
+    sendHighWaterMarkBytes: checkCount("publishHighWaterMarkBytes", bytes, 1, Number.MAX_SAFE_INTEGER),
   };
 }
 
@@ -152,5 +199,7 @@ function checkedPair(pair: ClonePairOptions): { readonly role: StarRole; readonl
   if (role !== "primary" && role !== "backup")
     throw new InvalidArgumentError(`A pair's role is "primary" or "backup"; got ${String(role)}`);
   endpointAt(peer, 0);
+  if (pair.serveAlone !== undefined && typeof pair.serveAlone !== "boolean")
+    throw new InvalidArgumentError(`A pair's serveAlone is a boolean; got ${String(pair.serveAlone)}`);
   return { role, peer };
 }

@@ -8,6 +8,7 @@
 import type { ShoalError } from "../../core/errors.js";
 import { Dealer, Router } from "../../sockets/request-reply.js";
 import type { StarEvent } from "../binary-star/events.js";
+import type { StarHolding } from "../binary-star/holding.js";
 import { BinaryStar } from "../binary-star/star.js";
 import { endpointAt } from "./endpoints.js";
 import { HANDSHAKE_ERRORS } from "./handshakes.js";
@@ -23,6 +24,8 @@ export interface PairHandler {
   refused(error: ShoalError): void;
   /** What it throws refuses a hand-over. */
   checkHandOver(): void;
+  /** How new this server's map is, compared with the other's. */
+  readonly holding: StarHolding;
 }
 
 export class ServerPair {
@@ -73,6 +76,7 @@ export class ServerPair {
       publisherOptions: sockets.binding,
       subscriberOptions: sockets.connecting,
       checkHandOver: () => this.#handler.checkHandOver(),
+      holding: this.#handler.holding,
       ...context,
     });
     for (const type of STAR_EVENTS) this.#star.events.on(type, (event) => this.#handler.star(event));

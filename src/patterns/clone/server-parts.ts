@@ -3,6 +3,7 @@ import type { InHand } from "./in-hand.js";
 import type { ServerAccounts } from "./server-accounts.js";
 import type { ServerMap } from "./server-map.js";
 import type { ServerOutbox, ServerRulesOptions } from "./server-outbox.js";
+import type { ServerStanding } from "./server-standing.js";
 
 /** What a server has, whether it serves or stands by. */
 export interface ServerParts {
@@ -11,4 +12,5 @@ export interface ServerParts {
   readonly map: ServerMap;
   readonly inHand: InHand;
   readonly accounts: ServerAccounts;
+  readonly standing: ServerStanding;
 }

@@ -3,7 +3,8 @@
  *
  *   KVSET ──> in hand ──order──> store ──> other server ──> applied and published (KVPUB)
  *               │   bounded        │            │
- *               └ refused          └ refused    └ held until it has them, while it is in step
+ *               └ refused          └ refused    └ held until it has them, while it is in step,
+ *                                                 or until the store says that it need not (server-standing.ts)
  *
  * An update is seen by nobody before it has gone through all of it, so what a client
  * has seen of its own is what the store and the other server have.
@@ -14,7 +15,10 @@
  *             in order what is left of them.
  */
 import { ShoalError } from "../../core/errors.js";
+import type { StarOrder } from "../binary-star/holding.js";
+import type { StarState } from "../binary-star/protocol.js";
 import { StoreError } from "../titanic/store.js";
+import type { LoadedMap } from "./follower.js";
 import { InHand } from "./in-hand.js";
 import type { Operation } from "./operation.js";
 import { parseRequest } from "./protocol.js";
@@ -24,6 +28,7 @@ import type { CloneServerStats } from "./server-events.js";
 import { ServerMap } from "./server-map.js";
 import type { ServerOutbox, ServerRulesOptions } from "./server-outbox.js";
 import type { ServerParts } from "./server-parts.js";
+import { ServerStanding } from "./server-standing.js";
 import { operationOf } from "./server-updates.js";
 import { Serving } from "./serving.js";
 import { Standby } from "./standby.js";
@@ -38,18 +43,40 @@ export class ServerRules {
   readonly #accounts: ServerAccounts;
   readonly #serving: Serving;
   readonly #standby: Standby;
+  readonly #standing: ServerStanding;
   #active = false;
+  /** The time of the call that is under way. */
+  #now: number;
 
   constructor(options: ServerRulesOptions, outbox: ServerOutbox, now: number) {
     this.#options = options;
     this.#outbox = outbox;
+    this.#now = now;
     this.#accounts = new ServerAccounts(outbox);
+    this.#standing = new ServerStanding(
+      {
+        role: options.role,
+        serveAlone: options.serveAlone,
+        retry: options.heartbeatInterval,
+        newMap: options.token,
+      },
+      {
+        mark: (standing) => {
+          if (options.hasStore) outbox.mark(standing);
+          else this.marked(this.#now);
+        },
+        unmet: () => outbox.event({ type: "unmet" }),
+        readyChanged: () => outbox.announce(),
+      },
+      () => this.#map.sequence,
+    );
     const parts: ServerParts = {
       options,
       outbox,
       map: this.#map,
       inHand: this.#inHand,
       accounts: this.#accounts,
+      standing: this.#standing,
     };
     this.#serving = new Serving(parts, now);
     this.#standby = new Standby(parts);
@@ -67,9 +94,32 @@ export class ServerRules {
     return this.#active;
   }
 
-  /** Whether the other server has all that is acknowledged, or this one, which stands by, has the other's map. */
+  /**
+   * Whether the other server has all that is acknowledged, and may take over; or this one, which stands by, has the
+   * other's map.
+   */
   get replicated(): boolean {
-    return this.#active ? this.#serving.inStep : this.#standby.following;
+    return this.#active ? this.#serving.shared : this.#standby.following;
+  }
+
+  /** What the Binary Star of a pair asks; what its peer tells comes by {@link hear}. */
+  get standing(): ServerStanding {
+    return this.#standing;
+  }
+
+  /** When a key ends, in the rules' time; 0: never. */
+  expiryOf(id: number): number {
+    return this.#map.expiry.timeOf(id);
+  }
+
+  /** The other server told its state, and how new its map is. @param own this one's state */
+  hear(peer: StarState, told: Uint8Array, own: StarState, now: number): StarOrder | undefined {
+    this.#now = now;
+    const order = this.#standing.hear(peer, told, own);
+    const { servingTerm } = this.#standing;
+    if (this.#active) this.#serving.heard();
+    else if (servingTerm !== undefined) this.#standby.followTerm(servingTerm, now);
+    return order;
   }
 
   /** An entry of the store. @param expires in the rules' time; 0: never */
@@ -77,24 +127,40 @@ export class ServerRules {
     this.#map.restore(entry, expires);
   }
 
-  /** All of the store was read. */
-  restored(state: StoredState): void {
+  /** All of the store was read. @returns `false` when it is of a version that this one cannot read */
+  restored(state: StoredState): boolean {
+    if (!this.#standing.restore(state.standing, state.sequence)) return false;
     this.#map.restored(state);
     this.#inHand.restart(state.sequence);
     if (state.damaged > 0) this.#outbox.event({ type: "store:damage", entries: state.damaged });
+    return true;
   }
 
-  /** It serves from now on. */
-  activate(now: number): void {
+  /** It serves from now on. @param forced by the operator's word */
+  activate(now: number, forced = false): void {
     if (this.#active) return;
+    this.#now = now;
     this.#active = true;
     this.#standby.stop();
     this.#standby.abandon();
     // Updates of the other server that are still on their way to the store keep their place.
     this.#inHand.continueAfter(this.#map.sequence);
     this.#serving.begin(now);
+    this.#standing.begin(this.#inHand.ordered, forced);
     // What the other server put in order before it went is applied; the rest has its place now.
     for (const operation of this.#standby.take()) this.#serving.accept(operation);
+    this.flush(now);
+  }
+
+  /** It was held up, and may not be the one that serves any more: nothing is acknowledged until that is known. */
+  suspend(): void {
+    if (this.#active) this.#serving.suspend();
+  }
+
+  /** It has served all the time. */
+  resume(now: number): void {
+    this.#now = now;
+    if (this.#active) this.#serving.resume(now);
     this.flush(now);
   }
 
@@ -147,6 +213,7 @@ export class ServerRules {
 
   /** Gives what is in hand its place in the order. */
   flush(now: number): void {
+    this.#now = now;
     const inHand = this.#inHand;
     while (inHand.waiting > 0 && !inHand.committing && !this.#standby.replacing) {
       const batch = inHand.take();
@@ -160,7 +227,22 @@ export class ServerRules {
     }
   }
 
+  /** The store has what this server's standing is. */
+  marked(now: number): void {
+    this.#now = now;
+    this.#standing.marked();
+    // The other server must not take over, or may, before anything is acknowledged by that.
+    this.#outbox.announce();
+    if (this.#active) this.#serving.marked(now);
+  }
+
+  markFailed(error: unknown, now: number): void {
+    this.#outbox.event({ type: "store:error", error: asShoalError(error) });
+    this.#standing.markFailed(now);
+  }
+
   committed(now: number): void {
+    this.#now = now;
     this.#durable(this.#inHand.committed(), now);
     this.#standby.replaceStore();
     this.flush(now);
@@ -184,13 +266,15 @@ export class ServerRules {
   }
 
   /** The store has the whole map that the other server gave. */
-  replaced(now: number): void {
-    this.#standby.replaced(this.#active);
+  replaced(loaded: LoadedMap, now: number, aside?: string): void {
+    this.#now = now;
+    this.#standby.replaced(loaded, this.#active, aside);
     this.flush(now);
   }
 
   /** From the other server, without the routing id; this one serves. */
   replica(routingId: Buffer, frames: readonly Buffer[], now: number): void {
+    this.#now = now;
     if (this.#active) this.#serving.replica(routingId, frames, now);
     else if (parseLink(frames) === undefined) this.#accounts.fault("replication", "frames");
   }
@@ -202,6 +286,7 @@ export class ServerRules {
 
   /** Sends snapshots on, as far as their clients take them. */
   pump(now: number): void {
+    this.#now = now;
     if (this.#active) this.#serving.pump(now);
   }
 
@@ -211,6 +296,8 @@ export class ServerRules {
   }
 
   tick(now: number): void {
+    this.#now = now;
+    this.#standing.tick(now);
     this.#standby.forget(now);
     if (!this.#active) {
       this.#standby.tick(now);
@@ -221,7 +308,9 @@ export class ServerRules {
   }
 
   nextWakeUp(): number | undefined {
-    return this.#active ? this.#serving.next() : this.#standby.next();
+    const next = this.#active ? this.#serving.next() : this.#standby.next();
+    const mark = this.#standing.next();
+    return next === undefined || mark === undefined ? (next ?? mark) : Math.min(next, mark);
   }
 
   stats(): CloneServerStats {
@@ -233,6 +322,7 @@ export class ServerRules {
       bytes: table.bytes,
       memory: table.memory,
       sequence,
+      term: this.#standing.term,
       serving: this.#active,
       ephemeral: expiry.size,
       received,

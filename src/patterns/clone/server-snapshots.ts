@@ -2,13 +2,18 @@
  * The snapshots that clients asked for: a few at once, each as fast as its own
  * client takes it, the others in their turn. A client whose queue is full is left
  * alone for a moment; nobody waits for it.
+ *
+ *   waiting ──> under way ──last entry queued──> leaving ──queue empty──> over
+ *
+ * One that is leaving keeps its place among those at once: clients that stopped reading could otherwise have the
+ * server hold a full queue for each of them.
  */
 import { RingBuffer } from "../../core/ring-buffer.js";
 import type { Chains } from "./chains.js";
 import { EMPTY, encodeGoodbye, sequenceFrame } from "./protocol.js";
 import type { SnapshotLoss } from "./server-events.js";
 import type { ServerOutbox, ServerRulesOptions } from "./server-outbox.js";
-import { Snapshot, type SnapshotEntry } from "./snapshots.js";
+import { type SavedBytes, Snapshot, type SnapshotEntry } from "./snapshots.js";
 import type { CloneTable } from "./table.js";
 
 /** Entries sent to one client in one go. */
@@ -34,6 +39,14 @@ interface Job {
   movedAt: number;
 }
 
+/** A snapshot whose last bytes wait for its client. */
+interface Leaving {
+  readonly routingId: Buffer;
+  queued: number;
+  /** When there were last fewer. */
+  movedAt: number;
+}
+
 interface Waiting {
   readonly routingId: Buffer;
   readonly subtree: Buffer;
@@ -44,9 +57,13 @@ export class ServerSnapshots {
   readonly #outbox: ServerOutbox;
   readonly #chains: Chains;
   #jobs: Job[] = [];
+  #leaving: Leaving[] = [];
+  /** When to look at them next, where somebody waits for a place. */
+  #lookAt = 0;
   readonly #waiting = new RingBuffer<Waiting>();
   /** Routing ids of all of them. */
   readonly #known = new Set<string>();
+  readonly #saved: SavedBytes = { bytes: 0 };
   done = 0;
   lost = 0;
 
@@ -84,7 +101,11 @@ export class ServerSnapshots {
 
   /** Sends on. @param sequence of the table, for snapshots that begin now */
   pump(table: CloneTable, sequence: number, now: number): void {
-    while (this.#jobs.length < this.#options.maxSnapshots) {
+    if (this.#leaving.length > 0 && this.#lookAt <= now) {
+      this.#leaving = this.#leaving.filter((each) => this.#isLeaving(each, now));
+      this.#lookAt = now + MAX_RETRY;
+    }
+    while (this.#hasPlace()) {
       const next = this.#waiting.shift();
       if (next === undefined) break;
       this.#jobs.push(this.#begin(next, table, sequence, now));
@@ -93,19 +114,34 @@ export class ServerSnapshots {
   }
 
   next(now: number): number | undefined {
-    if (this.#waiting.length > 0 && this.#jobs.length < this.#options.maxSnapshots) return now;
-    let next: number | undefined;
+    if (this.#waiting.length > 0 && this.#hasPlace()) return now;
+    let next = this.#waiting.length > 0 && this.#leaving.length > 0 ? this.#lookAt : undefined;
     for (const { retryAt } of this.#jobs) if (next === undefined || retryAt < next) next = retryAt;
     return next === undefined ? undefined : Math.max(next, now);
   }
 
   /** This server serves nobody any more. */
   clear(): void {
-    for (const job of this.#jobs) this.#lose(job.subtree, "not-serving");
+    for (const job of this.#jobs) {
+      job.snapshot.abandon();
+      this.#lose(job.subtree, "not-serving");
+    }
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift())
       this.#lose(next.subtree, "not-serving");
     this.#jobs = [];
+    this.#leaving = [];
     this.#known.clear();
+  }
+
+  #hasPlace(): boolean {
+    return this.#jobs.length + this.#leaving.length < this.#options.maxSnapshots;
+  }
+
+  #isLeaving(each: Leaving, now: number): boolean {
+    const queued = this.#outbox.queued(each.routingId);
+    if (queued < each.queued) each.movedAt = now;
+    each.queued = queued;
+    return queued > 0 && now - each.movedAt < MAX_STALL;
   }
 
   #begin({ routingId, subtree }: Waiting, table: CloneTable, sequence: number, now: number): Job {
@@ -113,7 +149,7 @@ export class ServerSnapshots {
     return {
       routingId,
       subtree,
-      snapshot: new Snapshot(table, subtree, sequence),
+      snapshot: new Snapshot(table, subtree, sequence, this.#saved),
       goodbye: encodeGoodbye(sequence, subtree, this.#chains.of(subtree)),
       startedAt: now,
       entries: [],
@@ -150,6 +186,11 @@ export class ServerSnapshots {
         const { subtree, sent: entries, snapshot, startedAt } = job;
         const duration = now - startedAt;
         this.#outbox.event({ type: "snapshot", subtree, entries, sequence: snapshot.sequence, duration });
+        const queued = this.#outbox.queued(job.routingId);
+        if (queued > 0) {
+          if (this.#leaving.length === 0) this.#lookAt = now + RETRY;
+          this.#leaving.push({ routingId: job.routingId, queued, movedAt: now });
+        }
         return false;
       }
       job.at += 1;

@@ -9,8 +9,10 @@
  */
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
+import { queuedBytesFor } from "../../sockets/queued-bytes.js";
 import { type Dealer, Router } from "../../sockets/request-reply.js";
 import type { StarEvent } from "../binary-star/events.js";
+import type { StarHolding } from "../binary-star/holding.js";
 import type { BinaryStar } from "../binary-star/star.js";
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
@@ -33,11 +35,6 @@ import { Turns } from "./turns.js";
 
 /** Messages taken from a socket at once. */
 const BATCH = 1_000;
-/**
- * Messages that wait for one client of a snapshot: small, since a large value counts as one. A full queue is
- * written to the network at once, so the mark costs small values nothing.
- */
-const SNAPSHOT_MARK = 256;
 const COLLECT_MARK = 10_000;
 
 /** A replicated key-value map that every client holds (12/CHP). */
@@ -62,7 +59,7 @@ export class CloneServer {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: CloneServerOptions) {
     const settings = serverSettings(options);
-    const { rules, sockets, publishMark, pair } = settings;
+    const { rules, sockets, snapshots, publisher, pair } = settings;
     this.#settings = settings;
     this.#timer = new DriverTimer(rules.heartbeatInterval);
     this.#rules = new ServerRules(rules, this.#outbox(), this.#timer.now());
@@ -77,8 +74,8 @@ export class CloneServer {
         this.#pumpSoon();
       },
     );
-    this.#snapshots = new Router({ ...sockets, mandatory: true, sendHighWaterMark: SNAPSHOT_MARK });
-    this.#publisher = new Publisher({ ...sockets, sendHighWaterMark: publishMark });
+    this.#snapshots = new Router({ ...sockets, ...snapshots });
+    this.#publisher = new Publisher({ ...sockets, ...publisher });
     this.#collector = new Subscriber({ ...sockets, receiveHighWaterMark: COLLECT_MARK });
     this.#publisher.events.on("drop", ({ messages }) => this.events.emit({ type: "drop", copies: messages }));
     if (options.store !== undefined) this.#writer = new StoreWriter(options.store, this.#rules, this.#timer);
@@ -87,6 +84,7 @@ export class CloneServer {
       star: (event) => this.#hearStar(event),
       refused: (error) => this.events.emit({ type: "handshake:error", error }),
       checkHandOver: () => this.#checkHandOver(),
+      holding: this.#holding(),
     });
   }
 
@@ -237,7 +235,8 @@ export class CloneServer {
 
   /** A process that stood still may not be the one that serves any more; the Binary Star knows. */
   #checkService(now: number): void {
-    if (this.star !== undefined && this.#rules.active && !this.star.isServing())
+    const { star } = this;
+    if (star !== undefined && this.#rules.active && !star.isServing() && star.state !== "doubting")
       this.#rules.deactivate(false, now);
   }
 
@@ -254,7 +253,8 @@ export class CloneServer {
     const now = this.#timer.now();
     switch (event.type) {
       case "active": {
-        this.#rules.activate(now);
+        if (event.cause === "stalled") this.#rules.resume(now);
+        this.#rules.activate(now, event.cause === "resolved");
         const voters = this.#voters;
         this.#voters = [];
         for (const { routingId, subtree } of voters) this.#rules.request(routingId, subtree, now);
@@ -263,12 +263,20 @@ export class CloneServer {
       case "passive":
       case "waiting":
       case "fatal":
+        if (event.type === "waiting" && event.cause === "stalled") {
+          this.#rules.suspend();
+          break;
+        }
         this.#voters = [];
         // Who has everything has to be one that may take over: a backup that waits for its primary does not.
         this.#rules.deactivate(event.type === "passive", now);
         break;
       case "votes-void":
         this.#voters = [];
+        break;
+      case "invalid":
+        // One frame: a server of a version before there were terms, or one of the Guide.
+        if (event.frames === 1) this.events.emit({ type: "incompatible" });
         break;
       default:
     }
@@ -277,19 +285,36 @@ export class CloneServer {
     this.#pumpSoon();
   }
 
+  #holding(): StarHolding {
+    const { standing } = this.#rules;
+    return {
+      tell: () => standing.tell(),
+      hear: (peer, told, own) => {
+        const order = this.#rules.hear(peer, told, own, this.#timer.now());
+        this.#timer.update();
+        return order;
+      },
+      mayTakeOver: (own) => standing.mayTakeOver(own),
+      resolved: (choice) => standing.resolved(choice),
+    };
+  }
+
   #outbox(): ServerOutbox {
     return {
       publish: (frames) => {
         if (!this.#publisher.closed) this.#publisher.trySend(frames);
       },
       reply: (routingId, frames) => sendTo(this.#snapshots, routingId, frames),
+      queued: (routingId) => queuedBytesFor(this.#snapshots, routingId),
       replicate: (routingId, frames) =>
         this.#pair === undefined ? "gone" : sendTo(this.#pair.replicas, routingId, frames),
       follow: (frames) => {
         if (this.#pair?.link.closed === false) this.#pair.link.trySend(frames);
       },
       commit: (operations) => this.#writer?.commit(operations),
-      replace: (loaded, expires, wanted) => this.#writer?.replace(loaded, expires, wanted),
+      replace: (loaded, expires, wanted, aside) => this.#writer?.replace(loaded, expires, wanted, aside),
+      mark: (standing) => this.#writer?.mark(standing),
+      announce: () => this.star?.announce(),
       event: (event) => this.events.emit(event),
     };
   }

@@ -2,16 +2,19 @@
  * A server that serves: it takes updates, tells everybody of them, gives snapshots,
  * ends ephemeral keys, and keeps the other server in step.
  *
- *   accept ──> in hand … durable ──> held until the other server has it, while it is in step ──> applied, published
+ *   accept ──> in hand … durable ──> held until it may be acknowledged ──> applied, published
+ *
+ * That is: the other server has it, while it is in step; or the store says that this server acknowledges alone.
  */
 import { Leader } from "./leader.js";
 import { copyOf, type Operation, type OperationKind, sizeOf } from "./operation.js";
 import { EMPTY, encodeHugz, readSequence } from "./protocol.js";
-import { LinkCommand, parseLink } from "./replication.js";
+import { followVersion, LINK_VERSION, LinkCommand, parseLink } from "./replication.js";
 import type { ServerParts } from "./server-parts.js";
 import { ServerSnapshots } from "./server-snapshots.js";
 import { OwnUpdates } from "./server-updates.js";
 import { Snapshot } from "./snapshots.js";
+import { encodeStanding } from "./standing.js";
 
 /** Bytes that updates in hand may hold, beside their number. */
 const MAX_PENDING_BYTES = 268_435_456;
@@ -25,6 +28,15 @@ export class Serving {
   readonly #own: OwnUpdates;
   /** In order and in the store; the other server has not said that it has them. */
   #held: Operation[] = [];
+  #heldBytes = 0;
+  /** The other server, which is in step, has everything up to here. */
+  #have = 0;
+  /** Up to here everything was acknowledged without it. */
+  #joinAt = 0;
+  /** It is not certain that this server still serves: nothing is acknowledged. */
+  #suspended = false;
+  /** Whether it was told that the other server has everything. */
+  #joined = false;
   #hugzAt: number;
   /** The time of the call that is under way, for what it finds out on the way. */
   #now = 0;
@@ -42,9 +54,10 @@ export class Serving {
     this.#hugzAt = now + options.heartbeatInterval;
   }
 
-  /** Whether the other server has all that is acknowledged. */
-  get inStep(): boolean {
-    return this.#leader.inStep;
+  /** Whether the other server has all that is acknowledged, and may take over. */
+  get shared(): boolean {
+    const { standing } = this.#parts;
+    return this.#leader.inStep && standing.shared && standing.peerReady;
   }
 
   /** Updates that wait for the other server. */
@@ -58,6 +71,20 @@ export class Serving {
 
   begin(now: number): void {
     this.#hugzAt = now;
+    this.#have = 0;
+    this.#joined = false;
+    this.#suspended = false;
+  }
+
+  /** Goes on, but acknowledges nothing, until {@link resume} or {@link end}. */
+  suspend(): void {
+    this.#suspended = true;
+  }
+
+  resume(now: number): void {
+    this.#suspended = false;
+    this.#now = now;
+    this.#release(now);
   }
 
   /** It serves no more. @returns what is in the store, though nobody has been told */
@@ -66,6 +93,7 @@ export class Serving {
     this.#leader.leave();
     const held = this.#held;
     this.#held = [];
+    this.#heldBytes = 0;
     return held;
   }
 
@@ -77,7 +105,8 @@ export class Serving {
   /** @returns whether there is room for it */
   accept(operation: Operation): boolean {
     const { options, map, inHand, accounts } = this.#parts;
-    if (inHand.waiting + this.#held.length >= options.maxPending || inHand.bytes > MAX_PENDING_BYTES) {
+    const bytes = inHand.bytes + this.#heldBytes;
+    if (inHand.waiting + this.#held.length >= options.maxPending || bytes > MAX_PENDING_BYTES) {
       if (operation.counted) accounts.refuse("overloaded", 1);
       return false;
     }
@@ -107,47 +136,52 @@ export class Serving {
     for (const operation of batch) {
       // It may turn out here that the other server is gone: what is held is applied then, before this one.
       if (this.#leader.present) this.#leader.update(operation, now);
-      if (this.#leader.inStep) this.#held.push(operation);
+      if (this.#leader.inStep || this.#suspended || !this.#parts.standing.alone) this.#hold(operation);
       else this.#apply(operation, now);
     }
   }
 
   /** From the other server, without the routing id. */
   replica(routingId: Buffer, frames: readonly Buffer[], now: number): void {
-    const { accounts, outbox, map } = this.#parts;
+    const { accounts, outbox, standing, map } = this.#parts;
     const message = parseLink(frames);
-    if (message?.command === LinkCommand.FOLLOW) this.#lead(routingId, message.session, now);
+    const version = followVersion(frames);
+    if (version !== undefined && version !== LINK_VERSION) outbox.event({ type: "incompatible" });
+    else if (message?.command === LinkCommand.FOLLOW) this.#lead(routingId, message.session, now);
     else if (message?.command === LinkCommand.HAVE) {
       if (!this.#leader.is(routingId) || !this.#leader.isSession(message.session)) return;
       const sequence = readSequence(frames[2] as Buffer);
-      if (this.#leader.have(sequence, now)) outbox.event({ type: "replica:join", sequence: map.sequence });
-      this.#release(sequence, now);
+      this.#have = sequence;
+      if (this.#leader.have(sequence, now)) this.#joinAt = map.sequence;
+      // It may take over once it has what was acknowledged without it, and the store says so (marked).
+      if (this.#leader.inStep && sequence >= this.#joinAt) standing.setAlone(false);
+      this.#release(now);
     } else accounts.fault("replication", "frames");
   }
 
   /** Sends snapshots on, as far as their clients take them. */
   pump(now: number): void {
     const { map } = this.#parts;
-    this.#snapshots.pump(map.table, map.sequence, now);
+    if (!this.#suspended) this.#snapshots.pump(map.table, map.sequence, now);
     this.#now = now;
     this.#leader.pump(now);
   }
 
   /** Whether {@link pump} has something to do at once. */
   get busy(): boolean {
-    return this.#snapshots.next(0) === 0 || this.#leader.next(0) === 0;
+    return (!this.#suspended && this.#snapshots.next(0) === 0) || this.#leader.next(0) === 0;
   }
 
   tick(now: number): void {
-    this.#expire(now);
+    if (!this.#suspended) this.#expire(now);
     if (now >= this.#hugzAt) this.#beat(now);
     this.pump(now);
   }
 
   next(): number {
     let next = this.#hugzAt;
-    for (const time of [this.#parts.map.expiry.next(), this.#snapshots.next(0), this.#leader.next(0)])
-      if (time !== undefined && time < next) next = time;
+    const own = this.#suspended ? [] : [this.#parts.map.expiry.next(), this.#snapshots.next(0)];
+    for (const time of [...own, this.#leader.next(0)]) if (time !== undefined && time < next) next = time;
     return next;
   }
 
@@ -165,20 +199,47 @@ export class Serving {
     this.#leader.snapshot?.beforeChange(id);
   };
 
-  /** The other server has everything up to here. */
-  #release(sequence: number, now: number): void {
+  /** What is held, as far as it may be acknowledged. */
+  #release(now: number): void {
+    const { standing } = this.#parts;
+    let last = -1;
+    if (this.#suspended) return;
+    if (this.#leader.inStep) last = standing.inTerm ? this.#have : -1;
+    else if (standing.alone) last = Number.POSITIVE_INFINITY;
     let count = 0;
-    while (count < this.#held.length && (this.#held[count] as Operation).sequence <= sequence) count += 1;
+    while (count < this.#held.length && (this.#held[count] as Operation).sequence <= last) count += 1;
     if (count === 0) return;
-    for (const operation of this.#held.splice(0, count)) this.#apply(operation, now);
+    for (const operation of this.#held.splice(0, count)) {
+      this.#heldBytes -= sizeOf(operation);
+      this.#apply(operation, now);
+    }
+  }
+
+  #hold(operation: Operation): void {
+    this.#held.push(operation);
+    this.#heldBytes += sizeOf(operation);
   }
 
   #replicaLeft(reason: "gone" | "silent" | "slow" | "left", now: number): void {
+    const { outbox, standing } = this.#parts;
     this.#leader.leave();
-    this.#parts.outbox.event({ type: "replica:leave", reason });
-    const held = this.#held;
-    this.#held = [];
-    for (const operation of held) this.#apply(operation, now);
+    this.#joined = false;
+    outbox.event({ type: "replica:leave", reason });
+    standing.setAlone(true);
+    this.#release(now);
+  }
+
+  /** The store has what this server may do. */
+  marked(now: number): void {
+    this.#release(now);
+  }
+
+  /** The other server told its state. */
+  heard(): void {
+    if (this.#joined || !this.shared) return;
+    this.#joined = true;
+    const { outbox, map } = this.#parts;
+    outbox.event({ type: "replica:join", sequence: map.sequence });
   }
 
   #lead(routingId: Buffer, session: Buffer, now: number): void {
@@ -187,7 +248,8 @@ export class Serving {
     if (this.#leader.present) this.#replicaLeft("left", now);
     const snapshot = new Snapshot(map.table, EMPTY, map.sequence);
     // Those with the store get there by themselves, when they are durable.
-    this.#leader.begin(routingId, session, snapshot, [...map.window.uuids()], this.#held, now);
+    const standing = encodeStanding(this.#parts.standing.standing);
+    this.#leader.begin(routingId, session, standing, snapshot, [...map.window.uuids()], this.#held, now);
     this.pump(now);
   }
 
@@ -211,7 +273,7 @@ export class Serving {
   #beat(now: number): void {
     const { options, outbox, map } = this.#parts;
     this.#hugzAt = now + options.heartbeatInterval;
-    outbox.publish(encodeHugz(map.sequence, map.chains.all()));
+    if (!this.#suspended) outbox.publish(encodeHugz(map.sequence, map.chains.all()));
     if (!this.#leader.present) return;
     this.#now = now;
     const patience = options.heartbeatInterval * options.liveness;

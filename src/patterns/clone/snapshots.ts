@@ -12,7 +12,7 @@
 import { RingBuffer } from "../../core/ring-buffer.js";
 import type { CloneTable } from "./table.js";
 
-/** Bytes that may be saved for one snapshot; past it the snapshot ends, and its client asks again. */
+/** Bytes that may be saved for the snapshots of all clients together; past it one ends, and its client asks again. */
 const MAX_SAVED_BYTES = 268_435_456;
 /** Ids looked at in one go, whether they are in the subtree or not. */
 const MAX_SCAN = 20_000;
@@ -24,6 +24,11 @@ export interface SnapshotEntry {
   readonly sequence: number;
 }
 
+/** What snapshots have saved, together. */
+export interface SavedBytes {
+  bytes: number;
+}
+
 export class Snapshot {
   readonly sequence: number;
   readonly prefix: Buffer;
@@ -31,12 +36,16 @@ export class Snapshot {
   readonly #end: number;
   #cursor = 0;
   readonly #saved = new RingBuffer<SnapshotEntry>();
+  /** Of all snapshots that share it, and of this one. */
+  readonly #total: SavedBytes;
   #savedBytes = 0;
   /** Too much changed under it. */
   overrun = false;
 
-  constructor(table: CloneTable, prefix: Buffer, sequence: number) {
+  /** @param total what other snapshots save counts, too */
+  constructor(table: CloneTable, prefix: Buffer, sequence: number, total: SavedBytes = { bytes: 0 }) {
     this.#table = table;
+    this.#total = total;
     this.prefix = prefix;
     this.sequence = sequence;
     this.#end = table.high;
@@ -53,15 +62,16 @@ export class Snapshot {
     const table = this.#table;
     if (table.sequence(id) > this.sequence || !table.hasPrefix(id, this.prefix)) return;
     const entry = { key: table.key(id), value: table.value(id), sequence: table.sequence(id) };
-    this.#savedBytes += entry.key.length + entry.value.length;
+    this.#count(entry.key.length + entry.value.length);
     this.#saved.push(entry);
-    if (this.#savedBytes > MAX_SAVED_BYTES) this.abandon();
+    if (this.#total.bytes > MAX_SAVED_BYTES) this.abandon();
   }
 
   /** Gives up, and gives back what it saved. */
   abandon(): void {
     this.overrun = true;
     this.#saved.clear();
+    this.#count(-this.#savedBytes);
     this.#cursor = this.#end;
   }
 
@@ -92,8 +102,14 @@ export class Snapshot {
       total += entry.key.length + entry.value.length;
       entries.push(entry);
       this.#saved.shift();
+      this.#count(-(entry.key.length + entry.value.length));
     }
     return entries;
+  }
+
+  #count(bytes: number): void {
+    this.#savedBytes += bytes;
+    this.#total.bytes += bytes;
   }
 
   /** All in one piece of memory: what is handed out must not change with the table. */

@@ -7,12 +7,17 @@ import { KeptUpdates } from "./kept-updates.js";
 import { copyOf, type Operation } from "./operation.js";
 import type { ServerParts } from "./server-parts.js";
 
+/** Bytes of updates that may wait while the store takes a whole map. */
+const MAX_WAITING_BYTES = 268_435_456;
+
 export class Standby {
   readonly #parts: ServerParts;
   readonly #follower: Follower;
   readonly #kept: KeptUpdates;
   /** The other server's map, on its way to the store. */
   #replacing: LoadedMap | undefined;
+  /** The time of the message that is being taken. */
+  #now = 0;
 
   constructor(parts: ServerParts) {
     const { options, outbox, accounts, map } = parts;
@@ -22,6 +27,7 @@ export class Standby {
       {
         follow: (frames) => outbox.follow(frames),
         fault: () => accounts.fault("replication", "frames"),
+        incompatible: () => outbox.event({ type: "incompatible" }),
         loaded: (loaded) => this.#load(loaded),
         update: (operation) => this.#replicated(operation),
         beat: () => this.#follower.have(this.#replacing === undefined ? map.sequence : 0),
@@ -51,6 +57,11 @@ export class Standby {
     this.#follower.start(now);
   }
 
+  /** The other server serves in a term: what is followed may be of the one before. */
+  followTerm(term: number, now: number): void {
+    if (this.#follower.following && this.#follower.term !== term) this.#follower.start(now);
+  }
+
   stop(): void {
     this.#follower.stop();
   }
@@ -75,6 +86,7 @@ export class Standby {
 
   /** From the server that serves. */
   receive(frames: readonly Buffer[], now: number): void {
+    this.#now = now;
     this.#follower.receive(frames, now);
   }
 
@@ -91,14 +103,15 @@ export class Standby {
     if (loaded === undefined) return;
     const expires = (id: number): number => loaded.expires.get(loaded.table.key(id).toString("latin1")) ?? 0;
     // Whoever becomes active meanwhile goes on with the map that it had, in its store, too.
-    this.#parts.outbox.replace(loaded, expires, () => this.#replacing === loaded);
+    this.#parts.outbox.replace(loaded, expires, () => this.#replacing === loaded, this.#lost(loaded)?.after);
   }
 
   /** The store has the whole map that the other server gave. @param active whether this one serves by now */
-  replaced(active: boolean): void {
-    const loaded = this.#replacing;
+  replaced(loaded: LoadedMap, active: boolean, aside?: string): void {
+    // A later map may be on its way already: the store has not got that one.
+    if (this.#replacing !== loaded) return;
     this.#replacing = undefined;
-    if (loaded !== undefined && !active) this.#adopt(loaded);
+    if (!active) this.#adopt(loaded, aside);
   }
 
   /** Those that had their time: the other server refused them. */
@@ -126,10 +139,19 @@ export class Standby {
     if (!inHand.committing) this.replaceStore();
   }
 
-  /** The map is the other server's from now on. */
-  #adopt(loaded: LoadedMap): void {
-    const { map, inHand, outbox } = this.#parts;
+  /** What this server acknowledged alone, and a map has not. */
+  #lost({ standing, sequence }: LoadedMap): { readonly after: number; readonly updates: number } | undefined {
+    return this.#parts.standing.lostTo(standing, sequence);
+  }
+
+  /** The map is the other server's from now on. @param aside where the store keeps what it has not */
+  #adopt(loaded: LoadedMap, aside?: string): void {
+    const { map, inHand, outbox, standing } = this.#parts;
+    const lost = this.#lost(loaded);
+    if (lost !== undefined)
+      outbox.event({ type: "diverged", ...lost, entries: map.table.countAfter(lost.after), aside });
     map.adopt(loaded);
+    standing.adopt(loaded.standing);
     for (const uuid of loaded.uuids) this.#seen(uuid);
     inHand.restart(loaded.sequence);
     outbox.event({ type: "replicated", entries: map.table.size, sequence: loaded.sequence });
@@ -143,7 +165,13 @@ export class Standby {
   /** The next update of the server that serves. */
   #replicated(operation: Operation): void {
     if (operation.uuid.length > 0) this.#seen(operation.uuid);
-    this.#parts.inHand.push(copyOf(operation));
+    const { inHand } = this.#parts;
+    inHand.push(copyOf(operation));
+    if (this.#replacing === undefined || inHand.bytes <= MAX_WAITING_BYTES) return;
+    // The store takes the map more slowly than updates come: their map is asked for again, when it is done.
+    inHand.drop();
+    this.#replacing = undefined;
+    this.#follower.start(this.#now);
   }
 
   /** The other server has applied it: what a client sent here of it is done with. */

@@ -1,8 +1,10 @@
 /** Between a server's rules and its store: one call at a time, and times by the wall clock. */
 import type { DriverTimer } from "../common/driver-timer.js";
+import { StoreError } from "../titanic/store.js";
 import type { LoadedMap } from "./follower.js";
 import type { Operation } from "./operation.js";
 import type { ServerRules } from "./server-rules.js";
+import { adopted, encodeStanding } from "./standing.js";
 import type { CloneStore, StoredEntry } from "./store.js";
 
 /** Entries of one commit, when a whole map is written; and bytes, about. */
@@ -21,7 +23,7 @@ export class StoreWriter {
     this.#timer = timer;
   }
 
-  /** @throws StoreError `ERR_STORE` */
+  /** @throws StoreError `ERR_STORE`, of a store that a later version of shoal has written, too */
   async load(): Promise<void> {
     const now = this.#timer.now();
     const wall = Date.now();
@@ -30,7 +32,11 @@ export class StoreWriter {
       const left = entry.expires === 0 ? 0 : now + Math.max(0, entry.expires - wall);
       this.#rules.restore(entry, left === 0 ? 0 : Math.max(left, Number.MIN_VALUE));
     });
-    this.#rules.restored(state);
+    if (!this.#rules.restored(state))
+      throw new StoreError(
+        "failed",
+        `The store (${this.#store.name}) is of a version that this one cannot read`,
+      );
   }
 
   commit(operations: readonly Operation[]): void {
@@ -50,10 +56,27 @@ export class StoreWriter {
     );
   }
 
-  replace(loaded: LoadedMap, expires: (id: number) => number, wanted: () => boolean): void {
+  mark(standing: Buffer): void {
     this.#run(
-      () => this.#replace(loaded, expires, wanted),
-      () => this.#rules.replaced(this.#timer.now()),
+      () => this.#store.mark(standing),
+      () => this.#rules.marked(this.#timer.now()),
+      (error) => this.#rules.markFailed(error, this.#timer.now()),
+    );
+  }
+
+  replace(
+    loaded: LoadedMap,
+    expires: (id: number) => number,
+    wanted: () => boolean,
+    aside: number | undefined,
+  ): void {
+    let path: string | undefined;
+    this.#run(
+      async () => {
+        if (aside !== undefined && wanted()) path = await this.#setAside(aside);
+        await this.#replace(loaded, expires, wanted);
+      },
+      () => this.#rules.replaced(loaded, this.#timer.now(), path),
     );
   }
 
@@ -63,11 +86,28 @@ export class StoreWriter {
     await this.#store.close();
   }
 
-  #run(work: () => Promise<void>, done: () => void): void {
-    this.#running = this.#running.then(work).then(done, (error: unknown) => {
-      this.#rules.commitFailed(error, this.#timer.now());
-    });
+  #run(work: () => Promise<void>, done: () => void, failed = this.#commitFailed): void {
+    this.#running = this.#running.then(work).then(done, failed);
     void this.#running.finally(() => this.#timer.update());
+  }
+
+  #commitFailed = (error: unknown): void => this.#rules.commitFailed(error, this.#timer.now());
+
+  /** What the map has that was set after a sequence. */
+  async #setAside(after: number): Promise<string | undefined> {
+    const rules = this.#rules;
+    const { table } = rules;
+    const shift = Date.now() - this.#timer.now();
+    function* entries(): Generator<StoredEntry, undefined> {
+      for (let id = 0; id < table.high; id++) {
+        if (!table.isLive(id) || table.sequence(id) <= after) continue;
+        const time = rules.expiryOf(id);
+        const expires = time === 0 ? 0 : time + shift;
+        yield { key: table.key(id), value: table.value(id), sequence: table.sequence(id), expires };
+      }
+      return undefined;
+    }
+    return this.#store.setAside?.(entries());
   }
 
   async #replace(loaded: LoadedMap, expires: (id: number) => number, wanted: () => boolean): Promise<void> {
@@ -91,6 +131,6 @@ export class StoreWriter {
     }
     if (!wanted()) return;
     if (entries.length > 0) await replacement.add(entries);
-    if (wanted()) await replacement.finish(sequence, uuids);
+    if (wanted()) await replacement.finish(sequence, uuids, encodeStanding(adopted(loaded.standing)));
   }
 }

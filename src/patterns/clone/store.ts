@@ -32,12 +32,15 @@ export interface StoredState {
   readonly uuids: readonly Buffer[];
   /** Entries that cannot be read. They are left out, and stay where they are. */
   readonly damaged: number;
+  /** What `mark` or `finish` was given last; `undefined`: neither was called yet. */
+  readonly standing?: Buffer | undefined;
 }
 
 /** Takes a whole map in place of the one that is kept; until `finish` settles the old one stays. */
 export interface StoreReplacement {
   add(entries: readonly StoredEntry[]): Promise<void>;
-  finish(sequence: number, uuids: readonly Buffer[]): Promise<void>;
+  /** @param standing as `mark` takes it: with the map, or not at all */
+  finish(sequence: number, uuids: readonly Buffer[], standing: Buffer): Promise<void>;
 }
 
 /**
@@ -52,5 +55,14 @@ export interface CloneStore {
   /** All of them, or none. */
   commit(changes: readonly StoredChange[]): Promise<void>;
   replace(): Promise<StoreReplacement>;
+  /** Keeps what a server of a pair has to know when it starts again: bytes, about 1 KB at most, of this package's own. */
+  mark(standing: Buffer): Promise<void>;
+  /**
+   * Keeps entries apart from the map, which is about to be replaced and has what the other server's has not. Without
+   * it they are lost, and the event `diverged` says so.
+   *
+   * @returns where they are, for the operator
+   */
+  setAside?(entries: Iterable<StoredEntry>): Promise<string>;
   close(): Promise<void>;
 }

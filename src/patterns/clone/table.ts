@@ -57,6 +57,13 @@ export class CloneTable {
     return this.#high;
   }
 
+  /** Keys whose last update is later than a sequence. */
+  countAfter(sequence: number): number {
+    let count = 0;
+    for (let id = 0; id < this.#high; id++) if ((this.#sequences[id] as number) > sequence) count += 1;
+    return count;
+  }
+
   /** @returns the key's id, or -1 */
   find(key: Uint8Array): number {
     const mask = this.#slots.length - 1;

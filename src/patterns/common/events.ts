@@ -117,7 +117,7 @@ export class PatternEvents<E extends PatternEvent> {
     this.#closed = true;
     this.#listeners.clear();
     for (let waiter = this.#waiters.shift(); waiter !== undefined; waiter = this.#waiters.shift()) {
-      waiter.reject(new ClosedError("EBADF", "No event comes any more"));
+      waiter.abandon(new ClosedError("EBADF", "No event comes any more"));
     }
   }
 }

@@ -72,6 +72,8 @@ export function exec(
     });
     // A program need not read its input.
     child.stdin.on("error", () => undefined);
+    // A pipe that cannot be read ends; "close" tells the rest.
+    for (const stream of [child.stdout, child.stderr]) stream.on("error", () => undefined);
     for (const frame of body) child.stdin.write(frame);
     child.stdin.end();
   });

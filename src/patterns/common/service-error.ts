@@ -8,6 +8,8 @@ export const FAILURES = {
   expired: "The request waited too long for a worker.",
   "worker-failed": "The worker's handler failed.",
   "worker-lost": "The workers that had the request were lost, as often as it may be delivered.",
+  incomplete: "Pieces of the answer are missing.",
+  "slow-reader": "The client reads too slowly: what waits for it is at its bound.",
   "too-large": "The request or its reply is larger than the broker takes.",
   duplicate: "The request was answered before, and its reply is no longer kept.",
   stopping: "The broker or the worker is stopping.",

@@ -1,6 +1,7 @@
 /** Espresso's listener: a SUB at a capture endpoint, with typed records. */
 import { systemClock } from "../../core/clock.js";
 import { InvalidArgumentError, InvalidMessageError, TimeoutError } from "../../core/errors.js";
+import { Calls } from "../../sockets/calls.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
@@ -79,6 +80,8 @@ export interface ListenerStats {
  * between a lost connection and the next one is not known.
  */
 export class EspressoListener<T = undefined> {
+  /** What callers wait for. */
+  readonly #open = new Calls();
   readonly #socket: Subscriber;
   readonly #filter: Filter;
   readonly #codec: Codec<T> | undefined;
@@ -148,13 +151,19 @@ export class EspressoListener<T = undefined> {
    *
    * @throws TimeoutError `EAGAIN`, AbortedError `ABORT_ERR`, ClosedError as a socket's `receive` does
    */
-  async receive(options: WaitOptions = {}): Promise<TapRecord<T>> {
-    const [record] = await this.receiveMany({ ...options, max: 1 });
-    return record as TapRecord<T>;
+  receive(options: WaitOptions = {}): Promise<TapRecord<T>> {
+    return this.#open.run(async () => {
+      const [record] = await this.#receiveMany({ ...options, max: 1 });
+      return record as TapRecord<T>;
+    });
   }
 
   /** 1 to `max` records (default 1,000): those that are there, or the first that comes. Otherwise as {@link receive}. */
-  async receiveMany(options: WaitOptions & { readonly max?: number } = {}): Promise<TapRecord<T>[]> {
+  receiveMany(options: WaitOptions & { readonly max?: number } = {}): Promise<TapRecord<T>[]> {
+    return this.#open.run(() => this.#receiveMany(options));
+  }
+
+  async #receiveMany(options: WaitOptions & { readonly max?: number }): Promise<TapRecord<T>[]> {
     const { max = MANY, timeout = this.#socket.receiveTimeout } = options;
     const end = performance.now() + timeout;
     let left = timeout;
@@ -194,6 +203,7 @@ export class EspressoListener<T = undefined> {
 
   /** Hears nothing any more. Closing twice is closing once. */
   async close(): Promise<void> {
+    this.#open.abandon();
     await this.#socket.close({ linger: 0 });
   }
 

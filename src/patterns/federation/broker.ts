@@ -90,8 +90,9 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(name: string, options: FederatedBrokerOptions = {}) {
-    const { gate, socketOptions, frontendOptions, backendOptions, cloudOptions, stateOptions, ...given } =
+    const { gate, socketOptions, frontendOptions, backendOptions, cloudOptions, stateOptions, ...rest } =
       options;
+    const { workerStallTimeout, ...given } = rest;
     const settings = numbers("FederatedBroker", DEFAULTS, given, { liveness: 0 });
     checkName(name);
     const cloud = new Cloud(name, { ...socketOptions, ...cloudOptions }, stateOptions ?? {});
@@ -102,8 +103,8 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
           links.toWorker([worker, ...addressedFrames("simple", address, body)]),
         reply: (envelope, body) => links.toClient(replyFrames(envelope, body)),
         siteRequest: (site, address, body) =>
-          offer(cloud.asked, [Buffer.from(site), ...addressedFrames("paranoid", address, body)]),
-        siteReply: (envelope, body) => void offer(cloud.asking, replyFrames(envelope, body)),
+          offer(cloud.asked, [Buffer.from(site), ...addressedFrames("paranoid", address, body)]) === "sent",
+        siteReply: (envelope, body) => this.reply(cloud.asking, replyFrames(envelope, body)),
         publish: (capacity) => cloud.publish(capacity),
         isServing: () => gate === undefined || gate.isServing(),
         event: (event) => links.event(event),
@@ -197,7 +198,7 @@ class Cloud {
   constructor(name: string, options: RouterOptions, state: PublisherOptions & SubscriberOptions) {
     this.#name = name;
     // A site that comes back takes its name over, before anybody has noticed that it had gone.
-    this.asking = new Router({ ...options, routingId: name, handover: true });
+    this.asking = new Router({ ...options, routingId: name, handover: true, mandatory: true });
     this.asked = new Router({ ...options, routingId: name, mandatory: true });
     this.publisher = new Publisher(state as PublisherOptions);
     this.subscriber = new Subscriber(state as SubscriberOptions);
@@ -206,7 +207,8 @@ class Cloud {
 
   publish(capacity: number): void {
     if (this.publisher.closed) return;
-    this.publisher.send(stateFrames({ site: this.#name, capacity })).catch(() => undefined);
+    // A publisher that has no room (noDrop) misses a state: the next is due after an interval.
+    this.publisher.trySend(stateFrames({ site: this.#name, capacity }));
   }
 
   async close(): Promise<void> {

@@ -14,6 +14,7 @@
  * One of a pair (../binary-star/) that does not serve says that it has nothing to spare, and hands back what other
  * sites give it all the same, the answers of its workers included: the other one of the pair may have done it, too.
  */
+import type { ReplyDropped } from "../load-balancer/broker-driver.js";
 import { createJob, Dispatcher, type Job, type JobDropReason, keyOf } from "../load-balancer/dispatcher.js";
 import type { BalancedCommand } from "../load-balancer/protocol.js";
 import { errorReply, parseErrorReply, reasonOf } from "../pirate/error-reply.js";
@@ -37,6 +38,7 @@ export type FederationEvent =
   | { readonly type: "request:dropped"; readonly from: "client" | "site"; readonly reason: JobDropReason }
   /** A reply to a request that has ended, or has come back. */
   | { readonly type: "reply:late"; readonly from: "worker" | "site" }
+  | ReplyDropped
   | { readonly type: "invalid"; readonly from: "client" | "worker" | "site" };
 
 /** A federated broker's accounts: requests = replies + queued + at workers + atSites + dropped, for each class. */
@@ -61,6 +63,8 @@ export interface FederationStats {
   readonly returned: number;
   readonly dropped: Readonly<Record<JobDropReason, number>>;
   readonly lateReplies: number;
+  /** Replies, of those counted, that their clients or sites could not take: gone, or at their high-water mark. */
+  readonly repliesDropped: number;
   readonly invalid: number;
   /** Sites that are heard of now, with the free workers they are believed to have. */
   readonly sites: Readonly<Record<string, number>>;
@@ -262,7 +266,7 @@ export class FederationRules {
     this.#dispatcher.close();
   }
 
-  stats(): FederationStats {
+  stats(): Omit<FederationStats, "repliesDropped"> {
     return {
       idleWorkers: this.#dispatcher.idle,
       busyWorkers: this.#dispatcher.busy,

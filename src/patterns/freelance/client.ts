@@ -11,6 +11,7 @@ import {
   type ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
+import { Calls } from "../../sockets/calls.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
@@ -102,6 +103,8 @@ const KEYS = [
 
 export class FreelanceClient<T = Raw> {
   readonly events: PatternEvents<FreelanceClientEvent> = new PatternEvents();
+  /** What callers wait for. */
+  readonly #open = new Calls();
   readonly #codec: Codec<T> | undefined;
   readonly #router: Router;
   readonly #rules: FreelanceRules;
@@ -171,6 +174,10 @@ export class FreelanceClient<T = Raw> {
    * @throws InvalidArgumentError, InvalidMessageError for a body that has no form on the wire, or a reply that the codec refuses
    */
   request(body: BodyOut<T>, options: FreelanceCallOptions = {}): Promise<BodyIn<T>> {
+    return this.#open.run(() => this.#request(body, options));
+  }
+
+  #request(body: BodyOut<T>, options: FreelanceCallOptions): Promise<BodyIn<T>> {
     return new Promise((resolve, reject) => {
       this.#assertOpen();
       const { signal } = options;
@@ -210,10 +217,11 @@ export class FreelanceClient<T = Raw> {
     return { ...this.#rules.stats(), invalid: this.#invalid };
   }
 
-  /** Gives up what is asked, with `EAGAIN`. */
+  /** Gives up what is asked, with `EAGAIN`, which is never an unhandled rejection. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#open.abandon();
     this.#timer.stop();
     for (const call of [...this.#calls.values()]) call.reject(new ClosedError("EAGAIN", "The client closed"));
     this.#calls.clear();

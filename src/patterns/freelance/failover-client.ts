@@ -6,6 +6,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { AbortedError, ClosedError, TimeoutError } from "../../core/errors.js";
+import { Calls } from "../../sockets/calls.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
 import { Turns } from "../../sockets/turns.js";
@@ -35,6 +36,7 @@ export class FreelanceFailoverClient<T = Raw> {
   readonly #options: FreelanceFailoverClientOptions<T>;
   readonly #timeout: number;
   readonly #rounds: number;
+  readonly #calls = new Calls();
   readonly #turns = new Turns();
   readonly #closing = new AbortController();
   readonly #counts = { requests: 0, replies: 0, attempts: 0 };
@@ -55,17 +57,21 @@ export class FreelanceFailoverClient<T = Raw> {
    * at least once, or an error. Calls made meanwhile wait their turn.
    *
    * @throws TimeoutError `ETIMEDOUT` after the last round; ServiceError `ERR_SERVICE`: the server's handler failed;
-   *   AbortedError `ABORT_ERR`; ClosedError `EBADF`
+   *   AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN` when it closes
    */
-  async request(body: BodyOut<T>, options: { readonly signal?: AbortSignal } = {}): Promise<BodyIn<T>> {
+  request(body: BodyOut<T>, options: { readonly signal?: AbortSignal } = {}): Promise<BodyIn<T>> {
+    return this.#calls.run(() => this.#request(body, options.signal));
+  }
+
+  async #request(body: BodyOut<T>, signal: AbortSignal | undefined): Promise<BodyIn<T>> {
+    this.#assertOpen(signal);
     const { endpoints } = this.#options;
-    this.#assertOpen(options.signal);
-    const done = await this.#turns.take(options.signal);
+    const done = await this.#turns.take(signal);
     this.#counts.requests += 1;
     try {
       for (let left = this.#rounds * endpoints.length; left > 0; left--) {
         const endpoint = endpoints[this.#current] as string;
-        const reply = await this.#attempt(endpoint, body, options.signal);
+        const reply = await this.#attempt(endpoint, body, signal);
         if (reply !== undefined) {
           this.#counts.replies += 1;
           return this.#checked(endpoint, reply);
@@ -85,8 +91,9 @@ export class FreelanceFailoverClient<T = Raw> {
     return { ...this.#counts };
   }
 
-  /** Gives up what is asked, with `EBADF`. */
+  /** Gives up what is asked, with `EAGAIN`. */
   async close(): Promise<void> {
+    this.#calls.abandon();
     this.#closing.abort();
   }
 
@@ -112,7 +119,7 @@ export class FreelanceFailoverClient<T = Raw> {
       socket.connect(endpoint);
       return await socket.request(body, { timeout: this.#timeout, signal: AbortSignal.any(signals) });
     } catch (error) {
-      this.#assertOpen(signal);
+      this.#assertWaiting(signal);
       if ((error as { code?: string }).code !== "ETIMEDOUT" && !lost.signal.aborted) throw error;
     } finally {
       socket.events.close(); // Nobody listens to what its closing brings.
@@ -128,6 +135,12 @@ export class FreelanceFailoverClient<T = Raw> {
       this.#options.socketOptions?.codec === undefined ? errorTextOf(1, reply as Buffer[]) : undefined;
     if (text !== undefined) throw new ServiceError("worker-failed", endpoint, text);
     return reply;
+  }
+
+  #assertWaiting(signal: AbortSignal | undefined): void {
+    if (this.#closing.signal.aborted)
+      throw new ClosedError("EAGAIN", "The client closed while the request waited");
+    if (signal?.aborted === true) throw new AbortedError(signal.reason);
   }
 
   #assertOpen(signal: AbortSignal | undefined): void {

@@ -8,6 +8,7 @@
  * wait when it comes.
  */
 import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
+import { Calls } from "../../sockets/calls.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
@@ -57,6 +58,8 @@ interface Call<T> {
 }
 
 export class FreelanceShotgunClient<T = Raw> {
+  /** What callers wait for. */
+  readonly #open = new Calls();
   readonly #dealers: Dealer[];
   readonly #codec: Codec<T> | undefined;
   readonly #timeout: number;
@@ -105,6 +108,13 @@ export class FreelanceShotgunClient<T = Raw> {
     body: BodyOut<T>,
     options: { readonly signal?: AbortSignal; readonly timeout?: number } = {},
   ): Promise<BodyIn<T>> {
+    return this.#open.run(() => this.#request(body, options));
+  }
+
+  #request(
+    body: BodyOut<T>,
+    options: { readonly signal?: AbortSignal; readonly timeout?: number },
+  ): Promise<BodyIn<T>> {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw new ClosedError("EBADF", "The client is closed");
       const { signal } = options;
@@ -146,9 +156,10 @@ export class FreelanceShotgunClient<T = Raw> {
     return { ...this.#counts, pending: this.#calls.size };
   }
 
-  /** Gives up what is asked, with `EAGAIN`. */
+  /** Gives up what is asked, with `EAGAIN`, which is never an unhandled rejection. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#open.abandon();
     for (const sequence of [...this.#calls.keys()])
       this.#end(sequence)?.reject(new ClosedError("EAGAIN", "The client closed"));
     for (const dealer of this.#dealers) dealer.events.close(); // Nobody listens to what its closing brings.

@@ -39,7 +39,8 @@ export class LmdbValueStore implements ValueStore {
    * Opens a folder, and makes it if it is not there. A second process that opens it takes it over.
    *
    * @throws NotSupportedError `NOT_SUPPORTED` without the package `lmdb`; InvalidArgumentError `EINVAL`;
-   *   StoreError `taken` when this process has it open; `failed` when it cannot be opened, or holds something else
+   *   StoreError `taken` when this process has it open; `damaged` when its file is;
+   *   `failed` when it cannot be opened
    */
   constructor(directory: string) {
     if (typeof directory !== "string" || directory === "")
@@ -48,7 +49,7 @@ export class LmdbValueStore implements ValueStore {
     if (open.has(this.#directory))
       throw new StoreError("taken", `This process has the store in ${this.#directory} open already`);
     try {
-      this.#environment = openEnvironment(this.#directory);
+      this.#environment = openEnvironment(this.#directory, ["values", "owner"]);
       const database = (name: string): LmdbDatabase =>
         this.#environment.openDB(name, { encoding: "binary", keyEncoding: "binary" });
       this.#values = database("values");
@@ -58,7 +59,7 @@ export class LmdbValueStore implements ValueStore {
         return undefined;
       });
     } catch (cause) {
-      if (cause instanceof NotSupportedError) throw cause;
+      if (cause instanceof NotSupportedError || cause instanceof StoreError) throw cause;
       throw new StoreError("failed", `The store in ${this.#directory} cannot be opened`, { cause });
     }
     open.add(this.#directory);

@@ -11,6 +11,8 @@ export interface BalancerStats {
   readonly replies: number;
   readonly dropped: Readonly<Record<JobDropReason, number>>;
   readonly lateReplies: number;
+  /** Replies, of those counted, that their clients could not take: gone, or at their high-water mark. */
+  readonly repliesDropped: number;
   readonly invalid: number;
   readonly workersLost: number;
 }
@@ -41,7 +43,7 @@ export class Accounts {
   }
 
   /** At this moment. */
-  of(dispatcher: Dispatcher): BalancerStats {
+  of(dispatcher: Dispatcher): Omit<BalancerStats, "repliesDropped"> {
     return {
       idleWorkers: dispatcher.idle,
       busyWorkers: dispatcher.busy,

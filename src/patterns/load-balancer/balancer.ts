@@ -29,7 +29,7 @@ export interface LoadBalancerOptions extends BrokerDriverOptions {
 export class LoadBalancer extends BrokerDriver<BalancerEvent, BalancerStats> {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: LoadBalancerOptions = {}) {
-    const { socketOptions, frontendOptions, backendOptions, gate, ...given } = options;
+    const { socketOptions, frontendOptions, backendOptions, gate, workerStallTimeout, ...given } = options;
     const settings = numbers("LoadBalancer", DEFAULTS, given);
     super(options, MAX_STEP, (links) => new DrivenBalancerRules(settings, links));
   }

@@ -8,13 +8,18 @@
  */
 import { ClosedError, InvalidArgumentError, ShoalError } from "../../core/errors.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
+import { checkCount } from "../common/check-options.js";
 import { DriverTimer, type TimedRules } from "../common/driver-timer.js";
+import { supportedDefaults } from "../common/engine-defaults.js";
 import { type PatternEvent, PatternEvents } from "../common/events.js";
 import type { ServerGate } from "../common/server-gate.js";
 import { RouterReader } from "./router-reader.js";
 
 /** ms that `close` gives to the requests in hand, unless it is told otherwise. */
 const CLOSE_LINGER = 1_000;
+
+/** ms that a worker may be silent while its system acknowledges what is sent to it. */
+const WORKER_STALL_TIMEOUT = 30_000;
 
 /** What `close` of a pattern takes. */
 export interface CloseBrokerOptions {
@@ -36,6 +41,25 @@ export interface BrokerSocketOptions {
 export interface BrokerDriverOptions extends BrokerSocketOptions {
   /** Makes the broker one of a pair: a `BinaryStarGate`. Default: it always serves. */
   readonly gate?: ServerGate;
+  /**
+   * ms that a worker may be stopped or hang, its connection up and its event loop blocked: then its connection ends, and
+   * its request goes to another. The `heartbeatStallTimeout` of the socket for workers, and like it no shorter than
+   * `heartbeatTimeout`. Default 30,000 where the engine has that option; elsewhere `NOT_SUPPORTED`, and a silent worker
+   * is lost after `heartbeatTimeout`.
+   */
+  readonly workerStallTimeout?: number;
+}
+
+/** A reply that its client, or the site that asked, could not take: it is gone, or at its high-water mark. */
+export interface ReplyDropped {
+  readonly type: "reply:dropped";
+  readonly client: Buffer;
+  readonly reason: "client-gone" | "client-full";
+}
+
+/** What a broker counts beside its rules. */
+interface DriverStats {
+  readonly repliesDropped: number;
 }
 
 /** What a broker's rules are to its driver. */
@@ -61,39 +85,49 @@ export interface BrokerLinks<E extends PatternEvent> {
 }
 
 /** A broker between clients and workers. */
-export abstract class BrokerDriver<E extends PatternEvent, Stats> {
+export abstract class BrokerDriver<E extends PatternEvent, Stats extends DriverStats> {
   /** What happens in the broker. */
   readonly events: PatternEvents<E> = new PatternEvents<E>();
   readonly #frontend: Router;
   readonly #backend: Router;
   readonly #timer: DriverTimer;
-  readonly #rules: DrivenRules<Stats>;
+  readonly #rules: DrivenRules<Omit<Stats, "repliesDropped">>;
   readonly #clients: RouterReader;
   readonly #workers: RouterReader;
   #closing: Promise<void> | undefined;
   #whenDrained: (() => void) | undefined;
+  #repliesDropped = 0;
 
   /** @param maxStep ms of a stall of this process that count, at most */
   protected constructor(
     options: BrokerDriverOptions,
     maxStep: number,
-    createRules: (links: BrokerLinks<E>, now: number) => DrivenRules<Stats>,
+    createRules: (links: BrokerLinks<E>, now: number) => DrivenRules<Omit<Stats, "repliesDropped">>,
   ) {
     const { socketOptions, frontendOptions, backendOptions, gate } = options;
-    this.#frontend = new Router({ linger: CLOSE_LINGER, ...socketOptions, ...frontendOptions });
+    const stall = stallOptions(options);
+    // A reply that its client cannot take is to be known, too.
+    this.#frontend = new Router({
+      linger: CLOSE_LINGER,
+      ...socketOptions,
+      ...frontendOptions,
+      mandatory: true,
+    });
     // A worker that is not there any more has to be known at once: its request goes to another.
     this.#backend = new Router({
       linger: CLOSE_LINGER,
+      ...stall.byDefault,
       ...socketOptions,
       ...backendOptions,
+      ...stall.asked,
       mandatory: true,
     });
     this.#timer = new DriverTimer(maxStep);
     this.#rules = createRules(
       {
-        toWorker: (frames) => offer(this.#backend, frames),
+        toWorker: (frames) => offer(this.#backend, frames) === "sent",
         toClient: (frames) => {
-          if (gate === undefined || gate.isServing()) offer(this.#frontend, frames);
+          if (gate === undefined || gate.isServing()) this.reply(this.#frontend, frames);
         },
         event: (event) => this.events.emit(event),
       },
@@ -145,7 +179,7 @@ export abstract class BrokerDriver<E extends PatternEvent, Stats> {
 
   /** The accounts at this moment. */
   stats(): Stats {
-    return this.#rules.stats();
+    return { ...this.#rules.stats(), repliesDropped: this.#repliesDropped } as unknown as Stats;
   }
 
   /**
@@ -198,6 +232,17 @@ export abstract class BrokerDriver<E extends PatternEvent, Stats> {
   /** What else a broker has open: closed with its ROUTERs. */
   protected async closeOthers(): Promise<void> {}
 
+  /** Sends a reply; one that cannot be taken is counted, and an event. */
+  protected reply(socket: Router, frames: readonly Buffer[]): void {
+    const result = offer(socket, frames);
+    if (result === "sent") return;
+    this.#repliesDropped += 1;
+    const reason = result === "gone" ? "client-gone" : "client-full";
+    const event: ReplyDropped = { type: "reply:dropped", client: frames[0] as Buffer, reason };
+    // The events of every such broker have this one among them.
+    this.events.emit(event as unknown as E);
+  }
+
   /** The rules' time. */
   protected now(): number {
     return this.#timer.now();
@@ -215,13 +260,32 @@ export abstract class BrokerDriver<E extends PatternEvent, Stats> {
   };
 }
 
-/** Sends over a ROUTER. @returns whether the message is on its way */
-export function offer(socket: Router, frames: readonly Buffer[]): boolean {
+/** Sends over a ROUTER with `mandatory`, which takes or refuses each message at once. */
+export function offer(socket: Router, frames: readonly Buffer[]): "sent" | "gone" | "full" {
   try {
-    if (!socket.trySend(frames as Buffer[])) socket.send(frames as Buffer[]).catch(() => undefined);
-    return true;
+    socket.trySend(frames as Buffer[]);
+    return "sent";
   } catch (error) {
-    if (error instanceof ShoalError) return false; // EHOSTUNREACH, EAGAIN, or EBADF while it closes.
-    throw error;
+    if (!(error instanceof ShoalError)) throw error;
+    return error.code === "EAGAIN" ? "full" : "gone"; // EHOSTUNREACH, or EBADF while it closes.
   }
+}
+
+type StallOptions = Pick<RouterOptions, "heartbeatStallTimeout">;
+
+/** @throws InvalidArgumentError `EINVAL` unless it is a number of ms */
+function stallOptions({ socketOptions, backendOptions, workerStallTimeout }: BrokerDriverOptions): {
+  readonly byDefault: StallOptions;
+  readonly asked: StallOptions;
+} {
+  if (workerStallTimeout !== undefined)
+    return {
+      byDefault: {},
+      asked: { heartbeatStallTimeout: checkCount("workerStallTimeout", workerStallTimeout, 1) },
+    };
+  const { context } = { ...socketOptions, ...backendOptions };
+  return {
+    byDefault: supportedDefaults(context, { heartbeatStallTimeout: WORKER_STALL_TIMEOUT }),
+    asked: {},
+  };
 }

@@ -7,6 +7,7 @@
  */
 import type { Malformed } from "../pirate/protocol.js";
 import { Accounts, type BalancerStats } from "./accounts.js";
+import type { ReplyDropped } from "./broker-driver.js";
 import { createJob, Dispatcher, type JobDropReason } from "./dispatcher.js";
 import type { BalancedCommand } from "./protocol.js";
 
@@ -18,6 +19,7 @@ export type BalancerEvent =
   | { readonly type: "worker:lost"; readonly worker: Buffer; readonly reason: "left" | "unreachable" }
   | { readonly type: "request:dropped"; readonly client: Buffer; readonly reason: JobDropReason }
   | { readonly type: "reply:late"; readonly worker: Buffer }
+  | ReplyDropped
   | {
       readonly type: "invalid";
       readonly from: "client" | "worker";
@@ -116,7 +118,7 @@ export class BalancerRules {
     this.#dispatcher.close();
   }
 
-  stats(): BalancerStats {
+  stats(): Omit<BalancerStats, "repliesDropped"> {
     return this.#accounts.of(this.#dispatcher);
   }
 

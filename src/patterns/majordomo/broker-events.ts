@@ -80,6 +80,8 @@ export interface BrokerStats {
   readonly late: number;
   /** Answers that their client could not take. */
   readonly repliesDropped: number;
+  /** Bytes of answers that wait for their clients' connections; 0 where the engine cannot know. */
+  readonly replyBytes: number;
   /** Messages that broke the protocol. */
   readonly faults: number;
   readonly services: number;

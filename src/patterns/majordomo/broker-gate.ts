@@ -29,6 +29,7 @@ export function admits(gate: ServerGate, message: Buffer[], command: BrokerComma
       return command.body[0]?.equals(WORKER_HEADERS[Dialect.Shoal]) === true || gate.admit(message, true);
     }
     case "cancel":
+    case "credit":
     case "client-heartbeat":
       return gate.admit(message, false);
     default:

@@ -34,6 +34,14 @@ export interface BrokerLimits {
   readonly dedupBytes: number;
   /** Bytes of the partial replies that are joined for a client of MDP 0.1. Default 16 MiB. */
   readonly maxJoinedBytes: number;
+  /**
+   * Bytes of answers that wait for one client's connection: past it an answer, or one in pieces, fails as `slow-reader`.
+   * A single answer always may wait. Known on the engine `zmtp`, over tcp and ipc; elsewhere the socket's
+   * `sendHighWaterMark` alone bounds what waits. Default 64 MiB.
+   */
+  readonly maxClientBytes: number;
+  /** Bytes of answers that wait for the connections of all clients together; in all else as `maxClientBytes`. Default 256 MiB. */
+  readonly maxReplyBytes: number;
   /** Ask-alls that wait for one busy worker; more are answered as `overloaded`. Default 100. */
   readonly maxPinned: number;
   /**
@@ -57,6 +65,8 @@ const DEFAULTS: BrokerLimits = Object.freeze({
   dedupWindow: 20_000,
   dedupBytes: 16_777_216,
   maxJoinedBytes: 16_777_216,
+  maxClientBytes: 67_108_864,
+  maxReplyBytes: 268_435_456,
   maxPinned: 100,
   plainErrors: true,
 });

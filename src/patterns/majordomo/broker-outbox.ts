@@ -8,5 +8,7 @@ export type SendResult = "sent" | "gone" | "full";
 export interface BrokerOutbox {
   /** @param message the first frame is the routing id */
   send(message: Frames): SendResult;
+  /** Bytes that wait for a client at the socket. Absent where the engine cannot know. */
+  readonly queuedBytes?: ((client: Buffer) => number) | undefined;
   event(event: BrokerEvent): void;
 }

@@ -12,7 +12,7 @@ import type { Worker } from "./broker-tables.js";
 import { BrokerWork } from "./broker-work.js";
 import { BrokerWorkers, isReserved } from "./broker-workers.js";
 import { SERVICE_AT } from "./heads.js";
-import { answer, clientHeartbeat, workerSignal } from "./messages-broker.js";
+import { clientHeartbeat, workerSignal } from "./messages-broker.js";
 import { Dialect, RESERVED_PREFIX } from "./protocol.js";
 import type { BrokerCommand, RequestCommand } from "./protocol-broker.js";
 
@@ -49,7 +49,11 @@ export class BrokerRules {
     });
     this.#work = work;
     this.#workers = new BrokerWorkers(limits, outbox, work);
-    this.#clients = new BrokerClients(limits, (client) => work.clientGone(client));
+    this.#clients = new BrokerClients(
+      limits,
+      (client) => work.clientLeft(client),
+      (client) => work.clientGone(client),
+    );
   }
 
   /** @param from the sender's routing id, any bytes */
@@ -97,6 +101,9 @@ export class BrokerRules {
       case "cancel":
         this.#work.cancel(command.head, this.#clients.heard(from, now));
         break;
+      case "credit":
+        this.#work.credit(command.head, command.bytes, this.#clients.heard(from, now));
+        break;
       case "client-heartbeat":
         this.#clients.heard(from, now);
         this.#outbox.send(clientHeartbeat(from, this.#incarnation));
@@ -110,13 +117,27 @@ export class BrokerRules {
 
   nextWakeUp(): number | undefined {
     const beat = earlier(this.#workers.nextWakeUp(), this.#clients.nextWakeUp());
-    return earlier(beat, this.#work.queue.nextDeadline());
+    return earlier(earlier(beat, this.#work.queue.nextDeadline()), this.#work.nextLook);
   }
 
   tick(now: number): void {
     this.#work.expire(now);
+    this.#work.look(now);
     this.#gone.push(...this.#workers.tick(now));
     this.#clients.tick(now);
+    if (this.#gone.length > 0) this.#removeGone(now);
+  }
+
+  /**
+   * A peer's connection has ended, and all that came over it was received.
+   *
+   * @param peer its routing id: the very object that its messages came with
+   */
+  peerLeft(peer: Buffer, now: number): void {
+    const worker = this.#workers.ofConnection(peer);
+    if (worker !== undefined) this.#workers.remove(worker, "lost", now);
+    else if (!this.#clients.left(peer, now)) this.#work.plainClientLeft(peer);
+    this.#work.replies.clientBytes.left(peer);
     if (this.#gone.length > 0) this.#removeGone(now);
   }
 
@@ -143,6 +164,7 @@ export class BrokerRules {
       queued: queue.queued,
       queuedBytes: queue.queuedBytes,
       inFlight,
+      replyBytes: this.#work.replies.clientBytes.total,
       faults: this.#faults,
       services: queue.services.size,
       workers: this.#workers.size,
@@ -157,7 +179,7 @@ export class BrokerRules {
     if (first === RESERVED_BYTE && isReserved(command.service)) {
       const { services } = this.#work.queue;
       const body = mmiAnswer(command, services, () => this.stats(), this.#incarnation, this.#limits);
-      this.#outbox.send(answer({ client: from, dialect, head }, true, command.service, body, 0));
+      this.#work.replies.own(from, command, body);
       return;
     }
     const owner = dialect === Dialect.Shoal ? this.#clients.heard(from, now) : undefined;

@@ -1,5 +1,6 @@
 /** What a broker knows: services, workers, clients and requests. Data only; the rules are in broker-rules.ts. */
 import { Link, LinkedList } from "../common/linked-list.js";
+import type { FailureReason } from "../common/service-error.js";
 import type { Asker } from "./messages-broker.js";
 import { Dialect, EMPTY, type Room } from "./protocol.js";
 import type { RequestCommand } from "./protocol-broker.js";
@@ -41,6 +42,12 @@ export class BrokerRequest extends Repeatable implements Asker {
   abandoned = false;
   /** The client was told that no worker offers the service. */
   unserved = false;
+  /** Pieces of the answer that its worker has sent. */
+  pieces = 0;
+  /** Bytes of pieces that the broker has passed on for a client without credit, and has not granted its worker. */
+  ungranted = 0;
+  /** Why the answer was broken off in the middle: the client has been told, and the worker has not ended yet. */
+  broken: FailureReason | undefined = undefined;
   /** Pieces of the answer that the client has already. */
   passedOn = 0;
   /** Pieces that wait for the last one, for a client of 0.1. */
@@ -199,7 +206,7 @@ export class Service {
 
 /** A client that says that it lives. */
 export class Client {
-  readonly routingId: Buffer;
+  routingId: Buffer;
   readonly key: string;
   /** Its requests, and those of its former connections. */
   memory: ClientMemory | undefined = undefined;

@@ -10,7 +10,7 @@
  * A request costs the same whatever the number of services and workers: the queue
  * is a list for each service, and so are the workers that have room.
  */
-import { toReason } from "../common/service-error.js";
+import { type FailureReason, toReason } from "../common/service-error.js";
 import { askAll, groupKey, takesAtOnce } from "./broker-ask-all.js";
 import { BrokerDeliveries } from "./broker-deliveries.js";
 import type { BrokerLimits } from "./broker-options.js";
@@ -19,12 +19,16 @@ import { BrokerQueue } from "./broker-queue.js";
 import { BrokerReplies } from "./broker-replies.js";
 import { BrokerRequest, type Client, type Service, Stage, type Worker } from "./broker-tables.js";
 import { CLIENT_ID, oldestIn, sequenceIn } from "./heads.js";
-import { cancellation } from "./messages-broker.js";
+import { cancellation, credit } from "./messages-broker.js";
 import { bytesOf, Dialect, failureIn } from "./protocol.js";
 import type { ReplyCommand, RequestCommand } from "./protocol-broker.js";
 import { RequestMemory } from "./request-memory.js";
+import { INITIAL_CREDIT, pieceCost } from "./stream-credit.js";
 
 export type { BrokerOutbox, SendResult } from "./broker-outbox.js";
+
+/** ms between two looks whether clients have read. */
+const LOOK_INTERVAL = 20;
 
 export class BrokerWork {
   readonly queue: BrokerQueue;
@@ -32,9 +36,14 @@ export class BrokerWork {
   readonly #limits: BrokerLimits;
   readonly #outbox: BrokerOutbox;
   readonly #memory: RequestMemory;
-  readonly #replies: BrokerReplies;
+  readonly replies: BrokerReplies;
   readonly #deliveries: BrokerDeliveries;
   readonly #onWorkerGone: (worker: Worker) => void;
+  /** Plain clients whose connections ended with requests of theirs in the queue, perhaps. */
+  readonly #departed = new WeakSet<Buffer>();
+  /** Answers in pieces to clients without credit, whose workers wait until what was passed on is read. */
+  readonly #unread = new Set<BrokerRequest>();
+  #lookAt: number | undefined;
 
   /**
    * @param bornAt when the broker began
@@ -51,13 +60,13 @@ export class BrokerWork {
     this.#outbox = outbox;
     this.queue = new BrokerQueue(limits, bornAt);
     this.#memory = new RequestMemory(limits.dedupWindow, limits.dedupBytes);
-    this.#replies = new BrokerReplies(limits, outbox, this.#memory);
+    this.replies = new BrokerReplies(limits, outbox, this.#memory);
     this.#deliveries = new BrokerDeliveries(outbox, firstTag);
     this.#onWorkerGone = onWorkerGone;
   }
 
   get counters(): BrokerReplies["counters"] {
-    return this.#replies.counters;
+    return this.replies.counters;
   }
 
   get inFlight(): number {
@@ -76,7 +85,7 @@ export class BrokerWork {
     const service = this.queue.serviceOf(command);
     const reason = this.stopping ? "stopping" : this.queue.refuses(service, bytes);
     if (service === undefined || reason !== undefined) {
-      this.#replies.refuse(from, command, reason ?? "overloaded");
+      this.replies.refuse(from, command, reason ?? "overloaded");
       if (service !== undefined) this.queue.forget(service);
       return;
     }
@@ -92,7 +101,7 @@ export class BrokerWork {
       return;
     }
     this.queue.add(request, now, false);
-    if (service.workers.size === 0) this.#replies.unserved(request, true);
+    if (service.workers.size === 0) this.replies.unserved(request, true);
   }
 
   /** A client asks all workers that a service has now. */
@@ -112,7 +121,7 @@ export class BrokerWork {
         request.worker = worker;
         worker.pinned.push(request.placeLink);
         this.queue.count(request, 1);
-      } else this.#replies.fail(request, "overloaded");
+      } else this.replies.fail(request, "overloaded");
     }
   }
 
@@ -128,6 +137,14 @@ export class BrokerWork {
     for (const open of [...group.open]) this.#abandon(open, "cancelled");
   }
 
+  /** A client's connection has ended: an answer of which it has a part cannot go on over another. */
+  clientLeft(owner: Client): void {
+    for (const entry of owner.memory?.entries.values() ?? []) {
+      const request = entry as BrokerRequest;
+      if (request.owner === owner && request.passedOn > 0) this.#abandon(request, "client-gone");
+    }
+  }
+
   /** A client is gone: what it asked for is dropped. */
   clientGone(owner: Client): void {
     for (const entry of owner.memory?.entries.values() ?? []) {
@@ -138,6 +155,40 @@ export class BrokerWork {
     }
   }
 
+  /** A plain client's connection has ended: what it has in the queue is dropped when its turn comes. */
+  plainClientLeft(client: Buffer): void {
+    if (this.queue.queued > 0) this.#departed.add(client);
+  }
+
+  /** A client's reader wants so many bytes more of an answer's pieces. @param head of the credit */
+  credit(head: Buffer, bytes: number, owner: Client): void {
+    owner.memory = this.#memory.clientOf(head, CLIENT_ID, owner.memory);
+    const request = owner.memory.entries.get(sequenceIn(head, CLIENT_ID)) as BrokerRequest | undefined;
+    if (request?.owner === owner && request.stage === Stage.Delivered) this.#grant(request, bytes);
+  }
+
+  /** When there is to be a look whether clients have read; `undefined`: nothing waits for that. */
+  get nextLook(): number | undefined {
+    return this.#lookAt ?? (this.replies.owes ? 0 : undefined);
+  }
+
+  /** Looks whether clients have read: workers get their credit, and clients hear what they had no room for. */
+  look(now: number): void {
+    if (this.#lookAt === undefined ? !this.replies.owes : now < this.#lookAt) return;
+    this.replies.retry();
+    for (const request of this.#unread) {
+      if (request.stage !== Stage.Delivered || request.abandoned || request.broken !== undefined) {
+        this.#unread.delete(request);
+      } else if (this.replies.clientBytes.readsOn(request.client)) {
+        this.#unread.delete(request);
+        this.#grant(request, request.ungranted);
+        request.ungranted = 0;
+      }
+    }
+    this.#lookAt = undefined;
+    this.#lookSoon(now);
+  }
+
   /** A worker answers, or sends a piece of its answer. */
   reply(worker: Worker, command: ReplyCommand, now: number): void {
     const request = this.#deliveries.of(worker, command.tag);
@@ -145,9 +196,12 @@ export class BrokerWork {
       this.counters.late += 1;
       return;
     }
-    const { frames, bodyAt } = command;
+    const { frames, bodyAt, pieces } = command;
+    const complete = pieces < 0 || pieces === request.pieces;
     if (command.kind === "partial") {
-      if (!this.#replies.piece(request, frames, bodyAt)) this.#abandon(request, "client-gone");
+      request.pieces = (request.pieces + 1) >>> 0;
+      if (complete) this.#piece(request, worker, frames, bodyAt, now);
+      else if (request.broken === undefined && !request.abandoned) this.#breakOff(request, "incomplete");
       return;
     }
     // A worker that speaks MDP to this broker tells of a failure as an answer.
@@ -158,7 +212,8 @@ export class BrokerWork {
     }
     this.#deliveries.end(request);
     worker.answered(now);
-    this.#replies.answer(request, frames, bodyAt);
+    if (complete) this.replies.answer(request, frames, bodyAt);
+    else this.replies.fail(request, "incomplete");
     this.offer(worker, now);
   }
 
@@ -175,11 +230,12 @@ export class BrokerWork {
       worker.draining = true;
       worker.availableLink.unlink();
     }
-    if (reason === "stopping" && !request.abandoned && request.group === undefined) {
+    const wanted = !request.abandoned && request.broken === undefined && request.group === undefined;
+    if (reason === "stopping" && wanted) {
       request.deliveries -= 1;
       this.queue.add(request, now, true);
       this.#dispatch(request.service, now);
-    } else this.#replies.fail(request, toReason(reason), text);
+    } else this.replies.fail(request, toReason(reason), text);
     this.offer(worker, now);
   }
 
@@ -189,7 +245,7 @@ export class BrokerWork {
     for (const pinned of [...worker.pinned] as BrokerRequest[]) {
       pinned.placeLink.unlink();
       this.queue.count(pinned, -1);
-      this.#replies.fail(pinned, "worker-lost");
+      this.replies.fail(pinned, "worker-lost");
     }
     if (worker.service.workers.size === 0) this.queue.lastLeft(worker.service, now);
     // The oldest comes to stand in front, as it did. Those that no handler can have had were no deliveries.
@@ -219,7 +275,7 @@ export class BrokerWork {
   /** Requests that waited too long. */
   expire(now: number): void {
     for (const request of this.queue.takeExpired(now)) {
-      this.#replies.fail(request, request.service.workers.size === 0 ? "no-service" : "expired");
+      this.replies.fail(request, request.service.workers.size === 0 ? "no-service" : "expired");
       this.queue.forget(request.service);
     }
   }
@@ -237,11 +293,57 @@ export class BrokerWork {
   }
 
   #deliver(worker: Worker, request: BrokerRequest, now: number): void {
-    if (request.unserved) this.#replies.unserved(request, false);
+    if (request.dialect !== Dialect.Shoal && this.#departed.has(request.client)) {
+      request.abandoned = true;
+      this.#outbox.event({ type: "request:abandoned", service: request.service.name, reason: "client-gone" });
+      this.replies.abandoned(request);
+      return;
+    }
+    if (request.unserved) this.replies.unserved(request, false);
     if (this.#deliveries.give(worker, request)) return;
     if (request.group === undefined) this.queue.add(request, now, true);
-    else this.#replies.fail(request, "worker-lost");
+    else this.replies.fail(request, "worker-lost");
     this.#onWorkerGone(worker);
+  }
+
+  #piece(request: BrokerRequest, worker: Worker, frames: readonly Buffer[], at: number, now: number): void {
+    const passed = this.replies.piece(request, frames, at);
+    if (passed === "gone") this.#abandon(request, "client-gone");
+    else if (passed !== "passed") this.#breakOff(request, passed);
+    else if (
+      worker.dialect === Dialect.Shoal &&
+      (request.dialect !== Dialect.Shoal || request.group !== undefined)
+    ) {
+      request.ungranted += pieceCost(frames, at);
+      if (request.ungranted < INITIAL_CREDIT / 2 || request.abandoned || request.broken !== undefined) return;
+      if (request.joined === undefined && !this.replies.clientBytes.readsOn(request.client)) {
+        this.#unread.add(request);
+        this.#lookSoon(now);
+        return;
+      }
+      this.#grant(request, request.ungranted);
+      request.ungranted = 0;
+    }
+  }
+
+  #lookSoon(now: number): void {
+    if (this.#unread.size > 0 || this.replies.owes) this.#lookAt ??= now + LOOK_INTERVAL;
+  }
+
+  /** A worker that knows credit may send so many bytes more. */
+  #grant(request: BrokerRequest, bytes: number): void {
+    const { worker } = request;
+    if (worker?.dialect !== Dialect.Shoal || bytes === 0) return;
+    // Without its credit the worker would wait for ever: one that takes nothing any more counts as lost.
+    if (this.#outbox.send(credit(worker.routingId, request.tag, bytes)) !== "sent")
+      this.#onWorkerGone(worker);
+  }
+
+  /** An answer in pieces cannot go on. Its delivery is over when the worker has ended it. */
+  #breakOff(request: BrokerRequest, reason: FailureReason): void {
+    this.replies.breakOff(request, reason);
+    const { worker } = request;
+    if (worker?.dialect === Dialect.Shoal) this.#outbox.send(cancellation(worker.routingId, request.tag));
   }
 
   /** Whether this was asked before: then the client gets the same answer, when it is there. */
@@ -251,12 +353,12 @@ export class BrokerWork {
     const known = memory.entries.get(sequence) as BrokerRequest | undefined;
     // What was given up before it came to anybody may be asked anew.
     if (known !== undefined && !known.abandoned) {
-      if (this.#replies.repeat(known, from, owner)) this.#abandon(known, "client-gone");
+      if (this.replies.repeat(known, from, owner)) this.#abandon(known, "client-gone");
       return true;
     }
     if (sequence < memory.settled) {
       // It came late, by a way of its own: the client has its answer, or wants none.
-      this.#replies.duplicate(command.service.toString());
+      this.replies.duplicate(command.service.toString());
       return true;
     }
     this.#memory.settle(memory, oldestIn(command.head, CLIENT_ID, sequence));
@@ -275,7 +377,7 @@ export class BrokerWork {
         request.placeLink.unlink();
         this.queue.count(request, -1);
       }
-      this.#replies.abandoned(request);
+      this.replies.abandoned(request);
       this.queue.forget(request.service);
       return;
     }
@@ -286,12 +388,19 @@ export class BrokerWork {
   #lost(request: BrokerRequest, now: number): void {
     // The client has a part of an answer: another worker's would not continue it.
     const again = request.passedOn === 0 && request.group === undefined;
-    if (request.abandoned || !again || request.deliveries >= this.#limits.maxDeliveries) {
-      this.#replies.fail(request, "worker-lost");
+    if (
+      request.abandoned ||
+      request.broken !== undefined ||
+      !again ||
+      request.deliveries >= this.#limits.maxDeliveries
+    ) {
+      this.replies.fail(request, "worker-lost");
       return;
     }
     request.joined = undefined;
     request.joinedBytes = 0;
+    request.pieces = 0;
+    request.ungranted = 0;
     this.counters.redelivered += 1;
     const { service, deliveries } = request;
     this.queue.add(request, now, true);

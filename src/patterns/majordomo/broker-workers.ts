@@ -54,6 +54,11 @@ export class BrokerWorkers {
     return this.#byId.get(from) ?? this.#byKey.get(textOf(from));
   }
 
+  /** The worker of this connection. @param id the very object that its messages came with */
+  ofConnection(id: Buffer): Worker | undefined {
+    return this.#byId.get(id);
+  }
+
   /** @returns whether it may register: no second time, no reserved name */
   ready(from: Buffer, command: BrokerCommand & { kind: "ready" }, now: number): boolean {
     const { dialect, concurrency, capacity } = command;

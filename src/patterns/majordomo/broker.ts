@@ -1,6 +1,7 @@
 /** A Majordomo broker: the socket and the timer around broker-rules.ts. */
 import { randomBytes, randomInt } from "node:crypto";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { capabilitiesOf, queuedBytesFor } from "../../sockets/queued-bytes.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
@@ -64,6 +65,8 @@ export class MajordomoBroker {
   readonly #gate: ServerGate | undefined;
   #closing: Promise<void> | undefined;
   #whenIdle: (() => void) | undefined;
+  /** Peers whose connections have ended while messages were still to be read, perhaps theirs. */
+  #departed: Buffer[] = [];
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: MajordomoBrokerOptions = {}) {
@@ -75,14 +78,18 @@ export class MajordomoBroker {
       mandatory: true,
     });
     this.#timer = new DriverTimer(limits.heartbeatInterval);
+    const { peerRoutingIds, queueDepth } = capabilitiesOf(this.#router);
     const outbox = {
       send: (message: Frames): SendResult => this.#send(message),
+      queuedBytes: queueDepth ? (client: Buffer): number => queuedBytesFor(this.#router, client) : undefined,
       event: (event: BrokerEvent): void => this.events.emit(event),
     };
     this.#rules = new BrokerRules(limits, outbox, randomBytes(8), randomInt(MAX_TAG), this.#timer.now());
     this.#gate = gate;
     gate?.passTo((message) => this.#pass(message));
     this.#timer.start(this.#rules);
+    // Elsewhere heartbeats tell who is gone, and listening costs.
+    if (peerRoutingIds) this.#router.events.on("peer:leave", this.#routerOnPeerLeave);
     // The bound socket holds the process; the timer alone does not.
     this.#timer.hold(false);
     void this.#receive();
@@ -150,12 +157,31 @@ export class MajordomoBroker {
           if (this.#gate !== undefined && !admits(this.#gate, message, command)) continue;
           this.#rules.receive(message[0] as Buffer, command, now);
         }
+        if (this.#departed.length > 0) this.#tellDeparted();
         this.#timer.update();
         if (this.#whenIdle !== undefined && this.#rules.idle) this.#whenIdle();
       }
     } catch (error) {
       if (!router.closed) throw error;
     }
+  }
+
+  /** The event overtakes what came before it: what is read in this turn, and what waits to be. */
+  #routerOnPeerLeave = ({ routingId }: { readonly routingId?: Buffer }): void => {
+    if (routingId === undefined) return;
+    this.#departed.push(routingId);
+    if (this.#departed.length > 1) return;
+    setImmediate(() => {
+      this.#tellDeparted();
+      this.#timer.update();
+    });
+  };
+
+  /** While there is always something to be read, heartbeats find out who is gone. */
+  #tellDeparted(): void {
+    if (this.#router.readable) return;
+    const now = this.#timer.now();
+    for (const peer of this.#departed.splice(0)) this.#rules.peerLeft(peer, now);
   }
 
   /** The gate had kept it until now. */

@@ -2,11 +2,17 @@
 import type { ShoalError } from "../../core/errors.js";
 import { Link } from "../common/linked-list.js";
 
+/** What became of a piece: its reader has it, or will read it later; or there is no room for it. */
+export type Taken = "read" | "kept" | "refused";
+
 /** Who waits for a call. None of these may throw. */
 export interface CallSink {
-  /** A piece of the answer, or the last of it. */
-  answer(body: Buffer[], final: boolean): void;
-  failed(error: ShoalError): void;
+  /** A piece of the answer, or the last of it, which is never refused. */
+  answer(body: Buffer[], final: boolean): Taken;
+  /** Whether pieces wait to be read: the time for the next one does not run meanwhile. */
+  readonly unread?: boolean;
+  /** @param closing the program closes its client: a caller that does not look at its promise is no error then */
+  failed(error: ShoalError, closing?: boolean): void;
   /** Request-many: who was asked, and what each says; `answer` with `final` is the end. */
   asked?(workers: readonly string[]): void;
   one?(worker: string, ok: boolean, body: Buffer[]): void;
@@ -45,8 +51,14 @@ export class Call {
   connection = 0;
   /** The head it was sent with last. */
   head: Buffer | undefined = undefined;
-  /** A piece of its answer has come. */
-  begun = false;
+  /** Pieces of its answer that have come. */
+  pieces = 0;
+  /** Bytes of them. */
+  pieceBytes = 0;
+  /** Bytes of them that were read, and are not granted yet. */
+  owed = 0;
+  /** Bytes that the worker may send ahead of the reader, beyond INITIAL_CREDIT. */
+  widened = 0;
   /** The broker says that no worker offers the service. */
   unserved = false;
   deadline = 0;
@@ -72,6 +84,6 @@ export class Call {
 
   /** Whether it may not be sent again: half an answer is not continued, and the asked of one broker are not another's. */
   get final(): boolean {
-    return this.retries === 0 || this.begun || this.all;
+    return this.retries === 0 || this.pieces > 0 || this.all;
   }
 }

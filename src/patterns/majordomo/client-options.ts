@@ -7,9 +7,13 @@ import { resolve } from "./broker-options.js";
 import type { CallTerms } from "./client-call.js";
 import type { Decode } from "./client-sinks.js";
 import { Dialect } from "./protocol.js";
+import { INITIAL_CREDIT } from "./stream-credit.js";
 
 /** The longest time-out, in ms. */
 const MAX_TIMEOUT = 2_147_483_647;
+
+/** Bytes of a stream's window, at most. */
+const MAX_WINDOW = 16_777_216;
 
 const DEFAULTS = Object.freeze({
   protocol: "auto",
@@ -20,6 +24,9 @@ const DEFAULTS = Object.freeze({
   maxInFlight: 1_000,
   maxPending: 100_000,
   maxConnections: 16,
+  streamWindow: 262_144,
+  maxStreamBytes: 16_777_216,
+  maxAnswerBytes: 67_108_864,
 });
 
 /** Options of {@link MajordomoClient}. Times are in ms. */
@@ -43,6 +50,21 @@ export interface MajordomoClientOptions<Req = Raw, Rep = Raw> {
   readonly maxPending?: number;
   /** Connections to a plain broker, each with one request at a time. Default 16. */
   readonly maxConnections?: number;
+  /**
+   * Bytes of an answer in pieces that its worker may send ahead of the reader, 16,384 to 16,777,216; then it waits. A
+   * piece that begins within them is sent whole. Default 262,144.
+   */
+  readonly streamWindow?: number;
+  /**
+   * Bytes by which all answers in pieces under way may be ahead of their readers together, beyond 16,384 for each: with
+   * many of them their windows are smaller. Default 16 MiB.
+   */
+  readonly maxStreamBytes?: number;
+  /**
+   * Bytes of one answer's pieces that are joined by `request`; or that wait to be read, where the broker is a plain one,
+   * which cannot be told to wait. Past it the request fails as `too-large`. Default 64 MiB.
+   */
+  readonly maxAnswerBytes?: number;
   /** Encodes a request, as one frame. Default: frames as they are. */
   readonly requestCodec?: Codec<Req>;
   /** Decodes a reply, of one frame. Default: frames as they are. */
@@ -69,7 +91,14 @@ export type ClientSettings = typeof DEFAULTS;
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function resolveClientSettings(given: object): ClientSettings {
-  return resolve(DEFAULTS, given, "MajordomoClient");
+  const settings = resolve(DEFAULTS, given, "MajordomoClient");
+  const { streamWindow } = settings;
+  if (streamWindow < INITIAL_CREDIT || streamWindow > MAX_WINDOW) {
+    throw new InvalidArgumentError(
+      `streamWindow is from ${INITIAL_CREDIT} to ${MAX_WINDOW} bytes; got ${streamWindow}`,
+    );
+  }
+  return settings;
 }
 
 /** The dialect of a `protocol`; `undefined`: to be asked for. @throws InvalidArgumentError `EINVAL` */

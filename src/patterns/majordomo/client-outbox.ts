@@ -16,6 +16,10 @@ export interface ClientLimits {
   readonly maxPending: number;
   /** Connections to a plain broker. */
   readonly maxConnections: number;
+  /** Bytes that the worker of an answer in pieces may send ahead of its reader. */
+  readonly streamWindow: number;
+  /** Those of all such answers together, beyond INITIAL_CREDIT for each. */
+  readonly maxStreamBytes: number;
 }
 
 export interface ClientOutbox {

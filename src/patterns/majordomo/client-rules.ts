@@ -24,7 +24,14 @@ import type { ClientLimits, ClientOutbox } from "./client-outbox.js";
 import { PlainConnections } from "./client-plain.js";
 import { headTemplate, requestHead } from "./heads.js";
 import { ClientCommand, failureIn } from "./protocol.js";
-import { type ClientInput, cancelMessage, extendedRequest, plainRequest } from "./protocol-client.js";
+import {
+  type ClientInput,
+  cancelMessage,
+  creditMessage,
+  extendedRequest,
+  plainRequest,
+} from "./protocol-client.js";
+import { INITIAL_CREDIT, pieceCost } from "./stream-credit.js";
 
 export class ClientRules {
   readonly counters = { requests: 0, answered: 0, failed: 0, timedOut: 0, cancelled: 0, late: 0, faults: 0 };
@@ -40,6 +47,8 @@ export class ClientRules {
   #sequence = 0;
   /** No call is older. */
   #oldest = 1;
+  /** Bytes by which answers in pieces were widened. */
+  #widened = 0;
   #closed = false;
 
   /** @param clientKey 8 bytes that no other client has */
@@ -98,6 +107,14 @@ export class ClientRules {
     this.#end(call, now, true);
   }
 
+  /** The reader of an answer has read a piece that was kept. @param cost of the piece */
+  read(call: Call, cost: number, now: number): void {
+    if (!this.#calls.has(call.sequence)) return;
+    // The time was not for the reader.
+    if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
+    this.#owe(call, cost);
+  }
+
   /** A connection has room again. */
   writable(connection: number, now: number): void {
     if (connection !== this.#broker.main) return;
@@ -140,7 +157,7 @@ export class ClientRules {
     switch (input.kind) {
       case "answer":
         if (input.sequence < 0) this.#plainAnswer(connection, input, now);
-        else this.#answer(this.#calls.get(input.sequence), input.body, input.final, now);
+        else this.#answer(this.#calls.get(input.sequence), input, now);
         break;
       case "negotiated":
         if (this.#broker.mode !== "asking" || connection !== this.#broker.main) break;
@@ -262,6 +279,10 @@ export class ClientRules {
 
   /** An attempt has had its time. */
   #late(call: Call, now: number): void {
+    if (call.sink.unread === true) {
+      this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
+      return;
+    }
     if (call.final) {
       this.#tellCancelled(call);
       this.#end(call, now, true);
@@ -323,23 +344,69 @@ export class ClientRules {
     }
     const failure = input.final ? failureIn(input.body) : undefined;
     if (failure !== undefined) this.#refused(call, failure.reason, failure.text, now);
-    else this.#answer(call, input.body, input.final, now);
+    else this.#answer(call, input, now);
   }
 
-  #answer(call: Call | undefined, body: Buffer[], final: boolean, now: number): void {
+  #answer(
+    call: Call | undefined,
+    { body, final, pieces }: ClientInput & { kind: "answer" },
+    now: number,
+  ): void {
     if (call === undefined) {
       this.counters.late += 1;
+      return;
+    }
+    if (pieces >= 0 && pieces !== call.pieces) {
+      this.#breakOff(call, "incomplete", now);
       return;
     }
     if (final) {
       this.counters.answered += 1;
       this.#end(call, now, false);
-    } else {
-      call.begun = true;
-      // Each piece is a sign of life: the time is for the next one.
-      if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
+      call.sink.answer(body, final);
+      return;
     }
-    call.sink.answer(body, final);
+    call.pieces = (call.pieces + 1) >>> 0;
+    // Each piece is a sign of life: the time is for the next one.
+    if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
+    const cost = pieceCost(body);
+    if (pieces >= 0) this.#widen(call, cost);
+    const taken = call.sink.answer(body, final);
+    if (taken === "read") this.#owe(call, cost);
+    else if (taken === "refused") this.#breakOff(call, "too-large", now);
+  }
+
+  /** An answer that is longer than INITIAL_CREDIT has a window as large as there is room for. */
+  #widen(call: Call, cost: number): void {
+    call.pieceBytes += cost;
+    if (call.widened > 0 || call.pieceBytes < INITIAL_CREDIT / 2) return;
+    const { streamWindow, maxStreamBytes } = this.#limits;
+    const wider = Math.min(streamWindow - INITIAL_CREDIT, maxStreamBytes - this.#widened);
+    if (wider <= 0) return;
+    call.widened = wider;
+    this.#widened += wider;
+    this.#grant(call, wider);
+  }
+
+  /** Its worker may send as much as was read; told in halves of the window, not for each piece. */
+  #owe(call: Call, cost: number): void {
+    call.owed += cost;
+    if (call.owed < (INITIAL_CREDIT + call.widened) / 2) return;
+    this.#grant(call, call.owed);
+    call.owed = 0;
+  }
+
+  #grant(call: Call, bytes: number): void {
+    if (this.#broker.mode !== "extended" || call.connection === 0 || call.head === undefined) return;
+    this.#broker.send(creditMessage(call.head, bytes));
+  }
+
+  /** What comes of the answer from now on is of no use. */
+  #breakOff(call: Call, reason: "incomplete" | "too-large", now: number): void {
+    this.counters.failed += 1;
+    this.#tellCancelled(call);
+    this.#end(call, now, true);
+    call.sink.failed(new ServiceError(reason, call.service.name));
   }
 
   #refused(call: Call, reason: string, text: string, now: number): void {
@@ -363,6 +430,8 @@ export class ClientRules {
     this.#calls.delete(call.sequence);
     call.deadlineLink.unlink();
     call.placeLink.unlink();
+    this.#widened -= call.widened;
+    call.widened = 0;
     if (abandoned) this.#plain.giveUp(call);
     else this.#plain.release(call);
     if (this.#waiting.length > 0) this.#pump(now);

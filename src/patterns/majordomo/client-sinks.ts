@@ -2,15 +2,9 @@
 
 import type { ShoalError } from "../../core/errors.js";
 import { RingBuffer } from "../../core/ring-buffer.js";
-import { ServiceError } from "../common/service-error.js";
-import type { CallSink } from "./client-call.js";
-import { bytesOf } from "./protocol.js";
-
-/** Bytes of one answer's pieces that are joined or wait to be read. */
-const MAX_PIECE_BYTES = 67_108_864;
-
-/** Pieces of one answer that wait to be read. */
-const MAX_PIECES = 10_000;
+import { Calls } from "../../sockets/calls.js";
+import type { CallSink, Taken } from "./client-call.js";
+import { pieceCost } from "./stream-credit.js";
 
 /** What decodes an answer's frames. May throw. */
 export type Decode<T> = (frames: Buffer[]) => T;
@@ -22,89 +16,136 @@ function isBareEnd(body: readonly Buffer[]): boolean {
 
 /** The whole answer at once. */
 export class WholeSink<T> implements CallSink {
+  /** What the caller holds. */
+  promise: Promise<T> | undefined = undefined;
   readonly #decode: Decode<T>;
+  readonly #maxBytes: number;
   readonly #resolve: (value: T) => void;
   readonly #reject: (error: ShoalError) => void;
   #joined: Buffer[] | undefined = undefined;
   #bytes = 0;
 
-  constructor(decode: Decode<T>, resolve: (value: T) => void, reject: (error: ShoalError) => void) {
+  /** @param maxBytes of pieces that are joined */
+  constructor(
+    decode: Decode<T>,
+    maxBytes: number,
+    resolve: (value: T) => void,
+    reject: (error: ShoalError) => void,
+  ) {
     this.#decode = decode;
+    this.#maxBytes = maxBytes;
     this.#resolve = resolve;
     this.#reject = reject;
   }
 
-  answer(body: Buffer[], final: boolean): void {
-    let whole = body;
-    if (!final || this.#joined !== undefined) {
-      this.#bytes += bytesOf(body);
+  answer(body: Buffer[], final: boolean): Taken {
+    if (!final) {
+      this.#bytes += pieceCost(body);
+      if (this.#bytes > this.#maxBytes) return "refused";
       this.#joined ??= [];
-      if (this.#bytes <= MAX_PIECE_BYTES && !(final && isBareEnd(body))) this.#joined.push(...body);
-      whole = this.#joined;
+      for (let i = 0; i < body.length; i++) this.#joined.push(body[i] as Buffer);
+      return "read";
     }
-    if (!final) return;
-    if (this.#bytes > MAX_PIECE_BYTES) {
-      this.#reject(new ServiceError("too-large", "The answer's pieces"));
-      return;
-    }
+    const joined = this.#joined;
+    const whole = joined === undefined ? body : isBareEnd(body) ? joined : [...joined, ...body];
     try {
       this.#resolve(this.#decode(whole));
     } catch (error) {
       this.#reject(error as ShoalError);
     }
+    return "read";
   }
 
-  failed(error: ShoalError): void {
+  failed(error: ShoalError, closing = false): void {
+    if (closing) this.promise?.catch(ignore);
     this.#reject(error);
   }
+}
+
+/** What a reader of pieces tells of itself. */
+export interface PieceReader {
+  /** It has read a piece. */
+  read(cost: number): void;
+  /** It wants no more. */
+  giveUp(): void;
 }
 
 /** Each piece as it comes. */
 export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefined> {
   readonly #decode: Decode<T>;
+  readonly #maxBytes: number;
   readonly #pieces = new RingBuffer<Buffer[]>();
-  readonly #giveUp: () => void;
+  readonly #reader: PieceReader;
   #bytes = 0;
   #any = false;
   #done = false;
   #error: unknown;
-  #wake: (() => void) | undefined;
+  /** Readers that wait. */
+  readonly #reads = new Calls();
+  /** Who waits for a piece, in the order of their calls. */
+  readonly #waiting = new RingBuffer<() => void>();
   /** Told once, when nothing more comes. */
   onDone: (() => void) | undefined = undefined;
 
-  /** @param giveUp the reader wants no more, or is too slow */
-  constructor(decode: Decode<T>, giveUp: () => void) {
+  /** @param maxBytes of pieces that wait to be read; one always may */
+  constructor(decode: Decode<T>, maxBytes: number, reader: PieceReader) {
     this.#decode = decode;
-    this.#giveUp = giveUp;
+    this.#maxBytes = maxBytes;
+    this.#reader = reader;
   }
 
-  answer(body: Buffer[], final: boolean): void {
-    if (this.#done) return;
+  get unread(): boolean {
+    return this.#pieces.length > 0;
+  }
+
+  answer(body: Buffer[], final: boolean): Taken {
+    if (this.#done) return "read";
     if (!final || !this.#any || !isBareEnd(body)) {
+      const cost = pieceCost(body);
+      if (!final && this.#bytes > 0 && this.#bytes + cost > this.#maxBytes) return "refused";
       this.#pieces.push(body);
-      this.#bytes += bytesOf(body);
+      this.#bytes += cost;
     }
     this.#any = true;
     if (final) this.#finish();
-    else if (this.#pieces.length > MAX_PIECES || this.#bytes > MAX_PIECE_BYTES) {
-      this.failed(new ServiceError("too-large", "The pieces that wait to be read"));
-      this.#giveUp();
-    }
-    this.#wake?.();
+    else this.#waiting.shift()?.();
+    return "kept";
   }
 
-  failed(error: unknown): void {
+  failed(error: unknown, closing = false): void {
     if (this.#done) return;
-    this.#finish();
+    if (closing) this.#reads.abandon();
     this.#error = error;
-    this.#wake?.();
+    this.#finish();
   }
 
-  async next(): Promise<IteratorResult<T, undefined>> {
+  next(): Promise<IteratorResult<T, undefined>> {
+    const waits = this.#pieces.length === 0 && !this.#done;
+    return waits ? this.#reads.run(() => this.#next()) : this.#next();
+  }
+
+  /** The reader leaves the loop: the worker is told. */
+  return(): Promise<IteratorResult<T, undefined>> {
+    this.#pieces.clear();
+    this.#bytes = 0;
+    if (!this.#done) {
+      this.#finish();
+      this.#reader.giveUp();
+    }
+    return Promise.resolve({ value: undefined, done: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async #next(): Promise<IteratorResult<T, undefined>> {
     for (;;) {
       const piece = this.#pieces.shift();
       if (piece !== undefined) {
-        this.#bytes -= bytesOf(piece);
+        const cost = pieceCost(piece);
+        this.#bytes -= cost;
+        this.#reader.read(cost);
         return { value: this.#decode(piece), done: false };
       }
       if (this.#error !== undefined) {
@@ -114,27 +155,16 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
       }
       if (this.#done) return { value: undefined, done: true };
       await new Promise<void>((resolve) => {
-        this.#wake = resolve;
+        this.#waiting.push(resolve);
       });
     }
   }
 
-  /** The reader leaves the loop: the worker is told. */
-  return(): Promise<IteratorResult<T, undefined>> {
-    if (!this.#done) {
-      this.#finish();
-      this.#giveUp();
-    }
-    this.#pieces.clear();
-    return Promise.resolve({ value: undefined, done: true });
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
   #finish(): void {
     this.#done = true;
+    for (let wake = this.#waiting.shift(); wake !== undefined; wake = this.#waiting.shift()) wake();
     this.onDone?.();
   }
 }
+
+function ignore(): void {}

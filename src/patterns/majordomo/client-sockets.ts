@@ -1,5 +1,6 @@
 /** A client's connections: a DEALER each, by number. */
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
+import { SendQueue } from "../common/send-queue.js";
 import type { Frames } from "./messages-broker.js";
 
 /** Messages taken from a socket at once. */
@@ -21,6 +22,7 @@ export class ClientSockets {
   readonly #options: DealerOptions | undefined;
   readonly #host: ClientSocketsHost;
   readonly #dealers = new Map<number, Dealer>();
+  readonly #queues = new Map<number, SendQueue>();
   /** Those that have ended while messages of theirs were still to be read. */
   readonly #ended = new Set<number>();
 
@@ -32,6 +34,7 @@ export class ClientSockets {
   open(connection: number, endpoint: string): void {
     const dealer = new Dealer({ ...this.#options });
     this.#dealers.set(connection, dealer);
+    this.#queues.set(connection, new SendQueue(dealer, () => this.#host.writable(connection)));
     dealer.events.on("disconnect", () => this.#left(connection, dealer));
     dealer.events.on("connect:retry", () => {
       if (this.#isOpen(connection, dealer)) this.#host.refused(connection);
@@ -43,26 +46,22 @@ export class ClientSockets {
   shut(connection: number): void {
     const dealer = this.#dealers.get(connection);
     this.#dealers.delete(connection);
+    this.#queues.get(connection)?.close();
+    this.#queues.delete(connection);
     this.#ended.delete(connection);
     void dealer?.close({ linger: 0 });
   }
 
   /** Takes the message in any case. @returns `false`: no more until the host hears `writable` */
   send(connection: number, message: Frames): boolean {
-    const dealer = this.#dealers.get(connection);
-    if (dealer === undefined || dealer.trySend(message)) return true;
-    dealer.send(message).then(
-      () => {
-        if (this.#isOpen(connection, dealer)) this.#host.writable(connection);
-      },
-      () => undefined,
-    );
-    return false;
+    return this.#queues.get(connection)?.send(message) ?? true;
   }
 
   async close(): Promise<void> {
     const dealers = [...this.#dealers.values()];
     this.#dealers.clear();
+    for (const queue of this.#queues.values()) queue.close();
+    this.#queues.clear();
     this.#ended.clear();
     await Promise.all(dealers.map((dealer) => dealer.close({ linger: 0 })));
   }

@@ -47,6 +47,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
   readonly #sockets: ClientSockets;
   readonly #requestCodec: Codec<Req> | undefined;
   readonly #decode: Decode<RequestBody<Rep>>;
+  readonly #maxAnswerBytes: number;
   readonly #timeout: number;
   readonly #retries: number;
   /** How a call without options is asked. */
@@ -67,6 +68,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     if (all.length === 0) throw new InvalidArgumentError("A client has at least one broker");
     const settings = resolveClientSettings(given);
     const dialect = dialectOf(settings.protocol);
+    this.#maxAnswerBytes = settings.maxAnswerBytes;
     this.#timeout = settings.timeout;
     this.#retries = settings.retries;
     const { timeout, retries } = settings;
@@ -117,9 +119,13 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     if (refused !== undefined) return refused;
     try {
       if (signal !== undefined) return this.#abortable(service, body, options as CallOptions, signal);
-      return new Promise((resolve, reject) => {
-        this.#submit(service, body, options, new WholeSink(this.#decode, resolve, reject));
+      let sink: WholeSink<RequestBody<Rep>> | undefined;
+      const promise = new Promise<RequestBody<Rep>>((resolve, reject) => {
+        sink = new WholeSink(this.#decode, this.#maxAnswerBytes, resolve, reject);
+        this.#submit(service, body, options, sink);
       });
+      if (sink !== undefined) (sink as WholeSink<RequestBody<Rep>>).promise = promise;
+      return promise;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -127,7 +133,11 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
 
   /**
    * Asks a service, and gives each piece of the answer as it comes (PARTIAL of MDP
-   * 0.2). Leaving the loop early gives the request up. Errors are those of {@link request}.
+   * 0.2). The handler is not asked for more than `streamWindow` ahead of this reader.
+   * Leaving the loop early gives the request up.
+   *
+   * @throws as {@link request}; ServiceError with the reason `incomplete` when a piece is missing: a loop that ends
+   *   without an error has had all of them (with a plain broker nobody can know)
    */
   stream(
     service: string,
@@ -138,7 +148,10 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     const giveUp = (): void => {
       if (call !== undefined) this.#cancel(call);
     };
-    const sink = new PieceSink(this.#decode, giveUp);
+    const read = (cost: number): void => {
+      if (call !== undefined) this.#rules.read(call, cost, this.#now());
+    };
+    const sink = new PieceSink(this.#decode, this.#maxAnswerBytes, { read, giveUp });
     call = this.#submit(service, body, options, sink);
     const signal = options?.signal;
     if (signal === undefined) return sink;
@@ -157,6 +170,9 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
    * Asks all workers that a service has now, each once. Ends with the last answer,
    * or when `count`, `silence`, `until` or `timeout` says so; never repeated.
    *
+   * @throws TimeoutError `ETIMEDOUT` when no broker has said within `timeout` whom it asked; ServiceError with the reason
+   *   `broker-lost` when it was lost before it did
+   * @throws InvalidArgumentError `EINVAL` for a `count` or `silence` that is none
    * @throws NotSupportedError `NOT_SUPPORTED` with a plain broker; otherwise as {@link request}
    */
   requestMany(
@@ -164,18 +180,28 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     body: ReplyBody<Req>,
     options: RequestManyOptions<RequestBody<Rep>> = {},
   ): Promise<ManyResult<RequestBody<Rep>>> {
-    const refused = refusedWait({ signal: options.signal, timeout: options.timeout });
+    const { signal, timeout, count, silence } = options;
+    const refused = refusedWait({ signal, timeout }) ?? refusedWait({ timeout: silence });
     if (refused !== undefined) return refused;
+    if (count !== undefined && !(count >= 1)) {
+      return Promise.reject(
+        new InvalidArgumentError(`count is a number of replies, 1 or more; got ${count}`),
+      );
+    }
     let call: Call | undefined;
     const giveUp = (): void => {
       if (call !== undefined) this.#cancel(call);
     };
-    const waiter = new Waiter<ManyResult<RequestBody<Rep>>>(-1, options.signal, unreachable, giveUp);
+    const waiter = new Waiter<ManyResult<RequestBody<Rep>>>(-1, options.signal, unreachable, () => {
+      sink.abandon();
+      giveUp();
+    });
     const finish = (result: ManyResult<RequestBody<Rep>>): void => {
       giveUp();
       waiter.resolve(result);
     };
     const sink = new ManySink(service, options, this.#decode, finish, (error) => waiter.reject(error));
+    sink.promise = waiter.promise;
     try {
       call = this.#submit(service, body, { timeout: -1, retries: 0 }, sink, true);
     } catch (error) {
@@ -184,7 +210,10 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     return waiter.promise;
   }
 
-  /** Ends all that is under way with `EAGAIN`, and the connections. Closing twice is closing once. */
+  /**
+   * Ends all that is under way with `EAGAIN`, which is never an unhandled rejection, and the connections. Closing twice
+   * is closing once.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -196,7 +225,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
 
   async #close(): Promise<void> {
     this.#rules.close((call) => {
-      call.sink.failed(new ClosedError("EAGAIN", "The client closed before the answer came"));
+      call.sink.failed(new ClosedError("EAGAIN", "The client closed before the answer came"), true);
     });
     this.#timer.stop();
     await this.#sockets.close();
@@ -215,9 +244,11 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     });
     const sink = new WholeSink(
       this.#decode,
+      this.#maxAnswerBytes,
       (value) => waiter.resolve(value),
       (error) => waiter.reject(error),
     );
+    sink.promise = waiter.promise;
     try {
       call = this.#submit(service, body, options, sink);
     } catch (error) {

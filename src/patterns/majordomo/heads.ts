@@ -3,15 +3,21 @@
  *
  *   from a client    SHLC01 | command | id 16 | span 4 | service 1 to 255     request, ask all
  *                    SHLC01 | command | id 16                                 cancel
- *   to a client      SHLC01 | command | id 16                                 all that answers
+ *                    SHLC01 | command | id 16 | bytes 4                       credit
+ *   to a client      SHLC01 | command | id 16                                 all that answers, but for
+ *                    SHLC01 | command | id 16 | number 4                      partial, and the final after pieces
  *   to a worker      SHLW01 | command | tag 4 | id 16 | span 4                request with an id
  *                    SHLW01 | command | tag 4                                 request without, cancel
- *   from a worker    SHLW01 | command | tag 4                                 answers
+ *                    SHLW01 | command | tag 4 | bytes 4                       credit
+ *   from a worker    SHLW01 | command | tag 4                                 answers, but for
+ *                    SHLW01 | command | tag 4 | number 4                      partial, and the final after pieces
  *   either way       SHL…01 | command                                         the others
  *
  * The id is 8 bytes of the client's own, and the request's sequence number in 8.
  * The span tells how far back the oldest request lies that the client still wants
  * answered: what is older is never sent again, and nobody has to remember it.
+ * A piece's number is how many came before it, and the final's is how many there
+ * were: so a piece that is missing is noticed, and an end without one is no end.
  * Numbers are unsigned, their highest byte first.
  */
 import { CLIENT_HEADERS, Dialect, EMPTY, HEADER_LENGTH, WORKER_HEADERS } from "./protocol.js";
@@ -102,6 +108,47 @@ export function serviceIn(head: Buffer): Buffer {
 
 /** Where the service's name begins in a client's head. */
 export const SERVICE_AT: number = SERVICE;
+
+/** Bytes behind the id or the tag: a piece's number, or the bytes of a credit. */
+const COUNT_LENGTH = 4;
+
+/** A client's or a broker's head with a number behind the id. @param request the request's head */
+export function countedHead(command: number, request: Buffer, count: number): Buffer {
+  const head = Buffer.allocUnsafe(NUMBERED + COUNT_LENGTH);
+  for (let i = 0; i < NUMBERED; i++) head[i] = request[i] as number;
+  head[COMMAND] = command;
+  head.writeUInt32BE(count >>> 0, NUMBERED);
+  return head;
+}
+
+/** A worker's head with a number behind the tag. @param delivery the delivery's head */
+export function countedReplyHead(command: number, delivery: Buffer, count: number): Buffer {
+  const head = Buffer.allocUnsafe(TAGGED + COUNT_LENGTH);
+  for (let i = 0; i < TAGGED; i++) head[i] = delivery[i] as number;
+  head[COMMAND] = command;
+  head.writeUInt32BE(count >>> 0, TAGGED);
+  return head;
+}
+
+/** A credit for a worker. */
+export function workerCreditHead(command: number, tag: number, bytes: number): Buffer {
+  const head = Buffer.allocUnsafe(TAGGED + COUNT_LENGTH);
+  head.set(WORKER);
+  head[COMMAND] = command;
+  head.writeUInt32BE(tag, AFTER);
+  head.writeUInt32BE(bytes >>> 0, TAGGED);
+  return head;
+}
+
+/** The number behind a client's id; 0 where there is none. */
+export function countIn(head: Buffer): number {
+  return head.length === NUMBERED + COUNT_LENGTH ? head.readUInt32BE(NUMBERED) : 0;
+}
+
+/** The number behind a worker's tag; 0 where there is none. */
+export function tagCountIn(head: Buffer): number {
+  return head.length === TAGGED + COUNT_LENGTH ? head.readUInt32BE(TAGGED) : 0;
+}
 
 /** The head of what answers a request, or of its cancelling. */
 export function answerHead(command: number, request: Buffer): Buffer {

@@ -1,5 +1,12 @@
 /** What a broker sends, as frames behind the peer's routing id (forms: protocol.ts). */
-import { answerHead, clientSignal, deliveryHead, workerSignalHead } from "./heads.js";
+import {
+  answerHead,
+  clientSignal,
+  countedHead,
+  deliveryHead,
+  workerCreditHead,
+  workerSignalHead,
+} from "./heads.js";
 import {
   CLIENT_HEADERS,
   ClientCommand,
@@ -26,6 +33,7 @@ export interface Asker {
  * A piece of the answer, or its end, to a client. 0.1 has the latter only.
  *
  * @param frames the body begins at `at`
+ * @param pieces that were sent before
  */
 export function answer(
   { client, dialect, head }: Asker,
@@ -33,11 +41,14 @@ export function answer(
   service: Buffer,
   frames: readonly Buffer[],
   at: number,
+  pieces = 0,
 ): Frames {
   const command = final ? ClientCommand.Final : ClientCommand.Partial;
   let message: Frames;
-  if (dialect === Dialect.Shoal) message = [client, answerHead(command, head)];
-  else if (dialect === Dialect.Mdp02) {
+  if (dialect === Dialect.Shoal) {
+    const bare = final && pieces === 0;
+    message = [client, bare ? answerHead(command, head) : countedHead(command, head, pieces)];
+  } else if (dialect === Dialect.Mdp02) {
     message = [client, CLIENT_HEADERS[Dialect.Mdp02], commandFrame(command), service];
   } else message = [client, EMPTY, CLIENT_HEADERS[Dialect.Mdp01], service];
   for (let i = at; i < frames.length; i++) message.push(frames[i] as Buffer);
@@ -119,4 +130,9 @@ export function workerSignal(to: Buffer, dialect: Dialect, name: "Heartbeat" | "
 /** Nobody waits for this delivery's answer any more; plain workers are not told. */
 export function cancellation(to: Buffer, tag: number): Frames {
   return [to, deliveryHead(WorkerCommand.Cancel, tag, EMPTY)];
+}
+
+/** More of an answer's pieces are wanted; plain workers know no credit. */
+export function credit(to: Buffer, tag: number, bytes: number): Frames {
+  return [to, workerCreditHead(WorkerCommand.Credit, tag, bytes)];
 }

@@ -1,5 +1,14 @@
 /** What a broker's ROUTER receives, as typed commands (forms: protocol.ts). */
-import { commandOf, isNumbered, isTagged, SERVICE_AT, serviceIn, tagIn } from "./heads.js";
+import {
+  commandOf,
+  countIn,
+  isNumbered,
+  isTagged,
+  SERVICE_AT,
+  serviceIn,
+  tagCountIn,
+  tagIn,
+} from "./heads.js";
 import {
   ClientCommand,
   Dialect,
@@ -47,8 +56,18 @@ export class ReplyCommand {
   /** The whole message; the body begins at `bodyAt`. */
   readonly frames: Buffer[];
   readonly bodyAt: number;
+  /** Pieces that the worker has sent before this; -1 from a plain one, which does not say. */
+  readonly pieces: number;
 
-  constructor(kind: "partial" | "final", dialect: Dialect, tag: number, frames: Buffer[], bodyAt: number) {
+  constructor(
+    kind: "partial" | "final",
+    dialect: Dialect,
+    tag: number,
+    frames: Buffer[],
+    bodyAt: number,
+    pieces: number,
+  ) {
+    this.pieces = pieces;
     this.kind = kind;
     this.dialect = dialect;
     this.tag = tag;
@@ -65,6 +84,7 @@ export type BrokerCommand =
   | RequestCommand
   | ReplyCommand
   | { readonly kind: "cancel"; readonly head: Buffer }
+  | { readonly kind: "credit"; readonly head: Buffer; readonly bytes: number }
   | { readonly kind: "client-heartbeat" }
   | {
       readonly kind: "ready";
@@ -137,6 +157,10 @@ function parseExtendedClient(frames: Buffer[], head: Buffer): BrokerCommand {
     }
     case ClientCommand.Cancel:
       return isNumbered(head, false) ? { kind: "cancel", head } : fault("id", undefined);
+    case ClientCommand.Credit:
+      return isNumbered(head, false)
+        ? { kind: "credit", head, bytes: countIn(head) }
+        : fault("id", undefined);
     case ClientCommand.Heartbeat:
       return { kind: "client-heartbeat" };
     default:
@@ -152,7 +176,7 @@ function parseExtendedWorker(frames: Buffer[], head: Buffer): BrokerCommand {
     case WorkerCommand.Partial: {
       if (!isTagged(head)) return fault("tag", dialect);
       const kind = command === WorkerCommand.Final ? "final" : "partial";
-      return new ReplyCommand(kind, dialect, tagIn(head), frames, 2);
+      return new ReplyCommand(kind, dialect, tagIn(head), frames, 2, tagCountIn(head));
     }
     case WorkerCommand.Heartbeat:
       return HEARTBEATS[dialect];
@@ -212,7 +236,7 @@ function plainReply(
   if (tag?.length !== TAG_LENGTH) return fault("tag", dialect);
   if (frames[at + 1]?.length !== 0) return fault("frames", dialect);
   if (frames.length === at + 2) return fault("body", dialect);
-  return new ReplyCommand(kind, dialect, tag.readUInt32BE(0), frames, at + 2);
+  return new ReplyCommand(kind, dialect, tag.readUInt32BE(0), frames, at + 2, -1);
 }
 
 function isServiceName(frame: Buffer | undefined): frame is Buffer {

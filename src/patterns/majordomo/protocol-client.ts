@@ -1,6 +1,15 @@
 /** What a client's DEALER receives and sends (forms: protocol.ts). */
 
-import { answerHead, CLIENT_ID, clientSignal, commandOf, isNumbered, sequenceIn } from "./heads.js";
+import {
+  answerHead,
+  CLIENT_ID,
+  clientSignal,
+  commandOf,
+  countedHead,
+  countIn,
+  isNumbered,
+  sequenceIn,
+} from "./heads.js";
 import type { Frames } from "./messages-broker.js";
 import { CLIENT_HEADERS, ClientCommand, commandFrame, Dialect, EMPTY, headerOf } from "./protocol.js";
 import { type Negotiated, parseNegotiated } from "./protocol-worker.js";
@@ -11,6 +20,8 @@ export type ClientInput =
       readonly kind: "answer";
       readonly final: boolean;
       readonly sequence: number;
+      /** Pieces that were sent before; -1 from a plain broker, which does not say. */
+      readonly pieces: number;
       /** From a plain broker only. */
       readonly service: Buffer;
       readonly body: Buffer[];
@@ -50,7 +61,7 @@ export function parseAtClient(frames: readonly Buffer[]): ClientInput {
 function parsePlain(frames: readonly Buffer[], at: number, final: boolean): ClientInput {
   const service = frames[at];
   if (service === undefined || frames.length === at + 1) return FAULT;
-  return { kind: "answer", final, sequence: -1, service, body: frames.slice(at + 1) };
+  return { kind: "answer", final, sequence: -1, pieces: -1, service, body: frames.slice(at + 1) };
 }
 
 function parseExtended(frames: readonly Buffer[], head: Buffer): ClientInput {
@@ -64,7 +75,14 @@ function parseExtended(frames: readonly Buffer[], head: Buffer): ClientInput {
     case ClientCommand.Partial:
     case ClientCommand.Final: {
       const final = command === ClientCommand.Final;
-      return { kind: "answer", final, sequence, service: EMPTY, body: frames.slice(1) };
+      return {
+        kind: "answer",
+        final,
+        sequence,
+        pieces: countIn(head),
+        service: EMPTY,
+        body: frames.slice(1),
+      };
     }
     case ClientCommand.Error:
       return { kind: "error", sequence, reason: String(frames[1]), text: String(frames[2]) };
@@ -109,6 +127,11 @@ export function extendedRequest(head: Buffer, body: readonly (Buffer | string)[]
 /** @param request the head of the request that is given up */
 export function cancelMessage(request: Buffer): Frames {
   return [answerHead(ClientCommand.Cancel, request)];
+}
+
+/** The request's reader has read so many bytes, or its client has room for so many more. @param request its head */
+export function creditMessage(request: Buffer, bytes: number): Frames {
+  return [countedHead(ClientCommand.Credit, request, bytes)];
 }
 
 export function heartbeatMessage(): Frames {

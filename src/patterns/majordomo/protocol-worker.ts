@@ -1,6 +1,16 @@
 /** What a worker's DEALER receives and sends (forms: protocol.ts). */
 
-import { commandOf, hasId, isDelivery, isTagged, replyHead, tagIn, workerSignalHead } from "./heads.js";
+import {
+  commandOf,
+  countedReplyHead,
+  hasId,
+  isDelivery,
+  isTagged,
+  replyHead,
+  tagCountIn,
+  tagIn,
+  workerSignalHead,
+} from "./heads.js";
 import type { Frames } from "./messages-broker.js";
 import {
   CLIENT_HEADERS,
@@ -49,6 +59,7 @@ export class Delivery {
 export type WorkerInput =
   | Delivery
   | { readonly kind: "cancel"; readonly tag: number }
+  | { readonly kind: "credit"; readonly tag: number; readonly bytes: number }
   | { readonly kind: "heartbeat" | "disconnect"; readonly dialect: Dialect }
   | Negotiated
   | { readonly kind: "fault" };
@@ -97,6 +108,8 @@ function parseExtended(frames: readonly Buffer[], head: Buffer): WorkerInput {
       return { kind: "disconnect", dialect };
     case WorkerCommand.Cancel:
       return isTagged(head) ? { kind: "cancel", tag: tagIn(head) } : FAULT;
+    case WorkerCommand.Credit:
+      return isTagged(head) ? { kind: "credit", tag: tagIn(head), bytes: tagCountIn(head) } : FAULT;
     default:
       return FAULT;
   }
@@ -155,17 +168,24 @@ export function drainMessage(): Frames {
   return [workerSignalHead(WorkerCommand.Drain)];
 }
 
-/** A piece of an answer, or its end. 0.1 has no pieces; 0.1 and 0.2 no end without a body. */
+/**
+ * A piece of an answer, or its end. 0.1 has no pieces; 0.1 and 0.2 no end without a body.
+ *
+ * @param pieces that were sent before
+ */
 export function replyMessage(
   dialect: Dialect,
   envelope: readonly Buffer[],
   final: boolean,
   body: readonly (Buffer | string)[],
+  pieces: number,
 ): Frames {
   let frames: Frames;
   if (dialect === Dialect.Shoal) {
     const command = final ? WorkerCommand.Final : WorkerCommand.Partial;
-    const head = replyHead(command, envelope[0] as Buffer);
+    const delivery = envelope[0] as Buffer;
+    const bare = final && pieces === 0;
+    const head = bare ? replyHead(command, delivery) : countedReplyHead(command, delivery, pieces);
     if (body.length === 1) return [head, body[0] as Buffer | string];
     frames = [head];
   } else {

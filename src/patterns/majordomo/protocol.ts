@@ -4,8 +4,8 @@
  *
  *                0.1 (7/MDP)                        0.2 (18/MDP)                    shoal (head | frames)
  *   request      "" MDPC01 service body             MDPC02 01 service body          SHLC01 01 id span service | body
- *   partial      (none: joined into the answer)     MDPC02 02 service body          SHLC01 02 id | body
- *   final        "" MDPC01 service body             MDPC02 03 service body          SHLC01 03 id | body?
+ *   partial      (none: joined into the answer)     MDPC02 02 service body          SHLC01 02 id number | body
+ *   final        "" MDPC01 service body             MDPC02 03 service body          SHLC01 03 id number? | body?
  *   error        (as an answer: ERROR_MARK …)       (as a final: ERROR_MARK …)      SHLC01 04 id | reason text
  *   cancel                                                                          SHLC01 05 id
  *   ask all                                                                         SHLC01 06 id span service | body
@@ -13,18 +13,22 @@
  *   one answer                                                                      SHLC01 08 id | worker status body?
  *   heartbeat                                                                       SHLC01 09 | incarnation (from a client: none)
  *   waiting                                                                         SHLC01 0a id | 01 no worker offers it, 00 one has it
+ *   credit                                                                          SHLC01 0b id bytes
  *
  *   READY        "" MDPW01 01 service               MDPW02 01 service               SHLW01 01 | service room name
  *   REQUEST      "" MDPW01 02 client "" body        MDPW02 02 client "" body        SHLW01 02 tag (id span)? | body
- *   REPLY        "" MDPW01 03 client "" body        04 FINAL client "" body         SHLW01 04 tag | body?
- *   PARTIAL                                         03 PARTIAL client "" body       SHLW01 03 tag | body
+ *   REPLY        "" MDPW01 03 client "" body        04 FINAL client "" body         SHLW01 04 tag number? | body?
+ *   PARTIAL                                         03 PARTIAL client "" body       SHLW01 03 tag number | body
  *   HEARTBEAT    "" MDPW01 04                       MDPW02 05                       SHLW01 05
  *   DISCONNECT   "" MDPW01 05                       MDPW02 06                       SHLW01 06
  *   FAILURE                                                                         SHLW01 07 tag | reason text
  *   CANCEL                                                                          SHLW01 08 tag
  *   DRAIN                                                                           SHLW01 09
+ *   CREDIT                                                                          SHLW01 0a tag bytes
  *
  * A worker's room is 8 bytes: the requests that it handles at once, and those with the ones that it keeps waiting.
+ *
+ * An answer in pieces has credit in the third dialect: see stream-credit.ts.
  *
  * In the third dialect all that is not a body stands in one frame, the head
  * (heads.ts): each frame of a message costs about as much as its bytes.
@@ -42,18 +46,18 @@
 export const Dialect = { Mdp01: 1, Mdp02: 2, Shoal: 3 } as const;
 export type Dialect = (typeof Dialect)[keyof typeof Dialect];
 
-export const EMPTY = Buffer.alloc(0);
+export const EMPTY: Buffer = Buffer.alloc(0);
 
-export const CLIENT_HEADERS = {
+export const CLIENT_HEADERS: Readonly<Record<Dialect, Buffer>> = {
   [Dialect.Mdp01]: Buffer.from("MDPC01"),
   [Dialect.Mdp02]: Buffer.from("MDPC02"),
   [Dialect.Shoal]: Buffer.from("SHLC01"),
-} as const;
-export const WORKER_HEADERS = {
+};
+export const WORKER_HEADERS: Readonly<Record<Dialect, Buffer>> = {
   [Dialect.Mdp01]: Buffer.from("MDPW01"),
   [Dialect.Mdp02]: Buffer.from("MDPW02"),
   [Dialect.Shoal]: Buffer.from("SHLW01"),
-} as const;
+};
 
 /** Commands of a client's messages, 0.2 and shoal. */
 export const ClientCommand = {
@@ -67,6 +71,7 @@ export const ClientCommand = {
   Answer: 8,
   Heartbeat: 9,
   Waiting: 10,
+  Credit: 11,
 } as const;
 
 /** Commands of a worker's messages; 0.1 has no PARTIAL, and so other numbers from 3 on. */
@@ -80,6 +85,7 @@ export const WorkerCommand = {
   Failure: 7,
   Cancel: 8,
   Drain: 9,
+  Credit: 10,
 } as const;
 
 const WORKER_COMMANDS_01 = { Ready: 1, Request: 2, Final: 3, Heartbeat: 4, Disconnect: 5 } as const;
@@ -169,13 +175,13 @@ export const MAX_CAPACITY = 65_535;
 export const RESERVED_PREFIX = "mmi.";
 
 /** The service that tells who speaks the third dialect. */
-export const NEGOTIATION = Buffer.from("mmi.shoal");
+export const NEGOTIATION: Buffer = Buffer.from("mmi.shoal");
 
 /**
  * First frame of the body that tells a plain peer of a failure: ERROR_MARK | reason | text.
  * MDP has no error replies; a shoal client knows this one, and a human can read it.
  */
-export const ERROR_MARK = Buffer.from("shoal.error");
+export const ERROR_MARK: Buffer = Buffer.from("shoal.error");
 
 /** The bytes of a routing id, id or name as a key of tables: one character a byte. */
 export function textOf(frame: Buffer): string {

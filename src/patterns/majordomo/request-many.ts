@@ -1,16 +1,16 @@
 /** Asking all workers of a service: who has answered, who has not, and when it is enough. */
-import type { ShoalError } from "../../core/errors.js";
+import { type ShoalError, TimeoutError } from "../../core/errors.js";
 import { ServiceError, toReason } from "../common/service-error.js";
-import type { CallSink } from "./client-call.js";
+import type { CallSink, Taken } from "./client-call.js";
 import type { Decode } from "./client-sinks.js";
 
 /** When a request to many ends, beside the last answer. */
 export interface RequestManyOptions<T> {
-  /** ms for all of it. Default 30,000. */
+  /** ms for all of it; -1: no limit. Default 30,000. */
   readonly timeout?: number;
-  /** Replies that are enough. Default: those of all workers. */
+  /** Replies that are enough, 1 or more. Default: those of all workers. */
   readonly count?: number;
-  /** ms without a reply after which no more is expected. Default: none but `timeout`. */
+  /** ms without a reply, once the workers were asked, after which no more is expected; -1: no limit, the default. */
   readonly silence?: number;
   /** Called with each reply; `true` ends it, with that reply. */
   readonly until?: (reply: ManyReply<T>) => boolean;
@@ -35,7 +35,12 @@ export interface ManyResult<T> {
   readonly failed: { readonly worker: string; readonly error: ServiceError }[];
 }
 
+/** ms of a request to many that names no time. */
+const TIMEOUT = 30_000;
+
 export class ManySink<T> implements CallSink {
+  /** What the caller holds. */
+  promise: Promise<unknown> | undefined = undefined;
   readonly #service: string;
   readonly #options: RequestManyOptions<T>;
   readonly #decode: Decode<T>;
@@ -47,6 +52,8 @@ export class ManySink<T> implements CallSink {
   readonly #open = new Map<string, number>();
   #silence: NodeJS.Timeout | undefined;
   #timeout: NodeJS.Timeout | undefined;
+  /** The broker has said who was asked. */
+  #asked = false;
   #over = false;
 
   /** @param finish told once, with what there is; the call is over for the caller then */
@@ -62,10 +69,12 @@ export class ManySink<T> implements CallSink {
     this.#decode = decode;
     this.#finish = finish;
     this.#reject = reject;
-    this.#timeout = setTimeout(() => this.#end(), options.timeout ?? 30_000);
+    const { timeout = TIMEOUT } = options;
+    if (timeout >= 0) this.#timeout = setTimeout(() => this.#late(timeout), timeout);
   }
 
   asked(workers: readonly string[]): void {
+    this.#asked = true;
     for (const worker of workers) this.#open.set(worker, (this.#open.get(worker) ?? 0) + 1);
     this.#listen();
   }
@@ -97,19 +106,35 @@ export class ManySink<T> implements CallSink {
     }
   }
 
-  answer(_body: Buffer[], final: boolean): void {
+  answer(_body: Buffer[], final: boolean): Taken {
     if (final) this.#end();
+    return "read";
   }
 
-  failed(error: ShoalError): void {
+  failed(error: ShoalError, closing = false): void {
+    if (closing) this.promise?.catch(ignore);
     // The broker is gone: what came before is worth as much as ever.
-    if (error instanceof ServiceError && this.#open.size + this.#replies.length > 0) this.#end();
+    if (error instanceof ServiceError && this.#asked) this.#end();
     else if (this.#stop()) this.#reject(error);
   }
 
+  /** The caller has given it up. */
+  abandon(): void {
+    this.#stop();
+  }
+
+  /** Without a word of who was asked there is no result: nobody was reached who could have asked them. */
+  #late(timeout: number): void {
+    if (this.#asked) this.#end();
+    else if (this.#stop()) {
+      const text = `${this.#service}: no broker has asked its workers within ${timeout} ms`;
+      this.#reject(new TimeoutError("ETIMEDOUT", text));
+    }
+  }
+
   #listen(): void {
-    const { silence } = this.#options;
-    if (silence === undefined || this.#over) return;
+    const { silence = -1 } = this.#options;
+    if (silence < 0 || this.#over) return;
     clearTimeout(this.#silence);
     this.#silence = setTimeout(() => this.#end(), silence);
   }
@@ -128,3 +153,5 @@ export class ManySink<T> implements CallSink {
     this.#finish({ replies: this.#replies, missing, failed: this.#failed });
   }
 }
+
+function ignore(): void {}

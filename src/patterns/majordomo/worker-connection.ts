@@ -1,7 +1,7 @@
 /** One registration at one broker: a socket and a timer around worker-rules.ts. */
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import { DriverTimer } from "../common/driver-timer.js";
-import type { Frames } from "./messages-broker.js";
+import { SendQueue } from "../common/send-queue.js";
 import { Dialect } from "./protocol.js";
 import { parseAtWorker } from "./protocol-worker.js";
 import type { WorkerEvent } from "./worker-events.js";
@@ -40,6 +40,7 @@ export class WorkerConnection {
   /** The further connections to a plain broker. */
   #others: WorkerConnection[] = [];
   #dealer: Dealer | undefined;
+  #queue: SendQueue | undefined;
   #closed = false;
 
   constructor(endpoint: string, shared: Shared, first: boolean) {
@@ -50,9 +51,17 @@ export class WorkerConnection {
     const outbox: SessionOutbox = {
       open: () => this.#open(),
       close: () => this.#disconnect(),
-      send: (message) => this.#send(message),
+      send: (message) => {
+        this.#queue?.send(message);
+      },
+      // What waits proves as much as a heartbeat does, and leaves before it would.
+      beat: (message) => {
+        if (this.#queue?.length === 0) this.#queue.send(message);
+      },
+      reply: (message, ticket) => this.#queue?.send(message, ticket) ?? true,
       start: (delivery) => shared.jobs.start(this.#session, delivery),
       cancel: (tag) => shared.jobs.cancel(this.#session, tag),
+      credit: (tag, bytes) => shared.jobs.credit(this.#session, tag, bytes),
       joined: (dialect) => this.#joined(dialect),
       left: (reason, retryIn) => this.#left(reason, retryIn),
       fault: () => this.#fault(),
@@ -79,15 +88,25 @@ export class WorkerConnection {
     this.#closed = true;
     this.#session.end();
     this.#timer.stop();
-    const dealer = this.#dealer;
-    this.#dealer = undefined;
     const last = linger === 0 ? 0 : LAST_WORDS;
-    await Promise.all([dealer?.close({ linger: last }), ...this.#others.map((other) => other.close(linger))]);
+    await Promise.all([this.#end(last), ...this.#others.map((other) => other.close(linger))]);
+  }
+
+  /** @param linger ms that what is still to be sent has */
+  async #end(linger: number): Promise<void> {
+    const dealer = this.#dealer;
+    const queue = this.#queue;
+    this.#dealer = undefined;
+    this.#queue = undefined;
+    await queue?.drained(linger);
+    queue?.close();
+    await dealer?.close({ linger });
   }
 
   #open(): void {
     const dealer = new Dealer({ ...this.#shared.socketOptions });
     this.#dealer = dealer;
+    this.#queue = new SendQueue(dealer);
     // After this turn: what came before it is of no use any more, but for a DISCONNECT, which is the same.
     dealer.events.on("disconnect", () => setImmediate(() => this.#lost(dealer)));
     dealer.connect(this.#endpoint);
@@ -95,21 +114,13 @@ export class WorkerConnection {
   }
 
   #disconnect(): void {
-    void this.#dealer?.close({ linger: 0 });
-    this.#dealer = undefined;
+    void this.#end(0);
   }
 
   #lost(dealer: Dealer): void {
     if (this.#dealer !== dealer) return;
     this.#session.disconnected(this.#timer.now());
     this.#timer.update();
-  }
-
-  #send(message: Frames): void {
-    const dealer = this.#dealer;
-    if (dealer === undefined || dealer.trySend(message)) return;
-    // Waits for room, in order; what waits when the connection is given up is of no use any more.
-    dealer.send(message).catch(() => undefined);
   }
 
   #joined(dialect: Dialect): void {

@@ -35,10 +35,12 @@ export interface WorkerStats {
   /** Requests that were answered from memory, or together with the one they repeat. */
   readonly duplicates: number;
   readonly faults: number;
-  /** Handlers that run now. */
+  /** Handlers that run now, or whose replies wait for room. */
   readonly running: number;
   /** Requests that wait for a handler to end. */
   readonly queued: number;
+  /** Bytes of replies that wait for room at the connections. */
+  readonly unsentBytes: number;
   /** Brokers that may give requests now; several connections to a plain one count as one. */
   readonly brokers: number;
 }

@@ -1,6 +1,10 @@
 /**
  * The requests in a worker's hands: at most `concurrency` handlers run at once,
  * the others wait. A request whose id was seen shares the outcome of the first.
+ *
+ * A handler is free when its answer has left: where the connection has no room, the
+ * answer waits, and its handler with it. Of an answer in pieces each has to leave
+ * before the next is asked for, and there has to be credit (stream-credit.ts).
  */
 import { RingBuffer } from "../../core/ring-buffer.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -10,10 +14,11 @@ import { DELIVERY_ID, oldestIn, sequenceIn, tagIn } from "./heads.js";
 import { Dialect, ERROR_MARK } from "./protocol.js";
 import type { Delivery } from "./protocol-worker.js";
 import { type ClientMemory, RequestMemory } from "./request-memory.js";
+import { pieceCost } from "./stream-credit.js";
 import type { WorkerEvent } from "./worker-events.js";
 import type { MajordomoHandler } from "./worker-handler.js";
-import { type Body, failedWith, Job, type Outcome, sizeOf } from "./worker-job.js";
-import type { WorkerSession } from "./worker-rules.js";
+import { type Body, failedWith, Job, type OnLastWord, type Outcome, sizeOf } from "./worker-job.js";
+import type { Told, WorkerSession } from "./worker-rules.js";
 
 export type {
   HandlerResult,
@@ -26,12 +31,24 @@ export type {
 /** Requests that may wait for a handler beyond what the brokers were promised: those of ask-all. */
 const MAX_EXTRA = 1_000;
 
+/** How an answer in pieces ends that nobody wants any more. */
+const NOTHING: Outcome = { ok: true, body: [] };
+const UNSENT: Outcome = { ok: false, reason: "worker-failed", text: "A piece could not be sent." };
+const UNREAD: Outcome = { ok: false, reason: "slow-reader", text: "Nobody read on in time." };
+const TOO_LARGE: Outcome = {
+  ok: false,
+  reason: "too-large",
+  text: "The joined pieces are past the worker's bound.",
+};
+
 export interface JobsOptions {
   readonly service: string;
   readonly concurrency: number;
   readonly prefetch: number;
   readonly dedupWindow: number;
   readonly dedupBytes: number;
+  readonly maxReplyBytes: number;
+  readonly creditTimeout: number;
   readonly requestCodec: Codec<unknown> | undefined;
   readonly replyCodec: Codec<unknown> | undefined;
 }
@@ -39,6 +56,8 @@ export interface JobsOptions {
 export class WorkerJobs {
   readonly counters = { requests: 0, answered: 0, failed: 0, cancelled: 0, stale: 0, duplicates: 0 };
   running = 0;
+  /** Bytes of answers that wait for room. */
+  unsentBytes = 0;
   readonly #options: JobsOptions;
   readonly #handler: MajordomoHandler<unknown, unknown>;
   readonly #emit: (event: WorkerEvent) => void;
@@ -67,11 +86,11 @@ export class WorkerJobs {
 
   /** A broker gave a request. */
   start(session: WorkerSession, delivery: Delivery): void {
-    const job = new Job(session, delivery, this.#options.service);
+    const job = new Job(session, delivery, this.#options.service, this.#onLastWord);
     this.counters.requests += 1;
     if (delivery.dialect === Dialect.Shoal) this.#openOf(session).set(tagIn(delivery.head), job);
     if (delivery.repeatable && this.#repeated(job)) return;
-    if (this.running < this.#options.concurrency) this.#run(job);
+    if (this.#free) this.#run(job);
     else if (this.#waiting.length >= MAX_EXTRA + this.#options.concurrency + this.#options.prefetch) {
       this.#settle(job, { ok: false, reason: "overloaded", text: "The worker has no room." });
     } else this.#waiting.push(job);
@@ -85,13 +104,18 @@ export class WorkerJobs {
     job.abort();
   }
 
+  /** A client wants so many bytes more of its answer's pieces. */
+  credit(session: WorkerSession, tag: number, bytes: number): void {
+    this.#open.get(session)?.get(tag)?.grant(bytes);
+  }
+
   /** A session has lost its broker: what it had in hand has nobody to go to. */
   abandon(session: WorkerSession): void {
     const jobs = this.#open.get(session);
     if (jobs === undefined) return;
     this.#open.delete(session);
-    // With an id it goes on: the broker that gets the request anew gets its outcome.
-    for (const job of jobs.values()) if (!job.delivery.repeatable) job.abort();
+    // With an id it goes on: the broker that gets the request anew gets its outcome. Pieces cannot be sent again.
+    for (const job of jobs.values()) if (!job.delivery.repeatable || job.streams) job.abort();
   }
 
   /** Gives back what has not begun, so that others get it. */
@@ -105,7 +129,13 @@ export class WorkerJobs {
     for (const jobs of this.#open.values()) for (const job of jobs.values()) job.abort();
   }
 
-  /** Settles when no handler runs. */
+  /** Whether one more handler may run. */
+  get #free(): boolean {
+    const { concurrency, maxReplyBytes } = this.#options;
+    return this.running < concurrency && this.unsentBytes <= maxReplyBytes;
+  }
+
+  /** Settles when no handler runs, and no answer of one waits for room. */
   whenIdle(): Promise<void> {
     if (this.running === 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -152,6 +182,7 @@ export class WorkerJobs {
 
   #run(job: Job): void {
     this.running += 1;
+    job.running = true;
     let request: unknown = job.delivery.body;
     const { requestCodec } = this.#options;
     if (requestCodec !== undefined) {
@@ -199,13 +230,22 @@ export class WorkerJobs {
     this.#finish(job, failedWith(error, ""));
   }
 
-  /** Each piece as it comes; 0.1 has one reply only, so there they are joined. */
+  /** Each piece as it is wanted; 0.1 has one reply only, so there they are joined. */
   async #stream(job: Job, pieces: AsyncGenerator<unknown, unknown>): Promise<void> {
     const joined: Body | undefined = job.delivery.dialect === Dialect.Mdp01 ? [] : undefined;
+    job.streams = true;
     // What is sent in pieces cannot be sent again.
     this.#memory.forget(job);
+    let joinedBytes = 0;
+    let outcome: Outcome | undefined;
     try {
-      for (;;) {
+      while (outcome === undefined) {
+        if (job.cancelled) outcome = NOTHING;
+        else if (job.delivery.dialect === Dialect.Shoal && job.credit <= 0) {
+          if (!(await job.granted(this.#options.creditTimeout))) outcome = UNREAD;
+          continue;
+        }
+        if (outcome !== undefined) break;
         const { value, done } = await pieces.next();
         if (done === true) {
           const last = value === undefined ? [] : this.#encode(value);
@@ -213,26 +253,42 @@ export class WorkerJobs {
           return;
         }
         const body = this.#encode(value);
-        if (joined !== undefined) joined.push(...body);
-        else if (job.cancelled || !job.session.partial(job.delivery, body)) {
-          await pieces.return(undefined);
-          this.#finish(job, { ok: true, body: [] });
-          return;
+        if (joined === undefined) outcome = await this.#piece(job, body);
+        else {
+          joinedBytes += pieceCost(body);
+          if (joinedBytes > this.#options.maxReplyBytes) outcome = TOO_LARGE;
+          else joined.push(...body);
         }
       }
+      await pieces.return(undefined);
+      this.#finish(job, outcome);
     } catch (error) {
       this.#threw(job, error);
     }
   }
 
+  /** Sends a piece, and waits until it has left. @returns how the job ends, if it does with this */
+  async #piece(job: Job, body: Body): Promise<Outcome | undefined> {
+    if (job.cancelled) return NOTHING;
+    const cost = pieceCost(body);
+    const told = job.session.partial(job.delivery, body, job.pieces, job);
+    if (told === "stale") return NOTHING;
+    job.pieces += 1;
+    job.credit -= cost;
+    if (told === "sent") return undefined;
+    this.unsentBytes += cost;
+    const sent = await job.sent();
+    this.unsentBytes -= cost;
+    return sent ? undefined : UNSENT;
+  }
+
   #encode(reply: unknown): Body {
     const { replyCodec } = this.#options;
-    const message = replyCodec === undefined ? toMessage(reply) : replyCodec.encode(reply);
+    const message = toMessage(replyCodec === undefined ? reply : replyCodec.encode(reply));
     return (Array.isArray(message) ? message : [message]) as Body;
   }
 
   #finish(job: Job, outcome: Outcome): void {
-    this.running -= 1;
     if (job.memory !== undefined) {
       if (!outcome.ok || job.cancelled) this.#memory.forget(job);
       else if (this.#memory.keep(job, sizeOf(outcome.body))) job.outcome = outcome;
@@ -242,7 +298,12 @@ export class WorkerJobs {
       for (const follower of job.followers) this.#settle(follower, outcome);
       job.followers = undefined;
     }
-    while (this.running < this.#options.concurrency) {
+    this.#runNext();
+  }
+
+  /** Gives free handlers what waits for one. */
+  #runNext(): void {
+    while (this.#free) {
       const next = this.#waiting.shift();
       if (next === undefined) break;
       if (next.cancelled) this.#settle(next, { ok: false, reason: "worker-failed", text: "Cancelled." });
@@ -254,22 +315,42 @@ export class WorkerJobs {
   /** The last word on a request, to the broker that gave it. */
   #settle(job: Job, outcome: Outcome): void {
     const { session, delivery } = job;
-    let told: boolean;
+    let told: Told;
     if (delivery.dialect === Dialect.Shoal) {
       this.#open.get(session)?.delete(tagIn(delivery.head));
       told = outcome.ok
-        ? session.final(delivery, outcome.body)
-        : session.failure(delivery, outcome.reason, outcome.text);
+        ? session.final(delivery, outcome.body, job.pieces, job)
+        : session.failure(delivery, outcome.reason, outcome.text, job);
     } else {
       const { ok } = outcome;
       const body = ok ? outcome.body : [ERROR_MARK, Buffer.from(outcome.reason), Buffer.from(outcome.text)];
-      told = session.final(delivery, body);
+      told = session.final(delivery, body, 0, job);
     }
-    if (!told) this.counters.stale += 1;
-    else if (job.cancelled) this.counters.cancelled += 1;
-    else if (outcome.ok) this.counters.answered += 1;
-    else this.counters.failed += 1;
+    job.failed = !outcome.ok;
+    if (told === "waits") {
+      job.unsentBytes = outcome.ok ? sizeOf(outcome.body) : outcome.text.length;
+      this.unsentBytes += job.unsentBytes;
+    } else this.#ended(job, told === "sent");
   }
+
+  /** The last word on a request has left, or has nobody to go to. */
+  #ended(job: Job, sent: boolean): void {
+    this.unsentBytes -= job.unsentBytes;
+    job.unsentBytes = 0;
+    if (job.running) {
+      job.running = false;
+      this.running -= 1;
+    }
+    if (!sent) this.counters.stale += 1;
+    else if (job.cancelled) this.counters.cancelled += 1;
+    else if (job.failed) this.counters.failed += 1;
+    else this.counters.answered += 1;
+  }
+
+  #onLastWord: OnLastWord = (job, sent) => {
+    this.#ended(job, sent);
+    this.#runNext();
+  };
 }
 
 function isPromise(value: unknown): value is Promise<unknown> {

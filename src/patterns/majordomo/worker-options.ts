@@ -22,6 +22,8 @@ const DEFAULTS = Object.freeze({
   reconnectMaxInterval: 32_000,
   dedupWindow: 10_000,
   dedupBytes: 16_777_216,
+  maxReplyBytes: 67_108_864,
+  creditTimeout: 300_000,
   thread: false,
 });
 
@@ -57,6 +59,17 @@ export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
   readonly dedupWindow?: number;
   /** Bytes of replies remembered for repetitions. Default 16 MiB. */
   readonly dedupBytes?: number;
+  /**
+   * Bytes of replies that wait for room at the connections: past it no further handler begins until they have left. A
+   * handler keeps its place among `concurrency` until its reply has left. For a broker of MDP 0.1, which has no pieces,
+   * it bounds the joined pieces of an answer, too: past it the request fails as `too-large`. Default 64 MiB.
+   */
+  readonly maxReplyBytes?: number;
+  /**
+   * ms that an answer in pieces waits for its client to read on, until it fails as `slow-reader` and the generator is
+   * ended; 0: no limit. Default 300,000.
+   */
+  readonly creditTimeout?: number;
   /** Decodes a request, of one frame. Default: frames as they are. */
   readonly requestCodec?: Codec<Req>;
   /** Encodes a reply, as one frame. Default: frames as they are. */

@@ -11,6 +11,7 @@
  * registration never meets this one. Answers of a former registration are stale.
  */
 import { backOff } from "../common/back-off.js";
+import type { SendTicket } from "../common/send-queue.js";
 import type { Frames } from "./messages-broker.js";
 import { Dialect } from "./protocol.js";
 import {
@@ -49,15 +50,25 @@ export interface SessionOutbox {
   /** A new connection to the broker; the former one is closed already. */
   open(): void;
   close(): void;
+  /** Sends, in order; waits for room where there is none. */
   send(message: Frames): void;
+  /** The same for a heartbeat, which is of no use behind what waits. */
+  beat(message: Frames): void;
+  /** The same for an answer, or a piece of it. @returns `false`: it waits, and the ticket hears what becomes of it */
+  reply(message: Frames, ticket: SendTicket): boolean;
   start(delivery: Delivery): void;
   cancel(tag: number): void;
+  /** The client of a request wants so many bytes more of its pieces. */
+  credit(tag: number, bytes: number): void;
   /** Registered. */
   joined(dialect: Dialect): void;
   /** No longer registered; what is in hand is stale. */
   left(reason: "disconnect" | "expired" | "lost", retryIn: number): void;
   fault(): void;
 }
+
+/** What became of an answer: it waits for room, or it is of no use, since the registration that it belongs to is over. */
+export type Told = "sent" | "waits" | "stale";
 
 type State = "away" | "asking" | "ready" | "ended";
 
@@ -129,6 +140,9 @@ export class WorkerSession {
       case "cancel":
         this.#outbox.cancel(input.tag);
         break;
+      case "credit":
+        this.#outbox.credit(input.tag, input.bytes);
+        break;
       case "heartbeat":
         this.#attempts = 0;
         break;
@@ -162,28 +176,29 @@ export class WorkerSession {
       return;
     }
     this.#next = now + this.#interval;
-    if (this.#state === "ready") this.#outbox.send(signalMessage(this.#dialect, "Heartbeat"));
+    if (this.#state === "ready") this.#outbox.beat(signalMessage(this.#dialect, "Heartbeat"));
   }
 
-  /** A piece of an answer. @returns whether there is still somebody to have it */
-  partial(delivery: Delivery, body: readonly (Buffer | string)[]): boolean {
-    if (delivery.epoch !== this.#epoch || this.#state !== "ready") return false;
-    this.#outbox.send(replyMessage(delivery.dialect, delivery.envelope, false, body));
-    return true;
+  /** A piece of an answer. @param pieces that were sent before */
+  partial(delivery: Delivery, body: readonly (Buffer | string)[], pieces: number, ticket: SendTicket): Told {
+    if (delivery.epoch !== this.#epoch || this.#state !== "ready") return "stale";
+    return this.#reply(replyMessage(delivery.dialect, delivery.envelope, false, body, pieces), ticket);
   }
 
-  /** The answer. @returns `false`: it is stale */
-  final(delivery: Delivery, body: readonly (Buffer | string)[]): boolean {
-    if (!this.#settle(delivery)) return false;
-    this.#outbox.send(replyMessage(delivery.dialect, delivery.envelope, true, body));
-    return true;
+  /** The answer, or its end. @param pieces that were sent before */
+  final(delivery: Delivery, body: readonly (Buffer | string)[], pieces: number, ticket: SendTicket): Told {
+    if (!this.#settle(delivery)) return "stale";
+    return this.#reply(replyMessage(delivery.dialect, delivery.envelope, true, body, pieces), ticket);
   }
 
   /** There is no answer; in the third dialect only, which can say so. */
-  failure(delivery: Delivery, reason: string, text: string): boolean {
-    if (!this.#settle(delivery)) return false;
-    this.#outbox.send(failureMessage(delivery.head, reason, text));
-    return true;
+  failure(delivery: Delivery, reason: string, text: string, ticket: SendTicket): Told {
+    if (!this.#settle(delivery)) return "stale";
+    return this.#reply(failureMessage(delivery.head, reason, text), ticket);
+  }
+
+  #reply(message: Frames, ticket: SendTicket): Told {
+    return this.#outbox.reply(message, ticket) ? "sent" : "waits";
   }
 
   /** Takes nothing new. A plain broker cannot be told before the last answer is out. */

@@ -74,6 +74,8 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> {
         prefetch,
         dedupWindow: settings.dedupWindow,
         dedupBytes: settings.dedupBytes,
+        maxReplyBytes: settings.maxReplyBytes,
+        creditTimeout: settings.creditTimeout,
         requestCodec,
         replyCodec,
       },
@@ -108,6 +110,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> {
       faults: this.#faults.count,
       running: this.#jobs.running,
       queued: this.#jobs.queued,
+      unsentBytes: this.#jobs.unsentBytes,
       brokers: this.#connections.filter((connection) => connection.ready).length,
     };
     return this.#thread === undefined ? stats : this.#thread.stats(stats);

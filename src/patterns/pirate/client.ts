@@ -91,6 +91,8 @@ interface Call {
   readonly onAbort: (() => void) | undefined;
   readonly resolve: (reply: never) => void;
   readonly reject: (error: ShoalError) => void;
+  /** What the caller holds. */
+  promise: Promise<unknown> | undefined;
   settled: boolean;
 }
 
@@ -169,10 +171,11 @@ export class PirateClient<Req = Raw, Rep = Raw> {
    * @throws TimeoutError `ETIMEDOUT` after the last attempt
    * @throws ServiceError `ERR_SERVICE` when a worker's handler failed, or the queue gave up
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what a codec refuses, either way
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; AbortedError `ABORT_ERR`; ClosedError `EBADF`
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN` when it closes
    */
   request(body: BodyFor<Req>, options?: PirateCallOptions): Promise<BodyOf<Rep>> {
-    return new Promise((resolve, reject) => {
+    let begun: Call | undefined;
+    const promise = new Promise<BodyOf<Rep>>((resolve, reject) => {
       if (this.#closed) throw new ClosedError("EBADF", "The client is closed");
       const { timeout, retries, signal } = options ?? {};
       if (options !== undefined) checkCall(options);
@@ -184,7 +187,18 @@ export class PirateClient<Req = Raw, Rep = Raw> {
         );
       }
       const onAbort = signal === undefined ? undefined : () => this.#cancel(call);
-      const call: Call = { frames, timeout, retries, signal, onAbort, resolve, reject, settled: false };
+      const call: Call = {
+        frames,
+        timeout,
+        retries,
+        signal,
+        onAbort,
+        resolve,
+        reject,
+        promise: undefined,
+        settled: false,
+      };
+      begun = call;
       signal?.addEventListener("abort", onAbort as () => void, { once: true });
       if (this.#call === undefined) this.#begin(call);
       else {
@@ -192,6 +206,8 @@ export class PirateClient<Req = Raw, Rep = Raw> {
         this.#waiting += 1;
       }
     });
+    if (begun !== undefined) (begun as Call).promise = promise;
+    return promise;
   }
 
   /** The accounts at this moment. */
@@ -199,7 +215,10 @@ export class PirateClient<Req = Raw, Rep = Raw> {
     return { ...this.#counts, waiting: this.#waiting };
   }
 
-  /** Gives up what is under way and what waits, with `EBADF`. Closing twice is closing once. */
+  /**
+   * Gives up what is under way and what waits, with `EAGAIN`, which is never an unhandled rejection. Closing twice is
+   * closing once.
+   */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -211,7 +230,8 @@ export class PirateClient<Req = Raw, Rep = Raw> {
     this.#timer.stop();
     const closing = this.#abandon();
     for (const call of all) {
-      if (settle(call)) call.reject(new ClosedError("EBADF", "The client closed while the request waited"));
+      call.promise?.catch(ignore);
+      if (settle(call)) call.reject(new ClosedError("EAGAIN", "The client closed while the request waited"));
     }
     await closing;
     this.events.close();

@@ -16,6 +16,7 @@
  * matched with the request in hand, so a late one reaches nobody.
  */
 import { Accounts, type BalancerStats } from "../load-balancer/accounts.js";
+import type { ReplyDropped } from "../load-balancer/broker-driver.js";
 import { createJob, Dispatcher, type Job, type JobDropReason, keyOf } from "../load-balancer/dispatcher.js";
 import type { Dialect, Malformed, WorkerCommand } from "./protocol.js";
 
@@ -39,6 +40,7 @@ export type QueueEvent =
   | { readonly type: "request:dropped"; readonly client: Buffer; readonly reason: JobDropReason }
   /** A reply came to a request that is not in this worker's hands, or that nobody waits for. */
   | { readonly type: "reply:late"; readonly worker: Buffer }
+  | ReplyDropped
   | {
       readonly type: "invalid";
       readonly from: "client" | "worker";
@@ -174,7 +176,7 @@ export class QueueRules {
     this.#workers.clear();
   }
 
-  stats(): QueueStats {
+  stats(): Omit<QueueStats, "repliesDropped"> {
     return { ...this.#accounts.of(this.#dispatcher), repeated: this.#repeated };
   }
 

@@ -39,14 +39,16 @@ export interface PirateQueueOptions extends BrokerDriverOptions {
  * heartbeats, 6/PPP) at once: each worker's first message tells which it is.
  *
  * A request whose worker is lost goes to another one: the queue hears of an idle worker's
- * death by its heartbeats, of a busy one's by its connection's end.
+ * death by its heartbeats, of a busy one's by its connection's end, and that it is stopped or hangs by
+ * `workerStallTimeout`.
  *
  * Clients send `"" | body…`, as REQ does.
  */
 export class PirateQueue extends BrokerDriver<QueueEvent, QueueStats> {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: PirateQueueOptions = {}) {
-    const { dialect, socketOptions, frontendOptions, backendOptions, gate, ...given } = options;
+    const { dialect, socketOptions, frontendOptions, backendOptions, gate, workerStallTimeout, ...given } =
+      options;
     if (dialect !== undefined && dialect !== "simple" && dialect !== "paranoid")
       throw new InvalidArgumentError(`dialect is "simple" or "paranoid"; got ${String(dialect)}`);
     const settings = numbers("PirateQueue", DEFAULTS, given);

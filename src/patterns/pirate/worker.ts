@@ -6,6 +6,7 @@ import type { Raw } from "../../sockets/shape.js";
 import { numbers } from "../common/check-options.js";
 import { DriverTimer } from "../common/driver-timer.js";
 import { PatternEvents } from "../common/events.js";
+import { SendQueue } from "../common/send-queue.js";
 import { type BodyFor, type BodyOf, BodyShape } from "./body.js";
 import { errorReply } from "./error-reply.js";
 import { addressedFrames, type Dialect, heartbeatFrames, parseFromQueue, readyFrames } from "./protocol.js";
@@ -145,6 +146,7 @@ class Seat {
   readonly #timer: DriverTimer;
   readonly #rules: WorkerRules;
   #dealer: Dealer | undefined;
+  #queue: SendQueue | undefined;
   #abort: AbortController | undefined;
   #whenFree: (() => void) | undefined;
 
@@ -162,9 +164,15 @@ class Seat {
     this.#timer = new DriverTimer(options.heartbeatInterval);
     this.#rules = new WorkerRules(options, {
       open: () => this.#open(),
-      abandon: () => void this.#dealer?.close({ linger: 0 }),
+      abandon: () => {
+        this.#queue?.close();
+        void this.#dealer?.close({ linger: 0 });
+      },
       ready: () => this.#send(readyFrames(this.#dialect)),
-      heartbeat: () => this.#send(heartbeatFrames()),
+      heartbeat: () => {
+        // What waits proves as much, and leaves before it would.
+        if (this.#queue?.length === 0) this.#send(heartbeatFrames());
+      },
       handle: (address, body) => void this.#handle(address, body),
       reply: (address, body) => this.#send(addressedFrames(this.#dialect, address, body)),
       event: emit,
@@ -193,13 +201,17 @@ class Seat {
     this.#abort?.abort();
     this.#rules.close();
     this.#timer.stop();
-    await this.#dealer?.close({ linger: linger < 0 ? CLOSE_LINGER : linger });
+    const last = linger < 0 ? CLOSE_LINGER : linger;
+    await this.#queue?.drained(last);
+    this.#queue?.close();
+    await this.#dealer?.close({ linger: last });
   }
 
   /** Another socket has another routing id: what a queue still sends to the old one reaches nobody. */
   #open(): void {
     const dealer = new Dealer(this.#socketOptions);
     this.#dealer = dealer;
+    this.#queue = new SendQueue(dealer);
     dealer.connect(this.#endpoint);
     dealer.events.on("peer:join", () => {
       if (this.#dealer !== dealer) return;
@@ -223,14 +235,9 @@ class Seat {
     }
   }
 
+  /** What there is no room for waits, in order; when the queue is found silent it is given up with the socket. */
   #send(frames: Buffer[]): void {
-    const dealer = this.#dealer as Dealer;
-    try {
-      // A queue that takes nothing more will be found silent; then this socket is given up, with what waits in it.
-      if (!dealer.trySend(frames)) dealer.send(frames).catch(() => undefined);
-    } catch (error) {
-      if (!dealer.closed) throw error;
-    }
+    this.#queue?.send(frames);
   }
 
   async #handle(address: Buffer, body: readonly Buffer[]): Promise<void> {

@@ -6,6 +6,7 @@ import {
   InvalidStateError,
   TimeoutError,
 } from "../../core/errors.js";
+import { Calls } from "../../sockets/calls.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
@@ -100,6 +101,8 @@ interface Waiting<T> {
  */
 export class SequencedSubscriber<T = Raw> {
   readonly events: PatternEvents<StreamEvent> = new PatternEvents<StreamEvent>();
+  /** What callers wait for. */
+  readonly #open = new Calls();
   readonly #settings: typeof DEFAULTS;
   readonly #shape: BodyShape<T>;
   readonly #subscriber: Subscriber;
@@ -192,7 +195,8 @@ export class SequencedSubscriber<T = Raw> {
    *   meanwhile, `EBADF` when it is closed; InvalidStateError `EFSM` while another call waits
    */
   receive(options?: WaitOptions): Promise<SequencedMessage<T>> {
-    return this.#pulled.receive(options);
+    if (this.#pulled.waiting > 0) return this.#pulled.receive(options);
+    return this.#open.run(() => this.#pulled.receive(options));
   }
 
   /** 1 to `max` messages (default 1,000), otherwise as {@link receive}. */
@@ -200,7 +204,8 @@ export class SequencedSubscriber<T = Raw> {
     const { max = DEFAULT_MAX } = options;
     if (!Number.isSafeInteger(max) || max < 1)
       return Promise.reject(new InvalidArgumentError(`max is a whole number from 1; got ${String(max)}`));
-    return this.#pulled.receiveMany(max, options);
+    if (this.#pulled.waiting > 0) return this.#pulled.receiveMany(max, options);
+    return this.#open.run(() => this.#pulled.receiveMany(max, options));
   }
 
   /** Messages until the subscriber is closed. */
@@ -224,7 +229,11 @@ export class SequencedSubscriber<T = Raw> {
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`;
    *   InvalidArgumentError `EINVAL` for what is no range; InvalidStateError `ERR_TOO_MANY_PENDING`
    */
-  async replay(range: SequenceRange, options: ReplayOptions = {}): Promise<Replay<T>> {
+  replay(range: SequenceRange, options: ReplayOptions = {}): Promise<Replay<T>> {
+    return this.#open.run(() => this.#replay(range, options));
+  }
+
+  async #replay(range: SequenceRange, options: ReplayOptions): Promise<Replay<T>> {
     this.#assertOpen();
     const { timeout = this.#settings.replayTimeout, signal } = options;
     if (!isRange(range) || !Number.isInteger(timeout) || timeout < 1)
@@ -274,6 +283,7 @@ export class SequencedSubscriber<T = Raw> {
   }
 
   async #close(): Promise<void> {
+    this.#open.abandon();
     this.#timer.stop();
     for (const { reject } of this.#waiting.values())
       reject(new ClosedError("EBADF", "The subscriber is closed"));

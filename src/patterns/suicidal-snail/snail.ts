@@ -12,6 +12,7 @@
 import type { Clock } from "../../core/clock.js";
 import { ClosedError } from "../../core/errors.js";
 import { RingBuffer } from "../../core/ring-buffer.js";
+import { Calls } from "../../sockets/calls.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { WaitOptions } from "../../sockets/waiter.js";
 import { PatternEvents } from "../common/events.js";
@@ -47,6 +48,8 @@ export class SuicidalSnail {
   readonly #clock: Clock;
   readonly #socketOptions: SubscriberOptions;
   readonly #rules: LatenessRules;
+  /** What callers wait for. */
+  readonly #open = new Calls();
   readonly #pulled: Pulled<Waiting>;
   /** The newest of each topic: handed over however late they are. */
   readonly #kept = new RingBuffer<Waiting>();
@@ -115,7 +118,13 @@ export class SuicidalSnail {
    * @throws LateError `ETIMEDOUT` when it has died; TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`; ClosedError
    *   `EAGAIN` when it is closed meanwhile, `EBADF` when it is closed; InvalidStateError `EFSM` while another call waits
    */
-  async receive(options: WaitOptions = {}): Promise<SnailMessage> {
+  receive(options: WaitOptions = {}): Promise<SnailMessage> {
+    // What is there is soon handed over: only a call that waits needs to be known.
+    const waits = this.#pulled.waiting + this.#kept.length === 0;
+    return waits ? this.#open.run(() => this.#receive(options)) : this.#receive(options);
+  }
+
+  async #receive(options: WaitOptions): Promise<SnailMessage> {
     const { timeout = -1 } = options;
     const end = performance.now() + timeout;
     for (;;) {
@@ -161,6 +170,7 @@ export class SuicidalSnail {
 
   /** Closes it. Closing twice is closing once. */
   close(): Promise<void> {
+    this.#open.abandon();
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -225,7 +235,8 @@ export class SuicidalSnail {
 
   #die(how: Lateness): never {
     this.#dropped.died += 1 + this.#pulled.discard();
-    void this.close();
+    // Not `close`: nobody but the snail ends this call.
+    this.#closing ??= this.#close();
     throw new LateError(how);
   }
 

@@ -1,18 +1,44 @@
-/** A client of Titanic: three requests over a Majordomo client. */
-import { ProtocolError, TimeoutError } from "../../core/errors.js";
+/** A client of Titanic: its services, asked over a Majordomo client. */
+import { InvalidArgumentError, NotSupportedError, ProtocolError, TimeoutError } from "../../core/errors.js";
+import { Calls } from "../../sockets/calls.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { refusedWait, Waiter } from "../../sockets/waiter.js";
+import { checkCount } from "../common/check-options.js";
+import { ServiceError } from "../common/service-error.js";
 import { type CallOptions, MajordomoClient, type MajordomoClientOptions } from "../majordomo/client.js";
-import { parseStatus, TITANIC_SERVICES, TitanicStatus } from "./protocol.js";
+import { parseStatus, storeBody, TITANIC_SERVICES, TitanicStatus } from "./protocol.js";
 import { StoreError } from "./store.js";
+import { formatUuid, parseUuid, UuidSource } from "./uuid.js";
 
 /** What `titanic.reply` says. */
 export interface TitanicReply {
-  /** "200", "300", "400" or "500" (9/TSP, Status Frames). */
+  /** "200", "300", "400", "500" (9/TSP, Status Frames) or "503": given up. */
   readonly status: TitanicStatus;
-  /** The reply's frames; empty unless the status is "200". */
+  /** The reply's frames; with "503" one frame that says why; otherwise empty. */
   readonly body: Buffer[];
 }
+
+/** What {@link TitanicClient.request} takes. */
+export interface TitanicRequestOptions extends CallOptions {
+  /**
+   * The request's UUID, 32 hexadecimal digits, from {@link TitanicClient.newUuid}. A program that keeps it before it
+   * asks can ask again after a time-out or a crash, and the request is stored once. Default: a new one.
+   */
+  readonly uuid?: string;
+  /** ms that the request is kept and tried; Titanic's `requestTtl` at most, which is the default. */
+  readonly ttl?: number;
+}
+
+/** ms for which a Titanic without `titanic.store` is not asked for it again. */
+const PLAIN_MEMORY = 10_000;
+/** ms for which one that has `titanic.request` alone may have just started, and before the first question again. */
+const START_PATIENCE = 1_000;
+const START_PAUSE = 20;
+/** ms before a request whose outcome is unknown is repeated; doubled each time. */
+const REPEAT_DELAY = 100;
+/** Times that it is repeated, unless the options say otherwise, and ms for all of it: as for a Majordomo client. */
+const RETRIES = 2;
+const TIMEOUT = 30_000;
 
 /** What {@link TitanicClient.wait} takes. */
 export interface TitanicWaitOptions {
@@ -27,30 +53,116 @@ export interface TitanicWaitOptions {
 /** Leaves requests with Titanic and fetches the replies, now or in another process. */
 export class TitanicClient {
   readonly #client: MajordomoClient;
+  /** What callers wait for. */
+  readonly #calls = new Calls();
+  readonly #uuids = new UuidSource();
+  readonly #timeout: number;
+  readonly #retries: number;
+  /** Whether Titanic has `titanic.store`; `undefined`: not known. */
+  #canStore: boolean | undefined;
+  #plainUntil = 0;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(endpoints: string | readonly string[], options: MajordomoClientOptions = {}) {
     this.#client = new MajordomoClient(endpoints, options);
+    this.#timeout = options.timeout ?? TIMEOUT;
+    this.#retries = options.retries ?? RETRIES;
+  }
+
+  /** A UUID for {@link request}, to be kept before asking. */
+  newUuid(): string {
+    return formatUuid(this.#uuids.next(Date.now()));
   }
 
   /**
-   * Leaves a request. Once this settles, no crash loses it. When it rejects with a time-out, it may be
-   * stored all the same.
+   * Leaves a request. Once this settles, no crash loses it. It is repeated under one UUID, `retries` times, and
+   * stored once however often it arrives; a Titanic that is not shoal's stores each repetition. When it rejects with
+   * a time-out or `outcome-unknown`, it may be stored all the same: ask again with the same `uuid`.
    *
    * @param body 1 or more frames
    * @returns its UUID, 32 hexadecimal digits: whoever has it can fetch the reply
-   * @throws StoreError `failed` when Titanic refuses (500); otherwise as {@link MajordomoClient.request}
+   * @throws StoreError `failed` when Titanic refuses (500), `outcome-unknown` when its store lost the answer (502);
+   *   InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` for `uuid` and `ttl` with a Titanic that does
+   *   not know them; otherwise as {@link MajordomoClient.request}
    */
-  async request(service: string, body: MessageLike | MessageLike[], options?: CallOptions): Promise<string> {
+  request(
+    service: string,
+    body: MessageLike | MessageLike[],
+    options: TitanicRequestOptions = {},
+  ): Promise<string> {
+    return this.#calls.run(() => this.#request(service, body, options));
+  }
+
+  async #request(
+    service: string,
+    body: MessageLike | MessageLike[],
+    options: TitanicRequestOptions,
+  ): Promise<string> {
+    const { uuid = this.newUuid(), ttl, ...call } = options;
+    if (parseUuid(uuid) === undefined)
+      throw new InvalidArgumentError(`uuid is 32 hexadecimal digits; got ${JSON.stringify(uuid)}`);
+    if (ttl !== undefined) checkCount("ttl", ttl, 1);
     const frames = [service, ...(Array.isArray(body) ? body : [body])];
-    const [status, uuid] = await this.#client.request(TITANIC_SERVICES.request, frames, options);
-    if (parseStatus(status) !== TitanicStatus.OK) throw refused("titanic.request", status);
-    if (uuid === undefined) throw new ProtocolError("titanic.request answered without a UUID");
-    return uuid.toString("latin1");
+    if (!(await this.#knowsStore(call))) {
+      if (options.uuid !== undefined || ttl !== undefined)
+        throw new NotSupportedError("This Titanic takes no UUID or time to live from its clients");
+      return uuidOf(await this.#client.request(TITANIC_SERVICES.request, frames, call));
+    }
+    return this.#store(storeBody(uuid, ttl, frames), call);
+  }
+
+  async #store(frames: MessageLike[], call: CallOptions): Promise<string> {
+    const { timeout = this.#timeout, retries = this.#retries, signal } = call;
+    const deadline = performance.now() + timeout;
+    for (let left = retries, pause = REPEAT_DELAY; ; left -= 1, pause *= 2) {
+      const rest = timeout < 0 ? timeout : Math.max(1, Math.round(deadline - performance.now()));
+      try {
+        const options = { ...call, timeout: rest };
+        return uuidOf(await this.#client.request(TITANIC_SERVICES.store, frames, options));
+      } catch (error) {
+        if (error instanceof ServiceError && error.reason === "no-service") this.#canStore = undefined;
+        const isUnknown = error instanceof StoreError && error.reason === "outcome-unknown";
+        if (!isUnknown || left <= 0 || (timeout >= 0 && performance.now() + pause >= deadline)) throw error;
+      }
+      await sleep(pause, signal);
+    }
+  }
+
+  /**
+   * Asks the broker (8/MMI). Where there is no Titanic at all, the one that comes is taken for shoal's. One that has
+   * just started is asked for some time: it offers its services one after the other.
+   */
+  async #knowsStore(call: CallOptions): Promise<boolean> {
+    if (this.#canStore === true) return true;
+    if (performance.now() < this.#plainUntil) return false;
+    const patience = this.#plainUntil === 0 ? START_PATIENCE : 0;
+    for (let pause = START_PAUSE, waited = 0; ; pause *= 2) {
+      const status = await this.#offered(TITANIC_SERVICES.store, call);
+      if (status === "200") {
+        this.#canStore = true;
+        return true;
+      }
+      const plain = await this.#offered(TITANIC_SERVICES.request, call);
+      if (status === "404" && plain === "404") return true;
+      if (waited >= patience) break;
+      waited += pause;
+      await sleep(pause, call.signal);
+    }
+    this.#plainUntil = performance.now() + PLAIN_MEMORY;
+    return false;
+  }
+
+  async #offered(service: string, call: CallOptions): Promise<string> {
+    const [status] = await this.#client.request("mmi.service", [service], call);
+    return String(status);
   }
 
   /** What there is of a reply. It stays with Titanic until `close`, or until it expires. */
-  async reply(uuid: string, options?: CallOptions): Promise<TitanicReply> {
+  reply(uuid: string, options?: CallOptions): Promise<TitanicReply> {
+    return this.#calls.run(() => this.#reply(uuid, options));
+  }
+
+  async #reply(uuid: string, options?: CallOptions): Promise<TitanicReply> {
     const [first, ...body] = await this.#client.request(TITANIC_SERVICES.reply, [uuid], options);
     const status = parseStatus(first);
     if (status === undefined)
@@ -58,24 +170,36 @@ export class TitanicClient {
     return { status, body };
   }
 
-  /** Asks until the reply is there. Ends with "200", "400" or "500"; each question as {@link reply}. */
-  async wait(uuid: string, options: TitanicWaitOptions = {}): Promise<TitanicReply> {
+  /** Asks until the reply is there. Ends with "200", "400", "500" or "503"; each question as {@link reply}. */
+  wait(uuid: string, options: TitanicWaitOptions = {}): Promise<TitanicReply> {
+    return this.#calls.run(() => this.#wait(uuid, options));
+  }
+
+  async #wait(uuid: string, options: TitanicWaitOptions): Promise<TitanicReply> {
     const { interval = 50, maxInterval = 2_000, signal } = options;
     for (let pause = interval; ; pause = Math.min(pause * 1.5, maxInterval)) {
-      const reply = await this.reply(uuid, signal === undefined ? {} : { signal });
+      const reply = await this.#reply(uuid, signal === undefined ? {} : { signal });
       if (reply.status !== TitanicStatus.PENDING) return reply;
       await sleep(pause, signal);
     }
   }
 
   /** Says that request and reply are of no use any more. */
-  async close(uuid: string, options?: CallOptions): Promise<void> {
+  close(uuid: string, options?: CallOptions): Promise<void> {
+    return this.#calls.run(() => this.#close(uuid, options));
+  }
+
+  async #close(uuid: string, options?: CallOptions): Promise<void> {
     const [status] = await this.#client.request(TITANIC_SERVICES.close, [uuid], options);
     if (parseStatus(status) !== TitanicStatus.OK) throw refused("titanic.close", status);
   }
 
-  /** Ends the connections; what was left with Titanic stays there. */
+  /**
+   * Ends the connections, and what is under way with `EAGAIN`, which is never an unhandled rejection; what was left with
+   * Titanic stays there.
+   */
   async end(): Promise<void> {
+    this.#calls.abandon();
     await this.#client.close();
   }
 
@@ -97,6 +221,17 @@ async function sleep(ms: number, signal: AbortSignal | undefined): Promise<void>
   });
 }
 
-function refused(service: string, status: Buffer | undefined): StoreError {
-  return new StoreError("failed", `${service} was refused with ${String(status)}`);
+/** The UUID in the answer to a request. */
+function uuidOf([status, uuid]: readonly Buffer[]): string {
+  if (parseStatus(status) !== TitanicStatus.OK) throw refused("The request", status);
+  if (uuid === undefined) throw new ProtocolError("The request was answered without a UUID");
+  return uuid.toString("latin1");
+}
+
+function refused(what: string, status: Buffer | undefined): StoreError {
+  const isUnknown = parseStatus(status) === TitanicStatus.UNCERTAIN;
+  return new StoreError(
+    isUnknown ? "outcome-unknown" : "failed",
+    `${what} was refused with ${String(status)}`,
+  );
 }

@@ -11,8 +11,15 @@
  *   serving --nothing left to claim, nothing in flight--> forgotten
  *   serving --a call failed--> checking, and that request again after a while
  *
- * Each request is tried until it is answered or expires: at least once, and
- * more often when a reply is lost or late (9/TSP, Reliability).
+ * Each request is tried until it is answered, expires, or failed `maxAttempts`
+ * times and becomes a dead letter: at least once, and more often when a reply is
+ * lost or late (9/TSP, Reliability).
+ *
+ * An attempt counts when the service had the request. A call that timed out may
+ * have waited behind others all the time, for a service that is slow: it counts
+ * when it was first in line, since services take requests in their order. That
+ * is so when one that was delivered later was answered, or all that were before
+ * it.
  */
 import type { ClaimedRequest } from "./store.js";
 
@@ -28,6 +35,8 @@ export interface DispatchLimits {
   /** Until a request whose call failed is tried again; doubled each time, up to `maxRetryDelay`. */
   readonly retryDelay: number;
   readonly maxRetryDelay: number;
+  /** Attempts of a request that may fail; then it is a dead letter. */
+  readonly maxAttempts: number;
   /** Requests of one service that wait for another try; past it no further ones are tried. */
   readonly maxRetrying: number;
   /** Services looked after at once; the others wait for the next scan. */
@@ -36,7 +45,13 @@ export interface DispatchLimits {
   readonly scanInterval: number;
 }
 
-/** What the rules want done. Each but `release` is answered by a call on the rules. */
+/**
+ * How a delivery ended: with its reply in the store, or the request gone; with an error; without an answer in
+ * time; before the service had the request.
+ */
+export type DeliveryEnd = "answered" | "failed" | "timed-out" | "undelivered";
+
+/** What the rules want done. Each but `release` and `bury` is answered by a call on the rules. */
 export interface DispatchOutbox {
   /** Ask the broker for the service; answered by `checked`. */
   check(service: Buffer): void;
@@ -44,8 +59,10 @@ export interface DispatchOutbox {
   claim(service: Buffer, limit: number): void;
   /** Give a request to its service and keep the reply; answered by `settled`. */
   deliver(request: ClaimedRequest): void;
-  /** Put a request back for some time. */
-  release(request: ClaimedRequest, delay: number): void;
+  /** Put a request back for some time; `failed` counts an attempt. */
+  release(request: ClaimedRequest, delay: number, failed: boolean): void;
+  /** It is not tried any more. */
+  bury(request: ClaimedRequest): void;
   /** Look for services with requests; answered by `found`. */
   scan(): void;
 }
@@ -70,6 +87,18 @@ interface Service {
   inFlight: number;
   /** When the requests that were put back are due, in no order. */
   retries: number[];
+  /** Deliveries begun and answered, and the number of the latest that was answered. */
+  delivered: number;
+  answered: number;
+  lastAnswered: number;
+}
+
+/** Where a request stood in its service's line when it was delivered. */
+interface Place {
+  readonly number: number;
+  /** Requests that the service had before it, and its answers by then. */
+  readonly ahead: number;
+  readonly answeredBefore: number;
 }
 
 export interface DispatchStats {
@@ -85,6 +114,7 @@ export class DispatchRules {
   readonly #services = new Map<string, Service>();
   /** Those that would claim if a place were free, in the order in which they get one. */
   readonly #hungry = new Set<Service>();
+  readonly #places = new Map<ClaimedRequest, Place>();
   #inFlight = 0;
   /** Places given to claims that are under way. */
   #promised = 0;
@@ -152,9 +182,12 @@ export class DispatchRules {
     entry.storedMeanwhile = false;
     for (const request of requests) {
       if (this.#stopped) {
-        this.#outbox.release(request, 0);
+        this.#outbox.release(request, 0, false);
         continue;
       }
+      entry.delivered += 1;
+      const { delivered, inFlight, answered } = entry;
+      this.#places.set(request, { number: delivered, ahead: inFlight, answeredBefore: answered });
       entry.inFlight += 1;
       this.#inFlight += 1;
       this.#outbox.deliver(request);
@@ -162,17 +195,19 @@ export class DispatchRules {
     this.#turn(entry, now);
   }
 
-  /** A delivery ended: with its reply in the store (or the request gone), or without. */
-  settled(request: ClaimedRequest, answered: boolean, now: number): void {
+  /** A delivery ended. */
+  settled(request: ClaimedRequest, end: DeliveryEnd, now: number): void {
     const entry = this.#services.get(key(request.service)) as Service;
+    const place = this.#places.get(request) as Place;
+    this.#places.delete(request);
     entry.inFlight -= 1;
     this.#inFlight -= 1;
-    if (!answered) {
-      const delay = this.#delay(request.attempts);
-      this.#outbox.release(request, delay);
-      entry.retries.push(now + delay);
-      this.#wakeAt(now + delay);
+    if (end === "answered") {
+      entry.answered += 1;
+      entry.lastAnswered = Math.max(entry.lastAnswered, place.number);
+    } else {
       entry.available = false;
+      this.#putBack(entry, request, end === "failed" || (end === "timed-out" && wasFirst(entry, place)), now);
     }
     this.#turn(entry, now);
   }
@@ -234,6 +269,9 @@ export class DispatchRules {
         pause: this.#limits.checkInterval,
         inFlight: 0,
         retries: [],
+        delivered: 0,
+        answered: 0,
+        lastAnswered: 0,
       };
       this.#services.set(name, entry);
     }
@@ -249,6 +287,17 @@ export class DispatchRules {
       entry.more = false;
       this.#forget(entry);
     }
+  }
+
+  #putBack(entry: Service, request: ClaimedRequest, failed: boolean, now: number): void {
+    if (failed && request.attempts >= this.#limits.maxAttempts) {
+      this.#outbox.bury(request);
+      return;
+    }
+    const delay = this.#delay(request.attempts);
+    this.#outbox.release(request, delay, failed);
+    entry.retries.push(now + delay);
+    this.#wakeAt(now + delay);
   }
 
   /** After a place became free: the services that wait for one come first, then the one that had it. */
@@ -310,6 +359,11 @@ export class DispatchRules {
     const { retryDelay, maxRetryDelay } = this.#limits;
     return Math.min(retryDelay * 2 ** Math.min(attempts - 1, 30), maxRetryDelay);
   }
+}
+
+/** Whether a service had got to a request in its line. */
+function wasFirst({ answered, lastAnswered }: Service, { number, ahead, answeredBefore }: Place): boolean {
+  return lastAnswered > number || answered - answeredBefore >= ahead;
 }
 
 function key(service: Buffer): string {

@@ -1,8 +1,15 @@
 /** Drives the dispatch rules: between a store and the services that it calls. */
-import { ClosedError } from "../../core/errors.js";
+import { setTimeout as sleep } from "node:timers/promises";
+import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { DriverTimer } from "../common/driver-timer.js";
-import { type DispatchLimits, DispatchRules, type DispatchStats } from "./dispatch-rules.js";
-import type { ClaimedRequest, TitanicStore } from "./store.js";
+import { type FailureReason, ServiceError } from "../common/service-error.js";
+import {
+  type DeliveryEnd,
+  type DispatchLimits,
+  DispatchRules,
+  type DispatchStats,
+} from "./dispatch-rules.js";
+import { type ClaimedRequest, StoreError, type TitanicStore } from "./store.js";
 
 /** How a dispatcher reaches the services: a Majordomo client, in a narrow form. */
 export interface ServiceCaller {
@@ -19,6 +26,10 @@ export interface DispatcherOptions {
   readonly lease: number;
   /** ms that a reply is kept. */
   readonly replyTtl: number;
+  /** ms that a dead letter is kept. */
+  readonly deadLetterTtl: number;
+  /** ms for which a reply that the store did not take is offered again: no longer than the claim holds. */
+  readonly replyPatience: number;
   /** ms between two removals of what expired. */
   readonly expireInterval: number;
   /** ms since 1970. */
@@ -29,10 +40,21 @@ export interface DispatcherOptions {
 export interface DispatcherEvents {
   answered(request: ClaimedRequest): void;
   failed(request: ClaimedRequest, error: unknown): void;
+  died(request: ClaimedRequest, reason: string): void;
   expired(count: number): void;
   storeFailed(error: unknown): void;
 }
 
+/** Why a call ended before the service had the request. */
+const UNDELIVERED: ReadonlySet<FailureReason> = new Set([
+  "no-service",
+  "overloaded",
+  "expired",
+  "stopping",
+  "broker-lost",
+]);
+/** Characters of the text that says why a request was given up. */
+const MAX_REASON = 1_000;
 /** Records that one step removes; between two steps other work has its turn. */
 const EXPIRE_BATCH = 1_000;
 /** ms past a due time that count, when the process stood still. */
@@ -46,6 +68,9 @@ export class Dispatcher {
   readonly #timer = new DriverTimer(MAX_STEP);
   readonly #rules: DispatchRules;
   readonly #running = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
+  /** Why the last attempt of a request failed, from its end until the rules have said what becomes of it. */
+  readonly #errors = new Map<ClaimedRequest, unknown>();
   #expiry: NodeJS.Timeout;
   #stopped = false;
 
@@ -65,7 +90,8 @@ export class Dispatcher {
         check: (service) => this.#run(this.#check(service)),
         claim: (service, limit) => this.#run(this.#claim(service, limit)),
         deliver: (request) => this.#run(this.#deliver(request)),
-        release: (request, delay) => this.#run(this.#release(request, delay)),
+        release: (request, delay, failed) => this.#run(this.#release(request, delay, failed)),
+        bury: (request) => this.#run(this.#bury(request)),
         scan: () => this.#run(this.#scan()),
       },
       this.#timer.now(),
@@ -87,6 +113,7 @@ export class Dispatcher {
   /** Begins nothing more. Settles when the calls that were under way have ended; the caller ends them sooner. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#stop.abort();
     this.#rules.stop();
     this.#timer.stop();
     clearTimeout(this.#expiry);
@@ -94,8 +121,12 @@ export class Dispatcher {
   }
 
   async #check(service: Buffer): Promise<void> {
-    const available = await this.#caller.available(service).catch(() => false);
+    const available = await this.#isThere(service);
     this.#rules.checked(service, available, this.#timer.now());
+  }
+
+  #isThere(service: Buffer): Promise<boolean> {
+    return this.#caller.available(service).catch(() => false);
   }
 
   async #claim(service: Buffer, limit: number): Promise<void> {
@@ -106,23 +137,59 @@ export class Dispatcher {
   }
 
   async #deliver(request: ClaimedRequest): Promise<void> {
-    let answered = false;
+    let end: DeliveryEnd;
     try {
       const reply = await this.#caller.call(request.service, request.body);
-      const expires = this.#options.wallClock() + this.#options.replyTtl;
-      // Not taken: closed or expired meanwhile, or answered by another. Nobody waits for it, which is as good.
-      const taken = await this.#attempt(() => this.#store.answer(request.uuid, reply, expires));
-      answered = taken !== undefined;
-      if (taken === true) this.#events.answered(request);
+      end = await this.#keep(request, reply);
     } catch (error) {
+      end = this.#stopped ? "undelivered" : endOf(error);
+      // Where no worker is left nobody can say that one had it.
+      if (end === "timed-out" && !(await this.#isThere(request.service))) end = "undelivered";
       // A call given up because this process stops says nothing about the service.
       if (!this.#stopped) this.#events.failed(request, error);
+      this.#errors.set(request, error);
     }
-    this.#rules.settled(request, answered, this.#timer.now());
+    this.#rules.settled(request, end, this.#timer.now());
+    this.#errors.delete(request);
   }
 
-  async #release(request: ClaimedRequest, delay: number): Promise<void> {
-    await this.#attempt(() => this.#store.release(request.uuid, this.#stopped ? 0 : delay));
+  /**
+   * Keeps a reply. While the store fails it is offered again: the work is done, and asking the service once more
+   * would do it twice. A store that may have it, and lost its answer, has the reply of the same UUID then.
+   */
+  async #keep(request: ClaimedRequest, reply: readonly Buffer[]): Promise<DeliveryEnd> {
+    const { limits, replyPatience, replyTtl, wallClock } = this.#options;
+    const deadline = this.#timer.now() + replyPatience;
+    let unsure = false;
+    for (let pause = limits.retryDelay; ; pause = Math.min(2 * pause, limits.maxRetryDelay)) {
+      try {
+        // Not taken: closed or expired meanwhile, or answered by another. Nobody waits for it, which is as good.
+        const taken = await this.#store.answer(request.uuid, reply, wallClock() + replyTtl);
+        if (taken || (unsure && (await this.#store.look(request.uuid)).state === "answered"))
+          this.#events.answered(request);
+        return "answered";
+      } catch (error) {
+        if (!(error instanceof ClosedError)) this.#events.storeFailed(error);
+        if (!(error instanceof StoreError) || error.reason === "taken") return "undelivered";
+        unsure ||= error.reason === "outcome-unknown";
+      }
+      if (this.#stopped || this.#timer.now() + pause > deadline) return "undelivered";
+      await sleep(pause, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+    }
+  }
+
+  async #release(request: ClaimedRequest, delay: number, failed: boolean): Promise<void> {
+    await this.#attempt(() => this.#store.release(request.uuid, this.#stopped ? 0 : delay, failed));
+  }
+
+  async #bury(request: ClaimedRequest): Promise<void> {
+    const { deadLetterTtl, limits, wallClock } = this.#options;
+    const reason = textOf(this.#errors.get(request));
+    const died = wallClock();
+    const burial = { attempts: request.attempts, reason, died, expires: died + deadLetterTtl };
+    const done = await this.#attempt(() => this.#store.bury(request.uuid, burial));
+    if (done === true) this.#events.died(request, reason);
+    if (done === undefined) await this.#release(request, limits.maxRetryDelay, false);
   }
 
   async #scan(): Promise<void> {
@@ -160,4 +227,15 @@ export class Dispatcher {
     });
     this.#running.add(running);
   }
+}
+
+function endOf(error: unknown): DeliveryEnd {
+  if (error instanceof TimeoutError) return "timed-out";
+  if (error instanceof ServiceError) return UNDELIVERED.has(error.reason) ? "undelivered" : "failed";
+  const ours = [ClosedError, AbortedError, InvalidStateError];
+  return ours.some((type) => error instanceof type) ? "undelivered" : "failed";
+}
+
+function textOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).slice(0, MAX_REASON);
 }

@@ -1,12 +1,19 @@
-export { TitanicClient, type TitanicReply, type TitanicWaitOptions } from "./client.js";
+export {
+  TitanicClient,
+  type TitanicReply,
+  type TitanicRequestOptions,
+  type TitanicWaitOptions,
+} from "./client.js";
 export type { DispatchStats } from "./dispatch-rules.js";
 export { LmdbStore, type LmdbStoreOptions } from "./lmdb-store.js";
 export { PostgresStore, type PostgresStoreOptions } from "./postgres-store.js";
 export { TITANIC_SERVICES, TitanicStatus } from "./protocol.js";
 export { openTitanic, type TitanicService } from "./service.js";
 export {
+  type Burial,
   type ClaimedRequest,
   type DamagedRecord,
+  type DeadLetter,
   type NewRequest,
   type RequestState,
   StoreError,
@@ -14,5 +21,5 @@ export {
   type StoreStats,
   type TitanicStore,
 } from "./store.js";
-export { Titanic } from "./titanic.js";
+export { Titanic, type TitanicDeadLetter } from "./titanic.js";
 export type { TitanicEvent, TitanicOptions, TitanicStats } from "./titanic-options.js";

@@ -1,7 +1,8 @@
 /** The part of the package `lmdb` that is used here: named, so that the types do not need the package. */
-import { closeSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
+import { type DamagedFile, findDamage, setAside } from "../common/lmdb-check.js";
 import { loadOptional } from "./optional-package.js";
+import { StoreError } from "./store.js";
 
 export interface LmdbRange {
   readonly start?: Buffer;
@@ -9,10 +10,26 @@ export interface LmdbRange {
   readonly limit?: number;
 }
 
+/** Pages and entries of one tree. */
+export interface LmdbTree {
+  readonly treeBranchPageCount: number;
+  readonly treeLeafPageCount: number;
+  readonly overflowPages: number;
+  readonly entryCount: number;
+}
+
+/** Of a database, with those of the tree of names and the tree of free pages. */
+export interface LmdbStats extends LmdbTree {
+  readonly pageSize: number;
+  readonly lastPageNumber: number;
+  readonly root: LmdbTree;
+  readonly free: LmdbTree;
+}
+
 export interface LmdbDatabase {
   getBinary(key: Buffer): Buffer | undefined;
   getKeys(range: LmdbRange): Iterable<Buffer>;
-  getStats(): { readonly entryCount: number };
+  getStats(): LmdbStats;
   put(key: Buffer, value: Buffer): unknown;
   remove(key: Buffer): unknown;
 }
@@ -26,43 +43,32 @@ export interface LmdbEnvironment {
   close(): Promise<void>;
 }
 
-/** A file of LMDB begins with a meta page: a header of 24 bytes, then this number, in the machine's order. */
-const MAGIC = 0xbeefc0de;
-const MAGIC_AT = 24;
-
 /**
- * Refuses a file that LMDB did not write: the package `lmdb` crashes the process on it (3.5.6).
+ * Opens a folder. Each commit is on the disk when its promise settles.
  *
- * @throws Error for such a file, or one that cannot be read
+ * @param tables that the store makes, in their order
+ * @param damagedFile what to do with a file that is damaged: leave it as it is, or rename it and begin with none
+ * @throws StoreError `damaged`
  */
-function assertEnvironment(directory: string): void {
-  let file: number;
-  try {
-    file = openSync(join(directory, "data.mdb"), "r");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
-    throw error;
-  }
-  try {
-    const head = Buffer.alloc(MAGIC_AT + 4);
-    const length = readSync(file, head, 0, head.length, 0);
-    const magic = new Uint32Array(head.buffer, head.byteOffset + MAGIC_AT, 1)[0];
-    if (length > 0 && magic !== MAGIC) throw new Error(`${directory}/data.mdb is no file of LMDB`);
-  } finally {
-    closeSync(file);
-  }
-}
-
-/** Opens a folder. Each commit is on the disk when its promise settles. */
-export function openEnvironment(directory: string): LmdbEnvironment {
+export function openEnvironment(
+  directory: string,
+  tables: readonly string[] = [],
+  damagedFile: DamagedFile = "refuse",
+  onSetAside: (file: string, reason: string) => void = () => undefined,
+): LmdbEnvironment {
   const { open } = loadOptional("lmdb", "A store on LMDB") as {
     open(options: object): LmdbEnvironment;
   };
-  assertEnvironment(directory);
+  const damage = findDamage(directory, tables);
+  if (damage !== undefined && damagedFile === "refuse") {
+    const message = `${join(directory, "data.mdb")} is damaged, and is left as it is: ${damage}`;
+    throw new StoreError("damaged", message);
+  }
+  if (damage !== undefined) onSetAside(setAside(directory, Date.now()), damage);
   return open({
     path: directory,
     noSubdir: false,
-    maxDbs: 8,
+    maxDbs: 16,
     // With overlapping, a promise settles before the flush of its transaction: not what "stored" means here.
     overlappingSync: false,
     // Batches are made by GroupCommit. The package's own leave a rejected promise with nobody when a commit fails.

@@ -9,10 +9,12 @@ import { resolve } from "node:path";
 import { ClosedError, InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import { GroupCommit } from "./group-commit.js";
 import { commitCause, type LmdbEnvironment, openEnvironment } from "./lmdb-module.js";
-import { Changes, LmdbTables, type QueuedKey } from "./lmdb-tables.js";
+import { Changes, LmdbTables, type QueuedKey, TABLES } from "./lmdb-tables.js";
 import {
+  type Burial,
   type ClaimedRequest,
   type DamagedRecord,
+  type DeadLetter,
   type NewRequest,
   type RequestState,
   StoreError,
@@ -27,10 +29,21 @@ export interface LmdbStoreOptions {
   /** Operations that may wait for the disk; past it they are refused. Default 100,000. */
   readonly maxPendingWrites?: number;
   /**
-   * Bytes that stay free on the disk: new requests are refused below, so that replies and closing, which
-   * need pages of their own before they give any back, still find room. Default 67,108,864.
+   * Bytes that stay free, on the disk and in pages of the file that hold nothing: new requests are refused
+   * below, so that replies and closing, which need pages of their own before they give any back, still find
+   * room. Default 67,108,864.
    */
   readonly minFreeBytes?: number;
+  /**
+   * What to do when the file is damaged: `"refuse"` to open and leave it as it is, or `"set-aside"`: rename it to
+   * `data.mdb.damaged-TIME`, and begin with an empty store. It is never deleted. Default `"refuse"`.
+   */
+  readonly damagedFile?: "refuse" | "set-aside";
+  /**
+   * Opens the folder beside the process that serves it, if there is one, and takes nothing over: for looking at dead
+   * letters and putting them back. Default false.
+   */
+  readonly maintenance?: boolean;
   /** The wall clock, in ms since 1970. Default `Date.now`. */
   readonly wallClock?: () => number;
 }
@@ -44,18 +57,17 @@ type Operation =
       readonly expires: number;
     }
   | { readonly kind: "forget"; readonly uuid: Buffer }
+  | { readonly kind: "fail"; readonly uuid: Buffer }
+  | { readonly kind: "bury"; readonly uuid: Buffer; readonly burial: Burial }
+  | { readonly kind: "requeue"; readonly uuid: Buffer; readonly expires: number }
   | { readonly kind: "expire"; readonly limit: number }
   /** Looks again inside a transaction at what could not be read outside, and sets it aside. */
   | { readonly kind: "inspect"; readonly uuid: Buffer; readonly key: QueuedKey | undefined };
 
-/** A request that is not to be claimed, until a time; the number of claims so far. */
-interface Hold {
-  until: number;
-  attempts: number;
-}
-
 /** Bytes that the disk may lose between two looks at it. */
 const LOOK_EVERY_BYTES = 1_048_576;
+/** Requests whose keys are looked at when the store is opened. */
+const MAX_REPAIRED = 10_000;
 /** Bytes that a request takes beside its body, about. */
 const OVERHEAD = 200;
 const DEFAULTS = { maxRecords: 10_000_000, maxPendingWrites: 100_000, minFreeBytes: 67_108_864 };
@@ -66,18 +78,26 @@ const open = new Set<string>();
 export class LmdbStore implements TitanicStore {
   readonly name = "lmdb";
   onDamage: ((record: DamagedRecord) => void) | undefined;
+  /** The file that was damaged and set aside at opening, and why. */
+  damagedFile: { readonly file: string; readonly reason: string } | undefined;
   readonly #directory: string;
   readonly #environment: LmdbEnvironment;
   readonly #tables: LmdbTables;
   readonly #writes: GroupCommit<Operation, number | boolean>;
-  readonly #held = new Map<string, Hold>();
+  /** Requests that are not to be claimed, until a time. */
+  readonly #held = new Map<string, number>();
   readonly #token = randomBytes(16);
+  /** Whether another process may own the store, and keeps it. */
+  readonly #isGuest: boolean;
   readonly #maxRecords: number;
   readonly #minFreeBytes: number;
   readonly #now: () => number;
-  #pending: number;
-  #answered: number;
-  #damaged: number;
+  #pending = 0;
+  #answered = 0;
+  #dead = 0;
+  #damaged = 0;
+  /** Whether the numbers above are to be read from the tables: another process may have changed them. */
+  #recount = false;
   /** Bytes written since the disk was looked at; more than enough at first, so that the first request looks. */
   #unseen = LOOK_EVERY_BYTES;
   #roomy = true;
@@ -89,7 +109,8 @@ export class LmdbStore implements TitanicStore {
    * first one's writes are refused from then on with `taken`. Within a process the second is refused.
    *
    * @throws NotSupportedError `NOT_SUPPORTED` without the package `lmdb`; InvalidArgumentError `EINVAL`;
-   *   StoreError `failed` when the folder cannot be opened, or holds something else; it is left as it is then
+   *   StoreError `damaged` when its file is not sound or none of LMDB, and `failed` when the folder cannot be
+   *   opened; it is left as it is then. The file is read for that, up to 1 GiB of its pages
    */
   static open(directory: string, options: LmdbStoreOptions = {}): LmdbStore {
     return new LmdbStore(directory, options);
@@ -103,6 +124,10 @@ export class LmdbStore implements TitanicStore {
       if (!Number.isSafeInteger(bounds[name]) || bounds[name] < 0)
         throw new InvalidArgumentError(`${name} is a whole number, 0 or more; got ${String(bounds[name])}`);
     }
+    const { damagedFile = "refuse", maintenance = false } = options;
+    if (damagedFile !== "refuse" && damagedFile !== "set-aside")
+      throw new InvalidArgumentError(`damagedFile is "refuse" or "set-aside"; got ${String(damagedFile)}`);
+    this.#isGuest = maintenance;
     this.#directory = resolve(directory);
     this.#maxRecords = bounds.maxRecords;
     this.#minFreeBytes = bounds.minFreeBytes;
@@ -110,26 +135,27 @@ export class LmdbStore implements TitanicStore {
     if (open.has(this.#directory))
       throw new StoreError("taken", `This process has the store in ${this.#directory} open already`);
     try {
-      this.#environment = openEnvironment(this.#directory);
+      this.#environment = openEnvironment(this.#directory, TABLES, damagedFile, (file, reason) => {
+        this.damagedFile = { file, reason };
+      });
       this.#tables = new LmdbTables(this.#environment);
       this.#environment.transactionSync(() => {
+        if (maintenance) return undefined;
         this.#tables.owner = this.#token;
+        this.#tables.repair(MAX_REPAIRED);
         return undefined;
       });
     } catch (cause) {
-      if (cause instanceof NotSupportedError) throw cause;
+      if (cause instanceof NotSupportedError || cause instanceof StoreError) throw cause;
       throw new StoreError("failed", `The store in ${this.#directory} cannot be opened`, { cause });
     }
     open.add(this.#directory);
-    const { pending, answered, damaged } = this.#tables.count();
-    this.#pending = pending;
-    this.#answered = answered;
-    this.#damaged = damaged;
+    this.#count();
     this.#writes = new GroupCommit((operations) => this.#commit(operations), bounds.maxPendingWrites);
   }
 
-  async put(request: NewRequest): Promise<void> {
-    await this.#writes.add({ kind: "put", request });
+  async put(request: NewRequest): Promise<boolean> {
+    return (await this.#writes.add({ kind: "put", request })) === true;
   }
 
   async claim(service: Buffer, limit: number): Promise<ClaimedRequest[]> {
@@ -140,26 +166,43 @@ export class LmdbStore implements TitanicStore {
     for (const key of this.#tables.queued(service)) {
       if (claimed.length >= limit) break;
       const name = key.uuid.toString("latin1");
-      const hold = this.#held.get(name);
-      if (hold !== undefined && hold.until > now) continue;
+      if ((this.#held.get(name) ?? 0) > now) continue;
       const record = this.#tables.peekRequest(key.uuid);
-      if (record === undefined || typeof record === "string") {
+      if (record === undefined || typeof record === "string" || record.frames[0]?.equals(service) !== true) {
         unsound.push({ service, uuid: Buffer.from(key.uuid) });
         continue;
       }
       if (record.expires <= now) continue;
-      const attempts = (hold?.attempts ?? 0) + 1;
-      this.#held.set(name, { until: Number.POSITIVE_INFINITY, attempts });
+      this.#held.set(name, Number.POSITIVE_INFINITY);
       const [, ...body] = record.frames;
+      const attempts = this.#tables.failures(key.uuid) + 1;
       claimed.push({ uuid: Buffer.from(key.uuid), service, body, expires: record.expires, attempts });
     }
     await Promise.all(unsound.map((key) => this.#writes.add({ kind: "inspect", uuid: key.uuid, key })));
     return claimed;
   }
 
-  async release(uuid: Buffer, delay: number): Promise<void> {
-    const hold = this.#held.get(uuid.toString("latin1"));
-    if (hold !== undefined) hold.until = this.#now() + delay;
+  async release(uuid: Buffer, delay: number, failed: boolean): Promise<void> {
+    const name = uuid.toString("latin1");
+    if (!this.#held.has(name)) return;
+    try {
+      if (failed) await this.#writes.add({ kind: "fail", uuid });
+    } finally {
+      if (this.#held.has(name)) this.#held.set(name, this.#now() + delay);
+    }
+  }
+
+  async bury(uuid: Buffer, burial: Burial): Promise<boolean> {
+    return (await this.#writes.add({ kind: "bury", uuid, burial })) === true;
+  }
+
+  async deadLetters(limit: number, after?: Buffer): Promise<DeadLetter[]> {
+    this.#assertOpen();
+    return this.#tables.deadLetters(limit, after, this.#now());
+  }
+
+  async requeue(uuid: Buffer, expires: number): Promise<boolean> {
+    return (await this.#writes.add({ kind: "requeue", uuid, expires })) === true;
   }
 
   async answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean> {
@@ -179,6 +222,8 @@ export class LmdbStore implements TitanicStore {
       if (record.expires <= now) return { state: "unknown" };
       return reply === undefined ? { state: "pending" } : { state: "answered", reply: record.frames };
     }
+    const reason = this.#tables.deadReason(uuid, now);
+    if (reason !== undefined) return { state: "dead", reason };
     return { state: this.#tables.isDamaged(uuid) ? "damaged" : "unknown" };
   }
 
@@ -193,6 +238,7 @@ export class LmdbStore implements TitanicStore {
 
   async services(limit: number): Promise<Buffer[]> {
     this.#assertOpen();
+    this.#recount = true;
     return this.#tables.services(limit);
   }
 
@@ -201,6 +247,7 @@ export class LmdbStore implements TitanicStore {
     return {
       pending: this.#pending,
       answered: this.#answered,
+      dead: this.#dead,
       damaged: this.#damaged,
       commits,
       operations,
@@ -227,7 +274,8 @@ export class LmdbStore implements TitanicStore {
     let results: (number | boolean | Error)[];
     try {
       results = await this.#environment.childTransaction(() => {
-        if (this.#tables.owner?.equals(this.#token) !== true) throw taken(this.#directory);
+        this.#assertOwner();
+        if (this.#recount) this.#count();
         return operations.map((operation) => this.#apply(operation, now, changes, full));
       });
     } catch (error) {
@@ -235,6 +283,7 @@ export class LmdbStore implements TitanicStore {
     }
     this.#pending += changes.pending;
     this.#answered += changes.answered;
+    this.#dead += changes.dead;
     this.#damaged += changes.damaged.length;
     for (const uuid of changes.ended) this.#held.delete(uuid.toString("latin1"));
     for (const record of changes.damaged) this.onDamage?.(record);
@@ -250,15 +299,22 @@ export class LmdbStore implements TitanicStore {
     const tables = this.#tables;
     switch (operation.kind) {
       case "put": {
-        const kept = this.#pending + this.#answered + changes.pending + changes.answered;
-        if (full !== undefined) return full;
-        if (kept >= this.#maxRecords)
-          return new StoreError("full", `${kept} requests and replies are kept already, as many as allowed`);
+        const kept =
+          this.#pending + this.#answered + this.#dead + changes.pending + changes.answered + changes.dead;
+        // A repetition needs no room.
+        const refused = full ?? (kept >= this.#maxRecords ? tooMany(kept) : undefined);
+        if (refused !== undefined) return tables.isKnown(operation.request.uuid) ? false : refused;
         this.#unseen += OVERHEAD;
         for (const frame of operation.request.body) this.#unseen += frame.length;
-        tables.put(operation.request, changes);
-        return true;
+        return tables.put(operation.request, changes);
       }
+      case "fail":
+        tables.fail(operation.uuid, changes);
+        return true;
+      case "bury":
+        return tables.bury(operation.uuid, operation.burial, now, changes);
+      case "requeue":
+        return tables.requeue(operation.uuid, operation.expires, now, changes);
       case "answer":
         return tables.answer(operation.uuid, operation.reply, operation.expires, now, changes);
       case "forget":
@@ -274,19 +330,29 @@ export class LmdbStore implements TitanicStore {
     }
   }
 
-  /** An error when the disk has less room than has to stay free. Looked at once for each megabyte, and always when full. */
+  /** Only at the start, or inside a transaction. */
+  #count(): void {
+    const { pending, answered, dead, damaged } = this.#tables.count();
+    this.#pending = pending;
+    this.#answered = answered;
+    this.#dead = dead;
+    this.#damaged = damaged;
+    this.#recount = false;
+  }
+
+  /**
+   * An error when there is less room than has to stay free. Looked at once for each megabyte, and always when full.
+   * The file never gets shorter: pages that hold nothing are room as well.
+   */
   async #lookForRoom(): Promise<StoreError | undefined> {
     if (!this.#roomy || this.#unseen >= LOOK_EVERY_BYTES) {
       this.#unseen = 0;
       const { bavail, bsize } = await statfs(this.#directory);
-      this.#roomy = bavail * bsize >= this.#minFreeBytes;
+      this.#roomy = bavail * bsize + this.#tables.reusableBytes() >= this.#minFreeBytes;
     }
-    return this.#roomy
-      ? undefined
-      : new StoreError(
-          "full",
-          `The disk of ${this.#directory} has less than ${this.#minFreeBytes} bytes left`,
-        );
+    if (this.#roomy) return undefined;
+    const message = `The disk of ${this.#directory} and the file on it have less than ${this.#minFreeBytes} bytes left`;
+    return new StoreError("full", message);
   }
 
   async #commitFailed(error: unknown): Promise<Error> {
@@ -304,12 +370,23 @@ export class LmdbStore implements TitanicStore {
 
   #assertOurs(): void {
     this.#assertOpen();
-    if (this.#tables.owner?.equals(this.#token) !== true) throw taken(this.#directory);
+    this.#assertOwner();
+  }
+
+  #assertOwner(): void {
+    if (!this.#isGuest && this.#tables.owner?.equals(this.#token) !== true) throw taken(this.#directory);
   }
 
   #assertOpen(): void {
     if (this.#closed) throw new ClosedError("EBADF", "The store is closed");
   }
+}
+
+function tooMany(kept: number): StoreError {
+  return new StoreError(
+    "full",
+    `${kept} requests, replies and dead letters are kept already, as many as allowed`,
+  );
 }
 
 function taken(directory: string): StoreError {

@@ -5,25 +5,32 @@
  *   queue      length 1 | service | UUID   -> 01       what waits for its service, the oldest first
  *   replies    UUID                        -> record: body…
  *   expiry     time 8 | UUID               -> 01       what ends when
+ *   attempts   UUID                        -> 4            attempts that failed; none: no entry
+ *   dead       UUID                        -> record: service | attempts 4, died 8 | reason | body…
  *   damaged    UUID                        -> the bytes that were found
  *   owner      "owner"                     -> 16 bytes of the process that opened the store last
  *
  * Every change of a request is one transaction, so a crash leaves no table
  * behind another. A key whose record was set aside is removed when it is met.
  */
-import type { LmdbDatabase, LmdbEnvironment } from "./lmdb-module.js";
+import type { LmdbDatabase, LmdbEnvironment, LmdbStats, LmdbTree } from "./lmdb-module.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "./record.js";
-import type { DamagedRecord, NewRequest } from "./store.js";
+import type { Burial, DamagedRecord, DeadLetter, NewRequest } from "./store.js";
 import { formatUuid, UUID_BYTES } from "./uuid.js";
 
+/** Those that every store has, in the order in which they are made. */
+export const TABLES = ["requests", "queue", "replies", "expiry", "damaged", "owner"] as const;
 const PRESENT = Buffer.from([1]);
 const OWNER = Buffer.from("owner");
+/** Pages of a file that belong to no tree. */
+const META_PAGES = 2;
 const AFTER_EVERY_UUID = Buffer.alloc(UUID_BYTES + 1, 0xff);
 
 /** What one transaction changed in the number of records. */
 export class Changes {
   pending = 0;
   answered = 0;
+  dead = 0;
   readonly damaged: DamagedRecord[] = [];
   /** Requests that wait no more. */
   readonly ended: Buffer[] = [];
@@ -40,6 +47,8 @@ export class LmdbTables {
   readonly #queue: LmdbDatabase;
   readonly #replies: LmdbDatabase;
   readonly #expiry: LmdbDatabase;
+  readonly #attempts: LmdbDatabase;
+  readonly #dead: LmdbDatabase;
   readonly #damaged: LmdbDatabase;
   readonly #owner: LmdbDatabase;
 
@@ -50,14 +59,32 @@ export class LmdbTables {
     this.#queue = open("queue");
     this.#replies = open("replies");
     this.#expiry = open("expiry");
+    this.#attempts = open("attempts");
+    this.#dead = open("dead");
     this.#damaged = open("damaged");
     this.#owner = open("owner");
   }
 
-  /** Records now: to be counted once, at the start. */
-  count(): { pending: number; answered: number; damaged: number } {
+  /** Records now, those of other processes included. */
+  count(): { pending: number; answered: number; dead: number; damaged: number } {
     const of = (database: LmdbDatabase): number => database.getStats().entryCount;
-    return { pending: of(this.#requests), answered: of(this.#replies), damaged: of(this.#damaged) };
+    return {
+      pending: of(this.#requests),
+      answered: of(this.#replies),
+      dead: of(this.#dead),
+      damaged: of(this.#damaged),
+    };
+  }
+
+  /** Bytes of the file that hold nothing now and are written before it grows. */
+  reusableBytes(): number {
+    const tables = [this.#requests, this.#queue, this.#replies, this.#expiry];
+    const stats = [...tables, this.#attempts, this.#dead, this.#damaged, this.#owner].map((t) =>
+      t.getStats(),
+    );
+    const { root, free, lastPageNumber, pageSize } = stats[0] as LmdbStats;
+    const used = [...stats, root, free].reduce((sum, tree) => sum + pagesOf(tree), META_PAGES);
+    return Math.max(0, lastPageNumber + 1 - used) * pageSize;
   }
 
   get owner(): Buffer | undefined {
@@ -68,12 +95,78 @@ export class LmdbTables {
     this.#owner.put(OWNER, owner);
   }
 
-  put(request: NewRequest, changes: Changes): void {
+  /** False for a UUID that is known already, whatever became of it. */
+  put(request: NewRequest, changes: Changes): boolean {
     const { uuid, service, body, expires } = request;
+    if (this.isKnown(uuid)) return false;
     this.#requests.put(uuid, encodeRecord([service, ...body], expires));
     this.#queue.put(queueKey(service, uuid), PRESENT);
     this.#expiry.put(expiryKey(expires, uuid), PRESENT);
     changes.pending += 1;
+    return true;
+  }
+
+  /** Whether anything is kept of a UUID. */
+  isKnown(uuid: Buffer): boolean {
+    const tables = [this.#requests, this.#replies, this.#dead, this.#damaged];
+    return tables.some((table) => table.getBinary(uuid) !== undefined);
+  }
+
+  /** Attempts of a request that failed. */
+  failures(uuid: Buffer): number {
+    const bytes = this.#attempts.getBinary(uuid);
+    return bytes?.length === 4 ? bytes.readUInt32BE() : 0;
+  }
+
+  /** Counts an attempt that failed, of a request that still waits. */
+  fail(uuid: Buffer, changes: Changes): void {
+    if (this.request(uuid, changes) === undefined) return;
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32BE(this.failures(uuid) + 1);
+    this.#attempts.put(uuid, bytes);
+  }
+
+  /** False when it waits no more. */
+  bury(uuid: Buffer, burial: Burial, now: number, changes: Changes): boolean {
+    const request = this.request(uuid, changes);
+    if (request === undefined || request.expires <= now) return false;
+    const [service, ...body] = request.frames as [Buffer, ...Buffer[]];
+    const count = Buffer.alloc(12);
+    count.writeUInt32BE(burial.attempts, 0);
+    count.writeDoubleBE(burial.died, 4);
+    this.#removeRequest(uuid, request, changes);
+    this.#dead.put(uuid, encodeRecord([service, count, Buffer.from(burial.reason), ...body], burial.expires));
+    this.#expiry.put(expiryKey(burial.expires, uuid), PRESENT);
+    changes.dead += 1;
+    return true;
+  }
+
+  /** False when there is no such dead letter. */
+  requeue(uuid: Buffer, expires: number, now: number, changes: Changes): boolean {
+    const record = this.#deadRecord(uuid, changes);
+    if (record === undefined || record.expires <= now) return false;
+    const [service, , , ...body] = record.frames as [Buffer, Buffer, Buffer, ...Buffer[]];
+    this.#removeDead(uuid, record, changes);
+    return this.put({ uuid, service, body, expires }, changes);
+  }
+
+  /** Dead letters after a UUID; those that cannot be read are left out. */
+  deadLetters(limit: number, after: Buffer | undefined, now: number): DeadLetter[] {
+    const letters: DeadLetter[] = [];
+    const start = after === undefined ? undefined : Buffer.concat([after, Buffer.alloc(1)]);
+    for (const key of this.#dead.getKeys(start === undefined ? {} : { start })) {
+      if (letters.length >= limit) break;
+      const letter = this.#letter(Buffer.from(key));
+      if (letter !== undefined && letter.expires > now) letters.push(letter);
+    }
+    return letters;
+  }
+
+  /** Why a request was given up; a string for a letter that is damaged, too. */
+  deadReason(uuid: Buffer, now: number): string | undefined {
+    const record = read(this.#dead, uuid);
+    if (typeof record === "string") return record;
+    return record === undefined || record.expires <= now ? undefined : String(record.frames[2]);
   }
 
   /** False when nobody waits for the reply any more. */
@@ -92,6 +185,8 @@ export class LmdbTables {
     if (request !== undefined) this.#removeRequest(uuid, request, changes);
     const reply = this.reply(uuid, changes);
     if (reply !== undefined) this.#removeReply(uuid, reply, changes);
+    const dead = this.#deadRecord(uuid, changes);
+    if (dead !== undefined) this.#removeDead(uuid, dead, changes);
   }
 
   /** Removes what ended, at most `limit` records; gives how many. */
@@ -104,14 +199,49 @@ export class LmdbTables {
       if (request?.expires === expires) this.#removeRequest(uuid, request, changes);
       const reply = this.reply(uuid, changes);
       if (reply?.expires === expires) this.#removeReply(uuid, reply, changes);
+      const dead = this.#deadRecord(uuid, changes);
+      if (dead?.expires === expires) this.#removeDead(uuid, dead, changes);
       this.#expiry.remove(key);
     }
     return keys.length;
   }
 
-  /** A key of the queue that leads to no request any more. */
+  /** A key of the queue that leads to no request of its service. */
   removeKey(key: QueuedKey): void {
-    if (this.#requests.getBinary(key.uuid) === undefined) this.#queue.remove(queueKey(key.service, key.uuid));
+    const request = read(this.#requests, key.uuid);
+    if (typeof request !== "string" && request?.frames[0]?.equals(key.service) !== true)
+      this.#queue.remove(queueKey(key.service, key.uuid));
+  }
+
+  /**
+   * Finds keys that changed on the disk, which no checksum has: the queue is made again what the requests say, and a
+   * UUID that is to expire and is nowhere counts as damaged. Looks at the first `limit` of each table.
+   */
+  repair(limit: number): void {
+    for (const found of [...this.#expiry.getKeys({ limit })]) {
+      const uuid = Buffer.from(found.subarray(8));
+      if (uuid.length === UUID_BYTES && this.isKnown(uuid)) continue;
+      if (uuid.length === UUID_BYTES) this.#damaged.put(uuid, Buffer.alloc(0));
+      this.#expiry.remove(Buffer.from(found));
+    }
+    for (const found of [...this.#queue.getKeys({ limit })]) {
+      const key = Buffer.from(found);
+      const length = key[0] as number;
+      const uuid = key.subarray(1 + length);
+      const request = uuid.length === UUID_BYTES ? read(this.#requests, uuid) : undefined;
+      if (typeof request === "string" || request?.frames[0]?.equals(key.subarray(1, 1 + length)) === true)
+        continue;
+      this.#queue.remove(key);
+    }
+    for (const found of [...this.#requests.getKeys({ limit })]) {
+      const uuid = Buffer.from(found);
+      const request = read(this.#requests, uuid);
+      if (request === undefined || typeof request === "string") continue;
+      const key = queueKey(request.frames[0] as Buffer, uuid);
+      if (this.#queue.getBinary(key) === undefined) this.#queue.put(key, PRESENT);
+      const expiry = expiryKey(request.expires, uuid);
+      if (this.#expiry.getBinary(expiry) === undefined) this.#expiry.put(expiry, PRESENT);
+    }
   }
 
   /** A request; set aside when it is damaged. Only inside a transaction. */
@@ -166,10 +296,32 @@ export class LmdbTables {
     return services;
   }
 
+  #deadRecord(uuid: Buffer, changes: Changes): StoredRecord | undefined {
+    return this.#sound(this.#dead, uuid, changes, () => {
+      changes.dead -= 1;
+    });
+  }
+
+  #letter(uuid: Buffer): DeadLetter | undefined {
+    const record = read(this.#dead, uuid);
+    if (record === undefined || typeof record === "string") return undefined;
+    const [service, count, reason, ...body] = record.frames as [Buffer, Buffer, Buffer, ...Buffer[]];
+    const { expires } = record;
+    const attempts = count.readUInt32BE(0);
+    return { uuid, service, body, attempts, reason: String(reason), died: count.readDoubleBE(4), expires };
+  }
+
+  #removeDead(uuid: Buffer, record: StoredRecord, changes: Changes): void {
+    this.#dead.remove(uuid);
+    this.#expiry.remove(expiryKey(record.expires, uuid));
+    changes.dead -= 1;
+  }
+
   #removeRequest(uuid: Buffer, request: StoredRecord, changes: Changes): void {
     this.#requests.remove(uuid);
     this.#queue.remove(queueKey(request.frames[0] as Buffer, uuid));
     this.#expiry.remove(expiryKey(request.expires, uuid));
+    this.#attempts.remove(uuid);
     changes.pending -= 1;
     changes.ended.push(uuid);
   }
@@ -194,6 +346,10 @@ export class LmdbTables {
     onDamage();
     return undefined;
   }
+}
+
+function pagesOf({ treeBranchPageCount, treeLeafPageCount, overflowPages }: LmdbTree): number {
+  return treeBranchPageCount + treeLeafPageCount + overflowPages;
 }
 
 function read(database: LmdbDatabase, uuid: Buffer): StoredRecord | string | undefined {

@@ -15,9 +15,14 @@ export interface PgClient extends PgQueries {
   release(error?: unknown): void;
 }
 
+interface PgEvents {
+  on(event: "error", listener: (error: unknown) => void): unknown;
+}
+
 export interface PgPool extends PgQueries {
   connect(): Promise<PgClient>;
   on(event: "error", listener: (error: unknown) => void): unknown;
+  on(event: "connect", listener: (client: PgEvents) => void): unknown;
   end(): Promise<void>;
 }
 
@@ -27,7 +32,11 @@ export function openPool(options: object): PgPool {
     Pool: new (options: object) => PgPool;
   };
   const pool = new Pool(options);
-  // An idle connection that is lost is made again by the next query, which also tells if it cannot be.
-  pool.on("error", () => undefined);
+  // A connection that is lost is made again by the next query, which also tells if it cannot be. The pool listens to
+  // those that are idle only: one that is lost in a transaction would end the process.
+  pool.on("error", ignore);
+  pool.on("connect", (client) => client.on("error", ignore));
   return pool;
 }
+
+function ignore(): void {}

@@ -7,22 +7,33 @@
  *   reply       record: body…; null while the request waits
  *   expires     ms since 1970
  *   held_until  claimed, or put back for a while, until then; by the database's clock, which all machines share
- *   holder      who claimed it
- *   attempts    claims so far
+ *   holder      the claim that has it; null when nobody has
+ *   attempts    that failed
  *   damaged     set aside
+ *   died        ms since 1970 at which it became a dead letter; null otherwise
+ *   reason      why its last attempt failed
  */
 
 /** What is not answered and not set aside: the condition of the queue's index, word for word. */
-const WAITING = "reply IS NULL AND NOT damaged";
+const WAITING = "reply IS NULL AND NOT damaged AND died IS NULL";
 const NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::float8";
 
 export interface Statements {
+  /** Makes what is not there yet. */
   readonly create: readonly string[];
+  /** Gives a row when the table has all its columns; `upgrade` adds those that are missing. */
+  readonly isCurrent: string;
+  readonly upgrade: readonly string[];
+  readonly indexes: readonly string[];
   readonly put: string;
   readonly answer: string;
   readonly forget: string;
   readonly claim: string;
   readonly release: string;
+  readonly reclaim: string;
+  readonly bury: string;
+  readonly deadLetters: string;
+  readonly requeue: string;
   readonly look: string;
   readonly setAside: string;
   readonly expire: string;
@@ -42,16 +53,30 @@ export function statementsFor(table: string): Statements {
          held_until timestamptz NOT NULL DEFAULT '-infinity',
          holder uuid,
          attempts integer NOT NULL DEFAULT 0,
-         damaged boolean NOT NULL DEFAULT false
+         damaged boolean NOT NULL DEFAULT false,
+         died float8,
+         reason text
        )`,
-      `CREATE INDEX IF NOT EXISTS ${table}_queue ON ${table} (service, uuid) WHERE ${WAITING}`,
+    ],
+    isCurrent: `SELECT 1 FROM pg_attribute
+                WHERE attrelid = to_regclass('${table}') AND attname = 'reason' AND NOT attisdropped`,
+    // Tables made before there were dead letters.
+    upgrade: [
+      `ALTER TABLE ${table} ADD COLUMN IF NOT EXISTS died float8, ADD COLUMN IF NOT EXISTS reason text`,
+      `DROP INDEX IF EXISTS ${table}_queue`,
+    ],
+    indexes: [
+      `CREATE INDEX IF NOT EXISTS ${table}_waiting ON ${table} (service, uuid) WHERE ${WAITING}`,
+      `CREATE INDEX IF NOT EXISTS ${table}_dead ON ${table} (uuid) WHERE died IS NOT NULL`,
       `CREATE INDEX IF NOT EXISTS ${table}_expiry ON ${table} (expires) WHERE NOT damaged`,
     ],
     put: `INSERT INTO ${table} (uuid, service, request, expires)
-          SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::float8[])`,
+          SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::float8[])
+          ON CONFLICT (uuid) DO NOTHING RETURNING uuid`,
     answer: `UPDATE ${table} AS kept SET reply = given.reply, expires = given.expires
              FROM unnest($1::uuid[], $2::bytea[], $3::float8[]) AS given (uuid, reply, expires)
-             WHERE kept.uuid = given.uuid AND kept.reply IS NULL AND NOT kept.damaged AND kept.expires > ${NOW_MS}
+             WHERE kept.uuid = given.uuid AND kept.reply IS NULL AND NOT kept.damaged AND kept.died IS NULL
+               AND kept.expires > ${NOW_MS}
              RETURNING kept.uuid`,
     forget: `DELETE FROM ${table} WHERE uuid = ANY ($1::uuid[]) AND NOT damaged`,
     // SKIP LOCKED: two machines that claim at once take different requests, and neither waits for the other.
@@ -61,13 +86,23 @@ export function statementsFor(table: string): Statements {
               ORDER BY uuid LIMIT $2 FOR UPDATE SKIP LOCKED
             )
             UPDATE ${table} AS kept
-            SET held_until = clock_timestamp() + $3 * interval '1 millisecond', holder = $4,
-                attempts = kept.attempts + 1
+            SET held_until = clock_timestamp() + $3 * interval '1 millisecond', holder = $4
             FROM picked WHERE kept.uuid = picked.uuid
-            RETURNING kept.uuid, kept.request, kept.attempts`,
-    release: `UPDATE ${table} SET held_until = clock_timestamp() + $2 * interval '1 millisecond'
-              WHERE uuid = $1 AND holder = $3 AND reply IS NULL`,
-    look: `SELECT damaged, reply, request FROM ${table}
+            RETURNING kept.uuid, kept.request, kept.expires, kept.attempts`,
+    release: `UPDATE ${table} SET held_until = clock_timestamp() + $2 * interval '1 millisecond', holder = NULL,
+                attempts = attempts + $4
+              WHERE uuid = $1 AND holder = $3 AND ${WAITING}`,
+    // What a claim took whose answer was lost: nobody else has its holder.
+    reclaim: `UPDATE ${table} SET held_until = '-infinity', holder = NULL
+              WHERE holder = ANY ($1::uuid[]) AND ${WAITING}`,
+    bury: `UPDATE ${table} SET died = $3, reason = $4, attempts = $5, expires = $6, holder = NULL
+           WHERE uuid = $1 AND holder = $2 AND ${WAITING} AND expires > ${NOW_MS}`,
+    deadLetters: `SELECT uuid, request, attempts, reason, died, expires FROM ${table}
+                  WHERE died IS NOT NULL AND NOT damaged AND expires > ${NOW_MS} AND uuid > $1
+                  ORDER BY uuid LIMIT $2`,
+    requeue: `UPDATE ${table} SET died = NULL, reason = NULL, attempts = 0, held_until = '-infinity', expires = $2
+              WHERE uuid = $1 AND died IS NOT NULL AND NOT damaged AND expires > ${NOW_MS}`,
+    look: `SELECT damaged, reply, request, died, reason FROM ${table}
            WHERE uuid = $1 AND (damaged OR expires > ${NOW_MS})`,
     setAside: `UPDATE ${table} SET damaged = true WHERE uuid = $1 AND NOT damaged`,
     expire: `DELETE FROM ${table} WHERE uuid IN (
@@ -80,6 +115,7 @@ export function statementsFor(table: string): Statements {
                  UNION ALL
                  SELECT (SELECT next.service FROM ${table} AS next
                          WHERE next.service > found.service AND next.reply IS NULL AND NOT next.damaged
+                           AND next.died IS NULL
                          ORDER BY next.service LIMIT 1)
                  FROM found WHERE found.service IS NOT NULL
                )

@@ -13,15 +13,17 @@ import { openPool, type PgClient, type PgPool, type PgResult } from "./postgres-
 import { type Statements, statementsFor } from "./postgres-statements.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "./record.js";
 import {
+  type Burial,
   type ClaimedRequest,
   type DamagedRecord,
+  type DeadLetter,
   type NewRequest,
   type RequestState,
   StoreError,
   type StoreStats,
   type TitanicStore,
 } from "./store.js";
-import { formatUuid } from "./uuid.js";
+import { formatUuid, UUID_BYTES } from "./uuid.js";
 
 /** Options of {@link PostgresStore.open}. */
 export interface PostgresStoreOptions {
@@ -37,6 +39,13 @@ export interface PostgresStoreOptions {
   readonly maxPendingWrites?: number;
 }
 
+interface ClaimedRow {
+  readonly uuid: string;
+  readonly request: Buffer;
+  readonly expires: number;
+  readonly attempts: number;
+}
+
 type Write =
   | { readonly kind: "put"; readonly request: NewRequest }
   | {
@@ -50,6 +59,8 @@ type Write =
 const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;
 /** A lock of the database's own, so that machines that start together do not make the table twice. */
 const CREATE_LOCK = 7_401_924;
+/** Claims without an answer that are remembered; what more of them took comes back when its lease ends. */
+const MAX_LOST_CLAIMS = 1_000;
 /** "off" alone says that a commit may be lost; the other values wait for a disk at least. */
 const DURABLE = `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`;
 
@@ -59,7 +70,10 @@ export class PostgresStore implements TitanicStore {
   readonly #pool: PgPool;
   readonly #statements: Statements;
   readonly #writes: GroupCommit<Write, boolean>;
-  readonly #holder = randomUUID();
+  /** The holder of each request that is claimed here. */
+  readonly #claims = new Map<string, string>();
+  /** Holders of claims whose answer was lost: what they took is given back before the next claim. */
+  readonly #lostClaims = new Set<string>();
   #damaged = 0;
   #closed: Promise<void> | undefined;
 
@@ -96,7 +110,11 @@ export class PostgresStore implements TitanicStore {
     try {
       await store.#transaction(async (client) => {
         await client.query("SELECT pg_advisory_xact_lock($1)", [CREATE_LOCK]);
-        for (const statement of store.#statements.create) await client.query(statement);
+        const { create, isCurrent, upgrade, indexes } = store.#statements;
+        for (const statement of create) await client.query(statement);
+        const { rowCount } = await client.query(isCurrent);
+        for (const statement of rowCount === 0 ? upgrade : []) await client.query(statement);
+        for (const statement of indexes) await client.query(statement);
       });
     } catch (error) {
       await pool.end();
@@ -111,42 +129,91 @@ export class PostgresStore implements TitanicStore {
     this.#writes = new GroupCommit((writes) => this.#commit(writes), maxPendingWrites);
   }
 
-  async put(request: NewRequest): Promise<void> {
-    await this.#writes.add({ kind: "put", request });
+  put(request: NewRequest): Promise<boolean> {
+    return this.#writes.add({ kind: "put", request });
   }
 
   async claim(service: Buffer, limit: number, lease: number): Promise<ClaimedRequest[]> {
-    const { rows } = await this.#query<{ uuid: string; request: Buffer; attempts: number }>(
-      this.#statements.claim,
-      [service, limit, lease, this.#holder],
-    );
+    await this.#reclaim();
+    const holder = randomUUID();
+    let rows: ClaimedRow[];
+    try {
+      ({ rows } = await this.#write<ClaimedRow>(this.#statements.claim, [service, limit, lease, holder]));
+    } catch (error) {
+      if (isUnknown(error) && this.#lostClaims.size < MAX_LOST_CLAIMS) this.#lostClaims.add(holder);
+      throw error;
+    }
     const claimed: ClaimedRequest[] = [];
-    for (const { uuid: text, request, attempts } of rows) {
+    for (const { uuid: text, request, expires, attempts } of rows) {
       const uuid = fromText(text);
       const record = await this.#sound(uuid, request);
       if (record === undefined) continue;
       const [, ...body] = record.frames;
-      claimed.push({ uuid, service, body, expires: record.expires, attempts });
+      this.#claims.set(uuid.toString("latin1"), holder);
+      claimed.push({ uuid, service, body, expires, attempts: attempts + 1 });
     }
     return claimed.sort((a, b) => a.uuid.compare(b.uuid));
   }
 
-  async release(uuid: Buffer, delay: number): Promise<void> {
-    await this.#query(this.#statements.release, [formatUuid(uuid), delay, this.#holder]);
+  async release(uuid: Buffer, delay: number, failed: boolean): Promise<void> {
+    const holder = this.#takeHolder(uuid);
+    if (holder === undefined) return;
+    await this.#write(this.#statements.release, [formatUuid(uuid), delay, holder, failed ? 1 : 0]);
   }
 
-  answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean> {
-    return this.#writes.add({ kind: "answer", uuid, reply, expires });
+  async bury(uuid: Buffer, { died, reason, attempts, expires }: Burial): Promise<boolean> {
+    const key = uuid.toString("latin1");
+    const holder = this.#claims.get(key);
+    if (holder === undefined) return false;
+    const values = [formatUuid(uuid), holder, died, reason.replaceAll("\u0000", ""), attempts, expires];
+    const { rowCount } = await this.#write(this.#statements.bury, values);
+    this.#claims.delete(key);
+    return rowCount !== 0;
+  }
+
+  async deadLetters(limit: number, after?: Buffer): Promise<DeadLetter[]> {
+    const start = after ?? Buffer.alloc(UUID_BYTES);
+    const { rows } = await this.#query<{
+      uuid: string;
+      request: Buffer;
+      attempts: number;
+      reason: string;
+      died: number;
+      expires: number;
+    }>(this.#statements.deadLetters, [formatUuid(start), limit]);
+    const letters: DeadLetter[] = [];
+    for (const { uuid: text, request, ...rest } of rows) {
+      const uuid = fromText(text);
+      const record = await this.#sound(uuid, request);
+      if (record === undefined) continue;
+      const [service, ...body] = record.frames as [Buffer, ...Buffer[]];
+      letters.push({ uuid, service, body, ...rest });
+    }
+    return letters;
+  }
+
+  async requeue(uuid: Buffer, expires: number): Promise<boolean> {
+    return (await this.#write(this.#statements.requeue, [formatUuid(uuid), expires])).rowCount !== 0;
+  }
+
+  async answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean> {
+    const taken = await this.#writes.add({ kind: "answer", uuid, reply, expires });
+    this.#claims.delete(uuid.toString("latin1"));
+    return taken;
   }
 
   async look(uuid: Buffer): Promise<RequestState> {
-    const { rows } = await this.#query<{ damaged: boolean; reply: Buffer | null; request: Buffer }>(
-      this.#statements.look,
-      [formatUuid(uuid)],
-    );
+    const { rows } = await this.#query<{
+      damaged: boolean;
+      reply: Buffer | null;
+      request: Buffer;
+      died: number | null;
+      reason: string | null;
+    }>(this.#statements.look, [formatUuid(uuid)]);
     const [row] = rows;
     if (row === undefined) return { state: "unknown" };
     if (row.damaged) return { state: "damaged" };
+    if (row.died !== null) return { state: "dead", reason: row.reason ?? "" };
     const record = await this.#sound(uuid, row.reply ?? row.request);
     if (record === undefined) return { state: "damaged" };
     return row.reply === null ? { state: "pending" } : { state: "answered", reply: record.frames };
@@ -157,7 +224,7 @@ export class PostgresStore implements TitanicStore {
   }
 
   async expire(limit: number): Promise<number> {
-    return (await this.#query(this.#statements.expire, [limit])).rowCount ?? 0;
+    return (await this.#write(this.#statements.expire, [limit])).rowCount ?? 0;
   }
 
   async services(limit: number): Promise<Buffer[]> {
@@ -167,7 +234,8 @@ export class PostgresStore implements TitanicStore {
 
   stats(): StoreStats {
     const { commits, operations } = this.#writes;
-    return { pending: undefined, answered: undefined, damaged: this.#damaged, commits, operations };
+    const uncounted = { pending: undefined, answered: undefined, dead: undefined };
+    return { ...uncounted, damaged: this.#damaged, commits, operations };
   }
 
   close(): Promise<void> {
@@ -182,14 +250,16 @@ export class PostgresStore implements TitanicStore {
     const forgets = writes.filter((write) => write.kind === "forget");
     const { put, answer, forget } = this.#statements;
     return this.#transaction(async (client) => {
-      const kept = new Set<string>();
+      const added = new Set<string>();
+      const answered = new Set<string>();
       if (puts.length > 0) {
-        await client.query(put, [
+        const { rows } = await client.query<{ uuid: string }>(put, [
           puts.map(({ uuid }) => formatUuid(uuid)),
           puts.map(({ service }) => service),
           puts.map(({ service, body, expires }) => encodeRecord([service, ...body], expires)),
           puts.map(({ expires }) => expires),
         ]);
+        for (const { uuid } of rows) added.add(fromText(uuid).toString("latin1"));
       }
       if (answers.length > 0) {
         const { rows } = await client.query<{ uuid: string }>(answer, [
@@ -197,11 +267,16 @@ export class PostgresStore implements TitanicStore {
           answers.map(({ reply, expires }) => encodeRecord(reply, expires)),
           answers.map(({ expires }) => expires),
         ]);
-        for (const { uuid } of rows) kept.add(fromText(uuid).toString("latin1"));
+        for (const { uuid } of rows) answered.add(fromText(uuid).toString("latin1"));
       }
       if (forgets.length > 0) await client.query(forget, [forgets.map(({ uuid }) => formatUuid(uuid))]);
-      // Of two answers to one request the database took one; `delete` says so to the first only.
-      return writes.map((write) => write.kind !== "answer" || kept.delete(write.uuid.toString("latin1")));
+      // Of two answers to one request, or two requests of one UUID, the database took one; `delete` says so to the
+      // first only.
+      return writes.map((write) => {
+        if (write.kind === "forget") return true;
+        if (write.kind === "put") return added.delete(write.request.uuid.toString("latin1"));
+        return answered.delete(write.uuid.toString("latin1"));
+      });
     });
   }
 
@@ -209,7 +284,7 @@ export class PostgresStore implements TitanicStore {
   async #sound(uuid: Buffer, bytes: Buffer): Promise<StoredRecord | undefined> {
     const record = decodeRecord(bytes);
     if (typeof record !== "string") return record;
-    const { rowCount } = await this.#query(this.#statements.setAside, [formatUuid(uuid)]);
+    const { rowCount } = await this.#write(this.#statements.setAside, [formatUuid(uuid)]);
     if (rowCount !== 0) {
       this.#damaged += 1;
       this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
@@ -217,31 +292,95 @@ export class PostgresStore implements TitanicStore {
     return undefined;
   }
 
+  /** Gives back what claims took whose answer was lost. Until that works, or the lease ends, it waits. */
+  async #reclaim(): Promise<void> {
+    if (this.#lostClaims.size === 0) return;
+    const holders = [...this.#lostClaims];
+    await this.#write(this.#statements.reclaim, [holders]);
+    for (const holder of holders) this.#lostClaims.delete(holder);
+  }
+
+  #takeHolder(uuid: Buffer): string | undefined {
+    const key = uuid.toString("latin1");
+    const holder = this.#claims.get(key);
+    this.#claims.delete(key);
+    return holder;
+  }
+
+  /** A statement that changes nothing; asked again once, since a connection of the pool may have been lost unnoticed. */
   async #query<Row>(text: string, values: readonly unknown[]): Promise<PgResult<Row>> {
-    if (this.#closed !== undefined) throw new ClosedError("EBADF", "The store is closed");
     try {
-      return await this.#pool.query<Row>(text, values);
+      return await this.#run(text, values, true);
+    } catch (error) {
+      if (!isUnknown(error)) throw error;
+      return this.#run(text, values, false);
+    }
+  }
+
+  /** A statement that is a transaction of its own: when the connection is lost its outcome is unknown. */
+  #write<Row>(text: string, values: readonly unknown[]): Promise<PgResult<Row>> {
+    return this.#run(text, values, true);
+  }
+
+  /** @param repeatable whether a lost answer is told as an unknown outcome */
+  async #run<Row>(text: string, values: readonly unknown[], repeatable: boolean): Promise<PgResult<Row>> {
+    if (this.#closed !== undefined) throw new ClosedError("EBADF", "The store is closed");
+    const client = await this.#connect();
+    try {
+      const result = await client.query<Row>(text, values);
+      client.release();
+      return result;
+    } catch (error) {
+      client.release(error);
+      throw repeatable && !isRefusal(error) ? outcomeUnknown(error) : failed(error);
+    }
+  }
+
+  async #connect(): Promise<PgClient> {
+    try {
+      return await this.#pool.connect();
     } catch (error) {
       throw failed(error);
     }
   }
 
   async #transaction<T>(run: (client: PgClient) => Promise<T>): Promise<T> {
-    let client: PgClient | undefined;
+    const client = await this.#connect();
+    let committing = false;
     try {
-      client = await this.#pool.connect();
       await client.query("BEGIN");
       await client.query(DURABLE);
       const result = await run(client);
+      committing = true;
       await client.query("COMMIT");
       client.release();
       return result;
     } catch (error) {
-      // The connection's state is not known: it goes, and the transaction with it.
-      client?.release(error);
-      throw failed(error);
+      // The connection's state is not known: it goes, and with it the transaction, unless it was committed.
+      client.release(error);
+      throw committing && !isRefusal(error) ? outcomeUnknown(error) : failed(error);
     }
   }
+}
+
+/**
+ * Whether the database itself said that it did not do it. Anything more severe ends the connection, and may come
+ * after a commit took place; so may a connection that is cut, and a time-out of ours.
+ */
+function isRefusal(error: unknown): boolean {
+  const { severity, code } = (error ?? {}) as { severity?: unknown; code?: unknown };
+  // The severity is in the database's language; the classes of code are those that never end a connection.
+  return severity === "ERROR" || (typeof code === "string" && /^(2[2-8]|3[4-9B]|4[024])/.test(code));
+}
+
+function isUnknown(error: unknown): boolean {
+  return error instanceof StoreError && error.reason === "outcome-unknown";
+}
+
+function outcomeUnknown(cause: unknown): StoreError {
+  const message =
+    "The connection to the database was lost before it answered; whether it did it is not known";
+  return new StoreError("outcome-unknown", message, { cause });
 }
 
 /** Class 53 of PostgreSQL's codes: no disk, no memory, no connection left. */
@@ -249,7 +388,7 @@ function failed(cause: unknown): StoreError {
   const code = (cause as { code?: unknown } | null)?.code;
   if (typeof code === "string" && code.startsWith("53"))
     return new StoreError("full", "The database has no room left; nothing was kept", { cause });
-  return new StoreError("failed", "The database failed; whether it kept anything is not known", { cause });
+  return new StoreError("failed", "The database failed; nothing was kept", { cause });
 }
 
 function fromText(uuid: string): Buffer {

@@ -1,20 +1,27 @@
 /**
  * 9/TSP, the Titanic Service Protocol: three services, each asked over Majordomo.
  *
- *   titanic.request   service | body…   ->  200 | UUID            500
- *   titanic.reply     UUID              ->  200 | reply's body…   300   400   500
- *   titanic.close     UUID              ->  200                   500
+ *   titanic.request   service | body…                ->  200 | UUID            500   502
+ *   titanic.reply     UUID                           ->  200 | reply's body…   300   400   500   503 | reason
+ *   titanic.close     UUID                           ->  200                   500   502
+ *
+ * shoal's own, for requests that can be repeated: the client makes the UUID, and
+ * one that is known already is stored no second time. The time to live is ms in
+ * decimal digits; an empty frame leaves it to Titanic.
+ *
+ *   titanic.store     UUID | ttl | service | body…   ->  200 | UUID            500   502
  *
  * RFC 9 shows statuses with a text ("200 OK"); the Guide's clients take only the
  * three digits, and so only those are sent.
  */
 import { formatUuid, parseUuid } from "./uuid.js";
 
-/** The names of the three services. */
+/** The names of the services. */
 export const TITANIC_SERVICES = {
   request: "titanic.request",
   reply: "titanic.reply",
   close: "titanic.close",
+  store: "titanic.store",
 } as const;
 
 /** The status frames (9/TSP, Status Frames). */
@@ -27,6 +34,10 @@ export const TitanicStatus = {
   UNKNOWN: "400",
   /** The service could not do it: nothing was stored, or the record is damaged. */
   ERROR: "500",
+  /** The store's answer was lost: whether it did it is not known. Ask again; with `titanic.store` that finds out. */
+  UNCERTAIN: "502",
+  /** The request failed as often as it may, and is a dead letter; a frame says why. */
+  DEAD: "503",
 } as const;
 export type TitanicStatus = (typeof TitanicStatus)[keyof typeof TitanicStatus];
 
@@ -53,6 +64,33 @@ export function parseRequest(frames: readonly Buffer[]): RequestCommand | string
   const name = service.toString("latin1");
   if (RESERVED.some((prefix) => name.startsWith(prefix))) return "the service's name is reserved";
   return { service, body };
+}
+
+/** What `titanic.store` asks. */
+export interface StoreCommand extends RequestCommand {
+  readonly uuid: Buffer;
+  /** ms; `undefined`: Titanic's. */
+  readonly ttl: number | undefined;
+}
+
+const TTL = /^[0-9]{1,15}$/;
+
+/** The body of a `titanic.store`. @param uuid 32 hexadecimal digits */
+export function storeBody<T>(uuid: string, ttl: number | undefined, request: readonly T[]): (T | string)[] {
+  return [uuid, ttl === undefined ? "" : String(ttl), ...request];
+}
+
+/** The command in the body of a `titanic.store`, or why there is none. */
+export function parseStore(frames: readonly Buffer[]): StoreCommand | string {
+  const [first, time, ...rest] = frames;
+  const uuid = first === undefined ? undefined : parseUuid(first);
+  if (uuid === undefined) return "the UUID is not 32 hexadecimal digits";
+  const text = time?.toString("latin1") ?? "-";
+  if (text !== "" && !TTL.test(text)) return "the time to live is not a whole number of ms";
+  const request = parseRequest(rest);
+  return typeof request === "string"
+    ? request
+    : { uuid, ttl: text === "" ? undefined : Number(text), ...request };
 }
 
 /** The UUID in the body of a `titanic.reply` or `titanic.close`: exactly one frame; `undefined` for anything else. */

@@ -7,6 +7,8 @@ import type { TitanicOptions } from "./titanic-options.js";
 /** A Titanic that closes its store with itself. */
 export interface TitanicService extends AsyncDisposable {
   readonly titanic: Titanic;
+  /** The store's file that was damaged and set aside at opening, and why. */
+  readonly damagedFile: LmdbStore["damagedFile"];
   /** Closes the Titanic, then the store. To be called before the broker closes. */
   close(options?: PatternCloseOptions): Promise<void>;
 }
@@ -29,5 +31,5 @@ export function openTitanic(
     await titanic.close(closeOptions);
     await store.close();
   };
-  return { titanic, close, [Symbol.asyncDispose]: () => close() };
+  return { titanic, damagedFile: store.damagedFile, close, [Symbol.asyncDispose]: () => close() };
 }

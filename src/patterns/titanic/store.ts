@@ -9,6 +9,8 @@
  *                   claimed                        |
  *   close, expire from anywhere --> (unknown) <----+
  *
+ *   claimed -- bury --> dead -- requeue --> pending      a dead letter: tried as often as it may be
+ *
  * A record that cannot be read is set aside: it is in no state but "damaged",
  * is never delivered, and is kept for the operator.
  */
@@ -16,7 +18,7 @@ import { ShoalError } from "../../core/errors.js";
 
 /** A request to be kept. */
 export interface NewRequest {
-  /** 16 bytes, unique; later requests have greater ones. */
+  /** 16 bytes, unique; as a rule later requests have greater ones. */
   readonly uuid: Buffer;
   /** 1 to 255 bytes. */
   readonly service: Buffer;
@@ -27,14 +29,37 @@ export interface NewRequest {
 
 /** A request on its way to a service. */
 export interface ClaimedRequest extends NewRequest {
-  /** How often it was claimed, this time included, as far as the store remembers. */
+  /** The attempt that begins with this claim: 1, and 1 more for each that failed. */
   readonly attempts: number;
+}
+
+/** A request that is not tried any more. */
+export interface DeadLetter {
+  readonly uuid: Buffer;
+  readonly service: Buffer;
+  readonly body: readonly Buffer[];
+  /** Attempts that failed. */
+  readonly attempts: number;
+  /** Why the last one failed. */
+  readonly reason: string;
+  /** ms since 1970 at which it was given up, and at which it is removed. */
+  readonly died: number;
+  readonly expires: number;
+}
+
+/** What a store keeps of a request with its end. */
+export interface Burial {
+  readonly attempts: number;
+  readonly reason: string;
+  readonly died: number;
+  readonly expires: number;
 }
 
 /** What is known of a request. */
 export type RequestState =
   | { readonly state: "unknown" | "pending" | "damaged" }
-  | { readonly state: "answered"; readonly reply: readonly Buffer[] };
+  | { readonly state: "answered"; readonly reply: readonly Buffer[] }
+  | { readonly state: "dead"; readonly reason: string };
 
 /** A record that was set aside. */
 export interface DamagedRecord {
@@ -48,6 +73,8 @@ export interface StoreStats {
   /** Requests that wait for a reply, and replies that wait to be fetched; `undefined` where counting costs too much. */
   readonly pending: number | undefined;
   readonly answered: number | undefined;
+  /** Dead letters. */
+  readonly dead: number | undefined;
   /** Records set aside, as found by this process. */
   readonly damaged: number;
   /** Commits since the store was opened, and operations in those that worked. */
@@ -65,20 +92,33 @@ export interface TitanicStore {
   readonly name: string;
   /** Told of each record set aside; the dispatcher sets it. */
   onDamage: ((record: DamagedRecord) => void) | undefined;
-  /** Keeps a request. */
-  put(request: NewRequest): Promise<void>;
+  /**
+   * Keeps a request. One whose UUID is known, whatever became of it, is a repetition: what is kept stays as
+   * it is, and the answer is false.
+   */
+  put(request: NewRequest): Promise<boolean>;
   /**
    * Takes up to `limit` of a service's pending requests, the oldest first, that nobody else has taken.
    * They come back by themselves when the process dies; with a shared store when `lease` ms are over.
    */
   claim(service: Buffer, limit: number, lease: number): Promise<ClaimedRequest[]>;
-  /** Gives a claimed request back; it is not claimed again before `delay` ms are over. */
-  release(uuid: Buffer, delay: number): Promise<void>;
+  /**
+   * Gives a claimed request back; it is not claimed again before `delay` ms are over.
+   *
+   * @param failed counts the attempt, durably; without it the service never had the request
+   */
+  release(uuid: Buffer, delay: number, failed: boolean): Promise<void>;
+  /** Makes a claimed request a dead letter; false when it was closed, expired or answered before. */
+  bury(uuid: Buffer, burial: Burial): Promise<boolean>;
+  /** Dead letters, by UUID, at most `limit`; only those after the UUID `after`. */
+  deadLetters(limit: number, after?: Buffer): Promise<DeadLetter[]>;
+  /** Makes a dead letter a request again, until `expires`, with no attempt counted; false when it is none. */
+  requeue(uuid: Buffer, expires: number): Promise<boolean>;
   /** Keeps the reply until `expires`; false when the request was closed, expired or answered before. */
   answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean>;
   /** What is known of a request. */
   look(uuid: Buffer): Promise<RequestState>;
-  /** Forgets a request and its reply, if there is one. */
+  /** Forgets a request, its reply and its dead letter, whichever there is. */
   forget(uuid: Buffer): Promise<void>;
   /** Removes up to `limit` records whose time is over; gives how many it removed. */
   expire(limit: number): Promise<number>;
@@ -97,8 +137,15 @@ export type StoreErrorReason =
   | "overloaded"
   /** Another process took the store over. */
   | "taken"
-  /** The disk or the database reported an error; `cause` has it. */
-  | "failed";
+  /** The disk or the database reported an error, and nothing was changed; `cause` has it. */
+  | "failed"
+  /**
+   * The answer to a write was lost: whether it took place is not known. Each write can be repeated: the same
+   * UUID finds out.
+   */
+  | "outcome-unknown"
+  /** The store's file is damaged; the message says where, and nothing was changed. */
+  | "damaged";
 
 /** A store refused or failed. Code `ERR_STORE`. */
 export class StoreError extends ShoalError {

@@ -7,6 +7,8 @@ const DAY = 86_400_000;
 export const DEFAULTS = Object.freeze({
   requestTtl: DAY,
   replyTtl: DAY,
+  deadLetterTtl: 7 * DAY,
+  maxAttempts: 10,
   timeout: 30_000,
   concurrency: 1_024,
   perService: 512,
@@ -24,10 +26,17 @@ export const DEFAULTS = Object.freeze({
 
 /** Options of {@link Titanic}. Times are in ms. */
 export interface TitanicOptions {
-  /** How long a request is kept and tried. Default a day. */
+  /** How long a request is kept and tried, unless its client wants less. Default a day. */
   readonly requestTtl?: number;
   /** How long a reply is kept to be fetched. Default a day. */
   readonly replyTtl?: number;
+  /** How long a dead letter is kept. Default 7 days. */
+  readonly deadLetterTtl?: number;
+  /**
+   * Attempts of a request that may fail, 1 or more: the handler fails, its worker is lost, it takes longer than
+   * `timeout`. Then the request is a dead letter, and its client gets "503". Default 10.
+   */
+  readonly maxAttempts?: number;
   /** For one try of a request; a slower service gets it again. Default 30,000. */
   readonly timeout?: number;
   /** Requests in the hands of services at once, until the reply is on disk. Default 1,024. */
@@ -70,20 +79,30 @@ export type TitanicEvent =
       readonly attempts: number;
       readonly error: unknown;
     }
-  /** Requests and replies whose time was over were removed. */
+  /** A request failed as often as it may, and is a dead letter. */
+  | {
+      readonly type: "dead";
+      readonly uuid: string;
+      readonly service: string;
+      readonly attempts: number;
+      readonly reason: string;
+    }
+  /** Requests, replies and dead letters whose time was over were removed. */
   | { readonly type: "expire"; readonly count: number }
   /** A record cannot be read, and was set aside. */
   | { readonly type: "damage"; readonly uuid: string; readonly reason: string }
   /** A client's request is malformed, and was answered with 500. */
   | { readonly type: "refuse"; readonly reason: string }
-  /** The store refused or failed; a client that asked got 500. */
+  /** The store refused or failed; a client that asked got 500, or 502 when the outcome is unknown. */
   | { readonly type: "store:error"; readonly error: unknown };
 
 /** What {@link Titanic.stats} counts since it was made. */
 export interface TitanicStats extends DispatchStats {
-  /** Requests acknowledged. */
+  /** Requests acknowledged, repetitions apart. */
   readonly stored: number;
-  /** Answers 500 because of the store. */
+  /** Repetitions of a request that was stored before, acknowledged. */
+  readonly repeated: number;
+  /** Answers 500 and 502 because of the store. */
   readonly refused: number;
   /** Answers 500 because of what the client sent. */
   readonly malformed: number;
@@ -91,6 +110,8 @@ export interface TitanicStats extends DispatchStats {
   readonly answered: number;
   /** Calls that ended without a reply. */
   readonly failed: number;
+  /** Requests that became dead letters. */
+  readonly died: number;
   /** Records removed because their time was over. */
   readonly expired: number;
   /** Records set aside. */

@@ -7,11 +7,12 @@
  *                                           this --request--> broker --> worker
  *   client <--titanic.reply---- broker <-- this, the store <-- reply
  *
- * Three workers and a client of the broker, around a store and a dispatcher.
+ * Four workers and a client of the broker, around a store and a dispatcher.
  */
 import { isUtf8 } from "node:buffer";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
+import { checkCount } from "../common/check-options.js";
 import { PatternEvents } from "../common/events.js";
 import { lingerOf, type PatternCloseOptions } from "../majordomo/broker.js";
 import { resolve } from "../majordomo/broker-options.js";
@@ -19,13 +20,44 @@ import { MajordomoClient } from "../majordomo/client.js";
 import { MajordomoWorker } from "../majordomo/worker.js";
 import type { RequestContext } from "../majordomo/worker-jobs.js";
 import { Dispatcher, type ServiceCaller } from "./dispatcher.js";
-import { answer, parseReference, parseRequest, stored, TITANIC_SERVICES, TitanicStatus } from "./protocol.js";
-import type { ClaimedRequest, DamagedRecord, StoreStats, TitanicStore } from "./store.js";
+import {
+  answer,
+  parseReference,
+  parseRequest,
+  parseStore,
+  type RequestCommand,
+  stored,
+  TITANIC_SERVICES,
+  TitanicStatus,
+} from "./protocol.js";
+import {
+  type ClaimedRequest,
+  type DamagedRecord,
+  StoreError,
+  type StoreStats,
+  type TitanicStore,
+} from "./store.js";
 import { DEFAULTS, type TitanicEvent, type TitanicOptions, type TitanicStats } from "./titanic-options.js";
-import { formatUuid, UuidSource } from "./uuid.js";
+import { formatUuid, parseUuid, UuidSource } from "./uuid.js";
 
-/** Part of a call's time that a lease is longer: the reply still has to be kept. */
+/** ms that a lease is longer than a call, and for which a reply is offered to a store that fails. */
 const LEASE_MARGIN = 30_000;
+const EMPTY = Buffer.alloc(0);
+
+/** A dead letter as an operator sees it. */
+export interface TitanicDeadLetter {
+  /** 32 hexadecimal digits. */
+  readonly uuid: string;
+  readonly service: string;
+  readonly body: readonly Buffer[];
+  /** Attempts that failed. */
+  readonly attempts: number;
+  /** Why the last one failed. */
+  readonly reason: string;
+  /** ms since 1970 at which it was given up, and at which it is removed. */
+  readonly died: number;
+  readonly expires: number;
+}
 
 export class Titanic {
   /** What is stored, answered, failed, expired, and what is wrong with the store. */
@@ -39,9 +71,11 @@ export class Titanic {
   readonly #abort = new AbortController();
   readonly #counters = {
     stored: 0,
+    repeated: 0,
     refused: 0,
     answered: 0,
     failed: 0,
+    died: 0,
     expired: 0,
     damaged: 0,
     malformed: 0,
@@ -49,7 +83,7 @@ export class Titanic {
   #closing: Promise<void> | undefined;
 
   /**
-   * Begins to serve `titanic.request`, `titanic.reply` and `titanic.close`, and to work off what the store holds.
+   * Begins to serve `titanic.request`, `titanic.reply`, `titanic.close` and `titanic.store`, and to work off what the store holds.
    *
    * @param endpoints of the broker, or of several
    * @param store its owner closes it, after `close` of this
@@ -60,6 +94,7 @@ export class Titanic {
     if (typeof store?.put !== "function") throw new InvalidArgumentError("Titanic needs a store");
     this.#settings = resolve(DEFAULTS, given, "Titanic");
     const settings = this.#settings;
+    checkCount("maxAttempts", settings.maxAttempts, 1);
     this.#store = store;
     store.onDamage = (record) => this.#damaged(record);
     const sockets: { socketOptions?: DealerOptions } = socketOptions === undefined ? {} : { socketOptions };
@@ -76,12 +111,15 @@ export class Titanic {
         limits: settings,
         lease: settings.timeout + LEASE_MARGIN,
         replyTtl: settings.replyTtl,
+        deadLetterTtl: settings.deadLetterTtl,
+        replyPatience: LEASE_MARGIN,
         expireInterval: settings.expireInterval,
         wallClock: Date.now,
       },
       {
         answered: (request) => this.#answered(request),
         failed: (request, error) => this.#failed(request, error),
+        died: (request, reason) => this.#died(request, reason),
         expired: (count) => {
           this.#counters.expired += count;
           this.events.emit({ type: "expire", count });
@@ -93,6 +131,7 @@ export class Titanic {
       [TITANIC_SERVICES.request, this.#request],
       [TITANIC_SERVICES.reply, this.#reply],
       [TITANIC_SERVICES.close, this.#forget],
+      [TITANIC_SERVICES.store, this.#storeUnder],
     ] as const;
     this.#workers = handlers.map(
       ([service, handler]) =>
@@ -115,6 +154,39 @@ export class Titanic {
   /** The accounts at this moment, and the store's. */
   stats(): TitanicStats & { readonly store: StoreStats } {
     return { ...this.#counters, ...this.#dispatcher.stats(), store: this.#store.stats() };
+  }
+
+  /**
+   * Dead letters by UUID, which is as a rule the order in which they came.
+   *
+   * @param limit of them at most. Default 100
+   * @param after the UUID of the last one seen
+   * @throws InvalidArgumentError `EINVAL`; StoreError `ERR_STORE`
+   */
+  async deadLetters(limit: number = 100, after?: string): Promise<TitanicDeadLetter[]> {
+    checkCount("limit", limit, 1);
+    const letters = await this.#store.deadLetters(limit, after === undefined ? undefined : uuidOf(after));
+    return letters.map((letter) => ({
+      ...letter,
+      uuid: formatUuid(letter.uuid),
+      service: letter.service.toString(),
+    }));
+  }
+
+  /**
+   * Makes a dead letter a request again, with all its attempts and `requestTtl` before it. It is tried within
+   * `scanInterval`.
+   *
+   * @returns false when there is no such dead letter
+   * @throws InvalidArgumentError `EINVAL`; StoreError `ERR_STORE`
+   */
+  async requeue(uuid: string): Promise<boolean> {
+    return this.#store.requeue(uuidOf(uuid), Date.now() + this.#settings.requestTtl);
+  }
+
+  /** Removes a request, its reply or its dead letter, as `titanic.close` does. @throws as {@link requeue} */
+  async remove(uuid: string): Promise<void> {
+    await this.#store.forget(uuidOf(uuid));
   }
 
   /**
@@ -142,21 +214,34 @@ export class Titanic {
     this.events.close();
   }
 
-  #request = async (frames: Buffer[]): Promise<Buffer[]> => {
-    const command = parseRequest(frames);
+  #request = (frames: Buffer[]): Promise<Buffer[]> => {
+    return this.#put(parseRequest(frames), this.#uuids.next(Date.now()), undefined);
+  };
+
+  #storeUnder = (frames: Buffer[]): Promise<Buffer[]> => {
+    const command = parseStore(frames);
+    if (typeof command === "string") return this.#put(command, EMPTY, undefined);
+    return this.#put(command, command.uuid, command.ttl);
+  };
+
+  async #put(command: RequestCommand | string, uuid: Buffer, ttl: number | undefined): Promise<Buffer[]> {
     if (typeof command === "string" || !isUtf8(command.service)) {
       this.#counters.malformed += 1;
       const reason = typeof command === "string" ? command : "the service's name is no UTF-8";
       this.events.emit({ type: "refuse", reason });
       return answer(TitanicStatus.ERROR);
     }
-    const now = Date.now();
-    const uuid = this.#uuids.next(now);
-    await this.#store.put({ uuid, ...command, expires: now + this.#settings.requestTtl });
-    this.#counters.stored += 1;
-    this.#dispatcher.stored(command.service);
+    const { service, body } = command;
+    const { requestTtl } = this.#settings;
+    const expires = Date.now() + Math.min(ttl ?? requestTtl, requestTtl);
+    if (await this.#store.put({ uuid, service, body, expires })) {
+      this.#counters.stored += 1;
+      this.#dispatcher.stored(service);
+    } else {
+      this.#counters.repeated += 1;
+    }
     return stored(uuid);
-  };
+  }
 
   #reply = async (frames: Buffer[]): Promise<Buffer[]> => {
     const uuid = parseReference(frames);
@@ -171,6 +256,8 @@ export class Titanic {
         return answer(TitanicStatus.UNKNOWN);
       case "damaged":
         return answer(TitanicStatus.ERROR);
+      case "dead":
+        return answer(TitanicStatus.DEAD, [Buffer.from(found.reason)]);
     }
   };
 
@@ -184,7 +271,8 @@ export class Titanic {
   #refused(error: unknown): Buffer[] {
     this.#counters.refused += 1;
     this.events.emit({ type: "store:error", error });
-    return answer(TitanicStatus.ERROR);
+    const isUnknown = error instanceof StoreError && error.reason === "outcome-unknown";
+    return answer(isUnknown ? TitanicStatus.UNCERTAIN : TitanicStatus.ERROR);
   }
 
   #caller(): ServiceCaller {
@@ -219,8 +307,20 @@ export class Titanic {
     });
   }
 
+  #died({ uuid, service, attempts }: ClaimedRequest, reason: string): void {
+    this.#counters.died += 1;
+    this.events.emit({ type: "dead", uuid: formatUuid(uuid), service: service.toString(), attempts, reason });
+  }
+
   #damaged(record: DamagedRecord): void {
     this.#counters.damaged += 1;
     this.events.emit({ type: "damage", ...record });
   }
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+function uuidOf(text: string): Buffer {
+  const uuid = parseUuid(text);
+  if (uuid !== undefined) return uuid;
+  throw new InvalidArgumentError(`A UUID is 32 hexadecimal digits; got ${JSON.stringify(text)}`);
 }

@@ -13,6 +13,8 @@ export class PairServer {
   rivalsHeard = 0;
   answers = 0;
   fences = 0;
+  doubts = 0;
+  #activeSince = 0;
   /** Called with each answer. */
   onAnswer: (() => void) | undefined;
   #timer: SimulatedTimer | undefined;
@@ -60,6 +62,14 @@ export class PairServer {
           this.fences += 1;
           this.#held = 0;
           this.simulation.note(`${this.name}: FENCED, ${reason}`);
+        },
+        doubted: () => {
+          this.doubts += 1;
+          this.simulation.note(`${this.name}: in doubt`);
+        },
+        resumed: () => {
+          this.simulation.note(`${this.name}: goes on serving`);
+          this.#answerHeld();
         },
         votesVoid: () => {
           this.#held = 0;
@@ -128,13 +138,20 @@ export class PairServer {
     this.simulation.note(`${this.name} hears ${state}`);
     const wasActive = this.rules.state === StarState.ACTIVE;
     this.rules.receive(state, this.simulation.now);
-    if (wasActive && this.rules.state === StarState.ACTIVE && state === StarState.ACTIVE)
+    // For a heartbeat after a take-over it may be the word of a peer in doubt, which yields.
+    const old = this.simulation.now - this.#activeSince >= HEARTBEAT;
+    if (wasActive && old && this.rules.state === StarState.ACTIVE && state === StarState.ACTIVE)
       this.rivalsHeard += 1;
     this.#timer?.update();
   }
 
   #becameActive(): void {
     this.rivalsHeard = 0;
+    this.#activeSince = this.simulation.now;
+    this.#answerHeld();
+  }
+
+  #answerHeld(): void {
     const held = this.#held;
     this.#held = 0;
     for (let i = 0; i < held; i++) this.#answer();

@@ -8,6 +8,7 @@ import { BinaryStarClient } from "../../../src/patterns/binary-star/client.js";
 import { BinaryStarServer, type StarHandler } from "../../../src/patterns/binary-star/server.js";
 import { BinaryStar } from "../../../src/patterns/binary-star/star.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
+import { type Child, start } from "../../process/child.js";
 
 const HEARTBEAT = 100;
 let folder = "";
@@ -51,6 +52,19 @@ async function startServer(
   return server;
 }
 
+/** A Binary Star in a process of its own, which is not held up by what blocks this one. */
+function startProcess(role: "primary" | "backup", links: Links): Child {
+  const other = role === "primary" ? "backup" : "primary";
+  const options = { role, bind: links[role], connect: links[other], heartbeatInterval: HEARTBEAT };
+  const program = `
+    import { BinaryStar } from "shoal/patterns";
+    await new BinaryStar(${JSON.stringify(options)}).start();
+  `;
+  const child = start(program, { limit: 30_000 });
+  keep({ close: () => child.kill() });
+  return child;
+}
+
 function becomes(
   server: BinaryStarServer,
   type: "active" | "passive" | "waiting" | "fatal",
@@ -75,14 +89,12 @@ async function startPair() {
 }
 
 describe("a pair", () => {
-  test("has the primary serve, and the backup when the primary is gone, within two heartbeats", async () => {
+  test("has the primary serve, and the backup when the primary is gone", async () => {
     const { primary, backup, client } = await startPair();
     expect(texts(await client.request("1"))).toEqual(["primary 1"]);
     await primary.star.close(); // As if it were killed: no word to anybody.
     await primary.close({ linger: 0 });
-    const gone = performance.now();
     expect(texts(await client.request("2"))).toEqual(["backup 2"]);
-    expect(performance.now() - gone).toBeLessThan(4 * HEARTBEAT); // Two, and a busy machine.
     expect(client.stats()).toMatchObject({ requests: 2, replies: 2 });
     expect(backup.stats()).toMatchObject({ star: { state: "active", peer: undefined, failOvers: 1 } });
   });
@@ -189,6 +201,53 @@ describe("a handler", () => {
     expect(primary.stats()).toMatchObject({ failed: 2, inHand: 0 });
   });
 
+  test.each([
+    1.5, 10,
+  ])("that blocks its process for %d heartbeats is waited for, and its reply leaves", async (beats) => {
+    const links = { primary: ipc(), backup: ipc() };
+    let handled = 0;
+    const busy = (body: Buffer[]): string => {
+      handled += 1;
+      const end = performance.now() + beats * HEARTBEAT;
+      while (performance.now() < end);
+      return String(body);
+    };
+    const primary = await startServer("primary", links, busy);
+    const client = keep(
+      new BinaryStarClient({
+        endpoints: [primary.endpoint as string, ipc()],
+        timeout: 20 * HEARTBEAT,
+        deadline: 100 * HEARTBEAT,
+      }),
+    );
+    for (const word of ["1", "2"]) expect(texts(await client.request(word))).toEqual([word]);
+    expect(handled).toBe(2);
+    expect(primary.stats()).toMatchObject({ replied: 2, repliesDropped: { notServing: 0, unroutable: 0 } });
+    expect(primary.star.term).toBe(1);
+  });
+
+  test("that blocks its process does not make the pair change places", async () => {
+    const links = { primary: ipc(), backup: ipc() };
+    const backup = startProcess("backup", links);
+    const primary = await startServer("primary", links, (body) => {
+      const end = performance.now() + 1.5 * HEARTBEAT;
+      while (performance.now() < end);
+      return String(body);
+    });
+    await until(() => primary.stats().star.peer === "passive", "a pair");
+    const client = keep(
+      new BinaryStarClient({
+        endpoints: [primary.endpoint as string, ipc()],
+        timeout: 20 * HEARTBEAT,
+        deadline: 100 * HEARTBEAT,
+      }),
+    );
+    for (const word of ["1", "2", "3"]) expect(texts(await client.request(word))).toEqual([word]);
+    expect([primary.star.term, primary.stats().star.stalls > 0]).toEqual([1, true]);
+    expect(primary.stats().star.peer).toBe("passive");
+    await backup.kill();
+  });
+
   test("takes and gives values, with a codec", async () => {
     const codec = json<{ n: number }>();
     const server = keep(
@@ -230,8 +289,9 @@ describe("a handler", () => {
     await dealer.send(["", "work"]);
     await within(begun, "the handler's begin");
     const fatal = becomes(primary, "fatal");
-    await rival.send("3");
-    await fatal;
+    // For a heartbeat after its take-over it could be the word of a peer in doubt.
+    const telling = setInterval(() => rival.trySend("3"), HEARTBEAT / 2);
+    await fatal.finally(() => clearInterval(telling));
     finish("done");
     await until(() => primary.stats().repliesDropped.notServing === 1, "a dropped reply");
     expect(primary.stats().replied).toBe(0);

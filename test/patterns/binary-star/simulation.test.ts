@@ -4,21 +4,19 @@
  */
 import { expect, test } from "vitest";
 import { Network } from "../../support/simulation/network.js";
-import { runSchedules } from "../../support/simulation/schedules.js";
+import { runSchedules, SCHEDULES_TIMEOUT, TRIES_MANY } from "../../support/simulation/schedules.js";
 import type { Simulation } from "../../support/simulation/simulation.js";
 import { HEARTBEAT, PairServer } from "./pair.js";
 
-/** ms of schedules in each test of a default run. */
-const BUDGET = 5_000;
-/** ms that a test may take. */
-const LIMIT = process.env.SHOAL_LONG === "1" ? 3_600_000 : 20_000;
+/** Schedules of each test in a default run. */
+const COUNT = 2_000;
 /** ms of trouble in each schedule, and of peace after it. */
 const TROUBLE = 30_000;
 const PEACE = 12_000;
 /** ms a state takes at most: it varies by less than the half heartbeat that the rules allow. */
 const MAX_DELAY = 400;
-/** ms from the end of a disturbance until two masters must have heard of each other. */
-const SETTLED = HEARTBEAT + 2 * MAX_DELAY;
+/** ms from the end of a disturbance until two masters must have heard of each other, past the heartbeat of grace. */
+const SETTLED = 2 * HEARTBEAT + 2 * MAX_DELAY;
 
 interface Pair {
   readonly simulation: Simulation;
@@ -110,7 +108,7 @@ function expectOneMaster(pair: Pair): void {
 }
 
 test("without a cut between the servers there are never two masters, whatever crashes or is stopped", {
-  timeout: LIMIT,
+  timeout: SCHEDULES_TIMEOUT,
 }, () => {
   let answers = 0;
   const tried = runSchedules(
@@ -132,14 +130,13 @@ test("without a cut between the servers there are never two masters, whatever cr
       if (a.fences + b.fences > 0) throw new Error("fenced without a cut");
       expectOneMaster(pair);
     },
-    { budget: BUDGET },
+    { count: COUNT },
   );
-  expect(tried).toBeGreaterThan(200);
-  expect(answers).toBeGreaterThan(tried * 10);
+  if (TRIES_MANY) expect(answers).toBeGreaterThan(tried * 10);
 });
 
 test("two masters take a cut, end with the first state that passes, and are fenced until the operator resolves", {
-  timeout: LIMIT,
+  timeout: SCHEDULES_TIMEOUT,
 }, () => {
   let fences = 0;
   const tried = runSchedules(
@@ -188,8 +185,7 @@ test("two masters take a cut, end with the first state that passes, and are fenc
       fences += a.fences + b.fences;
       expectOneMaster(pair);
     },
-    { budget: BUDGET },
+    { count: COUNT },
   );
-  expect(tried).toBeGreaterThan(200);
-  expect(fences).toBeGreaterThan(tried / 10); // It was not for nothing.
+  if (TRIES_MANY) expect(fences).toBeGreaterThan(tried / 10); // It was not for nothing.
 });

@@ -234,6 +234,8 @@ describe.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) => {
       await fails({ connect: [], bind: publisher.lastEndpoint }, { code: "EADDRINUSE" });
       await fails({ connect: "nonsense" }, { code: "EINVAL" });
       await fails({ socketOptions: { lingre: 1 } }, { code: "EINVAL" });
+      const slow = module("await new Promise((loaded) => setTimeout(loaded, 300)); export default () => undefined");
+      await fails({ handler: slow, socketOptions: { lingre: 1 } }, { code: "EINVAL", message: /lingre/ });
       await assert.rejects(new BlackBox({ handler: fine, connect: ANY }).stats(), { code: "EFSM" });
       await publisher.close();`);
   });

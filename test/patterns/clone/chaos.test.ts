@@ -24,6 +24,7 @@ const server = new CloneServer({
   heartbeatInterval: ${HEARTBEAT},
   ...(store === undefined ? {} : { store: CloneLmdbStore.open(store) }),
 });
+server.events.on("unmet", () => console.log("unmet"));
 await server.start();
 process.stdin.setEncoding("utf8").on("data", async (word) => {
   while (!(server.stats().serving && server.stats().replicated)) await new Promise((resolve) => setTimeout(resolve, 10));
@@ -191,6 +192,33 @@ test(
     await load.stop();
     for (const [key, number] of load.acknowledged) expect(Number(client.get(key))).toBe(number);
     expect(load.count).toBeGreaterThan(KILLS_OF_ALL * 50);
+  },
+  LIMIT,
+);
+
+test(
+  "of two stores the older one is not served, whichever server starts first, and takes over what the other has",
+  async () => {
+    const { endpoints, servers, begin } = await pair(true);
+    const client = connect(endpoints);
+    await client.set("k", "old", { timeout: PATIENCE });
+    await kill(servers[0]);
+    await client.set("k", "new", { timeout: PATIENCE });
+    await kill(servers[1]);
+    begin(0); // Its store is the older one, and it cannot know.
+    await until(
+      () => told.get(servers[0])?.has("unmet") === true,
+      "the primary waits for the backup",
+      PATIENCE,
+    );
+    expect(client.state).not.toBe("live");
+    begin(1);
+    expect(await inStep(servers)).toBe(1);
+    await client.set("l", "1", { timeout: PATIENCE });
+    expect([String(client.get("k")), client.stats().server]).toEqual(["new", endpoints[1]]);
+    await kill(servers[1]);
+    await client.set("l", "2", { timeout: PATIENCE }); // The primary has the backup's map by now.
+    expect([String(client.get("k")), client.stats().server]).toEqual(["new", endpoints[0]]);
   },
   LIMIT,
 );

@@ -1,7 +1,7 @@
 /** A client's rules, one at a time, without a network. */
 import { expect, test } from "vitest";
 import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
-import { encodeGoodbye } from "../../../src/patterns/clone/protocol.js";
+import { encodeGoodbye, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
 
 interface Rig {
   readonly rules: ClientRules;
@@ -44,6 +44,28 @@ test("a client that is closed asks nobody, whatever its sockets tell it still", 
   rules.tick(10_000);
   expect(done).toEqual(["open 1 0", "state"]);
   expect(rules.nextWakeUp()).toBeUndefined();
+});
+
+test("what a server acknowledged that was gone before its map was whole is not settled by the next one's map", () => {
+  const { rules } = rig(["a", "b"]);
+  const [key, value, empty] = [Buffer.from("k"), Buffer.from("v"), Buffer.alloc(0)];
+  const uuid = Buffer.alloc(16, 1, "binary");
+  uuid.fill(0, 8).writeUInt32BE(1, 12);
+  let settled = 0;
+  const settle = (): void => {
+    settled += 1;
+  };
+  rules.start(0);
+  rules.connected(1, 0);
+  rules.set(key, empty, value, 0, settle, () => undefined, 0);
+  rules.update(1, [key, sequenceFrame(1), uuid, empty, value], 0); // While the map is on its way.
+  rules.disconnected(1, false, 10);
+  for (let now = 20; now < 2_000; now += 100) rules.tick(now);
+  rules.connected(2, 2_000);
+  rules.snapshot(2, encodeGoodbye(0, empty), 2_000); // The next server has not got it.
+  expect([rules.state, settled, rules.stats(2_000).inFlight]).toEqual(["live", 0, 1]);
+  rules.update(2, [key, sequenceFrame(1), uuid, empty, value], 2_001);
+  expect([settled, rules.stats(2_001).inFlight]).toEqual([1, 0]);
 });
 
 test("a client that is refused tries again less and less often, until it has a map", () => {

@@ -1,5 +1,5 @@
 /** Server and clients over real sockets. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
@@ -402,6 +402,7 @@ function memoryStore(isFull: () => boolean): CloneStore {
       if (isFull() && changes.some(({ value }) => value !== undefined))
         throw new StoreError("full", "no room");
     },
+    mark: async () => undefined,
     replace: async () => ({ add: async () => undefined, finish: async () => undefined }),
     close: async () => undefined,
   };
@@ -450,6 +451,97 @@ describe("a pair", () => {
     await until(() => !client.has("soon"), "the ephemeral key ends");
     expect([client.size, backup.stats().entries]).toEqual([350, 350]);
     expect(backup.stats().applied + backup.stats().repeated).toBeGreaterThanOrEqual(50);
+  });
+
+  /** A server of a pair at two endpoints, with a store in a folder. */
+  async function withStore(
+    role: "primary" | "backup",
+    at: string,
+    store = `store-${role}`,
+    serveAlone = false,
+  ): Promise<CloneServer> {
+    const [own, peer] = role === "primary" ? ["p", "b"] : ["b", "p"];
+    const server = track(
+      new CloneServer({
+        endpoint: `ipc://${join(at, own as string)}`,
+        pair: { role, peer: `ipc://${join(at, peer as string)}`, serveAlone },
+        heartbeatInterval: 2 * HEARTBEAT,
+        store: CloneLmdbStore.open(join(at, store)),
+      }),
+    );
+    await server.start();
+    return server;
+  }
+
+  test("what a server acknowledged apart from the one that serves is told and kept aside, and can be loaded", async () => {
+    const at = folder();
+    const servers = ["p", "b"].map((name) => `ipc://${join(at, name)}`);
+    const client = track(new CloneClient({ servers, heartbeatInterval: 2 * HEARTBEAT }));
+    const first = [await withStore("primary", at), await withStore("backup", at)] as const;
+    await until(() => first[0].stats().replicated, "the backup has the map");
+    await within(client.set("both", "1"), "the first set");
+    await first[1].close();
+    await within(client.set("apart", "at the primary"), "a set at the primary alone");
+    await within(client.set("bytes", Buffer.of(0xff, 0)), "a set at the primary alone");
+    await first[0].close();
+    // The operator takes the primary for lost; it comes back all the same.
+    const backup = await withStore("backup", at, "store-backup", true);
+    await within(client.set("apart", "at the backup"), "a set at the backup alone");
+    const primary = await withStore("primary", at);
+    const told = await within(
+      new Promise((resolve) => primary.events.on("diverged", resolve)),
+      "what the primary has lost",
+    );
+    expect(told).toMatchObject({ after: 1, updates: 2, entries: 2 });
+    await until(() => backup.stats().replicated, "the primary has the map");
+    for (const server of [primary, backup]) expect(String(server.get("apart"))).toBe("at the backup");
+    const lines = readFileSync((told as { aside: string }).aside, "utf8")
+      .trim()
+      .split("\n");
+    expect(lines.map((line) => JSON.parse(line)).sort((a, b) => (a.key < b.key ? -1 : 1))).toEqual([
+      { key: "apart", value: "at the primary" },
+      { key: "bytes", value: { base64: "/wA=" } },
+    ]);
+  });
+
+  test("two stores of different maps are not mixed: nobody follows until the operator says so", async () => {
+    const at = folder();
+    for (const role of ["primary", "backup"] as const) {
+      const server = await withStore(role, at, `store-${role}`, true);
+      const client = await join_(server.endpoint as string, { heartbeatInterval: 2 * HEARTBEAT });
+      await within(client.set(role, "x"), "a set");
+      await Promise.all([client.close(), server.close()]);
+    }
+    const [primary, backup] = [await withStore("primary", at), await withStore("backup", at)];
+    await until(() => primary.star?.state === "fenced" && backup.star?.state === "fenced", "both are fenced");
+    expect([primary.stats().entries, backup.stats().entries]).toEqual([1, 1]);
+    const diverged = new Promise((resolve) => backup.events.on("diverged", resolve));
+    backup.star?.resolve("passive");
+    await until(() => primary.star?.stats().peer === "passive", "the loser yields");
+    primary.star?.resolve("active");
+    expect(await within(diverged, "what is kept aside")).toMatchObject({ after: 0, entries: 1 });
+    await until(() => primary.stats().replicated, "the backup has the primary's map");
+    expect([backup.get("primary") !== undefined, backup.get("backup")]).toEqual([true, undefined]);
+  });
+
+  test("a server of another version is told, on the link and among the states", async () => {
+    const at = folder();
+    const primary = await withStore("primary", at, "store", true);
+    const client = await join_(primary.endpoint as string, { heartbeatInterval: 2 * HEARTBEAT });
+    let told = 0;
+    primary.events.on("incompatible", () => {
+      told += 1;
+    });
+    const link = track(new Dealer({ linger: 0 }));
+    link.connect(`ipc://${join(at, "p-4")}`);
+    await link.send(["F", Buffer.alloc(8, 1)]); // As a server before there were terms.
+    await until(() => told === 1, "the link tells");
+    const state = track(new Publisher({ linger: 0 }));
+    await state.bind(`ipc://${join(at, "b-3")}`);
+    await state.waitForSubscribers();
+    await state.send("2");
+    await until(() => told === 2, "the state tells");
+    expect([client.state, primary.stats().serving]).toEqual(["live", true]);
   });
 
   test("a client without a UUID of its own is served too, and a passive server answers no request", async () => {

@@ -1,22 +1,9 @@
 /** Against programs on pyzmq that speak CHP as its text and the Guide's programs do, both directions. */
-import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
 import { CloneClient, CloneServer } from "../../../src/patterns/index.js";
 import { until, within } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
-
-const PYTHON = "/usr/bin/python3";
-
-function hasPyzmq(): boolean {
-  if (!existsSync(PYTHON)) return false;
-  try {
-    execFileSync(PYTHON, ["-c", "import zmq"], { stdio: "ignore", timeout: 10_000 });
-    return true;
-  } catch {
-    return false;
-  }
-}
+import { missing, peerAt } from "../../support/peers.js";
 
 /** A client: prints its snapshot, then each update; sets a key for each line that it is told, `key=value=ttl`. */
 const CLIENT = `
@@ -105,7 +92,7 @@ afterEach(async () => {
 });
 
 function python(source: string, ...args: string[]): Child {
-  const child = new Child(PYTHON, ["-c", source, ...args], { limit: 30_000 });
+  const child = new Child(peerAt("pyzmq"), ["-c", source, ...args], { limit: 30_000 });
   children.push(child);
   return child;
 }
@@ -115,10 +102,7 @@ function track<T extends (typeof open)[number]>(thing: T): T {
   return thing;
 }
 
-const found = hasPyzmq();
-if (!found) console.log("skipped: no pyzmq for /usr/bin/python3");
-
-describe.skipIf(!found)("with pyzmq", () => {
+describe.skipIf(missing("pyzmq"))("with pyzmq", () => {
   it("our server serves a client of 12/CHP: snapshot, updates, ephemeral values, HUGZ", async () => {
     const server = track(new CloneServer({ endpoint: "tcp://127.0.0.1:*", heartbeatInterval: 200 }));
     await server.start();

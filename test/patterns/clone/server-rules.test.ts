@@ -11,15 +11,20 @@ interface Rig {
   /** `key=value` of each KVPUB, with its sequence. */
   readonly published: string[];
   readonly replies: string[];
+  readonly lost: string[];
   /** Replies that have room still. */
   room: number;
+  /** Bytes that have not left for each client. */
+  queued: number;
 }
 
 function rig(maxBytes = 100_000): Rig {
   const made = {
     published: [] as string[],
     replies: [] as string[],
+    lost: [] as string[],
     room: Number.POSITIVE_INFINITY,
+    queued: 0,
   } as unknown as Rig;
   const text = (frames: Buffer[]): string => `${frames[0]}=${frames[4]}@${frames[1]?.readUInt32BE(4)}`;
   const rules = new ServerRules(
@@ -27,10 +32,10 @@ function rig(maxBytes = 100_000): Rig {
       heartbeatInterval: 1_000,
       liveness: 2,
       hasStore: false,
-      paired: false,
+      serveAlone: false,
       maxPending: 10,
       maxBytes,
-      maxSnapshots: 1,
+      maxSnapshots: 3,
       maxWaiting: 1,
       token: Buffer.alloc(8, 1),
     },
@@ -44,11 +49,16 @@ function rig(maxBytes = 100_000): Rig {
         made.replies.push(text(frames));
         return "sent";
       },
+      queued: () => made.queued,
       replicate: () => "gone",
       follow: () => undefined,
       commit: () => undefined,
       replace: () => undefined,
-      event: () => undefined,
+      mark: () => undefined,
+      announce: () => undefined,
+      event: (event) => {
+        if (event.type === "snapshot:lost") made.lost.push(event.reason);
+      },
     },
     0,
   );
@@ -93,6 +103,28 @@ test("a client that takes its snapshot slowly gets the map as it was, not as it 
   expect([replies.length, replies.at(-1)]).toEqual([2_501, "KTHXBAI=@2500"]);
 });
 
+test("a snapshot that has not left keeps its place until it has, or has not moved for 30 s", () => {
+  const made = rig();
+  const { rules } = made;
+  set(rules, "k", "1", 1);
+  made.room = 100;
+  made.queued = 1_000;
+  for (let n = 0; n < 3; n++) rules.request(Buffer.from(`client ${n}`), Buffer.alloc(0), 0);
+  expect(rules.stats().snapshots).toMatchObject({ done: 3, waiting: 0 });
+  rules.request(Buffer.from("one more"), Buffer.alloc(0), 0);
+  for (let now = 100; now <= 10_000; now += 100) rules.tick(now);
+  expect(rules.stats().snapshots).toMatchObject({ done: 3, waiting: 1 });
+  made.queued = 500;
+  for (let now = 10_100; now <= 39_000; now += 100) rules.tick(now);
+  expect(rules.stats().snapshots).toMatchObject({ done: 3, waiting: 1 });
+  for (let now = 39_100; now <= 41_000; now += 100) rules.tick(now);
+  expect(rules.stats().snapshots).toMatchObject({ done: 4, waiting: 0 });
+  made.queued = 0;
+  rules.request(Buffer.from("the last"), Buffer.alloc(0), 41_000);
+  rules.tick(41_100);
+  expect(rules.stats().snapshots).toMatchObject({ done: 5, waiting: 0 });
+});
+
 test("a server that is full, or has too much in hand, refuses and counts", () => {
   const { rules } = rig(1_000);
   set(rules, "k", "x".repeat(900), 1);
@@ -102,6 +134,48 @@ test("a server that is full, or has too much in hand, refuses and counts", () =>
   rules.flush(0);
   expect(rules.stats().refused).toMatchObject({ full: 1, overloaded: 10 });
   expect(rules.stats()).toMatchObject({ entries: 2, applied: 11, sequence: 11 });
+});
+
+test("what waits is bounded in bytes, too, wherever it waits", () => {
+  const value = Buffer.alloc(60_000_000, "x");
+  const { rules } = rig(1_000_000_000);
+  const update = (n: number): void =>
+    rules.update(encodeSet(Buffer.from(`k${n}`), Buffer.alloc(16, n), Buffer.alloc(0), value), 0);
+  for (let n = 1; n <= 8; n++) update(n);
+  expect(rules.stats().refused.overloaded).toBe(3); // Five are more than 256 MiB.
+  rules.deactivate(true, 0); // They are kept, as far as they fit.
+  expect([rules.stats().pending, rules.stats().refused.overloaded]).toEqual([4, 4]);
+  for (let n = 11; n <= 14; n++) update(n);
+  expect([rules.stats().pending, rules.stats().refused.overloaded]).toEqual([4, 8]);
+});
+
+test("snapshots of all clients together save so much of what changes under them, and no more", () => {
+  const made = rig(2_000_000_000);
+  const { rules, lost } = made;
+  const value = Buffer.alloc(800_000, "old");
+  // More than are looked at in one go, so that some are still to come when they change.
+  for (let n = 1; n <= 150; n++) rules.set(Buffer.from(`k${n}`), value, 0, 0) && rules.flush(0);
+  made.room = 0;
+  for (const name of ["a", "b", "c"]) rules.request(Buffer.from(name), Buffer.alloc(0), 0);
+  for (let n = 1; n <= 150; n++) set(rules, `k${n}`, "new", n);
+  rules.tick(100);
+  expect(lost).toEqual(["overrun"]); // Two have 119 MB each saved.
+  expect(rules.stats().snapshots).toMatchObject({ active: 2 });
+});
+
+test("a server that was held up acknowledges nothing until it knows that it serves", () => {
+  const { rules, published } = rig();
+  set(rules, "k", "1", 1);
+  rules.suspend();
+  set(rules, "k", "2", 2);
+  rules.tick(5_000);
+  expect(published).toEqual(["k=1@1"]);
+  rules.resume(5_000);
+  expect(published).toEqual(["k=1@1", "k=2@2"]);
+  rules.suspend();
+  set(rules, "k", "3", 3);
+  rules.deactivate(true, 6_000);
+  expect([published.length, rules.stats().pending]).toEqual([2, 0]); // It is in the map: the other server has the word.
 });
 
 test("a key that is set again in the moment when it ends stays", () => {

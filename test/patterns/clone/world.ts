@@ -3,6 +3,7 @@
  * keeps its order and loses nothing but what was on its way when it ended; publications and updates of clients may be
  * lost, as at a full queue.
  */
+import type { StarHolding } from "../../../src/patterns/binary-star/holding.js";
 import { encodeState, parseState, StarState } from "../../../src/patterns/binary-star/protocol.js";
 import { BinaryStarRules, type StarRole } from "../../../src/patterns/binary-star/rules.js";
 import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
@@ -12,6 +13,7 @@ import { encodeTimeToLive } from "../../../src/patterns/clone/properties.js";
 import { encodeRequest } from "../../../src/patterns/clone/protocol.js";
 import type { SendResult } from "../../../src/patterns/clone/server-outbox.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
+import { adopted, encodeStanding } from "../../../src/patterns/clone/standing.js";
 import type { CloneTable } from "../../../src/patterns/clone/table.js";
 import type { Simulation } from "../../support/simulation/simulation.js";
 import { SimulatedTimer } from "../../support/simulation/timed-node.js";
@@ -62,6 +64,11 @@ class Disk {
   map = new Map<string, { value: Buffer; sequence: number; expires: number }>();
   uuids: Buffer[] = [];
   sequence = 0;
+  standing: Buffer | undefined;
+  /** What was kept aside: keys that another server's map had not. */
+  readonly aside = new Set<string>();
+  /** When what is under way is done: one thing after the other. */
+  busyUntil = 0;
 
   apply(operations: readonly Operation[]): void {
     for (const { kind, key, value, sequence, uuid, expires } of operations) {
@@ -86,6 +93,7 @@ export class Server {
   #voters: [Connection, Buffer][] = [];
   #link: Connection | undefined;
   #life = 0;
+  #stateArrives = 0;
 
   constructor(
     readonly name: string,
@@ -116,7 +124,8 @@ export class Server {
       heartbeatInterval: HEARTBEAT,
       liveness: 2,
       hasStore: this.disk !== undefined,
-      paired: true,
+      role: this.role,
+      serveAlone: this.world.serveAlone.has(this.name),
       maxPending: 1_000,
       maxBytes: 1_000_000,
       maxSnapshots: 3,
@@ -128,11 +137,12 @@ export class Server {
       {
         publish: (frames) => this.#publish(frames),
         reply: (id, frames) => this.#reply("snapshot", id, frames),
+        queued: () => 0,
         replicate: (id, frames) => this.#reply("link", id, frames),
         follow: (frames) => this.#follow(frames),
         commit: (operations) => {
           const copied = [...operations];
-          simulation.after(simulation.random.integer(1, 10), () => {
+          this.#write(simulation.random.integer(1, 10), () => {
             // A process that is killed may or may not have got its commit onto the disk.
             if (this.#life !== life || !this.up) {
               if (simulation.random.chance(0.5) && this.#life === life) this.disk?.apply(copied);
@@ -147,37 +157,62 @@ export class Server {
             this.#update();
           });
         },
-        replace: (loaded, expires, wanted) =>
-          simulation.after(
+        replace: (loaded, expires, wanted, aside) =>
+          this.#write(
             simulation.random.integer(5, 60),
-            mine(() => this.#replace(loaded, expires, wanted)),
+            mine(() => this.#replace(loaded, expires, wanted, aside)),
           ),
+        mark: (standing) =>
+          this.#write(simulation.random.integer(1, 10), () => {
+            if (this.#life !== life || !this.up) {
+              if (simulation.random.chance(0.5) && this.#life === life && this.disk)
+                this.disk.standing = standing;
+              return;
+            }
+            if (simulation.random.chance(this.world.diskFaults))
+              rules.markFailed(new Error("disk"), simulation.now);
+            else {
+              (this.disk as Disk).standing = standing;
+              rules.marked(simulation.now);
+            }
+            this.#update();
+          }),
+        announce: () => this.star?.tellAgain(simulation.now),
         event: (event) => simulation.note(() => `${this.name}: ${JSON.stringify(event)}`),
       },
       simulation.now,
     );
     this.rules = rules;
     if (this.disk !== undefined) {
-      const { map, uuids, sequence } = this.disk;
+      const { map, uuids, sequence, standing } = this.disk;
       for (const [name, { value, sequence: at, expires }] of map)
         rules.restore({ key: Buffer.from(name, "latin1"), value, sequence: at, expires }, expires);
-      rules.restored({ sequence, uuids, damaged: 0 });
+      rules.restored({ sequence, uuids, damaged: 0, standing });
     }
+    const holding: StarHolding = {
+      tell: () => rules.standing.tell(),
+      hear: (state, told, own) => rules.hear(state, told, own, simulation.now),
+      mayTakeOver: (own) => rules.standing.mayTakeOver(own),
+      resolved: (choice) => rules.standing.resolved(choice),
+    };
     this.star = new BinaryStarRules(
-      { role: this.role, heartbeatInterval: HEARTBEAT, liveness: 2 },
+      { role: this.role, heartbeatInterval: HEARTBEAT, liveness: 2, holding },
       {
         publish: (state) => {
           const { peer } = this;
-          simulation.after(simulation.random.next() * MAX_DELAY, () => {
+          const told = rules.standing.tell();
+          const arrival = simulation.now + simulation.random.next() * MAX_DELAY;
+          this.#stateArrives = Math.max(this.#stateArrives, arrival); // A connection keeps its order.
+          simulation.at(this.#stateArrives, () => {
             if (this.world.cut || !peer.up) return;
-            peer.star?.receive(parseState([encodeState(state)]) as StarState, simulation.now);
+            peer.star?.receive(parseState([encodeState(state)]) as StarState, simulation.now, told);
             peer.#update();
           });
         },
         changed: (state, from, cause) => {
           simulation.note(`${this.name}: star ${from} > ${state}, ${cause}`);
           if (state === StarState.ACTIVE) {
-            rules.activate(simulation.now);
+            rules.activate(simulation.now, cause === "resolved");
             for (const [connection, subtree] of this.#voters.splice(0))
               rules.request(connection.id, subtree, simulation.now);
           } else {
@@ -185,8 +220,14 @@ export class Server {
             rules.deactivate(state === StarState.PASSIVE, simulation.now);
           }
         },
-        fenced: () => {
-          simulation.note(`${this.name}: fenced`);
+        doubted: () => rules.suspend(),
+        resumed: () => {
+          rules.resume(simulation.now);
+          for (const [connection, subtree] of this.#voters.splice(0))
+            rules.request(connection.id, subtree, simulation.now);
+        },
+        fenced: (reason) => {
+          simulation.note(`${this.name}: fenced, ${reason}`);
           this.#voters = [];
           rules.deactivate(false, simulation.now);
         },
@@ -240,12 +281,21 @@ export class Server {
     }
   }
 
+  /** Something goes to the disk, after all that went there before. */
+  #write(ms: number, done: () => void): void {
+    const { simulation } = this.world;
+    const disk = this.disk as Disk;
+    disk.busyUntil = Math.max(disk.busyUntil, simulation.now) + ms;
+    simulation.at(disk.busyUntil, done);
+  }
+
   #update(): void {
     for (const timer of this.#timers) timer.update();
   }
 
   #publish(frames: Buffer[]): void {
     const { simulation, loss } = this.world;
+    if (String(frames[0]) !== "HUGZ") this.world.acknowledges(this, this.rules?.stats().term ?? 0);
     for (const connection of this.connections) {
       if (connection === this.peer.#link) continue;
       const topic = (frames[0] as Buffer).toString("latin1");
@@ -299,9 +349,17 @@ export class Server {
     this.peer.connections.delete(link);
   }
 
-  #replace(loaded: LoadedMap, expires: (id: number) => number, wanted: () => boolean): void {
+  #replace(
+    loaded: LoadedMap,
+    expires: (id: number) => number,
+    wanted: () => boolean,
+    aside: number | undefined,
+  ): void {
     const disk = this.disk as Disk;
     if (wanted()) {
+      if (aside !== undefined)
+        for (const [name, { sequence }] of disk.map) if (sequence > aside) disk.aside.add(name);
+      disk.standing = encodeStanding(adopted(loaded.standing));
       disk.map = new Map();
       const { table } = loaded;
       for (let id = 0; id < table.high; id++) {
@@ -312,7 +370,7 @@ export class Server {
       disk.uuids = [...loaded.uuids];
       disk.sequence = loaded.sequence;
     }
-    this.rules?.replaced(this.world.simulation.now);
+    this.rules?.replaced(loaded, this.world.simulation.now, aside === undefined ? undefined : "aside");
     this.#update();
   }
 }
@@ -472,7 +530,11 @@ export class World {
   cut = false;
   /** Servers that clients do not reach. */
   readonly unreachable = new Set<string>();
+  /** Servers that start with the operator's word to serve alone. */
+  readonly serveAlone = new Set<string>();
   #number = 0;
+  /** Who acknowledged in each term. */
+  readonly #authors = new Map<number, string>();
 
   constructor(
     readonly simulation: Simulation,
@@ -497,6 +559,13 @@ export class World {
     // Both have to say so: the one that serves notices after a while only that the other has started anew.
     const { active } = this;
     return active?.rules?.stats().replicated === true && active.peer.rules?.stats().replicated === true;
+  }
+
+  /** A server publishes an update, which acknowledges it. */
+  acknowledges({ name }: Server, term: number): void {
+    const author = this.#authors.get(term) ?? name;
+    if (author !== name) throw new Error(`${author} and ${name} acknowledge in term ${term}`);
+    this.#authors.set(term, author);
   }
 
   connect(

@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { NO_PYTHON } from "../../interop/python-peer.js";
 import { Child } from "../../process/child.js";
+import { peerAt } from "../../support/peers.js";
 
 export { NO_PYTHON };
 
@@ -9,12 +10,9 @@ const PROGRAM = fileURLToPath(new URL("programs/stars.py", import.meta.url));
 /** ms after which a program is ended, whatever it does. */
 const LIMIT = 30_000;
 
-/** Debian's, which has pyzmq; elsewhere what the path has. */
-const COMMAND = process.platform === "linux" ? "/usr/bin/python3" : "python3";
-
 export class GuideProgram extends Child {
   constructor(...args: string[]) {
-    super(COMMAND, ["-u", PROGRAM, ...args], { limit: LIMIT });
+    super(peerAt("pyzmq"), ["-u", PROGRAM, ...args], { limit: LIMIT });
   }
 
   /** Ends it as its user would; safe to call twice. */

@@ -1,13 +1,13 @@
 /** Between a publisher and a subscriber of pyzmq, which know nothing of the cache. */
-import { existsSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { Context } from "../../../src/index.js";
 import { LastValueCache } from "../../../src/patterns/last-value-cache/index.js";
 import { until } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
+import { missing, peerAt } from "../../support/peers.js";
 
-const PYTHON = "/usr/bin/python3";
+const PYTHON = peerAt("pyzmq");
 const open: LastValueCache[] = [];
 const children: Child[] = [];
 
@@ -47,7 +47,7 @@ while True:
     print(*[frame.decode() for frame in socket.recv_multipart()], sep="|", flush=True)
 `;
 
-describe.skipIf(!existsSync(PYTHON)).each([...ENGINE_NAMES])(
+describe.skipIf(missing("pyzmq")).each([...ENGINE_NAMES])(
   "the last value cache and pyzmq, engine %s",
   (engine) => {
     const context = new Context({ engine });

@@ -135,7 +135,7 @@ describe("a last value cache with a store", () => {
     writeFileSync(join(folder, "data.mdb"), "x".repeat(100_000));
     expect(thrown(() => new LastValueCache({ store: folder }))).toMatchObject({
       code: "ERR_STORE",
-      reason: "failed",
+      reason: "damaged",
     });
     const other = join(folder, "other");
     kept(new LastValueCache({ store: other }));

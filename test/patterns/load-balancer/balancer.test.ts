@@ -1,11 +1,11 @@
 /** The load-balancing broker over tcp, and with the Guide's kind of worker. */
-import { existsSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
 import { Dealer, Request } from "../../../src/index.js";
 import { LoadBalancer, type LoadBalancerOptions } from "../../../src/patterns/load-balancer/balancer.js";
 import { PirateWorker } from "../../../src/patterns/pirate/worker.js";
 import { texts, until, within } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
+import { missing, peerAt } from "../../support/peers.js";
 
 const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
 const children: Child[] = [];
@@ -27,7 +27,7 @@ async function start(options?: LoadBalancerOptions) {
   return { balancer, frontend, backend };
 }
 
-const PYTHON = "/usr/bin/python3";
+const PYTHON = peerAt("pyzmq");
 
 /** A worker as lbbroker.py has it: REQ, READY as text, one request after the other. */
 const REQ_WORKER = `
@@ -55,6 +55,19 @@ describe("the load balancer", () => {
     const order: string[] = [];
     for (let i = 0; i < 7; i++) order.push(String(await client.request("x", { timeout: 5_000 })));
     expect(order.join("")).toBe("abcabca");
+  });
+
+  it("counts and tells of replies that their client does not take", async () => {
+    const { balancer, frontend, backend } = await start({ frontendOptions: { sendHighWaterMark: 1 } });
+    kept(new PirateWorker(backend, () => Buffer.alloc(100_000), { dialect: "simple" }));
+    const client = kept(new Dealer({ receiveHighWaterMark: 1, routingId: "slow" }));
+    client.connect(frontend);
+    const told = new Promise<unknown>((resolve) => balancer.events.on("reply:dropped", resolve));
+    while (balancer.stats().repliesDropped === 0) {
+      await client.send(["", "x"]);
+      await until(() => balancer.stats().queued === 0, "the requests at the worker");
+    }
+    expect(await told).toMatchObject({ client: Buffer.from("slow"), reason: "client-full" });
   });
 
   it("never gives a worker a second request while it works", async () => {
@@ -105,7 +118,7 @@ describe("the load balancer", () => {
     expect(balancer.stats()).toMatchObject({ requests: 0, idleWorkers: 1 });
   });
 
-  it.skipIf(!existsSync(PYTHON))("takes a REQ worker of pyzmq that says READY in letters", async () => {
+  it.skipIf(missing("pyzmq"))("takes a REQ worker of pyzmq that says READY in letters", async () => {
     const { balancer, frontend, backend } = await start();
     const worker = new Child(PYTHON, ["-c", REQ_WORKER, backend]);
     children.push(worker);

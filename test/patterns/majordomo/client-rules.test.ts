@@ -1,12 +1,23 @@
 /** A client whose connections end: what it asks again, where, and how often. */
 import { describe, expect, it } from "vitest";
+import type { CallSink, Taken } from "../../../src/patterns/majordomo/client-call.js";
 import type { ClientEvent } from "../../../src/patterns/majordomo/client-events.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
-import { Dialect } from "../../../src/patterns/majordomo/protocol.js";
+import { countIn } from "../../../src/patterns/majordomo/heads.js";
+import { ClientCommand, Dialect } from "../../../src/patterns/majordomo/protocol.js";
 import type { ClientInput } from "../../../src/patterns/majordomo/protocol-client.js";
+import { INITIAL_CREDIT } from "../../../src/patterns/majordomo/stream-credit.js";
 
 const BEAT = 100;
-const LIMITS = { heartbeatInterval: BEAT, liveness: 3, maxInFlight: 10, maxPending: 10, maxConnections: 2 };
+const LIMITS = {
+  heartbeatInterval: BEAT,
+  liveness: 3,
+  maxInFlight: 10,
+  maxPending: 10,
+  maxConnections: 2,
+  streamWindow: 65_536,
+  maxStreamBytes: 1_048_576,
+};
 const INCARNATION = Buffer.from("12345678");
 
 function clientOf(endpoints: string[], dialect?: Dialect) {
@@ -44,7 +55,10 @@ function clientOf(endpoints: string[], dialect?: Dialect) {
         [text],
         { all: false, timeout: 10_000, retries },
         {
-          answer: () => ended.push(`${text} answered`),
+          answer: () => {
+            ended.push(`${text} answered`);
+            return "read";
+          },
           failed: (error) => ended.push(`${text} ${"reason" in error ? error.reason : error.code}`),
         },
         now,
@@ -177,5 +191,127 @@ describe("a client of plain brokers", () => {
     rules.disconnected(1, 1);
     ask("x", 0, 2);
     expect(said()).toEqual([...first, "-1", "+2 a", "2 x"]);
+  });
+});
+
+describe("an answer in pieces", () => {
+  const piece = (sequence: number, pieces: number, size: number, final = false): ClientInput => ({
+    kind: "answer",
+    final,
+    sequence,
+    pieces,
+    service: Buffer.alloc(0),
+    body: final ? [] : [Buffer.alloc(size)],
+  });
+
+  function streaming(maxStreamBytes = LIMITS.maxStreamBytes) {
+    /** Bytes of each credit, and "cancel". */
+    const told: (number | string)[] = [];
+    const ended: string[] = [];
+    const rules = new ClientRules(
+      { ...LIMITS, maxStreamBytes, endpoints: ["a"], dialect: undefined },
+      {
+        open: () => undefined,
+        close: () => undefined,
+        send: (_, [head]) => {
+          if (head?.[6] === ClientCommand.Credit) told.push(countIn(head as Buffer));
+          if (head?.[6] === ClientCommand.Cancel) told.push("cancel");
+          return true;
+        },
+        event: () => undefined,
+      },
+      Buffer.alloc(8),
+    );
+    rules.start(0);
+    const input = { kind: "negotiated", extended: true, incarnation: INCARNATION, heartbeatInterval: BEAT };
+    rules.receive(1, input as ClientInput, 0);
+    const sink = {
+      taken: "kept" as Taken,
+      unread: false,
+      answer: (_: Buffer[], final: boolean): Taken => {
+        if (final) ended.push("end");
+        return sink.taken;
+      },
+      failed: (error: Error & { reason?: string; code?: string }) =>
+        ended.push(error.reason ?? `${error.code}`),
+    };
+    const ask = () =>
+      rules.submit(
+        rules.service("echo"),
+        ["x"],
+        { all: false, timeout: 1_000, retries: 0 },
+        sink as CallSink,
+        0,
+      );
+    return { rules, sink, told, ended, ask };
+  }
+
+  it("is granted what was read, in halves of its window, which grows once it is long", () => {
+    const { rules, told, ask } = streaming();
+    const call = ask();
+    rules.receive(1, piece(1, 0, 4_000), 1);
+    expect(told).toEqual([]);
+    rules.receive(1, piece(1, 1, 5_000), 1);
+    expect(told).toEqual([LIMITS.streamWindow - INITIAL_CREDIT]);
+    rules.read(call, 30_000, 2);
+    expect(told).toHaveLength(1);
+    rules.read(call, 3_000, 2);
+    expect(told.slice(1)).toEqual([33_000]);
+  });
+
+  it("has a smaller window when many are under way, and gives it back", () => {
+    const { rules, told, ask } = streaming(50_000);
+    ask();
+    rules.receive(1, piece(1, 0, 10_000), 1);
+    ask();
+    rules.receive(1, piece(2, 0, 10_000), 1);
+    expect(told).toEqual([
+      LIMITS.streamWindow - INITIAL_CREDIT,
+      50_000 - LIMITS.streamWindow + INITIAL_CREDIT,
+    ]);
+    rules.receive(1, piece(1, 1, 0, true), 1);
+    ask();
+    rules.receive(1, piece(3, 0, 10_000), 1);
+    expect(told.at(-1)).toBe(LIMITS.streamWindow - INITIAL_CREDIT);
+  });
+
+  it.each([
+    ["in the middle", piece(1, 2, 1)],
+    ["at the end", piece(1, 2, 0, true)],
+  ])("fails as incomplete when a piece is missing %s", (_, next) => {
+    const { rules, ended, told, ask } = streaming();
+    ask();
+    rules.receive(1, piece(1, 0, 1), 1);
+    rules.receive(1, next, 1);
+    expect([ended, told]).toEqual([["incomplete"], ["cancel"]]);
+    rules.receive(1, piece(1, 3, 1), 1);
+    expect(rules.stats()).toMatchObject({ failed: 1, late: 1, inFlight: 0 });
+  });
+
+  it("is given up when there is no room for a piece", () => {
+    const { rules, sink, ended, told, ask } = streaming();
+    ask();
+    sink.taken = "refused";
+    rules.receive(1, piece(1, 0, 1), 1);
+    expect([ended, told]).toEqual([["too-large"], ["cancel"]]);
+  });
+
+  it("is not late while its reader has pieces to read", () => {
+    const { rules, sink, ended, ask } = streaming();
+    const call = ask();
+    rules.receive(1, piece(1, 0, 1), 1);
+    sink.unread = true;
+    for (let now = 100; now < 5_000; now += 100) {
+      rules.receive(1, { kind: "heartbeat", incarnation: INCARNATION }, now);
+      rules.tick(now);
+    }
+    expect(ended).toEqual([]);
+    sink.unread = false;
+    rules.read(call, 65, 5_000);
+    rules.receive(1, { kind: "heartbeat", incarnation: INCARNATION }, 5_900);
+    rules.tick(5_900);
+    expect(ended).toEqual([]);
+    rules.tick(6_200);
+    expect(ended).toEqual(["ETIMEDOUT"]);
   });
 });

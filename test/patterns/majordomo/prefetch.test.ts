@@ -65,7 +65,7 @@ function make(limits: Partial<BrokerLimits> = {}): void {
         const { dialect, envelope, body } = parsed;
         at?.push({
           body: String(body[0]),
-          answer: replyMessage(dialect, envelope, true, ["done"]) as Buffer[],
+          answer: replyMessage(dialect, envelope, true, ["done"], 0) as Buffer[],
         });
       }
       return "sent";

@@ -1,22 +1,9 @@
 /** Against programs on pyzmq, which speak MDP as its text says it: 0.1 and 0.2, both directions. */
-import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
 import { within } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
-
-const PYTHON = "/usr/bin/python3";
-
-function hasPyzmq(): boolean {
-  if (!existsSync(PYTHON)) return false;
-  try {
-    execFileSync(PYTHON, ["-c", "import zmq"], { stdio: "ignore", timeout: 10_000 });
-    return true;
-  } catch {
-    return false;
-  }
-}
+import { missing, peerAt } from "../../support/peers.js";
 
 /** A worker that upper-cases, and beats only between requests. */
 const WORKER = `
@@ -79,7 +66,7 @@ const children: Child[] = [];
 const open: { close(options?: { linger: number }): Promise<void> }[] = [];
 
 function python(source: string, ...args: string[]): Child {
-  const child = new Child(PYTHON, ["-c", source, ...args]);
+  const child = new Child(peerAt("pyzmq"), ["-c", source, ...args]);
   children.push(child);
   return child;
 }
@@ -94,10 +81,7 @@ afterEach(async () => {
   await Promise.all(children.splice(0).map((child) => child.kill()));
 });
 
-const found = hasPyzmq();
-if (!found) console.log("skipped: no pyzmq for /usr/bin/python3");
-
-describe.skipIf(!found)("with pyzmq", () => {
+describe.skipIf(missing("pyzmq"))("with pyzmq", () => {
   it.each(["0.1", "0.2"])("our broker and client use a worker of %s", async (version) => {
     const broker = track(new MajordomoBroker());
     await broker.bind("tcp://127.0.0.1:*");

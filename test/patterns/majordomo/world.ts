@@ -4,15 +4,18 @@
  * and the peer comes back under another routing id. Who made the connection hears
  * of its end as a rule, soon after; when a host vanishes it does not.
  */
+import type { SendTicket } from "../../../src/patterns/common/send-queue.js";
 import type { BrokerEvent } from "../../../src/patterns/majordomo/broker-events.js";
 import { type BrokerLimits, resolveBrokerLimits } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { Call } from "../../../src/patterns/majordomo/client-call.js";
+import type { Call, CallSink } from "../../../src/patterns/majordomo/client-call.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
+import { tagIn } from "../../../src/patterns/majordomo/heads.js";
 import { Dialect } from "../../../src/patterns/majordomo/protocol.js";
 import { parseAtBroker } from "../../../src/patterns/majordomo/protocol-broker.js";
 import { parseAtClient } from "../../../src/patterns/majordomo/protocol-client.js";
 import { parseAtWorker } from "../../../src/patterns/majordomo/protocol-worker.js";
+import { INITIAL_CREDIT, pieceCost } from "../../../src/patterns/majordomo/stream-credit.js";
 import { type Delivery, WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import type { Network } from "../../support/simulation/network.js";
 import type { Simulation } from "../../support/simulation/simulation.js";
@@ -20,6 +23,20 @@ import { SimulatedTimer } from "../../support/simulation/timed-node.js";
 
 /** ms between heartbeats of everybody. */
 export const BEAT = 100;
+
+/** Bytes that a worker may send ahead of a client's reader. */
+export const WINDOW = 32_768;
+
+/** Bytes of a piece's second frame, at most. */
+const MAX_PADDING = 8_192;
+
+/** Bytes that may wait for a reader: its window, and one piece that began within it. */
+export const MOST_AHEAD = WINDOW + MAX_PADDING + 1_000;
+
+/** How many pieces are asked for by a request that ends with "*" and their number; 0: one whole reply. */
+function piecesAsked(asked: string): number {
+  return Number(/\*(\d+)$/.exec(asked)?.[1] ?? 0);
+}
 
 type Frames = readonly (Buffer | string)[];
 
@@ -49,6 +66,7 @@ class Connection {
   reset(): void {
     if (this.#closed) return;
     this.world.network.crash(this.#name);
+    this.world.left(this.broker, this.#name);
     this.#tell("lost");
     this.#resets += 1;
     this.#name = `${this.base}'${this.#resets}`;
@@ -60,6 +78,7 @@ class Connection {
     this.#closed = true;
     this.world.connections.delete(this);
     this.world.network.crash(this.#name);
+    this.world.left(this.broker, this.#name);
   }
 
   #tell(what: "lost" | "refused"): void {
@@ -79,11 +98,24 @@ export class World {
   readonly workers = new Map<string, SimulatedWorker>();
   readonly clients: SimulatedClient[] = [];
   count = 0;
+  /** Whether messages get lost or come twice: then an answer in pieces is only as sure as its numbers make it. */
+  readonly unreliable: boolean;
 
   constructor(
     readonly simulation: Simulation,
     readonly network: Network,
-  ) {}
+  ) {
+    const { loss, duplication } = network.faults;
+    this.unreliable = loss > 0 || duplication > 0;
+  }
+
+  /** A connection has ended: its broker hears of it as a rule, when all that came over it is in. */
+  left(broker: string, connection: string): void {
+    const { simulation } = this;
+    const host = this.brokers.get(broker);
+    if (host === undefined || simulation.random.chance(0.3)) return;
+    simulation.after(simulation.random.integer(100, 200), () => host.left(connection));
+  }
 
   broker(name: string, limits: Partial<BrokerLimits> = {}): SimulatedBroker {
     const broker = new SimulatedBroker(this, name, limits);
@@ -109,6 +141,11 @@ export class SimulatedBroker {
   readonly events: BrokerEvent[] = [];
   readonly limits: BrokerLimits;
   readonly #timer: SimulatedTimer;
+  /** Routing ids, as objects that stay the same for a connection. */
+  readonly #ids = new Map<string, Buffer>();
+  #up = true;
+  /** What comes while the process stands still. */
+  #missed: (() => void)[] | undefined;
 
   constructor(
     readonly world: World,
@@ -135,11 +172,13 @@ export class SimulatedBroker {
       simulation.random.integer(0, 1_000_000),
       simulation.now,
     );
-    network.join(name, (from, frames) => {
-      this.rules.receive(Buffer.from(from), parseAtBroker([Buffer.from(from), ...frames]), simulation.now);
-      this.check();
-      this.#timer.update();
-    });
+    network.join(name, (from, frames) =>
+      this.#hear(() => {
+        const id = this.#ids.get(from) ?? Buffer.from(from);
+        this.#ids.set(from, id);
+        this.rules.receive(id, parseAtBroker([id, ...frames]), simulation.now);
+      }),
+    );
     this.#timer = new SimulatedTimer(simulation, this.rules);
   }
 
@@ -154,7 +193,40 @@ export class SimulatedBroker {
     if (queued > most) throw new Error(`${this.name}: ${queued} queued`);
   }
 
+  /** The process stands still for a time, shorter than what would have it taken for dead. */
+  stop(ms: number): void {
+    if (this.#missed !== undefined) return;
+    this.world.simulation.note(`${this.name} stands still for ${ms} ms`);
+    this.#missed = [];
+    this.world.simulation.after(ms, () => {
+      const missed = this.#missed ?? [];
+      this.#missed = undefined;
+      for (const each of missed) this.#hear(each);
+    });
+  }
+
+  left(connection: string): void {
+    const id = this.#ids.get(connection);
+    if (id === undefined) return;
+    this.#hear(() => {
+      this.#ids.delete(connection);
+      this.rules.peerLeft(id, this.world.simulation.now);
+    });
+  }
+
+  #hear(what: () => void): void {
+    if (!this.#up) return;
+    if (this.#missed !== undefined) {
+      this.#missed.push(what);
+      return;
+    }
+    what();
+    this.check();
+    this.#timer.update();
+  }
+
   crash(): void {
+    this.#up = false;
     this.#timer.stop();
     this.world.network.crash(this.name);
     this.world.brokers.delete(this.name);
@@ -165,7 +237,13 @@ export class SimulatedBroker {
 
 export class SimulatedWorker {
   readonly #ends: (() => void)[] = [];
+  /** Answers in pieces, by session and tag. */
+  readonly #jobs = new Map<string, StreamJob>();
   #up = true;
+
+  get up(): boolean {
+    return this.#up;
+  }
 
   constructor(
     readonly world: World,
@@ -187,7 +265,29 @@ export class SimulatedWorker {
     const { world, name } = this;
     const { simulation } = world;
     let connection: Connection | undefined;
-    const session = new WorkerSession(
+    /** What waits for room at the connection, in order. */
+    const queue: { frames: Frames; ticket: SendTicket | undefined }[] = [];
+    const giveUp = (): void => {
+      for (const { ticket } of queue.splice(0)) ticket?.settled(false);
+    };
+    const send = (frames: Frames, ticket?: SendTicket): boolean => {
+      const full = queue.length > 0 || simulation.random.chance(0.1);
+      if (!full) {
+        connection?.send(frames);
+        return true;
+      }
+      queue.push({ frames, ticket });
+      const over = connection;
+      simulation.after(simulation.random.integer(1, 20), () => {
+        if (connection !== over) return;
+        for (const waiting of queue.splice(0)) {
+          connection?.send(waiting.frames);
+          waiting.ticket?.settled(true);
+        }
+      });
+      return false;
+    };
+    const session: WorkerSession = new WorkerSession(
       {
         service: Buffer.from(this.service),
         concurrency: dialect === undefined ? 2 : 1,
@@ -211,10 +311,16 @@ export class SimulatedWorker {
           };
           connection = new Connection(world, `${name}.${++world.count}`, broker, receive, tell);
         },
-        close: () => connection?.close(),
-        send: (message) => connection?.send(message),
+        close: () => {
+          connection?.close();
+          giveUp();
+        },
+        send: (message) => void send(message),
+        beat: (message) => void (queue.length > 0 || send(message)),
+        reply: send,
         start: (delivery) => this.#handle(session, delivery),
-        cancel: () => undefined,
+        cancel: (tag) => this.#jobs.get(tagKey(session, tag))?.end(),
+        credit: (tag, bytes) => this.#jobs.get(tagKey(session, tag))?.grant(bytes),
         joined: () => undefined,
         left: () => undefined,
         fault: () => {
@@ -234,15 +340,96 @@ export class SimulatedWorker {
   #handle(session: WorkerSession, delivery: Delivery): void {
     const { random } = this.world.simulation;
     const asked = String(delivery.body[0]);
+    const pieces = piecesAsked(asked);
+    if (pieces > 0) {
+      const job = new StreamJob(this, session, delivery, `${this.service}:${asked}`, pieces);
+      if (delivery.dialect === Dialect.Shoal) this.#jobs.set(tagKey(session, tagIn(delivery.head)), job);
+      job.pull();
+      return;
+    }
     this.world.simulation.after(random.integer(0, 60), () => {
       if (!this.#up) return;
       const reply = [Buffer.from(`${this.service}:${asked}`)];
       if (asked.endsWith("!") && delivery.dialect === Dialect.Shoal) {
-        session.failure(delivery, "worker-failed", asked);
+        session.failure(delivery, "worker-failed", asked, NOBODY);
         return;
       }
-      if (asked.endsWith("~") && delivery.dialect !== Dialect.Mdp01) session.partial(delivery, reply);
-      session.final(delivery, reply);
+      const inPieces = asked.endsWith("~") && delivery.dialect !== Dialect.Mdp01;
+      if (inPieces) session.partial(delivery, reply, 0, NOBODY);
+      session.final(delivery, reply, inPieces ? 1 : 0, NOBODY);
+    });
+  }
+}
+
+const NOBODY: SendTicket = { settled: () => undefined };
+
+function tagKey(session: WorkerSession, tag: number): string {
+  const number = SESSIONS.get(session) ?? SESSIONS.size + 1;
+  SESSIONS.set(session, number);
+  return `${number}/${tag}`;
+}
+const SESSIONS = new Map<WorkerSession, number>();
+
+/** An answer in pieces, made as the worker's jobs make it (worker-jobs.ts): each is asked for when it is wanted. */
+class StreamJob implements SendTicket {
+  #next = 0;
+  #credit = INITIAL_CREDIT;
+  #over = false;
+  #pulling = false;
+
+  constructor(
+    readonly worker: SimulatedWorker,
+    readonly session: WorkerSession,
+    readonly delivery: Delivery,
+    readonly text: string,
+    readonly count: number,
+  ) {}
+
+  grant(bytes: number): void {
+    this.#credit += bytes;
+    this.pull();
+  }
+
+  /** Nobody wants it any more. */
+  end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.session.final(this.delivery, [], this.#next, NOBODY);
+  }
+
+  settled(sent: boolean): void {
+    if (sent) this.pull();
+    else this.#over = true;
+  }
+
+  pull(): void {
+    const { simulation, unreliable } = this.worker.world;
+    const { delivery, session } = this;
+    const { dialect } = delivery;
+    if (this.#over || this.#pulling || (dialect === Dialect.Shoal && this.#credit <= 0)) return;
+    this.#pulling = true;
+    simulation.after(simulation.random.integer(0, 5), () => {
+      this.#pulling = false;
+      if (this.#over || !this.worker.up) return;
+      // Plain peers cannot tell a piece that is missing, or came twice, from one that is right.
+      if (dialect === Dialect.Mdp01 || (unreliable && dialect === Dialect.Mdp02)) {
+        this.#over = true;
+        const joined = Array.from({ length: this.count }, (_, i) => Buffer.from(`${this.text}#${i}`));
+        session.final(delivery, joined, 0, NOBODY);
+        return;
+      }
+      if (this.#next === this.count) {
+        this.#over = true;
+        session.final(delivery, [], dialect === Dialect.Shoal ? this.count : 0, NOBODY);
+        return;
+      }
+      const padding = Buffer.alloc(simulation.random.integer(0, MAX_PADDING));
+      const body = [Buffer.from(`${this.text}#${this.#next}`), padding];
+      const told = session.partial(delivery, body, this.#next, this);
+      this.#next += 1;
+      this.#credit -= pieceCost(body);
+      if (told === "sent") this.pull();
+      else if (told === "stale") this.#over = true;
     });
   }
 }
@@ -257,6 +444,8 @@ export interface Ended {
 export class SimulatedClient {
   readonly ended: Ended[] = [];
   readonly rules: ClientRules;
+  /** Bytes of pieces that waited to be read, at most. */
+  mostAhead = 0;
   asked = 0;
   readonly #timer: SimulatedTimer;
   readonly #connections = new Map<number, Connection>();
@@ -279,6 +468,8 @@ export class SimulatedClient {
         maxInFlight: 5,
         maxPending: 1_000,
         maxConnections: 3,
+        streamWindow: WINDOW,
+        maxStreamBytes: 65_536,
       },
       {
         open: (number, endpoint) => {
@@ -322,23 +513,71 @@ export class SimulatedClient {
       simulation.note(`${asked} ${how} ${why}`);
       this.ended.push({ asked, how, why });
     };
-    const call = this.rules.submit(
+    const call: Call = this.rules.submit(
       this.rules.service(service),
       [asked],
       { all: false, timeout, retries },
-      {
-        answer: (body, final) => {
-          const got = body.map(String);
-          if (got.length === 0 || got.some((text) => text !== `${service}:${asked}`)) {
-            throw new Error(`${asked} of ${service} was answered ${got.join("|")}`);
-          }
-          if (final) end("answered", "");
-        },
-        failed: (error) => end("failed", `${error.code} ${error.message}`),
-      },
+      piecesAsked(asked) > 0
+        ? this.#reader(asked, `${service}:${asked}`, end, () => call)
+        : {
+            answer: (body, final) => {
+              const got = body.map(String);
+              if (got.length === 0 || got.some((text) => text !== `${service}:${asked}`)) {
+                throw new Error(`${asked} of ${service} was answered ${got.join("|")}`);
+              }
+              if (final) end("answered", "");
+              return "read";
+            },
+            failed: (error) => end("failed", `${error.code} ${error.message}`),
+          },
       simulation.now,
     );
     this.#timer.update();
     return call;
+  }
+
+  /** Reads an answer in pieces, one after the other, slowly: all of them have come when it ends, and never too many ahead. */
+  #reader(
+    asked: string,
+    text: string,
+    end: (how: Ended["how"], why: string) => void,
+    call: () => Call,
+  ): CallSink {
+    const { simulation } = this.world;
+    const pause = simulation.random.pick([0, 2, 30]);
+    const unread: number[] = [];
+    let came = 0;
+    let reading = false;
+    const read = (): void => {
+      const cost = unread.shift() as number;
+      this.rules.read(call(), cost, simulation.now);
+      this.#timer.update();
+      reading = unread.length > 0;
+      if (reading) simulation.after(pause, read);
+    };
+    return {
+      get unread() {
+        return unread.length > 0;
+      },
+      answer: (body, final) => {
+        for (const frame of body) {
+          if (frame.every((byte) => byte === 0)) continue;
+          if (String(frame) !== `${text}#${came}`) throw new Error(`${asked}: piece ${came} is ${frame}`);
+          came += 1;
+        }
+        if (final) {
+          if (came !== piecesAsked(asked)) throw new Error(`${asked} ended after ${came} pieces`);
+          end("answered", "");
+          return "read";
+        }
+        unread.push(pieceCost(body));
+        const ahead = unread.reduce((sum, cost) => sum + cost, 0);
+        this.mostAhead = Math.max(this.mostAhead, ahead);
+        if (!reading) simulation.after(pause, read);
+        reading = true;
+        return "kept";
+      },
+      failed: (error) => end("failed", `${error.code} ${error.message}`),
+    };
   }
 }

@@ -19,7 +19,7 @@ import {
 import { QueueRules } from "../../../src/patterns/pirate/queue-rules.js";
 import { WorkerRules } from "../../../src/patterns/pirate/worker-rules.js";
 import { Network } from "../../support/simulation/network.js";
-import { runSchedules } from "../../support/simulation/schedules.js";
+import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
 import type { Simulation } from "../../support/simulation/simulation.js";
 import { SimulatedTimer } from "../../support/simulation/timed-node.js";
 
@@ -221,45 +221,51 @@ class World {
 }
 
 describe("the Pirates' rules", () => {
-  it("keep their promises through crashes, cuts and loss", () => {
-    const tried = runSchedules((simulation) => {
-      const { random } = simulation;
-      const world = new World(simulation);
-      world.startQueue();
-      const kill = Array.from({ length: random.integer(1, 3) }, () =>
-        world.startWorker(random.chance(0.8) ? "paranoid" : "simple"),
+  it(
+    "keep their promises through crashes, cuts and loss",
+    () => {
+      runSchedules(
+        (simulation) => {
+          const { random } = simulation;
+          const world = new World(simulation);
+          world.startQueue();
+          const kill = Array.from({ length: random.integer(1, 3) }, () =>
+            world.startWorker(random.chance(0.8) ? "paranoid" : "simple"),
+          );
+          for (let i = random.integer(1, 4); i > 0; i--) world.startClient(random.integer(1, 4), 30);
+          for (let i = random.integer(0, 4); i > 0; i--) {
+            const start = random.integer(0, STORM);
+            const end = Math.min(STORM, start + random.integer(10, 8_000));
+            const fault = random.pick(["worker", "queue"] as const);
+            if (fault === "worker") {
+              const index = random.integer(0, kill.length - 1);
+              simulation.at(start, () => kill[index]?.());
+              simulation.at(start, () => {
+                kill[index] = () => undefined;
+              });
+              simulation.at(end, () => {
+                kill[index] = world.startWorker("paranoid");
+              });
+            } else {
+              simulation.at(start, () => world.queue !== undefined && world.stopQueue());
+              simulation.at(end, () => world.queue === undefined && world.startQueue());
+            }
+          }
+          simulation.at(STORM, () => {
+            if (world.queue === undefined) world.startQueue();
+            world.network.faults = { delay: [0.1, 5], loss: 0, duplication: 0 };
+            world.startWorker("paranoid"); // One that lives, whatever the storm left.
+          });
+          const over = (): boolean => simulation.now > STORM && world.answered + world.failed === world.all;
+          while (!over() && simulation.now < STORM + PEACE) simulation.run(simulation.now + 5_000);
+          expect(world.answered + world.failed, "requests that were never asked").toBe(world.all);
+          expect(world.answered + world.failed, "requests that never ended").toBe(world.asked);
+          // The queue tells a client whose request two workers were lost with. Nobody is left to find out by silence.
+          expect(world.silent, "requests that were never answered").toBe(0);
+        },
+        { count: 600 },
       );
-      for (let i = random.integer(1, 4); i > 0; i--) world.startClient(random.integer(1, 4), 30);
-      for (let i = random.integer(0, 4); i > 0; i--) {
-        const start = random.integer(0, STORM);
-        const end = Math.min(STORM, start + random.integer(10, 8_000));
-        const fault = random.pick(["worker", "queue"] as const);
-        if (fault === "worker") {
-          const index = random.integer(0, kill.length - 1);
-          simulation.at(start, () => kill[index]?.());
-          simulation.at(start, () => {
-            kill[index] = () => undefined;
-          });
-          simulation.at(end, () => {
-            kill[index] = world.startWorker("paranoid");
-          });
-        } else {
-          simulation.at(start, () => world.queue !== undefined && world.stopQueue());
-          simulation.at(end, () => world.queue === undefined && world.startQueue());
-        }
-      }
-      simulation.at(STORM, () => {
-        if (world.queue === undefined) world.startQueue();
-        world.network.faults = { delay: [0.1, 5], loss: 0, duplication: 0 };
-        world.startWorker("paranoid"); // One that lives, whatever the storm left.
-      });
-      const over = (): boolean => simulation.now > STORM && world.answered + world.failed === world.all;
-      while (!over() && simulation.now < STORM + PEACE) simulation.run(simulation.now + 5_000);
-      expect(world.answered + world.failed, "requests that were never asked").toBe(world.all);
-      expect(world.answered + world.failed, "requests that never ended").toBe(world.asked);
-      // The queue tells a client whose request two workers were lost with. Nobody is left to find out by silence.
-      expect(world.silent, "requests that were never answered").toBe(0);
-    });
-    expect(tried).toBeGreaterThan(20);
-  }, 600_000);
+    },
+    SCHEDULES_TIMEOUT,
+  );
 });

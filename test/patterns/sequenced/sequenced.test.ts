@@ -1,5 +1,5 @@
 /** Publishers and subscribers over real sockets, on every engine; pyzmq on either side; publishers that are killed. */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
@@ -14,8 +14,9 @@ import {
 } from "../../../src/patterns/sequenced/index.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
 import { Child, start } from "../../process/child.js";
+import { missing, peerAt } from "../../support/peers.js";
 
-const PYTHON = "/usr/bin/python3";
+const PYTHON = peerAt("pyzmq");
 const LIMIT = { timeout: 8_000 };
 const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
 const children: Child[] = [];
@@ -279,7 +280,7 @@ describe.each([...ENGINE_NAMES])("sequenced publishing, engine %s", (engine) => 
     }
   });
 
-  it.skipIf(!existsSync(PYTHON))(
+  it.skipIf(missing("pyzmq"))(
     "a plain SUB of pyzmq reads topic and body; a PUB of pyzmq can speak it",
     async () => {
       const { publisher: p, endpoint } = await publisher({ markInterval: 0 });

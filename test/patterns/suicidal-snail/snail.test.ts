@@ -1,5 +1,4 @@
 /** Snails over real sockets, on every engine: publishers that are faster than they are. */
-import { existsSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { Context, Publisher } from "../../../src/index.js";
@@ -12,8 +11,9 @@ import {
 } from "../../../src/patterns/suicidal-snail/index.js";
 import { failure, thrown, until } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
+import { missing, peerAt } from "../../support/peers.js";
 
-const PYTHON = "/usr/bin/python3";
+const PYTHON = peerAt("pyzmq");
 const LIMIT = { timeout: 8_000 };
 const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
 const children: Child[] = [];
@@ -210,7 +210,7 @@ describe.each([...ENGINE_NAMES])("the suicidal snail, engine %s", (engine) => {
     expect(strict.stats().invalid).toBe(1);
   });
 
-  it.skipIf(!existsSync(PYTHON))(
+  it.skipIf(missing("pyzmq"))(
     "dies of the Guide's publisher in pyzmq, whose clock is an hour off",
     async () => {
       const child = new Child(PYTHON, [

@@ -1,5 +1,5 @@
 /** A client as the Guide's ticlient is, on pyzmq: REQ sockets, MDP 0.1, lower-case UUIDs. */
-import { execFile, execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,17 +8,7 @@ import { expect, it } from "vitest";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { openTitanic } from "../../../src/patterns/titanic/service.js";
-
-const PYTHON = "/usr/bin/python3";
-
-function missing(): string | false {
-  try {
-    execFileSync(PYTHON, ["-c", "import zmq"], { stdio: "pipe" });
-    return false;
-  } catch {
-    return `no pyzmq for ${PYTHON} (Debian: python3-zmq)`;
-  }
-}
+import { missing, peerAt } from "../../support/peers.js";
 
 const CLIENT = `
 import sys, time, zmq
@@ -48,10 +38,7 @@ assert ask(b"titanic.request", b"echo") == [b"500"]
 print("done")
 `;
 
-const reason = missing();
-if (reason !== false) console.warn(`Skipped: Titanic and pyzmq: ${reason}`);
-
-it.skipIf(reason !== false)(
+it.skipIf(missing("pyzmq"))(
   "a plain MDP client of pyzmq leaves a request and fetches the reply",
   async () => {
     const directory = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
@@ -61,7 +48,7 @@ it.skipIf(reason !== false)(
     const titanic = openTitanic(endpoint, directory);
     const worker = new MajordomoWorker(endpoint, "echo", (frames) => frames);
     try {
-      const { stdout } = await promisify(execFile)(PYTHON, ["-c", CLIENT, endpoint], {
+      const { stdout } = await promisify(execFile)(peerAt("pyzmq"), ["-c", CLIENT, endpoint], {
         timeout: 15_000,
         killSignal: "SIGKILL",
       });

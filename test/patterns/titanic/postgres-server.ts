@@ -1,25 +1,13 @@
 /** Debian's PostgreSQL, in a folder and on a port of its own. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chownSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { peerAt } from "../../support/peers.js";
 
-const DEBIAN = "/usr/lib/postgresql";
 /** ms until the server is taken for one that does not come up. */
 const LIMIT = 15_000;
-
-/** The folder of its programs, or why there is none. */
-export function postgresBinaries(): { bin: string } | { missing: string } {
-  const versions = existsSync(DEBIAN) ? readdirSync(DEBIAN).sort((a, b) => Number(b) - Number(a)) : [];
-  const bin = versions
-    .map((version) => join(DEBIAN, version, "bin"))
-    .find((path) => existsSync(join(path, "initdb")));
-  if (bin === undefined) return { missing: `no PostgreSQL server under ${DEBIAN} (Debian: postgresql)` };
-  if (process.getuid?.() === 0 && postgresUser() === undefined)
-    return { missing: "PostgreSQL does not run as root, and there is no user postgres" };
-  return { bin };
-}
 
 function postgresUser(): { uid: number; gid: number } | undefined {
   try {
@@ -46,7 +34,8 @@ export class PostgresServer {
     if (this.#user !== undefined) chownSync(this.#directory, this.#user.uid, this.#user.gid);
   }
 
-  static async start(bin: string): Promise<PostgresServer> {
+  static async start(): Promise<PostgresServer> {
+    const bin = peerAt("postgresql");
     const server = new PostgresServer(bin, await freePort());
     const { uid, gid } = server.#user ?? {};
     execFileSync(

@@ -1,31 +1,32 @@
 import { createRequire } from "node:module";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
+import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
+import { TitanicClient } from "../../../src/patterns/titanic/client.js";
 import type { PgPool } from "../../../src/patterns/titanic/postgres-module.js";
 import { PostgresStore } from "../../../src/patterns/titanic/postgres-store.js";
-import { PostgresServer, postgresBinaries } from "./postgres-server.js";
+import { Titanic } from "../../../src/patterns/titanic/titanic.js";
+import { missing } from "../../support/peers.js";
+import { CUTS, PostgresProxy } from "./postgres-proxy.js";
+import { PostgresServer } from "./postgres-server.js";
 import { ECHO, request, storeContract } from "./store-contract.js";
 
-const binaries = postgresBinaries();
-const missing = "missing" in binaries ? binaries.missing : packageMissing();
-if (missing !== undefined) console.warn(`Skipped: the store on PostgreSQL: ${missing}`);
+const QUICK = {
+  checkInterval: 20,
+  maxCheckInterval: 50,
+  retryDelay: 20,
+  maxRetryDelay: 100,
+  scanInterval: 100,
+};
 
-function packageMissing(): string | undefined {
-  try {
-    createRequire(import.meta.url).resolve("pg");
-    return undefined;
-  } catch {
-    return "the package pg is not installed";
-  }
-}
-
-describe.skipIf(missing !== undefined)("the store on PostgreSQL", () => {
+describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
   let server: PostgresServer;
   let admin: PgPool;
   let table = "";
   let tables = 0;
 
   beforeAll(async () => {
-    server = await PostgresServer.start((binaries as { bin: string }).bin);
+    server = await PostgresServer.start();
     const { Pool } = createRequire(import.meta.url)("pg") as { Pool: new (options: object) => PgPool };
     admin = new Pool({ connectionString: server.connectionString });
     admin.on("error", () => undefined);
@@ -80,10 +81,10 @@ describe.skipIf(missing !== undefined)("the store on PostgreSQL", () => {
     const asked = request();
     await one.put(asked);
     expect(await one.claim(ECHO, 1, 0)).toHaveLength(1);
-    expect((await two.claim(ECHO, 1, 60_000))[0]?.attempts).toBe(2);
-    await one.release(asked.uuid, 0);
+    expect(await two.claim(ECHO, 1, 60_000)).toHaveLength(1);
+    await one.release(asked.uuid, 0, true);
     expect(await one.claim(ECHO, 1, 0)).toEqual([]);
-    await two.release(asked.uuid, 0);
+    await two.release(asked.uuid, 0, false);
     expect(await one.claim(ECHO, 1, 0)).toHaveLength(1);
     await one.close();
     await two.close();
@@ -102,6 +103,145 @@ describe.skipIf(missing !== undefined)("the store on PostgreSQL", () => {
     await server.run();
     expect(await store.claim(ECHO, 200, 60_000)).toHaveLength(100);
     await store.close();
+  });
+
+  describe("when a connection is cut", () => {
+    let proxy: PostgresProxy;
+    let store: PostgresStore;
+
+    beforeAll(async () => {
+      proxy = await PostgresProxy.start(server.port);
+      fresh();
+      const { connectionString } = proxy;
+      store = await PostgresStore.open({ connectionString, table, timeout: 5_000, maxConnections: 1 });
+    });
+    afterAll(async () => {
+      await store.close();
+      await proxy.stop();
+    });
+
+    const STATEMENTS = [/BEGIN/, /synchronous_commit/, /INSERT/, /COMMIT/];
+    const places = STATEMENTS.flatMap((statement) => CUTS.map((cut) => ({ statement, cut })));
+
+    it.each(
+      places,
+    )("at $statement, $cut, it says what is known of the request, and a repetition finds out", async ({
+      statement,
+      cut,
+    }) => {
+      const asked = request();
+      const done = proxy.cutAt(statement, cut);
+      const outcome = store.put(asked).then(String, ({ code, reason }) => `${code} ${reason}`);
+      await done;
+      const [isCommit, isLate] = [statement.source === "COMMIT", cut === "after its answer"];
+      const isStored = isCommit && cut !== "before it arrives";
+      // Cut after INSERT, it is COMMIT that gets no answer.
+      const isUnknown = isCommit || (isLate && statement.source === "INSERT");
+      if (isCommit && isLate) expect(await outcome).toBe("true");
+      else expect(await outcome).toBe(`ERR_STORE ${isUnknown ? "outcome-unknown" : "failed"}`);
+      expect((await store.look(asked.uuid)).state).toBe(isStored ? "pending" : "unknown");
+      expect(await store.put(asked)).toBe(!isStored);
+      expect((await store.look(asked.uuid)).state).toBe("pending");
+      await store.forget(asked.uuid);
+    });
+
+    it("by an operator, in the middle of a transaction and while it is idle, it goes on", async () => {
+      const ours = "FROM pg_stat_activity WHERE application_name = 'shoal titanic'";
+      const terminate = async (): Promise<void> => {
+        expect((await admin.query(`SELECT pg_terminate_backend(pid) ${ours}`)).rowCount).toBe(1);
+      };
+      const [one, two] = [request(), request()];
+      const other = await admin.connect();
+      await other.query("BEGIN");
+      await other.query(`LOCK TABLE ${table} IN SHARE ROW EXCLUSIVE MODE`);
+      const put = expect(store.put(one)).rejects.toMatchObject({ code: "ERR_STORE", reason: "failed" });
+      await expect
+        .poll(async () => (await admin.query(`SELECT 1 ${ours} AND wait_event_type = 'Lock'`)).rowCount)
+        .toBe(1);
+      await terminate();
+      await put;
+      await other.query("ROLLBACK");
+      other.release();
+      expect(await store.put(one)).toBe(true);
+      await terminate();
+      expect((await store.look(one.uuid)).state).toBe("pending");
+      expect(await store.put(two)).toBe(true);
+      await Promise.all([one, two].map(({ uuid }) => store.forget(uuid)));
+    });
+
+    it("before a claim's answer, the next one gets what it took, with no attempt counted", async () => {
+      const service = Buffer.from("claims");
+      const asked = request("x", service);
+      await store.put(asked);
+      const done = proxy.cutAt(/SKIP LOCKED/, "before its answer");
+      await expect(store.claim(service, 10, 60_000)).rejects.toMatchObject({ reason: "outcome-unknown" });
+      await done;
+      expect(await store.claim(service, 10, 60_000)).toMatchObject([{ uuid: asked.uuid, attempts: 1 }]);
+      expect(await store.claim(service, 10, 60_000)).toEqual([]);
+      await store.forget(asked.uuid);
+    });
+
+    it("before the answer to a reply that was kept, that is unknown, and then known", async () => {
+      const asked = request();
+      await store.put(asked);
+      await store.claim(ECHO, 1, 60_000);
+      const answer = (): Promise<boolean> =>
+        store.answer(asked.uuid, [Buffer.from("r")], Date.now() + 60_000);
+      const done = proxy.cutAt(/COMMIT/, "before its answer");
+      await expect(answer()).rejects.toMatchObject({ reason: "outcome-unknown" });
+      await done;
+      expect(await answer()).toBe(false);
+      expect(await store.look(asked.uuid)).toEqual({ state: "answered", reply: [Buffer.from("r")] });
+    });
+  });
+
+  it("lets Titanic go on by itself when the database was away for some time", {
+    timeout: 60_000,
+  }, async () => {
+    fresh();
+    const store = await open();
+    const broker = new MajordomoBroker();
+    await broker.bind("tcp://127.0.0.1:*");
+    const endpoint = broker.lastEndpoint as string;
+    const titanic = new Titanic(endpoint, store, { ...QUICK, replyTtl: 60_000 });
+    const client = new TitanicClient(endpoint, { retries: 0 });
+    let calls = 0;
+    let began = (): void => undefined;
+    const working = new Promise<void>((resolve) => {
+      began = resolve;
+    });
+    let finish = (): void => undefined;
+    const finished = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const worker = new MajordomoWorker(endpoint, "echo", async (frames) => {
+      calls += 1;
+      began();
+      await finished;
+      return frames;
+    });
+    try {
+      const [inHand, waits] = [await client.request("echo", "1"), await client.request("later", "2")];
+      await working;
+      await server.kill();
+      await expect(client.request("echo", "3")).rejects.toMatchObject({ code: "ERR_STORE" });
+      // The work is done while nobody can keep its reply.
+      const failed = new Promise((resolve) => titanic.events.on("store:error", resolve));
+      finish();
+      await failed;
+      await server.run();
+      const later = new MajordomoWorker(endpoint, "later", (frames) => frames);
+      const wait = { interval: 20, maxInterval: 100 };
+      expect((await client.wait(inHand, wait)).status).toBe("200");
+      expect((await client.wait(waits, wait)).status).toBe("200");
+      expect(calls).toBe(1);
+      await later.close({ linger: 0 });
+    } finally {
+      await Promise.all([client.end(), worker.close({ linger: 0 })]);
+      await titanic.close({ linger: 0 });
+      await store.close();
+      await broker.close({ linger: 0 });
+    }
   });
 
   it("commits to the disk although the database says that it need not", async () => {

@@ -1,17 +1,24 @@
 import { describe, expect, it } from "vitest";
-import { type DispatchLimits, DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
+import {
+  type DeliveryEnd,
+  type DispatchLimits,
+  DispatchRules,
+} from "../../../src/patterns/titanic/dispatch-rules.js";
 import {
   answer,
   parseReference,
   parseRequest,
   parseStatus,
+  parseStore,
+  storeBody,
   stored,
 } from "../../../src/patterns/titanic/protocol.js";
 import { decodeRecord, encodeRecord } from "../../../src/patterns/titanic/record.js";
 import type { ClaimedRequest } from "../../../src/patterns/titanic/store.js";
 import { formatUuid, parseUuid, UuidSource } from "../../../src/patterns/titanic/uuid.js";
 import fc from "../../support/properties.js";
-import { Random } from "../../support/simulation/random.js";
+import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
+import type { Simulation } from "../../support/simulation/simulation.js";
 
 describe("a UUID", () => {
   it("is greater than the one before, whatever the clock does", () => {
@@ -74,8 +81,36 @@ describe("the protocol", () => {
     ).toBeUndefined();
   });
 
+  it("has a form in which the client makes the UUID", () => {
+    const uuid = "0123456789ABCDEF0123456789ABCDEF";
+    const parse = (...frames: string[]): unknown => parseStore(frames.map((frame) => Buffer.from(frame)));
+    const command = {
+      uuid: Buffer.from(uuid, "hex"),
+      service: Buffer.from("echo"),
+      body: [Buffer.from("a")],
+    };
+    expect(storeBody(uuid, undefined, ["echo", "a"])).toEqual([uuid, "", "echo", "a"]);
+    expect(storeBody(uuid, 50, ["echo", "a"])).toEqual([uuid, "50", "echo", "a"]);
+    expect(parse(uuid, "", "echo", "a")).toEqual({ ...command, ttl: undefined });
+    expect(parse(uuid, "50", "echo", "a")).toEqual({ ...command, ttl: 50 });
+    for (const frames of [
+      [],
+      [uuid],
+      [uuid, ""],
+      [uuid, "", "echo"],
+      [uuid, "", "", "a"],
+      [uuid, "", "mmi.x", "a"],
+    ])
+      expect(parse(...frames)).toBeTypeOf("string");
+    for (const ttl of ["-1", "1.5", "1e3", " 1", "x", "1".repeat(16)])
+      expect(parse(uuid, ttl, "echo", "a")).toBeTypeOf("string");
+    expect(parse(`${uuid}0`, "", "echo", "a")).toBeTypeOf("string");
+  });
+
   it.each([
     ["200", "200"],
+    ["502", "502"],
+    ["503", "503"],
     ["200 OK", "200"],
     ["400", "400"],
     ["2000", undefined],
@@ -94,14 +129,17 @@ const LIMITS: DispatchLimits = {
   maxCheckInterval: 400,
   retryDelay: 50,
   maxRetryDelay: 400,
+  maxAttempts: 4,
   maxRetrying: 4,
   maxServices: 3,
   scanInterval: 500,
 };
 
+const FAILURES: readonly DeliveryEnd[] = ["failed", "timed-out", "undelivered"];
+
 interface Kept {
   readonly request: ClaimedRequest;
-  attempts: number;
+  failures: number;
   heldUntil: number;
 }
 
@@ -109,12 +147,11 @@ interface Kept {
  * A store and services in memory, where each answer takes its time, services come and go, calls fail, and
  * the dispatcher is killed and started again. What was stored has to be answered in the end.
  */
-function story(seed: number): void {
-  const random = new Random(seed);
+function story(simulation: Simulation): void {
+  const { random } = simulation;
   const names = ["a", "b", "c", "d", "e"].map((name) => Buffer.from(name));
   const up = new Set<string>();
   const kept = new Map<string, Kept>();
-  const trace: string[] = [];
   const flying = new Map<string, string>();
   let now = 0;
   let later: { at: number; life: number; run: () => void }[] = [];
@@ -128,7 +165,7 @@ function story(seed: number): void {
     later.push({ at: now + random.integer(0, steady ? 10 : 150), life, run });
   };
   const check = (condition: boolean, what: string): void => {
-    if (!condition) throw new Error(`Seed ${seed}: ${what}\n${trace.slice(-60).join("\n")}`);
+    if (!condition) throw new Error(what);
   };
   const start = (): void => {
     life += 1;
@@ -153,11 +190,10 @@ function story(seed: number): void {
             const claimed = failed ? [] : found.slice(0, limit);
             for (const entry of claimed) {
               entry.heldUntil = Number.POSITIVE_INFINITY;
-              entry.attempts += 1;
             }
             rules.claimed(
               service,
-              claimed.map((k) => ({ ...k.request, attempts: k.attempts })),
+              claimed.map((k) => ({ ...k.request, attempts: k.failures + 1 })),
               limit,
               now,
             );
@@ -165,7 +201,7 @@ function story(seed: number): void {
         },
         deliver: (request) => {
           const name = request.uuid.toString();
-          trace.push(`${now} deliver ${request.service} ${name}`);
+          simulation.note(`${now} deliver ${request.service} ${name}`);
           check(!flying.has(name), `${name} is delivered twice at once`);
           flying.set(name, request.service.toString());
           check(flying.size <= LIMITS.concurrency, `${flying.size} in flight`);
@@ -173,15 +209,24 @@ function story(seed: number): void {
           check(same.length <= LIMITS.perService, `${same.length} in flight for ${request.service}`);
           after(() => {
             const ok = up.has(request.service.toString()) && (steady || random.chance(0.7));
-            trace.push(`${now} ${ok ? "answered" : "failed"} ${name}`);
+            const end = ok ? "answered" : random.pick(FAILURES);
+            simulation.note(`${now} ${end} ${name}`);
             flying.delete(name);
             if (ok && kept.delete(name)) answered += 1;
-            rules.settled(request, ok, now);
+            rules.settled(request, end, now);
           });
         },
-        release: (request, delay) => {
+        release: (request, delay, failed) => {
           const entry = kept.get(request.uuid.toString());
-          if (entry !== undefined) entry.heldUntil = now + delay;
+          if (entry === undefined) return;
+          entry.heldUntil = now + delay;
+          if (failed) entry.failures += 1;
+        },
+        bury: (request) => {
+          const name = request.uuid.toString();
+          const failures = (kept.get(name)?.failures ?? LIMITS.maxAttempts - 1) + 1;
+          check(failures === LIMITS.maxAttempts, `${name} is buried after ${failures} failures`);
+          kept.delete(name);
         },
         scan: () => {
           after(() => {
@@ -195,7 +240,7 @@ function story(seed: number): void {
       },
       now,
     );
-    trace.push(`${now} start ${mine}`);
+    simulation.note(`${now} start ${mine}`);
   };
   const advance = (to: number): void => {
     for (;;) {
@@ -227,7 +272,7 @@ function story(seed: number): void {
       const uuid = Buffer.from(String(made++).padStart(6, "0"));
       kept.set(uuid.toString(), {
         request: { uuid, service, body: [], expires: Number.POSITIVE_INFINITY, attempts: 0 },
-        attempts: 0,
+        failures: 0,
         heldUntil: 0,
       });
       rules.stored(service, now);
@@ -247,13 +292,122 @@ function story(seed: number): void {
   check(made === 0 || answered > 0, "nothing was answered");
 }
 
+/** The rules at time 0, with what they want done as text, and one service that is there. */
+function driven(limits: Partial<DispatchLimits> = {}): {
+  rules: DispatchRules;
+  wanted: string[];
+  request(name: string, attempts?: number): ClaimedRequest;
+} {
+  const wanted: string[] = [];
+  const rules = new DispatchRules(
+    { ...LIMITS, ...limits },
+    {
+      check: (service) => wanted.push(`check ${service}`),
+      claim: (service, limit) => wanted.push(`claim ${service} ${limit}`),
+      deliver: ({ uuid }) => wanted.push(`deliver ${uuid}`),
+      release: ({ uuid }, delay, failed) => wanted.push(`release ${uuid} ${delay}${failed ? " failed" : ""}`),
+      bury: ({ uuid }) => wanted.push(`bury ${uuid}`),
+      scan: () => wanted.push("scan"),
+    },
+    0,
+  );
+  rules.stored(ECHO, 0);
+  rules.checked(ECHO, true, 0);
+  const request = (name: string, attempts = 1): ClaimedRequest => ({
+    uuid: Buffer.from(name),
+    service: ECHO,
+    body: [],
+    expires: Number.POSITIVE_INFINITY,
+    attempts,
+  });
+  return { rules, wanted, request };
+}
+
+const ECHO = Buffer.from("echo");
+
 describe("the dispatch rules", () => {
+  it("claim again for a request that was stored during a claim which did not see it", () => {
+    const { rules, wanted } = driven();
+    expect(wanted.splice(0)).toEqual(["check echo", "claim echo 3"]);
+    rules.stored(ECHO, 1);
+    expect(wanted).toEqual([]);
+    rules.claimed(ECHO, [], 3, 2);
+    expect(wanted.splice(0)).toEqual(["claim echo 3"]);
+    rules.claimed(ECHO, [], 3, 3);
+    expect(wanted).toEqual([]);
+  });
+
+  it("claim again for a request whose retry became due during a claim which did not see it", () => {
+    const { rules, wanted, request } = driven();
+    const one = request("1");
+    rules.claimed(ECHO, [one], 3, 0);
+    rules.settled(one, "failed", 0);
+    rules.checked(ECHO, true, 0);
+    rules.stored(ECHO, 0);
+    expect(wanted.splice(0).at(-1)).toBe("claim echo 3");
+    rules.tick(60);
+    rules.claimed(ECHO, [], 3, 61);
+    expect(wanted.at(-1)).toBe("claim echo 3");
+  });
+
+  it("give a failing request up after as many attempts as it has, each later than the one before", () => {
+    const { rules, wanted, request } = driven();
+    for (let attempts = 1; attempts <= 4; attempts++) {
+      const one = request("1", attempts);
+      rules.stored(ECHO, 1_000 * attempts);
+      rules.checked(ECHO, true, 1_000 * attempts);
+      rules.claimed(ECHO, [one], 3, 1_000 * attempts);
+      rules.settled(one, "failed", 1_000 * attempts);
+    }
+    const ends = wanted.filter((what) => /release|bury/.test(what));
+    expect(ends).toEqual(["release 1 50 failed", "release 1 100 failed", "release 1 200 failed", "bury 1"]);
+  });
+
+  it("count no attempt of a request that its service never had", () => {
+    const { rules, wanted, request } = driven();
+    const one = request("1", 4);
+    rules.claimed(ECHO, [one], 3, 0);
+    rules.settled(one, "undelivered", 0);
+    expect(wanted.at(-1)).toBe("release 1 400");
+  });
+
+  it("count an attempt that timed out when the request was first in its service's line", () => {
+    const ends = (settle: (rules: DispatchRules, requests: ClaimedRequest[]) => void): string[] => {
+      const { rules, wanted, request } = driven();
+      const requests = ["1", "2", "3"].map((name) => request(name));
+      rules.claimed(ECHO, requests, 3, 0);
+      settle(rules, requests);
+      return wanted.filter((what) => what.startsWith("release"));
+    };
+    const [one, two, three] = [0, 1, 2] as const;
+    const at = (requests: ClaimedRequest[], index: number): ClaimedRequest =>
+      requests[index] as ClaimedRequest;
+    // The service hangs: nobody knows that it had the others.
+    expect(
+      ends((rules, requests) => {
+        for (const request of requests) rules.settled(request, "timed-out", 1);
+      }),
+    ).toEqual(["release 1 50 failed", "release 2 50", "release 3 50"]);
+    // It answered the one that was before.
+    expect(
+      ends((rules, requests) => {
+        rules.settled(at(requests, one), "answered", 1);
+        rules.settled(at(requests, two), "timed-out", 1);
+        rules.settled(at(requests, three), "timed-out", 1);
+      }),
+    ).toEqual(["release 2 50 failed", "release 3 50"]);
+    // It answered one that came later.
+    expect(
+      ends((rules, requests) => {
+        rules.settled(at(requests, three), "answered", 1);
+        rules.settled(at(requests, two), "timed-out", 1);
+      }),
+    ).toEqual(["release 2 50 failed"]);
+  });
+
   it("answer everything in the end, within their bounds, whatever fails meanwhile", {
-    timeout: 120_000,
+    timeout: SCHEDULES_TIMEOUT,
   }, () => {
-    const only = process.env.SHOAL_SEED;
-    if (only !== undefined && only !== "") return story(Number(only));
-    const runs = process.env.SHOAL_LONG === "1" ? 100_000 : 10_000;
-    for (let seed = 1; seed <= runs; seed++) story(seed);
+    runSchedules(story, { count: 5_000 });
   });
 });

@@ -105,14 +105,125 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     );
   });
 
-  it("gives a request that was put back again when its time has come, and counts", async () => {
+  it("gives a request that was put back again when its time has come", async () => {
+    const [later, now] = [request("later"), request("now")];
+    await store.put(later);
+    await store.put(now);
+    await store.claim(ECHO, 2, HOUR);
+    await store.release(later.uuid, HOUR, false);
+    await store.release(now.uuid, 0, false);
+    expect(bodies(await store.claim(ECHO, 2, HOUR))).toEqual(["now"]);
+  });
+
+  it("counts the attempts that failed, also when it is opened again, and no other", async () => {
     const asked = request("a");
     await store.put(asked);
-    await store.claim(ECHO, 1, HOUR);
-    await store.release(asked.uuid, HOUR);
-    expect(await store.claim(ECHO, 1, HOUR)).toEqual([]);
-    await store.release(asked.uuid, 0);
-    expect((await store.claim(ECHO, 1, HOUR))[0]?.attempts).toBe(2);
+    const attempts = async (): Promise<number | undefined> => (await store.claim(ECHO, 1, HOUR))[0]?.attempts;
+    expect(await attempts()).toBe(1);
+    await store.release(asked.uuid, 0, false);
+    expect(await attempts()).toBe(1);
+    await store.release(asked.uuid, 0, true);
+    expect(await attempts()).toBe(2);
+    await store.release(asked.uuid, 0, true);
+    await reopen();
+    expect(await attempts()).toBe(3);
+  });
+
+  it("stores a repetition no second time, whatever became of the request", async () => {
+    const [waiting, answered, dead, closed] = ["w", "a", "d", "c"].map((body) => request(body)) as [
+      NewRequest,
+      NewRequest,
+      NewRequest,
+      NewRequest,
+    ];
+    const all = [waiting, answered, dead, closed];
+    const other = { ...waiting, body: [Buffer.from("other")] };
+    // In one batch, too: the first is kept.
+    expect(await Promise.all([...all, other].map((r) => store.put(r)))).toEqual([
+      true,
+      true,
+      true,
+      true,
+      false,
+    ]);
+    await store.claim(ECHO, 10, HOUR);
+    await store.answer(answered.uuid, [Buffer.from("r")], inAnHour());
+    await store.bury(dead.uuid, { attempts: 1, reason: "x", died: Date.now(), expires: inAnHour() });
+    await store.forget(closed.uuid);
+    await store.release(waiting.uuid, 0, false);
+    expect(await Promise.all(all.map((r) => store.put(r)))).toEqual([false, false, false, true]);
+    expect(bodies(await store.claim(ECHO, 10, HOUR))).toEqual(["w", "c"]);
+    expect((await store.look(answered.uuid)).state).toBe("answered");
+    expect((await store.look(dead.uuid)).state).toBe("dead");
+  });
+
+  describe("a dead letter", () => {
+    const burial = () => ({
+      attempts: 3,
+      reason: "the handler failed",
+      died: Date.now(),
+      expires: inAnHour(),
+    });
+    const [one, two, alive] = [request("1"), request("2"), request("3")];
+
+    beforeEach(async () => {
+      await Promise.all([one, two, alive].map((r) => store.put(r)));
+      await store.claim(ECHO, 3, HOUR);
+      await store.release(one.uuid, 0, true);
+      await store.claim(ECHO, 3, HOUR);
+      for (const { uuid } of [one, two]) expect(await store.bury(uuid, burial())).toBe(true);
+      await store.release(alive.uuid, 0, false);
+    });
+
+    it("is not tried any more, and is listed after it is opened again", async () => {
+      await reopen();
+      expect(bodies(await store.claim(ECHO, 10, HOUR))).toEqual(["3"]);
+      expect(await store.look(one.uuid)).toEqual({ state: "dead", reason: "the handler failed" });
+      const letters = await store.deadLetters(10);
+      expect(letters.map(({ uuid, body }) => [uuid, String(body)])).toEqual([
+        [one.uuid, "1"],
+        [two.uuid, "2"],
+      ]);
+      expect(letters[0]).toMatchObject({ service: ECHO, attempts: 3, reason: "the handler failed" });
+      expect((await store.deadLetters(1)).map(({ uuid }) => uuid)).toEqual([one.uuid]);
+      expect((await store.deadLetters(10, one.uuid)).map(({ uuid }) => uuid)).toEqual([two.uuid]);
+      expect(await store.answer(one.uuid, [Buffer.from("late")], inAnHour())).toBe(false);
+      expect(await store.services(10)).toEqual([ECHO]);
+    });
+
+    it("is a request again, with all its attempts, when it is put back", async () => {
+      expect(await store.requeue(one.uuid, inAnHour())).toBe(true);
+      expect(await store.requeue(one.uuid, inAnHour())).toBe(false);
+      expect(await store.requeue(alive.uuid, inAnHour())).toBe(false);
+      expect((await store.look(one.uuid)).state).toBe("pending");
+      const claimed = await store.claim(ECHO, 10, HOUR);
+      expect(claimed.map(({ body, attempts }) => [String(body), attempts])).toEqual([
+        ["1", 1],
+        ["3", 1],
+      ]);
+      expect(await store.answer(one.uuid, [Buffer.from("r")], inAnHour())).toBe(true);
+      expect(await store.deadLetters(10)).toHaveLength(1);
+    });
+
+    it("is removed, and expires", async () => {
+      await store.forget(one.uuid);
+      expect((await store.look(one.uuid)).state).toBe("unknown");
+      await store.requeue(two.uuid, inAnHour());
+      await store.claim(ECHO, 10, HOUR);
+      expect(await store.bury(two.uuid, { ...burial(), expires: Date.now() - 1 })).toBe(true);
+      expect((await store.look(two.uuid)).state).toBe("unknown");
+      expect(await store.deadLetters(10)).toEqual([]);
+      expect(await store.requeue(two.uuid, inAnHour())).toBe(false);
+      expect(await store.expire(10)).toBe(1);
+      expect(await store.put(two)).toBe(true);
+    });
+
+    it("is made of no request that was closed or answered meanwhile", async () => {
+      await store.claim(ECHO, 10, HOUR);
+      await store.answer(alive.uuid, [Buffer.from("r")], inAnHour());
+      expect(await store.bury(alive.uuid, burial())).toBe(false);
+      expect((await store.look(alive.uuid)).state).toBe("answered");
+    });
   });
 
   it("takes one answer, and none for what is closed or was never there", async () => {

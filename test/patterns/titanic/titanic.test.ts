@@ -50,6 +50,9 @@ function worker(name: string, handler: Handler): MajordomoWorker {
   return made;
 }
 
+const next = (type: "dead" | "expire" | "store:error"): Promise<unknown> =>
+  new Promise((resolve) => service.titanic.events.on(type, resolve));
+
 const ask = async (name: string, ...frames: (string | Buffer)[]): Promise<string[]> =>
   (await raw.request(name, frames)).map((frame) => frame.toString("latin1"));
 
@@ -110,6 +113,114 @@ describe("Titanic", () => {
     expect((await client.wait(uuid, WAIT)).status).toBe("200");
     expect(calls).toBe(3);
     expect(service.titanic.stats()).toMatchObject({ failed: 2, answered: 1, inFlight: 0, retrying: 0 });
+  });
+
+  it("gives a request up that fails as often as it may, and takes it up again when it is told to", async () => {
+    await service.close();
+    service = openTitanic(endpoint, directory, { ...QUICK, maxAttempts: 3 });
+    let calls = 0;
+    let works = false;
+    worker("poison", (frames) => {
+      calls += 1;
+      if (!works) throw new Error("no");
+      return frames;
+    });
+    const dead = next("dead");
+    const uuid = await client.request("poison", ["x", "y"]);
+    const reason = "poison: no";
+    expect(await dead).toEqual({ type: "dead", uuid, service: "poison", attempts: 3, reason });
+    expect(await client.wait(uuid, WAIT)).toEqual({ status: "503", body: [Buffer.from(reason)] });
+    expect(calls).toBe(3);
+    const { titanic } = service;
+    expect(titanic.stats()).toMatchObject({ failed: 3, died: 1, store: { pending: 0, dead: 1 } });
+    const [letter, ...others] = await titanic.deadLetters();
+    expect(others).toEqual([]);
+    const body = [Buffer.from("x"), Buffer.from("y")];
+    expect(letter).toMatchObject({ uuid, service: "poison", body, attempts: 3, reason });
+    works = true;
+    expect(await titanic.requeue(uuid)).toBe(true);
+    expect(await client.wait(uuid, WAIT)).toEqual({ status: "200", body });
+    expect(await titanic.deadLetters()).toEqual([]);
+    await expect(titanic.requeue("../x")).rejects.toMatchObject({ code: "EINVAL" });
+  });
+
+  it("gives a request up whose handler takes too long, as often as it may", async () => {
+    await service.close();
+    service = openTitanic(endpoint, directory, { ...QUICK, maxAttempts: 2, timeout: 50 });
+    let aborted = 0;
+    const made = new MajordomoWorker(
+      endpoint,
+      "hangs",
+      (_, { signal }) =>
+        new Promise<never>((_resolve, reject) => {
+          signal.addEventListener("abort", () => {
+            aborted += 1;
+            reject(new Error("aborted"));
+          });
+        }),
+      { concurrency: 8 },
+    );
+    closing.push(() => made.close({ linger: 0 }));
+    const dead = next("dead");
+    const uuid = await client.request("hangs", "x");
+    expect(await dead).toMatchObject({ uuid, attempts: 2 });
+    expect((await client.reply(uuid)).status).toBe("503");
+    await expect.poll(() => aborted).toBe(2);
+  });
+
+  it("stores a request once that is repeated under its UUID", async () => {
+    const uuid = client.newUuid();
+    expect(await client.request("echo", "x", { uuid })).toBe(uuid);
+    const again = new TitanicClient(endpoint);
+    closing.push(() => again.end());
+    expect(await again.request("echo", "x", { uuid: uuid.toLowerCase() })).toBe(uuid);
+    expect(service.titanic.stats()).toMatchObject({ stored: 1, repeated: 1, store: { pending: 1 } });
+    await expect(client.request("echo", "x", { uuid: "x" })).rejects.toMatchObject({ code: "EINVAL" });
+  });
+
+  it("keeps a request no longer than its client wants, nor than it keeps any", async () => {
+    await service.close();
+    service = openTitanic(endpoint, directory, { ...QUICK, requestTtl: 60_000, expireInterval: 5 });
+    const expired = next("expire");
+    const [brief, long] = [await client.request("echo", "x", { ttl: 1 }), await client.request("echo", "y")];
+    await expired;
+    expect((await client.reply(brief)).status).toBe("400");
+    expect((await client.reply(long)).status).toBe("300");
+    await expect(client.request("echo", "x", { ttl: 0 })).rejects.toMatchObject({ code: "EINVAL" });
+  });
+
+  it("is one of many: a client finds out that another's cannot be repeated, and does without", async () => {
+    const other = new MajordomoBroker();
+    await other.bind("tcp://127.0.0.1:*");
+    const elsewhere = other.lastEndpoint as string;
+    const bodies: string[] = [];
+    const plain = new MajordomoWorker(elsewhere, "titanic.request", (frames) => {
+      bodies.push(frames.join("|"));
+      return ["200", "0".repeat(32)];
+    });
+    const one = new TitanicClient(elsewhere);
+    try {
+      const known = new MajordomoClient(elsewhere);
+      await expect
+        .poll(async () => String(await known.request("mmi.service", ["titanic.request"])))
+        .toBe("200");
+      await known.close();
+      expect(await one.request("echo", "x")).toBe("0".repeat(32));
+      expect(bodies).toEqual(["echo|x"]);
+      await expect(one.request("echo", "x", { uuid: one.newUuid() })).rejects.toMatchObject({
+        code: "NOT_SUPPORTED",
+      });
+    } finally {
+      await one.end();
+      await plain.close({ linger: 0 });
+      await other.close({ linger: 0 });
+    }
+  });
+
+  it.each([0, -1])("refuses %d attempts", (maxAttempts) => {
+    expect(() => openTitanic(endpoint, join(directory, "other"), { maxAttempts })).toThrow(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
   });
 
   it("drops the reply of a request that was closed meanwhile", async () => {

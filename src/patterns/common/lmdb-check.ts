@@ -1,0 +1,349 @@
+/**
+ * Whether a file of LMDB is sound, found out before it is mapped: LMDB trusts its
+ * file, and where that is cut off or overwritten the process ends by a signal, or
+ * records are unknown that were stored.
+ *
+ * Checked are both meta pages, that each page of each tree is what it should be
+ * (its number, kind, nodes, the order of its keys), that none belongs to two trees
+ * or is free as well, and that the counts agree. What stands in the values is for
+ * the stores' own checksums.
+ */
+import { closeSync, existsSync, openSync, readSync, renameSync, statSync } from "node:fs";
+import { endianness } from "node:os";
+import { join } from "node:path";
+import {
+  MAGIC,
+  type Meta,
+  NodeFlag,
+  PAGE_HEADER,
+  PageFault,
+  PageFile,
+  PageFlag,
+  readTree,
+  TREE_SIZE,
+  type Tree,
+} from "./lmdb-pages.js";
+
+/** Pages that are looked at, at most, those next to the roots first: 1 GiB of 4 KiB pages. Bounds the time. */
+const MAX_PAGES = 262_144;
+/** Levels of a tree: what LMDB allows. */
+const MAX_DEPTH = 32;
+/** Times that it is checked again because another process has committed meanwhile. */
+const TRIES = 5;
+const DATA = "data.mdb";
+const LOCK = "lock.mdb";
+
+/** What to do with a file that is damaged. */
+export type DamagedFile = "refuse" | "set-aside";
+
+/**
+ * Looks at a folder before LMDB opens it.
+ *
+ * @param tables that the store makes, in the order in which it makes them; others may be there, too
+ * @returns what is wrong with its file, or `undefined` when it is sound, or not there
+ * @throws the system's error when it cannot be read
+ */
+export function findDamage(directory: string, tables: readonly string[] = []): string | undefined {
+  const path = join(directory, DATA);
+  if (!existsSync(path)) return undefined;
+  if (statSync(path).size === 0)
+    return wasWritten(join(directory, LOCK)) ? "the file is empty, and was not" : undefined;
+  if (endianness() !== "LE") return undefined;
+  const file = new PageFile(path);
+  try {
+    for (let tries = 1; ; tries++) {
+      file.refresh();
+      const before = lastTransaction(file);
+      try {
+        new Check(file, tables).run();
+        return undefined;
+      } catch (error) {
+        if (!(error instanceof PageFault)) throw error;
+        // Another process may be writing: what it frees it writes again, while it is looked at here.
+        const now = lastTransaction(file);
+        if (before === now) return error.message;
+        if (tries === TRIES) return undefined;
+      }
+    }
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * Renames a damaged file, so that LMDB makes a new one.
+ *
+ * @param now ms since 1970, for its name
+ * @returns where it is now
+ */
+export function setAside(directory: string, now: number): string {
+  const stamp = new Date(now).toISOString().replace(/[-:]|\.\d+/g, "");
+  const path = join(directory, DATA);
+  for (let number = 1; ; number++) {
+    const aside = `${path}.damaged-${stamp}${number === 1 ? "" : `-${number}`}`;
+    if (existsSync(aside)) continue;
+    renameSync(path, aside);
+    return aside;
+  }
+}
+
+/** `undefined` while a meta page is damaged. */
+function lastTransaction(file: PageFile): bigint | undefined {
+  try {
+    const [a, b] = file.metas();
+    return a.transaction > b.transaction ? a.transaction : b.transaction;
+  } catch (error) {
+    if (error instanceof PageFault) return undefined;
+    throw error;
+  }
+}
+
+/** Whether the lock file tells of a commit: magic 4, format 4, last transaction 8. */
+function wasWritten(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const head = Buffer.alloc(16);
+  const file = openSync(path, "r");
+  try {
+    return (
+      readSync(file, head, 0, 16, 0) === 16 && head.readUInt32LE(0) === MAGIC && head.readBigUInt64LE(8) > 0n
+    );
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** A page of a tree that is to be looked at. */
+interface Visit {
+  readonly page: number;
+  /** 1 is the root. */
+  readonly level: number;
+  readonly tree: Walk;
+}
+
+/** A tree, and what was found of it. */
+interface Walk {
+  readonly name: string;
+  readonly tree: Tree;
+  branchPages: number;
+  leafPages: number;
+  overflowPages: number;
+  entries: number;
+}
+
+class Check {
+  readonly #file: PageFile;
+  readonly #tables: readonly string[];
+  readonly #meta: Meta;
+  readonly #seen: Uint8Array;
+  readonly #walks: Walk[] = [];
+  /** First those that are nearer to a root: they make more of the file unreadable. */
+  #next: Visit[] = [];
+  #visited = 0;
+  #complete = true;
+  readonly #freeRanges: { readonly first: number; readonly last: number }[] = [];
+  #free: Walk | undefined;
+  #names: Walk | undefined;
+
+  constructor(file: PageFile, tables: readonly string[]) {
+    this.#file = file;
+    this.#tables = tables;
+    const [a, b] = file.metas();
+    const difference = a.transaction - b.transaction;
+    if (difference > 1n || difference < -1n)
+      throw new PageFault(`the meta pages are of transactions ${a.transaction} and ${b.transaction}`);
+    this.#meta = difference >= 0n ? a : b;
+    const pages = Math.ceil(file.size / this.#meta.pageSize);
+    // The file may be shorter than its last page: pages at its end that are free were perhaps never written.
+    this.#seen = new Uint8Array((Math.min(pages, this.#meta.lastPage + 1) >> 3) + 1);
+  }
+
+  run(): void {
+    const { free, names } = this.#meta;
+    this.#free = this.#begin("free pages", free);
+    this.#names = this.#begin("names", names);
+    while (this.#next.length > 0) {
+      const level = this.#next;
+      this.#next = [];
+      for (const visit of level) this.#visit(visit);
+    }
+    this.#checkNames();
+    if (this.#complete) for (const walk of this.#walks) checkCounts(walk);
+    else this.#checkEnd();
+    for (const { first, last } of this.#freeRanges) {
+      if (first < 2 || last > this.#meta.lastPage)
+        throw new PageFault(`page ${last} is free, and there is none`);
+      for (let page = first; page <= last; page++)
+        if (this.#isSeen(page)) throw new PageFault(`page ${page} is free, and in use`);
+    }
+  }
+
+  /** They were made in this order: one that is missing before one that is there has another name now. */
+  #checkNames(): void {
+    const found = this.#tables.map((table) => this.#walks.some(({ name }) => name === table));
+    const missing = found.indexOf(false);
+    if (missing >= 0 && found.indexOf(true, missing) > missing)
+      throw new PageFault(`there is no tree of ${this.#tables[missing]}`);
+  }
+
+  /** Pages past the end of the file have to be free where not all that are in use were looked at. */
+  #checkEnd(): void {
+    const end = Math.floor(this.#file.size / this.#meta.pageSize);
+    const missing = Math.max(0, this.#meta.lastPage + 1 - end);
+    let free = 0;
+    for (const { first, last } of this.#freeRanges) free += Math.max(0, last - Math.max(first, end) + 1);
+    if (free < missing)
+      throw new PageFault(`the file has ${end} pages, ${missing - free} fewer than are in use`);
+  }
+
+  #begin(name: string, tree: Tree): Walk {
+    const walk = { name, tree, branchPages: 0, leafPages: 0, overflowPages: 0, entries: 0 };
+    this.#walks.push(walk);
+    if (tree.flags !== 0 || tree.pad !== 0)
+      throw new PageFault(`the tree of ${name} has the flags ${tree.flags}`);
+    if (tree.depth > MAX_DEPTH || (tree.root === undefined) !== (tree.depth === 0))
+      throw new PageFault(`the tree of ${name} has a depth of ${tree.depth}`);
+    if (tree.root !== undefined) this.#next.push({ page: tree.root, level: 1, tree: walk });
+    return walk;
+  }
+
+  #visit({ page: number, level, tree: walk }: Visit): void {
+    // The tree of free pages is small, and what it says is written to next.
+    if (walk !== this.#free && ++this.#visited > MAX_PAGES) {
+      this.#complete = false;
+      return;
+    }
+    this.#see(number, walk.name);
+    const page = this.#page(number);
+    const isLeaf = level === walk.tree.depth;
+    const kind =
+      page.readUInt16LE(18) & (PageFlag.Branch | PageFlag.Leaf | PageFlag.Overflow | PageFlag.Meta);
+    if (kind !== (isLeaf ? PageFlag.Leaf : PageFlag.Branch))
+      throw new PageFault(`page ${number} of the tree of ${walk.name} is no ${isLeaf ? "leaf" : "branch"}`);
+    if (isLeaf) walk.leafPages += 1;
+    else walk.branchPages += 1;
+    this.#nodes(page, number, level, walk, isLeaf);
+  }
+
+  #nodes(page: Buffer, number: number, level: number, walk: Walk, isLeaf: boolean): void {
+    const lower = page.readUInt16LE(20);
+    const upper = page.readUInt16LE(22);
+    const fault = (what: string): PageFault =>
+      new PageFault(`page ${number} of the tree of ${walk.name}: ${what}`);
+    const count = lower >> 1;
+    if (lower > upper || upper > page.length - PAGE_HEADER || count === 0 || (!isLeaf && count < 2))
+      throw fault(`${count} nodes up to byte ${upper}`);
+    const isOrdered = walk !== this.#free;
+    let lastStart = 0;
+    let lastEnd = -1;
+    for (let i = 0; i < count; i++) {
+      const at = page.readUInt16LE(PAGE_HEADER + 2 * i) + PAGE_HEADER;
+      if (at < upper + PAGE_HEADER || at + 8 > page.length) throw fault(`node ${i} at byte ${at}`);
+      const start = at + 8;
+      const end = start + page.readUInt16LE(at + 6);
+      if (end > page.length) throw fault(`the key of node ${i} ends at byte ${end}`);
+      // The first key of a branch stands for all that are less, and is not looked at.
+      if (isOrdered && lastEnd >= 0 && (isLeaf || i > 1) && !isLess(page, lastStart, lastEnd, start, end))
+        throw fault(`the key of node ${i} is out of order`);
+      lastStart = start;
+      lastEnd = end;
+      if (isLeaf) this.#leafNode(page, at, end, walk, fault);
+      else {
+        const child = page.readUInt32LE(at) + page.readUInt16LE(at + 4) * 0x1_0000_0000;
+        this.#next.push({ page: child, level: level + 1, tree: walk });
+      }
+    }
+    if (isLeaf) walk.entries += count;
+  }
+
+  #leafNode(page: Buffer, at: number, value: number, walk: Walk, fault: (what: string) => PageFault): void {
+    const size = page.readUInt32LE(at);
+    const flags = page.readUInt16LE(at + 4);
+    const isBig = (flags & NodeFlag.Big) !== 0;
+    if (value + (isBig ? 24 : size) > page.length)
+      throw fault(`the value at byte ${value} has ${size} bytes`);
+    const isTree = walk === this.#names;
+    if (flags !== (isTree ? NodeFlag.Tree : flags & NodeFlag.Big)) throw fault(`a node with flags ${flags}`);
+    if (isBig) this.#overflow(page.readBigUInt64LE(value), size, walk, fault);
+    if (isTree) {
+      if (size !== TREE_SIZE) throw fault(`a tree of ${size} bytes`);
+      this.#begin(page.toString("latin1", at + 8, value).replace(/[^\x20-\x7e]/g, ""), readTree(page, value));
+    }
+    if (walk === this.#free && !isBig) this.#readFree(page.subarray(value, value + size));
+  }
+
+  /** A value with pages of its own. */
+  #overflow(first: bigint, size: number, walk: Walk, fault: (what: string) => PageFault): void {
+    const pageSize = this.#meta.pageSize;
+    const count = Math.floor((PAGE_HEADER - 1 + size) / pageSize) + 1;
+    if (first > BigInt(this.#meta.lastPage)) throw fault(`a value on page ${first}`);
+    const number = Number(first);
+    for (let i = 0; i < count; i++) this.#see(number + i, walk.name);
+    walk.overflowPages += count;
+    const head = this.#page(number);
+    if ((head.readUInt16LE(18) & PageFlag.Overflow) === 0 || head.readUInt32LE(20) !== count)
+      throw new PageFault(
+        `page ${number} of the tree of ${walk.name} does not begin a value of ${count} pages`,
+      );
+    if (walk !== this.#free) return;
+    const bytes: Buffer[] = [];
+    for (let i = 0; i < count; i++) bytes.push(Buffer.from(this.#file.page(number + i, pageSize)));
+    this.#readFree(Buffer.concat(bytes).subarray(PAGE_HEADER, PAGE_HEADER + size));
+  }
+
+  /**
+   * Free pages of one transaction: how many words follow, then page numbers. The package `lmdb` leaves words empty, and
+   * has a negative one before the first page of several that are next to each other: how many.
+   */
+  #readFree(list: Buffer): void {
+    const count = list.length < 8 ? -1 : Number(list.readBigInt64LE(0));
+    if (count < 0 || 8 * (count + 1) > list.length)
+      throw new PageFault(`a list of ${count} free pages in ${list.length} bytes`);
+    let length = 1;
+    for (let i = 1; i <= count; i++) {
+      const word = Number(list.readBigInt64LE(8 * i));
+      if (word === 0) continue;
+      if (word > 0) this.#freeRanges.push({ first: word, last: word + length - 1 });
+      length = word < 0 ? -word : 1;
+    }
+  }
+
+  #page(number: number): Buffer {
+    const page = this.#file.page(number, this.#meta.pageSize);
+    if (page.readBigUInt64LE(0) !== BigInt(number))
+      throw new PageFault(`page ${number} says that it is another`);
+    if (page.readBigUInt64LE(8) > this.#meta.transaction)
+      throw new PageFault(`page ${number} is of the future`);
+    return page;
+  }
+
+  #see(number: number, name: string): void {
+    if (number < 2 || number > this.#meta.lastPage)
+      throw new PageFault(`the tree of ${name} leads to page ${number}`);
+    if (number >>> 3 >= this.#seen.length) throw new PageFault(`page ${number} is past the end of the file`);
+    if (this.#isSeen(number)) throw new PageFault(`page ${number} is in use twice`);
+    this.#seen[number >>> 3] = (this.#seen[number >>> 3] as number) | (1 << (number & 7));
+  }
+
+  #isSeen(number: number): boolean {
+    return (((this.#seen[number >>> 3] ?? 0) >> (number & 7)) & 1) === 1;
+  }
+}
+
+function checkCounts({ name, tree, branchPages, leafPages, overflowPages, entries }: Walk): void {
+  const found = [branchPages, leafPages, overflowPages, entries].join(", ");
+  const expected = [tree.branchPages, tree.leafPages, tree.overflowPages, tree.entries].join(", ");
+  if (found !== expected)
+    throw new PageFault(
+      `the tree of ${name} has ${found} branches, leaves, other pages, entries; ${expected} expected`,
+    );
+}
+
+/** Whether one key is before another, both on one page. A loop: `Buffer.compare` with places costs several times as much. */
+function isLess(page: Buffer, aStart: number, aEnd: number, bStart: number, bEnd: number): boolean {
+  const length = Math.min(aEnd - aStart, bEnd - bStart);
+  for (let i = 0; i < length; i++) {
+    const difference = (page[aStart + i] as number) - (page[bStart + i] as number);
+    if (difference !== 0) return difference < 0;
+  }
+  return aEnd - aStart < bEnd - bStart;
+}

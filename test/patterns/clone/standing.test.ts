@@ -1,0 +1,203 @@
+/** Which of two copies of a map is the newer, and what their servers may do with it. */
+import { describe, expect, test } from "vitest";
+import { StarState } from "../../../src/patterns/binary-star/protocol.js";
+import { ServerStanding } from "../../../src/patterns/clone/server-standing.js";
+import {
+  beginTerm,
+  commonSequence,
+  encodePosition,
+  encodeStanding,
+  NO_MAP,
+  NO_STANDING,
+  orderOf,
+  type Position,
+  parsePosition,
+  parseStanding,
+  type Standing,
+  termOf,
+} from "../../../src/patterns/clone/standing.js";
+
+const { PRIMARY, BACKUP, ACTIVE, PASSIVE } = StarState;
+const MAP: Buffer = Buffer.alloc(8, 7);
+const OTHER: Buffer = Buffer.alloc(8, 9);
+
+function position(term: number, sequence: number, alone = false, map = MAP): Position {
+  return { map, term, sequence, alone, ready: false };
+}
+
+describe("on the wire and in the store", () => {
+  test("a standing and a position are what was written, byte for byte", () => {
+    const standing: Standing = { map: MAP, terms: [{ term: 3, from: 0 }], alone: true, aloneSince: 5 };
+    expect(encodeStanding(standing).toString("hex")).toBe(
+      "0101000000000000000507070707070707070000000000000003" + "0000000000000000",
+    );
+    expect(parseStanding(encodeStanding(standing))).toEqual(standing);
+    expect(parseStanding(encodeStanding(NO_STANDING))).toEqual(NO_STANDING);
+    expect(encodePosition(position(3, 9)).toString("hex")).toBe(
+      "0100070707070707070700000000000000030000000000000009",
+    );
+    const ready = { ...position(3, 9, true), ready: true };
+    expect(parsePosition(encodePosition(ready))).toEqual(ready);
+  });
+
+  test("what is of another version, cut off or out of order is none", () => {
+    const bytes = encodeStanding({
+      ...NO_STANDING,
+      terms: [
+        { term: 3, from: 4 },
+        { term: 6, from: 9 },
+      ],
+    });
+    for (const at of [0, 25, 33]) {
+      const damaged = Buffer.from(bytes);
+      damaged[at] = 0xff;
+      expect(parseStanding(damaged)).toBeUndefined();
+    }
+    expect(parseStanding(bytes.subarray(0, -1))).toBeUndefined();
+    expect(parseStanding(Buffer.alloc(0))).toBeUndefined();
+    expect(parsePosition(encodePosition(position(1, 1)).subarray(1))).toBeUndefined();
+  });
+});
+
+test("the later term is newer, then the later sequence, then the one that served alone", () => {
+  expect(orderOf(position(3, 9), position(4, 1))).toBe("older");
+  expect(orderOf(position(4, 2), position(4, 1))).toBe("newer");
+  expect(orderOf(position(4, 1, true), position(4, 1))).toBe("newer");
+  expect(orderOf(position(4, 1), position(4, 1))).toBe("same");
+  expect(orderOf(position(4, 1), position(9, 1, false, OTHER))).toBe("foreign");
+  expect(orderOf(position(0, 5, false, NO_MAP), position(0, 4, false, NO_MAP))).toBe("newer"); // Of old stores.
+  expect(orderOf(position(0, 0, false, NO_MAP), position(1, 0, false, OTHER))).toBe("older"); // A new disk.
+});
+
+test("no two servers begin the same term, and the operator's word outweighs terms that nobody here knows", () => {
+  let standing = NO_STANDING;
+  const terms = [0, 0, 1, 2, 1].map((author) => {
+    standing = beginTerm(standing, author, 0, 0, false, MAP);
+    return termOf(standing);
+  });
+  expect(terms).toEqual([3, 6, 7, 8, 10]);
+  expect(termOf(beginTerm(standing, 0, 50, 0, false, MAP))).toBe(51);
+  expect(termOf(beginTerm(standing, 1, 0, 0, true, MAP))).toBeGreaterThan(3_000_000);
+});
+
+test("what two maps have in common ends where their terms part", () => {
+  const first = beginTerm(NO_STANDING, 0, 0, 0, false, MAP); // Term 3.
+  const [a, b] = [first, beginTerm(first, 1, 0, 100, false, MAP)];
+  expect(commonSequence(a, 130, b, 120)).toBe(100); // 101 to 130 are a's alone.
+  expect(commonSequence(a, 90, b, 120)).toBe(90);
+  expect(commonSequence(b, 120, beginTerm(b, 0, 0, 120, false, MAP), 150)).toBe(120);
+  expect(commonSequence({ ...NO_STANDING }, 80, b, 120)).toBe(0); // An old store: nothing is known of b's beginning.
+  expect(commonSequence({ ...a, map: OTHER }, 80, b, 120)).toBe(0);
+});
+
+/** A server's standing at a sequence, with a store that answers when it is told to. */
+function server(role: "primary" | "backup" | undefined, sequence = 10, serveAlone = false) {
+  const marks: Standing[] = [];
+  const ready: boolean[] = [];
+  let unmet = 0;
+  const standing = new ServerStanding(
+    { role, serveAlone, retry: 100, newMap: MAP },
+    {
+      mark: (bytes) => void marks.push(parseStanding(bytes) as Standing),
+      unmet: () => {
+        unmet += 1;
+      },
+      readyChanged: () => void ready.push((parsePosition(standing.tell()) as Position).ready),
+    },
+    () => sequence,
+  );
+  return { standing, marks, ready, unmet: () => unmet };
+}
+
+const old = (alone: boolean): Buffer =>
+  encodeStanding({
+    ...beginTerm(NO_STANDING, 0, 0, 0, false, MAP),
+    alone,
+    aloneSince: alone ? 0 : undefined,
+  });
+
+describe("a server", () => {
+  test("acknowledges nothing in a term before its store has it", () => {
+    const { standing, marks } = server("primary");
+    standing.begin(10, false);
+    expect([standing.inTerm, standing.alone, marks.length]).toEqual([false, false, 1]);
+    standing.marked();
+    expect([standing.inTerm, standing.alone, standing.shared]).toEqual([true, true, false]);
+    standing.setAlone(false);
+    expect([standing.alone, standing.shared]).toEqual([false, false]); // Neither before it is written.
+    standing.marked();
+    expect([standing.alone, standing.shared]).toEqual([false, true]);
+    expect(marks.map(({ alone }) => alone)).toEqual([true, false]);
+  });
+
+  test("asks a store that refused again, and counts on nothing meanwhile", () => {
+    const { standing, marks } = server("primary");
+    standing.begin(10, false);
+    standing.markFailed(1_000);
+    expect([standing.alone, standing.next()]).toEqual([false, 1_100]);
+    standing.tick(1_099);
+    standing.tick(1_100);
+    standing.marked();
+    expect([standing.alone, marks.length]).toEqual([true, 2]);
+  });
+
+  test("alone, whose store never was one of a pair, writes no term", () => {
+    const { standing, marks } = server(undefined);
+    standing.begin(10, false);
+    expect([standing.alone, standing.term, marks.length]).toEqual([true, 0, 0]);
+  });
+
+  test.each([
+    ["that served last serves again", old(true), false, true],
+    ["that was in step waits for the other one", old(false), false, false],
+    ["that has nothing waits", undefined, false, false],
+    ["that was in step serves by the operator's word", old(false), true, true],
+  ])("%s, when it starts and nobody is there", (_, bytes, serveAlone, may) => {
+    for (const role of ["primary", "backup"] as const) {
+      const { standing, unmet } = server(role, 10, serveAlone);
+      expect(standing.restore(bytes, 10)).toBe(true);
+      expect(standing.mayTakeOver(role === "primary" ? PRIMARY : BACKUP)).toBe(may);
+      standing.mayTakeOver(PRIMARY);
+      expect(unmet()).toBe(may ? 0 : 1);
+    }
+  });
+
+  test("that hears of a newer map does not serve again before it has it, though it served last", () => {
+    const { standing, marks } = server("primary");
+    standing.restore(old(true), 10);
+    expect(standing.hear(BACKUP, encodePosition(position(4, 5)), PRIMARY)).toBe("older");
+    expect(marks).toMatchObject([{ alone: false, aloneSince: 0 }]);
+    expect(standing.mayTakeOver(PRIMARY)).toBe(false);
+  });
+
+  test("that stands by takes over from one that is in step with it, not from one that serves alone", () => {
+    const { standing, ready } = server("backup");
+    standing.restore(old(false), 10);
+    const hear = (sequence: number, alone: boolean): unknown =>
+      standing.hear(ACTIVE, encodePosition(position(3, sequence, alone)), PASSIVE);
+    hear(10, false);
+    expect(standing.mayTakeOver(PASSIVE)).toBe(true);
+    hear(11, false);
+    expect(standing.mayTakeOver(PASSIVE)).toBe(false);
+    hear(9, true);
+    expect(standing.mayTakeOver(PASSIVE)).toBe(false);
+    expect(ready).toEqual([true, false]); // The one that serves hears of it at once.
+  });
+
+  test("does not understand a peer of another version, and says so", () => {
+    const { standing } = server("backup");
+    const told = encodePosition(position(3, 1));
+    told[0] = 2;
+    expect(standing.hear(ACTIVE, told, BACKUP)).toBeUndefined();
+    expect(standing.restore(Buffer.of(2, 0), 5)).toBe(false);
+  });
+
+  test("has lost nothing to the other one's map unless it acknowledged alone", () => {
+    const theirs = beginTerm(beginTerm(NO_STANDING, 0, 0, 0, false, MAP), 1, 0, 8, false, MAP);
+    const [inStep, alone] = [server("primary").standing, server("primary").standing];
+    inStep.restore(old(false), 10);
+    alone.restore(old(true), 10);
+    expect(inStep.lostTo(theirs, 20)).toBeUndefined(); // 9 and 10 were on their way: nobody was told of them.
+    expect(alone.lostTo(theirs, 20)).toEqual({ after: 8, updates: 2 });
+  });
+});

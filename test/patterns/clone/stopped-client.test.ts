@@ -1,0 +1,94 @@
+/** Clients that ask for the map, subscribe, and never read. */
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { afterEach, expect, test } from "vitest";
+import { Context } from "../../../src/index.js";
+import { CloneClient, CloneServer } from "../../../src/patterns/index.js";
+import { until, within } from "../../contract/support/wait.js";
+
+const open: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const close of open.splice(0).reverse()) await close();
+});
+
+/** A greeting of NULL, READY of a socket type, and what follows, in one write. */
+function opening(type: string, ...frames: Buffer[]): Buffer {
+  const greeting = Buffer.alloc(64);
+  greeting.set([0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0]);
+  greeting.write("NULL", 12);
+  const value = Buffer.from(type);
+  const property = [Buffer.from("\x0bSocket-Type"), Buffer.from([0, 0, 0, value.length]), value];
+  const ready = Buffer.concat([Buffer.from("\x05READY"), ...property]);
+  return Buffer.concat([greeting, Buffer.from([4, ready.length]), ready, ...frames]);
+}
+
+async function mute(endpoint: string, bytes: Buffer): Promise<Socket> {
+  const { hostname, port } = new URL(endpoint);
+  const socket = connect({ host: hostname, port: Number(port) });
+  open.push(() => socket.destroy());
+  socket.pause();
+  socket.on("error", () => undefined);
+  await once(socket, "connect");
+  socket.write(bytes);
+  return socket;
+}
+
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+function bytesHeld(): number {
+  collect();
+  return process.memoryUsage().arrayBuffers;
+}
+
+const CLIENTS = 4;
+const VALUE = 100_000;
+const KEYS = 50;
+/** Bytes of updates, many times what the marks and the kernel hold. */
+const UPDATES = 150_000_000;
+const MARK = 2_097_152;
+const SNAPSHOT_MARK = 4_194_304;
+
+test("what a server holds for clients that never read has a bound, and the others go on", async () => {
+  const context = new Context({ engine: "zmtp" });
+  const calm = { heartbeatInterval: 5_000, context };
+  const server = new CloneServer({ endpoint: "tcp://127.0.0.1:*", publishHighWaterMarkBytes: MARK, ...calm });
+  open.push(() => server.close());
+  await server.start();
+  let dropped = 0;
+  server.events.on("drop", ({ copies }) => {
+    dropped += copies;
+  });
+  let round = 0;
+  const set = (n: number): boolean => server.set(`k${n % KEYS}`, Buffer.alloc(VALUE, ++round));
+  for (let n = 0; n < KEYS; n++) expect(set(n)).toBe(true);
+  const client = new CloneClient({ servers: server.endpoint as string, ...calm });
+  open.push(() => client.close());
+  await within(client.synced, "the map");
+  const before = bytesHeld();
+
+  const { snapshot, publisher } = server.endpoints;
+  for (let n = 0; n < CLIENTS; n++) {
+    await mute(snapshot, opening("DEALER", Buffer.from("\x01\x08ICANHAZ?\x00\x00", "latin1")));
+    await mute(publisher, opening("SUB", Buffer.from("\x00\x01\x01", "latin1")));
+  }
+  await until(() => {
+    const { active, waiting, done } = server.stats().snapshots;
+    return active + waiting + done === CLIENTS + 1;
+  }, "the requests for snapshots");
+
+  let most = 0;
+  for (let n = 0; n * VALUE < UPDATES; ) {
+    for (const end = n + 10; n < end; n++) set(n);
+    await until(() => client.sequence === server.stats().sequence, "the client that reads has all");
+    if (n % 100 === 0) most = Math.max(most, bytesHeld() - before);
+  }
+  expect(dropped).toBeGreaterThan(0);
+  expect(client.stats().gaps).toBe(0);
+  // Beside the marks, both ends of what is in flight to the client that reads, and what it was read
+  // into, which lasts as long as one value of it does. Without a bound it is all of the updates.
+  expect(most).toBeLessThan(CLIENTS * (MARK + SNAPSHOT_MARK) + 40_000_000);
+});

@@ -1,0 +1,148 @@
+/** Closing a client while calls are under way that nobody looks at: the program's own doing, no unhandled rejection. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import {
+  BinaryStarClient,
+  CloneClient,
+  EspressoListener,
+  FreelanceClient,
+  FreelanceFailoverClient,
+  FreelanceShotgunClient,
+  MajordomoClient,
+  PatternEvents,
+  PirateClient,
+  SequencedSubscriber,
+  SuicidalSnail,
+  TitanicClient,
+} from "../../../src/patterns/index.js";
+import { Router } from "../../../src/sockets/request-reply.js";
+
+const folder = mkdtempSync(join(tmpdir(), "shoal-closing-"));
+/** Somebody who never answers. */
+const endpoint = `ipc://${folder}/silent`;
+/** Nobody is there. */
+const other = `ipc://${folder}/nobody`;
+const silent = new Router();
+beforeAll(() => silent.bind(endpoint));
+afterAll(async () => {
+  await silent.close({ linger: 0 });
+  rmSync(folder, { recursive: true });
+});
+
+interface Closing {
+  /** Calls that wait. */
+  readonly calls: Promise<unknown>[];
+  close(): Promise<unknown>;
+}
+
+/** Looked up by name: each begins calls that wait until the client closes. */
+const clients: Record<string, () => Closing> = {
+  "Majordomo: request, stream, request-many": () => {
+    const client = new MajordomoClient(endpoint);
+    const { signal } = new AbortController();
+    const calls = [
+      client.request("s", "body"),
+      client.request("s", "body", { signal }),
+      client.stream("s", "body").next(),
+      client.stream("s", "body", { signal }).next(),
+      client.requestMany("s", "body"),
+    ];
+    return { calls, close: () => client.close() };
+  },
+  Titanic: () => {
+    const client = new TitanicClient(endpoint);
+    const uuid = client.newUuid();
+    const calls = [
+      client.request("s", "body"),
+      client.reply(uuid),
+      client.wait(uuid),
+      client.close(uuid),
+    ] as Promise<unknown>[];
+    return { calls, close: () => client.end() };
+  },
+  Pirate: () => {
+    const client = new PirateClient(endpoint);
+    return { calls: [client.request("under way"), client.request("waits")], close: () => client.close() };
+  },
+  "Freelance, model 1": () => {
+    const client = new FreelanceFailoverClient({ endpoints: [endpoint] });
+    return { calls: [client.request("under way"), client.request("waits")], close: () => client.close() };
+  },
+  "Freelance, model 2": () => {
+    const client = new FreelanceShotgunClient({ endpoints: [endpoint] });
+    return { calls: [client.request("body")], close: () => client.close() };
+  },
+  "Freelance, model 3": () => {
+    const client = new FreelanceClient({ endpoints: [endpoint] });
+    return { calls: [client.request("body")], close: () => client.close() };
+  },
+  "Binary Star": () => {
+    const client = new BinaryStarClient({ endpoints: [endpoint, other] });
+    return { calls: [client.request("under way"), client.request("waits")], close: () => client.close() };
+  },
+  "Clone: set, delete": () => {
+    const client = new CloneClient({ servers: endpoint });
+    const { signal } = new AbortController();
+    const calls = [client.synced, client.set("k", "v"), client.set("k", "v", { signal }), client.delete("k")];
+    return { calls, close: () => client.close() };
+  },
+  "Sequenced: receive": () => {
+    const client = new SequencedSubscriber();
+    return { calls: [client.receive()], close: () => client.close() };
+  },
+  "Suicidal Snail": () => {
+    const client = new SuicidalSnail();
+    return { calls: [client.receive()], close: () => client.close() };
+  },
+  Espresso: () => {
+    const client = new EspressoListener({ connect: endpoint });
+    return { calls: [client.receive(), client.receiveMany()], close: () => client.close() };
+  },
+  "events of a pattern": () => {
+    const events = new PatternEvents<{ readonly type: "none" }>();
+    return { calls: [events.receive()], close: async () => events.close() };
+  },
+};
+
+describe("closing with calls that nobody looks at", () => {
+  let unhandled: unknown[];
+  const listener = (error: unknown): void => {
+    unhandled.push(error);
+  };
+  /** The runner's own listeners, which would fail the run. */
+  let others: NodeJS.UnhandledRejectionListener[];
+  beforeEach(() => {
+    unhandled = [];
+    others = process.listeners("unhandledRejection");
+    process.removeAllListeners("unhandledRejection");
+    process.on("unhandledRejection", listener);
+  });
+  afterEach(() => {
+    process.off("unhandledRejection", listener);
+    for (const each of others) process.on("unhandledRejection", each);
+  });
+
+  test.for(Object.keys(clients))("%s", async (name) => {
+    const { close } = (clients[name] as () => Closing)();
+    await turn();
+    await close();
+    // A rejection is told of once the microtasks have run.
+    for (let i = 0; i < 10; i++) await turn();
+    expect(unhandled).toEqual([]);
+  });
+
+  test.for(Object.keys(clients))("%s: who looks hears of it", async (name) => {
+    const { calls, close } = (clients[name] as () => Closing)();
+    const ended = Promise.allSettled(calls);
+    await turn();
+    await close();
+    for (const result of await ended) {
+      expect(result.status).toBe("rejected");
+      const code = name === "events of a pattern" ? "EBADF" : "EAGAIN";
+      expect((result as PromiseRejectedResult).reason.code).toBe(code);
+    }
+  });
+});

@@ -1,0 +1,362 @@
+/** A broker's rules for answers in pieces, for what waits for clients, and for peers that leave. */
+import { beforeEach, describe, expect, it } from "vitest";
+import type { BrokerEvent } from "../../../src/patterns/majordomo/broker-events.js";
+import { type BrokerLimits, resolveBrokerLimits } from "../../../src/patterns/majordomo/broker-options.js";
+import type { SendResult } from "../../../src/patterns/majordomo/broker-outbox.js";
+import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
+import { headTemplate, requestHead } from "../../../src/patterns/majordomo/heads.js";
+import { ClientCommand, Dialect } from "../../../src/patterns/majordomo/protocol.js";
+import { parseAtBroker } from "../../../src/patterns/majordomo/protocol-broker.js";
+import {
+  cancelMessage,
+  creditMessage,
+  extendedRequest,
+  parseAtClient,
+} from "../../../src/patterns/majordomo/protocol-client.js";
+import {
+  type Delivery,
+  failureMessage,
+  parseAtWorker,
+  readyMessage,
+  replyMessage,
+  signalMessage,
+} from "../../../src/patterns/majordomo/protocol-worker.js";
+import { INITIAL_CREDIT } from "../../../src/patterns/majordomo/stream-credit.js";
+
+type Message = (Buffer | string)[];
+
+let sent: Message[];
+let events: BrokerEvent[];
+let results: Map<string, SendResult>;
+/** Bytes that the engine has for a client. */
+let queued: Map<string, number>;
+let ids: Map<string, Buffer>;
+let rules: BrokerRules;
+
+function make(limits: Partial<BrokerLimits> = {}): void {
+  sent = [];
+  events = [];
+  results = new Map();
+  queued = new Map();
+  ids = new Map();
+  const outbox = {
+    send(message: Message): SendResult {
+      const result = results.get(String(message[0])) ?? "sent";
+      if (result === "sent") sent.push(message);
+      return result;
+    },
+    queuedBytes: (client: Buffer): number => queued.get(String(client)) ?? 0,
+    event: (event: BrokerEvent): void => void events.push(event),
+  };
+  rules = new BrokerRules(resolveBrokerLimits(limits), outbox, Buffer.alloc(8, 1), 0, 0);
+}
+
+beforeEach(() => make());
+
+/** The routing id of a peer: the same object for all its messages. */
+function idOf(peer: string): Buffer {
+  const id = ids.get(peer) ?? Buffer.from(peer);
+  ids.set(peer, id);
+  return id;
+}
+
+function hear(peer: string, message: Message, now = 0): void {
+  const frames = message.map((frame) => Buffer.from(frame as Buffer));
+  rules.receive(idOf(peer), parseAtBroker([idOf(peer), ...frames]), now);
+}
+
+/** What a peer was sent since the last look. */
+function sentTo(peer: string): Buffer[][] {
+  const found = sent.filter(([to]) => String(to) === peer);
+  sent = sent.filter(([to]) => String(to) !== peer);
+  return found.map((message) => message.slice(1).map((frame) => Buffer.from(frame as Buffer)));
+}
+
+const toldTo = (client: string) => sentTo(client).map(parseAtClient);
+const heardBy = (worker: string) => sentTo(worker).map(parseAtWorker);
+const room = { concurrency: 4, capacity: 4 };
+const join = (worker: string, dialect: Dialect = Dialect.Shoal, now = 0): void =>
+  hear(worker, readyMessage(dialect, Buffer.from("echo"), room, worker), now);
+const TEMPLATE = headTemplate(Buffer.alloc(8, 3), Buffer.from("echo"));
+const headOf = (sequence: number): Buffer => requestHead(TEMPLATE, ClientCommand.Request, sequence, sequence);
+const ask = (client: string, sequence = 1, now = 0): void =>
+  hear(client, extendedRequest(headOf(sequence), ["x"]), now);
+const askPlain = (client: string): void => hear(client, ["MDPC02", "\x01", "echo", "x"]);
+const deliveryTo = (worker: string): Delivery =>
+  heardBy(worker).find((input) => input.kind === "request") as Delivery;
+const piece = (
+  worker: string,
+  { dialect, envelope }: Delivery,
+  number: number,
+  body: string | Buffer,
+): void => hear(worker, replyMessage(dialect, envelope, false, [body], number));
+const final = (worker: string, { dialect, envelope }: Delivery, pieces: number, ...body: string[]): void =>
+  hear(worker, replyMessage(dialect, envelope, true, body, pieces));
+const balance = (): number => {
+  const { requests, answered, failed, abandoned, queued: waiting, inFlight } = rules.stats();
+  return requests - answered - failed - abandoned - waiting - inFlight;
+};
+
+describe("an answer in pieces", () => {
+  it("goes on with its numbers, and ends with how many there were", () => {
+    join("w");
+    ask("c");
+    const delivery = deliveryTo("w");
+    piece("w", delivery, 0, "a");
+    piece("w", delivery, 1, "b");
+    final("w", delivery, 2);
+    expect(toldTo("c")).toMatchObject([
+      { kind: "answer", final: false, pieces: 0 },
+      { kind: "answer", final: false, pieces: 1 },
+      { kind: "answer", final: true, pieces: 2 },
+    ]);
+    expect([rules.stats().answered, balance()]).toEqual([1, 0]);
+  });
+
+  it.each([
+    ["in the middle", 1],
+    ["at the end", 2],
+  ])("fails as incomplete when a piece is missing %s, and its worker goes on", (_, kept) => {
+    join("w");
+    ask("c");
+    const delivery = deliveryTo("w");
+    for (let i = 0; i < 4; i++) if (i < kept || i === 3) piece("w", delivery, i, "x");
+    if (kept === 1) expect(toldTo("c").at(-1)).toMatchObject({ kind: "error", reason: "incomplete" });
+    final("w", delivery, 4);
+    if (kept === 2) expect(toldTo("c").at(-1)).toMatchObject({ kind: "error", reason: "incomplete" });
+    expect([rules.stats(), balance()]).toMatchObject([{ failed: 1, answered: 0, inFlight: 0 }, 0]);
+    ask("c", 2);
+    final("w", deliveryTo("w"), 0, "y");
+    expect(toldTo("c")).toMatchObject([{ kind: "answer", final: true }]);
+  });
+
+  it("has the credit that its client grants; a plain worker is told of none", () => {
+    join("w");
+    ask("c");
+    const delivery = deliveryTo("w");
+    hear("c", creditMessage(headOf(1), 5_000));
+    expect(heardBy("w")).toEqual([{ kind: "credit", tag: delivery.head.readUInt32BE(7), bytes: 5_000 }]);
+    hear("other", creditMessage(headOf(1), 5_000));
+    expect(heardBy("w")).toEqual([]);
+    make();
+    join("w", Dialect.Mdp02);
+    ask("c");
+    sentTo("w");
+    hear("c", creditMessage(headOf(1), 5_000));
+    expect(sentTo("w")).toEqual([]);
+  });
+
+  it("for a plain client has credit while that one reads", () => {
+    join("w");
+    askPlain("c");
+    const delivery = deliveryTo("w");
+    const large = Buffer.alloc(INITIAL_CREDIT);
+    piece("w", delivery, 0, large);
+    expect(heardBy("w")).toMatchObject([{ kind: "credit" }]);
+    queued.set("c", 2_000_000);
+    for (let i = 1; i < 100; i++) piece("w", delivery, i, large);
+    heardBy("w");
+    piece("w", delivery, 100, large);
+    expect(heardBy("w")).toEqual([]);
+    rules.tick(rules.nextWakeUp() as number);
+    expect(heardBy("w")).toEqual([]);
+    queued.set("c", 0);
+    rules.tick(rules.nextWakeUp() as number);
+    const [credit] = heardBy("w");
+    expect(credit).toMatchObject({ kind: "credit" });
+    expect((credit as { bytes: number }).bytes).toBeGreaterThan(INITIAL_CREDIT);
+  });
+
+  it("whose credit cannot be told makes its worker count as lost, and is told so", () => {
+    join("w");
+    ask("c");
+    piece("w", deliveryTo("w"), 0, "x");
+    results.set("w", "full");
+    hear("c", creditMessage(headOf(1), 5_000));
+    expect(toldTo("c").at(-1)).toMatchObject({ kind: "error", reason: "worker-lost" });
+    expect(rules.stats()).toMatchObject({ workers: 0, inFlight: 0 });
+  });
+});
+
+describe("what waits for a client", () => {
+  it("is bounded in bytes: an answer, and one in pieces, is refused past that, and the worker goes on", () => {
+    make({ maxClientBytes: 10_000 });
+    join("w");
+    for (const sequence of [1, 2, 3]) ask("c", sequence);
+    const [first, second, third] = heardBy("w") as Delivery[];
+    final("w", first as Delivery, 0, "x".repeat(6_000));
+    queued.set("c", 6_000);
+    expect(rules.stats().replyBytes).toBe(6_000);
+    final("w", second as Delivery, 0, "y".repeat(6_000));
+    expect(toldTo("c")).toMatchObject([
+      { kind: "answer" },
+      { kind: "error", sequence: 2, reason: "slow-reader" },
+    ]);
+    piece("w", third as Delivery, 0, "a");
+    piece("w", third as Delivery, 1, "z".repeat(6_000));
+    expect(toldTo("c")).toMatchObject([
+      { final: false },
+      { kind: "error", sequence: 3, reason: "slow-reader" },
+    ]);
+    expect(heardBy("w")).toMatchObject([{ kind: "cancel" }]);
+    final("w", third as Delivery, 2);
+    expect(toldTo("c")).toEqual([]);
+    expect([rules.stats(), balance()]).toMatchObject([
+      { answered: 1, failed: 2, repliesDropped: 2, inFlight: 0 },
+      0,
+    ]);
+    queued.set("c", 0);
+    ask("c", 4);
+    final("w", deliveryTo("w"), 0, "x".repeat(6_000));
+    expect(toldTo("c")).toMatchObject([{ kind: "answer" }]);
+  });
+
+  it("is bounded in bytes for all clients together, by what really waits", () => {
+    make({ maxReplyBytes: 10_000 });
+    join("w");
+    for (const client of ["a", "b", "c"]) ask(client, client.charCodeAt(0));
+    const deliveries = heardBy("w") as Delivery[];
+    final("w", deliveries[0] as Delivery, 0, "x".repeat(6_000));
+    queued.set("a", 6_000);
+    final("w", deliveries[1] as Delivery, 0, "x".repeat(6_000));
+    expect(toldTo("b")).toMatchObject([{ kind: "error", reason: "slow-reader" }]);
+    queued.set("a", 0);
+    final("w", deliveries[2] as Delivery, 0, "x".repeat(6_000));
+    expect(toldTo("c")).toMatchObject([{ kind: "answer" }]);
+  });
+
+  it("may be one answer of any size", () => {
+    make({ maxClientBytes: 10, maxReplyBytes: 10 });
+    join("w");
+    ask("c");
+    final("w", deliveryTo("w"), 0, "x".repeat(100));
+    expect(toldTo("c")).toMatchObject([{ kind: "answer", final: true }]);
+  });
+
+  it("is bounded for the broker's own answers, too", () => {
+    make({ maxClientBytes: 1_000 });
+    queued.set("c", 900);
+    for (let i = 0; i < 20; i++) hear("c", ["", "MDPC01", "mmi.stats", ""]);
+    const told = sentTo("c");
+    expect(told.filter((frames) => String(frames[3]) === "200").length).toBeLessThan(10);
+    expect(told.at(-1)?.map(String)).toContain("slow-reader");
+  });
+
+  it("and a failure that it has no room for is told when it has", () => {
+    join("w");
+    ask("c");
+    const delivery = deliveryTo("w");
+    piece("w", delivery, 0, "a");
+    sentTo("c");
+    results.set("c", "full");
+    hear("w", failureMessage(delivery.head, "worker-failed", "no such fish"));
+    rules.tick(rules.nextWakeUp() as number);
+    results.delete("c");
+    rules.tick(rules.nextWakeUp() as number);
+    expect(toldTo("c")).toMatchObject([{ kind: "error", reason: "worker-failed", text: "no such fish" }]);
+    for (let i = 0; i < 3; i++) rules.tick(rules.nextWakeUp() as number);
+    expect(toldTo("c")).toEqual([]);
+  });
+});
+
+describe("a connection that ends", () => {
+  it("of a worker gives its requests to another at once", () => {
+    join("w1");
+    ask("c");
+    sentTo("w1");
+    join("w2");
+    rules.peerLeft(idOf("w1"), 1);
+    expect(heardBy("w2")).toMatchObject([{ kind: "request" }]);
+    expect(events).toContainEqual(
+      expect.objectContaining({ type: "worker:leave", worker: "w1", reason: "lost" }),
+    );
+    expect(rules.stats()).toMatchObject({ workers: 1, redelivered: 1, inFlight: 1 });
+  });
+
+  it("of a worker that is back under the same routing id is not that of the new one", () => {
+    join("w");
+    const former = idOf("w");
+    rules.peerLeft(former, 1);
+    ids.delete("w");
+    join("w");
+    rules.peerLeft(former, 2);
+    expect(rules.stats().workers).toBe(1);
+  });
+
+  it("of a client cancels its answer in pieces at once, and the rest when it has not come back", () => {
+    join("w");
+    ask("c", 1);
+    ask("c", 2);
+    const [first] = heardBy("w") as Delivery[];
+    piece("w", first as Delivery, 0, "a");
+    rules.peerLeft(idOf("c"), 10);
+    expect(heardBy("w")).toEqual([{ kind: "cancel", tag: (first as Delivery).head.readUInt32BE(7) }]);
+    rules.tick(1_009);
+    expect(heardBy("w")).toEqual([]);
+    expect(rules.nextWakeUp()).toBe(1_010);
+    rules.tick(1_010);
+    expect(heardBy("w")).toMatchObject([{ kind: "cancel" }]);
+    expect(rules.stats().clients).toBe(0);
+  });
+
+  it("of a client that comes back and asks again does not have it handled again", () => {
+    join("w");
+    ask("c");
+    const delivery = deliveryTo("w");
+    rules.peerLeft(idOf("c"), 10);
+    ask("c'", 1, 20);
+    rules.tick(5_000);
+    expect(heardBy("w").filter(({ kind }) => kind !== "heartbeat")).toEqual([]);
+    final("w", delivery, 0, "y");
+    expect(toldTo("c'")).toMatchObject([{ kind: "answer", final: true }]);
+  });
+
+  it("of a client that comes back under its routing id forgets that it left", () => {
+    join("w");
+    ask("c");
+    rules.peerLeft(idOf("c"), 10);
+    ids.delete("c");
+    ask("c", 1, 20);
+    sentTo("w");
+    rules.tick(1_500);
+    expect(heardBy("w").filter(({ kind }) => kind === "cancel")).toEqual([]);
+    expect(rules.stats().clients).toBe(1);
+  });
+
+  it("of a plain client drops what it has in the queue", () => {
+    askPlain("gone");
+    askPlain("here");
+    rules.peerLeft(idOf("gone"), 1);
+    join("w");
+    expect(heardBy("w")).toHaveLength(1);
+    expect([rules.stats(), balance()]).toMatchObject([{ abandoned: 1, inFlight: 1, queued: 0 }, 0]);
+  });
+});
+
+it("a worker that cannot be reached was no delivery", () => {
+  make({ maxDeliveries: 2 });
+  for (let i = 0; i < 3; i++) {
+    join(`gone${i}`);
+    results.set(`gone${i}`, i === 1 ? "full" : "gone");
+  }
+  ask("c");
+  expect(rules.stats()).toMatchObject({ workers: 0, queued: 1, redelivered: 0, failed: 0 });
+  join("w1");
+  hear("w1", signalMessage(Dialect.Shoal, "Disconnect"));
+  join("w2");
+  expect(heardBy("w2")).toMatchObject([{ kind: "request" }]);
+  expect(events.filter(({ type }) => type === "request:redelivered")).toMatchObject([{ deliveries: 1 }]);
+  hear("w2", signalMessage(Dialect.Shoal, "Disconnect"));
+  expect(toldTo("c").at(-1)).toMatchObject({ kind: "error", reason: "worker-lost" });
+});
+
+it("a cancelled answer in pieces ends as abandoned, whatever its worker still says", () => {
+  join("w");
+  ask("c");
+  const delivery = deliveryTo("w");
+  piece("w", delivery, 0, "a");
+  hear("c", cancelMessage(headOf(1)));
+  piece("w", delivery, 5, "b");
+  final("w", delivery, 9);
+  expect([rules.stats(), balance()]).toMatchObject([{ abandoned: 1, failed: 0, inFlight: 0 }, 0]);
+});

@@ -1,0 +1,265 @@
+/** Answers in pieces, and answers past what a connection takes, over real sockets: all of it arrives, or the client is told. */
+import { afterEach, describe, expect, it } from "vitest";
+import { Dealer } from "../../../src/index.js";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
+import type { MajordomoBrokerOptions, RequestContext } from "../../../src/patterns/majordomo/index.js";
+import { failure, turn, until, within } from "../../contract/support/wait.js";
+import { type Child, start } from "../../process/child.js";
+
+const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
+const children: Child[] = [];
+
+function track<T extends (typeof open)[number]>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+  await Promise.all(children.splice(0).map((child) => child.kill()));
+});
+
+async function brokerOf(options?: MajordomoBrokerOptions): Promise<[MajordomoBroker, string]> {
+  const broker = track(new MajordomoBroker(options));
+  await broker.bind("tcp://127.0.0.1:*");
+  return [broker, broker.lastEndpoint as string];
+}
+
+/** A program of its own, which can be stopped and killed. */
+function program(source: string, ...args: string[]): Child {
+  const imports = 'import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";';
+  const child = start(`${imports}\n${source}`, { args, limit: LONG });
+  children.push(child);
+  return child;
+}
+
+/** A broker that can be stopped. */
+async function otherBroker(): Promise<{ endpoint: string; child: Child }> {
+  const child = program(`
+    const broker = new MajordomoBroker();
+    await broker.bind("tcp://127.0.0.1:*");
+    console.log(broker.lastEndpoint);
+  `);
+  return { endpoint: await child.line(), child };
+}
+
+/** A stop of so many turns of this program. */
+async function standStill(child: Child, turns: number): Promise<void> {
+  child.process.kill("SIGSTOP");
+  for (let i = 0; i < turns; i++) await turn();
+  child.process.kill("SIGCONT");
+}
+
+const LONG = 60_000;
+const PATIENT = { heartbeatInterval: 60_000 };
+
+describe("an answer in pieces", () => {
+  it("arrives whole and in order though the broker stands still, and its worker goes on", {
+    timeout: LONG,
+  }, async () => {
+    const { endpoint, child } = await otherBroker();
+    const count = 100_000;
+    const handler = async function* ([to]: Buffer[]): AsyncGenerator<string, undefined> {
+      for (let i = 0; i < Number(to); i++) yield String(i).padEnd(100);
+      return undefined;
+    };
+    track(new MajordomoWorker(endpoint, "count", handler));
+    const client = track(new MajordomoClient(endpoint));
+    let next = 0;
+    for await (const [piece] of client.stream("count", String(count))) {
+      if (Number(piece) !== next) throw new Error(`piece ${next} is ${piece}`);
+      next += 1;
+      if (next % 30_000 === 0) await standStill(child, 1_000);
+    }
+    expect(next).toBe(count);
+    expect(await client.request("count", "2")).toHaveLength(2);
+  });
+
+  it("is not made further ahead of its reader than streamWindow", async () => {
+    const [, endpoint] = await brokerOf();
+    const streamWindow = 65_536;
+    let made = 0;
+    let read = 0;
+    let ahead = 0;
+    const handler = async function* (): AsyncGenerator<Buffer, undefined> {
+      while (made < 1_000) {
+        made += 1;
+        ahead = Math.max(ahead, made - read);
+        yield Buffer.alloc(1_000);
+      }
+      return undefined;
+    };
+    track(new MajordomoWorker(endpoint, "flood", handler));
+    const client = track(new MajordomoClient(endpoint, { streamWindow }));
+    for await (const _ of client.stream("flood", "x")) {
+      read += 1;
+      await turn();
+      await turn();
+    }
+    expect(read).toBe(1_000);
+    // What was granted is used, and no more; the reader has counted a piece a turn after it has taken it.
+    expect(ahead).toBeGreaterThan(streamWindow / 2_000);
+    expect(ahead).toBeLessThan(streamWindow / 1_000 + 3);
+  });
+
+  it("waits for a plain client that does not read, and arrives whole when it does", async () => {
+    const [broker, endpoint] = await brokerOf();
+    const count = 3_000;
+    let made = 0;
+    const handler = async function* (): AsyncGenerator<Buffer, undefined> {
+      while (made < count) yield Buffer.alloc(16_000, ++made & 255);
+      return undefined;
+    };
+    track(new MajordomoWorker(endpoint, "flood", handler));
+    const client = track(new Dealer({ receiveHighWaterMark: 1 }));
+    client.connect(endpoint);
+    await client.send(["MDPC02", "\x01", "flood", "x"]);
+    await until(() => broker.stats().replyBytes > 1_000_000, "bytes that wait at the broker");
+    for (let i = 0; i < 200; i++) await turn();
+    expect(made).toBeLessThan(count);
+    expect(broker.stats().replyBytes).toBeLessThan(2_000_000);
+    for (let i = 1; i <= count; i++) {
+      const [, command, , piece] = await client.receive();
+      if (command?.[0] !== 2 || piece?.[0] !== (i & 255)) throw new Error(`piece ${i} is ${piece?.[0]}`);
+    }
+    expect((await client.receive())[1]).toEqual(Buffer.of(3));
+  });
+
+  it("is broken off with a reason when neither end knows credit and the client does not read", async () => {
+    const maxClientBytes = 2_000_000;
+    const [broker, endpoint] = await brokerOf({ maxClientBytes });
+    const worker = track(new Dealer());
+    worker.connect(endpoint);
+    await worker.send(["MDPW02", "\x01", "flood"]);
+    const client = track(new Dealer({ receiveHighWaterMark: 1 }));
+    client.connect(endpoint);
+    await client.send(["MDPC02", "\x01", "flood", "x"]);
+    const [, , tag = ""] = await worker.receive();
+    let most = 0;
+    while (broker.stats().repliesDropped === 0) {
+      await worker.send(["MDPW02", "\x03", tag, "", Buffer.alloc(100_000)]);
+      most = Math.max(most, broker.stats().replyBytes);
+    }
+    await worker.send(["MDPW02", "\x04", tag, "", "end"]);
+    expect(most).toBeLessThanOrEqual(maxClientBytes);
+    await until(() => broker.stats().failed === 1, "the request's end");
+    let last: Buffer[] = [];
+    while (last[1]?.[0] !== 3) last = await client.receive();
+    expect(last.slice(3, 5).map(String)).toEqual(["shoal.error", "slow-reader"]);
+  });
+
+  it("of a plain worker that nobody reads is given up at maxAnswerBytes", async () => {
+    const [, endpoint] = await brokerOf();
+    const worker = track(new Dealer());
+    worker.connect(endpoint);
+    await worker.send(["MDPW02", "\x01", "flood"]);
+    const client = track(new MajordomoClient(endpoint, { maxAnswerBytes: 100_000 }));
+    const pieces = client.stream("flood", "x");
+    const [, , tag = ""] = await worker.receive();
+    for (let i = 0; i < 200; i++) await worker.send(["MDPW02", "\x03", tag, "", Buffer.alloc(1_000)]);
+    await until(() => client.stats().failed === 1, "the end of it");
+    let read = 0;
+    const reading = (async () => {
+      for await (const _ of pieces) read += 1;
+    })();
+    expect(await failure(reading)).toMatchObject({ reason: "too-large" });
+    expect(read).toBeGreaterThan(50);
+    expect(read).toBeLessThan(100);
+  });
+
+  it("ends at its worker as soon as the connection of its client does", async () => {
+    const [broker, endpoint] = await brokerOf(PATIENT);
+    const ended = new Promise<boolean>((resolve) => {
+      const handler = async function* (
+        _: Buffer[],
+        { signal }: RequestContext,
+      ): AsyncGenerator<string, undefined> {
+        try {
+          for (;;) yield "piece".padEnd(1_000);
+        } finally {
+          resolve(signal.aborted);
+        }
+      };
+      track(new MajordomoWorker(endpoint, "flood", handler, PATIENT));
+    });
+    const client = program(
+      `const client = new MajordomoClient(process.argv[1], { heartbeatInterval: 60_000, timeout: 600_000 });
+      for await (const piece of client.stream("flood", "x")) {
+        console.log("reads");
+        await new Promise(() => setInterval(() => undefined, 1_000));
+      }`,
+      endpoint,
+    );
+    await client.heard("reads");
+    await client.kill();
+    expect(await within(ended, "the generator's end")).toBe(true);
+    await until(() => broker.stats().abandoned === 1, "the request's end");
+  });
+});
+
+it("25,000 replies that are made while the broker stands still all arrive", { timeout: LONG }, async () => {
+  const { endpoint, child } = await otherBroker();
+  const count = 25_000;
+  let begun = 0;
+  let release = (): void => undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const handler = async (request: Buffer[]): Promise<Buffer[]> => {
+    begun += 1;
+    await released;
+    return [...request, Buffer.alloc(1_000)];
+  };
+  const worker = track(new MajordomoWorker(endpoint, "hold", handler, { concurrency: 30_000 }));
+  const client = track(new MajordomoClient(endpoint, { maxInFlight: 30_000, timeout: LONG, retries: 0 }));
+  const all = Promise.allSettled(Array.from({ length: count }, (_, i) => client.request("hold", String(i))));
+  await until(() => begun === count, "all requests in hand", LONG);
+  child.process.kill("SIGSTOP");
+  release();
+  await until(() => worker.stats().unsentBytes > 0, "replies that wait for room");
+  child.process.kill("SIGCONT");
+  const lost = (await within(all, "every end", LONG)).filter(({ status }) => status === "rejected");
+  expect(lost.length).toBe(0);
+  expect(worker.stats()).toMatchObject({ answered: count, running: 0, unsentBytes: 0 });
+});
+
+it("a worker begins no request while more than maxReplyBytes wait for room", { timeout: LONG }, async () => {
+  const { endpoint, child } = await otherBroker();
+  const size = 1_000_000;
+  const count = 60;
+  let begun = 0;
+  const handler = async (): Promise<Buffer> => {
+    if (++begun === 1) child.process.kill("SIGSTOP");
+    await turn();
+    return Buffer.alloc(size);
+  };
+  const worker = track(
+    new MajordomoWorker(endpoint, "large", handler, {
+      concurrency: 2,
+      prefetch: count,
+      maxReplyBytes: size,
+      socketOptions: { sendHighWaterMark: 1 },
+    }),
+  );
+  const client = track(new MajordomoClient(endpoint, { timeout: LONG, retries: 0 }));
+  const all = Array.from({ length: count }, () => client.request("large", "x"));
+  await until(() => begun > 0, "the first request");
+  for (let i = 0; i < 200; i++) await turn();
+  expect(worker.stats().unsentBytes).toBeLessThanOrEqual(2 * size);
+  child.process.kill("SIGCONT");
+  expect(await within(Promise.all(all), "all replies", LONG)).toHaveLength(count);
+});
+
+it("a worker that is killed is found out by its connection, and another has its request", async () => {
+  const [broker, endpoint] = await brokerOf(PATIENT);
+  const source = `new MajordomoWorker(process.argv[1], "hold", () => { console.log("has it"); return new Promise(() => undefined); },
+    { heartbeatInterval: 60_000 });`;
+  const first = program(source, endpoint);
+  const client = track(new MajordomoClient(endpoint, { ...PATIENT, timeout: 600_000 }));
+  const reply = client.request("hold", "x");
+  await first.heard("has it");
+  track(new MajordomoWorker(endpoint, "hold", (request) => request, PATIENT));
+  await until(() => broker.stats().workers === 2, "two workers");
+  await first.kill();
+  expect(String(await within(reply, "the other's answer"))).toBe("x");
+});

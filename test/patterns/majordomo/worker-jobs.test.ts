@@ -1,0 +1,212 @@
+/** The requests in a worker's hands when their connection has no room, or their client no wish for more. */
+import { beforeEach, describe, expect, it } from "vitest";
+import type { SendTicket } from "../../../src/patterns/common/send-queue.js";
+import { headTemplate, requestHead } from "../../../src/patterns/majordomo/heads.js";
+import { delivery } from "../../../src/patterns/majordomo/messages-broker.js";
+import { ClientCommand, Dialect, WorkerCommand } from "../../../src/patterns/majordomo/protocol.js";
+import { parseAtWorker } from "../../../src/patterns/majordomo/protocol-worker.js";
+import type { MajordomoHandler } from "../../../src/patterns/majordomo/worker-handler.js";
+import { type JobsOptions, WorkerJobs } from "../../../src/patterns/majordomo/worker-jobs.js";
+import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
+import { turn } from "../../contract/support/wait.js";
+
+const BROKER = Buffer.from("broker");
+
+/** Whether the connection has room. */
+let hasRoom: boolean;
+/** What waits for it. */
+let waiting: { message: (Buffer | string)[]; ticket: SendTicket }[];
+/** Commands of the worker, and the last frame: "3 piece". */
+let said: string[];
+let session: WorkerSession;
+let jobs: WorkerJobs;
+
+function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void {
+  hasRoom = true;
+  waiting = [];
+  said = [];
+  const say = ([head, ...body]: (Buffer | string)[]): void =>
+    void said.push(`${head?.[6]} ${String(body.at(-1) ?? "")}`);
+  const room = { concurrency: 1, capacity: 10 };
+  const times = { heartbeatInterval: 1_000, liveness: 3, reconnectInterval: 100, reconnectMaxInterval: 100 };
+  session = new WorkerSession(
+    { service: Buffer.from("echo"), ...room, name: "w", dialect: undefined, ...times },
+    {
+      open: () => undefined,
+      close: () => {
+        for (const { ticket } of waiting.splice(0)) ticket.settled(false);
+      },
+      send: () => undefined,
+      beat: () => undefined,
+      reply: (message, ticket) => {
+        if (hasRoom) say(message);
+        else waiting.push({ message, ticket });
+        return hasRoom;
+      },
+      start: (request) => jobs.start(session, request),
+      cancel: (tag) => jobs.cancel(session, tag),
+      credit: (tag, bytes) => jobs.credit(session, tag, bytes),
+      joined: () => undefined,
+      left: () => jobs.abandon(session),
+      fault: () => undefined,
+    },
+    () => 0,
+  );
+  const options: JobsOptions = {
+    service: "echo",
+    concurrency: 1,
+    prefetch: 10,
+    dedupWindow: 100,
+    dedupBytes: 1_000_000,
+    maxReplyBytes: 1_000,
+    creditTimeout: 0,
+    requestCodec: undefined,
+    replyCodec: undefined,
+    ...given,
+  };
+  jobs = new WorkerJobs(options, handler as MajordomoHandler<unknown, unknown>, () => undefined);
+  session.start(0);
+  register();
+  relieve = () => {
+    hasRoom = true;
+    for (const { message, ticket } of waiting.splice(0)) {
+      say(message);
+      ticket.settled(true);
+    }
+  };
+}
+let relieve: () => void;
+
+function register(): void {
+  const negotiated = { extended: true, incarnation: Buffer.alloc(8), heartbeatInterval: 0 };
+  session.receive({ kind: "negotiated", ...negotiated }, 0);
+}
+
+const TEMPLATE = headTemplate(Buffer.alloc(8, 3), Buffer.from("echo"));
+function give(tag: number): void {
+  const head = requestHead(TEMPLATE, ClientCommand.Request, tag, tag);
+  const [, ...frames] = delivery(BROKER, Dialect.Shoal, tag, head, [Buffer.from(String(tag))], 0) as Buffer[];
+  session.receive(parseAtWorker(frames), 0);
+}
+const grant = (tag: number, bytes: number): void => session.receive({ kind: "credit", tag, bytes }, 0);
+const turns = async (): Promise<void> => {
+  for (let i = 0; i < 5; i++) await turn();
+};
+const FINAL = WorkerCommand.Final;
+const PARTIAL = WorkerCommand.Partial;
+const FAILURE = WorkerCommand.Failure;
+
+describe("a reply for which there is no room", () => {
+  beforeEach(() => make(([body]) => body as Buffer));
+
+  it("keeps its handler until it has left, and the next request waits", () => {
+    hasRoom = false;
+    give(1);
+    give(2);
+    expect([waiting.length, jobs.running, jobs.queued, jobs.unsentBytes]).toEqual([1, 1, 1, 1]);
+    relieve();
+    expect(said).toEqual([`${FINAL} 1`, `${FINAL} 2`]);
+    expect([jobs.running, jobs.queued, jobs.unsentBytes]).toEqual([0, 0, 0]);
+    expect(jobs.counters).toMatchObject({ requests: 2, answered: 2, stale: 0 });
+  });
+
+  it("is stale when its connection ends, and its handler free", async () => {
+    hasRoom = false;
+    give(1);
+    const idle = jobs.whenIdle();
+    session.disconnected(1);
+    await idle;
+    expect([jobs.running, jobs.unsentBytes, jobs.counters.stale]).toEqual([0, 0, 1]);
+    session.tick(1_000);
+    register();
+    hasRoom = true;
+    give(2);
+    expect(said).toEqual([`${FINAL} 2`]);
+  });
+});
+
+it("no handler begins while more than maxReplyBytes wait for room", () => {
+  make(() => Buffer.alloc(600), { concurrency: 10 });
+  hasRoom = false;
+  for (let tag = 1; tag <= 5; tag++) give(tag);
+  expect([jobs.running, jobs.queued, jobs.unsentBytes]).toEqual([2, 3, 1_200]);
+  relieve();
+  expect(said).toHaveLength(5);
+});
+
+describe("an answer in pieces", () => {
+  let made: number;
+  let ended: boolean;
+  const flood = async function* (): AsyncGenerator<Buffer, undefined> {
+    try {
+      while (made < 100) {
+        made += 1;
+        yield Buffer.alloc(4_000);
+      }
+    } finally {
+      ended = true;
+    }
+    return undefined;
+  };
+  beforeEach(() => {
+    made = 0;
+    ended = false;
+    make(flood);
+  });
+
+  it("is made while there is credit, and no further", async () => {
+    give(1);
+    await turns();
+    expect(made).toBe(4); // 16,384 are used up by four of 4,128, and the fourth began within them.
+    grant(1, 1);
+    await turns();
+    expect(made).toBe(4);
+    grant(1, 8_000);
+    await turns();
+    expect(made).toBe(6);
+    grant(1, 1_000_000);
+    await turns();
+    expect([made, ended]).toEqual([100, true]);
+    expect(said.filter((text) => text.startsWith(`${PARTIAL}`))).toHaveLength(100);
+    expect(said.at(-1)).toBe(`${FINAL} `);
+  });
+
+  it("waits for room for each piece", async () => {
+    hasRoom = false;
+    give(1);
+    await turns();
+    expect([made, waiting.length, jobs.unsentBytes]).toEqual([1, 1, 4_128]);
+    relieve();
+    await turns();
+    expect([made, jobs.unsentBytes]).toEqual([4, 0]);
+  });
+
+  it.each([
+    ["cancelled", () => jobs.cancel(session, 1)],
+    ["given by a broker that is lost", () => session.disconnected(1)],
+  ])("ends its generator when it is %s, whatever it waits for, and the worker goes on", async (_, end) => {
+    give(1);
+    await turns();
+    end();
+    await turns();
+    expect([ended, jobs.running]).toEqual([true, 0]);
+    make(flood);
+    made = 0;
+    ended = false;
+    hasRoom = false;
+    give(1);
+    await turns();
+    end();
+    relieve();
+    await turns();
+    expect([ended, jobs.running, jobs.unsentBytes]).toEqual([true, 0, 0]);
+  });
+
+  it("fails when nobody reads on in time", async () => {
+    make(flood, { creditTimeout: 1 });
+    give(1);
+    await jobs.whenIdle();
+    expect([ended, said.at(-1)?.slice(0, 1)]).toEqual([true, String(FAILURE)]);
+    expect(jobs.counters).toMatchObject({ failed: 1 });
+  });
+});

@@ -1,0 +1,329 @@
+/** Nothing is acknowledged before it is on the disk, and what is unknown is told as unknown. */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
+import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
+import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
+import { TitanicClient } from "../../../src/patterns/titanic/client.js";
+import { GroupCommit } from "../../../src/patterns/titanic/group-commit.js";
+import { Titanic } from "../../../src/patterns/titanic/titanic.js";
+import { type Child, start } from "../../process/child.js";
+import { missing, peerAt } from "../../support/peers.js";
+import { GatedStore } from "./gated-store.js";
+
+const QUICK = { checkInterval: 20, maxCheckInterval: 50, retryDelay: 5, maxRetryDelay: 20, scanInterval: 50 };
+const WAIT = { interval: 5, maxInterval: 20 };
+
+/** A promise and what settles it. */
+function gate(): { promise: Promise<void>; open: () => void } {
+  let open = (): void => undefined;
+  const promise = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { promise, open };
+}
+
+describe("Titanic, on a store that is slow or fails,", () => {
+  let broker: MajordomoBroker;
+  let endpoint: string;
+  let store: GatedStore;
+  let titanic: Titanic;
+  let client: TitanicClient;
+  let raw: MajordomoClient;
+  let worker: MajordomoWorker;
+  let calls: number;
+
+  beforeEach(async () => {
+    broker = new MajordomoBroker();
+    await broker.bind("tcp://127.0.0.1:*");
+    endpoint = broker.lastEndpoint as string;
+    store = new GatedStore();
+    titanic = new Titanic(endpoint, store, QUICK);
+    client = new TitanicClient(endpoint);
+    raw = new MajordomoClient(endpoint);
+    calls = 0;
+    worker = new MajordomoWorker(endpoint, "echo", (frames) => {
+      calls += 1;
+      return frames;
+    });
+  });
+  afterEach(async () => {
+    await Promise.all([client.end(), raw.close(), worker.close({ linger: 0 })]);
+    await titanic.close({ linger: 0 });
+    await broker.close({ linger: 0 });
+  });
+
+  const ask = async (name: string, ...frames: string[]): Promise<string[]> =>
+    (await raw.request(name, frames)).map(String);
+
+  /** Titanic has answered several others meanwhile. */
+  async function turns(): Promise<void> {
+    for (let i = 0; i < 5; i++) await ask("titanic.reply", "0".repeat(32));
+  }
+
+  it.each([
+    ["titanic.request", "other", "x"],
+    ["titanic.store", "0123456789ABCDEF0123456789ABCDEF", "", "other", "x"],
+    ["titanic.close", "0123456789ABCDEF0123456789ABCDEF"],
+  ])("acknowledges no %s before the flush", async (name, ...frames) => {
+    const { promise, open } = gate();
+    store.flush = promise;
+    let acknowledged = false;
+    const answer = ask(name, ...frames).finally(() => {
+      acknowledged = true;
+    });
+    const method = name === "titanic.close" ? "forget" : "put";
+    await expect.poll(() => store.calls.get(method)).toBe(1);
+    await turns();
+    expect(acknowledged).toBe(false);
+    open();
+    expect((await answer)[0]).toBe("200");
+  });
+
+  it("tells a client of RFC 9 that an outcome is unknown", async () => {
+    store.failures.push({ method: "put", reason: "outcome-unknown" });
+    expect(await ask("titanic.request", "other", "x")).toEqual(["502"]);
+    store.failures.push({ method: "put", reason: "failed" });
+    expect(await ask("titanic.request", "other", "x")).toEqual(["500"]);
+    store.failures.push({ method: "forget", reason: "outcome-unknown" });
+    expect(await ask("titanic.close", "0".repeat(32))).toEqual(["502"]);
+  });
+
+  it("finds out by a repetition, and has the request once", async () => {
+    store.failures.push({ method: "put", reason: "outcome-unknown" });
+    const uuid = await client.request("echo", "x");
+    expect((await client.wait(uuid, WAIT)).status).toBe("200");
+    expect([store.kept.size, calls]).toEqual([1, 1]);
+    expect(titanic.stats()).toMatchObject({ stored: 0, repeated: 1 });
+  });
+
+  it("tells when the outcome stays unknown, and takes the same UUID later", async () => {
+    const once = new TitanicClient(endpoint, { retries: 0 });
+    const uuid = once.newUuid();
+    store.failures.push({ method: "put", reason: "outcome-unknown" });
+    await expect(once.request("other", "x", { uuid })).rejects.toMatchObject({
+      code: "ERR_STORE",
+      reason: "outcome-unknown",
+    });
+    expect(await once.request("other", "x", { uuid })).toBe(uuid);
+    expect(store.kept.size).toBe(1);
+    await once.end();
+  });
+
+  it.each([
+    "outcome-unknown",
+    "failed",
+  ] as const)("keeps a reply when the store comes back from %j, and does the work once", async (reason) => {
+    for (let i = 0; i < 3; i++) store.failures.push({ method: "answer", reason });
+    const uuid = await client.request("echo", "x");
+    expect(await client.wait(uuid, WAIT)).toEqual({ status: "200", body: [Buffer.from("x")] });
+    await expect.poll(() => titanic.stats()).toMatchObject({ answered: 1, inFlight: 0 });
+    expect(calls).toBe(1);
+  });
+});
+
+describe("group commit", () => {
+  it("settles an operation when its commit is done, and not before", async () => {
+    const gates: (() => void)[] = [];
+    const batches: (readonly string[])[] = [];
+    const commits = new GroupCommit<string, string>((operations) => {
+      batches.push(operations);
+      const { promise, open } = gate();
+      gates.push(open);
+      return promise.then(() => operations);
+    }, 10);
+    const settled: string[] = [];
+    const add = (operation: string): Promise<unknown> =>
+      commits.add(operation).then((it) => settled.push(it));
+    const first = Promise.all([add("a"), add("b")]);
+    await expect.poll(() => batches.length).toBe(1);
+    const second = Promise.all([add("c"), add("d")]);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([settled, batches]).toEqual([[], [["a", "b"]]]);
+    gates[0]?.();
+    await first;
+    await expect.poll(() => batches.length).toBe(2);
+    expect([settled, batches[1]]).toEqual([
+      ["a", "b"],
+      ["c", "d"],
+    ]);
+    gates[1]?.();
+    await second;
+    expect(settled).toEqual(["a", "b", "c", "d"]);
+  });
+});
+
+// The system's flush waits until a file is there: a library put before the C library's own.
+const SHIM = `
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static int held(const char *name, int file) {
+  const char *path = getenv("GATE");
+  if (path != NULL && access(getenv("ARMED"), F_OK) == 0 && access(path, F_OK) != 0) {
+    write(1, "flushing\\n", 9);
+    while (access(path, F_OK) != 0) usleep(1000);
+  }
+  int (*flush)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
+  return flush(file);
+}
+int fdatasync(int file) { return held("fdatasync", file); }
+int fsync(int file) { return held("fsync", file); }
+`;
+// The thread that flushes is not this one: its event loop goes on.
+const PROGRAM = `
+import { writeFileSync, writeSync } from "node:fs";
+import { LmdbStore } from "shoal/patterns";
+const [directory, armed] = process.argv.slice(1);
+const store = LmdbStore.open(directory);
+const request = (n) => ({ uuid: Buffer.alloc(16, n), service: Buffer.from("x"), body: [Buffer.from("y")], expires: 1e15 });
+await store.put(request(1));
+writeFileSync(armed, "");
+let done = false;
+const put = store.put(request(2)).then(() => { done = true; writeSync(1, "acknowledged\\n"); });
+process.stdin.once("data", () => writeSync(1, done ? "too early\\n" : "still waiting\\n"));
+await put;
+await store.close();
+process.exit(0);
+`;
+
+const TITANIC = `
+import { openTitanic } from "shoal/patterns";
+const [endpoint, directory, maxAttempts] = process.argv.slice(1);
+openTitanic(endpoint, directory, {
+  checkInterval: 20, maxCheckInterval: 50, retryDelay: 5, maxRetryDelay: 20, scanInterval: 50, maxAttempts: Number(maxAttempts),
+});
+console.log("serving");
+`;
+
+/** The flush is held by a library that is loaded first. */
+const NOT_HELD = process.platform === "linux" ? missing("cc") : "libraries are loaded first on Linux only";
+
+describe.skipIf(NOT_HELD)("the store on LMDB", () => {
+  let directory: string;
+
+  let shim: string;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
+    const source = join(directory, "shim.c");
+    shim = join(directory, "shim.so");
+    writeFileSync(source, SHIM);
+    execFileSync(peerAt("cc"), ["-shared", "-fPIC", "-o", shim, source, "-ldl"], { stdio: "pipe" });
+  });
+  afterEach(() => {
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  it("acknowledges nothing before the system has flushed", { timeout: 30_000 }, async () => {
+    const [path, armed] = ["gate", "armed"].map((name) => join(directory, name)) as [string, string];
+    const env = { LD_PRELOAD: shim, GATE: path, ARMED: armed };
+    const child = start(PROGRAM, { args: [join(directory, "store"), armed], env });
+    try {
+      expect(await child.line()).toBe("flushing");
+      child.tell("?");
+      expect(await child.line()).toBe("still waiting");
+      expect(existsSync(path)).toBe(false);
+      writeFileSync(path, "");
+      let line = await child.line();
+      while (line === "flushing") line = await child.line();
+      expect(line).toBe("acknowledged");
+    } finally {
+      await child.kill("SIGKILL");
+    }
+  });
+
+  describe("killed with -9 while a commit is on its way to the disk", () => {
+    let broker: MajordomoBroker;
+    let endpoint: string;
+    let client: TitanicClient;
+    let worker: MajordomoWorker | undefined;
+    let titanic: Child | undefined;
+    let armed: string;
+
+    beforeEach(async () => {
+      armed = join(directory, "armed");
+      broker = new MajordomoBroker({ heartbeatInterval: 100 });
+      await broker.bind("tcp://127.0.0.1:*");
+      endpoint = broker.lastEndpoint as string;
+      client = new TitanicClient(endpoint, { timeout: 20_000, heartbeatInterval: 100 });
+    });
+    afterEach(async () => {
+      await titanic?.kill("SIGKILL");
+      await Promise.all([client.end(), worker?.close({ linger: 0 })]);
+      await broker.close({ linger: 0 });
+    });
+
+    async function run(maxAttempts = 10): Promise<Child> {
+      const env = { LD_PRELOAD: shim, GATE: join(directory, "gate"), ARMED: armed };
+      titanic = start(TITANIC, {
+        args: [endpoint, join(directory, "store"), String(maxAttempts)],
+        env,
+        limit: 60_000,
+      });
+      expect(await titanic.line()).toBe("serving");
+      return titanic;
+    }
+
+    async function killAtFlush(running: Child, maxAttempts?: number): Promise<void> {
+      expect(await running.line()).toBe("flushing");
+      await running.kill("SIGKILL");
+      rmSync(armed);
+      await run(maxAttempts);
+    }
+
+    it("of a request: its client's repetition stores it once", { timeout: 60_000 }, async () => {
+      const running = await run();
+      writeFileSync(armed, "");
+      const asked = client.request("echo", "x", { retries: 5 });
+      await killAtFlush(running);
+      const uuid = await asked;
+      let calls = 0;
+      worker = new MajordomoWorker(endpoint, "echo", (frames) => {
+        calls += 1;
+        return frames;
+      });
+      expect((await client.wait(uuid, WAIT)).status).toBe("200");
+      expect(calls).toBe(1);
+    });
+
+    it("of a reply: the request is given again", { timeout: 60_000 }, async () => {
+      const running = await run();
+      let calls = 0;
+      worker = new MajordomoWorker(endpoint, "echo", (frames) => {
+        if (++calls === 1) writeFileSync(armed, "");
+        return frames;
+      });
+      const uuid = await client.request("echo", "x");
+      await killAtFlush(running);
+      expect(await client.wait(uuid, WAIT)).toEqual({ status: "200", body: [Buffer.from("x")] });
+    });
+
+    it("of a dead letter: it dies once", { timeout: 60_000 }, async () => {
+      const running = await run(1);
+      let calls = 0;
+      worker = new MajordomoWorker(endpoint, "echo", () => {
+        if (++calls === 1) writeFileSync(armed, "");
+        throw new Error("no");
+      });
+      const uuid = await client.request("echo", "x");
+      await killAtFlush(running, 1);
+      expect((await client.wait(uuid, WAIT)).status).toBe("503");
+    });
+
+    it("of a close: closing again is done", { timeout: 60_000 }, async () => {
+      const running = await run();
+      const uuid = await client.request("nobody", "x");
+      writeFileSync(armed, "");
+      const closed = client.close(uuid, { retries: 5 });
+      await killAtFlush(running);
+      await closed;
+      expect((await client.reply(uuid)).status).toBe("400");
+    });
+  });
+});
