@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const BIN = join(ROOT, "node_modules/.bin");
-const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+const { version, overrides } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
 /** The whole package, packed, in bytes; far more than it should ever need. */
 const LARGEST = 1_000_000;
 
@@ -51,6 +51,14 @@ console.log(String(await pull.receive()));
 await Promise.all([push.close(), pull.close()]);
 `;
 
+/** MessagePack, with the native helper of msgpackr that npm found, or without one. */
+const MESSAGE_PACK = `
+import { msgpack } from "shoal";
+const codec = msgpack();
+console.log(JSON.stringify(codec.decode(codec.encode({ word: "é", list: [1, -2, 3.5] }))));
+`;
+const UNPACKED = '{"word":"é","list":[1,-2,3.5]}';
+
 /** Without the optional package zeromq: its engine says what is missing. */
 const WITHOUT_ENGINE = `
 import { Context, Pull } from "shoal";
@@ -63,6 +71,23 @@ try {
   check("publint finds nothing", () => run(join(BIN, "publint"), ["--strict", tarball()]));
   check("attw finds nothing", () => run(join(BIN, "attw"), ["--profile", "esm-only", tarball()]));
   check("an empty project can install, import and type-check it, and run its binary", checkInstalled);
+  check("the installed benchmark measures shoal, and says what its other contenders need", () => {
+    const bench = [
+      "--no-install",
+      "shoal",
+      "bench",
+      "throughput",
+      "--smoke",
+      "--size",
+      "64",
+      "--transport",
+      "tcp",
+    ];
+    const told = run("npx", [...bench, "--peers", "shoal-zmtp,libzmq,pyzmq"], join(temporary, "consumer"));
+    assert.match(told, /shoal \(zmtp\)/);
+    assert.match(told, /its C sources are in a checkout of shoal/);
+    assert.match(told, /its Python sources are in a checkout of shoal/);
+  });
   check("an install without scripts works", () => {
     const project = install("no-scripts", ["--ignore-scripts", tarball()]);
     assert.equal(runModule(project, javascript()), SAYS);
@@ -71,6 +96,7 @@ try {
     const project = install("no-optional", ["--omit=optional", tarball()]);
     assert.equal(runModule(project, javascript()), SAYS);
     assert.equal(runModule(project, CURVE), "secret");
+    assert.equal(runModule(project, MESSAGE_PACK), UNPACKED);
     assert.equal(runModule(project, WITHOUT_ENGINE), "ERR_ENGINE_UNAVAILABLE");
   });
 } catch (error) {
@@ -81,6 +107,11 @@ try {
 }
 
 function checkTarball() {
+  assert.equal(
+    overrides,
+    undefined,
+    "overrides hold in a checkout alone: what is tested would not be what users get",
+  );
   const packed = JSON.parse(
     run("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", temporary], ROOT),
   )[0];
@@ -96,15 +127,20 @@ function checkTarball() {
     assert.ok(files.includes(name), `${name} is missing`);
   }
   const allowed =
-    /^(dist\/.*\.(js|d\.ts|map)|dist\/proxy\.schema\.json|dist\/bench\/peers\/.*\.(c|h|py)|docs\/(patterns\/)?[a-z-]+\.md|package\.json|(README|CHANGELOG)\.md|LICENSE)$/;
+    /^(dist\/.*\.(js|d\.ts|map)|dist\/proxy\.schema\.json|docs\/(patterns\/)?[a-z-]+\.md|package\.json|(README|CHANGELOG)\.md|LICENSE)$/;
   const others = files.filter((name) => !allowed.test(name));
   assert.deepEqual(others.slice(0, 5), [], `${others.length} files do not belong into the package`);
+  const generic = files.filter(
+    (name) => name.endsWith(".d.ts") && /\bBuffer</.test(readFileSync(join(ROOT, name), "utf8")),
+  );
+  assert.deepEqual(generic, [], "Buffer takes no type argument where TypeScript 5.6 reads @types/node");
   assert.ok(packed.size < LARGEST, `The package has ${packed.size} bytes`);
 }
 
 function checkInstalled() {
   const project = install("consumer", [tarball(), `@types/node@${dependency("@types/node")}`]);
   assert.equal(runModule(project, javascript()), SAYS);
+  assert.equal(runModule(project, MESSAGE_PACK), UNPACKED);
   assert.equal(run("npx", ["--no-install", "shoal", "--version"], project), version);
   assert.equal(run("node", ["-e", "console.log(typeof require('shoal').Push)"], project), "function");
 

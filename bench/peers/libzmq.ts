@@ -66,7 +66,8 @@ export const libzmq: Contender = {
   name: "libzmq",
   title: "libzmq in C",
   async absent() {
-    if (sourceFolder("libzmq", "main.c") === undefined) return "its C sources are not in this package";
+    if (sourceFolder("libzmq", "main.c") === undefined)
+      return "its C sources are in a checkout of shoal, not in the package: clone the repository, and install and build it there";
     return (await compiler()) === undefined ? `no C compiler here finds zmq.h: ${GET}` : undefined;
   },
   supports(scenario, transport) {

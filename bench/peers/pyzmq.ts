@@ -8,8 +8,10 @@ import { ask, firstThatRuns, lazily } from "./tools.js";
 
 const STARTER = fileURLToPath(new URL("./start-up-main.js", import.meta.url));
 
-/** The system's own first: it has what the system's packages installed. */
-const PYTHONS = ["/usr/bin/python3", "python3", "python"];
+/** SHOAL_PYTHON alone, if it is set; else the system's own first: it has what the system's packages installed. */
+const PYTHONS = process.env.SHOAL_PYTHON
+  ? [process.env.SHOAL_PYTHON]
+  : ["/usr/bin/python3", "python3", "python"];
 const python = lazily(() => firstThatRuns(PYTHONS, ["-c", "import zmq"]));
 let found = "";
 
@@ -21,7 +23,8 @@ export const pyzmq: Contender = {
   name: "pyzmq",
   title: "pyzmq",
   async absent() {
-    if (folder() === "") return "its Python sources are not in this package";
+    if (folder() === "")
+      return "its Python sources are in a checkout of shoal, not in the package: clone the repository, and install and build it there";
     if ((await python()) !== undefined) return undefined;
     return "no python3 here can import zmq: install pyzmq (Debian: python3-zmq; elsewhere: pip install pyzmq)";
   },

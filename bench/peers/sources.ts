@@ -1,11 +1,9 @@
-/** Finds the sources of sides in other languages: beside the compiled files when installed, in bench/ in a checkout. */
+/** Finds the sources of sides in other languages, which only a checkout has: the package is for users of the library. */
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-/** @returns the folder, or `undefined` where neither place has it */
+/** @returns the folder, or `undefined` in an installed package */
 export function sourceFolder(name: string, file: string): string | undefined {
-  const places = [`./${name}/`, `../../../bench/peers/${name}/`];
-  return places
-    .map((place) => fileURLToPath(new URL(place, import.meta.url)))
-    .find((folder) => existsSync(folder + file));
+  const folder = fileURLToPath(new URL(`../../../bench/peers/${name}/`, import.meta.url));
+  return existsSync(folder + file) ? folder : undefined;
 }

@@ -1,6 +1,7 @@
 /** `shoal clone server`: a map's server, alone or one of a pair, with a store or without. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
+import type { FenceReason } from "../patterns/binary-star/index.js";
 import { CloneLmdbStore, type ClonePairOptions, CloneServer } from "../patterns/clone/index.js";
 import { endpointOf } from "./clone-session.js";
 import { addCommand } from "./command.js";
@@ -28,6 +29,7 @@ interface ServerSettings extends OperationSettings {
   readonly primary?: boolean;
   readonly backup?: boolean;
   readonly peer?: string;
+  readonly serveAlone?: boolean;
   readonly store?: string;
   readonly heartbeat?: number;
   readonly maxBytes?: number;
@@ -58,6 +60,7 @@ export function addCloneServerCommand(clone: Command): void {
     .addOption(new Option("--primary", "one of a pair: serves when both start").conflicts("backup"))
     .option("--backup", "one of a pair: stands by when both start")
     .option("--peer <HOST:P>", "the other one's address and first port")
+    .option("--serve-alone", "serve though the other one was not met and may have a newer map")
     .option("--store <DIR>", "keep the map in DIR (needs the package lmdb)")
     .option("--heartbeat <MS>", "between two heartbeats (default 1000)", wholeNumber(1))
     .option("--max-bytes <N>", "bytes of keys and values at most (default 4294967296)", wholeNumber(1))
@@ -133,15 +136,21 @@ function pairOf({
   backup,
   peer,
   curvePeerKey,
-}: ServerSettings): { readonly role: "primary" | "backup"; readonly peer: string } | undefined {
+  serveAlone,
+}: ServerSettings): Pick<ClonePairOptions, "role" | "peer" | "serveAlone"> | undefined {
   const isOfPair = primary === true || backup === true;
   if (!isOfPair && curvePeerKey !== undefined)
     throw new UsageError("--curve-peer-key needs --primary or --backup");
+  if (!isOfPair && serveAlone === true) throw new UsageError("--serve-alone needs --primary or --backup");
   if (isOfPair !== (peer !== undefined))
     throw new UsageError(isOfPair ? "expected --peer HOST:P" : "--peer needs --primary or --backup");
   return peer === undefined
     ? undefined
-    : { role: primary === true ? "primary" : "backup", peer: endpointOf(peer) };
+    : {
+        role: primary === true ? "primary" : "backup",
+        peer: endpointOf(peer),
+        serveAlone: serveAlone === true,
+      };
 }
 
 /** What the other server is known by, and knows this one by. @throws UsageError */
@@ -198,18 +207,29 @@ class ServerService implements Service {
   }
 }
 
+const FENCED: Readonly<Record<FenceReason, string>> = {
+  "dual-active": "both servers serve: neither answers until both are stopped and started again",
+  "dual-passive": "both servers stand by: neither answers until one is stopped and started again",
+  foreign:
+    "the two servers have different maps: this one does not serve until it is started with an empty store",
+};
+
 function report(server: CloneServer, log: Log): void {
   server.events
     .on("active", () => log.info("serving"))
     .on("passive", () => log.info("standing by"))
     .on("waiting", () => log.info("waiting for its peer"))
-    .on("fatal", ({ reason }) =>
+    .on("fatal", ({ reason }) => log.error(FENCED[reason]))
+    .on("unmet", () =>
+      log.warn("does not serve before it has met its peer, which may have a newer map (or --serve-alone)"),
+    )
+    .on("diverged", ({ updates, entries, aside }) =>
       log.error(
-        reason === "dual-active"
-          ? "both servers serve: neither answers until the wrong one is stopped and started again"
-          : "both servers stand by: neither answers until one is stopped and started again",
+        `up to ${updates} updates that this server acknowledged alone are not in the map any more; ` +
+          (aside === undefined ? "they are lost" : `the ${entries} keys that they set are in ${aside}`),
       ),
     )
+    .on("incompatible", () => log.warnOnce("the peer is of another version: neither follows the other"))
     .on("same-role", () => log.warnOnce("the peer has the same role: one has to be the other"))
     .on("replica:join", ({ sequence }) => log.info(`the backup has everything up to ${sequence}`))
     .on("replica:leave", ({ reason }) => log.warn(`going on without the other server: ${reason}`))

@@ -31,6 +31,10 @@ const GROUPS: readonly Group[] = [
     names: ["majordomo"],
     add: async (program) => (await import("./majordomo.js")).addMajordomoCommand(program),
   },
+  {
+    names: ["titanic"],
+    add: async (program) => (await import("./titanic-letters.js")).addTitanicCommand(program),
+  },
   { names: ["pirate"], add: async (program) => (await import("./pirate.js")).addPirateCommands(program) },
   {
     names: ["freelance"],

@@ -20,7 +20,15 @@ import { Input } from "./input.js";
 import { addSocketOptions, type Given, type Settings } from "./options.js";
 import { Output } from "./output.js";
 import { type SecurityOptions, securityOptions } from "./security.js";
-import { type AnswerSettings, addAnswerOptions, answerer, logFor, ONE_RUN, settingsFor } from "./service.js";
+import {
+  type AnswerSettings,
+  addAnswerOptions,
+  answerer,
+  hideOptions,
+  logFor,
+  ONE_RUN,
+  settingsFor,
+} from "./service.js";
 import { Stop } from "./signals.js";
 
 /** ms that a call waits for its reply. */
@@ -61,7 +69,9 @@ export function addFreelanceCommand(program: Command): void {
       'shoal freelance server --bind "tcp://*:5555" --identity tcp://localhost:5555 --exec "tr a-z A-Z"',
     ],
   }).option("--identity <EP>", "the endpoint as clients dial it, byte for byte (default: as bound)");
-  addAnswerOptions(server).action((given: Given<ServerSettings>) => runServer(given));
+  hideOptions(addAnswerOptions(server), ["connect", "json", ...ONE_RUN]).action(
+    (given: Given<ServerSettings>) => runServer(given),
+  );
   part(freelance, {
     name: "call",
     summary: "ask the servers",

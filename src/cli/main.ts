@@ -50,11 +50,18 @@ function pathOf(command: Command): string {
 /** Commander's own prints everything for a command it does not know. */
 function addHelpCommand(program: Command): void {
   program
-    .command("help [command]")
+    .command("help [command...]")
     .summary("show the help of a command")
-    .action((name: string | undefined) => {
-      const command = name === undefined ? program : program.commands.find((known) => known.name() === name);
-      if (command === undefined) throw new UsageError(`there is no command ${JSON.stringify(name)}`);
+    .action((names: readonly string[]) => {
+      let command = program;
+      for (const name of names) {
+        const inner = command.commands.find((known) => known.name() === name);
+        if (inner === undefined) {
+          const where = command === program ? "there is" : `${pathOf(command)} has`;
+          throw new UsageError(`${where} no command ${JSON.stringify(name)}`);
+        }
+        command = inner;
+      }
       command.help();
     });
 }

@@ -5,17 +5,17 @@
  *   a pair   bound ──> states told ──> serves: Titanic open
  *                                       stands by: Titanic closed
  */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { MajordomoBroker } from "../patterns/majordomo/index.js";
 import { addSocketCommand } from "./command.js";
 import { type Service, serve } from "./drain.js";
-import { asUsage } from "./failure.js";
+import { asUsage, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, openLog, operate } from "./operation.js";
 import type { Given, Settings } from "./options.js";
 import { addPairOptions, clientOf, Pair, type PairSettings } from "./pair.js";
 import { securityOptions } from "./security.js";
-import { logFor, ONE_RUN, settingsFor, wholeNumber } from "./service.js";
+import { describeOption, hideOptions, logFor, ONE_RUN, settingsFor, wholeNumber } from "./service.js";
 import { Stop } from "./signals.js";
 import { TitanicPart } from "./titanic.js";
 
@@ -23,6 +23,9 @@ interface BrokerSettings extends Settings, PairSettings, OperationSettings {
   readonly heartbeat?: number;
   readonly queueTimeout?: number;
   readonly titanic?: string;
+  readonly titanicAttempts?: number;
+  readonly titanicTimeout?: number;
+  readonly titanicDamaged?: "refuse" | "set-aside";
 }
 
 export function addBrokerCommand(majordomo: Command): void {
@@ -44,20 +47,41 @@ export function addBrokerCommand(majordomo: Command): void {
   )
     .option("--heartbeat <MS>", "between two heartbeats to a worker (default 2500)", wholeNumber(1))
     .option("--queue-timeout <MS>", "longest wait of a request for a worker (default 30000)", wholeNumber(1))
-    .option("--titanic <DIR>", "keep requests in DIR that are to outlive this process (9/TSP)");
+    .option("--titanic <DIR>", "keep requests in DIR that are to outlive this process (9/TSP)")
+    .option(
+      "--titanic-attempts <N>",
+      "failed attempts until a request is a dead letter (default 10)",
+      wholeNumber(1),
+    )
+    .option(
+      "--titanic-timeout <MS>",
+      "longest time of one attempt of a request (default 30000)",
+      wholeNumber(1),
+    )
+    .addOption(
+      new Option(
+        "--titanic-damaged <WHAT>",
+        "what to do when the file in DIR is damaged (default refuse)",
+      ).choices(["refuse", "set-aside"]),
+    );
+  describeOption(command, "json", "the accounts as an object on standard output at the end");
+  hideOptions(command, ["connect", ...ONE_RUN]);
   addOperationOptions(addPairOptions(command));
 }
 
 async function runBroker(given: Given<BrokerSettings>): Promise<void> {
-  const settings = settingsFor(given, "bind", [...ONE_RUN, "json"]);
+  const settings = settingsFor(given, "bind", ONE_RUN);
   await openLog(settings);
   const log = logFor("majordomo broker", settings);
   const { queueTimeout, heartbeat, plain } = settings;
   const security = await securityOptions(settings);
+  const ofTitanic = ["titanicAttempts", "titanicTimeout", "titanicDamaged"] as const;
+  if (settings.titanic === undefined && ofTitanic.some((name) => settings[name] !== undefined))
+    throw new UsageError("--titanic-… needs --titanic DIR");
   const titanic =
     settings.titanic === undefined
       ? undefined
-      : new TitanicPart(settings.titanic, clientOf(security, plain), log);
+      : new TitanicPart(settings.titanic, settings, clientOf(security, plain), log);
   const pair = await Pair.from(settings, security, plain, log);
   const broker = new MajordomoBroker({
     socketOptions: security,
@@ -80,6 +104,7 @@ async function runBroker(given: Given<BrokerSettings>): Promise<void> {
       ready();
     }),
   );
+  if (settings.json === true) process.stdout.write(`${JSON.stringify(broker.stats())}\n`);
 }
 
 function report(broker: MajordomoBroker, log: Log): void {

@@ -15,6 +15,7 @@ import {
   type AnswerSettings,
   addAnswerOptions,
   answerer,
+  hideOptions,
   logFor,
   ONE_RUN,
   settingsFor,
@@ -47,7 +48,7 @@ export function addMajordomoCommand(program: Command): void {
     ],
   });
   addBrokerCommand(majordomo);
-  addAnswerOptions(
+  const worker = addAnswerOptions(
     addSocketOptions(
       addCommand(majordomo, {
         name: "worker",
@@ -66,6 +67,7 @@ export function addMajordomoCommand(program: Command): void {
     )
     .option("--heartbeat <MS>", "between two heartbeats to a broker (default 2500)", wholeNumber(1))
     .action((service: string, given: Given<WorkerSettings>) => runWorker(service, given));
+  hideOptions(worker, ["bind", "json", ...ONE_RUN]);
   addSocketOptions(
     addCommand(majordomo, {
       name: "call",

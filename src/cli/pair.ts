@@ -140,7 +140,9 @@ const CAUSES: Readonly<Record<(StarEvent & { type: "active" })["cause"], string>
 
 function report(star: BinaryStar, role: StarRole, log: Log): void {
   star.events
-    .on("active", ({ cause }) => log.info(`serving: ${CAUSES[cause]}`))
+    .on("active", ({ cause }) =>
+      log.info(cause === "stalled" ? "serving on: its peer has not taken over" : `serving: ${CAUSES[cause]}`),
+    )
     .on("passive", ({ cause }) => log.info(`standing by: ${CAUSES[cause]}`))
     .on("waiting", ({ cause }) => log.info(`waiting for its peer: ${CAUSES[cause]}`))
     .on("fatal", ({ reason }) =>

@@ -42,6 +42,17 @@ export function settingsFor<S extends Settings>(
   return settings;
 }
 
+/** Keeps shared options that a command refuses out of its help; whoever gives one is told why not. */
+export function hideOptions(command: Command, names: readonly string[]): Command {
+  for (const option of command.options) if (names.includes(option.attributeName())) option.hideHelp();
+  return command;
+}
+
+/** Says in a command's help what a shared option means there. */
+export function describeOption(command: Command, name: string, description: string): void {
+  for (const option of command.options) if (option.attributeName() === name) option.description = description;
+}
+
 /** The log of a command, by its name without `shoal`. */
 export function logFor(
   name: string,

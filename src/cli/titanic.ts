@@ -5,8 +5,16 @@ import { describe, Failure } from "./failure.js";
 import type { Log } from "./log.js";
 import type { SecurityOptions } from "./security.js";
 
+/** What `shoal majordomo broker` says of it. */
+export interface TitanicPartOptions {
+  readonly titanicAttempts?: number;
+  readonly titanicTimeout?: number;
+  readonly titanicDamaged?: "refuse" | "set-aside";
+}
+
 export class TitanicPart {
   readonly #directory: string;
+  readonly #options: TitanicPartOptions;
   readonly #security: SecurityOptions;
   readonly #log: Log;
   #service: TitanicService | undefined;
@@ -15,9 +23,10 @@ export class TitanicPart {
    * @param security of a client of the broker
    * @throws NotSupportedError `NOT_SUPPORTED` when the package that it needs is not installed
    */
-  constructor(directory: string, security: SecurityOptions, log: Log) {
+  constructor(directory: string, options: TitanicPartOptions, security: SecurityOptions, log: Log) {
     loadOptional("lmdb", "--titanic");
     this.#directory = directory;
+    this.#options = options;
     this.#security = security;
     this.#log = log;
   }
@@ -26,16 +35,31 @@ export class TitanicPart {
   open(endpoint: string): void {
     const log = this.#log;
     try {
-      this.#service = openTitanic(endpoint, this.#directory, { socketOptions: this.#security });
+      const { titanicAttempts, titanicTimeout, titanicDamaged } = this.#options;
+      this.#service = openTitanic(endpoint, this.#directory, {
+        socketOptions: this.#security,
+        ...(titanicAttempts === undefined ? {} : { maxAttempts: titanicAttempts }),
+        ...(titanicTimeout === undefined ? {} : { timeout: titanicTimeout }),
+        store: titanicDamaged === undefined ? {} : { damagedFile: titanicDamaged },
+      });
     } catch (error) {
       const { cause } = error as Error;
       const why = cause === undefined ? "" : ` (${describe(cause)})`;
       throw new Failure(`--titanic ${this.#directory}: ${describe(error)}${why}`);
     }
-    const { titanic } = this.#service;
+    const { titanic, damagedFile } = this.#service;
+    if (damagedFile !== undefined)
+      log.warn(
+        `the store in ${this.#directory} was damaged (${damagedFile.reason}); it is ${damagedFile.file} now`,
+      );
     titanic.events
       .on("retry", (e) =>
         log.detail(`request ${e.uuid} for ${e.service} is tried again: ${describe(e.error)}`),
+      )
+      .on("dead", (e) =>
+        log.warn(
+          `request ${e.uuid} for ${e.service} failed ${e.attempts} times, and is a dead letter: ${e.reason}`,
+        ),
       )
       .on("damage", (e) => log.warn(`record ${e.uuid} is damaged, and was set aside: ${e.reason}`))
       .on("store:error", (e) => log.warnOnce(`the store in ${this.#directory}: ${describe(e.error)}`));

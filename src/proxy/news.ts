@@ -22,8 +22,10 @@ export class News {
     socket[CORE].events.listen((event) => {
       const { type } = event;
       if (type === "drop") {
-        this.#inBurst(`${side} ${event.reason}`, event.messages, (messages) => {
-          this.events.emit({ type, side, reason: event.reason, messages });
+        const { reason } = event;
+        if (reason === "detached") return; // What passes is the engine's memory: nobody can transfer it.
+        this.#inBurst(`${side} ${reason}`, event.messages, (messages) => {
+          this.events.emit({ type, side, reason, messages });
         });
       } else if (type === "peer:join") this.events.emit({ type, side, address: event.address });
       else if (type === "peer:leave")

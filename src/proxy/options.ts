@@ -26,6 +26,7 @@ export const UNFIT = {
   sendTimeout: "a proxy waits for room without limit",
   receiveTimeout: "a proxy waits for messages without limit",
   maxPendingSends: "a proxy has one message in hand",
+  maxPendingSendBytes: "a proxy has one message in hand",
   maxPendingReceives: "a proxy has one message in hand",
 } as const;
 

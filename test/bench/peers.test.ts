@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 import { afterAll, describe, expect, it } from "vitest";
 import { expectedChecksum } from "../../bench/bodies.js";
 import type { Contender, Scenario, SideCommand, SideReport } from "../../bench/contract.js";
+import { missing } from "../support/peers.js";
 
 // As built: sides are programs, and those in Node are found beside the contender's compiled file.
 const built = (path: string) => import(new URL(`../../dist/bench/${path}`, import.meta.url).href);
@@ -16,10 +17,7 @@ const { run } = (await built("runner/run.js")) as {
 const reasons = new Map<string, string>();
 for (const contender of CONTENDERS) {
   const reason = await contender.absent();
-  if (reason !== undefined) {
-    reasons.set(contender.name, reason);
-    console.warn(`test/bench: ${contender.name} is skipped: ${reason}`);
-  }
+  if (reason !== undefined) reasons.set(contender.name, reason);
 }
 const present = CONTENDERS.filter(({ name }) => !reasons.has(name));
 const ready = new Map<Contender, Promise<void>>();
@@ -67,6 +65,10 @@ describe("the contenders of the benchmark", () => {
       ]),
     );
     expect(new Set(names).size).toBe(names.length);
+  });
+
+  it.each(["pyzmq", "libzmq"] as const)("have %s wherever the other tests find it", (name) => {
+    expect(reasons.has(name)).toBe(missing(name) !== false);
   });
 
   for (const { name } of CONTENDERS) {

@@ -53,13 +53,22 @@ it("a worker that is told to stop ends what it has in hand first", async () => {
   expect((await worker.ended).code).toBe(0);
 }, 30_000);
 
+it("the broker prints its accounts at its end with --json, and nothing else on standard output", async () => {
+  const broker = start("majordomo", "broker", "--bind", "tcp://127.0.0.1:*", "--json");
+  await broker.endpoint();
+  broker.process.kill("SIGTERM");
+  const { code, stdout } = await broker.ended;
+  expect(code).toBe(0);
+  expect(JSON.parse(String(stdout))).toMatchObject({ services: 0, workers: 0 });
+});
+
 it.each([
   [["broker"], "expected --bind EP or --connect EP"],
   [["broker", "--connect", "tcp://127.0.0.1:1"], "--connect does not fit"],
   [["worker", "x", "--connect", "tcp://127.0.0.1:1"], "--echo or --exec"],
   [["worker", "mmi.x", "--echo", "--connect", "tcp://127.0.0.1:1"], "mmi."],
   [["call"], "service"],
-  [["broker", "--bind", "tcp://127.0.0.1:*", "--json"], "--json does not fit"],
+  [["broker", "--bind", "tcp://127.0.0.1:*", "--raw"], "--raw does not fit"],
 ] as const)("%j is bad usage", async (args, what) => {
   const { code, stderr } = await run("", "majordomo", ...args);
   expect([code, stderr]).toEqual([2, expect.stringContaining(what)]);

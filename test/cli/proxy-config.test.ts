@@ -270,6 +270,7 @@ describe("shoal proxy --config", () => {
     write(two("]", "]"));
     await proxy.until("stderr", /work has started\n/);
     await controller.request("TERMINATE", { timeout: LIMIT });
+    await proxy.until("stderr", /requests has ended\n/); // The answer to the command comes first.
     proxy.process.kill("SIGHUP");
     await proxy.until("stderr", /requests has started\n[\s\S]*requests has started\n/);
     write(text);

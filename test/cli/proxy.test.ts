@@ -1,5 +1,4 @@
 /** shoal proxy: the three kinds as processes, with peers that outlive them. */
-import { existsSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
 import {
   curveKeyPair,
@@ -13,13 +12,14 @@ import {
   writeCertificate,
 } from "../../src/index.js";
 import { collect, texts } from "../contract/support/wait.js";
+import { missing, peerAt } from "../support/peers.js";
 import { Child, file, ipc, run, startWithout, useShoal } from "./support.js";
 
 useShoal();
 
 const ANY = "tcp://127.0.0.1:*";
 const LIMIT = 8_000;
-const PYTHON = "/usr/bin/python3";
+const PYTHON = peerAt("pyzmq");
 
 const sockets: Socket[] = [];
 function open<S extends Socket>(socket: S): S {
@@ -112,11 +112,9 @@ describe("shoal proxy", () => {
     expect((await again.proxy.ended).code).toBe(0);
   });
 
-  it.skipIf(!existsSync(PYTHON))(
-    "queue: killed between pyzmq programs, they go on with the next",
-    async () => {
-      const first = await start("queue", "-v");
-      const program = `
+  it.skipIf(missing("pyzmq"))("queue: killed between pyzmq programs, they go on with the next", async () => {
+    const first = await start("queue", "-v");
+    const program = `
 import sys, zmq
 context = zmq.Context()
 worker = context.socket(zmq.REP)
@@ -140,15 +138,14 @@ while True:
         replies += 1
         print("reply", replies, flush=True)
 `;
-      const python = new Child(PYTHON, ["-c", program, first.frontend, first.backend], { stdin: "ignore" });
-      await python.until("stdout", /reply 2\n/);
-      first.proxy.process.kill("SIGKILL");
-      await first.proxy.ended;
-      const before = String(python.stdout).match(/reply/g)?.length ?? 0;
-      await start("queue", "--frontend", first.frontend, "--backend", first.backend);
-      await python.until("stdout", new RegExp(`reply ${before + 3}\\n`));
-    },
-  );
+    const python = new Child(PYTHON, ["-c", program, first.frontend, first.backend], { stdin: "ignore" });
+    await python.until("stdout", /reply 2\n/);
+    first.proxy.process.kill("SIGKILL");
+    await first.proxy.ended;
+    const before = String(python.stdout).match(/reply/g)?.length ?? 0;
+    await start("queue", "--frontend", first.frontend, "--backend", first.backend);
+    await python.until("stdout", new RegExp(`reply ${before + 3}\\n`));
+  });
 
   it("joins an encrypted frontend to a plain backend", async () => {
     const keys = curveKeyPair();

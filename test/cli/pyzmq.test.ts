@@ -1,11 +1,7 @@
 /** Peers that nobody here wrote: pyzmq over libzmq, at the other end of the commands. */
-import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
+import { missing, peerAt } from "../support/peers.js";
 import { Child, ipc, run, start, startWithout, useShoal } from "./support.js";
-
-const PYTHON = "/usr/bin/python3";
-const missing = spawnSync(PYTHON, ["-c", "import zmq"]).status !== 0;
-if (missing) console.warn(`test/cli/pyzmq is skipped: ${PYTHON} cannot import zmq (Debian: python3-zmq)`);
 
 useShoal();
 
@@ -19,10 +15,10 @@ function python(type: string, attach: "bind" | "connect", endpoint: string, ...l
     ...lines,
     "s.close(); zmq.Context.instance().term()",
   ].join("\n");
-  return new Child(PYTHON, ["-c", program], {});
+  return new Child(peerAt("pyzmq"), ["-c", program], {});
 }
 
-describe.skipIf(missing)("pyzmq", () => {
+describe.skipIf(missing("pyzmq"))("pyzmq", () => {
   test("PULL gets what push sends, frames and bytes", async () => {
     const endpoint = ipc();
     const peer = python("PULL", "bind", endpoint, "for _ in range(3): print(s.recv_multipart())");

@@ -1,5 +1,6 @@
 /** `shoal majordomo broker --titanic`: requests that outlive the broker. */
-import { writeFileSync } from "node:fs";
+import { readdirSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import { Child, file, MAIN, run, startWithout, useShoal } from "./support.js";
 
@@ -68,3 +69,75 @@ it("leaves a folder alone that is no store", async () => {
   );
   expect([code, stderr]).toEqual([1, expect.stringContaining(`--titanic ${store}: `)]);
 });
+
+it("gives a request up after some attempts; dead letters are listed, tried again and removed", async () => {
+  const store = file();
+  const options = ["--titanic-attempts", "1", "--titanic", store];
+  const broker = startWithout("majordomo", "broker", "--bind", "tcp://127.0.0.1:*", ...options);
+  const endpoint = await broker.endpoint();
+  const worker = startWithout("majordomo", "worker", "upper", "--connect", endpoint, "--exec", "exit 3");
+  await worker.until("stderr", /offering upper/);
+  const leave = async (body: string): Promise<string> => {
+    const kept = await run("", ...CALL, "titanic.request", "upper", body, "--connect", endpoint);
+    return String(kept.stdout).slice(4, 36);
+  };
+  const uuids = [await leave("hello"), await leave("world")] as const;
+  for (const uuid of uuids) await broker.until("stderr", new RegExp(`${uuid} for upper failed 1 times`));
+  expect(await statusOf(uuids[0], endpoint)).toMatch(/^503 /);
+
+  const listed = await run("", "titanic", "dead", store);
+  expect(String(listed.stdout).trim().split("\n")).toEqual(
+    uuids.map((uuid) => expect.stringMatching(new RegExp(`^${uuid} upper 1 \\d{4}-.*Z upper: `))),
+  );
+  const json = await run("", "titanic", "dead", store, "--json");
+  expect(JSON.parse(String(json.stdout).split("\n")[1] as string)).toMatchObject({
+    uuid: uuids[1],
+    frames: ["world"],
+  });
+
+  expect(await run("", "titanic", "remove", store, uuids[1])).toMatchObject({ code: 0 });
+  expect(await run("", "titanic", "remove", store, uuids[1])).toMatchObject({ code: 1 });
+  expect(await run("", "titanic", "requeue", store)).toMatchObject({ code: 2 });
+  expect(await run("", "titanic", "requeue", store, "--all", uuids[0])).toMatchObject({ code: 2 });
+  worker.process.kill("SIGTERM");
+  await worker.ended;
+  const other = startWithout("majordomo", "worker", "upper", "--connect", endpoint, "--exec", "tr a-z A-Z");
+  await other.until("stderr", /offering upper/);
+  // Beside the broker, which goes on to serve the folder.
+  expect(await run("", "titanic", "requeue", store, "--all")).toMatchObject({ code: 0 });
+  let status = "";
+  for (let tries = 0; tries < 60 && status !== "200 HELLO"; tries++)
+    status = await statusOf(uuids[0], endpoint);
+  expect(status).toBe("200 HELLO");
+  expect(await statusOf(uuids[1], endpoint)).toBe("400");
+  expect(String((await run("", "titanic", "dead", store)).stdout)).toBe("");
+  expect(await run("", "titanic", "dead", file())).toMatchObject({ code: 1 });
+}, 60_000);
+
+it("refuses a folder whose file is cut off, or sets the file aside when it is told to", async () => {
+  const store = file();
+  const command = ["majordomo", "broker", "--bind", "tcp://127.0.0.1:*", "--titanic", store];
+  const first = startWithout(...command);
+  await first.until("stderr", /keeping requests/);
+  first.process.kill("SIGTERM");
+  await first.ended;
+  truncateSync(join(store, "data.mdb"), 8_192);
+  const refused = await run("", ...command);
+  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("data.mdb is damaged")]);
+  const second = startWithout(...command, "--titanic-damaged", "set-aside");
+  await second.until("stderr", /was damaged \(.*\); it is .*data\.mdb\.damaged-.* now/);
+  await second.until("stderr", /keeping requests in .*: 0 wait/);
+  second.process.kill("SIGTERM");
+  await second.ended;
+  expect(readdirSync(store).filter((name) => name.startsWith("data.mdb.damaged-"))).toHaveLength(1);
+  const alone = await run(
+    "",
+    "majordomo",
+    "broker",
+    "--bind",
+    "tcp://127.0.0.1:*",
+    "--titanic-attempts",
+    "3",
+  );
+  expect(alone).toMatchObject({ code: 2 });
+}, 60_000);

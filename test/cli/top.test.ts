@@ -1,14 +1,15 @@
 /** shoal top as an operator runs it. */
-import { existsSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { Pull, Push, type Socket } from "../../src/index.js";
+import { missing, peerAt } from "../support/peers.js";
 import { Child, file, ipc, MAIN, run, startStreamer, startWithout, useShoal } from "./support.js";
 
 useShoal();
 
-const PYTHON = "/usr/bin/python3";
+const PYTHON = peerAt("python3");
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {
@@ -217,7 +218,7 @@ proxies:
     expect((await run("", "top", "http://x", "--interval", "0")).code).toBe(2);
   });
 
-  it.skipIf(!existsSync(PYTHON))(
+  it.skipIf(missing("python3"))(
     "on a terminal: a table that fits, follows its size, and leaves the terminal as it was",
     async () => {
       const { url } = await startStreamer();

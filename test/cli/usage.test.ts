@@ -26,6 +26,12 @@ describe("help and version", () => {
     const { code, stdout } = await run("", "help", "push");
     expect(code).toBe(0);
     expect(stdout.toString()).toBe(helps[COMMANDS.indexOf("push")]?.stdout.toString());
+    const inner = await Promise.all([
+      run("", "help", "freelance", "server"),
+      run("", "freelance", "server", "--help"),
+    ]);
+    expect(inner.map((each) => each.code)).toEqual([0, 0]);
+    expect(String(inner[0].stdout)).toBe(String(inner[1].stdout));
   });
 
   test("shoal --version is the package's", async () => {
@@ -55,6 +61,11 @@ describe("bad usage is one line and exit code 2", () => {
   test.each<[string, RegExp, string[]]>([
     ["an unknown command", /unknown command 'pusj' \(Did you mean push\?\)/, ["pusj"]],
     ["an unknown command for help", /no command "nope"/, ["help", "nope"]],
+    [
+      "an unknown part of a command for help",
+      /shoal freelance has no command "nope"/,
+      ["help", "freelance", "nope"],
+    ],
     ["an unknown option", /shoal pull: unknown option '--foo'/, ["pull", "--foo"]],
     ["an option of another command", /unknown option '--echo'/, ["req", "--bind", "ipc://x", "--echo"]],
     ["an argument too many", /too many arguments/, ["pull", "--bind", "ipc://x", "extra"]],
@@ -140,4 +151,17 @@ describe("what fails is one line and exit code 1", () => {
     const endpoint = await first.endpoint();
     await fails(1, new RegExp(`${endpoint}.*in use`), ["pull", "--bind", endpoint]);
   });
+});
+
+test.each([
+  ["majordomo", "broker"],
+  ["majordomo", "worker"],
+  ["freelance", "server"],
+])("shoal %s %s lists no option that it refuses", async (group, name) => {
+  const { stdout } = await run("", group, name, "--help");
+  const listed = [...String(stdout).matchAll(/^\s+(?:-\w, )?(--[a-z-]+)/gm)].map(
+    ([, option]) => option as string,
+  );
+  expect(listed.length).toBeGreaterThan(5);
+  for (const option of ["--count", "--timeout", "--multipart", "--raw"]) expect(listed).not.toContain(option);
 });

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { startWithout, useShoal } from "../cli/support.js";
+import { missing } from "../support/peers.js";
 
 useShoal();
 
@@ -65,7 +66,7 @@ describe("the systemd unit", () => {
     expect(Number(values("WatchdogSec")[0])).toBeGreaterThanOrEqual(10);
   });
 
-  it.skipIf(!existsSync("/usr/bin/systemd-analyze"))("is understood by systemd, and exposes little", () => {
+  it.skipIf(missing("systemd-analyze"))("is understood by systemd, and exposes little", () => {
     const folder = mkdtempSync(join(tmpdir(), "shoal-unit-"));
     try {
       const path = join(folder, "shoal-proxy.service");

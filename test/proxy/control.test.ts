@@ -103,6 +103,32 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     expect(proxy.stats().control?.refused).toBeGreaterThanOrEqual(garbage.length);
   });
 
+  it.each([
+    [undefined, 65_536],
+    [1_000, 1_000],
+  ])("a frame of more than 64 KiB, or the socket's maxMessageSize (%s), ends its connection", async (own, most) => {
+    const control = {
+      type: "rep",
+      bind: ANY,
+      ...(own === undefined ? {} : { maxMessageSize: own }),
+    } as const;
+    const proxy = await world.start(
+      new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY }, control, context }),
+    );
+    const endpoint = proxy.endpoints.control[0] as string;
+    const vandal = world.socket(new Dealer({ context, reconnectInterval: -1 }));
+    vandal.connect(endpoint);
+    await vandal.send(["", "x".repeat(most)]);
+    expect(JSON.parse(String((await vandal.receive({ timeout: LIMIT }))[1]))).toMatchObject({ ok: false });
+    const left = new Promise((resolve) => vandal.events.on("disconnect", resolve));
+    await vandal.send(["", "x".repeat(most + 1)]);
+    await left;
+    const controller = world.socket(new Request({ context }));
+    controller.connect(endpoint);
+    expect(await controller.request("STATISTICS", { timeout: LIMIT })).toHaveLength(8);
+    expect(proxy.stats().control?.refused).toBe(1);
+  });
+
   it("a PAIR answers STATISTICS, commands and garbage, and no other word", async () => {
     const { proxy, control } = await steered("pair");
     const controller = world.socket(new Pair({ context }));

@@ -86,6 +86,29 @@ describe("a way", () => {
     expect(await collect(sink, 2)).toEqual(["a", "b"]);
   });
 
+  it.each([
+    ["by itself", { check: () => "pass" as const }],
+    ["undecoded", {}],
+  ])("held at the very moment at which a message comes does not pass it on, %s", async (_, host) => {
+    const { source, from, sink, way } = await chain(host);
+    await turn();
+    const core = from[CORE];
+    const { engineOnReadable } = core;
+    let times = 0;
+    core.engineOnReadable = () => {
+      engineOnReadable.call(core); // The waiting call has its message, and has not gone on yet.
+      times += 1;
+      way.hold();
+    };
+    await source.send("a");
+    for (let i = 0; i < 10; i++) await turn();
+    expect(times).toBe(1);
+    expect(sink.stats().receiveQueued).toBe(0);
+    expect(way.inHand + from.stats().receiveQueued).toBe(1);
+    way.open();
+    expect(await collect(sink, 1)).toEqual(["a"]);
+  });
+
   it("that finishes takes so many more, and ends", async () => {
     const { source, from, sink, way, running, isOver } = await chain();
     way.hold();

@@ -8,9 +8,10 @@ import { ForwarderProxy, QueueProxy, StreamerProxy } from "../../src/proxy/index
 import { until } from "../contract/support/wait.js";
 import type { ProcessPeer } from "../interop/peer.js";
 import { NO_PYTHON, startPython } from "../interop/python-peer.js";
+import { peerAt } from "../support/peers.js";
 import { ANY, back, front, LIMIT, useWorld } from "./support.js";
 
-const PYTHON = "/usr/bin/python3";
+const PYTHON = peerAt("pyzmq");
 
 const numbers = (frames: readonly Buffer[]): number[] =>
   frames.map((frame) => Number(endianness() === "LE" ? frame.readBigUInt64LE() : frame.readBigUInt64BE()));

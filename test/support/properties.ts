@@ -1,18 +1,56 @@
-/**
- * fast-check with a seed that is the same in every run, so that a change is what makes a test fail, not the day.
- *
- *   SHOAL_SEED=random   a seed of its own for every property: looks for what nobody has seen yet
- *   SHOAL_SEED=N        this one, of a failure that said `seed: N`
- */
-import fc from "fast-check";
+/** fast-check with the seeds of seed.ts: the fixed one, then a tenth as many runs with the day's. */
+import real, {
+  type Arbitrary as ArbitraryOf,
+  type IAsyncProperty,
+  type IProperty,
+  type Parameters,
+} from "fast-check";
+import { replayCommand, SEEDS_NOW, shareOfDay } from "./seed.js";
 
-const FIXED = 20_260_101;
+real.configureGlobal({ ...real.readConfigureGlobal(), seed: SEEDS_NOW.base });
 
-const asked = process.env.SHOAL_SEED;
-if (asked !== "random") {
-  const seed = asked === undefined ? FIXED : Number(asked);
-  if (!Number.isSafeInteger(seed)) throw new Error(`SHOAL_SEED is a whole number or "random"; got ${asked}`);
-  fc.configureGlobal({ ...fc.readConfigureGlobal(), seed });
+/** Runs of a property that does not say how many. */
+const RUNS = 100;
+
+/** As fast-check's, with the command that repeats a failure. */
+function assert<T>(property: IAsyncProperty<T>, parameters?: Parameters<T>): Promise<void>;
+function assert<T>(property: IProperty<T>, parameters?: Parameters<T>): void;
+function assert<T>(
+  property: IProperty<T> | IAsyncProperty<T>,
+  parameters: Parameters<T> = {},
+): void | Promise<void> {
+  const { day } = SEEDS_NOW;
+  const plans = [parameters];
+  const share = shareOfDay(parameters.numRuns ?? RUNS);
+  if (day !== undefined && share > 0 && parameters.seed === undefined && parameters.path === undefined)
+    plans.push({ ...parameters, seed: day, numRuns: share });
+  const next = (index: number): void | Promise<void> => {
+    const plan = plans[index];
+    if (plan === undefined) return;
+    const seed = plan.seed ?? SEEDS_NOW.base;
+    try {
+      const checked = real.assert(property as IProperty<T>, plan) as void | Promise<void>;
+      if (checked === undefined) return next(index + 1);
+      return checked.then(
+        () => next(index + 1),
+        (error: unknown) => explain(error, seed),
+      );
+    } catch (error) {
+      explain(error, seed);
+    }
+  };
+  return next(0);
 }
 
+function explain(error: unknown, seed: number): never {
+  if (error instanceof Error && !error.message.includes("SHOAL_SEED="))
+    error.message += `\n\nRepeat it with: ${replayCommand(seed)}`;
+  throw error;
+}
+
+const fc: Omit<typeof real, "assert"> & { readonly assert: typeof assert } = { ...real, assert };
+/** The types that are named through it, as fast-check's own are. */
+declare namespace fc {
+  type Arbitrary<T> = ArbitraryOf<T>;
+}
 export default fc;

@@ -28,7 +28,7 @@ export interface FleetHost {
   /** Before it starts. */
   created(member: FleetMember): void;
   started(member: FleetMember): void;
-  /** A change was made, or turned back. @param endpoint of a bind, wildcards filled in */
+  /** A change was made, turned back, or a controller's. @param endpoint of a bind, wildcards filled in */
   made(change: Change, endpoint: string | undefined): void;
   /** It has ended, by a change, with the fleet, or by its own controller. @param result absent where it was not drained */
   ended(member: FleetMember, result: DrainResult | undefined): void;
@@ -217,6 +217,8 @@ export class Fleet {
     this.#forget(member);
     const { [member.name]: _, ...others } = this.#running;
     this.#running = others;
+    const { name, configuration } = member;
+    this.#host.made({ do: "stop", proxy: name, configuration }, undefined);
     this.#host.ended(member, member.proxy.stats().drain);
     if (this.#members.size === 0) this.#host.empty();
   }

@@ -81,6 +81,15 @@ export function configurationSchema(): Schema {
   definitions.capture = byType(CAPTURES, undefined, "socket");
   definitions.control = byType(CONTROLS, "rep", "socket");
   for (const kind of Object.keys(KINDS) as ProxyKind[]) definitions[kind] = proxySchema(kind);
+  definitions["policy-any"] = policySchema(types);
+  definitions["side-any"] = socketSchema(types, true);
+  definitions["side-guessed"] = {
+    if: { type: "object", properties: { type: { enum: types } }, required: ["type"] },
+    // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
+    then: { $ref: "#/definitions/side" },
+    else: { $ref: "#/definitions/side-any" },
+  };
+  definitions.guessed = proxySchema(undefined);
   return {
     $schema: "http://json-schema.org/draft-07/schema#",
     title: "Configuration of shoal proxy",
@@ -113,12 +122,19 @@ export function configurationSchema(): Schema {
               "queue: requests and replies; forwarder: news; streamer: work; socket: any legal pair.",
           },
         },
-        allOf: Object.keys(KINDS).map((kind) => when("kind", kind, kind)),
+        allOf: [...Object.keys(KINDS).map((kind) => when("kind", kind, kind)), UNKNOWN_KIND],
       },
       ...definitions,
     },
   };
 }
+
+/** A proxy whose kind is not known is looked at all the same, as far as it goes for any kind. */
+const UNKNOWN_KIND: Schema = {
+  if: { type: "object", not: { properties: { kind: { enum: Object.keys(KINDS) } }, required: ["kind"] } },
+  // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
+  then: { $ref: "#/definitions/guessed" },
+};
 
 /** Where a property says so, a definition holds. */
 function when(property: string, value: string, definition: string, orAbsent = false): Schema {
@@ -129,11 +145,13 @@ function when(property: string, value: string, definition: string, orAbsent = fa
   };
 }
 
-function proxySchema(kind: ProxyKind): Schema {
-  const [frontend, backend] = KINDS[kind]?.map((type) => `side-${type}`) ?? ["side", "side"];
+function proxySchema(kind: ProxyKind | undefined): Schema {
+  const side = kind === undefined ? "side-guessed" : "side";
+  const types = kind === undefined ? undefined : KINDS[kind];
+  const [frontend, backend] = types?.map((type) => `side-${type}`) ?? [side, side];
   const ref = (name: string | undefined): Schema => ({ $ref: `#/definitions/${name}` });
   return map(
-    `A proxy of kind ${kind}.`,
+    kind === undefined ? "A proxy of any kind." : `A proxy of kind ${kind}.`,
     {
       kind: {},
       frontend: ref(frontend),
@@ -164,22 +182,29 @@ function isOption(name: string): name is OptionName {
   return !(name in UNFIT) && !REPLACED.includes(name);
 }
 
-/** @param side whether it is a side of a proxy, which has a policy */
-function socketSchema(type: PlanType, side: boolean): Schema {
-  const socketType = typeNameOf(type);
+/**
+ * @param given several: what any of them may have
+ * @param side whether it is a side of a proxy, which has a policy
+ */
+function socketSchema(given: PlanType | readonly ProxySocketType[], side: boolean): Schema {
+  const types: readonly PlanType[] = typeof given === "string" ? [given] : given;
+  const name = typeof given === "string" ? given : "any";
   const options: Record<string, Schema> = {};
   for (const name of Object.keys(OPTIONS)) {
-    if (!isOption(name) || !hasOption(socketType, name)) continue;
-    if (name === "conflate" && type === "dealer") continue; // Requests have more than one frame.
+    const fits = types.some(
+      // Requests have more than one frame.
+      (type) => hasOption(typeNameOf(type), name) && !(name === "conflate" && type === "dealer"),
+    );
+    if (!isOption(name) || !fits) continue;
     options[name] = { $ref: `#/definitions/option-${name}` };
   }
   return map(
-    `A socket of type ${type}.`,
+    typeof given === "string" ? `A socket of type ${given}.` : "A socket of any type.",
     {
-      type: { enum: [type], description: "The socket's type." },
+      type: { enum: types, description: "The socket's type." },
       bind: texts("Endpoints to listen at: tcp://HOST:PORT, ipc://PATH, inproc://NAME."),
       connect: texts("Endpoints to connect to."),
-      ...(side && type === "sub"
+      ...(side && types.includes("sub")
         ? { subscribe: texts("Topic prefixes to ask for. Default: everything.") }
         : {}),
       curveCertificate: text(
@@ -194,7 +219,7 @@ function socketSchema(type: PlanType, side: boolean): Schema {
       },
       ...(side
         ? {
-            policy: { $ref: `#/definitions/policy-${type}` },
+            policy: { $ref: `#/definitions/policy-${name}` },
           }
         : {}),
       ...options,
@@ -203,7 +228,8 @@ function socketSchema(type: PlanType, side: boolean): Schema {
   );
 }
 
-function policySchema(type: ProxySocketType): Schema {
+function policySchema(given: ProxySocketType | readonly ProxySocketType[]): Schema {
+  const types = typeof given === "string" ? [given] : given;
   const both = (what: string): Schema =>
     map(`Which ${what} may pass; deny wins.`, {
       allow: list(`The ${what} that may. Default, and when empty: all.`),
@@ -215,7 +241,7 @@ function policySchema(type: ProxySocketType): Schema {
       messages: whole("Messages.", 1, most),
       bytes: whole("Bytes.", 1, most),
     });
-  const sends = WITH_SENDERS.includes(type);
+  const sends = types.some((type) => WITH_SENDERS.includes(type));
   return map("Who and what may pass here; replaced without dropping the connections that it allows.", {
     addresses: both("addresses, CIDR blocks or single ones,"),
     keys: text(
@@ -224,11 +250,13 @@ function policySchema(type: ProxySocketType): Schema {
         minLength: 1,
       },
     ),
-    ...(WITH_TOPICS.includes(type) ? { topics: both("topic prefixes, of which the longest counts,") } : {}),
+    ...(types.some((type) => WITH_TOPICS.includes(type))
+      ? { topics: both("topic prefixes, of which the longest counts,") }
+      : {}),
     limits: map("How much may come.", {
       messageSize: whole("Bytes of one message.", 1, most),
       ...(sends ? { peer: rates("from each peer") } : {}),
-      ...(sends || type === "xpub" ? { all: rates("from all peers together") } : {}),
+      ...(sends || types.includes("xpub") ? { all: rates("from all peers together") } : {}),
     }),
   });
 }

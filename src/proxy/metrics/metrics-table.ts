@@ -86,6 +86,7 @@ const MAJORDOMO: readonly Metric[] = [
   counter("faults", "faults", "Messages that broke the protocol."),
   gauge("queued_requests", "queued", "Requests that wait for a worker."),
   gauge("queued_bytes", "queuedBytes", "Bytes of them."),
+  gauge("reply_bytes", "replyBytes", "Bytes of answers that wait for their clients' connections."),
   gauge("in_flight_requests", "inFlight", "Requests that a worker has."),
   gauge("services", "services", "Services that are offered or asked for."),
   gauge("workers", "workers", "Workers that are there."),

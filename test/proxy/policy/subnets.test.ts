@@ -13,6 +13,7 @@ import { type CurveKeyPair, curveKeyPair } from "../../../src/index.js";
 import { within } from "../../contract/support/wait.js";
 import { NO_PYTHON, startPython } from "../../interop/python-peer.js";
 import { Child } from "../../process/child.js";
+import { missing } from "../../support/peers.js";
 
 const PROGRAM = fileURLToPath(new URL("./subnets.js", import.meta.url));
 const [INSIDE, PROXY, OUTSIDE] = ["in", "mid", "out"].map((name) => `shoal-${process.pid}-${name}`) as [
@@ -22,23 +23,6 @@ const [INSIDE, PROXY, OUTSIDE] = ["in", "mid", "out"].map((name) => `shoal-${pro
 ];
 
 const ip = (line: string): Buffer => execFileSync("ip", line.split(" "), { stdio: "pipe", timeout: 10_000 });
-
-/** @returns false, or why networks cannot be made here */
-function missing(): string | false {
-  const probe = `shoal-${process.pid}-probe`;
-  try {
-    ip(`netns add ${probe}`);
-    try {
-      ip(`-n ${probe} link add one type veth peer name two`);
-    } finally {
-      ip(`netns del ${probe}`);
-    }
-    return false;
-  } catch (error) {
-    const { stderr, message } = error as Error & { stderr?: Buffer };
-    return `no network namespaces here (iproute2, and the right to make them): ${String(stderr ?? message).trim()}`;
-  }
-}
 
 function makeNetworks(): void {
   for (const name of [INSIDE, PROXY, OUTSIDE]) {
@@ -68,10 +52,7 @@ function removeNetworks(): void {
   }
 }
 
-const NO_NETWORKS = missing();
-if (NO_NETWORKS !== false) console.warn(`test/proxy/policy/subnets is skipped: ${NO_NETWORKS}`);
-
-describe.skipIf(NO_NETWORKS !== false)("two networks joined only by a proxy", () => {
+describe.skipIf(missing("networks"))("two networks joined only by a proxy", () => {
   const server = curveKeyPair();
   const known = curveKeyPair();
   const children: Child[] = [];

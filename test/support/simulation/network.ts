@@ -26,8 +26,12 @@ interface Node {
   readonly receive: Receive;
 }
 
-/** A frame for the trace: text where it is readable, else hexadecimal. */
+/** Bytes of a frame that the trace shows. */
+const SHOWN = 64;
+
+/** A frame for the trace: text where it is readable, else hexadecimal; a long one is cut. */
 export function readable(frame: Uint8Array | string): string {
+  if (frame.length > SHOWN) return `${readable(frame.slice(0, SHOWN))}… ${frame.length} bytes`;
   const text = typeof frame === "string" ? frame : Buffer.from(frame).toString("latin1");
   if (text === "") return '""';
   return /^[\x20-\x7e]+$/.test(text) ? text : Buffer.from(text, "latin1").toString("hex");

@@ -1,18 +1,34 @@
-/** Random numbers that a seed repeats. */
+/**
+ * Random numbers that a seed repeats, or that are read from a tape of choices, so that a failing story can be made
+ * smaller without knowing what it is about (shrink.ts).
+ *
+ * A choice is a number from 0 up to 1; the smaller, the simpler what comes of it. So 0 is the least number of a range,
+ * the first of some items, and for a probability, that it does not happen: without choices there are no faults.
+ */
 export class Random {
   #state: number;
+  readonly #tape: readonly number[] | undefined;
+  readonly #limit: number;
+  #read = 0;
+  /** The choices made so far; only where they were asked for. */
+  readonly choices: number[] | undefined;
 
-  constructor(seed: number) {
-    this.#state = seed >>> 0;
+  /**
+   * @param source a seed, or choices to repeat: after their end each is 0
+   * @param record keep the choices
+   */
+  constructor(source: number | readonly number[], record = false) {
+    this.#state = typeof source === "number" ? source >>> 0 : 0;
+    this.#tape = typeof source === "number" ? undefined : source;
+    this.#limit = this.#tape === undefined ? 0 : 4 * this.#tape.length + 10_000;
+    this.choices = record ? [] : undefined;
   }
 
-  /** From 0 up to, not including, 1 (mixes a counter; period 2³²). */
+  /** From 0 up to, not including, 1. */
   next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let mixed = this.#state;
-    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+    const choice = this.#tape === undefined ? this.#mix() : this.#fromTape();
+    this.choices?.push(choice);
+    return choice;
   }
 
   /** A whole number from `min` to `max`, both included. */
@@ -22,11 +38,30 @@ export class Random {
 
   /** `true` with this probability. */
   chance(probability: number): boolean {
-    return this.next() < probability;
+    // The other way round: a choice of 0 is `false`, whatever the probability.
+    return this.next() >= 1 - probability;
   }
 
   pick<T>(items: readonly T[]): T {
     if (items.length === 0) throw new Error("Nothing to pick from");
     return items[this.integer(0, items.length - 1)] as T;
   }
+
+  /** Mixes a counter; period 2³². */
+  #mix(): number {
+    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
+    let mixed = this.#state;
+    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  }
+
+  #fromTape(): number {
+    const choice = this.#tape?.[this.#read++] ?? 0;
+    if (this.#read > this.#limit) throw new TapeOverrun();
+    return choice;
+  }
 }
+
+/** A story that does not end without random numbers was given none: it says nothing about what is tested. */
+export class TapeOverrun extends Error {}

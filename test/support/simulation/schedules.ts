@@ -1,50 +1,101 @@
 /**
- * Runs a story under many seeds. A failing one prints its seed and what happened;
- * `SHOAL_SEED=123 npx vitest run FILE` repeats it alone.
+ * Runs a story under many seeds: the same in every run, and some of the day's (seed.ts). One that fails is made smaller
+ * (shrink.ts), and what happened in it is printed with the command that repeats it.
  */
+import { replayCommand, SEEDS_NOW, shareOfDay } from "../seed.js";
+import { Random, TapeOverrun } from "./random.js";
+import { shrink } from "./shrink.js";
 import { Simulation } from "./simulation.js";
 
 /** Seeds tried behind SHOAL_LONG=1, in one test. */
 export const LONG_SCHEDULES = 10_000;
 
+const LONG = process.env.SHOAL_LONG === "1";
+
+/** ms that a test of schedules may take: a bound for what hangs. */
+export const SCHEDULES_TIMEOUT = LONG ? 3_600_000 : 120_000;
+
+/** Whether many seeds are tried, so that a test may ask how often something happened; not for one that was given. */
+export const TRIES_MANY = !SEEDS_NOW.given;
+
 /** Lines of the trace that a failure prints: its end. */
 const PRINTED = 400;
 
-/** ms that one test may take to try seeds in a default run. */
-const DEFAULT_BUDGET = 8_000;
+type Story = (simulation: Simulation) => void;
+
+export interface Schedules {
+  /** How many in a default run. */
+  readonly count: number;
+  /** The first seed, where two stories should not have the same. Default 1. */
+  readonly first?: number;
+}
 
 /**
  * @param story lets things happen in the simulation, and throws what it finds wrong
- * @param options first: the first seed; budget: ms in a default run
  * @returns how many seeds were tried
  */
-export function runSchedules(
-  story: (simulation: Simulation) => void,
-  options: { readonly first?: number; readonly budget?: number } = {},
-): number {
-  const only = process.env.SHOAL_SEED;
-  if (only !== undefined && only !== "") {
-    runOne(story, Number(only));
-    return 1;
+export function runSchedules(story: Story, { count, first = 1 }: Schedules): number {
+  const seeds = seedsOf(LONG ? LONG_SCHEDULES : count, first);
+  for (const seed of seeds) {
+    try {
+      story(new Simulation(new Random(seed)));
+    } catch (cause) {
+      throw new Error(report(story, seed, cause), { cause });
+    }
   }
-  const { first = 1, budget = DEFAULT_BUDGET } = options;
-  const long = process.env.SHOAL_LONG === "1";
-  const end = long ? Number.POSITIVE_INFINITY : performance.now() + budget;
-  let tried = 0;
-  while (tried < LONG_SCHEDULES && (tried === 0 || performance.now() < end)) {
-    runOne(story, first + tried);
-    tried += 1;
-  }
-  return tried;
+  return seeds.length;
 }
 
-function runOne(story: (simulation: Simulation) => void, seed: number): void {
-  const simulation = new Simulation(seed);
+function seedsOf(count: number, first: number): readonly number[] {
+  const { base, day, given } = SEEDS_NOW;
+  if (given) return [base];
+  // "random" has a base of its own; the fixed seeds are small numbers, which are easier to talk about.
+  const start = day === undefined ? base : first;
+  const range = (from: number, length: number): number[] => Array.from({ length }, (_, i) => from + i);
+  return [...range(start, count), ...range(day ?? 0, shareOfDay(count))];
+}
+
+/** What a run of a story came to. */
+interface Run {
+  readonly simulation: Simulation;
+  readonly failure: string | undefined;
+}
+
+function runOne(story: Story, source: number | readonly number[]): Run {
+  const simulation = new Simulation(new Random(source, true));
   try {
     story(simulation);
-  } catch (cause) {
-    const lines = simulation.trace.split("\n").slice(-PRINTED);
-    const what = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`Seed ${seed}: ${what}\n${lines.join("\n")}`, { cause });
+    return { simulation, failure: undefined };
+  } catch (error) {
+    const failure = error instanceof TapeOverrun ? undefined : messageOf(error);
+    return { simulation, failure };
   }
+}
+
+function report(story: Story, seed: number, cause: unknown): string {
+  const kind = kindOf(messageOf(cause));
+  const recorded = runOne(story, seed).simulation.random.choices ?? [];
+  const smallest = shrink(recorded, (choices) => {
+    const { failure } = runOne(story, choices);
+    return failure !== undefined && kindOf(failure) === kind;
+  });
+  const { simulation, failure } = runOne(story, smallest);
+  const lines = simulation.trace.split("\n");
+  return [
+    `Seed ${seed}: ${messageOf(cause)}`,
+    `Repeat it with: ${replayCommand(seed)}`,
+    failure === undefined
+      ? "It could not be made smaller: it depends on more than its random numbers."
+      : `Made smaller, from ${recorded.length} choices to ${smallest.length}: ${failure}`,
+    ...lines.slice(-PRINTED),
+  ].join("\n");
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Failures that differ in their numbers alone are of one kind. */
+function kindOf(message: string): string {
+  return (message.split("\n")[0] ?? "").replace(/\d+/g, "#");
 }

@@ -2,7 +2,7 @@
  * A world with a time of its own: things happen at times, in an order that a seed
  * repeats, and everything that happened can be read afterwards.
  */
-import { Random } from "./random.js";
+import type { Random } from "./random.js";
 
 interface Happening {
   readonly time: number;
@@ -31,8 +31,8 @@ export class Simulation {
   #now = 0;
   #order = 0;
 
-  constructor(readonly seed: number) {
-    this.random = new Random(seed);
+  constructor(random: Random) {
+    this.random = random;
   }
 
   /** ms since the world began. */

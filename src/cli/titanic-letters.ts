@@ -1,0 +1,156 @@
+/** shoal titanic: the dead letters in a folder of `--titanic DIR`, beside the broker that serves it or without one. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { LmdbStore } from "../patterns/titanic/index.js";
+import { formatUuid, parseUuid } from "../patterns/titanic/uuid.js";
+import { addCommand } from "./command.js";
+import { describe, Failure, UsageError } from "./failure.js";
+import { Log } from "./log.js";
+import { wholeNumber } from "./service.js";
+
+interface ListSettings {
+  readonly json?: boolean;
+}
+
+interface ChangeSettings {
+  readonly all?: boolean;
+}
+
+interface RequeueSettings extends ChangeSettings {
+  readonly ttl?: number;
+}
+
+/** ms that a request which is put back is kept: Titanic's own default. */
+const REQUEST_TTL = 86_400_000;
+/** Letters read at once. */
+const PAGE = 100;
+
+export function addTitanicCommand(program: Command): void {
+  const titanic = program
+    .command("titanic")
+    .summary("look at requests that were given up, and try them again")
+    .description("The dead letters in a folder that shoal majordomo broker --titanic DIR keeps, or kept.");
+  addCommand(titanic, {
+    name: "dead",
+    summary: "list the dead letters",
+    description: "Prints a line for each: UUID, service, failed attempts, time, reason.",
+    examples: ["shoal titanic dead requests", "shoal titanic dead requests --json"],
+  })
+    .argument("<DIR>", "the folder")
+    .option("--json", "print one JSON object a line, with the request's frames")
+    .action((directory: string, settings: ListSettings) => list(directory, settings));
+  addCommand(titanic, {
+    name: "requeue",
+    summary: "try dead letters again",
+    description:
+      "Makes dead letters requests again, with all their attempts. A broker that runs tries them in seconds.",
+    examples: ["shoal titanic requeue requests --all"],
+  })
+    .argument("<DIR>", "the folder")
+    .argument("[UUID...]", "the letters")
+    .option("--all", "all of them")
+    .option("--ttl <MS>", "how long they are kept and tried (default a day)", wholeNumber(1))
+    .action((directory: string, uuids: string[], settings: RequeueSettings) =>
+      change("requeue", directory, uuids, settings, async (store, uuid) => {
+        return store.requeue(uuid, Date.now() + (settings.ttl ?? REQUEST_TTL));
+      }),
+    );
+  addCommand(titanic, {
+    name: "remove",
+    summary: "remove dead letters",
+    description: "Removes dead letters; their clients find them unknown.",
+    examples: ["shoal titanic remove requests --all"],
+  })
+    .argument("<DIR>", "the folder")
+    .argument("[UUID...]", "the letters")
+    .option("--all", "all of them")
+    .action((directory: string, uuids: string[], settings: ChangeSettings) =>
+      change("remove", directory, uuids, settings, async (store, uuid) => {
+        if ((await store.look(uuid)).state !== "dead") return false;
+        await store.forget(uuid);
+        return true;
+      }),
+    );
+}
+
+async function list(directory: string, { json = false }: ListSettings): Promise<void> {
+  await using(directory, async (store) => {
+    for await (const { uuid, service, body, attempts, reason, died, expires } of letters(store)) {
+      const at = new Date(died).toISOString();
+      const frames = body.map(frameOf);
+      const line = json
+        ? JSON.stringify({
+            uuid: formatUuid(uuid),
+            service: String(service),
+            attempts,
+            reason,
+            died,
+            expires,
+            frames,
+          })
+        : `${formatUuid(uuid)} ${service} ${attempts} ${at} ${reason.replaceAll(/\s+/g, " ")}`;
+      process.stdout.write(`${line}\n`);
+    }
+  });
+}
+
+async function change(
+  verb: string,
+  directory: string,
+  texts: readonly string[],
+  { all = false }: ChangeSettings,
+  apply: (store: LmdbStore, uuid: Buffer) => Promise<boolean>,
+): Promise<void> {
+  if (all === texts.length > 0) throw new UsageError("name the letters by their UUIDs, or say --all");
+  const uuids = texts.map((text) => {
+    const uuid = parseUuid(text);
+    if (uuid === undefined)
+      throw new UsageError(`a UUID is 32 hexadecimal digits; got ${JSON.stringify(text)}`);
+    return uuid;
+  });
+  await using(directory, async (store) => {
+    if (all) for await (const { uuid } of letters(store)) uuids.push(uuid);
+    let changed = 0;
+    const missing: string[] = [];
+    for (const uuid of uuids) {
+      if (await apply(store, uuid)) changed += 1;
+      else missing.push(formatUuid(uuid));
+    }
+    new Log(`titanic ${verb}`, "normal").info(`${verb}: ${changed} of ${uuids.length}`);
+    if (missing.length > 0) throw new Failure(`no dead letter: ${missing.join(" ")}`);
+  });
+}
+
+async function* letters(store: LmdbStore) {
+  for (let after: Buffer | undefined; ; ) {
+    const page = await store.deadLetters(PAGE, after);
+    yield* page;
+    if (page.length < PAGE) return;
+    after = page.at(-1)?.uuid;
+  }
+}
+
+async function using(directory: string, run: (store: LmdbStore) => Promise<void>): Promise<void> {
+  if (!existsSync(join(directory, "data.mdb"))) throw new Failure(`there is no store in ${directory}`);
+  let store: LmdbStore;
+  try {
+    store = LmdbStore.open(directory, { maintenance: true });
+  } catch (error) {
+    const { cause } = error as Error;
+    throw new Failure(
+      `${directory}: ${describe(error)}${cause === undefined ? "" : ` (${describe(cause)})`}`,
+    );
+  }
+  try {
+    await run(store);
+  } finally {
+    await store.close();
+  }
+}
+
+/** Text where it is that, as everywhere in the output of JSON. */
+function frameOf(frame: Buffer): string | { readonly base64: string } {
+  const text = frame.toString();
+  return Buffer.from(text).equals(frame) ? text : { base64: frame.toString("base64") };
+}

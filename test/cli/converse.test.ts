@@ -1,0 +1,65 @@
+/** What counts against --timeout of a command that talks both ways. */
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { converse } from "../../src/cli/converse.js";
+import { watch } from "../support/settled.js";
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A session whose other side is silent, and whose input comes when the test says. */
+function silence(timeout: number) {
+  const lines: ((line: Buffer[]) => void)[] = [];
+  const stop = { requested: new AbortController().signal, forced: new AbortController().signal };
+  const session = {
+    settings: { timeout },
+    stop,
+    peers: { seen: Promise.resolve() },
+    output: { gone: false, print: async () => undefined },
+    input: {
+      taken: 0,
+      lastActive: 0,
+      async *messages() {
+        for (;;) yield await new Promise<Buffer[]>((resolve) => lines.push(resolve));
+      },
+    },
+    socket: {
+      receiveMany: (wait: { timeout: number }) =>
+        new Promise((_, reject) => {
+          setTimeout(
+            () => reject(Object.assign(new Error("nothing came"), { code: "EAGAIN" })),
+            wait.timeout,
+          );
+        }),
+    },
+  };
+  return {
+    session: session as unknown as Parameters<typeof converse>[0],
+    type: () => lines.shift()?.([Buffer.from("line")]),
+  };
+}
+
+test("silence counts from the last message that was sent, not from the start", async () => {
+  const { session, type } = silence(100);
+  const sent: number[] = [];
+  const conversation = watch(
+    converse(session, {
+      send: async () => {
+        sent.push(performance.now());
+        return true;
+      },
+    }),
+  );
+  for (let i = 0; i < 3; i++) {
+    await vi.advanceTimersByTimeAsync(60);
+    type();
+  }
+  await vi.advanceTimersByTimeAsync(99);
+  expect(sent).toHaveLength(3);
+  expect(conversation.state).toBe("pending");
+  await vi.advanceTimersByTimeAsync(2);
+  expect(conversation.error).toMatchObject({ message: "no message came within 100 ms" });
+});

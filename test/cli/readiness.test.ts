@@ -1,0 +1,42 @@
+/** What `/readyz` says of a service in each phase of its life: of brokers, too, whose accounts have no state. */
+import { expect, it } from "vitest";
+import { Log } from "../../src/cli/log.js";
+import { operate } from "../../src/cli/operation.js";
+import type { Stop } from "../../src/cli/signals.js";
+
+it.each([
+  ["without a state", { requests: 0 }, [503, 200, 503]],
+  ["with a state that runs", { state: "running" }, [503, 200, 503]],
+  ["with a state of its own", { state: "draining" }, [503, 503, 503]],
+])("a service %s is ready from its word to the first signal", async (_, stats, expected) => {
+  const requested = new AbortController();
+  const told: string[] = [];
+  const log = Object.assign(new Log("test", "normal"), {
+    info: (text: string) => void told.push(text),
+  });
+  const asked: [number, string][] = [];
+  const look = async (): Promise<void> => {
+    const url = /http:\S+(?=\/metrics)/.exec(told.join("\n"))?.[0] as string;
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    const response = await fetch(`${url}/readyz`);
+    asked.push([response.status, await response.text()]);
+  };
+  await operate(
+    {
+      settings: { metrics: "127.0.0.1:0" },
+      log,
+      stop: { requested: requested.signal, forced: new AbortController().signal } as Stop,
+      sources: () => [{ name: "work", kind: "majordomo", stats: () => stats }],
+    },
+    async (ready) => {
+      await look();
+      ready();
+      await look();
+      requested.abort();
+      await look();
+    },
+  );
+  expect(asked.map(([status]) => status)).toEqual(expected);
+  if (expected[1] === 200)
+    expect(asked.map(([, text]) => text)).toEqual(["work: starting\n", "work: ready\n", "work: draining\n"]);
+});
