@@ -1,4 +1,7 @@
-/** docs/limits.md is equal to the option table, the context's options and the constants of the source. */
+/**
+ * docs/limits.md is equal to the option table and the context's options, docs/internals/constants.md to the constants of
+ * the source. A constant is known by its name and value, not by its file: who moves a file edits no page.
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -45,11 +48,51 @@ function sources(folder: string): string[] {
   });
 }
 
-/** The number that a source file gives a constant, or `undefined` when it is no number. */
-function constantOf(file: string, name: string): number | undefined {
-  const source = readFileSync(join(ROOT, file), "utf8");
-  const value = new RegExp(`^(?:export )?const ${name} = ([0-9_.]+);`, "m").exec(source)?.[1];
-  return value === undefined ? undefined : Number(value.replaceAll("_", ""));
+interface Constant {
+  readonly name: string;
+  readonly value: string;
+  /** The file, for the message of a test that fails. */
+  readonly file: string;
+}
+
+/** The constants of folders of src that are numbers. */
+function constantsOf(...folders: string[]): Constant[] {
+  return folders
+    .flatMap((folder) => sources(`src/${folder}`))
+    .flatMap((path) => {
+      const file = path.slice("src/".length);
+      const found = readFileSync(join(ROOT, path), "utf8").matchAll(
+        /^(?:export )?const ([A-Z0-9_]+) = ([0-9_.]+);/gm,
+      );
+      return [...found].map(([, name, value]) => ({
+        name: name as string,
+        value: grouped(Number((value as string).replaceAll("_", ""))),
+        file,
+      }));
+    });
+}
+
+/** The rows under a heading of the page of constants. */
+function listed(heading: string): { name: string; value: string }[] {
+  return tableUnder("internals/constants.md", heading).map(([, value, name]) => ({
+    name: codes(name as string)[0] as string,
+    value: value as string,
+  }));
+}
+
+/** Rows that no constant has, and constants that no row has. */
+function differences(heading: string, all: Constant[], wanted: Constant[]): string[] {
+  const rows = listed(heading);
+  const bounds = (row: { name: string; value: string }, constant: Constant): boolean =>
+    row.name === constant.name && row.value.split(/[ ,;](?!\d)/)[0] === constant.value;
+  return [
+    ...rows
+      .filter((row) => !all.some((each) => bounds(row, each)))
+      .map(({ name, value }) => `${name} is not ${value}`),
+    ...wanted
+      .filter((each) => !rows.some((row) => bounds(row, each)))
+      .map(({ name, value, file }) => `${name} (${file}) has no row with ${value}`),
+  ];
 }
 
 describe("docs/limits.md", () => {
@@ -76,55 +119,24 @@ describe("docs/limits.md", () => {
       expect(value, option).toBe(value === "the system's" ? value : code(context[option]));
     }
   });
+});
 
-  it("lists the constants of the source with their values", () => {
-    const wrong = tableUnder("limits.md", "Fixed bounds")
-      .map(([, value, where]) => ({ value, where: codes(where as string) as [string, string] }))
-      .filter(({ value, where: [name, file] }) => {
-        const actual = constantOf(`src/${file}`, name);
-        return actual === undefined || !(value as string).startsWith(grouped(actual));
-      });
-    expect(wrong).toEqual([]);
-  });
-
-  it("misses no constant that is a number", () => {
-    const listed = tableUnder("limits.md", "Fixed bounds").map(([, , where]) =>
-      codes(where as string).join(" "),
-    );
-    const missing = ["core", "engine", "sockets", "proxy"]
-      .flatMap((folder) => sources(`src/${folder}`))
-      .flatMap((file) => {
-        const names = readFileSync(join(ROOT, file), "utf8").matchAll(
-          /^(?:export )?const ([A-Z0-9_]+) = [0-9_.]+;/gm,
-        );
-        return [...names].map(([, name]) => `${name} ${file.slice("src/".length)}`);
-      })
+describe("docs/internals/constants.md", () => {
+  it("lists the constants of engines, sockets and proxies with their values", () => {
+    const all = constantsOf("core", "engine", "sockets", "metrics", "proxy");
+    const wanted = all
       // What the wire has is no bound of ours: sizes and offsets of fields, flags, counters.
-      .filter((constant) => !WIRE_CONSTANT.test(constant))
-      // The limit of a 32-bit number stands in the ranges above.
-      .filter((constant) => constant !== "INT32 sockets/option-table.ts")
-      .filter((constant) => !listed.includes(constant));
-    expect(missing).toEqual([]);
+      .filter(({ name, file }) => !WIRE_CONSTANT.test(`${name} ${file}`))
+      // The limit of a 32-bit number stands in the ranges of the options.
+      .filter(({ name }) => name !== "INT32" && name !== "MAX");
+    expect(differences("Engines, sockets and proxies", all, wanted)).toEqual([]);
   });
 
   it("lists the constants of the patterns with their values", () => {
-    const rows = tableUnder("limits.md", "Fixed bounds of the patterns").map(([, value, where]) => ({
-      value,
-      where: codes(where as string) as [string, string],
-    }));
-    const wrong = rows.filter(({ value, where: [name, file] }) => {
-      const actual = constantOf(`src/${file}`, name);
-      return actual === undefined || value !== grouped(actual);
-    });
-    expect(wrong).toEqual([]);
-    const listed = new Set(rows.map(({ where }) => where.join(" ")));
-    const missing = sources("src/patterns").flatMap((file) => {
-      const names = readFileSync(join(ROOT, file), "utf8").matchAll(
-        /^(?:export )?const ((?:MAX|MIN|BATCH|TIMEOUT|CLOSE|DRAIN)\w*) = [0-9_.]+;/gm,
-      );
-      return [...names].map(([, name]) => `${name} ${file.slice("src/".length)}`);
-    });
-    // The limit of a 32-bit number bounds all whole numbers.
-    expect(missing.filter((each) => !/^MAX /.test(each) && !listed.has(each))).toEqual([]);
+    const all = constantsOf("core", "patterns");
+    const wanted = constantsOf("patterns").filter(
+      ({ name }) => /^(?:MAX|MIN|BATCH|TIMEOUT|CLOSE|DRAIN)/.test(name) && name !== "MAX",
+    );
+    expect(differences("Patterns", all, wanted)).toEqual([]);
   });
 });
