@@ -45,7 +45,7 @@ export default [
   // Parts that bench/micro measures by themselves, and what scripts/write-schema.js writes; not in the package.
   build(
     {
-      "ring-buffer": "src/core/ring-buffer.ts",
+      "ring-buffer": "src/core/collections/ring-buffer.ts",
       "subscription-index": "src/engine/zmtp/routing/subscription-index.ts",
       "curve-box": "src/engine/zmtp/mechanism/curve-box.ts",
       "curve-cipher": "src/engine/zmtp/mechanism/curve-cipher.ts",

@@ -5,6 +5,7 @@
  */
 
 export { SocketType, type SocketTypeName } from "./core/socket-type.js";
+export type { WaitOptions } from "./core/waiter.js";
 export type { EngineCapabilities } from "./engine/capabilities.js";
 export {
   type Engine,
@@ -89,5 +90,4 @@ export type {
 } from "./sockets/socket-options.js";
 export type { DroppedReason, SocketStats } from "./sockets/stats.js";
 export { Stream, type StreamConnectOptions, type StreamOptions } from "./sockets/stream.js";
-export type { WaitOptions } from "./sockets/waiter.js";
 export type { Writable } from "./sockets/writable.js";

@@ -4,7 +4,6 @@
  */
 import { type Command, InvalidArgumentError } from "commander";
 import type { Raw } from "../index.js";
-import { ServiceError } from "../patterns/common/service-error.js";
 import {
   FreelanceClient,
   FreelanceFailoverClient,
@@ -12,6 +11,7 @@ import {
   FreelanceServer,
   FreelanceShotgunClient,
 } from "../patterns/freelance/index.js";
+import { ServiceError } from "../patterns/kit/service-error.js";
 import { addCommand, type CommandFace } from "./command.js";
 import { serve } from "./drain.js";
 import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";

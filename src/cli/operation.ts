@@ -6,8 +6,8 @@
  *   service manager          READY=1         STOPPING=1
  */
 import { type Command, Option } from "commander";
+import { unreadiness } from "../metrics/readiness.js";
 import type { MetricsServer, MetricsSource } from "../proxy/index.js";
-import { unreadiness } from "../proxy/metrics/readiness.js";
 import { asUsage } from "./failure.js";
 import { type Log, SEVERITIES, type Severity, useLog } from "./log.js";
 import { ServiceManager } from "./service-manager.js";
@@ -98,6 +98,6 @@ async function openMetrics(
   sources: () => readonly MetricsSource[],
 ): Promise<MetricsServer | undefined> {
   if (address === undefined) return undefined;
-  const { startPages } = await import("../proxy/metrics/pages.js");
+  const { startPages } = await import("../metrics/pages.js");
   return asUsage(() => startPages(address, sources));
 }

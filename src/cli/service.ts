@@ -1,6 +1,6 @@
 /** What the commands of the request-reply patterns share: their options, and what answers a request. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { exec } from "../patterns/common/exec.js";
+import { exec } from "../patterns/kit/exec.js";
 import { UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { checkSettings, type Given, type Settings } from "./options.js";

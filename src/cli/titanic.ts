@@ -1,6 +1,7 @@
 /** `--titanic DIR`: durable requests beside a broker, as long as that broker serves. */
+
+import { loadOptional } from "../core/optional-package.js";
 import { openTitanic, type TitanicService } from "../patterns/titanic/index.js";
-import { loadOptional } from "../patterns/titanic/optional-package.js";
 import { describe, Failure } from "./failure.js";
 import type { Log } from "./log.js";
 import type { SecurityOptions } from "./security.js";

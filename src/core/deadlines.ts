@@ -3,7 +3,7 @@
  * list, in the order in which they come due. Durations are rounded up to one of
  * eight steps to a power of two (at most 12.5 % longer), so there are few lists.
  */
-import { type Link, LinkedList } from "./linked-list.js";
+import { type Link, LinkedList } from "./collections/linked-list.js";
 
 /** What has a deadline. */
 export interface Due {

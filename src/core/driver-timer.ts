@@ -7,7 +7,7 @@
  * heard nobody meanwhile, so silence proves nothing. Whatever is more than
  * `maxStep` ms past the due time is cut out: a stall counts as one step.
  */
-import { type Clock, systemClock } from "../../core/clock.js";
+import { type Clock, systemClock } from "./clock.js";
 
 /** What a timer drives. */
 export interface TimedRules {

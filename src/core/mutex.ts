@@ -1,10 +1,10 @@
 /** A mutual exclusion for promises: callers get their turn in the order they asked. */
 
-import { TimeoutError } from "../core/errors.js";
-import { RingBuffer } from "../core/ring-buffer.js";
+import { RingBuffer } from "./collections/ring-buffer.js";
+import { TimeoutError } from "./errors.js";
 import { refusedWait, Waiter } from "./waiter.js";
 
-export class Turns {
+export class Mutex {
   readonly #queue = new RingBuffer<Waiter<void>>();
   #taken = false;
 

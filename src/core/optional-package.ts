@@ -1,6 +1,6 @@
 /** Loads what only a store needs, when the store is opened, and says what to install when it is not there. */
 import { createRequire } from "node:module";
-import { NotSupportedError } from "../../core/errors.js";
+import { NotSupportedError } from "./errors.js";
 
 /** @throws NotSupportedError `NOT_SUPPORTED` when the package is not installed or does not run here */
 export function loadOptional(name: string, purpose: string): unknown {

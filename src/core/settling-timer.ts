@@ -1,5 +1,5 @@
 /** The clock of Settling: hears of changes, and says when they have settled. */
-import { systemClock } from "../core/clock.js";
+import { systemClock } from "./clock.js";
 import type { Settling } from "./settling.js";
 
 /** Holds no process. */

@@ -2,7 +2,7 @@
  * A call that waits: settled once, by the thing it waits for, its time-out, its
  * signal, or the socket's close, whichever is first.
  */
-import { AbortedError, InvalidArgumentError, type ShoalError } from "../core/errors.js";
+import { AbortedError, InvalidArgumentError, type ShoalError } from "./errors.js";
 
 /** The longest wait in ms that a timer of the platform can hold; a longer one would end at once. */
 const MAX_TIMEOUT = 2_147_483_647;

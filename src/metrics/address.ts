@@ -1,5 +1,5 @@
 /** HOST:PORT, as metrics are served at. Pure. */
-import { InvalidArgumentError } from "../../core/errors.js";
+import { InvalidArgumentError } from "../core/errors.js";
 
 /** Where to listen. */
 export interface ListenAddress {

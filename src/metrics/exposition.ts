@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import type * as PromClient from "prom-client";
-import { builtFile } from "../../core/built-file.js";
+import { builtFile } from "../core/built-file.js";
 import {
   BUILD,
   familyOf,

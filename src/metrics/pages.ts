@@ -7,7 +7,7 @@
  */
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { ERROR_CODES, type ErrorCode, TransportError } from "../../core/errors.js";
+import { ERROR_CODES, type ErrorCode, TransportError } from "../core/errors.js";
 import { parseListenAddress, urlHost } from "./address.js";
 import { Exposition } from "./exposition.js";
 import { boundedServer, listen, shut } from "./http-limits.js";

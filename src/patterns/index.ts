@@ -6,12 +6,12 @@
 export * from "./binary-star/index.js";
 export * from "./black-box/index.js";
 export * from "./clone/index.js";
-export { type PatternEvent, PatternEvents } from "./common/events.js";
-export type { ServerGate } from "./common/server-gate.js";
-export { FAILURES, type FailureReason, ServiceError } from "./common/service-error.js";
 export * from "./espresso/index.js";
 export * from "./federation/index.js";
 export * from "./freelance/index.js";
+export { type PatternEvent, PatternEvents } from "./kit/events.js";
+export type { ServerGate } from "./kit/server-gate.js";
+export { FAILURES, type FailureReason, ServiceError } from "./kit/service-error.js";
 export * from "./last-value-cache/index.js";
 export * from "./load-balancer/index.js";
 export * from "./majordomo/index.js";

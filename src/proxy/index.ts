@@ -3,12 +3,13 @@
  *
  * @module
  */
+
+export type { MetricsKind } from "../metrics/metrics-table.js";
+export { type MetricsServer, type MetricsSource, serveMetrics } from "../metrics/serve.js";
 export type { CaptureStats } from "./capture.js";
 export type { ControlStats } from "./control.js";
 export type { ProxyDropReason, ProxyEvent, ProxyListening } from "./events.js";
 export type { ProxySocketName } from "./live-endpoints.js";
-export type { MetricsKind } from "./metrics/metrics-table.js";
-export { type MetricsServer, type MetricsSource, serveMetrics } from "./metrics/serve.js";
 export type { WayBack } from "./neighbours.js";
 export type {
   ProxyCaptureOptions,

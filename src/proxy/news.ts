@@ -3,7 +3,7 @@
  * (bursts.ts).
  */
 import { systemClock } from "../core/clock.js";
-import { PatternEvents } from "../patterns/common/events.js";
+import { PatternEvents } from "../patterns/kit/events.js";
 import { CORE } from "../sockets/socket.js";
 import { Bursts } from "./bursts.js";
 import type { ProxyEvent } from "./events.js";

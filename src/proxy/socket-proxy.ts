@@ -6,7 +6,7 @@
  *                   capture            control
  */
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
-import type { PatternEvents } from "../patterns/common/events.js";
+import type { PatternEvents } from "../patterns/kit/events.js";
 import { context as globalContext } from "../sockets/context.js";
 import type { Socket } from "../sockets/socket.js";
 import type { ControlHost } from "./control.js";

@@ -8,12 +8,12 @@
  * reported, and the next one takes its place.
  */
 import { systemClock } from "../core/clock.js";
+import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../core/errors.js";
-import { RingBuffer } from "../core/ring-buffer.js";
 import { TurnBudget } from "../core/turn-budget.js";
+import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import type { EngineSocket } from "../engine/engine.js";
 import type { Counters } from "./stats.js";
-import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
 /** ms of receives that settle at once between two turns of the event loop (docs/performance.md). */
 const RECEIVE_TIME = 0.5;

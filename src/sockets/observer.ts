@@ -5,11 +5,12 @@
  * is first looked at, at most `MAX_QUEUED` of them, oldest dropped first and
  * counted; with listeners only, nothing is kept.
  */
+
+import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "../core/errors.js";
-import { RingBuffer } from "../core/ring-buffer.js";
+import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import type { EventOfType, EventType, SocketEvent } from "../engine/events.js";
 import type { Socket } from "./socket.js";
-import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
 /** Events kept for a reader that is slower than they come. */
 const MAX_QUEUED = 1_000;

@@ -15,6 +15,7 @@
  * one, and `trySend` says no while one waits.
  */
 import { systemClock } from "../core/clock.js";
+import { RingBuffer } from "../core/collections/ring-buffer.js";
 import {
   ClosedError,
   InvalidStateError,
@@ -22,13 +23,12 @@ import {
   TimeoutError,
   UnroutableError,
 } from "../core/errors.js";
-import { RingBuffer } from "../core/ring-buffer.js";
 import { TurnBudget } from "../core/turn-budget.js";
+import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import { type EngineSocket, OfferResult, type OutgoingMessage } from "../engine/engine.js";
 import type { DropReason } from "../engine/events.js";
 import { byteLengthOf } from "./message.js";
 import type { Counters } from "./stats.js";
-import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
 /** ms of sends that settle at once between two turns of the event loop (docs/performance.md). */
 const SEND_TIME = 0.5;

@@ -1,6 +1,7 @@
 /** PUB, SUB, XPUB and XSUB (29/PUBSUB): messages to everyone who asked for their topic. */
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { SocketType } from "../core/socket-type.js";
+import type { WaitOptions } from "../core/waiter.js";
 import { defineSocket } from "./define.js";
 import type { MessageLike } from "./message.js";
 import type { Readable } from "./readable.js";
@@ -16,7 +17,6 @@ import type {
   WritableOptions,
 } from "./socket-options.js";
 import { SubscriptionTable } from "./subscriptions.js";
-import type { WaitOptions } from "./waiter.js";
 import type { Writable } from "./writable.js";
 
 interface MatchingOptions {

@@ -1,10 +1,10 @@
 /** What sockets that receive can do. */
 import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
+import type { WaitOptions } from "../core/waiter.js";
 import type { Message } from "./message.js";
 import type { Socket } from "./socket.js";
 import { CORE } from "./socket-core.js";
 import type { ReadableOptions } from "./socket-options.js";
-import type { WaitOptions } from "./waiter.js";
 
 /** What `receiveMany` takes. */
 export interface ReceiveManyOptions extends WaitOptions {

@@ -1,6 +1,6 @@
 /** Waits until an engine's socket has a message, or room for one: for what moves messages without calls for each. */
 import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
-import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
+import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 
 export class Readiness {
   readonly #isReady: () => boolean;

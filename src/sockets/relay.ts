@@ -7,11 +7,12 @@
  * Back-pressure: while `to` has no room, nothing is taken of `from`. What is in hand
  * and not yet passed on is the only memory here.
  */
+
+import type { WaitOptions } from "../core/waiter.js";
 import { type EncodedMessages, framesBetween } from "../engine/encoded.js";
 import { OfferResult } from "../engine/engine.js";
 import { CORE, type Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
-import type { WaitOptions } from "./waiter.js";
 
 /** Messages of one stretch at most: a turn of one peer of many. */
 const MAX_STRETCH = 1_000;

@@ -1,6 +1,8 @@
 /** REQ, REP, DEALER and ROUTER (28/REQREP): questions and answers. */
 import { InvalidArgumentError, type ShoalError, TimeoutError } from "../core/errors.js";
+import { Mutex } from "../core/mutex.js";
 import { SocketType } from "../core/socket-type.js";
+import { refusedWait, type WaitOptions } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import { defineSocket } from "./define.js";
 import { Envelope } from "./envelope.js";
@@ -27,8 +29,6 @@ import type {
   RoutingIdProperty,
   WritableOptions,
 } from "./socket-options.js";
-import { Turns } from "./turns.js";
-import { refusedWait, type WaitOptions } from "./waiter.js";
 import type { Writable } from "./writable.js";
 
 interface ProbeOptions {
@@ -85,7 +85,7 @@ export interface RouterConnectOptions {
  * one after the other (28/REQREP, The REQ Socket Type).
  */
 export class Request<T = Raw> extends Socket {
-  readonly #turns = new Turns();
+  readonly #turns = new Mutex();
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: RequestOptions<T>) {

@@ -4,9 +4,9 @@
  * interested, the engine is told to keep the process alive.
  */
 import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
+import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import type { EventType, SocketEvent } from "../engine/events.js";
 import { OBSERVE, type Observable, type Observation, Observer } from "./observer.js";
-import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
 const FAILURES: readonly EventType[] = [
   "connect:retry",

@@ -2,6 +2,7 @@
 
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../core/socket-type.js";
+import type { WaitOptions } from "../core/waiter.js";
 import type { PeerCredentials } from "../engine/engine.js";
 import { Context, context as globalContext } from "./context.js";
 import { defineGeneric } from "./define.js";
@@ -12,7 +13,6 @@ import { FRAMES, type MessageShape, STREAM_FRAMES } from "./shape.js";
 import { type Authenticate, type CloseResult, CORE, SocketCore } from "./socket-core.js";
 import type { CommonOptions, KeyProperties, Properties } from "./socket-options.js";
 import type { SocketStats } from "./stats.js";
-import type { WaitOptions } from "./waiter.js";
 
 /** @internal */
 export { CORE } from "./socket-core.js";

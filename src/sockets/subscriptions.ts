@@ -4,7 +4,7 @@
  * Peers choose the prefixes, so their number is bounded: past the bound new ones
  * are not counted (they still work: the engine has them).
  */
-import { SteadyMap } from "../core/steady-map.js";
+import { SteadyMap } from "../core/collections/steady-map.js";
 
 /** Prefixes counted at most. */
 export const MAX_COUNTED_PREFIXES = 100_000;

@@ -1,9 +1,10 @@
 /** What sockets that send can do. */
+
+import type { WaitOptions } from "../core/waiter.js";
 import type { MessageLike } from "./message.js";
 import type { Socket } from "./socket.js";
 import { CORE } from "./socket-core.js";
 import type { WritableOptions } from "./socket-options.js";
-import type { WaitOptions } from "./waiter.js";
 
 /** A socket that sends messages of type `M`: frames, unless said otherwise. */
 export interface Writable<M = MessageLike | MessageLike[]> extends Required<WritableOptions> {

@@ -8,10 +8,10 @@ import { parsePrometheusText } from "../../src/cli/top/prometheus-text.js";
 import { type Look, rate, rated } from "../../src/cli/top/rates.js";
 import { isRead, readingOf } from "../../src/cli/top/readings.js";
 import type { AddressView, View } from "../../src/cli/top/view.js";
+import { Exposition } from "../../src/metrics/exposition.js";
+import { METRICS } from "../../src/metrics/metrics-table.js";
+import { samplesOf } from "../../src/metrics/samples.js";
 import { QueueProxy } from "../../src/proxy/index.js";
-import { Exposition } from "../../src/proxy/metrics/exposition.js";
-import { METRICS } from "../../src/proxy/metrics/metrics-table.js";
-import { samplesOf } from "../../src/proxy/metrics/samples.js";
 import fc from "../support/properties.js";
 
 const any = { bind: "tcp://127.0.0.1:*" };

@@ -1,6 +1,6 @@
 /** When changes have settled: the rule, on any schedule. */
 import { describe, expect, it } from "vitest";
-import { Settling } from "../../src/proxy/settling.js";
+import { Settling } from "../../src/core/settling.js";
 import fc from "../support/properties.js";
 
 describe("what is being written", () => {

@@ -1,6 +1,6 @@
 /** docs/proxy.md lists every metric as it is exported. */
 import { describe, expect, it } from "vitest";
-import { BUILD, INFO, labelsOf, METRICS, type MetricsFamily } from "../../src/proxy/metrics/metrics-table.js";
+import { BUILD, INFO, labelsOf, METRICS, type MetricsFamily } from "../../src/metrics/metrics-table.js";
 import { tableUnder } from "./support/markdown.js";
 
 describe("docs/proxy.md", () => {

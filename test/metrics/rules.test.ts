@@ -1,8 +1,6 @@
 /** The table of metrics, samples of accounts, addresses and readiness: pure. */
 import { describe, expect, it } from "vitest";
-import { PatternEvents } from "../../../src/patterns/common/events.js";
-import { StreamerProxy } from "../../../src/proxy/index.js";
-import { parseListenAddress } from "../../../src/proxy/metrics/address.js";
+import { parseListenAddress } from "../../src/metrics/address.js";
 import {
   BUILD,
   INFO,
@@ -10,10 +8,12 @@ import {
   METRICS,
   type MetricsFamily,
   type MetricsKind,
-} from "../../../src/proxy/metrics/metrics-table.js";
-import { readinessOf, unreadiness } from "../../../src/proxy/metrics/readiness.js";
-import { samplesOf } from "../../../src/proxy/metrics/samples.js";
-import fc from "../../support/properties.js";
+} from "../../src/metrics/metrics-table.js";
+import { readinessOf, unreadiness } from "../../src/metrics/readiness.js";
+import { samplesOf } from "../../src/metrics/samples.js";
+import { PatternEvents } from "../../src/patterns/kit/events.js";
+import { StreamerProxy } from "../../src/proxy/index.js";
+import fc from "../support/properties.js";
 
 const families = Object.keys(METRICS) as MetricsFamily[];
 const all = families.flatMap((family) => METRICS[family].map((metric) => ({ family, metric })));

@@ -5,15 +5,15 @@ import type { AddressInfo } from "node:net";
 import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
-import { Pull, Push } from "../../../src/index.js";
+import { Pull, Push } from "../../src/index.js";
+import { boundedServer, type HttpLimits, listen, shut } from "../../src/metrics/http-limits.js";
 import {
   type MetricsServer,
   type MetricsSource,
   StreamerProxy,
   serveMetrics,
-} from "../../../src/proxy/index.js";
-import { boundedServer, type HttpLimits, listen, shut } from "../../../src/proxy/metrics/http-limits.js";
-import { ANY, LIMIT, useWorld } from "../support.js";
+} from "../../src/proxy/index.js";
+import { ANY, LIMIT, useWorld } from "../proxy/support.js";
 
 const world = useWorld();
 const closing: (() => unknown)[] = [];

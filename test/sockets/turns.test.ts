@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Turns } from "../../src/sockets/turns.js";
+import { Mutex } from "../../src/core/mutex.js";
 import fc from "../support/properties.js";
 import { abortListeners, turn, watch } from "../support/settled.js";
 
@@ -14,7 +14,7 @@ test("turns are taken one at a time, in the order of asking, and none is lost to
   );
   await fc.assert(
     fc.asyncProperty(steps, fc.boolean(), async (schedule, patient) => {
-      const turns = new Turns();
+      const turns = new Mutex();
       const asked: {
         outcome: ReturnType<typeof watch<() => void>>;
         controller: AbortController | undefined;
@@ -60,7 +60,7 @@ test("turns are taken one at a time, in the order of asking, and none is lost to
 });
 
 test("whoever comes with an aborted signal gets no turn and takes none", async () => {
-  const turns = new Turns();
+  const turns = new Mutex();
   await expect(turns.take(AbortSignal.abort())).rejects.toMatchObject({ code: "ABORT_ERR" });
   const done = await turns.take(undefined);
   done();

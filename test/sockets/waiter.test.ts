@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { ShoalError, TimeoutError } from "../../src/core/errors.js";
-import { refusedWait, Waiter } from "../../src/sockets/waiter.js";
+import { refusedWait, Waiter } from "../../src/core/waiter.js";
 import { abortListeners, turn, watch } from "../support/settled.js";
 
 beforeEach(() => {

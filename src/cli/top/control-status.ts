@@ -1,6 +1,6 @@
 /** The reply of a proxy's control socket to `{"command":"status"}`, read as samples. Pure. */
-import type { MetricsKind } from "../../proxy/metrics/metrics-table.js";
-import { type Sample, samplesOf } from "../../proxy/metrics/samples.js";
+import type { MetricsKind } from "../../metrics/metrics-table.js";
+import { type Sample, samplesOf } from "../../metrics/samples.js";
 import { Failure } from "../failure.js";
 
 export const STATUS = '{"command":"status"}';

@@ -1,5 +1,5 @@
 /** How the accounts of an address are got: over HTTP, or from a proxy's control socket. */
-import type { Sample } from "../../proxy/metrics/samples.js";
+import type { Sample } from "../../metrics/samples.js";
 import { describe, Failure, UsageError } from "../failure.js";
 import type { SecurityOptions } from "../security.js";
 import { parseStatus, STATUS } from "./control-status.js";

@@ -1,5 +1,5 @@
 /** Prometheus's text format, read. Pure; what is no sample is left out, for the text comes from a remote program. */
-import type { Sample } from "../../proxy/metrics/samples.js";
+import type { Sample } from "../../metrics/samples.js";
 
 /** Samples that are taken; a process has a few hundred. */
 const MAX_SAMPLES = 100_000;

@@ -1,12 +1,6 @@
 /** What is shown of a source: its samples, put together by side. Pure. */
-import {
-  familyOf,
-  INFO,
-  type METRICS,
-  type MetricsKind,
-  NAME_LABEL,
-} from "../../proxy/metrics/metrics-table.js";
-import type { Sample } from "../../proxy/metrics/samples.js";
+import { familyOf, INFO, type METRICS, type MetricsKind, NAME_LABEL } from "../../metrics/metrics-table.js";
+import type { Sample } from "../../metrics/samples.js";
 
 /** What only grows. */
 export const COUNTS = ["in", "out", "inBytes", "outBytes", "dropped", "refused"] as const;

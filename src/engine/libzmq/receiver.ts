@@ -16,7 +16,7 @@
  *     |   want(), readable
  *     +<--------------------- batch of reads
  */
-import { RingBuffer } from "../../core/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { NativeSocket } from "./native.js";
 
 /** How long an armed read stays in native code before it looks whether it is still wanted, in ms. */

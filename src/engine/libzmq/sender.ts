@@ -19,7 +19,7 @@
  * that is `wantWritable`.
  */
 import { inspect } from "node:util";
-import { RingBuffer } from "../../core/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { OfferResult, type OutgoingMessage } from "../engine.js";
 import type { NativeSocket } from "./native.js";
 

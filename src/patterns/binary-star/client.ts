@@ -10,12 +10,12 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { AbortedError, ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
+import { Mutex } from "../../core/mutex.js";
 import { Calls } from "../../sockets/calls.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
-import { Turns } from "../../sockets/turns.js";
-import { checkCount, checkEndpoint, checkKeys } from "../common/check-options.js";
-import { PatternEvents } from "../common/events.js";
+import { PatternEvents } from "../kit/events.js";
+import { checkCount, checkEndpoint, checkKeys } from "../kit/options.js";
 
 /** ms until a request without a reply is tried at the other server, as the Guide has it. */
 const TIMEOUT = 1_000;
@@ -64,7 +64,7 @@ export class BinaryStarClient<T = Raw> {
   readonly events: PatternEvents<StarFailOverEvent> = new PatternEvents();
   readonly #options: BinaryStarClientOptions<T>;
   readonly #calls = new Calls();
-  readonly #turns = new Turns();
+  readonly #turns = new Mutex();
   readonly #closing = new AbortController();
   readonly #timeout: number;
   readonly #deadline: number;

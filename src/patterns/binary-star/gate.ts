@@ -11,9 +11,10 @@
  * A request that is kept is what makes the fail-over as quick as the patience
  * allows: the passive server needs no second request to become active.
  */
+
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { RingBuffer } from "../../core/ring-buffer.js";
-import { checkCount, checkKeys } from "../common/check-options.js";
+import { checkCount, checkKeys } from "../kit/options.js";
 import type { Admission } from "./rules.js";
 import { BinaryStar } from "./star.js";
 

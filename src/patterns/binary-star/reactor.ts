@@ -4,7 +4,7 @@
  */
 import type { Readable } from "../../sockets/readable.js";
 import type { Socket } from "../../sockets/socket.js";
-import { checkFunction, checkKeys } from "../common/check-options.js";
+import { checkFunction, checkKeys } from "../kit/options.js";
 import { BinaryStarGate, type BinaryStarGateStats } from "./gate.js";
 import type { BinaryStar } from "./star.js";
 

@@ -6,6 +6,7 @@
  *   SUB connected to `connect`  <── state ──  the peer's PUB
  */
 import { type Clock, systemClock } from "../../core/clock.js";
+import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import type { Context } from "../../sockets/context.js";
 import {
@@ -14,9 +15,8 @@ import {
   Subscriber,
   type SubscriberOptions,
 } from "../../sockets/pub-sub.js";
-import { checkCount, checkEndpoint, checkFunction, checkKeys } from "../common/check-options.js";
-import { DriverTimer } from "../common/driver-timer.js";
-import { PatternEvents } from "../common/events.js";
+import { PatternEvents } from "../kit/events.js";
+import { checkCount, checkEndpoint, checkFunction, checkKeys } from "../kit/options.js";
 import { changeEvent, nameOf, type StarEvent, type StarStateName } from "./events.js";
 import type { StarHolding } from "./holding.js";
 import { encodeState, parseState, type StarState } from "./protocol.js";

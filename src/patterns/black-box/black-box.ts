@@ -15,7 +15,7 @@ import {
   InvalidStateError,
   TransportError,
 } from "../../core/errors.js";
-import { PatternEvents } from "../common/events.js";
+import { PatternEvents } from "../kit/events.js";
 import {
   type FromReceiver,
   fromPlain,

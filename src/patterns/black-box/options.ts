@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
-import { checkCount, checkEndpoint, checkKeys } from "../common/check-options.js";
+import { checkCount, checkEndpoint, checkKeys } from "../kit/options.js";
 import type { ReceiverData } from "./messages.js";
 import type { FullPolicy } from "./shard.js";
 import { keyEndOf, type ShardKey } from "./sharding.js";

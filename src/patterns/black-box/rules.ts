@@ -15,7 +15,7 @@
  * deals with one message after the other. Meanwhile the queue grows, and the next batch with it: batches are as large
  * as the load wants them.
  */
-import { RingBuffer } from "../../core/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { type BoxDropReason, Shard, type ShardLimits, type ShardStats } from "./shard.js";
 import { hash, type KeyEnd } from "./sharding.js";
 

@@ -5,7 +5,7 @@
  *     │              │                     │
  *     └── dropped <──┘                     └──crashed──> the one it was at: lost; the others: next again, first
  */
-import { RingBuffer } from "../../core/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 
 /** What happens to a message whose shard's queue is full. */
 export type FullPolicy =

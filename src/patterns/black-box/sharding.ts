@@ -1,6 +1,6 @@
 /** Which shard a message belongs to: one hash of one part of its topic. Pure. */
 import { InvalidArgumentError } from "../../core/errors.js";
-import { checkCount, checkKeys } from "../common/check-options.js";
+import { checkCount, checkKeys } from "../kit/options.js";
 
 /**
  * The part of the first frame that decides: messages with the same key have an order.

@@ -9,10 +9,11 @@
  * Only one update of a key is in flight, so that what is sent again cannot overtake
  * a later one of the same key. Of different keys any number is, up to a bound.
  */
+
+import { Link } from "../../core/collections/linked-list.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { Deadlines } from "../../core/deadlines.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
-import { RingBuffer } from "../../core/ring-buffer.js";
-import { Deadlines } from "../common/deadlines.js";
-import { Link } from "../common/linked-list.js";
 import { encodeSet, UUID_BYTES, writeSequence } from "./protocol.js";
 
 /** What an update of this client is about, and who waits for it. */

@@ -6,7 +6,7 @@ import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
-import { checkCount, checkKeys } from "../common/check-options.js";
+import { checkCount, checkKeys } from "../kit/options.js";
 import { ClientCoder } from "./client-coder.js";
 import type { ClientRulesOptions } from "./client-outbox.js";
 import { type CloneEndpoints, endpointsOf } from "./endpoints.js";

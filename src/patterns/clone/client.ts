@@ -1,10 +1,11 @@
 /** A clone's client: the map as a program sees it, with sockets (client-connections.ts) around client-rules.ts. */
+
+import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { refusedWait } from "../../core/waiter.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
-import { refusedWait } from "../../sockets/waiter.js";
-import { checkCount } from "../common/check-options.js";
-import { DriverTimer } from "../common/driver-timer.js";
-import { PatternEvents } from "../common/events.js";
+import { PatternEvents } from "../kit/events.js";
+import { checkCount } from "../kit/options.js";
 import { abortable } from "./abortable.js";
 import type { CloneCall } from "./client-calls.js";
 import type { ClientCoder } from "./client-coder.js";

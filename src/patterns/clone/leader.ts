@@ -8,7 +8,7 @@
  *
  * While it is in step, updates are held until it has them.
  */
-import { RingBuffer } from "../../core/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { Expiry } from "./expiry.js";
 import type { Operation } from "./operation.js";
 import {

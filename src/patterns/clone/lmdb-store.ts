@@ -23,7 +23,7 @@ import {
   type LmdbDatabase,
   type LmdbEnvironment,
   openEnvironment,
-} from "../titanic/lmdb-module.js";
+} from "../kit/store/lmdb-module.js";
 import { StoreError } from "../titanic/store.js";
 import { UUID_BYTES } from "./protocol.js";
 import type { CloneStore, StoredChange, StoredEntry, StoredState, StoreReplacement } from "./store.js";

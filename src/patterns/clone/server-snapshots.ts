@@ -8,7 +8,7 @@
  * One that is leaving keeps its place among those at once: clients that stopped reading could otherwise have the
  * server hold a full queue for each of them.
  */
-import { RingBuffer } from "../../core/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { Chains } from "./chains.js";
 import { EMPTY, encodeGoodbye, sequenceFrame } from "./protocol.js";
 import type { SnapshotLoss } from "./server-events.js";

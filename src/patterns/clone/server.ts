@@ -7,6 +7,8 @@
  *
  * One of a pair has more (server-pair.ts).
  */
+
+import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { queuedBytesFor } from "../../sockets/queued-bytes.js";
@@ -14,8 +16,7 @@ import { type Dealer, Router } from "../../sockets/request-reply.js";
 import type { StarEvent } from "../binary-star/events.js";
 import type { StarHolding } from "../binary-star/holding.js";
 import type { BinaryStar } from "../binary-star/star.js";
-import { DriverTimer } from "../common/driver-timer.js";
-import { PatternEvents } from "../common/events.js";
+import { PatternEvents } from "../kit/events.js";
 import { type CloneEndpoints, endpointsOf } from "./endpoints.js";
 import { EMPTY, keyFault } from "./protocol.js";
 import type { CloneServerEvent, CloneServerStats } from "./server-events.js";
@@ -31,7 +32,7 @@ import { ServerPair } from "./server-pair.js";
 import { bindRow, type PortOwner } from "./server-ports.js";
 import { ServerRules } from "./server-rules.js";
 import { StoreWriter } from "./store-writer.js";
-import { Turns } from "./turns.js";
+import { TurnScheduler } from "./turn-scheduler.js";
 
 /** Messages taken from a socket at once. */
 const BATCH = 1_000;
@@ -51,7 +52,7 @@ export class CloneServer {
   /** Requests that wait for the outcome of their own vote. */
   #voters: { readonly routingId: Buffer; readonly subtree: Buffer }[] = [];
   #reading: Promise<void>[] = [];
-  readonly #turns: Turns;
+  readonly #turns: TurnScheduler;
   #endpoint: string | null = null;
   #started: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -63,7 +64,7 @@ export class CloneServer {
     this.#settings = settings;
     this.#timer = new DriverTimer(rules.heartbeatInterval);
     this.#rules = new ServerRules(rules, this.#outbox(), this.#timer.now());
-    this.#turns = new Turns(
+    this.#turns = new TurnScheduler(
       () => {
         this.#rules.flush(this.#timer.now());
         this.#timer.update();

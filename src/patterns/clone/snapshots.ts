@@ -9,7 +9,7 @@
  * changed since, and what they were is among the saved ones, which come last. So a
  * snapshot costs a change nothing but a look, and memory only for what changes under it.
  */
-import { RingBuffer } from "../../core/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { CloneTable } from "./table.js";
 
 /** Bytes that may be saved for the snapshots of all clients together; past it one ends, and its client asks again. */

@@ -1,5 +1,5 @@
 /** Between a server's rules and its store: one call at a time, and times by the wall clock. */
-import type { DriverTimer } from "../common/driver-timer.js";
+import type { DriverTimer } from "../../core/driver-timer.js";
 import { StoreError } from "../titanic/store.js";
 import type { LoadedMap } from "./follower.js";
 import type { Operation } from "./operation.js";

@@ -1,5 +1,5 @@
 /** Work that is put off: to the end of this turn of the event loop, or to the next one; once, however often it is asked for. */
-export class Turns {
+export class TurnScheduler {
   readonly #flush: () => void;
   readonly #pump: () => void;
   #flushing = false;

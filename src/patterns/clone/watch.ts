@@ -1,5 +1,5 @@
 /** A client's changes under a prefix, as an async iterable of a bounded length. */
-import { RingBuffer } from "../../core/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { CloneChange } from "./client-events.js";
 
 /** Reads the changes of a map; see `CloneClient.watch`. */

@@ -1,7 +1,7 @@
 /** Which messages are wanted, and how many of them: the same rules at the tap and at the listener. Pure. */
 import type { Clock } from "../../core/clock.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { checkCount, checkFunction, checkKeys } from "../common/check-options.js";
+import { checkCount, checkFunction, checkKeys } from "../kit/options.js";
 import type { Side } from "./protocol.js";
 
 /** The largest size that a filter compares with, in bytes. */

@@ -1,13 +1,13 @@
 /** Espresso's listener: a SUB at a capture endpoint, with typed records. */
 import { systemClock } from "../../core/clock.js";
 import { InvalidArgumentError, InvalidMessageError, TimeoutError } from "../../core/errors.js";
+import type { WaitOptions } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { SocketStats } from "../../sockets/stats.js";
-import type { WaitOptions } from "../../sockets/waiter.js";
-import { checkEndpoint, checkKeys } from "../common/check-options.js";
+import { checkEndpoint, checkKeys } from "../kit/options.js";
 import { Filter, prefixesOf, sizeOf, startsWith, type TapFilter, type TapSample } from "./filter.js";
 import { Gaps } from "./gaps.js";
 import { parseTrailer, type Side } from "./protocol.js";

@@ -8,10 +8,10 @@ import {
   type SubscriberOptions,
 } from "../../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import { numbers } from "../common/check-options.js";
-import { BrokerDriver, type BrokerDriverOptions, offer } from "../load-balancer/broker-driver.js";
+import { BrokerDriver, type BrokerDriverOptions, offer } from "../kit/broker-driver.js";
+import { numbers } from "../kit/options.js";
+import { RouterReader } from "../kit/router-reader.js";
 import { parseFromBalanced } from "../load-balancer/protocol.js";
-import { RouterReader } from "../load-balancer/router-reader.js";
 import { addressedFrames, parseFromClient, replyFrames } from "../pirate/protocol.js";
 import { parseState, stateFrames } from "./protocol.js";
 import {

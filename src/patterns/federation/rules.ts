@@ -14,10 +14,10 @@
  * One of a pair (../binary-star/) that does not serve says that it has nothing to spare, and hands back what other
  * sites give it all the same, the answers of its workers included: the other one of the pair may have done it, too.
  */
-import type { ReplyDropped } from "../load-balancer/broker-driver.js";
-import { createJob, Dispatcher, type Job, type JobDropReason, keyOf } from "../load-balancer/dispatcher.js";
+import type { ReplyDropped } from "../kit/broker-driver.js";
+import { createJob, Dispatcher, type Job, type JobDropReason, keyOf } from "../kit/dispatcher.js";
+import { errorReply, parseErrorReply, reasonOf } from "../kit/error-reply.js";
 import type { BalancedCommand } from "../load-balancer/protocol.js";
-import { errorReply, parseErrorReply, reasonOf } from "../pirate/error-reply.js";
 
 /** The class of this site's own requests, and that of the others'. */
 export const LOCAL = 0;

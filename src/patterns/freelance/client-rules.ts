@@ -13,9 +13,10 @@
  * server that hangs is passed over before it is dead. Asked is the fastest live
  * server that has not had this request yet; when all had it, it starts over.
  */
+
+import { Link } from "../../core/collections/linked-list.js";
+import { Deadlines } from "../../core/deadlines.js";
 import type { MessageLike } from "../../sockets/message.js";
-import { Deadlines } from "../common/deadlines.js";
-import { Link } from "../common/linked-list.js";
 import { type ClientCommand, errorTextOf, ping } from "./protocol.js";
 
 /** The weight of the newest measurement in a server's round-trip time. */

@@ -3,6 +3,7 @@
  * known by its endpoint. Asks the fastest, and another when that one fails.
  */
 import { type Clock, systemClock } from "../../core/clock.js";
+import { DriverTimer } from "../../core/driver-timer.js";
 import {
   AbortedError,
   ClosedError,
@@ -15,10 +16,9 @@ import { Calls } from "../../sockets/calls.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
-import { checkCount, checkEndpoint, checkKeys } from "../common/check-options.js";
-import { DriverTimer } from "../common/driver-timer.js";
-import { PatternEvents } from "../common/events.js";
-import { ServiceError } from "../common/service-error.js";
+import { PatternEvents } from "../kit/events.js";
+import { checkCount, checkEndpoint, checkKeys } from "../kit/options.js";
+import { ServiceError } from "../kit/service-error.js";
 import { decodeBody, encodeBody } from "./body.js";
 import {
   type FreelanceFailure,

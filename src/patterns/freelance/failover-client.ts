@@ -6,12 +6,12 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { AbortedError, ClosedError, TimeoutError } from "../../core/errors.js";
+import { Mutex } from "../../core/mutex.js";
 import { Calls } from "../../sockets/calls.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
-import { Turns } from "../../sockets/turns.js";
-import { checkCount, checkKeys, checkServers } from "../common/check-options.js";
-import { ServiceError } from "../common/service-error.js";
+import { checkCount, checkKeys, checkServers } from "../kit/options.js";
+import { ServiceError } from "../kit/service-error.js";
 import { errorTextOf } from "./protocol.js";
 
 /** ms that one server has for its reply, as the Guide has it. */
@@ -37,7 +37,7 @@ export class FreelanceFailoverClient<T = Raw> {
   readonly #timeout: number;
   readonly #rounds: number;
   readonly #calls = new Calls();
-  readonly #turns = new Turns();
+  readonly #turns = new Mutex();
   readonly #closing = new AbortController();
   readonly #counts = { requests: 0, replies: 0, attempts: 0 };
   /** The server that replied last. */

@@ -10,8 +10,8 @@ import type { Codec } from "../../sockets/codec.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { BodyOut, Raw, Settled } from "../../sockets/shape.js";
-import { checkCount, checkEndpoint, checkFunction, checkKeys } from "../common/check-options.js";
-import { PatternEvents } from "../common/events.js";
+import { PatternEvents } from "../kit/events.js";
+import { checkCount, checkEndpoint, checkFunction, checkKeys } from "../kit/options.js";
 import { decodeBody, encodeBody, type FreelanceBody } from "./body.js";
 import { errorReply, type FreelanceModel, parseServerMessage, pong, type ServerCommand } from "./protocol.js";
 

@@ -6,14 +6,15 @@
  *                   no request is taken,
  *                   those in hand are finished
  */
+
+import { DriverTimer, type TimedRules } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, ShoalError } from "../../core/errors.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import { checkCount } from "../common/check-options.js";
-import { DriverTimer, type TimedRules } from "../common/driver-timer.js";
-import { supportedDefaults } from "../common/engine-defaults.js";
-import { type PatternEvent, PatternEvents } from "../common/events.js";
-import type { ServerGate } from "../common/server-gate.js";
+import { supportedDefaults } from "./engine-defaults.js";
+import { type PatternEvent, PatternEvents } from "./events.js";
+import { checkCount } from "./options.js";
 import { RouterReader } from "./router-reader.js";
+import type { ServerGate } from "./server-gate.js";
 
 /** ms that `close` gives to the requests in hand, unless it is told otherwise. */
 const CLOSE_LINGER = 1_000;

@@ -8,7 +8,7 @@
  *
  * Pure: it opens nothing and knows no time.
  */
-import { Link, LinkedList } from "../common/linked-list.js";
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
 
 /** A request, from its acceptance to its end. */
 export interface Job {

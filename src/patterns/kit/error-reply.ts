@@ -3,8 +3,9 @@
  * Majordomo client gets it, too. The Pirates' protocols have no errors, so a client of
  * another make takes it for a reply of a form that it does not know.
  */
-import { FAILURES, type FailureReason, ServiceError, toReason } from "../common/service-error.js";
-import type { JobDropReason } from "../load-balancer/dispatcher.js";
+
+import type { JobDropReason } from "./dispatcher.js";
+import { FAILURES, type FailureReason, ServiceError, toReason } from "./service-error.js";
 
 const MARK = Buffer.from("shoal.error");
 

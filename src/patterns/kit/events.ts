@@ -4,9 +4,10 @@
  * or `for await` on, at most `MAX_QUEUED` wait for the reader, oldest dropped first
  * and counted.
  */
+
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
-import { RingBuffer } from "../../core/ring-buffer.js";
-import { refusedWait, Waiter, type WaitOptions } from "../../sockets/waiter.js";
+import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 
 /** Events kept for a reader that is slower than they come. */
 const MAX_QUEUED = 1_000;

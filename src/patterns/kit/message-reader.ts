@@ -3,9 +3,10 @@
  * taken from the socket when they are asked for, a batch at a time: a program that
  * is slow holds its publishers' messages up in the socket's bounded queue.
  */
+
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidStateError, TimeoutError } from "../../core/errors.js";
-import { RingBuffer } from "../../core/ring-buffer.js";
-import type { WaitOptions } from "../../sockets/waiter.js";
+import type { WaitOptions } from "../../core/waiter.js";
 
 /** Messages taken from the socket at once. */
 export const BATCH = 256;

@@ -10,7 +10,7 @@
  * One send of the socket waits at a time, so that its own bound (`maxPendingSends`, ERR_TOO_MANY_PENDING) is never met.
  * How much waits is the caller's to bound: it hears of each message when it has left.
  */
-import { RingBuffer } from "../../core/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { MessageLike } from "../../sockets/message.js";
 import type { Dealer } from "../../sockets/request-reply.js";
 

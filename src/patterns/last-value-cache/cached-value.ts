@@ -9,8 +9,9 @@
  * times their size, so they cannot be kept for long. They are not copied at once
  * either: a busy topic's next message comes first (value-cache.ts says when).
  */
+
+import { Link } from "../../core/collections/linked-list.js";
 import { framesBetween } from "../../sockets/relay.js";
-import { Link } from "../common/linked-list.js";
 
 /** Bytes of spare memory that a value may always keep. */
 const SMALL = 256;

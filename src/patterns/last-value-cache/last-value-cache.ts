@@ -18,7 +18,7 @@ import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { XPublisher, XSubscriber } from "../../sockets/pub-sub.js";
 import { Relay, relays } from "../../sockets/relay.js";
 import { answersSubscribers, type Subscribed, senderOf, trySendTo } from "../../sockets/subscriber.js";
-import { PatternEvents } from "../common/events.js";
+import { PatternEvents } from "../kit/events.js";
 import { LmdbValueStore } from "./lmdb-value-store.js";
 import {
   cacheSettings,

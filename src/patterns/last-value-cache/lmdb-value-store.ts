@@ -15,8 +15,8 @@ import {
   type LmdbDatabase,
   type LmdbEnvironment,
   openEnvironment,
-} from "../titanic/lmdb-module.js";
-import { decodeRecord, encodeRecord } from "../titanic/record.js";
+} from "../kit/store/lmdb-module.js";
+import { decodeRecord, encodeRecord } from "../kit/store/record.js";
 import { StoreError } from "../titanic/store.js";
 import type { CacheChanges } from "./value-cache.js";
 import type { StoredValue, StoredValues, ValueStore } from "./value-store.js";

@@ -1,7 +1,7 @@
 /** What a last value cache is given, checked and with its defaults; what it tells. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { XPublisherOptions, XSubscriberOptions } from "../../sockets/pub-sub.js";
-import { numbers } from "../common/check-options.js";
+import { numbers } from "../kit/options.js";
 import type { SnapshotStats } from "./snapshots.js";
 import type { CacheBounds, CacheStats, UncachedReason } from "./value-cache.js";
 

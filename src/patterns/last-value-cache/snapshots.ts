@@ -17,7 +17,7 @@
  * A value is read when it is sent, and what is live was sent before it. So nobody
  * gets an older value after a newer one, whatever changes meanwhile.
  */
-import { RingBuffer } from "../../core/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { CachedValue } from "./cached-value.js";
 
 /** Prefixes that a parked newcomer may wait for before they are looked through for those it has taken back. */

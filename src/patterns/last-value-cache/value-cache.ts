@@ -15,8 +15,9 @@
  * meanwhile costs that once. Measured with 1,000 topics of 64 B, the forwarder ran
  * at 71 % of a plain one with all of it at each message.
  */
+
+import { LinkedList } from "../../core/collections/linked-list.js";
 import type { EncodedMessages } from "../../sockets/relay.js";
-import { LinkedList } from "../common/linked-list.js";
 import { CachedValue } from "./cached-value.js";
 import { RecentTopics } from "./recent-topics.js";
 import { TopicTree } from "./topic-tree.js";

@@ -1,8 +1,8 @@
 /** The load-balancing broker: two ROUTERs around rules.ts. */
 
-import { numbers } from "../common/check-options.js";
+import { BrokerDriver, type BrokerDriverOptions, type BrokerLinks } from "../kit/broker-driver.js";
+import { numbers } from "../kit/options.js";
 import { addressedFrames, parseFromClient, replyFrames } from "../pirate/protocol.js";
-import { BrokerDriver, type BrokerDriverOptions, type BrokerLinks } from "./broker-driver.js";
 import { parseFromBalanced } from "./protocol.js";
 import { type BalancerEvent, BalancerRules, type BalancerRulesOptions, type BalancerStats } from "./rules.js";
 

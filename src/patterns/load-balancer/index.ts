@@ -1,9 +1,9 @@
-export { LoadBalancer, type LoadBalancerOptions } from "./balancer.js";
 export type {
   BrokerDriverOptions,
   BrokerSocketOptions,
   CloseBrokerOptions,
   ReplyDropped,
-} from "./broker-driver.js";
-export type { JobDropReason } from "./dispatcher.js";
+} from "../kit/broker-driver.js";
+export type { JobDropReason } from "../kit/dispatcher.js";
+export { LoadBalancer, type LoadBalancerOptions } from "./balancer.js";
 export type { BalancerEvent, BalancerStats } from "./rules.js";

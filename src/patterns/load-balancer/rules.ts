@@ -5,13 +5,14 @@
  * There are no heartbeats: a worker is gone when its connection is, and what it had in
  * hand goes to another. Pirates (../pirate/) find out sooner, and over any network.
  */
+
+import type { ReplyDropped } from "../kit/broker-driver.js";
+import { Accounts, type BalancerStats } from "../kit/broker-stats.js";
+import { createJob, Dispatcher, type JobDropReason } from "../kit/dispatcher.js";
 import type { Malformed } from "../pirate/protocol.js";
-import { Accounts, type BalancerStats } from "./accounts.js";
-import type { ReplyDropped } from "./broker-driver.js";
-import { createJob, Dispatcher, type JobDropReason } from "./dispatcher.js";
 import type { BalancedCommand } from "./protocol.js";
 
-export type { BalancerStats } from "./accounts.js";
+export type { BalancerStats } from "../kit/broker-stats.js";
 
 /** What happens in a load balancer. Routing ids are bytes, not text. */
 export type BalancerEvent =

@@ -4,7 +4,7 @@
  * The engine knows what waits for a peer, but asking it for each answer would cost more than the answer. So what was sent
  * since it was asked last counts as waiting, which is never too little, and it is asked anew when that comes to a bound.
  */
-import { Link, LinkedList } from "../common/linked-list.js";
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { BrokerLimits } from "./broker-options.js";
 
 /** Clients that are looked at anew for one answer when all of them together are at the bound. */

@@ -10,7 +10,7 @@
  * A client whose connection broke comes back over another, and asks again for what it
  * has no answer to: it gets what is under way, if that was not dropped meanwhile.
  */
-import { LinkedList } from "../common/linked-list.js";
+import { LinkedList } from "../../core/collections/linked-list.js";
 import type { BrokerLimits } from "./broker-options.js";
 import { Client } from "./broker-tables.js";
 import { textOf } from "./protocol.js";

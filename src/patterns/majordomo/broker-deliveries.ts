@@ -2,7 +2,7 @@
  * The requests that are with workers, each by the tag of its delivery. A tag is not
  * given again before its delivery is over.
  */
-import { NumberTable } from "../common/number-table.js";
+import { NumberTable } from "../../core/collections/number-table.js";
 import type { BrokerOutbox } from "./broker-outbox.js";
 import { type BrokerRequest, Stage, type Worker } from "./broker-tables.js";
 import { delivery } from "./messages-broker.js";

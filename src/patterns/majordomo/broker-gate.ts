@@ -3,7 +3,7 @@
  * workers are registered at both brokers at any time, so that they are there when
  * the other one begins to serve.
  */
-import type { ServerGate } from "../common/server-gate.js";
+import type { ServerGate } from "../kit/server-gate.js";
 import type { Frames } from "./messages-broker.js";
 import {
   CLIENT_HEADERS,

@@ -10,10 +10,11 @@
  *
  * A service with a worker by then has the rest of queueTimeout.
  */
-import { Deadlines } from "../common/deadlines.js";
-import { Link } from "../common/linked-list.js";
-import { SeenWindow } from "../common/seen-window.js";
-import type { FailureReason } from "../common/service-error.js";
+
+import { Link } from "../../core/collections/linked-list.js";
+import { SeenWindow } from "../../core/collections/seen-window.js";
+import { Deadlines } from "../../core/deadlines.js";
+import type { FailureReason } from "../kit/service-error.js";
 import type { BrokerLimits } from "./broker-options.js";
 import { type BrokerRequest, Service, Stage } from "./broker-tables.js";
 import { Dialect } from "./protocol.js";

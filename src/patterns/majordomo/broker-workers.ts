@@ -8,7 +8,7 @@
  * while it works, unless it is one that beats while it works (plain workers of the
  * Guide do not).
  */
-import { LinkedList } from "../common/linked-list.js";
+import { LinkedList } from "../../core/collections/linked-list.js";
 import type { WorkerLeaveReason } from "./broker-events.js";
 import type { BrokerLimits } from "./broker-options.js";
 import type { BrokerOutbox } from "./broker-outbox.js";

@@ -1,11 +1,11 @@
 /** A Majordomo broker: the socket and the timer around broker-rules.ts. */
 import { randomBytes, randomInt } from "node:crypto";
+import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { capabilitiesOf, queuedBytesFor } from "../../sockets/queued-bytes.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import { DriverTimer } from "../common/driver-timer.js";
-import { PatternEvents } from "../common/events.js";
-import type { ServerGate } from "../common/server-gate.js";
+import { PatternEvents } from "../kit/events.js";
+import type { ServerGate } from "../kit/server-gate.js";
 import type { BrokerEvent, BrokerStats } from "./broker-events.js";
 import { admits, mayLeave } from "./broker-gate.js";
 import { type BrokerLimits, resolveBrokerLimits } from "./broker-options.js";

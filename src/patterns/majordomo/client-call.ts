@@ -1,6 +1,7 @@
 /** One request of a client, from the call to its end. */
+
+import { Link } from "../../core/collections/linked-list.js";
 import type { ShoalError } from "../../core/errors.js";
-import { Link } from "../common/linked-list.js";
 
 /** What became of a piece: its reader has it, or will read it later; or there is no room for it. */
 export type Taken = "read" | "kept" | "refused";

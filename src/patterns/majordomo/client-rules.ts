@@ -12,11 +12,12 @@
  * answer did not come in time is given up with its connection, else a late answer
  * would be taken for the next one's.
  */
+
+import { LinkedList } from "../../core/collections/linked-list.js";
+import { NumberTable } from "../../core/collections/number-table.js";
+import { Deadlines } from "../../core/deadlines.js";
 import { InvalidStateError, NotSupportedError, type ShoalError, TimeoutError } from "../../core/errors.js";
-import { Deadlines } from "../common/deadlines.js";
-import { LinkedList } from "../common/linked-list.js";
-import { NumberTable } from "../common/number-table.js";
-import { ServiceError, toReason } from "../common/service-error.js";
+import { ServiceError, toReason } from "../kit/service-error.js";
 import { ClientBroker } from "./client-broker.js";
 import { type AskedService, Call, type CallSink, type CallTerms } from "./client-call.js";
 import type { ClientStats } from "./client-events.js";

@@ -1,7 +1,7 @@
 /** What a caller gets for a request: a promise, an iteration, or what all workers said. */
 
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { ShoalError } from "../../core/errors.js";
-import { RingBuffer } from "../../core/ring-buffer.js";
 import { Calls } from "../../sockets/calls.js";
 import type { CallSink, Taken } from "./client-call.js";
 import { pieceCost } from "./stream-credit.js";

@@ -1,6 +1,6 @@
 /** A client's connections: a DEALER each, by number. */
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
-import { SendQueue } from "../common/send-queue.js";
+import { SendQueue } from "../kit/send-queue.js";
 import type { Frames } from "./messages-broker.js";
 
 /** Messages taken from a socket at once. */

@@ -1,12 +1,12 @@
 /** A Majordomo client: sockets and a timer around client-rules.ts. */
 import { randomBytes } from "node:crypto";
+import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import { refusedWait, Waiter } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
 import type { Raw } from "../../sockets/shape.js";
-import { refusedWait, Waiter } from "../../sockets/waiter.js";
-import { DriverTimer } from "../common/driver-timer.js";
-import { PatternEvents } from "../common/events.js";
+import { PatternEvents } from "../kit/events.js";
 import type { AskedService, Call, CallSink, CallTerms } from "./client-call.js";
 import type { ClientEvent, ClientStats } from "./client-events.js";
 import {

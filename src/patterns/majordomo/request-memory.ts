@@ -10,8 +10,8 @@
  * time. (Keeping the newest 20,000 in any case made two thirds of all garbage
  * collection.) What no client settles is bounded by entries and by bytes.
  */
-import { Link, LinkedList } from "../common/linked-list.js";
-import { NumberTable } from "../common/number-table.js";
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import { NumberTable } from "../../core/collections/number-table.js";
 
 /** Entries whose answers are still views of what was received; older ones have memory of their own. */
 const MAX_VIEWS = 1_024;

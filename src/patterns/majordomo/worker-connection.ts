@@ -1,7 +1,8 @@
 /** One registration at one broker: a socket and a timer around worker-rules.ts. */
+
+import { DriverTimer } from "../../core/driver-timer.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
-import { DriverTimer } from "../common/driver-timer.js";
-import { SendQueue } from "../common/send-queue.js";
+import { SendQueue } from "../kit/send-queue.js";
 import { Dialect } from "./protocol.js";
 import { parseAtWorker } from "./protocol-worker.js";
 import type { WorkerEvent } from "./worker-events.js";

@@ -1,5 +1,5 @@
 /** One request in a worker's hands, until its outcome is told; then what a repetition of it gets. */
-import type { SendTicket } from "../common/send-queue.js";
+import type { SendTicket } from "../kit/send-queue.js";
 import { idIn } from "./heads.js";
 import type { Delivery } from "./protocol-worker.js";
 import { owned, Repeatable } from "./request-memory.js";

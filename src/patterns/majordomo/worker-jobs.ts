@@ -6,10 +6,11 @@
  * answer waits, and its handler with it. Of an answer in pieces each has to leave
  * before the next is asked for, and there has to be credit (stream-credit.ts).
  */
-import { RingBuffer } from "../../core/ring-buffer.js";
+
+import { NumberTable } from "../../core/collections/number-table.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
-import { NumberTable } from "../common/number-table.js";
 import { DELIVERY_ID, oldestIn, sequenceIn, tagIn } from "./heads.js";
 import { Dialect, ERROR_MARK } from "./protocol.js";
 import type { Delivery } from "./protocol-worker.js";

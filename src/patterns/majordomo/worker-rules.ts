@@ -10,8 +10,8 @@
  * Each READY is on a new connection, so what a broker meant for the former
  * registration never meets this one. Answers of a former registration are stale.
  */
-import { backOff } from "../common/back-off.js";
-import type { SendTicket } from "../common/send-queue.js";
+import { backOff } from "../../core/back-off.js";
+import type { SendTicket } from "../kit/send-queue.js";
 import type { Frames } from "./messages-broker.js";
 import { Dialect } from "./protocol.js";
 import {

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
-import { PatternEvents } from "../common/events.js";
+import { PatternEvents } from "../kit/events.js";
 import { lingerOf, type PatternCloseOptions } from "./broker.js";
 import { dialectOf } from "./client-options.js";
 import { MAX_CAPACITY } from "./protocol.js";

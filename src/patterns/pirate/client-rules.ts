@@ -11,7 +11,7 @@
  * taken for another's: the address of the one it was for is gone. The first visit of each
  * server in a row costs no wait; from the second round on the wait doubles, with jitter.
  */
-import { backOff } from "../common/back-off.js";
+import { backOff } from "../../core/back-off.js";
 
 /** What a client's rules are bounded by; all times in ms. */
 export interface ClientRulesOptions {

@@ -1,4 +1,7 @@
 /** The Lazy Pirate client: a REQ socket at a time, around client-rules.ts. */
+
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { DriverTimer } from "../../core/driver-timer.js";
 import {
   AbortedError,
   ClosedError,
@@ -6,16 +9,14 @@ import {
   type ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
-import { RingBuffer } from "../../core/ring-buffer.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
-import { numbers, serversOf } from "../common/check-options.js";
-import { DriverTimer } from "../common/driver-timer.js";
-import { PatternEvents } from "../common/events.js";
-import { type BodyFor, type BodyOf, BodyShape } from "./body.js";
+import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
+import { parseErrorReply } from "../kit/error-reply.js";
+import { PatternEvents } from "../kit/events.js";
+import { numbers, serversOf } from "../kit/options.js";
 import { ClientRules } from "./client-rules.js";
-import { parseErrorReply } from "./error-reply.js";
 
 /** Calls given up that may stay in the queue before it is cleared of them. */
 const SLACK = 16;

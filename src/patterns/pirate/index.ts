@@ -1,4 +1,4 @@
-export type { BodyFor, BodyOf } from "./body.js";
+export type { BodyFor, BodyOf } from "../kit/body.js";
 export {
   type ClientEvent as PirateClientEvent,
   type ClientStats as PirateClientStats,

@@ -15,9 +15,10 @@
  * it is chosen and before it is beaten for, so none gets requests or beats; a reply is
  * matched with the request in hand, so a late one reaches nobody.
  */
-import { Accounts, type BalancerStats } from "../load-balancer/accounts.js";
-import type { ReplyDropped } from "../load-balancer/broker-driver.js";
-import { createJob, Dispatcher, type Job, type JobDropReason, keyOf } from "../load-balancer/dispatcher.js";
+
+import type { ReplyDropped } from "../kit/broker-driver.js";
+import { Accounts, type BalancerStats } from "../kit/broker-stats.js";
+import { createJob, Dispatcher, type Job, type JobDropReason, keyOf } from "../kit/dispatcher.js";
 import type { Dialect, Malformed, WorkerCommand } from "./protocol.js";
 
 /** Why a worker is known no more. */

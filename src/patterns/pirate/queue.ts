@@ -1,7 +1,7 @@
 /** The Pirates' queue: two ROUTERs around queue-rules.ts. */
 import { InvalidArgumentError } from "../../core/errors.js";
-import { numbers } from "../common/check-options.js";
-import { BrokerDriver, type BrokerDriverOptions, type BrokerLinks } from "../load-balancer/broker-driver.js";
+import { BrokerDriver, type BrokerDriverOptions, type BrokerLinks } from "../kit/broker-driver.js";
+import { numbers } from "../kit/options.js";
 import {
   addressedFrames,
   type Dialect,

@@ -1,14 +1,15 @@
 /** A Pirate's worker: connections to queues around worker-rules.ts, and a function that answers. */
+
+import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
-import { numbers } from "../common/check-options.js";
-import { DriverTimer } from "../common/driver-timer.js";
-import { PatternEvents } from "../common/events.js";
-import { SendQueue } from "../common/send-queue.js";
-import { type BodyFor, type BodyOf, BodyShape } from "./body.js";
-import { errorReply } from "./error-reply.js";
+import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
+import { errorReply } from "../kit/error-reply.js";
+import { PatternEvents } from "../kit/events.js";
+import { numbers } from "../kit/options.js";
+import { SendQueue } from "../kit/send-queue.js";
 import { addressedFrames, type Dialect, heartbeatFrames, parseFromQueue, readyFrames } from "./protocol.js";
 import { type WorkerEvent, WorkerRules, type WorkerRulesOptions, type WorkerStats } from "./worker-rules.js";
 

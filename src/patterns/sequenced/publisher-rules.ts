@@ -11,8 +11,9 @@
  * A mark follows a topic's last message after one interval, then after 2, 4, 8 and
  * each 16: so the loss of the last message before a silence is found, too.
  */
-import { Deadlines, type Due } from "../common/deadlines.js";
-import { Link, LinkedList } from "../common/linked-list.js";
+
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import { Deadlines, type Due } from "../../core/deadlines.js";
 import { History } from "./history.js";
 import {
   EndStatus,

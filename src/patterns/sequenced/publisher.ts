@@ -1,14 +1,14 @@
 /** A sequenced publisher: a PUB, a ROUTER for replays, and a timer around publisher-rules.ts. */
 import { randomBytes } from "node:crypto";
+import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, ShoalError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Publisher, type PublisherOptions, type WaitForSubscribersOptions } from "../../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
-import { numbers } from "../common/check-options.js";
-import { DriverTimer } from "../common/driver-timer.js";
-import { PatternEvents } from "../common/events.js";
-import { type BodyFor, BodyShape } from "../pirate/body.js";
+import { type BodyFor, BodyShape } from "../kit/body.js";
+import { PatternEvents } from "../kit/events.js";
+import { numbers } from "../kit/options.js";
 import { ID_BYTES } from "./protocol.js";
 import {
   PublisherRules,

@@ -10,8 +10,9 @@
  * Which link leads to which publisher is learned from their answers: a new one is
  * asked for on all links in turn.
  */
-import { Deadlines, type Due } from "../common/deadlines.js";
-import { Link } from "../common/linked-list.js";
+
+import { Link } from "../../core/collections/linked-list.js";
+import { Deadlines, type Due } from "../../core/deadlines.js";
 import { EndStatus, encodeRequest, Kind, parseAnswer, parseEnd, parseMeta } from "./protocol.js";
 import type { SequenceRange } from "./stream-table.js";
 

@@ -10,7 +10,7 @@
  *
  * Past `maxStreams` the one heard of the longest ago is forgotten.
  */
-import { Link, LinkedList } from "../common/linked-list.js";
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { Kind, type Meta, parseMeta } from "./protocol.js";
 
 /** Where a message belongs. */

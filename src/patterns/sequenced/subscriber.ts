@@ -1,4 +1,6 @@
 /** A sequenced subscriber: a SUB, a DEALER for each replay endpoint, around stream-table.ts and replay-rules.ts. */
+
+import { DriverTimer } from "../../core/driver-timer.js";
 import {
   AbortedError,
   ClosedError,
@@ -6,17 +8,16 @@ import {
   InvalidStateError,
   TimeoutError,
 } from "../../core/errors.js";
+import type { WaitOptions } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
-import type { WaitOptions } from "../../sockets/waiter.js";
-import { numbers } from "../common/check-options.js";
-import { DriverTimer } from "../common/driver-timer.js";
-import { PatternEvents } from "../common/events.js";
-import { type BodyOf, BodyShape } from "../pirate/body.js";
-import { Pulled } from "./pulled.js";
+import { type BodyOf, BodyShape } from "../kit/body.js";
+import { PatternEvents } from "../kit/events.js";
+import { Pulled } from "../kit/message-reader.js";
+import { numbers } from "../kit/options.js";
 import { type ReplayedFrames, type ReplayOutcome, ReplayRules, type ReplayStats } from "./replay-rules.js";
 import {
   type Sequenced,

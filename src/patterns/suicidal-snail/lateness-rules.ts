@@ -12,7 +12,7 @@
  *      ^                     │                                    │
  *      └──── a message in time, nothing queued or lost past its limit
  */
-import { Link, LinkedList } from "../common/linked-list.js";
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
 
 /** ms that a baseline rises in a ms: 200 millionths, twice what cheap clocks differ by. */
 const DRIFT = 0.0002;

@@ -2,7 +2,7 @@
 import { type Clock, systemClock } from "../../core/clock.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
-import { numbers } from "../common/check-options.js";
+import { numbers } from "../kit/options.js";
 import type { Lateness } from "./lateness-rules.js";
 import { type ReadStamp, sequencedStamp } from "./stamps.js";
 

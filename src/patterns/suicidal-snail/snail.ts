@@ -10,13 +10,13 @@
  *                                    die          closed; the call rejects with LateError
  */
 import type { Clock } from "../../core/clock.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ClosedError } from "../../core/errors.js";
-import { RingBuffer } from "../../core/ring-buffer.js";
+import type { WaitOptions } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
-import type { WaitOptions } from "../../sockets/waiter.js";
-import { PatternEvents } from "../common/events.js";
-import { Pulled } from "../sequenced/pulled.js";
+import { PatternEvents } from "../kit/events.js";
+import { Pulled } from "../kit/message-reader.js";
 import { LateError } from "./late-error.js";
 import { type Lateness, LatenessRules, type Stamp } from "./lateness-rules.js";
 import {

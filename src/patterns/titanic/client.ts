@@ -1,10 +1,10 @@
 /** A client of Titanic: its services, asked over a Majordomo client. */
 import { InvalidArgumentError, NotSupportedError, ProtocolError, TimeoutError } from "../../core/errors.js";
+import { refusedWait, Waiter } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import type { MessageLike } from "../../sockets/message.js";
-import { refusedWait, Waiter } from "../../sockets/waiter.js";
-import { checkCount } from "../common/check-options.js";
-import { ServiceError } from "../common/service-error.js";
+import { checkCount } from "../kit/options.js";
+import { ServiceError } from "../kit/service-error.js";
 import { type CallOptions, MajordomoClient, type MajordomoClientOptions } from "../majordomo/client.js";
 import { parseStatus, storeBody, TITANIC_SERVICES, TitanicStatus } from "./protocol.js";
 import { StoreError } from "./store.js";

@@ -1,8 +1,8 @@
 /** Drives the dispatch rules: between a store and the services that it calls. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
-import { DriverTimer } from "../common/driver-timer.js";
-import { type FailureReason, ServiceError } from "../common/service-error.js";
+import { type FailureReason, ServiceError } from "../kit/service-error.js";
 import {
   type DeliveryEnd,
   type DispatchLimits,

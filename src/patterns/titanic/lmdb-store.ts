@@ -7,8 +7,8 @@ import { randomBytes } from "node:crypto";
 import { statfs } from "node:fs/promises";
 import { resolve } from "node:path";
 import { ClosedError, InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
-import { GroupCommit } from "./group-commit.js";
-import { commitCause, type LmdbEnvironment, openEnvironment } from "./lmdb-module.js";
+import { GroupCommit } from "../kit/store/group-commit.js";
+import { commitCause, type LmdbEnvironment, openEnvironment } from "../kit/store/lmdb-module.js";
 import { Changes, LmdbTables, type QueuedKey, TABLES } from "./lmdb-tables.js";
 import {
   type Burial,

@@ -1,5 +1,5 @@
 /** The part of the package `pg` that is used here: named, so that the types do not need the package. */
-import { loadOptional } from "./optional-package.js";
+import { loadOptional } from "../../core/optional-package.js";
 
 export interface PgResult<Row> {
   readonly rows: Row[];

@@ -8,10 +8,10 @@
  */
 import { randomUUID } from "node:crypto";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
-import { GroupCommit } from "./group-commit.js";
+import { GroupCommit } from "../kit/store/group-commit.js";
+import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
 import { openPool, type PgClient, type PgPool, type PgResult } from "./postgres-module.js";
 import { type Statements, statementsFor } from "./postgres-statements.js";
-import { decodeRecord, encodeRecord, type StoredRecord } from "./record.js";
 import {
   type Burial,
   type ClaimedRequest,

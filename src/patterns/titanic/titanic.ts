@@ -12,8 +12,8 @@
 import { isUtf8 } from "node:buffer";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
-import { checkCount } from "../common/check-options.js";
-import { PatternEvents } from "../common/events.js";
+import { PatternEvents } from "../kit/events.js";
+import { checkCount } from "../kit/options.js";
 import { lingerOf, type PatternCloseOptions } from "../majordomo/broker.js";
 import { resolve } from "../majordomo/broker-options.js";
 import { MajordomoClient } from "../majordomo/client.js";

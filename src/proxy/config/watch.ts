@@ -5,8 +5,8 @@
 import { type FSWatcher, watch } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { Settling } from "../settling.js";
-import { SettlingTimer } from "../settling-timer.js";
+import { Settling } from "../../core/settling.js";
+import { SettlingTimer } from "../../core/settling-timer.js";
 
 /** ms without a change after which a file counts as written. */
 const QUIET = 200;

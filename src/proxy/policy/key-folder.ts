@@ -14,8 +14,8 @@ import { type FSWatcher, watch } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { Settling } from "../settling.js";
-import { SettlingTimer } from "../settling-timer.js";
+import { Settling } from "../../core/settling.js";
+import { SettlingTimer } from "../../core/settling-timer.js";
 import { type FolderKeys, isKeyFile, type KeyFile, keysOf } from "./keys.js";
 
 /** ms without a change after which the folder is read: several files change together. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { Deadlines, type Due } from "../../../src/patterns/common/deadlines.js";
-import { PatternEvents } from "../../../src/patterns/common/events.js";
-import { Link, LinkedList } from "../../../src/patterns/common/linked-list.js";
-import { SeenWindow } from "../../../src/patterns/common/seen-window.js";
+import { Link, LinkedList } from "../../../src/core/collections/linked-list.js";
+import { SeenWindow } from "../../../src/core/collections/seen-window.js";
+import { Deadlines, type Due } from "../../../src/core/deadlines.js";
+import { PatternEvents } from "../../../src/patterns/kit/events.js";
 
 describe("a linked list", () => {
   it("lets members leave from anywhere, and stand in one list only", () => {

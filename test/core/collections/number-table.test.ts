@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { NumberTable } from "../../../src/patterns/common/number-table.js";
+import { NumberTable } from "../../../src/core/collections/number-table.js";
 import fc from "../../support/properties.js";
 
 const sorted = (values: Iterable<string>): string[] => [...values].sort();

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { SteadyMap } from "../../src/core/steady-map.js";
-import fc from "../support/properties.js";
+import { SteadyMap } from "../../../src/core/collections/steady-map.js";
+import fc from "../../support/properties.js";
 
 test("it is a map", () => {
   const step = fc.record({

@@ -8,11 +8,11 @@ import * as clone from "../../../src/patterns/clone/protocol.js";
 import * as espresso from "../../../src/patterns/espresso/protocol.js";
 import * as federation from "../../../src/patterns/federation/protocol.js";
 import * as freelance from "../../../src/patterns/freelance/protocol.js";
+import { decodeRecord, encodeRecord } from "../../../src/patterns/kit/store/record.js";
 import { parseFromBalanced } from "../../../src/patterns/load-balancer/protocol.js";
 import * as pirate from "../../../src/patterns/pirate/protocol.js";
 import * as sequenced from "../../../src/patterns/sequenced/protocol.js";
 import * as titanic from "../../../src/patterns/titanic/protocol.js";
-import { decodeRecord, encodeRecord } from "../../../src/patterns/titanic/record.js";
 import { fuzz, hex, same, type Target } from "../messages.js";
 
 const ADDRESS = Buffer.from("client");

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { exec } from "../../../src/patterns/common/exec.js";
+import { exec } from "../../../src/patterns/kit/exec.js";
 
 it("gives the output for the input", async () => {
   expect(String(await exec("tr a-z A-Z", [Buffer.from("eel "), Buffer.from("cod")]))).toBe("EEL COD");

@@ -1,11 +1,6 @@
 /** Who gets a request, and how often, when workers cannot be reached or are lost. */
 import { expect, it } from "vitest";
-import {
-  createJob,
-  Dispatcher,
-  type Job,
-  type JobDropReason,
-} from "../../../src/patterns/load-balancer/dispatcher.js";
+import { createJob, Dispatcher, type Job, type JobDropReason } from "../../../src/patterns/kit/dispatcher.js";
 
 function dispatcherOf(maxDeliveries: number) {
   const unreachable = new Set<string>();

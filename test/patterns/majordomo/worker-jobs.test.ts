@@ -1,6 +1,6 @@
 /** The requests in a worker's hands when their connection has no room, or their client no wish for more. */
 import { beforeEach, describe, expect, it } from "vitest";
-import type { SendTicket } from "../../../src/patterns/common/send-queue.js";
+import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
 import { headTemplate, requestHead } from "../../../src/patterns/majordomo/heads.js";
 import { delivery } from "../../../src/patterns/majordomo/messages-broker.js";
 import { ClientCommand, Dialect, WorkerCommand } from "../../../src/patterns/majordomo/protocol.js";

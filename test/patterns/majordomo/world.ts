@@ -4,7 +4,7 @@
  * and the peer comes back under another routing id. Who made the connection hears
  * of its end as a rule, soon after; when a host vanishes it does not.
  */
-import type { SendTicket } from "../../../src/patterns/common/send-queue.js";
+import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
 import type { BrokerEvent } from "../../../src/patterns/majordomo/broker-events.js";
 import { type BrokerLimits, resolveBrokerLimits } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";

@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { CloneLmdbStore } from "../../../src/patterns/clone/lmdb-store.js";
-import { findDamage } from "../../../src/patterns/common/lmdb-check.js";
+import { findDamage } from "../../../src/patterns/kit/store/lmdb-check.js";
 import { LastValueCache } from "../../../src/patterns/last-value-cache/last-value-cache.js";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
 import { start } from "../../process/child.js";

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { decodeRecord, encodeRecord } from "../../../src/patterns/kit/store/record.js";
 import {
   type DeliveryEnd,
   type DispatchLimits,
@@ -13,7 +14,6 @@ import {
   storeBody,
   stored,
 } from "../../../src/patterns/titanic/protocol.js";
-import { decodeRecord, encodeRecord } from "../../../src/patterns/titanic/record.js";
 import type { ClaimedRequest } from "../../../src/patterns/titanic/store.js";
 import { formatUuid, parseUuid, UuidSource } from "../../../src/patterns/titanic/uuid.js";
 import fc from "../../support/properties.js";

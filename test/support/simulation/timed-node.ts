@@ -1,5 +1,5 @@
 /** Gives rules their ticks in simulated time, as common/driver-timer.ts does in real time. */
-import type { TimedRules } from "../../../src/patterns/common/driver-timer.js";
+import type { TimedRules } from "../../../src/core/driver-timer.js";
 import type { Simulation } from "./simulation.js";
 
 export class SimulatedTimer {

@@ -13,7 +13,7 @@
  * middle of is put together in memory of its own (split-frame.ts).
  */
 import { constants } from "node:buffer";
-import { RingBuffer } from "../../../core/ring-buffer.js";
+import { RingBuffer } from "../../../core/collections/ring-buffer.js";
 import { EncodedMessages } from "../../encoded.js";
 import { encodeMessage } from "./encoded.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, RESERVED, readLongSize, SHORT_HEADER } from "./frame.js";

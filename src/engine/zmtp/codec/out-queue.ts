@@ -9,7 +9,7 @@
  * messages cost one object and one write. A message counts until the kernel
  * has its last byte: that is what the high-water mark bounds.
  */
-import { RingBuffer } from "../../../core/ring-buffer.js";
+import { RingBuffer } from "../../../core/collections/ring-buffer.js";
 import type { Encoder } from "./encoder.js";
 import type { Counted } from "./loan.js";
 

@@ -11,7 +11,7 @@
  *   "allSubsUnsubs"         all
  *   manual                  all, and only what the program then sets takes effect
  */
-import { RingBuffer } from "../../../core/ring-buffer.js";
+import { RingBuffer } from "../../../core/collections/ring-buffer.js";
 import type { EncodedMessages } from "../../encoded.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
 import type { EngineSubscriber } from "../../subscriber.js";

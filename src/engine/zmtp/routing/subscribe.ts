@@ -10,7 +10,7 @@
  * because the publisher does not read, only the difference is kept that it has to
  * hear of: a prefix that comes and goes meanwhile is nothing.
  */
-import { SteadyMap } from "../../../core/steady-map.js";
+import { SteadyMap } from "../../../core/collections/steady-map.js";
 import type { EncodedMessages } from "../../encoded.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
 import { encodeCommand } from "../codec/command.js";

@@ -10,7 +10,7 @@
  * (37/ZMTP would have the publisher count, which a lost CANCEL makes leak).
  */
 
-import { SteadyMap } from "../../../core/steady-map.js";
+import { SteadyMap } from "../../../core/collections/steady-map.js";
 import { keyOf } from "../codec/text.js";
 import { LengthSet } from "./length-set.js";
 import { LongPrefixes, SHORT_PREFIX } from "./long-prefixes.js";

@@ -5,8 +5,8 @@
  *
  *   idle --add--> scheduled --turn ends--> committing --done--> idle, or committing the next
  */
-import { ClosedError } from "../../core/errors.js";
-import { StoreError } from "./store.js";
+import { ClosedError } from "../../../core/errors.js";
+import { StoreError } from "../../titanic/store.js";
 
 /** Operations of one commit at most; bounds the memory and the time of a single transaction. */
 const MAX_BATCH = 4_096;

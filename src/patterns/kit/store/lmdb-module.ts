@@ -1,8 +1,8 @@
 /** The part of the package `lmdb` that is used here: named, so that the types do not need the package. */
 import { join } from "node:path";
-import { type DamagedFile, findDamage, setAside } from "../common/lmdb-check.js";
-import { loadOptional } from "./optional-package.js";
-import { StoreError } from "./store.js";
+import { loadOptional } from "../../../core/optional-package.js";
+import { StoreError } from "../../titanic/store.js";
+import { type DamagedFile, findDamage, setAside } from "./lmdb-check.js";
 
 export interface LmdbRange {
   readonly start?: Buffer;
