@@ -4,6 +4,7 @@
  * @module
  */
 
+export { EventStream, type TypedEvent } from "./core/event-stream.js";
 export { SocketType, type SocketTypeName } from "./core/socket-type.js";
 export type { WaitOptions } from "./core/waiter.js";
 export type { EngineCapabilities } from "./engine/capabilities.js";

@@ -72,10 +72,8 @@ interface Details {
 /** The name of a socket event. */
 export type EventType = keyof Details;
 
-/** The event of one name: `type`, and what belongs to it. */
-export type EventOfType<E extends EventType = EventType> = {
-  [K in EventType]: { readonly type: K } & Details[K];
-}[E];
-
 /** Any socket event. */
-export type SocketEvent = EventOfType;
+export type SocketEvent = { [K in EventType]: { readonly type: K } & Details[K] }[EventType];
+
+/** The event of one name: `type`, and what belongs to it. */
+export type EventOfType<E extends EventType = EventType> = Extract<SocketEvent, { readonly type: E }>;

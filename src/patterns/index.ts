@@ -3,13 +3,14 @@
  *
  * @module
  */
+
+export { EventStream, type TypedEvent } from "../core/event-stream.js";
 export * from "./binary-star/index.js";
 export * from "./black-box/index.js";
 export * from "./clone/index.js";
 export * from "./espresso/index.js";
 export * from "./federation/index.js";
 export * from "./freelance/index.js";
-export { type PatternEvent, PatternEvents } from "./kit/events.js";
 export type { ServerGate } from "./kit/server-gate.js";
 export { FAILURES, type FailureReason, ServiceError } from "./kit/service-error.js";
 export * from "./last-value-cache/index.js";

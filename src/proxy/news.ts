@@ -3,7 +3,7 @@
  * (bursts.ts).
  */
 import { systemClock } from "../core/clock.js";
-import { PatternEvents } from "../patterns/kit/events.js";
+import { EventStream } from "../core/event-stream.js";
 import { CORE } from "../sockets/socket.js";
 import { Bursts } from "./bursts.js";
 import type { ProxyEvent } from "./events.js";
@@ -14,7 +14,7 @@ import type { PolicyHost } from "./policy/side-policy.js";
 import type { WaysHost } from "./ways.js";
 
 export class News {
-  readonly events: PatternEvents<ProxyEvent> = new PatternEvents();
+  readonly events: EventStream<ProxyEvent> = new EventStream();
   readonly #bursts = new Map<string, Bursts>();
 
   /** Tells what happens at a side's socket. */

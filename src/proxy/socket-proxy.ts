@@ -6,7 +6,7 @@
  *                   capture            control
  */
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
-import type { PatternEvents } from "../patterns/kit/events.js";
+import type { EventStream } from "../core/event-stream.js";
 import { context as globalContext } from "../sockets/context.js";
 import type { Socket } from "../sockets/socket.js";
 import type { ControlHost } from "./control.js";
@@ -59,7 +59,7 @@ export interface StopOptions {
  */
 export class SocketProxy {
   /** What happens; kept for a reader from its first read on, and ended by {@link stop}. */
-  readonly events: PatternEvents<ProxyEvent>;
+  readonly events: EventStream<ProxyEvent>;
   readonly #news = new News();
   readonly #name: string | undefined;
   readonly #plans: readonly SocketPlan[];

@@ -1,5 +1,6 @@
 /** The table of metrics, samples of accounts, addresses and readiness: pure. */
 import { describe, expect, it } from "vitest";
+import { EventStream } from "../../src/core/event-stream.js";
 import { parseListenAddress } from "../../src/metrics/address.js";
 import {
   BUILD,
@@ -11,7 +12,6 @@ import {
 } from "../../src/metrics/metrics-table.js";
 import { readinessOf, unreadiness } from "../../src/metrics/readiness.js";
 import { samplesOf } from "../../src/metrics/samples.js";
-import { PatternEvents } from "../../src/patterns/kit/events.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
 import fc from "../support/properties.js";
 
@@ -97,7 +97,7 @@ describe("samples of what a stranger sent", () => {
   });
 
   it("are none of what an object inherits", () => {
-    const samples = samplesOf({ name: "x", kind: "pirate", stats: new PatternEvents() });
+    const samples = samplesOf({ name: "x", kind: "pirate", stats: new EventStream() });
     expect(samples.map(({ name }) => name)).toEqual([INFO.name]);
   });
 });

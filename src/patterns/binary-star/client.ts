@@ -10,11 +10,11 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { AbortedError, ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import { Mutex } from "../../core/mutex.js";
 import { Calls } from "../../sockets/calls.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
-import { PatternEvents } from "../kit/events.js";
 import { checkCount, checkEndpoint, checkKeys } from "../kit/options.js";
 
 /** ms until a request without a reply is tried at the other server, as the Guide has it. */
@@ -61,7 +61,7 @@ export interface BinaryStarClientStats {
 }
 
 export class BinaryStarClient<T = Raw> {
-  readonly events: PatternEvents<StarFailOverEvent> = new PatternEvents();
+  readonly events: EventStream<StarFailOverEvent> = new EventStream();
   readonly #options: BinaryStarClientOptions<T>;
   readonly #calls = new Calls();
   readonly #turns = new Mutex();

@@ -10,10 +10,10 @@
  * know what it says.
  */
 import { InvalidStateError, type ShoalError } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import { Envelope } from "../../sockets/envelope.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { BodyOut, Raw, Settled } from "../../sockets/shape.js";
-import { PatternEvents } from "../kit/events.js";
 import { checkCount, checkEndpoint, checkFunction, checkKeys } from "../kit/options.js";
 import type { StarEvent } from "./events.js";
 import { BinaryStarReactor, type BinaryStarReactorStats } from "./reactor.js";
@@ -83,7 +83,7 @@ const KEYS = ["star", "endpoint", "handler", "errorReply", "maxInHand", "socketO
 export class BinaryStarServer<T = Raw> {
   readonly star: BinaryStar;
   /** The Binary Star's events and the server's own. */
-  readonly events: PatternEvents<BinaryStarServerEvent> = new PatternEvents();
+  readonly events: EventStream<BinaryStarServerEvent> = new EventStream();
   readonly #options: BinaryStarServerOptions<T>;
   readonly #router: Router<T>;
   readonly #maxInHand: number;

@@ -8,6 +8,7 @@
 import { type Clock, systemClock } from "../../core/clock.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import type { Context } from "../../sockets/context.js";
 import {
   Publisher,
@@ -15,7 +16,6 @@ import {
   Subscriber,
   type SubscriberOptions,
 } from "../../sockets/pub-sub.js";
-import { PatternEvents } from "../kit/events.js";
 import { checkCount, checkEndpoint, checkFunction, checkKeys } from "../kit/options.js";
 import { changeEvent, nameOf, type StarEvent, type StarStateName } from "./events.js";
 import type { StarHolding } from "./holding.js";
@@ -88,7 +88,7 @@ const KEYS = [
 /** See the head of this file; the rules are in rules.ts, what wraps a server in server.ts. */
 export class BinaryStar {
   /** What happens to this server. */
-  readonly events: PatternEvents<StarEvent> = new PatternEvents();
+  readonly events: EventStream<StarEvent> = new EventStream();
   readonly #options: BinaryStarOptions;
   readonly #rules: BinaryStarRules;
   readonly #timer: DriverTimer;

@@ -15,7 +15,7 @@ import {
   InvalidStateError,
   TransportError,
 } from "../../core/errors.js";
-import { PatternEvents } from "../kit/events.js";
+import { EventStream } from "../../core/event-stream.js";
 import {
   type FromReceiver,
   fromPlain,
@@ -107,7 +107,7 @@ export interface BlackBoxStats extends ReceiverStats {
  * handled in others, those of one key in order.
  */
 export class BlackBox {
-  readonly events: PatternEvents<BlackBoxEvent> = new PatternEvents();
+  readonly events: EventStream<BlackBoxEvent> = new EventStream();
   readonly #options: ResolvedBox;
   #receiver: Worker | undefined;
   #threads: ShardThread[] = [];

@@ -2,9 +2,9 @@
 
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import { refusedWait } from "../../core/waiter.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
-import { PatternEvents } from "../kit/events.js";
 import { checkCount } from "../kit/options.js";
 import { abortable } from "./abortable.js";
 import type { CloneCall } from "./client-calls.js";
@@ -31,7 +31,7 @@ import type { CloneWatch } from "./watch.js";
 
 /** A replicated key-value map, or a subtree of it, held in this process and kept up to date (12/CHP). */
 export class CloneClient<T = Raw> {
-  readonly events: PatternEvents<CloneClientEvent> = new PatternEvents();
+  readonly events: EventStream<CloneClientEvent> = new EventStream();
   readonly #subtree: Buffer;
   readonly #coder: ClientCoder;
   readonly #timeout: number;

@@ -10,13 +10,13 @@
 
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { queuedBytesFor } from "../../sockets/queued-bytes.js";
 import { type Dealer, Router } from "../../sockets/request-reply.js";
 import type { StarEvent } from "../binary-star/events.js";
 import type { StarHolding } from "../binary-star/holding.js";
 import type { BinaryStar } from "../binary-star/star.js";
-import { PatternEvents } from "../kit/events.js";
 import { type CloneEndpoints, endpointsOf } from "./endpoints.js";
 import { EMPTY, keyFault } from "./protocol.js";
 import type { CloneServerEvent, CloneServerStats } from "./server-events.js";
@@ -40,7 +40,7 @@ const COLLECT_MARK = 10_000;
 
 /** A replicated key-value map that every client holds (12/CHP). */
 export class CloneServer {
-  readonly events: PatternEvents<CloneServerEvent> = new PatternEvents();
+  readonly events: EventStream<CloneServerEvent> = new EventStream();
   readonly #settings: ServerSettings;
   readonly #rules: ServerRules;
   readonly #timer: DriverTimer;

@@ -7,10 +7,10 @@
  */
 import { randomInt } from "node:crypto";
 import { type Clock, systemClock } from "../../core/clock.js";
+import { EventStream } from "../../core/event-stream.js";
 import type { Context } from "../../sockets/context.js";
 import { XPublisher, type XPublisherOptions } from "../../sockets/pub-sub.js";
 import type { SocketStats } from "../../sockets/stats.js";
-import { PatternEvents } from "../kit/events.js";
 import { checkCount, checkKeys } from "../kit/options.js";
 import type { TapFilter, TapSample } from "./filter.js";
 import type { Side } from "./protocol.js";
@@ -64,7 +64,7 @@ export interface TapStats extends TapCounts {
  *   const proxy = new Proxy(frontend, backend, tap.capture);
  */
 export class EspressoTap {
-  readonly events: PatternEvents<TapEvent> = new PatternEvents();
+  readonly events: EventStream<TapEvent> = new EventStream();
   /** For the proxy: to be called with each message that passed, and the side it came from. Never throws. */
   readonly capture: (from: Side, frames: readonly Buffer[]) => void;
   readonly #socket: XPublisher;

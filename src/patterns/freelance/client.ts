@@ -12,11 +12,11 @@ import {
   type ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import { Calls } from "../../sockets/calls.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
-import { PatternEvents } from "../kit/events.js";
 import { checkCount, checkEndpoint, checkKeys } from "../kit/options.js";
 import { ServiceError } from "../kit/service-error.js";
 import { decodeBody, encodeBody } from "./body.js";
@@ -102,7 +102,7 @@ const KEYS = [
 ] as const;
 
 export class FreelanceClient<T = Raw> {
-  readonly events: PatternEvents<FreelanceClientEvent> = new PatternEvents();
+  readonly events: EventStream<FreelanceClientEvent> = new EventStream();
   /** What callers wait for. */
   readonly #open = new Calls();
   readonly #codec: Codec<T> | undefined;

@@ -6,11 +6,11 @@
  * it is told by `identity`.
  */
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { BodyOut, Raw, Settled } from "../../sockets/shape.js";
-import { PatternEvents } from "../kit/events.js";
 import { checkCount, checkEndpoint, checkFunction, checkKeys } from "../kit/options.js";
 import { decodeBody, encodeBody, type FreelanceBody } from "./body.js";
 import { errorReply, type FreelanceModel, parseServerMessage, pong, type ServerCommand } from "./protocol.js";
@@ -80,7 +80,7 @@ const KEYS = ["endpoint", "handler", "model", "identity", "maxInHand", "codec", 
 type RequestCommand = Extract<ServerCommand, { readonly type: "request" }>;
 
 export class FreelanceServer<T = Raw> {
-  readonly events: PatternEvents<FreelanceServerEvent> = new PatternEvents();
+  readonly events: EventStream<FreelanceServerEvent> = new EventStream();
   readonly #options: FreelanceServerOptions<T>;
   readonly #model: FreelanceModel;
   readonly #router: Router;

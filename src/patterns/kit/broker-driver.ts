@@ -9,9 +9,9 @@
 
 import { DriverTimer, type TimedRules } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, ShoalError } from "../../core/errors.js";
+import { EventStream, type TypedEvent } from "../../core/event-stream.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { supportedDefaults } from "./engine-defaults.js";
-import { type PatternEvent, PatternEvents } from "./events.js";
 import { checkCount } from "./options.js";
 import { RouterReader } from "./router-reader.js";
 import type { ServerGate } from "./server-gate.js";
@@ -78,7 +78,7 @@ export interface DrivenRules<Stats> extends TimedRules {
 }
 
 /** What a broker's driver does for its rules. */
-export interface BrokerLinks<E extends PatternEvent> {
+export interface BrokerLinks<E extends TypedEvent> {
   /** @returns whether the worker is connected and has room */
   toWorker(frames: readonly Buffer[]): boolean;
   toClient(frames: readonly Buffer[]): void;
@@ -86,9 +86,9 @@ export interface BrokerLinks<E extends PatternEvent> {
 }
 
 /** A broker between clients and workers. */
-export abstract class BrokerDriver<E extends PatternEvent, Stats extends DriverStats> {
+export abstract class BrokerDriver<E extends TypedEvent, Stats extends DriverStats> {
   /** What happens in the broker. */
-  readonly events: PatternEvents<E> = new PatternEvents<E>();
+  readonly events: EventStream<E> = new EventStream<E>();
   readonly #frontend: Router;
   readonly #backend: Router;
   readonly #timer: DriverTimer;

@@ -15,10 +15,10 @@
  * the others get again what they have.
  */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import { XPublisher, XSubscriber } from "../../sockets/pub-sub.js";
 import { Relay, relays } from "../../sockets/relay.js";
 import { answersSubscribers, type Subscribed, senderOf, trySendTo } from "../../sockets/subscriber.js";
-import { PatternEvents } from "../kit/events.js";
 import { LmdbValueStore } from "./lmdb-value-store.js";
 import {
   cacheSettings,
@@ -58,7 +58,7 @@ const CANCEL = 0;
  * subscriber may get a value twice, never an older one after a newer.
  */
 export class LastValueCache {
-  readonly events: PatternEvents<LastValueCacheEvent> = new PatternEvents<LastValueCacheEvent>();
+  readonly events: EventStream<LastValueCacheEvent> = new EventStream<LastValueCacheEvent>();
   readonly #frontend: XSubscriber;
   readonly #backend: XPublisher;
   readonly #cache: ValueCache;

@@ -2,9 +2,9 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import { capabilitiesOf, queuedBytesFor } from "../../sockets/queued-bytes.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import { PatternEvents } from "../kit/events.js";
 import type { ServerGate } from "../kit/server-gate.js";
 import type { BrokerEvent, BrokerStats } from "./broker-events.js";
 import { admits, mayLeave } from "./broker-gate.js";
@@ -58,7 +58,7 @@ export function lingerOf(options: PatternCloseOptions | undefined): number {
  */
 export class MajordomoBroker {
   /** Workers and services that come and go, requests that fail, peers that break the protocol. */
-  readonly events: PatternEvents<BrokerEvent> = new PatternEvents<BrokerEvent>();
+  readonly events: EventStream<BrokerEvent> = new EventStream<BrokerEvent>();
   readonly #router: Router;
   readonly #rules: BrokerRules;
   readonly #timer: DriverTimer;

@@ -2,11 +2,11 @@
 import { randomBytes } from "node:crypto";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import { refusedWait, Waiter } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
 import type { Raw } from "../../sockets/shape.js";
-import { PatternEvents } from "../kit/events.js";
 import type { AskedService, Call, CallSink, CallTerms } from "./client-call.js";
 import type { ClientEvent, ClientStats } from "./client-events.js";
 import {
@@ -41,7 +41,7 @@ const MAX_SERVICES = 10_000;
  */
 export class MajordomoClient<Req = Raw, Rep = Raw> {
   /** Brokers that come and go. */
-  readonly events: PatternEvents<ClientEvent> = new PatternEvents<ClientEvent>();
+  readonly events: EventStream<ClientEvent> = new EventStream<ClientEvent>();
   readonly #rules: ClientRules;
   readonly #timer: DriverTimer;
   readonly #sockets: ClientSockets;

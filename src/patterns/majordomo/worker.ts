@@ -1,8 +1,8 @@
 /** A Majordomo worker: its connections to brokers, and the requests in its hands. */
 import { randomBytes } from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
-import { PatternEvents } from "../kit/events.js";
 import { lingerOf, type PatternCloseOptions } from "./broker.js";
 import { dialectOf } from "./client-options.js";
 import { MAX_CAPACITY } from "./protocol.js";
@@ -28,7 +28,7 @@ export { checkedService, type MajordomoWorkerOptions } from "./worker-options.js
  */
 export class MajordomoWorker<Req = Raw, Rep = Raw> {
   /** Brokers that come and go, handlers that fail. */
-  readonly events: PatternEvents<WorkerEvent> = new PatternEvents<WorkerEvent>();
+  readonly events: EventStream<WorkerEvent> = new EventStream<WorkerEvent>();
   /** The service offered. */
   readonly service: string;
   readonly #jobs: WorkerJobs;

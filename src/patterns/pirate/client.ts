@@ -9,12 +9,12 @@ import {
   type ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { parseErrorReply } from "../kit/error-reply.js";
-import { PatternEvents } from "../kit/events.js";
 import { numbers, serversOf } from "../kit/options.js";
 import { ClientRules } from "./client-rules.js";
 
@@ -106,7 +106,7 @@ interface Call {
  */
 export class PirateClient<Req = Raw, Rep = Raw> {
   /** Attempts that failed. */
-  readonly events: PatternEvents<ClientEvent> = new PatternEvents<ClientEvent>();
+  readonly events: EventStream<ClientEvent> = new EventStream<ClientEvent>();
   readonly #endpoints: readonly string[];
   readonly #socketOptions: RequestOptions;
   readonly #requests: BodyShape<Req>;

@@ -2,12 +2,12 @@
 
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { errorReply } from "../kit/error-reply.js";
-import { PatternEvents } from "../kit/events.js";
 import { numbers } from "../kit/options.js";
 import { SendQueue } from "../kit/send-queue.js";
 import { addressedFrames, type Dialect, heartbeatFrames, parseFromQueue, readyFrames } from "./protocol.js";
@@ -61,7 +61,7 @@ export type PirateHandler<Req = Raw, Rep = Raw> = (
  */
 export class PirateWorker<Req = Raw, Rep = Raw> {
   /** What happens in the worker, on all its connections. */
-  readonly events: PatternEvents<WorkerEvent> = new PatternEvents<WorkerEvent>();
+  readonly events: EventStream<WorkerEvent> = new EventStream<WorkerEvent>();
   readonly #seats: Seat[];
   #closing: Promise<void> | undefined;
 

@@ -2,12 +2,12 @@
 import { randomBytes } from "node:crypto";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, ShoalError } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Publisher, type PublisherOptions, type WaitForSubscribersOptions } from "../../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, BodyShape } from "../kit/body.js";
-import { PatternEvents } from "../kit/events.js";
 import { numbers } from "../kit/options.js";
 import { ID_BYTES } from "./protocol.js";
 import {
@@ -52,7 +52,7 @@ export interface SequencedPublisherOptions<T = Raw> {
  * a plain SUB reads it as well.
  */
 export class SequencedPublisher<T = Raw> {
-  readonly events: PatternEvents<SequencedPublisherEvent> = new PatternEvents<SequencedPublisherEvent>();
+  readonly events: EventStream<SequencedPublisherEvent> = new EventStream<SequencedPublisherEvent>();
   readonly #id = randomBytes(ID_BYTES);
   readonly #shape: BodyShape<T>;
   readonly #publisher: Publisher;

@@ -8,6 +8,7 @@ import {
   InvalidStateError,
   TimeoutError,
 } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -15,7 +16,6 @@ import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyOf, BodyShape } from "../kit/body.js";
-import { PatternEvents } from "../kit/events.js";
 import { Pulled } from "../kit/message-reader.js";
 import { numbers } from "../kit/options.js";
 import { type ReplayedFrames, type ReplayOutcome, ReplayRules, type ReplayStats } from "./replay-rules.js";
@@ -101,7 +101,7 @@ interface Waiting<T> {
  * gives the message behind it.
  */
 export class SequencedSubscriber<T = Raw> {
-  readonly events: PatternEvents<StreamEvent> = new PatternEvents<StreamEvent>();
+  readonly events: EventStream<StreamEvent> = new EventStream<StreamEvent>();
   /** What callers wait for. */
   readonly #open = new Calls();
   readonly #settings: typeof DEFAULTS;

@@ -12,10 +12,10 @@
 import type { Clock } from "../../core/clock.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ClosedError } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
-import { PatternEvents } from "../kit/events.js";
 import { Pulled } from "../kit/message-reader.js";
 import { LateError } from "./late-error.js";
 import { type Lateness, LatenessRules, type Stamp } from "./lateness-rules.js";
@@ -41,7 +41,7 @@ interface Waiting {
 
 /** A subscriber that knows how late it is, and would rather die than be wrong. */
 export class SuicidalSnail {
-  readonly events: PatternEvents<SnailEvent> = new PatternEvents<SnailEvent>();
+  readonly events: EventStream<SnailEvent> = new EventStream<SnailEvent>();
   readonly #policy: SnailPolicy;
   readonly #holdOff: number;
   readonly #stamp: ReadStamp;

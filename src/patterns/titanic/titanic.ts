@@ -11,8 +11,8 @@
  */
 import { isUtf8 } from "node:buffer";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { EventStream } from "../../core/event-stream.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
-import { PatternEvents } from "../kit/events.js";
 import { checkCount } from "../kit/options.js";
 import { lingerOf, type PatternCloseOptions } from "../majordomo/broker.js";
 import { resolve } from "../majordomo/broker-options.js";
@@ -61,7 +61,7 @@ export interface TitanicDeadLetter {
 
 export class Titanic {
   /** What is stored, answered, failed, expired, and what is wrong with the store. */
-  readonly events: PatternEvents<TitanicEvent> = new PatternEvents<TitanicEvent>();
+  readonly events: EventStream<TitanicEvent> = new EventStream<TitanicEvent>();
   readonly #store: TitanicStore;
   readonly #settings: typeof DEFAULTS;
   readonly #client: MajordomoClient;

@@ -1,11 +1,11 @@
 /** Holds a configuration against its schema, and says in words what does not fit. */
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
+import { suggest } from "../../core/arguments.js";
 import { NAME_RULE } from "../name.js";
 import { UNFIT } from "../options.js";
 import { type Expanded, placeKey } from "./environment.js";
 import { type Finding, type Path, SHOWN } from "./problem.js";
 import { configurationSchema, type Schema } from "./schema.js";
-import { hint } from "./suggest.js";
 
 /** Said of a socket without one. */
 export const NO_ENDPOINT = "needs an endpoint: bind, connect or both";
@@ -62,7 +62,7 @@ function findingOf(error: ErrorObject, filled: ReadonlySet<string>): Finding | u
       const key = String(error.params.additionalProperty);
       const known = Object.keys((schema.properties ?? {}) as Schema);
       const why = path.length >= 3 ? ELSEWHERE[key] : undefined;
-      const message = why === undefined ? `unknown key${hint(key, known)}` : `no key of this file: ${why}`;
+      const message = why === undefined ? `unknown key${suggest(key, known)}` : `no key of this file: ${why}`;
       return { path: [...path, key], atKey: true, message };
     }
     case "pattern":
@@ -88,7 +88,7 @@ function findingOf(error: ErrorObject, filled: ReadonlySet<string>): Finding | u
 function described(value: unknown, choices: readonly unknown[]): { shown: string; meant: string } {
   if (typeof value === "string") {
     const shown = JSON.stringify(value.length > SHOWN ? `${value.slice(0, SHOWN)}…` : value);
-    return { shown, meant: hint(value, choices.map(String)) };
+    return { shown, meant: suggest(value, choices.map(String)) };
   }
   if (value === null || value === undefined) return { shown: "nothing", meant: "" };
   if (typeof value === "object") return { shown: Array.isArray(value) ? "a list" : "a map", meant: "" };

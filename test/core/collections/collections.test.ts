@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Link, LinkedList } from "../../../src/core/collections/linked-list.js";
 import { SeenWindow } from "../../../src/core/collections/seen-window.js";
 import { Deadlines, type Due } from "../../../src/core/deadlines.js";
-import { PatternEvents } from "../../../src/patterns/kit/events.js";
+import { EventStream } from "../../../src/core/event-stream.js";
 
 describe("a linked list", () => {
   it("lets members leave from anywhere, and stand in one list only", () => {
@@ -74,7 +74,7 @@ it("deadlines come due in time, in few lists, and not when they were set anew", 
 });
 
 it("events reach listeners and readers; an unread one is kept, a closed end says so", async () => {
-  const events = new PatternEvents<{ readonly type: "a" | "b"; readonly n: number }>();
+  const events = new EventStream<{ readonly type: "a" | "b"; readonly n: number }>();
   const heard: number[] = [];
   const listener = ({ n }: { n: number }): void => void heard.push(n);
   events.on("a", listener);

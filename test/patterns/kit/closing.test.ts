@@ -8,11 +8,11 @@ import {
   BinaryStarClient,
   CloneClient,
   EspressoListener,
+  EventStream,
   FreelanceClient,
   FreelanceFailoverClient,
   FreelanceShotgunClient,
   MajordomoClient,
-  PatternEvents,
   PirateClient,
   SequencedSubscriber,
   SuicidalSnail,
@@ -102,7 +102,7 @@ const clients: Record<string, () => Closing> = {
     return { calls: [client.receive(), client.receiveMany()], close: () => client.close() };
   },
   "events of a pattern": () => {
-    const events = new PatternEvents<{ readonly type: "none" }>();
+    const events = new EventStream<{ readonly type: "none" }>();
     return { calls: [events.receive()], close: async () => events.close() };
   },
 };

@@ -3,11 +3,11 @@ import { afterEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { json, Router } from "../../../src/index.js";
 import {
+  type EventStream,
   MajordomoBroker,
   type MajordomoBrokerOptions,
   MajordomoClient,
   MajordomoWorker,
-  type PatternEvents,
 } from "../../../src/patterns/index.js";
 import { failure, within } from "../../contract/support/wait.js";
 import { run } from "../../process/child.js";
@@ -30,7 +30,7 @@ async function broker(options?: MajordomoBrokerOptions): Promise<MajordomoBroker
 }
 
 function next<E extends { readonly type: string }, T extends E["type"]>(
-  events: PatternEvents<E>,
+  events: EventStream<E>,
   type: T,
 ): Promise<Extract<E, { readonly type: T }>> {
   return within(new Promise((resolve) => events.on(type, resolve)), `event ${type}`);

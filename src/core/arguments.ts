@@ -1,7 +1,14 @@
-/** What somebody may have meant who wrote an unknown word. Pure. */
+/**
+ * What is checked at every door: keys of options, names of events. An unknown word is an error that names the nearest
+ * known one. Pure.
+ */
+import { InvalidArgumentError } from "./errors.js";
 
 /** Of a word's letters, the part that may be wrong. */
 const WRONG = 0.4;
+
+/** Letters of a text that an error's message repeats, at most. */
+const MAX_SHOWN = 60;
 
 /** The word that is nearest, or `undefined` when none is near. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
@@ -19,9 +26,36 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 }
 
 /** `; did you mean WORD?`, or nothing. */
-export function hint(word: unknown, known: readonly string[]): string {
+export function suggest(word: unknown, known: readonly string[]): string {
   const meant = typeof word === "string" ? nearest(word, known) : undefined;
   return meant === undefined ? "" : `; did you mean ${meant}?`;
+}
+
+/**
+ * An object of options has known keys only. A key whose value is `undefined` must be known, too.
+ *
+ * @param what whose options they are: "PirateClient", "close"
+ * @throws InvalidArgumentError `EINVAL` for what is not an object, and for an unknown key
+ */
+export function checkKeys(what: string, options: object, known: readonly string[]): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options))
+    throw new InvalidArgumentError(`The options of ${what} are an object; got ${describe(options)}`);
+  for (const key of Object.keys(options)) {
+    if (known.includes(key)) continue;
+    const near = suggest(key, known);
+    const rest = near === "" ? `; known are ${known.join(", ")}` : near;
+    throw new InvalidArgumentError(`${what} has no option ${key}${rest}`);
+  }
+}
+
+/** A value for an error's message: its type, and a number or a short text as it is. */
+export function describe(value: unknown): string {
+  if (typeof value === "string") return value.length <= MAX_SHOWN ? JSON.stringify(value) : "a long string";
+  if (Array.isArray(value)) return "an array";
+  if (value instanceof Uint8Array) return `${value.byteLength} bytes`;
+  if (typeof value === "object" && value !== null) return "an object";
+  if (typeof value === "function") return "a function";
+  return String(value);
 }
 
 /** Letters to put in, take out or change, and neighbours to swap (optimal string alignment). */

@@ -1,0 +1,50 @@
+import { describe, expect, test, vi } from "vitest";
+import { EventStream } from "../../src/core/event-stream.js";
+
+type Event = { readonly type: "worker:joined"; readonly n: number } | { readonly type: "worker:left" };
+
+function stream(): EventStream<Event> {
+  return new EventStream<Event>({ names: { "worker:joined": true, "worker:left": true } });
+}
+
+describe("an unknown event name", () => {
+  test.for(["on", "once", "off"] as const)("%s throws EINVAL and names the nearest one", (method) => {
+    const listener = vi.fn();
+    expect(() => stream()[method]("worker:join" as never, listener)).toThrow(
+      expect.objectContaining({
+        code: "EINVAL",
+        message: 'There is no event "worker:join"; did you mean worker:joined?',
+      }),
+    );
+    expect(() => stream()[method]("toString" as never, listener)).toThrow(/There is no event "toString"$/);
+    expect(() => stream()[method](undefined as never, listener)).toThrow("There is no event undefined");
+  });
+});
+
+test("a listener that is not a function is refused", () => {
+  expect(() => stream().on("worker:left", "listener" as never)).toThrow(
+    expect.objectContaining({ code: "EINVAL", message: 'A listener is a function; got "listener"' }),
+  );
+});
+
+test("once hears one event, and off takes back what once added", () => {
+  const events = stream();
+  const once = vi.fn();
+  const never = vi.fn();
+  events.once("worker:joined", once).once("worker:joined", never).off("worker:joined", never);
+  events.emit({ type: "worker:joined", n: 1 });
+  events.emit({ type: "worker:joined", n: 2 });
+  expect(once.mock.calls).toEqual([[{ type: "worker:joined", n: 1 }]]);
+  expect(never).not.toHaveBeenCalled();
+});
+
+test("nothing is kept before the first read unless it is asked for", async () => {
+  const plain = stream();
+  plain.emit({ type: "worker:left" });
+  const next = plain.receive();
+  plain.emit({ type: "worker:joined", n: 1 });
+  expect(await next).toMatchObject({ n: 1 });
+  const keeping = new EventStream<Event>({ keepsUnread: true });
+  keeping.emit({ type: "worker:left" });
+  expect(await keeping.receive()).toEqual({ type: "worker:left" });
+});
