@@ -141,6 +141,49 @@ export function refusedWait(options: WaitOptions | undefined): Promise<never> | 
   return signal.aborted ? Promise.reject(new AbortedError(signal.reason)) : undefined;
 }
 
+/**
+ * Waits for a promise, but no longer than `options` allow. The promise itself goes on.
+ *
+ * @param timedOut makes the error for a time-out
+ * @throws InvalidArgumentError `EINVAL` for invalid options; AbortedError `ABORT_ERR`; what `timedOut` makes
+ */
+export async function waitFor<T>(
+  promise: Promise<T>,
+  options: WaitOptions | undefined,
+  timedOut: () => ShoalError,
+): Promise<T> {
+  await refusedWait(options);
+  const { timeout = -1, signal } = options ?? {};
+  if (timeout < 0 && signal === undefined) return promise;
+  const waiter = new Waiter<T>(timeout, signal, timedOut, ignore);
+  promise.then(
+    (value) => waiter.resolve(value),
+    (error: ShoalError) => waiter.reject(error),
+  );
+  return waiter.promise;
+}
+
+/**
+ * Waits for a promise, but no longer than `timeout` ms; -1: no limit.
+ *
+ * @returns whether it was fulfilled in time; rejects as the promise does
+ */
+export async function withTimeout(promise: Promise<unknown>, timeout: number): Promise<boolean> {
+  if (timeout < 0) {
+    await promise;
+    return true;
+  }
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, timeout, false);
+  });
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 function isTimeout(value: unknown): boolean {
   return typeof value === "number" && (value === -1 || (value >= 0 && value <= MAX_TIMEOUT));
 }

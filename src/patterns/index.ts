@@ -11,6 +11,7 @@ export * from "./clone/index.js";
 export * from "./espresso/index.js";
 export * from "./federation/index.js";
 export * from "./freelance/index.js";
+export type { Driver, PatternCloseOptions } from "./kit/driver.js";
 export type { ServerGate } from "./kit/server-gate.js";
 export { FAILURES, type FailureReason, ServiceError } from "./kit/service-error.js";
 export * from "./last-value-cache/index.js";

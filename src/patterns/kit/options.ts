@@ -1,58 +1,199 @@
-/** The options of the patterns: what is wrong with them is said before anything is opened. */
+/**
+ * The options of the patterns: checked from a table of their names before anything is opened.
+ *
+ *   const OPTIONS = {
+ *     timeout: integer({ default: 2_500, min: -1 }),
+ *     protocol: choice(["auto", "0.1"], "auto"),
+ *     socketOptions: anything<DealerOptions>(), // The socket checks it.
+ *   };
+ *   const settings = checkOptions("MajordomoClient", OPTIONS, given);
+ *
+ * `undefined` counts as not given. What the table does not know throws, and names the nearest option.
+ */
+import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+
+export { checkKeys };
 
 /** The largest whole number that an option takes, and in ms the longest time that a platform timer holds. */
 const MAX = 2_147_483_647;
 
-/** @throws InvalidArgumentError `EINVAL` for a key that is not among `known` */
-export function checkKeys(what: string, options: object, known: readonly string[]): void {
-  if (typeof options !== "object" || options === null)
-    throw new InvalidArgumentError(`The options of ${what} are an object; got ${String(options)}`);
-  for (const key of Object.keys(options)) {
-    if (known.includes(key)) continue;
-    throw new InvalidArgumentError(`${what} has no option ${key}; known are ${known.join(", ")}`);
+/** ms that `close` gives to what is under way, unless it says otherwise. */
+export const CLOSE_LINGER = 1_000;
+
+/** How one option is checked. */
+export interface OptionSpec<T> {
+  readonly default: T;
+  /** For the error's message: "a whole number from 1 to 9". */
+  readonly expected: string;
+  accepts(value: unknown): boolean;
+}
+
+/** A table of options: each one's name and check. */
+export type OptionSpecs = Readonly<Record<string, OptionSpec<unknown>>>;
+
+/** What a table makes of the options that were given. */
+export type Settings<S extends OptionSpecs> = {
+  readonly [K in keyof S]: S[K] extends OptionSpec<infer T> ? T : never;
+};
+
+/**
+ * The options that were given, over their defaults; frozen.
+ *
+ * @param what whose they are: a class, or `X.request`
+ * @throws InvalidArgumentError `EINVAL` for what is not an object, an unknown option or a bad value
+ */
+export function checkOptions<S extends OptionSpecs>(what: string, specs: S, given: object): Settings<S> {
+  checkKeys(what, given, Object.keys(specs));
+  const settings: Record<string, unknown> = {};
+  for (const [name, spec] of Object.entries(specs)) {
+    const value = (given as Record<string, unknown>)[name];
+    if (value === undefined) settings[name] = spec.default;
+    else if (spec.accepts(value)) settings[name] = value;
+    else
+      throw new InvalidArgumentError(`Option ${name} of ${what} is ${spec.expected}; got ${describe(value)}`);
   }
+  return Object.freeze(settings) as Settings<S>;
+}
+
+/** A whole number; `min` is 1 and `max` 2,147,483,647 unless they are given. */
+export function integer(spec: {
+  readonly default: number;
+  readonly min?: number;
+  readonly max?: number;
+}): OptionSpec<number>;
+export function integer(spec?: {
+  readonly min?: number;
+  readonly max?: number;
+}): OptionSpec<number | undefined>;
+export function integer({
+  default: standard,
+  min = 1,
+  max = MAX,
+}: {
+  readonly default?: number;
+  readonly min?: number;
+  readonly max?: number;
+} = {}): OptionSpec<number | undefined> {
+  return {
+    default: standard,
+    expected: `a whole number from ${min} to ${max}`,
+    accepts: (value) => Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max,
+  };
+}
+
+/** Bytes: a whole number up to the largest that is exact. */
+export function bytes(spec: { readonly default: number; readonly min?: number }): OptionSpec<number> {
+  return integer({ ...spec, max: Number.MAX_SAFE_INTEGER });
+}
+
+/** `true` or `false`. */
+export function boolean(standard: boolean): OptionSpec<boolean> {
+  return { default: standard, expected: "true or false", accepts: (value) => typeof value === "boolean" };
+}
+
+/** One of some values. */
+export function choice<const T extends string | number>(values: readonly T[], standard: T): OptionSpec<T>;
+export function choice<const T extends string | number>(values: readonly T[]): OptionSpec<T | undefined>;
+export function choice<const T extends string | number>(
+  values: readonly T[],
+  standard?: T,
+): OptionSpec<T | undefined> {
+  const shown = values.map((value) => JSON.stringify(value));
+  return {
+    default: standard,
+    expected:
+      shown.length === 1 ? (shown[0] as string) : `${shown.slice(0, -1).join(", ")} or ${shown.at(-1)}`,
+    accepts: (value) => values.includes(value as T),
+  };
+}
+
+/** A text that is not empty; without a default it may be left out. */
+export function text(): OptionSpec<string | undefined> {
+  return {
+    default: undefined,
+    expected: "a text that is not empty",
+    accepts: (value) => typeof value === "string" && value !== "",
+  };
+}
+
+/** A function, which may be left out. */
+export function func<T extends (...parameters: never[]) => unknown>(): OptionSpec<T | undefined> {
+  return { default: undefined, expected: "a function", accepts: (value) => typeof value === "function" };
+}
+
+/** An object that somebody else checks, such as the options of a socket; it may be left out. */
+export function object<T extends object>(): OptionSpec<T | undefined> {
+  return {
+    default: undefined,
+    expected: "an object",
+    accepts: (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+  };
+}
+
+/** What somebody else checks, such as a codec; it may be left out. */
+export function anything<T>(): OptionSpec<T | undefined> {
+  return { default: undefined, expected: "anything", accepts: () => true };
+}
+
+/**
+ * The linger of `close`, in ms.
+ *
+ * @throws InvalidArgumentError `EINVAL` unless it is a whole number from -1 to 2,147,483,647
+ */
+export function checkLinger(linger: unknown, standard: number = CLOSE_LINGER): number {
+  return checkCount("linger", linger ?? standard, -1);
 }
 
 /** @throws InvalidArgumentError `EINVAL` unless it is a whole number from `min` to `max` */
 export function checkCount(name: string, value: unknown, min: number, max: number = MAX): number {
-  if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return value as number;
+  if (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max)
+    return value as number;
   throw new InvalidArgumentError(
-    `Option ${name} is a whole number from ${min} to ${max}; got ${String(value)}`,
+    `Option ${name} is a whole number from ${min} to ${max}; got ${describe(value)}`,
   );
 }
 
 /** @throws InvalidArgumentError `EINVAL` unless it is a text that is not empty */
 export function checkEndpoint(name: string, value: unknown): string {
   if (typeof value === "string" && value !== "") return value;
-  throw new InvalidArgumentError(`Option ${name} is an endpoint; got ${String(value)}`);
+  throw new InvalidArgumentError(`Option ${name} is an endpoint; got ${describe(value)}`);
 }
 
-/** @throws InvalidArgumentError `EINVAL` unless it is a list of one endpoint or more */
-export function checkServers(name: string, value: unknown): readonly string[] {
-  if (!Array.isArray(value) || value.length === 0)
-    throw new InvalidArgumentError(`Option ${name} has one server or more`);
-  return value.map((endpoint) => checkEndpoint(name, endpoint));
+/**
+ * The servers of a client: one, or a list to be tried in its order.
+ *
+ * @throws InvalidArgumentError `EINVAL` for an empty list, or what is not an endpoint
+ */
+export function checkEndpoints(name: string, value: unknown): readonly string[] {
+  const list: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (list.length === 0) throw new InvalidArgumentError(`${name} has one endpoint or more; got none`);
+  return list.map((endpoint) => checkEndpoint(name, endpoint));
 }
 
-/** A client's servers: one, or a list to be tried in its order. @throws InvalidArgumentError `EINVAL` for an empty list */
+/** @throws InvalidArgumentError `EINVAL` unless it is a function */
+export function checkFunction(name: string, value: unknown): void {
+  if (typeof value === "function") return;
+  throw new InvalidArgumentError(`Option ${name} is a function; got ${describe(value)}`);
+}
+
+/** A client's servers, of any kind. Superseded by `checkEndpoints`. */
 export function serversOf<S>(servers: S | readonly S[] | undefined): S[] {
   const list = Array.isArray(servers) ? [...servers] : servers === undefined ? [] : [servers as S];
   if (list.length > 0) return list;
   throw new InvalidArgumentError("A client has at least one server");
 }
 
-/** @throws InvalidArgumentError `EINVAL` unless it is a function */
-export function checkFunction(name: string, value: unknown): void {
-  if (typeof value === "function") return;
-  throw new InvalidArgumentError(`Option ${name} is a function; got ${typeof value}`);
+/** Superseded by `checkEndpoints`. */
+export function checkServers(name: string, value: unknown): readonly string[] {
+  if (!Array.isArray(value)) throw new InvalidArgumentError(`Option ${name} has one server or more`);
+  return checkEndpoints(`Option ${name}`, value);
 }
 
 /**
- * The options that were given, over their defaults.
+ * Superseded by `checkOptions`.
  *
  * @param smallest of each option that may not be 1 or less: 1 where it says nothing
- * @throws InvalidArgumentError `EINVAL` for an unknown name or a value out of range; nothing was changed
  */
 export function numbers<T extends { readonly [K in keyof T]: number }>(
   what: string,
@@ -60,17 +201,8 @@ export function numbers<T extends { readonly [K in keyof T]: number }>(
   given: object,
   smallest: { readonly [K in keyof T]?: number } = {},
 ): T {
-  const resolved = { ...defaults } as Record<string, number>;
-  for (const [name, value] of Object.entries(given) as [string, unknown][]) {
-    if (value === undefined) continue;
-    if (!Object.hasOwn(defaults, name)) throw new InvalidArgumentError(`${what} has no option ${name}`);
-    const min = smallest[name as keyof T] ?? 1;
-    if (!Number.isInteger(value) || Number(value) < min || Number(value) > MAX) {
-      throw new InvalidArgumentError(
-        `Option ${name} of ${what} is a whole number from ${min} to ${MAX}; got ${String(value)}`,
-      );
-    }
-    resolved[name] = value as number;
-  }
-  return Object.freeze(resolved) as T;
+  const specs: Record<string, OptionSpec<number>> = {};
+  for (const [name, standard] of Object.entries(defaults) as [keyof T & string, number][])
+    specs[name] = integer({ default: standard, min: smallest[name] ?? 1 });
+  return checkOptions(what, specs, given) as unknown as T;
 }

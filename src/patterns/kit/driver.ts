@@ -1,0 +1,130 @@
+/**
+ * What every driver of a pattern has: events, statistics, and one way to end.
+ *
+ *   open ──drain──> draining ──close──> closed
+ *     └─────────────close─────────────────^
+ *
+ * A subclass implements `onClose`, which runs once however often `close` is called, and where it has work under way
+ * `onDrain`. It begins each call of its own with `assertOpen`.
+ */
+import { checkKeys } from "../../core/arguments.js";
+import { ClosedError, TimeoutError } from "../../core/errors.js";
+import { type EventNames, EventStream, type TypedEvent } from "../../core/event-stream.js";
+import { refusedWait, type WaitOptions, waitFor } from "../../core/waiter.js";
+import { checkLinger } from "./options.js";
+
+/** What `close` of a driver takes. */
+export interface PatternCloseOptions {
+  /**
+   * ms to finish what is under way and to send what waits; 0: nothing is waited for, -1: no limit. At most 2,147,483,647.
+   * Default 1,000.
+   */
+  readonly linger?: number | undefined;
+}
+
+const WAIT_KEYS = ["timeout", "signal"] as const;
+
+/** The base of the patterns' clients, servers, workers and brokers. */
+export abstract class Driver<E extends TypedEvent, S> {
+  /** What happens in it. */
+  readonly events: EventStream<E>;
+  readonly #name: string;
+  #closed = false;
+  #draining: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * @internal
+   * @param name of the class, for errors
+   * @param events the name of each event
+   */
+  protected constructor(name: string, events: EventNames<E>) {
+    this.#name = name;
+    this.events = new EventStream<E>({ names: events });
+  }
+
+  /** Whether `close` was called. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** The statistics at this moment. */
+  abstract stats(): S;
+
+  /**
+   * Takes nothing new, and finishes what is under way: a call made from now on rejects with `EAGAIN`. The driver stays
+   * open until `close`. Draining twice is draining once.
+   *
+   * @param options `timeout` in ms, -1 (the default) for no limit; when it ends, or `signal` aborts, draining goes on
+   * @returns settles when nothing is under way, or the driver closes
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF` after `close`
+   */
+  async drain(options: WaitOptions = {}): Promise<void> {
+    checkKeys(`${this.#name}.drain`, options, WAIT_KEYS);
+    const refused = refusedWait(options);
+    if (refused !== undefined) return refused;
+    if (this.#closed) throw this.#closedError();
+    this.#draining ??= this.onDrain();
+    await waitFor(
+      this.#draining,
+      options,
+      () => new TimeoutError("ETIMEDOUT", `${this.#name} did not drain within ${options.timeout} ms`),
+    );
+  }
+
+  /**
+   * Ends the driver: what waits in it rejects with `EAGAIN`, which is never an unhandled rejection, and later calls with
+   * `EBADF`. Closing twice is closing once.
+   *
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid linger; nothing has changed then
+   */
+  close(options: PatternCloseOptions = {}): Promise<void> {
+    let linger: number;
+    try {
+      checkKeys(`${this.#name}.close`, options, ["linger"]);
+      linger = checkLinger(options.linger);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#closed = true; // Before `onClose`, which may ask.
+    this.#closing ??= this.#end(linger);
+    return this.#closing;
+  }
+
+  /** Closes with the default linger; for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** @internal Whether `drain` or `close` was called: nothing new is taken. */
+  protected get stopping(): boolean {
+    return this.#draining !== undefined || this.#closed;
+  }
+
+  /** @internal Frees everything; called once. @param linger ms, -1: no limit */
+  protected abstract onClose(linger: number): Promise<void>;
+
+  /** @internal Settles when nothing is under way; called once. It must settle when the driver closes, too. */
+  protected onDrain(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** @internal @throws ClosedError `EBADF` when closed, `EAGAIN` while it drains */
+  protected assertOpen(): void {
+    if (this.#closed) throw this.#closedError();
+    if (this.#draining !== undefined)
+      throw new ClosedError("EAGAIN", `${this.#name} drains, and takes nothing new`);
+  }
+
+  async #end(linger: number): Promise<void> {
+    try {
+      await this.onClose(linger);
+    } finally {
+      this.events.close();
+    }
+  }
+
+  #closedError(): ClosedError {
+    return new ClosedError("EBADF", `${this.#name} is closed`);
+  }
+}
