@@ -120,25 +120,34 @@ function removeAborted(signal: AbortSignal, call: () => void): void {
 }
 
 /**
- * A rejected promise for a wait that cannot begin, else `undefined`.
+ * Whether a wait can begin.
  *
- * @returns rejected with InvalidArgumentError `EINVAL` for options that are none, with
- *   AbortedError `ABORT_ERR` when the signal is aborted already
+ * @throws InvalidArgumentError `EINVAL` for an invalid timeout or signal; AbortedError `ABORT_ERR` when the signal is
+ *   aborted already
  */
-export function refusedWait(options: WaitOptions | undefined): Promise<never> | undefined {
-  if (!options) return undefined;
+export function checkWait(options: WaitOptions | undefined): void {
+  if (!options) return;
   const { timeout, signal } = options;
   if (timeout !== undefined && !isTimeout(timeout)) {
     const got = typeof timeout === "number" ? timeout : typeof timeout;
-    return Promise.reject(
-      new InvalidArgumentError(`timeout is a number of ms from 0 to ${MAX_TIMEOUT}, or -1; got ${got}`),
-    );
+    throw new InvalidArgumentError(`timeout is a number of ms from 0 to ${MAX_TIMEOUT}, or -1; got ${got}`);
   }
-  if (signal === undefined) return undefined;
+  if (signal === undefined) return;
   if (typeof signal?.addEventListener !== "function") {
-    return Promise.reject(new InvalidArgumentError(`signal is an AbortSignal; got ${typeof signal}`));
+    throw new InvalidArgumentError(`signal is an AbortSignal; got ${typeof signal}`);
   }
-  return signal.aborted ? Promise.reject(new AbortedError(signal.reason)) : undefined;
+  if (signal.aborted) throw new AbortedError(signal.reason);
+}
+
+/** A rejected promise for a wait that cannot begin (see `checkWait`), else `undefined`. */
+export function refusedWait(options: WaitOptions | undefined): Promise<never> | undefined {
+  if (!options) return undefined;
+  try {
+    checkWait(options);
+    return undefined;
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }
 
 /**
