@@ -10,7 +10,7 @@ const PURE = [
   "test/sockets/**/!(capability|queued-bytes).test.ts",
   "test/engine/zmtp/{codec,routing}/**/*.test.ts",
   "test/engine/zmtp/mechanism/!(libzmq).test.ts",
-  "test/patterns/kit/{calls,driver,options}.test.ts",
+  "test/patterns/kit/{calls,driver,errors,options}.test.ts",
   "test/patterns/**/{simulation,*rules,*protocol,table,topic-tree,value-cache,snapshots,router-reader}.test.ts",
   "test/proxy/{rules,states,pairs,words}.test.ts",
   "test/proxy/config/*.test.ts",

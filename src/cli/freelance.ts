@@ -11,7 +11,7 @@ import {
   FreelanceServer,
   FreelanceShotgunClient,
 } from "../patterns/freelance/index.js";
-import { ServiceError } from "../patterns/kit/service-error.js";
+import { ServiceError } from "../patterns/kit/errors.js";
 import { addCommand, type CommandFace } from "./command.js";
 import { serve } from "./drain.js";
 import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";

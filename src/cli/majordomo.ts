@@ -1,6 +1,6 @@
 /** `shoal majordomo`: a broker, a worker that echoes or runs a program for each request, and calls. */
 import type { Command } from "commander";
-import { ServiceError } from "../patterns/kit/service-error.js";
+import { ServiceError } from "../patterns/kit/errors.js";
 import { MajordomoClient, MajordomoWorker } from "../patterns/majordomo/index.js";
 import { addCommand } from "./command.js";
 import { serve } from "./drain.js";

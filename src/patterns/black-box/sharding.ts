@@ -1,5 +1,7 @@
 /** Which shard a message belongs to: one hash of one part of its topic. Pure. */
+
 import { InvalidArgumentError } from "../../core/errors.js";
+import { fnv1a } from "../../core/hash.js";
 import { checkCount, checkKeys } from "../kit/options.js";
 
 /**
@@ -42,8 +44,7 @@ export function keyEndOf(key: ShardKey | undefined): KeyEnd {
 
 /** FNV-1a with an avalanche at its end: keys that differ in their last character alone are spread evenly, too. */
 export function hash(bytes: Buffer, end: number): number {
-  let value = 0x811c9dc5;
-  for (let i = 0; i < end; i++) value = Math.imul(value ^ (bytes[i] as number), 0x01000193);
+  let value = fnv1a(bytes, 0, end);
   value ^= value >>> 16;
   value = Math.imul(value, 0x85ebca6b);
   value ^= value >>> 13;

@@ -10,7 +10,9 @@
  * has memory of its own, which is never written to again, so that it can be handed
  * on without a copy. An id stays a key's as long as the key is there: scans go over ids.
  */
+
 import { randomInt } from "node:crypto";
+import { fnv1a } from "../../core/hash.js";
 import { Arena, MAX_PIECE } from "./arena.js";
 
 const MIN_CAPACITY = 16;
@@ -272,8 +274,7 @@ export class CloneTable {
 
   /** FNV-1a from a seed, its bits mixed at the end. */
   #hash(key: Uint8Array): number {
-    let hash = this.#seed ^ 0x811c9dc5;
-    for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ (key[i] as number), 0x01000193);
+    let hash = fnv1a(key, 0, key.length, this.#seed);
     hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
     return hash ^ (hash >>> 13);
   }

@@ -16,7 +16,7 @@
  */
 import type { ReplyDropped } from "../kit/broker-driver.js";
 import { createJob, Dispatcher, type Job, type JobDropReason, keyOf } from "../kit/dispatcher.js";
-import { errorReply, parseErrorReply, reasonOf } from "../kit/error-reply.js";
+import { errorReply, parseErrorReply, reasonOf } from "../kit/errors.js";
 import type { BalancedCommand } from "../load-balancer/protocol.js";
 
 /** The class of this site's own requests, and that of the others'. */

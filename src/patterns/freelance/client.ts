@@ -17,8 +17,8 @@ import { Calls } from "../../sockets/calls.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
+import { ServiceError } from "../kit/errors.js";
 import { checkCount, checkEndpoint, checkKeys } from "../kit/options.js";
-import { ServiceError } from "../kit/service-error.js";
 import { decodeBody, encodeBody } from "./body.js";
 import {
   type FreelanceFailure,

@@ -10,8 +10,8 @@ import { Mutex } from "../../core/mutex.js";
 import { Calls } from "../../sockets/calls.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
+import { ServiceError } from "../kit/errors.js";
 import { checkCount, checkKeys, checkServers } from "../kit/options.js";
-import { ServiceError } from "../kit/service-error.js";
 import { errorTextOf } from "./protocol.js";
 
 /** ms that one server has for its reply, as the Guide has it. */

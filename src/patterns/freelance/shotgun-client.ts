@@ -13,8 +13,8 @@ import type { Codec } from "../../sockets/codec.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
+import { ServiceError } from "../kit/errors.js";
 import { checkCount, checkKeys, checkServers } from "../kit/options.js";
-import { ServiceError } from "../kit/service-error.js";
 import { decodeBody, encodeBody } from "./body.js";
 import { errorTextOf, parseSequence } from "./protocol.js";
 

@@ -1,5 +1,5 @@
-/** Bodies of requests and replies: frames, or with a codec one value. */
-import type { ShoalError } from "../../core/errors.js";
+/** Bodies of requests and replies: frames as they are, or with a codec one frame, which is one value. */
+import { InvalidMessageError, ShoalError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
 import { type Raw, shapeFor } from "../../sockets/shape.js";
@@ -9,24 +9,19 @@ export type BodyOf<T> = [T] extends [Raw] ? Buffer[] : T;
 /** A body as it is given: a frame or frames, or with a codec the value. */
 export type BodyFor<T> = [T] extends [Raw] ? MessageLike | MessageLike[] : T;
 
-/** Turns bodies into frames and back, as a socket with this codec would. */
+/** Makes frames of bodies, and bodies of frames. */
 export class BodyShape<T> {
   readonly #codec: Codec<T> | undefined;
-  readonly #decode: (frames: Buffer[]) => unknown;
 
-  /** @throws InvalidArgumentError `EINVAL` when `codec` is none */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid codec */
   constructor(codec: Codec<T> | undefined) {
+    shapeFor("body", codec);
     this.#codec = codec;
-    const shape = shapeFor("body", codec);
-    this.#decode = (frames) =>
-      shape.decode(frames, (_, error: ShoalError) => {
-        throw error;
-      });
   }
 
-  /** @throws InvalidArgumentError, InvalidMessageError for what has no such form */
-  encode(body: unknown): Buffer[] {
-    const message = this.#codec === undefined ? toMessage(body) : this.#codec.encode(body as T);
+  /** @throws InvalidArgumentError, InvalidMessageError for what has no form on the wire */
+  encode(body: BodyFor<T>): Buffer[] {
+    const message = this.#codec === undefined ? toMessage(body) : this.#encode(this.#codec, body as T);
     const frames = typeof message === "string" || message instanceof Uint8Array ? [message] : message;
     return frames.map((frame) =>
       typeof frame === "string"
@@ -36,8 +31,26 @@ export class BodyShape<T> {
   }
 
   /** @throws InvalidMessageError for frames that the codec or its schema refuses */
-  decode(frames: Buffer[]): BodyOf<T> {
-    const decoded = this.#decode(frames) as unknown[];
-    return (this.#codec === undefined ? decoded : decoded[0]) as BodyOf<T>;
+  decode(frames: readonly Buffer[]): BodyOf<T> {
+    const codec = this.#codec;
+    if (codec === undefined) return frames as BodyOf<T>;
+    const [frame] = frames;
+    if (frame === undefined || frames.length !== 1)
+      throw new InvalidMessageError(`A body here is one frame of ${codec.name}; got ${frames.length} frames`);
+    try {
+      return codec.decode(frame) as BodyOf<T>;
+    } catch (cause) {
+      if (cause instanceof InvalidMessageError) throw cause;
+      throw new InvalidMessageError(`The frame is not ${codec.name}`, { cause });
+    }
+  }
+
+  #encode(codec: Codec<T>, value: T): Uint8Array | string {
+    try {
+      return codec.encode(value);
+    } catch (cause) {
+      if (cause instanceof ShoalError) throw cause;
+      throw new InvalidMessageError(`The value has no ${codec.name} form`, { cause });
+    }
   }
 }

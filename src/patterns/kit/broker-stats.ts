@@ -1,7 +1,7 @@
 /** What a broker around a dispatcher counts, and how a request that is dropped ends. */
 
 import type { Dispatcher, Job, JobDropReason } from "./dispatcher.js";
-import { errorReply, reasonOf } from "./error-reply.js";
+import { errorReply, reasonOf } from "./errors.js";
 
 /** A load balancer's accounts: requests = replies + queued + busyWorkers + dropped, but for requests of clients that left. */
 export interface BalancerStats {

@@ -1,5 +1,5 @@
 /** What a broker tells: its events and its accounts. */
-import type { FailureReason } from "../kit/service-error.js";
+import type { FailureReason } from "../kit/errors.js";
 import type { FaultReason } from "./protocol-broker.js";
 
 /** Why a worker is no longer registered. */

@@ -14,7 +14,7 @@
 import { Link } from "../../core/collections/linked-list.js";
 import { SeenWindow } from "../../core/collections/seen-window.js";
 import { Deadlines } from "../../core/deadlines.js";
-import type { FailureReason } from "../kit/service-error.js";
+import type { FailureReason } from "../kit/errors.js";
 import type { BrokerLimits } from "./broker-options.js";
 import { type BrokerRequest, Service, Stage } from "./broker-tables.js";
 import { Dialect } from "./protocol.js";

@@ -2,7 +2,7 @@
  * What a broker tells clients: answers and their pieces, refusals, and the same
  * again for a repetition. Each request ends here, once.
  */
-import { FAILURES, type FailureReason } from "../kit/service-error.js";
+import { FAILURES, type FailureReason } from "../kit/errors.js";
 import { BrokerClientBytes } from "./broker-client-bytes.js";
 import type { BrokerLimits } from "./broker-options.js";
 import type { BrokerOutbox, SendResult } from "./broker-outbox.js";

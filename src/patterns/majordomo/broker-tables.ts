@@ -1,6 +1,6 @@
 /** What a broker knows: services, workers, clients and requests. Data only; the rules are in broker-rules.ts. */
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
-import type { FailureReason } from "../kit/service-error.js";
+import type { FailureReason } from "../kit/errors.js";
 import type { Asker } from "./messages-broker.js";
 import { Dialect, EMPTY, type Room } from "./protocol.js";
 import type { RequestCommand } from "./protocol-broker.js";

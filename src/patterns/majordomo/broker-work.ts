@@ -10,7 +10,7 @@
  * A request costs the same whatever the number of services and workers: the queue
  * is a list for each service, and so are the workers that have room.
  */
-import { type FailureReason, toReason } from "../kit/service-error.js";
+import { type FailureReason, toReason } from "../kit/errors.js";
 import { askAll, groupKey, takesAtOnce } from "./broker-ask-all.js";
 import { BrokerDeliveries } from "./broker-deliveries.js";
 import type { BrokerLimits } from "./broker-options.js";

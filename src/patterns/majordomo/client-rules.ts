@@ -17,7 +17,7 @@ import { LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { InvalidStateError, NotSupportedError, type ShoalError, TimeoutError } from "../../core/errors.js";
-import { ServiceError, toReason } from "../kit/service-error.js";
+import { ServiceError, toReason } from "../kit/errors.js";
 import { ClientBroker } from "./client-broker.js";
 import { type AskedService, Call, type CallSink, type CallTerms } from "./client-call.js";
 import type { ClientStats } from "./client-events.js";

@@ -1,4 +1,5 @@
 /** What a broker sends, as frames behind the peer's routing id (forms: protocol.ts). */
+import { ERROR_MARK } from "../kit/errors.js";
 import {
   answerHead,
   clientSignal,
@@ -13,7 +14,6 @@ import {
   commandFrame,
   Dialect,
   EMPTY,
-  ERROR_MARK,
   WORKER_HEADERS,
   WorkerCommand,
   workerCommandFrame,

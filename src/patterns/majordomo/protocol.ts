@@ -41,6 +41,7 @@
  * place of the client's address, which they send back without looking at it: so a
  * reply finds the very delivery that it answers, and never a wrong client.
  */
+import { ERROR_MARK } from "../kit/errors.js";
 
 /** Which of the three is spoken. */
 export const Dialect = { Mdp01: 1, Mdp02: 2, Shoal: 3 } as const;
@@ -176,12 +177,6 @@ export const RESERVED_PREFIX = "mmi.";
 
 /** The service that tells who speaks the third dialect. */
 export const NEGOTIATION: Buffer = Buffer.from("mmi.shoal");
-
-/**
- * First frame of the body that tells a plain peer of a failure: ERROR_MARK | reason | text.
- * MDP has no error replies; a shoal client knows this one, and a human can read it.
- */
-export const ERROR_MARK: Buffer = Buffer.from("shoal.error");
 
 /** The bytes of a routing id, id or name as a key of tables: one character a byte. */
 export function textOf(frame: Buffer): string {

@@ -1,6 +1,6 @@
 /** Asking all workers of a service: who has answered, who has not, and when it is enough. */
 import { type ShoalError, TimeoutError } from "../../core/errors.js";
-import { ServiceError, toReason } from "../kit/service-error.js";
+import { ServiceError, toReason } from "../kit/errors.js";
 import type { CallSink, Taken } from "./client-call.js";
 import type { Decode } from "./client-sinks.js";
 

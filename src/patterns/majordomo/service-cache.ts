@@ -3,6 +3,7 @@
  * more than the rest of looking it up. What is not here, or shares its place with
  * another, is found by its name.
  */
+import { fnv1a } from "../../core/hash.js";
 import type { Service } from "./broker-tables.js";
 import { SERVICE_AT } from "./heads.js";
 
@@ -34,7 +35,6 @@ export class ServiceCache {
 
 /** FNV-1a of the name that begins at `at`. */
 function placeOf(bytes: Buffer, at: number): number {
-  let hash = 0x811c_9dc5;
-  for (let i = at; i < bytes.length; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x0100_0193);
+  const hash = fnv1a(bytes, at, bytes.length);
   return (hash ^ (hash >>> 13)) & (PLACES - 1);
 }

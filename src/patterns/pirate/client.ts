@@ -14,7 +14,7 @@ import type { Codec } from "../../sockets/codec.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { parseErrorReply } from "../kit/error-reply.js";
+import { parseErrorReply } from "../kit/errors.js";
 import { numbers, serversOf } from "../kit/options.js";
 import { ClientRules } from "./client-rules.js";
 

@@ -7,7 +7,7 @@ import type { Codec } from "../../sockets/codec.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { errorReply } from "../kit/error-reply.js";
+import { handlerErrorReply } from "../kit/errors.js";
 import { numbers } from "../kit/options.js";
 import { SendQueue } from "../kit/send-queue.js";
 import { addressedFrames, type Dialect, heartbeatFrames, parseFromQueue, readyFrames } from "./protocol.js";
@@ -250,7 +250,7 @@ class Seat {
       reply = await this.#work(body, abort.signal);
     } catch (error) {
       failure = { cause: error };
-      reply = errorReply("worker-failed", error instanceof Error ? error.message : String(error));
+      reply = handlerErrorReply(error);
     }
     this.#abort = undefined;
     this.#rules.finished(address, reply, this.#timer.now(), failure);

@@ -3,8 +3,8 @@ import { InvalidArgumentError, NotSupportedError, ProtocolError, TimeoutError } 
 import { refusedWait, Waiter } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import type { MessageLike } from "../../sockets/message.js";
+import { ServiceError } from "../kit/errors.js";
 import { checkCount } from "../kit/options.js";
-import { ServiceError } from "../kit/service-error.js";
 import { type CallOptions, MajordomoClient, type MajordomoClientOptions } from "../majordomo/client.js";
 import { parseStatus, storeBody, TITANIC_SERVICES, TitanicStatus } from "./protocol.js";
 import { StoreError } from "./store.js";

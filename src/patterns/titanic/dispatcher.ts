@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
-import { type FailureReason, ServiceError } from "../kit/service-error.js";
+import { type FailureReason, ServiceError } from "../kit/errors.js";
 import {
   type DeliveryEnd,
   type DispatchLimits,

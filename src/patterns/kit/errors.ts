@@ -1,0 +1,135 @@
+/**
+ * Why a service could not answer, and the reply that reports it:
+ *
+ *   error reply   "shoal.error" | reason | text
+ *                 "shoal.error" | reason | text | details     the handler's error has a `code` or `data`
+ *
+ * `details` is JSON: `{ "code": text, "data": anything }`, both optional, at most `MAX_DETAILS` bytes, else left out.
+ * The Pirates' and the load balancer's protocols have no errors, and MDP has none for clients, so a client of another
+ * make takes it for a reply of a form that it does not know.
+ */
+import { type ErrorDetails, ShoalError } from "../../core/errors.js";
+import type { JobDropReason } from "./dispatcher.js";
+
+/** The reasons, as they stand on the wire and in {@link ServiceError.reason}. */
+export const FAILURES = {
+  "no-service": "No worker of this service came in time.",
+  overloaded: "The queue for this service is full.",
+  expired: "The request waited too long for a worker.",
+  "worker-failed": "The worker's handler failed.",
+  "worker-lost": "The workers that had the request were lost, as often as it may be delivered.",
+  incomplete: "Pieces of the answer are missing.",
+  "slow-reader": "The client reads too slowly: what waits for it is at its bound.",
+  "too-large": "The request or its reply is larger than the broker takes.",
+  duplicate: "The request was answered before, and its reply is no longer kept.",
+  stopping: "The broker or the worker is stopping.",
+  "broker-lost": "No broker answers.",
+} as const;
+
+/** One of {@link FAILURES}. */
+export type FailureReason = keyof typeof FAILURES;
+
+/** What a handler's own error has beside its message. */
+export interface HandlerErrorDetails {
+  /** The `code` of the handler's error. */
+  readonly code?: string;
+  /** The `data` of the handler's error: what JSON can hold. */
+  readonly data?: unknown;
+}
+
+/** A request ended without a reply, and its server or broker reported why. Code `ERR_SERVICE`. */
+export class ServiceError extends ShoalError {
+  /** What went wrong. */
+  readonly reason: FailureReason;
+  /** The service that was asked; of a server without services its endpoint. */
+  readonly service: string;
+  /** The `code` of the error that the handler threw, if it had one. */
+  readonly handlerCode: string | undefined;
+  /** The `data` of the error that the handler threw, if it had any. */
+  readonly data: unknown;
+
+  constructor(
+    reason: FailureReason,
+    service: string,
+    text: string = FAILURES[reason],
+    handler: HandlerErrorDetails = {},
+    details: ErrorDetails = {},
+  ) {
+    super("ERR_SERVICE", `${service}: ${text}`, details);
+    this.reason = reason;
+    this.service = service;
+    this.handlerCode = handler.code;
+    this.data = handler.data;
+  }
+}
+
+/** @returns the reason of this name; `worker-failed` for one that is not known here */
+export function toReason(text: string): FailureReason {
+  return Object.hasOwn(FAILURES, text) ? (text as FailureReason) : "worker-failed";
+}
+
+/** First frame of an error reply. */
+export const ERROR_MARK: Buffer = Buffer.from("shoal.error");
+
+/** Characters of a handler's own message that are sent. */
+const MAX_TEXT = 1_024;
+
+/** Bytes of a handler's own `code` and `data` that are sent; larger ones are left out. */
+const MAX_DETAILS = 65_536;
+
+/** The body of an error reply. */
+export function errorReply(reason: FailureReason, text: string = FAILURES[reason]): Buffer[] {
+  return [ERROR_MARK, Buffer.from(reason), Buffer.from(text.slice(0, MAX_TEXT))];
+}
+
+/** The error reply for what a handler threw. */
+export function handlerErrorReply(error: unknown): Buffer[] {
+  const details = encodeDetails(error);
+  const reply = errorReply("worker-failed", messageOf(error));
+  if (details !== undefined) reply.push(details);
+  return reply;
+}
+
+/** What an error reply says, or `undefined` for any other reply. @param service that was asked */
+export function parseErrorReply(body: readonly Buffer[], service: string): ServiceError | undefined {
+  const [mark, reason, text, details] = body;
+  if (body.length < 3 || body.length > 4 || !ERROR_MARK.equals(mark as Buffer)) return undefined;
+  return new ServiceError(toReason(String(reason)), service, String(text), decodeDetails(details));
+}
+
+/** What a client gets for a request that a broker dropped. */
+export function reasonOf(reason: Exclude<JobDropReason, "client-left">): FailureReason {
+  return reason === "deliveries" ? "worker-lost" : "stopping";
+}
+
+/** The text of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The `code` and `data` of what a handler threw, as they are sent; `undefined` when there are none, or too many bytes. */
+export function encodeDetails(error: unknown): Buffer | undefined {
+  if (typeof error !== "object" || error === null) return undefined;
+  const { code, data } = error as { readonly code?: unknown; readonly data?: unknown };
+  const known = typeof code === "string" ? { code } : {};
+  if (data === undefined && typeof code !== "string") return undefined;
+  try {
+    const details = Buffer.from(JSON.stringify({ ...known, data }));
+    return details.length <= MAX_DETAILS ? details : undefined;
+  } catch {
+    return undefined; // The data are not JSON's: a cycle, a BigInt.
+  }
+}
+
+/** What `encodeDetails` sent; nothing of what is malformed. */
+export function decodeDetails(frame: Buffer | undefined): HandlerErrorDetails {
+  if (frame === undefined || frame.length === 0 || frame.length > MAX_DETAILS) return {};
+  try {
+    const details: unknown = JSON.parse(frame.toString());
+    if (typeof details !== "object" || details === null) return {};
+    const { code, data } = details as { readonly code?: unknown; readonly data?: unknown };
+    return { ...(typeof code === "string" ? { code } : {}), ...(data === undefined ? {} : { data }) };
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,60 @@
+import { describe, expect, test } from "vitest";
+import { errorReply, handlerErrorReply, parseErrorReply } from "../../../src/patterns/kit/errors.js";
+
+const frames = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
+
+describe("an error reply", () => {
+  test("is three frames, and is read as it was written", () => {
+    expect(errorReply("overloaded", "full").map(String)).toEqual(["shoal.error", "overloaded", "full"]);
+    expect(parseErrorReply(errorReply("overloaded", "full"), "fish")).toMatchObject({
+      code: "ERR_SERVICE",
+      reason: "overloaded",
+      service: "fish",
+      message: "fish: full",
+      handlerCode: undefined,
+      data: undefined,
+    });
+  });
+
+  test("has a fourth frame for the code and data of what a handler threw, and only for these", () => {
+    expect(handlerErrorReply(new Error("no fish"))).toHaveLength(3);
+    expect(handlerErrorReply("no fish").map(String)).toEqual(["shoal.error", "worker-failed", "no fish"]);
+    const reply = handlerErrorReply(
+      Object.assign(new Error("no fish"), { code: "E_FISH", data: { depth: 3 } }),
+    );
+    expect(String(reply[3])).toBe('{"code":"E_FISH","data":{"depth":3}}');
+    expect(parseErrorReply(reply, "fish")).toMatchObject({
+      reason: "worker-failed",
+      message: "fish: no fish",
+      handlerCode: "E_FISH",
+      data: { depth: 3 },
+    });
+  });
+
+  test("leaves out a code and data that JSON cannot hold, or that are too large", () => {
+    const cycle: Record<string, unknown> = {};
+    cycle.self = cycle;
+    for (const data of [cycle, 1n, "x".repeat(65_536)])
+      expect(handlerErrorReply(Object.assign(new Error("no"), { code: "E", data }))).toHaveLength(3);
+    expect(handlerErrorReply(Object.assign(new Error("no"), { code: 7 }))).toHaveLength(3);
+  });
+
+  test("with malformed details is an error all the same", () => {
+    for (const details of ["", "{", "null", "7", '{"code":7}', "x".repeat(65_537)])
+      expect(parseErrorReply(frames("shoal.error", "no-such-reason", "no", details), "fish")).toMatchObject({
+        reason: "worker-failed",
+        handlerCode: undefined,
+        data: undefined,
+      });
+  });
+
+  test("is nothing else", () => {
+    for (const other of [
+      frames(),
+      frames("shoal.error", "overloaded"),
+      frames("shoal.errors", "overloaded", "full"),
+      frames("shoal.error", "overloaded", "full", "{}", ""),
+    ])
+      expect(parseErrorReply(other, "fish")).toBeUndefined();
+  });
+});
