@@ -1,20 +1,17 @@
 /**
  * A Majordomo broker's rules (7/MDP, 18/MDP, 8/MMI): what each message means. Who is
- * a worker is in broker-workers.ts, who a client in broker-clients.ts, and what
- * becomes of requests in broker-work.ts.
+ * a worker and who a client is in broker-peers.ts, and what
+ * becomes of requests in broker-requests.ts.
  */
-import { BrokerClients } from "./broker-clients.js";
-import type { BrokerStats } from "./broker-events.js";
-import { mmiAnswer } from "./broker-mmi.js";
-import type { BrokerLimits } from "./broker-options.js";
-import type { BrokerOutbox } from "./broker-outbox.js";
-import type { Worker } from "./broker-tables.js";
-import { BrokerWork } from "./broker-work.js";
-import { BrokerWorkers, isReserved } from "./broker-workers.js";
-import { SERVICE_AT } from "./heads.js";
-import { clientHeartbeat, workerSignal } from "./messages-broker.js";
+
+import type { BrokerLimits, BrokerStats } from "./broker-options.js";
+import { BrokerClients, BrokerWorkers, isReserved } from "./broker-peers.js";
+import { BrokerWork } from "./broker-requests.js";
+import type { BrokerOutbox, Service, Worker } from "./broker-tables.js";
+import { clientHeartbeat, type RequestCommand } from "./client-messages.js";
+import { SERVICE_AT } from "./header.js";
 import { Dialect, RESERVED_PREFIX } from "./protocol.js";
-import type { BrokerCommand, RequestCommand } from "./protocol-broker.js";
+import { type BrokerCommand, workerSignal } from "./worker-messages.js";
 
 const RESERVED_BYTE = RESERVED_PREFIX.charCodeAt(0);
 
@@ -221,4 +218,58 @@ export class BrokerRules {
 function earlier(one: number | undefined, other: number | undefined): number | undefined {
   if (one === undefined) return other;
   return other === undefined || one < other ? one : other;
+}
+
+/** Services that one answer lists at most. */
+const MAX_LISTED = 1_000;
+
+const OK = Buffer.from("200");
+
+const NOT_FOUND = Buffer.from("404");
+
+const NOT_IMPLEMENTED = Buffer.from("501");
+
+/**
+ * The broker's own services (8/MMI). The body's last frame is the argument, the
+ * reply's first the status:
+ *
+ *   mmi.service   name    -> 200 a worker offers it | 404 none does
+ *   mmi.services          -> 200 | name | workers | queued | … three frames for each service, 1,000 services at most
+ *   mmi.stats             -> 200 | the accounts as JSON
+ *   mmi.shoal             -> 200 | incarnation | ms between heartbeats | intervals until a silent end counts as dead
+ *   any other             -> 501
+ */
+export function mmiAnswer(
+  command: RequestCommand,
+  services: ReadonlyMap<string, Service>,
+  stats: () => BrokerStats,
+  incarnation: Buffer,
+  limits: BrokerLimits,
+): Buffer[] {
+  switch (command.service.toString()) {
+    case "mmi.service": {
+      const name = String(command.body.at(-1));
+      return [(services.get(name)?.workers.size ?? 0) > 0 ? OK : NOT_FOUND];
+    }
+    case "mmi.services": {
+      const frames: Buffer[] = [OK];
+      for (const service of services.values()) {
+        if (frames.length > 3 * MAX_LISTED) break;
+        const counts = [service.workers.size, service.queue.length];
+        frames.push(service.frame, ...counts.map((count) => Buffer.from(String(count))));
+      }
+      return frames;
+    }
+    case "mmi.stats":
+      return [OK, Buffer.from(JSON.stringify(stats()))];
+    case "mmi.shoal":
+      return [
+        OK,
+        incarnation,
+        Buffer.from(String(limits.heartbeatInterval)),
+        Buffer.from(String(limits.liveness)),
+      ];
+    default:
+      return [NOT_IMPLEMENTED];
+  }
 }

@@ -1,22 +1,37 @@
-/** What a broker knows: services, workers, clients and requests. Data only; the rules are in broker-rules.ts. */
+/** What a broker knows: services, workers, clients and requests; and what its rules ask of their driver. Data only. */
+
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { FailureReason } from "../kit/errors.js";
-import type { Asker } from "./messages-broker.js";
-import { Dialect, EMPTY, type Room } from "./protocol.js";
-import type { RequestCommand } from "./protocol-broker.js";
+import type { BrokerEvent } from "./broker-options.js";
+import type { Asker, RequestCommand } from "./client-messages.js";
+import { Dialect, EMPTY, type Frames, type Room } from "./protocol.js";
 import { type ClientMemory, owned, Repeatable } from "./request-memory.js";
+
+/** What became of a message: `gone`, no such peer is connected; `full`, it does not read. */
+export type SendResult = "sent" | "gone" | "full";
+
+export interface BrokerOutbox {
+  /** @param message the first frame is the routing id */
+  send(message: Frames): SendResult;
+  /** Bytes that wait for a client at the socket. Absent where the engine cannot know. */
+  readonly queuedBytes?: ((client: Buffer) => number) | undefined;
+  event(event: BrokerEvent): void;
+}
 
 const NO_FRAMES: Buffer[] = [];
 
 /** ms between the answers of a worker at most, on average, for requests to wait there for a handler. */
 const QUICK = 0.25;
+
 /** ms that one answer counts at most: a pause makes no worker slow that is quick else. */
 const MAX_GAP = 2;
+
 /** Of one answer in that average. */
 const GAP_WEIGHT = 0.02;
 
 /** Where a request stands. */
 export const Stage = { Queued: 0, Delivered: 1, Done: 2 } as const;
+
 export type Stage = (typeof Stage)[keyof typeof Stage];
 
 /** One request of a client, until it is answered; then what a repetition of it gets. */

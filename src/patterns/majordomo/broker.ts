@@ -1,4 +1,5 @@
-/** A Majordomo broker: the socket and the timer around broker-rules.ts. */
+/** A Majordomo broker: the socket, the timer and the gate around broker-rules.ts. */
+
 import { randomBytes, randomInt } from "node:crypto";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
@@ -6,14 +7,25 @@ import { EventStream } from "../../core/event-stream.js";
 import { capabilitiesOf, queuedBytesFor } from "../../sockets/queued-bytes.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { ServerGate } from "../kit/server-gate.js";
-import type { BrokerEvent, BrokerStats } from "./broker-events.js";
-import { admits, mayLeave } from "./broker-gate.js";
-import { type BrokerLimits, resolveBrokerLimits } from "./broker-options.js";
-import type { SendResult } from "./broker-outbox.js";
+import {
+  type BrokerEvent,
+  type BrokerLimits,
+  type BrokerStats,
+  resolveBrokerLimits,
+} from "./broker-options.js";
 import { BrokerRules } from "./broker-rules.js";
-import type { Frames } from "./messages-broker.js";
-import { MAX_TAG } from "./protocol.js";
-import { parseAtBroker } from "./protocol-broker.js";
+import type { SendResult } from "./broker-tables.js";
+import {
+  CLIENT_HEADERS,
+  Dialect,
+  type Frames,
+  headerOf,
+  MAX_TAG,
+  NEGOTIATION,
+  RESERVED_PREFIX,
+  WORKER_HEADERS,
+} from "./protocol.js";
+import { type BrokerCommand, parseAtBroker } from "./worker-messages.js";
 
 /** Messages taken from the socket at once. */
 const BATCH = 1_000;
@@ -198,4 +210,42 @@ export class MajordomoBroker {
       return (error as ShoalError).code === "EHOSTUNREACH" ? "gone" : "full";
     }
   }
+}
+
+const MMI = Buffer.from(RESERVED_PREFIX);
+
+/*
+ * A broker behind a gate, as one of a pair. The gate decides about clients only:
+ * workers are registered at both brokers at any time, so that they are there when
+ * the other one begins to serve.
+ */
+
+/** @returns whether the broker takes this message now; if not, the gate has it */
+export function admits(gate: ServerGate, message: Buffer[], command: BrokerCommand): boolean {
+  switch (command.kind) {
+    case "request":
+    case "ask-all": {
+      const { service } = command;
+      if (!service.subarray(0, MMI.length).equals(MMI)) return gate.admit(message, true);
+      if (!service.equals(NEGOTIATION)) return gate.admit(message, false); // Monitoring must not vote.
+      // A client that asks whom it has before it is a client that looks for a broker.
+      return command.body[0]?.equals(WORKER_HEADERS[Dialect.Shoal]) === true || gate.admit(message, true);
+    }
+    case "cancel":
+    case "credit":
+    case "client-heartbeat":
+      return gate.admit(message, false);
+    default:
+      return true;
+  }
+}
+
+/** @returns whether this may leave: what goes to a client is dropped by a broker that does not serve */
+export function mayLeave(gate: ServerGate, message: Frames): boolean {
+  const plain = (message[1] as Buffer).length === 0;
+  if (headerOf(message[plain ? 2 : 1] as Buffer)?.role !== "client") return true;
+  // The answer to a negotiation: a client's is asked only while the broker serves.
+  if (plain && message[2] === CLIENT_HEADERS[Dialect.Mdp01] && NEGOTIATION.equals(message[3] as Buffer))
+    return true;
+  return gate.isServing();
 }

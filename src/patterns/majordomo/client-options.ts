@@ -1,13 +1,12 @@
-/** The options of a client and of its calls, and their defaults. */
+/** What a client's user sets and sees: its options and those of its calls, its events and its statistics. */
+
 import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { resolve } from "./broker-options.js";
-import type { CallTerms } from "./client-call.js";
-import type { Decode } from "./client-sinks.js";
-import { Dialect } from "./protocol.js";
-import { INITIAL_CREDIT } from "./stream-credit.js";
+import type { CallTerms, Decode } from "./client-calls.js";
+import { Dialect, INITIAL_CREDIT } from "./protocol.js";
 
 /** The longest time-out, in ms. */
 const MAX_TIMEOUT = 2_147_483_647;
@@ -140,4 +139,45 @@ export function decoder(codec: Codec<unknown> | undefined): Decode<unknown> {
       throw new InvalidMessageError(`The reply is no ${codec.name}`, { cause });
     }
   };
+}
+
+/** Why a client leaves a broker. */
+export type BrokerLeaveReason =
+  /** It was asked who it is, and did not say. */
+  | "no-answer"
+  /** It said nothing for `liveness` intervals, while answers were awaited. */
+  | "silent"
+  /** It has begun a new life behind the same endpoint. */
+  | "restarted"
+  /** Its connection ended. */
+  | "disconnected"
+  /** No connection to it could be made, and there are other brokers. */
+  | "refused";
+
+/** What happens to a client. */
+export type ClientEvent =
+  /** A broker answers. `extended`: requests carry ids; otherwise it is a plain MDP broker. */
+  | { readonly type: "broker:join"; readonly endpoint: string; readonly extended: boolean }
+  /** A broker is lost: what it was asked is asked again. */
+  | { readonly type: "broker:leave"; readonly endpoint: string; readonly reason: BrokerLeaveReason }
+  /** A message that the protocol does not allow. */
+  | { readonly type: "peer:fault"; readonly endpoint: string };
+
+/** A client's accounts. `requests = answered + failed + timedOut + cancelled + pending + inFlight`. */
+export interface ClientStats {
+  readonly requests: number;
+  readonly answered: number;
+  /** Ended with a ServiceError. */
+  readonly failed: number;
+  readonly timedOut: number;
+  readonly cancelled: number;
+  /** Answers to what nobody waits for. */
+  readonly late: number;
+  readonly faults: number;
+  /** Requests that wait to be sent. */
+  readonly pending: number;
+  /** Requests that wait for their answer. */
+  readonly inFlight: number;
+  /** The broker in use; `undefined` while none answers. */
+  readonly broker: string | undefined;
 }

@@ -18,21 +18,18 @@ import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { InvalidStateError, NotSupportedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { ServiceError, toReason } from "../kit/errors.js";
-import { ClientBroker } from "./client-broker.js";
-import { type AskedService, Call, type CallSink, type CallTerms } from "./client-call.js";
-import type { ClientStats } from "./client-events.js";
-import type { ClientLimits, ClientOutbox } from "./client-outbox.js";
-import { PlainConnections } from "./client-plain.js";
-import { headTemplate, requestHead } from "./heads.js";
-import { ClientCommand, failureIn } from "./protocol.js";
+import { ClientBroker, type ClientLimits, type ClientOutbox, PlainConnections } from "./client-broker.js";
+import { type AskedService, Call, type CallSink, type CallTerms } from "./client-calls.js";
 import {
   type ClientInput,
   cancelMessage,
   creditMessage,
   extendedRequest,
   plainRequest,
-} from "./protocol-client.js";
-import { INITIAL_CREDIT, pieceCost } from "./stream-credit.js";
+} from "./client-messages.js";
+import type { ClientStats } from "./client-options.js";
+import { headTemplate, requestHead } from "./header.js";
+import { ClientCommand, failureIn, INITIAL_CREDIT, pieceCost } from "./protocol.js";
 
 export class ClientRules {
   readonly counters = { requests: 0, answered: 0, failed: 0, timedOut: 0, cancelled: 0, late: 0, faults: 0 };

@@ -28,10 +28,10 @@
  *
  * A worker's room is 8 bytes: the requests that it handles at once, and those with the ones that it keeps waiting.
  *
- * An answer in pieces has credit in the third dialect: see stream-credit.ts.
+ * An answer in pieces has credit in the third dialect: see INITIAL_CREDIT.
  *
  * In the third dialect all that is not a body stands in one frame, the head
- * (heads.ts): each frame of a message costs about as much as its bytes.
+ * (header.ts): each frame of a message costs about as much as its bytes.
  *
  * The third dialect is spoken only with an end that has said that it knows it: a
  * client or worker asks the broker for the service `mmi.shoal` in the form of 0.1.
@@ -45,6 +45,7 @@ import { ERROR_MARK } from "../kit/errors.js";
 
 /** Which of the three is spoken. */
 export const Dialect = { Mdp01: 1, Mdp02: 2, Shoal: 3 } as const;
+
 export type Dialect = (typeof Dialect)[keyof typeof Dialect];
 
 export const EMPTY: Buffer = Buffer.alloc(0);
@@ -54,6 +55,7 @@ export const CLIENT_HEADERS: Readonly<Record<Dialect, Buffer>> = {
   [Dialect.Mdp02]: Buffer.from("MDPC02"),
   [Dialect.Shoal]: Buffer.from("SHLC01"),
 };
+
 export const WORKER_HEADERS: Readonly<Record<Dialect, Buffer>> = {
   [Dialect.Mdp01]: Buffer.from("MDPW01"),
   [Dialect.Mdp02]: Buffer.from("MDPW02"),
@@ -130,10 +132,19 @@ const HEADERS = {
     (dialect) => ({ role: "worker", dialect }) as const,
   ),
 };
-const MDP = 0x4d_44_50; // "MDP"
-const SHL = 0x53_48_4c; // "SHL"
-const VERSION_01 = 0x30_31; // "01"
-const VERSION_02 = 0x30_32; // "02"
+
+const MDP = 0x4d_44_50;
+
+// "MDP"
+const SHL = 0x53_48_4c;
+
+// "SHL"
+const VERSION_01 = 0x30_31;
+
+// "01"
+const VERSION_02 = 0x30_32;
+
+// "02"
 
 /** @returns `undefined` for a frame that is no header: 6 bytes in MDP, the beginning of the head in shoal's form */
 export function headerOf(frame: Buffer | undefined): Header | undefined {
@@ -205,4 +216,32 @@ export function failureIn(frames: readonly Buffer[], at = 0): { reason: string; 
   if (frames.length !== at + 3 || mark?.length !== ERROR_MARK.length || !mark.equals(ERROR_MARK))
     return undefined;
   return { reason: String(frames[at + 1]), text: String(frames[at + 2]) };
+}
+
+export type Frames = (Buffer | string)[];
+
+/*
+ * Credit of an answer in pieces: how many bytes its worker may send before somebody has read what came before.
+ *
+ *   worker    credit = INITIAL_CREDIT   - the cost of each piece sent   + what is granted; at 0 the handler waits
+ *   client    grants what its reader has read; once half of INITIAL_CREDIT has come, the rest of its own window, too
+ *
+ * So what is under way and unread is bounded by the window and one piece, wherever it waits: at the worker, the broker
+ * or the client. For a client that knows no credit (MDP) the broker grants what it could pass on.
+ */
+
+/** Bytes of pieces that a worker may send before anything is granted. */
+export const INITIAL_CREDIT = 16_384;
+
+/** Bytes that a piece and each of its frames cost beside the frame's own: about what holding them takes. */
+const FRAME_COST = 64;
+
+/** What a piece costs. @param start where its body begins among the frames */
+export function pieceCost(frames: readonly (Uint8Array | string)[], start = 0): number {
+  let cost = FRAME_COST;
+  for (let i = start; i < frames.length; i++) {
+    const frame = frames[i] as Uint8Array | string;
+    cost += FRAME_COST + (typeof frame === "string" ? Buffer.byteLength(frame) : frame.length);
+  }
+  return cost;
 }

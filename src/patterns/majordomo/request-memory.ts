@@ -5,7 +5,7 @@
  *   begin            keep                       settle, or pushed out
  *   -----> in hand ------> kept with its answer ----------------------> forgotten
  *
- * A client says with each request which is the oldest that it still wants (heads.ts):
+ * A client says with each request which is the oldest that it still wants (header.ts):
  * what is older is forgotten at once, so that as a rule little is kept, for a short
  * time. (Keeping the newest 20,000 in any case made two thirds of all garbage
  * collection.) What no client settles is bounded by entries and by bytes.

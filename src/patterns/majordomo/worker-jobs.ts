@@ -4,7 +4,7 @@
  *
  * A handler is free when its answer has left: where the connection has no room, the
  * answer waits, and its handler with it. Of an answer in pieces each has to leave
- * before the next is asked for, and there has to be credit (stream-credit.ts).
+ * before the next is asked for, and there has to be credit (INITIAL_CREDIT).
  */
 
 import { NumberTable } from "../../core/collections/number-table.js";
@@ -12,31 +12,151 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
 import { ERROR_MARK } from "../kit/errors.js";
-import { DELIVERY_ID, oldestIn, sequenceIn, tagIn } from "./heads.js";
-import { Dialect } from "./protocol.js";
-import type { Delivery } from "./protocol-worker.js";
-import { type ClientMemory, RequestMemory } from "./request-memory.js";
-import { pieceCost } from "./stream-credit.js";
-import type { WorkerEvent } from "./worker-events.js";
-import type { MajordomoHandler } from "./worker-handler.js";
-import { type Body, failedWith, Job, type OnLastWord, type Outcome, sizeOf } from "./worker-job.js";
+import type { SendTicket } from "../kit/send-queue.js";
+import { DELIVERY_ID, idIn, oldestIn, sequenceIn, tagIn } from "./header.js";
+import { Dialect, INITIAL_CREDIT, pieceCost } from "./protocol.js";
+import { type ClientMemory, owned, Repeatable, RequestMemory } from "./request-memory.js";
+import type { Delivery } from "./worker-messages.js";
+import type { MajordomoHandler, RequestContext, WorkerEvent } from "./worker-options.js";
 import type { Told, WorkerSession } from "./worker-rules.js";
 
-export type {
-  HandlerResult,
-  MajordomoHandler,
-  ReplyBody,
-  RequestBody,
-  RequestContext,
-} from "./worker-handler.js";
+/** The frames of a reply. */
+export type Body = (Buffer | string)[];
+
+/** How a request ended. */
+export type Outcome =
+  | { readonly ok: true; readonly body: Body }
+  | { readonly ok: false; readonly reason: string; readonly text: string };
+
+/** A handler failed. @param before said before its error's own text */
+export function failedWith(error: unknown, before: string): Outcome {
+  const text = error instanceof Error ? error.message : String(error);
+  return { ok: false, reason: "worker-failed", text: `${before}${text}` };
+}
+
+/** The bytes of a reply. */
+export function sizeOf(body: Body): number {
+  let bytes = 0;
+  for (const frame of body) bytes += typeof frame === "string" ? Buffer.byteLength(frame) : frame.length;
+  return bytes;
+}
+
+/** Hears that the last word on a job, which had to wait for room, has left; or never will. */
+export type OnLastWord = (job: Job, sent: boolean) => void;
+
+export class Job extends Repeatable implements RequestContext, SendTicket {
+  readonly session: WorkerSession;
+  readonly delivery: Delivery;
+  readonly service: string;
+  /** Repetitions that came while the first is in hand. */
+  followers: Job[] | undefined = undefined;
+  outcome: Outcome | undefined = undefined;
+  cancelled = false;
+  /** It has one of the worker's handlers. */
+  running = false;
+  /** Its answer is an error. */
+  failed = false;
+  /** Its answer comes in pieces. */
+  streams = false;
+  /** Pieces that were sent. */
+  pieces = 0;
+  /** Bytes of pieces that may still be sent (INITIAL_CREDIT). */
+  credit = INITIAL_CREDIT;
+  /** Bytes of its answer that wait for room. */
+  unsentBytes = 0;
+  readonly #onLastWord: OnLastWord;
+  /** What is waited for: credit, or room for a piece. */
+  #whenGranted: (() => void) | undefined = undefined;
+  #whenSent: ((sent: boolean) => void) | undefined = undefined;
+  #controller: AbortController | undefined = undefined;
+
+  constructor(session: WorkerSession, delivery: Delivery, service: string, onLastWord: OnLastWord) {
+    super();
+    this.#onLastWord = onLastWord;
+    this.session = session;
+    this.delivery = delivery;
+    this.service = service;
+  }
+
+  get id(): string | undefined {
+    return this.delivery.repeatable ? idIn(this.delivery.head).toString("hex") : undefined;
+  }
+
+  // Made when it is asked for: most handlers never look, and it costs more than all else here.
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.cancelled) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  abort(): void {
+    this.cancelled = true;
+    this.#controller?.abort();
+    this.#wake();
+  }
+
+  /** The client wants so many bytes more. */
+  grant(bytes: number): void {
+    this.credit += bytes;
+    if (this.credit > 0) this.#wake();
+  }
+
+  /**
+   * Waits for credit.
+   *
+   * @param limit ms; 0: none
+   * @returns `false`: nobody has read on in that time. The job may be cancelled by then.
+   */
+  async granted(limit: number): Promise<boolean> {
+    if (this.credit > 0 || this.cancelled) return true;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#whenGranted = resolve;
+      if (limit > 0) timer = setTimeout(resolve, limit);
+    });
+    clearTimeout(timer);
+    return this.credit > 0 || this.cancelled;
+  }
+
+  /** Waits until the piece that had to wait for room has left. @returns `false`: its connection has ended */
+  sent(): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#whenSent = resolve;
+    });
+  }
+
+  settled(sent: boolean): void {
+    const whenSent = this.#whenSent;
+    if (whenSent === undefined) this.#onLastWord(this, sent);
+    else {
+      this.#whenSent = undefined;
+      whenSent(sent);
+    }
+  }
+
+  #wake(): void {
+    const whenGranted = this.#whenGranted;
+    this.#whenGranted = undefined;
+    whenGranted?.();
+  }
+
+  override own(): void {
+    if (this.outcome?.ok !== true) return;
+    const body = this.outcome.body.map((frame) => (typeof frame === "string" ? frame : owned(frame)));
+    this.outcome = { ok: true, body };
+  }
+}
 
 /** Requests that may wait for a handler beyond what the brokers were promised: those of ask-all. */
 const MAX_EXTRA = 1_000;
 
 /** How an answer in pieces ends that nobody wants any more. */
 const NOTHING: Outcome = { ok: true, body: [] };
+
 const UNSENT: Outcome = { ok: false, reason: "worker-failed", text: "A piece could not be sent." };
+
 const UNREAD: Outcome = { ok: false, reason: "slow-reader", text: "Nobody read on in time." };
+
 const TOO_LARGE: Outcome = {
   ok: false,
   reason: "too-large",

@@ -1,6 +1,8 @@
-/** The options of a worker, and their defaults. */
+/** What a worker's user sets, sees and writes: its options, its events and statistics, and the type of its handler. */
+
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
+import type { MessageLike } from "../../sockets/message.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { resolve } from "./broker-options.js";
@@ -8,6 +10,7 @@ import { MAX_CAPACITY, MAX_SERVICE_NAME, RESERVED_PREFIX } from "./protocol.js";
 
 /** Handlers from which on none is so slow for the others that requests should not wait behind it. */
 const MANY = 16;
+
 /** Requests that wait at such a worker at least. */
 const AHEAD = 100;
 
@@ -116,4 +119,78 @@ export function checkedService(service: string): Buffer {
     throw new InvalidArgumentError(`Services ${RESERVED_PREFIX}* are the broker's own; got ${service}`);
   }
   return frame;
+}
+
+/** What a handler gets: frames, or with a codec the value. */
+export type RequestBody<T> = [T] extends [Raw] ? Buffer[] : T;
+
+/** What a handler gives: a frame or frames, or with a codec the value. */
+export type ReplyBody<T> = [T] extends [Raw] ? MessageLike | MessageLike[] : T;
+
+/** What a handler may give back: the reply, or pieces of it as they come, and with `return` the last. */
+export type HandlerResult<T> =
+  | ReplyBody<T>
+  | Promise<ReplyBody<T>>
+  | AsyncGenerator<ReplyBody<T>, ReplyBody<T> | undefined, void>;
+
+/** Handles one request of a service. */
+export type MajordomoHandler<Req = Raw, Rep = Raw> = (
+  request: RequestBody<Req>,
+  context: RequestContext,
+) => HandlerResult<Rep>;
+
+/** Beside the request's body. */
+export interface RequestContext {
+  /** Aborted when nobody waits for the answer any more: given up, the broker lost, the worker closing. */
+  readonly signal: AbortSignal;
+  /** The service that was asked. */
+  readonly service: string;
+  /** The same for each repetition of a request; 32 hexadecimal digits, `undefined` from a plain client or broker. */
+  readonly id: string | undefined;
+}
+
+export type WorkerEvent =
+  /** A broker may give requests from now on. */
+  | { readonly type: "broker:join"; readonly endpoint: string; readonly dialect: "0.1" | "0.2" | "shoal" }
+  /** A broker said DISCONNECT, is silent, or its connection ended (`lost`); the worker comes back to it after `retryIn` ms. */
+  | {
+      readonly type: "broker:leave";
+      readonly endpoint: string;
+      readonly reason: "disconnect" | "expired" | "lost" | "stopping";
+      readonly retryIn: number;
+    }
+  /** The handler threw, rejected or gave what is no reply. */
+  | { readonly type: "request:failed"; readonly error: unknown }
+  /** A request whose answer nobody waits for any more: its signal is aborted. */
+  | { readonly type: "request:cancelled" }
+  /** A request that was handled before: its answer is sent again. */
+  | { readonly type: "request:duplicate" }
+  /** The request does not pass the codec or its schema. */
+  | { readonly type: "request:invalid"; readonly error: unknown }
+  /** A message that the protocol does not allow. */
+  | { readonly type: "peer:fault"; readonly endpoint: string }
+  /** The thread of the sockets (option `thread`) failed; the worker offers nothing any more. */
+  | { readonly type: "thread:failed"; readonly error: unknown }
+  /** Events of that thread that were dropped while this one was held up. */
+  | { readonly type: "events:lost"; readonly count: number };
+
+/** A worker's accounts. `requests = answered + failed + cancelled + stale + running + queued`. */
+export interface WorkerStats {
+  readonly requests: number;
+  readonly answered: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  /** Answers for a broker that was lost meanwhile. */
+  readonly stale: number;
+  /** Requests that were answered from memory, or together with the one they repeat. */
+  readonly duplicates: number;
+  readonly faults: number;
+  /** Handlers that run now, or whose replies wait for room. */
+  readonly running: number;
+  /** Requests that wait for a handler to end. */
+  readonly queued: number;
+  /** Bytes of replies that wait for room at the connections. */
+  readonly unsentBytes: number;
+  /** Brokers that may give requests now; several connections to a plain one count as one. */
+  readonly brokers: number;
 }

@@ -10,23 +10,20 @@
  * Each READY is on a new connection, so what a broker meant for the former
  * registration never meets this one. Answers of a former registration are stale.
  */
+
 import { backOff } from "../../core/back-off.js";
 import type { SendTicket } from "../kit/send-queue.js";
-import type { Frames } from "./messages-broker.js";
-import { Dialect } from "./protocol.js";
+import { beatInterval, negotiation } from "./client-messages.js";
+import { Dialect, type Frames } from "./protocol.js";
 import {
-  beatInterval,
   type Delivery,
   drainMessage,
   failureMessage,
-  negotiation,
   readyMessage,
   replyMessage,
   signalMessage,
   type WorkerInput,
-} from "./protocol-worker.js";
-
-export type { Delivery } from "./protocol-worker.js";
+} from "./worker-messages.js";
 
 /** What a worker is to its brokers. Times in ms. */
 export interface SessionOptions {

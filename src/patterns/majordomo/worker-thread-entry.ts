@@ -5,8 +5,8 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { MajordomoWorker } from "./worker.js";
-import type { WorkerEvent } from "./worker-events.js";
-import type { MajordomoHandler, RequestContext } from "./worker-jobs.js";
+import type { MajordomoHandler, RequestContext, WorkerEvent } from "./worker-options.js";
+
 import {
   type FromHandler,
   type FromSockets,
@@ -15,7 +15,7 @@ import {
   pack,
   type ThreadData,
   unpack,
-} from "./worker-thread-messages.js";
+} from "./worker-thread.js";
 
 const main = parentPort as NonNullable<typeof parentPort>;
 const { endpoints, service, options, accounts, taken } = workerData as ThreadData;

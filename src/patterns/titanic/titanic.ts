@@ -18,7 +18,7 @@ import { lingerOf, type PatternCloseOptions } from "../majordomo/broker.js";
 import { resolve } from "../majordomo/broker-options.js";
 import { MajordomoClient } from "../majordomo/client.js";
 import { MajordomoWorker } from "../majordomo/worker.js";
-import type { RequestContext } from "../majordomo/worker-jobs.js";
+import type { RequestContext } from "../majordomo/worker-options.js";
 import { Dispatcher, type ServiceCaller } from "./dispatcher.js";
 import {
   answer,

@@ -1,11 +1,9 @@
 /** Majordomo's three dialects, whatever is in a message: what is taken has the form that protocol.ts draws. */
 import { expect, test } from "vitest";
-import { deliveryHead, headTemplate, requestHead } from "../../../src/patterns/majordomo/heads.js";
-import * as broker from "../../../src/patterns/majordomo/messages-broker.js";
+import * as client from "../../../src/patterns/majordomo/client-messages.js";
+import { deliveryHead, headTemplate, requestHead } from "../../../src/patterns/majordomo/header.js";
 import { ClientCommand, Dialect, WorkerCommand } from "../../../src/patterns/majordomo/protocol.js";
-import { parseAtBroker } from "../../../src/patterns/majordomo/protocol-broker.js";
-import * as client from "../../../src/patterns/majordomo/protocol-client.js";
-import * as worker from "../../../src/patterns/majordomo/protocol-worker.js";
+import * as worker from "../../../src/patterns/majordomo/worker-messages.js";
 import { fuzz, hex, same } from "../messages.js";
 
 const PEER = Buffer.from("peer");
@@ -35,8 +33,8 @@ const fromClients = [
 const others = [
   worker.drainMessage(),
   worker.failureMessage(DELIVERY, "failed", "text"),
-  worker.negotiation("client"),
-  worker.negotiation("worker"),
+  client.negotiation("client"),
+  client.negotiation("worker"),
 ];
 
 test("at a broker", () => {
@@ -49,7 +47,7 @@ test("at a broker", () => {
       { concurrency: 1, capacity: 65_536 },
     ].map((room) => [PEER, ...worker.readyMessage(Dialect.Shoal, SERVICE, room, "name")]),
     check: (frames) => {
-      const command = parseAtBroker(frames);
+      const command = worker.parseAtBroker(frames);
       switch (command.kind) {
         case "fault":
           expect(["frames", "header", "command", "service", "body", "id", "tag", "capacity"]).toContain(
@@ -105,10 +103,10 @@ test("at a client", () => {
       ["MDPC02", Buffer.of(ClientCommand.Partial), "echo", ...BODY],
       ["MDPC02", Buffer.of(ClientCommand.Final), "echo", ...BODY],
       ["", "MDPC01", "mmi.shoal", "200", "12345678", "2500"],
-      broker.refusal(asker, SERVICE, "reason", "text").slice(1),
-      broker.waiting(asker, true).slice(1),
-      broker.asked(asker, ["a", "b"]).slice(1),
-      broker.clientHeartbeat(PEER, Buffer.from("12345678")).slice(1),
+      client.refusal(asker, SERVICE, "reason", "text").slice(1),
+      client.waiting(asker, true).slice(1),
+      client.asked(asker, ["a", "b"]).slice(1),
+      client.clientHeartbeat(PEER, Buffer.from("12345678")).slice(1),
     ],
     check: (frames) => {
       const input = client.parseAtClient(frames);
@@ -139,12 +137,12 @@ test("at a worker", () => {
     name: "majordomo, at a worker",
     good: [
       ...DIALECTS.flatMap((dialect) => [
-        broker.delivery(PEER, dialect, 9, dialect === Dialect.Shoal ? HEAD : EMPTY, BODY, 0).slice(1),
-        broker.workerSignal(PEER, dialect, "Heartbeat").slice(1),
-        broker.workerSignal(PEER, dialect, "Disconnect").slice(1),
+        worker.delivery(PEER, dialect, 9, dialect === Dialect.Shoal ? HEAD : EMPTY, BODY, 0).slice(1),
+        worker.workerSignal(PEER, dialect, "Heartbeat").slice(1),
+        worker.workerSignal(PEER, dialect, "Disconnect").slice(1),
       ]),
-      broker.delivery(PEER, Dialect.Shoal, 9, EMPTY, BODY, 0).slice(1),
-      broker.cancellation(PEER, 9).slice(1),
+      worker.delivery(PEER, Dialect.Shoal, 9, EMPTY, BODY, 0).slice(1),
+      worker.cancellation(PEER, 9).slice(1),
       ["", "MDPC01", "mmi.shoal", "200", "12345678", "2500"],
     ],
     check: (frames) => {
@@ -161,7 +159,7 @@ test("at a worker", () => {
       }
       if (input.kind === "cancel") expect(input.tag).toBeLessThanOrEqual(0xffff_ffff);
       if (input.kind === "negotiated")
-        expect(worker.beatInterval(1_000, input.heartbeatInterval)).toBeGreaterThan(0);
+        expect(client.beatInterval(1_000, input.heartbeatInterval)).toBeGreaterThan(0);
       return true;
     },
   });

@@ -1,12 +1,15 @@
 /** A broker's rules, message by message, with the faults of the Guide's brokers as named cases. */
 import { beforeEach, describe, expect, it } from "vitest";
-import type { BrokerEvent } from "../../../src/patterns/majordomo/broker-events.js";
-import { type BrokerLimits, resolveBrokerLimits } from "../../../src/patterns/majordomo/broker-options.js";
-import type { SendResult } from "../../../src/patterns/majordomo/broker-outbox.js";
+import {
+  type BrokerEvent,
+  type BrokerLimits,
+  resolveBrokerLimits,
+} from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import { headTemplate, requestHead } from "../../../src/patterns/majordomo/heads.js";
+import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
+import { headTemplate, requestHead } from "../../../src/patterns/majordomo/header.js";
 import { ClientCommand } from "../../../src/patterns/majordomo/protocol.js";
-import { parseAtBroker } from "../../../src/patterns/majordomo/protocol-broker.js";
+import { parseAtBroker } from "../../../src/patterns/majordomo/worker-messages.js";
 
 const DISCONNECT = Buffer.of(5);
 

@@ -1,27 +1,29 @@
 /** A broker's rules for answers in pieces, for what waits for clients, and for peers that leave. */
 import { beforeEach, describe, expect, it } from "vitest";
-import type { BrokerEvent } from "../../../src/patterns/majordomo/broker-events.js";
-import { type BrokerLimits, resolveBrokerLimits } from "../../../src/patterns/majordomo/broker-options.js";
-import type { SendResult } from "../../../src/patterns/majordomo/broker-outbox.js";
+import {
+  type BrokerEvent,
+  type BrokerLimits,
+  resolveBrokerLimits,
+} from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import { headTemplate, requestHead } from "../../../src/patterns/majordomo/heads.js";
-import { ClientCommand, Dialect } from "../../../src/patterns/majordomo/protocol.js";
-import { parseAtBroker } from "../../../src/patterns/majordomo/protocol-broker.js";
+import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
 import {
   cancelMessage,
   creditMessage,
   extendedRequest,
   parseAtClient,
-} from "../../../src/patterns/majordomo/protocol-client.js";
+} from "../../../src/patterns/majordomo/client-messages.js";
+import { headTemplate, requestHead } from "../../../src/patterns/majordomo/header.js";
+import { ClientCommand, Dialect, INITIAL_CREDIT } from "../../../src/patterns/majordomo/protocol.js";
 import {
   type Delivery,
   failureMessage,
+  parseAtBroker,
   parseAtWorker,
   readyMessage,
   replyMessage,
   signalMessage,
-} from "../../../src/patterns/majordomo/protocol-worker.js";
-import { INITIAL_CREDIT } from "../../../src/patterns/majordomo/stream-credit.js";
+} from "../../../src/patterns/majordomo/worker-messages.js";
 
 type Message = (Buffer | string)[];
 

@@ -1,12 +1,11 @@
 /** A client whose connections end: what it asks again, where, and how often. */
 import { describe, expect, it } from "vitest";
-import type { CallSink, Taken } from "../../../src/patterns/majordomo/client-call.js";
-import type { ClientEvent } from "../../../src/patterns/majordomo/client-events.js";
+import type { CallSink, Taken } from "../../../src/patterns/majordomo/client-calls.js";
+import type { ClientInput } from "../../../src/patterns/majordomo/client-messages.js";
+import type { ClientEvent } from "../../../src/patterns/majordomo/client-options.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
-import { countIn } from "../../../src/patterns/majordomo/heads.js";
-import { ClientCommand, Dialect } from "../../../src/patterns/majordomo/protocol.js";
-import type { ClientInput } from "../../../src/patterns/majordomo/protocol-client.js";
-import { INITIAL_CREDIT } from "../../../src/patterns/majordomo/stream-credit.js";
+import { countIn } from "../../../src/patterns/majordomo/header.js";
+import { ClientCommand, Dialect, INITIAL_CREDIT } from "../../../src/patterns/majordomo/protocol.js";
 
 const BEAT = 100;
 const LIMITS = {

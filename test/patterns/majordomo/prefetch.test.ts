@@ -1,16 +1,21 @@
 /** Which requests a broker lets wait at a worker, beyond those that the worker handles. */
 import { beforeEach, describe, expect, it } from "vitest";
-import type { BrokerEvent } from "../../../src/patterns/majordomo/broker-events.js";
-import { type BrokerLimits, resolveBrokerLimits } from "../../../src/patterns/majordomo/broker-options.js";
+import {
+  type BrokerEvent,
+  type BrokerLimits,
+  resolveBrokerLimits,
+} from "../../../src/patterns/majordomo/broker-options.js";
+
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
 import { Dialect } from "../../../src/patterns/majordomo/protocol.js";
-import { parseAtBroker } from "../../../src/patterns/majordomo/protocol-broker.js";
 import {
+  parseAtBroker,
   parseAtWorker,
   readyMessage,
   replyMessage,
   signalMessage,
-} from "../../../src/patterns/majordomo/protocol-worker.js";
+} from "../../../src/patterns/majordomo/worker-messages.js";
+
 import { resolveWorkerSettings } from "../../../src/patterns/majordomo/worker-options.js";
 
 const SERVICE = Buffer.from("echo");

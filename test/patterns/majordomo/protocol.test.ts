@@ -1,14 +1,19 @@
 /** Frames to commands, as brokers, workers and clients meet them on the wire. */
 import { describe, expect, it } from "vitest";
 import {
+  answer,
+  extendedRequest,
+  parseAtClient,
+  plainRequest,
+} from "../../../src/patterns/majordomo/client-messages.js";
+import {
   DELIVERY_ID,
   headTemplate,
   idIn,
   oldestIn,
   requestHead,
   sequenceIn,
-} from "../../../src/patterns/majordomo/heads.js";
-import { answer, delivery, workerSignal } from "../../../src/patterns/majordomo/messages-broker.js";
+} from "../../../src/patterns/majordomo/header.js";
 import {
   ClientCommand,
   Dialect,
@@ -16,17 +21,14 @@ import {
   failureIn,
   headerOf,
 } from "../../../src/patterns/majordomo/protocol.js";
-import { parseAtBroker } from "../../../src/patterns/majordomo/protocol-broker.js";
 import {
-  extendedRequest,
-  parseAtClient,
-  plainRequest,
-} from "../../../src/patterns/majordomo/protocol-client.js";
-import {
+  delivery,
+  parseAtBroker,
   parseAtWorker,
   readyMessage,
   replyMessage,
-} from "../../../src/patterns/majordomo/protocol-worker.js";
+  workerSignal,
+} from "../../../src/patterns/majordomo/worker-messages.js";
 
 const { Mdp01, Mdp02, Shoal } = Dialect;
 const PEER = Buffer.from([0, 255, 10, 0, 1]);

@@ -1,12 +1,11 @@
 /** The requests in a worker's hands when their connection has no room, or their client no wish for more. */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
-import { headTemplate, requestHead } from "../../../src/patterns/majordomo/heads.js";
-import { delivery } from "../../../src/patterns/majordomo/messages-broker.js";
+import { headTemplate, requestHead } from "../../../src/patterns/majordomo/header.js";
 import { ClientCommand, Dialect, WorkerCommand } from "../../../src/patterns/majordomo/protocol.js";
-import { parseAtWorker } from "../../../src/patterns/majordomo/protocol-worker.js";
-import type { MajordomoHandler } from "../../../src/patterns/majordomo/worker-handler.js";
 import { type JobsOptions, WorkerJobs } from "../../../src/patterns/majordomo/worker-jobs.js";
+import { delivery, parseAtWorker } from "../../../src/patterns/majordomo/worker-messages.js";
+import type { MajordomoHandler } from "../../../src/patterns/majordomo/worker-options.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import { turn } from "../../contract/support/wait.js";
 

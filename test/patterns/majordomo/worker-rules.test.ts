@@ -1,7 +1,7 @@
 /** A worker whose connection ends: what it gives up, and when it is back. */
 import { expect, it } from "vitest";
 import { Dialect } from "../../../src/patterns/majordomo/protocol.js";
-import { parseAtWorker } from "../../../src/patterns/majordomo/protocol-worker.js";
+import { parseAtWorker } from "../../../src/patterns/majordomo/worker-messages.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 
 function sessionOf(dialect?: Dialect) {

@@ -5,7 +5,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { Context, Router } from "../../../src/index.js";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
-import type { BrokerEvent } from "../../../src/patterns/majordomo/broker-events.js";
+import type { BrokerEvent } from "../../../src/patterns/majordomo/broker-options.js";
 import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { thrown, until } from "../../contract/support/wait.js";

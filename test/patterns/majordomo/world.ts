@@ -5,18 +5,25 @@
  * of its end as a rule, soon after; when a host vanishes it does not.
  */
 import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
-import type { BrokerEvent } from "../../../src/patterns/majordomo/broker-events.js";
-import { type BrokerLimits, resolveBrokerLimits } from "../../../src/patterns/majordomo/broker-options.js";
+import {
+  type BrokerEvent,
+  type BrokerLimits,
+  resolveBrokerLimits,
+} from "../../../src/patterns/majordomo/broker-options.js";
+
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { Call, CallSink } from "../../../src/patterns/majordomo/client-call.js";
+import type { Call, CallSink } from "../../../src/patterns/majordomo/client-calls.js";
+import { parseAtClient } from "../../../src/patterns/majordomo/client-messages.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
-import { tagIn } from "../../../src/patterns/majordomo/heads.js";
-import { Dialect } from "../../../src/patterns/majordomo/protocol.js";
-import { parseAtBroker } from "../../../src/patterns/majordomo/protocol-broker.js";
-import { parseAtClient } from "../../../src/patterns/majordomo/protocol-client.js";
-import { parseAtWorker } from "../../../src/patterns/majordomo/protocol-worker.js";
-import { INITIAL_CREDIT, pieceCost } from "../../../src/patterns/majordomo/stream-credit.js";
-import { type Delivery, WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
+import { tagIn } from "../../../src/patterns/majordomo/header.js";
+import { Dialect, INITIAL_CREDIT, pieceCost } from "../../../src/patterns/majordomo/protocol.js";
+import {
+  type Delivery,
+  parseAtBroker,
+  parseAtWorker,
+} from "../../../src/patterns/majordomo/worker-messages.js";
+
+import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import type { Network } from "../../support/simulation/network.js";
 import type { Simulation } from "../../support/simulation/simulation.js";
 import { SimulatedTimer } from "../../support/simulation/timed-node.js";

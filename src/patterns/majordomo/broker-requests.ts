@@ -10,22 +10,35 @@
  * A request costs the same whatever the number of services and workers: the queue
  * is a list for each service, and so are the workers that have room.
  */
+
+import { NumberTable } from "../../core/collections/number-table.js";
 import { type FailureReason, toReason } from "../kit/errors.js";
-import { askAll, groupKey, takesAtOnce } from "./broker-ask-all.js";
-import { BrokerDeliveries } from "./broker-deliveries.js";
 import type { BrokerLimits } from "./broker-options.js";
-import type { BrokerOutbox } from "./broker-outbox.js";
 import { BrokerQueue } from "./broker-queue.js";
 import { BrokerReplies } from "./broker-replies.js";
-import { BrokerRequest, type Client, type Service, Stage, type Worker } from "./broker-tables.js";
-import { CLIENT_ID, oldestIn, sequenceIn } from "./heads.js";
-import { cancellation, credit } from "./messages-broker.js";
-import { bytesOf, Dialect, failureIn } from "./protocol.js";
-import type { ReplyCommand, RequestCommand } from "./protocol-broker.js";
+import {
+  type BrokerOutbox,
+  BrokerRequest,
+  type Client,
+  Group,
+  type Service,
+  Stage,
+  type Worker,
+} from "./broker-tables.js";
+import { answer, asked, type RequestCommand } from "./client-messages.js";
+import { CLIENT_ID, oldestIn, sequenceIn } from "./header.js";
+import {
+  bytesOf,
+  Dialect,
+  EMPTY,
+  type Frames,
+  failureIn,
+  INITIAL_CREDIT,
+  MAX_TAG,
+  pieceCost,
+} from "./protocol.js";
 import { RequestMemory } from "./request-memory.js";
-import { INITIAL_CREDIT, pieceCost } from "./stream-credit.js";
-
-export type { BrokerOutbox, SendResult } from "./broker-outbox.js";
+import { cancellation, credit, delivery, type ReplyCommand } from "./worker-messages.js";
 
 /** ms between two looks whether clients have read. */
 const LOOK_INTERVAL = 20;
@@ -406,4 +419,106 @@ export class BrokerWork {
     this.queue.add(request, now, true);
     this.#outbox.event({ type: "request:redelivered", service: service.name, deliveries });
   }
+}
+
+/**
+ * The requests that are with workers, each by the tag of its delivery. A tag is not
+ * given again before its delivery is over.
+ */
+export class BrokerDeliveries {
+  readonly #outbox: BrokerOutbox;
+  readonly #byTag = new NumberTable<BrokerRequest>();
+  #tag: number;
+
+  /** @param firstTag where the tags begin */
+  constructor(outbox: BrokerOutbox, firstTag: number) {
+    this.#outbox = outbox;
+    this.#tag = firstTag % MAX_TAG;
+  }
+
+  get size(): number {
+    return this.#byTag.size;
+  }
+
+  /** Gives a worker with room a request. @returns whether it has it; if not, its connection is gone */
+  give(worker: Worker, request: BrokerRequest): boolean {
+    const tag = this.#nextTag();
+    request.stage = Stage.Delivered;
+    request.worker = worker;
+    request.tag = tag;
+    request.deliveries += 1;
+    this.#byTag.set(tag, request);
+    worker.inFlight.push(request.placeLink);
+    worker.place(true);
+    const { head, frames, bodyAt } = request;
+    const message = delivery(worker.routingId, worker.dialect, tag, head, frames, bodyAt);
+    if (this.#outbox.send(message) === "sent") return true;
+    // It never had it: this was no delivery.
+    request.deliveries -= 1;
+    this.end(request);
+    worker.draining = true;
+    worker.availableLink.unlink();
+    return false;
+  }
+
+  /** What this worker was given under this tag. */
+  of(worker: Worker, tag: number): BrokerRequest | undefined {
+    const request = this.#byTag.get(tag);
+    return request?.worker === worker ? request : undefined;
+  }
+
+  /** The worker does not have it any more. */
+  end(request: BrokerRequest): void {
+    this.#byTag.delete(request.tag);
+    request.placeLink.unlink();
+  }
+
+  #nextTag(): number {
+    do this.#tag = this.#tag >= MAX_TAG ? 1 : this.#tag + 1;
+    while (this.#byTag.has(this.#tag));
+    return this.#tag;
+  }
+}
+
+/** One worker, and what it is asked. */
+export type Asking = readonly [worker: Worker, request: BrokerRequest];
+
+/** Tells the client who is asked. @param service `undefined`: there is none, and so no worker */
+export function askAll(
+  client: Buffer,
+  command: RequestCommand,
+  owner: Client | undefined,
+  service: Service | undefined,
+  send: (message: Frames) => void,
+): readonly Asking[] {
+  const group = new Group(client, command.head);
+  const workers = service === undefined ? [] : [...service.workers];
+  send(
+    asked(
+      group,
+      workers.map((worker) => worker.name),
+    ),
+  );
+  if (service === undefined || workers.length === 0) {
+    send(answer(group, true, EMPTY, [], 0));
+    return [];
+  }
+  owner?.groups.set(groupKey(command.head), group);
+  const bytes = bytesOf(command.frames, command.bodyAt);
+  return workers.map((worker) => {
+    const request = new BrokerRequest(client, command, service, bytes);
+    request.group = group;
+    group.open.add(request);
+    return [worker, request] as const;
+  });
+}
+
+/** An id as a key of a client's ask-alls. @param head of the request, or of its cancelling */
+export function groupKey(head: Buffer): string {
+  return head.toString("latin1", 7, 23);
+}
+
+/** A worker of shoal's has a queue of its own; a plain one is given one request at a time. */
+export function takesAtOnce(worker: Worker): boolean {
+  return worker.dialect === Dialect.Shoal || worker.free;
 }

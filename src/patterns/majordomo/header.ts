@@ -23,25 +23,35 @@
 import { CLIENT_HEADERS, Dialect, EMPTY, HEADER_LENGTH, WORKER_HEADERS } from "./protocol.js";
 
 const CLIENT = CLIENT_HEADERS[Dialect.Shoal];
+
 const WORKER = WORKER_HEADERS[Dialect.Shoal];
 
 /** Where the command stands. */
 const COMMAND = HEADER_LENGTH;
+
 /** Where the id begins in a client's head, the tag in a worker's. */
 const AFTER = COMMAND + 1;
+
 const ID_LENGTH = 16;
+
 const ID_AND_SPAN = ID_LENGTH + 4;
+
 const TAG_LENGTH = 4;
+
 const TAGGED = AFTER + TAG_LENGTH;
+
 const NUMBERED = AFTER + ID_LENGTH;
+
 /** Where the service begins. */
 const SERVICE = NUMBERED + 4;
 
 const HIGH = 0x1_0000_0000;
+
 const MAX_SPAN = HIGH - 1;
 
 /** Heads that are a command and nothing else, made once. */
 const CLIENT_SIGNALS = signals(CLIENT);
+
 const WORKER_SIGNALS = signals(WORKER);
 
 function signals(header: Buffer): readonly Buffer[] {
@@ -88,6 +98,7 @@ export function isNumbered(head: Buffer, service: boolean): boolean {
 
 /** Where a client's head has its id. */
 export const CLIENT_ID: number = AFTER;
+
 /** Where a delivery's head has its id. */
 export const DELIVERY_ID: number = TAGGED;
 

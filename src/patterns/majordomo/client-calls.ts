@@ -1,0 +1,407 @@
+/** The calls of a client: what is asked, and what its caller gets: a promise, an iteration, or what all workers answered. */
+
+import { Link } from "../../core/collections/linked-list.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { type ShoalError, TimeoutError } from "../../core/errors.js";
+import { Calls } from "../../sockets/calls.js";
+import { ServiceError, toReason } from "../kit/errors.js";
+import { pieceCost } from "./protocol.js";
+
+/** What became of a piece: its reader has it, or will read it later; or there is no room for it. */
+export type Taken = "read" | "kept" | "refused";
+
+/** Who waits for a call. None of these may throw. */
+export interface CallSink {
+  /** A piece of the answer, or the last of it, which is never refused. */
+  answer(body: Buffer[], final: boolean): Taken;
+  /** Whether pieces wait to be read: the time for the next one does not run meanwhile. */
+  readonly unread?: boolean;
+  /** @param closing the program closes its client: a caller that does not look at its promise is no error then */
+  failed(error: ShoalError, closing?: boolean): void;
+  /** Request-many: who was asked, and what each says; `answer` with `final` is the end. */
+  asked?(workers: readonly string[]): void;
+  one?(worker: string, ok: boolean, body: Buffer[]): void;
+}
+
+/** A service as its client knows it. */
+export interface AskedService {
+  readonly name: string;
+  /** The name's bytes. */
+  readonly frame: Buffer;
+  /** What its requests' heads begin as (header.ts). */
+  readonly template: Buffer;
+}
+
+/** How a service is asked. */
+export interface CallTerms {
+  /** All its workers. */
+  readonly all: boolean;
+  /** ms of one attempt; 0: no limit. */
+  readonly timeout: number;
+  /** Attempts after the first. */
+  readonly retries: number;
+}
+
+export class Call {
+  readonly sequence: number;
+  readonly service: AskedService;
+  readonly body: readonly (Buffer | string)[];
+  readonly all: boolean;
+  /** ms of one attempt; 0: no limit. */
+  readonly attemptTimeout: number;
+  readonly sink: CallSink;
+  /** Attempts that may still be made. */
+  retries: number;
+  /** Where it was sent to; 0: nowhere yet. */
+  connection = 0;
+  /** The head it was sent with last. */
+  head: Buffer | undefined = undefined;
+  /** Pieces of its answer that have come. */
+  pieces = 0;
+  /** Bytes of them. */
+  pieceBytes = 0;
+  /** Bytes of them that were read, and are not granted yet. */
+  owed = 0;
+  /** Bytes that the worker may send ahead of the reader, beyond INITIAL_CREDIT. */
+  widened = 0;
+  /** The broker says that no worker offers the service. */
+  unserved = false;
+  deadline = 0;
+  readonly deadlineLink: Link<Call> = new Link<Call>(this);
+  /** In the queue, or among those that are sent. */
+  readonly placeLink: Link<Call> = new Link<Call>(this);
+
+  constructor(
+    sequence: number,
+    service: AskedService,
+    body: readonly (Buffer | string)[],
+    terms: CallTerms,
+    sink: CallSink,
+  ) {
+    this.sequence = sequence;
+    this.service = service;
+    this.body = body;
+    this.all = terms.all;
+    this.attemptTimeout = terms.timeout;
+    this.sink = sink;
+    this.retries = terms.retries;
+  }
+
+  /** Whether it may not be sent again: half an answer is not continued, and the asked of one broker are not another's. */
+  get final(): boolean {
+    return this.retries === 0 || this.pieces > 0 || this.all;
+  }
+}
+
+/** What decodes an answer's frames. May throw. */
+export type Decode<T> = (frames: Buffer[]) => T;
+
+/** An end without a body of its own, after pieces: only the form that MDP wants. */
+function isBareEnd(body: readonly Buffer[]): boolean {
+  return body.length === 0 || (body.length === 1 && (body[0] as Buffer).length === 0);
+}
+
+/** The whole answer at once. */
+export class WholeSink<T> implements CallSink {
+  /** What the caller holds. */
+  promise: Promise<T> | undefined = undefined;
+  readonly #decode: Decode<T>;
+  readonly #maxBytes: number;
+  readonly #resolve: (value: T) => void;
+  readonly #reject: (error: ShoalError) => void;
+  #joined: Buffer[] | undefined = undefined;
+  #bytes = 0;
+
+  /** @param maxBytes of pieces that are joined */
+  constructor(
+    decode: Decode<T>,
+    maxBytes: number,
+    resolve: (value: T) => void,
+    reject: (error: ShoalError) => void,
+  ) {
+    this.#decode = decode;
+    this.#maxBytes = maxBytes;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  answer(body: Buffer[], final: boolean): Taken {
+    if (!final) {
+      this.#bytes += pieceCost(body);
+      if (this.#bytes > this.#maxBytes) return "refused";
+      this.#joined ??= [];
+      for (let i = 0; i < body.length; i++) this.#joined.push(body[i] as Buffer);
+      return "read";
+    }
+    const joined = this.#joined;
+    const whole = joined === undefined ? body : isBareEnd(body) ? joined : [...joined, ...body];
+    try {
+      this.#resolve(this.#decode(whole));
+    } catch (error) {
+      this.#reject(error as ShoalError);
+    }
+    return "read";
+  }
+
+  failed(error: ShoalError, closing = false): void {
+    if (closing) this.promise?.catch(ignore);
+    this.#reject(error);
+  }
+}
+
+/** What a reader of pieces tells of itself. */
+export interface PieceReader {
+  /** It has read a piece. */
+  read(cost: number): void;
+  /** It wants no more. */
+  giveUp(): void;
+}
+
+/** Each piece as it comes. */
+export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefined> {
+  readonly #decode: Decode<T>;
+  readonly #maxBytes: number;
+  readonly #pieces = new RingBuffer<Buffer[]>();
+  readonly #reader: PieceReader;
+  #bytes = 0;
+  #any = false;
+  #done = false;
+  #error: unknown;
+  /** Readers that wait. */
+  readonly #reads = new Calls();
+  /** Who waits for a piece, in the order of their calls. */
+  readonly #waiting = new RingBuffer<() => void>();
+  /** Told once, when nothing more comes. */
+  onDone: (() => void) | undefined = undefined;
+
+  /** @param maxBytes of pieces that wait to be read; one always may */
+  constructor(decode: Decode<T>, maxBytes: number, reader: PieceReader) {
+    this.#decode = decode;
+    this.#maxBytes = maxBytes;
+    this.#reader = reader;
+  }
+
+  get unread(): boolean {
+    return this.#pieces.length > 0;
+  }
+
+  answer(body: Buffer[], final: boolean): Taken {
+    if (this.#done) return "read";
+    if (!final || !this.#any || !isBareEnd(body)) {
+      const cost = pieceCost(body);
+      if (!final && this.#bytes > 0 && this.#bytes + cost > this.#maxBytes) return "refused";
+      this.#pieces.push(body);
+      this.#bytes += cost;
+    }
+    this.#any = true;
+    if (final) this.#finish();
+    else this.#waiting.shift()?.();
+    return "kept";
+  }
+
+  failed(error: unknown, closing = false): void {
+    if (this.#done) return;
+    if (closing) this.#reads.abandon();
+    this.#error = error;
+    this.#finish();
+  }
+
+  next(): Promise<IteratorResult<T, undefined>> {
+    const waits = this.#pieces.length === 0 && !this.#done;
+    return waits ? this.#reads.run(() => this.#next()) : this.#next();
+  }
+
+  /** The reader leaves the loop: the worker is told. */
+  return(): Promise<IteratorResult<T, undefined>> {
+    this.#pieces.clear();
+    this.#bytes = 0;
+    if (!this.#done) {
+      this.#finish();
+      this.#reader.giveUp();
+    }
+    return Promise.resolve({ value: undefined, done: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async #next(): Promise<IteratorResult<T, undefined>> {
+    for (;;) {
+      const piece = this.#pieces.shift();
+      if (piece !== undefined) {
+        const cost = pieceCost(piece);
+        this.#bytes -= cost;
+        this.#reader.read(cost);
+        return { value: this.#decode(piece), done: false };
+      }
+      if (this.#error !== undefined) {
+        const error = this.#error;
+        this.#error = undefined;
+        throw error;
+      }
+      if (this.#done) return { value: undefined, done: true };
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve);
+      });
+    }
+  }
+
+  #finish(): void {
+    this.#done = true;
+    for (let wake = this.#waiting.shift(); wake !== undefined; wake = this.#waiting.shift()) wake();
+    this.onDone?.();
+  }
+}
+
+export function ignore(): void {}
+
+/** When a request to many ends, beside the last answer. */
+export interface RequestManyOptions<T> {
+  /** ms for all of it; -1: no limit. Default 30,000. */
+  readonly timeout?: number;
+  /** Replies that are enough, 1 or more. Default: those of all workers. */
+  readonly count?: number;
+  /** ms without a reply, once the workers were asked, after which no more is expected; -1: no limit, the default. */
+  readonly silence?: number;
+  /** Called with each reply; `true` ends it, with that reply. */
+  readonly until?: (reply: ManyReply<T>) => boolean;
+  /** Gives it up: the promise is rejected. */
+  readonly signal?: AbortSignal;
+}
+
+/** What one worker said. */
+export interface ManyReply<T> {
+  /** The worker's name. */
+  readonly worker: string;
+  readonly body: T;
+}
+
+/** What came of it. Every worker that was asked is in one of the lists. */
+export interface ManyResult<T> {
+  /** In the order in which they came. */
+  readonly replies: ManyReply<T>[];
+  /** Workers that were asked and have not answered. */
+  readonly missing: string[];
+  /** Workers that failed, and why. */
+  readonly failed: { readonly worker: string; readonly error: ServiceError }[];
+}
+
+/** ms of a request to many that names no time. */
+const TIMEOUT = 30_000;
+
+export class ManySink<T> implements CallSink {
+  /** What the caller holds. */
+  promise: Promise<unknown> | undefined = undefined;
+  readonly #service: string;
+  readonly #options: RequestManyOptions<T>;
+  readonly #decode: Decode<T>;
+  readonly #finish: (result: ManyResult<T>) => void;
+  readonly #reject: (error: ShoalError) => void;
+  readonly #replies: ManyReply<T>[] = [];
+  readonly #failed: { worker: string; error: ServiceError }[] = [];
+  /** Names, and how many of each were asked: two workers may have one name. */
+  readonly #open = new Map<string, number>();
+  #silence: NodeJS.Timeout | undefined;
+  #timeout: NodeJS.Timeout | undefined;
+  /** The broker has said who was asked. */
+  #asked = false;
+  #over = false;
+
+  /** @param finish told once, with what there is; the call is over for the caller then */
+  constructor(
+    service: string,
+    options: RequestManyOptions<T>,
+    decode: Decode<T>,
+    finish: (result: ManyResult<T>) => void,
+    reject: (error: ShoalError) => void,
+  ) {
+    this.#service = service;
+    this.#options = options;
+    this.#decode = decode;
+    this.#finish = finish;
+    this.#reject = reject;
+    const { timeout = TIMEOUT } = options;
+    if (timeout >= 0) this.#timeout = setTimeout(() => this.#late(timeout), timeout);
+  }
+
+  asked(workers: readonly string[]): void {
+    this.#asked = true;
+    for (const worker of workers) this.#open.set(worker, (this.#open.get(worker) ?? 0) + 1);
+    this.#listen();
+  }
+
+  one(worker: string, ok: boolean, body: Buffer[]): void {
+    if (this.#over) return;
+    const left = (this.#open.get(worker) ?? 1) - 1;
+    if (left === 0) this.#open.delete(worker);
+    else this.#open.set(worker, left);
+    this.#listen();
+    let reply: ManyReply<T>;
+    try {
+      if (!ok) throw new ServiceError(toReason(String(body[0])), this.#service, String(body[1]));
+      reply = { worker, body: this.#decode(body) };
+    } catch (cause) {
+      const error =
+        cause instanceof ServiceError
+          ? cause
+          : new ServiceError("worker-failed", this.#service, (cause as Error).message);
+      this.#failed.push({ worker, error });
+      return;
+    }
+    this.#replies.push(reply);
+    const { count = Number.POSITIVE_INFINITY, until } = this.#options;
+    try {
+      if (this.#replies.length >= count || until?.(reply) === true) this.#end();
+    } catch (error) {
+      this.failed(error as ShoalError);
+    }
+  }
+
+  answer(_body: Buffer[], final: boolean): Taken {
+    if (final) this.#end();
+    return "read";
+  }
+
+  failed(error: ShoalError, closing = false): void {
+    if (closing) this.promise?.catch(ignore);
+    // The broker is gone: what came before is worth as much as ever.
+    if (error instanceof ServiceError && this.#asked) this.#end();
+    else if (this.#stop()) this.#reject(error);
+  }
+
+  /** The caller has given it up. */
+  abandon(): void {
+    this.#stop();
+  }
+
+  /** Without a word of who was asked there is no result: nobody was reached who could have asked them. */
+  #late(timeout: number): void {
+    if (this.#asked) this.#end();
+    else if (this.#stop()) {
+      const text = `${this.#service}: no broker has asked its workers within ${timeout} ms`;
+      this.#reject(new TimeoutError("ETIMEDOUT", text));
+    }
+  }
+
+  #listen(): void {
+    const { silence = -1 } = this.#options;
+    if (silence < 0 || this.#over) return;
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => this.#end(), silence);
+  }
+
+  #stop(): boolean {
+    if (this.#over) return false;
+    this.#over = true;
+    clearTimeout(this.#silence);
+    clearTimeout(this.#timeout);
+    return true;
+  }
+
+  #end(): void {
+    if (!this.#stop()) return;
+    const missing = [...this.#open].flatMap(([worker, count]) => new Array<string>(count).fill(worker));
+    this.#finish({ replies: this.#replies, missing, failed: this.#failed });
+  }
+}

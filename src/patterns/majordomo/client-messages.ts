@@ -1,0 +1,345 @@
+/**
+ * What a client and a broker say to each other, built and parsed at both ends (forms: protocol.ts). A client's first
+ * question, which a worker asks, too, is here: `negotiation`.
+ */
+import { ERROR_MARK } from "../kit/errors.js";
+
+import {
+  answerHead,
+  CLIENT_ID,
+  clientSignal,
+  commandOf,
+  countedHead,
+  countIn,
+  isNumbered,
+  SERVICE_AT,
+  sequenceIn,
+  serviceIn,
+} from "./header.js";
+import {
+  CLIENT_HEADERS,
+  ClientCommand,
+  commandFrame,
+  Dialect,
+  EMPTY,
+  type Frames,
+  headerOf,
+  MAX_SERVICE_NAME,
+  NEGOTIATION,
+  WORKER_HEADERS,
+} from "./protocol.js";
+
+/** The most frequent heartbeats that a broker may ask for, in ms. */
+const MIN_INTERVAL = 10;
+
+/** The broker's answer to the question whether it knows the third dialect. */
+export interface Negotiated {
+  readonly kind: "negotiated";
+  readonly extended: boolean;
+  /** Which life of the broker this is; empty for a plain one. */
+  readonly incarnation: Buffer;
+  /** ms between the heartbeats that the broker expects; 0: it does not say. */
+  readonly heartbeatInterval: number;
+}
+
+/** Asks the broker, as a client of 0.1, whether it knows the third dialect. The body says who asks. */
+export function negotiation(role: "client" | "worker" = "client"): Frames {
+  const headers = role === "client" ? CLIENT_HEADERS : WORKER_HEADERS;
+  return [EMPTY, CLIENT_HEADERS[Dialect.Mdp01], NEGOTIATION, headers[Dialect.Shoal]];
+}
+
+/** Reads the answer to {@link negotiation}; `undefined` for another message of a client. */
+export function parseNegotiated(frames: readonly Buffer[], dialect: Dialect): Negotiated | undefined {
+  if (dialect !== Dialect.Mdp01 || frames[2]?.equals(NEGOTIATION) !== true) return undefined;
+  const extended = frames[3]?.toString() === "200" && frames[4]?.length === 8;
+  if (!extended) return { kind: "negotiated", extended, incarnation: EMPTY, heartbeatInterval: 0 };
+  const heartbeatInterval = Number(frames[5]?.toString("latin1", 0, 10)) || 0;
+  return { kind: "negotiated", extended, incarnation: frames[4] as Buffer, heartbeatInterval };
+}
+
+/** ms between the heartbeats to a broker: as often as either end wants, within reason. */
+export function beatInterval(own: number, expected: number): number {
+  return expected > 0 ? Math.min(own, Math.max(expected, MIN_INTERVAL)) : own;
+}
+
+/** A request in MDP. The third dialect's: {@link requestHead}. */
+export function plainRequest(dialect: Dialect, service: Buffer, body: readonly (Buffer | string)[]): Frames {
+  const frames: Frames =
+    dialect === Dialect.Mdp02
+      ? [CLIENT_HEADERS[dialect], commandFrame(ClientCommand.Request), service]
+      : [EMPTY, CLIENT_HEADERS[Dialect.Mdp01], service];
+  for (let i = 0; i < body.length; i++) frames.push(body[i] as Buffer | string);
+  return frames;
+}
+
+/** @param head from {@link requestHead} */
+export function extendedRequest(head: Buffer, body: readonly (Buffer | string)[]): Frames {
+  if (body.length === 1) return [head, body[0] as Buffer | string];
+  return [head, ...body];
+}
+
+/** @param request the head of the request that is given up */
+export function cancelMessage(request: Buffer): Frames {
+  return [answerHead(ClientCommand.Cancel, request)];
+}
+
+/** The request's reader has read so many bytes, or its client has room for so many more. @param request its head */
+export function creditMessage(request: Buffer, bytes: number): Frames {
+  return [countedHead(ClientCommand.Credit, request, bytes)];
+}
+
+export function heartbeatMessage(): Frames {
+  return [clientSignal(ClientCommand.Heartbeat)];
+}
+
+/** A client asks a service. */
+export class RequestCommand {
+  readonly kind: "request" | "ask-all";
+  readonly dialect: Dialect;
+  /** With an id, in the third dialect; empty for a plain client. */
+  readonly head: Buffer;
+  /** The whole message; the body begins at `bodyAt`. */
+  readonly frames: Buffer[];
+  readonly bodyAt: number;
+
+  constructor(kind: "request" | "ask-all", dialect: Dialect, head: Buffer, frames: Buffer[], bodyAt: number) {
+    this.kind = kind;
+    this.dialect = dialect;
+    this.head = head;
+    this.frames = frames;
+    this.bodyAt = bodyAt;
+  }
+
+  get service(): Buffer {
+    return this.head.length > 0 ? serviceIn(this.head) : (this.frames[this.bodyAt - 1] as Buffer);
+  }
+
+  get body(): Buffer[] {
+    return this.frames.slice(this.bodyAt);
+  }
+}
+
+/** What a broker receives from its clients. */
+export type FromClient =
+  | RequestCommand
+  | { readonly kind: "cancel"; readonly head: Buffer }
+  | { readonly kind: "credit"; readonly head: Buffer; readonly bytes: number }
+  | { readonly kind: "client-heartbeat" }
+  | Fault;
+
+/** A message that no version of the protocol allows. `worker`: the dialect of the worker that sent it, which gets DISCONNECT. */
+export interface Fault {
+  readonly kind: "fault";
+  readonly reason: FaultReason;
+  readonly worker: Dialect | undefined;
+}
+
+/** What is wrong with a message. */
+export type FaultReason = "frames" | "header" | "command" | "service" | "body" | "id" | "tag" | "capacity";
+
+export function parsePlainClient(frames: Buffer[], next: number, dialect: Dialect): FromClient {
+  let at = next;
+  if (dialect === Dialect.Mdp02) {
+    if (byteOf(frames[at]) !== ClientCommand.Request) return fault("command", undefined);
+    at += 1;
+  }
+  if (!isServiceName(frames[at])) return fault("service", undefined);
+  if (frames.length === at + 1) return fault("body", undefined);
+  return new RequestCommand("request", dialect, EMPTY, frames, at + 1);
+}
+
+export function parseExtendedClient(frames: Buffer[], head: Buffer): FromClient {
+  const command = commandOf(head);
+  switch (command) {
+    case ClientCommand.Request:
+    case ClientCommand.AskAll: {
+      if (!isNumbered(head, false)) return fault("id", undefined);
+      if (!isNumbered(head, true) || head.length > SERVICE_AT + MAX_SERVICE_NAME) {
+        return fault("service", undefined);
+      }
+      if (frames.length < 3) return fault("body", undefined);
+      const kind = command === ClientCommand.Request ? "request" : "ask-all";
+      return new RequestCommand(kind, Dialect.Shoal, head, frames, 2);
+    }
+    case ClientCommand.Cancel:
+      return isNumbered(head, false) ? { kind: "cancel", head } : fault("id", undefined);
+    case ClientCommand.Credit:
+      return isNumbered(head, false)
+        ? { kind: "credit", head, bytes: countIn(head) }
+        : fault("id", undefined);
+    case ClientCommand.Heartbeat:
+      return { kind: "client-heartbeat" };
+    default:
+      return fault("command", undefined);
+  }
+}
+
+/** Whom an answer goes to, and what it is an answer to. */
+export interface Asker {
+  readonly client: Buffer;
+  readonly dialect: Dialect;
+  /** The request's head; empty for a plain client. */
+  readonly head: Buffer;
+}
+
+/**
+ * A piece of the answer, or its end, to a client. 0.1 has the latter only.
+ *
+ * @param frames the body begins at `at`
+ * @param pieces that were sent before
+ */
+export function answer(
+  { client, dialect, head }: Asker,
+  final: boolean,
+  service: Buffer,
+  frames: readonly Buffer[],
+  at: number,
+  pieces = 0,
+): Frames {
+  const command = final ? ClientCommand.Final : ClientCommand.Partial;
+  let message: Frames;
+  if (dialect === Dialect.Shoal) {
+    const bare = final && pieces === 0;
+    message = [client, bare ? answerHead(command, head) : countedHead(command, head, pieces)];
+  } else if (dialect === Dialect.Mdp02) {
+    message = [client, CLIENT_HEADERS[Dialect.Mdp02], commandFrame(command), service];
+  } else message = [client, EMPTY, CLIENT_HEADERS[Dialect.Mdp01], service];
+  for (let i = at; i < frames.length; i++) message.push(frames[i] as Buffer);
+  // 0.1 and 0.2 have no answer without a body.
+  if (dialect !== Dialect.Shoal && at >= frames.length) message.push(EMPTY);
+  return message;
+}
+
+/** Tells a client that there will be no answer; a plain one in the form of an answer. */
+export function refusal(to: Asker, service: Buffer, reason: string, text: string): Frames {
+  if (to.dialect === Dialect.Shoal)
+    return [to.client, answerHead(ClientCommand.Error, to.head), reason, text];
+  return answer(to, true, service, [ERROR_MARK, Buffer.from(reason), Buffer.from(text)], 0);
+}
+
+/** Tells a client whether its request waits because no worker offers the service. */
+export function waiting({ client, head }: Asker, unserved: boolean): Frames {
+  return [client, answerHead(ClientCommand.Waiting, head), commandFrame(unserved ? 1 : 0)];
+}
+
+/** Tells a client which workers were asked. */
+export function asked({ client, head }: Asker, workers: readonly string[]): Frames {
+  return [client, answerHead(ClientCommand.Asked, head), ...workers];
+}
+
+/** What one of the asked workers said. `ok` false: the body is reason and text. */
+export function oneAnswer(
+  { client, head }: Asker,
+  worker: string,
+  ok: boolean,
+  body: readonly (Buffer | string)[],
+): Frames {
+  return [client, answerHead(ClientCommand.Answer, head), worker, commandFrame(ok ? 1 : 0), ...body];
+}
+
+/** The broker lives, and which life it is. */
+export function clientHeartbeat(to: Buffer, incarnation: Buffer): Frames {
+  return [to, clientSignal(ClientCommand.Heartbeat), incarnation];
+}
+
+export type ClientInput =
+  /** A piece of an answer, or its end. `sequence`: the number in the request's id; -1 from a plain broker. */
+  | {
+      readonly kind: "answer";
+      readonly final: boolean;
+      readonly sequence: number;
+      /** Pieces that were sent before; -1 from a plain broker, which does not say. */
+      readonly pieces: number;
+      /** From a plain broker only. */
+      readonly service: Buffer;
+      readonly body: Buffer[];
+    }
+  | { readonly kind: "error"; readonly sequence: number; readonly reason: string; readonly text: string }
+  | { readonly kind: "asked"; readonly sequence: number; readonly workers: string[] }
+  | {
+      readonly kind: "one";
+      readonly sequence: number;
+      readonly worker: string;
+      readonly ok: boolean;
+      readonly body: Buffer[];
+    }
+  | { readonly kind: "heartbeat"; readonly incarnation: Buffer }
+  /** Whether the request waits because no worker offers its service. */
+  | { readonly kind: "waiting"; readonly sequence: number; readonly unserved: boolean }
+  | Negotiated
+  | { readonly kind: "fault" };
+
+const CLIENT_FAULT: ClientInput = { kind: "fault" };
+
+export function parseAtClient(frames: readonly Buffer[]): ClientInput {
+  const start = frames[0]?.length === 0 ? 1 : 0;
+  const header = headerOf(frames[start]);
+  if (header?.role !== "client") return CLIENT_FAULT;
+  const { dialect } = header;
+  if ((dialect === Dialect.Mdp01) !== (start === 1)) return CLIENT_FAULT;
+  if (dialect === Dialect.Mdp01) return parseNegotiated(frames, dialect) ?? parsePlainAnswer(frames, 2, true);
+  if (dialect === Dialect.Mdp02) {
+    const command = byteOf(frames[1]);
+    const final = command === ClientCommand.Final;
+    return final || command === ClientCommand.Partial ? parsePlainAnswer(frames, 2, final) : CLIENT_FAULT;
+  }
+  return parseExtendedAtClient(frames, frames[0] as Buffer);
+}
+
+function parsePlainAnswer(frames: readonly Buffer[], at: number, final: boolean): ClientInput {
+  const service = frames[at];
+  if (service === undefined || frames.length === at + 1) return CLIENT_FAULT;
+  return { kind: "answer", final, sequence: -1, pieces: -1, service, body: frames.slice(at + 1) };
+}
+
+function parseExtendedAtClient(frames: readonly Buffer[], head: Buffer): ClientInput {
+  const command = commandOf(head);
+  if (command === ClientCommand.Heartbeat) {
+    return frames.length === 2 ? { kind: "heartbeat", incarnation: frames[1] as Buffer } : CLIENT_FAULT;
+  }
+  if (!isNumbered(head, false)) return CLIENT_FAULT;
+  const sequence = sequenceIn(head, CLIENT_ID);
+  switch (command) {
+    case ClientCommand.Partial:
+    case ClientCommand.Final: {
+      const final = command === ClientCommand.Final;
+      return {
+        kind: "answer",
+        final,
+        sequence,
+        pieces: countIn(head),
+        service: EMPTY,
+        body: frames.slice(1),
+      };
+    }
+    case ClientCommand.Error:
+      return { kind: "error", sequence, reason: String(frames[1]), text: String(frames[2]) };
+    case ClientCommand.Asked:
+      return { kind: "asked", sequence, workers: frames.slice(1).map(String) };
+    case ClientCommand.Answer:
+      if (frames.length < 3) return CLIENT_FAULT;
+      return {
+        kind: "one",
+        sequence,
+        worker: String(frames[1]),
+        ok: byteOf(frames[2]) === 1,
+        body: frames.slice(3),
+      };
+    case ClientCommand.Waiting:
+      return { kind: "waiting", sequence, unserved: byteOf(frames[1]) === 1 };
+    default:
+      return CLIENT_FAULT;
+  }
+}
+
+export function isServiceName(frame: Buffer | undefined): frame is Buffer {
+  return frame !== undefined && frame.length > 0 && frame.length <= MAX_SERVICE_NAME;
+}
+
+export function byteOf(frame: Buffer | undefined): number {
+  return frame?.length === 1 ? (frame[0] as number) : 0;
+}
+
+export function fault(reason: FaultReason, worker: Dialect | undefined): Fault {
+  return { kind: "fault", reason, worker };
+}

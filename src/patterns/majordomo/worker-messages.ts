@@ -1,0 +1,379 @@
+/** What a worker and a broker say to each other, built and parsed at both ends, and what a broker's ROUTER makes of any message (forms: protocol.ts). */
+
+import {
+  type Fault,
+  type FromClient,
+  fault,
+  isServiceName,
+  type Negotiated,
+  parseExtendedClient,
+  parseNegotiated,
+  parsePlainClient,
+} from "./client-messages.js";
+import {
+  commandOf,
+  countedReplyHead,
+  deliveryHead,
+  hasId,
+  isDelivery,
+  isTagged,
+  replyHead,
+  tagCountIn,
+  tagIn,
+  workerCreditHead,
+  workerSignalHead,
+} from "./header.js";
+import {
+  commandFrame,
+  Dialect,
+  EMPTY,
+  type Frames,
+  headerOf,
+  MAX_CAPACITY,
+  type Room,
+  TAG_LENGTH,
+  WORKER_HEADERS,
+  WorkerCommand,
+  workerCommandFrame,
+  workerCommandOf,
+} from "./protocol.js";
+
+/** A request for a worker, and what its answer has to begin with. */
+export class Delivery {
+  readonly kind = "request";
+  readonly dialect: Dialect;
+  /** A plain broker's address frames, or the head alone, which has the tag and the id. */
+  readonly envelope: readonly Buffer[];
+  readonly body: Buffer[];
+  /** The registration that it came to. */
+  epoch = 0;
+
+  constructor(dialect: Dialect, envelope: readonly Buffer[], body: Buffer[]) {
+    this.dialect = dialect;
+    this.envelope = envelope;
+    this.body = body;
+  }
+
+  /** The head; only in the third dialect. */
+  get head(): Buffer {
+    return this.envelope[0] as Buffer;
+  }
+
+  /** Whether the request has an id. */
+  get repeatable(): boolean {
+    return this.dialect === Dialect.Shoal && hasId(this.head);
+  }
+}
+
+export type WorkerInput =
+  | Delivery
+  | { readonly kind: "cancel"; readonly tag: number }
+  | { readonly kind: "credit"; readonly tag: number; readonly bytes: number }
+  | { readonly kind: "heartbeat" | "disconnect"; readonly dialect: Dialect }
+  | Negotiated
+  | { readonly kind: "fault" };
+
+const WORKER_FAULT: WorkerInput = { kind: "fault" };
+
+export function parseAtWorker(frames: readonly Buffer[]): WorkerInput {
+  const start = frames[0]?.length === 0 ? 1 : 0;
+  const header = headerOf(frames[start]);
+  if (header === undefined) return WORKER_FAULT;
+  const { role, dialect } = header;
+  if ((dialect === Dialect.Mdp01) !== (start === 1)) return WORKER_FAULT;
+  if (role === "client") return parseNegotiated(frames, dialect) ?? WORKER_FAULT;
+  if (dialect === Dialect.Shoal) return parseExtendedAtWorker(frames, frames[0] as Buffer);
+  switch (workerCommandOf(dialect, frames[start + 1])) {
+    case WorkerCommand.Request:
+      return parsePlainDelivery(frames, start + 2, dialect);
+    case WorkerCommand.Heartbeat:
+      return { kind: "heartbeat", dialect };
+    case WorkerCommand.Disconnect:
+      return { kind: "disconnect", dialect };
+    default:
+      return WORKER_FAULT;
+  }
+}
+
+function parseExtendedAtWorker(frames: readonly Buffer[], head: Buffer): WorkerInput {
+  const dialect = Dialect.Shoal;
+  switch (commandOf(head)) {
+    case WorkerCommand.Request:
+      if (!isDelivery(head) || frames.length < 2) return WORKER_FAULT;
+      return new Delivery(dialect, [head], frames.slice(1));
+    case WorkerCommand.Heartbeat:
+      return { kind: "heartbeat", dialect };
+    case WorkerCommand.Disconnect:
+      return { kind: "disconnect", dialect };
+    case WorkerCommand.Cancel:
+      return isTagged(head) ? { kind: "cancel", tag: tagIn(head) } : WORKER_FAULT;
+    case WorkerCommand.Credit:
+      return isTagged(head) ? { kind: "credit", tag: tagIn(head), bytes: tagCountIn(head) } : WORKER_FAULT;
+    default:
+      return WORKER_FAULT;
+  }
+}
+
+/** The address is what stands before the empty frame: one frame, or more behind a chain of brokers. */
+function parsePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dialect): WorkerInput {
+  let end = at;
+  while (end < frames.length && (frames[end] as Buffer).length > 0) end += 1;
+  if (end === at || end + 1 >= frames.length) return WORKER_FAULT;
+  return new Delivery(dialect, frames.slice(at, end), frames.slice(end + 1));
+}
+
+export function readyMessage(dialect: Dialect, service: Buffer, room: Room, name: string): Frames {
+  if (dialect === Dialect.Shoal) {
+    const declared = Buffer.alloc(8);
+    declared.writeUInt32BE(room.concurrency, 0);
+    declared.writeUInt32BE(room.capacity, 4);
+    return [workerSignalHead(WorkerCommand.Ready), service, declared, name];
+  }
+  const command = workerCommandFrame(dialect, "Ready");
+  if (dialect === Dialect.Mdp01) return [EMPTY, WORKER_HEADERS[dialect], command, service];
+  return [WORKER_HEADERS[dialect], command, service];
+}
+
+export function signalMessage(dialect: Dialect, name: "Heartbeat" | "Disconnect"): Frames {
+  if (dialect === Dialect.Shoal) return [workerSignalHead(WorkerCommand[name])];
+  const command = workerCommandFrame(dialect, name);
+  return dialect === Dialect.Mdp01
+    ? [EMPTY, WORKER_HEADERS[dialect], command]
+    : [WORKER_HEADERS[dialect], command];
+}
+
+/** A worker of shoal's takes nothing new. */
+export function drainMessage(): Frames {
+  return [workerSignalHead(WorkerCommand.Drain)];
+}
+
+/**
+ * A piece of an answer, or its end. 0.1 has no pieces; 0.1 and 0.2 no end without a body.
+ *
+ * @param pieces that were sent before
+ */
+export function replyMessage(
+  dialect: Dialect,
+  envelope: readonly Buffer[],
+  final: boolean,
+  body: readonly (Buffer | string)[],
+  pieces: number,
+): Frames {
+  let frames: Frames;
+  if (dialect === Dialect.Shoal) {
+    const command = final ? WorkerCommand.Final : WorkerCommand.Partial;
+    const delivery = envelope[0] as Buffer;
+    const bare = final && pieces === 0;
+    const head = bare ? replyHead(command, delivery) : countedReplyHead(command, delivery, pieces);
+    if (body.length === 1) return [head, body[0] as Buffer | string];
+    frames = [head];
+  } else {
+    const command = final ? workerCommandFrame(dialect, "Final") : commandFrame(WorkerCommand.Partial);
+    frames =
+      dialect === Dialect.Mdp01
+        ? [EMPTY, WORKER_HEADERS[dialect], command]
+        : [WORKER_HEADERS[dialect], command];
+    for (const hop of envelope) frames.push(hop);
+    frames.push(EMPTY);
+    if (body.length === 0) frames.push(EMPTY);
+  }
+  for (let i = 0; i < body.length; i++) frames.push(body[i] as Buffer | string);
+  return frames;
+}
+
+/** The handler failed; in the third dialect only. @param delivery the head of the request */
+export function failureMessage(delivery: Buffer, reason: string, text: string): Frames {
+  return [replyHead(WorkerCommand.Failure, delivery), reason, text];
+}
+
+/**
+ * A request for a worker. Plain ones get the tag as the client's address.
+ *
+ * @param head the request's; empty for a plain client's
+ * @param frames the body begins at `at`
+ */
+export function delivery(
+  to: Buffer,
+  dialect: Dialect,
+  tag: number,
+  head: Buffer,
+  frames: readonly Buffer[],
+  at: number,
+): Frames {
+  let message: Frames;
+  if (dialect === Dialect.Shoal) message = [to, deliveryHead(WorkerCommand.Request, tag, head)];
+  else {
+    const tagFrame = Buffer.allocUnsafe(4);
+    tagFrame.writeUInt32BE(tag, 0);
+    const command = workerCommandFrame(dialect, "Request");
+    message =
+      dialect === Dialect.Mdp01
+        ? [to, EMPTY, WORKER_HEADERS[Dialect.Mdp01], command, tagFrame, EMPTY]
+        : [to, WORKER_HEADERS[Dialect.Mdp02], command, tagFrame, EMPTY];
+  }
+  for (let i = at; i < frames.length; i++) message.push(frames[i] as Buffer);
+  return message;
+}
+
+/** HEARTBEAT or DISCONNECT for a worker. */
+export function workerSignal(to: Buffer, dialect: Dialect, name: "Heartbeat" | "Disconnect"): Frames {
+  if (dialect === Dialect.Shoal) return [to, workerSignalHead(WorkerCommand[name])];
+  const command = workerCommandFrame(dialect, name);
+  return dialect === Dialect.Mdp01
+    ? [to, EMPTY, WORKER_HEADERS[dialect], command]
+    : [to, WORKER_HEADERS[dialect], command];
+}
+
+/** Nobody waits for this delivery's answer any more; plain workers are not told. */
+export function cancellation(to: Buffer, tag: number): Frames {
+  return [to, deliveryHead(WorkerCommand.Cancel, tag, EMPTY)];
+}
+
+/** More of an answer's pieces are wanted; plain workers know no credit. */
+export function credit(to: Buffer, tag: number, bytes: number): Frames {
+  return [to, workerCreditHead(WorkerCommand.Credit, tag, bytes)];
+}
+
+/** A worker's answer, or a piece of it, to the delivery with this tag. */
+export class ReplyCommand {
+  readonly kind: "partial" | "final";
+  readonly dialect: Dialect;
+  readonly tag: number;
+  /** The whole message; the body begins at `bodyAt`. */
+  readonly frames: Buffer[];
+  readonly bodyAt: number;
+  /** Pieces that the worker has sent before this; -1 from a plain one, which does not say. */
+  readonly pieces: number;
+
+  constructor(
+    kind: "partial" | "final",
+    dialect: Dialect,
+    tag: number,
+    frames: Buffer[],
+    bodyAt: number,
+    pieces: number,
+  ) {
+    this.pieces = pieces;
+    this.kind = kind;
+    this.dialect = dialect;
+    this.tag = tag;
+    this.frames = frames;
+    this.bodyAt = bodyAt;
+  }
+
+  get body(): Buffer[] {
+    return this.frames.slice(this.bodyAt);
+  }
+}
+
+/** What a broker receives from its workers. */
+export type FromWorker =
+  | ReplyCommand
+  | {
+      readonly kind: "ready";
+      readonly dialect: Dialect;
+      readonly service: Buffer;
+      readonly concurrency: number;
+      readonly capacity: number;
+      readonly name: string;
+    }
+  | { readonly kind: "failure"; readonly tag: number; readonly reason: string; readonly text: string }
+  | { readonly kind: "heartbeat"; readonly dialect: Dialect }
+  | { readonly kind: "disconnect"; readonly dialect: Dialect }
+  | { readonly kind: "drain" }
+  | Fault;
+
+export type BrokerCommand = FromClient | FromWorker;
+
+const HEARTBEATS = {
+  [Dialect.Mdp01]: { kind: "heartbeat", dialect: Dialect.Mdp01 },
+  [Dialect.Mdp02]: { kind: "heartbeat", dialect: Dialect.Mdp02 },
+  [Dialect.Shoal]: { kind: "heartbeat", dialect: Dialect.Shoal },
+} as const;
+
+/** @param frames as the ROUTER gives them: the first is the routing id */
+export function parseAtBroker(frames: Buffer[]): BrokerCommand {
+  // 7/MDP: each message of 0.1 begins with an empty frame; the others begin with their header.
+  const start = frames[1]?.length === 0 ? 2 : 1;
+  const header = headerOf(frames[start]);
+  if (header === undefined) return fault(frames.length < 3 ? "frames" : "header", undefined);
+  const { role, dialect } = header;
+  if ((dialect === Dialect.Mdp01) !== (start === 2)) {
+    return fault("frames", role === "worker" ? dialect : undefined);
+  }
+  const head = frames[start] as Buffer;
+  if (role === "worker") {
+    return dialect === Dialect.Shoal
+      ? parseExtendedWorker(frames, head)
+      : parsePlainWorker(frames, start + 1, dialect);
+  }
+  return dialect === Dialect.Shoal
+    ? parseExtendedClient(frames, head)
+    : parsePlainClient(frames, start + 1, dialect);
+}
+
+function parseExtendedWorker(frames: Buffer[], head: Buffer): FromWorker {
+  const dialect = Dialect.Shoal;
+  const command = commandOf(head);
+  switch (command) {
+    case WorkerCommand.Final:
+    case WorkerCommand.Partial: {
+      if (!isTagged(head)) return fault("tag", dialect);
+      const kind = command === WorkerCommand.Final ? "final" : "partial";
+      return new ReplyCommand(kind, dialect, tagIn(head), frames, 2, tagCountIn(head));
+    }
+    case WorkerCommand.Heartbeat:
+      return HEARTBEATS[dialect];
+    case WorkerCommand.Ready:
+      return ready(dialect, frames, 2);
+    case WorkerCommand.Disconnect:
+      return { kind: "disconnect", dialect };
+    case WorkerCommand.Drain:
+      return { kind: "drain" };
+    case WorkerCommand.Failure:
+      if (!isTagged(head)) return fault("tag", dialect);
+      if (frames.length !== 4) return fault("frames", dialect);
+      return { kind: "failure", tag: tagIn(head), reason: String(frames[2]), text: String(frames[3]) };
+    default: // REQUEST and CANCEL, too: a broker sends these.
+      return fault("command", dialect);
+  }
+}
+
+function parsePlainWorker(frames: Buffer[], at: number, dialect: Dialect): FromWorker {
+  switch (workerCommandOf(dialect, frames[at])) {
+    case WorkerCommand.Partial:
+      return plainReply("partial", dialect, frames, at + 1);
+    case WorkerCommand.Final:
+      return plainReply("final", dialect, frames, at + 1);
+    case WorkerCommand.Heartbeat:
+      return HEARTBEATS[dialect];
+    case WorkerCommand.Ready:
+      return ready(dialect, frames, at + 1);
+    case WorkerCommand.Disconnect:
+      return { kind: "disconnect", dialect };
+    default: // REQUEST, too: a broker sends it.
+      return fault("command", dialect);
+  }
+}
+
+function ready(dialect: Dialect, frames: Buffer[], at: number): FromWorker {
+  const service = frames[at];
+  if (!isServiceName(service)) return fault("service", dialect);
+  if (dialect !== Dialect.Shoal) {
+    return { kind: "ready", dialect, service, concurrency: 1, capacity: 1, name: "" };
+  }
+  const declared = frames[at + 1];
+  if (declared?.length !== 8) return fault("capacity", dialect);
+  const concurrency = declared.readUInt32BE(0);
+  const capacity = declared.readUInt32BE(4);
+  if (concurrency < 1 || capacity < concurrency || capacity > MAX_CAPACITY) return fault("capacity", dialect);
+  return { kind: "ready", dialect, service, concurrency, capacity, name: String(frames[at + 2] ?? "") };
+}
+
+function plainReply(kind: "partial" | "final", dialect: Dialect, frames: Buffer[], at: number): FromWorker {
+  const tag = frames[at];
+  if (tag?.length !== TAG_LENGTH) return fault("tag", dialect);
+  if (frames[at + 1]?.length !== 0) return fault("frames", dialect);
+  if (frames.length === at + 2) return fault("body", dialect);
+  return new ReplyCommand(kind, dialect, tag.readUInt32BE(0), frames, at + 2, -1);
+}
