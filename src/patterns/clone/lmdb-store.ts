@@ -18,13 +18,8 @@ import { type FileHandle, open as openFile, statfs } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { crc32 } from "node:zlib";
 import { ClosedError, InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
-import {
-  commitCause,
-  type LmdbDatabase,
-  type LmdbEnvironment,
-  openEnvironment,
-} from "../kit/store/lmdb-module.js";
-import { StoreError } from "../titanic/store.js";
+import { StoreError } from "../kit/store/error.js";
+import { commitCause, type LmdbDatabase, type LmdbEnvironment, openEnvironment } from "../kit/store/lmdb.js";
 import { UUID_BYTES } from "./protocol.js";
 import type { CloneStore, StoredChange, StoredEntry, StoredState, StoreReplacement } from "./store.js";
 

@@ -17,7 +17,7 @@
 import { ShoalError } from "../../core/errors.js";
 import type { StarOrder } from "../binary-star/holding.js";
 import type { StarState } from "../binary-star/protocol.js";
-import { StoreError } from "../titanic/store.js";
+import { StoreError } from "../kit/store/error.js";
 import type { LoadedMap } from "./follower.js";
 import { InHand } from "./in-hand.js";
 import type { Operation } from "./operation.js";

@@ -1,6 +1,6 @@
 /** Between a server's rules and its store: one call at a time, and times by the wall clock. */
 import type { DriverTimer } from "../../core/driver-timer.js";
-import { StoreError } from "../titanic/store.js";
+import { StoreError } from "../kit/store/error.js";
 import type { LoadedMap } from "./follower.js";
 import type { Operation } from "./operation.js";
 import type { ServerRules } from "./server-rules.js";

@@ -10,14 +10,9 @@
 import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
-import {
-  commitCause,
-  type LmdbDatabase,
-  type LmdbEnvironment,
-  openEnvironment,
-} from "../kit/store/lmdb-module.js";
+import { StoreError } from "../kit/store/error.js";
+import { commitCause, type LmdbDatabase, type LmdbEnvironment, openEnvironment } from "../kit/store/lmdb.js";
 import { decodeRecord, encodeRecord } from "../kit/store/record.js";
-import { StoreError } from "../titanic/store.js";
 import type { CacheChanges } from "./value-cache.js";
 import type { StoredValue, StoredValues, ValueStore } from "./value-store.js";
 

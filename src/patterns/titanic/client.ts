@@ -5,10 +5,10 @@ import { Calls } from "../../sockets/calls.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { ServiceError } from "../kit/errors.js";
 import { checkCount } from "../kit/options.js";
+import { StoreError } from "../kit/store/error.js";
 import { MajordomoClient } from "../majordomo/client.js";
 import type { CallOptions, MajordomoClientOptions } from "../majordomo/client-options.js";
 import { parseStatus, storeBody, TITANIC_SERVICES, TitanicStatus } from "./protocol.js";
-import { StoreError } from "./store.js";
 import { formatUuid, parseUuid, UuidSource } from "./uuid.js";
 
 /** What `titanic.reply` says. */

@@ -3,13 +3,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { type FailureReason, ServiceError } from "../kit/errors.js";
+import { StoreError } from "../kit/store/error.js";
 import {
   type DeliveryEnd,
   type DispatchLimits,
   DispatchRules,
   type DispatchStats,
 } from "./dispatch-rules.js";
-import { type ClaimedRequest, StoreError, type TitanicStore } from "./store.js";
+import type { ClaimedRequest, TitanicStore } from "./store.js";
 
 /** How a dispatcher reaches the services: a Majordomo client, in a narrow form. */
 export interface ServiceCaller {

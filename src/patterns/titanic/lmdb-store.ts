@@ -7,19 +7,19 @@ import { randomBytes } from "node:crypto";
 import { statfs } from "node:fs/promises";
 import { resolve } from "node:path";
 import { ClosedError, InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
+import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
-import { commitCause, type LmdbEnvironment, openEnvironment } from "../kit/store/lmdb-module.js";
+import { commitCause, type LmdbEnvironment, openEnvironment } from "../kit/store/lmdb.js";
 import { Changes, LmdbTables, type QueuedKey, TABLES } from "./lmdb-tables.js";
-import {
-  type Burial,
-  type ClaimedRequest,
-  type DamagedRecord,
-  type DeadLetter,
-  type NewRequest,
-  type RequestState,
-  StoreError,
-  type StoreStats,
-  type TitanicStore,
+import type {
+  Burial,
+  ClaimedRequest,
+  DamagedRecord,
+  DeadLetter,
+  NewRequest,
+  RequestState,
+  StoreStats,
+  TitanicStore,
 } from "./store.js";
 
 /** Options of {@link LmdbStore.open}. */

@@ -13,7 +13,7 @@
  * Every change of a request is one transaction, so a crash leaves no table
  * behind another. A key whose record was set aside is removed when it is met.
  */
-import type { LmdbDatabase, LmdbEnvironment, LmdbStats, LmdbTree } from "../kit/store/lmdb-module.js";
+import type { LmdbDatabase, LmdbEnvironment, LmdbStats, LmdbTree } from "../kit/store/lmdb.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
 import type { Burial, DamagedRecord, DeadLetter, NewRequest } from "./store.js";
 import { formatUuid, UUID_BYTES } from "./uuid.js";

@@ -8,20 +8,20 @@
  */
 import { randomUUID } from "node:crypto";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
 import { openPool, type PgClient, type PgPool, type PgResult } from "./postgres-module.js";
 import { type Statements, statementsFor } from "./postgres-statements.js";
-import {
-  type Burial,
-  type ClaimedRequest,
-  type DamagedRecord,
-  type DeadLetter,
-  type NewRequest,
-  type RequestState,
-  StoreError,
-  type StoreStats,
-  type TitanicStore,
+import type {
+  Burial,
+  ClaimedRequest,
+  DamagedRecord,
+  DeadLetter,
+  NewRequest,
+  RequestState,
+  StoreStats,
+  TitanicStore,
 } from "./store.js";
 import { formatUuid, UUID_BYTES } from "./uuid.js";
 

@@ -14,7 +14,6 @@
  * A record that cannot be read is set aside: it is in no state but "damaged",
  * is never delivered, and is kept for the operator.
  */
-import { ShoalError } from "../../core/errors.js";
 
 /** A request to be kept. */
 export interface NewRequest {
@@ -85,7 +84,7 @@ export interface StoreStats {
 /**
  * A store. Whatever settles is durable: a process killed at any moment, or the
  * machine, loses nothing of it. All methods may be called at the same time.
- * Each rejects with a {@link StoreError}, or ClosedError `EBADF` after `close`.
+ * Each rejects with a StoreError, or ClosedError `EBADF` after `close`.
  */
 export interface TitanicStore {
   /** For messages: "lmdb", "postgres", … */
@@ -127,33 +126,4 @@ export interface TitanicStore {
   stats(): StoreStats;
   /** Finishes what was begun and closes; what comes later is refused. */
   close(): Promise<void>;
-}
-
-/** Why a store refused or failed. */
-export type StoreErrorReason =
-  /** The disk or the store's own bound is full: new requests are refused, kept ones stay. */
-  | "full"
-  /** More operations wait than the store allows. */
-  | "overloaded"
-  /** Another process took the store over. */
-  | "taken"
-  /** The disk or the database reported an error, and nothing was changed; `cause` has it. */
-  | "failed"
-  /**
-   * The answer to a write was lost: whether it took place is not known. Each write can be repeated: the same
-   * UUID finds out.
-   */
-  | "outcome-unknown"
-  /** The store's file is damaged; the message says where, and nothing was changed. */
-  | "damaged";
-
-/** A store refused or failed. Code `ERR_STORE`. */
-export class StoreError extends ShoalError {
-  /** Why; `full` and `overloaded` pass. */
-  readonly reason: StoreErrorReason;
-
-  constructor(reason: StoreErrorReason, message: string, details?: { readonly cause?: unknown }) {
-    super("ERR_STORE", message, details);
-    this.reason = reason;
-  }
 }

@@ -14,6 +14,7 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { EventStream } from "../../core/event-stream.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import { checkCount } from "../kit/options.js";
+import { StoreError } from "../kit/store/error.js";
 import { lingerOf, type PatternCloseOptions } from "../majordomo/broker.js";
 import { resolve } from "../majordomo/broker-options.js";
 import { MajordomoClient } from "../majordomo/client.js";
@@ -30,13 +31,7 @@ import {
   TITANIC_SERVICES,
   TitanicStatus,
 } from "./protocol.js";
-import {
-  type ClaimedRequest,
-  type DamagedRecord,
-  StoreError,
-  type StoreStats,
-  type TitanicStore,
-} from "./store.js";
+import type { ClaimedRequest, DamagedRecord, StoreStats, TitanicStore } from "./store.js";
 import { DEFAULTS, type TitanicEvent, type TitanicOptions, type TitanicStats } from "./titanic-options.js";
 import { formatUuid, parseUuid, UuidSource } from "./uuid.js";
 

@@ -378,7 +378,7 @@ describe("with a store", () => {
     });
     await store.commit([change("a", 1), change("b", 2)]);
     await store.close();
-    const { openEnvironment } = await import("../../../src/patterns/kit/store/lmdb-module.js");
+    const { openEnvironment } = await import("../../../src/patterns/kit/store/lmdb.js");
     const environment = openEnvironment(directory);
     environment
       .openDB("map-0", { encoding: "binary", keyEncoding: "binary" })

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Publisher, Subscriber } from "../../../src/index.js";
-import { openEnvironment } from "../../../src/patterns/kit/store/lmdb-module.js";
+import { openEnvironment } from "../../../src/patterns/kit/store/lmdb.js";
 import { LastValueCache } from "../../../src/patterns/last-value-cache/index.js";
 import { collect, texts, thrown, until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";

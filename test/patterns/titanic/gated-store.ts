@@ -1,14 +1,14 @@
 /** A store in memory whose writes reach the disk when the test says so, or fail. */
-import {
-  type Burial,
-  type ClaimedRequest,
-  type DeadLetter,
-  type NewRequest,
-  type RequestState,
-  StoreError,
-  type StoreErrorReason,
-  type StoreStats,
-  type TitanicStore,
+
+import { StoreError, type StoreErrorReason } from "../../../src/patterns/kit/store/error.js";
+import type {
+  Burial,
+  ClaimedRequest,
+  DeadLetter,
+  NewRequest,
+  RequestState,
+  StoreStats,
+  TitanicStore,
 } from "../../../src/patterns/titanic/store.js";
 
 interface Kept {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { openEnvironment } from "../../../src/patterns/kit/store/lmdb-module.js";
+import { openEnvironment } from "../../../src/patterns/kit/store/lmdb.js";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
 import type { NewRequest } from "../../../src/patterns/titanic/store.js";
 import { run } from "../../process/child.js";

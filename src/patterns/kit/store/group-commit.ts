@@ -6,7 +6,7 @@
  *   idle --add--> scheduled --turn ends--> committing --done--> idle, or committing the next
  */
 import { ClosedError } from "../../../core/errors.js";
-import { StoreError } from "../../titanic/store.js";
+import { StoreError } from "./error.js";
 
 /** Operations of one commit at most; bounds the memory and the time of a single transaction. */
 const MAX_BATCH = 4_096;

@@ -1,0 +1,160 @@
+/**
+ * A folder of LMDB: opened once by this process, and only when its file is sound. Of the package `lmdb` only the part
+ * that is used is named, so that the types do not need the package.
+ */
+import { mkdirSync, realpathSync } from "node:fs";
+import { statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { loadOptional } from "../../../core/optional-package.js";
+import { StoreError } from "./error.js";
+import { type DamagedFile, findDamage, setAside } from "./lmdb-check.js";
+
+export interface LmdbRange {
+  readonly start?: Buffer;
+  readonly end?: Buffer;
+  readonly limit?: number;
+}
+
+/** Pages and entries of one tree. */
+export interface LmdbTree {
+  readonly treeBranchPageCount: number;
+  readonly treeLeafPageCount: number;
+  readonly overflowPages: number;
+  readonly entryCount: number;
+}
+
+/** Of a database, with those of the tree of names and the tree of free pages. */
+export interface LmdbStats extends LmdbTree {
+  readonly pageSize: number;
+  readonly lastPageNumber: number;
+  readonly root: LmdbTree;
+  readonly free: LmdbTree;
+}
+
+export interface LmdbDatabase {
+  getBinary(key: Buffer): Buffer | undefined;
+  getKeys(range: LmdbRange): Iterable<Buffer>;
+  getStats(): LmdbStats;
+  put(key: Buffer, value: Buffer): unknown;
+  remove(key: Buffer): unknown;
+}
+
+export interface LmdbEnvironment {
+  openDB(name: string, options: { encoding: "binary"; keyEncoding: "binary" }): LmdbDatabase;
+  /** Runs `change` in a transaction of its own, undone when it throws; settles after the commit. */
+  childTransaction<T>(change: () => T): Promise<T>;
+  /** `change` must give nothing: what `put` gives is taken for a promise, and the transaction stays open. */
+  transactionSync(change: () => undefined): void;
+  close(): Promise<void>;
+}
+
+/** Folders that this process has open: LMDB must not be opened twice by one process, by whatever store. */
+const openFolders = new Set<string>();
+
+/**
+ * Opens a folder. Each commit is on the disk when its promise settles.
+ *
+ * @param tables that the store makes, in their order
+ * @param damagedFile what to do with a file that is damaged: leave it as it is, or rename it and begin with none
+ * @throws StoreError `damaged`; `taken` when this process has it open, for whatever store; NotSupportedError
+ *   `NOT_SUPPORTED` without the package `lmdb`
+ */
+export function openEnvironment(
+  directory: string,
+  tables: readonly string[] = [],
+  damagedFile: DamagedFile = "refuse",
+  onSetAside: (file: string, reason: string) => void = () => undefined,
+): LmdbEnvironment {
+  const { open } = loadOptional("lmdb", "A store on LMDB") as {
+    open(options: object): LmdbEnvironment;
+  };
+  mkdirSync(directory, { recursive: true });
+  const folder = realpathSync(directory);
+  if (openFolders.has(folder))
+    throw new StoreError("taken", `This process has the store in ${directory} open already`);
+  const damage = findDamage(directory, tables);
+  if (damage !== undefined && damagedFile === "refuse") {
+    const message = `${join(directory, "data.mdb")} is damaged, and is left as it is: ${damage}`;
+    throw new StoreError("damaged", message);
+  }
+  if (damage !== undefined) onSetAside(setAside(directory, Date.now()), damage);
+  const environment = open({
+    path: directory,
+    noSubdir: false,
+    maxDbs: 16,
+    // With overlapping, a promise settles before the flush of its transaction: not what "stored" means here.
+    overlappingSync: false,
+    // Batches are made by GroupCommit. The package's own leave a rejected promise with nobody when a commit fails.
+    eventTurnBatching: false,
+  });
+  openFolders.add(folder);
+  const close = environment.close.bind(environment);
+  environment.close = async () => {
+    await close();
+    openFolders.delete(folder);
+  };
+  return environment;
+}
+
+/** A table of bytes by bytes. */
+export function openTable(environment: LmdbEnvironment, name: string): LmdbDatabase {
+  return environment.openDB(name, { encoding: "binary", keyEncoding: "binary" });
+}
+
+/** The error of a store whose commit failed: a StoreError as it is, else `failed` with the system's error as its cause. */
+export async function commitFailed(error: unknown, directory: string): Promise<StoreError> {
+  if (error instanceof StoreError) return error;
+  const cause = await commitCause(error);
+  return new StoreError("failed", `The store in ${directory} could not write; nothing of it was kept`, {
+    cause,
+  });
+}
+
+/** The system's error behind a failed commit, which the package gives apart. */
+export async function commitCause(error: unknown): Promise<unknown> {
+  const apart = (error as { commitError?: Promise<never> } | null)?.commitError;
+  if (apart === undefined) return error;
+  return apart.catch((cause: unknown) => cause);
+}
+
+/** Bytes that the disk may lose between two looks at it. */
+const LOOK_EVERY_BYTES = 1_048_576;
+
+/** Whether the disk has room: looked at once for each megabyte written, and always when it was full. */
+export class DiskRoom {
+  readonly #directory: string;
+  readonly #minFreeBytes: number;
+  readonly #reusableBytes: () => number;
+  /** More than enough at first, so that the first request looks. */
+  #unseen = LOOK_EVERY_BYTES;
+  #roomy = true;
+
+  /** @param reusableBytes pages of the file that hold nothing: a file of LMDB never gets shorter */
+  constructor(directory: string, minFreeBytes: number, reusableBytes: () => number = () => 0) {
+    this.#directory = directory;
+    this.#minFreeBytes = minFreeBytes;
+    this.#reusableBytes = reusableBytes;
+  }
+
+  /** So many bytes are about to be written. */
+  note(bytes: number): void {
+    this.#unseen += bytes;
+  }
+
+  /** A commit failed, for whatever reason: the next request looks at the disk first. */
+  suspect(): void {
+    this.#roomy = false;
+  }
+
+  /** A StoreError `full` when less than `minFreeBytes` are left. */
+  async refusal(): Promise<StoreError | undefined> {
+    if (!this.#roomy || this.#unseen >= LOOK_EVERY_BYTES) {
+      this.#unseen = 0;
+      const { bavail, bsize } = await statfs(this.#directory);
+      this.#roomy = bavail * bsize + this.#reusableBytes() >= this.#minFreeBytes;
+    }
+    if (this.#roomy) return undefined;
+    const message = `The disk of ${this.#directory} and the file on it have less than ${this.#minFreeBytes} bytes left`;
+    return new StoreError("full", message);
+  }
+}

@@ -1,0 +1,66 @@
+/** A folder is opened once by one process, whatever kinds of stores ask for it. */
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { CloneLmdbStore, LmdbStore } from "../../../../src/patterns/index.js";
+import { StoreError } from "../../../../src/patterns/kit/store/error.js";
+import { commitFailed, DiskRoom, openEnvironment } from "../../../../src/patterns/kit/store/lmdb.js";
+import { LmdbValueStore } from "../../../../src/patterns/last-value-cache/lmdb-value-store.js";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "shoal-lmdb-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const KINDS: Record<string, (directory: string) => { close(): Promise<void> }> = {
+  Titanic: (directory) => LmdbStore.open(directory),
+  Clone: (directory) => CloneLmdbStore.open(directory),
+  "last value cache": (directory) => new LmdbValueStore(directory),
+};
+
+test.for(Object.keys(KINDS))("a folder that %s has open is refused to every kind of store", async (name) => {
+  const link = `${folder}-link`;
+  symlinkSync(folder, link);
+  try {
+    const store = KINDS[name]?.(folder);
+    for (const open of Object.values(KINDS)) {
+      for (const path of [folder, `${folder}/../${folder.split("/").at(-1)}`, link])
+        expect(() => open(path)).toThrow(expect.objectContaining({ code: "ERR_STORE", reason: "taken" }));
+    }
+    await store?.close();
+    await KINDS[name]?.(link).close();
+  } finally {
+    rmSync(link);
+  }
+});
+
+test("room is looked for again once a commit has failed", async () => {
+  let reusable = Number.MAX_SAFE_INTEGER;
+  const room = new DiskRoom(folder, Number.MAX_SAFE_INTEGER, () => reusable);
+  expect(await room.refusal()).toBeUndefined();
+  reusable = 0;
+  room.note(1_000);
+  expect(await room.refusal()).toBeUndefined(); // Not looked at yet.
+  room.suspect();
+  expect(await room.refusal()).toMatchObject({ code: "ERR_STORE", reason: "full" });
+  reusable = Number.MAX_SAFE_INTEGER;
+  expect(await room.refusal()).toBeUndefined(); // A full disk is looked at each time.
+  reusable = 0;
+  room.note(1_048_576);
+  expect(await room.refusal()).toMatchObject({ reason: "full" });
+});
+
+test("a failed commit has the system's error as its cause", async () => {
+  const cause = new Error("EIO");
+  const rejected = Promise.reject(cause);
+  expect(await commitFailed({ commitError: rejected }, folder)).toMatchObject({ reason: "failed", cause });
+  const taken = new StoreError("taken", "by another");
+  expect(await commitFailed(taken, folder)).toBe(taken);
+});
+
+test("an environment that was closed can be opened again", async () => {
+  await openEnvironment(folder).close();
+  await openEnvironment(folder).close();
+});
