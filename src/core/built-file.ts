@@ -1,5 +1,7 @@
-/** Files of the built package that are loaded by name: threads, and what is compiled apart. */
+/** Files of the built package that are loaded by name: threads, and what is built apart. */
 import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 
 let root: URL | undefined;
 
@@ -11,6 +13,17 @@ let root: URL | undefined;
 export function builtFile(path: string): URL {
   root ??= packageRoot();
   return new URL(path, root);
+}
+
+/**
+ * Loads a package that the build has put into a file of its own, at once and not at import.
+ *
+ * @param name of the package, and of the file in dist/bundled; without that file (a checkout that was built without the
+ *   bundler) the package itself is loaded
+ */
+export function loadBundled(name: string): unknown {
+  const file = builtFile(`dist/bundled/${name}.cjs`);
+  return createRequire(import.meta.url)(existsSync(file) ? fileURLToPath(file) : name);
 }
 
 function packageRoot(): URL {

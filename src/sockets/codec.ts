@@ -5,9 +5,9 @@
  * (a topic, an envelope) stay as they are. A socket without a codec deals in
  * plain frames.
  */
-import { createRequire } from "node:module";
-import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { loadBundled } from "../core/built-file.js";
 import { InvalidMessageError, NotSupportedError } from "../core/errors.js";
+import type { StandardSchemaV1 } from "../core/standard-schema.js";
 import type { OutgoingFrame } from "../engine/engine.js";
 
 /** Encodes values of one type to a frame, and decodes them. */
@@ -68,13 +68,13 @@ interface Msgpackr {
 
 let msgpackr: Msgpackr | undefined;
 
-/** MessagePack; the package msgpackr is loaded at the first call. */
+/** MessagePack, by the package msgpackr, which is part of this one and is loaded at the first call. */
 export function msgpack<T = unknown>(): Codec<T>;
 /** MessagePack that a schema has to accept, on the way out and on the way in. */
 export function msgpack<S extends StandardSchemaV1>(schema: S): Codec<StandardSchemaV1.InferOutput<S>>;
 export function msgpack(schema?: StandardSchemaV1): Codec<never> {
   if (msgpackr === undefined) {
-    const { Packr } = createRequire(import.meta.url)("msgpackr") as {
+    const { Packr } = loadBundled("msgpackr") as {
       Packr: new (options: object) => Msgpackr;
     };
     // Plain MessagePack: no record extension, which only msgpackr itself understands.

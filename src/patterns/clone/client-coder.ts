@@ -1,7 +1,7 @@
 /** Keys and values between a program and the wire. What is there and is no key or value for the program is told. */
 import { isUtf8 } from "node:buffer";
-import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { InvalidArgumentError, InvalidMessageError, ShoalError } from "../../core/errors.js";
+import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import { type Codec, withSchema } from "../../sockets/codec.js";
 import type { CloneKey } from "./client-options.js";
 import { keyFault, MAX_KEY } from "./protocol.js";

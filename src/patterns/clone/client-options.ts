@@ -1,7 +1,7 @@
 /** What a clone's client is given, checked and with its defaults. */
 import { randomBytes } from "node:crypto";
-import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { InvalidArgumentError } from "../../core/errors.js";
+import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
 import type { Raw } from "../../sockets/shape.js";
