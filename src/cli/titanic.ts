@@ -22,7 +22,7 @@ export class TitanicPart {
 
   /**
    * @param security of a client of the broker
-   * @throws NotSupportedError `NOT_SUPPORTED` when the package that it needs is not installed
+   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` when the package that it needs is not installed
    */
   constructor(directory: string, options: TitanicPartOptions, security: SecurityOptions, log: Log) {
     loadOptional("lmdb", "--titanic");

@@ -30,6 +30,8 @@ export const ERROR_CODES = {
   ABORT_ERR: "The caller's AbortSignal was aborted before the operation took effect.",
   NOT_SUPPORTED: "The engine or the socket type cannot do this; the capability table says which can.",
   ERR_ENGINE_UNAVAILABLE: "The engine could not be loaded on this machine.",
+  ERR_PACKAGE_UNAVAILABLE:
+    "A store or another part needs an optional package that is not installed, or does not load on this machine.",
   ERR_TOO_MANY_PENDING:
     "More sends or receives wait on the socket than `maxPendingSends`, `maxPendingSendBytes` or `maxPendingReceives` allows.",
   ERR_INVALID_MESSAGE: "A message does not pass the socket's codec or schema.",
@@ -181,11 +183,14 @@ export class UnroutableError extends ShoalError {
 /** The operating system or the network refused an endpoint. Its code is the system's. */
 export class TransportError extends ShoalError {}
 
-/** The engine or socket type lacks this. Codes `NOT_SUPPORTED`, `ERR_ENGINE_UNAVAILABLE`. */
+/**
+ * The engine or socket type lacks this, or a package that it needs is missing. Codes `NOT_SUPPORTED`,
+ * `ERR_ENGINE_UNAVAILABLE`, `ERR_PACKAGE_UNAVAILABLE`.
+ */
 export class NotSupportedError extends ShoalError {
   constructor(
     message: string,
-    code: "NOT_SUPPORTED" | "ERR_ENGINE_UNAVAILABLE" = "NOT_SUPPORTED",
+    code: "NOT_SUPPORTED" | "ERR_ENGINE_UNAVAILABLE" | "ERR_PACKAGE_UNAVAILABLE" = "NOT_SUPPORTED",
     details?: ErrorDetails,
   ) {
     super(code, message, details);

@@ -55,7 +55,7 @@ Module._resolveFilename = function (name, ...rest) {
   const child = new Child(process.execPath, ["--require", hook, MAIN, ...args], { stdin: "ignore" });
   const { code, stderr } = await child.ended;
   expect(stderr).toBe(
-    'shoal majordomo broker: --titanic needs the package lmdb; install it with "npm install lmdb"\n',
+    "shoal majordomo broker: --titanic needs the npm package lmdb, which is not installed: npm install lmdb\n",
   );
   expect(code).toBe(1);
 });

@@ -70,7 +70,7 @@ export class CloneLmdbStore implements CloneStore {
    * Opens a folder, and makes it if it is not there. A second process that opens it takes it over: the
    * first one's commits are refused from then on with `taken`. Within a process the second is refused.
    *
-   * @throws NotSupportedError `NOT_SUPPORTED` without the package `lmdb`; InvalidArgumentError `EINVAL`;
+   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; InvalidArgumentError `EINVAL`;
    *   StoreError `ERR_STORE` when the folder cannot be opened, or holds something else; it is left as it is then
    */
   static open(directory: string, options: CloneLmdbStoreOptions = {}): CloneLmdbStore {
@@ -100,11 +100,7 @@ export class CloneLmdbStore implements CloneStore {
         return undefined;
       });
     } catch (cause) {
-      if (cause instanceof StoreError) throw cause;
-      if (cause instanceof NotSupportedError) {
-        const message = 'A clone\'s store needs the package lmdb; install it with "npm install lmdb"';
-        throw new NotSupportedError(message, "NOT_SUPPORTED", { cause });
-      }
+      if (cause instanceof StoreError || cause instanceof NotSupportedError) throw cause;
       throw new StoreError("failed", `The store in ${this.#directory} cannot be opened`, { cause });
     }
     open.add(this.#directory);

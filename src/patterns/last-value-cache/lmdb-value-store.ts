@@ -33,7 +33,7 @@ export class LmdbValueStore implements ValueStore {
   /**
    * Opens a folder, and makes it if it is not there. A second process that opens it takes it over.
    *
-   * @throws NotSupportedError `NOT_SUPPORTED` without the package `lmdb`; InvalidArgumentError `EINVAL`;
+   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; InvalidArgumentError `EINVAL`;
    *   StoreError `taken` when this process has it open; `damaged` when its file is;
    *   `failed` when it cannot be opened
    */

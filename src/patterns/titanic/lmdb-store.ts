@@ -108,7 +108,7 @@ export class LmdbStore implements TitanicStore {
    * Opens a folder, and makes it if it is not there. A second process that opens it takes it over: the
    * first one's writes are refused from then on with `taken`. Within a process the second is refused.
    *
-   * @throws NotSupportedError `NOT_SUPPORTED` without the package `lmdb`; InvalidArgumentError `EINVAL`;
+   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; InvalidArgumentError `EINVAL`;
    *   StoreError `damaged` when its file is not sound or none of LMDB, and `failed` when the folder cannot be
    *   opened; it is left as it is then. The file is read for that, up to 1 GiB of its pages
    */

@@ -80,7 +80,7 @@ export class PostgresStore implements TitanicStore {
   /**
    * Connects, and makes the table if it is not there.
    *
-   * @throws NotSupportedError `NOT_SUPPORTED` without the package `pg`; InvalidArgumentError `EINVAL`;
+   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `pg`; InvalidArgumentError `EINVAL`;
    *   StoreError `failed` when the database does not answer or refuses
    */
   static async open(options: PostgresStoreOptions = {}): Promise<PostgresStore> {
