@@ -10,6 +10,8 @@ export interface Capability {
   readonly curve?: boolean;
   readonly gssapi?: boolean;
   readonly draft?: boolean;
+  /** CURVE is native code, of the package `sodium-native`; absent with the engine `libzmq`, which has its own. */
+  readonly sodium?: boolean;
 }
 
 const features = (): Readonly<Record<string, boolean>> => context.load().features;

@@ -57,6 +57,22 @@ describe.skipIf(process.platform !== "linux" && "looks into /proc")("importing t
   });
 });
 
+describe("capability.sodium", () => {
+  it.each([
+    ["sodium", true],
+    ["noble", false],
+    ["nonsense", false],
+  ])("with SHOAL_CURVE=%s is %s, and reading another capability loads no addon", async (choice, native) => {
+    const outcome = await run(
+      `${LOOK}
+      const { capability } = await import("shoal");
+      console.log(capability.curve, look().addon, capability.sodium);`,
+      { env: { SHOAL_ENGINE: "zmtp", SHOAL_CURVE: choice } },
+    );
+    expect(outcome).toMatchObject({ code: 0, stdout: `true false ${native}\n`, stderr: "" });
+  });
+});
+
 describe("choosing an engine", () => {
   it("refuses an unknown SHOAL_ENGINE with the known names, at the first socket and not at import", async () => {
     const outcome = await run(
@@ -87,14 +103,13 @@ describe("a machine without the package zeromq", () => {
   let folder: string;
 
   beforeEach(async () => {
-    // All that a user's project has, but for the optional dependency.
+    // All that an install brings: the package, and the one that it depends on.
     folder = await mkdtemp(join(tmpdir(), "shoal-without-"));
     const installed = join(folder, "node_modules", "shoal");
     await mkdir(installed, { recursive: true });
     await cp(join(ROOT, "dist"), join(installed, "dist"), { recursive: true });
     await cp(join(ROOT, "package.json"), join(installed, "package.json"));
-    for (const name of ["msgpackr", "commander", "@standard-schema"])
-      await symlink(join(ROOT, "node_modules", name), join(folder, "node_modules", name));
+    await symlink(join(ROOT, "node_modules/@noble"), join(folder, "node_modules/@noble"));
   });
 
   afterEach(() => rm(folder, { recursive: true, force: true }));

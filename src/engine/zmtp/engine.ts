@@ -4,6 +4,7 @@ import { SocketType } from "../../core/socket-type.js";
 import type { EngineCapabilities } from "../capabilities.js";
 import type { Engine, EngineContext, EngineListener, EngineOptions, EngineSocket } from "../engine.js";
 import { InprocNames } from "./inproc-names.js";
+import { curveIsNative } from "./mechanism/curve-box.js";
 import { UNSUPPORTED_OPTIONS } from "./options.js";
 import { ZmtpSocket } from "./socket.js";
 import { ZapClient } from "./zap-client.js";
@@ -98,6 +99,10 @@ const ENGINE: Engine = {
     curve: true,
     gssapi: false,
     draft: false,
+    /** CURVE is native code here. Looked at when it is read: that loads the addon. */
+    get sodium(): boolean {
+      return curveIsNative();
+    },
   }),
   createContext: (options, shared) => new ZmtpContext(options, shared),
 };

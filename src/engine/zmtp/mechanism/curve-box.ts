@@ -96,6 +96,15 @@ export function loadCurveBox(): CurveBox {
   return chosen;
 }
 
+/** Whether the boxes of this process are made by native code. */
+export function curveIsNative(): boolean {
+  try {
+    return loadCurveBox().name === "sodium";
+  } catch {
+    return false;
+  }
+}
+
 /**
  * @param choice `SHOAL_CURVE`; empty or `undefined` for whatever loads
  * @internal
@@ -123,7 +132,7 @@ function insist(name: string, make: () => CurveBox): CurveBox {
     return make();
   } catch (cause) {
     throw new NotSupportedError(
-      `CURVE needs the npm package ${name} here, which does not load on this machine`,
+      `CURVE needs the npm package ${name} here, which does not load on this machine: npm install ${name}`,
       "ERR_ENGINE_UNAVAILABLE",
       { cause },
     );
