@@ -1,37 +1,32 @@
 // @ts-check
 /**
- * The library and the binary as few files: of the time from start to first message, most was the reading of hundreds.
- * What entry points share is in chunks, so each class exists once, whichever entry point it comes from. Declarations
- * are TypeScript's own, one a module (tsconfig.build.json).
+ * The library, the binary and the benchmark harness as few files: of the time from start to first message, most was the
+ * reading of hundreds. What entry points share is in chunks, so each class exists once, whichever entry point it comes
+ * from. Declarations are TypeScript's own, one a module (tsconfig.build.json). scripts/build.js runs this.
+ *
+ * Packages that only the binary, the harness or a part of the library needs are bundled, each in chunks of its own
+ * (chunks/package-NAME.js), which only those load: whoever installs shoal for its sockets installs none of them. Their
+ * licences are gathered in THIRD-PARTY-LICENSES.txt.
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { defineConfig } from "rolldown";
+import { licences } from "./scripts/licences.js";
 
 /** @type {Record<string, Record<string, string> | undefined>} */
-const { dependencies = {}, optionalDependencies = {} } = JSON.parse(readFileSync("package.json", "utf8"));
-const packages = Object.keys({ ...dependencies, ...optionalDependencies });
+const { dependencies = {}, peerDependencies = {} } = JSON.parse(readFileSync("package.json", "utf8"));
+/** What the user has installed. @colors/colors is an option of cli-table3, which nothing here asks for. */
+const outside = [...Object.keys({ ...dependencies, ...peerDependencies }), "shoal", "@colors/colors"];
 
-/** @param {string} id */
-function isOutside(id) {
-  return id.startsWith("node:") || packages.some((name) => id === name || id.startsWith(`${name}/`));
-}
-
-/**
- * @param {Record<string, string>} input names in the build, modules
- * @param {string} dir
- */
-function build(input, dir) {
-  return defineConfig({
-    input,
-    platform: "node",
-    external: isOutside,
-    output: { dir, chunkFileNames: "chunks/[name].js", sourcemap: true },
-  });
-}
+/** Patterns: each folder is an entry point of the package, `shoal/NAME`. */
+const patterns = readdirSync("src/patterns", { withFileTypes: true })
+  .filter((entry) => entry.isDirectory() && entry.name !== "kit")
+  .map(({ name }) => `patterns/${name}/index`);
 
 const entries = [
   "index",
   "patterns/index",
+  ...patterns,
   "proxy/index",
   "cli/main",
   // Threads: found by src/core/built-file.ts.
@@ -40,18 +35,115 @@ const entries = [
   "patterns/black-box/worker-thread",
 ];
 
-export default [
-  build(Object.fromEntries(entries.map((name) => [name, `src/${name}.ts`])), "dist"),
-  // Parts that bench/micro measures by themselves, and what scripts/write-schema.js writes; not in the package.
-  build(
-    {
-      "ring-buffer": "src/core/collections/ring-buffer.ts",
-      "subscription-index": "src/engine/zmtp/routing/subscription-index.ts",
-      "curve-box": "src/engine/zmtp/mechanism/curve-box.ts",
-      "curve-cipher": "src/engine/zmtp/mechanism/curve-cipher.ts",
-      "curve-exchange": "src/engine/zmtp/mechanism/curve-exchange.ts",
-      "configuration-schema": "src/proxy/config/schema.ts",
-    },
-    "dist/micro",
-  ),
+/** The harness: what the binary loads, the programs that it starts, and what test/bench asks of it. */
+const harness = [
+  "main",
+  ...["peers/index", "scenarios/index", "runner/run"],
+  ...["peers/node/main", "peers/node/first-message", "peers/node/star-server", "peers/node/clone-server"],
+  ...["peers/node-net/main", "peers/node-net/first-message", "peers/start-up-main"],
+  ...["peers/nats/main", "peers/redis/main", "peers/etcd/main"],
 ];
+
+/** Parts that bench/micro measures by themselves, and what scripts/write-schema.js writes; not in the package. */
+const micro = {
+  "ring-buffer": "src/core/collections/ring-buffer.ts",
+  "subscription-index": "src/engine/zmtp/routing/subscription-index.ts",
+  "curve-box": "src/engine/zmtp/mechanism/curve-box.ts",
+  "curve-cipher": "src/engine/zmtp/mechanism/curve-cipher.ts",
+  "curve-exchange": "src/engine/zmtp/mechanism/curve-exchange.ts",
+  "configuration-schema": "src/proxy/config/schema.ts",
+};
+
+/** @param {string} id */
+function isOutside(id) {
+  return id.startsWith("node:") || outside.some((name) => id === name || id.startsWith(`${name}/`));
+}
+
+/** @param {string} id of a module */
+function packageOf(id) {
+  return /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(id)?.[1];
+}
+
+/** @type {import("rolldown").CodeSplittingGroup} */
+const packages = {
+  debugName: "packages",
+  test: /\/node_modules\//,
+  name: (id) => `package-${(packageOf(id) ?? "").replaceAll("/", "-")}`,
+};
+
+/**
+ * Chunks of the library: what `shoal` itself loads is in two, since a file that is loaded costs more than the code in it.
+ * The binary, before it knows its command, and a thread that opens no socket load the smaller one alone.
+ *
+ * @type {{ plugin: import("rolldown").Plugin, groups: import("rolldown").CodeSplittingGroup[] }}
+ */
+const chunks = (() => {
+  /** @type {Set<string>} */
+  const sockets = new Set();
+  return {
+    plugin: {
+      name: "chunks",
+      buildEnd() {
+        const add = (/** @type {string} */ id) => {
+          if (sockets.has(id)) return;
+          sockets.add(id);
+          for (const imported of this.getModuleInfo(id)?.importedIds ?? []) add(imported);
+        };
+        for (const id of this.getModuleInfo(resolve("src/index.ts"))?.importedIds ?? []) add(id);
+      },
+    },
+    groups: [
+      { name: "core", test: /\/src\/core\//, priority: 3 },
+      { name: "sockets", test: (id) => sockets.has(id), priority: 2 },
+      { name: "kit", test: /\/src\/patterns\/kit\/[^/]+$/, priority: 1 },
+    ],
+  };
+})();
+
+/**
+ * @param {Record<string, string>} input names in the build, modules
+ * @param {string} dir
+ * @param {import("rolldown").Plugin[]} plugins
+ * @param {import("rolldown").OutputOptions} output
+ */
+function build(input, dir, plugins = [], output = {}) {
+  return defineConfig({
+    input,
+    platform: "node",
+    external: isOutside,
+    plugins,
+    // hdr-histogram-js looks for zlib by it.
+    checks: { eval: false },
+    output: {
+      dir,
+      chunkFileNames: "chunks/[name].js",
+      sourcemap: true,
+      codeSplitting: { groups: [packages] },
+      ...output,
+    },
+  });
+}
+
+/** @param {readonly string[]} names @param {string} folder */
+function modules(names, folder) {
+  return Object.fromEntries(names.map((name) => [name, `${folder}/${name}.ts`]));
+}
+
+const ofLibrary = licences("dist");
+
+/** The parts of the build, each as the configurations that make it. */
+export const library = [
+  build(modules(entries, "src"), "dist", [ofLibrary, chunks.plugin], {
+    codeSplitting: { groups: [...chunks.groups, packages] },
+  }),
+  // What has to be loaded at once and not at import: loadBundled() in src/core/built-file.ts.
+  build({ msgpackr: "scripts/bundled/msgpackr.js" }, "dist/bundled", [ofLibrary], {
+    format: "cjs",
+    entryFileNames: "[name].cjs",
+    codeSplitting: false,
+  }),
+  build(micro, "dist/micro"),
+];
+export const bench = [build(modules(harness, "bench"), "dist/bench", [licences("dist/bench")])];
+
+export default [...library, ...bench];

@@ -1,12 +1,17 @@
 // @ts-check
 /**
- * Builds dist/: the library (declarations, bundles, the schema of the proxy's configuration), then the benchmark
- * harness on top of it. What is up to date is left alone: each part keeps the names, sizes and times of the files that it
- * was made from, and of those that it made, in node_modules, which a fresh install empties.
+ * Builds dist/: the code (bundles, the schema of the proxy's configuration), its declarations, and the benchmark harness.
+ * What is up to date is left alone: each part keeps the names, sizes and times of the files that it was made from, and of
+ * those that it made, in node_modules, which a fresh install empties.
  *
- *   node scripts/build.js            both
+ *   node scripts/build.js            all
  *   node scripts/build.js library    without the harness
- *   node scripts/build.js --force    both, whatever is there
+ *   node scripts/build.js code       without the declarations, too: enough to run a program
+ *   node scripts/build.js --force    all, whatever is there
+ *
+ * The bundler is native code, for which npm has a package for each platform: an optional one, which may be missing. The
+ * TypeScript compiler makes a file for each module then, which runs as well, but starts later and loads the packages
+ * that are otherwise bundled from node_modules. Such a build is not for publishing, so --force refuses it.
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -16,74 +21,131 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const STAMPS = join(ROOT, "node_modules/.cache/shoal");
+const LEVELS = ["code", "library", "all"];
 const force = process.argv.includes("--force");
+const level = LEVELS.indexOf(process.argv.slice(2).find((word) => LEVELS.includes(word)) ?? "all");
+const DECLARATION = /\.d\.ts$/;
 
-const libraryInputs = [
-  ...["src", "scripts"],
-  ...["package.json", "package-lock.json", "tsconfig.json", "tsconfig.build.json", "rolldown.config.js"],
+const started = performance.now();
+process.chdir(ROOT);
+const inputs = [
+  ...["src", "scripts", "rolldown.config.js", "package.json", "package-lock.json"],
+  ...["tsconfig.json", "tsconfig.build.json", "tsconfig.modules.json"],
 ];
-const isLibraryNew = make("library", libraryInputs, ["dist"], ["bench"], () => {
-  rmSync(join(ROOT, "dist"), { recursive: true, force: true });
-  run("typescript/bin/tsc", "-p", "tsconfig.build.json");
-  run("rolldown/bin/cli.mjs", "-c");
-  execFileSync(process.execPath, ["scripts/write-schema.js"], { cwd: ROOT, stdio: "inherit" });
-});
-if (!process.argv.includes("library"))
-  make("bench", [...libraryInputs, "bench"], ["dist/bench"], [], () => {
-    run("typescript/bin/tsc", "-p", "bench");
-  });
-if (!isLibraryNew) console.log("dist is up to date");
+let isNew = await make("code", inputs, (name) => isLibrary(name) && !DECLARATION.test(name), buildCode);
+if (level >= LEVELS.indexOf("library"))
+  isNew =
+    (await make(
+      "declarations",
+      inputs,
+      (name) => isLibrary(name) && DECLARATION.test(name),
+      async () => run("typescript/bin/tsc", "-p", "tsconfig.build.json"),
+    )) || isNew;
+if (level >= LEVELS.indexOf("all"))
+  isNew = (await make("bench", [...inputs, "bench"], (name) => !isLibrary(name), buildHarness)) || isNew;
+console.log(
+  isNew ? `dist: built in ${((performance.now() - started) / 1_000).toFixed(1)} s` : "dist is up to date",
+);
+
+async function buildCode() {
+  rmSync("dist", { recursive: true, force: true });
+  const bundles = await bundler();
+  if (bundles === undefined) run("typescript/bin/tsc", "-p", "tsconfig.modules.json");
+  else await bundles.write(bundles.library);
+  const { writeSchema } = await import("./write-schema.js");
+  await writeSchema(bundles === undefined ? "proxy/config/schema.js" : "micro/configuration-schema.js");
+}
+
+async function buildHarness() {
+  rmSync("dist/bench", { recursive: true, force: true });
+  const bundles = await bundler();
+  if (bundles === undefined) run("typescript/bin/tsc", "-p", "bench", "--noCheck");
+  else await bundles.write(bundles.bench);
+}
+
+/** The bundler and what it is to do; `undefined`: it does not run here. */
+async function bundler() {
+  /** @type {typeof import("rolldown").rolldown} */
+  let rolldown;
+  try {
+    ({ rolldown } = await import("rolldown"));
+  } catch (error) {
+    if (force) throw error;
+    console.log("The bundler's native part is not installed: building a file for each module.");
+    return undefined;
+  }
+  return {
+    ...(await import("../rolldown.config.js")),
+    /** @param {readonly import("rolldown").RolldownOptions[]} builds */
+    async write(builds) {
+      for (const options of builds) {
+        const build = await rolldown({ ...options, onLog: refuse });
+        await build.write(/** @type {import("rolldown").OutputOptions} */ (options.output));
+        await build.close();
+      }
+    },
+  };
+}
 
 /**
- * @param {string} name
- * @param {string[]} inputs files and folders
- * @param {string[]} outputs
- * @param {string[]} except folders in the outputs that another part makes
- * @param {() => void} build
- * @returns {boolean} whether it was built
+ * A warning, such as of an import that is not found, is an error.
+ *
+ * @param {string} severity
+ * @param {import("rolldown").RolldownLog} log
  */
-function make(name, inputs, outputs, except, build) {
-  const stamp = join(STAMPS, `${name}.stamp`);
-  const now = () => `${fingerprint(inputs, [])} ${fingerprint(outputs, except)}`;
+function refuse(severity, log) {
+  if (severity === "warn") throw new Error(log.message);
+}
+
+/**
+ * @param {string} part
+ * @param {string[]} from files and folders
+ * @param {(name: string) => boolean} isOutput of files in dist
+ * @param {() => Promise<void>} build
+ * @returns {Promise<boolean>} whether it was built
+ */
+async function make(part, from, isOutput, build) {
+  const stamp = join(STAMPS, `${part}.stamp`);
+  const now = () => `${fingerprint(from, () => true)} ${fingerprint(["dist"], isOutput)}`;
   if (!force && existsSync(stamp) && readFileSync(stamp, "utf8") === now()) return false;
   rmSync(stamp, { force: true });
-  build();
+  await build();
   mkdirSync(STAMPS, { recursive: true });
   writeFileSync(stamp, now());
   return true;
 }
 
+/** @param {string} name */
+function isLibrary(name) {
+  return !name.startsWith("dist/bench/");
+}
+
 /**
  * @param {string[]} places
- * @param {string[]} except
+ * @param {(name: string) => boolean} counts
  */
-function fingerprint(places, except) {
+function fingerprint(places, counts) {
   const hash = createHash("sha256").update(process.version);
   for (const place of places)
-    for (const name of filesOf(place, except)) {
-      const { size, mtimeMs } = statSync(join(ROOT, name));
+    for (const name of filesOf(place).filter(counts)) {
+      const { size, mtimeMs } = statSync(name);
       hash.update(`${name} ${size} ${mtimeMs}\n`);
     }
   return hash.digest("hex");
 }
 
-/** @param {string} place @param {string[]} except @returns {string[]} */
-function filesOf(place, except) {
-  const path = join(ROOT, place);
-  if (!existsSync(path)) return [];
-  if (!statSync(path).isDirectory()) return [place];
-  return readdirSync(path, { withFileTypes: true })
-    .filter((entry) => !except.includes(entry.name))
+/** @param {string} place @returns {string[]} */
+function filesOf(place) {
+  if (!existsSync(place)) return [];
+  if (!statSync(place).isDirectory()) return [place];
+  return readdirSync(place, { withFileTypes: true })
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .flatMap((entry) =>
-      entry.isDirectory() ? filesOf(`${place}/${entry.name}`, []) : [`${place}/${entry.name}`],
+      entry.isDirectory() ? filesOf(`${place}/${entry.name}`) : [`${place}/${entry.name}`],
     );
 }
 
 /** @param {string} program in node_modules @param {string[]} args */
 function run(program, ...args) {
-  execFileSync(process.execPath, [join(ROOT, "node_modules", program), ...args], {
-    cwd: ROOT,
-    stdio: "inherit",
-  });
+  execFileSync(process.execPath, [join("node_modules", program), ...args], { stdio: "inherit" });
 }

@@ -1,7 +1,11 @@
 // @ts-check
 /** Writes the JSON Schema of the proxy's configuration into the built package, for editors. */
 import { writeFileSync } from "node:fs";
-import { configurationSchema } from "../dist/micro/configuration-schema.js";
 
-const file = new URL("../dist/proxy.schema.json", import.meta.url);
-writeFileSync(file, `${JSON.stringify(configurationSchema())}\n`);
+const DIST = new URL("../dist/", import.meta.url);
+
+/** @param {string} module in dist, with `configurationSchema` */
+export async function writeSchema(module) {
+  const { configurationSchema } = await import(new URL(module, DIST).href);
+  writeFileSync(new URL("proxy.schema.json", DIST), `${JSON.stringify(configurationSchema())}\n`);
+}

@@ -1,12 +1,12 @@
 /** etcd: a replicated store of keys, here one server of it. Each put is on the disk before it is answered. */
-import { fileURLToPath } from "node:url";
 import type { Contender } from "../contract.js";
+import { programFile } from "../places.js";
 import { Broker, brokerAbsent, freePort, packageVersion } from "./broker.js";
 import { KEY_VALUE_SCENARIOS } from "./key-value/roles.js";
 import { sideArguments } from "./node/side.js";
 import { ask } from "./tools.js";
 
-const MAIN = fileURLToPath(new URL("./etcd/main.js", import.meta.url));
+const MAIN = programFile("peers/etcd/main");
 const GET =
   "install both (Debian: apt install etcd-server; macOS: brew install etcd; then npm install @grpc/grpc-js)";
 

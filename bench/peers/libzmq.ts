@@ -2,8 +2,8 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Contender } from "../contract.js";
+import { programFile } from "../places.js";
 import { sideArguments } from "./node/side.js";
 import { sourceFolder } from "./sources.js";
 import { ask, firstThatRuns, lazily } from "./tools.js";
@@ -29,7 +29,7 @@ const SCENARIOS: readonly string[] = [
   "last-value-cache",
 ];
 const INPROC: readonly string[] = ["throughput", "latency"];
-const STARTER = fileURLToPath(new URL("./start-up-main.js", import.meta.url));
+const STARTER = programFile("peers/start-up-main");
 
 const GET = "install a C compiler and libzmq's headers (Debian: gcc libzmq3-dev; macOS: brew install zeromq)";
 

@@ -1,14 +1,14 @@
 /** NATS: a broker. Every message takes two hops, and the server is a third process. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Contender } from "../contract.js";
+import { programFile } from "../places.js";
 import { Broker, brokerAbsent, packageVersion } from "./broker.js";
 import { KEY_VALUE_SCENARIOS } from "./key-value/roles.js";
 import { sideArguments } from "./node/side.js";
 import { ask } from "./tools.js";
 
-const MAIN = fileURLToPath(new URL("./nats/main.js", import.meta.url));
+const MAIN = programFile("peers/nats/main");
 const GET =
   "install both (Debian: apt install nats-server; macOS: brew install nats-server; then npm install nats)";
 const SCENARIOS: readonly string[] = [

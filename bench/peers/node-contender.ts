@@ -1,12 +1,12 @@
 /** The contenders whose sides are `node/main.ts`: shoal on each of its engines, and the package zeromq. */
 import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
 import { ENGINE_NAMES } from "shoal";
 import type { Contender, SideCommand, SideRequest } from "../contract.js";
+import { programFile } from "../places.js";
 import { PATTERNS, PLAIN_PATTERNS, PLAYED } from "./node/roles/index.js";
 import { sideArguments } from "./node/side.js";
 
-const MAIN = fileURLToPath(new URL("./node/main.js", import.meta.url));
+const MAIN = programFile("peers/node/main");
 const require = createRequire(import.meta.url);
 
 /** Both libraries need libzmq's binding, which is an optional dependency. */

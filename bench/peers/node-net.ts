@@ -1,11 +1,11 @@
 /** The ceiling: what Node itself can move with ZMTP's framing, with no socket types, no handshake, no guarantees. */
-import { fileURLToPath } from "node:url";
 import type { Contender } from "../contract.js";
+import { programFile } from "../places.js";
 import { sideArguments } from "./node/side.js";
 
-const MAIN = fileURLToPath(new URL("./node-net/main.js", import.meta.url));
-const FIRST = fileURLToPath(new URL("./node-net/first-message.js", import.meta.url));
-const STARTER = fileURLToPath(new URL("./start-up-main.js", import.meta.url));
+const MAIN = programFile("peers/node-net/main");
+const FIRST = programFile("peers/node-net/first-message");
+const STARTER = programFile("peers/start-up-main");
 
 const SCENARIOS: readonly string[] = [
   "throughput",

@@ -1,12 +1,12 @@
 /** pyzmq: libzmq from Python, as a Python program would use it. */
-import { fileURLToPath } from "node:url";
 import type { Contender } from "../contract.js";
+import { programFile } from "../places.js";
 import { libzmq } from "./libzmq.js";
 import { sideArguments } from "./node/side.js";
 import { sourceFolder } from "./sources.js";
 import { ask, firstThatRuns, lazily } from "./tools.js";
 
-const STARTER = fileURLToPath(new URL("./start-up-main.js", import.meta.url));
+const STARTER = programFile("peers/start-up-main");
 
 /** SHOAL_PYTHON alone, if it is set; else the system's own first: it has what the system's packages installed. */
 const PYTHONS = process.env.SHOAL_PYTHON

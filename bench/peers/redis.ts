@@ -1,11 +1,11 @@
 /** Redis: a data store used as a broker. Queues are lists, fan-out is its publish and subscribe. */
-import { fileURLToPath } from "node:url";
 import type { Contender } from "../contract.js";
+import { programFile } from "../places.js";
 import { Broker, brokerAbsent, freePort, packageVersion } from "./broker.js";
 import { sideArguments } from "./node/side.js";
 import { ask } from "./tools.js";
 
-const MAIN = fileURLToPath(new URL("./redis/main.js", import.meta.url));
+const MAIN = programFile("peers/redis/main");
 const GET =
   "install both (Debian: apt install redis-server; macOS: brew install redis; then npm install @redis/client)";
 const SCENARIOS: readonly string[] = ["throughput", "latency", "fan-out", "request-reply"];

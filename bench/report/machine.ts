@@ -2,8 +2,8 @@
 import { execFile } from "node:child_process";
 import { createRequire } from "node:module";
 import { arch, availableParallelism, cpus, release, totalmem, type } from "node:os";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { ROOT } from "../places.js";
 import type { MachineRecord } from "./records.js";
 
 const run = promisify(execFile);
@@ -27,9 +27,9 @@ export async function describeMachine(
   };
 }
 
-/** The commit of the checkout that this file was built in; null in an installed package. */
+/** The commit of the checkout; null in an installed package. */
 async function commit(): Promise<string | null> {
-  const cwd = fileURLToPath(new URL("../../..", import.meta.url));
+  const cwd = ROOT;
   try {
     const root = await run("git", ["rev-parse", "--show-prefix"], { cwd });
     // Installed below another project's checkout: that is not our commit.

@@ -16,6 +16,6 @@ export function requireBuild(): void {
       .map((name) => statSync(join(ROOT, "bench", name)).mtimeMs),
   );
   if (!existsSync(MAIN) || !existsSync(HARNESS) || statSync(HARNESS).mtimeMs < newest) {
-    throw new Error("dist/bench is missing or older than bench: npm run build, or npx tsc -p bench");
+    throw new Error("dist/bench is missing or older than bench: npm run build");
   }
 }

@@ -1,9 +1,5 @@
 /** Latencies of a side in Node, as the percentiles that `done` has. */
-import { createRequire } from "node:module";
-import type * as Hdr from "hdr-histogram-js";
-
-// Its ES module build is for bundlers: it imports paths without extensions.
-const { build } = createRequire(import.meta.url)("hdr-histogram-js") as typeof Hdr;
+import hdr from "hdr-histogram-js";
 
 const PERCENTILES = [0, 25, 50, 75, 90, 95, 99, 99.9, 99.99, 100];
 
@@ -30,8 +26,8 @@ export class Latencies {
     (this.#pieces.at(-1) as Float64Array)[this.#used++] = nanoseconds;
   }
 
-  #histogram(): Hdr.Histogram {
-    const histogram = build({
+  #histogram(): hdr.Histogram {
+    const histogram = hdr.build({
       lowestDiscernibleValue: 1,
       highestTrackableValue: MINUTE,
       numberOfSignificantValueDigits: 3,

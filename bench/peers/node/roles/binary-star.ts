@@ -1,11 +1,11 @@
 /** A pair of servers whose serving half is killed with -9 again and again, and the client that asks them. */
-import { fileURLToPath } from "node:url";
 import { BinaryStarClient } from "shoal/patterns";
+import { programFile } from "../../../places.js";
 import { Latencies } from "../histogram.js";
 import type { Role, Roles } from "./index.js";
 import { freeEndpoints, KilledServer, type StarRole } from "./killed-pair.js";
 
-const PROGRAM = fileURLToPath(new URL("../star-server.js", import.meta.url));
+const PROGRAM = programFile("peers/node/star-server");
 
 const pair: Role = async (side) => {
   const heartbeat = side.number("heartbeat", 1_000);

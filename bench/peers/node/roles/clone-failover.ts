@@ -1,11 +1,11 @@
 /** A pair of clone's servers whose serving half is killed with -9 again and again, and the client that sets. */
-import { fileURLToPath } from "node:url";
 import { CloneClient } from "shoal/patterns";
+import { programFile } from "../../../places.js";
 import { Latencies } from "../histogram.js";
 import type { Role, Roles } from "./index.js";
 import { freeRow, KilledServer, OTHER, type StarRole } from "./killed-pair.js";
 
-const PROGRAM = fileURLToPath(new URL("../clone-server.js", import.meta.url));
+const PROGRAM = programFile("peers/node/clone-server");
 /** A clone of a pair has five ports. */
 const PORTS = 5;
 const KEYS = 100;

@@ -1,9 +1,10 @@
 /** Starts programs that import the library, and send themselves a message. */
-import { fileURLToPath } from "node:url";
+
+import { programFile } from "../../../places.js";
 import { playStartUp } from "../../start-up.js";
 import type { Roles } from "./index.js";
 
-const PROGRAM = fileURLToPath(new URL("../first-message.js", import.meta.url));
+const PROGRAM = programFile("peers/node/first-message");
 
 export const roles: Roles = {
   program: (side, kit) =>

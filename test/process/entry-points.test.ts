@@ -1,0 +1,83 @@
+/** Entry points of the built package: what each loads, and that a class exists once, whichever it comes from. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, it } from "vitest";
+import { ROOT, run } from "./child.js";
+
+const { exports } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
+  readonly exports: Readonly<Record<string, object | string>>;
+};
+const ENTRIES = Object.keys(exports)
+  .filter((entry) => !entry.endsWith(".json"))
+  .map((entry) => entry.replace(/^\./, "shoal"));
+const PATTERNS = ENTRIES.filter((entry) => !["shoal", "shoal/patterns", "shoal/proxy"].includes(entry));
+
+/** Patterns that are built upon another. */
+const BASES: Readonly<Record<string, readonly string[]>> = {
+  titanic: ["majordomo"],
+  clone: ["binary-star", "titanic"],
+  federation: ["load-balancer"],
+  "last-value-cache": ["titanic"],
+  "suicidal-snail": ["sequenced"],
+};
+
+/** Says every module that is loaded. */
+const HOOKS = `
+import { writeSync } from "node:fs";
+export async function load(url, context, next) {
+  writeSync(1, "loaded " + url + "\\n");
+  return next(url, context);
+}`;
+
+/** The files that `import entry` loads. */
+async function filesOf(entry: string): Promise<readonly string[]> {
+  const { code, stdout, stderr } = await run(`
+    import { register } from "node:module";
+    register("data:text/javascript,${encodeURIComponent(HOOKS)}");
+    await import("${entry}");
+  `);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  const urls = Array.from(stdout.matchAll(/^loaded (file:.*)$/gm), ([, url]) => url as string);
+  return urls.map((url) => fileURLToPath(url)).filter((file) => file.startsWith(join(ROOT, "dist/")));
+}
+
+/** The folders and packages that the modules in some built files come from: the bundler names each module. */
+function originsOf(files: readonly string[]): ReadonlySet<string> {
+  const text = files.map((file) => readFileSync(file, "utf8")).join("\n");
+  const names = text.matchAll(
+    /^\s*\/\/ (src\/(?:patterns\/[^/]+|[^/]+)|node_modules\/(?:@[^/]+\/)?[^/]+)\//gm,
+  );
+  return new Set(Array.from(names, ([, name]) => name as string));
+}
+
+it.each(PATTERNS)("%s loads its own pattern, and no package", async (entry) => {
+  const name = entry.slice("shoal/".length);
+  const origins = originsOf(await filesOf(entry));
+  const own = ["src/core", "src/engine", "src/sockets", "src/proxy", "src/metrics", "src/patterns/kit"];
+  const patterns = [name, ...(BASES[name] ?? [])].map((one) => `src/patterns/${one}`);
+  expect([...origins].filter((origin) => ![...own, ...patterns].includes(origin))).toEqual([]);
+  expect(origins).toContain(`src/patterns/${name}`);
+});
+
+it.each(["shoal", "shoal/patterns", "shoal/proxy"])("%s loads no package", async (entry) => {
+  const files = await filesOf(entry);
+  expect(files.length).toBeGreaterThan(1);
+  expect([...originsOf(files)].filter((origin) => origin.startsWith("node_modules"))).toEqual([]);
+});
+
+it("gives each class once, whichever entry point it comes from", async () => {
+  const { code, stdout, stderr } = await run(`
+    const known = new Map();
+    for (const entry of ${JSON.stringify(ENTRIES)})
+      for (const [name, value] of Object.entries(await import(entry))) {
+        if (!known.has(name)) known.set(name, value);
+        else if (known.get(name) !== value) console.log(entry + " has another " + name);
+      }
+    const patterns = await import("shoal/patterns");
+    for (const entry of ${JSON.stringify(PATTERNS)})
+      for (const name of Object.keys(await import(entry)))
+        if (!(name in patterns)) console.log("shoal/patterns lacks " + name + " of " + entry);
+  `);
+  expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: "", stderr: "" });
+});
