@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { LmdbStore } from "../patterns/titanic/index.js";
-import { formatUuid, parseUuid } from "../patterns/titanic/uuid.js";
+import { formatUuid, parseUuid } from "../patterns/titanic/protocol.js";
 import { addCommand } from "./command.js";
 import { describe, Failure, UsageError } from "./failure.js";
 import { Log } from "./log.js";

@@ -8,8 +8,15 @@ import { checkCount } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { MajordomoClient } from "../majordomo/client.js";
 import type { CallOptions, MajordomoClientOptions } from "../majordomo/client-options.js";
-import { parseStatus, storeBody, TITANIC_SERVICES, TitanicStatus } from "./protocol.js";
-import { formatUuid, parseUuid, UuidSource } from "./uuid.js";
+import {
+  formatUuid,
+  parseStatus,
+  parseUuid,
+  storeBody,
+  TITANIC_SERVICES,
+  TitanicStatus,
+  UuidSource,
+} from "./protocol.js";
 
 /** What `titanic.reply` says. */
 export interface TitanicReply {

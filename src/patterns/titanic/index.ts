@@ -9,7 +9,6 @@ export type { DispatchStats } from "./dispatch-rules.js";
 export { LmdbStore, type LmdbStoreOptions } from "./lmdb-store.js";
 export { PostgresStore, type PostgresStoreOptions } from "./postgres-store.js";
 export { TITANIC_SERVICES, TitanicStatus } from "./protocol.js";
-export { openTitanic, type TitanicService } from "./service.js";
 export type {
   Burial,
   ClaimedRequest,
@@ -20,5 +19,12 @@ export type {
   StoreStats,
   TitanicStore,
 } from "./store.js";
-export { Titanic, type TitanicDeadLetter } from "./titanic.js";
-export type { TitanicEvent, TitanicOptions, TitanicStats } from "./titanic-options.js";
+export {
+  openTitanic,
+  Titanic,
+  type TitanicDeadLetter,
+  type TitanicEvent,
+  type TitanicOptions,
+  type TitanicService,
+  type TitanicStats,
+} from "./titanic.js";

@@ -15,8 +15,8 @@
  */
 import type { LmdbDatabase, LmdbEnvironment, LmdbStats, LmdbTree } from "../kit/store/lmdb.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
+import { formatUuid, UUID_BYTES } from "./protocol.js";
 import type { Burial, DamagedRecord, DeadLetter, NewRequest } from "./store.js";
-import { formatUuid, UUID_BYTES } from "./uuid.js";
 
 /** Those that every store has, in the order in which they are made. */
 export const TABLES = ["requests", "queue", "replies", "expiry", "damaged", "owner"] as const;

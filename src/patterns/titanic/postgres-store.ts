@@ -6,13 +6,15 @@
  * Writes of one turn share a transaction (group commit). Every transaction asks
  * for a commit on disk, whatever the database's default is.
  */
+
 import { randomUUID } from "node:crypto";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { loadOptional } from "../../core/optional-package.js";
 import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
-import { openPool, type PgClient, type PgPool, type PgResult } from "./postgres-module.js";
 import { type Statements, statementsFor } from "./postgres-statements.js";
+import { formatUuid, UUID_BYTES } from "./protocol.js";
 import type {
   Burial,
   ClaimedRequest,
@@ -23,7 +25,46 @@ import type {
   StoreStats,
   TitanicStore,
 } from "./store.js";
-import { formatUuid, UUID_BYTES } from "./uuid.js";
+
+export interface PgResult<Row> {
+  readonly rows: Row[];
+  readonly rowCount: number | null;
+}
+
+export interface PgQueries {
+  query<Row>(text: string, values?: readonly unknown[]): Promise<PgResult<Row>>;
+}
+
+export interface PgClient extends PgQueries {
+  /** Gives it back; with an error the connection is closed. */
+  release(error?: unknown): void;
+}
+
+interface PgEvents {
+  on(event: "error", listener: (error: unknown) => void): unknown;
+}
+
+export interface PgPool extends PgQueries {
+  connect(): Promise<PgClient>;
+  on(event: "error", listener: (error: unknown) => void): unknown;
+  on(event: "connect", listener: (client: PgEvents) => void): unknown;
+  end(): Promise<void>;
+}
+
+/** A pool of connections; none is made before the first query. */
+export function openPool(options: object): PgPool {
+  const { Pool } = loadOptional("pg", "Titanic's store on PostgreSQL") as {
+    Pool: new (options: object) => PgPool;
+  };
+  const pool = new Pool(options);
+  // A connection that is lost is made again by the next query, which also tells if it cannot be. The pool listens to
+  // those that are idle only: one that is lost in a transaction would end the process.
+  pool.on("error", ignore);
+  pool.on("connect", (client) => client.on("error", ignore));
+  return pool;
+}
+
+function ignore(): void {}
 
 /** Options of {@link PostgresStore.open}. */
 export interface PostgresStoreOptions {
@@ -57,10 +98,13 @@ type Write =
   | { readonly kind: "forget"; readonly uuid: Buffer };
 
 const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;
+
 /** A lock of the database's own, so that machines that start together do not make the table twice. */
 const CREATE_LOCK = 7_401_924;
+
 /** Claims without an answer that are remembered; what more of them took comes back when its lease ends. */
 const MAX_LOST_CLAIMS = 1_000;
+
 /** "off" alone says that a commit may be lost; the other values wait for a disk at least. */
 const DURABLE = `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`;
 

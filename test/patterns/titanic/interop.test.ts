@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { expect, it } from "vitest";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
-import { openTitanic } from "../../../src/patterns/titanic/service.js";
+import { openTitanic } from "../../../src/patterns/titanic/titanic.js";
 import { missing, peerAt } from "../../support/peers.js";
 
 const CLIENT = `

@@ -7,15 +7,18 @@ import {
 } from "../../../src/patterns/titanic/dispatch-rules.js";
 import {
   answer,
+  formatUuid,
   parseReference,
   parseRequest,
   parseStatus,
   parseStore,
+  parseUuid,
   storeBody,
   stored,
+  UuidSource,
 } from "../../../src/patterns/titanic/protocol.js";
 import type { ClaimedRequest } from "../../../src/patterns/titanic/store.js";
-import { formatUuid, parseUuid, UuidSource } from "../../../src/patterns/titanic/uuid.js";
+
 import fc from "../../support/properties.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
 import type { Simulation } from "../../support/simulation/simulation.js";

@@ -1,7 +1,7 @@
 /** What every store promises; run on each of them. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { formatUuid, UuidSource } from "../../../src/patterns/titanic/protocol.js";
 import type { DamagedRecord, NewRequest, TitanicStore } from "../../../src/patterns/titanic/store.js";
-import { formatUuid, UuidSource } from "../../../src/patterns/titanic/uuid.js";
 
 /** How the contract gets at a store. */
 export interface StoreUnderTest {

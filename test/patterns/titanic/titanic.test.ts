@@ -6,7 +6,7 @@ import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
 import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { TitanicClient } from "../../../src/patterns/titanic/client.js";
-import { openTitanic, type TitanicService } from "../../../src/patterns/titanic/service.js";
+import { openTitanic, type TitanicService } from "../../../src/patterns/titanic/titanic.js";
 
 let directory: string;
 let broker: MajordomoBroker;
