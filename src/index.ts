@@ -39,6 +39,7 @@ export { Envelope } from "./sockets/envelope.js";
 export * from "./sockets/errors.js";
 export type { Message, MessageLike } from "./sockets/message.js";
 export { type EventSubscriber, Observer } from "./sockets/observer.js";
+export type { DeliveryResult } from "./sockets/outbox.js";
 export { Pair, type PairOptions } from "./sockets/pair.js";
 export { Pull, type PullOptions, Push, type PushOptions } from "./sockets/pipeline.js";
 export {

@@ -38,6 +38,12 @@ const SLACK = 16;
 
 const SENT = Promise.resolve();
 
+/**
+ * What became of a message for one peer: `sent`, the engine has it; `full`, the peer's queue is at its high-water mark, or
+ * earlier sends still wait; `gone`, no peer has this routing id, or the socket is closed.
+ */
+export type DeliveryResult = "sent" | "full" | "gone";
+
 /** What the socket decides for its outbox. */
 export interface OutboxRules {
   readonly sendTimeout: number;
@@ -126,6 +132,17 @@ export class Outbox {
     const error = this.#settle(result, message, false, undefined);
     if (error !== undefined) throw error;
     return true;
+  }
+
+  /** @returns what became of a message for one peer; `full` and `gone` change nothing, and are not counted */
+  tryDeliver(message: OutgoingMessage): DeliveryResult {
+    if (this.#waiting > 0) return "full";
+    const result = this.#engine.offer(message);
+    if (result === OfferResult.Unroutable) return "gone";
+    if (result !== OfferResult.Accepted) return "full";
+    this.#account(message);
+    this.#counters.delivered += 1;
+    return "sent";
   }
 
   /** The engine has room again. */

@@ -1,11 +1,12 @@
 /**
- * Passes messages from one socket to another as they came, without decoding them and
- * without an object for each: what a proxy between two sockets moves.
+ * What a proxy between two sockets uses: it takes messages of one and hands them to the other, without codecs. Nobody
+ * outside this folder reaches further into a socket.
  *
- *   from.engine --takeEncoded--> in hand, one stretch at most --offerEncoded--> to.engine
+ *   one by one   tryReceive, receive  ->  trySend, send
+ *   in batches   move: from.engine --takeEncoded--> at most one batch in flight --offerEncoded--> to.engine
  *
- * Back-pressure: while `to` has no room, nothing is taken of `from`. What is in hand
- * and not yet passed on is the only memory here.
+ * A batch is not decoded, and there is no object for each of its messages. Back-pressure: while `to` has no room, nothing is
+ * taken from `from`. The batch in flight is the only memory here.
  */
 
 import type { WaitOptions } from "../core/waiter.js";
@@ -114,6 +115,48 @@ export class Relay {
     }
   }
 
+  /** Whether {@link move} works: both engines can, and so does the socket type. Else messages are relayed one by one. */
+  get batches(): boolean {
+    return this.#from.engine.encoded?.takes === true && this.#to.engine.encoded?.offers === true;
+  }
+
+  /** Whether `from` has a message. */
+  get hasMessages(): boolean {
+    return this.#from.engine.readable;
+  }
+
+  /** Calls of {@link receive} that have no message yet. */
+  get receiving(): number {
+    return this.#from.inbox.waiting;
+  }
+
+  /** Messages that `to` dropped because no peer has their routing id, or that peer's queue is full (ROUTER). */
+  get undeliverable(): number {
+    const { dropped } = this.#to.counters;
+    return dropped.unroutable + dropped["peer-full"];
+  }
+
+  /** The next message of `from`; `undefined` when there is none, or the event loop has to turn first. */
+  tryReceive(): Buffer[] | undefined {
+    return this.#from.inbox.tryReceive() as Buffer[] | undefined;
+  }
+
+  /** The next message of `from`. @throws ClosedError `EAGAIN` when `abandon` ends the wait, or the socket closes */
+  receive(options: WaitOptions): Promise<Buffer[]> {
+    return this.#from.inbox.receive(options) as Promise<Buffer[]>;
+  }
+
+  /** Sends a message if `to` has room. @throws as `trySend` of a socket, for a `mandatory` ROUTER */
+  trySend(message: Buffer[]): boolean {
+    return this.#to.outbox.trySend(message);
+  }
+
+  /** Sends a message when `to` has room. @throws ClosedError `EBADF` when it is closed; otherwise as a socket's `send` */
+  async send(message: Buffer[], options: WaitOptions): Promise<void> {
+    this.#to.assertOpen(); // A closed socket would let it wait forever.
+    await this.#to.outbox.send(message, options, false);
+  }
+
   /** Gives up what is in hand, decoded. */
   surrender(): Buffer[][] {
     const messages = this.#hand?.decode() ?? [];
@@ -131,8 +174,9 @@ export class Relay {
     return this.#to.writable.wait(options);
   }
 
-  /** Ends the waits, as the socket's closing does. */
+  /** Ends all waits for messages of `from` with ClosedError `EAGAIN`, as the socket's closing does. */
   abandon(): void {
+    this.#from.inbox.abandon();
     this.#from.readable.abandon();
   }
 

@@ -7,6 +7,7 @@ import type { OutgoingMessage } from "../engine/engine.js";
 import { defineSocket } from "./define.js";
 import { Envelope } from "./envelope.js";
 import type { MessageLike } from "./message.js";
+import type { DeliveryResult } from "./outbox.js";
 import type { Readable } from "./readable.js";
 import {
   type BodyIn,
@@ -205,6 +206,21 @@ export class Router<T = Raw> extends Socket {
   /** Connects to an endpoint, and knows the peer there by `routingId` if one is given. */
   override connect(endpoint: string, options: RouterConnectOptions = {}): void {
     this[CORE].endpoints.connect(endpoint, options.routingId);
+  }
+
+  /**
+   * Sends a message to one peer if that is possible at once, whatever `mandatory` says. The peer's state is a result, never
+   * an error, so a broker needs no `try` for peers that left or are slow.
+   *
+   * @param message frames, the first a routing id; with a codec the last is the value
+   * @returns `sent`; `full` when the peer is at its high-water mark or earlier sends still wait; `gone` when no peer has this
+   *   routing id or the socket is closed. What is not sent is not counted in `stats()` and no event: it stays the caller's.
+   * @throws InvalidArgumentError `EINVAL` for an invalid message
+   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for a value that the codec or its schema refuses
+   */
+  tryDeliver(message: RoutedOut<Settled<T>>): DeliveryResult {
+    const core = this[CORE];
+    return core.closed ? "gone" : core.outbox.tryDeliver(core.encode(message));
   }
 
   /**

@@ -115,6 +115,30 @@ describeTransports("router", (world) => {
     expect((await failure(slow.receive({ timeout: 20 }))).code).toBe("EAGAIN");
   });
 
+  it("tryDeliver says sent, full or gone, never throws for a peer, and counts only what is sent", async () => {
+    const router = world.router({ sendHighWaterMark: 2 });
+    const slow = world.dealer({ routingId: "slow", receiveHighWaterMark: 2 });
+    await world.link(router, slow);
+    await hello(slow, router);
+    const body = Buffer.alloc(65_536);
+    let drops = 0;
+    router.events.on("drop", () => (drops += 1));
+    expect(router.tryDeliver(["nobody", body])).toBe("gone");
+    for (let i = 0; i < 5_000 && router.tryDeliver(["slow", body]) === "sent"; i++) await turn();
+    await until(() => router.tryDeliver(["slow", body]) === "full", "a full peer");
+    const { sent, delivered, queued, dropped } = router.stats();
+    expect(sent).toBe(delivered + queued);
+    expect(dropped).toMatchObject({ unroutable: 0, "peer-full": 0 });
+    for (let i = 0; i < sent; i++) await slow.receive({ timeout: 8_000 });
+    expect((await failure(slow.receive({ timeout: 20 }))).code).toBe("EAGAIN");
+    expect(router.tryDeliver(["slow", "again"])).toBe("sent");
+    expect(texts(await slow.receive({ timeout: 8_000 }))).toEqual(["again"]);
+    expect(thrown(() => router.tryDeliver(["slow", {}] as never)).code).toBe("EINVAL");
+    await router.close({ linger: 0 });
+    expect(router.tryDeliver(["slow", body])).toBe("gone");
+    expect(drops).toBe(0);
+  });
+
   it("a newcomer with a routing id in use stays outside; with handover it takes the id over", async () => {
     for (const handover of [false, true]) {
       const router = world.router({ handover, mandatory: true });

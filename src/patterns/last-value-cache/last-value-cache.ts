@@ -16,9 +16,9 @@
  */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { EventStream } from "../../core/event-stream.js";
+import { answersSubscribers, type Subscribed, senderOf, trySendTo } from "../../sockets/internal.js";
 import { XPublisher, XSubscriber } from "../../sockets/pub-sub.js";
 import { Relay, relays } from "../../sockets/relay.js";
-import { answersSubscribers, type Subscribed, senderOf, trySendTo } from "../../sockets/subscriber.js";
 import { LmdbValueStore } from "./lmdb-value-store.js";
 import {
   cacheSettings,

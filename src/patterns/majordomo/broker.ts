@@ -4,7 +4,7 @@ import { randomBytes, randomInt } from "node:crypto";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { EventStream } from "../../core/event-stream.js";
-import { capabilitiesOf, queuedBytesFor } from "../../sockets/queued-bytes.js";
+import { capabilitiesOf, queuedBytesFor } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { ServerGate } from "../kit/server-gate.js";
 import {

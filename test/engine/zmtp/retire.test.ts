@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { Context, Pull, Push, Request, Router, type Socket } from "../../../src/index.js";
-import { CORE } from "../../../src/sockets/socket.js";
+import { retire } from "../../../src/sockets/internal.js";
 import { collect, failure, texts, until, within } from "../../contract/support/wait.js";
 
 const context = new Context({ engine: "zmtp" });
@@ -19,8 +19,6 @@ function open<S extends Socket>(socket: S): S {
 afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const retire = (socket: Socket, hangUp: boolean): void => socket[CORE].engine.retire?.(hangUp);
 
 describe("retire", () => {
   it.each([

@@ -1,7 +1,7 @@
 /** How many bytes a Router holds for one of its peers. */
 import { expect, it } from "vitest";
 import { Dealer, Router } from "../../src/index.js";
-import { queuedBytesFor } from "../../src/sockets/queued-bytes.js";
+import { queuedBytesFor } from "../../src/sockets/internal.js";
 import { until, within } from "../contract/support/wait.js";
 
 const ENGINE = process.env.SHOAL_ENGINE ?? "zmtp";

@@ -1,0 +1,173 @@
+/**
+ * What patterns and proxies may ask of a socket beyond its public methods. It is the only way in: a socket's `CORE` stays
+ * inside this folder, and no function here hands out the engine.
+ *
+ *   capabilitiesOf, engineStats, counters   what the socket and its engine know
+ *   listen                                  its events, without keeping the process alive
+ *   queuedBytesFor                          a Router's queue for one peer
+ *   senderOf, trySendTo                     one subscriber of an XPublisher
+ *   announce, retire, Policing              its peers, where the engine can
+ *   relay.ts                                messages that pass from one socket to another
+ */
+import type { EngineCapabilities } from "../engine/capabilities.js";
+import {
+  type Announcement,
+  type EngineStats,
+  OfferResult,
+  type PeerCredentials,
+  type PeerPolicy,
+} from "../engine/engine.js";
+import type { SocketEvent } from "../engine/events.js";
+import type { EngineSubscriber } from "../engine/subscriber.js";
+import type { DeliveryResult } from "./outbox.js";
+import type { XPublisher } from "./pub-sub.js";
+import { CORE, type Socket } from "./socket.js";
+import type { SocketCore } from "./socket-core.js";
+import type { Counters } from "./stats.js";
+
+/** What the socket's engine can do. */
+export function capabilitiesOf(socket: Socket): EngineCapabilities {
+  return socket[CORE].context.load().capabilities;
+}
+
+/** What the engine knows of the socket now. */
+export function engineStats(socket: Socket): EngineStats {
+  return socket[CORE].engine.stats();
+}
+
+/** The socket's own counters, which go on counting: to be read, not written. */
+export function countersOf(socket: Socket): Readonly<Counters> {
+  return socket[CORE].counters;
+}
+
+/** Hears all events of a socket from now on. Unlike a listener of `socket.events` it does not keep the process alive. */
+export function listen(socket: Socket, listener: (event: SocketEvent) => void): void {
+  socket[CORE].events.listen(listener);
+}
+
+/**
+ * Bytes that a socket has accepted and the kernel has not, for one peer of a Router: with the capability `queueDepth`.
+ *
+ * @returns 0 over inproc, for a peer that is not there, and where the engine cannot know
+ */
+export function queuedBytesFor(socket: Socket, routingId: Uint8Array): number {
+  const core = socket[CORE];
+  return core.closed ? 0 : (core.engine.queuedBytes?.(routingId) ?? 0);
+}
+
+/**
+ * One subscriber of an XPublisher, while its connection lasts: the same object for all its messages. `has(prefix)`: it is
+ * still there and gets what begins with this prefix, one character per byte. `wantWritable(callback)`: after a `full`, the
+ * callback runs once, when there may be room again or the subscriber is gone.
+ */
+export type Subscribed = Pick<EngineSubscriber, "has" | "wantWritable">;
+
+/** Whether `senderOf` and `trySendTo` work: what a new subscriber is owed need not go to everybody. */
+export function answersSubscribers(socket: XPublisher): boolean {
+  return capabilitiesOf(socket).answerSubscribers;
+}
+
+/** Who sent the message that was received last; `undefined`: nobody that is still there. To be asked before the next receive. */
+export function senderOf(socket: XPublisher): Subscribed | undefined {
+  return socket[CORE].engine.subscriber?.();
+}
+
+/**
+ * Sends a message to one subscriber alone, whatever it subscribed to. It goes through the same queue as what is sent to all
+ * of them, in the order of the calls. Not for a socket with `noDrop`, whose sends may wait.
+ *
+ * @param message its frames; the bytes are the socket's from now on
+ * @returns `full` while half of the subscriber's high-water mark waits: its `wantWritable` reports when to try again
+ */
+export function trySendTo(
+  socket: XPublisher,
+  subscriber: Subscribed,
+  message: readonly Buffer[],
+): DeliveryResult {
+  const core = socket[CORE];
+  if (core.closed) return "gone";
+  const result = (subscriber as EngineSubscriber).offer(message);
+  if (result === OfferResult.Mute) return "full";
+  if (result !== OfferResult.Accepted) return "gone";
+  const { counters } = core;
+  counters.sent += 1;
+  counters.delivered += 1;
+  for (let i = 0; i < message.length; i++) counters.bytesSent += (message[i] as Buffer).length;
+  return "sent";
+}
+
+/**
+ * Sends a property to each peer in the handshake, and reports theirs; before the first bind or connect.
+ *
+ * @returns `false` where the engine cannot; nothing happens then
+ */
+export function announce(socket: Socket, property: Announcement): boolean {
+  const { engine } = socket[CORE];
+  engine.announce?.(property);
+  return engine.announce !== undefined;
+}
+
+/** Whether {@link retire} works. */
+export function canRetire(socket: Socket): boolean {
+  return socket[CORE].engine.retire !== undefined;
+}
+
+/**
+ * Takes in no further peers, for good. With `halfClose` this side's half of each connection ends, too: the peers go
+ * elsewhere, and what they had sent until then is received. Does nothing where the engine cannot.
+ */
+export function retire(socket: Socket, halfClose: boolean): void {
+  socket[CORE].engine.retire?.(halfClose);
+}
+
+/** What a socket's peers may do, set and replaced while it runs. */
+export class Policing {
+  readonly #core: SocketCore;
+  /** The program's own hook, and its own limit. */
+  readonly #authenticate: SocketCore["engineAuthenticate"];
+  readonly #ownSize: number;
+
+  constructor(socket: Socket) {
+    this.#core = socket[CORE];
+    this.#authenticate = this.#core.engineAuthenticate;
+    this.#ownSize = this.#core.getOption("maxMessageSize") as number;
+  }
+
+  /** The engine's name. */
+  get engine(): string {
+    return this.#core.context.load().name;
+  }
+
+  /** Whether peers are judged and slowed down one by one; without it `change` limits only the size of messages. */
+  get perPeer(): boolean {
+    return this.#core.engine.police !== undefined;
+  }
+
+  /**
+   * Replaces what peers may do, also for those that are there; `disconnect` puts out those that may not stay.
+   *
+   * @param authenticate asked before the program's own hook, which has to accept the peer, too; `undefined`: that one alone
+   */
+  change(policy: PeerPolicy, authenticate: ((peer: PeerCredentials) => boolean) | undefined): void {
+    const core = this.#core;
+    const own = this.#authenticate;
+    core.engineAuthenticate =
+      authenticate === undefined
+        ? own
+        : async (peer) => authenticate(peer) && (own === undefined || own(peer));
+    if (core.engine.police === undefined) this.#limitSize(policy.messageSize);
+    else core.engine.police(policy);
+  }
+
+  /** Disconnects the peers that `match` picks. @returns how many; 0 where the engine cannot */
+  disconnect(match: (peer: PeerCredentials) => boolean): number {
+    return this.#core.engine.disconnectPeers?.(match) ?? 0;
+  }
+
+  /** By the socket's option: for endpoints that are bound and connected later. */
+  #limitSize(most: number | undefined): void {
+    const own = this.#ownSize;
+    const size = most === undefined ? own : own < 0 ? most : Math.min(own, most);
+    if (size !== this.#core.getOption("maxMessageSize")) this.#core.setOption("maxMessageSize", size);
+  }
+}
