@@ -1,6 +1,6 @@
 /** shoal proxy --config FILE and shoal proxy check FILE. What reads YAML is loaded only then. */
 import type { Command } from "commander";
-import type { Problem } from "../proxy/config/problem.js";
+import type { Problem } from "../proxy/config/source.js";
 import { addCommand } from "./command.js";
 import { Failure, UsageError } from "./failure.js";
 import { addOperationOptions, type OperationSettings } from "./operation.js";

@@ -8,7 +8,7 @@ import {
   type SocketProxy,
   StreamerProxy,
 } from "../proxy/index.js";
-import { isName, NAME_RULE } from "../proxy/name.js";
+import { isName, NAME_RULE } from "../proxy/options.js";
 import { addCommand } from "./command.js";
 import { serve } from "./drain.js";
 import { asUsage, Failure, UsageError } from "./failure.js";

@@ -8,9 +8,9 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { ERROR_CODES, type ErrorCode, TransportError } from "../core/errors.js";
-import { parseListenAddress, urlHost } from "./address.js";
 import { Exposition } from "./exposition.js";
-import { boundedServer, listen, shut } from "./http-limits.js";
+import { boundedServer, listen, parseListenAddress, shut, urlHost } from "./http-server.js";
+
 import { readinessOf, unreadiness } from "./readiness.js";
 import type { SourceAccounts } from "./samples.js";
 import type { MetricsServer, MetricsSource } from "./serve.js";

@@ -8,9 +8,9 @@
 import { systemClock } from "../core/clock.js";
 import type { Context } from "../sockets/context.js";
 import { CORE } from "../sockets/socket.js";
-import { Bursts } from "./bursts.js";
-import { Opened } from "./opened.js";
+import { EventThrottle } from "./events.js";
 import type { SocketPlan } from "./options.js";
+import { ProxySocket } from "./proxy-socket.js";
 
 /** A capture's accounts. */
 export interface CaptureStats {
@@ -25,15 +25,15 @@ export interface CaptureStats {
 }
 
 export class Capture {
-  readonly opened: Opened;
+  readonly opened: ProxySocket;
   /** For the ways: a message is about to be passed. Never throws. */
   readonly take: (frames: Buffer[]) => void;
-  readonly #bursts = new Bursts();
+  readonly #bursts = new EventThrottle();
   #captured = 0;
 
   /** @param onMissed a burst of misses begins; told how many there were, this one with them */
   constructor(plan: SocketPlan, context: Context, onMissed: (missed: number) => void) {
-    this.opened = new Opened(countable(plan, context), context);
+    this.opened = new ProxySocket(countable(plan, context), context);
     const { socket } = this.opened;
     const { outbox } = socket[CORE];
     const missed = (count: number): void => {

@@ -8,8 +8,6 @@
 import type { Context } from "../sockets/context.js";
 import { Pair } from "../sockets/pair.js";
 import { Reply } from "../sockets/request-reply.js";
-import { Opened } from "./opened.js";
-import type { SocketPlan } from "./options.js";
 import {
   type ControlCommand,
   errorReply,
@@ -18,7 +16,9 @@ import {
   type SteeringCounts,
   statisticsReply,
   wordReply,
-} from "./words.js";
+} from "./control-protocol.js";
+import type { SocketPlan } from "./options.js";
+import { ProxySocket } from "./proxy-socket.js";
 
 /** ms that a reply may take to be accepted; a controller that reads none must not stop the next command. */
 const REPLY_TIME = 1_000;
@@ -53,14 +53,14 @@ interface Answer {
 }
 
 export class Control {
-  readonly opened: Opened;
+  readonly opened: ProxySocket;
   readonly #host: ControlHost;
   #commands = 0;
   #refused = 0;
 
   constructor(plan: SocketPlan, context: Context, host: ControlHost) {
     const options = { maxMessageSize: MAX_BYTES, ...plan.options };
-    this.opened = new Opened({ ...plan, options }, context);
+    this.opened = new ProxySocket({ ...plan, options }, context);
     this.#host = host;
   }
 

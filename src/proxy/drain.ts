@@ -1,70 +1,70 @@
-/** Drains a proxy: looks at its counts every now and then, and does what the rules say. */
+/** Drains a proxy: reads its counts at intervals, and does what the rules decide. */
 import { systemClock } from "../core/clock.js";
 import { CORE } from "../sockets/socket.js";
 import { DrainRules, type DrainStep, type DrainView } from "./drain-rules.js";
-import type { Opened } from "./opened.js";
+import type { ProxySocket } from "./proxy-socket.js";
+import type { Pumps } from "./pumps.js";
 import type { DrainResult } from "./stats.js";
-import type { Ways } from "./ways.js";
 
-/** ms between two looks at what is left. */
-const LOOK = 20;
+/** ms between two readings of the counts. */
+const CHECK_INTERVAL = 20;
 
 export class Drain {
-  readonly #ways: Ways;
-  readonly #sides: readonly Opened[];
-  #hurried = false;
-  #hurry: (() => void) | undefined;
+  readonly #pumps: Pumps;
+  readonly #sides: readonly ProxySocket[];
+  #cutShort = false;
+  #wake: (() => void) | undefined;
 
-  constructor(ways: Ways, sides: readonly Opened[]) {
-    this.#ways = ways;
+  constructor(pumps: Pumps, sides: readonly ProxySocket[]) {
+    this.#pumps = pumps;
     this.#sides = sides;
   }
 
   /** @param timeout ms that it may take @returns what was left */
   async run(timeout: number): Promise<DrainResult> {
-    const sources = this.#ways.all.filter(({ carries }) => carries === "messages");
-    const canTell = sources.every(({ oneWay, source }) => oneWay && source.canRetire);
-    const rules = new DrainRules(systemClock.now(), timeout, canTell);
+    const sources = this.#pumps.all.filter(({ carries }) => carries === "messages");
+    const canAskToLeave = sources.every(({ oneWay, source }) => oneWay && source.canRetire);
+    const rules = new DrainRules(systemClock.now(), timeout, canAskToLeave);
     let last: DrainStep = "take";
-    while (!this.#hurried) {
+    while (!this.#cutShort) {
       const step = rules.step(this.#view(), systemClock.now());
-      if (step !== "take" && last === "take") for (const { source } of sources) source.retire(canTell);
+      if (step !== "take" && last === "take") for (const { source } of sources) source.retire(canAskToLeave);
       if (step === "finish" && last !== "finish")
-        for (const { way, source } of sources) way.finish(source.received);
+        for (const { pump, source } of sources) pump.finish(source.received);
       if (step === "done") break;
       last = step;
-      await this.#look();
+      await this.#wait();
     }
     const { received, queued, unanswered } = this.#view();
     return { drained: received + queued + unanswered === 0, received, queued, unanswered };
   }
 
-  /** The proxy stops: it is over now. */
-  hurry(): void {
-    this.#hurried = true;
-    this.#hurry?.();
+  /** Ends the drain now: the proxy stops. */
+  cut(): void {
+    this.#cutShort = true;
+    this.#wake?.();
   }
 
   #view(): DrainView {
     let peers = 0;
     let taken = 0;
     let received = 0;
-    for (const { way, source, carries } of this.#ways.all) {
+    for (const { pump, source, carries } of this.#pumps.all) {
       if (carries === "messages") {
         peers += source.peers;
         taken += source.socket[CORE].counters.received;
       }
-      received += Math.min(way.quota, source.received) + way.inHand;
+      received += Math.min(pump.quota, source.received) + pump.inFlight;
     }
     let queued = 0;
     for (const side of this.#sides) queued += side.queued;
-    return { peers, taken, received, queued, unanswered: this.#ways.unanswered };
+    return { peers, taken, received, queued, unanswered: this.#pumps.unanswered };
   }
 
-  #look(): Promise<void> {
+  #wait(): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, LOOK);
-      this.#hurry = () => {
+      const timer = setTimeout(resolve, CHECK_INTERVAL);
+      this.#wake = () => {
         clearTimeout(timer);
         resolve();
       };

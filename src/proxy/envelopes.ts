@@ -33,11 +33,11 @@ export function checkReply(frames: readonly Buffer[]): Verdict {
 }
 
 /** Whether `checkRequest` has to look at each of them. */
-export function suspectRequests(stretch: EncodedMessages): boolean {
+export function requestsNeedInspection(stretch: EncodedMessages): boolean {
   return stretch.tally.mostFrames + (stretch.first === undefined ? 0 : 1) > MAX_HOPS;
 }
 
 /** Whether `checkReply` would not pass all of them. */
-export function suspectReplies(stretch: EncodedMessages): boolean {
+export function repliesNeedInspection(stretch: EncodedMessages): boolean {
   return stretch.first === undefined ? !stretch.allHaveAddress() : stretch.first.length === 0;
 }

@@ -1,8 +1,18 @@
-/** What happens at a proxy. */
+/**
+ * The events of a proxy, and who emits them. What may come in floods is emitted once for each burst, with how many there
+ * have been in all.
+ */
+
+import { systemClock } from "../core/clock.js";
 import type { HandshakeError } from "../core/errors.js";
-import type { WayBack } from "./neighbours.js";
+import { EventStream } from "../core/event-stream.js";
+import { CORE } from "../sockets/socket.js";
+import type { Place, ProxyLoopPeer } from "./loop-detector.js";
 import type { ProxySideName } from "./pairs.js";
 import type { PolicyReason } from "./policy/policy.js";
+import type { PolicyEffects } from "./policy/side-policy.js";
+import type { ProxySocket } from "./proxy-socket.js";
+import type { PumpsEffects } from "./pumps.js";
 import type { DrainResult } from "./stats.js";
 
 /** Where a proxy's sockets listen, wildcards filled in. */
@@ -16,7 +26,7 @@ export interface ProxyListening {
 /** Why a side did not send a message. */
 export type ProxyDropReason = "unroutable" | "peer-full" | "disconnected" | "closed";
 
-/** An event of a proxy. Those of bursts are told once for each: the next after a second without one. */
+/** An event of a proxy. Those of bursts are emitted once for each burst: the next after a second without one. */
 export type ProxyEvent =
   | { readonly type: "start"; readonly endpoints: ProxyListening }
   | { readonly type: "pause" }
@@ -37,7 +47,7 @@ export type ProxyEvent =
        * How: a `request` came again and again, and was dropped; this proxy is connected to `itself`; a `neighbour`, another
        * proxy that takes what goes out here gives what comes in. The last two as far as policies let messages pass.
        */
-      readonly by: "request" | WayBack;
+      readonly by: "request" | ProxyLoopPeer;
       readonly loops: number;
     }
   /** A burst: messages without the frames that they have to have, so many in all. */
@@ -81,8 +91,103 @@ export type ProxyEvent =
       readonly keys: number;
       /** Peers that were disconnected because theirs has gone. */
       readonly revoked: number;
-      /** What could not be read, and is no key therefore: a file's name with what is wrong, or the folder. Never a key. */
+      /** What could not be read, and therefore is not a key: a file's name with what is wrong, or the folder. Never a key. */
       readonly problems: readonly string[];
     }
-  /** A burst: a message could not be passed, for a reason that nobody has foreseen. The proxy goes on. */
+  /** A burst: a message could not be passed for an unforeseen reason. The proxy goes on. */
   | { readonly type: "error"; readonly error: unknown };
+
+/** ms without one, after which the next begins a new burst. */
+const QUIET = 1_000;
+
+/** Whether a fault begins a burst, so that an event is emitted once for each. Pure. */
+export class EventThrottle {
+  #last = Number.NEGATIVE_INFINITY;
+  #total = 0;
+
+  /** How many there were. */
+  get total(): number {
+    return this.#total;
+  }
+
+  /**
+   * It has happened.
+   *
+   * @param now ms
+   * @param count how often at once
+   * @returns whether this is the first of a burst
+   */
+  note(now: number, count = 1): boolean {
+    const first = now - this.#last >= QUIET;
+    this.#last = now;
+    this.#total += count;
+    return first;
+  }
+}
+
+/** Emits the events of a proxy's sides, policies and pumps. */
+export class ProxyEvents {
+  readonly events: EventStream<ProxyEvent> = new EventStream();
+  readonly #throttles = new Map<string, EventThrottle>();
+
+  /** Passes on what happens at a side's socket. */
+  listen(side: ProxySideName, { socket }: ProxySocket): void {
+    socket[CORE].events.listen((event) => {
+      const { type } = event;
+      if (type === "drop") {
+        const { reason } = event;
+        if (reason === "detached") return; // The messages are in the engine's memory, which no program can transfer.
+        this.#inBurst(`${side} ${reason}`, event.messages, (messages) => {
+          this.events.emit({ type, side, reason, messages });
+        });
+      } else if (type === "peer:join") this.events.emit({ type, side, address: event.address });
+      else if (type === "peer:leave")
+        this.events.emit({ type, side, address: event.address, reason: event.reason });
+      else if (type === "peer:refused")
+        this.events.emit({ type, side, address: event.address, error: event.error });
+    });
+  }
+
+  /** For a side's policy. */
+  forPolicy(side: ProxySideName): PolicyEffects {
+    return {
+      policyOnRefused: (reason, count, { address, publicKey }) =>
+        this.#inBurst(`${side} policy ${reason}`, count, (refused) =>
+          this.events.emit({
+            type: "policy",
+            side,
+            reason,
+            refused,
+            ...(address === undefined ? {} : { address }),
+            ...(publicKey === undefined ? {} : { publicKey }),
+          }),
+        ),
+      policyOnKeys: ({ keys, problems }, revoked) =>
+        this.events.emit({ type: "keys", side, keys: keys.size, revoked, problems }),
+    };
+  }
+
+  /** For the pumps: what does not pass between the sides. */
+  readonly forPumps: Pick<PumpsEffects, "refused" | "failed"> = {
+    refused: (side, verdict) =>
+      this.#inBurst(`${side} ${verdict}`, 1, (total) => {
+        if (verdict === "loop") this.events.emit({ type: "loop", side, by: "request", loops: total });
+        else this.events.emit({ type: "malformed", side, messages: total });
+      }),
+    failed: (error) => this.#inBurst("error", 1, () => this.events.emit({ type: "error", error })),
+  };
+
+  /** Messages come back by a peer of this proxy. */
+  loop(side: Place, by: ProxyLoopPeer): void {
+    this.#inBurst(`${side} ${by}`, 1, (loops) => this.events.emit({ type: "loop", side, by, loops }));
+  }
+
+  #inBurst(name: string, count: number, emit: (total: number) => void): void {
+    let throttle = this.#throttles.get(name);
+    if (throttle === undefined) {
+      throttle = new EventThrottle();
+      this.#throttles.set(name, throttle);
+    }
+    if (throttle.note(systemClock.now(), count)) emit(throttle.total);
+  }
+}

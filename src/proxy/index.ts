@@ -9,8 +9,7 @@ export { type MetricsServer, type MetricsSource, serveMetrics } from "../metrics
 export type { CaptureStats } from "./capture.js";
 export type { ControlStats } from "./control.js";
 export type { ProxyDropReason, ProxyEvent, ProxyListening } from "./events.js";
-export type { ProxySocketName } from "./live-endpoints.js";
-export type { WayBack } from "./neighbours.js";
+export type { ProxyLoopPeer } from "./loop-detector.js";
 export type {
   ProxyCaptureOptions,
   ProxyControlOptions,
@@ -31,15 +30,19 @@ export type {
   PolicyRefusals,
   ProxyPolicy,
 } from "./policy/policy.js";
+export { Proxy } from "./proxy.js";
+export type { ProxySocketName } from "./proxy-sockets.js";
 export {
+  type DrainOptions,
   ForwarderProxy,
   type ForwarderProxyOptions,
   QueueProxy,
   type QueueProxyOptions,
+  SocketProxy,
+  type SocketProxyOptions,
+  type StopOptions,
   StreamerProxy,
   type StreamerProxyOptions,
-} from "./proxies.js";
-export { Proxy } from "./proxy.js";
-export { type DrainOptions, SocketProxy, type SocketProxyOptions, type StopOptions } from "./socket-proxy.js";
+} from "./socket-proxy.js";
 export type { ProxyState } from "./states.js";
 export type { DrainResult, ProxyIncoming, ProxyOutgoing, ProxySideStats, ProxyStats } from "./stats.js";

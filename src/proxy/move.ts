@@ -23,7 +23,7 @@ import { CORE, type Socket } from "../sockets/socket.js";
 import type { Check, Verdict } from "./envelopes.js";
 
 /** What a way counts beside what its sockets count. */
-export interface WayCounts {
+export interface PumpCounts {
   /** Bytes of messages that the other socket took, and had nobody for. */
   lostBytes: number;
   /** Messages that were dropped here, by reason. */
@@ -31,13 +31,13 @@ export interface WayCounts {
 }
 
 /** What a way hears and decides. */
-export interface WayHost extends RelayLooks {
+export interface PumpEffects extends RelayLooks {
   /** Absent: everything passes. What `sift` would take out it refuses. */
   readonly check: Check | undefined;
   /** Picks the stretches of undecoded messages whose messages are to be checked one by one. */
   readonly isSuspect?: ((stretch: EncodedMessages) => boolean) | undefined;
   /** Says how much may be taken; absent: everything. */
-  readonly throttle?: WayThrottle | undefined;
+  readonly throttle?: PumpThrottle | undefined;
   /** A copy for the tap; absent: there is none. */
   readonly capture: ((frames: Buffer[]) => void) | undefined;
   /** A message was dropped by the check. */
@@ -47,7 +47,7 @@ export interface WayHost extends RelayLooks {
 }
 
 /** What may be taken at this moment. */
-export interface WayThrottle {
+export interface PumpThrottle {
   readonly messages: number;
   readonly bytes: number;
   /** ms to wait, where that is nothing. */
@@ -62,14 +62,14 @@ const FOREVER = { timeout: -1 } as const;
 /** Messages that pass undecoded between two turns of the event loop. */
 const MAX_TURN = 4_000;
 
-export class Way {
-  readonly counts: WayCounts = {
+export class Pump {
+  readonly counts: PumpCounts = {
     lostBytes: 0,
     dropped: { malformed: 0, loop: 0, failed: 0 },
   };
   readonly #from: Socket;
   readonly #to: Socket;
-  readonly #host: WayHost;
+  readonly #host: PumpEffects;
   /** Whether the other socket drops what it cannot route: then not all that it takes is passed on. */
   readonly #routes: boolean;
   #open = true;
@@ -87,7 +87,7 @@ export class Way {
   /** Messages of a stretch that have to be checked one by one. */
   #unchecked: Buffer[][] = [];
 
-  constructor(from: Socket, to: Socket, host: WayHost) {
+  constructor(from: Socket, to: Socket, host: PumpEffects) {
     this.#from = from;
     this.#to = to;
     this.#host = host;
@@ -100,7 +100,7 @@ export class Way {
   }
 
   /** Messages that were taken and not passed on: 0 or 1. */
-  get inHand(): number {
+  get inFlight(): number {
     // One that was asked for and is not waited for any more comes with the next turn of the event loop.
     if (this.#relay !== undefined) return this.#stretched + this.#inHand;
     const onItsWay = this.#asking && this.#from[CORE].inbox.waiting === 0;
@@ -118,14 +118,14 @@ export class Way {
   }
 
   /** Stops taking messages. One that came just now waits in hand. */
-  hold(): void {
+  pause(): void {
     if (!this.#open) return;
     this.#open = false;
     this.#endWait();
   }
 
-  /** Goes on after {@link hold}. */
-  open(): void {
+  /** Goes on after {@link pause}. */
+  resume(): void {
     if (this.#open) return;
     this.#open = true;
     this.#wake();

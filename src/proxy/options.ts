@@ -1,4 +1,4 @@
-/** The options of proxies, and what is wrong with them, said before anything is opened. */
+/** The options of proxies, checked before anything is opened. */
 import { InvalidArgumentError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { Context } from "../sockets/context.js";
@@ -12,7 +12,7 @@ import type {
   XSubscriberOptions,
 } from "../sockets/pub-sub.js";
 import type { DealerOptions, ReplyOptions, RouterOptions } from "../sockets/request-reply.js";
-import { isName, NAME_RULE } from "./name.js";
+import { isWildcard } from "./own-endpoints.js";
 import { type ProxySocketType, SIDE_TYPES } from "./pairs.js";
 import { checkPolicy, type ProxyPolicy } from "./policy/policy.js";
 
@@ -32,9 +32,23 @@ export const UNFIT = {
 
 type Unfit = keyof typeof UNFIT;
 
-/** Where a socket of a proxy is to be found, and where it goes; at least one of either. */
+/** Characters of a proxy's name, which tells it from others in metrics, logs and its status. */
+export const MAX_NAME = 64;
+
+/** For a JSON Schema, too. */
+export const NAME_PATTERN = `^[A-Za-z0-9_.-]{1,${MAX_NAME}}$`;
+
+/** What it has to be, in words. */
+export const NAME_RULE = `a name of at most ${MAX_NAME} letters, digits, _, . and -`;
+
+/** Whether it can be a proxy's name. */
+export function isName(value: unknown): value is string {
+  return typeof value === "string" && new RegExp(NAME_PATTERN).test(value);
+}
+
+/** Where a socket of a proxy listens and connects; at least one endpoint of either kind. */
 export interface ProxyEndpoints {
-  /** Endpoints to listen at; wildcards are resolved, and told by `endpoints`. */
+  /** Endpoints to listen at; `endpoints` has them with wildcards resolved. */
   readonly bind?: string | readonly string[];
   /** Endpoints to connect to. */
   readonly connect?: string | readonly string[];
@@ -80,7 +94,7 @@ export type ProxyCaptureOptions =
   /** To one of its peers in turn; what none has room for is missed. */
   | ({ readonly type: "push" } & ProxySide<PushOptions>);
 
-/** The steering: who can connect here can pause and end the proxy. */
+/** The control socket: a program that can connect here can pause and end the proxy. */
 export type ProxyControlOptions =
   /** Every command is answered. */
   | ({ readonly type?: "rep" } & ProxySide<ReplyOptions>)
@@ -95,7 +109,7 @@ export interface ProxyOptions<F, B> {
   readonly backend: B;
   readonly capture?: ProxyCaptureOptions;
   readonly control?: ProxyControlOptions;
-  /** Up to 64 letters, digits, `_`, `.` and `-`: tells it from others in its accounts. Default: none. */
+  /** Up to 64 letters, digits, `_`, `.` and `-`: tells it from others in its statistics. Default: none. */
   readonly name?: string;
   /** The context of all its sockets. Default: the process-wide one. */
   readonly context?: Context;
@@ -199,11 +213,6 @@ function endpointsOf(name: string, option: string, value: unknown): readonly str
   const twice = endpoints.find((endpoint, at) => !isWildcard(endpoint) && endpoints.indexOf(endpoint) < at);
   if (twice !== undefined) throw new InvalidArgumentError(`${option} of ${name} names ${twice} twice`);
   return endpoints;
-}
-
-/** Each time another endpoint. */
-function isWildcard(endpoint: string): boolean {
-  return endpoint.endsWith(":*") || endpoint.endsWith(":0") || endpoint === "ipc://*";
 }
 
 function textsOf(name: string, option: string, value: unknown): readonly string[] {

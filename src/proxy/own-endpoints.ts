@@ -1,8 +1,9 @@
 /**
- * Whether a proxy is about to connect to itself. Pure; the driver finds out what names and addresses this machine has.
+ * Whether two endpoints are the same place: so a proxy does not connect to itself, and a configuration binds nothing
+ * twice. Pure; the driver (proxy-sockets.ts) looks up the names and addresses of this machine.
  *
- * What a proxy sends would come back to it for ever, at the speed of the machine. It is certain where an endpoint to
- * connect to is one that this proxy listens at; a way round through another program is not seen here.
+ * What a proxy sends to itself would come back forever, at the speed of the machine. That is certain where an endpoint to
+ * connect to is one at which this proxy listens; a loop through another program is not seen here.
  */
 
 /** The addresses of this machine, and how names resolve. */
@@ -46,11 +47,43 @@ export function reached(
     if (listener === undefined || Number(listener.port) !== Number(target.port)) return false;
     if (listener.host === target.host) return true;
     const there = local.resolve(target.host);
-    if (isWildcard(listener.host)) return there.some((address) => local.isLocal(address));
+    if (isEverywhere(listener.host)) return there.some((address) => local.isLocal(address));
     return there.some((address) => local.resolve(listener.host).includes(address));
   });
 }
 
-function isWildcard(host: string): boolean {
-  return host === "0.0.0.0" || host === "::" || host === "*";
+/** Whether each bind of it gives another endpoint. */
+export function isWildcard(endpoint: string): boolean {
+  const port = tcpTarget(endpoint)?.port;
+  return port === "*" || (port !== undefined && Number(port) === 0) || endpoint === "ipc://*";
+}
+
+/** Whether both may be one place: the same text, or the same tcp port, whatever the address. */
+export function overlaps(one: string, other: string): boolean {
+  if (isWildcard(one) || isWildcard(other)) return false;
+  const [first, second] = [tcpTarget(one), tcpTarget(other)];
+  if (first === undefined || second === undefined) return one === other;
+  return Number(first.port) === Number(second.port);
+}
+
+/** Whether both can certainly not be bound at once: the same text, or the same port with one address or with a wildcard. */
+export function collides(one: string, other: string): boolean {
+  if (!overlaps(one, other)) return false;
+  const [first, second] = [tcpTarget(one), tcpTarget(other)];
+  if (first === undefined || second === undefined) return true;
+  return first.host === second.host || isEverywhere(first.host) || isEverywhere(second.host);
+}
+
+/** Whether a connection to one certainly reaches the other, without looking up a name. */
+export function leadsTo(connect: string, bound: string): boolean {
+  if (!overlaps(connect, bound)) return false;
+  const [from, to] = [tcpTarget(connect), tcpTarget(bound)];
+  if (from === undefined || to === undefined) return true;
+  if (from.host === to.host) return true;
+  const loopback = ["localhost", "127.0.0.1", "::1"];
+  return loopback.includes(from.host) && (isEverywhere(to.host) || loopback.includes(to.host));
+}
+
+function isEverywhere(host: string): boolean {
+  return host === "*" || host === "0.0.0.0" || host === "::";
 }

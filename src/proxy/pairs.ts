@@ -94,9 +94,9 @@ export function directionsOf(frontend: ProxySocketType, backend: ProxySocketType
   );
 }
 
-type Way = Omit<Direction, "carries">;
+type Ends = Omit<Direction, "carries">;
 
-function ways(forth: Way, carries: Carries, back: Way, reply: Carries | undefined): readonly Direction[] {
+function ways(forth: Ends, carries: Carries, back: Ends, reply: Carries | undefined): readonly Direction[] {
   const directions: Direction[] = [{ ...forth, carries }];
   if (reply !== undefined) directions.push({ ...back, carries: reply });
   return directions;

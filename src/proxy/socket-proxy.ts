@@ -1,7 +1,7 @@
 /**
  * A proxy between two sockets of its own: opens, moves, drains, ends (states.ts has its life).
  *
- *   peers -- frontend ==ways==> backend -- peers
+ *   peers -- frontend =pumps==> backend -- peers
  *                      |
  *                   capture            control
  */
@@ -11,10 +11,15 @@ import { context as globalContext } from "../sockets/context.js";
 import type { Socket } from "../sockets/socket.js";
 import type { ControlHost } from "./control.js";
 import { Drain } from "./drain.js";
-import type { ProxyEvent, ProxyListening } from "./events.js";
-import { LiveEndpoints, type ProxySocketName } from "./live-endpoints.js";
-import { News } from "./news.js";
-import { checkOptions, type ProxyOptions, planOf, type SocketPlan, type TypedProxySide } from "./options.js";
+import { type ProxyEvent, ProxyEvents, type ProxyListening } from "./events.js";
+import {
+  checkOptions,
+  type ProxyOptions,
+  type ProxySides,
+  planOf,
+  type SocketPlan,
+  type TypedProxySide,
+} from "./options.js";
 import {
   type Direction,
   directionsOf,
@@ -24,12 +29,12 @@ import {
 } from "./pairs.js";
 import { checkPolicy, type ProxyPolicy } from "./policy/policy.js";
 import { SidePolicy } from "./policy/side-policy.js";
-import { ProxySockets } from "./sockets.js";
+import { LiveEndpoints, type ProxySocketName, ProxySockets } from "./proxy-sockets.js";
+import { Pumps } from "./pumps.js";
 import { next, type ProxyCall, type ProxyState } from "./states.js";
 import { type DrainResult, type ProxyStats, sideStats, steeringOf } from "./stats.js";
-import { Ways } from "./ways.js";
 
-/** ms that a drain may take, unless it is told otherwise. */
+/** ms that a drain may take by default. */
 const DRAIN_TIME = 10_000;
 /** The longest time a timer of the platform can hold, in ms. */
 const MAX_TIME = 2_147_483_647;
@@ -60,7 +65,7 @@ export interface StopOptions {
 export class SocketProxy {
   /** What happens; kept for a reader from its first read on, and ended by {@link stop}. */
   readonly events: EventStream<ProxyEvent>;
-  readonly #news = new News();
+  readonly #proxyEvents = new ProxyEvents();
   readonly #name: string | undefined;
   readonly #plans: readonly SocketPlan[];
   readonly #types: Readonly<Record<ProxySideName, ProxySocketType>>;
@@ -69,7 +74,7 @@ export class SocketProxy {
   readonly #policies: Readonly<Record<ProxySideName, SidePolicy>>;
   readonly #live: LiveEndpoints;
   #state: ProxyState = "idle";
-  #ways: Ways | undefined;
+  #pumps: Pumps | undefined;
   #running: Promise<unknown> = Promise.resolve();
   #drain: Drain | undefined;
   #draining: Promise<DrainResult> | undefined;
@@ -84,7 +89,7 @@ export class SocketProxy {
    */
   constructor(options: SocketProxyOptions) {
     checkOptions(new.target.name, options);
-    this.events = this.#news.events;
+    this.events = this.#proxyEvents.events;
     const { frontend, backend, capture, control, context = globalContext } = options;
     const types = Object.keys(SIDE_TYPES) as ProxySocketType[];
     const plans = [
@@ -93,15 +98,15 @@ export class SocketProxy {
     ];
     this.#types = { frontend: frontend.type, backend: backend.type };
     this.#policies = {
-      frontend: new SidePolicy("frontend", plans[0]?.policy, this.#news.ofPolicy("frontend")),
-      backend: new SidePolicy("backend", plans[1]?.policy, this.#news.ofPolicy("backend")),
+      frontend: new SidePolicy("frontend", plans[0]?.policy, this.#proxyEvents.forPolicy("frontend")),
+      backend: new SidePolicy("backend", plans[1]?.policy, this.#proxyEvents.forPolicy("backend")),
     };
     this.#directions = directionsOf(frontend.type, backend.type);
     if (capture !== undefined) plans.push(planOf("capture", ["pub", "push"], undefined, capture));
     if (control !== undefined) plans.push(planOf("control", ["rep", "pair", "sub"], "rep", control));
     this.#plans = plans;
     this.#name = options.name;
-    this.#sockets = new ProxySockets(plans, context, this.#news);
+    this.#sockets = new ProxySockets(plans, context, this.#proxyEvents);
     this.#live = new LiveEndpoints(this.#sockets.all, () => this.#call("change"));
   }
 
@@ -145,7 +150,7 @@ export class SocketProxy {
   pause(): void {
     const before = this.#state;
     this.#call("pause");
-    this.#ways?.hold();
+    this.#pumps?.pause();
     if (before !== this.#state) this.events.emit({ type: "pause" });
   }
 
@@ -153,7 +158,7 @@ export class SocketProxy {
   resume(): void {
     const before = this.#state;
     this.#call("resume");
-    this.#ways?.open();
+    this.#pumps?.resume();
     if (before !== this.#state) this.events.emit({ type: "resume" });
   }
 
@@ -163,7 +168,7 @@ export class SocketProxy {
    * next. Draining twice is draining once.
    *
    * @returns what was left when it was done, or its time was over
-   * @throws InvalidArgumentError `EINVAL` for a time that is none; InvalidStateError `EFSM` when it does not run
+   * @throws InvalidArgumentError `EINVAL` for an invalid time; InvalidStateError `EFSM` when it does not run
    */
   async drain(options: DrainOptions = {}): Promise<DrainResult> {
     const { timeout = DRAIN_TIME } = options;
@@ -180,7 +185,7 @@ export class SocketProxy {
    * Ends the proxy, whatever it does: closes its sockets, and lets accepted messages leave within their linger. Stopping
    * twice is stopping once.
    *
-   * @throws InvalidArgumentError `EINVAL` for a linger that is none; nothing has changed then
+   * @throws InvalidArgumentError `EINVAL` for an invalid linger; nothing has changed then
    */
   async stop(options: StopOptions = {}): Promise<void> {
     const { linger } = options;
@@ -211,8 +216,8 @@ export class SocketProxy {
   }
 
   /**
-   * Stops listening at an endpoint, given as to {@link bind} or as `endpoints` tells it. On the engine `zmtp` who came in
-   * there stays connected; on `libzmq` they have to come by another.
+   * Stops listening at an endpoint, given as to {@link bind} or as `endpoints` has it. On the engine `zmtp` peers
+   * that connected there stay; on `libzmq` they have to connect to another endpoint.
    *
    * @throws TransportError `ENOENT` when it does not listen there
    */
@@ -239,14 +244,14 @@ export class SocketProxy {
     return this.#live.disconnect(socket, endpoint);
   }
 
-  /** The accounts at this moment. */
+  /** The statistics at this moment. */
   stats(): ProxyStats {
     const side = (name: ProxySideName) =>
       sideStats(
         this.#types[name],
         this.#sockets.all.get(name),
-        this.#ways?.from(name),
-        this.#ways?.to(name),
+        this.#pumps?.from(name),
+        this.#pumps?.to(name),
         {
           ...this.#policies[name].refused,
         },
@@ -256,7 +261,7 @@ export class SocketProxy {
       state: this.#state,
       frontend: side("frontend"),
       backend: side("backend"),
-      unanswered: this.#ways?.unanswered ?? 0,
+      unanswered: this.#pumps?.unanswered ?? 0,
       ...this.#sockets.stats(),
       ...(this.#drained === undefined ? {} : { drain: this.#drained }),
     };
@@ -276,8 +281,8 @@ export class SocketProxy {
   }
 
   /**
-   * Replaces a side's policy, all of it: what the new one does not say is not limited any more. Peers that it allows notice
-   * nothing; those that it forbids are disconnected; subscriptions are told to publishers, or taken back, as it wants it.
+   * Replaces a side's policy, all of it: what the new one leaves out is not limited any more. Peers that it allows notice
+   * nothing; those that it forbids are disconnected; subscriptions are passed to publishers, or taken back, as it requires.
    * Before {@link start} it is the one to start with.
    *
    * @throws InvalidArgumentError `EINVAL` for a bad policy, or a folder of keys that cannot be read; NotSupportedError
@@ -291,7 +296,7 @@ export class SocketProxy {
     const checked = checkPolicy({ name: side, type: this.#types[side], options: plan.options }, policy);
     if (this.#stopping !== undefined) throw new ClosedError("EBADF", "The proxy is stopped");
     await this.#policies[side].replace(checked);
-    this.#ways?.repolice();
+    this.#pumps?.policyChanged();
   }
 
   #call(call: ProxyCall): void {
@@ -309,13 +314,13 @@ export class SocketProxy {
     if (goesOn()) this.#sockets.connect();
   }
 
-  /** What a controller can do. */
+  /** For the control socket. */
   #steering(): ControlHost {
     return {
       pause: () => this.pause(),
       resume: () => this.resume(),
       drain: (timeout) => {
-        next(this.#state, "drain"); // Told to the controller, where it does not fit.
+        next(this.#state, "drain"); // Throws where it does not fit, for the controller to read.
         void this.drain(timeout === undefined ? {} : { timeout });
       },
       stop: (kill) => void this.stop(kill ? { linger: 0 } : {}),
@@ -329,28 +334,28 @@ export class SocketProxy {
 
   #move(): void {
     const sides = { frontend: this.#sockets.side("frontend"), backend: this.#sockets.side("backend") };
-    this.#ways = new Ways(this.#directions, this.#types, sides, this.#policies, {
+    this.#pumps = new Pumps(this.#directions, this.#types, sides, this.#policies, {
       capture: this.#sockets.take,
-      ...this.#news.ofWays,
+      ...this.#proxyEvents.forPumps,
     });
-    this.#running = Promise.all([this.#ways.run(), this.#sockets.steer()]);
+    this.#running = Promise.all([this.#pumps.run(), this.#sockets.steer()]);
   }
 
   async #drainAll(timeout: number): Promise<DrainResult> {
     this.events.emit({ type: "drain", timeout });
-    const ways = this.#ways as Ways;
-    ways.open();
-    this.#drain = new Drain(ways, [this.#sockets.side("frontend"), this.#sockets.side("backend")]);
+    const pumps = this.#pumps as Pumps;
+    pumps.resume();
+    this.#drain = new Drain(pumps, [this.#sockets.side("frontend"), this.#sockets.side("backend")]);
     const result = await this.#drain.run(timeout);
     this.#drained = result;
-    ways.end();
+    pumps.end();
     this.events.emit({ type: "drained", result });
     return result;
   }
 
   async #stop(linger: number | undefined): Promise<void> {
-    this.#ways?.end();
-    this.#drain?.hurry();
+    this.#pumps?.end();
+    this.#drain?.cut();
     this.#policies.frontend.close();
     this.#policies.backend.close();
     await this.#sockets.close(linger);
@@ -360,4 +365,53 @@ export class SocketProxy {
     this.events.emit({ type: "stop" });
     this.events.close();
   }
+}
+
+/** Options of {@link QueueProxy}. */
+export type QueueProxyOptions = ProxyOptions<ProxySides["router"], ProxySides["dealer"]>;
+/** Options of {@link ForwarderProxy}. */
+export type ForwarderProxyOptions = ProxyOptions<ProxySides["xsub"], ProxySides["xpub"]>;
+/** Options of {@link StreamerProxy}. */
+export type StreamerProxyOptions = ProxyOptions<ProxySides["pull"], ProxySides["push"]>;
+
+/**
+ * Requests from clients (REQ, DEALER) at the frontend to workers (REP, ROUTER, DEALER) at the backend, in turn, and their
+ * replies back. A reply to a client that has gone, or that does not read, is dropped and counted.
+ */
+export class QueueProxy extends SocketProxy {
+  /** Opens nothing yet. @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
+  constructor(options: QueueProxyOptions) {
+    super(typed(options, "router", "dealer"));
+  }
+}
+
+/**
+ * Messages from publishers (PUB, XPUB) at the frontend to subscribers (SUB, XSUB) at the backend. Subscriptions pass to the
+ * publishers, each topic prefix once, however many ask for it; when the last has gone, it is cancelled.
+ */
+export class ForwarderProxy extends SocketProxy {
+  /** Opens nothing yet. @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
+  constructor(options: ForwarderProxyOptions) {
+    super(typed(options, "xsub", "xpub"));
+  }
+}
+
+/** Work from PUSH peers at the frontend to PULL peers at the backend, in turn. Nothing is dropped while the proxy lives. */
+export class StreamerProxy extends SocketProxy {
+  /** Opens nothing yet. @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
+  constructor(options: StreamerProxyOptions) {
+    super(typed(options, "pull", "push"));
+  }
+}
+
+/** With the types in their places; what is no object is left for the checks. */
+function typed(
+  options: ProxyOptions<object, object>,
+  frontend: ProxySocketType,
+  backend: ProxySocketType,
+): ProxyOptions<TypedProxySide, TypedProxySide> {
+  if (typeof options !== "object" || options === null) return options;
+  const side = (given: object, type: ProxySocketType): TypedProxySide =>
+    (typeof given === "object" && given !== null ? { type, ...given } : given) as TypedProxySide;
+  return { ...options, frontend: side(options.frontend, frontend), backend: side(options.backend, backend) };
 }

@@ -2,12 +2,12 @@
 import { CORE } from "../sockets/socket.js";
 import type { CaptureStats } from "./capture.js";
 import type { ControlStats } from "./control.js";
-import type { Way } from "./move.js";
-import type { Opened } from "./opened.js";
+import type { SteeringCounts } from "./control-protocol.js";
+import type { Pump } from "./move.js";
 import type { ProxySocketType } from "./pairs.js";
 import type { PolicyRefusals } from "./policy/policy.js";
+import type { ProxySocket } from "./proxy-socket.js";
 import type { ProxyState } from "./states.js";
-import type { SteeringCounts } from "./words.js";
 
 /** What came in at a side. */
 export interface ProxyIncoming {
@@ -98,9 +98,9 @@ export interface ProxyStats {
 /** @param incoming the way from this side, if there is one @param outgoing the way to it @param refused by its policy */
 export function sideStats(
   type: ProxySocketType,
-  opened: Opened | undefined,
-  incoming: Way | undefined,
-  outgoing: Way | undefined,
+  opened: ProxySocket | undefined,
+  incoming: Pump | undefined,
+  outgoing: Pump | undefined,
   refused: PolicyRefusals,
 ): ProxySideStats {
   const core = opened?.socket[CORE];

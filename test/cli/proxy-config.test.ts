@@ -335,7 +335,7 @@ describe("shoal proxy --config", () => {
       [
         ["--config", "/no/such/file"],
         1,
-        /\/no\/such\/file:1:1: cannot read the file: there is none\n.*\/no\/such\/file has a fault/,
+        /\/no\/such\/file:1:1: cannot read the file: it does not exist\n.*\/no\/such\/file has a fault/,
       ],
       [["--config", "x", "queue", "--frontend", "ipc://x"], 2, /--config FILE says all of it/],
       [
@@ -379,7 +379,7 @@ describe("shoal proxy check", () => {
     expect(lines).toHaveLength(3);
     expect(lines[0]).toMatch(/:5:\d+: proxies\.work\.frontend\.lingr: unknown key; did you mean linger\?$/);
     expect(lines[1]).toMatch(
-      /:5:\d+: proxies\.work\.frontend\.curveCertificate: cannot read .*: there is none$/,
+      /:5:\d+: proxies\.work\.frontend\.curveCertificate: cannot read .*: it does not exist$/,
     );
     expect(lines[2]).toBe(`shoal proxy check: ${path} has 2 faults`);
     expect(JSON.parse(String(json.stdout))).toMatchObject({

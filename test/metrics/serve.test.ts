@@ -6,7 +6,7 @@ import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
 import { Pull, Push } from "../../src/index.js";
-import { boundedServer, type HttpLimits, listen, shut } from "../../src/metrics/http-limits.js";
+import { boundedServer, type HttpLimits, listen, shut } from "../../src/metrics/http-server.js";
 import {
   type MetricsServer,
   type MetricsSource,

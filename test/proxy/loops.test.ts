@@ -1,10 +1,10 @@
-/** Ways round that a proxy's neighbours show, and what is none. */
+/** Loops that a proxy's neighbours show, and what is not a loop. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { curveKeyPair, Pull, Push } from "../../src/index.js";
 import { ForwarderProxy, QueueProxy, SocketProxy, StreamerProxy } from "../../src/proxy/index.js";
-import { Neighbours } from "../../src/proxy/neighbours.js";
+import { LoopDetector } from "../../src/proxy/loop-detector.js";
 import { directionsOf } from "../../src/proxy/pairs.js";
 import { until } from "../contract/support/wait.js";
 import { ANY, back, front, LIMIT, useWorld } from "./support.js";
@@ -13,50 +13,50 @@ describe("the rules", () => {
   const news = directionsOf("xsub", "xpub");
 
   it("another proxy leads back when it is at both ends of a way, told once", () => {
-    const rules = new Neighbours("me", news);
-    expect(rules.heard("backend", "you", true)).toBeUndefined();
-    expect(rules.heard("backend", "you", true)).toBeUndefined();
-    expect(rules.heard("frontend", "she", true)).toBeUndefined();
-    expect(rules.leadBack).toBe(0);
-    expect(rules.heard("frontend", "you", true)).toBe("neighbour");
-    expect(rules.heard("frontend", "you", true)).toBeUndefined();
-    expect(rules.leadBack).toBe(1);
-    rules.heard("frontend", "you", false);
-    expect(rules.leadBack).toBe(1);
-    rules.heard("frontend", "you", false);
-    expect(rules.leadBack).toBe(0);
-    expect(rules.heard("frontend", "you", true)).toBe("neighbour");
+    const rules = new LoopDetector("me", news);
+    expect(rules.peerChanged("backend", "you", true)).toBeUndefined();
+    expect(rules.peerChanged("backend", "you", true)).toBeUndefined();
+    expect(rules.peerChanged("frontend", "she", true)).toBeUndefined();
+    expect(rules.count).toBe(0);
+    expect(rules.peerChanged("frontend", "you", true)).toBe("neighbour");
+    expect(rules.peerChanged("frontend", "you", true)).toBeUndefined();
+    expect(rules.count).toBe(1);
+    rules.peerChanged("frontend", "you", false);
+    expect(rules.count).toBe(1);
+    rules.peerChanged("frontend", "you", false);
+    expect(rules.count).toBe(0);
+    expect(rules.peerChanged("frontend", "you", true)).toBe("neighbour");
   });
 
   it("a proxy that is its own peer leads back wherever it is", () => {
     for (const place of ["frontend", "backend", "capture"] as const) {
-      const rules = new Neighbours("me", news);
-      expect(rules.heard(place, "me", true)).toBe("itself");
-      rules.heard(place, "me", false);
-      expect(rules.leadBack).toBe(0);
+      const rules = new LoopDetector("me", news);
+      expect(rules.peerChanged(place, "me", true)).toBe("itself");
+      rules.peerChanged(place, "me", false);
+      expect(rules.count).toBe(0);
     }
   });
 
   it("the copies of a capture go round, too; what leaves by two places does not", () => {
-    const rules = new Neighbours("me", news);
-    rules.heard("capture", "you", true);
-    expect(rules.heard("backend", "you", true)).toBeUndefined();
-    expect(rules.heard("frontend", "you", true)).toBe("neighbour");
+    const rules = new LoopDetector("me", news);
+    rules.peerChanged("capture", "you", true);
+    expect(rules.peerChanged("backend", "you", true)).toBeUndefined();
+    expect(rules.peerChanged("frontend", "you", true)).toBe("neighbour");
   });
 
   it("a proxy that passes both ways has both ways round; a queue's replies are none", () => {
-    const pairs = new Neighbours("me", directionsOf("pair", "pair"));
-    pairs.heard("backend", "you", true);
-    expect(pairs.heard("frontend", "you", true)).toBe("neighbour");
-    const queue = new Neighbours("me", directionsOf("router", "dealer"));
-    queue.heard("capture", "you", true);
-    expect(queue.heard("backend", "you", true)).toBeUndefined();
+    const pairs = new LoopDetector("me", directionsOf("pair", "pair"));
+    pairs.peerChanged("backend", "you", true);
+    expect(pairs.peerChanged("frontend", "you", true)).toBe("neighbour");
+    const queue = new LoopDetector("me", directionsOf("router", "dealer"));
+    queue.peerChanged("capture", "you", true);
+    expect(queue.peerChanged("backend", "you", true)).toBeUndefined();
   });
 
   it("an end without a beginning changes nothing", () => {
-    const rules = new Neighbours("me", news);
-    expect(rules.heard("frontend", "you", false)).toBeUndefined();
-    expect(rules.leadBack).toBe(0);
+    const rules = new LoopDetector("me", news);
+    expect(rules.peerChanged("frontend", "you", false)).toBeUndefined();
+    expect(rules.count).toBe(0);
   });
 });
 

@@ -1,12 +1,12 @@
 /** The loop that moves messages: its gate, its end, and what it does not lose. */
 import { afterEach, describe, expect, it } from "vitest";
 import { Pull, Push } from "../../src/index.js";
-import { Way, type WayHost } from "../../src/proxy/move.js";
+import { Pump, type PumpEffects } from "../../src/proxy/move.js";
 import { CORE } from "../../src/sockets/socket.js";
 import { collect, turn, until } from "../contract/support/wait.js";
 
 const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
-const ways: Way[] = [];
+const ways: Pump[] = [];
 let names = 0;
 
 afterEach(async () => {
@@ -15,7 +15,7 @@ afterEach(async () => {
 });
 
 /** What a stretch is checked for, message by message: one is refused, and one cannot be checked. */
-const suspicious: Partial<WayHost> = {
+const suspicious: Partial<PumpEffects> = {
   isSuspect: () => true,
   check: (frames) => {
     if (String(frames[0]) === "bad") throw new Error("unforeseen");
@@ -25,7 +25,7 @@ const suspicious: Partial<WayHost> = {
 
 /** push -> pull ~way~> push -> pull, all in this process */
 async function chain(
-  host: Partial<WayHost> = {},
+  host: Partial<PumpEffects> = {},
   options: { readonly sendHighWaterMark?: number } = {},
   transport: "inproc" | "tcp" = "inproc",
 ) {
@@ -42,7 +42,7 @@ async function chain(
   source.connect(from.lastEndpoint as string);
   to.connect(sink.lastEndpoint as string);
   const failures: unknown[] = [];
-  const way = new Way(from, to, {
+  const way = new Pump(from, to, {
     check: undefined,
     capture: undefined,
     refused: () => undefined,
@@ -61,14 +61,14 @@ describe("a way", () => {
   it("held takes nothing, and loses nothing when it is held in the middle of a wait", async () => {
     const { source, from, sink, way } = await chain();
     await turn();
-    way.hold();
-    way.hold();
+    way.pause();
+    way.pause();
     await source.send("a");
     await source.send("b");
     for (let i = 0; i < 5; i++) await turn();
-    expect([from.stats().receiveQueued, way.inHand]).toEqual([2, 0]);
-    way.open();
-    way.open();
+    expect([from.stats().receiveQueued, way.inFlight]).toEqual([2, 0]);
+    way.resume();
+    way.resume();
     expect(await collect(sink, 2)).toEqual(["a", "b"]);
   });
 
@@ -77,12 +77,12 @@ describe("a way", () => {
     await turn();
     source.send("a").catch(() => undefined); // Given to the waiting call, which has not gone on yet.
     await turn();
-    way.hold();
+    way.pause();
     await source.send("b");
     for (let i = 0; i < 5; i++) await turn();
-    const before = sink.stats().receiveQueued + way.inHand;
+    const before = sink.stats().receiveQueued + way.inFlight;
     expect(before).toBe(1);
-    way.open();
+    way.resume();
     expect(await collect(sink, 2)).toEqual(["a", "b"]);
   });
 
@@ -98,25 +98,25 @@ describe("a way", () => {
     core.engineOnReadable = () => {
       engineOnReadable.call(core); // The waiting call has its message, and has not gone on yet.
       times += 1;
-      way.hold();
+      way.pause();
     };
     await source.send("a");
     for (let i = 0; i < 10; i++) await turn();
     expect(times).toBe(1);
     expect(sink.stats().receiveQueued).toBe(0);
-    expect(way.inHand + from.stats().receiveQueued).toBe(1);
-    way.open();
+    expect(way.inFlight + from.stats().receiveQueued).toBe(1);
+    way.resume();
     expect(await collect(sink, 1)).toEqual(["a"]);
   });
 
   it("that finishes takes so many more, and ends", async () => {
     const { source, from, sink, way, running, isOver } = await chain();
-    way.hold();
+    way.pause();
     for (let i = 0; i < 5; i++) await source.send(`${i}`);
     way.finish(3);
     way.finish(5);
     expect(isOver()).toBe(false);
-    way.open();
+    way.resume();
     expect(await collect(sink, 3)).toEqual(["0", "1", "2"]);
     await running;
     expect(from.stats().receiveQueued).toBe(2);
@@ -132,11 +132,11 @@ describe("a way", () => {
   it("waits with one message in hand while there is no room", async () => {
     const { source, from, to, sink, way } = await chain({ check: () => "pass" }, { sendHighWaterMark: 1 });
     for (let i = 0; i < 10; i++) await source.send(`${i}`);
-    await until(() => way.inHand === 1, "a message without room");
+    await until(() => way.inFlight === 1, "a message without room");
     expect(to.stats().pendingSends).toBe(1);
     expect(from.stats().received + from.stats().receiveQueued).toBe(10);
     expect(await collect(sink, 10)).toEqual(Array.from({ length: 10 }, (_, i) => `${i}`));
-    await until(() => way.inHand === 0, "the last");
+    await until(() => way.inFlight === 0, "the last");
   });
 
   it("goes on after a message that cannot be passed", async () => {
@@ -162,20 +162,20 @@ describe("a way", () => {
 
   it("keeps and counts what a suspect stretch has left, held and to its end, and takes no more", async () => {
     const { source, from, sink, way, running } = await chain(suspicious, { sendHighWaterMark: 1 }, "tcp");
-    way.hold();
+    way.pause();
     const texts = Array.from({ length: 1_800 }, (_, i) => `${i}`.padStart(3_000));
     for (const text of texts) await source.send(text);
     await until(() => from.stats().receiveQueued > 300, "the messages");
-    way.open();
+    way.resume();
     // More than one as a rule: where in a stretch the room ends hangs on the kernel.
-    await until(() => way.inHand > 0, "a stretch without room");
-    way.hold();
+    await until(() => way.inFlight > 0, "a stretch without room");
+    way.pause();
     const received = from.stats().received;
     way.finish(0);
-    way.open();
+    way.resume();
     expect(await collect(sink, received)).toEqual(texts.slice(0, received));
     await running;
-    expect([way.inHand, from.stats().received]).toEqual([0, received]);
+    expect([way.inFlight, from.stats().received]).toEqual([0, received]);
   });
 
   it("counts a message that is on its way to it, but for a turn of the event loop", async () => {
@@ -194,16 +194,16 @@ describe("a way", () => {
     };
     const socket = { [CORE]: core, closed: false } as unknown as Pull;
     const host = { check: undefined, capture: undefined, refused: () => undefined, failed: () => undefined };
-    const way = new Way(socket, socket, host);
+    const way = new Pump(socket, socket, host);
     ways.push(way);
     void way.run();
-    expect(way.inHand).toBe(0);
+    expect(way.inFlight).toBe(0);
     inbox.waiting = 0;
-    expect(way.inHand).toBe(1);
+    expect(way.inFlight).toBe(1);
     inbox.waiting = 1;
     inbox.give([Buffer.from("x")]);
     await turn();
-    expect(way.inHand).toBe(0);
+    expect(way.inFlight).toBe(0);
   });
 
   it("ends when one of its sockets does", async () => {

@@ -1,12 +1,12 @@
 /** The small rules: envelopes, bursts, replies that are waited for, the end of a drain, a proxy's own endpoints. */
 
 import { describe, expect, it } from "vitest";
-import { Bursts } from "../../src/proxy/bursts.js";
 import { DrainRules, type DrainView } from "../../src/proxy/drain-rules.js";
 import { checkReply, checkRequest } from "../../src/proxy/envelopes.js";
-import { localAddresses } from "../../src/proxy/local-addresses.js";
+import { EventThrottle } from "../../src/proxy/events.js";
 import { reached, tcpTarget } from "../../src/proxy/own-endpoints.js";
-import { Unanswered } from "../../src/proxy/unanswered.js";
+import { localAddresses } from "../../src/proxy/proxy-sockets.js";
+import { PendingReplies } from "../../src/proxy/pumps.js";
 import fc from "../support/properties.js";
 
 const frames = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
@@ -33,7 +33,7 @@ describe("envelopes", () => {
 it("bursts are told once, and counted in full", () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(3_000), fc.integer({ min: 1, max: 9 }))), (schedule) => {
-      const bursts = new Bursts();
+      const bursts = new EventThrottle();
       let now = 0;
       let total = 0;
       for (const [at, [gap, count]] of schedule.entries()) {
@@ -52,7 +52,7 @@ describe("requests without reply", () => {
     const step = fc.tuple(fc.nat(20), fc.nat(20), fc.boolean());
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (schedule) => {
-        const unanswered = new Unanswered();
+        const unanswered = new PendingReplies();
         let asked = 0;
         let answered = 0;
         for (const [questions, answers, tick] of schedule) {
@@ -67,7 +67,7 @@ describe("requests without reply", () => {
   });
 
   it("are forgotten after a minute, also while others come and are answered", () => {
-    const unanswered = new Unanswered();
+    const unanswered = new PendingReplies();
     unanswered.tick(3, 0);
     for (let second = 1; second < 60; second++) {
       unanswered.tick(3 + 10 * second, 10 * second);
@@ -79,7 +79,7 @@ describe("requests without reply", () => {
   });
 
   it("are never less than none, where a request has many replies", () => {
-    const unanswered = new Unanswered();
+    const unanswered = new PendingReplies();
     unanswered.tick(1, 50);
     expect(unanswered.count(1, 60)).toBe(0);
   });
@@ -112,9 +112,9 @@ describe("a drain", () => {
   it("soon tells peers to go that can be told, and hears them to their end, however long that takes", () => {
     const rules = new DrainRules(0, 10_000, true);
     expect(rules.step({ ...nothing, taken: 1 }, 0)).toBe("take");
-    expect(rules.step({ ...nothing, taken: 8, received: 4 }, 200)).toBe("tell");
-    expect(rules.step({ ...nothing, taken: 9 }, 5_000)).toBe("tell");
-    expect(rules.step({ ...nothing, peers: 0, received: 3 }, 9_000)).toBe("tell");
+    expect(rules.step({ ...nothing, taken: 8, received: 4 }, 200)).toBe("ask");
+    expect(rules.step({ ...nothing, taken: 9 }, 5_000)).toBe("ask");
+    expect(rules.step({ ...nothing, peers: 0, received: 3 }, 9_000)).toBe("ask");
     expect(rules.step({ ...nothing, peers: 0, queued: 3 }, 9_100)).toBe("finish");
     expect(rules.step({ ...nothing, peers: 0 }, 9_200)).toBe("done");
   });
@@ -123,22 +123,27 @@ describe("a drain", () => {
     const counts = fc.tuple(fc.nat(300), fc.nat(2), fc.nat(2), fc.nat(2), fc.nat(2));
     const schedule = fc.array(counts, { minLength: 1, maxLength: 80 });
     fc.assert(
-      fc.property(schedule, fc.boolean(), fc.integer({ min: 0, max: 5_000 }), (looks, canTell, time) => {
-        const rules = new DrainRules(0, time, canTell);
-        const order = ["take", "tell", "finish", "done"];
-        let now = 0;
-        let before = 0;
-        for (const [gap, peers, received, queued, unanswered] of looks) {
-          now += gap;
-          const step = rules.step({ peers, taken: now, received, queued, unanswered }, now);
-          expect(order.indexOf(step)).toBeGreaterThanOrEqual(before);
-          if (!canTell) expect(step).not.toBe("tell");
-          if (step === "done" && before < 3 && now < time)
-            expect([received, queued, unanswered]).toEqual([0, 0, 0]);
-          if (now >= time) expect(step).toBe("done");
-          before = order.indexOf(step);
-        }
-      }),
+      fc.property(
+        schedule,
+        fc.boolean(),
+        fc.integer({ min: 0, max: 5_000 }),
+        (looks, canAskToLeave, time) => {
+          const rules = new DrainRules(0, time, canAskToLeave);
+          const order = ["take", "ask", "finish", "done"];
+          let now = 0;
+          let before = 0;
+          for (const [gap, peers, received, queued, unanswered] of looks) {
+            now += gap;
+            const step = rules.step({ peers, taken: now, received, queued, unanswered }, now);
+            expect(order.indexOf(step)).toBeGreaterThanOrEqual(before);
+            if (!canAskToLeave) expect(step).not.toBe("ask");
+            if (step === "done" && before < 3 && now < time)
+              expect([received, queued, unanswered]).toEqual([0, 0, 0]);
+            if (now >= time) expect(step).toBe("done");
+            before = order.indexOf(step);
+          }
+        },
+      ),
     );
   });
 

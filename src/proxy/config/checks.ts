@@ -1,15 +1,18 @@
 /**
- * What a schema cannot say of a configuration: endpoints, types that fit each other, endpoints that are bound twice, ways
- * that lead round, and what is wrong within one socket (socket-checks.ts). Pure.
+ * What a schema cannot express of a configuration: endpoints, types that do not fit each other, endpoints bound twice, and
+ * loops through several proxies. What is wrong within one socket is in socket-checks.ts. Pure.
+ *
+ * Messages of forwarders and streamers carry no trace of their route: two that lead into each other pass a message
+ * forever. Where both are in one file that can be seen before anything is opened. Requests and their replies, and pairs
+ * that pass both ways, flow back without a loop: a loop only goes forward.
  */
 import { checkEndpoint } from "../../sockets/endpoint.js";
-import { directionsOf, LEGAL_PAIRS, type ProxySocketType } from "../pairs.js";
-import { loopsOf } from "./loops.js";
-import { type Proxies, type ProxyConfiguration, socketsOf } from "./model.js";
-import { collides, leadsTo } from "./overlap.js";
-import { type Finding, type Path, pathText } from "./problem.js";
+import { collides, leadsTo } from "../own-endpoints.js";
+import { directionsOf, LEGAL_PAIRS, type ProxySideName, type ProxySocketType } from "../pairs.js";
+import { type Proxies, type ProxyConfiguration, type SocketConfiguration, socketsOf } from "./model.js";
 import { KINDS } from "./schema.js";
 import { checkSocket, type EngineAbilities } from "./socket-checks.js";
+import { type Finding, type Path, pathText } from "./source.js";
 
 /** One endpoint, and where it is written. */
 interface Place {
@@ -69,7 +72,7 @@ function endpointFault(
   }
 }
 
-/** A socket connects to a place once; what is bound twice is told with whoever has it. */
+/** A socket connects to an endpoint once; what is bound twice is reported with the place that has it. */
 function namedBefore(endpoints: readonly string[], at: number): string | undefined {
   const endpoint = endpoints[at] as string;
   return endpoints.indexOf(endpoint) < at ? `${endpoint} is named before in this list` : undefined;
@@ -107,8 +110,97 @@ function ownEndpoints(bound: readonly Place[], connected: readonly Place[]): rea
   for (const { endpoint, path, proxy } of connected) {
     const own = bound.find((place) => place.proxy === proxy && leadsTo(endpoint, place.endpoint));
     if (own === undefined) continue;
-    const message = `there the proxy itself listens (${pathText(own.path)}): messages would go round for ever`;
+    const message = `there the proxy itself listens (${pathText(own.path)}): messages would circulate forever`;
     findings.push({ path, message });
   }
   return findings;
+}
+
+/** A side of a proxy that messages come in at, and the one they leave by. */
+interface Hop {
+  readonly proxy: string;
+  readonly from: ProxySideName;
+  readonly to: ProxySideName;
+  readonly source: SocketConfiguration;
+  readonly target: SocketConfiguration;
+}
+
+/** Each loop once, at the proxy that begins it in the file. @param placeOf of one of several endpoints */
+function loopsOf(proxies: Proxies, placeOf: (socket: Path, at: number) => Path): readonly Finding[] {
+  const hops = Object.entries(proxies).flatMap(([proxy, configuration]) => hopsOf(proxy, configuration));
+  const after = new Map(hops.map((hop) => [hop, hops.filter((other) => meets(hop.target, other.source))]));
+  const findings: Finding[] = [];
+  const reported = new Set<string>();
+  for (const hop of hops) {
+    const loop = loopFrom(hop, after);
+    if (loop === undefined) continue;
+    const names = loop.map(({ proxy }) => proxy);
+    const key = [...names].sort().join("\0");
+    if (reported.has(key)) continue;
+    reported.add(key);
+    const message = `leads back to itself (${[...names, hop.proxy].join(" -> ")}): messages would circulate forever`;
+    findings.push({ path: placeOf(...connectionOf(loop)), message });
+  }
+  return findings;
+}
+
+function hopsOf(proxy: string, configuration: ProxyConfiguration): readonly Hop[] {
+  const { kind, frontend, backend } = configuration;
+  const [one, other] = KINDS[kind] ?? [frontend.options.type, backend.options.type];
+  try {
+    return directionsOf(one as ProxySocketType, other as ProxySocketType)
+      .filter(({ carries }) => carries === "messages")
+      .map(({ from, to }) => ({
+        proxy,
+        from,
+        to,
+        source: configuration[from],
+        target: configuration[to],
+      }));
+  } catch {
+    return []; // Types that do not fit are reported elsewhere.
+  }
+}
+
+/** Whether what leaves by one socket comes in at the other, whichever of them connects. */
+function meets(target: SocketConfiguration, source: SocketConfiguration): boolean {
+  return leading(target, source) >= 0 || leading(source, target) >= 0;
+}
+
+/** Which of its connects leads to the other; -1: none. */
+function leading(one: SocketConfiguration, other: SocketConfiguration): number {
+  return one.connect.findIndex((connect) => other.bind.some((bound) => leadsTo(connect, bound)));
+}
+
+/** A connect that closes the loop: of the proxy that it begins with, where that one connects, else of the next. */
+function connectionOf(loop: readonly Hop[]): [connects: Path, at: number] {
+  const [first, second, last] = [loop[0], loop[1], loop[loop.length - 1]] as [Hop, Hop, Hop];
+  const connects = [
+    [first.proxy, first.to, leading(first.target, second.source)],
+    [first.proxy, first.from, leading(first.source, last.target)],
+    [second.proxy, second.from, leading(second.source, first.target)],
+  ] as const;
+  const [proxy, side, at] = connects.find(([, , index]) => index >= 0) as (typeof connects)[number];
+  return [["proxies", proxy, side, "connect"], at];
+}
+
+/** The shortest path from a hop through others back to it; a loop of one proxy by itself is found elsewhere. */
+function loopFrom(start: Hop, after: ReadonlyMap<Hop, readonly Hop[]>): readonly Hop[] | undefined {
+  const seen = new Set<Hop>([start]);
+  let paths: (readonly Hop[])[] = [[start]];
+  while (paths.length > 0) {
+    const longer: (readonly Hop[])[] = [];
+    for (const path of paths) {
+      const last = path[path.length - 1] as Hop;
+      for (const next of after.get(last) ?? []) {
+        if (next === start && path.length > 1) return path;
+        // Back by the side it came from is the other direction of one connection, which is not a loop.
+        if (seen.has(next) || next.proxy === last.proxy) continue;
+        seen.add(next);
+        longer.push([...path, next]);
+      }
+    }
+    paths = longer;
+  }
+  return undefined;
 }

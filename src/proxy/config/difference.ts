@@ -16,6 +16,8 @@
  *
  * Each change can be turned back ({@link inverse}), so that a reload that fails half-way leaves what ran before.
  */
+
+import { overlaps } from "../own-endpoints.js";
 import {
   type Proxies,
   type ProxyConfiguration,
@@ -24,7 +26,6 @@ import {
   same,
   socketsOf,
 } from "./model.js";
-import { overlaps } from "./overlap.js";
 
 interface Whole {
   readonly proxy: string;

@@ -4,23 +4,26 @@
  *   text --YAML--> values --variables--> --schema--> proxies --checks, files--> configuration
  */
 import { readFile, stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { ShoalError } from "../../core/errors.js";
 import { context } from "../../sockets/context.js";
+import { type Certificate, readCertificate } from "../../sockets/security/certificate.js";
 import { SocketProxy } from "../socket-proxy.js";
 import { check } from "./checks.js";
 import { type Environment, type Expanded, expand, placeKey } from "./environment.js";
-import { NamedFiles, reason } from "./files.js";
 import {
   type Configuration,
+  optionsOf,
   type ProxyConfiguration,
   SOCKET_NAMES,
   type SocketConfiguration,
+  shapeOf,
+  withCertificate,
 } from "./model.js";
-import { type Finding, type Path, type Problem, problemLine, SHOWN } from "./problem.js";
 import { DRAIN_SECONDS } from "./schema.js";
-import { optionsOf, shapeOf, withCertificate } from "./shape.js";
 import type { EngineAbilities } from "./socket-checks.js";
-import { Source } from "./source.js";
+import { type Finding, type Path, type Problem, problemLine, SHOWN, Source } from "./source.js";
+
 import { NO_ENDPOINT, validate } from "./validate.js";
 
 /** Bytes of the largest configuration. */
@@ -235,4 +238,67 @@ function hider({ value, filled }: Expanded, source: Source): (finding: Finding) 
     }
     return { ...finding, message };
   };
+}
+
+/** The files that a configuration names: certificates, and folders of keys. Each is read once. */
+class NamedFiles {
+  readonly findings: Finding[] = [];
+  readonly #folder: string;
+  readonly #certificates = new Map<string, Promise<Certificate>>();
+
+  /** @param file the configuration: other files are named from its folder */
+  constructor(file: string) {
+    this.#folder = dirname(resolve(file));
+  }
+
+  /** The keys of a secret certificate, or `undefined` when it cannot be had. */
+  async keys(path: Path, name: string): Promise<{ publicKey: string; secretKey: string } | undefined> {
+    const file = this.whole(name);
+    let reading = this.#certificates.get(file);
+    if (reading === undefined) {
+      reading = readCertificate(file);
+      this.#certificates.set(file, reading);
+    }
+    try {
+      const { publicKey, secretKey } = await reading;
+      if (secretKey !== undefined) return { publicKey, secretKey };
+      this.#found(path, `the certificate ${file} has no secret key; expected the secret file of the pair`);
+    } catch (error) {
+      this.#found(path, `cannot read the certificate ${file}: ${reason(error)}`);
+    }
+    return undefined;
+  }
+
+  /** Whether a folder is there. @returns its whole path */
+  async folder(path: Path, name: string): Promise<string> {
+    const folder = this.whole(name);
+    try {
+      if (!(await stat(folder)).isDirectory()) this.#found(path, `${folder} is no folder`);
+    } catch (error) {
+      this.#found(path, `cannot read the folder ${folder}: ${reason(error)}`);
+    }
+    return folder;
+  }
+
+  whole(name: string): string {
+    return resolve(this.#folder, name);
+  }
+
+  #found(path: Path, message: string): void {
+    this.findings.push({ path, message });
+  }
+}
+
+/** The system's error in words, without the path. */
+function reason(error: unknown): string {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case "ENOENT":
+      return "it does not exist";
+    case "EACCES":
+      return "no permission";
+    case "EISDIR":
+      return "it is a folder";
+    default:
+      return error instanceof Error ? error.message : String(error);
+  }
 }

@@ -9,7 +9,7 @@ import { type PlanType, typeNameOf } from "../options.js";
 import { BLOCK_RULE, parseBlock } from "../policy/addresses.js";
 import { KEYS_RULE, RATE_RULE } from "../policy/policy.js";
 import type { SocketConfiguration } from "./model.js";
-import { type Finding, type Path, SHOWN } from "./problem.js";
+import { type Finding, type Path, SHOWN } from "./source.js";
 
 type Given = Readonly<Record<string, unknown>>;
 

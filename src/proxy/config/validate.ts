@@ -1,11 +1,11 @@
 /** Holds a configuration against its schema, and says in words what does not fit. */
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 import { suggest } from "../../core/arguments.js";
-import { NAME_RULE } from "../name.js";
-import { UNFIT } from "../options.js";
+import { NAME_RULE, UNFIT } from "../options.js";
+
 import { type Expanded, placeKey } from "./environment.js";
-import { type Finding, type Path, SHOWN } from "./problem.js";
 import { configurationSchema, type Schema } from "./schema.js";
+import { type Finding, type Path, SHOWN } from "./source.js";
 
 /** Said of a socket without one. */
 export const NO_ENDPOINT = "needs an endpoint: bind, connect or both";

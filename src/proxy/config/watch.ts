@@ -5,8 +5,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { Settling } from "../../core/settling.js";
-import { SettlingTimer } from "../../core/settling-timer.js";
+import { Debounce, DebounceTimer } from "../../core/debounce.js";
 
 /** ms without a change after which a file counts as written. */
 const QUIET = 200;
@@ -16,7 +15,7 @@ const PATIENCE = 2_000;
 export class FileWatch {
   readonly #file: string;
   readonly #onError: (error: Error) => void;
-  readonly #timer: SettlingTimer;
+  readonly #timer: DebounceTimer;
   readonly #watches = new Map<string, FSWatcher>();
   #closed = false;
 
@@ -27,7 +26,7 @@ export class FileWatch {
   constructor(file: string, onChange: () => void, onError: (error: Error) => void) {
     this.#file = resolve(file);
     this.#onError = onError;
-    this.#timer = new SettlingTimer(new Settling(QUIET, PATIENCE), () => {
+    this.#timer = new DebounceTimer(new Debounce(QUIET, PATIENCE), () => {
       onChange();
       void this.#follow();
     });

@@ -13,9 +13,9 @@
 import { type FSWatcher, watch } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { Debounce, DebounceTimer } from "../../core/debounce.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { Settling } from "../../core/settling.js";
-import { SettlingTimer } from "../../core/settling-timer.js";
+
 import { type FolderKeys, isKeyFile, type KeyFile, keysOf } from "./keys.js";
 
 /** ms without a change after which the folder is read: several files change together. */
@@ -46,7 +46,7 @@ export class KeyFolder {
   /** Of the folder that is watched: another may have been put in its place. */
   #inode = 0;
   #looking: NodeJS.Timeout | undefined = undefined;
-  readonly #settling = new SettlingTimer(new Settling(QUIET, PATIENCE), () => void this.#look(true));
+  readonly #settling = new DebounceTimer(new Debounce(QUIET, PATIENCE), () => void this.#look(true));
   #retrying: NodeJS.Timeout | undefined = undefined;
   #reading = false;
   /** Something changed while it was read. */

@@ -1,26 +1,33 @@
 /**
- * A side's policy at work: its parts, put in force where they belong, and replaced while the proxy runs.
+ * Enforces a side's policy: each part where it belongs, and replaced while the proxy runs.
  *
  *   addresses  the engine, before the handshake and at its end
  *   keys       the socket's hook, during it; the engine, at its end
- *   topics     topic-gate.ts, for each message and subscription on its way
- *   limits     peer, messageSize: the engine;  all: throttle.ts, where messages are taken
+ *   topics     topics.ts, for each message and subscription that passes
+ *   limits     peer, messageSize: the engine;  all: Throttle below, where messages are taken
  */
+
+import { systemClock } from "../../core/clock.js";
 import { ClosedError, NotSupportedError } from "../../core/errors.js";
+import { type Rate, RateMeter } from "../../core/rate-meter.js";
 import { CORE, type Socket } from "../../sockets/socket.js";
 import type { Authenticate, SocketCore } from "../../sockets/socket-core.js";
 import { AddressRules } from "./addresses.js";
 import { KeyFolder } from "./key-folder.js";
 import type { FolderKeys } from "./keys.js";
 import type { PolicyReason, ProxyPolicy } from "./policy.js";
-import { Throttle } from "./throttle.js";
 import { TopicRules } from "./topics.js";
+
+/** ms that a side is held at least: a timer for each message would cost more than the messages. */
+const LEAST_HOLD = 5;
+/** ms after which one that is held for long is checked again. */
+const LONGEST_HOLD = 60_000;
 
 /** What a peer has presented. */
 type PeerCredentials = Parameters<Authenticate>[0];
 
-/** Who is told what a policy does. */
-export interface PolicyHost {
+/** What a policy reports. */
+export interface PolicyEffects {
   /** So many more were refused. */
   policyOnRefused(reason: PolicyReason, count: number, peer: Partial<PeerCredentials>): void;
   /** The keys are others now. */
@@ -33,7 +40,7 @@ export class SidePolicy {
   readonly throttle = new Throttle(() => this.refuse("rate", 1));
   readonly refused: Record<PolicyReason, number> = { address: 0, key: 0, topic: 0, size: 0, rate: 0 };
   readonly #name: string;
-  readonly #host: PolicyHost;
+  readonly #effects: PolicyEffects;
   #policy: ProxyPolicy;
   #core: SocketCore | undefined = undefined;
   /** The program's own hook, and its own limit. */
@@ -46,10 +53,10 @@ export class SidePolicy {
   #closed = false;
 
   /** @param name of the side @param policy that `checkPolicy` has made */
-  constructor(name: string, policy: ProxyPolicy = {}, host: PolicyHost) {
+  constructor(name: string, policy: ProxyPolicy = {}, effects: PolicyEffects) {
     this.#name = name;
     this.#policy = policy;
-    this.#host = host;
+    this.#effects = effects;
   }
 
   get topics(): TopicRules | undefined {
@@ -90,7 +97,7 @@ export class SidePolicy {
 
   refuse(reason: PolicyReason, count: number, peer: Partial<PeerCredentials> = NOBODY): void {
     this.refused[reason] += count;
-    this.#host.policyOnRefused(reason, count, peer);
+    this.#effects.policyOnRefused(reason, count, peer);
   }
 
   async #replace(policy: ProxyPolicy): Promise<void> {
@@ -135,7 +142,8 @@ export class SidePolicy {
     const before = this.#folder;
     this.#folder = folder;
     if (before !== folder) before?.close();
-    core.engineAuthenticate = folder === undefined ? this.#authenticate : (peer) => this.#judge(peer);
+    core.engineAuthenticate =
+      folder === undefined ? this.#authenticate : (peer) => this.#authenticatePeer(peer);
     if (core.engine.police === undefined) this.#limitSize(core, limits?.messageSize);
     else {
       core.engine.police({
@@ -148,7 +156,7 @@ export class SidePolicy {
       });
     }
     core.engine.disconnectPeers?.((peer) => !this.#joins(peer));
-    if (folder !== undefined && folder !== before) this.#host.policyOnKeys(folder.now, 0);
+    if (folder !== undefined && folder !== before) this.#effects.policyOnKeys(folder.now, 0);
   }
 
   /** By the socket's option: for endpoints that are bound and connected later. */
@@ -160,11 +168,11 @@ export class SidePolicy {
 
   #keysChanged(now: FolderKeys): void {
     const revoked = this.#core?.engine.disconnectPeers?.((peer) => !this.#joins(peer)) ?? 0;
-    this.#host.policyOnKeys(now, revoked);
+    this.#effects.policyOnKeys(now, revoked);
   }
 
   /** In the handshake of a CURVE server: by the key, and by the program's own hook. */
-  async #judge(peer: PeerCredentials): Promise<boolean> {
+  async #authenticatePeer(peer: PeerCredentials): Promise<boolean> {
     if (!this.#hasKey(peer)) return false;
     return this.#authenticate === undefined || this.#authenticate(peer);
   }
@@ -193,4 +201,43 @@ function needsPeers({ addresses, keys, limits }: ProxyPolicy): string | undefine
   if (addresses !== undefined) return "addresses";
   if (keys !== undefined) return "keys";
   return limits?.peer === undefined ? undefined : "a rate for each peer";
+}
+
+/** Holds all peers of a side together to a rate: what exceeds it waits in the side's queues. */
+export class Throttle {
+  /** Messages are there, and have to wait. */
+  readonly held: () => void;
+  #meter: RateMeter | undefined = undefined;
+
+  constructor(held: () => void) {
+    this.held = held;
+  }
+
+  /** Replaces the rate; absent: no limit. */
+  change(rate: Rate | undefined): void {
+    const now = systemClock.now();
+    if (rate === undefined) this.#meter = undefined;
+    else if (this.#meter === undefined) this.#meter = new RateMeter(rate, now);
+    else this.#meter.change(rate, now);
+  }
+
+  /** Messages that may pass now. */
+  get messages(): number {
+    return this.#meter === undefined ? Number.POSITIVE_INFINITY : this.#meter.messages(systemClock.now());
+  }
+
+  /** Bytes that may pass now, and as much more as one message or a stretch of 64 KiB has. */
+  get bytes(): number {
+    return this.#meter === undefined ? Number.POSITIVE_INFINITY : this.#meter.bytes(systemClock.now());
+  }
+
+  spend(messages: number, bytes: number): void {
+    this.#meter?.spend(messages, bytes);
+  }
+
+  /** ms to wait, where no message may pass now. */
+  get wait(): number {
+    const wait = this.#meter?.wait(systemClock.now()) ?? 0;
+    return Math.ceil(Math.min(LONGEST_HOLD, Math.max(LEAST_HOLD, wait)));
+  }
 }

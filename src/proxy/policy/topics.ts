@@ -1,13 +1,17 @@
 /**
- * Topic lists: the longest prefix that a topic begins with decides. Pure.
+ * Topic lists, and what they let through a forwarder: messages one way, subscriptions the other. Lists may change at any
+ * time. Pure.
  *
- * A tree by bytes: a topic is looked at as far as some prefix of the lists goes with it, which for most is one byte,
- * however long the lists are.
- *
- *   allow ["news"], deny ["news/secret"]
- *   (none: no) -n-e-w-s-> yes -/-s-e-c-r-e-t-> no
+ *   publishers --message--> filter, or check one by one ---> subscribers
+ *   publishers <--passes--- change <--------subscription---- subscribers
  */
+
+import type { EncodedMessages } from "../../sockets/relay.js";
 import type { PolicyList } from "./policy.js";
+
+/** The first byte of a subscription and of its end (29/PUBSUB). */
+const [CANCEL, SUBSCRIBE] = [0, 1];
+const NO_TOPIC = Buffer.alloc(0);
 
 /** Its children by their byte, from `low` on: quicker than a Map, and short, since topics are text. */
 class Node {
@@ -36,6 +40,13 @@ class Node {
   }
 }
 
+/**
+ * One side's lists: the longest prefix that a topic begins with decides. A tree by bytes: a topic is read as far as some
+ * prefix of the lists matches it, which for most is one byte, however long the lists are.
+ *
+ *   allow ["news"], deny ["news/secret"]
+ *   (none: no) -n-e-w-s-> yes -/-s-e-c-r-e-t-> no
+ */
 export class TopicRules {
   readonly #root = new Node();
   /** What is on no list. */
@@ -86,5 +97,119 @@ export class TopicRules {
       node.leadsToAllowed = true;
       node = node.at(byte) as Node;
     }
+  }
+}
+
+/** A subscription or its end, on its way upstream. */
+export interface SubscriptionChange {
+  readonly prefix: Buffer;
+  readonly on: boolean;
+}
+
+/**
+ * Which of the requested subscriptions pass upstream.
+ *
+ *   requested --passes--> upstream
+ *     |                     ^
+ *     +-- refused ----------+  when other rules let it pass; and back again
+ */
+export class Subscriptions {
+  /** By prefix, one character a byte: whether it was passed upstream. */
+  readonly #asked = new Map<string, boolean>();
+  readonly #passes: (prefix: Uint8Array) => boolean;
+
+  /** @param passes by the rules of the moment */
+  constructor(passes: (prefix: Uint8Array) => boolean) {
+    this.#passes = passes;
+  }
+
+  /** Somebody has subscribed, or nobody does any more. @returns whether that passes upstream */
+  change(prefix: Uint8Array, on: boolean): boolean {
+    const key = Buffer.from(prefix).toString("latin1");
+    if (on) {
+      const passed = this.#passes(prefix);
+      this.#asked.set(key, passed);
+      return passed;
+    }
+    const passed = this.#asked.get(key);
+    this.#asked.delete(key);
+    return passed !== false;
+  }
+
+  /** The rules have changed. @returns what to pass upstream now */
+  reconsider(): readonly SubscriptionChange[] {
+    const changes: SubscriptionChange[] = [];
+    for (const [key, passed] of this.#asked) {
+      const prefix = Buffer.from(key, "latin1");
+      const on = this.#passes(prefix);
+      if (on === passed) continue;
+      this.#asked.set(key, on);
+      changes.push({ prefix, on });
+    }
+    return changes;
+  }
+}
+
+/** A side's lists at the moment, and the count of what they refuse. */
+export interface TopicSide {
+  readonly topics: TopicRules | undefined;
+  /** So many messages or subscriptions were refused. */
+  refuse(reason: "topic", count: number): void;
+}
+
+/** The lists of both sides together. */
+export class TopicGate {
+  readonly #sides: readonly TopicSide[];
+  readonly #subscriptions: Subscriptions;
+
+  constructor(sides: readonly TopicSide[]) {
+    this.#sides = sides;
+    this.#subscriptions = new Subscriptions((prefix) =>
+      sides.every(({ topics }) => topics?.passes(prefix) ?? true),
+    );
+  }
+
+  /** Whether a message passes, by its first frame. */
+  check = (frames: readonly Uint8Array[]): boolean => {
+    const topic = frames[0] ?? NO_TOPIC;
+    for (const side of this.#sides) {
+      if (side.topics?.allows(topic) !== false) continue;
+      side.refuse("topic", 1);
+      return false;
+    }
+    return true;
+  };
+
+  /** What of a stretch passes, without decoding it. @returns `undefined` for nothing, the same stretch for all */
+  sift = (stretch: EncodedMessages): EncodedMessages | undefined => {
+    let passing: EncodedMessages | undefined = stretch;
+    for (const side of this.#sides) {
+      const { topics } = side;
+      if (topics === undefined || passing === undefined) continue;
+      const before: number = passing.messages;
+      passing = passing.sift((bytes, start, end) => topics.allows(bytes, start, end));
+      const refused = before - (passing?.messages ?? 0);
+      if (refused > 0) side.refuse("topic", refused);
+    }
+    return passing;
+  };
+
+  /** Whether what comes from a subscriber passes: its subscription, its end, or a message for the publishers. */
+  checkUpstream = (frames: readonly Uint8Array[]): boolean => {
+    const first = frames[0] ?? NO_TOPIC;
+    if (frames.length > 1 || (first[0] !== SUBSCRIBE && first[0] !== CANCEL)) return this.check(frames);
+    return this.change(first.subarray(1), first[0] === SUBSCRIBE);
+  };
+
+  /** A subscription or its end. @returns whether it passes upstream */
+  change(prefix: Uint8Array, on: boolean): boolean {
+    const passes = this.#subscriptions.change(prefix, on);
+    if (!passes && on) this.#sides.find(({ topics }) => topics?.passes(prefix) === false)?.refuse("topic", 1);
+    return passes;
+  }
+
+  /** The lists have changed. @returns what to pass to the publishers */
+  reconsider(): readonly SubscriptionChange[] {
+    return this.#subscriptions.reconsider();
   }
 }

@@ -1,6 +1,6 @@
 /** What comes at a proxy's control socket, whatever it is: refused with a reason, or exactly one known command. */
 import { expect, test } from "vitest";
-import { parseControl } from "../../../src/proxy/words.js";
+import { parseControl } from "../../../src/proxy/control-protocol.js";
 import { fuzz } from "../messages.js";
 
 const WORDS = ["PAUSE", "RESUME", "TERMINATE", "KILL", "STATISTICS"];

@@ -7,7 +7,7 @@ import {
   type SocketConfiguration,
   socketsOf,
 } from "../../../src/proxy/config/model.js";
-import { overlaps } from "../../../src/proxy/config/overlap.js";
+import { overlaps } from "../../../src/proxy/own-endpoints.js";
 import fc from "../../support/properties.js";
 
 const NAMES = ["a", "b", "c"] as const;

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { curveKeyPair, writeCertificate } from "../../../src/index.js";
 import { ConfigurationError, configurationOf, loadConfiguration } from "../../../src/proxy/config/index.js";
 import type { Configuration } from "../../../src/proxy/config/model.js";
-import { problemLine } from "../../../src/proxy/config/problem.js";
+import { problemLine } from "../../../src/proxy/config/source.js";
 import { SocketProxy } from "../../../src/proxy/index.js";
 
 const engine = { name: "zmtp", transports: ["tcp", "ipc", "inproc"], unsupportedOptions: ["affinity"] };
@@ -401,7 +401,7 @@ describe("a bad configuration", () => {
     [
       "a certificate that is not there",
       withFrontend("curveCertificate: nowhere"),
-      "6:25: proxies.work.frontend.curveCertificate: cannot read the certificate ./nowhere: there is none",
+      "6:25: proxies.work.frontend.curveCertificate: cannot read the certificate ./nowhere: it does not exist",
     ],
     [
       "a certificate without a secret",
@@ -431,7 +431,7 @@ describe("a bad configuration", () => {
     [
       "a proxy that leads to itself",
       withFrontend("").replace("{ bind: tcp://*:5556 }", "{ connect: tcp://localhost:5555 }"),
-      "7:25: proxies.work.backend.connect: there the proxy itself listens (proxies.work.frontend.bind): messages would go round for ever",
+      "7:25: proxies.work.backend.connect: there the proxy itself listens (proxies.work.frontend.bind): messages would circulate forever",
     ],
     [
       "two forwarders that lead into each other",
@@ -446,7 +446,7 @@ proxies:
     frontend: { bind: tcp://*:1002 }
     backend: { bind: tcp://*:1003, connect: tcp://127.0.0.1:1001 }
 `,
-      "6:25: proxies.east.backend.connect: leads back to itself (east -> west -> east): messages would go round for ever",
+      "6:25: proxies.east.backend.connect: leads back to itself (east -> west -> east): messages would circulate forever",
     ],
   ];
 
@@ -474,7 +474,7 @@ drain: {}
     expect(await faults(text)).toEqual([
       '5:35: proxies.one.frontend.bind[1]: Endpoint "tcp://*:x": the port is a number from 0 to 65535 or *; got "x"',
       '5:55: proxies.one.frontend.linger: expected a whole number from -1 to 2147483647; got "never"',
-      "5:80: proxies.one.frontend.curveCertificate: cannot read the certificate ./nowhere: there is none",
+      "5:80: proxies.one.frontend.curveCertificate: cannot read the certificate ./nowhere: it does not exist",
       "6:14: proxies.one.backend: needs an endpoint: bind, connect or both",
       "6:16: proxies.one.backend.bnd: unknown key; did you mean bind?",
       "6:67: proxies.one.backend.curveSecretKey: expected a CURVE key, 40 characters of Z85",
@@ -501,7 +501,7 @@ drain: {}
     ]);
     const keysGone = await faults(withFrontend("policy: { keys: nowhere }"));
     expect(keysGone).toContain(
-      "6:23: proxies.work.frontend.policy.keys: cannot read the folder ./nowhere: there is none",
+      "6:23: proxies.work.frontend.policy.keys: cannot read the folder ./nowhere: it does not exist",
     );
     const missing = "6:7: proxies.work.frontend.policy: this version of shoal has no policies";
     expect(keysGone.includes(missing)).toBe(!hasPolicies);
@@ -534,7 +534,7 @@ proxies:
 
   it("is a file that cannot be read", async () => {
     await expect(loadConfiguration(join(folder, "none"))).rejects.toThrow(
-      `${join(folder, "none")}:1:1: cannot read the file: there is none`,
+      `${join(folder, "none")}:1:1: cannot read the file: it does not exist`,
     );
     await expect(loadConfiguration(folder)).rejects.toThrow(/cannot read the file: it is a folder/);
     writeFileSync(file, "#".repeat(1_048_577));

@@ -7,8 +7,8 @@ import { curveKeyPair } from "../../../src/index.js";
 import { AddressRules, parseBlock } from "../../../src/proxy/policy/addresses.js";
 import { isKeyFile, keysOf, parseKeys } from "../../../src/proxy/policy/keys.js";
 import { checkPolicy, type PolicyList } from "../../../src/proxy/policy/policy.js";
-import { Subscriptions } from "../../../src/proxy/policy/subscriptions.js";
-import { TopicRules } from "../../../src/proxy/policy/topics.js";
+import { Subscriptions, TopicRules } from "../../../src/proxy/policy/topics.js";
+
 import { formatCertificate } from "../../../src/sockets/security/certificate.js";
 import fc from "../../support/properties.js";
 

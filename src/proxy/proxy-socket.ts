@@ -23,7 +23,7 @@ const CLASSES: Readonly<Record<PlanType, new (options: never) => Socket>> = {
   rep: Reply,
 };
 
-export class Opened {
+export class ProxySocket {
   readonly plan: SocketPlan;
   readonly socket: Socket;
   /** Where it listens, wildcards filled in, in the order of the plan, and then of what came later. */

@@ -1,7 +1,13 @@
 import { endianness } from "node:os";
 import { describe, expect, it } from "vitest";
 import { InvalidStateError } from "../../src/index.js";
-import { errorReply, jsonReply, parseControl, statisticsReply, wordReply } from "../../src/proxy/words.js";
+import {
+  errorReply,
+  jsonReply,
+  parseControl,
+  statisticsReply,
+  wordReply,
+} from "../../src/proxy/control-protocol.js";
 import fc from "../support/properties.js";
 
 const parse = (...texts: string[]) => parseControl(texts.map((text) => Buffer.from(text)));

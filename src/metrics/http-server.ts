@@ -1,9 +1,10 @@
 /**
- * An HTTP server that strangers may reach: what is slow, endless or garbage costs one connection for a few seconds.
- * node:http answers what is no HTTP with 400, headers that are too large with 431 and what is too slow with 408.
+ * An HTTP server that strangers may reach: a slow, endless or invalid request costs one connection for a few seconds.
+ * node:http answers what is not HTTP with 400, headers that are too large with 431 and what is too slow with 408.
  */
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { Socket } from "node:net";
+import { InvalidArgumentError } from "../core/errors.js";
 
 /** ms for the head of a request, and for all of it. */
 const REQUEST_TIME = 5_000;
@@ -11,7 +12,7 @@ const REQUEST_TIME = 5_000;
 const IDLE_TIME = 10_000;
 /** ms for a client to take its response. */
 const RESPONSE_TIME = 10_000;
-/** ms between two looks for what is too slow. */
+/** ms between two checks for requests that are too slow. */
 const CHECK_INTERVAL = 1_000;
 /** Bytes of a request's head. */
 const MAX_HEAD = 8_192;
@@ -100,4 +101,32 @@ export function shut(server: Server): Promise<void> {
     });
     server.closeIdleConnections();
   });
+}
+
+/** Where to listen. */
+export interface ListenAddress {
+  /** `undefined`: every address of the machine. */
+  readonly host: string | undefined;
+  /** 0: one that is free. */
+  readonly port: number;
+}
+
+/**
+ * @param text `127.0.0.1:9464`, `[::1]:9464`, `name:9464`; `*:9464` and `:9464` are every address of the machine
+ * @throws InvalidArgumentError `EINVAL`
+ */
+export function parseListenAddress(text: string): ListenAddress {
+  const match = /^(?:\[([0-9A-Fa-f:.]+(?:%\w+)?)\]|([^\s:[\]/]*)):(\d{1,5}|\*)$/.exec(String(text));
+  const port = match?.[3] === "*" ? 0 : Number(match?.[3]);
+  if (match === null || port > 65_535)
+    throw new InvalidArgumentError(
+      `Metrics address ${JSON.stringify(String(text).slice(0, 60))}: expected HOST:PORT, such as 127.0.0.1:9464`,
+    );
+  const host = match[1] ?? match[2];
+  return { host: host === "" || host === "*" ? undefined : host, port };
+}
+
+/** An address as a URL has it. */
+export function urlHost(address: string): string {
+  return address.includes(":") ? `[${address}]` : address;
 }

@@ -1,0 +1,266 @@
+/**
+ * The sockets of one proxy: made from their plans, bound, connected, changed while it runs, and closed.
+ *
+ *   open --bind--> listening --connect--> in use --close--> gone
+ *
+ * No endpoint that a socket connects to may be one at which the proxy itself listens (own-endpoints.ts has the rule; here
+ * are the names and addresses of this machine).
+ */
+
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { networkInterfaces } from "node:os";
+import { InvalidArgumentError } from "../core/errors.js";
+import { randomId } from "../core/random.js";
+import type { Context } from "../sockets/context.js";
+import { Capture } from "./capture.js";
+import { Control, type ControlHost } from "./control.js";
+import type { ProxyEvents, ProxyListening } from "./events.js";
+import { LoopDetector, PROXY_PROPERTY } from "./loop-detector.js";
+import type { SocketPlan } from "./options.js";
+import { type LocalAddresses, reached, tcpTarget } from "./own-endpoints.js";
+import type { Direction, ProxySideName } from "./pairs.js";
+import { ProxySocket } from "./proxy-socket.js";
+import type { ProxyStats } from "./stats.js";
+
+/** One of a proxy's sockets. */
+export type ProxySocketName = "frontend" | "backend" | "capture" | "control";
+
+export class ProxySockets {
+  /** By their names; empty before they are opened. */
+  readonly all = new Map<ProxySocketName, ProxySocket>();
+  readonly #plans: readonly SocketPlan[];
+  readonly #context: Context;
+  readonly #events: ProxyEvents;
+  #capture: Capture | undefined;
+  #control: Control | undefined;
+  #loops: LoopDetector | undefined;
+
+  /** Opens nothing yet. */
+  constructor(plans: readonly SocketPlan[], context: Context, events: ProxyEvents) {
+    this.#plans = plans;
+    this.#context = context;
+    this.#events = events;
+  }
+
+  /**
+   * Makes all of them. Each announces this proxy's id to its peers, from the first handshake on.
+   *
+   * @throws as a socket's constructor does
+   */
+  open(directions: readonly Direction[], host: ControlHost): void {
+    for (const plan of this.#plans) this.all.set(plan.name, this.#openSocket(plan, host));
+    const id = randomId();
+    const loops = new LoopDetector(id, directions);
+    this.#loops = loops;
+    for (const place of ["frontend", "backend", "capture"] as const) {
+      this.all.get(place)?.announce(PROXY_PROPERTY, id, (other, joined) => {
+        const by = loops.peerChanged(place, other, joined);
+        if (by !== undefined) this.#events.loop(place, by);
+      });
+    }
+  }
+
+  /** Binds one after the other, as long as `goesOn`. @throws as a socket's `bind`; InvalidArgumentError for a way to itself */
+  async bind(goesOn: () => boolean): Promise<void> {
+    for (const opened of this.all.values()) {
+      await opened.bind();
+      if (!goesOn()) return;
+    }
+    await refuseOwn([...this.all.values()].map(({ plan, bound }) => ({ ...plan, bound })));
+  }
+
+  /** @throws as a socket's `connect` does */
+  connect(): void {
+    for (const opened of this.all.values()) opened.connect();
+  }
+
+  /** Once it is opened. */
+  side(name: ProxySideName): ProxySocket {
+    return this.all.get(name) as ProxySocket;
+  }
+
+  /** Copies of what passes go there. Absent: nowhere. */
+  get take(): Capture["take"] | undefined {
+    return this.#capture?.take;
+  }
+
+  /** Takes commands until its socket closes. */
+  async steer(): Promise<void> {
+    await this.#control?.run();
+  }
+
+  /** Where they listen, wildcards filled in. */
+  get endpoints(): ProxyListening {
+    const bound = (name: ProxySocketName): readonly string[] => [...(this.all.get(name)?.bound ?? [])];
+    return {
+      frontend: bound("frontend"),
+      backend: bound("backend"),
+      capture: bound("capture"),
+      control: bound("control"),
+    };
+  }
+
+  /** The part of the statistics that belongs to neither side. */
+  stats(): Pick<ProxyStats, "loops" | "capture" | "control"> {
+    return {
+      loops: this.#loops?.count ?? 0,
+      ...(this.#capture === undefined ? {} : { capture: this.#capture.stats() }),
+      ...(this.#control === undefined ? {} : { control: this.#control.stats() }),
+    };
+  }
+
+  /** @param linger ms; `undefined`: each socket's own */
+  async close(linger: number | undefined): Promise<void> {
+    const options = linger === undefined ? {} : { linger };
+    await Promise.all([...this.all.values()].map(({ socket }) => socket.close(options)));
+  }
+
+  #openSocket(plan: SocketPlan, host: ControlHost): ProxySocket {
+    switch (plan.name) {
+      case "capture":
+        this.#capture = new Capture(plan, this.#context, (missed) =>
+          this.#events.events.emit({ type: "capture:drop", missed }),
+        );
+        return this.#capture.opened;
+      case "control":
+        this.#control = new Control(plan, this.#context, host);
+        return this.#control.opened;
+      default: {
+        const opened = new ProxySocket(plan, this.#context);
+        this.#events.listen(plan.name, opened);
+        return opened;
+      }
+    }
+  }
+}
+
+/** Changes the endpoints of a running proxy, one change after the other. */
+export class LiveEndpoints {
+  readonly #sockets: ReadonlyMap<ProxySocketName, ProxySocket>;
+  readonly #assertLive: () => void;
+  /** The change that is under way. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** @param assertLive throws where endpoints cannot change; asked before each change */
+  constructor(sockets: ReadonlyMap<ProxySocketName, ProxySocket>, assertLive: () => void) {
+    this.#sockets = sockets;
+    this.#assertLive = assertLive;
+  }
+
+  bind(name: ProxySocketName, endpoint: string): Promise<string> {
+    return this.#change(name, async (opened) => {
+      const resolved = await opened.listen(endpoint);
+      try {
+        await this.#refuseOwn();
+        this.#assertLive();
+      } catch (error) {
+        await opened.unlisten(resolved).catch(() => undefined); // The proxy stops, and its sockets with it.
+        throw error;
+      }
+      return resolved;
+    });
+  }
+
+  unbind(name: ProxySocketName, endpoint: string): Promise<void> {
+    return this.#change(name, (opened) => opened.unlisten(endpoint));
+  }
+
+  connect(name: ProxySocketName, endpoint: string): Promise<void> {
+    return this.#change(name, async (opened) => {
+      if (opened.connected.includes(endpoint))
+        throw new InvalidArgumentError(`${name} connects to ${endpoint} already`, { endpoint });
+      await this.#refuseOwn({ name, endpoint });
+      this.#assertLive();
+      opened.connectTo(endpoint);
+    });
+  }
+
+  disconnect(name: ProxySocketName, endpoint: string): Promise<void> {
+    return this.#change(name, async (opened) => opened.disconnectFrom(endpoint));
+  }
+
+  #change<T>(name: ProxySocketName, make: (opened: ProxySocket) => Promise<T>): Promise<T> {
+    const made = this.#last.then(() => {
+      this.#assertLive();
+      const opened = this.#sockets.get(name);
+      if (opened === undefined) throw new InvalidArgumentError(`The proxy has no ${String(name)}`);
+      return make(opened);
+    });
+    this.#last = made.catch(() => undefined);
+    return made;
+  }
+
+  /** @param wanted one more to connect to */
+  async #refuseOwn(wanted?: { readonly name: string; readonly endpoint: string }): Promise<void> {
+    const all = [...this.#sockets].map(([name, { bound, connected }]) => ({
+      name,
+      bound,
+      connect: connected,
+    }));
+    if (wanted !== undefined)
+      all.push({ name: wanted.name as ProxySocketName, bound: [], connect: [wanted.endpoint] });
+    await refuseOwn(all);
+  }
+}
+
+/** One socket of a proxy, when all are bound and none is connected. */
+export interface Listening {
+  readonly name: string;
+  readonly bound: readonly string[];
+  readonly connect: readonly string[];
+}
+
+/** @throws InvalidArgumentError `EINVAL` for an endpoint to connect to that is one of those bound, and names it */
+export async function refuseOwn(sockets: readonly Listening[]): Promise<void> {
+  const bound = sockets.flatMap((socket) => socket.bound);
+  const local = await localAddresses(
+    sockets.flatMap(({ connect }) => connect),
+    bound,
+  );
+  for (const { name, connect } of sockets) {
+    for (const endpoint of connect) {
+      const own = reached(endpoint, bound, local);
+      if (own === undefined) continue;
+      throw new InvalidArgumentError(
+        `${name} connects to ${endpoint}, but there the proxy itself listens (${own}): messages would circulate forever`,
+        { endpoint },
+      );
+    }
+  }
+}
+
+/**
+ * Looks up the names that endpoints have, where it can matter.
+ *
+ * @param connects endpoints to connect to
+ * @param bound endpoints that are listened at; names are looked up only where the port is one of theirs
+ */
+export async function localAddresses(
+  connects: readonly string[],
+  bound: readonly string[],
+): Promise<LocalAddresses> {
+  const ports = new Set(bound.map((endpoint) => tcpTarget(endpoint)?.port));
+  const names = new Map<string, readonly string[]>();
+  for (const endpoint of connects) {
+    const target = tcpTarget(endpoint);
+    if (target === undefined || isIP(target.host) !== 0 || !ports.has(target.port)) continue;
+    names.set(target.host, await addressesOf(target.host));
+  }
+  const own = new Set<string>();
+  for (const addresses of Object.values(networkInterfaces()))
+    for (const { address } of addresses ?? []) own.add(address);
+  return {
+    isLocal: (address) =>
+      own.has(address) || address.startsWith("127.") || ["0.0.0.0", "::", "::1"].includes(address),
+    resolve: (host) => (isIP(host) === 0 ? (names.get(host) ?? []) : [host]),
+  };
+}
+
+async function addressesOf(host: string): Promise<readonly string[]> {
+  try {
+    return (await lookup(host, { all: true })).map(({ address }) => address);
+  } catch {
+    return []; // Unknown now, so nothing is certain.
+  }
+}

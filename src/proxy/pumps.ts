@@ -1,0 +1,196 @@
+/** The pumps of a proxy, one for each direction: what each checks, and how many requests wait for replies. */
+import { CORE } from "../sockets/socket.js";
+import {
+  type Check,
+  checkReply,
+  checkRequest,
+  repliesNeedInspection,
+  requestsNeedInspection,
+  type Verdict,
+} from "./envelopes.js";
+import { Pump, type PumpEffects } from "./move.js";
+import type { Direction, ProxySideName, ProxySocketType } from "./pairs.js";
+import type { SidePolicy } from "./policy/side-policy.js";
+import { TopicGate } from "./policy/topics.js";
+import type { ProxySocket } from "./proxy-socket.js";
+
+/** ms between two counts of the requests that wait for replies. */
+const TICK = 1_000;
+
+/** Ticks for which a request is remembered. */
+const KEPT = 60;
+
+/** Types whose peers only send: a drain can ask them to leave. */
+const ONE_WAY: readonly ProxySocketType[] = ["pull", "sub", "xsub"];
+
+/** Types whose messages begin with a topic. */
+const WITH_TOPICS: readonly ProxySocketType[] = ["sub", "xsub", "pub", "xpub"];
+
+/** What the pumps report, and the copies for the capture. */
+export interface PumpsEffects {
+  readonly capture: ((frames: Buffer[]) => void) | undefined;
+  refused(from: ProxySideName, verdict: Exclude<Verdict, "pass" | "policy">): void;
+  failed(error: unknown): void;
+}
+
+/** One of them, with its direction. */
+export interface ProxyPump extends Direction {
+  readonly pump: Pump;
+  readonly source: ProxySocket;
+  /** Whether the peers that it comes from only send. */
+  readonly oneWay: boolean;
+}
+
+export class Pumps {
+  readonly all: readonly ProxyPump[];
+  readonly #replies: ProxyPump | undefined;
+  readonly #pending = new PendingReplies();
+  /** Where messages have topics, and the side whose publishers get the subscriptions. */
+  readonly #gate: TopicGate | undefined;
+  readonly #upstream: ProxySocket | undefined;
+  readonly #ticking: NodeJS.Timeout | undefined;
+
+  constructor(
+    directions: readonly Direction[],
+    types: Readonly<Record<ProxySideName, ProxySocketType>>,
+    sides: Readonly<Record<ProxySideName, ProxySocket>>,
+    policies: Readonly<Record<ProxySideName, SidePolicy>>,
+    host: PumpsEffects,
+  ) {
+    const names: readonly ProxySideName[] = ["frontend", "backend"];
+    const gated = names.filter((name) => WITH_TOPICS.includes(types[name]));
+    this.#gate = gated.length === 0 ? undefined : new TopicGate(gated.map((name) => policies[name]));
+    const upstream = names.find((name) => types[name] === "xsub" || types[name] === "sub");
+    this.#upstream = upstream === undefined ? undefined : sides[upstream];
+    const { plan } = this.#upstream ?? {};
+    for (const prefix of plan?.type === "sub" ? plan.subscribe : []) this.#subscribe(Buffer.from(prefix));
+    this.all = directions.map((direction) => {
+      const { from, to } = direction;
+      const source = sides[from];
+      const pump = new Pump(source.socket, sides[to].socket, {
+        ...(this.#gate === undefined ? checksFor(types[from], types[to]) : topicsFor(this.#gate, direction)),
+        throttle: policies[from].throttle,
+        capture: host.capture,
+        refused: (verdict) => host.refused(from, verdict),
+        failed: (error) => host.failed(error),
+      });
+      return { ...direction, pump, source, oneWay: ONE_WAY.includes(types[from]) };
+    });
+    this.#replies = this.all.find(({ carries }) => carries === "replies");
+    if (this.#replies === undefined) return;
+    this.#ticking = setInterval(() => this.#pending.tick(this.#asked, this.#answered), TICK).unref();
+  }
+
+  /** The pump that reads a side. */
+  from(side: ProxySideName): Pump | undefined {
+    return this.all.find(({ from }) => from === side)?.pump;
+  }
+
+  /** The pump that writes to a side. */
+  to(side: ProxySideName): Pump | undefined {
+    return this.all.find(({ to }) => to === side)?.pump;
+  }
+
+  /** Requests of the last minute that were passed on and have no reply yet. */
+  get unanswered(): number {
+    return this.#pending.count(this.#asked, this.#answered);
+  }
+
+  /** The policies have changed. */
+  policyChanged(): void {
+    for (const { pump } of this.all) pump.retry();
+    for (const { prefix, on } of this.#gate?.reconsider() ?? []) this.#upstream?.subscribe(prefix, on);
+  }
+
+  /** Moves messages; settles when all pumps have ended, never rejects. */
+  async run(): Promise<void> {
+    await Promise.all(this.all.map(({ pump }) => pump.run()));
+  }
+
+  pause(): void {
+    for (const { pump } of this.all) pump.pause();
+  }
+
+  resume(): void {
+    for (const { pump } of this.all) pump.resume();
+  }
+
+  end(): void {
+    clearInterval(this.#ticking);
+    for (const { pump } of this.all) pump.end();
+  }
+
+  /** What a side of type sub subscribes to by its options. */
+  #subscribe(prefix: Buffer): void {
+    if (this.#gate?.change(prefix, true) !== false) this.#upstream?.subscribe(prefix, true);
+  }
+
+  get #asked(): number {
+    return this.#replies?.source.socket[CORE].counters.delivered ?? 0;
+  }
+
+  get #answered(): number {
+    return this.#replies?.source.socket[CORE].counters.received ?? 0;
+  }
+}
+
+function checksFor(from: ProxySocketType, to: ProxySocketType): Pick<PumpEffects, "check" | "isSuspect"> {
+  if (from === "router") return { check: checkRequest as Check, isSuspect: requestsNeedInspection };
+  if (to === "router") return { check: checkReply as Check, isSuspect: repliesNeedInspection };
+  return { check: undefined, isSuspect: undefined };
+}
+
+function topicsFor(
+  gate: TopicGate,
+  { carries }: Direction,
+): Pick<PumpEffects, "check" | "isSuspect" | "sift"> {
+  const passes = carries === "subscriptions" ? gate.checkUpstream : gate.check;
+  return {
+    check: (frames) => (passes(frames) ? "pass" : "policy"),
+    isSuspect: () => false,
+    sift: carries === "subscriptions" ? undefined : gate.sift,
+  };
+}
+
+/**
+ * How many requests a queue waits for replies to. Pure, and free per message: it gets the totals once per tick.
+ *
+ * Replies are counted against the newest requests. So one that will never be answered, since its worker died, becomes
+ * the oldest, and is forgotten after `KEPT` ticks; a drain years later does not wait for it.
+ */
+export class PendingReplies {
+  /** Requests without reply by the tick they came in, the newest last. */
+  readonly #ticks: number[] = [];
+  #asked = 0;
+  #answered = 0;
+
+  /**
+   * Another tick is over.
+   *
+   * @param asked requests that were passed on, in all
+   * @param answered replies that came, in all
+   */
+  tick(asked: number, answered: number): void {
+    this.#ticks.push(asked - this.#asked);
+    this.#take(answered - this.#answered);
+    this.#asked = asked;
+    this.#answered = answered;
+    if (this.#ticks.length > KEPT) this.#ticks.shift();
+  }
+
+  /** Requests that may still be answered. */
+  count(asked: number, answered: number): number {
+    let open = asked - this.#asked - (answered - this.#answered);
+    for (const requests of this.#ticks) open += requests;
+    return Math.max(0, open);
+  }
+
+  #take(replies: number): void {
+    let left = replies;
+    for (let i = this.#ticks.length - 1; i >= 0 && left > 0; i--) {
+      const taken = Math.min(left, this.#ticks[i] as number);
+      this.#ticks[i] = (this.#ticks[i] as number) - taken;
+      left -= taken;
+    }
+  }
+}
