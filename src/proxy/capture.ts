@@ -11,18 +11,7 @@ import { CORE } from "../sockets/socket.js";
 import { EventThrottle } from "./events.js";
 import type { SocketPlan } from "./options.js";
 import { ProxySocket } from "./proxy-socket.js";
-
-/** A capture's accounts. */
-export interface CaptureStats {
-  /** Messages that the capture socket took. */
-  readonly captured: number;
-  /** Messages that it did not take; of a PUB, copies that a subscriber was too slow for, or left before it got them. */
-  readonly missed: number;
-  /** Messages, or copies, that wait for a listener, as far as the engine can tell. */
-  readonly queued: number;
-  /** Connected listeners; `undefined` where the engine cannot know. */
-  readonly peers: number | undefined;
-}
+import type { CaptureStats } from "./stats.js";
 
 export class Capture {
   readonly opened: ProxySocket;

@@ -19,6 +19,7 @@ import {
 } from "./control-protocol.js";
 import type { SocketPlan } from "./options.js";
 import { ProxySocket } from "./proxy-socket.js";
+import type { ControlStats } from "./stats.js";
 
 /** ms that a reply may take to be accepted; a controller that reads none must not stop the next command. */
 const REPLY_TIME = 1_000;
@@ -35,14 +36,6 @@ export interface ControlHost {
   stop(kill: boolean): void;
   status(): object;
   steering(): readonly [frontend: SteeringCounts, backend: SteeringCounts];
-}
-
-/** A control socket's accounts. */
-export interface ControlStats {
-  /** Commands that were carried out. */
-  readonly commands: number;
-  /** Messages that were none, or did not fit the proxy's state. */
-  readonly refused: number;
 }
 
 interface Answer {

@@ -6,8 +6,6 @@
 
 export type { MetricsKind } from "../metrics/metrics-table.js";
 export { type MetricsServer, type MetricsSource, serveMetrics } from "../metrics/serve.js";
-export type { CaptureStats } from "./capture.js";
-export type { ControlStats } from "./control.js";
 export type { ProxyDropReason, ProxyEvent, ProxyListening } from "./events.js";
 export type { ProxyLoopPeer } from "./loop-detector.js";
 export type {
@@ -45,4 +43,12 @@ export {
   type StreamerProxyOptions,
 } from "./socket-proxy.js";
 export type { ProxyState } from "./states.js";
-export type { DrainResult, ProxyIncoming, ProxyOutgoing, ProxySideStats, ProxyStats } from "./stats.js";
+export type {
+  CaptureStats,
+  ControlStats,
+  DrainResult,
+  ProxyIncoming,
+  ProxyOutgoing,
+  ProxySideStats,
+  ProxyStats,
+} from "./stats.js";

@@ -1,7 +1,5 @@
-/** A proxy's accounts, put together from its sockets and its ways. */
+/** A proxy's statistics, put together from its sockets and its pumps. */
 import { CORE } from "../sockets/socket.js";
-import type { CaptureStats } from "./capture.js";
-import type { ControlStats } from "./control.js";
 import type { SteeringCounts } from "./control-protocol.js";
 import type { Pump } from "./move.js";
 import type { ProxySocketType } from "./pairs.js";
@@ -23,7 +21,7 @@ export interface ProxyIncoming {
     readonly malformed: number;
     /** A request that had come through this proxy again and again. */
     readonly loop: number;
-    /** An error in the passing; an event tells it. */
+    /** An unforeseen error; an event reports it. */
     readonly failed: number;
   };
 }
@@ -48,7 +46,7 @@ export interface ProxyOutgoing {
   };
 }
 
-/** One side's accounts. */
+/** One side's statistics. */
 export interface ProxySideStats {
   readonly type: ProxySocketType;
   /** Where it listens, wildcards filled in. */
@@ -66,6 +64,26 @@ export interface ProxySideStats {
   readonly refused: PolicyRefusals;
 }
 
+/** A capture's statistics. */
+export interface CaptureStats {
+  /** Messages that the capture socket took. */
+  readonly captured: number;
+  /** Messages that it did not take; of a PUB, copies that a subscriber was too slow for, or left before it got them. */
+  readonly missed: number;
+  /** Messages, or copies, that wait for a listener, as far as the engine can tell. */
+  readonly queued: number;
+  /** Connected listeners; `undefined` where the engine cannot know. */
+  readonly peers: number | undefined;
+}
+
+/** A control socket's statistics. */
+export interface ControlStats {
+  /** Commands that were carried out. */
+  readonly commands: number;
+  /** Messages that were not a command, or did not fit the proxy's state. */
+  readonly refused: number;
+}
+
 /** What was left when a drain ended. */
 export interface DrainResult {
   /** Whether nothing was. */
@@ -78,7 +96,7 @@ export interface DrainResult {
   readonly unanswered: number;
 }
 
-/** A proxy's accounts, all counts since it started. */
+/** A proxy's statistics, all counts since it started. */
 export interface ProxyStats {
   /** Where it was given one. */
   readonly name?: string;
@@ -95,7 +113,7 @@ export interface ProxyStats {
   readonly drain?: DrainResult;
 }
 
-/** @param incoming the way from this side, if there is one @param outgoing the way to it @param refused by its policy */
+/** @param incoming the pump that reads this side, if there is one @param outgoing the one that writes to it @param refused by its policy */
 export function sideStats(
   type: ProxySocketType,
   opened: ProxySocket | undefined,
@@ -132,7 +150,7 @@ export function sideStats(
   };
 }
 
-/** What libzmq tells of a side. */
+/** What libzmq reports of a side. */
 export function steeringOf(side: ProxySideStats): SteeringCounts {
   return { in: side.in, out: side.out };
 }
