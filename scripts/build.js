@@ -8,6 +8,7 @@
  *   node scripts/build.js library    without the harness
  *   node scripts/build.js code       without the declarations, too: enough to run a program
  *   node scripts/build.js --force    all, whatever is there
+ *   node scripts/build.js --quiet    all, without a word when all is up to date
  *
  * The bundler is native code, for which npm has a package for each platform: an optional one, which may be missing. The
  * TypeScript compiler makes a file for each module then, which runs as well, but starts later and loads the packages
@@ -43,12 +44,12 @@ if (level >= LEVELS.indexOf("library"))
     )) || isNew;
 if (level >= LEVELS.indexOf("all"))
   isNew = (await make("bench", [...inputs, "bench"], (name) => !isLibrary(name), buildHarness)) || isNew;
-console.log(
-  isNew ? `dist: built in ${((performance.now() - started) / 1_000).toFixed(1)} s` : "dist is up to date",
-);
+if (isNew || !process.argv.includes("--quiet")) {
+  const seconds = ((performance.now() - started) / 1_000).toFixed(1);
+  console.log(isNew ? `dist: built in ${seconds} s` : "dist is up to date");
+}
 
 async function buildCode() {
-  rmSync("dist", { recursive: true, force: true });
   const bundles = await bundler();
   if (bundles === undefined) run("typescript/bin/tsc", "-p", "tsconfig.modules.json");
   else await bundles.write(bundles.library);
@@ -57,7 +58,6 @@ async function buildCode() {
 }
 
 async function buildHarness() {
-  rmSync("dist/bench", { recursive: true, force: true });
   const bundles = await bundler();
   if (bundles === undefined) run("typescript/bin/tsc", "-p", "bench", "--noCheck");
   else await bundles.write(bundles.bench);
@@ -71,7 +71,7 @@ async function bundler() {
     ({ rolldown } = await import("rolldown"));
   } catch (error) {
     if (force) throw error;
-    console.log("The bundler's native part is not installed: building a file for each module.");
+    console.log("The bundler is not installed for this platform: TypeScript builds a file for each module.");
     return undefined;
   }
   return {
@@ -109,6 +109,7 @@ async function make(part, from, isOutput, build) {
   const now = () => `${fingerprint(from, () => true)} ${fingerprint(["dist"], isOutput)}`;
   if (!force && existsSync(stamp) && readFileSync(stamp, "utf8") === now()) return false;
   rmSync(stamp, { force: true });
+  for (const name of filesOf("dist").filter(isOutput)) rmSync(name);
   await build();
   mkdirSync(STAMPS, { recursive: true });
   writeFileSync(stamp, now());

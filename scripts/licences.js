@@ -28,7 +28,7 @@ export function licences(folder) {
     },
     writeBundle() {
       const sections = [...texts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => text);
-      writeFileSync(join(folder, FILE), [HEAD, ...sections].join(`\n\n${"-".repeat(78)}\n\n`) + "\n");
+      writeFileSync(join(folder, FILE), `${[HEAD, ...sections].join(`\n\n${"-".repeat(78)}\n\n`)}\n`);
     },
   };
 }

@@ -114,6 +114,9 @@ describe("the demo", () => {
     const { code, out, err } = await start(MAIN, "--dir", folder, "--workers", "3").exit;
     expect(err).toBe("");
     expect(code).toBe(0);
+    expect(out).toMatch(
+      /^shoal's demo: a ventilator, 3 workers and a sink, each a process of its own, count the words/,
+    );
     const row = (name: string): string[] | undefined =>
       out
         .split("\n")
