@@ -136,7 +136,7 @@ const CLONE: readonly Metric[] = [
   gauge("bytes", "bytes", "Bytes of keys and values."),
   gauge("memory_bytes", "memory", "Bytes that the map takes in memory, about."),
   gauge("pending", "pending", "Updates kept while standing by."),
-  gauge("in_hand", "inHand", "Updates on their way to the store or to the other server."),
+  gauge("in_flight", "inFlight", "Updates on their way to the store or to the other server."),
   gauge("snapshots_active", "snapshots.active", "Maps on their way to clients."),
   gauge("snapshots_waiting", "snapshots.waiting", "Maps that wait for their turn."),
   gauge("serving", "serving", "1 when it serves, 0 when it stands by."),

@@ -135,8 +135,8 @@ export class ClientCalls {
     return call;
   }
 
-  /** An update of this client came back. @param visible whether the map has it; else it is settled by {@link arrive} */
-  came(number: number, sequence: number, visible: boolean, now: number): void {
+  /** An update of this client came back. @param visible whether the map has it; else it is settled by {@link settleArrived} */
+  acknowledge(number: number, sequence: number, visible: boolean, now: number): void {
     const call = this.#inFlight.get(number);
     if (call === undefined) return;
     if (!visible) {
@@ -149,9 +149,9 @@ export class ClientCalls {
   }
 
   /** The map has everything that came while it was loading. */
-  arrive(now: number): void {
+  settleArrived(now: number): void {
     for (const call of [...this.#inFlight.values()])
-      if (call.acknowledged > 0) this.came(call.number, call.acknowledged, true, now);
+      if (call.acknowledged > 0) this.acknowledge(call.number, call.acknowledged, true, now);
   }
 
   /** Another server's map is loaded: what came back from the one before does not count. */

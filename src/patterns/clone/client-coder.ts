@@ -3,8 +3,10 @@ import { isUtf8 } from "node:buffer";
 import { InvalidArgumentError, InvalidMessageError, ShoalError } from "../../core/errors.js";
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import { type Codec, withSchema } from "../../sockets/codec.js";
-import type { CloneKey } from "./client-options.js";
 import { keyFault, MAX_KEY } from "./protocol.js";
+
+/** A key: bytes, or a text that the option `keyEncoding` makes bytes of. */
+export type CloneKey = string | Uint8Array;
 
 /** How keys and values are written. */
 export interface ClientCoding {

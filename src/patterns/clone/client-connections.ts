@@ -10,8 +10,8 @@ import type { Context } from "../../sockets/context.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { Dealer } from "../../sockets/request-reply.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
-import type { CloneEndpoints } from "./endpoints.js";
-import { HANDSHAKE_ERRORS } from "./handshakes.js";
+import { type CloneEndpoints, HANDSHAKE_ERRORS } from "./endpoints.js";
+
 import { encodeRequest, HUGZ } from "./protocol.js";
 
 /** Messages taken from a socket at once. */
@@ -19,7 +19,7 @@ const BATCH = 1_000;
 const RECEIVE_MARK = 10_000;
 
 /** What the sockets hear. */
-export interface ConnectionsHandler {
+export interface ConnectionListener {
   /** The subscription to the server in use is on its way. */
   connected(attempt: number): void;
   /** @param refused it never was there */
@@ -37,7 +37,7 @@ export class ClientConnections {
   readonly #servers: readonly CloneEndpoints[];
   readonly #subtree: Buffer;
   readonly #options: CommonOptions & { readonly context?: Context };
-  readonly #handler: ConnectionsHandler;
+  readonly #listener: ConnectionListener;
   readonly #publishers: Publisher[] = [];
   #subscriber: Subscriber | undefined;
   #dealer: Dealer | undefined;
@@ -47,12 +47,12 @@ export class ClientConnections {
     servers: readonly CloneEndpoints[],
     subtree: Buffer,
     options: CommonOptions & { readonly context?: Context },
-    handler: ConnectionsHandler,
+    handler: ConnectionListener,
   ) {
     this.#servers = servers;
     this.#subtree = subtree;
     this.#options = options;
-    this.#handler = handler;
+    this.#listener = handler;
   }
 
   /** To every server's collector. */
@@ -72,17 +72,17 @@ export class ClientConnections {
     this.#dealer = dealer;
     if (this.#subtree.length > 0) subscriber.subscribe(this.#subtree, HUGZ);
     else subscriber.subscribe();
-    subscriber.events.on("handshake", () => this.#handler.connected(attempt));
+    subscriber.events.on("handshake", () => this.#listener.connected(attempt));
     for (const socket of [subscriber, dealer]) {
-      socket.events.on("disconnect", () => this.#handler.disconnected(attempt, false));
-      socket.events.on("connect:retry", () => this.#handler.disconnected(attempt, true));
+      socket.events.on("disconnect", () => this.#listener.disconnected(attempt, false));
+      socket.events.on("connect:retry", () => this.#listener.disconnected(attempt, true));
     }
-    this.#tellHandshakes(subscriber, endpoints.snapshot, "publisher");
-    this.#tellHandshakes(dealer, endpoints.snapshot, "snapshot");
+    this.#reportHandshakes(subscriber, endpoints.snapshot, "publisher");
+    this.#reportHandshakes(dealer, endpoints.snapshot, "snapshot");
     subscriber.connect(endpoints.publisher);
     dealer.connect(endpoints.snapshot);
-    void this.#read(subscriber, (messages) => this.#handler.updates(attempt, messages));
-    void this.#read(dealer, (messages) => this.#handler.snapshots(attempt, messages));
+    void this.#read(subscriber, (messages) => this.#listener.updates(attempt, messages));
+    void this.#read(dealer, (messages) => this.#listener.snapshots(attempt, messages));
   }
 
   /** Asks the server in use for a snapshot. */
@@ -96,7 +96,7 @@ export class ClientConnections {
     if (publisher === undefined || publisher.closed || publisher.trySend(frames)) return true;
     publisher.send(frames).then(
       () => {
-        if (!this.#closed) this.#handler.writable(server);
+        if (!this.#closed) this.#listener.writable(server);
       },
       () => undefined,
     );
@@ -117,26 +117,26 @@ export class ClientConnections {
     const { snapshot, collector } = endpoints;
     const publisher = new Publisher({ ...this.#optionsFor(endpoints), noDrop: true });
     this.#publishers.push(publisher);
-    this.#tellHandshakes(publisher, snapshot, "collector");
+    this.#reportHandshakes(publisher, snapshot, "collector");
     let subscriptions = 0;
     publisher.events.on("subscribe", () => {
       subscriptions += 1;
-      if (subscriptions === 1) this.#handler.collectorReady(server);
+      if (subscriptions === 1) this.#listener.collectorReady(server);
     });
     publisher.events.on("unsubscribe", () => {
       subscriptions -= 1;
-      if (subscriptions === 0) this.#handler.collectorLost(server);
+      if (subscriptions === 0) this.#listener.collectorLost(server);
     });
     publisher.connect(collector);
   }
 
-  #tellHandshakes(
+  #reportHandshakes(
     socket: Publisher | Subscriber | Dealer,
     server: string,
     port: "snapshot" | "publisher" | "collector",
   ): void {
     for (const type of HANDSHAKE_ERRORS)
-      socket.events.on(type, ({ error }) => this.#handler.refused(server, port, error));
+      socket.events.on(type, ({ error }) => this.#listener.refused(server, port, error));
   }
 
   async #read(socket: Subscriber | Dealer, take: (messages: readonly Buffer[][]) => void): Promise<void> {

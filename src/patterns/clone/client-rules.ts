@@ -8,17 +8,21 @@
  *
  * The map that it has stays readable until a new one is whole.
  */
+
 import type { ShoalError } from "../../core/errors.js";
-import { ClientAccounts } from "./client-accounts.js";
-import { ClientAttempts, type TurnReason } from "./client-attempts.js";
 import { ClientCalls, type CloneCall } from "./client-calls.js";
-import type { CloneClientStats, CloneState } from "./client-events.js";
-import { Healing, MAX_HEAL_DELAY } from "./client-healing.js";
-import { ClientLoading } from "./client-loading.js";
-import { ClientMap } from "./client-map.js";
-import type { ClientOutbox, ClientRulesOptions } from "./client-outbox.js";
-import { ClientStatus } from "./client-status.js";
-import { ClientSubtree } from "./client-subtree.js";
+import { ClientLoading, ClientMap, ClientSubtree } from "./client-map.js";
+import type { ClientRulesOptions, CloneClientStats, CloneState } from "./client-options.js";
+import {
+  ClientAttempts,
+  type ClientEffects,
+  ClientStatistics,
+  ClientStatus,
+  type FailOverReason,
+  MAX_RESYNC_DELAY,
+  ResyncBackoff,
+} from "./client-state.js";
+
 import {
   isGoodbye,
   isHugz,
@@ -38,32 +42,32 @@ const RESEND_INTERVAL = 1_000;
 
 export class ClientRules {
   readonly #options: ClientRulesOptions;
-  readonly #outbox: ClientOutbox;
+  readonly #effects: ClientEffects;
   readonly #calls: ClientCalls;
   readonly #subtree: ClientSubtree;
   readonly #map: ClientMap;
   readonly #attempts: ClientAttempts;
-  readonly #healing = new Healing();
+  readonly #resync = new ResyncBackoff();
   readonly #status: ClientStatus;
-  readonly #accounts: ClientAccounts;
+  readonly #statistics: ClientStatistics;
   #loading: ClientLoading | undefined;
   #resendAt: number;
 
-  constructor(options: ClientRulesOptions, outbox: ClientOutbox, now: number) {
+  constructor(options: ClientRulesOptions, effects: ClientEffects, now: number) {
     this.#options = options;
-    this.#outbox = outbox;
+    this.#effects = effects;
     this.#subtree = new ClientSubtree(options.subtree);
-    this.#status = new ClientStatus(outbox, options.heartbeatInterval * options.liveness, now);
-    this.#accounts = new ClientAccounts(outbox);
+    this.#status = new ClientStatus(effects, options.heartbeatInterval * options.liveness, now);
+    this.#statistics = new ClientStatistics(effects);
     this.#resendAt = now + RESEND_INTERVAL;
-    this.#map = new ClientMap(outbox, options.maxBytes);
+    this.#map = new ClientMap(effects, options.maxBytes);
     const { servers, snapshotTimeout, heartbeatInterval } = options;
-    this.#attempts = new ClientAttempts(servers, snapshotTimeout, heartbeatInterval, outbox);
+    this.#attempts = new ClientAttempts(servers, snapshotTimeout, heartbeatInterval, effects);
     this.#calls = new ClientCalls(
       options.token,
       options.servers.length,
       options.maxInFlight,
-      (server, frames) => outbox.sendSet(server, frames),
+      (server, frames) => effects.sendSet(server, frames),
     );
   }
 
@@ -127,7 +131,7 @@ export class ClientRules {
     const attempts = this.#attempts;
     if (attempt !== attempts.number || attempts.openAt !== undefined || this.#status.closed) return;
     if (!refused && !attempts.connected) return;
-    this.#turnStale(now);
+    this.#becomeStale(now);
     attempts.end(refused ? "refused" : "disconnected", now);
   }
 
@@ -138,7 +142,7 @@ export class ClientRules {
     const key = frames[KEY];
     const fault = updateFault(frames);
     if (fault !== undefined || key === undefined) {
-      this.#accounts.fault("snapshot", fault ?? "frames");
+      this.#statistics.fault("snapshot", fault ?? "frames");
       return;
     }
     this.#status.heard(now);
@@ -150,7 +154,7 @@ export class ClientRules {
     if (this.#status.state === "stale") this.#status.become("syncing", now);
     const bad = keyFault(key) ?? (this.#subtree.has(key) ? undefined : "subtree");
     if (bad !== undefined) {
-      this.#accounts.fault("snapshot", bad);
+      this.#statistics.fault("snapshot", bad);
       return;
     }
     const value = frames[VALUE] as Buffer;
@@ -168,7 +172,7 @@ export class ClientRules {
     if (attempt !== this.#attempts.number || !this.#attempts.connected || this.#status.closed) return;
     const fault = updateFault(frames);
     if (fault !== undefined) {
-      this.#accounts.fault("publisher", fault);
+      this.#statistics.fault("publisher", fault);
       return;
     }
     this.#status.heard(now);
@@ -177,11 +181,11 @@ export class ClientRules {
       this.#hugz(sequence, frames[PROPERTIES] as Buffer, now);
       return;
     }
-    this.#accounts.received();
+    this.#statistics.received();
     const key = frames[KEY] as Buffer;
     const bad = keyFault(key);
     if (bad !== undefined) {
-      this.#accounts.fault("publisher", bad);
+      this.#statistics.fault("publisher", bad);
       return;
     }
     this.#take(key, sequence, frames, now);
@@ -194,24 +198,24 @@ export class ClientRules {
     // What a client with more than one subscription gets beside its subtree; its sequence counts all the same.
     const ours = this.#subtree.has(key);
     if (this.#loading === undefined && sequence > map.last) {
-      this.#accounts.later();
-      if (sequence === map.last + 1) this.#healing.agree();
+      this.#statistics.later();
+      if (sequence === map.last + 1) this.#resync.reset();
       const previous = this.#subtree.previous(sequence, properties);
-      if (previous > map.last && !this.#healing.wanted) this.#gap(map.last + 1, sequence, now);
+      if (previous > map.last && !this.#resync.pending) this.#gap(map.last + 1, sequence, now);
     }
     const loading = this.#loading;
     if (loading !== undefined) {
       const previous = this.#subtree.known ? this.#subtree.previous(sequence, properties) : properties;
       if (ours) loading.queue(key, frames[VALUE] as Buffer, sequence, previous);
-      if (number > 0) this.#calls.came(number, sequence, false, now);
+      if (number > 0) this.#calls.acknowledge(number, sequence, false, now);
       if (loading.bytes > this.#options.maxBytes) this.#tooLarge(now);
       return;
     }
     if (sequence > map.last) {
       if (ours) this.#apply(key, frames[VALUE] as Buffer, sequence, number > 0, now);
       map.last = sequence;
-    } else this.#accounts.old(sequence, map.last);
-    if (number > 0) this.#calls.came(number, sequence, true, now);
+    } else this.#statistics.old(sequence, map.last);
+    if (number > 0) this.#calls.acknowledge(number, sequence, true, now);
   }
 
   tick(now: number): void {
@@ -223,11 +227,11 @@ export class ClientRules {
     }
     const { openAt, connected, until } = this.#attempts;
     if (openAt !== undefined) {
-      if (now >= openAt) this.#turn(now);
+      if (now >= openAt) this.#failOver(now);
     } else if (!connected || this.#loading !== undefined) {
-      if (now >= until) this.#turn(now, "no-snapshot");
-    } else if (now >= this.#status.silentAt) this.#turn(now, "silent");
-    else if (this.#healing.wanted && now >= this.#healing.at) this.#heal(now);
+      if (now >= until) this.#failOver(now, "no-snapshot");
+    } else if (now >= this.#status.silentAt) this.#failOver(now, "silent");
+    else if (this.#resync.pending && now >= this.#resync.at) this.#startResync(now);
   }
 
   nextWakeUp(): number | undefined {
@@ -237,7 +241,7 @@ export class ClientRules {
     if (next === undefined && (!connected || this.#loading !== undefined)) next = until;
     if (next === undefined) {
       next = this.#status.silentAt;
-      if (this.#healing.wanted && this.#healing.at < next) next = this.#healing.at;
+      if (this.#resync.pending && this.#resync.at < next) next = this.#resync.at;
     }
     if (this.#calls.count === 0) return next;
     return Math.min(next, this.#resendAt, this.#calls.next() ?? next);
@@ -260,7 +264,7 @@ export class ClientRules {
       memory: table.memory,
       sequence: last,
       silentFor: this.#status.silentFor(now),
-      ...this.#accounts.counts,
+      ...this.#statistics.counts,
       failOvers: this.#attempts.failOvers,
       sets,
       acknowledged,
@@ -273,57 +277,57 @@ export class ClientRules {
 
   #open(now: number): void {
     this.#loading = undefined;
-    this.#healing.forget();
+    this.#resync.cancel();
     this.#subtree.forget();
     this.#calls.forgetArrivals();
     this.#attempts.open(now);
   }
 
   /** To the next server; to the same, if there is no other. @param reason left out when the attempt's end had one */
-  #turn(now: number, reason?: TurnReason): void {
-    if (reason !== undefined) this.#turnStale(now);
-    this.#attempts.turn(reason);
+  #failOver(now: number, reason?: FailOverReason): void {
+    if (reason !== undefined) this.#becomeStale(now);
+    this.#attempts.failOver(reason);
     this.#open(now);
   }
 
   #load(now: number): void {
     this.#loading = new ClientLoading(now);
     this.#attempts.progress(now);
-    this.#outbox.ask(this.#attempts.number);
+    this.#effects.ask(this.#attempts.number);
   }
 
   #goodbye(loading: ClientLoading, frames: readonly Buffer[], now: number): void {
     const subtree = frames[VALUE] as Buffer;
     // The Guide's servers in C leave it empty.
     if (subtree.length > 0 && !this.#subtree.is(subtree)) {
-      this.#accounts.fault("snapshot", "subtree");
+      this.#statistics.fault("snapshot", "subtree");
       return;
     }
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
     this.#subtree.learn(frames[PROPERTIES] as Buffer);
-    const outcome = loading.finish(sequence, this.#subtree.chain);
+    const outcome = loading.finish(sequence, this.#subtree.name);
     if ("gap" in outcome) {
       this.#loading = undefined;
       this.#gap(sequence + 1, outcome.gap + 1, now);
-      if (this.#loading === undefined) this.#attempts.progress(this.#healing.at);
+      if (this.#loading === undefined) this.#attempts.progress(this.#resync.at);
       return;
     }
     this.#loading = undefined;
     const before = this.#map.replace(loading.table, outcome.last);
     this.#attempts.succeed();
     const duration = now - loading.startedAt;
-    this.#accounts.snapshot(this.#attempts.name, loading.table.size, sequence, duration);
-    this.#map.tellDifference(before);
+    this.#statistics.snapshot(this.#attempts.name, loading.table.size, sequence, duration);
+    this.#map.reportDifference(before);
     this.#status.become("live", now);
-    this.#calls.arrive(now);
-    this.#outbox.synced();
+    this.#calls.settleArrived(now);
+    this.#effects.synced();
     // What an earlier server did not put in order is asked of this one.
     this.#calls.resend(this.#attempts.server, now);
   }
 
   #hugz(sequence: number, properties: Buffer, now: number): void {
     const { last } = this.#map;
-    if (this.#loading !== undefined || this.#healing.wanted || sequence === 0) return;
+    if (this.#loading !== undefined || this.#resync.pending || sequence === 0) return;
     if (sequence < last) {
       this.#gap(last, sequence, now);
       return;
@@ -334,29 +338,29 @@ export class ClientRules {
 
   /** Something is missing. At once, or after a while if that happens again and again. */
   #gap(expected: number, got: number, now: number): void {
-    this.#accounts.gap(expected, got);
-    if (this.#healing.gap(now)) this.#heal(now);
+    this.#statistics.gap(expected, got);
+    if (this.#resync.gap(now)) this.#startResync(now);
     else this.#status.become("stale", now);
   }
 
-  #heal(now: number): void {
-    this.#healing.begin(now);
+  #startResync(now: number): void {
+    this.#resync.begin(now);
     this.#status.become("syncing", now);
     this.#load(now);
   }
 
   #apply(key: Buffer, value: Buffer, sequence: number, own: boolean, now: number): void {
-    this.#accounts.applied();
+    this.#statistics.applied();
     if (!this.#map.apply(key, value, sequence, own)) this.#tooLarge(now);
   }
 
   #tooLarge(now: number): void {
-    this.#accounts.fault("snapshot", "too-large");
-    this.#turnStale(now);
-    this.#attempts.end("no-snapshot", now, MAX_HEAL_DELAY);
+    this.#statistics.fault("snapshot", "too-large");
+    this.#becomeStale(now);
+    this.#attempts.end("no-snapshot", now, MAX_RESYNC_DELAY);
   }
 
-  #turnStale(now: number): void {
+  #becomeStale(now: number): void {
     this.#loading = undefined;
     this.#status.lose(now);
   }

@@ -8,13 +8,14 @@ import type { Raw, Settled } from "../../sockets/shape.js";
 import { checkCount } from "../kit/options.js";
 import { abortable } from "./abortable.js";
 import type { CloneCall } from "./client-calls.js";
-import type { ClientCoder } from "./client-coder.js";
-import { ClientConnections, type ConnectionsHandler } from "./client-connections.js";
-import type { CloneClientEvent, CloneClientStats, CloneState } from "./client-events.js";
+import type { ClientCoder, CloneKey } from "./client-coder.js";
+import { ClientConnections, type ConnectionListener } from "./client-connections.js";
 import {
+  type CloneClientEvent,
   type CloneClientOptions,
-  type CloneKey,
+  type CloneClientStats,
   type CloneSetOptions,
+  type CloneState,
   type CloneValue,
   type CloneValueIn,
   type CloneWatchOptions,
@@ -22,12 +23,11 @@ import {
   maxQueuedOf,
   timeToLiveOf,
 } from "./client-options.js";
-import type { ClientOutbox } from "./client-outbox.js";
 import { ClientRules } from "./client-rules.js";
-import { ClientWatches } from "./client-watches.js";
+import type { ClientEffects } from "./client-state.js";
 import { encodeTimeToLive } from "./properties.js";
 import { EMPTY } from "./protocol.js";
-import type { CloneWatch } from "./watch.js";
+import { ClientWatches, type CloneWatch } from "./watch.js";
 
 /** A replicated key-value map, or a subtree of it, held in this process and kept up to date (12/CHP). */
 export class CloneClient<T = Raw> {
@@ -52,17 +52,17 @@ export class CloneClient<T = Raw> {
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(options: CloneClientOptions<T>) {
-    const settings = clientSettings(options, (key, error) => this.#tellInvalid(key, error));
+    const settings = clientSettings(options, (key, error) => this.#reportInvalid(key, error));
     const { subtree, heartbeatInterval } = settings.rules;
     this.#subtree = subtree;
     this.#coder = settings.coder;
     this.#timeout = settings.timeout;
     this.#timer = new DriverTimer(heartbeatInterval);
-    this.#connections = new ClientConnections(settings.servers, subtree, settings.sockets, this.#handler());
+    this.#connections = new ClientConnections(settings.servers, subtree, settings.sockets, this.#listener());
     this.#watches = new ClientWatches(settings.coder, (lost) =>
       this.events.emit({ type: "watch:overflow", lost }),
     );
-    this.#rules = new ClientRules(settings.rules, this.#outbox(), this.#timer.now());
+    this.#rules = new ClientRules(settings.rules, this.#effects(), this.#timer.now());
     this.#synced = new Promise((resolve, reject) => {
       this.#onSynced = resolve;
       this.#onUnsynced = reject;
@@ -242,12 +242,12 @@ export class CloneClient<T = Raw> {
     return promise;
   }
 
-  #tellInvalid(key: Buffer, error: unknown): void {
+  #reportInvalid(key: Buffer, error: unknown): void {
     this.#invalid += 1;
     this.events.emit({ type: "invalid", key: Buffer.from(key), error });
   }
 
-  #outbox(): ClientOutbox {
+  #effects(): ClientEffects {
     const watches = this.#watches;
     return {
       open: (attempt, server) => this.#connections.open(attempt, server),
@@ -263,7 +263,7 @@ export class CloneClient<T = Raw> {
     };
   }
 
-  #handler(): ConnectionsHandler {
+  #listener(): ConnectionListener {
     return {
       connected: (attempt) => {
         this.#rules.connected(attempt, this.#timer.now());

@@ -29,7 +29,7 @@ const MAX_QUEUED = 1_000_000;
 const MAX_QUEUED_BYTES = 268_435_456;
 
 /** What following brings about. */
-export interface FollowerOutbox {
+export interface FollowerEffects {
   follow(frames: Buffer[]): void;
   fault(): void;
   /** The other server is of another version. */
@@ -54,7 +54,7 @@ export interface LoadedMap {
 }
 
 export class Follower {
-  readonly #outbox: FollowerOutbox;
+  readonly #effects: FollowerEffects;
   readonly #interval: number;
   readonly #patience: number;
   #session = Buffer.alloc(0);
@@ -71,8 +71,8 @@ export class Follower {
   #begin = 0;
   #standing = NO_STANDING;
 
-  constructor(outbox: FollowerOutbox, interval: number, liveness: number) {
-    this.#outbox = outbox;
+  constructor(effects: FollowerEffects, interval: number, liveness: number) {
+    this.#effects = effects;
     this.#interval = interval;
     this.#patience = interval * liveness;
   }
@@ -109,13 +109,13 @@ export class Follower {
   /** Everything up to here is kept. */
   have(sequence: number): void {
     if (this.#state === "following")
-      this.#outbox.follow(encodeMark(LinkCommand.HAVE, this.#session, sequence));
+      this.#effects.follow(encodeMark(LinkCommand.HAVE, this.#session, sequence));
   }
 
   receive(frames: readonly Buffer[], now: number): void {
     const message = parseLink(frames);
     if (message === undefined) {
-      this.#outbox.fault();
+      this.#effects.fault();
       return;
     }
     if (this.#state === "idle" || !message.session.equals(this.#session)) return;
@@ -124,7 +124,7 @@ export class Follower {
       case LinkCommand.BEGIN: {
         const standing = parseStanding(frames[3] as Buffer);
         if (standing === undefined) {
-          this.#outbox.incompatible();
+          this.#effects.incompatible();
           return;
         }
         this.#drop();
@@ -147,14 +147,14 @@ export class Follower {
         this.#update(frames, now);
         return;
       case LinkCommand.BEAT:
-        if (this.#state === "loading") this.#outbox.follow(encodeMark(LinkCommand.HAVE, this.#session, 0));
+        if (this.#state === "loading") this.#effects.follow(encodeMark(LinkCommand.HAVE, this.#session, 0));
         else if (this.#state === "following") {
           if (readSequence(frames[2] as Buffer) > this.#last) this.#ask(now);
-          else this.#outbox.beat();
+          else this.#effects.beat();
         }
         return;
       default:
-        this.#outbox.fault();
+        this.#effects.fault();
     }
   }
 
@@ -164,13 +164,13 @@ export class Follower {
     this.#state = "asking";
     this.#askAt = now + this.#interval;
     this.#heardAt = now;
-    this.#outbox.follow(encodeFollow(this.#session));
+    this.#effects.follow(encodeFollow(this.#session));
   }
 
   #entry(frames: readonly Buffer[], now: number): void {
     const entry = parseEntry(frames, now);
     if (entry === undefined) {
-      this.#outbox.fault();
+      this.#effects.fault();
       this.#ask(now);
       return;
     }
@@ -194,19 +194,19 @@ export class Follower {
       updates: this.#updates,
     };
     this.#drop();
-    this.#outbox.loaded(loaded);
+    this.#effects.loaded(loaded);
   }
 
   #update(frames: readonly Buffer[], now: number): void {
     if (this.#state === "asking") return;
     const operation = parseUpdate(frames, now);
     if (operation === undefined || operation.sequence !== this.#last + 1) {
-      this.#outbox.fault();
+      this.#effects.fault();
       this.#ask(now);
       return;
     }
     this.#last = operation.sequence;
-    if (this.#state === "following") this.#outbox.update(operation);
+    if (this.#state === "following") this.#effects.update(operation);
     else {
       this.#updates.push(operation);
       this.#updateBytes += sizeOf(operation);

@@ -9,7 +9,6 @@
  * While it is in step, updates are held until it has them.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import type { Expiry } from "./expiry.js";
 import type { Operation } from "./operation.js";
 import {
   encodeBegin,
@@ -19,7 +18,8 @@ import {
   encodeUpdate,
   LinkCommand,
 } from "./replication.js";
-import type { SendResult } from "./server-outbox.js";
+import type { Expiry } from "./server-map.js";
+import type { SendResult } from "./server-state.js";
 import type { Snapshot, SnapshotEntry } from "./snapshots.js";
 import type { CloneTable } from "./table.js";
 

@@ -4,8 +4,10 @@
  *
  * `ttl` is a time to live in seconds, 0 for none. A client always sends it: servers
  * of the Guide in C read it without looking whether it is there. Whole seconds are
- * what those understand; parts of a second only servers that read decimals.
+ * what those understand; state of a second only servers that read decimals.
  */
+import { EMPTY } from "./protocol.js";
+
 const LINE_FEED = 0x0a;
 const EQUALS = 0x3d;
 const T = 0x74;
@@ -43,4 +45,75 @@ export function timeToLive(properties: Buffer): number | undefined {
 /** @param ttl ms; 0: none */
 export function encodeTimeToLive(ttl: number): Buffer {
   return ttl === 0 ? NONE : Buffer.from(`ttl=${ttl / 1_000}\n`);
+}
+
+/** Subtrees that are numbered; clients of more are served without. */
+const MAX_SUBTREES = 256;
+const SLASH_BYTE = 0x2f;
+
+interface Subtree {
+  readonly number: number;
+  last: number;
+}
+
+/**
+ * How a client of a subtree sees that it missed an update. The sequence grows with
+ * every update of the whole map, so a jump in it means nothing to such a
+ * client. Therefore the server numbers the subtrees that clients asked for,
+ * and adds properties:
+ *
+ *   KTHXBAI  s3=17   the subtree has the number 3; its last update was 17
+ *   KVPUB    s3=17   the update before this one in subtree 3 was 17
+ *   HUGZ     s3=21   the last one in subtree 3
+ *
+ * Other programs ignore them. Without subtrees nothing is added.
+ */
+export class SubtreeSequences {
+  readonly #subtrees = new Map<string, Subtree>();
+
+  /** A client asks for a subtree. @param sequence of the map: nothing in the subtree is later */
+  register(subtree: Buffer, sequence: number): void {
+    const name = subtree.toString("latin1");
+    if (name === "" || this.#subtrees.has(name) || this.#subtrees.size >= MAX_SUBTREES) return;
+    this.#subtrees.set(name, { number: this.#subtrees.size + 1, last: sequence });
+  }
+
+  /** An update is published. @returns what is added to its properties */
+  advance(key: Buffer, sequence: number): string {
+    if (this.#subtrees.size === 0 || key[0] !== SLASH_BYTE) return "";
+    const name = key.toString("latin1");
+    let added = "";
+    for (let end = name.indexOf("/", 1); end >= 0; end = name.indexOf("/", end + 1)) {
+      const subtree = this.#subtrees.get(name.slice(0, end + 1));
+      if (subtree === undefined) continue;
+      added += `s${subtree.number}=${subtree.last}\n`;
+      subtree.last = sequence;
+    }
+    return added;
+  }
+
+  /** For a KTHXBAI. */
+  of(subtree: Buffer): Buffer {
+    const known = this.#subtrees.get(subtree.toString("latin1"));
+    return known === undefined ? EMPTY : Buffer.from(`s${known.number}=${known.last}\n`);
+  }
+
+  /** For a HUGZ. */
+  all(): Buffer {
+    if (this.#subtrees.size === 0) return EMPTY;
+    let text = "";
+    for (const { number, last } of this.#subtrees.values()) text += `s${number}=${last}\n`;
+    return Buffer.from(text);
+  }
+}
+
+/** A client's side of it: the subtree's number, from a KTHXBAI; `undefined` when the server numbers none. */
+export function subtreeName(properties: Buffer): string | undefined {
+  return /^(s[0-9]{1,6})=/.exec(properties.toString("latin1", 0, 32))?.[1];
+}
+
+/** The sequence in a subtree's property; `undefined` when there is none. */
+export function subtreeSequence(properties: Buffer, name: string): number | undefined {
+  const text = property(properties, name);
+  return text !== undefined && /^[0-9]{1,16}$/.test(text) ? Number(text) : undefined;
 }

@@ -22,7 +22,7 @@
  *
  * The properties of KTHXBAI, HUGZ and KVPUB are empty by the text, but for what the
  * client set; a server of shoal adds `sN=SEQUENCE` for subtrees that clients asked
- * for (chains.ts), which others do not look at.
+ * for (properties.ts), which others ignore.
  */
 
 export const ICANHAZ: Buffer = Buffer.from("ICANHAZ?");

@@ -1,16 +1,15 @@
 /** The map of a server: its keys, when they end, and which updates it has had. */
-import { Chains } from "./chains.js";
-import { Expiry } from "./expiry.js";
+
 import type { LoadedMap } from "./follower.js";
 import type { Operation } from "./operation.js";
-import { encodeTimeToLive } from "./properties.js";
-import { sequenceFrame } from "./protocol.js";
+import { encodeTimeToLive, SubtreeSequences } from "./properties.js";
+
+import { sequenceFrame, UUID_BYTES } from "./protocol.js";
 import type { StoredEntry, StoredState } from "./store.js";
 import { CloneTable } from "./table.js";
-import { UuidWindow } from "./uuid-window.js";
 
 export class ServerMap {
-  readonly chains = new Chains();
+  readonly subtrees = new SubtreeSequences();
   #table = new CloneTable();
   #expiry = new Expiry(this.#table);
   #window = new UuidWindow();
@@ -93,8 +92,273 @@ export class ServerMap {
     }
     this.#applied = sequence;
     if (operation.counted && kind !== "announce") this.#updates += 1;
-    const added = this.chains.advance(key, sequence);
+    const added = this.subtrees.advance(key, sequence);
     if (added !== "") properties = Buffer.concat([properties, Buffer.from(added)]);
     return [key, sequenceFrame(sequence), operation.uuid, properties, value];
   }
+}
+
+/** Old deadlines that may stay beside as many others. */
+const SLACK = 1_024;
+
+interface Deadline {
+  readonly time: number;
+  readonly id: number;
+  /** Of the update that set it: another one means that the deadline is old. */
+  readonly sequence: number;
+}
+
+/**
+ * When ephemeral keys end: a heap by time. A key that was set again has another
+ * deadline, and its old one is skipped when it comes up, or when the old ones are
+ * more than the others.
+ */
+export class Expiry {
+  readonly #table: CloneTable;
+  #heap: Deadline[] = [];
+  /** The deadline of each ephemeral key, by id. */
+  readonly #times = new Map<number, Deadline>();
+
+  constructor(table: CloneTable) {
+    this.#table = table;
+  }
+
+  /** Ephemeral keys. */
+  get size(): number {
+    return this.#times.size;
+  }
+
+  /** A key was set. @param time when it ends; 0: never */
+  set(id: number, time: number): void {
+    if (time === 0) {
+      if (this.#times.size > 0) this.#times.delete(id);
+      return;
+    }
+    const deadline = { time, id, sequence: this.#table.sequence(id) };
+    this.#times.set(id, deadline);
+    this.#push(deadline);
+    if (this.#heap.length > 2 * this.#times.size + SLACK) this.#rebuild();
+  }
+
+  /** A key is gone. */
+  remove(id: number): void {
+    if (this.#times.size > 0) this.#times.delete(id);
+  }
+
+  /** When a key ends; 0: never. */
+  timeOf(id: number): number {
+    return this.#times.get(id)?.time ?? 0;
+  }
+
+  next(): number | undefined {
+    this.#skipOld();
+    return this.#heap[0]?.time;
+  }
+
+  /** The keys that are due, at most `max`. They are told once, and known no more: {@link set} has one told again. */
+  due(now: number, max: number): number[] {
+    const ids: number[] = [];
+    for (;;) {
+      this.#skipOld();
+      const first = this.#heap[0];
+      if (first === undefined || first.time > now || ids.length >= max) return ids;
+      this.#pop();
+      this.#times.delete(first.id);
+      ids.push(first.id);
+    }
+  }
+
+  clear(): void {
+    this.#heap = [];
+    this.#times.clear();
+  }
+
+  #skipOld(): void {
+    for (let first = this.#heap[0]; first !== undefined; first = this.#heap[0]) {
+      if (this.#times.get(first.id) === first) return;
+      this.#pop();
+    }
+  }
+
+  #rebuild(): void {
+    this.#heap = [];
+    for (const deadline of this.#times.values()) this.#push(deadline);
+  }
+
+  #push(deadline: Deadline): void {
+    const heap = this.#heap;
+    let at = heap.length;
+    heap.push(deadline);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if ((heap[parent] as Deadline).time <= deadline.time) break;
+      heap[at] = heap[parent] as Deadline;
+      at = parent;
+    }
+    heap[at] = deadline;
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop() as Deadline;
+    if (heap.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && (heap[child + 1] as Deadline).time < (heap[child] as Deadline).time)
+        child += 1;
+      if ((heap[child] as Deadline).time >= last.time) break;
+      heap[at] = heap[child] as Deadline;
+      at = child;
+    }
+    heap[at] = last;
+  }
+}
+
+/** Updates of one generation; there are two. 6 MiB each, taken as they are needed. */
+const GENERATION = 262_144;
+const FIRST_CAPACITY = 1_024;
+const WORDS = UUID_BYTES / 4;
+
+class Generation {
+  #words: Int32Array;
+  #slots: Int32Array;
+  count = 0;
+
+  constructor(capacity: number) {
+    this.#words = new Int32Array(capacity * WORDS);
+    this.#slots = new Int32Array(capacity * 2);
+  }
+
+  get full(): boolean {
+    return this.count * WORDS === this.#words.length;
+  }
+
+  grow(): void {
+    const old = this.#words;
+    this.#words = new Int32Array(old.length * 2);
+    this.#words.set(old);
+    this.#slots = new Int32Array(this.#slots.length * 2);
+    for (let index = 0; index < this.count; index++) this.#link(index);
+  }
+
+  find(a: number, b: number, c: number, d: number): number {
+    const words = this.#words;
+    const mask = this.#slots.length - 1;
+    for (let slot = hashOf(a, b, c, d) & mask; ; slot = (slot + 1) & mask) {
+      const index = (this.#slots[slot] as number) - 1;
+      if (index < 0) return -1;
+      const at = index * WORDS;
+      if (words[at] === a && words[at + 1] === b && words[at + 2] === c && words[at + 3] === d) return index;
+    }
+  }
+
+  add(a: number, b: number, c: number, d: number): void {
+    const at = this.count * WORDS;
+    this.#words[at] = a;
+    this.#words[at + 1] = b;
+    this.#words[at + 2] = c;
+    this.#words[at + 3] = d;
+    this.#link(this.count);
+    this.count += 1;
+  }
+
+  /** It stays in its place, as one that nobody asks for. */
+  spoil(index: number): void {
+    this.#words.fill(-1, index * WORDS, (index + 1) * WORDS);
+  }
+
+  *uuids(): Generator<Buffer, undefined> {
+    for (let index = 0; index < this.count; index++) {
+      const uuid = Buffer.allocUnsafe(UUID_BYTES);
+      for (let i = 0; i < WORDS; i++) uuid.writeInt32BE(this.#words[index * WORDS + i] as number, i * 4);
+      yield uuid;
+    }
+    return undefined;
+  }
+
+  #link(index: number): void {
+    const words = this.#words;
+    const at = index * WORDS;
+    const mask = this.#slots.length - 1;
+    let slot =
+      hashOf(words[at] as number, words[at + 1] as number, words[at + 2] as number, words[at + 3] as number) &
+      mask;
+    while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
+    this.#slots[slot] = index + 1;
+  }
+}
+
+/**
+ * Which updates were applied lately, by their UUIDs, in 24 bytes each. Two generations: when the younger is full, the
+ * older is forgotten whole, so at least half of the bound is remembered.
+ */
+export class UuidWindow {
+  readonly #max: number;
+  #young = new Generation(FIRST_CAPACITY);
+  #old = new Generation(FIRST_CAPACITY);
+
+  /** @param generation updates remembered at least, twice as many at most; a power of two from 1,024 */
+  constructor(generation = GENERATION) {
+    this.#max = generation;
+  }
+
+  get size(): number {
+    return this.#young.count + this.#old.count;
+  }
+
+  /** @returns whether it is new */
+  add(uuid: Uint8Array): boolean {
+    const a = word(uuid, 0);
+    const b = word(uuid, 4);
+    const c = word(uuid, 8);
+    const d = word(uuid, 12);
+    if (this.#young.find(a, b, c, d) >= 0 || this.#old.find(a, b, c, d) >= 0) return false;
+    if (this.#young.count >= this.#max) {
+      this.#old = this.#young;
+      this.#young = new Generation(FIRST_CAPACITY);
+    } else if (this.#young.full) this.#young.grow();
+    this.#young.add(a, b, c, d);
+    return true;
+  }
+
+  has(uuid: Uint8Array): boolean {
+    const a = word(uuid, 0);
+    const b = word(uuid, 4);
+    const c = word(uuid, 8);
+    const d = word(uuid, 12);
+    return this.#young.find(a, b, c, d) >= 0 || this.#old.find(a, b, c, d) >= 0;
+  }
+
+  /** An update that was refused after all: it may come again. */
+  remove(uuid: Uint8Array): void {
+    for (const generation of [this.#young, this.#old]) {
+      const index = generation.find(word(uuid, 0), word(uuid, 4), word(uuid, 8), word(uuid, 12));
+      if (index >= 0) generation.spoil(index);
+    }
+  }
+
+  /** All of them, the oldest first. */
+  *uuids(): Generator<Buffer, undefined> {
+    yield* this.#old.uuids();
+    yield* this.#young.uuids();
+    return undefined;
+  }
+}
+
+function word(bytes: Uint8Array, at: number): number {
+  return (
+    ((bytes[at] as number) << 24) |
+    ((bytes[at + 1] as number) << 16) |
+    ((bytes[at + 2] as number) << 8) |
+    (bytes[at + 3] as number)
+  );
+}
+
+function hashOf(a: number, b: number, c: number, d: number): number {
+  let hash = Math.imul(a ^ Math.imul(b, 0x9e3779b1), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13) ^ c, 0xc2b2ae35);
+  hash = Math.imul(hash ^ (hash >>> 16) ^ d, 0x27d4eb2f);
+  return hash ^ (hash >>> 15);
 }

@@ -1,16 +1,19 @@
 /** What a clone's server is given, checked and with its defaults. */
+
 import { randomBytes } from "node:crypto";
-import { InvalidArgumentError } from "../../core/errors.js";
+import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 import type { Context } from "../../sockets/context.js";
 import type { PublisherOptions } from "../../sockets/pub-sub.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
-import type { CommonOptions } from "../../sockets/socket-options.js";
+import { curvePublicKey } from "../../sockets/security/curve-keys.js";
+import type { CommonOptions, ConstructionOptions } from "../../sockets/socket-options.js";
+import type { StarEvent } from "../binary-star/events.js";
 import type { StarRole } from "../binary-star/rules.js";
 import { supportedDefaults } from "../kit/engine-defaults.js";
 import { checkCount, checkKeys } from "../kit/options.js";
 import { endpointAt } from "./endpoints.js";
-import { type CloneSocketOptions, type PairSocketOptions, pairSocketOptions } from "./pair-security.js";
-import type { ServerRulesOptions } from "./server-outbox.js";
+import type { CloneFault } from "./protocol.js";
 import type { CloneStore } from "./store.js";
 
 /** ms between two HUGZ, as 12/CHP has it. */
@@ -116,6 +119,28 @@ export interface PairSettings {
   readonly sockets: PairSocketOptions;
 }
 
+/** How the rules of a server run. */
+export interface ServerRulesOptions {
+  /** ms between two HUGZ, and between two signs of life of the servers. */
+  readonly heartbeatInterval: number;
+  /** Intervals of silence after which the other server counts as gone. */
+  readonly liveness: number;
+  readonly hasStore: boolean;
+  /** One of two servers. */
+  readonly role?: StarRole;
+  /** It may serve though it has not met the other server, and its store does not say that it served last. */
+  readonly serveAlone: boolean;
+  /** Updates that may be in hand. */
+  readonly maxPending: number;
+  /** Bytes of keys and values. */
+  readonly maxBytes: number;
+  /** Snapshots under way at once, and requests that may wait beside. */
+  readonly maxSnapshots: number;
+  readonly maxWaiting: number;
+  /** 8 random bytes: the first half of the UUIDs of this server's own updates, and its sessions. */
+  readonly token: Buffer;
+}
+
 /** Options as the server works with them. */
 export interface ServerSettings {
   readonly endpoint: string;
@@ -202,4 +227,187 @@ function checkedPair(pair: ClonePairOptions): { readonly role: StarRole; readonl
   if (pair.serveAlone !== undefined && typeof pair.serveAlone !== "boolean")
     throw new InvalidArgumentError(`A pair's serveAlone is a boolean; got ${String(pair.serveAlone)}`);
   return { role, peer };
+}
+
+/** What a clone's server tells: its events and its statistics. */
+
+/** Why an update of a client was not taken. Its client sends it again, and gives up by its time-out. */
+export type RefusalReason =
+  /** More updates wait for the store, or for the other server, than may. */
+  | "overloaded"
+  /** The map has as many bytes as it may. */
+  | "full"
+  /** The store refused or failed. */
+  | "store"
+  /** It has no UUID, and this server stands by: whether the other had it cannot be known. */
+  | "no-uuid"
+  /** The other server did not apply it in all the time: it refused it. */
+  | "stale";
+
+/** Why a snapshot ended early. */
+export type SnapshotLoss =
+  /** The client is gone. */
+  | "gone"
+  /** So much changed under it that it would take too much memory. */
+  | "overrun"
+  /** Too many wait already. */
+  | "too-many"
+  /** This server does not serve any more. */
+  | "not-serving";
+
+/** What happens to a clone's server; with a pair, what happens to its Binary Star, too. */
+export type CloneServerEvent =
+  | StarEvent
+  /** A message that 12/CHP does not allow; it was dropped. */
+  | {
+      readonly type: "fault";
+      readonly port: "snapshot" | "collector" | "replication";
+      readonly fault: CloneFault;
+    }
+  /** Updates that were not taken. */
+  | { readonly type: "refused"; readonly reason: RefusalReason; readonly count: number }
+  /** A client has its snapshot. `duration` in ms. */
+  | {
+      readonly type: "snapshot";
+      readonly subtree: Buffer;
+      readonly entries: number;
+      readonly sequence: number;
+      readonly duration: number;
+    }
+  /** A client will not have its snapshot. */
+  | { readonly type: "snapshot:lost"; readonly subtree: Buffer; readonly reason: SnapshotLoss }
+  /** The store refused or failed: what was in the commit was not taken. */
+  | { readonly type: "store:error"; readonly error: ShoalError }
+  /** Entries of the store that cannot be read were left out. */
+  | { readonly type: "store:damage"; readonly entries: number }
+  /** The other server has the whole map: from now on nothing is acknowledged that it has not. */
+  | { readonly type: "replica:join"; readonly sequence: number }
+  /** The other server is gone or too slow: this one acknowledges alone. */
+  | { readonly type: "replica:leave"; readonly reason: "gone" | "silent" | "slow" | "left" }
+  /**
+   * The map is the other server's from now on, and has not what this one acknowledged alone: they served apart, cut from
+   * each other or by the operator's word. `updates`: how many of them, at most. `entries`: the keys that they set, which
+   * the store keeps at `aside`; `undefined`: it is kept nowhere, and lost.
+   */
+  | {
+      readonly type: "diverged";
+      /** The sequence up to which the two maps were one. */
+      readonly after: number;
+      readonly updates: number;
+      readonly entries: number;
+      readonly aside: string | undefined;
+    }
+  /**
+   * A client asks, and this server does not serve: it has not met the other one, and its store does not say that it
+   * served last. It waits for the other server, or the operator's `star.resolve("active")`. Told once.
+   */
+  | { readonly type: "unmet" }
+  /** The other server is of a version of shoal that this one does not understand on their link; neither follows. */
+  | { readonly type: "incompatible" }
+  /** The other server does not let this one in, or is not the one whose key was given. It is tried again. */
+  | { readonly type: "handshake:error"; readonly error: ShoalError }
+  /** This server, which stands by, has the whole map of the one that serves. */
+  | { readonly type: "replicated"; readonly entries: number; readonly sequence: number }
+  /** Copies of updates that slow clients miss; each sees the gap, and asks for a snapshot. */
+  | { readonly type: "drop"; readonly copies: number };
+
+/** Counts since the server was made, and what it holds now. */
+export interface CloneServerStats {
+  /** Keys, and the bytes of keys and values. */
+  readonly entries: number;
+  readonly bytes: number;
+  /** Bytes that the map takes in memory, about. */
+  readonly memory: number;
+  readonly sequence: number;
+  /** Of a pair: rises each time one of the servers begins to serve. 0: none yet, or no pair. */
+  readonly term: number;
+  readonly serving: boolean;
+  /** Keys that end by themselves. */
+  readonly ephemeral: number;
+  /** Updates that came from clients. */
+  readonly received: number;
+  /** Put in order, applied and published. */
+  readonly applied: number;
+  /** That had been applied before; they were acknowledged again. */
+  readonly repeated: number;
+  readonly refused: Readonly<Record<RefusalReason, number>>;
+  readonly faults: Readonly<Record<CloneFault, number>>;
+  /** Kept while standing by, until the server that serves has them applied. */
+  readonly pending: number;
+  /** That were kept, or came, while standing by, and came from the server that serves, too. */
+  readonly paired: number;
+  /** On their way to the store or to the other server. */
+  readonly inFlight: number;
+  readonly published: number;
+  readonly expired: number;
+  readonly snapshots: {
+    readonly active: number;
+    readonly waiting: number;
+    readonly done: number;
+    readonly lost: number;
+  };
+  readonly commits: number;
+  /** Whether the other server has all that is acknowledged. */
+  readonly replicated: boolean;
+}
+
+/**
+ * How the two servers of a pair know each other. What binds (P + 3, P + 4) is a
+ * security server, what connects to the other one's is its client:
+ *
+ *   NULL   nobody knows anybody
+ *   PLAIN  the pair's ports ask the hook that clients are asked by; the user name is in the pair's `socketOptions`
+ *   CURVE  each has its key pair and the other's public key, or both have the same pair. Whoever may come to the
+ *          clients' ports: the pair's let in the other server's key alone, since who comes there has the whole map,
+ *          and holds up what it does not acknowledge.
+ */
+
+/** Options of a clone's sockets; `authenticate` judges clients. */
+export type CloneSocketOptions = CommonOptions & Pick<ConstructionOptions, "authenticate">;
+
+/** What of a pair's options is about security. */
+export interface PairCredentials {
+  readonly publicKey?: string | Uint8Array;
+  readonly socketOptions?: CommonOptions;
+}
+
+/** The options of a pair's sockets, by what they do. */
+export interface PairSocketOptions {
+  readonly binding: CloneSocketOptions;
+  readonly connecting: CommonOptions;
+}
+
+const KEY_BYTES = 32;
+
+/** @param shared the server's options for all sockets. @throws InvalidArgumentError `EINVAL` for what is no key */
+export function pairSocketOptions(
+  shared: CloneSocketOptions,
+  { publicKey, socketOptions }: PairCredentials,
+): PairSocketOptions {
+  const { authenticate, plainServer, curveServer, zapDomain, zapEnforceDomain, ...plain } = shared;
+  if (curveServer !== true) {
+    if (publicKey !== undefined)
+      throw new InvalidArgumentError("A pair's publicKey is for CURVE: socketOptions has no curveServer");
+    return { binding: shared, connecting: { ...plain, ...socketOptions } };
+  }
+  if (plain.curveSecretKey === undefined || plain.curveSecretKey === null)
+    throw new InvalidArgumentError("A CURVE server needs the option curveSecretKey");
+  const secret = keyOf("curveSecretKey", plain.curveSecretKey);
+  const own = curvePublicKey(secret);
+  const other = publicKey === undefined ? own : keyOf("publicKey of a pair", publicKey);
+  const keys = { curveServerKey: other, curvePublicKey: own, curveSecretKey: secret };
+  // A ZAP handler of the program's own is asked about everybody who comes to any port.
+  const ownHandler = authenticate === undefined && typeof zapDomain === "string" && zapDomain !== "";
+  return {
+    binding: ownHandler ? shared : { ...shared, authenticate: (peer) => peer.publicKey === other },
+    connecting: { ...plain, ...keys, ...socketOptions },
+  };
+}
+
+/** A key as Z85. */
+function keyOf(name: string, key: string | Uint8Array): string {
+  const bytes = typeof key === "string" ? decodeZ85(key) : key;
+  if (bytes.length !== KEY_BYTES)
+    throw new InvalidArgumentError(`Option ${name} is a key: 40 characters of Z85, or ${KEY_BYTES} bytes`);
+  return encodeZ85(bytes);
 }

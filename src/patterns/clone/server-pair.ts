@@ -10,15 +10,14 @@ import { Dealer, Router } from "../../sockets/request-reply.js";
 import type { StarEvent } from "../binary-star/events.js";
 import type { StarHolding } from "../binary-star/holding.js";
 import { BinaryStar } from "../binary-star/star.js";
-import { endpointAt } from "./endpoints.js";
-import { HANDSHAKE_ERRORS } from "./handshakes.js";
+import { endpointAt, HANDSHAKE_ERRORS } from "./endpoints.js";
 import type { PairSettings } from "./server-options.js";
 
 const REPLICATION_MARK = 10_000;
 const STAR_EVENTS = ["active", "passive", "waiting", "fatal", "votes-void", "same-role", "invalid"] as const;
 
 /** What a pair hears. */
-export interface PairHandler {
+export interface PairListener {
   star(event: StarEvent): void;
   /** The other server does not let this one in, or is another. */
   refused(error: ShoalError): void;
@@ -34,13 +33,13 @@ export class ServerPair {
   /** What this one follows comes here. */
   readonly link: Dealer;
   readonly #settings: PairSettings;
-  readonly #handler: PairHandler;
+  readonly #listener: PairListener;
   #star: BinaryStar | undefined;
 
-  constructor(settings: PairSettings, handler: PairHandler) {
+  constructor(settings: PairSettings, handler: PairListener) {
     const { interval, sockets, context } = settings;
     this.#settings = settings;
-    this.#handler = handler;
+    this.#listener = handler;
     this.replicas = new Router({
       linger: 0,
       ...sockets.binding,
@@ -75,11 +74,11 @@ export class ServerPair {
       liveness,
       publisherOptions: sockets.binding,
       subscriberOptions: sockets.connecting,
-      checkHandOver: () => this.#handler.checkHandOver(),
-      holding: this.#handler.holding,
+      checkHandOver: () => this.#listener.checkHandOver(),
+      holding: this.#listener.holding,
       ...context,
     });
-    for (const type of STAR_EVENTS) this.#star.events.on(type, (event) => this.#handler.star(event));
+    for (const type of STAR_EVENTS) this.#star.events.on(type, (event) => this.#listener.star(event));
     await this.#star.start();
   }
 

@@ -14,33 +14,30 @@
  *             server's update with the same UUID comes. When it becomes active it puts
  *             in order what is left of them.
  */
+
 import { ShoalError } from "../../core/errors.js";
 import type { StarOrder } from "../binary-star/holding.js";
 import type { StarState } from "../binary-star/protocol.js";
 import { StoreError } from "../kit/store/error.js";
 import type { LoadedMap } from "./follower.js";
-import { InHand } from "./in-hand.js";
-import type { Operation } from "./operation.js";
+import { CommitQueue, type Operation, operationOf } from "./operation.js";
 import { parseRequest } from "./protocol.js";
 import { parseLink } from "./replication.js";
-import { ServerAccounts } from "./server-accounts.js";
-import type { CloneServerStats } from "./server-events.js";
 import { ServerMap } from "./server-map.js";
-import type { ServerOutbox, ServerRulesOptions } from "./server-outbox.js";
-import type { ServerParts } from "./server-parts.js";
-import { ServerStanding } from "./server-standing.js";
-import { operationOf } from "./server-updates.js";
+import type { CloneServerStats, ServerRulesOptions } from "./server-options.js";
+import { type ServerEffects, type ServerState, ServerStatistics } from "./server-state.js";
 import { Serving } from "./serving.js";
 import { Standby } from "./standby.js";
+import { ServerStanding } from "./standing.js";
 import type { StoredEntry, StoredState } from "./store.js";
 import type { CloneTable } from "./table.js";
 
 export class ServerRules {
   readonly #options: ServerRulesOptions;
-  readonly #outbox: ServerOutbox;
+  readonly #effects: ServerEffects;
   readonly #map = new ServerMap();
-  readonly #inHand = new InHand();
-  readonly #accounts: ServerAccounts;
+  readonly #queue = new CommitQueue();
+  readonly #statistics: ServerStatistics;
   readonly #serving: Serving;
   readonly #standby: Standby;
   readonly #standing: ServerStanding;
@@ -48,11 +45,11 @@ export class ServerRules {
   /** The time of the call that is under way. */
   #now: number;
 
-  constructor(options: ServerRulesOptions, outbox: ServerOutbox, now: number) {
+  constructor(options: ServerRulesOptions, effects: ServerEffects, now: number) {
     this.#options = options;
-    this.#outbox = outbox;
+    this.#effects = effects;
     this.#now = now;
-    this.#accounts = new ServerAccounts(outbox);
+    this.#statistics = new ServerStatistics(effects);
     this.#standing = new ServerStanding(
       {
         role: options.role,
@@ -62,24 +59,24 @@ export class ServerRules {
       },
       {
         mark: (standing) => {
-          if (options.hasStore) outbox.mark(standing);
+          if (options.hasStore) effects.mark(standing);
           else this.marked(this.#now);
         },
-        unmet: () => outbox.event({ type: "unmet" }),
-        readyChanged: () => outbox.announce(),
+        unmet: () => effects.event({ type: "unmet" }),
+        readyChanged: () => effects.announce(),
       },
       () => this.#map.sequence,
     );
-    const parts: ServerParts = {
+    const state: ServerState = {
       options,
-      outbox,
+      effects,
       map: this.#map,
-      inHand: this.#inHand,
-      accounts: this.#accounts,
+      queue: this.#queue,
+      statistics: this.#statistics,
       standing: this.#standing,
     };
-    this.#serving = new Serving(parts, now);
-    this.#standby = new Standby(parts);
+    this.#serving = new Serving(state, now);
+    this.#standby = new Standby(state);
   }
 
   get table(): CloneTable {
@@ -131,8 +128,8 @@ export class ServerRules {
   restored(state: StoredState): boolean {
     if (!this.#standing.restore(state.standing, state.sequence)) return false;
     this.#map.restored(state);
-    this.#inHand.restart(state.sequence);
-    if (state.damaged > 0) this.#outbox.event({ type: "store:damage", entries: state.damaged });
+    this.#queue.restart(state.sequence);
+    if (state.damaged > 0) this.#effects.event({ type: "store:damage", entries: state.damaged });
     return true;
   }
 
@@ -144,9 +141,9 @@ export class ServerRules {
     this.#standby.stop();
     this.#standby.abandon();
     // Updates of the other server that are still on their way to the store keep their place.
-    this.#inHand.continueAfter(this.#map.sequence);
+    this.#queue.continueAfter(this.#map.sequence);
     this.#serving.begin(now);
-    this.#standing.begin(this.#inHand.ordered, forced);
+    this.#standing.begin(this.#queue.ordered, forced);
     // What the other server put in order before it went is applied; the rest has its place now.
     for (const operation of this.#standby.take()) this.#serving.accept(operation);
     this.flush(now);
@@ -169,7 +166,7 @@ export class ServerRules {
     if (this.#active) {
       this.#active = false;
       const held = this.#serving.end();
-      for (const operation of this.#inHand.drop()) {
+      for (const operation of this.#queue.drop()) {
         if (operation.kind === "announce" || operation.uuid.length === 0) continue;
         this.#map.window.remove(operation.uuid);
         operation.sequence = 0;
@@ -186,7 +183,7 @@ export class ServerRules {
   checkRequest(frames: readonly Buffer[]): Buffer | undefined {
     const subtree = parseRequest(frames);
     if (typeof subtree !== "string") return subtree;
-    this.#accounts.fault("snapshot", subtree);
+    this.#statistics.fault("snapshot", subtree);
     return undefined;
   }
 
@@ -198,9 +195,9 @@ export class ServerRules {
 
   /** A client's update. `flush` has to follow, once for all that came together. */
   update(frames: readonly Buffer[], now: number): void {
-    this.#accounts.received += 1;
+    this.#statistics.received += 1;
     const operation = operationOf(frames, now);
-    if (typeof operation === "string") this.#accounts.fault("collector", operation);
+    if (typeof operation === "string") this.#statistics.fault("collector", operation);
     else if (this.#active) this.#serving.accept(operation);
     else this.#standby.keep(operation, now);
   }
@@ -214,13 +211,13 @@ export class ServerRules {
   /** Gives what is in hand its place in the order. */
   flush(now: number): void {
     this.#now = now;
-    const inHand = this.#inHand;
-    while (inHand.waiting > 0 && !inHand.committing && !this.#standby.replacing) {
-      const batch = inHand.take();
+    const queue = this.#queue;
+    while (queue.waiting > 0 && !queue.committing && !this.#standby.replacing) {
+      const batch = queue.take();
       if (this.#options.hasStore && batch.some(({ kind }) => kind !== "announce")) {
-        inHand.commit(batch);
-        this.#accounts.commits += 1;
-        this.#outbox.commit(batch);
+        queue.commit(batch);
+        this.#statistics.commits += 1;
+        this.#effects.commit(batch);
         return;
       }
       this.#durable(batch, now);
@@ -232,36 +229,36 @@ export class ServerRules {
     this.#now = now;
     this.#standing.marked();
     // The other server must not take over, or may, before anything is acknowledged by that.
-    this.#outbox.announce();
+    this.#effects.announce();
     if (this.#active) this.#serving.marked(now);
   }
 
   markFailed(error: unknown, now: number): void {
-    this.#outbox.event({ type: "store:error", error: asShoalError(error) });
+    this.#effects.event({ type: "store:error", error: asShoalError(error) });
     this.#standing.markFailed(now);
   }
 
   committed(now: number): void {
     this.#now = now;
-    this.#durable(this.#inHand.committed(), now);
+    this.#durable(this.#queue.committed(), now);
     this.#standby.replaceStore();
     this.flush(now);
   }
 
   commitFailed(error: unknown, now: number): void {
-    this.#outbox.event({ type: "store:error", error: asShoalError(error) });
+    this.#effects.event({ type: "store:error", error: asShoalError(error) });
     if (!this.#active) {
       // The memory is right still, but the store is not the other server's any more.
-      this.#inHand.committed();
-      this.#inHand.drop();
+      this.#queue.committed();
+      this.#queue.drop();
       this.#standby.abandon();
       this.#standby.start(now);
       return;
     }
-    const refused = this.#inHand.refuse();
+    const refused = this.#queue.refuse();
     for (const { uuid, kind } of refused)
       if (uuid.length > 0 && kind !== "announce") this.#map.window.remove(uuid);
-    this.#accounts.refuse("store", refused.filter(({ counted }) => counted).length);
+    this.#statistics.refuse("store", refused.filter(({ counted }) => counted).length);
     this.flush(now);
   }
 
@@ -276,7 +273,7 @@ export class ServerRules {
   replica(routingId: Buffer, frames: readonly Buffer[], now: number): void {
     this.#now = now;
     if (this.#active) this.#serving.replica(routingId, frames, now);
-    else if (parseLink(frames) === undefined) this.#accounts.fault("replication", "frames");
+    else if (parseLink(frames) === undefined) this.#statistics.fault("replication", "frames");
   }
 
   /** From the server that serves; this one stands by. `flush` has to follow. */
@@ -315,7 +312,7 @@ export class ServerRules {
 
   stats(): CloneServerStats {
     const { table, expiry, sequence, updates } = this.#map;
-    const { received, repeated, paired, published, expired, commits, refused, faults } = this.#accounts;
+    const { received, repeated, paired, published, expired, commits, refused, faults } = this.#statistics;
     const { active, waiting, done, lost } = this.#serving.snapshots;
     return {
       entries: table.size,
@@ -335,7 +332,7 @@ export class ServerRules {
       refused,
       faults,
       pending: this.#standby.kept,
-      inHand: this.#inHand.size + this.#serving.held,
+      inFlight: this.#queue.size + this.#serving.held,
       snapshots: { active, waiting, done, lost },
       replicated: this.replicated,
     };

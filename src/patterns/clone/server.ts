@@ -7,7 +7,6 @@
  *
  * One of a pair has more (server-pair.ts).
  */
-
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { EventStream } from "../../core/event-stream.js";
@@ -17,22 +16,21 @@ import { type Dealer, Router } from "../../sockets/request-reply.js";
 import type { StarEvent } from "../binary-star/events.js";
 import type { StarHolding } from "../binary-star/holding.js";
 import type { BinaryStar } from "../binary-star/star.js";
-import { type CloneEndpoints, endpointsOf } from "./endpoints.js";
+import { bindRow, type CloneEndpoints, endpointsOf, type PortOwner } from "./endpoints.js";
 import { EMPTY, keyFault } from "./protocol.js";
-import type { CloneServerEvent, CloneServerStats } from "./server-events.js";
 import {
+  type CloneServerEvent,
   type CloneServerOptions,
+  type CloneServerStats,
   MAX_WAITING,
   type ServerSettings,
   serverSettings,
   timeToLive,
 } from "./server-options.js";
-import type { SendResult, ServerOutbox } from "./server-outbox.js";
 import { ServerPair } from "./server-pair.js";
-import { bindRow, type PortOwner } from "./server-ports.js";
 import { ServerRules } from "./server-rules.js";
+import type { SendResult, ServerEffects } from "./server-state.js";
 import { StoreWriter } from "./store-writer.js";
-import { TurnScheduler } from "./turn-scheduler.js";
 
 /** Messages taken from a socket at once. */
 const BATCH = 1_000;
@@ -63,7 +61,7 @@ export class CloneServer {
     const { rules, sockets, snapshots, publisher, pair } = settings;
     this.#settings = settings;
     this.#timer = new DriverTimer(rules.heartbeatInterval);
-    this.#rules = new ServerRules(rules, this.#outbox(), this.#timer.now());
+    this.#rules = new ServerRules(rules, this.#effects(), this.#timer.now());
     this.#turns = new TurnScheduler(
       () => {
         this.#rules.flush(this.#timer.now());
@@ -82,7 +80,7 @@ export class CloneServer {
     if (options.store !== undefined) this.#writer = new StoreWriter(options.store, this.#rules, this.#timer);
     if (pair === undefined) return;
     this.#pair = new ServerPair(pair, {
-      star: (event) => this.#hearStar(event),
+      star: (event) => this.#onStarEvent(event),
       refused: (error) => this.events.emit({ type: "handshake:error", error }),
       checkHandOver: () => this.#checkHandOver(),
       holding: this.#holding(),
@@ -250,7 +248,7 @@ export class CloneServer {
       this.#voters.push({ routingId: Buffer.from(routingId), subtree: Buffer.from(subtree) });
   }
 
-  #hearStar(event: StarEvent): void {
+  #onStarEvent(event: StarEvent): void {
     const now = this.#timer.now();
     switch (event.type) {
       case "active": {
@@ -300,7 +298,7 @@ export class CloneServer {
     };
   }
 
-  #outbox(): ServerOutbox {
+  #effects(): ServerEffects {
     return {
       publish: (frames) => {
         if (!this.#publisher.closed) this.#publisher.trySend(frames);
@@ -345,4 +343,44 @@ function sendTo(socket: Router, routingId: Buffer, frames: Buffer[]): SendResult
   } catch (error) {
     return (error as { code?: string }).code === "EAGAIN" ? "full" : "gone";
   }
+}
+
+/** Defers work to the end of this turn of the event loop, or to the next one: once, however often it is asked for. */
+class TurnScheduler {
+  readonly #flush: () => void;
+  readonly #pump: () => void;
+  #flushing = false;
+  #pumping = false;
+  #ended = false;
+
+  /** @param flush at the end of this turn. @param pump in the next one */
+  constructor(flush: () => void, pump: () => void) {
+    this.#flush = flush;
+    this.#pump = pump;
+  }
+
+  flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => {
+      this.#flushing = false;
+      if (!this.#ended) this.#flush();
+    });
+  }
+
+  pumpSoon(): void {
+    if (this.#pumping || this.#ended) return;
+    this.#pumping = true;
+    setImmediate(this.#nextTurn);
+  }
+
+  /** Nothing of it happens any more. */
+  end(): void {
+    this.#ended = true;
+  }
+
+  #nextTurn = (): void => {
+    this.#pumping = false;
+    if (!this.#ended) this.#pump();
+  };
 }

@@ -7,13 +7,12 @@
  * That is: the other server has it, while it is in step; or the store says that this server acknowledges alone.
  */
 import { Leader } from "./leader.js";
-import { copyOf, type Operation, type OperationKind, sizeOf } from "./operation.js";
+import { copyOf, type Operation, type OperationKind, OwnUpdates, sizeOf } from "./operation.js";
 import { EMPTY, encodeHugz, readSequence } from "./protocol.js";
 import { followVersion, LINK_VERSION, LinkCommand, parseLink } from "./replication.js";
-import type { ServerParts } from "./server-parts.js";
-import { ServerSnapshots } from "./server-snapshots.js";
-import { OwnUpdates } from "./server-updates.js";
-import { Snapshot } from "./snapshots.js";
+import type { ServerState } from "./server-state.js";
+import { ServerSnapshots, Snapshot } from "./snapshots.js";
+
 import { encodeStanding } from "./standing.js";
 
 /** Bytes that updates in hand may hold, beside their number. */
@@ -22,7 +21,7 @@ const MAX_PENDING_BYTES = 268_435_456;
 const MAX_EXPIRED = 1_000;
 
 export class Serving {
-  readonly #parts: ServerParts;
+  readonly #state: ServerState;
   readonly #snapshots: ServerSnapshots;
   readonly #leader: Leader;
   readonly #own: OwnUpdates;
@@ -41,13 +40,13 @@ export class Serving {
   /** The time of the call that is under way, for what it finds out on the way. */
   #now = 0;
 
-  constructor(parts: ServerParts, now: number) {
-    const { options, outbox, map } = parts;
-    this.#parts = parts;
+  constructor(state: ServerState, now: number) {
+    const { options, effects, map } = state;
+    this.#state = state;
     this.#own = new OwnUpdates(options.token);
-    this.#snapshots = new ServerSnapshots(options, outbox, map.chains);
+    this.#snapshots = new ServerSnapshots(options, effects, map.subtrees);
     this.#leader = new Leader(
-      (routingId, frames) => outbox.replicate(routingId, frames),
+      (routingId, frames) => effects.replicate(routingId, frames),
       (reason) => this.#replicaLeft(reason, this.#now),
       map,
     );
@@ -56,7 +55,7 @@ export class Serving {
 
   /** Whether the other server has all that is acknowledged, and may take over. */
   get shared(): boolean {
-    const { standing } = this.#parts;
+    const { standing } = this.#state;
     return this.#leader.inStep && standing.shared && standing.peerReady;
   }
 
@@ -104,24 +103,24 @@ export class Serving {
 
   /** @returns whether there is room for it */
   accept(operation: Operation): boolean {
-    const { options, map, inHand, accounts } = this.#parts;
-    const bytes = inHand.bytes + this.#heldBytes;
-    if (inHand.waiting + this.#held.length >= options.maxPending || bytes > MAX_PENDING_BYTES) {
-      if (operation.counted) accounts.refuse("overloaded", 1);
+    const { options, map, queue, statistics } = this.#state;
+    const bytes = queue.bytes + this.#heldBytes;
+    if (queue.waiting + this.#held.length >= options.maxPending || bytes > MAX_PENDING_BYTES) {
+      if (operation.counted) statistics.refuse("overloaded", 1);
       return false;
     }
     if (operation.kind === "set" && map.table.bytes + sizeOf(operation) > options.maxBytes) {
-      if (operation.counted) accounts.refuse("full", 1);
+      if (operation.counted) statistics.refuse("full", 1);
       return false;
     }
     let accepted = operation;
     if (operation.uuid.length > 0 && !map.window.add(operation.uuid)) {
-      if (operation.counted) accounts.repeated += 1;
+      if (operation.counted) statistics.repeated += 1;
       accepted = { ...operation, kind: "announce", value: EMPTY, expires: 0, counted: false };
     }
     // The memory of a small update is a part of what was received with it; what waits long must not hold all of that.
-    const waits = inHand.committing && accepted.value.length < 4_096;
-    inHand.push(waits ? copyOf(accepted) : accepted);
+    const waits = queue.committing && accepted.value.length < 4_096;
+    queue.push(waits ? copyOf(accepted) : accepted);
     return true;
   }
 
@@ -136,17 +135,17 @@ export class Serving {
     for (const operation of batch) {
       // It may turn out here that the other server is gone: what is held is applied then, before this one.
       if (this.#leader.present) this.#leader.update(operation, now);
-      if (this.#leader.inStep || this.#suspended || !this.#parts.standing.alone) this.#hold(operation);
+      if (this.#leader.inStep || this.#suspended || !this.#state.standing.alone) this.#hold(operation);
       else this.#apply(operation, now);
     }
   }
 
   /** From the other server, without the routing id. */
   replica(routingId: Buffer, frames: readonly Buffer[], now: number): void {
-    const { accounts, outbox, standing, map } = this.#parts;
+    const { statistics, effects, standing, map } = this.#state;
     const message = parseLink(frames);
     const version = followVersion(frames);
-    if (version !== undefined && version !== LINK_VERSION) outbox.event({ type: "incompatible" });
+    if (version !== undefined && version !== LINK_VERSION) effects.event({ type: "incompatible" });
     else if (message?.command === LinkCommand.FOLLOW) this.#lead(routingId, message.session, now);
     else if (message?.command === LinkCommand.HAVE) {
       if (!this.#leader.is(routingId) || !this.#leader.isSession(message.session)) return;
@@ -156,12 +155,12 @@ export class Serving {
       // It may take over once it has what was acknowledged without it, and the store says so (marked).
       if (this.#leader.inStep && sequence >= this.#joinAt) standing.setAlone(false);
       this.#release(now);
-    } else accounts.fault("replication", "frames");
+    } else statistics.fault("replication", "frames");
   }
 
   /** Sends snapshots on, as far as their clients take them. */
   pump(now: number): void {
-    const { map } = this.#parts;
+    const { map } = this.#state;
     if (!this.#suspended) this.#snapshots.pump(map.table, map.sequence, now);
     this.#now = now;
     this.#leader.pump(now);
@@ -180,18 +179,18 @@ export class Serving {
 
   next(): number {
     let next = this.#hugzAt;
-    const own = this.#suspended ? [] : [this.#parts.map.expiry.next(), this.#snapshots.next(0)];
+    const own = this.#suspended ? [] : [this.#state.map.expiry.next(), this.#snapshots.next(0)];
     for (const time of [...own, this.#leader.next(0)]) if (time !== undefined && time < next) next = time;
     return next;
   }
 
   /** An update takes effect, and everybody is told. */
   #apply(operation: Operation, now: number): void {
-    const { map, outbox, accounts } = this.#parts;
+    const { map, effects, statistics } = this.#state;
     const watched = this.#snapshots.active > 0 || this.#leader.snapshot !== undefined;
     const frames = map.apply(operation, now, watched ? this.#beforeChange : undefined);
-    accounts.published += 1;
-    outbox.publish(frames);
+    statistics.published += 1;
+    effects.publish(frames);
   }
 
   #beforeChange = (id: number): void => {
@@ -201,7 +200,7 @@ export class Serving {
 
   /** What is held, as far as it may be acknowledged. */
   #release(now: number): void {
-    const { standing } = this.#parts;
+    const { standing } = this.#state;
     let last = -1;
     if (this.#suspended) return;
     if (this.#leader.inStep) last = standing.inTerm ? this.#have : -1;
@@ -221,10 +220,10 @@ export class Serving {
   }
 
   #replicaLeft(reason: "gone" | "silent" | "slow" | "left", now: number): void {
-    const { outbox, standing } = this.#parts;
+    const { effects, standing } = this.#state;
     this.#leader.leave();
     this.#joined = false;
-    outbox.event({ type: "replica:leave", reason });
+    effects.event({ type: "replica:leave", reason });
     standing.setAlone(true);
     this.#release(now);
   }
@@ -238,42 +237,42 @@ export class Serving {
   heard(): void {
     if (this.#joined || !this.shared) return;
     this.#joined = true;
-    const { outbox, map } = this.#parts;
-    outbox.event({ type: "replica:join", sequence: map.sequence });
+    const { effects, map } = this.#state;
+    effects.event({ type: "replica:join", sequence: map.sequence });
   }
 
   #lead(routingId: Buffer, session: Buffer, now: number): void {
-    const { map } = this.#parts;
+    const { map } = this.#state;
     this.#now = now;
     if (this.#leader.present) this.#replicaLeft("left", now);
     const snapshot = new Snapshot(map.table, EMPTY, map.sequence);
     // Those with the store get there by themselves, when they are durable.
-    const standing = encodeStanding(this.#parts.standing.standing);
+    const standing = encodeStanding(this.#state.standing.standing);
     this.#leader.begin(routingId, session, standing, snapshot, [...map.window.uuids()], this.#held, now);
     this.pump(now);
   }
 
   #expire(now: number): void {
-    const { map, inHand, options, accounts } = this.#parts;
+    const { map, queue, options, statistics } = this.#state;
     const due = map.expiry.due(now, MAX_EXPIRED);
     if (due.length === 0) return;
     // A key that is being set at this moment does not end: its new value comes with a time of its own.
     const changing = new Set<string>();
-    for (const key of inHand.keys()) changing.add(key.toString("latin1"));
+    for (const key of queue.keys()) changing.add(key.toString("latin1"));
     for (const { key } of this.#held) changing.add(key.toString("latin1"));
     for (const id of due) {
       const key = map.table.key(id);
       if (!changing.has(key.toString("latin1")) && this.make("delete", key, EMPTY, 0, now))
-        accounts.expired += 1;
+        statistics.expired += 1;
       // Looked at again in a while: the delete may be refused by the store.
       map.expiry.set(id, now + options.heartbeatInterval);
     }
   }
 
   #beat(now: number): void {
-    const { options, outbox, map } = this.#parts;
+    const { options, effects, map } = this.#state;
     this.#hugzAt = now + options.heartbeatInterval;
-    if (!this.#suspended) outbox.publish(encodeHugz(map.sequence, map.chains.all()));
+    if (!this.#suspended) effects.publish(encodeHugz(map.sequence, map.subtrees.all()));
     if (!this.#leader.present) return;
     this.#now = now;
     const patience = options.heartbeatInterval * options.liveness;

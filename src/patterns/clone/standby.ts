@@ -3,31 +3,30 @@
  * send it, until the other server's update with the same UUID comes.
  */
 import { Follower, type LoadedMap } from "./follower.js";
-import { KeptUpdates } from "./kept-updates.js";
-import { copyOf, type Operation } from "./operation.js";
-import type { ServerParts } from "./server-parts.js";
+import { copyOf, type Operation, sizeOf } from "./operation.js";
+import type { ServerState } from "./server-state.js";
 
 /** Bytes of updates that may wait while the store takes a whole map. */
 const MAX_WAITING_BYTES = 268_435_456;
 
 export class Standby {
-  readonly #parts: ServerParts;
+  readonly #state: ServerState;
   readonly #follower: Follower;
-  readonly #kept: KeptUpdates;
+  readonly #kept: PendingUpdates;
   /** The other server's map, on its way to the store. */
   #replacing: LoadedMap | undefined;
   /** The time of the message that is being taken. */
   #now = 0;
 
-  constructor(parts: ServerParts) {
-    const { options, outbox, accounts, map } = parts;
-    this.#parts = parts;
-    this.#kept = new KeptUpdates(options.maxPending, options.heartbeatInterval);
+  constructor(state: ServerState) {
+    const { options, effects, statistics, map } = state;
+    this.#state = state;
+    this.#kept = new PendingUpdates(options.maxPending, options.heartbeatInterval);
     this.#follower = new Follower(
       {
-        follow: (frames) => outbox.follow(frames),
-        fault: () => accounts.fault("replication", "frames"),
-        incompatible: () => outbox.event({ type: "incompatible" }),
+        follow: (frames) => effects.follow(frames),
+        fault: () => statistics.fault("replication", "frames"),
+        incompatible: () => effects.event({ type: "incompatible" }),
         loaded: (loaded) => this.#load(loaded),
         update: (operation) => this.#replicated(operation),
         beat: () => this.#follower.have(this.#replacing === undefined ? map.sequence : 0),
@@ -78,10 +77,10 @@ export class Standby {
 
   /** A client's update. */
   keep(operation: Operation, now: number): void {
-    const { accounts, map } = this.#parts;
-    if (operation.uuid.length === 0) accounts.refuse("no-uuid", 1);
-    else if (this.#kept.has(operation.uuid) || map.window.has(operation.uuid)) accounts.paired += 1;
-    else if (!this.#kept.add(operation, now)) accounts.refuse("overloaded", 1);
+    const { statistics, map } = this.#state;
+    if (operation.uuid.length === 0) statistics.refuse("no-uuid", 1);
+    else if (this.#kept.has(operation.uuid) || map.window.has(operation.uuid)) statistics.paired += 1;
+    else if (!this.#kept.add(operation, now)) statistics.refuse("overloaded", 1);
   }
 
   /** From the server that serves. */
@@ -92,7 +91,7 @@ export class Standby {
 
   /** The store has them, if there is one. */
   durable(batch: readonly Operation[], now: number): void {
-    const { map } = this.#parts;
+    const { map } = this.#state;
     for (const operation of batch) map.apply(operation, now);
     if (batch.length > 0) this.#follower.have(map.sequence);
   }
@@ -103,7 +102,7 @@ export class Standby {
     if (loaded === undefined) return;
     const expires = (id: number): number => loaded.expires.get(loaded.table.key(id).toString("latin1")) ?? 0;
     // Whoever becomes active meanwhile goes on with the map that it had, in its store, too.
-    this.#parts.outbox.replace(loaded, expires, () => this.#replacing === loaded, this.#lost(loaded)?.after);
+    this.#state.effects.replace(loaded, expires, () => this.#replacing === loaded, this.#lost(loaded)?.after);
   }
 
   /** The store has the whole map that the other server gave. @param active whether this one serves by now */
@@ -116,7 +115,7 @@ export class Standby {
 
   /** Those that had their time: the other server refused them. */
   forget(now: number): void {
-    this.#parts.accounts.refuse("stale", this.#kept.forget(now));
+    this.#state.statistics.refuse("stale", this.#kept.forget(now));
   }
 
   tick(now: number): void {
@@ -129,55 +128,144 @@ export class Standby {
   }
 
   #load(loaded: LoadedMap): void {
-    const { options, inHand } = this.#parts;
+    const { options, queue } = this.#state;
     if (!options.hasStore) {
       this.#adopt(loaded);
       return;
     }
     this.#replacing = loaded;
-    inHand.drop();
-    if (!inHand.committing) this.replaceStore();
+    queue.drop();
+    if (!queue.committing) this.replaceStore();
   }
 
   /** What this server acknowledged alone, and a map has not. */
   #lost({ standing, sequence }: LoadedMap): { readonly after: number; readonly updates: number } | undefined {
-    return this.#parts.standing.lostTo(standing, sequence);
+    return this.#state.standing.lostTo(standing, sequence);
   }
 
   /** The map is the other server's from now on. @param aside where the store keeps what it has not */
   #adopt(loaded: LoadedMap, aside?: string): void {
-    const { map, inHand, outbox, standing } = this.#parts;
+    const { map, queue, effects, standing } = this.#state;
     const lost = this.#lost(loaded);
     if (lost !== undefined)
-      outbox.event({ type: "diverged", ...lost, entries: map.table.countAfter(lost.after), aside });
+      effects.event({ type: "diverged", ...lost, entries: map.table.countAfter(lost.after), aside });
     map.adopt(loaded);
     standing.adopt(loaded.standing);
     for (const uuid of loaded.uuids) this.#seen(uuid);
-    inHand.restart(loaded.sequence);
-    outbox.event({ type: "replicated", entries: map.table.size, sequence: loaded.sequence });
-    const later = inHand.drop();
+    queue.restart(loaded.sequence);
+    effects.event({ type: "replicated", entries: map.table.size, sequence: loaded.sequence });
+    const later = queue.drop();
     for (const operation of loaded.updates) this.#replicated(operation);
     // They came while the store took the map; the window that knew them was the old one.
     for (const operation of later) this.#replicated(operation);
-    if (inHand.waiting === 0) this.#follower.have(map.sequence);
+    if (queue.waiting === 0) this.#follower.have(map.sequence);
   }
 
   /** The next update of the server that serves. */
   #replicated(operation: Operation): void {
     if (operation.uuid.length > 0) this.#seen(operation.uuid);
-    const { inHand } = this.#parts;
-    inHand.push(copyOf(operation));
-    if (this.#replacing === undefined || inHand.bytes <= MAX_WAITING_BYTES) return;
+    const { queue } = this.#state;
+    queue.push(copyOf(operation));
+    if (this.#replacing === undefined || queue.bytes <= MAX_WAITING_BYTES) return;
     // The store takes the map more slowly than updates come: their map is asked for again, when it is done.
-    inHand.drop();
+    queue.drop();
     this.#replacing = undefined;
     this.#follower.start(this.#now);
   }
 
   /** The other server has applied it: what a client sent here of it is done with. */
   #seen(uuid: Buffer): void {
-    const { map, accounts } = this.#parts;
+    const { map, statistics } = this.#state;
     map.window.add(uuid);
-    if (this.#kept.remove(uuid)) accounts.paired += 1;
+    if (this.#kept.remove(uuid)) statistics.paired += 1;
   }
+}
+
+/** Bytes that may be kept, beside their number. */
+const MAX_KEPT_BYTES = 268_435_456;
+
+/** ms, at least, that an update is kept while standing by; the other server refused what it has not applied by then. */
+const MIN_KEPT = 10_000;
+/** Intervals for which it is kept, where that is longer. */
+const KEPT_INTERVALS = 10;
+
+interface Kept {
+  readonly operation: Operation;
+  readonly until: number;
+}
+
+/**
+ * What clients send to a server that stands by: kept until the other server's update with the same UUID comes, or this
+ * one takes over.
+ */
+class PendingUpdates {
+  readonly #max: number;
+  readonly #wait: number;
+  /** By UUID, the oldest first. */
+  readonly #kept = new Map<string, Kept>();
+  #bytes = 0;
+
+  /** @param max updates. @param interval ms between two heartbeats */
+  constructor(max: number, interval: number) {
+    this.#max = max;
+    this.#wait = Math.max(MIN_KEPT, KEPT_INTERVALS * interval);
+  }
+
+  get size(): number {
+    return this.#kept.size;
+  }
+
+  has(uuid: Buffer): boolean {
+    return this.#kept.has(nameOf(uuid));
+  }
+
+  /** @returns `false` when there is no room */
+  add(operation: Operation, now: number): boolean {
+    const bytes = sizeOf(operation);
+    if (this.#kept.size >= this.#max || this.#bytes + bytes > MAX_KEPT_BYTES) return false;
+    this.#bytes += bytes;
+    this.#kept.set(nameOf(operation.uuid), { operation: copyOf(operation), until: now + this.#wait });
+    return true;
+  }
+
+  /** The other server has it. @returns whether it was kept */
+  remove(uuid: Buffer): boolean {
+    return this.#kept.size > 0 && this.#delete(nameOf(uuid));
+  }
+
+  /** All of them, which are kept no more. */
+  take(): Operation[] {
+    const operations = Array.from(this.#kept.values(), ({ operation }) => operation);
+    this.#kept.clear();
+    this.#bytes = 0;
+    return operations;
+  }
+
+  /** When the oldest is kept no more. */
+  next(): number | undefined {
+    for (const { until } of this.#kept.values()) return until;
+    return undefined;
+  }
+
+  /** @returns how many had their time */
+  forget(now: number): number {
+    let count = 0;
+    for (const [name, { until }] of this.#kept) {
+      if (until > now) break;
+      this.#delete(name);
+      count += 1;
+    }
+    return count;
+  }
+
+  #delete(name: string): boolean {
+    const kept = this.#kept.get(name);
+    if (kept === undefined) return false;
+    this.#bytes -= sizeOf(kept.operation);
+    return this.#kept.delete(name);
+  }
+}
+
+function nameOf(uuid: Buffer): string {
+  return uuid.toString("latin1");
 }

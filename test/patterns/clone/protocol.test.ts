@@ -1,8 +1,15 @@
 /** The bytes of 12/CHP, and what is refused. */
 import { expect, test } from "vitest";
-import { Chains, chainName, chainValue } from "../../../src/patterns/clone/chains.js";
 import { endpointAt, endpointsOf } from "../../../src/patterns/clone/endpoints.js";
-import { encodeTimeToLive, property, timeToLive } from "../../../src/patterns/clone/properties.js";
+import {
+  encodeTimeToLive,
+  property,
+  SubtreeSequences,
+  subtreeName,
+  subtreeSequence,
+  timeToLive,
+} from "../../../src/patterns/clone/properties.js";
+
 import {
   encodeGoodbye,
   encodeHugz,
@@ -17,7 +24,7 @@ import {
   sequenceFrame,
   updateFault,
 } from "../../../src/patterns/clone/protocol.js";
-import { UuidWindow } from "../../../src/patterns/clone/uuid-window.js";
+import { UuidWindow } from "../../../src/patterns/clone/server-map.js";
 
 /** Frames as ZMTP sends them: flags, length, bytes. */
 function wire(frames: readonly Buffer[]): string {
@@ -108,7 +115,7 @@ test("a time to live is seconds, and anything that is no such number is refused"
 });
 
 test("a chain says which update of a subtree was the one before", () => {
-  const chains = new Chains();
+  const chains = new SubtreeSequences();
   expect(chains.advance(Buffer.from("/a/k"), 1)).toBe("");
   chains.register(Buffer.from("/a/"), 1);
   chains.register(Buffer.from("/a/b/"), 1);
@@ -116,9 +123,9 @@ test("a chain says which update of a subtree was the one before", () => {
   expect(chains.advance(Buffer.from("/a/k"), 3)).toBe("s1=1\n");
   expect(chains.advance(Buffer.from("/a/b/k"), 4)).toBe("s1=3\ns2=1\n");
   expect(String(chains.all())).toBe("s1=4\ns2=4\n");
-  expect(chainName(chains.of(Buffer.from("/a/b/")))).toBe("s2");
-  expect(chainValue(Buffer.from("ttl=0\ns1=3\ns2=1\n"), "s2")).toBe(1);
-  expect(chainName(chains.of(Buffer.from("/never/")))).toBeUndefined();
+  expect(subtreeName(chains.of(Buffer.from("/a/b/")))).toBe("s2");
+  expect(subtreeSequence(Buffer.from("ttl=0\ns1=3\ns2=1\n"), "s2")).toBe(1);
+  expect(subtreeName(chains.of(Buffer.from("/never/")))).toBeUndefined();
 });
 
 test("a server's endpoints follow from its first one", () => {

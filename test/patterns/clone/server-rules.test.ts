@@ -1,8 +1,8 @@
 /** A server's rules, one at a time, without a network. */
 import { expect, test } from "vitest";
 import { encodeSet } from "../../../src/patterns/clone/protocol.js";
-import type { SendResult } from "../../../src/patterns/clone/server-outbox.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
+import type { SendResult } from "../../../src/patterns/clone/server-state.js";
 
 const CLIENT = Buffer.from("client");
 

@@ -1,7 +1,6 @@
 /** Which of two copies of a map is the newer, and what their servers may do with it. */
 import { describe, expect, test } from "vitest";
 import { StarState } from "../../../src/patterns/binary-star/protocol.js";
-import { ServerStanding } from "../../../src/patterns/clone/server-standing.js";
 import {
   beginTerm,
   commonSequence,
@@ -13,6 +12,7 @@ import {
   type Position,
   parsePosition,
   parseStanding,
+  ServerStanding,
   type Standing,
   termOf,
 } from "../../../src/patterns/clone/standing.js";

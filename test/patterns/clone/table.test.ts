@@ -1,6 +1,6 @@
 /** The hashmap in memory against one of JavaScript, and snapshots of it while it changes. */
 import { expect, test } from "vitest";
-import { Expiry } from "../../../src/patterns/clone/expiry.js";
+import { Expiry } from "../../../src/patterns/clone/server-map.js";
 import { Snapshot } from "../../../src/patterns/clone/snapshots.js";
 import { CloneTable } from "../../../src/patterns/clone/table.js";
 import { Random } from "../../support/simulation/random.js";

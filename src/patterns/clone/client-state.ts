@@ -1,0 +1,285 @@
+/**
+ * What the rules of a client are made of: their effects, the state that a program sees, the counters, the choice of a
+ * server, and the pauses between snapshots.
+ */
+import type { CloneClientEvent, CloneState } from "./client-options.js";
+import type { CloneFault } from "./protocol.js";
+
+/** What the rules have their driver do. */
+export interface ClientEffects {
+  /** Connects to a server, in place of what was connected before. */
+  open(attempt: number, server: number): void;
+  ask(attempt: number): void;
+  sendSet(server: number, frames: Buffer[]): boolean;
+  /** Whether anybody watches. */
+  readonly watching: boolean;
+  changed(
+    key: Buffer,
+    old: Buffer | undefined,
+    value: Buffer | undefined,
+    sequence: number,
+    own: boolean,
+    resync: boolean,
+  ): void;
+  /** The map is whole, for the first time or again. */
+  synced(): void;
+  event(event: CloneClientEvent): void;
+}
+
+/** How far the map can be trusted, and since when nothing was heard of the server. */
+export class ClientStatus {
+  readonly #effects: Pick<ClientEffects, "event">;
+  readonly #patience: number;
+  #state: CloneState = "syncing";
+  #heardAt: number;
+  #wasLive = false;
+
+  /** @param patience ms of silence after which the server counts as gone */
+  constructor(effects: Pick<ClientEffects, "event">, patience: number, now: number) {
+    this.#effects = effects;
+    this.#patience = patience;
+    this.#heardAt = now;
+  }
+
+  get state(): CloneState {
+    return this.#state;
+  }
+
+  get closed(): boolean {
+    return this.#state === "closed";
+  }
+
+  /** When the server counts as gone, unless it is heard before. */
+  get silentAt(): number {
+    return this.#heardAt + this.#patience;
+  }
+
+  silentFor(now: number): number {
+    return Math.max(0, now - this.#heardAt);
+  }
+
+  heard(now: number): void {
+    this.#heardAt = now;
+  }
+
+  become(state: CloneState, now: number): void {
+    if (state === "live") this.#wasLive = true;
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#effects.event({ type: "state", state, silentFor: this.silentFor(now) });
+  }
+
+  /** The connection or the server is lost. A map that never was whole cannot become old. */
+  lose(now: number): void {
+    if (this.#wasLive) this.become("stale", now);
+  }
+}
+
+/** Counters of a client; what is counted is an event at the same time. */
+export class ClientStatistics {
+  readonly #effects: Pick<ClientEffects, "event">;
+  readonly #counts = { received: 0, applied: 0, old: 0, gaps: 0, snapshots: 0, faults: 0 };
+  #oldInRow = false;
+
+  constructor(effects: Pick<ClientEffects, "event">) {
+    this.#effects = effects;
+  }
+
+  get counts(): Readonly<Record<"received" | "applied" | "old" | "gaps" | "snapshots" | "faults", number>> {
+    return this.#counts;
+  }
+
+  received(): void {
+    this.#counts.received += 1;
+  }
+
+  applied(): void {
+    this.#counts.applied += 1;
+  }
+
+  /** An update that is later than the map: the next one that is not begins a row of its own. */
+  later(): void {
+    this.#oldInRow = false;
+  }
+
+  /** An update that is not later than the map. @param last what the map has */
+  old(sequence: number, last: number): void {
+    this.#counts.old += 1;
+    if (this.#oldInRow) return;
+    this.#oldInRow = true;
+    this.#effects.event({ type: "old", sequence, last });
+  }
+
+  gap(expected: number, got: number): void {
+    this.#counts.gaps += 1;
+    this.#effects.event({ type: "gap", expected, got });
+  }
+
+  /** The map was loaded. */
+  snapshot(server: string, entries: number, sequence: number, duration: number): void {
+    this.#counts.snapshots += 1;
+    this.#oldInRow = false;
+    this.#effects.event({ type: "snapshot", server, entries, sequence, duration });
+  }
+
+  fault(port: "snapshot" | "publisher", fault: CloneFault | "too-large"): void {
+    this.#counts.faults += 1;
+    this.#effects.event({ type: "fault", port, fault });
+  }
+}
+
+/**
+ * ms between a lost connection and the next server, at first and at most: neither dead servers nor those that refuse
+ * this client become a busy loop.
+ */
+const PAUSE = 50;
+const MAX_PAUSE = 1_000;
+
+/** Why the client fails over. */
+export type FailOverReason = "silent" | "disconnected" | "no-snapshot" | "refused";
+
+/**
+ * Which server a client is at, and until when something has to come of it.
+ *
+ *   open ──> connecting ──> connected          lost, nothing came ──> a pause, or at once ──> the next server
+ */
+export class ClientAttempts {
+  readonly #servers: readonly string[];
+  readonly #patience: number;
+  readonly #maxPause: number;
+  readonly #effects: Pick<ClientEffects, "open" | "event">;
+  #reason: FailOverReason = "silent";
+  #number = 0;
+  #server = 0;
+  #openAt: number | undefined;
+  #connected = false;
+  #pause = PAUSE;
+  failOvers = 0;
+  /** While connecting and loading: when it has failed. */
+  until = 0;
+
+  /** @param patience ms without progress until it has failed. @param interval ms between two heartbeats */
+  constructor(
+    servers: readonly string[],
+    patience: number,
+    interval: number,
+    effects: Pick<ClientEffects, "open" | "event">,
+  ) {
+    this.#servers = servers;
+    this.#patience = patience;
+    this.#maxPause = Math.min(MAX_PAUSE, Math.max(PAUSE, interval));
+    this.#effects = effects;
+  }
+
+  /** Of this attempt: what comes of an earlier one has another. */
+  get number(): number {
+    return this.#number;
+  }
+
+  /** The server in use, by its place in the list. */
+  get server(): number {
+    return this.#server;
+  }
+
+  get name(): string {
+    return this.#servers[this.#server] as string;
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** When the next attempt begins, once it is known that this one is over. */
+  get openAt(): number | undefined {
+    return this.#openAt;
+  }
+
+  open(now: number): void {
+    this.#number += 1;
+    this.#connected = false;
+    this.#openAt = undefined;
+    this.progress(now);
+    this.#effects.open(this.#number, this.#server);
+  }
+
+  connect(): void {
+    this.#connected = true;
+    this.#openAt = undefined;
+  }
+
+  /** Something came of it. */
+  progress(now: number): void {
+    this.until = now + this.#patience;
+  }
+
+  /** The map is whole. */
+  succeed(): void {
+    this.#pause = PAUSE;
+  }
+
+  /** It is over; the next one begins after a pause. @param pause ms; left out: longer each time, until one succeeds */
+  end(reason: FailOverReason, now: number, pause?: number): void {
+    this.#connected = false;
+    this.#reason = reason;
+    this.#openAt = now + (pause ?? this.#pause);
+    if (pause === undefined) this.#pause = Math.min(2 * this.#pause, this.#maxPause);
+  }
+
+  /** To the next server; to the same, if there is no other. {@link open} has to follow. */
+  failOver(reason: FailOverReason = this.#reason): void {
+    const from = this.name;
+    this.#reason = reason;
+    this.#server = (this.#server + 1) % this.#servers.length;
+    if (this.#servers.length <= 1) return;
+    this.failOvers += 1;
+    this.#effects.event({ type: "fail-over", from, to: this.name, reason });
+  }
+}
+
+/** ms between two snapshots that fill gaps, at first and at most. */
+const RESYNC_DELAY = 50;
+export const MAX_RESYNC_DELAY = 10_000;
+
+/**
+ * When a gap may be filled by a new snapshot: at once, and less and less often when that happens again and again, since a
+ * server that numbers its updates differently must not be asked for snapshots forever.
+ */
+export class ResyncBackoff {
+  #at = 0;
+  #delay = RESYNC_DELAY;
+  #wanted = false;
+
+  /** A gap waits for its snapshot. */
+  get pending(): boolean {
+    return this.#wanted;
+  }
+
+  /** When the next snapshot may be asked for. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /** There is a gap. @returns whether a snapshot may be asked for now; else the gap waits */
+  gap(now: number): boolean {
+    if (now >= this.#at) return true;
+    this.#wanted = true;
+    return false;
+  }
+
+  /** A snapshot is asked for. */
+  begin(now: number): void {
+    this.#wanted = false;
+    this.#at = now + this.#delay;
+    this.#delay = Math.min(this.#delay * 2, MAX_RESYNC_DELAY);
+  }
+
+  /** The server numbers its updates without a gap: the next gap is a loss, and filled at once. */
+  reset(): void {
+    this.#delay = RESYNC_DELAY;
+  }
+
+  /** Another server, or a new connection: its snapshot fills every gap. */
+  cancel(): void {
+    this.#wanted = false;
+  }
+}
