@@ -109,10 +109,10 @@ async function runBroker(given: Given<BrokerSettings>): Promise<void> {
 
 function report(broker: MajordomoBroker, log: Log): void {
   broker.events
-    .on("worker:join", (e) => log.info(`worker ${e.worker} offers ${e.service} (MDP ${e.dialect})`))
-    .on("worker:leave", (e) => log.info(`worker ${e.worker} leaves ${e.service}: ${e.reason}`))
+    .on("worker:joined", (e) => log.info(`worker ${e.worker} offers ${e.service} (MDP ${e.dialect})`))
+    .on("worker:left", (e) => log.info(`worker ${e.worker} leaves ${e.service}: ${e.reason}`))
     .on("request:failed", (e) => log.detail(`a request for ${e.service} failed: ${e.reason}`))
-    .on("peer:fault", (e) => log.warnOnce(`a peer broke the protocol: ${e.reason}`));
+    .on("peer:invalid", (e) => log.warnOnce(`a peer broke the protocol: ${e.reason}`));
 }
 
 /** What has to be opened and closed in order. */

@@ -103,9 +103,9 @@ async function runWorker(service: string, given: Given<WorkerSettings>): Promise
       }),
   );
   worker.events
-    .on("broker:join", (e) => log.info(`offering ${service} at ${e.endpoint}`))
-    .on("broker:leave", (e) => log.info(`lost the broker at ${e.endpoint}: ${e.reason}`))
-    .on("request:failed", (e) => log.warn(`a request failed: ${describe(e.error)}`));
+    .on("broker:joined", (e) => log.info(`offering ${service} at ${e.endpoint}`))
+    .on("broker:left", (e) => log.info(`lost the broker at ${e.endpoint}: ${e.reason}`))
+    .on("handler:failed", (e) => log.warn(`a request failed: ${describe(e.error)}`));
   await serve(worker, new Stop().listen(), () => undefined);
 }
 
@@ -131,7 +131,7 @@ async function call(service: string, body: readonly string[], given: Given<CallS
     return printed;
   };
   try {
-    client.events.on("broker:leave", (e) => log.detail(`the broker at ${e.endpoint}: ${e.reason}`));
+    client.events.on("broker:left", (e) => log.detail(`the broker at ${e.endpoint}: ${e.reason}`));
     if (body.length > 0) await printAfter(undefined, ask(body.map((frame) => Buffer.from(frame))));
     else {
       const prints: Promise<void>[] = [];

@@ -54,16 +54,16 @@ export class TitanicPart {
         `the store in ${this.#directory} was damaged (${damagedFile.reason}); it is ${damagedFile.file} now`,
       );
     titanic.events
-      .on("retry", (e) =>
+      .on("request:retried", (e) =>
         log.detail(`request ${e.uuid} for ${e.service} is tried again: ${describe(e.error)}`),
       )
-      .on("dead", (e) =>
+      .on("request:buried", (e) =>
         log.warn(
           `request ${e.uuid} for ${e.service} failed ${e.attempts} times, and is a dead letter: ${e.reason}`,
         ),
       )
-      .on("damage", (e) => log.warn(`record ${e.uuid} is damaged, and was set aside: ${e.reason}`))
-      .on("store:error", (e) => log.warnOnce(`the store in ${this.#directory}: ${describe(e.error)}`));
+      .on("record:damaged", (e) => log.warn(`record ${e.uuid} is damaged, and was set aside: ${e.reason}`))
+      .on("store:failed", (e) => log.warnOnce(`the store in ${this.#directory}: ${describe(e.error)}`));
     log.info(`keeping requests in ${this.#directory}: ${titanic.stats().store.pending} wait`);
   }
 

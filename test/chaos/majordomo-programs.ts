@@ -22,7 +22,7 @@ const worker = new MajordomoWorker(endpoint, "double", async ([body]) => {
   await new Promise((resolve) => setTimeout(resolve, Math.random() * 5));
   return String(2 * Number(String(body).split(".")[1]));
 }, { concurrency: ${CONCURRENCY}, heartbeatInterval: 200, reconnectMaxInterval: 400 });
-worker.events.on("broker:join", () => console.log("ready"));
+worker.events.on("broker:joined", () => console.log("ready"));
 `;
 
 /** A client that keeps many requests under way until it is told to stop, and then says what became of them. */

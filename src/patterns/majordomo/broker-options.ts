@@ -1,10 +1,10 @@
 /** What a broker's user sets and sees: its options, its events and its statistics. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { FailureReason } from "../kit/errors.js";
-import type { FaultReason } from "./client-messages.js";
+import type { MajordomoFaultReason } from "./client-messages.js";
 
 /** What bounds a broker, and how patient it is. Times are in ms. */
-export interface BrokerLimits {
+export interface MajordomoBrokerLimits {
   /** ms between two HEARTBEATs to a worker. Default 2,500. */
   readonly heartbeatInterval: number;
   /** Intervals of silence after which a worker or a client is taken for dead. Default 3. */
@@ -28,7 +28,7 @@ export interface BrokerLimits {
   readonly waitForService: boolean;
   /** Services known at once; the names of those without workers and requests are forgotten. Default 10,000. */
   readonly maxServices: number;
-  /** Workers registered at once; the next is told DISCONNECT. Default 100,000. */
+  /** Workers registered at once; the next gets DISCONNECT. Default 100,000. */
   readonly maxWorkers: number;
   /** Request ids remembered, so that a repetition is not handled again. Default 20,000; 0: none. */
   readonly dedupWindow: number;
@@ -47,13 +47,13 @@ export interface BrokerLimits {
   /** Ask-alls that wait for one busy worker; more are answered as `overloaded`. Default 100. */
   readonly maxPinned: number;
   /**
-   * Whether a plain MDP client is told of a failure, as a reply of three frames: `shoal.error`, reason, text.
+   * Whether a plain MDP client gets a failure, as a reply of three frames: `shoal.error`, reason, text.
    * MDP has no error replies; `false` leaves it to its time-out. Default true.
    */
   readonly plainErrors: boolean;
 }
 
-const DEFAULTS: BrokerLimits = Object.freeze({
+const DEFAULTS: MajordomoBrokerLimits = Object.freeze({
   heartbeatInterval: 2_500,
   liveness: 3,
   maxDeliveries: 3,
@@ -105,12 +105,12 @@ export function resolve<T extends object>(defaults: T, given: object, what: stri
   return Object.freeze(resolved) as T;
 }
 
-export function resolveBrokerLimits(given: Partial<BrokerLimits>): BrokerLimits {
+export function resolveBrokerLimits(given: Partial<MajordomoBrokerLimits>): MajordomoBrokerLimits {
   return resolve(DEFAULTS, given, "MajordomoBroker");
 }
 
 /** Why a worker is no longer registered. */
-export type WorkerLeaveReason =
+export type MajordomoWorkerLeaveReason =
   /** It said DISCONNECT. */
   | "disconnect"
   /** Nothing was heard of it for `liveness` intervals. */
@@ -122,13 +122,13 @@ export type WorkerLeaveReason =
   /** The broker stops. */
   | "stopping";
 
-export type BrokerEvent =
+export type MajordomoBrokerEvent =
   /** A service has its first worker. */
-  | { readonly type: "service:up"; readonly service: string }
+  | { readonly type: "service:started"; readonly service: string }
   /** A service has lost its last worker. */
-  | { readonly type: "service:down"; readonly service: string; readonly queued: number }
+  | { readonly type: "service:stopped"; readonly service: string; readonly queued: number }
   | {
-      readonly type: "worker:join";
+      readonly type: "worker:joined";
       readonly service: string;
       readonly worker: string;
       readonly dialect: "0.1" | "0.2" | "shoal";
@@ -138,11 +138,11 @@ export type BrokerEvent =
       readonly capacity: number;
     }
   | {
-      readonly type: "worker:leave";
+      readonly type: "worker:left";
       readonly service: string;
       readonly worker: string;
-      readonly reason: WorkerLeaveReason;
-      /** Requests that it had in hand. */
+      readonly reason: MajordomoWorkerLeaveReason;
+      /** Requests that it had in flight. */
       readonly inFlight: number;
     }
   /** A worker was lost with a request; another gets it. */
@@ -156,7 +156,7 @@ export type BrokerEvent =
       readonly reason: "client-gone" | "cancelled";
     }
   /** A repetition that was not handled again. */
-  | { readonly type: "request:duplicate"; readonly service: string }
+  | { readonly type: "request:repeated"; readonly service: string }
   /** An answer that its client could not take. */
   | {
       readonly type: "reply:dropped";
@@ -164,10 +164,14 @@ export type BrokerEvent =
       readonly reason: "client-gone" | "client-full";
     }
   /** A message that no version of the protocol allows. */
-  | { readonly type: "peer:fault"; readonly reason: FaultReason | "unexpected"; readonly peer: Buffer };
+  | {
+      readonly type: "peer:invalid";
+      readonly reason: MajordomoFaultReason | "unexpected";
+      readonly peer: Buffer;
+    };
 
-/** A broker's accounts. `requests = answered + failed + abandoned + queued + inFlight`. */
-export interface BrokerStats {
+/** A broker's statistics. `requests = answered + failed + abandoned + queued + inFlight`. */
+export interface MajordomoBrokerStats {
   /** Requests taken in, repetitions not counted. */
   readonly requests: number;
   /** Requests whose answer came from a worker. */

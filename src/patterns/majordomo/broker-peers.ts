@@ -1,9 +1,9 @@
 /** The peers that a broker knows: its workers and its clients, and when each counts as gone. */
 
 import { LinkedList } from "../../core/collections/linked-list.js";
-import type { BrokerLimits, WorkerLeaveReason } from "./broker-options.js";
-import type { BrokerWork } from "./broker-requests.js";
-import { type BrokerOutbox, Client, Worker } from "./broker-tables.js";
+import type { MajordomoBrokerLimits, MajordomoWorkerLeaveReason } from "./broker-options.js";
+import type { BrokerRequests } from "./broker-requests.js";
+import { type BrokerEffects, Client, Worker } from "./broker-tables.js";
 import { Dialect, RESERVED_PREFIX, serviceNameOf, textOf } from "./protocol.js";
 import { type BrokerCommand, workerSignal } from "./worker-messages.js";
 
@@ -30,19 +30,19 @@ const DIALECT_NAMES = {
  * Guide do not).
  */
 export class BrokerWorkers {
-  readonly #limits: BrokerLimits;
-  readonly #outbox: BrokerOutbox;
-  readonly #work: BrokerWork;
+  readonly #limits: MajordomoBrokerLimits;
+  readonly #effects: BrokerEffects;
+  readonly #requests: BrokerRequests;
   readonly #byKey = new Map<string, Worker>();
   /** By the routing id's object, which an engine gives again and again as long as the peer is connected. */
   readonly #byId = new Map<Buffer, Worker>();
   /** In the order in which their next beat is due. */
   readonly #beats = new LinkedList<Worker>();
 
-  constructor(limits: BrokerLimits, outbox: BrokerOutbox, work: BrokerWork) {
+  constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, work: BrokerRequests) {
     this.#limits = limits;
-    this.#outbox = outbox;
-    this.#work = work;
+    this.#effects = effects;
+    this.#requests = work;
   }
 
   get size(): number {
@@ -63,10 +63,10 @@ export class BrokerWorkers {
     const { dialect, concurrency, capacity } = command;
     // 18/MDP, Opening and Closing a Connection: a second READY, as a reserved name, ends it.
     if (this.find(from) !== undefined || isReserved(command.service)) return false;
-    const full = this.size >= this.#limits.maxWorkers || this.#work.stopping;
-    const service = full ? undefined : this.#work.queue.service(command.service);
+    const full = this.size >= this.#limits.maxWorkers || this.#requests.stopping;
+    const service = full ? undefined : this.#requests.queue.service(command.service);
     if (service === undefined) {
-      this.#outbox.send(workerSignal(from, dialect, "Disconnect"));
+      this.#effects.send(workerSignal(from, dialect, "Disconnect"));
       return true;
     }
     const key = textOf(from);
@@ -78,20 +78,20 @@ export class BrokerWorkers {
     service.workers.add(worker);
     worker.beatAt = now + this.#limits.heartbeatInterval;
     this.#beats.push(worker.beatLink);
-    if (service.workers.size === 1) this.#outbox.event({ type: "service:up", service: service.name });
-    this.#outbox.event({
-      type: "worker:join",
+    if (service.workers.size === 1) this.#effects.event({ type: "service:started", service: service.name });
+    this.#effects.event({
+      type: "worker:joined",
       service: service.name,
       worker: name,
       dialect: DIALECT_NAMES[dialect],
       concurrency,
       capacity,
     });
-    this.#work.offer(worker, now);
+    this.#requests.offer(worker, now);
     return true;
   }
 
-  remove(worker: Worker, reason: WorkerLeaveReason, now: number): void {
+  remove(worker: Worker, reason: MajordomoWorkerLeaveReason, now: number): void {
     if (this.#byKey.get(worker.key) !== worker) return;
     const { service, name } = worker;
     this.#byKey.delete(worker.key);
@@ -99,18 +99,18 @@ export class BrokerWorkers {
     service.workers.delete(worker);
     worker.beatLink.unlink();
     const inFlight = worker.inFlight.length;
-    this.#work.release(worker, now);
-    this.#outbox.event({ type: "worker:leave", service: service.name, worker: name, reason, inFlight });
+    this.#requests.release(worker, now);
+    this.#effects.event({ type: "worker:left", service: service.name, worker: name, reason, inFlight });
     if (service.workers.size === 0) {
-      this.#outbox.event({ type: "service:down", service: service.name, queued: service.queue.length });
+      this.#effects.event({ type: "service:stopped", service: service.name, queued: service.queue.length });
     }
-    this.#work.queue.forget(service);
+    this.#requests.queue.forget(service);
   }
 
   /** Tells all that the broker goes. */
   disconnectAll(now: number): void {
     for (const worker of [...this.#byKey.values()]) {
-      this.#outbox.send(workerSignal(worker.routingId, worker.dialect, "Disconnect"));
+      this.#effects.send(workerSignal(worker.routingId, worker.dialect, "Disconnect"));
       this.remove(worker, "stopping", now);
     }
   }
@@ -134,7 +134,7 @@ export class BrokerWorkers {
       worker.beatAt = now + heartbeatInterval;
       this.#beats.push(worker.beatLink);
       // To one that is busy as well: it proves that the connection stands.
-      const sent = this.#outbox.send(workerSignal(worker.routingId, worker.dialect, "Heartbeat"));
+      const sent = this.#effects.send(workerSignal(worker.routingId, worker.dialect, "Heartbeat"));
       if (sent === "gone") gone.push(worker);
     }
     return gone;
@@ -164,7 +164,7 @@ const RETURN_TIME = 1_000;
  * has no answer to: it gets what is under way, if that was not dropped meanwhile.
  */
 export class BrokerClients {
-  readonly #limits: BrokerLimits;
+  readonly #limits: MajordomoBrokerLimits;
   readonly #onLeft: (client: Client) => void;
   readonly #onGone: (client: Client) => void;
   readonly #byKey = new Map<string, Client>();
@@ -179,7 +179,11 @@ export class BrokerClients {
    * @param onLeft its connection has ended; it may come back
    * @param onGone it has not come back, or nothing was heard of it for too long
    */
-  constructor(limits: BrokerLimits, onLeft: (client: Client) => void, onGone: (client: Client) => void) {
+  constructor(
+    limits: MajordomoBrokerLimits,
+    onLeft: (client: Client) => void,
+    onGone: (client: Client) => void,
+  ) {
     this.#limits = limits;
     this.#onLeft = onLeft;
     this.#onGone = onGone;

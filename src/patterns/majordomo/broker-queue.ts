@@ -16,7 +16,7 @@ import { SeenWindow } from "../../core/collections/seen-window.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { fnv1a } from "../../core/hash.js";
 import type { FailureReason } from "../kit/errors.js";
-import type { BrokerLimits } from "./broker-options.js";
+import type { MajordomoBrokerLimits } from "./broker-options.js";
 import { type BrokerRequest, Service, Stage } from "./broker-tables.js";
 import type { RequestCommand } from "./client-messages.js";
 import { SERVICE_AT } from "./header.js";
@@ -26,7 +26,7 @@ export class BrokerQueue {
   readonly services = new Map<string, Service>();
   queued = 0;
   queuedBytes = 0;
-  readonly #limits: BrokerLimits;
+  readonly #limits: MajordomoBrokerLimits;
   /** When the broker knows which workers there are. */
   readonly #settledAt: number;
   readonly #cache = new ServiceCache();
@@ -36,7 +36,7 @@ export class BrokerQueue {
   readonly #aging = new Deadlines<BrokerRequest>();
 
   /** @param bornAt when the broker began */
-  constructor(limits: BrokerLimits, bornAt: number) {
+  constructor(limits: MajordomoBrokerLimits, bornAt: number) {
     this.#limits = limits;
     this.#settledAt = bornAt + limits.heartbeatInterval * limits.liveness;
     this.#left = new SeenWindow(limits.maxServices, 0);

@@ -1,20 +1,20 @@
 /**
- * What a broker tells clients: answers and their pieces, refusals, and the same
+ * What a broker sends to clients: answers and their pieces, refusals, and the same
  * again for a repetition. Each request ends here, once.
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { FAILURES, type FailureReason } from "../kit/errors.js";
-import type { BrokerLimits } from "./broker-options.js";
+import type { MajordomoBrokerLimits } from "./broker-options.js";
 import {
-  type BrokerOutbox,
+  type Broadcast,
+  type BrokerEffects,
   type BrokerRequest,
   type Client,
-  type Group,
   type SendResult,
   Stage,
 } from "./broker-tables.js";
-import { answer, oneAnswer, type RequestCommand, refusal, waiting } from "./client-messages.js";
+import { answer, type RequestCommand, refusal, waiting, workerReply } from "./client-messages.js";
 import { bytesOf, Dialect, EMPTY, type Frames, pieceCost } from "./protocol.js";
 import type { RequestMemory } from "./request-memory.js";
 
@@ -23,7 +23,7 @@ const MIDWAY = "A part of the answer went to a connection that is gone.";
 const NONE: readonly Buffer[] = [];
 
 /** Failures that are kept for clients without room; of more, their clients hear when their time is over. */
-const MAX_OWED = 1_000;
+const MAX_UNSENT_FAILURES = 1_000;
 
 export class BrokerReplies {
   readonly counters = {
@@ -36,61 +36,62 @@ export class BrokerReplies {
     late: 0,
     repliesDropped: 0,
   };
-  readonly #limits: BrokerLimits;
-  readonly #outbox: BrokerOutbox;
+  readonly #limits: MajordomoBrokerLimits;
+  readonly #effects: BrokerEffects;
   readonly #memory: RequestMemory;
   /** Failures that their clients have no room for: an answer in pieces must not just cease. */
-  #owed: Frames[] = [];
+  #unsentFailures: Frames[] = [];
   /** What waits for clients. */
-  readonly clientBytes: BrokerClientBytes;
+  readonly backlog: ClientBacklog;
 
-  constructor(limits: BrokerLimits, outbox: BrokerOutbox, memory: RequestMemory) {
+  constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, memory: RequestMemory) {
     this.#limits = limits;
-    this.#outbox = outbox;
+    this.#effects = effects;
     this.#memory = memory;
-    this.clientBytes = new BrokerClientBytes(limits, outbox.queuedBytes);
+    this.backlog = new ClientBacklog(limits, effects.queuedBytes);
   }
 
-  /** Whether clients are still to be told of failures that they had no room for. */
-  get owes(): boolean {
-    return this.#owed.length > 0;
+  /** Whether failures wait that clients had no room for. */
+  get hasUnsentFailures(): boolean {
+    return this.#unsentFailures.length > 0;
   }
 
-  /** Tells clients of failures that they had no room for. */
+  /** Sends the failures that clients had no room for. */
   retry(): void {
-    this.#owed = this.#owed.filter((message) => this.#outbox.send(message) === "full");
+    this.#unsentFailures = this.#unsentFailures.filter((message) => this.#effects.send(message) === "full");
   }
 
   /** Refuses what was not taken in. */
   refuse(client: Buffer, command: RequestCommand, reason: FailureReason): void {
     const { dialect, head, service } = command;
     this.counters.failed += 1;
-    this.#outbox.event({ type: "request:failed", service: service.toString(), reason });
+    this.#effects.event({ type: "request:failed", service: service.toString(), reason });
     if (dialect !== Dialect.Shoal && !this.#limits.plainErrors) return;
-    this.#outbox.send(refusal({ client, dialect, head }, service, reason, FAILURES[reason]));
+    this.#effects.send(refusal({ client, dialect, head }, service, reason, FAILURES[reason]));
   }
 
-  /** Tells a client that an answer that it waits for does not come. */
-  #tellFailure(request: BrokerRequest, reason: string, text: string): void {
+  /** Reports that an answer does not come. */
+  #sendFailure(request: BrokerRequest, reason: string, text: string): void {
     const message = refusal(request, request.service.frame, reason, text);
-    if (this.#outbox.send(message) === "full" && this.#owed.length < MAX_OWED) this.#owed.push(message);
+    if (this.#effects.send(message) === "full" && this.#unsentFailures.length < MAX_UNSENT_FAILURES)
+      this.#unsentFailures.push(message);
   }
 
-  /** Tells a client of shoal's, once for each change, whether anybody offers what its request waits for. */
-  unserved(request: BrokerRequest, unserved: boolean): void {
-    if (request.unserved === unserved || request.dialect !== Dialect.Shoal) return;
-    request.unserved = unserved;
-    if (!request.abandoned) this.#outbox.send(waiting(request, unserved));
+  /** Reports to a client of shoal's, once for each change, whether a worker offers what its request waits for. */
+  noWorkers(request: BrokerRequest, noWorkers: boolean): void {
+    if (request.noWorkers === noWorkers || request.dialect !== Dialect.Shoal) return;
+    request.noWorkers = noWorkers;
+    if (!request.abandoned) this.#effects.send(waiting(request, noWorkers));
   }
 
   /** The broker's own answer. */
   own(client: Buffer, command: RequestCommand, body: readonly Buffer[]): void {
     const { dialect, head, service } = command;
     const to = { client, dialect, head };
-    if (this.clientBytes.take(client, pieceCost(body))) {
-      if (this.#outbox.send(answer(to, true, service, body, 0)) === "gone") this.clientBytes.left(client);
+    if (this.backlog.take(client, pieceCost(body))) {
+      if (this.#effects.send(answer(to, true, service, body, 0)) === "gone") this.backlog.left(client);
     } else if (dialect === Dialect.Shoal || this.#limits.plainErrors) {
-      this.#outbox.send(refusal(to, service, "slow-reader", FAILURES["slow-reader"]));
+      this.#effects.send(refusal(to, service, "slow-reader", FAILURES["slow-reader"]));
     }
   }
 
@@ -112,14 +113,14 @@ export class BrokerReplies {
     const { joined } = request;
     const whole = joined === undefined ? frames : [...joined, ...frames.slice(at)];
     const start = joined === undefined ? at : 0;
-    if (!this.clientBytes.take(request.client, pieceCost(whole, start))) {
+    if (!this.backlog.take(request.client, pieceCost(whole, start))) {
       this.#dropped(request, "client-full");
       this.fail(request, "slow-reader");
       return;
     }
     this.counters.answered += 1;
-    if (request.group !== undefined) {
-      this.#member(request, request.group, true, whole.slice(start));
+    if (request.broadcast !== undefined) {
+      this.#broadcastReply(request, request.broadcast, true, whole.slice(start));
       return;
     }
     this.#send(request, true, whole, start);
@@ -137,7 +138,7 @@ export class BrokerReplies {
   /** A piece of an answer. @returns what became of it: `gone`, nobody is there to have it; a reason, it broke the answer off */
   piece(request: BrokerRequest, frames: readonly Buffer[], at: number): "passed" | "gone" | FailureReason {
     if (request.abandoned || request.broken !== undefined) return "passed";
-    if (request.dialect === Dialect.Mdp01 || request.group !== undefined) {
+    if (request.dialect === Dialect.Mdp01 || request.broadcast !== undefined) {
       request.joinedBytes += bytesOf(frames, at);
       if (request.joinedBytes <= this.#limits.maxJoinedBytes) {
         request.joined ??= [];
@@ -147,7 +148,7 @@ export class BrokerReplies {
       request.joined = undefined;
       return "too-large";
     }
-    if (!this.clientBytes.take(request.client, pieceCost(frames, at))) {
+    if (!this.backlog.take(request.client, pieceCost(frames, at))) {
       this.#dropped(request, "client-full");
       return "slow-reader";
     }
@@ -157,13 +158,13 @@ export class BrokerReplies {
     return sent === "gone" ? "gone" : "passed";
   }
 
-  /** An answer in pieces is broken off: the client is told now, and the request ends when its worker does. */
+  /** An answer in pieces is broken off: the client gets the error now, and the request ends when its worker does. */
   breakOff(request: BrokerRequest, reason: FailureReason): void {
     request.broken = reason;
     if (request.dialect !== Dialect.Shoal && !this.#limits.plainErrors) return;
-    // A part of an ask-all is told with its end.
-    if (request.group !== undefined) return;
-    this.#tellFailure(request, reason, FAILURES[reason]);
+    // A part of a broadcast gets it with its end.
+    if (request.broadcast !== undefined) return;
+    this.#sendFailure(request, reason, FAILURES[reason]);
   }
 
   /** There will be no answer. */
@@ -179,13 +180,13 @@ export class BrokerReplies {
     const { service } = request;
     this.counters.failed += 1;
     service.failures += 1;
-    this.#outbox.event({ type: "request:failed", service: service.name, reason });
-    if (request.group !== undefined) {
-      this.#member(request, request.group, false, [reason, text]);
+    this.#effects.event({ type: "request:failed", service: service.name, reason });
+    if (request.broadcast !== undefined) {
+      this.#broadcastReply(request, request.broadcast, false, [reason, text]);
       return;
     }
     if (request.dialect === Dialect.Shoal || this.#limits.plainErrors)
-      this.#tellFailure(request, reason, text);
+      this.#sendFailure(request, reason, text);
     request.failure = [reason, text];
     if (request.memory !== undefined) this.#memory.keep(request, text.length);
     request.finish();
@@ -196,7 +197,7 @@ export class BrokerReplies {
     this.counters.abandoned += 1;
     this.#memory.forget(request);
     request.finish();
-    if (request.group !== undefined) this.#leave(request, request.group);
+    if (request.broadcast !== undefined) this.#leaveBroadcast(request, request.broadcast);
   }
 
   /**
@@ -212,39 +213,39 @@ export class BrokerReplies {
     if (known.stage !== Stage.Done) {
       if (moved && known.passedOn > 0) {
         // Pieces went to where the client was: what follows would not be the whole.
-        this.#outbox.send(refusal(known, known.service.frame, "duplicate", MIDWAY));
+        this.#effects.send(refusal(known, known.service.frame, "duplicate", MIDWAY));
         return true;
       }
       known.owner = owner;
     } else if (known.answer !== undefined) {
-      if (this.clientBytes.take(from, known.keptBytes)) this.#send(known, true, known.answer, known.answerAt);
+      if (this.backlog.take(from, known.keptBytes)) this.#send(known, true, known.answer, known.answerAt);
       else {
         this.#dropped(known, "client-full");
-        this.#outbox.send(refusal(known, known.service.frame, "slow-reader", FAILURES["slow-reader"]));
+        this.#effects.send(refusal(known, known.service.frame, "slow-reader", FAILURES["slow-reader"]));
       }
     } else {
       const [reason, text] = known.failure ?? ["duplicate", FAILURES.duplicate];
-      this.#outbox.send(refusal(known, known.service.frame, reason, text));
+      this.#effects.send(refusal(known, known.service.frame, reason, text));
     }
     return false;
   }
 
   duplicate(service: string): void {
     this.counters.duplicates += 1;
-    this.#outbox.event({ type: "request:duplicate", service });
+    this.#effects.event({ type: "request:repeated", service });
   }
 
   #send(request: BrokerRequest, final: boolean, frames: readonly Buffer[], at: number): SendResult {
     const { service, passedOn } = request;
-    const sent = this.#outbox.send(answer(request, final, service.frame, frames, at, passedOn));
-    if (sent === "gone") this.clientBytes.left(request.client);
+    const sent = this.#effects.send(answer(request, final, service.frame, frames, at, passedOn));
+    if (sent === "gone") this.backlog.left(request.client);
     if (sent !== "sent") this.#dropped(request, sent === "gone" ? "client-gone" : "client-full");
     return sent;
   }
 
   #dropped(request: BrokerRequest, reason: "client-gone" | "client-full"): void {
     this.counters.repliesDropped += 1;
-    this.#outbox.event({ type: "reply:dropped", service: request.service.name, reason });
+    this.#effects.event({ type: "reply:dropped", service: request.service.name, reason });
   }
 
   /** An answer that was broken off has come to its end. */
@@ -253,29 +254,35 @@ export class BrokerReplies {
     const reason = broken as FailureReason;
     this.counters.failed += 1;
     service.failures += 1;
-    this.#outbox.event({ type: "request:failed", service: service.name, reason });
+    this.#effects.event({ type: "request:failed", service: service.name, reason });
     this.#memory.forget(request);
-    if (request.group !== undefined) this.#member(request, request.group, false, [reason, FAILURES[reason]]);
+    if (request.broadcast !== undefined)
+      this.#broadcastReply(request, request.broadcast, false, [reason, FAILURES[reason]]);
     else request.finish();
   }
 
-  /** One of the asked is through. */
-  #member(request: BrokerRequest, group: Group, ok: boolean, body: readonly (Buffer | string)[]): void {
-    const sent = this.#outbox.send(oneAnswer(group, request.worker?.name ?? "", ok, body));
-    if (sent === "gone") this.clientBytes.left(group.client);
+  /** One worker of a broadcast has answered or failed. */
+  #broadcastReply(
+    request: BrokerRequest,
+    group: Broadcast,
+    ok: boolean,
+    body: readonly (Buffer | string)[],
+  ): void {
+    const sent = this.#effects.send(workerReply(group, request.worker?.name ?? "", ok, body));
+    if (sent === "gone") this.backlog.left(group.client);
     request.finish();
-    this.#leave(request, group);
+    this.#leaveBroadcast(request, group);
   }
 
-  #leave(request: BrokerRequest, group: Group): void {
+  #leaveBroadcast(request: BrokerRequest, group: Broadcast): void {
     group.open.delete(request);
-    request.group = undefined;
+    request.broadcast = undefined;
     if (group.open.size > 0 || request.abandoned) return;
-    this.#outbox.send(answer(group, true, EMPTY, NONE, 0));
+    this.#effects.send(answer(group, true, EMPTY, NONE, 0));
   }
 }
 
-/** Clients that are looked at anew for one answer when all of them together are at the bound. */
+/** Clients that are looked at again for one answer when all of them together are at the bound. */
 const MAX_LOOKS = 64;
 
 /** Bytes that wait for a plain client from which on its answers' pieces are not asked for, until it has read some. */
@@ -296,10 +303,10 @@ class Waiting {
  * How many bytes of answers wait for clients at the broker's socket, at most: for each of them and for all together.
  *
  * The engine knows what waits for a peer, but asking it for each answer would cost more than the answer. So what was sent
- * since it was asked last counts as waiting, which is never too little, and it is asked anew when that comes to a bound.
+ * since it was asked last counts as waiting, which is never too little, and it is asked again when that comes to a bound.
  */
-export class BrokerClientBytes {
-  readonly #limits: BrokerLimits;
+export class ClientBacklog {
+  readonly #limits: MajordomoBrokerLimits;
   readonly #measure: ((client: Buffer) => number) | undefined;
   /** By the routing id's object, which an engine that can measure gives again and again for one connection. */
   readonly #byClient = new Map<Buffer, Waiting>();
@@ -309,7 +316,7 @@ export class BrokerClientBytes {
   #total = 0;
 
   /** @param measure bytes that wait for a client at the socket; `undefined`: the engine cannot know, nothing is bounded here */
-  constructor(limits: BrokerLimits, measure: ((client: Buffer) => number) | undefined) {
+  constructor(limits: MajordomoBrokerLimits, measure: ((client: Buffer) => number) | undefined) {
     this.#limits = limits;
     this.#measure = measure;
   }

@@ -5,7 +5,7 @@
  *   queued ------------------------> delivered ------------> done
  *     |  ^                              |
  *     |  +--- the worker was lost <-----+  at most maxDeliveries times
- *     +--- too long, too many, stopping: the client is told -> done
+ *     +--- too long, too many, stopping: an error reply -> done
  *
  * A request costs the same whatever the number of services and workers: the queue
  * is a list for each service, and so are the workers that have room.
@@ -13,19 +13,19 @@
 
 import { NumberTable } from "../../core/collections/number-table.js";
 import { type FailureReason, toReason } from "../kit/errors.js";
-import type { BrokerLimits } from "./broker-options.js";
+import type { MajordomoBrokerLimits } from "./broker-options.js";
 import { BrokerQueue } from "./broker-queue.js";
 import { BrokerReplies } from "./broker-replies.js";
 import {
-  type BrokerOutbox,
+  Broadcast,
+  type BrokerEffects,
   BrokerRequest,
   type Client,
-  Group,
   type Service,
   Stage,
   type Worker,
 } from "./broker-tables.js";
-import { answer, asked, type RequestCommand } from "./client-messages.js";
+import { answer, broadcastTargets, type RequestCommand } from "./client-messages.js";
 import { CLIENT_ID, oldestIn, sequenceIn } from "./header.js";
 import {
   bytesOf,
@@ -41,13 +41,13 @@ import { RequestMemory } from "./request-memory.js";
 import { cancellation, credit, delivery, type ReplyCommand } from "./worker-messages.js";
 
 /** ms between two looks whether clients have read. */
-const LOOK_INTERVAL = 20;
+const READ_CHECK_INTERVAL = 20;
 
-export class BrokerWork {
+export class BrokerRequests {
   readonly queue: BrokerQueue;
   stopping = false;
-  readonly #limits: BrokerLimits;
-  readonly #outbox: BrokerOutbox;
+  readonly #limits: MajordomoBrokerLimits;
+  readonly #effects: BrokerEffects;
   readonly #memory: RequestMemory;
   readonly replies: BrokerReplies;
   readonly #deliveries: BrokerDeliveries;
@@ -56,25 +56,25 @@ export class BrokerWork {
   readonly #departed = new WeakSet<Buffer>();
   /** Answers in pieces to clients without credit, whose workers wait until what was passed on is read. */
   readonly #unread = new Set<BrokerRequest>();
-  #lookAt: number | undefined;
+  #readCheckAt: number | undefined;
 
   /**
    * @param bornAt when the broker began
    * @param onWorkerGone a worker's connection was found gone: to be followed by `release`
    */
   constructor(
-    limits: BrokerLimits,
-    outbox: BrokerOutbox,
+    limits: MajordomoBrokerLimits,
+    effects: BrokerEffects,
     firstTag: number,
     bornAt: number,
     onWorkerGone: (worker: Worker) => void,
   ) {
     this.#limits = limits;
-    this.#outbox = outbox;
+    this.#effects = effects;
     this.queue = new BrokerQueue(limits, bornAt);
     this.#memory = new RequestMemory(limits.dedupWindow, limits.dedupBytes);
-    this.replies = new BrokerReplies(limits, outbox, this.#memory);
-    this.#deliveries = new BrokerDeliveries(outbox, firstTag);
+    this.replies = new BrokerReplies(limits, effects, this.#memory);
+    this.#deliveries = new BrokerDeliveries(effects, firstTag);
     this.#onWorkerGone = onWorkerGone;
   }
 
@@ -114,18 +114,18 @@ export class BrokerWork {
       return;
     }
     this.queue.add(request, now, false);
-    if (service.workers.size === 0) this.replies.unserved(request, true);
+    if (service.workers.size === 0) this.replies.noWorkers(request, true);
   }
 
   /** A client asks all workers that a service has now. */
-  acceptAll(from: Buffer, command: RequestCommand, owner: Client, now: number): void {
-    if (owner.groups.has(groupKey(command.head))) {
+  acceptBroadcast(from: Buffer, command: RequestCommand, owner: Client, now: number): void {
+    if (owner.broadcasts.has(broadcastKey(command.head))) {
       this.counters.duplicates += 1;
       return;
     }
     const service = this.stopping ? undefined : this.queue.services.get(command.service.toString());
-    for (const [worker, request] of askAll(from, command, owner, service, (message) => {
-      this.#outbox.send(message);
+    for (const [worker, request] of startBroadcast(from, command, owner, service, (message) => {
+      this.#effects.send(message);
     })) {
       this.counters.requests += 1;
       request.service.requests += 1;
@@ -143,10 +143,10 @@ export class BrokerWork {
     owner.memory = this.#memory.clientOf(head, CLIENT_ID, owner.memory);
     const request = owner.memory.entries.get(sequenceIn(head, CLIENT_ID)) as BrokerRequest | undefined;
     if (request?.owner === owner) this.#abandon(request, "cancelled");
-    const key = groupKey(head);
-    const group = owner.groups.get(key);
+    const key = broadcastKey(head);
+    const group = owner.broadcasts.get(key);
     if (group === undefined) return;
-    owner.groups.delete(key);
+    owner.broadcasts.delete(key);
     for (const open of [...group.open]) this.#abandon(open, "cancelled");
   }
 
@@ -163,7 +163,7 @@ export class BrokerWork {
     for (const entry of owner.memory?.entries.values() ?? []) {
       if ((entry as BrokerRequest).owner === owner) this.#abandon(entry as BrokerRequest, "client-gone");
     }
-    for (const group of owner.groups.values()) {
+    for (const group of owner.broadcasts.values()) {
       for (const request of [...group.open]) this.#abandon(request, "client-gone");
     }
   }
@@ -181,25 +181,25 @@ export class BrokerWork {
   }
 
   /** When there is to be a look whether clients have read; `undefined`: nothing waits for that. */
-  get nextLook(): number | undefined {
-    return this.#lookAt ?? (this.replies.owes ? 0 : undefined);
+  get nextReadCheck(): number | undefined {
+    return this.#readCheckAt ?? (this.replies.hasUnsentFailures ? 0 : undefined);
   }
 
   /** Looks whether clients have read: workers get their credit, and clients hear what they had no room for. */
-  look(now: number): void {
-    if (this.#lookAt === undefined ? !this.replies.owes : now < this.#lookAt) return;
+  checkReaders(now: number): void {
+    if (this.#readCheckAt === undefined ? !this.replies.hasUnsentFailures : now < this.#readCheckAt) return;
     this.replies.retry();
     for (const request of this.#unread) {
       if (request.stage !== Stage.Delivered || request.abandoned || request.broken !== undefined) {
         this.#unread.delete(request);
-      } else if (this.replies.clientBytes.readsOn(request.client)) {
+      } else if (this.replies.backlog.readsOn(request.client)) {
         this.#unread.delete(request);
         this.#grant(request, request.ungranted);
         request.ungranted = 0;
       }
     }
-    this.#lookAt = undefined;
-    this.#lookSoon(now);
+    this.#readCheckAt = undefined;
+    this.#checkReadersSoon(now);
   }
 
   /** A worker answers, or sends a piece of its answer. */
@@ -217,7 +217,7 @@ export class BrokerWork {
       else if (request.broken === undefined && !request.abandoned) this.#breakOff(request, "incomplete");
       return;
     }
-    // A worker that speaks MDP to this broker tells of a failure as an answer.
+    // A worker that speaks MDP reports a failure as an answer.
     const failure = worker.dialect === Dialect.Shoal ? undefined : failureIn(frames, bodyAt);
     if (failure !== undefined) {
       this.failure(worker, command.tag, failure.reason, failure.text, now);
@@ -243,7 +243,7 @@ export class BrokerWork {
       worker.draining = true;
       worker.availableLink.unlink();
     }
-    const wanted = !request.abandoned && request.broken === undefined && request.group === undefined;
+    const wanted = !request.abandoned && request.broken === undefined && request.broadcast === undefined;
     if (reason === "stopping" && wanted) {
       request.deliveries -= 1;
       this.queue.add(request, now, true);
@@ -308,13 +308,17 @@ export class BrokerWork {
   #deliver(worker: Worker, request: BrokerRequest, now: number): void {
     if (request.dialect !== Dialect.Shoal && this.#departed.has(request.client)) {
       request.abandoned = true;
-      this.#outbox.event({ type: "request:abandoned", service: request.service.name, reason: "client-gone" });
+      this.#effects.event({
+        type: "request:abandoned",
+        service: request.service.name,
+        reason: "client-gone",
+      });
       this.replies.abandoned(request);
       return;
     }
-    if (request.unserved) this.replies.unserved(request, false);
+    if (request.noWorkers) this.replies.noWorkers(request, false);
     if (this.#deliveries.give(worker, request)) return;
-    if (request.group === undefined) this.queue.add(request, now, true);
+    if (request.broadcast === undefined) this.queue.add(request, now, true);
     else this.replies.fail(request, "worker-lost");
     this.#onWorkerGone(worker);
   }
@@ -325,13 +329,13 @@ export class BrokerWork {
     else if (passed !== "passed") this.#breakOff(request, passed);
     else if (
       worker.dialect === Dialect.Shoal &&
-      (request.dialect !== Dialect.Shoal || request.group !== undefined)
+      (request.dialect !== Dialect.Shoal || request.broadcast !== undefined)
     ) {
       request.ungranted += pieceCost(frames, at);
       if (request.ungranted < INITIAL_CREDIT / 2 || request.abandoned || request.broken !== undefined) return;
-      if (request.joined === undefined && !this.replies.clientBytes.readsOn(request.client)) {
+      if (request.joined === undefined && !this.replies.backlog.readsOn(request.client)) {
         this.#unread.add(request);
-        this.#lookSoon(now);
+        this.#checkReadersSoon(now);
         return;
       }
       this.#grant(request, request.ungranted);
@@ -339,16 +343,17 @@ export class BrokerWork {
     }
   }
 
-  #lookSoon(now: number): void {
-    if (this.#unread.size > 0 || this.replies.owes) this.#lookAt ??= now + LOOK_INTERVAL;
+  #checkReadersSoon(now: number): void {
+    if (this.#unread.size > 0 || this.replies.hasUnsentFailures)
+      this.#readCheckAt ??= now + READ_CHECK_INTERVAL;
   }
 
   /** A worker that knows credit may send so many bytes more. */
   #grant(request: BrokerRequest, bytes: number): void {
     const { worker } = request;
     if (worker?.dialect !== Dialect.Shoal || bytes === 0) return;
-    // Without its credit the worker would wait for ever: one that takes nothing any more counts as lost.
-    if (this.#outbox.send(credit(worker.routingId, request.tag, bytes)) !== "sent")
+    // Without its credit the worker would wait forever: one that takes nothing any more counts as lost.
+    if (this.#effects.send(credit(worker.routingId, request.tag, bytes)) !== "sent")
       this.#onWorkerGone(worker);
   }
 
@@ -356,7 +361,7 @@ export class BrokerWork {
   #breakOff(request: BrokerRequest, reason: FailureReason): void {
     this.replies.breakOff(request, reason);
     const { worker } = request;
-    if (worker?.dialect === Dialect.Shoal) this.#outbox.send(cancellation(worker.routingId, request.tag));
+    if (worker?.dialect === Dialect.Shoal) this.#effects.send(cancellation(worker.routingId, request.tag));
   }
 
   /** Whether this was asked before: then the client gets the same answer, when it is there. */
@@ -364,7 +369,7 @@ export class BrokerWork {
     const memory = this.#memory.clientOf(command.head, CLIENT_ID, owner.memory);
     owner.memory = memory;
     const known = memory.entries.get(sequence) as BrokerRequest | undefined;
-    // What was given up before it came to anybody may be asked anew.
+    // What was given up before it came to anybody may be asked again.
     if (known !== undefined && !known.abandoned) {
       if (this.replies.repeat(known, from, owner)) this.#abandon(known, "client-gone");
       return true;
@@ -382,7 +387,7 @@ export class BrokerWork {
   #abandon(request: BrokerRequest, reason: "cancelled" | "client-gone"): void {
     if (request.stage === Stage.Done || request.abandoned) return;
     request.abandoned = true;
-    this.#outbox.event({ type: "request:abandoned", service: request.service.name, reason });
+    this.#effects.event({ type: "request:abandoned", service: request.service.name, reason });
     const { worker } = request;
     if (request.stage === Stage.Queued) {
       if (worker === undefined) this.queue.remove(request);
@@ -395,12 +400,12 @@ export class BrokerWork {
       return;
     }
     request.owner = undefined;
-    if (worker?.dialect === Dialect.Shoal) this.#outbox.send(cancellation(worker.routingId, request.tag));
+    if (worker?.dialect === Dialect.Shoal) this.#effects.send(cancellation(worker.routingId, request.tag));
   }
 
   #lost(request: BrokerRequest, now: number): void {
     // The client has a part of an answer: another worker's would not continue it.
-    const again = request.passedOn === 0 && request.group === undefined;
+    const again = request.passedOn === 0 && request.broadcast === undefined;
     if (
       request.abandoned ||
       request.broken !== undefined ||
@@ -417,7 +422,7 @@ export class BrokerWork {
     this.counters.redelivered += 1;
     const { service, deliveries } = request;
     this.queue.add(request, now, true);
-    this.#outbox.event({ type: "request:redelivered", service: service.name, deliveries });
+    this.#effects.event({ type: "request:redelivered", service: service.name, deliveries });
   }
 }
 
@@ -426,13 +431,13 @@ export class BrokerWork {
  * given again before its delivery is over.
  */
 export class BrokerDeliveries {
-  readonly #outbox: BrokerOutbox;
+  readonly #effects: BrokerEffects;
   readonly #byTag = new NumberTable<BrokerRequest>();
   #tag: number;
 
   /** @param firstTag where the tags begin */
-  constructor(outbox: BrokerOutbox, firstTag: number) {
-    this.#outbox = outbox;
+  constructor(effects: BrokerEffects, firstTag: number) {
+    this.#effects = effects;
     this.#tag = firstTag % MAX_TAG;
   }
 
@@ -452,7 +457,7 @@ export class BrokerDeliveries {
     worker.place(true);
     const { head, frames, bodyAt } = request;
     const message = delivery(worker.routingId, worker.dialect, tag, head, frames, bodyAt);
-    if (this.#outbox.send(message) === "sent") return true;
+    if (this.#effects.send(message) === "sent") return true;
     // It never had it: this was no delivery.
     request.deliveries -= 1;
     this.end(request);
@@ -480,21 +485,21 @@ export class BrokerDeliveries {
   }
 }
 
-/** One worker, and what it is asked. */
-export type Asking = readonly [worker: Worker, request: BrokerRequest];
+/** One worker, and its request. */
+export type BroadcastDelivery = readonly [worker: Worker, request: BrokerRequest];
 
-/** Tells the client who is asked. @param service `undefined`: there is none, and so no worker */
-export function askAll(
+/** Sends the client the names of the workers. @param service `undefined`: there is none, and so no worker */
+export function startBroadcast(
   client: Buffer,
   command: RequestCommand,
   owner: Client | undefined,
   service: Service | undefined,
   send: (message: Frames) => void,
-): readonly Asking[] {
-  const group = new Group(client, command.head);
+): readonly BroadcastDelivery[] {
+  const group = new Broadcast(client, command.head);
   const workers = service === undefined ? [] : [...service.workers];
   send(
-    asked(
+    broadcastTargets(
       group,
       workers.map((worker) => worker.name),
     ),
@@ -503,18 +508,18 @@ export function askAll(
     send(answer(group, true, EMPTY, [], 0));
     return [];
   }
-  owner?.groups.set(groupKey(command.head), group);
+  owner?.broadcasts.set(broadcastKey(command.head), group);
   const bytes = bytesOf(command.frames, command.bodyAt);
   return workers.map((worker) => {
     const request = new BrokerRequest(client, command, service, bytes);
-    request.group = group;
+    request.broadcast = group;
     group.open.add(request);
     return [worker, request] as const;
   });
 }
 
-/** An id as a key of a client's ask-alls. @param head of the request, or of its cancelling */
-export function groupKey(head: Buffer): string {
+/** An id as a key of a client's broadcasts. @param head of the request, or of its cancelling */
+export function broadcastKey(head: Buffer): string {
   return head.toString("latin1", 7, 23);
 }
 

@@ -4,10 +4,10 @@
  * becomes of requests in broker-requests.ts.
  */
 
-import type { BrokerLimits, BrokerStats } from "./broker-options.js";
+import type { MajordomoBrokerLimits, MajordomoBrokerStats } from "./broker-options.js";
 import { BrokerClients, BrokerWorkers, isReserved } from "./broker-peers.js";
-import { BrokerWork } from "./broker-requests.js";
-import type { BrokerOutbox, Service, Worker } from "./broker-tables.js";
+import { BrokerRequests } from "./broker-requests.js";
+import type { BrokerEffects, Service, Worker } from "./broker-tables.js";
 import { clientHeartbeat, type RequestCommand } from "./client-messages.js";
 import { SERVICE_AT } from "./header.js";
 import { Dialect, RESERVED_PREFIX } from "./protocol.js";
@@ -16,10 +16,10 @@ import { type BrokerCommand, workerSignal } from "./worker-messages.js";
 const RESERVED_BYTE = RESERVED_PREFIX.charCodeAt(0);
 
 export class BrokerRules {
-  readonly #limits: BrokerLimits;
-  readonly #outbox: BrokerOutbox;
+  readonly #limits: MajordomoBrokerLimits;
+  readonly #effects: BrokerEffects;
   readonly #incarnation: Buffer;
-  readonly #work: BrokerWork;
+  readonly #requests: BrokerRequests;
   readonly #workers: BrokerWorkers;
   readonly #clients: BrokerClients;
   /** Workers whose connection was found gone while a request was handed out. */
@@ -32,20 +32,20 @@ export class BrokerRules {
    * @param bornAt when this life began
    */
   constructor(
-    limits: BrokerLimits,
-    outbox: BrokerOutbox,
+    limits: MajordomoBrokerLimits,
+    effects: BrokerEffects,
     incarnation: Buffer,
     firstTag: number,
     bornAt: number,
   ) {
     this.#limits = limits;
-    this.#outbox = outbox;
+    this.#effects = effects;
     this.#incarnation = incarnation;
-    const work = new BrokerWork(limits, outbox, firstTag, bornAt, (worker) => {
+    const work = new BrokerRequests(limits, effects, firstTag, bornAt, (worker) => {
       this.#gone.push(worker);
     });
-    this.#work = work;
-    this.#workers = new BrokerWorkers(limits, outbox, work);
+    this.#requests = work;
+    this.#workers = new BrokerWorkers(limits, effects, work);
     this.#clients = new BrokerClients(
       limits,
       (client) => work.clientLeft(client),
@@ -57,18 +57,18 @@ export class BrokerRules {
   receive(from: Buffer, command: BrokerCommand, now: number): void {
     switch (command.kind) {
       case "request":
-        this.#request(from, command, now);
+        this.#onRequest(from, command, now);
         break;
       case "final":
       case "partial": {
         const worker = this.#registered(from, command.dialect, now);
-        if (worker !== undefined) this.#work.reply(worker, command, now);
+        if (worker !== undefined) this.#requests.reply(worker, command, now);
         break;
       }
       case "failure": {
         const worker = this.#registered(from, Dialect.Shoal, now);
         if (worker !== undefined) {
-          this.#work.failure(worker, command.tag, command.reason, command.text, now);
+          this.#requests.failure(worker, command.tag, command.reason, command.text, now);
         }
         break;
       }
@@ -92,18 +92,18 @@ export class BrokerRules {
         worker.availableLink.unlink();
         break;
       }
-      case "ask-all":
-        this.#work.acceptAll(from, command, this.#clients.heard(from, now), now);
+      case "broadcast":
+        this.#requests.acceptBroadcast(from, command, this.#clients.heard(from, now), now);
         break;
       case "cancel":
-        this.#work.cancel(command.head, this.#clients.heard(from, now));
+        this.#requests.cancel(command.head, this.#clients.heard(from, now));
         break;
       case "credit":
-        this.#work.credit(command.head, command.bytes, this.#clients.heard(from, now));
+        this.#requests.credit(command.head, command.bytes, this.#clients.heard(from, now));
         break;
       case "client-heartbeat":
         this.#clients.heard(from, now);
-        this.#outbox.send(clientHeartbeat(from, this.#incarnation));
+        this.#effects.send(clientHeartbeat(from, this.#incarnation));
         break;
       case "fault":
         this.#fault(from, command.reason, command.worker, now);
@@ -114,12 +114,12 @@ export class BrokerRules {
 
   nextWakeUp(): number | undefined {
     const beat = earlier(this.#workers.nextWakeUp(), this.#clients.nextWakeUp());
-    return earlier(earlier(beat, this.#work.queue.nextDeadline()), this.#work.nextLook);
+    return earlier(earlier(beat, this.#requests.queue.nextDeadline()), this.#requests.nextReadCheck);
   }
 
   tick(now: number): void {
-    this.#work.expire(now);
-    this.#work.look(now);
+    this.#requests.expire(now);
+    this.#requests.checkReaders(now);
     this.#gone.push(...this.#workers.tick(now));
     this.#clients.tick(now);
     if (this.#gone.length > 0) this.#removeGone(now);
@@ -133,35 +133,35 @@ export class BrokerRules {
   peerLeft(peer: Buffer, now: number): void {
     const worker = this.#workers.ofConnection(peer);
     if (worker !== undefined) this.#workers.remove(worker, "lost", now);
-    else if (!this.#clients.left(peer, now)) this.#work.plainClientLeft(peer);
-    this.#work.replies.clientBytes.left(peer);
+    else if (!this.#clients.left(peer, now)) this.#requests.plainClientLeft(peer);
+    this.#requests.replies.backlog.left(peer);
     if (this.#gone.length > 0) this.#removeGone(now);
   }
 
-  /** Takes nothing new; what is in hand is finished. */
+  /** Takes nothing new; what is in flight is finished. */
   drain(): void {
-    this.#work.stopping = true;
+    this.#requests.stopping = true;
   }
 
   /** Whether nothing is queued or with a worker. */
   get idle(): boolean {
-    return this.#work.queue.queued === 0 && this.#work.inFlight === 0;
+    return this.#requests.queue.queued === 0 && this.#requests.inFlight === 0;
   }
 
   /** Tells all workers that the broker goes. */
   disconnectAll(now: number): void {
-    this.#work.stopping = true;
+    this.#requests.stopping = true;
     this.#workers.disconnectAll(now);
   }
 
-  stats(): BrokerStats {
-    const { counters, inFlight, queue } = this.#work;
+  stats(): MajordomoBrokerStats {
+    const { counters, inFlight, queue } = this.#requests;
     return {
       ...counters,
       queued: queue.queued,
       queuedBytes: queue.queuedBytes,
       inFlight,
-      replyBytes: this.#work.replies.clientBytes.total,
+      replyBytes: this.#requests.replies.backlog.total,
       faults: this.#faults,
       services: queue.services.size,
       workers: this.#workers.size,
@@ -169,18 +169,18 @@ export class BrokerRules {
     };
   }
 
-  #request(from: Buffer, command: RequestCommand, now: number): void {
+  #onRequest(from: Buffer, command: RequestCommand, now: number): void {
     const { dialect, head } = command;
     // A look at the first byte spares most requests the view of the name.
     const first = head.length > 0 ? head[SERVICE_AT] : command.service[0];
     if (first === RESERVED_BYTE && isReserved(command.service)) {
-      const { services } = this.#work.queue;
+      const { services } = this.#requests.queue;
       const body = mmiAnswer(command, services, () => this.stats(), this.#incarnation, this.#limits);
-      this.#work.replies.own(from, command, body);
+      this.#requests.replies.own(from, command, body);
       return;
     }
     const owner = dialect === Dialect.Shoal ? this.#clients.heard(from, now) : undefined;
-    this.#work.accept(from, command, owner, now);
+    this.#requests.accept(from, command, owner, now);
   }
 
   /** The worker that sent this; one that is not registered, or in another dialect, is sent away. */
@@ -207,11 +207,11 @@ export class BrokerRules {
     now: number,
   ): void {
     this.#faults += 1;
-    this.#outbox.event({ type: "peer:fault", reason, peer: from });
+    this.#effects.event({ type: "peer:invalid", reason, peer: from });
     if (dialect === undefined) return;
     const worker = this.#workers.find(from);
     if (worker !== undefined) this.#workers.remove(worker, "fault", now);
-    this.#outbox.send(workerSignal(from, dialect, "Disconnect"));
+    this.#effects.send(workerSignal(from, dialect, "Disconnect"));
   }
 }
 
@@ -235,16 +235,16 @@ const NOT_IMPLEMENTED = Buffer.from("501");
  *
  *   mmi.service   name    -> 200 a worker offers it | 404 none does
  *   mmi.services          -> 200 | name | workers | queued | … three frames for each service, 1,000 services at most
- *   mmi.stats             -> 200 | the accounts as JSON
+ *   mmi.stats             -> 200 | the statistics as JSON
  *   mmi.shoal             -> 200 | incarnation | ms between heartbeats | intervals until a silent end counts as dead
  *   any other             -> 501
  */
 export function mmiAnswer(
   command: RequestCommand,
   services: ReadonlyMap<string, Service>,
-  stats: () => BrokerStats,
+  stats: () => MajordomoBrokerStats,
   incarnation: Buffer,
-  limits: BrokerLimits,
+  limits: MajordomoBrokerLimits,
 ): Buffer[] {
   switch (command.service.toString()) {
     case "mmi.service": {

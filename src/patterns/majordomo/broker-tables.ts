@@ -2,20 +2,20 @@
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { FailureReason } from "../kit/errors.js";
-import type { BrokerEvent } from "./broker-options.js";
-import type { Asker, RequestCommand } from "./client-messages.js";
+import type { MajordomoBrokerEvent } from "./broker-options.js";
+import type { ReplyTarget, RequestCommand } from "./client-messages.js";
 import { Dialect, EMPTY, type Frames, type Room } from "./protocol.js";
 import { type ClientMemory, owned, Repeatable } from "./request-memory.js";
 
 /** What became of a message: `gone`, no such peer is connected; `full`, it does not read. */
 export type SendResult = "sent" | "gone" | "full";
 
-export interface BrokerOutbox {
+export interface BrokerEffects {
   /** @param message the first frame is the routing id */
   send(message: Frames): SendResult;
   /** Bytes that wait for a client at the socket. Absent where the engine cannot know. */
   readonly queuedBytes?: ((client: Buffer) => number) | undefined;
-  event(event: BrokerEvent): void;
+  event(event: MajordomoBrokerEvent): void;
 }
 
 const NO_FRAMES: Buffer[] = [];
@@ -35,7 +35,7 @@ export const Stage = { Queued: 0, Delivered: 1, Done: 2 } as const;
 export type Stage = (typeof Stage)[keyof typeof Stage];
 
 /** One request of a client, until it is answered; then what a repetition of it gets. */
-export class BrokerRequest extends Repeatable implements Asker {
+export class BrokerRequest extends Repeatable implements ReplyTarget {
   client: Buffer;
   readonly dialect: Dialect;
   /** Has the id; empty for a plain client. */
@@ -51,17 +51,17 @@ export class BrokerRequest extends Repeatable implements Asker {
   worker: Worker | undefined = undefined;
   /** The client, where it is known by heartbeats. */
   owner: Client | undefined = undefined;
-  /** The ask-all that this delivery is a part of. */
-  group: Group | undefined = undefined;
+  /** The broadcast that this delivery is a part of. */
+  broadcast: Broadcast | undefined = undefined;
   /** Nobody wants the answer any more; the worker is not free before it comes. */
   abandoned = false;
-  /** The client was told that no worker offers the service. */
-  unserved = false;
+  /** The client was informed that no worker offers the service. */
+  noWorkers = false;
   /** Pieces of the answer that its worker has sent. */
   pieces = 0;
   /** Bytes of pieces that the broker has passed on for a client without credit, and has not granted its worker. */
   ungranted = 0;
-  /** Why the answer was broken off in the middle: the client has been told, and the worker has not ended yet. */
+  /** Why the answer was broken off in the middle: the client has the error, and the worker has not ended yet. */
   broken: FailureReason | undefined = undefined;
   /** Pieces of the answer that the client has already. */
   passedOn = 0;
@@ -105,8 +105,8 @@ export class BrokerRequest extends Repeatable implements Asker {
   }
 }
 
-/** One ask-all: the deliveries that have not been answered. */
-export class Group implements Asker {
+/** One broadcast: the deliveries that have not been answered. */
+export class Broadcast implements ReplyTarget {
   readonly dialect = Dialect.Shoal;
   readonly client: Buffer;
   readonly head: Buffer;
@@ -219,13 +219,13 @@ export class Service {
   }
 }
 
-/** A client that says that it lives. */
+/** A client that sends heartbeats. */
 export class Client {
   routingId: Buffer;
   readonly key: string;
   /** Its requests, and those of its former connections. */
   memory: ClientMemory | undefined = undefined;
-  readonly groups = new Map<string, Group>();
+  readonly broadcasts = new Map<string, Broadcast>();
   readonly beatLink: Link<Client> = new Link<Client>(this);
   beatAt = 0;
   lastSeen: number;

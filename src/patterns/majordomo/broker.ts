@@ -8,9 +8,9 @@ import { capabilitiesOf, queuedBytesFor } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { ServerGate } from "../kit/server-gate.js";
 import {
-  type BrokerEvent,
-  type BrokerLimits,
-  type BrokerStats,
+  type MajordomoBrokerEvent,
+  type MajordomoBrokerLimits,
+  type MajordomoBrokerStats,
   resolveBrokerLimits,
 } from "./broker-options.js";
 import { BrokerRules } from "./broker-rules.js";
@@ -33,14 +33,14 @@ const BATCH = 1_000;
 /** Answers queued for one client that does not read, unless `socketOptions` says otherwise. */
 const SEND_HIGH_WATER_MARK = 100_000;
 
-/** ms that `close` gives the requests in hand. */
+/** ms that `close` gives the requests in flight. */
 const CLOSE_LINGER = 5_000;
 
 /** ms that the last messages have to leave. */
-const LAST_WORDS = 1_000;
+const FLUSH_TIMEOUT = 1_000;
 
 /** Options of {@link MajordomoBroker}. */
-export interface MajordomoBrokerOptions extends Partial<BrokerLimits> {
+export interface MajordomoBrokerOptions extends Partial<MajordomoBrokerLimits> {
   /** Options of the ROUTER: security, context, high-water marks (`sendHighWaterMark`: 100,000 here). */
   readonly socketOptions?: RouterOptions;
   /** Makes the broker one of a pair: a `BinaryStarGate`. Default: it always serves. */
@@ -49,11 +49,11 @@ export interface MajordomoBrokerOptions extends Partial<BrokerLimits> {
 
 /** What `close` of a pattern takes. */
 export interface PatternCloseOptions {
-  /** ms for what is in hand to end; 0: none, -1: without limit. Default 5,000. */
+  /** ms for what is in flight to end; 0: none, -1: without limit. Default 5,000. */
   readonly linger?: number;
 }
 
-/** @throws InvalidArgumentError `EINVAL` for a linger that is none */
+/** @throws InvalidArgumentError `EINVAL` for an invalid linger */
 export function lingerOf(options: PatternCloseOptions | undefined): number {
   const linger = options?.linger ?? CLOSE_LINGER;
   if (Number.isSafeInteger(linger) && linger >= -1) return linger;
@@ -70,7 +70,7 @@ export function lingerOf(options: PatternCloseOptions | undefined): number {
  */
 export class MajordomoBroker {
   /** Workers and services that come and go, requests that fail, peers that break the protocol. */
-  readonly events: EventStream<BrokerEvent> = new EventStream<BrokerEvent>();
+  readonly events: EventStream<MajordomoBrokerEvent> = new EventStream<MajordomoBrokerEvent>();
   readonly #router: Router;
   readonly #rules: BrokerRules;
   readonly #timer: DriverTimer;
@@ -91,12 +91,12 @@ export class MajordomoBroker {
     });
     this.#timer = new DriverTimer(limits.heartbeatInterval);
     const { peerRoutingIds, queueDepth } = capabilitiesOf(this.#router);
-    const outbox = {
+    const effects = {
       send: (message: Frames): SendResult => this.#send(message),
       queuedBytes: queueDepth ? (client: Buffer): number => queuedBytesFor(this.#router, client) : undefined,
-      event: (event: BrokerEvent): void => this.events.emit(event),
+      event: (event: MajordomoBrokerEvent): void => this.events.emit(event),
     };
-    this.#rules = new BrokerRules(limits, outbox, randomBytes(8), randomInt(MAX_TAG), this.#timer.now());
+    this.#rules = new BrokerRules(limits, effects, randomBytes(8), randomInt(MAX_TAG), this.#timer.now());
     this.#gate = gate;
     gate?.passTo((message) => this.#pass(message));
     this.#timer.start(this.#rules);
@@ -122,14 +122,14 @@ export class MajordomoBroker {
     await this.#router.bind(endpoint);
   }
 
-  /** The accounts at this moment. */
-  stats(): BrokerStats {
+  /** The statistics at this moment. */
+  stats(): MajordomoBrokerStats {
     return this.#rules.stats();
   }
 
   /**
-   * Stops: new requests are refused as `stopping`; those in hand have `linger` ms to
-   * end, then all workers are told DISCONNECT. Closing twice is closing once.
+   * Stops: new requests are refused as `stopping`; those in flight have `linger` ms to
+   * end, then all workers get DISCONNECT. Closing twice is closing once.
    */
   close(options?: PatternCloseOptions): Promise<void> {
     const linger = lingerOf(options);
@@ -153,7 +153,7 @@ export class MajordomoBroker {
     }
     this.#rules.disconnectAll(this.#timer.now());
     this.#timer.stop();
-    await this.#router.close({ linger: linger === 0 ? 0 : LAST_WORDS });
+    await this.#router.close({ linger: linger === 0 ? 0 : FLUSH_TIMEOUT });
     this.events.close();
   }
 
@@ -169,7 +169,7 @@ export class MajordomoBroker {
           if (this.#gate !== undefined && !admits(this.#gate, message, command)) continue;
           this.#rules.receive(message[0] as Buffer, command, now);
         }
-        if (this.#departed.length > 0) this.#tellDeparted();
+        if (this.#departed.length > 0) this.#reportDeparted();
         this.#timer.update();
         if (this.#whenIdle !== undefined && this.#rules.idle) this.#whenIdle();
       }
@@ -184,13 +184,13 @@ export class MajordomoBroker {
     this.#departed.push(routingId);
     if (this.#departed.length > 1) return;
     setImmediate(() => {
-      this.#tellDeparted();
+      this.#reportDeparted();
       this.#timer.update();
     });
   };
 
   /** While there is always something to be read, heartbeats find out who is gone. */
-  #tellDeparted(): void {
+  #reportDeparted(): void {
     if (this.#router.readable) return;
     const now = this.#timer.now();
     for (const peer of this.#departed.splice(0)) this.#rules.peerLeft(peer, now);
@@ -224,7 +224,7 @@ const MMI = Buffer.from(RESERVED_PREFIX);
 export function admits(gate: ServerGate, message: Buffer[], command: BrokerCommand): boolean {
   switch (command.kind) {
     case "request":
-    case "ask-all": {
+    case "broadcast": {
       const { service } = command;
       if (!service.subarray(0, MMI.length).equals(MMI)) return gate.admit(message, true);
       if (!service.equals(NEGOTIATION)) return gate.admit(message, false); // Monitoring must not vote.

@@ -6,14 +6,13 @@
  *     |  answer: a plain one
  *     +-----------------> plain
  *
- * Whose connection ends, or cannot be made, is left at once, but not more often than
- * each broker once in an interval: one that hangs up on everybody would else be asked
- * in a busy loop. After that the next is asked when the interval is over.
+ * Fail over immediately when a connection ends or cannot be made, at most once per broker per interval: a broker that
+ * hangs up on everybody would otherwise be asked in a busy loop. After that the next is asked when the interval is over.
  */
 
 import type { Call } from "./client-calls.js";
 import { beatInterval, heartbeatMessage, type Negotiated, negotiation } from "./client-messages.js";
-import type { BrokerLeaveReason, ClientEvent } from "./client-options.js";
+import type { MajordomoBrokerLeaveReason, MajordomoClientEvent } from "./client-options.js";
 import { Dialect, EMPTY, type Frames } from "./protocol.js";
 
 /** How a client deals with its brokers. Times in ms. */
@@ -35,12 +34,12 @@ export interface ClientLimits {
   readonly maxStreamBytes: number;
 }
 
-export interface ClientOutbox {
+export interface ClientEffects {
   open(connection: number, endpoint: string): void;
   close(connection: number): void;
   /** The driver has the message in any case. @returns `false`: no more until `writable` */
   send(connection: number, message: Frames): boolean;
-  event(event: ClientEvent): void;
+  event(event: MajordomoClientEvent): void;
 }
 
 export class ClientBroker {
@@ -52,7 +51,7 @@ export class ClientBroker {
   /** The main connection has no room now. */
   mute = false;
   readonly #limits: ClientLimits;
-  readonly #outbox: ClientOutbox;
+  readonly #effects: ClientEffects;
   #connections = 0;
   #endpoint = 0;
   #incarnation: Buffer = EMPTY;
@@ -60,14 +59,14 @@ export class ClientBroker {
   /** ms between heartbeats to the broker in use. */
   #interval: number;
   /** Times that a broker was left at once, and since when they count. */
-  #hurries = 0;
-  #hurriedSince = Number.NEGATIVE_INFINITY;
+  #fastFailOvers = 0;
+  #fastFailOversSince = Number.NEGATIVE_INFINITY;
   /** When to beat or to ask again; `undefined` while nothing is wanted of the broker. */
   #beatAt: number | undefined;
 
-  constructor(limits: ClientLimits, outbox: ClientOutbox) {
+  constructor(limits: ClientLimits, effects: ClientEffects) {
     this.#limits = limits;
-    this.#outbox = outbox;
+    this.#effects = effects;
     this.#interval = limits.heartbeatInterval;
   }
 
@@ -87,16 +86,16 @@ export class ClientBroker {
   /** A new connection to the broker in use. */
   open(): number {
     const connection = ++this.#connections;
-    this.#outbox.open(connection, this.endpoint);
+    this.#effects.open(connection, this.endpoint);
     return connection;
   }
 
   /** Asks the broker in use what it is. @param wanted there are requests for it */
-  ask(now: number, wanted: boolean): void {
+  probe(now: number, wanted: boolean): void {
     this.mode = "asking";
     this.mute = false;
     this.main = this.open();
-    this.#outbox.send(this.main, negotiation());
+    this.#effects.send(this.main, negotiation());
     if (wanted) this.#wakeUp(now);
   }
 
@@ -112,7 +111,7 @@ export class ClientBroker {
 
   /** Sends over the main connection. */
   send(message: Frames): void {
-    if (!this.#outbox.send(this.main, message)) this.mute = true;
+    if (!this.#effects.send(this.main, message)) this.mute = true;
   }
 
   /** The broker says what it is. @returns the connection that is free for a plain broker's requests; 0: none */
@@ -127,7 +126,7 @@ export class ClientBroker {
       this.speak(Dialect.Mdp01);
       this.main = 0;
     }
-    this.#outbox.event({ type: "broker:join", endpoint: this.endpoint, extended });
+    this.#effects.event({ type: "broker:joined", endpoint: this.endpoint, extended });
     return extended ? 0 : main;
   }
 
@@ -141,7 +140,7 @@ export class ClientBroker {
   isRestarted(incarnation: Buffer): boolean {
     if (this.mode !== "extended" || incarnation.equals(this.#incarnation)) return false;
     this.#incarnation = Buffer.from(incarnation);
-    this.#outbox.event({ type: "broker:leave", endpoint: this.endpoint, reason: "restarted" });
+    this.#effects.event({ type: "broker:left", endpoint: this.endpoint, reason: "restarted" });
     return true;
   }
 
@@ -151,29 +150,29 @@ export class ClientBroker {
   }
 
   /** Whether the next broker may be asked at once. */
-  mayHurry(now: number): boolean {
+  canFailOverNow(now: number): boolean {
     const { endpoints, heartbeatInterval } = this.#limits;
-    if (now - this.#hurriedSince >= heartbeatInterval) {
-      this.#hurriedSince = now;
-      this.#hurries = 0;
+    if (now - this.#fastFailOversSince >= heartbeatInterval) {
+      this.#fastFailOversSince = now;
+      this.#fastFailOvers = 0;
     }
-    if (this.#hurries >= endpoints.length) return false;
-    this.#hurries += 1;
+    if (this.#fastFailOvers >= endpoints.length) return false;
+    this.#fastFailOvers += 1;
     return true;
   }
 
-  /** The broker in use is lost: {@link ask} asks the next one. */
-  lose(reason: BrokerLeaveReason): void {
-    this.#outbox.event({ type: "broker:leave", endpoint: this.endpoint, reason });
-    this.#outbox.close(this.main);
+  /** The broker in use is lost: {@link probe} asks the next one. */
+  lose(reason: MajordomoBrokerLeaveReason): void {
+    this.#effects.event({ type: "broker:left", endpoint: this.endpoint, reason });
+    this.#effects.close(this.main);
     this.mode = "asking";
     this.main = 0;
     this.advance();
   }
 
   /** After {@link lose}: the next one is asked when the interval is over. */
-  rest(): void {
-    this.#beatAt = this.#hurriedSince + this.#limits.heartbeatInterval;
+  backOff(): void {
+    this.#beatAt = this.#fastFailOversSince + this.#limits.heartbeatInterval;
   }
 
   /** @param wanted there are requests for it. @returns whether to ask the next broker; the one in use is lost then */
@@ -189,7 +188,7 @@ export class ClientBroker {
       this.lose(asking ? "no-answer" : "silent");
       return true;
     }
-    this.#outbox.send(this.main, heartbeatMessage());
+    this.#effects.send(this.main, heartbeatMessage());
     this.#beatAt = now + this.#interval;
     return false;
   }
@@ -202,8 +201,8 @@ export class ClientBroker {
 
 /** The connections to a plain broker: each has one request at a time, since an answer does not say which it is of. */
 export class PlainConnections {
-  readonly #most: number;
-  readonly #outbox: ClientOutbox;
+  readonly #max: number;
+  readonly #effects: ClientEffects;
   readonly #open: () => number;
   readonly #idle: number[] = [];
   readonly #busy = new Map<number, Call>();
@@ -212,9 +211,9 @@ export class PlainConnections {
   #since = 0;
 
   /** @param most connections; @param open makes one to the broker in use, of a higher number than those before */
-  constructor(most: number, outbox: ClientOutbox, open: () => number) {
-    this.#most = most;
-    this.#outbox = outbox;
+  constructor(most: number, effects: ClientEffects, open: () => number) {
+    this.#max = most;
+    this.#effects = effects;
     this.#open = open;
   }
 
@@ -233,7 +232,7 @@ export class PlainConnections {
   /** Another broker is to be used: no request goes over a connection to the former. */
   moveOn(): void {
     this.#since = this.#newest + 1;
-    for (const connection of this.#idle.splice(0)) this.#outbox.close(connection);
+    for (const connection of this.#idle.splice(0)) this.#effects.close(connection);
   }
 
   /** The request that a connection has. */
@@ -243,7 +242,7 @@ export class PlainConnections {
 
   /** Gives a request a connection. @returns whether there was one, or room for one more */
   take(call: Call): boolean {
-    const room = this.#busy.size + this.#idle.length < this.#most;
+    const room = this.#busy.size + this.#idle.length < this.#max;
     const connection = this.#idle.pop() ?? (room ? this.#open() : undefined);
     if (connection === undefined) return false;
     this.#newest = Math.max(this.#newest, connection);
@@ -257,7 +256,7 @@ export class PlainConnections {
     if (this.#busy.get(call.connection) !== call) return;
     this.#busy.delete(call.connection);
     if (this.isCurrent(call.connection)) this.#idle.push(call.connection);
-    else this.#outbox.close(call.connection);
+    else this.#effects.close(call.connection);
   }
 
   /**
@@ -272,7 +271,7 @@ export class PlainConnections {
     if (call !== undefined) this.giveUp(call);
     else if (idle >= 0) {
       this.#idle.splice(idle, 1);
-      this.#outbox.close(connection);
+      this.#effects.close(connection);
     }
     return call;
   }
@@ -281,7 +280,7 @@ export class PlainConnections {
   giveUp(call: Call): void {
     if (this.#busy.get(call.connection) !== call) return;
     this.#busy.delete(call.connection);
-    this.#outbox.close(call.connection);
+    this.#effects.close(call.connection);
     call.connection = 0;
   }
 }

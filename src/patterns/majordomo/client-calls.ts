@@ -19,12 +19,12 @@ export interface CallSink {
   /** @param closing the program closes its client: a caller that does not look at its promise is no error then */
   failed(error: ShoalError, closing?: boolean): void;
   /** Request-many: who was asked, and what each says; `answer` with `final` is the end. */
-  asked?(workers: readonly string[]): void;
-  one?(worker: string, ok: boolean, body: Buffer[]): void;
+  targets?(workers: readonly string[]): void;
+  workerReply?(worker: string, ok: boolean, body: Buffer[]): void;
 }
 
 /** A service as its client knows it. */
-export interface AskedService {
+export interface CalledService {
   readonly name: string;
   /** The name's bytes. */
   readonly frame: Buffer;
@@ -35,7 +35,7 @@ export interface AskedService {
 /** How a service is asked. */
 export interface CallTerms {
   /** All its workers. */
-  readonly all: boolean;
+  readonly isBroadcast: boolean;
   /** ms of one attempt; 0: no limit. */
   readonly timeout: number;
   /** Attempts after the first. */
@@ -44,9 +44,9 @@ export interface CallTerms {
 
 export class Call {
   readonly sequence: number;
-  readonly service: AskedService;
+  readonly service: CalledService;
   readonly body: readonly (Buffer | string)[];
-  readonly all: boolean;
+  readonly isBroadcast: boolean;
   /** ms of one attempt; 0: no limit. */
   readonly attemptTimeout: number;
   readonly sink: CallSink;
@@ -65,7 +65,7 @@ export class Call {
   /** Bytes that the worker may send ahead of the reader, beyond INITIAL_CREDIT. */
   widened = 0;
   /** The broker says that no worker offers the service. */
-  unserved = false;
+  noWorkers = false;
   deadline = 0;
   readonly deadlineLink: Link<Call> = new Link<Call>(this);
   /** In the queue, or among those that are sent. */
@@ -73,7 +73,7 @@ export class Call {
 
   constructor(
     sequence: number,
-    service: AskedService,
+    service: CalledService,
     body: readonly (Buffer | string)[],
     terms: CallTerms,
     sink: CallSink,
@@ -81,7 +81,7 @@ export class Call {
     this.sequence = sequence;
     this.service = service;
     this.body = body;
-    this.all = terms.all;
+    this.isBroadcast = terms.isBroadcast;
     this.attemptTimeout = terms.timeout;
     this.sink = sink;
     this.retries = terms.retries;
@@ -89,7 +89,7 @@ export class Call {
 
   /** Whether it may not be sent again: half an answer is not continued, and the asked of one broker are not another's. */
   get final(): boolean {
-    return this.retries === 0 || this.pieces > 0 || this.all;
+    return this.retries === 0 || this.pieces > 0 || this.isBroadcast;
   }
 }
 
@@ -211,7 +211,7 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
     return waits ? this.#reads.run(() => this.#next()) : this.#next();
   }
 
-  /** The reader leaves the loop: the worker is told. */
+  /** The reader leaves the loop: the request is cancelled. */
   return(): Promise<IteratorResult<T, undefined>> {
     this.#pieces.clear();
     this.#bytes = 0;
@@ -257,7 +257,7 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
 export function ignore(): void {}
 
 /** When a request to many ends, beside the last answer. */
-export interface RequestManyOptions<T> {
+export interface MajordomoRequestManyOptions<T> {
   /** ms for all of it; -1: no limit. Default 30,000. */
   readonly timeout?: number;
   /** Replies that are enough, 1 or more. Default: those of all workers. */
@@ -265,22 +265,22 @@ export interface RequestManyOptions<T> {
   /** ms without a reply, once the workers were asked, after which no more is expected; -1: no limit, the default. */
   readonly silence?: number;
   /** Called with each reply; `true` ends it, with that reply. */
-  readonly until?: (reply: ManyReply<T>) => boolean;
+  readonly until?: (reply: MajordomoWorkerReply<T>) => boolean;
   /** Gives it up: the promise is rejected. */
   readonly signal?: AbortSignal;
 }
 
 /** What one worker said. */
-export interface ManyReply<T> {
+export interface MajordomoWorkerReply<T> {
   /** The worker's name. */
   readonly worker: string;
   readonly body: T;
 }
 
 /** What came of it. Every worker that was asked is in one of the lists. */
-export interface ManyResult<T> {
+export interface MajordomoManyResult<T> {
   /** In the order in which they came. */
-  readonly replies: ManyReply<T>[];
+  readonly replies: MajordomoWorkerReply<T>[];
   /** Workers that were asked and have not answered. */
   readonly missing: string[];
   /** Workers that failed, and why. */
@@ -290,15 +290,15 @@ export interface ManyResult<T> {
 /** ms of a request to many that names no time. */
 const TIMEOUT = 30_000;
 
-export class ManySink<T> implements CallSink {
+export class BroadcastSink<T> implements CallSink {
   /** What the caller holds. */
   promise: Promise<unknown> | undefined = undefined;
   readonly #service: string;
-  readonly #options: RequestManyOptions<T>;
+  readonly #options: MajordomoRequestManyOptions<T>;
   readonly #decode: Decode<T>;
-  readonly #finish: (result: ManyResult<T>) => void;
+  readonly #finish: (result: MajordomoManyResult<T>) => void;
   readonly #reject: (error: ShoalError) => void;
-  readonly #replies: ManyReply<T>[] = [];
+  readonly #replies: MajordomoWorkerReply<T>[] = [];
   readonly #failed: { worker: string; error: ServiceError }[] = [];
   /** Names, and how many of each were asked: two workers may have one name. */
   readonly #open = new Map<string, number>();
@@ -308,12 +308,12 @@ export class ManySink<T> implements CallSink {
   #asked = false;
   #over = false;
 
-  /** @param finish told once, with what there is; the call is over for the caller then */
+  /** @param finish called once, with what there is; the call is over for the caller then */
   constructor(
     service: string,
-    options: RequestManyOptions<T>,
+    options: MajordomoRequestManyOptions<T>,
     decode: Decode<T>,
-    finish: (result: ManyResult<T>) => void,
+    finish: (result: MajordomoManyResult<T>) => void,
     reject: (error: ShoalError) => void,
   ) {
     this.#service = service;
@@ -325,19 +325,19 @@ export class ManySink<T> implements CallSink {
     if (timeout >= 0) this.#timeout = setTimeout(() => this.#late(timeout), timeout);
   }
 
-  asked(workers: readonly string[]): void {
+  targets(workers: readonly string[]): void {
     this.#asked = true;
     for (const worker of workers) this.#open.set(worker, (this.#open.get(worker) ?? 0) + 1);
     this.#listen();
   }
 
-  one(worker: string, ok: boolean, body: Buffer[]): void {
+  workerReply(worker: string, ok: boolean, body: Buffer[]): void {
     if (this.#over) return;
     const left = (this.#open.get(worker) ?? 1) - 1;
     if (left === 0) this.#open.delete(worker);
     else this.#open.set(worker, left);
     this.#listen();
-    let reply: ManyReply<T>;
+    let reply: MajordomoWorkerReply<T>;
     try {
       if (!ok) throw new ServiceError(toReason(String(body[0])), this.#service, String(body[1]));
       reply = { worker, body: this.#decode(body) };

@@ -94,7 +94,7 @@ export function heartbeatMessage(): Frames {
 
 /** A client asks a service. */
 export class RequestCommand {
-  readonly kind: "request" | "ask-all";
+  readonly kind: "request" | "broadcast";
   readonly dialect: Dialect;
   /** With an id, in the third dialect; empty for a plain client. */
   readonly head: Buffer;
@@ -102,7 +102,13 @@ export class RequestCommand {
   readonly frames: Buffer[];
   readonly bodyAt: number;
 
-  constructor(kind: "request" | "ask-all", dialect: Dialect, head: Buffer, frames: Buffer[], bodyAt: number) {
+  constructor(
+    kind: "request" | "broadcast",
+    dialect: Dialect,
+    head: Buffer,
+    frames: Buffer[],
+    bodyAt: number,
+  ) {
     this.kind = kind;
     this.dialect = dialect;
     this.head = head;
@@ -130,12 +136,20 @@ export type FromClient =
 /** A message that no version of the protocol allows. `worker`: the dialect of the worker that sent it, which gets DISCONNECT. */
 export interface Fault {
   readonly kind: "fault";
-  readonly reason: FaultReason;
+  readonly reason: MajordomoFaultReason;
   readonly worker: Dialect | undefined;
 }
 
 /** What is wrong with a message. */
-export type FaultReason = "frames" | "header" | "command" | "service" | "body" | "id" | "tag" | "capacity";
+export type MajordomoFaultReason =
+  | "frames"
+  | "header"
+  | "command"
+  | "service"
+  | "body"
+  | "id"
+  | "tag"
+  | "capacity";
 
 export function parsePlainClient(frames: Buffer[], next: number, dialect: Dialect): FromClient {
   let at = next;
@@ -152,13 +166,13 @@ export function parseExtendedClient(frames: Buffer[], head: Buffer): FromClient 
   const command = commandOf(head);
   switch (command) {
     case ClientCommand.Request:
-    case ClientCommand.AskAll: {
+    case ClientCommand.Broadcast: {
       if (!isNumbered(head, false)) return fault("id", undefined);
       if (!isNumbered(head, true) || head.length > SERVICE_AT + MAX_SERVICE_NAME) {
         return fault("service", undefined);
       }
       if (frames.length < 3) return fault("body", undefined);
-      const kind = command === ClientCommand.Request ? "request" : "ask-all";
+      const kind = command === ClientCommand.Request ? "request" : "broadcast";
       return new RequestCommand(kind, Dialect.Shoal, head, frames, 2);
     }
     case ClientCommand.Cancel:
@@ -175,7 +189,7 @@ export function parseExtendedClient(frames: Buffer[], head: Buffer): FromClient 
 }
 
 /** Whom an answer goes to, and what it is an answer to. */
-export interface Asker {
+export interface ReplyTarget {
   readonly client: Buffer;
   readonly dialect: Dialect;
   /** The request's head; empty for a plain client. */
@@ -189,7 +203,7 @@ export interface Asker {
  * @param pieces that were sent before
  */
 export function answer(
-  { client, dialect, head }: Asker,
+  { client, dialect, head }: ReplyTarget,
   final: boolean,
   service: Buffer,
   frames: readonly Buffer[],
@@ -210,31 +224,31 @@ export function answer(
   return message;
 }
 
-/** Tells a client that there will be no answer; a plain one in the form of an answer. */
-export function refusal(to: Asker, service: Buffer, reason: string, text: string): Frames {
+/** There will be no answer; to a plain client in the form of an answer. */
+export function refusal(to: ReplyTarget, service: Buffer, reason: string, text: string): Frames {
   if (to.dialect === Dialect.Shoal)
     return [to.client, answerHead(ClientCommand.Error, to.head), reason, text];
   return answer(to, true, service, [ERROR_MARK, Buffer.from(reason), Buffer.from(text)], 0);
 }
 
-/** Tells a client whether its request waits because no worker offers the service. */
-export function waiting({ client, head }: Asker, unserved: boolean): Frames {
-  return [client, answerHead(ClientCommand.Waiting, head), commandFrame(unserved ? 1 : 0)];
+/** Whether a request waits because no worker offers the service. */
+export function waiting({ client, head }: ReplyTarget, noWorkers: boolean): Frames {
+  return [client, answerHead(ClientCommand.Waiting, head), commandFrame(noWorkers ? 1 : 0)];
 }
 
-/** Tells a client which workers were asked. */
-export function asked({ client, head }: Asker, workers: readonly string[]): Frames {
-  return [client, answerHead(ClientCommand.Asked, head), ...workers];
+/** The names of the workers that a broadcast goes to. */
+export function broadcastTargets({ client, head }: ReplyTarget, workers: readonly string[]): Frames {
+  return [client, answerHead(ClientCommand.Targets, head), ...workers];
 }
 
-/** What one of the asked workers said. `ok` false: the body is reason and text. */
-export function oneAnswer(
-  { client, head }: Asker,
+/** What one worker answered to a broadcast. `ok` false: the body is reason and text. */
+export function workerReply(
+  { client, head }: ReplyTarget,
   worker: string,
   ok: boolean,
   body: readonly (Buffer | string)[],
 ): Frames {
-  return [client, answerHead(ClientCommand.Answer, head), worker, commandFrame(ok ? 1 : 0), ...body];
+  return [client, answerHead(ClientCommand.WorkerReply, head), worker, commandFrame(ok ? 1 : 0), ...body];
 }
 
 /** The broker lives, and which life it is. */
@@ -255,9 +269,9 @@ export type ClientInput =
       readonly body: Buffer[];
     }
   | { readonly kind: "error"; readonly sequence: number; readonly reason: string; readonly text: string }
-  | { readonly kind: "asked"; readonly sequence: number; readonly workers: string[] }
+  | { readonly kind: "targets"; readonly sequence: number; readonly workers: string[] }
   | {
-      readonly kind: "one";
+      readonly kind: "worker-reply";
       readonly sequence: number;
       readonly worker: string;
       readonly ok: boolean;
@@ -265,7 +279,7 @@ export type ClientInput =
     }
   | { readonly kind: "heartbeat"; readonly incarnation: Buffer }
   /** Whether the request waits because no worker offers its service. */
-  | { readonly kind: "waiting"; readonly sequence: number; readonly unserved: boolean }
+  | { readonly kind: "waiting"; readonly sequence: number; readonly noWorkers: boolean }
   | Negotiated
   | { readonly kind: "fault" };
 
@@ -314,19 +328,19 @@ function parseExtendedAtClient(frames: readonly Buffer[], head: Buffer): ClientI
     }
     case ClientCommand.Error:
       return { kind: "error", sequence, reason: String(frames[1]), text: String(frames[2]) };
-    case ClientCommand.Asked:
-      return { kind: "asked", sequence, workers: frames.slice(1).map(String) };
-    case ClientCommand.Answer:
+    case ClientCommand.Targets:
+      return { kind: "targets", sequence, workers: frames.slice(1).map(String) };
+    case ClientCommand.WorkerReply:
       if (frames.length < 3) return CLIENT_FAULT;
       return {
-        kind: "one",
+        kind: "worker-reply",
         sequence,
         worker: String(frames[1]),
         ok: byteOf(frames[2]) === 1,
         body: frames.slice(3),
       };
     case ClientCommand.Waiting:
-      return { kind: "waiting", sequence, unserved: byteOf(frames[1]) === 1 };
+      return { kind: "waiting", sequence, noWorkers: byteOf(frames[1]) === 1 };
     default:
       return CLIENT_FAULT;
   }
@@ -340,6 +354,6 @@ export function byteOf(frame: Buffer | undefined): number {
   return frame?.length === 1 ? (frame[0] as number) : 0;
 }
 
-export function fault(reason: FaultReason, worker: Dialect | undefined): Fault {
+export function fault(reason: MajordomoFaultReason, worker: Dialect | undefined): Fault {
   return { kind: "fault", reason, worker };
 }

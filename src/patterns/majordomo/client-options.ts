@@ -61,7 +61,7 @@ export interface MajordomoClientOptions<Req = Raw, Rep = Raw> {
   readonly maxStreamBytes?: number;
   /**
    * Bytes of one answer's pieces that are joined by `request`; or that wait to be read, where the broker is a plain one,
-   * which cannot be told to wait. Past it the request fails as `too-large`. Default 64 MiB.
+   * which cannot be asked to wait. Past it the request fails as `too-large`. Default 64 MiB.
    */
   readonly maxAnswerBytes?: number;
   /** Encodes a request, as one frame. Default: frames as they are. */
@@ -73,10 +73,10 @@ export interface MajordomoClientOptions<Req = Raw, Rep = Raw> {
 }
 
 /** What a call takes. */
-export interface CallOptions {
+export interface MajordomoCallOptions {
   /**
    * ms for the whole request; -1: no limit. Each of its `retries + 1` attempts has an equal part of it; a
-   * piece of the answer starts its part anew. Default: the client's.
+   * piece of the answer starts its part again. Default: the client's.
    */
   readonly timeout?: number;
   /** Times that it is sent again when an attempt is over or the broker is lost. Default: the client's. */
@@ -122,7 +122,7 @@ export function callTerms(all: boolean, timeout: number, retries: number): CallT
   if (!Number.isSafeInteger(retries) || retries < 0) {
     throw new InvalidArgumentError(`retries is a whole number, 0 or more; got ${String(retries)}`);
   }
-  return { all, timeout: timeout < 0 ? 0 : Math.max(1, timeout / (retries + 1)), retries };
+  return { isBroadcast: all, timeout: timeout < 0 ? 0 : Math.max(1, timeout / (retries + 1)), retries };
 }
 
 /** What makes a reply's value of its frames. */
@@ -142,7 +142,7 @@ export function decoder(codec: Codec<unknown> | undefined): Decode<unknown> {
 }
 
 /** Why a client leaves a broker. */
-export type BrokerLeaveReason =
+export type MajordomoBrokerLeaveReason =
   /** It was asked who it is, and did not say. */
   | "no-answer"
   /** It said nothing for `liveness` intervals, while answers were awaited. */
@@ -155,16 +155,16 @@ export type BrokerLeaveReason =
   | "refused";
 
 /** What happens to a client. */
-export type ClientEvent =
+export type MajordomoClientEvent =
   /** A broker answers. `extended`: requests carry ids; otherwise it is a plain MDP broker. */
-  | { readonly type: "broker:join"; readonly endpoint: string; readonly extended: boolean }
+  | { readonly type: "broker:joined"; readonly endpoint: string; readonly extended: boolean }
   /** A broker is lost: what it was asked is asked again. */
-  | { readonly type: "broker:leave"; readonly endpoint: string; readonly reason: BrokerLeaveReason }
+  | { readonly type: "broker:left"; readonly endpoint: string; readonly reason: MajordomoBrokerLeaveReason }
   /** A message that the protocol does not allow. */
-  | { readonly type: "peer:fault"; readonly endpoint: string };
+  | { readonly type: "peer:invalid"; readonly endpoint: string };
 
-/** A client's accounts. `requests = answered + failed + timedOut + cancelled + pending + inFlight`. */
-export interface ClientStats {
+/** A client's statistics. `requests = answered + failed + timedOut + cancelled + pending + inFlight`. */
+export interface MajordomoClientStats {
   readonly requests: number;
   readonly answered: number;
   /** Ended with a ServiceError. */

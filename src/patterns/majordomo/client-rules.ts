@@ -18,8 +18,8 @@ import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { InvalidStateError, NotSupportedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { ServiceError, toReason } from "../kit/errors.js";
-import { ClientBroker, type ClientLimits, type ClientOutbox, PlainConnections } from "./client-broker.js";
-import { type AskedService, Call, type CallSink, type CallTerms } from "./client-calls.js";
+import { ClientBroker, type ClientEffects, type ClientLimits, PlainConnections } from "./client-broker.js";
+import { Call, type CalledService, type CallSink, type CallTerms } from "./client-calls.js";
 import {
   type ClientInput,
   cancelMessage,
@@ -27,14 +27,14 @@ import {
   extendedRequest,
   plainRequest,
 } from "./client-messages.js";
-import type { ClientStats } from "./client-options.js";
+import type { MajordomoClientStats } from "./client-options.js";
 import { headTemplate, requestHead } from "./header.js";
 import { ClientCommand, failureIn, INITIAL_CREDIT, pieceCost } from "./protocol.js";
 
 export class ClientRules {
   readonly counters = { requests: 0, answered: 0, failed: 0, timedOut: 0, cancelled: 0, late: 0, faults: 0 };
   readonly #limits: ClientLimits;
-  readonly #outbox: ClientOutbox;
+  readonly #effects: ClientEffects;
   readonly #clientKey: Buffer;
   readonly #broker: ClientBroker;
   readonly #plain: PlainConnections;
@@ -50,17 +50,17 @@ export class ClientRules {
   #closed = false;
 
   /** @param clientKey 8 bytes that no other client has */
-  constructor(limits: ClientLimits, outbox: ClientOutbox, clientKey: Buffer) {
+  constructor(limits: ClientLimits, effects: ClientEffects, clientKey: Buffer) {
     this.#limits = limits;
-    this.#outbox = outbox;
+    this.#effects = effects;
     this.#clientKey = clientKey;
-    this.#broker = new ClientBroker(limits, outbox);
-    this.#plain = new PlainConnections(limits.maxConnections, outbox, () => this.#broker.open());
+    this.#broker = new ClientBroker(limits, effects);
+    this.#plain = new PlainConnections(limits.maxConnections, effects, () => this.#broker.open());
   }
 
   start(now: number): void {
     const { dialect } = this.#limits;
-    if (dialect === undefined) this.#broker.ask(now, false);
+    if (dialect === undefined) this.#broker.probe(now, false);
     else {
       this.#broker.speak(dialect);
       this.#plain.add(this.#broker.open());
@@ -68,14 +68,14 @@ export class ClientRules {
   }
 
   /** A service to be asked: made once for all its requests. */
-  service(name: string): AskedService {
+  service(name: string): CalledService {
     const frame = Buffer.from(name);
     return { name, frame, template: headTemplate(this.#clientKey, frame) };
   }
 
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
   submit(
-    service: AskedService,
+    service: CalledService,
     body: readonly (Buffer | string)[],
     terms: CallTerms,
     sink: CallSink,
@@ -101,7 +101,7 @@ export class ClientRules {
   cancel(call: Call, now: number): void {
     if (!this.#calls.has(call.sequence)) return;
     this.counters.cancelled += 1;
-    this.#tellCancelled(call);
+    this.#sendCancel(call);
     this.#end(call, now, true);
   }
 
@@ -128,27 +128,27 @@ export class ClientRules {
       return;
     }
     if (connection !== this.#broker.main) return;
-    const hurry = this.#broker.mayHurry(now);
+    const hurry = this.#broker.canFailOverNow(now);
     // One that has not answered yet has its time; the connection is made again meanwhile.
     if (!hurry && this.#broker.mode === "asking") return;
     this.#broker.lose("disconnected");
     this.#requeue(now);
-    if (hurry) this.#broker.ask(now, this.#calls.size > 0);
-    else this.#broker.rest();
+    if (hurry) this.#broker.probe(now, this.#calls.size > 0);
+    else this.#broker.backOff();
   }
 
   /** A connection could not be made: there may be a broker elsewhere. */
   refused(connection: number, now: number): void {
     if (this.#closed || this.#broker.mode !== "asking" || connection !== this.#broker.main) return;
-    if (!this.#broker.hasOthers || !this.#broker.mayHurry(now)) return;
+    if (!this.#broker.hasOthers || !this.#broker.canFailOverNow(now)) return;
     this.#broker.lose("refused");
-    this.#broker.ask(now, this.#calls.size > 0);
+    this.#broker.probe(now, this.#calls.size > 0);
   }
 
   receive(connection: number, input: ClientInput, now: number): void {
     if (input.kind === "fault") {
       this.counters.faults += 1;
-      this.#outbox.event({ type: "peer:fault", endpoint: this.#broker.endpoint });
+      this.#effects.event({ type: "peer:invalid", endpoint: this.#broker.endpoint });
       return;
     }
     this.#broker.heard(connection, now);
@@ -175,14 +175,14 @@ export class ClientRules {
       }
       case "waiting": {
         const call = this.#calls.get(input.sequence);
-        if (call !== undefined) call.unserved = input.unserved;
+        if (call !== undefined) call.noWorkers = input.noWorkers;
         break;
       }
-      case "asked":
-        this.#calls.get(input.sequence)?.sink.asked?.(input.workers);
+      case "targets":
+        this.#calls.get(input.sequence)?.sink.targets?.(input.workers);
         break;
-      case "one":
-        this.#calls.get(input.sequence)?.sink.one?.(input.worker, input.ok, input.body);
+      case "worker-reply":
+        this.#calls.get(input.sequence)?.sink.workerReply?.(input.worker, input.ok, input.body);
         break;
     }
   }
@@ -200,20 +200,20 @@ export class ClientRules {
     for (const call of this.#deadlines.take(now)) this.#late(call, now);
     if (!this.#broker.tick(now, this.#calls.size > 0)) return;
     this.#requeue(now);
-    this.#broker.ask(now, this.#calls.size > 0);
+    this.#broker.probe(now, this.#calls.size > 0);
   }
 
-  /** Ends all: what waits is told so. */
+  /** Ends all calls. */
   close(fail: (call: Call) => void): void {
     this.#closed = true;
     for (const call of this.#calls.values()) {
-      this.#tellCancelled(call);
+      this.#sendCancel(call);
       fail(call);
     }
     this.#calls.clear();
   }
 
-  stats(): ClientStats {
+  stats(): MajordomoClientStats {
     return {
       ...this.counters,
       pending: this.#waiting.length,
@@ -227,7 +227,7 @@ export class ClientRules {
     const sent = [...this.#sent].reverse();
     for (const call of sent) {
       call.connection = 0;
-      call.unserved = false;
+      call.noWorkers = false;
       if (call.final) {
         this.#fail(call, new ServiceError("broker-lost", call.service.name), now);
         continue;
@@ -257,20 +257,20 @@ export class ClientRules {
 
   #pumpPlain(now: number): void {
     for (let call = this.#waiting.first; call !== undefined; call = this.#waiting.first) {
-      if (call.all) {
+      if (call.isBroadcast) {
         const what = "A plain MDP broker cannot ask all workers of a service";
         this.#fail(call, new NotSupportedError(what), now);
         continue;
       }
       if (!this.#plain.take(call)) return;
       this.#sent.push(call.placeLink);
-      this.#outbox.send(call.connection, plainRequest(this.#broker.plain, call.service.frame, call.body));
+      this.#effects.send(call.connection, plainRequest(this.#broker.plain, call.service.frame, call.body));
     }
   }
 
   #sendExtended(call: Call): void {
     while (this.#oldest < call.sequence && !this.#calls.has(this.#oldest)) this.#oldest += 1;
-    const command = call.all ? ClientCommand.AskAll : ClientCommand.Request;
+    const command = call.isBroadcast ? ClientCommand.Broadcast : ClientCommand.Request;
     call.head = requestHead(call.service.template, command, call.sequence, this.#oldest);
     this.#broker.send(extendedRequest(call.head, call.body));
   }
@@ -282,7 +282,7 @@ export class ClientRules {
       return;
     }
     if (call.final) {
-      this.#tellCancelled(call);
+      this.#sendCancel(call);
       this.#end(call, now, true);
       call.sink.failed(this.#whyLate(call));
       return;
@@ -326,7 +326,7 @@ export class ClientRules {
   /** The broker may have said what the request waits for. */
   #whyLate(call: Call): ShoalError {
     const { name } = call.service;
-    if (call.unserved) {
+    if (call.noWorkers) {
       this.counters.failed += 1;
       return new ServiceError("no-service", name);
     }
@@ -386,7 +386,7 @@ export class ClientRules {
     this.#grant(call, wider);
   }
 
-  /** Its worker may send as much as was read; told in halves of the window, not for each piece. */
+  /** Its worker may send as much as was read; sent in halves of the window, not for each piece. */
   #owe(call: Call, cost: number): void {
     call.owed += cost;
     if (call.owed < (INITIAL_CREDIT + call.widened) / 2) return;
@@ -402,7 +402,7 @@ export class ClientRules {
   /** What comes of the answer from now on is of no use. */
   #breakOff(call: Call, reason: "incomplete" | "too-large", now: number): void {
     this.counters.failed += 1;
-    this.#tellCancelled(call);
+    this.#sendCancel(call);
     this.#end(call, now, true);
     call.sink.failed(new ServiceError(reason, call.service.name));
   }
@@ -417,9 +417,9 @@ export class ClientRules {
     call.sink.failed(error);
   }
 
-  #tellCancelled(call: Call): void {
+  #sendCancel(call: Call): void {
     if (this.#broker.mode === "extended" && call.connection !== 0 && call.head !== undefined) {
-      this.#outbox.send(call.connection, cancelMessage(call.head));
+      this.#effects.send(call.connection, cancelMessage(call.head));
     }
   }
 

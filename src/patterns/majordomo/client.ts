@@ -9,35 +9,35 @@ import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
+import type { BodyFor, BodyOf } from "../kit/body.js";
 import { SendQueue } from "../kit/send-queue.js";
 import {
-  type AskedService,
+  BroadcastSink,
   type Call,
+  type CalledService,
   type CallSink,
   type CallTerms,
   type Decode,
-  type ManyResult,
-  ManySink,
+  type MajordomoManyResult,
+  type MajordomoRequestManyOptions,
   PieceSink,
-  type RequestManyOptions,
   WholeSink,
 } from "./client-calls.js";
 import { parseAtClient } from "./client-messages.js";
 import {
-  type CallOptions,
-  type ClientEvent,
-  type ClientStats,
   callTerms,
   decoder,
   dialectOf,
+  type MajordomoCallOptions,
+  type MajordomoClientEvent,
   type MajordomoClientOptions,
+  type MajordomoClientStats,
   resolveClientSettings,
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
 import { type Frames, MAX_SERVICE_NAME } from "./protocol.js";
-import type { ReplyBody, RequestBody } from "./worker-options.js";
 
-/** Services whose names are kept as bytes; one more, and all are made anew. */
+/** Services whose names are kept as bytes; one more, and all are made again. */
 const MAX_SERVICES = 10_000;
 
 /**
@@ -50,18 +50,18 @@ const MAX_SERVICES = 10_000;
  */
 export class MajordomoClient<Req = Raw, Rep = Raw> {
   /** Brokers that come and go. */
-  readonly events: EventStream<ClientEvent> = new EventStream<ClientEvent>();
+  readonly events: EventStream<MajordomoClientEvent> = new EventStream<MajordomoClientEvent>();
   readonly #rules: ClientRules;
   readonly #timer: DriverTimer;
   readonly #sockets: ClientSockets;
   readonly #requestCodec: Codec<Req> | undefined;
-  readonly #decode: Decode<RequestBody<Rep>>;
+  readonly #decode: Decode<BodyOf<Rep>>;
   readonly #maxAnswerBytes: number;
   readonly #timeout: number;
   readonly #retries: number;
   /** How a call without options is asked. */
   readonly #terms: CallTerms;
-  readonly #services = new Map<string, AskedService>();
+  readonly #services = new Map<string, CalledService>();
   /** The time of this turn of the event loop: looking at the clock for each request cost as much as sending it. */
   #time = 0;
   #timed = false;
@@ -83,7 +83,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     const { timeout, retries } = settings;
     this.#terms = callTerms(false, timeout, retries);
     this.#requestCodec = requestCodec;
-    this.#decode = decoder(replyCodec) as Decode<RequestBody<Rep>>;
+    this.#decode = decoder(replyCodec) as Decode<BodyOf<Rep>>;
     this.#timer = new DriverTimer(settings.heartbeatInterval);
     this.#sockets = new ClientSockets(socketOptions, {
       received: (connection, messages, open) => this.#received(connection, messages, open),
@@ -92,13 +92,13 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
       refused: (connection) => this.#rules.refused(connection, this.#now()),
     });
     const sockets = this.#sockets;
-    const outbox = {
+    const effects = {
       open: (connection: number, endpoint: string): void => sockets.open(connection, endpoint),
       close: (connection: number): void => sockets.shut(connection),
       send: (connection: number, message: Frames): boolean => sockets.send(connection, message),
-      event: (event: ClientEvent): void => this.events.emit(event),
+      event: (event: MajordomoClientEvent): void => this.events.emit(event),
     };
-    this.#rules = new ClientRules({ ...settings, endpoints: all, dialect }, outbox, randomBytes(8));
+    this.#rules = new ClientRules({ ...settings, endpoints: all, dialect }, effects, randomBytes(8));
     this.#rules.start(this.#timer.now());
     this.#timer.start(this.#rules);
   }
@@ -108,8 +108,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     return this.#closing !== undefined;
   }
 
-  /** The accounts at this moment. */
-  stats(): ClientStats {
+  /** The statistics at this moment. */
+  stats(): MajordomoClientStats {
     return this.#rules.stats();
   }
 
@@ -122,18 +122,19 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPending`
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codecs refuse
    */
-  request(service: string, body: ReplyBody<Req>, options?: CallOptions): Promise<RequestBody<Rep>> {
+  request(service: string, body: BodyFor<Req>, options?: MajordomoCallOptions): Promise<BodyOf<Rep>> {
     const signal = options?.signal;
     const refused = signal === undefined ? undefined : refusedWait({ signal });
     if (refused !== undefined) return refused;
     try {
-      if (signal !== undefined) return this.#abortable(service, body, options as CallOptions, signal);
-      let sink: WholeSink<RequestBody<Rep>> | undefined;
-      const promise = new Promise<RequestBody<Rep>>((resolve, reject) => {
+      if (signal !== undefined)
+        return this.#abortable(service, body, options as MajordomoCallOptions, signal);
+      let sink: WholeSink<BodyOf<Rep>> | undefined;
+      const promise = new Promise<BodyOf<Rep>>((resolve, reject) => {
         sink = new WholeSink(this.#decode, this.#maxAnswerBytes, resolve, reject);
         this.#submit(service, body, options, sink);
       });
-      if (sink !== undefined) (sink as WholeSink<RequestBody<Rep>>).promise = promise;
+      if (sink !== undefined) (sink as WholeSink<BodyOf<Rep>>).promise = promise;
       return promise;
     } catch (error) {
       return Promise.reject(error);
@@ -150,9 +151,9 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
    */
   stream(
     service: string,
-    body: ReplyBody<Req>,
-    options?: CallOptions,
-  ): AsyncIterableIterator<RequestBody<Rep>, undefined> {
+    body: BodyFor<Req>,
+    options?: MajordomoCallOptions,
+  ): AsyncIterableIterator<BodyOf<Rep>, undefined> {
     let call: Call | undefined;
     const giveUp = (): void => {
       if (call !== undefined) this.#cancel(call);
@@ -181,14 +182,14 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
    *
    * @throws TimeoutError `ETIMEDOUT` when no broker has said within `timeout` whom it asked; ServiceError with the reason
    *   `broker-lost` when it was lost before it did
-   * @throws InvalidArgumentError `EINVAL` for a `count` or `silence` that is none
+   * @throws InvalidArgumentError `EINVAL` for an invalid `count` or `silence`
    * @throws NotSupportedError `NOT_SUPPORTED` with a plain broker; otherwise as {@link request}
    */
   requestMany(
     service: string,
-    body: ReplyBody<Req>,
-    options: RequestManyOptions<RequestBody<Rep>> = {},
-  ): Promise<ManyResult<RequestBody<Rep>>> {
+    body: BodyFor<Req>,
+    options: MajordomoRequestManyOptions<BodyOf<Rep>> = {},
+  ): Promise<MajordomoManyResult<BodyOf<Rep>>> {
     const { signal, timeout, count, silence } = options;
     const refused = refusedWait({ signal, timeout }) ?? refusedWait({ timeout: silence });
     if (refused !== undefined) return refused;
@@ -201,15 +202,15 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     const giveUp = (): void => {
       if (call !== undefined) this.#cancel(call);
     };
-    const waiter = new Waiter<ManyResult<RequestBody<Rep>>>(-1, options.signal, unreachable, () => {
+    const waiter = new Waiter<MajordomoManyResult<BodyOf<Rep>>>(-1, options.signal, unreachable, () => {
       sink.abandon();
       giveUp();
     });
-    const finish = (result: ManyResult<RequestBody<Rep>>): void => {
+    const finish = (result: MajordomoManyResult<BodyOf<Rep>>): void => {
       giveUp();
       waiter.resolve(result);
     };
-    const sink = new ManySink(service, options, this.#decode, finish, (error) => waiter.reject(error));
+    const sink = new BroadcastSink(service, options, this.#decode, finish, (error) => waiter.reject(error));
     sink.promise = waiter.promise;
     try {
       call = this.#submit(service, body, { timeout: -1, retries: 0 }, sink, true);
@@ -243,12 +244,12 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
 
   #abortable(
     service: string,
-    body: ReplyBody<Req>,
-    options: CallOptions,
+    body: BodyFor<Req>,
+    options: MajordomoCallOptions,
     signal: AbortSignal,
-  ): Promise<RequestBody<Rep>> {
+  ): Promise<BodyOf<Rep>> {
     let call: Call | undefined;
-    const waiter = new Waiter<RequestBody<Rep>>(-1, signal, unreachable, () => {
+    const waiter = new Waiter<BodyOf<Rep>>(-1, signal, unreachable, () => {
       if (call !== undefined) this.#cancel(call);
     });
     const sink = new WholeSink(
@@ -268,8 +269,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
 
   #submit(
     service: string,
-    body: ReplyBody<Req>,
-    options: CallOptions | undefined,
+    body: BodyFor<Req>,
+    options: MajordomoCallOptions | undefined,
     sink: CallSink,
     all = false,
   ): Call {
@@ -284,7 +285,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     return this.#rules.submit(this.#service(service), frames, terms, sink, this.#now());
   }
 
-  #service(name: string): AskedService {
+  #service(name: string): CalledService {
     let service = this.#services.get(name);
     if (service !== undefined) return service;
     service = this.#rules.service(name);
@@ -333,7 +334,7 @@ function unreachable(): ShoalError {
 const BATCH = 1_000;
 
 /** Who hears of what happens on the connections. */
-export interface ClientSocketsHost {
+export interface ClientSocketsEffects {
   /** @param open whether the connection is still wanted */
   received(connection: number, messages: readonly Buffer[][], open: () => boolean): void;
   /** There is room again after `send` said `false`. */
@@ -346,24 +347,24 @@ export interface ClientSocketsHost {
 
 export class ClientSockets {
   readonly #options: DealerOptions | undefined;
-  readonly #host: ClientSocketsHost;
+  readonly #effects: ClientSocketsEffects;
   readonly #dealers = new Map<number, Dealer>();
   readonly #queues = new Map<number, SendQueue>();
   /** Those that have ended while messages of theirs were still to be read. */
   readonly #ended = new Set<number>();
 
-  constructor(options: DealerOptions | undefined, host: ClientSocketsHost) {
+  constructor(options: DealerOptions | undefined, host: ClientSocketsEffects) {
     this.#options = options;
-    this.#host = host;
+    this.#effects = host;
   }
 
   open(connection: number, endpoint: string): void {
     const dealer = new Dealer({ ...this.#options });
     this.#dealers.set(connection, dealer);
-    this.#queues.set(connection, new SendQueue(dealer, () => this.#host.writable(connection)));
+    this.#queues.set(connection, new SendQueue(dealer, () => this.#effects.writable(connection)));
     dealer.events.on("disconnect", () => this.#left(connection, dealer));
     dealer.events.on("connect:retry", () => {
-      if (this.#isOpen(connection, dealer)) this.#host.refused(connection);
+      if (this.#isOpen(connection, dealer)) this.#effects.refused(connection);
     });
     dealer.connect(endpoint);
     void this.#receive(connection, dealer);
@@ -396,8 +397,8 @@ export class ClientSockets {
     const open = (): boolean => this.#isOpen(connection, dealer);
     try {
       for (;;) {
-        this.#host.received(connection, await dealer.receiveMany({ max: BATCH, timeout: -1 }), open);
-        if (this.#ended.has(connection)) this.#tellLost(connection, dealer);
+        this.#effects.received(connection, await dealer.receiveMany({ max: BATCH, timeout: -1 }), open);
+        if (this.#ended.has(connection)) this.#reportLost(connection, dealer);
       }
     } catch (error) {
       if (!dealer.closed) throw error;
@@ -409,14 +410,14 @@ export class ClientSockets {
     setImmediate(() => {
       if (!this.#isOpen(connection, dealer)) return;
       this.#ended.add(connection);
-      this.#tellLost(connection, dealer);
+      this.#reportLost(connection, dealer);
     });
   }
 
-  #tellLost(connection: number, dealer: Dealer): void {
+  #reportLost(connection: number, dealer: Dealer): void {
     if (dealer.readable) return;
     this.#ended.delete(connection);
-    this.#host.lost(connection);
+    this.#effects.lost(connection);
   }
 
   #isOpen(connection: number, dealer: Dealer): boolean {

@@ -1,7 +1,7 @@
 /**
  * The heads of the third dialect: everything but the body, in one frame.
  *
- *   from a client    SHLC01 | command | id 16 | span 4 | service 1 to 255     request, ask all
+ *   from a client    SHLC01 | command | id 16 | span 4 | service 1 to 255     request, broadcast
  *                    SHLC01 | command | id 16                                 cancel
  *                    SHLC01 | command | id 16 | bytes 4                       credit
  *   to a client      SHLC01 | command | id 16                                 all that answers, but for
@@ -14,7 +14,7 @@
  *   either way       SHL…01 | command                                         the others
  *
  * The id is 8 bytes of the client's own, and the request's sequence number in 8.
- * The span tells how far back the oldest request lies that the client still wants
+ * The span is how far back the oldest request lies that the client still wants
  * answered: what is older is never sent again, and nobody has to remember it.
  * A piece's number is how many came before it, and the final's is how many there
  * were: so a piece that is missing is noticed, and an end without one is no end.

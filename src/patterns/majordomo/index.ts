@@ -1,24 +1,31 @@
 export { MajordomoBroker, type MajordomoBrokerOptions, type PatternCloseOptions } from "./broker.js";
-export type { BrokerEvent, BrokerLimits, BrokerStats, WorkerLeaveReason } from "./broker-options.js";
-export { MajordomoClient } from "./client.js";
-export type { ManyReply, ManyResult, RequestManyOptions } from "./client-calls.js";
-
-export type { FaultReason } from "./client-messages.js";
 export type {
-  BrokerLeaveReason,
-  CallOptions,
-  ClientEvent,
-  ClientStats,
+  MajordomoBrokerEvent,
+  MajordomoBrokerLimits,
+  MajordomoBrokerStats,
+  MajordomoWorkerLeaveReason,
+} from "./broker-options.js";
+export { MajordomoClient } from "./client.js";
+export type {
+  MajordomoManyResult,
+  MajordomoRequestManyOptions,
+  MajordomoWorkerReply,
+} from "./client-calls.js";
+
+export type { MajordomoFaultReason } from "./client-messages.js";
+export type {
+  MajordomoBrokerLeaveReason,
+  MajordomoCallOptions,
+  MajordomoClientEvent,
   MajordomoClientOptions,
+  MajordomoClientStats,
 } from "./client-options.js";
 export { MajordomoWorker } from "./worker.js";
 export type {
-  HandlerResult,
   MajordomoHandler,
+  MajordomoHandlerResult,
+  MajordomoRequestContext,
+  MajordomoWorkerEvent,
   MajordomoWorkerOptions,
-  ReplyBody,
-  RequestBody,
-  RequestContext,
-  WorkerEvent,
-  WorkerStats,
+  MajordomoWorkerStats,
 } from "./worker-options.js";

@@ -8,9 +8,9 @@
  *   final        "" MDPC01 service body             MDPC02 03 service body          SHLC01 03 id number? | body?
  *   error        (as an answer: ERROR_MARK …)       (as a final: ERROR_MARK …)      SHLC01 04 id | reason text
  *   cancel                                                                          SHLC01 05 id
- *   ask all                                                                         SHLC01 06 id span service | body
- *   the asked                                                                       SHLC01 07 id | worker…
- *   one answer                                                                      SHLC01 08 id | worker status body?
+ *   broadcast                                                                       SHLC01 06 id span service | body
+ *   targets                                                                         SHLC01 07 id | worker…
+ *   worker reply                                                                    SHLC01 08 id | worker status body?
  *   heartbeat                                                                       SHLC01 09 | incarnation (from a client: none)
  *   waiting                                                                         SHLC01 0a id | 01 no worker offers it, 00 one has it
  *   credit                                                                          SHLC01 0b id bytes
@@ -69,9 +69,9 @@ export const ClientCommand = {
   Final: 3,
   Error: 4,
   Cancel: 5,
-  AskAll: 6,
-  Asked: 7,
-  Answer: 8,
+  Broadcast: 6,
+  Targets: 7,
+  WorkerReply: 8,
   Heartbeat: 9,
   Waiting: 10,
   Credit: 11,
@@ -168,7 +168,7 @@ export const ID_LENGTH = 16;
 /** Bytes of a delivery's tag. */
 export const TAG_LENGTH = 4;
 
-/** Tags go from 1 to this, and begin anew. */
+/** Tags go from 1 to this, and begin again. */
 export const MAX_TAG = 0x3fff_ffff;
 
 /** Bytes of a service's name at most. */
@@ -186,7 +186,7 @@ export const MAX_CAPACITY = 65_535;
 /** Services whose names begin so are the broker's own (8/MMI). */
 export const RESERVED_PREFIX = "mmi.";
 
-/** The service that tells who speaks the third dialect. */
+/** The service that a client asks whether its broker speaks the third dialect. */
 export const NEGOTIATION: Buffer = Buffer.from("mmi.shoal");
 
 /** The bytes of a routing id, id or name as a key of tables: one character a byte. */
@@ -207,7 +207,7 @@ export function bytesOf(frames: readonly Buffer[], start = 0): number {
 }
 
 /**
- * The reason and text of a body that tells of a failure; `undefined` for any other body.
+ * The reason and text of an error reply; `undefined` for any other body.
  *
  * @param at where the body begins among the frames
  */

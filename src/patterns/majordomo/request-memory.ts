@@ -3,7 +3,7 @@
  * again: at a broker and at a worker.
  *
  *   begin            keep                       settle, or pushed out
- *   -----> in hand ------> kept with its answer ----------------------> forgotten
+ *   -----> in flight ------> kept with its answer ----------------------> forgotten
  *
  * A client says with each request which is the oldest that it still wants (header.ts):
  * what is older is forgotten at once, so that as a rule little is kept, for a short
@@ -51,7 +51,7 @@ export class ClientMemory {
   readonly entries = new NumberTable<Repeatable>();
   /** The client wants nothing any more that is below. */
   settled = 0;
-  /** It was pushed out: who still has it looks for the client anew. */
+  /** It was pushed out: who still has it looks for the client again. */
   stale = false;
 
   constructor(key: string, high: number, low: number) {
@@ -120,7 +120,7 @@ export class RequestMemory {
     for (const entry of memory.entries.between(settled, oldest)) this.forget(entry);
   }
 
-  /** It is answered; whoever asks again gets that. @returns whether it is kept */
+  /** It is answered; a repetition gets that. @returns whether it is kept */
   keep(entry: Repeatable, bytes: number): boolean {
     const { memory } = entry;
     if (memory === undefined) return false;

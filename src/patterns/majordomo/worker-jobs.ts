@@ -17,8 +17,8 @@ import { DELIVERY_ID, idIn, oldestIn, sequenceIn, tagIn } from "./header.js";
 import { Dialect, INITIAL_CREDIT, pieceCost } from "./protocol.js";
 import { type ClientMemory, owned, Repeatable, RequestMemory } from "./request-memory.js";
 import type { Delivery } from "./worker-messages.js";
-import type { MajordomoHandler, RequestContext, WorkerEvent } from "./worker-options.js";
-import type { Told, WorkerSession } from "./worker-rules.js";
+import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
+import type { SendOutcome, WorkerSession } from "./worker-rules.js";
 
 /** The frames of a reply. */
 export type Body = (Buffer | string)[];
@@ -42,13 +42,13 @@ export function sizeOf(body: Body): number {
 }
 
 /** Hears that the last word on a job, which had to wait for room, has left; or never will. */
-export type OnLastWord = (job: Job, sent: boolean) => void;
+export type OnFlushed = (job: Job, sent: boolean) => void;
 
-export class Job extends Repeatable implements RequestContext, SendTicket {
+export class Job extends Repeatable implements MajordomoRequestContext, SendTicket {
   readonly session: WorkerSession;
   readonly delivery: Delivery;
   readonly service: string;
-  /** Repetitions that came while the first is in hand. */
+  /** Repetitions that came while the first is in flight. */
   followers: Job[] | undefined = undefined;
   outcome: Outcome | undefined = undefined;
   cancelled = false;
@@ -64,15 +64,15 @@ export class Job extends Repeatable implements RequestContext, SendTicket {
   credit = INITIAL_CREDIT;
   /** Bytes of its answer that wait for room. */
   unsentBytes = 0;
-  readonly #onLastWord: OnLastWord;
+  readonly #onFlushed: OnFlushed;
   /** What is waited for: credit, or room for a piece. */
   #whenGranted: (() => void) | undefined = undefined;
   #whenSent: ((sent: boolean) => void) | undefined = undefined;
   #controller: AbortController | undefined = undefined;
 
-  constructor(session: WorkerSession, delivery: Delivery, service: string, onLastWord: OnLastWord) {
+  constructor(session: WorkerSession, delivery: Delivery, service: string, onLastWord: OnFlushed) {
     super();
-    this.#onLastWord = onLastWord;
+    this.#onFlushed = onLastWord;
     this.session = session;
     this.delivery = delivery;
     this.service = service;
@@ -127,7 +127,7 @@ export class Job extends Repeatable implements RequestContext, SendTicket {
 
   settled(sent: boolean): void {
     const whenSent = this.#whenSent;
-    if (whenSent === undefined) this.#onLastWord(this, sent);
+    if (whenSent === undefined) this.#onFlushed(this, sent);
     else {
       this.#whenSent = undefined;
       whenSent(sent);
@@ -147,7 +147,7 @@ export class Job extends Repeatable implements RequestContext, SendTicket {
   }
 }
 
-/** Requests that may wait for a handler beyond what the brokers were promised: those of ask-all. */
+/** Requests that may wait for a handler beyond what the brokers were promised: those of broadcast. */
 const MAX_EXTRA = 1_000;
 
 /** How an answer in pieces ends that nobody wants any more. */
@@ -182,7 +182,7 @@ export class WorkerJobs {
   unsentBytes = 0;
   readonly #options: JobsOptions;
   readonly #handler: MajordomoHandler<unknown, unknown>;
-  readonly #emit: (event: WorkerEvent) => void;
+  readonly #emit: (event: MajordomoWorkerEvent) => void;
   readonly #waiting = new RingBuffer<Job>();
   readonly #memory: RequestMemory;
   /** Where the last request's client was found. */
@@ -194,7 +194,7 @@ export class WorkerJobs {
   constructor(
     options: JobsOptions,
     handler: MajordomoHandler<unknown, unknown>,
-    emit: (event: WorkerEvent) => void,
+    emit: (event: MajordomoWorkerEvent) => void,
   ) {
     this.#options = options;
     this.#handler = handler;
@@ -208,7 +208,7 @@ export class WorkerJobs {
 
   /** A broker gave a request. */
   start(session: WorkerSession, delivery: Delivery): void {
-    const job = new Job(session, delivery, this.#options.service, this.#onLastWord);
+    const job = new Job(session, delivery, this.#options.service, this.#onFlushed);
     this.counters.requests += 1;
     if (delivery.dialect === Dialect.Shoal) this.#openOf(session).set(tagIn(delivery.head), job);
     if (delivery.repeatable && this.#repeated(job)) return;
@@ -231,12 +231,12 @@ export class WorkerJobs {
     this.#open.get(session)?.get(tag)?.grant(bytes);
   }
 
-  /** A session has lost its broker: what it had in hand has nobody to go to. */
+  /** A session has lost its broker: what it had in flight has nobody to go to. */
   abandon(session: WorkerSession): void {
     const jobs = this.#open.get(session);
     if (jobs === undefined) return;
     this.#open.delete(session);
-    // With an id it goes on: the broker that gets the request anew gets its outcome. Pieces cannot be sent again.
+    // With an id it goes on: the broker that gets the request again gets its outcome. Pieces cannot be sent again.
     for (const job of jobs.values()) if (!job.delivery.repeatable || job.streams) job.abort();
   }
 
@@ -283,7 +283,7 @@ export class WorkerJobs {
     const first = memory.entries.get(sequence) as Job | undefined;
     if (first !== undefined && (first.outcome !== undefined || !first.cancelled)) {
       this.counters.duplicates += 1;
-      this.#emit({ type: "request:duplicate" });
+      this.#emit({ type: "request:repeated" });
       if (first.outcome !== undefined) this.#settle(job, first.outcome);
       else {
         first.followers ??= [];
@@ -293,7 +293,7 @@ export class WorkerJobs {
     }
     if (sequence < memory.settled) {
       this.counters.duplicates += 1;
-      this.#emit({ type: "request:duplicate" });
+      this.#emit({ type: "request:repeated" });
       this.#settle(job, { ok: false, reason: "duplicate", text: "The client does not want it any more." });
       return true;
     }
@@ -348,7 +348,7 @@ export class WorkerJobs {
   }
 
   #threw(job: Job, error: unknown): void {
-    if (!job.cancelled) this.#emit({ type: "request:failed", error });
+    if (!job.cancelled) this.#emit({ type: "handler:failed", error });
     this.#finish(job, failedWith(error, ""));
   }
 
@@ -393,11 +393,11 @@ export class WorkerJobs {
   async #piece(job: Job, body: Body): Promise<Outcome | undefined> {
     if (job.cancelled) return NOTHING;
     const cost = pieceCost(body);
-    const told = job.session.partial(job.delivery, body, job.pieces, job);
-    if (told === "stale") return NOTHING;
+    const outcome = job.session.partial(job.delivery, body, job.pieces, job);
+    if (outcome === "stale") return NOTHING;
     job.pieces += 1;
     job.credit -= cost;
-    if (told === "sent") return undefined;
+    if (outcome === "sent") return undefined;
     this.unsentBytes += cost;
     const sent = await job.sent();
     this.unsentBytes -= cost;
@@ -437,22 +437,22 @@ export class WorkerJobs {
   /** The last word on a request, to the broker that gave it. */
   #settle(job: Job, outcome: Outcome): void {
     const { session, delivery } = job;
-    let told: Told;
+    let sending: SendOutcome;
     if (delivery.dialect === Dialect.Shoal) {
       this.#open.get(session)?.delete(tagIn(delivery.head));
-      told = outcome.ok
+      sending = outcome.ok
         ? session.final(delivery, outcome.body, job.pieces, job)
         : session.failure(delivery, outcome.reason, outcome.text, job);
     } else {
       const { ok } = outcome;
       const body = ok ? outcome.body : [ERROR_MARK, Buffer.from(outcome.reason), Buffer.from(outcome.text)];
-      told = session.final(delivery, body, 0, job);
+      sending = session.final(delivery, body, 0, job);
     }
     job.failed = !outcome.ok;
-    if (told === "waits") {
+    if (sending === "waits") {
       job.unsentBytes = outcome.ok ? sizeOf(outcome.body) : outcome.text.length;
       this.unsentBytes += job.unsentBytes;
-    } else this.#ended(job, told === "sent");
+    } else this.#ended(job, sending === "sent");
   }
 
   /** The last word on a request has left, or has nobody to go to. */
@@ -469,7 +469,7 @@ export class WorkerJobs {
     else this.counters.answered += 1;
   }
 
-  #onLastWord: OnLastWord = (job, sent) => {
+  #onFlushed: OnFlushed = (job, sent) => {
     this.#ended(job, sent);
     this.#runNext();
   };

@@ -224,7 +224,7 @@ export function workerSignal(to: Buffer, dialect: Dialect, name: "Heartbeat" | "
     : [to, WORKER_HEADERS[dialect], command];
 }
 
-/** Nobody waits for this delivery's answer any more; plain workers are not told. */
+/** Nobody waits for this delivery's answer any more; plain workers get no message. */
 export function cancellation(to: Buffer, tag: number): Frames {
   return [to, deliveryHead(WorkerCommand.Cancel, tag, EMPTY)];
 }

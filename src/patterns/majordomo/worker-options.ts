@@ -2,9 +2,9 @@
 
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
-import type { MessageLike } from "../../sockets/message.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
+import type { BodyFor, BodyOf } from "../kit/body.js";
 import { resolve } from "./broker-options.js";
 import { MAX_CAPACITY, MAX_SERVICE_NAME, RESERVED_PREFIX } from "./protocol.js";
 
@@ -83,7 +83,7 @@ export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
    * Whether the sockets have a thread of their own, for handlers that block the event loop: heartbeats go on
    * there meanwhile. The handler stays in the thread that made the worker; each request and answer is copied
    * once on its way. No endpoint of inproc then, and no `context` in `socketOptions`. When the thread fails,
-   * the event `thread:failed` tells it, the worker offers nothing more, and `close` rejects with `EBADF`.
+   * the event `thread:failed` reports it, the worker offers nothing more, and `close` rejects with `EBADF`.
    * Default false.
    */
   readonly thread?: boolean;
@@ -121,26 +121,20 @@ export function checkedService(service: string): Buffer {
   return frame;
 }
 
-/** What a handler gets: frames, or with a codec the value. */
-export type RequestBody<T> = [T] extends [Raw] ? Buffer[] : T;
-
-/** What a handler gives: a frame or frames, or with a codec the value. */
-export type ReplyBody<T> = [T] extends [Raw] ? MessageLike | MessageLike[] : T;
-
 /** What a handler may give back: the reply, or pieces of it as they come, and with `return` the last. */
-export type HandlerResult<T> =
-  | ReplyBody<T>
-  | Promise<ReplyBody<T>>
-  | AsyncGenerator<ReplyBody<T>, ReplyBody<T> | undefined, void>;
+export type MajordomoHandlerResult<T> =
+  | BodyFor<T>
+  | Promise<BodyFor<T>>
+  | AsyncGenerator<BodyFor<T>, BodyFor<T> | undefined, void>;
 
 /** Handles one request of a service. */
 export type MajordomoHandler<Req = Raw, Rep = Raw> = (
-  request: RequestBody<Req>,
-  context: RequestContext,
-) => HandlerResult<Rep>;
+  request: BodyOf<Req>,
+  context: MajordomoRequestContext,
+) => MajordomoHandlerResult<Rep>;
 
 /** Beside the request's body. */
-export interface RequestContext {
+export interface MajordomoRequestContext {
   /** Aborted when nobody waits for the answer any more: given up, the broker lost, the worker closing. */
   readonly signal: AbortSignal;
   /** The service that was asked. */
@@ -149,33 +143,33 @@ export interface RequestContext {
   readonly id: string | undefined;
 }
 
-export type WorkerEvent =
+export type MajordomoWorkerEvent =
   /** A broker may give requests from now on. */
-  | { readonly type: "broker:join"; readonly endpoint: string; readonly dialect: "0.1" | "0.2" | "shoal" }
+  | { readonly type: "broker:joined"; readonly endpoint: string; readonly dialect: "0.1" | "0.2" | "shoal" }
   /** A broker said DISCONNECT, is silent, or its connection ended (`lost`); the worker comes back to it after `retryIn` ms. */
   | {
-      readonly type: "broker:leave";
+      readonly type: "broker:left";
       readonly endpoint: string;
       readonly reason: "disconnect" | "expired" | "lost" | "stopping";
       readonly retryIn: number;
     }
   /** The handler threw, rejected or gave what is no reply. */
-  | { readonly type: "request:failed"; readonly error: unknown }
+  | { readonly type: "handler:failed"; readonly error: unknown }
   /** A request whose answer nobody waits for any more: its signal is aborted. */
   | { readonly type: "request:cancelled" }
   /** A request that was handled before: its answer is sent again. */
-  | { readonly type: "request:duplicate" }
+  | { readonly type: "request:repeated" }
   /** The request does not pass the codec or its schema. */
   | { readonly type: "request:invalid"; readonly error: unknown }
   /** A message that the protocol does not allow. */
-  | { readonly type: "peer:fault"; readonly endpoint: string }
+  | { readonly type: "peer:invalid"; readonly endpoint: string }
   /** The thread of the sockets (option `thread`) failed; the worker offers nothing any more. */
   | { readonly type: "thread:failed"; readonly error: unknown }
   /** Events of that thread that were dropped while this one was held up. */
   | { readonly type: "events:lost"; readonly count: number };
 
-/** A worker's accounts. `requests = answered + failed + cancelled + stale + running + queued`. */
-export interface WorkerStats {
+/** A worker's statistics. `requests = answered + failed + cancelled + stale + running + queued`. */
+export interface MajordomoWorkerStats {
   readonly requests: number;
   readonly answered: number;
   readonly failed: number;

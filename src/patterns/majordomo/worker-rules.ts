@@ -43,7 +43,7 @@ export interface SessionOptions {
 }
 
 /** What the rules ask of their driver. */
-export interface SessionOutbox {
+export interface SessionEffects {
   /** A new connection to the broker; the former one is closed already. */
   open(): void;
   close(): void;
@@ -59,24 +59,24 @@ export interface SessionOutbox {
   credit(tag: number, bytes: number): void;
   /** Registered. */
   joined(dialect: Dialect): void;
-  /** No longer registered; what is in hand is stale. */
+  /** No longer registered; what is in flight is stale. */
   left(reason: "disconnect" | "expired" | "lost", retryIn: number): void;
   fault(): void;
 }
 
 /** What became of an answer: it waits for room, or it is of no use, since the registration that it belongs to is over. */
-export type Told = "sent" | "waits" | "stale";
+export type SendOutcome = "sent" | "waits" | "stale";
 
 type State = "away" | "asking" | "ready" | "ended";
 
 export class WorkerSession {
   readonly #options: SessionOptions;
-  readonly #outbox: SessionOutbox;
+  readonly #effects: SessionEffects;
   readonly #random: () => number;
   #state: State = "away";
   #dialect: Dialect = Dialect.Mdp01;
   #epoch = 0;
-  #inHand = 0;
+  #inFlight = 0;
   /** Something was answered since the last beat. */
   #worked = false;
   #lastSeen = 0;
@@ -88,10 +88,10 @@ export class WorkerSession {
   #draining = false;
 
   /** @param random from 0 up to 1, for jitter */
-  constructor(options: SessionOptions, outbox: SessionOutbox, random: () => number) {
+  constructor(options: SessionOptions, effects: SessionEffects, random: () => number) {
     this.#options = options;
     this.#interval = options.heartbeatInterval;
-    this.#outbox = outbox;
+    this.#effects = effects;
     this.#random = random;
   }
 
@@ -111,7 +111,7 @@ export class WorkerSession {
   receive(input: WorkerInput, now: number): void {
     if (this.#state === "away" || this.#state === "ended") return;
     if (input.kind === "fault") {
-      this.#outbox.fault();
+      this.#effects.fault();
       return;
     }
     this.#lastSeen = now;
@@ -125,20 +125,20 @@ export class WorkerSession {
     switch (input.kind) {
       case "request": {
         if (input.dialect !== this.#dialect) {
-          this.#outbox.fault();
+          this.#effects.fault();
           return;
         }
         this.#attempts = 0;
-        this.#inHand += 1;
+        this.#inFlight += 1;
         input.epoch = this.#epoch;
-        this.#outbox.start(input);
+        this.#effects.start(input);
         break;
       }
       case "cancel":
-        this.#outbox.cancel(input.tag);
+        this.#effects.cancel(input.tag);
         break;
       case "credit":
-        this.#outbox.credit(input.tag, input.bytes);
+        this.#effects.credit(input.tag, input.bytes);
         break;
       case "heartbeat":
         this.#attempts = 0;
@@ -166,67 +166,77 @@ export class WorkerSession {
     }
     const { heartbeatInterval, liveness } = this.#options;
     // 0.1 brokers do not beat to a worker that works; its own long job is not their silence.
-    if (this.#dialect !== Dialect.Shoal && (this.#inHand > 0 || this.#worked)) this.#lastSeen = now;
+    if (this.#dialect !== Dialect.Shoal && (this.#inFlight > 0 || this.#worked)) this.#lastSeen = now;
     this.#worked = false;
     if (now - this.#lastSeen >= heartbeatInterval * liveness) {
       this.#leave("expired", now);
       return;
     }
     this.#next = now + this.#interval;
-    if (this.#state === "ready") this.#outbox.beat(signalMessage(this.#dialect, "Heartbeat"));
+    if (this.#state === "ready") this.#effects.beat(signalMessage(this.#dialect, "Heartbeat"));
   }
 
   /** A piece of an answer. @param pieces that were sent before */
-  partial(delivery: Delivery, body: readonly (Buffer | string)[], pieces: number, ticket: SendTicket): Told {
+  partial(
+    delivery: Delivery,
+    body: readonly (Buffer | string)[],
+    pieces: number,
+    ticket: SendTicket,
+  ): SendOutcome {
     if (delivery.epoch !== this.#epoch || this.#state !== "ready") return "stale";
     return this.#reply(replyMessage(delivery.dialect, delivery.envelope, false, body, pieces), ticket);
   }
 
   /** The answer, or its end. @param pieces that were sent before */
-  final(delivery: Delivery, body: readonly (Buffer | string)[], pieces: number, ticket: SendTicket): Told {
+  final(
+    delivery: Delivery,
+    body: readonly (Buffer | string)[],
+    pieces: number,
+    ticket: SendTicket,
+  ): SendOutcome {
     if (!this.#settle(delivery)) return "stale";
     return this.#reply(replyMessage(delivery.dialect, delivery.envelope, true, body, pieces), ticket);
   }
 
   /** There is no answer; in the third dialect only, which can say so. */
-  failure(delivery: Delivery, reason: string, text: string, ticket: SendTicket): Told {
+  failure(delivery: Delivery, reason: string, text: string, ticket: SendTicket): SendOutcome {
     if (!this.#settle(delivery)) return "stale";
     return this.#reply(failureMessage(delivery.head, reason, text), ticket);
   }
 
-  #reply(message: Frames, ticket: SendTicket): Told {
-    return this.#outbox.reply(message, ticket) ? "sent" : "waits";
+  #reply(message: Frames, ticket: SendTicket): SendOutcome {
+    return this.#effects.reply(message, ticket) ? "sent" : "waits";
   }
 
   /** Takes nothing new. A plain broker cannot be told before the last answer is out. */
   drain(): void {
     if (this.#draining) return;
     this.#draining = true;
-    if (this.#state === "ready" && this.#dialect === Dialect.Shoal) this.#outbox.send(drainMessage());
+    if (this.#state === "ready" && this.#dialect === Dialect.Shoal) this.#effects.send(drainMessage());
   }
 
   /** Says DISCONNECT and ends. */
   end(): void {
-    if (this.#state === "ready") this.#outbox.send(signalMessage(this.#dialect, "Disconnect"));
+    if (this.#state === "ready") this.#effects.send(signalMessage(this.#dialect, "Disconnect"));
     this.#state = "ended";
     this.#epoch += 1;
   }
 
   #settle(delivery: Delivery): boolean {
     if (delivery.epoch !== this.#epoch || this.#state !== "ready") return false;
-    this.#inHand -= 1;
+    this.#inFlight -= 1;
     this.#worked = true;
     return true;
   }
 
   #connect(now: number): void {
     const { dialect, heartbeatInterval } = this.#options;
-    this.#outbox.open();
+    this.#effects.open();
     this.#lastSeen = now;
     this.#next = now + heartbeatInterval;
     if (dialect === undefined) {
       this.#state = "asking";
-      this.#outbox.send(negotiation("worker"));
+      this.#effects.send(negotiation("worker"));
     } else this.#register(dialect, now);
   }
 
@@ -235,11 +245,11 @@ export class WorkerSession {
     this.#state = "ready";
     this.#dialect = dialect;
     this.#epoch += 1;
-    this.#inHand = 0;
+    this.#inFlight = 0;
     this.#next = now + this.#interval;
-    this.#outbox.send(readyMessage(dialect, service, { concurrency, capacity }, name));
-    this.#outbox.joined(dialect);
-    if (this.#draining && dialect === Dialect.Shoal) this.#outbox.send(drainMessage());
+    this.#effects.send(readyMessage(dialect, service, { concurrency, capacity }, name));
+    this.#effects.joined(dialect);
+    if (this.#draining && dialect === Dialect.Shoal) this.#effects.send(drainMessage());
   }
 
   #leave(reason: "disconnect" | "expired" | "lost", now: number): void {
@@ -249,7 +259,7 @@ export class WorkerSession {
     this.#state = "away";
     this.#epoch += 1;
     this.#next = now + wait;
-    this.#outbox.close();
-    this.#outbox.left(reason, wait);
+    this.#effects.close();
+    this.#effects.left(reason, wait);
   }
 }

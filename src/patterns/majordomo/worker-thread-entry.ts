@@ -5,12 +5,12 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { MajordomoWorker } from "./worker.js";
-import type { MajordomoHandler, RequestContext, WorkerEvent } from "./worker-options.js";
+import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
 
 import {
   type FromHandler,
   type FromSockets,
-  MAX_UNTOLD,
+  MAX_UNTAKEN,
   type Outcome,
   pack,
   type ThreadData,
@@ -18,14 +18,14 @@ import {
 } from "./worker-thread.js";
 
 const main = parentPort as NonNullable<typeof parentPort>;
-const { endpoints, service, options, accounts, taken } = workerData as ThreadData;
+const { endpoints, service, options, statistics, taken } = workerData as ThreadData;
 
-function tell(message: FromSockets, transfer: ArrayBuffer[] = []): void {
+function post(message: FromSockets, transfer: ArrayBuffer[] = []): void {
   main.postMessage(message, transfer);
 }
 
 /** Requests in the main thread's hands. */
-const open = new Map<number, RequestContext>();
+const open = new Map<number, MajordomoRequestContext>();
 /** Who waits for the main thread's word on a request. */
 const waiting = new Map<number, (outcome: Outcome) => void>();
 let numbers = 0;
@@ -39,18 +39,18 @@ function answered(number: number): Promise<Outcome> {
 
 async function handle(
   request: Buffer[],
-  context: RequestContext,
+  context: MajordomoRequestContext,
 ): Promise<Buffer[] | AsyncGenerator<Buffer[]>> {
   const number = ++numbers;
   open.set(number, context);
-  noteAccounts();
+  noteStatistics();
   const frames = pack(request);
   const outcome = answered(number);
-  tell({ type: "request", number, id: context.id, frames }, [frames.bytes]);
+  post({ type: "request", number, id: context.id, frames }, [frames.bytes]);
   const first = await outcome;
   if (first.type === "stream") return pieces(number);
   open.delete(number);
-  noteAccounts();
+  noteStatistics();
   if (first.type === "reply") return unpack(first.frames);
   throw failureOf(first);
 }
@@ -61,7 +61,7 @@ async function* pieces(number: number): AsyncGenerator<Buffer[], Buffer[] | unde
   try {
     for (;;) {
       const outcome = answered(number);
-      tell({ type: "next", number });
+      post({ type: "next", number });
       const next = await outcome;
       if (next.type === "piece") {
         yield unpack(next.frames);
@@ -74,8 +74,8 @@ async function* pieces(number: number): AsyncGenerator<Buffer[], Buffer[] | unde
   } finally {
     open.delete(number);
     waiting.delete(number);
-    if (!over) tell({ type: "return", number });
-    noteAccounts();
+    if (!over) post({ type: "return", number });
+    noteStatistics();
   }
 }
 
@@ -100,54 +100,54 @@ const worker = new MajordomoWorker(endpoints, service, handle as unknown as Majo
 
 let noted = false;
 /** Once a turn, after all that it brings. */
-function noteAccounts(): void {
+function noteStatistics(): void {
   if (noted) return;
   noted = true;
   setImmediate(() => {
     noted = false;
-    for (const [index, value] of Object.values(worker.stats()).entries()) accounts[index] = value;
+    for (const [index, value] of Object.values(worker.stats()).entries()) statistics[index] = value;
   });
 }
 
-/** ms between two looks whether the main thread has taken what was told. */
+/** ms between two looks whether the main thread has taken what was posted. */
 const LOOK = 100;
 
-let told = 0;
+let posted = 0;
 let lost = 0;
-function tellEvent(event: WorkerEvent): void {
-  if (lost === 0 && told - Atomics.load(taken, 0) < MAX_UNTOLD) {
-    tell({ type: "event", event });
-    told += 1;
+function postEvent(event: MajordomoWorkerEvent): void {
+  if (lost === 0 && posted - Atomics.load(taken, 0) < MAX_UNTAKEN) {
+    post({ type: "event", event });
+    posted += 1;
     return;
   }
   noteLost(1);
 }
 
 function noteLost(count: number): void {
-  if (lost === 0) setTimeout(tellLost, LOOK).unref();
+  if (lost === 0) setTimeout(postLost, LOOK).unref();
   lost += count;
 }
 
-/** In the place where the events would have been: none is told before. */
-function tellLost(): void {
-  if (told - Atomics.load(taken, 0) >= MAX_UNTOLD) {
-    setTimeout(tellLost, LOOK).unref();
+/** In the place where the events would have been: none is posted before. */
+function postLost(): void {
+  if (posted - Atomics.load(taken, 0) >= MAX_UNTAKEN) {
+    setTimeout(postLost, LOOK).unref();
     return;
   }
-  tell({ type: "event", event: { type: "events:lost", count: lost } });
-  told += 1;
+  post({ type: "event", event: { type: "events:lost", count: lost } });
+  posted += 1;
   lost = 0;
 }
 
-async function hear(): Promise<void> {
+async function forwardEvents(): Promise<void> {
   let missed = 0;
   for await (const event of worker.events) {
     const { events } = worker;
     if (events.lost > missed) noteLost(events.lost - missed);
     missed = events.lost;
-    noteAccounts();
-    // The main thread has the error itself, and tells it.
-    if (event.type !== "request:failed") tellEvent(event);
+    noteStatistics();
+    // The main thread has the error itself, and reports it.
+    if (event.type !== "handler:failed") postEvent(event);
   }
 }
 
@@ -155,9 +155,9 @@ async function close(linger: number): Promise<void> {
   const hearing = heard;
   await worker.close({ linger });
   await hearing;
-  if (lost > 0) tell({ type: "event", event: { type: "events:lost", count: lost } });
-  for (const [index, value] of Object.values(worker.stats()).entries()) accounts[index] = value;
-  tell({ type: "closed" });
+  if (lost > 0) post({ type: "event", event: { type: "events:lost", count: lost } });
+  for (const [index, value] of Object.values(worker.stats()).entries()) statistics[index] = value;
+  post({ type: "closed" });
 }
 
 main.on("message", (message: FromHandler) => {
@@ -168,8 +168,8 @@ main.on("message", (message: FromHandler) => {
     case "watch": {
       const { number } = message;
       const signal = open.get(number)?.signal;
-      if (signal?.aborted === true) tell({ type: "abort", number });
-      else signal?.addEventListener("abort", () => tell({ type: "abort", number }), { once: true });
+      if (signal?.aborted === true) post({ type: "abort", number });
+      else signal?.addEventListener("abort", () => post({ type: "abort", number }), { once: true });
       break;
     }
     default: {
@@ -180,5 +180,5 @@ main.on("message", (message: FromHandler) => {
   }
 });
 
-const heard = hear();
-tell({ type: "up", names: Object.keys(worker.stats()) });
+const heard = forwardEvents();
+post({ type: "up", names: Object.keys(worker.stats()) });

@@ -11,7 +11,7 @@ import { builtFile } from "../../core/built-file.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
-import type { MajordomoHandler, RequestContext, WorkerEvent } from "./worker-options.js";
+import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
 
 /** Frames in one piece of memory, one after the other. */
 export interface Packed {
@@ -20,11 +20,11 @@ export interface Packed {
 }
 
 /**
- * What a worker's two threads tell each other: the main thread has the handler,
+ * What a worker's two threads post to each other: the main thread has the handler,
  * the other the sockets (worker-thread.ts, worker-thread-entry.ts).
  *
  *   sockets' thread                       main thread
- *   up          names of the accounts
+ *   up          names of the statistics
  *   request     number, id, frames  --->  the handler runs
  *                                   <---  reply, or failed
  *                                   <---  stream: the answer comes in pieces
@@ -37,7 +37,7 @@ export interface Packed {
  *                                   <---  close: linger
  *   closed                          --->
  *
- * A request is told once a handler is free for it, and a piece once it is asked
+ * A request is posted once a handler is free for it, and a piece once it is asked
  * for: so what is under way between the threads has a bound, however long either
  * is held up. Events have one of their own (MAX_UNTOLD).
  *
@@ -53,7 +53,7 @@ export type FromSockets =
       readonly frames: Packed;
     }
   | { readonly type: "next" | "return" | "abort"; readonly number: number }
-  | { readonly type: "event"; readonly event: WorkerEvent }
+  | { readonly type: "event"; readonly event: MajordomoWorkerEvent }
   | { readonly type: "closed" };
 
 /** What becomes of a request, or of the question for the next piece. */
@@ -75,17 +75,17 @@ export interface ThreadData {
   readonly service: string;
   /** Options of the worker that can be cloned. */
   readonly options: { readonly socketOptions: object };
-  /** The accounts, in the order of the names that `up` tells. */
-  readonly accounts: Float64Array;
+  /** The statistics, in the order of the names that `up` has. */
+  readonly statistics: Float64Array;
   /** [0]: events that the main thread has taken. */
   readonly taken: Int32Array;
 }
 
 /** Accounts that there is room for. */
-export const MAX_ACCOUNTS = 64;
+export const MAX_STATISTICS = 64;
 
 /** Events on their way to a main thread that is held up; further ones are dropped, and `events:lost` says how many. */
-export const MAX_UNTOLD = 1_000;
+export const MAX_UNTAKEN = 1_000;
 
 /** Copies frames into memory that can be transferred. */
 export function pack(frames: readonly (Uint8Array | string)[]): Packed {
@@ -125,11 +125,11 @@ export interface ThreadHandler {
   readonly handler: MajordomoHandler<unknown, unknown>;
   readonly requestCodec: Codec<unknown> | undefined;
   readonly replyCodec: Codec<unknown> | undefined;
-  emit(event: WorkerEvent): void;
+  emit(event: MajordomoWorkerEvent): void;
 }
 
 /** A request in the handler's hands. */
-class Call implements RequestContext {
+class Call implements MajordomoRequestContext {
   readonly service: string;
   readonly id: string | undefined;
   readonly number: number;
@@ -165,7 +165,9 @@ class Call implements RequestContext {
 export class WorkerThread {
   readonly #work: ThreadHandler;
   readonly #thread: Worker;
-  readonly #accounts = new Float64Array(new SharedArrayBuffer(MAX_ACCOUNTS * Float64Array.BYTES_PER_ELEMENT));
+  readonly #statistics = new Float64Array(
+    new SharedArrayBuffer(MAX_STATISTICS * Float64Array.BYTES_PER_ELEMENT),
+  );
   readonly #taken = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   readonly #calls = new Map<number, Call>();
   readonly #ended: Promise<void>;
@@ -190,7 +192,7 @@ export class WorkerThread {
       endpoints,
       service: work.service,
       options: { ...options, socketOptions: plainOptions(options.socketOptions) },
-      accounts: this.#accounts,
+      statistics: this.#statistics,
       taken: this.#taken,
     };
     this.#thread = new Worker(builtFile("dist/patterns/majordomo/worker-thread-entry.js"), {
@@ -209,21 +211,21 @@ export class WorkerThread {
     });
   }
 
-  /** The thread's accounts over `none`, which stands until it has some. */
+  /** The thread's statistics over `none`, which stands until it has some. */
   stats<S extends object>(none: S): S {
-    const known = this.#names.map((name, index) => [name, this.#accounts[index]] as const);
+    const known = this.#names.map((name, index) => [name, this.#statistics[index]] as const);
     return { ...none, ...Object.fromEntries(known) };
   }
 
   /** @throws ClosedError `EBADF` when the thread failed; `cause` says why */
   async close(linger: number): Promise<void> {
-    if (this.#failure === undefined) this.#tell({ type: "close", linger });
+    if (this.#failure === undefined) this.#post({ type: "close", linger });
     await this.#ended;
     if (this.#failure === undefined) return;
     throw new ClosedError("EBADF", "The thread of the worker's sockets failed", { cause: this.#failure });
   }
 
-  #tell(message: FromHandler, packed?: Packed): void {
+  #post(message: FromHandler, packed?: Packed): void {
     this.#thread.postMessage(message, packed === undefined ? [] : [packed.bytes]);
   }
 
@@ -267,7 +269,7 @@ export class WorkerThread {
 
   #start(number: number, id: string | undefined, frames: Buffer[]): void {
     const call = new Call(this.#work.service, id, number, (asked) =>
-      this.#tell({ type: "watch", number: asked }),
+      this.#post({ type: "watch", number: asked }),
     );
     this.#calls.set(number, call);
     let request: unknown;
@@ -295,13 +297,13 @@ export class WorkerThread {
     if (!this.#calls.has(call.number)) return;
     if (isGenerator(reply)) {
       call.pieces = reply;
-      this.#tell({ type: "stream", number: call.number });
+      this.#post({ type: "stream", number: call.number });
       return;
     }
     try {
       const frames = this.#encode(reply);
       this.#calls.delete(call.number);
-      this.#tell({ type: "reply", number: call.number, frames }, frames);
+      this.#post({ type: "reply", number: call.number, frames }, frames);
     } catch (error) {
       this.#threw(call, error);
     }
@@ -316,8 +318,8 @@ export class WorkerThread {
       const frames = done === true && value === undefined ? undefined : this.#encode(value);
       if (done === true) {
         this.#calls.delete(number);
-        this.#tell({ type: "end", number, frames }, frames);
-      } else if (frames !== undefined) this.#tell({ type: "piece", number, frames }, frames);
+        this.#post({ type: "end", number, frames }, frames);
+      } else if (frames !== undefined) this.#post({ type: "piece", number, frames }, frames);
     } catch (error) {
       this.#threw(call, error);
     }
@@ -325,13 +327,13 @@ export class WorkerThread {
 
   #threw(call: Call, error: unknown): void {
     if (!this.#calls.has(call.number)) return;
-    if (!call.aborted) this.#work.emit({ type: "request:failed", error });
+    if (!call.aborted) this.#work.emit({ type: "handler:failed", error });
     this.#fail(call, textOf(error));
   }
 
   #fail(call: Call, text: string): void {
     this.#calls.delete(call.number);
-    this.#tell({ type: "failed", number: call.number, text });
+    this.#post({ type: "failed", number: call.number, text });
   }
 
   /** Nobody is there to have its answer. */
@@ -340,7 +342,7 @@ export class WorkerThread {
     call.abort();
     call.pieces
       ?.return(undefined)
-      .catch((error: unknown) => this.#work.emit({ type: "request:failed", error }));
+      .catch((error: unknown) => this.#work.emit({ type: "handler:failed", error }));
   }
 
   #decode(frames: Buffer[]): unknown {

@@ -15,12 +15,12 @@ import { parseAtWorker } from "./worker-messages.js";
 import {
   checkedService,
   type MajordomoHandler,
+  type MajordomoWorkerEvent,
   type MajordomoWorkerOptions,
+  type MajordomoWorkerStats,
   resolveWorkerSettings,
-  type WorkerEvent,
-  type WorkerStats,
 } from "./worker-options.js";
-import { type SessionOptions, type SessionOutbox, WorkerSession } from "./worker-rules.js";
+import { type SessionEffects, type SessionOptions, WorkerSession } from "./worker-rules.js";
 import { WorkerThread } from "./worker-thread.js";
 
 /**
@@ -30,12 +30,12 @@ import { WorkerThread } from "./worker-thread.js";
  * Heartbeats do not wait for the handler, as long as it lets the event loop turn.
  * A handler that throws or rejects gives an error reply, and the worker goes on. An
  * async generator sends each piece as it comes. A plain broker gives one request
- * to each connection, so `concurrency` connections are made to it; shoal's is told
+ * to each connection, so `concurrency` connections are made to it; shoal's gets
  * the number.
  */
 export class MajordomoWorker<Req = Raw, Rep = Raw> {
   /** Brokers that come and go, handlers that fail. */
-  readonly events: EventStream<WorkerEvent> = new EventStream<WorkerEvent>();
+  readonly events: EventStream<MajordomoWorkerEvent> = new EventStream<MajordomoWorkerEvent>();
   /** The service offered. */
   readonly service: string;
   readonly #jobs: WorkerJobs;
@@ -73,7 +73,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> {
       name: settings.name === "" ? randomBytes(4).toString("hex") : settings.name,
       dialect,
     };
-    const emit = (event: WorkerEvent): void => this.events.emit(event);
+    const emit = (event: MajordomoWorkerEvent): void => this.events.emit(event);
     this.#jobs = new WorkerJobs(
       {
         service,
@@ -110,8 +110,8 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> {
     return this.#closing !== undefined;
   }
 
-  /** The accounts at this moment. */
-  stats(): WorkerStats {
+  /** The statistics at this moment. */
+  stats(): MajordomoWorkerStats {
     const stats = {
       ...this.#jobs.counters,
       faults: this.#faults.count,
@@ -164,7 +164,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> {
 const BATCH = 1_000;
 
 /** ms that the last messages have to leave. */
-const LAST_WORDS = 1_000;
+const FLUSH_TIMEOUT = 1_000;
 
 /**
  * Connections to a plain broker at most. Each has one request at a time, so a worker wants as many as it has handlers;
@@ -180,7 +180,7 @@ export interface Shared {
   readonly socketOptions: DealerOptions | undefined;
   readonly jobs: WorkerJobs;
   readonly faults: { count: number };
-  readonly emit: (event: WorkerEvent) => void;
+  readonly emit: (event: MajordomoWorkerEvent) => void;
 }
 
 export class WorkerConnection {
@@ -200,7 +200,7 @@ export class WorkerConnection {
     this.#shared = shared;
     this.#first = first;
     this.#timer = new DriverTimer(shared.session.heartbeatInterval);
-    const outbox: SessionOutbox = {
+    const effects: SessionEffects = {
       open: () => this.#open(),
       close: () => this.#disconnect(),
       send: (message) => {
@@ -218,7 +218,7 @@ export class WorkerConnection {
       left: (reason, retryIn) => this.#left(reason, retryIn),
       fault: () => this.#fault(),
     };
-    this.#session = new WorkerSession(shared.session, outbox, Math.random);
+    this.#session = new WorkerSession(shared.session, effects, Math.random);
     // After this turn, so that who makes a worker can listen to its first event.
     queueMicrotask(() => {
       if (this.#closed) return;
@@ -240,7 +240,7 @@ export class WorkerConnection {
     this.#closed = true;
     this.#session.end();
     this.#timer.stop();
-    const last = linger === 0 ? 0 : LAST_WORDS;
+    const last = linger === 0 ? 0 : FLUSH_TIMEOUT;
     await Promise.all([this.#end(last), ...this.#others.map((other) => other.close(linger))]);
   }
 
@@ -277,7 +277,7 @@ export class WorkerConnection {
 
   #joined(dialect: Dialect): void {
     if (!this.#first) return;
-    this.#shared.emit({ type: "broker:join", endpoint: this.#endpoint, dialect: DIALECT_NAMES[dialect] });
+    this.#shared.emit({ type: "broker:joined", endpoint: this.#endpoint, dialect: DIALECT_NAMES[dialect] });
     const { concurrency } = this.#shared.session;
     const wanted = dialect === Dialect.Shoal ? 0 : Math.min(concurrency, MAX_PLAIN_CONNECTIONS) - 1;
     for (const other of this.#others.splice(wanted)) void other.close(0);
@@ -289,12 +289,12 @@ export class WorkerConnection {
 
   #left(reason: "disconnect" | "expired" | "lost", retryIn: number): void {
     this.#shared.jobs.abandon(this.#session);
-    if (this.#first) this.#shared.emit({ type: "broker:leave", endpoint: this.#endpoint, reason, retryIn });
+    if (this.#first) this.#shared.emit({ type: "broker:left", endpoint: this.#endpoint, reason, retryIn });
   }
 
   #fault(): void {
     this.#shared.faults.count += 1;
-    this.#shared.emit({ type: "peer:fault", endpoint: this.#endpoint });
+    this.#shared.emit({ type: "peer:invalid", endpoint: this.#endpoint });
   }
 
   async #receive(dealer: Dealer): Promise<void> {

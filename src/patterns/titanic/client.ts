@@ -7,7 +7,7 @@ import { ServiceError } from "../kit/errors.js";
 import { checkCount } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { MajordomoClient } from "../majordomo/client.js";
-import type { CallOptions, MajordomoClientOptions } from "../majordomo/client-options.js";
+import type { MajordomoCallOptions, MajordomoClientOptions } from "../majordomo/client-options.js";
 import {
   formatUuid,
   parseStatus,
@@ -27,7 +27,7 @@ export interface TitanicReply {
 }
 
 /** What {@link TitanicClient.request} takes. */
-export interface TitanicRequestOptions extends CallOptions {
+export interface TitanicRequestOptions extends MajordomoCallOptions {
   /**
    * The request's UUID, 32 hexadecimal digits, from {@link TitanicClient.newUuid}. A program that keeps it before it
    * asks can ask again after a time-out or a crash, and the request is stored once. Default: a new one.
@@ -119,7 +119,7 @@ export class TitanicClient {
     return this.#store(storeBody(uuid, ttl, frames), call);
   }
 
-  async #store(frames: MessageLike[], call: CallOptions): Promise<string> {
+  async #store(frames: MessageLike[], call: MajordomoCallOptions): Promise<string> {
     const { timeout = this.#timeout, retries = this.#retries, signal } = call;
     const deadline = performance.now() + timeout;
     for (let left = retries, pause = REPEAT_DELAY; ; left -= 1, pause *= 2) {
@@ -140,7 +140,7 @@ export class TitanicClient {
    * Asks the broker (8/MMI). Where there is no Titanic at all, the one that comes is taken for shoal's. One that has
    * just started is asked for some time: it offers its services one after the other.
    */
-  async #knowsStore(call: CallOptions): Promise<boolean> {
+  async #knowsStore(call: MajordomoCallOptions): Promise<boolean> {
     if (this.#canStore === true) return true;
     if (performance.now() < this.#plainUntil) return false;
     const patience = this.#plainUntil === 0 ? START_PATIENCE : 0;
@@ -160,17 +160,17 @@ export class TitanicClient {
     return false;
   }
 
-  async #offered(service: string, call: CallOptions): Promise<string> {
+  async #offered(service: string, call: MajordomoCallOptions): Promise<string> {
     const [status] = await this.#client.request("mmi.service", [service], call);
     return String(status);
   }
 
   /** What there is of a reply. It stays with Titanic until `close`, or until it expires. */
-  reply(uuid: string, options?: CallOptions): Promise<TitanicReply> {
+  reply(uuid: string, options?: MajordomoCallOptions): Promise<TitanicReply> {
     return this.#calls.run(() => this.#reply(uuid, options));
   }
 
-  async #reply(uuid: string, options?: CallOptions): Promise<TitanicReply> {
+  async #reply(uuid: string, options?: MajordomoCallOptions): Promise<TitanicReply> {
     const [first, ...body] = await this.#client.request(TITANIC_SERVICES.reply, [uuid], options);
     const status = parseStatus(first);
     if (status === undefined)
@@ -193,11 +193,11 @@ export class TitanicClient {
   }
 
   /** Says that request and reply are of no use any more. */
-  close(uuid: string, options?: CallOptions): Promise<void> {
+  close(uuid: string, options?: MajordomoCallOptions): Promise<void> {
     return this.#calls.run(() => this.#close(uuid, options));
   }
 
-  async #close(uuid: string, options?: CallOptions): Promise<void> {
+  async #close(uuid: string, options?: MajordomoCallOptions): Promise<void> {
     const [status] = await this.#client.request(TITANIC_SERVICES.close, [uuid], options);
     if (parseStatus(status) !== TitanicStatus.OK) throw refused("titanic.close", status);
   }

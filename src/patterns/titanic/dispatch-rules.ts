@@ -21,7 +21,7 @@
  * is so when one that was delivered later was answered, or all that were before
  * it.
  */
-import type { ClaimedRequest } from "./store.js";
+import type { TitanicClaimedRequest } from "./store.js";
 
 /** What bounds a dispatcher. Times are in ms. */
 export interface DispatchLimits {
@@ -52,17 +52,17 @@ export interface DispatchLimits {
 export type DeliveryEnd = "answered" | "failed" | "timed-out" | "undelivered";
 
 /** What the rules want done. Each but `release` and `bury` is answered by a call on the rules. */
-export interface DispatchOutbox {
+export interface DispatchEffects {
   /** Ask the broker for the service; answered by `checked`. */
   check(service: Buffer): void;
   /** Take requests out of the store; answered by `claimed`. */
   claim(service: Buffer, limit: number): void;
   /** Give a request to its service and keep the reply; answered by `settled`. */
-  deliver(request: ClaimedRequest): void;
+  deliver(request: TitanicClaimedRequest): void;
   /** Put a request back for some time; `failed` counts an attempt. */
-  release(request: ClaimedRequest, delay: number, failed: boolean): void;
+  release(request: TitanicClaimedRequest, delay: number, failed: boolean): void;
   /** It is not tried any more. */
-  bury(request: ClaimedRequest): void;
+  bury(request: TitanicClaimedRequest): void;
   /** Look for services with requests; answered by `found`. */
   scan(): void;
 }
@@ -101,7 +101,7 @@ interface Place {
   readonly answeredBefore: number;
 }
 
-export interface DispatchStats {
+export interface TitanicDispatchStats {
   readonly services: number;
   readonly inFlight: number;
   readonly retrying: number;
@@ -109,12 +109,12 @@ export interface DispatchStats {
 
 export class DispatchRules {
   readonly #limits: DispatchLimits;
-  readonly #outbox: DispatchOutbox;
+  readonly #effects: DispatchEffects;
   /** By name as latin1 text. */
   readonly #services = new Map<string, Service>();
   /** Those that would claim if a place were free, in the order in which they get one. */
   readonly #hungry = new Set<Service>();
-  readonly #places = new Map<ClaimedRequest, Place>();
+  readonly #places = new Map<TitanicClaimedRequest, Place>();
   #inFlight = 0;
   /** Places given to claims that are under way. */
   #promised = 0;
@@ -125,9 +125,9 @@ export class DispatchRules {
   #lastTick = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
-  constructor(limits: DispatchLimits, outbox: DispatchOutbox, now: number) {
+  constructor(limits: DispatchLimits, effects: DispatchEffects, now: number) {
     this.#limits = limits;
-    this.#outbox = outbox;
+    this.#effects = effects;
     this.#nextScan = now;
     this.#wake = now;
   }
@@ -174,7 +174,7 @@ export class DispatchRules {
   }
 
   /** What the store gave, of `limit` that were asked for. An empty answer after a failure comes back with the next scan. */
-  claimed(service: Buffer, requests: readonly ClaimedRequest[], limit: number, now: number): void {
+  claimed(service: Buffer, requests: readonly TitanicClaimedRequest[], limit: number, now: number): void {
     const entry = this.#services.get(key(service)) as Service;
     entry.claiming = false;
     this.#promised -= limit;
@@ -182,7 +182,7 @@ export class DispatchRules {
     entry.storedMeanwhile = false;
     for (const request of requests) {
       if (this.#stopped) {
-        this.#outbox.release(request, 0, false);
+        this.#effects.release(request, 0, false);
         continue;
       }
       entry.delivered += 1;
@@ -190,13 +190,13 @@ export class DispatchRules {
       this.#places.set(request, { number: delivered, ahead: inFlight, answeredBefore: answered });
       entry.inFlight += 1;
       this.#inFlight += 1;
-      this.#outbox.deliver(request);
+      this.#effects.deliver(request);
     }
     this.#turn(entry, now);
   }
 
   /** A delivery ended. */
-  settled(request: ClaimedRequest, end: DeliveryEnd, now: number): void {
+  settled(request: TitanicClaimedRequest, end: DeliveryEnd, now: number): void {
     const entry = this.#services.get(key(request.service)) as Service;
     const place = this.#places.get(request) as Place;
     this.#places.delete(request);
@@ -229,7 +229,7 @@ export class DispatchRules {
     if (!this.#scanning && now >= this.#nextScan) {
       this.#scanning = true;
       for (const entry of this.#services.values()) entry.storedSinceScan = false;
-      this.#outbox.scan();
+      this.#effects.scan();
     }
     if (!this.#scanning) this.#wakeAt(this.#nextScan);
     for (const entry of [...this.#services.values()]) {
@@ -245,7 +245,7 @@ export class DispatchRules {
     }
   }
 
-  stats(): DispatchStats {
+  stats(): TitanicDispatchStats {
     let retrying = 0;
     for (const { retries } of this.#services.values()) retrying += retries.length;
     return { services: this.#services.size, inFlight: this.#inFlight, retrying };
@@ -289,13 +289,13 @@ export class DispatchRules {
     }
   }
 
-  #putBack(entry: Service, request: ClaimedRequest, failed: boolean, now: number): void {
+  #putBack(entry: Service, request: TitanicClaimedRequest, failed: boolean, now: number): void {
     if (failed && request.attempts >= this.#limits.maxAttempts) {
-      this.#outbox.bury(request);
+      this.#effects.bury(request);
       return;
     }
     const delay = this.#delay(request.attempts);
-    this.#outbox.release(request, delay, failed);
+    this.#effects.release(request, delay, failed);
     entry.retries.push(now + delay);
     this.#wakeAt(now + delay);
   }
@@ -321,7 +321,7 @@ export class DispatchRules {
         return;
       }
       entry.checking = true;
-      this.#outbox.check(entry.name);
+      this.#effects.check(entry.name);
       return;
     }
     const { concurrency, perService } = this.#limits;
@@ -331,7 +331,7 @@ export class DispatchRules {
     if (limit <= 0) return;
     entry.claiming = true;
     this.#promised += limit;
-    this.#outbox.claim(entry.name, limit);
+    this.#effects.claim(entry.name, limit);
   }
 
   #wantsCheck(entry: Service): boolean {

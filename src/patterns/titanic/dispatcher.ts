@@ -8,9 +8,9 @@ import {
   type DeliveryEnd,
   type DispatchLimits,
   DispatchRules,
-  type DispatchStats,
+  type TitanicDispatchStats,
 } from "./dispatch-rules.js";
-import type { ClaimedRequest, TitanicStore } from "./store.js";
+import type { TitanicClaimedRequest, TitanicStore } from "./store.js";
 
 /** How a dispatcher reaches the services: a Majordomo client, in a narrow form. */
 export interface ServiceCaller {
@@ -37,11 +37,11 @@ export interface DispatcherOptions {
   readonly wallClock: () => number;
 }
 
-/** What a dispatcher tells. */
+/** What a dispatcher reports. */
 export interface DispatcherEvents {
-  answered(request: ClaimedRequest): void;
-  failed(request: ClaimedRequest, error: unknown): void;
-  died(request: ClaimedRequest, reason: string): void;
+  answered(request: TitanicClaimedRequest): void;
+  failed(request: TitanicClaimedRequest, error: unknown): void;
+  died(request: TitanicClaimedRequest, reason: string): void;
   expired(count: number): void;
   storeFailed(error: unknown): void;
 }
@@ -71,7 +71,7 @@ export class Dispatcher {
   readonly #running = new Set<Promise<void>>();
   readonly #stop = new AbortController();
   /** Why the last attempt of a request failed, from its end until the rules have said what becomes of it. */
-  readonly #errors = new Map<ClaimedRequest, unknown>();
+  readonly #errors = new Map<TitanicClaimedRequest, unknown>();
   #expiry: NodeJS.Timeout;
   #stopped = false;
 
@@ -107,7 +107,7 @@ export class Dispatcher {
     this.#timer.update();
   }
 
-  stats(): DispatchStats {
+  stats(): TitanicDispatchStats {
     return this.#rules.stats();
   }
 
@@ -137,7 +137,7 @@ export class Dispatcher {
     this.#rules.claimed(service, requests ?? [], limit, this.#timer.now());
   }
 
-  async #deliver(request: ClaimedRequest): Promise<void> {
+  async #deliver(request: TitanicClaimedRequest): Promise<void> {
     let end: DeliveryEnd;
     try {
       const reply = await this.#caller.call(request.service, request.body);
@@ -146,7 +146,7 @@ export class Dispatcher {
       end = this.#stopped ? "undelivered" : endOf(error);
       // Where no worker is left nobody can say that one had it.
       if (end === "timed-out" && !(await this.#isThere(request.service))) end = "undelivered";
-      // A call given up because this process stops says nothing about the service.
+      // A call given up because this process stops proves nothing about the service.
       if (!this.#stopped) this.#events.failed(request, error);
       this.#errors.set(request, error);
     }
@@ -158,7 +158,7 @@ export class Dispatcher {
    * Keeps a reply. While the store fails it is offered again: the work is done, and asking the service once more
    * would do it twice. A store that may have it, and lost its answer, has the reply of the same UUID then.
    */
-  async #keep(request: ClaimedRequest, reply: readonly Buffer[]): Promise<DeliveryEnd> {
+  async #keep(request: TitanicClaimedRequest, reply: readonly Buffer[]): Promise<DeliveryEnd> {
     const { limits, replyPatience, replyTtl, wallClock } = this.#options;
     const deadline = this.#timer.now() + replyPatience;
     let unsure = false;
@@ -179,11 +179,11 @@ export class Dispatcher {
     }
   }
 
-  async #release(request: ClaimedRequest, delay: number, failed: boolean): Promise<void> {
+  async #release(request: TitanicClaimedRequest, delay: number, failed: boolean): Promise<void> {
     await this.#attempt(() => this.#store.release(request.uuid, this.#stopped ? 0 : delay, failed));
   }
 
-  async #bury(request: ClaimedRequest): Promise<void> {
+  async #bury(request: TitanicClaimedRequest): Promise<void> {
     const { deadLetterTtl, limits, wallClock } = this.#options;
     const reason = textOf(this.#errors.get(request));
     const died = wallClock();

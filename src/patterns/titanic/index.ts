@@ -5,19 +5,19 @@ export {
   type TitanicRequestOptions,
   type TitanicWaitOptions,
 } from "./client.js";
-export type { DispatchStats } from "./dispatch-rules.js";
+export type { TitanicDispatchStats } from "./dispatch-rules.js";
 export { LmdbStore, type LmdbStoreOptions } from "./lmdb-store.js";
 export { PostgresStore, type PostgresStoreOptions } from "./postgres-store.js";
 export { TITANIC_SERVICES, TitanicStatus } from "./protocol.js";
 export type {
-  Burial,
-  ClaimedRequest,
-  DamagedRecord,
-  DeadLetter,
-  NewRequest,
-  RequestState,
-  StoreStats,
+  TitanicBurial,
+  TitanicClaimedRequest,
+  TitanicDamagedRecord,
+  TitanicNewRequest,
+  TitanicRequestState,
   TitanicStore,
+  TitanicStoredDeadLetter,
+  TitanicStoreStats,
 } from "./store.js";
 export {
   openTitanic,

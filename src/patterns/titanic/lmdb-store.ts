@@ -12,14 +12,14 @@ import { GroupCommit } from "../kit/store/group-commit.js";
 import { commitCause, type LmdbEnvironment, openEnvironment } from "../kit/store/lmdb.js";
 import { Changes, LmdbTables, type QueuedKey, TABLES } from "./lmdb-tables.js";
 import type {
-  Burial,
-  ClaimedRequest,
-  DamagedRecord,
-  DeadLetter,
-  NewRequest,
-  RequestState,
-  StoreStats,
+  TitanicBurial,
+  TitanicClaimedRequest,
+  TitanicDamagedRecord,
+  TitanicNewRequest,
+  TitanicRequestState,
   TitanicStore,
+  TitanicStoredDeadLetter,
+  TitanicStoreStats,
 } from "./store.js";
 
 /** Options of {@link LmdbStore.open}. */
@@ -49,7 +49,7 @@ export interface LmdbStoreOptions {
 }
 
 type Operation =
-  | { readonly kind: "put"; readonly request: NewRequest }
+  | { readonly kind: "put"; readonly request: TitanicNewRequest }
   | {
       readonly kind: "answer";
       readonly uuid: Buffer;
@@ -58,7 +58,7 @@ type Operation =
     }
   | { readonly kind: "forget"; readonly uuid: Buffer }
   | { readonly kind: "fail"; readonly uuid: Buffer }
-  | { readonly kind: "bury"; readonly uuid: Buffer; readonly burial: Burial }
+  | { readonly kind: "bury"; readonly uuid: Buffer; readonly burial: TitanicBurial }
   | { readonly kind: "requeue"; readonly uuid: Buffer; readonly expires: number }
   | { readonly kind: "expire"; readonly limit: number }
   /** Looks again inside a transaction at what could not be read outside, and sets it aside. */
@@ -77,7 +77,7 @@ const open = new Set<string>();
 
 export class LmdbStore implements TitanicStore {
   readonly name = "lmdb";
-  onDamage: ((record: DamagedRecord) => void) | undefined;
+  onDamage: ((record: TitanicDamagedRecord) => void) | undefined;
   /** The file that was damaged and set aside at opening, and why. */
   damagedFile: { readonly file: string; readonly reason: string } | undefined;
   readonly #directory: string;
@@ -154,14 +154,14 @@ export class LmdbStore implements TitanicStore {
     this.#writes = new GroupCommit((operations) => this.#commit(operations), bounds.maxPendingWrites);
   }
 
-  async put(request: NewRequest): Promise<boolean> {
+  async put(request: TitanicNewRequest): Promise<boolean> {
     return (await this.#writes.add({ kind: "put", request })) === true;
   }
 
-  async claim(service: Buffer, limit: number): Promise<ClaimedRequest[]> {
+  async claim(service: Buffer, limit: number): Promise<TitanicClaimedRequest[]> {
     this.#assertOurs();
     const now = this.#now();
-    const claimed: ClaimedRequest[] = [];
+    const claimed: TitanicClaimedRequest[] = [];
     const unsound: QueuedKey[] = [];
     for (const key of this.#tables.queued(service)) {
       if (claimed.length >= limit) break;
@@ -192,11 +192,11 @@ export class LmdbStore implements TitanicStore {
     }
   }
 
-  async bury(uuid: Buffer, burial: Burial): Promise<boolean> {
+  async bury(uuid: Buffer, burial: TitanicBurial): Promise<boolean> {
     return (await this.#writes.add({ kind: "bury", uuid, burial })) === true;
   }
 
-  async deadLetters(limit: number, after?: Buffer): Promise<DeadLetter[]> {
+  async deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]> {
     this.#assertOpen();
     return this.#tables.deadLetters(limit, after, this.#now());
   }
@@ -209,7 +209,7 @@ export class LmdbStore implements TitanicStore {
     return (await this.#writes.add({ kind: "answer", uuid, reply, expires })) === true;
   }
 
-  async look(uuid: Buffer): Promise<RequestState> {
+  async look(uuid: Buffer): Promise<TitanicRequestState> {
     this.#assertOpen();
     const now = this.#now();
     const reply = this.#tables.peekReply(uuid);
@@ -242,7 +242,7 @@ export class LmdbStore implements TitanicStore {
     return this.#tables.services(limit);
   }
 
-  stats(): StoreStats {
+  stats(): TitanicStoreStats {
     const { commits, operations } = this.#writes;
     return {
       pending: this.#pending,

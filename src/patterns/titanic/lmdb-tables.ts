@@ -16,7 +16,12 @@
 import type { LmdbDatabase, LmdbEnvironment, LmdbStats, LmdbTree } from "../kit/store/lmdb.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
 import { formatUuid, UUID_BYTES } from "./protocol.js";
-import type { Burial, DamagedRecord, DeadLetter, NewRequest } from "./store.js";
+import type {
+  TitanicBurial,
+  TitanicDamagedRecord,
+  TitanicNewRequest,
+  TitanicStoredDeadLetter,
+} from "./store.js";
 
 /** Those that every store has, in the order in which they are made. */
 export const TABLES = ["requests", "queue", "replies", "expiry", "damaged", "owner"] as const;
@@ -31,12 +36,12 @@ export class Changes {
   pending = 0;
   answered = 0;
   dead = 0;
-  readonly damaged: DamagedRecord[] = [];
+  readonly damaged: TitanicDamagedRecord[] = [];
   /** Requests that wait no more. */
   readonly ended: Buffer[] = [];
 }
 
-/** A waiting request as a key tells it. */
+/** A waiting request as a key has it. */
 export interface QueuedKey {
   readonly service: Buffer;
   readonly uuid: Buffer;
@@ -96,7 +101,7 @@ export class LmdbTables {
   }
 
   /** False for a UUID that is known already, whatever became of it. */
-  put(request: NewRequest, changes: Changes): boolean {
+  put(request: TitanicNewRequest, changes: Changes): boolean {
     const { uuid, service, body, expires } = request;
     if (this.isKnown(uuid)) return false;
     this.#requests.put(uuid, encodeRecord([service, ...body], expires));
@@ -127,7 +132,7 @@ export class LmdbTables {
   }
 
   /** False when it waits no more. */
-  bury(uuid: Buffer, burial: Burial, now: number, changes: Changes): boolean {
+  bury(uuid: Buffer, burial: TitanicBurial, now: number, changes: Changes): boolean {
     const request = this.request(uuid, changes);
     if (request === undefined || request.expires <= now) return false;
     const [service, ...body] = request.frames as [Buffer, ...Buffer[]];
@@ -151,8 +156,8 @@ export class LmdbTables {
   }
 
   /** Dead letters after a UUID; those that cannot be read are left out. */
-  deadLetters(limit: number, after: Buffer | undefined, now: number): DeadLetter[] {
-    const letters: DeadLetter[] = [];
+  deadLetters(limit: number, after: Buffer | undefined, now: number): TitanicStoredDeadLetter[] {
+    const letters: TitanicStoredDeadLetter[] = [];
     const start = after === undefined ? undefined : Buffer.concat([after, Buffer.alloc(1)]);
     for (const key of this.#dead.getKeys(start === undefined ? {} : { start })) {
       if (letters.length >= limit) break;
@@ -302,7 +307,7 @@ export class LmdbTables {
     });
   }
 
-  #letter(uuid: Buffer): DeadLetter | undefined {
+  #letter(uuid: Buffer): TitanicStoredDeadLetter | undefined {
     const record = read(this.#dead, uuid);
     if (record === undefined || typeof record === "string") return undefined;
     const [service, count, reason, ...body] = record.frames as [Buffer, Buffer, Buffer, ...Buffer[]];

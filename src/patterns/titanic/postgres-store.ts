@@ -16,14 +16,14 @@ import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/reco
 import { type Statements, statementsFor } from "./postgres-statements.js";
 import { formatUuid, UUID_BYTES } from "./protocol.js";
 import type {
-  Burial,
-  ClaimedRequest,
-  DamagedRecord,
-  DeadLetter,
-  NewRequest,
-  RequestState,
-  StoreStats,
+  TitanicBurial,
+  TitanicClaimedRequest,
+  TitanicDamagedRecord,
+  TitanicNewRequest,
+  TitanicRequestState,
   TitanicStore,
+  TitanicStoredDeadLetter,
+  TitanicStoreStats,
 } from "./store.js";
 
 export interface PgResult<Row> {
@@ -88,7 +88,7 @@ interface ClaimedRow {
 }
 
 type Write =
-  | { readonly kind: "put"; readonly request: NewRequest }
+  | { readonly kind: "put"; readonly request: TitanicNewRequest }
   | {
       readonly kind: "answer";
       readonly uuid: Buffer;
@@ -110,7 +110,7 @@ const DURABLE = `SELECT set_config('synchronous_commit', 'on', true) WHERE curre
 
 export class PostgresStore implements TitanicStore {
   readonly name = "postgres";
-  onDamage: ((record: DamagedRecord) => void) | undefined;
+  onDamage: ((record: TitanicDamagedRecord) => void) | undefined;
   readonly #pool: PgPool;
   readonly #statements: Statements;
   readonly #writes: GroupCommit<Write, boolean>;
@@ -173,11 +173,11 @@ export class PostgresStore implements TitanicStore {
     this.#writes = new GroupCommit((writes) => this.#commit(writes), maxPendingWrites);
   }
 
-  put(request: NewRequest): Promise<boolean> {
+  put(request: TitanicNewRequest): Promise<boolean> {
     return this.#writes.add({ kind: "put", request });
   }
 
-  async claim(service: Buffer, limit: number, lease: number): Promise<ClaimedRequest[]> {
+  async claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]> {
     await this.#reclaim();
     const holder = randomUUID();
     let rows: ClaimedRow[];
@@ -187,7 +187,7 @@ export class PostgresStore implements TitanicStore {
       if (isUnknown(error) && this.#lostClaims.size < MAX_LOST_CLAIMS) this.#lostClaims.add(holder);
       throw error;
     }
-    const claimed: ClaimedRequest[] = [];
+    const claimed: TitanicClaimedRequest[] = [];
     for (const { uuid: text, request, expires, attempts } of rows) {
       const uuid = fromText(text);
       const record = await this.#sound(uuid, request);
@@ -205,7 +205,7 @@ export class PostgresStore implements TitanicStore {
     await this.#write(this.#statements.release, [formatUuid(uuid), delay, holder, failed ? 1 : 0]);
   }
 
-  async bury(uuid: Buffer, { died, reason, attempts, expires }: Burial): Promise<boolean> {
+  async bury(uuid: Buffer, { died, reason, attempts, expires }: TitanicBurial): Promise<boolean> {
     const key = uuid.toString("latin1");
     const holder = this.#claims.get(key);
     if (holder === undefined) return false;
@@ -215,7 +215,7 @@ export class PostgresStore implements TitanicStore {
     return rowCount !== 0;
   }
 
-  async deadLetters(limit: number, after?: Buffer): Promise<DeadLetter[]> {
+  async deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]> {
     const start = after ?? Buffer.alloc(UUID_BYTES);
     const { rows } = await this.#query<{
       uuid: string;
@@ -225,7 +225,7 @@ export class PostgresStore implements TitanicStore {
       died: number;
       expires: number;
     }>(this.#statements.deadLetters, [formatUuid(start), limit]);
-    const letters: DeadLetter[] = [];
+    const letters: TitanicStoredDeadLetter[] = [];
     for (const { uuid: text, request, ...rest } of rows) {
       const uuid = fromText(text);
       const record = await this.#sound(uuid, request);
@@ -246,7 +246,7 @@ export class PostgresStore implements TitanicStore {
     return taken;
   }
 
-  async look(uuid: Buffer): Promise<RequestState> {
+  async look(uuid: Buffer): Promise<TitanicRequestState> {
     const { rows } = await this.#query<{
       damaged: boolean;
       reply: Buffer | null;
@@ -276,7 +276,7 @@ export class PostgresStore implements TitanicStore {
     return rows.map(({ service }) => service);
   }
 
-  stats(): StoreStats {
+  stats(): TitanicStoreStats {
     const { commits, operations } = this.#writes;
     const uncounted = { pending: undefined, answered: undefined, dead: undefined };
     return { ...uncounted, damaged: this.#damaged, commits, operations };

@@ -16,7 +16,7 @@
  */
 
 /** A request to be kept. */
-export interface NewRequest {
+export interface TitanicNewRequest {
   /** 16 bytes, unique; as a rule later requests have greater ones. */
   readonly uuid: Buffer;
   /** 1 to 255 bytes. */
@@ -27,13 +27,13 @@ export interface NewRequest {
 }
 
 /** A request on its way to a service. */
-export interface ClaimedRequest extends NewRequest {
+export interface TitanicClaimedRequest extends TitanicNewRequest {
   /** The attempt that begins with this claim: 1, and 1 more for each that failed. */
   readonly attempts: number;
 }
 
 /** A request that is not tried any more. */
-export interface DeadLetter {
+export interface TitanicStoredDeadLetter {
   readonly uuid: Buffer;
   readonly service: Buffer;
   readonly body: readonly Buffer[];
@@ -47,7 +47,7 @@ export interface DeadLetter {
 }
 
 /** What a store keeps of a request with its end. */
-export interface Burial {
+export interface TitanicBurial {
   readonly attempts: number;
   readonly reason: string;
   readonly died: number;
@@ -55,20 +55,20 @@ export interface Burial {
 }
 
 /** What is known of a request. */
-export type RequestState =
+export type TitanicRequestState =
   | { readonly state: "unknown" | "pending" | "damaged" }
   | { readonly state: "answered"; readonly reply: readonly Buffer[] }
   | { readonly state: "dead"; readonly reason: string };
 
 /** A record that was set aside. */
-export interface DamagedRecord {
+export interface TitanicDamagedRecord {
   /** 32 hexadecimal digits, or what the store calls the record. */
   readonly uuid: string;
   readonly reason: string;
 }
 
 /** What a store counts. */
-export interface StoreStats {
+export interface TitanicStoreStats {
   /** Requests that wait for a reply, and replies that wait to be fetched; `undefined` where counting costs too much. */
   readonly pending: number | undefined;
   readonly answered: number | undefined;
@@ -89,18 +89,18 @@ export interface StoreStats {
 export interface TitanicStore {
   /** For messages: "lmdb", "postgres", … */
   readonly name: string;
-  /** Told of each record set aside; the dispatcher sets it. */
-  onDamage: ((record: DamagedRecord) => void) | undefined;
+  /** Called with each record set aside; the dispatcher sets it. */
+  onDamage: ((record: TitanicDamagedRecord) => void) | undefined;
   /**
    * Keeps a request. One whose UUID is known, whatever became of it, is a repetition: what is kept stays as
    * it is, and the answer is false.
    */
-  put(request: NewRequest): Promise<boolean>;
+  put(request: TitanicNewRequest): Promise<boolean>;
   /**
    * Takes up to `limit` of a service's pending requests, the oldest first, that nobody else has taken.
    * They come back by themselves when the process dies; with a shared store when `lease` ms are over.
    */
-  claim(service: Buffer, limit: number, lease: number): Promise<ClaimedRequest[]>;
+  claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]>;
   /**
    * Gives a claimed request back; it is not claimed again before `delay` ms are over.
    *
@@ -108,22 +108,22 @@ export interface TitanicStore {
    */
   release(uuid: Buffer, delay: number, failed: boolean): Promise<void>;
   /** Makes a claimed request a dead letter; false when it was closed, expired or answered before. */
-  bury(uuid: Buffer, burial: Burial): Promise<boolean>;
+  bury(uuid: Buffer, burial: TitanicBurial): Promise<boolean>;
   /** Dead letters, by UUID, at most `limit`; only those after the UUID `after`. */
-  deadLetters(limit: number, after?: Buffer): Promise<DeadLetter[]>;
+  deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]>;
   /** Makes a dead letter a request again, until `expires`, with no attempt counted; false when it is none. */
   requeue(uuid: Buffer, expires: number): Promise<boolean>;
   /** Keeps the reply until `expires`; false when the request was closed, expired or answered before. */
   answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean>;
   /** What is known of a request. */
-  look(uuid: Buffer): Promise<RequestState>;
+  look(uuid: Buffer): Promise<TitanicRequestState>;
   /** Forgets a request, its reply and its dead letter, whichever there is. */
   forget(uuid: Buffer): Promise<void>;
   /** Removes up to `limit` records whose time is over; gives how many it removed. */
   expire(limit: number): Promise<number>;
   /** Services with pending requests, at most `limit`. */
   services(limit: number): Promise<Buffer[]>;
-  stats(): StoreStats;
+  stats(): TitanicStoreStats;
   /** Finishes what was begun and closes; what comes later is refused. */
   close(): Promise<void>;
 }

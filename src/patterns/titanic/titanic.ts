@@ -20,8 +20,8 @@ import { lingerOf, type PatternCloseOptions } from "../majordomo/broker.js";
 import { resolve } from "../majordomo/broker-options.js";
 import { MajordomoClient } from "../majordomo/client.js";
 import { MajordomoWorker } from "../majordomo/worker.js";
-import type { RequestContext } from "../majordomo/worker-options.js";
-import type { DispatchStats } from "./dispatch-rules.js";
+import type { MajordomoRequestContext } from "../majordomo/worker-options.js";
+import type { TitanicDispatchStats } from "./dispatch-rules.js";
 import { Dispatcher, type ServiceCaller } from "./dispatcher.js";
 import { LmdbStore, type LmdbStoreOptions } from "./lmdb-store.js";
 import {
@@ -37,7 +37,12 @@ import {
   TitanicStatus,
   UuidSource,
 } from "./protocol.js";
-import type { ClaimedRequest, DamagedRecord, StoreStats, TitanicStore } from "./store.js";
+import type {
+  TitanicClaimedRequest,
+  TitanicDamagedRecord,
+  TitanicStore,
+  TitanicStoreStats,
+} from "./store.js";
 
 const DAY = 86_400_000;
 
@@ -107,10 +112,10 @@ export interface TitanicOptions {
 /** What happens in {@link Titanic}. */
 export type TitanicEvent =
   /** A reply was kept. */
-  | { readonly type: "answer"; readonly uuid: string; readonly service: string }
+  | { readonly type: "request:answered"; readonly uuid: string; readonly service: string }
   /** A call failed; the request is tried again. */
   | {
-      readonly type: "retry";
+      readonly type: "request:retried";
       readonly uuid: string;
       readonly service: string;
       readonly attempts: number;
@@ -118,23 +123,23 @@ export type TitanicEvent =
     }
   /** A request failed as often as it may, and is a dead letter. */
   | {
-      readonly type: "dead";
+      readonly type: "request:buried";
       readonly uuid: string;
       readonly service: string;
       readonly attempts: number;
       readonly reason: string;
     }
   /** Requests, replies and dead letters whose time was over were removed. */
-  | { readonly type: "expire"; readonly count: number }
+  | { readonly type: "records:expired"; readonly count: number }
   /** A record cannot be read, and was set aside. */
-  | { readonly type: "damage"; readonly uuid: string; readonly reason: string }
+  | { readonly type: "record:damaged"; readonly uuid: string; readonly reason: string }
   /** A client's request is malformed, and was answered with 500. */
-  | { readonly type: "refuse"; readonly reason: string }
+  | { readonly type: "request:invalid"; readonly reason: string }
   /** The store refused or failed; a client that asked got 500, or 502 when the outcome is unknown. */
-  | { readonly type: "store:error"; readonly error: unknown };
+  | { readonly type: "store:failed"; readonly error: unknown };
 
 /** What {@link Titanic.stats} counts since it was made. */
-export interface TitanicStats extends DispatchStats {
+export interface TitanicStats extends TitanicDispatchStats {
   /** Requests acknowledged, repetitions apart. */
   readonly stored: number;
   /** Repetitions of a request that was stored before, acknowledged. */
@@ -238,9 +243,9 @@ export class Titanic {
         died: (request, reason) => this.#died(request, reason),
         expired: (count) => {
           this.#counters.expired += count;
-          this.events.emit({ type: "expire", count });
+          this.events.emit({ type: "records:expired", count });
         },
-        storeFailed: (error) => this.events.emit({ type: "store:error", error }),
+        storeFailed: (error) => this.events.emit({ type: "store:failed", error }),
       },
     );
     const handlers = [
@@ -255,7 +260,7 @@ export class Titanic {
           endpoints,
           service,
           // RFC 9 has a status for a failure, so a client never needs to see the broker's own.
-          (frames: Buffer[], _context: RequestContext) =>
+          (frames: Buffer[], _context: MajordomoRequestContext) =>
             handler(frames).catch((error) => this.#refused(error)),
           { ...sockets, concurrency: settings.workerConcurrency },
         ),
@@ -267,8 +272,8 @@ export class Titanic {
     return this.#closing !== undefined;
   }
 
-  /** The accounts at this moment, and the store's. */
-  stats(): TitanicStats & { readonly store: StoreStats } {
+  /** The statistics at this moment, and the store's. */
+  stats(): TitanicStats & { readonly store: TitanicStoreStats } {
     return { ...this.#counters, ...this.#dispatcher.stats(), store: this.#store.stats() };
   }
 
@@ -306,7 +311,7 @@ export class Titanic {
   }
 
   /**
-   * Stops: takes nothing new; calls in hand have `linger` ms to end. What is not answered by then stays in
+   * Stops: takes nothing new; calls in flight have `linger` ms to end. What is not answered by then stays in
    * the store. Closing twice is closing once. The store stays open.
    */
   close(options?: PatternCloseOptions): Promise<void> {
@@ -344,7 +349,7 @@ export class Titanic {
     if (typeof command === "string" || !isUtf8(command.service)) {
       this.#counters.malformed += 1;
       const reason = typeof command === "string" ? command : "the service's name is no UTF-8";
-      this.events.emit({ type: "refuse", reason });
+      this.events.emit({ type: "request:invalid", reason });
       return answer(TitanicStatus.ERROR);
     }
     const { service, body } = command;
@@ -386,7 +391,7 @@ export class Titanic {
 
   #refused(error: unknown): Buffer[] {
     this.#counters.refused += 1;
-    this.events.emit({ type: "store:error", error });
+    this.events.emit({ type: "store:failed", error });
     const isUnknown = error instanceof StoreError && error.reason === "outcome-unknown";
     return answer(isUnknown ? TitanicStatus.UNCERTAIN : TitanicStatus.ERROR);
   }
@@ -406,16 +411,20 @@ export class Titanic {
     };
   }
 
-  #answered(request: ClaimedRequest): void {
+  #answered(request: TitanicClaimedRequest): void {
     this.#counters.answered += 1;
-    this.events.emit({ type: "answer", uuid: formatUuid(request.uuid), service: request.service.toString() });
+    this.events.emit({
+      type: "request:answered",
+      uuid: formatUuid(request.uuid),
+      service: request.service.toString(),
+    });
   }
 
-  #failed(request: ClaimedRequest, error: unknown): void {
+  #failed(request: TitanicClaimedRequest, error: unknown): void {
     this.#counters.failed += 1;
     const { uuid, service, attempts } = request;
     this.events.emit({
-      type: "retry",
+      type: "request:retried",
       uuid: formatUuid(uuid),
       service: service.toString(),
       attempts,
@@ -423,14 +432,20 @@ export class Titanic {
     });
   }
 
-  #died({ uuid, service, attempts }: ClaimedRequest, reason: string): void {
+  #died({ uuid, service, attempts }: TitanicClaimedRequest, reason: string): void {
     this.#counters.died += 1;
-    this.events.emit({ type: "dead", uuid: formatUuid(uuid), service: service.toString(), attempts, reason });
+    this.events.emit({
+      type: "request:buried",
+      uuid: formatUuid(uuid),
+      service: service.toString(),
+      attempts,
+      reason,
+    });
   }
 
-  #damaged(record: DamagedRecord): void {
+  #damaged(record: TitanicDamagedRecord): void {
     this.#counters.damaged += 1;
-    this.events.emit({ type: "damage", ...record });
+    this.events.emit({ type: "record:damaged", ...record });
   }
 }
 

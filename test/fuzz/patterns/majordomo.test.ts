@@ -55,7 +55,7 @@ test("at a broker", () => {
           );
           return false;
         case "request":
-        case "ask-all":
+        case "broadcast":
           expect(command.service.length).toBeGreaterThan(0);
           expect(command.service.length).toBeLessThanOrEqual(255);
           expect(command.body.length).toBeGreaterThan(0);
@@ -105,7 +105,7 @@ test("at a client", () => {
       ["", "MDPC01", "mmi.shoal", "200", "12345678", "2500"],
       client.refusal(asker, SERVICE, "reason", "text").slice(1),
       client.waiting(asker, true).slice(1),
-      client.asked(asker, ["a", "b"]).slice(1),
+      client.broadcastTargets(asker, ["a", "b"]).slice(1),
       client.clientHeartbeat(PEER, Buffer.from("12345678")).slice(1),
     ],
     check: (frames) => {
@@ -120,8 +120,8 @@ test("at a client", () => {
         expect(input.body.length).toBeGreaterThan(0);
         same([input.service, ...input.body], frames.slice(2));
       } else if (input.kind === "answer") same(input.body, frames.slice(1));
-      if (input.kind === "one") same(input.body, frames.slice(3));
-      if (input.kind === "asked") expect(input.workers).toEqual(frames.slice(1).map(String));
+      if (input.kind === "worker-reply") same(input.body, frames.slice(3));
+      if (input.kind === "targets") expect(input.workers).toEqual(frames.slice(1).map(String));
       if (input.kind === "heartbeat") same([input.incarnation], frames.slice(1));
       if (input.kind === "negotiated") {
         expect(Number.isFinite(input.heartbeatInterval)).toBe(true);

@@ -1,8 +1,8 @@
 /** A broker's rules, message by message, with the faults of the Guide's brokers as named cases. */
 import { beforeEach, describe, expect, it } from "vitest";
 import {
-  type BrokerEvent,
-  type BrokerLimits,
+  type MajordomoBrokerEvent,
+  type MajordomoBrokerLimits,
   resolveBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
@@ -14,11 +14,11 @@ import { parseAtBroker } from "../../../src/patterns/majordomo/worker-messages.j
 const DISCONNECT = Buffer.of(5);
 
 let sent: Buffer[][];
-let events: BrokerEvent[];
+let events: MajordomoBrokerEvent[];
 let gone: Set<string>;
 let rules: BrokerRules;
 
-function make(limits: Partial<BrokerLimits> = {}): void {
+function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
   sent = [];
   events = [];
   gone = new Set();
@@ -29,7 +29,7 @@ function make(limits: Partial<BrokerLimits> = {}): void {
       sent.push(bytes);
       return "sent";
     },
-    event: (event: BrokerEvent): void => void events.push(event),
+    event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
   rules = new BrokerRules(resolveBrokerLimits(limits), outbox, Buffer.alloc(8, 1), 0, 0);
 }
@@ -94,7 +94,7 @@ describe("faults of the Guide's brokers", () => {
     ask("c1", "first");
     ask("c2", "second");
     hear("w1", 10, "", "MDPW01", 5);
-    expect(events.find(({ type }) => type === "service:down")).toMatchObject({ queued: 2 });
+    expect(events.find(({ type }) => type === "service:stopped")).toMatchObject({ queued: 2 });
     ready("w2", 20);
     expect(sentTo("w2")[0]?.at(-1)).toEqual(Buffer.from("first"));
     hear("w2", 30, "", "MDPW01", 5);
@@ -150,7 +150,7 @@ describe("a worker", () => {
     ready("w2");
     ask("c1");
     for (let now = 2_500; now <= 20_000; now += 2_500) rules.tick(now);
-    expect(events.filter(({ type }) => type === "worker:leave")).toMatchObject([
+    expect(events.filter(({ type }) => type === "worker:left")).toMatchObject([
       { reason: "expired", inFlight: 0 },
     ]);
     expect(rules.stats()).toMatchObject({ workers: 1, inFlight: 1 });

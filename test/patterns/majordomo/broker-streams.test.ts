@@ -1,8 +1,8 @@
 /** A broker's rules for answers in pieces, for what waits for clients, and for peers that leave. */
 import { beforeEach, describe, expect, it } from "vitest";
 import {
-  type BrokerEvent,
-  type BrokerLimits,
+  type MajordomoBrokerEvent,
+  type MajordomoBrokerLimits,
   resolveBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
@@ -28,14 +28,14 @@ import {
 type Message = (Buffer | string)[];
 
 let sent: Message[];
-let events: BrokerEvent[];
+let events: MajordomoBrokerEvent[];
 let results: Map<string, SendResult>;
 /** Bytes that the engine has for a client. */
 let queued: Map<string, number>;
 let ids: Map<string, Buffer>;
 let rules: BrokerRules;
 
-function make(limits: Partial<BrokerLimits> = {}): void {
+function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
   sent = [];
   events = [];
   results = new Map();
@@ -48,7 +48,7 @@ function make(limits: Partial<BrokerLimits> = {}): void {
       return result;
     },
     queuedBytes: (client: Buffer): number => queued.get(String(client)) ?? 0,
-    event: (event: BrokerEvent): void => void events.push(event),
+    event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
   rules = new BrokerRules(resolveBrokerLimits(limits), outbox, Buffer.alloc(8, 1), 0, 0);
 }
@@ -270,7 +270,7 @@ describe("a connection that ends", () => {
     rules.peerLeft(idOf("w1"), 1);
     expect(heardBy("w2")).toMatchObject([{ kind: "request" }]);
     expect(events).toContainEqual(
-      expect.objectContaining({ type: "worker:leave", worker: "w1", reason: "lost" }),
+      expect.objectContaining({ type: "worker:left", worker: "w1", reason: "lost" }),
     );
     expect(rules.stats()).toMatchObject({ workers: 1, redelivered: 1, inFlight: 1 });
   });

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { CallSink, Taken } from "../../../src/patterns/majordomo/client-calls.js";
 import type { ClientInput } from "../../../src/patterns/majordomo/client-messages.js";
-import type { ClientEvent } from "../../../src/patterns/majordomo/client-options.js";
+import type { MajordomoClientEvent } from "../../../src/patterns/majordomo/client-options.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
 import { countIn } from "../../../src/patterns/majordomo/header.js";
 import { ClientCommand, Dialect, INITIAL_CREDIT } from "../../../src/patterns/majordomo/protocol.js";
@@ -22,7 +22,7 @@ const INCARNATION = Buffer.from("12345678");
 function clientOf(endpoints: string[], dialect?: Dialect) {
   /** Connections, and what is said over each: `+1 a`, `-1`, `1 text of the last frame`. */
   const log: string[] = [];
-  const events: ClientEvent[] = [];
+  const events: MajordomoClientEvent[] = [];
   const rules = new ClientRules(
     { ...LIMITS, endpoints, dialect },
     {
@@ -42,7 +42,7 @@ function clientOf(endpoints: string[], dialect?: Dialect) {
   return {
     rules,
     ended,
-    left: () => events.flatMap((event) => (event.type === "broker:leave" ? [event.reason] : [])),
+    left: () => events.flatMap((event) => (event.type === "broker:left" ? [event.reason] : [])),
     said: () => log.splice(0),
     negotiate: (connection: number, now = 0) => {
       const input = { kind: "negotiated", extended: true, incarnation: INCARNATION, heartbeatInterval: BEAT };
@@ -52,7 +52,7 @@ function clientOf(endpoints: string[], dialect?: Dialect) {
       rules.submit(
         rules.service("echo"),
         [text],
-        { all: false, timeout: 10_000, retries },
+        { isBroadcast: false, timeout: 10_000, retries },
         {
           answer: () => {
             ended.push(`${text} answered`);
@@ -238,7 +238,7 @@ describe("an answer in pieces", () => {
       rules.submit(
         rules.service("echo"),
         ["x"],
-        { all: false, timeout: 1_000, retries: 0 },
+        { isBroadcast: false, timeout: 1_000, retries: 0 },
         sink as CallSink,
         0,
       );

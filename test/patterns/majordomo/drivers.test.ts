@@ -135,7 +135,7 @@ it("asks all workers of a service, and names those that are missing", async () =
   };
   for (const [name, handler] of Object.entries(handlers)) {
     const worker = track(new MajordomoWorker(endpoint, "vote", handler, { name }));
-    await next(worker.events, "broker:join");
+    await next(worker.events, "broker:joined");
   }
   const client = track(new MajordomoClient(endpoint));
   while (!String(await client.request("mmi.services", "")).includes("vote,4"));
@@ -217,7 +217,7 @@ it("tells the client why there is no answer: no service, overloaded, stopping, a
     return new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted"))));
   });
   track(worker);
-  await next(worker.events, "broker:join");
+  await next(worker.events, "broker:joined");
   while (String(await client.request("mmi.service", "slow")) !== "200");
   const abort = new AbortController();
   const first = client.request("slow", "x", { signal: abort.signal });
@@ -273,7 +273,7 @@ it("goes on with the next broker when one is gone, and its workers are at both",
   const second = await broker(settings);
   const endpoints = [first.endpoint, second.endpoint];
   const worker = track(new MajordomoWorker(endpoints, "echo", (request) => request, settings));
-  await next(worker.events, "broker:join");
+  await next(worker.events, "broker:joined");
   const client = track(new MajordomoClient(endpoints, settings));
   expect(String(await client.request("echo", "one"))).toBe("one");
   await first.close({ linger: 0 });
@@ -321,7 +321,7 @@ describe("a broker whose connections end, long before its silence would mean any
     );
     const client = track(new MajordomoClient(endpoint, patient));
     expect(String(await client.request("echo", "one"))).toBe("one");
-    const left = next(worker.events, "broker:leave");
+    const left = next(worker.events, "broker:left");
     await open.shift()?.close({ linger: 0 });
     await left;
     const reply = client.request("echo", "two");
@@ -348,7 +348,7 @@ it("closing drains: what is in hand is answered, what comes is refused", async (
   const client = track(new MajordomoClient(made.endpoint));
   const inHand = client.request("slow", "x");
   await started;
-  const left = next(worker.events, "broker:leave");
+  const left = next(worker.events, "broker:left");
   const closing = made.close({ linger: 5_000 });
   expect(await failure(client.request("slow", "y"))).toMatchObject({ reason: "stopping" });
   finish();
@@ -363,7 +363,7 @@ it("a peer that breaks the protocol is an event and a count; the others go on", 
   const client = track(new MajordomoClient(made.endpoint));
   await client.request("echo", "before");
   const hostile = track(new Router());
-  const fault = next(made.events, "peer:fault");
+  const fault = next(made.events, "peer:invalid");
   hostile.connect(made.endpoint, { routingId: "broker" });
   await hostile.ready();
   for (const junk of [

@@ -1,8 +1,8 @@
 /** Which requests a broker lets wait at a worker, beyond those that the worker handles. */
 import { beforeEach, describe, expect, it } from "vitest";
 import {
-  type BrokerEvent,
-  type BrokerLimits,
+  type MajordomoBrokerEvent,
+  type MajordomoBrokerLimits,
   resolveBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 
@@ -21,7 +21,7 @@ import { resolveWorkerSettings } from "../../../src/patterns/majordomo/worker-op
 const SERVICE = Buffer.from("echo");
 
 let rules: BrokerRules;
-let events: BrokerEvent[];
+let events: MajordomoBrokerEvent[];
 /** What each worker holds, in the order in which it came. */
 let held: Map<string, { body: string; answer: Buffer[] }[]>;
 
@@ -58,7 +58,7 @@ const bodiesAt = (worker: string): string[] => (held.get(worker) ?? []).map(({ b
 
 beforeEach(() => make());
 
-function make(limits: Partial<BrokerLimits> = {}): void {
+function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
   held = new Map();
   events = [];
   const outbox = {
@@ -75,7 +75,7 @@ function make(limits: Partial<BrokerLimits> = {}): void {
       }
       return "sent";
     },
-    event: (event: BrokerEvent): void => void events.push(event),
+    event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
   rules = new BrokerRules(resolveBrokerLimits(limits), outbox, Buffer.alloc(8, 1), 0, 0);
 }

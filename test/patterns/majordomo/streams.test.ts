@@ -2,7 +2,10 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { Dealer } from "../../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
-import type { MajordomoBrokerOptions, RequestContext } from "../../../src/patterns/majordomo/index.js";
+import type {
+  MajordomoBrokerOptions,
+  MajordomoRequestContext,
+} from "../../../src/patterns/majordomo/index.js";
 import { failure, turn, until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
 
@@ -172,7 +175,7 @@ describe("an answer in pieces", () => {
     const ended = new Promise<boolean>((resolve) => {
       const handler = async function* (
         _: Buffer[],
-        { signal }: RequestContext,
+        { signal }: MajordomoRequestContext,
       ): AsyncGenerator<string, undefined> {
         try {
           for (;;) yield "piece".padEnd(1_000);

@@ -5,7 +5,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { Context, Router } from "../../../src/index.js";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
-import type { BrokerEvent } from "../../../src/patterns/majordomo/broker-options.js";
+import type { MajordomoBrokerEvent } from "../../../src/patterns/majordomo/broker-options.js";
 import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { thrown, until } from "../../contract/support/wait.js";
@@ -50,7 +50,7 @@ const worker = new MajordomoWorker(endpoint, "work", async ([verb, ...rest], { s
 }, options);
 const sums = new MajordomoWorker(endpoint, "sum", ({ a, b }) => ({ sum: a + b }),
   { ...options, requestCodec: json(), replyCodec: json() });
-for (const type of ["request:failed", "request:cancelled", "broker:join", "thread:failed"])
+for (const type of ["handler:failed", "request:cancelled", "broker:joined", "thread:failed"])
   worker.events.on(type, (e) => console.log(type, e.error?.message ?? ""));
 process.stdin.on("data", async (line) => {
   if (String(line).trim() === "stats") return console.log(JSON.stringify(worker.stats()));
@@ -72,8 +72,9 @@ async function begin(thread: "thread" | "none", limits: { readonly maxDeliveries
   const broker = new MajordomoBroker({ ...TIMES, ...limits });
   open.push({ close: () => broker.close({ linger: 0 }) });
   const left: string[] = [];
-  const onLeave = (event: BrokerEvent & { type: "worker:leave" }): void => void left.push(event.reason);
-  broker.events.on("worker:leave", onLeave);
+  const onLeave = (event: MajordomoBrokerEvent & { type: "worker:left" }): void =>
+    void left.push(event.reason);
+  broker.events.on("worker:left", onLeave);
   await broker.bind("tcp://127.0.0.1:*");
   const endpoint = broker.lastEndpoint as string;
   const child = start(PROGRAM, { args: [endpoint, thread] });
@@ -142,7 +143,7 @@ describe("between the threads", () => {
       reason: "worker-failed",
       message: "work: no such fish",
     });
-    await child.heard("request:failed no such fish");
+    await child.heard("handler:failed no such fish");
     await expect(client.request("work", "nothing")).rejects.toMatchObject({ reason: "worker-failed" });
     await expect(client.request("sum", "no JSON")).rejects.toMatchObject({
       message: expect.stringContaining("does not pass the service's codec"),
@@ -152,7 +153,7 @@ describe("between the threads", () => {
 
   it("go the accounts, and the wish to end: what is in hand ends first", async () => {
     const { broker, client, child, left } = await begin("thread");
-    await child.heard("broker:join ");
+    await child.heard("broker:joined ");
     await client.request("work", "one");
     const slow = client.request("work", ["slow", "two"]);
     await until(() => broker.stats().inFlight === 1, "the worker has it");
@@ -188,7 +189,7 @@ it("keeps a bounded number of events for a main thread that is held up, and says
 import { MajordomoWorker } from "shoal/patterns";
 const worker = new MajordomoWorker(process.argv[1], "work", () => "never", { thread: true, protocol: "0.2" });
 const seen = { faults: 0, lost: 0 };
-worker.events.on("peer:fault", () => { seen.faults += 1; });
+worker.events.on("peer:invalid", () => { seen.faults += 1; });
 worker.events.on("events:lost", ({ count }) => { seen.lost += count; });
 const looking = setInterval(() => {
   if (seen.faults + seen.lost < 3_000 || worker.stats().faults < 3_000) return;

@@ -6,8 +6,8 @@
  */
 import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
 import {
-  type BrokerEvent,
-  type BrokerLimits,
+  type MajordomoBrokerEvent,
+  type MajordomoBrokerLimits,
   resolveBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 
@@ -124,7 +124,7 @@ export class World {
     simulation.after(simulation.random.integer(100, 200), () => host.left(connection));
   }
 
-  broker(name: string, limits: Partial<BrokerLimits> = {}): SimulatedBroker {
+  broker(name: string, limits: Partial<MajordomoBrokerLimits> = {}): SimulatedBroker {
     const broker = new SimulatedBroker(this, name, limits);
     this.brokers.set(name, broker);
     return broker;
@@ -145,8 +145,8 @@ export class World {
 
 export class SimulatedBroker {
   readonly rules: BrokerRules;
-  readonly events: BrokerEvent[] = [];
-  readonly limits: BrokerLimits;
+  readonly events: MajordomoBrokerEvent[] = [];
+  readonly limits: MajordomoBrokerLimits;
   readonly #timer: SimulatedTimer;
   /** Routing ids, as objects that stay the same for a connection. */
   readonly #ids = new Map<string, Buffer>();
@@ -157,7 +157,7 @@ export class SimulatedBroker {
   constructor(
     readonly world: World,
     readonly name: string,
-    limits: Partial<BrokerLimits>,
+    limits: Partial<MajordomoBrokerLimits>,
   ) {
     const { simulation, network } = world;
     this.limits = resolveBrokerLimits({ heartbeatInterval: BEAT, queueTimeout: 2_000, ...limits });
@@ -523,7 +523,7 @@ export class SimulatedClient {
     const call: Call = this.rules.submit(
       this.rules.service(service),
       [asked],
-      { all: false, timeout, retries },
+      { isBroadcast: false, timeout, retries },
       piecesAsked(asked) > 0
         ? this.#reader(asked, `${service}:${asked}`, end, () => call)
         : {

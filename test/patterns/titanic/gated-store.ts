@@ -2,21 +2,21 @@
 
 import { StoreError, type StoreErrorReason } from "../../../src/patterns/kit/store/error.js";
 import type {
-  Burial,
-  ClaimedRequest,
-  DeadLetter,
-  NewRequest,
-  RequestState,
-  StoreStats,
+  TitanicBurial,
+  TitanicClaimedRequest,
+  TitanicNewRequest,
+  TitanicRequestState,
   TitanicStore,
+  TitanicStoredDeadLetter,
+  TitanicStoreStats,
 } from "../../../src/patterns/titanic/store.js";
 
 interface Kept {
-  readonly request: NewRequest;
+  readonly request: TitanicNewRequest;
   reply: readonly Buffer[] | undefined;
   failures: number;
   held: boolean;
-  burial: Burial | undefined;
+  burial: TitanicBurial | undefined;
 }
 
 export class GatedStore implements TitanicStore {
@@ -42,7 +42,7 @@ export class GatedStore implements TitanicStore {
     return result;
   }
 
-  put(request: NewRequest): Promise<boolean> {
+  put(request: TitanicNewRequest): Promise<boolean> {
     return this.#write("put", () => {
       const key = request.uuid.toString("hex");
       if (this.kept.has(key)) return false;
@@ -51,7 +51,7 @@ export class GatedStore implements TitanicStore {
     });
   }
 
-  async claim(service: Buffer, limit: number): Promise<ClaimedRequest[]> {
+  async claim(service: Buffer, limit: number): Promise<TitanicClaimedRequest[]> {
     const waiting = [...this.kept.values()].filter(
       (k) => k.request.service.equals(service) && !k.held && k.reply === undefined && k.burial === undefined,
     );
@@ -70,7 +70,7 @@ export class GatedStore implements TitanicStore {
     });
   }
 
-  bury(uuid: Buffer, burial: Burial): Promise<boolean> {
+  bury(uuid: Buffer, burial: TitanicBurial): Promise<boolean> {
     return this.#write("bury", () => {
       const kept = this.#get(uuid);
       if (kept === undefined || kept.reply !== undefined) return false;
@@ -79,7 +79,7 @@ export class GatedStore implements TitanicStore {
     });
   }
 
-  async deadLetters(): Promise<DeadLetter[]> {
+  async deadLetters(): Promise<TitanicStoredDeadLetter[]> {
     return [];
   }
 
@@ -96,7 +96,7 @@ export class GatedStore implements TitanicStore {
     });
   }
 
-  async look(uuid: Buffer): Promise<RequestState> {
+  async look(uuid: Buffer): Promise<TitanicRequestState> {
     const kept = this.#get(uuid);
     if (kept === undefined) return { state: "unknown" };
     if (kept.burial !== undefined) return { state: "dead", reason: kept.burial.reason };
@@ -117,7 +117,7 @@ export class GatedStore implements TitanicStore {
     return [...this.kept.values()].map(({ request }) => request.service);
   }
 
-  stats(): StoreStats {
+  stats(): TitanicStoreStats {
     return { pending: 0, answered: 0, dead: 0, damaged: 0, commits: 0, operations: 0 };
   }
 

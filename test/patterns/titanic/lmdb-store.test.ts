@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openEnvironment } from "../../../src/patterns/kit/store/lmdb.js";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
-import type { NewRequest } from "../../../src/patterns/titanic/store.js";
+import type { TitanicNewRequest } from "../../../src/patterns/titanic/store.js";
 import { run } from "../../process/child.js";
 import { missing } from "../../support/peers.js";
 import fc from "../../support/properties.js";
@@ -152,7 +152,7 @@ describe("the store on LMDB", () => {
 });
 
 interface Known {
-  readonly request: NewRequest;
+  readonly request: TitanicNewRequest;
   state: "pending" | "held" | "answered" | "gone";
 }
 
@@ -225,12 +225,12 @@ describe.skipIf(missing("mounts"))("on a disk that is full", () => {
 
   it("refuses new requests with an error, keeps the old, and takes new ones when there is room again", async () => {
     let store = LmdbStore.open(disk, { minFreeBytes: 1_048_576 });
-    const kept: NewRequest[] = [];
+    const kept: TitanicNewRequest[] = [];
     const put = async (): Promise<unknown> => {
       const batch = Array.from({ length: 100 }, () => request("x".repeat(1_000)));
       const results = await Promise.allSettled(batch.map((r) => store.put(r)));
       for (const [i, { status }] of results.entries())
-        if (status === "fulfilled") kept.push(batch[i] as NewRequest);
+        if (status === "fulfilled") kept.push(batch[i] as TitanicNewRequest);
       return results.find(({ status }) => status === "rejected");
     };
     let refused: unknown;
@@ -240,9 +240,9 @@ describe.skipIf(missing("mounts"))("on a disk that is full", () => {
     await store.close();
     store = LmdbStore.open(disk, { minFreeBytes: 1_048_576 });
     for (const { uuid } of kept) expect((await store.look(uuid)).state).toBe("pending");
-    expect(await store.answer((kept[0] as NewRequest).uuid, [Buffer.from("r")], Date.now() + HOUR)).toBe(
-      true,
-    );
+    expect(
+      await store.answer((kept[0] as TitanicNewRequest).uuid, [Buffer.from("r")], Date.now() + HOUR),
+    ).toBe(true);
     // The file is not shorter, but its pages are free: there is room again, as often as it is used up and emptied.
     for (let round = 0; round < 3; round++) {
       for (const { uuid } of kept) await store.forget(uuid);

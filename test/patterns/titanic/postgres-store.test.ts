@@ -226,7 +226,7 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
       await server.kill();
       await expect(client.request("echo", "3")).rejects.toMatchObject({ code: "ERR_STORE" });
       // The work is done while nobody can keep its reply.
-      const failed = new Promise((resolve) => titanic.events.on("store:error", resolve));
+      const failed = new Promise((resolve) => titanic.events.on("store:failed", resolve));
       finish();
       await failed;
       await server.run();

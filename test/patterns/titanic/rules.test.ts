@@ -17,7 +17,7 @@ import {
   stored,
   UuidSource,
 } from "../../../src/patterns/titanic/protocol.js";
-import type { ClaimedRequest } from "../../../src/patterns/titanic/store.js";
+import type { TitanicClaimedRequest } from "../../../src/patterns/titanic/store.js";
 
 import fc from "../../support/properties.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
@@ -141,7 +141,7 @@ const LIMITS: DispatchLimits = {
 const FAILURES: readonly DeliveryEnd[] = ["failed", "timed-out", "undelivered"];
 
 interface Kept {
-  readonly request: ClaimedRequest;
+  readonly request: TitanicClaimedRequest;
   failures: number;
   heldUntil: number;
 }
@@ -299,7 +299,7 @@ function story(simulation: Simulation): void {
 function driven(limits: Partial<DispatchLimits> = {}): {
   rules: DispatchRules;
   wanted: string[];
-  request(name: string, attempts?: number): ClaimedRequest;
+  request(name: string, attempts?: number): TitanicClaimedRequest;
 } {
   const wanted: string[] = [];
   const rules = new DispatchRules(
@@ -316,7 +316,7 @@ function driven(limits: Partial<DispatchLimits> = {}): {
   );
   rules.stored(ECHO, 0);
   rules.checked(ECHO, true, 0);
-  const request = (name: string, attempts = 1): ClaimedRequest => ({
+  const request = (name: string, attempts = 1): TitanicClaimedRequest => ({
     uuid: Buffer.from(name),
     service: ECHO,
     body: [],
@@ -375,7 +375,7 @@ describe("the dispatch rules", () => {
   });
 
   it("count an attempt that timed out when the request was first in its service's line", () => {
-    const ends = (settle: (rules: DispatchRules, requests: ClaimedRequest[]) => void): string[] => {
+    const ends = (settle: (rules: DispatchRules, requests: TitanicClaimedRequest[]) => void): string[] => {
       const { rules, wanted, request } = driven();
       const requests = ["1", "2", "3"].map((name) => request(name));
       rules.claimed(ECHO, requests, 3, 0);
@@ -383,8 +383,8 @@ describe("the dispatch rules", () => {
       return wanted.filter((what) => what.startsWith("release"));
     };
     const [one, two, three] = [0, 1, 2] as const;
-    const at = (requests: ClaimedRequest[], index: number): ClaimedRequest =>
-      requests[index] as ClaimedRequest;
+    const at = (requests: TitanicClaimedRequest[], index: number): TitanicClaimedRequest =>
+      requests[index] as TitanicClaimedRequest;
     // The service hangs: nobody knows that it had the others.
     expect(
       ends((rules, requests) => {

@@ -9,7 +9,7 @@
  */
 import { expect, it } from "vitest";
 import { type DispatchLimits, DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
-import type { ClaimedRequest } from "../../../src/patterns/titanic/store.js";
+import type { TitanicClaimedRequest } from "../../../src/patterns/titanic/store.js";
 import { Network } from "../../support/simulation/network.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
 import type { Simulation } from "../../support/simulation/simulation.js";
@@ -229,7 +229,7 @@ class Titanic {
     );
   }
 
-  #deliver(request: ClaimedRequest): void {
+  #deliver(request: TitanicClaimedRequest): void {
     const { simulation } = this.#world;
     const tag = `${this.#name}.${++this.#tags}`;
     const settle = (end: "answered" | "failed" | "timed-out" | "undelivered"): void => {
@@ -252,7 +252,7 @@ class Titanic {
 
   /** As the dispatcher does: a reply that the store did not take is offered again. */
   #keep(
-    request: ClaimedRequest,
+    request: TitanicClaimedRequest,
     reply: string,
     deadline: number,
     settle: (end: "answered" | "undelivered") => void,

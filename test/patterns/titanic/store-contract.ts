@@ -1,7 +1,11 @@
 /** What every store promises; run on each of them. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { formatUuid, UuidSource } from "../../../src/patterns/titanic/protocol.js";
-import type { DamagedRecord, NewRequest, TitanicStore } from "../../../src/patterns/titanic/store.js";
+import type {
+  TitanicDamagedRecord,
+  TitanicNewRequest,
+  TitanicStore,
+} from "../../../src/patterns/titanic/store.js";
 
 /** How the contract gets at a store. */
 export interface StoreUnderTest {
@@ -16,7 +20,7 @@ const HOUR = 3_600_000;
 export const ECHO = Buffer.from("echo");
 
 /** A request for `service`. */
-export function request(body = "hello", service: Buffer = ECHO, ttl = HOUR): NewRequest {
+export function request(body = "hello", service: Buffer = ECHO, ttl = HOUR): TitanicNewRequest {
   const now = Date.now();
   return { uuid: uuids.next(now), service, body: [Buffer.from(body)], expires: now + ttl };
 }
@@ -92,8 +96,8 @@ export function storeContract(setUp: () => StoreUnderTest): void {
       (await store.services(100)).map((name) => name.toString("hex")).sort();
     expect(await found()).toEqual(names.map((name) => name.toString("hex")).sort());
     expect(await store.services(2)).toHaveLength(2);
-    await store.answer((asked[1] as NewRequest).uuid, [Buffer.from("r")], inAnHour());
-    await store.forget((asked[0] as NewRequest).uuid);
+    await store.answer((asked[1] as TitanicNewRequest).uuid, [Buffer.from("r")], inAnHour());
+    await store.forget((asked[0] as TitanicNewRequest).uuid);
     expect(await found()).toHaveLength(5);
     for (const { service } of asked.slice(0, 2))
       for (const { uuid } of await store.claim(service, 9, HOUR)) await store.forget(uuid);
@@ -131,10 +135,10 @@ export function storeContract(setUp: () => StoreUnderTest): void {
 
   it("stores a repetition no second time, whatever became of the request", async () => {
     const [waiting, answered, dead, closed] = ["w", "a", "d", "c"].map((body) => request(body)) as [
-      NewRequest,
-      NewRequest,
-      NewRequest,
-      NewRequest,
+      TitanicNewRequest,
+      TitanicNewRequest,
+      TitanicNewRequest,
+      TitanicNewRequest,
     ];
     const all = [waiting, answered, dead, closed];
     const other = { ...waiting, body: [Buffer.from("other")] };
@@ -274,7 +278,7 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     await store.close();
     await test.damage(broken.uuid, "request");
     store = await test.open();
-    const told: DamagedRecord[] = [];
+    const told: TitanicDamagedRecord[] = [];
     store.onDamage = (record) => told.push(record);
     expect(bodies(await store.claim(ECHO, 10, HOUR))).toEqual(["sound"]);
     expect(await store.look(broken.uuid)).toEqual({ state: "damaged" });
@@ -295,7 +299,7 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     await store.close();
     await test.damage(asked.uuid, "reply");
     store = await test.open();
-    const told: DamagedRecord[] = [];
+    const told: TitanicDamagedRecord[] = [];
     store.onDamage = (record) => told.push(record);
     expect(await store.look(asked.uuid)).toEqual({ state: "damaged" });
     expect(await store.look(asked.uuid)).toEqual({ state: "damaged" });

@@ -50,7 +50,7 @@ function worker(name: string, handler: Handler): MajordomoWorker {
   return made;
 }
 
-const next = (type: "dead" | "expire" | "store:error"): Promise<unknown> =>
+const next = (type: "request:buried" | "records:expired" | "store:failed"): Promise<unknown> =>
   new Promise((resolve) => service.titanic.events.on(type, resolve));
 
 const ask = async (name: string, ...frames: (string | Buffer)[]): Promise<string[]> =>
@@ -125,10 +125,10 @@ describe("Titanic", () => {
       if (!works) throw new Error("no");
       return frames;
     });
-    const dead = next("dead");
+    const dead = next("request:buried");
     const uuid = await client.request("poison", ["x", "y"]);
     const reason = "poison: no";
-    expect(await dead).toEqual({ type: "dead", uuid, service: "poison", attempts: 3, reason });
+    expect(await dead).toEqual({ type: "request:buried", uuid, service: "poison", attempts: 3, reason });
     expect(await client.wait(uuid, WAIT)).toEqual({ status: "503", body: [Buffer.from(reason)] });
     expect(calls).toBe(3);
     const { titanic } = service;
@@ -161,7 +161,7 @@ describe("Titanic", () => {
       { concurrency: 8 },
     );
     closing.push(() => made.close({ linger: 0 }));
-    const dead = next("dead");
+    const dead = next("request:buried");
     const uuid = await client.request("hangs", "x");
     expect(await dead).toMatchObject({ uuid, attempts: 2 });
     expect((await client.reply(uuid)).status).toBe("503");
@@ -181,7 +181,7 @@ describe("Titanic", () => {
   it("keeps a request no longer than its client wants, nor than it keeps any", async () => {
     await service.close();
     service = openTitanic(endpoint, directory, { ...QUICK, requestTtl: 60_000, expireInterval: 5 });
-    const expired = next("expire");
+    const expired = next("records:expired");
     const [brief, long] = [await client.request("echo", "x", { ttl: 1 }), await client.request("echo", "y")];
     await expired;
     expect((await client.reply(brief)).status).toBe("400");
@@ -272,7 +272,7 @@ describe("Titanic", () => {
     service = openTitanic(endpoint, directory, { ...QUICK, requestTtl: 1, expireInterval: 5 });
     const expired = service.titanic.events.receive({ timeout: 5_000 });
     const uuid = await client.request("nobody", "x");
-    expect(await expired).toEqual({ type: "expire", count: 1 });
+    expect(await expired).toEqual({ type: "records:expired", count: 1 });
     expect((await client.reply(uuid)).status).toBe("400");
     expect(service.titanic.stats()).toMatchObject({ expired: 1, store: { pending: 0 } });
   });

@@ -57,7 +57,7 @@ export const worker: Role = async (side) => {
           new MajordomoWorker(side.endpoint, service, echo, { ...room, socketOptions: { context } }),
       );
     await Promise.all(
-      some.map((one) => new Promise<void>((resolve) => one.events.on("broker:join", () => resolve()))),
+      some.map((one) => new Promise<void>((resolve) => one.events.on("broker:joined", () => resolve()))),
     );
     workers.push(...some);
   }

@@ -30,7 +30,7 @@ const titanic: Role = async (side) => {
 
 const worker: Role = async (side) => {
   const echo = new MajordomoWorker(side.endpoint, SERVICE, (frames) => frames, { concurrency: 256 });
-  await new Promise<void>((resolve) => echo.events.on("broker:join", () => resolve()));
+  await new Promise<void>((resolve) => echo.events.on("broker:joined", () => resolve()));
   await side.ready();
   await side.stopped;
   await side.done({ messages: 0, bytes: 0 });
