@@ -48,6 +48,36 @@ export function checkKeys(what: string, options: object, known: readonly string[
   }
 }
 
+/**
+ * The same for the options of one call: cheap, for calls that are made often. `undefined` counts as not given.
+ *
+ * @param call its name: "receive"
+ * @throws InvalidArgumentError `EINVAL` for what is not an object, and for an unknown key
+ */
+export function checkCallOptions(call: string, options: unknown, known: readonly string[]): void {
+  if (options === undefined) return;
+  if (typeof options === "object" && options !== null && !Array.isArray(options)) {
+    let unknown: string | undefined;
+    for (const key in options) if (!known.includes(key)) unknown = key;
+    if (unknown === undefined) return;
+    if (options instanceof AbortSignal)
+      throw new InvalidArgumentError(`The options of ${call} are an object, { signal }; got an AbortSignal`);
+  }
+  checkKeys(call, options as object, known);
+}
+
+/**
+ * Arguments that a call does not take. `undefined` counts as not given.
+ *
+ * @param takes what it takes: "an endpoint"
+ * @throws InvalidArgumentError `EINVAL`
+ */
+export function refuseExtra(call: string, takes: string, extra: readonly unknown[]): void {
+  const [first] = extra.filter((argument) => argument !== undefined);
+  if (first !== undefined)
+    throw new InvalidArgumentError(`${call} takes ${takes}, and nothing else; got ${describe(first)}, too`);
+}
+
 /** A value for an error's message: its type, and a number or a short text as it is. */
 export function describe(value: unknown): string {
   if (typeof value === "string") return value.length <= MAX_SHOWN ? JSON.stringify(value) : "a long string";

@@ -131,7 +131,7 @@ export class EventStream<E extends TypedEvent> {
    *   AbortedError `ABORT_ERR`
    */
   receive(options?: WaitOptions): Promise<E> {
-    const refused = refusedWait(options);
+    const refused = refusedWait(options, "receive");
     if (refused !== undefined) return refused;
     this.#reads = true;
     const event = this.#queue.shift();

@@ -2,6 +2,7 @@
  * A call that waits: settled once, by the thing it waits for, its time-out, its
  * signal, or the socket's close, whichever is first.
  */
+import { checkCallOptions } from "./arguments.js";
 import { AbortedError, InvalidArgumentError, type ShoalError } from "./errors.js";
 
 /** The longest wait in ms that a timer of the platform can hold; a longer one would end at once. */
@@ -14,6 +15,9 @@ export interface WaitOptions {
   /** ms until the wait ends with an error, at most 2,147,483,647; -1 waits without limit. Default: the socket's option. */
   readonly timeout?: number | undefined;
 }
+
+/** The names of {@link WaitOptions}. */
+export const WAIT_OPTIONS: readonly string[] = ["signal", "timeout"];
 
 export class Waiter<T> {
   readonly promise: Promise<T>;
@@ -126,7 +130,7 @@ function removeAborted(signal: AbortSignal, call: () => void): void {
  *   aborted already
  */
 export function checkWait(options: WaitOptions | undefined): void {
-  if (!options) return;
+  if (options === undefined) return;
   const { timeout, signal } = options;
   if (timeout !== undefined && !isTimeout(timeout)) {
     const got = typeof timeout === "number" ? timeout : typeof timeout;
@@ -139,10 +143,20 @@ export function checkWait(options: WaitOptions | undefined): void {
   if (signal.aborted) throw new AbortedError(signal.reason);
 }
 
-/** A rejected promise for a wait that cannot begin (see `checkWait`), else `undefined`. */
-export function refusedWait(options: WaitOptions | undefined): Promise<never> | undefined {
-  if (!options) return undefined;
+/**
+ * A rejected promise for a wait that cannot begin (see `checkWait`), else `undefined`.
+ *
+ * @param call its name, to have the names of its options checked, too
+ * @param known those it has
+ */
+export function refusedWait(
+  options: WaitOptions | undefined,
+  call?: string,
+  known: readonly string[] = WAIT_OPTIONS,
+): Promise<never> | undefined {
+  if (options === undefined) return undefined;
   try {
+    if (call !== undefined) checkCallOptions(call, options, known);
     checkWait(options);
     return undefined;
   } catch (error) {

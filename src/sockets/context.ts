@@ -1,4 +1,5 @@
 /** Contexts: which engine sockets run on, and the inproc names they share. */
+import { suggest } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Engine, EngineContext } from "../engine/engine.js";
 import { selectEngine } from "../engine/select.js";
@@ -48,9 +49,9 @@ const DEFAULTS = { maxMessageSize: 2_147_483_647 } as const;
 
 function check(name: string, value: unknown): void {
   if (!(NAMES as readonly string[]).includes(name)) {
-    throw new InvalidArgumentError(
-      `Unknown context option ${JSON.stringify(name)}; known are ${NAMES.join(", ")}, engine`,
-    );
+    const known = [...NAMES, "engine"];
+    const near = suggest(name, known) || `; known are ${known.join(", ")}`;
+    throw new InvalidArgumentError(`Context has no option ${name}${near}`);
   }
   const flag = FLAGS.includes(name);
   const min = MINIMUM[name] ?? Number.MIN_SAFE_INTEGER;

@@ -2,6 +2,7 @@
  * From what the program passed to what the engine gets: copied, checked against
  * the table, complete. Nothing further down has defaults of its own.
  */
+import { suggest } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { decodeZ85 } from "../core/z85.js";
@@ -97,7 +98,9 @@ function unknownOption(type: SocketTypeName, name: string): InvalidArgumentError
     const on = (OPTIONS[name as OptionName] as OptionSpec).on;
     return new InvalidArgumentError(`${type} has no option ${name}; ${on?.join(", ")} have it`);
   }
-  return new InvalidArgumentError(`Unknown option ${JSON.stringify(name)} of ${type}`);
+  const known = Object.keys(OPTIONS).filter((each) => hasOption(type, each));
+  const near = suggest(name, [...known, "context", "authenticate", "codec"]);
+  return new InvalidArgumentError(`${type} has no option ${name}${near}`);
 }
 
 /** The defaults of a socket type. */

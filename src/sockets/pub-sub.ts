@@ -1,4 +1,5 @@
 /** PUB, SUB, XPUB and XSUB (29/PUBSUB): messages to everyone who asked for their topic. */
+import { checkCallOptions, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { SocketType } from "../core/socket-type.js";
 import type { WaitOptions } from "../core/waiter.js";
@@ -64,6 +65,13 @@ export interface WaitForSubscribersOptions extends WaitOptions {
   readonly count?: number;
 }
 
+const WAIT_FOR_OPTIONS: readonly (keyof WaitForSubscribersOptions)[] = [
+  "topic",
+  "count",
+  "signal",
+  "timeout",
+];
+
 /**
  * Sends each message to every subscriber that asked for a prefix of its first
  * frame. A subscriber whose queue is full misses it; nobody waits for it
@@ -86,11 +94,17 @@ export class Publisher<T = Raw> extends Socket {
    * Waits until enough subscriptions have arrived, so that the first message is
    * not lost. What counts as one depends on the engine (docs/engines.md).
    *
-   * @throws TimeoutError `ETIMEDOUT` after `timeout` ms
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
+   * @throws TimeoutError `ETIMEDOUT` after `timeout` ms; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    * @throws NotSupportedError `NOT_SUPPORTED` with `conflate`, where subscriptions cannot be seen
    */
-  waitForSubscribers(options: WaitForSubscribersOptions = {}): Promise<void> {
-    return this[CORE].calls.run(() => this.#waitForSubscribers(options));
+  waitForSubscribers(options?: WaitForSubscribersOptions): Promise<void>;
+  waitForSubscribers(options: WaitForSubscribersOptions = {}, ...extra: unknown[]): Promise<void> {
+    return this[CORE].calls.run(async () => {
+      refuseExtra("waitForSubscribers", "options", extra);
+      checkCallOptions("waitForSubscribers", options, WAIT_FOR_OPTIONS);
+      await this.#waitForSubscribers(options);
+    });
   }
 
   async #waitForSubscribers(options: WaitForSubscribersOptions): Promise<void> {

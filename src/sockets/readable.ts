@@ -1,6 +1,7 @@
 /** What sockets that receive can do. */
+import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
-import type { WaitOptions } from "../core/waiter.js";
+import { WAIT_OPTIONS, type WaitOptions } from "../core/waiter.js";
 import type { Message } from "./message.js";
 import type { Socket } from "./socket.js";
 import { CORE } from "./socket-core.js";
@@ -23,12 +24,22 @@ export interface Readable<M = Message[]> extends Required<ReadableOptions> {
    *   with a codec the last is the decoded value
    * @throws TimeoutError `EAGAIN` after `receiveTimeout` or `timeout`
    * @throws InvalidStateError `EFSM` at once if the socket has to send first (Request, Reply), and no send waits
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPendingReceives`
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
    * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
    */
   receive(options?: WaitOptions): Promise<M>;
-  /** 1 to `max` messages: those that are there, or the first that comes. Otherwise as {@link receive}. */
+  /**
+   * 1 to `max` messages: those that are there, or the first that comes. Otherwise as {@link receive}.
+   *
+   * @throws InvalidArgumentError `EINVAL` for a `max` below 1; otherwise as `receive`
+   */
   receiveMany(options?: ReceiveManyOptions): Promise<M[]>;
-  /** Messages until the socket closes or the signal is aborted, which throws `AbortedError`. */
+  /**
+   * Messages until the socket closes or the signal is aborted, which throws `AbortedError`.
+   *
+   * @throws InvalidArgumentError `EINVAL` for an unknown option
+   */
   messages(options?: { readonly signal?: AbortSignal }): AsyncIterableIterator<M, undefined>;
   /** Messages until the socket closes. Yields to timers and other sockets about twice a
    * millisecond, or, where the program takes longer, at least every 128 messages. */
@@ -36,6 +47,12 @@ export interface Readable<M = Message[]> extends Required<ReadableOptions> {
 }
 
 const DEFAULT_MAX = 1_000;
+const MANY_OPTIONS: readonly (keyof ReceiveManyOptions)[] = ["max", "signal", "timeout"];
+
+function check(call: string, options: unknown, known: readonly string[], extra: unknown): void {
+  if (extra !== undefined) refuseExtra(call, "options", [extra]);
+  checkCallOptions(call, options, known);
+}
 
 class MessageIterator<M> implements AsyncIterableIterator<M, undefined> {
   readonly #socket: Socket & Readable<M>;
@@ -79,29 +96,33 @@ function toResult<M>(value: M): IteratorResult<M, undefined> {
 }
 
 const methods: Omit<Readable<unknown>, keyof ReadableOptions> & ThisType<Socket & Readable<unknown>> = {
-  receive(options) {
+  // Not rest parameters: they would make an array for each message.
+  receive(options, extra?: unknown) {
     try {
       this[CORE].assertFree();
+      if (options !== undefined || extra !== undefined) check("receive", options, WAIT_OPTIONS, extra);
     } catch (error) {
       return Promise.reject(error);
     }
     return this[CORE].inbox.receive(options);
   },
-  receiveMany(options) {
+  receiveMany(options, extra?: unknown) {
     try {
       this[CORE].assertFree();
+      if (options !== undefined || extra !== undefined) check("receiveMany", options, MANY_OPTIONS, extra);
     } catch (error) {
       return Promise.reject(error);
     }
     const max = options?.max ?? DEFAULT_MAX;
     if (!Number.isSafeInteger(max) || max < 1) {
       return Promise.reject(
-        new InvalidArgumentError(`max is a whole number of messages, at least 1; got ${String(max)}`),
+        new InvalidArgumentError(`max is a whole number of messages, at least 1; got ${describe(max)}`),
       );
     }
     return this[CORE].inbox.receiveMany(max, options);
   },
-  messages(options) {
+  messages(options, extra?: unknown) {
+    check("messages", options, ["signal"], extra);
     return new MessageIterator(this, options);
   },
   [Symbol.asyncIterator]() {

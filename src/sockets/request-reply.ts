@@ -1,8 +1,9 @@
 /** REQ, REP, DEALER and ROUTER (28/REQREP): questions and answers. */
+import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { Mutex } from "../core/mutex.js";
 import { SocketType } from "../core/socket-type.js";
-import { refusedWait, type WaitOptions } from "../core/waiter.js";
+import { refusedWait, WAIT_OPTIONS, type WaitOptions } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import { defineSocket } from "./define.js";
 import { Envelope } from "./envelope.js";
@@ -72,6 +73,9 @@ export interface RequestCallOptions {
   readonly signal?: AbortSignal;
 }
 
+const CALL_OPTIONS: readonly (keyof RequestCallOptions)[] = ["timeout", "retries", "signal"];
+const CONNECT_OPTIONS: readonly (keyof RouterConnectOptions)[] = ["routingId"];
+
 /** ms of one attempt when `request` is given no time-out. */
 const REQUEST_TIMEOUT = 30_000;
 
@@ -105,19 +109,26 @@ export class Request<T = Raw> extends Socket {
    * A retry is the same message again: the peer may handle it twice.
    *
    * @returns the reply's frames, or with a codec the value as the only element
-   * @throws TimeoutError `ETIMEDOUT` after the last attempt; AbortedError `ABORT_ERR`; ClosedError
+   * @throws InvalidArgumentError `EINVAL` for an invalid message, an unknown option or an invalid value
+   * @throws TimeoutError `ETIMEDOUT` after the last attempt; AbortedError `ABORT_ERR`
+   * @throws ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
    */
-  request(body: BodyOut<T>, options: RequestCallOptions = {}): Promise<BodyIn<T>> {
-    return this[CORE].calls.run(() => this.#request(body, options));
+  request(body: BodyOut<T>, options?: RequestCallOptions): Promise<BodyIn<T>>;
+  request(body: BodyOut<T>, options: RequestCallOptions = {}, ...extra: unknown[]): Promise<BodyIn<T>> {
+    return this[CORE].calls.run(async () => {
+      refuseExtra("request", "a message and options", extra);
+      checkCallOptions("request", options, CALL_OPTIONS);
+      return this.#request(body, options);
+    });
   }
 
   async #request(body: BodyOut<T>, options: RequestCallOptions): Promise<BodyIn<T>> {
     const { timeout = REQUEST_TIMEOUT, retries = 0, signal } = options;
     if (!Number.isInteger(timeout) || timeout < -1)
-      throw new InvalidArgumentError(`timeout is a whole number of ms, or -1; got ${String(timeout)}`);
+      throw new InvalidArgumentError(`timeout is a whole number of ms, or -1; got ${describe(timeout)}`);
     await refusedWait({ timeout, signal });
     if (!Number.isInteger(retries) || retries < 0)
-      throw new InvalidArgumentError(`retries is a whole number, 0 or more; got ${String(retries)}`);
+      throw new InvalidArgumentError(`retries is a whole number, 0 or more; got ${describe(retries)}`);
     const message = this[CORE].encode(body);
     const done = await this.#turns.take(signal);
     this[CORE].reserved = true;
@@ -203,8 +214,15 @@ export class Router<T = Raw> extends Socket {
     super(SocketType.Router, options, shapeFor("routed", options?.codec));
   }
 
-  /** Connects to an endpoint, and knows the peer there by `routingId` if one is given. */
-  override connect(endpoint: string, options: RouterConnectOptions = {}): void {
+  /**
+   * Connects to an endpoint, and knows the peer there by `routingId` if one is given.
+   *
+   * @throws InvalidArgumentError `EINVAL` for an invalid routing id or an unknown option; otherwise as `connect` of {@link Socket}
+   */
+  override connect(endpoint: string, options?: RouterConnectOptions): void;
+  override connect(endpoint: string, options: RouterConnectOptions = {}, ...extra: unknown[]): void {
+    refuseExtra("connect", "an endpoint and options", extra);
+    checkCallOptions("connect", options, CONNECT_OPTIONS);
     this[CORE].endpoints.connect(endpoint, options.routingId);
   }
 
@@ -228,6 +246,7 @@ export class Router<T = Raw> extends Socket {
    *
    * @param envelope the request's, from {@link Envelope.parse}
    * @param body 1 or more frames; with a codec the value
+   * @throws InvalidArgumentError `EINVAL` for what is not an envelope, an invalid body or an unknown option
    * @throws UnroutableError `EHOSTUNREACH` when the peer is gone, whatever `mandatory` says
    * @throws TimeoutError `EAGAIN` when the peer is at its high-water mark
    */
@@ -235,6 +254,7 @@ export class Router<T = Raw> extends Socket {
     return this[CORE].calls.run(async () => {
       if (!(envelope instanceof Envelope))
         throw new InvalidArgumentError("reply takes an Envelope, such as Envelope.parse gives");
+      checkCallOptions("reply", options, WAIT_OPTIONS);
       const message = this[CORE].encode(envelope.wrap(body as MessageLike | MessageLike[]));
       await this[CORE].outbox.send(message, options, true);
     });

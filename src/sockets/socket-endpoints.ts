@@ -62,23 +62,25 @@ export class SocketEndpoints {
   }
 
   /** A call of `bind` or `unbind`, counted in `settling` until it has settled. */
-  async settled(call: () => Promise<void>): Promise<void> {
+  async settled<T>(call: () => Promise<T>): Promise<T> {
     this.#settling += 1;
     try {
-      await call();
+      return await call();
     } finally {
       this.#settling -= 1;
     }
   }
 
-  async bind(endpoint: string): Promise<void> {
+  /** @returns the endpoint as resolved */
+  async bind(endpoint: string): Promise<string> {
     this.#check(endpoint, "bind");
-    this.#isBound(endpoint, await this.#engine.bind(endpoint));
+    return this.#isBound(endpoint, await this.#engine.bind(endpoint));
   }
 
-  bindSync(endpoint: string): void {
+  /** @returns the endpoint as resolved */
+  bindSync(endpoint: string): string {
     this.#check(endpoint, "bind");
-    this.#isBound(endpoint, this.#engine.bindSync(endpoint));
+    return this.#isBound(endpoint, this.#engine.bindSync(endpoint));
   }
 
   /** Throws at once for what is wrong with the call; so `unbindSync` can tell it, too. */
@@ -152,9 +154,10 @@ export class SocketEndpoints {
     checkSecurity(this.#options);
   }
 
-  #isBound(endpoint: string, resolved: string): void {
+  #isBound(endpoint: string, resolved: string): string {
     this.#bound.set(resolved, endpoint);
     this.#last = resolved;
+    return resolved;
   }
 }
 

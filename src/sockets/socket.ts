@@ -1,5 +1,6 @@
 /** The base of the socket classes: endpoints, options, events, statistics, closing. */
 
+import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../core/socket-type.js";
 import type { WaitOptions } from "../core/waiter.js";
@@ -33,6 +34,8 @@ export interface ReadyOptions extends WaitOptions {
 }
 
 const MAX_LINGER = OPTIONS.linger.max as number;
+const READY_OPTIONS: readonly (keyof ReadyOptions)[] = ["peers", "signal", "timeout"];
+const CLOSE_OPTIONS: readonly (keyof CloseOptions)[] = ["linger"];
 
 type Given = Readonly<Record<string, unknown>> & {
   readonly context?: Context;
@@ -86,48 +89,75 @@ export abstract class Socket {
   /**
    * Listens at an endpoint.
    *
-   * @param endpoint `tcp://HOST:PORT` (`*` for every address or any free port), `ipc://PATH`, `inproc://NAME`;
-   *   `lastEndpoint` tells what became of wildcards
-   * @throws InvalidArgumentError `EINVAL` for a bad endpoint
+   * @param endpoint `tcp://HOST:PORT` (`*` for every address or any free port), `ipc://PATH`, `inproc://NAME`
+   * @returns the endpoint as resolved, with wildcards filled in: what peers connect to, and `lastEndpoint`
+   * @throws InvalidArgumentError `EINVAL` for an invalid endpoint, or an argument that `bind` does not take
    * @throws TransportError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `ENODEV`, `EPROTONOSUPPORT`
+   * @throws ClosedError `EBADF` when the socket is closed
    */
-  bind(endpoint: string): Promise<void> {
+  bind(endpoint: string): Promise<string>;
+  bind(endpoint: string, ...extra: unknown[]): Promise<string> {
     const { calls, endpoints } = this[CORE];
-    return calls.run(() => endpoints.settled(() => endpoints.bind(endpoint)));
+    return calls.run(() =>
+      endpoints.settled(async () => {
+        refuseExtra("bind", "an endpoint", extra);
+        return endpoints.bind(endpoint);
+      }),
+    );
   }
 
-  /** The same as {@link bind}, done when it returns. Engines without it throw `NOT_SUPPORTED`. */
-  bindSync(endpoint: string): void {
-    this[CORE].endpoints.bindSync(endpoint);
+  /**
+   * The same as {@link bind}, done when it returns.
+   *
+   * @returns the endpoint as resolved
+   * @throws NotSupportedError `NOT_SUPPORTED` where the engine cannot (capability `bindSync`); otherwise as `bind` rejects
+   */
+  bindSync(endpoint: string): string;
+  bindSync(endpoint: string, ...extra: unknown[]): string {
+    refuseExtra("bindSync", "an endpoint", extra);
+    return this[CORE].endpoints.bindSync(endpoint);
   }
 
   /**
    * Stops listening at an endpoint. Settles when it can be bound again. Over tcp and ipc the connections
    * accepted there may end with it (libzmq ends them); their peers connect again to whoever binds next.
    *
-   * @param endpoint as it was given to `bind`, or as `lastEndpoint` told it
-   * @throws InvalidArgumentError `EINVAL` for a bad endpoint
+   * @param endpoint as it was given to `bind`, or as `bind` returned it
+   * @throws InvalidArgumentError `EINVAL` for an invalid endpoint
    * @throws TransportError `ENOENT` when the socket is not bound to it
+   * @throws ClosedError `EBADF` when the socket is closed
    */
-  unbind(endpoint: string): Promise<void> {
+  unbind(endpoint: string): Promise<void>;
+  unbind(endpoint: string, ...extra: unknown[]): Promise<void> {
     const { calls, endpoints } = this[CORE];
-    return calls.run(() => endpoints.settled(async () => endpoints.unbind(endpoint)));
+    return calls.run(() =>
+      endpoints.settled(async () => {
+        refuseExtra("unbind", "an endpoint", extra);
+        return endpoints.unbind(endpoint);
+      }),
+    );
   }
 
-  /** The same without waiting until the endpoint is free. */
-  unbindSync(endpoint: string): void {
+  /** The same as {@link unbind} without waiting until the endpoint is free; throws where that rejects. */
+  unbindSync(endpoint: string): void;
+  unbindSync(endpoint: string, ...extra: unknown[]): void {
+    refuseExtra("unbindSync", "an endpoint", extra);
     this[CORE].endpoints.unbind(endpoint).catch(() => undefined);
   }
 
   /**
-   * Connects to an endpoint, now or whenever its peer is there; a lost
-   * connection is made again. Returns at once.
+   * Connects to an endpoint, now or as soon as its peer is there; a lost
+   * connection is made again. Returns at once: {@link ready} waits for the connection.
    *
-   * @throws InvalidArgumentError `EINVAL` for a bad endpoint
+   * @param endpoint `tcp://HOST:PORT`, `tcp://SOURCE:PORT;HOST:PORT`, `ipc://PATH`, `inproc://NAME`
+   * @throws InvalidArgumentError `EINVAL` for an invalid endpoint, or an argument that `connect` does not take
+   * @throws TransportError `EPROTONOSUPPORT`; ClosedError `EBADF` when the socket is closed
    * @throws NotSupportedError `NOT_SUPPORTED` for an inproc name that another thread has bound, where the engine's
    *   inproc does not reach there (docs/engines.md)
    */
-  connect(endpoint: string): void {
+  connect(endpoint: string): void;
+  connect(endpoint: string, ...extra: unknown[]): void {
+    refuseExtra("connect", "an endpoint", extra);
     this[CORE].endpoints.connect(endpoint, undefined);
   }
 
@@ -135,9 +165,13 @@ export abstract class Socket {
    * Ends the connection to an endpoint given to `connect`, and its reconnecting. New messages go to other peers from now
    * on; those accepted for this one leave within the socket's linger, even if its connection has yet to be made.
    *
-   * @throws TransportError `ENOENT` when the socket is not connected to it
+   * @param endpoint as it was given to `connect`
+   * @throws InvalidArgumentError `EINVAL` for an invalid endpoint
+   * @throws TransportError `ENOENT` when the socket is not connected to it; ClosedError `EBADF` when it is closed
    */
-  disconnect(endpoint: string): void {
+  disconnect(endpoint: string): void;
+  disconnect(endpoint: string, ...extra: unknown[]): void {
+    refuseExtra("disconnect", "an endpoint", extra);
     this[CORE].endpoints.disconnect(endpoint);
   }
 
@@ -145,10 +179,18 @@ export abstract class Socket {
    * Waits until connections stand: handshakes done, subscriptions on their way.
    * Counts transports whose connections the engine reports (docs/engines.md).
    *
-   * @throws TimeoutError `ETIMEDOUT`, whose `cause` is what the last attempt to connect failed with; HandshakeError or ProtocolError when a peer refuses for good
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
+   * @throws TimeoutError `ETIMEDOUT` after `timeout` ms, whose `cause` is what the last attempt to connect failed with
+   * @throws HandshakeError, ProtocolError when a peer refuses for good
+   * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
    */
-  ready(options: ReadyOptions = {}): Promise<void> {
-    return this[CORE].calls.run(() => this.#ready(options));
+  ready(options?: ReadyOptions): Promise<void>;
+  ready(options: ReadyOptions = {}, ...extra: unknown[]): Promise<void> {
+    return this[CORE].calls.run(async () => {
+      refuseExtra("ready", "options", extra);
+      checkCallOptions("ready", options, READY_OPTIONS);
+      await this.#ready(options);
+    });
   }
 
   async #ready(options: ReadyOptions): Promise<void> {
@@ -181,10 +223,13 @@ export abstract class Socket {
    * after its key was revoked; `authenticate` decides when it comes back.
    *
    * @returns how many were disconnected
+   * @throws InvalidArgumentError `EINVAL` when `match` is not a function
    * @throws NotSupportedError `NOT_SUPPORTED` where the engine cannot (capability `disconnectPeer`)
    */
   revoke(match: (peer: PeerCredentials) => boolean): number {
     this[CORE].assertOpen();
+    if (typeof match !== "function")
+      throw new InvalidArgumentError(`revoke takes a function; got ${describe(match)}`);
     const engine = this[CORE].context.load();
     const disconnect = this[CORE].engine.disconnectPeers;
     if (!engine.capabilities.disconnectPeer || disconnect === undefined) {
@@ -200,17 +245,23 @@ export abstract class Socket {
    * given leaves within the linger, what waits for room, too, as long as the socket is bound, connected or has a peer.
    * An error that closing causes is never an unhandled rejection. Closing twice is closing once.
    *
-   * @returns what left and what was thrown away; never rejects
-   * @throws InvalidArgumentError `EINVAL` for a linger that is none; nothing has changed then
+   * @returns what left and what was thrown away
+   * @throws InvalidArgumentError `EINVAL` for an invalid linger or an unknown option; nothing has changed then
    */
-  close(options?: CloseOptions): Promise<CloseResult> {
-    const linger = options?.linger;
-    if (linger !== undefined && (!Number.isInteger(linger) || linger < -1 || linger > MAX_LINGER)) {
-      throw new InvalidArgumentError(
-        `linger is a whole number of ms up to ${MAX_LINGER}, or -1; got ${String(linger)}`,
-      );
+  close(options?: CloseOptions): Promise<CloseResult>;
+  close(options?: CloseOptions, ...extra: unknown[]): Promise<CloseResult> {
+    try {
+      refuseExtra("close", "options", extra);
+      checkCallOptions("close", options, CLOSE_OPTIONS);
+      const linger = options?.linger;
+      if (linger !== undefined && (!Number.isInteger(linger) || linger < -1 || linger > MAX_LINGER))
+        throw new InvalidArgumentError(
+          `linger is a whole number of ms up to ${MAX_LINGER}, or -1; got ${describe(linger)}`,
+        );
+      return this[CORE].close(linger);
+    } catch (error) {
+      return Promise.reject(error);
     }
-    return this[CORE].close(linger);
   }
 
   /** Closes with the socket's own linger; for `await using`. */

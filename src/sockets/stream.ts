@@ -1,4 +1,5 @@
 /** STREAM: raw TCP, to talk to peers that are no ZeroMQ (zmq_socket(3), ZMQ_STREAM). */
+import { checkCallOptions, refuseExtra } from "../core/arguments.js";
 import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";
 import type { MessageLike } from "./message.js";
@@ -30,6 +31,8 @@ export interface StreamConnectOptions {
   routingId?: string;
 }
 
+const CONNECT_OPTIONS: readonly (keyof StreamConnectOptions)[] = ["routingId"];
+
 /**
  * Sends and receives pieces of TCP streams: two frames, the peer's routing id
  * and bytes. An empty second frame in a received message says that the peer came
@@ -41,8 +44,15 @@ export class Stream extends Socket {
     super(SocketType.Stream, options, STREAM_FRAMES);
   }
 
-  /** Connects to a TCP endpoint. */
-  override connect(endpoint: string, options: StreamConnectOptions = {}): void {
+  /**
+   * Connects to a TCP endpoint, and knows the peer there by `routingId` if one is given.
+   *
+   * @throws InvalidArgumentError `EINVAL` for an invalid routing id or an unknown option; otherwise as `connect` of {@link Socket}
+   */
+  override connect(endpoint: string, options?: StreamConnectOptions): void;
+  override connect(endpoint: string, options: StreamConnectOptions = {}, ...extra: unknown[]): void {
+    refuseExtra("connect", "an endpoint and options", extra);
+    checkCallOptions("connect", options, CONNECT_OPTIONS);
     this[CORE].endpoints.connect(endpoint, options.routingId);
   }
 }

@@ -1,6 +1,7 @@
 /** What sockets that send can do. */
-
-import type { WaitOptions } from "../core/waiter.js";
+import { checkCallOptions, describe } from "../core/arguments.js";
+import { InvalidArgumentError } from "../core/errors.js";
+import { WAIT_OPTIONS, type WaitOptions } from "../core/waiter.js";
 import type { MessageLike } from "./message.js";
 import type { Socket } from "./socket.js";
 import { CORE } from "./socket-core.js";
@@ -17,7 +18,7 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
    * (engine `zmtp`: dropped then, and counted as `detached`).
    *
    * @returns settled when the engine has the message
-   * @throws InvalidArgumentError `EINVAL` for what is no message
+   * @throws InvalidArgumentError `EINVAL` for an invalid message, an unknown option, or a third argument
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codec or its schema refuses
    * @throws TimeoutError `EAGAIN` after `sendTimeout` or `timeout`
    * @throws InvalidStateError `EFSM` at once if the socket has to receive first (Request, Reply), and no receive waits
@@ -36,21 +37,37 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
   trySend(message: M): boolean;
 }
 
+/** A second argument that is a frame: somebody took `send` for one that has a parameter for each. */
+function refuse(call: string, given: unknown): never {
+  throw new InvalidArgumentError(
+    `${call} takes one message: the frames of one are an array, [frame, frame]; got ${describe(given)}, too`,
+  );
+}
+
+function checkSend(options: unknown, extra: unknown): void {
+  if (extra !== undefined) refuse("send", extra);
+  if (typeof options !== "object" || options === null || ArrayBuffer.isView(options)) refuse("send", options);
+  checkCallOptions("send", options, WAIT_OPTIONS);
+}
+
 const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<Socket> = {
-  send(message, options) {
+  // Not rest parameters: they would make an array for each message.
+  send(message, options, extra?: unknown) {
     const core = this[CORE];
     let encoded: ReturnType<typeof core.encode>;
     try {
       core.assertFree();
+      if (options !== undefined || extra !== undefined) checkSend(options, extra);
       encoded = core.encode(message);
     } catch (error) {
       return Promise.reject(error);
     }
     return core.outbox.send(encoded, options, false);
   },
-  trySend(message) {
+  trySend(message, extra?: unknown) {
     const core = this[CORE];
     core.assertFree();
+    if (extra !== undefined) refuse("trySend", extra);
     return core.outbox.trySend(core.encode(message));
   },
 };

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Socket } from "../../src/index.js";
 import { describeEngines } from "./support/engines.js";
-import { failure, thrown } from "./support/wait.js";
+import { failure } from "./support/wait.js";
 import type { World } from "./support/world.js";
 
 const everySocket = (world: World): Socket[] => [
@@ -88,7 +88,7 @@ describeEngines("a closed socket", (world) => {
   it("close refuses a linger that is none, and has not closed then", async () => {
     const push = world.push();
     for (const linger of [-2, 1.5, Number.NaN, 2 ** 31, "1", null] as never[])
-      expect(thrown(() => push.close({ linger })).code, String(linger)).toBe("EINVAL");
+      expect((await failure(push.close({ linger }))).code, String(linger)).toBe("EINVAL");
     expect(push.closed).toBe(false);
   });
 });

@@ -31,6 +31,20 @@ const BAD_ANYWHERE: unknown[] = [
   ["tcp://127.0.0.1:5"],
 ];
 
+describeTransports("bind", (world) => {
+  it("gives the endpoint that peers connect to, also at once", async () => {
+    const [pull, second] = [world.pull(), world.pull()];
+    const bound = await pull.bind(world.freeEndpoint());
+    expect(bound).toBe(pull.lastEndpoint);
+    expect(bound).not.toContain("*");
+    expect(second.bindSync(world.freeEndpoint())).toBe(second.lastEndpoint);
+    const push = world.push();
+    push.connect(bound);
+    await push.send("x");
+    expect(await collect(pull, 1)).toEqual(["x"]);
+  });
+});
+
 describeEngines("endpoints", (world) => {
   it("that are none are refused with what was expected and what came, before anything happens", async () => {
     const push = world.push();

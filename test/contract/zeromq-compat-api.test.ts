@@ -195,7 +195,7 @@ describe.each(PACKAGES)("a program for zeromq on %s", (name, zmq) => {
     const states: boolean[] = [];
     const closing = async (
       socket: InstanceType<typeof zmq.Dealer>,
-      call: Promise<void>,
+      call: Promise<unknown>,
     ): Promise<unknown> => {
       socket.close();
       states.push(socket.closed);

@@ -87,7 +87,7 @@ describe("a context", () => {
   });
 
   test.each([
-    [{ ioThread: 1 }, "Unknown context option"],
+    [{ ioThread: 1 }, "Context has no option ioThread; did you mean ioThreads?"],
     [{ ioThreads: "1" }, "ioThreads must be a whole number"],
     [{ maxSockets: 0.5 }, "maxSockets must be a whole number"],
     [{ blocky: 1 }, "blocky must be true or false"],

@@ -91,9 +91,8 @@ export class World {
   }
 
   /** Binds to a free endpoint. @returns what to connect to */
-  async bind(socket: Socket): Promise<string> {
-    await socket.bind(this.freeEndpoint());
-    return socket.lastEndpoint as string;
+  bind(socket: Socket): Promise<string> {
+    return socket.bind(this.freeEndpoint());
   }
 
   /** Binds the first and connects the others to it. @returns the endpoint */

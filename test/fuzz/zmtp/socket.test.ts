@@ -24,7 +24,7 @@ const keys = curveKeyPair();
 const authenticate = (): boolean => true;
 
 /** Sockets under attack, the type that their peers say they are, and the mechanism in their greeting. */
-const TARGETS: [string, string, string, () => Socket & { bind(endpoint: string): Promise<void> }][] = [
+const TARGETS: [string, string, string, () => Socket & { bind(endpoint: string): Promise<string> }][] = [
   ["Pull", "PUSH", "NULL", () => world.pull()],
   ["Router", "DEALER", "NULL", () => world.router({ mandatory: true })],
   ["Reply", "REQ", "NULL", () => world.reply()],

@@ -1,0 +1,45 @@
+import { describe, expect, test } from "vitest";
+import { checkCallOptions, refuseExtra, suggest } from "../../src/core/arguments.js";
+
+const KNOWN = ["signal", "timeout"];
+const refused = (message: string) => expect.objectContaining({ code: "EINVAL", message });
+
+describe("the options of a call", () => {
+  test.each([
+    [undefined],
+    [{}],
+    [{ timeout: 1 }],
+    [{ signal: undefined, timeout: undefined }],
+    [Object.create({ timeout: 1 })],
+    [Object.assign(Object.create(null), { timeout: 1 })],
+  ])("%j pass", (options) => {
+    expect(() => checkCallOptions("receive", options, KNOWN)).not.toThrow();
+  });
+
+  test.each([
+    [{ tiemout: 1 }, "receive has no option tiemout; did you mean timeout?"],
+    [{ timeout: 1, singal: undefined }, "receive has no option singal; did you mean signal?"],
+    [{ zzz: 1 }, "receive has no option zzz; known are signal, timeout"],
+    [100, "The options of receive are an object; got 100"],
+    [null, "The options of receive are an object; got null"],
+    ["x", 'The options of receive are an object; got "x"'],
+    [[], "The options of receive are an object; got an array"],
+    [new AbortController().signal, "The options of receive are an object, { signal }; got an AbortSignal"],
+  ])("%j do not", (options, message) => {
+    expect(() => checkCallOptions("receive", options, KNOWN)).toThrow(refused(message));
+  });
+});
+
+test("arguments too many are named; undefined counts as none", () => {
+  expect(() => refuseExtra("bind", "an endpoint", [undefined])).not.toThrow();
+  expect(() => refuseExtra("bind", "an endpoint", [undefined, 5])).toThrow(
+    refused("bind takes an endpoint, and nothing else; got 5, too"),
+  );
+});
+
+test("a word far from all known ones suggests none", () => {
+  expect([suggest("conect", ["connect", "close"]), suggest("zebra", ["connect", "close"])]).toEqual([
+    "; did you mean connect?",
+    "",
+  ]);
+});

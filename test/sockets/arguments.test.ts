@@ -1,0 +1,241 @@
+/** What a socket's methods do with options and arguments that they do not have: refuse them, and change nothing. */
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  Context,
+  Dealer,
+  Envelope,
+  Publisher,
+  Pull,
+  Push,
+  Request,
+  Router,
+  type Socket,
+  Stream,
+} from "../../src/index.js";
+import { FakeEngine } from "../support/fake-engine.js";
+
+const context = new Context({ engine: new FakeEngine() });
+const sockets: Socket[] = [];
+
+afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
+
+function own<S extends Socket>(socket: S): S {
+  sockets.push(socket);
+  return socket;
+}
+
+/** Without the types, which refuse all of it. @returns the error's message, thrown or rejected */
+async function refusal(call: () => unknown): Promise<string> {
+  try {
+    await call();
+  } catch (error) {
+    expect(error).toMatchObject({ name: "InvalidArgumentError", code: "EINVAL" });
+    expect(error).toBeInstanceOf(TypeError);
+    return (error as Error).message;
+  }
+  return "nothing";
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the calls are wrong on purpose
+type Wrong = any;
+
+describe("an unknown option is refused, with the nearest known one", () => {
+  const routed = Envelope.parse([Buffer.from("id"), Buffer.alloc(0)]).envelope;
+  it.each<[string, () => Socket, (socket: Wrong) => unknown]>([
+    [
+      "receive has no option tiemout; did you mean timeout?",
+      () => new Pull({ context }),
+      (s) => s.receive({ tiemout: 1 }),
+    ],
+    [
+      "receiveMany has no option maxx; did you mean max?",
+      () => new Pull({ context }),
+      (s) => s.receiveMany({ maxx: 1 }),
+    ],
+    [
+      "messages has no option singal; did you mean signal?",
+      () => new Pull({ context }),
+      (s) => s.messages({ singal: 1 }),
+    ],
+    [
+      "send has no option tmieout; did you mean timeout?",
+      () => new Push({ context }),
+      (s) => s.send("x", { tmieout: 1 }),
+    ],
+    [
+      "close has no option lingr; did you mean linger?",
+      () => new Push({ context }),
+      (s) => s.close({ lingr: 0 }),
+    ],
+    [
+      "ready has no option peer; did you mean peers?",
+      () => new Push({ context }),
+      (s) => s.ready({ peer: 1 }),
+    ],
+    [
+      "request has no option timeuot; did you mean timeout?",
+      () => new Request({ context }),
+      (s) => s.request("x", { timeuot: 1 }),
+    ],
+    [
+      "reply has no option timeot; did you mean timeout?",
+      () => new Router({ context }),
+      (s) => s.reply(routed, "x", { timeot: 1 }),
+    ],
+    [
+      "connect has no option routingID; did you mean routingId?",
+      () => new Router({ context }),
+      (s) => s.connect("inproc://a", { routingID: "x" }),
+    ],
+    [
+      "connect has no option routingid; did you mean routingId?",
+      () => new Stream({ context }),
+      (s) => s.connect("tcp://127.0.0.1:1", { routingid: "x" }),
+    ],
+    [
+      "waitForSubscribers has no option topics; did you mean topic?",
+      () => new Publisher({ context }),
+      (s) => s.waitForSubscribers({ topics: "x" }),
+    ],
+    [
+      "receive has no option timout; did you mean timeout?",
+      () => new Pull({ context }),
+      (s) => s.events.receive({ timout: 1 }),
+    ],
+  ])("%s", async (message, make, call) => {
+    const socket = own(make());
+    expect(await refusal(() => call(socket))).toBe(message);
+    expect(socket.closed).toBe(false);
+    expect(socket.lastEndpoint).toBeNull();
+  });
+
+  it("at construction, too", async () => {
+    expect(await refusal(() => new Push({ context, sendHighWatermark: 1 } as Wrong))).toBe(
+      "Push has no option sendHighWatermark; did you mean sendHighWaterMark?",
+    );
+    expect(await refusal(() => new Push({ contxt: context } as Wrong))).toBe(
+      "Push has no option contxt; did you mean context?",
+    );
+  });
+
+  it("and so is the name of an event", async () => {
+    const { events } = own(new Push({ context }));
+    for (const call of ["on", "once", "off"] as const)
+      expect(await refusal(() => (events as Wrong)[call]("conect", () => undefined))).toBe(
+        'There is no event "conect"; did you mean connect?',
+      );
+  });
+});
+
+describe("an argument too many, or of another kind, is refused", () => {
+  it.each<[string, () => Socket, (socket: Wrong) => unknown]>([
+    [
+      'send takes one message: the frames of one are an array, [frame, frame]; got "message", too',
+      () => new Push({ context }),
+      (s) => s.send("topic", "message"),
+    ],
+    [
+      "send takes one message: the frames of one are an array, [frame, frame]; got 3 bytes, too",
+      () => new Push({ context }),
+      (s) => s.send("topic", Buffer.from("abc")),
+    ],
+    [
+      "send takes one message: the frames of one are an array, [frame, frame]; got 1, too",
+      () => new Push({ context }),
+      (s) => s.send("a", {}, 1),
+    ],
+    [
+      'trySend takes one message: the frames of one are an array, [frame, frame]; got "message", too',
+      () => new Push({ context }),
+      (s) => s.trySend("topic", "message"),
+    ],
+    ["The options of receive are an object; got 100", () => new Pull({ context }), (s) => s.receive(100)],
+    ["The options of receive are an object; got 0", () => new Pull({ context }), (s) => s.receive(0)],
+    ["The options of receive are an object; got null", () => new Pull({ context }), (s) => s.receive(null)],
+    [
+      "The options of receive are an object, { signal }; got an AbortSignal",
+      () => new Pull({ context }),
+      (s) => s.receive(new AbortController().signal),
+    ],
+    [
+      "receive takes options, and nothing else; got 1, too",
+      () => new Pull({ context }),
+      (s) => s.receive({}, 1),
+    ],
+    [
+      "The options of receiveMany are an object; got 10",
+      () => new Pull({ context }),
+      (s) => s.receiveMany(10),
+    ],
+    ["The options of close are an object; got 100", () => new Push({ context }), (s) => s.close(100)],
+    ["The options of ready are an object; got 1000", () => new Push({ context }), (s) => s.ready(1000)],
+    [
+      "The options of request are an object; got 1000",
+      () => new Request({ context }),
+      (s) => s.request("x", 1000),
+    ],
+    [
+      'request takes a message and options, and nothing else; got "y", too',
+      () => new Request({ context }),
+      (s) => s.request("x", {}, "y"),
+    ],
+    [
+      'bind takes an endpoint, and nothing else; got "inproc://b", too',
+      () => new Push({ context }),
+      (s) => s.bind("inproc://a", "inproc://b"),
+    ],
+    [
+      "bindSync takes an endpoint, and nothing else; got 1, too",
+      () => new Push({ context }),
+      (s) => s.bindSync("inproc://a", 1),
+    ],
+    [
+      "unbind takes an endpoint, and nothing else; got 1, too",
+      () => new Push({ context }),
+      (s) => s.unbind("inproc://a", 1),
+    ],
+    [
+      'connect takes an endpoint, and nothing else; got "inproc://b", too',
+      () => new Dealer({ context }),
+      (s) => s.connect("inproc://a", "inproc://b"),
+    ],
+    [
+      "connect takes an endpoint, and nothing else; got an object, too",
+      () => new Dealer({ context }),
+      (s) => s.connect("inproc://a", { routingId: "x" }),
+    ],
+    [
+      'The options of connect are an object; got "x"',
+      () => new Router({ context }),
+      (s) => s.connect("inproc://a", "x"),
+    ],
+    [
+      "disconnect takes an endpoint, and nothing else; got 1, too",
+      () => new Push({ context }),
+      (s) => s.disconnect("inproc://a", 1),
+    ],
+    ["revoke takes a function; got undefined", () => new Push({ context }), (s) => s.revoke()],
+    [
+      "The options of waitForSubscribers are an object; got 2",
+      () => new Publisher({ context }),
+      (s) => s.waitForSubscribers(2),
+    ],
+  ])("%s", async (message, make, call) => {
+    const socket = own(make());
+    expect(await refusal(() => call(socket))).toBe(message);
+    expect(socket.closed).toBe(false);
+    expect(socket.lastEndpoint).toBeNull();
+    expect(socket.stats()).toMatchObject({ sent: 0, pendingSends: 0, pendingReceives: 0 });
+  });
+
+  it("but undefined counts as not given", async () => {
+    const push = own(new Push({ context })) as Wrong;
+    expect(await push.bind("inproc://arguments", undefined)).toBe("inproc://arguments");
+    const pull = own(new Pull({ context })) as Wrong;
+    pull.connect("inproc://arguments", undefined);
+    await push.send("a", undefined, undefined);
+    expect(push.trySend("b", undefined)).toBe(true);
+    expect((await pull.receive(undefined, undefined)).map(String)).toEqual(["a"]);
+    await push.close(undefined, undefined);
+  });
+});
