@@ -61,7 +61,7 @@ const LAST_PORT = 32_000;
 /** A socket that has a place in the row. */
 export interface PortOwner {
   readonly offset: number;
-  readonly socket: { bind(endpoint: string): Promise<void>; unbind(endpoint: string): Promise<void> };
+  readonly socket: { bind(endpoint: string): Promise<unknown>; unbind(endpoint: string): Promise<void> };
 }
 
 /**
