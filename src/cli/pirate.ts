@@ -1,7 +1,7 @@
 /** shoal pirate queue, worker, call: reliable request-reply with the Pirates. */
 import { type Command, Option } from "commander";
+import type { Dialect } from "../patterns/kit/worker-protocol.js";
 import { PirateClient } from "../patterns/pirate/client.js";
-import type { Dialect } from "../patterns/pirate/protocol.js";
 import { PirateQueue } from "../patterns/pirate/queue.js";
 import { PirateWorker } from "../patterns/pirate/worker.js";
 import { addCommand } from "./command.js";
@@ -178,14 +178,16 @@ async function queue(settings: QueueSettings): Promise<void> {
       }),
   );
   broker.events
-    .on("worker:ready", ({ worker, dialect }) =>
+    .on("worker:joined", ({ worker, dialect }) =>
       log.detail(`worker ${worker.toString("hex")} (${dialect}) is ready`),
     )
-    .on("worker:lost", ({ worker, reason }) =>
+    .on("worker:left", ({ worker, reason }) =>
       log.detail(`worker ${worker.toString("hex")} is lost: ${reason}`),
     )
     .on("request:dropped", ({ reason }) => log.detail(`a request was dropped: ${reason}`))
-    .on("invalid", ({ from, reason }) => log.warnOnce(`a ${from} sent a message that is none: ${reason}`));
+    .on("message:invalid", ({ from, reason }) =>
+      log.warnOnce(`a ${from} sent an invalid message: ${reason}`),
+    );
   let closing: Promise<void> | undefined;
   const close = async (linger: number): Promise<void> => {
     pair?.drain();

@@ -11,7 +11,7 @@ export * from "./clone/index.js";
 export * from "./espresso/index.js";
 export * from "./federation/index.js";
 export * from "./freelance/index.js";
-export { Driver, type PatternCloseOptions } from "./kit/driver.js";
+export { Driver, type PatternCloseOptions, type PatternWaitOptions } from "./kit/driver.js";
 export { FAILURES, type FailureReason, type HandlerErrorDetails, ServiceError } from "./kit/errors.js";
 export type { ServerGate } from "./kit/server-gate.js";
 export * from "./last-value-cache/index.js";

@@ -1,6 +1,7 @@
 /** A federated broker: its sockets to clients, workers and other sites, around rules.ts. */
 import { randomBytes } from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
+import type { EventNames } from "../../core/event-stream.js";
 import {
   Publisher,
   type PublisherOptions,
@@ -8,28 +9,48 @@ import {
   type SubscriberOptions,
 } from "../../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import { BrokerDriver, type BrokerDriverOptions, offer } from "../kit/broker-driver.js";
-import { numbers } from "../kit/options.js";
+import {
+  BROKER_OPTIONS,
+  BrokerDriver,
+  type BrokerDriverOptions,
+  type BrokerEndpoints,
+  offer,
+} from "../kit/broker-driver.js";
+import { bytes, checkOptions, integer, object } from "../kit/options.js";
 import { RouterReader } from "../kit/router-reader.js";
-import { parseFromBalanced } from "../load-balancer/protocol.js";
-import { addressedFrames, parseFromClient, replyFrames } from "../pirate/protocol.js";
+import { addressedFrames, parseFromBalanced, parseFromClient, replyFrames } from "../kit/worker-protocol.js";
+
 import { parseState, stateFrames } from "./protocol.js";
 import {
   CLOUD,
+  type FederationEffects,
   type FederationEvent,
-  type FederationOutbox,
   FederationRules,
-  type FederationRulesOptions,
   type FederationStats,
   LOCAL,
 } from "./rules.js";
 
-const DEFAULTS: FederationRulesOptions = Object.freeze({
-  stateInterval: 1_000,
-  liveness: 3,
-  maxQueued: 1_000,
-  maxDeliveries: 2,
-});
+const OPTIONS = {
+  ...BROKER_OPTIONS,
+  stateInterval: integer({ default: 1_000 }),
+  liveness: integer({ default: 3, min: 0 }),
+  maxQueue: integer({ default: 1_000 }),
+  maxQueueBytes: bytes({ default: 67_108_864 }),
+  maxDeliveries: integer({ default: 2 }),
+  cloudOptions: object<RouterOptions>(),
+  stateOptions: object<PublisherOptions & SubscriberOptions>(),
+};
+
+const EVENTS: EventNames<FederationEvent> = {
+  "site:joined": true,
+  "site:left": true,
+  "worker:joined": true,
+  "worker:left": true,
+  "request:dropped": true,
+  "reply:ignored": true,
+  "reply:dropped": true,
+  "message:invalid": true,
+};
 
 /** Bytes of a site's name at most: it is a routing id (37/ZMTP, The Identity Property). */
 const MAX_NAME = 255;
@@ -43,17 +64,27 @@ const CLOUD_LINGER = 1_000;
 /** Options of {@link FederatedBroker}. */
 export interface FederatedBrokerOptions extends BrokerDriverOptions {
   /** ms between two state messages when nothing changes. Default 1,000. */
-  readonly stateInterval?: number;
+  readonly stateInterval?: number | undefined;
   /** Intervals of silence after which a site is lost. 0: only when its connection ends, as the Guide's needs it. Default 3. */
-  readonly liveness?: number;
+  readonly liveness?: number | undefined;
   /** Requests of own clients that wait, and as many of other sites; past it they are read no further. Default 1,000. */
-  readonly maxQueued?: number;
-  /** Workers that may be lost with one request in hand, until its client is told `worker-lost`. Default 2. */
-  readonly maxDeliveries?: number;
+  readonly maxQueue?: number | undefined;
+  /** Bytes of the bodies of those that wait; past it clients are read no further, but for one batch. Default 64 MiB. */
+  readonly maxQueueBytes?: number | undefined;
+  /** Workers that may be lost with one request, until its client gets the error `worker-lost`. Default 2. */
+  readonly maxDeliveries?: number | undefined;
   /** Options of the ROUTERs to other sites. */
-  readonly cloudOptions?: RouterOptions;
+  readonly cloudOptions?: RouterOptions | undefined;
   /** Options of the PUB and the SUB of the state flow that both have, such as security. */
-  readonly stateOptions?: PublisherOptions & SubscriberOptions;
+  readonly stateOptions?: (PublisherOptions & SubscriberOptions) | undefined;
+}
+
+/** Where a federated broker listens, wildcards filled in. */
+export interface FederationEndpoints extends BrokerEndpoints {
+  /** For other sites' requests. */
+  readonly cloud: readonly string[];
+  /** For other sites that want to know how many workers are free. */
+  readonly state: readonly string[];
 }
 
 /** Where another site is. */
@@ -68,14 +99,14 @@ export interface SiteEndpoints {
 /**
  * A load-balancing broker that shares spare workers with those of other sites. Its own
  * clients' requests go to its own workers first, and to another site's when none of its
- * own is free and that site has said that it has some. A site that goes away loses no
+ * own is free and that site has published that it has some. A site that goes away loses no
  * request: each is kept where it was accepted until its reply has come, and may then be
  * handled twice.
  *
  * Clients and workers as in `LoadBalancer`; other sites may be the Guide's peering brokers.
  *
  * A site can be a pair (`gate`): two brokers with a name each, whose workers are at both. Other sites join both, and
- * give requests to the one that serves, which alone says that it has workers to spare.
+ * give requests to the one that serves, which alone publishes that it has workers to spare.
  */
 export class FederatedBroker extends BrokerDriver<FederationEvent, FederationStats> {
   /** The site's name. */
@@ -84,32 +115,31 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
   readonly #rules: FederationRules;
   readonly #asking: RouterReader;
   readonly #asked: RouterReader;
+  readonly #bound = { cloud: [] as string[], state: [] as string[] };
 
   /**
    * @param name differs from every other site's; 1 to 255 bytes
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(name: string, options: FederatedBrokerOptions = {}) {
-    const { gate, socketOptions, frontendOptions, backendOptions, cloudOptions, stateOptions, ...rest } =
-      options;
-    const { workerStallTimeout, ...given } = rest;
-    const settings = numbers("FederatedBroker", DEFAULTS, given, { liveness: 0 });
+    const settings = checkOptions("FederatedBroker", OPTIONS, options);
+    const { gate, socketOptions, cloudOptions, stateOptions } = settings;
     checkName(name);
     const cloud = new Cloud(name, { ...socketOptions, ...cloudOptions }, stateOptions ?? {});
     let rules: DrivenFederationRules | undefined;
-    super(options, settings.stateInterval, (links, now) => {
-      const outbox: FederationOutbox = {
+    super("FederatedBroker", EVENTS, settings, settings.stateInterval, (effects, now) => {
+      const outside: FederationEffects = {
         request: (worker, address, body) =>
-          links.toWorker([worker, ...addressedFrames("simple", address, body)]),
-        reply: (envelope, body) => links.toClient(replyFrames(envelope, body)),
+          effects.toWorker([worker, ...addressedFrames("simple", address, body)]),
+        reply: (envelope, body) => effects.toClient(replyFrames(envelope, body)),
         siteRequest: (site, address, body) =>
           offer(cloud.asked, [Buffer.from(site), ...addressedFrames("paranoid", address, body)]) === "sent",
         siteReply: (envelope, body) => this.reply(cloud.asking, replyFrames(envelope, body)),
         publish: (capacity) => cloud.publish(capacity),
         isServing: () => gate === undefined || gate.isServing(),
-        event: (event) => links.event(event),
+        event: (event) => effects.event(event),
       };
-      rules = new DrivenFederationRules(settings, outbox, now, randomBytes(INCARNATION_SIZE));
+      rules = new DrivenFederationRules(settings, outside, now, randomBytes(INCARNATION_SIZE));
       return rules;
     });
     this.name = name;
@@ -139,16 +169,19 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
     void this.#readStates();
   }
 
-  /** Listens for other sites' requests. @returns the endpoint, wildcards filled in */
-  async bindCloud(endpoint: string): Promise<string> {
-    await this.#cloud.asking.bind(endpoint);
-    return this.#cloud.asking.lastEndpoint as string;
+  /** Where it listens. */
+  override get endpoints(): FederationEndpoints {
+    return { ...super.endpoints, cloud: [...this.#bound.cloud], state: [...this.#bound.state] };
   }
 
-  /** Tells there what is free here. @returns the endpoint, wildcards filled in */
+  /** Listens for other sites' requests. @returns the endpoint, wildcards filled in */
+  async bindCloud(endpoint: string): Promise<string> {
+    return this.bindTo(this.#cloud.asking, endpoint, this.#bound.cloud);
+  }
+
+  /** Publishes there how many workers are free. @returns the endpoint, wildcards filled in */
   async bindState(endpoint: string): Promise<string> {
-    await this.#cloud.publisher.bind(endpoint);
-    return this.#cloud.publisher.lastEndpoint as string;
+    return this.bindTo(this.#cloud.publisher, endpoint, this.#bound.state);
   }
 
   /**
@@ -157,6 +190,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
    * @throws InvalidArgumentError `EINVAL` for a bad name or endpoint
    */
   join(site: SiteEndpoints): void {
+    this.assertOpen();
     checkName(site.name);
     if (site.name === this.name)
       throw new InvalidArgumentError(`Another site has another name than ${site.name}`);

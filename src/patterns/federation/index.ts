@@ -1,2 +1,7 @@
-export { FederatedBroker, type FederatedBrokerOptions, type SiteEndpoints } from "./broker.js";
+export {
+  FederatedBroker,
+  type FederatedBrokerOptions,
+  type FederationEndpoints,
+  type SiteEndpoints,
+} from "./broker.js";
 export type { FederationEvent, FederationStats } from "./rules.js";

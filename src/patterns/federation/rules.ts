@@ -9,15 +9,15 @@
  * Local work first: requests of other sites wait behind all of this site's own, and are never passed on.
  * A request that is at another site stays here, too, until its reply comes: when that site is silent or its
  * connection ends, the request stands in front of the queue again. A site whose last worker has gone hands back what
- * it has of the others', with an error reply that only a broker sees: it would wait there for ever.
+ * it has of the others', with an error reply that only a broker sees: it would wait there forever.
  *
- * One of a pair (../binary-star/) that does not serve says that it has nothing to spare, and hands back what other
+ * One of a pair (../binary-star/) that does not serve publishes that it has nothing to spare, and hands back what other
  * sites give it all the same, the answers of its workers included: the other one of the pair may have done it, too.
  */
 import type { ReplyDropped } from "../kit/broker-driver.js";
 import { createJob, Dispatcher, type Job, type JobDropReason, keyOf } from "../kit/dispatcher.js";
 import { errorReply, parseErrorReply, reasonOf } from "../kit/errors.js";
-import type { BalancedCommand } from "../load-balancer/protocol.js";
+import type { BalancedCommand } from "../kit/worker-protocol.js";
 
 /** The class of this site's own requests, and that of the others'. */
 export const LOCAL = 0;
@@ -28,20 +28,20 @@ export type FederationEvent =
   | { readonly type: "site:joined"; readonly site: string }
   /** A site is silent or its connection ended; so many requests came back from it. */
   | {
-      readonly type: "site:lost";
+      readonly type: "site:left";
       readonly site: string;
-      readonly reason: "silent" | "left";
+      readonly reason: "silent" | "disconnected";
       readonly returned: number;
     }
-  | { readonly type: "worker:ready"; readonly worker: Buffer }
-  | { readonly type: "worker:lost"; readonly worker: Buffer; readonly reason: "left" | "unreachable" }
+  | { readonly type: "worker:joined"; readonly worker: Buffer }
+  | { readonly type: "worker:left"; readonly worker: Buffer; readonly reason: "disconnected" | "unreachable" }
   | { readonly type: "request:dropped"; readonly from: "client" | "site"; readonly reason: JobDropReason }
   /** A reply to a request that has ended, or has come back. */
-  | { readonly type: "reply:late"; readonly from: "worker" | "site" }
+  | { readonly type: "reply:ignored"; readonly from: "worker" | "site" }
   | ReplyDropped
-  | { readonly type: "invalid"; readonly from: "client" | "worker" | "site" };
+  | { readonly type: "message:invalid"; readonly from: "client" | "worker" | "site" };
 
-/** A federated broker's accounts: requests = replies + queued + at workers + atSites + dropped, for each class. */
+/** A federated broker's statistics: requests = replies + queued + at workers + atSites + dropped, for each class. */
 export interface FederationStats {
   readonly idleWorkers: number;
   readonly busyWorkers: number;
@@ -51,7 +51,7 @@ export interface FederationStats {
   readonly atSites: number;
   readonly requestsLocal: number;
   readonly requestsCloud: number;
-  /** To own clients, whoever did the work. */
+  /** To own clients, of own workers and of other sites. */
   readonly repliesLocal: number;
   /** To other sites. */
   readonly repliesCloud: number;
@@ -66,12 +66,12 @@ export interface FederationStats {
   /** Replies, of those counted, that their clients or sites could not take: gone, or at their high-water mark. */
   readonly repliesDropped: number;
   readonly invalid: number;
-  /** Sites that are heard of now, with the free workers they are believed to have. */
+  /** Sites that publish now, with the free workers they are believed to have. */
   readonly sites: Readonly<Record<string, number>>;
 }
 
 /** What the rules do to the world. */
-export interface FederationOutbox {
+export interface FederationEffects {
   /** @returns whether the worker is connected */
   request(worker: Buffer, address: Buffer, body: readonly Buffer[]): boolean;
   reply(envelope: readonly Buffer[], body: readonly Buffer[]): void;
@@ -91,23 +91,24 @@ export interface FederationRulesOptions {
   /** Intervals of silence after which a site is lost; 0: never by silence. */
   readonly liveness: number;
   /** Requests that wait, of own clients, and as many of other sites. */
-  readonly maxQueued: number;
+  readonly maxQueue: number;
+  readonly maxQueueBytes: number;
   readonly maxDeliveries: number;
 }
 
 interface Site {
-  /** Free workers, as it last said, less what it was given since. */
+  /** Free workers, as it last published, less what it was given since. */
   spare: number;
   expiry: number;
   /** Requests it has, by address. */
-  readonly inHand: Map<string, Job>;
+  readonly inFlight: Map<string, Job>;
 }
 
 export class FederationRules {
   readonly #options: FederationRulesOptions;
-  readonly #outbox: FederationOutbox;
+  readonly #effects: FederationEffects;
   readonly #dispatcher: Dispatcher;
-  /** Only sites that are heard of now. */
+  /** Only sites that publish now. */
   readonly #sites = new Map<string, Site>();
   #nextState: number;
   #published = 0;
@@ -121,19 +122,19 @@ export class FederationRules {
   #late = 0;
   #invalid = 0;
   readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
-  /** Tells this broker's addresses from those of the process that had its name before. */
+  /** Distinguishes this broker's addresses from those of the process that had its name before. */
   readonly #incarnation: Buffer;
 
   /** @param incarnation bytes that differ with each start */
-  constructor(options: FederationRulesOptions, outbox: FederationOutbox, now: number, incarnation: Buffer) {
+  constructor(options: FederationRulesOptions, effects: FederationEffects, now: number, incarnation: Buffer) {
     this.#options = options;
-    this.#outbox = outbox;
+    this.#effects = effects;
     this.#incarnation = incarnation;
     this.#nextState = now;
     this.#dispatcher = new Dispatcher(
       { ...options, priorities: 2 },
       {
-        deliver: (worker, job) => outbox.request(worker, job.address, job.body),
+        deliver: (worker, job) => effects.request(worker, job.address, job.body),
         unreachable: (worker) => this.#loseWorker(worker, "unreachable"),
         dropped: (job, reason) => this.#drop(job, reason),
       },
@@ -177,19 +178,19 @@ export class FederationRules {
         if (this.#dispatcher.isBusy(from) || this.#dispatcher.isIdle(from)) return;
       }
     }
-    if (!known) this.#outbox.event({ type: "worker:ready", worker: from });
+    if (!known) this.#effects.event({ type: "worker:joined", worker: from });
     this.#dispatcher.ready(from);
     this.#settle();
   }
 
-  /** A site says what it has to spare. */
+  /** A site publishes what it has to spare. */
   siteState(name: string, capacity: number, now: number): void {
     const { stateInterval, liveness } = this.#options;
     const expiry = liveness === 0 ? Number.POSITIVE_INFINITY : now + stateInterval * liveness;
     const site = this.#sites.get(name);
     if (site === undefined) {
-      this.#sites.set(name, { spare: capacity, expiry, inHand: new Map() });
-      this.#outbox.event({ type: "site:joined", site: name });
+      this.#sites.set(name, { spare: capacity, expiry, inFlight: new Map() });
+      this.#effects.event({ type: "site:joined", site: name });
     } else {
       site.spare = capacity;
       site.expiry = expiry;
@@ -200,15 +201,15 @@ export class FederationRules {
   /** A site's reply to a request it was given. */
   siteReplied(name: string, address: Buffer, body: readonly Buffer[]): void {
     const site = this.#sites.get(name);
-    const job = site?.inHand.get(keyOf(address));
-    site?.inHand.delete(keyOf(address));
+    const job = site?.inFlight.get(keyOf(address));
+    site?.inFlight.delete(keyOf(address));
     if (job === undefined || job.over) {
       this.#isLate("site");
       return;
     }
     const reason = parseErrorReply(body, name)?.reason;
     if (reason === "no-service" || reason === "stopping") {
-      (site as Site).spare = 0; // Until it says otherwise.
+      (site as Site).spare = 0; // Until it publishes otherwise.
       this.#returned += 1;
       this.#dispatcher.giveBack(job);
       this.#dispatcher.dispatch();
@@ -221,7 +222,7 @@ export class FederationRules {
 
   /** The connection to a site, which takes requests there, has ended. */
   siteLeft(name: string): void {
-    this.#loseSite(name, "left");
+    this.#loseSite(name, "disconnected");
   }
 
   /** A site's connection, which brings its requests here, has ended: it gives them to others. */
@@ -236,14 +237,14 @@ export class FederationRules {
   }
 
   workerLeft(worker: Buffer): void {
-    this.#loseWorker(worker, "left");
+    this.#loseWorker(worker, "disconnected");
     this.#settle();
   }
 
-  /** A message that is none of the protocol's. */
+  /** A message that the protocol does not allow. */
   invalid(from: "client" | "worker" | "site"): void {
     this.#invalid += 1;
-    this.#outbox.event({ type: "invalid", from });
+    this.#effects.event({ type: "message:invalid", from });
   }
 
   tick(now: number): void {
@@ -259,7 +260,7 @@ export class FederationRules {
     return this.#nextState;
   }
 
-  /** Takes nothing new from other sites: they hear that nothing is free. */
+  /** Takes nothing new from other sites: it publishes that nothing is free. */
   close(): void {
     this.#closed = true;
     this.#publish();
@@ -287,7 +288,7 @@ export class FederationRules {
     };
   }
 
-  /** After anything that may have freed a worker or brought work: spill over, and tell the others. */
+  /** After anything that may have freed a worker or brought work: spill over, and publish. */
   #settle(): void {
     if (this.#closed) return;
     while (this.#dispatcher.idle === 0 && this.#dispatcher.queuedOf(LOCAL) > 0) {
@@ -295,7 +296,8 @@ export class FederationRules {
       if (name === undefined) break;
       this.#give(name);
     }
-    if (this.#dispatcher.idle + this.#dispatcher.busy === 0 || !this.#outbox.isServing()) this.#handBackAll();
+    if (this.#dispatcher.idle + this.#dispatcher.busy === 0 || !this.#effects.isServing())
+      this.#handBackAll();
     if (this.#capacity() !== this.#published) this.#publish();
   }
 
@@ -308,7 +310,7 @@ export class FederationRules {
 
   #handBack(job: Job): void {
     this.#handedBack += 1;
-    this.#outbox.siteReply(job.envelope, errorReply("no-service"));
+    this.#effects.siteReply(job.envelope, errorReply("no-service"));
   }
 
   #mostSpare(): string | undefined {
@@ -326,10 +328,10 @@ export class FederationRules {
     const site = this.#sites.get(name) as Site;
     const job = this.#dispatcher.shift(LOCAL) as Job;
     const address = this.#nextAddress();
-    site.inHand.set(keyOf(address), job);
+    site.inFlight.set(keyOf(address), job);
     site.spare -= 1;
-    if (this.#outbox.siteRequest(name, address, job.body)) this.#sent += 1;
-    else this.#loseSite(name, "left");
+    if (this.#effects.siteRequest(name, address, job.body)) this.#sent += 1;
+    else this.#loseSite(name, "disconnected");
   }
 
   #nextAddress(): Buffer {
@@ -339,61 +341,61 @@ export class FederationRules {
     return address;
   }
 
-  #loseSite(name: string, reason: "silent" | "left"): void {
+  #loseSite(name: string, reason: "silent" | "disconnected"): void {
     const site = this.#sites.get(name);
     if (site === undefined) return;
     this.#sites.delete(name);
     // Each goes to the front, so the oldest last.
-    const jobs = [...site.inHand.values()].filter((job) => !job.over).reverse();
+    const jobs = [...site.inFlight.values()].filter((job) => !job.over).reverse();
     this.#returned += jobs.length;
-    this.#outbox.event({ type: "site:lost", site: name, reason, returned: jobs.length });
+    this.#effects.event({ type: "site:left", site: name, reason, returned: jobs.length });
     for (const job of jobs) this.#dispatcher.giveBack(job);
     this.#dispatcher.dispatch();
     this.#settle();
   }
 
-  #loseWorker(worker: Buffer, reason: "left" | "unreachable"): void {
-    if (!this.#dispatcher.lost(worker) && reason === "left") return;
-    this.#outbox.event({ type: "worker:lost", worker, reason });
+  #loseWorker(worker: Buffer, reason: "disconnected" | "unreachable"): void {
+    if (!this.#dispatcher.lost(worker) && reason === "disconnected") return;
+    this.#effects.event({ type: "worker:left", worker, reason });
   }
 
   #answer(job: Job, body: readonly Buffer[]): void {
-    if (job.priority === CLOUD && !this.#outbox.isServing()) {
+    if (job.priority === CLOUD && !this.#effects.isServing()) {
       this.#handBack(job);
       return;
     }
     (this.#replies[job.priority] as number)++;
-    if (job.priority === LOCAL) this.#outbox.reply(job.envelope, body);
-    else this.#outbox.siteReply(job.envelope, body);
+    if (job.priority === LOCAL) this.#effects.reply(job.envelope, body);
+    else this.#effects.siteReply(job.envelope, body);
   }
 
   #drop(job: Job, reason: JobDropReason): void {
     this.#dropped[reason] += 1;
     const from = job.priority === LOCAL ? "client" : "site";
-    this.#outbox.event({ type: "request:dropped", from, reason });
+    this.#effects.event({ type: "request:dropped", from, reason });
     if (reason === "client-left") return;
     const body = errorReply(reasonOf(reason));
-    if (from === "client") this.#outbox.reply(job.envelope, body);
-    else this.#outbox.siteReply(job.envelope, body);
+    if (from === "client") this.#effects.reply(job.envelope, body);
+    else this.#effects.siteReply(job.envelope, body);
   }
 
   #isLate(from: "worker" | "site"): void {
     this.#late += 1;
-    this.#outbox.event({ type: "reply:late", from });
+    this.#effects.event({ type: "reply:ignored", from });
   }
 
   #capacity(): number {
-    return this.#closed || !this.#outbox.isServing() ? 0 : this.#dispatcher.idle;
+    return this.#closed || !this.#effects.isServing() ? 0 : this.#dispatcher.idle;
   }
 
   #publish(): void {
     this.#published = this.#capacity();
-    this.#outbox.publish(this.#published);
+    this.#effects.publish(this.#published);
   }
 
   #atSites(): number {
     let sum = 0;
-    for (const { inHand } of this.#sites.values()) sum += inHand.size;
+    for (const { inFlight } of this.#sites.values()) sum += inFlight.size;
     return sum;
   }
 }

@@ -1,61 +1,67 @@
 /**
- * What every broker here has around its rules: a ROUTER for clients, one for workers,
- * a timer, events, and an end in good order.
- *
- *   open --close--> draining --nothing pending, or linger over--> closed
- *                   no request is taken,
- *                   those in hand are finished
+ * What every broker here has around its rules: a ROUTER for clients, one for workers, and a timer. `drain` and `close`
+ * take no more requests and finish those that were accepted.
  */
 
 import { DriverTimer, type TimedRules } from "../../core/driver-timer.js";
-import { ClosedError, InvalidArgumentError, ShoalError } from "../../core/errors.js";
-import { EventStream, type TypedEvent } from "../../core/event-stream.js";
+import { ShoalError } from "../../core/errors.js";
+import type { EventNames, TypedEvent } from "../../core/event-stream.js";
+import { withTimeout } from "../../core/waiter.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
+import { Driver } from "./driver.js";
 import { supportedDefaults } from "./engine-defaults.js";
-import { checkCount } from "./options.js";
+import { CLOSE_LINGER, integer, type OptionSpec, object } from "./options.js";
 import { RouterReader } from "./router-reader.js";
 import type { ServerGate } from "./server-gate.js";
-
-/** ms that `close` gives to the requests in hand, unless it is told otherwise. */
-const CLOSE_LINGER = 1_000;
 
 /** ms that a worker may be silent while its system acknowledges what is sent to it. */
 const WORKER_STALL_TIMEOUT = 30_000;
 
-/** What `close` of a pattern takes. */
-export interface CloseBrokerOptions {
-  /** ms to finish what is in hand; 0: nothing is waited for, -1: without limit. Default 1,000. */
-  readonly linger?: number;
-}
-
 /** Options of the two sockets, such as security. */
 export interface BrokerSocketOptions {
   /** Of both sockets. */
-  readonly socketOptions?: RouterOptions;
+  readonly socketOptions?: RouterOptions | undefined;
   /** Of the one for clients, over those of both. */
-  readonly frontendOptions?: RouterOptions;
+  readonly frontendOptions?: RouterOptions | undefined;
   /** Of the one for workers, over those of both. */
-  readonly backendOptions?: RouterOptions;
+  readonly backendOptions?: RouterOptions | undefined;
 }
 
 /** Options of a broker that can be one of a pair. */
 export interface BrokerDriverOptions extends BrokerSocketOptions {
   /** Makes the broker one of a pair: a `BinaryStarGate`. Default: it always serves. */
-  readonly gate?: ServerGate;
+  readonly gate?: ServerGate | undefined;
   /**
    * ms that a worker may be stopped or hang, its connection up and its event loop blocked: then its connection ends, and
    * its request goes to another. The `heartbeatStallTimeout` of the socket for workers, and like it no shorter than
    * `heartbeatTimeout`. Default 30,000 where the engine has that option; elsewhere `NOT_SUPPORTED`, and a silent worker
    * is lost after `heartbeatTimeout`.
    */
-  readonly workerStallTimeout?: number;
+  readonly workerStallTimeout?: number | undefined;
 }
+
+/** The options above, for the table of a broker's own. */
+export const BROKER_OPTIONS = {
+  socketOptions: object<RouterOptions>(),
+  frontendOptions: object<RouterOptions>(),
+  backendOptions: object<RouterOptions>(),
+  gate: object<ServerGate>(),
+  workerStallTimeout: integer(),
+} satisfies Readonly<Record<keyof BrokerDriverOptions, OptionSpec<unknown>>>;
 
 /** A reply that its client, or the site that asked, could not take: it is gone, or at its high-water mark. */
 export interface ReplyDropped {
   readonly type: "reply:dropped";
   readonly client: Buffer;
   readonly reason: "client-gone" | "client-full";
+}
+
+/** Where a broker listens, wildcards filled in. */
+export interface BrokerEndpoints {
+  /** For clients. */
+  readonly frontend: readonly string[];
+  /** For workers. */
+  readonly backend: readonly string[];
 }
 
 /** What a broker counts beside its rules. */
@@ -78,7 +84,7 @@ export interface DrivenRules<Stats> extends TimedRules {
 }
 
 /** What a broker's driver does for its rules. */
-export interface BrokerLinks<E extends TypedEvent> {
+export interface BrokerEffects<E extends TypedEvent> {
   /** @returns whether the worker is connected and has room */
   toWorker(frames: readonly Buffer[]): boolean;
   toClient(frames: readonly Buffer[]): void;
@@ -86,25 +92,30 @@ export interface BrokerLinks<E extends TypedEvent> {
 }
 
 /** A broker between clients and workers. */
-export abstract class BrokerDriver<E extends TypedEvent, Stats extends DriverStats> {
-  /** What happens in the broker. */
-  readonly events: EventStream<E> = new EventStream<E>();
+export abstract class BrokerDriver<E extends TypedEvent, Stats extends DriverStats> extends Driver<E, Stats> {
   readonly #frontend: Router;
   readonly #backend: Router;
   readonly #timer: DriverTimer;
   readonly #rules: DrivenRules<Omit<Stats, "repliesDropped">>;
   readonly #clients: RouterReader;
   readonly #workers: RouterReader;
-  #closing: Promise<void> | undefined;
-  #whenDrained: (() => void) | undefined;
+  readonly #endpoints = { frontend: [] as string[], backend: [] as string[] };
+  #drained: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
   #repliesDropped = 0;
 
-  /** @param maxStep ms of a stall of this process that count, at most */
+  /**
+   * @internal
+   * @param name of the class, for errors
+   * @param maxStep ms of a stall of this process that count, at most
+   */
   protected constructor(
+    name: string,
+    events: EventNames<E>,
     options: BrokerDriverOptions,
     maxStep: number,
-    createRules: (links: BrokerLinks<E>, now: number) => DrivenRules<Omit<Stats, "repliesDropped">>,
+    createRules: (effects: BrokerEffects<E>, now: number) => DrivenRules<Omit<Stats, "repliesDropped">>,
   ) {
+    super(name, events);
     const { socketOptions, frontendOptions, backendOptions, gate } = options;
     const stall = stallOptions(options);
     // A reply that its client cannot take is to be known, too.
@@ -158,57 +169,63 @@ export abstract class BrokerDriver<E extends TypedEvent, Stats extends DriverSta
     this.#timer.start(this.#rules);
   }
 
-  /** Whether `close` was called. */
-  get closed(): boolean {
-    return this.#closing !== undefined;
+  /** Where it listens. */
+  get endpoints(): BrokerEndpoints {
+    return { frontend: [...this.#endpoints.frontend], backend: [...this.#endpoints.backend] };
   }
 
   /**
    * Listens for clients.
    *
    * @returns the endpoint, wildcards filled in
-   * @throws as {@link Router} `bind` does
+   * @throws ClosedError `EBADF`, and as {@link Router} `bind` does
    */
   async bindFrontend(endpoint: string): Promise<string> {
-    return this.#bind(this.#frontend, endpoint);
+    return this.bindTo(this.#frontend, endpoint, this.#endpoints.frontend);
   }
 
-  /** Listens for workers. @returns the endpoint, wildcards filled in */
+  /**
+   * Listens for workers.
+   *
+   * @returns the endpoint, wildcards filled in
+   * @throws ClosedError `EBADF`, and as {@link Router} `bind` does
+   */
   async bindBackend(endpoint: string): Promise<string> {
-    return this.#bind(this.#backend, endpoint);
+    return this.bindTo(this.#backend, endpoint, this.#endpoints.backend);
   }
 
-  /** The accounts at this moment. */
   stats(): Stats {
     return { ...this.#rules.stats(), repliesDropped: this.#repliesDropped } as unknown as Stats;
   }
 
-  /**
-   * Takes no more requests, finishes those it has, and closes. What is not finished
-   * within `linger` is dropped, and its clients are told. Closing twice is closing once.
-   */
-  close(options: CloseBrokerOptions = {}): Promise<void> {
-    const { linger = CLOSE_LINGER } = options;
-    if (!Number.isInteger(linger) || linger < -1)
-      throw new InvalidArgumentError(`linger is a whole number of ms, or -1; got ${String(linger)}`);
-    this.#closing ??= this.#close(linger);
-    return this.#closing;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #bind(socket: Router, endpoint: string): Promise<string> {
-    if (this.closed) throw new ClosedError("EBADF", "The broker is closed");
+  /** @internal */
+  protected async bindTo(socket: Bindable, endpoint: string, endpoints: string[]): Promise<string> {
+    this.assertOpen();
     await socket.bind(endpoint);
-    return socket.lastEndpoint as string;
+    const bound = socket.lastEndpoint as string;
+    endpoints.push(bound);
+    return bound;
   }
 
-  async #close(linger: number): Promise<void> {
+  /** @internal No request is read any more; settles when those that were accepted have ended. */
+  protected override onDrain(): Promise<void> {
     this.#clients.stop();
-    await this.#drained(linger);
+    if (this.#rules.pending === 0) return Promise.resolve();
+    if (this.#drained === undefined) {
+      let resolve: () => void = ignore;
+      const promise = new Promise<void>((done) => {
+        resolve = done;
+      });
+      this.#drained = { promise, resolve };
+    }
+    return this.#drained.promise;
+  }
+
+  /** @internal What is not finished within `linger` is dropped, and its clients get an error reply. */
+  protected async onClose(linger: number): Promise<void> {
+    await withTimeout(this.onDrain(), linger);
     this.#rules.close();
+    this.#drained?.resolve();
     this.#timer.stop();
     this.#workers.stop();
     await Promise.all([
@@ -216,24 +233,12 @@ export abstract class BrokerDriver<E extends TypedEvent, Stats extends DriverSta
       this.#backend.close({ linger: 0 }),
       this.closeOthers(),
     ]);
-    this.events.close();
   }
 
-  #drained(linger: number): Promise<void> {
-    if (this.#rules.pending === 0 || linger === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = linger < 0 ? undefined : setTimeout(resolve, linger);
-      this.#whenDrained = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  }
-
-  /** What else a broker has open: closed with its ROUTERs. */
+  /** @internal What else a broker has open: closed with its ROUTERs. */
   protected async closeOthers(): Promise<void> {}
 
-  /** Sends a reply; one that cannot be taken is counted, and an event. */
+  /** @internal Sends a reply; one that cannot be taken is counted, and an event. */
   protected reply(socket: Router, frames: readonly Buffer[]): void {
     const result = offer(socket, frames);
     if (result === "sent") return;
@@ -244,12 +249,12 @@ export abstract class BrokerDriver<E extends TypedEvent, Stats extends DriverSta
     this.events.emit(event as unknown as E);
   }
 
-  /** The rules' time. */
+  /** @internal The rules' time. */
   protected now(): number {
     return this.#timer.now();
   }
 
-  /** To be called after every call of the rules, or a batch of them. */
+  /** @internal To be called after every call of the rules, or a batch of them. */
   protected changed(): void {
     this.#changed();
   }
@@ -257,8 +262,14 @@ export abstract class BrokerDriver<E extends TypedEvent, Stats extends DriverSta
   #changed = (): void => {
     this.#timer.update();
     if (this.#rules.room > 0) this.#clients.resume();
-    if (this.#whenDrained !== undefined && this.#rules.pending === 0) this.#whenDrained();
+    if (this.#drained !== undefined && this.#rules.pending === 0) this.#drained.resolve();
   };
+}
+
+/** A socket that listens. */
+interface Bindable {
+  readonly lastEndpoint: string | null;
+  bind(endpoint: string): Promise<unknown>;
 }
 
 /** Sends over a ROUTER with `mandatory`, which takes or refuses each message at once. */
@@ -274,7 +285,6 @@ export function offer(socket: Router, frames: readonly Buffer[]): "sent" | "gone
 
 type StallOptions = Pick<RouterOptions, "heartbeatStallTimeout">;
 
-/** @throws InvalidArgumentError `EINVAL` unless it is a number of ms */
 function stallOptions({ socketOptions, backendOptions, workerStallTimeout }: BrokerDriverOptions): {
   readonly byDefault: StallOptions;
   readonly asked: StallOptions;
@@ -282,7 +292,7 @@ function stallOptions({ socketOptions, backendOptions, workerStallTimeout }: Bro
   if (workerStallTimeout !== undefined)
     return {
       byDefault: {},
-      asked: { heartbeatStallTimeout: checkCount("workerStallTimeout", workerStallTimeout, 1) },
+      asked: { heartbeatStallTimeout: workerStallTimeout },
     };
   const { context } = { ...socketOptions, ...backendOptions };
   return {
@@ -290,3 +300,5 @@ function stallOptions({ socketOptions, backendOptions, workerStallTimeout }: Bro
     asked: {},
   };
 }
+
+function ignore(): void {}

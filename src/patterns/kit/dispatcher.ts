@@ -2,13 +2,15 @@
  * Requests that wait, workers that are free, and who has what: the heart of every
  * broker here that gives one request at a time to the least recently used worker.
  *
- *   request --> waiting --deliver--> in hand --complete--> replied
- *                  ^                    |
+ *   request --> waiting --deliver--> in flight --complete--> replied
+ *                  ^                     |
  *                  +---- worker lost ---+--> dropped, after `maxDeliveries`
  *
  * Pure: it opens nothing and knows no time.
  */
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import { bytesOf } from "./calls.js";
+import { errorReply, reasonOf } from "./errors.js";
 
 /** A request, from its acceptance to its end. */
 export interface Job {
@@ -16,6 +18,8 @@ export interface Job {
   readonly envelope: readonly Buffer[];
   /** 1 or more frames. */
   readonly body: readonly Buffer[];
+  /** Bytes of these frames. */
+  readonly bytes: number;
   /** The frame that stands for the asker at the worker, and comes back with the reply. */
   readonly address: Buffer;
   /** Jobs of a lower number go first. */
@@ -38,7 +42,7 @@ export type JobDropReason =
   | "closed";
 
 /** What the dispatcher asks of its broker. */
-export interface DispatcherHost {
+export interface DispatcherEffects {
   /** Sends a job to a worker. @returns whether the worker could be reached */
   deliver(worker: Buffer, job: Job): boolean;
   /** A worker turned out to be gone when it was to get a job. */
@@ -48,8 +52,10 @@ export interface DispatcherHost {
 
 /** The bounds of a dispatcher. */
 export interface DispatcherOptions {
-  /** Requests that may wait for a worker. */
-  readonly maxQueued: number;
+  /** Requests of one class that may wait for a worker. */
+  readonly maxQueue: number;
+  /** Bytes of their bodies. */
+  readonly maxQueueBytes: number;
   /** How often one request may be given to a worker, at least 1. */
   readonly maxDeliveries: number;
   /** How many classes of urgency there are, at least 1. Default 1. */
@@ -82,26 +88,39 @@ function clientKey(client: Buffer, priority: number): string {
  */
 export function createJob(envelope: readonly Buffer[], body: readonly Buffer[], priority = 0): Job {
   const address = envelope.length === 1 ? (envelope[0] as Buffer) : Buffer.concat(envelope);
-  const job = { envelope, body, address, priority, deliveries: 0, over: false } as Mutable<Job>;
+  const job = {
+    envelope,
+    body,
+    bytes: bytesOf(body),
+    address,
+    priority,
+    deliveries: 0,
+    over: false,
+  } as Mutable<Job>;
   job.link = new Link<Job>(job);
   return job;
 }
 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
-  readonly #host: DispatcherHost;
+  readonly #effects: DispatcherEffects;
   /** By priority. What lost workers gave back stands in front: it is the oldest. */
   readonly #waiting: LinkedList<Job>[] = [];
+  /** Bytes of those that wait, by priority. */
+  readonly #waitingBytes: number[] = [];
   /** Free workers, the least recently used first. */
   readonly #idle = new Map<string, Buffer>();
   readonly #busy = new Map<string, Busy>();
   readonly #byClient = new Map<string, Set<Job>>();
   #dispatching = false;
 
-  constructor(options: DispatcherOptions, host: DispatcherHost) {
+  constructor(options: DispatcherOptions, effects: DispatcherEffects) {
     this.#options = options;
-    this.#host = host;
-    for (let i = 0; i < (options.priorities ?? 1); i++) this.#waiting.push(new LinkedList());
+    this.#effects = effects;
+    for (let i = 0; i < (options.priorities ?? 1); i++) {
+      this.#waiting.push(new LinkedList());
+      this.#waitingBytes.push(0);
+    }
   }
 
   /** Requests that wait for a worker. */
@@ -117,9 +136,19 @@ export class Dispatcher {
     return this.#busy.size;
   }
 
-  /** How many more requests of a class may wait. Each class has its own bound: none shuts the others out. */
+  /**
+   * How many more requests of a class may wait. Each class has its own bound: none shuts the others out. What is read
+   * together may pass the bound of bytes by one batch.
+   */
   room(priority = 0): number {
-    return Math.max(0, this.#options.maxQueued - this.queuedOf(priority));
+    const { maxQueue, maxQueueBytes } = this.#options;
+    if ((this.#waitingBytes[priority] as number) >= maxQueueBytes) return 0;
+    return Math.max(0, maxQueue - this.queuedOf(priority));
+  }
+
+  /** Bytes of the requests of all classes that wait. */
+  get queuedBytes(): number {
+    return this.#waitingBytes.reduce((sum, bytes) => sum + bytes, 0);
   }
 
   /** Requests of a class that wait. */
@@ -146,10 +175,11 @@ export class Dispatcher {
     if (jobs === undefined) this.#byClient.set(client, new Set([job]));
     else jobs.add(job);
     this.#list(job.priority).push(job.link);
+    this.#count(job, 1);
     this.dispatch();
   }
 
-  /** A worker is free, as the most recently used; what it had in hand is taken from it as if it were lost. */
+  /** A worker is free, as the most recently used; the request it had is taken from it as if it were lost. */
   ready(worker: Buffer): void {
     const key = keyOf(worker);
     this.#takeBack(key);
@@ -173,7 +203,7 @@ export class Dispatcher {
     return job;
   }
 
-  /** A worker is gone: what it had in hand goes to another. @returns whether it was known */
+  /** A worker is gone: the request it had goes to another. @returns whether it was known */
   lost(worker: Buffer): boolean {
     const key = keyOf(worker);
     const known = this.#idle.delete(key) || this.#busy.has(key);
@@ -193,19 +223,21 @@ export class Dispatcher {
 
   /** Takes out the job of a class that would be next; `restore`, `giveBack` or `end` is to follow. */
   shift(priority: number): Job | undefined {
-    return this.#list(priority).shift();
+    const job = this.#list(priority).shift();
+    if (job !== undefined) this.#count(job, -1);
+    return job;
   }
 
   /** A job that was taken out comes back, before those that wait. Past `maxDeliveries` it is dropped. */
   restore(job: Job): void {
     if (job.over) return;
     if (job.deliveries >= this.#options.maxDeliveries) this.#drop(job, "deliveries");
-    else this.#list(job.priority).unshift(job.link);
+    else this.#putBack(job);
   }
 
   /** The same for a job that no worker had: however often that happens, it is not dropped. */
   giveBack(job: Job): void {
-    if (!job.over) this.#list(job.priority).unshift(job.link);
+    if (!job.over) this.#putBack(job);
   }
 
   /** A job that was taken out is done. */
@@ -220,7 +252,7 @@ export class Dispatcher {
 
   /** Gives waiting requests to free workers while there are both. */
   dispatch(): void {
-    if (this.#dispatching) return; // The host may call back in the middle of it.
+    if (this.#dispatching) return; // The broker may call back in the middle of it.
     this.#dispatching = true;
     try {
       for (const [key, worker] of this.#idle) {
@@ -228,13 +260,13 @@ export class Dispatcher {
         if (job === undefined) return;
         this.#idle.delete(key);
         job.deliveries += 1;
-        if (this.#host.deliver(worker, job)) {
+        if (this.#effects.deliver(worker, job)) {
           this.#busy.set(key, { id: worker, job });
           continue;
         }
         job.deliveries -= 1;
-        this.#list(job.priority).unshift(job.link);
-        this.#host.unreachable(worker);
+        this.#putBack(job);
+        this.#effects.unreachable(worker);
       }
     } finally {
       this.#dispatching = false;
@@ -256,20 +288,92 @@ export class Dispatcher {
   }
 
   #drop(job: Job, reason: JobDropReason): void {
+    if (job.link.list !== undefined) this.#count(job, -1);
     job.link.unlink();
     this.end(job);
-    this.#host.dropped(job, reason);
+    this.#effects.dropped(job, reason);
   }
 
   #next(): Job | undefined {
     for (const list of this.#waiting) {
       const job = list.shift();
-      if (job !== undefined) return job;
+      if (job === undefined) continue;
+      this.#count(job, -1);
+      return job;
     }
     return undefined;
   }
 
+  #putBack(job: Job): void {
+    this.#list(job.priority).unshift(job.link);
+    this.#count(job, 1);
+  }
+
+  #count(job: Job, sign: 1 | -1): void {
+    (this.#waitingBytes[job.priority] as number) += sign * job.bytes;
+  }
+
   #list(priority: number): LinkedList<Job> {
     return this.#waiting[priority] as LinkedList<Job>;
+  }
+}
+
+/** A load balancer's statistics: requests = replies + queued + busyWorkers + dropped, but for requests of clients that left. */
+export interface LoadBalancerStats {
+  readonly idleWorkers: number;
+  readonly busyWorkers: number;
+  readonly queued: number;
+  /** Bytes of the bodies of those that wait. */
+  readonly queuedBytes: number;
+  readonly requests: number;
+  readonly replies: number;
+  readonly dropped: Readonly<Record<JobDropReason, number>>;
+  readonly lateReplies: number;
+  /** Replies, of those counted, that their clients could not take: gone, or at their high-water mark. */
+  readonly repliesDropped: number;
+  readonly invalid: number;
+  readonly workersLost: number;
+}
+
+/** What is done about a request that ends without a reply. */
+interface DropEffects {
+  reply(envelope: readonly Buffer[], body: readonly Buffer[]): void;
+  event(event: {
+    readonly type: "request:dropped";
+    readonly client: Buffer;
+    readonly reason: JobDropReason;
+  }): void;
+}
+
+/** What a broker around a dispatcher counts. */
+export class BrokerCounters {
+  requests = 0;
+  replies = 0;
+  lateReplies = 0;
+  invalid = 0;
+  workersLost = 0;
+  readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
+
+  /** A request ends without a reply: its client gets an error reply, if it is there. */
+  drop({ envelope }: Job, reason: JobDropReason, effects: DropEffects): void {
+    this.#dropped[reason] += 1;
+    effects.event({ type: "request:dropped", client: envelope[0] as Buffer, reason });
+    if (reason !== "client-left") effects.reply(envelope, errorReply(reasonOf(reason)));
+  }
+
+  /** At this moment. */
+  of(dispatcher: Dispatcher): Omit<LoadBalancerStats, "repliesDropped"> {
+    return {
+      idleWorkers: dispatcher.idle,
+      busyWorkers: dispatcher.busy,
+      queued: dispatcher.queued,
+      queuedBytes: dispatcher.queuedBytes,
+      requests: this.requests,
+      replies: this.replies,
+      dropped: { ...this.#dropped },
+      lateReplies: this.lateReplies,
+      invalid: this.invalid,
+      workersLost: this.workersLost,
+    };
   }
 }

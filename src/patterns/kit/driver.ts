@@ -10,7 +10,9 @@
 import { checkKeys } from "../../core/arguments.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
 import { type EventNames, EventStream, type TypedEvent } from "../../core/event-stream.js";
-import { refusedWait, type WaitOptions, waitFor } from "../../core/waiter.js";
+import { checkWait, refusedWait, type WaitOptions, waitFor } from "../../core/waiter.js";
+import { Calls } from "../../sockets/calls.js";
+import type { Socket } from "../../sockets/socket.js";
 import { checkLinger } from "./options.js";
 
 /** What `close` of a driver takes. */
@@ -22,6 +24,12 @@ export interface PatternCloseOptions {
   readonly linger?: number | undefined;
 }
 
+/** What `ready` and `drain` of a driver take. */
+export interface PatternWaitOptions extends WaitOptions {
+  /** ms; -1, the default: no limit. */
+  readonly timeout?: number | undefined;
+}
+
 const WAIT_KEYS = ["timeout", "signal"] as const;
 
 /** The base of the patterns' clients, servers, workers and brokers. */
@@ -29,6 +37,7 @@ export abstract class Driver<E extends TypedEvent, S> {
   /** What happens in it. */
   readonly events: EventStream<E>;
   readonly #name: string;
+  readonly #calls = new Calls();
   #closed = false;
   #draining: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -59,7 +68,7 @@ export abstract class Driver<E extends TypedEvent, S> {
    * @returns settles when nothing is under way, or the driver closes
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF` after `close`
    */
-  async drain(options: WaitOptions = {}): Promise<void> {
+  async drain(options: PatternWaitOptions = {}): Promise<void> {
     checkKeys(`${this.#name}.drain`, options, WAIT_KEYS);
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
@@ -87,6 +96,7 @@ export abstract class Driver<E extends TypedEvent, S> {
       return Promise.reject(error);
     }
     this.#closed = true; // Before `onClose`, which may ask.
+    this.#calls.abandon();
     this.#closing ??= this.#end(linger);
     return this.#closing;
   }
@@ -114,6 +124,36 @@ export abstract class Driver<E extends TypedEvent, S> {
     if (this.#closed) throw this.#closedError();
     if (this.#draining !== undefined)
       throw new ClosedError("EAGAIN", `${this.#name} drains, and takes nothing new`);
+  }
+
+  /**
+   * @internal Runs a call of several steps, such as `ready`: what it rejects with once the driver closes needs no handler.
+   * What `steps` throws rejects it.
+   */
+  protected run<T>(steps: () => Promise<T>): Promise<T> {
+    return this.#calls.run(async () => steps());
+  }
+
+  /** @internal Settles when one of the sockets has a peer; for `ready`. */
+  protected whenReady(sockets: readonly Socket[], options: PatternWaitOptions): Promise<void> {
+    return this.run(async () => {
+      this.assertOpen();
+      checkKeys(`${this.#name}.ready`, options, WAIT_KEYS);
+      checkWait(options);
+      const { timeout = -1, signal } = options;
+      const found = new AbortController();
+      const signals = signal === undefined ? [found.signal] : [signal, found.signal];
+      const waits = sockets.map((socket) =>
+        socket.ready({ peers: 1, timeout, signal: AbortSignal.any(signals) }),
+      );
+      try {
+        await Promise.any(waits);
+      } catch (error) {
+        throw (error as AggregateError).errors[0];
+      } finally {
+        found.abort();
+      }
+    });
   }
 
   async #end(linger: number): Promise<void> {

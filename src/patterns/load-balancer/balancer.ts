@@ -1,22 +1,49 @@
 /** The load-balancing broker: two ROUTERs around rules.ts. */
 
-import { BrokerDriver, type BrokerDriverOptions, type BrokerLinks } from "../kit/broker-driver.js";
-import { numbers } from "../kit/options.js";
-import { addressedFrames, parseFromClient, replyFrames } from "../pirate/protocol.js";
-import { parseFromBalanced } from "./protocol.js";
-import { type BalancerEvent, BalancerRules, type BalancerRulesOptions, type BalancerStats } from "./rules.js";
+import type { EventNames } from "../../core/event-stream.js";
+import {
+  BROKER_OPTIONS,
+  BrokerDriver,
+  type BrokerDriverOptions,
+  type BrokerEffects,
+} from "../kit/broker-driver.js";
+import { bytes, checkOptions, integer } from "../kit/options.js";
+import { addressedFrames, parseFromBalanced, parseFromClient, replyFrames } from "../kit/worker-protocol.js";
 
-const DEFAULTS: BalancerRulesOptions = Object.freeze({ maxQueued: 1_000, maxDeliveries: 2 });
+import {
+  type LoadBalancerEvent,
+  LoadBalancerRules,
+  type LoadBalancerRulesOptions,
+  type LoadBalancerStats,
+} from "./rules.js";
 
-/** ms of a stall of this process that count: it has no timers that could mind. */
+const OPTIONS = {
+  ...BROKER_OPTIONS,
+  maxQueue: integer({ default: 1_000 }),
+  maxQueueBytes: bytes({ default: 67_108_864 }),
+  maxDeliveries: integer({ default: 2 }),
+};
+
+const EVENTS: EventNames<LoadBalancerEvent> = {
+  "worker:joined": true,
+  "worker:left": true,
+  "request:dropped": true,
+  "reply:ignored": true,
+  "reply:dropped": true,
+  "message:invalid": true,
+};
+
+/** ms of a stall of this process that count: the rules have no timers that it could disturb. */
 const MAX_STEP = 1_000;
 
 /** Options of {@link LoadBalancer}. */
 export interface LoadBalancerOptions extends BrokerDriverOptions {
   /** Requests that wait for a worker; past it clients are read no further. Default 1,000. */
-  readonly maxQueued?: number;
-  /** Workers that may be lost with one request in hand, until its client is told `worker-lost`. Default 2. */
-  readonly maxDeliveries?: number;
+  readonly maxQueue?: number | undefined;
+  /** Bytes of the bodies of those that wait; past it clients are read no further, but for one batch. Default 64 MiB. */
+  readonly maxQueueBytes?: number | undefined;
+  /** Workers that may be lost with one request, until its client gets the error `worker-lost`. Default 2. */
+  readonly maxDeliveries?: number | undefined;
 }
 
 /**
@@ -24,25 +51,24 @@ export interface LoadBalancerOptions extends BrokerDriverOptions {
  * worker at a time: work goes where there is time for it, however long each takes.
  *
  * Clients send `"" | body…`, as REQ does, or a DEALER that sends many at once. Workers
- * are REQ sockets that say READY first, or a `PirateWorker` of the dialect `"simple"`.
+ * are REQ sockets that send READY first, or a `PirateWorker` of the dialect `"simple"`.
  */
-export class LoadBalancer extends BrokerDriver<BalancerEvent, BalancerStats> {
+export class LoadBalancer extends BrokerDriver<LoadBalancerEvent, LoadBalancerStats> {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: LoadBalancerOptions = {}) {
-    const { socketOptions, frontendOptions, backendOptions, gate, workerStallTimeout, ...given } = options;
-    const settings = numbers("LoadBalancer", DEFAULTS, given);
-    super(options, MAX_STEP, (links) => new DrivenBalancerRules(settings, links));
+    const settings = checkOptions("LoadBalancer", OPTIONS, options);
+    super("LoadBalancer", EVENTS, settings, MAX_STEP, (effects) => new DrivenRules(settings, effects));
   }
 }
 
 /** The rules with their frames. */
-class DrivenBalancerRules extends BalancerRules {
-  constructor(options: BalancerRulesOptions, links: BrokerLinks<BalancerEvent>) {
+class DrivenRules extends LoadBalancerRules {
+  constructor(options: LoadBalancerRulesOptions, effects: BrokerEffects<LoadBalancerEvent>) {
     super(options, {
       request: (worker, address, body) =>
-        links.toWorker([worker, ...addressedFrames("simple", address, body)]),
-      reply: (envelope, body) => links.toClient(replyFrames(envelope, body)),
-      event: (event) => links.event(event),
+        effects.toWorker([worker, ...addressedFrames("simple", address, body)]),
+      reply: (envelope, body) => effects.toClient(replyFrames(envelope, body)),
+      event: (event) => effects.event(event),
     });
   }
 

@@ -1,9 +1,16 @@
 export type {
   BrokerDriverOptions,
+  BrokerEndpoints,
   BrokerSocketOptions,
-  CloseBrokerOptions,
   ReplyDropped,
 } from "../kit/broker-driver.js";
 export type { JobDropReason } from "../kit/dispatcher.js";
 export { LoadBalancer, type LoadBalancerOptions } from "./balancer.js";
-export type { BalancerEvent, BalancerStats } from "./rules.js";
+export {
+  type LoadBalancerCallOptions,
+  LoadBalancerClient,
+  type LoadBalancerClientEvent,
+  type LoadBalancerClientOptions,
+  type LoadBalancerClientStats,
+} from "./client.js";
+export type { LoadBalancerEvent, LoadBalancerStats } from "./rules.js";

@@ -2,57 +2,63 @@
  * The load-balancing broker (the Guide's chapter 3, lbbroker): each request to the
  * worker that has been free the longest, one at a time.
  *
- * There are no heartbeats: a worker is gone when its connection is, and what it had in
- * hand goes to another. Pirates (../pirate/) find out sooner, and over any network.
+ * There are no heartbeats: a worker is gone when its connection is, and the request it
+ * had goes to another. Pirates (../pirate/) find out sooner, and over any network.
  */
 
 import type { ReplyDropped } from "../kit/broker-driver.js";
-import { Accounts, type BalancerStats } from "../kit/broker-stats.js";
-import { createJob, Dispatcher, type JobDropReason } from "../kit/dispatcher.js";
-import type { Malformed } from "../pirate/protocol.js";
-import type { BalancedCommand } from "./protocol.js";
+import {
+  BrokerCounters,
+  createJob,
+  Dispatcher,
+  type JobDropReason,
+  type LoadBalancerStats,
+} from "../kit/dispatcher.js";
 
-export type { BalancerStats } from "../kit/broker-stats.js";
+import type { BalancedCommand, Malformed } from "../kit/worker-protocol.js";
+
+export type { LoadBalancerStats } from "../kit/dispatcher.js";
 
 /** What happens in a load balancer. Routing ids are bytes, not text. */
-export type BalancerEvent =
-  | { readonly type: "worker:ready"; readonly worker: Buffer }
-  | { readonly type: "worker:lost"; readonly worker: Buffer; readonly reason: "left" | "unreachable" }
+export type LoadBalancerEvent =
+  | { readonly type: "worker:joined"; readonly worker: Buffer }
+  | { readonly type: "worker:left"; readonly worker: Buffer; readonly reason: "disconnected" | "unreachable" }
   | { readonly type: "request:dropped"; readonly client: Buffer; readonly reason: JobDropReason }
-  | { readonly type: "reply:late"; readonly worker: Buffer }
+  | { readonly type: "reply:ignored"; readonly worker: Buffer }
   | ReplyDropped
   | {
-      readonly type: "invalid";
+      readonly type: "message:invalid";
       readonly from: "client" | "worker";
       readonly routingId: Buffer;
       readonly reason: Malformed;
     };
 
 /** What a load balancer's rules do to the world. */
-export interface BalancerOutbox {
+export interface LoadBalancerEffects {
   /** @returns whether the worker is connected */
   request(worker: Buffer, address: Buffer, body: readonly Buffer[]): boolean;
   reply(envelope: readonly Buffer[], body: readonly Buffer[]): void;
-  event(event: BalancerEvent): void;
+  event(event: LoadBalancerEvent): void;
 }
 
 /** What bounds a load balancer. */
-export interface BalancerRulesOptions {
-  readonly maxQueued: number;
+export interface LoadBalancerRulesOptions {
+  readonly maxQueue: number;
+  readonly maxQueueBytes: number;
   readonly maxDeliveries: number;
 }
 
-export class BalancerRules {
-  readonly #outbox: BalancerOutbox;
+export class LoadBalancerRules {
+  readonly #effects: LoadBalancerEffects;
   readonly #dispatcher: Dispatcher;
-  readonly #accounts = new Accounts();
+  readonly #counters = new BrokerCounters();
 
-  constructor(options: BalancerRulesOptions, outbox: BalancerOutbox) {
-    this.#outbox = outbox;
+  constructor(options: LoadBalancerRulesOptions, effects: LoadBalancerEffects) {
+    this.#effects = effects;
     this.#dispatcher = new Dispatcher(options, {
-      deliver: (worker, job) => outbox.request(worker, job.address, job.body),
+      deliver: (worker, job) => effects.request(worker, job.address, job.body),
       unreachable: (worker) => this.#lose(worker, "unreachable"),
-      dropped: (job, reason) => this.#accounts.drop(job, reason, outbox),
+      dropped: (job, reason) => this.#counters.drop(job, reason, effects),
     });
   }
 
@@ -67,7 +73,7 @@ export class BalancerRules {
   }
 
   request(envelope: readonly Buffer[], body: readonly Buffer[]): void {
-    this.#accounts.requests += 1;
+    this.#counters.requests += 1;
     this.#dispatcher.accept(createJob(envelope, body));
   }
 
@@ -80,27 +86,27 @@ export class BalancerRules {
     if (command.kind === "reply") {
       const job = this.#dispatcher.complete(from, command.address);
       if (job !== undefined) {
-        this.#accounts.replies += 1;
-        this.#outbox.reply(job.envelope, command.body);
+        this.#counters.replies += 1;
+        this.#effects.reply(job.envelope, command.body);
       } else {
-        this.#accounts.lateReplies += 1;
-        this.#outbox.event({ type: "reply:late", worker: from });
+        this.#counters.lateReplies += 1;
+        this.#effects.event({ type: "reply:ignored", worker: from });
         // It still has a request of ours, or stands in line already.
         if (this.#dispatcher.isBusy(from) || this.#dispatcher.isIdle(from)) return;
       }
     }
-    if (!known) this.#outbox.event({ type: "worker:ready", worker: from });
+    if (!known) this.#effects.event({ type: "worker:joined", worker: from });
     this.#dispatcher.ready(from);
   }
 
-  /** A message that is none of the protocol's. */
+  /** A message that the protocol does not allow. */
   invalid(from: "client" | "worker", routingId: Buffer, reason: Malformed): void {
-    this.#accounts.invalid += 1;
-    this.#outbox.event({ type: "invalid", from, routingId, reason });
+    this.#counters.invalid += 1;
+    this.#effects.event({ type: "message:invalid", from, routingId, reason });
   }
 
   workerLeft(worker: Buffer): void {
-    this.#lose(worker, "left");
+    this.#lose(worker, "disconnected");
   }
 
   clientLeft(client: Buffer): void {
@@ -114,19 +120,19 @@ export class BalancerRules {
     return undefined;
   }
 
-  /** Ends all requests that wait or are in hand. */
+  /** Ends all requests. */
   close(): void {
     this.#dispatcher.close();
   }
 
-  stats(): Omit<BalancerStats, "repliesDropped"> {
-    return this.#accounts.of(this.#dispatcher);
+  stats(): Omit<LoadBalancerStats, "repliesDropped"> {
+    return this.#counters.of(this.#dispatcher);
   }
 
-  #lose(worker: Buffer, reason: "left" | "unreachable"): void {
+  #lose(worker: Buffer, reason: "disconnected" | "unreachable"): void {
     // One that turned out to be unreachable is on no list any more.
-    if (!this.#dispatcher.lost(worker) && reason === "left") return;
-    this.#accounts.workersLost += 1;
-    this.#outbox.event({ type: "worker:lost", worker, reason });
+    if (!this.#dispatcher.lost(worker) && reason === "disconnected") return;
+    this.#counters.workersLost += 1;
+    this.#effects.event({ type: "worker:left", worker, reason });
   }
 }

@@ -1,4 +1,5 @@
 export type { BodyFor, BodyOf } from "../kit/body.js";
+export type { Dialect as PirateDialect, Malformed } from "../kit/worker-protocol.js";
 export {
   type ClientEvent as PirateClientEvent,
   type ClientStats as PirateClientStats,
@@ -6,12 +7,11 @@ export {
   PirateClient,
   type PirateClientOptions,
 } from "./client.js";
-export type { Dialect as PirateDialect, Malformed } from "./protocol.js";
 export { PirateQueue, type PirateQueueOptions } from "./queue.js";
 export type {
-  QueueEvent as PirateQueueEvent,
-  QueueStats as PirateQueueStats,
-  WorkerLostReason,
+  PirateQueueEvent,
+  PirateQueueStats,
+  PirateWorkerLeftReason,
 } from "./queue-rules.js";
 export { type PirateHandler, PirateWorker, type PirateWorkerOptions } from "./worker.js";
 export type { WorkerEvent as PirateWorkerEvent, WorkerStats as PirateWorkerStats } from "./worker-rules.js";

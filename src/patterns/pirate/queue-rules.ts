@@ -5,7 +5,7 @@
  *   worker:  unknown --READY, or any sign of life--> idle --request--> busy
  *               ^                                     |  <---reply-----  |
  *               +------ silent, or its link lost -----+------------------+
- *                                              a request in hand goes to another worker
+ *                                              its request goes to another worker
  *
  * A worker that works is silent, as the Guide's is, so only idle ones are expected to
  * beat, and only idle ones get beats. A busy one is gone when its connection is.
@@ -13,55 +13,63 @@
  * Differs from the Guide's ppqueue, with a reason each: a heartbeat never makes a busy
  * worker ready (it would get a second request); an expired worker is looked at before
  * it is chosen and before it is beaten for, so none gets requests or beats; a reply is
- * matched with the request in hand, so a late one reaches nobody.
+ * matched with the request that the worker has, so a late one reaches nobody.
  */
 
 import type { ReplyDropped } from "../kit/broker-driver.js";
-import { Accounts, type BalancerStats } from "../kit/broker-stats.js";
-import { createJob, Dispatcher, type Job, type JobDropReason, keyOf } from "../kit/dispatcher.js";
-import type { Dialect, Malformed, WorkerCommand } from "./protocol.js";
+import {
+  BrokerCounters,
+  createJob,
+  Dispatcher,
+  type Job,
+  type JobDropReason,
+  keyOf,
+  type LoadBalancerStats,
+} from "../kit/dispatcher.js";
+
+import type { Dialect, Malformed, WorkerCommand } from "../kit/worker-protocol.js";
 
 /** Why a worker is known no more. */
-export type WorkerLostReason =
+export type PirateWorkerLeftReason =
   /** It was idle and silent for `liveness` intervals. */
   | "silent"
   /** Its connection ended. */
-  | "left"
+  | "disconnected"
   /** It could not be reached when it was to get a request. */
   | "unreachable"
-  /** It said READY while it had a request: it has begun anew. */
+  /** It sent READY while it had a request: it has restarted. */
   | "restarted";
 
 /** What happens in a queue. Routing ids are bytes, not text. */
-export type QueueEvent =
-  | { readonly type: "worker:ready"; readonly worker: Buffer; readonly dialect: Dialect }
-  | { readonly type: "worker:lost"; readonly worker: Buffer; readonly reason: WorkerLostReason }
+export type PirateQueueEvent =
+  | { readonly type: "worker:joined"; readonly worker: Buffer; readonly dialect: Dialect }
+  | { readonly type: "worker:left"; readonly worker: Buffer; readonly reason: PirateWorkerLeftReason }
   /** A request was given to another worker, since the one that had it was lost. */
   | { readonly type: "request:repeated"; readonly client: Buffer; readonly deliveries: number }
   | { readonly type: "request:dropped"; readonly client: Buffer; readonly reason: JobDropReason }
-  /** A reply came to a request that is not in this worker's hands, or that nobody waits for. */
-  | { readonly type: "reply:late"; readonly worker: Buffer }
+  /** A reply to a request that this worker does not have, or that nobody waits for. */
+  | { readonly type: "reply:ignored"; readonly worker: Buffer }
   | ReplyDropped
   | {
-      readonly type: "invalid";
+      readonly type: "message:invalid";
       readonly from: "client" | "worker";
       readonly routingId: Buffer;
       readonly reason: Malformed;
     };
 
-/** A queue's accounts, those of a load balancer and one more. */
-export interface QueueStats extends BalancerStats {
+/** A queue's statistics: those of a load balancer and one more. */
+export interface PirateQueueStats extends LoadBalancerStats {
   /** Deliveries beyond the first of a request. */
   readonly repeated: number;
 }
 
 /** What a queue's rules do to the world. */
-export interface QueueOutbox {
+export interface QueueEffects {
   /** @returns whether the worker is connected */
   request(worker: Buffer, dialect: Dialect, address: Buffer, body: readonly Buffer[]): boolean;
   heartbeat(worker: Buffer): void;
   reply(envelope: readonly Buffer[], body: readonly Buffer[]): void;
-  event(event: QueueEvent): void;
+  event(event: PirateQueueEvent): void;
 }
 
 /** What a queue's rules are bounded by. */
@@ -70,7 +78,8 @@ export interface QueueRulesOptions {
   readonly heartbeatInterval: number;
   /** Intervals of silence after which an idle Paranoid worker is lost. */
   readonly liveness: number;
-  readonly maxQueued: number;
+  readonly maxQueue: number;
+  readonly maxQueueBytes: number;
   readonly maxDeliveries: number;
 }
 
@@ -82,24 +91,24 @@ interface Worker {
 
 export class QueueRules {
   readonly #options: QueueRulesOptions;
-  readonly #outbox: QueueOutbox;
+  readonly #effects: QueueEffects;
   readonly #dispatcher: Dispatcher;
   readonly #workers = new Map<string, Worker>();
   /** The time that the call in progress was given. */
   #now: number;
   #nextBeat: number;
   #repeated = 0;
-  readonly #accounts = new Accounts();
+  readonly #counters = new BrokerCounters();
 
-  constructor(options: QueueRulesOptions, outbox: QueueOutbox, now: number) {
+  constructor(options: QueueRulesOptions, effects: QueueEffects, now: number) {
     this.#options = options;
-    this.#outbox = outbox;
+    this.#effects = effects;
     this.#now = now;
     this.#nextBeat = now + options.heartbeatInterval;
     this.#dispatcher = new Dispatcher(options, {
       deliver: (worker, job) => this.#deliver(worker, job),
       unreachable: (worker) => this.#lose(worker, "unreachable"),
-      dropped: (job, reason) => this.#accounts.drop(job, reason, outbox),
+      dropped: (job, reason) => this.#counters.drop(job, reason, effects),
     });
   }
 
@@ -116,7 +125,7 @@ export class QueueRules {
   /** A client's request. */
   request(envelope: readonly Buffer[], body: readonly Buffer[], now: number): void {
     this.#now = now;
-    this.#accounts.requests += 1;
+    this.#counters.requests += 1;
     this.#dispatcher.accept(createJob(envelope, body));
   }
 
@@ -139,15 +148,15 @@ export class QueueRules {
     }
   }
 
-  /** A message that is none of the protocol's. */
+  /** A message that the protocol does not allow. */
   invalid(from: "client" | "worker", routingId: Buffer, reason: Malformed): void {
-    this.#accounts.invalid += 1;
-    this.#outbox.event({ type: "invalid", from, routingId, reason });
+    this.#counters.invalid += 1;
+    this.#effects.event({ type: "message:invalid", from, routingId, reason });
   }
 
   workerLeft(worker: Buffer, now: number): void {
     this.#now = now;
-    this.#lose(worker, "left");
+    this.#lose(worker, "disconnected");
   }
 
   clientLeft(client: Buffer, now: number): void {
@@ -162,7 +171,7 @@ export class QueueRules {
     for (const worker of [...this.#dispatcher.idleWorkers()]) {
       const known = this.#workers.get(keyOf(worker)) as Worker;
       if (known.expiry <= now) this.#lose(worker, "silent");
-      else if (known.dialect === "paranoid") this.#outbox.heartbeat(worker);
+      else if (known.dialect === "paranoid") this.#effects.heartbeat(worker);
     }
     this.#nextBeat = now + this.#options.heartbeatInterval;
   }
@@ -177,17 +186,17 @@ export class QueueRules {
     this.#workers.clear();
   }
 
-  stats(): Omit<QueueStats, "repliesDropped"> {
-    return { ...this.#accounts.of(this.#dispatcher), repeated: this.#repeated };
+  stats(): Omit<PirateQueueStats, "repliesDropped"> {
+    return { ...this.#counters.of(this.#dispatcher), repeated: this.#repeated };
   }
 
   #deliver(id: Buffer, job: Job): boolean {
     const worker = this.#workers.get(keyOf(id)) as Worker;
     if (worker.expiry <= this.#now) return false;
-    if (!this.#outbox.request(id, worker.dialect, job.address, job.body)) return false;
+    if (!this.#effects.request(id, worker.dialect, job.address, job.body)) return false;
     if (job.deliveries > 1) {
       this.#repeated += 1;
-      this.#outbox.event({ type: "request:repeated", client: clientOf(job), deliveries: job.deliveries });
+      this.#effects.event({ type: "request:repeated", client: clientOf(job), deliveries: job.deliveries });
     }
     return true;
   }
@@ -195,13 +204,13 @@ export class QueueRules {
   #reply(from: Buffer, dialect: Dialect, address: Buffer, body: readonly Buffer[]): void {
     const job = this.#dispatcher.complete(from, address);
     if (job !== undefined) {
-      this.#accounts.replies += 1;
-      this.#outbox.reply(job.envelope, body);
+      this.#counters.replies += 1;
+      this.#effects.reply(job.envelope, body);
     } else {
-      this.#accounts.lateReplies += 1;
-      this.#outbox.event({ type: "reply:late", worker: from });
+      this.#counters.lateReplies += 1;
+      this.#effects.event({ type: "reply:ignored", worker: from });
     }
-    // Whoever has replied is free, also to a queue that knows it no more: it will not say READY (6/PPP has it do so
+    // A worker that has replied is free, also to a queue that knows it no more: it will not say READY (6/PPP has it do so
     // after a silence only). One that still has a request of ours is not.
     if (this.#dispatcher.isBusy(from)) return;
     if (this.#dispatcher.isIdle(from)) this.#alive(from, dialect);
@@ -220,14 +229,14 @@ export class QueueRules {
     const expiry = dialect === "paranoid" ? this.#expiry() : Number.POSITIVE_INFINITY;
     const known = this.#workers.has(key);
     this.#workers.set(key, { dialect, expiry });
-    if (!known) this.#outbox.event({ type: "worker:ready", worker: id, dialect });
+    if (!known) this.#effects.event({ type: "worker:joined", worker: id, dialect });
     this.#dispatcher.ready(id);
   }
 
-  #lose(id: Buffer, reason: WorkerLostReason): void {
+  #lose(id: Buffer, reason: PirateWorkerLeftReason): void {
     if (!this.#workers.delete(keyOf(id))) return;
-    this.#accounts.workersLost += 1;
-    this.#outbox.event({ type: "worker:lost", worker: id, reason });
+    this.#counters.workersLost += 1;
+    this.#effects.event({ type: "worker:left", worker: id, reason });
     this.#dispatcher.lost(id);
   }
 

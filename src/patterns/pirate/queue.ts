@@ -1,7 +1,12 @@
 /** The Pirates' queue: two ROUTERs around queue-rules.ts. */
-import { InvalidArgumentError } from "../../core/errors.js";
-import { BrokerDriver, type BrokerDriverOptions, type BrokerLinks } from "../kit/broker-driver.js";
-import { numbers } from "../kit/options.js";
+import type { EventNames } from "../../core/event-stream.js";
+import {
+  BROKER_OPTIONS,
+  BrokerDriver,
+  type BrokerDriverOptions,
+  type BrokerEffects,
+} from "../kit/broker-driver.js";
+import { bytes, checkOptions, choice, integer } from "../kit/options.js";
 import {
   addressedFrames,
   type Dialect,
@@ -9,28 +14,48 @@ import {
   parseFromClient,
   parseFromWorker,
   replyFrames,
-} from "./protocol.js";
-import { type QueueEvent, QueueRules, type QueueRulesOptions, type QueueStats } from "./queue-rules.js";
+} from "../kit/worker-protocol.js";
+import {
+  type PirateQueueEvent,
+  type PirateQueueStats,
+  QueueRules,
+  type QueueRulesOptions,
+} from "./queue-rules.js";
 
-const DEFAULTS: QueueRulesOptions = Object.freeze({
-  heartbeatInterval: 1_000,
-  liveness: 3,
-  maxQueued: 1_000,
-  maxDeliveries: 2,
-});
+const OPTIONS = {
+  ...BROKER_OPTIONS,
+  dialect: choice(["simple", "paranoid"]),
+  heartbeatInterval: integer({ default: 1_000 }),
+  liveness: integer({ default: 3 }),
+  maxQueue: integer({ default: 1_000 }),
+  maxQueueBytes: bytes({ default: 67_108_864 }),
+  maxDeliveries: integer({ default: 2 }),
+};
+
+const EVENTS: EventNames<PirateQueueEvent> = {
+  "worker:joined": true,
+  "worker:left": true,
+  "request:repeated": true,
+  "request:dropped": true,
+  "reply:ignored": true,
+  "reply:dropped": true,
+  "message:invalid": true,
+};
 
 /** Options of {@link PirateQueue}. */
 export interface PirateQueueOptions extends BrokerDriverOptions {
   /** The one kind of worker to serve; messages of the other are invalid. Default: both. */
-  readonly dialect?: Dialect;
+  readonly dialect?: Dialect | undefined;
   /** ms between two heartbeats to an idle worker; the same on both sides. Default 1,000. */
-  readonly heartbeatInterval?: number;
+  readonly heartbeatInterval?: number | undefined;
   /** Intervals of silence after which an idle worker is lost. Default 3. */
-  readonly liveness?: number;
+  readonly liveness?: number | undefined;
   /** Requests that wait for a worker; past it clients are read no further. Default 1,000. */
-  readonly maxQueued?: number;
-  /** Workers that may be lost with one request in hand, until its client is told `worker-lost`. Default 2. */
-  readonly maxDeliveries?: number;
+  readonly maxQueue?: number | undefined;
+  /** Bytes of the bodies of those that wait; past it clients are read no further, but for one batch. Default 64 MiB. */
+  readonly maxQueueBytes?: number | undefined;
+  /** Workers that may be lost with one request, until its client gets the error `worker-lost`. Default 2. */
+  readonly maxDeliveries?: number | undefined;
 }
 
 /**
@@ -44,18 +69,16 @@ export interface PirateQueueOptions extends BrokerDriverOptions {
  *
  * Clients send `"" | body…`, as REQ does.
  */
-export class PirateQueue extends BrokerDriver<QueueEvent, QueueStats> {
+export class PirateQueue extends BrokerDriver<PirateQueueEvent, PirateQueueStats> {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: PirateQueueOptions = {}) {
-    const { dialect, socketOptions, frontendOptions, backendOptions, gate, workerStallTimeout, ...given } =
-      options;
-    if (dialect !== undefined && dialect !== "simple" && dialect !== "paranoid")
-      throw new InvalidArgumentError(`dialect is "simple" or "paranoid"; got ${String(dialect)}`);
-    const settings = numbers("PirateQueue", DEFAULTS, given);
+    const settings = checkOptions("PirateQueue", OPTIONS, options);
     super(
-      options,
+      "PirateQueue",
+      EVENTS,
+      settings,
       settings.heartbeatInterval,
-      (links, now) => new DrivenQueueRules(settings, links, now, dialect),
+      (effects, now) => new DrivenQueueRules(settings, effects, now, settings.dialect),
     );
   }
 }
@@ -66,7 +89,7 @@ class DrivenQueueRules extends QueueRules {
 
   constructor(
     options: QueueRulesOptions,
-    links: BrokerLinks<QueueEvent>,
+    effects: BrokerEffects<PirateQueueEvent>,
     now: number,
     dialect: Dialect | undefined,
   ) {
@@ -74,10 +97,10 @@ class DrivenQueueRules extends QueueRules {
       options,
       {
         request: (worker, dialect, address, body) =>
-          links.toWorker([worker, ...addressedFrames(dialect, address, body)]),
-        heartbeat: (worker) => void links.toWorker([worker, ...heartbeatFrames()]),
-        reply: (envelope, body) => links.toClient(replyFrames(envelope, body)),
-        event: (event) => links.event(event),
+          effects.toWorker([worker, ...addressedFrames(dialect, address, body)]),
+        heartbeat: (worker) => void effects.toWorker([worker, ...heartbeatFrames()]),
+        reply: (envelope, body) => effects.toClient(replyFrames(envelope, body)),
+        event: (event) => effects.event(event),
       },
       now,
     );

@@ -12,7 +12,7 @@
  * While it is idle it beats by its own timer: a peer that beats only when it is woken
  * (ppqueue.py) would otherwise fall silent together with it.
  */
-import type { Dialect, Malformed, QueueCommand } from "./protocol.js";
+import type { Dialect, Malformed, QueueCommand } from "../kit/worker-protocol.js";
 
 /** What happens in a worker. */
 export type WorkerEvent =

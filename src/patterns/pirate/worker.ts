@@ -10,7 +10,13 @@ import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { handlerErrorReply } from "../kit/errors.js";
 import { numbers } from "../kit/options.js";
 import { SendQueue } from "../kit/send-queue.js";
-import { addressedFrames, type Dialect, heartbeatFrames, parseFromQueue, readyFrames } from "./protocol.js";
+import {
+  addressedFrames,
+  type Dialect,
+  heartbeatFrames,
+  parseFromQueue,
+  readyFrames,
+} from "../kit/worker-protocol.js";
 import { type WorkerEvent, WorkerRules, type WorkerRulesOptions, type WorkerStats } from "./worker-rules.js";
 
 /** ms that `close` gives to the requests in hand, unless it is told otherwise. */

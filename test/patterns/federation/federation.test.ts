@@ -116,7 +116,7 @@ describe("a federation", () => {
     const { cloud, state } = await plainSite("B");
     a.broker.join({ name: "B", cloud: cloud.lastEndpoint as string, state: state.lastEndpoint as string });
     await state.waitForSubscribers();
-    const lost = new Promise((resolve) => a.broker.events.on("site:lost", resolve));
+    const lost = new Promise((resolve) => a.broker.events.on("site:left", resolve));
     await state.send(["B", "1"]);
     const answer = client(a).request("x", { timeout: 10_000 });
     expect(texts(await cloud.receive({ timeout: 5_000 })).at(-1)).toBe("x");

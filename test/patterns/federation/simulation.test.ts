@@ -61,7 +61,7 @@ class World {
     const id = Buffer.from(name);
     let living: Living | undefined;
     const rules: FederationRules = new FederationRules(
-      { stateInterval: 1_000, liveness: 3, maxQueued: 100, maxDeliveries: 1_000 },
+      { stateInterval: 1_000, liveness: 3, maxQueue: 100, maxQueueBytes: 1_000_000, maxDeliveries: 1_000 },
       {
         request: (worker, address, body) => {
           const key = String(worker);

@@ -90,7 +90,7 @@ describe("the load balancer", () => {
   });
 
   it("answers many requests of an asynchronous client, out of order if need be", async () => {
-    const { frontend, backend } = await start({ maxQueued: 10 });
+    const { frontend, backend } = await start({ maxQueue: 10 });
     kept(new PirateWorker(backend, ([body]) => body as Buffer, { dialect: "simple", concurrency: 4 }));
     const client = kept(new Dealer());
     client.connect(frontend);

@@ -6,7 +6,7 @@ function dispatcherOf(maxDeliveries: number) {
   const unreachable = new Set<string>();
   const log: string[] = [];
   const dispatcher = new Dispatcher(
-    { maxQueued: 10, maxDeliveries },
+    { maxQueue: 10, maxQueueBytes: 1_000_000, maxDeliveries },
     {
       deliver: (worker: Buffer, job: Job) => {
         if (unreachable.has(String(worker))) return false;
@@ -48,4 +48,26 @@ it("a worker that cannot be reached was no delivery, and its request comes first
   expect(log()).toEqual(["one dropped: deliveries"]);
   ready("e");
   expect(log()).toEqual(["e two 1"]);
+});
+
+it("room ends with the bytes of what waits, and comes back with them", () => {
+  const dispatcher = new Dispatcher(
+    { maxQueue: 10, maxQueueBytes: 100, maxDeliveries: 2 },
+    { deliver: () => true, unreachable: () => undefined, dropped: () => undefined },
+  );
+  const ask = (size: number, client = "c"): void =>
+    dispatcher.accept(createJob([Buffer.from(client)], [Buffer.alloc(size)]));
+  ask(60, "a");
+  ask(39, "b");
+  expect([dispatcher.room(), dispatcher.queuedBytes]).toEqual([8, 99]);
+  ask(1, "c");
+  expect([dispatcher.room(), dispatcher.queuedBytes]).toEqual([0, 100]);
+  dispatcher.clientLeft(Buffer.from("b"));
+  expect([dispatcher.room(), dispatcher.queuedBytes]).toEqual([8, 61]);
+  dispatcher.ready(Buffer.from("w"));
+  expect([dispatcher.busy, dispatcher.queuedBytes]).toEqual([1, 1]);
+  dispatcher.lost(Buffer.from("w"));
+  expect(dispatcher.queuedBytes).toBe(61);
+  dispatcher.close();
+  expect([dispatcher.room(), dispatcher.queuedBytes]).toEqual([10, 0]);
 });

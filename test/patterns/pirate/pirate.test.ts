@@ -143,7 +143,7 @@ describe("the Pirates over tcp", () => {
   });
 
   it("keep requests while there is no worker, and leave what is too many with their clients", async () => {
-    const { queue, frontend, backend } = await startQueue({ maxQueued: 2 });
+    const { queue, frontend, backend } = await startQueue({ maxQueue: 2 });
     const clients = Array.from({ length: 6 }, () => kept(new PirateClient(frontend, { timeout: 10_000 })));
     const answers = clients.map((client) => client.request("x"));
     await until(() => queue.stats().queued === 2, "a full queue");
@@ -166,7 +166,7 @@ describe("the Pirates over tcp", () => {
     const { queue, backend } = await startQueue({ heartbeatInterval: 20, liveness: 3 });
     const silent = kept(new Dealer());
     silent.connect(backend);
-    const lost = new Promise((resolve) => queue.events.on("worker:lost", resolve));
+    const lost = new Promise((resolve) => queue.events.on("worker:left", resolve));
     await silent.send(Buffer.from([1]));
     expect(await within(lost, "the loss")).toMatchObject({ reason: "silent" });
     let beats = 0;

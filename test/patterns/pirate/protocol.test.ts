@@ -7,7 +7,7 @@ import {
   parseFromQueue,
   parseFromWorker,
   readyFrames,
-} from "../../../src/patterns/pirate/protocol.js";
+} from "../../../src/patterns/kit/worker-protocol.js";
 
 /** A ZMTP message of short frames, as hexadecimal digits. */
 function onWire(frames: readonly Buffer[]): string {

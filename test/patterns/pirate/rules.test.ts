@@ -1,17 +1,23 @@
 /** The queue's and the worker's rules one by one: the Guide's bugs by name. */
 import { describe, expect, it } from "vitest";
+import { parseFromWorker } from "../../../src/patterns/kit/worker-protocol.js";
 import { ClientRules } from "../../../src/patterns/pirate/client-rules.js";
-import { parseFromWorker } from "../../../src/patterns/pirate/protocol.js";
-import { type QueueEvent, QueueRules } from "../../../src/patterns/pirate/queue-rules.js";
+import { type PirateQueueEvent, QueueRules } from "../../../src/patterns/pirate/queue-rules.js";
 import { WorkerRules } from "../../../src/patterns/pirate/worker-rules.js";
 
-const OPTIONS = { heartbeatInterval: 1_000, liveness: 3, maxQueued: 10, maxDeliveries: 2 };
+const OPTIONS = {
+  heartbeatInterval: 1_000,
+  liveness: 3,
+  maxQueue: 10,
+  maxQueueBytes: 1_000_000,
+  maxDeliveries: 2,
+};
 const READY = parseFromWorker([Buffer.from([1])]);
 const BEAT = parseFromWorker([Buffer.from([2])]);
 
 function queueOf(options: Partial<typeof OPTIONS> = {}) {
   const log: string[] = [];
-  const events: QueueEvent["type"][] = [];
+  const events: PirateQueueEvent["type"][] = [];
   const gone = new Set<string>();
   const name = (id: Buffer): string => id.toString("latin1");
   const rules = new QueueRules(

@@ -6,7 +6,6 @@
  * the protocol has two requests at once; the accounts add up.
  */
 import { describe, expect, it } from "vitest";
-import { ClientRules } from "../../../src/patterns/pirate/client-rules.js";
 import {
   addressedFrames,
   heartbeatFrames,
@@ -15,7 +14,8 @@ import {
   parseFromWorker,
   readyFrames,
   replyFrames,
-} from "../../../src/patterns/pirate/protocol.js";
+} from "../../../src/patterns/kit/worker-protocol.js";
+import { ClientRules } from "../../../src/patterns/pirate/client-rules.js";
 import { QueueRules } from "../../../src/patterns/pirate/queue-rules.js";
 import { WorkerRules } from "../../../src/patterns/pirate/worker-rules.js";
 import { Network } from "../../support/simulation/network.js";
@@ -54,7 +54,13 @@ class World {
   startQueue(): void {
     const { network, simulation } = this;
     const queue = new QueueRules(
-      { heartbeatInterval: INTERVAL, liveness: LIVENESS, maxQueued: MAX_QUEUED, maxDeliveries: 2 },
+      {
+        heartbeatInterval: INTERVAL,
+        liveness: LIVENESS,
+        maxQueue: MAX_QUEUED,
+        maxQueueBytes: 1_000_000,
+        maxDeliveries: 2,
+      },
       {
         request: (worker, dialect, address, body) =>
           network.send("queue", String(worker), addressedFrames(dialect, address, body)),

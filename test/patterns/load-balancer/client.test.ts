@@ -1,0 +1,167 @@
+/** A client with many requests under way, against brokers, plain servers, and connections that end. */
+import { afterEach, describe, expect, it } from "vitest";
+import { json, Reply, Router } from "../../../src/index.js";
+import {
+  LoadBalancer,
+  LoadBalancerClient,
+  PirateQueue,
+  PirateWorker,
+  ServiceError,
+} from "../../../src/patterns/index.js";
+import { until, within } from "../../contract/support/wait.js";
+
+const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
+
+function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+async function thrown(call: Promise<unknown>): Promise<unknown> {
+  return call.then(
+    (value) => expect.fail(`gave ${String(value)}`),
+    (error: unknown) => error,
+  );
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+});
+
+async function router(): Promise<{ socket: Router; endpoint: string }> {
+  const socket = kept(new Router());
+  await socket.bind("tcp://127.0.0.1:*");
+  return { socket, endpoint: socket.lastEndpoint as string };
+}
+
+describe("a load balancer's client", () => {
+  it.each([
+    ["a load balancer", () => new LoadBalancer(), "simple"],
+    ["a Pirate queue", () => new PirateQueue(), "paranoid"],
+  ] as const)("gets each reply of 500 requests under way at once, behind %s", async (_, create, dialect) => {
+    const broker = kept(create());
+    const frontend = await broker.bindFrontend("tcp://127.0.0.1:*");
+    const backend = await broker.bindBackend("tcp://127.0.0.1:*");
+    kept(new PirateWorker(backend, (body) => [...body, "!"], { dialect, concurrency: 4 }));
+    const client = kept(new LoadBalancerClient(frontend));
+    await client.ready({ timeout: 5_000 });
+    const replies = await Promise.all(Array.from({ length: 500 }, (__, i) => client.request([`${i}`, ""])));
+    expect(replies.map((reply) => reply.map(String).join("|"))).toEqual(replies.map((__, i) => `${i}||!`));
+    expect(client.stats()).toMatchObject({ requests: 500, replies: 500, pending: 0, inFlight: 0 });
+  });
+
+  it("is served by a plain REP, and gives the value of a codec", async () => {
+    const server = kept(new Reply());
+    await server.bind("tcp://127.0.0.1:*");
+    void (async () => {
+      for await (const [body] of server) await server.send(JSON.stringify({ got: JSON.parse(String(body)) }));
+    })();
+    const client = kept(
+      new LoadBalancerClient<{ fish: number }, { got: unknown }>(server.lastEndpoint as string, {
+        requestCodec: json(),
+        replyCodec: json(),
+      }),
+    );
+    expect(await client.request({ fish: 3 })).toEqual({ got: { fish: 3 } });
+  });
+
+  it("rejects with what a handler threw, its code and data included", async () => {
+    const broker = kept(new LoadBalancer());
+    const frontend = await broker.bindFrontend("tcp://127.0.0.1:*");
+    const backend = await broker.bindBackend("tcp://127.0.0.1:*");
+    const handler = (): string => {
+      throw Object.assign(new Error("no fish"), { code: "E_FISH", data: [1] });
+    };
+    kept(new PirateWorker(backend, handler, { dialect: "simple" }));
+    const client = kept(new LoadBalancerClient(frontend));
+    const error = await thrown(client.request("x"));
+    expect(error).toBeInstanceOf(ServiceError);
+    expect(error).toMatchObject({ reason: "worker-failed", handlerCode: "E_FISH", data: [1] });
+    expect(client.stats()).toMatchObject({ errors: 1, pending: 0 });
+  });
+
+  it("sends what a lost connection had to another broker, and ignores the first one's late reply", async () => {
+    const [first, second] = [await router(), await router()];
+    const client = kept(new LoadBalancerClient([first.endpoint, second.endpoint], { timeout: 10_000 }));
+    const joined: string[] = [];
+    client.events.on("broker:joined", ({ endpoint }) => joined.push(endpoint));
+    await until(() => joined.length === 2, "both connections");
+    const calls = ["a", "b", "c", "d"].map((body) => client.request(body));
+    const heard = [await first.socket.receive(), await first.socket.receive()];
+    await second.socket.receive();
+    await second.socket.receive();
+    const retried: number[] = [];
+    client.events.on("request:retried", ({ attempt }) => retried.push(attempt));
+    await second.socket.close({ linger: 0 });
+    for (let i = 0; i < 2; i++) heard.push(await within(first.socket.receive(), "a request sent again"));
+    for (const frames of heard) {
+      expect(frames).toHaveLength(4);
+      expect([frames[1]?.length, frames[2]?.length]).toEqual([8, 0]);
+      await first.socket.send(frames);
+      await first.socket.send(frames); // Twice: the second is late.
+    }
+    expect((await Promise.all(calls)).map(String)).toEqual(["a", "b", "c", "d"]);
+    expect(retried).toEqual([1, 1]);
+    await until(() => client.stats().lateReplies === 4, "the late replies");
+  });
+
+  it("gives a request up with broker-lost when its connections end more often than retries allow", async () => {
+    const { socket, endpoint } = await router();
+    const client = kept(new LoadBalancerClient(endpoint, { retries: 0 }));
+    const call = thrown(client.request("x"));
+    await socket.receive();
+    await socket.close({ linger: 0 });
+    expect(await call).toMatchObject({ code: "ERR_SERVICE", reason: "broker-lost" });
+  });
+
+  it("bounds calls, bytes and requests under way, and frees their room", async () => {
+    const { socket, endpoint } = await router();
+    const client = kept(
+      new LoadBalancerClient(endpoint, { maxPending: 3, maxPendingBytes: 10, maxInFlight: 1 }),
+    );
+    const controller = new AbortController();
+    const aborted = thrown(client.request("abcd", { signal: controller.signal }));
+    const second = client.request("efgh");
+    expect(await thrown(client.request("ijk"))).toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+    const third = client.request("ij");
+    expect(await thrown(client.request(""))).toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+    expect(String((await socket.receive()).at(-1))).toBe("abcd");
+    expect(client.stats()).toMatchObject({ inFlight: 1, pending: 3, pendingBytes: 10 });
+    controller.abort();
+    expect(await aborted).toMatchObject({ code: "ABORT_ERR" });
+    expect(await thrown(client.request("x", { timeout: 1 }))).toMatchObject({ code: "ETIMEDOUT" });
+    void third.catch(() => undefined);
+    void second.catch(() => undefined);
+  });
+
+  it("drains: finishes what is under way, and takes nothing new", async () => {
+    const { socket, endpoint } = await router();
+    const client = kept(new LoadBalancerClient(endpoint));
+    const call = client.request("x");
+    const frames = await socket.receive();
+    const drained = client.drain();
+    expect(await thrown(client.request("y"))).toMatchObject({ code: "EAGAIN" });
+    await socket.send(frames);
+    expect(String(await call)).toBe("x");
+    await drained;
+    await client.close();
+    expect(await thrown(client.request("y"))).toMatchObject({ code: "EBADF" });
+  });
+
+  it("refuses unknown options, bad values and bad endpoints", async () => {
+    for (const options of [{ timeOut: 1 }, { timeout: -2 }, { retries: 0.5 }, { requestCodec: 7 }])
+      expect(() => new LoadBalancerClient("tcp://127.0.0.1:1", options as never)).toThrow(
+        expect.objectContaining({ code: "EINVAL" }),
+      );
+    for (const endpoints of [[], "", "tcp://nowhere", undefined])
+      expect(() => new LoadBalancerClient(endpoints as never)).toThrow(
+        expect.objectContaining({ code: "EINVAL" }),
+      );
+    const { endpoint } = await router();
+    const client = kept(new LoadBalancerClient(endpoint));
+    expect(await thrown(client.request("x", { tiemout: 1 } as never))).toMatchObject({
+      message: "LoadBalancerClient.request has no option tiemout; did you mean timeout?",
+    });
+    expect(await thrown(client.ready({ timeout: -3 }))).toMatchObject({ code: "EINVAL" });
+  });
+});
