@@ -14,7 +14,6 @@ import {
   BrokerDriver,
   type BrokerDriverOptions,
   type BrokerEndpoints,
-  offer,
 } from "../kit/broker-driver.js";
 import { bytes, checkOptions, integer, object } from "../kit/options.js";
 import { RouterReader } from "../kit/router-reader.js";
@@ -133,7 +132,8 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
           effects.toWorker([worker, ...addressedFrames("simple", address, body)]),
         reply: (envelope, body) => effects.toClient(replyFrames(envelope, body)),
         siteRequest: (site, address, body) =>
-          offer(cloud.asked, [Buffer.from(site), ...addressedFrames("paranoid", address, body)]) === "sent",
+          cloud.asked.tryDeliver([Buffer.from(site), ...addressedFrames("paranoid", address, body)]) ===
+          "sent",
         siteReply: (envelope, body) => this.reply(cloud.asking, replyFrames(envelope, body)),
         publish: (capacity) => cloud.publish(capacity),
         isServing: () => gate === undefined || gate.isServing(),

@@ -15,8 +15,8 @@
  * sites give it all the same, the answers of its workers included: the other one of the pair may have done it, too.
  */
 import type { ReplyDropped } from "../kit/broker-driver.js";
-import { createJob, Dispatcher, type Job, type JobDropReason, keyOf } from "../kit/dispatcher.js";
-import { errorReply, parseErrorReply, reasonOf } from "../kit/errors.js";
+import { createJob, Dispatcher, type Job, type JobDropReason, keyOf, reasonOf } from "../kit/dispatcher.js";
+import { errorReply, parseErrorReply } from "../kit/errors.js";
 import type { BalancedCommand } from "../kit/worker-protocol.js";
 
 /** The class of this site's own requests, and that of the others'. */

@@ -4,7 +4,6 @@
  */
 
 import { DriverTimer, type TimedRules } from "../../core/driver-timer.js";
-import { ShoalError } from "../../core/errors.js";
 import type { EventNames, TypedEvent } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
@@ -137,7 +136,7 @@ export abstract class BrokerDriver<E extends TypedEvent, Stats extends DriverSta
     this.#timer = new DriverTimer(maxStep);
     this.#rules = createRules(
       {
-        toWorker: (frames) => offer(this.#backend, frames) === "sent",
+        toWorker: (frames) => this.#backend.tryDeliver(frames as Buffer[]) === "sent",
         toClient: (frames) => {
           if (gate === undefined || gate.isServing()) this.reply(this.#frontend, frames);
         },
@@ -240,7 +239,7 @@ export abstract class BrokerDriver<E extends TypedEvent, Stats extends DriverSta
 
   /** @internal Sends a reply; one that cannot be taken is counted, and an event. */
   protected reply(socket: Router, frames: readonly Buffer[]): void {
-    const result = offer(socket, frames);
+    const result = socket.tryDeliver(frames as Buffer[]);
     if (result === "sent") return;
     this.#repliesDropped += 1;
     const reason = result === "gone" ? "client-gone" : "client-full";
@@ -270,17 +269,6 @@ export abstract class BrokerDriver<E extends TypedEvent, Stats extends DriverSta
 interface Bindable {
   readonly lastEndpoint: string | null;
   bind(endpoint: string): Promise<unknown>;
-}
-
-/** Sends over a ROUTER with `mandatory`, which takes or refuses each message at once. */
-export function offer(socket: Router, frames: readonly Buffer[]): "sent" | "gone" | "full" {
-  try {
-    socket.trySend(frames as Buffer[]);
-    return "sent";
-  } catch (error) {
-    if (!(error instanceof ShoalError)) throw error;
-    return error.code === "EAGAIN" ? "full" : "gone"; // EHOSTUNREACH, or EBADF while it closes.
-  }
 }
 
 type StallOptions = Pick<RouterOptions, "heartbeatStallTimeout">;

@@ -10,7 +10,7 @@
  */
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { bytesOf } from "./calls.js";
-import { errorReply, reasonOf } from "./errors.js";
+import { errorReply, type FailureReason } from "./errors.js";
 
 /** A request, from its acceptance to its end. */
 export interface Job {
@@ -40,6 +40,11 @@ export type JobDropReason =
   | "deliveries"
   /** The broker closed. */
   | "closed";
+
+/** What a client gets for a request that a broker dropped. */
+export function reasonOf(reason: Exclude<JobDropReason, "client-left">): FailureReason {
+  return reason === "deliveries" ? "worker-lost" : "stopping";
+}
 
 /** What the dispatcher asks of its broker. */
 export interface DispatcherEffects {

@@ -9,7 +9,6 @@
  * make takes it for a reply of a form that it does not know.
  */
 import { type ErrorDetails, ShoalError } from "../../core/errors.js";
-import type { JobDropReason } from "./dispatcher.js";
 
 /** The reasons, as they stand on the wire and in {@link ServiceError.reason}. */
 export const FAILURES = {
@@ -95,11 +94,6 @@ export function parseErrorReply(body: readonly Buffer[], service: string): Servi
   const [mark, reason, text, details] = body;
   if (body.length < 3 || body.length > 4 || !ERROR_MARK.equals(mark as Buffer)) return undefined;
   return new ServiceError(toReason(String(reason)), service, String(text), decodeDetails(details));
-}
-
-/** What a client gets for a request that a broker dropped. */
-export function reasonOf(reason: Exclude<JobDropReason, "client-left">): FailureReason {
-  return reason === "deliveries" ? "worker-lost" : "stopping";
 }
 
 /** The text of anything that was thrown. */
