@@ -7,7 +7,7 @@ import { configDefaults, defineConfig } from "vitest/config";
 const PURE = [
   "test/core/**/*.test.ts",
   "test/docs-tables/**/*.test.ts",
-  "test/sockets/**/!(capability|internal).test.ts",
+  "test/sockets/**/!(capability|internal|pump).test.ts",
   "test/engine/zmtp/{codec,routing}/**/*.test.ts",
   "test/engine/zmtp/mechanism/!(libzmq).test.ts",
   "test/patterns/kit/{calls,driver,errors,options}.test.ts",

@@ -1,44 +1,46 @@
 /**
- * The tap of a proxy: what passes, given to a PUB or a PUSH of its own. It never waits: what the socket has no room for
- * is missed, and counted.
+ * The capture of a proxy: copies of what passes, sent to a PUB or a PUSH of its own, frames as they are. It never waits:
+ * what the socket has no room for is missed, and counted.
  *
  *   message --trySend--> taken: captured
  *                   +--> no room (PUSH), dropped for a slow subscriber (PUB): missed
  */
 import { systemClock } from "../core/clock.js";
 import type { Context } from "../sockets/context.js";
-import { CORE } from "../sockets/socket.js";
+import { engineStats, listen } from "../sockets/internal.js";
+import type { Socket } from "../sockets/socket.js";
+import type { Writable } from "../sockets/writable.js";
 import { EventThrottle } from "./events.js";
 import type { SocketPlan } from "./options.js";
+import type { ProxySideName } from "./pairs.js";
 import { ProxySocket } from "./proxy-socket.js";
 import type { CaptureStats } from "./stats.js";
 
 export class Capture {
   readonly opened: ProxySocket;
-  /** For the ways: a message is about to be passed. Never throws. */
-  readonly take: (frames: Buffer[]) => void;
-  readonly #bursts = new EventThrottle();
+  /** For the pumps: a message has passed. Never throws. */
+  readonly take: (from: ProxySideName, frames: Buffer[]) => void;
+  readonly #throttle = new EventThrottle();
   #captured = 0;
 
-  /** @param onMissed a burst of misses begins; told how many there were, this one with them */
+  /** @param onMissed a burst of misses begins; gets how many there were, this one included */
   constructor(plan: SocketPlan, context: Context, onMissed: (missed: number) => void) {
     this.opened = new ProxySocket(countable(plan, context), context);
-    const { socket } = this.opened;
-    const { outbox } = socket[CORE];
+    const socket = this.opened.socket as Socket & Writable<Buffer[]>;
     const missed = (count: number): void => {
-      if (this.#bursts.note(systemClock.now(), count)) onMissed(this.#bursts.total);
+      if (this.#throttle.note(systemClock.now(), count)) onMissed(this.#throttle.total);
     };
-    // A PUB takes everything, and tells of each copy that it drops.
-    socket[CORE].events.listen((event) => {
+    // A PUB takes everything, and reports each copy that it drops.
+    listen(socket, (event) => {
       if (event.type === "drop" && event.reason !== "closed") missed(event.messages);
     });
-    this.take = (frames) => {
+    this.take = (_, frames) => {
       if (socket.closed) return;
       let taken = false;
       try {
-        taken = outbox.trySend(frames);
+        taken = socket.trySend(frames);
       } catch {
-        // Whatever is wrong with it for the tap, it passes.
+        // Whatever is wrong with it for the capture, it passes.
       }
       if (taken) this.#captured += 1;
       else missed(1);
@@ -47,13 +49,13 @@ export class Capture {
 
   stats(): CaptureStats {
     const { queued } = this.opened;
-    const { peers } = this.opened.socket[CORE].engine.stats();
-    return { captured: this.#captured, missed: this.#bursts.total, queued, peers };
+    const { peers } = engineStats(this.opened.socket);
+    return { captured: this.#captured, missed: this.#throttle.total, queued, peers };
   }
 }
 
 /**
- * Where the engine does not tell what a publisher drops, the publisher refuses what one subscriber has no room for:
+ * Where the engine does not report what a publisher drops, the publisher refuses what one subscriber has no room for:
  * then all of them miss it, and it is counted.
  */
 function countable(plan: SocketPlan, context: Context): SocketPlan {

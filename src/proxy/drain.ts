@@ -1,6 +1,6 @@
 /** Drains a proxy: reads its counts at intervals, and does what the rules decide. */
 import { systemClock } from "../core/clock.js";
-import { CORE } from "../sockets/socket.js";
+import { countersOf } from "../sockets/internal.js";
 import { DrainRules, type DrainStep, type DrainView } from "./drain-rules.js";
 import type { ProxySocket } from "./proxy-socket.js";
 import type { Pumps } from "./pumps.js";
@@ -52,7 +52,7 @@ export class Drain {
     for (const { pump, source, carries } of this.#pumps.all) {
       if (carries === "messages") {
         peers += source.peers;
-        taken += source.socket[CORE].counters.received;
+        taken += countersOf(source.socket).received;
       }
       received += Math.min(pump.quota, source.received) + pump.inFlight;
     }

@@ -6,7 +6,7 @@
 import { systemClock } from "../core/clock.js";
 import type { HandshakeError } from "../core/errors.js";
 import { EventStream } from "../core/event-stream.js";
-import { CORE } from "../sockets/socket.js";
+import { listen } from "../sockets/internal.js";
 import type { Place, ProxyLoopPeer } from "./loop-detector.js";
 import type { ProxySideName } from "./pairs.js";
 import type { PolicyReason } from "./policy/policy.js";
@@ -132,7 +132,7 @@ export class ProxyEvents {
 
   /** Passes on what happens at a side's socket. */
   listen(side: ProxySideName, { socket }: ProxySocket): void {
-    socket[CORE].events.listen((event) => {
+    listen(socket, (event) => {
       const { type } = event;
       if (type === "drop") {
         const { reason } = event;

@@ -1,10 +1,11 @@
-/** One socket of a proxy: opened from its plan, bound, connected. */
+/** One socket of a proxy: opened from its plan, bound and connected. */
 import type { Context } from "../sockets/context.js";
+import { announce, canRetire, engineStats, retire } from "../sockets/internal.js";
 import { Pair } from "../sockets/pair.js";
 import { Pull, Push } from "../sockets/pipeline.js";
 import { Publisher, Subscriber, XPublisher, XSubscriber } from "../sockets/pub-sub.js";
 import { Dealer, Reply, Router } from "../sockets/request-reply.js";
-import { CORE, type Socket } from "../sockets/socket.js";
+import type { Socket } from "../sockets/socket.js";
 import type { PlanType, SocketPlan } from "./options.js";
 
 /** ms that the messages of a socket without a linger of its own have to leave, when the proxy stops. */
@@ -65,7 +66,7 @@ export class ProxySocket {
 
   /** @throws as a socket's `connect` does */
   connect(): void {
-    // What a side asks for hangs on the topic lists of its policy (ways.ts).
+    // What a side subscribes to depends on the topic lists of its policy (pumps.ts).
     if (this.plan.name === "control" && this.socket instanceof Subscriber)
       this.socket.subscribe(...this.plan.subscribe);
     for (const endpoint of this.plan.connect) this.connectTo(endpoint);
@@ -83,47 +84,45 @@ export class ProxySocket {
     this.connected.splice(this.connected.indexOf(endpoint), 1);
   }
 
-  /** Tells publishers of a subscription, or of its end; on sides of type sub and xsub. */
+  /** Subscribes at the publishers, or cancels it; on sides of type sub and xsub. */
   subscribe(prefix: Buffer, on: boolean): void {
     const { socket } = this;
     if (socket.closed) return;
     if (socket instanceof Subscriber) {
       if (on) socket.subscribe(prefix);
       else socket.unsubscribe(prefix);
-    } else
-      void socket[CORE].outbox
-        .send([Buffer.concat([Buffer.of(on ? 1 : 0), prefix])], { timeout: -1 }, false)
-        .catch(ignore);
+    } else if (socket instanceof XSubscriber)
+      void socket.send(Buffer.concat([Buffer.of(on ? 1 : 0), prefix]), { timeout: -1 }).catch(ignore);
   }
 
   /** Connected peers; 0 where the engine cannot know. */
   get peers(): number {
-    return this.socket[CORE].engine.stats().peers ?? 0;
+    return engineStats(this.socket).peers ?? 0;
   }
 
-  /** Whether the engine can tell peers to go. */
+  /** Whether the engine can ask peers to leave. */
   get canRetire(): boolean {
-    return this.socket[CORE].engine.retire !== undefined;
+    return canRetire(this.socket);
   }
 
-  /** Takes in no further peers, where the engine can. @param hangUp tells those that are there to go, and hears them out */
-  retire(hangUp: boolean): void {
-    this.socket[CORE].engine.retire?.(hangUp);
+  /** Takes in no further peers, where the engine can. @param halfClose also asks the peers to leave, and receives what they sent */
+  retire(halfClose: boolean): void {
+    retire(this.socket, halfClose);
   }
 
-  /** Tells peers a property in their handshakes, and hears theirs, where the engine can. */
-  announce(name: string, value: string, heard: (value: string, joined: boolean) => void): void {
-    this.socket[CORE].engine.announce?.({ name, value, heard });
+  /** Sends a property to each peer in the handshake, and reports theirs, where the engine can. */
+  announce(name: string, value: string, onPeer: (value: string, joined: boolean) => void): void {
+    announce(this.socket, { name, value, heard: onPeer });
   }
 
   /** Messages that came in and wait to be taken, as far as the engine can count. */
   get received(): number {
-    return this.socket[CORE].engine.stats().queuedIn;
+    return engineStats(this.socket).queuedIn;
   }
 
   /** Messages, or copies of them, that were accepted and have not left, as far as the engine can count. */
   get queued(): number {
-    return this.socket[CORE].engine.stats().queuedOut ?? 0;
+    return engineStats(this.socket).queuedOut ?? 0;
   }
 }
 

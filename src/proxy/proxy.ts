@@ -1,17 +1,11 @@
 /** The proxy of the package `zeromq`: messages between two sockets, both ways. */
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../core/errors.js";
-import type { MessageLike } from "../sockets/message.js";
+import { Pump } from "../sockets/pump.js";
 import type { Readable } from "../sockets/readable.js";
 import { Socket } from "../sockets/socket.js";
 import type { Writable } from "../sockets/writable.js";
 
-/** Messages moved at once. */
-const BATCH = 256;
-
 type Capture = (from: "frontend" | "backend", frames: readonly Buffer[]) => void;
-
-type Source = Socket & Partial<Readable<Buffer[]>>;
-type Target = Socket & Partial<Writable<MessageLike[]>>;
 
 /**
  * Passes messages from one socket to another and, where both can, back. Frames
@@ -22,18 +16,17 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
   readonly #frontEnd: F;
   readonly #backEnd: B;
   readonly #capture: Capture | undefined;
-  readonly #stop = new AbortController();
-  #started = false;
-  #running = false;
-  #paused: Promise<void> | undefined;
-  #resume: (() => void) | undefined;
+  #state: "idle" | "running" | "ended" = "idle";
+  #pumps: readonly Pump[] = [];
+  /** Ends `run`, with an error that it rejects with. */
+  #end: (error?: unknown) => void = () => undefined;
 
   /**
    * The sockets have no codec, and at least one direction to pass messages in.
    *
-   * @param capture told of each message when it has passed, with the side it came from, in order; such as an
-   *   `EspressoTap` gives. It must be quick, throw nothing and leave the frames as they are.
-   * @throws InvalidArgumentError `EINVAL` for what is no socket
+   * @param capture called with each message that has passed, and the side it came from, in order: such as
+   *   `EspressoTap.capture`. It must be quick, throw nothing and leave the frames as they are.
+   * @throws InvalidArgumentError `EINVAL` for what is not a socket, or not a function
    */
   constructor(
     frontEnd: F,
@@ -63,9 +56,10 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
    *
    * @throws InvalidArgumentError `EINVAL` when a socket is neither bound nor connected, or no message could pass
    * @throws InvalidStateError `EFSM` when it ran before
+   * @throws what a socket refuses a message with: `EHOSTUNREACH` of a mandatory ROUTER; both are closed then, too
    */
   async run(): Promise<void> {
-    if (this.#started) throw new InvalidStateError("EFSM", "A proxy runs once");
+    if (this.#state !== "idle") throw new InvalidStateError("EFSM", "A proxy runs once");
     for (const [name, socket] of [
       ["front-end", this.#frontEnd],
       ["back-end", this.#backEnd],
@@ -73,20 +67,21 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
       if (socket.lastEndpoint === null || socket.closed)
         throw new InvalidArgumentError(`The ${name} socket must be bound or connected`);
     }
-    const flows = [
-      this.#flow(this.#frontEnd, this.#backEnd, "frontend"),
-      this.#flow(this.#backEnd, this.#frontEnd, "backend"),
+    const ended = new Promise<void>((resolve, reject) => {
+      this.#end = (error) => (error === undefined ? resolve() : reject(error));
+    });
+    this.#pumps = [
+      ...this.#pump(this.#frontEnd, this.#backEnd, "frontend"),
+      ...this.#pump(this.#backEnd, this.#frontEnd, "backend"),
     ];
-    const possible = flows.filter((flow) => flow !== undefined);
-    if (possible.length === 0)
+    if (this.#pumps.length === 0)
       throw new InvalidArgumentError("Neither socket can send what the other receives");
-    this.#started = true;
-    this.#running = true;
+    this.#state = "running";
     try {
-      await Promise.race(possible.map((flow) => flow()));
+      await Promise.race([ended, ...this.#pumps.map((pump) => pump.run())]);
     } finally {
-      this.#running = false;
-      this.#stop.abort();
+      this.#state = "ended";
+      for (const pump of this.#pumps) pump.end();
       await Promise.all([this.#frontEnd.close(), this.#backEnd.close()]);
     }
   }
@@ -98,51 +93,38 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
    */
   pause(): void {
     this.#assertRunning();
-    this.#paused ??= new Promise((resolve) => {
-      this.#resume = resolve;
-    });
+    for (const pump of this.#pumps) pump.pause();
   }
 
   /** Goes on after {@link pause}. */
   resume(): void {
     this.#assertRunning();
-    this.#paused = undefined;
-    this.#resume?.();
+    for (const pump of this.#pumps) pump.resume();
   }
 
   /** Ends {@link run}. */
   terminate(): void {
     this.#assertRunning();
-    this.#stop.abort();
-    this.resume();
+    this.#end();
   }
 
   #assertRunning(): void {
-    if (!this.#running) throw new ClosedError("EBADF", "The proxy does not run");
+    if (this.#state !== "running") throw new ClosedError("EBADF", "The proxy does not run");
   }
 
-  #flow(from: Source, to: Target, side: "frontend" | "backend"): (() => Promise<void>) | undefined {
-    if (from.receiveMany === undefined || to.send === undefined) return undefined;
-    const { signal } = this.#stop;
+  /** The pump of one direction; none where messages cannot pass in it. */
+  #pump(
+    from: Socket & Partial<Readable>,
+    to: Socket & Partial<Writable>,
+    side: "frontend" | "backend",
+  ): readonly Pump[] {
+    if (from.receiveMany === undefined || to.send === undefined) return [];
     const capture = this.#capture;
-    return async () => {
-      try {
-        while (!signal.aborted) {
-          if (this.#paused !== undefined) {
-            await this.#paused;
-            continue;
-          }
-          const messages = await (from as Readable<Buffer[]>).receiveMany({ max: BATCH, signal });
-          // What came just before a pause waits here.
-          while (this.#paused !== undefined) await this.#paused;
-          for (const message of messages) {
-            await (to as Writable<MessageLike[]>).send(message, { signal });
-            capture?.(side, message);
-          }
-        }
-      } catch (error) {
-        if (!signal.aborted && !from.closed && !to.closed) throw error;
-      }
+    const effects = {
+      capture: capture === undefined ? undefined : (frames: Buffer[]) => capture(side, frames),
+      refused: () => undefined,
+      failed: (error: unknown) => this.#end(error),
     };
+    return [new Pump(from, to, effects)];
   }
 }

@@ -1,14 +1,14 @@
 /** The pumps of a proxy, one for each direction: what each checks, and how many requests wait for replies. */
-import { CORE } from "../sockets/socket.js";
+
+import { countersOf } from "../sockets/internal.js";
+import { Pump, type PumpEffects } from "../sockets/pump.js";
 import {
-  type Check,
   checkReply,
   checkRequest,
   repliesNeedInspection,
   requestsNeedInspection,
   type Verdict,
 } from "./envelopes.js";
-import { Pump, type PumpEffects } from "./move.js";
 import type { Direction, ProxySideName, ProxySocketType } from "./pairs.js";
 import type { SidePolicy } from "./policy/side-policy.js";
 import { TopicGate } from "./policy/topics.js";
@@ -26,10 +26,13 @@ const ONE_WAY: readonly ProxySocketType[] = ["pull", "sub", "xsub"];
 /** Types whose messages begin with a topic. */
 const WITH_TOPICS: readonly ProxySocketType[] = ["sub", "xsub", "pub", "xpub"];
 
+/** A verdict that is counted and reported. */
+type Dropped = Exclude<Verdict, "pass" | "policy">;
+
 /** What the pumps report, and the copies for the capture. */
 export interface PumpsEffects {
-  readonly capture: ((frames: Buffer[]) => void) | undefined;
-  refused(from: ProxySideName, verdict: Exclude<Verdict, "pass" | "policy">): void;
+  readonly capture: ((from: ProxySideName, frames: Buffer[]) => void) | undefined;
+  refused(from: ProxySideName, verdict: Dropped): void;
   failed(error: unknown): void;
 }
 
@@ -55,7 +58,7 @@ export class Pumps {
     types: Readonly<Record<ProxySideName, ProxySocketType>>,
     sides: Readonly<Record<ProxySideName, ProxySocket>>,
     policies: Readonly<Record<ProxySideName, SidePolicy>>,
-    host: PumpsEffects,
+    effects: PumpsEffects,
   ) {
     const names: readonly ProxySideName[] = ["frontend", "backend"];
     const gated = names.filter((name) => WITH_TOPICS.includes(types[name]));
@@ -70,9 +73,10 @@ export class Pumps {
       const pump = new Pump(source.socket, sides[to].socket, {
         ...(this.#gate === undefined ? checksFor(types[from], types[to]) : topicsFor(this.#gate, direction)),
         throttle: policies[from].throttle,
-        capture: host.capture,
-        refused: (verdict) => host.refused(from, verdict),
-        failed: (error) => host.failed(error),
+        capture: effects.capture === undefined ? undefined : (frames) => effects.capture?.(from, frames),
+        // What a policy refuses is counted there.
+        refused: (verdict) => verdict !== "policy" && effects.refused(from, verdict as Dropped),
+        failed: (error) => effects.failed(error),
       });
       return { ...direction, pump, source, oneWay: ONE_WAY.includes(types[from]) };
     });
@@ -126,17 +130,17 @@ export class Pumps {
   }
 
   get #asked(): number {
-    return this.#replies?.source.socket[CORE].counters.delivered ?? 0;
+    return this.#replies === undefined ? 0 : countersOf(this.#replies.source.socket).delivered;
   }
 
   get #answered(): number {
-    return this.#replies?.source.socket[CORE].counters.received ?? 0;
+    return this.#replies === undefined ? 0 : countersOf(this.#replies.source.socket).received;
   }
 }
 
 function checksFor(from: ProxySocketType, to: ProxySocketType): Pick<PumpEffects, "check" | "isSuspect"> {
-  if (from === "router") return { check: checkRequest as Check, isSuspect: requestsNeedInspection };
-  if (to === "router") return { check: checkReply as Check, isSuspect: repliesNeedInspection };
+  if (from === "router") return { check: checkRequest, isSuspect: requestsNeedInspection };
+  if (to === "router") return { check: checkReply, isSuspect: repliesNeedInspection };
   return { check: undefined, isSuspect: undefined };
 }
 

@@ -1,7 +1,8 @@
 /** A proxy's statistics, put together from its sockets and its pumps. */
-import { CORE } from "../sockets/socket.js";
+
+import { countersOf, engineStats } from "../sockets/internal.js";
+import type { Pump } from "../sockets/pump.js";
 import type { SteeringCounts } from "./control-protocol.js";
-import type { Pump } from "./move.js";
 import type { ProxySocketType } from "./pairs.js";
 import type { PolicyRefusals } from "./policy/policy.js";
 import type { ProxySocket } from "./proxy-socket.js";
@@ -121,9 +122,9 @@ export function sideStats(
   outgoing: Pump | undefined,
   refused: PolicyRefusals,
 ): ProxySideStats {
-  const core = opened?.socket[CORE];
-  const counters = core?.counters;
-  const engine = core?.engine.stats();
+  const counters = opened === undefined ? undefined : countersOf(opened.socket);
+  const engine = opened === undefined ? undefined : engineStats(opened.socket);
+  const drops = incoming?.counts.dropped;
   return {
     type,
     endpoints: [...(opened?.bound ?? [])],
@@ -133,7 +134,7 @@ export function sideStats(
       messages: incoming === undefined ? 0 : (counters?.received ?? 0),
       bytes: incoming === undefined ? 0 : (counters?.bytesReceived ?? 0),
       queued: engine?.queuedIn ?? 0,
-      dropped: { malformed: 0, loop: 0, failed: 0, ...incoming?.counts.dropped },
+      dropped: { malformed: drops?.malformed ?? 0, loop: drops?.loop ?? 0, failed: drops?.failed ?? 0 },
     },
     out: {
       messages: counters?.delivered ?? 0,

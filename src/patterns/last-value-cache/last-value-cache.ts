@@ -18,7 +18,7 @@ import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { EventStream } from "../../core/event-stream.js";
 import { answersSubscribers, type Subscribed, senderOf, trySendTo } from "../../sockets/internal.js";
 import { XPublisher, XSubscriber } from "../../sockets/pub-sub.js";
-import { Relay, relays } from "../../sockets/relay.js";
+import { Pump } from "../../sockets/pump.js";
 import { LmdbValueStore } from "./lmdb-value-store.js";
 import {
   cacheSettings,
@@ -31,12 +31,6 @@ import { ValueCache } from "./value-cache.js";
 import { WriteBehind } from "./write-behind.js";
 
 const FOREVER = { timeout: -1 } as const;
-/** Messages moved at once that are decoded, where an engine has them so. */
-const BATCH = 256;
-/** Messages moved at once as they came. */
-const ENCODED_BATCH = 4_000;
-/** Bytes of those. */
-const ENCODED_BATCH_BYTES = 1_048_576;
 /** Values sent to newcomers between two turns of the event loop. */
 const SNAPSHOT_BATCH = 256;
 /** ms that `close` gives to messages on their way to subscribers, unless it is told otherwise. */
@@ -64,6 +58,7 @@ export class LastValueCache {
   readonly #cache: ValueCache;
   readonly #snapshots: Snapshots<Newcomer>;
   readonly #writer: WriteBehind | undefined;
+  readonly #pump: Pump;
   #restored = 0;
   #damaged = 0;
   #messages = 0;
@@ -104,7 +99,23 @@ export class LastValueCache {
     this.#writer = store === undefined ? undefined : this.#openStore(store, settings.storeInterval);
     for (const topic of topics)
       this.#frontend.trySend(Buffer.concat([Buffer.of(SUBSCRIBE), Buffer.from(topic)]));
-    void this.#forward();
+    this.#pump = new Pump(this.#frontend, this.#backend, {
+      // One of the two, as the engines can: in batches as they came, or one by one.
+      sift: (batch) => {
+        this.#messages += batch.messages;
+        this.#cache.updateAll(batch);
+        return batch;
+      },
+      isSuspect: () => false,
+      check: (frames) => {
+        this.#messages += 1;
+        this.#cache.update(frames);
+        return "pass";
+      },
+      refused: () => undefined,
+      failed: (error) => this.events.emit({ type: "message:failed", error }),
+    });
+    void this.#pump.run();
     void this.#hearSubscriptions();
   }
 
@@ -184,6 +195,7 @@ export class LastValueCache {
 
   async #close(linger: number): Promise<void> {
     this.#resume?.();
+    this.#pump.end();
     await this.#frontend.close({ linger: 0 });
     await this.#backend.close({ linger });
     await this.#writer?.close();
@@ -206,49 +218,6 @@ export class LastValueCache {
       void this.#frontend.close({ linger: 0 });
       void this.#backend.close({ linger: 0 });
       throw error;
-    }
-  }
-
-  async #forward(): Promise<void> {
-    try {
-      if (relays(this.#frontend, this.#backend)) await this.#forwardEncoded();
-      else await this.#forwardDecoded();
-    } catch (error) {
-      // Its sockets close with it: nothing else ends a wait without limit.
-      if (!this.closed) throw error;
-    }
-  }
-
-  /** Messages stay as they came, a chunk after the other. */
-  async #forwardEncoded(): Promise<void> {
-    const cache = this.#cache;
-    const relay = new Relay(this.#frontend, this.#backend, {
-      sift: (messages) => {
-        this.#messages += messages.messages;
-        cache.updateAll(messages);
-        return messages;
-      },
-    });
-    while (!this.closed) {
-      const { why } = relay.move(ENCODED_BATCH, ENCODED_BATCH_BYTES);
-      if (why === "empty") await relay.readable(FOREVER);
-      else await new Promise((resolve) => setImmediate(resolve));
-    }
-  }
-
-  async #forwardDecoded(): Promise<void> {
-    const frontend = this.#frontend;
-    const backend = this.#backend;
-    const cache = this.#cache;
-    while (!this.closed) {
-      const messages = await frontend.receiveMany({ max: BATCH, timeout: -1 });
-      if (backend.closed) return;
-      this.#messages += messages.length;
-      for (let i = 0; i < messages.length; i++) {
-        const message = messages[i] as Buffer[];
-        cache.update(message);
-        backend.trySend(message);
-      }
     }
   }
 

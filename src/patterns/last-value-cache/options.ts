@@ -38,6 +38,8 @@ export type LastValueCacheEvent =
   | { readonly type: "invalid"; readonly frames: number }
   /** A commit failed; the same is tried again. */
   | { readonly type: "store:failed"; readonly error: unknown }
+  /** A message could not be passed on, for an unforeseen reason; it was dropped. */
+  | { readonly type: "message:failed"; readonly error: unknown }
   /** Records of the store that could not be read were removed. */
   | { readonly type: "store:damaged"; readonly records: number };
 

@@ -10,8 +10,9 @@
 import { systemClock } from "../../core/clock.js";
 import { ClosedError, NotSupportedError } from "../../core/errors.js";
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
-import { CORE, type Socket } from "../../sockets/socket.js";
-import type { Authenticate, SocketCore } from "../../sockets/socket-core.js";
+import { Policing } from "../../sockets/internal.js";
+import type { Socket } from "../../sockets/socket.js";
+import type { Authenticate } from "../../sockets/socket-core.js";
 import { AddressRules } from "./addresses.js";
 import { KeyFolder } from "./key-folder.js";
 import type { FolderKeys } from "./keys.js";
@@ -42,10 +43,7 @@ export class SidePolicy {
   readonly #name: string;
   readonly #effects: PolicyEffects;
   #policy: ProxyPolicy;
-  #core: SocketCore | undefined = undefined;
-  /** The program's own hook, and its own limit. */
-  #authenticate: SocketCore["engineAuthenticate"] = undefined;
-  #ownSize = -1;
+  #policing: Policing | undefined = undefined;
   #addresses: AddressRules | undefined = undefined;
   #topics: TopicRules | undefined = undefined;
   #folder: KeyFolder | undefined = undefined;
@@ -70,10 +68,7 @@ export class SidePolicy {
    *   where the engine cannot carry it out
    */
   async open(socket: Socket): Promise<void> {
-    const core = socket[CORE];
-    this.#core = core;
-    this.#authenticate = core.engineAuthenticate;
-    this.#ownSize = core.getOption("maxMessageSize") as number;
+    this.#policing = new Policing(socket);
     await this.replace(this.#policy);
   }
 
@@ -101,17 +96,16 @@ export class SidePolicy {
   }
 
   async #replace(policy: ProxyPolicy): Promise<void> {
-    const core = this.#core;
-    if (core === undefined) {
+    const policing = this.#policing;
+    if (policing === undefined) {
       this.#policy = policy;
       return;
     }
     if (this.#closed) throw new ClosedError("EBADF", `The ${this.#name} is closed`);
     const needs = needsPeers(policy);
-    const engine = core.context.load();
-    if (needs !== undefined && core.engine.police === undefined)
+    if (needs !== undefined && !policing.perPeer)
       throw new NotSupportedError(
-        `The ${engine.name} engine cannot carry out ${needs} in the policy of ${this.#name}: ` +
+        `The ${policing.engine} engine cannot carry out ${needs} in the policy of ${this.#name}: ` +
           "it does not let peers be judged and slowed down one by one (capability policePeers)",
       );
     const folder = await this.#folderFor(policy.keys);
@@ -119,7 +113,7 @@ export class SidePolicy {
       folder?.close();
       throw new ClosedError("EBADF", `The ${this.#name} was closed while its policy was replaced`);
     }
-    this.#enforce(core, policy, folder);
+    this.#enforce(policing, policy, folder);
   }
 
   /** @returns the one that is open, where it is the same */
@@ -133,7 +127,7 @@ export class SidePolicy {
   }
 
   /** All at once: no peer meets half a policy. */
-  #enforce(core: SocketCore, policy: ProxyPolicy, folder: KeyFolder | undefined): void {
+  #enforce(policing: Policing, policy: ProxyPolicy, folder: KeyFolder | undefined): void {
     const { addresses, topics, limits } = policy;
     this.#policy = policy;
     this.#addresses = addresses === undefined ? undefined : new AddressRules(addresses);
@@ -142,39 +136,25 @@ export class SidePolicy {
     const before = this.#folder;
     this.#folder = folder;
     if (before !== folder) before?.close();
-    core.engineAuthenticate =
-      folder === undefined ? this.#authenticate : (peer) => this.#authenticatePeer(peer);
-    if (core.engine.police === undefined) this.#limitSize(core, limits?.messageSize);
-    else {
-      core.engine.police({
+    policing.change(
+      {
         admits: (address) => this.#admits({ address }),
         joins: (peer) => this.#joins(peer),
         rate: limits?.peer,
         messageSize: limits?.messageSize,
         held: () => this.refuse("rate", 1),
         tooLong: (address) => this.refuse("size", 1, { address }),
-      });
-    }
-    core.engine.disconnectPeers?.((peer) => !this.#joins(peer));
+      },
+      // In the handshake of a CURVE server.
+      folder === undefined ? undefined : (peer) => this.#hasKey(peer),
+    );
+    policing.disconnect((peer) => !this.#joins(peer));
     if (folder !== undefined && folder !== before) this.#effects.policyOnKeys(folder.now, 0);
   }
 
-  /** By the socket's option: for endpoints that are bound and connected later. */
-  #limitSize(core: SocketCore, most: number | undefined): void {
-    const own = this.#ownSize;
-    const size = most === undefined ? own : own < 0 ? most : Math.min(own, most);
-    if (size !== core.getOption("maxMessageSize")) core.setOption("maxMessageSize", size);
-  }
-
   #keysChanged(now: FolderKeys): void {
-    const revoked = this.#core?.engine.disconnectPeers?.((peer) => !this.#joins(peer)) ?? 0;
+    const revoked = this.#policing?.disconnect((peer) => !this.#joins(peer)) ?? 0;
     this.#effects.policyOnKeys(now, revoked);
-  }
-
-  /** In the handshake of a CURVE server: by the key, and by the program's own hook. */
-  async #authenticatePeer(peer: PeerCredentials): Promise<boolean> {
-    if (!this.#hasKey(peer)) return false;
-    return this.#authenticate === undefined || this.#authenticate(peer);
   }
 
   /** At its end, or later: the policy may have changed meanwhile. */

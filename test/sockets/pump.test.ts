@@ -1,20 +1,20 @@
 /** The loop that moves messages: its gate, its end, and what it does not lose. */
 import { afterEach, describe, expect, it } from "vitest";
 import { Pull, Push } from "../../src/index.js";
-import { Pump, type PumpEffects } from "../../src/proxy/move.js";
+import { Pump, type PumpEffects } from "../../src/sockets/pump.js";
 import { CORE } from "../../src/sockets/socket.js";
 import { collect, turn, until } from "../contract/support/wait.js";
 
 const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
-const ways: Pump[] = [];
+const pumps: Pump[] = [];
 let names = 0;
 
 afterEach(async () => {
-  for (const way of ways.splice(0)) way.end();
+  for (const pump of pumps.splice(0)) pump.end();
   await Promise.all(open.splice(0).map((socket) => socket.close({ linger: 0 })));
 });
 
-/** What a stretch is checked for, message by message: one is refused, and one cannot be checked. */
+/** What a batch is checked for, message by message: one is refused, and one cannot be checked. */
 const suspicious: Partial<PumpEffects> = {
   isSuspect: () => true,
   check: (frames) => {
@@ -23,7 +23,7 @@ const suspicious: Partial<PumpEffects> = {
   },
 };
 
-/** push -> pull ~way~> push -> pull, all in this process */
+/** push -> pull ~pump~> push -> pull, all in this process */
 async function chain(
   host: Partial<PumpEffects> = {},
   options: { readonly sendHighWaterMark?: number } = {},
@@ -42,47 +42,47 @@ async function chain(
   source.connect(from.lastEndpoint as string);
   to.connect(sink.lastEndpoint as string);
   const failures: unknown[] = [];
-  const way = new Pump(from, to, {
+  const pump = new Pump(from, to, {
     check: undefined,
     capture: undefined,
     refused: () => undefined,
     failed: (error) => failures.push(error),
     ...host,
   });
-  ways.push(way);
+  pumps.push(pump);
   let over = false;
-  const running = way.run().then(() => {
+  const running = pump.run().then(() => {
     over = true;
   });
-  return { source, from, to, sink, way, failures, running, isOver: () => over };
+  return { source, from, to, sink, pump, failures, running, isOver: () => over };
 }
 
-describe("a way", () => {
+describe("a pump", () => {
   it("held takes nothing, and loses nothing when it is held in the middle of a wait", async () => {
-    const { source, from, sink, way } = await chain();
+    const { source, from, sink, pump } = await chain();
     await turn();
-    way.pause();
-    way.pause();
+    pump.pause();
+    pump.pause();
     await source.send("a");
     await source.send("b");
     for (let i = 0; i < 5; i++) await turn();
-    expect([from.stats().receiveQueued, way.inFlight]).toEqual([2, 0]);
-    way.resume();
-    way.resume();
+    expect([from.stats().receiveQueued, pump.inFlight]).toEqual([2, 0]);
+    pump.resume();
+    pump.resume();
     expect(await collect(sink, 2)).toEqual(["a", "b"]);
   });
 
   it("held just as a message came keeps it in hand", async () => {
-    const { source, sink, way } = await chain();
+    const { source, sink, pump } = await chain();
     await turn();
     source.send("a").catch(() => undefined); // Given to the waiting call, which has not gone on yet.
     await turn();
-    way.pause();
+    pump.pause();
     await source.send("b");
     for (let i = 0; i < 5; i++) await turn();
-    const before = sink.stats().receiveQueued + way.inFlight;
+    const before = sink.stats().receiveQueued + pump.inFlight;
     expect(before).toBe(1);
-    way.resume();
+    pump.resume();
     expect(await collect(sink, 2)).toEqual(["a", "b"]);
   });
 
@@ -90,7 +90,7 @@ describe("a way", () => {
     ["by itself", { check: () => "pass" as const }],
     ["undecoded", {}],
   ])("held at the very moment at which a message comes does not pass it on, %s", async (_, host) => {
-    const { source, from, sink, way } = await chain(host);
+    const { source, from, sink, pump } = await chain(host);
     await turn();
     const core = from[CORE];
     const { engineOnReadable } = core;
@@ -98,49 +98,49 @@ describe("a way", () => {
     core.engineOnReadable = () => {
       engineOnReadable.call(core); // The waiting call has its message, and has not gone on yet.
       times += 1;
-      way.pause();
+      pump.pause();
     };
     await source.send("a");
     for (let i = 0; i < 10; i++) await turn();
     expect(times).toBe(1);
     expect(sink.stats().receiveQueued).toBe(0);
-    expect(way.inFlight + from.stats().receiveQueued).toBe(1);
-    way.resume();
+    expect(pump.inFlight + from.stats().receiveQueued).toBe(1);
+    pump.resume();
     expect(await collect(sink, 1)).toEqual(["a"]);
   });
 
   it("that finishes takes so many more, and ends", async () => {
-    const { source, from, sink, way, running, isOver } = await chain();
-    way.pause();
+    const { source, from, sink, pump, running, isOver } = await chain();
+    pump.pause();
     for (let i = 0; i < 5; i++) await source.send(`${i}`);
-    way.finish(3);
-    way.finish(5);
+    pump.finish(3);
+    pump.finish(5);
     expect(isOver()).toBe(false);
-    way.resume();
+    pump.resume();
     expect(await collect(sink, 3)).toEqual(["0", "1", "2"]);
     await running;
     expect(from.stats().receiveQueued).toBe(2);
   });
 
   it("that has nothing to finish ends at once, also in the middle of a wait", async () => {
-    const { way, running } = await chain();
+    const { pump, running } = await chain();
     await turn();
-    way.finish(0);
+    pump.finish(0);
     await running;
   });
 
   it("waits with one message in hand while there is no room", async () => {
-    const { source, from, to, sink, way } = await chain({ check: () => "pass" }, { sendHighWaterMark: 1 });
+    const { source, from, to, sink, pump } = await chain({ check: () => "pass" }, { sendHighWaterMark: 1 });
     for (let i = 0; i < 10; i++) await source.send(`${i}`);
-    await until(() => way.inFlight === 1, "a message without room");
+    await until(() => pump.inFlight === 1, "a message without room");
     expect(to.stats().pendingSends).toBe(1);
     expect(from.stats().received + from.stats().receiveQueued).toBe(10);
     expect(await collect(sink, 10)).toEqual(Array.from({ length: 10 }, (_, i) => `${i}`));
-    await until(() => way.inFlight === 0, "the last");
+    await until(() => pump.inFlight === 0, "the last");
   });
 
   it("goes on after a message that cannot be passed", async () => {
-    const { source, sink, way, failures } = await chain({
+    const { source, sink, pump, failures } = await chain({
       check: (frames) => {
         if (String(frames[0]) === "bad") throw new Error("unforeseen");
         return String(frames[0]) === "odd" ? "malformed" : "pass";
@@ -149,33 +149,33 @@ describe("a way", () => {
     for (const text of ["good", "bad", "odd", "better"]) await source.send(text);
     expect(await collect(sink, 2)).toEqual(["good", "better"]);
     expect(failures.map(String)).toEqual(["Error: unforeseen"]);
-    expect(way.counts).toMatchObject({ dropped: { malformed: 1, loop: 0, failed: 1 } });
+    expect(pump.counts).toMatchObject({ dropped: { malformed: 1, failed: 1 } });
   });
 
-  it("goes on with the rest of a stretch of which one message cannot be passed", async () => {
-    const { source, sink, way, failures } = await chain(suspicious, {}, "tcp");
+  it("goes on with the rest of a batch of which one message cannot be passed", async () => {
+    const { source, sink, pump, failures } = await chain(suspicious, {}, "tcp");
     for (const text of ["good", "bad", "odd", "better", "bad", "best"]) await source.send(text);
     expect(await collect(sink, 3)).toEqual(["good", "better", "best"]);
     expect(failures).toHaveLength(2);
-    expect(way.counts).toMatchObject({ dropped: { malformed: 1, loop: 0, failed: 2 } });
+    expect(pump.counts).toMatchObject({ dropped: { malformed: 1, failed: 2 } });
   });
 
-  it("keeps and counts what a suspect stretch has left, held and to its end, and takes no more", async () => {
-    const { source, from, sink, way, running } = await chain(suspicious, { sendHighWaterMark: 1 }, "tcp");
-    way.pause();
+  it("keeps and counts what a suspect batch has left, held and to its end, and takes no more", async () => {
+    const { source, from, sink, pump, running } = await chain(suspicious, { sendHighWaterMark: 1 }, "tcp");
+    pump.pause();
     const texts = Array.from({ length: 1_800 }, (_, i) => `${i}`.padStart(3_000));
     for (const text of texts) await source.send(text);
     await until(() => from.stats().receiveQueued > 300, "the messages");
-    way.resume();
-    // More than one as a rule: where in a stretch the room ends hangs on the kernel.
-    await until(() => way.inFlight > 0, "a stretch without room");
-    way.pause();
+    pump.resume();
+    // More than one as a rule: where in a batch the room ends hangs on the kernel.
+    await until(() => pump.inFlight > 0, "a batch without room");
+    pump.pause();
     const received = from.stats().received;
-    way.finish(0);
-    way.resume();
+    pump.finish(0);
+    pump.resume();
     expect(await collect(sink, received)).toEqual(texts.slice(0, received));
     await running;
-    expect([way.inFlight, from.stats().received]).toEqual([0, received]);
+    expect([pump.inFlight, from.stats().received]).toEqual([0, received]);
   });
 
   it("counts a message that is on its way to it, but for a turn of the event loop", async () => {
@@ -191,19 +191,21 @@ describe("a way", () => {
       },
       outbox: { trySend: () => true },
       engine: {},
+      readable: { abandon: () => undefined },
+      counters: { dropped: { unroutable: 0, "peer-full": 0 } },
     };
     const socket = { [CORE]: core, closed: false } as unknown as Pull;
     const host = { check: undefined, capture: undefined, refused: () => undefined, failed: () => undefined };
-    const way = new Pump(socket, socket, host);
-    ways.push(way);
-    void way.run();
-    expect(way.inFlight).toBe(0);
+    const pump = new Pump(socket, socket, host);
+    pumps.push(pump);
+    void pump.run();
+    expect(pump.inFlight).toBe(0);
     inbox.waiting = 0;
-    expect(way.inFlight).toBe(1);
+    expect(pump.inFlight).toBe(1);
     inbox.waiting = 1;
     inbox.give([Buffer.from("x")]);
     await turn();
-    expect(way.inFlight).toBe(0);
+    expect(pump.inFlight).toBe(0);
   });
 
   it("ends when one of its sockets does", async () => {
