@@ -5,21 +5,36 @@
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { FILE as LICENCES } from "./licences.js";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const BIN = join(ROOT, "node_modules/.bin");
-const { version, overrides } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+const { version, overrides, dependencies, exports } = JSON.parse(
+  readFileSync(join(ROOT, "package.json"), "utf8"),
+);
 /** The whole package, packed, in bytes; far more than it should ever need. */
-const LARGEST = 1_000_000;
+const LARGEST = 1_600_000;
+/** What an install of it alone may take, its dependencies included. */
+const LARGEST_INSTALLED = 10_000_000;
 
 /** Every entry point, and a message through it. */
 const CONSUMER = `
 import { Pull, Push, type Message, json } from "shoal";
 import * as patterns from "shoal/patterns";
+import { PirateClient } from "shoal/pirate";
 import { Proxy } from "shoal/proxy";
 
 const pull = new Pull({ codec: json<{ n: number }>() });
@@ -32,9 +47,9 @@ const [{ n }] = await pull.receive();
 const never = (): unknown => push.receive();
 const frame: Message = Buffer.from("");
 await Promise.all([push.close(), pull.close()]);
-console.log(n, typeof Proxy, typeof patterns, typeof never, frame.length);
+console.log(n, typeof Proxy, patterns.PirateClient === PirateClient, typeof never, frame.length);
 `;
-const SAYS = "42 function object function 0";
+const SAYS = "42 function true function 0";
 
 /** CURVE without native code. */
 const CURVE = `
@@ -59,45 +74,129 @@ console.log(JSON.stringify(codec.decode(codec.encode({ word: "é", list: [1, -2,
 `;
 const UNPACKED = '{"word":"é","list":[1,-2,3.5]}';
 
-/** Without the optional package zeromq: its engine says what is missing. */
-const WITHOUT_ENGINE = `
-import { Context, Pull } from "shoal";
-try { new Pull({ context: new Context({ engine: "libzmq" }) }); } catch (error) { console.log(error.code); }
+/** Without optional packages: who needs one says so, with the command that installs it. */
+const WITHOUT = `
+import { mkdtempSync } from "node:fs";
+import { capability, Context, Pull } from "shoal";
+import { CloneLmdbStore } from "shoal/clone";
+import { LastValueCache } from "shoal/last-value-cache";
+import { LmdbStore, PostgresStore } from "shoal/titanic";
+console.log(capability.sodium);
+const folder = mkdtempSync("store-");
+for (const open of [
+  () => new Pull({ context: new Context({ engine: "libzmq" }) }),
+  () => LmdbStore.open(folder),
+  () => CloneLmdbStore.open(folder),
+  () => new LastValueCache({ store: folder }),
+  () => PostgresStore.open({ connectionString: "postgres://localhost/nowhere" }),
+])
+  try { await open(); console.log("opened"); }
+  catch (error) { console.log(error.code, /npm install [a-z-]+/.exec(error.message)?.[0]); }
 `;
+const LACKS = [
+  "false",
+  "ERR_ENGINE_UNAVAILABLE npm install zeromq",
+  ...Array(3).fill("ERR_PACKAGE_UNAVAILABLE npm install lmdb"),
+  "ERR_PACKAGE_UNAVAILABLE npm install pg",
+].join("\n");
+
+/** The binary: what each of its bundled packages is for, and a broker that keeps requests. */
+const BINARY = `
+import { spawn } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
+const folder = mkdtempSync("work-");
+const started = [];
+function shoal(...args) {
+  const child = spawn(process.execPath, ["node_modules/shoal/dist/cli/main.js", ...args], { stdio: "pipe" });
+  started.push(child);
+  let said = "";
+  let waiting = [];
+  const hear = (text) => {
+    said += text;
+    waiting = waiting.filter(({ pattern, resolve }) => {
+      const match = pattern.exec(said);
+      if (match !== null) resolve(match);
+      return match === null;
+    });
+  };
+  child.stdout.setEncoding("utf8").on("data", hear);
+  child.stderr.setEncoding("utf8").on("data", hear);
+  const ended = new Promise((resolve) => child.on("close", (code) => resolve({ code, said })));
+  const until = (pattern) =>
+    new Promise((resolve, reject) => {
+      waiting.push({ pattern, resolve });
+      hear("");
+      ended.then(() => reject(new Error(args.join(" ") + " ended without " + pattern + ": " + said)));
+    });
+  return { child, ended, until };
+}
+try {
+  const sub = shoal("sub", "--bind", "tcp://127.0.0.1:*", "--count", "1");
+  const [, endpoint] = await sub.until(/(tcp:\\S+:\\d+)/);
+  const pub = shoal("pub", "--connect", endpoint);
+  pub.child.stdin.end("hello\\n");
+  console.log("sub", (await sub.ended).code, (await sub.until(/hello/))[0]);
+
+  writeFileSync(folder + "/proxies.yaml", [
+    "proxies:",
+    "  work:",
+    "    kind: streamer",
+    "    frontend: { bind: 'tcp://127.0.0.1:*' }",
+    "    backend: { bind: 'tcp://127.0.0.1:*' }",
+    "",
+  ].join("\\n"));
+  const options = ["--metrics", "127.0.0.1:0", "--log-format", "json"];
+  const proxy = shoal("proxy", "--config", folder + "/proxies.yaml", ...options);
+  const [, url] = await proxy.until(/(http:\\/\\/[^/"]+)\\/metrics/);
+  await proxy.until(/work has started/);
+  const [json] = await proxy.until(/^\\{.*"level":"info".*\\}$/m);
+  const metrics = await (await fetch(url + "/metrics")).text();
+  console.log("proxy", JSON.parse(json).level, /^shoal_proxy_\\S*messages\\S*\\{.*proxy="work"/m.test(metrics), /^process_cpu_/m.test(metrics));
+  const bad = shoal("proxy", "check", "/dev/null");
+  console.log("check", (await bad.ended).code);
+
+  const broker = shoal("majordomo", "broker", "--bind", "tcp://127.0.0.1:*", "--titanic", folder + "/titanic");
+  const [said] = await broker.until(/keeping requests|npm install lmdb/);
+  console.log("titanic", said);
+} finally {
+  for (const child of started) child.kill("SIGKILL");
+}
+`;
+/** What the binary says on the lines of BINARY, but for the last word. */
+const DOES = "sub 0 hello\nproxy info true true\ncheck 1\ntitanic";
 
 const temporary = mkdtempSync(join(tmpdir(), "shoal-package-"));
+/** @type {string[]} the files of the package */
+let contents = [];
 try {
   check("the tarball has what it should, and no more", checkTarball);
   check("publint finds nothing", () => run(join(BIN, "publint"), ["--strict", tarball()]));
   check("attw finds nothing", () => run(join(BIN, "attw"), ["--profile", "esm-only", tarball()]));
+  check("what is bundled brings its licence, and no entry point of the library loads it", checkBundles);
+  check("every relative link of its pages leads to a file of it", checkLinks);
   check("an empty project can install, import and type-check it, and run its binary", checkInstalled);
   check("the installed benchmark measures shoal, and says what its other contenders need", () => {
-    const bench = [
-      "--no-install",
-      "shoal",
-      "bench",
-      "throughput",
-      "--smoke",
-      "--size",
-      "64",
-      "--transport",
-      "tcp",
-    ];
-    const told = run("npx", [...bench, "--peers", "shoal-zmtp,libzmq,pyzmq"], join(temporary, "consumer"));
+    const bench = ["--no-install", "shoal", "bench", "throughput", "--smoke", "--size", "64"];
+    const peers = ["--transport", "tcp", "--peers", "shoal-zmtp,libzmq,pyzmq,zeromq"];
+    const told = run("npx", [...bench, ...peers], join(temporary, "consumer"));
     assert.match(told, /shoal \(zmtp\)/);
     assert.match(told, /its C sources are in a checkout of shoal/);
     assert.match(told, /its Python sources are in a checkout of shoal/);
+    assert.match(told, /npm install zeromq/);
   });
-  check("an install without scripts works", () => {
-    const project = install("no-scripts", ["--ignore-scripts", tarball()]);
-    assert.equal(runModule(project, javascript()), SAYS);
+  check("without optional packages it works, and says what each is for", () => {
+    const project = join(temporary, "consumer");
+    assert.equal(runModule(project, CURVE), "secret");
+    assert.equal(runModule(project, WITHOUT), LACKS);
+    assert.equal(runModule(project, BINARY), `${DOES} npm install lmdb`);
   });
-  check("an install without optional packages works, and says what the engine libzmq needs", () => {
-    const project = install("no-optional", ["--omit=optional", tarball()]);
+  check("with lmdb and sodium-native, and without their scripts, it uses them", () => {
+    const optional = ["lmdb", "sodium-native"].map((name) => `${name}@${dependency(name)}`);
+    const project = install("optional", ["--ignore-scripts", tarball(), ...optional]);
     assert.equal(runModule(project, javascript()), SAYS);
     assert.equal(runModule(project, CURVE), "secret");
-    assert.equal(runModule(project, MESSAGE_PACK), UNPACKED);
-    assert.equal(runModule(project, WITHOUT_ENGINE), "ERR_ENGINE_UNAVAILABLE");
+    assert.match(runModule(project, WITHOUT), /^true\n/);
+    assert.equal(runModule(project, BINARY), `${DOES} keeping requests`);
   });
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
@@ -123,11 +222,13 @@ function checkTarball() {
     "dist/cli/main.js",
     "dist/proxy.schema.json",
     "docs/index.md",
+    `dist/${LICENCES}`,
+    `dist/bench/${LICENCES}`,
   ]) {
     assert.ok(files.includes(name), `${name} is missing`);
   }
   const allowed =
-    /^(dist\/.*\.(js|d\.ts|map)|dist\/proxy\.schema\.json|docs\/(patterns\/)?[a-z-]+\.md|package\.json|(README|CHANGELOG)\.md|LICENSE)$/;
+    /^(dist\/.*\.(c?js|d\.ts)|dist\/(bench\/)?THIRD-PARTY-LICENSES\.txt|dist\/proxy\.schema\.json|docs\/([a-z]+\/)?[a-z-]+\.md|examples\/[a-z-]+\.js|package\.json|(README|CHANGELOG|SECURITY)\.md|LICENSE)$/;
   const others = files.filter((name) => !allowed.test(name));
   assert.deepEqual(others.slice(0, 5), [], `${others.length} files do not belong into the package`);
   const generic = files.filter(
@@ -135,10 +236,88 @@ function checkTarball() {
   );
   assert.deepEqual(generic, [], "Buffer takes no type argument where TypeScript 5.6 reads @types/node");
   assert.ok(packed.size < LARGEST, `The package has ${packed.size} bytes`);
+  contents = files;
+}
+
+/** Where `import "shoal"` and the other entry points lead, and what in there is of other packages. */
+function checkBundles() {
+  for (const folder of ["dist", "dist/bench"]) {
+    const licences = readFileSync(join(ROOT, folder, LICENCES), "utf8");
+    const bundled = new Set(contents.filter((name) => belongsTo(name, folder)).flatMap(bundledIn));
+    assert.ok(bundled.size > 5, `${folder} has ${[...bundled]}`);
+    const silent = [...bundled].filter((name) => !licences.includes(`\n${name} `));
+    assert.deepEqual(silent, [], `${folder}/${LICENCES} lacks them`);
+  }
+  const entries = Object.values(exports).flatMap((entry) => entry.default ?? []);
+  for (const entry of entries) {
+    const loaded = loadedBy(join(ROOT, entry));
+    const packages = [...loaded].flatMap((file) => bundledIn(file.slice(ROOT.length)));
+    assert.deepEqual(packages, [], `${entry} loads them`);
+  }
+  // A dependency is what `import "shoal"` leads to, at once or with the first call that needs it.
+  const text = [...loadedBy(join(ROOT, exports["."].default))]
+    .map((file) => readFileSync(file, "utf8"))
+    .join();
+  const idle = Object.keys(dependencies).filter((name) => !text.includes(`"${name}`));
+  assert.deepEqual(idle, [], "shoal itself does not need them: bundle them, or make them optional peers");
+}
+
+/** @param {string} file in dist @param {string} folder of a build */
+function belongsTo(file, folder) {
+  return (
+    file.startsWith(`${folder}/`) &&
+    /js$/.test(file) &&
+    file.startsWith("dist/bench/") === folder.endsWith("bench")
+  );
+}
+
+/** @param {string} name of a file of the package @returns {string[]} packages: the bundler names each module */
+function bundledIn(name) {
+  const modules = readFileSync(join(ROOT, name), "utf8").matchAll(
+    /^\s*\/\/(?:#region)? .*node_modules\/((?:@[^/\n]+\/)?[^/\n]+)\//gm,
+  );
+  return [...new Set(Array.from(modules, ([, found]) => /** @type {string} */ (found)))];
+}
+
+/** @param {string} file @param {Set<string>} files those found so far @returns {Set<string>} with what it imports */
+function loadedBy(file, files = new Set()) {
+  if (files.has(file)) return files;
+  files.add(file);
+  const imports = /^(?:import|export)\b[^;"]*"(\.{1,2}\/[^"]+)"/gm;
+  for (const [, path] of readFileSync(file, "utf8").matchAll(imports))
+    loadedBy(join(dirname(file), /** @type {string} */ (path)), files);
+  return files;
+}
+
+function checkLinks() {
+  const lost = contents
+    .filter((page) => page.endsWith(".md"))
+    .flatMap((page) =>
+      Array.from(readFileSync(join(ROOT, page), "utf8").matchAll(/\]\(([^)\s#]+)[^)]*\)/g), ([, link]) => ({
+        page,
+        link: /** @type {string} */ (link),
+      })),
+    )
+    .filter(({ link }) => !/^[a-z]+:/.test(link))
+    .filter(({ page, link }) => !contents.includes(normalize(join(dirname(page), link))));
+  assert.deepEqual(lost, [], "not in the package");
 }
 
 function checkInstalled() {
-  const project = install("consumer", [tarball(), `@types/node@${dependency("@types/node")}`]);
+  const project = install("consumer", [tarball()]);
+  const modules = join(project, "node_modules");
+  const installed = Object.keys(
+    JSON.parse(readFileSync(join(modules, ".package-lock.json"), "utf8")).packages,
+  );
+  assert.deepEqual(
+    installed.sort(),
+    [...Object.keys(dependencies), "shoal"].map((name) => `node_modules/${name}`).sort(),
+    "an install brings other packages",
+  );
+  const bytes = sizeOf(modules);
+  assert.ok(bytes <= LARGEST_INSTALLED, `An install has ${bytes} bytes`);
+  console.log(`    ${installed.length} packages, ${(bytes / 1e6).toFixed(1)} MB`);
+  run("npm", ["install", "--no-audit", "--no-fund", `@types/node@${dependency("@types/node")}`], project);
   assert.equal(runModule(project, javascript()), SAYS);
   assert.equal(runModule(project, MESSAGE_PACK), UNPACKED);
   assert.equal(run("npx", ["--no-install", "shoal", "--version"], project), version);
@@ -163,6 +342,13 @@ function javascript() {
     .replaceAll("<{ n: number }>", "")
     .replace(": unknown", "")
     .replace(": Message", "");
+}
+
+/** @param {string} path @returns {number} bytes of all files below it, as `du -sb` counts them */
+function sizeOf(path) {
+  const { size } = lstatSync(path);
+  if (!lstatSync(path).isDirectory()) return size;
+  return readdirSync(path).reduce((sum, name) => sum + sizeOf(join(path, name)), size);
 }
 
 function tarball() {
