@@ -1,7 +1,8 @@
 /** Puts a socket class together: what it can do, and its options as properties. */
+
+import { hasOption, OPTIONS, type OptionName, READABLE, WRITABLE } from "../core/option-table.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { encodeZ85 } from "../core/z85.js";
-import { hasOption, OPTIONS, type OptionName, READABLE, WRITABLE } from "./option-table.js";
 import { defineReadable } from "./readable.js";
 import type { Socket } from "./socket.js";
 import { CORE } from "./socket-core.js";

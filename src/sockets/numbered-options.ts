@@ -9,7 +9,7 @@
  * A number that the socket type does not have, and a call of another width, is `EINVAL`, as in libzmq.
  */
 import { InvalidArgumentError } from "../core/errors.js";
-import { OPTIONS, type OptionSpec } from "./option-table.js";
+import { OPTIONS, type OptionSpec } from "../core/option-table.js";
 
 type Width = "4 bytes" | "8 bytes" | "text";
 type Numbered = readonly [property: string, width: Width, access?: "read" | "write"];

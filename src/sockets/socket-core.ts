@@ -8,6 +8,7 @@
  *           sends refused          leaves, what waits for room, too
  */
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../core/errors.js";
+import { OPTIONS, type OptionName, type OptionSpec } from "../core/option-table.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
 import type { EngineListener, EngineSocket, OutgoingMessage, PeerCredentials } from "../engine/engine.js";
 import type { DropReason, SocketEvent } from "../engine/events.js";
@@ -15,7 +16,6 @@ import { Calls } from "./calls.js";
 import type { Context } from "./context.js";
 import { Inbox } from "./inbox.js";
 import { byteLengthOf } from "./message.js";
-import { OPTIONS, type OptionName, type OptionSpec } from "./option-table.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
 import { Outbox } from "./outbox.js";
 import { Readiness } from "./readiness.js";

@@ -5,9 +5,10 @@
  * All times are in ms and all sizes in bytes. Most options count for
  * connections made after they are set.
  */
+
+import type { OptionName } from "../core/option-table.js";
 import type { Codec } from "./codec.js";
 import type { Context } from "./context.js";
-import type { OptionName } from "./option-table.js";
 import type { Authenticate } from "./socket-core.js";
 
 /** Options that every socket has. */

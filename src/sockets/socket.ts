@@ -2,6 +2,7 @@
 
 import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
+import { OPTIONS } from "../core/option-table.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../core/socket-type.js";
 import type { WaitOptions } from "../core/waiter.js";
 import type { PeerCredentials } from "../engine/engine.js";
@@ -9,7 +10,6 @@ import { Context, context as globalContext } from "./context.js";
 import { defineGeneric } from "./define.js";
 import { getNumbered, NUMBERED, type NumberedType, setNumbered } from "./numbered-options.js";
 import { OBSERVE, type Observation, type Observer } from "./observer.js";
-import { OPTIONS } from "./option-table.js";
 import { FRAMES, type MessageShape, STREAM_FRAMES } from "./shape.js";
 import { type Authenticate, type CloseResult, CORE, SocketCore } from "./socket-core.js";
 import type { CommonOptions, KeyProperties, Properties } from "./socket-options.js";

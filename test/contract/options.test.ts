@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { hasOption, OPTIONS, type OptionSpec } from "../../src/core/option-table.js";
 import {
   Dealer,
   Pair,
@@ -14,7 +15,6 @@ import {
   XPublisher,
   XSubscriber,
 } from "../../src/index.js";
-import { hasOption, OPTIONS, type OptionSpec } from "../../src/sockets/option-table.js";
 import { capabilitiesOf, describeEngines } from "./support/engines.js";
 import { thrown } from "./support/wait.js";
 

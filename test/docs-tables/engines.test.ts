@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { OPTIONS, type OptionSpec } from "../../src/core/option-table.js";
 import { selectEngine } from "../../src/engine/select.js";
 import { ENGINE_NAMES } from "../../src/index.js";
-import { OPTIONS, type OptionSpec } from "../../src/sockets/option-table.js";
 import { code, codes, grouped, ROOT, tableUnder } from "./support/markdown.js";
 
 function shown(value: unknown): string {

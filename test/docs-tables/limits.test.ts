@@ -5,8 +5,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { OPTIONS, type OptionSpec, READABLE, WRITABLE } from "../../src/core/option-table.js";
 import { Context } from "../../src/index.js";
-import { OPTIONS, type OptionSpec, READABLE, WRITABLE } from "../../src/sockets/option-table.js";
 import { resolveOptions } from "../../src/sockets/options.js";
 import { code, codes, grouped, ROOT, tableUnder } from "./support/markdown.js";
 

@@ -1,8 +1,8 @@
 /** The option interfaces, which a reader and the type checker see, say what the option table says. */
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../src/core/option-table.js";
 import { SocketType, type SocketTypeName } from "../../src/core/socket-type.js";
-import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../src/sockets/option-table.js";
 import { Program } from "../types/declarations.js";
 
 const index = join(import.meta.dirname, "../../src/index.ts");

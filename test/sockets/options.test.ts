@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { hasOption, OPTIONS, type OptionSpec, READABLE, WRITABLE } from "../../src/core/option-table.js";
 import { SocketType, type SocketTypeName } from "../../src/core/socket-type.js";
-import { hasOption, OPTIONS, type OptionSpec, READABLE, WRITABLE } from "../../src/sockets/option-table.js";
 import { checkOption, resolveOptions } from "../../src/sockets/options.js";
 
 const TYPES = Object.keys(SocketType) as SocketTypeName[];

@@ -3,12 +3,12 @@
  * every size, in memory: a handshake and the frames behind it come out the same.
  */
 import { describe, expect, it } from "vitest";
+import { createMechanism } from "../../src/engine/zmtp/admission.js";
 import { commandFrame } from "../../src/engine/zmtp/codec/frame.js";
 import { InStream } from "../../src/engine/zmtp/codec/in-stream.js";
 import { Handshake } from "../../src/engine/zmtp/handshake.js";
 import { keyPairOf } from "../../src/engine/zmtp/mechanism/curve-exchange.js";
 import type { Step } from "../../src/engine/zmtp/mechanism/mechanism.js";
-import { createMechanism } from "../../src/engine/zmtp/mechanism/select.js";
 import { optionsOf } from "../engine/zmtp/mechanism/support.js";
 import { READY_DEALER } from "./mechanism.js";
 import * as wire from "./wire.js";

@@ -1,71 +1,221 @@
-/** Who gets in: the mechanism of each handshake, and who judges what a peer presents. */
-import type { SocketTypeName } from "../../core/socket-type.js";
-import type { Announcement, PeerCredentials } from "../engine.js";
-import type { InprocNames } from "./inproc-names.js";
-import type { Mechanism, Verdict } from "./mechanism/mechanism.js";
-import { createMechanism } from "./mechanism/select.js";
-import { identityOf, mechanismOf, mechanismOptions } from "./options.js";
+/**
+ * Who gets in: the mechanism of each handshake, chosen by the socket's options, and who authenticates what a peer
+ * presents. This is the one place that knows the mechanisms; what one of them needs of the options is in `create`.
+ */
+import { decodeZ85 } from "../../core/z85.js";
+import type { Announcement, EngineOptions, PeerCredentials } from "../engine.js";
+import { encodeMetadata } from "./codec/metadata.js";
+import { CurveClient } from "./mechanism/curve-client.js";
+import { CurveServer } from "./mechanism/curve-server.js";
+import type { Mechanism, MechanismOptions, Verdict } from "./mechanism/mechanism.js";
+import { NullMechanism } from "./mechanism/null.js";
+import { PlainClient, PlainServer } from "./mechanism/plain.js";
+import { identityOf, isSet, text } from "./options.js";
 import { WIRE_NAMES } from "./routing/routing.js";
-import { ZAP_ENDPOINT, type ZapClient } from "./zap-client.js";
+import type { SocketState } from "./socket-state.js";
+import { ZAP_ENDPOINT } from "./zap.js";
 
-/** Where a socket's questions about its peers go. */
-export interface AdmissionHost {
-  /** The program's own hook. */
-  readonly authenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
-  /** Asks the context's own authentication service. */
-  readonly zap: ZapClient;
+/** One side of a mechanism. */
+interface Role {
+  readonly name: Mechanism["name"];
+  readonly isServer: boolean;
+  /** Whether a socket's options ask for it. */
+  isChosen(options: EngineOptions): boolean;
+  create(options: MechanismOptions): Mechanism;
 }
 
+const NULL: Role = {
+  name: "NULL",
+  isServer: false,
+  isChosen: () => true,
+  create: (options) => new NullMechanism(options),
+};
+
+/** The first that is chosen counts. */
+const ROLES: readonly Role[] = [
+  {
+    name: "CURVE",
+    isServer: true,
+    isChosen: ({ curveServer }) => curveServer === true,
+    create: (options) => new CurveServer(options),
+  },
+  {
+    name: "CURVE",
+    isServer: false,
+    isChosen: ({ curveServerKey }) => isSet(curveServerKey),
+    create: (options) => new CurveClient(options),
+  },
+  {
+    name: "PLAIN",
+    isServer: true,
+    isChosen: ({ plainServer }) => plainServer === true,
+    create: (options) => new PlainServer(options),
+  },
+  {
+    name: "PLAIN",
+    isServer: false,
+    isChosen: ({ plainUsername }) => isSet(plainUsername),
+    create: (options) => new PlainClient(options),
+  },
+  NULL,
+];
+
+/** The mechanisms there are, weakest first: for the capability table. */
+export const MECHANISM_NAMES: readonly string[] = [...new Set(ROLES.map(({ name }) => name).reverse())];
+
+function roleOf(options: EngineOptions): Role {
+  return ROLES.find((role) => role.isChosen(options)) ?? NULL;
+}
+
+/**
+ * A mechanism for one handshake.
+ *
+ * @param isServer the role that the socket's options give it; NULL has none
+ * @throws InvalidArgumentError `EINVAL` for options that the mechanism cannot work with, such as a missing key
+ * @throws InvalidArgumentError, NotSupportedError for CURVE, when `SHOAL_CURVE` insists on a box there is not (curve-box.ts)
+ */
+export function createMechanism(
+  name: Mechanism["name"],
+  isServer: boolean,
+  options: MechanismOptions,
+): Mechanism {
+  const role = ROLES.find((each) => each.name === name && each.isServer === isServer) ?? NULL;
+  return role.create(options);
+}
+
+/** @param asks whether peers are authenticated @param property one more property of this side */
+export function mechanismOptions(
+  options: EngineOptions,
+  wireName: string,
+  asks: boolean,
+  property?: Announcement,
+): MechanismOptions {
+  const properties: [string, Uint8Array][] = [["Socket-Type", Buffer.from(wireName)]];
+  if (wireName === "REQ" || wireName === "DEALER" || wireName === "ROUTER") {
+    properties.push(["Identity", identityOf(options)]);
+  }
+  if (property !== undefined) properties.push([property.name, Buffer.from(property.value)]);
+  return {
+    properties: encodeMetadata(properties),
+    asks,
+    plainUsername: text(options.plainUsername),
+    plainPassword: text(options.plainPassword),
+    curvePublicKey: key(options.curvePublicKey),
+    curveSecretKey: key(options.curveSecretKey),
+    curveServerKey: key(options.curveServerKey),
+  };
+}
+
+function key(value: unknown): Uint8Array | undefined {
+  if (typeof value === "string") return decodeZ85(value);
+  return value instanceof Uint8Array ? value : undefined;
+}
+
+type Authenticate = (peer: PeerCredentials) => Promise<Verdict>;
+
+/** Of one socket. */
 export class Admission {
-  /** What each handshake says of this socket beside its type and its identity. */
-  announcement: Announcement | undefined = undefined;
-  readonly #names: InprocNames;
-  readonly #type: SocketTypeName;
-  readonly #options: Readonly<Record<string, unknown>>;
-  readonly #host: AdmissionHost;
+  readonly #state: SocketState;
+  readonly #queue: AuthenticationQueue;
 
-  constructor(
-    names: InprocNames,
-    type: SocketTypeName,
-    options: Readonly<Record<string, unknown>>,
-    host: AdmissionHost,
-  ) {
-    this.#names = names;
-    this.#type = type;
-    this.#options = options;
-    this.#host = host;
+  constructor(state: SocketState) {
+    this.#state = state;
+    this.#queue = new AuthenticationQueue(
+      () => Number(state.options.maxPendingHandshakes),
+      (peer) => this.#authenticator(roleOf(state.options))?.(peer) ?? Promise.resolve(false),
+    );
   }
 
-  /** @throws ShoalError for options with which no handshake could end well; asked before anybody is let in */
+  /** @throws ShoalError for options with which no handshake could end well; called before the first peer is let in */
   mechanism(): Mechanism {
-    const { name, isServer } = mechanismOf(this.#options);
-    const asks = this.#judge(name, isServer) !== undefined;
-    const wireName = WIRE_NAMES[this.#type];
-    const options = mechanismOptions(this.#options, wireName, asks, this.announcement);
-    return createMechanism(name, isServer, options);
+    const { options, type, property } = this.#state;
+    const role = roleOf(options);
+    const asks = this.#authenticator(role) !== undefined;
+    return role.create(mechanismOptions(options, WIRE_NAMES[type], asks, property));
   }
 
-  judge(peer: PeerCredentials): Promise<Verdict> {
-    const { name, isServer } = mechanismOf(this.#options);
-    return this.#judge(name, isServer)?.(peer) ?? Promise.resolve(false);
+  get mechanismName(): string {
+    return roleOf(this.#state.options).name;
   }
 
-  /** What a peer counts as that presented nothing: it was not judged. */
-  unjudged(address: string): PeerCredentials {
-    const { name } = mechanismOf(this.#options);
-    return { mechanism: name, address, domain: String(this.#options.zapDomain ?? "") };
+  /** The answer about the peer of a connection, in its turn. */
+  authenticate(connection: object, peer: PeerCredentials): Promise<Verdict> {
+    return this.#queue.ask(connection, peer);
+  }
+
+  /** The peer of a connection is gone. */
+  forget(connection: object): void {
+    this.#queue.forget(connection);
+  }
+
+  /** What a peer counts as that presented nothing: it was not authenticated. */
+  anonymous(address: string): PeerCredentials {
+    return { mechanism: this.mechanismName, address, domain: text(this.#state.options.zapDomain) };
   }
 
   /**
-   * Who judges peers: the socket's hook, else a ZAP service bound in the context, by libzmq's rules: NULL asks it
+   * Who authenticates peers: the socket's hook, else a ZAP service bound in the context, by libzmq's rules: NULL asks it
    * only with a domain, PLAIN and CURVE servers always.
    */
-  #judge(name: string, isServer: boolean): ((peer: PeerCredentials) => Promise<Verdict>) | undefined {
-    const { authenticate } = this.#host;
+  #authenticator({ name, isServer }: Role): Authenticate | undefined {
+    const { authenticate, names, options, zap } = this.#state;
     if (authenticate !== undefined) return async (peer) => (await authenticate(peer)) === true;
-    const domain = String(this.#options.zapDomain ?? "");
+    const domain = text(options.zapDomain);
     if (name === "NULL" ? domain === "" : !isServer) return undefined;
-    if (this.#names.has(ZAP_ENDPOINT)) return (peer) => this.#host.zap.ask(peer, identityOf(this.#options));
-    return this.#options.zapEnforceDomain === true && domain !== "" ? async () => false : undefined;
+    if (names.has(ZAP_ENDPOINT)) return (peer) => zap.ask(peer, identityOf(options));
+    return options.zapEnforceDomain === true && domain !== "" ? async () => false : undefined;
+  }
+}
+
+interface Question {
+  readonly peer: PeerCredentials;
+  readonly settle: (answer: Promise<Verdict>) => void;
+}
+
+/**
+ * Asks the program about peers, about no more of them at once than handshakes may be under way. A peer that leaves
+ * meanwhile does not take its question back: it runs on, and keeps its place until the program has answered. So a client
+ * that connects and leaves, again and again, makes the program do no more than that at once.
+ */
+export class AuthenticationQueue {
+  readonly #limit: () => number;
+  readonly #authenticate: Authenticate;
+  #asked = 0;
+  /** Peers that wait for a place, by their connections; the first came first. */
+  readonly #waiting = new Map<object, Question>();
+
+  constructor(limit: () => number, authenticate: Authenticate) {
+    this.#limit = limit;
+    this.#authenticate = authenticate;
+  }
+
+  ask(connection: object, peer: PeerCredentials): Promise<Verdict> {
+    if (this.#asked < this.#limit()) return this.#ask(peer);
+    return new Promise((settle) => {
+      this.#waiting.set(connection, { peer, settle });
+    });
+  }
+
+  /** The peer is gone: its question, if it still waits, is not asked. */
+  forget(connection: object): void {
+    this.#waiting.delete(connection);
+  }
+
+  async #ask(peer: PeerCredentials): Promise<Verdict> {
+    this.#asked += 1;
+    try {
+      return await this.#authenticate(peer);
+    } finally {
+      this.#asked -= 1;
+      this.#next();
+    }
+  }
+
+  #next(): void {
+    for (const [connection, { peer, settle }] of this.#waiting) {
+      if (this.#asked >= this.#limit()) return;
+      this.#waiting.delete(connection);
+      settle(this.#ask(peer));
+    }
   }
 }

@@ -1,15 +1,26 @@
 /**
- * The end of a socket: no new peers, what was accepted leaves within the linger,
- * then nothing is left.
+ * The end of a socket: no new peers, what was accepted leaves within the linger, then nothing is left.
  *
  *   start -> everything sent, or the linger over -> done, once
  */
 import type { EngineCloseResult } from "../engine.js";
-import type { Links } from "./links.js";
+import type { Connections } from "./connections.js";
+import type { Endpoints } from "./endpoints.js";
+import { patienceOf } from "./options.js";
+import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
+import type { SocketState } from "./socket-state.js";
+
+/** What a closing ends. */
+export interface SocketParts {
+  readonly state: SocketState;
+  readonly peers: Peers;
+  readonly connections: Connections;
+  readonly endpoints: Endpoints;
+}
 
 export class Closing {
-  readonly #links: Links;
+  readonly #parts: SocketParts;
   readonly #linger: number;
   readonly #onDone: (result: EngineCloseResult) => void;
   #unsent: Pipe[] = [];
@@ -18,23 +29,32 @@ export class Closing {
   #done = false;
 
   /** @param linger ms; -1: no limit */
-  constructor(links: Links, linger: number, onDone: (result: EngineCloseResult) => void) {
-    this.#links = links;
+  constructor(parts: SocketParts, linger: number, onDone: (result: EngineCloseResult) => void) {
+    this.#parts = parts;
     this.#linger = linger;
     this.#onDone = onDone;
   }
 
   start(): void {
-    this.#unsent = this.#links.beginClose(this.#linger !== 0);
+    const { state, peers, connections, endpoints } = this.#parts;
+    const lingers = this.#linger !== 0;
+    state.closing = true;
+    endpoints.stopListening();
+    for (const pipe of peers.pipes) if (lingers && pipe.out.messages > 0) this.#unsent.push(pipe);
+    endpoints.stopDialling(lingers);
     this.#started = true;
     // Before anything that may end it at once: a timer set after the end would hold the process.
     if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
     // Without a linger, too: what the kernel takes at once is not thrown away.
-    this.#links.finishAll(this.#linger < 0 ? Number.POSITIVE_INFINITY : this.#linger);
+    const patience = patienceOf(this.#linger);
+    connections.drain(patience);
+    peers.drain(patience);
+    // A handshake goes on where something waits to be sent.
+    connections.endHandshakes((dialling) => endpoints.has(dialling));
     this.proceed();
   }
 
-  /** Something has left, or a link is gone. */
+  /** Something was sent, or a link is gone. */
   proceed(): void {
     if (!this.#started || this.#done) return;
     if (this.#linger === 0 || this.#unsent.every(({ out, ended }) => ended || out.messages === 0))
@@ -45,8 +65,11 @@ export class Closing {
     if (this.#done) return;
     this.#done = true;
     clearTimeout(this.#timer);
-    const discarded = this.#links.endAll();
-    // Not within the call: whoever closes a socket has its promise first.
+    const { peers, connections, endpoints } = this.#parts;
+    endpoints.stopDialling(false);
+    const discarded = peers.endAll();
+    connections.endAll();
+    // Not within the call: the caller of close has its promise first.
     setImmediate(() => this.#onDone({ drained: discarded === 0, discarded }));
   }
 }

@@ -1,12 +1,18 @@
 /**
  * One link over a byte stream, from its first byte to its last.
  *
- *   opened --greetings, mechanism--> shaking --READY--> talking --+--> closed
- *      |                               |  fault, time-out, EOF    |
- *      +-------------------------------+--------------------------+
+ *   handshaking --READY--> open --drain--> flushing --all handed to the kernel--> draining --+
+ *       |                   |                 |                                              |
+ *       |                   +--halfClose--> halfClosed --peer hung up, or was silent--+      |
+ *       |                   |                 |                                       |      |
+ *       +--fault, time-out, EOF, close--------+---------------------------------------+------+--> closed
  *
- * Every way out goes through #end, once. A fault of the peer ends this one
- * connection, and is told to the host; nothing here throws.
+ * flushing    what waits is sent; what comes is thrown away
+ * draining    this side has hung up, and waits for the peer to, for a while
+ * halfClosed  this side has hung up, and hears the peer to its end
+ *
+ * Each state but the last has one timer at most; it ends with the state. Every way out goes through #end, once. A fault of
+ * the peer ends this one connection, and is reported; nothing here throws.
  */
 import type { Socket } from "node:net";
 import type { PeerCredentials } from "../engine.js";
@@ -20,29 +26,29 @@ import type { HeartbeatOptions, SendState } from "./heartbeat.js";
 import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
 import type { Claim, Fault, Mechanism, Metadata, Step, Verdict } from "./mechanism/mechanism.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
-import { HANG_UP, PipeWriter } from "./pipe-writer.js";
 import { Sealer } from "./sealer.js";
 import type { Reader, Sink } from "./transport/reader.js";
 import { sendStateOf } from "./transport/tcp-table.js";
 import type { Stream } from "./transport/transport.js";
+import { HANG_UP_TIMEOUT, PipeWriter } from "./writer.js";
 
 /** Bytes that may wait to go out before a peer's PING gets no answer: it does not read. */
 const MAX_UNANSWERED = 65_536;
 /** How long an ERROR may take to go out before its connection is cut, in ms. */
-const LAST_WORDS = 1_000;
+const FLUSH_TIMEOUT = 1_000;
 
-/** What the host of a connection decides and hears. */
-export interface ConnectionHost {
+/** What a connection asks and reports. */
+export interface ConnectionEffects {
   /** The handshake is complete. @returns the pipe it carries, or why it may not */
   connectionOnReady(connection: Connection, metadata: Metadata): Pipe | Fault;
   /** The handshake failed. */
   connectionOnFault(connection: Connection, fault: Fault): void;
-  /** After `finish`: all has been handed to the kernel. */
-  connectionOnSaid(connection: Connection): void;
-  /** It is over, in whatever state; told once. */
+  /** After `drain`: all has been handed to the kernel. */
+  connectionOnFlushed(connection: Connection): void;
+  /** It is over, in whatever state; called once. */
   connectionOnEnd(connection: Connection, reason: DisconnectReason): void;
-  /** Judges the peer, where its mechanism asks. */
-  connectionOnJudge(connection: Connection, peer: PeerCredentials): Promise<Verdict>;
+  /** Authenticates the peer, where its mechanism asks. */
+  connectionOnAuthenticate(connection: Connection, peer: PeerCredentials): Promise<Verdict>;
 }
 
 export interface ConnectionOptions {
@@ -52,6 +58,20 @@ export interface ConnectionOptions {
   readonly zapDomain: string;
 }
 
+/** In the order in which they may follow each other: numbers, since each chunk that comes is checked for its state. */
+const State = { Handshaking: 0, Open: 1, HalfClosed: 2, Flushing: 3, Draining: 4, Closed: 5 } as const;
+type State = (typeof State)[keyof typeof State];
+
+/** What may follow each state. */
+const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
+  [State.Handshaking]: [State.Open, State.Closed],
+  [State.Open]: [State.HalfClosed, State.Flushing, State.Closed],
+  [State.HalfClosed]: [State.Closed],
+  [State.Flushing]: [State.Draining, State.Closed],
+  [State.Draining]: [State.Closed],
+  [State.Closed]: [],
+};
+
 export class Connection implements Link, Sink, HeartbeatLink {
   readonly socket: Socket;
   /** The peer's network address, without a port. */
@@ -59,32 +79,29 @@ export class Connection implements Link, Sink, HeartbeatLink {
   /** With the port, as an endpoint; for ipc the endpoint itself. */
   readonly remote: string;
   readonly #reader: Reader;
-  readonly #host: ConnectionHost;
+  readonly #effects: ConnectionEffects;
   readonly #options: ConnectionOptions;
   readonly #handshake: Handshake;
+  #state: State = State.Handshaking;
+  /** Of the state. */
+  #timer: NodeJS.Timeout | undefined = undefined;
   #pipe: Pipe | undefined = undefined;
   #sealer: Sealer | undefined = undefined;
   #heartbeat: HeartbeatDriver | undefined = undefined;
-  #timer: NodeJS.Timeout | undefined = undefined;
   #credentials: PeerCredentials | undefined = undefined;
   #writer: PipeWriter | undefined = undefined;
-  #ended = false;
-  /** Everything was said: waiting for the peer to hang up. */
-  #finishing = false;
-  /** Nothing is said any more, but the peer is heard to its end. */
-  #leaving = false;
   #patience = 0;
-  #hold: NodeJS.Timeout | undefined = undefined;
-  #reason: DisconnectReason | undefined = undefined;
+  /** Holds the process while the connection drains. */
+  #holdTimer: NodeJS.Timeout | undefined = undefined;
   #error: Error | undefined = undefined;
   #tooLong = false;
 
-  constructor(stream: Stream, mechanism: Mechanism, options: ConnectionOptions, host: ConnectionHost) {
+  constructor(stream: Stream, mechanism: Mechanism, options: ConnectionOptions, effects: ConnectionEffects) {
     const { socket } = stream;
     this.socket = socket;
     this.remote = stream.remote;
     this.address = stream.address;
-    this.#host = host;
+    this.#effects = effects;
     this.#options = options;
     this.#handshake = new Handshake(mechanism);
     this.#reader = stream.reader;
@@ -96,9 +113,8 @@ export class Connection implements Link, Sink, HeartbeatLink {
     }
   }
 
-  /** Whether it has been told to end when all is said. */
-  get finishing(): boolean {
-    return this.#finishing;
+  get draining(): boolean {
+    return this.#state === State.Flushing || this.#state === State.Draining;
   }
 
   get blocked(): boolean {
@@ -139,46 +155,52 @@ export class Connection implements Link, Sink, HeartbeatLink {
   }
 
   /**
-   * Sends what waits, says good-bye, and ends when the peer has hung up, or soon after.
+   * Sends what waits, hangs up, and ends when the peer has hung up, too, or a while later.
    *
    * @param patience ms that the process is held for the peer to hang up, where it was sent something: once the process
-   *   is gone, the kernel throws away what the peer has not taken yet as soon as the peer says anything, such as a PING
+   *   is gone, the kernel throws away what the peer has not taken yet as soon as the peer sends anything, such as a PING
    */
-  finish(patience: number): void {
-    if (this.#ended || this.#finishing) return;
-    if (this.#leaving) {
-      this.#end("local");
-      return;
+  drain(patience: number): void {
+    switch (this.#state) {
+      case State.Handshaking:
+      case State.HalfClosed:
+        this.#end("local");
+        return;
+      case State.Open:
+        this.#patience = Math.min(patience, HANG_UP_TIMEOUT);
+        this.#enter(State.Flushing);
+        // What comes is thrown away from now on, but it shows that the peer is there: else a linger would have no end.
+        this.resume();
+        this.flush();
+        return;
+      default:
     }
-    this.#patience = Math.min(patience, HANG_UP);
-    this.#reason = "local";
-    if (this.#pipe === undefined) {
-      this.#end("local");
-      return;
-    }
-    this.#finishing = true;
-    // What comes is thrown away from now on, but it tells that the peer is there: else a linger would have no end.
-    this.resume();
-    this.flush();
   }
 
   /**
    * Ends this side's half, and goes on reading until the peer has hung up: what it had sent until it heard of it comes
    * whole. One that does not hang up is cut after a while.
    */
-  sayGoodBye(): void {
-    if (this.#ended || this.#finishing || this.#leaving) return;
-    this.#leaving = true;
+  halfClose(): void {
+    if (this.#state === State.Handshaking) {
+      // A listener of the peer's joining asks for it: the connection is open as soon as it returns.
+      setImmediate(() => {
+        if (this.#state === State.Open) this.halfClose();
+      });
+      return;
+    }
+    if (this.#state !== State.Open) return;
+    this.#enter(State.HalfClosed);
     this.flush();
     this.#writer?.stop();
     this.#heartbeat?.stop();
     this.socket.end();
-    this.#timer = setTimeout(this.#timerOnSilence, HANG_UP).unref();
+    this.#timer = setTimeout(this.#timerOnSilence, HANG_UP_TIMEOUT).unref();
   }
 
   /** At once, so that it is known whether it left; behind what the kernel does not take it would not for long. */
   sendPing(body: Buffer): void {
-    if (this.#leaving || this.blocked) return;
+    if (this.#state === State.HalfClosed || this.blocked) return;
     this.#pipe?.sendRaw(commandFrame(body), 0);
     this.flush();
   }
@@ -189,7 +211,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
 
   sinkMemory(): Uint8Array | undefined {
     // A sealed frame is opened into memory of its own anyway.
-    if (this.#ended || this.#finishing || this.#sealer !== undefined) return undefined;
+    if (this.#state >= State.Flushing || this.#sealer !== undefined) return undefined;
     return this.#pipe?.in.memory();
   }
 
@@ -203,24 +225,22 @@ export class Connection implements Link, Sink, HeartbeatLink {
 
   sinkFilled(length: number): void {
     const pipe = this.#pipe;
-    if (this.#ended || pipe === undefined) return;
+    if (this.#state === State.Closed || pipe === undefined) return;
     this.#heartbeat?.heard();
-    if (this.#finishing) return;
-    if (this.#leaving) this.#timer?.refresh();
+    if (this.#state !== State.Open && !this.#hearsOn()) return;
     pipe.in.filled(length);
     pipe.arrived();
   }
 
   sinkOnBytes(bytes: Buffer, length: number, kept: boolean, loan?: Loan): void {
-    if (this.#ended) return;
+    if (this.#state === State.Closed) return;
     const pipe = this.#pipe;
     if (pipe === undefined) {
       this.#carryOut(this.#handshake.receive(Buffer.from(bytes.subarray(0, length))));
       return;
     }
     this.#heartbeat?.heard();
-    if (this.#finishing) return;
-    if (this.#leaving) this.#timer?.refresh();
+    if (this.#state !== State.Open && !this.#hearsOn()) return;
     const fault =
       this.#sealer === undefined
         ? kept
@@ -231,10 +251,17 @@ export class Connection implements Link, Sink, HeartbeatLink {
     if (fault !== undefined) this.#broken(fault);
   }
 
+  /** Bytes have come after this side hung up. @returns whether they are wanted */
+  #hearsOn(): boolean {
+    if (this.#state !== State.HalfClosed) return false;
+    this.#timer?.refresh();
+    return true;
+  }
+
   /** What the handshake wants done. */
   #carryOut(steps: readonly Step[]): void {
     for (const step of steps) {
-      if (this.#ended) return;
+      if (this.#state === State.Closed) return;
       if (step.send !== undefined) for (const body of step.send) this.socket.write(commandFrame(body));
       if (step.ask !== undefined) this.#ask(step.ask);
       if (step.failed !== undefined) this.#fail(step.failed);
@@ -245,28 +272,28 @@ export class Connection implements Link, Sink, HeartbeatLink {
   #ask(claim: Claim): void {
     const peer: PeerCredentials = { ...claim, address: this.address, domain: this.#options.zapDomain };
     this.#credentials = peer;
-    // A peer that is being judged is not read from, so what it sends meanwhile waits with it.
+    // A peer is not read from while it is authenticated, so what it sends meanwhile waits with it.
     this.#reader.pause();
-    const judged = (verdict: Verdict): void => {
-      if (this.#ended) return;
+    const authenticated = (verdict: Verdict): void => {
+      if (this.#state === State.Closed) return;
       this.#reader.resume();
       this.#carryOut(this.#handshake.judged(verdict));
     };
     // A hook that fails refuses: the safe answer.
     Promise.resolve()
-      .then(() => this.#host.connectionOnJudge(this, peer))
-      .then(judged, (cause: unknown) => judged({ status: 400, cause }));
+      .then(() => this.#effects.connectionOnAuthenticate(this, peer))
+      .then(authenticated, (cause: unknown) => authenticated({ status: 400, cause }));
   }
 
   #ready(metadata: Metadata): void {
-    const pipe = this.#host.connectionOnReady(this, metadata);
+    const pipe = this.#effects.connectionOnReady(this, metadata);
     if ("code" in pipe) {
       this.#fail(pipe);
       return;
     }
-    if (this.#ended) return;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    // An effect of it may have ended it.
+    if (this.#state === State.Closed) return;
+    this.#enter(State.Open);
     const { cipher } = this.#handshake.mechanism;
     const sealer = cipher === undefined ? undefined : new Sealer(cipher);
     this.#sealer = sealer;
@@ -284,10 +311,10 @@ export class Connection implements Link, Sink, HeartbeatLink {
     const command = parseCommand(body);
     if (command === undefined) return true; // Malformed or empty: ignored, as libzmq does.
     if (command.name === "PING") {
-      if (this.#ended) return true;
+      if (this.#state === State.Closed) return true;
       const pong = this.#beat().ping(command.data);
       const pipe = this.#pipe;
-      const answers = pong !== undefined && pipe !== undefined && !this.#leaving;
+      const answers = pong !== undefined && pipe !== undefined && this.#state !== State.HalfClosed;
       if (answers && pipe.out.bytes < MAX_UNANSWERED) pipe.sendRaw(commandFrame(pong), 0);
       return true;
     }
@@ -308,8 +335,8 @@ export class Connection implements Link, Sink, HeartbeatLink {
   }
 
   #writerOnEmpty = (): void => {
-    if (this.#finishing) this.#hangUp();
-    else this.#pipe?.relieved();
+    if (this.#state === State.Flushing) this.#hangUp();
+    else if (this.#state !== State.Draining) this.#pipe?.relieved();
   };
 
   #writerOnFault = (error: Error): void => {
@@ -318,13 +345,14 @@ export class Connection implements Link, Sink, HeartbeatLink {
   };
 
   #hangUp(): void {
-    if (this.#timer !== undefined) return;
+    this.#enter(State.Draining);
     this.#heartbeat?.stop();
     this.socket.end();
     this.#reader.resume();
-    this.#timer = setTimeout(() => this.#end("local"), HANG_UP).unref();
-    if (this.#patience > 0 && this.#writer?.wrote === true) this.#hold = setTimeout(ignore, this.#patience);
-    this.#host.connectionOnSaid(this);
+    this.#timer = setTimeout(() => this.#end("local"), HANG_UP_TIMEOUT).unref();
+    if (this.#patience > 0 && this.#writer?.wrote === true)
+      this.#holdTimer = setTimeout(ignore, this.#patience);
+    this.#effects.connectionOnFlushed(this);
   }
 
   #timerOnLate = (): void => {
@@ -335,7 +363,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
     });
   };
 
-  /** After good-bye. While this side does not read, because its queue is full, silence means nothing. */
+  /** In state halfClosed. While this side does not read, because its queue is full, silence means nothing. */
   #timerOnSilence = (): void => {
     if (this.#pipe?.paused === true) this.#timer?.refresh();
     else this.#end("local");
@@ -350,7 +378,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
   };
 
   sinkOnEnd(): void {
-    this.#end(this.#reason ?? "remote");
+    this.#end(this.draining ? "local" : "remote");
   }
 
   #broken(fault: StreamFault | Fault): void {
@@ -361,8 +389,8 @@ export class Connection implements Link, Sink, HeartbeatLink {
   }
 
   #fail(fault: Fault): void {
-    if (this.#ended) return;
-    this.#host.connectionOnFault(this, fault);
+    if (this.#state === State.Closed) return;
+    this.#effects.connectionOnFault(this, fault);
     this.#end(fault.kind === "protocol" ? "protocol" : "local");
   }
 
@@ -381,22 +409,29 @@ export class Connection implements Link, Sink, HeartbeatLink {
     return this.#tooLong;
   }
 
-  #end(reason: DisconnectReason): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#writer?.stop();
+  #enter(next: State): void {
+    if (!TRANSITIONS[this.#state].includes(next)) throw new Error(`No transition ${this.#state} -> ${next}`);
+    this.#state = next;
     clearTimeout(this.#timer);
-    clearTimeout(this.#hold);
+    this.#timer = undefined;
+  }
+
+  #end(reason: DisconnectReason): void {
+    if (this.#state === State.Closed) return;
+    this.#enter(State.Closed);
+    this.#writer?.stop();
+    clearTimeout(this.#holdTimer);
     this.#heartbeat?.stop();
     // A libzmq client hangs up so, when the mechanism in our greeting is not its own.
-    if (reason === "remote" && this.#pipe === undefined) this.#host.connectionOnFault(this, this.#cutShort());
+    if (reason === "remote" && this.#pipe === undefined)
+      this.#effects.connectionOnFault(this, this.#cutShort());
     // What was written before, such as an ERROR, still goes out; the kernel keeps it.
     if (this.socket.writableLength === 0 || this.#pipe !== undefined) this.socket.destroy();
     else {
       this.socket.destroySoon();
-      setTimeout(() => this.socket.destroy(), LAST_WORDS).unref();
+      setTimeout(() => this.socket.destroy(), FLUSH_TIMEOUT).unref();
     }
-    this.#host.connectionOnEnd(this, reason);
+    this.#effects.connectionOnEnd(this, reason);
   }
 }
 

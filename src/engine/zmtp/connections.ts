@@ -1,205 +1,261 @@
 /**
- * The connections of one socket that stand or are shaking hands, and the pipe that
- * each carries once its handshake is complete.
+ * The connections of one socket that stand or are shaking hands, and the pipe that each carries once its handshake is
+ * complete. A connection of a STREAM socket has no handshake: it is a peer from its first byte on.
  *
- *   open --shaking--> ready: a new pipe, or the one that waited at its endpoint
+ *   open --handshake--> ready: a new pipe, or the one that waited at its endpoint
  *                  |
  *                  +--> end: an accepted pipe ends with it, a dialled one waits for the next
  */
-import type { ShoalError } from "../../core/errors.js";
+import { type ShoalError, TransportError } from "../../core/errors.js";
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import type { Admission } from "./admission.js";
-import { announcedBy } from "./announced.js";
-import { Connection, type ConnectionHost } from "./connection.js";
-import type { Dialer } from "./dialer.js";
+import { Connection, type ConnectionEffects } from "./connection.js";
 import { disconnectError, faultEvents, lostError } from "./errors.js";
-import { JudgeQueue } from "./judge-queue.js";
-import type { LinksHost } from "./links.js";
 import type { Fault, Metadata, Verdict } from "./mechanism/mechanism.js";
-import { connectionOptions, mechanismOf } from "./options.js";
-import type { Peer, Pipe } from "./pipe.js";
-import type { Pipes } from "./pipes.js";
+import { connectionOptions } from "./options.js";
+import type { Peers } from "./peers.js";
+import type { Pipe } from "./pipe.js";
+import { RawConnection } from "./raw.js";
+import type { SocketState } from "./socket-state.js";
 import type { Stream } from "./transport/transport.js";
 
-/** Handshakes of one socket that peers have begun, for sockets that the program did not open. */
-const MAX_PENDING_HANDSHAKES = 4_096;
+/** A raw stream names no peer. */
+const RAW_PEER = { socketType: "", identity: Buffer.alloc(0), commands: false } as const;
 
-const EMPTY = Buffer.alloc(0);
+/** The connecting side of an endpoint (endpoints.ts), whose streams become connections one after the other. */
+export interface Dialling {
+  readonly endpoint: string;
+  /** The name that a ROUTER gives the peer. */
+  readonly routingId: string | undefined;
+  /** The one pipe of this endpoint; with `immediate` only while connected. */
+  pipe: Pipe | undefined;
+  connection: Connection | undefined;
+  /** The handshake is complete. */
+  connected(): void;
+  /** The connection is gone, or did not come about. */
+  lost(error: ShoalError): void;
+}
 
 interface Carried {
   readonly endpoint: string;
-  readonly dialer: Dialer | undefined;
+  readonly dialling: Dialling | undefined;
   pipe: Pipe | undefined;
   /** Why its handshake failed. */
   fault: ShoalError | undefined;
 }
 
-export class Connections implements ConnectionHost {
-  readonly #options: Readonly<Record<string, unknown>>;
+export class Connections implements ConnectionEffects {
+  readonly #state: SocketState;
+  readonly #peers: Peers;
   readonly #admission: Admission;
-  readonly #pipes: Pipes;
-  readonly #host: LinksHost;
-  /** ms that those which come about while the socket closes hold the process at their end (connection.ts). */
-  patience = 0;
   readonly #all = new Map<Connection, Carried>();
   /** Accepted, and shaking hands; the oldest first. */
-  readonly #pending = new Set<Connection>();
-  #accepted = 0;
-  readonly #judging: JudgeQueue;
-
-  constructor(
-    options: Readonly<Record<string, unknown>>,
-    admission: Admission,
-    pipes: Pipes,
-    host: LinksHost,
-  ) {
-    this.#options = options;
-    this.#admission = admission;
-    this.#pipes = pipes;
-    this.#host = host;
-    this.#judging = new JudgeQueue(
-      () => this.#maxPending,
-      (peer) => this.#admission.judge(peer),
-    );
-  }
-
+  readonly #handshakes = new Set<Connection>();
   /** Connections of peers that came, those that are shaking hands included. */
-  get accepted(): number {
-    return this.#accepted;
+  #accepted = 0;
+  /** ms that those which come about while the socket closes hold the process at their end (connection.ts). */
+  #patience = 0;
+
+  constructor(state: SocketState, peers: Peers, admission: Admission) {
+    this.#state = state;
+    this.#peers = peers;
+    this.#admission = admission;
   }
 
-  /** @param dialer whose stream it is; `undefined`: a peer's, which came through `endpoint` */
-  open(stream: Stream, endpoint: string, dialer: Dialer | undefined): void {
-    const options = connectionOptions(this.#options);
+  /** A stream that has come in through `endpoint`. */
+  accept(stream: Stream, endpoint: string): void {
+    const { routing, options, effects } = this.#state;
+    if (this.#peers.policy.admits?.(stream.address) === false) {
+      stream.socket.destroy();
+      return;
+    }
+    if (routing.isCrowded()) {
+      // What peers sent before they left is kept until it is taken; no more of them until some of it is.
+      this.#refuse(stream, endpoint, "too many peers have left messages that nobody has taken");
+      return;
+    }
+    const most = Number(options.maxConnections);
+    const isFull = this.#accepted >= most;
+    if (!this.#evictOldestHandshake(isFull) && isFull) {
+      this.#refuse(stream, endpoint, `there are ${most} connections already (maxConnections)`);
+      return;
+    }
+    effects.event({ type: "accept", address: endpoint });
+    // A listener of that event may have closed the socket.
+    if (this.#state.closing) stream.socket.destroy();
+    else this.open(stream, endpoint, undefined);
+  }
+
+  /** @param dialling whose stream it is; `undefined`: a peer's, which came in through `endpoint` */
+  open(stream: Stream, endpoint: string, dialling: Dialling | undefined): void {
+    if (dialling === undefined) this.#accepted += 1;
+    if (this.#state.type === "Stream") {
+      this.#openRaw(stream, endpoint, dialling);
+      return;
+    }
+    const options = connectionOptions(this.#state.options);
     const connection = new Connection(stream, this.#admission.mechanism(), options, this);
-    this.#all.set(connection, { endpoint, dialer, pipe: undefined, fault: undefined });
-    if (dialer === undefined) {
-      this.#pending.add(connection);
-      this.#accepted += 1;
-    } else dialer.connection = connection;
-  }
-
-  /**
-   * Makes room for one more handshake: the oldest ends, if there are too many. Whoever opens connections and stops there
-   * would keep everybody out, if the newest did.
-   *
-   * @param full whether there is room only in its place
-   * @returns whether one has ended
-   */
-  giveWay(full: boolean): boolean {
-    const [oldest] = this.#pending;
-    if (oldest === undefined || (!full && this.#pending.size < this.#maxPending)) return false;
-    this.connectionOnFault(oldest, {
-      kind: "other",
-      code: "ERR_HANDSHAKE",
-      message: `the handshake of ${oldest.remote} gave way to a new one: ${this.#pending.size} were under way`,
-    });
-    oldest.close("local");
-    return true;
+    this.#all.set(connection, { endpoint, dialling, pipe: undefined, fault: undefined });
+    if (dialling === undefined) this.#handshakes.add(connection);
+    else dialling.connection = connection;
   }
 
   /** Ends those of the peers that `match` picks. @returns how many */
   revoke(match: (peer: PeerCredentials) => boolean): number {
     let count = 0;
     for (const [connection, { pipe }] of [...this.#all]) {
-      if (pipe === undefined) continue;
-      if (!match(connection.credentials ?? this.#admission.unjudged(connection.address))) continue;
+      if (pipe === undefined || !match(this.#credentialsOf(connection))) continue;
       count += 1;
       connection.close("revoked");
     }
     return count;
   }
 
-  /** Ends the handshakes, but for those of a dialer that is to go on. */
-  endHandshakes(goesOn: (dialer: Dialer) => boolean): void {
-    for (const [connection, { pipe, dialer }] of [...this.#all]) {
-      if (pipe === undefined && !(dialer !== undefined && goesOn(dialer))) connection.close("local");
+  /** Ends the handshakes, except those of an endpoint that is to go on. */
+  endHandshakes(goesOn: (dialling: Dialling) => boolean): void {
+    for (const [connection, { pipe, dialling }] of [...this.#all]) {
+      if (pipe === undefined && !(dialling !== undefined && goesOn(dialling))) connection.close("local");
     }
   }
 
-  /** The end of all, but for those that have said all: they go on by themselves until the peer has hung up. */
+  /** The socket closes. @param patience ms: of connections that come about from now on (connection.ts) */
+  drain(patience: number): void {
+    this.#patience = patience;
+  }
+
+  /** The end of all, except those that have sent everything: they go on by themselves until the peer has hung up. */
   endAll(): void {
-    for (const connection of [...this.#all.keys()]) if (!connection.finishing) connection.close("local");
+    for (const connection of [...this.#all.keys()]) if (!connection.draining) connection.close("local");
   }
 
   connectionOnReady(connection: Connection, metadata: Metadata): Pipe | Fault {
     const carried = this.#all.get(connection) as Carried;
-    const { dialer } = carried;
-    const peer: Peer = {
-      socketType: metadata.get("socket-type")?.toString("latin1") ?? "",
-      identity: metadata.get("identity") ?? EMPTY,
-      commands: connection.commands,
-      announced: announcedBy(metadata, this.#pipes.announcement),
-    };
-    const fault = this.#pipes.refuse(peer, dialer?.pipe);
+    const { dialling } = carried;
+    const peer = this.#peers.peerOf(metadata, connection.commands);
+    const fault = this.#peers.refuse(peer, dialling?.pipe);
     if (fault !== undefined) return fault;
-    const { joins } = this.#pipes.policy;
-    if (joins?.(connection.credentials ?? this.#admission.unjudged(connection.address)) === false) {
+    if (this.#peers.policy.joins?.(this.#credentialsOf(connection)) === false) {
       const message = `the policy has no place for ${connection.address}`;
       return { kind: "refused", code: "ERR_AUTHENTICATION", message };
     }
-    this.#pending.delete(connection);
-    let pipe = dialer?.pipe;
+    this.#handshakes.delete(connection);
+    let pipe = dialling?.pipe;
     const isNew = pipe === undefined;
     if (pipe === undefined) {
-      pipe = this.#pipes.make(carried.endpoint, false);
-      if (dialer !== undefined) {
-        dialer.pipe = pipe;
-        if (dialer.routingId !== undefined) pipe.routingId = Buffer.from(dialer.routingId);
+      pipe = this.#peers.make(carried.endpoint, false);
+      if (dialling !== undefined) {
+        dialling.pipe = pipe;
+        if (dialling.routingId !== undefined) pipe.routingId = Buffer.from(dialling.routingId);
       }
     }
     carried.pipe = pipe;
     pipe.linked(connection, peer);
-    if (isNew) this.#pipes.add(pipe);
-    dialer?.connected();
-    this.#pipes.joined(pipe);
-    if (this.#pipes.closing) setImmediate(() => connection.finish(this.patience));
-    else if (pipe.leaving !== undefined) {
-      const patience = pipe.leaving;
-      setImmediate(() => connection.finish(patience));
-    }
+    if (isNew) this.#peers.add(pipe);
+    dialling?.connected();
+    this.#peers.joined(pipe);
+    const patience = this.#state.closing ? this.#patience : pipe.leaving;
+    if (patience !== undefined) setImmediate(() => connection.drain(patience));
     return pipe;
   }
 
   connectionOnFault(connection: Connection, fault: Fault): void {
     const carried = this.#all.get(connection);
-    const { name } = mechanismOf(this.#options);
     const endpoint = carried?.endpoint ?? connection.remote;
-    for (const event of faultEvents(fault, endpoint, connection.address, name)) {
+    for (const event of faultEvents(fault, endpoint, connection.address, this.#admission.mechanismName)) {
       if (carried !== undefined && "error" in event) carried.fault = event.error;
-      this.#host.event(event);
+      this.#state.effects.event(event);
     }
+  }
+
+  connectionOnFlushed(): void {
+    this.#state.effects.changed();
   }
 
   connectionOnEnd(connection: Connection, reason: DisconnectReason): void {
     const carried = this.#all.get(connection);
     if (carried === undefined) return;
     this.#all.delete(connection);
-    const { pipe, dialer, endpoint, fault } = carried;
+    const { pipe, dialling, endpoint, fault } = carried;
     const error = disconnectError(connection.error, reason, connection.remote);
-    if (dialer === undefined) this.#accepted -= 1;
-    this.#judging.forget(connection);
+    if (dialling === undefined) this.#accepted -= 1;
+    this.#admission.forget(connection);
     if (pipe === undefined) {
-      this.#pending.delete(connection);
-      this.#host.event({ type: "disconnect", address: endpoint, reason });
+      this.#handshakes.delete(connection);
+      this.#state.effects.event({ type: "disconnect", address: endpoint, reason });
     } else {
-      if (connection.tooLong) this.#pipes.policy.tooLong?.(connection.address);
-      this.#pipes.left(pipe, reason, error);
+      if (connection.tooLong) this.#peers.policy.tooLong?.(connection.address);
+      this.#peers.left(pipe, reason, error);
     }
-    dialer?.lost(fault ?? error ?? lostError(reason, connection.remote));
-    this.#host.changed();
+    dialling?.lost(fault ?? error ?? lostError(reason, connection.remote));
+    this.#state.effects.changed();
   }
 
-  connectionOnJudge(connection: Connection, peer: PeerCredentials): Promise<Verdict> {
-    return this.#judging.ask(connection, peer);
+  connectionOnAuthenticate(connection: Connection, peer: PeerCredentials): Promise<Verdict> {
+    return this.#admission.authenticate(connection, peer);
   }
 
-  get #maxPending(): number {
-    return Number(this.#options.maxPendingHandshakes ?? MAX_PENDING_HANDSHAKES);
+  #openRaw(stream: Stream, endpoint: string, dialling: Dialling | undefined): void {
+    const { effects, options } = this.#state;
+    // What was sent while it was being connected waits in the endpoint's own.
+    const waiting = dialling?.pipe;
+    const pipe: Pipe = waiting ?? this.#peers.make(endpoint, false);
+    pipe.out.inPieces = true;
+    if (dialling?.routingId !== undefined) pipe.routingId = Buffer.from(dialling.routingId);
+    const raw = new RawConnection(
+      stream,
+      pipe,
+      options.notify !== false,
+      () => effects.changed(),
+      (reason, cause) => {
+        if (dialling === undefined) this.#accepted -= 1;
+        const error = disconnectError(cause, reason, stream.remote);
+        this.#peers.left(pipe, reason, error);
+        dialling?.lost(error ?? lostError(reason, stream.remote));
+        effects.changed();
+      },
+    );
+    pipe.linked(raw, RAW_PEER);
+    if (waiting === undefined) this.#peers.add(pipe);
+    if (dialling !== undefined) {
+      dialling.pipe = pipe;
+      dialling.connected();
+    }
+    this.#peers.joined(pipe);
+    raw.start();
+    raw.flush();
+    if (this.#state.closing || pipe.leaving !== undefined) setImmediate(() => raw.drain());
   }
 
-  connectionOnSaid(): void {
-    this.#host.changed();
+  /**
+   * Makes room for one more handshake: the oldest ends, if there are too many. If the newest did, a client that opens
+   * connections and stops there would keep everybody out.
+   *
+   * @param isFull whether there is room only in its place
+   * @returns whether one has ended
+   */
+  #evictOldestHandshake(isFull: boolean): boolean {
+    const [oldest] = this.#handshakes;
+    const { size } = this.#handshakes;
+    if (oldest === undefined || (!isFull && size < Number(this.#state.options.maxPendingHandshakes)))
+      return false;
+    this.connectionOnFault(oldest, {
+      kind: "other",
+      code: "ERR_HANDSHAKE",
+      message: `the handshake of ${oldest.remote} gave way to a new one: ${size} were under way`,
+    });
+    oldest.close("local");
+    return true;
+  }
+
+  #refuse(stream: Stream, endpoint: string, why: string): void {
+    stream.socket.destroy();
+    const error = new TransportError("EMFILE", `Refused ${stream.remote}: ${why}`, { endpoint });
+    this.#state.effects.event({ type: "accept:error", address: endpoint, error });
+  }
+
+  /** What the peer presented, for rules about peers. */
+  #credentialsOf(connection: Connection): PeerCredentials {
+    return connection.credentials ?? this.#admission.anonymous(connection.address);
   }
 }

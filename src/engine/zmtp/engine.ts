@@ -3,15 +3,16 @@ import { InvalidArgumentError, TransportError } from "../../core/errors.js";
 import { SocketType } from "../../core/socket-type.js";
 import type { EngineCapabilities } from "../capabilities.js";
 import type { Engine, EngineContext, EngineListener, EngineOptions, EngineSocket } from "../engine.js";
+import { MECHANISM_NAMES } from "./admission.js";
 import { InprocNames } from "./inproc-names.js";
 import { curveIsNative } from "./mechanism/curve-box.js";
 import { UNSUPPORTED_OPTIONS } from "./options.js";
 import { ZmtpSocket } from "./socket.js";
-import { ZapClient } from "./zap-client.js";
+import { ZapClient } from "./zap.js";
 
 const CAPABILITIES: EngineCapabilities = Object.freeze({
   transports: ["tcp", "ipc", "inproc"],
-  mechanisms: ["NULL", "PLAIN", "CURVE"],
+  mechanisms: MECHANISM_NAMES,
   bindSync: true,
   peerEvents: ["tcp", "ipc", "inproc"],
   peerRoutingIds: true,

@@ -1,19 +1,30 @@
-/** A socket's options in the form this engine's parts take them; read anew at each bind and connect. */
+/** A socket's options in the form this engine's parts take them; read again at each bind and connect. */
 import { NotSupportedError } from "../../core/errors.js";
+import { OPTIONS } from "../../core/option-table.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
-import { decodeZ85 } from "../../core/z85.js";
-import type { Announcement, EngineOptions } from "../engine.js";
-import { encodeMetadata } from "./codec/metadata.js";
+import type { EngineOptions } from "../engine.js";
 import type { ConnectionOptions } from "./connection.js";
-import type { Mechanism, MechanismOptions } from "./mechanism/mechanism.js";
 import type { PipeOptions } from "./pipe.js";
+import type { ReconnectOptions } from "./reconnect.js";
 import type { TransportOptions } from "./transport/transport.js";
+
+/** Defaults of all options, those that a socket's type does not have included: they bound what its peers do, too. */
+const DEFAULTS: EngineOptions = Object.fromEntries(
+  Object.entries(OPTIONS).map(([name, spec]) => [name, spec.default]),
+);
+
+/** What is absent has its default from the table of options; nothing else in this engine has defaults of its own. */
+export function completeOptions(given: EngineOptions): Record<string, unknown> {
+  const options: Record<string, unknown> = { ...DEFAULTS };
+  for (const [name, value] of Object.entries(given)) if (value !== undefined) options[name] = value;
+  return options;
+}
 
 /** Bytes of what a PUB takes from a subscriber: a subscription, or a message of an XSUB, which it throws away. */
 export const MAX_UPSTREAM_FRAME = 65_536;
 
 /** Options this engine cannot have, with the only value of each that it takes. */
-const OUT_OF_REACH: Readonly<Record<string, unknown>> = {
+const UNSUPPORTED: Readonly<Record<string, unknown>> = {
   interface: null,
   sendBufferSize: -1,
   receiveBufferSize: -1,
@@ -30,12 +41,12 @@ const OUT_OF_REACH: Readonly<Record<string, unknown>> = {
 };
 
 /** Their names, for the capability table. */
-export const UNSUPPORTED_OPTIONS: readonly string[] = Object.keys(OUT_OF_REACH);
+export const UNSUPPORTED_OPTIONS: readonly string[] = Object.keys(UNSUPPORTED);
 
 /** @throws NotSupportedError `NOT_SUPPORTED` */
-export function checkReach(name: string, value: unknown): void {
-  if (!Object.hasOwn(OUT_OF_REACH, name)) return;
-  if (value === undefined || value === null || value === OUT_OF_REACH[name]) return;
+export function assertSupported(name: string, value: unknown): void {
+  if (!Object.hasOwn(UNSUPPORTED, name)) return;
+  if (value === undefined || value === null || value === UNSUPPORTED[name]) return;
   throw new NotSupportedError(
     `The zmtp engine cannot set the option ${name}: Node.js has no call for it; the libzmq engine can`,
   );
@@ -90,10 +101,10 @@ export function isMark(name: string): boolean {
 
 export function pipeOptions(options: EngineOptions, type: SocketTypeName): PipeOptions {
   return {
-    sendHighWaterMark: number(options.sendHighWaterMark, 1_000),
-    receiveHighWaterMark: number(options.receiveHighWaterMark, 1_000),
-    sendHighWaterMarkBytes: number(options.sendHighWaterMarkBytes, 0),
-    receiveHighWaterMarkBytes: number(options.receiveHighWaterMarkBytes, 0),
+    sendHighWaterMark: Number(options.sendHighWaterMark),
+    receiveHighWaterMark: Number(options.receiveHighWaterMark),
+    sendHighWaterMarkBytes: Number(options.sendHighWaterMarkBytes),
+    receiveHighWaterMarkBytes: Number(options.receiveHighWaterMarkBytes),
     maxMessageSize: maxMessageSizeOf(options, type),
     conflate: options.conflate === true,
   };
@@ -102,7 +113,7 @@ export function pipeOptions(options: EngineOptions, type: SocketTypeName): PipeO
 function maxMessageSizeOf(options: EngineOptions, type: SocketTypeName): number {
   // A piece of a raw stream has the size that the system read; it is no message of the peer's.
   if (type === "Stream") return -1;
-  const size = number(options.maxMessageSize, -1);
+  const size = Number(options.maxMessageSize);
   if (type !== "Publisher") return size;
   return size < 0 ? MAX_UPSTREAM_FRAME : Math.min(size, MAX_UPSTREAM_FRAME);
 }
@@ -110,60 +121,38 @@ function maxMessageSizeOf(options: EngineOptions, type: SocketTypeName): number 
 export function transportOptions(options: EngineOptions): TransportOptions {
   return {
     ipv6: options.ipv6 === true,
-    backlog: number(options.backlog, 100),
-    connectTimeout: number(options.connectTimeout, 0),
-    tcpKeepalive: number(options.tcpKeepalive, -1),
-    tcpKeepaliveIdle: number(options.tcpKeepaliveIdle, -1),
+    backlog: Number(options.backlog),
+    connectTimeout: Number(options.connectTimeout),
+    tcpKeepalive: Number(options.tcpKeepalive),
+    tcpKeepaliveIdle: Number(options.tcpKeepaliveIdle),
+  };
+}
+
+export function reconnectOptions(options: EngineOptions): ReconnectOptions {
+  return {
+    interval: Number(options.reconnectInterval),
+    maxInterval: Number(options.reconnectMaxInterval),
   };
 }
 
 export function connectionOptions(options: EngineOptions): ConnectionOptions {
-  const interval = number(options.heartbeatInterval, 0);
-  const timeout = number(options.heartbeatTimeout, -1);
+  const interval = Number(options.heartbeatInterval);
+  const timeout = Number(options.heartbeatTimeout);
   return {
-    handshakeInterval: number(options.handshakeInterval, 30_000),
+    handshakeInterval: Number(options.handshakeInterval),
     heartbeat: {
       interval,
       timeout: timeout < 0 ? interval : timeout,
-      stallTimeout: number(options.heartbeatStallTimeout, 600_000),
-      timeToLive: number(options.heartbeatTimeToLive, 0),
+      stallTimeout: Number(options.heartbeatStallTimeout),
+      timeToLive: Number(options.heartbeatTimeToLive),
     },
     zapDomain: text(options.zapDomain),
   };
 }
 
-/** Which mechanism the options ask for, and on which side. */
-export function mechanismOf(options: EngineOptions): { name: Mechanism["name"]; isServer: boolean } {
-  if (options.curveServer === true) return { name: "CURVE", isServer: true };
-  if (options.curveServerKey !== null && options.curveServerKey !== undefined)
-    return { name: "CURVE", isServer: false };
-  if (options.plainServer === true) return { name: "PLAIN", isServer: true };
-  if (options.plainUsername !== null && options.plainUsername !== undefined)
-    return { name: "PLAIN", isServer: false };
-  return { name: "NULL", isServer: false };
-}
-
-/** @param asks whether a hook judges the peers @param announcement one more property */
-export function mechanismOptions(
-  options: EngineOptions,
-  wireName: string,
-  asks: boolean,
-  announcement?: Announcement,
-): MechanismOptions {
-  const properties: [string, Uint8Array][] = [["Socket-Type", Buffer.from(wireName)]];
-  if (wireName === "REQ" || wireName === "DEALER" || wireName === "ROUTER") {
-    properties.push(["Identity", identityOf(options)]);
-  }
-  if (announcement !== undefined) properties.push([announcement.name, Buffer.from(announcement.value)]);
-  return {
-    properties: encodeMetadata(properties),
-    asks,
-    plainUsername: text(options.plainUsername),
-    plainPassword: text(options.plainPassword),
-    curvePublicKey: key(options.curvePublicKey),
-    curveSecretKey: key(options.curveSecretKey),
-    curveServerKey: key(options.curveServerKey),
-  };
+/** How long something may take within a linger, in ms. @param linger ms; -1: no limit */
+export function patienceOf(linger: number): number {
+  return linger < 0 ? Number.POSITIVE_INFINITY : linger;
 }
 
 /** The socket's own routing id; empty: none. */
@@ -172,15 +161,11 @@ export function identityOf({ routingId }: EngineOptions): Buffer {
   return routingId instanceof Uint8Array ? Buffer.from(routingId) : Buffer.alloc(0);
 }
 
-function number(value: unknown, otherwise: number): number {
-  return typeof value === "number" ? value : otherwise;
-}
-
-function text(value: unknown): string {
+/** The value of an option that is a text; empty where it is not set. */
+export function text(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-function key(value: unknown): Uint8Array | undefined {
-  if (typeof value === "string") return decodeZ85(value);
-  return value instanceof Uint8Array ? value : undefined;
+export function isSet(value: unknown): boolean {
+  return value !== null && value !== undefined;
 }

@@ -7,6 +7,9 @@
  * to the next connection. Where the peer connected, the pipe ends with the
  * link, once what it received has been taken.
  */
+
+import { systemClock } from "../../core/clock.js";
+import { type Rate, RateMeter } from "../../core/rate-meter.js";
 import type { EncodedMessages } from "../encoded.js";
 import type { OutgoingFrame, OutgoingMessage, PeerPolicy } from "../engine.js";
 import { cutFront } from "./codec/encoded.js";
@@ -16,8 +19,6 @@ import { InStream } from "./codec/in-stream.js";
 import type { Counted } from "./codec/loan.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
 import { SLAB_SIZE } from "./codec/slab.js";
-import { flushSoon } from "./flush.js";
-import { PeerMeter, type PeerMeterHost } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 
 /** Bytes that wait before they are written at once, without waiting for the end of the turn (docs/performance.md). */
@@ -47,6 +48,18 @@ export interface Link {
   /** Stops and starts reading. */
   pause(): void;
   resume(): void;
+  /** A command among the frames that came. @returns whether it was the link's own affair; absent: it has none */
+  command?(body: Buffer): boolean;
+  /**
+   * Sends what waits, then ends this side's half, and the rest when the peer has hung up or a while later.
+   *
+   * @param patience ms that the process is held for the peer to hang up
+   */
+  drain(patience: number): void;
+  /** Whether it drains, and goes on by itself when its pipe has ended. */
+  readonly draining: boolean;
+  /** Ends this side's half at once; what the peer had sent until then is received. A link without halves closes. */
+  halfClose(): void;
   /** Ends the connection on this side. */
   close(reason: CloseReason): void;
 }
@@ -66,7 +79,7 @@ export interface Peer {
 }
 
 /** Hears what happens to a pipe. */
-export interface PipeOwner {
+export interface PipeEffects {
   /** Messages have come. */
   pipeOnMessages(pipe: Pipe): void;
   /** A pipe that had no room has it again. */
@@ -99,7 +112,7 @@ export class Pipe implements PeerMeterHost, BudgetedPipe {
   readonly endpoint: string;
   /** Whether it is kept when its link is lost. */
   readonly outlives: boolean;
-  readonly #owner: PipeOwner;
+  readonly #effects: PipeEffects;
   #options: PipeOptions;
   link: Link | undefined = undefined;
   /** Of the last handshake. */
@@ -137,20 +150,20 @@ export class Pipe implements PeerMeterHost, BudgetedPipe {
   #credit = 0;
 
   constructor(
-    owner: PipeOwner,
+    effects: PipeEffects,
     options: PipeOptions,
     budget: ReceiveBudget,
     endpoint: string,
     outlives: boolean,
   ) {
-    this.#owner = owner;
+    this.#effects = effects;
     this.#options = options;
     this.#budget = budget;
     this.endpoint = endpoint;
     this.outlives = outlives;
     this.#limit = limitOf(options.sendHighWaterMark);
     this.#limitBytes = limitOf(options.sendHighWaterMarkBytes);
-    this.in = new InStream(options.maxMessageSize, (body) => owner.pipeOnCommand(this, body));
+    this.in = new InStream(options.maxMessageSize, (body) => effects.pipeOnCommand(this, body));
   }
 
   /** What its peer may do from now on. */
@@ -171,10 +184,10 @@ export class Pipe implements PeerMeterHost, BudgetedPipe {
   }
 
   meterOnOpen(): void {
-    if (this.in.messages > 0) this.#owner.pipeOnMessages(this);
+    if (this.in.messages > 0) this.#effects.pipeOnMessages(this);
   }
 
-  /** Whether a message can be taken: one is there, and its peer's rate allows it. Else its owner hears of it then. */
+  /** Whether a message can be taken: one is there, and its peer's rate allows it. Else its effects hears of it then. */
   get ready(): boolean {
     return this.in.messages > 0 && (this.#meter === undefined || this.#meter.messages > 0);
   }
@@ -344,7 +357,7 @@ export class Pipe implements PeerMeterHost, BudgetedPipe {
       this.#paused = true;
       if (!wasPaused) this.link?.pause();
     }
-    this.#owner.pipeOnMessages(this);
+    this.#effects.pipeOnMessages(this);
   }
 
   /** Whether nothing may be sent by it any more. */
@@ -366,7 +379,7 @@ export class Pipe implements PeerMeterHost, BudgetedPipe {
     this.#findLimits();
     if (!this.mute || !this.#isBelowMarks()) return;
     this.mute = false;
-    this.#owner.pipeOnRoom(this);
+    this.#effects.pipeOnRoom(this);
   }
 
   /** Whether reading is stopped, because the receive queue is full. */
@@ -440,7 +453,7 @@ export class Pipe implements PeerMeterHost, BudgetedPipe {
     if (this.out.messages === 0 && this.out.length === 0) this.encoder.rest();
     if (!this.mute || this.ended || !this.#isHalfEmpty) return;
     this.mute = false;
-    this.#owner.pipeOnRoom(this);
+    this.#effects.pipeOnRoom(this);
   }
 
   /** A new link after a handshake. */
@@ -457,7 +470,7 @@ export class Pipe implements PeerMeterHost, BudgetedPipe {
     const { out } = this;
     const segments = out.take(maxBytes);
     if (out.detached > 0) {
-      this.#owner.pipeOnDetached(this, out.detached);
+      this.#effects.pipeOnDetached(this, out.detached);
       out.detached = 0;
     }
     return segments;
@@ -555,4 +568,100 @@ function bytesOf(frames: readonly Buffer[]): number {
 /** A high-water mark of 0 is none. */
 export function limitOf(highWaterMark: number): number {
   return highWaterMark === 0 ? Number.POSITIVE_INFINITY : highWaterMark;
+}
+
+/**
+ * Holds a peer to its rate: what it sends is taken at that rate, and waits in its receive queue until then. When the
+ * queue is full, the connection is read no further, and the peer feels it; nothing is dropped.
+ *
+ *   open --taken more than the rate has--> held --time--> open: its messages are there again
+ */
+
+/** ms that a peer is held at least: a timer for each message would cost more than the messages. */
+const LEAST_HOLD = 10;
+/** ms after which one that is held for long is looked at again; a timer of the platform holds no more than 24 days. */
+const LONGEST_HOLD = 60_000;
+
+/** Hears of the meter's two states. */
+export interface PeerMeterHost {
+  meterOnHeld(): void;
+  meterOnOpen(): void;
+}
+
+export class PeerMeter {
+  readonly #meter: RateMeter;
+  readonly #host: PeerMeterHost;
+  #timer: NodeJS.Timeout | undefined = undefined;
+
+  constructor(rate: Rate, host: PeerMeterHost) {
+    this.#meter = new RateMeter(rate, systemClock.now());
+    this.#host = host;
+  }
+
+  /** Messages that may be taken now, where there are some; after a 0 `meterOnOpen` is called. */
+  get messages(): number {
+    if (this.#timer !== undefined) return 0;
+    const now = systemClock.now();
+    const messages = this.#meter.messages(now);
+    if (messages > 0) return messages;
+    const wait = Math.min(LONGEST_HOLD, Math.max(LEAST_HOLD, this.#meter.wait(now)));
+    this.#timer = setTimeout(this.#timerOnOpen, Math.ceil(wait)).unref();
+    this.#host.meterOnHeld();
+    return 0;
+  }
+
+  spend(messages: number, bytes: number): void {
+    this.#meter.spend(messages, bytes);
+  }
+
+  /** Another rate. Who is held is looked at anew by whoever takes messages. */
+  change(rate: Rate): void {
+    this.#meter.change(rate, systemClock.now());
+    this.end();
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #timerOnOpen = (): void => {
+    this.#timer = undefined;
+    this.#host.meterOnOpen();
+  };
+}
+
+/**
+ * Writes at the end of the turn: all pipes that got messages in it, one write each.
+ *
+ * `nextTick` runs when the promises that are settled now have been gone through,
+ * so a loop of `await send(…)` fills a batch, and a lone message leaves without a
+ * delay. (From a microtask each awaited message would be a write of its own.)
+ */
+
+let dirty: Pipe[] = [];
+let spare: Pipe[] = [];
+
+export function flushSoon(pipe: Pipe): void {
+  pipe.dirty = true;
+  if (dirty.length === 0) process.nextTick(flushAll);
+  dirty.push(pipe);
+}
+
+function flushAll(): void {
+  const pipes = dirty;
+  dirty = spare;
+  let next = 0;
+  try {
+    while (next < pipes.length) {
+      const pipe = pipes[next++] as Pipe;
+      pipe.dirty = false;
+      pipe.flush();
+    }
+  } finally {
+    // Where one has thrown: it is no affair of the others.
+    for (; next < pipes.length; next++) flushSoon(pipes[next] as Pipe);
+    pipes.length = 0;
+    spare = pipes;
+  }
 }

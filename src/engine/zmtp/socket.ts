@@ -1,6 +1,6 @@
 /**
- * One open socket: its routing (which peer), its pipes (the queues) and its
- * links (the way there), brought together behind the seam.
+ * One open socket: its routing (which peer), its peers (the queues), and its connections and endpoints (the way there),
+ * brought together behind the seam.
  *
  *   offer -> routing -> pipe.out -> link -> peer
  *   take  <- routing <- pipe.in  <- link <- peer
@@ -23,16 +23,20 @@ import {
 import type { SocketEvent } from "../events.js";
 import { hideSecrets } from "../secrets.js";
 import type { EngineSubscriber } from "../subscriber.js";
-import { Closing } from "./closing.js";
+import { Admission } from "./admission.js";
+import { Closing, type SocketParts } from "./closing.js";
+import { Connections } from "./connections.js";
+import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
-import { KeepAlive } from "./keep-alive.js";
-import { Links } from "./links.js";
-import { checkReach, isMark, warnOfOption } from "./options.js";
-import type { CloseReason, Pipe, PipeOwner } from "./pipe.js";
-import { atProcessEnd, type Ending } from "./process-end.js";
+import { atProcessEnd, type Ending, EventLoopRef } from "./lifetime.js";
+import { assertSupported, completeOptions, isMark, warnOfOption } from "./options.js";
+import { Peers } from "./peers.js";
+import type { CloseReason, Pipe } from "./pipe.js";
+
 import { createRouting } from "./routing/create.js";
 import type { Routing, RoutingHost } from "./routing/routing.js";
-import type { ZapClient } from "./zap-client.js";
+import type { SocketEffects, SocketState } from "./socket-state.js";
+import type { ZapClient } from "./zap.js";
 
 const TYPE_NAMES = Object.fromEntries(Object.entries(Types).map(([name, type]) => [type, name])) as Record<
   SocketType,
@@ -43,13 +47,16 @@ const TYPE_NAMES = Object.fromEntries(Object.entries(Types).map(([name, type]) =
 const TAKES: readonly SocketTypeName[] = ["Pull", "Dealer", "Router", "Pair", "XSubscriber"];
 const OFFERS: readonly SocketTypeName[] = ["Push", "Dealer", "Router", "Pair", "XPublisher", "Publisher"];
 
-export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending {
+export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, Ending {
   readonly options: Record<string, unknown>;
   readonly encoded: { readonly takes: boolean; readonly offers: boolean };
   readonly #listener: EngineListener;
   readonly #routing: Routing;
-  readonly #links: Links;
-  readonly #keepAlive: KeepAlive;
+  readonly #state: SocketState;
+  readonly #peers: Peers;
+  readonly #connections: Connections;
+  readonly #endpoints: Endpoints;
+  readonly #eventLoopRef: EventLoopRef;
   readonly #onClosed: () => void;
   readonly #blocky: () => boolean;
   #ending = false;
@@ -57,7 +64,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
   #wantsWrite = false;
   #held = false;
   /** Endpoints bound and connected, and those about to be bound. */
-  #endpoints = 0;
+  #attached = 0;
   readonly #forget: () => void;
   #closing: Closing | undefined = undefined;
   readonly #dropped = { "peer-full": 0, disconnected: 0, detached: 0 };
@@ -71,8 +78,8 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
     onClosed: () => void,
     blocky: () => boolean = () => false,
   ) {
-    for (const [name, value] of Object.entries(options)) checkReach(name, value);
-    this.options = hideSecrets({ ...options });
+    for (const [name, value] of Object.entries(options)) assertSupported(name, value);
+    this.options = hideSecrets(completeOptions(options));
     this.#listener = listener;
     this.#onClosed = onClosed;
     this.#blocky = blocky;
@@ -81,62 +88,65 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
     // With `conflate` messages replace each other one by one.
     const whole = options.conflate !== true;
     this.encoded = { takes: whole && TAKES.includes(typeName), offers: whole && OFFERS.includes(typeName) };
-    this.#links = new Links(names, typeName, this.options, this.#routing, this, {
-      // Asked anew for each handshake: a policy may set another hook.
+    this.#state = {
+      type: typeName,
+      options: this.options,
+      names,
+      zap,
       get authenticate() {
         return listener.engineAuthenticate;
       },
-      zap,
-      event: (event) => this.routingOnEvent(event),
-      dropped: (messages) => this.#count("disconnected", messages),
-      changed: () => {
-        this.#keepAlive.changed();
-        this.#links.proceed();
-        this.#closing?.proceed();
-      },
-    });
+      routing: this.#routing,
+      effects: this,
+      property: undefined,
+      closing: false,
+    };
+    const admission = new Admission(this.#state);
+    this.#peers = new Peers(this.#state);
+    this.#connections = new Connections(this.#state, this.#peers, admission);
+    this.#endpoints = new Endpoints(this.#state, this.#peers, admission, this.#connections);
     this.#forget = atProcessEnd(this);
-    this.#keepAlive = new KeepAlive(
+    this.#eventLoopRef = new EventLoopRef(
       () =>
         this.#held ||
         this.#wantsRead ||
         this.#wantsWrite ||
-        this.#links.bound > 0 ||
+        this.#endpoints.bound > 0 ||
         this.#closing !== undefined,
     );
   }
 
   async bind(endpoint: string): Promise<string> {
-    this.#endpoints += 1;
+    this.#attached += 1;
     try {
-      return await this.#links.bind(endpoint);
+      return await this.#endpoints.bind(endpoint);
     } catch (error) {
-      this.#endpoints -= 1;
+      this.#attached -= 1;
       throw error;
     }
   }
 
   bindSync(endpoint: string): string {
-    const resolved = this.#links.bindSync(endpoint);
-    this.#endpoints += 1;
+    const resolved = this.#endpoints.bindSync(endpoint);
+    this.#attached += 1;
     return resolved;
   }
 
   unbind(endpoint: string): Promise<void> {
-    this.#endpoints -= 1;
-    return this.#links.unbind(endpoint);
+    this.#attached -= 1;
+    return this.#endpoints.unbind(endpoint);
   }
 
   connect(endpoint: string, routingId: string | undefined): void {
-    this.#links.connect(endpoint, routingId);
-    this.#endpoints += 1;
+    this.#endpoints.connect(endpoint, routingId);
+    this.#attached += 1;
   }
 
   disconnect(endpoint: string): void {
-    if (!this.#links.disconnect(endpoint)) {
+    if (!this.#endpoints.disconnect(endpoint)) {
       throw new TransportError("ENOENT", `Cannot disconnect from ${endpoint}: not connected`, { endpoint });
     }
-    this.#endpoints -= 1;
+    this.#attached -= 1;
   }
 
   offer(message: OutgoingMessage): OfferResult {
@@ -145,7 +155,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
 
   wantWritable(on: boolean): void {
     this.#wantsWrite = on;
-    this.#keepAlive.changed();
+    this.#eventLoopRef.changed();
   }
 
   take(): Buffer[] | undefined {
@@ -170,7 +180,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
 
   wantReadable(max: number): void {
     this.#wantsRead = max > 0;
-    this.#keepAlive.changed();
+    this.#eventLoopRef.changed();
   }
 
   get readable(): boolean {
@@ -190,39 +200,43 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
   }
 
   setOption(name: string, value: unknown): void {
-    checkReach(name, value);
-    warnOfOption(name, value, this.#endpoints > 0);
+    assertSupported(name, value);
+    warnOfOption(name, value, this.#attached > 0);
     this.options[name] = value;
-    if (isMark(name)) this.#links.marksChanged();
+    if (isMark(name)) this.#peers.marksChanged();
   }
 
   disconnectPeers(match: (peer: PeerCredentials) => boolean): number {
-    return this.#links.disconnectPeers(match);
+    return this.#connections.revoke(match);
   }
 
   police(policy: PeerPolicy): void {
-    this.#links.police(policy);
+    this.#peers.police(policy);
   }
 
   announce(announcement: Announcement): void {
-    this.#links.announce(announcement);
+    this.#state.property = announcement;
   }
 
   retire(hangUp: boolean): void {
-    this.#links.retire(hangUp);
+    this.#endpoints.stopListening();
+    this.#endpoints.stopDialling(false);
+    this.#connections.endHandshakes(() => false);
+    if (hangUp) this.#peers.halfClose();
+    this.changed();
   }
 
   hold(on: boolean): void {
     this.#held = on;
-    this.#keepAlive.changed();
+    this.#eventLoopRef.changed();
   }
 
   stats(): EngineStats {
     let queuedOut = 0;
-    for (const pipe of this.#links.pipes) queuedOut += pipe.out.messages;
+    for (const pipe of this.#peers.pipes) queuedOut += pipe.out.messages;
     return {
-      peers: this.#links.peers,
-      reconnects: this.#links.reconnects,
+      peers: this.#peers.count,
+      reconnects: this.#endpoints.reconnects,
       queuedIn: this.#routing.queuedIn,
       queuedOut,
       invalid: this.#routing.invalid,
@@ -239,19 +253,19 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
     this.#wantsRead = false;
     this.#wantsWrite = false;
     return new Promise((resolve) => {
-      this.#closing = new Closing(this.#links, linger, (result) => {
+      this.#closing = new Closing(this.#parts, linger, (result) => {
         this.#closing = undefined;
         this.#forget();
-        this.#keepAlive.end();
+        this.#eventLoopRef.end();
         this.#onClosed();
         resolve(result);
       });
-      this.#keepAlive.changed();
+      this.#eventLoopRef.changed();
       this.#closing.start();
     });
   }
 
-  /** The program has ended but for this: the socket closes, and holds the process until its messages have left. */
+  /** The program has ended except for this: the socket closes, and holds the process until its messages have left. */
   lastChance(): void {
     const linger = Number(this.options.linger ?? -1);
     if (linger === 0 || this.#closing !== undefined || this.stats().queuedOut === 0) return;
@@ -264,21 +278,21 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
   }
 
   lastFlush(): void {
-    for (const pipe of this.#links.pipes) pipe.flush();
+    for (const pipe of this.#peers.pipes) pipe.flush();
   }
 
   routingOnReadable(): void {
     if (!this.#wantsRead || this.#closing !== undefined) return;
     this.#wantsRead = false;
     this.#listener.engineOnReadable();
-    this.#keepAlive.changed();
+    this.#eventLoopRef.changed();
   }
 
   routingOnWritable(): void {
     if (!this.#wantsWrite || this.#closing !== undefined) return;
     this.#wantsWrite = false;
     this.#listener.engineOnWritable();
-    this.#keepAlive.changed();
+    this.#eventLoopRef.changed();
   }
 
   routingOnEvent(event: SocketEvent): void {
@@ -290,15 +304,29 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
   }
 
   routingOnKept(bytes: number): void {
-    this.#links.kept(bytes);
+    this.#peers.kept(bytes);
   }
 
   closePipe(pipe: Pipe, reason: CloseReason): void {
-    this.#links.closePipe(pipe, reason);
+    this.#peers.close(pipe, reason);
+  }
+
+  event(event: SocketEvent): void {
+    this.#listener.engineOnEvent(event);
+  }
+
+  dropped(messages: number): void {
+    this.#count("disconnected", messages);
+  }
+
+  changed(): void {
+    this.#eventLoopRef.changed();
+    this.#peers.proceed();
+    this.#closing?.proceed();
   }
 
   pipeOnMessages(pipe: Pipe): void {
-    // From a peer that was disconnected nothing comes any more, but for the news of its end (STREAM).
+    // From a peer that was disconnected nothing comes any more, except the notice of its end (STREAM).
     if (this.#closing === undefined && (pipe.leaving === undefined || !pipe.outlives))
       this.#routing.messages(pipe);
     else pipe.discard();
@@ -313,7 +341,16 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, PipeOwner, Ending 
   }
 
   pipeOnCommand(pipe: Pipe, body: Buffer): void {
-    if (!this.#links.command(pipe, body) && pipe.leaving === undefined) this.#routing.command(pipe, body);
+    if (pipe.link?.command?.(body) !== true && pipe.leaving === undefined) this.#routing.command(pipe, body);
+  }
+
+  get #parts(): SocketParts {
+    return {
+      state: this.#state,
+      peers: this.#peers,
+      connections: this.#connections,
+      endpoints: this.#endpoints,
+    };
   }
 
   #count(reason: keyof NonNullable<EngineStats["dropped"]>, messages: number, pipe?: Pipe): void {

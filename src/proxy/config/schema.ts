@@ -4,9 +4,8 @@
  *
  * A text that holds a variable fits wherever a text does; what it comes to is checked once it is filled in.
  */
-import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../sockets/option-table.js";
+import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../core/option-table.js";
 import { NAME_PATTERN, type PlanType, typeNameOf, UNFIT } from "../options.js";
-
 import { type ProxySocketType, SIDE_TYPES } from "../pairs.js";
 
 /** A piece of a schema. */

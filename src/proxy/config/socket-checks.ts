@@ -2,7 +2,7 @@
  * What a schema cannot say of one socket: options that belong together, values that only the library can judge, and the
  * entries of its policy. Each fault is told at the value that has it. Pure.
  */
-import { hasOption } from "../../sockets/option-table.js";
+import { hasOption } from "../../core/option-table.js";
 import { checkOption } from "../../sockets/options.js";
 import { securityFault } from "../../sockets/security/check.js";
 import { type PlanType, typeNameOf } from "../options.js";

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { OPTIONS, type OptionSpec } from "../../../src/core/option-table.js";
 import { SocketType, type SocketTypeName } from "../../../src/core/socket-type.js";
 import { isNativeOption, nativeOptions, nativeValue } from "../../../src/engine/libzmq/options.js";
-import { OPTIONS, type OptionSpec } from "../../../src/sockets/option-table.js";
 import { resolveOptions } from "../../../src/sockets/options.js";
 
 const TYPES = Object.keys(SocketType) as SocketTypeName[];

@@ -1,6 +1,6 @@
 /** How many peers a socket takes, and how many it asks the program about at once. */
 import { describe, expect, it } from "vitest";
-import { JudgeQueue } from "../../../src/engine/zmtp/judge-queue.js";
+import { AuthenticationQueue } from "../../../src/engine/zmtp/admission.js";
 import { nextEvent, until } from "../../contract/support/wait.js";
 import type { HostilePeer } from "./support/hostile-peer.js";
 import { HostileWorld } from "./support/hostile-world.js";
@@ -121,7 +121,7 @@ describe("the program's hook", () => {
   it("is asked about peers in their order, not about those that left, and on after it has failed", async () => {
     const { state, authenticate, answer } = hook();
     const asked: string[] = [];
-    const queue = new JudgeQueue(
+    const queue = new AuthenticationQueue(
       () => 1,
       (peer) => {
         asked.push(peer.address);

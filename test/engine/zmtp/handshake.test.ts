@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { createMechanism } from "../../../src/engine/zmtp/admission.js";
 import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
 import { commandFrame } from "../../../src/engine/zmtp/codec/frame.js";
 import { encodeGreeting } from "../../../src/engine/zmtp/codec/greeting.js";
 import { Handshake, MAX_HANDSHAKE_COMMAND } from "../../../src/engine/zmtp/handshake.js";
 import type { Fault, Step } from "../../../src/engine/zmtp/mechanism/mechanism.js";
-import { createMechanism } from "../../../src/engine/zmtp/mechanism/select.js";
 import fc from "../../support/properties.js";
 import { optionsOf, properties } from "./mechanism/support.js";
 

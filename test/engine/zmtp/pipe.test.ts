@@ -41,6 +41,9 @@ function make(options: Partial<PipeOptions> = {}, outlives = true, budget = new 
     }),
     pause: vi.fn(),
     resume: vi.fn(),
+    drain: vi.fn(),
+    draining: false,
+    halfClose: vi.fn(),
     close: vi.fn(),
   };
   const fill = (): number => {

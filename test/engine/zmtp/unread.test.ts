@@ -2,9 +2,9 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
+import { createMechanism, mechanismOptions } from "../../../src/engine/zmtp/admission.js";
 import { Connection } from "../../../src/engine/zmtp/connection.js";
-import { createMechanism } from "../../../src/engine/zmtp/mechanism/select.js";
-import { connectionOptions, mechanismOptions } from "../../../src/engine/zmtp/options.js";
+import { completeOptions, connectionOptions } from "../../../src/engine/zmtp/options.js";
 import { Pipe } from "../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
 import { tcp } from "../../../src/engine/zmtp/transport/tcp.js";
@@ -89,21 +89,26 @@ describe("a peer whose credentials are looked at", () => {
       let connection: Connection | undefined;
       onStream = ((next) => (stream: Stream) => {
         const mechanism = createMechanism("NULL", true, mechanismOptions({}, "PULL", true));
-        connection = new Connection(stream, mechanism, connectionOptions({ heartbeatInterval: 0 }), {
-          connectionOnReady: (made) => {
-            pipe.linked(made, { socketType: "PUSH", identity: Buffer.alloc(0), commands: true });
-            return pipe;
+        connection = new Connection(
+          stream,
+          mechanism,
+          connectionOptions(completeOptions({ heartbeatInterval: 0 })),
+          {
+            connectionOnReady: (made) => {
+              pipe.linked(made, { socketType: "PUSH", identity: Buffer.alloc(0), commands: true });
+              return pipe;
+            },
+            connectionOnFault: (_, fault) => faults.push(fault.message),
+            connectionOnFlushed: () => undefined,
+            connectionOnEnd: () => undefined,
+            connectionOnAuthenticate: () => {
+              resolve();
+              return new Promise((decide) => {
+                allow = decide;
+              });
+            },
           },
-          connectionOnFault: (_, fault) => faults.push(fault.message),
-          connectionOnSaid: () => undefined,
-          connectionOnEnd: () => undefined,
-          connectionOnJudge: () => {
-            resolve();
-            return new Promise((decide) => {
-              allow = decide;
-            });
-          },
-        });
+        );
         world.after(() => connection?.close("local"));
         next(stream);
       })(onStream);

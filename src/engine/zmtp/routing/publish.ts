@@ -225,7 +225,7 @@ export class PublishRouting extends Routing {
   }
 
   get #limit(): number {
-    return markOf(this.host.options.receiveHighWaterMark ?? 1_000);
+    return markOf(this.host.options.receiveHighWaterMark);
   }
 
   get #limitBytes(): number {

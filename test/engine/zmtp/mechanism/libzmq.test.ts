@@ -7,6 +7,7 @@ import { createRequire } from "node:module";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { encodeZ85 } from "../../../../src/core/z85.js";
+import { createMechanism } from "../../../../src/engine/zmtp/admission.js";
 import { newKeyPair } from "../../../../src/engine/zmtp/mechanism/curve-exchange.js";
 import type {
   Fault,
@@ -14,7 +15,6 @@ import type {
   MechanismOptions,
   Metadata,
 } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
-import { createMechanism } from "../../../../src/engine/zmtp/mechanism/select.js";
 import { optionsOf, properties } from "./support.js";
 
 type Native = typeof import("zeromq");

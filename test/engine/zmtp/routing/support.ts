@@ -9,7 +9,7 @@ import {
   type Link,
   type Peer,
   Pipe,
-  type PipeOwner,
+  type PipeEffects,
 } from "../../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../../src/engine/zmtp/receive-budget.js";
 import { createRouting } from "../../../../src/engine/zmtp/routing/create.js";
@@ -71,6 +71,12 @@ export class FakePeer implements Link {
     this.reading = false;
   }
 
+  readonly draining = false;
+
+  drain(): void {}
+
+  halfClose(): void {}
+
   resume(): void {
     this.reading = true;
   }
@@ -122,7 +128,7 @@ export class FakePeer implements Link {
   }
 }
 
-export class RoutingWorld implements RoutingHost, PipeOwner {
+export class RoutingWorld implements RoutingHost, PipeEffects {
   readonly options: Record<string, unknown>;
   readonly routing: Routing;
   readonly peers: FakePeer[] = [];

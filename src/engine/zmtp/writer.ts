@@ -22,7 +22,7 @@ const MAX_WRITE = 262_144;
  * How long a connection that said all it had waits for the peer to hang up, in ms. A peer that reads slowly has not
  * got everything yet, and if it sends something to a closed connection, the kernel throws the rest away.
  */
-export const HANG_UP = 30_000;
+export const HANG_UP_TIMEOUT = 30_000;
 
 export class PipeWriter {
   readonly #socket: Socket;

@@ -7,7 +7,7 @@ import {
   type OutgoingMessage,
   type PeerCredentials,
 } from "../../../src/engine/engine.js";
-import { ZapClient } from "../../../src/engine/zmtp/zap-client.js";
+import { ZapClient } from "../../../src/engine/zmtp/zap.js";
 import fc from "../../support/properties.js";
 
 const PEER: PeerCredentials = {

@@ -5,7 +5,7 @@
  * Names and meanings are those of the package `zeromq`; where a default differs,
  * `zeromqDefault` says what it is there.
  */
-import type { SocketTypeName } from "../core/socket-type.js";
+import type { SocketTypeName } from "./socket-type.js";
 
 /** How an option's value is checked. */
 export type OptionKind = "boolean" | "integer" | "string" | "key" | "bytes" | "choice";

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
-import { KeepAlive } from "../../../src/engine/zmtp/keep-alive.js";
+import { EventLoopRef } from "../../../src/engine/zmtp/lifetime.js";
 
-const made: KeepAlive[] = [];
+const made: EventLoopRef[] = [];
 afterEach(() => {
   for (const keepAlive of made.splice(0)) keepAlive.end();
 });
@@ -12,7 +12,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 
 function make() {
   const state = { reason: false };
-  const keepAlive = new KeepAlive(() => state.reason);
+  const keepAlive = new EventLoopRef(() => state.reason);
   made.push(keepAlive);
   const set = (reason: boolean): void => {
     state.reason = reason;

@@ -3,9 +3,9 @@ import type { Socket } from "node:net";
 import type { DisconnectReason } from "../events.js";
 import { LONG_HEADER, writeHeader } from "./codec/frame.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
-import { HANG_UP, PipeWriter } from "./pipe-writer.js";
 import type { Reader, Sink } from "./transport/reader.js";
 import type { Stream } from "./transport/transport.js";
+import { HANG_UP_TIMEOUT, PipeWriter } from "./writer.js";
 
 const EMPTY_FRAME = Buffer.alloc(2);
 
@@ -19,22 +19,22 @@ export class RawConnection implements Link, Sink {
   #finishing = false;
   #ended = false;
   #timer: NodeJS.Timeout | undefined = undefined;
-  readonly #onSaid: () => void;
+  readonly #onFlushed: () => void;
   #error: Error | undefined = undefined;
 
-  /** @param onSaid after `finish`: all has been handed to the kernel */
+  /** @param onFlushed after `drain`: all has been handed to the kernel */
   constructor(
     { socket, reader }: Stream,
     pipe: Pipe,
     notifies: boolean,
-    onSaid: () => void,
+    onFlushed: () => void,
     onEnd: (reason: DisconnectReason, error: Error | undefined) => void,
   ) {
     this.socket = socket;
     this.#reader = reader;
     this.#pipe = pipe;
     this.#notifies = notifies;
-    this.#onSaid = onSaid;
+    this.#onFlushed = onFlushed;
     this.#writer = new PipeWriter(socket, pipe, undefined, this.#writerOnEmpty, this.#writerOnFault);
     this.#onEnd = onEnd;
   }
@@ -66,7 +66,14 @@ export class RawConnection implements Link, Sink {
     this.#end("local");
   }
 
-  finish(): void {
+  /** A raw peer need not hang up: a socket that ends does not wait for it. */
+  readonly draining = false;
+
+  halfClose(): void {
+    this.#end("local");
+  }
+
+  drain(): void {
     if (this.#ended || this.#finishing) return;
     this.#finishing = true;
     this.flush();
@@ -85,8 +92,8 @@ export class RawConnection implements Link, Sink {
   #hangUp(): void {
     this.socket.end();
     this.#reader.resume();
-    this.#timer = setTimeout(() => this.#end("local"), HANG_UP).unref();
-    this.#onSaid();
+    this.#timer = setTimeout(() => this.#end("local"), HANG_UP_TIMEOUT).unref();
+    this.#onFlushed();
   }
 
   sinkMemory(): undefined {

@@ -1,0 +1,326 @@
+/**
+ * The endpoints of one socket: those it is bound to, with the streams that come in through them, and those it is connected
+ * to, each of which is dialled until it is disconnected.
+ *
+ *   listener --stream--> connections.accept
+ *
+ *   dialling --stream--> connections.open --ready--> connected
+ *       ^                        |                       |
+ *       +------- back-off -------+--------- lost --------+
+ *
+ * Each attempt resolves the name again. A pipe that outlives its connections carries on with the next one.
+ */
+import { type ShoalError, TransportError } from "../../core/errors.js";
+import type { Admission } from "./admission.js";
+import type { Connection } from "./connection.js";
+import type { Connections, Dialling } from "./connections.js";
+import { transportError } from "./errors.js";
+import { InprocPeers } from "./inproc.js";
+import { reconnectOptions, transportOptions } from "./options.js";
+import type { Peers } from "./peers.js";
+import type { Pipe } from "./pipe.js";
+import { Backoff } from "./reconnect.js";
+import type { SocketState } from "./socket-state.js";
+import {
+  type Acceptor,
+  type Listener,
+  type Stream,
+  schemeOf,
+  TRANSPORTS,
+  type Transport,
+  type TransportOptions,
+} from "./transport/transport.js";
+
+/** Knows for which endpoint it accepts. */
+interface EndpointAcceptor extends Acceptor {
+  endpoint: string;
+}
+
+export class Endpoints {
+  readonly #state: SocketState;
+  readonly #peers: Peers;
+  readonly #admission: Admission;
+  readonly #connections: Connections;
+  readonly #inproc: InprocPeers;
+  /** With the endpoint as the program gave it; a wildcard may be given many times. */
+  readonly #listeners = new Map<Listener, string>();
+  readonly #dialers = new Set<Dialer>();
+  #stopped = false;
+  #reconnects = 0;
+
+  constructor(state: SocketState, peers: Peers, admission: Admission, connections: Connections) {
+    this.#state = state;
+    this.#peers = peers;
+    this.#admission = admission;
+    this.#connections = connections;
+    this.#inproc = new InprocPeers(state, peers);
+  }
+
+  /** Endpoints this socket is bound to. */
+  get bound(): number {
+    return this.#listeners.size;
+  }
+
+  /** Connections that were made again. */
+  get reconnects(): number {
+    return this.#reconnects;
+  }
+
+  async bind(endpoint: string): Promise<string> {
+    this.#admission.mechanism();
+    const transport = TRANSPORTS.get(schemeOf(endpoint));
+    if (transport === undefined) return this.bindSync(endpoint);
+    const acceptor = this.#acceptor();
+    let listener: Listener;
+    try {
+      listener = await transport.listen(endpoint, transportOptions(this.#state.options), acceptor);
+    } catch (error) {
+      throw this.#failed(endpoint, error as ShoalError);
+    }
+    if (this.#stopped) {
+      await listener.close();
+      throw new TransportError("EADDRNOTAVAIL", `Cannot bind ${endpoint}: the socket closed meanwhile`, {
+        endpoint,
+      });
+    }
+    return this.#isBound(endpoint, listener, acceptor);
+  }
+
+  bindSync(endpoint: string): string {
+    this.#admission.mechanism();
+    const transport = TRANSPORTS.get(schemeOf(endpoint));
+    const acceptor = this.#acceptor();
+    let listener: Listener;
+    try {
+      listener =
+        transport?.listenSync(endpoint, transportOptions(this.#state.options), acceptor) ??
+        this.#inprocListener(endpoint);
+    } catch (error) {
+      throw this.#failed(endpoint, error as ShoalError);
+    }
+    // Listed first: peers that waited for the name meet it within the call.
+    this.#isBound(endpoint, listener, acceptor);
+    if (transport === undefined && this.#listeners.has(listener)) this.#inproc.bind(endpoint);
+    return listener.endpoint;
+  }
+
+  async unbind(endpoint: string): Promise<void> {
+    const { effects } = this.#state;
+    for (const [listener, given] of this.#listeners) {
+      if (given !== endpoint && listener.endpoint !== endpoint) continue;
+      this.#listeners.delete(listener);
+      const closed = listener.close();
+      effects.changed();
+      await closed;
+      effects.event({ type: "close", address: listener.endpoint });
+      return;
+    }
+    throw new TransportError("ENOENT", `Cannot unbind ${endpoint}: the socket is not bound to it`, {
+      endpoint,
+    });
+  }
+
+  connect(endpoint: string, routingId: string | undefined): void {
+    this.#admission.mechanism();
+    const { names, options, type } = this.#state;
+    const transport = TRANSPORTS.get(schemeOf(endpoint));
+    if (transport === undefined) names.assertWithinReach(endpoint);
+    // A pipe from the start: what is sent before the connection stands waits in it.
+    const immediate = options.immediate === true && transport !== undefined;
+    const raw = type === "Stream";
+    // A raw peer can be sent to before it is there if it has a name, and its pipe ends with its connection: what was
+    // meant for one conversation does not go to the next.
+    const pipe = immediate || (raw && routingId === undefined) ? undefined : this.#peers.make(endpoint, !raw);
+    if (pipe !== undefined) {
+      if (routingId !== undefined) pipe.routingId = Buffer.from(routingId);
+      this.#peers.add(pipe);
+    }
+    if (transport === undefined) {
+      this.#inproc.connect(endpoint, pipe as Pipe);
+      return;
+    }
+    const dialer = new Dialer(endpoint, routingId, pipe, transport, this.#state, this);
+    this.#dialers.add(dialer);
+    dialer.start();
+  }
+
+  /** What waits for the peer still leaves, within the socket's linger. @returns whether there was anything to disconnect */
+  disconnect(endpoint: string): boolean {
+    let found = this.#inproc.disconnect(endpoint);
+    for (const dialer of [...this.#dialers]) {
+      if (dialer.endpoint !== endpoint || dialer.leaving) continue;
+      found = true;
+      const { connection, pipe } = dialer;
+      dialer.leaving = true;
+      if (pipe !== undefined && this.#peers.leave(pipe, () => this.#giveUp(dialer, pipe))) continue;
+      this.#stop(dialer);
+      if (pipe !== undefined) this.#peers.end(pipe, "local");
+      connection?.close("local"); // While it shakes hands, the pipe does not know it.
+    }
+    return found;
+  }
+
+  /** Whether it is still dialled, or connected. */
+  has(dialling: Dialling): boolean {
+    return this.#dialers.has(dialling as Dialer);
+  }
+
+  /** Stops listening, for good. */
+  stopListening(): void {
+    this.#stopped = true;
+    for (const listener of this.#listeners.keys()) {
+      void listener.close();
+      this.#state.effects.event({ type: "close", address: listener.endpoint });
+    }
+    this.#listeners.clear();
+  }
+
+  /** No further attempts to connect. @param unlessUnsent except where messages wait for the peer */
+  stopDialling(unlessUnsent: boolean): void {
+    for (const dialer of [...this.#dialers]) {
+      if (unlessUnsent && dialer.pipe !== undefined && dialer.pipe.out.messages > 0) continue;
+      this.#stop(dialer);
+    }
+    this.#inproc.stopAll(unlessUnsent);
+  }
+
+  /** A dialer has a stream. */
+  dialled(dialer: Dialer, stream: Stream): void {
+    this.#state.effects.event({ type: "connect", address: dialer.endpoint });
+    // A listener of that event may have disconnected, or closed the socket.
+    if (this.#dialers.has(dialer)) this.#connections.open(stream, dialer.endpoint, dialer);
+    else stream.socket.destroy();
+  }
+
+  /** A dialer is connected, and not for the first time. */
+  reconnected(): void {
+    this.#reconnects += 1;
+  }
+
+  #acceptor(): EndpointAcceptor {
+    const acceptor: EndpointAcceptor = {
+      endpoint: "",
+      accepted: (stream) => {
+        if (this.#stopped) stream.socket.destroy();
+        else this.#connections.accept(stream, acceptor.endpoint);
+      },
+      failed: (error) => {
+        this.#state.effects.event({ type: "accept:error", address: acceptor.endpoint, error });
+      },
+    };
+    return acceptor;
+  }
+
+  /** An inproc name as a listener, not yet bound. */
+  #inprocListener(endpoint: string): Listener {
+    const { names } = this.#state;
+    names.assertFree(endpoint);
+    return { endpoint, close: async () => names.unbind(endpoint) };
+  }
+
+  /** @returns the error, to be thrown, once an event has reported it */
+  #failed(endpoint: string, error: ShoalError): ShoalError {
+    this.#state.effects.event({ type: "bind:error", address: endpoint, error });
+    return error;
+  }
+
+  #isBound(given: string, listener: Listener, acceptor: EndpointAcceptor): string {
+    const { effects } = this.#state;
+    acceptor.endpoint = listener.endpoint;
+    this.#listeners.set(listener, given);
+    effects.event({ type: "bind", address: listener.endpoint });
+    effects.changed();
+    return listener.endpoint;
+  }
+
+  /** What waited in the pipe of a dialer that was disconnected has left, or its time is over. */
+  #giveUp(dialer: Dialer, pipe: Pipe): void {
+    this.#stop(dialer);
+    if (pipe.link === undefined) dialer.connection?.close("local");
+  }
+
+  #stop(dialer: Dialer): void {
+    dialer.stop();
+    this.#dialers.delete(dialer);
+  }
+}
+
+/** The connecting side of one endpoint, until it is disconnected. */
+class Dialer implements Dialling {
+  readonly endpoint: string;
+  readonly routingId: string | undefined;
+  pipe: Pipe | undefined;
+  connection: Connection | undefined = undefined;
+  /** It was disconnected, and goes on only for what waits in its pipe (peers.ts). */
+  leaving = false;
+  readonly #transport: Transport;
+  readonly #options: TransportOptions;
+  readonly #state: SocketState;
+  readonly #endpoints: Endpoints;
+  readonly #backoff: Backoff;
+  #cancel: (() => void) | undefined = undefined;
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #stopped = false;
+  /** Whether a connection has stood before. */
+  #wasConnected = false;
+
+  constructor(
+    endpoint: string,
+    routingId: string | undefined,
+    pipe: Pipe | undefined,
+    transport: Transport,
+    state: SocketState,
+    endpoints: Endpoints,
+  ) {
+    this.endpoint = endpoint;
+    this.routingId = routingId;
+    this.pipe = pipe;
+    this.#transport = transport;
+    this.#options = transportOptions(state.options);
+    this.#state = state;
+    this.#endpoints = endpoints;
+    this.#backoff = new Backoff(reconnectOptions(state.options));
+  }
+
+  start(): void {
+    this.#state.effects.event({ type: "connect:delay", address: this.endpoint });
+    this.#dial();
+  }
+
+  connected(): void {
+    this.#backoff.reset();
+    if (this.#wasConnected) this.#endpoints.reconnected();
+    this.#wasConnected = true;
+  }
+
+  lost(error: ShoalError): void {
+    this.connection = undefined;
+    if (this.pipe?.ended === true) this.pipe = undefined; // It was that connection's own.
+    if (!this.#stopped) this.#retry(error);
+  }
+
+  /** No further attempts. */
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel?.();
+    clearTimeout(this.#timer);
+  }
+
+  #dial = (): void => {
+    if (this.#stopped) return; // A listener of the event that announced the attempt has stopped it.
+    this.#cancel = this.#transport.dial(this.endpoint, this.#options, (result) => {
+      this.#cancel = undefined;
+      if (this.#stopped) return;
+      if (result instanceof Error) this.#retry(transportError(result, "connect to", this.endpoint));
+      else this.#endpoints.dialled(this, result);
+    });
+  };
+
+  #retry(error: ShoalError): void {
+    const interval = this.#backoff.next();
+    if (interval === undefined) return;
+    this.#state.effects.event({ type: "connect:retry", address: this.endpoint, interval, error });
+    if (this.#stopped) return;
+    this.#timer = setTimeout(this.#dial, interval).unref();
+  }
+}

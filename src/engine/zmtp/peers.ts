@@ -1,0 +1,278 @@
+/**
+ * The peers of one socket, each as a pipe, from its making to its end. The routing uses the pipes; the program hears of
+ * peers that join and leave.
+ *
+ *   made --joined--> carried by a link --left--> waits for the next link, or is removed
+ *                          | leave
+ *                          v
+ *                   leaving: what waits in it is sent within the linger, then it is removed
+ *
+ * `disconnect` makes a pipe leave. A link that stands sends what waits and hangs up. Where none stands yet, the dialer, or
+ * the inproc name, is kept until one does, as libzmq keeps its session: what `send` has accepted does not depend on when
+ * the peer was there.
+ */
+import type { ShoalError } from "../../core/errors.js";
+import type { PeerPolicy } from "../engine.js";
+import type { DisconnectReason } from "../events.js";
+import type { Fault, Metadata } from "./mechanism/mechanism.js";
+import { patienceOf, pipeOptions } from "./options.js";
+import { type CloseReason, type Peer, Pipe } from "./pipe.js";
+import { ReceiveBudget } from "./receive-budget.js";
+import { FITS, WIRE_NAMES } from "./routing/routing.js";
+import type { SocketState } from "./socket-state.js";
+
+/** Bytes of a peer's property; a longer one is ignored. */
+const MAX_PROPERTY = 255;
+
+const EMPTY = Buffer.alloc(0);
+
+/** A pipe that was disconnected. */
+interface Leaving {
+  /** Ends the attempts to reach the peer. */
+  readonly stop: () => void;
+  readonly timer: NodeJS.Timeout | undefined;
+}
+
+export class Peers {
+  readonly #state: SocketState;
+  /** What peers may have in the receive queues together. */
+  readonly #budget: ReceiveBudget;
+  readonly #pipes = new Set<Pipe>();
+  readonly #leaving = new Map<Pipe, Leaving>();
+  #count = 0;
+  #policy: PeerPolicy = {};
+  /** Called when a pipe has ended or lost its link: another peer may have a place now. */
+  onPlace: () => void = () => undefined;
+
+  constructor(state: SocketState) {
+    this.#state = state;
+    this.#budget = new ReceiveBudget(() => Number(state.options.maxReceiveQueueBytes));
+  }
+
+  /** All pipes that have not ended. */
+  get pipes(): ReadonlySet<Pipe> {
+    return this.#pipes;
+  }
+
+  /** Peers whose handshake is complete. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** What peers may do. */
+  get policy(): PeerPolicy {
+    return this.#policy;
+  }
+
+  police(policy: PeerPolicy): void {
+    this.#policy = policy;
+    for (const pipe of [...this.#pipes]) pipe.police(policy);
+  }
+
+  /** The options have other high-water marks now. */
+  marksChanged(): void {
+    const options = pipeOptions(this.#state.options, this.#state.type);
+    for (const pipe of [...this.#pipes]) pipe.marksChanged(options);
+  }
+
+  /** The routing keeps so many more bytes of received messages; negative: fewer. */
+  kept(bytes: number): void {
+    this.#budget.add(bytes);
+  }
+
+  /** @param outlives it is kept when its link is lost */
+  make(endpoint: string, outlives: boolean): Pipe {
+    const { effects, options, type } = this.#state;
+    const pipe = new Pipe(effects, pipeOptions(options, type), this.#budget, endpoint, outlives);
+    pipe.police(this.#policy);
+    return pipe;
+  }
+
+  add(pipe: Pipe): void {
+    this.#pipes.add(pipe);
+    this.#state.routing.add(pipe);
+  }
+
+  /** Who is at the other end, as its handshake said. */
+  peerOf(metadata: Metadata, commands: boolean): Peer {
+    const { property } = this.#state;
+    const value = property === undefined ? undefined : metadata.get(property.name.toLowerCase());
+    return {
+      socketType: metadata.get("socket-type")?.toString("latin1") ?? "",
+      identity: metadata.get("identity") ?? EMPTY,
+      commands,
+      announced: value === undefined || value.length > MAX_PROPERTY ? undefined : value.toString("latin1"),
+    };
+  }
+
+  /** Why a peer may not join; `undefined`: it may. @param pipe the one it would be linked to, if there is one already */
+  refuse(peer: Peer, pipe: Pipe | undefined): Fault | undefined {
+    const { type, routing } = this.#state;
+    // A peer that names no type may be anything, as libzmq has it.
+    const fits = type === "Stream" || peer.socketType === "" || FITS[type].includes(peer.socketType);
+    if (fits) return pipe?.leaving === undefined ? routing.refuse(peer, pipe) : undefined;
+    return {
+      kind: "protocol",
+      code: "ERR_ZMTP_INVALID_METADATA",
+      message: `a ${WIRE_NAMES[type]} cannot talk to a ${peer.socketType.replace(/[^ -~]/g, "?").slice(0, 40)}`,
+    };
+  }
+
+  /** Its link stands. */
+  joined(pipe: Pipe): void {
+    if (pipe.leaving !== undefined) return;
+    const { routing, effects } = this.#state;
+    this.#count += 1;
+    routing.joined(pipe);
+    effects.event({ type: "handshake", address: pipe.endpoint });
+    effects.event({ type: "peer:join", address: pipe.endpoint, ...idOf(pipe) });
+    this.#reportProperty(pipe, true);
+  }
+
+  /** Its link is gone. */
+  left(pipe: Pipe, reason: DisconnectReason, error?: ShoalError): void {
+    const { routing, effects } = this.#state;
+    this.#parted(pipe, reason, error);
+    effects.dropped(pipe.unlinked());
+    if (pipe.isGone) return;
+    const waits = pipe.outlives && !(this.#state.closing && pipe.out.messages === 0);
+    if (waits) routing.lost(pipe);
+    else this.#remove(pipe);
+    this.#placeIsFree();
+  }
+
+  /** Ends a pipe, and its link. */
+  end(pipe: Pipe, reason: CloseReason): void {
+    const { link } = pipe;
+    this.#remove(pipe);
+    link?.close(reason);
+    this.#placeIsFree();
+  }
+
+  /** Ends the link of a pipe, or a pipe that has none and is nobody's endpoint. */
+  close(pipe: Pipe, reason: CloseReason): void {
+    const { link } = pipe;
+    // On a raw stream the program's own messages come first: an empty message means "hang up".
+    if (link !== undefined && this.#state.type === "Stream") link.drain(0);
+    else if (link !== undefined) link.close(reason);
+    else if (!pipe.outlives) this.end(pipe, reason);
+  }
+
+  /**
+   * Takes a pipe out of use, and has what waits in it sent within the socket's linger. What it received can still be
+   * taken. For the program its peer has left.
+   *
+   * @param stop called at its end: no further attempts to reach the peer
+   * @returns `false`, and nothing has changed, where nothing is to be sent or there is no linger
+   */
+  leave(pipe: Pipe, stop: () => void): boolean {
+    const linger = Number(this.#state.options.linger);
+    const { link } = pipe;
+    // A link has something even if nothing waits: what the kernel holds is lost when it is cut with input unread.
+    if (linger === 0 || (link === undefined && pipe.out.messages === 0)) return false;
+    const patience = patienceOf(linger);
+    // It does not hold the process: at its end the socket closes, and lingers for all that waits (lifetime.ts).
+    const timer = linger < 0 ? undefined : setTimeout(() => this.#endLeaving(pipe), linger).unref();
+    this.#leaving.set(pipe, { stop, timer });
+    this.#state.routing.removed(pipe);
+    this.#parted(pipe, "local", undefined);
+    pipe.leaving = patience;
+    this.#placeIsFree();
+    link?.drain(patience);
+    this.proceed();
+    return true;
+  }
+
+  /** Something was sent, or a link is gone: pipes that leave may have nothing left to wait for. */
+  proceed(): void {
+    for (const pipe of [...this.#leaving.keys()]) {
+      const isUnreachable = pipe.link === undefined && !pipe.outlives;
+      if (pipe.out.messages === 0 || isUnreachable) this.#endLeaving(pipe);
+    }
+  }
+
+  /** Sends what waits and hangs up, on every link that stands. @param patience ms (connection.ts) */
+  drain(patience: number): void {
+    for (const { link } of [...this.#pipes]) link?.drain(patience);
+  }
+
+  /** Ends this side's half of every link; what the peers had sent until then is received. */
+  halfClose(): void {
+    for (const { link } of [...this.#pipes]) link?.halfClose();
+  }
+
+  /** The end of all pipes, whatever still waits. @returns messages that were accepted and did not go out */
+  endAll(): number {
+    for (const { timer } of this.#leaving.values()) clearTimeout(timer);
+    this.#leaving.clear();
+    let lost = 0;
+    for (const pipe of [...this.#pipes]) {
+      const unsent = pipe.out.messages;
+      lost += unsent;
+      // First the pipe, so that nothing of it is counted, or handed over, with its link once more.
+      this.#pipes.delete(pipe);
+      pipe.end();
+      const { link } = pipe;
+      // A link that has sent everything goes on by itself until the peer has hung up; for the program its peer is gone.
+      // (One whose commands the kernel does not take has not: their memory goes to others now.)
+      const goesOn = unsent === 0 && link?.draining === true && !link.blocked;
+      if (goesOn) this.#forget(pipe);
+      else link?.close("local");
+    }
+    return lost;
+  }
+
+  #endLeaving(pipe: Pipe): void {
+    const leaving = this.#leaving.get(pipe);
+    if (leaving === undefined) return;
+    this.#leaving.delete(pipe);
+    clearTimeout(leaving.timer);
+    leaving.stop();
+    const { link } = pipe;
+    // A link that has sent everything goes on by itself until the peer has hung up.
+    const hasSent = pipe.out.messages === 0 && link?.blocked === false;
+    if (this.#pipes.delete(pipe)) this.#state.effects.dropped(pipe.end());
+    if (!hasSent) link?.close("local");
+  }
+
+  /** The socket ends before its link does: the events will have ended by then. */
+  #forget(pipe: Pipe): void {
+    if (pipe.peer === undefined || pipe.leaving !== undefined) return;
+    this.#reportProperty(pipe, false);
+    pipe.peer = undefined;
+    this.#count -= 1;
+  }
+
+  /** The program hears that a peer has left, if it knew of it. */
+  #parted(pipe: Pipe, reason: DisconnectReason, error: ShoalError | undefined): void {
+    if (pipe.peer !== undefined && pipe.leaving === undefined) {
+      const { effects } = this.#state;
+      this.#count -= 1;
+      const address = pipe.endpoint;
+      effects.event({ type: "disconnect", address, reason, ...(error === undefined ? {} : { error }) });
+      effects.event({ type: "peer:leave", address, reason, ...idOf(pipe) });
+      this.#reportProperty(pipe, false);
+    }
+    pipe.peer = undefined;
+  }
+
+  #reportProperty({ peer }: Pipe, joined: boolean): void {
+    if (peer?.announced !== undefined) this.#state.property?.heard(peer.announced, joined);
+  }
+
+  /** Takes a pipe out of use; what it received can still be taken. */
+  #remove(pipe: Pipe): void {
+    if (!this.#pipes.delete(pipe)) return;
+    this.#state.routing.removed(pipe);
+    pipe.link?.flush();
+    this.#state.effects.dropped(pipe.end());
+  }
+
+  #placeIsFree(): void {
+    if (!this.#state.closing) this.onPlace();
+  }
+}
+
+function idOf({ routingId }: Pipe): { routingId?: Buffer } {
+  return routingId === undefined ? {} : { routingId };
+}

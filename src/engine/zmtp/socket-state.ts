@@ -1,0 +1,36 @@
+/** What the parts of one socket share: types only, so that no part has to import another for them. */
+import type { SocketTypeName } from "../../core/socket-type.js";
+import type { Announcement, PeerCredentials } from "../engine.js";
+import type { SocketEvent } from "../events.js";
+import type { InprocNames } from "./inproc-names.js";
+import type { PipeEffects } from "./pipe.js";
+import type { Routing } from "./routing/routing.js";
+import type { ZapClient } from "./zap.js";
+
+/** What the parts of a socket report to it. */
+export interface SocketEffects extends PipeEffects {
+  /** Something happened to the socket or to a peer. */
+  event(event: SocketEvent): void;
+  /** Accepted messages were lost with a connection or a pipe. */
+  dropped(messages: number): void;
+  /** What holds the process, or what a close waits for, may have changed. */
+  changed(): void;
+}
+
+export interface SocketState {
+  readonly type: SocketTypeName;
+  /** Complete (options.ts); read again at each bind, connect and handshake. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** The inproc names of its context. */
+  readonly names: InprocNames;
+  /** Asks the authentication service of its context. */
+  readonly zap: ZapClient;
+  /** The program's own hook; read again for each handshake, since a policy may set another. */
+  readonly authenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
+  readonly routing: Routing;
+  readonly effects: SocketEffects;
+  /** The property that each handshake carries in addition to the socket's type and identity. */
+  property: Announcement | undefined;
+  /** The socket closes: a pipe that has sent everything waits for no further link. */
+  closing: boolean;
+}
