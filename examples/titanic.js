@@ -30,7 +30,7 @@ let client = new TitanicClient(server.endpoint);
 const uuid = await client.request("resize", ["photo.jpg", "640"]);
 assert.match(uuid, /^[0-9A-F]{32}$/);
 assert.equal((await client.reply(uuid)).status, "300");
-await client.end();
+await client.close();
 
 // Broker and Titanic are started anew; the request is in the folder.
 await server.stop();
@@ -44,11 +44,11 @@ client = new TitanicClient(server.endpoint);
 const { status, body } = await client.wait(uuid);
 assert.equal(status, "200");
 assert.equal(String(body[0]), "photo.jpg at 640");
-await client.close(uuid);
+await client.forget(uuid);
 assert.equal((await client.reply(uuid)).status, "400");
 console.log(`resized: ${body[0]}`);
 
 await worker.close();
-await client.end();
+await client.close();
 await server.stop();
 rmSync(directory, { recursive: true });

@@ -68,7 +68,7 @@ async function service(directory, requests, window) {
   await once(titanic, "message");
   const client = new TitanicClient(String(endpoint), { maxInFlight: window });
   const rates = await measure(requests, window, () => client.request("nobody", BODY));
-  await client.end();
+  await client.close();
   for (const child of [titanic, broker]) {
     child.kill("SIGKILL");
     await once(child, "exit");

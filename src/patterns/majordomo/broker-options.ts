@@ -1,6 +1,7 @@
 /** What a broker's user sets and sees: its options, its events and its statistics. */
-import { InvalidArgumentError } from "../../core/errors.js";
+
 import type { FailureReason } from "../kit/errors.js";
+import { boolean, bytes, checkOptions, integer } from "../kit/options.js";
 import type { MajordomoFaultReason } from "./client-messages.js";
 
 /** What bounds a broker, and how patient it is. Times are in ms. */
@@ -53,60 +54,32 @@ export interface MajordomoBrokerLimits {
   readonly plainErrors: boolean;
 }
 
-const DEFAULTS: MajordomoBrokerLimits = Object.freeze({
-  heartbeatInterval: 2_500,
-  liveness: 3,
-  maxDeliveries: 3,
-  maxQueue: 100_000,
-  maxQueueBytes: 268_435_456,
-  queueTimeout: 30_000,
-  noServiceTimeout: 1_000,
-  waitForService: true,
-  maxServices: 10_000,
-  maxWorkers: 100_000,
-  dedupWindow: 20_000,
-  dedupBytes: 16_777_216,
-  maxJoinedBytes: 16_777_216,
-  maxClientBytes: 67_108_864,
-  maxReplyBytes: 268_435_456,
-  maxPinned: 100,
-  plainErrors: true,
-});
+const OPTIONS = {
+  heartbeatInterval: integer({ default: 2_500 }),
+  liveness: integer({ default: 3 }),
+  maxDeliveries: integer({ default: 3 }),
+  maxQueue: integer({ default: 100_000, min: 0 }),
+  maxQueueBytes: bytes({ default: 268_435_456, min: 0 }),
+  queueTimeout: integer({ default: 30_000 }),
+  noServiceTimeout: integer({ default: 1_000, min: 0 }),
+  waitForService: boolean(true),
+  maxServices: integer({ default: 10_000, min: 0 }),
+  maxWorkers: integer({ default: 100_000, min: 0 }),
+  dedupWindow: integer({ default: 20_000, min: 0 }),
+  dedupBytes: bytes({ default: 16_777_216, min: 0 }),
+  maxJoinedBytes: bytes({ default: 16_777_216, min: 0 }),
+  maxClientBytes: bytes({ default: 67_108_864, min: 0 }),
+  maxReplyBytes: bytes({ default: 268_435_456, min: 0 }),
+  maxPinned: integer({ default: 100, min: 0 }),
+  plainErrors: boolean(true),
+};
 
-/** The smallest value of the options that may not be 0. */
-const POSITIVE = new Set(["heartbeatInterval", "liveness", "maxDeliveries", "queueTimeout"]);
+/** The names of the limits. */
+export const BROKER_LIMITS: readonly string[] = Object.keys(OPTIONS);
 
-const MAX = 2_147_483_647;
-
-/** Options of a pattern: those that are given, over their defaults. @throws InvalidArgumentError `EINVAL` */
-export function resolve<T extends object>(defaults: T, given: object, what: string): T {
-  const standards = defaults as Readonly<Record<string, unknown>>;
-  const resolved: Record<string, unknown> = { ...standards };
-  for (const [name, value] of Object.entries(given)) {
-    if (value === undefined) continue;
-    const standard = standards[name];
-    if (standard === undefined) throw new InvalidArgumentError(`${what} has no option ${name}`);
-    if (typeof standard === "boolean" && typeof value !== "boolean") {
-      throw new InvalidArgumentError(`Option ${name} of ${what} must be true or false; got ${String(value)}`);
-    }
-    if (typeof standard === "number") {
-      const min = POSITIVE.has(name) ? 1 : 0;
-      if (!Number.isSafeInteger(value) || Number(value) < min || Number(value) > MAX) {
-        throw new InvalidArgumentError(
-          `Option ${name} of ${what} must be a whole number from ${min} to ${MAX}; got ${String(value)}`,
-        );
-      }
-    }
-    if (typeof standard === "string" && typeof value !== "string") {
-      throw new InvalidArgumentError(`Option ${name} of ${what} must be text; got ${typeof value}`);
-    }
-    resolved[name] = value;
-  }
-  return Object.freeze(resolved) as T;
-}
-
-export function resolveBrokerLimits(given: Partial<MajordomoBrokerLimits>): MajordomoBrokerLimits {
-  return resolve(DEFAULTS, given, "MajordomoBroker");
+/** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+export function resolveBrokerLimits(given: object): MajordomoBrokerLimits {
+  return checkOptions("MajordomoBroker", OPTIONS, given);
 }
 
 /** Why a worker is no longer registered. */

@@ -1,13 +1,16 @@
 /** A Majordomo broker: the socket, the timer and the gate around broker-rules.ts. */
 
 import { randomBytes, randomInt } from "node:crypto";
+import { checkKeys } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
+import type { EventNames } from "../../core/event-stream.js";
+import { withTimeout } from "../../core/waiter.js";
 import { capabilitiesOf, queuedBytesFor } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
+import { Driver } from "../kit/driver.js";
 import type { ServerGate } from "../kit/server-gate.js";
 import {
+  BROKER_LIMITS,
   type MajordomoBrokerEvent,
   type MajordomoBrokerLimits,
   type MajordomoBrokerStats,
@@ -33,9 +36,6 @@ const BATCH = 1_000;
 /** Answers queued for one client that does not read, unless `socketOptions` says otherwise. */
 const SEND_HIGH_WATER_MARK = 100_000;
 
-/** ms that `close` gives the requests in flight. */
-const CLOSE_LINGER = 5_000;
-
 /** ms that the last messages have to leave. */
 const FLUSH_TIMEOUT = 1_000;
 
@@ -47,18 +47,18 @@ export interface MajordomoBrokerOptions extends Partial<MajordomoBrokerLimits> {
   readonly gate?: ServerGate;
 }
 
-/** What `close` of a pattern takes. */
-export interface PatternCloseOptions {
-  /** ms for what is in flight to end; 0: none, -1: without limit. Default 5,000. */
-  readonly linger?: number;
-}
-
-/** @throws InvalidArgumentError `EINVAL` for an invalid linger */
-export function lingerOf(options: PatternCloseOptions | undefined): number {
-  const linger = options?.linger ?? CLOSE_LINGER;
-  if (Number.isSafeInteger(linger) && linger >= -1) return linger;
-  throw new InvalidArgumentError(`linger is a whole number of ms, or -1; got ${String(linger)}`);
-}
+const EVENTS: EventNames<MajordomoBrokerEvent> = {
+  "service:started": true,
+  "service:stopped": true,
+  "worker:joined": true,
+  "worker:left": true,
+  "request:redelivered": true,
+  "request:failed": true,
+  "request:abandoned": true,
+  "request:repeated": true,
+  "reply:dropped": true,
+  "peer:invalid": true,
+};
 
 /**
  * Passes requests to the workers of the service that they name, and the replies
@@ -68,20 +68,20 @@ export function lingerOf(options: PatternCloseOptions | undefined): number {
  * A request that a worker was lost with goes to another, at most `maxDeliveries`
  * times. What cannot be served is refused with a reason: see {@link ServiceError}.
  */
-export class MajordomoBroker {
-  /** Workers and services that come and go, requests that fail, peers that break the protocol. */
-  readonly events: EventStream<MajordomoBrokerEvent> = new EventStream<MajordomoBrokerEvent>();
+export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBrokerStats> {
   readonly #router: Router;
   readonly #rules: BrokerRules;
   readonly #timer: DriverTimer;
   readonly #gate: ServerGate | undefined;
-  #closing: Promise<void> | undefined;
-  #whenIdle: (() => void) | undefined;
+  /** Waits for the last request to end: `drain` and `close`. */
+  #idleWaits: (() => void)[] = [];
   /** Peers whose connections have ended while messages were still to be read, perhaps theirs. */
   #departed: Buffer[] = [];
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: MajordomoBrokerOptions = {}) {
+    super("MajordomoBroker", EVENTS);
+    checkKeys("MajordomoBroker", options, [...BROKER_LIMITS, "socketOptions", "gate"]);
     const { socketOptions, gate, ...given } = options;
     const limits = resolveBrokerLimits(given);
     this.#router = new Router({
@@ -94,7 +94,11 @@ export class MajordomoBroker {
     const effects = {
       send: (message: Frames): SendResult => this.#send(message),
       queuedBytes: queueDepth ? (client: Buffer): number => queuedBytesFor(this.#router, client) : undefined,
-      event: (event: MajordomoBrokerEvent): void => this.events.emit(event),
+      event: (event: MajordomoBrokerEvent): void => {
+        this.events.emit(event);
+        // Requests end by time-outs and lost peers, too, each with an event.
+        if (this.#idleWaits.length > 0) setImmediate(() => this.#checkIdle());
+      },
     };
     this.#rules = new BrokerRules(limits, effects, randomBytes(8), randomInt(MAX_TAG), this.#timer.now());
     this.#gate = gate;
@@ -112,49 +116,47 @@ export class MajordomoBroker {
     return this.#router.lastEndpoint;
   }
 
-  /** Whether `close` was called. */
-  get closed(): boolean {
-    return this.#closing !== undefined;
-  }
-
-  /** Listens for clients and workers. Errors are those of `bind` of a socket. */
-  async bind(endpoint: string): Promise<void> {
+  /**
+   * Listens for clients and workers; more than once for several endpoints.
+   *
+   * @returns the endpoint as resolved, with the port that the system chose for `:*`
+   * @throws ClosedError `EBADF`; otherwise as `bind` of a socket
+   */
+  async bind(endpoint: string): Promise<string> {
+    this.assertOpen();
     await this.#router.bind(endpoint);
+    return this.#router.lastEndpoint as string;
   }
 
-  /** The statistics at this moment. */
-  stats(): MajordomoBrokerStats {
+  override stats(): MajordomoBrokerStats {
     return this.#rules.stats();
   }
 
-  /**
-   * Stops: new requests are refused as `stopping`; those in flight have `linger` ms to
-   * end, then all workers get DISCONNECT. Closing twice is closing once.
-   */
-  close(options?: PatternCloseOptions): Promise<void> {
-    const linger = lingerOf(options);
-    this.#closing ??= this.#close(linger);
-    return this.#closing;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(linger: number): Promise<void> {
+  /** Refuses new requests as `stopping`, and settles when the last one has its answer. */
+  protected override onDrain(): Promise<void> {
     this.#rules.drain();
-    if (linger !== 0 && !this.#rules.idle) {
-      let timer: NodeJS.Timeout | undefined;
-      await new Promise<void>((resolve) => {
-        this.#whenIdle = resolve;
-        if (linger > 0) timer = setTimeout(resolve, linger);
-      });
-      clearTimeout(timer);
-    }
+    return this.#whenIdle();
+  }
+
+  /** New requests are refused as `stopping`; those in flight have `linger` ms to end, then all workers get DISCONNECT. */
+  protected override async onClose(linger: number): Promise<void> {
+    this.#rules.drain();
+    if (linger !== 0) await withTimeout(this.#whenIdle(), linger);
+    for (const resolve of this.#idleWaits.splice(0)) resolve();
     this.#rules.disconnectAll(this.#timer.now());
     this.#timer.stop();
     await this.#router.close({ linger: linger === 0 ? 0 : FLUSH_TIMEOUT });
-    this.events.close();
+  }
+
+  #whenIdle(): Promise<void> {
+    if (this.#rules.idle) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#idleWaits.push(resolve);
+    });
+  }
+
+  #checkIdle(): void {
+    if (this.#rules.idle) for (const resolve of this.#idleWaits.splice(0)) resolve();
   }
 
   async #receive(): Promise<void> {
@@ -171,7 +173,7 @@ export class MajordomoBroker {
         }
         if (this.#departed.length > 0) this.#reportDeparted();
         this.#timer.update();
-        if (this.#whenIdle !== undefined && this.#rules.idle) this.#whenIdle();
+        if (this.#idleWaits.length > 0) this.#checkIdle();
       }
     } catch (error) {
       if (!router.closed) throw error;
@@ -204,11 +206,7 @@ export class MajordomoBroker {
 
   #send(message: Frames): SendResult {
     if (this.#gate !== undefined && !mayLeave(this.#gate, message)) return "sent";
-    try {
-      return this.#router.trySend(message) ? "sent" : "full";
-    } catch (error) {
-      return (error as ShoalError).code === "EHOSTUNREACH" ? "gone" : "full";
-    }
+    return this.#router.tryDeliver(message);
   }
 }
 

@@ -26,6 +26,8 @@ export interface ClientLimits {
   readonly maxInFlight: number;
   /** Requests that wait to be sent. */
   readonly maxPending: number;
+  /** Bytes of requests without an answer. */
+  readonly maxPendingBytes: number;
   /** Connections to a plain broker. */
   readonly maxConnections: number;
   /** Bytes that the worker of an answer in pieces may send ahead of its reader. */
@@ -40,6 +42,8 @@ export interface ClientEffects {
   /** The driver has the message in any case. @returns `false`: no more until `writable` */
   send(connection: number, message: Frames): boolean;
   event(event: MajordomoClientEvent): void;
+  /** The last call has ended. */
+  idle?(): void;
 }
 
 export class ClientBroker {

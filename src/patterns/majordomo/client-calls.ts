@@ -50,6 +50,8 @@ export class Call {
   /** ms of one attempt; 0: no limit. */
   readonly attemptTimeout: number;
   readonly sink: CallSink;
+  /** Of the request. */
+  readonly bytes: number;
   /** Attempts that may still be made. */
   retries: number;
   /** Where it was sent to; 0: nowhere yet. */
@@ -77,6 +79,7 @@ export class Call {
     body: readonly (Buffer | string)[],
     terms: CallTerms,
     sink: CallSink,
+    bytes: number,
   ) {
     this.sequence = sequence;
     this.service = service;
@@ -84,6 +87,7 @@ export class Call {
     this.isBroadcast = terms.isBroadcast;
     this.attemptTimeout = terms.timeout;
     this.sink = sink;
+    this.bytes = bytes;
     this.retries = terms.retries;
   }
 

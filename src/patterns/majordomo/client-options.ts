@@ -4,29 +4,36 @@ import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js"
 import type { Codec } from "../../sockets/codec.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
-import { resolve } from "./broker-options.js";
-import type { CallTerms, Decode } from "./client-calls.js";
+import {
+  bytes,
+  checkCount,
+  checkFunction,
+  checkKeys,
+  checkOptions,
+  choice,
+  integer,
+  type Settings,
+} from "../kit/options.js";
+import type { CallTerms, Decode, MajordomoRequestManyOptions } from "./client-calls.js";
 import { Dialect, INITIAL_CREDIT } from "./protocol.js";
-
-/** The longest time-out, in ms. */
-const MAX_TIMEOUT = 2_147_483_647;
 
 /** Bytes of a stream's window, at most. */
 const MAX_WINDOW = 16_777_216;
 
-const DEFAULTS = Object.freeze({
-  protocol: "auto",
-  timeout: 30_000,
-  retries: 2,
-  heartbeatInterval: 2_500,
-  liveness: 3,
-  maxInFlight: 1_000,
-  maxPending: 100_000,
-  maxConnections: 16,
-  streamWindow: 262_144,
-  maxStreamBytes: 16_777_216,
-  maxAnswerBytes: 67_108_864,
-});
+const OPTIONS = {
+  protocol: choice(["auto", "0.1", "0.2"], "auto"),
+  timeout: integer({ default: 30_000, min: -1 }),
+  retries: integer({ default: 2, min: 0 }),
+  heartbeatInterval: integer({ default: 2_500 }),
+  liveness: integer({ default: 3 }),
+  maxInFlight: integer({ default: 1_000, min: 0 }),
+  maxPending: integer({ default: 100_000, min: 0 }),
+  maxPendingBytes: bytes({ default: 268_435_456, min: 0 }),
+  maxConnections: integer({ default: 16, min: 0 }),
+  streamWindow: integer({ default: 262_144, min: INITIAL_CREDIT, max: MAX_WINDOW }),
+  maxStreamBytes: bytes({ default: 16_777_216, min: 0 }),
+  maxAnswerBytes: bytes({ default: 67_108_864, min: 0 }),
+};
 
 /** Options of {@link MajordomoClient}. Times are in ms. */
 export interface MajordomoClientOptions<Req = Raw, Rep = Raw> {
@@ -35,7 +42,7 @@ export interface MajordomoClientOptions<Req = Raw, Rep = Raw> {
    * do not ask. A broker that knows MDP 0.2 only has to be named so. Default `"auto"`.
    */
   readonly protocol?: "auto" | "0.1" | "0.2";
-  /** ms for a request, all its attempts together, unless the call says otherwise. Default 30,000. */
+  /** ms for a request, all its attempts together, unless the call says otherwise; -1: no limit. Default 30,000. */
   readonly timeout?: number;
   /** Times that a request is sent again, unless the call says otherwise. Default 2. */
   readonly retries?: number;
@@ -47,6 +54,8 @@ export interface MajordomoClientOptions<Req = Raw, Rep = Raw> {
   readonly maxInFlight?: number;
   /** Requests that wait to be sent; one more is refused with `ERR_TOO_MANY_PENDING`. Default 100,000. */
   readonly maxPending?: number;
+  /** Bytes of the requests that have no answer yet; one more is refused with `ERR_TOO_MANY_PENDING`. Default 256 MiB. */
+  readonly maxPendingBytes?: number;
   /** Connections to a plain broker, each with one request at a time. Default 16. */
   readonly maxConnections?: number;
   /**
@@ -86,18 +95,35 @@ export interface MajordomoCallOptions {
 }
 
 /** The options of the rules, all of them there. */
-export type ClientSettings = typeof DEFAULTS;
+export type ClientSettings = Settings<typeof OPTIONS>;
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function resolveClientSettings(given: object): ClientSettings {
-  const settings = resolve(DEFAULTS, given, "MajordomoClient");
-  const { streamWindow } = settings;
-  if (streamWindow < INITIAL_CREDIT || streamWindow > MAX_WINDOW) {
-    throw new InvalidArgumentError(
-      `streamWindow is from ${INITIAL_CREDIT} to ${MAX_WINDOW} bytes; got ${streamWindow}`,
-    );
-  }
-  return settings;
+  return checkOptions("MajordomoClient", OPTIONS, given);
+}
+
+/** The names of a client's options, those that the rules do not need included. */
+export const CLIENT_OPTIONS: readonly string[] = [
+  ...Object.keys(OPTIONS),
+  "requestCodec",
+  "replyCodec",
+  "socketOptions",
+];
+
+const CALL_KEYS = ["timeout", "retries", "signal"] as const;
+const MANY_KEYS = ["timeout", "count", "silence", "until", "signal"] as const;
+
+/** @param method that takes them. @throws InvalidArgumentError `EINVAL` for what is not an object, and an unknown option */
+export function checkCall(method: string, options: object): void {
+  checkKeys(`MajordomoClient.${method}`, options, CALL_KEYS);
+}
+
+/** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value; times and the signal are checked apart */
+export function checkMany(options: MajordomoRequestManyOptions<never>): void {
+  checkKeys("MajordomoClient.requestMany", options, MANY_KEYS);
+  const { count, until } = options;
+  if (count !== undefined) checkCount("count", count, 1);
+  if (until !== undefined) checkFunction("until", until);
 }
 
 /** The dialect of a `protocol`; `undefined`: to be asked for. @throws InvalidArgumentError `EINVAL` */
@@ -115,14 +141,10 @@ export function dialectOf(protocol: string): Dialect | undefined {
 }
 
 /** What a call asks for. @param timeout ms of all its attempts, -1: no limit. @throws InvalidArgumentError `EINVAL` */
-export function callTerms(all: boolean, timeout: number, retries: number): CallTerms {
-  if (!Number.isSafeInteger(timeout) || timeout < -1 || timeout > MAX_TIMEOUT) {
-    throw new InvalidArgumentError(`timeout is a whole number of ms, or -1; got ${String(timeout)}`);
-  }
-  if (!Number.isSafeInteger(retries) || retries < 0) {
-    throw new InvalidArgumentError(`retries is a whole number, 0 or more; got ${String(retries)}`);
-  }
-  return { isBroadcast: all, timeout: timeout < 0 ? 0 : Math.max(1, timeout / (retries + 1)), retries };
+export function callTerms(isBroadcast: boolean, timeout: number, retries: number): CallTerms {
+  checkCount("timeout", timeout, -1);
+  checkCount("retries", retries, 0);
+  return { isBroadcast, timeout: timeout < 0 ? 0 : Math.max(1, timeout / (retries + 1)), retries };
 }
 
 /** What makes a reply's value of its frames. */
@@ -136,7 +158,7 @@ export function decoder(codec: Codec<unknown> | undefined): Decode<unknown> {
       return codec.decode(frames[0] as Buffer);
     } catch (cause) {
       if (cause instanceof InvalidMessageError) throw cause;
-      throw new InvalidMessageError(`The reply is no ${codec.name}`, { cause });
+      throw new InvalidMessageError(`The reply is not ${codec.name}`, { cause });
     }
   };
 }

@@ -29,7 +29,7 @@ import {
 } from "./client-messages.js";
 import type { MajordomoClientStats } from "./client-options.js";
 import { headTemplate, requestHead } from "./header.js";
-import { ClientCommand, failureIn, INITIAL_CREDIT, pieceCost } from "./protocol.js";
+import { bodyBytes, ClientCommand, failureIn, INITIAL_CREDIT, pieceCost } from "./protocol.js";
 
 export class ClientRules {
   readonly counters = { requests: 0, answered: 0, failed: 0, timedOut: 0, cancelled: 0, late: 0, faults: 0 };
@@ -47,6 +47,8 @@ export class ClientRules {
   #oldest = 1;
   /** Bytes by which answers in pieces were widened. */
   #widened = 0;
+  /** Bytes of the requests in `#calls`. */
+  #bytes = 0;
   #closed = false;
 
   /** @param clientKey 8 bytes that no other client has */
@@ -56,6 +58,16 @@ export class ClientRules {
     this.#clientKey = clientKey;
     this.#broker = new ClientBroker(limits, effects);
     this.#plain = new PlainConnections(limits.maxConnections, effects, () => this.#broker.open());
+  }
+
+  /** Whether a broker is there. */
+  get hasBroker(): boolean {
+    return this.#broker.mode !== "asking";
+  }
+
+  /** Whether no call is under way. */
+  get idle(): boolean {
+    return this.#calls.size === 0;
   }
 
   start(now: number): void {
@@ -87,7 +99,16 @@ export class ClientRules {
         `${this.#waiting.length} requests wait to be sent already (maxPending): await some of them`,
       );
     }
-    const call = new Call(++this.#sequence, service, body, terms, sink);
+    const bytes = bodyBytes(body);
+    const { maxPendingBytes } = this.#limits;
+    if (this.#calls.size > 0 && this.#bytes + bytes > maxPendingBytes) {
+      throw new InvalidStateError(
+        "ERR_TOO_MANY_PENDING",
+        `Requests of ${this.#bytes} bytes have no answer yet (maxPendingBytes): await some of them`,
+      );
+    }
+    const call = new Call(++this.#sequence, service, body, terms, sink, bytes);
+    this.#bytes += bytes;
     this.counters.requests += 1;
     this.#calls.set(call.sequence, call);
     this.#waiting.push(call.placeLink);
@@ -404,7 +425,9 @@ export class ClientRules {
     this.counters.failed += 1;
     this.#sendCancel(call);
     this.#end(call, now, true);
-    call.sink.failed(new ServiceError(reason, call.service.name));
+    const text =
+      reason === "too-large" ? "The answer is larger than the client's maxAnswerBytes." : undefined;
+    call.sink.failed(new ServiceError(reason, call.service.name, text));
   }
 
   #refused(call: Call, reason: string, text: string, now: number): void {
@@ -426,6 +449,7 @@ export class ClientRules {
   /** @param abandoned its answer may still come */
   #end(call: Call, now: number, abandoned: boolean): void {
     this.#calls.delete(call.sequence);
+    this.#bytes -= call.bytes;
     call.deadlineLink.unlink();
     call.placeLink.unlink();
     this.#widened -= call.widened;
@@ -433,5 +457,6 @@ export class ClientRules {
     if (abandoned) this.#plain.giveUp(call);
     else this.#plain.release(call);
     if (this.#waiting.length > 0) this.#pump(now);
+    if (this.#calls.size === 0) this.#effects.idle?.();
   }
 }

@@ -1,15 +1,19 @@
 /** A Majordomo client: sockets and a timer around client-rules.ts. */
 
 import { randomBytes } from "node:crypto";
+import { checkKeys, describe } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
-import { refusedWait, Waiter } from "../../core/waiter.js";
+import type { EventNames } from "../../core/event-stream.js";
+import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { BodyFor, BodyOf } from "../kit/body.js";
+import { Driver } from "../kit/driver.js";
+import { checkEndpoints } from "../kit/options.js";
+import { Readiness } from "../kit/readiness.js";
 import { SendQueue } from "../kit/send-queue.js";
 import {
   BroadcastSink,
@@ -25,7 +29,10 @@ import {
 } from "./client-calls.js";
 import { parseAtClient } from "./client-messages.js";
 import {
+  CLIENT_OPTIONS,
   callTerms,
+  checkCall,
+  checkMany,
   decoder,
   dialectOf,
   type MajordomoCallOptions,
@@ -40,6 +47,12 @@ import { type Frames, MAX_SERVICE_NAME } from "./protocol.js";
 /** Services whose names are kept as bytes; one more, and all are made again. */
 const MAX_SERVICES = 10_000;
 
+const EVENTS: EventNames<MajordomoClientEvent> = {
+  "broker:joined": true,
+  "broker:left": true,
+  "peer:invalid": true,
+};
+
 /**
  * Asks services of a Majordomo broker. Any number of requests may be under way at
  * once, and are answered in any order; awaited one by one it is the synchronous
@@ -48,9 +61,10 @@ const MAX_SERVICES = 10_000;
  * With several brokers the next is taken when one is silent. Requests to shoal's
  * broker carry an id, so that sending them again does not handle them again.
  */
-export class MajordomoClient<Req = Raw, Rep = Raw> {
-  /** Brokers that come and go. */
-  readonly events: EventStream<MajordomoClientEvent> = new EventStream<MajordomoClientEvent>();
+export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
+  MajordomoClientEvent,
+  MajordomoClientStats
+> {
   readonly #rules: ClientRules;
   readonly #timer: DriverTimer;
   readonly #sockets: ClientSockets;
@@ -65,16 +79,19 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
   /** The time of this turn of the event loop: looking at the clock for each request cost as much as sending it. */
   #time = 0;
   #timed = false;
-  #closing: Promise<void> | undefined;
+  readonly #readiness = new Readiness("MajordomoClient", () => this.#rules.hasBroker);
+  /** Waits for the last call to end: `drain`. */
+  #idleWaits: (() => void)[] = [];
 
   /**
    * @param endpoints of one broker or several, the preferred first
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(endpoints: string | readonly string[], options: MajordomoClientOptions<Req, Rep> = {}) {
+    super("MajordomoClient", EVENTS);
+    checkKeys("MajordomoClient", options, CLIENT_OPTIONS);
     const { socketOptions, requestCodec, replyCodec, ...given } = options;
-    const all = typeof endpoints === "string" ? [endpoints] : [...endpoints];
-    if (all.length === 0) throw new InvalidArgumentError("A client has at least one broker");
+    const all = checkEndpoints("endpoints", endpoints);
     const settings = resolveClientSettings(given);
     const dialect = dialectOf(settings.protocol);
     this.#maxAnswerBytes = settings.maxAnswerBytes;
@@ -96,20 +113,31 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
       open: (connection: number, endpoint: string): void => sockets.open(connection, endpoint),
       close: (connection: number): void => sockets.shut(connection),
       send: (connection: number, message: Frames): boolean => sockets.send(connection, message),
-      event: (event: MajordomoClientEvent): void => this.events.emit(event),
+      event: (event: MajordomoClientEvent): void => {
+        if (event.type === "broker:joined") this.#readiness.reached();
+        this.events.emit(event);
+      },
+      idle: (): void => {
+        for (const resolve of this.#idleWaits.splice(0)) resolve();
+      },
     };
     this.#rules = new ClientRules({ ...settings, endpoints: all, dialect }, effects, randomBytes(8));
     this.#rules.start(this.#timer.now());
     this.#timer.start(this.#rules);
   }
 
-  /** Whether `close` was called. */
-  get closed(): boolean {
-    return this.#closing !== undefined;
+  /**
+   * Settles when a broker answers. Calls need not wait for it.
+   *
+   * @param options `timeout` in ms, -1 (the default) for no limit, and `signal`
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, or `EAGAIN` when it closes meanwhile
+   */
+  ready(options?: WaitOptions): Promise<void> {
+    if (this.closed) return Promise.reject(new ClosedError("EBADF", "The client is closed"));
+    return this.#readiness.wait(options);
   }
 
-  /** The statistics at this moment. */
-  stats(): MajordomoClientStats {
+  override stats(): MajordomoClientStats {
     return this.#rules.stats();
   }
 
@@ -123,10 +151,11 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codecs refuse
    */
   request(service: string, body: BodyFor<Req>, options?: MajordomoCallOptions): Promise<BodyOf<Rep>> {
-    const signal = options?.signal;
-    const refused = signal === undefined ? undefined : refusedWait({ signal });
-    if (refused !== undefined) return refused;
     try {
+      if (options !== undefined) checkCall("request", options);
+      const signal = options?.signal;
+      const refused = signal === undefined ? undefined : refusedWait({ signal });
+      if (refused !== undefined) return refused;
       if (signal !== undefined)
         return this.#abortable(service, body, options as MajordomoCallOptions, signal);
       let sink: WholeSink<BodyOf<Rep>> | undefined;
@@ -154,6 +183,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     body: BodyFor<Req>,
     options?: MajordomoCallOptions,
   ): AsyncIterableIterator<BodyOf<Rep>, undefined> {
+    if (options !== undefined) checkCall("stream", options);
     let call: Call | undefined;
     const giveUp = (): void => {
       if (call !== undefined) this.#cancel(call);
@@ -190,14 +220,14 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     body: BodyFor<Req>,
     options: MajordomoRequestManyOptions<BodyOf<Rep>> = {},
   ): Promise<MajordomoManyResult<BodyOf<Rep>>> {
-    const { signal, timeout, count, silence } = options;
+    try {
+      checkMany(options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const { signal, timeout, silence } = options;
     const refused = refusedWait({ signal, timeout }) ?? refusedWait({ timeout: silence });
     if (refused !== undefined) return refused;
-    if (count !== undefined && !(count >= 1)) {
-      return Promise.reject(
-        new InvalidArgumentError(`count is a number of replies, 1 or more; got ${count}`),
-      );
-    }
     let call: Call | undefined;
     const giveUp = (): void => {
       if (call !== undefined) this.#cancel(call);
@@ -220,26 +250,23 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     return waiter.promise;
   }
 
-  /**
-   * Ends all that is under way with `EAGAIN`, which is never an unhandled rejection, and the connections. Closing twice
-   * is closing once.
-   */
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+  /** Calls under way end, as they would. */
+  protected override onDrain(): Promise<void> {
+    if (this.#rules.idle) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#idleWaits.push(resolve);
+    });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(): Promise<void> {
+  /** Nothing is waited for, whatever the linger: what is to be finished is finished by `drain`. */
+  protected override async onClose(): Promise<void> {
+    this.#readiness.close();
     this.#rules.close((call) => {
       call.sink.failed(new ClosedError("EAGAIN", "The client closed before the answer came"), true);
     });
+    for (const resolve of this.#idleWaits.splice(0)) resolve();
     this.#timer.stop();
     await this.#sockets.close();
-    this.events.close();
   }
 
   #abortable(
@@ -274,7 +301,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
     sink: CallSink,
     all = false,
   ): Call {
-    if (this.#closing !== undefined) throw new ClosedError("EBADF", "The client is closed");
+    this.assertOpen();
     const terms =
       options === undefined
         ? this.#terms
@@ -288,6 +315,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
   #service(name: string): CalledService {
     let service = this.#services.get(name);
     if (service !== undefined) return service;
+    if (typeof name !== "string")
+      throw new InvalidArgumentError(`A service's name is a text; got ${describe(name)}`);
     service = this.#rules.service(name);
     const { length } = service.frame;
     if (length === 0 || length > MAX_SERVICE_NAME) {
@@ -313,7 +342,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> {
   };
 
   #cancel(call: Call): void {
-    if (this.#closing === undefined) this.#rules.cancel(call, this.#now());
+    if (!this.closed) this.#rules.cancel(call, this.#now());
   }
 
   #received(connection: number, messages: readonly Buffer[][], open: () => boolean): void {

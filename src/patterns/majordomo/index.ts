@@ -1,4 +1,5 @@
-export { MajordomoBroker, type MajordomoBrokerOptions, type PatternCloseOptions } from "./broker.js";
+export type { PatternCloseOptions } from "../kit/driver.js";
+export { MajordomoBroker, type MajordomoBrokerOptions } from "./broker.js";
 export type {
   MajordomoBrokerEvent,
   MajordomoBrokerLimits,

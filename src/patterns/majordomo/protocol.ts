@@ -199,6 +199,16 @@ export function serviceNameOf(frame: Buffer): string {
   return frame.toString();
 }
 
+/** The bytes of a body. */
+export function bodyBytes(body: readonly (Uint8Array | string)[]): number {
+  let bytes = 0;
+  for (let i = 0; i < body.length; i++) {
+    const frame = body[i] as Uint8Array | string;
+    bytes += typeof frame === "string" ? Buffer.byteLength(frame) : frame.length;
+  }
+  return bytes;
+}
+
 /** The bytes of the frames from `start` on. */
 export function bytesOf(frames: readonly Buffer[], start = 0): number {
   let bytes = 0;

@@ -14,7 +14,7 @@ import { toMessage } from "../../sockets/message.js";
 import { ERROR_MARK } from "../kit/errors.js";
 import type { SendTicket } from "../kit/send-queue.js";
 import { DELIVERY_ID, idIn, oldestIn, sequenceIn, tagIn } from "./header.js";
-import { Dialect, INITIAL_CREDIT, pieceCost } from "./protocol.js";
+import { bodyBytes, Dialect, INITIAL_CREDIT, pieceCost } from "./protocol.js";
 import { type ClientMemory, owned, Repeatable, RequestMemory } from "./request-memory.js";
 import type { Delivery } from "./worker-messages.js";
 import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
@@ -32,13 +32,6 @@ export type Outcome =
 export function failedWith(error: unknown, before: string): Outcome {
   const text = error instanceof Error ? error.message : String(error);
   return { ok: false, reason: "worker-failed", text: `${before}${text}` };
-}
-
-/** The bytes of a reply. */
-export function sizeOf(body: Body): number {
-  let bytes = 0;
-  for (const frame of body) bytes += typeof frame === "string" ? Buffer.byteLength(frame) : frame.length;
-  return bytes;
 }
 
 /** Hears that the last word on a job, which had to wait for room, has left; or never will. */
@@ -189,7 +182,7 @@ export class WorkerJobs {
   #client: ClientMemory | undefined = undefined;
   /** Of the third dialect, by session and tag, for CANCEL. */
   readonly #open = new Map<WorkerSession, NumberTable<Job>>();
-  #whenIdle: (() => void) | undefined;
+  #idleWaits: (() => void)[] = [];
 
   constructor(
     options: JobsOptions,
@@ -261,8 +254,13 @@ export class WorkerJobs {
   whenIdle(): Promise<void> {
     if (this.running === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      this.#whenIdle = resolve;
+      this.#idleWaits.push(resolve);
     });
+  }
+
+  /** The worker is closed: nobody waits for handlers any more. */
+  giveUpWaits(): void {
+    for (const resolve of this.#idleWaits.splice(0)) resolve();
   }
 
   #openOf(session: WorkerSession): NumberTable<Job> {
@@ -413,7 +411,7 @@ export class WorkerJobs {
   #finish(job: Job, outcome: Outcome): void {
     if (job.memory !== undefined) {
       if (!outcome.ok || job.cancelled) this.#memory.forget(job);
-      else if (this.#memory.keep(job, sizeOf(outcome.body))) job.outcome = outcome;
+      else if (this.#memory.keep(job, bodyBytes(outcome.body))) job.outcome = outcome;
     }
     this.#settle(job, outcome);
     if (job.followers !== undefined) {
@@ -431,7 +429,7 @@ export class WorkerJobs {
       if (next.cancelled) this.#settle(next, { ok: false, reason: "worker-failed", text: "Cancelled." });
       else this.#run(next);
     }
-    if (this.running === 0) this.#whenIdle?.();
+    if (this.running === 0) this.giveUpWaits();
   }
 
   /** The last word on a request, to the broker that gave it. */
@@ -450,7 +448,7 @@ export class WorkerJobs {
     }
     job.failed = !outcome.ok;
     if (sending === "waits") {
-      job.unsentBytes = outcome.ok ? sizeOf(outcome.body) : outcome.text.length;
+      job.unsentBytes = outcome.ok ? bodyBytes(outcome.body) : outcome.text.length;
       this.unsentBytes += job.unsentBytes;
     } else this.#ended(job, sending === "sent");
   }

@@ -1,11 +1,12 @@
 /** What a worker's user sets, sees and writes: its options, its events and statistics, and the type of its handler. */
 
+import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { BodyFor, BodyOf } from "../kit/body.js";
-import { resolve } from "./broker-options.js";
+import { boolean, bytes, checkOptions, choice, integer, type Settings, text } from "../kit/options.js";
 import { MAX_CAPACITY, MAX_SERVICE_NAME, RESERVED_PREFIX } from "./protocol.js";
 
 /** Handlers from which on none is so slow for the others that requests should not wait behind it. */
@@ -14,21 +15,21 @@ const MANY = 16;
 /** Requests that wait at such a worker at least. */
 const AHEAD = 100;
 
-const DEFAULTS = Object.freeze({
-  concurrency: 1,
-  prefetch: 0 as number,
-  protocol: "auto",
-  name: "",
-  heartbeatInterval: 2_500,
-  liveness: 3,
-  reconnectInterval: 250,
-  reconnectMaxInterval: 32_000,
-  dedupWindow: 10_000,
-  dedupBytes: 16_777_216,
-  maxReplyBytes: 67_108_864,
-  creditTimeout: 300_000,
-  thread: false,
-});
+const OPTIONS = {
+  concurrency: integer({ default: 1, max: MAX_CAPACITY }),
+  prefetch: integer({ min: 0, max: MAX_CAPACITY }),
+  protocol: choice(["auto", "0.1", "0.2"], "auto"),
+  name: text(),
+  heartbeatInterval: integer({ default: 2_500 }),
+  liveness: integer({ default: 3 }),
+  reconnectInterval: integer({ default: 250, min: 0 }),
+  reconnectMaxInterval: integer({ default: 32_000, min: 0 }),
+  dedupWindow: integer({ default: 10_000, min: 0 }),
+  dedupBytes: bytes({ default: 16_777_216, min: 0 }),
+  maxReplyBytes: bytes({ default: 67_108_864, min: 0 }),
+  creditTimeout: integer({ default: 300_000, min: 0 }),
+  thread: boolean(false),
+};
 
 /** Options of {@link MajordomoWorker}. Times are in ms. */
 export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
@@ -90,25 +91,28 @@ export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
 }
 
 /** The options of the rules, all of them there. */
-export type WorkerSettings = typeof DEFAULTS;
+export type WorkerSettings = Settings<typeof OPTIONS> & { readonly prefetch: number };
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function resolveWorkerSettings(given: object): WorkerSettings {
-  const settings = resolve(DEFAULTS, given, "MajordomoWorker");
+  const settings = checkOptions("MajordomoWorker", OPTIONS, given);
   const { concurrency } = settings;
-  if (concurrency < 1 || concurrency > MAX_CAPACITY) {
-    throw new InvalidArgumentError(`concurrency is from 1 to ${MAX_CAPACITY}; got ${concurrency}`);
-  }
-  const { prefetch = concurrency < MANY ? 0 : Math.max(concurrency, AHEAD) } =
-    given as MajordomoWorkerOptions;
-  if (prefetch > MAX_CAPACITY) {
-    throw new InvalidArgumentError(`prefetch is from 0 to ${MAX_CAPACITY}; got ${prefetch}`);
-  }
+  const { prefetch = concurrency < MANY ? 0 : Math.max(concurrency, AHEAD) } = settings;
   return Object.freeze({ ...settings, prefetch });
 }
 
+/** The names of a worker's options, those that the rules do not need included. */
+export const WORKER_OPTIONS: readonly string[] = [
+  ...Object.keys(OPTIONS),
+  "requestCodec",
+  "replyCodec",
+  "socketOptions",
+];
+
 /** The name as bytes. @throws InvalidArgumentError `EINVAL` for one that no service can have */
 export function checkedService(service: string): Buffer {
+  if (typeof service !== "string")
+    throw new InvalidArgumentError(`A service's name is a text; got ${describe(service)}`);
   const frame = Buffer.from(service);
   if (frame.length === 0 || frame.length > MAX_SERVICE_NAME) {
     throw new InvalidArgumentError(
@@ -125,7 +129,8 @@ export function checkedService(service: string): Buffer {
 export type MajordomoHandlerResult<T> =
   | BodyFor<T>
   | Promise<BodyFor<T>>
-  | AsyncGenerator<BodyFor<T>, BodyFor<T> | undefined, void>;
+  | AsyncGenerator<BodyFor<T>, BodyFor<T> | undefined, void>
+  | AsyncGenerator<BodyFor<T>, void, void>;
 
 /** Handles one request of a service. */
 export type MajordomoHandler<Req = Raw, Rep = Raw> = (

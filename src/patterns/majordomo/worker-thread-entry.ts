@@ -162,6 +162,9 @@ async function close(linger: number): Promise<void> {
 
 main.on("message", (message: FromHandler) => {
   switch (message.type) {
+    case "drain":
+      void worker.drain().finally(() => post({ type: "drained" }));
+      break;
     case "close":
       void close(message.linger);
       break;

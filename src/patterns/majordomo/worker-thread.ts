@@ -34,6 +34,8 @@ export interface Packed {
  *                                   <---  watch: the handler asks for its signal
  *   abort       number              --->
  *   event       event               --->
+ *                                   <---  drain
+ *   drained                         --->
  *                                   <---  close: linger
  *   closed                          --->
  *
@@ -54,7 +56,7 @@ export type FromSockets =
     }
   | { readonly type: "next" | "return" | "abort"; readonly number: number }
   | { readonly type: "event"; readonly event: MajordomoWorkerEvent }
-  | { readonly type: "closed" };
+  | { readonly type: "drained" | "closed" };
 
 /** What becomes of a request, or of the question for the next piece. */
 export type Outcome =
@@ -67,6 +69,7 @@ export type Outcome =
 export type FromHandler =
   | Outcome
   | { readonly type: "watch"; readonly number: number }
+  | { readonly type: "drain" }
   | { readonly type: "close"; readonly linger: number };
 
 /** What the sockets' thread begins with. */
@@ -174,6 +177,7 @@ export class WorkerThread {
   #names: readonly string[] = [];
   #failure: Error | undefined;
   #closed = false;
+  #drained: (() => void) | undefined;
 
   /**
    * @param options of the worker in the thread
@@ -217,6 +221,15 @@ export class WorkerThread {
     return { ...none, ...Object.fromEntries(known) };
   }
 
+  /** Settles when no handler runs, or the thread ends. */
+  async drain(): Promise<void> {
+    const drained = new Promise<void>((resolve) => {
+      this.#drained = resolve;
+    });
+    this.#post({ type: "drain" });
+    await Promise.race([drained, this.#ended]);
+  }
+
   /** @throws ClosedError `EBADF` when the thread failed; `cause` says why */
   async close(linger: number): Promise<void> {
     if (this.#failure === undefined) this.#post({ type: "close", linger });
@@ -258,6 +271,9 @@ export class WorkerThread {
       case "event":
         Atomics.add(this.#taken, 0, 1);
         this.#work.emit(message.event);
+        break;
+      case "drained":
+        this.#drained?.();
         break;
       case "closed":
         this.#closed = true;

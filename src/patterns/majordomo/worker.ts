@@ -1,13 +1,17 @@
 /** A Majordomo worker: its connections to brokers, each a socket and a timer around worker-rules.ts, and the requests that it handles. */
 
 import { randomBytes } from "node:crypto";
+import { checkKeys } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { InvalidArgumentError } from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
+import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import type { EventNames } from "../../core/event-stream.js";
+import { type WaitOptions, withTimeout } from "../../core/waiter.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
+import { Driver } from "../kit/driver.js";
+import { checkEndpoints } from "../kit/options.js";
+import { Readiness } from "../kit/readiness.js";
 import { SendQueue } from "../kit/send-queue.js";
-import { lingerOf, type PatternCloseOptions } from "./broker.js";
 import { dialectOf } from "./client-options.js";
 import { Dialect, MAX_CAPACITY } from "./protocol.js";
 import { WorkerJobs } from "./worker-jobs.js";
@@ -19,9 +23,22 @@ import {
   type MajordomoWorkerOptions,
   type MajordomoWorkerStats,
   resolveWorkerSettings,
+  WORKER_OPTIONS,
 } from "./worker-options.js";
 import { type SessionEffects, type SessionOptions, WorkerSession } from "./worker-rules.js";
 import { WorkerThread } from "./worker-thread.js";
+
+const EVENTS: EventNames<MajordomoWorkerEvent> = {
+  "broker:joined": true,
+  "broker:left": true,
+  "handler:failed": true,
+  "request:cancelled": true,
+  "request:repeated": true,
+  "request:invalid": true,
+  "peer:invalid": true,
+  "thread:failed": true,
+  "events:lost": true,
+};
 
 /**
  * Offers a service at one or more brokers, to all of them at once: a function that
@@ -33,16 +50,17 @@ import { WorkerThread } from "./worker-thread.js";
  * to each connection, so `concurrency` connections are made to it; shoal's gets
  * the number.
  */
-export class MajordomoWorker<Req = Raw, Rep = Raw> {
-  /** Brokers that come and go, handlers that fail. */
-  readonly events: EventStream<MajordomoWorkerEvent> = new EventStream<MajordomoWorkerEvent>();
+export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
+  MajordomoWorkerEvent,
+  MajordomoWorkerStats
+> {
   /** The service offered. */
   readonly service: string;
   readonly #jobs: WorkerJobs;
   readonly #connections: WorkerConnection[];
   readonly #thread: WorkerThread | undefined;
   readonly #faults = { count: 0 };
-  #closing: Promise<void> | undefined;
+  readonly #readiness = new Readiness("MajordomoWorker", () => this.stats().brokers > 0);
 
   /**
    * @param endpoints of one broker or several
@@ -55,9 +73,10 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> {
     handler: MajordomoHandler<Settled<Req>, Settled<Rep>>,
     options: MajordomoWorkerOptions<Req, Rep> = {},
   ) {
+    super("MajordomoWorker", EVENTS);
+    checkKeys("MajordomoWorker", options, WORKER_OPTIONS);
     const { socketOptions, requestCodec, replyCodec, ...given } = options;
-    const all = typeof endpoints === "string" ? [endpoints] : [...endpoints];
-    if (all.length === 0) throw new InvalidArgumentError("A worker has at least one broker");
+    const all = checkEndpoints("endpoints", endpoints);
     if (typeof handler !== "function") {
       throw new InvalidArgumentError(`A worker's handler is a function; got ${typeof handler}`);
     }
@@ -70,10 +89,13 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> {
       service: checkedService(service),
       concurrency,
       capacity: Math.min(concurrency + prefetch, MAX_CAPACITY),
-      name: settings.name === "" ? randomBytes(4).toString("hex") : settings.name,
+      name: settings.name ?? randomBytes(4).toString("hex"),
       dialect,
     };
-    const emit = (event: MajordomoWorkerEvent): void => this.events.emit(event);
+    const emit = (event: MajordomoWorkerEvent): void => {
+      if (event.type === "broker:joined") this.#readiness.reached();
+      this.events.emit(event);
+    };
     this.#jobs = new WorkerJobs(
       {
         service,
@@ -105,13 +127,18 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> {
     this.#thread = new WorkerThread(all, inThread, work);
   }
 
-  /** Whether `close` was called. */
-  get closed(): boolean {
-    return this.#closing !== undefined;
+  /**
+   * Settles when a broker may give requests.
+   *
+   * @param options `timeout` in ms, -1 (the default) for no limit, and `signal`
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, or `EAGAIN` when it closes meanwhile
+   */
+  ready(options?: WaitOptions): Promise<void> {
+    if (this.closed) return Promise.reject(new ClosedError("EBADF", "The worker is closed"));
+    return this.#readiness.wait(options);
   }
 
-  /** The statistics at this moment. */
-  stats(): MajordomoWorkerStats {
+  override stats(): MajordomoWorkerStats {
     const stats = {
       ...this.#jobs.counters,
       faults: this.#faults.count,
@@ -123,40 +150,34 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> {
     return this.#thread === undefined ? stats : this.#thread.stats(stats);
   }
 
-  /**
-   * Stops: brokers give nothing new, what has not begun goes back to them, handlers
-   * have `linger` ms to end and are aborted then. Closing twice is closing once.
-   *
-   * @throws ClosedError `EBADF` when the thread of the sockets has failed (`thread`)
-   */
-  close(options?: PatternCloseOptions): Promise<void> {
-    const linger = lingerOf(options);
-    this.#closing ??= this.#close(linger);
-    return this.#closing;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(linger: number): Promise<void> {
+  /** Brokers give nothing new, what has not begun goes back to them, and the handlers that run end. */
+  protected override async onDrain(): Promise<void> {
     if (this.#thread !== undefined) {
-      await this.#thread.close(linger).finally(() => this.events.close());
+      await this.#thread.drain();
       return;
     }
     for (const connection of this.#connections) connection.drain();
     this.#jobs.returnWaiting();
-    if (linger !== 0) {
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<void>((resolve) => {
-        if (linger > 0) timer = setTimeout(resolve, linger);
-      });
-      await Promise.race([this.#jobs.whenIdle(), late]);
-      clearTimeout(timer);
+    await this.#jobs.whenIdle();
+  }
+
+  /**
+   * As `drain`; handlers have `linger` ms to end and are aborted then.
+   *
+   * @throws ClosedError `EBADF` when the thread of the sockets has failed (`thread`)
+   */
+  protected override async onClose(linger: number): Promise<void> {
+    this.#readiness.close();
+    if (this.#thread !== undefined) {
+      await this.#thread.close(linger);
+      return;
     }
+    for (const connection of this.#connections) connection.drain();
+    this.#jobs.returnWaiting();
+    if (linger !== 0) await withTimeout(this.#jobs.whenIdle(), linger);
     this.#jobs.abortAll();
     await Promise.all(this.#connections.map((connection) => connection.close(linger)));
-    this.events.close();
+    this.#jobs.giveUpWaits();
   }
 }
 

@@ -1,13 +1,21 @@
 /** A client of Titanic: its services, asked over a Majordomo client. */
+
 import { InvalidArgumentError, NotSupportedError, ProtocolError, TimeoutError } from "../../core/errors.js";
-import { refusedWait, Waiter } from "../../core/waiter.js";
+import type { EventNames } from "../../core/event-stream.js";
+import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import type { MessageLike } from "../../sockets/message.js";
+import { Driver } from "../kit/driver.js";
 import { ServiceError } from "../kit/errors.js";
-import { checkCount } from "../kit/options.js";
+import { checkCount, checkKeys } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
-import { MajordomoClient } from "../majordomo/client.js";
-import type { MajordomoCallOptions, MajordomoClientOptions } from "../majordomo/client-options.js";
+import {
+  type MajordomoCallOptions,
+  MajordomoClient,
+  type MajordomoClientEvent,
+  type MajordomoClientOptions,
+  type MajordomoClientStats,
+} from "../majordomo/index.js";
 import {
   formatUuid,
   parseStatus,
@@ -50,6 +58,8 @@ const TIMEOUT = 30_000;
 
 /** What {@link TitanicClient.wait} takes. */
 export interface TitanicWaitOptions {
+  /** ms for all of it; then `wait` rejects with `ETIMEDOUT`, and the request stays with Titanic. Default -1: no limit. */
+  readonly timeout?: number;
   /** ms between the first two questions; each pause is half as long again, up to `maxInterval`. Default 50. */
   readonly interval?: number;
   /** Default 2,000. */
@@ -58,21 +68,33 @@ export interface TitanicWaitOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Leaves requests with Titanic and fetches the replies, now or in another process. */
-export class TitanicClient {
+const EVENTS: EventNames<MajordomoClientEvent> = {
+  "broker:joined": true,
+  "broker:left": true,
+  "peer:invalid": true,
+};
+
+/** Leaves requests with Titanic and fetches the replies, now or in another process. Its events are those of its Majordomo client. */
+export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientStats> {
   readonly #client: MajordomoClient;
   /** What callers wait for. */
   readonly #calls = new Calls();
   readonly #uuids = new UuidSource();
   readonly #timeout: number;
   readonly #retries: number;
+  /** Calls under way. */
+  #running = 0;
+  #drained: (() => void) | undefined;
   /** Whether Titanic has `titanic.store`; `undefined`: not known. */
   #canStore: boolean | undefined;
   #plainUntil = 0;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(endpoints: string | readonly string[], options: MajordomoClientOptions = {}) {
+    super("TitanicClient", EVENTS);
     this.#client = new MajordomoClient(endpoints, options);
+    for (const type of Object.keys(EVENTS) as MajordomoClientEvent["type"][])
+      this.#client.events.on(type, (event) => this.events.emit(event));
     this.#timeout = options.timeout ?? TIMEOUT;
     this.#retries = options.retries ?? RETRIES;
   }
@@ -98,7 +120,7 @@ export class TitanicClient {
     body: MessageLike | MessageLike[],
     options: TitanicRequestOptions = {},
   ): Promise<string> {
-    return this.#calls.run(() => this.#request(service, body, options));
+    return this.#run(() => this.#request(service, body, options));
   }
 
   async #request(
@@ -106,6 +128,7 @@ export class TitanicClient {
     body: MessageLike | MessageLike[],
     options: TitanicRequestOptions,
   ): Promise<string> {
+    checkKeys("TitanicClient.request", options, ["timeout", "retries", "signal", "uuid", "ttl"]);
     const { uuid = this.newUuid(), ttl, ...call } = options;
     if (parseUuid(uuid) === undefined)
       throw new InvalidArgumentError(`uuid is 32 hexadecimal digits; got ${JSON.stringify(uuid)}`);
@@ -167,52 +190,88 @@ export class TitanicClient {
 
   /** What there is of a reply. It stays with Titanic until `close`, or until it expires. */
   reply(uuid: string, options?: MajordomoCallOptions): Promise<TitanicReply> {
-    return this.#calls.run(() => this.#reply(uuid, options));
+    return this.#run(() => this.#reply(uuid, options));
   }
 
   async #reply(uuid: string, options?: MajordomoCallOptions): Promise<TitanicReply> {
     const [first, ...body] = await this.#client.request(TITANIC_SERVICES.reply, [uuid], options);
     const status = parseStatus(first);
     if (status === undefined)
-      throw new ProtocolError(`titanic.reply answered ${String(first)}, which is no status`);
+      throw new ProtocolError(`titanic.reply answered ${String(first)}, which is not a status`);
     return { status, body };
   }
 
   /** Asks until the reply is there. Ends with "200", "400", "500" or "503"; each question as {@link reply}. */
   wait(uuid: string, options: TitanicWaitOptions = {}): Promise<TitanicReply> {
-    return this.#calls.run(() => this.#wait(uuid, options));
+    return this.#run(() => this.#wait(uuid, options));
   }
 
   async #wait(uuid: string, options: TitanicWaitOptions): Promise<TitanicReply> {
-    const { interval = 50, maxInterval = 2_000, signal } = options;
+    checkKeys("TitanicClient.wait", options, ["timeout", "interval", "maxInterval", "signal"]);
+    const { timeout = -1, interval = 50, maxInterval = 2_000, signal } = options;
+    checkCount("timeout", timeout, -1);
+    checkCount("interval", interval, 1);
+    checkCount("maxInterval", maxInterval, 1);
+    const deadline = performance.now() + timeout;
+    const left = (): number => Math.max(1, Math.ceil(deadline - performance.now()));
     for (let pause = interval; ; pause = Math.min(pause * 1.5, maxInterval)) {
-      const reply = await this.#reply(uuid, signal === undefined ? {} : { signal });
+      const limits = {
+        ...(signal === undefined ? {} : { signal }),
+        ...(timeout < 0 ? {} : { timeout: Math.min(this.#timeout < 0 ? timeout : this.#timeout, left()) }),
+      };
+      const reply = await this.#reply(uuid, limits);
       if (reply.status !== TitanicStatus.PENDING) return reply;
-      await sleep(pause, signal);
+      if (timeout >= 0 && performance.now() >= deadline)
+        throw new TimeoutError("ETIMEDOUT", `${uuid} has no reply after ${timeout} ms`);
+      await sleep(timeout < 0 ? pause : Math.min(pause, left()), signal);
     }
   }
 
   /** Says that request and reply are of no use any more. */
-  close(uuid: string, options?: MajordomoCallOptions): Promise<void> {
-    return this.#calls.run(() => this.#close(uuid, options));
+  forget(uuid: string, options?: MajordomoCallOptions): Promise<void> {
+    return this.#run(() => this.#forget(uuid, options));
   }
 
-  async #close(uuid: string, options?: MajordomoCallOptions): Promise<void> {
+  async #forget(uuid: string, options?: MajordomoCallOptions): Promise<void> {
     const [status] = await this.#client.request(TITANIC_SERVICES.close, [uuid], options);
     if (parseStatus(status) !== TitanicStatus.OK) throw refused("titanic.close", status);
   }
 
-  /**
-   * Ends the connections, and what is under way with `EAGAIN`, which is never an unhandled rejection; what was left with
-   * Titanic stays there.
-   */
-  async end(): Promise<void> {
-    this.#calls.abandon();
-    await this.#client.close();
+  override stats(): MajordomoClientStats {
+    return this.#client.stats();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.end();
+  /** Settles when a broker answers. @throws as {@link MajordomoClient.ready} */
+  ready(options?: WaitOptions): Promise<void> {
+    return this.#client.ready(options);
+  }
+
+  /** Calls under way end, as they would. */
+  protected override onDrain(): Promise<void> {
+    if (this.#running === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#drained = resolve;
+    });
+  }
+
+  /** What was left with Titanic stays there. */
+  protected override async onClose(linger: number): Promise<void> {
+    this.#calls.abandon();
+    this.#drained?.();
+    await this.#client.close({ linger });
+  }
+
+  #run<T>(steps: () => Promise<T>): Promise<T> {
+    return this.#calls.run(async () => {
+      this.assertOpen();
+      this.#running += 1;
+      try {
+        return await steps();
+      } finally {
+        this.#running -= 1;
+        if (this.#running === 0) this.#drained?.();
+      }
+    });
   }
 }
 

@@ -12,15 +12,12 @@
 
 import { isUtf8 } from "node:buffer";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
+import type { EventNames } from "../../core/event-stream.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
-import { checkCount } from "../kit/options.js";
+import { Driver, type PatternCloseOptions } from "../kit/driver.js";
+import { checkCount, checkKeys, checkOptions, integer, type Settings } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
-import { lingerOf, type PatternCloseOptions } from "../majordomo/broker.js";
-import { resolve } from "../majordomo/broker-options.js";
-import { MajordomoClient } from "../majordomo/client.js";
-import { MajordomoWorker } from "../majordomo/worker.js";
-import type { MajordomoRequestContext } from "../majordomo/worker-options.js";
+import { MajordomoClient, type MajordomoRequestContext, MajordomoWorker } from "../majordomo/index.js";
 import type { TitanicDispatchStats } from "./dispatch-rules.js";
 import { Dispatcher, type ServiceCaller } from "./dispatcher.js";
 import { LmdbStore, type LmdbStoreOptions } from "./lmdb-store.js";
@@ -46,25 +43,25 @@ import type {
 
 const DAY = 86_400_000;
 
-export const DEFAULTS = Object.freeze({
-  requestTtl: DAY,
-  replyTtl: DAY,
-  deadLetterTtl: 7 * DAY,
-  maxAttempts: 10,
-  timeout: 30_000,
-  concurrency: 1_024,
-  perService: 512,
-  workerConcurrency: 4_096,
-  checkTimeout: 2_500,
-  checkInterval: 1_000,
-  maxCheckInterval: 10_000,
-  retryDelay: 1_000,
-  maxRetryDelay: 60_000,
-  maxRetrying: 1_000,
-  maxServices: 10_000,
-  scanInterval: 5_000,
-  expireInterval: 1_000,
-});
+const OPTIONS = {
+  requestTtl: integer({ default: DAY }),
+  replyTtl: integer({ default: DAY }),
+  deadLetterTtl: integer({ default: 7 * DAY }),
+  maxAttempts: integer({ default: 10 }),
+  timeout: integer({ default: 30_000 }),
+  concurrency: integer({ default: 1_024 }),
+  perService: integer({ default: 512 }),
+  workerConcurrency: integer({ default: 4_096 }),
+  checkTimeout: integer({ default: 2_500 }),
+  checkInterval: integer({ default: 1_000, min: 0 }),
+  maxCheckInterval: integer({ default: 10_000, min: 0 }),
+  retryDelay: integer({ default: 1_000, min: 0 }),
+  maxRetryDelay: integer({ default: 60_000, min: 0 }),
+  maxRetrying: integer({ default: 1_000, min: 0 }),
+  maxServices: integer({ default: 10_000, min: 0 }),
+  scanInterval: integer({ default: 5_000, min: 0 }),
+  expireInterval: integer({ default: 1_000, min: 0 }),
+};
 
 /** Options of {@link Titanic}. Times are in ms. */
 export interface TitanicOptions {
@@ -180,16 +177,26 @@ export interface TitanicDeadLetter {
   readonly expires: number;
 }
 
-export class Titanic {
-  /** What is stored, answered, failed, expired, and what is wrong with the store. */
-  readonly events: EventStream<TitanicEvent> = new EventStream<TitanicEvent>();
+const EVENTS: EventNames<TitanicEvent> = {
+  "request:answered": true,
+  "request:retried": true,
+  "request:buried": true,
+  "request:invalid": true,
+  "records:expired": true,
+  "record:damaged": true,
+  "store:failed": true,
+};
+
+/** Keeps requests until they are answered, and replies until they are fetched: the service of 9/TSP at a broker. */
+export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly store: TitanicStoreStats }> {
   readonly #store: TitanicStore;
-  readonly #settings: typeof DEFAULTS;
+  readonly #settings: Settings<typeof OPTIONS>;
   readonly #client: MajordomoClient;
   readonly #workers: MajordomoWorker[];
   readonly #dispatcher: Dispatcher;
   readonly #uuids = new UuidSource();
   readonly #abort = new AbortController();
+  #stopping: Promise<void> | undefined;
   readonly #counters = {
     stored: 0,
     repeated: 0,
@@ -201,7 +208,6 @@ export class Titanic {
     damaged: 0,
     malformed: 0,
   };
-  #closing: Promise<void> | undefined;
 
   /**
    * Begins to serve `titanic.request`, `titanic.reply`, `titanic.close` and `titanic.store`, and to work off what the store holds.
@@ -211,11 +217,12 @@ export class Titanic {
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(endpoints: string | readonly string[], store: TitanicStore, options: TitanicOptions = {}) {
+    super("Titanic", EVENTS);
+    checkKeys("Titanic", options, [...Object.keys(OPTIONS), "socketOptions"]);
     const { socketOptions, ...given } = options;
     if (typeof store?.put !== "function") throw new InvalidArgumentError("Titanic needs a store");
-    this.#settings = resolve(DEFAULTS, given, "Titanic");
+    this.#settings = checkOptions("Titanic", OPTIONS, given);
     const settings = this.#settings;
-    checkCount("maxAttempts", settings.maxAttempts, 1);
     this.#store = store;
     store.onDamage = (record) => this.#damaged(record);
     const sockets: { socketOptions?: DealerOptions } = socketOptions === undefined ? {} : { socketOptions };
@@ -267,13 +274,8 @@ export class Titanic {
     );
   }
 
-  /** Whether `close` was called. */
-  get closed(): boolean {
-    return this.#closing !== undefined;
-  }
-
   /** The statistics at this moment, and the store's. */
-  stats(): TitanicStats & { readonly store: TitanicStoreStats } {
+  override stats(): TitanicStats & { readonly store: TitanicStoreStats } {
     return { ...this.#counters, ...this.#dispatcher.stats(), store: this.#store.stats() };
   }
 
@@ -310,29 +312,21 @@ export class Titanic {
     await this.#store.forget(uuidOf(uuid));
   }
 
-  /**
-   * Stops: takes nothing new; calls in flight have `linger` ms to end. What is not answered by then stays in
-   * the store. Closing twice is closing once. The store stays open.
-   */
-  close(options?: PatternCloseOptions): Promise<void> {
-    const linger = lingerOf(options);
-    this.#closing ??= this.#close(linger);
-    return this.#closing;
+  /** Takes nothing new, and ends what it has with services. What is not answered by then stays in the store. */
+  protected override async onDrain(): Promise<void> {
+    this.#stopping ??= this.#dispatcher.stop();
+    await Promise.all([this.#stopping, ...this.#workers.map((worker) => worker.drain())]);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(linger: number): Promise<void> {
-    const stopped = this.#dispatcher.stop();
+  /** As `drain`; calls in flight have `linger` ms to end. The store stays open. */
+  protected override async onClose(linger: number): Promise<void> {
+    this.#stopping ??= this.#dispatcher.stop();
     const timer = linger < 0 ? undefined : setTimeout(() => this.#abort.abort(), linger);
     await Promise.all(this.#workers.map((worker) => worker.close({ linger })));
-    await stopped;
+    await this.#stopping;
     clearTimeout(timer);
     await this.#client.close();
     this.#store.onDamage = undefined;
-    this.events.close();
   }
 
   #request = (frames: Buffer[]): Promise<Buffer[]> => {
@@ -348,7 +342,7 @@ export class Titanic {
   async #put(command: RequestCommand | string, uuid: Buffer, ttl: number | undefined): Promise<Buffer[]> {
     if (typeof command === "string" || !isUtf8(command.service)) {
       this.#counters.malformed += 1;
-      const reason = typeof command === "string" ? command : "the service's name is no UTF-8";
+      const reason = typeof command === "string" ? command : "the service's name is not UTF-8";
       this.events.emit({ type: "request:invalid", reason });
       return answer(TitanicStatus.ERROR);
     }
@@ -476,6 +470,7 @@ export function openTitanic(
   directory: string,
   options: TitanicOptions & { readonly store?: LmdbStoreOptions } = {},
 ): TitanicService {
+  checkKeys("openTitanic", options, [...Object.keys(OPTIONS), "socketOptions", "store"]);
   const { store: storeOptions, ...titanicOptions } = options;
   const store = LmdbStore.open(directory, storeOptions);
   const titanic = new Titanic(endpoint, store, titanicOptions);

@@ -59,9 +59,9 @@ const clients: Record<string, () => Closing> = {
       client.request("s", "body"),
       client.reply(uuid),
       client.wait(uuid),
-      client.close(uuid),
+      client.forget(uuid),
     ] as Promise<unknown>[];
-    return { calls, close: () => client.end() };
+    return { calls, close: () => client.close() };
   },
   Pirate: () => {
     const client = new PirateClient(endpoint);

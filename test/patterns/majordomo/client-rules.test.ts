@@ -13,6 +13,7 @@ const LIMITS = {
   liveness: 3,
   maxInFlight: 10,
   maxPending: 10,
+  maxPendingBytes: 1_000_000_000,
   maxConnections: 2,
   streamWindow: 65_536,
   maxStreamBytes: 1_048_576,

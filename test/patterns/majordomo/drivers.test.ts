@@ -384,7 +384,7 @@ it("options that cannot be right change nothing", async () => {
   expect(() => new MajordomoBroker({ maxQueue: -1 })).toThrow("maxQueue");
   expect(() => new MajordomoBroker({ beat: 1 } as object)).toThrow("beat");
   const echo = (request: Buffer[]): Buffer[] => request;
-  expect(() => new MajordomoWorker([], "echo", echo)).toThrow("broker");
+  expect(() => new MajordomoWorker([], "echo", echo)).toThrow("endpoint");
   expect(() => new MajordomoWorker("tcp://127.0.0.1:1", "mmi.x", echo)).toThrow("mmi.");
   expect(() => new MajordomoWorker("tcp://127.0.0.1:1", "echo", echo, { concurrency: 0 })).toThrow(
     "concurrency",

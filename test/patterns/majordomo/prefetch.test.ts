@@ -152,5 +152,5 @@ it("prefetch is 100 or as many as concurrency from a concurrency of 16 on, none 
   expect(of({ concurrency: 500 })).toBe(500);
   expect(of({ concurrency: 16, prefetch: 0 })).toBe(0);
   expect(of({ concurrency: 1, prefetch: 8 })).toBe(8);
-  expect(() => of({ prefetch: 65_536 })).toThrow("prefetch is from 0");
+  expect(() => of({ prefetch: 65_536 })).toThrow("prefetch of MajordomoWorker is a whole number from 0");
 });

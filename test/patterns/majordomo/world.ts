@@ -474,6 +474,7 @@ export class SimulatedClient {
         liveness: 3,
         maxInFlight: 5,
         maxPending: 1_000,
+        maxPendingBytes: 1_000_000_000,
         maxConnections: 3,
         streamWindow: WINDOW,
         maxStreamBytes: 65_536,

@@ -51,7 +51,7 @@ describe("Titanic, on a store that is slow or fails,", () => {
     });
   });
   afterEach(async () => {
-    await Promise.all([client.end(), raw.close(), worker.close({ linger: 0 })]);
+    await Promise.all([client.close(), raw.close(), worker.close({ linger: 0 })]);
     await titanic.close({ linger: 0 });
     await broker.close({ linger: 0 });
   });
@@ -110,7 +110,7 @@ describe("Titanic, on a store that is slow or fails,", () => {
     });
     expect(await once.request("other", "x", { uuid })).toBe(uuid);
     expect(store.kept.size).toBe(1);
-    await once.end();
+    await once.close();
   });
 
   it.each([
@@ -255,7 +255,7 @@ describe.skipIf(NOT_HELD)("the store on LMDB", () => {
     });
     afterEach(async () => {
       await titanic?.kill("SIGKILL");
-      await Promise.all([client.end(), worker?.close({ linger: 0 })]);
+      await Promise.all([client.close(), worker?.close({ linger: 0 })]);
       await broker.close({ linger: 0 });
     });
 
@@ -320,7 +320,7 @@ describe.skipIf(NOT_HELD)("the store on LMDB", () => {
       const running = await run();
       const uuid = await client.request("nobody", "x");
       writeFileSync(armed, "");
-      const closed = client.close(uuid, { retries: 5 });
+      const closed = client.forget(uuid, { retries: 5 });
       await killAtFlush(running);
       await closed;
       expect((await client.reply(uuid)).status).toBe("400");

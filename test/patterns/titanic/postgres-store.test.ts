@@ -237,7 +237,7 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
       expect(calls).toBe(1);
       await later.close({ linger: 0 });
     } finally {
-      await Promise.all([client.end(), worker.close({ linger: 0 })]);
+      await Promise.all([client.close(), worker.close({ linger: 0 })]);
       await titanic.close({ linger: 0 });
       await store.close();
       await broker.close({ linger: 0 });

@@ -7,6 +7,7 @@ import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { TitanicClient } from "../../../src/patterns/titanic/client.js";
 import { openTitanic, type TitanicService } from "../../../src/patterns/titanic/titanic.js";
+import { failure } from "../../contract/support/wait.js";
 
 let directory: string;
 let broker: MajordomoBroker;
@@ -36,7 +37,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await Promise.all(closing.splice(0).map((close) => close()));
-  await Promise.all([client.end(), raw.close()]);
+  await Promise.all([client.close(), raw.close()]);
   await service.close({ linger: 0 });
   await broker.close({ linger: 0 });
   rmSync(directory, { recursive: true, force: true });
@@ -65,9 +66,20 @@ describe("Titanic", () => {
     const reply = { status: "200", body: [Buffer.from("a"), Buffer.alloc(0), Buffer.from([0, 255])] };
     expect(await client.wait(uuid, WAIT)).toEqual(reply);
     expect(await client.reply(uuid.toLowerCase())).toEqual(reply);
-    await client.close(uuid);
+    await client.forget(uuid);
     expect(await client.reply(uuid)).toEqual({ status: "400", body: [] });
-    await client.close(uuid);
+    await client.forget(uuid);
+  });
+
+  it("waits for a reply no longer than timeout", async () => {
+    const uuid = await client.request("nobody", "body");
+    expect(await failure(client.wait(uuid, { ...WAIT, timeout: 30 }))).toMatchObject({ code: "ETIMEDOUT" });
+    expect(await failure(client.wait(uuid, { timout: 30 } as object))).toMatchObject({ code: "EINVAL" });
+    expect(await client.reply(uuid)).toMatchObject({ status: "300" });
+    const waits = failure(client.wait(uuid, WAIT));
+    await client.close();
+    expect(await waits).toMatchObject({ code: "EAGAIN" });
+    expect(await failure(client.reply(uuid))).toMatchObject({ code: "EBADF" });
   });
 
   it("answers with the bare digits", async () => {
@@ -172,7 +184,7 @@ describe("Titanic", () => {
     const uuid = client.newUuid();
     expect(await client.request("echo", "x", { uuid })).toBe(uuid);
     const again = new TitanicClient(endpoint);
-    closing.push(() => again.end());
+    closing.push(() => again.close());
     expect(await again.request("echo", "x", { uuid: uuid.toLowerCase() })).toBe(uuid);
     expect(service.titanic.stats()).toMatchObject({ stored: 1, repeated: 1, store: { pending: 1 } });
     await expect(client.request("echo", "x", { uuid: "x" })).rejects.toMatchObject({ code: "EINVAL" });
@@ -211,7 +223,7 @@ describe("Titanic", () => {
         code: "NOT_SUPPORTED",
       });
     } finally {
-      await one.end();
+      await one.close();
       await plain.close({ linger: 0 });
       await other.close({ linger: 0 });
     }
@@ -237,7 +249,7 @@ describe("Titanic", () => {
     });
     const uuid = await client.request("slow", "x");
     await began;
-    await client.close(uuid);
+    await client.forget(uuid);
     release();
     const other = await client.request("slow", "y");
     await client.wait(other, WAIT);
@@ -285,7 +297,7 @@ describe("Titanic", () => {
     expect(await ask("titanic.request", "echo", "y")).toEqual(["500"]);
     await expect(client.request("echo", "y")).rejects.toMatchObject({ code: "ERR_STORE" });
     expect((await client.wait(uuid, WAIT)).status).toBe("200");
-    await client.close(uuid);
+    await client.forget(uuid);
     await client.request("echo", "z");
   });
 

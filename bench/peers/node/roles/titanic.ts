@@ -93,7 +93,7 @@ async function workOff(side: Side, client: TitanicClient): Promise<void> {
       const { status, body } = await client.wait(uuid, { interval: 20, maxInterval: 100 });
       if (status !== "200") throw new Error(`request ${k} ended with ${status}`);
       checker.take(body[0] as Buffer);
-      await client.close(uuid);
+      await client.forget(uuid);
     },
     () => undefined,
   );
@@ -104,7 +104,7 @@ async function workOff(side: Side, client: TitanicClient): Promise<void> {
 const client: Role = async (side) => {
   const asker = new TitanicClient(side.endpoint, { maxInFlight: side.number("window", 1) });
   await (side.option("until", "acknowledged") === "answered" ? workOff : store)(side, asker);
-  await asker.end();
+  await asker.close();
 };
 
 export const roles: Roles = { broker, titanic, worker, client };

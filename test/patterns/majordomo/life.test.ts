@@ -1,0 +1,209 @@
+/** How Majordomo's ends begin and end: bind, ready, drain, close, and what each door refuses. */
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  MajordomoBroker,
+  type MajordomoCallOptions,
+  MajordomoClient,
+  MajordomoWorker,
+} from "../../../src/patterns/index.js";
+import { failure, within } from "../../contract/support/wait.js";
+
+const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
+
+function track<T extends (typeof open)[number]>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+});
+
+async function begin(): Promise<{ broker: MajordomoBroker; endpoint: string; client: MajordomoClient }> {
+  const broker = track(new MajordomoBroker());
+  const endpoint = await broker.bind("tcp://127.0.0.1:*");
+  return { broker, endpoint, client: track(new MajordomoClient(endpoint)) };
+}
+
+/** A handler whose requests end when the test says so. */
+function gate(): { handler: (frames: Buffer[]) => Promise<Buffer[]>; started: Promise<void>; open(): void } {
+  let start: () => void = () => undefined;
+  let finish: () => void = () => undefined;
+  const started = new Promise<void>((resolve) => {
+    start = resolve;
+  });
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const handler = async (frames: Buffer[]): Promise<Buffer[]> => {
+    start();
+    await finished;
+    return frames;
+  };
+  return { handler, started, open: () => finish() };
+}
+
+it("bind gives the endpoint with the port that the system chose", async () => {
+  const broker = track(new MajordomoBroker());
+  const endpoint = await broker.bind("tcp://127.0.0.1:*");
+  expect(endpoint).toMatch(/^tcp:\/\/127\.0\.0\.1:\d+$/);
+  await broker.close();
+  expect(await failure(broker.bind("tcp://127.0.0.1:*"))).toMatchObject({ code: "EBADF" });
+});
+
+describe("ready", () => {
+  it.each([false, true])("settles when there is a broker (thread: %s)", async (thread) => {
+    const { endpoint, client } = await begin();
+    const worker = track(new MajordomoWorker(endpoint, "echo", (frames) => frames, { thread }));
+    await within(Promise.all([client.ready(), worker.ready()]), "both ready");
+    await within(client.ready(), "at once, the second time");
+    expect(String(await client.request("echo", "hello"))).toBe("hello");
+  });
+
+  it("rejects when its time is over, when the end closes, and after that", async () => {
+    const client = track(new MajordomoClient("tcp://127.0.0.1:9"));
+    const worker = track(new MajordomoWorker("tcp://127.0.0.1:9", "echo", (frames) => frames));
+    for (const end of [client, worker]) {
+      expect(await failure(end.ready({ timeout: 5 }))).toMatchObject({ code: "ETIMEDOUT" });
+      expect(await failure(end.ready({ timeOut: 5 } as object))).toMatchObject({ code: "EINVAL" });
+      const waits = failure(end.ready());
+      await end.close();
+      expect(await waits).toMatchObject({ code: "EAGAIN" });
+      expect(await failure(end.ready())).toMatchObject({ code: "EBADF" });
+    }
+  });
+});
+
+describe("drain", () => {
+  it("of a client finishes its calls and takes no more", async () => {
+    const { endpoint, client } = await begin();
+    const { handler, started, open: finish } = gate();
+    track(new MajordomoWorker(endpoint, "slow", handler));
+    const call = client.request("slow", "body");
+    await within(started, "the handler runs");
+    const drained = client.drain();
+    expect(await failure(client.request("slow", "more"))).toMatchObject({ code: "EAGAIN" });
+    expect(await failure(client.drain({ timeout: 5 }))).toMatchObject({ code: "ETIMEDOUT" });
+    finish();
+    expect(String(await call)).toBe("body");
+    await within(drained, "drained");
+    await client.close();
+    expect(await failure(client.request("slow", "more"))).toMatchObject({ code: "EBADF" });
+  });
+
+  it.each([false, true])("of a worker ends its handlers and takes no more (thread: %s)", async (thread) => {
+    const { endpoint, client } = await begin();
+    const { handler, started, open: finish } = gate();
+    const worker = track(new MajordomoWorker(endpoint, "slow", handler, { thread }));
+    const call = client.request("slow", "body");
+    await within(started, "the handler runs");
+    const drained = worker.drain();
+    const other = track(new MajordomoWorker(endpoint, "slow", () => "the other"));
+    await other.ready();
+    finish();
+    expect(String(await call)).toBe("body");
+    await within(drained, "drained");
+    for (let i = 0; i < 3; i++) expect(String(await client.request("slow", "more"))).toBe("the other");
+  });
+
+  it("of a broker ends what it has and refuses the rest as stopping", async () => {
+    const { broker, endpoint, client } = await begin();
+    const { handler, started, open: finish } = gate();
+    track(new MajordomoWorker(endpoint, "slow", handler));
+    const call = client.request("slow", "body");
+    await within(started, "the handler runs");
+    const drained = broker.drain();
+    expect(await failure(client.request("slow", "more"))).toMatchObject({ reason: "stopping" });
+    finish();
+    expect(String(await call)).toBe("body");
+    await within(drained, "drained");
+    expect(broker.closed).toBe(false);
+  });
+
+  it("settles when the end closes meanwhile", async () => {
+    const { endpoint, client } = await begin();
+    const call = failure(client.request("nobody", "body"));
+    const drained = client.drain();
+    await client.close();
+    await within(drained, "drained");
+    expect(await call).toMatchObject({ code: "EAGAIN" });
+    expect(endpoint).toBeTruthy();
+  });
+});
+
+describe("a door", () => {
+  it.each([
+    [{ timout: 5 }, "did you mean timeout"],
+    [{ timeout: "5" }, "timeout"],
+    [{ timeout: -2 }, "timeout"],
+    [{ retries: 0.5 }, "retries"],
+    [null, "an object"],
+    [[], "an object"],
+  ])("of a call refuses %j", async (options, message) => {
+    const client = track(new MajordomoClient("tcp://127.0.0.1:9"));
+    const given = options as MajordomoCallOptions;
+    const refusal = { code: "EINVAL", message: expect.stringContaining(message) };
+    expect(await failure(client.request("echo", "x", given))).toMatchObject(refusal);
+    expect(() => client.stream("echo", "x", given)).toThrow(message);
+    expect(client.stats().requests).toBe(0);
+  });
+
+  it.each([
+    [{ count: 0 }, "count"],
+    [{ count: 1.5 }, "count"],
+    [{ silence: -2 }, "timeout"],
+    [{ until: 1 }, "until"],
+    [{ retries: 1 }, "retries"],
+    [null, "an object"],
+  ])("of requestMany refuses %j", async (options, message) => {
+    const client = track(new MajordomoClient("tcp://127.0.0.1:9"));
+    const refused = await failure(client.requestMany("echo", "x", options as object));
+    expect(refused).toMatchObject({ code: "EINVAL", message: expect.stringContaining(message) });
+    expect(client.stats().requests).toBe(0);
+  });
+
+  it("refuses what is not a service, an option or an event, and an invalid linger", async () => {
+    const { broker, client } = await begin();
+    expect(await failure(client.request(5 as unknown as string, "x"))).toMatchObject({ code: "EINVAL" });
+    expect(() => new MajordomoClient("tcp://127.0.0.1:9", { timeot: 1 } as object)).toThrow(
+      "did you mean timeout",
+    );
+    expect(() => client.events.on("broker:join" as "broker:joined", () => undefined)).toThrow(
+      "broker:joined",
+    );
+    expect(await failure(broker.close({ linger: -2 }))).toMatchObject({ code: "EINVAL" });
+    expect(broker.closed).toBe(false);
+  });
+
+  it("takes a timeout of -1 from the client's options as from a call's", async () => {
+    const { endpoint } = await begin();
+    const client = track(new MajordomoClient(endpoint, { timeout: -1 }));
+    track(new MajordomoWorker(endpoint, "echo", (frames) => frames));
+    expect(String(await client.request("echo", "x"))).toBe("x");
+  });
+});
+
+it("bounds the bytes of requests without an answer", async () => {
+  const { endpoint } = await begin();
+  const client = track(new MajordomoClient(endpoint, { maxPendingBytes: 100 }));
+  const first = failure(client.request("nobody", Buffer.alloc(90)));
+  expect(await failure(client.request("nobody", Buffer.alloc(11)))).toMatchObject({
+    code: "ERR_TOO_MANY_PENDING",
+  });
+  await client.close();
+  expect(await first).toMatchObject({ code: "EAGAIN" });
+});
+
+it("says whose bound an answer is past", async () => {
+  const { endpoint } = await begin();
+  const client = track(new MajordomoClient(endpoint, { maxAnswerBytes: 1_000 }));
+  track(
+    new MajordomoWorker(endpoint, "long", async function* () {
+      for (let i = 0; i < 10; i++) yield Buffer.alloc(500);
+    }),
+  );
+  expect(await failure(client.request("long", "x"))).toMatchObject({
+    reason: "too-large",
+    message: expect.stringContaining("maxAnswerBytes"),
+  });
+});
