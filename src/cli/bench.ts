@@ -1,10 +1,10 @@
-/** shoal bench: the options of the benchmark harness, which is loaded when it is asked for. */
+/** shoal bench: the options of the benchmark harness, which is loaded when it is used. */
 import type { Command } from "commander";
 import { builtFile } from "../core/built-file.js";
-import { addCommand } from "./command.js";
 import { UsageError } from "./failure.js";
+import { addCommand, repeatable } from "./options.js";
 
-/** The harness is compiled apart from the library, to dist/bench; this is all that is known of it here. */
+/** The entry of the harness, which is compiled apart from the library, to dist/bench. */
 interface Harness {
   bench(options: object): Promise<number>;
 }
@@ -14,9 +14,9 @@ export function addBenchCommand(program: Command): void {
     name: "bench",
     summary: "measure shoal and others, side by side, on this machine",
     description:
-      "Runs scenarios: the contenders in turn, in processes of their own, their output checked. WHAT is one or more\n" +
-      "scenarios, or all; list shows what there is. compare BEFORE AFTER tells a change from noise in two files that\n" +
-      "--json wrote, and exits with 1 if something became worse; report FILE... makes reports of such files.",
+      "Runs scenarios: the contenders in turn, in processes of their own, their output verified. WHAT is one or more " +
+      "scenarios, or all; list prints them. compare BEFORE AFTER compares two files of --json, and exits with 1 if " +
+      "something became worse by more than noise; report FILE... makes reports of such files.",
     examples: [
       "shoal bench list",
       "shoal bench throughput --size 64,1024 --json before.jsonl",
@@ -28,25 +28,25 @@ export function addBenchCommand(program: Command): void {
   });
   command
     .argument("[what...]", "scenarios, all (the default), list, compare BEFORE AFTER, or report FILE...")
-    .option("--engine <NAMES>", "of shoal, only these engines")
+    .option("--engine <NAMES>", "only these engines of shoal")
     .option("--transport <NAMES>", "tcp, ipc, inproc (default: the scenario's first)")
     .option("--size <BYTES>", "message sizes, such as 64,1024 (default: the scenario's)")
-    .option("--peers <NAMES>", "only these contenders (default: all that are here)")
-    .option("--set <NAME=VALUES>", "values of a scenario's parameter; repeatable", collect)
-    .option("--runs <N>", "so many runs of each (default: until it is certain enough, 20 at most)")
-    .option("--time <S>", "the longest time for a case, in seconds (default: 60)")
-    .option("--smoke", "one short run of each, to see that all works")
-    .option("--reference <NAME>", "the contender that the others are compared with")
-    .option("--no-pin", "let the system choose the processor cores")
+    .option("--peers <NAMES>", "only these contenders (default: all available)")
+    .addOption(repeatable("--set <NAME=VALUES>", "values of a scenario's parameter (repeatable)"))
     .option(
-      "--json <FILE>",
-      'write every run as a line of JSON; "-" is standard output, in place of the tables',
+      "--runs <N>",
+      "number of runs of each case (default: until the result is certain enough, at most 20)",
     )
+    .option("--time <S>", "time limit of a case in seconds (default: 60)")
+    .option("--smoke", "one short run of each case, to check that it works")
+    .option("--reference <NAME>", "the contender to compare the others with")
+    .option("--no-pin", "do not pin processes to processor cores")
+    .option("--json <FILE>", 'write each run as a JSON line; "-" is standard output, instead of the tables')
     .option("--html <FILE>", "write a report with charts (needs the packages vega and vega-lite)")
     .option("--markdown <FILE>", "report: put the tables between the markers of this page")
-    .option("--threshold <PERCENT>", "compare: the least change that counts (default: 5)")
-    .option("--relative-to <NAME>", "compare: ratios to this contender, for files of unlike machines")
-    .option("--role <ROLE>", "play one role here, the other on another machine")
+    .option("--threshold <PERCENT>", "compare: the smallest change that counts (default: 5)")
+    .option("--relative-to <NAME>", "compare: ratios to this contender, for files of different machines")
+    .option("--role <ROLE>", "run one role here, and the other on another machine")
     .option("--bind <EP>", "where that role binds")
     .option("--connect <EP>", "where that role connects")
     .action(async (what: string[], options: object) => {
@@ -57,11 +57,7 @@ export function addBenchCommand(program: Command): void {
       } catch (error) {
         throw error instanceof Error && error.name === "BadInput" ? new UsageError(error.message) : error;
       }
-      // It has said why.
+      // The harness has reported why.
       if (code !== 0) process.exit(code);
     });
-}
-
-function collect(value: string, before: string[] | undefined): string[] {
-  return [...(before ?? []), value];
 }

@@ -1,17 +1,24 @@
-/** What the clone's client commands share: their options, a client, and how its errors are told. */
-import { type Command, Option } from "commander";
+/**
+ * What the client commands of `shoal clone` share: options, a client, its errors, and keys and values as lines.
+ *
+ *   text   KEY VALUE \n                     a deleted key: KEY \n
+ *   JSON   {"key":"text","value":{"base64":"…"}} \n     deleted: "value":null
+ *
+ * In text, an entry that would not be read back as it is (a key with a space, a value with a line feed) is printed as JSON;
+ * so a line that begins with a brace is always JSON.
+ */
+import type { Command } from "commander";
 import { CloneClient } from "../patterns/clone/index.js";
-import { entryFormat } from "./clone-entry.js";
-import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
-import { bytesFromJson } from "./format.js";
-import type { Log } from "./log.js";
-import { checkSettings, collect, type Given, type Settings } from "./options.js";
+import { keyFault, MAX_KEY } from "../patterns/clone/protocol.js";
+import { asUsage, describe, Failure, FormatError, hasCode, UsageError } from "./failure.js";
+import { bytesFromJson, bytesToJson, type Format, parseJson } from "./format.js";
+import { Log } from "./log.js";
+import { checkSettings, defined, type Given, repeatable, type Settings, wholeNumber } from "./options.js";
 import { Output } from "./output.js";
-import { securityOptions } from "./security.js";
-import { logFor, wholeNumber } from "./service.js";
-import { Stop, unlessAborted } from "./signals.js";
+import { addClientSecurityOptions, clientSecurityOptions } from "./security.js";
+import { Stop, unlessAborted } from "./stop.js";
 
-/** ms for the map to be here, and for an update to come back. */
+/** How long to wait for the map, and for an update to be acknowledged, in ms. */
 const TIMEOUT = 10_000;
 
 export interface CloneSettings extends Settings {
@@ -20,35 +27,30 @@ export interface CloneSettings extends Settings {
 }
 
 export function addCloneClientOptions(command: Command): Command {
-  return command
-    .addOption(
-      new Option("--connect <HOST:P>", "a server's address and first port (repeatable)").argParser(collect),
-    )
-    .option("--subtree </NAME/>", "only keys that begin so")
-    .option("--timeout <MS>", "longest wait for the map, and for an update (default 10000)", wholeNumber(1))
-    .option("--heartbeat <MS>", "between two heartbeats of the server (default 1000)", wholeNumber(1))
-    .option("--json", 'lines as JSON, {"key":"text","value":{"base64":"…"}}')
-    .option("--plain <USER:PASSWORD>", "PLAIN security")
-    .option("--curve-server-key <KEY>", "CURVE security, as a client of this public key (Z85)")
-    .option("--curve-certificate <FILE>", "CURVE keys of this end, the secret file")
-    .option("-q, --quiet", "only errors on standard error")
-    .option("-v, --verbose", "states and fail-overs on standard error");
+  return addClientSecurityOptions(
+    command
+      .addOption(repeatable("--connect <HOST:P>", "address and first port of a server (repeatable)"))
+      .option("--subtree </NAME/>", "only keys that begin with /NAME/")
+      .option("--timeout <MS>", "time-out of the map, and of an update (default 10000)", wholeNumber(1))
+      .option("--heartbeat <MS>", "interval of the server's heartbeats (default 1000)", wholeNumber(1))
+      .option("--json", 'JSON lines: {"key":"text","value":{"base64":"…"}}'),
+  );
 }
 
-/** A command's client and what is beside it. */
+/** A command's client, and what its work uses. */
 export interface CloneSession {
   readonly map: CloneClient;
   readonly json: boolean;
   readonly timeout: number;
-  /** For lines that are made already. */
+  /** Of formatted lines. */
   readonly output: Output;
   readonly stop: Stop;
   readonly log: Log;
-  /** Settles when the map is here. @throws Failure when it does not come in time */
+  /** Settles when the map is complete. @throws Failure when it is not in time */
   synced(): Promise<void>;
 }
 
-/** Runs a command with a client, which is closed however it ends. */
+/** Runs a command with a client, which is closed in any case. */
 export async function withClone(
   name: string,
   given: Given<CloneSettings>,
@@ -58,9 +60,7 @@ export async function withClone(
   const servers = (given.connect as readonly string[]).map(endpointOf);
   const settings = checkSettings({ ...given, connect: servers } as Given) as CloneSettings;
   const { subtree, heartbeat, json = false, timeout = TIMEOUT } = settings;
-  if (settings.curveCertificate !== undefined && settings.curveServerKey === undefined)
-    throw new UsageError("--curve-certificate needs --curve-server-key KEY here");
-  const socketOptions = await securityOptions(settings);
+  const socketOptions = await clientSecurityOptions(settings);
   const map = await asUsage(
     () =>
       new CloneClient({
@@ -68,11 +68,10 @@ export async function withClone(
         socketOptions,
         timeout,
         keyEncoding: "latin1",
-        ...(subtree === undefined ? {} : { subtree }),
-        ...(heartbeat === undefined ? {} : { heartbeatInterval: heartbeat }),
+        ...defined({ subtree, heartbeatInterval: heartbeat }),
       }),
   );
-  const log = logFor(name, settings);
+  const log = new Log(name);
   report(map, log);
   const stop = new Stop().listen();
   const output = new Output(entryFormat(json), stop.forced, stop.request);
@@ -88,31 +87,31 @@ export async function withClone(
   }
 }
 
-/** HOST:P, or an endpoint as it is. */
+/** The endpoint of HOST:P; an endpoint stays as it is. */
 export function endpointOf(address: string): string {
   return address.includes("://") ? address : `tcp://${address}`;
 }
 
-/** A key or value on the command line: text, or with --json `{"base64":"…"}`, too. */
+/** A key or value on the command line: text or, with --json, `{"base64":"…"}`. */
 export function argumentBytes(text: string, json: boolean): Buffer {
   if (json && text.startsWith('{"base64"')) {
     try {
       const bytes = bytesFromJson(JSON.parse(text));
       if (bytes !== undefined) return bytes;
     } catch {
-      // Told below.
+      // Reported below.
     }
     throw new UsageError(`expected text or {"base64":"…"}; got ${text}`);
   }
   return Buffer.from(text);
 }
 
-/** What a user is told of an update that failed. */
+/** The failure of an update, in the user's words. */
 export function updateFailure(error: unknown, timeout: number): unknown {
   if (hasCode(error, "ETIMEDOUT"))
-    return new Failure(`no server put it in order within ${timeout} ms; it may still take effect`);
+    return new Failure(`no server acknowledged the update within ${timeout} ms; it may still take effect`);
   if (hasCode(error, "ABORT_ERR"))
-    return new Failure("stopped before it was put in order; it may still take effect");
+    return new Failure("stopped before the update was acknowledged; it may still take effect");
   return error;
 }
 
@@ -124,19 +123,89 @@ async function inTime(synced: Promise<void>, timeout: number, stop: Stop): Promi
   clearTimeout(timer);
   if (there === true) return;
   throw new Failure(
-    late.signal.aborted ? `no server gave its map within ${timeout} ms` : "stopped before the map was here",
+    late.signal.aborted
+      ? `no server sent its map within ${timeout} ms`
+      : "stopped before the map was received",
   );
 }
 
 function report(map: CloneClient, log: Log): void {
   map.events
     .on("state", ({ state, silentFor }) =>
-      log.detail(state === "stale" ? `stale: nothing heard for ${Math.round(silentFor)} ms` : state),
+      log.debug(
+        state === "stale" ? `stale: the server has been silent for ${Math.round(silentFor)} ms` : state,
+      ),
     )
-    .on("fail-over", ({ from, to, reason }) => log.detail(`from ${from} to ${to}: ${reason}`))
+    .on("fail-over", ({ from, to, reason }) => log.debug(`failing over from ${from} to ${to}: ${reason}`))
     .on("gap", ({ expected, got }) =>
-      log.detail(`update ${got} came in place of ${expected}: the map is loaded anew`),
+      log.debug(`received update ${got} instead of ${expected}: loading the map again`),
     )
     .on("handshake:error", ({ error }) => log.warnOnce(describe(error)))
-    .on("fault", ({ fault }) => log.warnOnce(`the server broke the protocol: ${fault}`));
+    .on("fault", ({ fault }) => log.warnOnce(`the server violated the protocol: ${fault}`));
+}
+
+/** A key and its value as a line. */
+export interface EntryLine {
+  readonly key: Buffer;
+  /** `undefined`: deleted. */
+  readonly value: Buffer | undefined;
+  /** Further members, in JSON only. */
+  readonly more?: Readonly<Record<string, unknown>>;
+}
+
+const SPACE = 0x20;
+const LINE_FEED = 0x0a;
+const BRACE = 0x7b;
+/** The longest time to live that a client accepts, in ms. */
+const MAX_TTL = 1_000_000_000_000;
+
+export function entryLine(entry: EntryLine, json: boolean): Buffer {
+  const { key, value, more } = entry;
+  if (json || !isLine(key, value)) {
+    const object = { key: bytesToJson(key), value: value === undefined ? null : bytesToJson(value), ...more };
+    return Buffer.from(`${JSON.stringify(object)}\n`);
+  }
+  if (value === undefined) return Buffer.concat([key, Buffer.of(LINE_FEED)]);
+  return Buffer.concat([key, Buffer.of(SPACE), value, Buffer.of(LINE_FEED)]);
+}
+
+function isLine(key: Buffer, value: Buffer | undefined): boolean {
+  if (key[0] === BRACE || key.includes(SPACE) || key.includes(LINE_FEED)) return false;
+  return value?.includes(LINE_FEED) !== true;
+}
+
+/** Parses lines to load: key, value and, if there is one, the time to live in decimal ms. Prints formatted lines. */
+export function entryFormat(json: boolean): Format {
+  return {
+    whole: false,
+    parse: (bytes) => (json || bytes[0] === BRACE ? parseEntry(bytes) : parseText(bytes)),
+    print: (frames, pieces) => void pieces.push(...frames),
+  };
+}
+
+function parseText(bytes: Buffer): Buffer[] {
+  const space = bytes.indexOf(SPACE);
+  if (space < 0) throw new FormatError("expected a key, a space and a value");
+  return checked(bytes.subarray(0, space), bytes.subarray(space + 1));
+}
+
+function parseEntry(bytes: Buffer): Buffer[] {
+  const object = parseJson(bytes) as { key?: unknown; value?: unknown; ttl?: unknown } | null;
+  const key = bytesFromJson(object?.key);
+  const value = bytesFromJson(object?.value);
+  if (key === undefined || value === undefined)
+    throw new FormatError('expected {"key":…,"value":…}, each a string or {"base64":"…"}');
+  const ttl = object?.ttl;
+  if (ttl === undefined) return checked(key, value);
+  if (!Number.isSafeInteger(ttl) || (ttl as number) < 0 || (ttl as number) > MAX_TTL)
+    throw new FormatError(`ttl: expected a whole number of ms from 0 to ${MAX_TTL}`);
+  return [...checked(key, value), Buffer.from(String(ttl))];
+}
+
+function checked(key: Buffer, value: Buffer): Buffer[] {
+  const fault = keyFault(key);
+  if (fault === "reserved-key") throw new FormatError(`${String(key)} is a command, not a key`);
+  if (fault !== undefined) throw new FormatError(`a key has 1 to ${MAX_KEY} bytes; got ${key.length}`);
+  if (value.length === 0) throw new FormatError("a value has at least one byte");
+  return [key, value];
 }

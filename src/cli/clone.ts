@@ -1,35 +1,40 @@
-/** `shoal clone`: a replicated map's server, and what reads and changes the map from a terminal. */
+/** shoal clone get, set, delete, watch, dump, load: reading and changing a replicated map. Its server: clone-server.ts. */
+import { setMaxListeners } from "node:events";
 import type { Command } from "commander";
-import { addCloneDumpAndLoad } from "./clone-dump.js";
-import { entryLine, jsonOf } from "./clone-entry.js";
 import { addCloneServerCommand } from "./clone-server.js";
 import {
   addCloneClientOptions,
   argumentBytes,
   type CloneSession,
   type CloneSettings,
+  entryFormat,
+  entryLine,
   updateFailure,
   withClone,
 } from "./clone-session.js";
-import { addCommand } from "./command.js";
-import { asUsage, Failure, InputError, UsageError } from "./failure.js";
-import { bytesFromJson, bytesToJson, formatFor } from "./format.js";
+import { asUsage, describe, Failure, InputError, UsageError } from "./failure.js";
+import { bytesFromJson, bytesToJson, formatFor, parseJson } from "./format.js";
 import { Input } from "./input.js";
-import type { Given } from "./options.js";
-import { wholeNumber } from "./service.js";
-import type { Stop } from "./signals.js";
+import { addCommand, addGroup, type Given, wholeNumber } from "./options.js";
+import type { Stop } from "./stop.js";
 
 interface SetSettings extends CloneSettings {
   readonly ttl?: number;
 }
 
 const LINE_FEED = Buffer.from("\n");
+/** Updates of one input in flight at once, and about how many bytes. */
+const PIPELINE = 1_000;
+const PIPELINE_BYTES = 67_108_864;
+/** Bytes printed at once. */
+const BATCH_BYTES = 65_536;
 
 export function addCloneCommand(program: Command): void {
-  const clone = addCommand(program, {
+  const clone = addGroup(program, {
     name: "clone",
-    summary: "a map that everybody holds: server, get, set, delete, watch, dump, load (12/CHP)",
-    description: "A key-value map in one order for all, its servers, and commands that read and change it.",
+    summary: "a replicated map: server, get, set, delete, watch, dump, load (12/CHP)",
+    description:
+      "A key-value map that every client holds a copy of: its servers, and commands to read and change it.",
     examples: [
       "shoal clone server --port 5556 --host 127.0.0.1",
       "shoal clone set /prices/eel 12 --connect 127.0.0.1:5556",
@@ -42,7 +47,7 @@ export function addCloneCommand(program: Command): void {
     addCommand(clone, {
       name: "get",
       summary: "print a key's value",
-      description: "Prints the value as a line. A key that is not there: exit code 1.",
+      description: "Prints the value as a line. Exit code 1 when the key does not exist.",
       examples: [`shoal clone get /prices/eel ${connect}`],
     }).argument("<key>", "the key"),
   )
@@ -51,50 +56,67 @@ export function addCloneCommand(program: Command): void {
   addCloneClientOptions(
     addCommand(clone, {
       name: "set",
-      summary: "set a key for everybody",
+      summary: "set a key",
       description:
-        "Sets a key, and ends when the server has put it in order. Without VALUE, all of standard input is the " +
-        "value, less a line feed at its end.",
+        "Sets a key for all clients, and ends when the server has acknowledged it. Without VALUE, all of standard input is " +
+        "the value, except a line feed at its end.",
       examples: [
         `shoal clone set /prices/eel 12 ${connect}`,
         `shoal clone set motd --ttl 60000 ${connect} < motd`,
       ],
     })
       .argument("<key>", "the key")
-      .argument("[value]", "the value; without it: standard input"),
+      .argument("[value]", "the value (default: standard input)"),
   )
-    .option("--ttl <MS>", "delete the key after so long, unless it is set again", wholeNumber(1))
-    .option("--raw", "the value is standard input as it is, with its last line feed")
+    .option("--ttl <MS>", "delete the key after MS, unless it is set again", wholeNumber(1))
+    .option("--raw", "the value is standard input with its last line feed")
     .action((key: string, value: string | undefined, given: Given<SetSettings>) => set(key, value, given));
   addCloneClientOptions(
     addCommand(clone, {
       name: "delete",
-      summary: "delete a key for everybody",
+      summary: "delete a key",
       description:
-        "Deletes a key, whether it is there or not, and ends when the server has put that in order.",
+        "Deletes a key for all clients, whether it exists or not, and ends when the server has acknowledged it.",
       examples: [`shoal clone delete /prices/eel ${connect}`],
     }).argument("<key>", "the key"),
   ).action((key: string, given: Given<CloneSettings>) => remove(key, given));
   addCloneClientOptions(
     addCommand(clone, {
       name: "watch",
-      summary: "print changes as they come",
-      description: "Prints key and value of each change on a line, and of a deletion the key alone.",
+      summary: "print changes as they happen",
+      description: "Prints key and value of each change, one per line; of a deletion only the key.",
       examples: [`shoal clone watch /prices/ ${connect}`, `shoal clone watch --json ${connect}`],
-    }).argument("[prefix]", "of keys; without it: all"),
+    }).argument("[prefix]", "of the keys (default: all keys)"),
   )
     .option("--count <N>", "stop after N changes", wholeNumber(1))
     .action((prefix: string | undefined, given: Given<CloneSettings>) => watch(prefix ?? "", given));
-  addCloneDumpAndLoad(clone);
+  addCloneClientOptions(
+    addCommand(clone, {
+      name: "dump",
+      summary: "print the map",
+      description:
+        "Prints key and value, one pair per line, sorted by the bytes of the keys: the map at one moment.",
+      examples: [`shoal clone dump ${connect}`, `shoal clone dump /prices/ --json ${connect}`],
+    }).argument("[prefix]", "of the keys (default: all keys)"),
+  ).action((prefix: string | undefined, given: Given<CloneSettings>) => dump(prefix ?? "", given));
+  addCloneClientOptions(
+    addCommand(clone, {
+      name: "load",
+      summary: "load a dump",
+      description:
+        "Sets the key of each line to its value, and ends when the server has acknowledged all. Other keys stay.",
+      examples: [`shoal clone load ${connect} < dumped`],
+    }),
+  ).action((given: Given<CloneSettings>) => load(given));
 }
 
 function get(name: string, given: Given<CloneSettings>): Promise<void> {
   return withClone("clone get", given, async ({ map, json, output, synced }) => {
     const key = argumentBytes(name, json);
-    await asUsage(() => map.has(key)); // What is no key fails before it waits.
+    await asUsage(() => map.has(key)); // An invalid key fails before the wait.
     await synced();
     const value = map.get(key);
-    if (value === undefined) throw new Failure(`there is no key ${JSON.stringify(name)}`);
+    if (value === undefined) throw new Failure(`no such key: ${JSON.stringify(name)}`);
     if (json) await output.print([[entryLine({ key, value }, true)]]);
     else await output.print([given.raw === true ? [value] : [value, LINE_FEED]]);
   });
@@ -129,7 +151,7 @@ async function update(
   key: Buffer,
   send: (signal: AbortSignal) => Promise<number>,
 ): Promise<void> {
-  await synced(); // What is sent before, a client sends a second time once it is.
+  await synced(); // A client sends earlier updates a second time.
   let sequence: number;
   try {
     sequence = await asUsage(() => send(stop.forced));
@@ -139,14 +161,14 @@ async function update(
   if (json) await output.print([[Buffer.from(`${JSON.stringify({ key: bytesToJson(key), sequence })}\n`)]]);
 }
 
-/** All of standard input; with --json a string or an object with base64. */
+/** All of standard input; with --json a string, or an object with base64. */
 async function readValue(json: boolean, raw: boolean, stop: Stop): Promise<Buffer> {
   let bytes: Buffer = Buffer.alloc(0);
   for await (const [whole] of new Input(formatFor({ raw: true }), json, stop.requested).messages())
     bytes = whole as Buffer;
   if (stop.requested.aborted) throw new Failure("stopped before the value was read");
   if (json) {
-    const value = bytesFromJson(jsonOf(bytes));
+    const value = bytesFromJson(parseJson(bytes));
     if (value === undefined) throw new InputError('expected a string of JSON or {"base64":"…"}');
     return value;
   }
@@ -160,8 +182,8 @@ function watch(text: string, given: Given<CloneSettings>): Promise<void> {
     await synced();
     const changes = map.watch(prefix);
     log.info(`watching ${map.size} keys at ${map.stats().server}`);
-    map.events.on("watch:overflow", () => log.warnOnce("changes were missed: standard output is too slow"));
-    const end = (): void => void map.close(); // What has come can still be read.
+    map.events.on("watch:overflow", () => log.warnOnce("missed changes: standard output is too slow"));
+    const end = (): void => void map.close(); // Changes received so far can still be read.
     stop.requested.addEventListener("abort", end, { once: true });
     if (stop.requested.aborted) end();
     let printed = 0;
@@ -172,4 +194,88 @@ function watch(text: string, given: Given<CloneSettings>): Promise<void> {
       if (printed >= count || output.gone) break;
     }
   });
+}
+
+function dump(text: string, given: Given<CloneSettings>): Promise<void> {
+  return withClone("clone dump", given, async ({ map, json, output, stop, synced }) => {
+    const prefix = argumentBytes(text, json);
+    await synced();
+    // From now on the map stays at one sequence, and can still be read.
+    await map.close();
+    const keys = Array.from(map.entries(prefix), ([key]) => key).sort(); // Latin-1: in the order of the bytes.
+    let lines: Buffer[] = [];
+    let bytes = 0;
+    for (const name of keys) {
+      const key = Buffer.from(name, "latin1");
+      const line = entryLine({ key, value: map.get(key) }, json);
+      lines.push(line);
+      bytes += line.length;
+      if (bytes < BATCH_BYTES) continue;
+      await output.print([lines]);
+      if (output.gone) return;
+      if (stop.requested.aborted) throw new Failure("stopped before all keys were printed");
+      lines = [];
+      bytes = 0;
+    }
+    await output.print([lines]);
+  });
+}
+
+/** An update in flight. */
+interface Sent {
+  readonly line: number;
+  readonly bytes: number;
+  readonly settled: Promise<number>;
+}
+
+function load(given: Given<CloneSettings>): Promise<void> {
+  return withClone("clone load", given, async (session) => {
+    const { json, stop } = session;
+    await session.synced();
+    setMaxListeners(0, stop.forced); // Each update in flight has a listener.
+    const input = new Input(entryFormat(json), json, stop.requested);
+    const sent: Sent[] = [];
+    let bytes = 0;
+    const settle = async (): Promise<void> => {
+      const first = sent.shift() as Sent;
+      bytes -= first.bytes;
+      await settled(first, session.timeout);
+    };
+    let fault: unknown;
+    try {
+      for await (const frames of input.messages()) {
+        const next = send(frames, input.taken, session);
+        sent.push(next);
+        bytes += next.bytes;
+        while (sent.length >= PIPELINE || bytes > PIPELINE_BYTES) await settle();
+      }
+    } catch (error) {
+      fault = error;
+    }
+    if (fault !== undefined) {
+      // The lines before a malformed one are set all the same.
+      await Promise.allSettled(sent.map((each) => each.settled));
+      throw fault;
+    }
+    while (sent.length > 0) await settle();
+    if (stop.requested.aborted) throw new Failure("stopped before the end of the input");
+  });
+}
+
+function send(frames: readonly Buffer[], line: number, { map, stop }: CloneSession): Sent {
+  const [key, value, ttl] = frames as [Buffer, Buffer, Buffer | undefined];
+  const settled = map.set(key, value, {
+    signal: stop.forced,
+    ...(ttl === undefined ? {} : { ttl: Number(ttl) }),
+  });
+  settled.catch(() => undefined); // It is awaited later.
+  return { line, bytes: key.length + value.length, settled };
+}
+
+async function settled({ line, settled }: Sent, timeout: number): Promise<void> {
+  try {
+    await settled;
+  } catch (error) {
+    throw new Failure(`line ${line}: ${describe(updateFailure(error, timeout))}`);
+  }
 }

@@ -1,4 +1,4 @@
-/** Binding and connecting what the command line names, and hearing what comes of it. */
+/** Binding and connecting the endpoints of the command line, and reporting the peers that come of it. */
 import type { EventOfType, Socket } from "../index.js";
 import { asUsage, Failure } from "./failure.js";
 import type { Log } from "./log.js";
@@ -7,24 +7,24 @@ import type { Settings } from "./options.js";
 /** Transports whose peers the engine reports (docs/engines.md). */
 const REPORTED = /^(?:tcp|ipc):/;
 
-/** What ends a handshake before there is a peer. */
+/** A handshake that ended without a peer. */
 type HandshakeFault = EventOfType<
   "handshake:error:auth" | "handshake:error:protocol" | "handshake:error:other"
 >;
 
-/** What is known of a socket's peers. */
+/** A socket's peers. */
 export interface Peers {
-  /** Settles with the first peer; at once where the engine cannot tell. */
+  /** Settles with the first peer; at once where the engine reports none. */
   readonly seen: Promise<void>;
-  /** Rejects when the only way to a peer is barred: it refuses this side's credentials or mechanism. */
+  /** Rejects when a peer refuses this side's credentials or mechanism, and the socket only connects. */
   readonly refused: Promise<never>;
 }
 
 /**
- * Says who comes, who goes and who is refused.
+ * Logs peers that join, leave and are refused.
  *
- * A refusal is the end for a socket that only connects, since each further
- * attempt would bring it again; where peers come to us it is theirs to mend.
+ * A refusal is final for a socket that only connects, since each further attempt would meet it again. A socket that binds
+ * goes on: the peer has to be corrected.
  */
 export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers {
   const { events } = socket;
@@ -33,11 +33,11 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
   const seen = new Promise<void>((resolve) => {
     if (![...settings.bind, ...settings.connect].every((endpoint) => REPORTED.test(endpoint))) resolve();
     events.on("peer:join", (event) => {
-      log.detail(`a peer joined at ${event.address}`);
+      log.debug(`a peer joined at ${event.address}`);
       resolve();
     });
   });
-  events.on("peer:leave", (event) => log.detail(`a peer left at ${event.address}`));
+  events.on("peer:leave", (event) => log.debug(`a peer left at ${event.address}`));
   events.on("peer:refused", (event) => log.warnOnce(`${lowerFirst(event.error.message)}`));
   events.on("handshake:error:other", (event) => {
     log.warnOnce(handshakeFault(event, curve));
@@ -52,11 +52,11 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
       else log.warnOnce(what);
     });
   });
-  refused.catch(() => undefined); // Whoever waits hears of it; nobody may.
+  refused.catch(() => undefined); // Not every command awaits it.
   return { seen, refused };
 }
 
-/** @throws UsageError for an endpoint that is none; the library's error for one that cannot be had */
+/** @throws UsageError for an invalid endpoint; the library's error for one that cannot be bound */
 export async function openEndpoints(socket: Socket, settings: Settings, log: Log): Promise<void> {
   for (const endpoint of settings.bind) {
     await asUsage(() => socket.bind(endpoint));
@@ -65,16 +65,16 @@ export async function openEndpoints(socket: Socket, settings: Settings, log: Log
   for (const endpoint of settings.connect) await asUsage(() => socket.connect(endpoint));
 }
 
-/** Why a handshake came to nothing, in words. @param curve whether this end has CURVE */
+/** Why a handshake failed, in words. @param curve whether this end has CURVE */
 export function handshakeFault(event: HandshakeFault, curve: boolean): string {
   const { type, address, error } = event;
   switch (type) {
     case "handshake:error:auth":
       return `${address} refused: ${lowerFirst(error.message)}`;
     case "handshake:error:protocol":
-      return `no handshake at ${address}: ${explain(error.code)}`;
+      return `handshake with ${address} failed: ${explain(error.code)}`;
     case "handshake:error:other":
-      return `no handshake at ${address}: the peer hung up${curve ? "; is the server's key right?" : ""}`;
+      return `handshake with ${address} failed: the peer disconnected${curve ? "; check the server's key" : ""}`;
   }
 }
 
@@ -85,7 +85,7 @@ function explain(code: string): string {
     case "ERR_ZMTP_CRYPTOGRAPHIC":
       return "a CURVE key is wrong";
     case "ERR_ZMTP_INVALID_METADATA":
-      return "the socket types do not fit each other";
+      return "the socket types are incompatible";
     default:
       return code;
   }

@@ -1,20 +1,20 @@
 /**
- * How a command ends when it does not succeed: one line on standard error, and an exit code.
+ * How a command fails: one line on standard error, and an exit code.
  *
- *   0  done      1  it failed, time-outs included      2  bad usage: the command line itself is wrong
+ *   0  success      1  failure, time-outs included      2  bad usage: the command line itself is wrong
  */
 import { InvalidArgumentError, ShoalError } from "../index.js";
 
-/** It failed. Exit code 1. */
+/** A failure. Exit code 1. */
 export class Failure extends Error {}
 
 /** The command line cannot be carried out as it stands. Exit code 2. */
 export class UsageError extends Error {}
 
-/** Standard input is not what it should be. Exit code 1, once everything before the fault is delivered. */
+/** Standard input is invalid. Exit code 1, after everything before the fault is delivered. */
 export class InputError extends Failure {}
 
-/** A line is no message; who reads the input says which line. */
+/** A line is not a message. {@link InputError} adds the line number. */
 export class FormatError extends Error {}
 
 /** The exit code for what a command threw. */
@@ -22,7 +22,7 @@ export function exitCodeOf(error: unknown): 1 | 2 {
   return error instanceof UsageError ? 2 : 1;
 }
 
-/** What a user is told, on one line. */
+/** An error in one line, for users. */
 export function describe(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   return message.trim().replaceAll(/\s*\n\s*/g, " ");
@@ -33,10 +33,7 @@ export function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
 }
 
-/**
- * Opens sockets and endpoints: what the library calls a wrong argument came from
- * the command line here, so it is bad usage.
- */
+/** For actions with arguments of the command line: what the library calls a wrong argument is bad usage here. */
 export async function asUsage<T>(action: () => T | Promise<T>): Promise<T> {
   try {
     return await action();

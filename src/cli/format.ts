@@ -6,23 +6,26 @@
  *   raw         bytes                      the whole input is one message; out: no line feed added
  *   JSON        {"frames":["text",{"base64":"…"}]} \n
  *
- * A router's messages begin with a routing id (routing-id.ts), except in JSON,
- * where it is a frame like the others.
+ * A router's messages begin with a routing id, which in JSON is a frame like the others. In text it is
+ *
+ *   text    UTF-8 without spaces, control characters or the separator, as it is: alice
+ *   other   0x and the bytes in hexadecimal, such as the ids that libzmq generates:   0x006b8b4567
+ *
+ * A text id that itself begins with 0x is written in hexadecimal, so the two forms cannot be confused.
  */
 import { isUtf8 } from "node:buffer";
 import { FormatError } from "./failure.js";
-import { decodeRoutingId, encodeRoutingId } from "./routing-id.js";
 
 export interface Format {
   /** The whole input is one message, not each of its lines. */
   readonly whole: boolean;
   /** @throws FormatError */
   parse(bytes: Buffer): Buffer[];
-  /** Appends what is to be printed. */
+  /** Appends the bytes to print. */
   print(frames: readonly Buffer[], pieces: Buffer[]): void;
 }
 
-/** What chooses a format. */
+/** The options that choose a format. */
 export interface FormatChoice {
   readonly json?: boolean | undefined;
   readonly raw?: boolean | undefined;
@@ -87,20 +90,13 @@ function split(bytes: Buffer, separator: Buffer, limit: number): Buffer[] {
 }
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-/** Half of a surrogate pair: no text in UTF-8. */
+/** Half of a surrogate pair, which UTF-8 cannot encode. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 const JSON_LINES: Format = {
   whole: false,
   parse(bytes) {
-    let value: unknown;
-    if (!isUtf8(bytes)) throw new FormatError("the line is not UTF-8");
-    try {
-      value = JSON.parse(bytes.toString());
-    } catch (error) {
-      throw new FormatError(`no JSON (${(error as SyntaxError).message})`);
-    }
-    const frames = (value as { frames?: unknown } | null)?.frames;
+    const frames = (parseJson(bytes) as { frames?: unknown } | null)?.frames;
     if (!Array.isArray(frames) || frames.length === 0) {
       throw new FormatError('expected {"frames":[…]} with one frame or more');
     }
@@ -111,20 +107,55 @@ const JSON_LINES: Format = {
   },
 };
 
+/** @throws FormatError */
+export function parseJson(bytes: Buffer): unknown {
+  if (!isUtf8(bytes)) throw new FormatError("the line is not UTF-8");
+  try {
+    return JSON.parse(bytes.toString());
+  } catch (error) {
+    throw new FormatError(`invalid JSON (${(error as SyntaxError).message})`);
+  }
+}
+
 function parseFrame(value: unknown, index: number): Buffer {
   const frame = bytesFromJson(value);
   if (frame !== undefined) return frame;
   throw new FormatError(`frame ${index + 1}: expected a string or {"base64":"…"}`);
 }
 
-/** Bytes as a value of JSON: a string where they are UTF-8. */
+/** Bytes as a JSON value: a string where they are UTF-8. */
 export function bytesToJson(bytes: Buffer): string | { readonly base64: string } {
   return isUtf8(bytes) ? bytes.toString() : { base64: bytes.toString("base64") };
 }
 
-/** @returns `undefined` for what is neither a string nor `{"base64":"…"}` */
+/** @returns `undefined` for a value that is neither a string nor `{"base64":"…"}` */
 export function bytesFromJson(value: unknown): Buffer | undefined {
   if (typeof value === "string") return LONE_SURROGATE.test(value) ? undefined : Buffer.from(value);
   const base64 = (value as { base64?: unknown } | null)?.base64;
   return typeof base64 === "string" && BASE64.test(base64) ? Buffer.from(base64, "base64") : undefined;
+}
+
+/** Not in a routing id that is printed as text. */
+const UNPRINTABLE = /[\s\p{C}]/u;
+
+/** @returns the id as one word without `separator` in it */
+export function encodeRoutingId(id: Buffer, separator: Buffer): Buffer {
+  const text = isUtf8(id) ? id.toString() : "";
+  const plain = text !== "" && !UNPRINTABLE.test(text) && !text.startsWith("0x") && !id.includes(separator);
+  return plain ? id : Buffer.from(`0x${id.toString("hex")}`);
+}
+
+/** @throws FormatError for an empty id, one above 255 bytes, or bad hexadecimal */
+export function decodeRoutingId(word: Buffer): Buffer {
+  if (word.length === 0) throw new FormatError("a routing id is not empty");
+  let id = word;
+  if (word.subarray(0, 2).toString("latin1") === "0x") {
+    const digits = word.toString("latin1").slice(2);
+    if (!/^(?:[0-9a-f]{2})+$/i.test(digits)) {
+      throw new FormatError("a routing id that begins with 0x has pairs of hexadecimal digits");
+    }
+    id = Buffer.from(digits, "hex");
+  }
+  if (id.length > 255) throw new FormatError(`a routing id has at most 255 bytes; got ${id.length}`);
+  return id;
 }

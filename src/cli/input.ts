@@ -1,14 +1,17 @@
 /**
- * Messages from standard input. Reading is pulled: while a message waits to be
- * sent, nothing more is read than the chunk it came in.
+ * Messages from standard input: cut into lines, then parsed. Reading is pulled: while a message waits to be sent, nothing
+ * is read after the chunk that contains it.
  */
 import { fstatSync } from "node:fs";
 import { FormatError, InputError } from "./failure.js";
 import type { Format } from "./format.js";
-import { LineSplitter, MAX_LINE } from "./lines.js";
 
-/** A message of JSON is longer than its frames: base64, escapes. */
+/** Bytes of the longest line: the largest frame that a shoal socket accepts by default. */
+export const MAX_LINE = 64 * 1_024 * 1_024;
+/** A message in JSON is longer than its frames: base64, escapes. */
 const MAX_JSON_LINE = 2 * MAX_LINE;
+
+const LINE_FEED = 0x0a;
 
 export class Input {
   readonly #format: Format;
@@ -17,24 +20,24 @@ export class Input {
   #taken = 0;
   #active = performance.now();
 
-  /** @param stop ends the input as if it were over */
+  /** @param stop ends the input early, without an error */
   constructor(format: Format, json: boolean, stop: AbortSignal) {
     this.#format = format;
     this.#maxLine = json ? MAX_JSON_LINE : MAX_LINE;
     this.#stop = stop;
   }
 
-  /** The number of the message that was handed out last, 1 or more. */
+  /** The number of messages read: that of the last one, counted from 1. */
   get taken(): number {
     return this.#taken;
   }
 
-  /** When something was last read or handed out, as `performance.now()` has it. */
+  /** When a message was last read, on the clock of `performance.now()`. */
   get lastActive(): number {
     return this.#active;
   }
 
-  /** Whether there is none: /dev/null, which jobs in the background get. An empty pipe or file is an input that ends. */
+  /** Whether there is no input: /dev/null, as background jobs have it. An empty pipe or file is an input that ends. */
   static isAbsent(): boolean {
     try {
       return fstatSync(0).isCharacterDevice() && process.stdin.isTTY !== true;
@@ -50,7 +53,7 @@ export class Input {
    */
   async *messages(): AsyncGenerator<Buffer[], undefined> {
     if (this.#stop.aborted) return;
-    // Node takes a directory for an empty input.
+    // Node.js reads a directory as an empty input.
     if (isDirectory()) throw new InputError("cannot read standard input: it is a directory");
     const stream = process.stdin;
     const end = (): void => void stream.destroy();
@@ -59,7 +62,7 @@ export class Input {
       if (this.#format.whole) yield* this.#whole(stream);
       else yield* this.#lines(stream);
     } catch (error) {
-      if (this.#stop.aborted) return; // Its own end, which the stream takes for an accident.
+      if (this.#stop.aborted) return; // Destroyed by `end`, which the stream reports as an error.
       throw error instanceof InputError || !isSystemError(error)
         ? error
         : new InputError(`cannot read standard input: ${error.message}`);
@@ -117,4 +120,69 @@ function isDirectory(): boolean {
 
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === "string";
+}
+
+/**
+ * Cuts bytes into lines. A line ends with a line feed, which does not belong to it; a carriage return does. The bytes
+ * after the last line feed are a line, too, unless there are none.
+ */
+export class LineSplitter {
+  readonly #max: number;
+  /** The pieces of a line that began in an earlier chunk; joined once, at its end. */
+  #pieces: Buffer[] = [];
+  #length = 0;
+  #tooLong = false;
+
+  constructor(max: number = MAX_LINE) {
+    this.#max = max;
+  }
+
+  /** Whether a line exceeded the bound. It and everything after it is dropped. */
+  get tooLong(): boolean {
+    return this.#tooLong;
+  }
+
+  /** @returns the lines that end in this chunk: views of it, except for a line that began earlier */
+  push(chunk: Buffer): Buffer[] {
+    const lines: Buffer[] = [];
+    let start = 0;
+    while (!this.#tooLong) {
+      const end = chunk.indexOf(LINE_FEED, start);
+      const rest = chunk.subarray(start, end < 0 ? chunk.length : end);
+      if (this.#length + rest.length > this.#max) {
+        this.#tooLong = true;
+        this.#take();
+        break;
+      }
+      if (end < 0) {
+        if (rest.length > 0) this.#keep(rest);
+        break;
+      }
+      if (this.#length === 0) {
+        lines.push(rest);
+      } else {
+        this.#keep(rest);
+        lines.push(this.#take());
+      }
+      start = end + 1;
+    }
+    return lines;
+  }
+
+  /** Ends the input. @returns the last line, if it had no line feed */
+  end(): Buffer | undefined {
+    return this.#length === 0 ? undefined : this.#take();
+  }
+
+  #keep(piece: Buffer): void {
+    this.#pieces.push(piece);
+    this.#length += piece.length;
+  }
+
+  #take(): Buffer {
+    const line = this.#pieces.length === 1 ? (this.#pieces[0] as Buffer) : Buffer.concat(this.#pieces);
+    this.#pieces = [];
+    this.#length = 0;
+    return line;
+  }
 }

@@ -1,10 +1,10 @@
-/** shoal keygen: CURVE key pairs, as text or as certificate files. */
+/** shoal keygen: CURVE key pairs, as text or certificate files. */
 import { open, rm } from "node:fs/promises";
 import type { Command } from "commander";
 import { curveKeyPair, writeCertificate } from "../index.js";
-import { addCommand } from "./command.js";
 import { describe, Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
+import { addCommand } from "./options.js";
 
 interface KeygenSettings {
   readonly out?: string;
@@ -15,10 +15,10 @@ interface KeygenSettings {
 export function addKeygenCommand(program: Command): void {
   addCommand(program, {
     name: "keygen",
-    summary: "make a CURVE key pair",
+    summary: "generate a CURVE key pair",
     description:
       "Prints a new CURVE key pair as Z85 text, or writes it as certificate files: NAME with the public key, " +
-      "NAME_secret with both, readable by its owner only.",
+      "NAME_secret with both keys, readable only by its owner.",
     examples: ["shoal keygen", "shoal keygen --out server.key"],
   })
     .option("--out <NAME>", "write the files NAME and NAME_secret, and print the public key only")
@@ -44,11 +44,11 @@ async function keygen({ out, force = false, json = false }: KeygenSettings): Pro
   }
   const { publicKey } = pair;
   const files = { publicFile: out, secretFile: `${out}_secret` };
-  new Log("keygen", "normal").info(`wrote ${files.publicFile} and ${files.secretFile}`);
+  new Log("keygen").info(`wrote ${files.publicFile} and ${files.secretFile}`);
   await print(json ? JSON.stringify({ publicKey, ...files }) : `public-key ${publicKey}`);
 }
 
-/** Makes empty files that must not exist yet, so that nobody else's are replaced. */
+/** Creates the files, which must not exist yet, so that no other file is replaced. */
 async function claim(files: readonly string[]): Promise<string[]> {
   const claimed: string[] = [];
   for (const file of files) {

@@ -1,81 +1,73 @@
 /**
- * What a command has to say beside its results: lines on standard error, each after the command's name, or objects of
- * JSON (log-json.ts).
+ * The log of a command: lines on standard error, each after the command's name, or JSON objects. One command runs in a
+ * process, so level and format are the process's, and hold for its last error too.
  */
 
-/** How much is said: errors only, warnings and where it listens, or every peer too. */
-export type LogLevel = "quiet" | "normal" | "verbose";
-
-/** How grave a line is, the gravest first. */
+/** Severities, the most severe first. */
 export const SEVERITIES = ["error", "warn", "info", "debug"] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
-/** What a line says to machines, beside its text. */
+/** The fields of a line for machines, in addition to its text. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /** Writes a line of a command; `command` is its name without `shoal`, empty for the program's own. */
 export type LogWriter = (severity: Severity, command: string, text: string, fields?: LogFields) => void;
 
-/** Different warnings kept to say each only once: a peer that is refused tries again for ever. */
+/** Different warnings remembered so that each is logged once: a peer that is refused tries again forever. */
 const MAX_REMEMBERED = 100;
 
-const LEVELS: Readonly<Record<LogLevel, Severity>> = { quiet: "error", normal: "info", verbose: "debug" };
-
-/** One command runs in a process: what it has chosen holds for all that is said, the last error too. */
 let writer: LogWriter = (_, command, text) => {
   process.stderr.write(`${command === "" ? "shoal" : `shoal ${command}`}: ${text}\n`);
 };
-let chosen: Severity | undefined;
+let minimum: Severity = "info";
 
-/** Everything said from now on goes there, if it is grave enough; what is absent stays as it is. */
+/** Sets where lines go from now on, and the minimum severity; an absent one stays. */
 export function useLog({ write, level }: { readonly write?: LogWriter; readonly level?: Severity }): void {
   writer = write ?? writer;
-  chosen = level ?? chosen;
+  minimum = level ?? minimum;
 }
 
-/** Says why a command failed. @param command without `shoal` */
-export function tellFailure(command: string, text: string): void {
+/** Logs why a command failed, whatever the level. @param command its name without `shoal` */
+export function logFailure(command: string, text: string): void {
   writer("error", command, text);
 }
 
 export class Log {
   readonly #name: string;
-  readonly #level: Severity;
-  readonly #said = new Set<string>();
+  readonly #logged = new Set<string>();
 
-  constructor(name: string, level: LogLevel) {
+  /** @param name of the command, without `shoal` */
+  constructor(name: string) {
     this.#name = name;
-    this.#level = LEVELS[level];
   }
 
   error(text: string, fields?: LogFields): void {
-    this.#say("error", text, fields);
+    this.#write("error", text, fields);
   }
 
-  /** Said once, however often it happens. */
+  /** Logged once, however often it happens. */
   warnOnce(text: string, fields?: LogFields): void {
-    if (this.#said.has(text)) return;
-    if (this.#said.size >= MAX_REMEMBERED) this.#said.clear();
-    this.#said.add(text);
+    if (this.#logged.has(text)) return;
+    if (this.#logged.size >= MAX_REMEMBERED) this.#logged.clear();
+    this.#logged.add(text);
     this.warn(text, fields);
   }
 
   warn(text: string, fields?: LogFields): void {
-    this.#say("warn", text, fields);
+    this.#write("warn", text, fields);
   }
 
   info(text: string, fields?: LogFields): void {
-    this.#say("info", text, fields);
+    this.#write("info", text, fields);
   }
 
-  detail(text: string, fields?: LogFields): void {
-    this.#say("debug", text, fields);
+  debug(text: string, fields?: LogFields): void {
+    this.#write("debug", text, fields);
   }
 
-  #say(severity: Severity, text: string, fields?: LogFields): void {
-    const level = chosen ?? this.#level;
-    if (SEVERITIES.indexOf(severity) > SEVERITIES.indexOf(level)) return;
-    writer(severity, this.#name, text, fields);
+  #write(severity: Severity, text: string, fields?: LogFields): void {
+    if (SEVERITIES.indexOf(severity) <= SEVERITIES.indexOf(minimum))
+      writer(severity, this.#name, text, fields);
   }
 }
 
@@ -90,4 +82,20 @@ export function fieldsOf(event: { readonly type: string }): LogFields {
     } else fields[name] = value;
   }
   return fields;
+}
+
+/** A writer of JSON lines, by pino, which is loaded here and nowhere else. */
+export async function jsonLog(): Promise<LogWriter> {
+  const { default: pino } = await import("pino");
+  const logger = pino(
+    {
+      level: "debug", // The severity was checked before.
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    process.stderr,
+  );
+  return (severity, command, text, fields) => {
+    logger[severity]({ ...(command === "" ? {} : { command }), ...fields }, text);
+  };
 }

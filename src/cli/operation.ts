@@ -1,65 +1,46 @@
 /**
- * What an operator needs of a command that serves: metrics and health, logs for machines, and word to the service manager.
+ * What an operator needs of a command that serves: metrics and health, and notifications to the service manager.
  *
- *   metrics answer    ─────────────────────────────────────────────────────────────> closed last
- *   /readyz           503 ── ready(): 200 ── the first signal: 503
- *   service manager          READY=1         STOPPING=1
+ *   /metrics          answers ───────────────────────────────────────────────────────> closed last
+ *   /readyz           503 ── all endpoints open: 200 ── the first signal: 503
+ *   service manager          READY=1                    STOPPING=1
  */
-import { type Command, Option } from "commander";
+import { execFile } from "node:child_process";
+import type { Command } from "commander";
 import { unreadiness } from "../metrics/readiness.js";
 import type { MetricsServer, MetricsSource } from "../proxy/index.js";
-import { asUsage } from "./failure.js";
-import { type Log, SEVERITIES, type Severity, useLog } from "./log.js";
-import { ServiceManager } from "./service-manager.js";
-import type { Stop } from "./signals.js";
+import { asUsage, describe } from "./failure.js";
+import type { Log } from "./log.js";
+import { type Service, type Stop, serve } from "./stop.js";
 
-/** What the options come to. */
 export interface OperationSettings {
   readonly metrics?: string;
-  readonly logFormat?: "json" | "text";
-  readonly logLevel?: Severity;
 }
 
-/** Adds `--metrics`, `--log-format` and `--log-level`. */
+/** Adds the options of commands that serve. */
 export function addOperationOptions(command: Command): Command {
-  return command
-    .option("--metrics <HOST:PORT>", "answer /metrics, /healthz and /readyz over HTTP")
-    .addOption(
-      new Option("--log-format <FORMAT>", "standard error as text, or as JSON a line (default text)").choices(
-        ["text", "json"],
-      ),
-    )
-    .addOption(
-      new Option("--log-level <LEVEL>", "the least grave that is said; in place of -q and -v")
-        .choices([...SEVERITIES])
-        .conflicts(["quiet", "verbose"]),
-    );
+  return command.option("--metrics <HOST:PORT>", "answer /metrics, /healthz and /readyz over HTTP");
 }
 
-/** Before anything is said. */
-export async function openLog({ logFormat, logLevel }: OperationSettings): Promise<void> {
-  if (logLevel !== undefined) useLog({ level: logLevel });
-  if (logFormat === "json") useLog({ write: await (await import("./log-json.js")).jsonLog() });
-}
-
-/** What is operated. */
+/** A service and its operation. */
 export interface Operated {
   readonly settings: OperationSettings;
   readonly log: Log;
   readonly stop: Stop;
-  /** What runs now; ready from `ready()` to the first signal at most. */
+  readonly service: Service;
+  /** What runs now; ready from the opening of all endpoints to the first signal, at most. */
   sources(): readonly MetricsSource[];
 }
 
 /**
- * Runs a service with its metrics.
+ * Runs a service with its metrics until a signal comes, and drains it.
  *
- * @param run its life; calls `ready` when all its sockets are open
- * @throws UsageError for an address that is none, TransportError for one that cannot be had; what `run` throws
+ * @param begin opens its endpoints
+ * @throws UsageError for an invalid address, TransportError for one that cannot be bound; see {@link serve}
  */
 export async function operate(
-  { settings, log, stop, sources }: Operated,
-  run: (ready: () => void) => Promise<void>,
+  { settings, log, stop, service, sources }: Operated,
+  begin: () => Promise<void>,
 ): Promise<void> {
   let phase: "starting" | "running" | "draining" = "starting";
   const metrics = await openMetrics(settings.metrics, () =>
@@ -83,7 +64,8 @@ export async function operate(
     { once: true },
   );
   try {
-    await run(() => {
+    await serve(service, stop, async () => {
+      await begin();
       phase = "running";
       manager?.ready();
     });
@@ -100,4 +82,91 @@ async function openMetrics(
   if (address === undefined) return undefined;
   const { startPages } = await import("../metrics/pages.js");
   return asUsage(() => startPages(address, sources));
+}
+
+/** With --json, prints a service's counters at its end. */
+export function printStats({ json }: { readonly json?: boolean }, stats: object): void {
+  if (json === true) process.stdout.write(`${JSON.stringify(stats)}\n`);
+}
+
+/** The longest time that `systemd-notify` may take, in ms: it waits until its message is received. */
+const NOTIFY_TIMEOUT = 5_000;
+/** The longest time of a timer, in ms. */
+const MAX_INTERVAL = 2_147_483_647;
+
+/**
+ * Notifies a service manager, where one asks for it (systemd, `Type=notify`): ready, stopping, and alive.
+ *
+ * The messages are datagrams on a unix socket, which Node.js cannot send; the program `systemd-notify` does. The unit
+ * therefore needs `NotifyAccess=all`.
+ */
+export class ServiceManager {
+  readonly #log: Log;
+  readonly #alive: NodeJS.Timeout | undefined;
+  /** Messages leave one after the other. */
+  #last: Promise<void> = Promise.resolve();
+  #waiting = 0;
+
+  private constructor(log: Log, interval: number | undefined) {
+    this.#log = log;
+    if (interval === undefined) return;
+    // Sent by a timer of the event loop that passes the messages, so it stops when that loop hangs.
+    this.#alive = setInterval(() => {
+      if (this.#waiting === 0) this.#notify(["WATCHDOG=1"]);
+    }, interval).unref();
+  }
+
+  /** @returns `undefined` where no service manager asks for notifications */
+  static from(env: NodeJS.ProcessEnv, log: Log): ServiceManager | undefined {
+    return env.NOTIFY_SOCKET === undefined || env.NOTIFY_SOCKET === ""
+      ? undefined
+      : new ServiceManager(log, watchdogInterval(env, process.pid));
+  }
+
+  ready(): void {
+    this.#notify(["--ready", "STATUS=running"]);
+  }
+
+  stopping(): void {
+    this.#notify(["STOPPING=1", "STATUS=draining"]);
+  }
+
+  /** Settles when every notification was sent, or could not be. */
+  close(): Promise<void> {
+    clearInterval(this.#alive);
+    return this.#last;
+  }
+
+  #notify(message: readonly string[]): void {
+    this.#waiting += 1;
+    this.#last = this.#last
+      .then(() => this.#run(message))
+      .finally(() => {
+        this.#waiting -= 1;
+      });
+  }
+
+  #run(message: readonly string[]): Promise<void> {
+    return new Promise((resolve) => {
+      execFile("systemd-notify", [...message], { timeout: NOTIFY_TIMEOUT }, (error) => {
+        if (error !== null) this.#log.warnOnce(`cannot notify the service manager: ${describe(error)}`);
+        resolve();
+      });
+    });
+  }
+}
+
+/**
+ * The interval of the watchdog's notifications: half of what the service manager waits for, in ms.
+ *
+ * @returns `undefined` where it has no watchdog, or one for another process
+ */
+export function watchdogInterval(
+  { WATCHDOG_USEC, WATCHDOG_PID }: NodeJS.ProcessEnv,
+  pid: number,
+): number | undefined {
+  const microseconds = Number(WATCHDOG_USEC);
+  if (WATCHDOG_USEC === undefined || !(microseconds > 0)) return undefined;
+  if (WATCHDOG_PID !== undefined && WATCHDOG_PID !== "" && Number(WATCHDOG_PID) !== pid) return undefined;
+  return Math.min(MAX_INTERVAL, Math.max(1, Math.floor(microseconds / 2_000)));
 }

@@ -1,59 +1,137 @@
-/** The options that the socket commands share, and what has to hold between them. */
+/**
+ * Commands and their options: those of every command, those that the socket commands share, and the parsers of values.
+ *
+ * An option of every command stands here and nowhere else: its help in {@link addCommonOptions}, its effect in
+ * {@link applyCommonOptions}.
+ */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "./failure.js";
+import { jsonLog, SEVERITIES, type Severity, useLog } from "./log.js";
+import { addSecurityOptions, checkSecurity, type SecuritySettings } from "./security.js";
 
-/** A user name and its password. */
-export interface Plain {
-  readonly username: string;
-  readonly password: string;
+/** The help of a command. */
+export interface CommandFace {
+  readonly name: string;
+  readonly summary: string;
+  readonly description: string;
+  /** Command lines that work as they stand, one per line. */
+  readonly examples: readonly string[];
 }
 
-/** What the shared options come to. */
-export interface Settings {
+/** What the options of every command come to. */
+export interface CommonSettings {
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+  readonly logFormat?: "json" | "text";
+  readonly logLevel?: Severity;
+}
+
+/** Commands that run, as distinct from groups of commands. */
+const RUNNABLE = new WeakSet<Command>();
+
+/** Adds a command that runs. Its common options follow in {@link addCommonOptions}. */
+export function addCommand(parent: Command, face: CommandFace): Command {
+  const command = addGroup(parent, face);
+  RUNNABLE.add(command);
+  return command;
+}
+
+/** Gives every command that runs the options that all have, after its own. */
+export function addCommonOptions(program: Command): void {
+  for (const command of program.commands) {
+    addCommonOptions(command);
+    if (!RUNNABLE.has(command)) continue;
+    command
+      .optionsGroup("Log options:")
+      .option("-q, --quiet", "errors only")
+      .option("-v, --verbose", "details too, such as peers that join and leave")
+      .addOption(
+        new Option("--log-level <LEVEL>", "minimum log level (overrides -q and -v)")
+          .choices([...SEVERITIES])
+          .conflicts(["quiet", "verbose"]),
+      )
+      .addOption(
+        new Option("--log-format <FORMAT>", "format of standard error (default text)").choices([
+          "text",
+          "json",
+        ]),
+      );
+  }
+}
+
+/** Adds a command that only has other commands. */
+export function addGroup(parent: Command, face: CommandFace): Command {
+  return parent
+    .command(face.name)
+    .summary(face.summary)
+    .description(face.description)
+    .addHelpText("after", `\nExamples:\n${face.examples.map((line) => `  ${line}`).join("\n")}`);
+}
+
+/** The effect of the options that every command has, before the command runs. */
+export async function applyCommonOptions(settings: CommonSettings): Promise<void> {
+  const { quiet, verbose, logLevel, logFormat } = settings;
+  useLog({ level: logLevel ?? (quiet === true ? "error" : verbose === true ? "debug" : "info") });
+  if (logFormat === "json") useLog({ write: await jsonLog() });
+}
+
+/** What the options that the socket commands share come to. */
+export interface Settings extends SecuritySettings {
   readonly bind: readonly string[];
   readonly connect: readonly string[];
   /** Messages after which the command stops. */
   readonly count?: number;
-  /** ms of the longest wait. */
+  /** Longest wait, in ms. */
   readonly timeout?: number;
   readonly json?: boolean;
   readonly raw?: boolean;
   readonly multipart?: string;
-  readonly plain: Plain | undefined;
-  readonly curveServerKey?: string;
-  readonly curveCertificate?: string;
-  readonly quiet?: boolean;
-  readonly verbose?: boolean;
 }
 
-/** The part of them that says how an end is secured; whoever binds is the server of PLAIN. */
-export type SecuritySettings = Pick<Settings, "bind" | "plain" | "curveServerKey" | "curveCertificate">;
+/** As commander gives them: nothing is required yet. */
+export type Given<S extends Settings = Settings> = Partial<S>;
 
-type Mechanisms = Partial<Record<"plain" | "curveServerKey" | "curveCertificate", unknown>>;
-
-/** The options of security of a command that only connects, as commander hands them over. */
-export interface ClientSecurityOptions {
-  readonly plain?: string;
-  readonly curveServerKey?: string;
-  readonly curveCertificate?: string;
+/** Adds a command with the shared options of the socket commands. `S` has the options of its own. */
+export function addSocketCommand<S extends Settings>(
+  program: Command,
+  face: CommandFace,
+  action: (settings: Given<S>) => Promise<void>,
+): Command {
+  return addSocketOptions(addCommand(program, face)).action((options: Given<S>) => action(options));
 }
 
-/** What commander hands over: nothing is required yet. */
-export type Given<S extends Settings = Settings> = Partial<Omit<S, "plain">> & { readonly plain?: string };
-
-/** The longest time a timer can be set for, in ms. */
-const MAX_TIMEOUT = 2_147_483_647;
-
-/** Adds an item to a repeatable option. */
-export function collect(value: string, previous: readonly string[] | undefined): string[] {
-  return [...(Array.isArray(previous) ? previous : []), value];
+/** Gives a command the shared options. */
+export function addSocketOptions(command: Command): Command {
+  addSecurityOptions(
+    command
+      .addOption(repeatable("--bind <EP>", "listen at an endpoint (repeatable)"))
+      .addOption(repeatable("--connect <EP>", "connect to an endpoint (repeatable)"))
+      .option("--count <N>", "stop after N messages", wholeNumber(1, Number.MAX_SAFE_INTEGER))
+      .option("--timeout <MS>", "fail when no peer or message comes within MS", wholeNumber(0))
+      .option("--multipart <SEP>", "several frames per message, separated by SEP", separator)
+      .option("--json", 'messages as JSON lines: {"frames":["text",{"base64":"…"}]}')
+      .option("--raw", "bytes: all of the input is one message, and no line feed is added to the output"),
+  );
+  return command;
 }
 
-function wholeNumber(min: number, max: number, unit: string): (text: string) => number {
+/** An option that may be given several times. */
+export function repeatable(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((value: string, previous: unknown) => [
+    ...(Array.isArray(previous) ? (previous as string[]) : []),
+    value,
+  ]);
+}
+
+/** The largest whole number that most options take, and the longest time of a timer, in ms. */
+const MAX = 2_147_483_647;
+
+/** The parser of a whole number from `min` to `max`. */
+export function wholeNumber(min: number, max: number = MAX): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (/^\d+$/.test(text) && value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`Expected a whole number of ${unit} from ${min} to ${max}.`);
+    throw new InvalidArgumentError(`Expected a whole number from ${min} to ${max}.`);
   };
 }
 
@@ -62,53 +140,22 @@ function separator(text: string): string {
   return text;
 }
 
-/** Checked here and not by commander, whose error would repeat what may be a password. */
-function userAndPassword(text: string): Plain {
-  const colon = text.indexOf(":");
-  if (colon > 0) return { username: text.slice(0, colon), password: text.slice(colon + 1) };
-  throw new UsageError("--plain expects a user name, a colon and a password");
+/** The members that are not `undefined`, for options of the library. */
+export function defined<T extends object>(members: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as never;
 }
 
-/** @throws InvalidArgumentError for what is no key */
-export function publicKey(text: string): string {
-  if (/^[0-9A-Za-z.\-:+=^!/*?&<>()[\]{}@%$#]{40}$/.test(text)) return text;
-  throw new InvalidArgumentError("Expected a public key, 40 characters of Z85.");
-}
-
-function curveServerKey(): Option {
-  return new Option(
-    "--curve-server-key <KEY>",
-    "CURVE security, as a client of this public key (Z85)",
-  ).argParser(publicKey);
-}
-
-/** Gives a command that only connects, to what its arguments name, the options of security. */
-export function addClientSecurityOptions(command: Command): Command {
-  return command
-    .option("--plain <USER:PASSWORD>", "PLAIN security, as a client")
-    .addOption(curveServerKey())
-    .option("--curve-certificate <FILE>", "CURVE keys of the client, the secret file; with a server key");
-}
-
-/** Gives a command the shared options. */
-export function addSocketOptions(command: Command): Command {
-  return command
-    .addOption(new Option("--bind <EP>", "listen at an endpoint (repeatable)").argParser(collect))
-    .addOption(new Option("--connect <EP>", "connect to an endpoint (repeatable)").argParser(collect))
-    .option("--count <N>", "stop after N messages", wholeNumber(1, Number.MAX_SAFE_INTEGER, "messages"))
-    .option(
-      "--timeout <MS>",
-      "longest wait for a peer or a message; then fail",
-      wholeNumber(0, MAX_TIMEOUT, "ms"),
-    )
-    .option("--multipart <SEP>", "frames with SEP between them", separator)
-    .option("--json", 'messages as JSON, {"frames":["text",{"base64":"…"}]}')
-    .option("--raw", "bytes: the whole input is one message, nothing is added to the output")
-    .option("--plain <USER:PASSWORD>", "PLAIN security; with --bind the server")
-    .addOption(curveServerKey())
-    .option("--curve-certificate <FILE>", "CURVE keys, the secret file; without a server key: the server")
-    .option("-q, --quiet", "only errors on standard error")
-    .option("-v, --verbose", "peers that come and go on standard error");
+/** @throws UsageError for none, or an endpoint that no other process can reach */
+export function checkEndpoints(
+  endpoints: readonly string[] | undefined,
+  expected: string,
+): readonly string[] {
+  if (endpoints === undefined || endpoints.length === 0) throw new UsageError(`expected ${expected}`);
+  for (const endpoint of endpoints) {
+    if (endpoint.startsWith("inproc:"))
+      throw new UsageError(`${endpoint} reaches only this process; expected a tcp:// or ipc:// endpoint`);
+  }
+  return endpoints;
 }
 
 /**
@@ -116,57 +163,51 @@ export function addSocketOptions(command: Command): Command {
  *
  * @throws UsageError
  */
-export function checkSettings(given: Given): Settings {
-  const settings: Settings = {
-    ...given,
-    bind: given.bind ?? [],
-    connect: given.connect ?? [],
-    plain: given.plain === undefined ? undefined : userAndPassword(given.plain),
-  };
-  const { bind, connect, json, raw, multipart, plain } = settings;
-  if (bind.length + connect.length === 0) throw new UsageError("expected --bind EP or --connect EP");
-  for (const endpoint of [...bind, ...connect]) {
-    if (endpoint.startsWith("inproc:")) {
-      throw new UsageError(`${endpoint} reaches only this process; expected a tcp:// or ipc:// endpoint`);
-    }
-  }
+export function checkSettings<S extends Settings>(given: Given<S>): S {
+  const settings = { ...given, bind: given.bind ?? [], connect: given.connect ?? [] } as unknown as S;
+  const { bind, connect, json, raw, multipart } = settings;
+  checkEndpoints([...bind, ...connect], "--bind EP or --connect EP");
   if (json === true && raw === true) throw new UsageError("--json and --raw exclude each other");
-  if (json === true && multipart !== undefined) {
+  if (json === true && multipart !== undefined)
     throw new UsageError("--json and --multipart exclude each other");
-  }
-  if (raw !== true && multipart?.includes("\n") === true) {
-    throw new UsageError("--multipart: a line cannot have a line feed in it");
-  }
-  checkMechanism(settings);
-  if (plain !== undefined) {
-    if (bind.length > 0 && connect.length > 0) {
-      throw new UsageError(
-        "--plain is the server's with --bind, the client's with --connect; expected one of them",
-      );
-    }
+  if (raw !== true && multipart?.includes("\n") === true)
+    throw new UsageError("--multipart: a line cannot contain a line feed");
+  checkSecurity(settings, settings);
+  return settings;
+}
+
+/** Shared options without a meaning for a command that runs until it is stopped. */
+export const ONE_RUN = ["count", "timeout", "multipart", "raw"] as const;
+
+/**
+ * Checks the shared options of a command that only binds, or only connects.
+ *
+ * @param unfit shared options without a meaning here
+ * @throws UsageError
+ */
+export function settingsFor<S extends Settings>(
+  given: Given<S>,
+  way: "bind" | "connect",
+  unfit: readonly string[] = [],
+): S {
+  const settings = checkSettings(given);
+  const other = way === "bind" ? "connect" : "bind";
+  if (settings[other].length > 0)
+    throw new UsageError(`--${other} is not an option here; expected --${way} EP`);
+  for (const name of unfit) {
+    if ((settings as unknown as Readonly<Record<string, unknown>>)[name] !== undefined)
+      throw new UsageError(`--${name} is not an option here`);
   }
   return settings;
 }
 
-/**
- * What the options of a command that only connects come to.
- *
- * @throws UsageError
- */
-export function clientSecurity(given: ClientSecurityOptions): SecuritySettings {
-  const { plain, curveServerKey, curveCertificate } = given;
-  checkMechanism(given);
-  if (curveCertificate !== undefined && curveServerKey === undefined)
-    throw new UsageError("--curve-certificate needs --curve-server-key: the key of the server to connect to");
-  return {
-    bind: [],
-    plain: plain === undefined ? undefined : userAndPassword(plain),
-    ...(curveServerKey === undefined ? {} : { curveServerKey }),
-    ...(curveCertificate === undefined ? {} : { curveCertificate }),
-  };
+/** Keeps shared options that a command refuses out of its help; giving one is an error that names it. */
+export function hideOptions(command: Command, names: readonly string[]): Command {
+  for (const option of command.options) if (names.includes(option.attributeName())) option.hideHelp();
+  return command;
 }
 
-function checkMechanism({ plain, curveServerKey, curveCertificate }: Mechanisms): void {
-  if (plain !== undefined && (curveServerKey !== undefined || curveCertificate !== undefined))
-    throw new UsageError("--plain and the CURVE options exclude each other");
+/** Replaces the help of a shared option where it means something else. */
+export function describeOption(command: Command, name: string, description: string): void {
+  for (const option of command.options) if (option.attributeName() === name) option.description = description;
 }

@@ -1,11 +1,10 @@
 /**
- * Results on standard output. Who writes waits while the reader is slow, so
- * nothing piles up here. A reader that goes away (`head`) ends the command
- * quietly; any other fault is a failure.
+ * Results on standard output. Printing waits for a slow reader, so nothing accumulates here. A reader that goes away
+ * (`head`) ends the command without an error; any other error of standard output is a failure.
  */
 import { Failure, hasCode } from "./failure.js";
 import type { Format } from "./format.js";
-import { unlessAborted } from "./signals.js";
+import { unlessAborted } from "./stop.js";
 
 export class Output {
   readonly #format: Format;
@@ -15,8 +14,8 @@ export class Output {
   #failure: Failure | undefined;
 
   /**
-   * @param forced ends the waiting for a slow reader
-   * @param onGone nothing can be written any more
+   * @param forced ends the wait for a slow reader
+   * @param onGone called when nothing can be written any more
    */
   constructor(format: Format, forced: AbortSignal, onGone: () => void) {
     this.#format = format;
@@ -25,12 +24,12 @@ export class Output {
     process.stdout.on("error", this.#outputOnError);
   }
 
-  /** Whether nobody reads any more. */
+  /** Whether the reader is gone. */
   get gone(): boolean {
     return this.#gone;
   }
 
-  /** Why nothing can be written, where that is a failure. */
+  /** The error of standard output, unless its reader just went away. */
   get failure(): Failure | undefined {
     return this.#failure;
   }
@@ -42,7 +41,7 @@ export class Output {
     await this.#write(Buffer.concat(pieces));
   }
 
-  /** Settles when all that was printed has left, or will not. @returns whether it has, as far as anybody wanted it */
+  /** Settles when everything printed was written, or cannot be. @returns whether it was, or the reader is gone */
   async flush(): Promise<boolean> {
     if (this.#gone || process.stdout.writableLength === 0) return true;
     await this.#write(Buffer.alloc(0), true);

@@ -1,21 +1,19 @@
-/** `--binary-star`: a server as one of a pair, of which one serves at any time. */
+/** `--binary-star`: a server as one of a pair, of which one serves at a time. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import { BinaryStar, BinaryStarGate, type StarEvent, type StarRole } from "../patterns/binary-star/index.js";
 import { asUsage, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
-import type { Plain } from "./options.js";
-import type { SecurityOptions } from "./security.js";
-import { wholeNumber } from "./service.js";
+import { wholeNumber } from "./options.js";
+import { clientOf, type SecurityOptions, type SecuritySettings } from "./security.js";
 
-/** ms between two states, as the Guide has it. */
+/** Interval of the states, in ms, as in the Guide. */
 const HEARTBEAT = 1_000;
 
-/** ms between two looks at the peer's state. */
-const LOOK = 20;
+/** Interval of the checks of the peer's state, in ms. */
+const CHECK_INTERVAL = 20;
 
-/** What the command line says of a pair. */
-export interface PairSettings {
+export interface PairSettings extends SecuritySettings {
   readonly binaryStar?: StarRole;
   readonly peer?: string;
   readonly state?: string;
@@ -27,11 +25,14 @@ export function addPairOptions(command: Command): Command {
     .addOption(
       new Option("--binary-star <ROLE>", "serve as one of a pair").choices(["primary", "backup"] as const),
     )
-    .option("--peer <EP>", "where the other server of the pair tells its state")
-    .option("--state <EP>", "where this one tells its own (default: the peer's port, on every address)")
+    .option("--peer <EP>", "endpoint where the other server of the pair publishes its state")
+    .option(
+      "--state <EP>",
+      "endpoint to publish this server's state at (default: the peer's port, all addresses)",
+    )
     .option(
       "--peer-heartbeat <MS>",
-      "between two states, the same on both servers (default 1000)",
+      "interval of the states, the same on both servers (default 1000)",
       wholeNumber(1),
     );
 }
@@ -51,16 +52,11 @@ export class Pair {
   }
 
   /**
-   * @param security of the server: the two tell their states under the same
-   * @returns `undefined` for a server that is alone
+   * @param security of the server; the states are exchanged with the same
+   * @returns `undefined` for a server without a peer
    * @throws UsageError
    */
-  static async from(
-    settings: PairSettings,
-    security: SecurityOptions,
-    plain: Plain | undefined,
-    log: Log,
-  ): Promise<Pair | undefined> {
+  static async from(settings: PairSettings, security: SecurityOptions, log: Log): Promise<Pair | undefined> {
     const { binaryStar: role, peer, state, peerHeartbeat } = settings;
     const heartbeatInterval = peerHeartbeat ?? HEARTBEAT;
     if (role === undefined) {
@@ -68,7 +64,7 @@ export class Pair {
       throw new UsageError("--peer, --state and --peer-heartbeat need --binary-star primary or backup");
     }
     if (peer === undefined)
-      throw new UsageError("--binary-star needs --peer EP, where the other one tells its state");
+      throw new UsageError("--binary-star needs --peer EP, where the other server publishes its state");
     const star = await asUsage(
       () =>
         new BinaryStar({
@@ -77,81 +73,77 @@ export class Pair {
           connect: peer,
           heartbeatInterval,
           publisherOptions: security,
-          subscriberOptions: clientOf(security, plain),
+          subscriberOptions: clientOf(security, settings),
         }),
     );
     report(star, role, log);
     return new Pair(star, heartbeatInterval);
   }
 
-  /** Once the server listens. */
+  /** To be called when the server listens. */
   async start(log: Log): Promise<void> {
     await asUsage(() => this.star.start());
-    log.info(`telling its state at ${this.star.endpoint}`);
+    log.info(`publishing its state at ${this.star.endpoint}`);
   }
 
-  /** The server is to stop: it finishes what it has in hand. */
+  /** To be called when the server stops: it finishes what is in flight. */
   drain(): void {
     this.gate.drain();
   }
 
-  /** Once the server has ended what it had in hand: the other one serves from now on. */
+  /** To be called when nothing is in flight any more: the other server serves from now on. */
   async close(): Promise<void> {
     const end = performance.now() + 2 * this.#heartbeat;
-    while (this.#peerIsAboutToStandBy() && performance.now() < end) await sleep(LOOK);
+    while (this.#peerIsAboutToStandBy() && performance.now() < end) await sleep(CHECK_INTERVAL);
     try {
       this.star.handOver();
     } catch {
-      // There is nothing to hand over, or nobody to take it.
+      // This server does not serve, or the other one is absent.
     }
     this.gate.close();
     await this.star.close();
   }
 
-  /** This one serves since a moment ago, and has not heard yet that the other one knows it. */
+  /** Whether this server has just become active, and the peer has not confirmed that it is passive. */
   #peerIsAboutToStandBy(): boolean {
     const { peer } = this.star.stats();
     return this.star.state === "active" && peer !== undefined && peer !== "passive";
   }
 }
 
-/** On two machines, both tell their states at the same port. */
+/** Servers on two machines publish their states at the same port. */
 function sameByPort(peer: string): string {
   const port = /^tcp:\/\/.+:(\d+)$/.exec(peer)?.[1];
   if (port === undefined) throw new UsageError(`--binary-star with --peer ${peer} needs --state EP`);
   return `tcp://*:${port}`;
 }
 
-/** What a client of a server with these options needs; its certificate is the server's own. */
-export function clientOf(server: SecurityOptions, plain: Plain | undefined): SecurityOptions {
-  if (plain !== undefined) return { plainUsername: plain.username, plainPassword: plain.password };
-  const { curveServer, curvePublicKey, curveSecretKey } = server;
-  if (curveServer !== true || curvePublicKey === undefined || curveSecretKey === undefined) return {};
-  return { curveServerKey: curvePublicKey, curvePublicKey, curveSecretKey };
-}
-
 const CAUSES: Readonly<Record<(StarEvent & { type: "active" })["cause"], string>> = {
-  peer: "as its peer's state has it",
-  "fail-over": "its peer is silent, and clients ask",
+  peer: "its peer's state decides it",
+  "fail-over": "its peer is silent, and clients send requests",
   "hand-over": "its peer takes over",
-  resolved: "as told",
-  stalled: "it was held up",
+  resolved: "an operator decided it",
+  stalled: "this process was stalled",
 };
 
 function report(star: BinaryStar, role: StarRole, log: Log): void {
   star.events
     .on("active", ({ cause }) =>
-      log.info(cause === "stalled" ? "serving on: its peer has not taken over" : `serving: ${CAUSES[cause]}`),
+      log.info(
+        cause === "stalled" ? "still serving: its peer has not taken over" : `serving: ${CAUSES[cause]}`,
+      ),
     )
     .on("passive", ({ cause }) => log.info(`standing by: ${CAUSES[cause]}`))
     .on("waiting", ({ cause }) => log.info(`waiting for its peer: ${CAUSES[cause]}`))
     .on("fatal", ({ reason }) =>
       log.error(
         reason === "dual-active"
-          ? "both servers serve: neither answers until the wrong one is stopped and started again"
-          : "both servers stand by: neither answers until one is stopped and started again",
+          ? "both servers were serving: neither answers until the wrong one is restarted"
+          : "both servers stand by: neither answers until one is restarted",
       ),
     )
-    .on("same-role", () => log.warnOnce(`the peer is the ${role}, too: one of them has to be the other`))
-    .on("invalid", ({ frames }) => log.warnOnce(`what came from the peer is no state (${frames} frames)`));
+    .on("same-role", () => log.warnOnce(`the peer is also the ${role}: give one of them the other role`))
+    .on("invalid", ({ frames }) =>
+      log.warnOnce(`received a message from the peer that is not a state (${frames} frames)`),
+    );
 }

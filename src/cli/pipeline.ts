@@ -1,7 +1,7 @@
-/** shoal push, shoal pull: work handed out, and collected. */
+/** shoal push, pull: distributing work, and collecting it. */
 import type { Command } from "commander";
 import { Pull, Push } from "../index.js";
-import { addSocketCommand } from "./command.js";
+import { addSocketCommand } from "./options.js";
 import { runSocket } from "./session.js";
 import { receiveAll, sendAll, sendTo } from "./transfer.js";
 
@@ -10,9 +10,10 @@ export function addPipelineCommands(program: Command): void {
     program,
     {
       name: "push",
-      summary: "send each line to one of the pull peers in turn",
+      summary: "send each line to one of the pull peers, in turn",
       description:
-        "Sends standard input, a line a message, to its pull peers in turn; waits for them, and ends when all is delivered.",
+        "Sends each line of standard input as a message to one of its pull peers, in turn. Waits for a peer, and ends when " +
+        "everything is delivered.",
       examples: [
         "seq 100 | shoal push --bind tcp://127.0.0.1:5557",
         "shoal push --raw --connect tcp://127.0.0.1:5558 < picture.png",
@@ -32,8 +33,8 @@ export function addPipelineCommands(program: Command): void {
     program,
     {
       name: "pull",
-      summary: "print what push peers send",
-      description: "Prints the messages of its push peers, fairly in turn, a line each.",
+      summary: "print the messages of push peers",
+      description: "Prints the messages of its push peers, one per line; the peers take turns.",
       examples: [
         "shoal pull --connect tcp://127.0.0.1:5557",
         "shoal pull --raw --count 1 --bind tcp://127.0.0.1:5558 > picture.png",

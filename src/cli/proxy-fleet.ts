@@ -1,8 +1,8 @@
 /**
- * Runs the proxies of a file and follows its changes.
+ * shoal proxy --config FILE and shoal proxy check FILE: the proxies of a file, which follow its changes.
  *
- *   SIGHUP, a change of the file --> read --faults--> said; what runs runs on
- *                                      +--> the changes are made, or turned back --> said
+ *   SIGHUP, a change of the file --> read --problems--> logged; the proxies continue unchanged
+ *                                      +--> changes applied, or rolled back --> logged
  */
 import {
   type Change,
@@ -12,33 +12,60 @@ import {
   FileWatch,
   Fleet,
   type FleetMember,
+  loadConfiguration,
   optionsOf,
   problemLine,
   textOf,
 } from "../proxy/config/index.js";
+import type { Problem } from "../proxy/config/source.js";
 import { type DrainResult, SocketProxy } from "../proxy/index.js";
-import { serve } from "./drain.js";
 import { describe, Failure } from "./failure.js";
-import type { Log } from "./log.js";
-import { openLog, operate } from "./operation.js";
-import { type ConfigSettings, faults } from "./proxy-config.js";
+import { Log } from "./log.js";
+import { type OperationSettings, operate } from "./operation.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
-import { logFor } from "./service.js";
-import { Stop } from "./signals.js";
+import { type Service, Stop } from "./stop.js";
 
-/** @throws Failure when the file has faults, a proxy cannot start, or something was left at the end */
+/** The options of `shoal proxy` itself. */
+export interface ConfigSettings extends OperationSettings {
+  readonly config?: string;
+  readonly watch?: boolean;
+  readonly json?: boolean;
+}
+
+/** Prints every problem of a file. @throws Failure when there is one */
+export async function check(file: string, { json }: { readonly json?: boolean }): Promise<void> {
+  let problems: readonly Problem[] = [];
+  try {
+    const { configuration } = await loadConfiguration(file);
+    if (json !== true) {
+      const proxies = Object.entries(configuration.proxies).map(([name, { kind }]) => `${name} (${kind})`);
+      process.stdout.write(`${file}: ${proxies.join(", ")}\n`);
+    }
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    problems = error.problems;
+    if (json !== true) for (const problem of problems) process.stderr.write(`${problemLine(problem)}\n`);
+  }
+  if (json === true) process.stdout.write(`${JSON.stringify({ ok: problems.length === 0, problems })}\n`);
+  if (problems.length > 0) throw problemsOf(file, problems.length);
+}
+
+function problemsOf(file: string, count: number): Failure {
+  return new Failure(`${file} has ${count === 1 ? "a problem" : `${count} problems`}`);
+}
+
+/** @throws Failure when the file has problems, a proxy cannot start, or messages were left at the end */
 export async function runConfiguration(file: string, settings: ConfigSettings): Promise<void> {
-  await openLog(settings);
-  const log = logFor("proxy", settings);
+  const log = new Log("proxy");
   const stop = new Stop().listen();
   const left: string[] = [];
   const fleet = new Fleet({
     create: (name, configuration) => new SocketProxy({ ...optionsOf(configuration), name }),
-    created: ({ name, proxy }) => report(proxy, logFor(`proxy ${name}`, settings)),
-    started: ({ name, proxy }) => reportEndpoints(proxy, logFor(`proxy ${name}`, settings)),
-    made: (change, endpoint) => log.info(told(change, endpoint)),
+    created: ({ name, proxy }) => report(proxy, new Log(`proxy ${name}`)),
+    started: ({ name, proxy }) => reportEndpoints(proxy, new Log(`proxy ${name}`)),
+    made: (change, endpoint) => log.info(textOfChange(change, endpoint)),
     ended: (member, result) => {
-      if (settings.json === true) process.stdout.write(`${accounts(member)}\n`);
+      if (settings.json === true) process.stdout.write(`${counters(member)}\n`);
       if (result === undefined || result.drained) return;
       left.push(ending(member, result));
       log.warn(ending(member, result));
@@ -51,22 +78,18 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
   const watch = new FileWatch(
     file,
     () => reloads.ask(false),
-    (error) =>
-      log.warnOnce(`changes of ${file} are not seen: ${describe(error)}; SIGHUP makes it read again`),
+    (error) => log.warnOnce(`cannot watch ${file}: ${describe(error)}; send SIGHUP to read it again`),
   );
-  const service = {
-    close: async (options: { readonly linger: number }): Promise<void> => {
+  const service: Service = {
+    close: async (options) => {
       await fleet.close(options);
     },
   };
   try {
-    await operate({ settings, log, stop, sources: () => fleet.sources() }, (ready) =>
-      serve(service, stop, async () => {
-        await reloads.first();
-        if (settings.watch !== false) await watch.start();
-        ready();
-      }),
-    );
+    await operate({ settings, log, stop, service, sources: () => fleet.sources() }, async () => {
+      await reloads.first();
+      if (settings.watch !== false) await watch.start();
+    });
   } finally {
     watch.close();
     process.off("SIGHUP", onHangUp);
@@ -74,14 +97,14 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
   if (left.length > 0) throw new Failure(left.join("; "));
 }
 
-/** Reads the file and applies it; one at a time, and once more when it was asked for meanwhile. */
+/** Reads the file and applies it: one reload at a time, and one more when it was asked for meanwhile. */
 class Reloads {
   readonly #file: string;
   readonly #fleet: Fleet;
   readonly #log: Log;
-  /** What was read last, good or bad: to tell a change of the file from one beside it. */
+  /** The text read last, valid or not: a change of another file in the folder does not change it. */
   #text = "";
-  /** Whether the file could not be read: said once, not at each change beside it. */
+  /** Whether the file could not be read: logged once, not at each change of another file in the folder. */
   #gone = false;
   #ready = false;
   #busy = false;
@@ -101,10 +124,10 @@ class Reloads {
       throw this.#failure(error);
     }
     this.#ready = true;
-    this.ask(false); // It may have changed meanwhile; and a SIGHUP may have come.
+    this.ask(false); // The file may have changed meanwhile, or a SIGHUP may have come.
   }
 
-  /** @param always whether the text is the same or not: files that it names may have changed, or variables */
+  /** @param always even if the text is the same: referenced files or variables may have changed */
   ask(always: boolean): void {
     if (this.#asked !== "always") this.#asked = always ? "always" : "if-changed";
     if (this.#ready && !this.#busy) void this.#run();
@@ -123,13 +146,13 @@ class Reloads {
         const what = length === 0 ? "nothing changed" : `${length} ${length === 1 ? "change" : "changes"}`;
         this.#log.info(`read ${this.#file} again: ${what}`);
       } catch (error) {
-        this.#log.error(`${this.#failure(error).message}; what ran before runs on`);
+        this.#log.error(`${this.#failure(error).message}; the proxies continue unchanged`);
       }
     }
     this.#busy = false;
   }
 
-  /** @returns `undefined` when the text is the one that was read last, and that is enough */
+  /** @returns `undefined` when the text is the one read last, unless `always` */
   async #read(always: boolean): Promise<Configuration | undefined> {
     let text: string;
     try {
@@ -145,27 +168,27 @@ class Reloads {
     return configurationOf(this.#file, text);
   }
 
-  /** Says all faults, a line each. */
+  /** Logs every problem, one per line. */
   #failure(error: unknown): Failure {
     if (error instanceof ConfigurationError) {
       for (const problem of error.problems) this.#log.error(problemLine(problem));
-      return new Failure(faults(this.#file, error.problems.length));
+      return problemsOf(this.#file, error.problems.length);
     }
     return new Failure(`${this.#file}: ${describe(error)}`);
   }
 }
 
-function told(change: Change, endpoint: string | undefined): string {
+function textOfChange(change: Change, endpoint: string | undefined): string {
   const { proxy } = change;
   switch (change.do) {
     case "start":
-      return change.again === undefined ? `${proxy} has started` : `${proxy} has started again`;
+      return change.again === undefined ? `${proxy} has started` : `${proxy} has restarted`;
     case "stop":
       return change.again === undefined
         ? `${proxy} has ended`
-        : `${proxy} has ended, to start again with other ${change.again.join(", ")}`;
+        : `${proxy} has ended, to restart with a new ${change.again.join(", ")}`;
     case "policy":
-      return `${proxy}: the ${change.socket} has another policy`;
+      return `${proxy}: the ${change.socket} has a new policy`;
     case "bind":
       return `${proxy}: the ${change.socket} listens at ${endpoint ?? change.endpoint}`;
     case "unbind":
@@ -177,7 +200,7 @@ function told(change: Change, endpoint: string | undefined): string {
   }
 }
 
-function accounts({ name, configuration: { kind }, proxy }: FleetMember): string {
+function counters({ name, configuration: { kind }, proxy }: FleetMember): string {
   return JSON.stringify({ name, kind, ...proxy.stats() });
 }
 

@@ -1,54 +1,59 @@
-/** What happens at a proxy, in the log. */
+/** The events of a proxy as log lines. */
 import type { DrainResult, ProxyEvent, SocketProxy } from "../proxy/index.js";
 import { describe } from "./failure.js";
 import { fieldsOf, type Log } from "./log.js";
 
-/** Logs what happens, until it stops. */
+/** Logs the events of a proxy. */
 export function report(proxy: SocketProxy, log: Log): void {
   const { events } = proxy;
   events
     .on("pause", (event) => log.info("paused", fieldsOf(event)))
     .on("resume", (event) => log.info("resumed", fieldsOf(event)))
     .on("drain", (event) => log.info(`draining, for ${event.timeout / 1_000} s at most`, fieldsOf(event)))
-    .on("drained", (event) => log.detail("drained", fieldsOf(event)))
+    .on("drained", (event) => log.debug("drained", fieldsOf(event)))
     .on("capture:drop", (event) =>
-      log.warn(`the capture is too slow: it missed ${event.missed} in all`, fieldsOf(event)),
+      log.warn(`the capture is too slow: it has missed ${event.missed} messages in total`, fieldsOf(event)),
     )
     .on("loop", (event) => log.warn(looped(event), fieldsOf(event)))
     .on("malformed", (event) =>
-      log.warn(`dropped ${event.messages} in all that came to the ${event.side}: malformed`, fieldsOf(event)),
+      log.warn(
+        `dropped malformed messages at the ${event.side}: ${event.messages} in total`,
+        fieldsOf(event),
+      ),
     )
     .on("drop", (event) => log.warn(dropped(event), fieldsOf(event)))
     .on("peer:join", (event) =>
-      log.detail(`a peer joined the ${event.side} at ${event.address}`, fieldsOf(event)),
+      log.debug(`a peer joined the ${event.side} at ${event.address}`, fieldsOf(event)),
     )
     .on("peer:leave", (event) =>
-      log.detail(`a peer left the ${event.side} at ${event.address}: ${event.reason}`, fieldsOf(event)),
+      log.debug(`a peer left the ${event.side} at ${event.address}: ${event.reason}`, fieldsOf(event)),
     )
     .on("peer:refused", (event) => log.warnOnce(`${event.side}: ${describe(event.error)}`, fieldsOf(event)))
     .on("policy", (event) => log.warn(refused(event), fieldsOf(event)))
     .on("keys", (event) => log.info(keys(event), fieldsOf(event)))
-    .on("error", (event) => log.error(`a message was not passed: ${describe(event.error)}`, fieldsOf(event)));
+    .on("error", (event) =>
+      log.error(`a message was not forwarded: ${describe(event.error)}`, fieldsOf(event)),
+    );
 }
 
 function looped({ side, by, loops }: ProxyEvent & { readonly type: "loop" }): string {
   switch (by) {
     case "request":
-      return `the backend leads back to the frontend: ${loops} requests went round`;
+      return `the backend leads back to the frontend: ${loops} requests went in a loop`;
     case "itself":
-      return `a peer of the ${side} is this proxy itself: what passes comes back for ever`;
+      return `a peer of the ${side} is this proxy itself: messages loop forever`;
     case "neighbour":
-      return `a proxy at the ${side} leads back to this one: what both let pass goes round for ever`;
+      return `a proxy at the ${side} leads back to this one: messages that pass both loop forever`;
   }
 }
 
 function dropped({ side, reason, messages }: ProxyEvent & { readonly type: "drop" }): string {
-  return `dropped ${messages} in all that were to leave the ${side}: ${reason}`;
+  return `dropped messages at the ${side}: ${messages} in total, ${reason}`;
 }
 
 function refused({ side, reason, refused, address }: ProxyEvent & { readonly type: "policy" }): string {
-  const begin = address === undefined ? "" : `, ${address} first`;
-  return `the policy of the ${side} refused ${refused} in all: ${reason}${begin}`;
+  const first = address === undefined ? "" : `, first from ${address}`;
+  return `the policy of the ${side} refused ${refused} in total: ${reason}${first}`;
 }
 
 function keys(event: ProxyEvent & { readonly type: "keys" }): string {
@@ -57,12 +62,12 @@ function keys(event: ProxyEvent & { readonly type: "keys" }): string {
   return parts.join("; ");
 }
 
-/** What a drain has left, for whoever ended it. */
+/** What a drain has left. */
 export function leftOf({ received, queued, unanswered }: DrainResult): string {
-  return `stopped with messages left: ${received} not passed on, ${queued} not sent, ${unanswered} requests without reply`;
+  return `stopped with messages left: ${received} not forwarded, ${queued} not sent, ${unanswered} requests without a reply`;
 }
 
-/** Where it listens. */
+/** Logs the endpoints that a proxy listens at. */
 export function reportEndpoints(proxy: SocketProxy, log: Log): void {
   for (const [name, bound] of Object.entries(proxy.endpoints))
     for (const endpoint of bound) log.info(`${name} listening at ${endpoint}`, { side: name, endpoint });

@@ -1,6 +1,7 @@
 /** shoal proxy queue, forwarder, streamer: what an operator puts between two networks. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import {
+  type DrainResult,
   ForwarderProxy,
   type ProxyEndpoints,
   QueueProxy,
@@ -9,33 +10,30 @@ import {
   StreamerProxy,
 } from "../proxy/index.js";
 import { isName, NAME_RULE } from "../proxy/options.js";
-import { addCommand } from "./command.js";
-import { serve } from "./drain.js";
 import { asUsage, Failure, UsageError } from "./failure.js";
-import { addOperationOptions, type OperationSettings, openLog, operate } from "./operation.js";
-import { checkSettings, collect } from "./options.js";
-import { addConfiguration, type ConfigSettings } from "./proxy-config.js";
-import { Drained } from "./proxy-drained.js";
+import { Log } from "./log.js";
+import { addOperationOptions, type OperationSettings, operate, printStats } from "./operation.js";
+import { addCommand, checkEndpoints, defined, repeatable, wholeNumber } from "./options.js";
+import type { ConfigSettings } from "./proxy-fleet.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
-import { type SecurityOptions, securityOptions } from "./security.js";
-import { logFor, wholeNumber } from "./service.js";
-import { Stop } from "./signals.js";
+import { addSecurityOptions, type SecurityOptions, securityOptions } from "./security.js";
+import { type Service, Stop } from "./stop.js";
 
-/** s that a drain may take, unless it is told otherwise. */
+/** The default time-out of a drain, in s. */
 const DRAIN = 10;
 
-/** What each kind is, and what makes it. What the command line can say is right for every kind. */
+/** The kinds of proxies. All have the same options on the command line. */
 const KINDS = {
   queue: {
-    what: "requests to workers, replies back (ROUTER, DEALER)",
+    what: "requests to workers, and replies back (ROUTER, DEALER)",
     create: (options: Options): SocketProxy => new QueueProxy(options),
   },
   forwarder: {
-    what: "news to subscribers, subscriptions back (XSUB, XPUB)",
+    what: "messages to subscribers, and subscriptions back (XSUB, XPUB)",
     create: (options: Options): SocketProxy => new ForwarderProxy(options),
   },
   streamer: {
-    what: "work to workers (PULL, PUSH)",
+    what: "tasks to workers (PULL, PUSH)",
     create: (options: Options): SocketProxy => new StreamerProxy(options),
   },
 } as const;
@@ -66,17 +64,15 @@ interface ProxySettings extends OperationSettings {
   readonly hwm?: number;
   readonly drain?: number;
   readonly json?: boolean;
-  readonly quiet?: boolean;
-  readonly verbose?: boolean;
 }
 
 export function addProxyCommand(program: Command): void {
   const proxy = addCommand(program, {
     name: "proxy",
-    summary: "stand between two networks and pass messages",
+    summary: "forward messages between two networks",
     description:
-      "Passes messages between its frontend and its backend, frames as they are. Each side may listen and connect, " +
-      "at several endpoints, and has security of its own.",
+      "Forwards messages between its frontend and its backend without changing them. Each side may listen and connect at " +
+      "several endpoints, and has its own security.",
     examples: [
       'shoal proxy queue --frontend "tcp://*:5555" --backend "tcp://*:5556"',
       'shoal proxy forwarder --frontend-connect tcp://inside:5557 --backend "tcp://*:5558"',
@@ -84,46 +80,84 @@ export function addProxyCommand(program: Command): void {
       "shoal proxy --config /etc/shoal/proxy.yaml",
     ],
   });
-  // What stands after a kind belongs to it, --json and --config too.
+  // Options after a kind belong to it, --json and --config too.
   program.enablePositionalOptions();
   proxy.enablePositionalOptions();
   for (const kind of Object.keys(KINDS) as Kind[]) addKind(proxy, kind);
   addConfiguration(proxy);
 }
 
+/** Gives the command `proxy` its own options, and `check`. What reads YAML is loaded only for these. */
+function addConfiguration(proxy: Command): void {
+  addCommand(proxy, {
+    name: "check",
+    summary: "check a configuration",
+    description:
+      "Reads a configuration as --config does, and reports every problem, one per line, including in referenced " +
+      "certificates: FILE:LINE:COLUMN: PATH: PROBLEM. Opens nothing. Exit code 1 if there is a problem.",
+    examples: ["shoal proxy check /etc/shoal/proxy.yaml"],
+  })
+    .argument("<FILE>")
+    .option("--json", "print the problems as JSON")
+    .action(async (file: string, settings: { readonly json?: boolean }) => {
+      const { check } = await import("./proxy-fleet.js");
+      await check(file, settings);
+    });
+  addOperationOptions(proxy)
+    .option("--config <FILE>", "run the proxies of a file (YAML), and follow its changes")
+    .option("--no-watch", "with --config: read the file again only on SIGHUP")
+    .option("--json", "with --config: print the counters of each proxy as JSON when it ends")
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(async (settings: ConfigSettings, command: Command) => {
+      const { config } = settings;
+      const [other] = command.args;
+      if (config === undefined) {
+        if (other === undefined) command.help({ error: true });
+        throw new UsageError(
+          other.startsWith("-")
+            ? `unknown option '${other.split("=")[0]}'; expected queue, forwarder, streamer, check or --config FILE first`
+            : `unknown command '${other}'; expected queue, forwarder, streamer, check or --config FILE`,
+        );
+      }
+      if (other !== undefined)
+        throw new UsageError(
+          `--config FILE defines everything; ${other.split("=")[0]} cannot be added to it`,
+        );
+      const { runConfiguration } = await import("./proxy-fleet.js");
+      await runConfiguration(config, settings);
+    });
+}
+
 function addKind(proxy: Command, kind: Kind): void {
   const command = addCommand(proxy, {
     name: kind,
-    summary: `pass ${KINDS[kind].what}`,
+    summary: `forward ${KINDS[kind].what}`,
     description:
-      `Passes ${KINDS[kind].what}. SIGTERM and SIGINT drain it: what came in is passed on, then it ends, with exit code 1 if ` +
-      "something was left; a second one ends it at once.",
+      `Forwards ${KINDS[kind].what}. SIGTERM and SIGINT drain it: received messages are forwarded, then it ends, with exit ` +
+      "code 1 if some were left; a second signal ends it at once.",
     examples: [`shoal proxy ${kind} --frontend tcp://127.0.0.1:5555 --backend tcp://127.0.0.1:5556`],
   });
   for (const side of ["frontend", "backend"]) {
     command
-      .addOption(endpoints(`--${side} <EP>`, `listen at the ${side} (repeatable)`))
-      .addOption(endpoints(`--${side}-connect <EP>`, `connect the ${side} (repeatable)`))
-      .option(`--${side}-plain <USER:PASSWORD>`, `PLAIN security of the ${side}; where it listens the server`)
-      .option(
-        `--${side}-curve-server-key <KEY>`,
-        `CURVE security of the ${side}, as a client of this key (Z85)`,
-      )
-      .option(
-        `--${side}-curve-certificate <FILE>`,
-        `CURVE keys of the ${side}, the secret file; without a server key: the server`,
-      );
+      .addOption(repeatable(`--${side} <EP>`, `listen at the ${side} (repeatable)`))
+      .addOption(repeatable(`--${side}-connect <EP>`, `connect the ${side} (repeatable)`));
+    addSecurityOptions(command, `${side}-`);
   }
   command
-    .option("--name <NAME>", `its name in metrics, logs and shoal top (default ${kind})`, proxyName)
-    .addOption(endpoints("--control <EP>", "listen for PAUSE, RESUME, STATISTICS, … (REP, repeatable)"))
-    .addOption(endpoints("--capture <EP>", "publish a copy of each message here (PUB, repeatable)"))
-    .option("--hwm <N>", "messages queued for or from one peer; 0: no limit (default 1000)", wholeNumber(0))
-    .option("--drain <S>", `seconds that draining may take (default ${DRAIN})`, wholeNumber(0))
-    .addOption(new Option("--config <FILE>").hideHelp()) // Refused, and said why.
-    .option("--json", "print what passed when it ends, as JSON")
-    .option("-q, --quiet", "only errors on standard error")
-    .option("-v, --verbose", "peers that come and go on standard error");
+    .option("--name <NAME>", `name in metrics, logs and shoal top (default ${kind})`, proxyName)
+    .addOption(
+      repeatable("--control <EP>", "listen for PAUSE, RESUME, STATISTICS, … at a REP socket (repeatable)"),
+    )
+    .addOption(repeatable("--capture <EP>", "publish a copy of each message at a PUB socket (repeatable)"))
+    .option(
+      "--hwm <N>",
+      "high-water mark: messages queued per peer and direction; 0: no limit (default 1000)",
+      wholeNumber(0),
+    )
+    .option("--drain <S>", `time-out of the drain in seconds (default ${DRAIN})`, wholeNumber(0))
+    .addOption(new Option("--config <FILE>").hideHelp()) // Refused with an explanation.
+    .option("--json", "print the counters as JSON at the end");
   addOperationOptions(command).action((settings: ProxySettings, { parent }: Command) =>
     run(kind, { ...parent?.opts<ConfigSettings>(), ...settings }),
   );
@@ -134,40 +168,33 @@ function proxyName(text: string): string {
   throw new InvalidArgumentError(`Expected ${NAME_RULE}.`);
 }
 
-function endpoints(flags: string, what: string): Option {
-  return new Option(flags, what).argParser(collect);
-}
-
 async function run(kind: Kind, settings: ProxySettings): Promise<void> {
   if (settings.config !== undefined)
     throw new UsageError(
-      `--config FILE says all of it: "shoal proxy --config ${settings.config}", without ${kind} and its options`,
+      `--config FILE defines everything: use "shoal proxy --config ${settings.config}", without ${kind} and its options`,
     );
-  await openLog(settings);
   const { control, capture, name, drain = DRAIN } = settings;
-  for (const bind of [control, capture]) if (bind !== undefined) checkSettings({ bind });
+  if (control !== undefined) checkEndpoints(control, "--control EP");
+  if (capture !== undefined) checkEndpoints(capture, "--capture EP");
   const options: Options = {
     frontend: await side("frontend", kind, settings),
     backend: await side("backend", kind, settings),
-    ...(name === undefined ? {} : { name }),
+    ...defined({ name }),
     ...(control === undefined ? {} : { control: { bind: control } }),
     ...(capture === undefined ? {} : { capture: { type: "pub", bind: capture } }),
   };
-  const log = logFor(`proxy ${name ?? kind}`, settings);
+  const log = new Log(`proxy ${name ?? kind}`);
   const proxy = await asUsage(() => KINDS[kind].create(options));
   const stop = new Stop().listen();
   report(proxy, log);
   proxy.events.on("stop", () => stop.request()); // A controller may have ended it.
   const service = new Drained(proxy, drain * 1_000);
   const sources = () => [{ name: name ?? kind, kind, stats: () => proxy.stats() }];
-  await operate({ settings, log, stop, sources }, (ready) =>
-    serve(service, stop, async () => {
-      await asUsage(() => proxy.start());
-      reportEndpoints(proxy, log);
-      ready();
-    }),
-  );
-  if (settings.json === true) process.stdout.write(`${JSON.stringify(proxy.stats())}\n`);
+  await operate({ settings, log, stop, service, sources }, async () => {
+    await asUsage(() => proxy.start());
+    reportEndpoints(proxy, log);
+  });
+  printStats(settings, proxy.stats());
   const { result } = service;
   if (result !== undefined && !result.drained) throw new Failure(leftOf(result));
 }
@@ -176,30 +203,50 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
 async function side(name: SideName, kind: Kind, settings: ProxySettings): Promise<Side> {
   const bind = settings[name] ?? [];
   const connect = settings[`${name}Connect`] ?? [];
-  const plain = settings[`${name}Plain`];
-  const curveServerKey = settings[`${name}CurveServerKey`];
-  const curveCertificate = settings[`${name}CurveCertificate`];
-  if (bind.length + connect.length === 0)
-    throw new UsageError(`expected --${name} EP or --${name}-connect EP`);
-  if (plain !== undefined && bind.length > 0 && connect.length > 0)
-    throw new UsageError(
-      `--${name}-plain is the server's with --${name}, the client's with --${name}-connect`,
-    );
+  checkEndpoints([...bind, ...connect], `--${name} EP or --${name}-connect EP`);
   const security = await securityOptions(
-    checkSettings({
-      bind,
-      connect,
-      ...(plain === undefined ? {} : { plain }),
-      ...(curveServerKey === undefined ? {} : { curveServerKey }),
-      ...(curveCertificate === undefined ? {} : { curveCertificate }),
-    }),
+    {
+      plain: settings[`${name}Plain`],
+      curveServerKey: settings[`${name}CurveServerKey`],
+      curveCertificate: settings[`${name}CurveCertificate`],
+    },
+    { bind, connect },
+    `${name}-`,
   );
-  return { bind, connect, ...marksOf(name, kind, settings.hwm), ...security };
+  return { bind, connect, ...highWaterMarks(name, kind, settings.hwm), ...security };
 }
 
-/** The marks that a side's socket has: a streamer's send or receive only. */
-function marksOf(name: SideName, kind: Kind, hwm: number | undefined): object {
+/** A streamer's sockets have one of the two. */
+function highWaterMarks(name: SideName, kind: Kind, hwm: number | undefined): object {
   if (hwm === undefined) return {};
   if (kind !== "streamer") return { sendHighWaterMark: hwm, receiveHighWaterMark: hwm };
   return name === "frontend" ? { receiveHighWaterMark: hwm } : { sendHighWaterMark: hwm };
+}
+
+/** A proxy that drains before it stops. */
+class Drained implements Service {
+  /** `undefined` where a controller ended the proxy. */
+  result: DrainResult | undefined;
+  readonly #proxy: SocketProxy;
+  readonly #timeout: number;
+  #closing: Promise<void> | undefined;
+
+  constructor(proxy: SocketProxy, timeout: number) {
+    this.#proxy = proxy;
+    this.#timeout = timeout;
+  }
+
+  /** @param options linger 0: at once */
+  close({ linger }: { readonly linger: number }): Promise<void> {
+    if (linger === 0) return this.#proxy.stop({ linger: 0 });
+    this.#closing ??= this.#drain();
+    return this.#closing;
+  }
+
+  async #drain(): Promise<void> {
+    const { state } = this.#proxy;
+    if (state === "running" || state === "paused" || state === "draining")
+      this.result = await this.#proxy.drain({ timeout: this.#timeout });
+    await this.#proxy.stop();
+  }
 }

@@ -1,18 +1,16 @@
-/** shoal pub, sub, xpub, xsub: messages to everyone who asked for their topic. */
-import type { Command } from "commander";
-import { Option } from "commander";
+/** shoal pub, sub, xpub, xsub: messages to every subscriber of their topic. */
+import type { Command, Option } from "commander";
 import { Publisher, Subscriber, XPublisher, XSubscriber } from "../index.js";
-import { addSocketCommand } from "./command.js";
-import { converse } from "./converse.js";
-import { collect, type Settings } from "./options.js";
+import { addSocketCommand, repeatable, type Settings } from "./options.js";
+
 import { runSocket } from "./session.js";
-import { receiveAll, sendAll, sendTo, waitFailed, waitFor } from "./transfer.js";
+import { converse, receiveAll, sendAll, sendTo, waitFailed, waitFor } from "./transfer.js";
 
 /** The first byte of a subscription (29/PUBSUB). */
 const SUBSCRIBE = 1;
 
 interface SubscriptionSettings extends Settings {
-  /** Topic prefixes; false: none (--no-subscribe). */
+  /** Topic prefixes; `false` with --no-subscribe. */
   readonly subscribe?: readonly string[] | boolean;
 }
 
@@ -29,10 +27,10 @@ export function addPubSubCommands(program: Command): void {
 }
 
 function subscribeOption(): Option {
-  return new Option(
+  return repeatable(
     "--subscribe <PREFIX>",
-    "ask for messages whose first frame begins with PREFIX (repeatable; default: all)",
-  ).argParser(collect);
+    "subscribe to messages whose first frame begins with PREFIX (repeatable; default: all)",
+  );
 }
 
 function addPub(program: Command): void {
@@ -42,8 +40,8 @@ function addPub(program: Command): void {
       name: "pub",
       summary: "send each line to every subscriber",
       description:
-        "Sends standard input, a line a message, to every subscriber that asked for it. Waits for the first " +
-        "subscriber, and for one that is slow: none misses a line from then on.",
+        "Sends each line of standard input as a message to every subscriber of its topic. Waits for a first subscriber " +
+        "and for slow ones, so none misses a message after connecting.",
       examples: [
         "seq 100 | shoal pub --bind tcp://127.0.0.1:5556",
         "echo 'weather|sunny' | shoal pub --multipart '|' --bind tcp://127.0.0.1:5556",
@@ -60,7 +58,7 @@ function addPub(program: Command): void {
             try {
               await socket.waitForSubscribers(wait);
             } catch (error) {
-              throw waitFailed(error, `no subscriber came within ${wait.timeout} ms`);
+              throw waitFailed(error, `no subscriber connected within ${wait.timeout} ms`);
             }
           };
           await sendAll(session, sendTo(session), subscribed, session.settings.count);
@@ -75,8 +73,8 @@ function addSub(program: Command): void {
     program,
     {
       name: "sub",
-      summary: "print what publishers send",
-      description: "Prints the messages of its publishers, a line each.",
+      summary: "print the messages of publishers",
+      description: "Prints the messages of its publishers, one per line.",
       examples: [
         "shoal sub --connect tcp://127.0.0.1:5556",
         "shoal sub --connect tcp://127.0.0.1:5556 --subscribe weather --multipart '|' --count 1",
@@ -103,10 +101,10 @@ function addXPub(program: Command): void {
     program,
     {
       name: "xpub",
-      summary: "a pub that prints its subscriptions",
+      summary: "like pub, and print the subscriptions",
       description:
-        "Sends standard input like pub, and prints what subscribers ask for: a byte 1 and a topic prefix for a " +
-        "subscription, a byte 0 and the prefix when the last one for it is taken back.",
+        "Sends standard input like pub, and prints subscriptions: a byte 1 and the topic prefix for a new one, a byte 0 " +
+        "and the prefix when the last subscriber of it unsubscribes.",
       examples: [
         "seq 100 | shoal xpub --bind tcp://127.0.0.1:5556",
         "shoal xpub --bind tcp://127.0.0.1:5556 --json --count 1 < /dev/null",
@@ -123,8 +121,8 @@ function addXPub(program: Command): void {
           });
           return converse(session, {
             send: sendTo(session),
-            first: () => waitFor(session, subscribed, "no subscriber came"),
-            heard: ([frame]) => {
+            first: () => waitFor(session, subscribed, "no subscriber connected"),
+            onMessage: ([frame]) => {
               if (frame?.[0] === SUBSCRIBE) onSubscription();
             },
           });
@@ -138,10 +136,10 @@ function addXSub(program: Command): void {
     program,
     {
       name: "xsub",
-      summary: "a sub that also sends lines to its publishers",
+      summary: "like sub, and send lines to the publishers",
       description:
-        "Prints the messages of its publishers, and sends standard input to them, a line a message: a line that " +
-        "begins with a byte 1 subscribes to the rest of it, with a byte 0 takes that back.",
+        "Prints the messages of its publishers, and sends each line of standard input to them as a message. A line that " +
+        "begins with a byte 1 subscribes to the rest of it; with a byte 0 it unsubscribes.",
       examples: [
         "shoal xsub --connect tcp://127.0.0.1:5556 --subscribe weather",
         "printf '\\001weather\\n' | shoal xsub --no-subscribe --connect tcp://127.0.0.1:5556",
@@ -161,5 +159,5 @@ function addXSub(program: Command): void {
       }),
   )
     .addOption(subscribeOption())
-    .option("--no-subscribe", "ask for nothing: standard input brings the subscriptions");
+    .option("--no-subscribe", "no subscription except those in standard input");
 }

@@ -1,8 +1,8 @@
-/** shoal req, shoal rep: questions and answers. */
+/** shoal req, rep: requests and replies. */
 import type { Command } from "commander";
 import { Reply, Request } from "../index.js";
-import { addSocketCommand } from "./command.js";
 import { Failure, hasCode } from "./failure.js";
+import { addSocketCommand } from "./options.js";
 import { type Ending, runSocket, type Session } from "./session.js";
 import { sendAll, waitFailed } from "./transfer.js";
 import { addRoutingId, type RoutedSettings, routingIdOf } from "./two-way.js";
@@ -17,9 +17,9 @@ export function addRequestReplyCommands(program: Command): void {
       program,
       {
         name: "req",
-        summary: "send each line as a request, print each reply",
+        summary: "send each line as a request, and print each reply",
         description:
-          "Sends standard input, a line a request, each after the reply to the one before it, and prints the " +
+          "Sends each line of standard input as a request, after the reply to the one before it, and prints the " +
           "replies in that order.",
         examples: [
           "echo hello | shoal req --connect tcp://127.0.0.1:5559",
@@ -38,10 +38,10 @@ export function addRequestReplyCommands(program: Command): void {
     program,
     {
       name: "rep",
-      summary: "print each request, reply with the next line",
+      summary: "print each request, and reply with the next line",
       description:
-        "Prints each request, and replies with the next line of standard input, or with --echo the request " +
-        "itself. Ends when there are no lines left to reply with.",
+        "Prints each request, and replies with the next line of standard input, or, with --echo, with the request. " +
+        "Ends when no line is left to reply with.",
       examples: [
         "shoal rep --bind tcp://127.0.0.1:5559 --echo",
         "printf 'yes\\nno\\n' | shoal rep --bind tcp://127.0.0.1:5559",
@@ -54,7 +54,7 @@ export function addRequestReplyCommands(program: Command): void {
         run: (session) => answer(session, settings.echo === true),
       }),
   );
-  rep.option("--echo", "reply with the request itself");
+  rep.option("--echo", "reply with the request");
   addRoutingId(rep);
 }
 
@@ -75,8 +75,8 @@ async function ask(session: Session<Request>): Promise<Ending> {
 }
 
 /**
- * The next reply is read while the request is awaited: so the end of the input
- * is known before a request is taken that nobody could answer.
+ * The next reply is read while the request is awaited, so the end of the input is known before a request is received that
+ * could not be answered.
  */
 async function answer(session: Session<Reply>, echo: boolean): Promise<Ending> {
   const { socket, settings, stop, input, output, log } = session;
@@ -95,13 +95,13 @@ async function answer(session: Session<Reply>, echo: boolean): Promise<Ending> {
       request = await socket.receive({ timeout, signal });
     } catch (error) {
       if (!hasCode(error, "ABORT_ERR")) throw waitFailed(error, `no request came within ${timeout} ms`);
-      await (stop.requested.aborted ? undefined : next); // Throws what is wrong with the input, if anything.
+      await (stop.requested.aborted ? undefined : next); // Throws the error of the input, if there is one.
       if (!stop.requested.aborted) log.info("standard input ended: nothing left to reply with");
       break;
     }
     await output.print([request]);
     const reply = next === undefined ? request : (await next).value;
-    if (reply === undefined) throw new Failure("standard input ended: a request stays without a reply");
+    if (reply === undefined) throw new Failure("standard input ended: a request is left without a reply");
     await socket.send(reply, { timeout, signal: stop.forced });
   }
   return "complete";

@@ -1,10 +1,20 @@
-/** From --plain and --curve-… to the options of a socket. */
+/** The options --plain and --curve-…: their help, their rules, and the socket options that they become. */
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Authenticate, type CommonOptions, curveKeyPair, readCertificate } from "../index.js";
 import { plainUsers } from "../sockets/security/plain-users.js";
-import { describe, Failure } from "./failure.js";
-import type { SecuritySettings } from "./options.js";
+import { describe, Failure, UsageError } from "./failure.js";
 
-/** What a socket is constructed with. */
+/** The values of these options on the command line. */
+export interface SecuritySettings {
+  /** USER:PASSWORD */
+  readonly plain?: string | undefined;
+  /** Z85 */
+  readonly curveServerKey?: string | undefined;
+  /** A file name. */
+  readonly curveCertificate?: string | undefined;
+}
+
+/** The socket options that they become. */
 export type SecurityOptions = Pick<
   CommonOptions,
   | "plainServer"
@@ -16,13 +26,101 @@ export type SecurityOptions = Pick<
   | "curveServerKey"
 > & { readonly authenticate?: Authenticate };
 
-/** @throws Failure for a certificate that cannot be read or has no secret key */
-export async function securityOptions(settings: SecuritySettings): Promise<SecurityOptions> {
+/** The endpoints of the socket to secure. An end that binds is the server of PLAIN. */
+interface Ends {
+  readonly bind?: readonly string[];
+  readonly connect?: readonly string[];
+}
+
+/**
+ * Adds the security options of a socket that may bind or connect.
+ *
+ * @param prefix of the options' names, such as `frontend-`
+ */
+export function addSecurityOptions(command: Command, prefix = ""): Command {
+  const side = prefix === "" ? "" : ` of the ${prefix.slice(0, -1)}`;
+  return command
+    .option(
+      `--${prefix}plain <USER:PASSWORD>`,
+      `PLAIN security${side}: server if it binds, client if it connects`,
+    )
+    .addOption(serverKeyOption(prefix, side))
+    .option(
+      `--${prefix}curve-certificate <FILE>`,
+      `CURVE keys${side}, from the secret file; a server unless a server key is given`,
+    );
+}
+
+/** Adds the security options of a command that only connects. */
+export function addClientSecurityOptions(command: Command): Command {
+  return command
+    .option("--plain <USER:PASSWORD>", "PLAIN security, as a client")
+    .addOption(serverKeyOption("", ""))
+    .option(
+      "--curve-certificate <FILE>",
+      "CURVE keys of the client, from the secret file (default: new keys)",
+    );
+}
+
+/** Adds the security options of a command that only binds. */
+export function addServerSecurityOptions(command: Command): Command {
+  return command
+    .option("--plain <USER:PASSWORD>", "PLAIN security, as the server")
+    .option("--curve-certificate <FILE>", "CURVE keys of the server, from the secret file");
+}
+
+function serverKeyOption(prefix: string, side: string): Option {
+  return new Option(
+    `--${prefix}curve-server-key <KEY>`,
+    `CURVE security${side}, as a client of the server with this public key (Z85)`,
+  ).argParser(publicKey);
+}
+
+/** @throws InvalidArgumentError for an invalid key */
+export function publicKey(text: string): string {
+  if (/^[0-9A-Za-z.\-:+=^!/*?&<>()[\]{}@%$#]{40}$/.test(text)) return text;
+  throw new InvalidArgumentError("Expected a public key, 40 characters of Z85.");
+}
+
+/**
+ * Checks the combination, before anything is opened or read.
+ *
+ * @param prefix of the options' names
+ * @throws UsageError
+ */
+export function checkSecurity(
+  settings: SecuritySettings,
+  { bind = [], connect = [] }: Ends,
+  prefix = "",
+): void {
+  const { plain, curveServerKey, curveCertificate } = settings;
+  const option = `--${prefix}plain`;
+  if (plain === undefined) return;
+  userAndPassword(plain, option);
+  if (curveServerKey !== undefined || curveCertificate !== undefined)
+    throw new UsageError(`${option} and the CURVE options exclude each other`);
+  if (bind.length > 0 && connect.length > 0)
+    throw new UsageError(
+      `${option} is for a server that binds or a client that connects; expected one of them`,
+    );
+}
+
+/**
+ * @param ends of the socket
+ * @throws UsageError; Failure for a certificate that cannot be read or has no secret key
+ */
+export async function securityOptions(
+  settings: SecuritySettings,
+  ends: Ends,
+  prefix = "",
+): Promise<SecurityOptions> {
+  checkSecurity(settings, ends, prefix);
   const { plain, curveServerKey, curveCertificate } = settings;
   if (plain !== undefined) {
-    return settings.bind.length > 0
-      ? { plainServer: true, authenticate: plainUsers({ [plain.username]: plain.password }) }
-      : { plainUsername: plain.username, plainPassword: plain.password };
+    const { username, password } = userAndPassword(plain, `--${prefix}plain`);
+    return (ends.bind ?? []).length > 0
+      ? { plainServer: true, authenticate: plainUsers({ [username]: password }) }
+      : { plainUsername: username, plainPassword: password };
   }
   const keys = curveCertificate === undefined ? undefined : await keysFrom(curveCertificate);
   if (curveServerKey !== undefined) {
@@ -31,6 +129,35 @@ export async function securityOptions(settings: SecuritySettings): Promise<Secur
   }
   if (keys === undefined) return {};
   return { curveServer: true, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey };
+}
+
+/** As {@link securityOptions}, for a command that only connects: a certificate alone has no use there. */
+export async function clientSecurityOptions(settings: SecuritySettings): Promise<SecurityOptions> {
+  checkSecurity(settings, {});
+  if (settings.curveCertificate !== undefined && settings.curveServerKey === undefined)
+    throw new UsageError("--curve-certificate needs --curve-server-key, the key of the server to connect to");
+  return securityOptions(settings, {});
+}
+
+/** The options of a client of a server that has `server`, from the same command line. Its keys are the server's own. */
+export function clientOf(server: SecurityOptions, { plain }: SecuritySettings): SecurityOptions {
+  if (plain !== undefined) {
+    const { username, password } = userAndPassword(plain, "--plain");
+    return { plainUsername: username, plainPassword: password };
+  }
+  const { curveServer, curvePublicKey, curveSecretKey } = server;
+  if (curveServer !== true || curvePublicKey === undefined || curveSecretKey === undefined) return {};
+  return { curveServerKey: curvePublicKey, curvePublicKey, curveSecretKey };
+}
+
+/** Parsed here and not by commander, whose error would repeat the text, which may be a password. */
+function userAndPassword(
+  text: string,
+  option: string,
+): { readonly username: string; readonly password: string } {
+  const colon = text.indexOf(":");
+  if (colon > 0) return { username: text.slice(0, colon), password: text.slice(colon + 1) };
+  throw new UsageError(`${option} expects a user name, a colon and a password`);
 }
 
 async function keysFrom(file: string): Promise<{ publicKey: string; secretKey: string }> {

@@ -1,77 +1,26 @@
-/** What the commands of the request-reply patterns share: their options, and what answers a request. */
-import { type Command, InvalidArgumentError, Option } from "commander";
+/** What the commands of the request-reply patterns share: `--echo` and `--exec` of a worker, and the run of a `call`. */
+import { type Command, Option } from "commander";
+import { ServiceError } from "../patterns/kit/errors.js";
 import { exec } from "../patterns/kit/exec.js";
-import { UsageError } from "./failure.js";
-import { Log } from "./log.js";
-import { checkSettings, type Given, type Settings } from "./options.js";
+import { asUsage, Failure, hasCode, UsageError } from "./failure.js";
+import { type FormatChoice, formatFor } from "./format.js";
+import { Input } from "./input.js";
+import { Output } from "./output.js";
+import { Stop } from "./stop.js";
 
-/** The largest whole number that an option takes, and the longest time a timer holds, in ms. */
-const MAX = 2_147_483_647;
-
-/** Options that have no meaning for a command that runs until it is stopped. */
-export const ONE_RUN = ["count", "timeout", "multipart", "raw"] as const;
-
-/** For an option's value: a whole number, `min` or more. */
-export function wholeNumber(min: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= min && value <= MAX) return value;
-    throw new InvalidArgumentError(`Expected a whole number from ${min} to ${MAX}.`);
-  };
-}
-
-/**
- * Checks the shared options of a command that only binds, or only connects.
- *
- * @param unfit shared options that have no meaning here
- * @throws UsageError
- */
-export function settingsFor<S extends Settings>(
-  given: Given<S>,
-  way: "bind" | "connect",
-  unfit: readonly string[] = [],
-): S {
-  const settings = checkSettings(given as Given) as S;
-  const other = way === "bind" ? "connect" : "bind";
-  if (settings[other].length > 0) throw new UsageError(`--${other} does not fit here; expected --${way} EP`);
-  for (const name of unfit) {
-    if ((settings as Readonly<Record<string, unknown>>)[name] !== undefined) {
-      throw new UsageError(`--${name} does not fit here`);
-    }
-  }
-  return settings;
-}
-
-/** Keeps shared options that a command refuses out of its help; whoever gives one is told why not. */
-export function hideOptions(command: Command, names: readonly string[]): Command {
-  for (const option of command.options) if (names.includes(option.attributeName())) option.hideHelp();
-  return command;
-}
-
-/** Says in a command's help what a shared option means there. */
-export function describeOption(command: Command, name: string, description: string): void {
-  for (const option of command.options) if (option.attributeName() === name) option.description = description;
-}
-
-/** The log of a command, by its name without `shoal`. */
-export function logFor(
-  name: string,
-  { quiet, verbose }: { readonly quiet?: boolean; readonly verbose?: boolean },
-): Log {
-  return new Log(name, quiet === true ? "quiet" : verbose === true ? "verbose" : "normal");
-}
-
-/** How requests are answered, as the command line says it. */
+/** How requests are answered. */
 export interface AnswerSettings {
   readonly echo?: boolean;
   readonly exec?: string;
 }
 
-/** Adds `--echo` and `--exec`, of which {@link answerer} wants one. */
+/** Adds `--echo` and `--exec`; {@link answerer} wants one of them. */
 export function addAnswerOptions(command: Command): Command {
   return command
     .option("--echo", "reply with the request")
-    .addOption(new Option("--exec <CMD>", "run CMD with the request on its input; its output is the reply"));
+    .addOption(
+      new Option("--exec <CMD>", "run CMD for each request: its input is the request, its output the reply"),
+    );
 }
 
 /** Answers a request's frames. */
@@ -81,7 +30,7 @@ export type Answer = (
 ) => Buffer[] | Promise<Buffer>;
 
 /**
- * What answers: an echo, or a program that is run for each request.
+ * An echo, or a program that is run for each request.
  *
  * @param env set for the program
  * @throws UsageError unless exactly one of the two is chosen
@@ -91,4 +40,74 @@ export function answerer(settings: AnswerSettings, env: Readonly<Record<string, 
   if ((echo === true) === (command !== undefined)) throw new UsageError("expected --echo or --exec CMD");
   if (command === undefined) return (request) => request;
   return (request, { signal }) => exec(command, request, { signal, env });
+}
+
+/** A client of any of the patterns. */
+export interface Caller {
+  request(frames: Buffer[], options: { readonly signal: AbortSignal }): Promise<Buffer[]>;
+  close(): Promise<void>;
+}
+
+export interface Calls {
+  /** The frames of one request. Empty: each message of standard input is a request. */
+  readonly body: readonly string[];
+  readonly settings: FormatChoice & { readonly count?: number };
+  /** Requests in flight at once; replies are printed in the order of the requests. Default 1. */
+  readonly pipeline?: number;
+  /** Creates the client. What the library calls a wrong argument is bad usage. */
+  open(): Caller;
+  /** A failure in the user's words. */
+  explain(error: unknown): unknown;
+}
+
+/**
+ * Runs a `call` command: sends requests and prints replies.
+ *
+ * @throws UsageError, Failure, or what `explain` makes of the client's error
+ */
+export async function runCalls({ body, settings, pipeline = 1, open, explain }: Calls): Promise<void> {
+  const { json, count } = settings;
+  if (body.length > 0 && count !== undefined) throw new UsageError("--count needs standard input");
+  const client = await asUsage(open);
+  const stop = new Stop().listen();
+  const format = formatFor(settings);
+  const output = new Output(format, stop.forced, stop.request);
+  const input = new Input(format, json === true, stop.requested);
+  let last: Promise<void> | undefined;
+  const printReply = (frames: Buffer[]): Promise<void> => {
+    const printed = Promise.all([client.request(frames, { signal: stop.forced }), last]).then(([reply]) =>
+      output.print([reply]),
+    );
+    printed.catch(() => undefined); // It is awaited later.
+    last = printed;
+    return printed;
+  };
+  try {
+    if (body.length > 0) await printReply(body.map((frame) => Buffer.from(frame)));
+    else {
+      const prints: Promise<void>[] = [];
+      let taken = 0;
+      for await (const frames of input.messages()) {
+        prints.push(printReply(frames));
+        if (prints.length >= pipeline) await prints.shift();
+        if (++taken >= (count ?? Number.POSITIVE_INFINITY) || output.gone) break;
+      }
+      for (const printed of prints) await printed;
+    }
+    await output.flush();
+    if (output.failure !== undefined) throw output.failure;
+  } catch (error) {
+    throw explain(error);
+  } finally {
+    await client.close();
+    stop.dispose();
+  }
+}
+
+/** The failure of a call, in the user's words. @param timeout of the call, in ms */
+export function callFailure(error: unknown, timeout: number): unknown {
+  if (error instanceof ServiceError) return new Failure(`${error.message} (${error.reason})`);
+  if (hasCode(error, "ETIMEDOUT")) return new Failure(`no reply came within ${timeout} ms`);
+  if (hasCode(error, "ABORT_ERR")) return new Failure("stopped before every reply came");
+  return error;
 }

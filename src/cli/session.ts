@@ -2,8 +2,8 @@
  * One run of a socket command, whatever the socket: open, work, deliver, close.
  *
  *   options -> socket -> endpoints -> work -> linger -> exit code
- *                                      |  a signal, or a reader that went away,
- *                                      +-> makes the work end early (signals.ts)
+ *                                      |  a signal, or the end of standard output's reader,
+ *                                      +-> ends the work early (stop.ts)
  */
 import type { CloseResult, Socket } from "../index.js";
 import { openEndpoints, type Peers, watchPeers } from "./endpoints.js";
@@ -14,9 +14,9 @@ import { Log } from "./log.js";
 import { checkSettings, type Given, type Settings } from "./options.js";
 import { Output } from "./output.js";
 import { type SecurityOptions, securityOptions } from "./security.js";
-import { GRACE, Stop, unlessAborted } from "./signals.js";
+import { GRACE, Stop, unlessAborted } from "./stop.js";
 
-/** What a command's work has at hand. */
+/** What a command's work uses. */
 export interface Session<S extends Socket> {
   readonly socket: S;
   readonly settings: Settings;
@@ -28,10 +28,9 @@ export interface Session<S extends Socket> {
 }
 
 /**
- * How the work ended: at its end, so that all it sent is waited for; because it
- * had enough, so that there is a bound on that; or with nothing sent, so that
- * nothing is waited for (a SUB would wait to repeat its subscriptions to a
- * publisher that is gone).
+ * How the work ended, which decides the linger: `complete` waits for everything that was sent, `enough` (--count was
+ * reached) at most GRACE ms, `received` not at all, since nothing was sent (a SUB would wait to repeat its subscriptions to
+ * a publisher that is gone).
  */
 export type Ending = "complete" | "enough" | "received";
 
@@ -47,8 +46,8 @@ export interface Work<S extends Socket> {
 /** @throws UsageError, Failure, or what the library throws */
 export async function runSocket<S extends Socket>(given: Given, work: Work<S>): Promise<void> {
   const settings = checkSettings(given);
-  const log = new Log(work.name, settings.quiet ? "quiet" : settings.verbose ? "verbose" : "normal");
-  const security = await securityOptions(settings);
+  const log = new Log(work.name);
+  const security = await securityOptions(settings, settings);
   const socket = await asUsage(() => work.open(security));
   const stop = new Stop().listen();
   const format = formatFor({ ...settings, routed: work.routed });
@@ -64,7 +63,7 @@ export async function runSocket<S extends Socket>(given: Given, work: Work<S>): 
       ending = await Promise.race([work.run(session), peers.refused]);
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
-      fault = error; // What came before it is delivered first.
+      fault = error; // The input before it is delivered first.
     }
     await deliver(session, ending);
     const printed = await output.flush();
@@ -78,7 +77,7 @@ export async function runSocket<S extends Socket>(given: Given, work: Work<S>): 
   }
 }
 
-/** Closes the socket; all that was accepted for sending leaves first. */
+/** Closes the socket after everything that was accepted for sending has left. */
 async function deliver(session: Session<Socket>, ending: Ending): Promise<void> {
   const { socket, settings, stop, peers } = session;
   if (ending === "received") {
@@ -90,7 +89,8 @@ async function deliver(session: Session<Socket>, ending: Ending): Promise<void> 
   const linger = hurried ? (limit < 0 ? GRACE : Math.min(limit, GRACE)) : limit;
   const closing = unlessAborted(socket.close({ linger }), stop.forced);
   const result = await Promise.race([closing, peers.refused]);
-  if (!isDelivered(result)) throw new Failure("not every message was delivered: no peer took them in time");
+  if (!isDelivered(result))
+    throw new Failure("not every message was delivered: no peer accepted them in time");
 }
 
 function isDelivered(result: CloseResult | undefined): boolean {

@@ -1,23 +1,22 @@
-/** shoal tap: what passes a proxy, a line a message. */
+/** shoal tap: the messages that pass a proxy, one per line. */
 import { isUtf8 } from "node:buffer";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Codec, json, msgpack, type Socket, text } from "../index.js";
 import type { TapFilter } from "../patterns/espresso/filter.js";
 import { EspressoListener, type TapRecord } from "../patterns/espresso/listener.js";
-import { addCommand } from "./command.js";
 import { watchPeers } from "./endpoints.js";
 import { asUsage, Failure, hasCode, UsageError } from "./failure.js";
 import type { Format } from "./format.js";
 import { Log } from "./log.js";
-import { checkSettings, collect, type Given } from "./options.js";
+import { addCommand, checkSettings, defined, type Given, repeatable, wholeNumber } from "./options.js";
 import { Output } from "./output.js";
-import { securityOptions } from "./security.js";
-import { Stop } from "./signals.js";
+import { addClientSecurityOptions, clientSecurityOptions } from "./security.js";
+import { Stop } from "./stop.js";
 
 /** Records printed at once. */
 const BATCH = 1_000;
-/** ms between two words about records that were missed. */
-const QUIET = 1_000;
+/** The shortest interval of two warnings about missed messages, in ms. */
+const WARNING_INTERVAL = 1_000;
 
 const DECODERS = ["text", "json", "msgpack", "hex"] as const;
 type Decoder = (typeof DECODERS)[number];
@@ -30,50 +29,34 @@ interface TapSettings extends Given {
 }
 
 export function addTapCommand(program: Command): void {
-  addCommand(program, {
+  const command = addCommand(program, {
     name: "tap",
-    summary: "print what passes a proxy",
+    summary: "print the messages that pass a proxy",
     description:
-      "Connects to a proxy's capture endpoint and prints each message that passes, a line each: when, the side it came " +
-      "from, its bytes, its frames. It never slows the proxy: what it is too slow for it misses, and says how much.",
+      "Connects to a proxy's capture endpoint and prints each message that passes, one per line: time, side it came from, " +
+      "bytes, frames. It never slows the proxy down: when it is too slow it misses messages, and logs how many.",
     examples: [
       "shoal tap --connect tcp://127.0.0.1:5570",
       "shoal tap --connect tcp://127.0.0.1:5570 --topic weather --decode json --sample 1/100",
     ],
   })
-    .addOption(new Option("--connect <EP>", "a capture endpoint (repeatable)").argParser(collect))
+    .addOption(repeatable("--connect <EP>", "a capture endpoint (repeatable)"))
     .addOption(
-      new Option(
-        "--topic <PREFIX>",
-        "messages whose first frame begins with PREFIX (repeatable; default: all)",
-      ).argParser(collect),
+      repeatable("--topic <PREFIX>", "only messages whose first frame begins with PREFIX (repeatable)"),
     )
     .addOption(
-      new Option("--from <SIDE>", "messages that came from one side").choices(["frontend", "backend"]),
+      new Option("--from <SIDE>", "only messages that came from this side").choices(["frontend", "backend"]),
     )
-    .option("--sample <1/N>", "every Nth of those", sample)
+    .option("--sample <1/N>", "only every Nth of these messages", sample)
     .addOption(
-      new Option("--decode <AS>", "how the last frame is shown (hex: all frames)")
+      new Option("--decode <AS>", "how to print the last frame (hex: all frames)")
         .choices(DECODERS)
         .default("text"),
     )
-    .option("--json", 'an object a message: {"time","from","size","frames",…}')
+    .option("--json", 'JSON lines: {"time","from","size","frames",…}')
     .option("--count <N>", "stop after N messages", wholeNumber(1))
-    .option("--timeout <MS>", "longest wait for a message; then fail", wholeNumber(0))
-    .option("--plain <USER:PASSWORD>", "PLAIN security")
-    .option("--curve-server-key <KEY>", "CURVE security, as a client of this public key (Z85)")
-    .option("--curve-certificate <FILE>", "CURVE keys of this end, the secret file")
-    .option("-q, --quiet", "only errors on standard error")
-    .option("-v, --verbose", "peers that come and go on standard error")
-    .action((settings: TapSettings) => tap(settings));
-}
-
-function wholeNumber(min: number): (text: string) => number {
-  return (value) => {
-    const number = Number(value);
-    if (/^\d+$/.test(value) && number >= min && number <= 2_147_483_647) return number;
-    throw new InvalidArgumentError(`Expected a whole number from ${min} to 2147483647.`);
-  };
+    .option("--timeout <MS>", "fail when no message comes within MS", wholeNumber(0));
+  addClientSecurityOptions(command).action((settings: TapSettings) => tap(settings));
 }
 
 function sample(value: string): number {
@@ -86,12 +69,9 @@ async function tap(given: TapSettings): Promise<void> {
   const { topic, from, sample: oneIn, decode = "text", connect, ...rest } = given;
   if (connect === undefined || connect.length === 0) throw new UsageError("expected --connect EP");
   const settings = checkSettings({ ...rest, connect });
-  const log = new Log("tap", settings.quiet ? "quiet" : settings.verbose ? "verbose" : "normal");
-  const security = await securityOptions(settings);
-  const filter: TapFilter = {
-    ...(topic === undefined ? {} : { topics: topic }),
-    ...(from === undefined ? {} : { from }),
-  };
+  const log = new Log("tap");
+  const security = await clientSecurityOptions(settings);
+  const filter: TapFilter = defined({ topics: topic, from });
   const listener = await asUsage(
     () =>
       new EspressoListener<unknown>({
@@ -104,7 +84,7 @@ async function tap(given: TapSettings): Promise<void> {
   );
   const stop = new Stop().listen();
   const output = new Output(LINES, stop.forced, stop.request);
-  // It looks at the events only.
+  // It uses only the events.
   const peers = watchPeers({ events: listener.events } as Socket, settings, log);
   try {
     await Promise.race([listen(listener, { ...settings, decode }, { output, stop, log }), peers.refused]);
@@ -112,7 +92,7 @@ async function tap(given: TapSettings): Promise<void> {
     if (output.failure !== undefined) throw output.failure;
     if (!printed) throw new Failure("stopped before every message was printed");
     const { delivered, missed } = listener.stats();
-    log.detail(`${delivered} messages, ${missed} missed`);
+    log.debug(`${delivered} messages, ${missed} missed`);
   } finally {
     await listener.close();
     await output.flush();
@@ -126,7 +106,7 @@ interface Ends {
   readonly log: Log;
 }
 
-/** @throws Failure when nothing came within --timeout */
+/** @throws Failure when no message came within --timeout */
 async function listen(
   listener: EspressoListener<unknown>,
   settings: Pick<TapSettings, "json" | "count" | "timeout"> & { readonly decode: Decoder },
@@ -135,10 +115,10 @@ async function listen(
   const { json: asJson = false, count = Number.POSITIVE_INFINITY, timeout = -1, decode } = settings;
   let printed = 0;
   let missed = 0;
-  let told = Number.NEGATIVE_INFINITY;
+  let warned = Number.NEGATIVE_INFINITY;
   while (printed < count && !output.gone && !stop.forced.aborted) {
     const max = Math.min(BATCH, count - printed);
-    // Told to stop, it prints what is there, once.
+    // After a signal it prints what has been received, once.
     const last = stop.requested.aborted;
     let records: TapRecord<unknown>[] = [];
     try {
@@ -153,17 +133,17 @@ async function listen(
     printed += records.length;
     await output.print([records.map((record) => Buffer.from(`${line(record, decode, asJson)}\n`))]);
     for (const record of records) missed += record.missed;
-    if (missed > 0 && performance.now() - told >= QUIET) {
-      log.warn(`${missed} messages were missed`);
-      told = performance.now();
+    if (missed > 0 && performance.now() - warned >= WARNING_INTERVAL) {
+      log.warn(`missed ${missed} messages`);
+      warned = performance.now();
       missed = 0;
     }
     if (last) break;
   }
-  if (missed > 0) log.warn(`${missed} messages were missed`);
+  if (missed > 0) log.warn(`missed ${missed} messages`);
 }
 
-/** Lines that are made already. */
+/** Formatted lines. */
 const LINES: Format = {
   whole: false,
   parse: (bytes) => [bytes],
@@ -187,7 +167,7 @@ function line(record: TapRecord<unknown>, decode: Decoder, asJson: boolean): str
   return asJson ? jsonOf(record, decode) : textOf(record, decode);
 }
 
-/** `undefined` members are left out. */
+/** Without `undefined` members. */
 function jsonOf(record: TapRecord<unknown>, decode: Decoder): string {
   const { from, size, truncated, missed, error } = record;
   const parsed = decode === "json" || decode === "msgpack";
@@ -226,14 +206,14 @@ function readable(frame: Buffer): string {
   return isUtf8(frame) ? visible(frame.toString()) : `0x${frame.toString("hex")}`;
 }
 
-/** One line, and no command to the terminal, whatever a message holds. */
+/** Escapes what would break the line or control the terminal. */
 function visible(text: string): string {
   return text.replaceAll(/[\p{Cc}\u2028\u2029]/gu, (character) => {
     return `\\u${(character.codePointAt(0) as number).toString(16).padStart(4, "0")}`;
   });
 }
 
-/** `undefined` for a value that nests too deep. */
+/** `undefined` for a value that is nested too deeply. */
 function tryJson(value: unknown): string | undefined {
   try {
     return toJson(value);
@@ -242,10 +222,10 @@ function tryJson(value: unknown): string | undefined {
   }
 }
 
-/** MessagePack has what JSON has not: bytes, and whole numbers of 64 bits. */
+/** MessagePack has types that JSON lacks: bytes, and 64-bit integers. */
 function toJson(value: unknown): string {
   return JSON.stringify(value, function (this: unknown, key: string, given: unknown) {
-    // A Buffer has become an object of its numbers here; it itself is what the holder has.
+    // `given` is the Buffer's `toJSON()`; the Buffer itself is in its holder.
     const own = (this as Record<string, unknown>)[key];
     if (own instanceof Uint8Array) return { base64: Buffer.from(own).toString("base64") };
     return typeof given === "bigint" ? String(given) : given;

@@ -1,76 +1,153 @@
-/** `--titanic DIR`: durable requests beside a broker, as long as that broker serves. */
+/** shoal titanic dead, requeue, remove: the dead letters in a folder of `--titanic DIR`, whether its broker runs or not. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { LmdbStore } from "../patterns/titanic/index.js";
+import { formatUuid, parseUuid } from "../patterns/titanic/protocol.js";
+import { describe, Failure, UsageError } from "./failure.js";
+import { bytesToJson } from "./format.js";
+import { Log } from "./log.js";
+import { addCommand, addGroup, wholeNumber } from "./options.js";
 
-import { loadOptional } from "../core/optional-package.js";
-import { openTitanic, type TitanicService } from "../patterns/titanic/index.js";
-import { describe, Failure } from "./failure.js";
-import type { Log } from "./log.js";
-import type { SecurityOptions } from "./security.js";
-
-/** What `shoal majordomo broker` says of it. */
-export interface TitanicPartOptions {
-  readonly titanicAttempts?: number;
-  readonly titanicTimeout?: number;
-  readonly titanicDamaged?: "refuse" | "set-aside";
+interface ListSettings {
+  readonly json?: boolean;
 }
 
-export class TitanicPart {
-  readonly #directory: string;
-  readonly #options: TitanicPartOptions;
-  readonly #security: SecurityOptions;
-  readonly #log: Log;
-  #service: TitanicService | undefined;
+interface ChangeSettings {
+  readonly all?: boolean;
+}
 
-  /**
-   * @param security of a client of the broker
-   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` when the package that it needs is not installed
-   */
-  constructor(directory: string, options: TitanicPartOptions, security: SecurityOptions, log: Log) {
-    loadOptional("lmdb", "--titanic");
-    this.#directory = directory;
-    this.#options = options;
-    this.#security = security;
-    this.#log = log;
-  }
+interface RequeueSettings extends ChangeSettings {
+  readonly ttl?: number;
+}
 
-  /** @throws Failure when the folder cannot be used */
-  open(endpoint: string): void {
-    const log = this.#log;
-    try {
-      const { titanicAttempts, titanicTimeout, titanicDamaged } = this.#options;
-      this.#service = openTitanic(endpoint, this.#directory, {
-        socketOptions: this.#security,
-        ...(titanicAttempts === undefined ? {} : { maxAttempts: titanicAttempts }),
-        ...(titanicTimeout === undefined ? {} : { timeout: titanicTimeout }),
-        store: titanicDamaged === undefined ? {} : { damagedFile: titanicDamaged },
-      });
-    } catch (error) {
-      const { cause } = error as Error;
-      const why = cause === undefined ? "" : ` (${describe(cause)})`;
-      throw new Failure(`--titanic ${this.#directory}: ${describe(error)}${why}`);
+/** How long a requeued request is kept, in ms: Titanic's default. */
+const REQUEST_TTL = 86_400_000;
+/** Letters read at once. */
+const PAGE = 100;
+
+export function addTitanicCommand(program: Command): void {
+  const titanic = addGroup(program, {
+    name: "titanic",
+    summary: "list, requeue and remove dead letters",
+    description:
+      "Dead letters: requests that failed too often, in the folder of shoal majordomo broker --titanic DIR.",
+    examples: ["shoal titanic dead requests", "shoal titanic requeue requests --all"],
+  });
+  addCommand(titanic, {
+    name: "dead",
+    summary: "list the dead letters",
+    description: "Prints one per line: UUID, service, failed attempts, time, reason.",
+    examples: ["shoal titanic dead requests", "shoal titanic dead requests --json"],
+  })
+    .argument("<DIR>", "the folder")
+    .option("--json", "JSON lines, with the request's frames")
+    .action((directory: string, settings: ListSettings) => list(directory, settings));
+  addCommand(titanic, {
+    name: "requeue",
+    summary: "retry dead letters",
+    description:
+      "Turns dead letters into requests again, with all their attempts. A running broker retries them within seconds.",
+    examples: ["shoal titanic requeue requests --all"],
+  })
+    .argument("<DIR>", "the folder")
+    .argument("[UUID...]", "the letters")
+    .option("--all", "all of them")
+    .option("--ttl <MS>", "how long they are kept and retried (default one day)", wholeNumber(1))
+    .action((directory: string, uuids: string[], settings: RequeueSettings) =>
+      change("requeue", directory, uuids, settings, async (store, uuid) => {
+        return store.requeue(uuid, Date.now() + (settings.ttl ?? REQUEST_TTL));
+      }),
+    );
+  addCommand(titanic, {
+    name: "remove",
+    summary: "remove dead letters",
+    description: "Removes dead letters. Their clients get the reply that such a request is unknown.",
+    examples: ["shoal titanic remove requests --all"],
+  })
+    .argument("<DIR>", "the folder")
+    .argument("[UUID...]", "the letters")
+    .option("--all", "all of them")
+    .action((directory: string, uuids: string[], settings: ChangeSettings) =>
+      change("remove", directory, uuids, settings, async (store, uuid) => {
+        if ((await store.look(uuid)).state !== "dead") return false;
+        await store.forget(uuid);
+        return true;
+      }),
+    );
+}
+
+async function list(directory: string, { json = false }: ListSettings): Promise<void> {
+  await using(directory, async (store) => {
+    for await (const { uuid, service, body, attempts, reason, died, expires } of letters(store)) {
+      const at = new Date(died).toISOString();
+      const frames = body.map(bytesToJson);
+      const line = json
+        ? JSON.stringify({
+            uuid: formatUuid(uuid),
+            service: String(service),
+            attempts,
+            reason,
+            died,
+            expires,
+            frames,
+          })
+        : `${formatUuid(uuid)} ${service} ${attempts} ${at} ${reason.replaceAll(/\s+/g, " ")}`;
+      process.stdout.write(`${line}\n`);
     }
-    const { titanic, damagedFile } = this.#service;
-    if (damagedFile !== undefined)
-      log.warn(
-        `the store in ${this.#directory} was damaged (${damagedFile.reason}); it is ${damagedFile.file} now`,
-      );
-    titanic.events
-      .on("request:retried", (e) =>
-        log.detail(`request ${e.uuid} for ${e.service} is tried again: ${describe(e.error)}`),
-      )
-      .on("request:buried", (e) =>
-        log.warn(
-          `request ${e.uuid} for ${e.service} failed ${e.attempts} times, and is a dead letter: ${e.reason}`,
-        ),
-      )
-      .on("record:damaged", (e) => log.warn(`record ${e.uuid} is damaged, and was set aside: ${e.reason}`))
-      .on("store:failed", (e) => log.warnOnce(`the store in ${this.#directory}: ${describe(e.error)}`));
-    log.info(`keeping requests in ${this.#directory}: ${titanic.stats().store.pending} wait`);
-  }
+  });
+}
 
-  /** To be called before the broker closes. It can be opened again. */
-  async close(linger: number): Promise<void> {
-    const service = this.#service;
-    this.#service = undefined;
-    await service?.close({ linger });
+async function change(
+  verb: string,
+  directory: string,
+  texts: readonly string[],
+  { all = false }: ChangeSettings,
+  apply: (store: LmdbStore, uuid: Buffer) => Promise<boolean>,
+): Promise<void> {
+  if (all === texts.length > 0) throw new UsageError("expected UUIDs or --all");
+  const uuids = texts.map((text) => {
+    const uuid = parseUuid(text);
+    if (uuid === undefined)
+      throw new UsageError(`a UUID has 32 hexadecimal digits; got ${JSON.stringify(text)}`);
+    return uuid;
+  });
+  await using(directory, async (store) => {
+    if (all) for await (const { uuid } of letters(store)) uuids.push(uuid);
+    let changed = 0;
+    const missing: string[] = [];
+    for (const uuid of uuids) {
+      if (await apply(store, uuid)) changed += 1;
+      else missing.push(formatUuid(uuid));
+    }
+    new Log(`titanic ${verb}`).info(`${verb}: ${changed} of ${uuids.length}`);
+    if (missing.length > 0) throw new Failure(`not a dead letter: ${missing.join(" ")}`);
+  });
+}
+
+async function* letters(store: LmdbStore) {
+  for (let after: Buffer | undefined; ; ) {
+    const page = await store.deadLetters(PAGE, after);
+    yield* page;
+    if (page.length < PAGE) return;
+    after = page.at(-1)?.uuid;
+  }
+}
+
+async function using(directory: string, run: (store: LmdbStore) => Promise<void>): Promise<void> {
+  if (!existsSync(join(directory, "data.mdb"))) throw new Failure(`there is no store in ${directory}`);
+  let store: LmdbStore;
+  try {
+    store = LmdbStore.open(directory, { maintenance: true });
+  } catch (error) {
+    const { cause } = error as Error;
+    throw new Failure(
+      `${directory}: ${describe(error)}${cause === undefined ? "" : ` (${describe(cause)})`}`,
+    );
+  }
+  try {
+    await run(store);
+  } finally {
+    await store.close();
   }
 }

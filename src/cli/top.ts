@@ -1,23 +1,21 @@
 /** shoal top: proxies and brokers, live. */
 import type { WriteStream } from "node:tty";
 import { type Command, InvalidArgumentError } from "commander";
-import { addCommand } from "./command.js";
 import { Failure, UsageError } from "./failure.js";
-import { addClientSecurityOptions, type ClientSecurityOptions, clientSecurity } from "./options.js";
-import { securityOptions } from "./security.js";
-import { Stop } from "./signals.js";
-import type { Screen } from "./top/screen.js";
+import { addCommand } from "./options.js";
+import { addClientSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
+import { Stop } from "./stop.js";
 import type { View } from "./top/view.js";
 
-/** s between two looks. */
+/** The default interval of the readings, in s. */
 const INTERVAL = 2;
 const MIN_INTERVAL = 0.1;
 const MAX_INTERVAL = 3_600;
-/** ms for an answer: the interval, within these. */
-const MIN_PATIENCE = 1_000;
-const MAX_PATIENCE = 5_000;
+/** Bounds of the time-out of an answer, which is the interval, in ms. */
+const MIN_TIMEOUT = 1_000;
+const MAX_TIMEOUT = 5_000;
 
-interface TopSettings extends ClientSecurityOptions {
+interface TopSettings extends SecuritySettings {
   readonly interval?: number;
   readonly once?: boolean;
   readonly json?: boolean;
@@ -28,8 +26,8 @@ export function addTopCommand(program: Command): void {
     name: "top",
     summary: "watch proxies and brokers: rates, queues, drops, peers",
     description:
-      "Asks each ADDRESS again and again, and shows what passes: http://HOST:PORT where --metrics answers, or the endpoint " +
-      "of a proxy's --control. Where standard output is no terminal, it prints a line for each side.",
+      "Reads the counters of each ADDRESS at an interval, and shows rates: http://HOST:PORT of --metrics, or the endpoint of " +
+      "a proxy's --control. When standard output is not a terminal, it prints one line per side.",
     examples: [
       "shoal top http://127.0.0.1:9464",
       "shoal top http://10.0.0.5:9464 tcp://127.0.0.1:5599 --interval 5",
@@ -38,9 +36,9 @@ export function addTopCommand(program: Command): void {
     ],
   })
     .argument("<address...>", "metrics over HTTP, or a proxy's control endpoint")
-    .option("--interval <S>", `seconds between two looks (default ${INTERVAL})`, seconds)
-    .option("--once", "two looks, the interval apart, printed once; exit code 1 where one does not answer")
-    .option("--json", "an object a line for each address and look");
+    .option("--interval <S>", `seconds between two readings (default ${INTERVAL})`, seconds)
+    .option("--once", "print the rates of one interval and end; exit code 1 if an address does not answer")
+    .option("--json", "JSON lines, one per address and reading");
   addClientSecurityOptions(command).action((addresses: string[], settings: TopSettings) =>
     top(addresses, settings),
   );
@@ -54,29 +52,30 @@ function seconds(text: string): number {
 
 async function top(texts: readonly string[], settings: TopSettings): Promise<void> {
   const { interval = INTERVAL, once = false } = settings;
-  const secured = clientSecurity(settings);
+  const security = await clientSecurityOptions(settings);
   const [{ isControl, openAddress }, { Watch }] = await Promise.all([
-    import("./top/looks.js"),
-    import("./top/watch.js"),
+    import("./top/address.js"),
+    import("./top/address.js"),
   ]);
-  if ((secured.plain ?? secured.curveServerKey) !== undefined && !texts.some(isControl))
-    throw new UsageError("--plain and --curve-… are for control sockets, tcp://… or ipc://…; there is none");
-  const security = await securityOptions(secured);
-  const patience = Math.min(MAX_PATIENCE, Math.max(MIN_PATIENCE, interval * 1_000));
+  if ((settings.plain ?? settings.curveServerKey) !== undefined && !texts.some(isControl))
+    throw new UsageError(
+      "--plain and --curve-… are for control sockets; expected an address tcp://… or ipc://…",
+    );
+  const timeout = Math.min(MAX_TIMEOUT, Math.max(MIN_TIMEOUT, interval * 1_000));
   const watches: InstanceType<typeof Watch>[] = [];
   const stop = new Stop().listen();
   const { requested } = stop;
-  process.stdout.on("error", stop.request); // Nobody reads any more.
+  process.stdout.on("error", stop.request); // The reader is gone.
   try {
     for (const text of texts) watches.push(new Watch(text, await openAddress(text, security)));
-    const show = await shower(settings, once);
+    const display = await displayOf(settings, once);
     try {
-      for (let looks = 1; !requested.aborted; looks++) {
+      for (let readings = 1; !requested.aborted; readings++) {
         const begin = performance.now();
-        const addresses = await Promise.all(watches.map((watch) => watch.look(patience, requested)));
+        const addresses = await Promise.all(watches.map((watch) => watch.look(timeout, requested)));
         if (requested.aborted) break;
-        const last = once && looks === 2;
-        if (!once || last) show.view({ time: Date.now(), interval, addresses });
+        const last = once && readings === 2;
+        if (!once || last) display.view({ time: Date.now(), interval, addresses });
         if (last) {
           if (addresses.some(({ up }) => !up)) throw new Failure("not every address answers");
           return;
@@ -84,7 +83,7 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
         await pause(interval * 1_000 - (performance.now() - begin), requested);
       }
     } finally {
-      show.close();
+      display.close();
     }
   } finally {
     process.stdout.off("error", stop.request);
@@ -93,19 +92,19 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
   }
 }
 
-interface Shower {
+interface Display {
   view(view: View): void;
   close(): void;
 }
 
-/** How it is shown: JSON, lines, a table once, or a screen. */
-async function shower({ json }: TopSettings, once: boolean): Promise<Shower> {
+/** The display: JSON, lines, a table once, or a screen. */
+async function displayOf({ json }: TopSettings, once: boolean): Promise<Display> {
   const { stdout } = process;
   const print = (lines: readonly string[]): void => {
     if (lines.length > 0) stdout.write(`${lines.join("\n")}\n`);
   };
   if (json === true || !stdout.isTTY) {
-    const { jsonLines, plainLines } = await import("./top/lines.js");
+    const { jsonLines, plainLines } = await import("./top/view.js");
     const linesOf = json === true ? jsonLines : plainLines;
     return { view: (view) => print(linesOf(view)), close: () => undefined };
   }
@@ -113,11 +112,10 @@ async function shower({ json }: TopSettings, once: boolean): Promise<Shower> {
   const color = stdout.hasColors();
   const table = (view: View): string[] => layout(view, stdout.columns, color);
   if (once) return { view: (view) => print(table(view)), close: () => undefined };
-  const { Screen } = await import("./top/screen.js");
   return live(new Screen(stdout), stdout, table);
 }
 
-function live(screen: Screen, stdout: WriteStream, table: (view: View) => string[]): Shower {
+function live(screen: Screen, stdout: WriteStream, table: (view: View) => string[]): Display {
   let shown: View | undefined;
   const draw = (): void => {
     if (shown !== undefined) screen.draw(table(shown));
@@ -137,7 +135,7 @@ function live(screen: Screen, stdout: WriteStream, table: (view: View) => string
   };
 }
 
-/** Ends early when it is told to stop. */
+/** Ends early when the signal is aborted. */
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) {
@@ -152,4 +150,42 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
     const timer = setTimeout(done, Math.max(0, ms));
     signal.addEventListener("abort", done, { once: true });
   });
+}
+
+/** A terminal's alternate screen: entered, redrawn, and left in any case, even when the process exits. */
+
+const ENTER = "\u001b[?1049h\u001b[?25l";
+const LEAVE = "\u001b[?25h\u001b[?1049l";
+const HOME = "\u001b[H";
+const CLEAR_LINE = "\u001b[K";
+const CLEAR_BELOW = "\u001b[J";
+
+class Screen {
+  readonly #out: WriteStream;
+  #isOpen = false;
+
+  constructor(out: WriteStream) {
+    this.#out = out;
+  }
+
+  open(): void {
+    this.#isOpen = true;
+    this.#out.write(ENTER);
+    process.on("exit", this.close);
+  }
+
+  /** Draws from the upper left corner; lines below the last row are cut. */
+  draw(lines: readonly string[]): void {
+    if (!this.#isOpen) return;
+    const shown = lines.slice(0, Math.max(1, this.#out.rows - 1));
+    this.#out.write(`${HOME}${shown.map((line) => `${line}${CLEAR_LINE}\r\n`).join("")}${CLEAR_BELOW}`);
+  }
+
+  /** Shows the primary screen again. */
+  readonly close = (): void => {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    process.off("exit", this.close);
+    this.#out.write(LEAVE);
+  };
 }

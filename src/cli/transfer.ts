@@ -1,20 +1,23 @@
-/** The two directions: from standard input to a socket, and from a socket to standard output. */
+/** The two directions: from standard input to a socket, from a socket to standard output, and both at once. */
+
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Readable, Socket, Writable } from "../index.js";
 import { Failure, hasCode } from "./failure.js";
-import type { Session } from "./session.js";
-import { unlessAborted } from "./signals.js";
+import { Input } from "./input.js";
+import type { Ending, Session } from "./session.js";
+import { GRACE, unlessAborted } from "./stop.js";
 
-/** Messages printed at once at most. */
+/** Messages printed at once, at most. */
 const BATCH = 1_000;
-/** With a signal: how long nothing may come until everything that was there counts as printed, in ms. */
+/** After a signal: the silence after which everything received counts as printed, in ms. */
 const DRAINED = 100;
-/** And how much may come until then: what the receive queue holds by default. */
+/** Messages printed after a signal, at most: what the receive queue holds by default. */
 const MAX_DRAINED = 1_000;
 
-/** Sends frames; `true` when they are sent, `false` when they were reported and passed over. */
+/** Sends frames; `true` when they are sent, `false` when they were reported and skipped. */
 export type Send = (frames: Buffer[]) => Promise<boolean>;
 
-/** @throws Failure when nobody has room within --timeout, or the command is stopped meanwhile */
+/** @throws Failure when no peer has room within --timeout, or the command is stopped meanwhile */
 export function sendTo(session: Session<Socket & Writable<Buffer[]>>): Send {
   const { socket, settings, stop } = session;
   const wait = { timeout: settings.timeout ?? -1, signal: stop.forced };
@@ -28,14 +31,14 @@ export function sendTo(session: Session<Socket & Writable<Buffer[]>>): Send {
   };
 }
 
-/** The user's words for a wait that ended without its event. */
+/** The failure of a wait that ended without its event. */
 export function waitFailed(error: unknown, timedOut: string): unknown {
   if (hasCode(error, "EAGAIN") || hasCode(error, "ETIMEDOUT")) return new Failure(timedOut);
   if (hasCode(error, "ABORT_ERR")) return new Failure("stopped before every message was delivered");
   return error;
 }
 
-/** A promise, but no longer than --timeout and not after the command was told to give up. */
+/** Awaits a promise for at most --timeout, and not after the command was forced to stop. */
 export async function waitFor(session: Session<Socket>, promise: Promise<void>, what: string): Promise<void> {
   const { timeout } = session.settings;
   const limit =
@@ -52,11 +55,11 @@ export async function waitFor(session: Session<Socket>, promise: Promise<void>, 
 }
 
 /**
- * Sends the input's messages, each when the one before it was taken.
+ * Sends the input's messages, each after the one before it was accepted.
  *
- * @param first waited for before the first message; never, if there is none
+ * @param first awaited before the first message, if there is one
  * @param max messages at most
- * @param enough ends it before the input does
+ * @param enough ends it before the input ends
  */
 export async function sendAll(
   session: Session<Socket>,
@@ -66,41 +69,41 @@ export async function sendAll(
   enough?: AbortSignal,
 ): Promise<void> {
   let sent = 0;
-  let passedOver = 0;
+  let skipped = 0;
   for await (const frames of session.input.messages()) {
     if (enough?.aborted === true) break;
     if (sent === 0) await first();
-    if (!(await send(frames))) passedOver += 1;
+    if (!(await send(frames))) skipped += 1;
     sent += 1;
     if (sent >= max) break;
   }
-  if (passedOver > 0) throw new Failure(`${passedOver} of ${sent} messages had no peer to go to`);
+  if (skipped > 0) throw new Failure(`${skipped} of ${sent} messages had no peer`);
 }
 
 /** How long receiving goes on. */
 export interface Reception {
-  /** Ends it, once what has come already is printed. */
+  /** Ends it after everything received so far is printed. */
   readonly until: AbortSignal;
   /** Messages at most. Default: no limit. */
   readonly max?: number | undefined;
-  /** Hears each message before it is printed. */
-  readonly heard?: (frames: Buffer[]) => void;
-  /** ms since anything happened that counts against --timeout. Default: the wait for the message. */
+  /** Called with each message before it is printed. */
+  readonly onMessage?: (frames: Buffer[]) => void;
+  /** ms since the last activity, which counts against --timeout. Default: the wait for the message. */
   readonly idle?: () => number;
 }
 
 /**
- * Prints messages as they come.
+ * Prints messages as they arrive.
  *
- * @returns whether `max` came
- * @throws Failure when none came within --timeout
+ * @returns whether `max` messages arrived
+ * @throws Failure when none arrives within --timeout
  */
 export async function receiveAll(
   session: Session<Socket & Readable<Buffer[]>>,
   reception: Reception,
 ): Promise<boolean> {
   const { socket, settings, output, stop } = session;
-  const { until, max = Number.POSITIVE_INFINITY, heard, idle } = reception;
+  const { until, max = Number.POSITIVE_INFINITY, onMessage, idle } = reception;
   const limit = settings.timeout ?? -1;
   let received = 0;
   let timeout = limit;
@@ -123,10 +126,89 @@ export async function receiveAll(
     }
     timeout = limit;
     received += messages.length;
-    if (heard !== undefined) messages.forEach(heard);
+    if (onMessage !== undefined) messages.forEach(onMessage);
     await output.print(messages);
     if (draining) drained += messages.length;
     if (drained >= MAX_DRAINED) break;
   }
   return received >= max;
+}
+
+/** After the input ended: the silence after which no answer is expected any more, in ms. */
+const QUIET_AFTER_INPUT = 500;
+/** After --count: the silence of the input after which everything in it counts as sent, in ms. */
+const QUIET_AFTER_COUNT = 100;
+
+/** What differs between the commands that send and receive. */
+export interface Conversation {
+  readonly send: Send;
+  /** Awaited before the first message is sent. */
+  readonly first?: () => Promise<void>;
+  readonly onMessage?: (frames: Buffer[]) => void;
+  /** Whether the command ends after its input. Default true. */
+  readonly endsWithInput?: boolean;
+}
+
+/**
+ * Sends input and prints output at once, neither waiting for the other (dealer, router, pair, xpub, xsub).
+ *
+ *   --count N      ends after N messages; input that is there already is still sent
+ *   input ends     all of it is sent, answers that come soon are printed, then it ends
+ *   no input       (/dev/null, or a command that does not depend on its input): until --count or a signal
+ */
+export async function converse(
+  session: Session<Socket & Readable<Buffer[]> & Writable<Buffer[]>>,
+  conversation: Conversation,
+): Promise<Ending> {
+  const { settings, stop, input, peers } = session;
+  const { send, onMessage, first = async () => undefined, endsWithInput = true } = conversation;
+  const noMoreOut = new AbortController();
+  const noMoreIn = new AbortController();
+  let lastSent = performance.now();
+  let lastReceived = lastSent;
+
+  const receiving = receiveAll(session, {
+    until: AbortSignal.any([stop.requested, noMoreIn.signal]),
+    max: settings.count,
+    onMessage: (frames) => {
+      lastReceived = performance.now();
+      onMessage?.(frames);
+    },
+    // While messages go out, silence from the peer is not a fault.
+    idle: () => performance.now() - Math.max(lastSent, lastReceived),
+  });
+  const sendAndNote: Send = async (frames) => {
+    const sent = await send(frames);
+    lastSent = performance.now();
+    return sent;
+  };
+  const sending = sendAll(session, sendAndNote, first, undefined, noMoreOut.signal);
+
+  const over = await Promise.race([receiving.then(() => "receiving"), sending.then(() => "sending")]);
+  if (over === "receiving") {
+    const idle = quiet(() => Math.max(lastSent, lastReceived, input.lastActive), QUIET_AFTER_COUNT);
+    await Promise.race([sending, idle, sleep(GRACE)]); // An endless input ends here.
+    noMoreOut.abort();
+    return "enough";
+  }
+  if (settings.count !== undefined || !endsWithInput || Input.isAbsent()) {
+    await receiving;
+    return settings.count === undefined ? "complete" : "enough";
+  }
+  if (!stop.requested.aborted && input.taken > 0) {
+    await Promise.race([receiving, waitFor(session, peers.seen, "no peer connected")]);
+    await Promise.race([receiving, quiet(() => Math.max(lastSent, lastReceived), QUIET_AFTER_INPUT)]);
+  }
+  noMoreIn.abort();
+  await receiving;
+  return "complete";
+}
+
+/** Settles `ms` after the time that `last` returns. */
+async function quiet(last: () => number, ms: number): Promise<void> {
+  for (;;) {
+    const left = last() + ms - performance.now();
+    if (left <= 0) return;
+    await sleep(Math.ceil(left));
+  }
 }

@@ -1,33 +1,32 @@
-/** shoal dealer, router, pair: lines both ways at once. */
+/** shoal dealer, router, pair: sending and receiving at once. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { Dealer, Pair, Router, type RoutingIdOptions } from "../index.js";
-import { addSocketCommand } from "./command.js";
-import { converse } from "./converse.js";
 import { hasCode } from "./failure.js";
-import type { Settings } from "./options.js";
-import { encodeRoutingId } from "./routing-id.js";
-import { runSocket, type Session } from "./session.js";
-import { type Send, sendTo, waitFailed, waitFor } from "./transfer.js";
+import { encodeRoutingId } from "./format.js";
+import { addSocketCommand, type Settings } from "./options.js";
 
-/** How long a line for a peer that is not there waits for it to come (back), in ms. */
+import { runSocket, type Session } from "./session.js";
+import { converse, type Send, sendTo, waitFailed, waitFor } from "./transfer.js";
+
+/** How long a line for an absent peer waits for it to connect, in ms. */
 const PEER_GRACE = 1_000;
-/** Between two attempts to reach a peer that is away or full, in ms. */
+/** Between two attempts to reach a peer that is absent or full, in ms. */
 const RETRY = 10;
 
-/** Settings of sockets that a router can know by name. */
+/** Settings of sockets that have a routing id. */
 export interface RoutedSettings extends Settings {
   readonly routingId?: string;
 }
 
-/** The name to construct a socket with. */
+/** The routing id as a socket option. */
 export function routingIdOf({ routingId }: Pick<RoutedSettings, "routingId">): RoutingIdOptions {
   return routingId === undefined ? {} : { routingId };
 }
 
 /** Adds `--routing-id` to a command. */
 export function addRoutingId(command: Command): void {
-  command.option("--routing-id <ID>", "the name under which a router knows this end");
+  command.option("--routing-id <ID>", "the routing id by which a router addresses this end");
 }
 
 export function addTwoWayCommands(program: Command): void {
@@ -36,10 +35,10 @@ export function addTwoWayCommands(program: Command): void {
       program,
       {
         name: "dealer",
-        summary: "send lines to peers in turn, print what they send",
+        summary: "send lines to peers in turn, and print their messages",
         description:
-          "Sends standard input to its peers in turn, and prints what comes from them, both at once. A rep peer " +
-          "wants an empty frame before the message.",
+          "Sends standard input to its peers in turn, and prints their messages, both at once. A rep peer expects an " +
+          "empty frame before the message.",
         examples: [
           "printf 'a\\nb\\n' | shoal dealer --count 2 --connect tcp://127.0.0.1:5560",
           "echo '|hello' | shoal dealer --multipart '|' --count 1 --connect tcp://127.0.0.1:5559",
@@ -58,10 +57,10 @@ export function addTwoWayCommands(program: Command): void {
       program,
       {
         name: "router",
-        summary: "talk to each peer by its routing id",
+        summary: "send to each peer by its routing id",
         description:
-          "Prints what comes as ROUTING-ID MESSAGE, and sends lines of that form to the peers they name, both at " +
-          "once. An id that is no plain text is written as 0x and hexadecimal digits.",
+          "Prints each message as ROUTING-ID MESSAGE, and sends lines of that form to the peers they name, both at once. A " +
+          "routing id that is not printable text is written as 0x and hexadecimal digits.",
         examples: [
           "shoal router --bind tcp://127.0.0.1:5560",
           "echo 'alice hello' | shoal router --bind tcp://127.0.0.1:5560",
@@ -75,7 +74,7 @@ export function addTwoWayCommands(program: Command): void {
           run: (session) =>
             converse(session, {
               send: sendRouted(session),
-              first: () => waitFor(session, session.peers.seen, "no peer came"),
+              first: () => waitFor(session, session.peers.seen, "no peer connected"),
             }),
         }),
     ),
@@ -84,8 +83,8 @@ export function addTwoWayCommands(program: Command): void {
     program,
     {
       name: "pair",
-      summary: "talk to one peer, both ways",
-      description: "Sends standard input to the one peer, and prints what comes from it, both at once.",
+      summary: "send to and receive from one peer",
+      description: "Sends standard input to the one peer, and prints its messages, both at once.",
       examples: [
         "shoal pair --bind tcp://127.0.0.1:5561",
         "echo hello | shoal pair --connect tcp://127.0.0.1:5561",
@@ -101,8 +100,8 @@ export function addTwoWayCommands(program: Command): void {
 }
 
 /**
- * A router's sending: waits for a peer that is full, a moment for one that is
- * away, and then passes the line over, so that one lost peer does not stop the others.
+ * A router's `send`: waits for a peer that is full, and up to PEER_GRACE for one that is absent; then it skips the line, so
+ * that one lost peer does not hold up the others.
  */
 function sendRouted(session: Session<Router>): Send {
   const { socket, settings, stop, log, input } = session;
@@ -116,8 +115,8 @@ function sendRouted(session: Session<Router>): Send {
         return true;
       } catch (error) {
         const waited = performance.now() - started;
-        const away = hasCode(error, "EHOSTUNREACH");
-        if (away && (waited >= grace || stop.forced.aborted)) {
+        const absent = hasCode(error, "EHOSTUNREACH");
+        if (absent && (waited >= grace || stop.forced.aborted)) {
           const id = encodeRoutingId(frames[0] as Buffer, Buffer.from(" "));
           log.warn(`line ${input.taken}: no peer with the routing id ${id} is connected`);
           return false;
@@ -126,7 +125,7 @@ function sendRouted(session: Session<Router>): Send {
         if (full && (waited >= room || stop.forced.aborted)) {
           throw waitFailed(error, `the peer had no room for a message within ${room} ms`);
         }
-        if (!away && !full) throw error;
+        if (!absent && !full) throw error;
       }
       await sleep(RETRY);
     }

@@ -138,7 +138,7 @@ describe("req and rep", () => {
     await rep.until("stdout", /anyone\?/);
     rep.end();
     const { code, stderr } = await rep.ended;
-    expect(stderr).toMatch(/shoal rep: standard input ended: a request stays without a reply\n/);
+    expect(stderr).toMatch(/shoal rep: standard input ended: a request is left without a reply\n/);
     expect(code).toBe(1);
   });
 });
@@ -184,7 +184,7 @@ describe("dealer and router", () => {
     expect((await dealer.ended).stdout.toString()).toBe("y\n");
     const { code, stderr } = await router.ended;
     expect(stderr).toMatch(/line 1: no peer with the routing id bob is connected\n/);
-    expect(stderr).toMatch(/1 of 2 messages had no peer to go to\n/);
+    expect(stderr).toMatch(/1 of 2 messages had no peer\n/);
     expect(code).toBe(1);
   });
 

@@ -47,8 +47,8 @@ describe("JSON", () => {
   });
 
   test.each([
-    ["", /no JSON/],
-    ["{", /no JSON/],
+    ["", /invalid JSON/],
+    ["{", /invalid JSON/],
     ["null", /expected \{"frames"/],
     ['"a"', /expected \{"frames"/],
     ['{"frames":[]}', /expected \{"frames"/],

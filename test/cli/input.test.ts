@@ -88,7 +88,7 @@ describe("input that is no message", () => {
 
   test("a reply that is no message makes rep fail", async () => {
     const { code, stderr } = await run("nonsense\n", "rep", "-q", "--json", "--bind", ipc());
-    expect(stderr).toMatch(/^shoal rep: line 1: no JSON [^\n]*\n$/);
+    expect(stderr).toMatch(/^shoal rep: line 1: invalid JSON [^\n]*\n$/);
     expect(code).toBe(1);
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { LineSplitter } from "../../src/cli/lines.js";
+import { LineSplitter } from "../../src/cli/input.js";
 import fc from "../support/properties.js";
 
 function splitAll(chunks: readonly Buffer[], max?: number): Buffer[] {

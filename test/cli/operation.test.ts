@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
-import { watchdogInterval } from "../../src/cli/service-manager.js";
+import { watchdogInterval } from "../../src/cli/operation.js";
 import { Pull, Push, Request, type Socket } from "../../src/index.js";
 import { Child, file, MAIN, metricsOf, run, startStreamer, startWithout, useShoal } from "./support.js";
 
@@ -131,7 +131,7 @@ describe("--metrics", () => {
     const { code, stderr } = await proxy.ended;
     expect([code, stderr]).toEqual([
       1,
-      expect.stringMatching(/stopped before everything in hand had ended\n$/),
+      expect.stringMatching(/stopped before everything in flight was finished\n$/),
     ]);
   });
 
@@ -308,7 +308,7 @@ describe("a service manager", () => {
 
   it("that cannot be told is no reason to stop", async () => {
     const { proxy } = notified("echo broken >&2; exit 1");
-    await proxy.until("stderr", /the service manager cannot be told: .*systemd-notify/);
+    await proxy.until("stderr", /cannot notify the service manager: .*systemd-notify/);
     proxy.process.kill("SIGTERM");
     expect((await proxy.ended).code).toBe(0);
   });

@@ -87,7 +87,7 @@ describe("a pair of brokers", () => {
     expect(backup.stderr).not.toContain("keeping requests");
     primary.process.kill("SIGTERM");
     expect((await primary.ended).code).toBe(0);
-    await backup.until("stderr", /serving: as its peer's state has it/);
+    await backup.until("stderr", /serving: its peer's state decides it/);
     // The folder is of one at a time.
     await backup.until("stderr", /keeping requests in /);
     const { code, stdout } = await run("one\ntwo\n", "majordomo", "call", "echo", ...both);
@@ -108,8 +108,8 @@ describe("a pair of brokers", () => {
     expect(String(await client.request("echo", "two"))).toBe("two");
     expect(client.stats().broker).toBe(endpoints[1]);
     process.kill(pid as number, "SIGCONT");
-    await primary.until("stderr", /standing by: as its peer's state has it/);
-    expect(primary.stderr).toContain("waiting for its peer: it was held up");
+    await primary.until("stderr", /standing by: its peer's state decides it/);
+    expect(primary.stderr).toContain("waiting for its peer: this process was stalled");
     expect(primary.stderr + backup.stderr).not.toContain("both servers");
     expect(String(await client.request("echo", "three"))).toBe("three");
   }, 60_000);
@@ -131,7 +131,7 @@ describe("a pair of brokers", () => {
     const { primary, backup } = await startPair(BROKER, "--curve-certificate", `${name}_secret`);
     primary.process.kill("SIGTERM");
     expect((await primary.ended).code).toBe(0);
-    await backup.until("stderr", /serving: as its peer's state has it/);
+    await backup.until("stderr", /serving: its peer's state decides it/);
   }, 60_000);
 });
 

@@ -205,8 +205,8 @@ describe("shoal proxy --config", () => {
     const pulling = keepPulling(pull);
     await pulling.until(1_000);
     write(two("], receiveHighWaterMark: 500", "]"));
-    await proxy.until("stderr", /work has ended, to start again with other frontend\.receiveHighWaterMark\n/);
-    await proxy.until("stderr", /work has started again\n.*again: 1 change\n/);
+    await proxy.until("stderr", /work has ended, to restart with a new frontend\.receiveHighWaterMark\n/);
+    await proxy.until("stderr", /work has restarted\n.*again: 1 change\n/);
     expect(texts(await client.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
     await pushing.stop();
     await until(() => push.stats().queued === 0, "the last to leave");
@@ -223,12 +223,12 @@ describe("shoal proxy --config", () => {
     client.connect(at.clients);
     const lost = ends(client);
     write(two("], lingr: 5", "]").replace("kind: queue", "kind: que"));
-    await proxy.until("stderr", /what ran before runs on\n/);
+    await proxy.until("stderr", /the proxies continue unchanged\n/);
     expect(proxy.stderr).toContain(
       `shoal proxy: ${path}:8:11: proxies.requests.kind: expected one of queue, forwarder, streamer, socket; got "que"; did you mean queue?\n`,
     );
     expect(proxy.stderr).toContain(": proxies.work.frontend.lingr: unknown key; did you mean linger?\n");
-    expect(proxy.stderr).toContain(`shoal proxy: ${path} has 2 faults; what ran before runs on\n`);
+    expect(proxy.stderr).toContain(`shoal proxy: ${path} has 2 problems; the proxies continue unchanged\n`);
     expect(texts(await client.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
     write(two("]", "]"));
     await proxy.until("stderr", /again: nothing changed\n/);
@@ -249,8 +249,8 @@ describe("shoal proxy --config", () => {
     const free = ipc();
     write(two(`, "${free}", "${at.more}"]`, "]"));
     proxy.process.kill("SIGHUP");
-    await proxy.until("stderr", /what ran before runs on\n/);
-    expect(proxy.stderr).toMatch(new RegExp(`${path}: work: .*${at.more}.*; what ran before runs on`));
+    await proxy.until("stderr", /the proxies continue unchanged\n/);
+    expect(proxy.stderr).toMatch(new RegExp(`${path}: work: .*${at.more}.*; the proxies continue unchanged`));
     expect(proxy.stderr).toContain(`work: the frontend does not listen at ${free} any more`);
     const there = open(new Pull());
     await there.bind(free); // It is free again.
@@ -316,9 +316,9 @@ describe("shoal proxy --config", () => {
       push.connect(at.work);
       await push.ready({ timeout: LIMIT });
       write(two('], plainUsers: { me: "x${SHOAL_TEST_SECRET}" }, linger: "${SHOAL_TEST_SECRET}"', "]"));
-      await proxy.until("stderr", /what ran before runs on\n/);
+      await proxy.until("stderr", /the proxies continue unchanged\n/);
       write(two('], plainUsers: { me: "x${SHOAL_TEST_SECRET}" }', "]"));
-      await proxy.until("stderr", /work has started again\n/);
+      await proxy.until("stderr", /work has restarted\n/);
       proxy.process.kill("SIGTERM");
       const { stderr, stdout } = await proxy.ended;
       expect(`${stderr}${stdout}`).not.toContain(secret);
@@ -335,18 +335,18 @@ describe("shoal proxy --config", () => {
       [
         ["--config", "/no/such/file"],
         1,
-        /\/no\/such\/file:1:1: cannot read the file: it does not exist\n.*\/no\/such\/file has a fault/,
+        /\/no\/such\/file:1:1: cannot read the file: it does not exist\n.*\/no\/such\/file has a problem/,
       ],
-      [["--config", "x", "queue", "--frontend", "ipc://x"], 2, /--config FILE says all of it/],
+      [["--config", "x", "queue", "--frontend", "ipc://x"], 2, /--config FILE defines everything/],
       [
         ["queue", "--config", "x"],
         2,
-        /--config FILE says all of it: "shoal proxy --config x", without queue/,
+        /--config FILE defines everything: use "shoal proxy --config x", without queue/,
       ],
       [
         ["--config", "x", "--frontend", "ipc://x"],
         2,
-        /--config FILE says all of it; --frontend does not go with it/,
+        /--config FILE defines everything; --frontend cannot be added to it/,
       ],
       [["--config"], 2, /argument missing/],
       [["--frontend", "ipc://x"], 2, /unknown option '--frontend'; expected queue, forwarder/],
@@ -381,7 +381,7 @@ describe("shoal proxy check", () => {
     expect(lines[1]).toMatch(
       /:5:\d+: proxies\.work\.frontend\.curveCertificate: cannot read .*: it does not exist$/,
     );
-    expect(lines[2]).toBe(`shoal proxy check: ${path} has 2 faults`);
+    expect(lines[2]).toBe(`shoal proxy check: ${path} has 2 problems`);
     expect(JSON.parse(String(json.stdout))).toMatchObject({
       ok: false,
       problems: [{ file: path, line: 5, path: "proxies.work.frontend.lingr" }, { line: 5 }],

@@ -72,7 +72,7 @@ describe("shoal proxy", () => {
     proxy.process.kill("SIGTERM");
     const { code, stderr } = await proxy.ended;
     expect(code).toBe(1);
-    expect(stderr).toMatch(/stopped with messages left: 1 not passed on, 0 not sent, 0 requests/);
+    expect(stderr).toMatch(/stopped with messages left: 1 not forwarded, 0 not sent, 0 requests/);
   });
 
   it("forwarder: a capture, and the words PAUSE and TERMINATE", async () => {
@@ -205,7 +205,7 @@ while True:
         "a:b",
       ],
       2,
-      /--frontend-plain is the server's/,
+      /--frontend-plain is for a server that binds/,
     ],
     [["queue", "--frontend", ANY, "--backend", "ipc:///nowhere/at/all"], 1, /nowhere/],
     [["queue", "--frontend", ANY, "--backend", ANY, "--frontend-curve-certificate", "/no"], 1, /\/no/],

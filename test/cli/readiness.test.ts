@@ -2,16 +2,16 @@
 import { expect, it } from "vitest";
 import { Log } from "../../src/cli/log.js";
 import { operate } from "../../src/cli/operation.js";
-import type { Stop } from "../../src/cli/signals.js";
+import { Stop } from "../../src/cli/stop.js";
 
 it.each([
   ["without a state", { requests: 0 }, [503, 200, 503]],
   ["with a state that runs", { state: "running" }, [503, 200, 503]],
   ["with a state of its own", { state: "draining" }, [503, 503, 503]],
 ])("a service %s is ready from its word to the first signal", async (_, stats, expected) => {
-  const requested = new AbortController();
+  const stop = new Stop();
   const told: string[] = [];
-  const log = Object.assign(new Log("test", "normal"), {
+  const log = Object.assign(new Log("test"), {
     info: (text: string) => void told.push(text),
   });
   const asked: [number, string][] = [];
@@ -21,19 +21,23 @@ it.each([
     const response = await fetch(`${url}/readyz`);
     asked.push([response.status, await response.text()]);
   };
+  let drained: Promise<void> | undefined;
   await operate(
     {
       settings: { metrics: "127.0.0.1:0" },
       log,
-      stop: { requested: requested.signal, forced: new AbortController().signal } as Stop,
+      stop,
+      service: {
+        close: () => {
+          drained ??= look();
+          return drained;
+        },
+      },
       sources: () => [{ name: "work", kind: "majordomo", stats: () => stats }],
     },
-    async (ready) => {
+    async () => {
       await look();
-      ready();
-      await look();
-      requested.abort();
-      await look();
+      setImmediate(() => void look().finally(stop.request));
     },
   );
   expect(asked.map(([status]) => status)).toEqual(expected);

@@ -27,7 +27,7 @@ it("keeps a request when the broker is killed, and answers it once there is a wo
   await first.ended;
 
   const second = startWithout(...titanic, endpoint);
-  await second.until("stderr", /keeping requests in .*: 1 wait/);
+  await second.until("stderr", /keeping requests in .*: 1 pending/);
   const worker = startWithout("majordomo", "worker", "upper", "--connect", endpoint, "--exec", "tr a-z A-Z");
   await worker.until("stderr", /offering upper/);
   let status = "";
@@ -125,8 +125,8 @@ it("refuses a folder whose file is cut off, or sets the file aside when it is to
   const refused = await run("", ...command);
   expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("data.mdb is damaged")]);
   const second = startWithout(...command, "--titanic-damaged", "set-aside");
-  await second.until("stderr", /was damaged \(.*\); it is .*data\.mdb\.damaged-.* now/);
-  await second.until("stderr", /keeping requests in .*: 0 wait/);
+  await second.until("stderr", /was damaged \(.*\) and renamed to .*data\.mdb\.damaged-/);
+  await second.until("stderr", /keeping requests in .*: 0 pending/);
   second.process.kill("SIGTERM");
   await second.ended;
   expect(readdirSync(store).filter((name) => name.startsWith("data.mdb.damaged-"))).toHaveLength(1);

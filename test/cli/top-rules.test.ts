@@ -1,13 +1,18 @@
 /** shoal top without a network: reading metrics, rates, numbers, layout. */
 import { describe, expect, it } from "vitest";
-import { parseStatus } from "../../src/cli/top/control-status.js";
+import { parsePrometheusText, parseStatus } from "../../src/cli/top/address.js";
 import { layout } from "../../src/cli/top/layout.js";
-import { jsonLines, plainLines } from "../../src/cli/top/lines.js";
-import { duration, harmless, short } from "../../src/cli/top/numbers.js";
-import { parsePrometheusText } from "../../src/cli/top/prometheus-text.js";
-import { type Look, rate, rated } from "../../src/cli/top/rates.js";
-import { isRead, readingOf } from "../../src/cli/top/readings.js";
-import type { AddressView, View } from "../../src/cli/top/view.js";
+import { isRead, rate, rated, readingOf, type TimedReading } from "../../src/cli/top/readings.js";
+import {
+  type AddressView,
+  duration,
+  harmless,
+  jsonLines,
+  plainLines,
+  short,
+  type View,
+} from "../../src/cli/top/view.js";
+
 import { Exposition } from "../../src/metrics/exposition.js";
 import { METRICS } from "../../src/metrics/metrics-table.js";
 import { samplesOf } from "../../src/metrics/samples.js";
@@ -117,12 +122,12 @@ describe("a reading", () => {
     const status = JSON.stringify({ ok: true, ...STATS, endpoints: {} });
     expect(parseStatus(status)).toEqual(samplesOf({ name: "queue", kind: "queue", stats: STATS }));
     for (const text of ["", "nope", "null", "[]", '{"ok":false}', '{"ok":true}'])
-      expect(() => parseStatus(text)).toThrow(/no proxy/);
+      expect(() => parseStatus(text)).toThrow(/not a proxy/);
   });
 });
 
 describe("rates", () => {
-  const look = (at: number, count: number, name = "p"): Look => ({
+  const look = (at: number, count: number, name = "p"): TimedReading => ({
     at,
     reading: {
       sources: [
@@ -131,7 +136,8 @@ describe("rates", () => {
       process: { cpu: count / 1_000 },
     },
   });
-  const inRate = (before: Look | undefined, now: Look) => rated(before, now).sources[0]?.sides[0]?.rates.in;
+  const inRate = (before: TimedReading | undefined, now: TimedReading) =>
+    rated(before, now).sources[0]?.sides[0]?.rates.in;
 
   it("are what came since, by the time between", () => {
     expect(inRate(look(1_000, 100), look(3_000, 500))).toBe(200);

@@ -149,8 +149,8 @@ proxies:
       expect(results[at]).toMatchObject({ code: 0, stderr: "", looks: [running(name)] });
     const reasons = results.slice(3).map(({ code, looks }) => [code, looks[0]?.up, looks[0]?.reason]);
     expect(reasons).toEqual([
-      [1, false, expect.stringMatching(/^no handshake at .*: the two ends use different security/)],
-      [1, false, expect.stringMatching(/^no handshake at .*key/)],
+      [1, false, expect.stringMatching(/^handshake with .*: the two ends use different security/)],
+      [1, false, expect.stringMatching(/^handshake with .*key/)],
       [1, false, expect.stringMatching(/ refused: /)],
     ]);
     for (const args of [
@@ -202,7 +202,7 @@ proxies:
       expect.stringMatching(/hang away: no answer in time$/),
       expect.stringMatching(/redirect away: /),
       expect.stringMatching(/error away: HTTP 500$/),
-      expect.stringMatching(/endless away: its answer has more than 16777216 bytes$/),
+      expect.stringMatching(/endless away: the answer exceeds 16777216 bytes$/),
       "",
     ]);
     expect(code).toBe(1);

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import type { Session } from "../../src/cli/session.js";
-import { Stop } from "../../src/cli/signals.js";
+import { Stop } from "../../src/cli/stop.js";
 import { receiveAll } from "../../src/cli/transfer.js";
 import { Pull, Push, type Socket } from "../../src/index.js";
 

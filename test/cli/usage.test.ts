@@ -135,8 +135,8 @@ describe("what fails is one line and exit code 1", () => {
     [["rep", "--echo", "--connect"], /no request came within 50 ms/],
     [["push", "--connect"], /not every message was delivered/],
     [["req", "--connect"], /no reply came within 50 ms/],
-    [["pub", "--connect"], /no subscriber came within 50 ms/],
-    [["pair", "--connect"], /no (peer|message) came within 50 ms/],
+    [["pub", "--connect"], /no subscriber connected within 50 ms/],
+    [["pair", "--connect"], /no (peer connected|message came) within 50 ms/],
   ])("%s with nobody there, after --timeout", async (args, why) => {
     await fails(1, why, [...args, ipc(), "--timeout", "50"], "a\n");
   });

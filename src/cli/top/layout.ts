@@ -1,23 +1,22 @@
-/** The table on a terminal: lines for a width. Pure. */
+/** The table on a terminal, as lines of a width. Pure. */
 import { styleText } from "node:util";
 import Table from "cli-table3";
-import { duration, harmless, short } from "./numbers.js";
-import type { RatedSide, RatedSource } from "./rates.js";
-import { type AddressView, summary, type View } from "./view.js";
+import type { RatedSide, RatedSource } from "./readings.js";
+import { type AddressView, duration, harmless, short, summary, type View } from "./view.js";
 
 interface Column {
   readonly head: string;
   readonly width: number;
   readonly align: "left" | "right";
-  /** The larger, the earlier it goes when the terminal is narrow; 0 stays. */
+  /** The largest goes first when the terminal is narrow; 0 always stays. */
   readonly goes: number;
   /** @param first whether it is the source's first line */
   text(source: RatedSource, side: RatedSide, first: boolean): string;
 }
 
-/** The least that a name gets. */
+/** Minimum width of a name. */
 const MIN_NAME = 8;
-/** The most. */
+/** Maximum width of a name. */
 const MAX_NAME = 24;
 
 const COLUMNS: readonly Column[] = [
@@ -36,14 +35,14 @@ const COLUMNS: readonly Column[] = [
   right("REFUSED", 9, (_, { refused }) => short(refused)),
 ];
 
-/** Between two columns nothing but spaces. */
+/** Columns are separated by spaces only. */
 const NO_LINES = Object.fromEntries(
   "top top-mid top-left top-right bottom bottom-mid bottom-left bottom-right left left-mid mid mid-mid right right-mid middle"
     .split(" ")
     .map((name) => [name, ""]),
 );
 
-/** @param width columns of the terminal @param color whether states have colours */
+/** @param width columns of the terminal @param color whether to use colours */
 export function layout(view: View, width: number, color: boolean): string[] {
   const { columns, widths } = fitting(view, width);
   const paint: Paint = (style, text) => (color ? styleText(style, text, { validateStream: false }) : text);
@@ -64,7 +63,7 @@ export function layout(view: View, width: number, color: boolean): string[] {
 
 type Paint = (style: "bold" | "cyan" | "red", text: string) => string;
 
-/** The columns that a width has room for, and theirs. */
+/** The columns that fit into a width, and their widths. */
 function fitting(
   { addresses }: View,
   width: number,
@@ -114,7 +113,7 @@ function addressLine(address: AddressView): string {
   return `${name}  ${parts.join(", ")}`;
 }
 
-/** What would wrap is cut off. */
+/** Cuts a line that would wrap. */
 function cut(line: string, width: number): string {
   const text = line.trimEnd();
   return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;

@@ -1,12 +1,12 @@
-/** What is shown of a source: its samples, put together by side. Pure. */
+/** Readings of a source: its samples by side, and rates between two readings. Pure. */
 import { familyOf, INFO, type METRICS, type MetricsKind, NAME_LABEL } from "../../metrics/metrics-table.js";
 import type { Sample } from "../../metrics/samples.js";
 
-/** What only grows. */
+/** Counters. */
 export const COUNTS = ["in", "out", "inBytes", "outBytes", "dropped", "refused"] as const;
 export type CountName = (typeof COUNTS)[number];
 
-/** One side of a source; what is not known is absent. */
+/** One side of a source; unknown values are absent. */
 export interface SideReading extends Readonly<Partial<Record<CountName, number>>> {
   readonly side: string;
   readonly peers?: number;
@@ -21,23 +21,23 @@ export interface SourceReading {
   readonly sides: readonly SideReading[];
 }
 
-/** The process that they run in. */
+/** The process of the sources. */
 export interface ProcessReading {
-  /** s of processor time since it began. */
+  /** Processor time since its start, in s. */
   readonly cpu?: number;
   /** Bytes of memory. */
   readonly memory?: number;
-  /** s that the event loop came late: the 99th percentile over the least, since the last look of anybody. */
+  /** Event loop delay in s: the 99th percentile above the minimum, since any reader's last reading. */
   readonly loopDelay?: number;
 }
 
-/** Everything at one address. */
+/** All sources of one address. */
 export interface Reading {
   readonly sources: readonly SourceReading[];
   readonly process: ProcessReading;
 }
 
-/** Sources of one address that are shown. */
+/** Maximum sources of one address. */
 const MAX_SOURCES = 1_000;
 
 const KINDS: ReadonlySet<string> = new Set<MetricsKind>([
@@ -58,7 +58,7 @@ const PROCESS = {
   least: "nodejs_eventloop_lag_min_seconds",
 } as const;
 
-/** Metrics that are read here. */
+/** Whether a metric is read here. */
 export function isRead(name: string): boolean {
   return name.startsWith("shoal_") || Object.values<string>(PROCESS).includes(name);
 }
@@ -209,4 +209,84 @@ function plus(...numbers: readonly (number | undefined)[]): number | undefined {
 /** Without the members that are `undefined`. */
 function known<T extends object>(members: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as never;
+}
+
+/** Rates per second, by counter; absent without an earlier reading. */
+export type Rates = Readonly<Partial<Record<CountName, number>>>;
+
+export interface RatedSide extends SideReading {
+  readonly rates: Rates;
+}
+
+export interface RatedSource extends Omit<SourceReading, "sides"> {
+  readonly sides: readonly RatedSide[];
+}
+
+export interface RatedReading {
+  readonly sources: readonly RatedSource[];
+  /** Share of one processor, 0 to 1, or more with several threads. */
+  readonly cpu?: number;
+  readonly memory?: number;
+  readonly loopDelay?: number;
+}
+
+/** A reading with its time, in ms of a monotonic clock. */
+export interface TimedReading {
+  readonly at: number;
+  readonly reading: Reading;
+}
+
+export function rated(before: TimedReading | undefined, now: TimedReading): RatedReading {
+  const seconds = before === undefined ? 0 : (now.at - before.at) / 1_000;
+  const { cpu, memory, loopDelay } = now.reading.process;
+  const busy = rate(before?.reading.process.cpu, cpu, seconds);
+  return {
+    sources: now.reading.sources.map((source) => ({
+      ...source,
+      sides: source.sides.map((side) => ({
+        ...side,
+        rates: ratesOf(
+          before === undefined ? undefined : sideOf(before.reading, source, side),
+          side,
+          seconds,
+        ),
+      })),
+    })),
+    ...(busy === undefined ? {} : { cpu: busy }),
+    ...(memory === undefined ? {} : { memory }),
+    ...(loopDelay === undefined ? {} : { loopDelay }),
+  };
+}
+
+/**
+ * The rate of a counter per second. A counter that is less than before restarted at 0 with its program, so all of it is
+ * new.
+ *
+ * @returns `undefined` where one is unknown, or no time has passed
+ */
+export function rate(
+  before: number | undefined,
+  now: number | undefined,
+  seconds: number,
+): number | undefined {
+  if (before === undefined || now === undefined || !(seconds > 0)) return undefined;
+  return (now < before ? now : now - before) / seconds;
+}
+
+function ratesOf(before: SideReading | undefined, now: SideReading, seconds: number): Rates {
+  const rates: Partial<Record<CountName, number>> = {};
+  for (const count of COUNTS) {
+    const each = rate(before?.[count], now[count], seconds);
+    if (each !== undefined) rates[count] = each;
+  }
+  return rates;
+}
+
+function sideOf(
+  { sources }: Reading,
+  { name, kind }: SourceReading,
+  { side }: SideReading,
+): SideReading | undefined {
+  const source = sources.find((each) => each.name === name && each.kind === kind);
+  return source?.sides.find((each) => each.side === side);
 }

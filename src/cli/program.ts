@@ -1,0 +1,113 @@
+/**
+ * The program: its commands in the order of the help, its errors, and the exit code.
+ *
+ * Each group of commands is loaded when it is used: all of them together are most of the package, and take a quarter of a
+ * second.
+ */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { builtFile } from "../core/built-file.js";
+import { describe, exitCodeOf, UsageError } from "./failure.js";
+import { logFailure } from "./log.js";
+import { addCommonOptions, applyCommonOptions } from "./options.js";
+
+/** Command names, and what adds these commands to the program. */
+type Group = readonly [names: string, add: (program: Command) => Promise<void>];
+
+const GROUPS: readonly Group[] = [
+  ["pub sub xpub xsub", async (program) => (await import("./pub-sub.js")).addPubSubCommands(program)],
+  ["push pull", async (program) => (await import("./pipeline.js")).addPipelineCommands(program)],
+  ["req rep", async (program) => (await import("./request-reply.js")).addRequestReplyCommands(program)],
+  ["dealer router pair", async (program) => (await import("./two-way.js")).addTwoWayCommands(program)],
+  ["majordomo", async (program) => (await import("./majordomo.js")).addMajordomoCommand(program)],
+  ["titanic", async (program) => (await import("./titanic.js")).addTitanicCommand(program)],
+  ["pirate", async (program) => (await import("./pirate.js")).addPirateCommands(program)],
+  ["freelance", async (program) => (await import("./freelance.js")).addFreelanceCommand(program)],
+  ["clone", async (program) => (await import("./clone.js")).addCloneCommand(program)],
+  ["lvc", async (program) => (await import("./lvc.js")).addLvcCommand(program)],
+  ["proxy", async (program) => (await import("./proxy.js")).addProxyCommand(program)],
+  ["top", async (program) => (await import("./top.js")).addTopCommand(program)],
+  ["tap", async (program) => (await import("./tap.js")).addTapCommand(program)],
+  ["keygen", async (program) => (await import("./keygen.js")).addKeygenCommand(program)],
+  ["bench", async (program) => (await import("./bench.js")).addBenchCommand(program)],
+];
+
+const AFTER = `
+Each line of standard input is a message to send, and each message received is
+printed as a line. Logs go to standard error.
+Exit codes: 0 success, 1 failure, 2 bad usage.
+Each command has examples: shoal COMMAND --help
+
+Example, in two terminals:
+  shoal pull --bind tcp://127.0.0.1:5557
+  echo hello | shoal push --connect tcp://127.0.0.1:5557`;
+
+/** @param name of the command that is used; all commands are added when it is not the name of one */
+async function createProgram(name: string | undefined): Promise<Command> {
+  const { version } = JSON.parse(readFileSync(builtFile("package.json"), "utf8")) as { version: string };
+  const program = new Command("shoal")
+    .description("Send and receive over ZeroMQ sockets from the terminal.")
+    .version(version)
+    .addHelpText("after", AFTER)
+    .helpCommand(false)
+    .exitOverride();
+  const group = GROUPS.find(([names]) => name !== undefined && names.split(" ").includes(name));
+  for (const [, add] of group === undefined ? GROUPS : [group]) await add(program);
+  addCommonOptions(program);
+  addHelpCommand(program);
+  for (const command of [program, ...program.commands.flatMap((each) => [each, ...each.commands])]) {
+    const name = pathOf(command);
+    command.configureOutput({
+      outputError: (text, write) => {
+        const what = text
+          .replace(/^error: /, "")
+          .trim()
+          .replaceAll(/\s*\n\s*/g, " ");
+        write(`${name}: ${what} (see ${name} --help)\n`);
+      },
+    });
+  }
+  return program;
+}
+
+/** A command's name as a user types it: "shoal majordomo call". */
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
+}
+
+/** Commander's own prints the whole help for an unknown command. */
+function addHelpCommand(program: Command): void {
+  program
+    .command("help [command...]")
+    .summary("show the help of a command")
+    .action((names: readonly string[]) => {
+      let command = program;
+      for (const name of names) {
+        const inner = command.commands.find((known) => known.name() === name);
+        if (inner === undefined) {
+          const where = command === program ? "there is" : `${pathOf(command)} has`;
+          throw new UsageError(`${where} no command ${JSON.stringify(name)}`);
+        }
+        command = inner;
+      }
+      command.help();
+    });
+}
+
+/** Runs a command line. @returns the exit code */
+export async function run(argv: readonly string[]): Promise<number> {
+  const program = await createProgram(argv[2]);
+  let name = "shoal";
+  program.hook("preAction", async (_, action) => {
+    name = pathOf(action);
+    await applyCommonOptions(action.optsWithGlobals());
+  });
+  try {
+    await program.parseAsync(argv);
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    logFailure(name.slice("shoal ".length), describe(error));
+    return exitCodeOf(error);
+  }
+}
