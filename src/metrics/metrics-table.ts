@@ -126,6 +126,7 @@ const CLONE: readonly Metric[] = [
   counter("applied", "applied", "Updates put in order, applied and published."),
   counter("repeated", "repeated", "Updates that had been applied before."),
   counter("refused", "refused.{reason}", "Updates that were refused."),
+  counter("conflicts", "conflicts", "Updates whose key had another revision than they asked for."),
   counter("faults", "faults.{reason}", "Messages that broke the protocol."),
   counter("published", "published", "Updates sent to clients."),
   counter("expired", "expired", "Keys that ended by themselves."),

@@ -13,14 +13,56 @@
 import { Link } from "../../core/collections/linked-list.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { Deadlines } from "../../core/deadlines.js";
-import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
-import { encodeSet, UUID_BYTES, writeSequence } from "./protocol.js";
+import {
+  ClosedError,
+  InvalidStateError,
+  NotSupportedError,
+  ShoalError,
+  TimeoutError,
+} from "../../core/errors.js";
+import { encodeSet, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
 
-/** What an update of this client is about, and who waits for it. */
+/** What a program wants to be set or deleted. */
+export interface ClientUpdate {
+  readonly key: Buffer;
+  readonly properties: Buffer;
+  /** None: the key is deleted. */
+  readonly value: Buffer;
+  /** Only if the key has a certain revision, which the properties say. */
+  readonly conditional: boolean;
+  /** ms; not above 0: no limit. */
+  readonly timeout: number;
+}
+
+/** An update of this client as it came back. */
+export interface Answer {
+  readonly sequence: number;
+  /** Of the key, where the update changes nothing; `undefined`: it is the update itself. */
+  readonly revision: number | undefined;
+  /** Its condition did not hold. */
+  readonly conflict: boolean;
+  /** What the key is. */
+  readonly value: Buffer;
+}
+
+/** An update was not made: its key did not have the revision that it was to have. Code `ERR_CONFLICT`. */
+export class CloneConflictError extends ShoalError {
+  /** The revision that the key had then; 0: it was not there. */
+  readonly revision: number;
+
+  constructor(revision: number) {
+    const what = revision === 0 ? "the key is not there" : `the key has revision ${revision}`;
+    super("ERR_CONFLICT", `The update was not made: ${what}`);
+    this.revision = revision;
+  }
+}
+
+/** An update of this client, and who waits for it. */
 export interface CloneCall {
   readonly name: string;
   readonly number: number;
   readonly frames: Buffer[];
+  readonly conditional: boolean;
   readonly settle: (sequence: number) => void;
   readonly fail: (error: ShoalError) => void;
   /** What the caller holds. */
@@ -29,8 +71,8 @@ export interface CloneCall {
   deadline: number;
   sentAt: number;
   settled: boolean;
-  /** Came back while the map was loading; 0: not yet. */
-  acknowledged: number;
+  /** Came back while the map was loading. */
+  answer: Answer | undefined;
   /** Of the same key, sooner and later. */
   previous: CloneCall | undefined;
   next: CloneCall | undefined;
@@ -57,10 +99,13 @@ export class ClientCalls {
   /** The last call of each key. */
   readonly #tails = new Map<string, CloneCall>();
   readonly #deadlines = new Deadlines<CloneCall>();
+  /** `undefined`: not known yet. */
+  #conditions: boolean | undefined;
   #number = 0;
   #waiting = 0;
   sets = 0;
   acknowledged = 0;
+  conflicts = 0;
   timedOut = 0;
   aborted = 0;
   resent = 0;
@@ -91,14 +136,12 @@ export class ClientCalls {
 
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
   add(
-    key: Buffer,
-    properties: Buffer,
-    value: Buffer,
-    timeout: number,
+    { key, properties, value, conditional, timeout }: ClientUpdate,
     settle: (sequence: number) => void,
     fail: (error: ShoalError) => void,
     now: number,
   ): CloneCall {
+    if (conditional && this.#conditions === false) throw unsupported();
     if (this.count >= this.#max) {
       const message = `${this.count} updates are not acknowledged yet (maxInFlight): await set, or look at its result`;
       throw new InvalidStateError("ERR_TOO_MANY_PENDING", message);
@@ -111,6 +154,7 @@ export class ClientCalls {
       name,
       number: this.#number,
       frames: encodeSet(key, uuid, properties, value),
+      conditional,
       settle,
       fail,
       link: undefined as unknown as Link<CloneCall>,
@@ -118,7 +162,7 @@ export class ClientCalls {
       sentAt: now,
       promise: undefined,
       settled: false,
-      acknowledged: 0,
+      answer: undefined,
       previous: undefined,
       next: undefined,
     };
@@ -136,27 +180,52 @@ export class ClientCalls {
   }
 
   /** An update of this client came back. @param visible whether the map has it; else it is settled by {@link settleArrived} */
-  acknowledge(number: number, sequence: number, visible: boolean, now: number): void {
+  acknowledge(number: number, answer: Answer, visible: boolean, now: number): void {
     const call = this.#inFlight.get(number);
     if (call === undefined) return;
     if (!visible) {
-      call.acknowledged = sequence;
+      // The first one counts: what comes later repeats it. Its memory is a part of what was received with it.
+      call.answer ??= { ...answer, value: Buffer.from(answer.value) };
+      return;
+    }
+    this.#end(call, now);
+    const { sequence, revision, conflict, value } = answer;
+    if (conflict) {
+      this.conflicts += 1;
+      call.fail(new CloneConflictError(revision ?? 0));
       return;
     }
     this.acknowledged += 1;
-    this.#end(call, now);
-    call.settle(sequence);
+    // It was made before, and nobody knows at which sequence; but if the key is still what it was to be, by its revision.
+    const same = revision !== undefined && (call.frames[VALUE] as Buffer).equals(value);
+    call.settle(same && revision > 0 ? revision : sequence);
+  }
+
+  /** Whether the server compares and sets. Updates with a condition wait for it; at one that does not they fail. */
+  support(conditions: boolean, now: number): void {
+    this.#conditions = conditions;
+    if (conditions) return;
+    const refused: CloneCall[] = [];
+    for (const call of this.#inFlight.values())
+      for (let each: CloneCall | undefined = call; each !== undefined; each = each.next)
+        if (each.conditional) refused.push(each);
+    for (const call of refused) this.cancel(call, unsupported(), now);
+  }
+
+  /** Another server is connected to: nobody knows whether it compares and sets. */
+  forgetSupport(): void {
+    this.#conditions = undefined;
   }
 
   /** The map has everything that came while it was loading. */
   settleArrived(now: number): void {
     for (const call of [...this.#inFlight.values()])
-      if (call.acknowledged > 0) this.acknowledge(call.number, call.acknowledged, true, now);
+      if (call.answer !== undefined) this.acknowledge(call.number, call.answer, true, now);
   }
 
   /** Another server's map is loaded: what came back from the one before does not count. */
   forgetArrivals(): void {
-    for (const call of this.#inFlight.values()) call.acknowledged = 0;
+    for (const call of this.#inFlight.values()) call.answer = undefined;
   }
 
   cancel(call: CloneCall, error: ShoalError, now: number): void {
@@ -193,7 +262,7 @@ export class ClientCalls {
     const collector = this.#collectors[server] as Collector;
     if (!collector.ready || collector.queue.length > 0) return;
     for (const call of this.#inFlight.values()) {
-      if (now - call.sentAt < age) continue;
+      if (now - call.sentAt < age || !this.#maySend(call)) continue;
       if (now > call.sentAt) this.resent += 1;
       call.sentAt = now;
       collector.queue.push(call);
@@ -235,6 +304,7 @@ export class ClientCalls {
   #launch(call: CloneCall, now: number): void {
     call.sentAt = now;
     this.#inFlight.set(call.number, call);
+    if (!this.#maySend(call)) return;
     for (let server = 0; server < this.#collectors.length; server++) {
       const collector = this.#collectors[server] as Collector;
       if (!collector.ready) continue;
@@ -246,6 +316,11 @@ export class ClientCalls {
       // A server that takes nothing must not have this side remember what others have put in order.
       if (collector.queue.length > 2 * this.#max) collector.queue.retain(({ settled }) => !settled);
     }
+  }
+
+  /** A server that knows no conditions would make the update whatever the key is. */
+  #maySend(call: CloneCall): boolean {
+    return !call.conditional || this.#conditions === true;
   }
 
   #drain(server: number, collector: Collector): void {
@@ -274,6 +349,12 @@ export class ClientCalls {
       this.#launch(next, now);
     }
   }
+}
+
+function unsupported(): NotSupportedError {
+  return new NotSupportedError(
+    "The server does not compare and set: it would make the update whatever the key is",
+  );
 }
 
 function ignore(): void {}

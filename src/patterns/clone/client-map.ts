@@ -143,6 +143,17 @@ export class ClientSubtree {
 /** Updates whose properties are kept until the server has said which property the subtree has. */
 const MAX_UNNAMED = 10_000;
 
+/** An update that comes while a snapshot does. */
+interface QueuedUpdate {
+  readonly key: Buffer;
+  readonly value: Buffer;
+  /** The sequence of the update that set the key to this value. */
+  readonly revision: number;
+  readonly sequence: number;
+  /** The update before it; its properties, as long as nobody knows which of them says that. */
+  readonly previous: number | Buffer;
+}
+
 export class ClientLoading {
   readonly table = new CloneTable();
   readonly startedAt: number;
@@ -165,8 +176,8 @@ export class ClientLoading {
     return this.#last;
   }
 
-  /** @param previous the update before it; its properties, as long as nobody knows where they say that */
-  queue(key: Buffer, value: Buffer, sequence: number, previous: number | Buffer): void {
+  /** An update comes while the snapshot does. */
+  queue({ key, value, revision, sequence, previous }: QueuedUpdate): void {
     this.#queue ??= new CloneTable();
     if (typeof previous === "number") this.#follow(sequence, previous);
     else {
@@ -174,7 +185,7 @@ export class ClientLoading {
         this.#unnamed.push({ sequence, properties: Buffer.from(previous) });
       this.#last = sequence;
     }
-    this.#queue.put(key, value, sequence);
+    this.#queue.put(key, value, revision);
   }
 
   #follow(sequence: number, previous: number): void {

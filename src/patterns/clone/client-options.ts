@@ -67,6 +67,11 @@ export interface CloneClientOptions<T = Raw> {
 
 /** What `set` and `delete` take. */
 export interface CloneSetOptions {
+  /**
+   * Only if the key has this revision, as `entry` gives it; 0: only if the key is not there. Otherwise the call rejects with
+   * `ERR_CONFLICT`, and nothing has changed. Default: whatever the key has.
+   */
+  readonly revision?: number;
   /** ms until the key is removed everywhere, unless it is set again; 0, the default: never. */
   readonly ttl?: number;
   /** ms until the call is given up; -1: no limit. Default: the client's. */
@@ -174,6 +179,12 @@ export function timeToLiveOf(options: CloneSetOptions | undefined): number {
   return options?.ttl === undefined ? 0 : checkCount("ttl", options.ttl, 0, MAX_TTL);
 }
 
+/** The condition of a `set` or `delete`; `undefined`: none. @throws InvalidArgumentError `EINVAL` */
+export function revisionOption(options: CloneSetOptions | undefined): number | undefined {
+  if (options?.revision === undefined) return undefined;
+  return checkCount("revision", options.revision, 0, Number.MAX_SAFE_INTEGER);
+}
+
 /** @throws InvalidArgumentError `EINVAL` */
 export function maxQueuedOf(options: CloneWatchOptions): number {
   return checkCount("maxQueued", options.maxQueued ?? MAX_WATCHED, 1);
@@ -276,9 +287,11 @@ export interface CloneClientStats {
   /** Handshakes with servers that failed. */
   readonly handshakeErrors: number;
   readonly invalid: number;
-  /** sets = acknowledged + timedOut + aborted + inFlight. */
+  /** sets = acknowledged + conflicts + timedOut + aborted + inFlight. */
   readonly sets: number;
   readonly acknowledged: number;
+  /** Rejected with `ERR_CONFLICT`. */
+  readonly conflicts: number;
   readonly timedOut: number;
   readonly aborted: number;
   readonly inFlight: number;
@@ -286,6 +299,13 @@ export interface CloneClientStats {
   readonly resent: number;
   /** Changes that slow watches lost. */
   readonly watchLost: number;
+}
+
+/** A key with its revision, as `entry` gives it. */
+export interface CloneEntry<V> {
+  readonly value: V;
+  /** The sequence of the update that set it: another one for each `set`. For the option `revision` of `set` and `delete`. */
+  readonly revision: number;
 }
 
 /** A change of a key, as `watch` gives it. */
@@ -296,6 +316,7 @@ export interface CloneChange<V> {
   readonly value: V | undefined;
   /** `undefined` when it was not there, or its value does not pass the codec. */
   readonly old: V | undefined;
+  /** Of the update; of a key that was set, its revision. */
   readonly sequence: number;
   /** Whether this client made it. */
   readonly own: boolean;

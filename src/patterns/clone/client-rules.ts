@@ -10,7 +10,7 @@
  */
 
 import type { ShoalError } from "../../core/errors.js";
-import { ClientCalls, type CloneCall } from "./client-calls.js";
+import { ClientCalls, type ClientUpdate, type CloneCall } from "./client-calls.js";
 import { ClientLoading, ClientMap, ClientSubtree } from "./client-map.js";
 import type { ClientRulesOptions, CloneClientStats, CloneState } from "./client-options.js";
 import {
@@ -23,6 +23,7 @@ import {
   ResyncBackoff,
 } from "./client-state.js";
 
+import { isConflict, revisionOf, supportsConditions } from "./properties.js";
 import {
   isGoodbye,
   isHugz,
@@ -89,16 +90,13 @@ export class ClientRules {
 
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
   set(
-    key: Buffer,
-    properties: Buffer,
-    value: Buffer,
-    timeout: number,
+    update: ClientUpdate,
     settle: (sequence: number) => void,
     fail: (error: ShoalError) => void,
     now: number,
   ): CloneCall {
     if (this.#calls.count === 0) this.#resendAt = now + RESEND_INTERVAL;
-    return this.#calls.add(key, properties, value, timeout, settle, fail, now);
+    return this.#calls.add(update, settle, fail, now);
   }
 
   cancel(call: CloneCall, error: ShoalError, now: number): void {
@@ -194,7 +192,13 @@ export class ClientRules {
   #take(key: Buffer, sequence: number, frames: readonly Buffer[], now: number): void {
     const map = this.#map;
     const properties = frames[PROPERTIES] as Buffer;
+    const value = frames[VALUE] as Buffer;
     const number = this.#calls.numberOf(frames[UUID] as Buffer);
+    // One that changes nothing: the key keeps its revision.
+    const revision = revisionOf(properties);
+    const conflict = revision !== undefined && isConflict(properties);
+    const own = number > 0 && !conflict;
+    const entry = revision === undefined || revision === 0 ? sequence : revision;
     // What a client with more than one subscription gets beside its subtree; its sequence counts all the same.
     const ours = this.#subtree.has(key);
     if (this.#loading === undefined && sequence > map.last) {
@@ -206,16 +210,16 @@ export class ClientRules {
     const loading = this.#loading;
     if (loading !== undefined) {
       const previous = this.#subtree.known ? this.#subtree.previous(sequence, properties) : properties;
-      if (ours) loading.queue(key, frames[VALUE] as Buffer, sequence, previous);
-      if (number > 0) this.#calls.acknowledge(number, sequence, false, now);
+      if (ours) loading.queue({ key, value, revision: entry, sequence, previous });
+      if (number > 0) this.#calls.acknowledge(number, { sequence, revision, conflict, value }, false, now);
       if (loading.bytes > this.#options.maxBytes) this.#tooLarge(now);
       return;
     }
     if (sequence > map.last) {
-      if (ours) this.#apply(key, frames[VALUE] as Buffer, sequence, number > 0, now);
+      if (ours) this.#apply(key, value, entry, own, now);
       map.last = sequence;
     } else this.#statistics.old(sequence, map.last);
-    if (number > 0) this.#calls.acknowledge(number, sequence, true, now);
+    if (number > 0) this.#calls.acknowledge(number, { sequence, revision, conflict, value }, true, now);
   }
 
   tick(now: number): void {
@@ -254,7 +258,7 @@ export class ClientRules {
   }
 
   stats(now: number): Omit<CloneClientStats, "handshakeErrors" | "invalid" | "watchLost"> {
-    const { sets, acknowledged, timedOut, aborted, resent, count } = this.#calls;
+    const { sets, acknowledged, conflicts, timedOut, aborted, resent, count } = this.#calls;
     const { table, last } = this.#map;
     return {
       state: this.#status.state,
@@ -268,6 +272,7 @@ export class ClientRules {
       failOvers: this.#attempts.failOvers,
       sets,
       acknowledged,
+      conflicts,
       timedOut,
       aborted,
       inFlight: count,
@@ -280,6 +285,7 @@ export class ClientRules {
     this.#resync.cancel();
     this.#subtree.forget();
     this.#calls.forgetArrivals();
+    this.#calls.forgetSupport();
     this.#attempts.open(now);
   }
 
@@ -321,6 +327,7 @@ export class ClientRules {
     this.#status.become("live", now);
     this.#calls.settleArrived(now);
     this.#effects.synced();
+    this.#calls.support(supportsConditions(frames[PROPERTIES] as Buffer), now);
     // What an earlier server did not put in order is asked of this one.
     this.#calls.resend(this.#attempts.server, now);
   }
@@ -349,9 +356,9 @@ export class ClientRules {
     this.#load(now);
   }
 
-  #apply(key: Buffer, value: Buffer, sequence: number, own: boolean, now: number): void {
+  #apply(key: Buffer, value: Buffer, revision: number, own: boolean, now: number): void {
     this.#statistics.applied();
-    if (!this.#map.apply(key, value, sequence, own)) this.#tooLarge(now);
+    if (!this.#map.apply(key, value, revision, own)) this.#tooLarge(now);
   }
 
   #tooLarge(now: number): void {

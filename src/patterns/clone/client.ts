@@ -14,6 +14,7 @@ import {
   type CloneClientEvent,
   type CloneClientOptions,
   type CloneClientStats,
+  type CloneEntry,
   type CloneSetOptions,
   type CloneState,
   type CloneValue,
@@ -21,11 +22,12 @@ import {
   type CloneWatchOptions,
   clientSettings,
   maxQueuedOf,
+  revisionOption,
   timeToLiveOf,
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
 import type { ClientEffects } from "./client-state.js";
-import { encodeTimeToLive } from "./properties.js";
+import { encodeSetProperties } from "./properties.js";
 import { EMPTY } from "./protocol.js";
 import { ClientWatches, type CloneWatch } from "./watch.js";
 
@@ -113,6 +115,20 @@ export class CloneClient<T = Raw> {
     return id < 0 ? undefined : this.#coder.decode<CloneValue<T>>(bytes, table.value(id));
   }
 
+  /**
+   * As {@link get}, with the revision of the key, for `set` and `delete` only if nobody changed it meanwhile.
+   *
+   * @returns `undefined` as `get` does
+   */
+  entry(key: CloneKey): CloneEntry<CloneValue<T>> | undefined {
+    const { table } = this.#rules;
+    const bytes = this.#coder.key(key);
+    const id = table.find(bytes);
+    if (id < 0) return undefined;
+    const value = this.#coder.decode<CloneValue<T>>(bytes, table.value(id));
+    return value === undefined ? undefined : { value, revision: table.sequence(id) };
+  }
+
   has(key: CloneKey): boolean {
     return this.#rules.table.find(this.#coder.key(key)) >= 0;
   }
@@ -121,12 +137,15 @@ export class CloneClient<T = Raw> {
    * Sets a key for everybody. Settles when the server has put it in order and this map has it; until then `get` gives
    * what was. Calls for one key take effect in their order.
    *
-   * @returns its sequence
+   * @returns its sequence, which is the key's revision; with an update that was made before and is repeated, its revision only
+   *   while nobody has changed the key
    * @throws TimeoutError `ETIMEDOUT` when that does not come in time; it may still take effect
    * @throws AbortedError `ABORT_ERR`, the same; ClosedError `EBADF`, `EAGAIN`
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxInFlight`
    * @throws InvalidArgumentError `EINVAL` for a key outside of the subtree, or of no or more than 255 bytes; and for a
    *   value of no bytes, which would delete the key
+   * @throws CloneConflictError `ERR_CONFLICT` with the option `revision`, when the key has another one, which the error
+   *   carries; nothing has changed then. NotSupportedError `NOT_SUPPORTED` when the server does not compare and set
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codec or schema refuses
    */
   set(key: CloneKey, value: CloneValueIn<Settled<T>>, options?: CloneSetOptions): Promise<number> {
@@ -136,7 +155,7 @@ export class CloneClient<T = Raw> {
         throw new InvalidArgumentError(
           "A value has at least one byte: an empty one deletes the key (12/CHP)",
         );
-      return this.#submit(key, encodeTimeToLive(timeToLiveOf(options)), bytes, options);
+      return this.#submit(key, bytes, timeToLiveOf(options), options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -145,7 +164,7 @@ export class CloneClient<T = Raw> {
   /** Deletes a key for everybody, whether it is there or not. Otherwise as {@link set}. */
   delete(key: CloneKey, options?: Omit<CloneSetOptions, "ttl">): Promise<number> {
     try {
-      return this.#submit(key, encodeTimeToLive(0), EMPTY, options);
+      return this.#submit(key, EMPTY, 0, options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -206,12 +225,7 @@ export class CloneClient<T = Raw> {
     this.events.close();
   }
 
-  #submit(
-    key: CloneKey,
-    properties: Buffer,
-    value: Buffer,
-    options: CloneSetOptions | undefined,
-  ): Promise<number> {
+  #submit(key: CloneKey, value: Buffer, ttl: number, options: CloneSetOptions | undefined): Promise<number> {
     if (this.#closing !== undefined) throw new ClosedError("EBADF", "The client is closed");
     const bytes = this.#coder.key(key);
     const { length } = this.#subtree;
@@ -224,10 +238,13 @@ export class CloneClient<T = Raw> {
     const signal = options?.signal;
     const refused = signal === undefined ? undefined : refusedWait({ signal });
     if (refused !== undefined) return refused;
+    const revision = revisionOption(options);
+    const properties = encodeSetProperties(ttl, revision);
+    const update = { key: bytes, properties, value, conditional: revision !== undefined, timeout };
     const now = this.#timer.now();
     let call: CloneCall | undefined;
     const start = (resolve: (sequence: number) => void, reject: (error: ShoalError) => void): CloneCall => {
-      call = this.#rules.set(bytes, properties, value, timeout, resolve, reject, now);
+      call = this.#rules.set(update, resolve, reject, now);
       this.#timer.update();
       return call;
     };

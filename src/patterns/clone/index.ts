@@ -1,11 +1,13 @@
 /** Clone: a key-value map that every client holds, in one order for all (12/CHP). */
 export { CloneClient } from "./client.js";
+export { CloneConflictError } from "./client-calls.js";
 export type { CloneKey } from "./client-coder.js";
 export type {
   CloneChange,
   CloneClientEvent,
   CloneClientOptions,
   CloneClientStats,
+  CloneEntry,
   CloneSetOptions,
   CloneState,
   CloneValue,
@@ -25,5 +27,12 @@ export type {
   RefusalReason,
   SnapshotLoss,
 } from "./server-options.js";
-export type { CloneStore, StoredChange, StoredEntry, StoredState, StoreReplacement } from "./store.js";
+export type {
+  CloneStore,
+  StoredChange,
+  StoredConflict,
+  StoredEntry,
+  StoredState,
+  StoreReplacement,
+} from "./store.js";
 export { CloneWatch } from "./watch.js";

@@ -21,7 +21,14 @@ import { ClosedError, InvalidArgumentError, NotSupportedError } from "../../core
 import { StoreError } from "../kit/store/error.js";
 import { commitCause, type LmdbDatabase, type LmdbEnvironment, openEnvironment } from "../kit/store/lmdb.js";
 import { UUID_BYTES } from "./protocol.js";
-import type { CloneStore, StoredChange, StoredEntry, StoredState, StoreReplacement } from "./store.js";
+import type {
+  CloneStore,
+  StoredChange,
+  StoredConflict,
+  StoredEntry,
+  StoredState,
+  StoreReplacement,
+} from "./store.js";
 
 /** Options of {@link CloneLmdbStore.open}. */
 export interface CloneLmdbStoreOptions {
@@ -138,7 +145,7 @@ export class CloneLmdbStore implements CloneStore {
     }
   }
 
-  async commit(changes: readonly StoredChange[]): Promise<void> {
+  async commit(changes: readonly StoredChange[], conflicts: readonly StoredConflict[] = []): Promise<void> {
     this.#assertOpen();
     const grows = changes.some(({ value }) => value !== undefined);
     if (grows && !(await this.#hasRoom())) {
@@ -151,7 +158,7 @@ export class CloneLmdbStore implements CloneStore {
         if (value === undefined) map.remove(key);
         else map.put(key, this.#encode(value, sequence, expires));
       }
-      this.#remember(changes);
+      this.#remember(changes, conflicts);
     });
   }
 
@@ -215,12 +222,17 @@ export class CloneLmdbStore implements CloneStore {
   }
 
   /** The UUIDs of a commit, and no more than enough of those before. */
-  #remember(changes: readonly StoredChange[]): void {
-    const last = changes[changes.length - 1];
-    if (last === undefined) return;
-    const uuids = changes.flatMap(({ uuid }) => (uuid.length === 0 ? [] : [uuid]));
+  #remember(changes: readonly StoredChange[], conflicts: readonly StoredConflict[]): void {
+    const all = [...changes, ...conflicts];
+    if (all.length === 0) return;
+    const first = Math.min(
+      changes[0]?.sequence ?? Number.POSITIVE_INFINITY,
+      conflicts[0]?.sequence ?? Number.POSITIVE_INFINITY,
+    );
+    const last = Math.max(changes.at(-1)?.sequence ?? 0, conflicts.at(-1)?.sequence ?? 0);
+    const uuids = all.flatMap(({ uuid }) => (uuid.length === 0 ? [] : [uuid]));
     if (uuids.length > 0) {
-      this.#recent.put(double((changes[0] as StoredChange).sequence), Buffer.concat(uuids));
+      this.#recent.put(double(first), Buffer.concat(uuids));
       this.#uuids += uuids.length;
     }
     while (this.#uuids > 2 * MAX_RECENT) {
@@ -230,7 +242,7 @@ export class CloneLmdbStore implements CloneStore {
       this.#uuids -= (this.#recent.getBinary(key) as Buffer).length / UUID_BYTES;
       this.#recent.remove(key);
     }
-    this.#state.put(SEQUENCE, double(last.sequence));
+    this.#state.put(SEQUENCE, double(last));
   }
 
   #encode(value: Buffer, sequence: number, expires: number): Buffer {

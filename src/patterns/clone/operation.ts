@@ -1,5 +1,5 @@
 /** Updates on their way through a server: what they are, where they come from, and the queue to the store. */
-import { encodeTimeToLive, timeToLive } from "./properties.js";
+import { conditionOf, encodeTimeToLive, timeToLive } from "./properties.js";
 import {
   type CloneFault,
   EMPTY,
@@ -18,10 +18,15 @@ export type OperationKind =
   | "delete"
   /**
    * An update that was applied before came again: its client has missed the
-   * acknowledgement. The key is published anew as it is, with the UUID, so that the
+   * acknowledgement. The key is published again as it is, with the UUID, so that the
    * client sees it in order and nothing is applied twice.
    */
-  | "announce";
+  | "announce"
+  /**
+   * An update whose condition did not hold. Nothing changes: the key is published as it is, with the UUID and its
+   * revision, so that the client learns in the order of all updates that it lost.
+   */
+  | "conflict";
 
 export interface Operation {
   readonly kind: OperationKind;
@@ -35,6 +40,8 @@ export interface Operation {
   readonly expires: number;
   /** Whether a client sent it to this server. */
   readonly counted: boolean;
+  /** The revision that the key must have, 0: it must not be there; `undefined`: any, or decided already. */
+  readonly condition: number | undefined;
   /** 0 until it has its place in the order. */
   sequence: number;
 }
@@ -46,7 +53,7 @@ export function sizeOf(operation: Operation): number {
 
 /** In memory of its own: what was received with others is a part of a larger memory, which must not be held for long. */
 export function copyOf(operation: Operation): Operation {
-  const { kind, key, uuid, properties, value, expires, counted, sequence } = operation;
+  const { kind, key, uuid, properties, value, expires, counted, condition, sequence } = operation;
   const copied = {
     kind,
     key: Buffer.from(key),
@@ -54,7 +61,7 @@ export function copyOf(operation: Operation): Operation {
     properties: properties.length === 0 ? EMPTY : Buffer.from(properties),
     value: value.length >= 65_536 || value.length === 0 ? value : Buffer.from(value),
   };
-  return { ...copied, expires, counted, sequence };
+  return { ...copied, expires, counted, condition, sequence };
 }
 
 /** A client's update, or what is wrong with it. */
@@ -63,7 +70,10 @@ export function operationOf(frames: readonly Buffer[], now: number): Operation |
   if (fault !== undefined) return fault;
   const properties = frames[PROPERTIES] as Buffer;
   const ttl = timeToLive(properties);
-  if (ttl === undefined) return "properties";
+  const condition = conditionOf(properties);
+  if (ttl === undefined || condition === null) return "properties";
+  // Its client could not be told that it lost.
+  if (condition !== undefined && (frames[UUID] as Buffer).length === 0) return "uuid";
   const value = frames[VALUE] as Buffer;
   return {
     kind: value.length === 0 ? "delete" : "set",
@@ -73,6 +83,7 @@ export function operationOf(frames: readonly Buffer[], now: number): Operation |
     value,
     expires: ttl === 0 || value.length === 0 ? 0 : now + ttl,
     counted: true,
+    condition,
     sequence: 0,
   };
 }
@@ -94,7 +105,7 @@ export class OwnUpdates {
     writeSequence(uuid, 8, ++this.#made);
     const properties = ttl === 0 ? EMPTY : encodeTimeToLive(ttl);
     const expires = ttl === 0 ? 0 : now + ttl;
-    return { kind, key, uuid, properties, value, expires, counted: false, sequence: 0 };
+    return { kind, key, uuid, properties, value, expires, counted: false, condition: undefined, sequence: 0 };
   }
 }
 
@@ -206,10 +217,10 @@ export class CommitQueue {
     const again = grows ? batch.filter(({ kind }) => kind === "delete") : [];
     const refused = batch.filter(({ kind }) => !(grows && kind === "delete"));
     const names = new Set(refused.map(({ uuid }) => uuid.toString("latin1")));
-    // Nobody may be told of an update that came twice and was refused.
-    const announces = ({ kind, uuid }: Operation): boolean =>
-      kind === "announce" && names.has(uuid.toString("latin1"));
-    const waiting = [...again, ...this.drop().filter((operation) => !announces(operation))];
+    // An update that came twice and was refused must not be answered.
+    const answers = ({ kind, uuid }: Operation): boolean =>
+      (kind === "announce" || kind === "conflict") && names.has(uuid.toString("latin1"));
+    const waiting = [...again, ...this.drop().filter((operation) => !answers(operation))];
     for (const operation of waiting) {
       operation.sequence = 0;
       this.push(operation);

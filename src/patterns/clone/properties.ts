@@ -15,6 +15,11 @@ const T = 0x74;
 /** Seconds from which on a time to live cannot be one: the Guide's servers mean a date by such a number. */
 const ABSOLUTE = 1_000_000_000;
 const NONE = Buffer.from("ttl=0\n");
+const CONDITION = "if-revision";
+const REVISION = "revision";
+const CONFLICT = "conflict";
+const SUPPORT = "cas";
+const SUPPORT_LINE = Buffer.from(`${SUPPORT}=1\n`);
 
 /** The value of a property, the first of its name; `undefined` when there is none. */
 export function property(properties: Buffer, name: string): string | undefined {
@@ -40,6 +45,59 @@ export function timeToLive(properties: Buffer): number | undefined {
   if (!/^[0-9]{1,12}(\.[0-9]{1,9})?$/.test(text)) return undefined;
   const seconds = Number(text);
   return seconds < ABSOLUTE ? Math.ceil(seconds * 1_000) : undefined;
+}
+
+/**
+ * The revision that a KVSET asks of its key, 0 for a key that must not be there; `undefined`: it has no condition; `null`:
+ * it is not a revision.
+ */
+export function conditionOf(properties: Buffer): number | undefined | null {
+  return numberOf(properties, CONDITION);
+}
+
+/** Of a KVPUB that changes nothing: the revision that its key has, 0: it is not there; `undefined`: an ordinary one. */
+export function revisionOf(properties: Buffer): number | undefined {
+  return numberOf(properties, REVISION) ?? undefined;
+}
+
+/** Whether a KVPUB says that an update was refused by its condition. */
+export function isConflict(properties: Buffer): boolean {
+  return property(properties, CONFLICT) === "1";
+}
+
+/** Whether a KTHXBAI says that the server compares and sets. */
+export function supportsConditions(properties: Buffer): boolean {
+  return property(properties, SUPPORT) === "1";
+}
+
+/** @param revision that the key must have, 0: it must not be there; `undefined`: any. @param ttl ms; 0: none */
+export function encodeSetProperties(ttl: number, revision: number | undefined): Buffer {
+  const encoded = encodeTimeToLive(ttl);
+  return revision === undefined
+    ? encoded
+    : Buffer.concat([encoded, Buffer.from(`${CONDITION}=${revision}\n`)]);
+}
+
+/** Of a KVPUB that changes nothing. @param ttl ms that are left; 0: none. @param revision 0: the key is not there */
+export function encodeUnchanged(ttl: number, revision: number, conflict: boolean): Buffer {
+  // A key that is not there has no revision to keep; a conflict says so all the same.
+  const known = revision > 0 || conflict ? `${REVISION}=${revision}\n` : "";
+  return Buffer.concat([encodeTimeToLive(ttl), Buffer.from(conflict ? `${known}${CONFLICT}=1\n` : known)]);
+}
+
+/** Properties of a KTHXBAI, after those of the subtree, which older clients expect first. */
+export function encodeSupport(subtree: Buffer): Buffer {
+  return Buffer.concat([subtree, SUPPORT_LINE]);
+}
+
+/** `null`: it is there, and not a number. */
+function numberOf(properties: Buffer, name: string): number | undefined | null {
+  // Almost all updates have only a time to live.
+  if (properties.length <= name.length || !properties.includes(name, 0, "latin1")) return undefined;
+  const text = property(properties, name);
+  if (text === undefined) return undefined;
+  const number = /^[0-9]{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  return Number.isSafeInteger(number) ? number : null;
 }
 
 /** @param ttl ms; 0: none */

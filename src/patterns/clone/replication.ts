@@ -14,9 +14,9 @@
  *
  * Updates come in order, without a gap, from BEGIN on, also between ENTRY and END.
  * The session, 8 random bytes, tells them from those of an earlier FOLLOW. `ttl`: ms
- * that are left, in digits, or none. `kind`: S, D or A (operation.ts). The version is
- * one byte, 02: the first had none, and no standing (standing.ts) in BEGIN. Who is asked
- * for another version does not answer, and says so.
+ * that are left, in digits, or none. `kind`: S, D, A or C (operation.ts). The version is
+ * one byte, 03: the first had none, and no standing (standing.ts) in BEGIN; the second had
+ * no kind C. A server that is asked for another version does not answer, and reports it.
  *
  * Why not by KVPUB, as in the Guide: an update would be at the clients and perhaps
  * not at the other server when this one dies. Here it is published after HAVE.
@@ -39,12 +39,13 @@ export type LinkCommand = (typeof LinkCommand)[keyof typeof LinkCommand];
 
 export const SESSION_BYTES = 8;
 /** Of this link. */
-export const LINK_VERSION = 2;
+export const LINK_VERSION = 3;
 const VERSION_FRAME = Buffer.of(LINK_VERSION);
 const KINDS: Readonly<Record<OperationKind, Buffer>> = {
   set: Buffer.from("S"),
   delete: Buffer.from("D"),
   announce: Buffer.from("A"),
+  conflict: Buffer.from("C"),
 };
 const COMMANDS = Object.fromEntries(
   Object.values(LinkCommand).map((command) => [command, Buffer.of(command)]),
@@ -163,6 +164,7 @@ export function parseUpdate(frames: readonly Buffer[], now: number): Operation |
     value: value as Buffer,
     expires: left === 0 ? 0 : now + left,
     counted: false,
+    condition: undefined,
     sequence: readSequence(sequence as Buffer),
   };
 }

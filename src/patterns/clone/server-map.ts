@@ -2,7 +2,7 @@
 
 import type { LoadedMap } from "./follower.js";
 import type { Operation } from "./operation.js";
-import { encodeTimeToLive, SubtreeSequences } from "./properties.js";
+import { encodeUnchanged, SubtreeSequences } from "./properties.js";
 
 import { sequenceFrame, UUID_BYTES } from "./protocol.js";
 import type { StoredEntry, StoredState } from "./store.js";
@@ -32,6 +32,12 @@ export class ServerMap {
 
   get sequence(): number {
     return this.#applied;
+  }
+
+  /** The sequence of the update that set a key; 0: it is not there. */
+  revision(key: Buffer): number {
+    const id = this.#table.find(key);
+    return id < 0 ? 0 : this.#table.sequence(id);
   }
 
   /** Of clients, that were applied. */
@@ -73,25 +79,23 @@ export class ServerMap {
     const table = this.#table;
     const { key, sequence, kind } = operation;
     let { value, properties } = operation;
+    const changes = kind === "set" || kind === "delete";
     let id = kind === "set" && beforeChange === undefined ? -1 : table.find(key);
-    if (id >= 0) beforeChange?.(id);
+    if (id >= 0 && changes) beforeChange?.(id);
     if (kind === "set") {
       id = table.put(key, value, sequence);
       this.#expiry.set(id, operation.expires);
-    } else if (kind === "announce") {
+    } else if (!changes) {
       const time = id < 0 ? 0 : this.#expiry.timeOf(id);
-      if (id >= 0) {
-        value = table.value(id);
-        table.touch(id, sequence);
-        this.#expiry.set(id, time);
-      }
-      properties = encodeTimeToLive(time === 0 ? 0 : Math.max(1, Math.ceil(time - now)));
+      if (id >= 0) value = table.value(id);
+      const left = time === 0 ? 0 : Math.max(1, Math.ceil(time - now));
+      properties = encodeUnchanged(left, this.revision(key), kind === "conflict");
     } else if (id >= 0) {
       this.#expiry.remove(id);
       table.remove(id);
     }
     this.#applied = sequence;
-    if (operation.counted && kind !== "announce") this.#updates += 1;
+    if (operation.counted && changes) this.#updates += 1;
     const added = this.subtrees.advance(key, sequence);
     if (added !== "") properties = Buffer.concat([properties, Buffer.from(added)]);
     return [key, sequenceFrame(sequence), operation.uuid, properties, value];
@@ -331,6 +335,11 @@ export class UuidWindow {
     return this.#young.find(a, b, c, d) >= 0 || this.#old.find(a, b, c, d) >= 0;
   }
 
+  /** Whether an update was refused by its condition. */
+  hasConflict(uuid: Uint8Array): boolean {
+    return this.has(conflictMark(uuid));
+  }
+
   /** An update that was refused after all: it may come again. */
   remove(uuid: Uint8Array): void {
     for (const generation of [this.#young, this.#old]) {
@@ -345,6 +354,16 @@ export class UuidWindow {
     yield* this.#young.uuids();
     return undefined;
   }
+}
+
+/**
+ * What is remembered of an update that its condition refused, in place of its UUID: the UUID with the first half inverted.
+ * It must be refused again when it comes again, even when its condition would hold by then.
+ */
+export function conflictMark(uuid: Uint8Array): Buffer {
+  const mark = Buffer.from(uuid);
+  for (let at = 0; at < UUID_BYTES / 2; at++) mark[at] = ~(mark[at] as number);
+  return mark;
 }
 
 function word(bytes: Uint8Array, at: number): number {

@@ -330,6 +330,8 @@ export interface CloneServerStats {
   readonly applied: number;
   /** That had been applied before; they were acknowledged again. */
   readonly repeated: number;
+  /** Refused by their condition: the key had another revision. */
+  readonly conflicts: number;
   readonly refused: Readonly<Record<RefusalReason, number>>;
   readonly faults: Readonly<Record<CloneFault, number>>;
   /** Kept while standing by, until the server that serves has them applied. */

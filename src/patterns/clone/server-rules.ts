@@ -23,7 +23,7 @@ import type { LoadedMap } from "./follower.js";
 import { CommitQueue, type Operation, operationOf } from "./operation.js";
 import { parseRequest } from "./protocol.js";
 import { parseLink } from "./replication.js";
-import { ServerMap } from "./server-map.js";
+import { conflictMark, ServerMap } from "./server-map.js";
 import type { CloneServerStats, ServerRulesOptions } from "./server-options.js";
 import { type ServerEffects, type ServerState, ServerStatistics } from "./server-state.js";
 import { Serving } from "./serving.js";
@@ -167,7 +167,8 @@ export class ServerRules {
       this.#active = false;
       const held = this.#serving.end();
       for (const operation of this.#queue.drop()) {
-        if (operation.kind === "announce" || operation.uuid.length === 0) continue;
+        if (operation.kind === "announce" || operation.kind === "conflict") continue;
+        if (operation.uuid.length === 0) continue;
         this.#map.window.remove(operation.uuid);
         operation.sequence = 0;
         this.#standby.keep(operation, now);
@@ -214,6 +215,7 @@ export class ServerRules {
     const queue = this.#queue;
     while (queue.waiting > 0 && !queue.committing && !this.#standby.replacing) {
       const batch = queue.take();
+      if (this.#active) this.#serving.decide(batch);
       if (this.#options.hasStore && batch.some(({ kind }) => kind !== "announce")) {
         queue.commit(batch);
         this.#statistics.commits += 1;
@@ -256,8 +258,12 @@ export class ServerRules {
       return;
     }
     const refused = this.#queue.refuse();
-    for (const { uuid, kind } of refused)
-      if (uuid.length > 0 && kind !== "announce") this.#map.window.remove(uuid);
+    for (const { uuid, kind, counted } of refused) {
+      if (uuid.length === 0 || kind === "announce") continue;
+      if (kind !== "conflict") this.#map.window.remove(uuid);
+      // It is decided again when it comes again; but one that came again is answered already.
+      else if (counted) this.#map.window.remove(conflictMark(uuid));
+    }
     this.#statistics.refuse("store", refused.filter(({ counted }) => counted).length);
     this.flush(now);
   }
@@ -312,7 +318,8 @@ export class ServerRules {
 
   stats(): CloneServerStats {
     const { table, expiry, sequence, updates } = this.#map;
-    const { received, repeated, paired, published, expired, commits, refused, faults } = this.#statistics;
+    const { received, repeated, conflicts, paired, published, expired, commits, refused, faults } =
+      this.#statistics;
     const { active, waiting, done, lost } = this.#serving.snapshots;
     return {
       entries: table.size,
@@ -325,6 +332,7 @@ export class ServerRules {
       received,
       applied: updates,
       repeated,
+      conflicts,
       paired,
       published,
       expired,

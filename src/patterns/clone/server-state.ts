@@ -71,6 +71,7 @@ export class ServerStatistics {
   };
   received = 0;
   repeated = 0;
+  conflicts = 0;
   paired = 0;
   published = 0;
   expired = 0;

@@ -10,6 +10,7 @@ import { Leader } from "./leader.js";
 import { copyOf, type Operation, type OperationKind, OwnUpdates, sizeOf } from "./operation.js";
 import { EMPTY, encodeHugz, readSequence } from "./protocol.js";
 import { followVersion, LINK_VERSION, LinkCommand, parseLink } from "./replication.js";
+import { conflictMark } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
 import { ServerSnapshots, Snapshot } from "./snapshots.js";
 
@@ -114,14 +115,47 @@ export class Serving {
       return false;
     }
     let accepted = operation;
-    if (operation.uuid.length > 0 && !map.window.add(operation.uuid)) {
+    const lost = operation.condition !== undefined && map.window.hasConflict(operation.uuid);
+    if (operation.uuid.length > 0 && (lost || !map.window.add(operation.uuid))) {
       if (operation.counted) statistics.repeated += 1;
-      accepted = { ...operation, kind: "announce", value: EMPTY, expires: 0, counted: false };
+      const kind = lost ? "conflict" : "announce";
+      accepted = { ...operation, kind, value: EMPTY, expires: 0, counted: false, condition: undefined };
     }
     // The memory of a small update is a part of what was received with it; what waits long must not hold all of that.
     const waits = queue.committing && accepted.value.length < 4_096;
     queue.push(waits ? copyOf(accepted) : accepted);
     return true;
+  }
+
+  /**
+   * Decides the conditions of updates that have their places now, each by what its key is after all updates before it. One
+   * that does not hold becomes a conflict, in its place.
+   */
+  decide(batch: Operation[]): void {
+    if (!batch.some(({ condition, kind }) => condition !== undefined || kind === "announce")) return;
+    const { map, statistics } = this.#state;
+    /** Of keys whose updates are in order and not applied yet. */
+    const revisions = new Map<string, number>();
+    const note = ({ kind, key, sequence }: Operation): void => {
+      if (kind === "set" || kind === "delete")
+        revisions.set(key.toString("latin1"), kind === "set" ? sequence : 0);
+    };
+    for (const operation of this.#held) note(operation);
+    for (const [index, operation] of batch.entries()) {
+      const { kind, key, uuid, condition } = operation;
+      if (condition !== undefined) {
+        const revision = revisions.get(key.toString("latin1")) ?? map.revision(key);
+        if (revision !== condition) {
+          batch[index] = conflictOf(operation);
+          map.window.remove(uuid);
+          map.window.add(conflictMark(uuid));
+          statistics.conflicts += 1;
+        }
+        // It came again before it was decided, and lost.
+      } else if (kind === "announce" && uuid.length > 0 && map.window.hasConflict(uuid))
+        batch[index] = conflictOf(operation);
+      note(batch[index] as Operation);
+    }
   }
 
   /** An update of the server's own. @param ttl ms; 0: none */
@@ -281,4 +315,9 @@ export class Serving {
       this.#replicaLeft("silent", now);
     else this.#leader.beat(map.sequence, now);
   }
+}
+
+/** It takes its place in the order, and changes nothing. */
+function conflictOf(operation: Operation): Operation {
+  return { ...operation, kind: "conflict", value: EMPTY, expires: 0, condition: undefined };
 }

@@ -11,7 +11,7 @@
  */
 
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import type { SubtreeSequences } from "./properties.js";
+import { encodeSupport, type SubtreeSequences } from "./properties.js";
 import { EMPTY, encodeGoodbye, sequenceFrame } from "./protocol.js";
 import type { ServerRulesOptions, SnapshotLoss } from "./server-options.js";
 import type { ServerEffects } from "./server-state.js";
@@ -284,7 +284,7 @@ export class ServerSnapshots {
       routingId,
       subtree,
       snapshot: new Snapshot(table, subtree, sequence, this.#saved),
-      goodbye: encodeGoodbye(sequence, subtree, this.#subtrees.of(subtree)),
+      goodbye: encodeGoodbye(sequence, subtree, encodeSupport(this.#subtrees.of(subtree))),
       startedAt: now,
       entries: [],
       at: 0,

@@ -4,6 +4,7 @@
  */
 import { Follower, type LoadedMap } from "./follower.js";
 import { copyOf, type Operation, sizeOf } from "./operation.js";
+import { conflictMark, type UuidWindow } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
 
 /** Bytes of updates that may wait while the store takes a whole map. */
@@ -79,7 +80,7 @@ export class Standby {
   keep(operation: Operation, now: number): void {
     const { statistics, map } = this.#state;
     if (operation.uuid.length === 0) statistics.refuse("no-uuid", 1);
-    else if (this.#kept.has(operation.uuid) || map.window.has(operation.uuid)) statistics.paired += 1;
+    else if (this.#kept.has(operation.uuid) || isDecided(map.window, operation)) statistics.paired += 1;
     else if (!this.#kept.add(operation, now)) statistics.refuse("overloaded", 1);
   }
 
@@ -163,7 +164,7 @@ export class Standby {
 
   /** The next update of the server that serves. */
   #replicated(operation: Operation): void {
-    if (operation.uuid.length > 0) this.#seen(operation.uuid);
+    if (operation.uuid.length > 0) this.#seen(operation.uuid, operation.kind === "conflict");
     const { queue } = this.#state;
     queue.push(copyOf(operation));
     if (this.#replacing === undefined || queue.bytes <= MAX_WAITING_BYTES) return;
@@ -174,9 +175,9 @@ export class Standby {
   }
 
   /** The other server has applied it: what a client sent here of it is done with. */
-  #seen(uuid: Buffer): void {
+  #seen(uuid: Buffer, conflict = false): void {
     const { map, statistics } = this.#state;
-    map.window.add(uuid);
+    map.window.add(conflict ? conflictMark(uuid) : uuid);
     if (this.#kept.remove(uuid)) statistics.paired += 1;
   }
 }
@@ -268,4 +269,9 @@ class PendingUpdates {
 
 function nameOf(uuid: Buffer): string {
   return uuid.toString("latin1");
+}
+
+/** Whether the server that serves has applied an update, or refused it by its condition. */
+function isDecided(window: UuidWindow, { uuid, condition }: Operation): boolean {
+  return window.has(uuid) || (condition !== undefined && window.hasConflict(uuid));
 }

@@ -3,6 +3,7 @@ import type { DriverTimer } from "../../core/driver-timer.js";
 import { StoreError } from "../kit/store/error.js";
 import type { LoadedMap } from "./follower.js";
 import type { Operation } from "./operation.js";
+import { conflictMark } from "./server-map.js";
 import type { ServerRules } from "./server-rules.js";
 import { adopted, encodeStanding } from "./standing.js";
 import type { CloneStore, StoredEntry } from "./store.js";
@@ -42,7 +43,7 @@ export class StoreWriter {
   commit(operations: readonly Operation[]): void {
     const shift = Date.now() - this.#timer.now();
     const changes = operations
-      .filter(({ kind }) => kind !== "announce")
+      .filter(({ kind }) => kind === "set" || kind === "delete")
       .map(({ kind, key, value, sequence, uuid, expires }) => ({
         key,
         value: kind === "set" ? value : undefined,
@@ -50,8 +51,11 @@ export class StoreWriter {
         uuid,
         expires: expires === 0 ? 0 : expires + shift,
       }));
+    const conflicts = operations
+      .filter(({ kind }) => kind === "conflict")
+      .map(({ sequence, uuid }) => ({ sequence, uuid: conflictMark(uuid) }));
     this.#run(
-      () => this.#store.commit(changes),
+      () => this.#store.commit(changes, conflicts),
       () => this.#rules.committed(this.#timer.now()),
     );
   }

@@ -15,6 +15,13 @@ export interface StoredChange {
   readonly expires: number;
 }
 
+/** An update that its condition refused: it must be refused again when it comes again. */
+export interface StoredConflict {
+  readonly sequence: number;
+  /** 16 bytes, to be kept as they are. */
+  readonly uuid: Buffer;
+}
+
 /** A key as it is kept. */
 export interface StoredEntry {
   readonly key: Buffer;
@@ -52,8 +59,12 @@ export interface CloneStore {
   readonly name: string;
   /** Gives all entries, in any order. */
   load(visit: (entry: StoredEntry) => void): Promise<StoredState>;
-  /** All of them, or none. */
-  commit(changes: readonly StoredChange[]): Promise<void>;
+  /**
+   * All of them, or none.
+   *
+   * @param conflicts updates that changed nothing: only their UUIDs are kept, with those of the changes
+   */
+  commit(changes: readonly StoredChange[], conflicts: readonly StoredConflict[]): Promise<void>;
   replace(): Promise<StoreReplacement>;
   /** Keeps what a server of a pair has to know when it starts again: bytes, about 1 KB at most, of this package's own. */
   mark(standing: Buffer): Promise<void>;

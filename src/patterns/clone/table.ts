@@ -100,11 +100,6 @@ export class CloneTable {
     return id;
   }
 
-  /** The value is the same, its sequence another. */
-  touch(id: number, sequence: number): void {
-    this.#sequences[id] = sequence;
-  }
-
   remove(id: number): void {
     this.#vacate(id);
     this.#bytes -= this.keyLength(id) + this.valueLength(id);

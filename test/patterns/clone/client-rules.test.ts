@@ -57,7 +57,7 @@ test("what a server acknowledged that was gone before its map was whole is not s
   };
   rules.start(0);
   rules.connected(1, 0);
-  rules.set(key, empty, value, 0, settle, () => undefined, 0);
+  rules.set({ key, properties: empty, value, conditional: false, timeout: 0 }, settle, () => undefined, 0);
   rules.update(1, [key, sequenceFrame(1), uuid, empty, value], 0); // While the map is on its way.
   rules.disconnected(1, false, 10);
   for (let now = 20; now < 2_000; now += 100) rules.tick(now);

@@ -9,8 +9,9 @@ import { BinaryStarRules, type StarRole } from "../../../src/patterns/binary-sta
 import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
 import type { LoadedMap } from "../../../src/patterns/clone/follower.js";
 import type { Operation } from "../../../src/patterns/clone/operation.js";
-import { encodeTimeToLive } from "../../../src/patterns/clone/properties.js";
+import { encodeSetProperties } from "../../../src/patterns/clone/properties.js";
 import { encodeRequest } from "../../../src/patterns/clone/protocol.js";
+import { conflictMark } from "../../../src/patterns/clone/server-map.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
 import type { SendResult } from "../../../src/patterns/clone/server-state.js";
 import { adopted, encodeStanding } from "../../../src/patterns/clone/standing.js";
@@ -76,7 +77,7 @@ class Disk {
       if (kind === "set") this.map.set(name, { value: Buffer.from(value), sequence, expires });
       else if (kind === "delete") this.map.delete(name);
       if (kind !== "announce") {
-        this.uuids.push(Buffer.from(uuid));
+        this.uuids.push(kind === "conflict" ? conflictMark(uuid) : Buffer.from(uuid));
         this.sequence = sequence;
       }
     }
@@ -444,17 +445,22 @@ export class Client {
   }
 
   /** As `set`, but told at once: a simulation has no microtasks between its happenings. */
-  call(key: string, value: string, ttl: number, done: (sequence: number) => void, fail: () => void): void {
-    const properties = encodeTimeToLive(ttl);
-    this.rules.set(
-      Buffer.from(key),
-      properties,
-      Buffer.from(value),
-      20_000,
-      done,
-      fail,
-      this.world.simulation.now,
-    );
+  call(
+    key: string,
+    value: string,
+    ttl: number,
+    done: (sequence: number) => void,
+    fail: (error: Error) => void,
+    revision?: number,
+  ): void {
+    const update = {
+      key: Buffer.from(key),
+      properties: encodeSetProperties(ttl, revision),
+      value: Buffer.from(value),
+      conditional: revision !== undefined,
+      timeout: 20_000,
+    };
+    this.rules.set(update, done, fail, this.world.simulation.now);
     this.#timer.update();
   }
 

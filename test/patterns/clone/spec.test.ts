@@ -1,0 +1,145 @@
+/** docs/spec/clone.md: its vectors are what this code writes, and read back what it says. */
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import {
+  conditionOf,
+  encodeSetProperties,
+  encodeSupport,
+  encodeUnchanged,
+  isConflict,
+  revisionOf,
+  SubtreeSequences,
+  supportsConditions,
+} from "../../../src/patterns/clone/properties.js";
+import { EMPTY, encodeGoodbye, encodeSet, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
+import {
+  encodeEntry,
+  encodeFollow,
+  encodeMark,
+  encodeUpdate,
+  LinkCommand,
+  parseLink,
+  parseUpdate,
+} from "../../../src/patterns/clone/replication.js";
+import { encodePosition, encodeStanding, parseStanding } from "../../../src/patterns/clone/standing.js";
+
+const [K, V] = [Buffer.from("k"), Buffer.from("v")];
+const UUID = Buffer.alloc(16, 0xab);
+const SESSION = Buffer.alloc(8, 1);
+const MAP = Buffer.alloc(8, 0x11);
+const published = (properties: Buffer, value: Buffer): Buffer[] => [
+  K,
+  sequenceFrame(19),
+  UUID,
+  properties,
+  value,
+];
+
+function subtree(): Buffer {
+  const subtrees = new SubtreeSequences();
+  subtrees.register(Buffer.from("/a/"), 17);
+  return subtrees.of(Buffer.from("/a/"));
+}
+
+const UPDATE = { key: K, uuid: UUID, counted: true, condition: undefined };
+const WRITTEN: Readonly<Record<string, readonly Buffer[]>> = {
+  "KTHXBAI at 42, whole map": encodeGoodbye(42, EMPTY, encodeSupport(EMPTY)),
+  "KTHXBAI at 42, subtree `/a/`, which has number 1 and was changed last at 17": encodeGoodbye(
+    42,
+    Buffer.from("/a/"),
+    encodeSupport(subtree()),
+  ),
+  "KVSET of `k` to `v`, if its revision is 17": encodeSet(K, UUID, encodeSetProperties(0, 17), V),
+  "KVSET of `k` to `v` for 5 s, if it is not there": encodeSet(K, UUID, encodeSetProperties(5_000, 0), V),
+  "KVPUB at 19: a repeated update, `k` is `v` since 17": published(encodeUnchanged(0, 17, false), V),
+  "KVPUB at 19: a conflict, `k` is `v` since 17": published(encodeUnchanged(0, 17, true), V),
+  "KVPUB at 19: a conflict, `k` is not there": published(encodeUnchanged(0, 0, true), EMPTY),
+  FOLLOW: encodeFollow(SESSION),
+  "HAVE 42": encodeMark(LinkCommand.HAVE, SESSION, 42),
+  "ENTRY of `k`, revision 17, no ttl, `v`": encodeEntry(SESSION, K, 17, 0, V),
+  "UPDATE 18: `k` set to `v` for 5 s": encodeUpdate(
+    SESSION,
+    { ...UPDATE, kind: "set", properties: Buffer.from("ttl=5\n"), value: V, expires: 6_000, sequence: 18 },
+    1_000,
+  ),
+  "UPDATE 19: a conflict at `k`": encodeUpdate(
+    SESSION,
+    {
+      ...UPDATE,
+      kind: "conflict",
+      properties: encodeSetProperties(0, 0),
+      value: EMPTY,
+      expires: 0,
+      sequence: 19,
+    },
+    1_000,
+  ),
+  "standing: alone since 7, map `11…11`, terms 3 from 0 and 4 from 7": [
+    encodeStanding({
+      map: MAP,
+      terms: [
+        { term: 3, from: 0 },
+        { term: 4, from: 7 },
+      ],
+      alone: true,
+      aloneSince: 7,
+    }),
+  ],
+  "position: ready, map `11…11`, term 4, sequence 9": [
+    encodePosition({ map: MAP, term: 4, sequence: 9, alone: false, ready: true }),
+  ],
+};
+
+/** The vectors of the page, by name. */
+function vectors(): Map<string, string> {
+  const found = new Map<string, string>();
+  let inVectors = false;
+  for (const line of readFileSync("docs/spec/clone.md", "utf8").split("\n")) {
+    if (line.startsWith("| Vector |")) inVectors = true;
+    else if (!line.startsWith("|")) inVectors = false;
+    else if (inVectors) {
+      const [, name, frames] = /^\| (.*) \| `([0-9a-f -]+)` \|$/.exec(line) ?? [];
+      if (name !== undefined) found.set(name, frames as string);
+    }
+  }
+  return found;
+}
+
+const hex = (frames: readonly Buffer[]): string =>
+  frames.map((frame) => frame.toString("hex") || "-").join(" ");
+const framesOf = (name: string): Buffer[] =>
+  (vectors().get(name) as string).split(" ").map((frame) => Buffer.from(frame === "-" ? "" : frame, "hex"));
+
+test("each vector is what is written", () => {
+  const written = Object.fromEntries(Object.entries(WRITTEN).map(([name, frames]) => [name, hex(frames)]));
+  expect(Object.fromEntries(vectors())).toEqual(written);
+});
+
+test("what is read of the vectors is what the page says", () => {
+  const properties = (name: string): Buffer => framesOf(name)[3] as Buffer;
+  expect(supportsConditions(properties("KTHXBAI at 42, whole map"))).toBe(true);
+  expect(supportsConditions(Buffer.from("s1=17\n"))).toBe(false);
+  expect(conditionOf(properties("KVSET of `k` to `v`, if its revision is 17"))).toBe(17);
+  expect(conditionOf(properties("KVSET of `k` to `v` for 5 s, if it is not there"))).toBe(0);
+  expect(conditionOf(Buffer.from("ttl=5\n"))).toBeUndefined();
+  for (const wrong of ["x", "", "-1", "1.5", "9007199254740992", "1".repeat(17)])
+    expect(conditionOf(Buffer.from(`if-revision=${wrong}\n`)), wrong).toBeNull();
+  const repeated = properties("KVPUB at 19: a repeated update, `k` is `v` since 17");
+  const lost = properties("KVPUB at 19: a conflict, `k` is not there");
+  expect([revisionOf(repeated), isConflict(repeated)]).toEqual([17, false]);
+  expect([revisionOf(lost), isConflict(lost)]).toEqual([0, true]);
+  // The condition of an update that took effect is no revision of its key.
+  expect(revisionOf(encodeSetProperties(0, 17))).toBeUndefined();
+  const conflict = framesOf("UPDATE 19: a conflict at `k`");
+  expect(parseLink(conflict)?.command).toBe(LinkCommand.UPDATE);
+  expect(parseUpdate(conflict, 0)).toMatchObject({ kind: "conflict", sequence: 19, condition: undefined });
+  expect(
+    parseStanding(
+      encodeStanding(
+        parseStanding(
+          framesOf("standing: alone since 7, map `11…11`, terms 3 from 0 and 4 from 7")[0] as Buffer,
+        ) as never,
+      ),
+    ),
+  ).toMatchObject({ alone: true, aloneSince: 7 });
+});
