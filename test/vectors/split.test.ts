@@ -54,7 +54,7 @@ function understood(pieces: readonly Buffer[]) {
         expect(step.failed).toBeUndefined();
         if (step.done !== undefined) identity = step.done.get("socket-type")?.toString();
       }
-      if (identity !== undefined) frames(handshake.rest());
+      if (identity !== undefined) frames(handshake.takeRemaining());
     }
   }
   return { identity, commands, messages, minor: handshake.minor };
@@ -146,7 +146,7 @@ describe.each(["NULL", "PLAIN", "CURVE"] as const)("both sides of %s", (name) =>
         const out = Buffer.concat((step.send ?? []).map((body) => commandFrame(body)));
         queues[1 - at]?.push(...inPieces(out, size));
         if (step.done !== undefined) types[at] = step.done.get("socket-type")?.toString();
-        if (step.ask !== undefined) carryOut(at, sides[at].judged(true));
+        if (step.ask !== undefined) carryOut(at, sides[at].authenticated(true));
       }
     };
     for (const at of [0, 1] as const) queues[1 - at]?.push(...inPieces(sides[at].greeting, size));

@@ -126,7 +126,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
     return this.#writer?.taken ?? 0;
   }
 
-  /** What the peer presented, once it was judged. */
+  /** What the peer presented, once it was authenticated. */
   get credentials(): PeerCredentials | undefined {
     return this.#credentials;
   }
@@ -277,7 +277,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
     const authenticated = (verdict: Verdict): void => {
       if (this.#state === State.Closed) return;
       this.#reader.resume();
-      this.#carryOut(this.#handshake.judged(verdict));
+      this.#carryOut(this.#handshake.authenticated(verdict));
     };
     // A hook that fails refuses: the safe answer.
     Promise.resolve()
@@ -301,7 +301,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
     const seal = sealer === undefined ? undefined : sealer.seal.bind(sealer);
     this.#writer = new PipeWriter(this.socket, pipe, seal, this.#writerOnEmpty, this.#writerOnFault);
     if (this.#options.heartbeat.interval > 0 && this.commands) this.#beat();
-    const rest = this.#handshake.rest();
+    const rest = this.#handshake.takeRemaining();
     this.flush();
     if (rest.length > 0) this.sinkOnBytes(rest, rest.length, true);
   }

@@ -72,7 +72,7 @@ export class Connections implements ConnectionEffects {
     }
     if (routing.isCrowded()) {
       // What peers sent before they left is kept until it is taken; no more of them until some of it is.
-      this.#refuse(stream, endpoint, "too many peers have left messages that nobody has taken");
+      this.#refuse(stream, endpoint, "too many peers have left messages that were not taken");
       return;
     }
     const most = Number(options.maxConnections);
@@ -229,7 +229,7 @@ export class Connections implements ConnectionEffects {
 
   /**
    * Makes room for one more handshake: the oldest ends, if there are too many. If the newest did, a client that opens
-   * connections and stops there would keep everybody out.
+   * connections and stops there would keep all others out.
    *
    * @param isFull whether there is room only in its place
    * @returns whether one has ended

@@ -51,7 +51,7 @@ class ZmtpContext implements EngineContext {
   );
   readonly #options: Record<string, unknown> = { ...CONTEXT_OPTIONS };
   #sockets = 0;
-  /** Sockets that the program forgot to close do not count for ever. */
+  /** Sockets that the program forgot to close do not count forever. */
   readonly #forgotten = new FinalizationRegistry<undefined>(() => {
     this.#sockets -= 1;
   });

@@ -22,7 +22,7 @@ export function transportError(cause: unknown, doing: string, endpoint: string):
   return new TransportError(code, `Cannot ${doing} ${endpoint}: ${reason}`, { cause, endpoint });
 }
 
-/** The events that tell of a handshake's failure. */
+/** The events that report a handshake's failure. */
 export function faultEvents(
   fault: Fault,
   endpoint: string,
@@ -37,9 +37,9 @@ export function faultEvents(
         status: fault.status ?? 400,
         cause: fault.cause,
       });
-      const told: SocketEvent = { type: "peer:refused", address, mechanism, error };
-      // Both sides hear of credentials that were not accepted; a policy judges no credentials.
-      return fault.status === undefined ? [told] : [told, authError(endpoint, fault.status)];
+      const refused: SocketEvent = { type: "peer:refused", address, mechanism, error };
+      // Both sides hear of credentials that were not accepted; a policy does not look at credentials.
+      return fault.status === undefined ? [refused] : [refused, authError(endpoint, fault.status)];
     }
     case "auth":
       return [authError(endpoint, fault.status ?? 400)];
@@ -80,7 +80,7 @@ function authError(endpoint: string, status: number): SocketEvent {
   };
 }
 
-/** What a `disconnect` event tells beyond its reason: the peer's fault, or the system's. */
+/** What a `disconnect` event carries beyond its reason: the peer's fault, or the system's. */
 export function disconnectError(
   cause: Error | undefined,
   reason: DisconnectReason,

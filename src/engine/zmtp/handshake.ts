@@ -4,7 +4,7 @@
  *
  *   greeting of the peer      -> the mechanism's first commands
  *   its commands, one by one  -> Steps, until one is done or failed
- *   what comes behind         -> rest(): the first traffic
+ *   what comes behind         -> takeRemaining(): the first traffic
  *
  * Everything a peer can make us keep here is bounded by MAX_HANDSHAKE_COMMAND.
  */
@@ -56,13 +56,13 @@ export class Handshake {
   }
 
   /** The answer to a Step with `ask`. */
-  judged(verdict: Verdict): Step[] {
+  authenticated(verdict: Verdict): Step[] {
     this.#asking = false;
     return this.#proceed([this.#note(this.mechanism.judged(verdict))]);
   }
 
   /** What came behind the handshake. */
-  rest(): Buffer {
+  takeRemaining(): Buffer {
     const { length } = this.#input;
     const rest = this.#input;
     this.#input = NOTHING;

@@ -18,7 +18,7 @@
  * A PING that the kernel did not take starts nothing: the peer has nothing to answer.
  *
  * No traffic within the peer's time to live, if its last PING named one: gone, too. That holds whether this side sends
- * PINGs or not, and from each traffic on anew until a PING changes it: libzmq forgets it with the first traffic, and would
+ * PINGs or not, and from each traffic on again until a PING changes it: libzmq forgets it with the first traffic, and would
  * not notice a peer that falls silent right after.
  *
  * While this side does not read, because its queue is full, the peer's silence means nothing; our PINGs go on, so that the
@@ -53,7 +53,7 @@ export interface HeartbeatOptions {
   readonly timeout: number;
   /** The same where its system still acknowledges; -1: no limit. Less than `timeout` counts as that. */
   readonly stallTimeout: number;
-  /** What this side's PINGs tell the peer: how long it may hear nothing; 0: nothing told. */
+  /** How long the peer may receive nothing, as this side's PINGs state it; 0: they state nothing. */
   readonly timeToLive: number;
 }
 
@@ -106,7 +106,7 @@ export function acknowledges(
 ): "yes" | "no" | "unsure" {
   if (now.unacknowledged === 0) return "yes";
   if (now.probing && now.unanswered === 0) return "yes";
-  // A packet that could not even leave is probed for, too, and then sent again: another timer counts anew.
+  // A packet that could not even leave is probed for, too, and then sent again: another timer starts counting.
   if (before?.probing !== now.probing) return "unsure";
   if (now.unacknowledged < before.unacknowledged || now.unanswered < before.unanswered) return "yes";
   if (now.unanswered === 0) return elapsed >= RETRANSMITTED_WITHIN ? "yes" : "unsure";
@@ -198,7 +198,7 @@ export class Heartbeat {
    * What is due now, one thing after the other until there is nothing.
    *
    * @returns `ping`: send one, then call `pinged`; `sample`: ask the kernel, then call `sampled`; `gone`: the peer is,
-   *   unless the next step, after what has come was read, says otherwise
+   *   unless the next step, after what has come was read, finds otherwise
    */
   step(now: number, link: WriteState): HeartbeatStep {
     // A kernel that was full takes more only when the peer's system has acknowledged.
@@ -216,7 +216,7 @@ export class Heartbeat {
     return "sample";
   }
 
-  /** A PING has left, or could not because the kernel is full: either way the peer's system has something to say. */
+  /** A PING has left, or could not because the kernel is full: either way the peer's system has something to acknowledge. */
   pinged(now: number, link: WriteState): void {
     this.#note(link);
     if (this.#paused || this.#since !== undefined) return;

@@ -1,4 +1,9 @@
-/** The inproc names of one context: who is bound, and who waits for somebody to be. */
+/**
+ * The inproc names of one context: which sockets are bound, and which wait for a socket to bind.
+ *
+ * An inproc peer is reached within its own thread only. A name that another thread has bound would be waited for without
+ * end: connecting to it fails instead (ThreadNames).
+ */
 
 import type { BroadcastChannel } from "node:worker_threads";
 import { NotSupportedError, TransportError } from "../../core/errors.js";
@@ -34,7 +39,7 @@ export class InprocNames<C = unknown> {
   }
 
   /**
-   * A name that nobody has bound here is waited for; one that another thread has bound would never come.
+   * A name that no socket has bound here is waited for; one that another thread has bound would never come.
    *
    * @throws NotSupportedError `NOT_SUPPORTED`
    */
@@ -83,7 +88,7 @@ export class InprocNames<C = unknown> {
       if (this.#bound.get(name) === target) this.#admit(name, target);
   }
 
-  /** Who waits for a name meets whoever is bound to it, if somebody is. */
+  /** A socket that waits for a name meets the one that is bound to it, if there is one. */
   again(name: string, connecter: C): void {
     if (this.#bound.has(name) && this.#leave(name, connecter)) this.connect(name, connecter);
   }
@@ -93,10 +98,10 @@ export class InprocNames<C = unknown> {
     this.#leave(name, connecter);
   }
 
-  /** Each that waits now meets the target once; whoever finds no place waits again, behind the rest. */
+  /** Each that waits now meets the target once; one that finds no place waits again, behind the rest. */
   #admit(name: string, target: InprocTarget<C>): void {
     for (const connecter of [...(this.#waiting.get(name) ?? [])]) {
-      // Meanwhile somebody may have unbound the name, or called off the connection.
+      // Meanwhile the name may have been unbound, or the connection given up.
       if (this.#bound.get(name) !== target) return;
       if (this.#leave(name, connecter)) target.inprocOnPeer(connecter);
     }
@@ -110,15 +115,6 @@ export class InprocNames<C = unknown> {
   }
 }
 
-/**
- * Which inproc names other threads have bound. An inproc peer is reached within its own thread only, and a name that is
- * bound elsewhere would be waited for without end: whoever connects to it is told instead.
- *
- * Threads share no table, so the others are asked on a channel, and the asking one stands still for their answer. One
- * whose event loop does not turn cannot answer; then the name counts as bound by nobody yet. A program of one thread
- * never asks: the main thread does so only when it has heard of another that uses inproc.
- */
-
 /** ms that a thread stands still for an answer. */
 const ANSWER_WAIT = 50;
 
@@ -127,7 +123,13 @@ const CHANNEL = "shoal.inproc";
 /** A thread is there; or it asks for a name, and gives a place for the answer. */
 type Word = { readonly hello: boolean } | { readonly name: string; readonly answer: Int32Array };
 
-export class ThreadNames {
+/**
+ * Which inproc names other threads have bound. Threads share no table, so the others are asked on a channel, and the
+ * asking one stands still for their answer. A thread whose event loop does not turn cannot answer; then the name counts as
+ * not bound yet. A program of one thread never asks: the main thread asks only once another has announced that it uses
+ * inproc.
+ */
+class ThreadNames {
   readonly #isBound: (name: string) => boolean;
   #channel: BroadcastChannel | undefined;
   /** Others use inproc, or may. */
@@ -145,12 +147,12 @@ export class ThreadNames {
     this.#others = !isMainThread;
     const channel = new BroadcastChannel(CHANNEL);
     this.#channel = channel;
-    channel.onmessage = (event) => this.#hear((event as { data: Word }).data);
+    channel.onmessage = (event) => this.#receive((event as { data: Word }).data);
     channel.unref();
     channel.postMessage({ hello: true });
   }
 
-  /** Whether another thread says that it has bound the name. */
+  /** Whether another thread answers that it has bound the name. */
   isElsewhere(name: string): boolean {
     this.open();
     if (!this.#others) return false;
@@ -160,7 +162,7 @@ export class ThreadNames {
     return Atomics.load(answer, 0) === 1;
   }
 
-  #hear(word: Word): void {
+  #receive(word: Word): void {
     this.#others = true;
     if ("name" in word) {
       if (!this.#isBound(word.name)) return;

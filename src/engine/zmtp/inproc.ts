@@ -26,7 +26,7 @@ export class InprocLink implements Link {
   readonly #onEnd: (reason: CloseReason | "remote") => void;
   #marks: ReceiveMarks;
 
-  /** @param marks of the pipe's own socket @param onEnd the link is over; told once */
+  /** @param marks of the pipe's own socket @param onEnd the link is over; called once */
   constructor(pipe: Pipe, marks: ReceiveMarks, onEnd: (reason: CloseReason | "remote") => void) {
     this.#pipe = pipe;
     this.#marks = marks;
@@ -246,7 +246,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
       socketType: WIRE_NAMES[this.#state.type],
       identity: identityOf(this.#state.options),
       commands: true,
-      announced: own?.name === theirs?.name ? own?.value : undefined,
+      property: own?.name === theirs?.name ? own?.value : undefined,
     };
   }
 

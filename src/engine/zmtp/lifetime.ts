@@ -1,12 +1,23 @@
 /**
- * Whether a socket holds the process. Its streams, servers and timers never do by
- * themselves: one timer does, for as long as there is a reason.
+ * What holds the process for a socket, and what becomes of accepted messages when the process ends without `close`.
  *
- * It is let go at the end of the turn only, since a program that receives in a loop
- * gives up its reason to wait and has it again for every message.
+ * A socket's streams, servers and timers never hold the process by themselves: one timer does (EventLoopRef), for as long
+ * as there is a reason.
+ *
+ * When the process ends because nothing is left to do, sockets with unsent messages hold it for as long as their linger
+ * allows. When the program calls `process.exit`, nothing can be waited for: what a connection can take at once is handed to
+ * the kernel. If the process does not end for a while, a warning names the cause, as that of the package `zeromq` does.
  */
-const FOREVER = 2_147_483_647;
 
+/** The longest delay of a timer, in ms. */
+const FOREVER = 2_147_483_647;
+/** ms at the end until a warning reports what the process waits for. */
+const SILENCE = 500;
+
+/**
+ * Holds the process while there is a reason. It lets go at the end of the turn only, since a program that receives in a
+ * loop gives up its reason to wait and has it again for every message.
+ */
 export class EventLoopRef {
   #timer: NodeJS.Timeout | undefined = undefined;
   #held = false;
@@ -33,7 +44,7 @@ export class EventLoopRef {
     }
   }
 
-  /** The socket is gone, for good: what its last connections still do holds nobody. */
+  /** The socket is gone, for good: what its last connections still do does not hold the process. */
   end(): void {
     this.#ended = true;
     clearInterval(this.#timer);
@@ -50,19 +61,6 @@ export class EventLoopRef {
 }
 
 function nothing(): void {}
-
-/**
- * What becomes of accepted messages when the process ends without `close`.
- *
- * When it ends because nothing is left to do, sockets with unsent messages hold it
- * for as long as their linger says. When the program calls `process.exit`, nothing
- * can be waited for: what a connection can take at once is handed to the kernel.
- *
- * Whoever wonders why the process does not end is told after a while, as by the package `zeromq`.
- */
-
-/** ms at the end until the program is told what it waits for. */
-const SILENCE = 500;
 
 /** A socket that may have something to send at the end. */
 export interface Ending {
@@ -81,7 +79,7 @@ const forgotten = new FinalizationRegistry<WeakRef<Ending>>((socket) => drop(soc
 
 function beforeExit(): void {
   for (const socket of [...open]) socket.deref()?.lastChance();
-  if (waits() !== undefined) setTimeout(tell, SILENCE).unref();
+  if (waits() !== undefined) setTimeout(warn, SILENCE).unref();
 }
 
 /** What holds the process; with `blocky` if that is so for any of it. */
@@ -90,7 +88,7 @@ function waits(): { readonly blocky: boolean } | undefined {
   return all.find(({ blocky }) => blocky) ?? all[0];
 }
 
-function tell(): void {
+function warn(): void {
   const waiting = waits();
   if (waiting === undefined) return;
   const advice = waiting.blocky ? " Set 'context.blocky = false' to change this behaviour." : "";

@@ -1,5 +1,5 @@
 /**
- * The peers of one socket, each as a pipe, from its making to its end. The routing uses the pipes; the program hears of
+ * The peers of one socket, each as a pipe, from its making to its end. The routing uses the pipes; events report
  * peers that join and leave.
  *
  *   made --joined--> carried by a link --left--> waits for the next link, or is removed
@@ -93,7 +93,7 @@ export class Peers {
     this.#state.routing.add(pipe);
   }
 
-  /** Who is at the other end, as its handshake said. */
+  /** The peer at the other end, as its handshake described it. */
   peerOf(metadata: Metadata, commands: boolean): Peer {
     const { property } = this.#state;
     const value = property === undefined ? undefined : metadata.get(property.name.toLowerCase());
@@ -101,7 +101,7 @@ export class Peers {
       socketType: metadata.get("socket-type")?.toString("latin1") ?? "",
       identity: metadata.get("identity") ?? EMPTY,
       commands,
-      announced: value === undefined || value.length > MAX_PROPERTY ? undefined : value.toString("latin1"),
+      property: value === undefined || value.length > MAX_PROPERTY ? undefined : value.toString("latin1"),
     };
   }
 
@@ -149,7 +149,7 @@ export class Peers {
     this.#placeIsFree();
   }
 
-  /** Ends the link of a pipe, or a pipe that has none and is nobody's endpoint. */
+  /** Ends the link of a pipe, or a pipe that has none and belongs to no endpoint. */
   close(pipe: Pipe, reason: CloseReason): void {
     const { link } = pipe;
     // On a raw stream the program's own messages come first: an empty message means "hang up".
@@ -243,7 +243,7 @@ export class Peers {
     this.#count -= 1;
   }
 
-  /** The program hears that a peer has left, if it knew of it. */
+  /** Reports to the program that a peer has left, if it knew of the peer. */
   #parted(pipe: Pipe, reason: DisconnectReason, error: ShoalError | undefined): void {
     if (pipe.peer !== undefined && pipe.leaving === undefined) {
       const { effects } = this.#state;
@@ -257,7 +257,7 @@ export class Peers {
   }
 
   #reportProperty({ peer }: Pipe, joined: boolean): void {
-    if (peer?.announced !== undefined) this.#state.property?.heard(peer.announced, joined);
+    if (peer?.property !== undefined) this.#state.property?.heard(peer.property, joined);
   }
 
   /** Takes a pipe out of use; what it received can still be taken. */

@@ -27,6 +27,10 @@ const FLUSH_BYTES = 65_536;
 const GATHER = 64;
 /** Bytes of messages that are passed on from which they go by reference; fewer are cheaper copied and written together. */
 export const BY_REFERENCE = 4_096;
+/** ms that a peer is held at least: a timer for each message would cost more than the messages. */
+const LEAST_HOLD = 10;
+/** ms after which one that is held for long is looked at again; a timer of the platform holds no more than 24 days. */
+const LONGEST_HOLD = 60_000;
 
 /** What carries a pipe's bytes: a connection, or the other end in this process. */
 export interface Link {
@@ -67,18 +71,18 @@ export interface Link {
 /** Why this side ends a link. */
 export type CloseReason = "local" | "protocol" | "revoked" | "refused";
 
-/** Who is at the other end, as its handshake said. */
+/** The peer at the other end, as its handshake described it. */
 export interface Peer {
   readonly socketType: string;
   /** The Identity property; empty: none. */
   readonly identity: Buffer;
   /** Whether it takes subscriptions as commands (3.1) or as messages (3.0). */
   readonly commands: boolean;
-  /** What it said under the name that this socket announces, too. */
-  readonly announced?: string | undefined;
+  /** Its value of the property that this socket has, too (HandshakeProperty). */
+  readonly property?: string | undefined;
 }
 
-/** Hears what happens to a pipe. */
+/** What a pipe reports. */
 export interface PipeEffects {
   /** Messages have come. */
   pipeOnMessages(pipe: Pipe): void;
@@ -105,7 +109,7 @@ export interface PipeOptions {
 /** What a pipe's receiving side holds at most, in messages and bytes; 0: no bound. */
 export type ReceiveMarks = Pick<PipeOptions, "receiveHighWaterMark" | "receiveHighWaterMarkBytes">;
 
-export class Pipe implements PeerMeterHost, BudgetedPipe {
+export class Pipe implements PeerMeterEffects, BudgetedPipe {
   readonly out = new OutQueue();
   readonly encoder = new Encoder();
   readonly in: InStream;
@@ -187,7 +191,7 @@ export class Pipe implements PeerMeterHost, BudgetedPipe {
     if (this.in.messages > 0) this.#effects.pipeOnMessages(this);
   }
 
-  /** Whether a message can be taken: one is there, and its peer's rate allows it. Else its effects hears of it then. */
+  /** Whether a message can be taken: one is there, and its peer's rate allows it. Else pipeOnMessages is called then. */
   get ready(): boolean {
     return this.in.messages > 0 && (this.#meter === undefined || this.#meter.messages > 0);
   }
@@ -239,7 +243,7 @@ export class Pipe implements PeerMeterHost, BudgetedPipe {
     return false;
   }
 
-  /** How many of `messages` that are encoded already fit; 0: as when `hasRoom` says no. */
+  /** How many of `messages` that are encoded already fit; 0: as when `hasRoom` is false. */
   roomFor(messages: number): number {
     if (!this.hasRoom()) return 0;
     if (this.#credit >= messages) return messages;
@@ -274,7 +278,7 @@ export class Pipe implements PeerMeterHost, BudgetedPipe {
     return size <= SLAB_SIZE && end - start < messages * BY_REFERENCE;
   }
 
-  /** Queues `count` messages from the front of `run`; only where `roomFor` has said that they fit. */
+  /** Queues `count` messages from the front of `run`; only as many as `roomFor` returned. */
   sendFront(run: EncodedMessages, count: number): void {
     const { bytes, start, first, loan } = run;
     this.sendRange(bytes, start, cutFront(run, count), count, first, loan);
@@ -313,7 +317,7 @@ export class Pipe implements PeerMeterHost, BudgetedPipe {
     this.#stir();
   }
 
-  /** Queues commands' frames before all that waits: what a new connection has to hear first. */
+  /** Queues commands' frames before all that waits: what a new connection has to send first. */
   sendFirst(bytes: Uint8Array): void {
     this.encoder.encodeRaw(bytes);
     this.out.addFirst(this.encoder, 0);
@@ -340,7 +344,7 @@ export class Pipe implements PeerMeterHost, BudgetedPipe {
     return messages;
   }
 
-  /** The next taking of messages that makes room is told to the link. */
+  /** The link is resumed when messages are taken and make room. */
   watch(): void {
     this.#paused = true;
   }
@@ -570,32 +574,26 @@ export function limitOf(highWaterMark: number): number {
   return highWaterMark === 0 ? Number.POSITIVE_INFINITY : highWaterMark;
 }
 
+/** Reports the meter's two states. */
+interface PeerMeterEffects {
+  meterOnHeld(): void;
+  meterOnOpen(): void;
+}
+
 /**
  * Holds a peer to its rate: what it sends is taken at that rate, and waits in its receive queue until then. When the
  * queue is full, the connection is read no further, and the peer feels it; nothing is dropped.
  *
  *   open --taken more than the rate has--> held --time--> open: its messages are there again
  */
-
-/** ms that a peer is held at least: a timer for each message would cost more than the messages. */
-const LEAST_HOLD = 10;
-/** ms after which one that is held for long is looked at again; a timer of the platform holds no more than 24 days. */
-const LONGEST_HOLD = 60_000;
-
-/** Hears of the meter's two states. */
-export interface PeerMeterHost {
-  meterOnHeld(): void;
-  meterOnOpen(): void;
-}
-
-export class PeerMeter {
+class PeerMeter {
   readonly #meter: RateMeter;
-  readonly #host: PeerMeterHost;
+  readonly #effects: PeerMeterEffects;
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  constructor(rate: Rate, host: PeerMeterHost) {
+  constructor(rate: Rate, effects: PeerMeterEffects) {
     this.#meter = new RateMeter(rate, systemClock.now());
-    this.#host = host;
+    this.#effects = effects;
   }
 
   /** Messages that may be taken now, where there are some; after a 0 `meterOnOpen` is called. */
@@ -606,7 +604,7 @@ export class PeerMeter {
     if (messages > 0) return messages;
     const wait = Math.min(LONGEST_HOLD, Math.max(LEAST_HOLD, this.#meter.wait(now)));
     this.#timer = setTimeout(this.#timerOnOpen, Math.ceil(wait)).unref();
-    this.#host.meterOnHeld();
+    this.#effects.meterOnHeld();
     return 0;
   }
 
@@ -614,7 +612,7 @@ export class PeerMeter {
     this.#meter.spend(messages, bytes);
   }
 
-  /** Another rate. Who is held is looked at anew by whoever takes messages. */
+  /** Another rate. Whether the peer is held is decided again when messages are taken. */
   change(rate: Rate): void {
     this.#meter.change(rate, systemClock.now());
     this.end();
@@ -627,7 +625,7 @@ export class PeerMeter {
 
   #timerOnOpen = (): void => {
     this.#timer = undefined;
-    this.#host.meterOnOpen();
+    this.#effects.meterOnOpen();
   };
 }
 
@@ -638,11 +636,10 @@ export class PeerMeter {
  * so a loop of `await send(…)` fills a batch, and a lone message leaves without a
  * delay. (From a microtask each awaited message would be a write of its own.)
  */
-
 let dirty: Pipe[] = [];
 let spare: Pipe[] = [];
 
-export function flushSoon(pipe: Pipe): void {
+function flushSoon(pipe: Pipe): void {
   pipe.dirty = true;
   if (dirty.length === 0) process.nextTick(flushAll);
   dirty.push(pipe);
@@ -659,7 +656,7 @@ function flushAll(): void {
       pipe.flush();
     }
   } finally {
-    // Where one has thrown: it is no affair of the others.
+    // If one has thrown, the others are flushed all the same.
     for (; next < pipes.length; next++) flushSoon(pipes[next] as Pipe);
     pipes.length = 0;
     spare = pipes;

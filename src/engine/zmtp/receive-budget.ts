@@ -77,7 +77,7 @@ export class ReceiveBudget {
     this.arriving(pipe, 0);
     this.#full.delete(pipe);
     this.#behind.delete(pipe);
-    if (this.#behind.size === 0) this.#rest();
+    if (this.#behind.size === 0) this.#stopWatching();
   }
 
   get #first(): BudgetedPipe | undefined {
@@ -105,7 +105,7 @@ export class ReceiveBudget {
       this.#behind.delete(waiting);
       waiting.budgetOnRoom();
     }
-    this.#rest();
+    this.#stopWatching();
     if (this.#behind.size > 0) this.#timer = this.#watch();
   }
 
@@ -124,7 +124,7 @@ export class ReceiveBudget {
     return setTimeout(look, STALL_TIME).unref();
   }
 
-  #rest(): void {
+  #stopWatching(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }

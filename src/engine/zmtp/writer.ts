@@ -19,7 +19,7 @@ interface WithHandle {
 /** Bytes handed to the kernel at once, and so what is in flight when a connection is lost. */
 const MAX_WRITE = 262_144;
 /**
- * How long a connection that said all it had waits for the peer to hang up, in ms. A peer that reads slowly has not
+ * How long a connection that has sent everything waits for the peer to hang up, in ms. A peer that reads slowly has not
  * got everything yet, and if it sends something to a closed connection, the kernel throws the rest away.
  */
 export const HANG_UP_TIMEOUT = 30_000;
@@ -37,7 +37,7 @@ export class PipeWriter {
 
   /**
    * @param seal what goes on the wire for whole plain frames; absent: they go as they are
-   * @param onFault what waits cannot be written; told in a turn of its own, once
+   * @param onFault what waits cannot be written; called in a turn of its own, once
    */
   constructor(
     socket: Socket,
@@ -89,7 +89,7 @@ export class PipeWriter {
     this.#stopped = true;
   }
 
-  /** @returns whether it could be done: one connection's failure is nobody else's, who may be flushed in the same turn */
+  /** @returns whether it could be done: one connection's failure does not concern the others that are flushed in the same turn */
   #write(): boolean {
     try {
       const segments = this.#pipe.takeOut(MAX_WRITE);
@@ -99,7 +99,7 @@ export class PipeWriter {
     } catch (error) {
       this.#stopped = true;
       this.#blocked = true;
-      // Not now: whoever flushes is in the middle of choosing a pipe.
+      // Not now: the caller is in the middle of choosing a pipe.
       setImmediate(this.#onFault, error as Error);
       return false;
     }
@@ -133,6 +133,6 @@ export class PipeWriter {
     this.#blocked = false;
     this.#pipe.out.confirm();
     this.flush();
-    if (this.#blocked) this.#pipe.relieved(); // Else whoever heard that all is out has told.
+    if (this.#blocked) this.#pipe.relieved(); // Else onEmpty has done so.
   };
 }

@@ -36,7 +36,7 @@ export class ZapClient {
     this.#open = open;
   }
 
-  /** @param identity the asking socket's own routing id, as libzmq tells it */
+  /** @param identity the asking socket's own routing id, as libzmq sends it */
   ask(peer: PeerCredentials, identity: Uint8Array): Promise<Verdict> {
     if (this.#questions >= MAX_QUESTIONS) return Promise.resolve(false);
     this.#questions += 1;
@@ -69,7 +69,7 @@ export class ZapClient {
   }
 }
 
-/** What a reply says, or what is wrong with it, looked at in libzmq's order. */
+/** The verdict in a reply, or what is wrong with it, checked in libzmq's order. */
 function verdictOf(reply: readonly Buffer[]): Verdict {
   const [delimiter, version, id, status, , , metadata] = reply.map((frame) => frame.toString("latin1"));
   if (reply.length !== 7) return fault("MALFORMED_REPLY", `has ${reply.length} frames, not 7`);

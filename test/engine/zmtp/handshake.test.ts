@@ -31,8 +31,8 @@ test("greeting, READY, first traffic: the same at each way to cut them", () => {
         from = to;
       }
       expect([isDone(steps), faultOf(steps)]).toEqual([true, undefined]);
-      expect(Buffer.concat([side.rest(), rest]).toString("hex")).toBe("000161");
-      expect(side.rest()).toHaveLength(0);
+      expect(Buffer.concat([side.takeRemaining(), rest]).toString("hex")).toBe("000161");
+      expect(side.takeRemaining()).toHaveLength(0);
     }),
     { numRuns: 1_000 },
   );
@@ -53,14 +53,14 @@ test("while the hook judges nothing is read; its answer goes on with what has co
   const steps = side.receive(Buffer.concat([GREETING, READY, Buffer.from("000161", "hex")]));
   expect([steps.some((step) => step.ask !== undefined), isDone(steps)]).toEqual([true, false]);
   expect(side.receive(Buffer.from("000162", "hex"))).toEqual([]);
-  expect(isDone(side.judged(true))).toBe(true);
-  expect(side.rest().toString("hex")).toBe("000161000162");
+  expect(isDone(side.authenticated(true))).toBe(true);
+  expect(side.takeRemaining().toString("hex")).toBe("000161000162");
 });
 
 test("a refusal ends it", () => {
   const side = nullSide(true);
   side.receive(Buffer.concat([GREETING, READY]));
-  expect(faultOf(side.judged(false))).toMatchObject({ kind: "refused" });
+  expect(faultOf(side.authenticated(false))).toMatchObject({ kind: "refused" });
   expect(side.receive(READY)).toEqual([]);
 });
 

@@ -47,6 +47,19 @@ describe("retire", () => {
     expect(texts(await next.receive({ timeout: 8_000 }))).toEqual(["for the next"]);
   });
 
+  it("within the event of a peer's joining gets what that peer had sent, and the connection ends", async () => {
+    const pull = open(new Pull({ context }));
+    const endpoint = await pull.bind("tcp://127.0.0.1:*");
+    const push = open(new Push({ context }));
+    pull.events.once("peer:join", () => retire(pull, true));
+    const left = new Promise((resolve) => push.events.once("disconnect", resolve));
+    push.connect(endpoint);
+    await push.send("one");
+    await within(left, "the peer's hearing of it");
+    expect(await collect(pull, 1)).toEqual(["one"]);
+    await until(() => pull.stats().peers === 0, "no peers");
+  });
+
   it("ends connections of its own making, too, and makes none again", async () => {
     const push = open(new Push({ context }));
     await push.bind("tcp://127.0.0.1:*");

@@ -66,7 +66,7 @@ function transcript(side: { make(): Mechanism; peer(): Mechanism }): Buffer {
         if (from === theirs) sent.push(bytes);
         carry(to.receive(Buffer.from(bytes)), to, from);
       }
-      if (step.ask !== undefined) carry(from.judged(true), from, to);
+      if (step.ask !== undefined) carry(from.authenticated(true), from, to);
     }
   };
   const first = theirs.receive(ours.greeting);
@@ -99,7 +99,7 @@ function feed(mechanism: Mechanism, pieces: readonly Buffer[], judgement: boolea
         expect(step.failed.code).toMatch(/^ERR_/);
       }
       for (const body of step.send ?? []) expect(body.length).toBeLessThan(MAX_HANDSHAKE_COMMAND);
-      if (step.ask !== undefined) look(handshake.judged(judgement));
+      if (step.ask !== undefined) look(handshake.authenticated(judgement));
     }
   };
   for (const piece of pieces) {
@@ -107,7 +107,7 @@ function feed(mechanism: Mechanism, pieces: readonly Buffer[], judgement: boolea
     else look(handshake.receive(piece));
   }
   expect(done + failed).toBeLessThan(2);
-  return { done: done > 0, failed: failed > 0, rest: Buffer.concat([handshake.rest(), ...rest]) };
+  return { done: done > 0, failed: failed > 0, rest: Buffer.concat([handshake.takeRemaining(), ...rest]) };
 }
 
 function attempt(side: { make(): Mechanism }, bytes: Buffer, random: Random): End {
