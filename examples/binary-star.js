@@ -29,7 +29,7 @@ let primary = await start("primary");
 const backup = await start("backup");
 await Promise.all([becomes(primary, "active"), becomes(backup, "passive")]);
 
-const client = new BinaryStarClient({ endpoints: [at("primary"), at("backup")], timeout: 500 });
+const client = new BinaryStarClient([at("primary"), at("backup")], { attemptTimeout: 500 });
 const answers = [];
 answers.push(String(await client.request("hello")));
 

@@ -15,7 +15,7 @@ async function start(name) {
 
 const servers = await Promise.all(["north", "east", "south"].map(start));
 const endpoints = servers.map(({ endpoint }) => endpoint ?? "");
-const client = new FreelanceClient({ endpoints, timeout: 5_000 });
+const client = new FreelanceClient(endpoints, { timeout: 5_000 });
 
 const first = String(await client.request("cod"));
 assert.match(first, /^(?:north|east|south) has cod$/);

@@ -131,12 +131,15 @@ function callerOf(
   timeout: number,
   socketOptions: SecurityOptions,
 ): Caller {
-  const endpoints = connect;
   if (model === 1) {
     const own = Math.max(1, Math.floor(timeout / connect.length));
-    return new FreelanceFailoverClient<Raw>({ endpoints, timeout: own, rounds: 1, socketOptions });
+    return new FreelanceFailoverClient<Raw>(connect, {
+      attemptTimeout: own,
+      retries: connect.length - 1,
+      socketOptions,
+    });
   }
-  if (model === 2) return new FreelanceShotgunClient<Raw>({ endpoints, timeout, socketOptions });
+  if (model === 2) return new FreelanceShotgunClient<Raw>(connect, { timeout, socketOptions });
   const attemptTimeout = Math.max(1, Math.ceil(timeout / (connect.length + 1)));
-  return new FreelanceClient<Raw>({ endpoints, timeout, attemptTimeout, socketOptions });
+  return new FreelanceClient<Raw>(connect, { timeout, attemptTimeout, socketOptions });
 }

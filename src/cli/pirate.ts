@@ -213,8 +213,11 @@ async function call(body: readonly string[], settings: CallSettings): Promise<vo
     body,
     settings,
     open() {
-      const client = new PirateClient(connect, { ...defined({ timeout, retries }), socketOptions });
-      client.events.on("retry", ({ endpoint, attempt, reason }) =>
+      const client = new PirateClient(connect, {
+        ...defined({ attemptTimeout: timeout, retries }),
+        socketOptions,
+      });
+      client.events.on("request:retried", ({ endpoint, attempt, reason }) =>
         log.debug(`no reply from ${endpoint} at attempt ${attempt}: ${reason}`),
       );
       return client;

@@ -64,7 +64,7 @@ describe("the Pirates under fire", () => {
       const counts = { asked: 0, answered: 0, failed: 0 };
       let over = false;
       const asking = Array.from({ length: CLIENTS }, async (_, id) => {
-        const client = new PirateClient(frontend, { timeout: 1_000, retries: 20 });
+        const client = new PirateClient(frontend, { attemptTimeout: 1_000, retries: 20 });
         clients.push(client);
         for (let i = 0; !over; i++) {
           counts.asked += 1;

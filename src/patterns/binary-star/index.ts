@@ -1,10 +1,9 @@
 /** Binary Star: two servers, of which one serves at any time. */
 export {
   BinaryStarClient,
+  type BinaryStarClientEvent,
   type BinaryStarClientOptions,
   type BinaryStarClientStats,
-  type StarCallOptions,
-  type StarFailOverEvent,
 } from "./client.js";
 export type { StarEvent, StarStateName } from "./events.js";
 export { BinaryStarGate, type BinaryStarGateOptions, type BinaryStarGateStats } from "./gate.js";

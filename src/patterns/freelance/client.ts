@@ -4,22 +4,24 @@
  */
 import { type Clock, systemClock } from "../../core/clock.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import {
-  AbortedError,
-  ClosedError,
-  InvalidArgumentError,
-  InvalidStateError,
-  type ShoalError,
-  TimeoutError,
-} from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
-import { Calls } from "../../sockets/calls.js";
+import { InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import type { EventNames } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
+import type { Raw } from "../../sockets/shape.js";
+import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
+import { bytesOf, type PendingCall, PendingCalls } from "../kit/calls.js";
+import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ServiceError } from "../kit/errors.js";
-import { checkCount, checkEndpoint, checkKeys } from "../kit/options.js";
-import { decodeBody, encodeBody } from "./body.js";
+import {
+  anything,
+  bytes,
+  checkEndpoint,
+  checkEndpoints,
+  checkOptions,
+  integer,
+  object,
+} from "../kit/options.js";
 import {
   type FreelanceFailure,
   FreelanceRules,
@@ -27,113 +29,105 @@ import {
   type FreelanceServerStatus,
 } from "./client-rules.js";
 import { parseClientMessage } from "./protocol.js";
-
-/** ms from one PING to the next, as the Guide has it. */
-const PING_INTERVAL = 2_000;
-/** ms of silence until a server counts as dead, as the Guide has it. */
-const TIME_TO_LIVE = 6_000;
-/** ms until a request is given up, as the Guide has it. */
-const TIMEOUT = 3_000;
-/** ms without a reply until another server is asked. */
-const ATTEMPT_TIMEOUT = 1_000;
-/** Requests without a reply at once; one more is refused. */
-const MAX_PENDING = 10_000;
+import { CALL_OPTIONS, type FreelanceCallOptions } from "./shotgun-client.js";
 
 /** How a client of model 3 runs. */
 export interface FreelanceClientOptions<T = Raw> {
-  /** Its servers, each exactly as the server's Identity says it. More by `connect`. */
-  readonly endpoints?: readonly string[];
-  /** ms of a request, all attempts together. Default 3,000. */
-  readonly timeout?: number;
+  /** ms of a request, all attempts together. Default 3,000, as the Guide has it. */
+  readonly timeout?: number | undefined;
   /** ms without a reply until another server is asked. Default 1,000. */
-  readonly attemptTimeout?: number;
-  /** ms between two PINGs to a server. Default 2,000. */
-  readonly pingInterval?: number;
-  /** ms of a server's silence until it counts as dead. Default 6,000. */
-  readonly timeToLive?: number;
-  /** Requests without a reply at once. Default 10,000. */
-  readonly maxPending?: number;
+  readonly attemptTimeout?: number | undefined;
+  /** ms between two PINGs to a server. Default 2,000, as the Guide has it. */
+  readonly pingInterval?: number | undefined;
+  /** ms of a server's silence until it counts as dead. Default 6,000, as the Guide has it. */
+  readonly timeToLive?: number | undefined;
+  /** Requests without a reply at once; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  readonly maxPending?: number | undefined;
+  /** Bytes of their bodies; a single request may be larger. Default 64 MiB. */
+  readonly maxPendingBytes?: number | undefined;
   /** What encodes and decodes bodies, of one frame then. Default: frames as they are. */
-  readonly codec?: Codec<T>;
+  readonly codec?: Codec<T> | undefined;
   /** For its socket, security above all. */
-  readonly socketOptions?: RouterOptions;
+  readonly socketOptions?: RouterOptions | undefined;
   /** Where time comes from; for tests. */
-  readonly clock?: Clock;
-}
-
-/** What `request` takes. */
-export interface FreelanceCallOptions {
-  readonly signal?: AbortSignal;
-  /** ms of this request. */
-  readonly timeout?: number;
+  readonly clock?: Clock | undefined;
 }
 
 /** What happens to a client of model 3. */
 export type FreelanceClientEvent =
-  | { readonly type: "alive"; readonly server: string }
-  | { readonly type: "dead"; readonly server: string; readonly why: "silent" | "disconnected" }
+  /** A server has answered, for the first time or again. */
+  | { readonly type: "server:joined"; readonly server: string }
+  | { readonly type: "server:left"; readonly server: string; readonly reason: "silent" | "disconnected" }
   /** A request goes to another server than before. */
-  | { readonly type: "fail-over"; readonly from: string; readonly why: "timeout" | "dead" }
-  /** Who answers at an endpoint does not have it as its Identity, so nothing can be sent to it; where the engine tells a peer's routing id. */
-  | { readonly type: "unknown-server"; readonly address: string; readonly routingId: Buffer | undefined }
+  | { readonly type: "request:retried"; readonly from: string; readonly reason: "timeout" | "dead" }
+  /** The peer at an endpoint does not have it as its Identity, so nothing can be sent to it; where the engine reports a peer's routing id. */
+  | { readonly type: "peer:invalid"; readonly address: string; readonly routingId: Buffer | undefined }
   /** A message that no server may send; dropped. */
-  | { readonly type: "invalid"; readonly server: string; readonly frames: number };
+  | { readonly type: "message:invalid"; readonly server: string; readonly frames: number };
 
 /** Counts since the client was made. */
 export interface FreelanceClientStats extends FreelanceRulesStats {
+  readonly pendingBytes: number;
   readonly invalid: number;
 }
 
-interface Call<T> {
-  resolve(reply: BodyIn<T>): void;
-  reject(error: Error): void;
-}
+const OPTIONS = {
+  timeout: integer({ default: 3_000 }),
+  attemptTimeout: integer({ default: 1_000 }),
+  pingInterval: integer({ default: 2_000 }),
+  timeToLive: integer({ default: 6_000 }),
+  maxPending: integer({ default: 10_000 }),
+  maxPendingBytes: bytes({ default: 67_108_864 }),
+  codec: anything<Codec<never>>(),
+  socketOptions: object<RouterOptions>(),
+  clock: object<Clock>(),
+};
 
-const KEYS = [
-  "endpoints",
-  "timeout",
-  "attemptTimeout",
-  "pingInterval",
-  "timeToLive",
-  "maxPending",
-  "codec",
-  "socketOptions",
-  "clock",
-] as const;
+const EVENTS: EventNames<FreelanceClientEvent> = {
+  "server:joined": true,
+  "server:left": true,
+  "request:retried": true,
+  "peer:invalid": true,
+  "message:invalid": true,
+};
 
-export class FreelanceClient<T = Raw> {
-  readonly events: EventStream<FreelanceClientEvent> = new EventStream();
-  /** What callers wait for. */
-  readonly #open = new Calls();
-  readonly #codec: Codec<T> | undefined;
+/** ms that do not end. */
+const NEVER = 2 ** 50;
+
+/** See the head of this file. */
+export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, FreelanceClientStats> {
+  readonly #shape: BodyShape<T>;
   readonly #router: Router;
   readonly #rules: FreelanceRules;
   readonly #timer: DriverTimer;
   readonly #timeout: number;
-  readonly #maxPending: number;
-  readonly #calls = new Map<number, Call<T>>();
+  readonly #pending: PendingCalls;
+  readonly #calls = new Map<number, PendingCall<BodyOf<T>>>();
   readonly #endpoints = new Set<string>();
   readonly #reading: Promise<void>;
   #invalid = 0;
-  #closed = false;
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options: FreelanceClientOptions<T> = {}) {
-    checkKeys("FreelanceClient", options, KEYS);
-    const pingInterval = checkCount("pingInterval", options.pingInterval ?? PING_INTERVAL, 1);
-    const timeToLive = checkCount("timeToLive", options.timeToLive ?? TIME_TO_LIVE, 1);
+  /**
+   * @param endpoints of its servers, each exactly as the server's Identity has it; more by `connect`
+   * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
+   */
+  constructor(endpoints: string | readonly string[] = [], options: FreelanceClientOptions<T> = {}) {
+    super("FreelanceClient", EVENTS);
+    const settings = checkOptions("FreelanceClient", OPTIONS, options);
+    const { pingInterval, timeToLive, attemptTimeout } = settings;
     if (timeToLive <= pingInterval)
       throw new InvalidArgumentError(
         "Option timeToLive is longer than pingInterval, or every server dies between PINGs",
       );
-    const attemptTimeout = checkCount("attemptTimeout", options.attemptTimeout ?? ATTEMPT_TIMEOUT, 1);
-    this.#timeout = checkCount("timeout", options.timeout ?? TIMEOUT, 1);
-    this.#maxPending = checkCount("maxPending", options.maxPending ?? MAX_PENDING, 1);
-    this.#codec = options.codec;
-    this.#timer = new DriverTimer(pingInterval, options.clock ?? systemClock);
+    const servers =
+      Array.isArray(endpoints) && endpoints.length === 0 ? [] : checkEndpoints("FreelanceClient", endpoints);
+    this.#timeout = settings.timeout;
+    this.#pending = new PendingCalls(settings);
+    this.#shape = new BodyShape(options.codec);
+    this.#timer = new DriverTimer(pingInterval, settings.clock ?? systemClock);
     // Nothing is queued for a server that is away: it would get old requests when it comes back.
-    this.#router = new Router({ linger: 0, ...options.socketOptions, immediate: true, mandatory: true });
-    this.#rules = new FreelanceRules({ pingInterval, timeToLive, attemptTimeout }, this.#outbox());
+    this.#router = new Router({ linger: 0, ...settings.socketOptions, immediate: true, mandatory: true });
+    this.#rules = new FreelanceRules({ pingInterval, timeToLive, attemptTimeout }, this.#effects());
     this.#router.events.on("peer:join", ({ address, routingId }) => this.#joined(address, routingId));
     this.#router.events.on("peer:leave", ({ address, routingId }) => {
       this.#rules.left(this.#nameOf(address, routingId), this.#timer.now());
@@ -141,12 +135,17 @@ export class FreelanceClient<T = Raw> {
     });
     this.#reading = this.#read();
     this.#timer.start(this.#rules);
-    for (const endpoint of options.endpoints ?? []) this.connect(endpoint);
+    try {
+      for (const endpoint of servers) this.connect(endpoint);
+    } catch (error) {
+      void this.close();
+      throw error;
+    }
   }
 
   /** Adds a server. Returns at once; it is asked once it has answered a PING. */
   connect(endpoint: string): void {
-    this.#assertOpen();
+    this.assertOpen();
     checkEndpoint("endpoint", endpoint);
     if (this.#endpoints.has(endpoint)) return;
     this.#router.connect(endpoint);
@@ -157,7 +156,7 @@ export class FreelanceClient<T = Raw> {
 
   /** Takes a server away; what it was asked goes to another. */
   disconnect(endpoint: string): void {
-    this.#assertOpen();
+    this.assertOpen();
     if (!this.#endpoints.delete(endpoint)) return;
     this.#router.disconnect(endpoint);
     this.#rules.removeServer(endpoint, this.#timer.now());
@@ -168,44 +167,45 @@ export class FreelanceClient<T = Raw> {
    * Asks the fastest live server, and the next one when it fails. Calls run at the
    * same time. A request that was asked twice may be handled twice.
    *
-   * @returns the reply's frames, or with a codec the value as the only element
+   * @returns the reply's frames, or with a codec the value
    * @throws TimeoutError `ETIMEDOUT`; ServiceError `ERR_SERVICE`: the server's handler failed; AbortedError `ABORT_ERR`
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPending`; ClosedError `EBADF`, `EAGAIN` when it closes
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`; `EAGAIN` while it drains, or when it closes
    * @throws InvalidArgumentError, InvalidMessageError for a body that has no form on the wire, or a reply that the codec refuses
    */
-  request(body: BodyOut<T>, options: FreelanceCallOptions = {}): Promise<BodyIn<T>> {
-    return this.#open.run(() => this.#request(body, options));
-  }
-
-  #request(body: BodyOut<T>, options: FreelanceCallOptions): Promise<BodyIn<T>> {
-    return new Promise((resolve, reject) => {
-      this.#assertOpen();
-      const { signal } = options;
-      const timeout = checkCount("timeout", options.timeout ?? this.#timeout, 1);
-      if (signal?.aborted === true) throw new AbortedError(signal.reason);
-      if (this.#calls.size >= this.#maxPending)
-        throw new InvalidStateError("ERR_TOO_MANY_PENDING", `${this.#maxPending} requests wait for replies`);
-      const frames = encodeBody(this.#codec, body);
-      const onAbort = (): void => {
-        this.#rules.cancel(sequence);
-        this.#calls.delete(sequence);
-        reject(new AbortedError(signal?.reason));
-      };
-      const done = (): void => signal?.removeEventListener("abort", onAbort);
-      const sequence = this.#rules.request(frames, timeout, this.#timer.now());
-      this.#calls.set(sequence, {
-        resolve(reply) {
-          done();
-          resolve(reply);
-        },
-        reject(error) {
-          done();
-          reject(error);
+  request(body: BodyFor<T>, options: FreelanceCallOptions = {}): Promise<BodyOf<T>> {
+    try {
+      this.assertOpen();
+      const { timeout = this.#timeout, signal } = checkOptions(
+        "FreelanceClient.request",
+        CALL_OPTIONS,
+        options,
+      );
+      const frames = this.#shape.encode(body);
+      let sequence = 0;
+      // The rules watch over the time.
+      const call = this.#pending.add<BodyOf<T>>(bytesOf(frames), {
+        signal,
+        onGivenUp: () => {
+          this.#rules.cancel(sequence);
+          this.#calls.delete(sequence);
         },
       });
-      signal?.addEventListener("abort", onAbort, { once: true });
+      sequence = this.#rules.request(frames, timeout < 0 ? NEVER : timeout, this.#timer.now());
+      this.#calls.set(sequence, call);
       this.#timer.update();
-    });
+      return call.promise;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Waits until a server is connected.
+   *
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
+   */
+  ready(options: PatternWaitOptions = {}): Promise<void> {
+    return this.whenReady([this.#router], options);
   }
 
   /** Its servers, as it sees them at this moment. */
@@ -214,29 +214,22 @@ export class FreelanceClient<T = Raw> {
   }
 
   stats(): FreelanceClientStats {
-    return { ...this.#rules.stats(), invalid: this.#invalid };
+    return { ...this.#rules.stats(), pendingBytes: this.#pending.bytes, invalid: this.#invalid };
   }
 
-  /** Gives up what is asked, with `EAGAIN`, which is never an unhandled rejection. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#open.abandon();
+  /** @internal */
+  protected override onDrain(): Promise<void> {
+    return this.#pending.idle();
+  }
+
+  /** @internal */
+  protected async onClose(): Promise<void> {
     this.#timer.stop();
-    for (const call of [...this.#calls.values()]) call.reject(new ClosedError("EAGAIN", "The client closed"));
+    this.#pending.close();
     this.#calls.clear();
     this.#router.events.close(); // Nobody listens to what its closing brings.
     await this.#router.close({ linger: 0 });
     await this.#reading;
-    this.events.close();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  #assertOpen(): void {
-    if (this.#closed) throw new ClosedError("EBADF", "The client is closed");
   }
 
   async #read(): Promise<void> {
@@ -245,7 +238,7 @@ export class FreelanceClient<T = Raw> {
       const command = parseClientMessage(frames);
       if (command === undefined || !this.#rules.receive(server, command, this.#timer.now())) {
         this.#invalid += 1;
-        this.events.emit({ type: "invalid", server, frames: frames.length });
+        this.events.emit({ type: "message:invalid", server, frames: frames.length });
       }
       this.#timer.update();
     }
@@ -254,50 +247,42 @@ export class FreelanceClient<T = Raw> {
   #joined(address: string, routingId: Buffer | undefined): void {
     const name = this.#nameOf(address, routingId);
     if (routingId !== undefined && !this.#endpoints.has(name))
-      this.events.emit({ type: "unknown-server", address, routingId });
+      this.events.emit({ type: "peer:invalid", address, routingId });
     this.#rules.joined(routingId === undefined ? undefined : name, this.#timer.now());
     this.#timer.update();
   }
 
-  /** Engines that do not know a peer's routing id tell where it was dialled, which is the same here. */
+  /** Engines that do not know a peer's routing id report where it was dialled, which is the same here. */
   #nameOf(address: string, routingId: Buffer | undefined): string {
     return routingId?.toString() ?? address;
   }
 
-  #take(sequence: number): Call<T> | undefined {
+  #take(sequence: number): PendingCall<BodyOf<T>> | undefined {
     const call = this.#calls.get(sequence);
     this.#calls.delete(sequence);
     return call;
   }
 
-  #outbox(): ConstructorParameters<typeof FreelanceRules>[1] {
+  #effects(): ConstructorParameters<typeof FreelanceRules>[1] {
     return {
-      send: (server, frames) => {
-        try {
-          return this.#router.trySend([server, ...frames]);
-        } catch (error) {
-          const { code } = error as ShoalError;
-          if (code === "EHOSTUNREACH" || code === "EAGAIN" || code === "EBADF") return false;
-          throw error;
-        }
-      },
+      send: (server, frames) => this.#router.tryDeliver([server, ...frames]) === "sent",
       replied: (sequence, _server, body) => {
         const call = this.#take(sequence);
         try {
-          call?.resolve(decodeBody(this.#codec, body));
+          call?.resolve(this.#shape.decode(body));
         } catch (error) {
-          call?.reject(error as Error);
+          call?.reject(error as ShoalError);
         }
       },
       failed: (sequence, server, why, text) => this.#take(sequence)?.reject(failureOf(why, server, text)),
-      alive: (server) => this.events.emit({ type: "alive", server }),
-      dead: (server, why) => this.events.emit({ type: "dead", server, why }),
-      failedOver: (_sequence, from, why) => this.events.emit({ type: "fail-over", from, why }),
+      alive: (server) => this.events.emit({ type: "server:joined", server }),
+      dead: (server, reason) => this.events.emit({ type: "server:left", server, reason }),
+      failedOver: (_sequence, from, reason) => this.events.emit({ type: "request:retried", from, reason }),
     };
   }
 }
 
-function failureOf(why: FreelanceFailure, server: string | undefined, text: string): Error {
+function failureOf(why: FreelanceFailure, server: string | undefined, text: string): ShoalError {
   if (why === "timeout")
     return new TimeoutError("ETIMEDOUT", `The request ended: ${text}`, { endpoint: server });
   return new ServiceError("worker-failed", server ?? "freelance", text);

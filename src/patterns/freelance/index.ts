@@ -1,14 +1,18 @@
 /** Freelance (10/FLP): clients and servers without a broker, in three models. */
 export type { FreelanceBody } from "./body.js";
 export {
-  type FreelanceCallOptions,
   FreelanceClient,
   type FreelanceClientEvent,
   type FreelanceClientOptions,
   type FreelanceClientStats,
 } from "./client.js";
 export type { FreelanceRulesStats, FreelanceServerStatus } from "./client-rules.js";
-export { FreelanceFailoverClient, type FreelanceFailoverClientOptions } from "./failover-client.js";
+export {
+  FreelanceFailoverClient,
+  type FreelanceFailoverClientEvent,
+  type FreelanceFailoverClientOptions,
+  type FreelanceFailoverClientStats,
+} from "./failover-client.js";
 export type { FreelanceModel } from "./protocol.js";
 export {
   type FreelanceHandler,
@@ -19,7 +23,9 @@ export {
   type FreelanceServerStats,
 } from "./server.js";
 export {
+  type FreelanceCallOptions,
   FreelanceShotgunClient,
+  type FreelanceShotgunClientEvent,
   type FreelanceShotgunClientOptions,
   type FreelanceShotgunClientStats,
 } from "./shotgun-client.js";

@@ -7,34 +7,46 @@
  * every server. A server that is not connected yet gets the requests that still
  * wait when it comes.
  */
-import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
-import { Calls } from "../../sockets/calls.js";
+import type { EventNames } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
-import type { BodyIn, BodyOut, Raw } from "../../sockets/shape.js";
+import type { Raw } from "../../sockets/shape.js";
+import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
+import { bytesOf, type PendingCall, PendingCalls } from "../kit/calls.js";
+import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ServiceError } from "../kit/errors.js";
-import { checkCount, checkKeys, checkServers } from "../kit/options.js";
-import { decodeBody, encodeBody } from "./body.js";
+import { anything, bytes, checkEndpoints, checkOptions, integer, object } from "../kit/options.js";
 import { errorTextOf, parseSequence } from "./protocol.js";
-
-/** ms until a request is given up. */
-const TIMEOUT = 3_000;
-/** Requests without a reply at once; one more is refused. */
-const MAX_PENDING = 1_000;
 
 /** How a client of model 2 runs. */
 export interface FreelanceShotgunClientOptions<T = Raw> {
-  readonly endpoints: readonly string[];
-  /** ms of a request. Default 3,000. */
-  readonly timeout?: number;
-  /** Requests without a reply at once. Default 1,000. */
-  readonly maxPending?: number;
+  /** ms of a request; -1: no limit. Default 3,000. */
+  readonly timeout?: number | undefined;
+  /** Requests without a reply at once; one more rejects with `ERR_TOO_MANY_PENDING`. Default 1,000. */
+  readonly maxPending?: number | undefined;
+  /** Bytes of their bodies; a single request may be larger. Default 64 MiB. */
+  readonly maxPendingBytes?: number | undefined;
   /** What encodes and decodes bodies, of one frame then. Default: frames as they are. */
-  readonly codec?: Codec<T>;
+  readonly codec?: Codec<T> | undefined;
   /** For its sockets, security above all. */
-  readonly socketOptions?: DealerOptions;
+  readonly socketOptions?: DealerOptions | undefined;
 }
+
+/** What `request` of a Freelance client takes. */
+export interface FreelanceCallOptions {
+  /** ms of this request; -1: no limit. Default: the client's. */
+  readonly timeout?: number | undefined;
+  /** Gives the request up; servers may have dealt with it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What happens in a client of model 2. */
+export type FreelanceShotgunClientEvent =
+  | { readonly type: "server:joined"; readonly server: string }
+  | { readonly type: "server:left"; readonly server: string }
+  /** A message that no server may send; dropped. */
+  | { readonly type: "message:invalid"; readonly server: string; readonly frames: number };
 
 /** Counts since the client was made. */
 export interface FreelanceShotgunClientStats {
@@ -42,140 +54,155 @@ export interface FreelanceShotgunClientStats {
   readonly replies: number;
   /** Replies after the first, and after the request was given up. */
   readonly late: number;
-  /** Messages that are no reply. */
+  /** Messages that are not a reply. */
   readonly invalid: number;
   readonly pending: number;
+  readonly pendingBytes: number;
 }
+
+const OPTIONS = {
+  timeout: integer({ default: 3_000, min: -1 }),
+  maxPending: integer({ default: 1_000 }),
+  maxPendingBytes: bytes({ default: 67_108_864 }),
+  codec: anything<Codec<never>>(),
+  socketOptions: object<DealerOptions>(),
+};
+
+/** The options of one call of any Freelance client. */
+export const CALL_OPTIONS = { timeout: integer({ min: -1 }), signal: anything<AbortSignal>() };
+
+const EVENTS: EventNames<FreelanceShotgunClientEvent> = {
+  "server:joined": true,
+  "server:left": true,
+  "message:invalid": true,
+};
 
 interface Call<T> {
   readonly message: MessageLike[];
-  /** Servers that told of a failed handler. */
+  /** Servers whose handler failed. */
   readonly failed: Set<Dealer>;
   /** Servers that have it, on a connection that stands. */
   readonly sent: Set<Dealer>;
-  readonly resolve: (reply: BodyIn<T>) => void;
-  readonly reject: (error: Error) => void;
+  readonly pending: PendingCall<BodyOf<T>>;
 }
 
-export class FreelanceShotgunClient<T = Raw> {
-  /** What callers wait for. */
-  readonly #open = new Calls();
+export class FreelanceShotgunClient<T = Raw> extends Driver<
+  FreelanceShotgunClientEvent,
+  FreelanceShotgunClientStats
+> {
   readonly #dealers: Dealer[];
-  readonly #codec: Codec<T> | undefined;
+  readonly #shape: BodyShape<T>;
   readonly #timeout: number;
-  readonly #maxPending: number;
+  readonly #pending: PendingCalls;
   readonly #calls = new Map<number, Call<T>>();
   readonly #counts = { requests: 0, replies: 0, late: 0, invalid: 0 };
   readonly #reading: Promise<void>[];
   #sequence = 0;
-  #closed = false;
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options: FreelanceShotgunClientOptions<T>) {
-    const { endpoints, socketOptions } = options;
-    checkKeys("FreelanceShotgunClient", options, [
-      "endpoints",
-      "timeout",
-      "maxPending",
-      "codec",
-      "socketOptions",
-    ]);
-    checkServers("endpoints", endpoints);
-    this.#timeout = checkCount("timeout", options.timeout ?? TIMEOUT, 1);
-    this.#maxPending = checkCount("maxPending", options.maxPending ?? MAX_PENDING, 1);
-    this.#codec = options.codec;
-    this.#dealers = endpoints.map((endpoint) => {
-      const dealer = new Dealer({ linger: 0, ...socketOptions, immediate: true });
-      dealer.events.on("peer:join", () => {
-        for (const call of this.#calls.values()) shoot(dealer, call);
-      });
-      dealer.events.on("peer:leave", () => {
-        for (const { sent } of this.#calls.values()) sent.delete(dealer);
-      });
-      dealer.connect(endpoint);
-      return dealer;
-    });
-    this.#reading = this.#dealers.map((dealer) => this.#read(dealer));
+  /**
+   * @param endpoints of the servers
+   * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
+   */
+  constructor(endpoints: string | readonly string[], options: FreelanceShotgunClientOptions<T> = {}) {
+    super("FreelanceShotgunClient", EVENTS);
+    const settings = checkOptions("FreelanceShotgunClient", OPTIONS, options);
+    const servers = checkEndpoints("FreelanceShotgunClient", endpoints);
+    this.#timeout = settings.timeout;
+    this.#pending = new PendingCalls(settings);
+    this.#shape = new BodyShape(options.codec);
+    this.#dealers = servers.map(() => new Dealer({ linger: 0, ...settings.socketOptions, immediate: true }));
+    try {
+      for (const [i, dealer] of this.#dealers.entries()) this.#connect(dealer, servers[i] as string);
+    } catch (error) {
+      for (const dealer of this.#dealers) void dealer.close({ linger: 0 });
+      throw error;
+    }
+    this.#reading = this.#dealers.map((dealer, i) => this.#read(dealer, servers[i] as string));
   }
 
   /**
    * Asks all servers, and gives the first reply. Calls run at the same time.
    *
-   * @throws TimeoutError `ETIMEDOUT`; ServiceError `ERR_SERVICE`: the handlers of all servers failed;
-   *   AbortedError `ABORT_ERR`; InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`, `EAGAIN` when it closes
+   * @returns the reply's frames, or with a codec the value
+   * @throws TimeoutError `ETIMEDOUT`; ServiceError `ERR_SERVICE`: the handlers of all servers failed
+   * @throws AbortedError `ABORT_ERR`; InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidMessageError
+   *   `ERR_INVALID_MESSAGE` for what the codec refuses, either way
+   * @throws ClosedError `EBADF`; `EAGAIN` while it drains, or when it closes
    */
-  request(
-    body: BodyOut<T>,
-    options: { readonly signal?: AbortSignal; readonly timeout?: number } = {},
-  ): Promise<BodyIn<T>> {
-    return this.#open.run(() => this.#request(body, options));
-  }
-
-  #request(
-    body: BodyOut<T>,
-    options: { readonly signal?: AbortSignal; readonly timeout?: number },
-  ): Promise<BodyIn<T>> {
-    return new Promise((resolve, reject) => {
-      if (this.#closed) throw new ClosedError("EBADF", "The client is closed");
-      const { signal } = options;
-      if (signal?.aborted === true) throw new AbortedError(signal.reason);
-      const timeout = checkCount("timeout", options.timeout ?? this.#timeout, 1);
-      if (this.#calls.size >= this.#maxPending)
-        throw new InvalidStateError("ERR_TOO_MANY_PENDING", `${this.#maxPending} requests wait for replies`);
-      const sequence = ++this.#sequence;
-      const message: MessageLike[] = [null, String(sequence), ...encodeBody(this.#codec, body)];
-      const onAbort = (): void => this.#end(sequence)?.reject(new AbortedError(signal?.reason));
-      const timer = setTimeout(() => {
-        this.#end(sequence)?.reject(new TimeoutError("ETIMEDOUT", `No server replied within ${timeout} ms`));
-      }, timeout);
-      const over = (): void => {
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", onAbort);
-      };
-      signal?.addEventListener("abort", onAbort, { once: true });
-      const call: Call<T> = {
-        message,
-        failed: new Set(),
-        sent: new Set(),
-        resolve: (reply) => {
-          over();
-          resolve(reply);
-        },
-        reject: (error) => {
-          over();
-          reject(error);
-        },
-      };
+  request(body: BodyFor<T>, options: FreelanceCallOptions = {}): Promise<BodyOf<T>> {
+    try {
+      this.assertOpen();
+      const { timeout = this.#timeout, signal } = checkOptions(
+        "FreelanceShotgunClient.request",
+        CALL_OPTIONS,
+        options,
+      );
+      const frames = this.#shape.encode(body);
+      const sequence = this.#sequence + 1;
+      const pending = this.#pending.add<BodyOf<T>>(bytesOf(frames), {
+        timeout,
+        signal,
+        onGivenUp: () => this.#calls.delete(sequence),
+      });
+      this.#sequence = sequence;
+      const message = [null, String(sequence), ...frames];
+      const call: Call<T> = { message, failed: new Set(), sent: new Set(), pending };
       this.#calls.set(sequence, call);
       this.#counts.requests += 1;
       for (const dealer of this.#dealers) shoot(dealer, call);
-    });
+      return pending.promise;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Waits until a server is connected.
+   *
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
+   */
+  ready(options: PatternWaitOptions = {}): Promise<void> {
+    return this.whenReady(this.#dealers, options);
   }
 
   stats(): FreelanceShotgunClientStats {
-    return { ...this.#counts, pending: this.#calls.size };
+    return { ...this.#counts, pending: this.#pending.size, pendingBytes: this.#pending.bytes };
   }
 
-  /** Gives up what is asked, with `EAGAIN`, which is never an unhandled rejection. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    this.#open.abandon();
-    for (const sequence of [...this.#calls.keys()])
-      this.#end(sequence)?.reject(new ClosedError("EAGAIN", "The client closed"));
+  /** @internal */
+  protected override onDrain(): Promise<void> {
+    return this.#pending.idle();
+  }
+
+  /** @internal */
+  protected async onClose(): Promise<void> {
+    this.#pending.close();
+    this.#calls.clear();
     for (const dealer of this.#dealers) dealer.events.close(); // Nobody listens to what its closing brings.
     await Promise.all(this.#dealers.map((dealer) => dealer.close({ linger: 0 })));
     await Promise.all(this.#reading);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
+  #connect(dealer: Dealer, server: string): void {
+    dealer.events.on("peer:join", () => {
+      this.events.emit({ type: "server:joined", server });
+      for (const call of this.#calls.values()) shoot(dealer, call);
+    });
+    dealer.events.on("peer:leave", () => {
+      this.events.emit({ type: "server:left", server });
+      for (const { sent } of this.#calls.values()) sent.delete(dealer);
+    });
+    dealer.connect(server);
   }
 
-  async #read(dealer: Dealer): Promise<void> {
-    for await (const [delimiter, sequence, ...body] of dealer) {
+  async #read(dealer: Dealer, server: string): Promise<void> {
+    for await (const frames of dealer) {
+      const [delimiter, sequence, ...body] = frames;
       const number = sequence === undefined ? undefined : parseSequence(sequence);
-      if (delimiter?.length !== 0 || number === undefined || body.length === 0) this.#counts.invalid += 1;
-      else this.#reply(dealer, number, body);
+      if (delimiter?.length !== 0 || number === undefined || body.length === 0) {
+        this.#counts.invalid += 1;
+        this.events.emit({ type: "message:invalid", server, frames: frames.length });
+      } else this.#reply(dealer, number, body);
     }
   }
 
@@ -188,24 +215,17 @@ export class FreelanceShotgunClient<T = Raw> {
     if (errorTextOf(2, body) !== undefined) {
       call.failed.add(dealer);
       if (call.failed.size < this.#dealers.length) return; // Another may do better.
-      this.#end(sequence)?.reject(
-        new ServiceError("worker-failed", "freelance", "every server's handler failed"),
-      );
+      this.#calls.delete(sequence);
+      call.pending.reject(new ServiceError("worker-failed", "freelance", "every server's handler failed"));
       return;
     }
-    this.#end(sequence);
+    this.#calls.delete(sequence);
     this.#counts.replies += 1;
     try {
-      call.resolve(decodeBody(this.#codec, body));
+      call.pending.resolve(this.#shape.decode(body));
     } catch (error) {
-      call.reject(error as Error);
+      call.pending.reject(error as ServiceError);
     }
-  }
-
-  #end(sequence: number): Call<T> | undefined {
-    const call = this.#calls.get(sequence);
-    this.#calls.delete(sequence);
-    return call;
   }
 }
 

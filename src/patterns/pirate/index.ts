@@ -1,11 +1,17 @@
 export type { BodyFor, BodyOf } from "../kit/body.js";
+export type {
+  RequestCallOptions,
+  RequestClientOptions,
+  RequestClientStats,
+  RequestRetried,
+} from "../kit/request-client.js";
+export type { RetryReason } from "../kit/request-rules.js";
 export type { Dialect as PirateDialect, Malformed } from "../kit/worker-protocol.js";
 export {
-  type ClientEvent as PirateClientEvent,
-  type ClientStats as PirateClientStats,
-  type PirateCallOptions,
   PirateClient,
+  type PirateClientEvent,
   type PirateClientOptions,
+  type PirateClientStats,
 } from "./client.js";
 export { PirateQueue, type PirateQueueOptions } from "./queue.js";
 export type {

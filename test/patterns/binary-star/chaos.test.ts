@@ -120,10 +120,9 @@ test(
     };
     const servers: Record<string, Child> = { primary: begin("primary"), backup: begin("backup") };
     await until(() => states.backup === "passive", "a pair", PATIENCE);
-    const client = new BinaryStarClient({
-      endpoints: [at("primary"), at("backup")],
-      timeout: 3 * HEARTBEAT,
-      deadline: 2 * PATIENCE,
+    const client = new BinaryStarClient([at("primary"), at("backup")], {
+      attemptTimeout: 3 * HEARTBEAT,
+      timeout: 2 * PATIENCE,
     });
     clients.push(client);
     const work = load((body) => client.request(body));
@@ -171,8 +170,7 @@ test(
     const endpoints = ["a", "b", "c"].map((name) => `ipc://${join(folder, name)}`);
     const servers = endpoints.map((endpoint) => run(FREELANCE, [endpoint]));
     await Promise.all(servers.map((server) => within(server.heard("ready"), "a server", PATIENCE)));
-    const client = new FreelanceClient({
-      endpoints,
+    const client = new FreelanceClient(endpoints, {
       timeout: 15_000,
       attemptTimeout: 300,
       socketOptions: { reconnectMaxInterval: 100 },

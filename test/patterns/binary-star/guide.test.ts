@@ -58,7 +58,7 @@ describe.skipIf(NO_PYTHON)("a pair with a program of the Guide", () => {
     const primary = await startShoal("primary", a, x, y);
     const backup = startGuide("backup", b, y, x);
     await reaches(backup, 4);
-    const client = keep(new BinaryStarClient({ endpoints: [a, b], timeout: 300, deadline: 8_000 }));
+    const client = keep(new BinaryStarClient([a, b], { attemptTimeout: 300, timeout: 8_000 }));
     expect(texts(await client.request("1"))).toEqual(["shoal 1"]);
     await primary.close({ linger: 0 });
     expect(texts(await client.request("2"))).toEqual(["2"]);
@@ -66,7 +66,7 @@ describe.skipIf(NO_PYTHON)("a pair with a program of the Guide", () => {
     const again = await startShoal("primary", a, x, y);
     await until(() => again.star.state === "passive", "shoal stands by");
     await backup.kill();
-    const moved = keep(new BinaryStarClient({ endpoints: [a, b], timeout: 300, deadline: 8_000 }));
+    const moved = keep(new BinaryStarClient([a, b], { attemptTimeout: 300, timeout: 8_000 }));
     expect(texts(await moved.request("3"))).toEqual(["shoal 3"]);
   });
 
@@ -77,7 +77,7 @@ describe.skipIf(NO_PYTHON)("a pair with a program of the Guide", () => {
     await reaches(primary, 3);
     await until(() => backup.star.state === "passive", "shoal stands by");
     await primary.kill();
-    const client = keep(new BinaryStarClient({ endpoints: [a, b], timeout: 300, deadline: 8_000 }));
+    const client = keep(new BinaryStarClient([a, b], { attemptTimeout: 300, timeout: 8_000 }));
     expect(texts(await client.request("1"))).toEqual(["shoal 1"]);
     const again = startGuide("primary", a, x, y);
     await reaches(again, 4);

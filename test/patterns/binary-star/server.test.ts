@@ -79,10 +79,9 @@ async function startPair() {
   const backup = await startServer("backup", links);
   await Promise.all([becomes(primary, "active"), becomes(backup, "passive")]);
   const client = keep(
-    new BinaryStarClient({
-      endpoints: [primary.endpoint as string, backup.endpoint as string],
-      timeout: 500,
-      deadline: 8_000,
+    new BinaryStarClient([primary.endpoint as string, backup.endpoint as string], {
+      attemptTimeout: 500,
+      timeout: 8_000,
     }),
   );
   return { links, primary, backup, client };
@@ -132,10 +131,7 @@ describe("a pair", () => {
     const again = await startServer("primary", links);
     await becomes(again, "passive");
     const moved = keep(
-      new BinaryStarClient({
-        endpoints: [again.endpoint as string, backup.endpoint as string],
-        timeout: 500,
-      }),
+      new BinaryStarClient([again.endpoint as string, backup.endpoint as string], { attemptTimeout: 500 }),
     );
     await until(() => backup.stats().star.peer === "passive", "the peer is passive");
     const states = Promise.all([becomes(again, "active"), becomes(backup, "passive")]);
@@ -158,7 +154,7 @@ describe("two masters", () => {
     await rival.send("3");
     expect(await fatal).toEqual({ type: "fatal", reason: "dual-active" });
     expect(primary.star.state).toBe("fenced");
-    expect(await failure(client.request("1", { deadline: 700 }))).toMatchObject({ code: "ETIMEDOUT" });
+    expect(await failure(client.request("1", { timeout: 700 }))).toMatchObject({ code: "ETIMEDOUT" });
     expect(primary.stats()).toMatchObject({ served: 0, star: { fences: 1 } });
     await rival.send("3");
     await rival.send("4"); // The loser was resolved.
@@ -189,11 +185,7 @@ describe("a handler", () => {
     };
     const primary = await startServer("primary", links, failing);
     const client = keep(
-      new BinaryStarClient({
-        endpoints: [primary.endpoint as string, ipc()],
-        timeout: 2_000,
-        deadline: 8_000,
-      }),
+      new BinaryStarClient([primary.endpoint as string, ipc()], { attemptTimeout: 2_000, timeout: 8_000 }),
     );
     expect(texts(await client.request("bad"))).toEqual(["ERROR", "no such thing"]);
     expect(texts(await client.request("odd")).at(0)).toBe("ERROR");
@@ -214,10 +206,9 @@ describe("a handler", () => {
     };
     const primary = await startServer("primary", links, busy);
     const client = keep(
-      new BinaryStarClient({
-        endpoints: [primary.endpoint as string, ipc()],
-        timeout: 20 * HEARTBEAT,
-        deadline: 100 * HEARTBEAT,
+      new BinaryStarClient([primary.endpoint as string, ipc()], {
+        attemptTimeout: 20 * HEARTBEAT,
+        timeout: 100 * HEARTBEAT,
       }),
     );
     for (const word of ["1", "2"]) expect(texts(await client.request(word))).toEqual([word]);
@@ -236,10 +227,9 @@ describe("a handler", () => {
     });
     await until(() => primary.stats().star.peer === "passive", "a pair");
     const client = keep(
-      new BinaryStarClient({
-        endpoints: [primary.endpoint as string, ipc()],
-        timeout: 20 * HEARTBEAT,
-        deadline: 100 * HEARTBEAT,
+      new BinaryStarClient([primary.endpoint as string, ipc()], {
+        attemptTimeout: 20 * HEARTBEAT,
+        timeout: 100 * HEARTBEAT,
       }),
     );
     for (const word of ["1", "2", "3"]) expect(texts(await client.request(word))).toEqual([word]);
@@ -260,13 +250,9 @@ describe("a handler", () => {
     );
     await server.start();
     const client = keep(
-      new BinaryStarClient({
-        endpoints: [server.endpoint as string, ipc()],
-        timeout: 2_000,
-        socketOptions: { codec },
-      }),
+      new BinaryStarClient([server.endpoint as string, ipc()], { attemptTimeout: 2_000, codec }),
     );
-    expect(await client.request({ n: 1 })).toEqual([{ n: 2 }]);
+    expect(await client.request({ n: 1 })).toEqual({ n: 2 });
   });
 
   test("whose server is fenced meanwhile has no reply sent", async () => {
@@ -311,7 +297,7 @@ describe("options", () => {
   });
 
   test("a client of one server is refused", () => {
-    expect(thrown(() => new BinaryStarClient({ endpoints: ["tcp://127.0.0.1:9"] as never }))).toMatchObject({
+    expect(thrown(() => new BinaryStarClient(["tcp://127.0.0.1:9"] as never))).toMatchObject({
       code: "EINVAL",
     });
   });

@@ -46,13 +46,13 @@ async function shoal(model: 1 | 2 | 3): Promise<FreelanceServer> {
 describe.skipIf(NO_PYTHON)("the Guide's servers", () => {
   test("model 1", async () => {
     const { endpoint } = await guide("flserver1", "tcp://127.0.0.1:*");
-    const client = keep(new FreelanceFailoverClient({ endpoints: [endpoint], timeout: 5_000 }));
+    const client = keep(new FreelanceFailoverClient([endpoint], { attemptTimeout: 5_000 }));
     expect(texts(await client.request("Hello world"))).toEqual(["Hello world"]);
   });
 
   test("model 2", async () => {
     const servers = await Promise.all([1, 2].map(() => guide("flserver2", "tcp://127.0.0.1:*")));
-    const client = keep(new FreelanceShotgunClient({ endpoints: servers.map(({ endpoint }) => endpoint) }));
+    const client = keep(new FreelanceShotgunClient(servers.map(({ endpoint }) => endpoint)));
     for (let i = 0; i < 3; i++) expect(texts(await client.request("random name"))).toEqual(["OK"]);
   });
 
@@ -63,7 +63,7 @@ describe.skipIf(NO_PYTHON)("the Guide's servers", () => {
       servers.push(await guide("flserver3", `tcp://*:${port}`, `tcp://localhost:${port}`));
     }
     const endpoints = servers.map(({ endpoint }) => endpoint.replace("*", "localhost"));
-    const client = keep(new FreelanceClient({ endpoints, timeout: 8_000 }));
+    const client = keep(new FreelanceClient(endpoints, { timeout: 8_000 }));
     expect(texts(await client.request("random name"))).toEqual(["OK"]);
     await until(() => client.servers().every(({ alive }) => alive), "both servers are alive");
     await servers[0]?.program.kill();

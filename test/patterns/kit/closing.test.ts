@@ -68,19 +68,19 @@ const clients: Record<string, () => Closing> = {
     return { calls: [client.request("under way"), client.request("waits")], close: () => client.close() };
   },
   "Freelance, model 1": () => {
-    const client = new FreelanceFailoverClient({ endpoints: [endpoint] });
+    const client = new FreelanceFailoverClient([endpoint]);
     return { calls: [client.request("under way"), client.request("waits")], close: () => client.close() };
   },
   "Freelance, model 2": () => {
-    const client = new FreelanceShotgunClient({ endpoints: [endpoint] });
+    const client = new FreelanceShotgunClient([endpoint]);
     return { calls: [client.request("body")], close: () => client.close() };
   },
   "Freelance, model 3": () => {
-    const client = new FreelanceClient({ endpoints: [endpoint] });
+    const client = new FreelanceClient([endpoint]);
     return { calls: [client.request("body")], close: () => client.close() };
   },
   "Binary Star": () => {
-    const client = new BinaryStarClient({ endpoints: [endpoint, other] });
+    const client = new BinaryStarClient([endpoint, other]);
     return { calls: [client.request("under way"), client.request("waits")], close: () => client.close() };
   },
   "Clone: set, delete": () => {

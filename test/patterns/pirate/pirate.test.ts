@@ -67,7 +67,7 @@ describe("the Pirates over tcp", () => {
     dying.connect(backend);
     await dying.send(Buffer.from([1]));
     await until(() => queue.stats().idleWorkers === 1, "the worker");
-    const client = kept(new PirateClient(frontend, { timeout: 10_000 }));
+    const client = kept(new PirateClient(frontend, { attemptTimeout: 10_000 }));
     const answer = client.request("ahoy");
     await dying.receive({ timeout: 5_000 });
     kept(new PirateWorker(backend, upper));
@@ -82,7 +82,7 @@ describe("the Pirates over tcp", () => {
     const dying = kept(new Dealer());
     dying.connect(backend);
     await dying.send(Buffer.from([1]));
-    const client = kept(new PirateClient(frontend, { timeout: 10_000 }));
+    const client = kept(new PirateClient(frontend, { attemptTimeout: 10_000 }));
     const answer = client.request("poison");
     await dying.receive({ timeout: 5_000 });
     await dying.close({ linger: 0 });
@@ -144,7 +144,9 @@ describe("the Pirates over tcp", () => {
 
   it("keep requests while there is no worker, and leave what is too many with their clients", async () => {
     const { queue, frontend, backend } = await startQueue({ maxQueue: 2 });
-    const clients = Array.from({ length: 6 }, () => kept(new PirateClient(frontend, { timeout: 10_000 })));
+    const clients = Array.from({ length: 6 }, () =>
+      kept(new PirateClient(frontend, { attemptTimeout: 10_000 })),
+    );
     const answers = clients.map((client) => client.request("x"));
     await until(() => queue.stats().queued === 2, "a full queue");
     kept(new PirateWorker(backend, upper));
@@ -227,7 +229,7 @@ describe("the Lazy Pirate client", () => {
       for await (const body of server) await server.send(body);
     })();
     const endpoints = [silent.lastEndpoint as string, server.lastEndpoint as string];
-    const client = kept(new PirateClient(endpoints, { timeout: 50 }));
+    const client = kept(new PirateClient(endpoints, { attemptTimeout: 250 }));
     expect(texts(await client.request("a"))).toEqual(["a"]);
     expect(texts(await client.request("b"))).toEqual(["b"]);
     expect(client.stats()).toMatchObject({ requests: 2, replies: 2, retries: 1 });
@@ -240,9 +242,9 @@ describe("the Lazy Pirate client", () => {
     await first.bind("tcp://127.0.0.1:*");
     await second.bind("tcp://127.0.0.1:*");
     const endpoints = [first.lastEndpoint as string, second.lastEndpoint as string];
-    const client = kept(new PirateClient(endpoints, { timeout: 600_000 }));
+    const client = kept(new PirateClient(endpoints, { attemptTimeout: 600_000 }));
     const reasons: string[] = [];
-    client.events.on("retry", ({ reason }) => reasons.push(reason));
+    client.events.on("request:retried", ({ reason }) => reasons.push(reason));
     const answer = client.request("a");
     expect(texts(await first.receive({ timeout: 5_000 }))).toEqual(["a"]);
     await first.close({ linger: 0 });
@@ -256,10 +258,10 @@ describe("the Lazy Pirate client", () => {
     const server = kept(new Reply());
     await server.bind("tcp://127.0.0.1:*");
     const client = kept(
-      new PirateClient(server.lastEndpoint as string, { timeout: 20, retries: 2, retryDelay: 1 }),
+      new PirateClient(server.lastEndpoint as string, { attemptTimeout: 20, retries: 2, retryDelay: 1 }),
     );
     await expect(client.request("a")).rejects.toMatchObject({ code: "ETIMEDOUT" });
-    const answer = client.request("b", { timeout: 5_000 });
+    const answer = client.request("b", { attemptTimeout: 5_000 });
     let request = texts(await server.receive({ timeout: 5_000 }));
     while (request[0] !== "b") {
       await server.send("late"); // To the attempts that were given up: nobody may get it.
@@ -272,7 +274,7 @@ describe("the Lazy Pirate client", () => {
   it("gives up by signal and at close, and calls wait their turn", async () => {
     const server = kept(new Reply());
     await server.bind("tcp://127.0.0.1:*");
-    const client = kept(new PirateClient(server.lastEndpoint as string, { maxPending: 2 }));
+    const client = kept(new PirateClient(server.lastEndpoint as string, { maxPending: 3 }));
     const abort = new AbortController();
     const first = client.request("1", { signal: abort.signal });
     const second = client.request("2", { signal: abort.signal });
@@ -288,7 +290,7 @@ describe("the Lazy Pirate client", () => {
 
   it("refuses wrong options", () => {
     expect(() => new PirateClient([])).toThrow(expect.objectContaining({ code: "EINVAL" }));
-    expect(() => new PirateClient("tcp://127.0.0.1:1", { timeout: 0 })).toThrow(/timeout/);
+    expect(() => new PirateClient("tcp://127.0.0.1:1", { attemptTimeout: 0 })).toThrow(/attemptTimeout/);
     expect(() => new PirateQueue({ heart: 1 } as never)).toThrow(/heart/);
     expect(() => new PirateWorker("tcp://127.0.0.1:1", upper, { dialect: "brave" as never })).toThrow(
       /dialect/,

@@ -1,7 +1,7 @@
 /** The queue's and the worker's rules one by one: the Guide's bugs by name. */
 import { describe, expect, it } from "vitest";
+import { RequestRules } from "../../../src/patterns/kit/request-rules.js";
 import { parseFromWorker } from "../../../src/patterns/kit/worker-protocol.js";
-import { ClientRules } from "../../../src/patterns/pirate/client-rules.js";
 import { type PirateQueueEvent, QueueRules } from "../../../src/patterns/pirate/queue-rules.js";
 import { WorkerRules } from "../../../src/patterns/pirate/worker-rules.js";
 
@@ -229,8 +229,8 @@ describe("a worker", () => {
 describe("a Lazy Pirate client", () => {
   function clientOf(servers: number) {
     const log: string[] = [];
-    const rules = new ClientRules(
-      { servers, timeout: 1_000, retries: 2, retryDelay: 100, retryMaxDelay: 5_000 },
+    const rules = new RequestRules(
+      { servers, attemptTimeout: 1_000, retries: 2, retryDelay: 100, maxRetryDelay: 5_000 },
       {
         send: (server) => log.push(`ask ${server}`),
         abandon: (server) => log.push(`leave ${server}`),

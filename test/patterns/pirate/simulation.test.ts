@@ -6,6 +6,7 @@
  * the protocol has two requests at once; the accounts add up.
  */
 import { describe, expect, it } from "vitest";
+import { RequestRules } from "../../../src/patterns/kit/request-rules.js";
 import {
   addressedFrames,
   heartbeatFrames,
@@ -15,7 +16,6 @@ import {
   readyFrames,
   replyFrames,
 } from "../../../src/patterns/kit/worker-protocol.js";
-import { ClientRules } from "../../../src/patterns/pirate/client-rules.js";
 import { QueueRules } from "../../../src/patterns/pirate/queue-rules.js";
 import { WorkerRules } from "../../../src/patterns/pirate/worker-rules.js";
 import { Network } from "../../support/simulation/network.js";
@@ -170,8 +170,8 @@ class World {
     let socket = "";
     let request = 0;
     let timer: SimulatedTimer | undefined;
-    const rules = new ClientRules(
-      { servers: 1, timeout: 7_000, retries, retryDelay: 100, retryMaxDelay: 1_000 },
+    const rules = new RequestRules(
+      { servers: 1, attemptTimeout: 7_000, retries, retryDelay: 100, maxRetryDelay: 1_000 },
       {
         send: () => {
           const mine = `c${++this.#names}`;

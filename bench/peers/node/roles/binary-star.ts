@@ -21,10 +21,7 @@ const pair: Role = async (side) => {
   };
   await Promise.all([servers.primary.start("active"), servers.backup.start("passive")]);
   // An attempt lasts longer than the patience of the server that stands by: it holds the request until it serves.
-  const client = new BinaryStarClient({
-    endpoints: [primaryEndpoint, backupEndpoint],
-    timeout: 4 * heartbeat,
-  });
+  const client = new BinaryStarClient([primaryEndpoint, backupEndpoint], { attemptTimeout: 4 * heartbeat });
   let asked = 0;
   const ask = async (): Promise<StarRole> => {
     const body = String(asked++);

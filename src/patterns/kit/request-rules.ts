@@ -1,5 +1,5 @@
 /**
- * The Lazy Pirate client: one request at a time, given up and tried again when its
+ * A client that retries (the Guide's Lazy Pirate): one request at a time, given up and tried again when its
  * reply does not come in time or its connection ends, at the next server of the list.
  *
  *           request            time-out, cut off        delay over
@@ -14,21 +14,21 @@
 import { backOff } from "../../core/back-off.js";
 
 /** What a client's rules are bounded by; all times in ms. */
-export interface ClientRulesOptions {
+export interface RequestRulesOptions {
   /** Servers to try in turn, at least 1. */
   readonly servers: number;
   /** ms an attempt waits for its reply. */
-  readonly timeout: number;
-  /** Further attempts after the first. */
+  readonly attemptTimeout: number;
+  /** Further attempts after the first; may be infinite. */
   readonly retries: number;
-  /** The wait before the second visit of a server; doubled each round up to `retryMaxDelay`. */
+  /** The wait before the second visit of a server; doubled each round up to `maxRetryDelay`. */
   readonly retryDelay: number;
-  readonly retryMaxDelay: number;
+  readonly maxRetryDelay: number;
 }
 
 /** What a client's rules do to the world. */
-export interface ClientOutbox {
-  /** Sends the request in hand. The socket of the attempt before is still there if nothing was abandoned. */
+export interface RequestEffects {
+  /** Sends the request. The socket of the attempt before is still there if nothing was abandoned. */
   send(server: number): void;
   /** Closes the socket: nothing that comes over it counts any more. */
   abandon(server: number): void;
@@ -38,14 +38,14 @@ export interface ClientOutbox {
   retrying(server: number, attempt: number, delay: number, reason: RetryReason): void;
 }
 
-/** Why an attempt is over: its time, or its connection's end. */
+/** Why an attempt is over: its time, or the end of its connection, or that there was none. */
 export type RetryReason = "timeout" | "disconnected";
 
 type State = "free" | "waiting" | "resting";
 
-export class ClientRules {
-  readonly #options: ClientRulesOptions;
-  readonly #outbox: ClientOutbox;
+export class RequestRules {
+  readonly #options: RequestRulesOptions;
+  readonly #effects: RequestEffects;
   readonly #random: () => number;
   #state: State = "free";
   /** The server that answered last, or the one to try next. */
@@ -56,11 +56,11 @@ export class ClientRules {
   #deadline = Number.POSITIVE_INFINITY;
 
   /** @param random for the jitter, from 0 up to 1 */
-  constructor(options: ClientRulesOptions, outbox: ClientOutbox, random: () => number = Math.random) {
+  constructor(options: RequestRulesOptions, effects: RequestEffects, random: () => number = Math.random) {
     this.#options = options;
-    this.#outbox = outbox;
+    this.#effects = effects;
     this.#random = random;
-    this.#timeout = options.timeout;
+    this.#timeout = options.attemptTimeout;
     this.#retries = options.retries;
   }
 
@@ -69,7 +69,7 @@ export class ClientRules {
   }
 
   /** Begins a request; the one before has ended. */
-  request(now: number, timeout = this.#options.timeout, retries = this.#options.retries): void {
+  request(now: number, timeout = this.#options.attemptTimeout, retries = this.#options.retries): void {
     this.#attempt = 0;
     this.#timeout = timeout;
     this.#retries = retries;
@@ -91,7 +91,7 @@ export class ClientRules {
 
   /** The caller gives the request up. */
   cancel(): void {
-    if (this.#state === "waiting") this.#outbox.abandon(this.#server);
+    if (this.#state === "waiting") this.#effects.abandon(this.#server);
     this.#state = "free";
     this.#deadline = Number.POSITIVE_INFINITY;
   }
@@ -110,24 +110,24 @@ export class ClientRules {
     this.#attempt += 1;
     this.#state = "waiting";
     this.#deadline = now + this.#timeout;
-    this.#outbox.send(this.#server);
+    this.#effects.send(this.#server);
   }
 
   #attemptOver(now: number, reason: RetryReason): void {
     const { servers } = this.#options;
     const server = this.#server;
-    this.#outbox.abandon(server);
+    this.#effects.abandon(server);
     this.#server = (server + 1) % servers;
     if (this.#attempt > this.#retries) {
       this.#state = "free";
       this.#deadline = Number.POSITIVE_INFINITY;
-      this.#outbox.failed(this.#attempt);
+      this.#effects.failed(this.#attempt);
       return;
     }
     const delay = this.#delay();
     this.#state = "resting";
     this.#deadline = now + delay;
-    this.#outbox.retrying(server, this.#attempt, delay, reason);
+    this.#effects.retrying(server, this.#attempt, delay, reason);
     if (delay === 0) this.#send(now);
   }
 
@@ -135,6 +135,6 @@ export class ClientRules {
   #delay(): number {
     const round = Math.floor(this.#attempt / this.#options.servers);
     if (round === 0) return 0;
-    return backOff(round - 1, this.#options.retryDelay, this.#options.retryMaxDelay, this.#random);
+    return backOff(round - 1, this.#options.retryDelay, this.#options.maxRetryDelay, this.#random);
   }
 }

@@ -1,0 +1,398 @@
+/**
+ * A client of several servers that asks one at a time: a REQ socket around request-rules.ts. Calls wait their turn. After
+ * a failed attempt the socket is thrown away with the request in it, so that no server gets a stale request, and no call
+ * another's reply.
+ */
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import { DriverTimer } from "../../core/driver-timer.js";
+import { type ShoalError, TimeoutError } from "../../core/errors.js";
+import type { EventNames, TypedEvent } from "../../core/event-stream.js";
+import { Request, type RequestOptions } from "../../sockets/request-reply.js";
+import type { BodyFor, BodyOf, BodyShape } from "./body.js";
+import { bytesOf, type PendingCall, PendingCalls } from "./calls.js";
+import { Driver, type PatternWaitOptions } from "./driver.js";
+import { anything, bytes, checkEndpoints, checkOptions, integer, object } from "./options.js";
+import { RequestRules, type RetryReason } from "./request-rules.js";
+
+/** Options of such clients; times are in ms. */
+export interface RequestClientOptions {
+  /** ms of a whole call, all attempts together; -1: no limit but that of the attempts. */
+  readonly timeout?: number | undefined;
+  /** ms that one attempt waits for its reply. */
+  readonly attemptTimeout?: number | undefined;
+  /** The wait before a server is asked again; doubled each round, half of it by chance. 0: none. */
+  readonly retryDelay?: number | undefined;
+  /** Where the doubling ends. */
+  readonly maxRetryDelay?: number | undefined;
+  /** Calls without a result; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  readonly maxPending?: number | undefined;
+  /** Bytes of their requests; a single call may be larger. Default 64 MiB. */
+  readonly maxPendingBytes?: number | undefined;
+  /** Options of the REQs, such as security. */
+  readonly socketOptions?: RequestOptions | undefined;
+}
+
+/** The options above, with the defaults of a client. */
+export function requestClientOptions(defaults: {
+  readonly timeout: number;
+  readonly attemptTimeout: number;
+  readonly retryDelay: number;
+  readonly maxRetryDelay: number;
+}) {
+  return {
+    timeout: integer({ default: defaults.timeout, min: -1 }),
+    attemptTimeout: integer({ default: defaults.attemptTimeout }),
+    retryDelay: integer({ default: defaults.retryDelay, min: 0 }),
+    maxRetryDelay: integer({ default: defaults.maxRetryDelay }),
+    maxPending: integer({ default: 10_000 }),
+    maxPendingBytes: bytes({ default: 67_108_864 }),
+    socketOptions: object<RequestOptions>(),
+  };
+}
+
+/** What one call can decide for itself. */
+export interface RequestCallOptions {
+  /** ms of the whole call; -1: no limit but that of its attempts. Default: the client's. */
+  readonly timeout?: number | undefined;
+  /** ms of one attempt. Default: the client's. */
+  readonly attemptTimeout?: number | undefined;
+  /** Further attempts after the first. Default: the client's. */
+  readonly retries?: number | undefined;
+  /** Gives the request up; a server may have dealt with it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const CALL_OPTIONS = {
+  timeout: integer({ min: -1 }),
+  attemptTimeout: integer(),
+  retries: integer({ min: 0 }),
+  signal: anything<AbortSignal>(),
+};
+
+/** An attempt had no reply. */
+export interface RequestRetried {
+  readonly type: "request:retried";
+  /** The server that gave none. */
+  readonly endpoint: string;
+  /** None came in time, or the connection that it was sent over has ended. */
+  readonly reason: RetryReason;
+  /** 1 for the first. */
+  readonly attempt: number;
+  /** ms until the next. */
+  readonly delay: number;
+}
+
+/** The statistics of such clients: requests = replies + errors + failed + cancelled + pending. */
+export interface RequestClientStats {
+  readonly requests: number;
+  readonly replies: number;
+  /** Replies that report an error, and replies that the codec refuses. */
+  readonly errors: number;
+  /** Requests without a reply: at any attempt, or in time. */
+  readonly failed: number;
+  /** Calls that ended by their signal or by `close`. */
+  readonly cancelled: number;
+  readonly attempts: number;
+  /** Attempts after the first of a request. */
+  readonly retries: number;
+  /** Calls under way, or waiting for their turn. */
+  readonly pending: number;
+  readonly pendingBytes: number;
+}
+
+/** How a client's requests and replies look, and what it makes of its servers. */
+export interface RequestClientTerms<Req, Rep> {
+  readonly requests: BodyShape<Req>;
+  readonly replies: BodyShape<Rep>;
+  /** Further attempts after the first; may be infinite. */
+  readonly retries: number;
+  /** Whether a connection that is refused ends the attempt, as one that ends does. */
+  readonly failsFast: boolean;
+  /** The error that a reply reports, if it does. */
+  errorOf(frames: Buffer[], endpoint: string): ShoalError | undefined;
+}
+
+type Settings = ReturnType<typeof resolve>;
+
+function resolve(name: string, specs: ReturnType<typeof requestClientOptions>, given: object) {
+  return checkOptions(name, specs, given);
+}
+
+interface Call {
+  readonly frames: Buffer[];
+  readonly attemptTimeout: number | undefined;
+  readonly retries: number | undefined;
+  readonly pending: PendingCall<never>;
+  link: Link<Call>;
+}
+
+const WITHOUT_LIMIT = { timeout: -1 } as const;
+
+/** See the head of this file. */
+export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends Driver<E, S> {
+  readonly #name: string;
+  readonly #endpoints: readonly string[];
+  readonly #settings: Settings;
+  readonly #terms: RequestClientTerms<Req, Rep>;
+  readonly #rules: RequestRules;
+  readonly #timer: DriverTimer;
+  readonly #calls: PendingCalls;
+  readonly #waiting = new LinkedList<Call>();
+  #call: Call | undefined;
+  #socket: Request | undefined;
+  /** The endpoint that `#socket` is connected to; without one the next to be tried. */
+  #server = 0;
+  #onDisconnect: () => void = ignore;
+  /** Ends of the calls of `ready` under way. */
+  readonly #probing = new Set<() => void>();
+  readonly #counts = {
+    requests: 0,
+    replies: 0,
+    errors: 0,
+    failed: 0,
+    cancelled: 0,
+    attempts: 0,
+    retries: 0,
+  };
+
+  /** @internal */
+  protected constructor(
+    name: string,
+    events: EventNames<E>,
+    endpoints: string | readonly string[],
+    settings: Settings,
+    terms: RequestClientTerms<Req, Rep>,
+  ) {
+    super(name, events);
+    this.#name = name;
+    this.#endpoints = checkEndpoints(name, endpoints);
+    this.#settings = settings;
+    this.#terms = terms;
+    this.#calls = new PendingCalls(settings);
+    this.#timer = new DriverTimer(settings.attemptTimeout);
+    this.#rules = new RequestRules(
+      { ...settings, retries: terms.retries, servers: this.#endpoints.length },
+      {
+        send: (server) => this.#send(server),
+        abandon: () => void this.#abandon(),
+        failed: (attempts) => this.#failed(attempts),
+        retrying: (server, attempt, delay, reason) => {
+          this.#counts.retries += 1;
+          this.#server = (server + 1) % this.#endpoints.length;
+          // No socket holds the process while the client rests.
+          this.#timer.hold(true);
+          const endpoint = this.#endpoints[server] as string;
+          this.onRetry({ type: "request:retried", endpoint, reason, attempt, delay }, this.endpoint);
+        },
+      },
+    );
+    for (let server = this.#endpoints.length - 1; server >= 0; server--) this.#open(server);
+    this.#timer.hold(false);
+    this.#timer.start(this.#rules);
+  }
+
+  /** The server that is asked now, or next. */
+  get endpoint(): string {
+    return this.#endpoints[this.#server] as string;
+  }
+
+  /**
+   * Sends a request to the server that answered last, and to the next when that one fails, until one replies. Calls made
+   * meanwhile wait their turn. A server that was asked in vain may have dealt with the request: it is handled at least
+   * once, or an error.
+   *
+   * @returns the reply's frames, or with a codec the value
+   * @throws TimeoutError `ETIMEDOUT` after the last attempt, or `timeout`
+   * @throws ServiceError `ERR_SERVICE` when the server reports an error
+   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what a codec refuses, either way
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; AbortedError `ABORT_ERR`
+   * @throws ClosedError `EBADF`; `EAGAIN` while it drains, or when it closes
+   */
+  request(body: BodyFor<Req>, options: RequestCallOptions = {}): Promise<BodyOf<Rep>> {
+    try {
+      this.assertOpen();
+      const { timeout, attemptTimeout, retries, signal } = checkOptions(
+        `${this.#name}.request`,
+        CALL_OPTIONS,
+        options,
+      );
+      const frames = this.#terms.requests.encode(body);
+      const limit = timeout ?? this.#settings.timeout;
+      const pending = this.#calls.add<BodyOf<Rep>>(
+        bytesOf(frames),
+        { timeout: limit, signal, onGivenUp: (why) => this.#givenUp(call, why) },
+        () =>
+          new TimeoutError(
+            "ETIMEDOUT",
+            `No reply came within ${limit} ms from ${this.#endpoints.join(", ")}`,
+          ),
+      );
+      const call: Call = {
+        frames,
+        attemptTimeout,
+        retries,
+        pending: pending as unknown as PendingCall<never>,
+        link: undefined as never,
+      };
+      call.link = new Link(call);
+      this.#counts.requests += 1;
+      if (this.#call === undefined) this.#begin(call);
+      else this.#waiting.push(call.link);
+      return pending.promise;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Waits until one of the servers accepts a connection.
+   *
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
+   */
+  ready(options: PatternWaitOptions = {}): Promise<void> {
+    return this.run(async () => {
+      this.assertOpen();
+      const probes = this.#endpoints.map((endpoint) => {
+        const socket = new Request({ linger: 0, ...this.#settings.socketOptions });
+        socket.connect(endpoint);
+        return socket;
+      });
+      const stop = (): void => {
+        for (const socket of probes) void socket.close({ linger: 0 });
+      };
+      this.#probing.add(stop);
+      try {
+        await this.whenReady(probes, options);
+      } finally {
+        this.#probing.delete(stop);
+        stop();
+      }
+    });
+  }
+
+  /** @internal The statistics that all such clients have. */
+  protected requestStats(): RequestClientStats {
+    return { ...this.#counts, pending: this.#calls.size, pendingBytes: this.#calls.bytes };
+  }
+
+  /** @internal An attempt had no reply. @param next the server that is asked next */
+  protected abstract onRetry(event: RequestRetried, next: string): void;
+
+  /** @internal */
+  protected override onDrain(): Promise<void> {
+    return this.#calls.idle();
+  }
+
+  /** @internal */
+  protected async onClose(): Promise<void> {
+    for (const stop of this.#probing) stop();
+    this.#counts.cancelled += this.#calls.size;
+    this.#call = undefined;
+    this.#rules.cancel();
+    this.#timer.stop();
+    this.#calls.close();
+    await this.#abandon();
+  }
+
+  #begin(call: Call): void {
+    this.#call = call;
+    this.#rules.request(this.#timer.now(), call.attemptTimeout, call.retries);
+    this.#timer.update();
+  }
+
+  #next(): void {
+    this.#call = undefined;
+    const call = this.#waiting.shift();
+    if (call !== undefined) this.#begin(call);
+  }
+
+  #send(server: number): void {
+    this.#counts.attempts += 1;
+    this.#timer.hold(false);
+    if (this.#socket === undefined || this.#server !== server) this.#open(server);
+    const socket = this.#socket as Request;
+    const { frames } = this.#call as Call;
+    // What cannot leave now waits in the socket until the attempt is over.
+    if (!socket.trySend(frames)) socket.send(frames).catch(ignore);
+    // Only while it waits: a listener holds the process.
+    const onDisconnect = this.#onDisconnect;
+    socket.events.on("disconnect", onDisconnect);
+    if (this.#terms.failsFast) socket.events.on("connect:retry", onDisconnect);
+    socket.receive(WITHOUT_LIMIT).then(
+      (reply) => {
+        if (this.#socket !== socket) return;
+        socket.events.off("disconnect", onDisconnect).off("connect:retry", onDisconnect);
+        this.#reply(reply);
+      },
+      ignore, // The socket was abandoned.
+    );
+  }
+
+  #open(server: number): void {
+    void this.#abandon();
+    const socket = new Request({ linger: 0, ...this.#settings.socketOptions });
+    this.#socket = socket;
+    this.#server = server;
+    this.#onDisconnect = () => {
+      const call = this.#call;
+      // The event overtakes a reply that came before it.
+      setImmediate(() => {
+        if (this.#socket !== socket || this.#call !== call || socket.readable) return;
+        this.#rules.disconnected(this.#timer.now());
+        this.#timer.update();
+      });
+    };
+    try {
+      socket.connect(this.#endpoints[server] as string);
+    } catch (error) {
+      void this.#abandon();
+      throw error;
+    }
+  }
+
+  #abandon(): Promise<unknown> | undefined {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    socket?.events.close(); // Nobody listens to what its closing brings.
+    return socket?.close({ linger: 0 });
+  }
+
+  #reply(frames: Buffer[]): void {
+    if (!this.#rules.reply()) return;
+    const { pending } = this.#call as Call;
+    let error = this.#terms.errorOf(frames, this.endpoint);
+    this.#next();
+    if (error === undefined) {
+      try {
+        pending.resolve(this.#terms.replies.decode(frames) as never);
+        this.#counts.replies += 1;
+        return;
+      } catch (cause) {
+        error = cause as ShoalError;
+      }
+    }
+    this.#counts.errors += 1;
+    pending.reject(error);
+  }
+
+  #failed(attempts: number): void {
+    const { pending } = this.#call as Call;
+    this.#server = (this.#server + 1) % this.#endpoints.length;
+    this.#counts.failed += 1;
+    const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
+    pending.reject(new TimeoutError("ETIMEDOUT", `No reply came: ${times} at ${this.#endpoints.join(", ")}`));
+    this.#next();
+  }
+
+  #givenUp(call: Call, why: "timeout" | "aborted"): void {
+    if (why === "timeout") this.#counts.failed += 1;
+    else this.#counts.cancelled += 1;
+    call.link.unlink();
+    if (this.#call !== call) return;
+    this.#rules.cancel();
+    this.#timer.hold(false);
+    this.#next();
+  }
+}
+
+function ignore(): void {}
