@@ -17,7 +17,7 @@ import type { Rate } from "../core/rate-meter.js";
 import type { SocketType } from "../core/socket-type.js";
 import type { EngineCapabilities } from "./capabilities.js";
 import type { EncodedMessages } from "./encoded.js";
-import type { SocketEvent } from "./events.js";
+import type { EngineDropReason, SocketEvent } from "./events.js";
 import type { EngineSubscriber } from "./subscriber.js";
 
 /** One frame on its way out. A string is sent as UTF-8; bytes belong to the engine until they left. */
@@ -107,7 +107,7 @@ export interface EngineStats {
   /** Replies that the engine threw away, because their request had been given up (REQ). Absent: not counted. */
   readonly late?: number;
   /** Accepted messages, or copies of them, that did not go out, by reason; absent where the engine cannot know. */
-  readonly dropped?: Readonly<Record<"peer-full" | "disconnected" | "detached", number>>;
+  readonly dropped?: Readonly<Record<EngineDropReason, number>>;
 }
 
 /** How a socket's closing went. */

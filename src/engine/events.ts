@@ -17,18 +17,29 @@ export type DisconnectReason =
   /** The engine cannot tell. */
   | "unknown";
 
+/** Why a message that the engine had accepted, or a copy of it, did not go out. The one list: all counters are made from it. */
+export const ENGINE_DROP_REASONS = [
+  /** The peer's queue was at its high-water mark. */
+  "peer-full",
+  /** The peer left before it went out. */
+  "disconnected",
+  /** Accepted by reference, but the program transferred its memory to a thread before it went out. */
+  "detached",
+] as const;
+export type EngineDropReason = (typeof ENGINE_DROP_REASONS)[number];
+
 /** Why a message was not delivered. */
 export type DropReason =
   /** No peer has the routing id, and `mandatory` is off. */
   | "unroutable"
-  /** The peer's queue was at its high-water mark. */
-  | "peer-full"
-  /** Accepted by reference, but the program transferred its memory to a thread before it went out. */
-  | "detached"
-  /** Accepted, but the peer left before it went out. */
-  | "disconnected"
+  | EngineDropReason
   /** Discarded when the socket closed. */
   | "closed";
+
+/** A counter for each reason, at 0. */
+export function dropCounters<R extends string>(reasons: readonly R[]): Record<R, number> {
+  return Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<R, number>;
+}
 
 /** Why a received message was not handed over. */
 export type InvalidReason = "frames" | "codec" | "schema";

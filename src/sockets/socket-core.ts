@@ -11,7 +11,7 @@ import { ClosedError, InvalidArgumentError, InvalidStateError } from "../core/er
 import { OPTIONS, type OptionName, type OptionSpec } from "../core/option-table.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
 import type { EngineListener, EngineSocket, OutgoingMessage, PeerCredentials } from "../engine/engine.js";
-import type { DropReason, SocketEvent } from "../engine/events.js";
+import { type DropReason, ENGINE_DROP_REASONS, type SocketEvent } from "../engine/events.js";
 import { Calls } from "./calls.js";
 import type { Context } from "./context.js";
 import { Inbox } from "./inbox.js";
@@ -211,23 +211,21 @@ export class SocketCore implements EngineListener {
     const counters = this.counters;
     const engine = this.engine.stats();
     const queuedOut = engine.queuedOut ?? 0;
-    const full = engine.dropped?.["peer-full"] ?? 0;
-    const disconnected = engine.dropped?.disconnected ?? 0;
-    const detached = engine.dropped?.detached ?? 0;
-    const lost = full + disconnected + detached;
     // What an engine counts for a socket that sends to many is copies, one for each peer.
     const own = this.#fansOut ? 0 : 1;
+    const dropped = { ...counters.dropped };
+    let lost = 0;
+    for (const reason of ENGINE_DROP_REASONS) {
+      const messages = engine.dropped?.[reason] ?? 0;
+      lost += messages;
+      dropped[reason] += own * messages;
+    }
     return {
       sent: counters.sent,
       bytesSent: counters.bytesSent,
       delivered: counters.delivered - own * (queuedOut + lost),
       queued: this.outbox.waiting + own * queuedOut,
-      dropped: {
-        ...counters.dropped,
-        "peer-full": counters.dropped["peer-full"] + own * full,
-        disconnected: counters.dropped.disconnected + own * disconnected,
-        detached: counters.dropped.detached + own * detached,
-      },
+      dropped,
       copies: this.#fansOut
         ? {
             queued: engine.queuedOut,

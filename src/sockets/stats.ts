@@ -6,7 +6,7 @@
  * What "delivered" means depends on the engine: handed to libzmq, or to the
  * kernel. docs/engines.md says how far each engine sees.
  */
-import type { DropReason, InvalidReason } from "../engine/events.js";
+import { type DropReason, dropCounters, ENGINE_DROP_REASONS, type InvalidReason } from "../engine/events.js";
 
 /** Why a message that the program sent was not delivered. */
 export type DroppedReason = DropReason | "timeout" | "aborted";
@@ -57,14 +57,12 @@ export class Counters {
   received = 0;
   bytesReceived = 0;
   late = 0;
-  readonly dropped: Record<DroppedReason, number> = {
-    unroutable: 0,
-    "peer-full": 0,
-    disconnected: 0,
-    detached: 0,
-    closed: 0,
-    timeout: 0,
-    aborted: 0,
-  };
+  readonly dropped: Record<DroppedReason, number> = dropCounters([
+    "unroutable",
+    ...ENGINE_DROP_REASONS,
+    "closed",
+    "timeout",
+    "aborted",
+  ]);
   readonly invalid: Record<InvalidReason, number> = { frames: 0, codec: 0, schema: 0 };
 }

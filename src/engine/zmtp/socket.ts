@@ -20,7 +20,7 @@ import {
   type PeerCredentials,
   type PeerPolicy,
 } from "../engine.js";
-import type { SocketEvent } from "../events.js";
+import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
 import { hideSecrets } from "../secrets.js";
 import type { EngineSubscriber } from "../subscriber.js";
 import { Admission } from "./admission.js";
@@ -67,7 +67,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
   #attached = 0;
   readonly #forget: () => void;
   #closing: Closing | undefined = undefined;
-  readonly #dropped = { "peer-full": 0, disconnected: 0, detached: 0 };
+  readonly #dropped = dropCounters(ENGINE_DROP_REASONS);
 
   constructor(
     names: InprocNames,
@@ -299,7 +299,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
     this.#listener.engineOnEvent(event);
   }
 
-  routingOnDrop(reason: "peer-full" | "disconnected", pipe: Pipe, messages = 1): void {
+  routingOnDrop(reason: EngineDropReason, pipe: Pipe, messages = 1): void {
     this.#count(reason, messages, pipe);
   }
 
@@ -353,7 +353,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
     };
   }
 
-  #count(reason: keyof NonNullable<EngineStats["dropped"]>, messages: number, pipe?: Pipe): void {
+  #count(reason: EngineDropReason, messages: number, pipe?: Pipe): void {
     if (messages === 0) return;
     this.#dropped[reason] += messages;
     const event: SocketEvent = {

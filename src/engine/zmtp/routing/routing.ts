@@ -11,7 +11,7 @@ import { InvalidMessageError } from "../../../core/errors.js";
 import type { SocketTypeName } from "../../../core/socket-type.js";
 import type { EncodedMessages } from "../../encoded.js";
 import type { OfferResult, OutgoingMessage } from "../../engine.js";
-import type { SocketEvent } from "../../events.js";
+import type { EngineDropReason, SocketEvent } from "../../events.js";
 import type { EngineSubscriber } from "../../subscriber.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { CloseReason, Peer, Pipe } from "../pipe.js";
@@ -28,7 +28,7 @@ export interface RoutingHost {
   routingOnWritable(): void;
   routingOnEvent(event: SocketEvent): void;
   /** A message that was accepted, or a copy of it, does not reach a peer. */
-  routingOnDrop(reason: "peer-full" | "disconnected", pipe: Pipe, messages?: number): void;
+  routingOnDrop(reason: EngineDropReason, pipe: Pipe, messages?: number): void;
   /** The routing keeps so many more bytes of received messages; negative: fewer. */
   routingOnKept(bytes: number): void;
   /** Ends a pipe and its connection. */
