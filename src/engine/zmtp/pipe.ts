@@ -125,9 +125,9 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   routingId: Buffer | undefined = undefined;
   /** It ended: what was received can still be taken. */
   ended = false;
-  /** It was disconnected: ms that what waits in it may still take to leave (departures.ts); undefined: it is in use. */
+  /** It was disconnected: ms that what waits in it may still take to leave (peers.ts); undefined: it is in use. */
   leaving: number | undefined = undefined;
-  /** In the list of those to be flushed (flush.ts). */
+  /** In the list of those to be flushed (flushSoon). */
   dirty = false;
   /** A send found no room here. */
   mute = false;
