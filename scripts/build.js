@@ -26,6 +26,10 @@ const LEVELS = ["code", "library", "all"];
 const force = process.argv.includes("--force");
 const level = LEVELS.indexOf(process.argv.slice(2).find((word) => LEVELS.includes(word)) ?? "all");
 const DECLARATION = /\.d\.ts$/;
+/** What a stamp begins with when the part was built without the bundler. */
+const MODULES = "modules ";
+
+let isBundled = true;
 
 const started = performance.now();
 process.chdir(ROOT);
@@ -51,8 +55,10 @@ if (isNew || !process.argv.includes("--quiet")) {
 
 async function buildCode() {
   const bundles = await bundler();
-  if (bundles === undefined) run("typescript/bin/tsc", "-p", "tsconfig.modules.json");
-  else await bundles.write(bundles.library);
+  if (bundles === undefined) {
+    console.log("The bundler is not installed for this platform: TypeScript builds a file for each module.");
+    run("typescript/bin/tsc", "-p", "tsconfig.modules.json");
+  } else await bundles.write(bundles.library);
   const { writeSchema } = await import("./write-schema.js");
   await writeSchema(bundles === undefined ? "proxy/config/schema.js" : "micro/configuration-schema.js");
 }
@@ -71,7 +77,7 @@ async function bundler() {
     ({ rolldown } = await import("rolldown"));
   } catch (error) {
     if (force) throw error;
-    console.log("The bundler is not installed for this platform: TypeScript builds a file for each module.");
+    isBundled = false;
     return undefined;
   }
   return {
@@ -106,13 +112,16 @@ function refuse(severity, log) {
  */
 async function make(part, from, isOutput, build) {
   const stamp = join(STAMPS, `${part}.stamp`);
+  const how = existsSync(stamp) ? readFileSync(stamp, "utf8") : "";
   const now = () => `${fingerprint(from, () => true)} ${fingerprint(["dist"], isOutput)}`;
-  if (!force && existsSync(stamp) && readFileSync(stamp, "utf8") === now()) return false;
+  if (!force && how === now()) return false;
+  // Built without the bundler, and there is still none.
+  if (!force && how === `${MODULES}${now()}` && (await bundler()) === undefined) return false;
   rmSync(stamp, { force: true });
   for (const name of filesOf("dist").filter(isOutput)) rmSync(name);
   await build();
   mkdirSync(STAMPS, { recursive: true });
-  writeFileSync(stamp, now());
+  writeFileSync(stamp, (isBundled ? "" : MODULES) + now());
   return true;
 }
 
