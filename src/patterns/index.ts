@@ -4,16 +4,13 @@
  * @module
  */
 
-export { EventStream, type TypedEvent } from "../core/event-stream.js";
 export * from "./binary-star/index.js";
 export * from "./black-box/index.js";
 export * from "./clone/index.js";
 export * from "./espresso/index.js";
 export * from "./federation/index.js";
 export * from "./freelance/index.js";
-export { Driver, type PatternCloseOptions, type PatternWaitOptions } from "./kit/driver.js";
-export { FAILURES, type FailureReason, type HandlerErrorDetails, ServiceError } from "./kit/errors.js";
-export type { ServerGate } from "./kit/server-gate.js";
+export * from "./kit/index.js";
 export * from "./last-value-cache/index.js";
 export * from "./load-balancer/index.js";
 export * from "./majordomo/index.js";

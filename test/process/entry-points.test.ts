@@ -16,9 +16,8 @@ const PATTERNS = ENTRIES.filter((entry) => !["shoal", "shoal/patterns", "shoal/p
 /** Patterns that are built upon another. */
 const BASES: Readonly<Record<string, readonly string[]>> = {
   titanic: ["majordomo"],
-  clone: ["binary-star", "titanic"],
+  clone: ["binary-star"],
   federation: ["load-balancer"],
-  "last-value-cache": ["titanic"],
   "suicidal-snail": ["sequenced"],
 };
 
@@ -75,9 +74,13 @@ it("gives each class once, whichever entry point it comes from", async () => {
         else if (known.get(name) !== value) console.log(entry + " has another " + name);
       }
     const patterns = await import("shoal/patterns");
-    for (const entry of ${JSON.stringify(PATTERNS)})
-      for (const name of Object.keys(await import(entry)))
+    for (const entry of ${JSON.stringify(PATTERNS)}) {
+      const own = await import(entry);
+      for (const name of Object.keys(own))
         if (!(name in patterns)) console.log("shoal/patterns lacks " + name + " of " + entry);
+      for (const name of ["EventStream", "ServiceError"])
+        if (!(name in own)) console.log(entry + " lacks " + name);
+    }
   `);
   expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: "", stderr: "" });
 });

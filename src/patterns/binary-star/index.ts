@@ -1,4 +1,5 @@
 /** Binary Star: two servers, of which one serves at any time. */
+export * from "../kit/index.js";
 export {
   BinaryStarClient,
   type BinaryStarClientEvent,

@@ -1,3 +1,4 @@
+export * from "../kit/index.js";
 export type { TapFilter, TapSample } from "./filter.js";
 export {
   EspressoListener,

@@ -1,4 +1,6 @@
 /** Last value cache: a forwarder that gives newcomers the last value of each topic. */
+export * from "../kit/index.js";
+export { StoreError, type StoreErrorReason } from "../kit/store/error.js";
 export { LastValueCache } from "./last-value-cache.js";
 export type { LastValueCacheEvent, LastValueCacheOptions, LastValueCacheStats } from "./options.js";
 export type { SnapshotStats } from "./snapshots.js";

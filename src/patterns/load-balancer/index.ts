@@ -5,6 +5,7 @@ export type {
   ReplyDropped,
 } from "../kit/broker-driver.js";
 export type { JobDropReason } from "../kit/dispatcher.js";
+export * from "../kit/index.js";
 export { LoadBalancer, type LoadBalancerOptions } from "./balancer.js";
 export {
   type LoadBalancerCallOptions,

@@ -1,4 +1,4 @@
-export type { PatternCloseOptions } from "../kit/driver.js";
+export * from "../kit/index.js";
 export { MajordomoBroker, type MajordomoBrokerOptions } from "./broker.js";
 export type {
   MajordomoBrokerEvent,

@@ -1,4 +1,5 @@
 export type { BodyFor, BodyOf } from "../kit/body.js";
+export * from "../kit/index.js";
 export type {
   RequestCallOptions,
   RequestClientOptions,

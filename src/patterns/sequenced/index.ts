@@ -1,4 +1,5 @@
 /** Sequenced publishing: subscribers know what they missed, and can have it again. */
+export * from "../kit/index.js";
 export { SequencedPublisher, type SequencedPublisherOptions } from "./publisher.js";
 export type { SequencedPublisherEvent, SequencedPublisherStats } from "./publisher-rules.js";
 export type { ReplayOutcome, ReplayStats } from "./replay-rules.js";

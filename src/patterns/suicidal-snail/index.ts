@@ -1,4 +1,5 @@
 /** Suicidal Snail: a subscriber that knows how late it is, and acts. */
+export * from "../kit/index.js";
 export { LateError } from "./late-error.js";
 export type { LateCause, Lateness, Stamp } from "./lateness-rules.js";
 export type {

@@ -1,3 +1,4 @@
+export * from "../kit/index.js";
 export { StoreError, type StoreErrorReason } from "../kit/store/error.js";
 export {
   TitanicClient,
