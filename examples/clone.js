@@ -3,16 +3,15 @@ import assert from "node:assert/strict";
 import { json } from "shoal";
 import { CloneClient, CloneServer } from "shoal/patterns";
 
-const server = new CloneServer({ endpoint: "tcp://127.0.0.1:*" }); // As a service: tcp://*:5556.
-await server.start();
-const servers = String(server.endpoint);
+const server = new CloneServer();
+const servers = await server.bind("tcp://127.0.0.1:*"); // As a service: tcp://*:5556.
 
 // Two clients; the second wants one subtree only.
 /** @type {CloneClient<{ celsius: number }>} */
-const kitchen = new CloneClient({ servers, codec: json() });
+const kitchen = new CloneClient(servers, { codec: json() });
 /** @type {CloneClient<{ celsius: number }>} */
-const display = new CloneClient({ servers, subtree: "/sensors/", codec: json() });
-await Promise.all([kitchen.synced, display.synced]);
+const display = new CloneClient(servers, { subtree: "/sensors/", codec: json() });
+await Promise.all([kitchen.ready(), display.ready()]);
 
 // The display hears of every change.
 const changes = display.watch("/sensors/");
@@ -31,8 +30,8 @@ assert.deepEqual(seen, ["set undefined -> 21", "set 21 -> 22", "delete 22 -> und
 console.log(seen.join(", "));
 
 // Who comes late has the whole map at once.
-const late = new CloneClient({ servers, codec: json() });
-await late.synced;
+const late = new CloneClient(servers, { codec: json() });
+await late.ready();
 assert.deepEqual([...late.entries()], [["/notes/today", { celsius: 0 }]]);
 
 await Promise.all([kitchen.close(), display.close(), late.close()]);

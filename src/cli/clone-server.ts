@@ -83,7 +83,6 @@ async function runServer(settings: ServerSettings): Promise<void> {
   const socketOptions = await securityOptions(settings, { bind: checkEndpoints([endpoint], "--bind EP") });
   const log = new Log("clone server");
   const options = {
-    endpoint,
     socketOptions,
     ...(pair === undefined ? {} : { pair: { ...pair, ...credentialsOf(settings) } }),
     ...defined({ heartbeatInterval: heartbeat, maxBytes }),
@@ -98,9 +97,9 @@ async function runServer(settings: ServerSettings): Promise<void> {
   const stop = new Stop().listen();
   const sources = () => [{ name: "server", kind: "clone" as const, stats: () => server.stats() }];
   await operate({ settings, log, stop, service, sources }, async () => {
-    await asUsage(() => server.start());
+    const listening = await asUsage(() => server.bind(endpoint));
     if (store !== undefined) log.info(`read ${server.stats().entries} keys from ${settings.store}`);
-    log.info(`listening at ${server.endpoint}`);
+    log.info(`listening at ${listening}`);
   });
   printStats(settings, server.stats());
 }
@@ -204,34 +203,36 @@ function report(server: CloneServer, log: Log): void {
     .on("passive", () => log.info("standing by"))
     .on("waiting", () => log.info("waiting for its peer"))
     .on("fatal", ({ reason }) => log.error(FENCED[reason]))
-    .on("unmet", () =>
+    .on("peer:unmet", () =>
       log.warn(
         "does not serve before it has reached its peer, which may have a newer map (see --serve-alone)",
       ),
     )
-    .on("diverged", ({ updates, entries, aside }) =>
+    .on("map:diverged", ({ updates, entries, aside }) =>
       log.error(
         `up to ${updates} updates that this server acknowledged alone are no longer in the map; ` +
           (aside === undefined ? "they are lost" : `their ${entries} keys are in ${aside}`),
       ),
     )
-    .on("incompatible", () =>
+    .on("peer:incompatible", () =>
       log.warnOnce("the peer has an incompatible version: neither replicates the other"),
     )
     .on("same-role", () => log.warnOnce("the peer has the same role: give one of them the other role"))
-    .on("replica:join", ({ sequence }) => log.info(`the backup has all updates up to ${sequence}`))
-    .on("replica:leave", ({ reason }) => log.warn(`continuing without the other server: ${reason}`))
-    .on("handshake:error", ({ error }) => log.warnOnce(`handshake with the other server: ${describe(error)}`))
-    .on("replicated", ({ entries }) => log.info(`replicated ${entries} keys of the serving server`))
-    .on("snapshot", ({ entries, duration }) =>
+    .on("replica:joined", ({ sequence }) => log.info(`the backup has all updates up to ${sequence}`))
+    .on("replica:left", ({ reason }) => log.warn(`continuing without the other server: ${reason}`))
+    .on("handshake:failed", ({ error }) =>
+      log.warnOnce(`handshake with the other server: ${describe(error)}`),
+    )
+    .on("map:replicated", ({ entries }) => log.info(`replicated ${entries} keys of the serving server`))
+    .on("snapshot:sent", ({ entries, duration }) =>
       log.debug(`a client received the map: ${entries} keys in ${Math.round(duration)} ms`),
     )
     .on("snapshot:lost", ({ reason }) => log.debug(`a client did not receive the map: ${reason}`))
-    .on("drop", ({ copies }) => log.debug(`slow clients missed ${copies} updates`))
-    .on("refused", ({ reason }) => log.warnOnce(`refused an update: ${reason}`))
-    .on("fault", ({ fault }) => log.warnOnce(`a peer violated the protocol: ${fault}`))
-    .on("store:error", ({ error }) => log.warnOnce(`the store: ${describe(error)}`))
-    .on("store:damage", ({ entries }) =>
+    .on("update:dropped", ({ copies }) => log.debug(`slow clients missed ${copies} updates`))
+    .on("update:refused", ({ reason }) => log.warnOnce(`refused an update: ${reason}`))
+    .on("message:invalid", ({ reason }) => log.warnOnce(`a peer violated the protocol: ${reason}`))
+    .on("store:failed", ({ error }) => log.warnOnce(`the store: ${describe(error)}`))
+    .on("store:damaged", ({ entries }) =>
       log.warn(`${entries} entries of the store are damaged and were skipped`),
     );
 }

@@ -16,7 +16,7 @@ import { Log } from "./log.js";
 import { checkSettings, defined, type Given, repeatable, type Settings, wholeNumber } from "./options.js";
 import { Output } from "./output.js";
 import { addClientSecurityOptions, clientSecurityOptions } from "./security.js";
-import { Stop, unlessAborted } from "./stop.js";
+import { Stop } from "./stop.js";
 
 /** How long to wait for the map, and for an update to be acknowledged, in ms. */
 const TIMEOUT = 10_000;
@@ -63,8 +63,7 @@ export async function withClone(
   const socketOptions = await clientSecurityOptions(settings);
   const map = await asUsage(
     () =>
-      new CloneClient({
-        servers,
+      new CloneClient(servers, {
         socketOptions,
         timeout,
         keyEncoding: "latin1",
@@ -75,7 +74,7 @@ export async function withClone(
   report(map, log);
   const stop = new Stop().listen();
   const output = new Output(entryFormat(json), stop.forced, stop.request);
-  const synced = (): Promise<void> => inTime(map.synced, timeout, stop);
+  const synced = (): Promise<void> => inTime(map, timeout, stop);
   try {
     await work({ map, json, timeout, output, stop, log, synced });
     const printed = await output.flush();
@@ -115,33 +114,31 @@ export function updateFailure(error: unknown, timeout: number): unknown {
   return error;
 }
 
-async function inTime(synced: Promise<void>, timeout: number, stop: Stop): Promise<void> {
-  const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), timeout);
-  const done = synced.then(() => true);
-  const there = await unlessAborted(done, AbortSignal.any([late.signal, stop.requested]));
-  clearTimeout(timer);
-  if (there === true) return;
-  throw new Failure(
-    late.signal.aborted
-      ? `no server sent its map within ${timeout} ms`
-      : "stopped before the map was received",
-  );
+async function inTime(map: CloneClient, timeout: number, stop: Stop): Promise<void> {
+  try {
+    await map.ready({ timeout, signal: stop.requested });
+  } catch (error) {
+    if (hasCode(error, "ETIMEDOUT")) throw new Failure(`no server sent its map within ${timeout} ms`);
+    if (hasCode(error, "ABORT_ERR")) throw new Failure("stopped before the map was received");
+    throw error;
+  }
 }
 
 function report(map: CloneClient, log: Log): void {
   map.events
-    .on("state", ({ state, silentFor }) =>
+    .on("state:changed", ({ state, silentFor }) =>
       log.debug(
         state === "stale" ? `stale: the server has been silent for ${Math.round(silentFor)} ms` : state,
       ),
     )
-    .on("fail-over", ({ from, to, reason }) => log.debug(`failing over from ${from} to ${to}: ${reason}`))
-    .on("gap", ({ expected, got }) =>
+    .on("server:failed-over", ({ from, to, reason }) =>
+      log.debug(`failing over from ${from} to ${to}: ${reason}`),
+    )
+    .on("update:missed", ({ expected, got }) =>
       log.debug(`received update ${got} instead of ${expected}: loading the map again`),
     )
-    .on("handshake:error", ({ error }) => log.warnOnce(describe(error)))
-    .on("fault", ({ fault }) => log.warnOnce(`the server violated the protocol: ${fault}`));
+    .on("handshake:failed", ({ error }) => log.warnOnce(describe(error)))
+    .on("message:invalid", ({ reason }) => log.warnOnce(`the server violated the protocol: ${reason}`));
 }
 
 /** A key and its value as a line. */

@@ -182,7 +182,7 @@ function watch(text: string, given: Given<CloneSettings>): Promise<void> {
     await synced();
     const changes = map.watch(prefix);
     log.info(`watching ${map.size} keys at ${map.stats().server}`);
-    map.events.on("watch:overflow", () => log.warnOnce("missed changes: standard output is too slow"));
+    map.events.on("change:dropped", () => log.warnOnce("missed changes: standard output is too slow"));
     const end = (): void => void map.close(); // Changes received so far can still be read.
     stop.requested.addEventListener("abort", end, { once: true });
     if (stop.requested.aborted) end();

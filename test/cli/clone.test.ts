@@ -23,14 +23,14 @@ afterEach(async () => {
 
 /** A client in this process: what a test is not about need not be a process. */
 function clientOf(connect: readonly string[]): CloneClient {
-  const client = new CloneClient({ servers: connect.filter((text) => text.startsWith("ipc:")) });
+  const client = new CloneClient(connect.filter((text) => text.startsWith("ipc:")));
   clients.push(client);
   return client;
 }
 
 async function contentOf(connect: readonly string[]): Promise<Record<string, string>> {
   const client = clientOf(connect);
-  await client.synced;
+  await client.ready();
   return Object.fromEntries(Array.from(client, ([key, value]) => [key, String(value)]));
 }
 
@@ -110,7 +110,7 @@ describe("a server and its clients", () => {
     await lines.until("stderr", /watching 0 keys/);
     await objects.until("stderr", /watching 0 keys/);
     const client = clientOf(connect);
-    await client.synced;
+    await client.ready();
     await client.set("/q", "other");
     await client.set("/p/eel", "12", { ttl: 100 });
     await lines.until("stdout", /\/p\/eel 12\n\/p\/eel\n/);

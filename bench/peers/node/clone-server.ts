@@ -6,13 +6,12 @@ import { CloneServer } from "shoal/patterns";
 
 const [role = "", endpoint = "", peer = "", heartbeat = ""] = process.argv.slice(2);
 const server = new CloneServer({
-  endpoint,
   pair: { role: role as "primary" | "backup", peer },
   heartbeatInterval: Number(heartbeat),
 });
 for (const state of ["active", "passive", "waiting", "fatal"] as const) {
   server.events.on(state, () => console.log(state));
 }
-server.events.on("replica:join", () => console.log("in-step"));
-await server.start();
+server.events.on("replica:joined", () => console.log("in-step"));
+await server.bind(endpoint);
 process.stdin.resume().on("end", () => process.exit(0));

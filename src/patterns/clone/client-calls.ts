@@ -20,7 +20,7 @@ import {
   ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
-import { encodeSet, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
+import { encodeSet, KEY, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
 
 /** What a program wants to be set or deleted. */
 export interface ClientUpdate {
@@ -93,6 +93,7 @@ export class ClientCalls {
   readonly #tokenHigh: number;
   readonly #tokenLow: number;
   readonly #max: number;
+  readonly #maxBytes: number;
   readonly #send: SendSet;
   readonly #collectors: Collector[];
   readonly #inFlight = new Map<number, CloneCall>();
@@ -103,6 +104,9 @@ export class ClientCalls {
   #conditions: boolean | undefined;
   #number = 0;
   #waiting = 0;
+  /** Of keys and values of all updates that are not settled. */
+  #bytes = 0;
+  #whenIdle: (() => void)[] = [];
   sets = 0;
   acknowledged = 0;
   conflicts = 0;
@@ -110,11 +114,12 @@ export class ClientCalls {
   aborted = 0;
   resent = 0;
 
-  constructor(token: Buffer, servers: number, max: number, send: SendSet) {
+  constructor(token: Buffer, servers: number, max: number, maxBytes: number, send: SendSet) {
     this.#token = token;
     this.#tokenHigh = token.readInt32BE(0);
     this.#tokenLow = token.readInt32BE(4);
     this.#max = max;
+    this.#maxBytes = maxBytes;
     this.#send = send;
     this.#collectors = Array.from({ length: servers }, () => ({
       ready: false,
@@ -143,7 +148,11 @@ export class ClientCalls {
   ): CloneCall {
     if (conditional && this.#conditions === false) throw unsupported();
     if (this.count >= this.#max) {
-      const message = `${this.count} updates are not acknowledged yet (maxInFlight): await set, or look at its result`;
+      const message = `${this.count} updates are not acknowledged yet (maxPending): await set, or look at its result`;
+      throw new InvalidStateError("ERR_TOO_MANY_PENDING", message);
+    }
+    if (this.count > 0 && this.#bytes + key.length + value.length > this.#maxBytes) {
+      const message = `Updates of ${this.#bytes} bytes are not acknowledged yet (maxPendingBytes): await set`;
       throw new InvalidStateError("ERR_TOO_MANY_PENDING", message);
     }
     const uuid = Buffer.allocUnsafe(UUID_BYTES);
@@ -168,6 +177,7 @@ export class ClientCalls {
     };
     (call as { link: Link<CloneCall> }).link = new Link(call);
     this.sets += 1;
+    this.#bytes += key.length + value.length;
     if (timeout > 0) this.#deadlines.set(call.link, now, timeout);
     const tail = this.#tails.get(name);
     this.#tails.set(name, call);
@@ -284,6 +294,11 @@ export class ClientCalls {
     }
   }
 
+  /** Settles when every update is settled. */
+  idle(): Promise<void> {
+    return this.count === 0 ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
   close(): void {
     const error = new ClosedError("EAGAIN", "The client closed before the update came back");
     for (const call of [...this.#inFlight.values()]) {
@@ -299,6 +314,13 @@ export class ClientCalls {
     this.#inFlight.clear();
     this.#tails.clear();
     this.#waiting = 0;
+    this.#bytes = 0;
+    this.#noteIdle();
+  }
+
+  #noteIdle(): void {
+    if (this.#whenIdle.length === 0 || this.count > 0) return;
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
   #launch(call: CloneCall, now: number): void {
@@ -338,6 +360,7 @@ export class ClientCalls {
   #end(call: CloneCall, now: number): void {
     call.settled = true;
     call.link.unlink();
+    this.#bytes -= (call.frames[KEY] as Buffer).length + (call.frames[VALUE] as Buffer).length;
     const { previous, next } = call;
     if (previous !== undefined) previous.next = next;
     if (next !== undefined) next.previous = previous;
@@ -348,6 +371,7 @@ export class ClientCalls {
       this.#waiting -= 1;
       this.#launch(next, now);
     }
+    this.#noteIdle();
   }
 }
 

@@ -16,7 +16,9 @@ const HEARTBEAT_INTERVAL = 1_000;
 const LIVENESS = 2;
 /** ms for a `set`. */
 const TIMEOUT = 10_000;
-const MAX_IN_FLIGHT = 10_000;
+const MAX_PENDING_UPDATES = 10_000;
+/** Bytes of updates that are not acknowledged. */
+const MAX_PENDING_UPDATE_BYTES = 268_435_456;
 const MAX_BYTES = 4_294_967_296;
 /** Changes that wait for the reader of a `watch`. */
 const MAX_WATCHED = 10_000;
@@ -32,11 +34,6 @@ export type CloneValueIn<T> = [T] extends [Raw] ? string | Uint8Array : T;
 
 /** How a clone's client runs. Times are in ms. */
 export interface CloneClientOptions<T = Raw> {
-  /**
-   * One server or two, the preferred first: `tcp://HOST:PORT` (P + 1 and P + 2 follow), or each endpoint by name. For
-   * a server whose values are sent to both, all have to be known.
-   */
-  readonly servers: string | readonly (string | CloneEndpoints)[];
   /** `/segment/…/`: only keys that begin so. Default: all. */
   readonly subtree?: string | Uint8Array;
   /** What values are encoded with. Default: bytes as they are. */
@@ -53,11 +50,13 @@ export interface CloneClientOptions<T = Raw> {
   /** Of them, missing, until the next server is asked; at least 2. Default 2. */
   readonly liveness?: number;
   /** ms without progress of a snapshot until the next server is asked. Default: a heartbeat more than the liveness. */
-  readonly snapshotTimeout?: number;
+  readonly attemptTimeout?: number;
   /** ms for a `set`, unless the call says otherwise; -1: no limit. Default 10,000. */
   readonly timeout?: number;
   /** Updates that are not acknowledged; one more is refused with `ERR_TOO_MANY_PENDING`. Default 10,000. */
-  readonly maxInFlight?: number;
+  readonly maxPending?: number;
+  /** Bytes of their keys and values; a single one may be larger. Default 268,435,456. */
+  readonly maxPendingBytes?: number;
   /** Bytes of keys and values that a server may fill this map with. Default 4,294,967,296. */
   readonly maxBytes?: number;
   /** For all sockets, security above all. */
@@ -82,20 +81,20 @@ export interface CloneSetOptions {
 /** What `watch` takes. */
 export interface CloneWatchOptions {
   /** Changes that wait for the reader; past it the oldest is dropped, as an event and a count. Default 10,000. */
-  readonly maxQueued?: number;
+  readonly maxQueue?: number;
 }
 
 const KEYS = [
-  "servers",
   "subtree",
   "codec",
   "schema",
   "keyEncoding",
   "heartbeatInterval",
   "liveness",
-  "snapshotTimeout",
+  "attemptTimeout",
   "timeout",
-  "maxInFlight",
+  "maxPending",
+  "maxPendingBytes",
   "maxBytes",
   "socketOptions",
   "context",
@@ -111,12 +110,16 @@ export interface ClientRulesOptions {
   /** Of them, missing. */
   readonly liveness: number;
   /** ms without progress after which the next server is asked. */
-  readonly snapshotTimeout: number;
-  readonly maxInFlight: number;
+  readonly attemptTimeout: number;
+  readonly maxPending: number;
+  readonly maxPendingBytes: number;
   readonly maxBytes: number;
   /** 8 random bytes: the first half of the UUIDs of this client's updates. */
   readonly token: Buffer;
 }
+
+const SET_KEYS = ["revision", "ttl", "timeout", "signal"] as const;
+export const DELETE_KEYS = ["revision", "timeout", "signal"] as const;
 
 /** Options as the client works with them. */
 export interface ClientSettings {
@@ -133,12 +136,13 @@ export interface ClientSettings {
  * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
  */
 export function clientSettings<T>(
+  given: string | CloneEndpoints | readonly (string | CloneEndpoints)[],
   options: CloneClientOptions<T>,
   onInvalid: (key: Buffer, error: unknown) => void,
 ): ClientSettings {
   checkKeys("CloneClient", options, KEYS);
   const { subtree = "", codec, schema, keyEncoding = "utf8", context } = options;
-  const servers = serversOf(options.servers);
+  const servers = serversOf(given);
   const coder = new ClientCoder(
     { codec: codec as Codec<unknown> | undefined, schema, keyEncoding },
     onInvalid,
@@ -166,8 +170,14 @@ export function clientSettings<T>(
       subtree: subtreeOf(subtree),
       heartbeatInterval,
       liveness,
-      snapshotTimeout: checkCount("snapshotTimeout", options.snapshotTimeout ?? patience, 1),
-      maxInFlight: checkCount("maxInFlight", options.maxInFlight ?? MAX_IN_FLIGHT, 1),
+      attemptTimeout: checkCount("attemptTimeout", options.attemptTimeout ?? patience, 1),
+      maxPending: checkCount("maxPending", options.maxPending ?? MAX_PENDING_UPDATES, 1),
+      maxPendingBytes: checkCount(
+        "maxPendingBytes",
+        options.maxPendingBytes ?? MAX_PENDING_UPDATE_BYTES,
+        1,
+        Number.MAX_SAFE_INTEGER,
+      ),
       maxBytes: checkCount("maxBytes", options.maxBytes ?? MAX_BYTES, 1, Number.MAX_SAFE_INTEGER),
       token: randomBytes(8),
     },
@@ -176,6 +186,7 @@ export function clientSettings<T>(
 
 /** The ms of a `set`. @throws InvalidArgumentError `EINVAL` */
 export function timeToLiveOf(options: CloneSetOptions | undefined): number {
+  if (options !== undefined) checkKeys("CloneClient.set", options, SET_KEYS);
   return options?.ttl === undefined ? 0 : checkCount("ttl", options.ttl, 0, MAX_TTL);
 }
 
@@ -186,12 +197,15 @@ export function revisionOption(options: CloneSetOptions | undefined): number | u
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
-export function maxQueuedOf(options: CloneWatchOptions): number {
-  return checkCount("maxQueued", options.maxQueued ?? MAX_WATCHED, 1);
+export function maxQueueOf(options: CloneWatchOptions): number {
+  checkKeys("CloneClient.watch", options, ["maxQueue"]);
+  return checkCount("maxQueue", options.maxQueue ?? MAX_WATCHED, 1);
 }
 
-function serversOf(servers: CloneClientOptions["servers"]): CloneEndpoints[] {
-  const list = typeof servers === "string" ? [servers] : [...(servers ?? [])];
+function serversOf(
+  servers: string | CloneEndpoints | readonly (string | CloneEndpoints)[],
+): CloneEndpoints[] {
+  const list: readonly (string | CloneEndpoints)[] = Array.isArray(servers) ? servers : [servers];
   if (list.length === 0) throw new InvalidArgumentError("A client has at least one server");
   return list.map(endpointsOf);
 }
@@ -219,17 +233,17 @@ export type CloneState = "syncing" | "live" | "stale" | "closed";
 /** What happens to a clone's client. */
 export type CloneClientEvent =
   /** `silentFor`: ms since the server was heard last. */
-  | { readonly type: "state"; readonly state: CloneState; readonly silentFor: number }
+  | { readonly type: "state:changed"; readonly state: CloneState; readonly silentFor: number }
   /** It turns to the next server. */
   | {
-      readonly type: "fail-over";
+      readonly type: "server:failed-over";
       readonly from: string;
       readonly to: string;
       readonly reason: "silent" | "disconnected" | "no-snapshot" | "refused";
     }
   /** The map was loaded. `duration` in ms. */
   | {
-      readonly type: "snapshot";
+      readonly type: "snapshot:loaded";
       readonly server: string;
       readonly entries: number;
       readonly sequence: number;
@@ -239,29 +253,29 @@ export type CloneClientEvent =
    * Updates were missed, or the server's sequence went backwards: the map is loaded anew. `expected` is the sequence
    * that should have come, `got` the one that did.
    */
-  | { readonly type: "gap"; readonly expected: number; readonly got: number }
+  | { readonly type: "update:missed"; readonly expected: number; readonly got: number }
   /**
    * A server does not let this client in, or is not the one whose key was given, or speaks another protocol. It is
    * tried again, and so are the others. `server`: its snapshot endpoint.
    */
   | {
-      readonly type: "handshake:error";
+      readonly type: "handshake:failed";
       readonly server: string;
       readonly port: "snapshot" | "publisher" | "collector";
       readonly error: ShoalError;
     }
   /** A message that 12/CHP does not allow; it was dropped. */
   | {
-      readonly type: "fault";
+      readonly type: "message:invalid";
       readonly port: "snapshot" | "publisher";
-      readonly fault: CloneFault | "too-large";
+      readonly reason: CloneFault | "too-large";
     }
   /** An update that is not later than what the map has; it was dropped. Told for the first of a row. */
-  | { readonly type: "old"; readonly sequence: number; readonly last: number }
+  | { readonly type: "update:outdated"; readonly sequence: number; readonly last: number }
   /** A value that does not pass the codec or schema, or a key that is no text: it is there, but not handed out. */
-  | { readonly type: "invalid"; readonly key: Buffer; readonly error: unknown }
+  | { readonly type: "entry:invalid"; readonly key: Buffer; readonly error: unknown }
   /** A `watch` that is read too slowly has lost its oldest change. */
-  | { readonly type: "watch:overflow"; readonly lost: number };
+  | { readonly type: "change:dropped"; readonly lost: number };
 
 /** Counts since the client was made, and what it holds now. */
 export interface CloneClientStats {

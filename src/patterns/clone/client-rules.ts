@@ -62,12 +62,13 @@ export class ClientRules {
     this.#statistics = new ClientStatistics(effects);
     this.#resendAt = now + RESEND_INTERVAL;
     this.#map = new ClientMap(effects, options.maxBytes);
-    const { servers, snapshotTimeout, heartbeatInterval } = options;
-    this.#attempts = new ClientAttempts(servers, snapshotTimeout, heartbeatInterval, effects);
+    const { servers, attemptTimeout, heartbeatInterval } = options;
+    this.#attempts = new ClientAttempts(servers, attemptTimeout, heartbeatInterval, effects);
     this.#calls = new ClientCalls(
       options.token,
       options.servers.length,
-      options.maxInFlight,
+      options.maxPending,
+      options.maxPendingBytes,
       (server, frames) => effects.sendSet(server, frames),
     );
   }
@@ -249,6 +250,11 @@ export class ClientRules {
     }
     if (this.#calls.count === 0) return next;
     return Math.min(next, this.#resendAt, this.#calls.next() ?? next);
+  }
+
+  /** Settles when every update is settled. */
+  idle(): Promise<void> {
+    return this.#calls.idle();
   }
 
   close(now: number): void {

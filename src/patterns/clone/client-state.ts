@@ -66,7 +66,7 @@ export class ClientStatus {
     if (state === "live") this.#wasLive = true;
     if (state === this.#state) return;
     this.#state = state;
-    this.#effects.event({ type: "state", state, silentFor: this.silentFor(now) });
+    this.#effects.event({ type: "state:changed", state, silentFor: this.silentFor(now) });
   }
 
   /** The connection or the server is lost. A map that never was whole cannot become old. */
@@ -107,24 +107,24 @@ export class ClientStatistics {
     this.#counts.old += 1;
     if (this.#oldInRow) return;
     this.#oldInRow = true;
-    this.#effects.event({ type: "old", sequence, last });
+    this.#effects.event({ type: "update:outdated", sequence, last });
   }
 
   gap(expected: number, got: number): void {
     this.#counts.gaps += 1;
-    this.#effects.event({ type: "gap", expected, got });
+    this.#effects.event({ type: "update:missed", expected, got });
   }
 
   /** The map was loaded. */
   snapshot(server: string, entries: number, sequence: number, duration: number): void {
     this.#counts.snapshots += 1;
     this.#oldInRow = false;
-    this.#effects.event({ type: "snapshot", server, entries, sequence, duration });
+    this.#effects.event({ type: "snapshot:loaded", server, entries, sequence, duration });
   }
 
   fault(port: "snapshot" | "publisher", fault: CloneFault | "too-large"): void {
     this.#counts.faults += 1;
-    this.#effects.event({ type: "fault", port, fault });
+    this.#effects.event({ type: "message:invalid", port, reason: fault });
   }
 }
 
@@ -232,7 +232,7 @@ export class ClientAttempts {
     this.#server = (this.#server + 1) % this.#servers.length;
     if (this.#servers.length <= 1) return;
     this.failOvers += 1;
-    this.#effects.event({ type: "fail-over", from, to: this.name, reason });
+    this.#effects.event({ type: "server:failed-over", from, to: this.name, reason });
   }
 }
 

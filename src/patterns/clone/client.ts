@@ -2,10 +2,13 @@
 
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
+import type { EventNames } from "../../core/event-stream.js";
+import type { WaitOptions } from "../../core/waiter.js";
 import { refusedWait } from "../../core/waiter.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
-import { checkCount } from "../kit/options.js";
+import { Driver } from "../kit/driver.js";
+import { checkCount, checkKeys } from "../kit/options.js";
+import { Readiness } from "../kit/readiness.js";
 import { abortable } from "./abortable.js";
 import type { CloneCall } from "./client-calls.js";
 import type { ClientCoder, CloneKey } from "./client-coder.js";
@@ -21,19 +24,32 @@ import {
   type CloneValueIn,
   type CloneWatchOptions,
   clientSettings,
-  maxQueuedOf,
+  DELETE_KEYS,
+  maxQueueOf,
   revisionOption,
   timeToLiveOf,
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
 import type { ClientEffects } from "./client-state.js";
+import type { CloneEndpoints } from "./endpoints.js";
 import { encodeSetProperties } from "./properties.js";
 import { EMPTY } from "./protocol.js";
 import { ClientWatches, type CloneWatch } from "./watch.js";
 
+const EVENTS: EventNames<CloneClientEvent> = {
+  "state:changed": true,
+  "server:failed-over": true,
+  "snapshot:loaded": true,
+  "update:missed": true,
+  "update:outdated": true,
+  "handshake:failed": true,
+  "message:invalid": true,
+  "entry:invalid": true,
+  "change:dropped": true,
+};
+
 /** A replicated key-value map, or a subtree of it, held in this process and kept up to date (12/CHP). */
-export class CloneClient<T = Raw> {
-  readonly events: EventStream<CloneClientEvent> = new EventStream();
+export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientStats> {
   readonly #subtree: Buffer;
   readonly #coder: ClientCoder;
   readonly #timeout: number;
@@ -41,20 +57,25 @@ export class CloneClient<T = Raw> {
   readonly #timer: DriverTimer;
   readonly #connections: ClientConnections;
   readonly #watches: ClientWatches<CloneValue<T>>;
-  readonly #synced: Promise<void>;
-  #onSynced!: () => void;
-  #onUnsynced!: (error: ShoalError) => void;
+  readonly #readiness: Readiness;
+  /** The map has been whole once. */
+  #loaded = false;
   #handshakeErrors = 0;
   #invalid = 0;
-  #closing: Promise<void> | undefined;
 
   /**
    * Connects at once.
    *
+   * @param servers one or two, the preferred first: `tcp://HOST:PORT` (P + 1 and P + 2 follow), or each endpoint by name. For
+   *   a server whose values are sent to both, all have to be known.
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
-  constructor(options: CloneClientOptions<T>) {
-    const settings = clientSettings(options, (key, error) => this.#reportInvalid(key, error));
+  constructor(
+    servers: string | CloneEndpoints | readonly (string | CloneEndpoints)[],
+    options: CloneClientOptions<T> = {},
+  ) {
+    super("CloneClient", EVENTS);
+    const settings = clientSettings(servers, options, (key, error) => this.#reportInvalid(key, error));
     const { subtree, heartbeatInterval } = settings.rules;
     this.#subtree = subtree;
     this.#coder = settings.coder;
@@ -62,14 +83,10 @@ export class CloneClient<T = Raw> {
     this.#timer = new DriverTimer(heartbeatInterval);
     this.#connections = new ClientConnections(settings.servers, subtree, settings.sockets, this.#listener());
     this.#watches = new ClientWatches(settings.coder, (lost) =>
-      this.events.emit({ type: "watch:overflow", lost }),
+      this.events.emit({ type: "change:dropped", lost }),
     );
     this.#rules = new ClientRules(settings.rules, this.#effects(), this.#timer.now());
-    this.#synced = new Promise((resolve, reject) => {
-      this.#onSynced = resolve;
-      this.#onUnsynced = reject;
-    });
-    this.#synced.catch(() => undefined); // Not everybody waits for it.
+    this.#readiness = new Readiness("CloneClient", () => this.#loaded);
     this.#connections.connectCollectors();
     this.#rules.start(this.#timer.now());
     this.#timer.start({
@@ -82,9 +99,15 @@ export class CloneClient<T = Raw> {
     });
   }
 
-  /** Settles when the map is whole, empty or not. @throws ClosedError `EAGAIN` when the client closes before */
-  get synced(): Promise<void> {
-    return this.#synced;
+  /**
+   * Settles when the map has been whole, empty or not.
+   *
+   * @param options `timeout` in ms, -1 (the default): no limit
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the client closes before
+   */
+  ready(options: WaitOptions = {}): Promise<void> {
+    if (this.closed) return Promise.reject(new ClosedError("EBADF", "CloneClient is closed"));
+    return this.#readiness.wait(options);
   }
 
   get state(): CloneState {
@@ -141,7 +164,7 @@ export class CloneClient<T = Raw> {
    *   while nobody has changed the key
    * @throws TimeoutError `ETIMEDOUT` when that does not come in time; it may still take effect
    * @throws AbortedError `ABORT_ERR`, the same; ClosedError `EBADF`, `EAGAIN`
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxInFlight`
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPending`
    * @throws InvalidArgumentError `EINVAL` for a key outside of the subtree, or of no or more than 255 bytes; and for a
    *   value of no bytes, which would delete the key
    * @throws CloneConflictError `ERR_CONFLICT` with the option `revision`, when the key has another one, which the error
@@ -164,6 +187,7 @@ export class CloneClient<T = Raw> {
   /** Deletes a key for everybody, whether it is there or not. Otherwise as {@link set}. */
   delete(key: CloneKey, options?: Omit<CloneSetOptions, "ttl">): Promise<number> {
     try {
+      if (options !== undefined) checkKeys("CloneClient.delete", options, DELETE_KEYS);
       return this.#submit(key, EMPTY, 0, options);
     } catch (error) {
       return Promise.reject(error);
@@ -197,8 +221,8 @@ export class CloneClient<T = Raw> {
    * @param prefix of keys. Default: all
    */
   watch(prefix: CloneKey = "", options: CloneWatchOptions = {}): CloneWatch<CloneValue<T>> {
-    if (this.#closing !== undefined) throw new ClosedError("EBADF", "The client is closed");
-    return this.#watches.add(this.#coder.bytes(prefix), maxQueuedOf(options));
+    this.assertOpen();
+    return this.#watches.add(this.#coder.bytes(prefix), maxQueueOf(options));
   }
 
   stats(): CloneClientStats {
@@ -206,27 +230,22 @@ export class CloneClient<T = Raw> {
     return { ...this.#rules.stats(this.#timer.now()), handshakeErrors, invalid, watchLost };
   }
 
-  /** Ends what is under way with `EAGAIN`, the watches, and the connections. Closing twice is closing once. */
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(): Promise<void> {
+  /** @internal Ends what is under way with `EAGAIN`, the watches, and the connections. */
+  protected async onClose(): Promise<void> {
     this.#timer.stop();
     this.#rules.close(this.#timer.now());
-    this.#onUnsynced(new ClosedError("EAGAIN", "The client closed before it had the map"));
+    this.#readiness.close();
     this.#watches.end();
     await this.#connections.close();
-    this.events.close();
+  }
+
+  /** @internal Every update is settled. */
+  protected override onDrain(): Promise<void> {
+    return this.#rules.idle();
   }
 
   #submit(key: CloneKey, value: Buffer, ttl: number, options: CloneSetOptions | undefined): Promise<number> {
-    if (this.#closing !== undefined) throw new ClosedError("EBADF", "The client is closed");
+    this.assertOpen();
     const bytes = this.#coder.key(key);
     const { length } = this.#subtree;
     if (length > 0 && (bytes.length < length || bytes.compare(this.#subtree, 0, length, 0, length) !== 0))
@@ -261,7 +280,7 @@ export class CloneClient<T = Raw> {
 
   #reportInvalid(key: Buffer, error: unknown): void {
     this.#invalid += 1;
-    this.events.emit({ type: "invalid", key: Buffer.from(key), error });
+    this.events.emit({ type: "entry:invalid", key: Buffer.from(key), error });
   }
 
   #effects(): ClientEffects {
@@ -275,7 +294,10 @@ export class CloneClient<T = Raw> {
       },
       changed: (key, old, value, sequence, own, resync) =>
         watches.changed({ key, old, value, sequence, own, resync }),
-      synced: () => this.#onSynced(),
+      synced: () => {
+        this.#loaded = true;
+        this.#readiness.reached();
+      },
       event: (event) => this.events.emit(event),
     };
   }
@@ -305,7 +327,7 @@ export class CloneClient<T = Raw> {
       writable: (server) => this.#rules.writable(server),
       refused: (server, port, error) => {
         this.#handshakeErrors += 1;
-        this.events.emit({ type: "handshake:error", server, port, error });
+        this.events.emit({ type: "handshake:failed", server, port, error });
       },
     };
   }

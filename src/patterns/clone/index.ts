@@ -22,19 +22,19 @@ export type { CloneFault } from "./protocol.js";
 export { CloneServer } from "./server.js";
 export type {
   ClonePairOptions,
+  CloneRefusalReason,
   CloneServerEvent,
   CloneServerOptions,
   CloneServerStats,
+  CloneSnapshotLoss,
   CloneSocketOptions,
-  RefusalReason,
-  SnapshotLoss,
 } from "./server-options.js";
 export type {
   CloneStore,
-  StoredChange,
-  StoredConflict,
-  StoredEntry,
-  StoredState,
-  StoreReplacement,
+  CloneStoredChange,
+  CloneStoredConflict,
+  CloneStoredEntry,
+  CloneStoredState,
+  CloneStoreReplacement,
 } from "./store.js";
 export { CloneWatch } from "./watch.js";

@@ -23,11 +23,11 @@ import { commitCause, type LmdbDatabase, type LmdbEnvironment, openEnvironment }
 import { UUID_BYTES } from "./protocol.js";
 import type {
   CloneStore,
-  StoredChange,
-  StoredConflict,
-  StoredEntry,
-  StoredState,
-  StoreReplacement,
+  CloneStoredChange,
+  CloneStoredConflict,
+  CloneStoredEntry,
+  CloneStoredState,
+  CloneStoreReplacement,
 } from "./store.js";
 
 /** Options of {@link CloneLmdbStore.open}. */
@@ -114,7 +114,7 @@ export class CloneLmdbStore implements CloneStore {
     this.#current = this.#state.getBinary(CURRENT)?.[0] === 1 ? 1 : 0;
   }
 
-  async load(visit: (entry: StoredEntry) => void): Promise<StoredState> {
+  async load(visit: (entry: CloneStoredEntry) => void): Promise<CloneStoredState> {
     this.#assertOpen();
     try {
       const map = this.#maps[this.#current];
@@ -145,7 +145,10 @@ export class CloneLmdbStore implements CloneStore {
     }
   }
 
-  async commit(changes: readonly StoredChange[], conflicts: readonly StoredConflict[] = []): Promise<void> {
+  async commit(
+    changes: readonly CloneStoredChange[],
+    conflicts: readonly CloneStoredConflict[] = [],
+  ): Promise<void> {
     this.#assertOpen();
     const grows = changes.some(({ value }) => value !== undefined);
     if (grows && !(await this.#hasRoom())) {
@@ -162,7 +165,7 @@ export class CloneLmdbStore implements CloneStore {
     });
   }
 
-  async replace(): Promise<StoreReplacement> {
+  async replace(): Promise<CloneStoreReplacement> {
     this.#assertOpen();
     const target = this.#current === 0 ? 1 : 0;
     const map = this.#maps[target];
@@ -197,7 +200,7 @@ export class CloneLmdbStore implements CloneStore {
     await this.#transaction(() => void this.#state.put(STANDING, standing));
   }
 
-  async setAside(entries: Iterable<StoredEntry>): Promise<string> {
+  async setAside(entries: Iterable<CloneStoredEntry>): Promise<string> {
     this.#assertOpen();
     const path = join(this.#directory, `aside-${new Date().toISOString().replaceAll(":", "-")}.jsonl`);
     try {
@@ -222,7 +225,7 @@ export class CloneLmdbStore implements CloneStore {
   }
 
   /** The UUIDs of a commit, and no more than enough of those before. */
-  #remember(changes: readonly StoredChange[], conflicts: readonly StoredConflict[]): void {
+  #remember(changes: readonly CloneStoredChange[], conflicts: readonly CloneStoredConflict[]): void {
     const all = [...changes, ...conflicts];
     if (all.length === 0) return;
     const first = Math.min(
@@ -292,7 +295,7 @@ export class CloneLmdbStore implements CloneStore {
   }
 }
 
-function decode(key: Buffer, record: Buffer): StoredEntry | undefined {
+function decode(key: Buffer, record: Buffer): CloneStoredEntry | undefined {
   if (record.length <= HEADER || record[0] !== VERSION) return undefined;
   if (record.readUInt32BE(CRC_AT) !== crc32(record.subarray(SEQUENCE_AT))) return undefined;
   return {
@@ -304,7 +307,7 @@ function decode(key: Buffer, record: Buffer): StoredEntry | undefined {
 }
 
 /** As `shoal clone load` reads them: a key, a value, and how long it has to live. */
-async function writeLines(file: FileHandle, entries: Iterable<StoredEntry>): Promise<void> {
+async function writeLines(file: FileHandle, entries: Iterable<CloneStoredEntry>): Promise<void> {
   const text = (bytes: Buffer): unknown =>
     isUtf8(bytes) ? bytes.toString() : { base64: bytes.toString("base64") };
   let lines: string[] = [];

@@ -5,7 +5,7 @@ import type { Operation } from "./operation.js";
 import { encodeUnchanged, SubtreeSequences } from "./properties.js";
 
 import { sequenceFrame, UUID_BYTES } from "./protocol.js";
-import type { StoredEntry, StoredState } from "./store.js";
+import type { CloneStoredEntry, CloneStoredState } from "./store.js";
 import { CloneTable } from "./table.js";
 
 export class ServerMap {
@@ -46,13 +46,13 @@ export class ServerMap {
   }
 
   /** An entry of the store. @param expires in the rules' time; 0: never */
-  restore(entry: StoredEntry, expires: number): void {
+  restore(entry: CloneStoredEntry, expires: number): void {
     const id = this.#table.put(entry.key, entry.value, entry.sequence);
     this.#expiry.set(id, expires);
   }
 
   /** All of the store was read. */
-  restored({ sequence, uuids }: StoredState): void {
+  restored({ sequence, uuids }: CloneStoredState): void {
     this.#applied = sequence;
     for (const uuid of uuids) this.#window.add(uuid);
   }

@@ -61,11 +61,6 @@ export interface ClonePairOptions {
 
 /** How a clone's server runs. Times are in ms. */
 export interface CloneServerOptions {
-  /**
-   * `tcp://HOST:PORT`: P, and P + 1 and P + 2, are bound; two more for a pair. `tcp://HOST:*` finds free ports in a
-   * row. Over ipc: NAME, NAME-1, …
-   */
-  readonly endpoint: string;
   /** For one of two servers. */
   readonly pair?: ClonePairOptions;
   /** Where the map outlives all processes. The server closes it. Default: nowhere. */
@@ -93,7 +88,6 @@ export interface CloneServerOptions {
 }
 
 const KEYS = [
-  "endpoint",
   "pair",
   "store",
   "heartbeatInterval",
@@ -143,7 +137,6 @@ export interface ServerRulesOptions {
 
 /** Options as the server works with them. */
 export interface ServerSettings {
-  readonly endpoint: string;
   readonly rules: ServerRulesOptions;
   /** For all of the clients' sockets. */
   readonly sockets: CloneSocketOptions & { readonly context?: Context };
@@ -153,11 +146,15 @@ export interface ServerSettings {
   readonly pair: PairSettings | undefined;
 }
 
+/** @throws InvalidArgumentError `EINVAL` unless a clone can be bound there */
+export function checkBind(endpoint: string): void {
+  if (!/:\*$/.test(endpoint ?? "")) endpointAt(endpoint, 0);
+}
+
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function serverSettings(options: CloneServerOptions): ServerSettings {
   checkKeys("CloneServer", options, KEYS);
-  const { endpoint, pair, socketOptions } = options;
-  if (!/:\*$/.test(endpoint ?? "")) endpointAt(endpoint, 0);
+  const { pair, socketOptions } = options;
   const heartbeatInterval = checkCount(
     "heartbeatInterval",
     options.heartbeatInterval ?? HEARTBEAT_INTERVAL,
@@ -167,7 +164,6 @@ export function serverSettings(options: CloneServerOptions): ServerSettings {
   const context = options.context === undefined ? {} : { context: options.context };
   const stall = supportedDefaults(options.context, { heartbeatStallTimeout: STALL_TIMEOUT });
   return {
-    endpoint,
     rules: {
       heartbeatInterval,
       liveness,
@@ -232,7 +228,7 @@ function checkedPair(pair: ClonePairOptions): { readonly role: StarRole; readonl
 /** What a clone's server tells: its events and its statistics. */
 
 /** Why an update of a client was not taken. Its client sends it again, and gives up by its time-out. */
-export type RefusalReason =
+export type CloneRefusalReason =
   /** More updates wait for the store, or for the other server, than may. */
   | "overloaded"
   /** The map has as many bytes as it may. */
@@ -245,7 +241,7 @@ export type RefusalReason =
   | "stale";
 
 /** Why a snapshot ended early. */
-export type SnapshotLoss =
+export type CloneSnapshotLoss =
   /** The client is gone. */
   | "gone"
   /** So much changed under it that it would take too much memory. */
@@ -260,37 +256,37 @@ export type CloneServerEvent =
   | StarEvent
   /** A message that 12/CHP does not allow; it was dropped. */
   | {
-      readonly type: "fault";
+      readonly type: "message:invalid";
       readonly port: "snapshot" | "collector" | "replication";
-      readonly fault: CloneFault;
+      readonly reason: CloneFault;
     }
   /** Updates that were not taken. */
-  | { readonly type: "refused"; readonly reason: RefusalReason; readonly count: number }
+  | { readonly type: "update:refused"; readonly reason: CloneRefusalReason; readonly count: number }
   /** A client has its snapshot. `duration` in ms. */
   | {
-      readonly type: "snapshot";
+      readonly type: "snapshot:sent";
       readonly subtree: Buffer;
       readonly entries: number;
       readonly sequence: number;
       readonly duration: number;
     }
   /** A client will not have its snapshot. */
-  | { readonly type: "snapshot:lost"; readonly subtree: Buffer; readonly reason: SnapshotLoss }
+  | { readonly type: "snapshot:lost"; readonly subtree: Buffer; readonly reason: CloneSnapshotLoss }
   /** The store refused or failed: what was in the commit was not taken. */
-  | { readonly type: "store:error"; readonly error: ShoalError }
+  | { readonly type: "store:failed"; readonly error: ShoalError }
   /** Entries of the store that cannot be read were left out. */
-  | { readonly type: "store:damage"; readonly entries: number }
+  | { readonly type: "store:damaged"; readonly entries: number }
   /** The other server has the whole map: from now on nothing is acknowledged that it has not. */
-  | { readonly type: "replica:join"; readonly sequence: number }
+  | { readonly type: "replica:joined"; readonly sequence: number }
   /** The other server is gone or too slow: this one acknowledges alone. */
-  | { readonly type: "replica:leave"; readonly reason: "gone" | "silent" | "slow" | "left" }
+  | { readonly type: "replica:left"; readonly reason: "gone" | "silent" | "slow" | "left" }
   /**
    * The map is the other server's from now on, and has not what this one acknowledged alone: they served apart, cut from
    * each other or by the operator's word. `updates`: how many of them, at most. `entries`: the keys that they set, which
    * the store keeps at `aside`; `undefined`: it is kept nowhere, and lost.
    */
   | {
-      readonly type: "diverged";
+      readonly type: "map:diverged";
       /** The sequence up to which the two maps were one. */
       readonly after: number;
       readonly updates: number;
@@ -301,15 +297,15 @@ export type CloneServerEvent =
    * A client asks, and this server does not serve: it has not met the other one, and its store does not say that it
    * served last. It waits for the other server, or the operator's `star.resolve("active")`. Told once.
    */
-  | { readonly type: "unmet" }
+  | { readonly type: "peer:unmet" }
   /** The other server is of a version of shoal that this one does not understand on their link; neither follows. */
-  | { readonly type: "incompatible" }
+  | { readonly type: "peer:incompatible" }
   /** The other server does not let this one in, or is not the one whose key was given. It is tried again. */
-  | { readonly type: "handshake:error"; readonly error: ShoalError }
+  | { readonly type: "handshake:failed"; readonly error: ShoalError }
   /** This server, which stands by, has the whole map of the one that serves. */
-  | { readonly type: "replicated"; readonly entries: number; readonly sequence: number }
+  | { readonly type: "map:replicated"; readonly entries: number; readonly sequence: number }
   /** Copies of updates that slow clients miss; each sees the gap, and asks for a snapshot. */
-  | { readonly type: "drop"; readonly copies: number };
+  | { readonly type: "update:dropped"; readonly copies: number };
 
 /** Counts since the server was made, and what it holds now. */
 export interface CloneServerStats {
@@ -332,7 +328,7 @@ export interface CloneServerStats {
   readonly repeated: number;
   /** Refused by their condition: the key had another revision. */
   readonly conflicts: number;
-  readonly refused: Readonly<Record<RefusalReason, number>>;
+  readonly refused: Readonly<Record<CloneRefusalReason, number>>;
   readonly faults: Readonly<Record<CloneFault, number>>;
   /** Kept while standing by, until the server that serves has them applied. */
   readonly pending: number;

@@ -29,7 +29,7 @@ import { type ServerEffects, type ServerState, ServerStatistics } from "./server
 import { Serving } from "./serving.js";
 import { Standby } from "./standby.js";
 import { ServerStanding } from "./standing.js";
-import type { StoredEntry, StoredState } from "./store.js";
+import type { CloneStoredEntry, CloneStoredState } from "./store.js";
 import type { CloneTable } from "./table.js";
 
 export class ServerRules {
@@ -62,7 +62,7 @@ export class ServerRules {
           if (options.hasStore) effects.mark(standing);
           else this.marked(this.#now);
         },
-        unmet: () => effects.event({ type: "unmet" }),
+        unmet: () => effects.event({ type: "peer:unmet" }),
         readyChanged: () => effects.announce(),
       },
       () => this.#map.sequence,
@@ -120,16 +120,16 @@ export class ServerRules {
   }
 
   /** An entry of the store. @param expires in the rules' time; 0: never */
-  restore(entry: StoredEntry, expires: number): void {
+  restore(entry: CloneStoredEntry, expires: number): void {
     this.#map.restore(entry, expires);
   }
 
   /** All of the store was read. @returns `false` when it is of a version that this one cannot read */
-  restored(state: StoredState): boolean {
+  restored(state: CloneStoredState): boolean {
     if (!this.#standing.restore(state.standing, state.sequence)) return false;
     this.#map.restored(state);
     this.#queue.restart(state.sequence);
-    if (state.damaged > 0) this.#effects.event({ type: "store:damage", entries: state.damaged });
+    if (state.damaged > 0) this.#effects.event({ type: "store:damaged", entries: state.damaged });
     return true;
   }
 
@@ -236,7 +236,7 @@ export class ServerRules {
   }
 
   markFailed(error: unknown, now: number): void {
-    this.#effects.event({ type: "store:error", error: asShoalError(error) });
+    this.#effects.event({ type: "store:failed", error: asShoalError(error) });
     this.#standing.markFailed(now);
   }
 
@@ -248,7 +248,7 @@ export class ServerRules {
   }
 
   commitFailed(error: unknown, now: number): void {
-    this.#effects.event({ type: "store:error", error: asShoalError(error) });
+    this.#effects.event({ type: "store:failed", error: asShoalError(error) });
     if (!this.#active) {
       // The memory is right still, but the store is not the other server's any more.
       this.#queue.committed();

@@ -3,7 +3,7 @@ import type { LoadedMap } from "./follower.js";
 import type { CommitQueue, Operation } from "./operation.js";
 import type { CloneFault } from "./protocol.js";
 import type { ServerMap } from "./server-map.js";
-import type { CloneServerEvent, RefusalReason, ServerRulesOptions } from "./server-options.js";
+import type { CloneRefusalReason, CloneServerEvent, ServerRulesOptions } from "./server-options.js";
 import type { ServerStanding } from "./standing.js";
 
 /** What became of a message to one peer: it left, there is no room now, or the peer is not there. */
@@ -62,7 +62,7 @@ export class ServerStatistics {
     properties: 0,
     subtree: 0,
   };
-  readonly #refused: Record<RefusalReason, number> = {
+  readonly #refused: Record<CloneRefusalReason, number> = {
     overloaded: 0,
     full: 0,
     store: 0,
@@ -85,20 +85,20 @@ export class ServerStatistics {
     return { ...this.#faults };
   }
 
-  get refused(): Readonly<Record<RefusalReason, number>> {
+  get refused(): Readonly<Record<CloneRefusalReason, number>> {
     return { ...this.#refused };
   }
 
   /** Updates were not taken. */
-  refuse(reason: RefusalReason, count: number): void {
+  refuse(reason: CloneRefusalReason, count: number): void {
     if (count === 0) return;
     this.#refused[reason] += count;
-    this.#effects.event({ type: "refused", reason, count });
+    this.#effects.event({ type: "update:refused", reason, count });
   }
 
   /** A message that 12/CHP does not allow. */
   fault(port: "snapshot" | "collector" | "replication", fault: CloneFault): void {
     this.#faults[fault] += 1;
-    this.#effects.event({ type: "fault", port, fault });
+    this.#effects.event({ type: "message:invalid", port, reason: fault });
   }
 }

@@ -7,39 +7,64 @@
  *
  * One of a pair has more (server-pair.ts).
  */
+
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
+import type { EventNames } from "../../core/event-stream.js";
 import { queuedBytesFor } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { type Dealer, Router } from "../../sockets/request-reply.js";
 import type { StarEvent } from "../binary-star/events.js";
 import type { StarHolding } from "../binary-star/holding.js";
 import type { BinaryStar } from "../binary-star/star.js";
+import { Driver } from "../kit/driver.js";
+import { checkKeys } from "../kit/options.js";
 import { bindRow, type CloneEndpoints, endpointsOf, type PortOwner } from "./endpoints.js";
 import { EMPTY, keyFault } from "./protocol.js";
 import {
   type CloneServerEvent,
   type CloneServerOptions,
   type CloneServerStats,
+  checkBind,
   MAX_WAITING,
-  type ServerSettings,
   serverSettings,
   timeToLive,
 } from "./server-options.js";
 import { ServerPair } from "./server-pair.js";
 import { ServerRules } from "./server-rules.js";
-import type { SendResult, ServerEffects } from "./server-state.js";
+import type { ServerEffects } from "./server-state.js";
 import { StoreWriter } from "./store-writer.js";
 
 /** Messages taken from a socket at once. */
 const BATCH = 1_000;
 const COLLECT_MARK = 10_000;
 
+const EVENTS: EventNames<CloneServerEvent> = {
+  active: true,
+  passive: true,
+  waiting: true,
+  fatal: true,
+  "votes-void": true,
+  "same-role": true,
+  invalid: true,
+  "message:invalid": true,
+  "update:refused": true,
+  "update:dropped": true,
+  "snapshot:sent": true,
+  "snapshot:lost": true,
+  "store:failed": true,
+  "store:damaged": true,
+  "replica:joined": true,
+  "replica:left": true,
+  "map:diverged": true,
+  "map:replicated": true,
+  "peer:unmet": true,
+  "peer:incompatible": true,
+  "handshake:failed": true,
+};
+
 /** A replicated key-value map that every client holds (12/CHP). */
-export class CloneServer {
-  readonly events: EventStream<CloneServerEvent> = new EventStream();
-  readonly #settings: ServerSettings;
+export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   readonly #rules: ServerRules;
   readonly #timer: DriverTimer;
   readonly #snapshots: Router;
@@ -52,14 +77,13 @@ export class CloneServer {
   #reading: Promise<void>[] = [];
   readonly #turns: TurnScheduler;
   #endpoint: string | null = null;
-  #started: Promise<void> | undefined;
-  #closing: Promise<void> | undefined;
+  #started: Promise<string> | undefined;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options: CloneServerOptions) {
+  constructor(options: CloneServerOptions = {}) {
+    super("CloneServer", EVENTS);
     const settings = serverSettings(options);
     const { rules, sockets, snapshots, publisher, pair } = settings;
-    this.#settings = settings;
     this.#timer = new DriverTimer(rules.heartbeatInterval);
     this.#rules = new ServerRules(rules, this.#effects(), this.#timer.now());
     this.#turns = new TurnScheduler(
@@ -76,25 +100,22 @@ export class CloneServer {
     this.#snapshots = new Router({ ...sockets, ...snapshots });
     this.#publisher = new Publisher({ ...sockets, ...publisher });
     this.#collector = new Subscriber({ ...sockets, receiveHighWaterMark: COLLECT_MARK });
-    this.#publisher.events.on("drop", ({ messages }) => this.events.emit({ type: "drop", copies: messages }));
+    this.#publisher.events.on("drop", ({ messages }) =>
+      this.events.emit({ type: "update:dropped", copies: messages }),
+    );
     if (options.store !== undefined) this.#writer = new StoreWriter(options.store, this.#rules, this.#timer);
     if (pair === undefined) return;
     this.#pair = new ServerPair(pair, {
       star: (event) => this.#onStarEvent(event),
-      refused: (error) => this.events.emit({ type: "handshake:error", error }),
+      refused: (error) => this.events.emit({ type: "handshake:failed", error }),
       checkHandOver: () => this.#checkHandOver(),
       holding: this.#holding(),
     });
   }
 
-  /** The endpoint of its snapshots, which clients and the other server are told; `null` before {@link start}. */
-  get endpoint(): string | null {
-    return this.#endpoint;
-  }
-
-  /** Which of the clients' endpoints are bound. @throws ClosedError `EBADF` before {@link start} */
+  /** Which of the clients' endpoints are bound. @throws ClosedError `EBADF` before {@link bind} */
   get endpoints(): CloneEndpoints {
-    if (this.#endpoint === null) throw new ClosedError("EBADF", "The server is not started");
+    if (this.#endpoint === null) throw new ClosedError("EBADF", "The server is not bound");
     return endpointsOf(this.#endpoint);
   }
 
@@ -110,10 +131,21 @@ export class CloneServer {
    * Reads the store and binds the ports; settles when clients can connect. One of two serves when the Binary Star
    * says so.
    *
-   * @throws TransportError as `bind` does; StoreError `ERR_STORE` when the store cannot be read
+   * @param endpoint `tcp://HOST:PORT`: P, and P + 1 and P + 2, are bound; two more for a pair. `tcp://HOST:*` finds free
+   *   ports in a row. Over ipc: NAME, NAME-1, …
+   * @returns the endpoint of its snapshots, with its port, which clients and the other server are given
+   * @throws InvalidStateError `EFSM` when it is bound already; TransportError as a socket's `bind` does; StoreError `ERR_STORE`
+   *   when the store cannot be read
    */
-  start(): Promise<void> {
-    this.#started ??= this.#start();
+  bind(endpoint: string): Promise<string> {
+    try {
+      this.assertOpen();
+      if (this.#started !== undefined) throw new InvalidStateError("EFSM", "CloneServer is bound already");
+      checkBind(endpoint);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#started = this.#bind(endpoint);
     return this.#started;
   }
 
@@ -129,6 +161,8 @@ export class CloneServer {
     value: string | Uint8Array,
     options: { readonly ttl?: number } = {},
   ): boolean {
+    this.assertOpen();
+    checkKeys("CloneServer.set", options, ["ttl"]);
     const bytes = Buffer.from(key as string);
     if (keyFault(bytes) !== undefined)
       throw new InvalidArgumentError(`A key has 1 to 255 bytes and is no command; got ${bytes.length}`);
@@ -155,19 +189,7 @@ export class CloneServer {
     return this.#rules.stats();
   }
 
-  /** Stops serving, finishes what is on its way to the store, and closes it. Closing twice is closing once. */
-  close(): Promise<void> {
-    this.#turns.end();
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #start(): Promise<void> {
-    if (this.#closing !== undefined) throw new ClosedError("EBADF", "The server is closed");
+  async #bind(endpoint: string): Promise<string> {
     await this.#writer?.load();
     const pair = this.#pair;
     const ports: PortOwner[] = [this.#snapshots, this.#publisher, this.#collector].map((socket, offset) => ({
@@ -175,10 +197,11 @@ export class CloneServer {
       socket,
     }));
     if (pair !== undefined) ports.push({ offset: 4, socket: pair.replicas });
-    this.#endpoint = await bindRow(this.#settings.endpoint, ports);
+    const bound = await bindRow(endpoint, ports);
+    this.#endpoint = bound;
     this.#collector.subscribe();
     if (pair === undefined) this.#rules.activate(this.#timer.now());
-    else await pair.start(this.#endpoint);
+    else await pair.start(bound);
     this.#timer.start({
       nextWakeUp: () => {
         const next = this.#rules.nextWakeUp();
@@ -195,13 +218,14 @@ export class CloneServer {
       this.#read(this.#snapshots, (message, now) => this.#request(message, now)),
       this.#read(this.#collector, (message, now) => this.#rules.update(message, now)),
     ];
-    if (pair === undefined) return;
+    if (pair === undefined) return bound;
     const replica = ([id, ...frames]: Buffer[], now: number): void =>
       this.#rules.replica(id as Buffer, frames, now);
     this.#reading.push(
       this.#read(pair.replicas, replica),
       this.#read(pair.link, (message, now) => this.#rules.follow(message, now)),
     );
+    return bound;
   }
 
   async #read(
@@ -275,7 +299,7 @@ export class CloneServer {
         break;
       case "invalid":
         // One frame: a server of a version before there were terms, or one of the Guide.
-        if (event.frames === 1) this.events.emit({ type: "incompatible" });
+        if (event.frames === 1) this.events.emit({ type: "peer:incompatible" });
         break;
       default:
     }
@@ -303,10 +327,10 @@ export class CloneServer {
       publish: (frames) => {
         if (!this.#publisher.closed) this.#publisher.trySend(frames);
       },
-      reply: (routingId, frames) => sendTo(this.#snapshots, routingId, frames),
+      reply: (routingId, frames) => this.#snapshots.tryDeliver([routingId, ...frames]),
       queued: (routingId) => queuedBytesFor(this.#snapshots, routingId),
       replicate: (routingId, frames) =>
-        this.#pair === undefined ? "gone" : sendTo(this.#pair.replicas, routingId, frames),
+        this.#pair === undefined ? "gone" : this.#pair.replicas.tryDeliver([routingId, ...frames]),
       follow: (frames) => {
         if (this.#pair?.link.closed === false) this.#pair.link.trySend(frames);
       },
@@ -323,7 +347,9 @@ export class CloneServer {
     if (this.#rules.busy) this.#turns.pumpSoon();
   }
 
-  async #close(): Promise<void> {
+  /** @internal Stops serving, finishes what is on its way to the store, and closes it. */
+  protected async onClose(): Promise<void> {
+    this.#turns.end();
     await this.#started?.catch(() => undefined);
     this.#timer.stop();
     await this.star?.close();
@@ -331,17 +357,6 @@ export class CloneServer {
     await Promise.all([this.#pair?.closeLinks(), ...sockets.map((socket) => socket.close({ linger: 0 }))]);
     await Promise.all(this.#reading);
     await this.#writer?.close();
-    this.events.close();
-  }
-}
-
-function sendTo(socket: Router, routingId: Buffer, frames: Buffer[]): SendResult {
-  if (socket.closed) return "gone";
-  try {
-    socket.trySend([routingId, ...frames]);
-    return "sent";
-  } catch (error) {
-    return (error as { code?: string }).code === "EAGAIN" ? "full" : "gone";
   }
 }
 

@@ -179,7 +179,7 @@ export class Serving {
     const { statistics, effects, standing, map } = this.#state;
     const message = parseLink(frames);
     const version = followVersion(frames);
-    if (version !== undefined && version !== LINK_VERSION) effects.event({ type: "incompatible" });
+    if (version !== undefined && version !== LINK_VERSION) effects.event({ type: "peer:incompatible" });
     else if (message?.command === LinkCommand.FOLLOW) this.#lead(routingId, message.session, now);
     else if (message?.command === LinkCommand.HAVE) {
       if (!this.#leader.is(routingId) || !this.#leader.isSession(message.session)) return;
@@ -257,7 +257,7 @@ export class Serving {
     const { effects, standing } = this.#state;
     this.#leader.leave();
     this.#joined = false;
-    effects.event({ type: "replica:leave", reason });
+    effects.event({ type: "replica:left", reason });
     standing.setAlone(true);
     this.#release(now);
   }
@@ -272,7 +272,7 @@ export class Serving {
     if (this.#joined || !this.shared) return;
     this.#joined = true;
     const { effects, map } = this.#state;
-    effects.event({ type: "replica:join", sequence: map.sequence });
+    effects.event({ type: "replica:joined", sequence: map.sequence });
   }
 
   #lead(routingId: Buffer, session: Buffer, now: number): void {

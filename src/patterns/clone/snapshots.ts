@@ -13,7 +13,7 @@
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { encodeSupport, type SubtreeSequences } from "./properties.js";
 import { EMPTY, encodeGoodbye, sequenceFrame } from "./protocol.js";
-import type { ServerRulesOptions, SnapshotLoss } from "./server-options.js";
+import type { CloneSnapshotLoss, ServerRulesOptions } from "./server-options.js";
 import type { ServerEffects } from "./server-state.js";
 import type { CloneTable } from "./table.js";
 
@@ -319,7 +319,13 @@ export class ServerSnapshots {
         this.done += 1;
         const { subtree, sent: entries, snapshot, startedAt } = job;
         const duration = now - startedAt;
-        this.#effects.event({ type: "snapshot", subtree, entries, sequence: snapshot.sequence, duration });
+        this.#effects.event({
+          type: "snapshot:sent",
+          subtree,
+          entries,
+          sequence: snapshot.sequence,
+          duration,
+        });
         const queued = this.#effects.queued(job.routingId);
         if (queued > 0) {
           if (this.#leaving.length === 0) this.#lookAt = now + SNAPSHOT_RETRY;
@@ -360,7 +366,7 @@ export class ServerSnapshots {
     this.#known.delete(job.routingId.toString("latin1"));
   }
 
-  #lose(subtree: Buffer, reason: SnapshotLoss): void {
+  #lose(subtree: Buffer, reason: CloneSnapshotLoss): void {
     this.lost += 1;
     this.#effects.event({ type: "snapshot:lost", subtree, reason });
   }

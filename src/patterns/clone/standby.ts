@@ -27,7 +27,7 @@ export class Standby {
       {
         follow: (frames) => effects.follow(frames),
         fault: () => statistics.fault("replication", "frames"),
-        incompatible: () => effects.event({ type: "incompatible" }),
+        incompatible: () => effects.event({ type: "peer:incompatible" }),
         loaded: (loaded) => this.#load(loaded),
         update: (operation) => this.#replicated(operation),
         beat: () => this.#follower.have(this.#replacing === undefined ? map.sequence : 0),
@@ -149,12 +149,12 @@ export class Standby {
     const { map, queue, effects, standing } = this.#state;
     const lost = this.#lost(loaded);
     if (lost !== undefined)
-      effects.event({ type: "diverged", ...lost, entries: map.table.countAfter(lost.after), aside });
+      effects.event({ type: "map:diverged", ...lost, entries: map.table.countAfter(lost.after), aside });
     map.adopt(loaded);
     standing.adopt(loaded.standing);
     for (const uuid of loaded.uuids) this.#seen(uuid);
     queue.restart(loaded.sequence);
-    effects.event({ type: "replicated", entries: map.table.size, sequence: loaded.sequence });
+    effects.event({ type: "map:replicated", entries: map.table.size, sequence: loaded.sequence });
     const later = queue.drop();
     for (const operation of loaded.updates) this.#replicated(operation);
     // They came while the store took the map; the window that knew them was the old one.

@@ -6,7 +6,7 @@ import type { Operation } from "./operation.js";
 import { conflictMark } from "./server-map.js";
 import type { ServerRules } from "./server-rules.js";
 import { adopted, encodeStanding } from "./standing.js";
-import type { CloneStore, StoredEntry } from "./store.js";
+import type { CloneStore, CloneStoredEntry } from "./store.js";
 
 /** Entries of one commit, when a whole map is written; and bytes, about. */
 const REPLACE_BATCH = 2_000;
@@ -102,7 +102,7 @@ export class StoreWriter {
     const rules = this.#rules;
     const { table } = rules;
     const shift = Date.now() - this.#timer.now();
-    function* entries(): Generator<StoredEntry, undefined> {
+    function* entries(): Generator<CloneStoredEntry, undefined> {
       for (let id = 0; id < table.high; id++) {
         if (!table.isLive(id) || table.sequence(id) <= after) continue;
         const time = rules.expiryOf(id);
@@ -118,7 +118,7 @@ export class StoreWriter {
     const { table, sequence, uuids } = loaded;
     const replacement = await this.#store.replace();
     const shift = Date.now() - this.#timer.now();
-    let entries: StoredEntry[] = [];
+    let entries: CloneStoredEntry[] = [];
     let bytes = 0;
     for (let id = 0; id < table.high; id++) {
       if (!table.isLive(id)) continue;

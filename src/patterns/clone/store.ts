@@ -4,7 +4,7 @@
  */
 
 /** A key that was set, or deleted when `value` is `undefined`. */
-export interface StoredChange {
+export interface CloneStoredChange {
   readonly key: Buffer;
   readonly value: Buffer | undefined;
   /** Of the update; changes come in its order. */
@@ -16,14 +16,14 @@ export interface StoredChange {
 }
 
 /** An update that its condition refused: it must be refused again when it comes again. */
-export interface StoredConflict {
+export interface CloneStoredConflict {
   readonly sequence: number;
   /** 16 bytes, to be kept as they are. */
   readonly uuid: Buffer;
 }
 
 /** A key as it is kept. */
-export interface StoredEntry {
+export interface CloneStoredEntry {
   readonly key: Buffer;
   readonly value: Buffer;
   readonly sequence: number;
@@ -32,7 +32,7 @@ export interface StoredEntry {
 }
 
 /** What a store knows beside its entries. */
-export interface StoredState {
+export interface CloneStoredState {
   /** Of the last change. */
   readonly sequence: number;
   /** UUIDs of the last changes, the oldest first. */
@@ -44,8 +44,8 @@ export interface StoredState {
 }
 
 /** Takes a whole map in place of the one that is kept; until `finish` settles the old one stays. */
-export interface StoreReplacement {
-  add(entries: readonly StoredEntry[]): Promise<void>;
+export interface CloneStoreReplacement {
+  add(entries: readonly CloneStoredEntry[]): Promise<void>;
   /** @param standing as `mark` takes it: with the map, or not at all */
   finish(sequence: number, uuids: readonly Buffer[], standing: Buffer): Promise<void>;
 }
@@ -58,14 +58,14 @@ export interface CloneStore {
   /** For messages: "lmdb", … */
   readonly name: string;
   /** Gives all entries, in any order. */
-  load(visit: (entry: StoredEntry) => void): Promise<StoredState>;
+  load(visit: (entry: CloneStoredEntry) => void): Promise<CloneStoredState>;
   /**
    * All of them, or none.
    *
    * @param conflicts updates that changed nothing: only their UUIDs are kept, with those of the changes
    */
-  commit(changes: readonly StoredChange[], conflicts: readonly StoredConflict[]): Promise<void>;
-  replace(): Promise<StoreReplacement>;
+  commit(changes: readonly CloneStoredChange[], conflicts: readonly CloneStoredConflict[]): Promise<void>;
+  replace(): Promise<CloneStoreReplacement>;
   /** Keeps what a server of a pair has to know when it starts again: bytes, about 1 KB at most, of this package's own. */
   mark(standing: Buffer): Promise<void>;
   /**
@@ -74,6 +74,6 @@ export interface CloneStore {
    *
    * @returns where they are, for the operator
    */
-  setAside?(entries: Iterable<StoredEntry>): Promise<string>;
+  setAside?(entries: Iterable<CloneStoredEntry>): Promise<string>;
   close(): Promise<void>;
 }

@@ -19,13 +19,12 @@ const SERVER = `
 import { CloneLmdbStore, CloneServer } from "shoal/patterns";
 const [role, endpoint, peer, store] = process.argv.slice(1);
 const server = new CloneServer({
-  endpoint,
   pair: { role, peer },
   heartbeatInterval: ${HEARTBEAT},
   ...(store === undefined ? {} : { store: CloneLmdbStore.open(store) }),
 });
-server.events.on("unmet", () => console.log("unmet"));
-await server.start();
+server.events.on("peer:unmet", () => console.log("unmet"));
+await server.bind(endpoint);
 process.stdin.setEncoding("utf8").on("data", async (word) => {
   while (!(server.stats().serving && server.stats().replicated)) await new Promise((resolve) => setTimeout(resolve, 10));
   console.log("in step " + word.trim());
@@ -118,7 +117,7 @@ class Load {
 }
 
 function connect(servers: readonly string[]): CloneClient {
-  const client = new CloneClient({ servers, heartbeatInterval: HEARTBEAT });
+  const client = new CloneClient(servers, { heartbeatInterval: HEARTBEAT });
   clients.push(client);
   return client;
 }
@@ -127,7 +126,7 @@ function connect(servers: readonly string[]): CloneClient {
 function watch(client: CloneClient, faults: string[]): void {
   const numbers = new Map<string, number>();
   void (async () => {
-    for await (const { key, value } of client.watch("/load/", { maxQueued: 1_000_000 })) {
+    for await (const { key, value } of client.watch("/load/", { maxQueue: 1_000_000 })) {
       const number = Number(value ?? 0);
       const before = numbers.get(key) ?? 0;
       if (number < before) faults.push(`${key} from ${before} to ${number}`);
@@ -143,7 +142,7 @@ test(
     const [writer, reader] = [connect(endpoints), connect([...endpoints].reverse())];
     const faults: string[] = [];
     watch(reader, faults);
-    await within(writer.synced, "the map", PATIENCE);
+    await within(writer.ready(), "the map", PATIENCE);
     const load = new Load(writer, 8);
     for (let round = 0; round < KILLS; round++) {
       const before = load.count;
@@ -179,7 +178,7 @@ test(
   async () => {
     const { endpoints, servers, begin } = await pair(true);
     const client = connect(endpoints);
-    await within(client.synced, "the map", PATIENCE);
+    await within(client.ready(), "the map", PATIENCE);
     const load = new Load(client, 8);
     for (let round = 0; round < KILLS_OF_ALL; round++) {
       const before = load.count;

@@ -16,8 +16,9 @@ function rig(servers: readonly string[]): Rig {
       subtree: Buffer.alloc(0),
       heartbeatInterval: 1_000,
       liveness: 2,
-      snapshotTimeout: 3_000,
-      maxInFlight: 10,
+      attemptTimeout: 3_000,
+      maxPending: 10,
+      maxPendingBytes: 1_000_000,
       maxBytes: 1_000,
       token: Buffer.alloc(8, 1),
     },
@@ -42,7 +43,7 @@ test("a client that is closed asks nobody, whatever its sockets tell it still", 
   rules.connected(1, 2);
   rules.disconnected(1, true, 3);
   rules.tick(10_000);
-  expect(done).toEqual(["open 1 0", "state"]);
+  expect(done).toEqual(["open 1 0", "state:changed"]);
   expect(rules.nextWakeUp()).toBeUndefined();
 });
 

@@ -41,23 +41,19 @@ function folder(): string {
 }
 
 async function serve(
-  options: Partial<CloneServerOptions> = {},
+  options: CloneServerOptions = {},
+  endpoint = "tcp://127.0.0.1:*",
 ): Promise<CloneServer & { readonly at: string }> {
-  const server = track(
-    new CloneServer({ endpoint: "tcp://127.0.0.1:*", heartbeatInterval: HEARTBEAT, ...options }),
-  );
-  await server.start();
-  return Object.assign(server, { at: server.endpoint as string });
+  const server = track(new CloneServer({ heartbeatInterval: HEARTBEAT, ...options }));
+  return Object.assign(server, { at: await server.bind(endpoint) });
 }
 
 async function join_<T>(
-  servers: CloneClientOptions<T>["servers"],
-  options: Partial<CloneClientOptions<T>> = {},
+  servers: string | readonly string[],
+  options: CloneClientOptions<T> = {},
 ): Promise<CloneClient<T>> {
-  const client = track(
-    new CloneClient<T>({ servers, heartbeatInterval: HEARTBEAT, ...options } as CloneClientOptions<T>),
-  );
-  await within(client.synced, "the map");
+  const client = track(new CloneClient<T>(servers, { heartbeatInterval: HEARTBEAT, ...options }));
+  await within(client.ready(), "the map");
   return client;
 }
 
@@ -124,7 +120,7 @@ describe("one server", () => {
   test("a watch that is not read is bounded, and says what it lost", async () => {
     const server = await serve(CALM);
     const client = await join_(server.at, CALM);
-    const watch = client.watch("", { maxQueued: 10 });
+    const watch = client.watch("", { maxQueue: 10 });
     for (let n = 0; n < 50; n++) server.set("k", `v${n}`);
     await until(() => client.sequence === 50, "all of them");
     expect([watch.lost, client.stats().watchLost]).toEqual([40, 40]);
@@ -173,7 +169,7 @@ describe("one server", () => {
     } as const;
     const client = await join_(server.at, { codec: json<number>(), schema });
     const invalid: string[] = [];
-    client.events.on("invalid", ({ key }) => invalid.push(String(key)));
+    client.events.on("entry:invalid", ({ key }) => invalid.push(String(key)));
     server.set("bad", "{");
     server.set("text", '"x"');
     server.set("good", "5");
@@ -185,7 +181,7 @@ describe("one server", () => {
 
   test("what cannot be set is refused before anything is sent", async () => {
     const server = await serve();
-    const client = await join_(server.at, { subtree: "/a/", maxInFlight: 2 });
+    const client = await join_(server.at, { subtree: "/a/", maxPending: 2 });
     for (const promise of [
       client.set("/b/k", "v"),
       client.set("", "v"),
@@ -209,13 +205,13 @@ describe("one server", () => {
   });
 
   test("without a server set times out, an aborted one ends, and close ends the rest", async () => {
-    const client = track(new CloneClient({ servers: "tcp://127.0.0.1:9", heartbeatInterval: HEARTBEAT }));
+    const client = track(new CloneClient("tcp://127.0.0.1:9", { heartbeatInterval: HEARTBEAT }));
     const abort = new AbortController();
     const calls = [
       client.set("a", "1", { timeout: 100 }),
       client.set("b", "1", { signal: abort.signal }),
       client.set("c", "1"),
-      client.synced,
+      client.ready(),
     ].map((promise) => failure(promise as Promise<unknown>));
     abort.abort();
     expect((await calls[0])?.code).toBe("ETIMEDOUT");
@@ -273,7 +269,7 @@ describe("one server", () => {
     const server = await serve({ publishHighWaterMark: 100 });
     const client = await join_(server.at);
     const gaps: number[] = [];
-    client.events.on("gap", ({ got }) => gaps.push(got));
+    client.events.on("update:missed", ({ got }) => gaps.push(got));
     // More than its queue and the kernel hold, in one turn: the client has no chance to read.
     for (let n = 0; n < 60_000; n++) server.set(`k${n}`, Buffer.alloc(300, "x"));
     await until(() => client.size === 60_000 && client.sequence === server.stats().sequence, "it is whole");
@@ -301,17 +297,50 @@ describe("one server", () => {
     for (let n = 0; n < 5; n++) await client.set(`k${n}`, "v");
     const watch = client.watch();
     const states: string[] = [];
-    client.events.on("state", ({ state }) => states.push(state));
+    client.events.on("state:changed", ({ state }) => states.push(state));
     await server.close();
     await until(() => client.state === "stale", "it is stale");
     expect(client.size).toBe(5);
-    const again = track(new CloneServer({ endpoint: server.at, heartbeatInterval: HEARTBEAT }));
-    await again.start();
+    const again = track(new CloneServer({ heartbeatInterval: HEARTBEAT }));
+    await again.bind(server.at);
     await until(() => client.state === "live", "it is live");
     expect([client.size, client.sequence]).toEqual([0, 0]);
     expect((await take(watch, 5)).every(({ type, resync }) => type === "delete" && resync)).toBe(true);
     expect(states.slice(0, 1)).toEqual(["stale"]);
     expect(await client.set("k", "v")).toBe(1);
+  });
+
+  test("bind gives the endpoint once; drain waits for what is under way, and takes nothing new", async () => {
+    const server = await serve(CALM);
+    expect(server.at).toBe(server.endpoints.snapshot);
+    expect((await failure(server.bind(server.at))).code).toBe("EFSM");
+    const client = await join_(server.at, CALM);
+    const set = client.set("k", "v");
+    const drained = client.drain({ timeout: 5_000 });
+    expect((await failure(client.set("k", "later"))).code).toBe("EAGAIN");
+    await within(drained, "everything is settled");
+    expect([await set, client.stats().inFlight, client.closed]).toEqual([1, 0, false]);
+    await client.close();
+    expect(client.closed).toBe(true);
+    expect((await failure(client.ready())).code).toBe("EBADF");
+    await server.close();
+    expect(() => server.set("k", "v")).toThrow(expect.objectContaining({ code: "EBADF" }));
+  });
+
+  test("what an option is called, and what may be waiting in bytes, is checked at every door", async () => {
+    const server = await serve(CALM);
+    const client = await join_(server.at, { ...CALM, maxPendingBytes: 100 });
+    const message = async (promise: Promise<unknown>): Promise<string> => (await failure(promise)).message;
+    expect(await message(client.set("k", "v", { tll: 5 } as never))).toMatch(/did you mean ttl/);
+    expect(await message(client.delete("k", { ttl: 5 } as never))).toMatch(/ttl/);
+    expect(await message(client.close({ lingr: 5 } as never))).toMatch(/did you mean linger/);
+    expect(() => client.watch("", { maxQueued: 5 } as never)).toThrow(/did you mean maxQueue/);
+    expect(() => server.set("k", "v", { ttll: 5 } as never)).toThrow(/did you mean ttl/);
+    expect(() => client.events.on("stat" as never, () => undefined)).toThrow();
+    const first = client.set("a", "x".repeat(90));
+    expect((await failure(client.set("b", "x".repeat(20)))).code).toBe("ERR_TOO_MANY_PENDING");
+    await first;
+    await client.set("b", "x".repeat(200));
   });
 });
 
@@ -391,9 +420,9 @@ describe("compare and set", () => {
   test("over a fail-over no revision has two winners", async () => {
     const at = folder();
     const [p, b] = [`ipc://${at}/p`, `ipc://${at}/b`];
-    const primary = await serve({ endpoint: p, pair: { role: "primary", peer: b } });
-    const joined = new Promise((resolve) => primary.events.on("replica:join", resolve));
-    await serve({ endpoint: b, pair: { role: "backup", peer: p } });
+    const primary = await serve({ pair: { role: "primary", peer: b } }, p);
+    const joined = new Promise((resolve) => primary.events.on("replica:joined", resolve));
+    await serve({ pair: { role: "backup", peer: p } }, b);
     const clients = [await join_([p, b]), await join_([p, b])];
     await within(joined, "in step");
     let won = 0;
@@ -425,10 +454,7 @@ describe("compare and set", () => {
     await collector.bind("tcp://127.0.0.1:*");
     const [snapshot, updates, sets] = [router, publisher, collector].map(({ lastEndpoint }) => lastEndpoint);
     const client = track(
-      new CloneClient({
-        servers: [{ snapshot, publisher: updates, collector: sets } as CloneEndpoints],
-        ...CALM,
-      }),
+      new CloneClient([{ snapshot, publisher: updates, collector: sets } as CloneEndpoints], { ...CALM }),
     );
     const early = failure(client.set("k", "early", { revision: 0 }));
     const [id] = (await within(router.receive(), "a request")) as Buffer[];
@@ -454,16 +480,10 @@ describe("with a store", () => {
     expect(server.stats().commits).toBeLessThan(400);
     await server.close();
     server = Object.assign(
-      track(
-        new CloneServer({
-          endpoint: at,
-          heartbeatInterval: HEARTBEAT,
-          store: CloneLmdbStore.open(directory),
-        }),
-      ),
+      track(new CloneServer({ heartbeatInterval: HEARTBEAT, store: CloneLmdbStore.open(directory) })),
       { at },
     );
-    await server.start();
+    await server.bind(at);
     expect(server.stats()).toMatchObject({ sequence: last });
     await until(() => client.state === "live" && !client.has("soon"), "the same map");
     expect([client.size, String(client.get("k499")), client.has("k0")]).toEqual([499, "v499", false]);
@@ -478,7 +498,7 @@ describe("with a store", () => {
     await client.set("b", "1");
     full = true;
     const errors: string[] = [];
-    server.events.on("store:error", ({ error }) => errors.push((error as StoreError).reason));
+    server.events.on("store:failed", ({ error }) => errors.push((error as StoreError).reason));
     const refused = failure(client.set("a", "2", { timeout: 300 }));
     await client.delete("b");
     expect((await refused).code).toBe("ETIMEDOUT");
@@ -544,14 +564,12 @@ describe("a pair", () => {
     const make = async (role: "primary" | "backup", n: number): Promise<CloneServer> => {
       const server = track(
         new CloneServer({
-          endpoint: endpoints[n] as string,
           pair: { role, peer: endpoints[1 - n] as string },
-          // A busy machine must not look like a dead server here.
           heartbeatInterval: 4 * HEARTBEAT,
           ...(stores ? { store: CloneLmdbStore.open(join(at, `store-${role}`)) } : {}),
         }),
       );
-      await server.start();
+      await server.bind(endpoints[n] as string);
       return server;
     };
     const primary = await make("primary", 0);
@@ -569,7 +587,7 @@ describe("a pair", () => {
     await Promise.all(Array.from({ length: 300 }, (_, n) => client.set(`k${n}`, `v${n}`)));
     await client.set("soon", "x", { ttl: 400 });
     expect(backup.stats()).toMatchObject({ entries: 301, serving: false });
-    const failOver = new Promise((resolve) => client.events.on("fail-over", resolve));
+    const failOver = new Promise((resolve) => client.events.on("server:failed-over", resolve));
     const last = client.sequence;
     await primary.close();
     const sets = Array.from({ length: 50 }, (_, n) => client.set(`after${n}`, "x"));
@@ -592,20 +610,19 @@ describe("a pair", () => {
     const [own, peer] = role === "primary" ? ["p", "b"] : ["b", "p"];
     const server = track(
       new CloneServer({
-        endpoint: `ipc://${join(at, own as string)}`,
         pair: { role, peer: `ipc://${join(at, peer as string)}`, serveAlone },
         heartbeatInterval: 2 * HEARTBEAT,
         store: CloneLmdbStore.open(join(at, store)),
       }),
     );
-    await server.start();
+    await server.bind(`ipc://${join(at, own as string)}`);
     return server;
   }
 
   test("what a server acknowledged apart from the one that serves is told and kept aside, and can be loaded", async () => {
     const at = folder();
     const servers = ["p", "b"].map((name) => `ipc://${join(at, name)}`);
-    const client = track(new CloneClient({ servers, heartbeatInterval: 2 * HEARTBEAT }));
+    const client = track(new CloneClient(servers, { heartbeatInterval: 2 * HEARTBEAT }));
     const first = [await withStore("primary", at), await withStore("backup", at)] as const;
     await until(() => first[0].stats().replicated, "the backup has the map");
     await within(client.set("both", "1"), "the first set");
@@ -618,7 +635,7 @@ describe("a pair", () => {
     await within(client.set("apart", "at the backup"), "a set at the backup alone");
     const primary = await withStore("primary", at);
     const told = await within(
-      new Promise((resolve) => primary.events.on("diverged", resolve)),
+      new Promise((resolve) => primary.events.on("map:diverged", resolve)),
       "what the primary has lost",
     );
     expect(told).toMatchObject({ after: 1, updates: 2, entries: 2 });
@@ -637,14 +654,14 @@ describe("a pair", () => {
     const at = folder();
     for (const role of ["primary", "backup"] as const) {
       const server = await withStore(role, at, `store-${role}`, true);
-      const client = await join_(server.endpoint as string, { heartbeatInterval: 2 * HEARTBEAT });
+      const client = await join_(server.endpoints.snapshot, { heartbeatInterval: 2 * HEARTBEAT });
       await within(client.set(role, "x"), "a set");
       await Promise.all([client.close(), server.close()]);
     }
     const [primary, backup] = [await withStore("primary", at), await withStore("backup", at)];
     await until(() => primary.star?.state === "fenced" && backup.star?.state === "fenced", "both are fenced");
     expect([primary.stats().entries, backup.stats().entries]).toEqual([1, 1]);
-    const diverged = new Promise((resolve) => backup.events.on("diverged", resolve));
+    const diverged = new Promise((resolve) => backup.events.on("map:diverged", resolve));
     backup.star?.resolve("passive");
     await until(() => primary.star?.stats().peer === "passive", "the loser yields");
     primary.star?.resolve("active");
@@ -656,9 +673,9 @@ describe("a pair", () => {
   test("a server of another version is told, on the link and among the states", async () => {
     const at = folder();
     const primary = await withStore("primary", at, "store", true);
-    const client = await join_(primary.endpoint as string, { heartbeatInterval: 2 * HEARTBEAT });
+    const client = await join_(primary.endpoints.snapshot, { heartbeatInterval: 2 * HEARTBEAT });
     let told = 0;
-    primary.events.on("incompatible", () => {
+    primary.events.on("peer:incompatible", () => {
       told += 1;
     });
     const link = track(new Dealer({ linger: 0 }));
@@ -676,7 +693,7 @@ describe("a pair", () => {
   test("a client without a UUID of its own is served too, and a passive server answers no request", async () => {
     const [primary, backup] = await pair();
     const dealer = track(new Dealer({ linger: 0 }));
-    dealer.connect(backup.endpoint as string);
+    dealer.connect(backup.endpoints.snapshot);
     await dealer.send(["ICANHAZ?", ""]);
     const publisher = track(new Publisher({ linger: 0 }));
     publisher.connect(primary.endpoints.collector);
@@ -699,7 +716,7 @@ test("time does not go back for a server or a client that was idle, so what ends
   for (let n = 0; n < 2_000; n++) server.set(`k${n}`, "v");
   const before = client.stats().silentFor;
   const durations: number[] = [];
-  server.events.on("snapshot", ({ duration }) => durations.push(duration));
+  server.events.on("snapshot:sent", ({ duration }) => durations.push(duration));
   await join_(server.at);
   const started = performance.now();
   await client.set("/e/b", "x", { ttl: 3 * HEARTBEAT });

@@ -104,11 +104,10 @@ function track<T extends (typeof open)[number]>(thing: T): T {
 
 describe.skipIf(missing("pyzmq"))("with pyzmq", () => {
   it("our server serves a client of 12/CHP: snapshot, updates, ephemeral values, HUGZ", async () => {
-    const server = track(new CloneServer({ endpoint: "tcp://127.0.0.1:*", heartbeatInterval: 200 }));
-    await server.start();
-    const endpoint = server.endpoint as string;
-    const ours = track(new CloneClient({ servers: endpoint, heartbeatInterval: 200 }));
-    await within(ours.synced, "the map");
+    const server = track(new CloneServer({ heartbeatInterval: 200 }));
+    const endpoint = await server.bind("tcp://127.0.0.1:*");
+    const ours = track(new CloneClient(endpoint, { heartbeatInterval: 200 }));
+    await within(ours.ready(), "the map");
     await ours.set("/client/a", "1");
     await ours.set("/other/b", "2");
     const [host, port] = [
@@ -139,14 +138,14 @@ describe.skipIf(missing("pyzmq"))("with pyzmq", () => {
   it.each(["rfc", "guide"])("our client is one of a server that speaks as the %s does", async (dialect) => {
     const server = python(SERVER, dialect, String(process.pid % 5_000));
     const servers = `tcp://127.0.0.1:${await within(server.line(), "a port")}`;
-    const a = track(new CloneClient({ servers, heartbeatInterval: 200, liveness: 10 }));
-    await within(a.synced, "an empty map");
+    const a = track(new CloneClient(servers, { heartbeatInterval: 200, liveness: 10 }));
+    await within(a.ready(), "an empty map");
     expect(await within(a.set("/client/a", "1"), "a set")).toBe(1);
     await within(Promise.all(Array.from({ length: 100 }, (_, n) => a.set(`/many/${n}`, "x"))), "sets");
     await a.delete("/many/99");
-    const b = track(new CloneClient({ servers, subtree: "/client/", heartbeatInterval: 200, liveness: 10 }));
-    const c = track(new CloneClient({ servers, heartbeatInterval: 200, liveness: 10 }));
-    await within(Promise.all([b.synced, c.synced]), "maps");
+    const b = track(new CloneClient(servers, { subtree: "/client/", heartbeatInterval: 200, liveness: 10 }));
+    const c = track(new CloneClient(servers, { heartbeatInterval: 200, liveness: 10 }));
+    await within(Promise.all([b.ready(), c.ready()]), "maps");
     expect([b.size, c.size]).toEqual([1, 100]);
     await a.set("/client/soon", "2", { ttl: 1_000 });
     await until(() => b.has("/client/soon") && c.has("/client/soon"), "the others have it");

@@ -59,22 +59,17 @@ async function serverOf(
 ): Promise<CloneServer> {
   const [endpoint, peer] = role === "primary" ? ends : [ends[1], ends[0]];
   const server = track(
-    new CloneServer({
-      endpoint,
-      pair: { role, peer, ...pair },
-      heartbeatInterval: HEARTBEAT,
-      socketOptions,
-    }),
+    new CloneServer({ pair: { role, peer, ...pair }, heartbeatInterval: HEARTBEAT, socketOptions }),
   );
-  await server.start();
+  await server.bind(endpoint);
   return server;
 }
 
 function clientOf(
-  servers: CloneClientOptions["servers"],
+  servers: ConstructorParameters<typeof CloneClient>[0],
   socketOptions: NonNullable<CloneClientOptions["socketOptions"]>,
 ): CloneClient {
-  return track(new CloneClient({ servers, socketOptions, heartbeatInterval: HEARTBEAT }));
+  return track(new CloneClient(servers, { socketOptions, heartbeatInterval: HEARTBEAT }));
 }
 
 const endpointsOf = (at: string, { publicKey }: Keys): CloneEndpoints => ({
@@ -87,7 +82,7 @@ const endpointsOf = (at: string, { publicKey }: Keys): CloneEndpoints => ({
 /** Sets keys at the first server, closes it, and finds them at the other. */
 async function failsOver(primary: CloneServer, backup: CloneServer, map: CloneClient): Promise<void> {
   await until(() => primary.stats().serving && primary.stats().replicated, "a pair in step", PATIENCE);
-  await within(map.synced, "the map", PATIENCE);
+  await within(map.ready(), "the map", PATIENCE);
   await map.set("before", "1");
   expect(String(backup.get("before"))).toBe("1");
   await primary.close();
@@ -157,7 +152,7 @@ describe("a pair", () => {
     const [a, b, stranger] = [curveKeyPair(), curveKeyPair(), curveKeyPair()];
     const impostor = await serverOf("backup", curveServer(stranger), { publicKey: a.publicKey });
     const primary = await serverOf("primary", curveServer(a), { publicKey: b.publicKey });
-    const told = new Promise((resolve) => primary.events.on("handshake:error", resolve));
+    const told = new Promise((resolve) => primary.events.on("handshake:failed", resolve));
     await within(told, "the handshake that failed", PATIENCE);
     expect([primary.star?.state, impostor.star?.state]).toEqual(["primary", "backup"]);
     expect(primary.star?.stats()).toMatchObject({ statesReceived: 0 });
@@ -172,11 +167,7 @@ describe("a pair", () => {
     [{ key: 1 }, {}],
   ])("refuses %o at once", async (pair, socketOptions) => {
     const server = () =>
-      new CloneServer({
-        endpoint: ends[0],
-        pair: { role: "primary", peer: ends[1], ...(pair as object) },
-        socketOptions,
-      });
+      new CloneServer({ pair: { role: "primary", peer: ends[1], ...(pair as object) }, socketOptions });
     expect(server).toThrow(expect.objectContaining({ code: "EINVAL" }));
   });
 });
@@ -187,16 +178,14 @@ describe("a stranger", () => {
     ["with another server's key", () => curveClient(curveKeyPair())],
   ])("%s reads nothing, sets nothing, and is told", async (_, options) => {
     const keys = curveKeyPair();
-    const server = track(
-      new CloneServer({ endpoint: ends[0], heartbeatInterval: HEARTBEAT, socketOptions: curveServer(keys) }),
-    );
-    await server.start();
+    const server = track(new CloneServer({ heartbeatInterval: HEARTBEAT, socketOptions: curveServer(keys) }));
+    await server.bind(ends[0]);
     server.set("secret", "1");
     const stranger = track(
-      new CloneClient({ servers: ends[0], heartbeatInterval: HEARTBEAT, socketOptions: options() }),
+      new CloneClient(ends[0], { heartbeatInterval: HEARTBEAT, socketOptions: options() }),
     );
     const ports = new Set<string>();
-    stranger.events.on("handshake:error", (event: CloneClientEvent & { type: "handshake:error" }) => {
+    stranger.events.on("handshake:failed", (event: CloneClientEvent & { type: "handshake:failed" }) => {
       expect(event.server).toBe(ends[0]);
       ports.add(event.port);
     });
@@ -212,18 +201,17 @@ describe("a stranger", () => {
     const authenticate: Security["authenticate"] = ({ publicKey }) => publicKey === friend.publicKey;
     const server = track(
       new CloneServer({
-        endpoint: ends[0],
         heartbeatInterval: HEARTBEAT,
         socketOptions: { ...curveServer(keys), authenticate },
       }),
     );
-    await server.start();
+    await server.bind(ends[0]);
     const known = clientOf(ends[0], curveClient(keys, friend));
-    await within(known.synced, "the map", PATIENCE);
+    await within(known.ready(), "the map", PATIENCE);
     const stranger = clientOf(ends[0], curveClient(keys));
     const error = await within(
       new Promise<{ readonly code: string }>((resolve) =>
-        stranger.events.on("handshake:error", (event) => resolve(event.error)),
+        stranger.events.on("handshake:failed", (event) => resolve(event.error)),
       ),
       "a refusal",
       PATIENCE,

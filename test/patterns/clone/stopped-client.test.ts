@@ -55,19 +55,19 @@ const SNAPSHOT_MARK = 4_194_304;
 test("what a server holds for clients that never read has a bound, and the others go on", async () => {
   const context = new Context({ engine: "zmtp" });
   const calm = { heartbeatInterval: 5_000, context };
-  const server = new CloneServer({ endpoint: "tcp://127.0.0.1:*", publishHighWaterMarkBytes: MARK, ...calm });
+  const server = new CloneServer({ publishHighWaterMarkBytes: MARK, ...calm });
   open.push(() => server.close());
-  await server.start();
+  const endpoint = await server.bind("tcp://127.0.0.1:*");
   let dropped = 0;
-  server.events.on("drop", ({ copies }) => {
+  server.events.on("update:dropped", ({ copies }) => {
     dropped += copies;
   });
   let round = 0;
   const set = (n: number): boolean => server.set(`k${n % KEYS}`, Buffer.alloc(VALUE, ++round));
   for (let n = 0; n < KEYS; n++) expect(set(n)).toBe(true);
-  const client = new CloneClient({ servers: server.endpoint as string, ...calm });
+  const client = new CloneClient(endpoint, calm);
   open.push(() => client.close());
-  await within(client.synced, "the map");
+  await within(client.ready(), "the map");
   const before = bytesHeld();
 
   const { snapshot, publisher } = server.endpoints;

@@ -84,9 +84,14 @@ const clients: Record<string, () => Closing> = {
     return { calls: [client.request("under way"), client.request("waits")], close: () => client.close() };
   },
   "Clone: set, delete": () => {
-    const client = new CloneClient({ servers: endpoint });
+    const client = new CloneClient(endpoint);
     const { signal } = new AbortController();
-    const calls = [client.synced, client.set("k", "v"), client.set("k", "v", { signal }), client.delete("k")];
+    const calls = [
+      client.ready(),
+      client.set("k", "v"),
+      client.set("k", "v", { signal }),
+      client.delete("k"),
+    ];
     return { calls, close: () => client.close() };
   },
   "Sequenced: receive": () => {

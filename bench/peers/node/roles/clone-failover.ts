@@ -46,11 +46,8 @@ const pair: Role = async (side) => {
   const servers = { primary: serverOf("primary"), backup: serverOf("backup") };
   const inStep = servers.primary.reaches("in-step");
   await Promise.all([servers.primary.start("active"), servers.backup.start("passive"), inStep]);
-  const client = new CloneClient({
-    servers: [endpoints.primary, endpoints.backup],
-    heartbeatInterval: heartbeat,
-  });
-  await client.synced;
+  const client = new CloneClient([endpoints.primary, endpoints.backup], { heartbeatInterval: heartbeat });
+  await client.ready();
   const setter = new Setter(client);
   const serving = (): StarRole => (client.stats().server === endpoints.primary ? "primary" : "backup");
   for (let n = 0; n < 2 * KEYS; n++) await setter.set();

@@ -8,9 +8,9 @@ import type { Role, Roles } from "./index.js";
 const KEYS = 50_000;
 
 const server: Role = async (side) => {
-  const clone = new CloneServer({ endpoint: side.endpoint });
-  await clone.start();
-  await side.ready(clone.endpoint);
+  const clone = new CloneServer();
+  const endpoint = await clone.bind(side.endpoint);
+  await side.ready(endpoint);
   await side.stopped;
   const { applied } = clone.stats();
   await side.done({ messages: applied, bytes: applied * side.size });
@@ -30,8 +30,8 @@ function asker(clone: CloneClient): Asker {
 }
 
 const client: Role = async (side: Side) => {
-  const clone = new CloneClient({ servers: side.endpoint, maxInFlight: KEYS });
-  await clone.synced;
+  const clone = new CloneClient(side.endpoint, { maxPending: KEYS });
+  await clone.ready();
   await askOnSchedule(side, asker(clone));
 };
 

@@ -21,8 +21,8 @@ function resident(): number {
 }
 
 const server: Role = async (side) => {
-  const clone = new CloneServer({ endpoint: side.endpoint });
-  await clone.start();
+  const clone = new CloneServer();
+  const endpoint = await clone.bind(side.endpoint);
   const bodies = new Bodies(side.size);
   const keys = side.number("keys", 1_000);
   for (let k = 0; k < keys; k++) {
@@ -30,7 +30,7 @@ const server: Role = async (side) => {
     if (k % BATCH === BATCH - 1) await setImmediate();
   }
   const before = resident();
-  await side.ready(clone.endpoint);
+  await side.ready(endpoint);
   await side.stopped;
   const { done } = clone.stats().snapshots;
   await side.done({ messages: done, bytes: 0, extra: growthSince(before) });
@@ -59,8 +59,8 @@ const client: Role = async (side) => {
     if (round === side.warmup) side.begin();
     const before = resident();
     const from = process.hrtime.bigint();
-    const clone = new CloneClient({ servers: side.endpoint, snapshotTimeout: PATIENCE });
-    await clone.synced;
+    const clone = new CloneClient(side.endpoint, { attemptTimeout: PATIENCE });
+    await clone.ready();
     const nanoseconds = Number(process.hrtime.bigint() - from);
     const { bytes, memory } = clone.stats();
     if (round === 0) Object.assign(figures, { bytes, memory, ...growthSince(before) });

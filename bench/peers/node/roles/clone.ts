@@ -16,14 +16,11 @@ const BATCH = 500;
 const totalOf = (side: Side): number => side.warmup + side.count;
 
 const server: Role = async (side, kit) => {
-  const clone = new CloneServer({
-    endpoint: side.endpoint,
-    socketOptions: { backlog: side.number("backlog", 511) },
-  });
-  await clone.start();
+  const clone = new CloneServer({ socketOptions: { backlog: side.number("backlog", 511) } });
+  const endpoint = await clone.bind(side.endpoint);
   const own = side.endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${side.endpoint}-credit`;
   const credit = await CreditTaker.bind(kit, own, side.number("processes", 1), WINDOW);
-  await side.ready(clone.endpoint, credit.endpoint);
+  await side.ready(endpoint, credit.endpoint);
   const keys = keysOf(side).map((key) => Buffer.from(key));
   const bodies = new Bodies(side.size);
   side.begin();
@@ -54,11 +51,8 @@ function checked(client: CloneClient, side: Side, keys: readonly string[]): Chec
 }
 
 const client: Role = async (side, kit) => {
-  const clients = Array.from(
-    { length: side.number("sockets", 1) },
-    () => new CloneClient({ servers: side.endpoint }),
-  );
-  await Promise.all(clients.map(({ synced }) => synced));
+  const clients = Array.from({ length: side.number("sockets", 1) }, () => new CloneClient(side.endpoint));
+  await Promise.all(clients.map((client) => client.ready()));
   const credit = new CreditGiver(kit, side.endpointOf("server/backend"), side.index, WINDOW);
   const sum = (): number => clients.reduce((all, { sequence }) => all + sequence, 0);
   let before = 0;
