@@ -21,15 +21,8 @@ import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
 import { Backoff } from "./reconnect.js";
 import type { SocketState } from "./socket-state.js";
-import {
-  type Acceptor,
-  type Listener,
-  type Stream,
-  schemeOf,
-  TRANSPORTS,
-  type Transport,
-  type TransportOptions,
-} from "./transport/transport.js";
+import type { Acceptor, Listener, Stream, Transport, TransportOptions } from "./transport/transport.js";
+import { schemeOf, TRANSPORTS } from "./transport/transports.js";
 
 /** Knows for which endpoint it accepts. */
 interface EndpointAcceptor extends Acceptor {

@@ -8,13 +8,16 @@ import { InprocNames } from "./inproc-names.js";
 import { curveIsNative } from "./mechanism/curve-box.js";
 import { UNSUPPORTED_OPTIONS } from "./options.js";
 import { ZmtpSocket } from "./socket.js";
+import { TRANSPORTS } from "./transport/transports.js";
 import { ZapClient } from "./zap.js";
 
+const SCHEMES: readonly string[] = [...TRANSPORTS.keys(), "inproc"];
+
 const CAPABILITIES: EngineCapabilities = Object.freeze({
-  transports: ["tcp", "ipc", "inproc"],
+  transports: SCHEMES,
   mechanisms: MECHANISM_NAMES,
   bindSync: true,
-  peerEvents: ["tcp", "ipc", "inproc"],
+  peerEvents: SCHEMES,
   peerRoutingIds: true,
   disconnectReasons: true,
   publisherDrops: true,

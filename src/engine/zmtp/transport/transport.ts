@@ -1,12 +1,7 @@
-/**
- * What a transport is: a way to listen, and a way to dial. One small file each;
- * a new one is added to `TRANSPORTS`.
- */
+/** What a transport is: a way to listen, and a way to dial. One small file each, listed in transports.ts. */
 import type { Socket } from "node:net";
 import type { ShoalError } from "../../../core/errors.js";
-import { ipc } from "./ipc.js";
 import type { Reader } from "./reader.js";
-import { tcp } from "./tcp.js";
 
 /** A byte stream to a peer. */
 export interface Stream {
@@ -57,15 +52,4 @@ export interface Transport {
    * @returns call it to cancel
    */
   dial(endpoint: string, options: TransportOptions, done: (result: Stream | Error) => void): () => void;
-}
-
-/** Byte stream transports by scheme. */
-export const TRANSPORTS: ReadonlyMap<string, Transport> = new Map([
-  [tcp.scheme, tcp],
-  [ipc.scheme, ipc],
-]);
-
-/** The part of an endpoint before `://`. */
-export function schemeOf(endpoint: string): string {
-  return endpoint.slice(0, endpoint.indexOf(":"));
 }
