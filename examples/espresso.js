@@ -16,12 +16,11 @@ const running = proxy.run();
 
 const listening = tap.events.receive();
 /** @type {EspressoListener<{ knots: number }>} */
-const listener = new EspressoListener({
-  connect: await tap.bind("tcp://127.0.0.1:*"),
+const listener = new EspressoListener(await tap.bind("tcp://127.0.0.1:*"), {
   filter: { topics: "wind.", where: (frames) => frames.length === 2 },
   decode: json(),
 });
-assert.equal((await listening).type, "subscribe"); // It has arrived: nothing is missed from now on.
+assert.equal((await listening).type, "prefix:subscribed"); // It has arrived: nothing is missed from now on.
 
 const publisher = new Publisher();
 publisher.connect(frontend.lastEndpoint ?? "");

@@ -5,8 +5,8 @@ import { Publisher, Subscriber } from "shoal";
 import { LastValueCache } from "shoal/patterns";
 
 const cache = new LastValueCache({ maxTopics: 1_000 });
-const frontend = await cache.bindFrontend("tcp://127.0.0.1:*");
-const backend = await cache.bindBackend("tcp://127.0.0.1:*");
+const frontend = await cache.bind("frontend", "tcp://127.0.0.1:*");
+const backend = await cache.bind("backend", "tcp://127.0.0.1:*");
 
 const publisher = new Publisher();
 publisher.connect(frontend);

@@ -68,24 +68,26 @@ async function lvc(settings: LvcSettings): Promise<void> {
   const sources = () => [{ name: "lvc", kind: "lvc" as const, stats: () => cache.stats() }];
   await operate({ settings, log, stop, service, sources }, async () => {
     for (const endpoint of frontend)
-      log.info(`listening at ${await asUsage(() => cache.bindFrontend(endpoint))} for publishers`);
-    for (const endpoint of connect) await asUsage(() => cache.connectFrontend(endpoint));
+      log.info(`listening at ${await asUsage(() => cache.bind("frontend", endpoint))} for publishers`);
+    for (const endpoint of connect) await asUsage(() => cache.connect("frontend", endpoint));
     for (const endpoint of backend)
-      log.info(`listening at ${await asUsage(() => cache.bindBackend(endpoint))} for subscribers`);
+      log.info(`listening at ${await asUsage(() => cache.bind("backend", endpoint))} for subscribers`);
   });
   printStats(settings, cache.stats());
 }
 
 function report(cache: LastValueCache, log: Log): void {
   cache.events
-    .on("snapshot", (event) =>
+    .on("snapshot:sent", (event) =>
       log.debug(`sent ${event.topics} values for ${JSON.stringify(event.prefix.toString())}`),
     )
-    .on("uncached", ({ reason, bytes }) =>
+    .on("message:uncached", ({ reason, bytes }) =>
       log.warnOnce(`a message is not cached: ${reason} (${bytes} bytes)`),
     )
-    .on("evicted", () => log.warnOnce("the cache is full: evicting the topics that were updated longest ago"))
-    .on("invalid", () => log.warnOnce("a subscriber sent an invalid subscription"))
+    .on("topic:evicted", () =>
+      log.warnOnce("the cache is full: evicting the topics that were updated longest ago"),
+    )
+    .on("message:invalid", () => log.warnOnce("a subscriber sent an invalid subscription"))
     .on("store:failed", ({ error }) => log.warn(describe(error)))
     .on("store:damaged", ({ records }) => log.warn(`${records} records of the store are damaged`));
 }

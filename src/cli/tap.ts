@@ -2,8 +2,8 @@
 import { isUtf8 } from "node:buffer";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Codec, json, msgpack, type Socket, text } from "../index.js";
-import type { TapFilter } from "../patterns/espresso/filter.js";
-import { EspressoListener, type TapRecord } from "../patterns/espresso/listener.js";
+import type { EspressoFilter } from "../patterns/espresso/filter.js";
+import { EspressoListener, type EspressoRecord } from "../patterns/espresso/listener.js";
 import { watchPeers } from "./endpoints.js";
 import { asUsage, Failure, hasCode, UsageError } from "./failure.js";
 import type { Format } from "./format.js";
@@ -71,11 +71,10 @@ async function tap(given: TapSettings): Promise<void> {
   const settings = checkSettings({ ...rest, connect });
   const log = new Log("tap");
   const security = await clientSecurityOptions(settings);
-  const filter: TapFilter = defined({ topics: topic, from });
+  const filter: EspressoFilter = defined({ topics: topic, from });
   const listener = await asUsage(
     () =>
-      new EspressoListener<unknown>({
-        connect,
+      new EspressoListener<unknown>(connect, {
         filter,
         sample: oneIn === undefined ? {} : { oneIn },
         decode: codecOf(decode),
@@ -85,7 +84,7 @@ async function tap(given: TapSettings): Promise<void> {
   const stop = new Stop().listen();
   const output = new Output(LINES, stop.forced, stop.request);
   // It uses only the events.
-  const peers = watchPeers({ events: listener.events } as Socket, settings, log);
+  const peers = watchPeers({ events: listener.events } as unknown as Socket, settings, log);
   try {
     await Promise.race([listen(listener, { ...settings, decode }, { output, stop, log }), peers.refused]);
     const printed = await output.flush();
@@ -120,7 +119,7 @@ async function listen(
     const max = Math.min(BATCH, count - printed);
     // After a signal it prints what has been received, once.
     const last = stop.requested.aborted;
-    let records: TapRecord<unknown>[] = [];
+    let records: EspressoRecord<unknown>[] = [];
     try {
       records = await listener.receiveMany(
         last ? { max, timeout: 0 } : { max, timeout, signal: stop.requested },
@@ -163,12 +162,12 @@ function codecOf(decoder: Decoder): Codec<unknown> {
   }
 }
 
-function line(record: TapRecord<unknown>, decode: Decoder, asJson: boolean): string {
+function line(record: EspressoRecord<unknown>, decode: Decoder, asJson: boolean): string {
   return asJson ? jsonOf(record, decode) : textOf(record, decode);
 }
 
 /** Without `undefined` members. */
-function jsonOf(record: TapRecord<unknown>, decode: Decoder): string {
+function jsonOf(record: EspressoRecord<unknown>, decode: Decoder): string {
   const { from, size, truncated, missed, error } = record;
   const parsed = decode === "json" || decode === "msgpack";
   const value = parsed && tryJson(record.value) !== undefined ? record.value : undefined;
@@ -187,7 +186,7 @@ function jsonOf(record: TapRecord<unknown>, decode: Decoder): string {
   });
 }
 
-function textOf(record: TapRecord<unknown>, decode: Decoder): string {
+function textOf(record: EspressoRecord<unknown>, decode: Decoder): string {
   const { from = "-", size, frames, truncated, value, error } = record;
   const shown = frames.map((frame) => (decode === "hex" ? frame.toString("hex") : readable(frame)));
   if ((decode === "json" || decode === "msgpack") && !truncated && error === undefined) {

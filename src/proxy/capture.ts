@@ -12,14 +12,14 @@ import type { Socket } from "../sockets/socket.js";
 import type { Writable } from "../sockets/writable.js";
 import { EventThrottle } from "./events.js";
 import type { SocketPlan } from "./options.js";
-import type { ProxySideName } from "./pairs.js";
+import type { ProxySide } from "./pairs.js";
 import { ProxySocket } from "./proxy-socket.js";
 import type { CaptureStats } from "./stats.js";
 
 export class Capture {
   readonly opened: ProxySocket;
   /** For the pumps: a message has passed. Never throws. */
-  readonly take: (from: ProxySideName, frames: Buffer[]) => void;
+  readonly take: (from: ProxySide, frames: Buffer[]) => void;
   readonly #throttle = new EventThrottle();
   #captured = 0;
 

@@ -8,7 +8,7 @@ import type { HandshakeError } from "../core/errors.js";
 import { EventStream } from "../core/event-stream.js";
 import { listen } from "../sockets/internal.js";
 import type { Place, ProxyLoopPeer } from "./loop-detector.js";
-import type { ProxySideName } from "./pairs.js";
+import type { ProxySide } from "./pairs.js";
 import type { PolicyReason } from "./policy/policy.js";
 import type { PolicyEffects } from "./policy/side-policy.js";
 import type { ProxySocket } from "./proxy-socket.js";
@@ -42,7 +42,7 @@ export type ProxyEvent =
   /** A burst: messages come back to this proxy; `loops` times in all at this side it was noticed. */
   | {
       readonly type: "loop";
-      readonly side: ProxySideName | "capture";
+      readonly side: ProxySide | "capture";
       /**
        * How: a `request` came again and again, and was dropped; this proxy is connected to `itself`; a `neighbour`, another
        * proxy that takes what goes out here gives what comes in. The last two as far as policies let messages pass.
@@ -51,31 +51,31 @@ export type ProxyEvent =
       readonly loops: number;
     }
   /** A burst: messages without the frames that they have to have, so many in all. */
-  | { readonly type: "malformed"; readonly side: ProxySideName; readonly messages: number }
+  | { readonly type: "malformed"; readonly side: ProxySide; readonly messages: number }
   /** A burst: a side did not send messages, so many in all for this reason. */
   | {
       readonly type: "drop";
-      readonly side: ProxySideName;
+      readonly side: ProxySide;
       readonly reason: ProxyDropReason;
       readonly messages: number;
     }
-  | { readonly type: "peer:join"; readonly side: ProxySideName; readonly address: string }
+  | { readonly type: "peer:join"; readonly side: ProxySide; readonly address: string }
   | {
       readonly type: "peer:leave";
-      readonly side: ProxySideName;
+      readonly side: ProxySide;
       readonly address: string;
       readonly reason: "local" | "remote" | "heartbeat" | "protocol" | "unknown";
     }
   | {
       readonly type: "peer:refused";
-      readonly side: ProxySideName;
+      readonly side: ProxySide;
       readonly address: string;
       readonly error: HandshakeError;
     }
   /** A burst: a side's policy refused peers or messages, so many in all for this reason. */
   | {
       readonly type: "policy";
-      readonly side: ProxySideName;
+      readonly side: ProxySide;
       readonly reason: PolicyReason;
       readonly refused: number;
       /** The peer that it began with, where it is known: its network address, without a port. */
@@ -86,7 +86,7 @@ export type ProxyEvent =
   /** The keys of a side's policy were read, and are others than before. */
   | {
       readonly type: "keys";
-      readonly side: ProxySideName;
+      readonly side: ProxySide;
       /** How many there are. */
       readonly keys: number;
       /** Peers that were disconnected because theirs has gone. */
@@ -131,7 +131,7 @@ export class ProxyEvents {
   readonly #throttles = new Map<string, EventThrottle>();
 
   /** Passes on what happens at a side's socket. */
-  listen(side: ProxySideName, { socket }: ProxySocket): void {
+  listen(side: ProxySide, { socket }: ProxySocket): void {
     listen(socket, (event) => {
       const { type } = event;
       if (type === "drop") {
@@ -149,7 +149,7 @@ export class ProxyEvents {
   }
 
   /** For a side's policy. */
-  forPolicy(side: ProxySideName): PolicyEffects {
+  forPolicy(side: ProxySide): PolicyEffects {
     return {
       policyOnRefused: (reason, count, { address, publicKey }) =>
         this.#inBurst(`${side} policy ${reason}`, count, (refused) =>

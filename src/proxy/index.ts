@@ -14,12 +14,12 @@ export type {
   ProxyEndpoints,
   ProxyOptions,
   ProxyPoliced,
-  ProxySide,
-  ProxySides,
+  ProxySideOptions,
+  ProxySideOptionsByType,
   ProxySubscriptions,
-  TypedProxySide,
+  TypedProxySideOptions,
 } from "./options.js";
-export { LEGAL_PAIRS, type ProxySideName, type ProxySocketType } from "./pairs.js";
+export { LEGAL_PAIRS, type ProxySide, type ProxySocketType } from "./pairs.js";
 export type {
   PolicyLimits,
   PolicyList,

@@ -8,13 +8,13 @@
  * both where messages come in and where they go out closes a loop. A loop through two other proxies or more has no such
  * neighbour, and a program that is not a proxy sends no id: neither is detected.
  */
-import type { Direction, ProxySideName } from "./pairs.js";
+import type { Direction, ProxySide } from "./pairs.js";
 
 /** The name of the property, an application's own (37/ZMTP, Connection Metadata). */
 export const PROXY_PROPERTY = "X-Shoal-Proxy";
 
 /** A socket of a proxy that messages pass. */
-export type Place = ProxySideName | "capture";
+export type Place = ProxySide | "capture";
 
 /** What closes a loop: this proxy, connected to itself, or a neighbour. */
 export type ProxyLoopPeer = "itself" | "neighbour";

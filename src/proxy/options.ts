@@ -55,7 +55,7 @@ export interface ProxyEndpoints {
 }
 
 /** Endpoints, and the options of a side's socket: high-water marks, heartbeats, CURVE, PLAIN, `authenticate`, … */
-export type ProxySide<O> = ProxyEndpoints & Readonly<Omit<O, Unfit>>;
+export type ProxySideOptions<O> = ProxyEndpoints & Readonly<Omit<O, Unfit>>;
 
 /** Topics that a side of type sub asks for. */
 export interface ProxySubscriptions {
@@ -70,38 +70,38 @@ export interface ProxyPoliced {
 }
 
 /** The options of a side, by its type. */
-export interface ProxySides {
-  readonly router: ProxySide<RouterOptions> & ProxyPoliced;
-  readonly dealer: ProxySide<DealerOptions> & ProxyPoliced;
-  readonly pair: ProxySide<PairOptions> & ProxyPoliced;
-  readonly pull: ProxySide<PullOptions> & ProxyPoliced;
-  readonly push: ProxySide<PushOptions> & ProxyPoliced;
-  readonly sub: ProxySide<SubscriberOptions> & ProxySubscriptions & ProxyPoliced;
-  readonly pub: ProxySide<PublisherOptions> & ProxyPoliced;
-  readonly xsub: ProxySide<XSubscriberOptions> & ProxyPoliced;
-  readonly xpub: ProxySide<XPublisherOptions> & ProxyPoliced;
+export interface ProxySideOptionsByType {
+  readonly router: ProxySideOptions<RouterOptions> & ProxyPoliced;
+  readonly dealer: ProxySideOptions<DealerOptions> & ProxyPoliced;
+  readonly pair: ProxySideOptions<PairOptions> & ProxyPoliced;
+  readonly pull: ProxySideOptions<PullOptions> & ProxyPoliced;
+  readonly push: ProxySideOptions<PushOptions> & ProxyPoliced;
+  readonly sub: ProxySideOptions<SubscriberOptions> & ProxySubscriptions & ProxyPoliced;
+  readonly pub: ProxySideOptions<PublisherOptions> & ProxyPoliced;
+  readonly xsub: ProxySideOptions<XSubscriberOptions> & ProxyPoliced;
+  readonly xpub: ProxySideOptions<XPublisherOptions> & ProxyPoliced;
 }
 
 /** A side with its type. */
-export type TypedProxySide = {
-  [T in ProxySocketType]: { readonly type: T } & ProxySides[T];
+export type TypedProxySideOptions = {
+  [T in ProxySocketType]: { readonly type: T } & ProxySideOptionsByType[T];
 }[ProxySocketType];
 
 /** The tap: a copy of each message of both directions, its frames as they are. */
 export type ProxyCaptureOptions =
   /** To every subscriber, by the first frame as topic; each misses what it is too slow for. */
-  | ({ readonly type: "pub" } & ProxySide<PublisherOptions>)
+  | ({ readonly type: "pub" } & ProxySideOptions<PublisherOptions>)
   /** To one of its peers in turn; what none has room for is missed. */
-  | ({ readonly type: "push" } & ProxySide<PushOptions>);
+  | ({ readonly type: "push" } & ProxySideOptions<PushOptions>);
 
 /** The control socket: a program that can connect here can pause and end the proxy. */
 export type ProxyControlOptions =
   /** Every command is answered. */
-  | ({ readonly type?: "rep" } & ProxySide<ReplyOptions>)
+  | ({ readonly type?: "rep" } & ProxySideOptions<ReplyOptions>)
   /** STATISTICS, JSON commands and errors are answered; the other words are not, as in libzmq. */
-  | ({ readonly type: "pair" } & ProxySide<PairOptions>)
+  | ({ readonly type: "pair" } & ProxySideOptions<PairOptions>)
   /** Nothing is answered. */
-  | ({ readonly type: "sub" } & ProxySide<SubscriberOptions>);
+  | ({ readonly type: "sub" } & ProxySideOptions<SubscriberOptions>);
 
 /** What every proxy takes. */
 export interface ProxyOptions<F, B> {

@@ -13,6 +13,9 @@
  */
 import { InvalidArgumentError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
+import type { ProxySide } from "../sockets/pump.js";
+
+export type { ProxySide };
 
 /** The short name of a side's socket type. */
 export type ProxySocketType =
@@ -39,9 +42,6 @@ export const SIDE_TYPES: Readonly<Record<ProxySocketType, SocketTypeName>> = {
   xpub: "XPublisher",
 };
 
-/** One of a proxy's two sides. */
-export type ProxySideName = "frontend" | "backend";
-
 /** What a direction carries. */
 export type Carries =
   /** What peers hand in: a drain closes this first. */
@@ -53,8 +53,8 @@ export type Carries =
 
 /** A way through the proxy. */
 export interface Direction {
-  readonly from: ProxySideName;
-  readonly to: ProxySideName;
+  readonly from: ProxySide;
+  readonly to: ProxySide;
   readonly carries: Carries;
 }
 

@@ -19,7 +19,7 @@ import type { ProxyEvents, ProxyListening } from "./events.js";
 import { LoopDetector, PROXY_PROPERTY } from "./loop-detector.js";
 import type { SocketPlan } from "./options.js";
 import { type LocalAddresses, reached, tcpTarget } from "./own-endpoints.js";
-import type { Direction, ProxySideName } from "./pairs.js";
+import type { Direction, ProxySide } from "./pairs.js";
 import { ProxySocket } from "./proxy-socket.js";
 import type { ProxyStats } from "./stats.js";
 
@@ -76,7 +76,7 @@ export class ProxySockets {
   }
 
   /** Once it is opened. */
-  side(name: ProxySideName): ProxySocket {
+  side(name: ProxySide): ProxySocket {
     return this.all.get(name) as ProxySocket;
   }
 

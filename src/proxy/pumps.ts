@@ -9,7 +9,7 @@ import {
   requestsNeedInspection,
   type Verdict,
 } from "./envelopes.js";
-import type { Direction, ProxySideName, ProxySocketType } from "./pairs.js";
+import type { Direction, ProxySide, ProxySocketType } from "./pairs.js";
 import type { SidePolicy } from "./policy/side-policy.js";
 import { TopicGate } from "./policy/topics.js";
 import type { ProxySocket } from "./proxy-socket.js";
@@ -31,8 +31,8 @@ type Dropped = Exclude<Verdict, "pass" | "policy">;
 
 /** What the pumps report, and the copies for the capture. */
 export interface PumpsEffects {
-  readonly capture: ((from: ProxySideName, frames: Buffer[]) => void) | undefined;
-  refused(from: ProxySideName, verdict: Dropped): void;
+  readonly capture: ((from: ProxySide, frames: Buffer[]) => void) | undefined;
+  refused(from: ProxySide, verdict: Dropped): void;
   failed(error: unknown): void;
 }
 
@@ -55,12 +55,12 @@ export class Pumps {
 
   constructor(
     directions: readonly Direction[],
-    types: Readonly<Record<ProxySideName, ProxySocketType>>,
-    sides: Readonly<Record<ProxySideName, ProxySocket>>,
-    policies: Readonly<Record<ProxySideName, SidePolicy>>,
+    types: Readonly<Record<ProxySide, ProxySocketType>>,
+    sides: Readonly<Record<ProxySide, ProxySocket>>,
+    policies: Readonly<Record<ProxySide, SidePolicy>>,
     effects: PumpsEffects,
   ) {
-    const names: readonly ProxySideName[] = ["frontend", "backend"];
+    const names: readonly ProxySide[] = ["frontend", "backend"];
     const gated = names.filter((name) => WITH_TOPICS.includes(types[name]));
     this.#gate = gated.length === 0 ? undefined : new TopicGate(gated.map((name) => policies[name]));
     const upstream = names.find((name) => types[name] === "xsub" || types[name] === "sub");
@@ -86,12 +86,12 @@ export class Pumps {
   }
 
   /** The pump that reads a side. */
-  from(side: ProxySideName): Pump | undefined {
+  from(side: ProxySide): Pump | undefined {
     return this.all.find(({ from }) => from === side)?.pump;
   }
 
   /** The pump that writes to a side. */
-  to(side: ProxySideName): Pump | undefined {
+  to(side: ProxySide): Pump | undefined {
     return this.all.find(({ to }) => to === side)?.pump;
   }
 

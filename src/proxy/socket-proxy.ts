@@ -15,18 +15,12 @@ import { type ProxyEvent, ProxyEvents, type ProxyListening } from "./events.js";
 import {
   checkOptions,
   type ProxyOptions,
-  type ProxySides,
+  type ProxySideOptionsByType,
   planOf,
   type SocketPlan,
-  type TypedProxySide,
+  type TypedProxySideOptions,
 } from "./options.js";
-import {
-  type Direction,
-  directionsOf,
-  type ProxySideName,
-  type ProxySocketType,
-  SIDE_TYPES,
-} from "./pairs.js";
+import { type Direction, directionsOf, type ProxySide, type ProxySocketType, SIDE_TYPES } from "./pairs.js";
 import { checkPolicy, type ProxyPolicy } from "./policy/policy.js";
 import { SidePolicy } from "./policy/side-policy.js";
 import { LiveEndpoints, type ProxySocketName, ProxySockets } from "./proxy-sockets.js";
@@ -40,7 +34,7 @@ const DRAIN_TIME = 10_000;
 const MAX_TIME = 2_147_483_647;
 
 /** Options of {@link SocketProxy}. */
-export type SocketProxyOptions = ProxyOptions<TypedProxySide, TypedProxySide>;
+export type SocketProxyOptions = ProxyOptions<TypedProxySideOptions, TypedProxySideOptions>;
 
 /** What `drain` takes. */
 export interface DrainOptions {
@@ -68,10 +62,10 @@ export class SocketProxy {
   readonly #proxyEvents = new ProxyEvents();
   readonly #name: string | undefined;
   readonly #plans: readonly SocketPlan[];
-  readonly #types: Readonly<Record<ProxySideName, ProxySocketType>>;
+  readonly #types: Readonly<Record<ProxySide, ProxySocketType>>;
   readonly #directions: readonly Direction[];
   readonly #sockets: ProxySockets;
-  readonly #policies: Readonly<Record<ProxySideName, SidePolicy>>;
+  readonly #policies: Readonly<Record<ProxySide, SidePolicy>>;
   readonly #live: LiveEndpoints;
   #state: ProxyState = "idle";
   #pumps: Pumps | undefined;
@@ -246,7 +240,7 @@ export class SocketProxy {
 
   /** The statistics at this moment. */
   stats(): ProxyStats {
-    const side = (name: ProxySideName) =>
+    const side = (name: ProxySide) =>
       sideStats(
         this.#types[name],
         this.#sockets.all.get(name),
@@ -274,7 +268,7 @@ export class SocketProxy {
    * @throws ClosedError `EBADF` when the proxy has no sockets open; NotSupportedError `NOT_SUPPORTED` where the engine
    *   cannot (capability `disconnectPeer`)
    */
-  revoke(side: ProxySideName, match: Parameters<Socket["revoke"]>[0]): number {
+  revoke(side: ProxySide, match: Parameters<Socket["revoke"]>[0]): number {
     const opened = this.#sockets.all.get(side);
     if (opened === undefined) throw new ClosedError("EBADF", "The proxy has not been started");
     return opened.socket.revoke(match);
@@ -289,7 +283,7 @@ export class SocketProxy {
    *   `NOT_SUPPORTED` where the engine cannot carry it out (capability `policePeers`): the last one goes on then
    * @throws ClosedError `EBADF` when the proxy is stopped
    */
-  async setPolicy(side: ProxySideName, policy: ProxyPolicy): Promise<void> {
+  async setPolicy(side: ProxySide, policy: ProxyPolicy): Promise<void> {
     const plan = this.#plans.find(({ name }) => name === side && (side === "frontend" || side === "backend"));
     if (plan === undefined)
       throw new InvalidArgumentError(`A policy is for the frontend or the backend; got ${String(side)}`);
@@ -368,11 +362,20 @@ export class SocketProxy {
 }
 
 /** Options of {@link QueueProxy}. */
-export type QueueProxyOptions = ProxyOptions<ProxySides["router"], ProxySides["dealer"]>;
+export type QueueProxyOptions = ProxyOptions<
+  ProxySideOptionsByType["router"],
+  ProxySideOptionsByType["dealer"]
+>;
 /** Options of {@link ForwarderProxy}. */
-export type ForwarderProxyOptions = ProxyOptions<ProxySides["xsub"], ProxySides["xpub"]>;
+export type ForwarderProxyOptions = ProxyOptions<
+  ProxySideOptionsByType["xsub"],
+  ProxySideOptionsByType["xpub"]
+>;
 /** Options of {@link StreamerProxy}. */
-export type StreamerProxyOptions = ProxyOptions<ProxySides["pull"], ProxySides["push"]>;
+export type StreamerProxyOptions = ProxyOptions<
+  ProxySideOptionsByType["pull"],
+  ProxySideOptionsByType["push"]
+>;
 
 /**
  * Requests from clients (REQ, DEALER) at the frontend to workers (REP, ROUTER, DEALER) at the backend, in turn, and their
@@ -409,9 +412,9 @@ function typed(
   options: ProxyOptions<object, object>,
   frontend: ProxySocketType,
   backend: ProxySocketType,
-): ProxyOptions<TypedProxySide, TypedProxySide> {
+): ProxyOptions<TypedProxySideOptions, TypedProxySideOptions> {
   if (typeof options !== "object" || options === null) return options;
-  const side = (given: object, type: ProxySocketType): TypedProxySide =>
-    (typeof given === "object" && given !== null ? { type, ...given } : given) as TypedProxySide;
+  const side = (given: object, type: ProxySocketType): TypedProxySideOptions =>
+    (typeof given === "object" && given !== null ? { type, ...given } : given) as TypedProxySideOptions;
   return { ...options, frontend: side(options.frontend, frontend), backend: side(options.backend, backend) };
 }

@@ -25,6 +25,8 @@ import { CORE, type Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
 import type { Counters } from "./stats.js";
 
+export type { SocketEvent };
+
 /** What the socket's engine can do. */
 export function capabilitiesOf(socket: Socket): EngineCapabilities {
   return socket[CORE].context.load().capabilities;

@@ -8,7 +8,8 @@ import { type EventNames, EventStream } from "../core/event-stream.js";
 import type { EventOfType, EventType, SocketEvent } from "../engine/events.js";
 import type { Socket } from "./socket.js";
 
-const NAMES: EventNames<SocketEvent> = {
+/** Every event of a socket. */
+export const SOCKET_EVENTS: EventNames<SocketEvent> = {
   accept: true,
   "accept:error": true,
   bind: true,
@@ -66,7 +67,7 @@ export class Observer extends EventStream<SocketEvent> implements EventSubscribe
   /** @internal */
   constructor(source: Observable);
   constructor(source: Partial<Observable>) {
-    super({ names: NAMES, keepsUnread: true });
+    super({ names: SOCKET_EVENTS, keepsUnread: true });
     if (typeof source?.[OBSERVE] !== "function") {
       throw new InvalidArgumentError(`An observer observes a socket; got ${typeof source}`);
     }

@@ -20,6 +20,9 @@ import { byteLengthOf } from "./message.js";
 import { type EncodedMessages, Relay, type RelayLooks } from "./relay.js";
 import type { Socket } from "./socket.js";
 
+/** One of the two sides that messages pass between. */
+export type ProxySide = "frontend" | "backend";
+
 /** What a pump counts beside what its sockets count. */
 export interface PumpCounts {
   /** Bytes of messages that the other socket took and had no peer for. */

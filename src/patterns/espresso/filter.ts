@@ -1,16 +1,16 @@
 /** Which messages are wanted, and how many of them: the same rules at the tap and at the listener. Pure. */
 import type { Clock } from "../../core/clock.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import type { ProxySide } from "../../sockets/pump.js";
 import { checkCount, checkFunction, checkKeys } from "../kit/options.js";
-import type { Side } from "./protocol.js";
 
 /** The largest size that a filter compares with, in bytes. */
 const MAX_SIZE = Number.MAX_SAFE_INTEGER;
 
 /** Which messages are wanted: those that pass all that is given. */
-export interface TapFilter {
+export interface EspressoFilter {
   /** Only those that came from this side of the proxy. Default: both. */
-  readonly from?: Side;
+  readonly from?: ProxySide;
   /** Only those whose first frame begins with one of these. Default: all. */
   readonly topics?: string | Uint8Array | readonly (string | Uint8Array)[];
   /** Bytes of all frames, at least. Default 0. */
@@ -18,11 +18,11 @@ export interface TapFilter {
   /** Bytes of all frames, at most. Default: no limit. */
   readonly maxSize?: number;
   /** Decides last. What it throws counts as `false`, with an event at most once a second. It must not keep the frames. */
-  readonly where?: (frames: readonly Buffer[], from: Side | undefined) => boolean;
+  readonly where?: (frames: readonly Buffer[], from: ProxySide | undefined) => boolean;
 }
 
 /** How many of the wanted messages are taken. */
-export interface TapSample {
+export interface EspressoSample {
   /** Every Nth, beginning with the first. Default 1: all. */
   readonly oneIn?: number;
   /** At most so many in each second. Default: no limit. */
@@ -33,7 +33,7 @@ export interface TapSample {
 export type Verdict = "taken" | "filtered" | "sampled";
 
 /** @throws InvalidArgumentError `EINVAL` for what is no prefix, or no list of them */
-export function prefixesOf(topics: TapFilter["topics"]): Buffer[] {
+export function prefixesOf(topics: EspressoFilter["topics"]): Buffer[] {
   if (topics === undefined) return [];
   const list = typeof topics === "string" || topics instanceof Uint8Array ? [topics] : topics;
   if (!Array.isArray(list))
@@ -63,11 +63,11 @@ export function sizeOf(frames: readonly Buffer[]): number {
 export class Filter {
   /** Times that `where` threw. */
   failures = 0;
-  readonly #from: Side | undefined;
+  readonly #from: ProxySide | undefined;
   readonly #prefixes: readonly Buffer[];
   readonly #minSize: number;
   readonly #maxSize: number;
-  readonly #where: TapFilter["where"];
+  readonly #where: EspressoFilter["where"];
   readonly #oneIn: number;
   readonly #perSecond: number;
   readonly #clock: Clock;
@@ -78,8 +78,8 @@ export class Filter {
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown name or a bad value */
   constructor(
-    filter: TapFilter,
-    sample: TapSample,
+    filter: EspressoFilter,
+    sample: EspressoSample,
     clock: Clock,
     whereOnFailed: (error: unknown) => void = () => undefined,
   ) {
@@ -102,14 +102,14 @@ export class Filter {
   }
 
   /** @param size bytes of the whole message; the frames may have been cut off */
-  judge(from: Side | undefined, frames: readonly Buffer[], size: number): Verdict {
+  decide(from: ProxySide | undefined, frames: readonly Buffer[], size: number): Verdict {
     if (!this.#wants(from, frames, size)) return "filtered";
     this.#wanted += 1;
     if (this.#oneIn > 1 && (this.#wanted - 1) % this.#oneIn !== 0) return "sampled";
     return this.#perSecond > 0 && !this.#hasRoom() ? "sampled" : "taken";
   }
 
-  #wants(from: Side | undefined, frames: readonly Buffer[], size: number): boolean {
+  #wants(from: ProxySide | undefined, frames: readonly Buffer[], size: number): boolean {
     if (this.#from !== undefined && from !== this.#from) return false;
     if (size < this.#minSize || size > this.#maxSize) return false;
     const prefixes = this.#prefixes;

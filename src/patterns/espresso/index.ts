@@ -1,15 +1,13 @@
+/** Espresso: a tap on a proxy, and listeners that get what passes as records. */
+export type { ProxySide } from "../../sockets/pump.js";
 export * from "../kit/index.js";
-export type { TapFilter, TapSample } from "./filter.js";
+export type { EspressoFilter, EspressoSample } from "./filter.js";
 export {
   EspressoListener,
+  type EspressoListenerEvent,
   type EspressoListenerOptions,
-  type ListenerStats as EspressoListenerStats,
-  type TapRecord,
+  type EspressoListenerStats,
+  type EspressoReceiveManyOptions,
+  type EspressoRecord,
 } from "./listener.js";
-export type { Side as ProxySide } from "./protocol.js";
-export {
-  EspressoTap,
-  type EspressoTapOptions,
-  type TapEvent as EspressoTapEvent,
-  type TapStats as EspressoTapStats,
-} from "./tap.js";
+export { EspressoTap, type EspressoTapEvent, type EspressoTapOptions, type EspressoTapStats } from "./tap.js";

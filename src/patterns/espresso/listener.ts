@@ -5,24 +5,42 @@ import type { WaitOptions } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
+import type { SocketEvent } from "../../sockets/internal.js";
+import { listen } from "../../sockets/internal.js";
+import { SOCKET_EVENTS } from "../../sockets/observer.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
+import type { ProxySide } from "../../sockets/pump.js";
 import type { SocketStats } from "../../sockets/stats.js";
-import { checkEndpoint, checkKeys } from "../kit/options.js";
-import { Filter, prefixesOf, sizeOf, startsWith, type TapFilter, type TapSample } from "./filter.js";
+import { Driver, type PatternWaitOptions } from "../kit/driver.js";
+import { anything, checkCount, checkEndpoints, checkKeys, checkOptions, object } from "../kit/options.js";
+import {
+  type EspressoFilter,
+  type EspressoSample,
+  Filter,
+  prefixesOf,
+  sizeOf,
+  startsWith,
+} from "./filter.js";
 import { Gaps } from "./gaps.js";
-import { parseTrailer, type Side } from "./protocol.js";
+import { parseTrailer } from "./protocol.js";
 
-/** Records of one `receiveMany`, unless it is told otherwise. */
+/** Records of one `receiveMany` by default. */
 const MANY = 1_000;
+
+const OPTIONS = {
+  filter: object<EspressoFilter>(),
+  sample: object<EspressoSample>(),
+  decode: anything<Codec<unknown>>(),
+  socketOptions: object<Omit<SubscriberOptions, "codec">>(),
+  context: anything<Context>(),
+};
 
 /** Options of {@link EspressoListener}. */
 export interface EspressoListenerOptions<T = undefined> {
-  /** Capture endpoints: of taps, or of any proxy that captures to a PUB. */
-  readonly connect: string | readonly string[];
-  /** Which records are wanted. `topics` are asked for at the tap; the rest is decided here. Default: all. */
-  readonly filter?: TapFilter;
+  /** Which records are wanted. `topics` are subscribed to at the tap; the rest is decided here. Default: all. */
+  readonly filter?: EspressoFilter;
   /** How many of those. Default: all. */
-  readonly sample?: TapSample;
+  readonly sample?: EspressoSample;
   /** Decodes the last frame of each whole message into the record's `value`. Default: no value. */
   readonly decode?: Codec<T>;
   /** For the SUB: security, `receiveHighWaterMark`. */
@@ -31,10 +49,10 @@ export interface EspressoListenerOptions<T = undefined> {
 }
 
 /** A message that passed a proxy. */
-export interface TapRecord<T = undefined> {
-  /** The side it came from; `undefined` from a capture that does not tell. */
-  readonly from: Side | undefined;
-  /** ms since 1970-01-01 UTC when it passed the proxy; when it came here, from a capture that does not tell. */
+export interface EspressoRecord<T = undefined> {
+  /** The side it came from; `undefined` from a raw capture. */
+  readonly from: ProxySide | undefined;
+  /** ms since 1970-01-01 UTC when it passed the proxy; when it came here, from a raw capture. */
   readonly time: number;
   /** What the record shows of it; one frame or more. */
   readonly frames: readonly Buffer[];
@@ -52,8 +70,8 @@ export interface TapRecord<T = undefined> {
   readonly missed: number;
 }
 
-/** A listener's accounts, all since it was made. */
-export interface ListenerStats {
+/** A listener's statistics, all since it was made. */
+export interface EspressoListenerStats {
   /** Records that came: `delivered + filtered + sampled`. */
   readonly received: number;
   /** Records handed to the program. */
@@ -66,20 +84,29 @@ export interface ListenerStats {
   readonly sampled: number;
   /** Records whose last frame could not be decoded. */
   readonly undecodable: number;
-  /** Records without a trailer: another proxy's capture. */
+  /** Records without a trailer: a raw capture. */
   readonly raw: number;
   /** Times that `where` threw. */
   readonly predicateFailures: number;
   readonly socket: SocketStats;
 }
 
+/** What `receiveMany` of a listener takes. */
+export interface EspressoReceiveManyOptions extends WaitOptions {
+  /** The most records to get at once; at least 1. Default 1,000. */
+  readonly max?: number;
+}
+
+/** The events of a listener are those of its SUB: connections, refusals. */
+export type EspressoListenerEvent = SocketEvent;
+
 /**
- * Hears what passes a proxy, as an async iterable or by `receive`.
+ * Receives what passes a proxy, as an async iterable or by `receive`.
  *
- * A listener that is slower than the records come misses some: `missed` of the next one tells how many. What is missed
+ * A listener that is slower than the records come misses some: `missed` of the next one says how many. What is missed
  * between a lost connection and the next one is not known.
  */
-export class EspressoListener<T = undefined> {
+export class EspressoListener<T = undefined> extends Driver<EspressoListenerEvent, EspressoListenerStats> {
   /** What callers wait for. */
   readonly #open = new Calls();
   readonly #socket: Subscriber;
@@ -88,7 +115,7 @@ export class EspressoListener<T = undefined> {
   readonly #gaps = new Gaps();
   /** Subscribed; none begins with another, so that a record matches one only. */
   readonly #prefixes: readonly Buffer[];
-  /** Missed before records that were not wanted: told with the next one that is. */
+  /** Missed before records that were not wanted: reported with the next one that is. */
   #owed = 0;
   readonly #counts = {
     received: 0,
@@ -100,21 +127,20 @@ export class EspressoListener<T = undefined> {
     raw: 0,
   };
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint */
-  constructor(options: EspressoListenerOptions<T>) {
-    checkKeys("EspressoListener", options, [
-      "connect",
-      "filter",
-      "sample",
-      "decode",
-      "socketOptions",
-      "context",
-    ]);
-    const { filter = {}, sample = {}, decode, socketOptions, context } = options;
-    const endpoints = typeof options.connect === "string" ? [options.connect] : options.connect;
-    if (!Array.isArray(endpoints) || endpoints.length === 0)
-      throw new InvalidArgumentError("A listener has at least one endpoint to connect to");
-    for (const endpoint of endpoints) checkEndpoint("connect", endpoint);
+  /**
+   * @param taps capture endpoints: of taps, or of any proxy that captures to a PUB
+   * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
+   */
+  constructor(taps: string | readonly string[], options: EspressoListenerOptions<T> = {}) {
+    super("EspressoListener", SOCKET_EVENTS);
+    const {
+      filter = {},
+      sample = {},
+      socketOptions,
+      context,
+    } = checkOptions("EspressoListener", OPTIONS, options);
+    const { decode } = options;
+    const endpoints = checkEndpoints("EspressoListener", taps);
     if (decode !== undefined && typeof decode?.decode !== "function")
       throw new InvalidArgumentError("Option decode is a codec, such as json() gives");
     if (socketOptions !== undefined && Object.hasOwn(socketOptions, "codec"))
@@ -127,6 +153,7 @@ export class EspressoListener<T = undefined> {
       ...(context === undefined ? {} : { context }),
       ...socketOptions,
     });
+    listen(this.#socket, (event) => this.events.emit(event));
     try {
       this.#socket.subscribe(...this.#prefixes);
       for (const endpoint of endpoints) this.#socket.connect(endpoint);
@@ -136,40 +163,35 @@ export class EspressoListener<T = undefined> {
     }
   }
 
-  /** The SUB's events: connections, refusals. */
-  get events(): Subscriber["events"] {
-    return this.#socket.events;
-  }
-
-  /** Whether `close` was called. */
-  get closed(): boolean {
-    return this.#socket.closed;
-  }
-
   /**
    * The next record.
    *
    * @throws TimeoutError `EAGAIN`, AbortedError `ABORT_ERR`, ClosedError as a socket's `receive` does
    */
-  receive(options: WaitOptions = {}): Promise<TapRecord<T>> {
+  receive(options: WaitOptions = {}): Promise<EspressoRecord<T>> {
     return this.#open.run(async () => {
+      checkKeys("EspressoListener.receive", options, ["timeout", "signal"]);
       const [record] = await this.#receiveMany({ ...options, max: 1 });
-      return record as TapRecord<T>;
+      return record as EspressoRecord<T>;
     });
   }
 
   /** 1 to `max` records (default 1,000): those that are there, or the first that comes. Otherwise as {@link receive}. */
-  receiveMany(options: WaitOptions & { readonly max?: number } = {}): Promise<TapRecord<T>[]> {
-    return this.#open.run(() => this.#receiveMany(options));
+  receiveMany(options: EspressoReceiveManyOptions = {}): Promise<EspressoRecord<T>[]> {
+    return this.#open.run(async () => {
+      checkKeys("EspressoListener.receiveMany", options, ["timeout", "signal", "max"]);
+      checkCount("max", options.max ?? MANY, 1);
+      return this.#receiveMany(options);
+    });
   }
 
-  async #receiveMany(options: WaitOptions & { readonly max?: number }): Promise<TapRecord<T>[]> {
+  async #receiveMany(options: EspressoReceiveManyOptions): Promise<EspressoRecord<T>[]> {
     const { max = MANY, timeout = this.#socket.receiveTimeout } = options;
     const end = performance.now() + timeout;
     let left = timeout;
     for (;;) {
       const messages = await this.#socket.receiveMany({ ...options, timeout: left, max });
-      const records: TapRecord<T>[] = [];
+      const records: EspressoRecord<T>[] = [];
       for (const message of messages) {
         const record = this.#toRecord(message);
         if (record !== undefined) records.push(record);
@@ -182,7 +204,7 @@ export class EspressoListener<T = undefined> {
   }
 
   /** Records until the listener is closed. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<TapRecord<T>, undefined> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<EspressoRecord<T>, undefined> {
     while (!this.closed) {
       try {
         yield await this.receive({ timeout: -1 });
@@ -193,7 +215,25 @@ export class EspressoListener<T = undefined> {
     return undefined;
   }
 
-  stats(): ListenerStats {
+  /**
+   * Settles when a tap is connected.
+   *
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError when the listener closes
+   */
+  async ready(options: PatternWaitOptions = {}): Promise<void> {
+    checkKeys("EspressoListener.ready", options, ["timeout", "signal"]);
+    this.assertOpen();
+    try {
+      await this.#socket.ready({ timeout: -1, ...options });
+    } catch (error) {
+      if (error instanceof TimeoutError)
+        throw new TimeoutError("ETIMEDOUT", `No tap was connected within ${options.timeout} ms`);
+      throw error;
+    }
+  }
+
+  /** The statistics at this moment. */
+  stats(): EspressoListenerStats {
     return {
       ...this.#counts,
       predicateFailures: this.#filter.failures,
@@ -201,17 +241,13 @@ export class EspressoListener<T = undefined> {
     };
   }
 
-  /** Hears nothing any more. Closing twice is closing once. */
-  async close(): Promise<void> {
+  /** @internal */
+  protected async onClose(): Promise<void> {
     this.#open.abandon();
     await this.#socket.close({ linger: 0 });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  #toRecord(message: Buffer[]): TapRecord<T> | undefined {
+  #toRecord(message: Buffer[]): EspressoRecord<T> | undefined {
     const counts = this.#counts;
     counts.received += 1;
     const last = message[message.length - 1] as Buffer;
@@ -224,7 +260,7 @@ export class EspressoListener<T = undefined> {
     counts.missed += missed;
     this.#owed += missed;
     const size = trailer?.size ?? shown;
-    const verdict = this.#filter.judge(trailer?.from, frames, size);
+    const verdict = this.#filter.decide(trailer?.from, frames, size);
     if (verdict !== "taken") {
       counts[verdict] += 1;
       return undefined;
@@ -232,7 +268,7 @@ export class EspressoListener<T = undefined> {
     counts.delivered += 1;
     const frameCount = trailer?.frames ?? frames.length;
     const truncated = shown < size || frames.length < frameCount;
-    const record: Mutable<TapRecord<T>> = {
+    const record: Mutable<EspressoRecord<T>> = {
       from: trailer?.from,
       time: trailer?.time ?? Date.now(),
       frames,
@@ -248,7 +284,7 @@ export class EspressoListener<T = undefined> {
     return record;
   }
 
-  #decode(record: Mutable<TapRecord<T>>, codec: Codec<T>): void {
+  #decode(record: Mutable<EspressoRecord<T>>, codec: Codec<T>): void {
     try {
       record.value = codec.decode(record.frames[record.frames.length - 1] as Buffer);
     } catch (cause) {
@@ -256,7 +292,7 @@ export class EspressoListener<T = undefined> {
       record.error =
         cause instanceof InvalidMessageError
           ? cause
-          : new InvalidMessageError(`The frame is no ${codec.name}`, { cause });
+          : new InvalidMessageError(`The frame is not valid ${codec.name}`, { cause });
     }
   }
 

@@ -22,8 +22,7 @@
  * first subscriber to its last.
  */
 
-/** The side of a proxy that a message came from. */
-export type Side = "frontend" | "backend";
+import type { ProxySide } from "../../sockets/pump.js";
 
 /** A record's number for one subscribed prefix. */
 export interface RecordNumber {
@@ -34,7 +33,7 @@ export interface RecordNumber {
 
 /** What a trailer says. */
 export interface Trailer {
-  readonly from: Side;
+  readonly from: ProxySide;
   readonly frames: number;
   readonly size: number;
   readonly time: number;
@@ -69,7 +68,7 @@ export function encodeTrailer(trailer: Trailer): Buffer {
   return frame;
 }
 
-/** @returns `undefined` for a frame that is no trailer: the message is another proxy's capture, or malformed */
+/** @returns `undefined` for a frame that is not a trailer: the message is a raw capture, or malformed */
 export function parseTrailer(frame: Buffer): Trailer | undefined {
   if (frame.length < FIXED || frame.compare(MAGIC, 0, 8, 0, 8) !== 0 || frame[8] !== VERSION)
     return undefined;

@@ -3,11 +3,12 @@
  *
  *   passed = published + unheard + filtered + sampled + refused
  *
- * Nobody listens: the message costs one comparison. A record shares the message's memory, unless it is cut off.
+ * Without listeners a message costs one comparison. A record shares the message's memory, unless it is cut off.
  */
 import type { Clock } from "../../core/clock.js";
-import { Filter, sizeOf, startsWith, type TapFilter, type TapSample } from "./filter.js";
-import { encodeTrailer, type RecordNumber, type Side } from "./protocol.js";
+import type { ProxySide } from "../../sockets/pump.js";
+import { type EspressoFilter, type EspressoSample, Filter, sizeOf, startsWith } from "./filter.js";
+import { encodeTrailer, type RecordNumber } from "./protocol.js";
 
 /** The first byte of a subscription, and of its end (29/PUBSUB). */
 const SUBSCRIBE = 1;
@@ -20,7 +21,7 @@ const MAX_PREFIX = 256;
 /** Frames of a message that a record shows. */
 const MAX_FRAMES = 64;
 
-/** A tap's accounts, all since it was made. */
+/** A tap's statistics, all since it was made. */
 export interface TapCounts {
   /** Messages that passed the proxy. */
   readonly passed: number;
@@ -40,7 +41,7 @@ export interface TapCounts {
   readonly predicateFailures: number;
   /** Prefixes that listeners subscribed to at this moment. */
   readonly subscriptions: number;
-  /** Messages from listeners that are no subscription. */
+  /** Messages from listeners that are not a subscription. */
   readonly invalid: number;
 }
 
@@ -50,18 +51,18 @@ interface Numbered {
   number: number;
 }
 
-/** What the rules need to know. */
+/** The settings of the rules. */
 export interface TapRulesOptions {
-  readonly filter: TapFilter;
-  readonly sample: TapSample;
+  readonly filter: EspressoFilter;
+  readonly sample: EspressoSample;
   /** Bytes of a message that its record shows. */
   readonly snapLength: number;
   /** Of the first prefix; the next has the next. */
   readonly generation: number;
 }
 
-/** Where records go, and what else is to be known. */
-export interface TapOutbox {
+/** Where records go, and what the rules report. */
+export interface TapEffects {
   /** @returns whether it was taken */
   publish(record: readonly Buffer[]): boolean;
   subscribed(prefix: Buffer): void;
@@ -71,7 +72,7 @@ export interface TapOutbox {
 
 export class TapRules {
   readonly #snapLength: number;
-  readonly #outbox: TapOutbox;
+  readonly #effects: TapEffects;
   readonly #filter: Filter;
   readonly #wallClock: Clock;
   readonly #numbered: Numbered[] = [];
@@ -94,13 +95,13 @@ export class TapRules {
    * @param wallClock ms since 1970, for the records
    * @throws InvalidArgumentError `EINVAL` for a bad filter or sample
    */
-  constructor(options: TapRulesOptions, outbox: TapOutbox, clock: Clock, wallClock: Clock) {
+  constructor(options: TapRulesOptions, effects: TapEffects, clock: Clock, wallClock: Clock) {
     this.#snapLength = options.snapLength;
     this.#generation = options.generation;
-    this.#outbox = outbox;
+    this.#effects = effects;
     this.#wallClock = wallClock;
     this.#filter = new Filter(options.filter, options.sample, clock, (error) =>
-      outbox.predicateFailed(error),
+      effects.predicateFailed(error),
     );
   }
 
@@ -115,27 +116,27 @@ export class TapRules {
     const prefix = Buffer.from(frame.subarray(1));
     if (kind === SUBSCRIBE) {
       this.#add(prefix);
-      this.#outbox.subscribed(prefix);
+      this.#effects.subscribed(prefix);
     } else {
       this.#remove(prefix);
-      this.#outbox.unsubscribed(prefix);
+      this.#effects.unsubscribed(prefix);
     }
   }
 
   /** A message has passed. */
-  offer(from: Side, frames: readonly Buffer[]): void {
+  offer(from: ProxySide, frames: readonly Buffer[]): void {
     const counts = this.#counts;
     counts.passed += 1;
     if (this.#numbered.length === 0 && this.#unnumbered === 0) {
       counts.unheard += 1;
       return;
     }
-    if (!this.#isHeard(frames[0] as Buffer)) {
+    if (!this.#hasListener(frames[0] as Buffer)) {
       counts.unheard += 1;
       return;
     }
     const size = sizeOf(frames);
-    const verdict = this.#filter.judge(from, frames, size);
+    const verdict = this.#filter.decide(from, frames, size);
     if (verdict !== "taken") {
       counts[verdict] += 1;
       return;
@@ -144,7 +145,7 @@ export class TapRules {
     const numbers = this.#numbersOf(frames[0] as Buffer);
     const time = this.#wallClock.now();
     record.push(encodeTrailer({ from, frames: frames.length, size, time, passed: counts.passed, numbers }));
-    if (this.#outbox.publish(record)) counts.published += 1;
+    if (this.#effects.publish(record)) counts.published += 1;
     else counts.refused += 1;
   }
 
@@ -168,8 +169,8 @@ export class TapRules {
     else if (this.#unnumbered > 0) this.#unnumbered -= 1;
   }
 
-  #isHeard(topic: Buffer): boolean {
-    if (this.#unnumbered > 0) return true; // Which ones they are is the socket's business.
+  #hasListener(topic: Buffer): boolean {
+    if (this.#unnumbered > 0) return true; // The socket knows which ones they are.
     const numbered = this.#numbered;
     for (let i = 0; i < numbered.length; i++) {
       if (startsWith(topic, (numbered[i] as Numbered).prefix)) return true;

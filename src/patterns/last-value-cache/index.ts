@@ -1,7 +1,8 @@
 /** Last value cache: a forwarder that gives newcomers the last value of each topic. */
+export type { ProxySide } from "../../sockets/pump.js";
 export * from "../kit/index.js";
 export { StoreError, type StoreErrorReason } from "../kit/store/error.js";
 export { LastValueCache } from "./last-value-cache.js";
 export type { LastValueCacheEvent, LastValueCacheOptions, LastValueCacheStats } from "./options.js";
-export type { SnapshotStats } from "./snapshots.js";
-export type { CacheStats, UncachedReason } from "./value-cache.js";
+export type { LastValueCacheSnapshotStats } from "./snapshots.js";
+export type { LastValueCacheUncachedReason, LastValueCacheValueStats } from "./value-cache.js";

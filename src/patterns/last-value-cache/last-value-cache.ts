@@ -7,23 +7,31 @@
  *                 └── every message ──> backend XPUB ──> SUB
  *                                         ^ subscriptions
  *
- * The frontend asks for everything (or the prefixes in `topics`) whether somebody
- * subscribed or not: the first subscriber of a topic gets its value, too.
+ * The frontend subscribes to everything (or the prefixes in `topics`) whether a
+ * subscriber is there or not: the first subscriber of a topic gets its value, too.
  *
  * Where the engine can (capability `answerSubscribers`), a newcomer's values go to it
- * alone, as it has room for them. Elsewhere they go to all that asked for their topics:
- * the others get again what they have.
+ * alone, as it has room for them. Elsewhere they go to all that subscribed to their
+ * topics: the others get again what they have.
  */
-import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
-import { answersSubscribers, type Subscribed, senderOf, trySendTo } from "../../sockets/internal.js";
+import { describe } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import {
+  answersSubscribers,
+  engineStats,
+  type Subscribed,
+  senderOf,
+  trySendTo,
+} from "../../sockets/internal.js";
 import { XPublisher, XSubscriber } from "../../sockets/pub-sub.js";
-import { Pump } from "../../sockets/pump.js";
+import { type ProxySide, Pump } from "../../sockets/pump.js";
+import { Driver } from "../kit/driver.js";
 import { LmdbValueStore } from "./lmdb-value-store.js";
 import {
   cacheSettings,
   type LastValueCacheEvent,
   type LastValueCacheOptions,
+  type LastValueCacheSettings,
   type LastValueCacheStats,
 } from "./options.js";
 import { Snapshots } from "./snapshots.js";
@@ -33,10 +41,8 @@ import { WriteBehind } from "./write-behind.js";
 const FOREVER = { timeout: -1 } as const;
 /** Values sent to newcomers between two turns of the event loop. */
 const SNAPSHOT_BATCH = 256;
-/** ms that `close` gives to messages on their way to subscribers, unless it is told otherwise. */
-const CLOSE_LINGER = 1_000;
 
-/** Where one subscriber cannot be told from the others. */
+/** Stands for all subscribers, where the engine cannot send to one alone. */
 const EVERYBODY = Object.freeze({});
 type Newcomer = Subscribed | typeof EVERYBODY;
 
@@ -51,14 +57,14 @@ const CANCEL = 0;
  * message. Live messages pass as a `Proxy` of the same sockets passes them. A
  * subscriber may get a value twice, never an older one after a newer.
  */
-export class LastValueCache {
-  readonly events: EventStream<LastValueCacheEvent> = new EventStream<LastValueCacheEvent>();
-  readonly #frontend: XSubscriber;
-  readonly #backend: XPublisher;
+export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheStats> {
+  readonly #sockets: { readonly frontend: XSubscriber; readonly backend: XPublisher };
+  readonly #endpoints: Record<ProxySide, string[]> = { frontend: [], backend: [] };
   readonly #cache: ValueCache;
   readonly #snapshots: Snapshots<Newcomer>;
   readonly #writer: WriteBehind | undefined;
   readonly #pump: Pump;
+  readonly #forwarding: Promise<void>;
   #restored = 0;
   #damaged = 0;
   #messages = 0;
@@ -66,40 +72,50 @@ export class LastValueCache {
   #invalid = 0;
   #stepping = false;
   #resume: (() => void) | undefined;
-  #closing: Promise<void> | undefined;
 
   /**
    * Opens the store, if there is one, and reads it.
    *
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value; NotSupportedError `NOT_SUPPORTED`
-   *   without the package `lmdb`; StoreError `taken`, `failed`
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value; NotSupportedError
+   *   `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; StoreError `taken`, `damaged`, `failed`
    */
   constructor(options: LastValueCacheOptions = {}) {
+    super("LastValueCache", {
+      "snapshot:sent": true,
+      "topic:evicted": true,
+      "message:uncached": true,
+      "message:invalid": true,
+      "message:failed": true,
+      "store:failed": true,
+      "store:damaged": true,
+      "store:set-aside": true,
+    });
     const settings = cacheSettings(options);
-    const { topics, store } = settings;
     this.#cache = new ValueCache(
       settings.bounds,
       {
-        evicted: (topic) => this.events.emit({ type: "evicted", topic }),
-        uncached: (topic, reason, bytes) => this.events.emit({ type: "uncached", topic, reason, bytes }),
+        evicted: (topic) => this.events.emit({ type: "topic:evicted", topic }),
+        uncached: (topic, reason, bytes) =>
+          this.events.emit({ type: "message:uncached", topic, reason, bytes }),
       },
-      store !== undefined,
+      settings.store !== undefined,
     );
     this.#snapshots = new Snapshots(
       this.#cache,
       {
         send: (message, newcomer) => this.#sendTo(message, newcomer),
         wants: (newcomer, prefix) => newcomer === EVERYBODY || (newcomer as Subscribed).has(prefix),
-        done: (prefix, topics) => this.events.emit({ type: "snapshot", prefix, topics }),
+        done: (prefix, topics) => this.events.emit({ type: "snapshot:sent", prefix, topics }),
       },
       settings.maxSnapshots,
     );
-    this.#frontend = new XSubscriber(settings.frontend);
-    this.#backend = new XPublisher(settings.backend);
-    this.#writer = store === undefined ? undefined : this.#openStore(store, settings.storeInterval);
-    for (const topic of topics)
-      this.#frontend.trySend(Buffer.concat([Buffer.of(SUBSCRIBE), Buffer.from(topic)]));
-    this.#pump = new Pump(this.#frontend, this.#backend, {
+    const frontend = new XSubscriber(settings.frontend);
+    const backend = new XPublisher(settings.backend);
+    this.#sockets = { frontend, backend };
+    this.#writer = settings.store === undefined ? undefined : this.#openStore(settings.store, settings);
+    for (const topic of settings.topics)
+      frontend.trySend(Buffer.concat([Buffer.of(SUBSCRIBE), Buffer.from(topic)]));
+    this.#pump = new Pump(frontend, backend, {
       // One of the two, as the engines can: in batches as they came, or one by one.
       sift: (batch) => {
         this.#messages += batch.messages;
@@ -115,46 +131,50 @@ export class LastValueCache {
       refused: () => undefined,
       failed: (error) => this.events.emit({ type: "message:failed", error }),
     });
-    void this.#pump.run();
-    void this.#hearSubscriptions();
+    this.#forwarding = this.#pump.run();
+    void this.#readSubscriptions();
   }
 
-  /** Whether `close` was called. */
-  get closed(): boolean {
-    return this.#closing !== undefined;
+  /** Where it listens, wildcards filled in. */
+  get endpoints(): Readonly<Record<ProxySide, readonly string[]>> {
+    return { frontend: [...this.#endpoints.frontend], backend: [...this.#endpoints.backend] };
   }
 
-  /** Listens for publishers. @returns the endpoint, wildcards filled in. @throws as `bind` of a socket does */
-  async bindFrontend(endpoint: string): Promise<string> {
-    this.#assertOpen();
-    await this.#frontend.bind(endpoint);
-    return this.#frontend.lastEndpoint as string;
+  /**
+   * Listens at one side; any number of endpoints.
+   *
+   * @param side `frontend` for publishers, `backend` for subscribers
+   * @returns the endpoint, wildcards filled in
+   * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; otherwise as `bind` of a socket
+   */
+  async bind(side: ProxySide, endpoint: string): Promise<string> {
+    this.assertOpen();
+    const resolved = await this.#socket(side).bind(endpoint);
+    this.#endpoints[side].push(resolved);
+    return resolved;
   }
 
-  /** Connects to a publisher that listens. @throws InvalidArgumentError `EINVAL` for a bad endpoint */
-  connectFrontend(endpoint: string): void {
-    this.#assertOpen();
-    this.#frontend.connect(endpoint);
+  /**
+   * Connects one side to a program that listens: the `frontend` to a publisher, the `backend` to a subscriber.
+   *
+   * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint
+   */
+  connect(side: ProxySide, endpoint: string): void {
+    this.assertOpen();
+    this.#socket(side).connect(endpoint);
   }
 
-  /** Listens for subscribers. @returns the endpoint, wildcards filled in. @throws as `bind` of a socket does */
-  async bindBackend(endpoint: string): Promise<string> {
-    this.#assertOpen();
-    await this.#backend.bind(endpoint);
-    return this.#backend.lastEndpoint as string;
-  }
-
-  /** The last message of exactly this topic: its frames, topic first, a copy. */
+  /** The last message of exactly this topic: its frames, topic first, a copy. @throws InvalidArgumentError `EINVAL` */
   get(topic: string | Uint8Array): Buffer[] | undefined {
     return this.#cache.get(keyOf(topic));
   }
 
-  /** Forgets a topic until its next message. @returns whether there was a value */
+  /** Forgets a topic until its next message. @returns whether there was a value @throws InvalidArgumentError `EINVAL` */
   delete(topic: string | Uint8Array): boolean {
     return this.#cache.delete(keyOf(topic));
   }
 
-  /** The accounts at this moment. */
+  /** The statistics at this moment. */
   stats(): LastValueCacheStats {
     const writer = this.#writer;
     return {
@@ -177,52 +197,55 @@ export class LastValueCache {
     };
   }
 
-  /**
-   * Takes no more messages, lets those that passed reach their subscribers for at most `linger` ms
-   * (default 1,000; -1: without limit), writes what the store was not told, and closes.
-   */
-  close(options: { readonly linger?: number } = {}): Promise<void> {
-    const { linger = CLOSE_LINGER } = options;
-    if (!Number.isInteger(linger) || linger < -1)
-      throw new InvalidArgumentError(`linger is a whole number of ms, or -1; got ${String(linger)}`);
-    this.#closing ??= this.#close(linger);
-    return this.#closing;
+  /** Passes on what has come in, and writes what the store does not have. @internal */
+  protected override async onDrain(): Promise<void> {
+    this.#pump.finish(engineStats(this.#sockets.frontend).queuedIn);
+    await this.#forwarding;
+    await this.#writer?.flush();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(linger: number): Promise<void> {
+  /** @internal */
+  protected async onClose(linger: number): Promise<void> {
     this.#resume?.();
     this.#pump.end();
-    await this.#frontend.close({ linger: 0 });
-    await this.#backend.close({ linger });
+    await this.#sockets.frontend.close({ linger: 0 });
+    await this.#sockets.backend.close({ linger });
     await this.#writer?.close();
-    this.events.close();
   }
 
-  #openStore(directory: string, interval: number): WriteBehind {
+  #socket(side: ProxySide): XSubscriber | XPublisher {
+    if (side !== "frontend" && side !== "backend")
+      throw new InvalidArgumentError(`A side is "frontend" or "backend"; got ${describe(side)}`);
+    return this.#sockets[side];
+  }
+
+  #openStore(directory: string, { damagedFile, storeInterval }: LastValueCacheSettings): WriteBehind {
     try {
-      const store = new LmdbValueStore(directory);
+      let aside: { file: string; reason: string } | undefined;
+      const store = new LmdbValueStore(directory, damagedFile, (file, reason) => {
+        aside = { file, reason };
+      });
       const { values, damaged } = store.load();
       for (const { frames, order } of values) this.#cache.restore(frames, order);
       this.#restored = this.#cache.topics;
       this.#damaged = damaged;
-      // Whoever wants to hear of it has had no moment yet to say so.
-      if (damaged > 0) setImmediate(() => this.events.emit({ type: "store:damaged", records: damaged }));
-      return new WriteBehind(this.#cache, store, interval, (error) =>
+      // The program has had no moment yet to add listeners.
+      setImmediate(() => {
+        if (aside !== undefined) this.events.emit({ type: "store:set-aside", ...aside });
+        if (damaged > 0) this.events.emit({ type: "store:damaged", records: damaged });
+      });
+      return new WriteBehind(this.#cache, store, storeInterval, (error) =>
         this.events.emit({ type: "store:failed", error }),
       );
     } catch (error) {
-      void this.#frontend.close({ linger: 0 });
-      void this.#backend.close({ linger: 0 });
+      void this.#sockets.frontend.close({ linger: 0 });
+      void this.#sockets.backend.close({ linger: 0 });
       throw error;
     }
   }
 
-  async #hearSubscriptions(): Promise<void> {
-    const alone = answersSubscribers(this.#backend);
+  async #readSubscriptions(): Promise<void> {
+    const alone = answersSubscribers(this.#sockets.backend);
     while (!this.closed) {
       if (this.#snapshots.room <= 0) {
         await new Promise<void>((resolve) => {
@@ -232,34 +255,34 @@ export class LastValueCache {
       }
       let frames: Buffer[];
       try {
-        frames = await this.#backend.receive(FOREVER);
+        frames = await this.#sockets.backend.receive(FOREVER);
       } catch {
         return;
       }
-      this.#hear(frames, alone ? senderOf(this.#backend) : EVERYBODY);
+      this.#subscription(frames, alone ? senderOf(this.#sockets.backend) : EVERYBODY);
       this.#stepSoon();
     }
   }
 
-  /** @param newcomer `undefined`: who sent it has gone */
-  #hear(frames: readonly Buffer[], newcomer: Newcomer | undefined): void {
+  /** @param newcomer `undefined`: the sender has left */
+  #subscription(frames: readonly Buffer[], newcomer: Newcomer | undefined): void {
     const [first] = frames;
     if (frames.length === 1 && first?.[0] === SUBSCRIBE) {
       this.#subscriptions += 1;
       if (newcomer !== undefined) this.#snapshots.request(first.toString("latin1", 1), newcomer);
     } else if (frames.length !== 1 || first?.[0] !== CANCEL) {
       this.#invalid += 1;
-      this.events.emit({ type: "invalid", frames: frames.length });
+      this.events.emit({ type: "message:invalid", frames: frames.length });
     }
   }
 
   #sendTo(message: Buffer[], newcomer: Newcomer): "sent" | "full" | "gone" {
     if (newcomer === EVERYBODY) {
-      this.#backend.trySend(message);
+      this.#sockets.backend.trySend(message);
       return "sent";
     }
     const subscriber = newcomer as Subscribed;
-    const result = trySendTo(this.#backend, subscriber, message);
+    const result = trySendTo(this.#sockets.backend, subscriber, message);
     if (result === "full")
       subscriber.wantWritable(() => {
         this.#snapshots.ready(subscriber);
@@ -284,12 +307,11 @@ export class LastValueCache {
     }
     this.#stepSoon();
   };
-
-  #assertOpen(): void {
-    if (this.closed) throw new ClosedError("EBADF", "The cache is closed");
-  }
 }
 
+/** @throws InvalidArgumentError `EINVAL` for what is not a topic */
 function keyOf(topic: string | Uint8Array): string {
+  if (typeof topic !== "string" && !(topic instanceof Uint8Array))
+    throw new InvalidArgumentError(`A topic is a string or bytes; got ${describe(topic)}`);
   return Buffer.from(topic as string).toString("latin1");
 }

@@ -1,7 +1,7 @@
 /**
  * Values on LMDB: one folder, one process.
  *
- *   values   topic      -> record: topic | frame…, its number a double (titanic/record.ts)
+ *   values   topic      -> record: topic | frame…, its number a double (kit/store/record.ts)
  *   owner    "owner"    -> 16 bytes of the process that opened the folder last
  *
  * The number is that of the value's last update: eviction goes on in the same
@@ -9,9 +9,16 @@
  */
 import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
-import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
+import { NotSupportedError } from "../../core/errors.js";
 import { StoreError } from "../kit/store/error.js";
-import { commitCause, type LmdbDatabase, type LmdbEnvironment, openEnvironment } from "../kit/store/lmdb.js";
+import {
+  commitFailed,
+  type LmdbDatabase,
+  type LmdbEnvironment,
+  openEnvironment,
+  openTable,
+} from "../kit/store/lmdb.js";
+import type { DamagedFile } from "../kit/store/lmdb-check.js";
 import { decodeRecord, encodeRecord } from "../kit/store/record.js";
 import type { CacheChanges } from "./value-cache.js";
 import type { StoredValue, StoredValues, ValueStore } from "./value-store.js";
@@ -19,9 +26,6 @@ import type { StoredValue, StoredValues, ValueStore } from "./value-store.js";
 const OWNER = Buffer.from("owner");
 /** LMDB has no empty key, and the empty topic is one. */
 const KEY_PREFIX = Buffer.from("t");
-
-/** Folders that this process has open: LMDB must not be opened twice by one process. */
-const open = new Set<string>();
 
 export class LmdbValueStore implements ValueStore {
   readonly #directory: string;
@@ -33,22 +37,20 @@ export class LmdbValueStore implements ValueStore {
   /**
    * Opens a folder, and makes it if it is not there. A second process that opens it takes it over.
    *
-   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; InvalidArgumentError `EINVAL`;
-   *   StoreError `taken` when this process has it open; `damaged` when its file is;
+   * @param damagedFile what to do with a file that is damaged: leave it, or rename it and begin with none
+   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; StoreError `taken` when this process has it open; `damaged` when its file is;
    *   `failed` when it cannot be opened
    */
-  constructor(directory: string) {
-    if (typeof directory !== "string" || directory === "")
-      throw new InvalidArgumentError("Option store is the path of a folder");
+  constructor(
+    directory: string,
+    damagedFile: DamagedFile = "refuse",
+    onSetAside?: (file: string, reason: string) => void,
+  ) {
     this.#directory = resolve(directory);
-    if (open.has(this.#directory))
-      throw new StoreError("taken", `This process has the store in ${this.#directory} open already`);
     try {
-      this.#environment = openEnvironment(this.#directory, ["values", "owner"]);
-      const database = (name: string): LmdbDatabase =>
-        this.#environment.openDB(name, { encoding: "binary", keyEncoding: "binary" });
-      this.#values = database("values");
-      this.#owner = database("owner");
+      this.#environment = openEnvironment(this.#directory, ["values", "owner"], damagedFile, onSetAside);
+      this.#values = openTable(this.#environment, "values");
+      this.#owner = openTable(this.#environment, "owner");
       this.#environment.transactionSync(() => {
         this.#owner.put(OWNER, this.#token);
         return undefined;
@@ -57,7 +59,6 @@ export class LmdbValueStore implements ValueStore {
       if (cause instanceof NotSupportedError || cause instanceof StoreError) throw cause;
       throw new StoreError("failed", `The store in ${this.#directory} cannot be opened`, { cause });
     }
-    open.add(this.#directory);
   }
 
   load(): StoredValues {
@@ -93,15 +94,12 @@ export class LmdbValueStore implements ValueStore {
         for (const { key, record } of records) this.#values.put(key, record);
       });
     } catch (error) {
-      if (error instanceof StoreError) throw error;
-      const cause = await commitCause(error);
-      throw new StoreError("failed", `The store in ${this.#directory} could not write`, { cause });
+      throw await commitFailed(error, this.#directory);
     }
   }
 
   async close(): Promise<void> {
     await this.#environment.close();
-    open.delete(this.#directory);
   }
 }
 

@@ -1,22 +1,28 @@
-/** What a last value cache is given, checked and with its defaults; what it tells. */
+/** The options of a last value cache, checked and with their defaults; its events and statistics. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { XPublisherOptions, XSubscriberOptions } from "../../sockets/pub-sub.js";
-import { numbers } from "../kit/options.js";
-import type { SnapshotStats } from "./snapshots.js";
-import type { CacheBounds, CacheStats, UncachedReason } from "./value-cache.js";
+import { anything, bytes, checkOptions, choice, integer, object, text } from "../kit/options.js";
+import type { DamagedFile } from "../kit/store/lmdb-check.js";
+import type { LastValueCacheSnapshotStats } from "./snapshots.js";
+import type { CacheBounds, LastValueCacheUncachedReason, LastValueCacheValueStats } from "./value-cache.js";
 
 /** Bytes of the longest topic that is kept. */
 const MAX_TOPIC_BYTES = 1_024;
 /** Live messages that a subscriber's queue holds beside a snapshot of everything. */
 const LIVE_ROOM = 1_000;
 
-const DEFAULTS = Object.freeze({
-  maxTopics: 100_000,
-  maxBytes: 268_435_456,
-  maxValueBytes: 1_048_576,
-  maxSnapshots: 1_000,
-  storeInterval: 100,
-});
+const OPTIONS = {
+  topics: anything<readonly string[]>(),
+  maxTopics: integer({ default: 100_000 }),
+  maxBytes: bytes({ default: 268_435_456, min: 1 }),
+  maxValueBytes: bytes({ default: 1_048_576, min: 1 }),
+  maxSnapshots: integer({ default: 1_000 }),
+  store: text(),
+  storeInterval: integer({ default: 100 }),
+  damagedFile: choice(["refuse", "set-aside"], "refuse"),
+  frontendOptions: object<XSubscriberOptions>(),
+  backendOptions: object<XPublisherOptions>(),
+};
 
 /** The cache decides these. */
 const FIXED = ["manual", "noDrop", "verbosity", "invertMatching", "welcomeMessage"] as const;
@@ -24,28 +30,30 @@ const FIXED = ["manual", "noDrop", "verbosity", "invertMatching", "welcomeMessag
 /** What happens in a cache. */
 export type LastValueCacheEvent =
   /** A newcomer's values were sent. */
-  | { readonly type: "snapshot"; readonly prefix: Buffer; readonly topics: number }
+  | { readonly type: "snapshot:sent"; readonly prefix: Buffer; readonly topics: number }
   /** The bounds were reached, and this topic had been updated the longest ago. */
-  | { readonly type: "evicted"; readonly topic: Buffer }
+  | { readonly type: "topic:evicted"; readonly topic: Buffer }
   /** A message passed, and is not kept. */
   | {
-      readonly type: "uncached";
+      readonly type: "message:uncached";
       readonly topic: Buffer;
-      readonly reason: UncachedReason;
+      readonly reason: LastValueCacheUncachedReason;
       readonly bytes: number;
     }
-  /** A subscriber sent what is no subscription. It was dropped. */
-  | { readonly type: "invalid"; readonly frames: number }
+  /** A subscriber sent what is not a subscription. It was dropped. */
+  | { readonly type: "message:invalid"; readonly frames: number }
   /** A commit failed; the same is tried again. */
   | { readonly type: "store:failed"; readonly error: unknown }
   /** A message could not be passed on, for an unforeseen reason; it was dropped. */
   | { readonly type: "message:failed"; readonly error: unknown }
   /** Records of the store that could not be read were removed. */
-  | { readonly type: "store:damaged"; readonly records: number };
+  | { readonly type: "store:damaged"; readonly records: number }
+  /** The store's file was damaged, and renamed to `file`; the cache began with no values (`damagedFile`). */
+  | { readonly type: "store:set-aside"; readonly file: string; readonly reason: string };
 
 /** Options of {@link LastValueCache}. */
 export interface LastValueCacheOptions {
-  /** Prefixes of the topics that are asked of publishers. Default: everything. */
+  /** Prefixes of the topics to subscribe to at the publishers. Default: everything. */
   readonly topics?: readonly string[];
   /** Topics kept. Default 100,000. */
   readonly maxTopics?: number;
@@ -62,6 +70,11 @@ export interface LastValueCacheOptions {
   readonly store?: string;
   /** ms between two commits to the store. Default 100. */
   readonly storeInterval?: number;
+  /**
+   * What to do with a store whose file is damaged: fail with StoreError `damaged`, or rename the file and begin with none.
+   * Default `refuse`.
+   */
+  readonly damagedFile?: "refuse" | "set-aside";
   /** Of the socket that publishers talk to, such as security. */
   readonly frontendOptions?: XSubscriberOptions;
   /**
@@ -71,12 +84,12 @@ export interface LastValueCacheOptions {
   readonly backendOptions?: XPublisherOptions;
 }
 
-/** A cache's accounts since it was made. */
-export interface LastValueCacheStats extends CacheStats {
+/** A cache's statistics since it was made. */
+export interface LastValueCacheStats extends LastValueCacheValueStats {
   /** Messages from publishers; all were passed on. */
   readonly messages: number;
   readonly subscriptions: number;
-  readonly snapshots: SnapshotStats;
+  readonly snapshots: LastValueCacheSnapshotStats;
   readonly invalid: number;
   /** Of the store; `undefined` without one. */
   readonly store:
@@ -99,30 +112,29 @@ export interface LastValueCacheSettings {
   readonly maxSnapshots: number;
   readonly store: string | undefined;
   readonly storeInterval: number;
+  readonly damagedFile: DamagedFile;
   readonly frontend: XSubscriberOptions;
   readonly backend: XPublisherOptions;
 }
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function cacheSettings(options: LastValueCacheOptions): LastValueCacheSettings {
-  const { topics = [""], store, frontendOptions, backendOptions, ...given } = options;
+  const settings = checkOptions("LastValueCache", OPTIONS, options);
+  const { topics = [""], store, frontendOptions, backendOptions, maxTopics, storeInterval } = settings;
+  const { maxBytes, maxValueBytes, maxSnapshots, damagedFile } = settings;
   if (!Array.isArray(topics) || topics.some((topic) => typeof topic !== "string"))
     throw new InvalidArgumentError("Option topics is an array of prefixes, each a text");
   for (const name of FIXED) {
     if (backendOptions !== undefined && name in backendOptions)
       throw new InvalidArgumentError(`Option ${name} of the backend is the cache's own`);
   }
-  const { maxTopics, maxBytes, maxValueBytes, maxSnapshots, storeInterval } = numbers(
-    "LastValueCache",
-    DEFAULTS,
-    given,
-  );
   return {
     topics,
     bounds: { maxTopics, maxBytes, maxTopicBytes: MAX_TOPIC_BYTES, maxValueBytes },
     maxSnapshots,
     store,
     storeInterval,
+    damagedFile,
     frontend: { linger: 0, ...frontendOptions },
     backend: { sendHighWaterMark: maxTopics + LIVE_ROOM, ...backendOptions, verbosity: "allSubs" },
   };

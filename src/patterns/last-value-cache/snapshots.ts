@@ -29,7 +29,7 @@ export interface SnapshotSource {
 }
 
 /** What becomes of a snapshot. */
-export interface SnapshotOutbox<P> {
+export interface SnapshotEffects<P> {
   /** The message is the socket's from now on. `full`: `ready` says when to try again. */
   send(message: Buffer[], newcomer: P): "sent" | "full" | "gone";
   /** Whether it is there and has the prefix still. */
@@ -38,7 +38,7 @@ export interface SnapshotOutbox<P> {
 }
 
 /** Accounts of snapshots. */
-export interface SnapshotStats {
+export interface LastValueCacheSnapshotStats {
   /** Subscriptions whose values are still to be sent. */
   readonly waiting: number;
   /** Of those: the ones whose newcomers have no room. */
@@ -70,7 +70,7 @@ interface Newcomer<P> {
 
 export class Snapshots<P> {
   readonly #source: SnapshotSource;
-  readonly #outbox: SnapshotOutbox<P>;
+  readonly #outbox: SnapshotEffects<P>;
   readonly #max: number;
   readonly #newcomers = new Map<P, Newcomer<P>>();
   /** Those that are not parked. */
@@ -84,7 +84,7 @@ export class Snapshots<P> {
   #values = 0;
 
   /** @param max snapshots that may wait; parked ones are not counted: each newcomer's are bounded by what it subscribed to */
-  constructor(source: SnapshotSource, outbox: SnapshotOutbox<P>, max: number) {
+  constructor(source: SnapshotSource, outbox: SnapshotEffects<P>, max: number) {
     this.#source = source;
     this.#outbox = outbox;
     this.#max = max;
@@ -142,7 +142,7 @@ export class Snapshots<P> {
     }
   }
 
-  stats(): SnapshotStats {
+  stats(): LastValueCacheSnapshotStats {
     return {
       waiting: this.#runnable + this.#parked,
       parked: this.#parked,

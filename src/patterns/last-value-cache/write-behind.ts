@@ -1,8 +1,8 @@
 /**
- * Tells a store what changed, behind the messages: no message waits for the disk.
+ * Writes to a store what changed, behind the messages: no message waits for the disk.
  *
  *   idle --interval--> committing --done--> idle
- *                         └─ failed: the same is told again at the next interval
+ *                         └─ failed: the same is written at the next interval
  *
  * A topic that changes a thousand times between two commits is written once. What
  * changed since the last commit is lost when the process is killed.
@@ -35,7 +35,7 @@ export class WriteBehind {
 
   /**
    * @param interval ms between two commits
-   * @param failed hears why a commit failed
+   * @param failed called with why a commit failed
    */
   constructor(source: ChangeSource, store: ValueStore, interval: number, failed: (error: unknown) => void) {
     this.#source = source;
@@ -46,12 +46,17 @@ export class WriteBehind {
     this.#timer.unref();
   }
 
-  /** Writes everything that is left, and closes the store. What cannot be written is lost, and told. */
+  /** Writes everything that is left, and closes the store. What cannot be written is lost, and reported. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    await this.flush();
+    await this.#store.close();
+  }
+
+  /** Writes everything that is left; ends when a commit fails. */
+  async flush(): Promise<void> {
     await this.#running;
     while (this.#source.pending > 0 && (await this.#commit()));
-    await this.#store.close();
   }
 
   #commit(): Promise<boolean> {

@@ -8,7 +8,7 @@
  */
 import { checkEndpoint } from "../../sockets/endpoint.js";
 import { collides, leadsTo } from "../own-endpoints.js";
-import { directionsOf, LEGAL_PAIRS, type ProxySideName, type ProxySocketType } from "../pairs.js";
+import { directionsOf, LEGAL_PAIRS, type ProxySide, type ProxySocketType } from "../pairs.js";
 import { type Proxies, type ProxyConfiguration, type SocketConfiguration, socketsOf } from "./model.js";
 import { KINDS } from "./schema.js";
 import { checkSocket, type EngineAbilities } from "./socket-checks.js";
@@ -119,8 +119,8 @@ function ownEndpoints(bound: readonly Place[], connected: readonly Place[]): rea
 /** A side of a proxy that messages come in at, and the one they leave by. */
 interface Hop {
   readonly proxy: string;
-  readonly from: ProxySideName;
-  readonly to: ProxySideName;
+  readonly from: ProxySide;
+  readonly to: ProxySide;
   readonly source: SocketConfiguration;
   readonly target: SocketConfiguration;
 }

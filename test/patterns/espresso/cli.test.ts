@@ -65,7 +65,7 @@ describe("shoal tap", () => {
 
   it.each([
     ["json", '{ "t" : 7 }', '{"t":7}', { value: { t: 7 } }],
-    ["json", "no json", "no json", { error: "The frame is no json" }],
+    ["json", "no json", "no json", { error: "The frame is not valid json" }],
     [
       "msgpack",
       Buffer.from(msgpack().encode({ n: 2n ** 60n, b: Buffer.from("x") }) as Buffer),

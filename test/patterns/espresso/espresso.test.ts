@@ -17,9 +17,9 @@ import {
 import {
   EspressoListener,
   type EspressoListenerOptions,
+  type EspressoRecord,
   EspressoTap,
   type EspressoTapOptions,
-  type TapRecord,
 } from "../../../src/patterns/espresso/index.js";
 import { CURVE_SERVER, curveClient } from "../../contract/support/keys.js";
 import { texts, until } from "../../contract/support/wait.js";
@@ -51,7 +51,7 @@ describe.each([...ENGINE_NAMES])("Espresso, engine %s", (engine) => {
     options: Partial<EspressoListenerOptions<T>> = {},
   ): Promise<EspressoListener<T>> {
     const before = tap.stats().subscriptions;
-    const listener = kept(new EspressoListener<T>({ context, connect: tap.endpoint as string, ...options }));
+    const listener = kept(new EspressoListener<T>(tap.endpoints, { context, ...options }));
     await until(() => tap.stats().subscriptions > before, "the listener's subscription");
     return listener;
   }
@@ -122,10 +122,10 @@ describe.each([...ENGINE_NAMES])("Espresso, engine %s", (engine) => {
     const rain = await listen(tap, { filter: { topics: ["rain", "rainbow"] } });
     const all = await listen(tap);
     for (const topic of ["rain", "sun", "rainbow", "rain"]) tap.capture("frontend", [Buffer.from(topic)]);
-    const got: TapRecord[] = [];
+    const got: EspressoRecord[] = [];
     while (got.length < 3) got.push(...(await rain.receiveMany({ timeout: 5_000 })));
     expect(got.map(({ frames }) => String(frames[0]))).toEqual(["rain", "rainbow", "rain"]);
-    const others: TapRecord[] = [];
+    const others: EspressoRecord[] = [];
     while (others.length < 4) others.push(...(await all.receiveMany({ timeout: 5_000 })));
     expect([rain.stats().missed, all.stats().missed, rain.stats().received]).toEqual([0, 0, 3]);
   });
@@ -178,7 +178,7 @@ describe.each([...ENGINE_NAMES])("Espresso, engine %s", (engine) => {
     const tap = await startTap();
     const subscriber = kept(new Subscriber({ context }));
     subscriber.subscribe("t");
-    subscriber.connect(tap.endpoint as string);
+    subscriber.connect(tap.endpoints[0] as string);
     await until(() => tap.stats().subscriptions === 1, "the subscriber");
     tap.capture("backend", [Buffer.from("t"), Buffer.from("body")]);
     const [topic, body, trailer, ...more] = await subscriber.receive({ timeout: 5_000 } as never);
@@ -186,7 +186,7 @@ describe.each([...ENGINE_NAMES])("Espresso, engine %s", (engine) => {
 
     const capture = kept(new Publisher({ context }));
     await capture.bind(ANY);
-    const listener = kept(new EspressoListener({ context, connect: capture.lastEndpoint as string }));
+    const listener = kept(new EspressoListener(capture.lastEndpoint as string, { context }));
     await capture.waitForSubscribers();
     await capture.send(["t", "SHOALTAP, but no trailer"]);
     await capture.send("SHOALTAP");
@@ -234,10 +234,10 @@ describe("Espresso", () => {
     const tap = kept(new EspressoTap({ filter: { where }, clock: { now: () => now } }));
     await tap.bind(ANY);
     const events: string[] = [];
-    tap.events.on("subscribe", ({ prefix }) => events.push(`+${prefix}`));
-    tap.events.on("unsubscribe", ({ prefix }) => events.push(`-${prefix}`));
+    tap.events.on("prefix:subscribed", ({ prefix }) => events.push(`+${prefix}`));
+    tap.events.on("prefix:unsubscribed", ({ prefix }) => events.push(`-${prefix}`));
     tap.events.on("predicate:failed", ({ times }) => events.push(`failed ${times}`));
-    const listener = kept(new EspressoListener({ connect: tap.endpoint as string, filter: { topics: "t" } }));
+    const listener = kept(new EspressoListener(tap.endpoints, { filter: { topics: "t" } }));
     await until(() => events.length === 1, "the subscription");
     for (now of [0, 1, 2, 1_000]) tap.capture("frontend", [Buffer.from("t")]);
     await listener.close();
@@ -258,14 +258,15 @@ describe("Espresso", () => {
     );
   });
 
-  it.each<[string, unknown]>([
-    ["no endpoint", {}],
-    ["a list of none", { connect: [] }],
-    ["an endpoint that is none", { connect: "nonsense" }],
-    ["a decoder that is none", { connect: "tcp://127.0.0.1:1", decode: JSON }],
-    ["a codec for its socket", { connect: "tcp://127.0.0.1:1", socketOptions: { codec: json() } }],
-  ])("refuses a listener with %s", (_, options) => {
-    expect(() => new EspressoListener(options as EspressoListenerOptions)).toThrow(
+  it.each<[string, unknown, unknown]>([
+    ["no endpoint", undefined, {}],
+    ["an empty list", [], {}],
+    ["an invalid endpoint", "nonsense", {}],
+    ["an invalid decoder", "tcp://127.0.0.1:1", { decode: JSON }],
+    ["a codec for its socket", "tcp://127.0.0.1:1", { socketOptions: { codec: json() } }],
+    ["an unknown option", "tcp://127.0.0.1:1", { connect: "tcp://127.0.0.1:1" }],
+  ])("refuses a listener with %s", (_, taps, options) => {
+    expect(() => new EspressoListener(taps as string, options as EspressoListenerOptions)).toThrow(
       expect.objectContaining({ code: "EINVAL" }),
     );
   });

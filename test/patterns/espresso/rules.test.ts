@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Filter, type TapFilter, type TapSample } from "../../../src/patterns/espresso/filter.js";
+import { type EspressoFilter, type EspressoSample, Filter } from "../../../src/patterns/espresso/filter.js";
 import { Gaps } from "../../../src/patterns/espresso/gaps.js";
 import { encodeTrailer, parseTrailer, type Trailer } from "../../../src/patterns/espresso/protocol.js";
 import { TapRules, type TapRulesOptions } from "../../../src/patterns/espresso/tap-rules.js";
@@ -59,12 +59,16 @@ describe("a record's trailer", () => {
 });
 
 describe("a filter", () => {
-  const judge = (filter: TapFilter, from: "frontend" | "backend" | undefined, ...texts: string[]): string => {
+  const judge = (
+    filter: EspressoFilter,
+    from: "frontend" | "backend" | undefined,
+    ...texts: string[]
+  ): string => {
     const message = frames(...texts);
     const size = texts.join("").length;
-    return new Filter(filter, {}, { now: () => 0 }).judge(from, message, size);
+    return new Filter(filter, {}, { now: () => 0 }).decide(from, message, size);
   };
-  it.each<[string, TapFilter, string, string]>([
+  it.each<[string, EspressoFilter, string, string]>([
     ["everything without conditions", {}, "taken", "taken"],
     ["by side", { from: "frontend" }, "taken", "filtered"],
     ["by topic", { topics: ["we", Buffer.from("x")] }, "taken", "taken"],
@@ -100,17 +104,17 @@ describe("a filter", () => {
       throw new Error("on purpose");
     };
     const filter = new Filter({ where }, {}, { now: () => 0 }, (error) => told.push(error));
-    expect(filter.judge("backend", frames("a"), 1)).toBe("filtered");
+    expect(filter.decide("backend", frames("a"), 1)).toBe("filtered");
     expect([filter.failures, String(told[0])]).toEqual([1, "Error: on purpose"]);
   });
 
-  const sampled = (sample: TapSample, times: number[], filter: TapFilter = {}): string => {
+  const sampled = (sample: EspressoSample, times: number[], filter: EspressoFilter = {}): string => {
     let now = 0;
     const rules = new Filter(filter, sample, { now: () => now });
     return times
       .map((time, index) => {
         now = time;
-        return rules.judge("backend", frames(index % 2 === 0 ? "even" : "odd"), 4)[0];
+        return rules.decide("backend", frames(index % 2 === 0 ? "even" : "odd"), 4)[0];
       })
       .join("");
   };
@@ -137,7 +141,8 @@ describe("a filter", () => {
     ["an unknown sample", {}, { every: 2 }],
     ["null", null, {}],
   ])("is refused with %s", (_, filter, sample) => {
-    const make = (): Filter => new Filter(filter as TapFilter, sample as TapSample, { now: () => 0 });
+    const make = (): Filter =>
+      new Filter(filter as EspressoFilter, sample as EspressoSample, { now: () => 0 });
     expect(make).toThrow(expect.objectContaining({ code: "EINVAL" }));
   });
 });

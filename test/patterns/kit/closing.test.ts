@@ -103,7 +103,7 @@ const clients: Record<string, () => Closing> = {
     return { calls: [client.receive()], close: () => client.close() };
   },
   Espresso: () => {
-    const client = new EspressoListener({ connect: endpoint });
+    const client = new EspressoListener(endpoint);
     return { calls: [client.receive(), client.receiveMany()], close: () => client.close() };
   },
   "events of a pattern": () => {

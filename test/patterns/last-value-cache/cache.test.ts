@@ -23,8 +23,8 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
     const cache = kept(
       new LastValueCache({ ...options, frontendOptions: { context }, backendOptions: { context } }),
     );
-    const frontend = await cache.bindFrontend("tcp://127.0.0.1:*");
-    const backend = await cache.bindBackend("tcp://127.0.0.1:*");
+    const frontend = await cache.bind("frontend", "tcp://127.0.0.1:*");
+    const backend = await cache.bind("backend", "tcp://127.0.0.1:*");
     const publisher = kept(new Publisher({ context, sendHighWaterMark: 100_000 }));
     publisher.connect(frontend);
     await publisher.waitForSubscribers({ timeout: 8_000 });
@@ -55,7 +55,7 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
     for (const topic of ["b/2", "a/1", "b/1", "b", "c"]) await publisher.send([topic, "x", "", "y"]);
     await messages(5);
     const snapshot = within(
-      new Promise<number>((resolve) => cache.events.on("snapshot", ({ topics }) => resolve(topics))),
+      new Promise<number>((resolve) => cache.events.on("snapshot:sent", ({ topics }) => resolve(topics))),
       "a snapshot",
     );
     expect(await collect(subscribe("b"), 3)).toEqual(["b|x||y", "b/1|x||y", "b/2|x||y"]);
@@ -112,7 +112,7 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
   it("messages that it cannot keep pass, with an event and a counter", async () => {
     const { cache, publisher, subscribe, messages } = await start({ maxValueBytes: 10 });
     const told: string[] = [];
-    cache.events.on("uncached", ({ topic, reason }) => told.push(`${topic} ${reason}`));
+    cache.events.on("message:uncached", ({ topic, reason }) => told.push(`${topic} ${reason}`));
     const subscriber = subscribe("");
     await until(() => cache.stats().subscriptions === 1, "the subscription");
     await publisher.send("alone");
@@ -177,7 +177,7 @@ describe("LastValueCache", () => {
     const cache = new LastValueCache();
     await Promise.all([cache.close(), cache.close()]);
     expect(cache.closed).toBe(true);
-    await expect(cache.bindBackend("tcp://127.0.0.1:*")).rejects.toMatchObject({ code: "EBADF" });
-    expect(thrown(() => cache.connectFrontend("tcp://127.0.0.1:1")).code).toBe("EBADF");
+    await expect(cache.bind("backend", "tcp://127.0.0.1:*")).rejects.toMatchObject({ code: "EBADF" });
+    expect(thrown(() => cache.connect("frontend", "tcp://127.0.0.1:1")).code).toBe("EBADF");
   });
 });

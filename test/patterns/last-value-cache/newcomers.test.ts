@@ -32,9 +32,9 @@ async function start(options: LastValueCacheOptions = {}, endpoint = "tcp://127.
     }),
   );
   const publisher = kept(new Publisher({ context: zmtp, sendHighWaterMark: 100_000 }));
-  publisher.connect(await cache.bindFrontend("tcp://127.0.0.1:*"));
+  publisher.connect(await cache.bind("frontend", "tcp://127.0.0.1:*"));
   await publisher.waitForSubscribers({ timeout: 8_000 });
-  const backend = await cache.bindBackend(endpoint);
+  const backend = await cache.bind("backend", endpoint);
   const subscribe = (context: Context, prefix: string, receiveHighWaterMark = 100_000): Subscriber => {
     const subscriber = kept(new Subscriber({ context, receiveHighWaterMark }));
     subscriber.subscribe(prefix);

@@ -55,8 +55,8 @@ describe.skipIf(missing("pyzmq")).each([...ENGINE_NAMES])(
     it("a subscriber of pyzmq gets the last value at once, and a prefix of topics", async () => {
       const cache = new LastValueCache({ frontendOptions: { context }, backendOptions: { context } });
       open.push(cache);
-      const publisher = python(PUBLISHER, await cache.bindFrontend("tcp://127.0.0.1:*"));
-      const backend = await cache.bindBackend("tcp://127.0.0.1:*");
+      const publisher = python(PUBLISHER, await cache.bind("frontend", "tcp://127.0.0.1:*"));
+      const backend = await cache.bind("backend", "tcp://127.0.0.1:*");
       await publisher.heard("sent");
       await until(() => cache.stats().topics === 1_000, "all topics");
       const one = python(SUBSCRIBER, backend, "042");

@@ -29,7 +29,7 @@ function kept<T extends { close(options?: { linger?: number }): Promise<unknown>
 
 async function publish(cache: LastValueCache, messages: readonly string[][]): Promise<void> {
   const publisher = kept(new Publisher());
-  publisher.connect(await cache.bindFrontend("tcp://127.0.0.1:*"));
+  publisher.connect(await cache.bind("frontend", "tcp://127.0.0.1:*"));
   await publisher.waitForSubscribers({ timeout: 8_000 });
   const before = cache.stats().messages;
   for (const message of messages) await publisher.send(message);
@@ -40,7 +40,7 @@ const CACHE = `
 import { LastValueCache } from "shoal/patterns";
 const [store, frontend] = process.argv.slice(1);
 const cache = new LastValueCache({ store, storeInterval: 10, maxTopics: 100 });
-await cache.bindFrontend(frontend);
+await cache.bind("frontend", frontend);
 console.log("ready");
 process.stdin.on("data", () => console.log(cache.stats().messages + " " + cache.stats().store.pending));
 `;
@@ -61,7 +61,7 @@ describe("a last value cache with a store", () => {
     expect(texts(second.get("b") ?? [])).toEqual(["b", "2"]);
     expect(texts(second.get("") ?? [])).toEqual(["", "empty topic"]);
     const evicted: string[] = [];
-    second.events.on("evicted", ({ topic }) => evicted.push(String(topic)));
+    second.events.on("topic:evicted", ({ topic }) => evicted.push(String(topic)));
     await publish(second, [
       ["d", "1"],
       ["e", "1"],
@@ -102,7 +102,7 @@ describe("a last value cache with a store", () => {
       const cache = kept(new LastValueCache({ store: join(folder, "store") }));
       const subscriber = kept(new Subscriber());
       subscriber.subscribe("t4");
-      subscriber.connect(await cache.bindBackend("tcp://127.0.0.1:*"));
+      subscriber.connect(await cache.bind("backend", "tcp://127.0.0.1:*"));
       const expected = ["t4", ...Array.from({ length: 10 }, (_, i) => `t4${i}`)];
       expect(await collect(subscriber, 11)).toEqual(expected.map((topic) => `${topic}|${round}`));
       await cache.close({ linger: 0 });

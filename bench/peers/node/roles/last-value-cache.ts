@@ -25,8 +25,8 @@ function check(cache: LastValueCache, side: Side): void {
 const forwarder: Role = async (side) => {
   // What leaves has the mark that caches have: room for a value of each topic.
   const cache = new LastValueCache({ frontendOptions: caseOptions(side, "in") });
-  const frontend = await cache.bindFrontend(side.endpoint);
-  const backend = await cache.bindBackend(backendOf(side.endpoint));
+  const frontend = await cache.bind("frontend", side.endpoint);
+  const backend = await cache.bind("backend", backendOf(side.endpoint));
   await side.ready(frontend, backend);
   await side.stopped;
   check(cache, side);
