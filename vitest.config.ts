@@ -12,7 +12,7 @@ const PURE = [
   "test/engine/zmtp/mechanism/!(libzmq).test.ts",
   "test/patterns/kit/{calls,driver,errors,options}.test.ts",
   "test/patterns/**/{simulation,*rules,*protocol,table,topic-tree,value-cache,snapshots,router-reader}.test.ts",
-  "test/proxy/{rules,states,pairs,control-protocol}.test.ts",
+  "test/proxy/{rules,states,pairs,control-protocol,spec}.test.ts",
   "test/proxy/config/*.test.ts",
   "test/{proxy/policy,metrics}/rules.test.ts",
   "test/bench/{bodies,compare,report,sequences,statistics}.test.ts",

@@ -1,0 +1,81 @@
+/** docs/spec/proxy.md and docs/spec/tap.md: their vectors are what this code writes, and read back what it says. */
+import { endianness } from "node:os";
+import { describe, expect, it } from "vitest";
+import { InvalidStateError } from "../../src/core/errors.js";
+import { decodeMetadata, encodeMetadata } from "../../src/engine/zmtp/codec/metadata.js";
+import { encodeTrailer, parseTrailer, type Trailer } from "../../src/patterns/espresso/protocol.js";
+import {
+  errorReply,
+  jsonReply,
+  parseControl,
+  statisticsReply,
+  wordReply,
+} from "../../src/proxy/control-protocol.js";
+import { PROXY_PROPERTY } from "../../src/proxy/loop-detector.js";
+import { codes, tableUnder } from "../docs-tables/support/markdown.js";
+
+/** The last code of each row: frames in hexadecimal, spaces between, `-` for an empty one. */
+function vectors(file: string, heading: string): Buffer[][] {
+  return tableUnder(`spec/${file}`, heading).map(([, text]) =>
+    (codes(text as string).at(-1) as string)
+      .split(" ")
+      .map((hex) => Buffer.from(hex === "-" ? "" : hex, "hex")),
+  );
+}
+
+const counts = (first: number) => ({
+  in: { messages: first, bytes: first + 1 },
+  out: { messages: first + 2, bytes: first + 3 },
+});
+
+describe("the proxy's wire forms", () => {
+  it("the property is written as the page says", () => {
+    const id = "00112233445566778899aabbccddeeff";
+    const [[bytes]] = vectors("proxy.md", "Vector of the property") as [[Buffer]];
+    expect(PROXY_PROPERTY).toBe("X-Shoal-Proxy");
+    expect(Buffer.from(encodeMetadata(new Map([[PROXY_PROPERTY, Buffer.from(id)]])))).toEqual(bytes);
+    const read = decodeMetadata(bytes);
+    expect(typeof read === "string" ? read : String([...read.values()][0])).toBe(id);
+  });
+
+  it("replies of the control socket are those of the page", () => {
+    const [statistics, word, json, error] = vectors("proxy.md", "Vectors of the control protocol");
+    if (endianness() === "LE") expect(statisticsReply(counts(1), counts(5))).toEqual(statistics);
+    expect(wordReply()).toEqual(word);
+    expect(jsonReply({ command: "pause" })).toEqual(json);
+    expect(errorReply(new InvalidStateError("EFSM", "no"))).toEqual(error);
+  });
+
+  it("every command of the page is understood, and nothing else", () => {
+    const rows = tableUnder("spec/proxy.md", "Control protocol");
+    const words = codes(rows[0]?.[0] as string).concat(codes(rows[1]?.[0] as string));
+    expect(words).toHaveLength(5);
+    for (const word of words) expect(parseControl([Buffer.from(word)])).toMatchObject({ as: "word" });
+    const [, pause, drain] = rows.slice(2).map(([cell]) => codes(cell as string));
+    const names = ["status", "pause", ...(pause as string[]).slice(1)];
+    expect(names).toEqual(["status", "pause", "resume", "terminate", "kill"]);
+    for (const command of names)
+      expect(parseControl([Buffer.from(JSON.stringify({ command }))])).toMatchObject({ action: command });
+    const text = (drain?.[0] as string).replace("MS", "5");
+    expect(parseControl([Buffer.from(text)])).toMatchObject({ action: "drain", timeout: 5 });
+    for (const frames of [["STOP"], ["PAUSE", ""], ['{"command":"pause","x":1}'], ["x".repeat(4_097)]])
+      expect(parseControl(frames.map((each) => Buffer.from(each)))).toMatchObject({ action: "refuse" });
+  });
+
+  it("a tap's trailers are those of the page", () => {
+    const trailers: Trailer[] = [
+      { from: "frontend", frames: 2, size: 12, time: 1_000, passed: 1, numbers: [] },
+      {
+        from: "backend",
+        frames: 1,
+        size: 3,
+        time: 1.5,
+        passed: 7,
+        numbers: [{ length: 2, generation: 9, number: 5 }],
+      },
+    ];
+    const bytes = vectors("tap.md", "Vectors").map(([frame]) => frame as Buffer);
+    expect(trailers.map(encodeTrailer)).toEqual(bytes);
+    expect(bytes.map(parseTrailer)).toEqual(trailers);
+  });
+});
