@@ -14,7 +14,7 @@ const subscriber = new SequencedSubscriber();
 subscriber.subscribe("price");
 subscriber.connect(endpoint, replay);
 /** @type {Promise<import("shoal/patterns").SequenceRange & { missed: number }>} */
-const lateJoin = new Promise((resolve) => subscriber.events.on("late-join", resolve));
+const lateJoin = new Promise((resolve) => subscriber.events.on("stream:joined-late", resolve));
 await publisher.waitForSubscribers();
 
 publisher.publish("price", "13");

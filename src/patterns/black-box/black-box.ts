@@ -15,7 +15,7 @@ import {
   InvalidStateError,
   TransportError,
 } from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
+import { Driver } from "../kit/driver.js";
 import {
   type FromReceiver,
   fromPlain,
@@ -24,12 +24,10 @@ import {
   type ToReceiver,
 } from "./messages.js";
 import { type BlackBoxOptions, type ResolvedBox, resolveBox } from "./options.js";
-import type { BoxDropReason, ShardStats } from "./shard.js";
+import type { BlackBoxDropReason, BlackBoxShardStats } from "./shard.js";
 import { ShardThread, startThread, type ThreadOwner } from "./threads.js";
 
-/** ms that `close` gives to what was read, unless it is told otherwise. */
-const CLOSE_LINGER = 1_000;
-/** ms that a module's `teardown` has after that. */
+/** ms that a module's `teardown` has after the linger of `close`. */
 const TEARDOWN_TIME = 1_000;
 
 /** What a handler's module gets beside the message. */
@@ -52,12 +50,12 @@ export type BlackBoxHandler<D = unknown> = (frames: Buffer[], context: BlackBoxC
 
 /** What happens to a Black Box. */
 export type BlackBoxEvent =
-  | { readonly type: "peer:join" | "peer:leave"; readonly address: string }
+  | { readonly type: "peer:joined" | "peer:left"; readonly address: string }
   /** Messages were dropped since the last such event, a tenth of a second ago or more. */
   | {
-      readonly type: "drop";
+      readonly type: "messages:dropped";
       readonly shard: number;
-      readonly reason: BoxDropReason;
+      readonly reason: BlackBoxDropReason;
       readonly messages: number;
     }
   /** The handler threw or rejected; the first at once, further ones together each tenth of a second. */
@@ -85,7 +83,7 @@ export type BlackBoxEvent =
 /**
  * A Black Box's accounts, all since it was started:
  *
- *   received = held + handled + failed + queued + inHand + dropped{…} + lost
+ *   received = held + handled + failed + queued + inFlight + dropped{…} + lost
  */
 export interface BlackBoxStats extends ReceiverStats {
   readonly handled: number;
@@ -94,10 +92,10 @@ export interface BlackBoxStats extends ReceiverStats {
   readonly queued: number;
   readonly queuedBytes: number;
   /** Messages with the worker threads. */
-  readonly inHand: number;
+  readonly inFlight: number;
   /** Messages that worker threads were at when they crashed, or were ended by `close`. */
   readonly lost: number;
-  readonly dropped: Readonly<Record<BoxDropReason, number>>;
+  readonly dropped: Readonly<Record<BlackBoxDropReason, number>>;
   /** Worker threads that crashed. */
   readonly crashes: number;
 }
@@ -106,34 +104,37 @@ export interface BlackBoxStats extends ReceiverStats {
  * A subscriber for streams that one thread cannot deal with: messages are received in a thread of their own, and
  * handled in others, those of one key in order.
  */
-export class BlackBox {
-  readonly events: EventStream<BlackBoxEvent> = new EventStream();
+export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
   readonly #options: ResolvedBox;
   #receiver: Worker | undefined;
   #threads: ShardThread[] = [];
   #endpoint: string | null = null;
   #starting: Promise<void> | undefined;
-  #closing: Promise<void> | undefined;
   #final: ReceiverStats | undefined;
   #crashes = 0;
   readonly #asked: { resolve: (stats: ReceiverStats) => void; reject: (error: Error) => void }[] = [];
   readonly #crashed = new Map<number, { error: Error; restartIn: number }>();
   #opened: { resolve: () => void; reject: (error: Error) => void } | undefined;
   #receiverExited: Promise<void> = Promise.resolve();
+  #drained: (() => void) | undefined;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: BlackBoxOptions) {
+    super("BlackBox", {
+      "peer:joined": true,
+      "peer:left": true,
+      "messages:dropped": true,
+      "handler:failed": true,
+      "worker:crashed": true,
+      "worker:restarted": true,
+      "receiver:crashed": true,
+    });
     this.#options = resolveBox(options);
   }
 
   /** The endpoint of the last `bind` (wildcards filled in) or `connect`; `null` before {@link start} settles. */
   get endpoint(): string | null {
     return this.#endpoint;
-  }
-
-  /** Whether `close` was called. */
-  get closed(): boolean {
-    return this.#closing !== undefined;
   }
 
   /**
@@ -143,7 +144,11 @@ export class BlackBox {
    *   socket option; TransportError as a socket's `bind` does; ClosedError `EBADF` when it is closed. It is closed then.
    */
   start(): Promise<void> {
-    if (this.#closing !== undefined) return Promise.reject(closed());
+    try {
+      this.assertOpen();
+    } catch (error) {
+      return Promise.reject(error);
+    }
     this.#starting ??= this.#start().catch(async (error: unknown) => {
       await this.close({ linger: 0 });
       throw error;
@@ -160,7 +165,7 @@ export class BlackBox {
     const receiver = this.#receiver;
     if (this.#final !== undefined) return this.#summed(this.#final);
     if (receiver === undefined) {
-      if (this.#closing !== undefined) throw closed();
+      if (this.closed) throw closed();
       throw new InvalidStateError("EFSM", "The Black Box is not started");
     }
     const answer = new Promise<ReceiverStats>((resolve, reject) => {
@@ -168,24 +173,6 @@ export class BlackBox {
     });
     this.#tell({ type: "stats" });
     return this.#summed(await answer);
-  }
-
-  /**
-   * Reads nothing more, waits until what was read is handled, and ends the threads. What the SUB had received and was
-   * not read is thrown away: `unread` counts it. Closing twice is closing once.
-   *
-   * @param options linger: ms to wait; the rest is dropped (`closed`). -1: no limit. Default 1,000
-   */
-  close(options: { readonly linger?: number } = {}): Promise<void> {
-    const { linger = CLOSE_LINGER } = options;
-    if (!Number.isInteger(linger) || linger < -1)
-      throw new InvalidArgumentError(`linger is a whole number of ms, or -1; got ${String(linger)}`);
-    this.#closing ??= this.#close(linger);
-    return this.#closing;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
   }
 
   async #start(): Promise<void> {
@@ -218,22 +205,35 @@ export class BlackBox {
         resolve();
         const error = cause ?? new Error(`The receiver thread ended with exit code ${code}`);
         for (const asked of this.#asked.splice(0)) asked.reject(closed());
-        this.#opened?.reject(this.#closing === undefined ? error : closed());
-        if (this.#closing !== undefined) return;
+        this.#drained?.();
+        this.#opened?.reject(this.closed ? closed() : error);
+        if (this.closed) return;
         this.events.emit({ type: "receiver:crashed", error });
         void this.close({ linger: 0 });
       });
     });
   }
 
-  async #close(linger: number): Promise<void> {
+  /** Reads nothing more, and waits until everything that was read is handled. */
+  protected override onDrain(): Promise<void> {
+    if (this.#receiver === undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#drained = resolve;
+      this.#tell({ type: "drain" });
+    });
+  }
+
+  /**
+   * Reads nothing more, waits for at most `linger` ms until everything that was read is handled, drops the rest (`closed`),
+   * and ends the threads. What the SUB had received and was not read is thrown away: `unread` counts it.
+   */
+  protected async onClose(linger: number): Promise<void> {
     if (this.#receiver !== undefined) {
       // Without a limit it ends by itself, or when its threads have been ended.
       this.#tell({ type: "close", linger });
       await this.#receiverExited;
     }
     await Promise.all(this.#threads.map((thread) => thread.close(linger === 0 ? 0 : TEARDOWN_TIME)));
-    this.events.close();
   }
 
   #tell(message: ToReceiver, transfer: MessagePort[] = []): void {
@@ -245,6 +245,9 @@ export class BlackBox {
       case "open":
         this.#endpoint = message.endpoint;
         this.#opened?.resolve();
+        return;
+      case "drained":
+        this.#drained?.();
         return;
       case "refused":
         this.#opened?.reject(toError(message.error));
@@ -259,7 +262,7 @@ export class BlackBox {
         this.#lost(message.shard, message.messages);
         return;
       case "drops":
-        for (const drop of message.drops) this.events.emit({ type: "drop", ...drop });
+        for (const drop of message.drops) this.events.emit({ type: "messages:dropped", ...drop });
         return;
       default:
         this.events.emit(message);
@@ -292,10 +295,11 @@ export class BlackBox {
 
   #summed(stats: ReceiverStats): BlackBoxStats {
     const dropped = { newest: 0, oldest: 0, conflated: 0, "too-large": 0, closed: 0 };
-    const sum = (name: Exclude<keyof ShardStats, "dropped">): number =>
+    const sum = (name: Exclude<keyof BlackBoxShardStats, "dropped">): number =>
       stats.shards.reduce((total, shard) => total + shard[name], 0);
     for (const shard of stats.shards) {
-      for (const reason of Object.keys(dropped) as BoxDropReason[]) dropped[reason] += shard.dropped[reason];
+      for (const reason of Object.keys(dropped) as BlackBoxDropReason[])
+        dropped[reason] += shard.dropped[reason];
     }
     return {
       ...stats,
@@ -303,7 +307,7 @@ export class BlackBox {
       failed: sum("failed"),
       queued: sum("queued"),
       queuedBytes: sum("queuedBytes"),
-      inHand: sum("inHand"),
+      inFlight: sum("inFlight"),
       lost: sum("lost"),
       dropped,
       crashes: this.#crashes,

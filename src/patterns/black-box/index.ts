@@ -7,5 +7,5 @@ export {
   type BlackBoxStats,
 } from "./black-box.js";
 export type { BlackBoxOptions } from "./options.js";
-export type { BoxDropReason, FullPolicy, ShardStats } from "./shard.js";
-export type { ShardKey } from "./sharding.js";
+export type { BlackBoxShardKey } from "./rules.js";
+export type { BlackBoxDropReason, BlackBoxFullPolicy, BlackBoxShardStats } from "./shard.js";

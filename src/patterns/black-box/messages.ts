@@ -12,8 +12,7 @@
 import type { MessagePort } from "node:worker_threads";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { SocketStats } from "../../sockets/stats.js";
-import type { BoxRulesOptions, BoxRulesStats, Drops } from "./rules.js";
-import type { ShardKey } from "./sharding.js";
+import type { BlackBoxShardKey, BoxRulesOptions, BoxRulesStats, Drops } from "./rules.js";
 
 /** What a worker thread counts of its messages, modulo 2³², in memory that the receiver sees: where each number is. */
 export const Progress = { BEGUN: 0, FINISHED: 1, FAILED: 2, LENGTH: 3 } as const;
@@ -29,7 +28,7 @@ export interface PlainError {
 /** What the receiver thread begins with. */
 export interface ReceiverData {
   readonly rules: BoxRulesOptions;
-  readonly key: ShardKey | undefined;
+  readonly key: BlackBoxShardKey | undefined;
   readonly engine: string | undefined;
   readonly socketOptions: Omit<SubscriberOptions, "context" | "codec" | "authenticate">;
   readonly bind: readonly string[];
@@ -50,6 +49,8 @@ export type ToReceiver =
     }
   | { readonly type: "down"; readonly shard: number }
   | { readonly type: "stats" }
+  /** Read nothing more, and report when everything that was read is handled. */
+  | { readonly type: "drain" }
   /** ms for what was read to be handled; negative: no limit. */
   | { readonly type: "close"; readonly linger: number };
 
@@ -65,9 +66,10 @@ export type FromReceiver =
   /** The socket is open; `endpoint` as its `lastEndpoint`. */
   | { readonly type: "open"; readonly endpoint: string | null }
   | { readonly type: "refused"; readonly error: PlainError }
+  | { readonly type: "drained" }
   | { readonly type: "lost"; readonly shard: number; readonly messages: number }
   | { readonly type: "drops"; readonly drops: readonly Drops[] }
-  | { readonly type: "peer:join" | "peer:leave"; readonly address: string }
+  | { readonly type: "peer:joined" | "peer:left"; readonly address: string }
   | { readonly type: "stats" | "closed"; readonly stats: ReceiverStats };
 
 /** What a worker thread begins with. */
@@ -117,4 +119,69 @@ export function fromPlain({ name, message, stack, code }: PlainError): Error {
   if (stack !== undefined) error.stack = stack;
   if (code !== undefined) Object.assign(error, { code });
   return error;
+}
+
+/**
+ * Messages on their way from one thread to another: one ArrayBuffer a batch, which is handed over, not copied.
+ *
+ *   offset  bytes
+ *        0      4  n, how many messages
+ *   then for each message
+ *        0      4  f, how many frames
+ *        4    4 f  their lengths
+ *            …     the frames, one after the other
+ *
+ * Numbers are little-endian: both ends are threads of one process.
+ */
+
+/** @param bytes of all frames together */
+export function pack(messages: readonly (readonly Buffer[])[], bytes: number): ArrayBuffer {
+  let total = 4 + 4 * messages.length + bytes;
+  for (const frames of messages) total += 4 * frames.length;
+  // A pool would hand out pieces of a buffer that others use: this one is to be given away.
+  const memory = new ArrayBuffer(total);
+  const target = Buffer.from(memory);
+  let offset = target.writeUInt32LE(messages.length, 0);
+  for (let m = 0; m < messages.length; m++) {
+    const frames = messages[m] as readonly Buffer[];
+    offset = target.writeUInt32LE(frames.length, offset);
+    for (let i = 0; i < frames.length; i++)
+      offset = target.writeUInt32LE((frames[i] as Buffer).length, offset);
+    for (let i = 0; i < frames.length; i++) {
+      const frame = frames[i] as Buffer;
+      target.set(frame, offset);
+      offset += frame.length;
+    }
+  }
+  return memory;
+}
+
+/** Takes the messages of a batch out, one by one; their frames are views of its memory. */
+export class Unpacker {
+  readonly #source: Buffer;
+  #left: number;
+  #offset = 4;
+
+  constructor(memory: ArrayBuffer) {
+    this.#source = Buffer.from(memory);
+    this.#left = this.#source.readUInt32LE(0);
+  }
+
+  next(): Buffer[] | undefined {
+    if (this.#left === 0) return undefined;
+    this.#left -= 1;
+    const source = this.#source;
+    const count = source.readUInt32LE(this.#offset);
+    let lengths = this.#offset + 4;
+    let offset = lengths + 4 * count;
+    const frames = new Array<Buffer>(count);
+    for (let i = 0; i < count; i++) {
+      const end = offset + source.readUInt32LE(lengths);
+      frames[i] = source.subarray(offset, end);
+      lengths += 4;
+      offset = end;
+    }
+    this.#offset = offset;
+    return frames;
+  }
 }

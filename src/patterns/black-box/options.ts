@@ -6,8 +6,8 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
 import { checkCount, checkEndpoint, checkKeys } from "../kit/options.js";
 import type { ReceiverData } from "./messages.js";
-import type { FullPolicy } from "./shard.js";
-import { keyEndOf, type ShardKey } from "./sharding.js";
+import { type BlackBoxShardKey, keyEndOf } from "./rules.js";
+import type { BlackBoxFullPolicy } from "./shard.js";
 
 /** Worker threads at most. */
 const MAX_WORKERS = 256;
@@ -17,10 +17,10 @@ const MAX_QUEUED_BYTES = 67_108_864;
 /** Messages, and bytes unless one message alone has more, that go to a thread at once. */
 const MAX_BATCH = 1_000;
 const MAX_BATCH_BYTES = 1_048_576;
-/** Batches that a thread has in hand: one that it works on, and one that it need not wait for. */
-const MAX_IN_HAND = 2;
+/** Batches that a thread has in flight: one that it works on, and one that it need not wait for. */
+const MAX_IN_FLIGHT = 2;
 
-const POLICIES: readonly FullPolicy[] = ["drop-newest", "drop-oldest", "conflate", "wait"];
+const POLICIES: readonly BlackBoxFullPolicy[] = ["drop-newest", "drop-oldest", "conflate", "wait"];
 
 /** Options of {@link BlackBox}. */
 export interface BlackBoxOptions {
@@ -38,9 +38,9 @@ export interface BlackBoxOptions {
   /** Worker threads, and so shards, at most 256. Default: one less than the machine runs at once, 1 at least. */
   readonly workers?: number;
   /** The part of the first frame by which messages have their shard, and their order. Default: all of it. */
-  readonly key?: ShardKey;
+  readonly key?: BlackBoxShardKey;
   /** What happens to a message whose shard's queue is full. Default `"drop-oldest"`. */
-  readonly full?: FullPolicy;
+  readonly full?: BlackBoxFullPolicy;
   /** Messages that wait for one shard. Default 10,000. */
   readonly maxQueued?: number;
   /** Bytes of them; a message that has more alone is dropped. Default 67,108,864. */
@@ -105,7 +105,7 @@ export function resolveBox(options: BlackBoxOptions): ResolvedBox {
     maxQueuedBytes: checkCount("maxQueuedBytes", options.maxQueuedBytes ?? MAX_QUEUED_BYTES, 1),
     maxBatch: MAX_BATCH,
     maxBatchBytes: MAX_BATCH_BYTES,
-    maxInHand: MAX_IN_HAND,
+    maxInFlight: MAX_IN_FLIGHT,
   };
   const subscribe = prefixesOf(options.subscribe);
   const receiver = {

@@ -2,17 +2,17 @@
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { Context } from "../../sockets/context.js";
 import { Subscriber } from "../../sockets/pub-sub.js";
-import { pack } from "./batch.js";
 import {
   type FromReceiver,
   Progress,
+  pack,
   type ReceiverData,
   type ReceiverStats,
   type ToReceiver,
   toPlain,
 } from "./messages.js";
-import { BoxRules } from "./rules.js";
-import { keyEndOf } from "./sharding.js";
+
+import { BoxRules, keyEndOf } from "./rules.js";
 
 /** Messages read at once. */
 const READ = 1_000;
@@ -41,7 +41,7 @@ class Receiver {
   #unread = 0;
   #reporting: NodeJS.Timeout | undefined;
   #proceed: (() => void) | undefined;
-  #whenIdle: (() => void) | undefined;
+  readonly #whenIdle: (() => void)[] = [];
 
   constructor(data: ReceiverData) {
     const { rules, key, engine, socketOptions } = data;
@@ -56,9 +56,9 @@ class Receiver {
       ...(engine === undefined ? {} : { context: new Context({ engine }) }),
       ...socketOptions,
     });
-    for (const type of ["peer:join", "peer:leave"] as const) {
-      this.#socket.events.on(type, ({ address }) => tell({ type, address }));
-    }
+    this.#socket.events
+      .on("peer:join", ({ address }) => tell({ type: "peer:joined", address }))
+      .on("peer:leave", ({ address }) => tell({ type: "peer:left", address }));
   }
 
   async open({ bind, connect, subscribe }: ReceiverData): Promise<void> {
@@ -117,20 +117,17 @@ class Receiver {
     return { ...this.#rules.stats(), socket: this.#socket.stats(), unread: this.#unread };
   }
 
-  /** Reads nothing more, and waits for what was read, for `linger` ms. */
+  /** Reads nothing more, and reports when everything that was read is handled. */
+  async drain(): Promise<void> {
+    await this.#stopReading();
+    await this.#idle(-1);
+    tell({ type: "drained" });
+  }
+
+  /** Reads nothing more, and waits until everything that was read is handled, for at most `linger` ms. */
   async close(linger: number): Promise<void> {
-    this.#unread = this.#socket.stats().receiveQueued;
-    await this.#socket.close({ linger: 0 });
-    this.#proceed?.();
-    if (linger !== 0 && !this.#rules.idle) {
-      await new Promise<void>((resolve) => {
-        const timer = linger < 0 ? undefined : setTimeout(resolve, linger);
-        this.#whenIdle = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
+    await this.#stopReading();
+    if (linger !== 0) await this.#idle(linger);
     // What is in a thread's hands is no longer waited for.
     for (const shard of [...this.#links.keys()]) this.down(shard);
     this.#rules.close();
@@ -138,6 +135,24 @@ class Receiver {
     clearTimeout(this.#reporting);
     tell({ type: "closed", stats: this.stats() });
     main.close();
+  }
+
+  async #stopReading(): Promise<void> {
+    if (!this.#socket.closed) this.#unread = this.#socket.stats().receiveQueued;
+    await this.#socket.close({ linger: 0 });
+    this.#proceed?.();
+  }
+
+  /** @param limit ms; negative: no limit */
+  async #idle(limit: number): Promise<void> {
+    if (this.#rules.idle) return;
+    await new Promise<void>((resolve) => {
+      const timer = limit < 0 ? undefined : setTimeout(resolve, limit);
+      this.#whenIdle.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   #finished(shard: number, port: MessagePort, failed: number): void {
@@ -153,7 +168,7 @@ class Receiver {
       this.#proceed();
       this.#proceed = undefined;
     }
-    if (this.#whenIdle !== undefined && this.#rules.idle) this.#whenIdle();
+    if (this.#rules.idle) for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
   #report = (): void => {
@@ -190,6 +205,9 @@ try {
         break;
       case "stats":
         tell({ type: "stats", stats: receiver.stats() });
+        break;
+      case "drain":
+        void receiver.drain();
         break;
       case "close":
         void receiver.close(message.linger);

@@ -3,21 +3,23 @@
  * one shard, is in its thread's hands or is dropped there is in shard.ts.
  *
  *                  receive                               finished
- *   SUB ──> shard of the key ──> queue (bounded) ──> in hand ──> handled, failed
+ *   SUB ──> shard of the key ──> queue (bounded) ──> in flight ──> handled, failed
  *                    │                │                 │
  *                    └── dropped <────┘ <───────────────┴── lost with a thread that crashed; the others wait again
  *
- *   received = held + handled + failed + queued + in hand + dropped{newest, oldest, conflated, too-large, closed} + lost
+ *   received = held + handled + failed + queued + in flight + dropped{newest, oldest, conflated, too-large, closed} + lost
  *
  * With `wait`, what was read and has no room is held: one read at most, since nothing is read meanwhile.
  *
- * Messages with one key go to one shard, in order; a shard's thread has at most `maxInHand` batches at a time, and
+ * Messages with one key go to one shard, in order; a shard's thread has at most `maxInFlight` batches at a time, and
  * deals with one message after the other. Meanwhile the queue grows, and the next batch with it: batches are as large
  * as the load wants them.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { type BoxDropReason, Shard, type ShardLimits, type ShardStats } from "./shard.js";
-import { hash, type KeyEnd } from "./sharding.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { fnv1a } from "../../core/hash.js";
+import { checkCount, checkKeys } from "../kit/options.js";
+import { type BlackBoxDropReason, type BlackBoxShardStats, Shard, type ShardLimits } from "./shard.js";
 
 /** What the rules need to know. */
 export interface BoxRulesOptions extends ShardLimits {
@@ -36,13 +38,13 @@ export interface BoxRulesStats {
   readonly received: number;
   /** Messages read that wait for room in their shard's queue (`wait`). */
   readonly held: number;
-  readonly shards: readonly ShardStats[];
+  readonly shards: readonly BlackBoxShardStats[];
 }
 
 /** Drops since the last time that somebody asked. */
 export interface Drops {
   readonly shard: number;
-  readonly reason: BoxDropReason;
+  readonly reason: BlackBoxDropReason;
   readonly messages: number;
 }
 
@@ -170,4 +172,56 @@ export class BoxRules {
       this.#outbox.batch(index, batch.messages, batch.bytes);
     }
   }
+}
+
+/** Which shard a message belongs to: one hash of one part of its topic. Pure. */
+
+/**
+ * The part of the first frame that decides: messages with the same key have an order.
+ *
+ *   { length: 4 }                     its first 4 bytes
+ *   { delimiter: "." }                up to the first "."
+ *   { delimiter: ".", parts: 2 }      up to the second "."
+ *
+ * A frame that is shorter, or has fewer delimiters, is its own key. Default: the whole frame.
+ */
+export type BlackBoxShardKey =
+  | { readonly length: number }
+  | { readonly delimiter: string; readonly parts?: number };
+
+/** @returns the end of the key in a first frame */
+export type KeyEnd = (topic: Buffer) => number;
+
+/** @throws InvalidArgumentError `EINVAL` for what is no {@link BlackBoxShardKey} */
+export function keyEndOf(key: BlackBoxShardKey | undefined): KeyEnd {
+  if (key === undefined) return (topic) => topic.length;
+  checkKeys("key", key, ["length", "delimiter", "parts"]);
+  if ("length" in key) {
+    if ("delimiter" in key || "parts" in key)
+      throw new InvalidArgumentError("key has a length or a delimiter, not both");
+    const length = checkCount("key.length", key.length, 1);
+    return (topic) => Math.min(length, topic.length);
+  }
+  if (typeof key.delimiter !== "string" || key.delimiter === "")
+    throw new InvalidArgumentError("key.delimiter is a text of one character or more");
+  const delimiter = Buffer.from(key.delimiter);
+  const parts = checkCount("key.parts", key.parts ?? 1, 1);
+  return (topic) => {
+    let end = -delimiter.length;
+    for (let part = 0; part < parts; part++) {
+      end = topic.indexOf(delimiter, end + delimiter.length);
+      if (end < 0) return topic.length;
+    }
+    return end;
+  };
+}
+
+/** FNV-1a with an avalanche at its end: keys that differ in their last character alone are spread evenly, too. */
+export function hash(bytes: Buffer, end: number): number {
+  let value = fnv1a(bytes, 0, end);
+  value ^= value >>> 16;
+  value = Math.imul(value, 0x85ebca6b);
+  value ^= value >>> 13;
+  value = Math.imul(value, 0xc2b2ae35);
+  return (value ^ (value >>> 16)) >>> 0;
 }

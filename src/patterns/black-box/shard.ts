@@ -1,14 +1,14 @@
 /**
- * One shard of a Black Box: the queue of what waits for its thread, and what that has in hand. Pure.
+ * One shard of a Black Box: the queue of what waits for its thread, and what that has in flight. Pure.
  *
- *   offer ──> queue (bounded) ──next──> in hand ──finished──> handled, failed
+ *   offer ──> queue (bounded) ──next──> in flight ──finished──> handled, failed
  *     │              │                     │
  *     └── dropped <──┘                     └──crashed──> the one it was at: lost; the others: next again, first
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 
 /** What happens to a message whose shard's queue is full. */
-export type FullPolicy =
+export type BlackBoxFullPolicy =
   /** The message is dropped. */
   | "drop-newest"
   /** The oldest ones of the queue are dropped, until there is room. */
@@ -19,7 +19,7 @@ export type FullPolicy =
   | "wait";
 
 /** Why a message was dropped. */
-export type BoxDropReason =
+export type BlackBoxDropReason =
   /** The queue was full, and the policy is `drop-newest`. */
   | "newest"
   /** The queue was full, and a later message came. */
@@ -33,29 +33,29 @@ export type BoxDropReason =
 
 /** What bounds a shard. */
 export interface ShardLimits {
-  readonly full: FullPolicy;
+  readonly full: BlackBoxFullPolicy;
   /** Messages, and bytes of their frames, that wait for one shard. */
   readonly maxQueued: number;
   readonly maxQueuedBytes: number;
   /** Messages, and bytes (but one message at least), of a batch. */
   readonly maxBatch: number;
   readonly maxBatchBytes: number;
-  /** Batches that a shard's thread has in hand. */
-  readonly maxInHand: number;
+  /** Batches that a shard's thread has in flight. */
+  readonly maxInFlight: number;
 }
 
 /** One shard's accounts at this moment, all counts since the beginning. */
-export interface ShardStats {
+export interface BlackBoxShardStats {
   readonly received: number;
   readonly handled: number;
   readonly failed: number;
   readonly queued: number;
   readonly queuedBytes: number;
   /** With the thread, and not told of as finished. */
-  readonly inHand: number;
+  readonly inFlight: number;
   /** Messages that a thread was at when it crashed, or was ended. */
   readonly lost: number;
-  readonly dropped: Readonly<Record<BoxDropReason, number>>;
+  readonly dropped: Readonly<Record<BlackBoxDropReason, number>>;
   /** Batches sent to the thread. */
   readonly batches: number;
 }
@@ -71,7 +71,7 @@ interface Batch {
   readonly bytes: number;
 }
 
-const REASONS: readonly BoxDropReason[] = ["newest", "oldest", "conflated", "too-large", "closed"];
+const REASONS: readonly BlackBoxDropReason[] = ["newest", "oldest", "conflated", "too-large", "closed"];
 
 export class Shard {
   /** Whether there is a thread that takes batches. */
@@ -84,20 +84,20 @@ export class Shard {
   readonly #batches = new RingBuffer<Batch>();
   /** What the thread before it had not begun. */
   readonly #again = new RingBuffer<Batch>();
-  readonly #dropped: Record<BoxDropReason, number> = {
+  readonly #dropped: Record<BlackBoxDropReason, number> = {
     newest: 0,
     oldest: 0,
     conflated: 0,
     "too-large": 0,
     closed: 0,
   };
-  readonly #told: Record<BoxDropReason, number> = { ...this.#dropped };
+  readonly #told: Record<BlackBoxDropReason, number> = { ...this.#dropped };
   #received = 0;
   #handled = 0;
   #failed = 0;
   #lost = 0;
   #bytes = 0;
-  #inHand = 0;
+  #inFlight = 0;
   #sent = 0;
 
   constructor(limits: ShardLimits) {
@@ -106,7 +106,7 @@ export class Shard {
 
   /** Whether nothing waits for the thread or is in its hands. */
   get idle(): boolean {
-    return this.#queue.length === 0 && this.#again.length === 0 && this.#inHand === 0;
+    return this.#queue.length === 0 && this.#again.length === 0 && this.#inFlight === 0;
   }
 
   /** Whether a message would have room only if the thread took some of those that wait. */
@@ -138,19 +138,19 @@ export class Shard {
   }
 
   /** A message that came is not kept. */
-  refuse(reason: BoxDropReason): true {
+  refuse(reason: BlackBoxDropReason): true {
     this.#received += 1;
     this.#dropped[reason] += 1;
     return true;
   }
 
-  /** What the thread gets next; it is in hand then. @returns `undefined`: nothing waits, it has enough, or is not up */
+  /** What the thread gets next; it is in flight then. @returns `undefined`: nothing waits, it has enough, or is not up */
   next(): Batch | undefined {
-    if (!this.up || this.#batches.length >= this.#limits.maxInHand) return undefined;
+    if (!this.up || this.#batches.length >= this.#limits.maxInFlight) return undefined;
     const batch = this.#again.shift() ?? this.#gather();
     if (batch === undefined) return undefined;
     this.#batches.push(batch);
-    this.#inHand += batch.messages.length;
+    this.#inFlight += batch.messages.length;
     this.#sent += 1;
     return batch;
   }
@@ -169,7 +169,7 @@ export class Shard {
    * @returns the messages lost
    */
   crashed(progress: { begun: number; finished: number; failed: number }): number {
-    const begun = Math.min(progress.begun, this.#inHand);
+    const begun = Math.min(progress.begun, this.#inFlight);
     const finished = Math.min(progress.finished, begun);
     this.#account(finished, Math.min(progress.failed, finished));
     const lost = begun - finished;
@@ -181,7 +181,7 @@ export class Shard {
       if (over < messages.length) this.#again.push(over === 0 ? batch : without(batch, over));
       over = Math.max(0, over - messages.length);
     }
-    this.#inHand = 0;
+    this.#inFlight = 0;
     return lost;
   }
 
@@ -195,14 +195,14 @@ export class Shard {
     this.#bytes = 0;
   }
 
-  stats(): ShardStats {
+  stats(): BlackBoxShardStats {
     return {
       received: this.#received,
       handled: this.#handled,
       failed: this.#failed,
       queued: this.#queue.length + this.#waitingAgain(),
       queuedBytes: this.#bytes,
-      inHand: this.#inHand,
+      inFlight: this.#inFlight,
       lost: this.#lost,
       dropped: { ...this.#dropped },
       batches: this.#sent,
@@ -210,8 +210,8 @@ export class Shard {
   }
 
   /** What was dropped since the last call. */
-  takeDrops(): { readonly reason: BoxDropReason; readonly messages: number }[] {
-    const drops: { reason: BoxDropReason; messages: number }[] = [];
+  takeDrops(): { readonly reason: BlackBoxDropReason; readonly messages: number }[] {
+    const drops: { reason: BlackBoxDropReason; messages: number }[] = [];
     for (const reason of REASONS) {
       const messages = this.#dropped[reason] - this.#told[reason];
       if (messages > 0) drops.push({ reason, messages });
@@ -268,7 +268,7 @@ export class Shard {
   #account(messages: number, failed: number): void {
     this.#handled += messages - failed;
     this.#failed += failed;
-    this.#inHand -= messages;
+    this.#inFlight -= messages;
   }
 
   #waitingAgain(): number {

@@ -3,7 +3,6 @@ import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { builtFile } from "../../core/built-file.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { CLOSE, type FromWorker, fromPlain, Progress, type WorkerData } from "./messages.js";
-import { Restarts } from "./restarts.js";
 
 /** Where this process was started with a module as text, that is no argument for a thread with a file. */
 const UNFIT = /^(?:--input-type|--eval|-e|--print|-p|-pe|--check|-c|--interactive|-i)(?:=|$)/;
@@ -142,4 +141,26 @@ export class ShardThread {
 /** A module given as text is not told whole. */
 function shorten(url: string): string {
   return url.length > 200 ? `${url.slice(0, 200)}…` : url;
+}
+
+/** How long a crashed worker thread waits for its successor. Pure. */
+
+/** ms until the first. */
+const FIRST_DELAY = 100;
+/** ms at most; a thread that lived for so long has its crashes forgiven. */
+const MAX_DELAY = 10_000;
+
+export class Restarts {
+  #delay = FIRST_DELAY;
+
+  /**
+   * @param lived ms from the thread's start to its crash
+   * @returns ms until the next one is to start: doubled with each crash soon after a start
+   */
+  next(lived: number): number {
+    if (lived >= MAX_DELAY) this.#delay = FIRST_DELAY;
+    const delay = this.#delay;
+    this.#delay = Math.min(2 * delay, MAX_DELAY);
+    return delay;
+  }
 }

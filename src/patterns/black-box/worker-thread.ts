@@ -1,7 +1,6 @@
 /** A Black Box's worker thread: the user's module, and batches for it. Started by workers.ts. */
 import { parentPort, workerData } from "node:worker_threads";
-import { Unpacker } from "./batch.js";
-import { CLOSE, type FromWorker, Progress, toPlain, type WorkerData } from "./messages.js";
+import { CLOSE, type FromWorker, Progress, toPlain, Unpacker, type WorkerData } from "./messages.js";
 
 /** ms between two reports of failures. */
 const REPORT_INTERVAL = 100;

@@ -2,20 +2,21 @@
 export * from "../kit/index.js";
 export { SequencedPublisher, type SequencedPublisherOptions } from "./publisher.js";
 export type { SequencedPublisherEvent, SequencedPublisherStats } from "./publisher-rules.js";
-export type { ReplayOutcome, ReplayStats } from "./replay-rules.js";
-export type {
-  InvalidSequenced,
-  Sequenced,
-  SequenceRange,
-  StreamEvent,
-  StreamName,
-  StreamStats,
-} from "./stream-table.js";
 export {
-  type Replay,
-  type ReplayOptions,
   type SequencedMessage,
+  type SequencedReplay,
+  type SequencedReplayOptions,
   SequencedSubscriber,
   type SequencedSubscriberOptions,
   type SequencedSubscriberStats,
 } from "./subscriber.js";
+export type {
+  SequencedInvalidReason,
+  SequencedPlace,
+  SequencedRange,
+  SequencedReplayOutcome,
+  SequencedReplayStats,
+  SequencedStreamName,
+  SequencedStreamStats,
+  SequencedSubscriberEvent,
+} from "./subscriber-rules.js";

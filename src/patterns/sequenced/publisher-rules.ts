@@ -11,19 +11,10 @@
  * A mark follows a topic's last message after one interval, then after 2, 4, 8 and
  * each 16: so the loss of the last message before a silence is found, too.
  */
-
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
-import { History } from "./history.js";
-import {
-  EndStatus,
-  encodeAnswer,
-  encodeEnd,
-  encodeMeta,
-  Kind,
-  parseRequest,
-  type ReplayRequest,
-} from "./protocol.js";
+import { encodeMeta, Kind } from "../kit/sequence-meta.js";
+import { EndStatus, encodeAnswer, encodeEnd, parseRequest, type ReplayRequest } from "./protocol.js";
 
 /** Messages, and about how many bytes, that one request is answered with; the asker asks for the rest. */
 const PAGE_MESSAGES = 256;
@@ -46,14 +37,14 @@ export type SequencedPublisherEvent =
   | { readonly type: "topic:evicted"; readonly topic: Buffer; readonly sequence: number }
   /** A subscriber asked for messages; `sent` of them are on their way with this answer. */
   | {
-      readonly type: "replay";
+      readonly type: "replay:answered";
       readonly topic: Buffer;
       readonly from: number;
       readonly to: number;
       readonly sent: number;
     }
   /** What came to the replay endpoint is no request. It was dropped. */
-  | { readonly type: "invalid"; readonly frames: number };
+  | { readonly type: "message:invalid"; readonly frames: number };
 
 /** What a publisher's rules do to the world. */
 export interface PublisherOutbox {
@@ -166,7 +157,7 @@ export class PublisherRules {
     const request = frames.length === 2 && head !== undefined ? parseRequest(head) : undefined;
     if (request === undefined) {
       this.#invalid += 1;
-      this.#outbox.event({ type: "invalid", frames: frames.length });
+      this.#outbox.event({ type: "message:invalid", frames: frames.length });
       return;
     }
     this.#replays += 1;
@@ -288,6 +279,57 @@ export class PublisherRules {
     const newest = history?.newest ?? 0;
     const end = encodeEnd({ number, publisher: this.#idKey, stream, oldest, newest, status });
     if (!this.#outbox.answer(from, [end])) this.#replaysCut += 1;
-    this.#outbox.event({ type: "replay", topic: name, from: request.from, to: request.to, sent });
+    this.#outbox.event({ type: "replay:answered", topic: name, from: request.from, to: request.to, sent });
+  }
+}
+
+/** The newest messages of one topic, in an unbroken row of sequence numbers. Pure. */
+
+/** Places before the first that are cleared together. */
+const SLACK = 64;
+
+export class History<T> {
+  #items: T[] = [];
+  #start = 0;
+  /** The sequence of the next message. */
+  #next = 1;
+
+  get length(): number {
+    return this.#items.length - this.#start;
+  }
+
+  /** The newest sequence; 0: none was pushed. */
+  get newest(): number {
+    return this.#next - 1;
+  }
+
+  /** The oldest sequence that is kept; 0: none is. */
+  get oldest(): number {
+    return this.length === 0 ? 0 : this.#next - this.length;
+  }
+
+  /** @returns the sequence of the message */
+  push(item: T): number {
+    this.#items.push(item);
+    this.#next += 1;
+    return this.#next - 1;
+  }
+
+  /** Forgets the oldest. */
+  shift(): T | undefined {
+    if (this.length === 0) return undefined;
+    const item = this.#items[this.#start];
+    (this.#items as (T | undefined)[])[this.#start] = undefined;
+    this.#start += 1;
+    if (this.#start > SLACK && 2 * this.#start > this.#items.length) {
+      this.#items = this.#items.slice(this.#start);
+      this.#start = 0;
+    }
+    return item;
+  }
+
+  at(sequence: number): T | undefined {
+    const index = sequence - this.oldest;
+    return this.length === 0 || index < 0 ? undefined : this.#items[this.#start + index];
   }
 }

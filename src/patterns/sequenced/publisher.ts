@@ -1,30 +1,30 @@
 /** A sequenced publisher: a PUB, a ROUTER for replays, and a timer around publisher-rules.ts. */
 import { randomBytes } from "node:crypto";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { ClosedError, InvalidArgumentError, ShoalError } from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
+import { InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Publisher, type PublisherOptions, type WaitForSubscribersOptions } from "../../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, BodyShape } from "../kit/body.js";
-import { numbers } from "../kit/options.js";
-import { ID_BYTES } from "./protocol.js";
+import { Driver, type PatternWaitOptions } from "../kit/driver.js";
+import { anything, bytes as byteCount, CLOSE_LINGER, checkOptions, integer } from "../kit/options.js";
+import { ID_BYTES } from "../kit/sequence-meta.js";
 import {
   PublisherRules,
   type SequencedPublisherEvent,
   type SequencedPublisherStats,
 } from "./publisher-rules.js";
 
-/** ms that `close` gives to what is on its way, unless it is told otherwise. */
-const CLOSE_LINGER = 1_000;
-
-const DEFAULTS = Object.freeze({
-  maxTopics: 10_000,
-  ringMessages: 1_000,
-  maxBytes: 67_108_864,
-  markInterval: 1_000,
-});
+const OPTIONS = {
+  maxTopics: integer({ default: 10_000 }),
+  ringMessages: integer({ default: 1_000 }),
+  maxBytes: byteCount({ default: 67_108_864 }),
+  markInterval: integer({ default: 1_000, min: 0 }),
+  codec: anything<Codec<unknown>>(), // BodyShape checks it.
+  socketOptions: anything<PublisherOptions>(), // The sockets check theirs.
+  replayOptions: anything<RouterOptions>(),
+};
 
 /** Options of {@link SequencedPublisher}. */
 export interface SequencedPublisherOptions<T = Raw> {
@@ -48,26 +48,25 @@ export interface SequencedPublisherOptions<T = Raw> {
  * Publishes messages that are numbered per topic, and sends the newest of them again
  * to subscribers that ask.
  *
- * On the wire a message is `topic | meta | body…` (sequenced/protocol.ts has the bytes):
+ * On the wire a message is `topic | meta | body…` (docs/spec/sequenced.md has the bytes):
  * a plain SUB reads it as well.
  */
-export class SequencedPublisher<T = Raw> {
-  readonly events: EventStream<SequencedPublisherEvent> = new EventStream<SequencedPublisherEvent>();
+export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent, SequencedPublisherStats> {
   readonly #id = randomBytes(ID_BYTES);
   readonly #shape: BodyShape<T>;
   readonly #publisher: Publisher;
   readonly #router: Router;
   readonly #rules: PublisherRules;
   readonly #timer: DriverTimer;
-  #closing: Promise<void> | undefined;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: SequencedPublisherOptions<T> = {}) {
-    const { codec, socketOptions = {}, replayOptions, ...given } = options;
-    const settings = numbers("SequencedPublisher", DEFAULTS, given, { markInterval: 0 });
+    super("SequencedPublisher", { "topic:evicted": true, "replay:answered": true, "message:invalid": true });
+    const settings = checkOptions("SequencedPublisher", OPTIONS, options);
+    const { codec, socketOptions = {}, replayOptions } = options;
     for (const name of ["noDrop", "conflate", "codec"]) {
       if (name in socketOptions)
-        throw new InvalidArgumentError(`Option ${name} does not fit the PUB of a SequencedPublisher`);
+        throw new InvalidArgumentError(`Option ${name} is not an option of the PUB of a SequencedPublisher`);
     }
     this.#shape = new BodyShape(codec);
     this.#publisher = new Publisher(socketOptions);
@@ -96,29 +95,29 @@ export class SequencedPublisher<T = Raw> {
     return this.#id.toString("hex");
   }
 
-  /** Whether `close` was called. */
-  get closed(): boolean {
-    return this.#closing !== undefined;
-  }
-
   /** Listens for subscribers. @returns the endpoint, wildcards filled in. @throws as `bind` of a socket does */
   async bind(endpoint: string): Promise<string> {
-    this.#assertOpen();
+    this.assertOpen();
     await this.#publisher.bind(endpoint);
     return this.#publisher.lastEndpoint as string;
   }
 
   /** Connects to a proxy or a cache. @throws InvalidArgumentError `EINVAL` for a bad endpoint */
   connect(endpoint: string): void {
-    this.#assertOpen();
+    this.assertOpen();
     this.#publisher.connect(endpoint);
   }
 
   /** Listens for requests for replays. @returns the endpoint, wildcards filled in */
   async bindReplay(endpoint: string): Promise<string> {
-    this.#assertOpen();
+    this.assertOpen();
     await this.#router.bind(endpoint);
     return this.#router.lastEndpoint as string;
+  }
+
+  /** Settles when a peer is connected. @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` */
+  ready(options: PatternWaitOptions = {}): Promise<void> {
+    return this.whenReady([this.#publisher], options);
   }
 
   /** Waits until subscriptions have arrived, as `waitForSubscribers` of a Publisher does. */
@@ -132,10 +131,11 @@ export class SequencedPublisher<T = Raw> {
    *
    * @param body one frame or more; with a codec the value
    * @returns the message's sequence in its topic, from 1
-   * @throws InvalidArgumentError `EINVAL`, InvalidMessageError for what is no such message; ClosedError `EBADF`
+   * @throws InvalidArgumentError `EINVAL`, InvalidMessageError for an invalid message; ClosedError `EBADF`, `EAGAIN` while it
+   *   drains
    */
   publish(topic: string | Uint8Array, body: BodyFor<T>): number {
-    this.#assertOpen();
+    this.assertOpen();
     if (typeof topic !== "string" && !(topic instanceof Uint8Array))
       throw new InvalidArgumentError(`topic is a string or bytes; got ${typeof topic}`);
     const name =
@@ -147,28 +147,14 @@ export class SequencedPublisher<T = Raw> {
     return sequence;
   }
 
-  /** The accounts at this moment. */
+  /** The statistics at this moment. */
   stats(): SequencedPublisherStats {
     return this.#rules.stats();
   }
 
-  /** Closes; what was published may leave for `linger` ms (default 1,000; -1: without limit). */
-  close(options: { readonly linger?: number } = {}): Promise<void> {
-    const { linger = CLOSE_LINGER } = options;
-    if (!Number.isInteger(linger) || linger < -1)
-      throw new InvalidArgumentError(`linger is a whole number of ms, or -1; got ${String(linger)}`);
-    this.#closing ??= this.#close(linger);
-    return this.#closing;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(linger: number): Promise<void> {
+  protected async onClose(linger: number): Promise<void> {
     this.#timer.stop();
     await Promise.all([this.#publisher.close({ linger }), this.#router.close({ linger })]);
-    this.events.close();
   }
 
   async #answerRequests(): Promise<void> {
@@ -176,16 +162,7 @@ export class SequencedPublisher<T = Raw> {
   }
 
   #answer(to: Buffer, frames: Buffer[]): boolean {
-    try {
-      return this.#router.trySend([to, ...frames]);
-    } catch (error) {
-      if (error instanceof ShoalError) return false; // It left, or its queue is full.
-      throw error;
-    }
-  }
-
-  #assertOpen(): void {
-    if (this.closed) throw new ClosedError("EBADF", "The publisher is closed");
+    return this.#router.tryDeliver([to, ...frames]) === "sent";
   }
 }
 

@@ -1,42 +1,43 @@
 /** A sequenced subscriber: a SUB, a DEALER for each replay endpoint, around stream-table.ts and replay-rules.ts. */
 
+import { describe } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import {
-  AbortedError,
-  ClosedError,
-  InvalidArgumentError,
-  InvalidStateError,
-  TimeoutError,
-} from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
+import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
-import { Calls } from "../../sockets/calls.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyOf, BodyShape } from "../kit/body.js";
+import { type PendingCall, PendingCalls } from "../kit/calls.js";
+import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { Pulled } from "../kit/message-reader.js";
-import { numbers } from "../kit/options.js";
-import { type ReplayedFrames, type ReplayOutcome, ReplayRules, type ReplayStats } from "./replay-rules.js";
+import { anything, checkCount, checkKeys, checkOptions, integer, type Settings } from "../kit/options.js";
 import {
-  type Sequenced,
-  type SequenceRange,
-  type StreamEvent,
-  type StreamStats,
+  type ReplayedFrames,
+  ReplayRules,
+  type SequencedPlace,
+  type SequencedRange,
+  type SequencedReplayOutcome,
+  type SequencedReplayStats,
+  type SequencedStreamStats,
+  type SequencedSubscriberEvent,
   StreamTable,
-} from "./stream-table.js";
+} from "./subscriber-rules.js";
 
 /** Messages of one `receiveMany` where it says nothing. */
 const DEFAULT_MAX = 1_000;
 
-const DEFAULTS = Object.freeze({
-  maxStreams: 100_000,
-  maxReplay: 10_000,
-  maxReplays: 1_000,
-  replayTimeout: 5_000,
-  retryInterval: 500,
-});
+const OPTIONS = {
+  maxStreams: integer({ default: 100_000 }),
+  maxReplay: integer({ default: 10_000 }),
+  maxReplays: integer({ default: 1_000 }),
+  replayTimeout: integer({ default: 5_000 }),
+  retryInterval: integer({ default: 500 }),
+  codec: anything<Codec<unknown>>(), // BodyShape checks it.
+  socketOptions: anything<SubscriberOptions>(), // The sockets check theirs.
+  replayOptions: anything<DealerOptions>(),
+};
 
 /** Options of {@link SequencedSubscriber}. */
 export interface SequencedSubscriberOptions<T = Raw> {
@@ -59,37 +60,36 @@ export interface SequencedSubscriberOptions<T = Raw> {
 }
 
 /** A message with its place: whose it is, and which. */
-export interface SequencedMessage<T = Raw> extends Sequenced {
+export interface SequencedMessage<T = Raw> extends SequencedPlace {
   /** Frames, or with a codec the value. */
   readonly body: BodyOf<T>;
 }
 
 /** What a replay brought. */
-export interface Replay<T = Raw> {
+export interface SequencedReplay<T = Raw> {
   /** In order; what is not here, its publisher does not have any more. */
   readonly messages: readonly SequencedMessage<T>[];
   /** Messages of the range that did not come. */
   readonly missing: number;
   /** `done`, or why there are none: the publisher has forgotten the topic, or cannot be found. */
-  readonly outcome: Exclude<ReplayOutcome, "timeout">;
+  readonly outcome: Exclude<SequencedReplayOutcome, "timeout">;
 }
 
-/** What `replay` takes. */
-export interface ReplayOptions {
+/** What `replay:answered` takes. */
+export interface SequencedReplayOptions {
   readonly signal?: AbortSignal;
   /** ms. Default: `replayTimeout`. */
   readonly timeout?: number;
 }
 
 /** A subscriber's accounts. */
-export interface SequencedSubscriberStats extends StreamStats {
-  readonly replays: ReplayStats;
+export interface SequencedSubscriberStats extends SequencedStreamStats {
+  readonly replays: SequencedReplayStats;
 }
 
 interface Waiting<T> {
-  readonly range: SequenceRange;
-  readonly resolve: (replay: Replay<T>) => void;
-  readonly reject: (error: Error) => void;
+  readonly range: SequencedRange;
+  readonly call: PendingCall<SequencedReplay<T>>;
 }
 
 /**
@@ -100,11 +100,9 @@ interface Waiting<T> {
  * Events come in their place among the messages: that of a gap before `receive`
  * gives the message behind it.
  */
-export class SequencedSubscriber<T = Raw> {
-  readonly events: EventStream<StreamEvent> = new EventStream<StreamEvent>();
-  /** What callers wait for. */
-  readonly #open = new Calls();
-  readonly #settings: typeof DEFAULTS;
+export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEvent, SequencedSubscriberStats> {
+  readonly #calls: PendingCalls;
+  readonly #settings: Settings<typeof OPTIONS>;
   readonly #shape: BodyShape<T>;
   readonly #subscriber: Subscriber;
   readonly #replayOptions: DealerOptions | undefined;
@@ -114,16 +112,27 @@ export class SequencedSubscriber<T = Raw> {
   readonly #waiting = new Map<number, Waiting<T>>();
   readonly #timer = new DriverTimer(Number.POSITIVE_INFINITY);
   readonly #pulled: Pulled<SequencedMessage<T>>;
-  #calls = 0;
-  #closing: Promise<void> | undefined;
+  #ids = 0;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: SequencedSubscriberOptions<T> = {}) {
-    const { codec, socketOptions = {}, replayOptions, ...given } = options;
-    this.#settings = numbers("SequencedSubscriber", DEFAULTS, given);
+    super("SequencedSubscriber", {
+      "stream:joined-late": true,
+      "gap:detected": true,
+      "stream:restarted": true,
+      "message:repeated": true,
+      "stream:forgotten": true,
+      "message:invalid": true,
+    });
+    this.#settings = checkOptions("SequencedSubscriber", OPTIONS, options);
+    const { codec, socketOptions = {}, replayOptions } = options;
+    this.#calls = new PendingCalls({
+      maxPending: this.#settings.maxReplays,
+      maxPendingBytes: Number.POSITIVE_INFINITY, // A request has 44 bytes and a topic.
+    });
     for (const name of ["conflate", "codec"]) {
       if (name in socketOptions)
-        throw new InvalidArgumentError(`Option ${name} does not fit the SUB of a SequencedSubscriber`);
+        throw new InvalidArgumentError(`Option ${name} is not an option of the SUB of a SequencedSubscriber`);
     }
     this.#shape = new BodyShape(codec);
     this.#subscriber = new Subscriber({ linger: 0, ...socketOptions });
@@ -147,9 +156,9 @@ export class SequencedSubscriber<T = Raw> {
     this.#timer.start(this.#replays);
   }
 
-  /** Whether `close` was called. */
-  get closed(): boolean {
-    return this.#closing !== undefined;
+  /** Settles when a publisher is connected. @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` */
+  ready(options: PatternWaitOptions = {}): Promise<void> {
+    return this.whenReady([this.#subscriber], options);
   }
 
   /**
@@ -159,14 +168,14 @@ export class SequencedSubscriber<T = Raw> {
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint
    */
   connect(endpoint: string, replay?: string): void {
-    this.#assertOpen();
+    this.assertOpen();
     this.#subscriber.connect(endpoint);
     if (replay !== undefined) this.connectReplay(replay);
   }
 
   /** Connects to a publisher's replay endpoint; which publisher it is, its answers tell. */
   connectReplay(endpoint: string): void {
-    this.#assertOpen();
+    this.assertOpen();
     const dealer = new Dealer({ linger: 0, ...this.#replayOptions });
     try {
       dealer.connect(endpoint);
@@ -197,7 +206,7 @@ export class SequencedSubscriber<T = Raw> {
    */
   receive(options?: WaitOptions): Promise<SequencedMessage<T>> {
     if (this.#pulled.waiting > 0) return this.#pulled.receive(options);
-    return this.#open.run(() => this.#pulled.receive(options));
+    return this.run(() => this.#pulled.receive(options));
   }
 
   /** 1 to `max` messages (default 1,000), otherwise as {@link receive}. */
@@ -206,7 +215,7 @@ export class SequencedSubscriber<T = Raw> {
     if (!Number.isSafeInteger(max) || max < 1)
       return Promise.reject(new InvalidArgumentError(`max is a whole number from 1; got ${String(max)}`));
     if (this.#pulled.waiting > 0) return this.#pulled.receiveMany(max, options);
-    return this.#open.run(() => this.#pulled.receiveMany(max, options));
+    return this.run(() => this.#pulled.receiveMany(max, options));
   }
 
   /** Messages until the subscriber is closed. */
@@ -223,73 +232,55 @@ export class SequencedSubscriber<T = Raw> {
   }
 
   /**
-   * Asks the publisher of a range for its messages again: that of an event `gap` or
-   * `late-join`, or any other. They come here, not through {@link receive}, and count nowhere else.
+   * Asks the publisher of a range for its messages again: that of an event `gap:detected` or
+   * `stream:joined-late`, or any other. They come here, not through {@link receive}, and count nowhere else.
    *
    * @returns what the publisher still has of the newest `maxReplay` messages of the range
-   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`;
-   *   InvalidArgumentError `EINVAL` for what is no range; InvalidStateError `ERR_TOO_MANY_PENDING`
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the subscriber closes meanwhile,
+   *   `EBADF` when it is closed; InvalidArgumentError `EINVAL` for an invalid range; InvalidStateError `ERR_TOO_MANY_PENDING`
    */
-  replay(range: SequenceRange, options: ReplayOptions = {}): Promise<Replay<T>> {
-    return this.#open.run(() => this.#replay(range, options));
-  }
-
-  async #replay(range: SequenceRange, options: ReplayOptions): Promise<Replay<T>> {
-    this.#assertOpen();
-    const { timeout = this.#settings.replayTimeout, signal } = options;
-    if (!isRange(range) || !Number.isInteger(timeout) || timeout < 1)
-      throw new InvalidArgumentError(
-        "A replay takes publisher, topic, stream, from and to, as a gap's event has them",
-      );
-    if (signal?.aborted === true) throw new AbortedError(signal.reason);
-    if (this.#replays.room <= 0)
-      throw new InvalidStateError(
-        "ERR_TOO_MANY_PENDING",
-        "As many replays as allowed are under way (maxReplays)",
-      );
-    const newest = { ...range, from: Math.max(range.from, range.to - this.#settings.maxReplay + 1) };
-    this.#calls += 1;
-    const id = this.#calls;
-    const replayed = new Promise<Replay<T>>((resolve, reject) => {
-      this.#waiting.set(id, { range, resolve, reject });
-    });
-    const signalOnAbort = (): void => {
-      this.#replays.cancel(id);
-      this.#waiting.get(id)?.reject(new AbortedError(signal?.reason));
-    };
-    signal?.addEventListener("abort", signalOnAbort, { once: true });
-    this.#replays.request(id, newest, timeout, this.#timer.now());
-    this.#timer.update();
+  replay(range: SequencedRange, options: SequencedReplayOptions = {}): Promise<SequencedReplay<T>> {
     try {
-      return await replayed;
-    } finally {
-      this.#waiting.delete(id);
-      signal?.removeEventListener("abort", signalOnAbort);
+      this.assertOpen();
+      checkKeys("SequencedSubscriber.replay", options, ["timeout", "signal"]);
+      const { timeout = this.#settings.replayTimeout, signal } = options;
+      checkCount("timeout", timeout, 1);
+      if (!isRange(range))
+        throw new InvalidArgumentError(
+          `A replay takes publisher, topic, stream, from and to, as an event gap:detected has them; got ${describe(range)}`,
+        );
+      const newest = { ...range, from: Math.max(range.from, range.to - this.#settings.maxReplay + 1) };
+      this.#ids += 1;
+      const id = this.#ids;
+      const onGivenUp = (): void => {
+        this.#waiting.delete(id);
+        this.#replays.cancel(id);
+      };
+      const call = this.#calls.add<SequencedReplay<T>>(0, { signal, onGivenUp });
+      this.#waiting.set(id, { range, call });
+      this.#replays.request(id, newest, timeout, this.#timer.now());
+      this.#timer.update();
+      return call.promise;
+    } catch (error) {
+      return Promise.reject(error);
     }
   }
 
-  /** The accounts at this moment. */
+  /** The statistics at this moment. */
   stats(): SequencedSubscriberStats {
     return { ...this.#table.stats(), replays: this.#replays.stats() };
   }
 
-  /** Closes; replays under way end with `EBADF`. Closing twice is closing once. */
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+  /** Settles when no replay is in flight. */
+  protected override onDrain(): Promise<void> {
+    return this.#calls.idle();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(): Promise<void> {
-    this.#open.abandon();
+  protected async onClose(): Promise<void> {
     this.#timer.stop();
-    for (const { reject } of this.#waiting.values())
-      reject(new ClosedError("EBADF", "The subscriber is closed"));
+    this.#calls.close();
+    this.#waiting.clear();
     await Promise.all([this.#subscriber, ...this.#dealers].map((socket) => socket.close({ linger: 0 })));
-    this.events.close();
   }
 
   async #hear(dealer: Dealer, link: number): Promise<void> {
@@ -299,12 +290,15 @@ export class SequencedSubscriber<T = Raw> {
     }
   }
 
-  #settled(call: number, outcome: ReplayOutcome, replayed: readonly ReplayedFrames[]): void {
+  #settled(call: number, outcome: SequencedReplayOutcome, replayed: readonly ReplayedFrames[]): void {
     const waiting = this.#waiting.get(call);
     if (waiting === undefined) return;
+    this.#waiting.delete(call);
     const { range } = waiting;
     if (outcome === "timeout") {
-      waiting.reject(new TimeoutError("ETIMEDOUT", "The publisher did not send the messages again in time"));
+      waiting.call.reject(
+        new TimeoutError("ETIMEDOUT", "The publisher did not send the messages again in time"),
+      );
       return;
     }
     const { publisher, topic, stream } = range;
@@ -313,10 +307,10 @@ export class SequencedSubscriber<T = Raw> {
       const message = this.#decode({ publisher, topic, stream, sequence, time }, body);
       if (message !== undefined) messages.push(message);
     }
-    waiting.resolve({ messages, missing: range.to - range.from + 1 - messages.length, outcome });
+    waiting.call.resolve({ messages, missing: range.to - range.from + 1 - messages.length, outcome });
   }
 
-  #decode(place: Sequenced, body: Buffer[]): SequencedMessage<T> | undefined {
+  #decode(place: SequencedPlace, body: Buffer[]): SequencedMessage<T> | undefined {
     try {
       return { ...place, body: this.#shape.decode(body) };
     } catch {
@@ -324,13 +318,9 @@ export class SequencedSubscriber<T = Raw> {
       return undefined;
     }
   }
-
-  #assertOpen(): void {
-    if (this.closed) throw new ClosedError("EBADF", "The subscriber is closed");
-  }
 }
 
-function isRange(range: SequenceRange): boolean {
+function isRange(range: SequencedRange): boolean {
   return (
     /^[0-9a-f]{32}$/.test(range.publisher) &&
     Buffer.isBuffer(range.topic) &&

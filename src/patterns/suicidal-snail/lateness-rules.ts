@@ -18,7 +18,7 @@ import { Link, LinkedList } from "../../core/collections/linked-list.js";
 const DRIFT = 0.0002;
 
 /** Where and when a message was published. */
-export interface Stamp {
+export interface SuicidalSnailStamp {
   /** Whose clock `time` is of; one baseline each. */
   readonly source: string;
   /** ms by the source's clock. */
@@ -46,21 +46,21 @@ export interface LatenessLimits {
 }
 
 /** What made a subscriber late. */
-export type LateCause =
+export type SuicidalSnailCause =
   /** This subscriber: messages wait for it. */
   | "slow"
   /** The way, the publisher, or a clock that was set: nothing waits here. */
   | "upstream";
 
 /** How late. */
-export interface Lateness {
+export interface SuicidalSnailLateness {
   /** ms above the baseline. */
   readonly lateness: number;
   /** Messages that wait in this process. */
   readonly queued: number;
   /** Messages lost in the window. */
   readonly lost: number;
-  readonly cause: LateCause;
+  readonly cause: SuicidalSnailCause;
 }
 
 /** What is to be done about a message. */
@@ -108,7 +108,7 @@ export class LatenessRules {
   }
 
   /** A message arrived: teaches the baseline, and counts what was lost before it. */
-  arrived(stamp: Stamp, now: number): void {
+  arrived(stamp: SuicidalSnailStamp, now: number): void {
     const offset = now - stamp.time;
     const source = this.#sources.get(stamp.source);
     if (source === undefined) {
@@ -124,7 +124,7 @@ export class LatenessRules {
   }
 
   /** How late a message is that is handed over now. */
-  latenessOf(stamp: Stamp, now: number): number {
+  latenessOf(stamp: SuicidalSnailStamp, now: number): number {
     const source = this.#sources.peek(stamp.source);
     return source === undefined ? 0 : Math.max(0, now - stamp.time - source.baseline);
   }
@@ -151,7 +151,7 @@ export class LatenessRules {
     this.#rows.clear();
   }
 
-  describe(lateness: number, queued: number, now: number): Lateness {
+  describe(lateness: number, queued: number, now: number): SuicidalSnailLateness {
     return { lateness, queued, lost: this.recentlyLost(now), cause: queued > 0 ? "slow" : "upstream" };
   }
 

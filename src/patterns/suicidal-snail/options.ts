@@ -1,10 +1,10 @@
 /** What a snail is given, checked and with its defaults; what it tells. */
 import { type Clock, systemClock } from "../../core/clock.js";
-import { InvalidArgumentError } from "../../core/errors.js";
+import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
 import { numbers } from "../kit/options.js";
-import type { Lateness } from "./lateness-rules.js";
-import { type ReadStamp, sequencedStamp } from "./stamps.js";
+import { Kind, parseMeta } from "../kit/sequence-meta.js";
+import type { SuicidalSnailCause, SuicidalSnailLateness, SuicidalSnailStamp } from "./lateness-rules.js";
 
 const DEFAULTS = Object.freeze({
   maxLateness: 1_000,
@@ -21,23 +21,23 @@ const ANY = { maxQueued: 0, maxLost: 0, patience: 0, holdOff: 0 };
 const POLICIES = ["event", "newest", "resubscribe", "die"] as const;
 
 /** What a late subscriber does. */
-export type SnailPolicy = (typeof POLICIES)[number];
+export type SuicidalSnailPolicy = (typeof POLICIES)[number];
 
 /** What happens in a snail. */
-export type SnailEvent =
+export type SuicidalSnailEvent =
   /** It is late, for longer than its patience. Told once, until it is in time again or has acted. */
-  | ({ readonly type: "late"; readonly policy: SnailPolicy } & Lateness)
+  | ({ readonly type: "lateness:exceeded"; readonly policy: SuicidalSnailPolicy } & SuicidalSnailLateness)
   /** It is in time again. */
-  | { readonly type: "on-time" }
+  | { readonly type: "lateness:recovered" }
   /** Messages were thrown away: all that waited here, or all but the newest of each topic. */
-  | { readonly type: "dropped"; readonly messages: number; readonly by: "newest" | "resubscribe" }
+  | { readonly type: "messages:dropped"; readonly messages: number; readonly by: "newest" | "resubscribe" }
   /** A message without a stamp. It was dropped. */
-  | { readonly type: "invalid"; readonly frames: number };
+  | { readonly type: "message:invalid"; readonly frames: number };
 
 /** Options of {@link SuicidalSnail}. Times are in ms. */
 export interface SuicidalSnailOptions {
   /** What to do when it is late. Default `"die"`. */
-  readonly policy?: SnailPolicy;
+  readonly policy?: SuicidalSnailPolicy;
   /** Lateness above the smallest one seen. Default 1,000. */
   readonly maxLateness?: number;
   /** Messages waiting in this process, as far as the engine counts them (docs/engines.md); 0: any number. Default 0. */
@@ -53,7 +53,7 @@ export interface SuicidalSnailOptions {
   /** Publishers whose baselines are kept; past it the one heard the longest ago is learned anew. Default 10,000. */
   readonly maxSources?: number;
   /** Reads source, time and sequence of a message. Default: what a SequencedPublisher writes. */
-  readonly stamp?: ReadStamp;
+  readonly stamp?: SuicidalSnailReadStamp;
   /** Of its sockets, such as security. */
   readonly socketOptions?: SubscriberOptions;
   /** Where time comes from; for tests. */
@@ -61,7 +61,7 @@ export interface SuicidalSnailOptions {
 }
 
 /** A message, and how late it was when it was handed over. */
-export interface SnailMessage {
+export interface SuicidalSnailMessage {
   readonly frames: Buffer[];
   readonly source: string;
   /** ms by the source's clock. */
@@ -72,7 +72,7 @@ export interface SnailMessage {
 }
 
 /** A snail's accounts: received = delivered + dropped + waiting. */
-export interface SnailStats {
+export interface SuicidalSnailStats {
   /** Messages with a stamp and a body. */
   readonly received: number;
   readonly delivered: number;
@@ -90,8 +90,8 @@ export interface SnailStats {
 
 /** Options as the snail works with them. */
 export type SnailSettings = typeof DEFAULTS & {
-  readonly policy: SnailPolicy;
-  readonly stamp: ReadStamp;
+  readonly policy: SuicidalSnailPolicy;
+  readonly stamp: SuicidalSnailReadStamp;
   readonly socketOptions: SubscriberOptions;
   readonly clock: Clock;
 };
@@ -115,4 +115,50 @@ export function snailSettings(options: SuicidalSnailOptions): SnailSettings {
   }
   const settings = numbers("SuicidalSnail", DEFAULTS, given, ANY);
   return { ...settings, policy, stamp, socketOptions: { linger: 0, ...socketOptions }, clock };
+}
+
+/** Where a message says when it was published. */
+
+/** A stamp, and whether the message is only that: nothing for the program. */
+export interface SuicidalSnailStamped extends SuicidalSnailStamp {
+  readonly empty?: boolean;
+}
+
+/** Reads the stamp of a message; `undefined` when there is none. */
+export type SuicidalSnailReadStamp = (frames: readonly Buffer[]) => SuicidalSnailStamped | undefined;
+
+/** The stamp of messages that a SequencedPublisher sent: `topic | meta | body…`. */
+export const sequencedStamp: SuicidalSnailReadStamp = (frames) => {
+  const second = frames[1];
+  const meta = second === undefined ? undefined : parseMeta(second);
+  if (meta === undefined) return undefined;
+  const empty = meta.kind === Kind.MARK;
+  if (empty !== (frames.length === 2)) return undefined;
+  const source = meta.publisher;
+  return { source, time: meta.time / 1_000, sequence: meta.sequence, row: `${source}${meta.stream}`, empty };
+};
+
+/** Why a snail is dead. */
+
+/** The subscriber was too late, and has closed itself, as its policy says. Code `ETIMEDOUT`. */
+export class LateError extends TimeoutError {
+  /** ms. */
+  readonly lateness: number;
+  /** Messages that waited in this process; they are gone. */
+  readonly queued: number;
+  /** Messages lost shortly before. */
+  readonly lost: number;
+  /** What made it late. */
+  readonly lateCause: SuicidalSnailCause;
+
+  constructor({ lateness, queued, lost, cause }: SuicidalSnailLateness) {
+    super(
+      "ETIMEDOUT",
+      `The subscriber was ${Math.round(lateness)} ms late with ${queued} messages waiting and ${lost} lost, and closed itself`,
+    );
+    this.lateness = lateness;
+    this.queued = queued;
+    this.lost = lost;
+    this.lateCause = cause;
+  }
 }

@@ -11,23 +11,22 @@
  */
 import type { Clock } from "../../core/clock.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { ClosedError } from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
+import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { Pulled } from "../kit/message-reader.js";
-import { LateError } from "./late-error.js";
-import { type Lateness, LatenessRules, type Stamp } from "./lateness-rules.js";
+import { LatenessRules, type SuicidalSnailLateness, type SuicidalSnailStamp } from "./lateness-rules.js";
 import {
-  type SnailEvent,
-  type SnailMessage,
-  type SnailPolicy,
-  type SnailStats,
+  LateError,
+  type SuicidalSnailEvent,
+  type SuicidalSnailMessage,
   type SuicidalSnailOptions,
+  type SuicidalSnailPolicy,
+  type SuicidalSnailReadStamp,
+  type SuicidalSnailStats,
   snailSettings,
 } from "./options.js";
-import type { ReadStamp } from "./stamps.js";
 
 /** Messages that one drop to the newest looks at, at most; what comes after them is judged anew. */
 const MAX_DRAIN = 100_000;
@@ -36,15 +35,14 @@ const DRAIN_BATCH = 1_000;
 
 interface Waiting {
   readonly frames: Buffer[];
-  readonly stamp: Stamp;
+  readonly stamp: SuicidalSnailStamp;
 }
 
 /** A subscriber that knows how late it is, and would rather die than be wrong. */
-export class SuicidalSnail {
-  readonly events: EventStream<SnailEvent> = new EventStream<SnailEvent>();
-  readonly #policy: SnailPolicy;
+export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats> {
+  readonly #policy: SuicidalSnailPolicy;
   readonly #holdOff: number;
-  readonly #stamp: ReadStamp;
+  readonly #stamp: SuicidalSnailReadStamp;
   readonly #clock: Clock;
   readonly #socketOptions: SubscriberOptions;
   readonly #rules: LatenessRules;
@@ -64,10 +62,16 @@ export class SuicidalSnail {
   #invalid = 0;
   #late = 0;
   #resubscribed = 0;
-  #closing: Promise<void> | undefined;
+  #isDying = false;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: SuicidalSnailOptions = {}) {
+    super("SuicidalSnail", {
+      "lateness:exceeded": true,
+      "lateness:recovered": true,
+      "messages:dropped": true,
+      "message:invalid": true,
+    });
     const settings = snailSettings(options);
     this.#policy = settings.policy;
     this.#holdOff = settings.holdOff;
@@ -82,21 +86,21 @@ export class SuicidalSnail {
     });
   }
 
-  /** Whether it was closed, or has died. */
-  get closed(): boolean {
-    return this.#closing !== undefined;
+  /** Settles when a publisher is connected. @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` */
+  ready(options: PatternWaitOptions = {}): Promise<void> {
+    return this.whenReady([this.#socket], options);
   }
 
   /** Connects to a publisher or a proxy. @throws InvalidArgumentError `EINVAL` for a bad endpoint */
   connect(endpoint: string): void {
-    this.#assertOpen();
+    this.assertOpen();
     this.#socket.connect(endpoint);
     this.#endpoints.push(endpoint);
   }
 
   /** Asks for messages by prefix of their topic; without arguments for all. */
   subscribe(...prefixes: (Uint8Array | string)[]): void {
-    this.#assertOpen();
+    this.assertOpen();
     this.#socket.subscribe(...prefixes);
     for (const prefix of prefixes.length === 0 ? [""] : prefixes)
       this.#prefixes.push(Buffer.from(prefix as string));
@@ -104,7 +108,7 @@ export class SuicidalSnail {
 
   /** Takes subscriptions back, by the same prefixes. */
   unsubscribe(...prefixes: (Uint8Array | string)[]): void {
-    this.#assertOpen();
+    this.assertOpen();
     this.#socket.unsubscribe(...prefixes);
     for (const prefix of prefixes.length === 0 ? [""] : prefixes) {
       const index = this.#prefixes.findIndex((other) => other.equals(Buffer.from(prefix as string)));
@@ -118,17 +122,17 @@ export class SuicidalSnail {
    * @throws LateError `ETIMEDOUT` when it has died; TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`; ClosedError
    *   `EAGAIN` when it is closed meanwhile, `EBADF` when it is closed; InvalidStateError `EFSM` while another call waits
    */
-  receive(options: WaitOptions = {}): Promise<SnailMessage> {
+  receive(options: WaitOptions = {}): Promise<SuicidalSnailMessage> {
     // What is there is soon handed over: only a call that waits needs to be known.
     const waits = this.#pulled.waiting + this.#kept.length === 0;
     return waits ? this.#open.run(() => this.#receive(options)) : this.#receive(options);
   }
 
-  async #receive(options: WaitOptions): Promise<SnailMessage> {
+  async #receive(options: WaitOptions): Promise<SuicidalSnailMessage> {
     const { timeout = -1 } = options;
     const end = performance.now() + timeout;
     for (;;) {
-      this.#assertOpen();
+      this.assertOpen();
       const kept = this.#kept.shift();
       if (kept !== undefined)
         return this.#handOver(kept, this.#rules.latenessOf(kept.stamp, this.#clock.now()));
@@ -141,7 +145,7 @@ export class SuicidalSnail {
   }
 
   /** Messages until it is closed. Throws LateError when it has died. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<SnailMessage, undefined> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<SuicidalSnailMessage, undefined> {
     while (!this.closed) {
       try {
         yield await this.receive();
@@ -153,8 +157,8 @@ export class SuicidalSnail {
     return undefined;
   }
 
-  /** The accounts at this moment. */
-  stats(): SnailStats {
+  /** The statistics at this moment. */
+  stats(): SuicidalSnailStats {
     return {
       received: this.#received,
       delivered: this.#delivered,
@@ -168,20 +172,10 @@ export class SuicidalSnail {
     };
   }
 
-  /** Closes it. Closing twice is closing once. */
-  close(): Promise<void> {
-    this.#open.abandon();
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(): Promise<void> {
+  protected async onClose(): Promise<void> {
+    // A call that ends with LateError must be looked at: it was not the program that closed.
+    if (!this.#isDying) this.#open.abandon();
     await this.#socket.close({ linger: 0 });
-    this.events.close();
   }
 
   #look(batch: Buffer[][], deliver: (message: Waiting) => void): void {
@@ -190,7 +184,7 @@ export class SuicidalSnail {
       const stamp = this.#read(frames);
       if (stamp === undefined) {
         this.#invalid += 1;
-        this.events.emit({ type: "invalid", frames: frames.length });
+        this.events.emit({ type: "message:invalid", frames: frames.length });
         continue;
       }
       this.#rules.arrived(stamp, now);
@@ -200,7 +194,7 @@ export class SuicidalSnail {
     }
   }
 
-  #read(frames: readonly Buffer[]): ReturnType<ReadStamp> {
+  #read(frames: readonly Buffer[]): ReturnType<SuicidalSnailReadStamp> {
     try {
       const stamp = this.#stamp(frames);
       return Number.isFinite(stamp?.time) && typeof stamp?.source === "string" ? stamp : undefined;
@@ -215,7 +209,7 @@ export class SuicidalSnail {
     const verdict = this.#rules.judge(lateness, queued, now);
     if (verdict === "suspect") return true;
     if (verdict === "on-time") {
-      if (this.#isLate) this.events.emit({ type: "on-time" });
+      if (this.#isLate) this.events.emit({ type: "lateness:recovered" });
       this.#isLate = false;
       return true;
     }
@@ -224,7 +218,7 @@ export class SuicidalSnail {
     const how = this.#rules.describe(lateness, queued, now);
     this.#isLate = true;
     this.#late += 1;
-    this.events.emit({ type: "late", policy: this.#policy, ...how });
+    this.events.emit({ type: "lateness:exceeded", policy: this.#policy, ...how });
     if (!acts) return true;
     this.#quietUntil = now + this.#holdOff;
     if (this.#policy === "die") this.#die(how);
@@ -233,10 +227,10 @@ export class SuicidalSnail {
     return false;
   }
 
-  #die(how: Lateness): never {
+  #die(how: SuicidalSnailLateness): never {
     this.#dropped.died += 1 + this.#pulled.discard();
-    // Not `close`: nobody but the snail ends this call.
-    this.#closing ??= this.#close();
+    this.#isDying = true;
+    void this.close();
     throw new LateError(how);
   }
 
@@ -278,15 +272,12 @@ export class SuicidalSnail {
 
   #drop(by: "newest" | "resubscribe", messages: number, unseen = 0): void {
     this.#dropped[by] += messages;
-    if (messages + unseen > 0) this.events.emit({ type: "dropped", messages: messages + unseen, by });
+    if (messages + unseen > 0)
+      this.events.emit({ type: "messages:dropped", messages: messages + unseen, by });
   }
 
-  #handOver({ frames, stamp }: Waiting, lateness: number): SnailMessage {
+  #handOver({ frames, stamp }: Waiting, lateness: number): SuicidalSnailMessage {
     this.#delivered += 1;
     return { frames, source: stamp.source, time: stamp.time, sequence: stamp.sequence, lateness };
-  }
-
-  #assertOpen(): void {
-    if (this.closed) throw new ClosedError("EBADF", "The subscriber is closed");
   }
 }

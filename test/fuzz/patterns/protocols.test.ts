@@ -8,6 +8,7 @@ import * as clone from "../../../src/patterns/clone/protocol.js";
 import * as espresso from "../../../src/patterns/espresso/protocol.js";
 import * as federation from "../../../src/patterns/federation/protocol.js";
 import * as freelance from "../../../src/patterns/freelance/protocol.js";
+import * as sequenceMeta from "../../../src/patterns/kit/sequence-meta.js";
 import { decodeRecord, encodeRecord } from "../../../src/patterns/kit/store/record.js";
 import * as pirate from "../../../src/patterns/kit/worker-protocol.js";
 import { parseFromBalanced } from "../../../src/patterns/kit/worker-protocol.js";
@@ -221,14 +222,17 @@ const TARGETS: Target[] = [
   {
     name: "sequenced, meta",
     good: [
-      [sequenced.encodeMeta(sequenced.Kind.MESSAGE, ID, 1, SAFE, 1_700_000_000_000_000)],
-      [sequenced.encodeMeta(sequenced.Kind.MARK, ID, 0xffff_ffff, 1, 0)],
+      [sequenceMeta.encodeMeta(sequenceMeta.Kind.MESSAGE, ID, 1, SAFE, 1_700_000_000_000_000)],
+      [sequenceMeta.encodeMeta(sequenceMeta.Kind.MARK, ID, 0xffff_ffff, 1, 0)],
     ],
     check: ([frame = Buffer.alloc(0)]) => {
-      const meta = sequenced.parseMeta(frame);
+      const meta = sequenceMeta.parseMeta(frame);
       if (meta === undefined) return false;
       const { kind, publisher, stream, sequence, time } = meta;
-      same([sequenced.encodeMeta(kind, Buffer.from(publisher, "latin1"), stream, sequence, time)], [frame]);
+      same(
+        [sequenceMeta.encodeMeta(kind, Buffer.from(publisher, "latin1"), stream, sequence, time)],
+        [frame],
+      );
       expect(sequence).toBeGreaterThan(0);
       expect(Math.max(sequence, time)).toBeLessThanOrEqual(SAFE);
       return true;

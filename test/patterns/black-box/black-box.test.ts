@@ -110,17 +110,17 @@ describe.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) => {
       const publisher = await openPublisher();
       const box = await open(publisher, { handler, data, workers: 1, full: "${full}", maxQueued: 4 });
       const told = {};
-      box.events.on("drop", ({ reason, messages }) => { told[reason] = (told[reason] ?? 0) + messages; });
+      box.events.on("messages:dropped", ({ reason, messages }) => { told[reason] = (told[reason] ?? 0) + messages; });
       await publisher.send(["t", "1"]);
       while (data[1] === 0) await sleep(5);
-      // A second batch that the thread has in hand already would blur what the queue keeps: it is the first to wait.
+      // A second batch that the thread has in flight already would blur what the queue keeps: it is the first to wait.
       await publisher.send(["t", "1"]);
-      await until(box, ({ inHand }) => inHand === 2);
+      await until(box, ({ inFlight }) => inFlight === 2);
       for (let i = 2; i <= 20; i++) await publisher.send(["t", String(i)]);
       await until(box, ({ received }) => received === 21);
       Atomics.store(data, 0, 1);
       Atomics.notify(data, 0);
-      const stats = await until(box, ({ queued, inHand }) => queued + inHand === 0);
+      const stats = await until(box, ({ queued, inFlight }) => queued + inFlight === 0);
       accounts(stats);
       const handled = [...data.subarray(3, 3 + data[2])];
       assert.deepEqual(handled, ${JSON.stringify([1, ...kept])});
@@ -176,6 +176,27 @@ describe.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) => {
       await publisher.close();`);
   });
 
+  it("drains without closing: reads nothing more, and everything that was read is handled", async () => {
+    await good(`
+      const data = shared(4);
+      const handler = module(\`
+        export default async (_, { data }) => {
+          await new Promise((resolve) => setTimeout(resolve, 1));
+          Atomics.add(data, 0, 1);
+        };\`);
+      const publisher = await openPublisher();
+      const box = await open(publisher, { handler, data });
+      for (let i = 0; i < 100; i++) await publisher.send(["t" + i, ""]);
+      await until(box, ({ received }) => received === 100);
+      await Promise.all([box.drain(), box.drain()]);
+      assert.equal(data[0], 100);
+      const { handled, queued, inFlight } = await box.stats();
+      assert.deepEqual([handled, queued, inFlight, box.closed], [100, 0, 0, false]);
+      await assert.rejects(box.start(), { code: "EAGAIN" });
+      await Promise.all([box.close(), publisher.close()]);
+      await assert.rejects(box.drain(), { code: "EBADF" });`);
+  });
+
   it("closes in time when a handler never ends, and says what that cost", async () => {
     await good(`
       const data = shared(40);
@@ -187,13 +208,13 @@ describe.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) => {
       while (data[1] === 0) await sleep(5);
       const began = performance.now();
       const drops = [];
-      box.events.on("drop", (drop) => drops.push(drop));
+      box.events.on("messages:dropped", (drop) => drops.push(drop));
       await box.close({ linger: 50 });
       assert.ok(performance.now() - began < 5_000);
       const stats = await box.stats();
       accounts(stats);
-      assert.deepEqual([stats.lost, stats.dropped.closed, stats.inHand, stats.queued], [1, 29, 0, 0]);
-      assert.deepEqual(drops, [{ type: "drop", shard: 0, reason: "closed", messages: 29 }]);
+      assert.deepEqual([stats.lost, stats.dropped.closed, stats.inFlight, stats.queued], [1, 29, 0, 0]);
+      assert.deepEqual(drops, [{ type: "messages:dropped", shard: 0, reason: "closed", messages: 29 }]);
       await publisher.close();`);
   });
 
@@ -253,7 +274,7 @@ describe("a Black Box's options", () => {
     ["an unknown option", { handler, connect, worker: 1 }],
     ["no worker", { handler, connect, workers: 0 }],
     ["too many workers", { handler, connect, workers: 257 }],
-    ["an unknown policy", { handler, connect, full: "drop" }],
+    ["an unknown policy", { handler, connect, full: "messages:dropped" }],
     ["an unknown engine", { handler, connect, engine: "other" }],
     ["a queue of nothing", { handler, connect, maxQueued: 0 }],
     ["a queue of no bytes", { handler, connect, maxQueuedBytes: 0 }],
@@ -269,8 +290,10 @@ describe("a Black Box's options", () => {
     );
   });
 
-  it("are refused to close with, too", () => {
+  it("are refused to close with, too", async () => {
     const box = new BlackBox({ handler, connect });
-    expect(() => box.close({ linger: -2 })).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    await expect(box.close({ linger: -2 })).rejects.toMatchObject({ code: "EINVAL" });
+    expect(box.closed).toBe(false);
+    await box.close();
   });
 });

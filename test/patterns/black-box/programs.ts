@@ -34,8 +34,8 @@ export function prelude(engine: string): string {
       throw new Error("It did not come: " + JSON.stringify(await box.stats()));
     };
     const event = (box, type) => new Promise((resolve) => { box.events.on(type, resolve); });
-    const accounts = ({ received, held, handled, failed, queued, inHand, lost, dropped }) =>
-      assert.equal(received, held + handled + failed + queued + inHand + lost +
+    const accounts = ({ received, held, handled, failed, queued, inFlight, lost, dropped }) =>
+      assert.equal(received, held + handled + failed + queued + inFlight + lost +
         Object.values(dropped).reduce((sum, count) => sum + count));
   `;
 }

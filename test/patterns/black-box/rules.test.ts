@@ -1,13 +1,19 @@
 import { describe, expect, it } from "vitest";
-import { pack, Unpacker } from "../../../src/patterns/black-box/batch.js";
-import { Restarts } from "../../../src/patterns/black-box/restarts.js";
-import { BoxRules, type BoxRulesOptions } from "../../../src/patterns/black-box/rules.js";
-import { hash, keyEndOf, type ShardKey } from "../../../src/patterns/black-box/sharding.js";
+import { pack, Unpacker } from "../../../src/patterns/black-box/messages.js";
+import {
+  type BlackBoxShardKey,
+  BoxRules,
+  type BoxRulesOptions,
+  hash,
+  keyEndOf,
+} from "../../../src/patterns/black-box/rules.js";
+
+import { Restarts } from "../../../src/patterns/black-box/threads.js";
 
 const message = (topic: string, body = ""): Buffer[] => [Buffer.from(topic), Buffer.from(body)];
 
 /** One shard unless said otherwise, and a thread that the test plays. */
-function box(options: Partial<BoxRulesOptions> = {}, key?: ShardKey) {
+function box(options: Partial<BoxRulesOptions> = {}, key?: BlackBoxShardKey) {
   const sent: { shard: number; bodies: string[] }[] = [];
   const rules = new BoxRules(
     {
@@ -17,7 +23,7 @@ function box(options: Partial<BoxRulesOptions> = {}, key?: ShardKey) {
       maxQueuedBytes: 1_000,
       maxBatch: 2,
       maxBatchBytes: 100,
-      maxInHand: 1,
+      maxInFlight: 1,
       ...options,
     },
     keyEndOf(key),
@@ -40,7 +46,7 @@ function box(options: Partial<BoxRulesOptions> = {}, key?: ShardKey) {
 const bodies = (count: number): Buffer[][] => Array.from({ length: count }, (_, i) => message("t", `${i}`));
 
 describe("a shard's key", () => {
-  it.each<[string, ShardKey | undefined, string, string]>([
+  it.each<[string, BlackBoxShardKey | undefined, string, string]>([
     ["the whole first frame", undefined, "a.b.c", "a.b.c"],
     ["its first bytes", { length: 3 }, "a.b.c", "a.b"],
     ["all of a shorter one", { length: 9 }, "a.b.c", "a.b.c"],
@@ -63,7 +69,7 @@ describe("a shard's key", () => {
     [null],
     ["."],
   ])("is refused when it is %j", (key) => {
-    expect(() => keyEndOf(key as ShardKey)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => keyEndOf(key as BlackBoxShardKey)).toThrow(expect.objectContaining({ code: "EINVAL" }));
   });
 
   it("spreads keys that differ in one character evenly", () => {
@@ -111,7 +117,7 @@ describe("the queue of a shard", () => {
     expect(rules.finished(0, 1)).toBe(2);
     rules.finished(0, 0);
     expect(sent.map((batch) => batch.bodies)).toEqual([["0", "1"], ["2", "3"], ["4"]]);
-    expect(rules.stats().shards[0]).toMatchObject({ handled: 3, failed: 1, inHand: 1, queued: 0 });
+    expect(rules.stats().shards[0]).toMatchObject({ handled: 3, failed: 1, inFlight: 1, queued: 0 });
   });
 
   it("ends a batch at its bytes, but for a message that has more alone", () => {
@@ -202,12 +208,12 @@ describe("the queue of a shard", () => {
 
 describe("a thread that crashed", () => {
   it("loses the message that it was at; its successor gets the others, in order", () => {
-    const { rules, sent, drained, shard } = box({ maxQueued: 10, maxInHand: 2 });
+    const { rules, sent, drained, shard } = box({ maxQueued: 10, maxInFlight: 2 });
     rules.up(0);
     rules.receive(bodies(6));
     sent.length = 0;
     expect(rules.crashed(0, { begun: 2, finished: 1, failed: 0 })).toBe(1);
-    expect(shard()).toMatchObject({ handled: 1, lost: 1, inHand: 0, queued: 4 });
+    expect(shard()).toMatchObject({ handled: 1, lost: 1, inFlight: 0, queued: 4 });
     rules.receive([message("t", "6")]);
     expect(sent).toEqual([]);
     rules.up(0);

@@ -7,9 +7,9 @@
  * every moment; with `wait` nothing is dropped; once threads live, everything that waits is handled.
  */
 import { describe, it } from "vitest";
-import { BoxRules, type BoxRulesOptions } from "../../../src/patterns/black-box/rules.js";
-import type { FullPolicy } from "../../../src/patterns/black-box/shard.js";
-import { keyEndOf } from "../../../src/patterns/black-box/sharding.js";
+import { BoxRules, type BoxRulesOptions, keyEndOf } from "../../../src/patterns/black-box/rules.js";
+import type { BlackBoxFullPolicy } from "../../../src/patterns/black-box/shard.js";
+
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
 import type { Simulation } from "../../support/simulation/simulation.js";
 
@@ -100,12 +100,12 @@ class World {
     const { random } = simulation;
     this.options = {
       shards: random.integer(1, 4),
-      full: random.pick<FullPolicy>(["drop-newest", "drop-oldest", "conflate", "wait"]),
+      full: random.pick<BlackBoxFullPolicy>(["drop-newest", "drop-oldest", "conflate", "wait"]),
       maxQueued: random.integer(1, 20),
       maxQueuedBytes: random.pick([40, 200, 10_000]),
       maxBatch: random.integer(1, 8),
       maxBatchBytes: random.pick([1, 60, 1_000]),
-      maxInHand: random.integer(1, 3),
+      maxInFlight: random.integer(1, 3),
     };
     this.#cost = random.pick([0.1, 2, 10]);
     this.#threads = new Array(this.options.shards).fill(undefined);
@@ -168,19 +168,19 @@ class World {
   }
 
   check(): void {
-    const { maxQueued, maxQueuedBytes, maxBatch, maxInHand, full } = this.options;
+    const { maxQueued, maxQueuedBytes, maxBatch, maxInFlight, full } = this.options;
     const { received, held, shards } = this.rules.stats();
     let sum = held;
     for (const [index, shard] of shards.entries()) {
       const dropped = Object.values(shard.dropped).reduce((total, count) => total + count, 0);
-      const all = shard.handled + shard.failed + shard.queued + shard.inHand + shard.lost + dropped;
+      const all = shard.handled + shard.failed + shard.queued + shard.inFlight + shard.lost + dropped;
       if (all !== shard.received) throw new Error(`Shard ${index}: ${JSON.stringify(shard)}`);
       sum += shard.received;
-      if (shard.queued > maxQueued + maxInHand * maxBatch)
+      if (shard.queued > maxQueued + maxInFlight * maxBatch)
         throw new Error(`Shard ${index} has ${shard.queued}`);
       if (shard.queuedBytes > maxQueuedBytes)
         throw new Error(`Shard ${index} has ${shard.queuedBytes} bytes`);
-      if ((this.#threads[index]?.batches ?? 0) > maxInHand) throw new Error(`Thread ${index} has too many`);
+      if ((this.#threads[index]?.batches ?? 0) > maxInFlight) throw new Error(`Thread ${index} has too many`);
       if (full === "wait" && dropped > shard.dropped["too-large"] + shard.dropped.closed)
         throw new Error("wait dropped");
     }

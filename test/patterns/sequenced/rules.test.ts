@@ -1,18 +1,21 @@
 /** The wire, the publisher's ring, the subscriber's table, the replays: each by itself. */
 import { describe, expect, it } from "vitest";
+import { encodeMeta, Kind, parseMeta } from "../../../src/patterns/kit/sequence-meta.js";
 import {
   EndStatus,
   encodeEnd,
-  encodeMeta,
   encodeRequest,
-  Kind,
   parseEnd,
-  parseMeta,
   parseRequest,
 } from "../../../src/patterns/sequenced/protocol.js";
 import { PublisherRules } from "../../../src/patterns/sequenced/publisher-rules.js";
-import { type ReplayOutcome, ReplayRules } from "../../../src/patterns/sequenced/replay-rules.js";
-import { type StreamEvent, StreamTable } from "../../../src/patterns/sequenced/stream-table.js";
+import {
+  ReplayRules,
+  type SequencedReplayOutcome,
+  type SequencedSubscriberEvent,
+  StreamTable,
+} from "../../../src/patterns/sequenced/subscriber-rules.js";
+
 import { Random } from "../../support/simulation/random.js";
 
 const ID = Buffer.from("000102030405060708090a0b0c0d0e0f", "hex");
@@ -222,13 +225,13 @@ describe("a publisher", () => {
     rules.receive(Buffer.from("x"), []);
     rules.receive(Buffer.from("x"), [Buffer.from("nonsense"), TOPIC]);
     rules.receive(Buffer.from("x"), [encodeMeta(Kind.MESSAGE, ID, 1, 1, 1), TOPIC]);
-    expect(events).toEqual(["invalid", "invalid", "invalid"]);
+    expect(events).toEqual(["message:invalid", "message:invalid", "message:invalid"]);
     expect(rules.stats()).toMatchObject({ invalid: 3, replays: 0 });
   });
 });
 
 function table(max = 100) {
-  const events: StreamEvent[] = [];
+  const events: SequencedSubscriberEvent[] = [];
   const streams = new StreamTable(max, (event) => events.push(event));
   const hear = (
     sequence: number,
@@ -263,8 +266,8 @@ describe("a subscriber", () => {
     const publisherId = ID.toString("hex");
     const name = { publisher: publisherId, topic: Buffer.from("a"), stream: 1 };
     expect(events).toEqual([
-      { type: "late-join", ...name, from: 1, to: 4, missed: 4 },
-      { type: "gap", ...name, from: 6, to: 8, lost: 3 },
+      { type: "stream:joined-late", ...name, from: 1, to: 4, missed: 4 },
+      { type: "gap:detected", ...name, from: 6, to: 8, lost: 3 },
     ]);
     expect(streams.stats()).toMatchObject({ missed: 4, lost: 3, gaps: 1, received: 2 });
   });
@@ -277,7 +280,7 @@ describe("a subscriber", () => {
     hear(2, { id: OTHER });
     expect(told()).toEqual([]);
     hear(3, { id: Buffer.alloc(16, 1) });
-    expect(told()).toEqual(["late-join 1-2"]);
+    expect(told()).toEqual(["stream:joined-late 1-2"]);
   });
 
   it("finds the loss of the last message by a mark, once", () => {
@@ -285,16 +288,16 @@ describe("a subscriber", () => {
     hear(1);
     expect(hear(3, { mark: true })).toBeUndefined();
     hear(3, { mark: true });
-    expect(told()).toEqual(["gap 2-3"]);
+    expect(told()).toEqual(["gap:detected 2-3"]);
     expect(hear(4)).toBe(4);
     hear(7, { mark: true, topic: "other" });
-    expect(told()).toEqual(["late-join 1-7"]);
+    expect(told()).toEqual(["stream:joined-late 1-7"]);
   });
 
   it("drops what came before, as two ways to one publisher bring it", () => {
     const { hear, told, streams } = table();
     expect([hear(1), hear(1), hear(2), hear(1), hear(3)]).toEqual([1, undefined, 2, undefined, 3]);
-    expect(told()).toEqual(["repeat", "repeat"]);
+    expect(told()).toEqual(["message:repeated", "message:repeated"]);
     expect(streams.stats().repeats).toBe(2);
   });
 
@@ -302,9 +305,9 @@ describe("a subscriber", () => {
     const { hear, told } = table();
     hear(1);
     expect(hear(2, { stream: 9 })).toBe(2);
-    expect(told()).toEqual(["stream:new", "gap 1-1"]);
+    expect(told()).toEqual(["stream:restarted", "gap:detected 1-1"]);
     expect(hear(2, { stream: 1 })).toBeUndefined();
-    expect(told()).toEqual(["repeat"]);
+    expect(told()).toEqual(["message:repeated"]);
   });
 
   it("forgets the stream heard of the longest ago past its bound", () => {
@@ -317,7 +320,7 @@ describe("a subscriber", () => {
     hear(3, { topic: "a" });
     expect(told()).toEqual([]);
     hear(2, { topic: "b" });
-    expect(told()).toEqual(["stream:forgotten", "late-join 1-1"]);
+    expect(told()).toEqual(["stream:forgotten", "stream:joined-late 1-1"]);
     expect(streams.stats().streams).toBe(2);
   });
 
@@ -327,14 +330,14 @@ describe("a subscriber", () => {
     const mark = encodeMeta(Kind.MARK, ID, 1, 1, 1);
     for (const frames of [[TOPIC], [TOPIC, TOPIC, TOPIC], [TOPIC, meta], [TOPIC, mark, TOPIC]])
       expect(streams.receive(frames)).toBeUndefined();
-    expect(told()).toEqual(["invalid", "invalid", "invalid", "invalid"]);
+    expect(told()).toEqual(["message:invalid", "message:invalid", "message:invalid", "message:invalid"]);
     expect(streams.stats()).toMatchObject({ invalid: 4, streams: 0, received: 0 });
   });
 });
 
 function replays(links = 1) {
   const sent: { link: number; from: number; number: number }[] = [];
-  const settled: { outcome: ReplayOutcome; sequences: number[] }[] = [];
+  const settled: { outcome: SequencedReplayOutcome; sequences: number[] }[] = [];
   const rules = new ReplayRules(
     { retryInterval: 100, maxReplays: 2 },
     {

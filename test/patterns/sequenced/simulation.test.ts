@@ -8,12 +8,13 @@
  */
 import { expect, it } from "vitest";
 import { PublisherRules } from "../../../src/patterns/sequenced/publisher-rules.js";
-import { ReplayRules } from "../../../src/patterns/sequenced/replay-rules.js";
 import {
-  type SequenceRange,
-  type StreamEvent,
+  ReplayRules,
+  type SequencedRange,
+  type SequencedSubscriberEvent,
   StreamTable,
-} from "../../../src/patterns/sequenced/stream-table.js";
+} from "../../../src/patterns/sequenced/subscriber-rules.js";
+
 import { Network } from "../../support/simulation/network.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
 import type { Simulation } from "../../support/simulation/simulation.js";
@@ -25,7 +26,7 @@ const RING = 20;
 /** What became of one stream at the subscriber. */
 interface Account {
   readonly given: number[];
-  readonly lost: SequenceRange[];
+  readonly lost: SequencedRange[];
 }
 
 function story(simulation: Simulation): void {
@@ -38,14 +39,14 @@ function story(simulation: Simulation): void {
   /** publisher topic stream -> the bodies published, in order. */
   const truth = new Map<string, string[]>();
   const accounts = new Map<string, Account>();
-  const accountOf = (name: Omit<SequenceRange, "from" | "to">): Account => {
+  const accountOf = (name: Omit<SequencedRange, "from" | "to">): Account => {
     const key = `${name.publisher} ${name.topic} ${name.stream}`;
     const account = accounts.get(key) ?? { given: [], lost: [] };
     accounts.set(key, account);
     return account;
   };
   const links = ["p0", "p1"];
-  const pending = new Map<number, SequenceRange>();
+  const pending = new Map<number, SequencedRange>();
   let calls = 0;
   let replayTimer: SimulatedTimer | undefined;
   const replays = new ReplayRules(
@@ -53,7 +54,7 @@ function story(simulation: Simulation): void {
     {
       send: (link, frames) => void network.send("sub", `${links[link]}-replay`, frames),
       settled: (id, outcome, messages) => {
-        const range = pending.get(id) as SequenceRange;
+        const range = pending.get(id) as SequencedRange;
         pending.delete(id);
         const published = truth.get(`${range.publisher} ${range.topic} ${range.stream}`) ?? [];
         let last = range.from - 1;
@@ -69,9 +70,9 @@ function story(simulation: Simulation): void {
   );
   replayTimer = new SimulatedTimer(simulation, replays);
   for (const _ of links) replays.addLink();
-  const hear = (event: StreamEvent): void => {
+  const hear = (event: SequencedSubscriberEvent): void => {
     simulation.note(`sub: ${event.type}`);
-    if (event.type !== "gap" && event.type !== "late-join") return;
+    if (event.type !== "gap:detected" && event.type !== "stream:joined-late") return;
     accountOf(event).lost.push(event);
     if (replays.room === 0 || random.chance(0.3)) return;
     calls += 1;

@@ -1,12 +1,12 @@
 /** How late is late: baselines, drift, patience, losses and queues, by a clock held in the hand. */
 import { describe, expect, it } from "vitest";
-import { encodeMeta, Kind } from "../../../src/patterns/sequenced/protocol.js";
+import { encodeMeta, Kind } from "../../../src/patterns/kit/sequence-meta.js";
 import {
   type LatenessLimits,
   LatenessRules,
   type Verdict,
 } from "../../../src/patterns/suicidal-snail/lateness-rules.js";
-import { sequencedStamp } from "../../../src/patterns/suicidal-snail/stamps.js";
+import { sequencedStamp } from "../../../src/patterns/suicidal-snail/options.js";
 import fc from "../../support/properties.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
 import type { Simulation } from "../../support/simulation/simulation.js";

@@ -5,8 +5,8 @@ import { Context, Publisher } from "../../../src/index.js";
 import { SequencedPublisher } from "../../../src/patterns/sequenced/index.js";
 import {
   LateError,
-  type SnailEvent,
   SuicidalSnail,
+  type SuicidalSnailEvent,
   type SuicidalSnailOptions,
 } from "../../../src/patterns/suicidal-snail/index.js";
 import { failure, thrown, until } from "../../contract/support/wait.js";
@@ -44,8 +44,13 @@ describe.each([...ENGINE_NAMES])("the suicidal snail, engine %s", (engine) => {
     const endpoint = await publisher.bind("tcp://127.0.0.1:*");
     const clock = new HeldClock();
     const snail = kept(new SuicidalSnail({ clock, ...options, socketOptions: { context } }));
-    const events: SnailEvent[] = [];
-    for (const type of ["late", "on-time", "dropped", "invalid"] as const)
+    const events: SuicidalSnailEvent[] = [];
+    for (const type of [
+      "lateness:exceeded",
+      "lateness:recovered",
+      "messages:dropped",
+      "message:invalid",
+    ] as const)
       snail.events.on(type, (event) => events.push(event));
     snail.subscribe("");
     snail.connect(endpoint);
@@ -75,7 +80,7 @@ describe.each([...ENGINE_NAMES])("the suicidal snail, engine %s", (engine) => {
     expect(error).toBeInstanceOf(LateError);
     expect(error).toMatchObject({ code: "ETIMEDOUT" });
     expect((error as LateError).lateness).toBeGreaterThan(500);
-    expect(events).toMatchObject([{ type: "late", policy: "die" }]);
+    expect(events).toMatchObject([{ type: "lateness:exceeded", policy: "die" }]);
     expect(snail.closed).toBe(true);
     expect((await failure(snail.receive())).code).toBe("EBADF");
     const { received, delivered, dropped, waiting } = snail.stats();
@@ -102,7 +107,7 @@ describe.each([...ENGINE_NAMES])("the suicidal snail, engine %s", (engine) => {
     clock.held -= 700;
     publish(1);
     await snail.receive(LIMIT);
-    expect(events.map(({ type }) => type)).toEqual(["late", "on-time"]);
+    expect(events.map(({ type }) => type)).toEqual(["lateness:exceeded", "lateness:recovered"]);
     expect(snail.stats()).toMatchObject({ delivered: 7, late: 1 });
   });
 
@@ -116,7 +121,10 @@ describe.each([...ENGINE_NAMES])("the suicidal snail, engine %s", (engine) => {
     clock.held += 700;
     const got = [await snail.receive(LIMIT), await snail.receive(LIMIT)];
     expect(got.map(({ frames }) => `${frames[0]} ${frames[2]}`)).toEqual(["b 19", "a newest a"]);
-    expect(events).toMatchObject([{ type: "late" }, { type: "dropped", by: "newest", messages: 38 }]);
+    expect(events).toMatchObject([
+      { type: "lateness:exceeded" },
+      { type: "messages:dropped", by: "newest", messages: 38 },
+    ]);
     clock.held -= 700;
     publish(1, "c");
     expect(await snail.receive(LIMIT)).toMatchObject({ sequence: 1 });
@@ -144,7 +152,11 @@ describe.each([...ENGINE_NAMES])("the suicidal snail, engine %s", (engine) => {
       return done;
     }, "a message on the new socket");
     expect(String((await received).frames[2])).toBe("fresh");
-    expect(events.map(({ type }) => type)).toEqual(["late", "dropped", "on-time"]);
+    expect(events.map(({ type }) => type)).toEqual([
+      "lateness:exceeded",
+      "messages:dropped",
+      "lateness:recovered",
+    ]);
     expect(snail.stats().lost).toBe(0);
   });
 

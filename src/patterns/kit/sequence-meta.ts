@@ -1,0 +1,94 @@
+/**
+ * The second frame of a sequenced message: who published it, which one of its topic it is, and when. Written by sequenced
+ * publishers, read by sequenced subscribers and by the Suicidal Snail (docs/spec/sequenced.md). Numbers are big-endian.
+ *
+ * PUB to SUB: topic | meta | body…, one body frame or more; a mark has none. A plain SUB reads topic and body, and skips the
+ * second frame.
+ *
+ *   meta, 40 bytes
+ *   @0   2  "SQ", 53 51
+ *   @2   1  version, 01
+ *   @3   1  kind: 01 message, 02 mark (the topic is quiet; its last message has this sequence)
+ *   @4  16  publisher: random, new with each start
+ *   @20  4  stream: higher each time the publisher starts the topic again after forgetting it
+ *   @24  8  sequence in the stream, from 1; at most 2^53 - 1
+ *   @32  8  time of publication by the publisher's clock, in µs since 1970; at most 2^53 - 1
+ */
+
+/** The kinds of frames, at @3. */
+export const Kind = { MESSAGE: 1, MARK: 2, REPLAY: 3, REPLAYED: 4, END: 5 } as const;
+
+export const ID_BYTES = 16;
+export const META_BYTES = 40;
+
+const MAGIC_0 = 0x53;
+const MAGIC_1 = 0x51;
+const VERSION = 1;
+const TWO_32 = 0x1_0000_0000;
+/** The high word of 2^53 - 1. */
+const MAX_HIGH = 0x1f_ffff;
+
+/** The fields of the second frame. */
+export interface Meta {
+  readonly kind: typeof Kind.MESSAGE | typeof Kind.MARK;
+  /** 16 bytes, one character each. */
+  readonly publisher: string;
+  readonly stream: number;
+  readonly sequence: number;
+  /** µs since 1970. */
+  readonly time: number;
+}
+
+/** @param id 16 bytes */
+export function encodeMeta(
+  kind: Meta["kind"],
+  id: Uint8Array,
+  stream: number,
+  sequence: number,
+  time: number,
+): Buffer {
+  const meta = header(META_BYTES, kind);
+  meta.set(id, 4);
+  meta.writeUInt32BE(stream, 20);
+  writeNumber(meta, sequence, 24);
+  writeNumber(meta, time, 32);
+  return meta;
+}
+
+/** @returns `undefined` for any other frame */
+export function parseMeta(frame: Buffer): Meta | undefined {
+  const kind = kindOf(frame, META_BYTES);
+  if (kind !== Kind.MESSAGE && kind !== Kind.MARK) return undefined;
+  const sequence = readNumber(frame, 24);
+  const time = readNumber(frame, 32);
+  if (sequence === undefined || sequence === 0 || time === undefined) return undefined;
+  return { kind, publisher: frame.toString("latin1", 4, 20), stream: frame.readUInt32BE(20), sequence, time };
+}
+
+/** A frame that begins with magic, version and kind. */
+export function header(bytes: number, kind: number): Buffer {
+  const frame = Buffer.allocUnsafe(bytes);
+  frame[0] = MAGIC_0;
+  frame[1] = MAGIC_1;
+  frame[2] = VERSION;
+  frame[3] = kind;
+  return frame;
+}
+
+/** @returns the kind of a frame of this length; `undefined` for any other frame */
+export function kindOf(frame: Buffer, bytes: number): number | undefined {
+  const ours = frame.length === bytes && frame[0] === MAGIC_0 && frame[1] === MAGIC_1 && frame[2] === VERSION;
+  return ours ? frame[3] : undefined;
+}
+
+/** 8 bytes. */
+export function writeNumber(frame: Buffer, value: number, at: number): void {
+  frame.writeUInt32BE(Math.floor(value / TWO_32), at);
+  frame.writeUInt32BE(value % TWO_32, at + 4);
+}
+
+/** @returns `undefined` above 2^53 - 1 */
+export function readNumber(frame: Buffer, at: number): number | undefined {
+  const high = frame.readUInt32BE(at);
+  return high > MAX_HIGH ? undefined : high * TWO_32 + frame.readUInt32BE(at + 4);
+}
