@@ -96,6 +96,7 @@ async function runWorker(service: string, given: Given<WorkerSettings>): Promise
     () =>
       new MajordomoWorker(settings.connect, service, answer, {
         concurrency,
+        exposeErrors: true,
         socketOptions,
         ...defined({ prefetch, heartbeatInterval: heartbeat }),
       }),

@@ -72,7 +72,7 @@ export class BrokerWorkers {
     const key = textOf(from);
     const name = command.name === "" ? from.toString("hex") : command.name;
     const beats = dialect === Dialect.Shoal;
-    const worker = new Worker(from, key, dialect, service, command, name, now, beats);
+    const worker = new Worker(from, key, dialect, service, command, name, now, beats, command.level);
     this.#byKey.set(key, worker);
     this.#byId.set(from, worker);
     service.workers.add(worker);

@@ -19,7 +19,7 @@ import type { FailureReason } from "../kit/errors.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import { type BrokerRequest, Service, Stage } from "./broker-tables.js";
 import type { RequestCommand } from "./client-messages.js";
-import { SERVICE_AT } from "./header.js";
+import { serviceEnd, serviceStart } from "./header.js";
 import { Dialect } from "./protocol.js";
 
 export class BrokerQueue {
@@ -157,27 +157,31 @@ export class ServiceCache {
   readonly #places: (Service | undefined)[] = new Array(PLACES).fill(undefined);
 
   find(head: Buffer): Service | undefined {
-    const service = this.#places[placeOf(head, SERVICE_AT)];
+    const start = serviceStart(head);
+    const end = serviceEnd(head);
+    const service = this.#places[placeOf(head, start, end)];
     if (service === undefined) return undefined;
     const { frame } = service;
-    if (frame.length !== head.length - SERVICE_AT) return undefined;
-    for (let i = 0; i < frame.length; i++) if (frame[i] !== head[SERVICE_AT + i]) return undefined;
+    if (frame.length !== end - start) return undefined;
+    for (let i = 0; i < frame.length; i++) if (frame[i] !== head[start + i]) return undefined;
     return service;
   }
 
   add(service: Service, head: Buffer): void {
-    // A name that is no UTF-8 is known by what it is shown as; its bytes may be others.
-    if (head.length - SERVICE_AT === service.frame.length) this.#places[placeOf(head, SERVICE_AT)] = service;
+    const start = serviceStart(head);
+    const end = serviceEnd(head);
+    // A name that is not UTF-8 is known by what it is shown as; its bytes may be others.
+    if (end - start === service.frame.length) this.#places[placeOf(head, start, end)] = service;
   }
 
   remove(service: Service): void {
-    const place = placeOf(service.frame, 0);
+    const place = placeOf(service.frame, 0, service.frame.length);
     if (this.#places[place] === service) this.#places[place] = undefined;
   }
 }
 
 /** FNV-1a of the name that begins at `at`. */
-function placeOf(bytes: Buffer, at: number): number {
-  const hash = fnv1a(bytes, at, bytes.length);
+function placeOf(bytes: Buffer, at: number, end: number): number {
+  const hash = fnv1a(bytes, at, end);
   return (hash ^ (hash >>> 13)) & (PLACES - 1);
 }

@@ -71,8 +71,8 @@ export class BrokerReplies {
   }
 
   /** Reports that an answer does not come. */
-  #sendFailure(request: BrokerRequest, reason: string, text: string): void {
-    const message = refusal(request, request.service.frame, reason, text);
+  #sendFailure(request: BrokerRequest, reason: string, text: string, details?: Buffer): void {
+    const message = refusal(request, request.service.frame, reason, text, details);
     if (this.#effects.send(message) === "full" && this.#unsentFailures.length < MAX_UNSENT_FAILURES)
       this.#unsentFailures.push(message);
   }
@@ -168,7 +168,12 @@ export class BrokerReplies {
   }
 
   /** There will be no answer. */
-  fail(request: BrokerRequest, reason: FailureReason, text: string = FAILURES[reason]): void {
+  fail(
+    request: BrokerRequest,
+    reason: FailureReason,
+    text: string = FAILURES[reason],
+    details?: Buffer,
+  ): void {
     if (request.abandoned) {
       this.abandoned(request);
       return;
@@ -182,13 +187,18 @@ export class BrokerReplies {
     service.failures += 1;
     this.#effects.event({ type: "request:failed", service: service.name, reason });
     if (request.broadcast !== undefined) {
-      this.#broadcastReply(request, request.broadcast, false, [reason, text]);
+      this.#broadcastReply(
+        request,
+        request.broadcast,
+        false,
+        details === undefined ? [reason, text] : [reason, text, details],
+      );
       return;
     }
     if (request.dialect === Dialect.Shoal || this.#limits.plainErrors)
-      this.#sendFailure(request, reason, text);
-    request.failure = [reason, text];
-    if (request.memory !== undefined) this.#memory.keep(request, text.length);
+      this.#sendFailure(request, reason, text, details);
+    request.failure = details === undefined ? [reason, text] : [reason, text, details];
+    if (request.memory !== undefined) this.#memory.keep(request, text.length + (details?.length ?? 0));
     request.finish();
   }
 
@@ -224,8 +234,8 @@ export class BrokerReplies {
         this.#effects.send(refusal(known, known.service.frame, "slow-reader", FAILURES["slow-reader"]));
       }
     } else {
-      const [reason, text] = known.failure ?? ["duplicate", FAILURES.duplicate];
-      this.#effects.send(refusal(known, known.service.frame, reason, text));
+      const [reason, text, details] = known.failure ?? (["duplicate", FAILURES.duplicate] as const);
+      this.#effects.send(refusal(known, known.service.frame, reason, text, details));
     }
     return false;
   }

@@ -26,7 +26,7 @@ import {
   type Worker,
 } from "./broker-tables.js";
 import { answer, broadcastTargets, type RequestCommand } from "./client-messages.js";
-import { CLIENT_ID, oldestIn, sequenceIn } from "./header.js";
+import { CLIENT_ID, headersLength, isRequestWith, NO_LIMIT, oldestIn, sequenceIn, timeIn } from "./header.js";
 import {
   bytesOf,
   Dialect,
@@ -42,6 +42,14 @@ import { cancellation, credit, delivery, type ReplyCommand } from "./worker-mess
 
 /** ms between two looks whether clients have read. */
 const READ_CHECK_INTERVAL = 20;
+
+/** What a worker reports of a request that its handler failed. */
+export interface WorkerFailure {
+  readonly tag: number;
+  readonly reason: string;
+  readonly text: string;
+  readonly details: Buffer | undefined;
+}
 
 export class BrokerRequests {
   readonly queue: BrokerQueue;
@@ -94,7 +102,7 @@ export class BrokerRequests {
       if (this.#repeated(from, command, sequence, owner)) return;
     }
     this.counters.requests += 1;
-    const bytes = bytesOf(command.frames, command.bodyAt);
+    const bytes = bytesOf(command.frames, command.bodyAt) + headerBytes(command.head);
     const service = this.queue.serviceOf(command);
     const reason = this.stopping ? "stopping" : this.queue.refuses(service, bytes);
     if (service === undefined || reason !== undefined) {
@@ -104,6 +112,7 @@ export class BrokerRequests {
     }
     service.requests += 1;
     const request = new BrokerRequest(from, command, service, bytes);
+    request.arrivedAt = now;
     if (owner?.memory !== undefined) {
       request.owner = owner;
       this.#memory.begin(owner.memory, sequence, request);
@@ -129,6 +138,7 @@ export class BrokerRequests {
     })) {
       this.counters.requests += 1;
       request.service.requests += 1;
+      request.arrivedAt = now;
       if (takesAtOnce(worker)) this.#deliver(worker, request, now);
       else if (worker.pinned.length < this.#limits.maxPinned) {
         request.worker = worker;
@@ -220,7 +230,7 @@ export class BrokerRequests {
     // A worker that speaks MDP reports a failure as an answer.
     const failure = worker.dialect === Dialect.Shoal ? undefined : failureIn(frames, bodyAt);
     if (failure !== undefined) {
-      this.failure(worker, command.tag, failure.reason, failure.text, now);
+      this.failure(worker, { tag: command.tag, details: undefined, ...failure }, now);
       return;
     }
     this.#deliveries.end(request);
@@ -231,7 +241,8 @@ export class BrokerRequests {
   }
 
   /** A worker's handler failed. It is not tried again: that a handler throws is an answer. */
-  failure(worker: Worker, tag: number, reason: string, text: string, now: number): void {
+  failure(worker: Worker, failure: WorkerFailure, now: number): void {
+    const { tag, reason, text, details } = failure;
     const request = this.#deliveries.of(worker, tag);
     if (request === undefined) {
       this.counters.late += 1;
@@ -248,7 +259,7 @@ export class BrokerRequests {
       request.deliveries -= 1;
       this.queue.add(request, now, true);
       this.#dispatch(request.service, now);
-    } else this.replies.fail(request, toReason(reason), text);
+    } else this.replies.fail(request, toReason(reason), text, details);
     this.offer(worker, now);
   }
 
@@ -317,7 +328,7 @@ export class BrokerRequests {
       return;
     }
     if (request.noWorkers) this.replies.noWorkers(request, false);
-    if (this.#deliveries.give(worker, request)) return;
+    if (this.#deliveries.give(worker, request, now)) return;
     if (request.broadcast === undefined) this.queue.add(request, now, true);
     else this.replies.fail(request, "worker-lost");
     this.#onWorkerGone(worker);
@@ -446,7 +457,7 @@ export class BrokerDeliveries {
   }
 
   /** Gives a worker with room a request. @returns whether it has it; if not, its connection is gone */
-  give(worker: Worker, request: BrokerRequest): boolean {
+  give(worker: Worker, request: BrokerRequest, now: number): boolean {
     const tag = this.#nextTag();
     request.stage = Stage.Delivered;
     request.worker = worker;
@@ -456,7 +467,9 @@ export class BrokerDeliveries {
     worker.inFlight.push(request.placeLink);
     worker.place(true);
     const { head, frames, bodyAt } = request;
-    const message = delivery(worker.routingId, worker.dialect, tag, head, frames, bodyAt);
+    const context =
+      worker.level > 1 ? { attempt: request.deliveries, time: timeLeft(request, now) } : undefined;
+    const message = delivery(worker.routingId, worker.dialect, tag, head, frames, bodyAt, context);
     if (this.#effects.send(message) === "sent") return true;
     // It never had it: this was no delivery.
     request.deliveries -= 1;
@@ -483,6 +496,17 @@ export class BrokerDeliveries {
     while (this.#byTag.has(this.#tag));
     return this.#tag;
   }
+}
+
+/** ms that a request's client still waits. */
+function timeLeft({ head, arrivedAt }: BrokerRequest, now: number): number {
+  const time = head.length === 0 ? NO_LIMIT : timeIn(head);
+  return time === NO_LIMIT ? time : Math.max(0, Math.ceil(time - (now - arrivedAt)));
+}
+
+/** Bytes of headers that a request keeps alive. */
+function headerBytes(head: Buffer): number {
+  return head.length > 0 && isRequestWith(head) ? headersLength(head) : 0;
 }
 
 /** One worker, and its request. */

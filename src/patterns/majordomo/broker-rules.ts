@@ -9,8 +9,8 @@ import { BrokerClients, BrokerWorkers, isReserved } from "./broker-peers.js";
 import { BrokerRequests } from "./broker-requests.js";
 import type { BrokerEffects, Service, Worker } from "./broker-tables.js";
 import { clientHeartbeat, type RequestCommand } from "./client-messages.js";
-import { SERVICE_AT } from "./header.js";
-import { Dialect, RESERVED_PREFIX } from "./protocol.js";
+import { serviceStart } from "./header.js";
+import { Dialect, LEVEL, RESERVED_PREFIX } from "./protocol.js";
 import { type BrokerCommand, workerSignal } from "./worker-messages.js";
 
 const RESERVED_BYTE = RESERVED_PREFIX.charCodeAt(0);
@@ -68,7 +68,7 @@ export class BrokerRules {
       case "failure": {
         const worker = this.#registered(from, Dialect.Shoal, now);
         if (worker !== undefined) {
-          this.#requests.failure(worker, command.tag, command.reason, command.text, now);
+          this.#requests.failure(worker, command, now);
         }
         break;
       }
@@ -172,7 +172,7 @@ export class BrokerRules {
   #onRequest(from: Buffer, command: RequestCommand, now: number): void {
     const { dialect, head } = command;
     // A look at the first byte spares most requests the view of the name.
-    const first = head.length > 0 ? head[SERVICE_AT] : command.service[0];
+    const first = head.length > 0 ? head[serviceStart(head)] : command.service[0];
     if (first === RESERVED_BYTE && isReserved(command.service)) {
       const { services } = this.#requests.queue;
       const body = mmiAnswer(command, services, () => this.stats(), this.#incarnation, this.#limits);
@@ -236,7 +236,7 @@ const NOT_IMPLEMENTED = Buffer.from("501");
  *   mmi.service   name    -> 200 a worker offers it | 404 none does
  *   mmi.services          -> 200 | name | workers | queued | … three frames for each service, 1,000 services at most
  *   mmi.stats             -> 200 | the statistics as JSON
- *   mmi.shoal             -> 200 | incarnation | ms between heartbeats | intervals until a silent end counts as dead
+ *   mmi.shoal             -> 200 | incarnation | ms between heartbeats | intervals until a silent end counts as dead | LEVEL
  *   any other             -> 501
  */
 export function mmiAnswer(
@@ -268,6 +268,7 @@ export function mmiAnswer(
         incarnation,
         Buffer.from(String(limits.heartbeatInterval)),
         Buffer.from(String(limits.liveness)),
+        Buffer.of(LEVEL),
       ];
     default:
       return [NOT_IMPLEMENTED];

@@ -4,6 +4,7 @@ import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { FailureReason } from "../kit/errors.js";
 import type { MajordomoBrokerEvent } from "./broker-options.js";
 import type { ReplyTarget, RequestCommand } from "./client-messages.js";
+import { withoutHeaders } from "./header.js";
 import { Dialect, EMPTY, type Frames, type Room } from "./protocol.js";
 import { type ClientMemory, owned, Repeatable } from "./request-memory.js";
 
@@ -39,7 +40,7 @@ export class BrokerRequest extends Repeatable implements ReplyTarget {
   client: Buffer;
   readonly dialect: Dialect;
   /** Has the id; empty for a plain client. */
-  readonly head: Buffer;
+  head: Buffer;
   readonly service: Service;
   /** The client's message; the body begins at `bodyAt`. */
   frames: Buffer[];
@@ -71,7 +72,9 @@ export class BrokerRequest extends Repeatable implements ReplyTarget {
   /** The answer, while it is kept. */
   answer: readonly Buffer[] | undefined = undefined;
   answerAt = 0;
-  failure: readonly [reason: string, text: string] | undefined = undefined;
+  failure: readonly [reason: string, text: string, details?: Buffer] | undefined = undefined;
+  /** When it came. */
+  arrivedAt = 0;
   /** When it has waited too long in the queue. */
   deadline = 0;
   /** ms from its coming to its deadline. */
@@ -93,6 +96,7 @@ export class BrokerRequest extends Repeatable implements ReplyTarget {
   /** Keeps no more than a repetition needs. */
   finish(): void {
     this.stage = Stage.Done;
+    if (this.head.length > 0) this.head = withoutHeaders(this.head);
     this.frames = NO_FRAMES;
     this.worker = undefined;
     this.joined = undefined;
@@ -129,6 +133,8 @@ export class Worker {
   /** Those, and the ones that wait at the worker. */
   readonly capacity: number;
   readonly name: string;
+  /** Of the third dialect; 0 in MDP. */
+  readonly level: number;
   /** In the order of their deliveries. */
   readonly inFlight = new LinkedList<Repeatable>();
   /** What is meant for it alone and waits until it is free. */
@@ -153,6 +159,7 @@ export class Worker {
     name: string,
     now: number,
     beats: boolean,
+    level: number,
   ) {
     this.routingId = routingId;
     this.key = key;
@@ -161,6 +168,7 @@ export class Worker {
     this.concurrency = room.concurrency;
     this.capacity = room.capacity;
     this.name = name;
+    this.level = level;
     this.lastSeen = now;
     this.#answeredAt = now;
     this.beatsWhileBusy = beats;

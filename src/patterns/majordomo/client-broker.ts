@@ -48,6 +48,8 @@ export interface ClientEffects {
 
 export class ClientBroker {
   mode: "asking" | "extended" | "plain" = "asking";
+  /** Of the third dialect, with the broker in use. */
+  level = 1;
   /** What a plain broker is spoken to. */
   plain: Dialect = Dialect.Mdp01;
   /** The connection to be asked on, or for all requests of the extended form; 0: a plain broker's are many. */
@@ -119,11 +121,12 @@ export class ClientBroker {
   }
 
   /** The broker says what it is. @returns the connection that is free for a plain broker's requests; 0: none */
-  negotiated({ extended, incarnation, heartbeatInterval }: Negotiated): number {
+  negotiated({ extended, incarnation, level, heartbeatInterval }: Negotiated): number {
     const { main } = this;
     this.#beatAt = undefined;
     if (extended) {
       this.mode = "extended";
+      this.level = level;
       this.#incarnation = incarnation;
       this.#interval = beatInterval(this.#limits.heartbeatInterval, heartbeatInterval);
     } else {

@@ -4,7 +4,7 @@ import { Link } from "../../core/collections/linked-list.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { type ShoalError, TimeoutError } from "../../core/errors.js";
 import { Calls } from "../../sockets/calls.js";
-import { ServiceError, toReason } from "../kit/errors.js";
+import { decodeDetails, ServiceError, toReason } from "../kit/errors.js";
 import { pieceCost } from "./protocol.js";
 
 /** What became of a piece: its reader has it, or will read it later; or there is no room for it. */
@@ -30,6 +30,8 @@ export interface CalledService {
   readonly frame: Buffer;
   /** What its requests' heads begin as (header.ts). */
   readonly template: Buffer;
+  /** The same of level 2. */
+  readonly templateWith: Buffer;
 }
 
 /** How a service is asked. */
@@ -40,6 +42,10 @@ export interface CallTerms {
   readonly timeout: number;
   /** Attempts after the first. */
   readonly retries: number;
+  /** ms of all of it; 0: no limit. */
+  readonly total: number;
+  /** For the handler, as header.ts encodes them. */
+  readonly headers: Buffer;
 }
 
 export class Call {
@@ -52,6 +58,9 @@ export class Call {
   readonly sink: CallSink;
   /** Of the request. */
   readonly bytes: number;
+  readonly headers: Buffer;
+  /** When its time is over; 0: never. */
+  expiresAt = 0;
   /** Attempts that may still be made. */
   retries: number;
   /** Where it was sent to; 0: nowhere yet. */
@@ -88,6 +97,7 @@ export class Call {
     this.attemptTimeout = terms.timeout;
     this.sink = sink;
     this.bytes = bytes;
+    this.headers = terms.headers;
     this.retries = terms.retries;
   }
 
@@ -270,6 +280,8 @@ export interface MajordomoRequestManyOptions<T> {
   readonly silence?: number;
   /** Called with each reply; `true` ends it, with that reply. */
   readonly until?: (reply: MajordomoWorkerReply<T>) => boolean;
+  /** For the handlers, as those of a request. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Gives it up: the promise is rejected. */
   readonly signal?: AbortSignal;
 }
@@ -343,7 +355,13 @@ export class BroadcastSink<T> implements CallSink {
     this.#listen();
     let reply: MajordomoWorkerReply<T>;
     try {
-      if (!ok) throw new ServiceError(toReason(String(body[0])), this.#service, String(body[1]));
+      if (!ok)
+        throw new ServiceError(
+          toReason(String(body[0])),
+          this.#service,
+          String(body[1]),
+          decodeDetails(body[2]),
+        );
       reply = { worker, body: this.#decode(body) };
     } catch (cause) {
       const error =

@@ -11,10 +11,14 @@ import {
   commandOf,
   countedHead,
   countIn,
+  headersLength,
   isNumbered,
-  SERVICE_AT,
+  MAX_HEADERS,
+  MAX_PLAIN_HEAD,
   sequenceIn,
+  serviceEnd,
   serviceIn,
+  serviceStart,
 } from "./header.js";
 import {
   CLIENT_HEADERS,
@@ -24,6 +28,7 @@ import {
   EMPTY,
   type Frames,
   headerOf,
+  LEVEL,
   MAX_SERVICE_NAME,
   NEGOTIATION,
   WORKER_HEADERS,
@@ -38,6 +43,8 @@ export interface Negotiated {
   readonly extended: boolean;
   /** Which life of the broker this is; empty for a plain one. */
   readonly incarnation: Buffer;
+  /** Level of the third dialect that both ends know. */
+  readonly level: number;
   /** ms between the heartbeats that the broker expects; 0: it does not say. */
   readonly heartbeatInterval: number;
 }
@@ -52,9 +59,20 @@ export function negotiation(role: "client" | "worker" = "client"): Frames {
 export function parseNegotiated(frames: readonly Buffer[], dialect: Dialect): Negotiated | undefined {
   if (dialect !== Dialect.Mdp01 || frames[2]?.equals(NEGOTIATION) !== true) return undefined;
   const extended = frames[3]?.toString() === "200" && frames[4]?.length === 8;
-  if (!extended) return { kind: "negotiated", extended, incarnation: EMPTY, heartbeatInterval: 0 };
+  if (!extended) return { kind: "negotiated", extended, incarnation: EMPTY, level: 0, heartbeatInterval: 0 };
   const heartbeatInterval = Number(frames[5]?.toString("latin1", 0, 10)) || 0;
-  return { kind: "negotiated", extended, incarnation: frames[4] as Buffer, heartbeatInterval };
+  return {
+    kind: "negotiated",
+    extended,
+    incarnation: frames[4] as Buffer,
+    level: levelIn(frames[7]),
+    heartbeatInterval,
+  };
+}
+
+/** The level that an end and this one know. @param frame absent from an end of level 1 */
+export function levelIn(frame: Buffer | undefined): number {
+  return frame?.length === 1 ? Math.max(1, Math.min(LEVEL, frame[0] as number)) : 1;
 }
 
 /** ms between the heartbeats to a broker: as often as either end wants, within reason. */
@@ -149,7 +167,8 @@ export type MajordomoFaultReason =
   | "body"
   | "id"
   | "tag"
-  | "capacity";
+  | "capacity"
+  | "headers";
 
 export function parsePlainClient(frames: Buffer[], next: number, dialect: Dialect): FromClient {
   let at = next;
@@ -168,11 +187,20 @@ export function parseExtendedClient(frames: Buffer[], head: Buffer): FromClient 
     case ClientCommand.Request:
     case ClientCommand.Broadcast: {
       if (!isNumbered(head, false)) return fault("id", undefined);
-      if (!isNumbered(head, true) || head.length > SERVICE_AT + MAX_SERVICE_NAME) {
-        return fault("service", undefined);
-      }
+      if (!isNumbered(head, true) || head.length > MAX_PLAIN_HEAD) return fault("service", undefined);
       if (frames.length < 3) return fault("body", undefined);
       const kind = command === ClientCommand.Request ? "request" : "broadcast";
+      return new RequestCommand(kind, Dialect.Shoal, head, frames, 2);
+    }
+    case ClientCommand.RequestWith:
+    case ClientCommand.BroadcastWith: {
+      if (!isNumbered(head, false)) return fault("id", undefined);
+      if (!isNumbered(head, true) || serviceStart(head) === serviceEnd(head))
+        return fault("service", undefined);
+      const headers = headersLength(head);
+      if (headers < 0 || headers > MAX_HEADERS) return fault("headers", undefined);
+      if (frames.length < 3) return fault("body", undefined);
+      const kind = command === ClientCommand.RequestWith ? "request" : "broadcast";
       return new RequestCommand(kind, Dialect.Shoal, head, frames, 2);
     }
     case ClientCommand.Cancel:
@@ -225,9 +253,17 @@ export function answer(
 }
 
 /** There will be no answer; to a plain client in the form of an answer. */
-export function refusal(to: ReplyTarget, service: Buffer, reason: string, text: string): Frames {
+export function refusal(
+  to: ReplyTarget,
+  service: Buffer,
+  reason: string,
+  text: string,
+  details?: Buffer,
+): Frames {
   if (to.dialect === Dialect.Shoal)
-    return [to.client, answerHead(ClientCommand.Error, to.head), reason, text];
+    return details === undefined
+      ? [to.client, answerHead(ClientCommand.Error, to.head), reason, text]
+      : [to.client, answerHead(ClientCommand.Error, to.head), reason, text, details];
   return answer(to, true, service, [ERROR_MARK, Buffer.from(reason), Buffer.from(text)], 0);
 }
 
@@ -268,7 +304,14 @@ export type ClientInput =
       readonly service: Buffer;
       readonly body: Buffer[];
     }
-  | { readonly kind: "error"; readonly sequence: number; readonly reason: string; readonly text: string }
+  | {
+      readonly kind: "error";
+      readonly sequence: number;
+      readonly reason: string;
+      readonly text: string;
+      /** Code and data of the handler's error (kit/errors.ts). */
+      readonly details: Buffer | undefined;
+    }
   | { readonly kind: "targets"; readonly sequence: number; readonly workers: string[] }
   | {
       readonly kind: "worker-reply";
@@ -327,7 +370,13 @@ function parseExtendedAtClient(frames: readonly Buffer[], head: Buffer): ClientI
       };
     }
     case ClientCommand.Error:
-      return { kind: "error", sequence, reason: String(frames[1]), text: String(frames[2]) };
+      return {
+        kind: "error",
+        sequence,
+        reason: String(frames[1]),
+        text: String(frames[2]),
+        details: frames[3],
+      };
     case ClientCommand.Targets:
       return { kind: "targets", sequence, workers: frames.slice(1).map(String) };
     case ClientCommand.WorkerReply:

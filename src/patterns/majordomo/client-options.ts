@@ -15,7 +15,8 @@ import {
   type Settings,
 } from "../kit/options.js";
 import type { CallTerms, Decode, MajordomoRequestManyOptions } from "./client-calls.js";
-import { Dialect, INITIAL_CREDIT } from "./protocol.js";
+import { encodeHeaders } from "./header.js";
+import { Dialect, EMPTY, INITIAL_CREDIT } from "./protocol.js";
 
 /** Bytes of a stream's window, at most. */
 const MAX_WINDOW = 16_777_216;
@@ -90,6 +91,11 @@ export interface MajordomoCallOptions {
   readonly timeout?: number;
   /** Times that it is sent again when an attempt is over or the broker is lost. Default: the client's. */
   readonly retries?: number;
+  /**
+   * For the handler, which has them in its context: texts by name, 8,192 bytes at most. With a plain broker, or one of a
+   * former version, the call rejects with `NOT_SUPPORTED`; a plain worker does not get them.
+   */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Gives the request up; the worker's signal is aborted. */
   readonly signal?: AbortSignal;
 }
@@ -110,8 +116,8 @@ export const CLIENT_OPTIONS: readonly string[] = [
   "socketOptions",
 ];
 
-const CALL_KEYS = ["timeout", "retries", "signal"] as const;
-const MANY_KEYS = ["timeout", "count", "silence", "until", "signal"] as const;
+const CALL_KEYS = ["timeout", "retries", "signal", "headers"] as const;
+const MANY_KEYS = ["timeout", "count", "silence", "until", "signal", "headers"] as const;
 
 /** @param method that takes them. @throws InvalidArgumentError `EINVAL` for what is not an object, and an unknown option */
 export function checkCall(method: string, options: object): void {
@@ -141,10 +147,21 @@ export function dialectOf(protocol: string): Dialect | undefined {
 }
 
 /** What a call asks for. @param timeout ms of all its attempts, -1: no limit. @throws InvalidArgumentError `EINVAL` */
-export function callTerms(isBroadcast: boolean, timeout: number, retries: number): CallTerms {
+export function callTerms(
+  isBroadcast: boolean,
+  timeout: number,
+  retries: number,
+  headers?: Readonly<Record<string, string>>,
+): CallTerms {
   checkCount("timeout", timeout, -1);
   checkCount("retries", retries, 0);
-  return { isBroadcast, timeout: timeout < 0 ? 0 : Math.max(1, timeout / (retries + 1)), retries };
+  return {
+    isBroadcast,
+    timeout: timeout < 0 ? 0 : Math.max(1, timeout / (retries + 1)),
+    retries,
+    total: timeout < 0 ? 0 : timeout,
+    headers: headers === undefined ? EMPTY : encodeHeaders(headers),
+  };
 }
 
 /** What makes a reply's value of its frames. */

@@ -17,7 +17,7 @@ import { LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { InvalidStateError, NotSupportedError, type ShoalError, TimeoutError } from "../../core/errors.js";
-import { ServiceError, toReason } from "../kit/errors.js";
+import { decodeDetails, ServiceError, toReason } from "../kit/errors.js";
 import { ClientBroker, type ClientEffects, type ClientLimits, PlainConnections } from "./client-broker.js";
 import { Call, type CalledService, type CallSink, type CallTerms } from "./client-calls.js";
 import {
@@ -28,7 +28,7 @@ import {
   plainRequest,
 } from "./client-messages.js";
 import type { MajordomoClientStats } from "./client-options.js";
-import { headTemplate, requestHead } from "./header.js";
+import { headTemplate, headTemplateWith, NO_LIMIT, requestHead, requestHeadWith } from "./header.js";
 import { bodyBytes, ClientCommand, failureIn, INITIAL_CREDIT, pieceCost } from "./protocol.js";
 
 export class ClientRules {
@@ -82,7 +82,12 @@ export class ClientRules {
   /** A service to be asked: made once for all its requests. */
   service(name: string): CalledService {
     const frame = Buffer.from(name);
-    return { name, frame, template: headTemplate(this.#clientKey, frame) };
+    return {
+      name,
+      frame,
+      template: headTemplate(this.#clientKey, frame),
+      templateWith: headTemplateWith(this.#clientKey, frame),
+    };
   }
 
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
@@ -109,6 +114,7 @@ export class ClientRules {
     }
     const call = new Call(++this.#sequence, service, body, terms, sink, bytes);
     this.#bytes += bytes;
+    if (terms.total > 0) call.expiresAt = now + terms.total;
     this.counters.requests += 1;
     this.#calls.set(call.sequence, call);
     this.#waiting.push(call.placeLink);
@@ -191,7 +197,7 @@ export class ClientRules {
       case "error": {
         const call = this.#calls.get(input.sequence);
         if (call === undefined) this.counters.late += 1;
-        else this.#refused(call, input.reason, input.text, now);
+        else this.#refused(call, input.reason, input.text, now, input.details);
         break;
       }
       case "waiting": {
@@ -269,10 +275,14 @@ export class ClientRules {
     while (!this.#broker.mute && this.#sent.length < maxInFlight) {
       const call = this.#waiting.first;
       if (call === undefined) return;
+      if (call.headers.length > 0 && this.#broker.level < 2) {
+        this.#fail(call, new NotSupportedError("This broker does not pass headers on"), now);
+        continue;
+      }
       this.#broker.wanted(now);
       this.#sent.push(call.placeLink);
       call.connection = this.#broker.main;
-      this.#sendExtended(call);
+      this.#sendExtended(call, now);
     }
   }
 
@@ -283,16 +293,27 @@ export class ClientRules {
         this.#fail(call, new NotSupportedError(what), now);
         continue;
       }
+      if (call.headers.length > 0) {
+        this.#fail(call, new NotSupportedError("A plain MDP broker has no headers"), now);
+        continue;
+      }
       if (!this.#plain.take(call)) return;
       this.#sent.push(call.placeLink);
       this.#effects.send(call.connection, plainRequest(this.#broker.plain, call.service.frame, call.body));
     }
   }
 
-  #sendExtended(call: Call): void {
+  #sendExtended(call: Call, now: number): void {
     while (this.#oldest < call.sequence && !this.#calls.has(this.#oldest)) this.#oldest += 1;
-    const command = call.isBroadcast ? ClientCommand.Broadcast : ClientCommand.Request;
-    call.head = requestHead(call.service.template, command, call.sequence, this.#oldest);
+    const { isBroadcast, sequence, service, expiresAt, headers } = call;
+    if (this.#broker.level > 1) {
+      const command = isBroadcast ? ClientCommand.BroadcastWith : ClientCommand.RequestWith;
+      const time = expiresAt === 0 ? NO_LIMIT : Math.max(0, Math.ceil(expiresAt - now));
+      call.head = requestHeadWith(service.templateWith, command, sequence, this.#oldest, time, headers);
+    } else {
+      const command = isBroadcast ? ClientCommand.Broadcast : ClientCommand.Request;
+      call.head = requestHead(service.template, command, sequence, this.#oldest);
+    }
     this.#broker.send(extendedRequest(call.head, call.body));
   }
 
@@ -312,7 +333,7 @@ export class ClientRules {
     this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
     if (call.connection === 0) return;
     if (this.#broker.mode === "extended") {
-      this.#sendExtended(call);
+      this.#sendExtended(call, now);
       return;
     }
     // A plain broker that hangs is silent, and no more: the next attempt goes to the next one.
@@ -430,8 +451,9 @@ export class ClientRules {
     call.sink.failed(new ServiceError(reason, call.service.name, text));
   }
 
-  #refused(call: Call, reason: string, text: string, now: number): void {
-    this.#fail(call, new ServiceError(toReason(reason), call.service.name, text), now);
+  #refused(call: Call, reason: string, text: string, now: number, details?: Buffer): void {
+    const handler = decodeDetails(details);
+    this.#fail(call, new ServiceError(toReason(reason), call.service.name, text, handler), now);
   }
 
   #fail(call: Call, error: ServiceError | NotSupportedError, now: number): void {

@@ -243,7 +243,13 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const sink = new BroadcastSink(service, options, this.#decode, finish, (error) => waiter.reject(error));
     sink.promise = waiter.promise;
     try {
-      call = this.#submit(service, body, { timeout: -1, retries: 0 }, sink, true);
+      call = this.#submit(
+        service,
+        body,
+        { timeout: -1, retries: 0, ...(options.headers === undefined ? {} : { headers: options.headers }) },
+        sink,
+        true,
+      );
     } catch (error) {
       sink.failed(error as ShoalError);
     }
@@ -305,7 +311,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const terms =
       options === undefined
         ? this.#terms
-        : callTerms(all, options.timeout ?? this.#timeout, options.retries ?? this.#retries);
+        : callTerms(all, options.timeout ?? this.#timeout, options.retries ?? this.#retries, options.headers);
     const message =
       this.#requestCodec === undefined ? toMessage(body) : this.#requestCodec.encode(body as Req);
     const frames = (Array.isArray(message) ? message : [message]) as Frames;

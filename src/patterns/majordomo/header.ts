@@ -13,6 +13,15 @@
  *                    SHLW01 | command | tag 4 | number 4                      partial, and the final after pieces
  *   either way       SHL…01 | command                                         the others
  *
+ * Level 2 has two more, for what a handler gets beside the body:
+ *
+ *   from a client    SHLC01 | command | id 16 | span 4 | n 1 | service n | time 4 | headers
+ *   to a worker      SHLW01 | command | tag 4 | id 16 | span 4 | attempt 1 | time 4 | headers
+ *                    SHLW01 | command | tag 4 | attempt 1                      from a plain client
+ *   headers          (n 1 | name n | length 2 | value)*                        UTF-8, MAX_HEADERS bytes at most
+ *
+ * The time is how many ms the client still waits; NO_LIMIT: without limit.
+ *
  * The id is 8 bytes of the client's own, and the request's sequence number in 8.
  * The span is how far back the oldest request lies that the client still wants
  * answered: what is older is never sent again, and nobody has to remember it.
@@ -20,7 +29,19 @@
  * were: so a piece that is missing is noticed, and an end without one is no end.
  * Numbers are unsigned, their highest byte first.
  */
-import { CLIENT_HEADERS, Dialect, EMPTY, HEADER_LENGTH, WORKER_HEADERS } from "./protocol.js";
+
+import { describe } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import {
+  CLIENT_HEADERS,
+  ClientCommand,
+  Dialect,
+  EMPTY,
+  HEADER_LENGTH,
+  MAX_SERVICE_NAME,
+  WORKER_HEADERS,
+  WorkerCommand,
+} from "./protocol.js";
 
 const CLIENT = CLIENT_HEADERS[Dialect.Shoal];
 
@@ -48,6 +69,20 @@ const SERVICE = NUMBERED + 4;
 const HIGH = 0x1_0000_0000;
 
 const MAX_SPAN = HIGH - 1;
+
+/** Of level 2: where the service begins, and what stands between it and the headers. */
+const SERVICE_WITH = SERVICE + 1;
+const TIME_LENGTH = 4;
+
+/** In a delivery with an id, of level 2. */
+const ATTEMPT = TAGGED + ID_AND_SPAN;
+const DELIVERY_HEADERS = ATTEMPT + 1 + TIME_LENGTH;
+
+/** A time without limit. */
+export const NO_LIMIT = 0xffff_ffff;
+
+/** Bytes of a request's headers, with what parts them. */
+export const MAX_HEADERS = 8_192;
 
 /** Heads that are a command and nothing else, made once. */
 const CLIENT_SIGNALS = signals(CLIENT);
@@ -77,6 +112,37 @@ export function headTemplate(clientKey: Buffer, service: Buffer): Buffer {
   CLIENT.copy(head);
   clientKey.copy(head, AFTER);
   service.copy(head, SERVICE);
+  return head;
+}
+
+/** The same for {@link requestHeadWith}. */
+export function headTemplateWith(clientKey: Buffer, service: Buffer): Buffer {
+  const head = Buffer.alloc(SERVICE_WITH + service.length + TIME_LENGTH);
+  CLIENT.copy(head);
+  clientKey.copy(head, AFTER);
+  head[SERVICE] = service.length;
+  service.copy(head, SERVICE_WITH);
+  return head;
+}
+
+/** A request of level 2. @param time ms that the client still waits. @param headers as {@link encodeHeaders} makes them */
+export function requestHeadWith(
+  template: Buffer,
+  command: number,
+  sequence: number,
+  oldest: number,
+  time: number,
+  headers: Buffer,
+): Buffer {
+  const { length } = template;
+  const head = Buffer.allocUnsafe(length + headers.length);
+  head.set(template);
+  head[COMMAND] = command;
+  head.writeUInt32BE(Math.floor(sequence / HIGH), AFTER + 8);
+  head.writeUInt32BE(sequence >>> 0, AFTER + 12);
+  head.writeUInt32BE(Math.min(sequence - oldest, MAX_SPAN), NUMBERED);
+  head.writeUInt32BE(Math.min(time, NO_LIMIT), length - TIME_LENGTH);
+  if (headers.length > 0) head.set(headers, length);
   return head;
 }
 
@@ -112,13 +178,44 @@ export function oldestIn(head: Buffer, at: number, sequence: number): number {
   return Math.max(0, sequence - head.readUInt32BE(at + ID_LENGTH));
 }
 
-/** The service's name, a view. */
-export function serviceIn(head: Buffer): Buffer {
-  return head.subarray(SERVICE);
+/** Whether a request is of level 2: with time and headers. */
+export function isRequestWith(head: Buffer): boolean {
+  const command = head[COMMAND];
+  return command === ClientCommand.RequestWith || command === ClientCommand.BroadcastWith;
 }
 
-/** Where the service's name begins in a client's head. */
-export const SERVICE_AT: number = SERVICE;
+/** Where the service's name begins in a request's head. */
+export function serviceStart(head: Buffer): number {
+  return isRequestWith(head) ? SERVICE_WITH : SERVICE;
+}
+
+/** Where the service's name ends in a request's head. */
+export function serviceEnd(head: Buffer): number {
+  return isRequestWith(head) ? SERVICE_WITH + (head[SERVICE] as number) : head.length;
+}
+
+/** The service's name, a view. */
+export function serviceIn(head: Buffer): Buffer {
+  return head.subarray(serviceStart(head), serviceEnd(head));
+}
+
+/** Bytes of a request's headers, of level 2; negative for a head that is too short. */
+export function headersLength(head: Buffer): number {
+  return head.length - SERVICE_WITH - (head[SERVICE] ?? 0) - TIME_LENGTH;
+}
+
+/** ms that the client of a request still waits. */
+export function timeIn(head: Buffer): number {
+  return isRequestWith(head) ? head.readUInt32BE(serviceEnd(head)) : NO_LIMIT;
+}
+
+/** What is needed of a request's head once it is answered: its memory is not kept for the rest. */
+export function withoutHeaders(head: Buffer): Buffer {
+  return isRequestWith(head) && headersLength(head) > 0 ? Buffer.from(head.subarray(0, NUMBERED)) : head;
+}
+
+/** Bytes of a head whose service's name is the longest. */
+export const MAX_PLAIN_HEAD: number = SERVICE + MAX_SERVICE_NAME;
 
 /** Bytes behind the id or the tag: a piece's number, or the bytes of a credit. */
 const COUNT_LENGTH = 4;
@@ -180,6 +277,96 @@ export function deliveryHead(command: number, tag: number, request: Buffer): Buf
   return head;
 }
 
+/**
+ * A delivery of level 2.
+ *
+ * @param request the client's head; empty for a plain client, whose requests have no id
+ * @param attempt 1 for the first delivery
+ * @param time ms that the client still waits
+ */
+export function deliveryHeadWith(tag: number, request: Buffer, attempt: number, time: number): Buffer {
+  const counted = Math.min(attempt, 255);
+  if (request.length === 0) {
+    const head = Buffer.allocUnsafe(TAGGED + 1);
+    head.set(WORKER);
+    head[COMMAND] = WorkerCommand.PlainRequestWith;
+    head.writeUInt32BE(tag, AFTER);
+    head[TAGGED] = counted;
+    return head;
+  }
+  const headersAt = isRequestWith(request) ? serviceEnd(request) + TIME_LENGTH : request.length;
+  const head = Buffer.allocUnsafe(DELIVERY_HEADERS + request.length - headersAt);
+  head.set(WORKER);
+  head[COMMAND] = WorkerCommand.RequestWith;
+  head.writeUInt32BE(tag, AFTER);
+  for (let i = 0; i < ID_AND_SPAN; i++) head[TAGGED + i] = request[AFTER + i] as number;
+  head[ATTEMPT] = counted;
+  head.writeUInt32BE(time, ATTEMPT + 1);
+  if (request.length > headersAt) request.copy(head, DELIVERY_HEADERS, headersAt);
+  return head;
+}
+
+/** Whether a delivery's head of level 2 is as long as one with an id, or one without. */
+export function isDeliveryWith(head: Buffer): boolean {
+  return head[COMMAND] === WorkerCommand.RequestWith
+    ? head.length >= DELIVERY_HEADERS
+    : head.length === TAGGED + 1;
+}
+
+/** Which attempt a delivery is; 1 where the broker does not say. */
+export function attemptIn(delivery: Buffer): number {
+  const command = delivery[COMMAND];
+  if (command === WorkerCommand.RequestWith) return delivery[ATTEMPT] as number;
+  return command === WorkerCommand.PlainRequestWith ? (delivery[TAGGED] as number) : 1;
+}
+
+/** ms that the client of a delivery still waits. */
+export function deliveryTime(delivery: Buffer): number {
+  return delivery[COMMAND] === WorkerCommand.RequestWith ? delivery.readUInt32BE(ATTEMPT + 1) : NO_LIMIT;
+}
+
+/** The headers of a delivery; what is malformed, and what follows it, is left out. */
+export function headersIn(delivery: Buffer): Readonly<Record<string, string>> {
+  const headers: Record<string, string> = Object.create(null) as Record<string, string>;
+  let at = delivery[COMMAND] === WorkerCommand.RequestWith ? DELIVERY_HEADERS : delivery.length;
+  while (at < delivery.length) {
+    const valueAt = at + 1 + (delivery[at] as number) + 2;
+    if (valueAt > delivery.length) break;
+    const end = valueAt + delivery.readUInt16BE(valueAt - 2);
+    if (end > delivery.length) break;
+    headers[delivery.toString("utf8", at + 1, valueAt - 2)] = delivery.toString("utf8", valueAt, end);
+    at = end;
+  }
+  return Object.freeze(headers);
+}
+
+/** @throws InvalidArgumentError `EINVAL` for what is not a small map of texts */
+export function encodeHeaders(headers: Readonly<Record<string, string>>): Buffer {
+  if (typeof headers !== "object" || headers === null || Array.isArray(headers))
+    throw new InvalidArgumentError(`Option headers is an object of texts; got ${describe(headers)}`);
+  const parts: Buffer[] = [];
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined) continue;
+    if (typeof value !== "string")
+      throw new InvalidArgumentError(`The header ${name} is a text; got ${describe(value)}`);
+    const nameBytes = Buffer.from(name);
+    const valueBytes = Buffer.from(value);
+    if (nameBytes.length === 0 || nameBytes.length > 255)
+      throw new InvalidArgumentError(`A header's name has 1 to 255 bytes; got ${nameBytes.length}`);
+    if (valueBytes.length > MAX_HEADERS) throw tooLarge();
+    const length = Buffer.allocUnsafe(2);
+    length.writeUInt16BE(valueBytes.length);
+    parts.push(Buffer.of(nameBytes.length), nameBytes, length, valueBytes);
+  }
+  const encoded = Buffer.concat(parts);
+  if (encoded.length > MAX_HEADERS) throw tooLarge();
+  return encoded;
+}
+
+function tooLarge(): InvalidArgumentError {
+  return new InvalidArgumentError(`The headers of a request have ${MAX_HEADERS} bytes at most`);
+}
+
 /** Whether a worker's or a delivery's head has a tag. */
 export function isTagged(head: Buffer): boolean {
   return head.length >= TAGGED;
@@ -191,7 +378,7 @@ export function isDelivery(head: Buffer): boolean {
 }
 
 export function hasId(delivery: Buffer): boolean {
-  return delivery.length > TAGGED;
+  return delivery.length >= TAGGED + ID_AND_SPAN;
 }
 
 export function tagIn(head: Buffer): number {
@@ -208,5 +395,5 @@ export function replyHead(command: number, delivery: Buffer): Buffer {
 
 /** The id of a delivery's head, a view; empty where it has none. */
 export function idIn(delivery: Buffer): Buffer {
-  return delivery.length > TAGGED ? delivery.subarray(TAGGED, TAGGED + ID_LENGTH) : EMPTY;
+  return hasId(delivery) ? delivery.subarray(TAGGED, TAGGED + ID_LENGTH) : EMPTY;
 }

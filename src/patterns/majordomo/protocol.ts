@@ -14,6 +14,8 @@
  *   heartbeat                                                                       SHLC01 09 | incarnation (from a client: none)
  *   waiting                                                                         SHLC01 0a id | 01 no worker offers it, 00 one has it
  *   credit                                                                          SHLC01 0b id bytes
+ *   request      (level 2: the same with time and headers)                      SHLC01 0c id span n service time headers | body
+ *   broadcast                                                                   SHLC01 0d id span n service time headers | body
  *
  *   READY        "" MDPW01 01 service               MDPW02 01 service               SHLW01 01 | service room name
  *   REQUEST      "" MDPW01 02 client "" body        MDPW02 02 client "" body        SHLW01 02 tag (id span)? | body
@@ -25,6 +27,8 @@
  *   CANCEL                                                                          SHLW01 08 tag
  *   DRAIN                                                                           SHLW01 09
  *   CREDIT                                                                          SHLW01 0a tag bytes
+ *   REQUEST      (level 2)                                                      SHLW01 0b tag id span attempt time headers | body
+ *   REQUEST      (level 2, of a plain client)                                   SHLW01 0c tag attempt | body
  *
  * A worker's room is 8 bytes: the requests that it handles at once, and those with the ones that it keeps waiting.
  *
@@ -75,6 +79,8 @@ export const ClientCommand = {
   Heartbeat: 9,
   Waiting: 10,
   Credit: 11,
+  RequestWith: 12,
+  BroadcastWith: 13,
 } as const;
 
 /** Commands of a worker's messages; 0.1 has no PARTIAL, and so other numbers from 3 on. */
@@ -89,6 +95,8 @@ export const WorkerCommand = {
   Cancel: 8,
   Drain: 9,
   Credit: 10,
+  RequestWith: 11,
+  PlainRequestWith: 12,
 } as const;
 
 const WORKER_COMMANDS_01 = { Ready: 1, Request: 2, Final: 3, Heartbeat: 4, Disconnect: 5 } as const;
@@ -161,6 +169,13 @@ export function headerOf(frame: Buffer | undefined): Header | undefined {
   else return undefined;
   return HEADERS[role][dialect - 1];
 }
+
+/**
+ * The level of the third dialect that is spoken here. The lower of two ends' levels counts: a broker gives its own as the
+ * fifth frame of its answer to `mmi.shoal`, a worker as the fourth of READY, one byte; without one it is 1. What level 1
+ * does not know is only sent to an end of level 2.
+ */
+export const LEVEL = 2;
 
 /** Bytes of a request's id: 8 of the client, 8 of its counter. */
 export const ID_LENGTH = 16;

@@ -11,9 +11,19 @@ import { NumberTable } from "../../core/collections/number-table.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
-import { ERROR_MARK } from "../kit/errors.js";
+import { ERROR_MARK, encodeDetails, FAILURES, messageOf, ServiceError } from "../kit/errors.js";
 import type { SendTicket } from "../kit/send-queue.js";
-import { DELIVERY_ID, idIn, oldestIn, sequenceIn, tagIn } from "./header.js";
+import {
+  attemptIn,
+  DELIVERY_ID,
+  deliveryTime,
+  headersIn,
+  idIn,
+  NO_LIMIT,
+  oldestIn,
+  sequenceIn,
+  tagIn,
+} from "./header.js";
 import { bodyBytes, Dialect, INITIAL_CREDIT, pieceCost } from "./protocol.js";
 import { type ClientMemory, owned, Repeatable, RequestMemory } from "./request-memory.js";
 import type { Delivery } from "./worker-messages.js";
@@ -26,13 +36,38 @@ export type Body = (Buffer | string)[];
 /** How a request ended. */
 export type Outcome =
   | { readonly ok: true; readonly body: Body }
-  | { readonly ok: false; readonly reason: string; readonly text: string };
+  | {
+      readonly ok: false;
+      readonly reason: string;
+      readonly text: string;
+      /** Code and data of the handler's error. */
+      readonly details?: Buffer | undefined;
+    };
 
-/** A handler failed. @param before said before its error's own text */
-export function failedWith(error: unknown, before: string): Outcome {
-  const text = error instanceof Error ? error.message : String(error);
-  return { ok: false, reason: "worker-failed", text: `${before}${text}` };
+/** What clients get of an error that a handler threw. @param expose its own message, of whatever class it is */
+export function handlerFailure(error: unknown, expose: boolean): HandlerFailure {
+  if (error instanceof ServiceError) {
+    const prefix = `${error.service}: `;
+    const text = error.message.startsWith(prefix) ? error.message.slice(prefix.length) : error.message;
+    return { text, details: encodeDetails({ code: error.handlerCode, data: error.data }) };
+  }
+  const text = expose ? messageOf(error) : FAILURES["worker-failed"];
+  return { text, details: encodeDetails(error) };
 }
+
+/** Text and details of a failure. */
+export interface HandlerFailure {
+  readonly text: string;
+  readonly details: Buffer | undefined;
+}
+
+/** The same for a request that the codec or its schema refuses: that is the client's mistake, so it gets the message. */
+export function invalidRequest(error: unknown): HandlerFailure {
+  const text = `The request does not pass the service's codec: ${messageOf(error)}`;
+  return { text, details: encodeDetails(error) };
+}
+
+const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 
 /** Hears that the last word on a job, which had to wait for room, has left; or never will. */
 export type OnFlushed = (job: Job, sent: boolean) => void;
@@ -58,6 +93,7 @@ export class Job extends Repeatable implements MajordomoRequestContext, SendTick
   /** Bytes of its answer that wait for room. */
   unsentBytes = 0;
   readonly #onFlushed: OnFlushed;
+  readonly #receivedAt = Date.now();
   /** What is waited for: credit, or room for a piece. */
   #whenGranted: (() => void) | undefined = undefined;
   #whenSent: ((sent: boolean) => void) | undefined = undefined;
@@ -73,6 +109,19 @@ export class Job extends Repeatable implements MajordomoRequestContext, SendTick
 
   get id(): string | undefined {
     return this.delivery.repeatable ? idIn(this.delivery.head).toString("hex") : undefined;
+  }
+
+  get headers(): Readonly<Record<string, string>> {
+    return this.delivery.dialect === Dialect.Shoal ? headersIn(this.delivery.head) : NO_HEADERS;
+  }
+
+  get deadline(): Date | undefined {
+    const time = this.delivery.dialect === Dialect.Shoal ? deliveryTime(this.delivery.head) : NO_LIMIT;
+    return time === NO_LIMIT ? undefined : new Date(this.#receivedAt + time);
+  }
+
+  get attempt(): number {
+    return this.delivery.dialect === Dialect.Shoal ? attemptIn(this.delivery.head) : 1;
   }
 
   // Made when it is asked for: most handlers never look, and it costs more than all else here.
@@ -164,6 +213,7 @@ export interface JobsOptions {
   readonly dedupBytes: number;
   readonly maxReplyBytes: number;
   readonly creditTimeout: number;
+  readonly exposeErrors: boolean;
   readonly requestCodec: Codec<unknown> | undefined;
   readonly replyCodec: Codec<unknown> | undefined;
 }
@@ -312,7 +362,7 @@ export class WorkerJobs {
         request = requestCodec.decode(body[0] as Buffer);
       } catch (error) {
         this.#emit({ type: "request:invalid", error });
-        this.#finish(job, failedWith(error, "The request does not pass the service's codec: "));
+        this.#finish(job, { ok: false, reason: "worker-failed", ...invalidRequest(error) });
         return;
       }
     }
@@ -347,7 +397,11 @@ export class WorkerJobs {
 
   #threw(job: Job, error: unknown): void {
     if (!job.cancelled) this.#emit({ type: "handler:failed", error });
-    this.#finish(job, failedWith(error, ""));
+    this.#finish(job, {
+      ok: false,
+      reason: "worker-failed",
+      ...handlerFailure(error, this.#options.exposeErrors),
+    });
   }
 
   /** Each piece as it is wanted; 0.1 has one reply only, so there they are joined. */
@@ -411,7 +465,8 @@ export class WorkerJobs {
   #finish(job: Job, outcome: Outcome): void {
     if (job.memory !== undefined) {
       if (!outcome.ok || job.cancelled) this.#memory.forget(job);
-      else if (this.#memory.keep(job, bodyBytes(outcome.body))) job.outcome = outcome;
+      else if (this.#memory.keep(job, bodyBytes(outcome.body) + job.delivery.head.length))
+        job.outcome = outcome;
     }
     this.#settle(job, outcome);
     if (job.followers !== undefined) {
@@ -440,7 +495,7 @@ export class WorkerJobs {
       this.#open.get(session)?.delete(tagIn(delivery.head));
       sending = outcome.ok
         ? session.final(delivery, outcome.body, job.pieces, job)
-        : session.failure(delivery, outcome.reason, outcome.text, job);
+        : session.failure(delivery, outcome.reason, outcome.text, outcome.details, job);
     } else {
       const { ok } = outcome;
       const body = ok ? outcome.body : [ERROR_MARK, Buffer.from(outcome.reason), Buffer.from(outcome.text)];

@@ -5,6 +5,7 @@ import {
   type FromClient,
   fault,
   isServiceName,
+  levelIn,
   type Negotiated,
   parseExtendedClient,
   parseNegotiated,
@@ -14,8 +15,10 @@ import {
   commandOf,
   countedReplyHead,
   deliveryHead,
+  deliveryHeadWith,
   hasId,
   isDelivery,
+  isDeliveryWith,
   isTagged,
   replyHead,
   tagCountIn,
@@ -101,6 +104,10 @@ function parseExtendedAtWorker(frames: readonly Buffer[], head: Buffer): WorkerI
     case WorkerCommand.Request:
       if (!isDelivery(head) || frames.length < 2) return WORKER_FAULT;
       return new Delivery(dialect, [head], frames.slice(1));
+    case WorkerCommand.RequestWith:
+    case WorkerCommand.PlainRequestWith:
+      if (!isDeliveryWith(head) || frames.length < 2) return WORKER_FAULT;
+      return new Delivery(dialect, [head], frames.slice(1));
     case WorkerCommand.Heartbeat:
       return { kind: "heartbeat", dialect };
     case WorkerCommand.Disconnect:
@@ -122,12 +129,15 @@ function parsePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dial
   return new Delivery(dialect, frames.slice(at, end), frames.slice(end + 1));
 }
 
-export function readyMessage(dialect: Dialect, service: Buffer, room: Room, name: string): Frames {
+/** @param level of the broker; one of level 1 gets no frame for it */
+export function readyMessage(dialect: Dialect, service: Buffer, room: Room, name: string, level = 1): Frames {
   if (dialect === Dialect.Shoal) {
     const declared = Buffer.alloc(8);
     declared.writeUInt32BE(room.concurrency, 0);
     declared.writeUInt32BE(room.capacity, 4);
-    return [workerSignalHead(WorkerCommand.Ready), service, declared, name];
+    const frames: Frames = [workerSignalHead(WorkerCommand.Ready), service, declared, name];
+    if (level > 1) frames.push(commandFrame(level));
+    return frames;
   }
   const command = workerCommandFrame(dialect, "Ready");
   if (dialect === Dialect.Mdp01) return [EMPTY, WORKER_HEADERS[dialect], command, service];
@@ -181,9 +191,19 @@ export function replyMessage(
   return frames;
 }
 
-/** The handler failed; in the third dialect only. @param delivery the head of the request */
-export function failureMessage(delivery: Buffer, reason: string, text: string): Frames {
-  return [replyHead(WorkerCommand.Failure, delivery), reason, text];
+/** The handler failed; in the third dialect only. @param delivery the head of the request. @param details for a broker of level 2 */
+export function failureMessage(delivery: Buffer, reason: string, text: string, details?: Buffer): Frames {
+  const frames: Frames = [replyHead(WorkerCommand.Failure, delivery), reason, text];
+  if (details !== undefined) frames.push(details);
+  return frames;
+}
+
+/** What a worker of level 2 gets with a request. */
+export interface DeliveryContext {
+  /** 1 for the first delivery. */
+  readonly attempt: number;
+  /** ms that the client still waits. */
+  readonly time: number;
 }
 
 /**
@@ -199,10 +219,14 @@ export function delivery(
   head: Buffer,
   frames: readonly Buffer[],
   at: number,
+  context?: DeliveryContext,
 ): Frames {
   let message: Frames;
-  if (dialect === Dialect.Shoal) message = [to, deliveryHead(WorkerCommand.Request, tag, head)];
-  else {
+  if (context !== undefined) {
+    message = [to, deliveryHeadWith(tag, head, context.attempt, context.time)];
+  } else if (dialect === Dialect.Shoal) {
+    message = [to, deliveryHead(WorkerCommand.Request, tag, head)];
+  } else {
     const tagFrame = Buffer.allocUnsafe(4);
     tagFrame.writeUInt32BE(tag, 0);
     const command = workerCommandFrame(dialect, "Request");
@@ -276,8 +300,17 @@ export type FromWorker =
       readonly concurrency: number;
       readonly capacity: number;
       readonly name: string;
+      /** Of the third dialect; 0 in MDP. */
+      readonly level: number;
     }
-  | { readonly kind: "failure"; readonly tag: number; readonly reason: string; readonly text: string }
+  | {
+      readonly kind: "failure";
+      readonly tag: number;
+      readonly reason: string;
+      readonly text: string;
+      /** Code and data of the handler's error (kit/errors.ts). */
+      readonly details: Buffer | undefined;
+    }
   | { readonly kind: "heartbeat"; readonly dialect: Dialect }
   | { readonly kind: "disconnect"; readonly dialect: Dialect }
   | { readonly kind: "drain" }
@@ -332,8 +365,14 @@ function parseExtendedWorker(frames: Buffer[], head: Buffer): FromWorker {
       return { kind: "drain" };
     case WorkerCommand.Failure:
       if (!isTagged(head)) return fault("tag", dialect);
-      if (frames.length !== 4) return fault("frames", dialect);
-      return { kind: "failure", tag: tagIn(head), reason: String(frames[2]), text: String(frames[3]) };
+      if (frames.length !== 4 && frames.length !== 5) return fault("frames", dialect);
+      return {
+        kind: "failure",
+        tag: tagIn(head),
+        reason: String(frames[2]),
+        text: String(frames[3]),
+        details: frames[4],
+      };
     default: // REQUEST and CANCEL, too: a broker sends these.
       return fault("command", dialect);
   }
@@ -360,14 +399,22 @@ function ready(dialect: Dialect, frames: Buffer[], at: number): FromWorker {
   const service = frames[at];
   if (!isServiceName(service)) return fault("service", dialect);
   if (dialect !== Dialect.Shoal) {
-    return { kind: "ready", dialect, service, concurrency: 1, capacity: 1, name: "" };
+    return { kind: "ready", dialect, service, concurrency: 1, capacity: 1, name: "", level: 0 };
   }
   const declared = frames[at + 1];
   if (declared?.length !== 8) return fault("capacity", dialect);
   const concurrency = declared.readUInt32BE(0);
   const capacity = declared.readUInt32BE(4);
   if (concurrency < 1 || capacity < concurrency || capacity > MAX_CAPACITY) return fault("capacity", dialect);
-  return { kind: "ready", dialect, service, concurrency, capacity, name: String(frames[at + 2] ?? "") };
+  return {
+    kind: "ready",
+    dialect,
+    service,
+    concurrency,
+    capacity,
+    name: String(frames[at + 2] ?? ""),
+    level: levelIn(frames[at + 3]),
+  };
 }
 
 function plainReply(kind: "partial" | "final", dialect: Dialect, frames: Buffer[], at: number): FromWorker {

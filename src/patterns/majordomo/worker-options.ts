@@ -28,6 +28,7 @@ const OPTIONS = {
   dedupBytes: bytes({ default: 16_777_216, min: 0 }),
   maxReplyBytes: bytes({ default: 67_108_864, min: 0 }),
   creditTimeout: integer({ default: 300_000, min: 0 }),
+  exposeErrors: boolean(false),
   thread: boolean(false),
 };
 
@@ -74,6 +75,11 @@ export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
    * ended; 0: no limit. Default 300,000.
    */
   readonly creditTimeout?: number;
+  /**
+   * Whether clients get the message of any error that a handler throws. Otherwise they get that of a `ServiceError`, and
+   * of each error its `code` and `data` (as `handlerCode` and `data` of the `ServiceError`). Default false.
+   */
+  readonly exposeErrors?: boolean;
   /** Decodes a request, of one frame. Default: frames as they are. */
   readonly requestCodec?: Codec<Req>;
   /** Encodes a reply, as one frame. Default: frames as they are. */
@@ -146,6 +152,12 @@ export interface MajordomoRequestContext {
   readonly service: string;
   /** The same for each repetition of a request; 32 hexadecimal digits, `undefined` from a plain client or broker. */
   readonly id: string | undefined;
+  /** What the client gave as `headers`; none from a plain client or broker. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** When the client stops waiting; `undefined`: never, or not known, as from a plain client or broker. */
+  readonly deadline: Date | undefined;
+  /** 1, and 1 more for each delivery of the request before, to a worker that was lost with it; 1 from a plain broker. */
+  readonly attempt: number;
 }
 
 export type MajordomoWorkerEvent =

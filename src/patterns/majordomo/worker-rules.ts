@@ -85,6 +85,8 @@ export class WorkerSession {
   /** When to beat, to ask again or to come back. */
   #next = 0;
   #attempts = 0;
+  /** Of the third dialect, with the broker. */
+  #level = 1;
   #draining = false;
 
   /** @param random from 0 up to 1, for jitter */
@@ -118,6 +120,7 @@ export class WorkerSession {
     if (input.kind === "negotiated") {
       if (this.#state !== "asking") return;
       this.#interval = beatInterval(this.#options.heartbeatInterval, input.heartbeatInterval);
+      this.#level = input.level;
       this.#register(input.extended ? Dialect.Shoal : Dialect.Mdp01, now);
       return;
     }
@@ -199,9 +202,18 @@ export class WorkerSession {
   }
 
   /** There is no answer; in the third dialect only, which can say so. */
-  failure(delivery: Delivery, reason: string, text: string, ticket: SendTicket): SendOutcome {
+  failure(
+    delivery: Delivery,
+    reason: string,
+    text: string,
+    details: Buffer | undefined,
+    ticket: SendTicket,
+  ): SendOutcome {
     if (!this.#settle(delivery)) return "stale";
-    return this.#reply(failureMessage(delivery.head, reason, text), ticket);
+    return this.#reply(
+      failureMessage(delivery.head, reason, text, this.#level > 1 ? details : undefined),
+      ticket,
+    );
   }
 
   #reply(message: Frames, ticket: SendTicket): SendOutcome {
@@ -247,7 +259,7 @@ export class WorkerSession {
     this.#epoch += 1;
     this.#inFlight = 0;
     this.#next = now + this.#interval;
-    this.#effects.send(readyMessage(dialect, service, { concurrency, capacity }, name));
+    this.#effects.send(readyMessage(dialect, service, { concurrency, capacity }, name, this.#level));
     this.#effects.joined(dialect);
     if (this.#draining && dialect === Dialect.Shoal) this.#effects.send(drainMessage());
   }

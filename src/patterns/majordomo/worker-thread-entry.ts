@@ -3,7 +3,9 @@
  * main thread. Whatever holds that one up, heartbeats go on here. Started by
  * worker-thread.ts.
  */
+
 import { parentPort, workerData } from "node:worker_threads";
+import { decodeDetails, ServiceError } from "../kit/errors.js";
 import { MajordomoWorker } from "./worker.js";
 import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
 
@@ -46,7 +48,8 @@ async function handle(
   noteStatistics();
   const frames = pack(request);
   const outcome = answered(number);
-  post({ type: "request", number, id: context.id, frames }, [frames.bytes]);
+  const { id, headers, deadline, attempt } = context;
+  post({ type: "request", number, context: { id, headers, deadline, attempt }, frames }, [frames.bytes]);
   const first = await outcome;
   if (first.type === "stream") return pieces(number);
   open.delete(number);
@@ -88,8 +91,11 @@ function asBuffers(socketOptions: object): object {
   return Object.fromEntries(entries);
 }
 
+/** As the main thread wants clients to get it. */
 function failureOf(outcome: Outcome): Error {
-  return new Error(outcome.type === "failed" ? outcome.text : `unexpected ${outcome.type}`);
+  if (outcome.type !== "failed") return new Error(`unexpected ${outcome.type}`);
+  const details = outcome.details === undefined ? undefined : Buffer.from(outcome.details);
+  return new ServiceError("worker-failed", service, outcome.text, decodeDetails(details));
 }
 
 // A promise of a generator is taken as a generator is; the type of handlers does not say so.

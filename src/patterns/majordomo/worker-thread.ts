@@ -11,6 +11,7 @@ import { builtFile } from "../../core/built-file.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
+import { type HandlerFailure, handlerFailure, invalidRequest } from "./worker-jobs.js";
 import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
 
 /** Frames in one piece of memory, one after the other. */
@@ -18,6 +19,9 @@ export interface Packed {
   readonly lengths: readonly number[];
   readonly bytes: ArrayBuffer;
 }
+
+/** What a handler gets beside the request. */
+export type CallContext = Omit<MajordomoRequestContext, "service" | "signal">;
 
 /**
  * What a worker's two threads post to each other: the main thread has the handler,
@@ -51,7 +55,7 @@ export type FromSockets =
   | {
       readonly type: "request";
       readonly number: number;
-      readonly id: string | undefined;
+      readonly context: CallContext;
       readonly frames: Packed;
     }
   | { readonly type: "next" | "return" | "abort"; readonly number: number }
@@ -64,7 +68,12 @@ export type Outcome =
   | { readonly type: "stream"; readonly number: number }
   /** Without frames: the pieces are all there is. */
   | { readonly type: "end"; readonly number: number; readonly frames: Packed | undefined }
-  | { readonly type: "failed"; readonly number: number; readonly text: string };
+  | {
+      readonly type: "failed";
+      readonly number: number;
+      readonly text: string;
+      readonly details: Uint8Array | undefined;
+    };
 
 export type FromHandler =
   | Outcome
@@ -128,6 +137,7 @@ export interface ThreadHandler {
   readonly handler: MajordomoHandler<unknown, unknown>;
   readonly requestCodec: Codec<unknown> | undefined;
   readonly replyCodec: Codec<unknown> | undefined;
+  readonly exposeErrors: boolean;
   emit(event: MajordomoWorkerEvent): void;
 }
 
@@ -135,6 +145,9 @@ export interface ThreadHandler {
 class Call implements MajordomoRequestContext {
   readonly service: string;
   readonly id: string | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly deadline: Date | undefined;
+  readonly attempt: number;
   readonly number: number;
   /** Its pieces, when the answer comes in some. */
   pieces: AsyncGenerator<unknown, unknown> | undefined = undefined;
@@ -142,9 +155,12 @@ class Call implements MajordomoRequestContext {
   readonly #watch: (number: number) => void;
   #controller: AbortController | undefined = undefined;
 
-  constructor(service: string, id: string | undefined, number: number, watch: (number: number) => void) {
+  constructor(service: string, context: CallContext, number: number, watch: (number: number) => void) {
     this.service = service;
-    this.id = id;
+    this.id = context.id;
+    this.headers = context.headers;
+    this.deadline = context.deadline;
+    this.attempt = context.attempt;
     this.number = number;
     this.#watch = watch;
   }
@@ -255,7 +271,7 @@ export class WorkerThread {
         this.#names = message.names;
         break;
       case "request":
-        this.#start(message.number, message.id, unpack(message.frames));
+        this.#start(message.number, message.context, unpack(message.frames));
         break;
       case "next":
         void this.#next(this.#calls.get(message.number));
@@ -283,8 +299,8 @@ export class WorkerThread {
     }
   };
 
-  #start(number: number, id: string | undefined, frames: Buffer[]): void {
-    const call = new Call(this.#work.service, id, number, (asked) =>
+  #start(number: number, context: CallContext, frames: Buffer[]): void {
+    const call = new Call(this.#work.service, context, number, (asked) =>
       this.#post({ type: "watch", number: asked }),
     );
     this.#calls.set(number, call);
@@ -293,7 +309,7 @@ export class WorkerThread {
       request = this.#decode(frames);
     } catch (error) {
       this.#work.emit({ type: "request:invalid", error });
-      this.#fail(call, `The request does not pass the service's codec: ${textOf(error)}`);
+      this.#fail(call, invalidRequest(error));
       return;
     }
     try {
@@ -344,12 +360,12 @@ export class WorkerThread {
   #threw(call: Call, error: unknown): void {
     if (!this.#calls.has(call.number)) return;
     if (!call.aborted) this.#work.emit({ type: "handler:failed", error });
-    this.#fail(call, textOf(error));
+    this.#fail(call, handlerFailure(error, this.#work.exposeErrors));
   }
 
-  #fail(call: Call, text: string): void {
+  #fail(call: Call, failure: HandlerFailure): void {
     this.#calls.delete(call.number);
-    this.#post({ type: "failed", number: call.number, text });
+    this.#post({ type: "failed", number: call.number, ...failure });
   }
 
   /** Nobody is there to have its answer. */
@@ -385,10 +401,6 @@ function plainOptions(options: object = {}): object {
     );
   }
   return options;
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function isPromise(value: unknown): value is Promise<unknown> {

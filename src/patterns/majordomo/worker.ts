@@ -105,6 +105,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
         dedupBytes: settings.dedupBytes,
         maxReplyBytes: settings.maxReplyBytes,
         creditTimeout: settings.creditTimeout,
+        exposeErrors: settings.exposeErrors,
         requestCodec,
         replyCodec,
       },
@@ -122,6 +123,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
       handler: handler as MajordomoHandler<unknown, unknown>,
       requestCodec,
       replyCodec,
+      exposeErrors: settings.exposeErrors,
       emit,
     };
     this.#thread = new WorkerThread(all, inThread, work);

@@ -1,7 +1,14 @@
 /** Majordomo's three dialects, whatever is in a message: what is taken has the form that protocol.ts draws. */
 import { expect, test } from "vitest";
 import * as client from "../../../src/patterns/majordomo/client-messages.js";
-import { deliveryHead, headTemplate, requestHead } from "../../../src/patterns/majordomo/header.js";
+import {
+  deliveryHead,
+  encodeHeaders,
+  headTemplate,
+  headTemplateWith,
+  requestHead,
+  requestHeadWith,
+} from "../../../src/patterns/majordomo/header.js";
 import { ClientCommand, Dialect, WorkerCommand } from "../../../src/patterns/majordomo/protocol.js";
 import * as worker from "../../../src/patterns/majordomo/worker-messages.js";
 import { fuzz, hex, same } from "../messages.js";
@@ -14,6 +21,15 @@ const ROOM = { concurrency: 2, capacity: 7 };
 const DIALECTS = [Dialect.Mdp01, Dialect.Mdp02, Dialect.Shoal] as const;
 const HEAD = requestHead(headTemplate(Buffer.alloc(8, 1), SERVICE), ClientCommand.Request, 5, 3);
 const DELIVERY = deliveryHead(WorkerCommand.Request, 9, HEAD);
+const HEADERS = encodeHeaders({ trace: "abc", empty: "" });
+const HEAD_WITH = requestHeadWith(
+  headTemplateWith(Buffer.alloc(8, 1), SERVICE),
+  ClientCommand.RequestWith,
+  5,
+  3,
+  1_000,
+  HEADERS,
+);
 const TAG = Buffer.of(0, 0, 0, 9);
 
 const fromWorkers = DIALECTS.flatMap((dialect) => [
@@ -26,6 +42,7 @@ const fromClients = [
   client.plainRequest(Dialect.Mdp01, SERVICE, BODY),
   client.plainRequest(Dialect.Mdp02, SERVICE, BODY),
   client.extendedRequest(HEAD, BODY),
+  client.extendedRequest(HEAD_WITH, BODY),
   client.cancelMessage(HEAD),
   client.creditMessage(HEAD, 1_000),
   client.heartbeatMessage(),
@@ -33,6 +50,7 @@ const fromClients = [
 const others = [
   worker.drainMessage(),
   worker.failureMessage(DELIVERY, "failed", "text"),
+  worker.failureMessage(DELIVERY, "failed", "text", Buffer.from("{}")),
   client.negotiation("client"),
   client.negotiation("worker"),
 ];
@@ -50,9 +68,17 @@ test("at a broker", () => {
       const command = worker.parseAtBroker(frames);
       switch (command.kind) {
         case "fault":
-          expect(["frames", "header", "command", "service", "body", "id", "tag", "capacity"]).toContain(
-            command.reason,
-          );
+          expect([
+            "frames",
+            "header",
+            "command",
+            "service",
+            "body",
+            "id",
+            "tag",
+            "capacity",
+            "headers",
+          ]).toContain(command.reason);
           return false;
         case "request":
         case "broadcast":
@@ -80,7 +106,8 @@ test("at a broker", () => {
           expect(command.capacity).toBeLessThanOrEqual(65_535);
           break;
         case "failure":
-          expect([command.reason, command.text]).toEqual(frames.slice(2).map(String));
+          expect([command.reason, command.text]).toEqual(frames.slice(2, 4).map(String));
+          expect(command.details).toBe(frames[4]);
           break;
         case "cancel":
           expect(hex(command.head)).toBe(hex(frames[1] as Buffer));
@@ -142,6 +169,8 @@ test("at a worker", () => {
         worker.workerSignal(PEER, dialect, "Disconnect").slice(1),
       ]),
       worker.delivery(PEER, Dialect.Shoal, 9, EMPTY, BODY, 0).slice(1),
+      worker.delivery(PEER, Dialect.Shoal, 9, EMPTY, BODY, 0, { attempt: 2, time: 7 }).slice(1),
+      worker.delivery(PEER, Dialect.Shoal, 9, HEAD_WITH, BODY, 0, { attempt: 2, time: 7 }).slice(1),
       worker.cancellation(PEER, 9).slice(1),
       ["", "MDPC01", "mmi.shoal", "200", "12345678", "2500"],
     ],

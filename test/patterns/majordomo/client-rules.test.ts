@@ -46,14 +46,20 @@ function clientOf(endpoints: string[], dialect?: Dialect) {
     left: () => events.flatMap((event) => (event.type === "broker:left" ? [event.reason] : [])),
     said: () => log.splice(0),
     negotiate: (connection: number, now = 0) => {
-      const input = { kind: "negotiated", extended: true, incarnation: INCARNATION, heartbeatInterval: BEAT };
+      const input = {
+        kind: "negotiated",
+        extended: true,
+        incarnation: INCARNATION,
+        level: 1,
+        heartbeatInterval: BEAT,
+      };
       rules.receive(connection, input as ClientInput, now);
     },
     ask: (text: string, retries: number, now = 0) =>
       rules.submit(
         rules.service("echo"),
         [text],
-        { isBroadcast: false, timeout: 10_000, retries },
+        { isBroadcast: false, timeout: 10_000, retries, total: 0, headers: Buffer.alloc(0) },
         {
           answer: () => {
             ended.push(`${text} answered`);
@@ -223,7 +229,13 @@ describe("an answer in pieces", () => {
       Buffer.alloc(8),
     );
     rules.start(0);
-    const input = { kind: "negotiated", extended: true, incarnation: INCARNATION, heartbeatInterval: BEAT };
+    const input = {
+      kind: "negotiated",
+      extended: true,
+      incarnation: INCARNATION,
+      level: 1,
+      heartbeatInterval: BEAT,
+    };
     rules.receive(1, input as ClientInput, 0);
     const sink = {
       taken: "kept" as Taken,
@@ -239,7 +251,7 @@ describe("an answer in pieces", () => {
       rules.submit(
         rules.service("echo"),
         ["x"],
-        { isBroadcast: false, timeout: 1_000, retries: 0 },
+        { isBroadcast: false, timeout: 1_000, retries: 0, total: 1_000, headers: Buffer.alloc(0) },
         sink as CallSink,
         0,
       );

@@ -45,7 +45,9 @@ describe.each(PROTOCOLS)("a client of protocol %s", (protocol) => {
       if (String(body) === "bad") throw new Error("no such fish");
       return [body as Buffer, Buffer.alloc(0), Buffer.from("!")];
     };
-    track(new MajordomoWorker(endpoint, "echo", handler, { protocol: other, concurrency: 4 }));
+    track(
+      new MajordomoWorker(endpoint, "echo", handler, { protocol: other, concurrency: 4, exposeErrors: true }),
+    );
     const client = track(new MajordomoClient(endpoint, { protocol }));
     const replies = await Promise.all(Array.from({ length: 40 }, (_, i) => client.request("echo", `${i}`)));
     expect(replies.map((reply) => reply.map(String).join("|"))).toEqual(replies.map((_, i) => `${i}||!`));

@@ -59,6 +59,7 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
     dedupBytes: 1_000_000,
     maxReplyBytes: 1_000,
     creditTimeout: 0,
+    exposeErrors: true,
     requestCodec: undefined,
     replyCodec: undefined,
     ...given,
@@ -77,7 +78,7 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
 let relieve: () => void;
 
 function register(): void {
-  const negotiated = { extended: true, incarnation: Buffer.alloc(8), heartbeatInterval: 0 };
+  const negotiated = { extended: true, incarnation: Buffer.alloc(8), level: 1, heartbeatInterval: 0 };
   session.receive({ kind: "negotiated", ...negotiated }, 0);
 }
 

@@ -21,7 +21,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { json } from "shoal";
 import { MajordomoWorker } from "shoal/patterns";
 const [endpoint, thread] = process.argv.slice(1);
-const options = { ...${JSON.stringify(TIMES)}, thread: thread === "thread", concurrency: 3 };
+const options = { ...${JSON.stringify(TIMES)}, thread: thread === "thread", concurrency: 3, exposeErrors: true };
 const block = (ms) => { for (const end = Date.now() + ms; Date.now() < end; ); };
 async function* pieces(count) {
   try {

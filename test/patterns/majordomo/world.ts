@@ -358,7 +358,7 @@ export class SimulatedWorker {
       if (!this.#up) return;
       const reply = [Buffer.from(`${this.service}:${asked}`)];
       if (asked.endsWith("!") && delivery.dialect === Dialect.Shoal) {
-        session.failure(delivery, "worker-failed", asked, NOBODY);
+        session.failure(delivery, "worker-failed", asked, undefined, NOBODY);
         return;
       }
       const inPieces = asked.endsWith("~") && delivery.dialect !== Dialect.Mdp01;
@@ -524,7 +524,7 @@ export class SimulatedClient {
     const call: Call = this.rules.submit(
       this.rules.service(service),
       [asked],
-      { isBroadcast: false, timeout, retries },
+      { isBroadcast: false, timeout, retries, total: timeout * (retries + 1), headers: Buffer.alloc(0) },
       piecesAsked(asked) > 0
         ? this.#reader(asked, `${service}:${asked}`, end, () => call)
         : {

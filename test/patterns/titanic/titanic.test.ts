@@ -46,7 +46,7 @@ afterEach(async () => {
 type Handler = (frames: Buffer[]) => Promise<Buffer[]> | Buffer[];
 
 function worker(name: string, handler: Handler): MajordomoWorker {
-  const made = new MajordomoWorker(endpoint, name, handler, { concurrency: 8 });
+  const made = new MajordomoWorker(endpoint, name, handler, { concurrency: 8, exposeErrors: true });
   closing.push(() => made.close({ linger: 0 }));
   return made;
 }

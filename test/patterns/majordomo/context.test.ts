@@ -1,0 +1,125 @@
+/** What a handler gets beside the body, and what its errors give to the client; with peers of both levels. */
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  MajordomoBroker,
+  MajordomoClient,
+  type MajordomoClientOptions,
+  type MajordomoHandler,
+  MajordomoWorker,
+  type MajordomoWorkerOptions,
+  ServiceError,
+} from "../../../src/patterns/index.js";
+import { failure } from "../../contract/support/wait.js";
+
+const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+});
+
+async function begin(
+  handler: MajordomoHandler,
+  options: { worker?: MajordomoWorkerOptions; client?: MajordomoClientOptions } = {},
+): Promise<{ client: MajordomoClient; endpoint: string }> {
+  const broker = new MajordomoBroker();
+  open.push(broker);
+  const endpoint = await broker.bind("tcp://127.0.0.1:*");
+  const worker = new MajordomoWorker(endpoint, "work", handler, options.worker);
+  const client = new MajordomoClient(endpoint, options.client);
+  open.push(worker, client);
+  await worker.ready();
+  return { client, endpoint };
+}
+
+const tell: MajordomoHandler = (_request, { headers, deadline, attempt, id }) =>
+  JSON.stringify({
+    headers,
+    left: deadline === undefined ? null : deadline.getTime() - Date.now(),
+    attempt,
+    id,
+  });
+
+describe.each([false, true])("a handler (thread: %s)", (thread) => {
+  it("has the client's headers, its deadline and the attempt", async () => {
+    const { client } = await begin(tell, { worker: { thread } });
+    const headers = { trace: "a-1", größe: "ü", empty: "" };
+    const got = JSON.parse(String(await client.request("work", "x", { headers, timeout: 5_000 })));
+    expect(got).toMatchObject({ headers, attempt: 1, id: expect.stringMatching(/^[0-9a-f]{32}$/) });
+    expect(got.left).toBeGreaterThan(0);
+    expect(got.left).toBeLessThanOrEqual(5_001);
+    const without = JSON.parse(String(await client.request("work", "x", { timeout: -1 })));
+    expect(without).toMatchObject({ headers: {}, left: null, attempt: 1 });
+  });
+
+  it("gives its error's code and data to the client, and not its message", async () => {
+    const { client } = await begin(
+      () => {
+        throw Object.assign(new Error("password is hunter2"), { code: "E_STOCK", data: { left: 3 } });
+      },
+      { worker: { thread } },
+    );
+    const error = await failure(client.request("work", "x"));
+    expect(error).toMatchObject({
+      code: "ERR_SERVICE",
+      reason: "worker-failed",
+      handlerCode: "E_STOCK",
+      data: { left: 3 },
+    });
+    expect(error.message).not.toContain("hunter2");
+    const { failed } = await client.requestMany("work", "x");
+    expect(failed).toMatchObject([{ error: { handlerCode: "E_STOCK", data: { left: 3 } } }]);
+  });
+
+  it("that throws a ServiceError, or is told to, gives its message, too", async () => {
+    const own = new ServiceError("worker-failed", "work", "no such fish", { code: "E_FISH" });
+    const { client } = await begin(
+      () => {
+        throw own;
+      },
+      { worker: { thread } },
+    );
+    expect(await failure(client.request("work", "x"))).toMatchObject({
+      message: "work: no such fish",
+      handlerCode: "E_FISH",
+    });
+    const exposing = await begin(() => Promise.reject(new Error("no more fish")), {
+      worker: { thread, exposeErrors: true },
+    });
+    expect(await failure(exposing.client.request("work", "x"))).toMatchObject({
+      message: "work: no more fish",
+    });
+  });
+});
+
+it("headers reach every worker of a broadcast", async () => {
+  const { client } = await begin(tell);
+  const { replies } = await client.requestMany("work", "x", { headers: { trace: "b" }, timeout: 5_000 });
+  expect(replies.map(({ body }) => JSON.parse(String(body)))).toMatchObject([
+    { headers: { trace: "b" }, attempt: 1 },
+  ]);
+});
+
+it("a plain worker serves a request with headers, and a plain client has no headers or deadline", async () => {
+  const plain = await begin(tell, { worker: { protocol: "0.1" } });
+  const got = await plain.client.request("work", "x", { headers: { trace: "c" } });
+  expect(JSON.parse(String(got))).toMatchObject({ headers: {}, left: null, attempt: 1 });
+  const asked = await begin(tell, { client: { protocol: "0.2" } });
+  expect(JSON.parse(String(await asked.client.request("work", "x")))).toMatchObject({
+    headers: {},
+    attempt: 1,
+  });
+  expect(await failure(asked.client.request("work", "x", { headers: { trace: "d" } }))).toMatchObject({
+    code: "NOT_SUPPORTED",
+  });
+});
+
+it.each([
+  [{ trace: 5 }, "trace is a text"],
+  [[], "an object"],
+  [{ "": "x" }, "1 to 255"],
+  [{ trace: "x".repeat(8_193) }, "8192"],
+  [Object.fromEntries(Array.from({ length: 1_000 }, (_, n) => [`n${n}`, "12345678"])), "8192"],
+])("headers that cannot be right are refused: %#", async (headers, message) => {
+  const { client } = await begin(tell);
+  const refused = await failure(client.request("work", "x", { headers: headers as Record<string, string> }));
+  expect(refused).toMatchObject({ code: "EINVAL", message: expect.stringContaining(message) });
+});
