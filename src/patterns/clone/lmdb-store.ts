@@ -14,12 +14,20 @@
 
 import { isUtf8 } from "node:buffer";
 import { randomBytes } from "node:crypto";
-import { type FileHandle, open as openFile, statfs } from "node:fs/promises";
+import { type FileHandle, open as openFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { crc32 } from "node:zlib";
 import { ClosedError, InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
+import { bytes as bytesOption, checkOptions, choice } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
-import { commitCause, type LmdbDatabase, type LmdbEnvironment, openEnvironment } from "../kit/store/lmdb.js";
+import {
+  commitFailed,
+  DiskRoom,
+  type LmdbDatabase,
+  type LmdbEnvironment,
+  openEnvironment,
+  openTable,
+} from "../kit/store/lmdb.js";
 import { UUID_BYTES } from "./protocol.js";
 import type {
   CloneStore,
@@ -34,11 +42,14 @@ import type {
 export interface CloneLmdbStoreOptions {
   /** Bytes that stay free on the disk: keys are not set below, but deleted. Default 67,108,864. */
   readonly minFreeBytes?: number;
+  /**
+   * What to do when the file is damaged: `"refuse"` to open and leave it as it is, or `"set-aside"`: rename it to
+   * `data.mdb.damaged-TIME`, and begin with an empty store, which a pair's other server fills. Default `"refuse"`.
+   */
+  readonly damagedFile?: "refuse" | "set-aside";
 }
 
 const MIN_FREE_BYTES = 67_108_864;
-/** Bytes that the disk may lose between two looks at it. */
-const LOOK_EVERY_BYTES = 1_048_576;
 /** UUIDs kept at least, those of the last changes. */
 const MAX_RECENT = 262_144;
 /** Entries removed in one commit, when a table is emptied. */
@@ -55,22 +66,26 @@ const SEQUENCE = Buffer.from("sequence");
 const OWNER = Buffer.from("owner");
 const STANDING = Buffer.from("standing");
 
-/** Folders that this process has open: LMDB must not be opened twice by one process. */
-const open = new Set<string>();
+const OPTIONS = {
+  minFreeBytes: bytesOption({ default: MIN_FREE_BYTES, min: 0 }),
+  damagedFile: choice(["refuse", "set-aside"], "refuse"),
+};
+/** In the order in which they are made. A folder that lacks them is of another kind of store. */
+const TABLES = ["map-0", "map-1", "recent", "state"] as const;
 
 export class CloneLmdbStore implements CloneStore {
   readonly name = "lmdb";
+  /** The file that was damaged and set aside at opening, and why. */
+  damagedFile: { readonly file: string; readonly reason: string } | undefined;
   readonly #directory: string;
   readonly #environment: LmdbEnvironment;
   readonly #maps: readonly [LmdbDatabase, LmdbDatabase];
   readonly #recent: LmdbDatabase;
   readonly #state: LmdbDatabase;
   readonly #token = randomBytes(16);
-  readonly #minFreeBytes: number;
+  readonly #room: DiskRoom;
   #current: 0 | 1;
   #uuids = 0;
-  #unseen = LOOK_EVERY_BYTES;
-  #roomy = true;
   #closing: Promise<void> | undefined;
 
   /**
@@ -84,24 +99,20 @@ export class CloneLmdbStore implements CloneStore {
     return new CloneLmdbStore(directory, options);
   }
 
-  private constructor(directory: string, { minFreeBytes = MIN_FREE_BYTES }: CloneLmdbStoreOptions) {
+  private constructor(directory: string, options: CloneLmdbStoreOptions) {
     if (typeof directory !== "string" || directory === "")
       throw new InvalidArgumentError("The store on LMDB needs the path of a folder");
-    if (!Number.isSafeInteger(minFreeBytes) || minFreeBytes < 0)
-      throw new InvalidArgumentError(
-        `minFreeBytes is a whole number, 0 or more; got ${String(minFreeBytes)}`,
-      );
+    const { minFreeBytes, damagedFile } = checkOptions("CloneLmdbStore", OPTIONS, options);
     this.#directory = resolve(directory);
-    this.#minFreeBytes = minFreeBytes;
-    if (open.has(this.#directory))
-      throw new StoreError("taken", `This process has the store in ${this.#directory} open already`);
+    this.#room = new DiskRoom(this.#directory, minFreeBytes);
     try {
-      this.#environment = openEnvironment(this.#directory);
-      const database = (name: string): LmdbDatabase =>
-        this.#environment.openDB(name, { encoding: "binary", keyEncoding: "binary" });
-      this.#maps = [database("map-0"), database("map-1")];
-      this.#recent = database("recent");
-      this.#state = database("state");
+      this.#environment = openEnvironment(this.#directory, TABLES, damagedFile, (file, reason) => {
+        this.damagedFile = { file, reason };
+      });
+      const [map0, map1, recent, state] = TABLES.map((name) => openTable(this.#environment, name));
+      this.#maps = [map0 as LmdbDatabase, map1 as LmdbDatabase];
+      this.#recent = recent as LmdbDatabase;
+      this.#state = state as LmdbDatabase;
       this.#environment.transactionSync(() => {
         this.#state.put(OWNER, this.#token);
         return undefined;
@@ -110,7 +121,6 @@ export class CloneLmdbStore implements CloneStore {
       if (cause instanceof StoreError || cause instanceof NotSupportedError) throw cause;
       throw new StoreError("failed", `The store in ${this.#directory} cannot be opened`, { cause });
     }
-    open.add(this.#directory);
     this.#current = this.#state.getBinary(CURRENT)?.[0] === 1 ? 1 : 0;
   }
 
@@ -151,10 +161,8 @@ export class CloneLmdbStore implements CloneStore {
   ): Promise<void> {
     this.#assertOpen();
     const grows = changes.some(({ value }) => value !== undefined);
-    if (grows && !(await this.#hasRoom())) {
-      const message = `The disk of ${this.#directory} has less than ${this.#minFreeBytes} bytes left`;
-      throw new StoreError("full", message);
-    }
+    const refusal = grows ? await this.#room.refusal() : undefined;
+    if (refusal !== undefined) throw refusal;
     await this.#transaction(() => {
       const map = this.#maps[this.#current];
       for (const { key, value, sequence, expires } of changes) {
@@ -218,9 +226,7 @@ export class CloneLmdbStore implements CloneStore {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#environment.close().then(() => {
-      open.delete(this.#directory);
-    });
+    this.#closing ??= this.#environment.close();
     return this.#closing;
   }
 
@@ -255,7 +261,7 @@ export class CloneLmdbStore implements CloneStore {
     record.writeDoubleBE(expires, EXPIRES_AT);
     record.set(value, HEADER);
     record.writeUInt32BE(crc32(record.subarray(SEQUENCE_AT)), CRC_AT);
-    this.#unseen += record.length;
+    this.#room.note(record.length);
     return record;
   }
 
@@ -268,26 +274,9 @@ export class CloneLmdbStore implements CloneStore {
         change();
       });
     } catch (error) {
-      if (error instanceof StoreError) throw error;
-      this.#roomy = false; // Whatever it was, the next commit looks at the disk first.
-      throw new StoreError(
-        "failed",
-        `The store in ${this.#directory} could not write; nothing of it was kept`,
-        {
-          cause: await commitCause(error),
-        },
-      );
+      this.#room.suspect();
+      throw await commitFailed(error, this.#directory);
     }
-  }
-
-  /** Looks at the disk once for each megabyte, and always when it was full. */
-  async #hasRoom(): Promise<boolean> {
-    if (!this.#roomy || this.#unseen >= LOOK_EVERY_BYTES) {
-      this.#unseen = 0;
-      const { bavail, bsize } = await statfs(this.#directory);
-      this.#roomy = bavail * bsize >= this.#minFreeBytes;
-    }
-    return this.#roomy;
   }
 
   #assertOpen(): void {
