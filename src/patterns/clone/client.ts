@@ -1,16 +1,13 @@
 /** A clone's client: the map as a program sees it, with sockets (client-connections.ts) around client-rules.ts. */
 
 import { DriverTimer } from "../../core/driver-timer.js";
-import { AbortedError, ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { AbortedError, ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import type { WaitOptions } from "../../core/waiter.js";
-import { refusedWait } from "../../core/waiter.js";
+import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { Driver } from "../kit/driver.js";
 import { checkCount, checkKeys } from "../kit/options.js";
 import { Readiness } from "../kit/readiness.js";
-import { abortable } from "./abortable.js";
-import type { CloneCall } from "./client-calls.js";
 import type { ClientCoder, CloneKey } from "./client-coder.js";
 import { ClientConnections, type ConnectionListener } from "./client-connections.js";
 import {
@@ -261,21 +258,34 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const properties = encodeSetProperties(ttl, revision);
     const update = { key: bytes, properties, value, conditional: revision !== undefined, timeout };
     const now = this.#timer.now();
-    let call: CloneCall | undefined;
-    const start = (resolve: (sequence: number) => void, reject: (error: ShoalError) => void): CloneCall => {
-      call = this.#rules.set(update, resolve, reject, now);
+    if (signal === undefined) {
+      let settle!: (sequence: number) => void;
+      let fail!: (error: Error) => void;
+      const promise = new Promise<number>((resolve, reject) => {
+        settle = resolve;
+        fail = reject;
+      });
+      const call = this.#rules.set(update, settle, fail, now);
+      call.promise = promise;
       this.#timer.update();
-      return call;
-    };
-    const promise =
-      signal === undefined
-        ? new Promise<number>(start)
-        : abortable<number>(signal, (resolve, reject) => {
-            const begun = start(resolve, reject);
-            return () => this.#rules.cancel(begun, new AbortedError(signal.reason), this.#timer.now());
-          });
-    if (call !== undefined) (call as CloneCall).promise = promise;
-    return promise;
+      return promise;
+    }
+    const call = this.#rules.set(
+      update,
+      (sequence) => waiter.resolve(sequence),
+      (error) => waiter.reject(error),
+      now,
+    );
+    // The rules watch over the time; one listener serves all calls of a signal.
+    const waiter = new Waiter<number>(
+      -1,
+      signal,
+      () => new TimeoutError("ETIMEDOUT", "The update took too long"),
+      () => this.#rules.cancel(call, new AbortedError(signal.reason), this.#timer.now()),
+    );
+    call.promise = waiter.promise;
+    this.#timer.update();
+    return waiter.promise;
   }
 
   #reportInvalid(key: Buffer, error: unknown): void {

@@ -1,4 +1,5 @@
 /** Server and clients over real sockets. */
+import { getEventListeners } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -325,6 +326,20 @@ describe("one server", () => {
     expect((await failure(client.ready())).code).toBe("EBADF");
     await server.close();
     expect(() => server.set("k", "v")).toThrow(expect.objectContaining({ code: "EBADF" }));
+  });
+
+  test("one signal for very many sets has one listener, and ends those that wait", async () => {
+    const server = await serve(CALM);
+    const client = await join_(server.at, CALM);
+    const controller = new AbortController();
+    const { signal } = controller;
+    const sets = Array.from({ length: 50 }, (_, n) => client.set(`k${n}`, "v", { signal }));
+    expect(getEventListeners(signal, "abort")).toHaveLength(1);
+    controller.abort();
+    for (const ended of await Promise.allSettled(sets))
+      expect(ended).toMatchObject({ status: "rejected", reason: { code: "ABORT_ERR" } });
+    expect(client.stats()).toMatchObject({ sets: 50, aborted: 50, inFlight: 0 });
+    expect(getEventListeners(signal, "abort")).toHaveLength(0);
   });
 
   test("what an option is called, and what may be waiting in bytes, is checked at every door", async () => {
