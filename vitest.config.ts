@@ -8,6 +8,7 @@ const PURE = [
   "test/core/**/*.test.ts",
   "test/docs-tables/**/*.test.ts",
   "test/sockets/**/!(capability|internal|pump).test.ts",
+  "test/engine/frame.test.ts",
   "test/engine/zmtp/{codec,routing}/**/*.test.ts",
   "test/engine/zmtp/mechanism/!(libzmq).test.ts",
   "test/patterns/kit/{calls,driver,errors,options}.test.ts",

@@ -16,8 +16,8 @@
 import type { Rate } from "../core/rate-meter.js";
 import type { SocketType } from "../core/socket-type.js";
 import type { EngineCapabilities } from "./capabilities.js";
-import type { EncodedMessages } from "./encoded.js";
 import type { EngineDropReason, SocketEvent } from "./events.js";
+import type { FrameBatch } from "./frame-batch.js";
 import type { EngineSubscriber } from "./subscriber.js";
 
 /** One frame on its way out. A string is sent as UTF-8; bytes belong to the engine until they left. */
@@ -140,12 +140,12 @@ export interface EngineSocket {
   /** Which way this socket's messages can be passed on undecoded. Absent: neither. */
   readonly encoded?: { readonly takes: boolean; readonly offers: boolean };
   /** As `take`, for one or more messages as they came. @param max messages at most */
-  takeEncoded?(max: number): EncodedMessages | undefined;
+  takeEncoded?(max: number): FrameBatch | undefined;
   /**
    * As `offer`, for messages as they came: those there is room for are taken from the front. Unroutable and
    * PeerFull are about one message, which is taken off, too, and was not sent.
    */
-  offerEncoded?(messages: EncodedMessages): OfferResult;
+  offerEncoded?(messages: FrameBatch): OfferResult;
   /** Throws away what was received and not taken. @returns how many messages */
   discard(): number;
   /** @param max how many messages the caller will take at once at most */

@@ -8,7 +8,7 @@
  * come through this proxy again and again: its backend leads to its own frontend.
  */
 
-import type { EncodedMessages } from "../sockets/relay.js";
+import type { FrameBatch } from "../sockets/relay.js";
 
 /** Routing ids before the delimiter, past which a request is in a loop: nobody chains so many proxies. */
 const MAX_HOPS = 32;
@@ -33,11 +33,11 @@ export function checkReply(frames: readonly Buffer[]): Verdict {
 }
 
 /** Whether `checkRequest` has to look at each of them. */
-export function requestsNeedInspection(stretch: EncodedMessages): boolean {
+export function requestsNeedInspection(stretch: FrameBatch): boolean {
   return stretch.tally.mostFrames + (stretch.first === undefined ? 0 : 1) > MAX_HOPS;
 }
 
 /** Whether `checkReply` would not pass all of them. */
-export function repliesNeedInspection(stretch: EncodedMessages): boolean {
+export function repliesNeedInspection(stretch: FrameBatch): boolean {
   return stretch.first === undefined ? !stretch.allHaveAddress() : stretch.first.length === 0;
 }

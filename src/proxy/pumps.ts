@@ -138,21 +138,24 @@ export class Pumps {
   }
 }
 
-function checksFor(from: ProxySocketType, to: ProxySocketType): Pick<PumpEffects, "check" | "isSuspect"> {
-  if (from === "router") return { check: checkRequest, isSuspect: requestsNeedInspection };
-  if (to === "router") return { check: checkReply, isSuspect: repliesNeedInspection };
-  return { check: undefined, isSuspect: undefined };
+function checksFor(
+  from: ProxySocketType,
+  to: ProxySocketType,
+): Pick<PumpEffects, "check" | "needsInspection"> {
+  if (from === "router") return { check: checkRequest, needsInspection: requestsNeedInspection };
+  if (to === "router") return { check: checkReply, needsInspection: repliesNeedInspection };
+  return { check: undefined, needsInspection: undefined };
 }
 
 function topicsFor(
   gate: TopicGate,
   { carries }: Direction,
-): Pick<PumpEffects, "check" | "isSuspect" | "sift"> {
+): Pick<PumpEffects, "check" | "needsInspection" | "filter"> {
   const passes = carries === "subscriptions" ? gate.checkUpstream : gate.check;
   return {
     check: (frames) => (passes(frames) ? "pass" : "policy"),
-    isSuspect: () => false,
-    sift: carries === "subscriptions" ? undefined : gate.sift,
+    needsInspection: () => false,
+    filter: carries === "subscriptions" ? undefined : gate.filter,
   };
 }
 

@@ -17,7 +17,7 @@
  */
 import { ClosedError } from "../core/errors.js";
 import { byteLengthOf } from "./message.js";
-import { type EncodedMessages, Relay, type RelayLooks } from "./relay.js";
+import { type FrameBatch, Relay, type RelayFilter } from "./relay.js";
 import type { Socket } from "./socket.js";
 
 /** One of the two sides that messages pass between. */
@@ -32,11 +32,11 @@ export interface PumpCounts {
 }
 
 /** What a pump reports, and what it asks. */
-export interface PumpEffects extends RelayLooks {
-  /** Of each message: `pass`, or why it is dropped. Absent: everything passes. It has to drop what `sift` takes out. */
+export interface PumpEffects extends RelayFilter {
+  /** Of each message: `pass`, or why it is dropped. Absent: everything passes. It has to drop what `filter` takes out. */
   readonly check?: ((frames: readonly Buffer[]) => string) | undefined;
   /** Whether the messages of a batch have to be checked one by one. Absent: every message with a `check` is. */
-  readonly isSuspect?: ((batch: EncodedMessages) => boolean) | undefined;
+  readonly needsInspection?: ((batch: FrameBatch) => boolean) | undefined;
   /** How much may be taken; absent: everything. */
   readonly throttle?: PumpThrottle | undefined;
   /** Gets each message that has passed; absent: messages may pass undecoded. */
@@ -92,9 +92,9 @@ export class Pump {
     this.#to = to;
     this.#effects = effects;
     this.#relay = new Relay(from, to, effects);
-    const { check, capture, isSuspect } = effects;
+    const { check, capture, needsInspection } = effects;
     this.#batches =
-      capture === undefined && (check === undefined || isSuspect !== undefined) && this.#relay.batches;
+      capture === undefined && (check === undefined || needsInspection !== undefined) && this.#relay.batches;
   }
 
   /** Messages that were taken and not passed on. */
@@ -107,7 +107,7 @@ export class Pump {
 
   /** Messages of a batch that were taken and are not passed on. */
   get #batched(): number {
-    return this.#relay.inHand + this.#unchecked.length;
+    return this.#relay.inFlight + this.#unchecked.length;
   }
 
   /** Messages that are still to be taken, once it finishes. */
@@ -200,17 +200,17 @@ export class Pump {
       if (!this.#pass(message)) await this.#waitForRoom(message);
       return;
     }
-    if (relay.inHand === 0 && this.#isThrottled) return this.#waitForThrottle();
+    if (relay.inFlight === 0 && this.#isThrottled) return this.#waitForThrottle();
     const { throttle } = this.#effects;
     const most = Math.min(MAX_TURN, this.#quota, throttle?.messages ?? MAX_TURN);
     const mostBytes = Math.min(MAX_TURN_BYTES, throttle?.bytes ?? MAX_TURN_BYTES);
-    const { taken, bytes, lostBytes, why } = relay.move(most, mostBytes);
+    const { taken, bytes, lostBytes, stopReason } = relay.move(most, mostBytes);
     this.#quota -= taken;
     throttle?.spend(taken, bytes);
     this.counts.lostBytes += lostBytes;
-    if (why === "mute") await relay.writable(FOREVER);
-    else if (why === "suspect") this.#unchecked = relay.surrender();
-    else if (why === "enough") await new Promise((resolve) => setImmediate(resolve));
+    if (stopReason === "mute") await relay.writable(FOREVER);
+    else if (stopReason === "inspect") this.#unchecked = relay.takeDecoded();
+    else if (stopReason === "enough") await new Promise((resolve) => setImmediate(resolve));
     else await this.#readable();
   }
 

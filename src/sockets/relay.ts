@@ -10,108 +10,103 @@
  */
 
 import type { WaitOptions } from "../core/waiter.js";
-import { type EncodedMessages, framesBetween } from "../engine/encoded.js";
 import { OfferResult } from "../engine/engine.js";
+import { type FrameBatch, framesBetween } from "../engine/frame-batch.js";
 import { CORE, type Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
 
-/** Messages of one stretch at most: a turn of one peer of many. */
-const MAX_STRETCH = 1_000;
+/** Messages of one batch at most: a turn of one peer of many. */
+const MAX_BATCH_MESSAGES = 1_000;
 
-export { type EncodedMessages, framesBetween };
+export { type FrameBatch, framesBetween };
 
 /** What a move came to. */
 export interface Moved {
-  /** Messages that were taken of `from`. */
+  /** Messages that were taken from `from`. */
   readonly taken: number;
   /** Bytes of those, as they came. */
   readonly bytes: number;
   /** Bytes of messages that were dropped, because their peer is unknown or its queue full (ROUTER). */
   readonly lostBytes: number;
-  /** Why it ended: `from` has no more, `to` has no room, so many were asked for, or a stretch has to be looked at. */
-  readonly why: "empty" | "mute" | "enough" | "suspect";
+  /** Why it ended: `from` has no more, `to` has no room, so many were asked for, or a batch has to be inspected. */
+  readonly stopReason: "empty" | "mute" | "enough" | "inspect";
 }
 
-/** Whether messages pass undecoded from one to the other. */
-export function relays(from: Socket, to: Socket): boolean {
-  return from[CORE].engine.encoded?.takes === true && to[CORE].engine.encoded?.offers === true;
-}
-
-/** What looks at the stretches that pass. */
-export interface RelayLooks {
-  /** Picks those that are not to be passed on unseen. */
-  readonly isSuspect?: ((stretch: EncodedMessages) => boolean) | undefined;
-  /** Takes out what is not to be passed on at all; `undefined`: nothing of it is. */
-  readonly sift?: ((stretch: EncodedMessages) => EncodedMessages | undefined) | undefined;
+/** What is done with each batch before it is passed on. */
+export interface RelayFilter {
+  /** Whether the batch stops the move, for its messages to be looked at one by one ({@link Relay.takeDecoded}). */
+  readonly needsInspection?: ((batch: FrameBatch) => boolean) | undefined;
+  /** Takes out the messages that must not pass; `undefined`: none of them may. */
+  readonly filter?: ((batch: FrameBatch) => FrameBatch | undefined) | undefined;
 }
 
 export class Relay {
   readonly #from: SocketCore;
   readonly #to: SocketCore;
-  readonly #looks: RelayLooks;
-  #hand: EncodedMessages | undefined = undefined;
-  /** Bytes of what is in hand. */
-  #handBytes = 0;
+  readonly #filter: RelayFilter;
+  #batch: FrameBatch | undefined = undefined;
+  /** Bytes of the batch in flight. */
+  #batchBytes = 0;
 
   /** Nothing else may receive from `from` meanwhile. */
-  constructor(from: Socket, to: Socket, looks: RelayLooks = {}) {
+  constructor(from: Socket, to: Socket, filter: RelayFilter = {}) {
     this.#from = from[CORE];
     this.#to = to[CORE];
-    this.#looks = looks;
+    this.#filter = filter;
   }
 
   /** Messages that were taken and not passed on yet. */
-  get inHand(): number {
-    return this.#hand?.messages ?? 0;
+  get inFlight(): number {
+    return this.#batch?.messages ?? 0;
   }
 
   /**
-   * Passes on what is in hand, and what is there; takes `most` messages at most, and no more once they have `mostBytes`.
+   * Passes on the batch in flight, and what `from` has; takes `most` messages at most, and no more once they have `mostBytes`.
    *
    * @throws ClosedError `EBADF` when `to` is closed
    */
   move(most: number, mostBytes = Number.POSITIVE_INFINITY): Moved {
-    const { isSuspect, sift } = this.#looks;
+    const { needsInspection, filter } = this.#filter;
     let taken = 0;
     let bytes = 0;
     let lostBytes = 0;
     for (;;) {
-      let hand = this.#hand;
-      if (hand === undefined) {
-        if (taken >= most || bytes >= mostBytes) return { taken, bytes, lostBytes, why: "enough" };
-        this.#to.assertOpen(); // A closed socket would have no room for ever.
-        if (!this.#to.engine.writable) return { taken, bytes, lostBytes, why: "mute" };
-        hand = this.#from.engine.takeEncoded?.(Math.min(MAX_STRETCH, most - taken));
-        if (hand === undefined) return { taken, bytes, lostBytes, why: "empty" };
-        const came = bytesOf(hand);
-        taken += hand.messages;
+      let batch = this.#batch;
+      if (batch === undefined) {
+        if (taken >= most || bytes >= mostBytes) return { taken, bytes, lostBytes, stopReason: "enough" };
+        this.#to.assertOpen(); // A closed socket would have no room forever.
+        if (!this.#to.engine.writable) return { taken, bytes, lostBytes, stopReason: "mute" };
+        batch = this.#from.engine.takeEncoded?.(Math.min(MAX_BATCH_MESSAGES, most - taken));
+        if (batch === undefined) return { taken, bytes, lostBytes, stopReason: "empty" };
+        const came = bytesOf(batch);
+        taken += batch.messages;
         bytes += came;
-        this.#from.counters.received += hand.messages;
+        this.#from.counters.received += batch.messages;
         this.#from.counters.bytesReceived += came;
-        const whole = hand;
-        if (sift !== undefined) hand = sift(hand);
-        if (hand !== whole) whole.release(); // What is left of it is a copy.
-        if (hand === undefined) continue;
-        this.#hand = hand;
-        this.#handBytes = hand === whole ? came : bytesOf(hand);
-        if (isSuspect?.(hand) === true) return { taken, bytes, lostBytes, why: "suspect" };
+        const whole = batch;
+        if (filter !== undefined) batch = filter(batch);
+        if (batch !== whole) whole.release(); // What is left of it is a copy.
+        if (batch === undefined) continue;
+        this.#batch = batch;
+        this.#batchBytes = batch === whole ? came : bytesOf(batch);
+        if (needsInspection?.(batch) === true) return { taken, bytes, lostBytes, stopReason: "inspect" };
       }
-      const before = hand.messages;
-      const { start } = hand;
-      const result = this.#to.engine.offerEncoded?.(hand) ?? OfferResult.Mute;
+      const before = batch.messages;
+      const { start } = batch;
+      const result = this.#to.engine.offerEncoded?.(batch) ?? OfferResult.Mute;
       const refused = result === OfferResult.Unroutable || result === OfferResult.PeerFull ? 1 : 0;
-      const gone = hand.messages === 0 ? this.#handBytes : this.#taken(hand, before - hand.messages);
-      this.#handBytes -= gone;
+      const gone = batch.messages === 0 ? this.#batchBytes : this.#taken(batch, before - batch.messages);
+      this.#batchBytes -= gone;
       const { counters } = this.#to;
-      counters.sent += before - hand.messages;
+      counters.sent += before - batch.messages;
       counters.bytesSent += gone;
-      counters.delivered += before - hand.messages - refused;
-      if (refused > 0) lostBytes += this.#refused(result, hand, start, before);
-      if (hand.messages === 0) {
-        this.#hand = undefined;
-        hand.release();
+      counters.delivered += before - batch.messages - refused;
+      if (refused > 0) lostBytes += this.#refused(result, batch, start, before);
+      if (batch.messages === 0) {
+        this.#batch = undefined;
+        batch.release();
       }
-      if (result === OfferResult.Mute) return { taken, bytes, lostBytes, why: "mute" };
+      if (result === OfferResult.Mute) return { taken, bytes, lostBytes, stopReason: "mute" };
     }
   }
 
@@ -157,10 +152,10 @@ export class Relay {
     await this.#to.outbox.send(message, options, false);
   }
 
-  /** Gives up what is in hand, decoded. */
-  surrender(): Buffer[][] {
-    const messages = this.#hand?.decode() ?? [];
-    this.#hand = undefined;
+  /** Gives up the batch in flight. @returns its messages, decoded */
+  takeDecoded(): Buffer[][] {
+    const messages = this.#batch?.decode() ?? [];
+    this.#batch = undefined;
     return messages;
   }
 
@@ -180,26 +175,26 @@ export class Relay {
     this.#from.readable.abandon();
   }
 
-  /** Bytes of `messages` that were taken off its front. */
-  #taken(hand: EncodedMessages, messages: number): number {
-    const bytes = hand.takenBytes + (hand.first?.length ?? 0) * messages;
-    hand.takenBytes = 0;
+  /** Bytes of `messages` that were taken off the front. */
+  #taken(batch: FrameBatch, messages: number): number {
+    const bytes = batch.takenBytes + (batch.first?.length ?? 0) * messages;
+    batch.takenBytes = 0;
     return bytes;
   }
 
-  /** The message that ends where `hand` begins now was dropped. @returns its bytes */
-  #refused(result: OfferResult, hand: EncodedMessages, start: number, before: number): number {
+  /** The message that ends where `batch` begins now was dropped. @returns its bytes */
+  #refused(result: OfferResult, batch: FrameBatch, start: number, before: number): number {
     const reason = result === OfferResult.PeerFull ? "peer-full" : "unroutable";
-    const offered = hand.copy();
+    const offered = batch.copy();
     offered.start = start;
-    const message = offered.decode()[before - hand.messages - 1] ?? [];
+    const message = offered.decode()[before - batch.messages - 1] ?? [];
     this.#to.counters.dropped[reason] += 1;
     this.#to.dropped(reason, message);
     return message.reduce((sum, { length }) => sum + length, 0);
   }
 }
 
-/** Of all that is in a new stretch. */
-function bytesOf({ tally, first, messages }: EncodedMessages): number {
+/** Of all messages of a new batch. */
+function bytesOf({ tally, first, messages }: FrameBatch): number {
   return tally.bodyBytes + (first === undefined ? 0 : first.length * messages);
 }

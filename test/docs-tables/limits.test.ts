@@ -12,7 +12,7 @@ import { code, codes, grouped, ROOT, tableUnder } from "./support/markdown.js";
 
 /** "NAME file" of a constant that the protocol gives. */
 const WIRE_CONSTANT =
-  /^(?!(?:ANSWER_|LAST_|MAX_(?!SHORT)|SLAB_|BY_|HANG_|FLUSH_)\S*)\S+ engine\/zmtp\/|^MAX_(?:SHORT|CONTEXT|IDENTITY) engine\/zmtp\//;
+  /^(?!(?:ANSWER_|LAST_|MAX_|SLAB_|BY_|HANG_|FLUSH_)\S*)\S+ engine\/zmtp\/|^MAX_(?:CONTEXT|IDENTITY) engine\/zmtp\/| engine\/frame\.ts$/;
 
 /** Bytes that a text option without a bound of its own may have (options.ts). */
 const MAX_TEXT = 1_024;

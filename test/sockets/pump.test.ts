@@ -16,7 +16,7 @@ afterEach(async () => {
 
 /** What a batch is checked for, message by message: one is refused, and one cannot be checked. */
 const suspicious: Partial<PumpEffects> = {
-  isSuspect: () => true,
+  needsInspection: () => true,
   check: (frames) => {
     if (String(frames[0]) === "bad") throw new Error("unforeseen");
     return String(frames[0]) === "odd" ? "malformed" : "pass";

@@ -3,8 +3,8 @@
  * every size, in memory: a handshake and the frames behind it come out the same.
  */
 import { describe, expect, it } from "vitest";
+import { commandFrame } from "../../src/engine/frame.js";
 import { createMechanism } from "../../src/engine/zmtp/admission.js";
-import { commandFrame } from "../../src/engine/zmtp/codec/frame.js";
 import { InStream } from "../../src/engine/zmtp/codec/in-stream.js";
 import { Handshake } from "../../src/engine/zmtp/handshake.js";
 import { keyPairOf } from "../../src/engine/zmtp/mechanism/curve-exchange.js";

@@ -17,10 +17,10 @@
 import type { Socket } from "node:net";
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
+import { commandFrame } from "../frame.js";
 import { parseCommand } from "./codec/command.js";
-import { commandFrame } from "./codec/frame.js";
 import type { StreamFault } from "./codec/in-stream.js";
-import type { Loan } from "./codec/loan.js";
+import type { PooledBuffer } from "./codec/pooled-buffer.js";
 import { Handshake } from "./handshake.js";
 import type { HeartbeatOptions, SendState } from "./heartbeat.js";
 import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
@@ -232,7 +232,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
     pipe.arrived();
   }
 
-  sinkOnBytes(bytes: Buffer, length: number, kept: boolean, loan?: Loan): void {
+  sinkOnBytes(bytes: Buffer, length: number, kept: boolean, loan?: PooledBuffer): void {
     if (this.#state === State.Closed) return;
     const pipe = this.#pipe;
     if (pipe === undefined) {

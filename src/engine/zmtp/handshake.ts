@@ -8,7 +8,7 @@
  *
  * Everything a peer can make us keep here is bounded by MAX_HANDSHAKE_COMMAND.
  */
-import { COMMAND, LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "./codec/frame.js";
+import { COMMAND, LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../frame.js";
 import {
   encodeGreeting,
   GREETING_SIZE,

@@ -5,7 +5,7 @@
  *
  * Sender and receiver have one queue together, of both high-water marks.
  */
-import { allocate } from "./codec/memory.js";
+import { allocate } from "../../core/memory.js";
 import { faultEvents } from "./errors.js";
 import type { InprocNames, InprocTarget } from "./inproc-names.js";
 import { identityOf, pipeOptions } from "./options.js";

@@ -10,15 +10,15 @@
 
 import { systemClock } from "../../core/clock.js";
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
-import type { EncodedMessages } from "../encoded.js";
 import type { OutgoingFrame, OutgoingMessage, PeerPolicy } from "../engine.js";
-import { cutFront } from "./codec/encoded.js";
+import { SHORT_HEADER } from "../frame.js";
+import type { FrameBatch } from "../frame-batch.js";
 import { Encoder } from "./codec/encoder.js";
-import { SHORT_HEADER } from "./codec/frame.js";
 import { InStream } from "./codec/in-stream.js";
-import type { Counted } from "./codec/loan.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
+import type { RefCounted } from "./codec/pooled-buffer.js";
 import { SLAB_SIZE } from "./codec/slab.js";
+import { takeFront } from "./codec/take-front.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 
 /** Bytes that wait before they are written at once, without waiting for the end of the turn (docs/performance.md). */
@@ -272,16 +272,16 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   }
 
   /** Whether several messages of `run` are better sent together: with a frame in front of each, only small ones are. */
-  sendsAtOnce({ first, start, end, messages }: EncodedMessages): boolean {
+  sendsAtOnce({ first, start, end, messages }: FrameBatch): boolean {
     if (first === undefined) return true;
     const size = end - start + messages * (first.length + SHORT_HEADER);
     return size <= SLAB_SIZE && end - start < messages * BY_REFERENCE;
   }
 
   /** Queues `count` messages from the front of `run`; only as many as `roomFor` returned. */
-  sendFront(run: EncodedMessages, count: number): void {
-    const { bytes, start, first, loan } = run;
-    this.sendRange(bytes, start, cutFront(run, count), count, first, loan);
+  sendFront(run: FrameBatch, count: number): void {
+    const { bytes, start, first, pooled } = run;
+    this.sendRange(bytes, start, takeFront(run, count), count, first, pooled);
   }
 
   /**
@@ -296,7 +296,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     end: number,
     messages: number,
     first: Uint8Array | undefined,
-    memory: Counted | undefined,
+    memory: RefCounted | undefined,
   ): void {
     if (first === undefined && end - start >= BY_REFERENCE)
       this.out.addRange(bytes, start, end, messages, memory);
@@ -333,7 +333,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   }
 
   /** The next messages as they came, up to `max`; only when there is one. */
-  takeEncoded(max: number, first?: Buffer): EncodedMessages {
+  takeEncoded(max: number, first?: Buffer): FrameBatch {
     const meter = this.#meter;
     const messages = this.in.takeEncoded(
       meter === undefined ? max : Math.max(1, Math.min(max, meter.messages)),

@@ -1,7 +1,7 @@
 /** A byte stream without ZMTP (STREAM): every piece is a message, and the beginning and the end are empty ones. */
 import type { Socket } from "node:net";
 import type { DisconnectReason } from "../events.js";
-import { LONG_HEADER, writeHeader } from "./codec/frame.js";
+import { LONG_HEADER, writeHeader } from "../frame.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import type { Reader, Sink } from "./transport/reader.js";
 import type { Stream } from "./transport/transport.js";

@@ -8,10 +8,10 @@
  *   the kernel --> open() --plain frames--> pipe.in
  */
 
-import { COMMAND, LONG_HEADER, MAX_SHORT, SHORT_HEADER, writeHeader } from "./codec/frame.js";
+import { allocate } from "../../core/memory.js";
+import { COMMAND, LONG_HEADER, MAX_SHORT, SHORT_HEADER, writeHeader } from "../frame.js";
 import { FrameReader } from "./codec/frame-reader.js";
 import { InStream, type StreamFault } from "./codec/in-stream.js";
-import { allocate } from "./codec/memory.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { Fault, FrameCipher } from "./mechanism/mechanism.js";
 

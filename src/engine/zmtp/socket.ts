@@ -7,7 +7,6 @@
  */
 import { TransportError } from "../../core/errors.js";
 import { type SocketType, type SocketTypeName, SocketType as Types } from "../../core/socket-type.js";
-import type { EncodedMessages } from "../encoded.js";
 import {
   type Announcement,
   type EngineCloseResult,
@@ -21,6 +20,7 @@ import {
   type PeerPolicy,
 } from "../engine.js";
 import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
+import type { FrameBatch } from "../frame-batch.js";
 import { hideSecrets } from "../secrets.js";
 import type { EngineSubscriber } from "../subscriber.js";
 import { Admission } from "./admission.js";
@@ -166,11 +166,11 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
     return this.#routing.subscriber?.();
   }
 
-  takeEncoded(max: number): EncodedMessages | undefined {
+  takeEncoded(max: number): FrameBatch | undefined {
     return this.#routing.takeEncoded?.(max);
   }
 
-  offerEncoded(messages: EncodedMessages): OfferResult {
+  offerEncoded(messages: FrameBatch): OfferResult {
     return this.#routing.offerEncoded?.(messages) ?? OfferResult.Mute;
   }
 

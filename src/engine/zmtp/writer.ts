@@ -7,7 +7,7 @@
  *         -> nothing left: onEmpty
  */
 import type { Socket } from "node:net";
-import { pin } from "./codec/memory.js";
+import { forbidTransfer } from "../../core/memory.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { Pipe } from "./pipe.js";
 
@@ -123,7 +123,7 @@ export class PipeWriter {
   /** The kernel goes on reading the program's memory: transferred and freed, it would be anybody's that is sent. */
   #pin(): void {
     if (this.#seal !== undefined) return;
-    for (const { memory, bytes } of this.#pipe.out.inFlight) if (memory === undefined) pin(bytes);
+    for (const { memory, bytes } of this.#pipe.out.inFlight) if (memory === undefined) forbidTransfer(bytes);
   }
 
   #socketOnWritten = (): void => {

@@ -117,12 +117,12 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
       frontend.trySend(Buffer.concat([Buffer.of(SUBSCRIBE), Buffer.from(topic)]));
     this.#pump = new Pump(frontend, backend, {
       // One of the two, as the engines can: in batches as they came, or one by one.
-      sift: (batch) => {
+      filter: (batch) => {
         this.#messages += batch.messages;
         this.#cache.updateAll(batch);
         return batch;
       },
-      isSuspect: () => false,
+      needsInspection: () => false,
       check: (frames) => {
         this.#messages += 1;
         this.#cache.update(frames);

@@ -18,7 +18,7 @@
 
 import { LinkedList } from "../../core/collections/linked-list.js";
 import { SteadyMap } from "../../core/collections/steady-map.js";
-import type { EncodedMessages } from "../../sockets/relay.js";
+import type { FrameBatch } from "../../sockets/relay.js";
 import { CachedValue } from "./cached-value.js";
 import { RecentTopics } from "./recent-topics.js";
 import { TopicTree } from "./topic-tree.js";
@@ -121,7 +121,7 @@ export class ValueCache {
   }
 
   /** Messages passed, as they came. Their bytes must not change any more. */
-  updateAll(messages: EncodedMessages): void {
+  updateAll(messages: FrameBatch): void {
     messages.visit(this.#visit);
   }
 

@@ -6,7 +6,7 @@
  *   publishers <--passes--- change <--------subscription---- subscribers
  */
 
-import type { EncodedMessages } from "../../sockets/relay.js";
+import type { FrameBatch } from "../../sockets/relay.js";
 import type { PolicyList } from "./policy.js";
 
 /** The first byte of a subscription and of its end (29/PUBSUB). */
@@ -181,13 +181,13 @@ export class TopicGate {
   };
 
   /** What of a stretch passes, without decoding it. @returns `undefined` for nothing, the same stretch for all */
-  sift = (stretch: EncodedMessages): EncodedMessages | undefined => {
-    let passing: EncodedMessages | undefined = stretch;
+  filter = (stretch: FrameBatch): FrameBatch | undefined => {
+    let passing: FrameBatch | undefined = stretch;
     for (const side of this.#sides) {
       const { topics } = side;
       if (topics === undefined || passing === undefined) continue;
       const before: number = passing.messages;
-      passing = passing.sift((bytes, start, end) => topics.allows(bytes, start, end));
+      passing = passing.filter((bytes, start, end) => topics.allows(bytes, start, end));
       const refused = before - (passing?.messages ?? 0);
       if (refused > 0) side.refuse("topic", refused);
     }

@@ -4,8 +4,8 @@
  * tested is the rule that was missing.
  */
 import { describe, expect, it } from "vitest";
+import { commandFrame } from "../../../src/engine/frame.js";
 import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
-import { commandFrame } from "../../../src/engine/zmtp/codec/frame.js";
 import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
 import { CurveClient } from "../../../src/engine/zmtp/mechanism/curve-client.js";
 import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-exchange.js";

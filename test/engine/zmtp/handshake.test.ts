@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { commandFrame } from "../../../src/engine/frame.js";
 import { createMechanism } from "../../../src/engine/zmtp/admission.js";
 import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
-import { commandFrame } from "../../../src/engine/zmtp/codec/frame.js";
 import { encodeGreeting } from "../../../src/engine/zmtp/codec/greeting.js";
 import { Handshake, MAX_HANDSHAKE_COMMAND } from "../../../src/engine/zmtp/handshake.js";
 import type { Fault, Step } from "../../../src/engine/zmtp/mechanism/mechanism.js";

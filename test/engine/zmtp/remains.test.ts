@@ -2,8 +2,8 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { expect, it } from "vitest";
+import { commandFrame, messageFrame } from "../../../src/engine/frame.js";
 import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
-import { commandFrame, messageFrame } from "../../../src/engine/zmtp/codec/frame.js";
 import { encodeGreeting } from "../../../src/engine/zmtp/codec/greeting.js";
 import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
 import { MAX_REMAINS } from "../../../src/engine/zmtp/routing/routing.js";

@@ -1,8 +1,8 @@
 /** Any bytes as a handshake, against each side of each mechanism: it ends or waits, and never throws. */
 
 import { describe, expect, it } from "vitest";
+import { commandFrame } from "../../../src/engine/frame.js";
 import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
-import { commandFrame } from "../../../src/engine/zmtp/codec/frame.js";
 import { GREETING_SIZE } from "../../../src/engine/zmtp/codec/greeting.js";
 import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
 import { Handshake, MAX_HANDSHAKE_COMMAND } from "../../../src/engine/zmtp/handshake.js";

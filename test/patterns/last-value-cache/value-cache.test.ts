@@ -1,7 +1,7 @@
 /** What is kept, what has to go, and what a store is told. */
 import { describe, expect, it } from "vitest";
-import { EncodedMessages } from "../../../src/engine/encoded.js";
-import { encodeMessage } from "../../../src/engine/zmtp/codec/encoded.js";
+import { FrameBatch } from "../../../src/engine/frame-batch.js";
+import { encodeMessage } from "../../../src/engine/zmtp/codec/take-front.js";
 import { ValueCache } from "../../../src/patterns/last-value-cache/value-cache.js";
 import { texts } from "../../contract/support/wait.js";
 import { Random } from "../../support/simulation/random.js";
@@ -93,7 +93,7 @@ describe("ValueCache", () => {
       for (const message of messages) one.cache.update(message);
       const bytes = Buffer.concat(messages.map((frames) => encodeMessage(frames, undefined).bytes));
       const tally = { bodyBytes: 0, mostFrames: 0 };
-      other.cache.updateAll(new EncodedMessages(bytes, 0, bytes.length, messages.length, tally, undefined));
+      other.cache.updateAll(new FrameBatch(bytes, 0, bytes.length, messages.length, tally, undefined));
       if (random.chance(0.2)) {
         const topic = random.pick(one.topics());
         expect([one.cache.delete(topic), other.cache.delete(topic)]).toEqual([true, true]);

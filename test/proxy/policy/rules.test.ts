@@ -1,8 +1,8 @@
 /** The rules of a policy, held against slow ones that are plainly right. */
 import { isIP } from "node:net";
 import { describe, expect, it } from "vitest";
-import { EncodedMessages } from "../../../src/engine/encoded.js";
-import { encodeMessage } from "../../../src/engine/zmtp/codec/encoded.js";
+import { FrameBatch } from "../../../src/engine/frame-batch.js";
+import { encodeMessage } from "../../../src/engine/zmtp/codec/take-front.js";
 import { curveKeyPair } from "../../../src/index.js";
 import { AddressRules, parseBlock } from "../../../src/proxy/policy/addresses.js";
 import { isKeyFile, keysOf, parseKeys } from "../../../src/proxy/policy/keys.js";
@@ -193,10 +193,10 @@ describe("a stretch that is sifted", () => {
             mostFrames: Math.max(...messages.map(({ length }) => length)),
           };
           const first = named ? Buffer.from("id") : undefined;
-          const stretch = new EncodedMessages(bytes, 3, bytes.length - 1, messages.length, tally, first);
+          const stretch = new FrameBatch(bytes, 3, bytes.length - 1, messages.length, tally, first);
           const keeps = (body: Uint8Array): boolean => (body[0] ?? 0) <= bound;
           const kept = messages.filter(([topic]) => keeps(topic as Uint8Array));
-          const sifted = stretch.sift((from, start, end) => keeps(from.subarray(start, end)));
+          const sifted = stretch.filter((from, start, end) => keeps(from.subarray(start, end)));
           if (kept.length === messages.length) expect(sifted).toBe(stretch);
           if (kept.length === 0) {
             expect(sifted).toBeUndefined();

@@ -10,9 +10,9 @@
  *   parts: (memory, bytes, start, end)…  one with a large frame, in order
  */
 import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
-import { behind } from "./borders.js";
-import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, writeHeader } from "./frame.js";
-import type { Counted } from "./loan.js";
+import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, writeHeader } from "../../frame.js";
+import { skipMessages } from "../../frame-scan.js";
+import type { RefCounted } from "./pooled-buffer.js";
 import { FULL, retireSlab, SLAB_SIZE, type Slab, takeSlab } from "./slab.js";
 
 /** Bodies from this size on go by reference (bench/scenarios/throughput). */
@@ -20,7 +20,7 @@ export const BY_REFERENCE = 16_384;
 
 /** A stretch of bytes of an encoded message. */
 export interface Part {
-  readonly memory: Counted | undefined;
+  readonly memory: RefCounted | undefined;
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
@@ -97,7 +97,7 @@ export class Encoder {
     start: number,
     end: number,
     first: Uint8Array | undefined,
-    memory: Counted | undefined,
+    memory: RefCounted | undefined,
   ): void {
     this.parts = undefined;
     this.length = 0;
@@ -131,7 +131,7 @@ export class Encoder {
       target[at++] = MORE;
       target[at++] = first.length;
       for (let k = 0; k < first.length; k++) target[at++] = first[k] as number;
-      const next = behind(target, position, 1);
+      const next = skipMessages(target, position, 1);
       target.copyWithin(at, position, next);
       at += next - position;
       position = next;
@@ -190,7 +190,7 @@ export class Encoder {
     this.#frame(Buffer.from(text), flags);
   }
 
-  #body(bytes: Uint8Array, memory?: Counted): void {
+  #body(bytes: Uint8Array, memory?: RefCounted): void {
     const size = bytes.byteLength;
     if (size < BY_REFERENCE) {
       const slab = this.#room(size);

@@ -1,5 +1,5 @@
 /** Plain frames out of segments, commands and messages in their order; a frame may cross segments. */
-import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "./frame.js";
+import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../frame.js";
 import type { Segment } from "./out-queue.js";
 
 export interface Frame {

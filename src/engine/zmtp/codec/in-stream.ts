@@ -14,14 +14,12 @@
  */
 import { constants } from "node:buffer";
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
-import { EncodedMessages } from "../../encoded.js";
-import { encodeMessage } from "./encoded.js";
-import { COMMAND, LONG, LONG_HEADER, MORE, RESERVED, readLongSize, SHORT_HEADER } from "./frame.js";
-import { borrow, type Loan } from "./loan.js";
-import { allocate } from "./memory.js";
-import { Run } from "./run.js";
-import { slice } from "./slice.js";
+import { allocate, slice } from "../../../core/memory.js";
+import { COMMAND, LONG, LONG_HEADER, MORE, RESERVED, readLongSize, SHORT_HEADER } from "../../frame.js";
+import { FrameBatch } from "../../frame-batch.js";
+import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameHost } from "./split-frame.js";
+import { encodeMessage } from "./take-front.js";
 
 /** Frames of one message at most, empty ones included. */
 export const MAX_FRAMES = 65_536;
@@ -88,7 +86,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
    * @param loan of the chunk's memory, if that is used again
    * @returns what is wrong with it
    */
-  push(chunk: Uint8Array, from = 0, to = chunk.length, loan?: Loan): StreamFault | undefined {
+  push(chunk: Uint8Array, from = 0, to = chunk.length, loan?: PooledBuffer): StreamFault | undefined {
     return this.#push(chunk, from, to, false, loan);
   }
 
@@ -116,7 +114,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
     return this.#check(flags, size);
   }
 
-  splitOnWhole(bytes: Buffer, at: number, loan: Loan | undefined): void {
+  splitOnWhole(bytes: Buffer, at: number, loan: PooledBuffer | undefined): void {
     const flags = bytes[at] as number;
     const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
     this.#account(flags, bytes.length - at - header);
@@ -131,7 +129,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
     from: number,
     to: number,
     borrowed: boolean,
-    loan: Loan | undefined,
+    loan: PooledBuffer | undefined,
   ): StreamFault | undefined {
     let position = from;
     const split = this.#split;
@@ -185,7 +183,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
         position = body + size;
         start = position;
         begin = this.#frames === 0 ? position : -1;
-        loan?.keep(); // Who hears of it may keep it.
+        loan?.pin(); // Who hears of it may keep it.
         this.#onCommand(slice(chunk.buffer, chunk.byteOffset + body, size));
         continue;
       }
@@ -205,7 +203,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
     const { bytes } = run;
     const { position } = run;
     this.passes = false;
-    if (run.loan !== undefined) run.keep();
+    if (run.loan !== undefined) run.pin();
     if (bytes[position] === 0) {
       const size = bytes[position + 1] as number;
       const frame = slice(run.memory, run.base + position + SHORT_HEADER, size);
@@ -218,7 +216,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
     const frames = first === undefined ? [] : [first];
     for (;;) {
       run = this.#head as Run;
-      if (run.loan !== undefined) run.keep();
+      if (run.loan !== undefined) run.pin();
       const flags = run.bytes[run.position] as number;
       const long = (flags & LONG) !== 0;
       const size = long ? readLongSize(run.bytes, run.position + 1) : (run.bytes[run.position + 1] as number);
@@ -234,7 +232,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
   }
 
   /** The next messages as they came, up to `max` of one chunk; only when there is one. @param first as of `take` */
-  takeEncoded(max: number, first: Buffer | undefined): EncodedMessages {
+  takeEncoded(max: number, first: Buffer | undefined): FrameBatch {
     const run = this.#head as Run;
     const { bytes, position: start, end } = run;
     const most = Math.min(max, this.messages);
@@ -270,7 +268,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
     this.messages -= messages;
     this.#kept -= border - start;
     const tally = { bodyBytes, mostFrames };
-    return new EncodedMessages(bytes, start, border, messages, tally, first, loan, own);
+    return new FrameBatch(bytes, start, border, messages, tally, first, loan, own);
   }
 
   /** The connection is gone: what is incomplete is dropped. */
@@ -326,7 +324,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
     end: number,
     size: number,
     borrowed: boolean,
-    loan: Loan | undefined,
+    loan: PooledBuffer | undefined,
   ): void {
     if (end === start) return;
     this.#kept += end - start;
@@ -340,7 +338,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
   /** Little goes into a pool of 8 KiB (Buffer.poolSize): memory of its own for each would cost more than the rest. */
   #keepCopy(chunk: Uint8Array, start: number, end: number): void {
     const size = end - start;
-    const loan = size < DIRECT ? undefined : borrow(size);
+    const loan = size < DIRECT ? undefined : acquire(size);
     const copy = loan?.bytes ?? (size < Buffer.poolSize >>> 1 ? Buffer.allocUnsafe(size) : allocate(size));
     copy.set(chunk.subarray(start, end));
     this.#keep(new Run(copy, 0, size, loan, true));
@@ -374,5 +372,47 @@ export class InStream implements SplitFrameHost<StreamFault> {
     this.#size = 0;
     this.#begun = 0;
     this.messages += 1;
+  }
+}
+
+/** Whole frames, one behind the other, in the memory they came in. */
+
+export class Run {
+  readonly memory: ArrayBufferLike;
+  readonly bytes: Uint8Array;
+  /** Of `bytes` in `memory`. */
+  readonly base: number;
+  position: number;
+  readonly end: number;
+  /** Of the memory, if that is used again; counted for this run. */
+  loan: PooledBuffer | undefined;
+  /** Nobody else refers to these bytes: they may be moved. */
+  readonly own: boolean;
+
+  constructor(
+    bytes: Uint8Array,
+    position: number,
+    end: number,
+    loan: PooledBuffer | undefined,
+    own: boolean,
+  ) {
+    this.memory = bytes.buffer;
+    this.bytes = bytes;
+    this.base = bytes.byteOffset;
+    this.position = position;
+    this.end = end;
+    this.loan = loan;
+    this.own = own;
+  }
+
+  /** The program gets views of it. */
+  pin(): void {
+    this.loan?.pin();
+    this.loan = undefined;
+  }
+
+  /** Those before `end`, from where this one has been taken to. */
+  before(end: number): Run {
+    return new Run(this.bytes, this.position, end, this.loan, this.own);
   }
 }

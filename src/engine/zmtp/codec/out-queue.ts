@@ -11,11 +11,11 @@
  */
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
 import type { Encoder } from "./encoder.js";
-import type { Counted } from "./loan.js";
+import type { RefCounted } from "./pooled-buffer.js";
 
 export class Segment {
   /** Where the bytes are, if that memory is used again. */
-  readonly memory: Counted | undefined;
+  readonly memory: RefCounted | undefined;
   readonly bytes: Uint8Array;
   start: number;
   end: number;
@@ -25,7 +25,7 @@ export class Segment {
   readonly whole: boolean;
 
   constructor(
-    memory: Counted | undefined,
+    memory: RefCounted | undefined,
     bytes: Uint8Array,
     start: number,
     end: number,
@@ -99,7 +99,7 @@ export class OutQueue {
     start: number,
     end: number,
     messages: number,
-    memory: Counted | undefined,
+    memory: RefCounted | undefined,
   ): void {
     this.#push(memory, bytes, start, end, messages, true);
     this.messages += messages;
@@ -209,7 +209,7 @@ export class OutQueue {
   }
 
   #push(
-    memory: Counted | undefined,
+    memory: RefCounted | undefined,
     bytes: Uint8Array,
     start: number,
     end: number,

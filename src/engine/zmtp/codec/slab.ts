@@ -7,15 +7,15 @@
  * left, the slab begins anew, or goes back to the pool.
  */
 
-import type { Counted } from "./loan.js";
-import { allocate } from "./memory.js";
+import { allocate } from "../../../core/memory.js";
+import type { RefCounted } from "./pooled-buffer.js";
 
 /** Bytes of a slab. */
 export const SLAB_SIZE = 131_072;
 /** Slabs kept for reuse. */
 const MAX_POOLED = 32;
 
-export class Slab implements Counted {
+export class Slab implements RefCounted {
   readonly bytes: Buffer;
   used = 0;
   refs = 0;

@@ -6,9 +6,10 @@
  *
  * A large one is filled by the kernel where it stays (`memory`, `filled`), as far as it has not come yet.
  */
-import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "./frame.js";
-import { borrow, type Loan } from "./loan.js";
-import { allocate } from "./memory.js";
+
+import { allocate } from "../../../core/memory.js";
+import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../frame.js";
+import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 
 /** A frame up to this size, 1 MiB and its header, gets its memory at once; a longer one only as it arrives. */
 export const MAX_EAGER = 1_048_585;
@@ -22,7 +23,7 @@ export interface SplitFrameHost<F extends string> {
   /** Its header is whole. @returns what is wrong with it */
   splitOnHeader(flags: number, size: number): F | undefined;
   /** It is whole. @param at where it begins in `bytes`, behind other frames of its message */
-  splitOnWhole(bytes: Buffer, at: number, loan: Loan | undefined): void;
+  splitOnWhole(bytes: Buffer, at: number, loan: PooledBuffer | undefined): void;
 }
 
 export class SplitFrame<F extends string> {
@@ -31,7 +32,7 @@ export class SplitFrame<F extends string> {
   #header: Buffer | undefined = undefined;
   #body: Buffer | undefined = undefined;
   /** Of the body's memory, where it is used again. */
-  #loan: Loan | undefined = undefined;
+  #loan: PooledBuffer | undefined = undefined;
   /** Where it begins in its memory. */
   #at = 0;
   #have = 0;
@@ -84,7 +85,7 @@ export class SplitFrame<F extends string> {
 
   /** The same with the frames of its message from `first` on; `need` bytes together. Its header has been checked. */
   beginBehind(chunk: Uint8Array, first: number, position: number, to: number, need: number): void {
-    const loan = borrow(need);
+    const loan = acquire(need);
     this.#loan = loan;
     this.#body = loan.bytes.subarray(0, need);
     this.#body.set(chunk.subarray(first, to));
@@ -135,7 +136,7 @@ export class SplitFrame<F extends string> {
     this.#need = total;
     // Memory of its own, since it may wait long: a pool's would be held whole by its smallest part.
     const eager = Math.min(total, MAX_EAGER);
-    const loan = eager < DIRECT ? undefined : borrow(eager);
+    const loan = eager < DIRECT ? undefined : acquire(eager);
     this.#loan = loan;
     this.#body = loan === undefined ? allocate(eager) : loan.bytes.subarray(0, eager);
     this.#body.set(header.subarray(0, headerSize));

@@ -1,5 +1,5 @@
 /** Takes messages from several pipes in turn, one of each (30/PIPELINE, The PULL Socket Type). */
-import type { EncodedMessages } from "../../encoded.js";
+import type { FrameBatch } from "../../frame-batch.js";
 import type { Pipe } from "../pipe.js";
 
 export class FairQueue {
@@ -45,7 +45,7 @@ export class FairQueue {
   }
 
   /** The next messages as they came: those of one chunk of the pipe whose turn it is. */
-  takeEncoded(max: number): EncodedMessages | undefined {
+  takeEncoded(max: number): FrameBatch | undefined {
     const pipe = this.next();
     if (pipe === undefined) return undefined;
     const messages = pipe.takeEncoded(max);

@@ -2,9 +2,9 @@
  * A stretch of messages that are encoded already, to several pipes at once: large ones
  * by reference, small ones through one encoder, so that neighbours become one write.
  */
-import { behind } from "../codec/borders.js";
+import { skipMessages } from "../../frame-scan.js";
 import type { Encoder } from "../codec/encoder.js";
-import type { Counted } from "../codec/loan.js";
+import type { RefCounted } from "../codec/pooled-buffer.js";
 import { BY_REFERENCE, type Pipe } from "../pipe.js";
 import type { RoutingHost } from "./routing.js";
 
@@ -15,7 +15,7 @@ export interface Stretch {
   /** Messages in it. */
   readonly count: number;
   /** Where the bytes are, if it is used again. */
-  readonly memory: Counted | undefined;
+  readonly memory: RefCounted | undefined;
 }
 
 /** To each pipe as many of them, from the first on, as fit; the others are dropped for that pipe, and told. */
@@ -36,7 +36,7 @@ export function fanOut(stretch: Stretch, pipes: readonly Pipe[], encoder: Encode
       }
       if (shared && fitting === count) pipe.sendEncoded(encoder, count);
       else {
-        const to = fitting === left ? end : behind(bytes, from, fitting);
+        const to = fitting === left ? end : skipMessages(bytes, from, fitting);
         pipe.sendRange(bytes, from, to, fitting, undefined, memory);
         from = to;
       }

@@ -1,6 +1,7 @@
 /** Gives messages to several pipes in turn, passing over those without room (30/PIPELINE, The PUSH Socket Type). */
-import type { EncodedMessages } from "../../encoded.js";
+
 import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
+import type { FrameBatch } from "../../frame-batch.js";
 import type { Pipe } from "../pipe.js";
 
 export class LoadBalancer {
@@ -42,7 +43,7 @@ export class LoadBalancer {
   }
 
   /** Sends what there is room for: in turn, or all of it where only one pipe has room. @returns whether that was all */
-  sendEncoded(run: EncodedMessages): boolean {
+  sendEncoded(run: FrameBatch): boolean {
     while (run.messages > 0) {
       const pipe = this.next();
       if (pipe === undefined) return false;

@@ -1,6 +1,7 @@
 /** PAIR: one peer, and no other while it is there (31/EXPAIR, The PAIR Socket Type). */
-import type { EncodedMessages } from "../../encoded.js";
+
 import { OfferResult, type OutgoingMessage } from "../../engine.js";
+import type { FrameBatch } from "../../frame-batch.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
 import { FairQueue } from "./fair-queue.js";
@@ -56,7 +57,7 @@ export class PairRouting extends Routing {
     return OfferResult.Accepted;
   }
 
-  override offerEncoded(run: EncodedMessages): OfferResult {
+  override offerEncoded(run: FrameBatch): OfferResult {
     while (run.messages > 0) {
       const fitting = this.#pipe?.roomFor(run.messages) ?? 0;
       if (fitting === 0) return OfferResult.Mute;
@@ -69,7 +70,7 @@ export class PairRouting extends Routing {
     return this.#in.take();
   }
 
-  override takeEncoded(max: number): EncodedMessages | undefined {
+  override takeEncoded(max: number): FrameBatch | undefined {
     return this.#in.takeEncoded(max);
   }
 }

@@ -1,6 +1,7 @@
 /** PUSH, PULL and DEALER: out to the peers in turn, in from the peers in turn (30/PIPELINE, 28/REQREP). */
-import type { EncodedMessages } from "../../encoded.js";
+
 import { OfferResult, type OutgoingMessage } from "../../engine.js";
+import type { FrameBatch } from "../../frame-batch.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue } from "./fair-queue.js";
 import { LoadBalancer } from "./load-balancer.js";
@@ -59,7 +60,7 @@ export class PipelineRouting extends Routing {
     return this.#out.send(message, undefined) === undefined ? OfferResult.Mute : OfferResult.Accepted;
   }
 
-  override offerEncoded(run: EncodedMessages): OfferResult {
+  override offerEncoded(run: FrameBatch): OfferResult {
     return this.#out.sendEncoded(run) ? OfferResult.Accepted : OfferResult.Mute;
   }
 
@@ -67,7 +68,7 @@ export class PipelineRouting extends Routing {
     return this.#in.take();
   }
 
-  override takeEncoded(max: number): EncodedMessages | undefined {
+  override takeEncoded(max: number): FrameBatch | undefined {
     return this.#in.takeEncoded(max);
   }
 }

@@ -12,15 +12,15 @@
  *   manual                  all, and only what the program then sets takes effect
  */
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
-import type { EncodedMessages } from "../../encoded.js";
+import { keyOf, slice } from "../../../core/memory.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
+import type { FrameBatch } from "../../frame-batch.js";
+import { bodyAt, frameEnd, skipMessages } from "../../frame-scan.js";
 import type { EngineSubscriber } from "../../subscriber.js";
-import { behind, bodyAt, frameEnd } from "../codec/borders.js";
 import { parseCommand } from "../codec/command.js";
-import { cutFront } from "../codec/encoded.js";
 import { Encoder } from "../codec/encoder.js";
-import { slice } from "../codec/slice.js";
-import { keyOf } from "../codec/text.js";
+import { takeFront } from "../codec/take-front.js";
+
 import type { Pipe } from "../pipe.js";
 import { fanOut, isSame } from "./fan-out.js";
 import { OneSubscriber } from "./one-subscriber.js";
@@ -148,7 +148,7 @@ export class PublishRouting extends Routing {
   }
 
   /** Neighbours that go to the same subscribers go to each of them as one stretch. */
-  override offerEncoded(run: EncodedMessages): OfferResult {
+  override offerEncoded(run: FrameBatch): OfferResult {
     const { bytes } = run;
     while (run.messages > 0) {
       const { start } = run;
@@ -157,10 +157,10 @@ export class PublishRouting extends Routing {
       if (this.#index.isUniform && this.host.options.invertMatching !== true) count = run.messages;
       else if (run.messages > 1) {
         matched = [...matched];
-        let next = behind(bytes, start, 1);
+        let next = skipMessages(bytes, start, 1);
         while (count < run.messages && isSame(matched, this.#matchAt(bytes, next))) {
           count += 1;
-          next = behind(bytes, next, 1);
+          next = skipMessages(bytes, next, 1);
         }
       }
       if (this.host.options.noDrop === true) {
@@ -168,7 +168,7 @@ export class PublishRouting extends Routing {
         if (count === 0) return OfferResult.Mute;
       }
       fanOut(
-        { bytes, start, end: cutFront(run, count), count, memory: run.loan },
+        { bytes, start, end: takeFront(run, count), count, memory: run.pooled },
         matched,
         this.#encoder,
         this.host,

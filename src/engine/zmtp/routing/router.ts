@@ -9,14 +9,15 @@
  * `handover` it takes the name over, and the first is closed. (libzmq keeps the
  * second connected but deaf, even when the first leaves.)
  */
+
+import { allocate, keyOf } from "../../../core/memory.js";
 import { randomStart } from "../../../core/random.js";
-import type { EncodedMessages } from "../../encoded.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
-import { bodyAt, frameEnd } from "../codec/borders.js";
-import { cutFront, cutWithoutFirst, sameFirst } from "../codec/encoded.js";
-import { MORE } from "../codec/frame.js";
-import { allocate } from "../codec/memory.js";
-import { keyOf } from "../codec/text.js";
+import { MORE } from "../../frame.js";
+import type { FrameBatch } from "../../frame-batch.js";
+import { bodyAt, frameEnd } from "../../frame-scan.js";
+import { countSameRoutingId, takeFront, takeStrippingRoutingId } from "../codec/take-front.js";
+
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
 import { FairQueue } from "./fair-queue.js";
@@ -96,8 +97,8 @@ export class RouterRouting extends Routing {
   }
 
   /** Neighbours that go to the same peer go as one stretch. */
-  override offerEncoded(run: EncodedMessages): OfferResult {
-    const { bytes, first, loan, own } = run;
+  override offerEncoded(run: FrameBatch): OfferResult {
+    const { bytes, first, pooled, own } = run;
     while (run.messages > 0) {
       // The id is the frame in front of them all, or the first of each.
       const { start } = run;
@@ -106,14 +107,14 @@ export class RouterRouting extends Routing {
         first === undefined ? keyOf(bytes, bodyAt(bytes, start), rest) : keyOf(first),
       );
       const addressed = first !== undefined || ((bytes[start] as number) & MORE) !== 0;
-      const same = first !== undefined ? run.messages : own && addressed ? sameFirst(run) : 1;
+      const same = first !== undefined ? run.messages : own && addressed ? countSameRoutingId(run) : 1;
       const fitting = addressed ? (pipe?.roomFor(same) ?? 0) : 0;
       if (pipe === undefined || fitting === 0) {
-        cutFront(run, 1);
+        takeFront(run, 1);
         return pipe === undefined || !addressed ? OfferResult.Unroutable : OfferResult.PeerFull;
       }
-      const end = first === undefined ? cutWithoutFirst(run, fitting) : cutFront(run, fitting);
-      pipe.sendRange(bytes, rest, end, fitting, undefined, loan);
+      const end = first === undefined ? takeStrippingRoutingId(run, fitting) : takeFront(run, fitting);
+      pipe.sendRange(bytes, rest, end, fitting, undefined, pooled);
     }
     return OfferResult.Accepted;
   }
@@ -126,7 +127,7 @@ export class RouterRouting extends Routing {
     return message;
   }
 
-  override takeEncoded(max: number): EncodedMessages | undefined {
+  override takeEncoded(max: number): FrameBatch | undefined {
     const pipe = this.#in.next();
     if (pipe === undefined) return undefined;
     const messages = pipe.takeEncoded(max, pipe.routingId);

@@ -9,9 +9,9 @@
  */
 import { InvalidMessageError } from "../../../core/errors.js";
 import type { SocketTypeName } from "../../../core/socket-type.js";
-import type { EncodedMessages } from "../../encoded.js";
 import type { OfferResult, OutgoingMessage } from "../../engine.js";
 import type { EngineDropReason, SocketEvent } from "../../events.js";
+import type { FrameBatch } from "../../frame-batch.js";
 import type { EngineSubscriber } from "../../subscriber.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { CloseReason, Peer, Pipe } from "../pipe.js";
@@ -60,9 +60,9 @@ export abstract class Routing {
   /** Who sent the message taken last (XPUB). */
   subscriber?(): EngineSubscriber | undefined;
   /** As `take`, undecoded; where the type receives messages that are passed on as they are. */
-  takeEncoded?(max: number): EncodedMessages | undefined;
+  takeEncoded?(max: number): FrameBatch | undefined;
   /** As `offer`: takes from the front what there is room for. One that is refused is taken off, too. */
-  offerEncoded?(run: EncodedMessages): OfferResult;
+  offerEncoded?(run: FrameBatch): OfferResult;
 
   /** Whether a peer may join; asked before its pipe is added. */
   refuse(_peer: Peer, _pipe: Pipe | undefined): Fault | undefined {

@@ -11,11 +11,11 @@
  * hear of: a prefix that comes and goes meanwhile is nothing.
  */
 import { SteadyMap } from "../../../core/collections/steady-map.js";
-import type { EncodedMessages } from "../../encoded.js";
+import { keyOf } from "../../../core/memory.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
+import { commandFrame, messageFrame } from "../../frame.js";
+import type { FrameBatch } from "../../frame-batch.js";
 import { encodeCommand } from "../codec/command.js";
-import { commandFrame, messageFrame } from "../codec/frame.js";
-import { keyOf } from "../codec/text.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue } from "./fair-queue.js";
 import { LengthSet } from "./length-set.js";
@@ -102,7 +102,7 @@ export class SubscribeRouting extends Routing {
   }
 
   /** XSUB. */
-  override takeEncoded(max: number): EncodedMessages | undefined {
+  override takeEncoded(max: number): FrameBatch | undefined {
     return this.#in.takeEncoded(max);
   }
 

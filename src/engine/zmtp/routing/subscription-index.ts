@@ -11,7 +11,7 @@
  */
 
 import { SteadyMap } from "../../../core/collections/steady-map.js";
-import { keyOf } from "../codec/text.js";
+import { keyOf } from "../../../core/memory.js";
 import { LengthSet } from "./length-set.js";
 import { LongPrefixes, SHORT_PREFIX } from "./long-prefixes.js";
 

@@ -15,8 +15,8 @@
  *      +---- resume -----+--> stopped
  */
 import { Socket } from "node:net";
-import { borrow, type Loan } from "../codec/loan.js";
-import { allocate } from "../codec/memory.js";
+import { allocate } from "../../../core/memory.js";
+import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 
 /** Bytes of one read at most, but for the rest of a large frame, and for what passes on undecoded. */
 const READ_BYTES = 65_536;
@@ -49,7 +49,7 @@ export interface Sink {
    * @param kept they are the sink's; else they are others' after the call
    * @param loan of their memory, where it is used again: whoever refers to it after the call counts, or keeps it
    */
-  sinkOnBytes(bytes: Buffer, length: number, kept: boolean, loan?: Loan): void;
+  sinkOnBytes(bytes: Buffer, length: number, kept: boolean, loan?: PooledBuffer): void;
   /** Nothing more comes: the peer has said all it had, and it was handed on, or the stream is gone. Told once. */
   sinkOnEnd(): void;
 }
@@ -69,7 +69,7 @@ export class Reader {
   /** Much came the last time. */
   #much = false;
   /** Memory for much. */
-  #own: Loan | undefined = undefined;
+  #own: PooledBuffer | undefined = undefined;
   /** Bytes of the next such memory, where what comes is passed on: as much as comes at once. */
   #ownBytes = READ_BYTES;
   #paused = false;
@@ -88,7 +88,7 @@ export class Reader {
       // The rest of a large frame brings the beginning of the next: more of it than its header would have to be copied.
       if (this.#large || this.#sink?.sinkInLarge() === true) return behindLarge;
       if (!this.#much) return shared;
-      this.#own ??= borrow(this.#sink?.sinkPasses() === true ? this.#ownBytes : READ_BYTES);
+      this.#own ??= acquire(this.#sink?.sinkPasses() === true ? this.#ownBytes : READ_BYTES);
       return this.#own.bytes;
     },
     callback: (length: number, bytes: Uint8Array): boolean => {
@@ -156,12 +156,12 @@ export class Reader {
     return new Socket({ handle, onread: this.onread } as ConstructorParameters<typeof Socket>[0]);
   }
 
-  #came(bytes: Buffer, length: number, kept: boolean, loan?: Loan): void {
+  #came(bytes: Buffer, length: number, kept: boolean, loan?: PooledBuffer): void {
     if (!this.#paused && this.#aheadBytes === 0) {
       this.#sink?.sinkOnBytes(bytes, length, kept, loan);
       return;
     }
-    loan?.keep();
+    loan?.pin();
     this.#ahead.push(kept ? bytes.subarray(0, length) : copyOf(bytes, length));
     this.#aheadBytes += length;
     if (this.#aheadBytes >= READ_AHEAD) this.#socket?.pause();

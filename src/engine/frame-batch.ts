@@ -1,25 +1,33 @@
 /**
- * Whole messages as they are on the wire (37/ZMTP, Framing), one behind the other and
- * with no commands between them: what a proxy passes on without looking into it.
+ * Whole messages as they are on the wire (37/ZMTP, Framing), one after the other, with no commands between them: what a
+ * proxy relays without decoding it. Framing is part of the seam: every engine that relays speaks it (frame.ts).
  *
- *   takeEncoded(max)  -> some, out of one chunk that came
- *   offerEncoded(it)  -> takes from its front what there is room for; the rest stays in it
+ *   takeBatch(max)    -> some messages, out of one chunk that was received
+ *   offerBatch(batch) -> takes from its front what there is room for; the rest stays in it
  */
-import { bodyAt, bodyBytes, frameEnd } from "./zmtp/codec/borders.js";
-import { MORE } from "./zmtp/codec/frame.js";
-import type { Loan } from "./zmtp/codec/loan.js";
-import { allocate } from "./zmtp/codec/memory.js";
-import { slice } from "./zmtp/codec/slice.js";
+import { allocate, slice } from "../core/memory.js";
+import { MORE } from "./frame.js";
+import { bodyAt, bodyBytes, frameEnd } from "./frame-scan.js";
 
-/** What there was in the beginning, `first` not counted. */
-export interface EncodedTally {
+/** Memory that an engine uses again when nothing refers to it any more. */
+export interface Pooled {
+  /** How many refer to it. */
+  refs: number;
+  /** One that referred to it no longer does. */
+  release(): void;
+  /** Something refers to it that will never release it. */
+  pin(): void;
+}
+
+/** What a batch had when it was made, `first` not counted. */
+export interface BatchTally {
   /** Bytes of all frames' bodies. */
   readonly bodyBytes: number;
   /** Frames of the message that has most of them. */
   readonly mostFrames: number;
 }
 
-/** Told where the body of a message's first frame is, where the message ends, and the bytes of all its bodies. */
+/** Gets where the body of a message's first frame is, where the message ends, and the bytes of all its bodies. */
 export type MessageVisitor = (
   bytes: Uint8Array,
   body: number,
@@ -28,33 +36,33 @@ export type MessageVisitor = (
   bodyBytes: number,
 ) => void;
 
-export class EncodedMessages {
+export class FrameBatch {
   readonly bytes: Uint8Array;
   /** Of the first message, in `bytes`; moves on as messages are taken from the front. */
   start: number;
-  /** Behind the last message. */
+  /** After the last message. */
   readonly end: number;
   /** How many there are, 1 or more; then how many are left. */
   messages: number;
-  readonly tally: EncodedTally;
-  /** A frame that stands in front of each: the routing id of who sent them, from a ROUTER. */
+  readonly tally: BatchTally;
+  /** A frame that stands in front of each message: the routing id of the sender, from a ROUTER. */
   readonly first: Uint8Array | undefined;
-  /** Where the bytes are, if that memory is used again: it is released when nothing of them is wanted any more. */
-  loan: Loan | undefined;
-  /** Nobody else refers to these bytes: who takes messages from the front may move them. */
+  /** The memory of the bytes, where that is used again: released when none of them is wanted any more. */
+  pooled: Pooled | undefined;
+  /** Nothing else refers to these bytes: taking messages from the front may move the others. */
   readonly own: boolean;
-  /** Bytes of the bodies of those that were taken from the front while others stayed, `first` not counted. */
+  /** Bytes of the bodies of messages that were taken from the front while others stayed, `first` not counted. */
   takenBytes = 0;
 
-  /** @param loan counted for this one already */
+  /** @param pooled acquired for this batch already */
   constructor(
     bytes: Uint8Array,
     start: number,
     end: number,
     messages: number,
-    tally: EncodedTally,
+    tally: BatchTally,
     first: Uint8Array | undefined,
-    loan?: Loan,
+    pooled?: Pooled,
     own = false,
   ) {
     this.bytes = bytes;
@@ -63,29 +71,29 @@ export class EncodedMessages {
     this.messages = messages;
     this.tally = tally;
     this.first = first;
-    this.loan = loan;
+    this.pooled = pooled;
     this.own = own;
   }
 
-  /** All of them were passed on, or are not wanted. */
+  /** All messages were passed on, or are not wanted. */
   release(): void {
-    this.loan?.release();
-    this.loan = undefined;
+    this.pooled?.release();
+    this.pooled = undefined;
   }
 
-  /** Somebody refers to the bytes from now on. */
-  #keep(): void {
-    this.loan?.keep();
-    this.loan = undefined;
+  /** Something outside refers to the bytes from now on. */
+  #pin(): void {
+    this.pooled?.pin();
+    this.pooled = undefined;
   }
 
-  /** The same messages, to be taken by somebody else; the bytes are shared. */
-  copy(): EncodedMessages {
-    this.#keep();
-    return new EncodedMessages(this.bytes, this.start, this.end, this.messages, this.tally, this.first);
+  /** The same messages, for another socket; the bytes are shared. */
+  copy(): FrameBatch {
+    this.#pin();
+    return new FrameBatch(this.bytes, this.start, this.end, this.messages, this.tally, this.first);
   }
 
-  /** Whether each message that is left has a first frame of more than 0 bytes, and another behind it; `first` aside. */
+  /** Whether each message that is left has a first frame of more than 0 bytes, and another after it; `first` aside. */
   allHaveAddress(): boolean {
     let begins = true;
     for (let position = this.start; position < this.end; ) {
@@ -99,15 +107,15 @@ export class EncodedMessages {
   }
 
   /**
-   * Those that `keeps` wants by their first frame, `first` aside, in memory of their own; all of them: this itself.
+   * The messages whose first frame, `first` aside, `keeps` accepts, in memory of their own.
    *
-   * @param keeps told where that frame's body is
-   * @returns `undefined` for none
+   * @param keeps gets where that frame's body is
+   * @returns this batch itself when it accepts all, `undefined` when it accepts none
    */
-  sift(keeps: (bytes: Uint8Array, start: number, end: number) => boolean): EncodedMessages | undefined {
+  filter(keeps: (bytes: Uint8Array, start: number, end: number) => boolean): FrameBatch | undefined {
     const { bytes } = this;
-    let sifted: Sifted | undefined;
-    // Kept ones behind the last that was not: they are copied together.
+    let filtered: FilteredBatch | undefined;
+    // Kept ones after the last that was not: they are copied together.
     let begin = this.start;
     let messages = 0;
     for (let position = this.start; position < this.end; ) {
@@ -123,19 +131,19 @@ export class EncodedMessages {
         messages += 1;
         continue;
       }
-      sifted ??= new Sifted(this);
-      sifted.add(begin, start, messages);
+      filtered ??= new FilteredBatch(this);
+      filtered.add(begin, start, messages);
       begin = end;
       messages = 0;
     }
-    if (sifted === undefined) return this;
-    sifted.add(begin, this.end, messages);
-    return sifted.messages();
+    if (filtered === undefined) return this;
+    filtered.add(begin, this.end, messages);
+    return filtered.messages();
   }
 
-  /** Tells of each message that is left, `first` aside, without an object for any. Who is told may keep the bytes. */
+  /** Visits each message that is left, `first` aside, without an object for any. The visitor may keep the bytes. */
   visit(visitor: MessageVisitor): void {
-    this.#keep();
+    this.#pin();
     const { bytes } = this;
     for (let position = this.start; position < this.end; ) {
       let more = ((bytes[position] as number) & MORE) !== 0;
@@ -155,7 +163,7 @@ export class EncodedMessages {
 
   /** What is left, as messages of frames: views of the bytes. */
   decode(): Buffer[][] {
-    this.#keep();
+    this.#pin();
     const { buffer, byteOffset } = this.bytes;
     const messages: Buffer[][] = [];
     for (let position = this.start; position < this.end; ) {
@@ -186,30 +194,30 @@ export function framesBetween(bytes: Uint8Array, start: number, end: number): Bu
   return frames;
 }
 
-/** What is kept of messages: copied into memory of its own as it is found. */
-class Sifted {
-  readonly #from: EncodedMessages;
+/** The messages that a filter keeps: copied into memory of their own as they are found. */
+class FilteredBatch {
+  readonly #from: FrameBatch;
   readonly #bytes: Buffer;
   #end = 0;
   #messages = 0;
 
-  constructor(from: EncodedMessages) {
+  constructor(from: FrameBatch) {
     this.#from = from;
     this.#bytes = allocate(from.end - from.start);
   }
 
-  /** Neighbours, from `start` to `end`. */
+  /** Messages one after the other, from `start` to `end`. */
   add(start: number, end: number, messages: number): void {
     this.#bytes.set(this.#from.bytes.subarray(start, end), this.#end);
     this.#end += end - start;
     this.#messages += messages;
   }
 
-  messages(): EncodedMessages | undefined {
+  messages(): FrameBatch | undefined {
     if (this.#messages === 0) return undefined;
     const { first, tally } = this.#from;
     const { mostFrames } = tally; // Of all: no more than that, at any rate.
     const tallied = { bodyBytes: bodyBytes(this.#bytes, 0, this.#end), mostFrames };
-    return new EncodedMessages(this.#bytes, 0, this.#end, this.#messages, tallied, first);
+    return new FrameBatch(this.#bytes, 0, this.#end, this.#messages, tallied, first);
   }
 }

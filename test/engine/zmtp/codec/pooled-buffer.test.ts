@@ -1,8 +1,8 @@
 /** Memory that is used again: only when nobody refers to it, and never what a program has. */
 import { describe, expect, it } from "vitest";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
-import { borrow, type Loan } from "../../../../src/engine/zmtp/codec/loan.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
+import { acquire, type PooledBuffer } from "../../../../src/engine/zmtp/codec/pooled-buffer.js";
 import fc from "../../../support/properties.js";
 import { encodeFrame } from "./support.js";
 
@@ -13,53 +13,53 @@ const ownSize = (): number => (sizes += 10_000);
 
 describe("borrowed memory", () => {
   /** Not `toBe`: a failing one would print megabytes. */
-  const isSame = (one: Loan, other: Loan): boolean => one.bytes === other.bytes;
+  const isSame = (one: PooledBuffer, other: PooledBuffer): boolean => one.bytes === other.bytes;
 
   it("is used again when all that referred to it have released it, and not sooner", () => {
     const size = ownSize();
-    const loan = borrow(size);
+    const loan = acquire(size);
     loan.refs += 2;
     loan.release();
     loan.release();
-    expect(isSame(borrow(size), loan)).toBe(false);
+    expect(isSame(acquire(size), loan)).toBe(false);
     loan.release();
-    expect(isSame(borrow(size), loan)).toBe(true);
+    expect(isSame(acquire(size), loan)).toBe(true);
   });
 
   it("comes back once, whoever releases it once too often", () => {
     const size = ownSize();
-    const loan = borrow(size);
+    const loan = acquire(size);
     loan.release();
     loan.release();
-    expect([isSame(borrow(size), loan), isSame(borrow(size), loan)]).toEqual([true, false]);
+    expect([isSame(acquire(size), loan), isSame(acquire(size), loan)]).toEqual([true, false]);
   });
 
   it("is not used again when it was kept", () => {
     const size = ownSize();
-    const loan = borrow(size);
-    loan.keep();
-    loan.keep();
+    const loan = acquire(size);
+    loan.pin();
+    loan.pin();
     loan.release();
-    expect(isSame(borrow(size), loan)).toBe(false);
+    expect(isSame(acquire(size), loan)).toBe(false);
   });
 
   it("serves what needs a little less, not what needs more or much less", () => {
     const size = ownSize();
-    const loan = borrow(size);
+    const loan = acquire(size);
     loan.release();
-    const larger = borrow(size + 1);
+    const larger = acquire(size + 1);
     loan.release();
-    const smaller = borrow(Math.floor(size / 2));
+    const smaller = acquire(Math.floor(size / 2));
     expect([isSame(larger, loan), isSame(smaller, loan)]).toEqual([false, false]);
-    const again = borrow(size);
+    const again = acquire(size);
     again.release();
-    expect(isSame(borrow(Math.ceil(size / 1.2)), again)).toBe(true);
+    expect(isSame(acquire(Math.ceil(size / 1.2)), again)).toBe(true);
   });
 
   it("that is free has a bound of 16 MiB", () => {
-    const loans = Array.from({ length: 10 }, () => borrow(3_000_000));
+    const loans = Array.from({ length: 10 }, () => acquire(3_000_000));
     for (const loan of loans) loan.release();
-    const again = Array.from({ length: 10 }, () => borrow(3_000_000).bytes);
+    const again = Array.from({ length: 10 }, () => acquire(3_000_000).bytes);
     const known = new Set(loans.map(({ bytes }) => bytes));
     expect(again.filter((bytes) => known.has(bytes)).length).toBeLessThanOrEqual(5);
   });
@@ -94,7 +94,7 @@ function feed(stream: InStream, wire: Buffer, from: number): number {
     stream.filled(length);
     return from + length;
   }
-  const loan: Loan = borrow(CHUNK);
+  const loan: PooledBuffer = acquire(CHUNK);
   const length = wire.copy(loan.bytes, 0, from, from + CHUNK);
   loan.bytes.fill(0xee, length);
   expect(stream.push(loan.bytes, 0, length, loan)).toBeUndefined();
@@ -133,7 +133,7 @@ it("messages that were taken, that wait and that are passed on stay what they we
           if (taken) kept.push({ frames: stream.take(), index: next });
           else {
             const one = stream.takeEncoded(1, undefined);
-            out.addRange(one.bytes, one.start, one.end, 1, one.loan);
+            out.addRange(one.bytes, one.start, one.end, 1, one.pooled);
             one.release();
             passed.push(encoded[next] as Buffer);
           }

@@ -1,4 +1,4 @@
-/** Frames that have been checked, among bytes: where they begin and end. Pure. */
+/** Where frames and messages begin and end, among bytes that have been checked (37/ZMTP, Framing). Pure. */
 import { LONG, LONG_HEADER, MORE, readLongSize, SHORT_HEADER } from "./frame.js";
 
 /** Where the body of the frame at `position` begins. */
@@ -13,8 +13,8 @@ export function frameEnd(bytes: Uint8Array, position: number): number {
   return position + LONG_HEADER + readLongSize(bytes, position + 1);
 }
 
-/** The position behind `count` messages that begin at `start`. */
-export function behind(bytes: Uint8Array, start: number, count: number): number {
+/** The position after `count` messages that begin at `start`. */
+export function skipMessages(bytes: Uint8Array, start: number, count: number): number {
   let position = start;
   let left = count;
   while (left > 0) {

@@ -9,8 +9,8 @@ import {
   readLongSize,
   SHORT_HEADER,
   writeHeader,
-} from "../../../../src/engine/zmtp/codec/frame.js";
-import fc from "../../../support/properties.js";
+} from "../../src/engine/frame.js";
+import fc from "../support/properties.js";
 
 const header = (flags: number, size: number): string => {
   const target = Buffer.alloc(12, 0xee);

@@ -2,16 +2,16 @@
 
 import { describe, expect, test } from "vitest";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
-import { EncodedMessages } from "../../../../src/engine/encoded.js";
 import { OfferResult } from "../../../../src/engine/engine.js";
+import { FrameBatch } from "../../../../src/engine/frame-batch.js";
 import fc from "../../../support/properties.js";
-import { decodeStream, encodeFrame } from "../codec/support.js";
-import { RoutingWorld } from "./support.js";
+import { RoutingWorld } from "../routing/support.js";
+import { decodeStream, encodeFrame } from "./support.js";
 
 type Message = readonly string[];
 
 /** @param own whether its memory may be changed */
-function encode(messages: readonly Message[], first?: string, own = false): EncodedMessages {
+function encode(messages: readonly Message[], first?: string, own = false): FrameBatch {
   const frames = messages.flatMap((message) =>
     message.map((text, i) =>
       encodeFrame({ flags: i < message.length - 1 ? 1 : 0, body: Buffer.from(text, "latin1") }),
@@ -22,10 +22,10 @@ function encode(messages: readonly Message[], first?: string, own = false): Enco
   const end = bytes.length - 6;
   const id = first === undefined ? undefined : Buffer.from(first, "latin1");
   const tally = { bodyBytes: 0, mostFrames: 0 };
-  return new EncodedMessages(bytes, 6, end, messages.length, tally, id, undefined, own);
+  return new FrameBatch(bytes, 6, end, messages.length, tally, id, undefined, own);
 }
 
-function decode(run: EncodedMessages): string[][] {
+function decode(run: FrameBatch): string[][] {
   const { messages } = decodeStream(Buffer.from(run.bytes.subarray(run.start, run.end)));
   const first = run.first === undefined ? [] : [Buffer.from(run.first).toString("latin1")];
   return messages.map((message) => [
