@@ -5,11 +5,8 @@ import { FreelanceClient, FreelanceServer } from "shoal/patterns";
 
 /** @param {string} name */
 async function start(name) {
-  const server = new FreelanceServer({
-    endpoint: "tcp://127.0.0.1:*", // Its Identity, too: what clients dial.
-    handler: ([fish]) => `${name} has ${fish}`,
-  });
-  await server.start();
+  const server = new FreelanceServer(([fish]) => `${name} has ${fish}`);
+  await server.bind("tcp://127.0.0.1:*"); // Its Identity, too: what clients dial.
   return server;
 }
 
@@ -20,7 +17,7 @@ const client = new FreelanceClient(endpoints, { timeout: 5_000 });
 const first = String(await client.request("cod"));
 assert.match(first, /^(?:north|east|south) has cod$/);
 
-// Whoever answered goes away. The next request is answered by one of the others.
+// The server that answered goes away. The next request is answered by one of the others.
 const index = ["north", "east", "south"].indexOf(first.split(" ")[0] ?? "");
 await servers[index]?.close();
 const second = String(await client.request("tuna"));

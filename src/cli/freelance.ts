@@ -101,15 +101,15 @@ async function runServer(given: Given<ServerSettings>): Promise<void> {
   const log = new Log("freelance server");
   const socketOptions = await securityOptions(settings, settings);
   const server = await asUsage(
-    () => new FreelanceServer({ endpoint, model, socketOptions, handler, ...defined({ identity }) }),
+    () => new FreelanceServer(handler, { model, socketOptions, ...defined({ identity }) }),
   );
   server.events
-    .on("handler-error", ({ error }) => log.warn(`a request failed: ${describe(error)}`))
-    .on("invalid", ({ frames }) =>
+    .on("handler:failed", ({ error }) => log.warn(`a request failed: ${describe(error)}`))
+    .on("message:invalid", ({ frames }) =>
       log.warnOnce(`received a message that is not a request of model ${model} (${frames} frames)`),
     );
   await serve(server, new Stop().listen(), async () => {
-    await asUsage(() => server.start());
+    await asUsage(() => server.bind(endpoint));
     log.info(`listening at ${server.endpoint}`);
   });
 }

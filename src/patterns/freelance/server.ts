@@ -1,24 +1,34 @@
 /**
  * A server of any of the three models: a ROUTER and a function that answers.
  *
- * A server of model 3 is known to its clients by its Identity, which has to be
- * the endpoint as they dial it. A server bound to every address cannot know that:
- * it is told by `identity`.
+ * A server of model 3 is known to its clients by its Identity, which has to be the endpoint as they dial it. A server
+ * bound to every address cannot know that: it needs the option `identity`.
+ *
+ * Behind a gate it is one of a pair: requests, and model 3's PINGs, are a client's sign that it looks for a server. One
+ * that stands by answers neither, so clients of model 3 take it for dead until it serves.
  */
-import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import type { EventNames } from "../../core/event-stream.js";
+import { withTimeout } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import type { BodyOut, Raw, Settled } from "../../sockets/shape.js";
-import { checkCount, checkEndpoint, checkFunction, checkKeys } from "../kit/options.js";
-import { decodeBody, encodeBody, type FreelanceBody } from "./body.js";
+import type { Raw, Settled } from "../../sockets/shape.js";
+import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
+import { Driver } from "../kit/driver.js";
+import { messageOf } from "../kit/errors.js";
+import {
+  anything,
+  checkEndpoint,
+  checkFunction,
+  checkOptions,
+  choice,
+  integer,
+  object,
+  text,
+} from "../kit/options.js";
+import type { ServerGate } from "../kit/server-gate.js";
 import { errorReply, type FreelanceModel, parseServerMessage, pong, type ServerCommand } from "./protocol.js";
-
-/** Requests whose handlers run at once; one more is answered with an error. */
-const MAX_IN_HAND = 1_000;
-/** ms that `close` waits for requests in hand. */
-const DRAIN_TIMEOUT = 5_000;
 
 /** What a handler knows of its request. */
 export interface FreelanceRequestContext {
@@ -30,172 +40,188 @@ export interface FreelanceRequestContext {
 
 /** Answers one request; with a codec it takes and gives the value. */
 export type FreelanceHandler<T> = (
-  request: FreelanceBody<T>,
+  request: BodyOf<T>,
   context: FreelanceRequestContext,
-) => BodyOut<Settled<T>> | Promise<BodyOut<Settled<T>>>;
+) => BodyFor<Settled<T>> | Promise<BodyFor<Settled<T>>>;
 
 /** How a server runs. */
 export interface FreelanceServerOptions<T = Raw> {
-  /** Where clients connect. Model 3: `*` in place of an address needs `identity`. */
-  readonly endpoint: string;
-  readonly handler: FreelanceHandler<NoInfer<T>>;
   /** Which of the Guide's models its clients speak. Default 3. */
-  readonly model?: FreelanceModel;
-  /** Model 3: the endpoint as clients dial it, byte for byte. Default: `endpoint`, with the port that the system chose. */
-  readonly identity?: string;
-  /** Requests in hand at most. Default 1,000. */
-  readonly maxInHand?: number;
+  readonly model?: FreelanceModel | undefined;
+  /** Model 3: the endpoint as clients dial it, byte for byte. Default: what it is bound to. */
+  readonly identity?: string | undefined;
+  /** Requests whose handlers run at once; one more is answered with an error. Default 1,000. */
+  readonly maxInFlight?: number | undefined;
+  /** Makes the server one of a pair: a `BinaryStarGate`. Default: it always serves. */
+  readonly gate?: ServerGate | undefined;
   /** What encodes and decodes bodies, of one frame then. Default: frames as they are. */
-  readonly codec?: Codec<T>;
+  readonly codec?: Codec<T> | undefined;
   /** For its socket, security above all. */
-  readonly socketOptions?: RouterOptions;
+  readonly socketOptions?: RouterOptions | undefined;
 }
 
 /** What happens to a server. */
 export type FreelanceServerEvent =
-  /** A handler threw or rejected, or what it gave is no reply. */
-  | { readonly type: "handler-error"; readonly error: unknown }
+  /** A handler threw or rejected, or what it gave has no form on the wire. */
+  | { readonly type: "handler:failed"; readonly error: unknown }
   /** A message that the model does not allow, or whose body the codec refuses. */
-  | { readonly type: "invalid"; readonly frames: number };
+  | { readonly type: "message:invalid"; readonly frames: number };
 
-/** Counts since the server was made: received = pings + requests + invalid. */
+/** Counts since the server was made: received = pings + requests + invalid + what its gate did not admit. */
 export interface FreelanceServerStats {
   readonly received: number;
   readonly pings: number;
   readonly requests: number;
   readonly invalid: number;
-  readonly inHand: number;
+  readonly inFlight: number;
   readonly replied: number;
-  /** Handlers that failed, and requests past `maxInHand`. */
+  /** Handlers that failed, and requests past `maxInFlight`. */
   readonly failed: number;
   /** Replies whose client was gone or took nothing. */
   readonly unroutable: number;
+  /** Replies that did not leave because the server, one of a pair, had ceased to serve. */
+  readonly notServing: number;
 }
 
 /** Endpoints whose port the system chooses. */
 const WILDCARD = /:(?:\*|0)$/;
 
-const KEYS = ["endpoint", "handler", "model", "identity", "maxInHand", "codec", "socketOptions"] as const;
+const OPTIONS = {
+  model: choice([1, 2, 3], 3),
+  identity: text(),
+  maxInFlight: integer({ default: 1_000 }),
+  gate: object<ServerGate>(),
+  codec: anything<Codec<never>>(),
+  socketOptions: object<RouterOptions>(),
+};
+
+const EVENTS: EventNames<FreelanceServerEvent> = { "handler:failed": true, "message:invalid": true };
 
 type RequestCommand = Extract<ServerCommand, { readonly type: "request" }>;
 
-export class FreelanceServer<T = Raw> {
-  readonly events: EventStream<FreelanceServerEvent> = new EventStream();
-  readonly #options: FreelanceServerOptions<T>;
+/** See the head of this file. */
+export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, FreelanceServerStats> {
+  readonly #handler: FreelanceHandler<T>;
   readonly #model: FreelanceModel;
+  readonly #identity: string | undefined;
+  readonly #gate: ServerGate | undefined;
+  readonly #shape: BodyShape<T>;
   readonly #router: Router;
-  readonly #maxInHand: number;
-  readonly #inHand = new Set<Promise<void>>();
+  readonly #maxInFlight: number;
+  readonly #inFlight = new Set<Promise<void>>();
   readonly #abort = new AbortController();
-  readonly #counts = { received: 0, pings: 0, requests: 0, invalid: 0, replied: 0, failed: 0, unroutable: 0 };
-  #reading: Promise<void> = Promise.resolve();
-  #closing: Promise<void> | undefined;
-  #draining = false;
+  readonly #counts = {
+    received: 0,
+    pings: 0,
+    requests: 0,
+    invalid: 0,
+    replied: 0,
+    failed: 0,
+    unroutable: 0,
+    notServing: 0,
+  };
+  #reading: Promise<void> | undefined;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options: FreelanceServerOptions<T>) {
-    checkKeys("FreelanceServer", options, KEYS);
-    const { endpoint, model = 3, identity } = options;
-    checkEndpoint("endpoint", endpoint);
-    checkFunction("handler", options.handler);
-    if (model !== 1 && model !== 2 && model !== 3)
-      throw new InvalidArgumentError(`Option model is 1, 2 or 3; got ${String(model)}`);
-    if (identity !== undefined) checkEndpoint("identity", identity);
-    if (model === 3 && (identity ?? endpoint).startsWith("tcp://*")) {
-      throw new InvalidArgumentError(
-        `A client of model 3 knows its server by the endpoint it dials, which ${identity ?? endpoint} is not: give identity`,
-      );
-    }
-    this.#options = options;
-    this.#model = model;
-    this.#maxInHand = checkCount("maxInHand", options.maxInHand ?? MAX_IN_HAND, 1);
-    this.#router = new Router({
-      linger: 0,
-      mandatory: true,
-      ...options.socketOptions,
-    });
+  constructor(handler: FreelanceHandler<NoInfer<T>>, options: FreelanceServerOptions<T> = {}) {
+    super("FreelanceServer", EVENTS);
+    checkFunction("handler", handler);
+    const settings = checkOptions("FreelanceServer", OPTIONS, options);
+    this.#handler = handler as FreelanceHandler<T>;
+    this.#model = settings.model;
+    this.#identity = settings.identity;
+    this.#gate = settings.gate;
+    this.#maxInFlight = settings.maxInFlight;
+    this.#shape = new BodyShape(options.codec);
+    if (this.#identity !== undefined) this.#assertDialable(this.#identity);
+    this.#router = new Router({ linger: 0, mandatory: true, ...settings.socketOptions });
+    this.#gate?.passTo((frames) => this.#serve(frames));
   }
 
-  /** Where it listens, wildcards filled in; `null` before {@link start}. */
+  /** Where it listens, wildcards filled in; `null` before {@link bind}. */
   get endpoint(): string | null {
     return this.#router.lastEndpoint;
   }
 
-  /** @throws TransportError as `bind` does */
-  async start(): Promise<void> {
-    const { endpoint, identity } = this.#options;
-    if (this.#model === 3 && identity === undefined && WILDCARD.test(endpoint)) {
-      // An Identity is that of the moment of binding: the port is asked for first, then bound under its name.
-      await this.#router.bind(endpoint);
-      const chosen = this.#router.lastEndpoint as string;
-      await this.#router.unbind(chosen);
-      this.#router.routingId = chosen;
-      await this.#router.bind(chosen);
-    } else {
-      if (this.#model === 3) this.#router.routingId = identity ?? endpoint;
-      await this.#router.bind(endpoint);
+  /**
+   * Listens for clients. Model 3: `*` in place of an address needs the option `identity`.
+   *
+   * @returns the endpoint, wildcards filled in
+   * @throws InvalidArgumentError `EINVAL`; ClosedError `EBADF`; TransportError as `bind` of a socket does
+   */
+  async bind(endpoint: string): Promise<string> {
+    this.assertOpen();
+    checkEndpoint("endpoint", endpoint);
+    if (this.#model === 3) {
+      this.#assertDialable(this.#identity ?? endpoint);
+      if (this.#identity === undefined && WILDCARD.test(endpoint)) {
+        // An Identity is that of the moment of binding: the port is asked for first, then bound under its name.
+        await this.#router.bind(endpoint);
+        endpoint = this.#router.lastEndpoint as string;
+        await this.#router.unbind(endpoint);
+      }
+      this.#router.routingId = this.#identity ?? endpoint;
     }
-    this.#reading = this.#read();
+    await this.#router.bind(endpoint);
+    this.#reading ??= this.#read();
+    return this.#router.lastEndpoint as string;
   }
 
   stats(): FreelanceServerStats {
-    return { ...this.#counts, inHand: this.#inHand.size };
+    return { ...this.#counts, inFlight: this.#inFlight.size };
   }
 
-  /** Takes no new request, finishes those in hand for at most `linger` ms, and stops. Closing twice is closing once. */
-  close(options: { readonly linger?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.linger ?? DRAIN_TIMEOUT);
-    return this.#closing;
+  /** @internal It refuses requests with an error, and answers no PING: its clients go elsewhere. */
+  protected override async onDrain(): Promise<void> {
+    while (this.#inFlight.size > 0) await Promise.all(this.#inFlight);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(linger: number): Promise<void> {
-    this.#draining = true;
-    if (this.#inHand.size > 0 && linger !== 0) {
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<void>((resolve) => {
-        if (linger > 0) timer = setTimeout(resolve, linger);
-      });
-      await Promise.race([Promise.all(this.#inHand), late]);
-      clearTimeout(timer);
-    }
+  /** @internal */
+  protected async onClose(linger: number): Promise<void> {
+    await withTimeout(this.onDrain(), linger);
     this.#abort.abort();
     await this.#router.close({ linger });
     await this.#reading;
-    this.events.close();
+  }
+
+  #assertDialable(name: string): void {
+    if (this.#model !== 3 || !name.startsWith("tcp://*")) return;
+    throw new InvalidArgumentError(
+      `A client of model 3 knows its server by the endpoint it dials, which ${name} is not: give identity`,
+    );
   }
 
   async #read(): Promise<void> {
     for await (const frames of this.#router) {
       this.#counts.received += 1;
-      const command = parseServerMessage(this.#model, frames);
-      if (command === undefined) this.#invalid(frames.length);
-      else if (command.type === "ping") {
-        this.#counts.pings += 1;
-        // One that drains answers no PING: its clients go elsewhere.
-        if (!this.#draining) this.#send(pong(command.client));
-      } else if (this.#draining) this.#fail(command, "stopping");
-      else if (this.#inHand.size >= this.#maxInHand) this.#fail(command, "overloaded");
-      else this.#take(command);
+      const gate = this.#gate;
+      if (gate === undefined || parseServerMessage(this.#model, frames) === undefined) this.#serve(frames);
+      else if (gate.admit(frames, true)) this.#serve(frames);
     }
+  }
+
+  #serve(frames: Buffer[]): void {
+    const command = parseServerMessage(this.#model, frames);
+    if (command === undefined) this.#invalid(frames.length);
+    else if (command.type === "ping") {
+      this.#counts.pings += 1;
+      if (!this.stopping) this.#send(pong(command.client));
+    } else if (this.stopping) this.#fail(command, "stopping");
+    else if (this.#inFlight.size >= this.#maxInFlight) this.#fail(command, "overloaded");
+    else this.#take(command);
   }
 
   #take(command: RequestCommand): void {
     this.#counts.requests += 1;
     const work = this.#answer(command);
-    this.#inHand.add(work);
-    void work.finally(() => this.#inHand.delete(work));
+    this.#inFlight.add(work);
+    void work.finally(() => this.#inFlight.delete(work));
   }
 
   async #answer(command: RequestCommand): Promise<void> {
-    const { codec, handler } = this.#options;
-    let request: FreelanceBody<T>;
+    let request: BodyOf<T>;
     try {
-      const body = decodeBody(codec, command.body);
-      request = (codec === undefined ? body : body[0]) as FreelanceBody<T>;
+      request = this.#shape.decode(command.body);
     } catch {
       this.#counts.requests -= 1;
       this.#invalid(command.body.length);
@@ -203,11 +229,11 @@ export class FreelanceServer<T = Raw> {
       return;
     }
     try {
-      const reply = await handler(request, { signal: this.#abort.signal, client: command.client });
-      const body = encodeBody(codec, reply as BodyOut<T>);
+      const reply = await this.#handler(request, { signal: this.#abort.signal, client: command.client });
+      const body = this.#shape.encode(reply as BodyFor<T>);
       if (this.#send([...command.head, ...body])) this.#counts.replied += 1;
     } catch (error) {
-      this.events.emit({ type: "handler-error", error });
+      this.events.emit({ type: "handler:failed", error });
       this.#counts.failed += 1;
       this.#send([...command.head, ...errorReply(this.#model, messageOf(error))]);
     }
@@ -221,22 +247,17 @@ export class FreelanceServer<T = Raw> {
 
   #invalid(frames: number): void {
     this.#counts.invalid += 1;
-    this.events.emit({ type: "invalid", frames });
+    this.events.emit({ type: "message:invalid", frames });
   }
 
   /** A client that is gone, or takes nothing, is not waited for. */
   #send(message: MessageLike[]): boolean {
-    try {
-      if (this.#router.trySend(message)) return true;
-    } catch (error) {
-      const { code } = error as ShoalError;
-      if (code !== "EHOSTUNREACH" && code !== "EAGAIN" && code !== "EBADF") throw error;
+    if (this.#gate !== undefined && !this.#gate.isServing()) {
+      this.#counts.notServing += 1;
+      return false;
     }
+    if (this.#router.tryDeliver(message) === "sent") return true;
     this.#counts.unroutable += 1;
     return false;
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

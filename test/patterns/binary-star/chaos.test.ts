@@ -35,8 +35,8 @@ await server.start();
 const FREELANCE = `
 import { FreelanceServer } from "shoal/patterns";
 const [endpoint] = process.argv.slice(1);
-const server = new FreelanceServer({ endpoint, handler: ([n]) => n + " done" });
-await server.start();
+const server = new FreelanceServer(([n]) => n + " done");
+await server.bind(endpoint);
 console.log("ready");
 `;
 

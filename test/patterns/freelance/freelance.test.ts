@@ -36,8 +36,8 @@ async function serve(
   handler: FreelanceHandler<Raw>,
   endpoint = ipc(),
 ): Promise<FreelanceServer> {
-  const server = keep(new FreelanceServer<Raw>({ model, endpoint, handler }));
-  await server.start();
+  const server = keep(new FreelanceServer<Raw>(handler, { model }));
+  await server.bind(endpoint);
   return server;
 }
 
@@ -77,7 +77,7 @@ describe("model 2", () => {
     const client = keep(new FreelanceShotgunClient([endpointOf(slow), endpointOf(quick), ipc()]));
     const replies = await Promise.all(["1", "2", "3"].map((body) => client.request(body)));
     expect(replies.map(texts)).toEqual([["quick 1"], ["quick 2"], ["quick 3"]]);
-    await until(() => slow.stats().inHand === 3, "every server has every request");
+    await until(() => slow.stats().inFlight === 3, "every server has every request");
     await slow.close({ linger: 0 });
   });
 
@@ -119,7 +119,7 @@ describe("model 3", () => {
     const hangs = await serve(3, () => new Promise(() => undefined));
     const client = keep(new FreelanceClient([endpointOf(hangs)], { timeout: 8_000, attemptTimeout: 8_000 }));
     const reply = client.request("1");
-    await until(() => hangs.stats().inHand === 1, "the request is in hand");
+    await until(() => hangs.stats().inFlight === 1, "the request is in hand");
     const other = await serve(3, named("other"));
     client.connect(endpointOf(other));
     await until(() => client.servers().filter(({ alive }) => alive).length === 2, "both servers are alive");
@@ -133,7 +133,7 @@ describe("model 3", () => {
     const works = await serve(3, named("works"));
     const client = keep(new FreelanceClient([endpointOf(hangs)], { timeout: 8_000, attemptTimeout: 100 }));
     const reply = client.request("1");
-    await until(() => hangs.stats().inHand >= 1, "the request is in hand");
+    await until(() => hangs.stats().inFlight >= 1, "the request is in hand");
     client.connect(endpointOf(works));
     expect(texts(await reply)).toEqual(["works 1"]);
     await hangs.close({ linger: 0 });
@@ -154,8 +154,8 @@ describe("model 3", () => {
   test("has many requests at once, each with its own reply, encoded", async () => {
     const codec = json<{ n: number }>();
     const endpoint = ipc();
-    const server = keep(new FreelanceServer({ endpoint, codec, handler: ({ n }) => ({ n: n * 2 }) }));
-    await server.start();
+    const server = keep(new FreelanceServer(({ n }) => ({ n: n * 2 }), { codec }));
+    await server.bind(endpoint);
     const client = keep(new FreelanceClient([endpoint], { codec, timeout: 8_000 }));
     const replies = await Promise.all(Array.from({ length: 500 }, (_, n) => client.request({ n })));
     expect(replies).toEqual(Array.from({ length: 500 }, (_, n) => ({ n: n * 2 })));
@@ -163,10 +163,8 @@ describe("model 3", () => {
 
   test("a server whose Identity is another endpoint is reported, and not asked", async () => {
     const endpoint = ipc();
-    const server = keep(
-      new FreelanceServer<Raw>({ endpoint, identity: "tcp://elsewhere:1", handler: named("x") }),
-    );
-    await server.start();
+    const server = keep(new FreelanceServer<Raw>(named("x"), { identity: "tcp://elsewhere:1" }));
+    await server.bind(endpoint);
     const client = keep(new FreelanceClient([], { timeout: 300 }));
     const unknown = new Promise((resolve) => client.events.on("peer:invalid", resolve));
     client.connect(endpoint);
@@ -182,9 +180,8 @@ describe("model 3", () => {
     const { port } = probe.address() as { port: number };
     await new Promise((resolve) => probe.close(resolve));
     const endpoint = `tcp://localhost:${port}`;
-    const bound = { endpoint: `tcp://127.0.0.1:${port}`, identity: endpoint };
-    const server = keep(new FreelanceServer<Raw>({ ...bound, handler: named("x") }));
-    await server.start();
+    const server = keep(new FreelanceServer<Raw>(named("x"), { identity: endpoint }));
+    expect(await server.bind(`tcp://127.0.0.1:${port}`)).toBe(`tcp://127.0.0.1:${port}`);
     const client = keep(new FreelanceClient([endpoint], { timeout: 8_000 }));
     expect(texts(await client.request("1"))).toEqual(["x 1"]);
   });
@@ -258,18 +255,64 @@ describe("bad input", () => {
   });
 
   test.each([
-    ["an unknown option", { endpoint: "tcp://127.0.0.1:9", handler: fail, modal: 3 }],
-    ["a wildcard without an identity", { endpoint: "tcp://*:5555", handler: fail }],
-    ["a wildcard as its identity", { endpoint: "tcp://127.0.0.1:*", identity: "tcp://*:1", handler: fail }],
-    ["an unknown model", { endpoint: "tcp://127.0.0.1:9", handler: fail, model: 4 }],
-    ["no handler", { endpoint: "tcp://127.0.0.1:9" }],
-  ])("a server with %s is refused", (_, options) => {
-    expect(thrown(() => new FreelanceServer(options as never))).toMatchObject({ code: "EINVAL" });
+    ["an unknown option", fail, { modal: 3 }],
+    ["a wildcard as its identity", fail, { identity: "tcp://*:1" }],
+    ["an unknown model", fail, { model: 4 }],
+    ["no handler", undefined, {}],
+  ])("a server with %s is refused", (_, handler, options) => {
+    expect(thrown(() => new FreelanceServer(handler as never, options as never))).toMatchObject({
+      code: "EINVAL",
+    });
+  });
+
+  test("a server that binds a wildcard without an identity is refused", async () => {
+    const server = keep(new FreelanceServer<Raw>(fail));
+    expect(await failure(server.bind("tcp://*:5555"))).toMatchObject({ code: "EINVAL" });
+    expect(server.endpoint).toBeNull();
   });
 
   test("a client whose servers die between two PINGs is refused", () => {
     expect(thrown(() => new FreelanceClient([], { pingInterval: 500, timeToLive: 500 }))).toMatchObject({
       code: "EINVAL",
     });
+  });
+});
+
+describe("a server that is one of a pair", () => {
+  test("answers neither PINGs nor requests while it stands by, and what was kept once it serves", async () => {
+    let serving = false;
+    let serve: (message: Buffer[]) => void = () => undefined;
+    const held: Buffer[][] = [];
+    const gate = {
+      admit: (message: Buffer[]): boolean => {
+        if (!serving) held.push(message);
+        return serving;
+      },
+      isServing: () => serving,
+      passTo: (pass: (message: Buffer[]) => void) => {
+        serve = pass;
+      },
+    };
+    const begun: (() => void)[] = [];
+    const handler = ([body]: Buffer[]): Promise<string> =>
+      new Promise((resolve) => begun.push(() => resolve(`did ${body}`)));
+    const server = keep(new FreelanceServer<Raw>(handler, { gate }));
+    const client = keep(
+      new FreelanceClient([await server.bind(ipc())], { timeout: 8_000, pingInterval: 50 }),
+    );
+    const answer = client.request("1");
+    await until(() => held.length > 0, "a PING that votes");
+    expect(client.servers()).toMatchObject([{ alive: false }]);
+    expect(server.stats()).toMatchObject({ pings: 0, requests: 0 });
+    serving = true;
+    for (const message of held.splice(0)) serve(message);
+    await until(() => begun.length === 1, "the request");
+    serving = false;
+    begun[0]?.();
+    await until(() => server.stats().notServing > 0, "a reply that does not leave");
+    serving = true;
+    await until(() => begun.length > 1, "the next attempt");
+    begun[1]?.();
+    expect(texts(await answer)).toEqual(["did 1"]);
   });
 });

@@ -36,10 +36,8 @@ async function guide(...args: string[]): Promise<{ program: GuideProgram; endpoi
 
 async function shoal(model: 1 | 2 | 3): Promise<FreelanceServer> {
   const endpoint = `tcp://127.0.0.1:${await freePort()}`;
-  const server = keep(
-    new FreelanceServer<Raw>({ model, endpoint, handler: (body) => (model === 1 ? body : "OK") }),
-  );
-  await server.start();
+  const server = keep(new FreelanceServer<Raw>((body) => (model === 1 ? body : "OK"), { model }));
+  await server.bind(endpoint);
   return server;
 }
 
