@@ -196,10 +196,8 @@ async function work(settings: WorkerSettings): Promise<void> {
       }),
   );
   worker.events
-    .on("ready", () => log.debug("sent READY"))
-    .on("queue:silent", ({ delay }) =>
-      log.warn(`the queue is silent: reconnecting in ${Math.round(delay)} ms`),
-    )
+    .on("ready:sent", () => log.debug("sent READY"))
+    .on("queue:lost", ({ delay }) => log.warn(`the queue is silent: reconnecting in ${Math.round(delay)} ms`))
     .on("handler:failed", ({ error }) => log.warn(`a request failed: ${describe(error)}`));
   await serve(worker, new Stop().listen(), () => undefined);
 }

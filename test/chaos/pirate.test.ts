@@ -36,9 +36,9 @@ const QUEUE = `
 
 const WORKER = `
   import { PirateWorker } from "shoal/patterns";
-  const options = { heartbeatInterval: 100, reconnectDelay: 50, reconnectMaxDelay: 200 };
+  const options = { heartbeatInterval: 100, reconnectInterval: 50, reconnectMaxInterval: 200 };
   const worker = new PirateWorker(process.argv[1], ([body]) => "re:" + body, options);
-  worker.events.on("ready", () => console.log("ready"));
+  worker.events.on("ready:sent", () => console.log("ready"));
   console.log("up");
 `;
 

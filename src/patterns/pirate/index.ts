@@ -21,4 +21,4 @@ export type {
   PirateWorkerLeftReason,
 } from "./queue-rules.js";
 export { type PirateHandler, PirateWorker, type PirateWorkerOptions } from "./worker.js";
-export type { WorkerEvent as PirateWorkerEvent, WorkerStats as PirateWorkerStats } from "./worker-rules.js";
+export type { PirateWorkerEvent, PirateWorkerStats } from "./worker-rules.js";

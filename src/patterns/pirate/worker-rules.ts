@@ -15,19 +15,19 @@
 import type { Dialect, Malformed, QueueCommand } from "../kit/worker-protocol.js";
 
 /** What happens in a worker. */
-export type WorkerEvent =
+export type PirateWorkerEvent =
   /** READY was sent. */
-  | { readonly type: "ready" }
+  | { readonly type: "ready:sent" }
   /** The queue was silent: the connection is given up, and made again after `delay` ms. */
-  | { readonly type: "queue:silent"; readonly delay: number }
-  /** The handler failed; an error reply told the client. */
+  | { readonly type: "queue:lost"; readonly reason: "silent"; readonly delay: number }
+  /** The handler failed; the client gets an error reply. */
   | { readonly type: "handler:failed"; readonly error: unknown }
-  /** A request came while another was in hand: it breaks the protocol, and was dropped. */
+  /** A request came while the worker had another: it breaks the protocol, and was dropped. */
   | { readonly type: "request:dropped" }
-  | { readonly type: "invalid"; readonly reason: Malformed };
+  | { readonly type: "message:invalid"; readonly reason: Malformed };
 
-/** A worker's accounts: requests = replies + 1 while it works. */
-export interface WorkerStats {
+/** A worker's statistics: requests = replies + 1 while it works. */
+export interface PirateWorkerStats {
   readonly requests: number;
   readonly replies: number;
   readonly failed: number;
@@ -39,7 +39,7 @@ export interface WorkerStats {
 
 /** What a worker's rules do to the world. */
 export interface WorkerOutbox {
-  /** Connects anew: another socket, another routing id. */
+  /** Connects again: another socket, another routing id. */
   open(): void;
   /** Gives the connection up. */
   abandon(): void;
@@ -48,7 +48,7 @@ export interface WorkerOutbox {
   /** Begins to work; `finished` is called at its end. */
   handle(address: Buffer, body: readonly Buffer[]): void;
   reply(address: Buffer, body: readonly Buffer[]): void;
-  event(event: WorkerEvent): void;
+  event(event: PirateWorkerEvent): void;
 }
 
 /** What a worker's rules are bounded by; all times in ms. */
@@ -57,9 +57,9 @@ export interface WorkerRulesOptions {
   readonly heartbeatInterval: number;
   /** Intervals of silence after which the queue is given up. */
   readonly liveness: number;
-  /** The first wait before connecting again; doubled each time up to `reconnectMaxDelay`. */
-  readonly reconnectDelay: number;
-  readonly reconnectMaxDelay: number;
+  /** The first wait before connecting again; doubled each time up to `reconnectMaxInterval`. */
+  readonly reconnectInterval: number;
+  readonly reconnectMaxInterval: number;
 }
 
 type State = "waiting" | "idle" | "working" | "closed";
@@ -88,7 +88,7 @@ export class WorkerRules {
     this.#options = options;
     this.#outbox = outbox;
     this.#random = random;
-    this.#delay = options.reconnectDelay;
+    this.#delay = options.reconnectInterval;
   }
 
   get working(): boolean {
@@ -111,10 +111,10 @@ export class WorkerRules {
     if (this.#state === "closed" || this.#state === "waiting") return;
     if (command.kind === "invalid") {
       this.#invalid += 1;
-      this.#outbox.event({ type: "invalid", reason: command.reason });
+      this.#outbox.event({ type: "message:invalid", reason: command.reason });
       return;
     }
-    this.#delay = this.#options.reconnectDelay;
+    this.#delay = this.#options.reconnectInterval;
     if (this.#state === "idle") this.#deadline = this.#silenceEnds(now);
     if (command.kind === "heartbeat") return;
     if (this.#state === "working" || this.#draining) {
@@ -162,7 +162,7 @@ export class WorkerRules {
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
 
-  /** Takes nothing new. @returns whether something is still in hand */
+  /** Takes nothing new. @returns whether it still has a request */
   drain(): boolean {
     this.#draining = true;
     return this.#state === "working";
@@ -174,7 +174,7 @@ export class WorkerRules {
     this.#nextBeat = Number.POSITIVE_INFINITY;
   }
 
-  stats(): WorkerStats {
+  stats(): PirateWorkerStats {
     return {
       requests: this.#requests,
       replies: this.#replies,
@@ -193,7 +193,7 @@ export class WorkerRules {
 
   #announce(now: number): void {
     this.#outbox.ready();
-    this.#outbox.event({ type: "ready" });
+    this.#outbox.event({ type: "ready:sent" });
     this.#idle(now);
   }
 
@@ -211,15 +211,15 @@ export class WorkerRules {
   }
 
   #giveUp(now: number): void {
-    const { reconnectMaxDelay } = this.#options;
+    const { reconnectMaxInterval } = this.#options;
     // Up to a quarter more, so that a queue that comes back does not meet all its workers at once.
-    const delay = Math.min(this.#delay * (1 + this.#random() / 4), reconnectMaxDelay);
-    this.#delay = Math.min(this.#delay * 2, reconnectMaxDelay);
+    const delay = Math.min(this.#delay * (1 + this.#random() / 4), reconnectMaxInterval);
+    this.#delay = Math.min(this.#delay * 2, reconnectMaxInterval);
     this.#state = "waiting";
     this.#deadline = now + delay;
     this.#nextBeat = Number.POSITIVE_INFINITY;
     this.#silences += 1;
     this.#outbox.abandon();
-    this.#outbox.event({ type: "queue:silent", delay });
+    this.#outbox.event({ type: "queue:lost", reason: "silent", delay });
   }
 }

@@ -1,14 +1,24 @@
 /** A Pirate's worker: connections to queues around worker-rules.ts, and a function that answers. */
 
 import { DriverTimer } from "../../core/driver-timer.js";
-import { InvalidArgumentError } from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
+import type { EventNames } from "../../core/event-stream.js";
+import { withTimeout } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
+import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { handlerErrorReply } from "../kit/errors.js";
-import { numbers } from "../kit/options.js";
+import {
+  anything,
+  CLOSE_LINGER,
+  checkEndpoints,
+  checkFunction,
+  checkOptions,
+  choice,
+  integer,
+  object,
+} from "../kit/options.js";
 import { SendQueue } from "../kit/send-queue.js";
 import {
   addressedFrames,
@@ -17,39 +27,53 @@ import {
   parseFromQueue,
   readyFrames,
 } from "../kit/worker-protocol.js";
-import { type WorkerEvent, WorkerRules, type WorkerRulesOptions, type WorkerStats } from "./worker-rules.js";
+import {
+  type PirateWorkerEvent,
+  type PirateWorkerStats,
+  WorkerRules,
+  type WorkerRulesOptions,
+} from "./worker-rules.js";
 
-/** ms that `close` gives to the requests in hand, unless it is told otherwise. */
-const CLOSE_LINGER = 1_000;
+const OPTIONS = {
+  dialect: choice(["paranoid", "simple"], "paranoid"),
+  concurrency: integer({ default: 1 }),
+  heartbeatInterval: integer({ default: 1_000 }),
+  liveness: integer({ default: 3 }),
+  reconnectInterval: integer({ default: 1_000 }),
+  reconnectMaxInterval: integer({ default: 32_000 }),
+  requestCodec: anything<Codec<never>>(),
+  replyCodec: anything<Codec<never>>(),
+  socketOptions: object<DealerOptions>(),
+};
 
-const DEFAULTS = Object.freeze({
-  concurrency: 1,
-  heartbeatInterval: 1_000,
-  liveness: 3,
-  reconnectDelay: 1_000,
-  reconnectMaxDelay: 32_000,
-});
+const EVENTS: EventNames<PirateWorkerEvent> = {
+  "ready:sent": true,
+  "queue:lost": true,
+  "handler:failed": true,
+  "request:dropped": true,
+  "message:invalid": true,
+};
 
 /** Options of {@link PirateWorker}. Times are in ms. */
 export interface PirateWorkerOptions<Req = Raw, Rep = Raw> {
   /** `"paranoid"` beats and hears beats (6/PPP); `"simple"` is the Guide's REQ worker. Default `"paranoid"`. */
-  readonly dialect?: Dialect;
+  readonly dialect?: Dialect | undefined;
   /** Requests handled at once: a connection of its own for each, since a queue gives each one request. Default 1. */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /** ms between two heartbeats; the same on both sides. Default 1,000. */
-  readonly heartbeatInterval?: number;
-  /** Intervals of a queue's silence after which it is connected to anew. Default 3. */
-  readonly liveness?: number;
-  /** The first wait before connecting anew; doubled each time, with up to a quarter of jitter. Default 1,000. */
-  readonly reconnectDelay?: number;
+  readonly heartbeatInterval?: number | undefined;
+  /** Intervals of a queue's silence after which it is connected to again. Default 3. */
+  readonly liveness?: number | undefined;
+  /** The first wait before connecting again; doubled each time, with up to a quarter of jitter. Default 1,000. */
+  readonly reconnectInterval?: number | undefined;
   /** Where the doubling ends. Default 32,000. */
-  readonly reconnectMaxDelay?: number;
+  readonly reconnectMaxInterval?: number | undefined;
   /** Decodes a request, of one frame. Default: frames as they are. */
-  readonly requestCodec?: Codec<Req>;
+  readonly requestCodec?: Codec<Req> | undefined;
   /** Encodes a reply, as one frame. Default: frames as they are. */
-  readonly replyCodec?: Codec<Rep>;
+  readonly replyCodec?: Codec<Rep> | undefined;
   /** Options of the DEALERs, such as security. */
-  readonly socketOptions?: DealerOptions;
+  readonly socketOptions?: DealerOptions | undefined;
 }
 
 /** Answers one request. What it throws, or rejects with, becomes an error reply. */
@@ -65,11 +89,8 @@ export type PirateHandler<Req = Raw, Rep = Raw> = (
  * A request may be handled twice: by this worker and by another, when a client tried
  * again or a queue took this one for lost.
  */
-export class PirateWorker<Req = Raw, Rep = Raw> {
-  /** What happens in the worker, on all its connections. */
-  readonly events: EventStream<WorkerEvent> = new EventStream<WorkerEvent>();
-  readonly #seats: Seat[];
-  #closing: Promise<void> | undefined;
+export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent, PirateWorkerStats> {
+  readonly #connections: Connection[];
 
   /**
    * @param endpoints of the queues' workers' side
@@ -80,72 +101,69 @@ export class PirateWorker<Req = Raw, Rep = Raw> {
     handler: PirateHandler<Req, Rep>,
     options: PirateWorkerOptions<Req, Rep> = {},
   ) {
-    const { dialect = "paranoid", requestCodec, replyCodec, socketOptions, ...given } = options;
-    if (dialect !== "paranoid" && dialect !== "simple")
-      throw new InvalidArgumentError(`dialect is "paranoid" or "simple"; got ${String(dialect)}`);
-    if (typeof handler !== "function")
-      throw new InvalidArgumentError(`A worker's handler is a function; got ${typeof handler}`);
-    const { concurrency, ...times } = numbers("PirateWorker", DEFAULTS, given);
-    const list = typeof endpoints === "string" ? [endpoints] : endpoints;
-    if (list.length === 0) throw new InvalidArgumentError("A worker has at least one endpoint to connect to");
+    super("PirateWorker", EVENTS);
+    const settings = checkOptions("PirateWorker", OPTIONS, options);
+    checkFunction("handler", handler);
+    const list = checkEndpoints("PirateWorker", endpoints);
+    const { requestCodec, replyCodec } = options;
     const requests = new BodyShape(requestCodec);
     const replies = new BodyShape(replyCodec);
     const work: Work = async (body, signal) =>
       replies.encode(await handler(requests.decode([...body]), { signal }));
-    const rules = { dialect, ...times };
-    this.#seats = list.flatMap((endpoint) =>
+    this.#connections = list.flatMap((endpoint) =>
       Array.from(
-        { length: concurrency },
-        () => new Seat(endpoint, rules, work, socketOptions, (event) => this.events.emit(event)),
+        { length: settings.concurrency },
+        () =>
+          new Connection(endpoint, settings, work, settings.socketOptions, (event) =>
+            this.events.emit(event),
+          ),
       ),
     );
     try {
-      for (const seat of this.#seats) seat.start();
+      for (const connection of this.#connections) connection.start();
     } catch (error) {
-      for (const seat of this.#seats) void seat.close(0);
+      for (const connection of this.#connections) void connection.close(0);
       throw error;
     }
   }
 
-  /** Whether `close` was called. */
-  get closed(): boolean {
-    return this.#closing !== undefined;
+  /**
+   * Waits until a queue is connected.
+   *
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
+   */
+  ready(options: PatternWaitOptions = {}): Promise<void> {
+    return this.whenReady(
+      this.#connections.flatMap(({ dealer }) => (dealer === undefined ? [] : [dealer])),
+      options,
+    );
   }
 
-  /** The accounts at this moment, of all connections together. */
-  stats(): WorkerStats {
-    const all = this.#seats.map((seat) => seat.stats());
-    const sum = { ...(all[0] as WorkerStats) } as Record<keyof WorkerStats, number>;
+  /** The statistics at this moment, of all connections together. */
+  stats(): PirateWorkerStats {
+    const all = this.#connections.map((connection) => connection.stats());
+    const sum = { ...(all[0] as PirateWorkerStats) } as Record<keyof PirateWorkerStats, number>;
     for (const stats of all.slice(1)) {
-      for (const name of Object.keys(sum) as (keyof WorkerStats)[]) sum[name] += stats[name];
+      for (const name of Object.keys(sum) as (keyof PirateWorkerStats)[]) sum[name] += stats[name];
     }
     return sum;
   }
 
-  /**
-   * Takes nothing new, ends what it has in hand, and closes.
-   *
-   * @param options linger: ms for that, after which the handlers' signals are aborted; -1: no limit. Default 1,000
-   */
-  close(options: { readonly linger?: number } = {}): Promise<void> {
-    const { linger = CLOSE_LINGER } = options;
-    if (!Number.isInteger(linger) || linger < -1)
-      throw new InvalidArgumentError(`linger is a whole number of ms, or -1; got ${String(linger)}`);
-    this.#closing ??= Promise.all(this.#seats.map((seat) => seat.close(linger))).then(() =>
-      this.events.close(),
-    );
-    return this.#closing;
+  /** @internal */
+  protected override async onDrain(): Promise<void> {
+    await Promise.all(this.#connections.map((connection) => connection.drain()));
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
+  /** @internal After `linger` the handlers' signals are aborted. */
+  protected async onClose(linger: number): Promise<void> {
+    await Promise.all(this.#connections.map((connection) => connection.close(linger)));
   }
 }
 
 type Work = (body: readonly Buffer[], signal: AbortSignal) => Promise<Buffer[]>;
 
 /** One connection, and the one request that it can have. */
-class Seat {
+class Connection {
   readonly #endpoint: string;
   readonly #dialect: Dialect;
   readonly #socketOptions: DealerOptions;
@@ -155,14 +173,14 @@ class Seat {
   #dealer: Dealer | undefined;
   #queue: SendQueue | undefined;
   #abort: AbortController | undefined;
-  #whenFree: (() => void) | undefined;
+  readonly #whenFree: (() => void)[] = [];
 
   constructor(
     endpoint: string,
     options: WorkerRulesOptions,
     work: Work,
     socketOptions: DealerOptions | undefined,
-    emit: (event: WorkerEvent) => void,
+    emit: (event: PirateWorkerEvent) => void,
   ) {
     this.#endpoint = endpoint;
     this.#dialect = options.dialect;
@@ -191,22 +209,26 @@ class Seat {
     this.#timer.start(this.#rules);
   }
 
-  stats(): WorkerStats {
+  stats(): PirateWorkerStats {
     return this.#rules.stats();
   }
 
+  /** The socket of this moment. */
+  get dealer(): Dealer | undefined {
+    return this.#dealer;
+  }
+
+  /** Takes nothing new. @returns settles when the request that it has is answered */
+  drain(): Promise<void> {
+    if (!this.#rules.drain()) return Promise.resolve();
+    return new Promise((resolve) => this.#whenFree.push(resolve));
+  }
+
   async close(linger: number): Promise<void> {
-    if (this.#rules.drain() && linger !== 0) {
-      await new Promise<void>((resolve) => {
-        const timer = linger < 0 ? undefined : setTimeout(resolve, linger);
-        this.#whenFree = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
+    await withTimeout(this.drain(), linger);
     this.#abort?.abort();
     this.#rules.close();
+    for (const resolve of this.#whenFree.splice(0)) resolve();
     this.#timer.stop();
     const last = linger < 0 ? CLOSE_LINGER : linger;
     await this.#queue?.drained(last);
@@ -261,6 +283,6 @@ class Seat {
     this.#abort = undefined;
     this.#rules.finished(address, reply, this.#timer.now(), failure);
     this.#timer.update();
-    this.#whenFree?.();
+    for (const resolve of this.#whenFree.splice(0)) resolve();
   }
 }

@@ -185,7 +185,7 @@ describe("the Pirates over tcp", () => {
 
   it("know their workers again after the queue was restarted", async () => {
     const first = await startQueue({ heartbeatInterval: 50 });
-    kept(new PirateWorker(first.backend, upper, { heartbeatInterval: 50, reconnectDelay: 20 }));
+    kept(new PirateWorker(first.backend, upper, { heartbeatInterval: 50, reconnectInterval: 20 }));
     await until(() => first.queue.stats().idleWorkers === 1, "the worker");
     await first.queue.close();
     const second = kept(new PirateQueue({ heartbeatInterval: 50 }));

@@ -147,8 +147,8 @@ function workerOf() {
       dialect: "paranoid",
       heartbeatInterval: 1_000,
       liveness: 3,
-      reconnectDelay: 1_000,
-      reconnectMaxDelay: 4_000,
+      reconnectInterval: 1_000,
+      reconnectMaxInterval: 4_000,
     },
     {
       open: () => log.push("open"),
@@ -157,7 +157,7 @@ function workerOf() {
       heartbeat: () => log.push("beat"),
       handle: () => log.push("handle"),
       reply: () => log.push("reply"),
-      event: (event) => event.type === "queue:silent" && log.push(`wait ${event.delay}`),
+      event: (event) => event.type === "queue:lost" && log.push(`wait ${event.delay}`),
     },
     () => 0,
   );

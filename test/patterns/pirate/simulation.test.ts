@@ -118,8 +118,8 @@ class World {
         dialect,
         heartbeatInterval: INTERVAL,
         liveness: LIVENESS,
-        reconnectDelay: 500,
-        reconnectMaxDelay: 4_000,
+        reconnectInterval: 500,
+        reconnectMaxInterval: 4_000,
       },
       {
         open: () => {
