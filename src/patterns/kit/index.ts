@@ -1,5 +1,13 @@
 /** What every pattern's entry point has beside its own: the same classes, whichever they come from. */
 export { EventStream, type TypedEvent } from "../../core/event-stream.js";
+export type { BodyFor, BodyOf } from "./body.js";
 export { Driver, type PatternCloseOptions, type PatternWaitOptions } from "./driver.js";
 export { FAILURES, type FailureReason, type HandlerErrorDetails, ServiceError } from "./errors.js";
+export type {
+  RequestCallOptions,
+  RequestClientOptions,
+  RequestClientStats,
+  RequestRetried,
+} from "./request-client.js";
+export type { RetryReason } from "./request-rules.js";
 export type { ServerGate } from "./server-gate.js";

@@ -1,12 +1,4 @@
-export type { BodyFor, BodyOf } from "../kit/body.js";
 export * from "../kit/index.js";
-export type {
-  RequestCallOptions,
-  RequestClientOptions,
-  RequestClientStats,
-  RequestRetried,
-} from "../kit/request-client.js";
-export type { RetryReason } from "../kit/request-rules.js";
 export type { Dialect as PirateDialect, Malformed } from "../kit/worker-protocol.js";
 export {
   PirateClient,
