@@ -13,7 +13,7 @@ for (const price of ["10", "11", "12"]) publisher.publish("price", price);
 const subscriber = new SequencedSubscriber();
 subscriber.subscribe("price");
 subscriber.connect(endpoint, replay);
-/** @type {Promise<import("shoal/patterns").SequenceRange & { missed: number }>} */
+/** @type {Promise<import("shoal/patterns").SequencedRange & { missed: number }>} */
 const lateJoin = new Promise((resolve) => subscriber.events.on("stream:joined-late", resolve));
 await publisher.waitForSubscribers();
 
