@@ -8,8 +8,6 @@ export interface EngineCapabilities {
   readonly transports: readonly string[];
   /** Security mechanisms, both sides. */
   readonly mechanisms: readonly string[];
-  /** `bindSync` and `unbindSync` work. */
-  readonly bindSync: boolean;
   /** Peer events and statistics over these transports. */
   readonly peerEvents: readonly string[];
   /** Peer events carry the peer's routing id. */

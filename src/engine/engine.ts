@@ -18,7 +18,6 @@ import type { SocketType } from "../core/socket-type.js";
 import type { EngineCapabilities } from "./capabilities.js";
 import type { EngineDropReason, SocketEvent } from "./events.js";
 import type { FrameBatch } from "./frame-batch.js";
-import type { EngineSubscriber } from "./subscriber.js";
 
 /** One frame on its way out. A string is sent as UTF-8; bytes belong to the engine until they left. */
 export type OutgoingFrame = Uint8Array | string;
@@ -42,7 +41,7 @@ export type OfferResult = (typeof OfferResult)[keyof typeof OfferResult];
 /** Socket options, validated and complete; names and units as in the package `zeromq`. */
 export type EngineOptions = Readonly<Record<string, unknown>>;
 
-/** What a peer presented, for the socket's `authenticate` hook to judge (27/ZAP, The Request). */
+/** What a peer presented to the socket's `authenticate` hook (27/ZAP, The Request). */
 export interface PeerCredentials {
   readonly mechanism: "NULL" | "PLAIN" | "CURVE" | (string & {});
   /** The peer's network address without a port; for ipc the engine's own text. */
@@ -70,14 +69,14 @@ export interface PeerPolicy {
   readonly tooLong?: ((address: string) => void) | undefined;
 }
 
-/** One property that both ends of a connection may tell of themselves in the handshake (37/ZMTP, Connection Metadata). */
-export interface Announcement {
+/** A property that both ends of a connection may send in the handshake (37/ZMTP, Connection Metadata). */
+export interface HandshakeProperty {
   /** Begins with "X-", as an application's properties do. */
   readonly name: string;
   /** ASCII, 255 characters at most. */
   readonly value: string;
-  /** A peer has joined, or left, that said `value` under the same name. Nobody has checked it. */
-  readonly heard: (value: string, joined: boolean) => void;
+  /** A peer that sent `value` under the same name has joined, or left. Nobody has checked the value. */
+  readonly onPeerProperty: (value: string, joined: boolean) => void;
 }
 
 /** The engine's calls upwards. None of them may throw. */
@@ -88,7 +87,7 @@ export interface EngineListener {
   engineOnWritable(): void;
   /** Something happened to the socket or one of its peers. */
   engineOnEvent(event: SocketEvent): void;
-  /** Judges a peer before it may talk. A rejection counts as `false`. Absent: everybody may. */
+  /** Authenticates a peer before it may talk. A rejection counts as `false`. Absent: every peer may. */
   readonly engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
 }
 
@@ -118,68 +117,126 @@ export interface EngineCloseResult {
   readonly discarded: number | undefined;
 }
 
-/** One open socket of an engine. */
-export interface EngineSocket {
+/** Where a socket listens, and what it connects to. */
+export interface EngineEndpoints {
   /** Listens; gives the endpoint as resolved (wildcards filled in). Throws TransportError. */
   bind(endpoint: string): Promise<string>;
-  /** The same at once. Throws NotSupportedError without the capability `bindSync`. */
+  /** The same at once. */
   bindSync(endpoint: string): string;
   /** Stops listening; settles when the endpoint is free for others. */
   unbind(endpoint: string): Promise<void>;
+  /** @param routingId the name that a ROUTER or STREAM gives the peer */
   connect(endpoint: string, routingId: string | undefined): void;
   disconnect(endpoint: string): void;
+}
+
+/** Whether a socket alone keeps the process alive, as `ref` and `unref` of a stream of Node.js. A new socket does not. */
+export interface EngineEventLoop {
+  ref(): void;
+  unref(): void;
+}
+
+/** The subscriptions of a SUB; of an XPUB with the option `manual` those of the peer whose message was taken last. */
+export interface EngineSubscriptions {
+  subscribe(prefix: Buffer): void;
+  unsubscribe(prefix: Buffer): void;
+}
+
+/** Messages as they came, for a relay that does not decode them. */
+export interface RelaySource {
+  /** As `take`, for one or more messages. @param max messages at most */
+  takeBatch(max: number): FrameBatch | undefined;
+}
+
+/** Messages as they came in at another socket. */
+export interface RelaySink {
+  /**
+   * As `offer`: takes from the front of the batch what there is room for. Unroutable and PeerFull are about one message,
+   * which is taken off, too, and was not sent.
+   */
+  offerBatch(batch: FrameBatch): OfferResult;
+}
+
+/** One peer of an XPUB: the same object for all messages of one connection. */
+export interface EngineSubscriber {
+  /** Whether it is still there and gets what begins with this prefix. @param prefix one character a byte */
+  has(prefix: string): boolean;
+  /**
+   * Queues a message for it alone, behind everything that was sent to it before, whatever it subscribed to. Mute: half of
+   * its high-water mark waits already; the other half is for what goes to everybody. Unroutable: it is gone.
+   */
   offer(message: OutgoingMessage): OfferResult;
-  /** @param on `false`: nobody waits for room any more */
-  wantWritable(on: boolean): void;
+  /** After a Mute: `onWritable` is called once, when there may be room again or the peer is gone; it must not throw. */
+  wantWritable(onWritable: () => void): void;
+}
+
+/** Messages of an XPUB to one of its subscribers. */
+export interface DirectedSending {
+  /** Who sent the message taken last; `undefined` when that peer has gone by now, or nobody sent it. */
+  sender(): EngineSubscriber | undefined;
+}
+
+/** The queue of each peer of a ROUTER. */
+export interface PeerQueues {
+  /** Bytes of accepted messages for one peer that the kernel does not have yet; over inproc 0. */
+  queuedBytes(routingId: Uint8Array): number;
+}
+
+/** Rules for single peers. */
+export interface Policing {
+  /** Replaces what peers may do, also for those that are there; `disconnectPeers` ends those that may not stay. */
+  police(policy: PeerPolicy): void;
+  /** Disconnects the peers that `match` picks. @returns how many */
+  disconnectPeers(match: (peer: PeerCredentials) => boolean): number;
+}
+
+/** What the handshake carries for the program. */
+export interface PeerProperties {
+  /** From now on each handshake sends a property, and the peers' are reported; before the first bind or connect. */
+  announce(property: HandshakeProperty): void;
+}
+
+/** The first steps of an end that loses nothing. Neither can be taken back. */
+export interface Retirement {
+  /** Stops listening and dialling. */
+  stopAccepting(): void;
+  /**
+   * The same, and this side's half of each connection ends, so that the peers go elsewhere: nothing can be sent any more.
+   * What they send until they notice is received, and `stats().peers` falls to 0 when all of it is in.
+   */
+  halfClose(): void;
+}
+
+/**
+ * One open socket of an engine: the message path, and facets. A facet that the engine or the socket type does not have is
+ * `undefined`; there is no other sign of it, and what a facet offers always works.
+ */
+export interface EngineSocket {
+  offer(message: OutgoingMessage): OfferResult;
   take(): Buffer[] | undefined;
-  /**
-   * Who sent the message taken last; `undefined` when that peer has gone by now, or nobody sent it. Only with the
-   * capability `answerSubscribers`, of an XPUB.
-   */
-  subscriber?(): EngineSubscriber | undefined;
-  /** Which way this socket's messages can be passed on undecoded. Absent: neither. */
-  readonly encoded?: { readonly takes: boolean; readonly offers: boolean };
-  /** As `take`, for one or more messages as they came. @param max messages at most */
-  takeEncoded?(max: number): FrameBatch | undefined;
-  /**
-   * As `offer`, for messages as they came: those there is room for are taken from the front. Unroutable and
-   * PeerFull are about one message, which is taken off, too, and was not sent.
-   */
-  offerEncoded?(messages: FrameBatch): OfferResult;
   /** Throws away what was received and not taken. @returns how many messages */
   discard(): number;
-  /** @param max how many messages the caller will take at once at most */
+  /** @param max how many messages the caller will take at once at most; 0: nobody waits for one any more */
   wantReadable(max: number): void;
+  /** @param on `false`: nobody waits for room any more */
+  wantWritable(on: boolean): void;
   readonly readable: boolean;
   readonly writable: boolean;
-  subscribe(prefix: Uint8Array | string): void;
-  unsubscribe(prefix: Uint8Array | string): void;
   setOption(name: string, value: unknown): void;
-  /** Disconnects the peers that `match` picks; only with the capability `disconnectPeer`. */
-  disconnectPeers?(match: (peer: PeerCredentials) => boolean): number;
-  /**
-   * Replaces what peers may do, also for those that are there; who may not stay is `disconnectPeers`' affair. Only with
-   * the capability `policePeers`.
-   */
-  police?(policy: PeerPolicy): void;
-  /** From now on tells peers a property, and hears theirs; before the first bind or connect. Absent where the engine cannot. */
-  announce?(announcement: Announcement): void;
-  /**
-   * Takes in no further peers: stops listening and dialling, for good. With `hangUp` this side's half of each connection
-   * ends, too, so that the peers go elsewhere: nothing can be sent any more, but what they had sent until they heard of
-   * it is received, and `stats().peers` falls to 0 when all of it is in. Absent where the engine cannot.
-   */
-  retire?(hangUp: boolean): void;
-  /** Whether the socket alone keeps the process alive. */
-  hold(on: boolean): void;
   stats(): EngineStats;
-  /**
-   * Bytes of accepted messages for one peer of a ROUTER that the kernel does not have yet; over inproc 0. Only with the
-   * capability `queueDepth`.
-   */
-  queuedBytes?(routingId: Uint8Array): number;
   /** Refuses everything new, sends what was accepted for `linger` ms (-1: no limit), then ends. */
   close(linger: number): Promise<EngineCloseResult>;
+
+  readonly endpoints: EngineEndpoints;
+  readonly eventLoop: EngineEventLoop;
+  readonly subscriptions: EngineSubscriptions | undefined;
+  readonly relaySource: RelaySource | undefined;
+  readonly relaySink: RelaySink | undefined;
+  readonly directed: DirectedSending | undefined;
+  readonly peerQueues: PeerQueues | undefined;
+  readonly policing: Policing | undefined;
+  readonly properties: PeerProperties | undefined;
+  readonly retirement: Retirement | undefined;
 }
 
 /** A group of sockets that share an engine's resources and its inproc names. */

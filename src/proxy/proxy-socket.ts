@@ -112,7 +112,7 @@ export class ProxySocket {
 
   /** Sends a property to each peer in the handshake, and reports theirs, where the engine can. */
   announce(name: string, value: string, onPeer: (value: string, joined: boolean) => void): void {
-    announce(this.socket, { name, value, heard: onPeer });
+    announce(this.socket, { name, value, onPeerProperty: onPeer });
   }
 
   /** Messages that came in and wait to be taken, as far as the engine can count. */

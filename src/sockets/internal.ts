@@ -11,14 +11,14 @@
  */
 import type { EngineCapabilities } from "../engine/capabilities.js";
 import {
-  type Announcement,
   type EngineStats,
+  type EngineSubscriber,
+  type HandshakeProperty,
   OfferResult,
   type PeerCredentials,
   type PeerPolicy,
 } from "../engine/engine.js";
 import type { SocketEvent } from "../engine/events.js";
-import type { EngineSubscriber } from "../engine/subscriber.js";
 import type { DeliveryResult } from "./outbox.js";
 import type { XPublisher } from "./pub-sub.js";
 import { CORE, type Socket } from "./socket.js";
@@ -54,7 +54,7 @@ export function listen(socket: Socket, listener: (event: SocketEvent) => void): 
  */
 export function queuedBytesFor(socket: Socket, routingId: Uint8Array): number {
   const core = socket[CORE];
-  return core.closed ? 0 : (core.engine.queuedBytes?.(routingId) ?? 0);
+  return core.closed ? 0 : (core.engine.peerQueues?.queuedBytes(routingId) ?? 0);
 }
 
 /**
@@ -66,12 +66,12 @@ export type Subscribed = Pick<EngineSubscriber, "has" | "wantWritable">;
 
 /** Whether `senderOf` and `trySendTo` work: what a new subscriber is owed need not go to everybody. */
 export function answersSubscribers(socket: XPublisher): boolean {
-  return capabilitiesOf(socket).answerSubscribers;
+  return socket[CORE].engine.directed !== undefined;
 }
 
 /** Who sent the message that was received last; `undefined`: nobody that is still there. To be asked before the next receive. */
 export function senderOf(socket: XPublisher): Subscribed | undefined {
-  return socket[CORE].engine.subscriber?.();
+  return socket[CORE].engine.directed?.sender();
 }
 
 /**
@@ -103,15 +103,15 @@ export function trySendTo(
  *
  * @returns `false` where the engine cannot; nothing happens then
  */
-export function announce(socket: Socket, property: Announcement): boolean {
-  const { engine } = socket[CORE];
-  engine.announce?.(property);
-  return engine.announce !== undefined;
+export function announce(socket: Socket, property: HandshakeProperty): boolean {
+  const { properties } = socket[CORE].engine;
+  properties?.announce(property);
+  return properties !== undefined;
 }
 
 /** Whether {@link retire} works. */
 export function canRetire(socket: Socket): boolean {
-  return socket[CORE].engine.retire !== undefined;
+  return socket[CORE].engine.retirement !== undefined;
 }
 
 /**
@@ -119,7 +119,9 @@ export function canRetire(socket: Socket): boolean {
  * elsewhere, and what they had sent until then is received. Does nothing where the engine cannot.
  */
 export function retire(socket: Socket, halfClose: boolean): void {
-  socket[CORE].engine.retire?.(halfClose);
+  const { retirement } = socket[CORE].engine;
+  if (halfClose) retirement?.halfClose();
+  else retirement?.stopAccepting();
 }
 
 /** What a socket's peers may do, set and replaced while it runs. */
@@ -142,7 +144,7 @@ export class Policing {
 
   /** Whether peers are judged and slowed down one by one; without it `change` limits only the size of messages. */
   get perPeer(): boolean {
-    return this.#core.engine.police !== undefined;
+    return this.#core.engine.policing !== undefined;
   }
 
   /**
@@ -157,13 +159,14 @@ export class Policing {
       authenticate === undefined
         ? own
         : async (peer) => authenticate(peer) && (own === undefined || own(peer));
-    if (core.engine.police === undefined) this.#limitSize(policy.messageSize);
-    else core.engine.police(policy);
+    const { policing } = core.engine;
+    if (policing === undefined) this.#limitSize(policy.messageSize);
+    else policing.police(policy);
   }
 
   /** Disconnects the peers that `match` picks. @returns how many; 0 where the engine cannot */
   disconnect(match: (peer: PeerCredentials) => boolean): number {
-    return this.#core.engine.disconnectPeers?.(match) ?? 0;
+    return this.#core.engine.policing?.disconnectPeers(match) ?? 0;
   }
 
   /** By the socket's option: for endpoints that are bound and connected later. */

@@ -8,6 +8,7 @@ import type { MessageLike } from "./message.js";
 import type { Readable } from "./readable.js";
 import { FRAMES, type Raw, type Settled, shapeFor, type TopicIn, type TopicOut } from "./shape.js";
 import { CORE, Socket } from "./socket.js";
+import type { SocketCore } from "./socket-core.js";
 import type {
   CodecOptions,
   CommonOptions,
@@ -142,14 +143,12 @@ export class Subscriber<T = Raw> extends Socket {
 
   /** Asks for messages by prefix of their first frame; without arguments for all. Subscribing twice needs unsubscribing twice. */
   subscribe(...prefixes: (Uint8Array | string)[]): void {
-    this[CORE].assertOpen();
-    forEachPrefix(prefixes, (prefix) => this[CORE].engine.subscribe(prefix));
+    applyPrefixes(this[CORE], "subscribe", prefixes);
   }
 
   /** Takes subscriptions back, by the same prefixes; without arguments the one for all. */
   unsubscribe(...prefixes: (Uint8Array | string)[]): void {
-    this[CORE].assertOpen();
-    forEachPrefix(prefixes, (prefix) => this[CORE].engine.unsubscribe(prefix));
+    applyPrefixes(this[CORE], "unsubscribe", prefixes);
   }
 }
 export interface Subscriber<T = Raw>
@@ -189,16 +188,10 @@ export class XPublisher extends Socket {
   #set(call: "subscribe" | "unsubscribe", prefixes: (Uint8Array | string)[]): void {
     const core = this[CORE];
     core.assertOpen();
-    const engine = core.context.load();
-    if (!engine.capabilities.manualSubscriptions) {
-      throw new NotSupportedError(
-        `The ${engine.name} engine cannot set the subscriptions of an XPublisher's peers`,
-      );
-    }
-    if (core.getOption("manual") !== true) {
+    if (core.engine.subscriptions !== undefined && core.getOption("manual") !== true) {
       throw new InvalidArgumentError(`${call} of an XPublisher needs the option manual; it is false`);
     }
-    forEachPrefix(prefixes, (prefix) => core.engine[call](prefix));
+    applyPrefixes(core, call, prefixes);
   }
 }
 export interface XPublisher
@@ -228,14 +221,22 @@ export interface XSubscriber
 defineSocket(XSubscriber, "XSubscriber");
 
 /** Checks all of them before it applies any; none are the empty prefix, which everything has. */
-function forEachPrefix(
+function applyPrefixes(
+  core: SocketCore,
+  call: "subscribe" | "unsubscribe",
   prefixes: readonly (Uint8Array | string)[],
-  apply: (prefix: Uint8Array | string) => void,
 ): void {
+  core.assertOpen();
+  const { subscriptions } = core.engine;
+  if (subscriptions === undefined) {
+    throw new NotSupportedError(
+      `The ${core.context.engine} engine cannot set the subscriptions of an XPublisher's peers`,
+    );
+  }
   for (const prefix of prefixes) {
     if (typeof prefix === "string" || prefix instanceof Uint8Array) continue;
     throw new InvalidArgumentError(`A topic prefix is a string or bytes; got ${typeof prefix}`);
   }
-  if (prefixes.length === 0) apply("");
-  else for (const prefix of prefixes) apply(prefix);
+  for (const prefix of prefixes.length === 0 ? [""] : prefixes)
+    subscriptions[call](Buffer.from(prefix as string));
 }

@@ -3,7 +3,7 @@
  * outside this folder reaches further into a socket.
  *
  *   one by one   tryReceive, receive  ->  trySend, send
- *   in batches   move: from.engine --takeEncoded--> at most one batch in flight --offerEncoded--> to.engine
+ *   in batches   move: from.engine --takeBatch--> at most one batch in flight --offerBatch--> to.engine
  *
  * A batch is not decoded, and there is no object for each of its messages. Back-pressure: while `to` has no room, nothing is
  * taken from `from`. The batch in flight is the only memory here.
@@ -76,7 +76,7 @@ export class Relay {
         if (taken >= most || bytes >= mostBytes) return { taken, bytes, lostBytes, stopReason: "enough" };
         this.#to.assertOpen(); // A closed socket would have no room forever.
         if (!this.#to.engine.writable) return { taken, bytes, lostBytes, stopReason: "mute" };
-        batch = this.#from.engine.takeEncoded?.(Math.min(MAX_BATCH_MESSAGES, most - taken));
+        batch = this.#from.engine.relaySource?.takeBatch(Math.min(MAX_BATCH_MESSAGES, most - taken));
         if (batch === undefined) return { taken, bytes, lostBytes, stopReason: "empty" };
         const came = bytesOf(batch);
         taken += batch.messages;
@@ -93,7 +93,7 @@ export class Relay {
       }
       const before = batch.messages;
       const { start } = batch;
-      const result = this.#to.engine.offerEncoded?.(batch) ?? OfferResult.Mute;
+      const result = this.#to.engine.relaySink?.offerBatch(batch) ?? OfferResult.Mute;
       const refused = result === OfferResult.Unroutable || result === OfferResult.PeerFull ? 1 : 0;
       const gone = batch.messages === 0 ? this.#batchBytes : this.#taken(batch, before - batch.messages);
       this.#batchBytes -= gone;
@@ -112,7 +112,7 @@ export class Relay {
 
   /** Whether {@link move} works: both engines can, and so does the socket type. Else messages are relayed one by one. */
   get batches(): boolean {
-    return this.#from.engine.encoded?.takes === true && this.#to.engine.encoded?.offers === true;
+    return this.#from.engine.relaySource !== undefined && this.#to.engine.relaySink !== undefined;
   }
 
   /** Whether `from` has a message. */

@@ -92,10 +92,16 @@ export class SocketCore implements EngineListener {
     }
     this.engine = context.open().open(SocketType[type], engineOptions, this);
     this.events = new SocketEvents((held) => {
-      if (!this.closed) this.engine.hold(held);
+      if (this.closed) return;
+      if (held) this.engine.eventLoop.ref();
+      else this.engine.eventLoop.unref();
     });
-    this.endpoints = new SocketEndpoints(type, this.engine, context.load().capabilities, this.#options, () =>
-      this.assertOpen(),
+    this.endpoints = new SocketEndpoints(
+      type,
+      this.engine.endpoints,
+      context.load().capabilities,
+      this.#options,
+      () => this.assertOpen(),
     );
     // The queues read the options anew at each use, since a program may change them at any time.
     const options = this.#options;
@@ -191,9 +197,10 @@ export class SocketCore implements EngineListener {
 
   /** A SUB's, by libzmq's number of the option. */
   subscription(call: "subscribe" | "unsubscribe", prefix: string | Uint8Array | null): void {
-    if (this.typeName !== "Subscriber")
+    const { subscriptions } = this.engine;
+    if (this.typeName !== "Subscriber" || subscriptions === undefined)
       throw new InvalidArgumentError(`${this.typeName} has no subscriptions`);
-    this.engine[call](prefix ?? "");
+    subscriptions[call](Buffer.from((prefix ?? "") as string));
   }
 
   encode(value: unknown): OutgoingMessage {

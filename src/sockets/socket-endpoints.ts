@@ -5,7 +5,7 @@
 import { InvalidArgumentError, TransportError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import type { EngineCapabilities } from "../engine/capabilities.js";
-import type { EngineSocket } from "../engine/engine.js";
+import type { EngineEndpoints } from "../engine/engine.js";
 import { checkEndpoint } from "./endpoint.js";
 import { checkSecurity } from "./security/check.js";
 
@@ -14,7 +14,7 @@ const CONNECTS_ONCE: readonly SocketTypeName[] = ["Dealer", "Subscriber", "Publi
 
 export class SocketEndpoints {
   readonly #type: SocketTypeName;
-  readonly #engine: EngineSocket;
+  readonly #engine: EngineEndpoints;
   readonly #capabilities: EngineCapabilities;
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #assertOpen: () => void;
@@ -29,7 +29,7 @@ export class SocketEndpoints {
 
   constructor(
     type: SocketTypeName,
-    engine: EngineSocket,
+    engine: EngineEndpoints,
     capabilities: EngineCapabilities,
     options: Readonly<Record<string, unknown>>,
     assertOpen: () => void,

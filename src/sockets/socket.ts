@@ -110,7 +110,7 @@ export abstract class Socket {
    * The same as {@link bind}, done when it returns.
    *
    * @returns the endpoint as resolved
-   * @throws NotSupportedError `NOT_SUPPORTED` where the engine cannot (capability `bindSync`); otherwise as `bind` rejects
+   * @throws the errors with which `bind` rejects
    */
   bindSync(endpoint: string): string;
   bindSync(endpoint: string, ...extra: unknown[]): string {
@@ -230,14 +230,13 @@ export abstract class Socket {
     this[CORE].assertOpen();
     if (typeof match !== "function")
       throw new InvalidArgumentError(`revoke takes a function; got ${describe(match)}`);
-    const engine = this[CORE].context.load();
-    const disconnect = this[CORE].engine.disconnectPeers;
-    if (!engine.capabilities.disconnectPeer || disconnect === undefined) {
+    const { policing } = this[CORE].engine;
+    if (policing === undefined) {
       throw new NotSupportedError(
-        `The ${engine.name} engine cannot disconnect a single peer; a refused peer stays out at its next handshake`,
+        `The ${this.context.engine} engine cannot disconnect a single peer; a refused peer stays out at its next handshake`,
       );
     }
-    return disconnect.call(this[CORE].engine, match);
+    return policing.disconnectPeers(match);
   }
 
   /**

@@ -11,10 +11,13 @@ import {
   type Engine,
   type EngineCloseResult,
   type EngineContext,
+  type EngineEndpoints,
+  type EngineEventLoop,
   type EngineListener,
   type EngineOptions,
   type EngineSocket,
   type EngineStats,
+  type EngineSubscriptions,
   OfferResult,
   type OutgoingMessage,
 } from "../../src/engine/engine.js";
@@ -26,7 +29,6 @@ export type Notify = "at-once" | "when-told";
 const CAPABILITIES: EngineCapabilities = {
   transports: ["inproc", "tcp", "ipc"],
   mechanisms: ["NULL"],
-  bindSync: true,
   peerEvents: ["inproc"],
   peerRoutingIds: true,
   disconnectReasons: true,
@@ -43,7 +45,17 @@ const CAPABILITIES: EngineCapabilities = {
   prefetch: 0,
 };
 
-export class FakeSocket implements EngineSocket {
+export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoop, EngineSubscriptions {
+  readonly endpoints: EngineEndpoints = this;
+  readonly eventLoop: EngineEventLoop = this;
+  readonly subscriptions: EngineSubscriptions | undefined;
+  readonly relaySource = undefined;
+  readonly relaySink = undefined;
+  readonly directed = undefined;
+  readonly peerQueues = undefined;
+  readonly policing = undefined;
+  readonly properties = undefined;
+  readonly retirement = undefined;
   readonly type: SocketType;
   readonly options: Record<string, unknown>;
   readonly listener: EngineListener;
@@ -69,6 +81,7 @@ export class FakeSocket implements EngineSocket {
     this.type = type;
     this.options = { ...options };
     this.listener = listener;
+    this.subscriptions = type === SocketType.Subscriber ? this : undefined;
   }
 
   /** How many more messages it takes before it is mute. */
@@ -159,20 +172,24 @@ export class FakeSocket implements EngineSocket {
     return this.#engine.network.writable(this) ?? this.#room > 0;
   }
 
-  subscribe(prefix: Uint8Array | string): void {
-    this.#engine.network.subscribe(this, Buffer.from(prefix as string), true);
+  subscribe(prefix: Buffer): void {
+    this.#engine.network.subscribe(this, prefix, true);
   }
 
-  unsubscribe(prefix: Uint8Array | string): void {
-    this.#engine.network.subscribe(this, Buffer.from(prefix as string), false);
+  unsubscribe(prefix: Buffer): void {
+    this.#engine.network.subscribe(this, prefix, false);
   }
 
   setOption(name: string, value: unknown): void {
     this.options[name] = value;
   }
 
-  hold(on: boolean): void {
-    this.holding = on;
+  ref(): void {
+    this.holding = true;
+  }
+
+  unref(): void {
+    this.holding = false;
   }
 
   stats(): EngineStats {

@@ -21,7 +21,6 @@ function capabilitiesOf(native: Native): EngineCapabilities {
   return {
     transports: transports.filter((name) => always.includes(name) || native.capability[name] === true),
     mechanisms: ["NULL", "PLAIN", ...(native.capability.curve === true ? ["CURVE"] : [])],
-    bindSync: true,
     peerEvents: ["tcp", "ipc"],
     peerRoutingIds: false,
     disconnectReasons: false,

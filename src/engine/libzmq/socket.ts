@@ -2,10 +2,13 @@ import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import { SocketType, type SocketTypeName } from "../../core/socket-type.js";
 import {
   type EngineCloseResult,
+  type EngineEndpoints,
+  type EngineEventLoop,
   type EngineListener,
   type EngineOptions,
   type EngineSocket,
   type EngineStats,
+  type EngineSubscriptions,
   OfferResult,
   type OutgoingMessage,
 } from "../engine.js";
@@ -40,7 +43,17 @@ const TYPE_NAMES = Object.fromEntries(
 
 function ignore(): void {}
 
-export class LibzmqSocket implements EngineSocket, Ticking {
+export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventLoop, Ticking {
+  readonly endpoints: EngineEndpoints = this;
+  readonly eventLoop: EngineEventLoop = this;
+  readonly subscriptions: EngineSubscriptions | undefined;
+  readonly relaySource = undefined;
+  readonly relaySink = undefined;
+  readonly directed = undefined;
+  readonly peerQueues = undefined;
+  readonly policing = undefined;
+  readonly properties = undefined;
+  readonly retirement = undefined;
   readonly #shared: Shared;
   readonly #native: NativeSocket;
   readonly #disown: () => void;
@@ -48,10 +61,10 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   readonly #options: Record<string, unknown>;
   readonly #peers: PeerTable;
   readonly #receiver: Receiver;
-  readonly #endpoints: Endpoints;
+  readonly #nativeEndpoints: Endpoints;
   readonly #sender: Sender;
   /** PUB opened as XPUB, whose received messages are subscriptions. */
-  readonly #subscriptions: boolean;
+  readonly #isPublisher: boolean;
   readonly #zapDomain: string | undefined;
   /** XSUB, whose messages are mostly subscriptions. */
   readonly #requests: boolean;
@@ -63,7 +76,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   /** Holds the process where there is no monitor to read. */
   #keepAlive: NodeJS.Timeout | undefined;
   #stopTicking: () => void = ignore;
-  #held = false;
+  #referenced = false;
   #inproc = false;
   #hasDisconnected = false;
   #closed = false;
@@ -88,10 +101,10 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     const publishes = type === SocketType.Publisher || type === SocketType.XPublisher;
     const noDrop = publishes && options.noDrop === true;
     const routes = type === SocketType.Router || type === SocketType.Stream;
-    this.#subscriptions = type === SocketType.Publisher && options.conflate !== true;
+    this.#isPublisher = type === SocketType.Publisher && options.conflate !== true;
 
     const chosen = nativeOptions(options);
-    if (this.#subscriptions) chosen.verbosity = "allSubsUnsubs";
+    if (this.#isPublisher) chosen.verbosity = "allSubsUnsubs";
     if (noDrop) chosen.noDrop = true;
     if (type === SocketType.Router) chosen.mandatory = true;
     const authenticate = listener.engineAuthenticate;
@@ -99,7 +112,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     const domain = this.#zapDomain ?? options.zapDomain;
     if (typeof domain === "string") chosen.zapDomain = domain;
 
-    const NativeClass = shared.native[this.#subscriptions ? "XPublisher" : TYPE_NAMES[type]];
+    const NativeClass = shared.native[this.#isPublisher ? "XPublisher" : TYPE_NAMES[type]];
     for (const name of ["sendTimeout", "receiveTimeout"]) if (name in NativeClass.prototype) chosen[name] = 0;
     try {
       this.#native = new NativeClass({ ...chosen, context: shared.context });
@@ -114,13 +127,14 @@ export class LibzmqSocket implements EngineSocket, Ticking {
         throw error;
       }
     }
+    this.subscriptions = type === SocketType.Subscriber ? this.#native : undefined;
     this.#disown = closeWithOwner(this, { socket: this.#native, observer: undefined });
     // REQ and REP take turns: nothing is read ahead of the program, or sent without a look.
     const alternates = type === SocketType.Request || type === SocketType.Reply;
     this.#receiver = new Receiver(
       this.#native,
       alternates ? 1 : MAX_BATCH,
-      this.#subscriptions
+      this.#isPublisher
         ? this.#receiverOnSubscription
         : alternates
           ? this.#receiverOnTurn
@@ -136,29 +150,29 @@ export class LibzmqSocket implements EngineSocket, Ticking {
       alternates ? 0 : undefined,
     );
     this.#peers = new PeerTable(type === SocketType.Stream);
-    this.#endpoints = new Endpoints(this.#native, shared.releases);
+    this.#nativeEndpoints = new Endpoints(this.#native, shared.releases);
   }
 
   async bind(endpoint: string): Promise<string> {
     this.#startMonitor(endpoint);
-    const resolved = await this.#endpoints.bind(endpoint);
-    this.#updateHold();
+    const resolved = await this.#nativeEndpoints.bind(endpoint);
+    this.#updateRef();
     return resolved;
   }
 
   bindSync(endpoint: string): string {
     this.#startMonitor(endpoint);
-    const resolved = this.#endpoints.bindSync(endpoint);
-    this.#updateHold();
+    const resolved = this.#nativeEndpoints.bindSync(endpoint);
+    this.#updateRef();
     return resolved;
   }
 
   async unbind(endpoint: string): Promise<void> {
     this.#monitor?.hold(true);
     try {
-      await this.#endpoints.unbind(endpoint);
+      await this.#nativeEndpoints.unbind(endpoint);
     } finally {
-      this.#updateHold();
+      this.#updateRef();
     }
   }
 
@@ -194,7 +208,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   }
 
   take(): Buffer[] | undefined {
-    return this.#subscriptions ? undefined : this.#receiver.take();
+    return this.#isPublisher ? undefined : this.#receiver.take();
   }
 
   discard(): number {
@@ -206,7 +220,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   }
 
   get readable(): boolean {
-    if (this.#subscriptions) return false;
+    if (this.#isPublisher) return false;
     return this.#receiver.length > 0 || (!this.#closed && !this.#receiver.busy && this.#native.readable);
   }
 
@@ -215,14 +229,6 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     const writable = this.#sender.writable;
     this.#wakeReader();
     return writable;
-  }
-
-  subscribe(prefix: Uint8Array | string): void {
-    this.#native.subscribe(prefix);
-  }
-
-  unsubscribe(prefix: Uint8Array | string): void {
-    this.#native.unsubscribe(prefix);
   }
 
   setOption(name: string, value: unknown): void {
@@ -237,19 +243,27 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     else if (name === "receiveHighWaterMark") this.#receiver.highWaterMark = Number(value);
   }
 
-  hold(on: boolean): void {
-    this.#held = on;
+  ref(): void {
     // A program can wait for events before there is an endpoint for them.
-    if (on) this.#observe();
-    this.#updateHold();
-    if (this.#subscriptions) this.#receiver.want(on);
+    this.#observe();
+    this.#setReferenced(true);
+  }
+
+  unref(): void {
+    this.#setReferenced(false);
+  }
+
+  #setReferenced(on: boolean): void {
+    this.#referenced = on;
+    this.#updateRef();
+    if (this.#isPublisher) this.#receiver.want(on);
   }
 
   stats(): EngineStats {
     return {
       peers: this.#peers.connected,
       reconnects: this.#peers.reconnects,
-      queuedIn: this.#subscriptions ? 0 : this.#receiver.length,
+      queuedIn: this.#isPublisher ? 0 : this.#receiver.length,
       queuedOut: this.#sender.queued === 0 ? undefined : this.#sender.queued,
     };
   }
@@ -263,7 +277,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     return closeNative({
       native: this.#native,
       monitor: this.#monitor,
-      endpoints: this.#endpoints,
+      endpoints: this.#nativeEndpoints,
       inproc: this.#inproc,
       hasDisconnected: this.#hasDisconnected,
       answers: this.#answers,
@@ -289,7 +303,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
     this.#listen();
     this.#monitor?.tick();
     this.#shared.zap.poll();
-    if (this.#subscriptions) this.#receiver.poll();
+    if (this.#isPublisher) this.#receiver.poll();
   }
 
   /** Has libzmq handle what its other threads and sockets have told this one; a native wait does that by itself. */
@@ -308,7 +322,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
   }
 
   #setNative(name: string, value: unknown): void {
-    if (name === "conflate" && this.#subscriptions) {
+    if (name === "conflate" && this.#isPublisher) {
       throw new NotSupportedError(
         "The libzmq engine takes the option conflate of Publisher at construction only",
       );
@@ -351,7 +365,7 @@ export class LibzmqSocket implements EngineSocket, Ticking {
 
   #readSubscriptions = (): void => {
     if (this.#closed) return;
-    if (this.#held) this.#receiver.want(true);
+    if (this.#referenced) this.#receiver.want(true);
     else this.#receiver.poll();
   };
 
@@ -376,20 +390,20 @@ export class LibzmqSocket implements EngineSocket, Ticking {
       );
       this.#disown(); // The monitor sees to it from here.
     }
-    this.#updateHold();
+    this.#updateRef();
   }
 
-  #updateHold(): void {
-    const holds = this.#held || this.#endpoints.bound > 0;
-    this.#monitor?.hold(holds || this.#closed);
+  #updateRef(): void {
+    const isReferenced = this.#referenced || this.#nativeEndpoints.bound > 0;
+    this.#monitor?.hold(isReferenced || this.#closed);
     clearInterval(this.#keepAlive);
-    const alive = holds && !this.#closed && this.#monitor === undefined;
+    const alive = isReferenced && !this.#closed && this.#monitor === undefined;
     this.#keepAlive = alive ? setInterval(ignore, 2 ** 31 - 1) : undefined;
-    this.#shared.zap.hold(this, holds && !this.#closed);
+    this.#shared.zap.hold(this, isReferenced && !this.#closed);
   }
 
   #monitorOnEvent = (event: NativeEvent): void => {
-    if (event.type === "close" && event.address !== undefined) this.#endpoints.released(event.address);
+    if (event.type === "close" && event.address !== undefined) this.#nativeEndpoints.released(event.address);
     // A new peer's pipe waits for this thread's next call into libzmq; until then a bound SUB that nobody
     // reads sends no subscriptions, and a ROUTER does not know its peer.
     // (A bare look at `readable` would take the edge from a waiting read, which then sleeps out its slice.)

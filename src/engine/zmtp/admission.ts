@@ -3,7 +3,7 @@
  * presents. This is the one place that knows the mechanisms; what one of them needs of the options is in `create`.
  */
 import { decodeZ85 } from "../../core/z85.js";
-import type { Announcement, EngineOptions, PeerCredentials } from "../engine.js";
+import type { EngineOptions, HandshakeProperty, PeerCredentials } from "../engine.js";
 import { encodeMetadata } from "./codec/metadata.js";
 import { CurveClient } from "./mechanism/curve-client.js";
 import { CurveServer } from "./mechanism/curve-server.js";
@@ -88,7 +88,7 @@ export function mechanismOptions(
   options: EngineOptions,
   wireName: string,
   asks: boolean,
-  property?: Announcement,
+  property?: HandshakeProperty,
 ): MechanismOptions {
   const properties: [string, Uint8Array][] = [["Socket-Type", Buffer.from(wireName)]];
   if (wireName === "REQ" || wireName === "DEALER" || wireName === "ROUTER") {

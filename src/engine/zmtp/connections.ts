@@ -7,7 +7,7 @@
  *                  +--> end: an accepted pipe ends with it, a dialled one waits for the next
  */
 import { type ShoalError, TransportError } from "../../core/errors.js";
-import type { PeerCredentials } from "../engine.js";
+import type { PeerCredentials, PeerPolicy, Policing } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import type { Admission } from "./admission.js";
 import { Connection, type ConnectionEffects } from "./connection.js";
@@ -45,7 +45,7 @@ interface Carried {
   fault: ShoalError | undefined;
 }
 
-export class Connections implements ConnectionEffects {
+export class Connections implements ConnectionEffects, Policing {
   readonly #state: SocketState;
   readonly #peers: Peers;
   readonly #admission: Admission;
@@ -101,8 +101,11 @@ export class Connections implements ConnectionEffects {
     else dialling.connection = connection;
   }
 
-  /** Ends those of the peers that `match` picks. @returns how many */
-  revoke(match: (peer: PeerCredentials) => boolean): number {
+  police(policy: PeerPolicy): void {
+    this.#peers.police(policy);
+  }
+
+  disconnectPeers(match: (peer: PeerCredentials) => boolean): number {
     let count = 0;
     for (const [connection, { pipe }] of [...this.#all]) {
       if (pipe === undefined || !match(this.#credentialsOf(connection))) continue;

@@ -11,6 +11,7 @@
  * Each attempt resolves the name again. A pipe that outlives its connections carries on with the next one.
  */
 import { type ShoalError, TransportError } from "../../core/errors.js";
+import type { EngineEndpoints } from "../engine.js";
 import type { Admission } from "./admission.js";
 import type { Connection } from "./connection.js";
 import type { Connections, Dialling } from "./connections.js";
@@ -29,7 +30,7 @@ interface EndpointAcceptor extends Acceptor {
   endpoint: string;
 }
 
-export class Endpoints {
+export class Endpoints implements EngineEndpoints {
   readonly #state: SocketState;
   readonly #peers: Peers;
   readonly #admission: Admission;
@@ -40,6 +41,8 @@ export class Endpoints {
   readonly #dialers = new Set<Dialer>();
   #stopped = false;
   #reconnects = 0;
+  /** Endpoints bound and connected, and those about to be bound. */
+  #attached = 0;
 
   constructor(state: SocketState, peers: Peers, admission: Admission, connections: Connections) {
     this.#state = state;
@@ -54,15 +57,30 @@ export class Endpoints {
     return this.#listeners.size;
   }
 
+  /** Whether the socket is bound or connected, or about to be bound. */
+  get attached(): boolean {
+    return this.#attached > 0;
+  }
+
   /** Connections that were made again. */
   get reconnects(): number {
     return this.#reconnects;
   }
 
   async bind(endpoint: string): Promise<string> {
+    this.#attached += 1;
+    try {
+      return await this.#bind(endpoint);
+    } catch (error) {
+      this.#attached -= 1;
+      throw error;
+    }
+  }
+
+  async #bind(endpoint: string): Promise<string> {
     this.#admission.mechanism();
     const transport = TRANSPORTS.get(schemeOf(endpoint));
-    if (transport === undefined) return this.bindSync(endpoint);
+    if (transport === undefined) return this.#bindSync(endpoint);
     const acceptor = this.#acceptor();
     let listener: Listener;
     try {
@@ -80,6 +98,12 @@ export class Endpoints {
   }
 
   bindSync(endpoint: string): string {
+    const resolved = this.#bindSync(endpoint);
+    this.#attached += 1;
+    return resolved;
+  }
+
+  #bindSync(endpoint: string): string {
     this.#admission.mechanism();
     const transport = TRANSPORTS.get(schemeOf(endpoint));
     const acceptor = this.#acceptor();
@@ -98,6 +122,7 @@ export class Endpoints {
   }
 
   async unbind(endpoint: string): Promise<void> {
+    this.#attached -= 1;
     const { effects } = this.#state;
     for (const [listener, given] of this.#listeners) {
       if (given !== endpoint && listener.endpoint !== endpoint) continue;
@@ -114,6 +139,11 @@ export class Endpoints {
   }
 
   connect(endpoint: string, routingId: string | undefined): void {
+    this.#connect(endpoint, routingId);
+    this.#attached += 1;
+  }
+
+  #connect(endpoint: string, routingId: string | undefined): void {
     this.#admission.mechanism();
     const { names, options, type } = this.#state;
     const transport = TRANSPORTS.get(schemeOf(endpoint));
@@ -137,8 +167,8 @@ export class Endpoints {
     dialer.start();
   }
 
-  /** What waits for the peer still leaves, within the socket's linger. @returns whether there was anything to disconnect */
-  disconnect(endpoint: string): boolean {
+  /** What waits for the peer still leaves, within the socket's linger. */
+  disconnect(endpoint: string): void {
     let found = this.#inproc.disconnect(endpoint);
     for (const dialer of [...this.#dialers]) {
       if (dialer.endpoint !== endpoint || dialer.leaving) continue;
@@ -150,7 +180,10 @@ export class Endpoints {
       if (pipe !== undefined) this.#peers.end(pipe, "local");
       connection?.close("local"); // While it shakes hands, the pipe does not know it.
     }
-    return found;
+    if (!found) {
+      throw new TransportError("ENOENT", `Cannot disconnect from ${endpoint}: not connected`, { endpoint });
+    }
+    this.#attached -= 1;
   }
 
   /** Whether it is still dialled, or connected. */

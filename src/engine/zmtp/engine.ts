@@ -16,7 +16,6 @@ const SCHEMES: readonly string[] = [...TRANSPORTS.keys(), "inproc"];
 const CAPABILITIES: EngineCapabilities = Object.freeze({
   transports: SCHEMES,
   mechanisms: MECHANISM_NAMES,
-  bindSync: true,
   peerEvents: SCHEMES,
   peerRoutingIds: true,
   disconnectReasons: true,

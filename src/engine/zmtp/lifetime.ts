@@ -8,6 +8,7 @@
  * allows. When the program calls `process.exit`, nothing can be waited for: what a connection can take at once is handed to
  * the kernel. If the process does not end for a while, a warning names the cause, as that of the package `zeromq` does.
  */
+import type { EngineEventLoop } from "../engine.js";
 
 /** The longest delay of a timer, in ms. */
 const FOREVER = 2_147_483_647;
@@ -18,22 +19,33 @@ const SILENCE = 500;
  * Holds the process while there is a reason. It lets go at the end of the turn only, since a program that receives in a
  * loop gives up its reason to wait and has it again for every message.
  */
-export class EventLoopRef {
+export class EventLoopRef implements EngineEventLoop {
   #timer: NodeJS.Timeout | undefined = undefined;
   #held = false;
   #scheduled = false;
   #ended = false;
+  #referenced = false;
   readonly #reasons: () => boolean;
 
-  /** @param reasons whether there is a reason now */
+  /** @param reasons whether there is a reason now, `ref` not counted */
   constructor(reasons: () => boolean) {
     this.#reasons = reasons;
+  }
+
+  ref(): void {
+    this.#referenced = true;
+    this.changed();
+  }
+
+  unref(): void {
+    this.#referenced = false;
+    this.changed();
   }
 
   /** A reason may have come or gone. */
   changed(): void {
     if (this.#ended) return;
-    if (this.#reasons()) {
+    if (this.#referenced || this.#reasons()) {
       if (this.#held) return;
       this.#held = true;
       if (this.#timer === undefined) this.#timer = setInterval(nothing, FOREVER);
@@ -54,7 +66,7 @@ export class EventLoopRef {
 
   #release = (): void => {
     this.#scheduled = false;
-    if (!this.#held || this.#reasons()) return;
+    if (!this.#held || this.#referenced || this.#reasons()) return;
     this.#held = false;
     this.#timer?.unref();
   };

@@ -12,7 +12,7 @@
  * the peer was there.
  */
 import type { ShoalError } from "../../core/errors.js";
-import type { PeerPolicy } from "../engine.js";
+import type { HandshakeProperty, PeerPolicy, PeerProperties } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import type { Fault, Metadata } from "./mechanism/mechanism.js";
 import { patienceOf, pipeOptions } from "./options.js";
@@ -33,7 +33,7 @@ interface Leaving {
   readonly timer: NodeJS.Timeout | undefined;
 }
 
-export class Peers {
+export class Peers implements PeerProperties {
   readonly #state: SocketState;
   /** What peers may have in the receive queues together. */
   readonly #budget: ReceiveBudget;
@@ -62,6 +62,10 @@ export class Peers {
   /** What peers may do. */
   get policy(): PeerPolicy {
     return this.#policy;
+  }
+
+  announce(property: HandshakeProperty): void {
+    this.#state.property = property;
   }
 
   police(policy: PeerPolicy): void {
@@ -257,7 +261,7 @@ export class Peers {
   }
 
   #reportProperty({ peer }: Pipe, joined: boolean): void {
-    if (peer?.property !== undefined) this.#state.property?.heard(peer.property, joined);
+    if (peer?.property !== undefined) this.#state.property?.onPeerProperty(peer.property, joined);
   }
 
   /** Takes a pipe out of use; what it received can still be taken. */

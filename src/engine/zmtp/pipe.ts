@@ -271,17 +271,17 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#stir();
   }
 
-  /** Whether several messages of `run` are better sent together: with a frame in front of each, only small ones are. */
+  /** Whether several messages of `batch` are better sent together: with a frame in front of each, only small ones are. */
   sendsAtOnce({ first, start, end, messages }: FrameBatch): boolean {
     if (first === undefined) return true;
     const size = end - start + messages * (first.length + SHORT_HEADER);
     return size <= SLAB_SIZE && end - start < messages * BY_REFERENCE;
   }
 
-  /** Queues `count` messages from the front of `run`; only as many as `roomFor` returned. */
-  sendFront(run: FrameBatch, count: number): void {
-    const { bytes, start, first, pooled } = run;
-    this.sendRange(bytes, start, takeFront(run, count), count, first, pooled);
+  /** Queues `count` messages from the front of `batch`; only as many as `roomFor` returned. */
+  sendFront(batch: FrameBatch, count: number): void {
+    const { bytes, start, first, pooled } = batch;
+    this.sendRange(bytes, start, takeFront(batch, count), count, first, pooled);
   }
 
   /**
@@ -333,9 +333,9 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   }
 
   /** The next messages as they came, up to `max`; only when there is one. */
-  takeEncoded(max: number, first?: Buffer): FrameBatch {
+  takeBatch(max: number, first?: Buffer): FrameBatch {
     const meter = this.#meter;
-    const messages = this.in.takeEncoded(
+    const messages = this.in.takeBatch(
       meter === undefined ? max : Math.max(1, Math.min(max, meter.messages)),
       first,
     );

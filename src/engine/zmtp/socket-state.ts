@@ -1,6 +1,6 @@
 /** What the parts of one socket share: types only, so that no part has to import another for them. */
 import type { SocketTypeName } from "../../core/socket-type.js";
-import type { Announcement, PeerCredentials } from "../engine.js";
+import type { HandshakeProperty, PeerCredentials } from "../engine.js";
 import type { SocketEvent } from "../events.js";
 import type { InprocNames } from "./inproc-names.js";
 import type { PipeEffects } from "./pipe.js";
@@ -30,7 +30,7 @@ export interface SocketState {
   readonly routing: Routing;
   readonly effects: SocketEffects;
   /** The property that each handshake carries in addition to the socket's type and identity. */
-  property: Announcement | undefined;
+  property: HandshakeProperty | undefined;
   /** The socket closes: a pipe that has sent everything waits for no further link. */
   closing: boolean;
 }

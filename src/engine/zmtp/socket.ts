@@ -5,26 +5,28 @@
  *   offer -> routing -> pipe.out -> link -> peer
  *   take  <- routing <- pipe.in  <- link <- peer
  */
-import { TransportError } from "../../core/errors.js";
 import { type SocketType, type SocketTypeName, SocketType as Types } from "../../core/socket-type.js";
-import {
-  type Announcement,
-  type EngineCloseResult,
-  type EngineListener,
-  type EngineOptions,
-  type EngineSocket,
-  type EngineStats,
+import type {
+  DirectedSending,
+  EngineCloseResult,
+  EngineListener,
+  EngineOptions,
+  EngineSocket,
+  EngineStats,
+  EngineSubscriptions,
   OfferResult,
-  type OutgoingMessage,
-  type PeerCredentials,
-  type PeerPolicy,
+  OutgoingMessage,
+  PeerProperties,
+  PeerQueues,
+  Policing,
+  RelaySink,
+  RelaySource,
+  Retirement,
 } from "../engine.js";
 import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
-import type { FrameBatch } from "../frame-batch.js";
 import { hideSecrets } from "../secrets.js";
-import type { EngineSubscriber } from "../subscriber.js";
 import { Admission } from "./admission.js";
-import { Closing, type SocketParts } from "./closing.js";
+import { Closing, Retiring, type SocketParts } from "./closing.js";
 import { Connections } from "./connections.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
@@ -43,28 +45,28 @@ const TYPE_NAMES = Object.fromEntries(Object.entries(Types).map(([name, type]) =
   SocketTypeName
 >;
 
-/** The types whose messages can be taken, and sent, as they came. */
-const TAKES: readonly SocketTypeName[] = ["Pull", "Dealer", "Router", "Pair", "XSubscriber"];
-const OFFERS: readonly SocketTypeName[] = ["Push", "Dealer", "Router", "Pair", "XPublisher", "Publisher"];
-
 export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, Ending {
   readonly options: Record<string, unknown>;
-  readonly encoded: { readonly takes: boolean; readonly offers: boolean };
+  readonly endpoints: Endpoints;
+  readonly eventLoop: EventLoopRef;
+  readonly subscriptions: EngineSubscriptions | undefined;
+  readonly relaySource: RelaySource | undefined;
+  readonly relaySink: RelaySink | undefined;
+  readonly directed: DirectedSending | undefined;
+  readonly peerQueues: PeerQueues | undefined;
+  readonly policing: Policing;
+  readonly properties: PeerProperties;
+  readonly retirement: Retirement;
   readonly #listener: EngineListener;
   readonly #routing: Routing;
   readonly #state: SocketState;
   readonly #peers: Peers;
-  readonly #connections: Connections;
-  readonly #endpoints: Endpoints;
-  readonly #eventLoopRef: EventLoopRef;
+  readonly #parts: SocketParts;
   readonly #onClosed: () => void;
   readonly #blocky: () => boolean;
   #ending = false;
   #wantsRead = false;
   #wantsWrite = false;
-  #held = false;
-  /** Endpoints bound and connected, and those about to be bound. */
-  #attached = 0;
   readonly #forget: () => void;
   #closing: Closing | undefined = undefined;
   readonly #dropped = dropCounters(ENGINE_DROP_REASONS);
@@ -84,10 +86,15 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
     this.#onClosed = onClosed;
     this.#blocky = blocky;
     const typeName = TYPE_NAMES[type];
-    this.#routing = createRouting(typeName, this);
+    const routing = createRouting(typeName, this);
+    this.#routing = routing;
+    this.subscriptions = routing.subscriptions;
     // With `conflate` messages replace each other one by one.
-    const whole = options.conflate !== true;
-    this.encoded = { takes: whole && TAKES.includes(typeName), offers: whole && OFFERS.includes(typeName) };
+    const conflates = options.conflate === true;
+    this.relaySource = conflates ? undefined : routing.relaySource;
+    this.relaySink = conflates ? undefined : routing.relaySink;
+    this.directed = routing.directed;
+    this.peerQueues = routing.peerQueues;
     this.#state = {
       type: typeName,
       options: this.options,
@@ -96,57 +103,23 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
       get authenticate() {
         return listener.engineAuthenticate;
       },
-      routing: this.#routing,
+      routing,
       effects: this,
       property: undefined,
       closing: false,
     };
     const admission = new Admission(this.#state);
     this.#peers = new Peers(this.#state);
-    this.#connections = new Connections(this.#state, this.#peers, admission);
-    this.#endpoints = new Endpoints(this.#state, this.#peers, admission, this.#connections);
+    const connections = new Connections(this.#state, this.#peers, admission);
+    this.endpoints = new Endpoints(this.#state, this.#peers, admission, connections);
+    this.#parts = { state: this.#state, peers: this.#peers, connections, endpoints: this.endpoints };
+    this.properties = this.#peers;
+    this.policing = connections;
+    this.retirement = new Retiring(this.#parts);
     this.#forget = atProcessEnd(this);
-    this.#eventLoopRef = new EventLoopRef(
-      () =>
-        this.#held ||
-        this.#wantsRead ||
-        this.#wantsWrite ||
-        this.#endpoints.bound > 0 ||
-        this.#closing !== undefined,
+    this.eventLoop = new EventLoopRef(
+      () => this.#wantsRead || this.#wantsWrite || this.endpoints.bound > 0 || this.#closing !== undefined,
     );
-  }
-
-  async bind(endpoint: string): Promise<string> {
-    this.#attached += 1;
-    try {
-      return await this.#endpoints.bind(endpoint);
-    } catch (error) {
-      this.#attached -= 1;
-      throw error;
-    }
-  }
-
-  bindSync(endpoint: string): string {
-    const resolved = this.#endpoints.bindSync(endpoint);
-    this.#attached += 1;
-    return resolved;
-  }
-
-  unbind(endpoint: string): Promise<void> {
-    this.#attached -= 1;
-    return this.#endpoints.unbind(endpoint);
-  }
-
-  connect(endpoint: string, routingId: string | undefined): void {
-    this.#endpoints.connect(endpoint, routingId);
-    this.#attached += 1;
-  }
-
-  disconnect(endpoint: string): void {
-    if (!this.#endpoints.disconnect(endpoint)) {
-      throw new TransportError("ENOENT", `Cannot disconnect from ${endpoint}: not connected`, { endpoint });
-    }
-    this.#attached -= 1;
   }
 
   offer(message: OutgoingMessage): OfferResult {
@@ -155,23 +128,11 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
 
   wantWritable(on: boolean): void {
     this.#wantsWrite = on;
-    this.#eventLoopRef.changed();
+    this.eventLoop.changed();
   }
 
   take(): Buffer[] | undefined {
     return this.#routing.take();
-  }
-
-  subscriber(): EngineSubscriber | undefined {
-    return this.#routing.subscriber?.();
-  }
-
-  takeEncoded(max: number): FrameBatch | undefined {
-    return this.#routing.takeEncoded?.(max);
-  }
-
-  offerEncoded(messages: FrameBatch): OfferResult {
-    return this.#routing.offerEncoded?.(messages) ?? OfferResult.Mute;
   }
 
   discard(): number {
@@ -180,7 +141,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
 
   wantReadable(max: number): void {
     this.#wantsRead = max > 0;
-    this.#eventLoopRef.changed();
+    this.eventLoop.changed();
   }
 
   get readable(): boolean {
@@ -191,44 +152,11 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
     return this.#closing === undefined && this.#routing.writable;
   }
 
-  subscribe(prefix: Uint8Array | string): void {
-    this.#routing.subscribe(Buffer.from(prefix as string));
-  }
-
-  unsubscribe(prefix: Uint8Array | string): void {
-    this.#routing.unsubscribe(Buffer.from(prefix as string));
-  }
-
   setOption(name: string, value: unknown): void {
     assertSupported(name, value);
-    warnOfOption(name, value, this.#attached > 0);
+    warnOfOption(name, value, this.endpoints.attached);
     this.options[name] = value;
     if (isMark(name)) this.#peers.marksChanged();
-  }
-
-  disconnectPeers(match: (peer: PeerCredentials) => boolean): number {
-    return this.#connections.revoke(match);
-  }
-
-  police(policy: PeerPolicy): void {
-    this.#peers.police(policy);
-  }
-
-  announce(announcement: Announcement): void {
-    this.#state.property = announcement;
-  }
-
-  retire(hangUp: boolean): void {
-    this.#endpoints.stopListening();
-    this.#endpoints.stopDialling(false);
-    this.#connections.endHandshakes(() => false);
-    if (hangUp) this.#peers.halfClose();
-    this.changed();
-  }
-
-  hold(on: boolean): void {
-    this.#held = on;
-    this.#eventLoopRef.changed();
   }
 
   stats(): EngineStats {
@@ -236,17 +164,13 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
     for (const pipe of this.#peers.pipes) queuedOut += pipe.out.messages;
     return {
       peers: this.#peers.count,
-      reconnects: this.#endpoints.reconnects,
+      reconnects: this.endpoints.reconnects,
       queuedIn: this.#routing.queuedIn,
       queuedOut,
       invalid: this.#routing.invalid,
       late: this.#routing.late,
       dropped: { ...this.#dropped },
     };
-  }
-
-  queuedBytes(routingId: Uint8Array): number {
-    return this.#routing.pipeOf?.(routingId)?.out.heldBytes ?? 0;
   }
 
   close(linger: number): Promise<EngineCloseResult> {
@@ -256,11 +180,11 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
       this.#closing = new Closing(this.#parts, linger, (result) => {
         this.#closing = undefined;
         this.#forget();
-        this.#eventLoopRef.end();
+        this.eventLoop.end();
         this.#onClosed();
         resolve(result);
       });
-      this.#eventLoopRef.changed();
+      this.eventLoop.changed();
       this.#closing.start();
     });
   }
@@ -285,14 +209,14 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
     if (!this.#wantsRead || this.#closing !== undefined) return;
     this.#wantsRead = false;
     this.#listener.engineOnReadable();
-    this.#eventLoopRef.changed();
+    this.eventLoop.changed();
   }
 
   routingOnWritable(): void {
     if (!this.#wantsWrite || this.#closing !== undefined) return;
     this.#wantsWrite = false;
     this.#listener.engineOnWritable();
-    this.#eventLoopRef.changed();
+    this.eventLoop.changed();
   }
 
   routingOnEvent(event: SocketEvent): void {
@@ -320,7 +244,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
   }
 
   changed(): void {
-    this.#eventLoopRef.changed();
+    this.eventLoop.changed();
     this.#peers.proceed();
     this.#closing?.proceed();
   }
@@ -342,15 +266,6 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
 
   pipeOnCommand(pipe: Pipe, body: Buffer): void {
     if (pipe.link?.command?.(body) !== true && pipe.leaving === undefined) this.#routing.command(pipe, body);
-  }
-
-  get #parts(): SocketParts {
-    return {
-      state: this.#state,
-      peers: this.#peers,
-      connections: this.#connections,
-      endpoints: this.#endpoints,
-    };
   }
 
   #count(reason: EngineDropReason, messages: number, pipe?: Pipe): void {

@@ -60,7 +60,7 @@ export class ZapClient {
         engineAuthenticate: undefined,
       });
       const timer = setTimeout(() => settle(false), ANSWER_TIME).unref();
-      socket.connect(ZAP_ENDPOINT, undefined);
+      socket.endpoints.connect(ZAP_ENDPOINT, undefined);
       const { domain, address, mechanism } = peer;
       const request = ["", VERSION, REQUEST_ID, domain, address, identity, mechanism, ...credentialsOf(peer)];
       if (socket.offer(request) !== OfferResult.Accepted) settle(false);

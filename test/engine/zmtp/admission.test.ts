@@ -93,7 +93,7 @@ it("is let in by an engine's own listener that gives true, and by nothing else",
       engineAuthenticate: async () => answer as never,
     };
     const socket = selectEngine("zmtp").createContext({}, false).open(SocketType.Pull, {}, listener);
-    const endpoint = await socket.bind("tcp://127.0.0.1:*");
+    const endpoint = await socket.endpoints.bind("tcp://127.0.0.1:*");
     const push = world.push({ reconnectInterval: -1 });
     push.connect(endpoint);
     await until(() => failed || socket.stats().peers === 1, "the peer's fate");

@@ -110,7 +110,7 @@ test("reading stops when the bytes of what waits reach the mark, and goes on at 
   expect(link.pause).toHaveBeenCalledTimes(1);
   pipe.take();
   expect(link.resume).not.toHaveBeenCalled();
-  pipe.takeEncoded(1);
+  pipe.takeBatch(1);
   expect(link.resume).toHaveBeenCalledTimes(1);
 });
 

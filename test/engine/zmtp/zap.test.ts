@@ -32,7 +32,7 @@ function start(result: OfferResult = OfferResult.Accepted) {
         return result;
       },
       take: () => replies.shift(),
-      connect: vi.fn(),
+      endpoints: { connect: vi.fn() },
       wantReadable: vi.fn(),
       close,
     };

@@ -232,7 +232,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
   }
 
   /** The next messages as they came, up to `max` of one chunk; only when there is one. @param first as of `take` */
-  takeEncoded(max: number, first: Buffer | undefined): FrameBatch {
+  takeBatch(max: number, first: Buffer | undefined): FrameBatch {
     const run = this.#head as Run;
     const { bytes, position: start, end } = run;
     const most = Math.min(max, this.messages);

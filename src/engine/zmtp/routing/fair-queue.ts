@@ -45,10 +45,10 @@ export class FairQueue {
   }
 
   /** The next messages as they came: those of one chunk of the pipe whose turn it is. */
-  takeEncoded(max: number): FrameBatch | undefined {
+  takeBatch(max: number): FrameBatch | undefined {
     const pipe = this.next();
     if (pipe === undefined) return undefined;
-    const messages = pipe.takeEncoded(max);
+    const messages = pipe.takeBatch(max);
     this.advance(pipe);
     return messages;
   }

@@ -43,13 +43,13 @@ export class LoadBalancer {
   }
 
   /** Sends what there is room for: in turn, or all of it where only one pipe has room. @returns whether that was all */
-  sendEncoded(run: FrameBatch): boolean {
-    while (run.messages > 0) {
+  sendBatch(batch: FrameBatch): boolean {
+    while (batch.messages > 0) {
       const pipe = this.next();
       if (pipe === undefined) return false;
       const alone = this.#open.length === 1;
       this.#at += 1;
-      pipe.sendFront(run, alone && pipe.sendsAtOnce(run) ? pipe.roomFor(run.messages) : 1);
+      pipe.sendFront(batch, alone && pipe.sendsAtOnce(batch) ? pipe.roomFor(batch.messages) : 1);
     }
     return true;
   }

@@ -2,15 +2,14 @@
  * A peer of an XPUB that the program answers: a message goes into its pipe alone,
  * behind those for everybody. It ends with its connection; the next one subscribes anew.
  */
-import { OfferResult, type OutgoingMessage } from "../../engine.js";
-import type { EngineSubscriber } from "../../subscriber.js";
+import { type EngineSubscriber, OfferResult, type OutgoingMessage } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
 import type { SubscriptionIndex } from "./subscription-index.js";
 
 export class OneSubscriber implements EngineSubscriber {
   readonly #pipe: Pipe;
   readonly #index: SubscriptionIndex<Pipe>;
-  #told: (() => void) | undefined = undefined;
+  #onWritable: (() => void) | undefined = undefined;
   #ended = false;
 
   constructor(pipe: Pipe, index: SubscriptionIndex<Pipe>) {
@@ -29,20 +28,20 @@ export class OneSubscriber implements EngineSubscriber {
     return OfferResult.Accepted;
   }
 
-  wantWritable(told: () => void): void {
-    this.#told = told;
+  wantWritable(onWritable: () => void): void {
+    this.#onWritable = onWritable;
   }
 
   /** There is room again. */
-  tell(): void {
-    const told = this.#told;
-    this.#told = undefined;
-    told?.();
+  writable(): void {
+    const onWritable = this.#onWritable;
+    this.#onWritable = undefined;
+    onWritable?.();
   }
 
   /** Its connection is gone. */
   end(): void {
     this.#ended = true;
-    this.tell();
+    this.writable();
   }
 }

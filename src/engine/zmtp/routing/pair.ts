@@ -1,13 +1,13 @@
 /** PAIR: one peer, and no other while it is there (31/EXPAIR, The PAIR Socket Type). */
 
-import { OfferResult, type OutgoingMessage } from "../../engine.js";
+import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import type { FrameBatch } from "../../frame-batch.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
 import { FairQueue } from "./fair-queue.js";
 import { Routing } from "./routing.js";
 
-export class PairRouting extends Routing {
+export class PairRouting extends Routing implements RelaySource, RelaySink {
   #pipe: Pipe | undefined = undefined;
   readonly #in = new FairQueue();
 
@@ -57,11 +57,19 @@ export class PairRouting extends Routing {
     return OfferResult.Accepted;
   }
 
-  override offerEncoded(run: FrameBatch): OfferResult {
-    while (run.messages > 0) {
-      const fitting = this.#pipe?.roomFor(run.messages) ?? 0;
+  override get relaySource(): RelaySource {
+    return this;
+  }
+
+  override get relaySink(): RelaySink {
+    return this;
+  }
+
+  offerBatch(batch: FrameBatch): OfferResult {
+    while (batch.messages > 0) {
+      const fitting = this.#pipe?.roomFor(batch.messages) ?? 0;
       if (fitting === 0) return OfferResult.Mute;
-      this.#pipe?.sendFront(run, fitting);
+      this.#pipe?.sendFront(batch, fitting);
     }
     return OfferResult.Accepted;
   }
@@ -70,7 +78,7 @@ export class PairRouting extends Routing {
     return this.#in.take();
   }
 
-  override takeEncoded(max: number): FrameBatch | undefined {
-    return this.#in.takeEncoded(max);
+  takeBatch(max: number): FrameBatch | undefined {
+    return this.#in.takeBatch(max);
   }
 }

@@ -1,13 +1,13 @@
 /** PUSH, PULL and DEALER: out to the peers in turn, in from the peers in turn (30/PIPELINE, 28/REQREP). */
 
-import { OfferResult, type OutgoingMessage } from "../../engine.js";
+import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import type { FrameBatch } from "../../frame-batch.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue } from "./fair-queue.js";
 import { LoadBalancer } from "./load-balancer.js";
 import { Routing, type RoutingHost } from "./routing.js";
 
-export class PipelineRouting extends Routing {
+export class PipelineRouting extends Routing implements RelaySource, RelaySink {
   readonly #out = new LoadBalancer();
   readonly #in = new FairQueue();
   readonly #sends: boolean;
@@ -60,15 +60,23 @@ export class PipelineRouting extends Routing {
     return this.#out.send(message, undefined) === undefined ? OfferResult.Mute : OfferResult.Accepted;
   }
 
-  override offerEncoded(run: FrameBatch): OfferResult {
-    return this.#out.sendEncoded(run) ? OfferResult.Accepted : OfferResult.Mute;
+  override get relaySource(): RelaySource | undefined {
+    return this.#receives ? this : undefined;
+  }
+
+  override get relaySink(): RelaySink | undefined {
+    return this.#sends ? this : undefined;
+  }
+
+  offerBatch(batch: FrameBatch): OfferResult {
+    return this.#out.sendBatch(batch) ? OfferResult.Accepted : OfferResult.Mute;
   }
 
   take(): Buffer[] | undefined {
     return this.#in.take();
   }
 
-  override takeEncoded(max: number): FrameBatch | undefined {
-    return this.#in.takeEncoded(max);
+  takeBatch(max: number): FrameBatch | undefined {
+    return this.#in.takeBatch(max);
   }
 }

@@ -13,10 +13,17 @@
  */
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
 import { keyOf, slice } from "../../../core/memory.js";
-import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
+import {
+  type DirectedSending,
+  type EngineSubscriber,
+  type EngineSubscriptions,
+  OfferResult,
+  type OutgoingFrame,
+  type OutgoingMessage,
+  type RelaySink,
+} from "../../engine.js";
 import type { FrameBatch } from "../../frame-batch.js";
 import { bodyAt, frameEnd, skipMessages } from "../../frame-scan.js";
-import type { EngineSubscriber } from "../../subscriber.js";
 import { parseCommand } from "../codec/command.js";
 import { Encoder } from "../codec/encoder.js";
 import { takeFront } from "../codec/take-front.js";
@@ -45,7 +52,7 @@ interface Notice {
   readonly pipe: Pipe | undefined;
 }
 
-export class PublishRouting extends Routing {
+export class PublishRouting extends Routing implements RelaySink, DirectedSending, EngineSubscriptions {
   readonly #index = new SubscriptionIndex<Pipe>();
   /** The prefixes that peers asked for where the program decides (manual). */
   readonly #asked = new SubscriptionIndex<Pipe>();
@@ -106,7 +113,7 @@ export class PublishRouting extends Routing {
 
   override room(pipe: Pipe): void {
     super.room(pipe);
-    this.#subscribers.get(pipe)?.tell();
+    this.#subscribers.get(pipe)?.writable();
   }
 
   override messages(pipe: Pipe): void {
@@ -147,18 +154,30 @@ export class PublishRouting extends Routing {
     return OfferResult.Accepted;
   }
 
-  /** Neighbours that go to the same subscribers go to each of them as one stretch. */
-  override offerEncoded(run: FrameBatch): OfferResult {
-    const { bytes } = run;
-    while (run.messages > 0) {
-      const { start } = run;
+  override get relaySink(): RelaySink {
+    return this;
+  }
+
+  override get directed(): DirectedSending | undefined {
+    return this.#tells ? this : undefined;
+  }
+
+  override get subscriptions(): EngineSubscriptions | undefined {
+    return this.#tells ? this : undefined;
+  }
+
+  /** Neighbours that go to the same subscribers go to each of them together. */
+  offerBatch(batch: FrameBatch): OfferResult {
+    const { bytes } = batch;
+    while (batch.messages > 0) {
+      const { start } = batch;
       let matched = this.#matchAt(bytes, start);
       let count = 1;
-      if (this.#index.isUniform && this.host.options.invertMatching !== true) count = run.messages;
-      else if (run.messages > 1) {
+      if (this.#index.isUniform && this.host.options.invertMatching !== true) count = batch.messages;
+      else if (batch.messages > 1) {
         matched = [...matched];
         let next = skipMessages(bytes, start, 1);
-        while (count < run.messages && isSame(matched, this.#matchAt(bytes, next))) {
+        while (count < batch.messages && isSame(matched, this.#matchAt(bytes, next))) {
           count += 1;
           next = skipMessages(bytes, next, 1);
         }
@@ -168,7 +187,7 @@ export class PublishRouting extends Routing {
         if (count === 0) return OfferResult.Mute;
       }
       fanOut(
-        { bytes, start, end: takeFront(run, count), count, memory: run.pooled },
+        { bytes, start, end: takeFront(batch, count), count, memory: batch.pooled },
         matched,
         this.#encoder,
         this.host,
@@ -198,7 +217,7 @@ export class PublishRouting extends Routing {
     return notice.frames;
   }
 
-  override subscriber(): EngineSubscriber | undefined {
+  sender(): EngineSubscriber | undefined {
     const pipe = this.#last;
     if (pipe?.link === undefined || pipe.ended) return undefined;
     let subscriber = this.#subscribers.get(pipe);
@@ -216,11 +235,11 @@ export class PublishRouting extends Routing {
   }
 
   /** Manual: the peer of the last notice gets the prefix. */
-  override subscribe(prefix: Buffer): void {
+  subscribe(prefix: Buffer): void {
     if (this.#last !== undefined && !this.#last.ended) this.#index.add(keyOf(prefix), this.#last);
   }
 
-  override unsubscribe(prefix: Buffer): void {
+  unsubscribe(prefix: Buffer): void {
     if (this.#last !== undefined) this.#index.remove(keyOf(prefix), this.#last);
   }
 

@@ -12,7 +12,14 @@
 
 import { allocate, keyOf } from "../../../core/memory.js";
 import { randomStart } from "../../../core/random.js";
-import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
+import {
+  OfferResult,
+  type OutgoingFrame,
+  type OutgoingMessage,
+  type PeerQueues,
+  type RelaySink,
+  type RelaySource,
+} from "../../engine.js";
 import { MORE } from "../../frame.js";
 import type { FrameBatch } from "../../frame-batch.js";
 import { bodyAt, frameEnd } from "../../frame-scan.js";
@@ -26,7 +33,7 @@ import { Routing } from "./routing.js";
 /** Bytes of an Identity at most (37/ZMTP, The Identity Property). */
 const MAX_IDENTITY = 255;
 
-export class RouterRouting extends Routing {
+export class RouterRouting extends Routing implements RelaySource, RelaySink, PeerQueues {
   readonly #in = new FairQueue();
   /** By the id's bytes, as a string of one character a byte. */
   readonly #byId = new Map<string, Pipe>();
@@ -96,24 +103,36 @@ export class RouterRouting extends Routing {
     return OfferResult.Accepted;
   }
 
-  /** Neighbours that go to the same peer go as one stretch. */
-  override offerEncoded(run: FrameBatch): OfferResult {
-    const { bytes, first, pooled, own } = run;
-    while (run.messages > 0) {
+  override get relaySource(): RelaySource | undefined {
+    return this;
+  }
+
+  override get relaySink(): RelaySink | undefined {
+    return this;
+  }
+
+  override get peerQueues(): PeerQueues {
+    return this;
+  }
+
+  /** Neighbours that go to the same peer go together. */
+  offerBatch(batch: FrameBatch): OfferResult {
+    const { bytes, first, pooled, own } = batch;
+    while (batch.messages > 0) {
       // The id is the frame in front of them all, or the first of each.
-      const { start } = run;
+      const { start } = batch;
       const rest = first === undefined ? frameEnd(bytes, start) : start;
       const pipe = this.#byId.get(
         first === undefined ? keyOf(bytes, bodyAt(bytes, start), rest) : keyOf(first),
       );
       const addressed = first !== undefined || ((bytes[start] as number) & MORE) !== 0;
-      const same = first !== undefined ? run.messages : own && addressed ? countSameRoutingId(run) : 1;
+      const same = first !== undefined ? batch.messages : own && addressed ? countSameRoutingId(batch) : 1;
       const fitting = addressed ? (pipe?.roomFor(same) ?? 0) : 0;
       if (pipe === undefined || fitting === 0) {
-        takeFront(run, 1);
+        takeFront(batch, 1);
         return pipe === undefined || !addressed ? OfferResult.Unroutable : OfferResult.PeerFull;
       }
-      const end = first === undefined ? takeStrippingRoutingId(run, fitting) : takeFront(run, fitting);
+      const end = first === undefined ? takeStrippingRoutingId(batch, fitting) : takeFront(batch, fitting);
       pipe.sendRange(bytes, rest, end, fitting, undefined, pooled);
     }
     return OfferResult.Accepted;
@@ -127,16 +146,16 @@ export class RouterRouting extends Routing {
     return message;
   }
 
-  override takeEncoded(max: number): FrameBatch | undefined {
+  takeBatch(max: number): FrameBatch | undefined {
     const pipe = this.#in.next();
     if (pipe === undefined) return undefined;
-    const messages = pipe.takeEncoded(max, pipe.routingId);
+    const messages = pipe.takeBatch(max, pipe.routingId);
     this.#in.advance(pipe);
     return messages;
   }
 
-  override pipeOf(id: Uint8Array): Pipe | undefined {
-    return this.find(id);
+  queuedBytes(routingId: Uint8Array): number {
+    return this.find(routingId)?.out.heldBytes ?? 0;
   }
 
   protected find(id: OutgoingFrame): Pipe | undefined {

@@ -9,10 +9,16 @@
  */
 import { InvalidMessageError } from "../../../core/errors.js";
 import type { SocketTypeName } from "../../../core/socket-type.js";
-import type { OfferResult, OutgoingMessage } from "../../engine.js";
+import type {
+  DirectedSending,
+  EngineSubscriptions,
+  OfferResult,
+  OutgoingMessage,
+  PeerQueues,
+  RelaySink,
+  RelaySource,
+} from "../../engine.js";
 import type { EngineDropReason, SocketEvent } from "../../events.js";
-import type { FrameBatch } from "../../frame-batch.js";
-import type { EngineSubscriber } from "../../subscriber.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { CloseReason, Peer, Pipe } from "../pipe.js";
 
@@ -55,14 +61,28 @@ export abstract class Routing {
   abstract get writable(): boolean;
   abstract offer(message: OutgoingMessage): OfferResult;
   abstract take(): Buffer[] | undefined;
-  /** The pipe of the peer with this routing id (ROUTER). */
-  pipeOf?(id: Uint8Array): Pipe | undefined;
-  /** Who sent the message taken last (XPUB). */
-  subscriber?(): EngineSubscriber | undefined;
-  /** As `take`, undecoded; where the type receives messages that are passed on as they are. */
-  takeEncoded?(max: number): FrameBatch | undefined;
-  /** As `offer`: takes from the front what there is room for. One that is refused is taken off, too. */
-  offerEncoded?(run: FrameBatch): OfferResult;
+
+  // Facets of the socket (engine.ts); a routing that has one is it itself.
+
+  get subscriptions(): EngineSubscriptions | undefined {
+    return undefined;
+  }
+
+  get relaySource(): RelaySource | undefined {
+    return undefined;
+  }
+
+  get relaySink(): RelaySink | undefined {
+    return undefined;
+  }
+
+  get directed(): DirectedSending | undefined {
+    return undefined;
+  }
+
+  get peerQueues(): PeerQueues | undefined {
+    return undefined;
+  }
 
   /** Whether a peer may join; asked before its pipe is added. */
   refuse(_peer: Peer, _pipe: Pipe | undefined): Fault | undefined {
@@ -105,10 +125,6 @@ export abstract class Routing {
 
   /** SUBSCRIBE or CANCEL has come. */
   command(_pipe: Pipe, _body: Buffer): void {}
-
-  subscribe(_prefix: Buffer): void {}
-
-  unsubscribe(_prefix: Buffer): void {}
 
   get invalid(): number {
     return this.#invalid;

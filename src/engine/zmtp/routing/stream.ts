@@ -7,6 +7,15 @@ import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../eng
 import { RouterRouting } from "./router.js";
 
 export class StreamRouting extends RouterRouting {
+  /** What passes here is not framed. */
+  override get relaySource(): undefined {
+    return undefined;
+  }
+
+  override get relaySink(): undefined {
+    return undefined;
+  }
+
   override offer(message: OutgoingMessage): OfferResult {
     if (!Array.isArray(message) || message.length < 2) return OfferResult.Unroutable;
     const pipe = this.find(message[0] as OutgoingFrame);

@@ -12,7 +12,13 @@
  */
 import { SteadyMap } from "../../../core/collections/steady-map.js";
 import { keyOf } from "../../../core/memory.js";
-import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../../engine.js";
+import {
+  type EngineSubscriptions,
+  OfferResult,
+  type OutgoingFrame,
+  type OutgoingMessage,
+  type RelaySource,
+} from "../../engine.js";
 import { commandFrame, messageFrame } from "../../frame.js";
 import type { FrameBatch } from "../../frame-batch.js";
 import { encodeCommand } from "../codec/command.js";
@@ -21,7 +27,7 @@ import { FairQueue } from "./fair-queue.js";
 import { LengthSet } from "./length-set.js";
 import { Routing, type RoutingHost } from "./routing.js";
 
-export class SubscribeRouting extends Routing {
+export class SubscribeRouting extends Routing implements RelaySource, EngineSubscriptions {
   readonly #in = new FairQueue();
   /** How often the program asked for each prefix; one character a byte. */
   readonly #prefixes = new SteadyMap<number>();
@@ -102,11 +108,19 @@ export class SubscribeRouting extends Routing {
   }
 
   /** XSUB. */
-  override takeEncoded(max: number): FrameBatch | undefined {
-    return this.#in.takeEncoded(max);
+  override get relaySource(): RelaySource | undefined {
+    return this.#filters ? undefined : this;
   }
 
-  override subscribe(prefix: Buffer): void {
+  override get subscriptions(): EngineSubscriptions | undefined {
+    return this.#filters ? this : undefined;
+  }
+
+  takeBatch(max: number): FrameBatch | undefined {
+    return this.#in.takeBatch(max);
+  }
+
+  subscribe(prefix: Buffer): void {
     const key = keyOf(prefix);
     const count = this.#prefixes.get(key) ?? 0;
     this.#prefixes.set(key, count + 1);
@@ -114,7 +128,7 @@ export class SubscribeRouting extends Routing {
     for (const pipe of this.pipes) this.#tell(pipe, true, key, count === 0);
   }
 
-  override unsubscribe(prefix: Buffer): void {
+  unsubscribe(prefix: Buffer): void {
     const key = keyOf(prefix);
     const count = this.#prefixes.get(key);
     if (count === undefined) return;

@@ -117,7 +117,7 @@ test("it knows the bytes of what waits, and of what is arriving, however they co
         } else if (how === 1) stream.pushBorrowed(chunk, chunk.length);
         else stream.push(chunk);
         for (let n = 0; n < most && stream.messages > 0; n++) {
-          if (encoded) stream.takeEncoded(2, undefined);
+          if (encoded) stream.takeBatch(2, undefined);
           else take();
         }
         const come = sizes.filter(({ end }) => end <= from);
@@ -319,7 +319,7 @@ test("what is taken undecoded is the same messages, whole, in stretches as long 
             continue;
           }
           const before = stream.messages;
-          const run = stream.takeEncoded(most, undefined);
+          const run = stream.takeBatch(most, undefined);
           expect(run.messages).toBeGreaterThan(0);
           expect(run.messages).toBeLessThanOrEqual(most);
           expect(stream.messages).toBe(before - run.messages);

@@ -132,7 +132,7 @@ it("messages that were taken, that wait and that are passed on stay what they we
           const { taken, leaves } = steps[next] as Step;
           if (taken) kept.push({ frames: stream.take(), index: next });
           else {
-            const one = stream.takeEncoded(1, undefined);
+            const one = stream.takeBatch(1, undefined);
             out.addRange(one.bytes, one.start, one.end, 1, one.pooled);
             one.release();
             passed.push(encoded[next] as Buffer);
@@ -158,7 +158,7 @@ it("a large message that is passed on makes room for the next", () => {
   const wire = encodeFrame({ flags: 0, body: Buffer.alloc(100_003, 7) });
   for (let i = 0; i < 20; i++) {
     for (let at = 0; at < wire.length; ) at = feed(stream, wire, at);
-    const one = stream.takeEncoded(1, undefined);
+    const one = stream.takeBatch(1, undefined);
     memories.add(one.bytes.buffer);
     one.release();
   }
@@ -172,7 +172,7 @@ it("a large message behind its envelope is one stretch in memory that is used ag
   const wire = Buffer.concat(frames.map((body, i) => encodeFrame({ flags: i < 2 ? 1 : 0, body })));
   for (let i = 0; i < 20; i++) {
     for (let at = 0; at < wire.length; ) at = feed(stream, wire, at);
-    const one = stream.takeEncoded(1, undefined);
+    const one = stream.takeBatch(1, undefined);
     expect(wire.equals(one.bytes.subarray(one.start, one.end))).toBe(true);
     memories.add(one.bytes.buffer);
     one.release();
@@ -186,7 +186,7 @@ it("messages that somebody was told of stay what they were", () => {
   for (let tag = 1; tag <= 20; tag++) {
     const wire = encodeFrame({ flags: 0, body: Buffer.alloc(100_003, tag) });
     for (let at = 0; at < wire.length; ) at = feed(stream, wire, at);
-    const one = stream.takeEncoded(1, undefined);
+    const one = stream.takeBatch(1, undefined);
     one.visit((bytes, start, end) => told.push({ bytes, start, end, tag }));
     one.release();
   }

@@ -92,7 +92,7 @@ const undecoded =
     let taken = 0;
     for (let left = run.messages + 1; run.messages > 0; ) {
       const before = messages.length - run.messages;
-      const result = world.routing.offerEncoded?.(run);
+      const result = world.routing.relaySink?.offerBatch(run);
       expect(run.messages).toBeLessThan(left); // Refused ones are taken off, too.
       left = run.messages;
       if (left > 0)
@@ -164,7 +164,7 @@ describe.each(["Pull", "Dealer", "Router", "Pair", "XSubscriber"] as const)("%s"
           }
           const got = names.map((): string[][] => []);
           for (;;) {
-            const run = world.routing.takeEncoded?.(most);
+            const run = world.routing.relaySource?.takeBatch(most);
             if (run === undefined) break;
             expect(run.messages).toBeLessThanOrEqual(most);
             for (const each of decode(run)) got[Number(each[type === "Router" ? 1 : 0])]?.push(each);
@@ -182,7 +182,7 @@ test("a ROUTER puts the sender's id before what a DEALER passes on, message by m
   const world = new RoutingWorld({ type: "Dealer" });
   const peer = world.joined();
   const run = encode([["", "question"], ["x".repeat(20_000)]], "who");
-  expect(world.routing.offerEncoded?.(run)).toBe(OfferResult.Accepted);
+  expect(world.routing.relaySink?.offerBatch(run)).toBe(OfferResult.Accepted);
   peer.reads();
   expect(peer.messages).toEqual([
     ["who", "", "question"],

@@ -1,7 +1,6 @@
 /** An XPUB's messages for one of its subscribers alone. */
 import { describe, expect, test } from "vitest";
-import { OfferResult } from "../../../../src/engine/engine.js";
-import type { EngineSubscriber } from "../../../../src/engine/subscriber.js";
+import { type EngineSubscriber, OfferResult } from "../../../../src/engine/engine.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
 
 function start(options: { sendHighWaterMark?: number } = {}) {
@@ -10,7 +9,7 @@ function start(options: { sendHighWaterMark?: number } = {}) {
   const subscribe = (peer: FakePeer, prefix: string): EngineSubscriber => {
     peer.commandsUs("SUBSCRIBE", prefix);
     expect(world.take()).toEqual([`\u0001${prefix}`]);
-    return world.routing.subscriber?.() as EngineSubscriber;
+    return world.routing.directed?.sender() as EngineSubscriber;
   };
   return { world, subscribe };
 }
@@ -100,15 +99,15 @@ describe("who sent an XPUB's last message", () => {
     const { world, subscribe } = start();
     const peer = world.joined();
     peer.commandsUs("SUBSCRIBE", "a");
-    expect(world.routing.subscriber?.()).toBeUndefined();
+    expect(world.routing.directed?.sender()).toBeUndefined();
     world.leaves(peer);
     expect(world.take()).toEqual(["\u0001a"]);
-    expect(world.routing.subscriber?.()).toBeUndefined();
+    expect(world.routing.directed?.sender()).toBeUndefined();
     expect(world.take()).toEqual(["\0a"]);
-    expect(world.routing.subscriber?.()).toBeUndefined();
+    expect(world.routing.directed?.sender()).toBeUndefined();
     const other = world.joined();
     subscribe(other, "b");
     world.leaves(other);
-    expect(world.routing.subscriber?.()).toBeUndefined();
+    expect(world.routing.directed?.sender()).toBeUndefined();
   });
 });

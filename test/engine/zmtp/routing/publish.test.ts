@@ -172,18 +172,18 @@ describe("XPUB tells", () => {
     b.commandsUs("SUBSCRIBE", "B");
     for (const topic of ["A", "B", "x"]) world.routing.offer(topic);
     expect(world.take()).toEqual(["\u0001A"]);
-    world.routing.subscribe(Buffer.from("x"));
+    world.routing.subscriptions?.subscribe(Buffer.from("x"));
     for (const topic of ["A", "B", "xyz"]) world.routing.offer(topic);
     expect(world.take()).toEqual(["\u0001B"]);
-    world.routing.subscribe(Buffer.from("y"));
+    world.routing.subscriptions?.subscribe(Buffer.from("y"));
     world.routing.offer("y");
-    world.routing.unsubscribe(Buffer.from("y"));
+    world.routing.subscriptions?.unsubscribe(Buffer.from("y"));
     world.routing.offer("y again");
     for (const peer of [a, b]) peer.reads();
     expect([a.messages, b.messages]).toEqual([[["xyz"]], [["y"]]]);
     world.leaves(a);
     expect(world.take()).toEqual(["\0A"]);
-    world.routing.subscribe(Buffer.from("z")); // Whose notice that was, is gone.
+    world.routing.subscriptions?.subscribe(Buffer.from("z")); // Whose notice that was, is gone.
     expect(world.routing.offer("z")).toBe(OfferResult.Accepted);
   });
 

@@ -59,12 +59,12 @@ test("each publisher knows what is subscribed now, on every new connection again
         const peer = peers[who % Math.max(1, peers.length)];
         if (how === "subscribe") {
           counts.set(prefix, (counts.get(prefix) ?? 0) + 1);
-          world.routing.subscribe(Buffer.from(prefix));
+          world.routing.subscriptions?.subscribe(Buffer.from(prefix));
         } else if (how === "unsubscribe") {
           const count = counts.get(prefix) ?? 0;
           if (count > 1) counts.set(prefix, count - 1);
           else counts.delete(prefix);
-          world.routing.unsubscribe(Buffer.from(prefix));
+          world.routing.subscriptions?.unsubscribe(Buffer.from(prefix));
         } else if (how === "connect" && peers.length < 4) peers.push(world.peer(true));
         else if (how === "take") take();
         else if (peer === undefined) continue;
@@ -102,8 +102,8 @@ test("a publisher of version 3.0 hears messages, one of 3.1 commands", () => {
   world.joins(old, "", "PUB", false);
   world.joins(current, "", "PUB", true);
   for (const peer of [old, current]) peer.blocked = false;
-  world.routing.subscribe(Buffer.from("t"));
-  world.routing.unsubscribe(Buffer.from("t"));
+  world.routing.subscriptions?.subscribe(Buffer.from("t"));
+  world.routing.subscriptions?.unsubscribe(Buffer.from("t"));
   for (const peer of [old, current]) peer.reads();
   expect([old.messages, old.commands]).toEqual([[["\u0001t"], ["\0t"]], []]);
   expect([current.messages, current.commands]).toEqual([[], ["\tSUBSCRIBEt", "\u0006CANCELt"]]);
@@ -113,12 +113,12 @@ test("a prefix asked for twice is told once, and cancelled when both were taken 
   const world = new RoutingWorld({ type: "Subscriber" });
   const peer = world.joined();
   peer.blocked = false;
-  for (let i = 0; i < 2; i++) world.routing.subscribe(Buffer.from("t"));
-  world.routing.unsubscribe(Buffer.from("t"));
+  for (let i = 0; i < 2; i++) world.routing.subscriptions?.subscribe(Buffer.from("t"));
+  world.routing.subscriptions?.unsubscribe(Buffer.from("t"));
   peer.reads();
   expect(understood(peer)).toEqual(["t"]);
   expect(peer.commands.filter((command) => command.includes("CANCEL"))).toEqual([]);
-  for (let i = 0; i < 3; i++) world.routing.unsubscribe(Buffer.from("t"));
+  for (let i = 0; i < 3; i++) world.routing.subscriptions?.unsubscribe(Buffer.from("t"));
   peer.reads();
   expect(peer.commands.filter((command) => command.includes("CANCEL"))).toHaveLength(1);
 });
@@ -148,11 +148,11 @@ test("what a lost connection was not told is not told to the next: it hears of a
   const peer = world.peer(true);
   world.joins(peer);
   peer.blocked = false;
-  for (const topic of ["a", "b"]) world.routing.subscribe(Buffer.from(topic));
-  world.routing.unsubscribe(Buffer.from("a")); // It waits, and its connection is lost with it.
+  for (const topic of ["a", "b"]) world.routing.subscriptions?.subscribe(Buffer.from(topic));
+  world.routing.subscriptions?.unsubscribe(Buffer.from("a")); // It waits, and its connection is lost with it.
   world.leaves(peer);
-  world.routing.subscribe(Buffer.from("a"));
-  world.routing.unsubscribe(Buffer.from("b"));
+  world.routing.subscriptions?.subscribe(Buffer.from("a"));
+  world.routing.subscriptions?.unsubscribe(Buffer.from("b"));
   world.joins(peer);
   peer.reads();
   expect(peer.commands).toEqual(["\tSUBSCRIBEa"]);

@@ -1,0 +1,83 @@
+/** What each socket type of each engine has beside the message path, and that the capability table says the same. */
+import { afterEach, describe, expect, test } from "vitest";
+import { SocketType, type SocketTypeName } from "../../src/core/socket-type.js";
+import type { EngineListener, EngineSocket } from "../../src/engine/engine.js";
+import { ENGINE_NAMES, selectEngine } from "../../src/engine/select.js";
+
+const LISTENER: EngineListener = {
+  engineOnReadable: () => undefined,
+  engineOnWritable: () => undefined,
+  engineOnEvent: () => undefined,
+  engineAuthenticate: undefined,
+};
+
+const OPTIONAL = [
+  "subscriptions",
+  "relaySource",
+  "relaySink",
+  "directed",
+  "peerQueues",
+  "policing",
+  "properties",
+  "retirement",
+] as const;
+
+/** Of every socket type of an engine. */
+const ALWAYS: Readonly<Record<string, readonly string[]>> = {
+  zmtp: ["policing", "properties", "retirement"],
+  libzmq: [],
+};
+
+const BY_TYPE: Readonly<Record<string, Partial<Record<SocketTypeName, readonly string[]>>>> = {
+  zmtp: {
+    Pair: ["relaySource", "relaySink"],
+    Publisher: ["relaySink"],
+    XPublisher: ["subscriptions", "relaySink", "directed"],
+    Subscriber: ["subscriptions"],
+    XSubscriber: ["relaySource"],
+    Push: ["relaySink"],
+    Pull: ["relaySource"],
+    Dealer: ["relaySource", "relaySink"],
+    Router: ["relaySource", "relaySink", "peerQueues"],
+    Stream: ["peerQueues"],
+  },
+  libzmq: { Subscriber: ["subscriptions"] },
+};
+
+const open: EngineSocket[] = [];
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((socket) => socket.close(0)));
+});
+
+describe.each(ENGINE_NAMES)("on %s", (name) => {
+  const engine = selectEngine(name);
+
+  function facetsOf(type: SocketTypeName, options: Record<string, unknown> = {}): string[] {
+    const socket = engine.createContext({}, false).open(SocketType[type], options, LISTENER);
+    open.push(socket);
+    return OPTIONAL.filter((facet) => socket[facet] !== undefined);
+  }
+
+  test.each(Object.keys(SocketType) as SocketTypeName[])("%s has its facets, and no others", (type) => {
+    const expected = [...(BY_TYPE[name]?.[type] ?? []), ...(ALWAYS[name] ?? [])];
+    expect(facetsOf(type).sort()).toEqual(expected.sort());
+  });
+
+  test("what conflates has no relay: its messages replace each other one by one", () => {
+    for (const type of ["Push", "Pull", "Dealer"] as const) {
+      expect(facetsOf(type, { conflate: true }).filter((facet) => facet.startsWith("relay"))).toEqual([]);
+    }
+  });
+
+  test("the capability table says the same", () => {
+    const { answerSubscribers, manualSubscriptions, disconnectPeer, policePeers, queueDepth } =
+      engine.capabilities;
+    const has = (type: SocketTypeName, facet: string): boolean => facetsOf(type).includes(facet);
+    expect([answerSubscribers, manualSubscriptions]).toEqual([
+      has("XPublisher", "directed"),
+      has("XPublisher", "subscriptions"),
+    ]);
+    expect([disconnectPeer, policePeers]).toEqual([has("Pull", "policing"), has("Pull", "policing")]);
+    expect(queueDepth).toBe(has("Router", "peerQueues"));
+  });
+});
