@@ -6,8 +6,8 @@
  * plain frames.
  */
 import { loadBundled } from "../core/built-file.js";
-import { InvalidMessageError, NotSupportedError } from "../core/errors.js";
-import type { StandardSchemaV1 } from "../core/standard-schema.js";
+import { InvalidMessageError } from "../core/errors.js";
+import { describeIssues, type StandardSchemaV1, validate } from "../core/standard-schema.js";
 import type { OutgoingFrame } from "../engine/engine.js";
 
 /** Encodes values of one type to a frame, and decodes them. */
@@ -99,16 +99,11 @@ export function msgpack(schema?: StandardSchemaV1): Codec<never> {
 export function withSchema(codec: Codec<unknown>, schema: StandardSchemaV1 | undefined): Codec<never> {
   if (schema === undefined) return codec as Codec<never>;
   const check = (value: unknown): unknown => {
-    const result = schema["~standard"].validate(value);
-    if (isPending(result)) {
-      result.then(ignore, ignore); // Its outcome is of no use any more, not even a rejection.
-      throw new NotSupportedError("A message schema has to validate synchronously");
-    }
+    const result = validate(schema, value);
     if (result.issues === undefined) return result.value;
-    throw new InvalidMessageError(
-      `The message does not pass its schema: ${result.issues.map(describe).join("; ")}`,
-      { cause: result.issues },
-    );
+    throw new InvalidMessageError(`The message does not pass its schema: ${describeIssues(result.issues)}`, {
+      cause: result.issues,
+    });
   };
   return {
     name: codec.name,
@@ -118,15 +113,4 @@ export function withSchema(codec: Codec<unknown>, schema: StandardSchemaV1 | und
     },
     decode: (frame: Buffer): unknown => check(codec.decode(frame)),
   } as Codec<never>;
-}
-
-function isPending<T>(result: T | Promise<T>): result is Promise<T> {
-  return typeof (result as Partial<Promise<T>> | null)?.then === "function";
-}
-
-function ignore(): void {}
-
-function describe(issue: StandardSchemaV1.Issue): string {
-  const path = issue.path?.map((part) => String(typeof part === "object" ? part.key : part)).join(".");
-  return path === undefined || path === "" ? issue.message : `${path}: ${issue.message}`;
 }

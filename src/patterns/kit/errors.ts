@@ -16,6 +16,9 @@ export const FAILURES = {
   overloaded: "The queue for this service is full.",
   expired: "The request waited too long for a worker.",
   "worker-failed": "The worker's handler failed.",
+  "invalid-request": "The request does not conform to the service's schema or codec.",
+  "no-method": "The service has no such method.",
+  "invalid-reply": "The handler's reply does not conform to the service's schema.",
   "worker-lost": "The workers that had the request were lost, as often as it may be delivered.",
   incomplete: "Pieces of the answer are missing.",
   "slow-reader": "The client reads too slowly: what waits for it is at its bound.",
@@ -67,11 +70,35 @@ export function toReason(text: string): FailureReason {
   return Object.hasOwn(FAILURES, text) ? (text as FailureReason) : "worker-failed";
 }
 
-/** First frame of an error reply. */
-export const ERROR_MARK: Buffer = Buffer.from("shoal.error");
-
 /** Characters of a handler's own message that are sent. */
 const MAX_TEXT = 1_024;
+
+/** The errors that {@link refuse} made. */
+const refusals = new WeakSet<ServiceError>();
+
+/**
+ * The error of a worker that answers in place of its handler, or of the handler's reply: clients get its reason. The
+ * reason of a ServiceError that a handler throws is that of another call, and so is not passed on.
+ */
+export function refuse(
+  reason: FailureReason,
+  service: string,
+  text: string,
+  handler: HandlerErrorDetails = {},
+  details: ErrorDetails = {},
+): ServiceError {
+  const error = new ServiceError(reason, service, text.slice(0, MAX_TEXT), handler, details);
+  refusals.add(error);
+  return error;
+}
+
+/** Whether {@link refuse} made it. */
+export function isRefusal(error: unknown): error is ServiceError {
+  return error instanceof ServiceError && refusals.has(error);
+}
+
+/** First frame of an error reply. */
+export const ERROR_MARK: Buffer = Buffer.from("shoal.error");
 
 /** Bytes of a handler's own `code` and `data` that are sent; larger ones are left out. */
 const MAX_DETAILS = 65_536;

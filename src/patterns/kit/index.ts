@@ -1,6 +1,16 @@
 /** What every pattern's entry point has beside its own: the same classes, whichever they come from. */
 export { EventStream, type TypedEvent } from "../../core/event-stream.js";
 export type { BodyFor, BodyOf } from "./body.js";
+export {
+  defineService,
+  type ServiceClient,
+  type ServiceContract,
+  type ServiceDefinition,
+  type ServiceHandlers,
+  type ServiceMethod,
+  type ServiceMethods,
+  type ServiceStreamMethod,
+} from "./contract.js";
 export { Driver, type PatternCloseOptions, type PatternWaitOptions } from "./driver.js";
 export { FAILURES, type FailureReason, type HandlerErrorDetails, ServiceError } from "./errors.js";
 export type {

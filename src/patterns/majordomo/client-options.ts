@@ -4,6 +4,7 @@ import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js"
 import type { Codec } from "../../sockets/codec.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
+import type { ServiceClient, ServiceContract } from "../kit/contract.js";
 import {
   bytes,
   checkCount,
@@ -100,6 +101,9 @@ export interface MajordomoCallOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A service as {@link MajordomoClient.service} gives it: a function for each method of its contract. */
+export type MajordomoService<C extends ServiceContract> = ServiceClient<C, MajordomoCallOptions>;
+
 /** The options of the rules, all of them there. */
 export type ClientSettings = Settings<typeof OPTIONS>;
 
@@ -122,6 +126,18 @@ const MANY_KEYS = ["timeout", "count", "silence", "until", "signal", "headers"] 
 /** @param method that takes them. @throws InvalidArgumentError `EINVAL` for what is not an object, and an unknown option */
 export function checkCall(method: string, options: object): void {
   checkKeys(`MajordomoClient.${method}`, options, CALL_KEYS);
+}
+
+/** A call's options over those that a service gives to all calls; `undefined` counts as not given. */
+export function mergeCall(
+  defaults: MajordomoCallOptions | undefined,
+  options: MajordomoCallOptions | undefined,
+): MajordomoCallOptions | undefined {
+  if (options === undefined) return defaults;
+  checkCall("service", options);
+  const merged: Record<string, unknown> = { ...defaults };
+  for (const [name, value] of Object.entries(options)) if (value !== undefined) merged[name] = value;
+  return merged;
 }
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value; times and the signal are checked apart */

@@ -11,6 +11,7 @@ import { toMessage } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { BodyFor, BodyOf } from "../kit/body.js";
+import { type ServiceContract, serviceClient } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
 import { checkEndpoints } from "../kit/options.js";
 import { Readiness } from "../kit/readiness.js";
@@ -39,6 +40,8 @@ import {
   type MajordomoClientEvent,
   type MajordomoClientOptions,
   type MajordomoClientStats,
+  type MajordomoService,
+  mergeCall,
   resolveClientSettings,
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
@@ -152,22 +155,28 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
    */
   request(service: string, body: BodyFor<Req>, options?: MajordomoCallOptions): Promise<BodyOf<Rep>> {
     try {
-      if (options !== undefined) checkCall("request", options);
-      const signal = options?.signal;
-      const refused = signal === undefined ? undefined : refusedWait({ signal });
-      if (refused !== undefined) return refused;
-      if (signal !== undefined)
-        return this.#abortable(service, body, options as MajordomoCallOptions, signal);
-      let sink: WholeSink<BodyOf<Rep>> | undefined;
-      const promise = new Promise<BodyOf<Rep>>((resolve, reject) => {
-        sink = new WholeSink(this.#decode, this.#maxAnswerBytes, resolve, reject);
-        this.#submit(service, body, options, sink);
-      });
-      if (sink !== undefined) (sink as WholeSink<BodyOf<Rep>>).promise = promise;
-      return promise;
+      return this.#request(service, this.#encode(body), options, this.#decode);
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * A service by its contract: an object with a function for each method. A request that does not conform to its schema
+   * rejects with `EINVAL` and is not sent; a reply that does not conform rejects with `ERR_INVALID_MESSAGE`. A method with
+   * `stream` gives an async iterator, and throws where another would reject. The client's codecs have no part in it.
+   *
+   * @param defaults for each call that does not give its own
+   * @throws InvalidArgumentError `EINVAL` for what is not a contract or an unknown option
+   */
+  service<C extends ServiceContract>(contract: C, defaults: MajordomoCallOptions = {}): MajordomoService<C> {
+    checkCall("service", defaults);
+    return serviceClient<C, MajordomoCallOptions>(contract, {
+      request: (frames, decode, options) =>
+        this.#request(contract.name, frames as Frames, mergeCall(defaults, options), decode),
+      stream: (frames, decode, options) =>
+        this.#stream(contract.name, frames as Frames, mergeCall(defaults, options), decode),
+    });
   }
 
   /**
@@ -183,27 +192,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     body: BodyFor<Req>,
     options?: MajordomoCallOptions,
   ): AsyncIterableIterator<BodyOf<Rep>, undefined> {
-    if (options !== undefined) checkCall("stream", options);
-    let call: Call | undefined;
-    const giveUp = (): void => {
-      if (call !== undefined) this.#cancel(call);
-    };
-    const read = (cost: number): void => {
-      if (call !== undefined) this.#rules.read(call, cost, this.#now());
-    };
-    const sink = new PieceSink(this.#decode, this.#maxAnswerBytes, { read, giveUp });
-    call = this.#submit(service, body, options, sink);
-    const signal = options?.signal;
-    if (signal === undefined) return sink;
-    const waiter = new Waiter<never>(-1, signal, unreachable, giveUp);
-    waiter.promise.catch((error: unknown) => sink.failed(error));
-    // Takes its hands off the signal, which may live longer.
-    sink.onDone = () => waiter.resolve(undefined as never);
-    refusedWait({ signal })?.catch((error: unknown) => {
-      giveUp();
-      sink.failed(error);
-    });
-    return sink;
+    return this.#stream(service, this.#encode(body), options, this.#decode);
   }
 
   /**
@@ -245,7 +234,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     try {
       call = this.#submit(
         service,
-        body,
+        this.#encode(body),
         { timeout: -1, retries: 0, ...(options.headers === undefined ? {} : { headers: options.headers }) },
         sink,
         true,
@@ -275,34 +264,89 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     await this.#sockets.close();
   }
 
-  #abortable(
+  #request<T>(
     service: string,
-    body: BodyFor<Req>,
+    frames: Frames,
+    options: MajordomoCallOptions | undefined,
+    decode: Decode<T>,
+  ): Promise<T> {
+    try {
+      if (options !== undefined) checkCall("request", options);
+      const signal = options?.signal;
+      const refused = signal === undefined ? undefined : refusedWait({ signal });
+      if (refused !== undefined) return refused;
+      if (signal !== undefined)
+        return this.#abortable(service, frames, options as MajordomoCallOptions, signal, decode);
+      let sink: WholeSink<T> | undefined;
+      const promise = new Promise<T>((resolve, reject) => {
+        sink = new WholeSink(decode, this.#maxAnswerBytes, resolve, reject);
+        this.#submit(service, frames, options, sink);
+      });
+      if (sink !== undefined) (sink as WholeSink<T>).promise = promise;
+      return promise;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #abortable<T>(
+    service: string,
+    frames: Frames,
     options: MajordomoCallOptions,
     signal: AbortSignal,
-  ): Promise<BodyOf<Rep>> {
+    decode: Decode<T>,
+  ): Promise<T> {
     let call: Call | undefined;
-    const waiter = new Waiter<BodyOf<Rep>>(-1, signal, unreachable, () => {
+    const waiter = new Waiter<T>(-1, signal, unreachable, () => {
       if (call !== undefined) this.#cancel(call);
     });
     const sink = new WholeSink(
-      this.#decode,
+      decode,
       this.#maxAnswerBytes,
       (value) => waiter.resolve(value),
       (error) => waiter.reject(error),
     );
     sink.promise = waiter.promise;
     try {
-      call = this.#submit(service, body, options, sink);
+      call = this.#submit(service, frames, options, sink);
     } catch (error) {
       waiter.reject(error as ShoalError);
     }
     return waiter.promise;
   }
 
+  #stream<T>(
+    service: string,
+    frames: Frames,
+    options: MajordomoCallOptions | undefined,
+    decode: Decode<T>,
+  ): AsyncIterableIterator<T, undefined> {
+    if (options !== undefined) checkCall("stream", options);
+    let call: Call | undefined;
+    const giveUp = (): void => {
+      if (call !== undefined) this.#cancel(call);
+    };
+    const read = (cost: number): void => {
+      if (call !== undefined) this.#rules.read(call, cost, this.#now());
+    };
+    const sink = new PieceSink(decode, this.#maxAnswerBytes, { read, giveUp });
+    call = this.#submit(service, frames, options, sink);
+    const signal = options?.signal;
+    if (signal === undefined) return sink;
+    const waiter = new Waiter<never>(-1, signal, unreachable, giveUp);
+    waiter.promise.catch((error: unknown) => sink.failed(error));
+    // Takes its hands off the signal, which may live longer.
+    sink.onDone = () => waiter.resolve(undefined as never);
+    refusedWait({ signal })?.catch((error: unknown) => {
+      giveUp();
+      sink.failed(error);
+    });
+    return sink;
+  }
+
   #submit(
     service: string,
-    body: BodyFor<Req>,
+    frames: Frames,
     options: MajordomoCallOptions | undefined,
     sink: CallSink,
     all = false,
@@ -312,10 +356,15 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       options === undefined
         ? this.#terms
         : callTerms(all, options.timeout ?? this.#timeout, options.retries ?? this.#retries, options.headers);
+    return this.#rules.submit(this.#service(service), frames, terms, sink, this.#now());
+  }
+
+  /** A body's frames. @throws ClosedError `EBADF`, `EAGAIN`; what the codec throws */
+  #encode(body: BodyFor<Req>): Frames {
+    this.assertOpen();
     const message =
       this.#requestCodec === undefined ? toMessage(body) : this.#requestCodec.encode(body as Req);
-    const frames = (Array.isArray(message) ? message : [message]) as Frames;
-    return this.#rules.submit(this.#service(service), frames, terms, sink, this.#now());
+    return (Array.isArray(message) ? message : [message]) as Frames;
   }
 
   #service(name: string): CalledService {

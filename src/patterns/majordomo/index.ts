@@ -20,12 +20,15 @@ export type {
   MajordomoClientEvent,
   MajordomoClientOptions,
   MajordomoClientStats,
+  MajordomoService,
 } from "./client-options.js";
 export { MajordomoWorker } from "./worker.js";
 export type {
   MajordomoHandler,
   MajordomoHandlerResult,
+  MajordomoHandlers,
   MajordomoRequestContext,
+  MajordomoServeOptions,
   MajordomoWorkerEvent,
   MajordomoWorkerOptions,
   MajordomoWorkerStats,

@@ -11,7 +11,15 @@ import { NumberTable } from "../../core/collections/number-table.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
-import { ERROR_MARK, encodeDetails, FAILURES, messageOf, ServiceError } from "../kit/errors.js";
+import {
+  ERROR_MARK,
+  encodeDetails,
+  FAILURES,
+  type FailureReason,
+  isRefusal,
+  messageOf,
+  ServiceError,
+} from "../kit/errors.js";
 import type { SendTicket } from "../kit/send-queue.js";
 import {
   attemptIn,
@@ -49,14 +57,21 @@ export function handlerFailure(error: unknown, expose: boolean): HandlerFailure 
   if (error instanceof ServiceError) {
     const prefix = `${error.service}: `;
     const text = error.message.startsWith(prefix) ? error.message.slice(prefix.length) : error.message;
-    return { text, details: encodeDetails({ code: error.handlerCode, data: error.data }) };
+    const reason = isRefusal(error) ? error.reason : "worker-failed";
+    return { reason, text, details: encodeDetails({ code: error.handlerCode, data: error.data }) };
   }
   const text = expose ? messageOf(error) : FAILURES["worker-failed"];
-  return { text, details: encodeDetails(error) };
+  return { reason: "worker-failed", text, details: encodeDetails(error) };
 }
 
-/** Text and details of a failure. */
+/** Whether the handler was not called, since its contract refuses the request: the client's mistake, not the handler's. */
+export function isRefusedRequest(error: unknown): boolean {
+  return isRefusal(error) && error.reason !== "invalid-reply";
+}
+
+/** Reason, text and details of a failure. */
 export interface HandlerFailure {
+  readonly reason: FailureReason;
   readonly text: string;
   readonly details: Buffer | undefined;
 }
@@ -64,7 +79,7 @@ export interface HandlerFailure {
 /** The same for a request that the codec or its schema refuses: that is the client's mistake, so it gets the message. */
 export function invalidRequest(error: unknown): HandlerFailure {
   const text = `The request does not pass the service's codec: ${messageOf(error)}`;
-  return { text, details: encodeDetails(error) };
+  return { reason: "invalid-request", text, details: encodeDetails(error) };
 }
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
@@ -362,7 +377,7 @@ export class WorkerJobs {
         request = requestCodec.decode(body[0] as Buffer);
       } catch (error) {
         this.#emit({ type: "request:invalid", error });
-        this.#finish(job, { ok: false, reason: "worker-failed", ...invalidRequest(error) });
+        this.#finish(job, { ok: false, ...invalidRequest(error) });
         return;
       }
     }
@@ -396,12 +411,9 @@ export class WorkerJobs {
   }
 
   #threw(job: Job, error: unknown): void {
-    if (!job.cancelled) this.#emit({ type: "handler:failed", error });
-    this.#finish(job, {
-      ok: false,
-      reason: "worker-failed",
-      ...handlerFailure(error, this.#options.exposeErrors),
-    });
+    if (isRefusedRequest(error)) this.#emit({ type: "request:invalid", error });
+    else if (!job.cancelled) this.#emit({ type: "handler:failed", error });
+    this.#finish(job, { ok: false, ...handlerFailure(error, this.#options.exposeErrors) });
   }
 
   /** Each piece as it is wanted; 0.1 has one reply only, so there they are joined. */

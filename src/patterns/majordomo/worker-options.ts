@@ -6,6 +6,7 @@ import type { Codec } from "../../sockets/codec.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { BodyFor, BodyOf } from "../kit/body.js";
+import type { ServiceContract, ServiceHandlers } from "../kit/contract.js";
 import { boolean, bytes, checkOptions, choice, integer, type Settings, text } from "../kit/options.js";
 import { MAX_CAPACITY, MAX_SERVICE_NAME, RESERVED_PREFIX } from "./protocol.js";
 
@@ -96,6 +97,12 @@ export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
   readonly thread?: boolean;
 }
 
+/** Options of {@link MajordomoWorker.serve}: the contract has the codec. */
+export type MajordomoServeOptions = Omit<MajordomoWorkerOptions, "requestCodec" | "replyCodec">;
+
+/** The handlers of a contract's methods, each with what any handler gets beside the request. */
+export type MajordomoHandlers<C extends ServiceContract> = ServiceHandlers<C, MajordomoRequestContext>;
+
 /** The options of the rules, all of them there. */
 export type WorkerSettings = Settings<typeof OPTIONS> & { readonly prefetch: number };
 
@@ -107,13 +114,11 @@ export function resolveWorkerSettings(given: object): WorkerSettings {
   return Object.freeze({ ...settings, prefetch });
 }
 
+/** The names of the options of `serve`. */
+export const SERVE_OPTIONS: readonly string[] = [...Object.keys(OPTIONS), "socketOptions"];
+
 /** The names of a worker's options, those that the rules do not need included. */
-export const WORKER_OPTIONS: readonly string[] = [
-  ...Object.keys(OPTIONS),
-  "requestCodec",
-  "replyCodec",
-  "socketOptions",
-];
+export const WORKER_OPTIONS: readonly string[] = [...SERVE_OPTIONS, "requestCodec", "replyCodec"];
 
 /** The name as bytes. @throws InvalidArgumentError `EINVAL` for one that no service can have */
 export function checkedService(service: string): Buffer {
@@ -176,7 +181,7 @@ export type MajordomoWorkerEvent =
   | { readonly type: "request:cancelled" }
   /** A request that was handled before: its answer is sent again. */
   | { readonly type: "request:repeated" }
-  /** The request does not pass the codec or its schema. */
+  /** The request does not pass the codec, or does not conform to the contract; its client got the reason. */
   | { readonly type: "request:invalid"; readonly error: unknown }
   /** A message that the protocol does not allow. */
   | { readonly type: "peer:invalid"; readonly endpoint: string }

@@ -5,7 +5,7 @@
  */
 
 import { parentPort, workerData } from "node:worker_threads";
-import { decodeDetails, ServiceError } from "../kit/errors.js";
+import { decodeDetails, refuse } from "../kit/errors.js";
 import { MajordomoWorker } from "./worker.js";
 import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
 
@@ -95,7 +95,7 @@ function asBuffers(socketOptions: object): object {
 function failureOf(outcome: Outcome): Error {
   if (outcome.type !== "failed") return new Error(`unexpected ${outcome.type}`);
   const details = outcome.details === undefined ? undefined : Buffer.from(outcome.details);
-  return new ServiceError("worker-failed", service, outcome.text, decodeDetails(details));
+  return refuse(outcome.reason, service, outcome.text, decodeDetails(details));
 }
 
 // A promise of a generator is taken as a generator is; the type of handlers does not say so.
@@ -153,7 +153,7 @@ async function forwardEvents(): Promise<void> {
     missed = events.lost;
     noteStatistics();
     // The main thread has the error itself, and reports it.
-    if (event.type !== "handler:failed") postEvent(event);
+    if (event.type !== "handler:failed" && event.type !== "request:invalid") postEvent(event);
   }
 }
 

@@ -11,7 +11,8 @@ import { builtFile } from "../../core/built-file.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
-import { type HandlerFailure, handlerFailure, invalidRequest } from "./worker-jobs.js";
+import type { FailureReason } from "../kit/errors.js";
+import { type HandlerFailure, handlerFailure, invalidRequest, isRefusedRequest } from "./worker-jobs.js";
 import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
 
 /** Frames in one piece of memory, one after the other. */
@@ -71,6 +72,7 @@ export type Outcome =
   | {
       readonly type: "failed";
       readonly number: number;
+      readonly reason: FailureReason;
       readonly text: string;
       readonly details: Uint8Array | undefined;
     };
@@ -359,7 +361,8 @@ export class WorkerThread {
 
   #threw(call: Call, error: unknown): void {
     if (!this.#calls.has(call.number)) return;
-    if (!call.aborted) this.#work.emit({ type: "handler:failed", error });
+    if (isRefusedRequest(error)) this.#work.emit({ type: "request:invalid", error });
+    else if (!call.aborted) this.#work.emit({ type: "handler:failed", error });
     this.#fail(call, handlerFailure(error, this.#work.exposeErrors));
   }
 

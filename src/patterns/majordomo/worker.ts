@@ -8,6 +8,7 @@ import type { EventNames } from "../../core/event-stream.js";
 import { type WaitOptions, withTimeout } from "../../core/waiter.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
+import { contractHandler, type ServiceContract } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
 import { checkEndpoints } from "../kit/options.js";
 import { Readiness } from "../kit/readiness.js";
@@ -19,10 +20,13 @@ import { parseAtWorker } from "./worker-messages.js";
 import {
   checkedService,
   type MajordomoHandler,
+  type MajordomoHandlers,
+  type MajordomoServeOptions,
   type MajordomoWorkerEvent,
   type MajordomoWorkerOptions,
   type MajordomoWorkerStats,
   resolveWorkerSettings,
+  SERVE_OPTIONS,
   WORKER_OPTIONS,
 } from "./worker-options.js";
 import { type SessionEffects, type SessionOptions, WorkerSession } from "./worker-rules.js";
@@ -127,6 +131,27 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
       emit,
     };
     this.#thread = new WorkerThread(all, inThread, work);
+  }
+
+  /**
+   * A worker that offers the methods of a contract. A request that does not conform to its schema is refused as
+   * `invalid-request` and an unknown method as `no-method`, with the event `request:invalid`; no handler is called for
+   * them. A reply that does not conform is the event `handler:failed`, and `invalid-reply` at the client.
+   *
+   * @param endpoints of one broker or several
+   * @param handlers a function for each method: of an object, or of an instance of a class. That of a method with `stream`
+   *   gives an async iterable, such as an async generator
+   * @throws InvalidArgumentError `EINVAL` for a handler that is missing or too many, and as the constructor
+   */
+  static serve<C extends ServiceContract>(
+    endpoints: string | readonly string[],
+    contract: C,
+    handlers: MajordomoHandlers<C>,
+    options: MajordomoServeOptions = {},
+  ): MajordomoWorker {
+    checkKeys("MajordomoWorker.serve", options, SERVE_OPTIONS);
+    const handler = contractHandler(contract, handlers);
+    return new MajordomoWorker(endpoints, contract.name, handler as unknown as MajordomoHandler, options);
   }
 
   /**

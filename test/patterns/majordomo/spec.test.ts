@@ -1,6 +1,8 @@
 /** docs/spec/majordomo.md: its vectors are what this code writes, and what it reads. */
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
+import { z } from "zod";
+import { defineService, serviceClient } from "../../../src/patterns/kit/contract.js";
 import * as client from "../../../src/patterns/majordomo/client-messages.js";
 import {
   attemptIn,
@@ -33,10 +35,25 @@ const context = { attempt: 2, time: 29_990 };
 const DELIVERY = worker.delivery(PEER, Shoal, 9, PLAIN, HI, 0)[1] as Buffer;
 const DELIVERY_WITH = worker.delivery(PEER, Shoal, 9, WITH, HI, 0, context)[1] as Buffer;
 
+/** The body of a contract's method `say`, called with `hi`. */
+function call(): Buffer[] {
+  let body: Buffer[] = [];
+  const echo = defineService({ name: "echo", methods: { say: { request: z.string(), reply: z.string() } } });
+  const service = serviceClient(echo, {
+    async request(frames, decode) {
+      body = frames.map((frame) => Buffer.from(frame as Uint8Array));
+      return decode(body.slice(1));
+    },
+  });
+  void service.say("hi");
+  return body;
+}
+
 /** By their names in the page. What is sent to a peer begins with its routing id, which is not in a message of its own. */
 const VECTORS: Record<string, Frames> = {
   "the question": client.negotiation("worker"),
   "a request": client.extendedRequest(PLAIN, HI),
+  "a call of a method": client.extendedRequest(PLAIN, call()),
   "a broadcast": client.extendedRequest(BROADCAST, HI),
   "a request with headers": client.extendedRequest(WITH, HI),
   "a broadcast without a limit": client.extendedRequest(BROADCAST_WITH, HI),

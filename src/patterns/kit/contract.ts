@@ -1,0 +1,374 @@
+/**
+ * A service's contract: its methods, with the schemas of their requests and replies, once for both ends. No pattern's own:
+ * a client gives a `ServiceCaller`, and a worker takes the handler of `contractHandler`.
+ *
+ *   request   method | value       two frames: the method's name in UTF-8, and the value in the contract's codec
+ *   reply     value                one frame; of a method with `stream` one for each piece
+ *
+ * A frame without bytes is the value `undefined`, where the codec has no other value for it.
+ *
+ *   client                                        worker
+ *   schema of the request -> EINVAL               schema of the request -> invalid-request; the handler is not called
+ *   schema of the reply   -> ERR_INVALID_MESSAGE  schema of the reply   -> invalid-reply
+ *
+ * A value is sent as it was given, and each receiver's schema makes its own transformation: so a client gives a schema's
+ * input, and the handler gets its output; the handler gives an input, and the client gets an output.
+ */
+import { describe } from "../../core/arguments.js";
+import {
+  InvalidArgumentError,
+  InvalidMessageError,
+  NotSupportedError,
+  ShoalError,
+} from "../../core/errors.js";
+import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
+import { type Codec, json } from "../../sockets/codec.js";
+import { type FailureReason, refuse } from "./errors.js";
+import { checkKeys } from "./options.js";
+
+/** A method with one reply. */
+export interface ServiceMethod {
+  /** What a client gives. */
+  readonly request: StandardSchemaV1;
+  /** What the handler gives. */
+  readonly reply: StandardSchemaV1;
+  readonly stream?: undefined;
+}
+
+/** A method whose reply comes in pieces. */
+export interface ServiceStreamMethod {
+  /** What a client gives. */
+  readonly request: StandardSchemaV1;
+  readonly reply?: undefined;
+  /** Each piece that the handler gives. */
+  readonly stream: StandardSchemaV1;
+}
+
+/** The methods of a service, by their names. */
+export type ServiceMethods = Readonly<Record<string, ServiceMethod | ServiceStreamMethod>>;
+
+/** What {@link defineService} makes: frozen, to be given to clients and workers. */
+export interface ServiceContract<M extends ServiceMethods = ServiceMethods> {
+  /** The service's name, which requests are addressed to. */
+  readonly name: string;
+  readonly methods: M;
+  /** Of each value, on both ways. */
+  readonly codec: Codec<unknown>;
+}
+
+/** What {@link defineService} takes. */
+export interface ServiceDefinition<M extends ServiceMethods> {
+  /** The service's name: a text that is not empty. */
+  readonly name: string;
+  /** One or more, by names of 1 to 255 bytes. Schemas are those of any library that has Standard Schema, version 1. */
+  readonly methods: M;
+  /** Encodes each value as one frame, on both ways. Default `json()`. */
+  readonly codec?: Codec<unknown> | undefined;
+}
+
+type Input<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferInput<S> : never;
+type Output<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<S> : never;
+
+/** The arguments of a client's method: a request that may be `undefined` may be left out. */
+type CallArguments<Request, Options> = undefined extends Request
+  ? [request?: Request, options?: Options]
+  : [request: Request, options?: Options];
+
+/** A service as its clients call it: a function for each method. */
+export type ServiceClient<C extends ServiceContract, Options = object> = {
+  readonly [K in keyof C["methods"]]: (
+    ...call: CallArguments<Input<C["methods"][K]["request"]>, Options>
+  ) => C["methods"][K] extends ServiceStreamMethod
+    ? AsyncIterableIterator<Output<C["methods"][K]["stream"]>, undefined>
+    : Promise<Output<C["methods"][K]["reply"]>>;
+};
+
+/** A service's handlers: a function for each method, of an object or a class. */
+export type ServiceHandlers<C extends ServiceContract, Context = unknown> = {
+  readonly [K in keyof C["methods"]]: (
+    request: Output<C["methods"][K]["request"]>,
+    context: Context,
+  ) => C["methods"][K] extends ServiceStreamMethod
+    ? AsyncIterable<Input<C["methods"][K]["stream"]>>
+    : Input<C["methods"][K]["reply"]> | Promise<Input<C["methods"][K]["reply"]>>;
+};
+
+/** Frames that a contract makes. */
+type Frame = Uint8Array | string;
+
+/** How a client of a pattern asks. */
+export interface ServiceCaller<Options> {
+  /** Rejects, and does not throw. @param decode makes the value of a reply's frames; what it throws rejects the call */
+  request<T>(
+    frames: Frame[],
+    decode: (frames: readonly Buffer[]) => T,
+    options: Options | undefined,
+  ): Promise<T>;
+  /** Absent where a pattern has no replies in pieces. */
+  stream?<T>(
+    frames: Frame[],
+    decode: (frames: readonly Buffer[]) => T,
+    options: Options | undefined,
+  ): AsyncIterableIterator<T, undefined>;
+}
+
+/** What a worker of a pattern calls with a request's frames. */
+export type ContractHandler<Context> = (
+  frames: readonly Buffer[],
+  context: Context,
+) => Frame | Promise<Frame> | AsyncGenerator<Frame, undefined, void>;
+
+/** Bytes of a method's name. */
+const MAX_METHOD_NAME = 255;
+
+const EMPTY = Buffer.alloc(0);
+
+/**
+ * The contract of a service: its name, and for each method the schemas of its request and reply, by any library that has
+ * Standard Schema (zod, valibot, arktype, …). Schemas validate synchronously.
+ *
+ * @throws InvalidArgumentError `EINVAL` for an unknown key, no method, an invalid name, and what is not a schema
+ */
+export function defineService<const M extends ServiceMethods>(
+  definition: ServiceDefinition<M>,
+): ServiceContract<M> {
+  checkKeys("defineService", definition, ["name", "methods", "codec"]);
+  const { name, methods, codec = json() } = definition;
+  const contract = { name, methods: Object.freeze({ ...methods }), codec };
+  checkContract(contract);
+  return Object.freeze(contract);
+}
+
+/**
+ * A service as its clients call it.
+ *
+ * @throws InvalidArgumentError `EINVAL` for what is not a contract; NotSupportedError `NOT_SUPPORTED` for one with a
+ *   stream, where the pattern has none
+ */
+export function serviceClient<C extends ServiceContract, Options>(
+  contract: C,
+  caller: ServiceCaller<Options>,
+): ServiceClient<C, Options> {
+  checkContract(contract);
+  const values = new ValueCodec(contract.codec);
+  const client: Record<string, unknown> = {};
+  for (const [name, method] of Object.entries(contract.methods)) {
+    const what = `${contract.name}.${name}`;
+    const nameFrame = Buffer.from(name);
+    const encode = (request: unknown): Frame[] => {
+      const { issues } = validate(method.request, request);
+      if (issues === undefined) return [nameFrame, values.encode(request)];
+      throw new InvalidArgumentError(
+        `The request of ${what} does not conform to its schema: ${describeIssues(issues)}`,
+        { cause: issues },
+      );
+    };
+    const schema = method.stream ?? method.reply;
+    const decode = (frames: readonly Buffer[]): unknown => {
+      const result = validate(schema, values.decode(frames));
+      if (result.issues === undefined) return result.value;
+      throw new InvalidMessageError(
+        `The reply of ${what} does not conform to its schema: ${describeIssues(result.issues)}`,
+        { cause: result.issues },
+      );
+    };
+    if (method.stream === undefined) {
+      client[name] = (request: unknown, options?: Options): Promise<unknown> => {
+        try {
+          return caller.request(encode(request), decode, options);
+        } catch (error) {
+          return Promise.reject(error);
+        }
+      };
+    } else {
+      const { stream } = caller;
+      if (stream === undefined)
+        throw new NotSupportedError(`${what} has a stream, and replies have no pieces here`);
+      client[name] = (request: unknown, options?: Options) =>
+        stream.call(caller, encode(request), decode, options);
+    }
+  }
+  return Object.freeze(client) as ServiceClient<C, Options>;
+}
+
+/**
+ * A worker's handler for all methods of a contract. What it throws for a request that does not conform, an unknown method
+ * or a reply that does not conform is a refusal (errors.ts) of the reason `invalid-request`, `no-method` or `invalid-reply`.
+ *
+ * @throws InvalidArgumentError `EINVAL` for what is not a contract, and a handler that is missing or too many
+ */
+export function contractHandler<C extends ServiceContract, Context>(
+  contract: C,
+  handlers: ServiceHandlers<C, Context>,
+): ContractHandler<Context> {
+  checkContract(contract);
+  checkHandlers(contract, handlers);
+  const { name: service } = contract;
+  const values = new ValueCodec(contract.codec);
+  const methods = new Map<string, ContractHandler<Context>>();
+  for (const [name, method] of Object.entries(contract.methods)) {
+    const decode = (frames: readonly Buffer[]): unknown => {
+      let value: unknown;
+      try {
+        value = values.decode(frames.slice(1));
+      } catch (cause) {
+        throw refuse("invalid-request", service, `The request of ${name} is malformed`, {}, { cause });
+      }
+      const result = validate(method.request, value);
+      if (result.issues === undefined) return result.value;
+      const issues = result.issues.map((issue) => ({ path: issuePath(issue), message: issue.message }));
+      const text = `The request of ${name} does not conform to its schema: ${describeIssues(result.issues)}`;
+      throw refuse("invalid-request", service, text, { data: { issues } }, { cause: result.issues });
+    };
+    const schema = method.stream ?? method.reply;
+    const encode = (value: unknown): Frame => {
+      const { issues } = validate(schema, value);
+      try {
+        if (issues === undefined) return values.encode(value);
+      } catch (cause) {
+        throw invalidReply(service, name, cause);
+      }
+      throw invalidReply(
+        service,
+        name,
+        new InvalidMessageError(`The reply of ${name} does not conform: ${describeIssues(issues)}`, {
+          cause: issues,
+        }),
+      );
+    };
+    // Called as a method, so that an object or a class may have state.
+    const call = (request: unknown, context: Context): unknown =>
+      (handlers as Record<string, (request: unknown, context: Context) => unknown>)[name]?.(request, context);
+    methods.set(
+      name,
+      method.stream === undefined
+        ? (frames, context) => {
+            const reply = call(decode(frames), context);
+            return isPromise(reply) ? reply.then(encode) : encode(reply);
+          }
+        : (frames, context) => encodePieces(call(decode(frames), context), encode),
+    );
+  }
+  return (frames, context) => {
+    const name = String(frames[0] ?? "");
+    const method = methods.get(name);
+    if (method !== undefined) return method(frames, context);
+    throw refuse("no-method", service, `The service has no method ${describe(name)}`);
+  };
+}
+
+/** Values as frames of a contract's codec. */
+class ValueCodec {
+  readonly #codec: Codec<unknown>;
+  /** Whether a frame without bytes is free to mean `undefined`: no value of the codec has it. */
+  readonly #hasUndefined: boolean;
+
+  constructor(codec: Codec<unknown>) {
+    this.#codec = codec;
+    this.#hasUndefined = !accepts(codec, EMPTY);
+  }
+
+  /** @throws InvalidMessageError for a value that has no form */
+  encode(value: unknown): Frame {
+    if (value === undefined && this.#hasUndefined) return EMPTY;
+    try {
+      return this.#codec.encode(value);
+    } catch (cause) {
+      if (cause instanceof ShoalError) throw cause;
+      throw new InvalidMessageError(`The value has no ${this.#codec.name} form`, { cause });
+    }
+  }
+
+  /** @throws InvalidMessageError for what the codec refuses */
+  decode(frames: readonly Buffer[]): unknown {
+    const [frame] = frames;
+    if (frame === undefined || frames.length !== 1)
+      throw new InvalidMessageError(`A value is one frame of ${this.#codec.name}; got ${frames.length}`);
+    if (frame.length === 0 && this.#hasUndefined) return undefined;
+    try {
+      return this.#codec.decode(frame);
+    } catch (cause) {
+      if (cause instanceof InvalidMessageError) throw cause;
+      throw new InvalidMessageError(`The frame is not ${this.#codec.name}`, { cause });
+    }
+  }
+}
+
+function accepts(codec: Codec<unknown>, frame: Buffer): boolean {
+  try {
+    codec.decode(frame);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function* encodePieces(
+  pieces: unknown,
+  encode: (piece: unknown) => Frame,
+): AsyncGenerator<Frame, undefined, void> {
+  for await (const piece of pieces as AsyncIterable<unknown>) yield encode(piece);
+  return undefined;
+}
+
+/** What is wrong with it is for the worker: clients need not know. */
+function invalidReply(service: string, method: string, cause: unknown): ShoalError {
+  const reason: FailureReason = "invalid-reply";
+  return refuse(reason, service, `The reply of ${method} does not conform to its schema`, {}, { cause });
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+function checkContract(contract: ServiceContract): void {
+  if (typeof contract !== "object" || contract === null)
+    throw new InvalidArgumentError(`A contract comes from defineService; got ${describe(contract)}`);
+  const { name, methods, codec } = contract;
+  if (typeof name !== "string" || name === "")
+    throw new InvalidArgumentError(`A service's name is a text that is not empty; got ${describe(name)}`);
+  if (typeof codec?.encode !== "function" || typeof codec.decode !== "function")
+    throw new InvalidArgumentError(`Option codec of ${name} is a codec; got ${describe(codec)}`);
+  if (typeof methods !== "object" || methods === null || Object.keys(methods).length === 0)
+    throw new InvalidArgumentError(`The service ${name} has one method or more; got ${describe(methods)}`);
+  for (const [method, schemas] of Object.entries(methods)) checkMethod(name, method, schemas);
+}
+
+function checkMethod(service: string, name: string, method: ServiceMethod | ServiceStreamMethod): void {
+  const what = `${service}.${name}`;
+  const { length } = Buffer.from(name);
+  if (length === 0 || length > MAX_METHOD_NAME)
+    throw new InvalidArgumentError(`A method's name has 1 to ${MAX_METHOD_NAME} bytes; got ${length}`);
+  // An object that has it would be taken for a promise by `await`.
+  if (name === "then") throw new InvalidArgumentError(`A method cannot be named then; got ${what}`);
+  checkKeys(what, method, ["request", "reply", "stream"]);
+  if ((method.reply === undefined) === (method.stream === undefined))
+    throw new InvalidArgumentError(`The method ${what} has a schema for reply, or one for stream`);
+  for (const [key, schema] of Object.entries({ ...method, request: method.request })) {
+    if (schema === undefined && key !== "request") continue;
+    if (typeof schema?.["~standard"]?.validate === "function") continue;
+    throw new InvalidArgumentError(
+      `Option ${key} of ${what} is a schema (Standard Schema, version 1); got ${describe(schema)}`,
+    );
+  }
+}
+
+function checkHandlers(contract: ServiceContract, handlers: object): void {
+  const { name, methods } = contract;
+  if (typeof handlers !== "object" || handlers === null)
+    throw new InvalidArgumentError(
+      `The handlers of ${name} are an object of functions; got ${describe(handlers)}`,
+    );
+  const prototype: unknown = Object.getPrototypeOf(handlers);
+  // An instance of a class has fields of its own.
+  if (prototype === Object.prototype || prototype === null)
+    checkKeys(`The service ${name}`, handlers, Object.keys(methods));
+  for (const method of Object.keys(methods)) {
+    const handler = (handlers as Record<string, unknown>)[method];
+    if (typeof handler !== "function")
+      throw new InvalidArgumentError(
+        `The handler of ${name}.${method} is a function; got ${describe(handler)}`,
+      );
+  }
+}
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof (value as Partial<Promise<unknown>> | null | undefined)?.then === "function";
+}
