@@ -1,7 +1,7 @@
 /** shoal bench: the options of the benchmark harness, which is loaded when it is used. */
 import type { Command } from "commander";
 import { builtFile } from "../core/built-file.js";
-import { UsageError } from "./failure.js";
+import { Reported, UsageError } from "./failure.js";
 import { addCommand, repeatable } from "./options.js";
 
 /** The entry of the harness, which is compiled apart from the library, to dist/bench. */
@@ -57,7 +57,6 @@ export function addBenchCommand(program: Command): void {
       } catch (error) {
         throw error instanceof Error && error.name === "BadInput" ? new UsageError(error.message) : error;
       }
-      // The harness has reported why.
-      if (code !== 0) process.exit(code);
+      if (code !== 0) throw new Reported(code);
     });
 }

@@ -11,6 +11,16 @@ export class Failure extends Error {}
 /** The command line cannot be carried out as it stands. Exit code 2. */
 export class UsageError extends Error {}
 
+/** A failure that was reported already. */
+export class Reported extends Error {
+  readonly exitCode: number;
+
+  constructor(exitCode: number) {
+    super(`Exit code ${exitCode}`);
+    this.exitCode = exitCode;
+  }
+}
+
 /** Standard input is invalid. Exit code 1, after everything before the fault is delivered. */
 export class InputError extends Failure {}
 

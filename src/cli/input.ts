@@ -3,8 +3,10 @@
  * is read after the chunk that contains it.
  */
 import { fstatSync } from "node:fs";
+import type { Readable } from "node:stream";
 import { FormatError, InputError } from "./failure.js";
 import type { Format } from "./format.js";
+import { terminal } from "./terminal.js";
 
 /** Bytes of the longest line: the largest frame that a shoal socket accepts by default. */
 export const MAX_LINE = 64 * 1_024 * 1_024;
@@ -17,6 +19,7 @@ export class Input {
   readonly #format: Format;
   readonly #maxLine: number;
   readonly #stop: AbortSignal;
+  readonly #terminal = terminal();
   #taken = 0;
   #active = performance.now();
 
@@ -38,12 +41,8 @@ export class Input {
   }
 
   /** Whether there is no input: /dev/null, as background jobs have it. An empty pipe or file is an input that ends. */
-  static isAbsent(): boolean {
-    try {
-      return fstatSync(0).isCharacterDevice() && process.stdin.isTTY !== true;
-    } catch {
-      return true;
-    }
+  get isAbsent(): boolean {
+    return this.#terminal.stdin === undefined;
   }
 
   /**
@@ -52,10 +51,10 @@ export class Input {
    * @throws InputError with the line's number, after the messages before it
    */
   async *messages(): AsyncGenerator<Buffer[], undefined> {
-    if (this.#stop.aborted) return;
+    const { stdin: stream } = this.#terminal;
+    if (stream === undefined || this.#stop.aborted) return;
     // Node.js reads a directory as an empty input.
-    if (isDirectory()) throw new InputError("cannot read standard input: it is a directory");
-    const stream = process.stdin;
+    if (isDirectory(stream)) throw new InputError("cannot read standard input: it is a directory");
     const end = (): void => void stream.destroy();
     this.#stop.addEventListener("abort", end, { once: true });
     try {
@@ -110,9 +109,9 @@ export class Input {
   }
 }
 
-function isDirectory(): boolean {
+function isDirectory({ fd }: Readable & { readonly fd?: number }): boolean {
   try {
-    return fstatSync(0).isDirectory();
+    return fd !== undefined && fstatSync(fd).isDirectory();
   } catch {
     return false;
   }

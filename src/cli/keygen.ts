@@ -5,6 +5,7 @@ import { curveKeyPair, writeCertificate } from "../index.js";
 import { describe, Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addCommand } from "./options.js";
+import { terminal } from "./terminal.js";
 
 interface KeygenSettings {
   readonly out?: string;
@@ -69,7 +70,7 @@ async function claim(files: readonly string[]): Promise<string[]> {
 
 function print(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    process.stdout.write(`${text}\n`, (error) => {
+    terminal().stdout.write(`${text}\n`, (error) => {
       if (error) reject(new Failure(`cannot write standard output: ${error.message}`));
       else resolve();
     });

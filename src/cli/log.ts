@@ -1,7 +1,8 @@
 /**
- * The log of a command: lines on standard error, each after the command's name, or JSON objects. One command runs in a
- * process, so level and format are the process's, and hold for its last error too.
+ * The log of a command: lines on standard error, each after the command's name, or JSON objects. One command runs at a
+ * terminal, so level and format are the terminal's, and hold for the command's last error too.
  */
+import { type Terminal, terminal } from "./terminal.js";
 
 /** Severities, the most severe first. */
 export const SEVERITIES = ["error", "warn", "info", "debug"] as const;
@@ -16,24 +17,36 @@ export type LogWriter = (severity: Severity, command: string, text: string, fiel
 /** Different warnings remembered so that each is logged once: a peer that is refused tries again forever. */
 const MAX_REMEMBERED = 100;
 
-let writer: LogWriter = (_, command, text) => {
-  process.stderr.write(`${command === "" ? "shoal" : `shoal ${command}`}: ${text}\n`);
-};
-let minimum: Severity = "info";
+interface LogSettings {
+  write: LogWriter;
+  level: Severity;
+}
+
+const SETTINGS = new WeakMap<Terminal, LogSettings>();
+
+function settings(): LogSettings {
+  const own = terminal();
+  let found = SETTINGS.get(own);
+  if (found === undefined) {
+    found = { write: textLog(own), level: "info" };
+    SETTINGS.set(own, found);
+  }
+  return found;
+}
 
 /** Sets where lines go from now on, and the minimum severity; an absent one stays. */
-export function useLog({ write, level }: { readonly write?: LogWriter; readonly level?: Severity }): void {
-  writer = write ?? writer;
-  minimum = level ?? minimum;
+export function useLog(changes: Partial<LogSettings>): void {
+  Object.assign(settings(), changes);
 }
 
 /** Logs why a command failed, whatever the level. @param command its name without `shoal` */
 export function logFailure(command: string, text: string): void {
-  writer("error", command, text);
+  settings().write("error", command, text);
 }
 
 export class Log {
   readonly #name: string;
+  readonly #settings = settings();
   readonly #logged = new Set<string>();
 
   /** @param name of the command, without `shoal` */
@@ -66,8 +79,8 @@ export class Log {
   }
 
   #write(severity: Severity, text: string, fields?: LogFields): void {
-    if (SEVERITIES.indexOf(severity) <= SEVERITIES.indexOf(minimum))
-      writer(severity, this.#name, text, fields);
+    const { level, write } = this.#settings;
+    if (SEVERITIES.indexOf(severity) <= SEVERITIES.indexOf(level)) write(severity, this.#name, text, fields);
   }
 }
 
@@ -84,6 +97,12 @@ export function fieldsOf(event: { readonly type: string }): LogFields {
   return fields;
 }
 
+function textLog({ stderr }: Terminal): LogWriter {
+  return (_, command, text) => {
+    stderr.write(`${command === "" ? "shoal" : `shoal ${command}`}: ${text}\n`);
+  };
+}
+
 /** A writer of JSON lines, by pino, which is loaded here and nowhere else. */
 export async function jsonLog(): Promise<LogWriter> {
   const { default: pino } = await import("pino");
@@ -93,7 +112,7 @@ export async function jsonLog(): Promise<LogWriter> {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    process.stderr,
+    terminal().stderr,
   );
   return (severity, command, text, fields) => {
     logger[severity]({ ...(command === "" ? {} : { command }), ...fields }, text);

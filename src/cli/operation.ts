@@ -12,6 +12,7 @@ import type { MetricsServer, MetricsSource } from "../proxy/index.js";
 import { asUsage, describe } from "./failure.js";
 import type { Log } from "./log.js";
 import { type Service, type Stop, serve } from "./stop.js";
+import { terminal } from "./terminal.js";
 
 export interface OperationSettings {
   readonly metrics?: string;
@@ -86,7 +87,7 @@ async function openMetrics(
 
 /** With --json, prints a service's counters at its end. */
 export function printStats({ json }: { readonly json?: boolean }, stats: object): void {
-  if (json === true) process.stdout.write(`${JSON.stringify(stats)}\n`);
+  if (json === true) terminal().stdout.write(`${JSON.stringify(stats)}\n`);
 }
 
 /** The longest time that `systemd-notify` may take, in ms: it waits until its message is received. */

@@ -5,11 +5,13 @@
 import { Failure, hasCode } from "./failure.js";
 import type { Format } from "./format.js";
 import { unlessAborted } from "./stop.js";
+import { terminal } from "./terminal.js";
 
 export class Output {
   readonly #format: Format;
   readonly #forced: AbortSignal;
   readonly #onGone: () => void;
+  readonly #stream = terminal().stdout;
   #gone = false;
   #failure: Failure | undefined;
 
@@ -21,7 +23,7 @@ export class Output {
     this.#format = format;
     this.#forced = forced;
     this.#onGone = onGone;
-    process.stdout.on("error", this.#outputOnError);
+    this.#stream.on("error", this.#outputOnError);
   }
 
   /** Whether the reader is gone. */
@@ -43,15 +45,15 @@ export class Output {
 
   /** Settles when everything printed was written, or cannot be. @returns whether it was, or the reader is gone */
   async flush(): Promise<boolean> {
-    if (this.#gone || process.stdout.writableLength === 0) return true;
+    if (this.#gone || this.#stream.writableLength === 0) return true;
     await this.#write(Buffer.alloc(0), true);
-    return this.#gone || process.stdout.writableLength === 0;
+    return this.#gone || this.#stream.writableLength === 0;
   }
 
   async #write(bytes: Buffer, wait = false): Promise<void> {
     if (this.#gone) return;
     const written = new Promise<void>((resolve) => {
-      if (process.stdout.write(bytes, () => resolve()) && !wait) resolve();
+      if (this.#stream.write(bytes, () => resolve()) && !wait) resolve();
     });
     await unlessAborted(written, this.#forced);
   }

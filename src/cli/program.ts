@@ -7,9 +7,10 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { builtFile } from "../core/built-file.js";
-import { describe, exitCodeOf, UsageError } from "./failure.js";
+import { describe, exitCodeOf, Reported, UsageError } from "./failure.js";
 import { logFailure } from "./log.js";
 import { addCommonOptions, applyCommonOptions } from "./options.js";
+import { type Terminal, terminal, withTerminal } from "./terminal.js";
 
 /** Command names, and what adds these commands to the program. */
 type Group = readonly [names: string, add: (program: Command) => Promise<void>];
@@ -55,9 +56,12 @@ async function createProgram(name: string | undefined): Promise<Command> {
   for (const [, add] of group === undefined ? GROUPS : [group]) await add(program);
   addCommonOptions(program);
   addHelpCommand(program);
+  const { stdout, stderr } = terminal();
   for (const command of [program, ...program.commands.flatMap((each) => [each, ...each.commands])]) {
     const name = pathOf(command);
     command.configureOutput({
+      writeOut: (text) => void stdout.write(text),
+      writeErr: (text) => void stderr.write(text),
       outputError: (text, write) => {
         const what = text
           .replace(/^error: /, "")
@@ -94,8 +98,18 @@ function addHelpCommand(program: Command): void {
     });
 }
 
-/** Runs a command line. @returns the exit code */
-export async function run(argv: readonly string[]): Promise<number> {
+/**
+ * Runs a command line.
+ *
+ * @param argv as in `process.argv`: two words before the first argument
+ * @param own what the command has in place of the process's streams and signals
+ * @returns the exit code
+ */
+export function run(argv: readonly string[], own?: Terminal): Promise<number> {
+  return own === undefined ? runHere(argv) : withTerminal(own, () => runHere(argv));
+}
+
+async function runHere(argv: readonly string[]): Promise<number> {
   const program = await createProgram(argv[2]);
   let name = "shoal";
   program.hook("preAction", async (_, action) => {
@@ -107,6 +121,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof Reported) return error.exitCode;
     logFailure(name.slice("shoal ".length), describe(error));
     return exitCodeOf(error);
   }

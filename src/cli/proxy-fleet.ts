@@ -24,6 +24,7 @@ import { Log } from "./log.js";
 import { type OperationSettings, operate } from "./operation.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
 import { type Service, Stop } from "./stop.js";
+import { terminal } from "./terminal.js";
 
 /** The options of `shoal proxy` itself. */
 export interface ConfigSettings extends OperationSettings {
@@ -39,14 +40,14 @@ export async function check(file: string, { json }: { readonly json?: boolean })
     const { configuration } = await loadConfiguration(file);
     if (json !== true) {
       const proxies = Object.entries(configuration.proxies).map(([name, { kind }]) => `${name} (${kind})`);
-      process.stdout.write(`${file}: ${proxies.join(", ")}\n`);
+      terminal().stdout.write(`${file}: ${proxies.join(", ")}\n`);
     }
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
     problems = error.problems;
-    if (json !== true) for (const problem of problems) process.stderr.write(`${problemLine(problem)}\n`);
+    if (json !== true) for (const problem of problems) terminal().stderr.write(`${problemLine(problem)}\n`);
   }
-  if (json === true) process.stdout.write(`${JSON.stringify({ ok: problems.length === 0, problems })}\n`);
+  if (json === true) terminal().stdout.write(`${JSON.stringify({ ok: problems.length === 0, problems })}\n`);
   if (problems.length > 0) throw problemsOf(file, problems.length);
 }
 
@@ -65,7 +66,7 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
     started: ({ name, proxy }) => reportEndpoints(proxy, new Log(`proxy ${name}`)),
     made: (change, endpoint) => log.info(textOfChange(change, endpoint)),
     ended: (member, result) => {
-      if (settings.json === true) process.stdout.write(`${counters(member)}\n`);
+      if (settings.json === true) terminal().stdout.write(`${counters(member)}\n`);
       if (result === undefined || result.drained) return;
       left.push(ending(member, result));
       log.warn(ending(member, result));
@@ -73,8 +74,9 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
     empty: () => stop.request(),
   });
   const reloads = new Reloads(file, fleet, log);
+  const { signals } = terminal();
   const onHangUp = (): void => reloads.ask(true);
-  process.on("SIGHUP", onHangUp);
+  signals.on("SIGHUP", onHangUp);
   const watch = new FileWatch(
     file,
     () => reloads.ask(false),
@@ -92,7 +94,7 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
     });
   } finally {
     watch.close();
-    process.off("SIGHUP", onHangUp);
+    signals.off("SIGHUP", onHangUp);
   }
   if (left.length > 0) throw new Failure(left.join("; "));
 }

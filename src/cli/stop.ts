@@ -9,6 +9,7 @@
  * A command that serves drains after the first signal for up to DRAIN ms (exit code 0), and ends at once at the second (1).
  */
 import { Failure } from "./failure.js";
+import { terminal } from "./terminal.js";
 
 /** How long a command may take after the first signal to deliver what it has, in ms. */
 export const GRACE = 1_000;
@@ -18,6 +19,7 @@ const DRAIN = 10_000;
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 export class Stop {
+  readonly #signals = terminal().signals;
   readonly #requested = new AbortController();
   readonly #forced = new AbortController();
   readonly #insisted = new AbortController();
@@ -40,12 +42,12 @@ export class Stop {
 
   /** Listens to SIGINT and SIGTERM until `dispose`. */
   listen(): this {
-    for (const signal of SIGNALS) process.on(signal, this.#onSignal);
+    for (const signal of SIGNALS) this.#signals.on(signal, this.#onSignal);
     return this;
   }
 
   dispose(): void {
-    for (const signal of SIGNALS) process.off(signal, this.#onSignal);
+    for (const signal of SIGNALS) this.#signals.off(signal, this.#onSignal);
     clearTimeout(this.#timer);
   }
 

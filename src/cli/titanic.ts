@@ -8,6 +8,7 @@ import { describe, Failure, UsageError } from "./failure.js";
 import { bytesToJson } from "./format.js";
 import { Log } from "./log.js";
 import { addCommand, addGroup, wholeNumber } from "./options.js";
+import { terminal } from "./terminal.js";
 
 interface ListSettings {
   readonly json?: boolean;
@@ -93,7 +94,7 @@ async function list(directory: string, { json = false }: ListSettings): Promise<
             frames,
           })
         : `${formatUuid(uuid)} ${service} ${attempts} ${at} ${reason.replaceAll(/\s+/g, " ")}`;
-      process.stdout.write(`${line}\n`);
+      terminal().stdout.write(`${line}\n`);
     }
   });
 }

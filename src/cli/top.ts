@@ -5,6 +5,7 @@ import { Failure, UsageError } from "./failure.js";
 import { addCommand } from "./options.js";
 import { addClientSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 import { Stop } from "./stop.js";
+import { terminal } from "./terminal.js";
 import type { View } from "./top/view.js";
 
 /** The default interval of the readings, in s. */
@@ -65,7 +66,8 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
   const watches: InstanceType<typeof Watch>[] = [];
   const stop = new Stop().listen();
   const { requested } = stop;
-  process.stdout.on("error", stop.request); // The reader is gone.
+  const { stdout } = terminal();
+  stdout.on("error", stop.request); // The reader is gone.
   try {
     for (const text of texts) watches.push(new Watch(text, await openAddress(text, security)));
     const display = await displayOf(settings, once);
@@ -86,7 +88,7 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
       display.close();
     }
   } finally {
-    process.stdout.off("error", stop.request);
+    stdout.off("error", stop.request);
     await Promise.all(watches.map((watch) => watch.close()));
     stop.dispose();
   }
@@ -99,7 +101,7 @@ interface Display {
 
 /** The display: JSON, lines, a table once, or a screen. */
 async function displayOf({ json }: TopSettings, once: boolean): Promise<Display> {
-  const { stdout } = process;
+  const stdout = terminal().stdout as WriteStream;
   const print = (lines: readonly string[]): void => {
     if (lines.length > 0) stdout.write(`${lines.join("\n")}\n`);
   };

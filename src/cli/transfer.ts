@@ -3,7 +3,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Readable, Socket, Writable } from "../index.js";
 import { Failure, hasCode } from "./failure.js";
-import { Input } from "./input.js";
 import type { Ending, Session } from "./session.js";
 import { GRACE, unlessAborted } from "./stop.js";
 
@@ -191,7 +190,7 @@ export async function converse(
     noMoreOut.abort();
     return "enough";
   }
-  if (settings.count !== undefined || !endsWithInput || Input.isAbsent()) {
+  if (settings.count !== undefined || !endsWithInput || input.isAbsent) {
     await receiving;
     return settings.count === undefined ? "complete" : "enough";
   }

@@ -2,7 +2,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { curveKeyPair, writeCertificate } from "../../src/index.js";
 import { CloneClient } from "../../src/patterns/clone/index.js";
-import { type Child, type Ended, file, ipc, run, start, startWithout, useShoal } from "./support.js";
+import { run, start } from "./in-process.js";
+import { type Child, type Ended, file, ipc, startWithout, useShoal } from "./support.js";
 
 useShoal();
 
@@ -37,7 +38,7 @@ async function contentOf(connect: readonly string[]): Promise<Record<string, str
 /** What it printed, of a command that succeeds. */
 async function ok(running: Promise<Ended>): Promise<string> {
   const { code, stdout, stderr } = await running;
-  expect([code, stderr]).toEqual([0, ""]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   return String(stdout);
 }
 
@@ -61,7 +62,7 @@ describe("a server and its clients", () => {
     const missing = await run("", "clone", "get", "/a/x", ...connect);
     expect([missing.code, String(missing.stdout)]).toEqual([1, ""]);
     expect(missing.stderr).toContain('no such key: "/a/x"');
-    server.process.kill("SIGTERM");
+    server.signal("SIGTERM");
     const { code, stdout } = await server.ended;
     expect([code, JSON.parse(String(stdout))]).toEqual([
       0,
@@ -120,7 +121,7 @@ describe("a server and its clients", () => {
       '{"key":"/p/eel","value":null,"sequence":3}',
       "",
     ]);
-    lines.process.kill("SIGTERM");
+    lines.signal("SIGTERM");
     expect(await lines.ended).toMatchObject({ code: 0, stdout: Buffer.from("/p/eel 12\n/p/eel\n") });
   });
 
@@ -149,6 +150,7 @@ it("a pair goes on at the backup when the primary is killed", async () => {
   await clientOf(both).set("before", "1");
   await watch.until("stdout", /before 1\n/);
   primary.kill();
+  await primary.ended;
   await ok(run("", "clone", "set", "after", "2", ...both));
   await watch.until("stdout", /after 2\n/);
   expect(backup.stderr).toContain("serving");
@@ -169,6 +171,7 @@ it("a pair with CURVE goes on at the backup, and serves nobody without its key",
   const both = ["--connect", ends.primary, "--connect", ends.backup, ...QUICK];
   const known = [...both, "--curve-server-key", publicKey];
   primary.kill();
+  await primary.ended;
   const [stranger] = await Promise.all([
     run("", "clone", "set", "k", "theirs", ...both, "--timeout", "1500"),
     ok(run("", "clone", "set", "k", "ours", ...known)),
@@ -186,7 +189,7 @@ it("a server that is stopped hands over, though nobody asks the other one", asyn
   const backup = begin("backup", ends.primary);
   await primary.until("stderr", /the backup has all updates/);
   await backup.until("stderr", /standing by/);
-  primary.process.kill("SIGTERM");
+  primary.signal("SIGTERM");
   expect((await primary.ended).code).toBe(0);
   await backup.until("stderr", /serving/);
 }, 9_000);

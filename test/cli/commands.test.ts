@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Dealer } from "../../src/index.js";
-import { ipc, run, start, startWithout, useShoal } from "./support.js";
+import { run, start, startWithout } from "./in-process.js";
+import { ipc, start as startProcess, useShoal } from "./support.js";
 
 useShoal();
 
@@ -41,7 +42,7 @@ describe("push and pull", () => {
     push.write("a\nb\nc\n");
     expect((await push.ended).code).toBe(0);
     await pull.until("stdout", /^a\nb\n$/);
-    pull.process.kill("SIGTERM");
+    pull.signal("SIGTERM");
     expect((await pull.ended).stdout.toString()).toBe("a\nb\n");
   });
 
@@ -227,7 +228,7 @@ describe("dealer and router", () => {
     const endpoint = ipc();
     const peer = start("dealer", "--bind", endpoint);
     peer.write("1\n2\n3\n4\n");
-    const dealer = start("dealer", "--connect", endpoint, "--count", "3");
+    const dealer = startProcess("dealer", "--connect", endpoint, "--count", "3");
     const feed = (): void => {
       while (dealer.process.stdin.writable && dealer.process.stdin.write("x\n".repeat(100)));
     };
@@ -295,7 +296,7 @@ describe("xpub and xsub", () => {
     const xsub = start("xsub", "--connect", endpoint, "--no-subscribe");
     xsub.write("\u0001topic\nhello\n");
     expect((await xpub.ended).stdout.toString()).toBe('{"frames":["\\u0001topic"]}\n{"frames":["hello"]}\n');
-    xsub.process.kill("SIGTERM");
+    xsub.signal("SIGTERM");
     await xsub.ended;
   });
 });

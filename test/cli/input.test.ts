@@ -76,7 +76,7 @@ describe("input that is no message", () => {
     expect(push.stderr).toBe('shoal push: line 3: expected {"frames":[…]} with one frame or more\n');
     expect(push.code).toBe(1);
     await pull.until("stdout", /^a\nb\n/);
-    pull.process.kill("SIGTERM");
+    pull.signal("SIGTERM");
     expect((await pull.ended).stdout.toString()).toBe("a\nb\n");
   });
 

@@ -1,8 +1,9 @@
 /** `shoal majordomo`: a broker, workers that echo or run a program, calls. */
 import { expect, it } from "vitest";
-import { run, start, startWithout, useShoal } from "./support.js";
+import { run, start, startWithout } from "./in-process.js";
+import { useFolder } from "./support.js";
 
-useShoal();
+useFolder();
 
 const CALL = ["majordomo", "call"] as const;
 
@@ -23,7 +24,7 @@ it("makes a service of any program, and tells of its failure", async () => {
   expect([bad.code, String(bad.stdout)]).toEqual([1, ""]);
   expect(bad.stderr).toContain("exit status 3: no such fish (worker-failed)");
 
-  worker.process.kill("SIGTERM");
+  worker.signal("SIGTERM");
   expect((await worker.ended).code).toBe(0);
   await broker.until("stderr", /leaves fish: disconnect/);
   const late = await run("", ...CALL, "fish", "x", "--connect", endpoint, "--timeout", "300");
@@ -31,7 +32,7 @@ it("makes a service of any program, and tells of its failure", async () => {
     1,
     expect.stringContaining("No worker of this service came in time. (no-service)"),
   ]);
-  broker.process.kill("SIGTERM");
+  broker.signal("SIGTERM");
   expect((await broker.ended).code).toBe(0);
 }, 30_000);
 
@@ -48,7 +49,7 @@ it("a worker that is told to stop ends what it has in hand first", async () => {
     if (String(stdout).includes('"inFlight":1')) break;
     if (String(stdout).includes('"answered":1')) break;
   }
-  worker.process.kill("SIGTERM");
+  worker.signal("SIGTERM");
   expect(String((await call.ended).stdout)).toBe("eel\n\n");
   expect((await worker.ended).code).toBe(0);
 }, 30_000);
@@ -56,7 +57,7 @@ it("a worker that is told to stop ends what it has in hand first", async () => {
 it("the broker prints its accounts at its end with --json, and nothing else on standard output", async () => {
   const broker = start("majordomo", "broker", "--bind", "tcp://127.0.0.1:*", "--json");
   await broker.endpoint();
-  broker.process.kill("SIGTERM");
+  broker.signal("SIGTERM");
   const { code, stdout } = await broker.ended;
   expect(code).toBe(0);
   expect(JSON.parse(String(stdout))).toMatchObject({ services: 0, workers: 0 });

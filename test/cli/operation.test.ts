@@ -6,7 +6,8 @@ import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
 import { watchdogInterval } from "../../src/cli/operation.js";
 import { Pull, Push, Request, type Socket } from "../../src/index.js";
-import { Child, file, MAIN, metricsOf, run, startStreamer, startWithout, useShoal } from "./support.js";
+import { run } from "./in-process.js";
+import { Child, file, MAIN, metricsOf, startStreamer, startWithout, useShoal } from "./support.js";
 
 useShoal();
 
@@ -50,7 +51,7 @@ describe("--metrics", () => {
     await until(`${url}/readyz`, /: ready\n/);
     expect((await get(`${url}/metrics`)).body.split("\n")).toContain(line);
     expect(await get(`${url}/healthz`)).toEqual({ status: 200, body: "ok\n" });
-    child.process.kill("SIGTERM");
+    child.signal("SIGTERM");
     expect((await child.ended).code).toBe(0);
   });
 
@@ -60,7 +61,7 @@ describe("--metrics", () => {
     push.connect(await at("frontend"));
     for (const body of ["1", "2", "3"]) await push.send(body);
     await until(`${url}/metrics`, /shoal_proxy_queued_messages\{[^}]*side="frontend",direction="in"\} [1-9]/);
-    proxy.process.kill("SIGTERM");
+    proxy.signal("SIGTERM");
     expect(await until(`${url}/readyz`, /draining/)).toBe("streamer: draining\n");
     expect((await get(`${url}/readyz`)).status).toBe(503);
     expect((await get(`${url}/healthz`)).status).toBe(200);
@@ -90,7 +91,7 @@ describe("--metrics", () => {
     writeFileSync(config, proxies("bills"));
     await until(`${url}/readyz`, /^bills: ready\n$/);
     expect((await get(`${url}/metrics`)).body).not.toMatch(/orders/);
-    fleet.process.kill("SIGTERM");
+    fleet.signal("SIGTERM");
     const { code, stderr } = await fleet.ended;
     expect(code).toBe(0);
     for (const line of stderr.trim().split("\n")) expect(JSON.parse(line)).toHaveProperty("msg");
@@ -115,7 +116,7 @@ describe("--metrics", () => {
       "stderr",
       /"level":"warn".*"event":"policy","side":"frontend","reason":"address","refused":1/,
     );
-    fleet.process.kill("SIGTERM");
+    fleet.signal("SIGTERM");
     expect((await fleet.ended).code).toBe(0);
   });
 
@@ -125,9 +126,9 @@ describe("--metrics", () => {
     push.connect(await at("frontend"));
     await push.send("nobody pulls");
     await until(`${url}/metrics`, /shoal_proxy_queued_messages\{[^}]*side="frontend",direction="in"\} 1/);
-    proxy.process.kill("SIGTERM");
+    proxy.signal("SIGTERM");
     await until(`${url}/readyz`, /draining/);
-    proxy.process.kill("SIGTERM");
+    proxy.signal("SIGTERM");
     const { code, stderr } = await proxy.ended;
     expect([code, stderr]).toEqual([
       1,
@@ -159,7 +160,7 @@ describe("--metrics", () => {
     expect(String((await pull.receive())[0])).toBe("through");
     expect(await get(`${url}/healthz`)).toEqual({ status: 200, body: "ok\n" });
     for (const socket of strangers) socket.destroy();
-    proxy.process.kill("SIGTERM");
+    proxy.signal("SIGTERM");
     expect((await proxy.ended).code).toBe(0);
   });
 
@@ -204,7 +205,7 @@ describe("logs", () => {
       const { in: came } = JSON.parse(String(await controller.request('{"command":"status"}'))).frontend;
       arrived = came.messages + came.queued;
     }
-    proxy.process.kill("SIGTERM");
+    proxy.signal("SIGTERM");
     const { code, stderr } = await proxy.ended;
     expect(code).toBe(1);
     const lines = stderr
@@ -231,7 +232,7 @@ describe("logs", () => {
 
   it("--log-level says how grave", async () => {
     const proxy = startWithout("proxy", "streamer", ...ENDS, ...METRICS, "--log-level", "error");
-    proxy.process.kill("SIGTERM");
+    proxy.signal("SIGTERM");
     expect((await proxy.ended).stderr).toBe("");
     const both = await run("", "proxy", "streamer", ...ENDS, "--log-level", "debug", "--quiet");
     expect([both.code, both.stderr]).toEqual([
@@ -255,7 +256,7 @@ describe("logs", () => {
       ] as const;
       const child = new Child(env[0], [...env.slice(1), ...ENDS, ...args], { stdin: "ignore" });
       await child.until("stderr", /backend listening/);
-      child.process.kill("SIGTERM");
+      child.signal("SIGTERM");
       await child.ended;
       return readdirSync(folder)
         .map((name) => readFileSync(join(folder, name), "utf8"))
@@ -300,7 +301,7 @@ describe("a service manager", () => {
   it("is told when the sockets are open, that it lives, and when it ends", async () => {
     const { proxy, told } = notified('echo "$*" >> FILE', ["WATCHDOG_USEC=40000"]);
     while (told().filter((line) => line === "WATCHDOG=1").length < 2) await new Promise(setImmediate);
-    proxy.process.kill("SIGTERM");
+    proxy.signal("SIGTERM");
     expect((await proxy.ended).code).toBe(0);
     expect(told()[0]).toBe("--ready STATUS=running");
     expect(told()).toContain("STOPPING=1 STATUS=draining");
@@ -309,7 +310,7 @@ describe("a service manager", () => {
   it("that cannot be told is no reason to stop", async () => {
     const { proxy } = notified("echo broken >&2; exit 1");
     await proxy.until("stderr", /cannot notify the service manager: .*systemd-notify/);
-    proxy.process.kill("SIGTERM");
+    proxy.signal("SIGTERM");
     expect((await proxy.ended).code).toBe(0);
   });
 

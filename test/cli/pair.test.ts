@@ -2,7 +2,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { MajordomoClient } from "../../src/patterns/majordomo/client.js";
 import { until } from "../contract/support/wait.js";
-import { type Child, file, ipc, run, startWithout, useShoal } from "./support.js";
+import { run } from "./in-process.js";
+import { type Child, file, ipc, startWithout, useShoal } from "./support.js";
 
 useShoal();
 
@@ -75,7 +76,7 @@ describe("a pair of brokers", () => {
     // Two heartbeats, and what client and machine need to find the other broker.
     expect(longest).toBeLessThan(2 * HEARTBEAT + 2_000);
     expect(client.stats()).toMatchObject({ failed: 0, timedOut: 0, broker: endpoints[1] });
-    worker.process.kill("SIGTERM");
+    worker.signal("SIGTERM");
     expect((await worker.ended).code).toBe(0);
   }, 60_000);
 
@@ -85,7 +86,7 @@ describe("a pair of brokers", () => {
     startWithout("majordomo", "worker", "echo", ...both, "--echo");
     await backup.until("stderr", /offers echo/);
     expect(backup.stderr).not.toContain("keeping requests");
-    primary.process.kill("SIGTERM");
+    primary.signal("SIGTERM");
     expect((await primary.ended).code).toBe(0);
     await backup.until("stderr", /serving: its peer's state decides it/);
     // The folder is of one at a time.
@@ -129,7 +130,7 @@ describe("a pair of brokers", () => {
     const name = file();
     await run("", "keygen", "--out", name);
     const { primary, backup } = await startPair(BROKER, "--curve-certificate", `${name}_secret`);
-    primary.process.kill("SIGTERM");
+    primary.signal("SIGTERM");
     expect((await primary.ended).code).toBe(0);
     await backup.until("stderr", /serving: its peer's state decides it/);
   }, 60_000);

@@ -1,12 +1,13 @@
 /** shoal pirate: a queue, workers that run programs, and calls, as processes. */
 import { describe, expect, it } from "vitest";
-import { type Child, run, startWithout, useShoal } from "./support.js";
+import { type Command, run, startWithout } from "./in-process.js";
+import { useFolder } from "./support.js";
 
-useShoal();
+useFolder();
 
 const ANY = "tcp://127.0.0.1:*";
 
-async function startQueue(...more: string[]): Promise<{ queue: Child; frontend: string; backend: string }> {
+async function startQueue(...more: string[]): Promise<{ queue: Command; frontend: string; backend: string }> {
   const queue = startWithout("pirate", "queue", "--frontend", ANY, "--backend", ANY, "-v", ...more);
   const frontend = (await queue.until("stderr", /listening at (\S+) for clients/))[1] as string;
   const backend = (await queue.until("stderr", /listening at (\S+) for workers/))[1] as string;
@@ -40,9 +41,9 @@ describe("shoal pirate", () => {
     const calling = run("", "pirate", "call", "a", "--connect", frontend, "--json");
     const { code, stdout } = await calling;
     expect([code, String(stdout)]).toEqual([0, '{"frames":["a"]}\n']);
-    worker.process.kill("SIGTERM");
+    worker.signal("SIGTERM");
     expect((await worker.ended).code).toBe(0);
-    queue.process.kill("SIGTERM");
+    queue.signal("SIGTERM");
     const ended = await queue.ended;
     expect(ended.code).toBe(0);
     expect(JSON.parse(String(ended.stdout))).toMatchObject({ requests: 1, replies: 1 });

@@ -4,7 +4,8 @@ import { renameSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Pull, Push, Reply, Request, type Socket } from "../../src/index.js";
 import { collect, texts, until } from "../contract/support/wait.js";
-import { type Child, file, ipc, run, startWithout, useShoal } from "./support.js";
+import { run } from "./in-process.js";
+import { type Child, file, ipc, startWithout, useShoal } from "./support.js";
 
 useShoal();
 
@@ -128,7 +129,7 @@ describe("shoal proxy --config", () => {
     const client = open(new Request());
     client.connect(at.clients);
     expect(texts(await client.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
-    proxy.process.kill("SIGTERM");
+    proxy.signal("SIGTERM");
     const { code, stdout } = await proxy.ended;
     expect(code).toBe(0);
     const accounts = String(stdout)
@@ -232,7 +233,7 @@ describe("shoal proxy --config", () => {
     expect(texts(await client.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
     write(two("]", "]"));
     await proxy.until("stderr", /again: nothing changed\n/);
-    proxy.process.kill("SIGHUP");
+    proxy.signal("SIGHUP");
     await proxy.until("stderr", /nothing changed\n[\s\S]*nothing changed\n/);
     expect(lost()).toBe(0);
   });
@@ -248,7 +249,7 @@ describe("shoal proxy --config", () => {
     const lost = ends(client);
     const free = ipc();
     write(two(`, "${free}", "${at.more}"]`, "]"));
-    proxy.process.kill("SIGHUP");
+    proxy.signal("SIGHUP");
     await proxy.until("stderr", /the proxies continue unchanged\n/);
     expect(proxy.stderr).toMatch(new RegExp(`${path}: work: .*${at.more}.*; the proxies continue unchanged`));
     expect(proxy.stderr).toContain(`work: the frontend does not listen at ${free} any more`);
@@ -256,7 +257,7 @@ describe("shoal proxy --config", () => {
     await there.bind(free); // It is free again.
     await taken.close();
     await there.close();
-    proxy.process.kill("SIGHUP");
+    proxy.signal("SIGHUP");
     await proxy.until("stderr", /again: 2 changes\n/);
     expect(texts(await client.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
     expect(lost()).toBe(0);
@@ -271,7 +272,7 @@ describe("shoal proxy --config", () => {
     await proxy.until("stderr", /work has started\n/);
     await controller.request("TERMINATE", { timeout: LIMIT });
     await proxy.until("stderr", /requests has ended\n/); // The answer to the command comes first.
-    proxy.process.kill("SIGHUP");
+    proxy.signal("SIGHUP");
     await proxy.until("stderr", /requests has started\n[\s\S]*requests has started\n/);
     write(text);
     await proxy.until("stderr", /work has ended\n/);
@@ -291,13 +292,13 @@ describe("shoal proxy --config", () => {
     expect(texts(await client.request("one", { timeout: LIMIT }))).toEqual(["one!"]);
     await push.send("one");
     await collect(pull, 1);
-    first.process.kill("SIGKILL");
+    first.signal("SIGKILL");
     await first.ended;
     const again = await start(two("]", "]"));
     expect(texts(await client.request("two", { timeout: 500, retries: 20 }))).toEqual(["two!"]);
     await push.send("two");
     expect(texts(await pull.receive({ timeout: LIMIT }))).toEqual(["two"]);
-    again.process.kill("SIGTERM");
+    again.signal("SIGTERM");
     expect((await again.ended).code).toBe(0);
   });
 
@@ -319,7 +320,7 @@ describe("shoal proxy --config", () => {
       await proxy.until("stderr", /the proxies continue unchanged\n/);
       write(two('], plainUsers: { me: "x${SHOAL_TEST_SECRET}" }', "]"));
       await proxy.until("stderr", /work has restarted\n/);
-      proxy.process.kill("SIGTERM");
+      proxy.signal("SIGTERM");
       const { stderr, stdout } = await proxy.ended;
       expect(`${stderr}${stdout}`).not.toContain(secret);
     } finally {

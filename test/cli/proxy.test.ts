@@ -13,7 +13,8 @@ import {
 } from "../../src/index.js";
 import { collect, texts } from "../contract/support/wait.js";
 import { missing, peerAt } from "../support/peers.js";
-import { Child, file, ipc, run, startWithout, useShoal } from "./support.js";
+import { run } from "./in-process.js";
+import { Child, file, ipc, startWithout, useShoal } from "./support.js";
 
 useShoal();
 
@@ -45,7 +46,7 @@ describe("shoal proxy", () => {
     for (let i = 0; i < 100; i++) await push.send(`${i}`);
     pull.connect(backend);
     await collect(pull, 1);
-    proxy.process.kill("SIGTERM");
+    proxy.signal("SIGTERM");
     expect(await collect(pull, 99)).toHaveLength(99);
     const { code, stdout } = await proxy.ended;
     expect(code).toBe(0);
@@ -69,7 +70,7 @@ describe("shoal proxy", () => {
       const { messages, queued } = JSON.parse(String(status)).frontend.in;
       arrived = messages + queued;
     }
-    proxy.process.kill("SIGTERM");
+    proxy.signal("SIGTERM");
     const { code, stderr } = await proxy.ended;
     expect(code).toBe(1);
     expect(stderr).toMatch(/stopped with messages left: 1 not forwarded, 0 not sent, 0 requests/);
@@ -104,11 +105,11 @@ describe("shoal proxy", () => {
     const client = open(new Request({ reconnectInterval: 20, reconnectMaxInterval: 100 }));
     client.connect(first.frontend);
     expect(texts(await client.request("one", { timeout: LIMIT }))).toEqual(["one!"]);
-    first.proxy.process.kill("SIGKILL");
+    first.proxy.signal("SIGKILL");
     await first.proxy.ended;
     const again = await start("queue", "--frontend", first.frontend, "--backend", first.backend);
     expect(texts(await client.request("two", { timeout: 500, retries: 20 }))).toEqual(["two!"]);
-    again.proxy.process.kill("SIGINT");
+    again.proxy.signal("SIGINT");
     expect((await again.proxy.ended).code).toBe(0);
   });
 
@@ -140,7 +141,7 @@ while True:
 `;
     const python = new Child(PYTHON, ["-c", program, first.frontend, first.backend], { stdin: "ignore" });
     await python.until("stdout", /reply 2\n/);
-    first.proxy.process.kill("SIGKILL");
+    first.proxy.signal("SIGKILL");
     await first.proxy.ended;
     const before = String(python.stdout).match(/reply/g)?.length ?? 0;
     await start("queue", "--frontend", first.frontend, "--backend", first.backend);

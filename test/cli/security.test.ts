@@ -1,8 +1,9 @@
 import { readFileSync, statSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { file, ipc, run, start, startWithout, useShoal } from "./support.js";
+import { run, start, startWithout } from "./in-process.js";
+import { file, ipc, useFolder } from "./support.js";
 
-useShoal();
+useFolder();
 
 async function keygen(): Promise<{ publicKey: string; secretFile: string }> {
   const { code, stdout } = await run("", "keygen", "--json", "--out", file());

@@ -16,7 +16,7 @@ describe.each(["SIGINT", "SIGTERM"] as const)("%s", (signal) => {
   ])("ends an idle %s with exit code 0", async (command) => {
     const child = start(command, "--bind", ipc(), "-v");
     await child.endpoint();
-    child.process.kill(signal);
+    child.signal(signal);
     expect(await child.ended).toMatchObject({ code: 0 });
   });
 
@@ -26,7 +26,7 @@ describe.each(["SIGINT", "SIGTERM"] as const)("%s", (signal) => {
     const push = start("push", "--connect", endpoint);
     push.write("a\nb\n");
     await pull.until("stdout", /a\nb\n/);
-    push.process.kill(signal);
+    push.signal(signal);
     expect((await push.ended).code).toBe(0);
   });
 
@@ -34,7 +34,7 @@ describe.each(["SIGINT", "SIGTERM"] as const)("%s", (signal) => {
     const push = start("push", "--bind", ipc());
     push.end("a\n");
     await push.endpoint();
-    push.process.kill(signal);
+    push.signal(signal);
     const { code, stderr } = await push.ended;
     expect(stderr).toMatch(/stopped before every message was delivered|not every message was delivered/);
     expect(code).toBe(1);
@@ -51,7 +51,7 @@ test("what has come is printed before a receiver ends", async () => {
   pull.process.kill("SIGSTOP");
   const lines = Array.from({ length: 100 }, (_, i) => `${i}\n`).join("");
   expect((await push.end(lines).ended).code).toBe(0);
-  pull.process.kill("SIGTERM");
+  pull.signal("SIGTERM");
   pull.process.kill("SIGCONT");
   const { code, stdout } = await pull.ended;
   expect(stdout.toString()).toBe(`first\n${lines}`);
@@ -62,8 +62,8 @@ test("a second signal ends the waiting at once", async () => {
   const push = start("push", "--bind", ipc()).end("a\n");
   await push.endpoint();
   const started = performance.now();
-  push.process.kill("SIGINT");
-  push.process.kill("SIGTERM");
+  push.signal("SIGINT");
+  push.signal("SIGTERM");
   expect((await push.ended).code).toBe(1);
   expect(performance.now() - started).toBeLessThan(900); // The first alone allows 1,000 ms.
 });

@@ -17,48 +17,13 @@ export interface Ended {
   readonly stderr: string;
 }
 
-const running = new Set<Child>();
-
-/** A process that is running. */
-export class Child {
-  readonly process: ChildProcessWithoutNullStreams;
-  readonly ended: Promise<Ended>;
+/** What a command has written so far, and the wait for more. */
+export abstract class Watched {
+  abstract readonly ended: Promise<Ended>;
   #out: Buffer[] = [];
   #err = "";
   #onData = new Set<() => void>();
   #isOver = false;
-  readonly #group: boolean;
-
-  constructor(
-    program: string,
-    args: readonly string[],
-    options: { stdin?: "pipe" | "ignore"; cwd?: string; group?: boolean },
-  ) {
-    this.process = spawn(program, args, {
-      stdio: [options.stdin ?? "pipe", "pipe", "pipe"],
-      detached: options.group === true,
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    }) as ChildProcessWithoutNullStreams;
-    this.#group = options.group === true;
-    running.add(this);
-    this.process.stdin?.on("error", () => undefined); // A child may end before it read everything.
-    this.process.stdout.on("data", (chunk: Buffer) => {
-      this.#out.push(chunk);
-      this.#wake();
-    });
-    this.process.stderr.on("data", (chunk: Buffer) => {
-      this.#err += chunk;
-      this.#wake();
-    });
-    this.ended = new Promise((resolve) => {
-      this.process.on("close", (code) => {
-        this.#isOver = true;
-        running.delete(this);
-        this.#wake();
-        resolve({ code, stdout: this.stdout, stderr: this.#err });
-      });
-    });
-  }
 
   get stdout(): Buffer {
     return Buffer.concat(this.#out);
@@ -85,6 +50,61 @@ export class Child {
     return (await this.until("stderr", /listening at (\S+)\n/))[1] as string;
   }
 
+  protected onOut(chunk: Buffer): void {
+    this.#out.push(chunk);
+    this.#wake();
+  }
+
+  protected onErr(chunk: Buffer): void {
+    this.#err += chunk;
+    this.#wake();
+  }
+
+  protected onEnd(): void {
+    this.#isOver = true;
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiting = [...this.#onData];
+    this.#onData.clear();
+    for (const wake of waiting) wake();
+  }
+}
+
+const running = new Set<Child>();
+
+/** A process that is running. */
+export class Child extends Watched {
+  readonly process: ChildProcessWithoutNullStreams;
+  readonly ended: Promise<Ended>;
+  readonly #group: boolean;
+
+  constructor(
+    program: string,
+    args: readonly string[],
+    options: { stdin?: "pipe" | "ignore"; cwd?: string; group?: boolean },
+  ) {
+    super();
+    this.process = spawn(program, args, {
+      stdio: [options.stdin ?? "pipe", "pipe", "pipe"],
+      detached: options.group === true,
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    }) as ChildProcessWithoutNullStreams;
+    this.#group = options.group === true;
+    running.add(this);
+    this.process.stdin?.on("error", () => undefined); // A child may end before it read everything.
+    this.process.stdout.on("data", (chunk: Buffer) => this.onOut(chunk));
+    this.process.stderr.on("data", (chunk: Buffer) => this.onErr(chunk));
+    this.ended = new Promise((resolve) => {
+      this.process.on("close", (code) => {
+        running.delete(this);
+        this.onEnd();
+        resolve({ code, stdout: this.stdout, stderr: this.stderr });
+      });
+    });
+  }
+
   write(text: string | Buffer): void {
     this.process.stdin.write(text);
   }
@@ -94,18 +114,16 @@ export class Child {
     return this;
   }
 
+  signal(name: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGKILL"): void {
+    this.process.kill(name);
+  }
+
   /** Ends it now, with the processes it started if it leads a group. */
   kill(): void {
     const { pid } = this.process;
     if (pid === undefined) return;
     if (this.#group) process.kill(-pid, "SIGKILL");
     else this.process.kill("SIGKILL");
-  }
-
-  #wake(): void {
-    const waiting = [...this.#onData];
-    this.#onData.clear();
-    for (const wake of waiting) wake();
   }
 }
 
@@ -129,7 +147,7 @@ export interface MeteredProxy {
 }
 
 /** Where a command answers /metrics, without the path. */
-export async function metricsOf(child: Child): Promise<string> {
+export async function metricsOf(child: Watched): Promise<string> {
   return (await child.until("stderr", /metrics at (http:\S+)\/metrics\n/))[1] as string;
 }
 
@@ -168,10 +186,18 @@ function newest(path: string): number {
   return Math.max(...readdirSync(path).map((name) => statSync(join(path, name)).mtimeMs));
 }
 
-/** Call it once in each test file: a build if there is none, a folder, and nothing left running. */
-export function useShoal(): void {
+/** A folder for {@link ipc} and {@link file}: called once in a test file without processes. */
+export function useFolder(): void {
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), "shoal-cli-"));
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+}
+
+/** Called once in a test file with processes: a build if there is none, a folder, and nothing left running. */
+export function useShoal(): void {
+  useFolder();
+  beforeAll(() => {
     if (!existsSync(MAIN) || statSync(MAIN).mtimeMs < newest(SOURCES)) {
       execFileSync("npm", ["run", "build:library"], { cwd: ROOT, stdio: "ignore" });
     }
@@ -182,5 +208,4 @@ export function useShoal(): void {
       await child.ended;
     }
   });
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
 }

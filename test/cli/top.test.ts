@@ -5,7 +5,8 @@ import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { Pull, Push, type Socket } from "../../src/index.js";
 import { missing, peerAt } from "../support/peers.js";
-import { Child, file, ipc, MAIN, run, startStreamer, startWithout, useShoal } from "./support.js";
+import { run } from "./in-process.js";
+import { Child, file, ipc, MAIN, startStreamer, startWithout, useShoal } from "./support.js";
 
 useShoal();
 
@@ -97,13 +98,13 @@ describe("shoal top", () => {
     await top.until("stdout", /frontend peers=1 in=[1-9]/);
     isOver = true;
     await flow;
-    proxy.process.kill("SIGKILL");
+    proxy.signal("SIGKILL");
     await top.until("stdout", new RegExp(`${url} away: .*\\n`));
     const again = await startStreamer([], new URL(url).host);
     await top.until("stdout", /away: [\s\S]*running frontend peers=0 in=-\/s[\s\S]*in=0\/s/);
-    top.process.kill("SIGINT");
+    top.signal("SIGINT");
     expect((await top.ended).code).toBe(0);
-    again.proxy.process.kill("SIGKILL");
+    again.proxy.signal("SIGKILL");
   });
 
   it("asks secured control sockets, with PLAIN and with CURVE, and says why one does not let it in", async () => {

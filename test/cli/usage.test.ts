@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { file, ipc, run, useShoal } from "./support.js";
+import { run, start, startWithout } from "./in-process.js";
+import { file, ipc, run as runProcess, useShoal } from "./support.js";
 
 useShoal();
 
@@ -146,7 +147,6 @@ describe("what fails is one line and exit code 1", () => {
   });
 
   test("an address in use is named", async () => {
-    const { start } = await import("./support.js");
     const first = start("pull", "--bind", "tcp://127.0.0.1:*");
     const endpoint = await first.endpoint();
     await fails(1, new RegExp(`${endpoint}.*in use`), ["pull", "--bind", endpoint]);
@@ -164,4 +164,31 @@ test.each([
   );
   expect(listed.length).toBeGreaterThan(5);
   for (const option of ["--count", "--timeout", "--multipart", "--raw"]) expect(listed).not.toContain(option);
+});
+
+test.each([
+  [["--version"], 0],
+  [["pull", "--connect", "ipc:///nowhere", "--timeout", "1"], 1],
+  [["pusj"], 2],
+] as const)("the binary ends with the exit code of its command: %j", async (args, expected) => {
+  const here = await run("", ...args);
+  expect(await runProcess("", ...args)).toEqual(here);
+  expect(here.code).toBe(expected);
+});
+
+test("commands that run at once in a process keep to their own terminals, formats and levels", async () => {
+  const endpoint = ipc();
+  const json = startWithout("pull", "--bind", endpoint, "--log-format", "json", "--count", "1");
+  await json.until("stderr", /listening at/);
+  const quiet = startWithout("pull", "--connect", ipc(), "-q", "--timeout", "1");
+  const text = startWithout("pull", "--bind", ipc(), "--timeout", "1");
+  expect((await quiet.ended).stderr).toBe("shoal pull: no message came within 1 ms\n");
+  expect((await text.ended).stderr).toMatch(
+    /^shoal pull: listening at \S+\nshoal pull: no message came .*\n$/,
+  );
+  await run("one\n", "push", "--connect", endpoint);
+  const { stdout, stderr } = await json.ended;
+  expect(String(stdout)).toBe("one\n");
+  for (const line of stderr.trim().split("\n")) expect(JSON.parse(line)).toMatchObject({ command: "pull" });
+  text.signal("SIGTERM"); // Of nobody any more, and of no other.
 });

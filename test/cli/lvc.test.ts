@@ -1,8 +1,9 @@
 /** shoal lvc, as an operator runs it. */
 import { describe, expect, it } from "vitest";
-import { file, ipc, run, start, useShoal } from "../../cli/support.js";
+import { run, start } from "./in-process.js";
+import { file, ipc, useFolder } from "./support.js";
 
-useShoal();
+useFolder();
 
 describe("shoal lvc", () => {
   it("gives newcomers the last value, keeps it over a restart, and tells its accounts", async () => {
@@ -27,7 +28,7 @@ describe("shoal lvc", () => {
       backend,
     );
     expect(subscriber).toMatchObject({ code: 0, stdout: Buffer.from("a|2\n") });
-    first.process.kill("SIGTERM");
+    first.signal("SIGTERM");
     const ended = await first.ended;
     expect(ended.code).toBe(0);
     expect(JSON.parse(String(ended.stdout))).toMatchObject({ topics: 2, messages: 3, subscriptions: 1 });
@@ -45,7 +46,7 @@ describe("shoal lvc", () => {
       backend,
     );
     expect(String(again.stdout)).toBe("b|1\n");
-    second.process.kill("SIGTERM");
+    second.signal("SIGTERM");
     expect(await second.ended).toMatchObject({ code: 0, stderr: "" });
   });
 

@@ -1,10 +1,11 @@
 /** `shoal freelance` as its user runs it. */
 import { existsSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { file, run, start, startWithout, useShoal } from "../../cli/support.js";
-import { until } from "../../contract/support/wait.js";
+import { until } from "../contract/support/wait.js";
+import { run, start, startWithout } from "./in-process.js";
+import { file, useFolder } from "./support.js";
 
-useShoal();
+useFolder();
 
 const server = (...args: string[]) =>
   startWithout("freelance", "server", "--bind", "tcp://127.0.0.1:*", ...args);
@@ -47,7 +48,7 @@ describe("shoal freelance", () => {
     const endpoint = await working.endpoint();
     const call = start("freelance", "call", "--connect", endpoint).end("work");
     await until(() => existsSync(begun), "the request is in hand");
-    working.process.kill("SIGTERM");
+    working.signal("SIGTERM");
     const [{ code }, reply] = await Promise.all([working.ended, call.ended]);
     expect([code, String(reply.stdout)]).toEqual([0, "done work\n\n"]);
   });

@@ -1,11 +1,12 @@
 /** shoal tap: the binary at a tap's capture endpoint. */
 import { afterEach, describe, expect, it } from "vitest";
-import { msgpack, Publisher } from "../../../src/index.js";
-import { EspressoTap } from "../../../src/patterns/espresso/index.js";
-import { run, startWithout, useShoal } from "../../cli/support.js";
-import { until } from "../../contract/support/wait.js";
+import { msgpack, Publisher } from "../../src/index.js";
+import { EspressoTap } from "../../src/patterns/espresso/index.js";
+import { until } from "../contract/support/wait.js";
+import { run, startWithout } from "./in-process.js";
+import { useFolder } from "./support.js";
 
-useShoal();
+useFolder();
 
 let tap: EspressoTap;
 afterEach(() => tap?.close());
@@ -92,7 +93,7 @@ describe("shoal tap", () => {
     const command = startWithout("tap", "--connect", endpoint, "-v");
     await pass(["backend", "one"]);
     await command.until("stdout", /one\n/);
-    command.process.kill("SIGTERM");
+    command.signal("SIGTERM");
     const { code, stderr } = await command.ended;
     expect(code).toBe(0);
     expect(stderr).toMatch(/shoal tap: 1 messages, 0 missed\n$/);

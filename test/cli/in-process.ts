@@ -1,0 +1,83 @@
+/**
+ * Commands in the process of the test, each at a terminal of its own: for what a command reads, prints and refuses. What
+ * is the process's (its exit, its signals, its pipes) is tested by the binary, in support.ts.
+ */
+import { EventEmitter } from "node:events";
+import { PassThrough, Writable } from "node:stream";
+import { afterEach } from "vitest";
+import { run as runCommand } from "../../src/cli/program.js";
+import { type Ended, Watched } from "./support.js";
+
+const running = new Set<Command>();
+
+/** A command that runs. */
+export class Command extends Watched {
+  readonly ended: Promise<Ended>;
+  readonly #input: PassThrough | undefined;
+  readonly #signals = new EventEmitter();
+
+  /** @param input what the test writes is its input; `undefined`: it has none */
+  constructor(args: readonly string[], input: PassThrough | undefined) {
+    super();
+    this.#input = input;
+    this.#input?.on("error", () => undefined); // The command may end before it read everything.
+    running.add(this);
+    const own = {
+      stdin: input,
+      stdout: writes((chunk) => this.onOut(chunk)),
+      stderr: writes((chunk) => this.onErr(chunk)),
+      signals: this.#signals,
+    };
+    this.ended = runCommand(["node", "shoal", ...args], own).then((code) => {
+      running.delete(this);
+      this.onEnd();
+      return { code, stdout: this.stdout, stderr: this.stderr };
+    });
+  }
+
+  write(text: string | Buffer): void {
+    this.#input?.write(text);
+  }
+
+  end(text?: string | Buffer): this {
+    this.#input?.end(text);
+    return this;
+  }
+
+  signal(name: "SIGINT" | "SIGTERM" | "SIGHUP"): void {
+    this.#signals.emit(name);
+  }
+}
+
+function writes(on: (chunk: Buffer) => void): Writable {
+  return new Writable({
+    write(chunk: Buffer, _, done) {
+      on(chunk);
+      done();
+    },
+  });
+}
+
+/** Starts a command whose input is written by the test. */
+export function start(...args: string[]): Command {
+  return new Command(args, new PassThrough());
+}
+
+/** Starts a command without input. */
+export function startWithout(...args: string[]): Command {
+  return new Command(args, undefined);
+}
+
+/** Runs a command on an input, to its end. */
+export function run(input: string | Buffer, ...args: string[]): Promise<Ended> {
+  return start(...args).end(input).ended;
+}
+
+afterEach(async () => {
+  for (const command of running) {
+    // The second ends at once.
+    command.signal("SIGTERM");
+    command.signal("SIGTERM");
+    await command.ended;
+  }
+});
