@@ -13,21 +13,17 @@ const at = (/** @type {string} */ name) => `ipc://${join(folder, name)}`;
 /** @param {"primary" | "backup"} role */
 async function start(role) {
   const peer = role === "primary" ? "backup" : "primary";
-  const server = new BinaryStarServer({
-    star: { role, bind: at(`${role}-state`), connect: at(`${peer}-state`), heartbeatInterval: 100 },
-    endpoint: at(role),
-    handler: ([word]) => `${word}, says the ${role}`,
+  const server = new BinaryStarServer(([word]) => `${word}, says the ${role}`, {
+    star: { role, peer: at(`${peer}-state`), heartbeatInterval: 100 },
   });
-  await server.start();
+  await server.bind("clients", at(role));
+  await server.bind("state", at(`${role}-state`));
   return server;
 }
 
-/** @param {BinaryStarServer} server @param {"active" | "passive"} state */
-const becomes = (server, state) => new Promise((resolve) => server.events.on(state, resolve));
-
 let primary = await start("primary");
 const backup = await start("backup");
-await Promise.all([becomes(primary, "active"), becomes(backup, "passive")]);
+await Promise.all([primary.ready(), backup.ready()]);
 
 const client = new BinaryStarClient([at("primary"), at("backup")], { attemptTimeout: 500 });
 const answers = [];
@@ -39,9 +35,9 @@ answers.push(String(await client.request("hello again")));
 
 // It is back, stands by, and the operator gives the service back to it.
 primary = await start("primary");
-await becomes(primary, "passive");
-await new Promise((resolve) => setTimeout(resolve, 200)); // The backup hears of it with the next heartbeat.
-const active = becomes(primary, "active");
+await primary.ready();
+while (backup.stats().star.peer !== "passive") await new Promise((resolve) => setTimeout(resolve, 20));
+const active = new Promise((resolve) => primary.events.once("state:changed", resolve));
 await backup.handOver();
 await active;
 answers.push(String(await client.request("and again")));

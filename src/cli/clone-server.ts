@@ -1,7 +1,7 @@
 /** shoal clone server: the server of a map, alone or as one of a pair, with a store or without. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
-import type { FenceReason } from "../patterns/binary-star/index.js";
+import type { BinaryStarFenceReason } from "../patterns/binary-star/index.js";
 import { CloneLmdbStore, type ClonePairOptions, CloneServer } from "../patterns/clone/index.js";
 import { endpointOf } from "./clone-session.js";
 import { asUsage, describe, UsageError } from "./failure.js";
@@ -190,7 +190,7 @@ class ServerService implements Service {
   }
 }
 
-const FENCED: Readonly<Record<FenceReason, string>> = {
+const FENCED: Readonly<Record<BinaryStarFenceReason, string>> = {
   "dual-active": "both servers were serving: neither answers until both are restarted",
   "dual-passive": "both servers stand by: neither answers until one is restarted",
   foreign:
@@ -199,10 +199,11 @@ const FENCED: Readonly<Record<FenceReason, string>> = {
 
 function report(server: CloneServer, log: Log): void {
   server.events
-    .on("active", () => log.info("serving"))
-    .on("passive", () => log.info("standing by"))
-    .on("waiting", () => log.info("waiting for its peer"))
-    .on("fatal", ({ reason }) => log.error(FENCED[reason]))
+    .on("state:changed", (event) => {
+      if (event.state === "fenced") log.error(FENCED[event.reason]);
+      else if (event.state === "active") log.info("serving");
+      else log.info(event.state === "passive" ? "standing by" : "waiting for its peer");
+    })
     .on("peer:unmet", () =>
       log.warn(
         "does not serve before it has reached its peer, which may have a newer map (see --serve-alone)",
@@ -217,7 +218,9 @@ function report(server: CloneServer, log: Log): void {
     .on("peer:incompatible", () =>
       log.warnOnce("the peer has an incompatible version: neither replicates the other"),
     )
-    .on("same-role", () => log.warnOnce("the peer has the same role: give one of them the other role"))
+    .on("peer:misconfigured", () =>
+      log.warnOnce("the peer has the same role: give one of them the other role"),
+    )
     .on("replica:joined", ({ sequence }) => log.info(`the backup has all updates up to ${sequence}`))
     .on("replica:left", ({ reason }) => log.warn(`continuing without the other server: ${reason}`))
     .on("handshake:failed", ({ error }) =>

@@ -143,11 +143,9 @@ class BrokerService implements Service {
     this.#onFailure = onFailure;
     if (titanic === undefined || pair === undefined) return;
     // At a broker that stands by, its client would count as a client vote, and its folder may be the peer's too.
-    pair.star.events
-      .on("active", () => this.#next(() => titanic.open(broker.lastEndpoint as string)))
-      .on("passive", () => this.#next(() => titanic.close(0)))
-      .on("waiting", () => this.#next(() => titanic.close(0)))
-      .on("fatal", () => this.#next(() => titanic.close(0)));
+    pair.star.events.on("state:changed", ({ state }) =>
+      this.#next(() => (state === "active" ? titanic.open(broker.lastEndpoint as string) : titanic.close(0))),
+    );
   }
 
   close({ linger }: { readonly linger: number }): Promise<void> {
@@ -156,7 +154,7 @@ class BrokerService implements Service {
   }
 
   async #close(linger: number): Promise<void> {
-    this.#pair?.drain();
+    await this.#pair?.drain();
     await this.#turn;
     await this.#titanic?.close(linger);
     await this.#broker.close({ linger });

@@ -1,7 +1,13 @@
 /** `--binary-star`: a server as one of a pair, of which one serves at a time. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
-import { BinaryStar, BinaryStarGate, type StarEvent, type StarRole } from "../patterns/binary-star/index.js";
+import {
+  BinaryStar,
+  BinaryStarGate,
+  type BinaryStarReason,
+  type BinaryStarRole,
+  type BinaryStarStateName,
+} from "../patterns/binary-star/index.js";
 import { asUsage, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import { wholeNumber } from "./options.js";
@@ -14,7 +20,7 @@ const HEARTBEAT = 1_000;
 const CHECK_INTERVAL = 20;
 
 export interface PairSettings extends SecuritySettings {
-  readonly binaryStar?: StarRole;
+  readonly binaryStar?: BinaryStarRole;
   readonly peer?: string;
   readonly state?: string;
   readonly peerHeartbeat?: number;
@@ -43,10 +49,12 @@ export class Pair {
   /** For the server's option of that name. */
   readonly gate: BinaryStarGate;
 
+  readonly #endpoint: string;
   readonly #heartbeat: number;
 
-  private constructor(star: BinaryStar, heartbeat: number) {
+  private constructor(star: BinaryStar, endpoint: string, heartbeat: number) {
     this.star = star;
+    this.#endpoint = endpoint;
     this.#heartbeat = heartbeat;
     this.gate = new BinaryStarGate(star);
   }
@@ -65,30 +73,30 @@ export class Pair {
     }
     if (peer === undefined)
       throw new UsageError("--binary-star needs --peer EP, where the other server publishes its state");
+    const endpoint = state ?? sameByPort(peer);
     const star = await asUsage(
       () =>
         new BinaryStar({
           role,
-          bind: state ?? sameByPort(peer),
-          connect: peer,
+          peer,
           heartbeatInterval,
           publisherOptions: security,
           subscriberOptions: clientOf(security, settings),
         }),
     );
     report(star, role, log);
-    return new Pair(star, heartbeatInterval);
+    return new Pair(star, endpoint, heartbeatInterval);
   }
 
   /** To be called when the server listens. */
   async start(log: Log): Promise<void> {
-    await asUsage(() => this.star.start());
-    log.info(`publishing its state at ${this.star.endpoint}`);
+    const endpoint = await asUsage(() => this.star.bind(this.#endpoint));
+    log.info(`publishing its state at ${endpoint}`);
   }
 
   /** To be called when the server stops: it finishes what is in flight. */
-  drain(): void {
-    this.gate.drain();
+  drain(): Promise<void> {
+    return this.gate.drain();
   }
 
   /** To be called when nothing is in flight any more: the other server serves from now on. */
@@ -100,7 +108,7 @@ export class Pair {
     } catch {
       // This server does not serve, or the other one is absent.
     }
-    this.gate.close();
+    await this.gate.close();
     await this.star.close();
   }
 
@@ -118,7 +126,7 @@ function sameByPort(peer: string): string {
   return `tcp://*:${port}`;
 }
 
-const CAUSES: Readonly<Record<(StarEvent & { type: "active" })["cause"], string>> = {
+const REASONS: Readonly<Record<BinaryStarReason, string>> = {
   peer: "its peer's state decides it",
   "fail-over": "its peer is silent, and clients send requests",
   "hand-over": "its peer takes over",
@@ -126,24 +134,31 @@ const CAUSES: Readonly<Record<(StarEvent & { type: "active" })["cause"], string>
   stalled: "this process was stalled",
 };
 
-function report(star: BinaryStar, role: StarRole, log: Log): void {
+function report(star: BinaryStar, role: BinaryStarRole, log: Log): void {
   star.events
-    .on("active", ({ cause }) =>
-      log.info(
-        cause === "stalled" ? "still serving: its peer has not taken over" : `serving: ${CAUSES[cause]}`,
-      ),
+    .on("state:changed", (event) => {
+      if (event.state === "fenced")
+        log.error(
+          event.reason === "dual-active"
+            ? "both servers were serving: neither answers until the wrong one is restarted"
+            : "both servers stand by: neither answers until one is restarted",
+        );
+      else if (event.state === "active" && event.reason === "stalled")
+        log.info("still serving: its peer has not taken over");
+      else log.info(`${STATES[event.state]}: ${REASONS[event.reason]}`);
+    })
+    .on("peer:misconfigured", () =>
+      log.warnOnce(`the peer is also the ${role}: give one of them the other role`),
     )
-    .on("passive", ({ cause }) => log.info(`standing by: ${CAUSES[cause]}`))
-    .on("waiting", ({ cause }) => log.info(`waiting for its peer: ${CAUSES[cause]}`))
-    .on("fatal", ({ reason }) =>
-      log.error(
-        reason === "dual-active"
-          ? "both servers were serving: neither answers until the wrong one is restarted"
-          : "both servers stand by: neither answers until one is restarted",
-      ),
-    )
-    .on("same-role", () => log.warnOnce(`the peer is also the ${role}: give one of them the other role`))
-    .on("invalid", ({ frames }) =>
+    .on("peer:invalid", ({ frames }) =>
       log.warnOnce(`received a message from the peer that is not a state (${frames} frames)`),
     );
 }
+
+const STATES: Readonly<Record<Exclude<BinaryStarStateName, "fenced">, string>> = {
+  active: "serving",
+  passive: "standing by",
+  primary: "waiting for its peer",
+  backup: "waiting for its peer",
+  doubting: "waiting for its peer",
+};

@@ -190,6 +190,7 @@ async function work(settings: WorkerSettings): Promise<void> {
     () =>
       new PirateWorker(connect, async (body, context) => answer(body, context), {
         concurrency,
+        exposeErrors: true, // The program is the operator's own, as are its errors.
         ...timesOf(settings),
         ...dialectOf(settings),
         socketOptions,

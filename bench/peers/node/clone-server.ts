@@ -1,5 +1,5 @@
 /**
- * A clone's server of a pair, to be killed: `clone-server.js ROLE ENDPOINT PEER HEARTBEAT`. Says its state with a line
+ * A clone's server of a pair, to be killed: `clone-server.js ROLE ENDPOINT PEER HEARTBEAT`. Prints its state
  * each time that it changes, and `in-step` when the other one has everything. Ends with its standard input.
  */
 import { CloneServer } from "shoal/patterns";
@@ -9,9 +9,7 @@ const server = new CloneServer({
   pair: { role: role as "primary" | "backup", peer },
   heartbeatInterval: Number(heartbeat),
 });
-for (const state of ["active", "passive", "waiting", "fatal"] as const) {
-  server.events.on(state, () => console.log(state));
-}
+server.events.on("state:changed", ({ state }) => console.log(state));
 server.events.on("replica:joined", () => console.log("in-step"));
 await server.bind(endpoint);
 process.stdin.resume().on("end", () => process.exit(0));

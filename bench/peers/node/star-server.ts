@@ -1,17 +1,14 @@
 /**
- * A server of a pair, to be killed: `star-server.js ROLE BIND CONNECT ENDPOINT HEARTBEAT`. Answers with its role and
- * the request; says its state with a line each time that it changes. Ends with its standard input.
+ * A server of a pair, to be killed: `star-server.js ROLE STATE PEER ENDPOINT HEARTBEAT`. Answers with its role and
+ * the request; prints its state each time that it changes. Ends with its standard input.
  */
 import { BinaryStarServer } from "shoal/patterns";
 
-const [role = "", bind = "", connect = "", endpoint = "", heartbeat = ""] = process.argv.slice(2);
-const server = new BinaryStarServer({
-  star: { role: role as "primary" | "backup", bind, connect, heartbeatInterval: Number(heartbeat) },
-  endpoint,
-  handler: ([body]) => [role, body as Buffer],
+const [role = "", state = "", peer = "", endpoint = "", heartbeat = ""] = process.argv.slice(2);
+const server = new BinaryStarServer(([body]) => [role, body as Buffer], {
+  star: { role: role as "primary" | "backup", peer, heartbeatInterval: Number(heartbeat) },
 });
-for (const state of ["active", "passive", "waiting", "fatal"] as const) {
-  server.events.on(state, () => console.log(state));
-}
-await server.start();
+server.events.on("state:changed", (event) => console.log(event.state));
+await server.bind("clients", endpoint);
+await server.bind("state", state);
 process.stdin.resume().on("end", () => process.exit(0));

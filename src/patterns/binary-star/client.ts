@@ -8,6 +8,7 @@ import type { EventNames } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
+import { parseErrorReply } from "../kit/errors.js";
 import { anything, checkOptions } from "../kit/options.js";
 import {
   RequestClient,
@@ -77,7 +78,7 @@ export class BinaryStarClient<T = Raw> extends RequestClient<
       replies: shape,
       retries: Number.POSITIVE_INFINITY,
       failsFast: true,
-      errorOf: () => undefined,
+      errorOf: parseErrorReply,
     });
   }
 

@@ -1,37 +1,63 @@
 /**
- * The gate of a Binary Star before a server: what the clients of a server of a pair
- * send is served, kept or dropped.
+ * The gate of a Binary Star in front of a server of a pair: it serves, keeps or drops
+ * what clients send.
  *
  *   message ──> does it vote? ── no ──> served while this server is active, else dropped
  *                    │ yes
  *                    ├─ serve ──> served
- *                    ├─ hold ───> kept; served at `active`, dropped at `votes-void` and `fatal`
+ *                    ├─ hold ───> kept; served when `active`, dropped at `votes:dropped` and when `fenced`
  *                    └─ refuse ─> dropped: the client asks the other server
  *
- * A request that is kept is what makes the fail-over as quick as the patience
- * allows: the passive server needs no second request to become active.
+ * A request that is kept makes the fail-over as quick as the patience allows: the
+ * passive server needs no second request to become active.
  */
-
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { checkCount, checkKeys } from "../kit/options.js";
-import type { Admission } from "./rules.js";
-import { BinaryStar } from "./star.js";
+import type { EventNames } from "../../core/event-stream.js";
+import type { Readable } from "../../sockets/readable.js";
+import type { Socket } from "../../sockets/socket.js";
+import { Driver } from "../kit/driver.js";
+import { bytes, checkFunction, checkOptions, func, integer } from "../kit/options.js";
+import type { BinaryStarAdmission } from "./rules.js";
+import { BinaryStar, type BinaryStarEvent } from "./star.js";
 
-/** Requests kept while their vote is undecided; past it the oldest is dropped. */
-const MAX_HELD = 1_000;
+const OPTIONS = {
+  maxQueue: integer({ default: 1_000, min: 0 }),
+  maxQueueBytes: bytes({ default: 67_108_864 }),
+};
 
-/** How a gate keeps messages. */
+const REACTOR_OPTIONS = {
+  ...OPTIONS,
+  onRequest: func<(message: never) => void>(),
+  votes: func<(message: never) => boolean>(),
+};
+
+const EVENTS: EventNames<BinaryStarGateEvent> = { "request:dropped": true };
+
+/** How a gate keeps requests whose vote is undecided; past either bound the oldest are dropped. */
 export interface BinaryStarGateOptions {
-  /** Requests kept at most. Default 1,000. */
-  readonly maxHeld?: number;
+  /** Requests kept at most; 0: none. Default 1,000. */
+  readonly maxQueue?: number | undefined;
+  /** Bytes of their frames at most; messages that are not frames count as none. Default 64 MiB. */
+  readonly maxQueueBytes?: number | undefined;
 }
+
+/** What happens at a gate. */
+export type BinaryStarGateEvent = {
+  /** Messages were dropped unanswered: their clients ask the other server. */
+  readonly type: "request:dropped";
+  /** `not-serving`: this server does not serve, or takes nothing new. `overflow`: too much was kept. */
+  readonly reason: "not-serving" | "overflow";
+  readonly messages: number;
+};
 
 /** Every message that came is in exactly one: received = served + dropped + held. */
 export interface BinaryStarGateStats {
   readonly received: number;
   readonly served: number;
   readonly held: number;
+  /** Bytes of the frames of those held. */
+  readonly heldBytes: number;
   /** Dropped unanswered: this server does not serve, or too many were kept. */
   readonly dropped: { readonly refused: number; readonly overflow: number };
 }
@@ -40,28 +66,32 @@ export interface BinaryStarGateStats {
  * Makes a server one of a pair: the option `gate` of `MajordomoBroker`, `PirateQueue`,
  * `LoadBalancer` and `FederatedBroker` (`ServerGate`), or asked by a server of the
  * program's own. One server has one.
+ *
+ * `drain` lets no request through any more, so that clients ask the other server; answers may leave. Call it before a
+ * hand-over. `close` drops what is kept.
  */
-export class BinaryStarGate<M = Buffer[]> {
+export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, BinaryStarGateStats> {
   readonly #star: BinaryStar;
-  readonly #maxHeld: number;
+  readonly #maxQueue: number;
+  readonly #maxQueueBytes: number;
   readonly #held = new RingBuffer<M>();
+  #heldBytes = 0;
   #serve: (message: M) => void = () => undefined;
   #received = 0;
   #served = 0;
   #refused = 0;
   #overflow = 0;
-  #draining = false;
 
-  /** @throws InvalidArgumentError `EINVAL` for no Binary Star, an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` without a Binary Star, for an unknown option or a bad value */
   constructor(star: BinaryStar, options: BinaryStarGateOptions = {}) {
-    checkKeys("BinaryStarGate", options, ["maxHeld"]);
-    if (!(star instanceof BinaryStar)) throw new InvalidArgumentError("A gate asks a BinaryStar");
+    super("BinaryStarGate", EVENTS);
+    const settings = checkOptions("BinaryStarGate", OPTIONS, options);
+    if (!(star instanceof BinaryStar))
+      throw new InvalidArgumentError("BinaryStarGate is constructed with a BinaryStar");
     this.#star = star;
-    this.#maxHeld = checkCount("maxHeld", options.maxHeld ?? MAX_HELD, 0);
-    star.events
-      .on("active", this.#starOnActive)
-      .on("votes-void", this.#starOnVoid)
-      .on("fatal", this.#starOnVoid);
+    this.#maxQueue = settings.maxQueue;
+    this.#maxQueueBytes = settings.maxQueueBytes;
+    star.events.on("state:changed", this.#starOnState).on("votes:dropped", this.#dropHeld);
   }
 
   passTo(serve: (message: M) => void): void {
@@ -79,13 +109,11 @@ export class BinaryStarGate<M = Buffer[]> {
         this.#served += 1;
         return true;
       case "hold":
-        this.#held.push(message);
-        if (this.#held.length <= this.#maxHeld) break;
-        this.#held.shift();
-        this.#overflow += 1;
+        this.#hold(message);
         break;
       case "refuse":
         this.#refused += 1;
+        this.events.emit({ type: "request:dropped", reason: "not-serving", messages: 1 });
         break;
     }
     return false;
@@ -96,46 +124,143 @@ export class BinaryStarGate<M = Buffer[]> {
       received: this.#received,
       served: this.#served,
       held: this.#held.length,
+      heldBytes: this.#heldBytes,
       dropped: { refused: this.#refused, overflow: this.#overflow },
     };
   }
 
-  /** Lets no request through any more, so that clients ask the other server; answers may leave. Before a hand-over. */
-  drain(): void {
-    this.#draining = true;
-    this.#starOnVoid();
+  /** @internal */
+  protected override async onDrain(): Promise<void> {
+    this.#dropHeld();
   }
 
-  /** Drops what is kept, and hears no more of the star. */
-  close(): void {
-    this.#star.events
-      .off("active", this.#starOnActive)
-      .off("votes-void", this.#starOnVoid)
-      .off("fatal", this.#starOnVoid);
-    this.#starOnVoid();
+  /** @internal */
+  protected async onClose(): Promise<void> {
+    this.#star.events.off("state:changed", this.#starOnState).off("votes:dropped", this.#dropHeld);
+    this.#dropHeld();
   }
 
-  #admission(votes: boolean): Admission {
+  #admission(votes: boolean): BinaryStarAdmission {
     if (!votes) return this.#star.isServing() ? "serve" : "refuse";
-    return this.#draining ? "refuse" : this.#star.admit();
+    return this.stopping ? "refuse" : this.#star.admit();
   }
 
-  /** In a turn of its own: all listeners of `active` have run by then. */
-  #starOnActive = (): void => {
-    queueMicrotask(() => {
-      if (!this.#star.isServing()) {
-        this.#starOnVoid();
-        return;
-      }
-      for (let held = this.#held.shift(); held !== undefined; held = this.#held.shift()) {
-        this.#served += 1;
-        this.#serve(held);
-      }
-    });
+  #hold(message: M): void {
+    this.#held.push(message);
+    this.#heldBytes += sizeOf(message);
+    let dropped = 0;
+    for (; this.#held.length > this.#maxQueue || this.#heldBytes > this.#maxQueueBytes; dropped++)
+      this.#heldBytes -= sizeOf(this.#held.shift());
+    if (dropped === 0) return;
+    this.#overflow += dropped;
+    this.events.emit({ type: "request:dropped", reason: "overflow", messages: dropped });
+  }
+
+  #starOnState = ({ state }: BinaryStarEvent & { readonly type: "state:changed" }): void => {
+    if (state === "fenced") this.#dropHeld();
+    // In a turn of its own: all listeners of `active` have run by then.
+    else if (state === "active") queueMicrotask(this.#serveHeld);
   };
 
-  #starOnVoid = (): void => {
-    this.#refused += this.#held.length;
-    while (this.#held.shift() !== undefined);
+  #serveHeld = (): void => {
+    if (!this.#star.isServing()) {
+      this.#dropHeld();
+      return;
+    }
+    for (let held = this.#held.shift(); held !== undefined; held = this.#held.shift()) {
+      this.#heldBytes -= sizeOf(held);
+      this.#served += 1;
+      this.#serve(held);
+    }
   };
+
+  #dropHeld = (): void => {
+    const { length } = this.#held;
+    if (length === 0) return;
+    this.#held.clear();
+    this.#heldBytes = 0;
+    this.#refused += length;
+    this.events.emit({ type: "request:dropped", reason: "not-serving", messages: length });
+  };
+}
+
+/** How a reactor treats messages of type `M`. */
+export interface BinaryStarReactorOptions<M> extends BinaryStarGateOptions {
+  /** Gets each message that is to be served. What it throws goes uncaught: it is the program's fault. */
+  readonly onRequest: (message: M) => void;
+  /** Whether a message is a client's request. Anything else (a worker's heartbeat, monitoring) has no vote. Default: all are. */
+  readonly votes?: ((message: M) => boolean) | undefined;
+}
+
+/** What happens in a reactor: what happens at its gate. */
+export type BinaryStarReactorEvent = BinaryStarGateEvent;
+
+/** Every message that came is in exactly one: received = served + dropped + held. */
+export type BinaryStarReactorStats = BinaryStarGateStats;
+
+/** Makes any server one of a pair: reads the socket that clients talk to, and hands on what the gate lets through. */
+export class BinaryStarReactor<M> extends Driver<BinaryStarReactorEvent, BinaryStarReactorStats> {
+  readonly #gate: BinaryStarGate<M>;
+  readonly #onRequest: (message: M) => void;
+  readonly #votes: (message: M) => boolean;
+  readonly #stop = new AbortController();
+  readonly #reading: Promise<void>;
+
+  /**
+   * Reads `socket` from now on, until either is closed. The socket stays the program's: to bind, to answer on, to close.
+   *
+   * @throws InvalidArgumentError `EINVAL`
+   */
+  constructor(star: BinaryStar, socket: Socket & Readable<M>, options: BinaryStarReactorOptions<M>) {
+    super("BinaryStarReactor", EVENTS);
+    const { maxQueue, maxQueueBytes } = checkOptions("BinaryStarReactor", REACTOR_OPTIONS, options);
+    const { onRequest, votes } = options;
+    checkFunction("onRequest", onRequest);
+    this.#onRequest = onRequest;
+    this.#votes = votes ?? (() => true);
+    this.#gate = new BinaryStarGate<M>(star, { maxQueue, maxQueueBytes });
+    this.#gate.events.on("request:dropped", (event) => this.events.emit(event));
+    this.#gate.passTo(onRequest);
+    this.#reading = this.#read(socket);
+  }
+
+  /** Settles when the socket is closed and everything read, or this reactor is closed. */
+  get ended(): Promise<void> {
+    return this.#reading;
+  }
+
+  stats(): BinaryStarReactorStats {
+    return this.#gate.stats();
+  }
+
+  /** @internal */
+  protected override onDrain(): Promise<void> {
+    return this.#gate.drain();
+  }
+
+  /** @internal The socket stays open. */
+  protected async onClose(): Promise<void> {
+    this.#stop.abort();
+    await this.#gate.close();
+    await this.#reading;
+  }
+
+  async #read(socket: Socket & Readable<M>): Promise<void> {
+    const { signal } = this.#stop;
+    try {
+      for await (const message of socket.messages({ signal }))
+        if (this.#gate.admit(message, this.#votes(message))) this.#onRequest(message);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+    void this.#gate.close();
+  }
+}
+
+/** Bytes of the frames of a message; 0 for what is not made of frames. */
+function sizeOf(message: unknown): number {
+  if (!Array.isArray(message)) return 0;
+  let size = 0;
+  for (const frame of message) if (frame instanceof Uint8Array) size += frame.length;
+  return size;
 }

@@ -6,19 +6,41 @@ export {
   type BinaryStarClientOptions,
   type BinaryStarClientStats,
 } from "./client.js";
-export type { StarEvent, StarStateName } from "./events.js";
-export { BinaryStarGate, type BinaryStarGateOptions, type BinaryStarGateStats } from "./gate.js";
-export type { StarHolding, StarOrder } from "./holding.js";
-export { StarState } from "./protocol.js";
-export { BinaryStarReactor, type BinaryStarReactorOptions, type BinaryStarReactorStats } from "./reactor.js";
-export type { Admission, FenceReason, StarCause, StarRole, StarRulesStats } from "./rules.js";
 export {
+  BinaryStarGate,
+  type BinaryStarGateEvent,
+  type BinaryStarGateOptions,
+  type BinaryStarGateStats,
+  BinaryStarReactor,
+  type BinaryStarReactorEvent,
+  type BinaryStarReactorOptions,
+  type BinaryStarReactorStats,
+} from "./gate.js";
+export { BinaryStarState } from "./protocol.js";
+export type {
+  BinaryStarAdmission,
+  BinaryStarFenceReason,
+  BinaryStarOrder,
+  BinaryStarReason,
+  BinaryStarReplica,
+  BinaryStarRole,
+  BinaryStarRulesStats,
+} from "./rules.js";
+export {
+  type BinaryStarEndpoints,
+  type BinaryStarHandler,
+  type BinaryStarHandOverOptions,
+  type BinaryStarRequestContext,
   BinaryStarServer,
   type BinaryStarServerEvent,
   type BinaryStarServerOptions,
   type BinaryStarServerStats,
-  type StarHandler,
-  type StarRequest,
-  type StarRequestContext,
+  type BinaryStarSide,
 } from "./server.js";
-export { BinaryStar, type BinaryStarOptions, type StarStats } from "./star.js";
+export {
+  BinaryStar,
+  type BinaryStarEvent,
+  type BinaryStarOptions,
+  type BinaryStarStateName,
+  type BinaryStarStats,
+} from "./star.js";

@@ -16,36 +16,35 @@
  * heartbeat, and the first after it was held up: the word may be old, and the
  * peer, who heard nothing meanwhile, ACTIVE by now.
  *
- * The written rule against two masters, in three sentences:
+ * The rule against two masters, in three sentences:
  *
- * 1. Who is ACTIVE and hears that its peer is ACTIVE is *fenced*: it serves
- *    nobody, tells its peer the same state still, so that the peer is fenced as
- *    well, and waits for the operator's `resolve`. So it is for two PASSIVE ones.
- * 2. An ACTIVE server that was held up (stopped, or its event loop blocked) so
- *    that it told no state for the patience less half a heartbeat no longer knows
- *    whether it is the master: it is in *doubt*, and answers nobody until it knows.
- *    The half heartbeat is for the time that states take: as long as that varies
- *    by less, nobody takes over too early.
- * 3. So two masters take a cut between the two servers while clients reach
- *    both, and end with the first states that pass between them.
+ * 1. A server that is ACTIVE and hears that its peer is ACTIVE is *fenced*: it serves
+ *    nobody, keeps publishing the same state, so that the peer is fenced as well, and
+ *    waits for the operator's `resolve`. The same holds for two PASSIVE ones.
+ * 2. An ACTIVE server that was held up (stopped, or its event loop blocked) so that it
+ *    published no state for the patience less half a heartbeat no longer knows whether
+ *    it is the master: it is in *doubt*, and answers nobody until it knows. The half
+ *    heartbeat is for the time that states take: as long as that varies by less,
+ *    nobody takes over too early.
+ * 3. So only a cut between the two servers, while clients reach both, makes two
+ *    masters; the first states that pass between them end it.
  *
- * The first is where the Guide's program aborts; the second it has not.
+ * The first is where the Guide's program aborts; the Guide has no counterpart of the second.
  *
- *   ACTIVE ──held up──> doubt: reads what came ──no 3──> tells 3 ──a heartbeat without a 3──> ACTIVE, as before
+ *   ACTIVE ──held up──> doubt: reads what came ──no 3──> sends 3 ──a heartbeat without a 3──> ACTIVE, as before
  *                               │                           └── hears 3: the peer took over ──> PASSIVE
  *                               ├── 3 came last ──> PASSIVE
  *                               └── 3, then another: it served for a while ──> PRIMARY or BACKUP
  *
  * A doubt ends as if nothing had happened when the peer did not take over, so that
- * the answers of before it still hold. The peer tells a take-over at once, and a
+ * the answers of before it still hold. The peer publishes a take-over at once, and a
  * state takes less than half a heartbeat there and half a one back, so that a
  * heartbeat after its own 3 the doubting server has heard of it. For the same time
  * a server that has just taken over does not fence itself for a 3: a peer in doubt
  * sent it before it heard of the take-over, and yields.
  */
 import { InvalidStateError } from "../../core/errors.js";
-import type { StarHolding, StarOrder } from "./holding.js";
-import { StarState } from "./protocol.js";
+import { BinaryStarState } from "./protocol.js";
 
 /** Heartbeats that a server doubts itself earlier than its peer does. */
 const MARGIN = 0.5;
@@ -56,17 +55,17 @@ const LISTEN = 0.1;
 const MIN_LISTEN = 10;
 
 /** Which of the two a server is. */
-export type StarRole = "primary" | "backup";
+export type BinaryStarRole = "primary" | "backup";
 /** What stops a pair: both serve, both stand by, or what they have is not the same thing. */
-export type FenceReason = "dual-active" | "dual-passive" | "foreign";
+export type BinaryStarFenceReason = "dual-active" | "dual-passive" | "foreign";
 /**
  * What becomes of a client's request: it is served; it waits for the outcome of
  * its own vote; or nobody answers it here.
  */
-export type Admission = "serve" | "hold" | "refuse";
+export type BinaryStarAdmission = "serve" | "hold" | "refuse";
 /** Why a server's state changed. */
-export type StarCause =
-  /** The peer told its own state. */
+export type BinaryStarReason =
+  /** The peer published its own state. */
   | "peer"
   /** The peer is silent and a client asks. */
   | "fail-over"
@@ -77,35 +76,67 @@ export type StarCause =
   /** This process was held up, almost for the peer's patience: a doubt begins, or ends as if nothing had happened. */
   | "stalled";
 
+/** What this server has, compared with the peer's: `foreign` is another thing, of which neither is the newer. */
+export type BinaryStarOrder = "newer" | "same" | "older" | "foreign";
+
+/**
+ * What a server has that a fail-over must not lose, such as a map: the option `replica` of both servers of a pair. Each
+ * publishes the position of its replica with its state, and the rules compare the two before a server becomes ACTIVE:
+ *
+ *   waiting  hears waiting   newer, or the same and the primary  → ACTIVE
+ *            hears ACTIVE    not newer → PASSIVE; newer: the peer steps down
+ *            hears PASSIVE   newer → ACTIVE
+ *   ACTIVE   hears waiting   older → waiting: the peer serves
+ *   PASSIVE  hears waiting   not older → ACTIVE
+ *
+ * Without a replica the roles decide.
+ */
+export interface BinaryStarReplica {
+  /** How new it is, as bytes that the peer's `compare` reads. Published with each state. */
+  position(): Uint8Array;
+  /**
+   * Called for each state of the peer.
+   *
+   * @param theirs the position of the peer's replica
+   * @param own this server's state
+   * @returns `undefined` when it cannot be read: the peer is of another version, and counts as silent
+   */
+  compare(peer: BinaryStarState, theirs: Uint8Array, own: BinaryStarState): BinaryStarOrder | undefined;
+  /** Whether this server may become ACTIVE for a client's request while its peer is silent. @param own its state */
+  mayTakeOver(own: BinaryStarState): boolean;
+  /** The operator chose. `passive`: this server's replica yields to the peer's, however new it is. */
+  resolved(choice: "active" | "passive"): void;
+}
+
 /** What the rules bring about. */
-export interface StarOutbox {
-  publish(state: StarState): void;
-  /** The state changed. Told before requests that were held are served. */
-  changed(state: StarState, from: StarState, cause: StarCause): void;
-  fenced(reason: FenceReason): void;
+export interface BinaryStarEffects {
+  publish(state: BinaryStarState): void;
+  /** The state changed. Called before held requests are served. */
+  changed(state: BinaryStarState, from: BinaryStarState, cause: BinaryStarReason): void;
+  fenced(reason: BinaryStarFenceReason): void;
   /** It was held up, and does not know whether it serves still. `changed`, `fenced` or `resumed` follows. */
   doubted(): void;
-  /** The doubt is over: it has served all the time. Told before requests that were held are served. */
+  /** The doubt is over: it has served all the time. Called before held requests are served. */
   resumed(): void;
   /** The peer lives, or this server is fenced: held requests are not answered here. */
-  votesVoid(): void;
-  /** Both servers have the same role, so neither will ever serve. Told once for each time it begins. */
-  sameRole(role: StarRole): void;
+  votesDropped(): void;
+  /** Both servers have the same role, so neither will ever serve. Called once each time it begins. */
+  sameRole(role: BinaryStarRole): void;
 }
 
 /** How the rules run. */
-export interface StarRulesOptions {
-  readonly role: StarRole;
-  /** ms between two states told to the peer. */
+export interface BinaryStarRulesOptions {
+  readonly role: BinaryStarRole;
+  /** ms between two states that are published. */
   readonly heartbeatInterval: number;
   /** Heartbeats of silence after which the peer counts as gone. */
   readonly liveness: number;
   /** What a fail-over must not lose; without it the roles decide. */
-  readonly holding?: StarHolding;
+  readonly replica?: BinaryStarReplica | undefined;
 }
 
 /** Counts since the start. */
-export interface StarRulesStats {
+export interface BinaryStarRulesStats {
   readonly statesSent: number;
   readonly statesReceived: number;
   readonly failOvers: number;
@@ -114,16 +145,16 @@ export interface StarRulesStats {
 }
 
 export class BinaryStarRules {
-  readonly #outbox: StarOutbox;
-  readonly #role: StarRole;
-  readonly #holding: StarHolding | undefined;
+  readonly #effects: BinaryStarEffects;
+  readonly #role: BinaryStarRole;
+  readonly #replica: BinaryStarReplica | undefined;
   readonly #interval: number;
   readonly #patience: number;
-  /** ms without having told a state, after which this server doubts itself. */
+  /** ms without having published a state, after which this server doubts itself. */
   readonly #doubtAfter: number;
-  #state: StarState;
-  #fence: FenceReason | undefined = undefined;
-  #peer: StarState | undefined = undefined;
+  #state: BinaryStarState;
+  #fence: BinaryStarFenceReason | undefined = undefined;
+  #peer: BinaryStarState | undefined = undefined;
   /** Until then the peer may be serving. */
   #peerExpiry: number;
   /** Until then a peer that waits may have stopped to, unheard. */
@@ -133,7 +164,7 @@ export class BinaryStarRules {
   readonly #listen: number;
   /** When the vote of a client takes effect, if the peer stays silent; `undefined` without a vote. */
   #failOverAt: number | undefined = undefined;
-  /** Whether it is in doubt, and until when: unknown before it has told its state again. */
+  /** Whether it is in doubt, and until when: unknown before it has published its state again. */
   #doubting = false;
   #doubtEndsAt = Number.POSITIVE_INFINITY;
   /** In this doubt the peer was heard to be ACTIVE. */
@@ -147,10 +178,10 @@ export class BinaryStarRules {
   #sameRole = false;
   readonly #counts = { statesSent: 0, statesReceived: 0, failOvers: 0, stalls: 0, fences: 0 };
 
-  constructor(options: StarRulesOptions, outbox: StarOutbox, now: number) {
-    this.#outbox = outbox;
+  constructor(options: BinaryStarRulesOptions, effects: BinaryStarEffects, now: number) {
+    this.#effects = effects;
     this.#role = options.role;
-    this.#holding = options.holding;
+    this.#replica = options.replica;
     this.#interval = options.heartbeatInterval;
     this.#patience = options.heartbeatInterval * options.liveness;
     this.#mayServeAlone = options.role === "primary";
@@ -163,18 +194,18 @@ export class BinaryStarRules {
     this.#publishedAt = now;
   }
 
-  get state(): StarState {
+  get state(): BinaryStarState {
     return this.#state;
   }
 
   /** Why it is fenced, if it is. */
-  get fence(): FenceReason | undefined {
+  get fence(): BinaryStarFenceReason | undefined {
     return this.#fence;
   }
 
   /** Whether requests are answered here; ask {@link request} before each, since time may have passed. */
   get serving(): boolean {
-    return this.#state === StarState.ACTIVE && this.#fence === undefined && !this.#doubting;
+    return this.#state === BinaryStarState.ACTIVE && this.#fence === undefined && !this.#doubting;
   }
 
   /** Whether it was held up while it served, and does not know yet whether it still does. */
@@ -188,41 +219,41 @@ export class BinaryStarRules {
     return this.serving;
   }
 
-  /** What the peer told last; `undefined` once its silence is as long as the patience. */
-  peer(now: number): StarState | undefined {
+  /** What the peer published last; `undefined` once its silence is as long as the patience. */
+  peer(now: number): BinaryStarState | undefined {
     return now < this.#peerExpiry ? this.#peer : undefined;
   }
 
   /**
-   * The peer told its state.
+   * A state of the peer came.
    *
-   * @param told what it has, where servers tell of it
+   * @param position of the peer's replica, where there is one
    * @returns `false` when that cannot be read: the message counts for nothing
    */
-  receive(peer: StarState, now: number, told?: Uint8Array): boolean {
+  receive(peer: BinaryStarState, now: number, position?: Uint8Array): boolean {
     this.#notice(now);
-    const order = told === undefined ? undefined : this.#holding?.hear(peer, told, this.#state);
-    if (order === undefined && this.#holding !== undefined) return false;
+    const order = position === undefined ? undefined : this.#replica?.compare(peer, position, this.#state);
+    if (order === undefined && this.#replica !== undefined) return false;
     this.#counts.statesReceived += 1;
     this.#peer = peer;
     this.#peerExpiry = now + this.#patience;
     // What was unread is heard in its order: the last word counts, when this server says its own (tick).
     if (this.#fence === undefined) this.#hear(peer, order, now);
-    if (!this.serving) this.#void();
+    if (!this.serving) this.#dropVotes();
     return true;
   }
 
-  /** Tells the peer at once: what this server has is another. */
-  tellAgain(now: number): void {
+  /** Publishes the state at once: the replica's position has changed. */
+  publishNow(now: number): void {
     this.#notice(now);
-    if (!this.#doubting || this.#toldInDoubt) this.#publish(now);
+    if (!this.#doubting || this.#publishedInDoubt) this.#publish(now);
   }
 
   /** A client asks something: what is to be done with it. */
-  request(now: number): Admission {
+  request(now: number): BinaryStarAdmission {
     this.#notice(now);
     if (this.#fence !== undefined) return "refuse";
-    if (this.#state === StarState.ACTIVE) return this.#doubting ? "hold" : "serve";
+    if (this.#state === BinaryStarState.ACTIVE) return this.#doubting ? "hold" : "serve";
     if (!this.#mayTakeOver) return "refuse";
     this.#failOverAt ??= Math.max(this.#peerExpiry, now + this.#listen);
     return "hold";
@@ -234,7 +265,7 @@ export class BinaryStarRules {
       // Late itself, this process may not have heard everything yet.
       if (now - this.#failOverAt > this.#listen) this.#failOverAt = now + this.#listen;
       else if (this.#mayTakeOver) this.#failOver(now);
-      else this.#void();
+      else this.#dropVotes();
     }
     if (now >= this.#doubtEndsAt) {
       // The same: a state may be unread.
@@ -242,9 +273,9 @@ export class BinaryStarRules {
       else this.#resume();
     }
     if (now < this.#publishAt) return;
-    if (this.#doubting && !this.#toldInDoubt && this.#rivalInDoubt) {
-      // It served, or may have: what this server knew is no longer so. If it serves no more, both begin anew.
-      if (this.#peer === StarState.ACTIVE) this.#leave(StarState.PASSIVE, "peer", now);
+    if (this.#doubting && !this.#publishedInDoubt && this.#rivalInDoubt) {
+      // It served, or may have: what this server knew is no longer so. If it serves no more, both begin again.
+      if (this.#peer === BinaryStarState.ACTIVE) this.#leave(BinaryStarState.PASSIVE, "peer", now);
       else this.#leave(this.#initial, "peer", now);
     }
     this.#publish(now);
@@ -264,7 +295,7 @@ export class BinaryStarRules {
   handOver(now: number): void {
     this.#notice(now);
     if (!this.serving) throw refusal("hand over", "it does not serve");
-    if (this.peer(now) !== StarState.PASSIVE) throw refusal("hand over", "no passive peer is there");
+    if (this.peer(now) !== BinaryStarState.PASSIVE) throw refusal("hand over", "no passive peer is there");
     this.#become(this.#initial, "hand-over", now);
     this.#peerExpiry = now + this.#patience; // Votes must not bring the service back before the peer could take it.
     this.#yieldUntil = this.#peerExpiry;
@@ -278,92 +309,94 @@ export class BinaryStarRules {
    */
   resolve(choice: "active" | "passive", now: number): void {
     this.#notice(now);
-    const waits = this.#state === StarState.PRIMARY || this.#state === StarState.BACKUP;
+    const waits = this.#state === BinaryStarState.PRIMARY || this.#state === BinaryStarState.BACKUP;
     const peer = this.peer(now);
     // One that stands by, has not everything and whose peer does not come back: nobody else can decide.
-    const stranded = choice === "active" && this.#state === StarState.PASSIVE && peer === undefined;
-    if (this.#fence === undefined && !waits && !(stranded && this.#holding !== undefined))
+    const stranded = choice === "active" && this.#state === BinaryStarState.PASSIVE && peer === undefined;
+    if (this.#fence === undefined && !waits && !(stranded && this.#replica !== undefined))
       throw refusal("resolve", "it is neither fenced nor waiting");
-    if (choice === "active" && peer !== undefined && peer !== StarState.PASSIVE)
+    if (choice === "active" && peer !== undefined && peer !== BinaryStarState.PASSIVE)
       throw refusal("resolve as active", "its peer is not passive; resolve the peer first, or stop it");
-    if (choice === "passive" && peer === StarState.PASSIVE)
+    if (choice === "passive" && peer === BinaryStarState.PASSIVE)
       throw refusal("resolve as passive", "its peer is passive, too; resolve one of them as active");
     this.#fence = undefined;
-    this.#holding?.resolved(choice);
-    this.#become(choice === "active" ? StarState.ACTIVE : StarState.PASSIVE, "resolved", now);
+    this.#replica?.resolved(choice);
+    this.#become(choice === "active" ? BinaryStarState.ACTIVE : BinaryStarState.PASSIVE, "resolved", now);
     this.#peerExpiry = now + this.#patience;
     this.#publish(now);
   }
 
-  stats(): StarRulesStats {
+  stats(): BinaryStarRulesStats {
     return { ...this.#counts };
   }
 
-  get #initial(): StarState {
-    return this.#role === "primary" ? StarState.PRIMARY : StarState.BACKUP;
+  get #initial(): BinaryStarState {
+    return this.#role === "primary" ? BinaryStarState.PRIMARY : BinaryStarState.BACKUP;
   }
 
   get #mayTakeOver(): boolean {
-    if (this.#holding !== undefined) return this.#holding.mayTakeOver(this.#state);
-    return this.#state !== StarState.BACKUP || this.#mayServeAlone;
+    if (this.#replica !== undefined) return this.#replica.mayTakeOver(this.#state);
+    return this.#state !== BinaryStarState.BACKUP || this.#mayServeAlone;
   }
 
   /** @param order what this server has, compared with the peer's; `undefined` where the roles decide */
-  #hear(peer: StarState, order: StarOrder | undefined, now: number): void {
+  #hear(peer: BinaryStarState, order: BinaryStarOrder | undefined, now: number): void {
     const same = peer === this.#initial && this.#state === this.#initial;
-    if (same && !this.#sameRole) this.#outbox.sameRole(this.#role);
+    if (same && !this.#sameRole) this.#effects.sameRole(this.#role);
     this.#sameRole = same;
-    const waits = (peer === StarState.PRIMARY || peer === StarState.BACKUP) && now >= this.#doubtUntil;
+    const waits =
+      (peer === BinaryStarState.PRIMARY || peer === BinaryStarState.BACKUP) && now >= this.#doubtUntil;
     if (order === "foreign" && peer !== this.#state) {
       // Who serves goes on; it is the other that must not follow.
-      if (this.#state !== StarState.ACTIVE) this.#stop("foreign");
+      if (this.#state !== BinaryStarState.ACTIVE) this.#stop("foreign");
       return;
     }
     switch (this.#state) {
-      case StarState.PRIMARY:
-      case StarState.BACKUP:
+      case BinaryStarState.PRIMARY:
+      case BinaryStarState.BACKUP:
         this.#hearWaiting(peer, order, waits && !same, now);
         break;
-      case StarState.ACTIVE:
-        if (peer !== StarState.ACTIVE) {
+      case BinaryStarState.ACTIVE:
+        if (peer !== BinaryStarState.ACTIVE) {
           if (waits && order === "older") this.#leave(this.#initial, "peer", now);
         } else if (this.#doubting) {
           this.#rivalInDoubt = true;
-          if (this.#toldInDoubt) this.#leave(StarState.PASSIVE, "peer", now);
+          if (this.#publishedInDoubt) this.#leave(BinaryStarState.PASSIVE, "peer", now);
         } else if (now >= this.#graceUntil) this.#stop("dual-active");
         break;
-      case StarState.PASSIVE:
-        if (waits && order !== "older") this.#become(StarState.ACTIVE, "peer", now);
-        else if (peer === StarState.PASSIVE) this.#stop("dual-passive");
+      case BinaryStarState.PASSIVE:
+        if (waits && order !== "older") this.#become(BinaryStarState.ACTIVE, "peer", now);
+        else if (peer === BinaryStarState.PASSIVE) this.#stop("dual-passive");
         break;
     }
   }
 
   /** What one hears that waits. @param waits whether the peer waits, too, and is the other one */
-  #hearWaiting(peer: StarState, order: StarOrder | undefined, waits: boolean, now: number): void {
-    const primary = this.#state === StarState.PRIMARY;
-    if (peer === StarState.ACTIVE) {
-      if (order !== "newer") this.#become(StarState.PASSIVE, "peer", now);
+  #hearWaiting(peer: BinaryStarState, order: BinaryStarOrder | undefined, waits: boolean, now: number): void {
+    const primary = this.#state === BinaryStarState.PRIMARY;
+    if (peer === BinaryStarState.ACTIVE) {
+      if (order !== "newer") this.#become(BinaryStarState.PASSIVE, "peer", now);
     } else if (waits) {
       if (order === "newer" || (primary && (order ?? "same") === "same"))
-        this.#become(StarState.ACTIVE, "peer", now);
-    } else if (peer === StarState.PASSIVE && order === "newer") {
+        this.#become(BinaryStarState.ACTIVE, "peer", now);
+    } else if (peer === BinaryStarState.PASSIVE && order === "newer") {
       // In its first heartbeat, or after it gave the service over, the word may be an old one.
-      if (now >= this.#doubtUntil && now >= this.#yieldUntil) this.#become(StarState.ACTIVE, "peer", now);
+      if (now >= this.#doubtUntil && now >= this.#yieldUntil)
+        this.#become(BinaryStarState.ACTIVE, "peer", now);
     }
   }
 
   /** Before anything else: was this process held up until the peer may have taken over? */
   #notice(now: number): void {
     if (now - this.#publishedAt < this.#doubtAfter) return;
-    // What the peer told meanwhile is still unread, so its silence means nothing either.
+    // What the peer sent meanwhile is still unread, so its silence means nothing either.
     this.#counts.stalls += 1;
     this.#publishedAt = now;
     this.#publishAt = now;
     this.#peerExpiry = now + this.#patience;
     this.#doubtUntil = now + this.#interval;
-    this.#void();
-    if (this.#state !== StarState.ACTIVE || this.#fence !== undefined) return;
+    this.#dropVotes();
+    if (this.#state !== BinaryStarState.ACTIVE || this.#fence !== undefined) return;
     // A 3 that leaves before the peer's own is read would fence the peer that took over.
     this.#publishAt = now + this.#listen;
     this.#doubtEndsAt = Number.POSITIVE_INFINITY;
@@ -371,23 +404,23 @@ export class BinaryStarRules {
     if (this.#doubting) return;
     this.#rivalInDoubt = false;
     this.#doubting = true;
-    this.#outbox.doubted();
+    this.#effects.doubted();
   }
 
   /** Nobody took over. */
   #resume(): void {
     this.#endDoubt();
-    this.#outbox.resumed();
+    this.#effects.resumed();
   }
 
   /** The doubt ends: this server does not serve any more. */
-  #leave(state: StarState, cause: StarCause, now: number): void {
+  #leave(state: BinaryStarState, cause: BinaryStarReason, now: number): void {
     this.#become(state, cause, now);
-    this.#outbox.votesVoid();
+    this.#effects.votesDropped();
   }
 
-  /** Whether it has told the peer that it is ACTIVE since it was held up. */
-  get #toldInDoubt(): boolean {
+  /** Whether it has published that it is ACTIVE since it was held up. */
+  get #publishedInDoubt(): boolean {
     return this.#doubtEndsAt < Number.POSITIVE_INFINITY;
   }
 
@@ -399,37 +432,37 @@ export class BinaryStarRules {
   #failOver(now: number): void {
     this.#counts.failOvers += 1;
     this.#graceUntil = now + this.#interval;
-    this.#become(StarState.ACTIVE, "fail-over", now);
+    this.#become(BinaryStarState.ACTIVE, "fail-over", now);
   }
 
-  #become(state: StarState, cause: StarCause, now: number): void {
+  #become(state: BinaryStarState, cause: BinaryStarReason, now: number): void {
     const from = this.#state;
     this.#state = state;
     this.#endDoubt();
-    if (state === StarState.ACTIVE || state === StarState.PASSIVE) this.#mayServeAlone = true;
-    if (state === StarState.ACTIVE) this.#failOverAt = undefined; // Who holds the requests serves them now.
+    if (state === BinaryStarState.ACTIVE || state === BinaryStarState.PASSIVE) this.#mayServeAlone = true;
+    if (state === BinaryStarState.ACTIVE) this.#failOverAt = undefined; // Who holds the requests serves them now.
     this.#publishAt = now; // The peer hears of it with the next tick, which is at once.
-    this.#outbox.changed(state, from, cause);
+    this.#effects.changed(state, from, cause);
   }
 
-  #stop(reason: FenceReason): void {
+  #stop(reason: BinaryStarFenceReason): void {
     this.#fence = reason;
     this.#counts.fences += 1;
-    this.#outbox.fenced(reason);
+    this.#effects.fenced(reason);
   }
 
-  #void(): void {
+  #dropVotes(): void {
     if (this.#failOverAt === undefined) return;
     this.#failOverAt = undefined;
-    this.#outbox.votesVoid();
+    this.#effects.votesDropped();
   }
 
   #publish(now: number): void {
     this.#counts.statesSent += 1;
     this.#publishedAt = now;
     this.#publishAt = now + this.#interval;
-    if (this.#doubting && !this.#toldInDoubt) this.#doubtEndsAt = now + this.#interval;
-    this.#outbox.publish(this.#state);
+    if (this.#doubting && !this.#publishedInDoubt) this.#doubtEndsAt = now + this.#interval;
+    this.#effects.publish(this.#state);
   }
 }
 

@@ -7,274 +7,347 @@
  *
  * A reply leaves only if this server has served without a break since it admitted
  * the request; else it is dropped and counted, since the other server does not
- * know what it says.
+ * know what it contains.
  */
-import { InvalidStateError, type ShoalError } from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
+import { InvalidArgumentError, InvalidStateError, type ShoalError } from "../../core/errors.js";
+import type { EventNames } from "../../core/event-stream.js";
+import { withTimeout } from "../../core/waiter.js";
+import type { Codec } from "../../sockets/codec.js";
 import { Envelope } from "../../sockets/envelope.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import type { BodyOut, Raw, Settled } from "../../sockets/shape.js";
-import { checkCount, checkEndpoint, checkFunction, checkKeys } from "../kit/options.js";
-import type { StarEvent } from "./events.js";
-import { BinaryStarReactor, type BinaryStarReactorStats } from "./reactor.js";
-import { BinaryStar, type BinaryStarOptions, type StarStats } from "./star.js";
+import type { Raw, Settled } from "../../sockets/shape.js";
+import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
+import { Driver, type PatternWaitOptions } from "../kit/driver.js";
+import { errorReply, handlerErrorReply, requestErrorReply } from "../kit/errors.js";
+import {
+  anything,
+  boolean,
+  checkEndpoint,
+  checkFunction,
+  checkOptions,
+  func,
+  integer,
+  object,
+} from "../kit/options.js";
+import { BinaryStarReactor, type BinaryStarReactorEvent, type BinaryStarReactorStats } from "./gate.js";
+import {
+  BINARY_STAR_EVENTS,
+  BinaryStar,
+  type BinaryStarEvent,
+  type BinaryStarOptions,
+  type BinaryStarStats,
+} from "./star.js";
 
-/** Requests whose handlers run at once; one more is answered with an error. */
-const MAX_IN_HAND = 1_000;
-/** ms that `handOver` and `close` wait for requests in hand. */
-const DRAIN_TIMEOUT = 5_000;
+const OPTIONS = {
+  star: object<BinaryStarOptions>(),
+  errorReply: func<(error: unknown) => never>(),
+  exposeErrors: boolean(false),
+  maxInFlight: integer({ default: 1_000 }),
+  codec: anything<Codec<never>>(),
+  socketOptions: object<RouterOptions>(),
+};
+
+const HAND_OVER_OPTIONS = { timeout: integer({ default: 5_000, min: -1 }) };
+
+const EVENTS: EventNames<BinaryStarServerEvent> = {
+  ...BINARY_STAR_EVENTS,
+  "request:dropped": true,
+  "handler:failed": true,
+  "message:invalid": true,
+};
 
 /** What a handler knows of its request. */
-export interface StarRequestContext {
+export interface BinaryStarRequestContext {
   /** Aborted when the reply cannot leave any more: this server ceased to serve, or closes. */
   readonly signal: AbortSignal;
   /** The client's routing id. */
   readonly client: Buffer;
 }
 
-/** The body of a request: frames, or with a codec the value. */
-export type StarRequest<T> = [T] extends [Raw] ? Buffer[] : T;
-
 /** Answers one request; with a codec it takes and gives the value. */
-export type StarHandler<T> = (
-  request: StarRequest<T>,
-  context: StarRequestContext,
-) => BodyOut<Settled<T>> | Promise<BodyOut<Settled<T>>>;
+export type BinaryStarHandler<T> = (
+  request: BodyOf<T>,
+  context: BinaryStarRequestContext,
+) => BodyFor<Settled<T>> | Promise<BodyFor<Settled<T>>>;
 
 /** How a server of a pair runs. */
 export interface BinaryStarServerOptions<T = Raw> {
   /** The pair: role, and how the two find each other. */
   readonly star: BinaryStarOptions;
-  /** Where clients connect to this server. */
-  readonly endpoint: string;
-  readonly handler: StarHandler<NoInfer<T>>;
   /**
-   * The reply to a request whose handler failed. Default without a codec: two frames, `ERROR` and the error's
-   * message; with a codec there is none, and the client's attempt ends by its time-out.
+   * The reply to a request whose handler failed, for clients of another make. Default: an error reply, which
+   * `BinaryStarClient` rejects with as a `ServiceError`.
    */
-  readonly errorReply?: (error: unknown) => BodyOut<Settled<NoInfer<T>>>;
-  /** Requests in hand at most. Default 1,000. */
-  readonly maxInHand?: number;
-  /** For the clients' socket, its codec and security. */
-  readonly socketOptions?: RouterOptions<T>;
+  readonly errorReply?: ((error: unknown) => BodyFor<Settled<NoInfer<T>>>) | undefined;
+  /**
+   * Whether clients get the message of any error that the handler throws. Otherwise they get that of a `ServiceError`, and
+   * of each error its `code` and `data`. Default false.
+   */
+  readonly exposeErrors?: boolean | undefined;
+  /** Requests whose handlers run at once; one more is answered with an error. Default 1,000. */
+  readonly maxInFlight?: number | undefined;
+  /** Encodes and decodes bodies, of one frame then. Default: frames as they are. */
+  readonly codec?: Codec<T> | undefined;
+  /** For the clients' socket, such as security. */
+  readonly socketOptions?: RouterOptions | undefined;
 }
 
-/** What happens to a server of a pair, beside what happens to its Binary Star. */
+/** What `handOver` takes. */
+export interface BinaryStarHandOverOptions {
+  /** ms that requests in flight have to finish; -1: no limit. Default 5,000. */
+  readonly timeout?: number | undefined;
+}
+
+/** One of a server's endpoints: `clients` for requests, `state` for the other server of the pair. */
+export type BinaryStarSide = "clients" | "state";
+
+/** Where a server listens, wildcards filled in. */
+export interface BinaryStarEndpoints {
+  readonly clients: readonly string[];
+  /** At most one. */
+  readonly state: readonly string[];
+}
+
+/** What happens to a server of a pair, its Binary Star included. */
 export type BinaryStarServerEvent =
-  | StarEvent
-  /** A handler threw or rejected, or what it gave is no reply. */
-  | { readonly type: "handler-error"; readonly error: unknown }
-  /** A message that is no request: no envelope, or no body. */
-  | { readonly type: "invalid-request"; readonly frames: number };
+  | BinaryStarEvent
+  | BinaryStarReactorEvent
+  /** A handler threw or rejected, or what it gave has no form on the wire. */
+  | { readonly type: "handler:failed"; readonly error: unknown }
+  /** A message that is not a request: it has no envelope or no body, or the codec refuses the body. */
+  | { readonly type: "message:invalid"; readonly frames: number };
 
 /** Counts since the server was made. */
 export interface BinaryStarServerStats extends BinaryStarReactorStats {
-  readonly star: StarStats;
-  readonly inHand: number;
+  readonly star: BinaryStarStats;
+  readonly inFlight: number;
   readonly replied: number;
+  /** Handlers that failed, and requests past `maxInFlight`. */
   readonly failed: number;
   readonly invalid: number;
   /** Replies that did not leave: this server had ceased to serve, or the client was gone. */
   readonly repliesDropped: { readonly notServing: number; readonly unroutable: number };
 }
 
-const KEYS = ["star", "endpoint", "handler", "errorReply", "maxInHand", "socketOptions"] as const;
-
-export class BinaryStarServer<T = Raw> {
+/** See the head of this file. */
+export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, BinaryStarServerStats> {
+  /** This server's half of the pair. */
   readonly star: BinaryStar;
-  /** The Binary Star's events and the server's own. */
-  readonly events: EventStream<BinaryStarServerEvent> = new EventStream();
-  readonly #options: BinaryStarServerOptions<T>;
-  readonly #router: Router<T>;
-  readonly #maxInHand: number;
+  readonly #handler: BinaryStarHandler<T>;
+  readonly #errorReply: BinaryStarServerOptions<T>["errorReply"];
+  readonly #exposeErrors: boolean;
+  readonly #shape: BodyShape<T>;
+  readonly #router: Router;
+  readonly #maxInFlight: number;
   readonly #reactor: BinaryStarReactor<Buffer[]>;
-  readonly #inHand = new Set<Promise<void>>();
+  readonly #clients: string[] = [];
+  readonly #inFlight = new Set<Promise<void>>();
+  /** Aborted when this server ceases to serve. */
   #serving = new AbortController();
-  #closing: Promise<void> | undefined;
-  #draining = false;
-  #replied = 0;
-  #failed = 0;
-  #invalid = 0;
-  #notServing = 0;
-  #unroutable = 0;
+  #handingOver = false;
+  readonly #counts = { replied: 0, failed: 0, invalid: 0, notServing: 0, unroutable: 0 };
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options: BinaryStarServerOptions<T>) {
-    checkKeys("BinaryStarServer", options, KEYS);
-    checkEndpoint("endpoint", options.endpoint);
-    checkFunction("handler", options.handler);
-    this.#options = options;
-    this.#maxInHand = checkCount("maxInHand", options.maxInHand ?? MAX_IN_HAND, 1);
-    this.star = new BinaryStar(options.star);
-    this.#router = new Router<T>({ linger: 0, ...options.socketOptions } as RouterOptions<T>);
-    for (const type of [
-      "active",
-      "passive",
-      "waiting",
-      "fatal",
-      "votes-void",
-      "same-role",
-      "invalid",
-    ] as const)
+  constructor(handler: BinaryStarHandler<NoInfer<T>>, options: BinaryStarServerOptions<T>) {
+    super("BinaryStarServer", EVENTS);
+    checkFunction("handler", handler);
+    const settings = checkOptions("BinaryStarServer", OPTIONS, options);
+    if (settings.star === undefined)
+      throw new InvalidArgumentError("BinaryStarServer needs the option star: role and peer");
+    this.#handler = handler as BinaryStarHandler<T>;
+    this.#errorReply = options.errorReply;
+    this.#exposeErrors = settings.exposeErrors;
+    this.#maxInFlight = settings.maxInFlight;
+    this.#shape = new BodyShape(options.codec);
+    this.star = new BinaryStar(settings.star);
+    this.#router = new Router({ linger: 0, ...settings.socketOptions });
+    for (const type of Object.keys(BINARY_STAR_EVENTS) as BinaryStarEvent["type"][])
       this.star.events.on(type, this.#starOnEvent);
-    this.#reactor = new BinaryStarReactor(this.star, this.#router as unknown as Router, {
+    this.#reactor = new BinaryStarReactor(this.star, this.#router, {
       onRequest: (message) => this.#take(message),
     });
+    this.#reactor.events.on("request:dropped", (event) => this.events.emit(event));
   }
 
-  /** Where clients connect, wildcards filled in; `null` before {@link start}. */
-  get endpoint(): string | null {
-    return this.#router.lastEndpoint;
+  /** Where it listens. */
+  get endpoints(): BinaryStarEndpoints {
+    const { endpoint } = this.star;
+    return { clients: [...this.#clients], state: endpoint === null ? [] : [endpoint] };
   }
 
-  /** @throws TransportError as `bind` does */
-  async start(): Promise<void> {
-    await this.#router.bind(this.#options.endpoint);
-    await this.star.start();
+  /**
+   * Listens for clients, at any number of endpoints, or for the other server, at one. The pair begins with `state`: bind
+   * `clients` first.
+   *
+   * @returns the endpoint, wildcards filled in
+   * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; InvalidStateError `EFSM` when `state` is bound already;
+   *   ClosedError `EBADF`; TransportError as `bind` of a socket does
+   */
+  async bind(side: BinaryStarSide, endpoint: string): Promise<string> {
+    this.assertOpen();
+    checkEndpoint("endpoint", endpoint);
+    if (side === "state") return this.star.bind(endpoint);
+    if (side !== "clients")
+      throw new InvalidArgumentError(`A side is "clients" or "state"; got ${JSON.stringify(side)}`);
+    const resolved = await this.#router.bind(endpoint);
+    this.#clients.push(resolved);
+    return resolved;
+  }
+
+  /**
+   * Waits until it is decided which of the two serves: this server is active, or passive.
+   *
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
+   */
+  async ready(options: PatternWaitOptions = {}): Promise<void> {
+    this.assertOpen();
+    return this.star.ready(options);
   }
 
   /**
    * Gives the service over to the passive peer: takes no new request, finishes
-   * those in hand, for at most `timeout` ms, then hands over.
+   * those in flight, for at most `timeout` ms, then hands over.
    *
-   * @throws InvalidStateError `EFSM` when this server does not serve, or no passive peer is there
+   * @throws InvalidStateError `EFSM` when this server does not serve, or no passive peer is there; InvalidArgumentError
+   *   `EINVAL`; ClosedError `EBADF`, `EAGAIN`
    */
-  async handOver(options: { readonly timeout?: number } = {}): Promise<void> {
+  async handOver(options: BinaryStarHandOverOptions = {}): Promise<void> {
+    this.assertOpen();
+    const { timeout } = checkOptions("BinaryStarServer.handOver", HAND_OVER_OPTIONS, options);
     if (this.star.state !== "active" || this.star.stats().peer !== "passive")
       throw new InvalidStateError("EFSM", "Only the active server of a pair can hand over, to a passive one");
-    this.#draining = true;
+    this.#handingOver = true;
     try {
-      await this.#drain(options.timeout ?? DRAIN_TIMEOUT);
+      await withTimeout(this.#idle(), timeout);
       this.star.handOver();
     } finally {
-      this.#draining = false;
+      this.#handingOver = false;
     }
   }
 
   stats(): BinaryStarServerStats {
+    const { notServing, unroutable, ...counts } = this.#counts;
     return {
       ...this.#reactor.stats(),
+      ...counts,
       star: this.star.stats(),
-      inHand: this.#inHand.size,
-      replied: this.#replied,
-      failed: this.#failed,
-      invalid: this.#invalid,
-      repliesDropped: { notServing: this.#notServing, unroutable: this.#unroutable },
+      inFlight: this.#inFlight.size,
+      repliesDropped: { notServing, unroutable },
     };
   }
 
-  /** Takes no new request, finishes those in hand for at most `linger` ms, and stops. Closing twice is closing once. */
-  close(options: { readonly linger?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.linger ?? DRAIN_TIMEOUT);
-    return this.#closing;
+  /** @internal Requests that come are dropped: their clients ask the other server. */
+  protected override async onDrain(): Promise<void> {
+    await this.#reactor.drain();
+    await this.#idle();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(linger: number): Promise<void> {
-    this.#draining = true;
-    await this.#drain(linger);
+  /** @internal */
+  protected async onClose(linger: number): Promise<void> {
+    await withTimeout(this.#idle(), linger);
     this.#serving.abort();
     await this.star.close();
     await this.#router.close({ linger });
-    await this.#reactor.ended;
-    this.events.close();
+    await this.#reactor.close();
   }
 
   #take(message: Buffer[]): void {
-    if (this.#draining) {
-      this.#notServing += 1;
+    if (this.stopping || this.#handingOver) {
+      this.#counts.notServing += 1;
       return;
     }
     let request: { envelope: Envelope; body: Buffer[] };
     try {
       request = Envelope.parse(message);
     } catch {
-      this.#refuse(message);
+      this.#invalid(message.length);
       return;
     }
     if (request.body.length === 0) {
-      this.#refuse(message);
+      this.#invalid(message.length);
       return;
     }
     const work = this.#answer(request.envelope, request.body);
-    this.#inHand.add(work);
-    void work.finally(() => this.#inHand.delete(work));
+    this.#inFlight.add(work);
+    void work.finally(() => this.#inFlight.delete(work));
   }
 
-  #refuse(message: readonly Buffer[]): void {
-    this.#invalid += 1;
-    this.events.emit({ type: "invalid-request", frames: message.length });
+  #invalid(frames: number): void {
+    this.#counts.invalid += 1;
+    this.events.emit({ type: "message:invalid", frames });
   }
 
   async #answer(envelope: Envelope, body: Buffer[]): Promise<void> {
     const { term } = this.star;
     const { signal } = this.#serving;
-    let reply: BodyOut<Settled<T>> | undefined;
+    if (this.#inFlight.size >= this.#maxInFlight) {
+      this.#counts.failed += 1;
+      await this.#sendError(envelope, errorReply("overloaded"), new Error("overloaded"), term);
+      return;
+    }
+    let request: BodyOf<T>;
     try {
-      if (this.#inHand.size >= this.#maxInHand) throw new Error("overloaded");
-      const coded = this.#options.socketOptions?.codec !== undefined;
-      const request = (coded ? body[body.length - 1] : body) as StarRequest<T>;
-      reply = await this.#options.handler(request, { signal, client: envelope.routingId });
-      if (await this.#send(envelope, reply, term)) this.#replied += 1;
+      request = this.#shape.decode(body);
     } catch (error) {
-      this.#failed += 1;
-      this.events.emit({ type: "handler-error", error });
-      await this.#sendError(envelope, error, term);
+      this.#invalid(body.length);
+      await this.#sendError(envelope, requestErrorReply(error), error, term);
+      return;
     }
-  }
-
-  async #sendError(envelope: Envelope, error: unknown, term: number): Promise<void> {
-    const { errorReply, socketOptions } = this.#options;
     try {
-      if (errorReply !== undefined) await this.#send(envelope, errorReply(error), term);
-      else if (socketOptions?.codec === undefined)
-        await this.#send(envelope, ["ERROR", messageOf(error)] as never, term);
-    } catch (failure) {
-      this.events.emit({ type: "handler-error", error: failure });
+      const reply = await this.#handler(request, { signal, client: envelope.routingId });
+      if (await this.#send(envelope, this.#shape.encode(reply as BodyFor<T>), term))
+        this.#counts.replied += 1;
+    } catch (error) {
+      this.#counts.failed += 1;
+      this.events.emit({ type: "handler:failed", error });
+      await this.#sendError(envelope, handlerErrorReply(error, this.#exposeErrors), error, term);
     }
   }
 
-  /** @returns whether it left; throws only for what is no reply */
-  async #send(envelope: Envelope, reply: BodyOut<Settled<T>>, term: number): Promise<boolean> {
+  async #sendError(
+    envelope: Envelope,
+    standard: readonly Buffer[],
+    error: unknown,
+    term: number,
+  ): Promise<void> {
+    try {
+      const own = this.#errorReply;
+      const reply = own === undefined ? standard : this.#shape.encode(own(error) as BodyFor<T>);
+      await this.#send(envelope, reply, term);
+    } catch (failure) {
+      this.events.emit({ type: "handler:failed", error: failure });
+    }
+  }
+
+  /** @returns whether it left */
+  async #send(envelope: Envelope, reply: readonly Buffer[], term: number): Promise<boolean> {
     // A handler that held the process up for long leaves a doubt: the reply waits for its end.
     if (!(await this.star.whenCertain()) || this.star.term !== term) {
-      this.#notServing += 1;
+      this.#counts.notServing += 1;
       return false;
     }
     try {
-      await this.#router.reply(envelope, reply as BodyOut<T>);
+      await this.#router.reply(envelope, reply as Buffer[]);
       return true;
     } catch (error) {
       const { code } = error as ShoalError;
       if (code !== "EHOSTUNREACH" && code !== "EAGAIN" && code !== "EBADF") throw error;
-      this.#unroutable += 1;
+      this.#counts.unroutable += 1;
       return false;
     }
   }
 
-  async #drain(timeout: number): Promise<void> {
-    if (this.#inHand.size === 0 || timeout === 0) return;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      if (timeout > 0) timer = setTimeout(resolve, timeout);
-    });
-    await Promise.race([Promise.all(this.#inHand), late]);
-    clearTimeout(timer);
+  /** Settles when no request is in flight. */
+  async #idle(): Promise<void> {
+    while (this.#inFlight.size > 0) await Promise.all(this.#inFlight);
   }
 
-  #starOnEvent = (event: StarEvent): void => {
-    // A doubt may end as if nothing had happened: what is in hand goes on meanwhile.
-    const doubt = "cause" in event && event.cause === "stalled";
-    if (event.type === "active" && !doubt) this.#serving = new AbortController();
-    else if (event.type === "passive" || event.type === "fatal" || (event.type === "waiting" && !doubt))
-      this.#serving.abort();
+  #starOnEvent = (event: BinaryStarEvent): void => {
+    // A doubt may end as if nothing had happened: what is in flight goes on meanwhile.
+    if (event.type === "state:changed" && event.reason !== "stalled") {
+      if (event.state === "active") this.#serving = new AbortController();
+      else this.#serving.abort();
+    }
     this.events.emit(event);
   };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,14 +1,15 @@
 /**
- * One server's half of a Binary Star: tells the peer its state, hears the peer's,
- * and says of each client's request what is to be done with it.
+ * One server's half of a Binary Star: publishes its state to its peer, reads the
+ * peer's, and decides about each client's request.
  *
- *   PUB bound at `bind`  ── state, each heartbeat ──>  the peer's SUB
- *   SUB connected to `connect`  <── state ──  the peer's PUB
+ *   PUB bound by `bind`           ── state, each heartbeat ──>  the peer's SUB
+ *   SUB connected to `peer`      <── state ──                   the peer's PUB
  */
+import { describe } from "../../core/arguments.js";
 import { type Clock, systemClock } from "../../core/clock.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
-import { EventStream } from "../../core/event-stream.js";
+import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import type { EventNames } from "../../core/event-stream.js";
 import type { Context } from "../../sockets/context.js";
 import {
   Publisher,
@@ -16,138 +17,192 @@ import {
   Subscriber,
   type SubscriberOptions,
 } from "../../sockets/pub-sub.js";
-import { checkCount, checkEndpoint, checkFunction, checkKeys } from "../kit/options.js";
-import { changeEvent, nameOf, type StarEvent, type StarStateName } from "./events.js";
-import type { StarHolding } from "./holding.js";
-import { encodeState, parseState, type StarState } from "./protocol.js";
-import { type Admission, BinaryStarRules, type StarRole, type StarRulesStats } from "./rules.js";
+import { Driver, type PatternWaitOptions } from "../kit/driver.js";
+import {
+  anything,
+  checkEndpoint,
+  checkOptions,
+  choice,
+  func,
+  integer,
+  object,
+  type Settings,
+} from "../kit/options.js";
+import { Readiness } from "../kit/readiness.js";
+import { BinaryStarState, encodeState, parseState } from "./protocol.js";
+import {
+  type BinaryStarAdmission,
+  type BinaryStarEffects,
+  type BinaryStarFenceReason,
+  type BinaryStarReason,
+  type BinaryStarReplica,
+  type BinaryStarRole,
+  BinaryStarRules,
+  type BinaryStarRulesStats,
+} from "./rules.js";
 
-/** ms between two states, as the Guide has it. */
-const HEARTBEAT_INTERVAL = 1_000;
-/** Heartbeats of silence until the peer counts as gone, as the Guide has it. */
-const LIVENESS = 2;
-/** ms until a lost link to the peer is tried again, first and at most: it must be back within the patience. */
+/** ms until a lost connection to the peer is tried again, first and at most: it must be back within the patience. */
 const RECONNECT_INTERVAL = 100;
-/** ms that the state told last has to leave when the server closes. */
-const LAST_WORD = 100;
+/** ms that the last state has to leave when the server closes. */
+const LAST_STATE_LINGER = 100;
 
-/** How a server finds its peer. */
+const OPTIONS = {
+  role: choice(["primary", "backup"]),
+  peer: anything<string>(),
+  // Both times as the Guide has them.
+  heartbeatInterval: integer({ default: 1_000 }),
+  liveness: integer({ default: 2, min: 2, max: 1_000 }),
+  socketOptions: object<PublisherOptions & SubscriberOptions>(),
+  publisherOptions: object<PublisherOptions>(),
+  subscriberOptions: object<SubscriberOptions>(),
+  checkHandOver: func<() => void>(),
+  replica: object<BinaryStarReplica>(),
+  context: anything<Context>(),
+  clock: anything<Clock>(),
+};
+
+/** How a server of a pair finds its peer. Times are in ms. */
 export interface BinaryStarOptions {
   /** One of the two is the primary: it serves when both start. */
-  readonly role: StarRole;
-  /** Where this server tells its state: `tcp://HOST:PORT`. */
-  readonly bind: string;
-  /** Where the peer tells its own: the peer's `bind`. */
-  readonly connect: string;
+  readonly role: BinaryStarRole;
+  /** Where the other server publishes its state: the endpoint that it binds. */
+  readonly peer: string;
   /** ms between two states; the same on both servers. Default 1,000. */
-  readonly heartbeatInterval?: number;
-  /** Heartbeats of silence after which the peer counts as gone; 2 or more, the same on both. Default 2. */
-  readonly liveness?: number;
+  readonly heartbeatInterval?: number | undefined;
+  /** Heartbeats of silence after which the peer counts as gone; 2 to 1,000, the same on both. Default 2. */
+  readonly liveness?: number | undefined;
   /** For both sockets. */
-  readonly socketOptions?: PublisherOptions & SubscriberOptions;
-  /** For the PUB that tells, over those for both: security as a server. */
-  readonly publisherOptions?: PublisherOptions;
-  /** For the SUB that hears, over those for both: security as a client. */
-  readonly subscriberOptions?: SubscriberOptions;
-  /** Asked before `handOver` gives the service over; what it throws refuses that. For servers whose peer needs their state. */
-  readonly checkHandOver?: () => void;
+  readonly socketOptions?: (PublisherOptions & SubscriberOptions) | undefined;
+  /** For the PUB that publishes, over those for both: security as a server. */
+  readonly publisherOptions?: PublisherOptions | undefined;
+  /** For the SUB that reads the peer's states, over those for both: security as a client. */
+  readonly subscriberOptions?: SubscriberOptions | undefined;
+  /** Called before `handOver` gives the service over; what it throws refuses that. For servers whose peer needs their state. */
+  readonly checkHandOver?: (() => void) | undefined;
   /**
-   * For servers that have what a fail-over must not lose: told with each state, and asked before this server becomes
-   * active (holding.ts). Both have it or neither, which is to say that the Guide's programs are no peers then.
+   * What a fail-over must not lose: its position is published with each state, and it is asked before this server becomes
+   * active. Both servers have one or neither; with one the Guide's programs cannot be peers.
    */
-  readonly holding?: StarHolding;
-  readonly context?: Context;
+  readonly replica?: BinaryStarReplica | undefined;
+  readonly context?: Context | undefined;
   /** Where time comes from; for tests. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
 }
 
+/**
+ * A server's state by name. `active` serves, `passive` stands by; `primary` and `backup` wait for their peer's state.
+ * `fenced` serves nobody until `resolve`. `doubting` was held up while it served, and answers nobody until it has heard
+ * whether its peer took over.
+ */
+export type BinaryStarStateName = "primary" | "backup" | "active" | "passive" | "doubting" | "fenced";
+
+/** What happens to a server of a Binary Star. */
+export type BinaryStarEvent =
+  /**
+   * The server has another state. Listeners of `active` run before the requests that waited for it are served. With the
+   * reason `stalled` the server is `doubting` for about a heartbeat: `active` follows when the peer did not take over, and
+   * then it served all the time.
+   */
+  | {
+      readonly type: "state:changed";
+      readonly state: Exclude<BinaryStarStateName, "fenced">;
+      readonly from: BinaryStarStateName;
+      readonly reason: BinaryStarReason;
+    }
+  /** Both serve, both stand by, or their replicas differ. This server serves nobody until `resolve`. */
+  | {
+      readonly type: "state:changed";
+      readonly state: "fenced";
+      readonly from: BinaryStarStateName;
+      readonly reason: BinaryStarFenceReason;
+    }
+  /** Requests that came to a server that does not serve are dropped: the peer lives, or this server is fenced. */
+  | { readonly type: "votes:dropped" }
+  /** The peer has the same role: a mistake in the configuration of one of them. Neither will ever serve. */
+  | { readonly type: "peer:misconfigured"; readonly role: BinaryStarRole }
+  /** A message from the peer's endpoint is not a state, or one of a version that this server does not know. */
+  | { readonly type: "peer:invalid"; readonly frames: number };
+
+/** The name of each event; for drivers whose events include a Binary Star's. */
+export const BINARY_STAR_EVENTS: EventNames<BinaryStarEvent> = {
+  "state:changed": true,
+  "votes:dropped": true,
+  "peer:misconfigured": true,
+  "peer:invalid": true,
+};
+
 /** A server's counts, all since it was made. */
-export interface StarStats extends StarRulesStats {
-  readonly state: StarStateName;
-  /** What the peer told last; `undefined` while it is silent. */
-  readonly peer: StarStateName | undefined;
-  /** Messages from the peer's endpoint that are no state. */
+export interface BinaryStarStats extends BinaryStarRulesStats {
+  readonly state: BinaryStarStateName;
+  /** The last state of the peer; `undefined` while it is silent. */
+  readonly peer: BinaryStarStateName | undefined;
+  /** Messages from the peer's endpoint that are not a state. */
   readonly invalid: number;
 }
 
-const KEYS = [
-  "role",
-  "bind",
-  "connect",
-  "heartbeatInterval",
-  "liveness",
-  "socketOptions",
-  "publisherOptions",
-  "subscriberOptions",
-  "checkHandOver",
-  "holding",
-  "context",
-  "clock",
-] as const;
+const NAMES: Readonly<Record<BinaryStarState, BinaryStarStateName>> = {
+  [BinaryStarState.PRIMARY]: "primary",
+  [BinaryStarState.BACKUP]: "backup",
+  [BinaryStarState.ACTIVE]: "active",
+  [BinaryStarState.PASSIVE]: "passive",
+};
 
 /** See the head of this file; the rules are in rules.ts, what wraps a server in server.ts. */
-export class BinaryStar {
-  /** What happens to this server. */
-  readonly events: EventStream<StarEvent> = new EventStream();
-  readonly #options: BinaryStarOptions;
+export class BinaryStar extends Driver<BinaryStarEvent, BinaryStarStats> {
+  readonly #settings: Settings<typeof OPTIONS>;
   readonly #rules: BinaryStarRules;
   readonly #timer: DriverTimer;
   readonly #publisher: Publisher;
   readonly #subscriber: Subscriber;
-  /** That wait for the end of a doubt. */
+  readonly #readiness: Readiness;
+  /** Wait for the end of a doubt. */
   #doubters: (() => void)[] = [];
+  /** The state as the last event had it. */
+  #state: BinaryStarStateName;
   #invalid = 0;
   #term = 0;
-  #started = false;
-  #closed = false;
-  #hearing: Promise<void> = Promise.resolve();
+  #binding: Promise<string> | undefined;
+  #running = false;
+  #reading: Promise<void> = Promise.resolve();
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: BinaryStarOptions) {
-    checkKeys("BinaryStar", options, KEYS);
-    const { role, heartbeatInterval = HEARTBEAT_INTERVAL, liveness = LIVENESS } = options;
-    if (role !== "primary" && role !== "backup")
-      throw new InvalidArgumentError(`Option role is "primary" or "backup"; got ${String(role)}`);
-    checkEndpoint("bind", options.bind);
-    checkEndpoint("connect", options.connect);
-    checkCount("heartbeatInterval", heartbeatInterval, 1);
-    checkCount("liveness", liveness, 2, 1_000);
-    if (options.checkHandOver !== undefined) checkFunction("checkHandOver", options.checkHandOver);
-    this.#options = options;
+    super("BinaryStar", BINARY_STAR_EVENTS);
+    const settings = checkOptions("BinaryStar", OPTIONS, options);
+    const { role, heartbeatInterval, liveness, replica, context, clock } = settings;
+    if (role === undefined)
+      throw new InvalidArgumentError('Option role of BinaryStar is "primary" or "backup"; got undefined');
+    checkEndpoint("peer", settings.peer);
+    this.#settings = settings;
     // Rules of other patterns do not see that the process stood still; these have to (rules.ts, sentence 2).
-    this.#timer = new DriverTimer(Number.POSITIVE_INFINITY, options.clock ?? systemClock);
-    const shared = {
-      ...options.socketOptions,
-      ...(options.context === undefined ? {} : { context: options.context }),
-    };
-    this.#publisher = new Publisher({ linger: 0, ...shared, ...options.publisherOptions });
+    this.#timer = new DriverTimer(Number.POSITIVE_INFINITY, clock ?? systemClock);
+    const shared = { ...settings.socketOptions, ...(context === undefined ? {} : { context }) };
+    const reconnect = Math.min(RECONNECT_INTERVAL, heartbeatInterval);
+    this.#publisher = new Publisher({ linger: 0, ...shared, ...settings.publisherOptions });
     this.#subscriber = new Subscriber({
       linger: 0,
-      reconnectInterval: Math.min(RECONNECT_INTERVAL, heartbeatInterval),
-      reconnectMaxInterval: Math.min(RECONNECT_INTERVAL, heartbeatInterval),
+      reconnectInterval: reconnect,
+      reconnectMaxInterval: reconnect,
       ...shared,
-      ...options.subscriberOptions,
+      ...settings.subscriberOptions,
     });
     this.#rules = new BinaryStarRules(
-      {
-        role,
-        heartbeatInterval,
-        liveness,
-        ...(options.holding === undefined ? {} : { holding: options.holding }),
-      },
-      this.#outbox(),
+      { role, heartbeatInterval, liveness, replica },
+      this.#effects(),
       this.#timer.now(),
     );
+    this.#state = this.state;
+    this.#readiness = new Readiness("BinaryStar", () => this.state === "active" || this.state === "passive");
   }
 
-  /** Where this server tells its state, wildcards filled in; `null` before {@link start}. */
+  /** Where this server publishes its state, wildcards filled in; `null` before {@link bind}. */
   get endpoint(): string | null {
     return this.#publisher.lastEndpoint;
   }
 
-  get state(): StarStateName {
+  get state(): BinaryStarStateName {
     if (this.#rules.fence !== undefined) return "fenced";
-    return this.#rules.doubting ? "doubting" : nameOf(this.#rules.state);
+    return this.#rules.doubting ? "doubting" : NAMES[this.#rules.state];
   }
 
   /** Counts each time this server became or ceased to be the one that serves; a doubt in which nobody took over does not. */
@@ -156,57 +211,68 @@ export class BinaryStar {
   }
 
   /**
-   * Begins to tell and to hear states.
+   * Publishes its state there from now on, and reads its peer's.
    *
-   * @throws TransportError as `bind` does; InvalidArgumentError `EINVAL` for a bad endpoint
+   * @returns the endpoint, wildcards filled in
+   * @throws InvalidStateError `EFSM` when it is bound already; InvalidArgumentError `EINVAL` for a bad endpoint;
+   *   ClosedError `EBADF`; TransportError as `bind` of a socket does
    */
-  async start(): Promise<void> {
-    if (this.#closed) throw new ClosedError("EBADF", "The Binary Star is closed");
-    if (this.#started) return;
-    this.#started = true;
-    await this.#publisher.bind(this.#options.bind);
-    this.#subscriber.subscribe();
-    this.#subscriber.connect(this.#options.connect);
-    this.#hearing = this.#hear();
-    this.#timer.start(this.#rules);
+  async bind(endpoint: string): Promise<string> {
+    this.assertOpen();
+    checkEndpoint("endpoint", endpoint);
+    if (this.#binding !== undefined) throw new InvalidStateError("EFSM", "BinaryStar is bound already");
+    this.#binding = this.#bind(endpoint);
+    this.#binding.catch(() => {
+      this.#binding = undefined;
+    });
+    return this.#binding;
   }
 
   /**
-   * A client's request is there: what is to be done with it. Asking votes for a
-   * fail-over, so only clients' requests are asked for, no monitoring.
+   * Waits until it is decided which of the two serves: this server is active, or passive.
    *
-   * @returns `serve`: answer it. `hold`: keep it until the event `active` (answer it) or `votes-void` or `fatal`
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
+   */
+  async ready(options: PatternWaitOptions = {}): Promise<void> {
+    this.assertOpen();
+    return this.#readiness.wait(options);
+  }
+
+  /**
+   * Decides about a client's request. Asking votes for a fail-over, so ask for requests of clients only, not for monitoring.
+   *
+   * @returns `serve`: answer it. `hold`: keep it until this server is `active` (answer it), or `votes:dropped` or `fenced`
    *   (drop it). `refuse`: drop it.
    */
-  admit(): Admission {
-    if (!this.#started || this.#closed) return "refuse";
+  admit(): BinaryStarAdmission {
+    if (!this.#running || this.stopping) return "refuse";
     const admission = this.#rules.request(this.#timer.now());
     this.#timer.update();
     return admission;
   }
 
-  /** Whether requests are answered here, at this moment; no vote. To be asked again before a reply leaves. */
+  /** Whether requests are answered here, at this moment; no vote. Ask again before a reply leaves. */
   isServing(): boolean {
-    if (!this.#started || this.#closed) return false;
+    if (!this.#running || this.closed) return false;
     const serving = this.#rules.stillServing(this.#timer.now());
     this.#timer.update();
     return serving;
   }
 
   /**
-   * Whether it serves, once that is certain: at once, but for a server that was held up and is in doubt, which knows
-   * after about a heartbeat. To be awaited before a reply that was long in the making is given up.
+   * Whether it serves, once that is certain: at once, except for a server that was held up and is in doubt, which knows
+   * after about a heartbeat. Await it before you give up a reply that took long to make.
    */
   async whenCertain(): Promise<boolean> {
-    while (!this.isServing() && this.#rules.doubting && !this.#closed)
+    while (!this.isServing() && this.#rules.doubting && !this.closed)
       await new Promise<void>((resolve) => this.#doubters.push(resolve));
     return this.isServing();
   }
 
-  /** Tells the peer at once, not with the next heartbeat, since what `holding` tells has changed. */
-  announce(): void {
-    if (!this.#started || this.#closed) return;
-    this.#rules.tellAgain(this.#timer.now());
+  /** Publishes the state at once, not with the next heartbeat, since the position of `replica` has changed. */
+  publishNow(): void {
+    if (!this.#running || this.closed) return;
+    this.#rules.publishNow(this.#timer.now());
     this.#timer.update();
   }
 
@@ -219,7 +285,7 @@ export class BinaryStar {
    */
   handOver(): void {
     this.#assertRunning();
-    if (this.isServing()) this.#options.checkHandOver?.();
+    if (this.isServing()) this.#settings.checkHandOver?.();
     this.#rules.handOver(this.#timer.now());
     this.#timer.update();
   }
@@ -233,80 +299,100 @@ export class BinaryStar {
    */
   resolve(choice: "active" | "passive"): void {
     if (choice !== "active" && choice !== "passive")
-      throw new InvalidArgumentError(`resolve takes "active" or "passive"; got ${String(choice)}`);
+      throw new InvalidArgumentError(`resolve takes "active" or "passive"; got ${describe(choice)}`);
     this.#assertRunning();
     this.#rules.resolve(choice, this.#timer.now());
     this.#timer.update();
   }
 
-  stats(): StarStats {
+  stats(): BinaryStarStats {
     const peer = this.#rules.peer(this.#timer.now());
     return {
       ...this.#rules.stats(),
       state: this.state,
-      peer: peer === undefined ? undefined : nameOf(peer),
+      peer: peer === undefined ? undefined : NAMES[peer],
       invalid: this.#invalid,
     };
   }
 
-  /** Tells no state any more; the peer finds out by its patience. Closing twice is closing once. */
-  async close(): Promise<void> {
-    this.#closed = true;
+  /** @internal Publishes no state any more; the peer finds out by its patience. */
+  protected async onClose(linger: number): Promise<void> {
     this.#timer.stop();
+    this.#readiness.close();
     this.#endDoubt();
-    // The state told last may be that of a hand-over.
-    const publishing = this.#publisher.close({ linger: LAST_WORD });
-    await Promise.all([publishing, this.#subscriber.close({ linger: 0 })]);
-    await this.#hearing;
-    this.events.close();
+    // The last state may be that of a hand-over.
+    const last = linger < 0 ? LAST_STATE_LINGER : Math.min(linger, LAST_STATE_LINGER);
+    await Promise.all([this.#publisher.close({ linger: last }), this.#subscriber.close({ linger: 0 })]);
+    await this.#reading;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
+  async #bind(endpoint: string): Promise<string> {
+    const resolved = await this.#publisher.bind(endpoint);
+    this.#subscriber.subscribe();
+    this.#subscriber.connect(this.#settings.peer as string);
+    this.#running = true;
+    this.#reading = this.#read();
+    this.#timer.start(this.#rules);
+    return resolved;
   }
 
   #assertRunning(): void {
-    if (this.#closed || !this.#started) throw new ClosedError("EBADF", "The Binary Star does not run");
+    if (this.closed || !this.#running) throw new ClosedError("EBADF", "The Binary Star does not run");
   }
 
-  #outbox(): ConstructorParameters<typeof BinaryStarRules>[1] {
+  #effects(): BinaryStarEffects {
     return {
-      publish: (state: StarState) => {
-        const { holding } = this.#options;
+      publish: (state: BinaryStarState) => {
+        const { replica } = this.#settings;
         const frame = encodeState(state);
-        this.#publisher.trySend(holding === undefined ? frame : [frame, holding.tell()]);
+        this.#publisher.trySend(replica === undefined ? frame : [frame, replica.position()]);
       },
-      changed: (state, from, cause) => {
+      changed: (_state, _from, reason) => {
         this.#term += 1;
-        this.events.emit(changeEvent(state, from, cause));
+        this.#changed(reason);
         this.#endDoubt();
       },
-      doubted: () => this.events.emit({ type: "waiting", from: "active", cause: "stalled" }),
+      doubted: () => this.#changed("stalled"),
       resumed: () => {
-        this.events.emit({ type: "active", from: "doubting", cause: "stalled" });
+        this.#changed("stalled");
         this.#endDoubt();
       },
       fenced: (reason) => {
         this.#term += 1;
-        this.events.emit({ type: "fatal", reason });
+        const from = this.#state;
+        this.#state = "fenced";
+        this.events.emit({ type: "state:changed", state: "fenced", from, reason });
         this.#endDoubt();
       },
-      votesVoid: () => this.events.emit({ type: "votes-void" }),
-      sameRole: (role) => this.events.emit({ type: "same-role", role }),
+      votesDropped: () => this.events.emit({ type: "votes:dropped" }),
+      sameRole: (role) => this.events.emit({ type: "peer:misconfigured", role }),
     };
+  }
+
+  #changed(reason: BinaryStarReason): void {
+    const from = this.#state;
+    const state = this.#rules.doubting ? "doubting" : NAMES[this.#rules.state];
+    this.#state = state;
+    if (state === "active" || state === "passive") this.#readiness.reached();
+    this.events.emit({
+      type: "state:changed",
+      state: state as Exclude<BinaryStarStateName, "fenced">,
+      from,
+      reason,
+    });
   }
 
   #endDoubt(): void {
     for (const resolve of this.#doubters.splice(0)) resolve();
   }
 
-  async #hear(): Promise<void> {
-    const count = this.#options.holding === undefined ? 1 : 2;
+  async #read(): Promise<void> {
+    const count = this.#settings.replica === undefined ? 1 : 2;
     for await (const frames of this.#subscriber) {
       const state = parseState(frames, count);
       if (state === undefined || !this.#rules.receive(state, this.#timer.now(), frames[1])) {
         this.#invalid += 1;
-        this.events.emit({ type: "invalid", frames: frames.length });
+        this.events.emit({ type: "peer:invalid", frames: frames.length });
         continue;
       }
       this.#timer.update();

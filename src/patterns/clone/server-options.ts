@@ -8,8 +8,7 @@ import type { PublisherOptions } from "../../sockets/pub-sub.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import type { CommonOptions, ConstructionOptions } from "../../sockets/socket-options.js";
-import type { StarEvent } from "../binary-star/events.js";
-import type { StarRole } from "../binary-star/rules.js";
+import type { BinaryStarEvent, BinaryStarRole } from "../binary-star/index.js";
 import { supportedDefaults } from "../kit/engine-defaults.js";
 import { checkCount, checkKeys } from "../kit/options.js";
 import { endpointAt } from "./endpoints.js";
@@ -42,7 +41,7 @@ const MAX_TTL = 1_000_000_000_000;
 /** The other of two servers. */
 export interface ClonePairOptions {
   /** The primary serves when both start. */
-  readonly role: StarRole;
+  readonly role: BinaryStarRole;
   /** The other server's endpoint, that of its snapshots. */
   readonly peer: string;
   /**
@@ -105,7 +104,7 @@ const PAIR_KEYS = ["role", "peer", "publicKey", "serveAlone", "socketOptions"] a
 
 /** One of two servers. */
 export interface PairSettings {
-  readonly role: StarRole;
+  readonly role: BinaryStarRole;
   readonly peer: string;
   readonly interval: number;
   readonly liveness: number;
@@ -121,7 +120,7 @@ export interface ServerRulesOptions {
   readonly liveness: number;
   readonly hasStore: boolean;
   /** One of two servers. */
-  readonly role?: StarRole;
+  readonly role?: BinaryStarRole;
   /** It may serve though it has not met the other server, and its store does not say that it served last. */
   readonly serveAlone: boolean;
   /** Updates that may be in hand. */
@@ -214,7 +213,7 @@ export function timeToLive(ttl: number | undefined): number {
   return checkCount("ttl", ttl ?? 0, 0, MAX_TTL);
 }
 
-function checkedPair(pair: ClonePairOptions): { readonly role: StarRole; readonly peer: string } {
+function checkedPair(pair: ClonePairOptions): { readonly role: BinaryStarRole; readonly peer: string } {
   checkKeys("CloneServer's pair", pair, PAIR_KEYS);
   const { role, peer } = pair;
   if (role !== "primary" && role !== "backup")
@@ -253,7 +252,7 @@ export type CloneSnapshotLoss =
 
 /** What happens to a clone's server; with a pair, what happens to its Binary Star, too. */
 export type CloneServerEvent =
-  | StarEvent
+  | BinaryStarEvent
   /** A message that 12/CHP does not allow; it was dropped. */
   | {
       readonly type: "message:invalid";

@@ -6,25 +6,33 @@
  *   DEALER    to the other's P + 4          this one follows
  */
 import type { ShoalError } from "../../core/errors.js";
+import type { EventNames } from "../../core/event-stream.js";
 import { Dealer, Router } from "../../sockets/request-reply.js";
-import type { StarEvent } from "../binary-star/events.js";
-import type { StarHolding } from "../binary-star/holding.js";
-import { BinaryStar } from "../binary-star/star.js";
+import type { BinaryStarReplica } from "../binary-star/index.js";
+import { BinaryStar, type BinaryStarEvent } from "../binary-star/index.js";
+
 import { endpointAt, HANDSHAKE_ERRORS } from "./endpoints.js";
 import type { PairSettings } from "./server-options.js";
 
 const REPLICATION_MARK = 10_000;
-const STAR_EVENTS = ["active", "passive", "waiting", "fatal", "votes-void", "same-role", "invalid"] as const;
+
+/** A Binary Star's events; the clone's server emits them as its own. */
+export const STAR_EVENTS: EventNames<BinaryStarEvent> = {
+  "state:changed": true,
+  "votes:dropped": true,
+  "peer:misconfigured": true,
+  "peer:invalid": true,
+};
 
 /** What a pair hears. */
 export interface PairListener {
-  star(event: StarEvent): void;
+  star(event: BinaryStarEvent): void;
   /** The other server does not let this one in, or is another. */
   refused(error: ShoalError): void;
   /** What it throws refuses a hand-over. */
   checkHandOver(): void;
   /** How new this server's map is, compared with the other's. */
-  readonly holding: StarHolding;
+  readonly replica: BinaryStarReplica;
 }
 
 export class ServerPair {
@@ -68,18 +76,18 @@ export class ServerPair {
     this.link.connect(endpointAt(peer, 4));
     this.#star = new BinaryStar({
       role,
-      bind: endpointAt(endpoint, 3),
-      connect: endpointAt(peer, 3),
+      peer: endpointAt(peer, 3),
       heartbeatInterval: interval,
       liveness,
       publisherOptions: sockets.binding,
       subscriberOptions: sockets.connecting,
       checkHandOver: () => this.#listener.checkHandOver(),
-      holding: this.#listener.holding,
+      replica: this.#listener.replica,
       ...context,
     });
-    for (const type of STAR_EVENTS) this.#star.events.on(type, (event) => this.#listener.star(event));
-    await this.#star.start();
+    for (const type of Object.keys(STAR_EVENTS) as BinaryStarEvent["type"][])
+      this.#star.events.on(type, (event) => this.#listener.star(event));
+    await this.#star.bind(endpointAt(endpoint, 3));
   }
 
   async closeLinks(): Promise<void> {

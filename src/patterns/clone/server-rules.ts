@@ -16,8 +16,7 @@
  */
 
 import { ShoalError } from "../../core/errors.js";
-import type { StarOrder } from "../binary-star/holding.js";
-import type { StarState } from "../binary-star/protocol.js";
+import type { BinaryStarOrder, BinaryStarState } from "../binary-star/index.js";
 import { StoreError } from "../kit/store/error.js";
 import type { LoadedMap } from "./follower.js";
 import { CommitQueue, type Operation, operationOf } from "./operation.js";
@@ -110,9 +109,14 @@ export class ServerRules {
   }
 
   /** The other server told its state, and how new its map is. @param own this one's state */
-  hear(peer: StarState, told: Uint8Array, own: StarState, now: number): StarOrder | undefined {
+  hear(
+    peer: BinaryStarState,
+    told: Uint8Array,
+    own: BinaryStarState,
+    now: number,
+  ): BinaryStarOrder | undefined {
     this.#now = now;
-    const order = this.#standing.hear(peer, told, own);
+    const order = this.#standing.compare(peer, told, own);
     const { servingTerm } = this.#standing;
     if (this.#active) this.#serving.heard();
     else if (servingTerm !== undefined) this.#standby.followTerm(servingTerm, now);

@@ -14,9 +14,8 @@ import type { EventNames } from "../../core/event-stream.js";
 import { queuedBytesFor } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { type Dealer, Router } from "../../sockets/request-reply.js";
-import type { StarEvent } from "../binary-star/events.js";
-import type { StarHolding } from "../binary-star/holding.js";
-import type { BinaryStar } from "../binary-star/star.js";
+import type { BinaryStar, BinaryStarEvent, BinaryStarReplica } from "../binary-star/index.js";
+
 import { Driver } from "../kit/driver.js";
 import { checkKeys } from "../kit/options.js";
 import { bindRow, type CloneEndpoints, endpointsOf, type PortOwner } from "./endpoints.js";
@@ -30,7 +29,7 @@ import {
   serverSettings,
   timeToLive,
 } from "./server-options.js";
-import { ServerPair } from "./server-pair.js";
+import { ServerPair, STAR_EVENTS } from "./server-pair.js";
 import { ServerRules } from "./server-rules.js";
 import type { ServerEffects } from "./server-state.js";
 import { StoreWriter } from "./store-writer.js";
@@ -40,13 +39,7 @@ const BATCH = 1_000;
 const COLLECT_MARK = 10_000;
 
 const EVENTS: EventNames<CloneServerEvent> = {
-  active: true,
-  passive: true,
-  waiting: true,
-  fatal: true,
-  "votes-void": true,
-  "same-role": true,
-  invalid: true,
+  ...STAR_EVENTS,
   "message:invalid": true,
   "update:refused": true,
   "update:dropped": true,
@@ -109,7 +102,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       star: (event) => this.#onStarEvent(event),
       refused: (error) => this.events.emit({ type: "handshake:failed", error }),
       checkHandOver: () => this.#checkHandOver(),
-      holding: this.#holding(),
+      replica: this.#replica(),
     });
   }
 
@@ -272,47 +265,42 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       this.#voters.push({ routingId: Buffer.from(routingId), subtree: Buffer.from(subtree) });
   }
 
-  #onStarEvent(event: StarEvent): void {
+  #onStarEvent(event: BinaryStarEvent): void {
     const now = this.#timer.now();
-    switch (event.type) {
-      case "active": {
-        if (event.cause === "stalled") this.#rules.resume(now);
-        this.#rules.activate(now, event.cause === "resolved");
-        const voters = this.#voters;
-        this.#voters = [];
-        for (const { routingId, subtree } of voters) this.#rules.request(routingId, subtree, now);
-        break;
-      }
-      case "passive":
-      case "waiting":
-      case "fatal":
-        if (event.type === "waiting" && event.cause === "stalled") {
-          this.#rules.suspend();
-          break;
-        }
-        this.#voters = [];
-        // Who has everything has to be one that may take over: a backup that waits for its primary does not.
-        this.#rules.deactivate(event.type === "passive", now);
-        break;
-      case "votes-void":
-        this.#voters = [];
-        break;
-      case "invalid":
-        // One frame: a server of a version before there were terms, or one of the Guide.
-        if (event.frames === 1) this.events.emit({ type: "peer:incompatible" });
-        break;
-      default:
+    if (event.type === "state:changed") this.#onStarState(event, now);
+    else if (event.type === "votes:dropped") this.#voters = [];
+    else if (event.type === "peer:invalid" && event.frames === 1) {
+      // One frame: a server of a version before there were terms, or one of the Guide.
+      this.events.emit({ type: "peer:incompatible" });
     }
     this.events.emit(event);
     this.#timer.update();
     this.#pumpSoon();
   }
 
-  #holding(): StarHolding {
+  #onStarState(
+    { state, reason }: Extract<BinaryStarEvent, { readonly type: "state:changed" }>,
+    now: number,
+  ): void {
+    if (state === "active") {
+      if (reason === "stalled") this.#rules.resume(now);
+      this.#rules.activate(now, reason === "resolved");
+      const voters = this.#voters;
+      this.#voters = [];
+      for (const { routingId, subtree } of voters) this.#rules.request(routingId, subtree, now);
+    } else if (state === "doubting") this.#rules.suspend();
+    else {
+      this.#voters = [];
+      // A server that has everything has to be one that may take over: a backup that waits for its primary is not.
+      this.#rules.deactivate(state === "passive", now);
+    }
+  }
+
+  #replica(): BinaryStarReplica {
     const { standing } = this.#rules;
     return {
-      tell: () => standing.tell(),
-      hear: (peer, told, own) => {
+      position: () => standing.position(),
+      compare: (peer, told, own) => {
         const order = this.#rules.hear(peer, told, own, this.#timer.now());
         this.#timer.update();
         return order;
@@ -337,7 +325,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       commit: (operations) => this.#writer?.commit(operations),
       replace: (loaded, expires, wanted, aside) => this.#writer?.replace(loaded, expires, wanted, aside),
       mark: (standing) => this.#writer?.mark(standing),
-      announce: () => this.star?.announce(),
+      announce: () => this.star?.publishNow(),
       event: (event) => this.events.emit(event),
     };
   }

@@ -19,9 +19,10 @@
  *   map          random, of the server that began the first term; zero: not one yet
  *   from         the sequence that was the last when the term began
  */
-import type { StarHolding, StarOrder } from "../binary-star/holding.js";
-import { StarState } from "../binary-star/protocol.js";
-import type { StarRole } from "../binary-star/rules.js";
+
+import type { BinaryStarOrder, BinaryStarReplica, BinaryStarRole } from "../binary-star/index.js";
+import { BinaryStarState } from "../binary-star/index.js";
+
 import { readSequence, writeSequence } from "./protocol.js";
 
 /** Of both forms. */
@@ -129,7 +130,7 @@ export function parsePosition(bytes: Uint8Array): Position | undefined {
 }
 
 /** What `ours` is, compared with `theirs`. Of two that are equal, the one that served alone knows more. */
-export function orderOf(ours: Position, theirs: Position): StarOrder {
+export function orderOf(ours: Position, theirs: Position): BinaryStarOrder {
   if (!NO_MAP.equals(ours.map) && !NO_MAP.equals(theirs.map) && !ours.map.equals(theirs.map))
     return "foreign";
   const difference =
@@ -192,11 +193,11 @@ function isSafe({ term, from }: Term): boolean {
 }
 
 /** The rest by 3 of a term's number. */
-const AUTHORS: Readonly<Record<StarRole | "single", number>> = { primary: 0, backup: 1, single: 2 };
+const AUTHORS: Readonly<Record<BinaryStarRole | "single", number>> = { primary: 0, backup: 1, single: 2 };
 
 export interface StandingOptions {
   /** `undefined`: a server without a pair. */
-  readonly role: StarRole | undefined;
+  readonly role: BinaryStarRole | undefined;
   /** The operator says that this server may serve though it has not met its peer. */
   readonly serveAlone: boolean;
   /** ms until a store that refused is asked again. */
@@ -228,7 +229,7 @@ export interface StandingEffects {
  * both have it, or one of them served last and is not here: a server that has not met
  * its peer must not serve then.
  */
-export class ServerStanding implements StarHolding {
+export class ServerStanding implements BinaryStarReplica {
   readonly #options: StandingOptions;
   readonly #effects: StandingEffects;
   /** Of the last update that was applied. */
@@ -238,7 +239,7 @@ export class ServerStanding implements StarHolding {
   #durable: Standing | undefined = NO_STANDING;
   #marking: Standing | undefined;
   #retryAt = Number.POSITIVE_INFINITY;
-  #peer: { readonly state: StarState; readonly position: Position } | undefined;
+  #peer: { readonly state: BinaryStarState; readonly position: Position } | undefined;
   /** The latest term that was heard of. */
   #known = 0;
   /** The operator said that the other one's map counts. */
@@ -285,7 +286,7 @@ export class ServerStanding implements StarHolding {
 
   /** Whether the other server stands by, and knows that it may take over. */
   get peerReady(): boolean {
-    return this.#peer?.state === StarState.PASSIVE && this.#peer.position.ready;
+    return this.#peer?.state === BinaryStarState.PASSIVE && this.#peer.position.ready;
   }
 
   /** Whether the store says that the other server has everything. */
@@ -356,20 +357,20 @@ export class ServerStanding implements StarHolding {
     return this.#retryAt === Number.POSITIVE_INFINITY ? undefined : this.#retryAt;
   }
 
-  tell(): Uint8Array {
+  position(): Uint8Array {
     return encodePosition(this.#position);
   }
 
-  hear(peer: StarState, told: Uint8Array, own: StarState): StarOrder | undefined {
+  compare(peer: BinaryStarState, told: Uint8Array, own: BinaryStarState): BinaryStarOrder | undefined {
     const position = parsePosition(told);
     if (position === undefined) return undefined;
     this.#peer = { state: peer, position };
     this.#known = Math.max(this.#known, position.term);
     const order = orderOf(this.#position, position);
     // A server with a newer map is there, so that this one's is not the newest, whatever becomes of the other one.
-    if (order === "older" && own !== StarState.ACTIVE && this.#wanted.alone)
+    if (order === "older" && own !== BinaryStarState.ACTIVE && this.#wanted.alone)
       this.#want({ ...this.#wanted, alone: false });
-    const ready = own === StarState.PASSIVE && this.#mayTakeOver(own);
+    const ready = own === BinaryStarState.PASSIVE && this.#mayTakeOver(own);
     if (ready !== this.#ready) {
       this.#ready = ready;
       this.#effects.readyChanged();
@@ -377,7 +378,7 @@ export class ServerStanding implements StarHolding {
     return order;
   }
 
-  mayTakeOver(own: StarState): boolean {
+  mayTakeOver(own: BinaryStarState): boolean {
     const may = this.#mayTakeOver(own);
     if (!may && this.#peer === undefined && !this.#unmetReported) {
       this.#unmetReported = true;
@@ -392,7 +393,7 @@ export class ServerStanding implements StarHolding {
 
   /** The term in which the peer serves, if it does. */
   get servingTerm(): number | undefined {
-    return this.#peer?.state === StarState.ACTIVE ? this.#peer.position.term : undefined;
+    return this.#peer?.state === BinaryStarState.ACTIVE ? this.#peer.position.term : undefined;
   }
 
   /** A server alone whose store is not one of a pair needs none of it. */
@@ -408,17 +409,17 @@ export class ServerStanding implements StarHolding {
     return { map, term: this.term, sequence: this.#sequence(), alone, ready: this.#ready };
   }
 
-  #mayTakeOver(own: StarState): boolean {
+  #mayTakeOver(own: BinaryStarState): boolean {
     if (this.#peer === undefined) return this.#wanted.alone || this.#options.serveAlone;
     const { state, position } = this.#peer;
     const order = orderOf(this.#position, position);
     if (order === "older" || order === "foreign") return false;
     // One that serves alone goes on after what it told: this server has not everything, whatever it has.
-    if (own === StarState.PASSIVE) return !(state === StarState.ACTIVE && position.alone);
+    if (own === BinaryStarState.PASSIVE) return !(state === BinaryStarState.ACTIVE && position.alone);
     if (this.#wanted.alone) return true;
     // The peer, which waited as well, would have left the service to this one.
-    if (state === StarState.ACTIVE) return false;
-    return order === "newer" || (this.#options.role === "primary" && state !== StarState.PASSIVE);
+    if (state === BinaryStarState.ACTIVE) return false;
+    return order === "newer" || (this.#options.role === "primary" && state !== BinaryStarState.PASSIVE);
   }
 
   #want(standing: Standing): void {

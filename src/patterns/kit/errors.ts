@@ -108,10 +108,26 @@ export function errorReply(reason: FailureReason, text: string = FAILURES[reason
   return [ERROR_MARK, Buffer.from(reason), Buffer.from(text.slice(0, MAX_TEXT))];
 }
 
-/** The error reply for what a handler threw. */
-export function handlerErrorReply(error: unknown): Buffer[] {
+/**
+ * The error reply for what a handler threw: the message of a `ServiceError`, of another error only with `expose`, since it
+ * may contain what is not meant for clients; of each its `code` and `data`.
+ */
+export function handlerErrorReply(error: unknown, expose: boolean): Buffer[] {
+  if (!(error instanceof ServiceError))
+    return detailedReply(expose ? messageOf(error) : FAILURES["worker-failed"], error);
+  const prefix = `${error.service}: `;
+  const text = error.message.startsWith(prefix) ? error.message.slice(prefix.length) : error.message;
+  return detailedReply(text, { code: error.handlerCode, data: error.data });
+}
+
+/** The error reply for a request that the codec or its schema refuses: the client's mistake, so it gets the message. */
+export function requestErrorReply(error: unknown): Buffer[] {
+  return detailedReply(`The request does not pass the service's codec: ${messageOf(error)}`, error);
+}
+
+function detailedReply(text: string, error: unknown): Buffer[] {
   const details = encodeDetails(error);
-  const reply = errorReply("worker-failed", messageOf(error));
+  const reply = errorReply("worker-failed", text);
   if (details !== undefined) reply.push(details);
   return reply;
 }

@@ -8,9 +8,10 @@ import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { handlerErrorReply } from "../kit/errors.js";
+import { handlerErrorReply, requestErrorReply } from "../kit/errors.js";
 import {
   anything,
+  boolean,
   CLOSE_LINGER,
   checkEndpoints,
   checkFunction,
@@ -41,6 +42,7 @@ const OPTIONS = {
   liveness: integer({ default: 3 }),
   reconnectInterval: integer({ default: 1_000 }),
   reconnectMaxInterval: integer({ default: 32_000 }),
+  exposeErrors: boolean(false),
   requestCodec: anything<Codec<never>>(),
   replyCodec: anything<Codec<never>>(),
   socketOptions: object<DealerOptions>(),
@@ -68,6 +70,11 @@ export interface PirateWorkerOptions<Req = Raw, Rep = Raw> {
   readonly reconnectInterval?: number | undefined;
   /** Where the doubling ends. Default 32,000. */
   readonly reconnectMaxInterval?: number | undefined;
+  /**
+   * Whether clients get the message of any error that the handler throws. Otherwise they get that of a `ServiceError`, and
+   * of each error its `code` and `data`. Default false.
+   */
+  readonly exposeErrors?: boolean | undefined;
   /** Decodes a request, of one frame. Default: frames as they are. */
   readonly requestCodec?: Codec<Req> | undefined;
   /** Encodes a reply, as one frame. Default: frames as they are. */
@@ -76,7 +83,7 @@ export interface PirateWorkerOptions<Req = Raw, Rep = Raw> {
   readonly socketOptions?: DealerOptions | undefined;
 }
 
-/** Answers one request. What it throws, or rejects with, becomes an error reply. */
+/** Answers one request. What it throws, or rejects with, becomes an error reply (option `exposeErrors`). */
 export type PirateHandler<Req = Raw, Rep = Raw> = (
   request: BodyOf<Req>,
   context: { readonly signal: AbortSignal },
@@ -108,8 +115,19 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
     const { requestCodec, replyCodec } = options;
     const requests = new BodyShape(requestCodec);
     const replies = new BodyShape(replyCodec);
-    const work: Work = async (body, signal) =>
-      replies.encode(await handler(requests.decode([...body]), { signal }));
+    const work: Work = async (body, signal) => {
+      let request: BodyOf<Req>;
+      try {
+        request = requests.decode([...body]);
+      } catch (cause) {
+        return { reply: requestErrorReply(cause), failure: { cause } };
+      }
+      try {
+        return { reply: replies.encode(await handler(request, { signal })), failure: undefined };
+      } catch (cause) {
+        return { reply: handlerErrorReply(cause, settings.exposeErrors), failure: { cause } };
+      }
+    };
     this.#connections = list.flatMap((endpoint) =>
       Array.from(
         { length: settings.concurrency },
@@ -160,7 +178,14 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
   }
 }
 
-type Work = (body: readonly Buffer[], signal: AbortSignal) => Promise<Buffer[]>;
+/** Answers a request, with an error reply if it has to; never rejects. */
+type Work = (body: readonly Buffer[], signal: AbortSignal) => Promise<Answer>;
+
+interface Answer {
+  readonly reply: readonly Buffer[];
+  /** What the codec or the handler threw. */
+  readonly failure: { readonly cause: unknown } | undefined;
+}
 
 /** One connection, and the one request that it can have. */
 class Connection {
@@ -272,14 +297,7 @@ class Connection {
   async #handle(address: Buffer, body: readonly Buffer[]): Promise<void> {
     const abort = new AbortController();
     this.#abort = abort;
-    let reply: readonly Buffer[];
-    let failure: { readonly cause: unknown } | undefined;
-    try {
-      reply = await this.#work(body, abort.signal);
-    } catch (error) {
-      failure = { cause: error };
-      reply = handlerErrorReply(error);
-    }
+    const { reply, failure } = await this.#work(body, abort.signal);
     this.#abort = undefined;
     this.#rules.finished(address, reply, this.#timer.now(), failure);
     this.#timer.update();

@@ -88,12 +88,12 @@ const TARGETS: Target[] = [
   },
   {
     name: "binary star",
-    good: [1, 2, 3, 4].map((state) => [star.encodeState(state as star.StarState)]),
+    good: [1, 2, 3, 4].map((state) => [star.encodeState(state as star.BinaryStarState)]),
     check: (frames) => {
       const state = star.parseState(frames);
       if (state === undefined) return false;
       same([star.encodeState(state)], frames);
-      expect(Object.values(star.StarState)).toContain(state);
+      expect(Object.values(star.BinaryStarState)).toContain(state);
       return true;
     },
   },

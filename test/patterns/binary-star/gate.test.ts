@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { Dealer, Request } from "../../../src/index.js";
-import { BinaryStarGate } from "../../../src/patterns/binary-star/gate.js";
+import { Dealer, Request, Router } from "../../../src/index.js";
+import { BinaryStarGate, BinaryStarReactor } from "../../../src/patterns/binary-star/gate.js";
 import { BinaryStar } from "../../../src/patterns/binary-star/star.js";
 import { LoadBalancer } from "../../../src/patterns/load-balancer/balancer.js";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
@@ -41,9 +41,9 @@ const at = (): string => `ipc://${join(folder, `e${++names}`)}`;
 async function pair(): Promise<[BinaryStar, BinaryStar]> {
   const [here, there] = [at(), at()];
   const options = { heartbeatInterval: HEARTBEAT };
-  const primary = kept(new BinaryStar({ role: "primary", bind: here, connect: there, ...options }));
-  const backup = kept(new BinaryStar({ role: "backup", bind: there, connect: here, ...options }));
-  await Promise.all([primary.start(), backup.start()]);
+  const primary = kept(new BinaryStar({ role: "primary", peer: there, ...options }));
+  const backup = kept(new BinaryStar({ role: "backup", peer: here, ...options }));
+  await Promise.all([primary.bind(here), backup.bind(there)]);
   await until(() => primary.state === "active" && backup.state === "passive", "a pair");
   return [primary, backup];
 }
@@ -107,12 +107,10 @@ describe("a pair of Majordomo brokers", () => {
   });
 
   it("becomes active for a client that looks for a broker, not for workers or monitoring", async () => {
-    const star = kept(
-      new BinaryStar({ role: "primary", bind: at(), connect: at(), heartbeatInterval: HEARTBEAT }),
-    );
+    const star = kept(new BinaryStar({ role: "primary", peer: at(), heartbeatInterval: HEARTBEAT }));
     const gate = new BinaryStarGate(star);
     const { broker: alone, endpoint } = await broker(gate);
-    await star.start();
+    await star.bind(at());
     kept(new MajordomoWorker(endpoint, "echo", (body) => body, TIMES));
     await until(() => alone.stats().workers === 1, "a worker");
     const monitor = kept(new Dealer());
@@ -134,11 +132,9 @@ describe("a pair of Majordomo brokers", () => {
   });
 
   it("serves a plain client's request that voted, without a second one", async () => {
-    const star = kept(
-      new BinaryStar({ role: "primary", bind: at(), connect: at(), heartbeatInterval: HEARTBEAT }),
-    );
+    const star = kept(new BinaryStar({ role: "primary", peer: at(), heartbeatInterval: HEARTBEAT }));
     const { endpoint } = await broker(new BinaryStarGate(star));
-    await star.start();
+    await star.bind(at());
     kept(new MajordomoWorker(endpoint, "echo", (body) => body, TIMES));
     const client = kept(new MajordomoClient(endpoint, { ...TIMES, protocol: "0.2", retries: 0 }));
     expect(String(await client.request("echo", "x", { timeout: 5_000 }))).toBe("x");
@@ -162,7 +158,7 @@ describe("a pair of Majordomo brokers", () => {
     const client = kept(new MajordomoClient([one.endpoint, two.endpoint], TIMES));
     const first = client.request("work", "first");
     await until(() => one.broker.stats().inFlight === 1, "it is in hand");
-    gate.drain();
+    await gate.drain();
     const second = client.request("work", "second");
     await until(() => gate.stats().dropped.refused > 0, "the second is not taken");
     finish();
@@ -215,12 +211,10 @@ it("a load balancer serves while its star is active", async () => {
 });
 
 it("keeps a bounded number of requests while their vote is undecided", async () => {
-  const star = kept(
-    new BinaryStar({ role: "primary", bind: at(), connect: at(), heartbeatInterval: 10_000 }),
-  );
-  await star.start();
+  const star = kept(new BinaryStar({ role: "primary", peer: at(), heartbeatInterval: 10_000 }));
+  await star.bind(at());
   const served: number[] = [];
-  const gate = new BinaryStarGate<number>(star, { maxHeld: 2 });
+  const gate = new BinaryStarGate<number>(star, { maxQueue: 2 });
   gate.passTo((n) => served.push(n));
   expect([1, 2, 3].map((n) => gate.admit(n, true))).toEqual([false, false, false]);
   expect(gate.stats()).toMatchObject({ received: 3, held: 2, dropped: { refused: 0, overflow: 1 } });
@@ -228,4 +222,46 @@ it("keeps a bounded number of requests while their vote is undecided", async () 
   await until(() => served.length === 2, "what was kept is served");
   expect(served).toEqual([2, 3]);
   expect(gate.stats()).toMatchObject({ received: 3, served: 2, held: 0 });
+});
+
+it("keeps a bounded number of bytes, and reports each request that it drops", async () => {
+  const star = kept(new BinaryStar({ role: "primary", peer: at(), heartbeatInterval: 10_000 }));
+  await star.bind(at());
+  const gate = kept(new BinaryStarGate(star, { maxQueueBytes: 10 }));
+  const dropped: unknown[] = [];
+  gate.events.on("request:dropped", ({ reason, messages }) => dropped.push([reason, messages]));
+  for (const size of [4, 4, 9]) gate.admit([Buffer.alloc(size)], true);
+  expect(gate.stats()).toMatchObject({ held: 1, heldBytes: 9, dropped: { refused: 0, overflow: 2 } });
+  gate.admit([Buffer.from("no request")], false);
+  await gate.drain();
+  gate.admit([Buffer.from("too late")], true);
+  expect(gate.stats()).toMatchObject({ received: 5, served: 0, held: 0, heldBytes: 0 });
+  expect(dropped).toEqual([
+    ["overflow", 2],
+    ["not-serving", 1],
+    ["not-serving", 1],
+    ["not-serving", 1],
+  ]);
+});
+
+it("a reactor that closes reads its socket no further, and leaves it open", async () => {
+  const star = kept(new BinaryStar({ role: "primary", peer: at(), heartbeatInterval: 10_000 }));
+  await star.bind(at());
+  star.resolve("active");
+  await star.ready();
+  const router = kept(new Router({ linger: 0 }));
+  const endpoint = await router.bind(at());
+  const served: string[] = [];
+  const reactor = new BinaryStarReactor(star, router, {
+    onRequest: (frames) => served.push(String(frames[1])),
+  });
+  const dealer = kept(new Dealer({ linger: 0 }));
+  dealer.connect(endpoint);
+  await dealer.send("one");
+  await until(() => served.length === 1, "the first is served");
+  await reactor.close();
+  await reactor.ended;
+  await dealer.send("two");
+  expect(String((await router.receive({ timeout: 5_000 }))[1])).toBe("two");
+  expect([served, reactor.stats().received, router.closed]).toEqual([["one"], 1, false]);
 });

@@ -30,17 +30,16 @@ async function endpoints(): Promise<string[]> {
 async function startShoal(
   role: "primary" | "backup",
   endpoint: string,
-  bind: string,
-  connect: string,
+  state: string,
+  peer: string,
 ): Promise<BinaryStarServer> {
   const server = keep(
-    new BinaryStarServer<Raw>({
-      star: { role, bind, connect, heartbeatInterval: HEARTBEAT },
-      endpoint,
-      handler: (body) => `shoal ${body}`,
+    new BinaryStarServer<Raw>((body) => `shoal ${body}`, {
+      star: { role, peer, heartbeatInterval: HEARTBEAT },
     }),
   );
-  await server.start();
+  await server.bind("clients", endpoint);
+  await server.bind("state", state);
   return server;
 }
 

@@ -1,6 +1,6 @@
 /** A pair in a simulation: two servers that can crash, be stopped and be cut off, clients and an operator. */
-import { encodeState, parseState, StarState } from "../../../src/patterns/binary-star/protocol.js";
-import { BinaryStarRules, type StarRole } from "../../../src/patterns/binary-star/rules.js";
+import { BinaryStarState, encodeState, parseState } from "../../../src/patterns/binary-star/protocol.js";
+import { type BinaryStarRole, BinaryStarRules } from "../../../src/patterns/binary-star/rules.js";
 import type { Network } from "../../support/simulation/network.js";
 import type { Simulation } from "../../support/simulation/simulation.js";
 import { SimulatedTimer } from "../../support/simulation/timed-node.js";
@@ -26,7 +26,7 @@ export class PairServer {
 
   constructor(
     readonly name: string,
-    readonly role: StarRole,
+    readonly role: BinaryStarRole,
     readonly peer: string,
     readonly simulation: Simulation,
     readonly network: Network,
@@ -56,7 +56,7 @@ export class PairServer {
         publish: (state) => this.network.send(this.name, this.peer, [encodeState(state)]),
         changed: (state, from, cause) => {
           this.simulation.note(`${this.name}: ${from} > ${state}, ${cause}`);
-          if (state === StarState.ACTIVE) this.#becameActive();
+          if (state === BinaryStarState.ACTIVE) this.#becameActive();
         },
         fenced: (reason) => {
           this.fences += 1;
@@ -71,7 +71,7 @@ export class PairServer {
           this.simulation.note(`${this.name}: goes on serving`);
           this.#answerHeld();
         },
-        votesVoid: () => {
+        votesDropped: () => {
           this.#held = 0;
         },
         sameRole: () => undefined,
@@ -136,11 +136,11 @@ export class PairServer {
     const state = parseState(frames);
     if (state === undefined || this.rules === undefined) throw new Error("No state came");
     this.simulation.note(`${this.name} hears ${state}`);
-    const wasActive = this.rules.state === StarState.ACTIVE;
+    const wasActive = this.rules.state === BinaryStarState.ACTIVE;
     this.rules.receive(state, this.simulation.now);
     // For a heartbeat after a take-over it may be the word of a peer in doubt, which yields.
     const old = this.simulation.now - this.#activeSince >= HEARTBEAT;
-    if (wasActive && old && this.rules.state === StarState.ACTIVE && state === StarState.ACTIVE)
+    if (wasActive && old && this.rules.state === BinaryStarState.ACTIVE && state === BinaryStarState.ACTIVE)
       this.rivalsHeard += 1;
     this.#timer?.update();
   }

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { encodeState, parseState, StarState } from "../../../src/patterns/binary-star/protocol.js";
+import { BinaryStarState, encodeState, parseState } from "../../../src/patterns/binary-star/protocol.js";
 
 describe("a Binary Star's state on the wire", () => {
   test("is one digit, as the Guide's programs send it", () => {
     // The frame's body of vector 35: 00 01 33.
-    expect(encodeState(StarState.ACTIVE).toString("hex")).toBe("33");
-    expect(Object.values(StarState).map((state) => encodeState(state).toString())).toEqual([
+    expect(encodeState(BinaryStarState.ACTIVE).toString("hex")).toBe("33");
+    expect(Object.values(BinaryStarState).map((state) => encodeState(state).toString())).toEqual([
       "1",
       "2",
       "3",
@@ -14,7 +14,7 @@ describe("a Binary Star's state on the wire", () => {
   });
 
   test("is read back", () => {
-    for (const state of Object.values(StarState)) expect(parseState([encodeState(state)])).toBe(state);
+    for (const state of Object.values(BinaryStarState)) expect(parseState([encodeState(state)])).toBe(state);
   });
 
   test.each([

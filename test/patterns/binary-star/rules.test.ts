@@ -1,12 +1,12 @@
 /** The table of the rules, cell by cell, and the Guide's mistakes that they do not have. */
 import { describe, expect, test } from "vitest";
-import { StarState } from "../../../src/patterns/binary-star/protocol.js";
-import { BinaryStarRules, type StarRole } from "../../../src/patterns/binary-star/rules.js";
+import { BinaryStarState } from "../../../src/patterns/binary-star/protocol.js";
+import { type BinaryStarRole, BinaryStarRules } from "../../../src/patterns/binary-star/rules.js";
 
-const { PRIMARY, BACKUP, ACTIVE, PASSIVE } = StarState;
+const { PRIMARY, BACKUP, ACTIVE, PASSIVE } = BinaryStarState;
 const PATIENCE = 2_000;
 
-function star(role: StarRole, start = 0) {
+function star(role: BinaryStarRole, start = 0) {
   const heard: string[] = [];
   const told: number[] = [];
   const rules = new BinaryStarRules(
@@ -17,7 +17,7 @@ function star(role: StarRole, start = 0) {
       fenced: (reason) => heard.push(reason),
       doubted: () => heard.push("doubt"),
       resumed: () => heard.push("resumed"),
-      votesVoid: () => heard.push("void"),
+      votesDropped: () => heard.push("void"),
       sameRole: (same) => heard.push(`same ${same}`),
     },
     start,
@@ -26,7 +26,7 @@ function star(role: StarRole, start = 0) {
 }
 
 /** A server in a state, at the time 10: awake for a heartbeat before. */
-function inState(state: StarState) {
+function inState(state: BinaryStarState) {
   const made = star(state === BACKUP || state === PASSIVE ? "backup" : "primary", -1_000);
   made.rules.tick(-1_000);
   made.rules.tick(0);

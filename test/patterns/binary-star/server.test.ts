@@ -5,8 +5,12 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Dealer, json, Publisher, type Raw } from "../../../src/index.js";
 import { BinaryStarClient } from "../../../src/patterns/binary-star/client.js";
-import { BinaryStarServer, type StarHandler } from "../../../src/patterns/binary-star/server.js";
-import { BinaryStar } from "../../../src/patterns/binary-star/star.js";
+import {
+  type BinaryStarHandler,
+  BinaryStarServer,
+  type BinaryStarServerEvent,
+} from "../../../src/patterns/binary-star/server.js";
+import { BinaryStar, type BinaryStarStateName } from "../../../src/patterns/binary-star/star.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
 
@@ -38,27 +42,27 @@ interface Links {
 async function startServer(
   role: "primary" | "backup",
   links: Links,
-  handler: StarHandler<Raw> = (body) => `${role} ${body}`,
+  handler: BinaryStarHandler<Raw> = (body) => `${role} ${body}`,
 ): Promise<BinaryStarServer> {
   const other = role === "primary" ? "backup" : "primary";
   const server = keep(
-    new BinaryStarServer<Raw>({
-      star: { role, bind: links[role], connect: links[other], heartbeatInterval: HEARTBEAT },
-      endpoint: ipc(),
-      handler,
+    new BinaryStarServer<Raw>(handler, {
+      star: { role, peer: links[other], heartbeatInterval: HEARTBEAT },
+      exposeErrors: true,
     }),
   );
-  await server.start();
+  await server.bind("clients", ipc());
+  await server.bind("state", links[role]);
   return server;
 }
 
 /** A Binary Star in a process of its own, which is not held up by what blocks this one. */
 function startProcess(role: "primary" | "backup", links: Links): Child {
   const other = role === "primary" ? "backup" : "primary";
-  const options = { role, bind: links[role], connect: links[other], heartbeatInterval: HEARTBEAT };
+  const options = { role, peer: links[other], heartbeatInterval: HEARTBEAT };
   const program = `
     import { BinaryStar } from "shoal/patterns";
-    await new BinaryStar(${JSON.stringify(options)}).start();
+    await new BinaryStar(${JSON.stringify(options)}).bind(${JSON.stringify(links[role])});
   `;
   const child = start(program, { limit: 30_000 });
   keep({ close: () => child.kill() });
@@ -67,19 +71,29 @@ function startProcess(role: "primary" | "backup", links: Links): Child {
 
 function becomes(
   server: BinaryStarServer,
-  type: "active" | "passive" | "waiting" | "fatal",
-): Promise<unknown> {
-  const happened = new Promise((resolve) => server.events.on(type, resolve));
-  return within(happened, `${type} of a server in state ${server.star.state}`);
+  state: BinaryStarStateName,
+): Promise<BinaryStarServerEvent & { type: "state:changed" }> {
+  const happened = new Promise<BinaryStarServerEvent & { type: "state:changed" }>((resolve) =>
+    server.events.on("state:changed", (event) => {
+      if (event.state === state) resolve(event);
+    }),
+  );
+  return within(happened, `${state} of a server in state ${server.star.state}`);
+}
+
+/** Where a server's clients connect. */
+function at(server: Pick<BinaryStarServer, "endpoints">): string {
+  return server.endpoints.clients[0] as string;
 }
 
 async function startPair() {
   const links = { primary: ipc(), backup: ipc() };
   const primary = await startServer("primary", links);
   const backup = await startServer("backup", links);
-  await Promise.all([becomes(primary, "active"), becomes(backup, "passive")]);
+  await Promise.all([primary.ready(), backup.ready()]);
+  expect([primary.star.state, backup.star.state]).toEqual(["active", "passive"]);
   const client = keep(
-    new BinaryStarClient([primary.endpoint as string, backup.endpoint as string], {
+    new BinaryStarClient([at(primary), at(backup)], {
       attemptTimeout: 500,
       timeout: 8_000,
     }),
@@ -112,10 +126,10 @@ describe("a pair", () => {
   test("drops a request to the passive server unanswered, and says so", async () => {
     const { backup } = await startPair();
     const dealer = keep(new Dealer({ linger: 0 }));
-    dealer.connect(backup.endpoint as string);
-    const dropped = new Promise((resolve) => backup.events.on("votes-void", resolve));
+    dealer.connect(at(backup));
+    const dropped = new Promise((resolve) => backup.events.on("votes:dropped", resolve));
     await dealer.send(["", "hello"]);
-    await within(dropped, "votes-void");
+    await within(dropped, "votes:dropped");
     expect(backup.stats()).toMatchObject({
       received: 1,
       served: 0,
@@ -130,9 +144,7 @@ describe("a pair", () => {
     expect(texts(await client.request("1"))).toEqual(["backup 1"]);
     const again = await startServer("primary", links);
     await becomes(again, "passive");
-    const moved = keep(
-      new BinaryStarClient([again.endpoint as string, backup.endpoint as string], { attemptTimeout: 500 }),
-    );
+    const moved = keep(new BinaryStarClient([at(again), at(backup)], { attemptTimeout: 500 }));
     await until(() => backup.stats().star.peer === "passive", "the peer is passive");
     const states = Promise.all([becomes(again, "active"), becomes(backup, "passive")]);
     await backup.handOver();
@@ -150,9 +162,14 @@ describe("two masters", () => {
     const rival = keep(new Publisher({ linger: 0 }));
     await rival.bind(links.backup);
     await rival.waitForSubscribers({ timeout: 5_000 });
-    const fatal = becomes(primary, "fatal");
+    const fenced = becomes(primary, "fenced");
     await rival.send("3");
-    expect(await fatal).toEqual({ type: "fatal", reason: "dual-active" });
+    expect(await fenced).toEqual({
+      type: "state:changed",
+      state: "fenced",
+      from: "active",
+      reason: "dual-active",
+    });
     expect(primary.star.state).toBe("fenced");
     expect(await failure(client.request("1", { timeout: 700 }))).toMatchObject({ code: "ETIMEDOUT" });
     expect(primary.stats()).toMatchObject({ served: 0, star: { fences: 1 } });
@@ -180,17 +197,24 @@ describe("a handler", () => {
   test("that fails is answered for with an error, and the server goes on", async () => {
     const links = { primary: ipc(), backup: ipc() };
     const failing = (body: Buffer[]): string => {
-      if (String(body) === "bad") throw new Error("no such thing");
+      if (String(body) === "bad")
+        throw Object.assign(new Error("no such thing"), { code: "E_NONE", data: { asked: "bad" } });
       return String(body) === "odd" ? ({} as string) : "fine";
     };
     const primary = await startServer("primary", links, failing);
     const client = keep(
-      new BinaryStarClient([primary.endpoint as string, ipc()], { attemptTimeout: 2_000, timeout: 8_000 }),
+      new BinaryStarClient([at(primary), ipc()], { attemptTimeout: 2_000, timeout: 8_000 }),
     );
-    expect(texts(await client.request("bad"))).toEqual(["ERROR", "no such thing"]);
-    expect(texts(await client.request("odd")).at(0)).toBe("ERROR");
+    expect(await failure(client.request("bad"))).toMatchObject({
+      code: "ERR_SERVICE",
+      reason: "worker-failed",
+      handlerCode: "E_NONE",
+      data: { asked: "bad" },
+      message: expect.stringContaining("no such thing"),
+    });
+    expect(await failure(client.request("odd"))).toMatchObject({ code: "ERR_SERVICE" });
     expect(texts(await client.request("good"))).toEqual(["fine"]);
-    expect(primary.stats()).toMatchObject({ failed: 2, inHand: 0 });
+    expect(primary.stats()).toMatchObject({ failed: 2, inFlight: 0 });
   });
 
   test.each([
@@ -206,7 +230,7 @@ describe("a handler", () => {
     };
     const primary = await startServer("primary", links, busy);
     const client = keep(
-      new BinaryStarClient([primary.endpoint as string, ipc()], {
+      new BinaryStarClient([at(primary), ipc()], {
         attemptTimeout: 20 * HEARTBEAT,
         timeout: 100 * HEARTBEAT,
       }),
@@ -227,7 +251,7 @@ describe("a handler", () => {
     });
     await until(() => primary.stats().star.peer === "passive", "a pair");
     const client = keep(
-      new BinaryStarClient([primary.endpoint as string, ipc()], {
+      new BinaryStarClient([at(primary), ipc()], {
         attemptTimeout: 20 * HEARTBEAT,
         timeout: 100 * HEARTBEAT,
       }),
@@ -241,17 +265,14 @@ describe("a handler", () => {
   test("takes and gives values, with a codec", async () => {
     const codec = json<{ n: number }>();
     const server = keep(
-      new BinaryStarServer({
-        star: { role: "primary", bind: ipc(), connect: ipc(), heartbeatInterval: HEARTBEAT },
-        endpoint: ipc(),
-        handler: ({ n }) => ({ n: n + 1 }),
-        socketOptions: { codec },
+      new BinaryStarServer(({ n }) => ({ n: n + 1 }), {
+        star: { role: "primary", peer: ipc(), heartbeatInterval: HEARTBEAT },
+        codec,
       }),
     );
-    await server.start();
-    const client = keep(
-      new BinaryStarClient([server.endpoint as string, ipc()], { attemptTimeout: 2_000, codec }),
-    );
+    await server.bind("clients", ipc());
+    await server.bind("state", ipc());
+    const client = keep(new BinaryStarClient([at(server), ipc()], { attemptTimeout: 2_000, codec }));
     expect(await client.request({ n: 1 })).toEqual({ n: 2 });
   });
 
@@ -271,25 +292,103 @@ describe("a handler", () => {
     const dealer = keep(new Dealer({ linger: 0 }));
     await rival.waitForSubscribers({ timeout: 5_000 });
     const primary = open[0] as BinaryStarServer;
-    dealer.connect(primary.endpoint as string);
+    dealer.connect(at(primary));
     await dealer.send(["", "work"]);
     await within(begun, "the handler's begin");
-    const fatal = becomes(primary, "fatal");
+    const fenced = becomes(primary, "fenced");
     // For a heartbeat after its take-over it could be the word of a peer in doubt.
     const telling = setInterval(() => rival.trySend("3"), HEARTBEAT / 2);
-    await fatal.finally(() => clearInterval(telling));
+    await fenced.finally(() => clearInterval(telling));
     finish("done");
     await until(() => primary.stats().repliesDropped.notServing === 1, "a dropped reply");
     expect(primary.stats().replied).toBe(0);
   });
 });
 
+describe("a server", () => {
+  test("does not send the message of an error that is not meant for clients", async () => {
+    const server = keep(
+      new BinaryStarServer(
+        () => {
+          throw Object.assign(new Error("the password is 1234"), { code: "E_SECRET" });
+        },
+        { star: { role: "primary", peer: ipc(), heartbeatInterval: HEARTBEAT } },
+      ),
+    );
+    await server.bind("clients", ipc());
+    await server.bind("state", ipc());
+    const client = keep(new BinaryStarClient([at(server), ipc()], { timeout: 8_000 }));
+    const error = await failure(client.request("x"));
+    expect(error).toMatchObject({ code: "ERR_SERVICE", reason: "worker-failed", handlerCode: "E_SECRET" });
+    expect(String(error)).not.toContain("1234");
+  });
+
+  test("answers a request that its codec refuses with an error, and does not call the handler", async () => {
+    let calls = 0;
+    const codec = json<{ n: number }>();
+    const server = keep(
+      new BinaryStarServer(
+        () => {
+          calls += 1;
+          return { n: 1 };
+        },
+        { star: { role: "primary", peer: ipc(), heartbeatInterval: HEARTBEAT }, codec },
+      ),
+    );
+    await server.bind("clients", ipc());
+    await server.bind("state", ipc());
+    const client = keep(new BinaryStarClient([at(server), ipc()], { timeout: 8_000 }));
+    expect(await failure(client.request("{"))).toMatchObject({ code: "ERR_SERVICE" });
+    expect([calls, server.stats().invalid, server.stats().failed]).toEqual([0, 1, 0]);
+  });
+
+  test("that drains finishes what is in flight and takes nothing new", async () => {
+    let finish: (reply: string) => void = () => undefined;
+    const links = { primary: ipc(), backup: ipc() };
+    const server = await startServer(
+      "primary",
+      links,
+      () =>
+        new Promise<string>((resolve) => {
+          finish = resolve;
+        }),
+    );
+    const dealer = keep(new Dealer({ linger: 0 }));
+    dealer.connect(at(server));
+    await dealer.send(["", "first"]);
+    await until(() => server.stats().inFlight === 1, "it is in flight");
+    const drained = server.drain();
+    await dealer.send(["", "second"]);
+    await until(() => server.stats().dropped.refused === 1, "the second is dropped");
+    finish("done");
+    await drained;
+    expect(texts(await dealer.receive({ timeout: 5_000 }))).toEqual(["", "done"]);
+    expect(await failure(server.bind("clients", ipc()))).toMatchObject({ code: "EAGAIN" });
+    await server.close();
+    expect(await failure(server.ready())).toMatchObject({ code: "EBADF" });
+    expect(server.closed).toBe(true);
+  });
+
+  test("is ready when it is decided who serves, not before", async () => {
+    const links = { primary: ipc(), backup: ipc() };
+    const backup = await startServer("backup", links);
+    expect(await failure(backup.ready({ timeout: 50 }))).toMatchObject({ code: "ETIMEDOUT" });
+    const primary = await startServer("primary", links);
+    await Promise.all([primary.ready(), backup.ready()]);
+    expect([primary.star.state, backup.star.state]).toEqual(["active", "passive"]);
+    expect(await failure(primary.bind("state", ipc()))).toMatchObject({ code: "EFSM" });
+    expect(await failure(primary.bind("client" as never, ipc()))).toMatchObject({ code: "EINVAL" });
+    expect(primary.endpoints).toEqual({ clients: [at(primary)], state: [links.primary] });
+  });
+});
+
 describe("options", () => {
-  const star = { role: "primary", bind: "tcp://127.0.0.1:*", connect: "tcp://127.0.0.1:9" } as const;
+  const star = { role: "primary", peer: "tcp://127.0.0.1:9" } as const;
   test.each([
     ["an unknown one", { ...star, heartbeat: 5 }],
     ["an unknown role", { ...star, role: "third" }],
-    ["no endpoint", { ...star, connect: "" }],
+    ["no endpoint", { ...star, peer: "" }],
+    ["no role", { peer: star.peer }],
     ["an interval of 0", { ...star, heartbeatInterval: 0 }],
     ["a patience of one heartbeat", { ...star, liveness: 1 }],
   ])("%s is refused", (_, options) => {

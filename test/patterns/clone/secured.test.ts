@@ -226,18 +226,17 @@ test("a hand-over waits for the whole map: without it, it is refused", async () 
   const peer = track(
     new BinaryStar({
       role: "backup",
-      bind: `${ends[1]}-3`,
-      connect: `${ends[0]}-3`,
+      peer: `${ends[0]}-3`,
       heartbeatInterval: HEARTBEAT,
-      holding: {
-        tell: () => encodePosition({ map: NO_MAP, term: 0, sequence: 0, alone: false, ready: false }),
-        hear: () => "older",
+      replica: {
+        position: () => encodePosition({ map: NO_MAP, term: 0, sequence: 0, alone: false, ready: false }),
+        compare: () => "older",
         mayTakeOver: () => false,
         resolved: () => undefined,
       },
     }),
   );
-  await peer.start();
+  await peer.bind(`${ends[1]}-3`);
   await until(
     () => server.star?.state === "active" && server.star.stats().peer === "passive",
     "a pair",

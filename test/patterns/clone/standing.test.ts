@@ -1,6 +1,6 @@
 /** Which of two copies of a map is the newer, and what their servers may do with it. */
 import { describe, expect, test } from "vitest";
-import { StarState } from "../../../src/patterns/binary-star/protocol.js";
+import { BinaryStarState } from "../../../src/patterns/binary-star/protocol.js";
 import {
   beginTerm,
   commonSequence,
@@ -17,7 +17,7 @@ import {
   termOf,
 } from "../../../src/patterns/clone/standing.js";
 
-const { PRIMARY, BACKUP, ACTIVE, PASSIVE } = StarState;
+const { PRIMARY, BACKUP, ACTIVE, PASSIVE } = BinaryStarState;
 const MAP: Buffer = Buffer.alloc(8, 7);
 const OTHER: Buffer = Buffer.alloc(8, 9);
 
@@ -102,7 +102,7 @@ function server(role: "primary" | "backup" | undefined, sequence = 10, serveAlon
       unmet: () => {
         unmet += 1;
       },
-      readyChanged: () => void ready.push((parsePosition(standing.tell()) as Position).ready),
+      readyChanged: () => void ready.push((parsePosition(standing.position()) as Position).ready),
     },
     () => sequence,
   );
@@ -165,7 +165,7 @@ describe("a server", () => {
   test("that hears of a newer map does not serve again before it has it, though it served last", () => {
     const { standing, marks } = server("primary");
     standing.restore(old(true), 10);
-    expect(standing.hear(BACKUP, encodePosition(position(4, 5)), PRIMARY)).toBe("older");
+    expect(standing.compare(BACKUP, encodePosition(position(4, 5)), PRIMARY)).toBe("older");
     expect(marks).toMatchObject([{ alone: false, aloneSince: 0 }]);
     expect(standing.mayTakeOver(PRIMARY)).toBe(false);
   });
@@ -174,7 +174,7 @@ describe("a server", () => {
     const { standing, ready } = server("backup");
     standing.restore(old(false), 10);
     const hear = (sequence: number, alone: boolean): unknown =>
-      standing.hear(ACTIVE, encodePosition(position(3, sequence, alone)), PASSIVE);
+      standing.compare(ACTIVE, encodePosition(position(3, sequence, alone)), PASSIVE);
     hear(10, false);
     expect(standing.mayTakeOver(PASSIVE)).toBe(true);
     hear(11, false);
@@ -188,7 +188,7 @@ describe("a server", () => {
     const { standing } = server("backup");
     const told = encodePosition(position(3, 1));
     told[0] = 2;
-    expect(standing.hear(ACTIVE, told, BACKUP)).toBeUndefined();
+    expect(standing.compare(ACTIVE, told, BACKUP)).toBeUndefined();
     expect(standing.restore(Buffer.of(2, 0), 5)).toBe(false);
   });
 

@@ -3,9 +3,14 @@
  * keeps its order and loses nothing but what was on its way when it ended; publications and updates of clients may be
  * lost, as at a full queue.
  */
-import type { StarHolding } from "../../../src/patterns/binary-star/holding.js";
-import { encodeState, parseState, StarState } from "../../../src/patterns/binary-star/protocol.js";
-import { BinaryStarRules, type StarRole } from "../../../src/patterns/binary-star/rules.js";
+
+import { BinaryStarState, encodeState, parseState } from "../../../src/patterns/binary-star/protocol.js";
+import {
+  type BinaryStarReplica,
+  type BinaryStarRole,
+  BinaryStarRules,
+} from "../../../src/patterns/binary-star/rules.js";
+
 import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
 import type { LoadedMap } from "../../../src/patterns/clone/follower.js";
 import type { Operation } from "../../../src/patterns/clone/operation.js";
@@ -98,7 +103,7 @@ export class Server {
 
   constructor(
     readonly name: string,
-    readonly role: StarRole,
+    readonly role: BinaryStarRole,
     readonly world: World,
     store: boolean,
   ) {
@@ -178,7 +183,7 @@ export class Server {
             }
             this.#update();
           }),
-        announce: () => this.star?.tellAgain(simulation.now),
+        announce: () => this.star?.publishNow(simulation.now),
         event: (event) => simulation.note(() => `${this.name}: ${JSON.stringify(event)}`),
       },
       simulation.now,
@@ -190,35 +195,35 @@ export class Server {
         rules.restore({ key: Buffer.from(name, "latin1"), value, sequence: at, expires }, expires);
       rules.restored({ sequence, uuids, damaged: 0, standing });
     }
-    const holding: StarHolding = {
-      tell: () => rules.standing.tell(),
-      hear: (state, told, own) => rules.hear(state, told, own, simulation.now),
+    const replica: BinaryStarReplica = {
+      position: () => rules.standing.position(),
+      compare: (state, told, own) => rules.hear(state, told, own, simulation.now),
       mayTakeOver: (own) => rules.standing.mayTakeOver(own),
       resolved: (choice) => rules.standing.resolved(choice),
     };
     this.star = new BinaryStarRules(
-      { role: this.role, heartbeatInterval: HEARTBEAT, liveness: 2, holding },
+      { role: this.role, heartbeatInterval: HEARTBEAT, liveness: 2, replica },
       {
         publish: (state) => {
           const { peer } = this;
-          const told = rules.standing.tell();
+          const told = rules.standing.position();
           const arrival = simulation.now + simulation.random.next() * MAX_DELAY;
           this.#stateArrives = Math.max(this.#stateArrives, arrival); // A connection keeps its order.
           simulation.at(this.#stateArrives, () => {
             if (this.world.cut || !peer.up) return;
-            peer.star?.receive(parseState([encodeState(state)]) as StarState, simulation.now, told);
+            peer.star?.receive(parseState([encodeState(state)]) as BinaryStarState, simulation.now, told);
             peer.#update();
           });
         },
         changed: (state, from, cause) => {
           simulation.note(`${this.name}: star ${from} > ${state}, ${cause}`);
-          if (state === StarState.ACTIVE) {
+          if (state === BinaryStarState.ACTIVE) {
             rules.activate(simulation.now, cause === "resolved");
             for (const [connection, subtree] of this.#voters.splice(0))
               rules.request(connection.id, subtree, simulation.now);
           } else {
             this.#voters = [];
-            rules.deactivate(state === StarState.PASSIVE, simulation.now);
+            rules.deactivate(state === BinaryStarState.PASSIVE, simulation.now);
           }
         },
         doubted: () => rules.suspend(),
@@ -232,7 +237,7 @@ export class Server {
           this.#voters = [];
           rules.deactivate(false, simulation.now);
         },
-        votesVoid: () => {
+        votesDropped: () => {
           this.#voters = [];
         },
         sameRole: () => undefined,

@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { errorReply, handlerErrorReply, parseErrorReply } from "../../../src/patterns/kit/errors.js";
+import {
+  errorReply,
+  handlerErrorReply,
+  parseErrorReply,
+  requestErrorReply,
+  ServiceError,
+} from "../../../src/patterns/kit/errors.js";
 
 const frames = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
 
@@ -17,10 +23,15 @@ describe("an error reply", () => {
   });
 
   test("has a fourth frame for the code and data of what a handler threw, and only for these", () => {
-    expect(handlerErrorReply(new Error("no fish"))).toHaveLength(3);
-    expect(handlerErrorReply("no fish").map(String)).toEqual(["shoal.error", "worker-failed", "no fish"]);
+    expect(handlerErrorReply(new Error("no fish"), true)).toHaveLength(3);
+    expect(handlerErrorReply("no fish", true).map(String)).toEqual([
+      "shoal.error",
+      "worker-failed",
+      "no fish",
+    ]);
     const reply = handlerErrorReply(
       Object.assign(new Error("no fish"), { code: "E_FISH", data: { depth: 3 } }),
+      true,
     );
     expect(String(reply[3])).toBe('{"code":"E_FISH","data":{"depth":3}}');
     expect(parseErrorReply(reply, "fish")).toMatchObject({
@@ -31,12 +42,30 @@ describe("an error reply", () => {
     });
   });
 
+  test("has the message of what a handler threw only where that is exposed, or a ServiceError", () => {
+    const error = Object.assign(new Error("password is 1234"), { code: "E_FISH" });
+    expect(handlerErrorReply(error, false).map(String)).toEqual([
+      "shoal.error",
+      "worker-failed",
+      "The worker's handler failed.",
+      '{"code":"E_FISH"}',
+    ]);
+    const meant = new ServiceError("worker-failed", "fish", "no fish today", { code: "E_NONE" });
+    expect(handlerErrorReply(meant, false).map(String)).toEqual([
+      "shoal.error",
+      "worker-failed",
+      "no fish today",
+      '{"code":"E_NONE"}',
+    ]);
+    expect(String(requestErrorReply(new Error("not JSON"))[2])).toContain("not JSON");
+  });
+
   test("leaves out a code and data that JSON cannot hold, or that are too large", () => {
     const cycle: Record<string, unknown> = {};
     cycle.self = cycle;
     for (const data of [cycle, 1n, "x".repeat(65_536)])
-      expect(handlerErrorReply(Object.assign(new Error("no"), { code: "E", data }))).toHaveLength(3);
-    expect(handlerErrorReply(Object.assign(new Error("no"), { code: 7 }))).toHaveLength(3);
+      expect(handlerErrorReply(Object.assign(new Error("no"), { code: "E", data }), true)).toHaveLength(3);
+    expect(handlerErrorReply(Object.assign(new Error("no"), { code: 7 }), true)).toHaveLength(3);
   });
 
   test("with malformed details is an error all the same", () => {

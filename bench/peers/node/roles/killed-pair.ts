@@ -58,7 +58,7 @@ export class KilledServer {
     });
     const reached = this.reaches(state);
     createInterface({ input: child.stdout }).on("line", (line) => {
-      if (line === "fatal") throw new Error("the two servers were both masters");
+      if (line === "fenced") throw new Error("the two servers were both masters");
       this.#heard.get(line)?.();
     });
     await reached;
