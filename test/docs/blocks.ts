@@ -1,6 +1,6 @@
 /** Reads the project's pages: their code blocks, links and headings. */
 import { readdirSync, readFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -16,13 +16,12 @@ export interface Block {
   readonly code: string;
 }
 
-/** The pages a reader sees, relative to the project: those at the top, and docs/. */
+/** The pages a reader sees, relative to the project: those at the top, and docs/ but for the generated reference. */
 export function pages(): string[] {
-  const markdown = (folder: string): string[] =>
-    readdirSync(join(ROOT, folder))
-      .filter((name) => name.endsWith(".md"))
-      .map((name) => relative(ROOT, join(ROOT, folder, name)));
-  return [...markdown("."), ...markdown("docs"), ...markdown("docs/patterns")].sort();
+  const docs = readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" })
+    .map((name) => `docs/${name.replaceAll("\\", "/")}`)
+    .filter((name) => !name.startsWith("docs/api/"));
+  return [...readdirSync(ROOT), ...docs].filter((name) => name.endsWith(".md")).sort();
 }
 
 export const read = (page: string): string => readFileSync(join(ROOT, page), "utf8");

@@ -74,6 +74,9 @@ describe("the code in the pages", () => {
 });
 
 describe("the TypeScript in the pages", () => {
+  /** What was parsed: both programs read the same declarations. */
+  const parsed = new Map<string, ts.SourceFile | undefined>();
+
   /** One program of all blocks of a language, as a user has the package. @returns what the compiler says */
   function compile(language: string, options: ts.CompilerOptions): string {
     const blocks = new Map(
@@ -89,7 +92,6 @@ describe("the TypeScript in the pages", () => {
       types: ["node"],
       noEmit: true,
       skipLibCheck: true,
-      paths: { shoal: [join(ROOT, "src/index.ts")], "shoal/*": [join(ROOT, "src/*/index.ts")] },
       ...options,
     };
     const host = ts.createCompilerHost(all);
@@ -98,9 +100,9 @@ describe("the TypeScript in the pages", () => {
     host.readFile = (path) => blocks.get(path) ?? readFile(path);
     host.getSourceFile = (path, version, ...rest) => {
       const text = blocks.get(path);
-      return text === undefined
-        ? getSourceFile(path, version, ...rest)
-        : ts.createSourceFile(path, text, version);
+      if (text !== undefined) return ts.createSourceFile(path, text, version);
+      if (!parsed.has(path)) parsed.set(path, getSourceFile(path, version, ...rest));
+      return parsed.get(path);
     };
     const program = ts.createProgram([...blocks.keys()], all, host);
     const found = [...blocks.keys()].flatMap((path) => {
@@ -135,5 +137,17 @@ describe("the links in the pages", () => {
       return anchor !== undefined && !anchors(split(target, read(target)).prose).has(anchor);
     });
     expect(broken).toEqual([]);
+  });
+
+  test("lead from docs/index.md to every page of docs/", () => {
+    const reached = new Set<string>();
+    const visit = (page: string): void => {
+      if (reached.has(page) || !page.endsWith(".md") || !existsSync(join(ROOT, page))) return;
+      reached.add(page);
+      for (const link of links(split(page).prose))
+        visit(normalize(join(dirname(page), link.split("#")[0] ?? "")));
+    };
+    visit("docs/index.md");
+    expect(pages().filter((page) => page.startsWith("docs/") && !reached.has(page))).toEqual([]);
   });
 });
