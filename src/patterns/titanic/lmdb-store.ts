@@ -4,12 +4,13 @@
  * commit), and run on a thread of the package `lmdb`, beside the event loop.
  */
 import { randomBytes } from "node:crypto";
-import { statfs } from "node:fs/promises";
 import { resolve } from "node:path";
-import { ClosedError, InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { bytesOf } from "../kit/calls.js";
+import { boolean, bytes, checkOptions, choice, func } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
-import { commitCause, type LmdbEnvironment, openEnvironment } from "../kit/store/lmdb.js";
+import { commitFailed, DiskRoom, type LmdbEnvironment, openStore } from "../kit/store/lmdb.js";
 import { Changes, LmdbTables, type QueuedKey, TABLES } from "./lmdb-tables.js";
 import type {
   TitanicBurial,
@@ -64,16 +65,19 @@ type Operation =
   /** Looks again inside a transaction at what could not be read outside, and sets it aside. */
   | { readonly kind: "inspect"; readonly uuid: Buffer; readonly key: QueuedKey | undefined };
 
-/** Bytes that the disk may lose between two looks at it. */
-const LOOK_EVERY_BYTES = 1_048_576;
 /** Requests whose keys are looked at when the store is opened. */
 const MAX_REPAIRED = 10_000;
 /** Bytes that a request takes beside its body, about. */
 const OVERHEAD = 200;
-const DEFAULTS = { maxRecords: 10_000_000, maxPendingWrites: 100_000, minFreeBytes: 67_108_864 };
 
-/** Folders that this process has open: LMDB must not be opened twice by one process. */
-const open = new Set<string>();
+const OPTIONS = {
+  maxRecords: bytes({ default: 10_000_000, min: 0 }),
+  maxPendingWrites: bytes({ default: 100_000, min: 0 }),
+  minFreeBytes: bytes({ default: 67_108_864, min: 0 }),
+  damagedFile: choice(["refuse", "set-aside"], "refuse"),
+  maintenance: boolean(false),
+  wallClock: func<() => number>(),
+};
 
 export class LmdbStore implements TitanicStore {
   readonly name = "lmdb";
@@ -90,7 +94,7 @@ export class LmdbStore implements TitanicStore {
   /** Whether another process may own the store, and keeps it. */
   readonly #isGuest: boolean;
   readonly #maxRecords: number;
-  readonly #minFreeBytes: number;
+  readonly #room: DiskRoom;
   readonly #now: () => number;
   #pending = 0;
   #answered = 0;
@@ -98,9 +102,6 @@ export class LmdbStore implements TitanicStore {
   #damaged = 0;
   /** Whether the numbers above are to be read from the tables: another process may have changed them. */
   #recount = false;
-  /** Bytes written since the disk was looked at; more than enough at first, so that the first request looks. */
-  #unseen = LOOK_EVERY_BYTES;
-  #roomy = true;
   #closed = false;
   #closing: Promise<void> | undefined;
 
@@ -119,39 +120,35 @@ export class LmdbStore implements TitanicStore {
   private constructor(directory: string, options: LmdbStoreOptions) {
     if (typeof directory !== "string" || directory === "")
       throw new InvalidArgumentError("The store on LMDB needs the path of a folder");
-    const bounds = { ...DEFAULTS, ...options };
-    for (const name of Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]) {
-      if (!Number.isSafeInteger(bounds[name]) || bounds[name] < 0)
-        throw new InvalidArgumentError(`${name} is a whole number, 0 or more; got ${String(bounds[name])}`);
-    }
-    const { damagedFile = "refuse", maintenance = false } = options;
-    if (damagedFile !== "refuse" && damagedFile !== "set-aside")
-      throw new InvalidArgumentError(`damagedFile is "refuse" or "set-aside"; got ${String(damagedFile)}`);
+    const { maxRecords, maxPendingWrites, minFreeBytes, damagedFile, maintenance, wallClock } = checkOptions(
+      "LmdbStore",
+      OPTIONS,
+      options,
+    );
     this.#isGuest = maintenance;
     this.#directory = resolve(directory);
-    this.#maxRecords = bounds.maxRecords;
-    this.#minFreeBytes = bounds.minFreeBytes;
-    this.#now = options.wallClock ?? Date.now;
-    if (open.has(this.#directory))
-      throw new StoreError("taken", `This process has the store in ${this.#directory} open already`);
-    try {
-      this.#environment = openEnvironment(this.#directory, TABLES, damagedFile, (file, reason) => {
-        this.damagedFile = { file, reason };
-      });
-      this.#tables = new LmdbTables(this.#environment);
-      this.#environment.transactionSync(() => {
+    this.#maxRecords = maxRecords;
+    this.#now = wallClock ?? Date.now;
+    const file = {
+      tables: TABLES,
+      damagedFile,
+      onSetAside: (path: string, reason: string): void => {
+        this.damagedFile = { file: path, reason };
+      },
+    };
+    [this.#environment, this.#tables] = openStore(this.#directory, file, (environment) => {
+      const tables = new LmdbTables(environment);
+      environment.transactionSync(() => {
         if (maintenance) return undefined;
-        this.#tables.owner = this.#token;
-        this.#tables.repair(MAX_REPAIRED);
+        tables.owner = this.#token;
+        tables.repair(MAX_REPAIRED);
         return undefined;
       });
-    } catch (cause) {
-      if (cause instanceof NotSupportedError || cause instanceof StoreError) throw cause;
-      throw new StoreError("failed", `The store in ${this.#directory} cannot be opened`, { cause });
-    }
-    open.add(this.#directory);
+      return tables;
+    });
+    this.#room = new DiskRoom(this.#directory, minFreeBytes, () => this.#tables.reusableBytes());
     this.#count();
-    this.#writes = new GroupCommit((operations) => this.#commit(operations), bounds.maxPendingWrites);
+    this.#writes = new GroupCommit((operations) => this.#commit(operations), maxPendingWrites);
   }
 
   async put(request: TitanicNewRequest): Promise<boolean> {
@@ -263,12 +260,11 @@ export class LmdbStore implements TitanicStore {
     await this.#writes.close();
     this.#closed = true;
     await this.#environment.close();
-    open.delete(this.#directory);
   }
 
   /** All operations in one transaction: all of them are on the disk afterwards, or none. */
   async #commit(operations: readonly Operation[]): Promise<(number | boolean | Error)[]> {
-    const full = operations.some(({ kind }) => kind === "put") ? await this.#lookForRoom() : undefined;
+    const full = operations.some(({ kind }) => kind === "put") ? await this.#room.refusal() : undefined;
     const changes = new Changes();
     const now = this.#now();
     let results: (number | boolean | Error)[];
@@ -279,7 +275,8 @@ export class LmdbStore implements TitanicStore {
         return operations.map((operation) => this.#apply(operation, now, changes, full));
       });
     } catch (error) {
-      throw await this.#commitFailed(error);
+      if (!(error instanceof StoreError)) this.#room.suspect();
+      throw await commitFailed(error, this.#directory);
     }
     this.#pending += changes.pending;
     this.#answered += changes.answered;
@@ -304,8 +301,7 @@ export class LmdbStore implements TitanicStore {
         // A repetition needs no room.
         const refused = full ?? (kept >= this.#maxRecords ? tooMany(kept) : undefined);
         if (refused !== undefined) return tables.isKnown(operation.request.uuid) ? false : refused;
-        this.#unseen += OVERHEAD;
-        for (const frame of operation.request.body) this.#unseen += frame.length;
+        this.#room.note(OVERHEAD + bytesOf(operation.request.body));
         return tables.put(operation.request, changes);
       }
       case "fail":
@@ -338,34 +334,6 @@ export class LmdbStore implements TitanicStore {
     this.#dead = dead;
     this.#damaged = damaged;
     this.#recount = false;
-  }
-
-  /**
-   * An error when there is less room than has to stay free. Looked at once for each megabyte, and always when full.
-   * The file never gets shorter: pages that hold nothing are room as well.
-   */
-  async #lookForRoom(): Promise<StoreError | undefined> {
-    if (!this.#roomy || this.#unseen >= LOOK_EVERY_BYTES) {
-      this.#unseen = 0;
-      const { bavail, bsize } = await statfs(this.#directory);
-      this.#roomy = bavail * bsize + this.#tables.reusableBytes() >= this.#minFreeBytes;
-    }
-    if (this.#roomy) return undefined;
-    const message = `The disk of ${this.#directory} and the file on it have less than ${this.#minFreeBytes} bytes left`;
-    return new StoreError("full", message);
-  }
-
-  async #commitFailed(error: unknown): Promise<Error> {
-    if (error instanceof StoreError) return error;
-    const cause = await commitCause(error);
-    this.#roomy = false; // Whatever it was, the next request looks at the disk first.
-    return new StoreError(
-      "failed",
-      `The store in ${this.#directory} could not write; nothing of it was kept`,
-      {
-        cause,
-      },
-    );
   }
 
   #assertOurs(): void {

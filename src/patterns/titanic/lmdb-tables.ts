@@ -13,7 +13,13 @@
  * Every change of a request is one transaction, so a crash leaves no table
  * behind another. A key whose record was set aside is removed when it is met.
  */
-import type { LmdbDatabase, LmdbEnvironment, LmdbStats, LmdbTree } from "../kit/store/lmdb.js";
+import {
+  type LmdbDatabase,
+  type LmdbEnvironment,
+  type LmdbStats,
+  type LmdbTree,
+  openTable,
+} from "../kit/store/lmdb.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
 import { formatUuid, UUID_BYTES } from "./protocol.js";
 import type {
@@ -58,8 +64,7 @@ export class LmdbTables {
   readonly #owner: LmdbDatabase;
 
   constructor(environment: LmdbEnvironment) {
-    const open = (name: string): LmdbDatabase =>
-      environment.openDB(name, { encoding: "binary", keyEncoding: "binary" });
+    const open = (name: string): LmdbDatabase => openTable(environment, name);
     this.#requests = open("requests");
     this.#queue = open("queue");
     this.#replies = open("replies");

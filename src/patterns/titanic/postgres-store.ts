@@ -8,8 +8,10 @@
  */
 
 import { randomUUID } from "node:crypto";
+import { describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { loadOptional } from "../../core/optional-package.js";
+import { checkOptions, integer, text } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
@@ -97,6 +99,14 @@ type Write =
     }
   | { readonly kind: "forget"; readonly uuid: Buffer };
 
+const OPTIONS = {
+  connectionString: text(),
+  table: text(),
+  maxConnections: integer({ default: 10 }),
+  timeout: integer({ default: 30_000 }),
+  maxPendingWrites: integer({ default: 100_000 }),
+};
+
 const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;
 
 /** A lock of the database's own, so that machines that start together do not make the table twice. */
@@ -128,22 +138,14 @@ export class PostgresStore implements TitanicStore {
    *   StoreError `failed` when the database does not answer or refuses
    */
   static async open(options: PostgresStoreOptions = {}): Promise<PostgresStore> {
-    const {
-      table = "shoal_titanic",
-      timeout = 30_000,
-      maxConnections = 10,
-      maxPendingWrites = 100_000,
-    } = options;
+    const settings = checkOptions("PostgresStore", OPTIONS, options);
+    const { table = "shoal_titanic", timeout, maxConnections, maxPendingWrites, connectionString } = settings;
     if (!TABLE.test(table))
       throw new InvalidArgumentError(
-        `table is lower-case letters, digits and _; got ${JSON.stringify(table)}`,
+        `Option table of PostgresStore is up to 40 lower-case letters, digits and _; got ${describe(table)}`,
       );
-    for (const [name, value] of Object.entries({ timeout, maxConnections, maxPendingWrites })) {
-      if (!Number.isSafeInteger(value) || value < 1)
-        throw new InvalidArgumentError(`${name} is a whole number, 1 or more; got ${String(value)}`);
-    }
     const pool = openPool({
-      ...(options.connectionString === undefined ? {} : { connectionString: options.connectionString }),
+      ...(connectionString === undefined ? {} : { connectionString }),
       max: maxConnections,
       connectionTimeoutMillis: timeout,
       statement_timeout: timeout,

@@ -5,6 +5,7 @@
 import { mkdirSync, realpathSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { join } from "node:path";
+import { NotSupportedError } from "../../../core/errors.js";
 import { loadOptional } from "../../../core/optional-package.js";
 import { StoreError } from "./error.js";
 import { type DamagedFile, findDamage, setAside } from "./lmdb-check.js";
@@ -57,7 +58,7 @@ const openFolders = new Set<string>();
  * @param tables that the store makes, in their order
  * @param damagedFile what to do with a file that is damaged: leave it as it is, or rename it and begin with none
  * @throws StoreError `damaged`; `taken` when this process has it open, for whatever store; NotSupportedError
- *   `NOT_SUPPORTED` without the package `lmdb`
+ *   `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`
  */
 export function openEnvironment(
   directory: string,
@@ -94,6 +95,38 @@ export function openEnvironment(
     openFolders.delete(folder);
   };
   return environment;
+}
+
+/**
+ * Opens a folder, and what a store has in it. Where that fails, the folder is closed again.
+ *
+ * @param use reads and writes what the store begins with
+ * @throws as {@link openEnvironment}; StoreError `failed` for anything else
+ */
+export function openStore<T>(
+  directory: string,
+  { tables, damagedFile, onSetAside }: StoreFile,
+  use: (environment: LmdbEnvironment) => T,
+): readonly [environment: LmdbEnvironment, used: T] {
+  let environment: LmdbEnvironment | undefined;
+  try {
+    environment = openEnvironment(directory, tables, damagedFile, onSetAside);
+    return [environment, use(environment)];
+  } catch (cause) {
+    void environment?.close();
+    if (cause instanceof NotSupportedError || cause instanceof StoreError) throw cause;
+    throw new StoreError("failed", `The store in ${directory} cannot be opened`, { cause });
+  }
+}
+
+/** A store's file, for {@link openStore}. */
+export interface StoreFile {
+  /** That the store makes, in their order. */
+  readonly tables: readonly string[];
+  /** What to do with a file that is damaged. */
+  readonly damagedFile: DamagedFile;
+  /** It was renamed, and the store begins with none. */
+  readonly onSetAside: (file: string, reason: string) => void;
 }
 
 /** A table of bytes by bytes. */

@@ -2,10 +2,15 @@
 import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { CloneLmdbStore, LmdbStore } from "../../../../src/patterns/index.js";
 import { StoreError } from "../../../../src/patterns/kit/store/error.js";
-import { commitFailed, DiskRoom, openEnvironment } from "../../../../src/patterns/kit/store/lmdb.js";
+import {
+  commitFailed,
+  DiskRoom,
+  openEnvironment,
+  openStore,
+} from "../../../../src/patterns/kit/store/lmdb.js";
 import { LmdbValueStore } from "../../../../src/patterns/last-value-cache/lmdb-value-store.js";
 
 let folder: string;
@@ -34,6 +39,19 @@ test.for(Object.keys(KINDS))("a folder that %s has open is refused to every kind
   } finally {
     rmSync(link);
   }
+});
+
+test("a folder whose store cannot begin is closed again", () => {
+  const file = { tables: ["owner"], damagedFile: "refuse", onSetAside: () => undefined } as const;
+  const cause = new Error("no room");
+  const begin = () =>
+    openStore(folder, file, () => {
+      throw cause;
+    });
+  expect(begin).toThrow(expect.objectContaining({ code: "ERR_STORE", reason: "failed", cause }));
+  return vi.waitFor(() => {
+    expect(begin).toThrow(expect.objectContaining({ reason: "failed" }));
+  });
 });
 
 test("room is looked for again once a commit has failed", async () => {
