@@ -7,20 +7,7 @@
 export { EventStream, type TypedEvent } from "./core/event-stream.js";
 export { SocketType, type SocketTypeName } from "./core/socket-type.js";
 export type { WaitOptions } from "./core/waiter.js";
-export type { EngineCapabilities } from "./engine/capabilities.js";
-export {
-  type Engine,
-  type EngineCloseResult,
-  type EngineContext,
-  type EngineListener,
-  type EngineOptions,
-  type EngineSocket,
-  type EngineStats,
-  OfferResult,
-  type OutgoingFrame,
-  type OutgoingMessage,
-  type PeerCredentials,
-} from "./engine/engine.js";
+export type { Engine, OutgoingFrame, PeerCredentials } from "./engine/engine.js";
 export type {
   DisconnectReason,
   DropReason,

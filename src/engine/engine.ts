@@ -246,12 +246,14 @@ export interface EngineContext {
   setOption(name: string, value: unknown): void;
 }
 
-/** A way to move frames. */
+/** A way to move frames, made by this package; programs pass it to a context, and do nothing else with it. */
 export interface Engine {
+  /** As `Context.engine` returns it. */
   readonly name: string;
+  /** @internal */
   readonly capabilities: EngineCapabilities;
-  /** What the engine was built for: transports, mechanisms and drafts, as the package `zeromq` names them. */
+  /** @internal What the engine was built for: transports, mechanisms and drafts, as the package `zeromq` names them. */
   readonly features: Readonly<Record<string, boolean>>;
-  /** @param shared the process-wide context, whose inproc names other copies of the engine see too */
+  /** @internal @param shared the process-wide context, whose inproc names other copies of the engine see too */
   createContext(options: EngineOptions, shared: boolean): EngineContext;
 }

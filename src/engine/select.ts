@@ -22,7 +22,7 @@ export const DEFAULT_ENGINE = "zmtp";
 /**
  * Finds an engine.
  *
- * @param choice a name, an engine of the caller's own, or `undefined` for the
+ * @param choice a name, an engine, or `undefined` for the
  *   environment variable `SHOAL_ENGINE`, and without it the default
  * @throws InvalidArgumentError `EINVAL` for an unknown name, or an object that is no engine
  * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` when it cannot be loaded here

@@ -24,7 +24,7 @@ export interface ContextOptions {
   threadPriority?: number;
   /** Scheduling policy of the engine's threads; write-only. */
   threadSchedulingPolicy?: number;
-  /** The engine: a name ("libzmq"), or one of your own. Default: `SHOAL_ENGINE`, else the package's default. */
+  /** The engine: a name of `ENGINE_NAMES`, or an {@link Engine}. Default: `SHOAL_ENGINE`, else "zmtp". */
   engine?: string | Engine;
 }
 

@@ -1,11 +1,11 @@
 import { describe, expect, test, vi } from "vitest";
+import { OfferResult } from "../../src/engine/engine.js";
 import {
   Context,
   Dealer,
   Envelope,
   json,
   Observer,
-  OfferResult,
   Pair,
   Publisher,
   Pull,
