@@ -12,7 +12,7 @@ export interface EngineCapabilities {
   readonly peerEvents: readonly string[];
   /** Peer events carry the peer's routing id. */
   readonly peerRoutingIds: boolean;
-  /** A disconnect event tells why. */
+  /** A disconnect event carries the reason. */
   readonly disconnectReasons: boolean;
   /** A PUB that drops for a full peer counts and reports it. */
   readonly publisherDrops: boolean;
@@ -20,7 +20,7 @@ export interface EngineCapabilities {
   readonly subscriptions: boolean;
   /** With the option `manual` the program sets the subscriptions of each peer of an XPUB. */
   readonly manualSubscriptions: boolean;
-  /** An XPUB tells which peer sent a message, and can send to that peer alone. */
+  /** An XPUB knows which peer sent a message, and can send to that peer alone. */
   readonly answerSubscribers: boolean;
   /** How a topic's subscribers are counted: per connection, or per SUBSCRIBE received. */
   readonly subscriptionCount: "connections" | "subscriptions";
@@ -28,9 +28,9 @@ export interface EngineCapabilities {
   readonly queueDepth: boolean;
   /** `close` counts exactly what it discarded. */
   readonly discardCount: boolean;
-  /** A single connected peer can be put out. */
+  /** A single connected peer can be disconnected. */
   readonly disconnectPeer: boolean;
-  /** Peers can be judged by their address before they shake hands, and each be held to a rate. */
+  /** Peers can be refused by their address before they shake hands, and each be held to a rate. */
   readonly policePeers: boolean;
   /** Socket options that the engine cannot set; it throws `NOT_SUPPORTED` for any value but their default. */
   readonly unsupportedOptions: readonly string[];

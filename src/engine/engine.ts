@@ -55,11 +55,11 @@ export interface PeerCredentials {
 
 /** What a socket's peers may do; what is absent is not limited. None of the calls may throw. */
 export interface PeerPolicy {
-  /** Whether who connects from this network address may shake hands at all; for ipc the engine's own text. */
+  /** Whether a peer that connects from this network address may shake hands at all; for ipc the engine's own text. */
   readonly admits?: ((address: string) => boolean) | undefined;
-  /** Whether a peer may join, whoever connected, now that its handshake is complete. */
+  /** Whether a peer may join, now that its handshake is complete; asked for peers of both directions. */
   readonly joins?: ((peer: PeerCredentials) => boolean) | undefined;
-  /** What each peer may send; past it its messages wait, and then it does. */
+  /** What each peer may send; what exceeds it waits, and then the peer does. */
   readonly rate?: Rate | undefined;
   /** Bytes of a message, where that is less than the option `maxMessageSize`. */
   readonly messageSize?: number | undefined;

@@ -34,7 +34,7 @@ export interface InboxRules<T> {
   readonly outOfTurn?: () => boolean;
   /**
    * @returns what the program gets, or `undefined` for a message that it must not get.
-   *   Whoever hears of that may call the socket: it is reported when this call is over.
+   *   It is reported when this call is over, since a listener may call the socket.
    */
   decode(frames: Buffer[]): T | undefined;
 }
@@ -122,7 +122,7 @@ export class Inbox<T> {
       this.#pending.shift();
       this.#waiting -= 1;
       head.waiter.resolve(value);
-      // An engine that always has more would otherwise serve its callers within this very turn for ever.
+      // An engine that always has more would otherwise serve its callers within this very turn forever.
       if (this.#budget.spend(head.max === 0 ? 1 : (value as T[]).length)) {
         this.#resting = true;
         setImmediate(this.#afterTurn);

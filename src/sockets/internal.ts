@@ -142,7 +142,7 @@ export class Policing {
     return this.#core.context.load().name;
   }
 
-  /** Whether peers are judged and slowed down one by one; without it `change` limits only the size of messages. */
+  /** Whether single peers are refused and slowed down; without it `change` limits only the size of messages. */
   get perPeer(): boolean {
     return this.#core.engine.policing !== undefined;
   }

@@ -40,7 +40,7 @@ function isValid(spec: OptionSpec, value: unknown): boolean {
     case "boolean":
       return typeof value === "boolean";
     case "integer":
-      // A bit mask may go beyond what a number holds exactly; whoever sets it is warned by the engine.
+      // A bit mask may go beyond what a number holds exactly; the engine warns of that.
       return (
         Number.isInteger(value) && Number(value) >= Number(spec.min) && Number(value) <= Number(spec.max)
       );

@@ -91,7 +91,7 @@ export class Outbox {
     if (this.#waiting === 0) {
       const result = this.#engine.offer(message);
       if (result !== OfferResult.Mute) {
-        this.#account(message);
+        this.#countSent(message);
         if (result === OfferResult.Accepted) this.#counters.delivered += 1;
         else {
           const error = this.#settle(result, message, strict, undefined);
@@ -106,7 +106,7 @@ export class Outbox {
     const bytes = byteLengthOf(message);
     const refusal = this.#tooMany(bytes);
     if (refusal !== undefined) return Promise.reject(refusal);
-    this.#account(message);
+    this.#countSent(message);
     const waiter = new Waiter<void>(timeout, options?.signal, this.#timedOut, (why) => {
       this.#counters.dropped[why] += 1;
       this.#left(bytes);
@@ -124,7 +124,7 @@ export class Outbox {
     if (this.#waiting > 0) return false;
     const result = this.#engine.offer(message);
     if (result === OfferResult.Mute) return false;
-    this.#account(message);
+    this.#countSent(message);
     if (result === OfferResult.Accepted) {
       this.#counters.delivered += 1;
       return true;
@@ -140,7 +140,7 @@ export class Outbox {
     const result = this.#engine.offer(message);
     if (result === OfferResult.Unroutable) return "gone";
     if (result !== OfferResult.Accepted) return "full";
-    this.#account(message);
+    this.#countSent(message);
     this.#counters.delivered += 1;
     return "sent";
   }
@@ -186,7 +186,7 @@ export class Outbox {
   }
 
   /**
-   * Accounts for a message that the engine took or refused for good, and settles its waiter.
+   * Counts a message that the engine took or refused for good, and settles its waiter.
    *
    * @returns the error for the caller, or `undefined` for one taken, or dropped by rule
    */
@@ -206,12 +206,12 @@ export class Outbox {
     const error = strict || this.#rules.mandatory ? refusal(reason) : undefined;
     if (error === undefined) waiter?.resolve();
     else waiter?.reject(error);
-    // Last, when all is in order: whoever hears of it may send, abort or close.
+    // Last, when all is in order: a listener may send, abort or close.
     this.#rules.dropped(reason, message);
     return error;
   }
 
-  #account(message: OutgoingMessage): void {
+  #countSent(message: OutgoingMessage): void {
     this.#counters.sent += 1;
     this.#counters.bytesSent += byteLengthOf(message);
   }

@@ -138,7 +138,7 @@ export class Pump {
   finish(messages: number): void {
     if (this.#quota !== Number.POSITIVE_INFINITY) return;
     this.#quota = messages;
-    this.#endWait(); // It looks at the quota, and begins again if that is not used up.
+    this.#endWait(); // It looks at the quota, and starts again if that is not used up.
   }
 
   /** Takes nothing more, and ends; a message that waits for room is given up when its socket closes. */

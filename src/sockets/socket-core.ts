@@ -1,6 +1,6 @@
 /**
  * What stands behind every socket: the engine's socket, the two queues, the
- * events, the accounts, and the life-cycle.
+ * events, the counters, and the life-cycle.
  *
  *            close()                    engine done
  *   open ---------------> closing -----------------------> closed
@@ -27,7 +27,7 @@ import { Counters, type SocketStats } from "./stats.js";
 /** @internal The way to a socket's inner works for its own methods. */
 export const CORE: unique symbol = Symbol("shoal.core");
 
-/** Judges a peer before it may talk; anything but `true` refuses it (27/ZAP). */
+/** Authenticates a peer before it may talk; anything but `true` refuses it (27/ZAP). */
 export type Authenticate = (peer: PeerCredentials) => boolean | Promise<boolean>;
 
 /** How a socket's closing went, in messages that `send` or `trySend` was given. */
@@ -36,7 +36,7 @@ export interface CloseResult {
   readonly flushed: number;
   /** Messages that were refused or thrown away because the socket closed. */
   readonly discarded: number;
-  /** Messages the engine cannot account for: it ran out of linger and does not count what it throws away. */
+  /** Messages whose fate the engine does not know: it ran out of linger and does not count what it throws away. */
   readonly unknown: number;
 }
 
@@ -58,7 +58,7 @@ export class SocketCore implements EngineListener {
   /** For what passes messages on without calls for each (relay.ts). */
   readonly readable: Readiness;
   readonly writable: Readiness;
-  /** Another than the program's where a policy judges peers, too. */
+  /** Another than the program's where a policy authenticates peers, too. */
   engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
   readonly #options: Record<string, unknown>;
   readonly #shape: MessageShape;
@@ -103,7 +103,7 @@ export class SocketCore implements EngineListener {
       this.#options,
       () => this.assertOpen(),
     );
-    // The queues read the options anew at each use, since a program may change them at any time.
+    // The queues read the options again at each use, since a program may change them at any time.
     const options = this.#options;
     this.#deliveredAtTake = type === "Reply" ? -1 : 0; // A REP begins with receiving, a REQ with sending.
     const takesTurns = type === "Request" || type === "Reply";

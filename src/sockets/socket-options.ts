@@ -80,7 +80,7 @@ export interface CommonOptions {
   curveSecretKey?: string | Uint8Array | null;
   /** The server's public key, on a client: Z85, 40 characters, or 32 bytes. */
   curveServerKey?: string | Uint8Array | null;
-  /** Given to whoever authenticates (27/ZAP); a ZAP handler of the program's own is asked only with a domain. */
+  /** Given to the authentication (27/ZAP); a ZAP handler of the program's own is asked only with a domain. */
   zapDomain?: string | null;
   zapEnforceDomain?: boolean;
   gssapiServer?: boolean;
@@ -123,7 +123,7 @@ export interface ReadableOptions {
   receiveHighWaterMark?: number;
   /** The same in bytes on the wire; a message passes, however large, where no other waits. Default 64 MiB. */
   receiveHighWaterMarkBytes?: number;
-  /** Bytes queued from all peers together before who brings more is no longer read; 0: no limit. Default 256 MiB. */
+  /** Bytes queued from all peers together before a peer that brings more is no longer read; 0: no limit. Default 256 MiB. */
   maxReceiveQueueBytes?: number;
   /** ms that `receive` waits before it rejects with `EAGAIN`; 0: for what is there only, -1: without limit. Default -1. */
   receiveTimeout?: number;
@@ -147,7 +147,7 @@ export interface RoutingIdOptions {
 export interface ConstructionOptions {
   /** The context to belong to. Default: the process-wide one. */
   context?: Context;
-  /** Judges each peer before it may talk; anything but `true`, and a throw, refuses it. */
+  /** Authenticates each peer before it may talk; anything but `true`, and a throw, refuses it. */
   authenticate?: Authenticate;
 }
 

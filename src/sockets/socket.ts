@@ -89,7 +89,7 @@ export abstract class Socket {
   /**
    * Listens at an endpoint.
    *
-   * @param endpoint `tcp://HOST:PORT` (`*` for every address or any free port), `ipc://PATH`, `inproc://NAME`
+   * @param endpoint `tcp://HOST:PORT` (`*` forevery address or any free port), `ipc://PATH`, `inproc://NAME`
    * @returns the endpoint as resolved, with wildcards filled in: what peers connect to, and `lastEndpoint`
    * @throws InvalidArgumentError `EINVAL` for an invalid endpoint, or an argument that `bind` does not take
    * @throws TransportError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `ENODEV`, `EPROTONOSUPPORT`
@@ -120,7 +120,7 @@ export abstract class Socket {
 
   /**
    * Stops listening at an endpoint. Settles when it can be bound again. Over tcp and ipc the connections
-   * accepted there may end with it (libzmq ends them); their peers connect again to whoever binds next.
+   * accepted there may end with it (libzmq ends them); their peers connect again to the next socket that binds.
    *
    * @param endpoint as it was given to `bind`, or as `bind` returned it
    * @throws InvalidArgumentError `EINVAL` for an invalid endpoint
@@ -268,7 +268,7 @@ export abstract class Socket {
     await this.close();
   }
 
-  /** The socket's accounts at this moment. */
+  /** The socket's counters at this moment. */
   stats(): SocketStats {
     return this[CORE].stats();
   }

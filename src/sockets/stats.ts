@@ -1,5 +1,5 @@
 /**
- * A socket's accounts. Every message that the program sent is in exactly one place:
+ * A socket's counters. Every message that the program sent is in exactly one place:
  *
  *   sent = delivered + queued + dropped.unroutable + dropped["peer-full"] + …
  *

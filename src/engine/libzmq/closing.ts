@@ -20,7 +20,7 @@ const INPROC_LONG_PATIENCE = 500;
 
 /**
  * The linger of an XSUB whose own has no limit, in ms. What it sends is mostly subscriptions; those for a publisher
- * that has just gone would be kept for the next one, and lingered with for ever.
+ * that has just gone would be kept for the next one, and lingered with forever.
  */
 export const XSUB_LINGER = 500;
 
@@ -49,7 +49,7 @@ export interface Closing {
 export function closeNative(closing: Closing): Promise<EngineCloseResult> {
   const { native, monitor, endpoints, inproc } = closing;
   // SUB and PULL have nothing to deliver. A SUB whose publisher has just gone would keep its subscriptions
-  // for the next one, and linger with them for ever.
+  // for the next one, and linger with them forever.
   const linger = "sendTimeout" in native ? closing.linger : 0;
   native.linger = linger;
   const started = performance.now();

@@ -42,7 +42,7 @@ class LibzmqContext implements EngineContext {
   readonly #shared: Shared;
   #maxSockets = 1_023;
   #sockets = 0;
-  /** Sockets that the program forgot to close do not count for ever. */
+  /** Sockets that the program forgot to close do not count forever. */
   readonly #forgotten = new FinalizationRegistry<undefined>(() => {
     this.#sockets -= 1;
   });

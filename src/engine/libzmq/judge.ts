@@ -1,6 +1,6 @@
 /**
- * Puts a socket's `authenticate` hook before the authentication service (zap.ts),
- * and reports whom it refuses.
+ * Has the authentication service (zap.ts) ask a socket's `authenticate` hook,
+ * and reports the peers that it refuses.
  */
 import { HandshakeError } from "../../core/errors.js";
 import type { EngineListener, PeerCredentials } from "../engine.js";
@@ -11,18 +11,18 @@ import type { EngineListener, PeerCredentials } from "../engine.js";
  *
  * @param options the socket's, for the domain that the program gave it
  */
-export function judgeFor(
+export function authenticatorFor(
   options: WeakRef<Readonly<Record<string, unknown>>>,
   listener: WeakRef<EngineListener>,
 ): (peer: PeerCredentials) => Promise<boolean> {
   return async (peer) => {
     const socket = listener.deref();
-    const judge = socket?.engineAuthenticate;
-    if (socket === undefined || judge === undefined) return false;
+    const authenticate = socket?.engineAuthenticate;
+    if (socket === undefined || authenticate === undefined) return false;
     const domain = options.deref()?.zapDomain;
     let cause: unknown;
     try {
-      if (await judge({ ...peer, domain: typeof domain === "string" ? domain : "" })) return true;
+      if (await authenticate({ ...peer, domain: typeof domain === "string" ? domain : "" })) return true;
     } catch (error) {
       cause = error; // A hook that fails refuses: the safe answer.
     }

@@ -27,8 +27,8 @@
  *     +------------------------------------------+
  */
 import { toShoalError } from "./errors.js";
+import { closeWithOwner, type NativePair, readToEnd } from "./lifetime.js";
 import type { Native, NativeEvent, NativeObserver, NativeSocket } from "./native.js";
-import { closeWithOwner, type Remains, readToEnd } from "./remains.js";
 
 /** Attempts to start one monitor. */
 const MAX_ATTEMPTS = 1_000;
@@ -37,12 +37,12 @@ export class Monitor {
   readonly #native: Native;
   readonly #emit: (event: NativeEvent) => void;
   readonly #ended: () => void;
-  readonly #remains: Remains;
+  readonly #pair: NativePair;
   readonly #disown: () => void;
   #reading = false;
   /** Replaced observers that have not heard their end: their native sockets are there still. */
   #leaving = 0;
-  #held = false;
+  #referenced = false;
   #final = false;
 
   /**
@@ -53,21 +53,26 @@ export class Monitor {
     this.#native = native;
     this.#emit = emit;
     this.#ended = ended;
-    this.#remains = { socket, observer: observe(native, socket) };
-    this.#disown = closeWithOwner(this, this.#remains);
+    this.#pair = { socket, observer: observe(native, socket) };
+    this.#disown = closeWithOwner(this, this.#pair);
   }
 
-  /** Whether the monitor is read at once, keeping the process alive, or in passing. */
-  hold(on: boolean): void {
-    this.#held = on;
-    if (on) this.#read();
+  /** The monitor is read at once, which keeps the process alive. */
+  ref(): void {
+    this.#referenced = true;
+    this.#read();
+  }
+
+  /** The monitor is read in passing. */
+  unref(): void {
+    this.#referenced = false;
   }
 
   /** Drains what waits; lets go of the process if nothing holds it any more. */
   tick(): void {
     if (this.#final) return;
-    if (this.#remains.observer === undefined) this.#observe();
-    if (this.#held) return;
+    if (this.#pair.observer === undefined) this.#observe();
+    if (this.#referenced) return;
     this.#read();
     setImmediate(this.#letGo);
   }
@@ -79,14 +84,14 @@ export class Monitor {
    */
   finish(): boolean {
     this.#final = true;
-    if (this.#remains.observer === undefined) this.#observe();
-    this.hold(true);
-    return this.#remains.observer !== undefined;
+    if (this.#pair.observer === undefined) this.#observe();
+    this.ref();
+    return this.#pair.observer !== undefined;
   }
 
   #letGo = (): void => {
-    const remains = this.#remains;
-    if (this.#held || this.#final || !this.#reading || this.#leaving > 0 || remains.socket.closed) return;
+    const pair = this.#pair;
+    if (this.#referenced || this.#final || !this.#reading || this.#leaving > 0 || pair.socket.closed) return;
     this.#observe();
   };
 
@@ -94,17 +99,17 @@ export class Monitor {
   #observe(): void {
     if (this.#reading) this.#leaving += 1;
     this.#reading = false;
-    this.#remains.observer = undefined;
+    this.#pair.observer = undefined;
     try {
-      this.#remains.observer = observe(this.#native, this.#remains.socket);
-      if (this.#held) this.#read();
+      this.#pair.observer = observe(this.#native, this.#pair.socket);
+      if (this.#referenced) this.#read();
     } catch {
       // Tried again with the next tick.
     }
   }
 
   #read(): void {
-    const { observer } = this.#remains;
+    const { observer } = this.#pair;
     if (this.#reading || observer === undefined) return;
     this.#reading = true;
     void this.#run(observer);
@@ -112,7 +117,7 @@ export class Monitor {
 
   async #run(observer: NativeObserver): Promise<void> {
     await readToEnd(observer, this.#emit);
-    if (observer !== this.#remains.observer) {
+    if (observer !== this.#pair.observer) {
       this.#leaving -= 1;
       return;
     }

@@ -15,13 +15,13 @@ import {
 import { closeNative, XSUB_LINGER } from "./closing.js";
 import { Endpoints } from "./endpoints.js";
 import { toShoalError } from "./errors.js";
-import { judgeFor } from "./judge.js";
+import { authenticatorFor } from "./judge.js";
+import { closeWithOwner, inWorker } from "./lifetime.js";
 import { Monitor } from "./monitor.js";
 import type { Native, NativeContext, NativeEvent, NativeSocket } from "./native.js";
 import { assertSupported, changedValue, isNativeOption, nativeOptions } from "./options.js";
 import { PeerTable } from "./peers.js";
 import { MAX_BATCH, Receiver } from "./receiver.js";
-import { closeWithOwner, inWorker } from "./remains.js";
 import { Sender } from "./sender.js";
 import { startTicking, type Ticking, touchSoon } from "./ticker.js";
 import type { ZapHandler } from "./zap.js";
@@ -121,7 +121,10 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     }
     if (authenticate !== undefined && this.#zapDomain !== undefined) {
       try {
-        shared.zap.register(this.#zapDomain, judgeFor(new WeakRef(this.#options), new WeakRef(listener)));
+        shared.zap.register(
+          this.#zapDomain,
+          authenticatorFor(new WeakRef(this.#options), new WeakRef(listener)),
+        );
       } catch (error) {
         this.#native.close();
         throw error;
@@ -168,7 +171,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   }
 
   async unbind(endpoint: string): Promise<void> {
-    this.#monitor?.hold(true);
+    this.#monitor?.ref();
     try {
       await this.#nativeEndpoints.unbind(endpoint);
     } finally {
@@ -273,7 +276,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     clearInterval(this.#keepAlive);
     this.#receiver.close();
     if (this.#zapDomain !== undefined) this.#shared.zap.unregister(this.#zapDomain);
-    this.#shared.zap.hold(this, false);
+    this.#shared.zap.unref(this);
     return closeNative({
       native: this.#native,
       monitor: this.#monitor,
@@ -395,11 +398,13 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
 
   #updateRef(): void {
     const isReferenced = this.#referenced || this.#nativeEndpoints.bound > 0;
-    this.#monitor?.hold(isReferenced || this.#closed);
+    if (isReferenced || this.#closed) this.#monitor?.ref();
+    else this.#monitor?.unref();
     clearInterval(this.#keepAlive);
     const alive = isReferenced && !this.#closed && this.#monitor === undefined;
     this.#keepAlive = alive ? setInterval(ignore, 2 ** 31 - 1) : undefined;
-    this.#shared.zap.hold(this, isReferenced && !this.#closed);
+    if (isReferenced && !this.#closed) this.#shared.zap.ref(this);
+    else this.#shared.zap.unref(this);
   }
 
   #monitorOnEvent = (event: NativeEvent): void => {

@@ -14,7 +14,7 @@ export interface Ticking {
 
 /** ms between ticks for few sockets; it grows so that ticking costs at most a few percent of a core. */
 const INTERVAL = 100;
-/** A tick of one idle socket costs about 0.1 ms (two native sockets are made anew). */
+/** A tick of one idle socket costs about 0.1 ms (two native sockets are made again). */
 const INTERVAL_PER_SOCKET = 4;
 const MAX_INTERVAL = 2_000;
 /** The longest pause between two touches for a socket that closes, in ms. */

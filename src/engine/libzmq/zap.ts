@@ -1,7 +1,7 @@
 /**
  * The authentication service of one native context (27/ZAP).
  *
- * libzmq asks `inproc://zeromq.zap.01` for every handshake of a socket that has
+ * libzmq asks `inproc://zeromq.zap.01` forevery handshake of a socket that has
  * a ZAP domain. Each socket with an `authenticate` hook has a domain of its own,
  * by which the question finds its way back to that socket's hook.
  *
@@ -11,10 +11,10 @@
 import { encodeZ85 } from "../../core/z85.js";
 import type { PeerCredentials } from "../engine.js";
 import { toShoalError } from "./errors.js";
+import { closeWithOwner } from "./lifetime.js";
 import type { Native, NativeContext, NativeSocket } from "./native.js";
-import { closeWithOwner } from "./remains.js";
 
-type Judge = (peer: PeerCredentials) => Promise<boolean>;
+type Authenticator = (peer: PeerCredentials) => Promise<boolean>;
 
 /** How long a read waits before it looks whether it is still needed, in ms. */
 const SLICE = 500;
@@ -27,9 +27,9 @@ const VERSION = Buffer.from("1.0");
 export class ZapHandler {
   readonly #native: Native;
   readonly #context: NativeContext;
-  readonly #judges = new Map<string, Judge>();
+  readonly #authenticators = new Map<string, Authenticator>();
   /** The context's sockets that keep the process alive: any of them may have a peer that is asked about. */
-  readonly #held = new Set<object>();
+  readonly #referenced = new Set<object>();
   #socket: NativeSocket | undefined;
   #reading = false;
   #disown = (): void => {};
@@ -40,11 +40,11 @@ export class ZapHandler {
   }
 
   /**
-   * Has `judge` asked for every peer of the sockets in `domain`.
+   * Has `authenticate` asked forevery peer of the sockets in `domain`.
    *
    * @throws TransportError `EADDRINUSE` when the program runs a ZAP handler of its own
    */
-  register(domain: string, judge: Judge): void {
+  register(domain: string, authenticate: Authenticator): void {
     if (this.#socket === undefined) {
       const socket = new this.#native.Router({
         context: this.#context,
@@ -61,14 +61,19 @@ export class ZapHandler {
       this.#socket = socket;
       this.#disown = closeWithOwner(this, { socket, observer: undefined });
     }
-    this.#judges.set(domain, judge);
+    this.#authenticators.set(domain, authenticate);
     this.#start();
   }
 
-  /** Whether a socket keeps the process alive: then questions are heard at once, otherwise by {@link poll}. */
-  hold(socket: object, on: boolean): void {
-    if (on) this.#held.add(socket);
-    else this.#held.delete(socket);
+  /** A socket keeps the process alive: requests are read at once. */
+  ref(socket: object): void {
+    this.#referenced.add(socket);
+    this.#start();
+  }
+
+  /** It does not any more: without another, requests are read by {@link poll}. */
+  unref(socket: object): void {
+    this.#referenced.delete(socket);
     this.#start();
   }
 
@@ -79,9 +84,9 @@ export class ZapHandler {
 
   /** Forgets a domain. With the last one the service ends, so that it neither holds the process nor leaves a question unanswered. */
   unregister(domain: string): void {
-    this.#judges.delete(domain);
+    this.#authenticators.delete(domain);
     const socket = this.#socket;
-    if (this.#judges.size > 0 || socket === undefined) return;
+    if (this.#authenticators.size > 0 || socket === undefined) return;
     this.#socket = undefined;
     socket.disconnect(ENDPOINT); // The name is free at once; after `close` alone it would be some time later.
     socket.close();
@@ -89,12 +94,13 @@ export class ZapHandler {
   }
 
   #start(): void {
-    if (this.#held.size > 0 && !this.#reading && this.#socket !== undefined) void this.#run(this.#socket);
+    if (this.#referenced.size > 0 && !this.#reading && this.#socket !== undefined)
+      void this.#run(this.#socket);
   }
 
   async #run(socket: NativeSocket): Promise<void> {
     this.#reading = true;
-    while (!socket.closed && (this.#held.size > 0 || socket.readable)) {
+    while (!socket.closed && (this.#referenced.size > 0 || socket.readable)) {
       let request: Buffer[];
       try {
         request = await socket.receive();
@@ -104,8 +110,8 @@ export class ZapHandler {
       void this.#answer(socket, request);
     }
     this.#reading = false;
-    // The service may have ended and begun anew meanwhile.
-    if (this.#held.size > 0 && this.#socket !== undefined && this.#socket !== socket)
+    // The service may have ended and started again meanwhile.
+    if (this.#referenced.size > 0 && this.#socket !== undefined && this.#socket !== socket)
       void this.#run(this.#socket);
   }
 
@@ -115,7 +121,7 @@ export class ZapHandler {
     let status = "500";
     let text = "Malformed request";
     if (version?.equals(VERSION) === true && request.length >= 8) {
-      const allowed = await this.#judge(request);
+      const allowed = await this.#authenticate(request);
       status = allowed ? "200" : "400";
       text = allowed ? "OK" : "Refused";
     }
@@ -126,13 +132,13 @@ export class ZapHandler {
     }
   }
 
-  async #judge(request: Buffer[]): Promise<boolean> {
+  async #authenticate(request: Buffer[]): Promise<boolean> {
     const domain = String(request[4]);
-    const judge = this.#judges.get(domain);
+    const authenticate = this.#authenticators.get(domain);
     const mechanism = String(request[7]);
-    // libzmq asks for every CURVE server once there is a handler, for one that has no hook and no domain, too: its own
+    // libzmq asks forevery CURVE server once there is a handler, for one that has no hook and no domain, too: its own
     // check is that the client knows its key. A PLAIN server without a hook has nobody to check passwords.
-    if (judge === undefined) return domain === "" && mechanism === "CURVE";
+    if (authenticate === undefined) return domain === "" && mechanism === "CURVE";
     const first = request[8];
     const credentials: PeerCredentials = {
       mechanism,
@@ -142,7 +148,7 @@ export class ZapHandler {
       ...(mechanism === "CURVE" && first?.length === 32 ? { publicKey: encodeZ85(first) } : {}),
     };
     try {
-      return (await judge(credentials)) === true;
+      return (await authenticate(credentials)) === true;
     } catch {
       return false; // A hook that fails refuses: the safe answer.
     }

@@ -24,7 +24,7 @@ import type { PooledBuffer } from "./codec/pooled-buffer.js";
 import { Handshake } from "./handshake.js";
 import type { HeartbeatOptions, SendState } from "./heartbeat.js";
 import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
-import type { Claim, Fault, Mechanism, Metadata, Step, Verdict } from "./mechanism/mechanism.js";
+import type { Credentials, Fault, Mechanism, Metadata, Step, Verdict } from "./mechanism/mechanism.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import { Sealer } from "./sealer.js";
 import type { Reader, Sink } from "./transport/reader.js";
@@ -219,20 +219,20 @@ export class Connection implements Link, Sink, HeartbeatLink {
     return this.#sealer === undefined && this.#pipe?.in.inLarge === true;
   }
 
-  sinkPasses(): boolean {
-    return this.#sealer === undefined && this.#pipe?.in.passes === true;
+  sinkRelays(): boolean {
+    return this.#sealer === undefined && this.#pipe?.in.relayed === true;
   }
 
   sinkFilled(length: number): void {
     const pipe = this.#pipe;
     if (this.#state === State.Closed || pipe === undefined) return;
     this.#heartbeat?.heard();
-    if (this.#state !== State.Open && !this.#hearsOn()) return;
+    if (this.#state !== State.Open && !this.#receivesOn()) return;
     pipe.in.filled(length);
     pipe.arrived();
   }
 
-  sinkOnBytes(bytes: Buffer, length: number, kept: boolean, loan?: PooledBuffer): void {
+  sinkOnBytes(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {
     if (this.#state === State.Closed) return;
     const pipe = this.#pipe;
     if (pipe === undefined) {
@@ -240,19 +240,19 @@ export class Connection implements Link, Sink, HeartbeatLink {
       return;
     }
     this.#heartbeat?.heard();
-    if (this.#state !== State.Open && !this.#hearsOn()) return;
+    if (this.#state !== State.Open && !this.#receivesOn()) return;
     const fault =
       this.#sealer === undefined
         ? kept
-          ? pipe.in.push(bytes, 0, length, loan)
-          : pipe.in.pushBorrowed(bytes, length)
+          ? pipe.in.push(bytes, 0, length, pooled)
+          : pipe.in.pushShared(bytes, length)
         : this.#sealer.open(bytes, pipe.in, length);
     pipe.arrived();
     if (fault !== undefined) this.#broken(fault);
   }
 
   /** Bytes have come after this side hung up. @returns whether they are wanted */
-  #hearsOn(): boolean {
+  #receivesOn(): boolean {
     if (this.#state !== State.HalfClosed) return false;
     this.#timer?.refresh();
     return true;
@@ -269,7 +269,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
     }
   }
 
-  #ask(claim: Claim): void {
+  #ask(claim: Credentials): void {
     const peer: PeerCredentials = { ...claim, address: this.address, domain: this.#options.zapDomain };
     this.#credentials = peer;
     // A peer is not read from while it is authenticated, so what it sends meanwhile waits with it.

@@ -70,7 +70,7 @@ export class Connections implements ConnectionEffects, Policing {
       stream.socket.destroy();
       return;
     }
-    if (routing.isCrowded()) {
+    if (routing.tooManyOrphans()) {
       // What peers sent before they left is kept until it is taken; no more of them until some of it is.
       this.#refuse(stream, endpoint, "too many peers have left messages that were not taken");
       return;

@@ -58,7 +58,7 @@ export class Handshake {
   /** The answer to a Step with `ask`. */
   authenticated(verdict: Verdict): Step[] {
     this.#asking = false;
-    return this.#proceed([this.#note(this.mechanism.judged(verdict))]);
+    return this.#proceed([this.#note(this.mechanism.authenticated(verdict))]);
   }
 
   /** What came behind the handshake. */

@@ -392,7 +392,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   }
 
   /** The routing keeps what it brings, and has no room for more: it is read no further until it is let go. */
-  hold(on: boolean): void {
+  setBackPressure(on: boolean): void {
     const wasPaused = this.paused;
     this.#held = on;
     if (!on) this.#resume();
@@ -454,7 +454,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   /** The kernel, or the peer, has taken messages: there may be room again. */
   relieved(): void {
-    if (this.out.messages === 0 && this.out.length === 0) this.encoder.rest();
+    if (this.out.messages === 0 && this.out.length === 0) this.encoder.releaseSlab();
     if (!this.mute || this.ended || !this.#isHalfEmpty) return;
     this.mute = false;
     this.#effects.pipeOnRoom(this);

@@ -104,7 +104,7 @@ export class RawConnection implements Link, Sink {
     return false;
   }
 
-  sinkPasses(): boolean {
+  sinkRelays(): boolean {
     return false;
   }
 
@@ -119,7 +119,7 @@ export class RawConnection implements Link, Sink {
     const header = Buffer.allocUnsafe(LONG_HEADER);
     const size = writeHeader(header, 0, 0, length);
     this.#pipe.in.push(header, 0, size);
-    this.#pipe.in.pushBorrowed(bytes, length);
+    this.#pipe.in.pushShared(bytes, length);
     this.#pipe.arrived();
   }
 

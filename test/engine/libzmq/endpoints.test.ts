@@ -31,7 +31,7 @@ test("bind tells what became of wildcards, and either name unbinds", async () =>
   }
 });
 
-test("unbind waits until the listener is gone, but not for ever", async () => {
+test("unbind waits until the listener is gone, but not forever", async () => {
   const { made, releases } = endpoints();
   made.bindSync(GIVEN);
   const freed = watch(made.unbind(GIVEN));

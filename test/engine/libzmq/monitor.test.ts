@@ -26,7 +26,7 @@ function monitored(world = new FakeMonitored()) {
 describe("a held monitor", () => {
   test("is read at once", async () => {
     const { monitor, heard, happen } = monitored();
-    monitor.hold(true);
+    monitor.ref();
     happen();
     happen();
     await turn();
@@ -35,7 +35,7 @@ describe("a held monitor", () => {
 
   test("is not replaced by ticks", async () => {
     const { world, monitor } = monitored();
-    monitor.hold(true);
+    monitor.ref();
     monitor.tick();
     await turn();
     expect(world.observers).toHaveLength(1);
@@ -61,8 +61,8 @@ describe("a loose monitor", () => {
 
   test("lets go of the read that waits, on the tick after it was held", async () => {
     const { world, monitor } = monitored();
-    monitor.hold(true);
-    monitor.hold(false);
+    monitor.ref();
+    monitor.unref();
     expect(world.current.read).toBe(true);
     monitor.tick();
     await turn();
@@ -73,7 +73,7 @@ describe("a loose monitor", () => {
   test("that is held again before it let go stays as it is", async () => {
     const { world, monitor } = monitored();
     monitor.tick();
-    monitor.hold(true);
+    monitor.ref();
     await turn();
     expect(world.observers).toHaveLength(1);
     expect(world.current.read).toBe(true);
@@ -90,7 +90,7 @@ test("a monitor that can have no observer for a while hears again when it can, a
   expect(ended).not.toHaveBeenCalled();
   monitor.tick();
   happen();
-  monitor.hold(true);
+  monitor.ref();
   await turn();
   expect(heard).toEqual(["0"]);
   expect(monitor.finish()).toBe(true);
@@ -131,13 +131,13 @@ test("the end of a replaced observer is not the end of the socket", async () => 
 
 test("an observer that is closed under the reader ends the monitor without an unhandled rejection", async () => {
   const { world, monitor, ended } = monitored();
-  monitor.hold(true);
+  monitor.ref();
   world.current.close();
   await turn();
   expect(ended).toHaveBeenCalledTimes(1);
 });
 
-test("an observer is made at another place when its own is still in use, and not for ever", () => {
+test("an observer is made at another place when its own is still in use, and not forever", () => {
   const patient = new FakeMonitored();
   patient.failures.push(nativeError("EADDRINUSE"), nativeError("EADDRINUSE"));
   new Monitor(patient.native, patient.socket, () => undefined, vi.fn());
@@ -191,7 +191,8 @@ test("no schedule leaves an observer unread, loses an event, or tells of the end
       for (const one of steps) {
         if (one === "hold" || one === "loosen") {
           held = one === "hold";
-          monitor.hold(held);
+          if (held) monitor.ref();
+          else monitor.unref();
         } else if (one === "tick") monitor.tick();
         else if (one === "event") {
           events += 1;
@@ -206,7 +207,7 @@ test("no schedule leaves an observer unread, loses an event, or tells of the end
       await turn();
       expect(heard).toHaveLength(events);
       expect(ended).not.toHaveBeenCalled();
-      if (loosenLast) monitor.hold(false);
+      if (loosenLast) monitor.unref();
       monitor.tick();
       monitor.finish();
       events += 1;

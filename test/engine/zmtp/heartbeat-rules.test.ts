@@ -222,7 +222,7 @@ describe("the rules of a heartbeat", () => {
     );
   });
 
-  it("do not run while this side does not read, and begin anew when it does", () => {
+  it("do not run while this side does not read, and start again when it does", () => {
     const world = new World(2_000);
     world.run(1_500);
     world.pause(true);
@@ -286,7 +286,7 @@ describe("whether a peer's system acknowledges", () => {
     ],
     ["the timer runs on", state({ unanswered: 1 }), state({ unanswered: 1, due: 900 }), 100, "no"],
     [
-      "its cable is out at this end: each try begins anew",
+      "its cable is out at this end: each try starts again",
       state({ unanswered: 1, due: 40 }),
       state({ unanswered: 1, due: 500 }),
       100,

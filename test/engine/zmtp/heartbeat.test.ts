@@ -103,7 +103,7 @@ test("the peer's own time to live ends it, too; a PING without one does not", as
   expect(silences()).toBe(1);
 });
 
-test("the time to live holds without PINGs of our own, and from each traffic on anew", async () => {
+test("the time to live holds without PINGs of our own, and from each traffic on again", async () => {
   const { heartbeat, pings, silences } = make({ interval: 0 });
   heartbeat.ping(ping(10));
   for (let i = 0; i < 5; i++) {
@@ -174,7 +174,7 @@ test("the time to live stands still while this side does not read", async () => 
   expect(silences()).toBe(1);
 });
 
-test("what came in the very turn of the time to live's end counts, and starts it anew", async () => {
+test("what came in the very turn of the time to live's end counts, and starts it again", async () => {
   const { heartbeat, silences } = make({ interval: 0 });
   heartbeat.ping(ping(10));
   vi.advanceTimersByTime(1_000);

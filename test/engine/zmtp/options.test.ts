@@ -29,7 +29,7 @@ describe("connecting", () => {
     expect([retries, push.stats().peers, again.stats().peers]).toEqual([0, 0, 0]);
   });
 
-  it("the interval grows with failures to its maximum, and starts anew after a handshake", async () => {
+  it("the interval grows with failures to its maximum, and starts again after a handshake", async () => {
     const push = world.push({ reconnectInterval: 2, reconnectMaxInterval: 8 });
     const intervals: number[] = [];
     push.events.on("connect:retry", ({ interval }) => intervals.push(interval));
@@ -305,7 +305,7 @@ describe("peers that leave", () => {
     await nextEvent(good, "peer:join");
   });
 
-  it("a peer that reads nothing does not keep a lingering socket for ever: its stall time-out ends it", async () => {
+  it("a peer that reads nothing does not keep a lingering socket forever: its stall time-out ends it", async () => {
     const options = { heartbeatInterval: 100, heartbeatTimeout: 200, heartbeatStallTimeout: 500 };
     const push = world.push({ ...options, sendHighWaterMark: 4 });
     const endpoint = await world.bind(push);

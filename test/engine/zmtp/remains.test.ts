@@ -6,7 +6,7 @@ import { commandFrame, messageFrame } from "../../../src/engine/frame.js";
 import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
 import { encodeGreeting } from "../../../src/engine/zmtp/codec/greeting.js";
 import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
-import { MAX_REMAINS } from "../../../src/engine/zmtp/routing/routing.js";
+import { MAX_ORPHANED_PIPES } from "../../../src/engine/zmtp/routing/routing.js";
 import { Context, Pull, Push } from "../../../src/index.js";
 
 const READY = commandFrame(encodeCommand("READY", encodeMetadata([["Socket-Type", Buffer.from("PUSH")]])));
@@ -35,10 +35,10 @@ it("peers that leave unread messages keep newcomers out, until the program takes
   pull.events.on("accept:error", ({ error }) => {
     refused += error.code === "EMFILE" ? 1 : 0;
   });
-  for (let round = 0; round * 64 < MAX_REMAINS; round++) {
+  for (let round = 0; round * 64 < MAX_ORPHANED_PIPES; round++) {
     await Promise.all(Array.from({ length: 64 }, () => visit(port)));
   }
-  while (pull.stats().receiveQueued < MAX_REMAINS || (pull.stats().peers ?? 0) > 0) {
+  while (pull.stats().receiveQueued < MAX_ORPHANED_PIPES || (pull.stats().peers ?? 0) > 0) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   const push = new Push({ context, reconnectInterval: 10, reconnectMaxInterval: 20 });
@@ -46,7 +46,7 @@ it("peers that leave unread messages keep newcomers out, until the program takes
   push.connect(pull.lastEndpoint as string);
   await retried;
   expect(refused).toBeGreaterThan(0);
-  expect(pull.stats().receiveQueued).toBe(MAX_REMAINS);
+  expect(pull.stats().receiveQueued).toBe(MAX_ORPHANED_PIPES);
   await pull.receive();
   await push.ready({ timeout: 8_000 });
   await Promise.all([push.close({ linger: 0 }), pull.close({ linger: 0 })]);

@@ -18,7 +18,7 @@ import { FULL, retireSlab, SLAB_SIZE, type Slab, takeSlab } from "./slab.js";
 /** Bodies from this size on go by reference (bench/scenarios/throughput). */
 export const BY_REFERENCE = 16_384;
 
-/** A stretch of bytes of an encoded message. */
+/** A range of bytes of an encoded message. */
 export interface Part {
   readonly memory: RefCounted | undefined;
   readonly bytes: Uint8Array;
@@ -139,8 +139,8 @@ export class Encoder {
     this.#close();
   }
 
-  /** Everything encoded has left: the slab goes to whoever needs one next, so that an idle pipe has none. */
-  rest(): void {
+  /** Everything encoded has left: the slab goes back to the pool, so that an idle pipe has none. */
+  releaseSlab(): void {
     if (this.slab.refs > 0) return;
     retireSlab(this.slab);
     this.slab = FULL;

@@ -33,13 +33,13 @@ export class FrameReader {
         const flags = bytes[position] as number;
         const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
         if (bytes.length - position < header) {
-          this.#open = Buffer.from(bytes.subarray(position)); // A copy: the segment may be written anew before its next part comes.
+          this.#open = Buffer.from(bytes.subarray(position)); // A copy: the segment may be written again before its next part comes.
           break;
         }
         const size = sizeOf(bytes.subarray(position, position + header));
         const body = position + header;
         if (body + size > bytes.length) {
-          this.#open = Buffer.from(bytes.subarray(position)); // A copy: the segment may be written anew before its next part comes.
+          this.#open = Buffer.from(bytes.subarray(position)); // A copy: the segment may be written again before its next part comes.
           break;
         }
         frames.push({ flags: flags & ~LONG, body: bytes.subarray(body, body + size) });

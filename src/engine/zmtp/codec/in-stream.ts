@@ -36,7 +36,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
   /** Whole messages that wait. */
   messages = 0;
   /** Whether messages were last taken as they came, to be passed on. */
-  passes = false;
+  relayed = false;
   #maxMessageSize = 0;
   readonly #onCommand: OnCommand;
   readonly #runs = new RingBuffer<Run>(4);
@@ -83,19 +83,19 @@ export class InStream implements SplitFrameHost<StreamFault> {
   /**
    * Takes what came from the peer; keeps a reference to it.
    *
-   * @param loan of the chunk's memory, if that is used again
+   * @param pooled of the chunk's memory, if that is used again
    * @returns what is wrong with it
    */
-  push(chunk: Uint8Array, from = 0, to = chunk.length, loan?: PooledBuffer): StreamFault | undefined {
-    return this.#push(chunk, from, to, false, loan);
+  push(chunk: Uint8Array, from = 0, to = chunk.length, pooled?: PooledBuffer): StreamFault | undefined {
+    return this.#push(chunk, from, to, false, pooled);
   }
 
   /** The same for the first `length` of memory that is another's when the call is over: what is kept is copied. */
-  pushBorrowed(bytes: Uint8Array, length: number): StreamFault | undefined {
+  pushShared(bytes: Uint8Array, length: number): StreamFault | undefined {
     return this.#push(bytes, 0, length, true, undefined);
   }
 
-  /** The memory that the next bytes belong in, where that is a large frame's: whoever fills it says so. */
+  /** The memory that the next bytes belong in, where that is a large frame's; `filled` reports what came. */
   memory(): Uint8Array | undefined {
     return this.#split.memory();
   }
@@ -114,13 +114,13 @@ export class InStream implements SplitFrameHost<StreamFault> {
     return this.#check(flags, size);
   }
 
-  splitOnWhole(bytes: Buffer, at: number, loan: PooledBuffer | undefined): void {
+  splitOnWhole(bytes: Buffer, at: number, pooled: PooledBuffer | undefined): void {
     const flags = bytes[at] as number;
     const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
-    this.#account(flags, bytes.length - at - header);
+    this.#tally(flags, bytes.length - at - header);
     if ((flags & COMMAND) === 0) {
       this.#kept += bytes.length - at;
-      this.#keep(new Run(bytes, 0, bytes.length, loan, true));
+      this.#keep(new Run(bytes, 0, bytes.length, pooled, true));
     } else this.#onCommand(slice(bytes.buffer, bytes.byteOffset + header, bytes.length - header));
   }
 
@@ -128,8 +128,8 @@ export class InStream implements SplitFrameHost<StreamFault> {
     chunk: Uint8Array,
     from: number,
     to: number,
-    borrowed: boolean,
-    loan: PooledBuffer | undefined,
+    isShared: boolean,
+    pooled: PooledBuffer | undefined,
   ): StreamFault | undefined {
     let position = from;
     const split = this.#split;
@@ -166,10 +166,10 @@ export class InStream implements SplitFrameHost<StreamFault> {
       fault = this.#check(flags, size);
       if (fault !== undefined) break;
       if (body + size > to) {
-        // A large body behind its envelope: together, so that the message is one stretch and can pass undecoded.
+        // A large body behind its envelope: together, so that the message is one range of bytes and can be relayed undecoded.
         const large = (flags & COMMAND) === 0 && size >= DIRECT && body + size - begin <= MAX_EAGER;
         if (large && begin >= 0 && begin < position) {
-          this.#keepStretch(chunk, start, begin, to - from, borrowed, loan);
+          this.#keepRange(chunk, start, begin, to - from, isShared, pooled);
           this.#kept += position - begin;
           split.beginBehind(chunk, begin, position, to, body + size - begin);
           return undefined;
@@ -178,20 +178,20 @@ export class InStream implements SplitFrameHost<StreamFault> {
       }
       if ((flags & COMMAND) !== 0) {
         // Commands are dealt with and not kept, however many there are; what came before them is kept first, since
-        // whoever hears of one may take messages.
-        this.#keepStretch(chunk, start, position, to - from, borrowed, loan);
+        // a listener of one may take messages.
+        this.#keepRange(chunk, start, position, to - from, isShared, pooled);
         position = body + size;
         start = position;
         begin = this.#frames === 0 ? position : -1;
-        loan?.pin(); // Who hears of it may keep it.
+        pooled?.pin(); // A listener may keep it.
         this.#onCommand(slice(chunk.buffer, chunk.byteOffset + body, size));
         continue;
       }
-      this.#account(flags, size);
+      this.#tally(flags, size);
       position = body + size;
       if ((flags & MORE) === 0) begin = position;
     }
-    this.#keepStretch(chunk, start, position, to - from, borrowed, loan);
+    this.#keepRange(chunk, start, position, to - from, isShared, pooled);
     if (fault !== undefined) return fault;
     if (position < to) return split.begin(chunk, position, to);
     return undefined;
@@ -202,8 +202,8 @@ export class InStream implements SplitFrameHost<StreamFault> {
     let run = this.#head as Run;
     const { bytes } = run;
     const { position } = run;
-    this.passes = false;
-    if (run.loan !== undefined) run.pin();
+    this.relayed = false;
+    if (run.pooled !== undefined) run.pin();
     if (bytes[position] === 0) {
       const size = bytes[position + 1] as number;
       const frame = slice(run.memory, run.base + position + SHORT_HEADER, size);
@@ -216,7 +216,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
     const frames = first === undefined ? [] : [first];
     for (;;) {
       run = this.#head as Run;
-      if (run.loan !== undefined) run.pin();
+      if (run.pooled !== undefined) run.pin();
       const flags = run.bytes[run.position] as number;
       const long = (flags & LONG) !== 0;
       const size = long ? readLongSize(run.bytes, run.position + 1) : (run.bytes[run.position + 1] as number);
@@ -259,16 +259,16 @@ export class InStream implements SplitFrameHost<StreamFault> {
       counted = frames;
     }
     if (messages === 0) return encodeMessage(this.take(), first); // Its frames came in several chunks.
-    this.passes = true;
+    this.relayed = true;
     run.position = border;
-    const { loan, own } = run;
+    const { pooled, own } = run;
     // Taken over from the run that ends, or one more.
     if (border === end) this.#head = this.#runs.shift();
-    else if (loan !== undefined) loan.refs += 1;
+    else if (pooled !== undefined) pooled.refs += 1;
     this.messages -= messages;
     this.#kept -= border - start;
     const tally = { bodyBytes, mostFrames };
-    return new FrameBatch(bytes, start, border, messages, tally, first, loan, own);
+    return new FrameBatch(bytes, start, border, messages, tally, first, pooled, own);
   }
 
   /** The connection is gone: what is incomplete is dropped. */
@@ -318,30 +318,30 @@ export class InStream implements SplitFrameHost<StreamFault> {
   }
 
   /** Keeps frames of a chunk: as a view, or as a copy where that would hold on to more than twice their size. */
-  #keepStretch(
+  #keepRange(
     chunk: Uint8Array,
     start: number,
     end: number,
     size: number,
-    borrowed: boolean,
-    loan: PooledBuffer | undefined,
+    isShared: boolean,
+    pooled: PooledBuffer | undefined,
   ): void {
     if (end === start) return;
     this.#kept += end - start;
-    if (borrowed || (end - start) * 2 < size) this.#keepCopy(chunk, start, end);
+    if (isShared || (end - start) * 2 < size) this.#keepCopy(chunk, start, end);
     else {
-      if (loan !== undefined) loan.refs += 1;
-      this.#keep(new Run(chunk, start, end, loan, loan !== undefined));
+      if (pooled !== undefined) pooled.refs += 1;
+      this.#keep(new Run(chunk, start, end, pooled, pooled !== undefined));
     }
   }
 
   /** Little goes into a pool of 8 KiB (Buffer.poolSize): memory of its own for each would cost more than the rest. */
   #keepCopy(chunk: Uint8Array, start: number, end: number): void {
     const size = end - start;
-    const loan = size < DIRECT ? undefined : acquire(size);
-    const copy = loan?.bytes ?? (size < Buffer.poolSize >>> 1 ? Buffer.allocUnsafe(size) : allocate(size));
+    const pooled = size < DIRECT ? undefined : acquire(size);
+    const copy = pooled?.bytes ?? (size < Buffer.poolSize >>> 1 ? Buffer.allocUnsafe(size) : allocate(size));
     copy.set(chunk.subarray(start, end));
-    this.#keep(new Run(copy, 0, size, loan, true));
+    this.#keep(new Run(copy, 0, size, pooled, true));
   }
 
   #keep(run: Run): void {
@@ -360,7 +360,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
     return undefined;
   }
 
-  #account(flags: number, size: number): void {
+  #tally(flags: number, size: number): void {
     if ((flags & COMMAND) !== 0) return;
     if ((flags & MORE) !== 0) {
       this.#frames += 1;
@@ -385,7 +385,7 @@ export class Run {
   position: number;
   readonly end: number;
   /** Of the memory, if that is used again; counted for this run. */
-  loan: PooledBuffer | undefined;
+  pooled: PooledBuffer | undefined;
   /** Nobody else refers to these bytes: they may be moved. */
   readonly own: boolean;
 
@@ -393,7 +393,7 @@ export class Run {
     bytes: Uint8Array,
     position: number,
     end: number,
-    loan: PooledBuffer | undefined,
+    pooled: PooledBuffer | undefined,
     own: boolean,
   ) {
     this.memory = bytes.buffer;
@@ -401,18 +401,18 @@ export class Run {
     this.base = bytes.byteOffset;
     this.position = position;
     this.end = end;
-    this.loan = loan;
+    this.pooled = pooled;
     this.own = own;
   }
 
   /** The program gets views of it. */
   pin(): void {
-    this.loan?.pin();
-    this.loan = undefined;
+    this.pooled?.pin();
+    this.pooled = undefined;
   }
 
   /** Those before `end`, from where this one has been taken to. */
   before(end: number): Run {
-    return new Run(this.bytes, this.position, end, this.loan, this.own);
+    return new Run(this.bytes, this.position, end, this.pooled, this.own);
   }
 }

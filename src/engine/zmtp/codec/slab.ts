@@ -4,7 +4,7 @@
  *
  * A slab is written front to back and never rewritten while anything refers to
  * it: `refs` counts the segments (out-queue.ts) that do. When the last one has
- * left, the slab begins anew, or goes back to the pool.
+ * left, the slab starts again, or goes back to the pool.
  */
 
 import { allocate } from "../../../core/memory.js";

@@ -23,7 +23,7 @@ export interface SplitFrameHost<F extends string> {
   /** Its header is whole. @returns what is wrong with it */
   splitOnHeader(flags: number, size: number): F | undefined;
   /** It is whole. @param at where it begins in `bytes`, behind other frames of its message */
-  splitOnWhole(bytes: Buffer, at: number, loan: PooledBuffer | undefined): void;
+  splitOnWhole(bytes: Buffer, at: number, pooled: PooledBuffer | undefined): void;
 }
 
 export class SplitFrame<F extends string> {
@@ -32,7 +32,7 @@ export class SplitFrame<F extends string> {
   #header: Buffer | undefined = undefined;
   #body: Buffer | undefined = undefined;
   /** Of the body's memory, where it is used again. */
-  #loan: PooledBuffer | undefined = undefined;
+  #pooled: PooledBuffer | undefined = undefined;
   /** Where it begins in its memory. */
   #at = 0;
   #have = 0;
@@ -57,7 +57,7 @@ export class SplitFrame<F extends string> {
     return this.#body !== undefined && this.#need >= LARGE;
   }
 
-  /** The memory that the next bytes belong in, where it is large: whoever fills it says so. */
+  /** The memory that the next bytes belong in, where it is large; `filled` reports what came. */
   memory(): Uint8Array | undefined {
     if (this.#body === undefined || this.#need - this.#have < DIRECT) return undefined;
     const room = this.#bodyOf(Math.min(this.#need, this.#have + DIRECT));
@@ -85,9 +85,9 @@ export class SplitFrame<F extends string> {
 
   /** The same with the frames of its message from `first` on; `need` bytes together. Its header has been checked. */
   beginBehind(chunk: Uint8Array, first: number, position: number, to: number, need: number): void {
-    const loan = acquire(need);
-    this.#loan = loan;
-    this.#body = loan.bytes.subarray(0, need);
+    const pooled = acquire(need);
+    this.#pooled = pooled;
+    this.#body = pooled.bytes.subarray(0, need);
     this.#body.set(chunk.subarray(first, to));
     this.#at = position - first;
     this.#have = to - first;
@@ -115,7 +115,7 @@ export class SplitFrame<F extends string> {
   drop(): void {
     this.#header = undefined;
     this.#body = undefined;
-    this.#loan = undefined;
+    this.#pooled = undefined;
     this.#at = 0;
     this.#have = 0;
     this.#need = 0;
@@ -136,9 +136,9 @@ export class SplitFrame<F extends string> {
     this.#need = total;
     // Memory of its own, since it may wait long: a pool's would be held whole by its smallest part.
     const eager = Math.min(total, MAX_EAGER);
-    const loan = eager < DIRECT ? undefined : acquire(eager);
-    this.#loan = loan;
-    this.#body = loan === undefined ? allocate(eager) : loan.bytes.subarray(0, eager);
+    const pooled = eager < DIRECT ? undefined : acquire(eager);
+    this.#pooled = pooled;
+    this.#body = pooled === undefined ? allocate(eager) : pooled.bytes.subarray(0, eager);
     this.#body.set(header.subarray(0, headerSize));
     if (size === 0) this.#whole();
     return undefined;
@@ -151,16 +151,16 @@ export class SplitFrame<F extends string> {
     const larger = allocate(Math.min(this.#need, Math.max(size, body.length * 2)));
     larger.set(body.subarray(0, this.#have));
     this.#body = larger;
-    this.#loan?.release();
-    this.#loan = undefined;
+    this.#pooled?.release();
+    this.#pooled = undefined;
     return larger;
   }
 
   #whole(): void {
     const bytes = this.#body as Buffer;
-    const loan = this.#loan;
+    const pooled = this.#pooled;
     const at = this.#at;
     this.drop();
-    this.#host.splitOnWhole(bytes, at, loan);
+    this.#host.splitOnWhole(bytes, at, pooled);
   }
 }

@@ -92,7 +92,7 @@ export class CurveCipher implements FrameCipher {
     }
     const high = body.readUInt32BE(COUNTER);
     const low = body.readUInt32BE(COUNTER + 4);
-    // Gaps pass; whoever repeats a counter repeats a message.
+    // Gaps pass; a repeated counter is a repeated message.
     if (high < this.#receivedHigh || (high === this.#receivedHigh && low <= this.#receivedLow)) {
       return protocolFault("ERR_ZMTP_INVALID_SEQUENCE", "CURVE: MESSAGE's counter did not grow");
     }

@@ -41,7 +41,7 @@ type State =
   | { readonly at: "start" }
   /** `key`: what C' and S agree on, for HELLO and WELCOME. */
   | { readonly at: "hello-sent"; readonly transient: KeyPair; readonly key: Uint8Array }
-  /** `key`: what C' and S' agree on, for everything after. */
+  /** `key`: what C' and S' agree on, foreverything after. */
   | { readonly at: "initiate-sent"; readonly key: Uint8Array }
   | { readonly at: "over" };
 
@@ -94,7 +94,7 @@ export class CurveClient implements Mechanism {
     return this.#end(unexpected("CURVE", state.at === "hello-sent" ? "WELCOME" : "READY"));
   }
 
-  judged(): Step {
+  authenticated(): Step {
     return this.#end(unexpected("CURVE", "no judgement"));
   }
 

@@ -34,7 +34,7 @@ export function crypto(): typeof import("node:crypto") {
  * A new pair, from the operating system's random source: any 32 bytes are a secret key.
  *
  * Not by `generateKeyPairSync`: on Node.js 20 its job locks the key once more when it is collected, and if that comes
- * while the key is exported, which allocates under the same lock, the process stands still for ever.
+ * while the key is exported, which allocates under the same lock, the process stands still forever.
  */
 export function newKeyPair(): KeyPair {
   return pairOf(crypto().randomBytes(KEY_LENGTH));

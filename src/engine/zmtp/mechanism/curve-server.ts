@@ -112,7 +112,7 @@ export class CurveServer implements Mechanism {
     return this.#end(unexpected("CURVE", state.at === "start" ? "HELLO" : "INITIATE"));
   }
 
-  judged(verdict: Verdict): Step {
+  authenticated(verdict: Verdict): Step {
     if (this.#state.at !== "asking") return this.#end(unexpected("CURVE", "no judgement"));
     if (verdict !== true) return this.#end(refused("CURVE", verdict));
     return this.#ready(this.#state.accepted);

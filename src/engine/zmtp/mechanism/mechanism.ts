@@ -5,7 +5,7 @@
  *
  *   greeting of the peer -> start() -> Step
  *   command of the peer  -> receive(body) -> Step
- *   answer of the hook   -> judged(verdict) -> Step       after a Step with `ask`
+ *   answer of the hook   -> authenticated(verdict) -> Step  after a Step with `ask`
  *
  * Each Step is carried out in the order send, ask or done or failed. Nothing is
  * received while an `ask` is unanswered.
@@ -15,8 +15,8 @@ import type { ErrorCode } from "../../../core/errors.js";
 /** The peer's properties, by lower-case name (37/ZMTP, Connection Metadata). */
 export type Metadata = ReadonlyMap<string, Buffer>;
 
-/** What the peer presents for the socket's hook to judge. */
-export interface Claim {
+/** What the peer presents to the socket's hook. */
+export interface Credentials {
   readonly mechanism: "NULL" | "PLAIN" | "CURVE";
   readonly username?: string;
   readonly password?: string;
@@ -38,7 +38,7 @@ export type Refusal =
 
 /** Why a handshake failed. */
 export interface Fault {
-  /** `refused`: this side's judgement; `auth`: the peer refused us (`status` from its ERROR); `protocol`: it broke the rules. */
+  /** `refused`: by this side; `auth`: the peer refused us (`status` from its ERROR); `protocol`: it broke the rules. */
   readonly kind: "refused" | "auth" | "protocol" | "other";
   readonly code: ErrorCode;
   readonly message: string;
@@ -52,8 +52,8 @@ export interface Fault {
 export interface Step {
   /** Bodies of command frames, without their frame header. */
   readonly send?: readonly Uint8Array[];
-  /** Ask the hook; then call `judged`. */
-  readonly ask?: Claim;
+  /** Ask the hook; then call `authenticated`. */
+  readonly ask?: Credentials;
   /** The handshake is complete. */
   readonly done?: Metadata;
   /** It failed: once `send` went out, the connection closes. */
@@ -87,7 +87,7 @@ export interface Mechanism {
   readonly asServer: boolean;
   start(): Step;
   receive(body: Buffer): Step;
-  judged(verdict: Verdict): Step;
+  authenticated(verdict: Verdict): Step;
   /** After `done`; `undefined` where frames travel as they are. */
   readonly cipher: FrameCipher | undefined;
 }

@@ -34,7 +34,7 @@ export class NullMechanism implements Mechanism {
     return { ask: { mechanism: "NULL" } };
   }
 
-  judged(verdict: Verdict): Step {
+  authenticated(verdict: Verdict): Step {
     if (this.#state !== "asking") return this.#fail(unexpected("NULL", "no judgement"));
     if (verdict !== true) return this.#fail(refused("NULL", verdict));
     return this.#ready();

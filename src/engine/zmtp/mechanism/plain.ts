@@ -67,7 +67,7 @@ export class PlainClient implements Mechanism {
     return this.#end(unexpected("PLAIN", this.#state === "hello-sent" ? "WELCOME" : "READY"));
   }
 
-  judged(): Step {
+  authenticated(): Step {
     return this.#end(unexpected("PLAIN", "no judgement"));
   }
 
@@ -108,7 +108,7 @@ export class PlainServer implements Mechanism {
     return this.#end(unexpected("PLAIN", this.#state === "hello" ? "HELLO" : "INITIATE"));
   }
 
-  judged(verdict: Verdict): Step {
+  authenticated(verdict: Verdict): Step {
     if (this.#state !== "asking") return this.#end(unexpected("PLAIN", "no judgement"));
     if (verdict !== true) return this.#end(refused("PLAIN", verdict));
     this.#state = "initiate";
@@ -118,7 +118,7 @@ export class PlainServer implements Mechanism {
   #hello(data: Buffer): Step {
     const userEnd = 1 + (data[0] ?? 0);
     const passwordLength = data[userEnd];
-    // Exactly: bytes behind the password would be credentials that nobody judged.
+    // Exactly: bytes behind the password would be credentials that nobody checked.
     if (passwordLength === undefined || userEnd + 1 + passwordLength !== data.length) {
       return this.#end(
         failed("ERR_ZMTP_MALFORMED_COMMAND_HELLO", "PLAIN: user name and password do not fill HELLO"),

@@ -35,7 +35,7 @@ export class FairQueue {
     else this.#at += 1;
   }
 
-  /** The next message, whoever it is from. */
+  /** The next message of any peer. */
   take(): Buffer[] | undefined {
     const pipe = this.next();
     if (pipe === undefined) return undefined;

@@ -1,5 +1,5 @@
 /**
- * A stretch of messages that are encoded already, to several pipes at once: large ones
+ * Several messages that are encoded already, to several pipes at once: large ones
  * by reference, small ones through one encoder, so that neighbours become one write.
  */
 import { skipMessages } from "../../frame-scan.js";
@@ -8,7 +8,7 @@ import type { RefCounted } from "../codec/pooled-buffer.js";
 import { BY_REFERENCE, type Pipe } from "../pipe.js";
 import type { RoutingHost } from "./routing.js";
 
-export interface Stretch {
+export interface EncodedRange {
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
@@ -18,9 +18,14 @@ export interface Stretch {
   readonly memory: RefCounted | undefined;
 }
 
-/** To each pipe as many of them, from the first on, as fit; the others are dropped for that pipe, and told. */
-export function fanOut(stretch: Stretch, pipes: readonly Pipe[], encoder: Encoder, host: RoutingHost): void {
-  const { bytes, start, end, count, memory } = stretch;
+/** To each pipe as many of them, from the first on, as fit; the others are dropped for that pipe, and reported. */
+export function fanOut(
+  range: EncodedRange,
+  pipes: readonly Pipe[],
+  encoder: Encoder,
+  host: RoutingHost,
+): void {
+  const { bytes, start, end, count, memory } = range;
   const shared = pipes.length > 1 && end - start < BY_REFERENCE;
   if (shared) encoder.encodeRange(bytes, start, end, undefined, memory);
   let missed: [Pipe, number][] | undefined;
@@ -43,7 +48,7 @@ export function fanOut(stretch: Stretch, pipes: readonly Pipe[], encoder: Encode
       left -= fitting;
     }
   }
-  // Last: whoever hears of it may publish, and the encoder is one for all messages.
+  // Last: a listener of the drop may publish, and the encoder is one for all messages.
   if (missed !== undefined) for (const [pipe, left] of missed) host.routingOnDrop("peer-full", pipe, left);
 }
 

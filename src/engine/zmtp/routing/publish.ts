@@ -149,7 +149,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
       else if (full === undefined) full = [pipe];
       else full.push(pipe);
     }
-    // Last: whoever hears of it may publish, and the encoder and the list are one for all messages.
+    // Last: a listener of the drop may publish, and the encoder and the list are one for all messages.
     if (full !== undefined) for (const pipe of full) this.host.routingOnDrop("peer-full", pipe);
     return OfferResult.Accepted;
   }
@@ -211,7 +211,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
       this.#notices.length <= this.#limit / 2 &&
       this.#noticeBytes <= this.#limitBytes / 2
     ) {
-      for (const pipe of this.#held) pipe.hold(false);
+      for (const pipe of this.#held) pipe.setBackPressure(false);
       this.#held.clear();
     }
     return notice.frames;
@@ -371,7 +371,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
     const full = this.#notices.length >= this.#limit || this.#noticeBytes >= this.#limitBytes;
     if (full && pipe?.link !== undefined) {
       this.#held.add(pipe);
-      pipe.hold(true);
+      pipe.setBackPressure(true);
     }
     this.host.routingOnReadable();
   }

@@ -22,8 +22,8 @@ import type { EngineDropReason, SocketEvent } from "../../events.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { CloseReason, Peer, Pipe } from "../pipe.js";
 
-/** Peers that left messages which nobody has taken, at most: past it no peer is accepted. */
-export const MAX_REMAINS = 4_096;
+/** Peers that left with messages which nobody has taken, at most: beyond that no peer is accepted. */
+export const MAX_ORPHANED_PIPES = 4_096;
 
 /** What a routing can do to its socket. */
 export interface RoutingHost {
@@ -48,8 +48,8 @@ export abstract class Routing {
   /** Received messages that were thrown away, because the socket type has no use for them. */
   #invalid = 0;
   /** Pipes that ended with messages that nobody had taken; those that are empty by now go from time to time. */
-  #remains: Pipe[] = [];
-  #mostRemains = 16;
+  #orphanedPipes: Pipe[] = [];
+  #mostOrphanedPipes = 16;
 
   constructor(host: RoutingHost) {
     this.host = host;
@@ -100,17 +100,17 @@ export abstract class Routing {
   removed(pipe: Pipe): void {
     this.pipes.delete(pipe);
     if (pipe.in.messages === 0) return;
-    this.#remains.push(pipe);
-    if (this.#remains.length < this.#mostRemains) return;
-    this.#remains = this.#remains.filter((remains) => remains.in.messages > 0);
-    this.#mostRemains = 16 + 2 * this.#remains.length;
+    this.#orphanedPipes.push(pipe);
+    if (this.#orphanedPipes.length < this.#mostOrphanedPipes) return;
+    this.#orphanedPipes = this.#orphanedPipes.filter((pipe) => pipe.in.messages > 0);
+    this.#mostOrphanedPipes = 16 + 2 * this.#orphanedPipes.length;
   }
 
   /** Whether so many peers have left unread messages that no more may come. */
-  isCrowded(): boolean {
-    if (this.#remains.length < MAX_REMAINS) return false;
-    this.#remains = this.#remains.filter((remains) => remains.in.messages > 0);
-    return this.#remains.length >= MAX_REMAINS;
+  tooManyOrphans(): boolean {
+    if (this.#orphanedPipes.length < MAX_ORPHANED_PIPES) return false;
+    this.#orphanedPipes = this.#orphanedPipes.filter((pipe) => pipe.in.messages > 0);
+    return this.#orphanedPipes.length >= MAX_ORPHANED_PIPES;
   }
 
   /** Messages have come. */
@@ -135,7 +135,7 @@ export abstract class Routing {
     return 0;
   }
 
-  /** A received message does not have the frames that the socket type asks for: it is counted, told and thrown away. */
+  /** A received message does not have the frames that the socket type asks for: it is counted, reported and thrown away. */
   protected refuseMessage(why: string): void {
     this.#invalid += 1;
     const error = new InvalidMessageError(why);
@@ -147,8 +147,8 @@ export abstract class Routing {
   discard(): number {
     let messages = 0;
     for (const pipe of this.pipes) messages += pipe.discard();
-    for (const pipe of this.#remains) messages += pipe.discard();
-    this.#remains = [];
+    for (const pipe of this.#orphanedPipes) messages += pipe.discard();
+    this.#orphanedPipes = [];
     return messages;
   }
 
@@ -156,7 +156,7 @@ export abstract class Routing {
   get queuedIn(): number {
     let messages = 0;
     for (const pipe of this.pipes) messages += pipe.in.messages;
-    for (const pipe of this.#remains) messages += pipe.in.messages;
+    for (const pipe of this.#orphanedPipes) messages += pipe.in.messages;
     return messages;
   }
 }

@@ -6,7 +6,7 @@
  *   a dead socket is there   one of several may replace it, by a claim
  *
  * A claim on a dead socket is one more link to the claimant's own listener, named for the dead socket's inode. So a claim
- * is made by one at a time, and a claimant that has died is a dead socket itself: whoever finds it claims that one, by
+ * is made by one at a time, and a claimant that has died is a dead socket itself: the process that finds it claims that one, by
  * the same rule, and has the rights of its claim. Nothing has to be cleaned up before others can go on, and no time-out
  * decides. Under its claim the claimant looks once more, then renames its listener over the path: nobody sees it absent.
  *

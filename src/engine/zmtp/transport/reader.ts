@@ -18,15 +18,15 @@ import { Socket } from "node:net";
 import { allocate } from "../../../core/memory.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 
-/** Bytes of one read at most, but for the rest of a large frame, and for what passes on undecoded. */
+/** Bytes of one read at most, except for the rest of a large frame, and for a relay. */
 const READ_BYTES = 65_536;
-/** The same for what passes on undecoded: nobody keeps a part of it for long, and each read costs two callbacks. */
-const PASSING_BYTES = 262_144;
+/** The same for a relay: nobody keeps a part of it for long, and each read costs two callbacks. */
+const RELAY_READ_BYTES = 262_144;
 /** The same behind a large frame: as a rule the next one is as large, and only its header is wanted here. */
 const READ_BEHIND_LARGE = 8_192;
 
-/** Bytes of a read from which on the next is expected to bring as many. */
-const MUCH = 16_384;
+/** Bytes of a bulk read: the next is expected to bring as many. */
+const BULK_READ = 16_384;
 /** Bytes that are kept while nobody takes them, until the stream is no longer read. */
 const READ_AHEAD = 65_536;
 
@@ -39,18 +39,18 @@ export interface Sink {
   sinkMemory(): Uint8Array | undefined;
   /** Whether the end of a large frame is to come, too little for memory of its own. */
   sinkInLarge(): boolean;
-  /** Whether what comes is passed on as it is. */
-  sinkPasses(): boolean;
+  /** Whether what comes is relayed as it is. */
+  sinkRelays(): boolean;
   /** So many bytes are in the memory that `sinkMemory` gave. */
   sinkFilled(length: number): void;
   /**
    * The first `length` of `bytes` have come.
    *
    * @param kept they are the sink's; else they are others' after the call
-   * @param loan of their memory, where it is used again: whoever refers to it after the call counts, or keeps it
+   * @param pooled their memory, where it is used again: what refers to it after the call is counted in it, or pins it
    */
-  sinkOnBytes(bytes: Buffer, length: number, kept: boolean, loan?: PooledBuffer): void;
-  /** Nothing more comes: the peer has said all it had, and it was handed on, or the stream is gone. Told once. */
+  sinkOnBytes(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void;
+  /** Nothing more comes: the peer has said all it had, and it was handed on, or the stream is gone. Called once. */
   sinkOnEnd(): void;
 }
 
@@ -66,18 +66,18 @@ export class Reader {
   #given: Uint8Array | undefined = undefined;
   /** The last bytes were the end of a large frame. */
   #large = false;
-  /** Much came the last time. */
-  #much = false;
-  /** Memory for much. */
+  /** The last read was a bulk read. */
+  #bulk = false;
+  /** Memory for a bulk read. */
   #own: PooledBuffer | undefined = undefined;
-  /** Bytes of the next such memory, where what comes is passed on: as much as comes at once. */
+  /** Bytes of the next such memory, for a relay: as many as come at once. */
   #ownBytes = READ_BYTES;
   #paused = false;
   /** What came meanwhile. */
   #ahead: Buffer[] = [];
   #aheadBytes = 0;
   #ended = false;
-  #told = false;
+  #reportedEnd = false;
   /** The option of that name of `net.connect`. */
   readonly onread = {
     buffer: (): Uint8Array => {
@@ -87,8 +87,8 @@ export class Reader {
       if (this.#given !== undefined) return this.#given;
       // The rest of a large frame brings the beginning of the next: more of it than its header would have to be copied.
       if (this.#large || this.#sink?.sinkInLarge() === true) return behindLarge;
-      if (!this.#much) return shared;
-      this.#own ??= acquire(this.#sink?.sinkPasses() === true ? this.#ownBytes : READ_BYTES);
+      if (!this.#bulk) return shared;
+      this.#own ??= acquire(this.#sink?.sinkRelays() === true ? this.#ownBytes : READ_BYTES);
       return this.#own.bytes;
     },
     callback: (length: number, bytes: Uint8Array): boolean => {
@@ -100,10 +100,10 @@ export class Reader {
       const own = this.#own;
       // Memory that is not even half full is used again.
       const kept = own !== undefined && bytes === own.bytes && length * 2 >= bytes.length;
-      if (length === bytes.length) this.#ownBytes = Math.min(PASSING_BYTES, 2 * this.#ownBytes);
+      if (length === bytes.length) this.#ownBytes = Math.min(RELAY_READ_BYTES, 2 * this.#ownBytes);
       else if (length * 2 < this.#ownBytes) this.#ownBytes = Math.max(READ_BYTES, this.#ownBytes / 2);
-      this.#much = length >= MUCH;
-      const done = kept || !this.#much;
+      this.#bulk = length >= BULK_READ;
+      const done = kept || !this.#bulk;
       if (done) this.#own = undefined;
       this.#came(bytes as Buffer, length, kept, kept ? own : undefined);
       if (done) own?.release();
@@ -117,13 +117,13 @@ export class Reader {
     this.#sink = sink;
     socket.on("end", () => {
       this.#ended = true;
-      this.#tell();
+      this.#reportEnd();
     });
     socket.on("close", () => {
       // What was read before the peer's regular end is handed on all the same.
       if (!this.#ended) this.#drop();
       this.#ended = true;
-      this.#tell();
+      this.#reportEnd();
     });
   }
 
@@ -156,12 +156,12 @@ export class Reader {
     return new Socket({ handle, onread: this.onread } as ConstructorParameters<typeof Socket>[0]);
   }
 
-  #came(bytes: Buffer, length: number, kept: boolean, loan?: PooledBuffer): void {
+  #came(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {
     if (!this.#paused && this.#aheadBytes === 0) {
-      this.#sink?.sinkOnBytes(bytes, length, kept, loan);
+      this.#sink?.sinkOnBytes(bytes, length, kept, pooled);
       return;
     }
-    loan?.pin();
+    pooled?.pin();
     this.#ahead.push(kept ? bytes.subarray(0, length) : copyOf(bytes, length));
     this.#aheadBytes += length;
     if (this.#aheadBytes >= READ_AHEAD) this.#socket?.pause();
@@ -176,12 +176,12 @@ export class Reader {
     }
     if (this.#paused) return;
     this.#socket?.resume();
-    this.#tell();
+    this.#reportEnd();
   };
 
-  #tell(): void {
-    if (!this.#ended || this.#told || this.#aheadBytes > 0) return;
-    this.#told = true;
+  #reportEnd(): void {
+    if (!this.#ended || this.#reportedEnd || this.#aheadBytes > 0) return;
+    this.#reportedEnd = true;
     this.#sink?.sinkOnEnd();
   }
 

@@ -28,7 +28,7 @@ test("frames come whole out of segments cut anywhere, each read whenever", () =>
           ? asText(reader.read(segments))
           : segments.flatMap((segment) => {
               const read = asText(reader.read([segment]));
-              segment.bytes.fill(0xee); // Its memory is used anew.
+              segment.bytes.fill(0xee); // Its memory is used again.
               return read;
             });
         expect(frames).toEqual(asText(decodeFrames(bytes)));

@@ -114,7 +114,7 @@ test("it knows the bytes of what waits, and of what is arriving, however they co
         if (memory !== undefined && memory.length >= chunk.length) {
           memory.set(chunk);
           stream.filled(chunk.length);
-        } else if (how === 1) stream.pushBorrowed(chunk, chunk.length);
+        } else if (how === 1) stream.pushShared(chunk, chunk.length);
         else stream.push(chunk);
         for (let n = 0; n < most && stream.messages > 0; n++) {
           if (encoded) stream.takeBatch(2, undefined);
@@ -369,7 +369,7 @@ test("what comes in memory that is overwritten at once, or straight into a large
             stream.filled(count);
           } else {
             chunk.copy(shared, 0, from, from + count);
-            expect(stream.pushBorrowed(shared, count)).toBeUndefined();
+            expect(stream.pushShared(shared, count)).toBeUndefined();
             shared.fill(0xff);
           }
           from += count;

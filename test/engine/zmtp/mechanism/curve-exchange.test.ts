@@ -40,7 +40,7 @@ test.each([
   expect(agreeOnKey(hex(point), newKeyPair())).toBeUndefined();
 });
 
-test("a pair is kept with its key's array, and made anew when that changes", () => {
+test("a pair is kept with its key's array, and made again when that changes", () => {
   const secret = Buffer.alloc(32, 1);
   const first = keyPairOf(secret);
   expect(keyPairOf(secret)).toBe(first);

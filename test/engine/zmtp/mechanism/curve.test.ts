@@ -179,7 +179,9 @@ describe.each(BOXES)("with $name", (box) => {
 
     test("a judgement that nobody asked for is a fault", () => {
       for (const state of ["server, start", "server, welcome sent", "server, over", "client, hello sent"]) {
-        expect(reach(state).judged(true).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
+        expect(reach(state).authenticated(true).failed).toMatchObject({
+          code: "ERR_ZMTP_UNEXPECTED_COMMAND",
+        });
       }
     });
   });
@@ -243,7 +245,7 @@ describe.each(BOXES)("with $name", (box) => {
       const side = reach(state);
       expect(side.receive(bodies[name]).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
       for (const later of Object.values(bodies)) expect(side.receive(later).failed).toBeDefined();
-      expect(side.judged(true).failed).toBeDefined();
+      expect(side.authenticated(true).failed).toBeDefined();
     });
   });
 

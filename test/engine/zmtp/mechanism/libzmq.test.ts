@@ -105,7 +105,7 @@ class Wire {
       for (const body of step.send ?? []) this.send(4, body);
       if (step.done) return step.done;
       if (step.failed) return step.failed;
-      if (step.ask) step = mechanism.judged(allow);
+      if (step.ask) step = mechanism.authenticated(allow);
       else {
         const frame = await this.receive();
         if (frame === undefined) return { kind: "other", code: "ERR_HANDSHAKE", message: "closed" };
@@ -184,7 +184,7 @@ describe.skipIf(zmq === undefined && "the npm package zeromq does not load here"
     await failure;
   });
 
-  /** A ZAP handler (27/ZAP) that knows one password; libzmq asks it for every server of the context. */
+  /** A ZAP handler (27/ZAP) that knows one password; libzmq asks it forevery server of the context. */
   async function zapHandler(context: InstanceType<Native["Context"]>): Promise<void> {
     const { Reply } = zmq as Native;
     const handler = new Reply({ linger: 0, context });

@@ -38,7 +38,7 @@ describe("with a hook", () => {
   test("it asks first, and says READY only to a peer that may come in", () => {
     const side = asking();
     expect(side.start()).toEqual({ ask: { mechanism: "NULL" } });
-    expect(side.judged(true).send).toEqual([encodeCommand("READY", properties("DEALER"))]);
+    expect(side.authenticated(true).send).toEqual([encodeCommand("READY", properties("DEALER"))]);
     expect(side.receive(bodyOf(READY_PUB)).done).toBeInstanceOf(Map);
   });
 
@@ -54,7 +54,7 @@ describe("with a hook", () => {
     const side = asking();
     side.start();
     expect(side.receive(bodyOf(READY_PUB)).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
-    expect(side.judged(true).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
+    expect(side.authenticated(true).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
   });
 });
 
@@ -91,7 +91,7 @@ describe("is a fault:", () => {
   test("a judgement that nobody asked for", () => {
     const side = plain();
     side.start();
-    expect(side.judged(true).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
+    expect(side.authenticated(true).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
   });
 });
 

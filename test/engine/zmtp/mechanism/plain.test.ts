@@ -47,7 +47,7 @@ const SERVERS: Record<string, () => PlainServer> = {
   },
   "welcome sent": () => {
     const side = SERVERS.asking?.() as PlainServer;
-    side.judged(true);
+    side.authenticated(true);
     return side;
   },
   over: () => {
@@ -151,7 +151,9 @@ describe("commands out of order are a fault:", () => {
   });
 
   test.each(["start", "welcome sent", "over"])("a judgement that nobody asked for, %s", (state) => {
-    expect(SERVERS[state]?.().judged(true).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
+    expect(SERVERS[state]?.().authenticated(true).failed).toMatchObject({
+      code: "ERR_ZMTP_UNEXPECTED_COMMAND",
+    });
   });
 });
 

@@ -5,7 +5,7 @@ import { type CurveBox, nobleBox, sodiumBox } from "../../../../src/engine/zmtp/
 import type { CurveRandom } from "../../../../src/engine/zmtp/mechanism/curve-command.js";
 import { keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-exchange.js";
 import type {
-  Claim,
+  Credentials,
   Fault,
   Mechanism,
   MechanismOptions,
@@ -17,7 +17,7 @@ import type {
 export interface Side {
   done?: Metadata;
   failed?: Fault;
-  claim?: Claim;
+  claim?: Credentials;
   /** What it sent. */
   readonly sent: Buffer[];
 }
@@ -52,7 +52,7 @@ export function optionsOf(changes: Partial<MechanismOptions> = {}): MechanismOpt
 export function shake(
   client: Mechanism,
   server: Mechanism,
-  judge: (claim: Claim) => boolean = () => true,
+  judge: (claim: Credentials) => boolean = () => true,
 ): Shaken {
   const sides: Shaken = { client: { sent: [] }, server: { sent: [] } };
   const queue: { to: "client" | "server"; body: Buffer }[] = [];
@@ -66,7 +66,7 @@ export function shake(
     if (step.failed !== undefined) side.failed = step.failed;
     if (step.ask !== undefined) {
       side.claim = step.ask;
-      carryOut(at, (at === "client" ? client : server).judged(judge(step.ask)));
+      carryOut(at, (at === "client" ? client : server).authenticated(judge(step.ask)));
     }
   };
   carryOut("client", client.start());

@@ -87,7 +87,7 @@ describe("listening", () => {
     stream.reader.start(stream.socket, {
       sinkMemory: () => undefined,
       sinkInLarge: () => false,
-      sinkPasses: () => false,
+      sinkRelays: () => false,
       sinkFilled: () => undefined,
       sinkOnBytes: (bytes, length) => {
         heard += bytes.toString("latin1", 0, length);
@@ -124,7 +124,7 @@ describe("dialling", () => {
     expect(world.accepted.length).toBeLessThanOrEqual(1);
   });
 
-  it("a name resolves anew each time, and gives the last address's error when none answers", async () => {
+  it("a name resolves again each time, and gives the last address's error when none answers", async () => {
     const { endpoint } = await world.listen("tcp://127.0.0.1:*");
     resolves({ address: "127.0.0.2", family: 4 });
     expect(await codeOf(world.dial(`tcp://moves.test:${portOf(endpoint)}`))).toBe("ECONNREFUSED");

@@ -20,32 +20,32 @@ const LAST_LINGER = 50;
 const LAST_WAIT = LAST_LINGER + 25;
 
 /** The native side of a socket; knows nothing of its owner. */
-export interface Remains {
+export interface NativePair {
   readonly socket: NativeSocket;
   observer: NativeObserver | undefined;
 }
 
-const kept = new Set<Remains>();
+const kept = new Set<NativePair>();
 
-const forgotten = new FinalizationRegistry<Remains>((remains) => {
-  remains.socket.close();
-  const { observer } = remains;
-  if (observer === undefined) kept.delete(remains);
-  else void readToEnd(observer, () => undefined).then(() => kept.delete(remains));
+const forgotten = new FinalizationRegistry<NativePair>((pair) => {
+  pair.socket.close();
+  const { observer } = pair;
+  if (observer === undefined) kept.delete(pair);
+  else void readToEnd(observer, () => undefined).then(() => kept.delete(pair));
 });
 
 /**
- * Closes `remains` in order when `owner` is collected or the worker thread ends.
+ * Closes `pair` in order when `owner` is collected or the worker thread ends.
  *
  * @returns call it when they were closed
  */
-export function closeWithOwner(owner: object, remains: Remains): () => void {
+export function closeWithOwner(owner: object, pair: NativePair): () => void {
   if (kept.size === 0 && inWorker()) process.once("exit", closeAll);
-  kept.add(remains);
-  forgotten.register(owner, remains, remains);
+  kept.add(pair);
+  forgotten.register(owner, pair, pair);
   return () => {
-    forgotten.unregister(remains);
-    kept.delete(remains);
+    forgotten.unregister(pair);
+    kept.delete(pair);
     if (kept.size === 0 && inWorker()) process.off("exit", closeAll);
   };
 }
