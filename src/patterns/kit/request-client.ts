@@ -311,9 +311,16 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     this.#timer.hold(false);
     if (this.#socket === undefined || this.#server !== server) this.#open(server);
     const socket = this.#socket as Request;
-    const { frames } = this.#call as Call;
-    // What cannot leave now waits in the socket until the attempt is over.
-    if (!socket.trySend(frames)) socket.send(frames).catch(ignore);
+    const call = this.#call as Call;
+    const { frames } = call;
+    try {
+      // What cannot leave now waits in the socket until the attempt is over.
+      if (!socket.trySend(frames)) socket.send(frames).catch(ignore);
+    } catch (error) {
+      // More bytes than its context allows. The rules are in the middle of this attempt.
+      queueMicrotask(() => this.#refused(call, error as ShoalError));
+      return;
+    }
     // Only while it waits: a listener holds the process.
     const onDisconnect = this.#onDisconnect;
     socket.events.on("disconnect", onDisconnect);
@@ -381,6 +388,15 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     this.#counts.failed += 1;
     const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
     pending.reject(new TimeoutError("ETIMEDOUT", `No reply came: ${times} at ${this.#endpoints.join(", ")}`));
+    this.#next();
+  }
+
+  /** The socket does not take the request at all. */
+  #refused(call: Call, error: ShoalError): void {
+    if (this.#call !== call) return;
+    this.#rules.cancel();
+    this.#counts.errors += 1;
+    call.pending.reject(error);
     this.#next();
   }
 

@@ -51,6 +51,8 @@ export class RequestRules {
   /** The server that answered last, or the one to try next. */
   #server = 0;
   #attempt = 0;
+  /** Which request it is, from 1. */
+  #request = 0;
   #timeout: number;
   #retries: number;
   #deadline = Number.POSITIVE_INFINITY;
@@ -71,6 +73,7 @@ export class RequestRules {
   /** Begins a request; the one before has ended. */
   request(now: number, timeout = this.#options.attemptTimeout, retries = this.#options.retries): void {
     this.#attempt = 0;
+    this.#request += 1;
     this.#timeout = timeout;
     this.#retries = retries;
     this.#send(now);
@@ -127,8 +130,11 @@ export class RequestRules {
     const delay = this.#delay();
     this.#state = "resting";
     this.#deadline = now + delay;
+    const request = this.#request;
     this.#effects.retrying(server, this.#attempt, delay, reason);
-    if (delay === 0) this.#send(now);
+    // A listener of that may have given the request up, and the next one may be under way.
+    const rests = this.#state === "resting" && this.#request === request;
+    if (delay === 0 && rests) this.#send(now);
   }
 
   /** Half to all of the round's delay: clients that lost a server together do not come back together. */

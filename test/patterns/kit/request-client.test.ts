@@ -1,0 +1,74 @@
+/** The retrying client: what a listener or a socket does in the middle of an attempt. */
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Context, Reply } from "../../../src/index.js";
+import { BinaryStarClient, FreelanceFailoverClient, PirateClient } from "../../../src/patterns/index.js";
+
+/** Nobody listens there: 9 is the port that discards. */
+const NOBODY = ["tcp://127.0.0.1:9", "tcp://127.0.0.1:9"] as const;
+
+type Client = PirateClient | FreelanceFailoverClient | BinaryStarClient;
+
+const clients: Client[] = [];
+const uncaught: unknown[] = [];
+const note = (error: unknown): void => void uncaught.push(error);
+
+beforeEach(() => {
+  process.on("uncaughtException", note);
+});
+afterEach(async () => {
+  process.off("uncaughtException", note);
+  expect(uncaught.splice(0)).toEqual([]);
+  await Promise.all(clients.splice(0).map((client) => client.close()));
+});
+
+function kept<T extends Client>(client: T): T {
+  clients.push(client);
+  return client;
+}
+
+describe.each([
+  ["PirateClient", () => new PirateClient(NOBODY, { attemptTimeout: 50, retries: 3, retryDelay: 0 })],
+  ["FreelanceFailoverClient", () => new FreelanceFailoverClient(NOBODY, { attemptTimeout: 50, retries: 3 })],
+  ["BinaryStarClient", () => new BinaryStarClient(NOBODY, { attemptTimeout: 50, timeout: 2_000 })],
+] as const)("a listener of `request:retried` of a %s", (_, create) => {
+  function firstRetry(client: Client, action: () => void): void {
+    (client as PirateClient).events.once("request:retried", action);
+  }
+
+  test("may abort the call: the next one has its own attempts", async () => {
+    const client = kept(create());
+    const controller = new AbortController();
+    firstRetry(client, () => controller.abort());
+    const first = client.request("first", { signal: controller.signal });
+    const second = client.request("second", { timeout: 300 });
+    await expect(first).rejects.toMatchObject({ code: "ABORT_ERR" });
+    const { attempts } = client.stats();
+    expect(attempts).toBe(2);
+    await expect(second).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    expect(client.stats()).toMatchObject({ requests: 2, cancelled: 1, failed: 1, pending: 0 });
+  });
+
+  test("may close the client", async () => {
+    const client = kept(create());
+    firstRetry(client, () => void client.close());
+    await expect(client.request("first")).rejects.toMatchObject({ code: "EAGAIN" });
+    await client.close();
+    expect(client.stats()).toMatchObject({ attempts: 1, cancelled: 1, pending: 0 });
+  });
+});
+
+test("a request that its context is too small for is refused, and the next one is asked", async () => {
+  const server = new Reply();
+  const endpoint = await server.bind("tcp://127.0.0.1:*");
+  void (async () => {
+    for await (const frames of server) await server.send(frames);
+  })();
+  const client = kept(
+    new PirateClient(endpoint, { socketOptions: { context: new Context({ maxMessageSize: 1_000 }) } }),
+  );
+  const [large, small] = [client.request(Buffer.alloc(2_000)), client.request("small")];
+  await expect(large).rejects.toMatchObject({ code: "EINVAL" });
+  await expect(small.then(String)).resolves.toBe("small");
+  expect(client.stats()).toMatchObject({ requests: 2, replies: 1, errors: 1, pending: 0, pendingBytes: 0 });
+  await server.close({ linger: 0 });
+});
