@@ -12,6 +12,7 @@
 import type { MessagePort } from "node:worker_threads";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { SocketStats } from "../../sockets/stats.js";
+import { messageOf } from "../kit/errors.js";
 import type { BlackBoxShardKey, BoxRulesOptions, BoxRulesStats, Drops } from "./rules.js";
 
 /** What a worker thread counts of its messages, modulo 2³², in memory that the receiver sees: where each number is. */
@@ -100,16 +101,21 @@ export type FromWorker =
 export const CLOSE = "close";
 
 export function toPlain(error: unknown): PlainError {
-  if (!(error instanceof Error)) {
-    return { name: "Error", message: String(error), stack: undefined, code: undefined };
+  const message = messageOf(error);
+  try {
+    if (error instanceof Error) {
+      const { code, stack, name } = error as NodeJS.ErrnoException;
+      return {
+        name: String(name),
+        message,
+        stack: typeof stack === "string" ? stack : undefined,
+        code: typeof code === "string" ? code : undefined,
+      };
+    }
+  } catch {
+    // What cannot be read has its message alone.
   }
-  const { code } = error as NodeJS.ErrnoException;
-  return {
-    name: error.name,
-    message: error.message,
-    stack: error.stack,
-    code: typeof code === "string" ? code : undefined,
-  };
+  return { name: "Error", message, stack: undefined, code: undefined };
 }
 
 /** An error again, with the name, code and stack that it had. */

@@ -70,6 +70,9 @@ export function toReason(text: string): FailureReason {
   return Object.hasOwn(FAILURES, text) ? (text as FailureReason) : "worker-failed";
 }
 
+/** The message of what was thrown and cannot be read. */
+const NO_TEXT = "an error without a message";
+
 /** Characters of a handler's own message that are sent. */
 const MAX_TEXT = 1_024;
 
@@ -94,7 +97,7 @@ export function refuse(
 
 /** Whether {@link refuse} made it. */
 export function isRefusal(error: unknown): error is ServiceError {
-  return error instanceof ServiceError && refusals.has(error);
+  return isInstance(error, ServiceError) && refusals.has(error);
 }
 
 /** First frame of an error reply. */
@@ -113,10 +116,11 @@ export function errorReply(reason: FailureReason, text: string = FAILURES[reason
  * may contain what is not meant for clients; of each its `code` and `data`.
  */
 export function handlerErrorReply(error: unknown, expose: boolean): Buffer[] {
-  if (!(error instanceof ServiceError))
+  if (!isInstance(error, ServiceError))
     return detailedReply(expose ? messageOf(error) : FAILURES["worker-failed"], error);
   const prefix = `${error.service}: `;
-  const text = error.message.startsWith(prefix) ? error.message.slice(prefix.length) : error.message;
+  const message = messageOf(error);
+  const text = message.startsWith(prefix) ? message.slice(prefix.length) : message;
   return detailedReply(text, { code: error.handlerCode, data: error.data });
 }
 
@@ -139,22 +143,35 @@ export function parseErrorReply(body: readonly Buffer[], service: string): Servi
   return new ServiceError(toReason(String(reason)), service, String(text), decodeDetails(details));
 }
 
-/** The text of anything that was thrown. */
+/** The text of anything that was thrown, even of what has none: an object without a prototype, a getter that throws. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  try {
+    return String(isInstance(error, Error) ? error.message : error);
+  } catch {
+    return NO_TEXT;
+  }
+}
+
+/** `instanceof` for anything that was thrown: a Proxy may throw when it is asked. */
+export function isInstance<T>(error: unknown, type: new (...parameters: never[]) => T): error is T {
+  try {
+    return error instanceof type;
+  } catch {
+    return false;
+  }
 }
 
 /** The `code` and `data` of what a handler threw, as they are sent; `undefined` when there are none, or too many bytes. */
 export function encodeDetails(error: unknown): Buffer | undefined {
   if (typeof error !== "object" || error === null) return undefined;
-  const { code, data } = error as { readonly code?: unknown; readonly data?: unknown };
-  const known = typeof code === "string" ? { code } : {};
-  if (data === undefined && typeof code !== "string") return undefined;
   try {
+    const { code, data } = error as { readonly code?: unknown; readonly data?: unknown };
+    const known = typeof code === "string" ? { code } : {};
+    if (data === undefined && typeof code !== "string") return undefined;
     const details = Buffer.from(JSON.stringify({ ...known, data }));
     return details.length <= MAX_DETAILS ? details : undefined;
   } catch {
-    return undefined; // The data are not JSON's: a cycle, a BigInt.
+    return undefined; // The data are not JSON's: a cycle, a BigInt; or cannot be read.
   }
 }
 

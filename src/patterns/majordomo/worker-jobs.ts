@@ -16,6 +16,7 @@ import {
   encodeDetails,
   FAILURES,
   type FailureReason,
+  isInstance,
   isRefusal,
   messageOf,
   ServiceError,
@@ -54,9 +55,10 @@ export type Outcome =
 
 /** What clients get of an error that a handler threw. @param expose its own message, of whatever class it is */
 export function handlerFailure(error: unknown, expose: boolean): HandlerFailure {
-  if (error instanceof ServiceError) {
+  if (isInstance(error, ServiceError)) {
     const prefix = `${error.service}: `;
-    const text = error.message.startsWith(prefix) ? error.message.slice(prefix.length) : error.message;
+    const message = messageOf(error);
+    const text = message.startsWith(prefix) ? message.slice(prefix.length) : message;
     const reason = isRefusal(error) ? error.reason : "worker-failed";
     return { reason, text, details: encodeDetails({ code: error.handlerCode, data: error.data }) };
   }

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
-import { type FailureReason, ServiceError } from "../kit/errors.js";
+import { type FailureReason, messageOf, ServiceError } from "../kit/errors.js";
 import { StoreError } from "../kit/store/error.js";
 import {
   type DeliveryEnd,
@@ -238,5 +238,5 @@ function endOf(error: unknown): DeliveryEnd {
 }
 
 function textOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).slice(0, MAX_REASON);
+  return messageOf(error).slice(0, MAX_REASON);
 }

@@ -6,6 +6,7 @@ import {
   requestErrorReply,
   ServiceError,
 } from "../../../src/patterns/kit/errors.js";
+import { UNREADABLE } from "../../support/unreadable.js";
 
 const frames = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
 
@@ -66,6 +67,22 @@ describe("an error reply", () => {
     for (const data of [cycle, 1n, "x".repeat(65_536)])
       expect(handlerErrorReply(Object.assign(new Error("no"), { code: "E", data }), true)).toHaveLength(3);
     expect(handlerErrorReply(Object.assign(new Error("no"), { code: 7 }), true)).toHaveLength(3);
+  });
+
+  test("is made of anything that can be thrown", () => {
+    for (const thrown of Object.values(UNREADABLE))
+      expect(handlerErrorReply(thrown, true).map(String)).toEqual([
+        "shoal.error",
+        "worker-failed",
+        "an error without a message",
+      ]);
+    const odd = Object.defineProperty(new Error("x"), "message", { value: 5 });
+    for (const [thrown, text] of [
+      [undefined, "undefined"],
+      [Symbol("fish"), "Symbol(fish)"],
+      [odd, "5"],
+    ] as const)
+      expect(String(handlerErrorReply(thrown, true)[2])).toBe(text);
   });
 
   test("with malformed details is an error all the same", () => {
