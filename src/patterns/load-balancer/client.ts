@@ -9,6 +9,7 @@
  * a queue proxy with REP workers, and a plain REP. The Guide's lbbroker expects one routing id alone, and is not one.
  */
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { randomStart } from "../../core/random.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -114,8 +115,10 @@ interface Broker {
   readonly dealer: Dealer;
   readonly inFlight: Map<string, Call>;
   joined: boolean;
-  /** The call whose message waits for room in the socket, which sends it when there is some. */
-  blocked: Call | undefined;
+  /** Connections that have ended. */
+  left: number;
+  /** The call whose message waits for room in the socket, which sends it when there is some, unless it is stopped. */
+  blocked: { readonly call: Call; readonly stop: AbortController } | undefined;
 }
 
 /**
@@ -165,6 +168,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
       dealer: new Dealer({ linger: 0, ...settings.socketOptions, immediate: true }),
       inFlight: new Map(),
       joined: false,
+      left: 0,
       blocked: undefined,
     }));
     try {
@@ -297,13 +301,13 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
         call.pending.resolve(this.#replies.decode(body));
         this.#counts.replies += 1;
       } catch (cause) {
-        this.#fail(call, cause as ServiceError);
+        this.#fail(call, cause as ShoalError);
       }
     }
     this.#dispatch();
   }
 
-  #fail(call: Call, error: ServiceError): void {
+  #fail(call: Call, error: ShoalError): void {
     this.#counts.errors += 1;
     call.pending.reject(error);
   }
@@ -312,9 +316,21 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   #left(broker: Broker): void {
     if (!broker.joined) return;
     broker.joined = false;
-    const lost = [...broker.inFlight.values()].filter((call) => call !== broker.blocked).reverse();
+    broker.left += 1;
+    const { blocked } = broker;
+    const lost = [...broker.inFlight.values()].filter((call) => call !== blocked?.call).reverse();
+    // It has not left, and need not wait for this broker to come back.
+    blocked?.stop.abort();
     this.events.emit({ type: "broker:left", endpoint: broker.endpoint, inFlight: lost.length });
+    this.#sendAgain(broker, lost);
+    this.#dispatch();
+  }
+
+  /** Calls that were sent over a connection that has ended. */
+  #sendAgain(broker: Broker, lost: readonly Call[]): void {
     for (const call of lost) {
+      // A listener of the events here may have given it up.
+      if (call.pending.settled) continue;
       broker.inFlight.delete(call.id);
       call.broker = undefined;
       if (call.attempts > this.#retries) {
@@ -325,9 +341,8 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
       }
       this.#counts.retries += 1;
       this.events.emit({ type: "request:retried", reason: "disconnected", attempt: call.attempts });
-      this.#waiting.unshift(call.link);
+      if (!call.pending.settled) this.#waiting.unshift(call.link);
     }
-    this.#dispatch();
   }
 
   #dispatch(): void {
@@ -355,18 +370,46 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     call.attempts += 1;
     call.broker = broker;
     broker.inFlight.set(call.id, call);
-    if (broker.dealer.trySend(call.message)) return;
-    broker.blocked = call;
-    const unblock = (): void => {
-      broker.blocked = undefined;
-      this.#dispatch();
-    };
-    broker.dealer.send(call.message, { timeout: -1 }).then(unblock, unblock);
+    try {
+      if (broker.dealer.trySend(call.message)) return;
+    } catch (error) {
+      this.#forget(call);
+      this.#fail(call, error as ShoalError);
+      return;
+    }
+    const stop = new AbortController();
+    const { left } = broker;
+    broker.blocked = { call, stop };
+    broker.dealer.send(call.message, { timeout: -1, signal: stop.signal }).then(
+      () => {
+        broker.blocked = undefined;
+        // It left over a connection that has ended since.
+        if (broker.left !== left && call.broker === broker) this.#sendAgain(broker, [call]);
+        this.#dispatch();
+      },
+      () => {
+        broker.blocked = undefined;
+        this.#takeBack(call, broker);
+        this.#dispatch();
+      },
+    );
+  }
+
+  /** A call that never left, because its broker is gone. */
+  #takeBack(call: Call, broker: Broker): void {
+    if (call.pending.settled || call.broker !== broker) return;
+    broker.inFlight.delete(call.id);
+    call.broker = undefined;
+    call.attempts -= 1;
+    this.#waiting.unshift(call.link);
   }
 
   #forget(call: Call): void {
+    const { broker } = call;
     call.link.unlink();
-    call.broker?.inFlight.delete(call.id);
     call.broker = undefined;
+    if (broker === undefined) return;
+    broker.inFlight.delete(call.id);
+    if (broker.blocked?.call === call) broker.blocked.stop.abort();
   }
 }

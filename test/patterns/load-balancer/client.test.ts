@@ -1,6 +1,9 @@
 /** A client with many requests under way, against brokers, plain servers, and connections that end. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { json, Reply, Router } from "../../../src/index.js";
+import { Context, json, Reply, Router } from "../../../src/index.js";
 import {
   LoadBalancer,
   LoadBalancerClient,
@@ -103,6 +106,63 @@ describe("a load balancer's client", () => {
     expect((await Promise.all(calls)).map(String)).toEqual(["a", "b", "c", "d"]);
     expect(retried).toEqual([1, 1]);
     await until(() => client.stats().lateReplies === 4, "the late replies");
+  });
+
+  it("gives another broker the call that waited for room at one that is lost", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "shoal-lbc-"));
+    const later = `ipc://${folder}/later`;
+    const stuck = kept(new Router({ receiveHighWaterMark: 1 }));
+    await stuck.bind("inproc://stuck"); // What it takes without reading is exactly its high-water mark.
+    const socketOptions = { sendHighWaterMark: 1, reconnectInterval: 10 };
+    const client = kept(new LoadBalancerClient(["inproc://stuck", later], { retries: 0, socketOptions }));
+    await client.ready({ timeout: 5_000 });
+    const ends: (string | undefined)[] = [];
+    for (let i = 0; i < 8; i++)
+      void client.request("x").then(
+        () => ends.push("replied"),
+        (error: ServiceError) => ends.push(error.reason),
+      );
+    // Some are sent, one waits for room in the socket, and the others in the client.
+    const { inFlight } = client.stats();
+    expect(inFlight).toBeLessThan(8);
+    const other = kept(new Router());
+    await other.bind(later);
+    void (async () => {
+      for await (const frames of other) await other.send(frames);
+    })();
+    await until(() => ends.length === 8 - inFlight, "the replies to those that waited in the client");
+    expect(client.stats().inFlight).toBe(inFlight);
+    await stuck.close({ linger: 0 });
+    await until(() => client.stats().pending === 0, "every call's end");
+    expect(ends.filter((end) => end === "replied")).toHaveLength(8 - inFlight + 1);
+    expect(ends.filter((end) => end === "broker-lost")).toHaveLength(inFlight - 1);
+    rmSync(folder, { recursive: true });
+  });
+
+  it("does not send again what a listener of the retry gives up", async () => {
+    const [first, second] = [await router(), await router()];
+    const client = kept(new LoadBalancerClient([first.endpoint, second.endpoint]));
+    const joined: string[] = [];
+    client.events.on("broker:joined", ({ endpoint }) => joined.push(endpoint));
+    await until(() => joined.length === 2, "both connections");
+    const controller = new AbortController();
+    client.events.once("request:retried", () => controller.abort());
+    const call = thrown(client.request("x", { signal: controller.signal }));
+    await first.socket.receive();
+    await first.socket.close({ linger: 0 });
+    expect(await call).toMatchObject({ code: "ABORT_ERR" });
+    expect(client.stats()).toMatchObject({ cancelled: 1, pending: 0, inFlight: 0 });
+    void client.request("y").catch(() => undefined);
+    expect(String((await second.socket.receive()).at(-1))).toBe("y");
+  });
+
+  it("refuses a request that its context is too small for", async () => {
+    const { endpoint } = await router();
+    const context = new Context({ maxMessageSize: 1_000 });
+    const client = kept(new LoadBalancerClient(endpoint, { timeout: 10_000, socketOptions: { context } }));
+    await client.ready({ timeout: 5_000 });
+    expect(await thrown(client.request(Buffer.alloc(2_000)))).toMatchObject({ code: "EINVAL" });
+    expect(client.stats()).toMatchObject({ requests: 1, errors: 1, pending: 0, inFlight: 0 });
   });
 
   it("gives a request up with broker-lost when its connections end more often than retries allow", async () => {
