@@ -1,9 +1,17 @@
 /** Contexts: which engine sockets run on, and the inproc names they share. */
-import { suggest } from "../core/arguments.js";
+import { refuseExtra, suggest } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Engine, EngineContext } from "../engine/engine.js";
 import { selectEngine } from "../engine/select.js";
-import { getNumbered, NUMBERED, setNumbered } from "./numbered-options.js";
+import {
+  ContextByNumber,
+  GET_NUMBERED,
+  getNumbered,
+  NUMBERED,
+  type NumberedType,
+  SET_NUMBERED,
+  setNumbered,
+} from "./numbered-options.js";
 
 /** Options of a context; all but `engine` have the meaning they have in the package `zeromq`. */
 export interface ContextOptions {
@@ -64,7 +72,7 @@ function check(name: string, value: unknown): void {
  * A group of sockets. Sockets without one belong to the process-wide {@link context}.
  * The engine is loaded, and its resources are taken, with the first socket.
  */
-export class Context {
+export class Context extends ContextByNumber {
   readonly #shared: boolean;
   readonly #choice: string | Engine | undefined;
   readonly #options: Record<string, unknown> = {};
@@ -72,7 +80,10 @@ export class Context {
   #opened: EngineContext | undefined;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or engine, or a wrong type */
-  constructor(options: ContextOptions = {}) {
+  constructor(options?: ContextOptions);
+  constructor(options: ContextOptions = {}, ...extra: unknown[]) {
+    super();
+    refuseExtra("Context", "options", extra);
     if (typeof options !== "object" || options === null) {
       throw new InvalidArgumentError(`Context options are an object; got ${String(options)}`);
     }
@@ -135,19 +146,14 @@ export class Context {
     this.#set("threadSchedulingPolicy", value);
   }
 
-  // Options by libzmq's numbers, for classes that extend that of the package zeromq (numbered-options.ts).
+  /** @internal */
+  [GET_NUMBERED](option: number, type: NumberedType): unknown {
+    return getNumbered(this, NUMBERED.context, option, type);
+  }
 
-  protected getBoolOption(option: number): boolean {
-    return getNumbered(this, NUMBERED.context, option, "Bool") as boolean;
-  }
-  protected setBoolOption(option: number, value: boolean): void {
-    this.#set(...setNumbered(this, NUMBERED.context, option, "Bool", value));
-  }
-  protected getInt32Option(option: number): number {
-    return getNumbered(this, NUMBERED.context, option, "Int32") as number;
-  }
-  protected setInt32Option(option: number, value: number): void {
-    this.#set(...setNumbered(this, NUMBERED.context, option, "Int32", value));
+  /** @internal */
+  [SET_NUMBERED](option: number, type: NumberedType, value: unknown): void {
+    this.#set(...setNumbered(this, NUMBERED.context, option, type, value));
   }
 
   /** @internal The engine, loaded now if it was not. */

@@ -212,3 +212,57 @@ function checkType(type: NumberedType, value: unknown): void {
 function past(use: "read" | "write"): string {
   return use === "read" ? "read" : "written";
 }
+
+/** @internal Reads an option by its number. */
+export const GET_NUMBERED: unique symbol = Symbol("shoal.getNumbered");
+/** @internal Sets one. */
+export const SET_NUMBERED: unique symbol = Symbol("shoal.setNumbered");
+
+/** The calls by number of a context, for classes that extend that of the package zeromq. */
+export abstract class ContextByNumber {
+  /** @internal */
+  abstract [GET_NUMBERED](option: number, type: NumberedType): unknown;
+  /** @internal */
+  abstract [SET_NUMBERED](option: number, type: NumberedType, value: unknown): void;
+
+  protected getBoolOption(option: number): boolean {
+    return this[GET_NUMBERED](option, "Bool") as boolean;
+  }
+  protected setBoolOption(option: number, value: boolean): void {
+    this[SET_NUMBERED](option, "Bool", value);
+  }
+  protected getInt32Option(option: number): number {
+    return this[GET_NUMBERED](option, "Int32") as number;
+  }
+  protected setInt32Option(option: number, value: number): void {
+    this[SET_NUMBERED](option, "Int32", value);
+  }
+}
+
+/** The calls by number of a socket. */
+export abstract class SocketByNumber extends ContextByNumber {
+  protected getUint32Option(option: number): number {
+    return this[GET_NUMBERED](option, "Uint32") as number;
+  }
+  protected setUint32Option(option: number, value: number): void {
+    this[SET_NUMBERED](option, "Uint32", value);
+  }
+  protected getInt64Option(option: number): number {
+    return this[GET_NUMBERED](option, "Int64") as number;
+  }
+  protected setInt64Option(option: number, value: number): void {
+    this[SET_NUMBERED](option, "Int64", value);
+  }
+  protected getUint64Option(option: number): number {
+    return this[GET_NUMBERED](option, "Uint64") as number;
+  }
+  protected setUint64Option(option: number, value: number): void {
+    this[SET_NUMBERED](option, "Uint64", value);
+  }
+  protected getStringOption(option: number): string | null {
+    return this[GET_NUMBERED](option, "String") as string | null;
+  }
+  protected setStringOption(option: number, value: string | Uint8Array | null): void {
+    this[SET_NUMBERED](option, "String", value);
+  }
+}

@@ -25,8 +25,9 @@ export type PairOptions<T = Raw> = PairProperties & ConstructionOptions & CodecO
  */
 export class Pair<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options?: PairOptions<T>) {
-    super(SocketType.Pair, options, shapeFor("body", options?.codec));
+  constructor(options?: PairOptions<T>);
+  constructor(options?: PairOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Pair, options, shapeFor("body", options?.codec), extra);
   }
 }
 export interface Pair<T = Raw>

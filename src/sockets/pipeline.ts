@@ -29,8 +29,9 @@ export type PullOptions<T = Raw> = PullProperties & ConstructionOptions & CodecO
  */
 export class Push<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options?: PushOptions<T>) {
-    super(SocketType.Push, options, shapeFor("body", options?.codec));
+  constructor(options?: PushOptions<T>);
+  constructor(options?: PushOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Push, options, shapeFor("body", options?.codec), extra);
   }
 }
 export interface Push<T = Raw> extends Writable<BodyOut<Settled<T>>>, Properties<PushProperties> {}
@@ -42,8 +43,9 @@ defineSocket(Push, "Push");
  */
 export class Pull<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options?: PullOptions<T>) {
-    super(SocketType.Pull, options, shapeFor("body", options?.codec));
+  constructor(options?: PullOptions<T>);
+  constructor(options?: PullOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Pull, options, shapeFor("body", options?.codec), extra);
   }
 }
 export interface Pull<T = Raw> extends Readable<BodyIn<Settled<T>>>, Properties<PullProperties> {}

@@ -82,8 +82,9 @@ export class Publisher<T = Raw> extends Socket {
   readonly #subscriptions = new SubscriptionTable();
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options?: PublisherOptions<T>) {
-    super(SocketType.Publisher, options, shapeFor("topic", options?.codec));
+  constructor(options?: PublisherOptions<T>);
+  constructor(options?: PublisherOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Publisher, options, shapeFor("topic", options?.codec), extra);
     const subscriptions = this.#subscriptions;
     this[CORE].events.listen((event) => {
       if (event.type === "subscribe") subscriptions.add(event.topic);
@@ -137,8 +138,9 @@ defineSocket(Publisher, "Publisher");
 /** Receives the messages whose first frame begins with a prefix it subscribed to (29/PUBSUB, The SUB Socket Type). */
 export class Subscriber<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options?: SubscriberOptions<T>) {
-    super(SocketType.Subscriber, options, shapeFor("topic", options?.codec));
+  constructor(options?: SubscriberOptions<T>);
+  constructor(options?: SubscriberOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Subscriber, options, shapeFor("topic", options?.codec), extra);
   }
 
   /** Asks for messages by prefix of their first frame; without arguments for all. Subscribing twice needs unsubscribing twice. */
@@ -162,8 +164,9 @@ defineSocket(Subscriber, "Subscriber");
  */
 export class XPublisher extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options?: XPublisherOptions) {
-    super(SocketType.XPublisher, options, FRAMES);
+  constructor(options?: XPublisherOptions);
+  constructor(options?: XPublisherOptions, ...extra: unknown[]) {
+    super(SocketType.XPublisher, options, FRAMES, extra);
   }
 
   /**
@@ -210,8 +213,9 @@ defineSocket(XPublisher, "XPublisher");
  */
 export class XSubscriber extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options?: XSubscriberOptions) {
-    super(SocketType.XSubscriber, options, FRAMES);
+  constructor(options?: XSubscriberOptions);
+  constructor(options?: XSubscriberOptions, ...extra: unknown[]) {
+    super(SocketType.XSubscriber, options, FRAMES, extra);
   }
 }
 export interface XSubscriber

@@ -93,8 +93,9 @@ export class Request<T = Raw> extends Socket {
   readonly #turns = new Mutex();
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options?: RequestOptions<T>) {
-    super(SocketType.Request, options, shapeFor("body", options?.codec));
+  constructor(options?: RequestOptions<T>);
+  constructor(options?: RequestOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Request, options, shapeFor("body", options?.codec), extra);
   }
 
   /**
@@ -178,8 +179,9 @@ defineSocket(Request, "Request");
 /** Receives a request and sends its reply, strictly one after the other (28/REQREP, The REP Socket Type). */
 export class Reply<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options?: ReplyOptions<T>) {
-    super(SocketType.Reply, options, shapeFor("body", options?.codec));
+  constructor(options?: ReplyOptions<T>);
+  constructor(options?: ReplyOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Reply, options, shapeFor("body", options?.codec), extra);
   }
 }
 export interface Reply<T = Raw>
@@ -192,8 +194,9 @@ defineSocket(Reply, "Reply");
 /** Sends to its peers in turn and receives from them fairly, in any order (28/REQREP, The DEALER Socket Type). */
 export class Dealer<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options?: DealerOptions<T>) {
-    super(SocketType.Dealer, options, shapeFor("body", options?.codec));
+  constructor(options?: DealerOptions<T>);
+  constructor(options?: DealerOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Dealer, options, shapeFor("body", options?.codec), extra);
   }
 }
 export interface Dealer<T = Raw>
@@ -210,8 +213,9 @@ defineSocket(Dealer, "Dealer");
  */
 export class Router<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options?: RouterOptions<T>) {
-    super(SocketType.Router, options, shapeFor("routed", options?.codec));
+  constructor(options?: RouterOptions<T>);
+  constructor(options?: RouterOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Router, options, shapeFor("routed", options?.codec), extra);
   }
 
   /**

@@ -8,7 +8,15 @@ import type { WaitOptions } from "../core/waiter.js";
 import type { PeerCredentials } from "../engine/engine.js";
 import { Context, context as globalContext } from "./context.js";
 import { defineGeneric } from "./define.js";
-import { getNumbered, NUMBERED, type NumberedType, setNumbered } from "./numbered-options.js";
+import {
+  GET_NUMBERED,
+  getNumbered,
+  NUMBERED,
+  type NumberedType,
+  SET_NUMBERED,
+  SocketByNumber,
+  setNumbered,
+} from "./numbered-options.js";
 import { OBSERVE, type Observation, type Observer } from "./observer.js";
 import { FRAMES, type MessageShape, STREAM_FRAMES } from "./shape.js";
 import { type Authenticate, type CloseResult, CORE, SocketCore } from "./socket-core.js";
@@ -48,7 +56,7 @@ type Given = Readonly<Record<string, unknown>> & {
  * as its type allows, and has the type's options as properties.
  */
 export interface Socket extends Properties<CommonOptions>, KeyProperties {}
-export abstract class Socket {
+export abstract class Socket extends SocketByNumber {
   /** @internal */
   declare readonly [CORE]: SocketCore;
 
@@ -57,10 +65,26 @@ export abstract class Socket {
    * @throws InvalidArgumentError `EINVAL` for another number, an unknown option or a bad value
    */
   protected constructor(type: SocketType, options?: object);
-  /** @internal @param shape given by the classes of the package alone, which bring their methods themselves */
-  protected constructor(type: SocketType, options: object | undefined, shape: MessageShape);
-  protected constructor(type: SocketType, options: object | undefined, shape?: MessageShape) {
+  /**
+   * @internal
+   * @param shape given by the classes of the package alone, which bring their methods themselves
+   * @param extra arguments that their constructors do not take
+   */
+  protected constructor(
+    type: SocketType,
+    options: object | undefined,
+    shape: MessageShape,
+    extra: readonly unknown[],
+  );
+  protected constructor(
+    type: SocketType,
+    options: object | undefined,
+    shape?: MessageShape,
+    extra: readonly unknown[] = [],
+  ) {
+    super();
     const name = checkArguments(type, options, shape);
+    refuseExtra(name, "options", extra);
     const {
       context = globalContext,
       authenticate,
@@ -338,46 +362,13 @@ export abstract class Socket {
     return false;
   }
 
-  // Options by libzmq's numbers, for classes that extend those of the package zeromq (numbered-options.ts).
-
-  protected getBoolOption(option: number): boolean {
-    return getNumbered(this, NUMBERED.socket, option, "Bool") as boolean;
-  }
-  protected setBoolOption(option: number, value: boolean): void {
-    this.#setNumbered(option, "Bool", value);
-  }
-  protected getInt32Option(option: number): number {
-    return getNumbered(this, NUMBERED.socket, option, "Int32") as number;
-  }
-  protected setInt32Option(option: number, value: number): void {
-    this.#setNumbered(option, "Int32", value);
-  }
-  protected getUint32Option(option: number): number {
-    return getNumbered(this, NUMBERED.socket, option, "Uint32") as number;
-  }
-  protected setUint32Option(option: number, value: number): void {
-    this.#setNumbered(option, "Uint32", value);
-  }
-  protected getInt64Option(option: number): number {
-    return getNumbered(this, NUMBERED.socket, option, "Int64") as number;
-  }
-  protected setInt64Option(option: number, value: number): void {
-    this.#setNumbered(option, "Int64", value);
-  }
-  protected getUint64Option(option: number): number {
-    return getNumbered(this, NUMBERED.socket, option, "Uint64") as number;
-  }
-  protected setUint64Option(option: number, value: number): void {
-    this.#setNumbered(option, "Uint64", value);
-  }
-  protected getStringOption(option: number): string | null {
-    return getNumbered(this, NUMBERED.socket, option, "String") as string | null;
-  }
-  protected setStringOption(option: number, value: string | Uint8Array | null): void {
-    this.#setNumbered(option, "String", value);
+  /** @internal */
+  [GET_NUMBERED](option: number, type: NumberedType): unknown {
+    return getNumbered(this, NUMBERED.socket, option, type);
   }
 
-  #setNumbered(option: number, type: NumberedType, value: unknown): void {
+  /** @internal */
+  [SET_NUMBERED](option: number, type: NumberedType, value: unknown): void {
     const core = this[CORE];
     core.assertOpen();
     const [property, given] = setNumbered(this, NUMBERED.socket, option, type, value);

@@ -40,8 +40,9 @@ const CONNECT_OPTIONS: readonly (keyof StreamConnectOptions)[] = ["routingId"];
  */
 export class Stream extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options?: StreamOptions) {
-    super(SocketType.Stream, options, STREAM_FRAMES);
+  constructor(options?: StreamOptions);
+  constructor(options?: StreamOptions, ...extra: unknown[]) {
+    super(SocketType.Stream, options, STREAM_FRAMES, extra);
   }
 
   /**

@@ -115,7 +115,7 @@ describe("docs/limits.md", () => {
   it("lists the options of a context with their defaults", () => {
     const context = new Context();
     for (const [name, value] of tableUnder("limits.md", "Context options")) {
-      const [option] = codes(name as string) as [keyof Context];
+      const [option] = codes(name as string) as [keyof Context & string];
       expect(value, option).toBe(value === "the system's" ? value : code(context[option]));
     }
   });

@@ -4,13 +4,18 @@ import {
   Context,
   Dealer,
   Envelope,
+  Pair,
   Publisher,
   Pull,
   Push,
+  Reply,
   Request,
   Router,
   type Socket,
   Stream,
+  Subscriber,
+  XPublisher,
+  XSubscriber,
 } from "../../src/index.js";
 import { FakeEngine } from "../support/fake-engine.js";
 
@@ -237,5 +242,40 @@ describe("an argument too many, or of another kind, is refused", () => {
     expect(push.trySend("b", undefined)).toBe(true);
     expect((await pull.receive(undefined, undefined)).map(String)).toEqual(["a"]);
     await push.close(undefined, undefined);
+  });
+});
+
+describe("a constructor given one argument too many", () => {
+  const CLASSES: readonly (new (options?: never) => object)[] = [
+    Pair,
+    Publisher,
+    Subscriber,
+    Request,
+    Reply,
+    Dealer,
+    Router,
+    Pull,
+    Push,
+    XPublisher,
+    XSubscriber,
+    Stream,
+    Context,
+  ];
+
+  it.each(
+    CLASSES.map((socketClass) => [socketClass.name, socketClass] as const),
+  )("refuses it: %s", async (name, socketClass) => {
+    const Wrong = socketClass as unknown as new (...given: unknown[]) => unknown;
+    const engine = new FakeEngine();
+    const options = name === "Context" ? {} : { context: new Context({ engine }) };
+    expect(await refusal(() => new Wrong(options, { linger: 0 }))).toBe(
+      `${name} takes options, and nothing else; got an object, too`,
+    );
+    expect(engine.sockets).toEqual([]);
+  });
+
+  it("but not undefined", () => {
+    const Wrong = Push as unknown as new (...given: unknown[]) => Push;
+    expect(own(new Wrong({ context }, undefined)).closed).toBe(false);
   });
 });
