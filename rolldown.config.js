@@ -28,6 +28,7 @@ const entries = [
   "patterns/index",
   ...patterns,
   "proxy/index",
+  "metrics/index",
   "cli/main",
   // Threads: found by src/core/built-file.ts.
   "patterns/majordomo/worker-thread-entry",

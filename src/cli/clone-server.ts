@@ -8,6 +8,7 @@ import { asUsage, describe, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, operate, printStats } from "./operation.js";
 import { addCommand, checkEndpoints, defined, wholeNumber } from "./options.js";
+import { starSources } from "./pair.js";
 import {
   addServerSecurityOptions,
   clientOf,
@@ -95,7 +96,7 @@ async function runServer(settings: ServerSettings): Promise<void> {
   report(server, log);
   const service = new ServerService(server, 2 * (heartbeat ?? HEARTBEAT));
   const stop = new Stop().listen();
-  const sources = () => [{ name: "server", kind: "clone" as const, stats: () => server.stats() }];
+  const sources = () => ({ server, ...starSources(server.star) });
   await operate({ settings, log, stop, service, sources }, async () => {
     const listening = await asUsage(() => server.bind(endpoint));
     if (store !== undefined) log.info(`read ${server.stats().entries} keys from ${settings.store}`);

@@ -10,6 +10,7 @@ import {
 } from "../patterns/freelance/index.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import { Log } from "./log.js";
+import { addOperationOptions, type OperationSettings, operate } from "./operation.js";
 import {
   addCommand,
   addGroup,
@@ -31,7 +32,7 @@ import {
   callFailure,
   runCalls,
 } from "./service.js";
-import { Stop, serve } from "./stop.js";
+import { Stop } from "./stop.js";
 
 /** How long a call waits for its reply, in ms. */
 const TIMEOUT = 10_000;
@@ -40,7 +41,7 @@ interface FreelanceSettings extends Settings {
   readonly model?: FreelanceModel;
 }
 
-interface ServerSettings extends FreelanceSettings, AnswerSettings {
+interface ServerSettings extends FreelanceSettings, AnswerSettings, OperationSettings {
   readonly identity?: string;
 }
 
@@ -65,7 +66,7 @@ export function addFreelanceCommand(program: Command): void {
       'shoal freelance server --bind "tcp://*:5555" --identity tcp://localhost:5555 --exec "tr a-z A-Z"',
     ],
   }).option("--identity <EP>", "the endpoint that clients connect to, byte for byte (default: as bound)");
-  hideOptions(addAnswerOptions(server), ["connect", "json", ...ONE_RUN]).action(
+  hideOptions(addOperationOptions(addAnswerOptions(server)), ["connect", "json", ...ONE_RUN]).action(
     (given: Given<ServerSettings>) => runServer(given),
   );
   addPart(freelance, {
@@ -108,10 +109,13 @@ async function runServer(given: Given<ServerSettings>): Promise<void> {
     .on("message:invalid", ({ frames }) =>
       log.warnOnce(`received a message that is not a request of model ${model} (${frames} frames)`),
     );
-  await serve(server, new Stop().listen(), async () => {
-    await asUsage(() => server.bind(endpoint));
-    log.info(`listening at ${server.endpoint}`);
-  });
+  await operate(
+    { settings, log, stop: new Stop().listen(), service: server, sources: () => ({ server }) },
+    async () => {
+      await asUsage(() => server.bind(endpoint));
+      log.info(`listening at ${server.endpoint}`);
+    },
+  );
 }
 
 async function call(body: readonly string[], given: Given<FreelanceSettings>): Promise<void> {

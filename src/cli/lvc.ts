@@ -65,7 +65,7 @@ async function lvc(settings: LvcSettings): Promise<void> {
   if (store !== undefined) log.info(`read ${cache.stats().topics} values from ${store}`);
   const stop = new Stop().listen();
   const service: Service = { close: ({ linger }) => cache.close({ linger: Math.min(linger, GRACE) }) };
-  const sources = () => [{ name: "lvc", kind: "lvc" as const, stats: () => cache.stats() }];
+  const sources = () => ({ lvc: cache });
   await operate({ settings, log, stop, service, sources }, async () => {
     for (const endpoint of frontend)
       log.info(`listening at ${await asUsage(() => cache.bind("frontend", endpoint))} for publishers`);

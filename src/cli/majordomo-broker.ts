@@ -7,6 +7,7 @@
  */
 import { type Command, Option } from "commander";
 import { loadOptional } from "../core/optional-package.js";
+import type { MetricsSourcesByName } from "../metrics/index.js";
 import { MajordomoBroker } from "../patterns/majordomo/index.js";
 import { openTitanic, type TitanicService } from "../patterns/titanic/index.js";
 import { asUsage, describe, Failure, UsageError } from "./failure.js";
@@ -100,7 +101,7 @@ async function runBroker(given: Given<BrokerSettings>): Promise<void> {
   report(broker, log);
   const stop = new Stop().listen();
   const service = new BrokerService(broker, titanic, pair, () => stop.request());
-  const sources = () => [{ name: "broker", kind: "majordomo" as const, stats: () => broker.stats() }];
+  const sources = () => ({ broker, ...titanic?.sources, ...pair?.sources });
   await operate({ settings, log, stop, service, sources }, async () => {
     for (const endpoint of settings.bind) {
       await asUsage(() => broker.bind(endpoint));
@@ -224,6 +225,11 @@ class TitanicPart {
       .on("record:damaged", (e) => log.warn(`record ${e.uuid} is damaged and was set aside: ${e.reason}`))
       .on("store:failed", (e) => log.warnOnce(`the store in ${this.#directory}: ${describe(e.error)}`));
     log.info(`keeping requests in ${this.#directory}: ${titanic.stats().store.pending} pending`);
+  }
+
+  /** For metrics: there while it is open. */
+  get sources(): MetricsSourcesByName {
+    return this.#service === undefined ? {} : { titanic: this.#service.titanic };
   }
 
   /** To be called before the broker closes. It can be opened again. */

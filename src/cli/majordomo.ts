@@ -4,6 +4,7 @@ import { MajordomoClient, MajordomoWorker } from "../patterns/majordomo/index.js
 import { asUsage, describe } from "./failure.js";
 import { Log } from "./log.js";
 import { addBrokerCommand } from "./majordomo-broker.js";
+import { addOperationOptions, type OperationSettings, operate } from "./operation.js";
 import {
   addCommand,
   addGroup,
@@ -18,7 +19,7 @@ import {
 } from "./options.js";
 import { securityOptions } from "./security.js";
 import { type AnswerSettings, addAnswerOptions, answerer, callFailure, runCalls } from "./service.js";
-import { Stop, serve } from "./stop.js";
+import { Stop } from "./stop.js";
 
 /** Requests of one input that are in flight at once. */
 const PIPELINE = 100;
@@ -29,7 +30,7 @@ interface CallSettings extends Settings {
   readonly heartbeat?: number;
 }
 
-interface WorkerSettings extends Settings, AnswerSettings {
+interface WorkerSettings extends Settings, AnswerSettings, OperationSettings {
   readonly concurrency?: number;
   readonly prefetch?: number;
   readonly heartbeat?: number;
@@ -66,7 +67,7 @@ export function addMajordomoCommand(program: Command): void {
     )
     .option("--heartbeat <MS>", "interval of heartbeats to a broker (default 2500)", wholeNumber(1))
     .action((service: string, given: Given<WorkerSettings>) => runWorker(service, given));
-  hideOptions(worker, ["bind", "json", ...ONE_RUN]);
+  hideOptions(addOperationOptions(worker), ["bind", "json", ...ONE_RUN]);
   addSocketOptions(
     addCommand(majordomo, {
       name: "call",
@@ -105,7 +106,10 @@ async function runWorker(service: string, given: Given<WorkerSettings>): Promise
     .on("broker:joined", (e) => log.info(`offering ${service} at ${e.endpoint}`))
     .on("broker:left", (e) => log.info(`lost the broker at ${e.endpoint}: ${e.reason}`))
     .on("handler:failed", (e) => log.warn(`a request failed: ${describe(e.error)}`));
-  await serve(worker, new Stop().listen(), () => undefined);
+  await operate(
+    { settings, log, stop: new Stop().listen(), service: worker, sources: () => ({ worker }) },
+    async () => undefined,
+  );
 }
 
 async function call(service: string, body: readonly string[], given: Given<CallSettings>): Promise<void> {

@@ -7,8 +7,7 @@
  */
 import { execFile } from "node:child_process";
 import type { Command } from "commander";
-import { unreadiness } from "../metrics/readiness.js";
-import type { MetricsServer, MetricsSource } from "../proxy/index.js";
+import type { MetricsServer, MetricsSourcesByName } from "../metrics/index.js";
 import { asUsage, describe } from "./failure.js";
 import type { Log } from "./log.js";
 import { type Service, type Stop, serve } from "./stop.js";
@@ -29,8 +28,8 @@ export interface Operated {
   readonly log: Log;
   readonly stop: Stop;
   readonly service: Service;
-  /** What runs now; ready from the opening of all endpoints to the first signal, at most. */
-  sources(): readonly MetricsSource[];
+  /** The drivers that run now, by name. */
+  sources(): MetricsSourcesByName;
 }
 
 /**
@@ -44,14 +43,8 @@ export async function operate(
   begin: () => Promise<void>,
 ): Promise<void> {
   let phase: "starting" | "running" | "draining" = "starting";
-  const metrics = await openMetrics(settings.metrics, () =>
-    sources().map((source) => ({
-      name: source.name,
-      kind: source.kind,
-      stats: () => source.stats(),
-      unready: () =>
-        source.unready?.() ?? unreadiness(source.stats()) ?? (phase === "running" ? undefined : phase),
-    })),
+  const metrics = await openMetrics(settings.metrics, sources, () =>
+    phase === "running" ? undefined : phase,
   );
   if (metrics !== undefined)
     log.info(`metrics at ${metrics.url}/metrics`, { metrics: `${metrics.url}/metrics` });
@@ -78,11 +71,12 @@ export async function operate(
 
 async function openMetrics(
   address: string | undefined,
-  sources: () => readonly MetricsSource[],
+  sources: () => MetricsSourcesByName,
+  unready: () => string | undefined,
 ): Promise<MetricsServer | undefined> {
   if (address === undefined) return undefined;
   const { startPages } = await import("../metrics/pages.js");
-  return asUsage(() => startPages(address, sources));
+  return asUsage(() => startPages(address, sources, unready));
 }
 
 /** With --json, prints a service's counters at its end. */

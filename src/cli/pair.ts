@@ -1,6 +1,7 @@
 /** `--binary-star`: a server as one of a pair, of which one serves at a time. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
+import type { MetricsSourcesByName } from "../metrics/index.js";
 import {
   BinaryStar,
   BinaryStarGate,
@@ -88,6 +89,11 @@ export class Pair {
     return new Pair(star, endpoint, heartbeatInterval);
   }
 
+  /** For metrics. */
+  get sources(): MetricsSourcesByName {
+    return starSources(this.star);
+  }
+
   /** To be called when the server listens. */
   async start(log: Log): Promise<void> {
     const endpoint = await asUsage(() => this.star.bind(this.#endpoint));
@@ -117,6 +123,12 @@ export class Pair {
     const { peer } = this.star.stats();
     return this.star.state === "active" && peer !== undefined && peer !== "passive";
   }
+}
+
+/** A server's half of a pair, for metrics: it is ready whether it serves or stands by. */
+export function starSources(star: BinaryStar | undefined): MetricsSourcesByName {
+  if (star === undefined) return {};
+  return { pair: star };
 }
 
 /** Servers on two machines publish their states at the same port. */

@@ -11,7 +11,7 @@ import { addCommand, addGroup, checkEndpoints, defined, repeatable, wholeNumber 
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, type SecuritySettings, securityOptions } from "./security.js";
 import { type AnswerSettings, addAnswerOptions, answerer, runCalls } from "./service.js";
-import { type Service, Stop, serve } from "./stop.js";
+import { type Service, Stop } from "./stop.js";
 
 interface Shared extends SecuritySettings {
   readonly json?: boolean;
@@ -28,7 +28,7 @@ interface QueueSettings extends Timed, PairSettings, OperationSettings {
   readonly backend?: readonly string[];
 }
 
-interface WorkerSettings extends Timed, AnswerSettings {
+interface WorkerSettings extends Timed, AnswerSettings, OperationSettings {
   readonly connect?: readonly string[];
   readonly concurrency?: number;
 }
@@ -79,7 +79,7 @@ export function addPirateCommands(program: Command): void {
       .addOption(repeatable("--connect <EP>", "a queue's backend (repeatable)"))
       .option("--concurrency <N>", "requests handled at once (default 1)", wholeNumber(1)),
   );
-  addAnswerOptions(workers).action((settings: WorkerSettings) => work(settings));
+  addOperationOptions(addAnswerOptions(workers)).action((settings: WorkerSettings) => work(settings));
   addShared(
     addCommand(pirate, {
       name: "call",
@@ -169,7 +169,7 @@ async function queue(settings: QueueSettings): Promise<void> {
     },
   };
   const stop = new Stop().listen();
-  const sources = () => [{ name: "queue", kind: "pirate" as const, stats: () => broker.stats() }];
+  const sources = () => ({ queue: broker, ...pair?.sources });
   await operate({ settings, log, stop, service, sources }, async () => {
     for (const endpoint of frontends)
       log.info(`listening at ${await asUsage(() => broker.bindFrontend(endpoint))} for clients`);
@@ -200,7 +200,10 @@ async function work(settings: WorkerSettings): Promise<void> {
     .on("ready:sent", () => log.debug("sent READY"))
     .on("queue:lost", ({ delay }) => log.warn(`the queue is silent: reconnecting in ${Math.round(delay)} ms`))
     .on("handler:failed", ({ error }) => log.warn(`a request failed: ${describe(error)}`));
-  await serve(worker, new Stop().listen(), () => undefined);
+  await operate(
+    { settings, log, stop: new Stop().listen(), service: worker, sources: () => ({ worker }) },
+    async () => undefined,
+  );
 }
 
 async function call(body: readonly string[], settings: CallSettings): Promise<void> {

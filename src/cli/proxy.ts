@@ -189,7 +189,7 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
   report(proxy, log);
   proxy.events.on("stop", () => stop.request()); // A controller may have ended it.
   const service = new Drained(proxy, drain * 1_000);
-  const sources = () => [{ name: name ?? kind, kind, stats: () => proxy.stats() }];
+  const sources = () => ({ [name ?? kind]: proxy });
   await operate({ settings, log, stop, service, sources }, async () => {
     await asUsage(() => proxy.start());
     reportEndpoints(proxy, log);

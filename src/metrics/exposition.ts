@@ -1,25 +1,25 @@
 /**
- * What a scrape gets: the samples of the sources, and of the process itself, in Prometheus's text format by prom-client,
- * which is loaded here and nowhere else.
+ * The answer to a scrape: the samples of the sources, and of the process itself, in Prometheus's text format by
+ * prom-client, which is loaded here and nowhere else.
  */
 import { readFileSync } from "node:fs";
 import type * as PromClient from "prom-client";
 import { builtFile } from "../core/built-file.js";
 import {
   BUILD,
+  FAMILIES,
   familyOf,
   INFO,
   labelsOf,
-  METRICS,
   type Metric,
   type MetricsFamily,
 } from "./metrics-table.js";
-import { type Sample, type SourceAccounts, samplesOf } from "./samples.js";
+import { type Sample, type SourceStats, samplesOf } from "./samples.js";
 
-/** ms between two looks at the event loop's delay. */
+/** ms between two measurements of the event loop's delay. */
 const LOOP_RESOLUTION = 20;
 
-/** One for the process, however many serve it: its observers cannot be taken back. */
+/** One per process, however many servers there are: its observers cannot be removed. */
 let ofProcess: PromClient.Registry | undefined;
 
 export class Exposition {
@@ -43,8 +43,8 @@ export class Exposition {
     return this.#process.contentType;
   }
 
-  /** Registers are made anew each time: a source that has gone leaves nothing behind. */
-  async text(sources: readonly SourceAccounts[]): Promise<string> {
+  /** The registry is made again each time: a source that has gone leaves nothing behind. */
+  async text(sources: readonly SourceStats[]): Promise<string> {
     const registry = new this.#client.Registry();
     const byName = new Map<string, Sample[]>();
     const families = new Set<MetricsFamily>();
@@ -58,7 +58,8 @@ export class Exposition {
     }
     this.#add(registry, INFO, INFO.labels, byName);
     for (const family of families) {
-      for (const metric of METRICS[family]) this.#add(registry, metric, labelsOf(family, metric), byName);
+      for (const metric of FAMILIES[family].metrics)
+        this.#add(registry, metric, labelsOf(family, metric), byName);
     }
     return `${await registry.metrics()}\n${await this.#process.metrics()}`;
   }

@@ -1,39 +1,40 @@
 /**
- * Every metric that shoal exports of its own: name, type, and where its value is in a source's accounts. Names and units
+ * Every metric that shoal exports: for each family of drivers, a row for each member of their statistics. Names and units
  * are as Prometheus has them: base units, `_total` for what only grows.
  *
  * A path is walked through `stats()`; a segment `{label}` goes to every member there, whose name is the label's value.
- * What is absent, or is no number, gives no sample: an engine that cannot count it, an older proxy.
+ * A value that is absent, or is not a number, gives no sample: an engine that cannot count it, an older proxy.
+ *
+ * The compiler checks that each member of a driver's statistics has a row. `null`: it is not exported.
  */
-
-/** What a source is. */
-export type MetricsKind =
-  | "queue"
-  | "forwarder"
-  | "streamer"
-  | "proxy"
-  | "majordomo"
-  | "pirate"
-  | "lvc"
-  | "clone";
-
-/** Sources with the same accounts. */
-export type MetricsFamily = "proxy" | "majordomo" | "pirate" | "lvc" | "clone";
-
-/** The label that has a source's name. */
-export const NAME_LABEL: Readonly<Record<MetricsFamily, string>> = {
-  proxy: "proxy",
-  majordomo: "broker",
-  pirate: "queue",
-  lvc: "cache",
-  clone: "server",
-};
-
-/** Labels with few values; members of other names are none. Those of other labels are reasons. */
-export const LABEL_VALUES: Readonly<Record<string, readonly string[]>> = {
-  side: ["frontend", "backend"],
-  direction: ["in", "out"],
-};
+import type {
+  BinaryStarClientStats,
+  BinaryStarGateStats,
+  BinaryStarServerStats,
+  BinaryStarStats,
+} from "../patterns/binary-star/index.js";
+import type { BlackBoxStats } from "../patterns/black-box/index.js";
+import type { CloneClientStats, CloneServerStats } from "../patterns/clone/index.js";
+import type { EspressoListenerStats, EspressoTapStats } from "../patterns/espresso/index.js";
+import type { FederationStats } from "../patterns/federation/index.js";
+import type {
+  FreelanceClientStats,
+  FreelanceServerStats,
+  FreelanceShotgunClientStats,
+} from "../patterns/freelance/index.js";
+import type { RequestClientStats } from "../patterns/kit/index.js";
+import type { LastValueCacheStats } from "../patterns/last-value-cache/index.js";
+import type { LoadBalancerClientStats, LoadBalancerStats } from "../patterns/load-balancer/index.js";
+import type {
+  MajordomoBrokerStats,
+  MajordomoClientStats,
+  MajordomoWorkerStats,
+} from "../patterns/majordomo/index.js";
+import type { PirateQueueStats, PirateWorkerStats } from "../patterns/pirate/index.js";
+import type { SequencedPublisherStats, SequencedSubscriberStats } from "../patterns/sequenced/index.js";
+import type { SuicidalSnailStats } from "../patterns/suicidal-snail/index.js";
+import type { TitanicStats, TitanicStoreStats } from "../patterns/titanic/index.js";
+import type { ProxyStats } from "../proxy/stats.js";
 
 export interface Metric {
   readonly name: string;
@@ -44,120 +45,642 @@ export interface Metric {
   readonly states?: readonly string[];
 }
 
-const PROXY: readonly Metric[] = [
-  counter("messages", "{side}.{direction}.messages", "Messages that came in or went out at a side."),
-  counter("bytes", "{side}.{direction}.bytes", "Bytes of their frames, without framing."),
-  counter(
-    "dropped",
-    "{side}.{direction}.dropped.{reason}",
-    "Messages that were taken in and not passed on, or were to go out and did not.",
-  ),
-  counter("refused", "{side}.refused.{reason}", "What the side's policy refused."),
-  gauge("queued_messages", "{side}.{direction}.queued", "Messages that wait to be taken, or to leave."),
-  gauge("peers", "{side}.peers", "Connected peers."),
-  counter("reconnects", "{side}.reconnects", "Connections made again after a loss."),
-  gauge("unanswered_requests", "unanswered", "Requests of the last minute without a reply yet."),
-  gauge("loops", "loops", "Proxies among the peers that lead back to this one, itself among them."),
-  counter("captured", "capture.captured", "Messages that the capture took."),
-  counter("capture_missed", "capture.missed", "Messages, or copies, that the capture was too slow for."),
-  gauge("capture_queued_messages", "capture.queued", "Copies that wait for a listener of the capture."),
-  gauge("capture_peers", "capture.peers", "Connected listeners of the capture."),
-  counter("control_commands", "control.commands", "Commands that were carried out."),
-  counter(
-    "control_refused",
-    "control.refused",
-    "Messages to the control that were no command, or did not fit.",
-  ),
-  {
-    ...gauge("state", "state", "The state that the proxy is in has 1, the others 0."),
-    states: ["idle", "starting", "running", "paused", "draining", "stopping", "stopped"],
-  },
-].map(named("shoal_proxy"));
+/** A metric without its family's prefix; its path begins at the member of the row that it is in. */
+type Cell = Omit<Metric, "name" | "path"> & { readonly name?: string; readonly path?: string };
 
-const MAJORDOMO: readonly Metric[] = [
-  counter("requests", "requests", "Requests taken in, repetitions not counted."),
-  counter("answered", "answered", "Requests whose answer came from a worker."),
-  counter("failed", "failed", "Requests that ended with an error."),
-  counter("abandoned", "abandoned", "Requests whose client was gone, or gave up, before the answer."),
-  counter("redelivered", "redelivered", "Deliveries made again because a worker was lost."),
-  counter("duplicates", "duplicates", "Repetitions that were not handled again."),
-  counter("late", "late", "Answers of workers that nobody waited for."),
-  counter("replies_dropped", "repliesDropped", "Answers that their client could not take."),
-  counter("faults", "faults", "Messages that broke the protocol."),
-  gauge("queued_requests", "queued", "Requests that wait for a worker."),
-  gauge("queued_bytes", "queuedBytes", "Bytes of them."),
-  gauge("reply_bytes", "replyBytes", "Bytes of answers that wait for their clients' connections."),
-  gauge("in_flight_requests", "inFlight", "Requests that a worker has."),
-  gauge("services", "services", "Services that are offered or asked for."),
-  gauge("workers", "workers", "Workers that are there."),
-  gauge("clients", "clients", "Clients with requests in hand."),
-].map(named("shoal_majordomo"));
+/** A row for each member of statistics. */
+type Rows<S> = { readonly [K in keyof S]-?: Cell | readonly Cell[] | null };
 
-const PIRATE: readonly Metric[] = [
-  counter("requests", "requests", "Requests taken in."),
-  counter("replies", "replies", "Replies passed to their clients."),
-  counter("dropped", "dropped.{reason}", "Requests that ended without a reply."),
-  counter("repeated", "repeated", "Deliveries beyond the first of a request."),
-  counter("late_replies", "lateReplies", "Replies that nobody waited for."),
-  counter("invalid", "invalid", "Messages that are none of the protocol's."),
-  counter("workers_lost", "workersLost", "Workers that were lost."),
-  gauge("queued_requests", "queued", "Requests that wait for a worker."),
-  gauge("idle_workers", "idleWorkers", "Workers that wait for a request."),
-  gauge("busy_workers", "busyWorkers", "Workers that have one."),
-].map(named("shoal_pirate"));
+function counter(help: string, name?: string, path?: string): Cell {
+  return cell("counter", help, name, path);
+}
 
-const LVC: readonly Metric[] = [
-  counter("messages", "messages", "Messages of publishers; all were passed on."),
-  counter("updates", "updates", "Values that were kept."),
-  counter("evicted", "evicted", "Topics that were forgotten at the bounds."),
-  counter("uncached", "uncached.{reason}", "Messages that were passed on and not kept."),
-  counter("invalid", "invalid", "Messages of subscribers that were no subscription."),
-  counter("snapshots", "snapshots.done", "Snapshots that were sent."),
-  counter("store_failures", "store.failures", "Commits of the store that failed."),
-  gauge("topics", "topics", "Topics that have a value."),
-  gauge("bytes", "bytes", "Bytes that topics and values hold."),
-  gauge("subscriptions", "subscriptions", "Topic prefixes that are asked for."),
-  gauge("snapshots_waiting", "snapshots.waiting", "Snapshots that are still to be sent."),
-  gauge("store_pending", "store.pending", "Changes that a kill would lose now."),
-].map(named("shoal_lvc"));
+function gauge(help: string, name?: string, path?: string): Cell {
+  return cell("gauge", help, name, path);
+}
 
-const CLONE: readonly Metric[] = [
-  counter("received", "received", "Updates that came from clients."),
-  counter("applied", "applied", "Updates put in order, applied and published."),
-  counter("repeated", "repeated", "Updates that had been applied before."),
-  counter("refused", "refused.{reason}", "Updates that were refused."),
-  counter("conflicts", "conflicts", "Updates whose key had another revision than they asked for."),
-  counter("faults", "faults.{reason}", "Messages that broke the protocol."),
-  counter("published", "published", "Updates sent to clients."),
-  counter("expired", "expired", "Keys that ended by themselves."),
-  counter("snapshots", "snapshots.done", "Maps that clients have got whole."),
-  counter("snapshots_lost", "snapshots.lost", "Maps that clients have not got to their end."),
-  counter("commits", "commits", "Commits of the store."),
-  gauge("entries", "entries", "Keys."),
-  gauge("bytes", "bytes", "Bytes of keys and values."),
-  gauge("memory_bytes", "memory", "Bytes that the map takes in memory, about."),
-  gauge("pending", "pending", "Updates kept while standing by."),
-  gauge("in_flight", "inFlight", "Updates on their way to the store or to the other server."),
-  gauge("snapshots_active", "snapshots.active", "Maps on their way to clients."),
-  gauge("snapshots_waiting", "snapshots.waiting", "Maps that wait for their turn."),
-  gauge("serving", "serving", "1 when it serves, 0 when it stands by."),
-  gauge("replicated", "replicated", "1 when the other server has all that is acknowledged."),
-].map(named("shoal_clone"));
+function states(help: string, values: readonly string[]): Cell {
+  return { type: "gauge", help, states: values };
+}
 
-/** The metrics of each family, in the order that they are exported in. */
-export const METRICS: Readonly<Record<MetricsFamily, readonly Metric[]>> = {
-  proxy: PROXY,
-  majordomo: MAJORDOMO,
-  pirate: PIRATE,
-  lvc: LVC,
-  clone: CLONE,
+function cell(type: Metric["type"], help: string, name?: string, path?: string): Cell {
+  return { type, help, ...(name === undefined ? {} : { name }), ...(path === undefined ? {} : { path }) };
+}
+
+/** Labels with few values: members of other names have no sample. The values of other labels are reasons. */
+export const LABEL_VALUES: Readonly<Record<string, readonly string[]>> = {
+  side: ["frontend", "backend"],
+  direction: ["in", "out"],
 };
+
+/** What a side of a proxy has: rows of its own, since both sides are exported alike, by the label `side`. */
+const SIDES: readonly Metric[] = [
+  ["counter", "messages", "{direction}.messages", "Messages that came in or went out at a side."],
+  ["counter", "bytes", "{direction}.bytes", "Bytes of their frames, without framing."],
+  [
+    "counter",
+    "dropped",
+    "{direction}.dropped.{reason}",
+    "Messages that were taken in and not passed on, or were to go out and did not.",
+  ],
+  ["counter", "refused", "refused.{reason}", "What the side's policy refused."],
+  ["gauge", "queued_messages", "{direction}.queued", "Messages that wait to be taken, or to leave."],
+  ["gauge", "peers", "peers", "Connected peers."],
+  ["counter", "reconnects", "reconnects", "Connections made again after a loss."],
+].map(([type, name, path, help]) => ({
+  name: `shoal_proxy_${name}${type === "counter" ? "_total" : ""}`,
+  type: type as Metric["type"],
+  help: help as string,
+  path: `{side}.${path}`,
+}));
+
+const PROXY: Rows<ProxyStats> = {
+  name: null,
+  frontend: null, // SIDES
+  backend: null,
+  unanswered: gauge("Requests of the last minute without a reply yet.", "unanswered_requests"),
+  loops: gauge("Proxies among the peers that lead back to this one, itself among them."),
+  capture: [
+    counter("Messages that the capture took.", "captured", "captured"),
+    counter("Messages, or copies, that the capture was too slow for.", "capture_missed", "missed"),
+    gauge("Copies that wait for a listener of the capture.", "capture_queued_messages", "queued"),
+    gauge("Connected listeners of the capture.", "capture_peers", "peers"),
+  ],
+  control: [
+    counter("Commands that were carried out.", "control_commands", "commands"),
+    counter(
+      "Messages to the control that are not a command, or did not fit its state.",
+      "control_refused",
+      "refused",
+    ),
+  ],
+  drain: null,
+  state: states("The state that the proxy is in has 1, the others 0.", [
+    "idle",
+    "starting",
+    "running",
+    "paused",
+    "draining",
+    "stopping",
+    "stopped",
+  ]),
+};
+
+const MAJORDOMO: Rows<MajordomoBrokerStats> = {
+  requests: counter("Requests taken in, repetitions not counted."),
+  answered: counter("Requests whose answer came from a worker."),
+  failed: counter("Requests that ended with an error."),
+  abandoned: counter("Requests whose client was gone, or gave up, before the answer."),
+  redelivered: counter("Deliveries made again because a worker was lost."),
+  duplicates: counter("Repetitions that were not handled again."),
+  late: counter("Answers of workers that nobody waited for."),
+  repliesDropped: counter("Answers that their client could not take."),
+  faults: counter("Messages that broke the protocol."),
+  queued: gauge("Requests that wait for a worker.", "queued_requests"),
+  queuedBytes: gauge("Bytes of them."),
+  replyBytes: gauge("Bytes of answers that wait for their clients' connections."),
+  inFlight: gauge("Requests that a worker has.", "in_flight_requests"),
+  services: gauge("Services that are offered or asked for."),
+  workers: gauge("Connected workers."),
+  clients: gauge("Clients with requests under way."),
+};
+
+const MAJORDOMO_WORKER: Rows<MajordomoWorkerStats> = {
+  requests: counter("Requests taken in."),
+  answered: counter("Requests that were answered."),
+  failed: counter("Requests whose handler failed."),
+  cancelled: counter("Requests whose client gave up, or whose time was over."),
+  stale: counter("Answers for a broker that was lost meanwhile."),
+  duplicates: counter("Repetitions that were not handled again."),
+  faults: counter("Messages that broke the protocol."),
+  running: gauge("Handlers that run, or whose replies wait for room.", "running_handlers"),
+  queued: gauge("Requests that wait for a handler to end.", "queued_requests"),
+  unsentBytes: gauge("Bytes of replies that wait for room at the connections."),
+  brokers: gauge("Brokers that may give requests."),
+};
+
+const MAJORDOMO_CLIENT: Rows<MajordomoClientStats> = {
+  requests: counter("Requests made."),
+  answered: counter("Requests that were answered."),
+  failed: counter("Requests that ended with an error of the service or the broker."),
+  timedOut: counter("Requests whose time was over."),
+  cancelled: counter("Requests that were aborted, or ended by closing."),
+  late: counter("Answers that nobody waited for."),
+  faults: counter("Messages that broke the protocol."),
+  pending: gauge("Requests that wait to be sent.", "pending_requests"),
+  inFlight: gauge("Requests that wait for their answer.", "in_flight_requests"),
+  broker: null,
+};
+
+const TITANIC: Rows<TitanicStats & { readonly store: TitanicStoreStats }> = {
+  stored: counter("Requests acknowledged, repetitions not counted."),
+  repeated: counter("Repetitions of stored requests."),
+  refused: counter("Requests refused because of the store."),
+  malformed: counter("Requests refused because of what the client sent."),
+  answered: counter("Replies kept."),
+  failed: counter("Attempts that ended without a reply."),
+  died: counter("Requests that became dead letters.", "dead_letters"),
+  expired: counter("Records removed because their time was over."),
+  damaged: counter("Records that are damaged, and set aside."),
+  services: gauge("Services with stored requests."),
+  inFlight: gauge("Requests that a service has.", "in_flight_requests"),
+  retrying: gauge("Requests that wait for their next attempt.", "retrying_requests"),
+  store: [
+    gauge("Requests in the store that wait for a reply.", "store_pending", "pending"),
+    gauge("Replies in the store that wait to be fetched.", "store_answered", "answered"),
+    gauge("Dead letters in the store.", "store_dead", "dead"),
+    counter("Records that the store has set aside.", "store_damaged", "damaged"),
+    counter("Commits of the store.", "store_commits", "commits"),
+    counter("Operations in them.", "store_operations", "operations"),
+  ],
+};
+
+const BROKER = {
+  requests: counter("Requests taken in."),
+  replies: counter("Replies passed to their clients."),
+  dropped: counter("Requests that ended without a reply.", "dropped", "{reason}"),
+  lateReplies: counter("Replies that nobody waited for."),
+  repliesDropped: counter("Replies that their client could not take."),
+  invalid: counter("Messages that are not of the protocol."),
+  workersLost: counter("Workers that were lost."),
+  queued: gauge("Requests that wait for a worker.", "queued_requests"),
+  queuedBytes: gauge("Bytes of them."),
+  idleWorkers: gauge("Workers that wait for a request."),
+  busyWorkers: gauge("Workers that have one."),
+} satisfies Rows<LoadBalancerStats>;
+
+const PIRATE: Rows<PirateQueueStats> = {
+  ...BROKER,
+  repeated: counter("Deliveries beyond the first of a request."),
+};
+
+const PIRATE_WORKER: Rows<PirateWorkerStats> = {
+  requests: counter("Requests taken in."),
+  replies: counter("Replies sent."),
+  failed: counter("Requests whose handler failed."),
+  dropped: counter("Replies whose queue was lost meanwhile."),
+  invalid: counter("Messages that are not of the protocol."),
+  silences: counter("Times that a queue was silent and given up."),
+};
+
+const REQUEST_CLIENT = {
+  requests: counter("Requests made."),
+  replies: counter("Requests that were answered."),
+  errors: counter("Replies that report an error, or cannot be decoded."),
+  failed: counter("Requests without a reply at any attempt, or in time."),
+  cancelled: counter("Requests that were aborted, or ended by closing."),
+  attempts: counter("Attempts."),
+  retries: counter("Attempts after the first of a request."),
+  pending: gauge("Requests under way, or waiting for their turn.", "pending_requests"),
+  pendingBytes: gauge("Bytes of them."),
+} satisfies Rows<RequestClientStats>;
+
+const LOAD_BALANCER_CLIENT: Rows<LoadBalancerClientStats> = {
+  requests: counter("Requests made."),
+  replies: counter("Requests that were answered."),
+  errors: counter("Requests that ended with an error or a time-out."),
+  cancelled: counter("Requests that were aborted, or ended by closing."),
+  retries: counter("Requests sent again."),
+  lateReplies: counter("Replies that nobody waited for."),
+  invalid: counter("Messages that are not of the protocol."),
+  pending: gauge("Requests under way.", "pending_requests"),
+  pendingBytes: gauge("Bytes of them."),
+  inFlight: gauge("Requests that were sent, and wait for their reply.", "in_flight_requests"),
+};
+
+const FEDERATION: Rows<FederationStats> = {
+  requestsLocal: counter("Requests of the site's own clients."),
+  requestsCloud: counter("Requests of other sites."),
+  repliesLocal: counter("Replies to the site's own clients."),
+  repliesCloud: counter("Replies to other sites."),
+  sentToSites: counter("Requests given to other sites."),
+  handedBack: counter("Requests of other sites that were handed back."),
+  returned: counter("Requests that other sites handed back, or lost."),
+  dropped: counter("Requests that ended without a reply.", "dropped", "{reason}"),
+  lateReplies: counter("Replies that nobody waited for."),
+  repliesDropped: counter("Replies that their client or site could not take."),
+  invalid: counter("Messages that are not of the protocol."),
+  queuedLocal: gauge("Requests of own clients that wait for a worker."),
+  queuedCloud: gauge("Requests of other sites that wait for a worker."),
+  atSites: gauge("Requests of own clients that other sites have."),
+  idleWorkers: gauge("Workers that wait for a request."),
+  busyWorkers: gauge("Workers that have one."),
+  sites: gauge("Free workers that another site is believed to have.", "site_workers", "{site}"),
+};
+
+const FREELANCE_SERVER: Rows<FreelanceServerStats> = {
+  received: counter("Messages that came."),
+  pings: counter("Pings answered."),
+  requests: counter("Requests taken in."),
+  replied: counter("Replies sent."),
+  failed: counter("Requests whose handler failed, or that were too many."),
+  unroutable: counter("Replies whose client was gone, or took nothing."),
+  notServing: counter("Replies that did not leave because the server had ceased to serve."),
+  invalid: counter("Messages that are not of the protocol."),
+  inFlight: gauge("Requests under way.", "in_flight_requests"),
+};
+
+const FREELANCE_SHOTGUN_CLIENT: Rows<FreelanceShotgunClientStats> = {
+  requests: counter("Requests made."),
+  replies: counter("Requests that were answered."),
+  late: counter("Replies after the first, or after the request had ended."),
+  invalid: counter("Messages that are not of the protocol."),
+  pending: gauge("Requests under way.", "pending_requests"),
+  pendingBytes: gauge("Bytes of them."),
+};
+
+const FREELANCE_CLIENT: Rows<FreelanceClientStats> = {
+  ...FREELANCE_SHOTGUN_CLIENT,
+  failures: counter("Requests that no server answered in time."),
+  failOvers: counter("Requests that were sent to a further server."),
+};
+
+const LVC: Rows<LastValueCacheStats> = {
+  messages: counter("Messages of publishers; all were passed on."),
+  updates: counter("Values that were kept."),
+  evicted: counter("Topics that were forgotten at the bounds."),
+  uncached: counter("Messages that were passed on and not kept.", "uncached", "{reason}"),
+  invalid: counter("Messages of subscribers that are not a subscription."),
+  snapshots: [
+    counter("Snapshots that were sent.", "snapshots", "done"),
+    counter("Snapshots whose subscriber left, or unsubscribed.", "snapshots_abandoned", "abandoned"),
+    counter("Values in snapshots that were sent.", "snapshot_values", "values"),
+    gauge("Snapshots that are still to be sent.", "snapshots_waiting", "waiting"),
+  ],
+  topics: gauge("Topics that have a value."),
+  bytes: gauge("Bytes of topics and values."),
+  subscriptions: gauge("Topic prefixes with a subscriber."),
+  store: [
+    counter("Commits of the store that failed.", "store_failures", "failures"),
+    counter("Commits of the store.", "store_commits", "commits"),
+    gauge("Changes that a kill would lose now.", "store_pending", "pending"),
+    gauge("Damaged records that the store had when it was opened.", "store_damaged", "damaged"),
+  ],
+};
+
+const CLONE: Rows<CloneServerStats> = {
+  received: counter("Updates that came from clients."),
+  applied: counter("Updates put in order, applied and published."),
+  repeated: counter("Updates that had been applied before."),
+  refused: counter("Updates that were refused.", "refused", "{reason}"),
+  conflicts: counter("Updates whose key had another revision than they asked for."),
+  faults: counter("Messages that broke the protocol.", "faults", "{reason}"),
+  published: counter("Updates sent to clients."),
+  expired: counter("Keys that ended by themselves."),
+  snapshots: [
+    counter("Maps that clients have got whole.", "snapshots", "done"),
+    counter("Maps that clients have not got to their end.", "snapshots_lost", "lost"),
+    gauge("Maps on their way to clients.", "snapshots_active", "active"),
+    gauge("Maps that wait for their turn.", "snapshots_waiting", "waiting"),
+  ],
+  commits: counter("Commits of the store."),
+  entries: gauge("Keys."),
+  ephemeral: gauge("Keys that end by themselves.", "ephemeral_entries"),
+  bytes: gauge("Bytes of keys and values."),
+  memory: gauge("Bytes that the map takes in memory, about.", "memory_bytes"),
+  pending: gauge("Updates kept while standing by."),
+  paired: counter("Updates that came both from a client and from the server that serves."),
+  inFlight: gauge("Updates on their way to the store or to the other server."),
+  sequence: gauge("The number of the last update."),
+  term: gauge("How often one of the pair began to serve."),
+  serving: gauge("1 when it serves, 0 when it stands by."),
+  replicated: gauge("1 when the other server has all that is acknowledged."),
+};
+
+const CLONE_CLIENT: Rows<CloneClientStats> = {
+  received: counter("Updates that came."),
+  applied: counter("Updates that were applied."),
+  old: counter("Updates that the snapshot had already."),
+  gaps: counter("Gaps in the updates: each begins a new snapshot."),
+  snapshots: counter("Snapshots that were loaded."),
+  failOvers: counter("Times that it turned to another server."),
+  faults: counter("Messages that broke the protocol."),
+  handshakeErrors: counter("Handshakes with servers that failed."),
+  invalid: counter("Values that could not be decoded."),
+  sets: counter("Updates made."),
+  acknowledged: counter("Updates that were acknowledged."),
+  conflicts: counter("Updates whose key had another revision than they asked for."),
+  timedOut: counter("Updates whose time was over."),
+  aborted: counter("Updates that were aborted, or ended by closing."),
+  resent: counter("Updates that were sent again."),
+  watchLost: counter("Changes that slow watches lost."),
+  inFlight: gauge("Updates that wait for their acknowledgement."),
+  entries: gauge("Keys."),
+  bytes: gauge("Bytes of keys and values."),
+  memory: gauge("Bytes that the map takes in memory, about.", "memory_bytes"),
+  sequence: gauge("The number of the last update that was applied."),
+  silentFor: null, // In ms, where Prometheus has seconds; its state says whether that is too long.
+  server: null,
+  state: states("The state that the client is in has 1, the others 0.", [
+    "syncing",
+    "live",
+    "stale",
+    "closed",
+  ]),
+};
+
+const STAR: Rows<BinaryStarStats> = {
+  statesSent: counter("States sent to the peer."),
+  statesReceived: counter("States received from the peer."),
+  failOvers: counter("Times that it took over from a silent peer."),
+  stalls: counter("Times that this process was stalled."),
+  fences: counter("Times that it ceased to serve because it had to doubt its peer's state."),
+  invalid: counter("Messages from the peer that are not a state."),
+  peer: null,
+  state: states("The state that the server is in has 1, the others 0.", [
+    "primary",
+    "backup",
+    "active",
+    "passive",
+    "doubting",
+    "fenced",
+  ]),
+};
+
+const SEQUENCED_PUBLISHER: Rows<SequencedPublisherStats> = {
+  published: counter("Messages published."),
+  marks: counter("Marks published for topics that are quiet."),
+  topicsEvicted: counter("Topics whose messages were forgotten at the bounds."),
+  replays: counter("Requests for replays that were answered."),
+  replayed: counter("Messages sent again."),
+  replaysCut: counter("Answers cut short because the subscriber's queue was full."),
+  invalid: counter("Messages that are not of the protocol."),
+  topics: gauge("Topics."),
+  kept: gauge("Messages kept for replays.", "kept_messages"),
+  keptBytes: gauge("Bytes of them."),
+};
+
+const SEQUENCED_SUBSCRIBER: Rows<SequencedSubscriberStats> = {
+  received: counter("Messages received."),
+  gaps: counter("Gaps in the sequences of streams."),
+  lost: counter("Messages in gaps."),
+  missed: counter("Messages before late joins."),
+  repeats: counter("Messages that came again."),
+  marks: counter("Marks received."),
+  forgotten: counter("Streams that were forgotten at the bounds."),
+  invalid: counter("Messages that are not of the protocol."),
+  streams: gauge("Streams."),
+  replays: [
+    counter("Replays asked for.", "replay_requests", "requests"),
+    counter("Messages that replays brought.", "replayed", "replayed"),
+    counter("Replays asked for again.", "replay_retries", "retries"),
+    counter("Answers to replays that nobody waited for.", "replay_late", "late"),
+    counter("Answers to replays that are not of the protocol.", "replay_invalid", "invalid"),
+    gauge("Replays under way.", "replays_pending", "pending"),
+  ],
+};
+
+const SUICIDAL_SNAIL: Rows<SuicidalSnailStats> = {
+  received: counter("Messages received."),
+  delivered: counter("Messages handed to the program."),
+  dropped: counter("Messages dropped because the subscriber was late.", "dropped", "{reason}"),
+  lost: counter("Messages that never came."),
+  late: counter("Times that the subscriber was late."),
+  resubscribed: counter("Times that it subscribed again."),
+  forgotten: counter("Sources that were forgotten at the bounds."),
+  invalid: counter("Messages without a valid stamp."),
+  waiting: gauge("Messages that wait for the program.", "waiting_messages"),
+};
+
+const BLACK_BOX: Rows<BlackBoxStats> = {
+  received: counter("Messages received."),
+  handled: counter("Messages handled."),
+  failed: counter("Messages whose handler failed."),
+  dropped: counter("Messages dropped at the bounds.", "dropped", "{reason}"),
+  lost: counter("Messages that worker threads had when they crashed or were ended."),
+  crashes: counter("Worker threads that crashed."),
+  queued: gauge("Messages that wait for a worker thread.", "queued_messages"),
+  queuedBytes: gauge("Bytes of them."),
+  held: gauge("Messages that wait for room in a shard's queue.", "held_messages"),
+  inFlight: gauge("Messages that worker threads have.", "in_flight_messages"),
+  unread: null,
+  shards: null,
+  socket: [
+    gauge("Connected peers.", "peers", "peers"),
+    counter("Connections made again after a loss.", "reconnects", "reconnects"),
+  ],
+};
+
+const ESPRESSO_TAP: Rows<EspressoTapStats> = {
+  passed: counter("Messages that passed the proxy."),
+  published: counter("Records published."),
+  unheard: counter("Messages without a listener."),
+  filtered: counter("Messages that the filter left out."),
+  sampled: counter("Messages that the sample left out."),
+  refused: counter("Records that the capture socket did not take."),
+  truncated: counter("Records that have less than the whole message."),
+  predicateFailures: counter("Times that the filter threw."),
+  invalid: counter("Messages of listeners that are not a subscription."),
+  subscriptions: gauge("Topic prefixes with a listener."),
+  socket: [
+    gauge("Connected listeners.", "peers", "peers"),
+    counter("Copies that slow listeners missed.", "copies_dropped", "copies.dropped"),
+  ],
+};
+
+const ESPRESSO_LISTENER: Rows<EspressoListenerStats> = {
+  received: counter("Records received."),
+  delivered: counter("Records handed to the program."),
+  missed: counter("Records that the tap published and that did not come."),
+  filtered: counter("Records that the filter left out."),
+  sampled: counter("Records that the sample left out."),
+  undecodable: counter("Records that could not be decoded."),
+  raw: counter("Records without a trailer: a raw capture."),
+  predicateFailures: counter("Times that the filter threw."),
+  socket: [
+    gauge("Connected taps.", "peers", "peers"),
+    counter("Connections made again after a loss.", "reconnects", "reconnects"),
+  ],
+};
+
+const BINARY_STAR_GATE = {
+  received: counter("Requests that came."),
+  served: counter("Requests that were served."),
+  dropped: counter(
+    "Requests dropped: the server does not serve, or too many were kept.",
+    "dropped",
+    "{reason}",
+  ),
+  held: gauge("Requests kept while the servers decide which one serves.", "held_requests"),
+  heldBytes: gauge("Bytes of them."),
+} satisfies Rows<BinaryStarGateStats>;
+
+const BINARY_STAR_SERVER: Rows<BinaryStarServerStats> = {
+  ...BINARY_STAR_GATE,
+  replied: counter("Replies sent."),
+  failed: counter("Requests whose handler failed, or that were too many."),
+  repliesDropped: counter("Replies that did not leave.", "replies_dropped", "{reason}"),
+  invalid: counter("Messages that are not of the protocol."),
+  inFlight: gauge("Requests under way.", "in_flight_requests"),
+  star: null, // Its `star` is a source of its own.
+};
+
+const BINARY_STAR_CLIENT: Rows<BinaryStarClientStats> = {
+  ...REQUEST_CLIENT,
+  failOvers: counter("Times that it turned to the other server."),
+};
+
+/** A family: drivers with the same statistics. */
+interface Family {
+  /** The class, by the name that it gives to `Driver`. */
+  readonly driver?: string;
+  /** The label that has a driver's name. */
+  readonly label: string;
+  /** When a driver is ready: its `ready` settles, it is bound, or as soon as it is open. */
+  readonly ready: "connected" | "bound" | "open";
+  readonly metrics: readonly Metric[];
+}
+
+function family(
+  prefix: string,
+  label: string,
+  ready: Family["ready"],
+  rows: Readonly<Record<string, Cell | readonly Cell[] | null>>,
+  driver?: string,
+): Family {
+  return { label, ready, metrics: metricsOf(prefix, rows), ...(driver === undefined ? {} : { driver }) };
+}
+
+function metricsOf(
+  prefix: string,
+  rows: Readonly<Record<string, Cell | readonly Cell[] | null>>,
+): readonly Metric[] {
+  return Object.entries(rows).flatMap(([member, row]) => {
+    const cells: readonly Cell[] = row === null ? [] : [row].flat();
+    return cells.map(({ name = snakeCase(member), path, ...rest }) => ({
+      ...rest,
+      name: `shoal_${prefix}_${name}${rest.type === "counter" ? "_total" : ""}`,
+      path: path === undefined ? member : `${member}.${path}`,
+    }));
+  });
+}
+
+function snakeCase(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** The families, in the order that they are exported in. */
+export const FAMILIES = {
+  proxy: { label: "proxy", ready: "open", metrics: [...SIDES, ...metricsOf("proxy", PROXY)] } as Family,
+  majordomo: family("majordomo", "broker", "bound", MAJORDOMO, "MajordomoBroker"),
+  "majordomo-worker": family("majordomo_worker", "worker", "connected", MAJORDOMO_WORKER, "MajordomoWorker"),
+  "majordomo-client": family("majordomo_client", "client", "connected", MAJORDOMO_CLIENT, "MajordomoClient"),
+  titanic: family("titanic", "titanic", "open", TITANIC, "Titanic"),
+  "titanic-client": family("titanic_client", "client", "connected", MAJORDOMO_CLIENT, "TitanicClient"),
+  pirate: family("pirate", "queue", "bound", PIRATE, "PirateQueue"),
+  "pirate-worker": family("pirate_worker", "worker", "connected", PIRATE_WORKER, "PirateWorker"),
+  "pirate-client": family("pirate_client", "client", "connected", REQUEST_CLIENT, "PirateClient"),
+  "load-balancer": family("load_balancer", "broker", "bound", BROKER, "LoadBalancer"),
+  "load-balancer-client": family(
+    "load_balancer_client",
+    "client",
+    "connected",
+    LOAD_BALANCER_CLIENT,
+    "LoadBalancerClient",
+  ),
+  federation: family("federation", "broker", "bound", FEDERATION, "FederatedBroker"),
+  "freelance-server": family("freelance_server", "server", "bound", FREELANCE_SERVER, "FreelanceServer"),
+  "freelance-client": family("freelance_client", "client", "connected", FREELANCE_CLIENT, "FreelanceClient"),
+  "freelance-shotgun-client": family(
+    "freelance_shotgun_client",
+    "client",
+    "connected",
+    FREELANCE_SHOTGUN_CLIENT,
+    "FreelanceShotgunClient",
+  ),
+  "freelance-failover-client": family(
+    "freelance_failover_client",
+    "client",
+    "connected",
+    REQUEST_CLIENT,
+    "FreelanceFailoverClient",
+  ),
+  lvc: family("lvc", "cache", "bound", LVC, "LastValueCache"),
+  clone: family("clone", "server", "bound", CLONE, "CloneServer"),
+  "clone-client": family("clone_client", "client", "connected", CLONE_CLIENT, "CloneClient"),
+  "binary-star": family("binary_star", "server", "open", STAR, "BinaryStar"),
+  "binary-star-gate": family("binary_star_gate", "gate", "open", BINARY_STAR_GATE, "BinaryStarGate"),
+  "binary-star-reactor": family(
+    "binary_star_reactor",
+    "server",
+    "open",
+    BINARY_STAR_GATE,
+    "BinaryStarReactor",
+  ),
+  "binary-star-server": family(
+    "binary_star_server",
+    "server",
+    "open",
+    BINARY_STAR_SERVER,
+    "BinaryStarServer",
+  ),
+  "binary-star-client": family(
+    "binary_star_client",
+    "client",
+    "connected",
+    BINARY_STAR_CLIENT,
+    "BinaryStarClient",
+  ),
+  "sequenced-publisher": family(
+    "sequenced_publisher",
+    "publisher",
+    "open",
+    SEQUENCED_PUBLISHER,
+    "SequencedPublisher",
+  ),
+  "sequenced-subscriber": family(
+    "sequenced_subscriber",
+    "subscriber",
+    "connected",
+    SEQUENCED_SUBSCRIBER,
+    "SequencedSubscriber",
+  ),
+  "suicidal-snail": family("suicidal_snail", "subscriber", "connected", SUICIDAL_SNAIL, "SuicidalSnail"),
+  "black-box": family("black_box", "subscriber", "open", BLACK_BOX, "BlackBox"),
+  "espresso-tap": family("espresso_tap", "tap", "open", ESPRESSO_TAP, "EspressoTap"),
+  "espresso-listener": family(
+    "espresso_listener",
+    "listener",
+    "connected",
+    ESPRESSO_LISTENER,
+    "EspressoListener",
+  ),
+} satisfies Readonly<Record<string, Family>>;
+
+/** Drivers with the same statistics. */
+export type MetricsFamily = keyof typeof FAMILIES;
+
+/** What a source is: `queue`, `forwarder`, `streamer` and `proxy` are proxies, the others families of patterns. */
+export type MetricsKind = "queue" | "forwarder" | "streamer" | MetricsFamily;
+
+const PROXIES = ["queue", "forwarder", "streamer", "proxy"] as const;
+
+/** Every kind. */
+export const KINDS: readonly MetricsKind[] = [
+  ...new Set<MetricsKind>([...PROXIES, ...(Object.keys(FAMILIES) as MetricsFamily[])]),
+];
+
+const BY_DRIVER: ReadonlyMap<string, MetricsFamily> = new Map(
+  Object.entries(FAMILIES).flatMap(([kind, { driver }]: [string, Family]) =>
+    driver === undefined ? [] : [[driver, kind as MetricsFamily]],
+  ),
+);
+
+/** The kind of a driver. @param driver the name of its class */
+export function kindOfDriver(driver: string): MetricsKind | undefined {
+  return BY_DRIVER.get(driver);
+}
+
+/** The family of a kind. */
+export function familyOf(kind: MetricsKind): MetricsFamily {
+  return (PROXIES as readonly string[]).includes(kind) ? "proxy" : (kind as MetricsFamily);
+}
 
 /** What every source has: 1, with what it is. */
 export const INFO: Omit<Metric, "path"> & { readonly labels: readonly string[] } = {
   name: "shoal_source_info",
   type: "gauge",
-  help: "1 for each thing that runs in the process.",
+  help: "1 for each driver in the process.",
   labels: ["name", "kind"],
 };
 
@@ -170,32 +693,7 @@ export const BUILD: Omit<Metric, "path"> & { readonly labels: readonly string[] 
 };
 
 /** The labels of a metric, the source's name first. */
-export function labelsOf(family: MetricsFamily, { path, states }: Metric): readonly string[] {
+export function labelsOf(of: MetricsFamily, { path, states: words }: Metric): readonly string[] {
   const inPath = Array.from(path.matchAll(/\{(\w+)\}/g), ([, label]) => label as string);
-  return [NAME_LABEL[family], ...inPath, ...(states === undefined ? [] : ["state"])];
-}
-
-/** What a source's accounts are like. */
-export function familyOf(kind: MetricsKind): MetricsFamily {
-  switch (kind) {
-    case "queue":
-    case "forwarder":
-    case "streamer":
-    case "proxy":
-      return "proxy";
-    default:
-      return kind;
-  }
-}
-
-function counter(name: string, path: string, help: string): Metric {
-  return { name: `${name}_total`, type: "counter", help, path };
-}
-
-function gauge(name: string, path: string, help: string): Metric {
-  return { name, type: "gauge", help, path };
-}
-
-function named(prefix: string): (metric: Metric) => Metric {
-  return (metric) => ({ ...metric, name: `${prefix}_${metric.name}` });
+  return [FAMILIES[of].label, ...inPath, ...(words === undefined ? [] : ["state"])];
 }

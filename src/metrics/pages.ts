@@ -1,27 +1,37 @@
 /**
- * The pages that metrics and health have.
+ * The pages for metrics and health.
  *
  *   GET /metrics   200  Prometheus's text
- *   GET /healthz   200  the event loop turns: that it answers says so
- *   GET /readyz    200  everything runs, its sockets open; 503 before, while it drains, and after
+ *   GET /healthz   200  the event loop turns, since it answers
+ *   GET /readyz    200  every source is ready; 503 before, while it drains, and after
  */
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { ERROR_CODES, type ErrorCode, TransportError } from "../core/errors.js";
 import { Exposition } from "./exposition.js";
 import { boundedServer, listen, parseListenAddress, shut, urlHost } from "./http-server.js";
+import { type MetricsSources, namedSources, readinessOf } from "./sources.js";
 
-import { readinessOf, unreadiness } from "./readiness.js";
-import type { SourceAccounts } from "./samples.js";
-import type { MetricsServer, MetricsSource } from "./serve.js";
+/** What serves metrics. */
+export interface MetricsServer {
+  /** Where, as `http://127.0.0.1:9464`. */
+  readonly url: string;
+  /** Ends it; responses under way have a second. Closing twice is closing once. */
+  close(): Promise<void>;
+}
 
-/** @throws as `serveMetrics` */
+/**
+ * @param unready why the process is not ready for work, whatever its sources are; `undefined` when it may be
+ * @throws as `serveMetrics`
+ */
 export async function startPages(
   address: string,
-  sources: () => readonly MetricsSource[],
+  sources: MetricsSources,
+  unready: () => string | undefined = () => undefined,
 ): Promise<MetricsServer> {
   const { host, port } = parseListenAddress(address);
-  const pages = new Pages(await Exposition.load(), sources);
+  if (typeof sources !== "function") namedSources(sources); // Throws for what is not a source.
+  const pages = new Pages(await Exposition.load(), sources, unready);
   const server = boundedServer(pages.answer);
   try {
     await listen(server, host, port);
@@ -40,17 +50,19 @@ export async function startPages(
 
 class Pages {
   readonly #exposition: Exposition;
-  readonly #sources: () => readonly MetricsSource[];
-  /** The one that is being written: whoever asks meanwhile gets it, too. */
+  readonly #sources: MetricsSources;
+  readonly #unready: () => string | undefined;
+  /** The text being written: requests that come meanwhile get it, too. */
   #writing: Promise<string> | undefined;
 
-  constructor(exposition: Exposition, sources: () => readonly MetricsSource[]) {
+  constructor(exposition: Exposition, sources: MetricsSources, unready: () => string | undefined) {
     this.#exposition = exposition;
     this.#sources = sources;
+    this.#unready = unready;
   }
 
   readonly answer: RequestListener = (request, response) => {
-    void this.#answer(request, response).catch(() => reply(response, 500, "the accounts cannot be read\n"));
+    void this.#answer(request, response).catch(() => reply(response, 500, "the statistics cannot be read\n"));
   };
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -66,7 +78,14 @@ class Pages {
         reply(response, 200, "ok\n");
         return;
       case "/readyz": {
-        const { ready, text } = readinessOf(this.#sources().map((source) => [source.name, whyNot(source)]));
+        const sources = namedSources(this.#sources);
+        const { ready, text } = readinessOf(
+          await Promise.all(
+            sources.map(
+              async (source) => [source.name, this.#unready() ?? (await source.unready())] as const,
+            ),
+          ),
+        );
         reply(response, ready ? 200 : 503, text);
         return;
       }
@@ -79,15 +98,17 @@ class Pages {
   }
 
   async #write(): Promise<string> {
-    const accounts = this.#sources().map(
-      (source): SourceAccounts => ({ name: source.name, kind: source.kind, stats: source.stats() }),
+    const sources = namedSources(this.#sources);
+    return this.#exposition.text(
+      await Promise.all(
+        sources.map(async (source) => ({
+          name: source.name,
+          kind: source.kind,
+          stats: await source.stats(),
+        })),
+      ),
     );
-    return this.#exposition.text(accounts);
   }
-}
-
-function whyNot(source: MetricsSource): string | undefined {
-  return source.unready === undefined ? unreadiness(source.stats()) : source.unready();
 }
 
 function reply(
@@ -103,7 +124,7 @@ function reply(
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
   });
-  response.end(text); // node:http leaves the body away for HEAD.
+  response.end(text); // node:http leaves out the body for HEAD.
 }
 
 function urlOf(server: Server): string {

@@ -1,13 +1,5 @@
-/** A source's accounts as samples. Pure, and never throws: the accounts may come from a remote program. */
-import {
-  familyOf,
-  INFO,
-  LABEL_VALUES,
-  METRICS,
-  type Metric,
-  type MetricsKind,
-  NAME_LABEL,
-} from "./metrics-table.js";
+/** A source's statistics as samples. Pure, and never throws: the statistics may come from a remote program. */
+import { FAMILIES, familyOf, INFO, LABEL_VALUES, type Metric, type MetricsKind } from "./metrics-table.js";
 
 /** Values of one label at most; reasons are a dozen. */
 const MAX_LABEL_VALUES = 64;
@@ -19,8 +11,8 @@ export interface Sample {
   readonly value: number;
 }
 
-/** What is running, and its accounts at this moment. */
-export interface SourceAccounts {
+/** What runs, and its statistics at this moment. */
+export interface SourceStats {
   readonly name: string;
   readonly kind: MetricsKind;
   readonly stats: unknown;
@@ -28,12 +20,12 @@ export interface SourceAccounts {
 
 type Labels = Readonly<Record<string, string>>;
 
-/** The samples of a source, in the order of the table; of what it cannot count, none. */
-export function samplesOf({ name, kind, stats }: SourceAccounts): Sample[] {
-  const family = familyOf(kind);
+/** The samples of a source, in the order of the table; what it cannot count has none. */
+export function samplesOf({ name, kind, stats }: SourceStats): Sample[] {
+  const { label, metrics } = FAMILIES[familyOf(kind)];
   const samples: Sample[] = [{ name: INFO.name, labels: { name, kind }, value: 1 }];
-  for (const metric of METRICS[family]) {
-    walk(stats, metric.path.split("."), { [NAME_LABEL[family]]: name }, (value, labels) => {
+  for (const metric of metrics) {
+    walk(stats, metric.path.split("."), { [label]: name }, (value, labels) => {
       samples.push(...samplesFor(metric, value, labels));
     });
   }
@@ -71,6 +63,6 @@ function samplesFor({ name, type, states }: Metric, value: unknown, labels: Labe
   }
   const number = typeof value === "boolean" ? Number(value) : value;
   if (typeof number !== "number" || !Number.isFinite(number)) return [];
-  if (type === "counter" && number < 0) return []; // No count; the register would refuse it.
+  if (type === "counter" && number < 0) return []; // Not a count: the registry would refuse it.
   return [{ name, labels, value: number }];
 }

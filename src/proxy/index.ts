@@ -4,8 +4,6 @@
  * @module
  */
 
-export type { MetricsKind } from "../metrics/metrics-table.js";
-export { type MetricsServer, type MetricsSource, serveMetrics } from "../metrics/serve.js";
 export type { ProxyDropReason, ProxyEvent, ProxyListening } from "./events.js";
 export type { ProxyLoopPeer } from "./loop-detector.js";
 export type {
@@ -19,7 +17,7 @@ export type {
   ProxySubscriptions,
   TypedProxySideOptions,
 } from "./options.js";
-export { LEGAL_PAIRS, type ProxySide, type ProxySocketType } from "./pairs.js";
+export { LEGAL_PAIRS, type ProxyKind, type ProxySide, type ProxySocketType } from "./pairs.js";
 export type {
   PolicyLimits,
   PolicyList,

@@ -42,6 +42,18 @@ export const SIDE_TYPES: Readonly<Record<ProxySocketType, SocketTypeName>> = {
   xpub: "XPublisher",
 };
 
+/** Pairs with a class of their own. */
+const KINDS = { "router dealer": "queue", "xsub xpub": "forwarder", "pull push": "streamer" } as const;
+
+/** What a proxy is by its sides' types; one without a class of its own is a `proxy`. */
+export type ProxyKind = (typeof KINDS)[keyof typeof KINDS] | "proxy";
+
+/** The kind of a proxy between sockets of these types, which may come from a remote program. */
+export function kindOf(frontend: string, backend: string): ProxyKind {
+  const pair = `${frontend} ${backend}`;
+  return Object.hasOwn(KINDS, pair) ? KINDS[pair as keyof typeof KINDS] : "proxy";
+}
+
 /** What a direction carries. */
 export type Carries =
   /** What peers hand in: a drain closes this first. */

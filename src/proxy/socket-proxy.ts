@@ -20,7 +20,15 @@ import {
   type SocketPlan,
   type TypedProxySideOptions,
 } from "./options.js";
-import { type Direction, directionsOf, type ProxySide, type ProxySocketType, SIDE_TYPES } from "./pairs.js";
+import {
+  type Direction,
+  directionsOf,
+  kindOf,
+  type ProxyKind,
+  type ProxySide,
+  type ProxySocketType,
+  SIDE_TYPES,
+} from "./pairs.js";
 import { checkPolicy, type ProxyPolicy } from "./policy/policy.js";
 import { SidePolicy } from "./policy/side-policy.js";
 import { LiveEndpoints, type ProxySocketName, ProxySockets } from "./proxy-sockets.js";
@@ -102,6 +110,11 @@ export class SocketProxy {
     this.#name = options.name;
     this.#sockets = new ProxySockets(plans, context, this.#proxyEvents);
     this.#live = new LiveEndpoints(this.#sockets.all, () => this.#call("change"));
+  }
+
+  /** What it is: a ROUTER and a DEALER are a queue, XSUB and XPUB a forwarder, PULL and PUSH a streamer. */
+  get kind(): ProxyKind {
+    return kindOf(this.#types.frontend, this.#types.backend);
   }
 
   /** Where it is in its life. */

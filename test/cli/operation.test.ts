@@ -45,12 +45,25 @@ describe("--metrics", () => {
     ["pirate queue", ["--frontend", ANY, "--backend", ANY], 'shoal_pirate_idle_workers{queue="queue"} 0'],
     ["lvc", ["--frontend", ANY, "--backend", ANY], 'shoal_lvc_topics{cache="lvc"} 0'],
     ["clone server", ["--bind", ANY], 'shoal_clone_serving{server="server"} 1'],
+    ["freelance server", ["--bind", ANY, "--echo"], 'shoal_freelance_server_pings_total{server="server"} 0'],
   ])("shoal %s", async (command, args, line) => {
     const child = startWithout(...command.split(" "), ...args, ...METRICS);
     const url = await metricsOf(child);
     await until(`${url}/readyz`, /: ready\n/);
     expect((await get(`${url}/metrics`)).body.split("\n")).toContain(line);
     expect(await get(`${url}/healthz`)).toEqual({ status: 200, body: "ok\n" });
+    child.signal("SIGTERM");
+    expect((await child.ended).code).toBe(0);
+  });
+
+  it.each([
+    ["majordomo worker echo", 'shoal_majordomo_worker_brokers{worker="worker"} 0'],
+    ["pirate worker", 'shoal_pirate_worker_requests_total{worker="worker"} 0'],
+  ])("shoal %s: not ready before it is connected", async (command, line) => {
+    const child = startWithout(...command.split(" "), "--connect", `ipc://${file()}`, "--echo", ...METRICS);
+    const url = await metricsOf(child);
+    await until(`${url}/readyz`, /^worker: not connected\n$/);
+    expect((await get(`${url}/metrics`)).body.split("\n")).toContain(line);
     child.signal("SIGTERM");
     expect((await child.ended).code).toBe(0);
   });

@@ -33,7 +33,7 @@ it.each([
           return drained;
         },
       },
-      sources: () => [{ name: "work", kind: "majordomo", stats: () => stats }],
+      sources: () => ({ work: { kind: "majordomo", stats: () => stats } }),
     },
     async () => {
       await look();

@@ -14,7 +14,7 @@ import {
 } from "../../src/cli/top/view.js";
 
 import { Exposition } from "../../src/metrics/exposition.js";
-import { METRICS } from "../../src/metrics/metrics-table.js";
+import { FAMILIES, KINDS } from "../../src/metrics/metrics-table.js";
 import { samplesOf } from "../../src/metrics/samples.js";
 import { QueueProxy } from "../../src/proxy/index.js";
 import fc from "../support/properties.js";
@@ -105,17 +105,21 @@ describe("a reading", () => {
   });
 
   it("is of every family that has metrics", () => {
-    const numbers = new Proxy(
-      {},
-      { get: () => 1, has: () => true, getOwnPropertyDescriptor: () => ({ value: 1, configurable: true }) },
-    );
-    for (const kind of ["majordomo", "pirate", "lvc", "clone"] as const) {
-      const samples = samplesOf({ name: "x", kind, stats: numbers });
-      expect(samples.length).toBeGreaterThan(METRICS[kind].filter(({ path }) => !/[.{]/.test(path)).length);
+    for (const kind of KINDS.filter((each) => !["queue", "forwarder", "streamer", "proxy"].includes(each))) {
+      const { metrics, label } = FAMILIES[kind as keyof typeof FAMILIES];
+      const own = metrics.map(({ name }) => ({ name, labels: { [label]: "x" }, value: 1 }));
+      const samples = [...samplesOf({ name: "x", kind, stats: {} }), ...own];
       const [source] = readingOf(samples).sources;
-      expect(source?.sides[0]?.in ?? source?.sides[0]?.queued).toBeDefined();
+      expect(source, kind).toMatchObject({ name: "x", kind });
+      expect(source?.sides[0]?.in ?? source?.sides[0]?.queued ?? source?.sides[0]?.out, kind).toBeDefined();
       expect(samples.every(({ name }) => isRead(name))).toBe(true);
     }
+  });
+
+  it("counts what waits at a server of a clone, in its three places", () => {
+    const stats = { inFlight: 3, pending: 20, snapshots: { waiting: 100 }, serving: true };
+    const [server] = readingOf(samplesOf({ name: "map", kind: "clone", stats })).sources;
+    expect(server?.sides[0]?.queued).toBe(123);
   });
 
   it("of a control socket is that of the proxy's metrics", () => {

@@ -4,30 +4,45 @@ import { EventStream } from "../../src/core/event-stream.js";
 import { parseListenAddress } from "../../src/metrics/http-server.js";
 import {
   BUILD,
+  FAMILIES,
+  familyOf,
   INFO,
+  KINDS,
+  kindOfDriver,
   labelsOf,
-  METRICS,
   type MetricsFamily,
-  type MetricsKind,
 } from "../../src/metrics/metrics-table.js";
-import { readinessOf, unreadiness } from "../../src/metrics/readiness.js";
 import { samplesOf } from "../../src/metrics/samples.js";
+import { readinessOf, unreadiness } from "../../src/metrics/sources.js";
+import * as patterns from "../../src/patterns/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
 import fc from "../support/properties.js";
 
-const families = Object.keys(METRICS) as MetricsFamily[];
-const all = families.flatMap((family) => METRICS[family].map((metric) => ({ family, metric })));
+const families = Object.keys(FAMILIES) as MetricsFamily[];
+const all = families.flatMap((family) => FAMILIES[family].metrics.map((metric) => ({ family, metric })));
 
 describe("the table of metrics", () => {
   it("has names and labels as Prometheus wants them, each once", () => {
     for (const { family, metric } of all) {
-      expect(metric.name).toMatch(new RegExp(`^shoal_${family}_[a-z_]+$`));
+      expect(metric.name).toMatch(new RegExp(`^shoal_${family.replaceAll("-", "_")}_[a-z_]+$`));
       expect(metric.name.endsWith("_total"), metric.name).toBe(metric.type === "counter");
       expect(metric.help).toMatch(/\.$/);
       for (const label of labelsOf(family, metric)) expect(label).toMatch(/^[a-z]+$/);
     }
     const names = [...all.map(({ metric }) => metric.name), INFO.name, BUILD.name];
     expect(new Set(names).size).toBe(names.length);
+  });
+
+  it("has a family for each driver, and one of each family's label", () => {
+    const drivers = Object.entries(patterns)
+      .filter(([, value]) => typeof value === "function" && value.prototype instanceof patterns.Driver)
+      .map(([name]) => name);
+    expect(drivers.length).toBeGreaterThan(20);
+    expect(drivers.filter((name) => kindOfDriver(name) === undefined)).toEqual([]);
+    expect(KINDS.filter((kind) => !families.includes(familyOf(kind)))).toEqual([]);
+    for (const family of families)
+      for (const metric of FAMILIES[family].metrics)
+        expect(new Set(labelsOf(family, metric)).size).toBe(labelsOf(family, metric).length);
   });
 
   it("finds everything that a proxy counts, and nothing twice", () => {
@@ -69,9 +84,8 @@ describe("the table of metrics", () => {
 
 describe("samples of what a stranger sent", () => {
   it("are numbers, whatever it is", () => {
-    const kinds: MetricsKind[] = ["queue", "majordomo", "pirate", "lvc", "clone"];
     fc.assert(
-      fc.property(fc.constantFrom(...kinds), fc.jsonValue(), fc.jsonValue(), (kind, side, rest) => {
+      fc.property(fc.constantFrom(...KINDS), fc.jsonValue(), fc.jsonValue(), (kind, side, rest) => {
         const stats = {
           frontend: side,
           capture: side,
@@ -79,6 +93,9 @@ describe("samples of what a stranger sent", () => {
           requests: rest,
           refused: rest,
           dropped: side,
+          store: side,
+          snapshots: rest,
+          sites: side,
         };
         for (const { value, labels } of samplesOf({ name: "x", kind, stats })) {
           expect(Number.isFinite(value)).toBe(true);

@@ -9,10 +9,13 @@ import { Pull, Push } from "../../src/index.js";
 import { boundedServer, type HttpLimits, listen, shut } from "../../src/metrics/http-server.js";
 import {
   type MetricsServer,
-  type MetricsSource,
-  StreamerProxy,
+  type MetricsSources,
+  type MetricsSourcesByName,
   serveMetrics,
-} from "../../src/proxy/index.js";
+} from "../../src/metrics/index.js";
+import { LoadBalancer, LoadBalancerClient } from "../../src/patterns/load-balancer/index.js";
+import { PirateWorker } from "../../src/patterns/pirate/index.js";
+import { StreamerProxy } from "../../src/proxy/index.js";
 import { ANY, LIMIT, useWorld } from "../proxy/support.js";
 
 const world = useWorld();
@@ -21,7 +24,7 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-async function serve(sources: () => readonly MetricsSource[]): Promise<MetricsServer> {
+async function serve(sources: MetricsSources): Promise<MetricsServer> {
   const server = await serveMetrics("127.0.0.1:0", sources);
   closing.push(() => server.close());
   return server;
@@ -37,14 +40,14 @@ function open(port: number): Socket {
 const portOf = (server: MetricsServer) => Number(new URL(server.url).port);
 
 describe("serveMetrics", () => {
-  it("tells what passed, of each source that is there at the time", async () => {
+  it("has what passed, of each source that is there at the time", async () => {
     const streamer = await world.start(
       new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY } }),
     );
-    const sources: MetricsSource[] = [];
+    let sources: MetricsSourcesByName = {};
     const server = await serve(() => sources);
     expect((await fetch(`${server.url}/readyz`)).status).toBe(503);
-    sources.push({ name: 'a "work"', kind: "streamer", stats: () => streamer.stats() });
+    sources = { 'a "work"': streamer };
     const push = world.socket(new Push());
     const pull = world.socket(new Pull());
     push.connect(streamer.endpoints.frontend[0] as string);
@@ -68,20 +71,19 @@ describe("serveMetrics", () => {
     await streamer.stop();
     expect((await fetch(`${server.url}/readyz`)).status).toBe(503);
     expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
-    sources.pop();
+    sources = {};
     expect(await (await fetch(`${server.url}/metrics`)).text()).not.toMatch(/shoal_proxy/);
   });
 
-  it("answers other paths and methods with what they are, and accounts that fail with 500", async () => {
-    const server = await serve(() => [
-      {
-        name: "broken",
+  it("answers other paths and methods with what they are, and statistics that fail with 500", async () => {
+    const server = await serve(() => ({
+      broken: {
         kind: "queue",
         stats: () => {
           throw new Error("no");
         },
       },
-    ]);
+    }));
     const status = async (path: string, init: RequestInit = {}) =>
       (await fetch(`${server.url}${path}`, init)).status;
     expect(await status("/")).toBe(200);
@@ -96,18 +98,84 @@ describe("serveMetrics", () => {
   });
 
   it("names an address that is taken, and one that is none", async () => {
-    const server = await serve(() => []);
+    const server = await serve({});
     const address = `127.0.0.1:${portOf(server)}`;
-    await expect(serveMetrics(address, () => [])).rejects.toMatchObject({
+    await expect(serveMetrics(address, {})).rejects.toMatchObject({
       code: "EADDRINUSE",
       endpoint: address,
       message: expect.stringContaining(address),
     });
-    await expect(serveMetrics("nowhere", () => [])).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(serveMetrics("nowhere", {})).rejects.toMatchObject({ code: "EINVAL" });
+  });
+
+  it("has the metrics of drivers, and whether each is ready", async () => {
+    const broker = new LoadBalancer();
+    closing.push(() => broker.close({ linger: 0 }));
+    const backend = await broker.bindBackend(ANY);
+    const server = await serve({ broker });
+    const page = async (path: string) => {
+      const response = await fetch(`${server.url}/${path}`);
+      return { status: response.status, text: await response.text() };
+    };
+    expect(await page("readyz")).toEqual({ status: 200, text: "broker: ready\n" });
+    const frontend = await broker.bindFrontend(ANY);
+    const worker = new PirateWorker(backend, async (request) => request, { dialect: "simple" });
+    closing.push(() => worker.close({ linger: 0 }));
+    const client = new LoadBalancerClient(frontend);
+    closing.push(() => client.close({ linger: 0 }));
+    await client.request("hello", { timeout: LIMIT });
+    const both = await serve({ worker, client, broker });
+    expect(await (await fetch(`${both.url}/readyz`)).text()).toBe(
+      "worker: ready\nclient: ready\nbroker: ready\n",
+    );
+    const lines = (await (await fetch(`${both.url}/metrics`)).text()).split("\n");
+    expect(lines).toContain('shoal_load_balancer_requests_total{broker="broker"} 1');
+    expect(lines).toContain('shoal_load_balancer_busy_workers{broker="broker"} 0');
+    expect(lines).toContain('shoal_pirate_worker_replies_total{worker="worker"} 1');
+    expect(lines).toContain('shoal_load_balancer_client_replies_total{client="client"} 1');
+    expect(lines).toContain('shoal_source_info{name="client",kind="load-balancer-client"} 1');
+    await broker.drain();
+    expect(await page("readyz")).toEqual({ status: 503, text: "broker: draining\n" });
+    await broker.close({ linger: 0 });
+    expect(await page("readyz")).toEqual({ status: 503, text: "broker: closed\n" });
+  });
+
+  it("has drivers that are not usable yet as not ready", async () => {
+    const client = new LoadBalancerClient("inproc://nobody");
+    closing.push(() => client.close({ linger: 0 }));
+    const broker = new LoadBalancer();
+    closing.push(() => broker.close({ linger: 0 }));
+    const server = await serve({ client, broker });
+    const response = await fetch(`${server.url}/readyz`);
+    expect([response.status, await response.text()]).toEqual([
+      503,
+      "client: not connected\nbroker: not bound\n",
+    ]);
+    expect((await fetch(`${server.url}/metrics`)).status).toBe(200);
+  });
+
+  it("refuses what is not a driver or a source, by its name", async () => {
+    for (const [source, message] of [
+      [{}, /^Metrics source thing: expected a driver/],
+      [null, /^Metrics source thing: expected a driver/],
+      [{ stats: () => ({}) }, /^Metrics source thing: unknown kind undefined/],
+      [{ stats: () => ({}), kind: "quue" }, /unknown kind quue; did you mean queue\?/],
+    ] as const)
+      await expect(serveMetrics("127.0.0.1:0", { thing: source as never })).rejects.toMatchObject({
+        code: "EINVAL",
+        message: expect.stringMatching(message),
+      });
+  });
+
+  it("waits for statistics that come later", async () => {
+    const stats = () => Promise.resolve({ received: 7 });
+    const server = await serve({ box: { kind: "black-box", stats } });
+    const text = await (await fetch(`${server.url}/metrics`)).text();
+    expect(text).toContain('shoal_black_box_received_total{subscriber="box"} 7');
   });
 
   it("closes with clients that hold on to their connections", async () => {
-    const server = await serveMetrics("127.0.0.1:0", () => []);
+    const server = await serveMetrics("127.0.0.1:0", {});
     const idle = open(portOf(server));
     await once(idle, "connect");
     await server.close();
@@ -116,7 +184,7 @@ describe("serveMetrics", () => {
   });
 
   it("refuses garbage, and goes on", async () => {
-    const server = await serve(() => []);
+    const server = await serve({});
     const answerTo = async (bytes: string | Buffer): Promise<string> => {
       const socket = open(portOf(server));
       socket.write(bytes);

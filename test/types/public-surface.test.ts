@@ -8,7 +8,12 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Program } from "./declarations.js";
 
-const ENTRIES = { shoal: "index.ts", "shoal/patterns": "patterns/index.ts", "shoal/proxy": "proxy/index.ts" };
+const ENTRIES = {
+  shoal: "index.ts",
+  "shoal/patterns": "patterns/index.ts",
+  "shoal/proxy": "proxy/index.ts",
+  "shoal/metrics": "metrics/index.ts",
+};
 const PATTERNS = readdirSync(join(import.meta.dirname, "../../src/patterns"), { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && entry.name !== "kit")
   .map(({ name }) => name);

@@ -3,8 +3,8 @@
  *
  *   up <--answer-- | --no answer--> away, since then
  */
-import type { MetricsKind } from "../../metrics/metrics-table.js";
 import { type Sample, samplesOf } from "../../metrics/samples.js";
+import { kindOf } from "../../proxy/pairs.js";
 import { describe, Failure, UsageError } from "../failure.js";
 import type { SecurityOptions } from "../security.js";
 import { isRead, rated, readingOf, type TimedReading } from "./readings.js";
@@ -176,18 +176,12 @@ export class Watch {
 /** The command whose reply a proxy's control socket gives to {@link parseStatus}. */
 export const STATUS = '{"command":"status"}';
 
-const KINDS: Readonly<Record<string, MetricsKind>> = {
-  "router dealer": "queue",
-  "xsub xpub": "forwarder",
-  "pull push": "streamer",
-};
-
 /** Parses the reply of a proxy's control socket to {@link STATUS} as samples. @throws Failure for any other text */
 export function parseStatus(text: string): Sample[] {
   const status = parsed(text);
   if (status?.ok !== true || typeof status.state !== "string")
     throw new Failure(`not a proxy: it answered ${text.slice(0, 60)}`);
-  const kind = KINDS[`${typeOf(status.frontend)} ${typeOf(status.backend)}`] ?? "proxy";
+  const kind = kindOf(typeOf(status.frontend), typeOf(status.backend));
   const name = typeof status.name === "string" ? status.name : kind;
   return samplesOf({ name, kind, stats: status });
 }

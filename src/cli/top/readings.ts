@@ -1,5 +1,12 @@
 /** Readings of a source: its samples by side, and rates between two readings. Pure. */
-import { familyOf, INFO, type METRICS, type MetricsKind, NAME_LABEL } from "../../metrics/metrics-table.js";
+import {
+  FAMILIES,
+  familyOf,
+  INFO,
+  KINDS,
+  type MetricsFamily,
+  type MetricsKind,
+} from "../../metrics/metrics-table.js";
 import type { Sample } from "../../metrics/samples.js";
 
 /** Counters. */
@@ -40,17 +47,6 @@ export interface Reading {
 /** Maximum sources of one address. */
 const MAX_SOURCES = 1_000;
 
-const KINDS: ReadonlySet<string> = new Set<MetricsKind>([
-  "queue",
-  "forwarder",
-  "streamer",
-  "proxy",
-  "majordomo",
-  "pirate",
-  "lvc",
-  "clone",
-]);
-
 const PROCESS = {
   cpu: "process_cpu_seconds_total",
   memory: "process_resident_memory_bytes",
@@ -73,7 +69,7 @@ export function readingOf(samples: readonly Sample[]): Reading {
   }
   for (const { labels } of byName.get(INFO.name) ?? []) {
     const { name, kind } = labels;
-    if (name === undefined || kind === undefined || !KINDS.has(kind)) continue;
+    if (name === undefined || kind === undefined || !(KINDS as readonly string[]).includes(kind)) continue;
     if (sources.length === MAX_SOURCES) break;
     sources.push(sourceOf(name, kind as MetricsKind, byName));
   }
@@ -86,10 +82,10 @@ type Sum = (name: string, labels?: Readonly<Record<string, string>>) => number |
 
 function sourceOf(name: string, kind: MetricsKind, byName: ByName): SourceReading {
   const family = familyOf(kind);
-  const own = { [NAME_LABEL[family]]: name };
+  const own = { [FAMILIES[family].label]: name };
   const of = (metric: string, labels: Readonly<Record<string, string>> = {}): readonly Sample[] => {
     const wanted = Object.entries({ ...own, ...labels });
-    const samples = byName.get(`shoal_${family}_${metric}`) ?? [];
+    const samples = byName.get(`shoal_${family.replaceAll("-", "_")}_${metric}`) ?? [];
     return samples.filter((sample) => wanted.every(([label, value]) => sample.labels[label] === value));
   };
   const sum: Sum = (metric, labels) => {
@@ -97,12 +93,12 @@ function sourceOf(name: string, kind: MetricsKind, byName: ByName): SourceReadin
     return samples.length === 0 ? undefined : samples.reduce((total, { value }) => total + value, 0);
   };
   const state = of("state").find(({ value }) => value === 1)?.labels.state;
-  return { name, kind, ...READERS[family](sum, state) };
+  return { name, kind, ...(READERS[family] ?? anyDriver)(sum, state) };
 }
 
 type Reader = (sum: Sum, state: string | undefined) => Pick<SourceReading, "state" | "sides">;
 
-const READERS: Readonly<Record<keyof typeof METRICS, Reader>> = {
+const READERS: Readonly<Partial<Record<MetricsFamily, Reader>>> = {
   proxy: (sum, state = "unknown") => ({
     state,
     sides: [
@@ -182,13 +178,54 @@ const READERS: Readonly<Record<keyof typeof METRICS, Reader>> = {
         side: "clients",
         in: sum("received_total"),
         out: sum("published_total"),
-        queued: plus(sum("in_hand"), sum("pending"), sum("snapshots_waiting")),
+        queued: plus(sum("in_flight"), sum("pending"), sum("snapshots_waiting")),
         dropped: sum("snapshots_lost_total"),
         refused: plus(sum("refused_total"), sum("faults_total")),
       }),
     ],
   }),
 };
+
+/** The first of some metrics that a source has. */
+function first(sum: Sum, ...names: readonly string[]): number | undefined {
+  return names.map((name) => sum(name)).find((value) => value !== undefined);
+}
+
+/** A driver of any other family: what it takes in, and what it gives. */
+const anyDriver: Reader = (sum, state = "running") => ({
+  state,
+  sides: [
+    known({
+      side: "all",
+      peers: sum("peers"),
+      in: first(
+        sum,
+        "received_total",
+        "requests_total",
+        "requests_local_total",
+        "passed_total",
+        "passed_total",
+        "stored_total",
+        "states_received_total",
+      ),
+      out: first(
+        sum,
+        "answered_total",
+        "replies_total",
+        "replied_total",
+        "replies_local_total",
+        "delivered_total",
+        "handled_total",
+        "published_total",
+        "applied_total",
+        "states_sent_total",
+      ),
+      queued: plus(sum("queued_requests"), sum("queued_messages"), sum("pending_requests")),
+      dropped: plus(sum("dropped_total"), sum("lost_total"), sum("failed_total")),
+      refused: plus(sum("invalid_total"), sum("faults_total")),
+    }),
+  ],
+});
 
 function processOf(byName: ByName): ProcessReading {
   const value = (name: string): number | undefined => byName.get(name)?.[0]?.value;

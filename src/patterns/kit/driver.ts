@@ -57,6 +57,16 @@ export abstract class Driver<E extends TypedEvent, S> {
     return this.#closed;
   }
 
+  /** Whether `drain` was called. */
+  get draining(): boolean {
+    return this.#draining !== undefined;
+  }
+
+  /** @internal The name of its class, for metrics. */
+  get driverName(): string {
+    return this.#name;
+  }
+
   /** The statistics at this moment. */
   abstract stats(): S;
 

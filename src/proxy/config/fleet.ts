@@ -3,23 +3,15 @@
  * the other, and turns back what was done when one of them fails.
  */
 import type { SocketProxy } from "../socket-proxy.js";
-import type { DrainResult, ProxyStats } from "../stats.js";
+import type { DrainResult } from "../stats.js";
 import { type Change, changed, difference, inverse } from "./difference.js";
 import type { Configuration, Proxies, ProxyConfiguration } from "./model.js";
-import type { ProxyKind } from "./schema.js";
 
 /** One of the proxies. */
 export interface FleetMember {
   readonly name: string;
   readonly configuration: ProxyConfiguration;
   readonly proxy: SocketProxy;
-}
-
-/** One of the proxies, for its accounts. */
-export interface FleetSource {
-  readonly name: string;
-  readonly kind: Exclude<ProxyKind, "socket"> | "proxy";
-  stats(): ProxyStats;
 }
 
 /** What hears of a fleet, and makes its proxies. */
@@ -68,13 +60,9 @@ export class Fleet {
     this.#host = host;
   }
 
-  /** The proxies that run, for whoever wants their accounts; one of kind `socket` is a `proxy` there. */
-  sources(): readonly FleetSource[] {
-    return [...this.#members.values()].map(({ name, configuration: { kind }, proxy }) => ({
-      name,
-      kind: kind === "socket" ? "proxy" : kind,
-      stats: () => proxy.stats(),
-    }));
+  /** The proxies that run, by name. */
+  sources(): Readonly<Record<string, SocketProxy>> {
+    return Object.fromEntries([...this.#members.values()].map(({ name, proxy }) => [name, proxy]));
   }
 
   /**

@@ -6,7 +6,7 @@
 import { curveKeyPair, curvePublicKey } from "../../sockets/security/curve-keys.js";
 import { plainUsers } from "../../sockets/security/plain-users.js";
 import type { SocketProxyOptions } from "../socket-proxy.js";
-import { KINDS, type ProxyKind } from "./schema.js";
+import { type ConfiguredKind, KINDS } from "./schema.js";
 
 /** What a socket of a proxy is given. */
 export interface SocketConfiguration {
@@ -26,7 +26,7 @@ export type SocketName = (typeof SOCKET_NAMES)[number];
 
 /** One proxy. */
 export interface ProxyConfiguration {
-  readonly kind: ProxyKind;
+  readonly kind: ConfiguredKind;
   readonly frontend: SocketConfiguration;
   readonly backend: SocketConfiguration;
   readonly capture?: SocketConfiguration;
@@ -76,7 +76,7 @@ type Given = Readonly<Record<string, unknown>>;
 
 /** @param given fits the schema */
 export function shapeOf(given: Given): ProxyConfiguration {
-  const kind = given.kind as ProxyKind;
+  const kind = given.kind as ConfiguredKind;
   const [frontend, backend] = KINDS[kind] ?? [undefined, undefined];
   const usual: Partial<Record<SocketName, string | undefined>> = { frontend, backend, control: "rep" };
   const sockets = SOCKET_NAMES.flatMap((name) =>

@@ -22,7 +22,7 @@ export const KINDS = {
 } as const satisfies Record<string, readonly [ProxySocketType, ProxySocketType] | undefined>;
 
 /** The kind of a proxy in a configuration. */
-export type ProxyKind = keyof typeof KINDS;
+export type ConfiguredKind = keyof typeof KINDS;
 
 /** s that a drain takes at most, unless the file says otherwise. */
 export const DRAIN_SECONDS = 10;
@@ -79,7 +79,7 @@ export function configurationSchema(): Schema {
   definitions.side = byType(types, undefined, "side");
   definitions.capture = byType(CAPTURES, undefined, "socket");
   definitions.control = byType(CONTROLS, "rep", "socket");
-  for (const kind of Object.keys(KINDS) as ProxyKind[]) definitions[kind] = proxySchema(kind);
+  for (const kind of Object.keys(KINDS) as ConfiguredKind[]) definitions[kind] = proxySchema(kind);
   definitions["policy-any"] = policySchema(types);
   definitions["side-any"] = socketSchema(types, true);
   definitions["side-guessed"] = {
@@ -144,7 +144,7 @@ function when(property: string, value: string, definition: string, orAbsent = fa
   };
 }
 
-function proxySchema(kind: ProxyKind | undefined): Schema {
+function proxySchema(kind: ConfiguredKind | undefined): Schema {
   const side = kind === undefined ? "side-guessed" : "side";
   const types = kind === undefined ? undefined : KINDS[kind];
   const [frontend, backend] = types?.map((type) => `side-${type}`) ?? [side, side];

@@ -1,0 +1,9 @@
+/**
+ * Metrics, health and readiness of drivers and proxies over HTTP.
+ *
+ * @module
+ */
+export type { MetricsFamily, MetricsKind } from "./metrics-table.js";
+export type { MetricsServer } from "./pages.js";
+export { serveMetrics } from "./serve.js";
+export type { MetricsDriver, MetricsSource, MetricsSources, MetricsSourcesByName } from "./sources.js";

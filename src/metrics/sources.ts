@@ -1,0 +1,130 @@
+/** What is served: drivers and sources of a program's own, by name; their kinds, and whether each is ready. */
+import { suggest } from "../core/arguments.js";
+import { InvalidArgumentError } from "../core/errors.js";
+import { FAMILIES, familyOf, KINDS, kindOfDriver, type MetricsKind } from "./metrics-table.js";
+
+/** A driver: a client, server, worker or broker of a pattern, or a proxy. */
+export interface MetricsDriver {
+  /** Its statistics at this moment. */
+  stats(): object | Promise<object>;
+}
+
+/** A source of a program's own, with the statistics of a driver. */
+export interface MetricsSource {
+  /** Whose statistics they are: `queue`, `forwarder`, `streamer` and `proxy` are those of a `SocketProxy`. */
+  readonly kind: MetricsKind;
+  /** Its statistics at this moment. */
+  stats(): object | Promise<object>;
+  /** Why it is not ready for work now; `undefined` when it is. Default: what the `state` in its statistics says. */
+  unready?(): string | undefined | Promise<string | undefined>;
+}
+
+/** Drivers and sources by name: the name is the label `proxy`, `broker`, `client` … of their metrics. */
+export type MetricsSourcesByName = Readonly<Record<string, MetricsDriver | MetricsSource>>;
+
+/** What is served; a function is called for each request, so that sources may come and go. */
+export type MetricsSources = MetricsSourcesByName | (() => MetricsSourcesByName);
+
+/** A source with its name. */
+export interface NamedSource {
+  readonly name: string;
+  readonly kind: MetricsKind;
+  stats(): object | Promise<object>;
+  /** Why it is not to be given work now; `undefined` when it is. */
+  unready(): string | undefined | Promise<string | undefined>;
+}
+
+/** What the library's own drivers have beyond their public members. */
+interface KnownDriver extends MetricsDriver {
+  readonly driverName?: string;
+  readonly closed?: boolean;
+  readonly draining?: boolean;
+  readonly endpoints?: unknown;
+  readonly endpoint?: unknown;
+  readonly lastEndpoint?: unknown;
+  ready?(options: { readonly timeout: number }): Promise<void>;
+}
+
+/** @throws InvalidArgumentError `EINVAL` for what is not a driver or a source, with its name */
+export function namedSources(sources: MetricsSources): readonly NamedSource[] {
+  return Object.entries(typeof sources === "function" ? sources() : sources).map(([name, given]) =>
+    namedSource(name, given),
+  );
+}
+
+function namedSource(name: string, given: MetricsDriver | MetricsSource): NamedSource {
+  const known = given as KnownDriver & Partial<MetricsSource>;
+  if (typeof given !== "object" || given === null || typeof given.stats !== "function")
+    throw new InvalidArgumentError(
+      `Metrics source ${name}: expected a driver, or an object with kind and stats()`,
+    );
+  const { driverName } = known;
+  const kind = driverName === undefined ? known.kind : kindOfDriver(driverName);
+  if (kind === undefined || !KINDS.includes(kind))
+    throw new InvalidArgumentError(
+      driverName === undefined
+        ? `Metrics source ${name}: unknown kind ${String(kind)}${suggest(kind, KINDS)}`
+        : `Metrics source ${name}: ${driverName} has no metrics`,
+    );
+  return {
+    name,
+    kind,
+    stats: () => given.stats(),
+    unready: async () =>
+      driverName === undefined
+        ? known.unready === undefined
+          ? unreadiness(await given.stats())
+          : known.unready()
+        : unreadyDriver(known, kind),
+  };
+}
+
+/** Why statistics say that a source is not ready. Brokers have no state in theirs. */
+export function unreadiness(stats: unknown): string | undefined {
+  const state = (stats as { readonly state?: unknown } | null | undefined)?.state;
+  if (typeof state !== "string") return undefined;
+  return state === "running" || state === "paused" ? undefined : state;
+}
+
+async function unreadyDriver(driver: KnownDriver, kind: MetricsKind): Promise<string | undefined> {
+  if (driver.closed === true) return "closed";
+  if (driver.draining === true) return "draining";
+  switch (FAMILIES[familyOf(kind)].ready) {
+    case "bound":
+      return isBound(driver) ? undefined : "not bound";
+    case "connected":
+      return driver.ready === undefined
+        ? undefined
+        : driver.ready({ timeout: 0 }).then(
+            () => undefined,
+            () => "not connected",
+          );
+    default:
+      return undefined;
+  }
+}
+
+function isBound({ endpoints, endpoint, lastEndpoint }: KnownDriver): boolean {
+  if (typeof endpoints === "object" && endpoints !== null)
+    return Object.values(endpoints).some(
+      (each) => each !== null && each !== undefined && String(each) !== "",
+    );
+  const bound = endpoint === undefined ? lastEndpoint : endpoint;
+  return bound !== null;
+}
+
+/** The answer of `/readyz`. */
+export interface Readiness {
+  readonly ready: boolean;
+  /** One line per source. */
+  readonly text: string;
+}
+
+/** @param sources why each one is not ready; no sources: nothing is open yet */
+export function readinessOf(
+  sources: readonly (readonly [name: string, why: string | undefined])[],
+): Readiness {
+  const ready = sources.length > 0 && sources.every(([, why]) => why === undefined);
+  const lines = sources.map(([name, why]) => `${name}: ${why ?? "ready"}\n`);
+  return { ready, text: lines.length === 0 ? "nothing runs yet\n" : lines.join("") };
+}
