@@ -1,7 +1,7 @@
 /**
  * `shoal bench compare BEFORE AFTER`: a change, or noise? For each case of each contender in both files, the ratio of
  * the medians with its 99 % interval, turned so that more than 1 is better. Worse means that the whole interval is
- * beyond the threshold: a small change is none, and a large one in few scattered runs is none either.
+ * beyond the threshold: a small change does not count, nor does a large one in few scattered runs.
  */
 import Table from "cli-table3";
 import { caseTitle, figure } from "./report/format.js";
@@ -10,7 +10,7 @@ import { SCENARIOS } from "./scenarios/index.js";
 import { type Interval, unpairedRatio } from "./statistics/bootstrap.js";
 import { median } from "./statistics/summary.js";
 
-/** "few": not enough runs to tell; "fails": it was measured before, and fails now; "gone": it was not measured again. */
+/** "few": too few runs; "fails": it was measured before, and fails now; "gone": it was not measured again. */
 export type Verdict = "better" | "worse" | "same" | "few" | "fails" | "gone";
 
 export interface ComparisonRow {

@@ -12,7 +12,7 @@
  *
  * - `--index`: which of the processes of that role it is, from 0.
  * - `--endpoint`: a role that binds binds there (`tcp://127.0.0.1:*`, an ipc path that the runner made, or what the
- *   user gave with `--bind`) and tells the real one in `ready`; a role that connects connects there.
+ *   user gave with `--bind`) and reports the real one in `ready`; a role that connects connects there.
  * - A role that connects to several: `--endpoint` is that of `connects[0]`, the others come as
  *   `--option endpoint-ROLE=EP`.
  * - Options are the case's parameters, what the role's spec and the contender add, and always `warmup=N`.
@@ -117,7 +117,7 @@ export interface SideDone {
   readonly cpuSeconds: number;
   /** Bytes. */
   readonly peakRss: number;
-  /** null where the language cannot tell, or has no collector. */
+  /** null where the language does not report it, or has no collector. */
   readonly gcSeconds: number | null;
   /** Percentiles in microseconds by name: "50", "90", "99", "99.9", "100" at least; also "mean". */
   readonly latency?: Readonly<Record<string, number>>;

@@ -1,7 +1,7 @@
 /**
  * Checkers for streams that several senders or several ways make: `bodies.ts` checks one stream in one order.
  *
- * The counter in the first four bytes tells which message it is, so messages here have at least four bytes.
+ * The counter in the first four bytes identifies which message it is, so messages here have at least four bytes.
  */
 
 abstract class CounterChecker {

@@ -3,7 +3,7 @@
 import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Push, Subscriber } from "shoal";
-import { newsCodec, STOP } from "./protocol.js";
+import { reportCodec, STOP } from "./protocol.js";
 
 /** @typedef {import("./protocol.js").Settings} Settings */
 
@@ -22,7 +22,7 @@ export function isProgram(url) {
 }
 
 /**
- * The way to main: news out, control in. The process ends when main says so,
+ * The way to main: reports out, control in. The process ends when main says so,
  * and at once when main is gone, whatever ended it: standard input is a pipe
  * that main holds open.
  *
@@ -31,12 +31,12 @@ export function isProgram(url) {
 export function joinMain(settings) {
   process.on("SIGINT", () => undefined); // Ctrl-C reaches every process of the terminal; main decides.
   process.stdin.on("close", () => process.exit(1)).resume();
-  const news = new Push({ codec: newsCodec });
-  news.connect(settings.news);
+  const reports = new Push({ codec: reportCodec });
+  reports.connect(settings.reports);
   const control = new Subscriber();
   control.connect(settings.control);
   control.subscribe(STOP);
-  return { news, control };
+  return { reports, control };
 }
 
 /**

@@ -5,7 +5,7 @@ import { once } from "node:events";
 
 /** @typedef {import("./protocol.js").Settings} Settings */
 
-/** ms that a process has to end by itself after it was told to. */
+/** ms that a process has to end by itself after it was asked to. */
 const PATIENCE = 5_000;
 
 export class Children {
@@ -14,13 +14,13 @@ export class Children {
   #leaving = false;
   /** @type {(error: Error) => void} */
   #fail = () => undefined;
-  /** Rejects when a process ends before it was told to. @type {Promise<never>} */
+  /** Rejects when a process ends before it was asked to. @type {Promise<never>} */
   failed = new Promise((_, reject) => {
     this.#fail = reject;
   });
 
   constructor() {
-    this.failed.catch(() => undefined); // Whoever waits for it hears of it; nobody has to.
+    this.failed.catch(() => undefined); // Reported to those who wait for it; nobody has to.
   }
 
   /**
@@ -46,7 +46,7 @@ export class Children {
     });
   }
 
-  /** Names and process ids, for the reader and for whoever wants to kill one. */
+  /** Names and process ids, for the reader and to kill one. */
   describe() {
     return [...this.#running].map(([name, { pid }]) => `${name} ${pid}`).join(", ");
   }

@@ -3,7 +3,7 @@
  * Who says what to whom in the demo.
  *
  *   main ---- PUB control ----> SUB  everybody        "start", "stop"
- *   main <--- PULL news ------- PUSH everybody        bound, files, ready
+ *   main <--- PULL reports ------- PUSH everybody        bound, files, ready
  *   ventilator  PUSH tasks ---> PULL workers          one task a file
  *   workers   PUSH results ---> PULL sink             one result a file; and the plan, from the ventilator
  *   sink ---- PUB progress ---> SUB  main             how far it is
@@ -17,16 +17,16 @@ import { msgpack } from "shoal";
 /**
  * What a process is started with.
  *
- * @typedef {{ name: string, dir: string, news: string, control: string, endpoints: Endpoints }} Settings
+ * @typedef {{ name: string, dir: string, reports: string, control: string, endpoints: Endpoints }} Settings
  */
 
 /**
- * What the processes tell main: where they listen, which files there are, that they can begin.
+ * What the processes report to main: where they listen, which files there are, that they can begin.
  *
  * @typedef {{ type: "bound", name: string, endpoints: Endpoints }} Bound
  * @typedef {{ type: "files", paths: string[], problems: string[] }} Files
  * @typedef {{ type: "ready", name: string }} Ready
- * @typedef {Bound | Files | Ready} News
+ * @typedef {Bound | Files | Ready} Report
  */
 
 /** @typedef {{ id: number, path: string }} Task */
@@ -50,8 +50,8 @@ import { msgpack } from "shoal";
  * @typedef {{ worker: string, files: number, bytes: number }} WorkerShare
  */
 
-/** @type {import("shoal").Codec<News>} */
-export const newsCodec = msgpack();
+/** @type {import("shoal").Codec<Report>} */
+export const reportCodec = msgpack();
 /** @type {import("shoal").Codec<Task>} */
 export const taskCodec = msgpack();
 /** @type {import("shoal").Codec<ToSink>} */

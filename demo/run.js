@@ -5,15 +5,15 @@
  *
  *   start ----> ready ----> work ----> ask ----> stop ----> check
  *     |           |          |          |          |
- *     +-----------+----------+----------+----------+----> a process ended, no news, Ctrl-C: all are ended, failure
+ *     +-----------+----------+----------+----------+----> a process ended, no report, Ctrl-C: all are ended, failure
  */
 import { fileURLToPath } from "node:url";
 import { Dealer, Publisher, Pull, Subscriber, TimeoutError } from "shoal";
 import { Children } from "./children.js";
 import { countFile, serialize, Tally } from "./count.js";
-import { ANY_PORT, newsCodec, PROGRESS, progressCodec, queryCodec, START, STOP } from "./protocol.js";
+import { ANY_PORT, PROGRESS, progressCodec, queryCodec, reportCodec, START, STOP } from "./protocol.js";
 
-/** ms without any news after which the work counts as stuck. */
+/** ms without any report after which the work counts as stuck. */
 const PATIENCE = 60_000;
 /** Lines in one answer of the sink. */
 const PAGE = 20_000;
@@ -35,7 +35,7 @@ export const PROGRAMS = {
  * @typedef {import("./protocol.js").WorkerShare} WorkerShare
  * @typedef {{ totals: TotalsAnswer, shares: WorkerShare[], top: [string, number][], lines: string[], seconds: number }} Distributed
  *
- * What runDemo takes; patience: ms without any news after which the work counts as stuck.
+ * What runDemo takes; patience: ms without any report after which the work counts as stuck.
  * @typedef {{ dir: string, workers: number, report: Report, signal: AbortSignal, programs?: typeof PROGRAMS, patience?: number }} Options
  */
 
@@ -73,7 +73,7 @@ export async function runDemo(options) {
 async function countTogether({ dir, workers, report, signal, programs, patience }) {
   const children = new Children();
   const control = new Publisher();
-  const news = new Pull({ codec: newsCodec });
+  const reports = new Pull({ codec: reportCodec });
   const progress = new Subscriber({ codec: progressCodec });
   const queries = new Dealer({ codec: queryCodec });
   const failure = new AbortController();
@@ -83,8 +83,8 @@ async function countTogether({ dir, workers, report, signal, programs, patience 
 
   try {
     await control.bind(ANY_PORT);
-    await news.bind(ANY_PORT);
-    const base = { dir, news: news.lastEndpoint ?? "", control: control.lastEndpoint ?? "" };
+    await reports.bind(ANY_PORT);
+    const base = { dir, reports: reports.lastEndpoint ?? "", control: control.lastEndpoint ?? "" };
     /** @type {import("./protocol.js").Endpoints} */
     const endpoints = {};
     /** @type {Set<string>} */
@@ -96,7 +96,7 @@ async function countTogether({ dir, workers, report, signal, programs, patience 
     /** @param {() => boolean} enough */
     const hear = async (enough) => {
       while (!enough()) {
-        const [message] = await news.receive(wait);
+        const [message] = await reports.receive(wait);
         if (message.type === "bound") Object.assign(endpoints, message.endpoints);
         else if (message.type === "ready") ready.add(message.name);
         else {
@@ -117,7 +117,7 @@ async function countTogether({ dir, workers, report, signal, programs, patience 
       children.start(programs.worker, { ...base, name: `worker ${i}`, endpoints });
     }
     await hear(() => ready.size === workers + 2);
-    // Whoever is ready has connected; here main knows that everybody hears it, so "start" and "stop" are not lost.
+    // A process that is ready has connected; here main knows that everybody hears it, so "start" and "stop" are not lost.
     await control.waitForSubscribers({ topic: STOP, count: workers + 2, ...wait });
     await control.waitForSubscribers({ topic: START, ...wait });
     report.started(children.describe(), paths.length);
@@ -162,7 +162,7 @@ async function countTogether({ dir, workers, report, signal, programs, patience 
     report.stopProgress();
     children.kill();
     await children.gone();
-    await Promise.all([control, news, progress, queries].map((socket) => socket.close({ linger: 0 })));
+    await Promise.all([control, reports, progress, queries].map((socket) => socket.close({ linger: 0 })));
   }
 }
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** Collects the results, tells how far the work is, and answers questions about it. */
+/** Collects the results, reports the progress of the work, and answers questions about it. */
 import { Envelope, Publisher, Pull, Router } from "shoal";
 import { isProgram, joinMain, leave, readSettings } from "./child.js";
 import { serialize, Tally } from "./count.js";
@@ -53,24 +53,24 @@ class Collection {
 }
 
 export async function runSink(settings = readSettings()) {
-  const { news, control } = joinMain(settings);
+  const { reports, control } = joinMain(settings);
   const results = new Pull({ codec: resultCodec });
   const progress = new Publisher({ codec: progressCodec });
   const queries = new Router({ codec: queryCodec });
   for (const socket of [results, progress, queries]) await socket.bind(ANY_PORT);
-  await Promise.all([control.ready(), news.ready()]);
+  await Promise.all([control.ready(), reports.ready()]);
   const endpoints = {
     results: results.lastEndpoint ?? "",
     progress: progress.lastEndpoint ?? "",
     queries: queries.lastEndpoint ?? "",
   };
-  await news.send({ type: "bound", name: settings.name, endpoints });
+  await reports.send({ type: "bound", name: settings.name, endpoints });
   // Main hears the first report, too: nobody begins before it has subscribed.
   await progress.waitForSubscribers({ topic: PROGRESS });
-  await news.send({ type: "ready", name: settings.name });
+  await reports.send({ type: "ready", name: settings.name });
 
   const collection = new Collection();
-  const stop = control.receive().then(() => leave([news, control, results, progress, queries]));
+  const stop = control.receive().then(() => leave([reports, control, results, progress, queries]));
   await Promise.all([collect(), answerAll(), stop]);
 
   async function collect() {

@@ -9,7 +9,7 @@ import { ANY_PORT, resultCodec, START, STOP, TASK_QUEUE, taskCodec } from "./pro
 const CHUNK = 1_000;
 
 export async function runVentilator(settings = readSettings()) {
-  const { news, control } = joinMain(settings);
+  const { reports, control } = joinMain(settings);
   control.subscribe(START);
   const tasks = new Push({
     codec: taskCodec,
@@ -18,16 +18,20 @@ export async function runVentilator(settings = readSettings()) {
   await tasks.bind(ANY_PORT);
   const results = new Push({ codec: resultCodec });
   results.connect(settings.endpoints.results ?? "");
-  await Promise.all([results.ready(), control.ready(), news.ready()]);
-  await news.send({ type: "bound", name: settings.name, endpoints: { tasks: tasks.lastEndpoint ?? "" } });
+  await Promise.all([results.ready(), control.ready(), reports.ready()]);
+  await reports.send({ type: "bound", name: settings.name, endpoints: { tasks: tasks.lastEndpoint ?? "" } });
 
   const { paths, problems } = await listFiles(settings.dir);
   for (let i = 0; i < paths.length || i === 0; i += CHUNK) {
-    await news.send({ type: "files", paths: paths.slice(i, i + CHUNK), problems: i === 0 ? problems : [] });
+    await reports.send({
+      type: "files",
+      paths: paths.slice(i, i + CHUNK),
+      problems: i === 0 ? problems : [],
+    });
   }
-  await news.send({ type: "ready", name: settings.name });
+  await reports.send({ type: "ready", name: settings.name });
 
-  const everything = [news, control, tasks, results];
+  const everything = [reports, control, tasks, results];
   for await (const [topic] of control) {
     if (topic?.toString() === STOP) await leave(everything);
     else handOut().catch((error) => stopped(error, tasks));

@@ -8,7 +8,7 @@ import { resultCodec, TASK_QUEUE, taskCodec } from "./protocol.js";
 /** @param {typeof countFile} count how a file is counted; tests pass something else */
 export async function runWorker(count = countFile, settings = readSettings()) {
   const { name, dir, endpoints } = settings;
-  const { news, control } = joinMain(settings);
+  const { reports, control } = joinMain(settings);
   const tasks = new Pull({
     codec: taskCodec,
     receiveHighWaterMark: TASK_QUEUE,
@@ -16,10 +16,10 @@ export async function runWorker(count = countFile, settings = readSettings()) {
   tasks.connect(endpoints.tasks ?? "");
   const results = new Push({ codec: resultCodec });
   results.connect(endpoints.results ?? "");
-  await Promise.all([tasks.ready(), results.ready(), control.ready(), news.ready()]);
-  await news.send({ type: "ready", name });
+  await Promise.all([tasks.ready(), results.ready(), control.ready(), reports.ready()]);
+  await reports.send({ type: "ready", name });
 
-  const stop = control.receive().then(() => leave([news, control, tasks, results]));
+  const stop = control.receive().then(() => leave([reports, control, tasks, results]));
   for await (const [{ id, path }] of tasks) {
     const answer = await count(dir, path);
     if (results.closed) break;

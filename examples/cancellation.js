@@ -1,5 +1,5 @@
 // @ts-check
-/** Waits that are called off with an AbortSignal, and lose no message. */
+/** Waits that are aborted by an AbortSignal, and lose no message. */
 import assert from "node:assert/strict";
 import { AbortedError, Pull, Push } from "shoal";
 
@@ -7,14 +7,14 @@ const pull = new Pull();
 const push = new Push({ sendHighWaterMark: 1 });
 await pull.bind("tcp://127.0.0.1:*");
 
-// Nobody sends yet: the receive is called off, and the message that comes later is not lost.
+// Nobody sends yet: the receive is aborted, and the message that comes later is not lost.
 const impatient = pull.receive({ signal: AbortSignal.timeout(50) });
 await assert.rejects(impatient, AbortedError);
 push.connect(pull.lastEndpoint ?? "");
 await push.send("first");
 assert.equal(String(await pull.receive()), "first");
 
-// Nobody takes it: a send that is called off was not sent at all.
+// Nobody takes it: an aborted send is never sent.
 const lonely = new Push();
 lonely.connect("tcp://127.0.0.1:1");
 while (lonely.trySend("filling the queue"));
@@ -40,4 +40,4 @@ const { discarded, unknown } = await lonely.close({ linger: 0 });
 assert.ok(discarded + unknown >= 1_000); // What was queued for a peer that never came.
 await push.close();
 await pull.close();
-console.log(`Heard ${heard} messages before the loop was called off`);
+console.log(`Heard ${heard} messages before the loop was aborted`);

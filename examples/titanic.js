@@ -8,7 +8,7 @@ import { MajordomoBroker, MajordomoWorker, openTitanic, TitanicClient } from "sh
 const directory = mkdtempSync(join(tmpdir(), "shoal-example-"));
 
 /**
- * A broker with Titanic beside it, as `shoal majordomo broker --titanic DIR` starts them.
+ * A broker with Titanic alongside, as `shoal majordomo broker --titanic DIR` starts them.
  *
  * @param {string} wanted
  */
@@ -32,14 +32,14 @@ assert.match(uuid, /^[0-9A-F]{32}$/);
 assert.equal((await client.reply(uuid)).status, "300");
 await client.close();
 
-// Broker and Titanic are started anew; the request is in the folder.
+// Broker and Titanic are started again; the request is in the folder.
 await server.stop();
 server = await serve(server.endpoint);
 
 // Now a worker comes, and gets it.
 const worker = new MajordomoWorker(server.endpoint, "resize", async ([name, width]) => `${name} at ${width}`);
 
-// Whoever has the UUID fetches the reply.
+// Anyone who has the UUID fetches the reply.
 client = new TitanicClient(server.endpoint);
 const { status, body } = await client.wait(uuid);
 assert.equal(status, "200");

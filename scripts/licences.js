@@ -1,5 +1,5 @@
 // @ts-check
-/** A plugin of the build: the licences of all packages that are bundled, in one file beside the bundles. */
+/** A plugin of the build: the licences of all packages that are bundled, in one file next to the bundles. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 

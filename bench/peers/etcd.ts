@@ -19,7 +19,7 @@ export const etcd: Contender = {
   absent: () => brokerAbsent("etcd", "@grpc/grpc-js", GET),
   supports: (scenario, transport) => transport === "tcp" && KEY_VALUE_SCENARIOS.includes(scenario),
   command(side) {
-    // Who binds elsewhere, here tells where the server is, and what its keys begin with.
+    // The role that binds elsewhere reports where the server is, and what its keys begin with.
     const options = { ...side.options, server: `etcd://127.0.0.1:${port}` };
     return { file: process.execPath, args: [MAIN, ...sideArguments({ ...side, options })] };
   },

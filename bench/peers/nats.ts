@@ -38,7 +38,7 @@ export const nats: Contender = {
   absent: () => brokerAbsent("nats-server", "nats", GET),
   supports: (scenario, transport) => transport === "tcp" && SCENARIOS.includes(scenario),
   command(side) {
-    // Who binds elsewhere, here tells where the server is, and under which subject.
+    // The role that binds elsewhere reports where the server is, and under which subject.
     const options = { ...side.options, server: `nats://127.0.0.1:${port}` };
     return { file: process.execPath, args: [MAIN, ...sideArguments({ ...side, options })] };
   },

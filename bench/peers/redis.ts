@@ -19,7 +19,7 @@ export const redis: Contender = {
   absent: () => brokerAbsent("redis-server", "@redis/client", GET),
   supports: (scenario, transport) => transport === "tcp" && SCENARIOS.includes(scenario),
   command(side) {
-    // Who binds elsewhere, here tells where the server is, and under which name.
+    // The role that binds elsewhere reports where the server is, and under which name.
     const options = { ...side.options, server: `redis://127.0.0.1:${port}` };
     return { file: process.execPath, args: [MAIN, ...sideArguments({ ...side, options })] };
   },

@@ -14,7 +14,7 @@ type Draw = (spec: ChartSpec) => Promise<string>;
 
 /** @throws Error that says what to install, when vega and vega-lite are not there */
 export async function loadCharts(): Promise<Draw> {
-  // Names in variables: their types are not needed, and who has no charts compiles without them.
+  // Names in variables: their types are not needed, and a checkout without charts compiles without them.
   const names = ["vega", "vega-lite"] as const;
   let vega: VegaModule;
   let lite: VegaLiteModule;

@@ -99,7 +99,7 @@ export function parameterList(parameters: Parameters): string[] {
     .sort();
 }
 
-/** Reads files that `--json` wrote. @throws BadInput for a file that is none */
+/** Reads files that `--json` wrote. @throws BadInput for any other file */
 export async function readRecords(...files: readonly string[]): Promise<BenchRecord[]> {
   const records: BenchRecord[] = [];
   for (const file of files) {

@@ -18,7 +18,7 @@ export interface Row {
   readonly cpuMicroseconds: number;
   /** The largest side's, in bytes. */
   readonly peakRss: number;
-  /** The collector's pauses as a share of the time, the worst side's; undefined where nobody can tell. */
+  /** The collector's pauses as a share of the time, the worst side's; undefined where it is unknown. */
   readonly gcShare: number | undefined;
 }
 

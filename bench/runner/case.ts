@@ -1,6 +1,6 @@
 /**
  * One case: its contenders in turn, round after round (A B C, B C A, …), until the stopping rule says enough.
- * Each contender has a first run that does not count: caches fill, and its length tells how many messages make a run
+ * Each contender has a first run that does not count: caches fill, and its length shows how many messages make a run
  * of the wanted length. A contender that fails leaves the case; the others go on.
  */
 import type { Case, Contender, Scenario, SideReport } from "../contract.js";
@@ -73,7 +73,7 @@ export async function runCase(
         const [report] = (await tried(lane)) ?? [];
         if (report === undefined) continue;
         lane.count = scaled(count, report.seconds, settings.runSeconds);
-        // As long a warm-up: a compiler that works beside the program takes most of a second.
+        // As long a warm-up: a compiler that works alongside the program takes most of a second.
         lane.warmup = Math.max(warmup, lane.count * (scenario.warmups ?? 1));
       }
     }

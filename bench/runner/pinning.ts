@@ -22,7 +22,7 @@ export function groupCores(cores: readonly number[], parts: number): number[][] 
   );
 }
 
-/** The cores that this process may use; empty where that cannot be told. */
+/** The cores that this process may use; empty where that is unknown. */
 function allowedCores(): number[] {
   try {
     const status = readFileSync("/proc/self/status", "utf8");

@@ -21,7 +21,7 @@ export function createProgress(stream: NodeJS.WriteStream): Progress {
           barsize: 24,
           clearOnComplete: true,
           hideCursor: true,
-          // Drawn when something is told, at most every 100 ms: it shares the cores with what is measured.
+          // Drawn when something is reported, at most every 100 ms: it shares the cores with what is measured.
           noTTYOutput: false,
           synchronousUpdate: true,
           gracefulExit: false,

@@ -23,7 +23,7 @@ export class SideFailure extends Error {
   }
 }
 
-/** Process groups that are running: whoever ends the program early ends them. */
+/** Process groups that are running: ending the program early ends them. */
 const running = new Set<SideProcess>();
 
 /** Kills what still runs; for the end of the program. */
@@ -79,11 +79,11 @@ export class SideProcess {
           done.resolve(said);
         }
       } catch {
-        this.#fail("said a line that is no JSON");
+        this.#fail("sent a line that is not JSON");
       }
     };
     const { stdin, stdout, stderr } = this.#child;
-    // It may be gone before what we say arrives; its exit tells.
+    // It may be gone before what we say arrives; its exit shows it.
     stdin?.on("error", () => undefined);
     if (stdout) createInterface({ input: stdout }).on("line", hear);
     if (stderr) createInterface({ input: stderr }).on("line", (line) => this.#keep(line));

@@ -1,4 +1,4 @@
-/** Scenarios, one after the other, with their cases: what is there is measured, what is not is told. */
+/** Scenarios, one after the other, with their cases: what is there is measured, what is not is reported. */
 import type { Case, Contender, Parameters, Scenario, Transport } from "../contract.js";
 import type { BenchRecord } from "../report/records.js";
 import { type CaseListener, type CaseSettings, runCase } from "./case.js";

@@ -3,8 +3,8 @@ import { ofRole, streamsOf } from "./expectations.js";
 import { positive } from "./parameters.js";
 
 /**
- * A server with a full map, and a client that begins anew for each load: from `new CloneClient` to the map being whole.
- * Both tell how much their memory grew by with the first load, since that one nobody has free memory for.
+ * A server with a full map, and a client that begins again for each load: from `new CloneClient` to the map being whole.
+ * Both report how much their memory grew by with the first load, since that one nobody has free memory for.
  */
 export const cloneSnapshot: Scenario = {
   name: "clone-snapshot",

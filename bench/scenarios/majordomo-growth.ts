@@ -3,7 +3,7 @@ import { answersOf } from "./expectations.js";
 import { loadOf, majordomoRoles } from "./majordomo-roles.js";
 import { positive } from "./parameters.js";
 
-/** Workers that one process has at most: each is a connection, and they beat beside the broker and the client. */
+/** Workers that one process has at most: each is a connection, and they beat alongside the broker and the client. */
 const WORKERS_OF_A_PROCESS = 2_500;
 
 /**

@@ -31,10 +31,10 @@ export const MAJORDOMO_LOADS: Readonly<Record<string, MajordomoLoad>> = {
  */
 export const WARM_ROUND_TRIPS = 20_000;
 
-/** What a pattern costs is told by plain sockets of the same topology, on the same engine where it is there. */
+/** What a pattern costs is shown by plain sockets of the same topology, on the same engine where it is there. */
 export const PATTERN_REFERENCES = ["shoal-zmtp-plain", "shoal-libzmq-plain", "libzmq", "zeromq"] as const;
 
-/** @throws BadInput for a load that is none of {@link MAJORDOMO_LOADS} */
+/** @throws BadInput for a load that is not one of {@link MAJORDOMO_LOADS} */
 export function loadOf(parameters: Parameters): MajordomoLoad {
   return MAJORDOMO_LOADS[oneOf(parameters, "load", Object.keys(MAJORDOMO_LOADS))] as MajordomoLoad;
 }

@@ -11,7 +11,7 @@ const WINDOW = 4_000;
 function titanicRoles(warmup: number, count: number, client: Partial<RoleSpec>): RoleSpec[] {
   return [
     { role: "broker", binds: true, ends: false },
-    // What it kept is what the client was told of, no more and no less.
+    // What it kept is what the client got an answer for, no more and no less.
     {
       role: "titanic",
       connects: ["broker"],

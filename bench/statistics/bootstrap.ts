@@ -1,5 +1,5 @@
 /**
- * Confidence intervals without a model of the noise: the runs are drawn anew, with replacement, and the figure of each
+ * Confidence intervals without a model of the noise: the runs are drawn again, with replacement, and the figure of each
  * draw is taken; the middle 95 % of those figures are the interval (the percentile bootstrap). Medians, because a run
  * that something disturbed is far out and would pull a mean. Pure: the draws come from a generator with a fixed seed,
  * so that the same runs give the same report.

@@ -4,7 +4,7 @@ import { run } from "./program.js";
 
 // The log has no reader any more: no reason to stop, and nowhere to report it.
 process.stderr.on("error", () => undefined);
-// Commands that print handle a lost reader themselves; a help text without a reader is no failure.
+// Commands that print handle a lost reader themselves; a help text without a reader is not a failure.
 process.stdout.on("error", () => undefined);
 
 const code = await run(process.argv);

@@ -1,8 +1,8 @@
 /**
  * What a command has of the world: standard input and output, the log's stream, and signals.
  *
- * The binary uses its process's. Whoever runs commands inside a program of their own, such as a test, gives each run a
- * terminal, and several runs at once do not see each other's.
+ * The binary uses its process's. A caller that runs commands inside its own program, such as a test, gives each run a
+ * terminal, and several runs at once do not share them.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { fstatSync } from "node:fs";

@@ -15,7 +15,7 @@ describe("a contender that fails", () => {
     ["loses", /^consumer gave wrong output: messages 99 in place of 100/],
     ["changes", /^consumer gave wrong output: checksum ffffffff in place of 00000000/],
     ["swaps", /^consumer gave wrong output: messages out of order/],
-    ["prints rubbish", /^consumer said a line that is no JSON/],
+    ["prints rubbish", /^consumer sent a line that is not JSON/],
   ];
 
   for (const [mode, reason] of MODES) {

@@ -14,7 +14,7 @@ export interface Store {
 
 /** A run's own place in a server: where it is made, found and removed. */
 export interface Place {
-  /** What the other sides are told. */
+  /** What the other sides get. */
   readonly endpoint: string;
   open(): Promise<Store>;
   /** After everything is closed. */

@@ -38,7 +38,7 @@ void play_publisher(void) {
 }
 
 /*
- * As many sockets as it is told, in one thread; each has to get everything in order. With many subscriptions it is an
+ * As many sockets as it is given, in one thread; each has to get everything in order. With many subscriptions it is an
  * XSUB without a send high-water mark: libzmq keeps subscriptions in the send queue, and drops those that do not fit.
  */
 void play_subscriber(void) {

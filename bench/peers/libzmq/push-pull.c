@@ -75,7 +75,7 @@ static void say_produced(uint64_t messages, uint64_t resident_before) {
   say_done(&figures);
 }
 
-/* One thread, as many sockets as it is told: message k leaves by sender k mod peers. */
+/* One thread, as many sockets as it is given: message k leaves by sender k mod peers. */
 void play_producer(void) {
   long sockets = number_option("sockets", 1), peers = number_option("peers", 1);
   void *push[sockets];
@@ -129,7 +129,7 @@ void play_ventilator(void) {
   wait_for_end();
 }
 
-/* Passes messages on until it is told to stop; the message itself goes, no copy of it. */
+/* Passes messages on until it is asked to stop; the message itself goes, no copy of it. */
 void play_worker(void) {
   void *pull = open_socket(ZMQ_PULL), *push = open_socket(ZMQ_PUSH);
   uint64_t passed = 0, before = resident();

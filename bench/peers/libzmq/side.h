@@ -38,7 +38,7 @@ int64_t nanoseconds(void);
 void clock_begin(void);
 void clock_end(void);
 
-/* What `done` tells. Unset figures stay zero. */
+/* What `done` reports. Unset figures stay zero. */
 struct figures {
   uint64_t messages, bytes;
   uint32_t checksum;

@@ -7,7 +7,7 @@ import { type Connection, open, placeOf } from "./client.js";
 
 const TIMEOUT = 30_000;
 
-/** In the scenario latency it knows how many requests come; in the others it is told to stop. */
+/** In the scenario latency it knows how many requests come; in the others it is asked to stop. */
 export async function server(side: Side): Promise<void> {
   const place = placeOf(side, true);
   const connection = await open(place);

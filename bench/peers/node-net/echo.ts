@@ -8,7 +8,7 @@ import { connect, listen } from "./endpoints.js";
 import { FrameReader, FrameWriter } from "./framing.js";
 import { end } from "./stream.js";
 
-/** Echoes; in the scenario latency it knows how many come, in the others it is told to stop. */
+/** Echoes; in the scenario latency it knows how many come, in the others it is asked to stop. */
 export async function server(side: Side): Promise<void> {
   const total = side.scenario === "latency" ? side.warmup + side.count : Number.POSITIVE_INFINITY;
   const sockets = new Set<Socket>();

@@ -92,7 +92,7 @@ export class Side {
 
   /** Says `ready`; settles with the runner's `start`, and begins to measure. */
   async ready(endpoint?: string | null, backend?: string | null): Promise<void> {
-    await tell({
+    await report({
       type: "ready",
       ...(typeof endpoint === "string" ? { endpoint } : {}),
       ...(typeof backend === "string" ? { backend } : {}),
@@ -101,7 +101,7 @@ export class Side {
     this.begin();
   }
 
-  /** The measured part begins here; a later call begins it anew (after the warm-up). */
+  /** The measured part begins here; a later call begins it again (after the warm-up). */
   begin(): void {
     this.#collector.begin();
     this.#cpu = process.cpuUsage();
@@ -120,7 +120,7 @@ export class Side {
     if (this.#seconds === undefined) this.end();
     const gcSeconds = await this.#collector.end();
     this.#told = true;
-    await tell({
+    await report({
       type: "done",
       seconds: this.#seconds ?? 0,
       cpuSeconds: this.#cpuSeconds,
@@ -167,7 +167,7 @@ class Collector {
 }
 
 /** Writes a line; settles when it has left the process. */
-async function tell(line: SideLine): Promise<void> {
+async function report(line: SideLine): Promise<void> {
   if (!process.stdout.write(`${JSON.stringify(line)}\n`)) await once(process.stdout, "drain");
 }
 

@@ -30,7 +30,7 @@ def publisher(side):
 
 
 def subscriber(side):
-    """As many sockets as it is told, in one thread; each has to get everything in order.
+    """As many sockets as it is given, in one thread; each has to get everything in order.
 
     With many subscriptions it is an XSUB without a send high-water mark: libzmq keeps subscriptions in the send queue,
     and drops those that do not fit."""

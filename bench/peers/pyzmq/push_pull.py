@@ -43,7 +43,7 @@ def produced(side, messages, before):
 
 
 def producer(side):
-    """One thread, as many sockets as it is told: message k leaves by sender k mod peers."""
+    """One thread, as many sockets as it is given: message k leaves by sender k mod peers."""
     sockets, peers = side.number("sockets", 1), side.number("peers", 1)
     pushes = [side.socket(zmq.PUSH) for _ in range(sockets)]
     for push in pushes:
@@ -96,7 +96,7 @@ def ventilator(side):
 
 
 def worker(side):
-    """Passes messages on until it is told to stop."""
+    """Passes messages on until it is asked to stop."""
     pull, push = side.socket(zmq.PULL), side.socket(zmq.PUSH)
     pull.connect(side.endpoint)
     push.connect(side.option("endpoint-sink"))

@@ -85,7 +85,7 @@ class Side:
         line = {"type": "ready"}
         if bound is not None:
             line["endpoint"] = bound.last_endpoint.rstrip(b"\0").decode()
-        self.tell(line)
+        self.report(line)
 
     def wait_for_start(self):
         self._started.wait()
@@ -96,7 +96,7 @@ class Side:
             time.sleep(3600)  # The thread that reads the input ends the process.
 
     @staticmethod
-    def tell(line):
+    def report(line):
         print(json.dumps(line), flush=True)
 
     # The measured part
@@ -140,7 +140,7 @@ class Side:
             line["latency"] = percentiles(latencies)
         if extra is not None:
             line["extra"] = extra
-        self.tell(line)
+        self.report(line)
         self.wait_for_end()
 
 

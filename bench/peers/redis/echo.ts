@@ -8,7 +8,7 @@ import { type Client, open, placeOf, takeOne } from "./client.js";
 /** Whose request it is goes before its body, in eight digits: the envelope. */
 const ENVELOPE = 8;
 
-/** In the scenario latency it knows how many requests come; in the others it is told to stop. */
+/** In the scenario latency it knows how many requests come; in the others it is asked to stop. */
 export async function server(side: Side): Promise<void> {
   const place = placeOf(side, true);
   const client = await open(place);

@@ -1,6 +1,6 @@
 /**
  * One way: a list that the producer pushes to and the consumer pops from, in batches both, as Redis wants to be used.
- * The producer looks at the list's length, which every push tells, and waits while it is long.
+ * The producer looks at the list's length, which every push returns, and waits while it is long.
  */
 import { Bodies } from "../../bodies.js";
 import { sumOfChecksums } from "../../sequences.js";

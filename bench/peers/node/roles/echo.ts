@@ -13,7 +13,7 @@ type Client = InstanceType<Kit["Request"]> | InstanceType<Kit["Dealer"]>;
 /** REQ and REP where the case asks for them; otherwise DEALER and ROUTER. */
 const isStrict = (side: Side) => side.option("pattern", "dealer-router") === "req-rep";
 
-/** Echoes whole messages, address frames included, until it is told to stop. */
+/** Echoes whole messages, address frames included, until it is asked to stop. */
 const server: Role = async (side, kit) => {
   const options = caseOptions(side, "both");
   const socket = isStrict(side) ? new kit.Reply(options) : new kit.Router(options);

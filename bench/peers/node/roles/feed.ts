@@ -1,5 +1,5 @@
 /**
- * The two ends of a forwarder of published messages: a publisher, and a subscriber that tells it how far it is
+ * The two ends of a forwarder of published messages: a publisher, and a subscriber that reports its progress to it
  * (credit.ts). A forwarder may ask for everything before its subscriber is there, so the publisher sends probes until
  * one has come through.
  *

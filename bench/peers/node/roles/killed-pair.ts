@@ -42,7 +42,7 @@ export class KilledServer {
   readonly #heard = new Map<string, () => void>();
   readonly #onExit = () => this.#child?.kill("SIGKILL");
 
-  /** @param args of Node: the program, and what it is told */
+  /** @param args of Node: the program, and its arguments */
   constructor(args: readonly string[]) {
     this.#args = args;
     process.on("exit", this.#onExit);

@@ -52,7 +52,7 @@ const publisher: Role = async (side, kit) => {
 };
 
 /**
- * As many sockets as it is told; each has to get everything in order. The first warm one starts the clock.
+ * As many sockets as it is given; each has to get everything in order. The first warm one starts the clock.
  *
  * With many subscriptions it is an XSUB without a send high-water mark: libzmq keeps subscriptions in the send queue,
  * and a SUB, whose queue holds 1,000, drops without a word those that do not fit.

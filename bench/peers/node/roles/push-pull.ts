@@ -60,7 +60,7 @@ function receiver(checkerOf: (side: Side) => Checking): Role {
   };
 }
 
-/** As many sockets as it is told: message k leaves by sender k mod peers. */
+/** As many sockets as it is given: message k leaves by sender k mod peers. */
 const producer: Role = async (side, kit) => {
   const sockets = side.number("sockets", 1);
   const peers = side.number("peers", 1);
@@ -97,7 +97,7 @@ const ventilator: Role = async (side, kit) => {
   await push.close();
 };
 
-/** Passes messages on until it is told to stop. */
+/** Passes messages on until it is asked to stop. */
 const worker: Role = async (side, kit) => {
   const pull = new kit.Pull(caseOptions(side, "in"));
   const push = new kit.Push(caseOptions(side, "out"));
