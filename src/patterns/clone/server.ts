@@ -71,6 +71,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   readonly #turns: TurnScheduler;
   #endpoint: string | null = null;
   #started: Promise<string> | undefined;
+  #loading: Promise<void> | undefined;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: CloneServerOptions = {}) {
@@ -183,14 +184,18 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   }
 
   async #bind(endpoint: string): Promise<string> {
-    await this.#writer?.load();
+    this.#loading ??= this.#writer?.load();
+    await this.#loading;
     const pair = this.#pair;
     const ports: PortOwner[] = [this.#snapshots, this.#publisher, this.#collector].map((socket, offset) => ({
       offset,
       socket,
     }));
     if (pair !== undefined) ports.push({ offset: 4, socket: pair.replicas });
-    const bound = await bindRow(endpoint, ports);
+    const bound = await bindRow(endpoint, ports).catch((error: unknown) => {
+      this.#started = undefined; // Nothing is bound: another endpoint may do.
+      throw error;
+    });
     this.#endpoint = bound;
     this.#collector.subscribe();
     if (pair === undefined) this.#rules.activate(this.#timer.now());
@@ -236,7 +241,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
         this.#pumpSoon();
       }
     } catch (error) {
-      if (!socket.closed) throw error;
+      if (!socket.closed && !(error instanceof ClosedError)) throw error;
     }
   }
 
@@ -377,8 +382,9 @@ class TurnScheduler {
     setImmediate(this.#nextTurn);
   }
 
-  /** Nothing of it happens any more. */
+  /** Nothing of it happens any more; what was to be flushed is flushed now. */
   end(): void {
+    if (this.#flushing) this.#flush();
     this.#ended = true;
   }
 

@@ -84,9 +84,13 @@ export class StoreWriter {
     );
   }
 
-  /** Waits for what is under way. */
+  /** Waits for what is under way, and for what follows from its end: the commit of what waited for it. */
   async close(): Promise<void> {
-    await this.#running;
+    let running: Promise<void>;
+    do {
+      running = this.#running;
+      await running;
+    } while (running !== this.#running);
     await this.#store.close();
   }
 

@@ -328,6 +328,35 @@ describe("one server", () => {
     expect(() => server.set("k", "v")).toThrow(expect.objectContaining({ code: "EBADF" }));
   });
 
+  test("what a server's program set is in its store, however soon it closes", async () => {
+    const path = folder();
+    const first = track(new CloneServer({ store: await CloneLmdbStore.open(path) }));
+    await first.bind("tcp://127.0.0.1:*");
+    expect(first.set("a", "1")).toBe(true);
+    await Promise.resolve(); // Its commit has begun.
+    expect(first.set("b", "2")).toBe(true);
+    await first.close();
+    const second = track(new CloneServer({ store: await CloneLmdbStore.open(path) }));
+    await second.bind("tcp://127.0.0.1:*");
+    expect([second.get("a"), second.get("b")].map(String)).toEqual(["1", "2"]);
+  });
+
+  test("a server that could not bind may bind to another endpoint, with its store", async () => {
+    const path = folder();
+    const first = track(new CloneServer({ store: await CloneLmdbStore.open(path) }));
+    await first.bind("tcp://127.0.0.1:*");
+    first.set("k", "v");
+    await first.close();
+    const taken = track(new CloneServer());
+    const endpoint = await taken.bind("tcp://127.0.0.1:*");
+    const server = track(new CloneServer({ store: await CloneLmdbStore.open(path) }));
+    await expect(server.bind(endpoint)).rejects.toMatchObject({ code: "EADDRINUSE" });
+    await expect(server.bind("nonsense")).rejects.toMatchObject({ code: "EINVAL" });
+    await server.bind("tcp://127.0.0.1:*");
+    expect(String(server.get("k"))).toBe("v");
+    await expect(server.bind("tcp://127.0.0.1:*")).rejects.toMatchObject({ code: "EFSM" });
+  });
+
   test("one signal for very many sets has one listener, and ends those that wait", async () => {
     const server = await serve(CALM);
     const client = await join_(server.at, CALM);
