@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
-import { checkCount, checkEndpoint, checkKeys } from "../kit/options.js";
+import { checkCount, checkEndpoint, checkKeys, checkObject } from "../kit/options.js";
 import type { ReceiverData } from "./messages.js";
 import { type BlackBoxShardKey, keyEndOf } from "./rules.js";
 import type { BlackBoxFullPolicy } from "./shard.js";
@@ -84,6 +84,7 @@ export function resolveBox(options: BlackBoxOptions): ResolvedBox {
     throw new InvalidArgumentError(`Option full is one of ${POLICIES.join(", ")}; got ${String(full)}`);
   if (engine !== undefined && engine !== "zmtp" && engine !== "libzmq")
     throw new InvalidArgumentError(`Option engine is "zmtp" or "libzmq"; got ${String(engine)}`);
+  checkObject("socketOptions", socketOptions);
   for (const name of ["context", "codec", "authenticate"]) {
     if (Object.hasOwn(socketOptions, name))
       throw new InvalidArgumentError(`BlackBox has its SUB in another thread: it has no option ${name}`);

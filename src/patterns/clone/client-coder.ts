@@ -1,5 +1,7 @@
 /** Keys and values between a program and the wire. What is there and is no key or value for the program is told. */
+
 import { isUtf8 } from "node:buffer";
+import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidMessageError, ShoalError } from "../../core/errors.js";
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import { type Codec, withSchema } from "../../sockets/codec.js";
@@ -29,7 +31,7 @@ export class ClientCoder {
     onInvalid: (key: Buffer, error: unknown) => void,
   ) {
     if (keyEncoding !== "utf8" && keyEncoding !== "latin1")
-      throw new InvalidArgumentError(`keyEncoding is "utf8" or "latin1"; got ${String(keyEncoding)}`);
+      throw new InvalidArgumentError(`keyEncoding is "utf8" or "latin1"; got ${describe(keyEncoding)}`);
     if (schema !== undefined && codec === undefined)
       throw new InvalidArgumentError("A schema needs a codec, such as json()");
     if (codec !== undefined && (typeof codec?.encode !== "function" || typeof codec.decode !== "function"))

@@ -1,12 +1,13 @@
 /** What a clone's client is given, checked and with its defaults. */
 import { randomBytes } from "node:crypto";
+import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
-import { checkCount, checkKeys } from "../kit/options.js";
+import { checkCount, checkKeys, checkObject, orDefault } from "../kit/options.js";
 import { ClientCoder } from "./client-coder.js";
 import { type CloneEndpoints, endpointsOf } from "./endpoints.js";
 import { type CloneFault, isSubtree, MAX_KEY } from "./protocol.js";
@@ -141,6 +142,7 @@ export function clientSettings<T>(
   onInvalid: (key: Buffer, error: unknown) => void,
 ): ClientSettings {
   checkKeys("CloneClient", options, KEYS);
+  checkObject("socketOptions", options.socketOptions);
   const { subtree = "", codec, schema, keyEncoding = "utf8", context } = options;
   const servers = serversOf(given);
   const coder = new ClientCoder(
@@ -149,15 +151,15 @@ export function clientSettings<T>(
   );
   const heartbeatInterval = checkCount(
     "heartbeatInterval",
-    options.heartbeatInterval ?? HEARTBEAT_INTERVAL,
+    orDefault(options.heartbeatInterval, HEARTBEAT_INTERVAL),
     1,
   );
-  const liveness = checkCount("liveness", options.liveness ?? LIVENESS, 2, 1_000);
+  const liveness = checkCount("liveness", orDefault(options.liveness, LIVENESS), 2, 1_000);
   const patience = heartbeatInterval * (liveness + 1);
   return {
     servers,
     coder,
-    timeout: checkCount("timeout", options.timeout ?? TIMEOUT, -1),
+    timeout: checkCount("timeout", orDefault(options.timeout, TIMEOUT), -1),
     sockets: {
       linger: 0,
       reconnectInterval: Math.min(RECONNECT, heartbeatInterval),
@@ -170,15 +172,15 @@ export function clientSettings<T>(
       subtree: subtreeOf(subtree),
       heartbeatInterval,
       liveness,
-      attemptTimeout: checkCount("attemptTimeout", options.attemptTimeout ?? patience, 1),
-      maxPending: checkCount("maxPending", options.maxPending ?? MAX_PENDING_UPDATES, 1),
+      attemptTimeout: checkCount("attemptTimeout", orDefault(options.attemptTimeout, patience), 1),
+      maxPending: checkCount("maxPending", orDefault(options.maxPending, MAX_PENDING_UPDATES), 1),
       maxPendingBytes: checkCount(
         "maxPendingBytes",
-        options.maxPendingBytes ?? MAX_PENDING_UPDATE_BYTES,
+        orDefault(options.maxPendingBytes, MAX_PENDING_UPDATE_BYTES),
         1,
         Number.MAX_SAFE_INTEGER,
       ),
-      maxBytes: checkCount("maxBytes", options.maxBytes ?? MAX_BYTES, 1, Number.MAX_SAFE_INTEGER),
+      maxBytes: checkCount("maxBytes", orDefault(options.maxBytes, MAX_BYTES), 1, Number.MAX_SAFE_INTEGER),
       token: randomBytes(8),
     },
   };
@@ -199,7 +201,7 @@ export function revisionOption(options: CloneSetOptions | undefined): number | u
 /** @throws InvalidArgumentError `EINVAL` */
 export function maxQueueOf(options: CloneWatchOptions): number {
   checkKeys("CloneClient.watch", options, ["maxQueue"]);
-  return checkCount("maxQueue", options.maxQueue ?? MAX_WATCHED, 1);
+  return checkCount("maxQueue", orDefault(options.maxQueue, MAX_WATCHED), 1);
 }
 
 function serversOf(
@@ -211,10 +213,11 @@ function serversOf(
 }
 
 function subtreeOf(subtree: string | Uint8Array): Buffer {
-  const bytes = Buffer.from(subtree as string);
-  if (isSubtree(bytes)) return bytes;
+  const given = typeof subtree === "string" || subtree instanceof Uint8Array;
+  const bytes = given ? Buffer.from(subtree as string) : undefined;
+  if (bytes !== undefined && isSubtree(bytes)) return bytes;
   throw new InvalidArgumentError(
-    `A subtree is empty, or /segment/…/ of at most ${MAX_KEY} bytes; got ${JSON.stringify(String(subtree))}`,
+    `Option subtree is empty, or /segment/…/ of at most ${MAX_KEY} bytes; got ${describe(bytes?.toString() ?? subtree)}`,
   );
 }
 

@@ -10,7 +10,7 @@ import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import type { CommonOptions, ConstructionOptions } from "../../sockets/socket-options.js";
 import type { BinaryStarEvent, BinaryStarRole } from "../binary-star/index.js";
 import { supportedDefaults } from "../kit/engine-defaults.js";
-import { checkCount, checkKeys } from "../kit/options.js";
+import { checkCount, checkKeys, checkObject, orDefault } from "../kit/options.js";
 import { endpointAt } from "./endpoints.js";
 import type { CloneFault } from "./protocol.js";
 import type { CloneStore } from "./store.js";
@@ -154,12 +154,16 @@ export function checkBind(endpoint: string): void {
 export function serverSettings(options: CloneServerOptions): ServerSettings {
   checkKeys("CloneServer", options, KEYS);
   const { pair, socketOptions } = options;
+  checkObject("socketOptions", socketOptions);
+  checkObject("context", options.context);
+  checkStore(options.store);
+  if (pair !== undefined) checkKeys("CloneServer's pair", pair, PAIR_KEYS);
   const heartbeatInterval = checkCount(
     "heartbeatInterval",
-    options.heartbeatInterval ?? HEARTBEAT_INTERVAL,
+    orDefault(options.heartbeatInterval, HEARTBEAT_INTERVAL),
     1,
   );
-  const liveness = checkCount("liveness", options.liveness ?? LIVENESS, 2, 1_000);
+  const liveness = checkCount("liveness", orDefault(options.liveness, LIVENESS), 2, 1_000);
   const context = options.context === undefined ? {} : { context: options.context };
   const stall = supportedDefaults(options.context, { heartbeatStallTimeout: STALL_TIMEOUT });
   return {
@@ -169,9 +173,9 @@ export function serverSettings(options: CloneServerOptions): ServerSettings {
       hasStore: options.store !== undefined,
       ...(pair === undefined ? {} : { role: pair.role }),
       serveAlone: pair?.serveAlone ?? false,
-      maxPending: checkCount("maxPending", options.maxPending ?? MAX_PENDING, 1),
-      maxBytes: checkCount("maxBytes", options.maxBytes ?? MAX_BYTES, 1, Number.MAX_SAFE_INTEGER),
-      maxSnapshots: checkCount("maxSnapshots", options.maxSnapshots ?? MAX_SNAPSHOTS, 1),
+      maxPending: checkCount("maxPending", orDefault(options.maxPending, MAX_PENDING), 1),
+      maxBytes: checkCount("maxBytes", orDefault(options.maxBytes, MAX_BYTES), 1, Number.MAX_SAFE_INTEGER),
+      maxSnapshots: checkCount("maxSnapshots", orDefault(options.maxSnapshots, MAX_SNAPSHOTS), 1),
       maxWaiting: MAX_WAITING,
       token: randomBytes(8),
     },
@@ -182,7 +186,11 @@ export function serverSettings(options: CloneServerOptions): ServerSettings {
       ...supportedDefaults(options.context, { sendHighWaterMarkBytes: SNAPSHOT_MARK_BYTES }),
     },
     publisher: {
-      sendHighWaterMark: checkCount("publishHighWaterMark", options.publishHighWaterMark ?? PUBLISH_MARK, 1),
+      sendHighWaterMark: checkCount(
+        "publishHighWaterMark",
+        orDefault(options.publishHighWaterMark, PUBLISH_MARK),
+        1,
+      ),
       ...publishMarkBytes(options),
     },
     pair:
@@ -210,12 +218,23 @@ function publishMarkBytes({
 
 /** The ms of a `set`. @throws InvalidArgumentError `EINVAL` */
 export function timeToLive(ttl: number | undefined): number {
-  return checkCount("ttl", ttl ?? 0, 0, MAX_TTL);
+  return checkCount("ttl", orDefault(ttl, 0), 0, MAX_TTL);
+}
+
+const STORE_METHODS = ["load", "commit", "replace", "mark", "close"] as const;
+
+function checkStore(store: unknown): void {
+  checkObject("store", store);
+  const missing = STORE_METHODS.find(
+    (name) => store !== undefined && typeof (store as Record<string, unknown>)[name] !== "function",
+  );
+  if (missing !== undefined)
+    throw new InvalidArgumentError(`Option store is a CloneStore; the method ${missing} is missing`);
 }
 
 function checkedPair(pair: ClonePairOptions): { readonly role: BinaryStarRole; readonly peer: string } {
-  checkKeys("CloneServer's pair", pair, PAIR_KEYS);
   const { role, peer } = pair;
+  checkObject("socketOptions of a pair", pair.socketOptions);
   if (role !== "primary" && role !== "backup")
     throw new InvalidArgumentError(`A pair's role is "primary" or "backup"; got ${String(role)}`);
   endpointAt(peer, 0);

@@ -27,7 +27,7 @@ import {
   object,
   text,
 } from "../kit/options.js";
-import type { ServerGate } from "../kit/server-gate.js";
+import { type ServerGate, serverGate } from "../kit/server-gate.js";
 import { errorReply, type FreelanceModel, parseServerMessage, pong, type ServerCommand } from "./protocol.js";
 
 /** What a handler knows of its request. */
@@ -90,7 +90,7 @@ const OPTIONS = {
   model: choice([1, 2, 3], 3),
   identity: text(),
   maxInFlight: integer({ default: 1_000 }),
-  gate: object<ServerGate>(),
+  gate: serverGate(),
   codec: anything<Codec<never>>(),
   socketOptions: object<RouterOptions>(),
 };

@@ -11,7 +11,7 @@ import { Driver } from "./driver.js";
 import { supportedDefaults } from "./engine-defaults.js";
 import { CLOSE_LINGER, integer, type OptionSpec, object } from "./options.js";
 import { RouterReader } from "./router-reader.js";
-import type { ServerGate } from "./server-gate.js";
+import { type ServerGate, serverGate } from "./server-gate.js";
 
 /** ms that a worker may be silent while its system acknowledges what is sent to it. */
 const WORKER_STALL_TIMEOUT = 30_000;
@@ -44,7 +44,7 @@ export const BROKER_OPTIONS = {
   socketOptions: object<RouterOptions>(),
   frontendOptions: object<RouterOptions>(),
   backendOptions: object<RouterOptions>(),
-  gate: object<ServerGate>(),
+  gate: serverGate(),
   workerStallTimeout: integer(),
 } satisfies Readonly<Record<keyof BrokerDriverOptions, OptionSpec<unknown>>>;
 

@@ -12,6 +12,7 @@
  */
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import type { Codec } from "../../sockets/codec.js";
 
 export { checkKeys };
 
@@ -131,7 +132,20 @@ export function object<T extends object>(): OptionSpec<T | undefined> {
   };
 }
 
-/** What somebody else checks, such as a codec; it may be left out. */
+/** A codec; it may be left out. */
+export function codec<T = never>(): OptionSpec<Codec<T> | undefined> {
+  return {
+    default: undefined,
+    expected: "a codec: an object with encode and decode, such as json() gives",
+    accepts: (value) => {
+      if (typeof value !== "object" || value === null) return false;
+      const { encode, decode } = value as Partial<Codec<T>>;
+      return typeof encode === "function" && typeof decode === "function";
+    },
+  };
+}
+
+/** What somebody else checks, such as a clock; it may be left out. */
 export function anything<T>(): OptionSpec<T | undefined> {
   return { default: undefined, expected: "anything", accepts: () => true };
 }
@@ -142,7 +156,7 @@ export function anything<T>(): OptionSpec<T | undefined> {
  * @throws InvalidArgumentError `EINVAL` unless it is a whole number from -1 to 2,147,483,647
  */
 export function checkLinger(linger: unknown, standard: number = CLOSE_LINGER): number {
-  return checkCount("linger", linger ?? standard, -1);
+  return checkCount("linger", linger === undefined ? standard : linger, -1);
 }
 
 /** @throws InvalidArgumentError `EINVAL` unless it is a whole number from `min` to `max` */
@@ -175,6 +189,17 @@ export function checkEndpoints(name: string, value: unknown): readonly string[] 
 export function checkFunction(name: string, value: unknown): void {
   if (typeof value === "function") return;
   throw new InvalidArgumentError(`Option ${name} is a function; got ${describe(value)}`);
+}
+
+/** The value that was given, `null` included; only `undefined` counts as not given. */
+export function orDefault(value: unknown, standard: number): unknown {
+  return value === undefined ? standard : value;
+}
+
+/** @throws InvalidArgumentError `EINVAL` unless it is an object, or not given; somebody else checks what is in it */
+export function checkObject(name: string, value: unknown): void {
+  if (value === undefined || object().accepts(value)) return;
+  throw new InvalidArgumentError(`Option ${name} is an object; got ${describe(value)}`);
 }
 
 /** A client's servers, of any kind. Superseded by `checkEndpoints`. */

@@ -3,6 +3,9 @@
  * (../binary-star/gate.ts). The server asks it about each message of a client,
  * and before each answer to one.
  */
+import type { OptionSpec } from "./options.js";
+
+/** See the head of this file. */
 export interface ServerGate {
   /**
    * A client's message is there.
@@ -15,4 +18,17 @@ export interface ServerGate {
   isServing(): boolean;
   /** Where messages go that were kept and are to be served now. For the one server behind the gate. */
   passTo(serve: (message: Buffer[]) => void): void;
+}
+
+/** The option `gate` of a server. */
+export function serverGate(): OptionSpec<ServerGate | undefined> {
+  return {
+    default: undefined,
+    expected: "a BinaryStarGate, or an object with its admit, isServing and passTo",
+    accepts: (value) => {
+      if (typeof value !== "object" || value === null) return false;
+      const { admit, isServing, passTo } = value as Partial<ServerGate>;
+      return [admit, isServing, passTo].every((method) => typeof method === "function");
+    },
+  };
 }

@@ -8,7 +8,8 @@ import { withTimeout } from "../../core/waiter.js";
 import { capabilitiesOf, queuedBytesFor } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { Driver } from "../kit/driver.js";
-import type { ServerGate } from "../kit/server-gate.js";
+import { checkOptions, object } from "../kit/options.js";
+import { type ServerGate, serverGate } from "../kit/server-gate.js";
 import {
   BROKER_LIMITS,
   type MajordomoBrokerEvent,
@@ -47,6 +48,8 @@ export interface MajordomoBrokerOptions extends Partial<MajordomoBrokerLimits> {
   readonly gate?: ServerGate;
 }
 
+const DRIVER_OPTIONS = { socketOptions: object<RouterOptions>(), gate: serverGate() };
+
 const EVENTS: EventNames<MajordomoBrokerEvent> = {
   "service:started": true,
   "service:stopped": true,
@@ -84,6 +87,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     checkKeys("MajordomoBroker", options, [...BROKER_LIMITS, "socketOptions", "gate"]);
     const { socketOptions, gate, ...given } = options;
     const limits = resolveBrokerLimits(given);
+    checkOptions("MajordomoBroker", DRIVER_OPTIONS, { socketOptions, gate });
     this.#router = new Router({
       sendHighWaterMark: SEND_HIGH_WATER_MARK,
       ...socketOptions,

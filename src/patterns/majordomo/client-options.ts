@@ -12,7 +12,9 @@ import {
   checkKeys,
   checkOptions,
   choice,
+  codec,
   integer,
+  object,
   type Settings,
 } from "../kit/options.js";
 import type { CallTerms, Decode, MajordomoRequestManyOptions } from "./client-calls.js";
@@ -119,6 +121,16 @@ export const CLIENT_OPTIONS: readonly string[] = [
   "replyCodec",
   "socketOptions",
 ];
+
+const DRIVER_OPTIONS = { requestCodec: codec(), replyCodec: codec(), socketOptions: object() };
+
+/** @param what a client or a worker. @throws InvalidArgumentError `EINVAL` for what is not a codec, or not an object */
+export function checkDriverOptions(
+  what: string,
+  options: { readonly [K in keyof typeof DRIVER_OPTIONS]: unknown },
+): void {
+  checkOptions(what, DRIVER_OPTIONS, options);
+}
 
 const CALL_KEYS = ["timeout", "retries", "signal", "headers"] as const;
 const MANY_KEYS = ["timeout", "count", "silence", "until", "signal", "headers"] as const;

@@ -33,6 +33,7 @@ import {
   CLIENT_OPTIONS,
   callTerms,
   checkCall,
+  checkDriverOptions,
   checkMany,
   decoder,
   dialectOf,
@@ -94,6 +95,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     super("MajordomoClient", EVENTS);
     checkKeys("MajordomoClient", options, CLIENT_OPTIONS);
     const { socketOptions, requestCodec, replyCodec, ...given } = options;
+    checkDriverOptions("MajordomoClient", { socketOptions, requestCodec, replyCodec });
     const all = checkEndpoints("endpoints", endpoints);
     const settings = resolveClientSettings(given);
     const dialect = dialectOf(settings.protocol);

@@ -13,7 +13,7 @@ import { Driver } from "../kit/driver.js";
 import { checkEndpoints } from "../kit/options.js";
 import { Readiness } from "../kit/readiness.js";
 import { SendQueue } from "../kit/send-queue.js";
-import { dialectOf } from "./client-options.js";
+import { checkDriverOptions, dialectOf } from "./client-options.js";
 import { Dialect, MAX_CAPACITY } from "./protocol.js";
 import { WorkerJobs } from "./worker-jobs.js";
 import { parseAtWorker } from "./worker-messages.js";
@@ -80,6 +80,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     super("MajordomoWorker", EVENTS);
     checkKeys("MajordomoWorker", options, WORKER_OPTIONS);
     const { socketOptions, requestCodec, replyCodec, ...given } = options;
+    checkDriverOptions("MajordomoWorker", { socketOptions, requestCodec, replyCodec });
     const all = checkEndpoints("endpoints", endpoints);
     if (typeof handler !== "function") {
       throw new InvalidArgumentError(`A worker's handler is a function; got ${typeof handler}`);

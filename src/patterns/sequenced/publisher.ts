@@ -8,7 +8,7 @@ import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, BodyShape } from "../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { anything, bytes as byteCount, CLOSE_LINGER, checkOptions, integer } from "../kit/options.js";
+import { anything, bytes as byteCount, CLOSE_LINGER, checkOptions, integer, object } from "../kit/options.js";
 import { ID_BYTES } from "../kit/sequence-meta.js";
 import {
   PublisherRules,
@@ -22,8 +22,8 @@ const OPTIONS = {
   maxBytes: byteCount({ default: 67_108_864 }),
   markInterval: integer({ default: 1_000, min: 0 }),
   codec: anything<Codec<unknown>>(), // BodyShape checks it.
-  socketOptions: anything<PublisherOptions>(), // The sockets check theirs.
-  replayOptions: anything<RouterOptions>(),
+  socketOptions: object<PublisherOptions>(), // The sockets check theirs.
+  replayOptions: object<RouterOptions>(),
 };
 
 /** Options of {@link SequencedPublisher}. */

@@ -12,7 +12,15 @@ import { type BodyOf, BodyShape } from "../kit/body.js";
 import { type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { Pulled } from "../kit/message-reader.js";
-import { anything, checkCount, checkKeys, checkOptions, integer, type Settings } from "../kit/options.js";
+import {
+  anything,
+  checkCount,
+  checkKeys,
+  checkOptions,
+  integer,
+  object,
+  type Settings,
+} from "../kit/options.js";
 import {
   type ReplayedFrames,
   ReplayRules,
@@ -35,8 +43,8 @@ const OPTIONS = {
   replayTimeout: integer({ default: 5_000 }),
   retryInterval: integer({ default: 500 }),
   codec: anything<Codec<unknown>>(), // BodyShape checks it.
-  socketOptions: anything<SubscriberOptions>(), // The sockets check theirs.
-  replayOptions: anything<DealerOptions>(),
+  socketOptions: object<SubscriberOptions>(), // The sockets check theirs.
+  replayOptions: object<DealerOptions>(),
 };
 
 /** Options of {@link SequencedSubscriber}. */

@@ -2,7 +2,7 @@
 import { type Clock, systemClock } from "../../core/clock.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
-import { numbers } from "../kit/options.js";
+import { checkObject, numbers } from "../kit/options.js";
 import { Kind, parseMeta } from "../kit/sequence-meta.js";
 import type { SuicidalSnailCause, SuicidalSnailLateness, SuicidalSnailStamp } from "./lateness-rules.js";
 
@@ -109,6 +109,7 @@ export function snailSettings(options: SuicidalSnailOptions): SnailSettings {
     throw new InvalidArgumentError(`policy is one of ${POLICIES.join(", ")}; got ${String(policy)}`);
   if (typeof stamp !== "function")
     throw new InvalidArgumentError(`Option stamp is a function; got ${typeof stamp}`);
+  checkObject("socketOptions", socketOptions);
   for (const name of ["conflate", "codec"]) {
     if (name in socketOptions)
       throw new InvalidArgumentError(`Option ${name} does not fit the SUB of a SuicidalSnail`);

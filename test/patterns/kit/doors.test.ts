@@ -1,0 +1,103 @@
+/** What is not what an option is for is refused at the door, before anything is opened. */
+import { expect, test } from "vitest";
+import { describe } from "../../../src/core/arguments.js";
+import {
+  BinaryStarClient,
+  BlackBox,
+  CloneClient,
+  CloneServer,
+  EspressoTap,
+  FederatedBroker,
+  FreelanceClient,
+  FreelanceServer,
+  FreelanceShotgunClient,
+  LoadBalancer,
+  LoadBalancerClient,
+  MajordomoBroker,
+  MajordomoClient,
+  MajordomoWorker,
+  PirateClient,
+  PirateQueue,
+  PirateWorker,
+  SequencedPublisher,
+  SuicidalSnail,
+  TitanicClient,
+} from "../../../src/patterns/index.js";
+
+const AT = "tcp://127.0.0.1:9";
+const handler = (): string => "";
+
+/** Looked up by name: each makes one with some options. */
+const create: Readonly<Record<string, (options: object) => unknown>> = {
+  BinaryStarClient: (options) => new BinaryStarClient([AT, AT], options),
+  BlackBox: (options) => new BlackBox({ connect: AT, handler: "x", ...options } as never),
+  CloneClient: (options) => new CloneClient(AT, options),
+  CloneServer: (options) => new CloneServer(options),
+  EspressoTap: (options) => new EspressoTap(options),
+  FederatedBroker: (options) => new FederatedBroker("site", options),
+  FreelanceClient: (options) => new FreelanceClient(AT, options),
+  FreelanceServer: (options) => new FreelanceServer(handler, options),
+  FreelanceShotgunClient: (options) => new FreelanceShotgunClient(AT, options),
+  LoadBalancer: (options) => new LoadBalancer(options),
+  LoadBalancerClient: (options) => new LoadBalancerClient(AT, options),
+  MajordomoBroker: (options) => new MajordomoBroker(options),
+  MajordomoClient: (options) => new MajordomoClient(AT, options),
+  MajordomoWorker: (options) => new MajordomoWorker(AT, "fish", handler, options),
+  PirateClient: (options) => new PirateClient(AT, options),
+  PirateQueue: (options) => new PirateQueue(options),
+  PirateWorker: (options) => new PirateWorker(AT, handler, options),
+  SequencedPublisher: (options) => new SequencedPublisher(options),
+  SuicidalSnail: (options) => new SuicidalSnail(options),
+  TitanicClient: (options) => new TitanicClient(AT, options),
+};
+
+const WRONG: readonly unknown[] = [null, 0, -0, Number.NaN, 1n, "x", "", [], true, Symbol("x"), () => ""];
+
+function refused(name: string, option: string, value: unknown): void {
+  expect(() => create[name]?.({ [option]: value }), `${name}.${option}: ${describe(value)}`).toThrow(
+    expect.objectContaining({ code: "EINVAL", message: expect.stringContaining(option) }),
+  );
+}
+
+test.each(Object.keys(create))("socketOptions of a %s is an object", (name) => {
+  for (const value of WRONG) refused(name, "socketOptions", value);
+});
+
+test.each([
+  "FederatedBroker",
+  "FreelanceServer",
+  "LoadBalancer",
+  "MajordomoBroker",
+  "PirateQueue",
+])("gate of a %s has what a gate has", (name) => {
+  for (const value of [...WRONG, {}, Object.create(null), new Date(), { admit: handler, passTo: handler }])
+    refused(name, "gate", value);
+});
+
+test.each(["MajordomoClient", "MajordomoWorker", "TitanicClient"])("codecs of a %s are codecs", (name) => {
+  for (const option of ["requestCodec", "replyCodec"])
+    for (const value of [...WRONG, {}, { encode: handler }]) refused(name, option, value);
+});
+
+test("a Clone refuses what is not a subtree, a key encoding, a store, a pair, a context, a number", () => {
+  for (const value of WRONG) {
+    refused("CloneServer", "store", value);
+    refused("CloneServer", "pair", value);
+    refused("CloneServer", "context", value);
+    refused("CloneClient", "keyEncoding", value);
+    if (value !== "") refused("CloneClient", "subtree", value);
+  }
+  for (const value of [{}, { load: handler, commit: handler }]) refused("CloneServer", "store", value);
+  for (const value of [{}, { load: handler }, Object.create(null)]) refused("CloneServer", "context", value);
+  refused("CloneClient", "keyEncoding", Object.create(null));
+  for (const option of ["maxPending", "maxBytes", "liveness", "heartbeatInterval"])
+    for (const name of ["CloneClient", "CloneServer"]) refused(name, option, null);
+});
+
+test("the linger of close is a number", async () => {
+  const broker = new LoadBalancer();
+  for (const linger of [null, "1", 1n, -2, Number.NaN])
+    await expect(broker.close({ linger: linger as never })).rejects.toMatchObject({ code: "EINVAL" });
+  expect(broker.closed).toBe(false);
+  await broker.close({ linger: 0 });
+});
