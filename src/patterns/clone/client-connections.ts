@@ -5,7 +5,7 @@
  *   SUB     to P + 1 of the server in use,
  *   DEALER  and to its P: both anew for each attempt
  */
-import type { ShoalError } from "../../core/errors.js";
+import { ClosedError, type ShoalError } from "../../core/errors.js";
 import type { Context } from "../../sockets/context.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { Dealer } from "../../sockets/request-reply.js";
@@ -143,7 +143,7 @@ export class ClientConnections {
     try {
       for (;;) take(await socket.receiveMany({ max: BATCH, timeout: -1 }));
     } catch (error) {
-      if (!socket.closed) throw error;
+      if (!socket.closed && !(error instanceof ClosedError)) throw error;
     }
   }
 }

@@ -9,6 +9,7 @@
  */
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { Mutex } from "../../core/mutex.js";
 import { withTimeout } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { MessageLike } from "../../sockets/message.js";
@@ -120,6 +121,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     unroutable: 0,
     notServing: 0,
   };
+  readonly #binding = new Mutex();
   #reading: Promise<void> | undefined;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -152,6 +154,18 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   async bind(endpoint: string): Promise<string> {
     this.assertOpen();
     checkEndpoint("endpoint", endpoint);
+    // The Router has one Identity: that of the call under way.
+    const done = await this.#binding.take(undefined);
+    try {
+      return await this.#bind(endpoint);
+    } finally {
+      done();
+    }
+  }
+
+  async #bind(given: string): Promise<string> {
+    this.assertOpen();
+    let endpoint = given;
     if (this.#model === 3) {
       this.#assertDialable(this.#identity ?? endpoint);
       if (this.#identity === undefined && WILDCARD.test(endpoint)) {

@@ -3,6 +3,7 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { checkKeys } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
+import { ClosedError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
 import { capabilitiesOf, queuedBytesFor } from "../../sockets/internal.js";
@@ -180,7 +181,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
         if (this.#idleWaits.length > 0) this.#checkIdle();
       }
     } catch (error) {
-      if (!router.closed) throw error;
+      if (!router.closed && !(error instanceof ClosedError)) throw error;
     }
   }
 

@@ -487,7 +487,7 @@ export class ClientSockets {
         if (this.#ended.has(connection)) this.#reportLost(connection, dealer);
       }
     } catch (error) {
-      if (!dealer.closed) throw error;
+      if (!dealer.closed && !(error instanceof ClosedError)) throw error;
     }
   }
 

@@ -359,7 +359,7 @@ export class WorkerConnection {
         if (!this.#closed) this.#timer.update();
       }
     } catch (error) {
-      if (!dealer.closed) throw error;
+      if (!dealer.closed && !(error instanceof ClosedError)) throw error;
     }
   }
 }

@@ -278,6 +278,15 @@ describe("bad input", () => {
   });
 });
 
+test("binds two endpoints that are asked for at once, one after the other", async () => {
+  const server = keep(new FreelanceServer<Raw>(([body]) => `did ${body}`));
+  const endpoints = await Promise.all([1, 2].map(() => server.bind("tcp://127.0.0.1:*")));
+  expect(new Set(endpoints).size).toBe(2);
+  expect(server.endpoint).toBe(endpoints[1]);
+  const client = keep(new FreelanceClient(server.endpoint as string, { timeout: 8_000, pingInterval: 50 }));
+  expect(texts(await client.request("1"))).toEqual(["did 1"]);
+});
+
 describe("a server that is one of a pair", () => {
   test("answers neither PINGs nor requests while it stands by, and what was kept once it serves", async () => {
     let serving = false;

@@ -7,13 +7,18 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import {
   BinaryStarClient,
   CloneClient,
+  CloneServer,
   EspressoListener,
   EventStream,
   FreelanceClient,
   FreelanceFailoverClient,
+  FreelanceServer,
   FreelanceShotgunClient,
+  LoadBalancer,
+  MajordomoBroker,
   MajordomoClient,
   PirateClient,
+  SequencedPublisher,
   SequencedSubscriber,
   SuicidalSnail,
   TitanicClient,
@@ -112,6 +117,29 @@ const clients: Record<string, () => Closing> = {
   },
 };
 
+interface Binding {
+  bind(): Promise<string>;
+  close(): Promise<unknown>;
+}
+
+const ANY = "tcp://127.0.0.1:*";
+
+/** Looked up by name. */
+const servers: Record<string, () => Binding> = {
+  "Clone server": () => bindingOf(new CloneServer()),
+  "Freelance server": () => bindingOf(new FreelanceServer(() => "")),
+  "Load balancer": () => {
+    const broker = new LoadBalancer();
+    return { bind: () => broker.bindFrontend(ANY), close: () => broker.close() };
+  },
+  "Majordomo broker": () => bindingOf(new MajordomoBroker()),
+  "Sequenced publisher": () => bindingOf(new SequencedPublisher()),
+};
+
+function bindingOf(server: { bind(endpoint: string): Promise<string>; close(): Promise<unknown> }): Binding {
+  return { bind: () => server.bind(ANY), close: () => server.close() };
+}
+
 describe("closing with calls that nobody looks at", () => {
   let unhandled: unknown[];
   const listener = (error: unknown): void => {
@@ -135,6 +163,18 @@ describe("closing with calls that nobody looks at", () => {
     await turn();
     await close();
     // A rejection is told of once the microtasks have run.
+    for (let i = 0; i < 10; i++) await turn();
+    expect(unhandled).toEqual([]);
+  });
+
+  test.for(Object.keys(servers))("%s: closed while it binds", async (name) => {
+    const { bind, close } = (servers[name] as () => Binding)();
+    const bound = bind().then(
+      () => "bound",
+      ({ code }: { code?: string }) => code,
+    );
+    await close();
+    expect(["bound", "EBADF", "EADDRNOTAVAIL"]).toContain(await bound);
     for (let i = 0; i < 10; i++) await turn();
     expect(unhandled).toEqual([]);
   });
