@@ -20,7 +20,6 @@ const BASES: Readonly<Record<string, readonly string[]>> = {
   titanic: ["majordomo"],
   clone: ["binary-star"],
   federation: ["load-balancer"],
-  "suicidal-snail": ["sequenced"],
 };
 
 /** Says every module that is loaded. */
