@@ -113,25 +113,27 @@ export function errorReply(reason: FailureReason, text: string = FAILURES[reason
 
 /**
  * The error reply for what a handler threw: the message of a `ServiceError`, of another error only with `expose`, since it
- * may contain what is not meant for clients; of each its `code` and `data`.
+ * may contain what is not meant for clients; of each its `code` and `data`. What {@link refuse} made keeps its reason.
  */
 export function handlerErrorReply(error: unknown, expose: boolean): Buffer[] {
   if (!isInstance(error, ServiceError))
-    return detailedReply(expose ? messageOf(error) : FAILURES["worker-failed"], error);
+    return detailedReply("worker-failed", expose ? messageOf(error) : FAILURES["worker-failed"], error);
   const prefix = `${error.service}: `;
   const message = messageOf(error);
   const text = message.startsWith(prefix) ? message.slice(prefix.length) : message;
-  return detailedReply(text, { code: error.handlerCode, data: error.data });
+  const reason = isRefusal(error) ? error.reason : "worker-failed";
+  return detailedReply(reason, text, { code: error.handlerCode, data: error.data });
 }
 
 /** The error reply for a request that the codec or its schema refuses: the client's mistake, so it gets the message. */
 export function requestErrorReply(error: unknown): Buffer[] {
-  return detailedReply(`The request does not pass the service's codec: ${messageOf(error)}`, error);
+  const text = `The request does not pass the service's codec: ${messageOf(error)}`;
+  return detailedReply("invalid-request", text, error);
 }
 
-function detailedReply(text: string, error: unknown): Buffer[] {
+function detailedReply(reason: FailureReason, text: string, error: unknown): Buffer[] {
   const details = encodeDetails(error);
-  const reply = errorReply("worker-failed", text);
+  const reply = errorReply(reason, text);
   if (details !== undefined) reply.push(details);
   return reply;
 }

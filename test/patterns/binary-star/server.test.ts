@@ -338,7 +338,7 @@ describe("a server", () => {
     await server.bind("clients", ipc());
     await server.bind("state", ipc());
     const client = keep(new BinaryStarClient([at(server), ipc()], { timeout: 8_000 }));
-    expect(await failure(client.request("{"))).toMatchObject({ code: "ERR_SERVICE" });
+    expect(await failure(client.request("{"))).toMatchObject({ reason: "invalid-request" });
     expect([calls, server.stats().invalid, server.stats().failed]).toEqual([0, 1, 0]);
   });
 

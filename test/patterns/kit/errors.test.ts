@@ -3,6 +3,7 @@ import {
   errorReply,
   handlerErrorReply,
   parseErrorReply,
+  refuse,
   requestErrorReply,
   ServiceError,
 } from "../../../src/patterns/kit/errors.js";
@@ -58,7 +59,14 @@ describe("an error reply", () => {
       "no fish today",
       '{"code":"E_NONE"}',
     ]);
-    expect(String(requestErrorReply(new Error("not JSON"))[2])).toContain("not JSON");
+    const refused = requestErrorReply(new Error("not JSON")).map(String);
+    expect([refused[1], refused[2]]).toEqual(["invalid-request", expect.stringContaining("not JSON")]);
+    const refusal = refuse("no-method", "fish", "no method swim");
+    expect(handlerErrorReply(refusal, false).map(String)).toEqual([
+      "shoal.error",
+      "no-method",
+      "no method swim",
+    ]);
   });
 
   test("leaves out a code and data that JSON cannot hold, or that are too large", () => {
