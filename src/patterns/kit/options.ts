@@ -201,33 +201,3 @@ export function checkObject(name: string, value: unknown): void {
   if (value === undefined || object().accepts(value)) return;
   throw new InvalidArgumentError(`Option ${name} is an object; got ${describe(value)}`);
 }
-
-/** A client's servers, of any kind. Superseded by `checkEndpoints`. */
-export function serversOf<S>(servers: S | readonly S[] | undefined): S[] {
-  const list = Array.isArray(servers) ? [...servers] : servers === undefined ? [] : [servers as S];
-  if (list.length > 0) return list;
-  throw new InvalidArgumentError("A client has at least one server");
-}
-
-/** Superseded by `checkEndpoints`. */
-export function checkServers(name: string, value: unknown): readonly string[] {
-  if (!Array.isArray(value)) throw new InvalidArgumentError(`Option ${name} has one server or more`);
-  return checkEndpoints(`Option ${name}`, value);
-}
-
-/**
- * Superseded by `checkOptions`.
- *
- * @param smallest of each option that may not be 1 or less: 1 where it says nothing
- */
-export function numbers<T extends { readonly [K in keyof T]: number }>(
-  what: string,
-  defaults: T,
-  given: object,
-  smallest: { readonly [K in keyof T]?: number } = {},
-): T {
-  const specs: Record<string, OptionSpec<number>> = {};
-  for (const [name, standard] of Object.entries(defaults) as [keyof T & string, number][])
-    specs[name] = integer({ default: standard, min: smallest[name] ?? 1 });
-  return checkOptions(what, specs, given) as unknown as T;
-}

@@ -2,23 +2,25 @@
 import { type Clock, systemClock } from "../../core/clock.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
-import { checkObject, numbers } from "../kit/options.js";
+import { anything, checkOptions, choice, func, integer, object, type Settings } from "../kit/options.js";
 import { Kind, parseMeta } from "../kit/sequence-meta.js";
 import type { SuicidalSnailCause, SuicidalSnailLateness, SuicidalSnailStamp } from "./lateness-rules.js";
 
-const DEFAULTS = Object.freeze({
-  maxLateness: 1_000,
-  maxQueued: 0,
-  maxLost: 0,
-  lossWindow: 10_000,
-  patience: 0,
-  holdOff: 1_000,
-  maxSources: 10_000,
-});
-
-const ANY = { maxQueued: 0, maxLost: 0, patience: 0, holdOff: 0 };
-
 const POLICIES = ["event", "newest", "resubscribe", "die"] as const;
+
+const OPTIONS = {
+  policy: choice(POLICIES, "die"),
+  maxLateness: integer({ default: 1_000 }),
+  maxQueued: integer({ default: 0, min: 0 }),
+  maxLost: integer({ default: 0, min: 0 }),
+  lossWindow: integer({ default: 10_000 }),
+  patience: integer({ default: 0, min: 0 }),
+  holdOff: integer({ default: 1_000, min: 0 }),
+  maxSources: integer({ default: 10_000 }),
+  stamp: func<SuicidalSnailReadStamp>(),
+  socketOptions: object<SubscriberOptions>(),
+  clock: anything<Clock>(),
+};
 
 /** What a late subscriber does. */
 export type SuicidalSnailPolicy = (typeof POLICIES)[number];
@@ -89,8 +91,7 @@ export interface SuicidalSnailStats {
 }
 
 /** Options as the snail works with them. */
-export type SnailSettings = typeof DEFAULTS & {
-  readonly policy: SuicidalSnailPolicy;
+export type SnailSettings = Omit<Settings<typeof OPTIONS>, "stamp" | "socketOptions" | "clock"> & {
   readonly stamp: SuicidalSnailReadStamp;
   readonly socketOptions: SubscriberOptions;
   readonly clock: Clock;
@@ -98,24 +99,13 @@ export type SnailSettings = typeof DEFAULTS & {
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function snailSettings(options: SuicidalSnailOptions): SnailSettings {
-  const {
-    policy = "die",
-    stamp = sequencedStamp,
-    socketOptions = {},
-    clock = systemClock,
-    ...given
-  } = options;
-  if (!POLICIES.includes(policy))
-    throw new InvalidArgumentError(`policy is one of ${POLICIES.join(", ")}; got ${String(policy)}`);
-  if (typeof stamp !== "function")
-    throw new InvalidArgumentError(`Option stamp is a function; got ${typeof stamp}`);
-  checkObject("socketOptions", socketOptions);
+  const settings = checkOptions("SuicidalSnail", OPTIONS, options);
+  const { stamp = sequencedStamp, socketOptions = {}, clock = systemClock } = settings;
   for (const name of ["conflate", "codec"]) {
     if (name in socketOptions)
       throw new InvalidArgumentError(`Option ${name} does not fit the SUB of a SuicidalSnail`);
   }
-  const settings = numbers("SuicidalSnail", DEFAULTS, given, ANY);
-  return { ...settings, policy, stamp, socketOptions: { linger: 0, ...socketOptions }, clock };
+  return { ...settings, stamp, socketOptions: { linger: 0, ...socketOptions }, clock };
 }
 
 /** Where a message says when it was published. */
