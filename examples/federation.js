@@ -12,10 +12,10 @@ async function site(name) {
   return {
     name,
     broker,
-    frontend: await broker.bindFrontend(ANY),
-    backend: await broker.bindBackend(ANY),
-    cloud: await broker.bindCloud(ANY),
-    state: await broker.bindState(ANY),
+    frontend: await broker.bind("frontend", ANY),
+    backend: await broker.bind("backend", ANY),
+    cloud: await broker.bind("cloud", ANY),
+    state: await broker.bind("state", ANY),
   };
 }
 

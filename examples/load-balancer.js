@@ -5,8 +5,8 @@ import { Dealer } from "shoal";
 import { LoadBalancer, PirateWorker } from "shoal/patterns";
 
 const broker = new LoadBalancer();
-const frontend = await broker.bindFrontend("tcp://127.0.0.1:*");
-const backend = await broker.bindBackend("tcp://127.0.0.1:*");
+const frontend = await broker.bind("frontend", "tcp://127.0.0.1:*");
+const backend = await broker.bind("backend", "tcp://127.0.0.1:*");
 
 /** @type {() => void} */
 let finish = () => undefined;

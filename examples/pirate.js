@@ -5,8 +5,8 @@ import { Dealer } from "shoal";
 import { PirateClient, PirateQueue, PirateWorker } from "shoal/patterns";
 
 const queue = new PirateQueue();
-const frontend = await queue.bindFrontend("tcp://127.0.0.1:*");
-const backend = await queue.bindBackend("tcp://127.0.0.1:*");
+const frontend = await queue.bind("frontend", "tcp://127.0.0.1:*");
+const backend = await queue.bind("backend", "tcp://127.0.0.1:*");
 
 // A worker by hand (6/PPP): it says READY, takes a request, and is gone.
 const dying = new Dealer();

@@ -102,7 +102,8 @@ async function runServer(given: Given<ServerSettings>): Promise<void> {
   const log = new Log("freelance server");
   const socketOptions = await securityOptions(settings, settings);
   const server = await asUsage(
-    () => new FreelanceServer(handler, { model, socketOptions, ...defined({ identity }) }),
+    () =>
+      new FreelanceServer(handler, { model, exposeErrors: true, socketOptions, ...defined({ identity }) }),
   );
   server.events
     .on("handler:failed", ({ error }) => log.warn(`a request failed: ${describe(error)}`))

@@ -172,9 +172,9 @@ async function queue(settings: QueueSettings): Promise<void> {
   const sources = () => ({ queue: broker, ...pair?.sources });
   await operate({ settings, log, stop, service, sources }, async () => {
     for (const endpoint of frontends)
-      log.info(`listening at ${await asUsage(() => broker.bindFrontend(endpoint))} for clients`);
+      log.info(`listening at ${await asUsage(() => broker.bind("frontend", endpoint))} for clients`);
     for (const endpoint of backends)
-      log.info(`listening at ${await asUsage(() => broker.bindBackend(endpoint))} for workers`);
+      log.info(`listening at ${await asUsage(() => broker.bind("backend", endpoint))} for workers`);
     await pair?.start(log);
   });
   printStats(settings, broker.stats());

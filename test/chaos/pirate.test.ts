@@ -30,8 +30,8 @@ const QUEUE = `
   import { PirateQueue } from "shoal/patterns";
   const socketOptions = { heartbeatInterval: 100, heartbeatTimeout: 300, heartbeatStallTimeout: 0 };
   const queue = new PirateQueue({ heartbeatInterval: 100, socketOptions });
-  console.log(await queue.bindFrontend(process.argv[1]));
-  console.log(await queue.bindBackend(process.argv[2]));
+  console.log(await queue.bind("frontend", process.argv[1]));
+  console.log(await queue.bind("backend", process.argv[2]));
 `;
 
 const WORKER = `

@@ -14,6 +14,7 @@ import {
   BrokerDriver,
   type BrokerDriverOptions,
   type BrokerEndpoints,
+  type BrokerSide,
 } from "../kit/broker-driver.js";
 import { bytes, checkOptions, integer, object } from "../kit/options.js";
 import { RouterReader } from "../kit/router-reader.js";
@@ -78,20 +79,20 @@ export interface FederatedBrokerOptions extends BrokerDriverOptions {
   readonly stateOptions?: (PublisherOptions & SubscriberOptions) | undefined;
 }
 
-/** Where a federated broker listens, wildcards filled in. */
+/** Where a federated broker listens, by side, wildcards filled in. */
 export interface FederationEndpoints extends BrokerEndpoints {
   /** For other sites' requests. */
   readonly cloud: readonly string[];
-  /** For other sites that want to know how many workers are free. */
+  /** Where it publishes to other sites how many workers are free. */
   readonly state: readonly string[];
 }
 
 /** Where another site is. */
 export interface SiteEndpoints {
   readonly name: string;
-  /** What it bound with `bindCloud`. */
+  /** Where its `cloud` is bound. */
   readonly cloud: string;
-  /** What it bound with `bindState`. */
+  /** Where its `state` is bound. */
   readonly state: string;
 }
 
@@ -107,14 +108,13 @@ export interface SiteEndpoints {
  * A site can be a pair (`gate`): two brokers with a name each, whose workers are at both. Other sites join both, and
  * give requests to the one that serves, which alone publishes that it has workers to spare.
  */
-export class FederatedBroker extends BrokerDriver<FederationEvent, FederationStats> {
+export class FederatedBroker extends BrokerDriver<FederationEvent, FederationStats, FederationEndpoints> {
   /** The site's name. */
   readonly name: string;
   readonly #cloud: Cloud;
   readonly #rules: FederationRules;
   readonly #asking: RouterReader;
   readonly #asked: RouterReader;
-  readonly #bound = { cloud: [] as string[], state: [] as string[] };
 
   /**
    * @param name differs from every other site's; 1 to 255 bytes
@@ -169,21 +169,6 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
     void this.#readStates();
   }
 
-  /** Where it listens. */
-  override get endpoints(): FederationEndpoints {
-    return { ...super.endpoints, cloud: [...this.#bound.cloud], state: [...this.#bound.state] };
-  }
-
-  /** Listens for other sites' requests. @returns the endpoint, wildcards filled in */
-  async bindCloud(endpoint: string): Promise<string> {
-    return this.bindTo(this.#cloud.asking, endpoint, this.#bound.cloud);
-  }
-
-  /** Publishes there how many workers are free. @returns the endpoint, wildcards filled in */
-  async bindState(endpoint: string): Promise<string> {
-    return this.bindTo(this.#cloud.publisher, endpoint, this.#bound.state);
-  }
-
   /**
    * Connects to another site. It is to do the same with this one.
    *
@@ -196,6 +181,11 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
       throw new InvalidArgumentError(`Another site has another name than ${site.name}`);
     this.#cloud.asked.connect(site.cloud, { routingId: site.name });
     this.#cloud.subscriber.connect(site.state);
+  }
+
+  /** @internal */
+  protected override get sides(): Readonly<Record<string, BrokerSide>> {
+    return { ...super.sides, cloud: this.#cloud.asking, state: this.#cloud.publisher };
   }
 
   protected override changed(): void {

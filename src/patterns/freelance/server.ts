@@ -17,9 +17,10 @@ import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { Driver } from "../kit/driver.js";
-import { messageOf } from "../kit/errors.js";
+import { handlerErrorText } from "../kit/errors.js";
 import {
   anything,
+  boolean,
   checkEndpoint,
   checkFunction,
   checkOptions,
@@ -53,6 +54,11 @@ export interface FreelanceServerOptions<T = Raw> {
   readonly identity?: string | undefined;
   /** Requests whose handlers run at once; one more is answered with an error. Default 1,000. */
   readonly maxInFlight?: number | undefined;
+  /**
+   * Models 1 and 3: whether clients get the message of any error that the handler throws. Otherwise they get that of a
+   * `ServiceError`. Default false.
+   */
+  readonly exposeErrors?: boolean | undefined;
   /** Makes the server one of a pair: a `BinaryStarGate`. Default: it always serves. */
   readonly gate?: ServerGate | undefined;
   /** What encodes and decodes bodies, of one frame then. Default: frames as they are. */
@@ -91,6 +97,7 @@ const OPTIONS = {
   model: choice([1, 2, 3], 3),
   identity: text(),
   maxInFlight: integer({ default: 1_000 }),
+  exposeErrors: boolean(false),
   gate: serverGate(),
   codec: anything<Codec<never>>(),
   socketOptions: object<RouterOptions>(),
@@ -105,6 +112,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   readonly #handler: FreelanceHandler<T>;
   readonly #model: FreelanceModel;
   readonly #identity: string | undefined;
+  readonly #exposeErrors: boolean;
   readonly #gate: ServerGate | undefined;
   readonly #shape: BodyShape<T>;
   readonly #router: Router;
@@ -132,6 +140,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     this.#handler = handler as FreelanceHandler<T>;
     this.#model = settings.model;
     this.#identity = settings.identity;
+    this.#exposeErrors = settings.exposeErrors;
     this.#gate = settings.gate;
     this.#maxInFlight = settings.maxInFlight;
     this.#shape = new BodyShape(options.codec);
@@ -249,7 +258,8 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     } catch (error) {
       this.events.emit({ type: "handler:failed", error });
       this.#counts.failed += 1;
-      this.#send([...command.head, ...errorReply(this.#model, messageOf(error))]);
+      const text = handlerErrorText(error, this.#exposeErrors);
+      this.#send([...command.head, ...errorReply(this.#model, text)]);
     }
   }
 

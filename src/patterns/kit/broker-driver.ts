@@ -3,7 +3,9 @@
  * take no more requests and finish those that were accepted.
  */
 
+import { describe } from "../../core/arguments.js";
 import { DriverTimer, type TimedRules } from "../../core/driver-timer.js";
+import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames, TypedEvent } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
@@ -91,14 +93,18 @@ export interface BrokerEffects<E extends TypedEvent> {
 }
 
 /** A broker between clients and workers. */
-export abstract class BrokerDriver<E extends TypedEvent, Stats extends DriverStats> extends Driver<E, Stats> {
+export abstract class BrokerDriver<
+  E extends TypedEvent,
+  Stats extends DriverStats,
+  Endpoints extends BrokerEndpoints = BrokerEndpoints,
+> extends Driver<E, Stats> {
   readonly #frontend: Router;
   readonly #backend: Router;
   readonly #timer: DriverTimer;
   readonly #rules: DrivenRules<Omit<Stats, "repliesDropped">>;
   readonly #clients: RouterReader;
   readonly #workers: RouterReader;
-  readonly #endpoints = { frontend: [] as string[], backend: [] as string[] };
+  readonly #endpoints = new Map<string, string[]>();
   #drained: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
   #repliesDropped = 0;
 
@@ -169,41 +175,39 @@ export abstract class BrokerDriver<E extends TypedEvent, Stats extends DriverSta
   }
 
   /** Where it listens. */
-  get endpoints(): BrokerEndpoints {
-    return { frontend: [...this.#endpoints.frontend], backend: [...this.#endpoints.backend] };
+  get endpoints(): Endpoints {
+    const sides = Object.keys(this.sides);
+    return Object.fromEntries(sides.map((side) => [side, [...(this.#endpoints.get(side) ?? [])]])) as never;
   }
 
   /**
-   * Listens for clients.
+   * Listens at one side; any number of endpoints.
    *
+   * @param side `frontend` for clients, `backend` for workers; a broker may have more (its `endpoints`)
    * @returns the endpoint, wildcards filled in
-   * @throws ClosedError `EBADF`, and as {@link Router} `bind` does
+   * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; ClosedError `EBADF`, `EAGAIN`; otherwise as `bind` of a
+   *   socket
    */
-  async bindFrontend(endpoint: string): Promise<string> {
-    return this.bindTo(this.#frontend, endpoint, this.#endpoints.frontend);
-  }
-
-  /**
-   * Listens for workers.
-   *
-   * @returns the endpoint, wildcards filled in
-   * @throws ClosedError `EBADF`, and as {@link Router} `bind` does
-   */
-  async bindBackend(endpoint: string): Promise<string> {
-    return this.bindTo(this.#backend, endpoint, this.#endpoints.backend);
+  async bind(side: keyof Endpoints & string, endpoint: string): Promise<string> {
+    this.assertOpen();
+    const { sides } = this;
+    const socket = Object.hasOwn(sides, side) ? sides[side] : undefined;
+    if (socket === undefined)
+      throw new InvalidArgumentError(`A side is ${Object.keys(sides).join(", ")}; got ${describe(side)}`);
+    const bound = await socket.bind(endpoint);
+    const endpoints = this.#endpoints.get(side);
+    if (endpoints === undefined) this.#endpoints.set(side, [bound]);
+    else endpoints.push(bound);
+    return bound;
   }
 
   stats(): Stats {
     return { ...this.#rules.stats(), repliesDropped: this.#repliesDropped } as unknown as Stats;
   }
 
-  /** @internal */
-  protected async bindTo(socket: Bindable, endpoint: string, endpoints: string[]): Promise<string> {
-    this.assertOpen();
-    await socket.bind(endpoint);
-    const bound = socket.lastEndpoint as string;
-    endpoints.push(bound);
-    return bound;
+  /** @internal The sockets that listen, by side. */
+  protected get sides(): Readonly<Record<string, BrokerSide>> {
+    return { frontend: this.#frontend, backend: this.#backend };
   }
 
   /** @internal No request is read any more; settles when those that were accepted have ended. */
@@ -266,10 +270,7 @@ export abstract class BrokerDriver<E extends TypedEvent, Stats extends DriverSta
 }
 
 /** A socket that listens. */
-interface Bindable {
-  readonly lastEndpoint: string | null;
-  bind(endpoint: string): Promise<unknown>;
-}
+export type BrokerSide = Pick<Router, "bind">;
 
 type StallOptions = Pick<RouterOptions, "heartbeatStallTimeout">;
 

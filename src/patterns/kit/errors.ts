@@ -112,15 +112,23 @@ export function errorReply(reason: FailureReason, text: string = FAILURES[reason
 }
 
 /**
- * The error reply for what a handler threw: the message of a `ServiceError`, of another error only with `expose`, since it
- * may contain what is not meant for clients; of each its `code` and `data`. What {@link refuse} made keeps its reason.
+ * What clients get of the message of an error that a handler threw: that of a `ServiceError`, of another error only with
+ * `expose`, since it may contain what is not meant for clients.
+ */
+export function handlerErrorText(error: unknown, expose: boolean): string {
+  const message = messageOf(error);
+  if (!isInstance(error, ServiceError)) return expose ? message : FAILURES["worker-failed"];
+  const prefix = `${error.service}: `;
+  return message.startsWith(prefix) ? message.slice(prefix.length) : message;
+}
+
+/**
+ * The error reply for what a handler threw: {@link handlerErrorText}, and of each error its `code` and `data`. What
+ * {@link refuse} made keeps its reason.
  */
 export function handlerErrorReply(error: unknown, expose: boolean): Buffer[] {
-  if (!isInstance(error, ServiceError))
-    return detailedReply("worker-failed", expose ? messageOf(error) : FAILURES["worker-failed"], error);
-  const prefix = `${error.service}: `;
-  const message = messageOf(error);
-  const text = message.startsWith(prefix) ? message.slice(prefix.length) : message;
+  const text = handlerErrorText(error, expose);
+  if (!isInstance(error, ServiceError)) return detailedReply("worker-failed", text, error);
   const reason = isRefusal(error) ? error.reason : "worker-failed";
   return detailedReply(reason, text, { code: error.handlerCode, data: error.data });
 }

@@ -12,6 +12,7 @@
  * While it is idle it beats by its own timer: a peer that beats only when it is woken
  * (ppqueue.py) would otherwise fall silent together with it.
  */
+import { backOff } from "../../core/back-off.js";
 import type { Dialect, Malformed, QueueCommand } from "../kit/worker-protocol.js";
 
 /** What happens in a worker. */
@@ -37,8 +38,8 @@ export interface PirateWorkerStats {
   readonly silences: number;
 }
 
-/** What a worker's rules do to the world. */
-export interface WorkerOutbox {
+/** What a worker's rules have done. */
+export interface WorkerEffects {
   /** Connects again: another socket, another routing id. */
   open(): void;
   /** Gives the connection up. */
@@ -57,7 +58,7 @@ export interface WorkerRulesOptions {
   readonly heartbeatInterval: number;
   /** Intervals of silence after which the queue is given up. */
   readonly liveness: number;
-  /** The first wait before connecting again; doubled each time up to `reconnectMaxInterval`. */
+  /** The first wait before connecting again; doubled each time up to `reconnectMaxInterval`, with jitter. */
   readonly reconnectInterval: number;
   readonly reconnectMaxInterval: number;
 }
@@ -66,10 +67,11 @@ type State = "waiting" | "idle" | "working" | "closed";
 
 export class WorkerRules {
   readonly #options: WorkerRulesOptions;
-  readonly #outbox: WorkerOutbox;
+  readonly #effects: WorkerEffects;
   readonly #random: () => number;
   #state: State = "waiting";
-  #delay: number;
+  /** Connections in a row that were given up. */
+  #failures = 0;
   /** When to connect again (waiting), or to take the queue for gone (idle). */
   #deadline = Number.POSITIVE_INFINITY;
   #nextBeat = Number.POSITIVE_INFINITY;
@@ -84,11 +86,10 @@ export class WorkerRules {
   #silences = 0;
 
   /** @param random for the jitter, from 0 up to 1 */
-  constructor(options: WorkerRulesOptions, outbox: WorkerOutbox, random: () => number = Math.random) {
+  constructor(options: WorkerRulesOptions, effects: WorkerEffects, random: () => number = Math.random) {
     this.#options = options;
-    this.#outbox = outbox;
+    this.#effects = effects;
     this.#random = random;
-    this.#delay = options.reconnectInterval;
   }
 
   get working(): boolean {
@@ -103,7 +104,7 @@ export class WorkerRules {
   connected(now: number): void {
     const again = this.#connected;
     this.#connected = true;
-    // Whoever is there now may know nothing of this worker; a second READY does no harm. One that works speaks when it is done.
+    // The queue that is there now may not know this worker; a second READY does no harm. A worker at work sends one after it.
     if (again && this.#state === "idle") this.#announce(now);
   }
 
@@ -111,22 +112,22 @@ export class WorkerRules {
     if (this.#state === "closed" || this.#state === "waiting") return;
     if (command.kind === "invalid") {
       this.#invalid += 1;
-      this.#outbox.event({ type: "message:invalid", reason: command.reason });
+      this.#effects.event({ type: "message:invalid", reason: command.reason });
       return;
     }
-    this.#delay = this.#options.reconnectInterval;
+    this.#failures = 0;
     if (this.#state === "idle") this.#deadline = this.#silenceEnds(now);
     if (command.kind === "heartbeat") return;
     if (this.#state === "working" || this.#draining) {
       this.#dropped += 1;
-      this.#outbox.event({ type: "request:dropped" });
+      this.#effects.event({ type: "request:dropped" });
       return;
     }
     this.#requests += 1;
     this.#state = "working";
     this.#deadline = Number.POSITIVE_INFINITY;
     this.#nextBeat = Number.POSITIVE_INFINITY;
-    this.#outbox.handle(command.address, command.body);
+    this.#effects.handle(command.address, command.body);
   }
 
   /** The work is done. @param error what the handler failed with, if it failed */
@@ -134,10 +135,10 @@ export class WorkerRules {
     if (this.#state !== "working") return;
     if (error !== undefined) {
       this.#failed += 1;
-      this.#outbox.event({ type: "handler:failed", error: error.cause });
+      this.#effects.event({ type: "handler:failed", error: error.cause });
     }
     this.#replies += 1;
-    this.#outbox.reply(address, body);
+    this.#effects.reply(address, body);
     this.#idle(now);
   }
 
@@ -152,7 +153,7 @@ export class WorkerRules {
       return;
     }
     if (now >= this.#nextBeat) {
-      this.#outbox.heartbeat();
+      this.#effects.heartbeat();
       this.#nextBeat = now + this.#options.heartbeatInterval;
     }
   }
@@ -187,13 +188,13 @@ export class WorkerRules {
 
   #open(now: number): void {
     this.#connected = false;
-    this.#outbox.open();
+    this.#effects.open();
     this.#announce(now);
   }
 
   #announce(now: number): void {
-    this.#outbox.ready();
-    this.#outbox.event({ type: "ready:sent" });
+    this.#effects.ready();
+    this.#effects.event({ type: "ready:sent" });
     this.#idle(now);
   }
 
@@ -211,15 +212,14 @@ export class WorkerRules {
   }
 
   #giveUp(now: number): void {
-    const { reconnectMaxInterval } = this.#options;
-    // Up to a quarter more, so that a queue that comes back does not meet all its workers at once.
-    const delay = Math.min(this.#delay * (1 + this.#random() / 4), reconnectMaxInterval);
-    this.#delay = Math.min(this.#delay * 2, reconnectMaxInterval);
+    const { reconnectInterval, reconnectMaxInterval } = this.#options;
+    const delay = backOff(this.#failures, reconnectInterval, reconnectMaxInterval, this.#random);
+    this.#failures += 1;
     this.#state = "waiting";
     this.#deadline = now + delay;
     this.#nextBeat = Number.POSITIVE_INFINITY;
     this.#silences += 1;
-    this.#outbox.abandon();
-    this.#outbox.event({ type: "queue:lost", reason: "silent", delay });
+    this.#effects.abandon();
+    this.#effects.event({ type: "queue:lost", reason: "silent", delay });
   }
 }

@@ -66,7 +66,7 @@ export interface PirateWorkerOptions<Req = Raw, Rep = Raw> {
   readonly heartbeatInterval?: number | undefined;
   /** Intervals of a queue's silence after which it is connected to again. Default 3. */
   readonly liveness?: number | undefined;
-  /** The first wait before connecting again; doubled each time, with up to a quarter of jitter. Default 1,000. */
+  /** The first wait before connecting again; doubled each time, and half of it by chance. Default 1,000. */
   readonly reconnectInterval?: number | undefined;
   /** Where the doubling ends. Default 32,000. */
   readonly reconnectMaxInterval?: number | undefined;

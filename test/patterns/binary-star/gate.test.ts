@@ -178,8 +178,8 @@ it("a load balancer serves while its star is active", async () => {
   for (const star of [primary, backup]) {
     const balancer = kept(new LoadBalancer({ gate: new BinaryStarGate(star) }));
     made.push(balancer);
-    frontends.push(await balancer.bindFrontend(at()));
-    backends.push(await balancer.bindBackend(at()));
+    frontends.push(await balancer.bind("frontend", at()));
+    backends.push(await balancer.bind("backend", at()));
   }
   let finish: () => void = () => undefined;
   const finished = new Promise<void>((resolve) => {

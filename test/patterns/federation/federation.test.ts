@@ -31,10 +31,10 @@ async function startSite(name: string, options?: FederatedBrokerOptions): Promis
   return {
     name,
     broker,
-    frontend: await broker.bindFrontend(ANY),
-    backend: await broker.bindBackend(ANY),
-    cloud: await broker.bindCloud(ANY),
-    state: await broker.bindState(ANY),
+    frontend: await broker.bind("frontend", ANY),
+    backend: await broker.bind("backend", ANY),
+    cloud: await broker.bind("cloud", ANY),
+    state: await broker.bind("state", ANY),
   };
 }
 
@@ -260,6 +260,23 @@ describe("a site that is a pair", () => {
     expect(texts(await answer)).toEqual(["own"]);
     expect(b.broker.stats()).toMatchObject({ requestsCloud: 1, repliesCloud: 0, handedBack: 1 });
   });
+});
+
+it("a broker binds the sides that it has, and no other", async () => {
+  const site = await startSite("A");
+  await site.broker.bind("cloud", ANY);
+  const { endpoints } = site.broker;
+  expect(Object.entries(endpoints).map(([side, list]) => [side, list.length])).toEqual([
+    ["frontend", 1],
+    ["backend", 1],
+    ["cloud", 2],
+    ["state", 1],
+  ]);
+  expect(endpoints.cloud[0]).toBe(site.cloud);
+  for (const side of ["front", "toString", undefined])
+    await expect(site.broker.bind(side as never, ANY)).rejects.toMatchObject({ code: "EINVAL" });
+  await site.broker.close({ linger: 0 });
+  await expect(site.broker.bind("state", ANY)).rejects.toMatchObject({ code: "EBADF" });
 });
 
 /** What the Guide's broker has towards the others. */

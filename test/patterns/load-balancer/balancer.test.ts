@@ -22,8 +22,8 @@ afterEach(async () => {
 
 async function start(options?: LoadBalancerOptions) {
   const balancer = kept(new LoadBalancer(options));
-  const frontend = await balancer.bindFrontend("tcp://127.0.0.1:*");
-  const backend = await balancer.bindBackend("tcp://127.0.0.1:*");
+  const frontend = await balancer.bind("frontend", "tcp://127.0.0.1:*");
+  const backend = await balancer.bind("backend", "tcp://127.0.0.1:*");
   return { balancer, frontend, backend };
 }
 

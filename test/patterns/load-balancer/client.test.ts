@@ -43,8 +43,8 @@ describe("a load balancer's client", () => {
     ["a Pirate queue", () => new PirateQueue(), "paranoid"],
   ] as const)("gets each reply of 500 requests under way at once, behind %s", async (_, create, dialect) => {
     const broker = kept(create());
-    const frontend = await broker.bindFrontend("tcp://127.0.0.1:*");
-    const backend = await broker.bindBackend("tcp://127.0.0.1:*");
+    const frontend = await broker.bind("frontend", "tcp://127.0.0.1:*");
+    const backend = await broker.bind("backend", "tcp://127.0.0.1:*");
     kept(new PirateWorker(backend, (body) => [...body, "!"], { dialect, concurrency: 4 }));
     const client = kept(new LoadBalancerClient(frontend));
     await client.ready({ timeout: 5_000 });
@@ -70,8 +70,8 @@ describe("a load balancer's client", () => {
 
   it("rejects with what a handler threw, its code and data included", async () => {
     const broker = kept(new LoadBalancer());
-    const frontend = await broker.bindFrontend("tcp://127.0.0.1:*");
-    const backend = await broker.bindBackend("tcp://127.0.0.1:*");
+    const frontend = await broker.bind("frontend", "tcp://127.0.0.1:*");
+    const backend = await broker.bind("backend", "tcp://127.0.0.1:*");
     const handler = (): string => {
       throw Object.assign(new Error("no fish"), { code: "E_FISH", data: [1] });
     };

@@ -51,8 +51,8 @@ describe.each(BROKERS)("%s", (_, create) => {
         backendOptions: { heartbeatInterval: 50 },
       }),
     );
-    const frontend = await broker.bindFrontend("tcp://127.0.0.1:*");
-    const backend = await broker.bindBackend("tcp://127.0.0.1:*");
+    const frontend = await broker.bind("frontend", "tcp://127.0.0.1:*");
+    const backend = await broker.bind("backend", "tcp://127.0.0.1:*");
     // One that ended by its own limit would pass its request on, too.
     const child = start(WORKER, { args: [backend], limit: 120_000 });
     children.push(child);

@@ -19,8 +19,8 @@ afterEach(async () => {
 
 async function startQueue(options?: PirateQueueOptions) {
   const queue = kept(new PirateQueue(options));
-  const frontend = await queue.bindFrontend("tcp://127.0.0.1:*");
-  const backend = await queue.bindBackend("tcp://127.0.0.1:*");
+  const frontend = await queue.bind("frontend", "tcp://127.0.0.1:*");
+  const backend = await queue.bind("backend", "tcp://127.0.0.1:*");
   return { queue, frontend, backend };
 }
 
@@ -109,6 +109,21 @@ describe("the Pirates over tcp", () => {
     expect(worker.stats()).toMatchObject({ requests: 2, replies: 2, failed: 1 });
   });
 
+  it("send the message of a handler's error only where the worker exposes it", async () => {
+    const { frontend, backend } = await startQueue();
+    const fail = (): never => {
+      throw Object.assign(new Error("the password is 1234"), { code: "E_SECRET" });
+    };
+    const hidden = kept(new PirateWorker(backend, fail));
+    const client = kept(new PirateClient(frontend));
+    const error = await client.request("x").catch((cause: Error) => cause);
+    expect(error).toMatchObject({ reason: "worker-failed", handlerCode: "E_SECRET" });
+    expect(String(error)).not.toContain("1234");
+    await hidden.close();
+    kept(new PirateWorker(backend, fail, { exposeErrors: true }));
+    await expect(client.request("x")).rejects.toThrow("the password is 1234");
+  });
+
   it("carry typed values, and refuse what a codec refuses", async () => {
     const { frontend, backend } = await startQueue();
     const numbers = { requestCodec: json<number>(), replyCodec: json<{ twice: number }>() };
@@ -116,7 +131,7 @@ describe("the Pirates over tcp", () => {
     const client = kept(new PirateClient(frontend, numbers));
     expect(await client.request(21)).toEqual({ twice: 42 });
     const raw = kept(new PirateClient(frontend));
-    await expect(raw.request("no json")).rejects.toMatchObject({ code: "ERR_SERVICE" });
+    await expect(raw.request("no json")).rejects.toMatchObject({ reason: "invalid-request" });
   });
 
   it("handle as many requests at once as a worker's concurrency says", async () => {
@@ -189,8 +204,8 @@ describe("the Pirates over tcp", () => {
     await until(() => first.queue.stats().idleWorkers === 1, "the worker");
     await first.queue.close();
     const second = kept(new PirateQueue({ heartbeatInterval: 50 }));
-    await second.bindFrontend(first.frontend);
-    await second.bindBackend(first.backend);
+    await second.bind("frontend", first.frontend);
+    await second.bind("backend", first.backend);
     const client = kept(new PirateClient(first.frontend));
     expect(texts(await client.request("ahoy"))).toEqual(["AHOY"]);
   });

@@ -126,8 +126,8 @@ const PATIENT = { heartbeatInterval: 100, liveness: 15 };
 describe.skipIf(missing("pyzmq"))("the Pirates and pyzmq", () => {
   it("a queue here serves a worker and a client there, and neither takes the other for dead", async () => {
     const queue = kept(new PirateQueue(PATIENT));
-    const frontend = await queue.bindFrontend("tcp://127.0.0.1:*");
-    const worker = python(WORKER, await queue.bindBackend("tcp://127.0.0.1:*"));
+    const frontend = await queue.bind("frontend", "tcp://127.0.0.1:*");
+    const worker = python(WORKER, await queue.bind("backend", "tcp://127.0.0.1:*"));
     await worker.heard("ready");
     const client = python(CLIENT, frontend);
     for (let i = 0; i < 5; i++) expect(await within(client.line(), "a reply")).toBe(`py:${i}`);

@@ -140,7 +140,8 @@ describe("a queue", () => {
   });
 });
 
-function workerOf() {
+/** @param random for the jitter */
+function workerOf(random = 1) {
   const log: string[] = [];
   const rules: WorkerRules = new WorkerRules(
     {
@@ -159,7 +160,7 @@ function workerOf() {
       reply: () => log.push("reply"),
       event: (event) => event.type === "queue:lost" && log.push(`wait ${event.delay}`),
     },
-    () => 0,
+    () => random,
   );
   rules.start(0);
   return { rules, said: () => log.splice(0) };
@@ -196,7 +197,7 @@ describe("a worker", () => {
     expect(said()).toEqual(["open", "ready", "beat", "beat"]);
   });
 
-  it("gives a silent queue up, waits longer each time, and begins anew when it is heard", () => {
+  it("gives a silent queue up, waits longer each time, and starts again from the first wait when it is heard", () => {
     const { rules, said } = workerOf();
     said();
     let now = 0;
@@ -212,6 +213,16 @@ describe("a worker", () => {
     }
     rules.receive({ kind: "heartbeat" }, now);
     expect(silence()).toEqual(["abandon", "wait 1000", "open", "ready"]);
+  });
+
+  it.each([
+    [0, 500],
+    [0.5, 750],
+  ])("waits by chance for as little as half of that (%d: %d ms)", (random, wait) => {
+    const { rules, said } = workerOf(random);
+    said();
+    rules.tick(3_000);
+    expect(said()).toEqual(["abandon", `wait ${wait}`]);
   });
 
   it("says READY again on a new connection, unless it works", () => {
