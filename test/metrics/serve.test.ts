@@ -111,14 +111,14 @@ describe("serveMetrics", () => {
   it("has the metrics of drivers, and whether each is ready", async () => {
     const broker = new LoadBalancer();
     closing.push(() => broker.close({ linger: 0 }));
-    const backend = await broker.bindBackend(ANY);
+    const backend = await broker.bind("backend", ANY);
     const server = await serve({ broker });
     const page = async (path: string) => {
       const response = await fetch(`${server.url}/${path}`);
       return { status: response.status, text: await response.text() };
     };
     expect(await page("readyz")).toEqual({ status: 200, text: "broker: ready\n" });
-    const frontend = await broker.bindFrontend(ANY);
+    const frontend = await broker.bind("frontend", ANY);
     const worker = new PirateWorker(backend, async (request) => request, { dialect: "simple" });
     closing.push(() => worker.close({ linger: 0 }));
     const client = new LoadBalancerClient(frontend);

@@ -47,7 +47,7 @@ const servers: Readonly<Record<string, () => Promise<Ask>>> = {
   },
   "a Pirate's worker": async () => {
     const broker = kept(new LoadBalancer());
-    const [frontend, backend] = [await broker.bindFrontend(ANY), await broker.bindBackend(ANY)];
+    const [frontend, backend] = [await broker.bind("frontend", ANY), await broker.bind("backend", ANY)];
     kept(new PirateWorker(backend, handle, { dialect: "simple" }));
     const client = kept(new LoadBalancerClient(frontend));
     return (body) => client.request(body);
