@@ -130,7 +130,7 @@ const servers: Record<string, () => Binding> = {
   "Freelance server": () => bindingOf(new FreelanceServer(() => "")),
   "Load balancer": () => {
     const broker = new LoadBalancer();
-    return { bind: () => broker.bindFrontend(ANY), close: () => broker.close() };
+    return { bind: () => broker.bind("frontend", ANY), close: () => broker.close() };
   },
   "Majordomo broker": () => bindingOf(new MajordomoBroker()),
   "Sequenced publisher": () => bindingOf(new SequencedPublisher()),
