@@ -5,8 +5,7 @@ import { join } from "node:path";
 import type { Contender } from "../contract.js";
 import { programFile } from "../places.js";
 import { sideArguments } from "./node/side.js";
-import { sourceFolder } from "./sources.js";
-import { ask, firstThatRuns, lazily } from "./tools.js";
+import { ask, firstThatRuns, lazily, sourceFolder } from "./tools.js";
 
 const SCENARIOS: readonly string[] = [
   "throughput",

@@ -3,8 +3,7 @@ import type { Contender } from "../contract.js";
 import { programFile } from "../places.js";
 import { libzmq } from "./libzmq.js";
 import { sideArguments } from "./node/side.js";
-import { sourceFolder } from "./sources.js";
-import { ask, firstThatRuns, lazily } from "./tools.js";
+import { ask, firstThatRuns, lazily, sourceFolder } from "./tools.js";
 
 const STARTER = programFile("peers/start-up-main");
 

@@ -1,6 +1,9 @@
-/** Programs of the system: whether one is there, and what it says. */
+/** Programs of the system, and sources in other languages: whether one is there, and what it prints. */
 import { type SpawnOptionsWithoutStdio, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { ROOT } from "../places.js";
 
 /** What a short program that answers something may take, in ms. */
 const LIMIT = 20_000;
@@ -42,4 +45,14 @@ export async function firstThatRuns(
 export function lazily<T>(work: () => Promise<T>): () => Promise<T> {
   let result: Promise<T> | undefined;
   return () => (result ??= work());
+}
+
+/**
+ * The sources of sides in other languages, which only a checkout has: the package is for users of the library.
+ *
+ * @returns the folder, or `undefined` in an installed package
+ */
+export function sourceFolder(name: string, file: string): string | undefined {
+  const folder = join(ROOT, `bench/peers/${name}/`);
+  return existsSync(folder + file) ? folder : undefined;
 }

@@ -12,9 +12,8 @@ import type {
   SideReport,
   SideRequest,
 } from "../contract.js";
-import { deferred } from "./deferred.js";
 import type { Pinning } from "./pinning.js";
-import { SideFailure, SideProcess } from "./side-process.js";
+import { deferred, SideFailure, SideProcess } from "./side-process.js";
 
 /** How long a side may take to close its sockets and exit, once let go. */
 const EXIT_TIME = 5_000;

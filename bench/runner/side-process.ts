@@ -7,7 +7,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { SideCommand, SideDone, SideReady } from "../contract.js";
-import { deferred } from "./deferred.js";
 
 /** What is kept of the output of a side, to show when it fails. */
 const KEPT_LINES = 20;
@@ -136,4 +135,21 @@ export class SideProcess {
     this.#output.push(line.length > KEPT_LINE ? `${line.slice(0, KEPT_LINE)}…` : line);
     if (this.#output.length > KEPT_LINES) this.#output.shift();
   }
+}
+
+/** A promise with its handles; `Promise.withResolvers` comes with Node 22. */
+export interface Deferred<T> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+  reject(reason: unknown): void;
+}
+
+export function deferred<T>(): Deferred<T> {
+  let resolve: (value: T) => void = () => undefined;
+  let reject: (reason: unknown) => void = () => undefined;
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
 }

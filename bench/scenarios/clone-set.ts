@@ -1,6 +1,5 @@
 import type { Scenario } from "../contract.js";
-import { answersOf } from "./expectations.js";
-import { onSchedule } from "./on-schedule.js";
+import { answersOf, onSchedule } from "./kit.js";
 
 /** Updates that a client has under way while it looks for what the server carries. */
 const WINDOW = 1_000;

@@ -1,6 +1,5 @@
 import type { Scenario } from "../contract.js";
-import { ofRole, streamsOf } from "./expectations.js";
-import { positive } from "./parameters.js";
+import { ofRole, positive, streamsOf } from "./kit.js";
 
 /**
  * A server with a full map, and a client that begins again for each load: from `new CloneClient` to the map being whole.

@@ -1,7 +1,5 @@
 import type { Scenario } from "../contract.js";
-import { ofRole, processesFor, streamsOf, sumOf } from "./expectations.js";
-import { PATTERN_REFERENCES } from "./majordomo-roles.js";
-import { positive } from "./parameters.js";
+import { ofRole, PATTERN_REFERENCES, positive, processesFor, streamsOf, sumOf } from "./kit.js";
 
 /**
  * A server sets keys as fast as its slowest client takes it, at most two windows ahead, and every client keeps the map.

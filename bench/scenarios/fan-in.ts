@@ -1,6 +1,6 @@
 import { expectedChecksum } from "../bodies.js";
 import type { Scenario } from "../contract.js";
-import { processesFor } from "./expectations.js";
+import { processesFor } from "./kit.js";
 
 /** N producers, one consumer. Message k comes from producer k mod N, so that the consumer can check each one's order. */
 export const fanIn: Scenario = {

@@ -1,5 +1,5 @@
 import type { Scenario } from "../contract.js";
-import { ofRole, processesFor, streamsOf, sumOf } from "./expectations.js";
+import { ofRole, processesFor, streamsOf, sumOf } from "./kit.js";
 
 /**
  * One publisher, N subscribers, each of which gets everything: full queues make the publisher wait (XPUB_NODROP),

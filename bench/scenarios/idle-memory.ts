@@ -1,5 +1,5 @@
 import type { Scenario } from "../contract.js";
-import { ofRole } from "./expectations.js";
+import { ofRole } from "./kit.js";
 
 /** Every connection has carried one message each way before it is counted; where there is a collector, it ran. */
 export const idleMemory: Scenario = {

@@ -1,12 +1,11 @@
 /** The scenarios, in the order of the suite. */
 import type { Scenario } from "../contract.js";
-import { binaryStarFailover } from "./binary-star-failover.js";
 import { clone } from "./clone.js";
-import { cloneFailover } from "./clone-failover.js";
 import { cloneSet } from "./clone-set.js";
 import { cloneSnapshot } from "./clone-snapshot.js";
 import { connectionStorm } from "./connection-storm.js";
 import { curve } from "./curve.js";
+import { binaryStarFailover, cloneFailover } from "./failover.js";
 import { fanIn } from "./fan-in.js";
 import { fanOut } from "./fan-out.js";
 import { idleMemory } from "./idle-memory.js";
@@ -14,9 +13,9 @@ import { lastValueCache } from "./last-value-cache.js";
 import { latency } from "./latency.js";
 import { latencyUnderLoad } from "./latency-under-load.js";
 import { lazyPirate } from "./lazy-pirate.js";
-import { majordomo } from "./majordomo.js";
+import { majordomo, majordomoUnderLoad } from "./majordomo.js";
 import { majordomoGrowth } from "./majordomo-growth.js";
-import { majordomoUnderLoad } from "./majordomo-under-load.js";
+
 import { pipeline } from "./pipeline.js";
 import { proxy } from "./proxy.js";
 import { proxyMemory } from "./proxy-memory.js";

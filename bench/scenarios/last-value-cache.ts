@@ -1,7 +1,5 @@
 import type { Scenario } from "../contract.js";
-import { streamsOf } from "./expectations.js";
-import { PATTERN_REFERENCES } from "./majordomo-roles.js";
-import { positive } from "./parameters.js";
+import { PATTERN_REFERENCES, positive, streamsOf } from "./kit.js";
 
 /** Messages between two words of the reader; at most two windows are anywhere on the way. */
 const WINDOW = 5_000;

@@ -1,6 +1,6 @@
 import { expectedChecksum } from "../bodies.js";
 import type { Scenario } from "../contract.js";
-import { LATENCY_COLUMNS, latencyFigures } from "./latency-columns.js";
+import { LATENCY_COLUMNS, latencyFigures } from "./kit.js";
 
 /** Seconds that a rate is kept up. */
 const SECONDS = 2;

@@ -1,7 +1,7 @@
 import type { Scenario } from "../contract.js";
-import { answersOf } from "./expectations.js";
-import { LATENCY_COLUMNS, latencyFigures } from "./latency-columns.js";
-import { PATTERN_REFERENCES, WARM_ROUND_TRIPS } from "./majordomo-roles.js";
+import { answersOf, LATENCY_COLUMNS, latencyFigures, PATTERN_REFERENCES } from "./kit.js";
+
+import { WARM_ROUND_TRIPS } from "./majordomo-roles.js";
 
 /** The server is a plain REP for all. A contender without the pattern asks with a plain REQ. */
 export const lazyPirate: Scenario = {

@@ -1,7 +1,7 @@
 import type { Scenario } from "../contract.js";
-import { answersOf } from "./expectations.js";
+import { answersOf, positive } from "./kit.js";
+
 import { loadOf, majordomoRoles } from "./majordomo-roles.js";
-import { positive } from "./parameters.js";
 
 /** Workers that one process has at most: each is a connection, and they beat alongside the broker and the client. */
 const WORKERS_OF_A_PROCESS = 2_500;

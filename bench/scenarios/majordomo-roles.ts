@@ -1,6 +1,6 @@
 /** The processes around a broker, and how hard they are driven: for all scenarios of Majordomo. */
 import type { Expectation, Parameters, RoleSpec } from "../contract.js";
-import { oneOf } from "./parameters.js";
+import { oneOf } from "./kit.js";
 
 /** How many workers, how many requests each takes at once, and how many the client has under way. */
 export interface MajordomoLoad {
@@ -30,9 +30,6 @@ export const MAJORDOMO_LOADS: Readonly<Record<string, MajordomoLoad>> = {
  * the code uncompiled, at 270 µs of processor time each through a broker; after 14,000 it is 92 µs, and stays so.
  */
 export const WARM_ROUND_TRIPS = 20_000;
-
-/** What a pattern costs is shown by plain sockets of the same topology, on the same engine where it is there. */
-export const PATTERN_REFERENCES = ["shoal-zmtp-plain", "shoal-libzmq-plain", "libzmq", "zeromq"] as const;
 
 /** @throws BadInput for a load that is not one of {@link MAJORDOMO_LOADS} */
 export function loadOf(parameters: Parameters): MajordomoLoad {

@@ -1,13 +1,6 @@
 import type { Scenario } from "../contract.js";
-import { answersOf } from "./expectations.js";
-import { LATENCY_COLUMNS, latencyFigures } from "./latency-columns.js";
-import {
-  loadOf,
-  MAJORDOMO_LOADS,
-  majordomoRoles,
-  PATTERN_REFERENCES,
-  WARM_ROUND_TRIPS,
-} from "./majordomo-roles.js";
+import { answersOf, LATENCY_COLUMNS, latencyFigures, onSchedule, PATTERN_REFERENCES } from "./kit.js";
+import { loadOf, MAJORDOMO_LOADS, majordomoRoles, WARM_ROUND_TRIPS } from "./majordomo-roles.js";
 
 /** Client, broker and workers, a process each. A contender without the pattern plays it with plain sockets. */
 export const majordomo: Scenario = {
@@ -43,4 +36,14 @@ export const majordomo: Scenario = {
   },
   columns: LATENCY_COLUMNS,
   references: PATTERN_REFERENCES,
+};
+
+/** Client, broker and workers of concurrency 16, a process each. */
+export const majordomoUnderLoad: Scenario = {
+  name: "majordomo-under-load",
+  question: "How long does a request through a broker take at half of the load that it can carry?",
+  ...onSchedule("req/s", { count: 1_000, warmup: 2_000 }),
+  roles({ size }, count, warmup) {
+    return majordomoRoles(loadOf({ load: "concurrency-16" }), answersOf(size, warmup, count));
+  },
 };

@@ -1,5 +1,5 @@
 import type { Scenario } from "../contract.js";
-import { ofRole } from "./expectations.js";
+import { ofRole } from "./kit.js";
 
 /** ms for which the producer has found no room when it gives up: everything on the way is full, and stays so. */
 const PATIENCE = 3_000;

@@ -1,6 +1,5 @@
 import type { Case, Expectation, RoleSpec, Scenario } from "../contract.js";
-import { ofRole, processesFor, streamsOf, sumOf } from "./expectations.js";
-import { oneOf } from "./parameters.js";
+import { ofRole, oneOf, processesFor, streamsOf, sumOf } from "./kit.js";
 
 /** What stands on both sides of the proxy, by kind. */
 const KINDS = ["streamer", "forwarder", "forwarder-100", "queue", "round-trip"] as const;

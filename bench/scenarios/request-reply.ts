@@ -1,6 +1,5 @@
 import type { Scenario } from "../contract.js";
-import { ofRole, processesFor, streamsOf, sumOf } from "./expectations.js";
-import { LATENCY_COLUMNS, latencyFigures } from "./latency-columns.js";
+import { LATENCY_COLUMNS, latencyFigures, ofRole, processesFor, streamsOf, sumOf } from "./kit.js";
 
 /** N clients of one server, each with one request on the way. Count and warm-up are those of one client. */
 export const requestReply: Scenario = {

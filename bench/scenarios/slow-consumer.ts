@@ -1,6 +1,6 @@
 import { expectedChecksum } from "../bodies.js";
 import type { Scenario } from "../contract.js";
-import { ofRole } from "./expectations.js";
+import { ofRole } from "./kit.js";
 
 /**
  * The producer could send everything at once; the consumer takes `rate` a second. With back-pressure the producer

@@ -1,6 +1,5 @@
 import type { RoleSpec, Scenario } from "../contract.js";
-import { answersOf } from "./expectations.js";
-import { oneOf, positive } from "./parameters.js";
+import { answersOf, oneOf, positive } from "./kit.js";
 
 const UNTIL = ["acknowledged", "answered"] as const;
 

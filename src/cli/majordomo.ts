@@ -1,15 +1,19 @@
 /** shoal majordomo broker, worker, call: services behind a broker (7/MDP, 18/MDP). */
-import type { Command } from "commander";
-import { MajordomoClient, MajordomoWorker } from "../patterns/majordomo/index.js";
-import { asUsage, describe } from "./failure.js";
+import { type Command, Option } from "commander";
+import { loadOptional } from "../core/optional-package.js";
+import type { MetricsSourcesByName } from "../metrics/index.js";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../patterns/majordomo/index.js";
+import { openTitanic, type TitanicService } from "../patterns/titanic/index.js";
+import { asUsage, describe, Failure, UsageError } from "./failure.js";
 import { Log } from "./log.js";
-import { addBrokerCommand } from "./majordomo-broker.js";
-import { addOperationOptions, type OperationSettings, operate } from "./operation.js";
+import { addOperationOptions, type OperationSettings, operate, printStats } from "./operation.js";
 import {
   addCommand,
   addGroup,
+  addSocketCommand,
   addSocketOptions,
   defined,
+  describeOption,
   type Given,
   hideOptions,
   ONE_RUN,
@@ -17,9 +21,10 @@ import {
   settingsFor,
   wholeNumber,
 } from "./options.js";
-import { securityOptions } from "./security.js";
+import { addPairOptions, Pair, type PairSettings } from "./pair.js";
+import { clientOf, type SecurityOptions, securityOptions } from "./security.js";
 import { type AnswerSettings, addAnswerOptions, answerer, callFailure, runCalls } from "./service.js";
-import { Stop } from "./stop.js";
+import { type Service, Stop } from "./stop.js";
 
 /** Requests of one input that are in flight at once. */
 const PIPELINE = 100;
@@ -134,4 +139,224 @@ async function call(service: string, body: readonly string[], given: Given<CallS
     },
     explain: (error) => callFailure(error, timeout),
   });
+}
+
+/**
+ * shoal majordomo broker: alone or as one of a pair, with durable requests or without.
+ *
+ *   alone    bound ──> Titanic open ────────────────────> signal: Titanic drains, then the broker
+ *   a pair   bound ──> state published ──> serves: Titanic open
+ *                                          stands by: Titanic closed
+ */
+
+interface TitanicSettings {
+  readonly titanicAttempts?: number;
+  readonly titanicTimeout?: number;
+  readonly titanicDamaged?: "refuse" | "set-aside";
+}
+
+interface BrokerSettings extends Settings, PairSettings, OperationSettings, TitanicSettings {
+  readonly heartbeat?: number;
+  readonly queueTimeout?: number;
+  readonly titanic?: string;
+}
+
+export function addBrokerCommand(majordomo: Command): void {
+  const command = addSocketCommand<BrokerSettings>(
+    majordomo,
+    {
+      name: "broker",
+      summary: "distribute requests to workers",
+      description:
+        "Binds, and distributes requests to the workers that connect. Logs workers that join and leave. With --titanic, " +
+        "clients can store requests that survive every process.",
+      examples: [
+        "shoal majordomo broker --bind tcp://127.0.0.1:5555",
+        "shoal majordomo broker --bind tcp://127.0.0.1:5555 --titanic requests",
+        'shoal majordomo broker --bind "tcp://*:5555" --binary-star primary --peer tcp://backup.example:5556',
+      ],
+    },
+    runBroker,
+  )
+    .option("--heartbeat <MS>", "interval of heartbeats to a worker (default 2500)", wholeNumber(1))
+    .option(
+      "--queue-timeout <MS>",
+      "how long a request waits for a worker, at most (default 30000)",
+      wholeNumber(1),
+    )
+    .option("--titanic <DIR>", "keep durable requests in DIR (9/TSP; needs the package lmdb)")
+    .option(
+      "--titanic-attempts <N>",
+      "failed attempts before a request becomes a dead letter (default 10)",
+      wholeNumber(1),
+    )
+    .option("--titanic-timeout <MS>", "time-out of one attempt (default 30000)", wholeNumber(1))
+    .addOption(
+      new Option(
+        "--titanic-damaged <WHAT>",
+        "what to do with a damaged file in DIR (default refuse)",
+      ).choices(["refuse", "set-aside"]),
+    );
+  describeOption(command, "json", "print the counters as JSON at the end");
+  hideOptions(command, ["connect", ...ONE_RUN]);
+  addOperationOptions(addPairOptions(command));
+}
+
+async function runBroker(given: Given<BrokerSettings>): Promise<void> {
+  const settings = settingsFor(given, "bind", ONE_RUN);
+  const log = new Log("majordomo broker");
+  const { queueTimeout, heartbeat } = settings;
+  const security = await securityOptions(settings, settings);
+  const ofTitanic = ["titanicAttempts", "titanicTimeout", "titanicDamaged"] as const;
+  if (settings.titanic === undefined && ofTitanic.some((name) => settings[name] !== undefined))
+    throw new UsageError("--titanic-… needs --titanic DIR");
+  const titanic =
+    settings.titanic === undefined
+      ? undefined
+      : new TitanicPart(settings.titanic, settings, clientOf(security, settings), log);
+  const pair = await Pair.from(settings, security, log);
+  const broker = new MajordomoBroker({
+    socketOptions: security,
+    ...defined({ queueTimeout, heartbeatInterval: heartbeat, gate: pair?.gate }),
+  });
+  report(broker, log);
+  const stop = new Stop().listen();
+  const service = new BrokerService(broker, titanic, pair, () => stop.request());
+  const sources = () => ({ broker, ...titanic?.sources, ...pair?.sources });
+  await operate({ settings, log, stop, service, sources }, async () => {
+    for (const endpoint of settings.bind) {
+      await asUsage(() => broker.bind(endpoint));
+      log.info(`listening at ${broker.lastEndpoint ?? endpoint}`);
+    }
+    if (pair === undefined) titanic?.open(broker.lastEndpoint as string);
+    else await pair.start(log);
+  });
+  printStats(settings, broker.stats());
+}
+
+function report(broker: MajordomoBroker, log: Log): void {
+  broker.events
+    .on("worker:joined", (e) => log.info(`worker ${e.worker} offers ${e.service} (MDP ${e.dialect})`))
+    .on("worker:left", (e) => log.info(`worker ${e.worker} leaves ${e.service}: ${e.reason}`))
+    .on("request:failed", (e) => log.debug(`a request for ${e.service} failed: ${e.reason}`))
+    .on("peer:invalid", (e) => log.warnOnce(`a peer violated the protocol: ${e.reason}`));
+}
+
+/** A broker with what is opened and closed along with it, in order. */
+class BrokerService implements Service {
+  readonly #broker: MajordomoBroker;
+  readonly #titanic: TitanicPart | undefined;
+  readonly #pair: Pair | undefined;
+  readonly #onFailure: () => void;
+  /** Titanic opens and closes one after the other, however quickly the pair's state changes. */
+  #turn: Promise<void> = Promise.resolve();
+  #failure: unknown;
+  #closing: Promise<void> | undefined;
+
+  constructor(
+    broker: MajordomoBroker,
+    titanic: TitanicPart | undefined,
+    pair: Pair | undefined,
+    onFailure: () => void,
+  ) {
+    this.#broker = broker;
+    this.#titanic = titanic;
+    this.#pair = pair;
+    this.#onFailure = onFailure;
+    if (titanic === undefined || pair === undefined) return;
+    // At a broker that stands by, its client would count as a client vote, and its folder may be the peer's too.
+    pair.star.events.on("state:changed", ({ state }) =>
+      this.#next(() => (state === "active" ? titanic.open(broker.lastEndpoint as string) : titanic.close(0))),
+    );
+  }
+
+  close({ linger }: { readonly linger: number }): Promise<void> {
+    this.#closing ??= this.#close(linger);
+    return this.#closing;
+  }
+
+  async #close(linger: number): Promise<void> {
+    await this.#pair?.drain();
+    await this.#turn;
+    await this.#titanic?.close(linger);
+    await this.#broker.close({ linger });
+    await this.#pair?.close();
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #next(step: () => Promise<void> | void): void {
+    this.#turn = this.#turn
+      .then(() => (this.#closing === undefined ? step() : undefined))
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+        this.#onFailure();
+      });
+  }
+}
+
+/** `--titanic DIR`: durable requests, while the broker serves. */
+class TitanicPart {
+  readonly #directory: string;
+  readonly #options: TitanicSettings;
+  readonly #security: SecurityOptions;
+  readonly #log: Log;
+  #service: TitanicService | undefined;
+
+  /**
+   * @param security of a client of the broker
+   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` when the package that it needs is not installed
+   */
+  constructor(directory: string, options: TitanicSettings, security: SecurityOptions, log: Log) {
+    loadOptional("lmdb", "--titanic");
+    this.#directory = directory;
+    this.#options = options;
+    this.#security = security;
+    this.#log = log;
+  }
+
+  /** @throws Failure when the folder cannot be used */
+  open(endpoint: string): void {
+    const log = this.#log;
+    try {
+      const { titanicAttempts, titanicTimeout, titanicDamaged } = this.#options;
+      this.#service = openTitanic(endpoint, this.#directory, {
+        socketOptions: this.#security,
+        ...defined({ maxAttempts: titanicAttempts, timeout: titanicTimeout }),
+        store: defined({ damagedFile: titanicDamaged }),
+      });
+    } catch (error) {
+      const { cause } = error as Error;
+      const why = cause === undefined ? "" : ` (${describe(cause)})`;
+      throw new Failure(`--titanic ${this.#directory}: ${describe(error)}${why}`);
+    }
+    const { titanic, damagedFile } = this.#service;
+    if (damagedFile !== undefined)
+      log.warn(
+        `the store in ${this.#directory} was damaged (${damagedFile.reason}) and renamed to ${damagedFile.file}`,
+      );
+    titanic.events
+      .on("request:retried", (e) =>
+        log.debug(`retrying request ${e.uuid} for ${e.service}: ${describe(e.error)}`),
+      )
+      .on("request:buried", (e) =>
+        log.warn(
+          `request ${e.uuid} for ${e.service} failed ${e.attempts} times and is a dead letter now: ${e.reason}`,
+        ),
+      )
+      .on("record:damaged", (e) => log.warn(`record ${e.uuid} is damaged and was set aside: ${e.reason}`))
+      .on("store:failed", (e) => log.warnOnce(`the store in ${this.#directory}: ${describe(e.error)}`));
+    log.info(`keeping requests in ${this.#directory}: ${titanic.stats().store.pending} pending`);
+  }
+
+  /** For metrics: there while it is open. */
+  get sources(): MetricsSourcesByName {
+    return this.#service === undefined ? {} : { titanic: this.#service.titanic };
+  }
+
+  /** To be called before the broker closes. It can be opened again. */
+  async close(linger: number): Promise<void> {
+    const service = this.#service;
+    this.#service = undefined;
+    await service?.close({ linger });
+  }
 }

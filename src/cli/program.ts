@@ -16,10 +16,10 @@ import { type Terminal, terminal, withTerminal } from "./terminal.js";
 type Group = readonly [names: string, add: (program: Command) => Promise<void>];
 
 const GROUPS: readonly Group[] = [
-  ["pub sub xpub xsub", async (program) => (await import("./pub-sub.js")).addPubSubCommands(program)],
-  ["push pull", async (program) => (await import("./pipeline.js")).addPipelineCommands(program)],
-  ["req rep", async (program) => (await import("./request-reply.js")).addRequestReplyCommands(program)],
-  ["dealer router pair", async (program) => (await import("./two-way.js")).addTwoWayCommands(program)],
+  [
+    "pub sub xpub xsub push pull req rep dealer router pair",
+    async (program) => (await import("./socket-commands.js")).addSocketCommands(program),
+  ],
   ["majordomo", async (program) => (await import("./majordomo.js")).addMajordomoCommand(program)],
   ["titanic", async (program) => (await import("./titanic.js")).addTitanicCommand(program)],
   ["pirate", async (program) => (await import("./pirate.js")).addPirateCommands(program)],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Bodies, expectedChecksum } from "../../bench/bodies.js";
-import { streamsOf } from "../../bench/scenarios/expectations.js";
+import { streamsOf } from "../../bench/scenarios/kit.js";
 import { OnceChecker, StrideChecker, sumOfChecksums } from "../../bench/sequences.js";
 import fc from "../support/properties.js";
 
