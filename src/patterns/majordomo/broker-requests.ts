@@ -26,7 +26,7 @@ import {
   type Worker,
 } from "./broker-tables.js";
 import { answer, broadcastTargets, type RequestCommand } from "./client-messages.js";
-import { CLIENT_ID, headersLength, isRequestWith, NO_LIMIT, oldestIn, sequenceIn, timeIn } from "./header.js";
+import { CLIENT_ID, headersLength, isRequestWith, oldestIn, sequenceIn } from "./header.js";
 import {
   bytesOf,
   Dialect,
@@ -467,9 +467,9 @@ export class BrokerDeliveries {
     worker.inFlight.push(request.placeLink);
     worker.place(true);
     const { head, frames, bodyAt } = request;
-    const context =
-      worker.level > 1 ? { attempt: request.deliveries, time: timeLeft(request, now) } : undefined;
-    const message = delivery(worker.routingId, worker.dialect, tag, head, frames, bodyAt, context);
+    const attempt = worker.level > 1 ? request.deliveries : 0;
+    const waited = now - request.arrivedAt;
+    const message = delivery(worker.routingId, worker.dialect, tag, head, frames, bodyAt, attempt, waited);
     if (this.#effects.send(message) === "sent") return true;
     // It never had it: this was no delivery.
     request.deliveries -= 1;
@@ -496,12 +496,6 @@ export class BrokerDeliveries {
     while (this.#byTag.has(this.#tag));
     return this.#tag;
   }
-}
-
-/** ms that a request's client still waits. */
-function timeLeft({ head, arrivedAt }: BrokerRequest, now: number): number {
-  const time = head.length === 0 ? NO_LIMIT : timeIn(head);
-  return time === NO_LIMIT ? time : Math.max(0, Math.ceil(time - (now - arrivedAt)));
 }
 
 /** Bytes of headers that a request keeps alive. */

@@ -32,9 +32,6 @@ import {
 } from "./protocol.js";
 import { type BrokerCommand, parseAtBroker } from "./worker-messages.js";
 
-/** Messages taken from the socket at once. */
-const BATCH = 1_000;
-
 /** Answers queued for one client that does not read, unless `socketOptions` says otherwise. */
 const SEND_HIGH_WATER_MARK = 100_000;
 
@@ -93,6 +90,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
       sendHighWaterMark: SEND_HIGH_WATER_MARK,
       ...socketOptions,
       mandatory: true,
+      receiveTimeout: -1,
     });
     this.#timer = new DriverTimer(limits.heartbeatInterval);
     const { peerRoutingIds, queueDepth } = capabilitiesOf(this.#router);
@@ -168,7 +166,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     const router = this.#router;
     try {
       for (;;) {
-        const messages = await router.receiveMany({ max: BATCH, timeout: -1 });
+        const messages = await router.receiveMany();
         const now = this.#timer.now();
         for (let i = 0; i < messages.length; i++) {
           const message = messages[i] as Buffer[];

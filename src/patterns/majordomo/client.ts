@@ -416,9 +416,6 @@ function unreachable(): ShoalError {
   return new TimeoutError("ETIMEDOUT", "unreachable");
 }
 
-/** Messages taken from a socket at once. */
-const BATCH = 1_000;
-
 /** Who hears of what happens on the connections. */
 export interface ClientSocketsEffects {
   /** @param open whether the connection is still wanted */
@@ -445,7 +442,7 @@ export class ClientSockets {
   }
 
   open(connection: number, endpoint: string): void {
-    const dealer = new Dealer({ ...this.#options });
+    const dealer = new Dealer({ ...this.#options, receiveTimeout: -1 });
     this.#dealers.set(connection, dealer);
     this.#queues.set(connection, new SendQueue(dealer, () => this.#effects.writable(connection)));
     dealer.events.on("disconnect", () => this.#left(connection, dealer));
@@ -483,7 +480,7 @@ export class ClientSockets {
     const open = (): boolean => this.#isOpen(connection, dealer);
     try {
       for (;;) {
-        this.#effects.received(connection, await dealer.receiveMany({ max: BATCH, timeout: -1 }), open);
+        this.#effects.received(connection, await dealer.receiveMany(), open);
         if (this.#ended.has(connection)) this.#reportLost(connection, dealer);
       }
     } catch (error) {

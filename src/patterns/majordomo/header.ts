@@ -138,9 +138,7 @@ export function requestHeadWith(
   const head = Buffer.allocUnsafe(length + headers.length);
   head.set(template);
   head[COMMAND] = command;
-  head.writeUInt32BE(Math.floor(sequence / HIGH), AFTER + 8);
-  head.writeUInt32BE(sequence >>> 0, AFTER + 12);
-  head.writeUInt32BE(Math.min(sequence - oldest, MAX_SPAN), NUMBERED);
+  writeSequence(head, sequence, oldest);
   head.writeUInt32BE(Math.min(time, NO_LIMIT), length - TIME_LENGTH);
   if (headers.length > 0) head.set(headers, length);
   return head;
@@ -151,10 +149,15 @@ export function requestHead(template: Buffer, command: number, sequence: number,
   const head = Buffer.allocUnsafe(template.length);
   head.set(template);
   head[COMMAND] = command;
-  head.writeUInt32BE(Math.floor(sequence / HIGH), AFTER + 8);
-  head.writeUInt32BE(sequence >>> 0, AFTER + 12);
-  head.writeUInt32BE(Math.min(sequence - oldest, MAX_SPAN), NUMBERED);
+  writeSequence(head, sequence, oldest);
   return head;
+}
+
+/** Number and span of a request. The template has zeros there, which most often are right but for the lowest bytes. */
+function writeSequence(head: Buffer, sequence: number, oldest: number): void {
+  if (sequence >= HIGH) head.writeUInt32BE(Math.floor(sequence / HIGH), AFTER + 8);
+  head.writeUInt32BE(sequence >>> 0, AFTER + 12);
+  if (sequence > oldest) head.writeUInt32BE(Math.min(sequence - oldest, MAX_SPAN), NUMBERED);
 }
 
 /** Whether a client's head has an id; with `service`, a span and a service's name, too. */
@@ -202,11 +205,6 @@ export function serviceIn(head: Buffer): Buffer {
 /** Bytes of a request's headers, of level 2; negative for a head that is too short. */
 export function headersLength(head: Buffer): number {
   return head.length - SERVICE_WITH - (head[SERVICE] ?? 0) - TIME_LENGTH;
-}
-
-/** ms that the client of a request still waits. */
-export function timeIn(head: Buffer): number {
-  return isRequestWith(head) ? head.readUInt32BE(serviceEnd(head)) : NO_LIMIT;
 }
 
 /** What is needed of a request's head once it is answered: its memory is not kept for the rest. */
@@ -282,11 +280,12 @@ export function deliveryHead(command: number, tag: number, request: Buffer): Buf
  *
  * @param request the client's head; empty for a plain client, whose requests have no id
  * @param attempt 1 for the first delivery
- * @param time ms that the client still waits
+ * @param waited ms that the request has waited at the broker, which are taken off the time that the client still waits
  */
-export function deliveryHeadWith(tag: number, request: Buffer, attempt: number, time: number): Buffer {
+export function deliveryHeadWith(tag: number, request: Buffer, attempt: number, waited: number): Buffer {
   const counted = Math.min(attempt, 255);
-  if (request.length === 0) {
+  const { length } = request;
+  if (length === 0) {
     const head = Buffer.allocUnsafe(TAGGED + 1);
     head.set(WORKER);
     head[COMMAND] = WorkerCommand.PlainRequestWith;
@@ -294,15 +293,22 @@ export function deliveryHeadWith(tag: number, request: Buffer, attempt: number, 
     head[TAGGED] = counted;
     return head;
   }
-  const headersAt = isRequestWith(request) ? serviceEnd(request) + TIME_LENGTH : request.length;
-  const head = Buffer.allocUnsafe(DELIVERY_HEADERS + request.length - headersAt);
+  let headersAt = length;
+  let time = NO_LIMIT;
+  if (isRequestWith(request)) {
+    const timeAt = serviceEnd(request);
+    time = request.readUInt32BE(timeAt);
+    if (time !== NO_LIMIT) time = Math.max(0, Math.ceil(time - waited));
+    headersAt = timeAt + TIME_LENGTH;
+  }
+  const head = Buffer.allocUnsafe(DELIVERY_HEADERS + length - headersAt);
   head.set(WORKER);
   head[COMMAND] = WorkerCommand.RequestWith;
   head.writeUInt32BE(tag, AFTER);
   for (let i = 0; i < ID_AND_SPAN; i++) head[TAGGED + i] = request[AFTER + i] as number;
   head[ATTEMPT] = counted;
   head.writeUInt32BE(time, ATTEMPT + 1);
-  if (request.length > headersAt) request.copy(head, DELIVERY_HEADERS, headersAt);
+  if (length > headersAt) request.copy(head, DELIVERY_HEADERS, headersAt);
   return head;
 }
 

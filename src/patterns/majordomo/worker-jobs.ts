@@ -7,6 +7,7 @@
  * before the next is asked for, and there has to be credit (INITIAL_CREDIT).
  */
 
+import { systemClock } from "../../core/clock.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -110,7 +111,6 @@ export class Job extends Repeatable implements MajordomoRequestContext, SendTick
   /** Bytes of its answer that wait for room. */
   unsentBytes = 0;
   readonly #onFlushed: OnFlushed;
-  readonly #receivedAt = Date.now();
   /** What is waited for: credit, or room for a piece. */
   #whenGranted: (() => void) | undefined = undefined;
   #whenSent: ((sent: boolean) => void) | undefined = undefined;
@@ -134,7 +134,8 @@ export class Job extends Repeatable implements MajordomoRequestContext, SendTick
 
   get deadline(): Date | undefined {
     const time = this.delivery.dialect === Dialect.Shoal ? deliveryTime(this.delivery.head) : NO_LIMIT;
-    return time === NO_LIMIT ? undefined : new Date(this.#receivedAt + time);
+    if (time === NO_LIMIT) return undefined;
+    return new Date(Date.now() - (systemClock.now() - this.delivery.receivedAt) + time);
   }
 
   get attempt(): number {

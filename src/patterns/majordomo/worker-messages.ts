@@ -50,6 +50,8 @@ export class Delivery {
   readonly body: Buffer[];
   /** The registration that it came to. */
   epoch = 0;
+  /** When it came, by the system's monotonic clock. A double from the start: the shape of all deliveries is one. */
+  receivedAt = Number.MIN_VALUE;
 
   constructor(dialect: Dialect, envelope: readonly Buffer[], body: Buffer[]) {
     this.dialect = dialect;
@@ -198,19 +200,13 @@ export function failureMessage(delivery: Buffer, reason: string, text: string, d
   return frames;
 }
 
-/** What a worker of level 2 gets with a request. */
-export interface DeliveryContext {
-  /** 1 for the first delivery. */
-  readonly attempt: number;
-  /** ms that the client still waits. */
-  readonly time: number;
-}
-
 /**
  * A request for a worker. Plain ones get the tag as the client's address.
  *
  * @param head the request's; empty for a plain client's
  * @param frames the body begins at `at`
+ * @param attempt for a worker of level 2: 1 for the first delivery; 0: its level is lower
+ * @param waited ms that the request has waited at the broker
  */
 export function delivery(
   to: Buffer,
@@ -219,11 +215,12 @@ export function delivery(
   head: Buffer,
   frames: readonly Buffer[],
   at: number,
-  context?: DeliveryContext,
+  attempt = 0,
+  waited = 0,
 ): Frames {
   let message: Frames;
-  if (context !== undefined) {
-    message = [to, deliveryHeadWith(tag, head, context.attempt, context.time)];
+  if (attempt > 0) {
+    message = [to, deliveryHeadWith(tag, head, attempt, waited)];
   } else if (dialect === Dialect.Shoal) {
     message = [to, deliveryHead(WorkerCommand.Request, tag, head)];
   } else {

@@ -209,9 +209,6 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   }
 }
 
-/** Messages taken from the socket at once. */
-const BATCH = 1_000;
-
 /** ms that the last messages have to leave. */
 const FLUSH_TIMEOUT = 1_000;
 
@@ -243,6 +240,8 @@ export class WorkerConnection {
   #dealer: Dealer | undefined;
   #queue: SendQueue | undefined;
   #closed = false;
+  /** When the messages that are being read came: asking the clock for each would cost more. */
+  #receivedAt = Number.MIN_VALUE;
 
   constructor(endpoint: string, shared: Shared, first: boolean) {
     this.#endpoint = endpoint;
@@ -260,7 +259,10 @@ export class WorkerConnection {
         if (this.#queue?.length === 0) this.#queue.send(message);
       },
       reply: (message, ticket) => this.#queue?.send(message, ticket) ?? true,
-      start: (delivery) => shared.jobs.start(this.#session, delivery),
+      start: (delivery) => {
+        delivery.receivedAt = this.#receivedAt;
+        shared.jobs.start(this.#session, delivery);
+      },
       cancel: (tag) => shared.jobs.cancel(this.#session, tag),
       credit: (tag, bytes) => shared.jobs.credit(this.#session, tag, bytes),
       joined: (dialect) => this.#joined(dialect),
@@ -305,7 +307,7 @@ export class WorkerConnection {
   }
 
   #open(): void {
-    const dealer = new Dealer({ ...this.#shared.socketOptions });
+    const dealer = new Dealer({ ...this.#shared.socketOptions, receiveTimeout: -1 });
     this.#dealer = dealer;
     this.#queue = new SendQueue(dealer);
     // After this turn: what came before it is of no use any more, but for a DISCONNECT, which is the same.
@@ -349,8 +351,9 @@ export class WorkerConnection {
   async #receive(dealer: Dealer): Promise<void> {
     try {
       for (;;) {
-        const messages = await dealer.receiveMany({ max: BATCH, timeout: -1 });
+        const messages = await dealer.receiveMany();
         const now = this.#timer.now();
+        this.#receivedAt = now + this.#timer.stalled;
         for (const message of messages) {
           // A message may end the connection that it came over.
           if (this.#dealer !== dealer) return;

@@ -123,3 +123,18 @@ it.each([
   const refused = await failure(client.request("work", "x", { headers: headers as Record<string, string> }));
   expect(refused).toMatchObject({ code: "EINVAL", message: expect.stringContaining(message) });
 });
+
+it("goes on reading, whatever receiveTimeout the socketOptions have", async () => {
+  const socketOptions = { receiveTimeout: 1 };
+  const broker = new MajordomoBroker({ socketOptions });
+  open.push(broker);
+  const endpoint = await broker.bind("tcp://127.0.0.1:*");
+  const slow: MajordomoHandler = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    return "late";
+  };
+  const worker = new MajordomoWorker(endpoint, "work", slow, { socketOptions });
+  const client = new MajordomoClient(endpoint, { socketOptions });
+  open.push(worker, client);
+  for (let i = 0; i < 2; i++) expect(String(await client.request("work", "x"))).toBe("late");
+});

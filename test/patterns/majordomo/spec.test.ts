@@ -31,9 +31,10 @@ const WITH = requestHeadWith(TEMPLATE, ClientCommand.RequestWith, 5, 3, 30_000, 
 const BROADCAST_WITH = requestHeadWith(TEMPLATE, ClientCommand.BroadcastWith, 5, 3, NO_LIMIT, EMPTY);
 const TO_CLIENT = { client: PEER, dialect: Shoal, head: PLAIN };
 const ROOM = { concurrency: 2, capacity: 7 };
-const context = { attempt: 2, time: 29_990 };
+const ATTEMPT = 2;
+const WAITED = 10;
 const DELIVERY = worker.delivery(PEER, Shoal, 9, PLAIN, HI, 0)[1] as Buffer;
-const DELIVERY_WITH = worker.delivery(PEER, Shoal, 9, WITH, HI, 0, context)[1] as Buffer;
+const DELIVERY_WITH = worker.delivery(PEER, Shoal, 9, WITH, HI, 0, ATTEMPT, WAITED)[1] as Buffer;
 
 /** The body of a contract's method `say`, called with `hi`. */
 function call(): Buffer[] {
@@ -72,8 +73,10 @@ const VECTORS: Record<string, Frames> = {
   "READY, level 2": worker.readyMessage(Shoal, ECHO, ROOM, "w1", 2),
   REQUEST: worker.delivery(PEER, Shoal, 9, PLAIN, HI, 0).slice(1),
   "REQUEST, of a plain client": worker.delivery(PEER, Shoal, 9, EMPTY, HI, 0).slice(1),
-  "REQUEST, level 2": worker.delivery(PEER, Shoal, 9, WITH, HI, 0, context).slice(1),
-  "REQUEST, level 2, of a plain client": worker.delivery(PEER, Shoal, 9, EMPTY, HI, 0, context).slice(1),
+  "REQUEST, level 2": worker.delivery(PEER, Shoal, 9, WITH, HI, 0, ATTEMPT, WAITED).slice(1),
+  "REQUEST, level 2, of a plain client": worker
+    .delivery(PEER, Shoal, 9, EMPTY, HI, 0, ATTEMPT, WAITED)
+    .slice(1),
   PARTIAL: worker.replyMessage(Shoal, [DELIVERY], false, HI, 0),
   FINAL: worker.replyMessage(Shoal, [DELIVERY], true, HI, 0),
   "FINAL after 2 pieces": worker.replyMessage(Shoal, [DELIVERY_WITH], true, [], 2),
