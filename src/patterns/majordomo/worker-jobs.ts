@@ -207,11 +207,13 @@ export class Job extends Repeatable implements MajordomoRequestContext, SendTick
   }
 }
 
-/** Requests that may wait for a handler beyond what the brokers were promised: those of broadcast. */
+/** Requests that may wait for a handler beyond what the brokers were promised, those of broadcast; and repetitions of one. */
 const MAX_EXTRA = 1_000;
 
 /** How an answer in pieces ends that nobody wants any more. */
 const NOTHING: Outcome = { ok: true, body: [] };
+
+const NO_ROOM: Outcome = { ok: false, reason: "overloaded", text: "The worker has no room." };
 
 const UNSENT: Outcome = { ok: false, reason: "worker-failed", text: "A piece could not be sent." };
 
@@ -275,7 +277,7 @@ export class WorkerJobs {
     if (delivery.repeatable && this.#repeated(job)) return;
     if (this.#free) this.#run(job);
     else if (this.#waiting.length >= MAX_EXTRA + this.#options.concurrency + this.#options.prefetch) {
-      this.#settle(job, { ok: false, reason: "overloaded", text: "The worker has no room." });
+      this.#settle(job, NO_ROOM);
     } else this.#waiting.push(job);
   }
 
@@ -353,7 +355,9 @@ export class WorkerJobs {
       if (first.outcome !== undefined) this.#settle(job, first.outcome);
       else {
         first.followers ??= [];
-        first.followers.push(job);
+        // A broker repeats a request when it has lost the worker, not thousands of times.
+        if (first.followers.length < MAX_EXTRA) first.followers.push(job);
+        else this.#settle(job, NO_ROOM);
       }
       return true;
     }

@@ -83,8 +83,8 @@ function register(): void {
 }
 
 const TEMPLATE = headTemplate(Buffer.alloc(8, 3), Buffer.from("echo"));
-function give(tag: number): void {
-  const head = requestHead(TEMPLATE, ClientCommand.Request, tag, tag);
+function give(tag: number, sequence = tag): void {
+  const head = requestHead(TEMPLATE, ClientCommand.Request, sequence, sequence);
   const [, ...frames] = delivery(BROKER, Dialect.Shoal, tag, head, [Buffer.from(String(tag))], 0) as Buffer[];
   session.receive(parseAtWorker(frames), 0);
 }
@@ -208,5 +208,23 @@ describe("an answer in pieces", () => {
     await jobs.whenIdle();
     expect([ended, said.at(-1)?.slice(0, 1)]).toEqual([true, String(FAILURE)]);
     expect(jobs.counters).toMatchObject({ failed: 1 });
+  });
+});
+
+describe("a request that a broker repeats without end", () => {
+  it("is answered together with the first, up to a bound; the rest is refused at once", async () => {
+    let reply: (body: string) => void = () => undefined;
+    make(
+      () =>
+        new Promise((resolve) => {
+          reply = resolve;
+        }),
+    );
+    for (let tag = 1; tag <= 1_100; tag++) give(tag, 1);
+    expect(said).toEqual(new Array(99).fill(`${FAILURE} The worker has no room.`));
+    reply("done");
+    await turns();
+    expect(said.slice(99)).toEqual(new Array(1_001).fill(`${FINAL} done`));
+    expect(jobs.counters).toMatchObject({ requests: 1_100, answered: 1_001, failed: 99 });
   });
 });
