@@ -63,8 +63,9 @@ export {
 export { type CurveKeyPair, curveKeyPair, curvePublicKey } from "./sockets/security/curve-keys.js";
 export type { BodyIn, BodyOut, Raw, RoutedIn, RoutedOut, TopicIn, TopicOut } from "./sockets/shape.js";
 export { type CloseOptions, type ReadyOptions, Socket } from "./sockets/socket.js";
-export type { Authenticate, CloseResult } from "./sockets/socket-core.js";
+export type { CloseResult } from "./sockets/socket-core.js";
 export type {
+  Authenticate,
   CodecOptions,
   CommonOptions,
   ConflateOptions,

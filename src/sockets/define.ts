@@ -4,12 +4,11 @@ import { hasOption, OPTIONS, type OptionName, READABLE, WRITABLE } from "../core
 import type { SocketTypeName } from "../core/socket-type.js";
 import { encodeZ85 } from "../core/z85.js";
 import { defineReadable } from "./readable.js";
-import type { Socket } from "./socket.js";
-import { CORE } from "./socket-core.js";
+import { CORE, type HasCore } from "./socket-core.js";
 import { defineWritable } from "./writable.js";
 
 /** Direction holds at run time, too: a Push has no `receive`, a Pull no `send`. @internal */
-export function defineSocket(socketClass: { readonly prototype: Socket }, type: SocketTypeName): void {
+export function defineSocket(socketClass: { readonly prototype: HasCore }, type: SocketTypeName): void {
   if (WRITABLE.includes(type)) defineWritable(socketClass);
   if (READABLE.includes(type)) defineReadable(socketClass);
   defineOptions(socketClass, type);
@@ -22,10 +21,10 @@ const generic = new Map<SocketTypeName, PropertyDescriptorMap>();
  *
  * @internal
  */
-export function defineGeneric(socket: Socket, type: SocketTypeName): void {
+export function defineGeneric(socket: HasCore, type: SocketTypeName): void {
   let all = generic.get(type);
   if (all === undefined) {
-    const prototype = {} as Socket;
+    const prototype = {} as HasCore;
     defineSocket({ prototype }, type);
     all = Object.getOwnPropertyDescriptors(prototype) as PropertyDescriptorMap;
     generic.set(type, all);
@@ -36,15 +35,15 @@ export function defineGeneric(socket: Socket, type: SocketTypeName): void {
 }
 
 /** Gives a socket class a property for each of its options. */
-function defineOptions(socketClass: { readonly prototype: Socket }, type: SocketTypeName): void {
+function defineOptions(socketClass: { readonly prototype: HasCore }, type: SocketTypeName): void {
   for (const name of Object.keys(OPTIONS)) {
     if (!hasOption(type, name)) continue;
     Object.defineProperty(socketClass.prototype, name, {
       configurable: true,
-      get(this: Socket) {
+      get(this: HasCore) {
         return asText(name, this[CORE].getOption(name));
       },
-      set(this: Socket, value: unknown) {
+      set(this: HasCore, value: unknown) {
         this[CORE].setOption(name, value);
       },
     });

@@ -6,7 +6,6 @@
 import { InvalidArgumentError } from "../core/errors.js";
 import { type EventNames, EventStream } from "../core/event-stream.js";
 import type { EventOfType, EventType, SocketEvent } from "../engine/events.js";
-import type { Socket } from "./socket.js";
 
 /** Every event of a socket. */
 export const SOCKET_EVENTS: EventNames<SocketEvent> = {
@@ -52,6 +51,12 @@ export interface Observable {
   [OBSERVE](observer: Observer): Observation;
 }
 
+/** What an observer is made for: a socket. */
+export interface Observed {
+  readonly events: Observer;
+  readonly closed: boolean;
+}
+
 /** What takes listeners for a socket's events. */
 export interface EventSubscriber {
   on<E extends EventType>(type: E, listener: (event: EventOfType<E>) => void): EventSubscriber;
@@ -63,7 +68,7 @@ export class Observer extends EventStream<SocketEvent> implements EventSubscribe
   readonly #observation: Observation;
 
   /** One more observer of a socket; `socket.events` is the first, and mostly enough. */
-  constructor(socket: Socket);
+  constructor(socket: Observed);
   /** @internal */
   constructor(source: Observable);
   constructor(source: Partial<Observable>) {

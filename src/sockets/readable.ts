@@ -3,8 +3,7 @@ import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
 import { WAIT_OPTIONS, type WaitOptions } from "../core/waiter.js";
 import type { Message } from "./message.js";
-import type { Socket } from "./socket.js";
-import { CORE } from "./socket-core.js";
+import { CORE, type HasCore } from "./socket-core.js";
 import type { ReadableOptions } from "./socket-options.js";
 
 /** What `receiveMany` takes. */
@@ -55,11 +54,11 @@ function check(call: string, options: unknown, known: readonly string[], extra: 
 }
 
 class MessageIterator<M> implements AsyncIterableIterator<M, undefined> {
-  readonly #socket: Socket & Readable<M>;
+  readonly #socket: HasCore & Readable<M>;
   readonly #options: WaitOptions | undefined;
   #done = false;
 
-  constructor(socket: Socket & Readable<M>, options: WaitOptions | undefined) {
+  constructor(socket: HasCore & Readable<M>, options: WaitOptions | undefined) {
     this.#socket = socket;
     this.#options = options;
   }
@@ -95,7 +94,7 @@ function toResult<M>(value: M): IteratorResult<M, undefined> {
   return { value, done: false };
 }
 
-const methods: Omit<Readable<unknown>, keyof ReadableOptions> & ThisType<Socket & Readable<unknown>> = {
+const methods: Omit<Readable<unknown>, keyof ReadableOptions> & ThisType<HasCore & Readable<unknown>> = {
   // Not rest parameters: they would make an array for each message.
   receive(options, extra?: unknown) {
     try {
@@ -131,7 +130,7 @@ const methods: Omit<Readable<unknown>, keyof ReadableOptions> & ThisType<Socket 
 };
 
 /** Gives a socket class the methods of {@link Readable}. @internal */
-export function defineReadable(socketClass: { readonly prototype: Socket }): void {
+export function defineReadable(socketClass: { readonly prototype: HasCore }): void {
   const descriptors = Object.getOwnPropertyDescriptors(methods);
   for (const key of Reflect.ownKeys(descriptors)) {
     const descriptor = descriptors[key as keyof typeof descriptors];

@@ -22,13 +22,16 @@ import { Readiness } from "./readiness.js";
 import type { MessageShape } from "./shape.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
+import type { Authenticate } from "./socket-options.js";
 import { Counters, type SocketStats } from "./stats.js";
 
 /** @internal The way to a socket's inner works for its own methods. */
 export const CORE: unique symbol = Symbol("shoal.core");
 
-/** Authenticates a peer before it may talk; anything but `true` refuses it (27/ZAP). */
-export type Authenticate = (peer: PeerCredentials) => boolean | Promise<boolean>;
+/** @internal Every socket, as what its methods are made of sees it. */
+export interface HasCore {
+  readonly [CORE]: SocketCore;
+}
 
 /** How a socket's closing went, in messages that `send` or `trySend` was given. */
 export interface CloseResult {

@@ -7,9 +7,9 @@
  */
 
 import type { OptionName } from "../core/option-table.js";
+import type { PeerCredentials } from "../engine/engine.js";
 import type { Codec } from "./codec.js";
 import type { Context } from "./context.js";
-import type { Authenticate } from "./socket-core.js";
 
 /** Options that every socket has. */
 export interface CommonOptions {
@@ -143,7 +143,10 @@ export interface RoutingIdOptions {
   routingId?: string | Uint8Array | null;
 }
 
-/** What `new` takes beside the options that are properties, too. */
+/** Authenticates a peer before it may talk; anything but `true` refuses it (27/ZAP). */
+export type Authenticate = (peer: PeerCredentials) => boolean | Promise<boolean>;
+
+/** What `new` takes in addition to the options that are properties. */
 export interface ConstructionOptions {
   /** The context to belong to. Default: the process-wide one. */
   context?: Context;

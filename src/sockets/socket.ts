@@ -19,8 +19,8 @@ import {
 } from "./numbered-options.js";
 import { OBSERVE, type Observation, type Observer } from "./observer.js";
 import { FRAMES, type MessageShape, STREAM_FRAMES } from "./shape.js";
-import { type Authenticate, type CloseResult, CORE, SocketCore } from "./socket-core.js";
-import type { CommonOptions, KeyProperties, Properties } from "./socket-options.js";
+import { type CloseResult, CORE, SocketCore } from "./socket-core.js";
+import type { Authenticate, CommonOptions, KeyProperties, Properties } from "./socket-options.js";
 import type { SocketStats } from "./stats.js";
 
 /** @internal */

@@ -3,8 +3,7 @@ import { checkCallOptions, describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { WAIT_OPTIONS, type WaitOptions } from "../core/waiter.js";
 import type { MessageLike } from "./message.js";
-import type { Socket } from "./socket.js";
-import { CORE } from "./socket-core.js";
+import { CORE, type HasCore } from "./socket-core.js";
 import type { WritableOptions } from "./socket-options.js";
 
 /** A socket that sends messages of type `M`: frames, unless said otherwise. */
@@ -50,7 +49,7 @@ function checkSend(options: unknown, extra: unknown): void {
   checkCallOptions("send", options, WAIT_OPTIONS);
 }
 
-const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<Socket> = {
+const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<HasCore> = {
   // Not rest parameters: they would make an array for each message.
   send(message, options, extra?: unknown) {
     const core = this[CORE];
@@ -73,7 +72,7 @@ const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<Socket>
 };
 
 /** Gives a socket class the methods of {@link Writable}. @internal */
-export function defineWritable(socketClass: { readonly prototype: Socket }): void {
+export function defineWritable(socketClass: { readonly prototype: HasCore }): void {
   for (const [key, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(methods))) {
     Object.defineProperty(socketClass.prototype, key, { ...descriptor, enumerable: false });
   }

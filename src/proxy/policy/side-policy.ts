@@ -12,7 +12,7 @@ import { ClosedError, NotSupportedError } from "../../core/errors.js";
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
 import { Policing } from "../../sockets/internal.js";
 import type { Socket } from "../../sockets/socket.js";
-import type { Authenticate } from "../../sockets/socket-core.js";
+import type { Authenticate } from "../../sockets/socket-options.js";
 import { AddressRules } from "./addresses.js";
 import { KeyFolder } from "./key-folder.js";
 import type { FolderKeys } from "./keys.js";

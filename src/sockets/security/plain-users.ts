@@ -1,6 +1,6 @@
 /** Lets in who knows the password of a user. */
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { Authenticate } from "../socket-core.js";
+import type { Authenticate } from "../socket-options.js";
 
 /**
  * Hashes make the lengths equal, and one comparison is made for a name that nobody has, too: the time it takes tells
