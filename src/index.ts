@@ -4,6 +4,7 @@
  * @module
  */
 
+export * from "./core/errors.js";
 export { EventStream, type TypedEvent } from "./core/event-stream.js";
 export { SocketType, type SocketTypeName } from "./core/socket-type.js";
 export type { WaitOptions } from "./core/waiter.js";
@@ -23,7 +24,6 @@ export { type Capability, capability, version } from "./sockets/capability.js";
 export { type Codec, json, msgpack, text } from "./sockets/codec.js";
 export { Context, type ContextOptions, context } from "./sockets/context.js";
 export { Envelope } from "./sockets/envelope.js";
-export * from "./sockets/errors.js";
 export type { Message, MessageLike } from "./sockets/message.js";
 export { type EventSubscriber, Observer } from "./sockets/observer.js";
 export type { DeliveryResult } from "./sockets/outbox.js";

@@ -6,8 +6,7 @@
  *   offerBatch(batch) -> takes from its front what there is room for; the rest stays in it
  */
 import { allocate, slice } from "../core/memory.js";
-import { MORE } from "./frame.js";
-import { bodyAt, bodyBytes, frameEnd } from "./frame-scan.js";
+import { bodyAt, bodyBytes, frameEnd, MORE } from "./frame.js";
 
 /** Memory that an engine uses again when nothing refers to it any more. */
 export interface Pooled {

@@ -5,6 +5,8 @@
  *   flags 1 | size 8      LONG: big-endian
  *
  *   flags: 01 MORE  02 LONG  04 COMMAND, the others reserved
+ *
+ * and where frames and messages begin and end, among bytes that have been checked. Pure.
  */
 
 /** More frames of this message follow. */
@@ -24,7 +26,7 @@ export const MAX_SHORT = 255;
 
 const TWO_32 = 0x1_0000_0000;
 
-/** Writes a header at `offset`. @returns the offset behind it */
+/** Writes a header at `offset`. @returns the offset after it */
 export function writeHeader(target: Uint8Array, offset: number, flags: number, size: number): number {
   if (size <= MAX_SHORT) {
     target[offset] = flags;
@@ -79,4 +81,40 @@ function frame(flags: number, body: Uint8Array): Buffer {
   const whole = Buffer.allocUnsafe(header + body.length);
   whole.set(body, writeHeader(whole, 0, flags, body.length));
   return whole;
+}
+
+/** Where frames and messages begin and end, among bytes that have been checked (37/ZMTP, Framing). Pure. */
+
+/** Where the body of the frame at `position` begins. */
+export function bodyAt(bytes: Uint8Array, position: number): number {
+  return position + (((bytes[position] as number) & LONG) === 0 ? SHORT_HEADER : LONG_HEADER);
+}
+
+/** Where the frame at `position` ends. */
+export function frameEnd(bytes: Uint8Array, position: number): number {
+  if (((bytes[position] as number) & LONG) === 0)
+    return position + SHORT_HEADER + (bytes[position + 1] as number);
+  return position + LONG_HEADER + readLongSize(bytes, position + 1);
+}
+
+/** The position after `count` messages that begin at `start`. */
+export function skipMessages(bytes: Uint8Array, start: number, count: number): number {
+  let position = start;
+  let left = count;
+  while (left > 0) {
+    if (((bytes[position] as number) & MORE) === 0) left -= 1;
+    position = frameEnd(bytes, position);
+  }
+  return position;
+}
+
+/** Bytes of the bodies of the frames from `start` to `end`. */
+export function bodyBytes(bytes: Uint8Array, start: number, end: number): number {
+  let sum = 0;
+  for (let position = start; position < end; ) {
+    const next = frameEnd(bytes, position);
+    sum += next - bodyAt(bytes, position);
+    position = next;
+  }
+  return sum;
 }

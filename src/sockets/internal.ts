@@ -9,8 +9,8 @@
  *   announce, retire, Policing              its peers, where the engine can
  *   relay.ts                                messages that pass from one socket to another
  */
-import type { EngineCapabilities } from "../engine/capabilities.js";
 import {
+  type EngineCapabilities,
   type EngineStats,
   type EngineSubscriber,
   type HandshakeProperty,
@@ -18,6 +18,7 @@ import {
   type PeerCredentials,
   type PeerPolicy,
 } from "../engine/engine.js";
+
 import type { SocketEvent } from "../engine/events.js";
 import type { DeliveryResult } from "./outbox.js";
 import type { XPublisher } from "./pub-sub.js";

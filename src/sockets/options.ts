@@ -4,10 +4,9 @@
  */
 import { suggest } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../core/option-table.js";
+import { hasOption, isSecret, OPTIONS, type OptionName, type OptionSpec } from "../core/option-table.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { decodeZ85 } from "../core/z85.js";
-import { isSecret } from "../engine/secrets.js";
 
 /** Names, expected and actual, never the value of a secret. */
 function described(name: string, value: unknown): string {

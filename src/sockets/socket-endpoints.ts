@@ -4,8 +4,8 @@
  */
 import { InvalidArgumentError, TransportError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
-import type { EngineCapabilities } from "../engine/capabilities.js";
-import type { EngineEndpoints } from "../engine/engine.js";
+import type { EngineCapabilities, EngineEndpoints } from "../engine/engine.js";
+
 import { checkEndpoint } from "./endpoint.js";
 import { checkSecurity } from "./security/check.js";
 

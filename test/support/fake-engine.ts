@@ -6,9 +6,9 @@
  * carries more than one engine.
  */
 import { SocketType } from "../../src/core/socket-type.js";
-import type { EngineCapabilities } from "../../src/engine/capabilities.js";
 import {
   type Engine,
+  type EngineCapabilities,
   type EngineCloseResult,
   type EngineContext,
   type EngineEndpoints,
@@ -21,6 +21,7 @@ import {
   OfferResult,
   type OutgoingMessage,
 } from "../../src/engine/engine.js";
+
 import { FakeNetwork } from "./fake-network.js";
 
 /** When the engine calls upwards: within the call that caused it, or at {@link FakeEngine.deliver}. */

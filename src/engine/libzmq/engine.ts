@@ -1,8 +1,15 @@
 /** The engine over libzmq, through the npm package `zeromq`. */
 import { InvalidArgumentError, TransportError } from "../../core/errors.js";
 import type { SocketType } from "../../core/socket-type.js";
-import type { EngineCapabilities } from "../capabilities.js";
-import type { Engine, EngineContext, EngineListener, EngineOptions, EngineSocket } from "../engine.js";
+import type {
+  Engine,
+  EngineCapabilities,
+  EngineContext,
+  EngineListener,
+  EngineOptions,
+  EngineSocket,
+} from "../engine.js";
+
 import { toShoalError } from "./errors.js";
 import { loadNative, type Native } from "./native.js";
 import { UNSUPPORTED_OPTIONS } from "./options.js";

@@ -15,7 +15,6 @@ import {
 import { closeNative, XSUB_LINGER } from "./closing.js";
 import { Endpoints } from "./endpoints.js";
 import { toShoalError } from "./errors.js";
-import { authenticatorFor } from "./judge.js";
 import { closeWithOwner, inWorker } from "./lifetime.js";
 import { Monitor } from "./monitor.js";
 import type { Native, NativeContext, NativeEvent, NativeSocket } from "./native.js";
@@ -24,7 +23,7 @@ import { PeerTable } from "./peers.js";
 import { MAX_BATCH, Receiver } from "./receiver.js";
 import { Sender } from "./sender.js";
 import { startTicking, type Ticking, touchSoon } from "./ticker.js";
-import type { ZapHandler } from "./zap.js";
+import { authenticatorFor, type ZapHandler } from "./zap.js";
 
 /** Resources that the sockets of one native context share. */
 export interface Shared {

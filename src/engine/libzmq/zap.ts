@@ -1,15 +1,17 @@
 /**
  * The authentication service of one native context (27/ZAP).
  *
- * libzmq asks `inproc://zeromq.zap.01` forevery handshake of a socket that has
+ * libzmq asks `inproc://zeromq.zap.01` for every handshake of a socket that has
  * a ZAP domain. Each socket with an `authenticate` hook has a domain of its own,
  * by which the question finds its way back to that socket's hook.
  *
  *   request  address | "" | 1.0 | id | domain | peer address | identity | mechanism | credentials…
  *   reply    address | "" | 1.0 | id | status | text | user id | metadata
  */
+
+import { HandshakeError } from "../../core/errors.js";
 import { encodeZ85 } from "../../core/z85.js";
-import type { PeerCredentials } from "../engine.js";
+import type { EngineListener, PeerCredentials } from "../engine.js";
 import { toShoalError } from "./errors.js";
 import { closeWithOwner } from "./lifetime.js";
 import type { Native, NativeContext, NativeSocket } from "./native.js";
@@ -40,7 +42,7 @@ export class ZapHandler {
   }
 
   /**
-   * Has `authenticate` asked forevery peer of the sockets in `domain`.
+   * Has `authenticate` asked for every peer of the sockets in `domain`.
    *
    * @throws TransportError `EADDRINUSE` when the program runs a ZAP handler of its own
    */
@@ -136,7 +138,7 @@ export class ZapHandler {
     const domain = String(request[4]);
     const authenticate = this.#authenticators.get(domain);
     const mechanism = String(request[7]);
-    // libzmq asks forevery CURVE server once there is a handler, for one that has no hook and no domain, too: its own
+    // libzmq asks for every CURVE server once there is a handler, for one that has no hook and no domain, too: its own
     // check is that the client knows its key. A PLAIN server without a hook has nobody to check passwords.
     if (authenticate === undefined) return domain === "" && mechanism === "CURVE";
     const first = request[8];
@@ -153,4 +155,36 @@ export class ZapHandler {
       return false; // A hook that fails refuses: the safe answer.
     }
   }
+}
+
+/**
+ * What the service asks for one socket: its `authenticate` hook; a refused peer is reported as an event. It holds the
+ * socket weakly, so that one that the program forgot can be collected; no peer gets in then.
+ *
+ * @param options the socket's, for the domain that the program gave it
+ */
+export function authenticatorFor(
+  options: WeakRef<Readonly<Record<string, unknown>>>,
+  listener: WeakRef<EngineListener>,
+): (peer: PeerCredentials) => Promise<boolean> {
+  return async (peer) => {
+    const socket = listener.deref();
+    const authenticate = socket?.engineAuthenticate;
+    if (socket === undefined || authenticate === undefined) return false;
+    const domain = options.deref()?.zapDomain;
+    let cause: unknown;
+    try {
+      if (await authenticate({ ...peer, domain: typeof domain === "string" ? domain : "" })) return true;
+    } catch (error) {
+      cause = error; // A hook that fails refuses: the safe answer.
+    }
+    const { address, mechanism } = peer;
+    const error = new HandshakeError("ERR_AUTHENTICATION", `Refused a ${mechanism} peer from ${address}`, {
+      status: 400,
+      endpoint: address,
+      cause,
+    });
+    socket.engineOnEvent({ type: "peer:refused", address, mechanism, error });
+    return false;
+  };
 }

@@ -1,8 +1,15 @@
 /** ZMTP 3.1 in TypeScript (37/ZMTP): no native code. */
 import { InvalidArgumentError, TransportError } from "../../core/errors.js";
 import { SocketType } from "../../core/socket-type.js";
-import type { EngineCapabilities } from "../capabilities.js";
-import type { Engine, EngineContext, EngineListener, EngineOptions, EngineSocket } from "../engine.js";
+import type {
+  Engine,
+  EngineCapabilities,
+  EngineContext,
+  EngineListener,
+  EngineOptions,
+  EngineSocket,
+} from "../engine.js";
+
 import { MECHANISM_NAMES } from "./admission.js";
 import { InprocNames } from "./inproc-names.js";
 import { curveIsNative } from "./mechanism/curve-box.js";

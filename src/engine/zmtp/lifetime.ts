@@ -17,7 +17,7 @@ const SILENCE = 500;
 
 /**
  * Holds the process while there is a reason. It lets go at the end of the turn only, since a program that receives in a
- * loop gives up its reason to wait and has it again forevery message.
+ * loop gives up its reason to wait and has it again for every message.
  */
 export class EventLoopRef implements EngineEventLoop {
   #timer: NodeJS.Timeout | undefined = undefined;

@@ -13,11 +13,11 @@ import { type Rate, RateMeter } from "../../core/rate-meter.js";
 import type { OutgoingFrame, OutgoingMessage, PeerPolicy } from "../engine.js";
 import { SHORT_HEADER } from "../frame.js";
 import type { FrameBatch } from "../frame-batch.js";
-import { Encoder } from "./codec/encoder.js";
+import { Encoder, SLAB_SIZE } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
 import type { RefCounted } from "./codec/pooled-buffer.js";
-import { SLAB_SIZE } from "./codec/slab.js";
+
 import { takeFront } from "./codec/take-front.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 

@@ -5,6 +5,8 @@
  *   offer -> routing -> pipe.out -> link -> peer
  *   take  <- routing <- pipe.in  <- link <- peer
  */
+
+import { hideSecrets } from "../../core/option-table.js";
 import { type SocketType, type SocketTypeName, SocketType as Types } from "../../core/socket-type.js";
 import type {
   DirectedSending,
@@ -24,7 +26,6 @@ import type {
   Retirement,
 } from "../engine.js";
 import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
-import { hideSecrets } from "../secrets.js";
 import { Admission } from "./admission.js";
 import { Closing, Retiring, type SocketParts } from "./closing.js";
 import { Connections } from "./connections.js";

@@ -3,7 +3,7 @@
  * that all of them must have. A new engine joins by its name in `ENGINE_NAMES`.
  */
 import { describe, it, type TestContext } from "vitest";
-import type { EngineCapabilities } from "../../../src/engine/capabilities.js";
+import type { EngineCapabilities } from "../../../src/engine/engine.js";
 import { ENGINE_NAMES, selectEngine } from "../../../src/engine/select.js";
 import { World } from "./world.js";
 

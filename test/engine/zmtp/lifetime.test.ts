@@ -35,7 +35,7 @@ test("holds the process while there is a reason, and lets it go at the end of th
   expect(holders()).toBe(before + 1);
 });
 
-test("a reason that comes and goes forevery message costs one timer", async () => {
+test("a reason that comes and goes for every message costs one timer", async () => {
   const before = holders();
   const { set } = make();
   for (let i = 0; i < 1_000; i++) {

@@ -1,9 +1,18 @@
 /** Takes messages off the front of a batch, and makes a batch of a message that was received in pieces. Pure. */
 
 import { allocate } from "../../../core/memory.js";
-import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, writeHeader } from "../../frame.js";
+import {
+  bodyAt,
+  bodyBytes,
+  frameEnd,
+  LONG_HEADER,
+  MAX_SHORT,
+  MORE,
+  SHORT_HEADER,
+  skipMessages,
+  writeHeader,
+} from "../../frame.js";
 import { FrameBatch } from "../../frame-batch.js";
-import { bodyAt, bodyBytes, frameEnd, skipMessages } from "../../frame-scan.js";
 
 /** Takes `count` messages off the front. @returns where they end */
 export function takeFront(batch: FrameBatch, count: number): number {

@@ -11,8 +11,7 @@
  * inside with flag 02, and the nonce's text is not "CurveZMQMESSAGE-".
  */
 import { type CurveBox, TAG_LENGTH } from "./curve-box.js";
-import { protocolFault } from "./fault.js";
-import type { Fault, FrameCipher } from "./mechanism.js";
+import { type Fault, type FrameCipher, protocolFault } from "./mechanism.js";
 
 const NAME = Buffer.from("\u0007MESSAGE", "latin1");
 const COUNTER = 8;

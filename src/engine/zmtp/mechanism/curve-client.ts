@@ -25,8 +25,15 @@ import {
   Welcome,
 } from "./curve-command.js";
 import { agreeOnKey, KEY_LENGTH, type KeyPair, keyPairOf } from "./curve-exchange.js";
-import { errorReceived, failed, unexpected } from "./fault.js";
-import type { FrameCipher, Mechanism, MechanismOptions, Step } from "./mechanism.js";
+import {
+  errorReceived,
+  type FrameCipher,
+  failed,
+  type Mechanism,
+  type MechanismOptions,
+  type Step,
+  unexpected,
+} from "./mechanism.js";
 
 const VERSION = Buffer.from([1, 0]);
 const PADDING = Buffer.alloc(Hello.publicKey - Hello.padding);
@@ -41,7 +48,7 @@ type State =
   | { readonly at: "start" }
   /** `key`: what C' and S agree on, for HELLO and WELCOME. */
   | { readonly at: "hello-sent"; readonly transient: KeyPair; readonly key: Uint8Array }
-  /** `key`: what C' and S' agree on, foreverything after. */
+  /** `key`: what C' and S' agree on, for everything after. */
   | { readonly at: "initiate-sent"; readonly key: Uint8Array }
   | { readonly at: "over" };
 

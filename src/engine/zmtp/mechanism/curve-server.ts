@@ -35,8 +35,18 @@ import {
   VOUCH_LENGTH,
 } from "./curve-command.js";
 import { agreeOnKey, KEY_LENGTH, type KeyPair, keyPairOf } from "./curve-exchange.js";
-import { errorReceived, failed, refused, unexpected } from "./fault.js";
-import type { FrameCipher, Mechanism, MechanismOptions, Metadata, Step, Verdict } from "./mechanism.js";
+import {
+  errorReceived,
+  type FrameCipher,
+  failed,
+  type Mechanism,
+  type MechanismOptions,
+  type Metadata,
+  refused,
+  type Step,
+  unexpected,
+  type Verdict,
+} from "./mechanism.js";
 
 /** What HELLO has between its name and C': version 1.0 and the padding. */
 const HELLO_HEAD = Buffer.alloc(Hello.publicKey - Hello.version);

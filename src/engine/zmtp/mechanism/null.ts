@@ -12,8 +12,16 @@
  */
 import { encodeCommand, parseCommand } from "../codec/command.js";
 import { decodeMetadata } from "../codec/metadata.js";
-import { errorReceived, failed, refused, unexpected } from "./fault.js";
-import type { Mechanism, MechanismOptions, Step, Verdict } from "./mechanism.js";
+import {
+  errorReceived,
+  failed,
+  type Mechanism,
+  type MechanismOptions,
+  refused,
+  type Step,
+  unexpected,
+  type Verdict,
+} from "./mechanism.js";
 
 export class NullMechanism implements Mechanism {
   readonly name = "NULL";

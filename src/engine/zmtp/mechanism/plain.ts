@@ -14,8 +14,17 @@
 import { InvalidArgumentError } from "../../../core/errors.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
 import { decodeMetadata } from "../codec/metadata.js";
-import { errorReceived, failed, refused, unexpected } from "./fault.js";
-import type { Mechanism, MechanismOptions, Metadata, Step, Verdict } from "./mechanism.js";
+import {
+  errorReceived,
+  failed,
+  type Mechanism,
+  type MechanismOptions,
+  type Metadata,
+  refused,
+  type Step,
+  unexpected,
+  type Verdict,
+} from "./mechanism.js";
 
 /**
  * How libzmq, its newest version too, spells a PLAIN server's ERROR: it means 05 "ERROR" and writes

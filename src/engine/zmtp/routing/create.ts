@@ -5,9 +5,9 @@ import { PipelineRouting } from "./pipeline.js";
 import { PublishRouting } from "./publish.js";
 import { ReplyRouting } from "./reply.js";
 import { RequestRouting } from "./request.js";
-import { RouterRouting } from "./router.js";
+import { RouterRouting, StreamRouting } from "./router.js";
 import type { Routing, RoutingHost } from "./routing.js";
-import { StreamRouting } from "./stream.js";
+
 import { SubscribeRouting } from "./subscribe.js";
 
 const ROUTINGS: Readonly<Record<SocketTypeName, (host: RoutingHost) => Routing>> = {

@@ -1,6 +1,6 @@
 /**
  * A peer of an XPUB that the program answers: a message goes into its pipe alone,
- * behind those foreverybody. It ends with its connection; the next one subscribes again.
+ * behind those for everybody. It ends with its connection; the next one subscribes again.
  */
 import { type EngineSubscriber, OfferResult, type OutgoingMessage } from "../../engine.js";
 import type { Pipe } from "../pipe.js";

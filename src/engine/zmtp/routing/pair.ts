@@ -4,7 +4,7 @@ import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } f
 import type { FrameBatch } from "../../frame-batch.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
-import { FairQueue } from "./fair-queue.js";
+import { FairQueue } from "./queues.js";
 import { Routing } from "./routing.js";
 
 export class PairRouting extends Routing implements RelaySource, RelaySink {

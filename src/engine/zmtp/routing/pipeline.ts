@@ -3,8 +3,8 @@
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import type { FrameBatch } from "../../frame-batch.js";
 import type { Pipe } from "../pipe.js";
-import { FairQueue } from "./fair-queue.js";
-import { LoadBalancer } from "./load-balancer.js";
+import { FairQueue, LoadBalancer } from "./queues.js";
+
 import { Routing, type RoutingHost } from "./routing.js";
 
 export class PipelineRouting extends Routing implements RelaySource, RelaySink {

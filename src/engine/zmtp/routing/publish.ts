@@ -22,15 +22,15 @@ import {
   type OutgoingMessage,
   type RelaySink,
 } from "../../engine.js";
+import { bodyAt, frameEnd, skipMessages } from "../../frame.js";
 import type { FrameBatch } from "../../frame-batch.js";
-import { bodyAt, frameEnd, skipMessages } from "../../frame-scan.js";
 import { parseCommand } from "../codec/command.js";
 import { Encoder } from "../codec/encoder.js";
 import { takeFront } from "../codec/take-front.js";
 
 import type { Pipe } from "../pipe.js";
-import { fanOut, isSame } from "./fan-out.js";
 import { OneSubscriber } from "./one-subscriber.js";
+import { fanOut, isSame } from "./queues.js";
 import { Routing, type RoutingHost } from "./routing.js";
 import { SubscriptionIndex } from "./subscription-index.js";
 

@@ -7,7 +7,7 @@
  */
 import { OfferResult, type OutgoingMessage } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
-import { FairQueue } from "./fair-queue.js";
+import { FairQueue } from "./queues.js";
 import { Routing } from "./routing.js";
 
 const EMPTY = Buffer.alloc(0);

@@ -11,7 +11,7 @@
 import { randomStart } from "../../../core/random.js";
 import { OfferResult, type OutgoingMessage } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
-import { LoadBalancer } from "./load-balancer.js";
+import { LoadBalancer } from "./queues.js";
 import { Routing } from "./routing.js";
 
 const EMPTY = Buffer.alloc(0);

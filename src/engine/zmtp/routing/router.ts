@@ -1,4 +1,6 @@
 /**
+ * ROUTER and STREAM, whose messages name a peer.
+ *
  * ROUTER (28/REQREP, The ROUTER Socket Type): the first frame names the peer.
  *
  *   receives  routing id | what the peer sent
@@ -9,7 +11,6 @@
  * `handover` it takes the name over, and the first is closed. (libzmq keeps the
  * second connected but deaf, even when the first leaves.)
  */
-
 import { allocate, keyOf } from "../../../core/memory.js";
 import { randomStart } from "../../../core/random.js";
 import {
@@ -20,14 +21,12 @@ import {
   type RelaySink,
   type RelaySource,
 } from "../../engine.js";
-import { MORE } from "../../frame.js";
+import { bodyAt, frameEnd, MORE } from "../../frame.js";
 import type { FrameBatch } from "../../frame-batch.js";
-import { bodyAt, frameEnd } from "../../frame-scan.js";
 import { countSameRoutingId, takeFront, takeStrippingRoutingId } from "../codec/take-front.js";
-
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
-import { FairQueue } from "./fair-queue.js";
+import { FairQueue } from "./queues.js";
 import { Routing } from "./routing.js";
 
 /** Bytes of an Identity at most (37/ZMTP, The Identity Property). */
@@ -180,5 +179,36 @@ export class RouterRouting extends Routing implements RelaySource, RelaySink, Pe
       id.writeUInt32BE(this.#counter, 1);
     } while (this.#byId.has(keyOf(id)));
     return id;
+  }
+}
+
+/**
+ * STREAM: raw TCP. Each piece that comes is a message [routing id | bytes]; an
+ * empty piece reports that a peer has joined or left (option `notify`), and one that is
+ * sent closes the connection.
+ */
+export class StreamRouting extends RouterRouting {
+  /** What passes here is not framed. */
+  override get relaySource(): undefined {
+    return undefined;
+  }
+
+  override get relaySink(): undefined {
+    return undefined;
+  }
+
+  override offer(message: OutgoingMessage): OfferResult {
+    if (!Array.isArray(message) || message.length < 2) return OfferResult.Unroutable;
+    const pipe = this.find(message[0] as OutgoingFrame);
+    if (pipe === undefined) return OfferResult.Unroutable;
+    const bytes = message[1] as OutgoingFrame;
+    // There is no connection to end yet; `disconnect` ends the attempts.
+    if (bytes.length === 0 && pipe.link === undefined) return OfferResult.Unroutable;
+    // A peer that does not read can be hung up on, too.
+    if (bytes.length === 0) this.host.closePipe(pipe, "local");
+    // Not mute: other peers go on.
+    else if (!pipe.hasRoom()) return OfferResult.PeerFull;
+    else pipe.sendRaw(bytes, 1);
+    return OfferResult.Accepted;
   }
 }

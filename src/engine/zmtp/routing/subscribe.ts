@@ -23,9 +23,9 @@ import { commandFrame, messageFrame } from "../../frame.js";
 import type { FrameBatch } from "../../frame-batch.js";
 import { encodeCommand } from "../codec/command.js";
 import type { Pipe } from "../pipe.js";
-import { FairQueue } from "./fair-queue.js";
-import { LengthSet } from "./length-set.js";
+import { FairQueue } from "./queues.js";
 import { Routing, type RoutingHost } from "./routing.js";
+import { LengthSet } from "./subscription-index.js";
 
 export class SubscribeRouting extends Routing implements RelaySource, EngineSubscriptions {
   readonly #in = new FairQueue();

@@ -9,11 +9,9 @@
  * Each subscriber has a set: subscribing twice is subscribing once, as in libzmq
  * (37/ZMTP would have the publisher count, which a lost CANCEL makes leak).
  */
-
 import { SteadyMap } from "../../../core/collections/steady-map.js";
 import { keyOf } from "../../../core/memory.js";
-import { LengthSet } from "./length-set.js";
-import { LongPrefixes, SHORT_PREFIX } from "./long-prefixes.js";
+import { randomSeed } from "../../../core/random.js";
 
 /** Most prefixes have one subscriber: no set for those. */
 type Subscribers<S> = S | Set<S>;
@@ -23,8 +21,6 @@ interface Own {
   readonly prefixes: SteadyMap<true>;
   readonly lengths: LengthSet;
 }
-
-const NO_LENGTHS = new LengthSet();
 
 export class SubscriptionIndex<S extends object> {
   /** Grows with each change: what was found before may be used as long as it has not. */
@@ -150,4 +146,169 @@ export class SubscriptionIndex<S extends object> {
     if (subscribers instanceof Set) for (const subscriber of subscribers) visit(subscriber);
     else visit(subscribers);
   }
+}
+
+/** Lengths that a set has room for at first. */
+const FIRST_ROOM = 8;
+
+/** The lengths that occur among a collection of prefixes, ascending: a topic is looked up once for each. */
+export class LengthSet {
+  /** How many different lengths there are. */
+  size = 0;
+  #sorted = new Uint32Array(FIRST_ROOM);
+  /** How many prefixes have each of them. */
+  #counts = new Uint32Array(FIRST_ROOM);
+
+  /** The `index`-th shortest. */
+  at(index: number): number {
+    return this.#sorted[index] as number;
+  }
+
+  has(length: number): boolean {
+    const at = this.#find(length);
+    return at < this.size && this.at(at) === length;
+  }
+
+  add(length: number): void {
+    const at = this.#find(length);
+    if (at < this.size && this.at(at) === length) {
+      this.#counts[at] = (this.#counts[at] as number) + 1;
+      return;
+    }
+    if (this.size === this.#sorted.length) {
+      this.#sorted = grown(this.#sorted);
+      this.#counts = grown(this.#counts);
+    }
+    // Put in its place: a peer decides how often lengths come and go, so none may cost a sort.
+    this.#sorted.copyWithin(at + 1, at, this.size);
+    this.#counts.copyWithin(at + 1, at, this.size);
+    this.#sorted[at] = length;
+    this.#counts[at] = 1;
+    this.size += 1;
+  }
+
+  remove(length: number): void {
+    const at = this.#find(length);
+    if (at >= this.size || this.at(at) !== length) return;
+    const count = (this.#counts[at] as number) - 1;
+    this.#counts[at] = count;
+    if (count > 0) return;
+    this.#sorted.copyWithin(at, at + 1, this.size);
+    this.#counts.copyWithin(at, at + 1, this.size);
+    this.size -= 1;
+  }
+
+  /** The index of the first that is not shorter. */
+  #find(length: number): number {
+    let from = 0;
+    let to = this.size;
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      if (this.at(middle) < length) from = middle + 1;
+      else to = middle;
+    }
+    return from;
+  }
+}
+
+const NO_LENGTHS = new LengthSet();
+
+function grown(array: Uint32Array): Uint32Array<ArrayBuffer> {
+  const larger = new Uint32Array(2 * array.length);
+  larger.set(array);
+  return larger;
+}
+
+/** Prefixes up to this length are looked up as strings, which is faster for few lengths. */
+const SHORT_PREFIX = 64;
+
+/** FNV-1a's factor. */
+const FACTOR = 0x0100_0193;
+let chosen: number | undefined;
+
+/**
+ * FNV-1a with a shift, from a random start. Without the shift the low 8 bits of the state go their own way, and a peer
+ * could make prefixes that collide for one start in 256.
+ */
+function step(hash: number, byte: number): number {
+  const product = Math.imul(hash ^ byte, FACTOR);
+  return product ^ (product >>> 15);
+}
+
+function start(): number {
+  chosen ??= randomSeed() | 0;
+  return chosen;
+}
+
+/** Hashes without entries that may stay whatever is left. */
+const SLACK = 16;
+
+interface Entry {
+  readonly key: string;
+  readonly bytes: Buffer;
+}
+
+/**
+ * Finds long prefixes of a topic without making a string for each length: one
+ * pass over the topic computes the hash of all its prefixes, and only what has the
+ * same hash is compared. So a peer that subscribes to thousands of prefixes of
+ * different lengths costs a publication microseconds, not milliseconds.
+ */
+class LongPrefixes {
+  #byHash = new Map<number, Entry[]>();
+  /** Hashes with entries; the others stay for a while, so that what comes and goes makes no holes (steady-map.ts). */
+  #used = 0;
+
+  /** @param key one character a byte, longer than SHORT_PREFIX */
+  add(key: string): void {
+    const bytes = Buffer.from(key, "latin1");
+    const hash = hashOf(bytes);
+    const entries = this.#byHash.get(hash);
+    if (entries === undefined || entries.length === 0) this.#used += 1;
+    if (entries === undefined) this.#byHash.set(hash, [{ key, bytes }]);
+    else entries.push({ key, bytes });
+  }
+
+  remove(key: string): void {
+    const hash = hashOf(Buffer.from(key, "latin1"));
+    const entries = this.#byHash.get(hash) ?? [];
+    const at = entries.findIndex((entry) => entry.key === key);
+    if (at < 0) return;
+    entries.splice(at, 1);
+    if (entries.length > 0) return;
+    this.#used -= 1;
+    if (this.#byHash.size <= 2 * this.#used + SLACK) return;
+    this.#byHash = new Map([...this.#byHash].filter(([, { length }]) => length > 0));
+  }
+
+  /**
+   * @param lengths those that occur, ascending; looked at from index `from` on
+   * @param wanted whether it matters if this one matches: asked before the costly comparison
+   */
+  match(
+    topic: Uint8Array,
+    lengths: LengthSet,
+    from: number,
+    wanted: (key: string) => boolean,
+    found: (key: string) => void,
+  ): void {
+    let hash = start();
+    let at = 0;
+    for (let i = from; i < lengths.size; i++) {
+      const length = lengths.at(i);
+      if (length > topic.length) return;
+      for (; at < length; at++) hash = step(hash, topic[at] as number);
+      const entries = this.#byHash.get(hash);
+      if (entries === undefined) continue;
+      for (const { key, bytes } of entries) {
+        if (bytes.length === length && wanted(key) && bytes.compare(topic, 0, length) === 0) found(key);
+      }
+    }
+  }
+}
+
+function hashOf(bytes: Uint8Array): number {
+  let hash = start();
+  for (let at = 0; at < bytes.length; at++) hash = step(hash, bytes[at] as number);
+  return hash;
 }

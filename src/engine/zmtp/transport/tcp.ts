@@ -1,4 +1,4 @@
-/** TCP over IPv4 and IPv6. Names are resolved again forevery connection, and all their addresses tried. */
+/** TCP over IPv4 and IPv6. Names are resolved again for every connection, and all their addresses tried. */
 import { type LookupAddress, lookup } from "node:dns";
 import { type AddressInfo, connect, isIP, type Socket } from "node:net";
 import { bindAddress, formatTcp, parseTcp } from "./address.js";

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import type { OutgoingFrame, OutgoingMessage } from "../../../../src/engine/engine.js";
-import { BY_REFERENCE, Encoder } from "../../../../src/engine/zmtp/codec/encoder.js";
+import { BY_REFERENCE, Encoder, SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
-import { SLAB_SIZE } from "../../../../src/engine/zmtp/codec/slab.js";
+
 import fc from "../../../support/properties.js";
 import { decodeFrames, encodeFrame } from "./support.js";
 

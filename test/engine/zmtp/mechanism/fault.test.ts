@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { errorReceived } from "../../../../src/engine/zmtp/mechanism/fault.js";
+import { errorReceived } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
 
 const error = (reason: Buffer): Buffer => Buffer.concat([Buffer.from([reason.length]), reason]);
 

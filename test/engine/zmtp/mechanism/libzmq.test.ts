@@ -184,7 +184,7 @@ describe.skipIf(zmq === undefined && "the npm package zeromq does not load here"
     await failure;
   });
 
-  /** A ZAP handler (27/ZAP) that knows one password; libzmq asks it forevery server of the context. */
+  /** A ZAP handler (27/ZAP) that knows one password; libzmq asks it for every server of the context. */
   async function zapHandler(context: InstanceType<Native["Context"]>): Promise<void> {
     const { Reply } = zmq as Native;
     const handler = new Reply({ linger: 0, context });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { FairQueue } from "../../../../src/engine/zmtp/routing/fair-queue.js";
-import { LengthSet } from "../../../../src/engine/zmtp/routing/length-set.js";
-import { LoadBalancer } from "../../../../src/engine/zmtp/routing/load-balancer.js";
+import { FairQueue, LoadBalancer } from "../../../../src/engine/zmtp/routing/queues.js";
+import { LengthSet } from "../../../../src/engine/zmtp/routing/subscription-index.js";
+
 import fc from "../../../support/properties.js";
 import { RoutingWorld } from "./support.js";
 
