@@ -1,4 +1,4 @@
-/** docs/internals/map.md shows the tree as it is: what it names exists, and every folder of src is in it. */
+/** docs/internals shows the tree as it is: what its pages name exists, and every folder of src is in the map. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -12,6 +12,18 @@ describe("docs/internals/map.md", () => {
       /[a-z]\/[a-z]/.test(name),
     );
     expect(named.length).toBeGreaterThan(100);
+    expect(named.filter((name) => !existsSync(join(ROOT, name)))).toEqual([]);
+  });
+
+  it.each([
+    "walks.md",
+    "engine.md",
+    "hot-path.md",
+  ])("has a neighbour that names only files that exist: %s", (page) => {
+    const named = codes(
+      readFileSync(join(ROOT, "docs/internals", page), "utf8").replaceAll(/```.*?```/gs, ""),
+    ).filter((name) => /^[a-z-]+\/[a-z-]+[^ ]*$/.test(name));
+    expect(named.length).toBeGreaterThan(5);
     expect(named.filter((name) => !existsSync(join(ROOT, name)))).toEqual([]);
   });
 
