@@ -1,4 +1,4 @@
-/** What a clone's client is given, checked and with its defaults. */
+/** The options of a clone's client, checked and with their defaults; its events and statistics. */
 import { randomBytes } from "node:crypto";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
@@ -7,7 +7,17 @@ import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
-import { checkCount, checkKeys, checkObject, orDefault } from "../kit/options.js";
+import {
+  anything,
+  bytes,
+  checkCount,
+  checkKeys,
+  checkOptions,
+  choice,
+  integer,
+  object,
+  orDefault,
+} from "../kit/options.js";
 import { ClientCoder } from "./client-coder.js";
 import { type CloneEndpoints, endpointsOf } from "./endpoints.js";
 import { type CloneFault, isSubtree, MAX_KEY } from "./protocol.js";
@@ -23,6 +33,9 @@ const MAX_PENDING_UPDATE_BYTES = 268_435_456;
 const MAX_BYTES = 4_294_967_296;
 /** Changes that wait for the reader of a `watch`. */
 const MAX_WATCHED = 10_000;
+/** ms between a lost connection and the next server, at first and at most. */
+const RETRY_DELAY = 50;
+const MAX_RETRY_DELAY = 1_000;
 /** ms until a lost connection is tried again, first and at most. */
 const RECONNECT = 100;
 const MAX_RECONNECT = 1_000;
@@ -52,6 +65,10 @@ export interface CloneClientOptions<T = Raw> {
   readonly liveness?: number;
   /** ms without progress of a snapshot until the next server is asked. Default: a heartbeat more than the liveness. */
   readonly attemptTimeout?: number;
+  /** ms between a lost connection and the next server; doubled each time, and half of it by chance. Default 50. */
+  readonly retryDelay?: number;
+  /** Where the doubling ends; at least `retryDelay`. Default 1,000, less where `heartbeatInterval` is. */
+  readonly maxRetryDelay?: number;
   /** ms for a `set`, unless the call says otherwise; -1: no limit. Default 10,000. */
   readonly timeout?: number;
   /** Updates that are not acknowledged; one more is refused with `ERR_TOO_MANY_PENDING`. Default 10,000. */
@@ -85,21 +102,23 @@ export interface CloneWatchOptions {
   readonly maxQueue?: number;
 }
 
-const KEYS = [
-  "subtree",
-  "codec",
-  "schema",
-  "keyEncoding",
-  "heartbeatInterval",
-  "liveness",
-  "attemptTimeout",
-  "timeout",
-  "maxPending",
-  "maxPendingBytes",
-  "maxBytes",
-  "socketOptions",
-  "context",
-] as const;
+const OPTIONS = {
+  subtree: anything<string | Uint8Array>(),
+  codec: anything<Codec<unknown>>(),
+  schema: anything<StandardSchemaV1>(),
+  keyEncoding: choice(["utf8", "latin1"], "utf8"),
+  heartbeatInterval: integer({ default: HEARTBEAT_INTERVAL }),
+  liveness: integer({ default: LIVENESS, min: 2, max: 1_000 }),
+  attemptTimeout: integer(),
+  retryDelay: integer({ default: RETRY_DELAY }),
+  maxRetryDelay: integer(),
+  timeout: integer({ default: TIMEOUT, min: -1 }),
+  maxPending: integer({ default: MAX_PENDING_UPDATES }),
+  maxPendingBytes: bytes({ default: MAX_PENDING_UPDATE_BYTES }),
+  maxBytes: bytes({ default: MAX_BYTES }),
+  socketOptions: object<CommonOptions>(),
+  context: anything<Context>(),
+};
 
 /** How the rules of a client run. */
 export interface ClientRulesOptions {
@@ -112,11 +131,15 @@ export interface ClientRulesOptions {
   readonly liveness: number;
   /** ms without progress after which the next server is asked. */
   readonly attemptTimeout: number;
+  readonly retryDelay: number;
+  readonly maxRetryDelay: number;
   readonly maxPending: number;
   readonly maxPendingBytes: number;
   readonly maxBytes: number;
   /** 8 random bytes: the first half of the UUIDs of this client's updates. */
   readonly token: Buffer;
+  /** For jitter: from 0 up to 1. */
+  readonly random: () => number;
 }
 
 const SET_KEYS = ["revision", "ttl", "timeout", "signal"] as const;
@@ -133,7 +156,7 @@ export interface ClientSettings {
 }
 
 /**
- * @param onInvalid told of a key or value that is there and cannot be handed out
+ * @param onInvalid called for a key or value that is there and cannot be handed out
  * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
  */
 export function clientSettings<T>(
@@ -141,47 +164,39 @@ export function clientSettings<T>(
   options: CloneClientOptions<T>,
   onInvalid: (key: Buffer, error: unknown) => void,
 ): ClientSettings {
-  checkKeys("CloneClient", options, KEYS);
-  checkObject("socketOptions", options.socketOptions);
-  const { subtree = "", codec, schema, keyEncoding = "utf8", context } = options;
+  const settings = checkOptions("CloneClient", OPTIONS, options);
+  const { codec, schema, keyEncoding, context, heartbeatInterval, liveness, retryDelay } = settings;
   const servers = serversOf(given);
-  const coder = new ClientCoder(
-    { codec: codec as Codec<unknown> | undefined, schema, keyEncoding },
-    onInvalid,
-  );
-  const heartbeatInterval = checkCount(
-    "heartbeatInterval",
-    orDefault(options.heartbeatInterval, HEARTBEAT_INTERVAL),
-    1,
-  );
-  const liveness = checkCount("liveness", orDefault(options.liveness, LIVENESS), 2, 1_000);
-  const patience = heartbeatInterval * (liveness + 1);
+  const longest = Math.min(MAX_RETRY_DELAY, heartbeatInterval);
+  const { maxRetryDelay = Math.max(retryDelay, longest) } = settings;
+  if (maxRetryDelay < retryDelay)
+    throw new InvalidArgumentError(
+      `Option maxRetryDelay of CloneClient is at least retryDelay, ${retryDelay}; got ${maxRetryDelay}`,
+    );
   return {
     servers,
-    coder,
-    timeout: checkCount("timeout", orDefault(options.timeout, TIMEOUT), -1),
+    coder: new ClientCoder({ codec, schema, keyEncoding }, onInvalid),
+    timeout: settings.timeout,
     sockets: {
       linger: 0,
       reconnectInterval: Math.min(RECONNECT, heartbeatInterval),
       reconnectMaxInterval: Math.min(MAX_RECONNECT, Math.max(RECONNECT, heartbeatInterval)),
-      ...options.socketOptions,
+      ...settings.socketOptions,
       ...(context === undefined ? {} : { context }),
     },
     rules: {
       servers: servers.map(({ snapshot }) => snapshot),
-      subtree: subtreeOf(subtree),
+      subtree: subtreeOf(settings.subtree ?? ""),
       heartbeatInterval,
       liveness,
-      attemptTimeout: checkCount("attemptTimeout", orDefault(options.attemptTimeout, patience), 1),
-      maxPending: checkCount("maxPending", orDefault(options.maxPending, MAX_PENDING_UPDATES), 1),
-      maxPendingBytes: checkCount(
-        "maxPendingBytes",
-        orDefault(options.maxPendingBytes, MAX_PENDING_UPDATE_BYTES),
-        1,
-        Number.MAX_SAFE_INTEGER,
-      ),
-      maxBytes: checkCount("maxBytes", orDefault(options.maxBytes, MAX_BYTES), 1, Number.MAX_SAFE_INTEGER),
+      attemptTimeout: settings.attemptTimeout ?? heartbeatInterval * (liveness + 1),
+      retryDelay,
+      maxRetryDelay,
+      maxPending: settings.maxPending,
+      maxPendingBytes: settings.maxPendingBytes,
+      maxBytes: settings.maxBytes,
       token: randomBytes(8),
+      random: Math.random,
     },
   };
 }

@@ -4,7 +4,7 @@
  *             connected: ICANHAZ         KTHXBAI
  *   connecting ─────────────> syncing ────────────> live ──> gap: a new snapshot, from the same server
  *       ^                        │                   │
- *       └──── no answer ─────────┴─ silence, lost ───┘      the next server, or the same one anew
+ *       └──── no answer ─────────┴─ silence, lost ───┘      the next server, or the same one again
  *
  * The map that it has stays readable until a new one is whole.
  */
@@ -48,7 +48,7 @@ export class ClientRules {
   readonly #subtree: ClientSubtree;
   readonly #map: ClientMap;
   readonly #attempts: ClientAttempts;
-  readonly #resync = new ResyncBackoff();
+  readonly #resync: ResyncBackoff;
   readonly #status: ClientStatus;
   readonly #statistics: ClientStatistics;
   #loading: ClientLoading | undefined;
@@ -62,8 +62,8 @@ export class ClientRules {
     this.#statistics = new ClientStatistics(effects);
     this.#resendAt = now + RESEND_INTERVAL;
     this.#map = new ClientMap(effects, options.maxBytes);
-    const { servers, attemptTimeout, heartbeatInterval } = options;
-    this.#attempts = new ClientAttempts(servers, attemptTimeout, heartbeatInterval, effects);
+    this.#resync = new ResyncBackoff(options.random);
+    this.#attempts = new ClientAttempts(options.servers, options.attemptTimeout, options, effects);
     this.#calls = new ClientCalls(
       options.token,
       options.servers.length,
@@ -119,7 +119,7 @@ export class ClientRules {
   /** The subscription is on its way: what is published from now on comes. */
   connected(attempt: number, now: number): void {
     const attempts = this.#attempts;
-    // An engine may tell of it when the client has closed: late, from another thread.
+    // An engine may report it when the client has closed: late, from another thread.
     if (attempt !== attempts.number || attempts.connected || this.#status.closed) return;
     attempts.connect();
     this.#load(now);
@@ -334,7 +334,7 @@ export class ClientRules {
     this.#calls.settleArrived(now);
     this.#effects.synced();
     this.#calls.support(supportsConditions(frames[PROPERTIES] as Buffer), now);
-    // What an earlier server did not put in order is asked of this one.
+    // What an earlier server did not put in order is sent to this one.
     this.#calls.resend(this.#attempts.server, now);
   }
 

@@ -2,6 +2,7 @@
  * What the rules of a client are made of: their effects, the state that a program sees, the counters, the choice of a
  * server, and the pauses between snapshots.
  */
+import { backOff } from "../../core/back-off.js";
 import type { CloneClientEvent, CloneState } from "./client-options.js";
 import type { CloneFault } from "./protocol.js";
 
@@ -128,15 +129,16 @@ export class ClientStatistics {
   }
 }
 
-/**
- * ms between a lost connection and the next server, at first and at most: neither dead servers nor those that refuse
- * this client become a busy loop.
- */
-const PAUSE = 50;
-const MAX_PAUSE = 1_000;
-
 /** Why the client fails over. */
 export type FailOverReason = "silent" | "disconnected" | "no-snapshot" | "refused";
+
+/** How long a client waits between a lost connection and the next server, in ms; doubled each time, with jitter. */
+export interface RetryOptions {
+  readonly retryDelay: number;
+  readonly maxRetryDelay: number;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+}
 
 /**
  * Which server a client is at, and until when something has to come of it.
@@ -146,28 +148,29 @@ export type FailOverReason = "silent" | "disconnected" | "no-snapshot" | "refuse
 export class ClientAttempts {
   readonly #servers: readonly string[];
   readonly #patience: number;
-  readonly #maxPause: number;
+  readonly #retry: RetryOptions;
   readonly #effects: Pick<ClientEffects, "open" | "event">;
   #reason: FailOverReason = "silent";
   #number = 0;
   #server = 0;
   #openAt: number | undefined;
   #connected = false;
-  #pause = PAUSE;
+  /** In a row, since a map was whole. */
+  #failures = 0;
   failOvers = 0;
   /** While connecting and loading: when it has failed. */
   until = 0;
 
-  /** @param patience ms without progress until it has failed. @param interval ms between two heartbeats */
+  /** @param patience ms without progress until it has failed */
   constructor(
     servers: readonly string[],
     patience: number,
-    interval: number,
+    retry: RetryOptions,
     effects: Pick<ClientEffects, "open" | "event">,
   ) {
     this.#servers = servers;
     this.#patience = patience;
-    this.#maxPause = Math.min(MAX_PAUSE, Math.max(PAUSE, interval));
+    this.#retry = retry;
     this.#effects = effects;
   }
 
@@ -214,15 +217,25 @@ export class ClientAttempts {
 
   /** The map is whole. */
   succeed(): void {
-    this.#pause = PAUSE;
+    this.#failures = 0;
   }
 
-  /** It is over; the next one begins after a pause. @param pause ms; left out: longer each time, until one succeeds */
-  end(reason: FailOverReason, now: number, pause?: number): void {
+  /**
+   * It is over; the next one begins after a while, so that neither dead servers nor those that refuse this client become
+   * a busy loop.
+   *
+   * @param delay ms at most; left out: longer each time, until one succeeds
+   */
+  end(reason: FailOverReason, now: number, delay?: number): void {
     this.#connected = false;
     this.#reason = reason;
-    this.#openAt = now + (pause ?? this.#pause);
-    if (pause === undefined) this.#pause = Math.min(2 * this.#pause, this.#maxPause);
+    const { retryDelay, maxRetryDelay, random } = this.#retry;
+    this.#openAt =
+      now +
+      (delay === undefined
+        ? backOff(this.#failures, retryDelay, maxRetryDelay, random)
+        : backOff(0, delay, delay, random));
+    if (delay === undefined) this.#failures += 1;
   }
 
   /** To the next server; to the same, if there is no other. {@link open} has to follow. */
@@ -245,9 +258,16 @@ export const MAX_RESYNC_DELAY = 10_000;
  * server that numbers its updates differently must not be asked for snapshots forever.
  */
 export class ResyncBackoff {
+  readonly #random: () => number;
   #at = 0;
-  #delay = RESYNC_DELAY;
+  /** Snapshots in a row that filled a gap. */
+  #resyncs = 0;
   #wanted = false;
+
+  /** @param random for the jitter, from 0 up to 1 */
+  constructor(random: () => number) {
+    this.#random = random;
+  }
 
   /** A gap waits for its snapshot. */
   get pending(): boolean {
@@ -269,13 +289,13 @@ export class ResyncBackoff {
   /** A snapshot is asked for. */
   begin(now: number): void {
     this.#wanted = false;
-    this.#at = now + this.#delay;
-    this.#delay = Math.min(this.#delay * 2, MAX_RESYNC_DELAY);
+    this.#at = now + backOff(this.#resyncs, RESYNC_DELAY, MAX_RESYNC_DELAY, this.#random);
+    this.#resyncs += 1;
   }
 
   /** The server numbers its updates without a gap: the next gap is a loss, and filled at once. */
   reset(): void {
-    this.#delay = RESYNC_DELAY;
+    this.#resyncs = 0;
   }
 
   /** Another server, or a new connection: its snapshot fills every gap. */

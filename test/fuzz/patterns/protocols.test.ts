@@ -4,7 +4,11 @@
  */
 import { expect, test } from "vitest";
 import * as star from "../../../src/patterns/binary-star/protocol.js";
-import * as clone from "../../../src/patterns/clone/protocol.js";
+import type { Operation, OperationKind } from "../../../src/patterns/clone/operation.js";
+import * as cloneProperties from "../../../src/patterns/clone/properties.js";
+import * as cloneProtocol from "../../../src/patterns/clone/protocol.js";
+import * as cloneLink from "../../../src/patterns/clone/replication.js";
+import * as cloneStanding from "../../../src/patterns/clone/standing.js";
 import * as espresso from "../../../src/patterns/espresso/protocol.js";
 import * as federation from "../../../src/patterns/federation/protocol.js";
 import * as freelance from "../../../src/patterns/freelance/protocol.js";
@@ -20,6 +24,23 @@ const ADDRESS = Buffer.from("client");
 const BODY = [Buffer.from("body"), Buffer.alloc(0), Buffer.from("more")];
 const ID = Buffer.from("0123456789abcdef");
 const SAFE = Number.MAX_SAFE_INTEGER;
+const SESSION = Buffer.alloc(8, 1);
+const clone = { ...cloneProtocol, ...cloneProperties, ...cloneLink, ...cloneStanding };
+
+function operation(kind: OperationKind): Operation {
+  const properties = clone.encodeSetProperties(0, kind === "conflict" ? 3 : undefined);
+  return {
+    kind,
+    counted: false,
+    condition: undefined,
+    key: Buffer.from("key"),
+    sequence: 77,
+    uuid: ID,
+    properties,
+    expires: 1_500,
+    value: Buffer.from("v"),
+  };
+}
 
 const sequenceOf = (bytes: Buffer): bigint => bytes.readBigUInt64BE();
 
@@ -194,6 +215,108 @@ const TARGETS: Target[] = [
       expect(subtree.toString("latin1")).toMatch(/^(?:\/(?:[^/]+\/)+)?$/s);
       expect(subtree.length).toBeLessThanOrEqual(255);
       return true;
+    },
+  },
+  {
+    name: "clone, properties of compare-and-set",
+    good: [
+      [clone.encodeSetProperties(1_500, 7)],
+      [clone.encodeSetProperties(0, 0)],
+      [clone.encodeSetProperties(0, SAFE)],
+    ],
+    bad: [
+      ["ttl=0\nif-revision=\n"],
+      ["if-revision=-1\n"],
+      [`if-revision=${SAFE}0\n`],
+      ["if-revision=1.5\n"],
+      ["ttl=0\n"],
+    ],
+    check: (frames) => {
+      const [properties = Buffer.alloc(0)] = frames;
+      const text = clone.property(properties, "if-revision");
+      const condition = clone.conditionOf(properties);
+      const revision = clone.revisionOf(properties);
+      const unsafe = [condition, revision].some(
+        (n) => typeof n === "number" && !(Number.isSafeInteger(n) && n >= 0),
+      );
+      expect(unsafe).toBe(false);
+      expect(clone.isConflict(properties)).toBe(clone.property(properties, "conflict") === "1");
+      expect(condition === undefined).toBe(text === undefined);
+      if (typeof condition !== "number") return false;
+      // Read again from what its own encoder makes of it.
+      expect(clone.conditionOf(clone.encodeSetProperties(0, condition))).toBe(condition);
+      expect(Number(text)).toBe(condition);
+      return frames.length === 1;
+    },
+  },
+  {
+    name: "clone, properties of an update that changes nothing",
+    good: [
+      [clone.encodeUnchanged(0, 7, true)],
+      [clone.encodeUnchanged(0, 0, true)],
+      [clone.encodeUnchanged(2_000, SAFE, false)],
+    ],
+    bad: [["ttl=0\nrevision=x\n"], [clone.encodeUnchanged(0, 0, false)]],
+    check: (frames) => {
+      const [properties = Buffer.alloc(0)] = frames;
+      const revision = clone.revisionOf(properties);
+      if (revision === undefined) return false;
+      const conflict = clone.isConflict(properties);
+      const again = clone.encodeUnchanged(0, revision, conflict);
+      if (revision > 0 || conflict) expect(clone.revisionOf(again)).toBe(revision);
+      expect(clone.isConflict(again)).toBe(conflict);
+      return frames.length === 1;
+    },
+  },
+  {
+    name: "clone, updates to the other server",
+    good: (["set", "delete", "announce", "conflict"] as const).map((kind) =>
+      clone.encodeUpdate(SESSION, operation(kind), 0),
+    ),
+    check: (frames) => {
+      const link = clone.parseLink(frames);
+      if (link?.command !== clone.LinkCommand.UPDATE) return false;
+      const update = clone.parseUpdate(frames, 0);
+      if (update === undefined) return false;
+      same(clone.encodeUpdate(link.session, update, 0), frames);
+      return true;
+    },
+  },
+  {
+    name: "clone, standing",
+    good: [
+      [clone.encodeStanding(clone.NO_STANDING)],
+      [
+        clone.encodeStanding({
+          map: SESSION,
+          terms: [
+            { term: 3, from: 0 },
+            { term: 4, from: 9 },
+          ],
+          alone: true,
+          aloneSince: 9,
+        }),
+      ],
+    ],
+    check: (frames) => {
+      const [bytes] = frames;
+      const standing = bytes === undefined ? undefined : clone.parseStanding(bytes);
+      if (standing === undefined || bytes === undefined) return false;
+      const again = clone.encodeStanding(standing);
+      expect(clone.parseStanding(again)).toEqual(standing);
+      expect(again.length).toBe(bytes.length);
+      return frames.length === 1;
+    },
+  },
+  {
+    name: "clone, position",
+    good: [[clone.encodePosition({ map: SESSION, term: 3, sequence: SAFE, alone: true, ready: false })]],
+    check: (frames) => {
+      const [bytes] = frames;
+      const position = bytes === undefined ? undefined : clone.parsePosition(bytes);
+      if (position === undefined) return false;
+      expect(clone.parsePosition(clone.encodePosition(position))).toEqual(position);
+      return frames.length === 1;
     },
   },
   {

@@ -8,7 +8,8 @@ interface Rig {
   readonly done: string[];
 }
 
-function rig(servers: readonly string[]): Rig {
+/** @param random for the jitter */
+function rig(servers: readonly string[], random = 1): Rig {
   const done: string[] = [];
   const rules = new ClientRules(
     {
@@ -17,6 +18,9 @@ function rig(servers: readonly string[]): Rig {
       heartbeatInterval: 1_000,
       liveness: 2,
       attemptTimeout: 3_000,
+      retryDelay: 50,
+      maxRetryDelay: 1_000,
+      random: () => random,
       maxPending: 10,
       maxPendingBytes: 1_000_000,
       maxBytes: 1_000,
@@ -67,6 +71,21 @@ test("what a server acknowledged that was gone before its map was whole is not s
   expect([rules.state, settled, rules.stats(2_000).inFlight]).toEqual(["live", 0, 1]);
   rules.update(2, [key, sequenceFrame(1), uuid, empty, value], 2_001);
   expect([settled, rules.stats(2_001).inFlight]).toEqual([1, 0]);
+});
+
+test.each([
+  [0, [25, 50, 100]],
+  [0.5, [37.5, 75, 150]],
+])("a client that is refused waits by chance for as little as half of that (%d)", (random, waits) => {
+  const { rules } = rig(["a"], random);
+  let now = 0;
+  rules.start(now);
+  for (const [n, wait] of waits.entries()) {
+    rules.disconnected(n + 1, true, now);
+    expect((rules.nextWakeUp() as number) - now).toBe(wait);
+    now += wait;
+    rules.tick(now);
+  }
 });
 
 test("a client that is refused tries again less and less often, until it has a map", () => {
