@@ -23,6 +23,8 @@ export interface OptionSpec {
   readonly on?: readonly SocketTypeName[];
   /** Used above the seam only: no engine hears of it. */
   readonly local?: true;
+  /** The only engine that has it; every other takes its default, and no other value. */
+  readonly only?: "zmtp";
 }
 
 /** Socket types that can send. */
@@ -78,9 +80,21 @@ export const OPTIONS = {
   // Queues and waits
   sendHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: WRITABLE }),
   receiveHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: READABLE }),
-  sendHighWaterMarkBytes: int(67_108_864, 0, Number.MAX_SAFE_INTEGER, { unit: "bytes", on: WRITABLE }),
-  receiveHighWaterMarkBytes: int(67_108_864, 0, Number.MAX_SAFE_INTEGER, { unit: "bytes", on: READABLE }),
-  maxReceiveQueueBytes: int(268_435_456, 0, Number.MAX_SAFE_INTEGER, { unit: "bytes", on: READABLE }),
+  sendHighWaterMarkBytes: int(67_108_864, 0, Number.MAX_SAFE_INTEGER, {
+    unit: "bytes",
+    on: WRITABLE,
+    only: "zmtp",
+  }),
+  receiveHighWaterMarkBytes: int(67_108_864, 0, Number.MAX_SAFE_INTEGER, {
+    unit: "bytes",
+    on: READABLE,
+    only: "zmtp",
+  }),
+  maxReceiveQueueBytes: int(268_435_456, 0, Number.MAX_SAFE_INTEGER, {
+    unit: "bytes",
+    on: READABLE,
+    only: "zmtp",
+  }),
   sendTimeout: int(-1, -1, INT32, { unit: "ms", on: WRITABLE }),
   receiveTimeout: int(-1, -1, INT32, { unit: "ms", on: READABLE }),
   maxPendingSends: int(10_000, 1, INT32, { unit: "calls", on: WRITABLE, local: true }),
@@ -97,13 +111,13 @@ export const OPTIONS = {
 
   // Connections
   backlog: int(100, 0, INT32),
-  maxConnections: int(65_536, 1, INT32, { unit: "connections" }),
-  maxPendingHandshakes: int(4_096, 1, INT32, { unit: "connections" }),
+  maxConnections: int(65_536, 1, INT32, { unit: "connections", only: "zmtp" }),
+  maxPendingHandshakes: int(4_096, 1, INT32, { unit: "connections", only: "zmtp" }),
   connectTimeout: int(0, 0, INT32, { unit: "ms" }),
   handshakeInterval: int(30_000, 0, INT32, { unit: "ms" }),
   heartbeatInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0 }),
   heartbeatTimeout: int(-1, -1, INT32, { unit: "ms" }),
-  heartbeatStallTimeout: int(600_000, -1, INT32, { unit: "ms" }),
+  heartbeatStallTimeout: int(600_000, -1, INT32, { unit: "ms", only: "zmtp" }),
   heartbeatTimeToLive: int(0, 0, 65_500, { unit: "ms" }),
   reconnectInterval: int(100, -1, INT32, { unit: "ms" }),
   reconnectMaxInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0 }),

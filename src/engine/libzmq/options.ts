@@ -4,6 +4,7 @@
  * call into native code.
  */
 import { NotSupportedError } from "../../core/errors.js";
+import { OPTIONS, type OptionSpec } from "../../core/option-table.js";
 import type { EngineOptions } from "../engine.js";
 
 /** What a fresh native socket has, where that is not `false`, `null` or absent. */
@@ -43,14 +44,11 @@ const NATIVE_DEFAULTS: Readonly<Record<string, unknown>> = {
 };
 
 /** Options that libzmq does not have, with the only value of each that the engine takes: the default. */
-const UNSUPPORTED: Readonly<Record<string, unknown>> = {
-  sendHighWaterMarkBytes: 67_108_864,
-  receiveHighWaterMarkBytes: 67_108_864,
-  maxReceiveQueueBytes: 268_435_456,
-  maxConnections: 65_536,
-  maxPendingHandshakes: 4_096,
-  heartbeatStallTimeout: 600_000,
-};
+const UNSUPPORTED: Readonly<Record<string, unknown>> = Object.fromEntries(
+  Object.entries<OptionSpec>(OPTIONS)
+    .filter(([, { only }]) => only !== undefined)
+    .map(([name, spec]) => [name, spec.default]),
+);
 
 /** Their names, for the capability table. */
 export const UNSUPPORTED_OPTIONS: readonly string[] = Object.keys(UNSUPPORTED);
