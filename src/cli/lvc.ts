@@ -5,10 +5,11 @@ import { asUsage, describe } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, operate, printStats } from "./operation.js";
 import { addCommand, checkEndpoints, defined, repeatable, wholeNumber } from "./options.js";
-import { addSecurityOptions, type SecuritySettings, securityOptions } from "./security.js";
+import { addPairOptions, Pair, type PairSettings } from "./pair.js";
+import { addSecurityOptions, securityOptions } from "./security.js";
 import { GRACE, type Service, Stop } from "./stop.js";
 
-interface LvcSettings extends OperationSettings, SecuritySettings {
+interface LvcSettings extends OperationSettings, PairSettings {
   readonly frontend?: readonly string[];
   readonly connect?: readonly string[];
   readonly backend?: readonly string[];
@@ -43,7 +44,9 @@ export function addLvcCommand(program: Command): void {
     .option("--max-bytes <N>", "maximum bytes of topics and values (default 268435456)", wholeNumber(1))
     .option("--max-value-bytes <N>", "maximum bytes of one value (default 1048576)", wholeNumber(1))
     .option("--json", "print the counters as JSON at the end");
-  addOperationOptions(addSecurityOptions(command)).action((settings: LvcSettings) => lvc(settings));
+  addOperationOptions(addPairOptions(addSecurityOptions(command))).action((settings: LvcSettings) =>
+    lvc(settings),
+  );
 }
 
 async function lvc(settings: LvcSettings): Promise<void> {
@@ -53,10 +56,11 @@ async function lvc(settings: LvcSettings): Promise<void> {
   const { maxTopics, maxBytes, maxValueBytes } = settings;
   const socketOptions = await securityOptions(settings, { bind: [...frontend, ...backend], connect });
   const log = new Log("lvc");
+  const pair = await Pair.from(settings, socketOptions, log);
   const cache = await asUsage(
     () =>
       new LastValueCache({
-        ...defined({ topics, store, maxTopics, maxBytes, maxValueBytes }),
+        ...defined({ topics, store, maxTopics, maxBytes, maxValueBytes, gate: pair?.gate }),
         frontendOptions: socketOptions,
         backendOptions: socketOptions,
       }),
@@ -64,14 +68,25 @@ async function lvc(settings: LvcSettings): Promise<void> {
   report(cache, log);
   if (store !== undefined) log.info(`read ${cache.stats().topics} values from ${store}`);
   const stop = new Stop().listen();
-  const service: Service = { close: ({ linger }) => cache.close({ linger: Math.min(linger, GRACE) }) };
-  const sources = () => ({ lvc: cache });
+  let closing: Promise<void> | undefined;
+  const close = async (linger: number): Promise<void> => {
+    await cache.close({ linger: Math.min(linger, GRACE) });
+    await pair?.close();
+  };
+  const service: Service = {
+    close: ({ linger }) => {
+      closing ??= close(linger);
+      return closing;
+    },
+  };
+  const sources = () => ({ lvc: cache, ...pair?.sources });
   await operate({ settings, log, stop, service, sources }, async () => {
     for (const endpoint of frontend)
       log.info(`listening at ${await asUsage(() => cache.bind("frontend", endpoint))} for publishers`);
     for (const endpoint of connect) await asUsage(() => cache.connect("frontend", endpoint));
     for (const endpoint of backend)
       log.info(`listening at ${await asUsage(() => cache.bind("backend", endpoint))} for subscribers`);
+    await pair?.start(log);
   });
   printStats(settings, cache.stats());
 }

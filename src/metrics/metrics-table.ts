@@ -296,7 +296,8 @@ const FREELANCE_CLIENT: Rows<FreelanceClientStats> = {
 };
 
 const LVC: Rows<LastValueCacheStats> = {
-  messages: counter("Messages of publishers; all were passed on."),
+  messages: counter("Messages of publishers."),
+  notServing: counter("Messages that were not passed on since the cache did not serve."),
   updates: counter("Values that were kept."),
   evicted: counter("Topics that were forgotten at the bounds."),
   uncached: counter("Messages that were passed on and not kept.", "uncached", "{reason}"),
@@ -399,6 +400,7 @@ const STAR: Rows<BinaryStarStats> = {
 
 const SEQUENCED_PUBLISHER: Rows<SequencedPublisherStats> = {
   published: counter("Messages published."),
+  notServing: counter("Messages and marks that were not sent since the publisher did not serve."),
   marks: counter("Marks published for topics that are quiet."),
   topicsEvicted: counter("Topics whose messages were forgotten at the bounds."),
   replays: counter("Requests for replays that were answered."),

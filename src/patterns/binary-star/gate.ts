@@ -64,8 +64,9 @@ export interface BinaryStarGateStats {
 
 /**
  * Makes a server one of a pair: the option `gate` of `MajordomoBroker`, `PirateQueue`,
- * `LoadBalancer` and `FederatedBroker` (`ServerGate`), or asked by a server of the
- * program's own. One server has one.
+ * `LoadBalancer`, `FederatedBroker` and `FreelanceServer` (`ServerGate`), of
+ * `LastValueCache` and `SequencedPublisher` (`PublisherGate`), or asked by a server of
+ * the program's own. One server has one.
  *
  * `drain` lets no request through any more, so that clients ask the other server; answers may leave. Call it before a
  * hand-over. `close` drops what is kept.
@@ -77,6 +78,7 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
   readonly #held = new RingBuffer<M>();
   #heldBytes = 0;
   #serve: (message: M) => void = () => undefined;
+  readonly #onServing: (() => void)[] = [];
   #received = 0;
   #served = 0;
   #refused = 0;
@@ -100,6 +102,16 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
 
   isServing(): boolean {
     return this.#star.isServing();
+  }
+
+  /** A sign that clients look for a server, with nothing to keep. @returns whether to serve now */
+  vote(): boolean {
+    return !this.stopping && this.#star.admit() === "serve";
+  }
+
+  /** @param listener is called each time this server begins to serve, after what was kept has been served */
+  onServing(listener: () => void): void {
+    this.#onServing.push(listener);
   }
 
   admit(message: M, votes: boolean): boolean {
@@ -172,6 +184,7 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
       this.#served += 1;
       this.#serve(held);
     }
+    for (const listener of this.#onServing) listener();
   };
 
   #dropHeld = (): void => {

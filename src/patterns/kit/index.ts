@@ -20,4 +20,4 @@ export type {
   RequestRetried,
 } from "./request-client.js";
 export type { RetryReason } from "./request-rules.js";
-export type { ServerGate } from "./server-gate.js";
+export type { PublisherGate, ServerGate } from "./server-gate.js";

@@ -1,11 +1,10 @@
 /**
  * What stands before a server that does not always serve, such as one of a pair
- * (../binary-star/gate.ts). The server asks it about each message of a client,
- * and before each answer to one.
+ * (../binary-star/gate.ts): for a server that answers requests, and for a publisher.
  */
 import type { OptionSpec } from "./options.js";
 
-/** See the head of this file. */
+/** Before a server that answers: it asks about each message of a client, and before each answer to one. */
 export interface ServerGate {
   /**
    * A client's message is there.
@@ -20,15 +19,36 @@ export interface ServerGate {
   passTo(serve: (message: Buffer[]) => void): void;
 }
 
+/**
+ * Before a publisher, which has nothing to keep for clients: its subscribers are connected to both servers of a pair, and
+ * get what the one that serves publishes.
+ */
+export interface PublisherGate {
+  /** Whether messages may be published at this moment. */
+  isServing(): boolean;
+  /** There is something for a connected subscriber: a sign that clients look for a server. @returns whether to serve now */
+  vote(): boolean;
+  /** @param listener is called each time this server begins to serve */
+  onServing(listener: () => void): void;
+}
+
 /** The option `gate` of a server. */
 export function serverGate(): OptionSpec<ServerGate | undefined> {
+  return gateSpec<ServerGate>(["admit", "isServing", "passTo"]);
+}
+
+/** The option `gate` of a publisher. */
+export function publisherGate(): OptionSpec<PublisherGate | undefined> {
+  return gateSpec<PublisherGate>(["isServing", "vote", "onServing"]);
+}
+
+function gateSpec<G>(methods: readonly (keyof G & string)[]): OptionSpec<G | undefined> {
   return {
     default: undefined,
-    expected: "a BinaryStarGate, or an object with its admit, isServing and passTo",
-    accepts: (value) => {
-      if (typeof value !== "object" || value === null) return false;
-      const { admit, isServing, passTo } = value as Partial<ServerGate>;
-      return [admit, isServing, passTo].every((method) => typeof method === "function");
-    },
+    expected: `a BinaryStarGate, or an object with its ${methods.slice(0, -1).join(", ")} and ${methods.at(-1)}`,
+    accepts: (value) =>
+      typeof value === "object" &&
+      value !== null &&
+      methods.every((method) => typeof (value as Partial<G>)[method] === "function"),
   };
 }

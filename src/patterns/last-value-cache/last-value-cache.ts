@@ -13,6 +13,16 @@
  * Where the engine can (capability `answerSubscribers`), a newcomer's values go to it
  * alone, as it has room for them. Elsewhere they go to all that subscribed to their
  * topics: the others get again what they have.
+ *
+ * Behind a gate the cache is one of a pair. Both keep what publishers send; subscribers
+ * are connected to both, and get messages of the one that serves:
+ *
+ *   stands by ── begins to serve ──> every subscription's values are sent again, then it is as above
+ *       ^                                 │
+ *       └───────── ceases to serve ───────┘  snapshots wait; live messages are kept, not passed on
+ *
+ * A message for a connected subscriber is a vote: a sign that publishers and subscribers
+ * both reach this cache.
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -26,6 +36,7 @@ import {
 import { XPublisher, XSubscriber } from "../../sockets/pub-sub.js";
 import { type ProxySide, Pump } from "../../sockets/pump.js";
 import { Driver } from "../kit/driver.js";
+import type { PublisherGate } from "../kit/server-gate.js";
 import { LmdbValueStore } from "./lmdb-value-store.js";
 import {
   cacheSettings,
@@ -35,6 +46,7 @@ import {
   type LastValueCacheStats,
 } from "./options.js";
 import { Snapshots } from "./snapshots.js";
+import { Subscriptions } from "./subscriptions.js";
 import { ValueCache } from "./value-cache.js";
 import { WriteBehind } from "./write-behind.js";
 
@@ -62,12 +74,16 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   readonly #endpoints: Record<ProxySide, string[]> = { frontend: [], backend: [] };
   readonly #cache: ValueCache;
   readonly #snapshots: Snapshots<Newcomer>;
+  readonly #gate: PublisherGate | undefined;
+  /** Of one of a pair: all of them, for the moment when it begins to serve. */
+  readonly #held: Subscriptions<Newcomer> | undefined;
   readonly #writer: WriteBehind | undefined;
   readonly #pump: Pump;
   readonly #forwarding: Promise<void>;
   #restored = 0;
   #damaged = 0;
   #messages = 0;
+  #notServing = 0;
   #subscriptions = 0;
   #invalid = 0;
   #stepping = false;
@@ -104,11 +120,14 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
       this.#cache,
       {
         send: (message, newcomer) => this.#sendTo(message, newcomer),
-        wants: (newcomer, prefix) => newcomer === EVERYBODY || (newcomer as Subscribed).has(prefix),
+        wants,
         done: (prefix, topics) => this.events.emit({ type: "snapshot:sent", prefix, topics }),
       },
       settings.maxSnapshots,
     );
+    this.#gate = settings.gate;
+    this.#held = settings.gate === undefined ? undefined : new Subscriptions<Newcomer>(wants);
+    settings.gate?.onServing(this.#gateOnServing);
     const frontend = new XSubscriber(settings.frontend);
     const backend = new XPublisher(settings.backend);
     this.#sockets = { frontend, backend };
@@ -120,13 +139,13 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
       filter: (batch) => {
         this.#messages += batch.messages;
         this.#cache.updateAll(batch);
-        return batch;
+        return this.#passes(batch.messages) ? batch : undefined;
       },
       needsInspection: () => false,
       check: (frames) => {
         this.#messages += 1;
         this.#cache.update(frames);
-        return "pass";
+        return this.#passes(1) ? "pass" : "not-serving";
       },
       refused: () => undefined,
       failed: (error) => this.events.emit({ type: "message:failed", error }),
@@ -180,6 +199,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     return {
       ...this.#cache.stats(),
       messages: this.#messages,
+      notServing: this.#notServing,
       subscriptions: this.#subscriptions,
       snapshots: this.#snapshots.stats(),
       invalid: this.#invalid,
@@ -269,12 +289,35 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     const [first] = frames;
     if (frames.length === 1 && first?.[0] === SUBSCRIBE) {
       this.#subscriptions += 1;
-      if (newcomer !== undefined) this.#snapshots.request(first.toString("latin1", 1), newcomer);
+      if (newcomer !== undefined) this.#subscribed(first.toString("latin1", 1), newcomer);
     } else if (frames.length !== 1 || first?.[0] !== CANCEL) {
       this.#invalid += 1;
       this.events.emit({ type: "message:invalid", frames: frames.length });
     }
   }
+
+  #subscribed(prefix: string, newcomer: Newcomer): void {
+    this.#held?.add(newcomer, prefix);
+    if (this.#gate === undefined || this.#gate.vote()) this.#snapshots.request(prefix, newcomer);
+  }
+
+  /** Whether messages that came are passed on. */
+  #passes(messages: number): boolean {
+    const gate = this.#gate;
+    if (gate === undefined || gate.isServing()) return true;
+    const { peers } = engineStats(this.#sockets.backend);
+    if (peers !== 0 && gate.vote()) return true;
+    this.#notServing += messages;
+    return false;
+  }
+
+  #gateOnServing = (): void => {
+    if (this.closed || this.#held === undefined) return;
+    this.#held.forEach((newcomer, prefix) => {
+      this.#snapshots.request(prefix, newcomer);
+    });
+    this.#stepSoon();
+  };
 
   #sendTo(message: Buffer[], newcomer: Newcomer): "sent" | "full" | "gone" {
     if (newcomer === EVERYBODY) {
@@ -299,7 +342,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
 
   #step = (): void => {
     this.#stepping = false;
-    if (this.closed) return;
+    if (this.closed || this.#gate?.isServing() === false) return;
     this.#snapshots.step(SNAPSHOT_BATCH);
     if (this.#snapshots.room > 0) {
       this.#resume?.();
@@ -307,6 +350,11 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     }
     this.#stepSoon();
   };
+}
+
+/** Whether a newcomer is there and has the prefix still. */
+function wants(newcomer: Newcomer, prefix: string): boolean {
+  return newcomer === EVERYBODY || (newcomer as Subscribed).has(prefix);
 }
 
 /** @throws InvalidArgumentError `EINVAL` for what is not a topic */

@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { XPublisherOptions, XSubscriberOptions } from "../../sockets/pub-sub.js";
 import { anything, bytes, checkOptions, choice, integer, object, text } from "../kit/options.js";
+import { type PublisherGate, publisherGate } from "../kit/server-gate.js";
 import type { DamagedFile } from "../kit/store/lmdb-check.js";
 import type { LastValueCacheSnapshotStats } from "./snapshots.js";
 import type { CacheBounds, LastValueCacheUncachedReason, LastValueCacheValueStats } from "./value-cache.js";
@@ -20,6 +21,7 @@ const OPTIONS = {
   store: text(),
   storeInterval: integer({ default: 100 }),
   damagedFile: choice(["refuse", "set-aside"], "refuse"),
+  gate: publisherGate(),
   frontendOptions: object<XSubscriberOptions>(),
   backendOptions: object<XPublisherOptions>(),
 };
@@ -75,6 +77,12 @@ export interface LastValueCacheOptions {
    * Default `refuse`.
    */
   readonly damagedFile?: "refuse" | "set-aside";
+  /**
+   * Makes the cache one of a pair: a `BinaryStarGate`. It keeps what publishers send, but passes messages and values on only
+   * while it serves. When it begins to, every subscriber gets the values of all that it subscribed to. Default: it always
+   * serves.
+   */
+  readonly gate?: PublisherGate | undefined;
   /** Of the socket that publishers talk to, such as security. */
   readonly frontendOptions?: XSubscriberOptions;
   /**
@@ -86,8 +94,10 @@ export interface LastValueCacheOptions {
 
 /** A cache's statistics since it was made. */
 export interface LastValueCacheStats extends LastValueCacheValueStats {
-  /** Messages from publishers; all were passed on. */
+  /** Messages from publishers; all but `notServing` were passed on. */
   readonly messages: number;
+  /** Messages that were kept and not passed on, since the cache, one of a pair, did not serve. */
+  readonly notServing: number;
   readonly subscriptions: number;
   readonly snapshots: LastValueCacheSnapshotStats;
   readonly invalid: number;
@@ -113,6 +123,7 @@ export interface LastValueCacheSettings {
   readonly store: string | undefined;
   readonly storeInterval: number;
   readonly damagedFile: DamagedFile;
+  readonly gate: PublisherGate | undefined;
   readonly frontend: XSubscriberOptions;
   readonly backend: XPublisherOptions;
 }
@@ -121,7 +132,7 @@ export interface LastValueCacheSettings {
 export function cacheSettings(options: LastValueCacheOptions): LastValueCacheSettings {
   const settings = checkOptions("LastValueCache", OPTIONS, options);
   const { topics = [""], store, frontendOptions, backendOptions, maxTopics, storeInterval } = settings;
-  const { maxBytes, maxValueBytes, maxSnapshots, damagedFile } = settings;
+  const { maxBytes, maxValueBytes, maxSnapshots, damagedFile, gate } = settings;
   if (!Array.isArray(topics) || topics.some((topic) => typeof topic !== "string"))
     throw new InvalidArgumentError("Option topics is an array of prefixes, each a text");
   for (const name of FIXED) {
@@ -135,6 +146,7 @@ export function cacheSettings(options: LastValueCacheOptions): LastValueCacheSet
     store,
     storeInterval,
     damagedFile,
+    gate,
     frontend: { linger: 0, ...frontendOptions },
     backend: { sendHighWaterMark: maxTopics + LIVE_ROOM, ...backendOptions, verbosity: "allSubs" },
   };

@@ -57,6 +57,8 @@ export interface PublisherOutbox {
 /** A publisher's accounts. */
 export interface SequencedPublisherStats {
   readonly published: number;
+  /** Messages and marks that were not sent, since the publisher, one of a pair, did not serve. */
+  readonly notServing: number;
   readonly marks: number;
   readonly topics: number;
   /** Messages kept for replays, and the bytes of their bodies. */
@@ -185,7 +187,7 @@ export class PublisherRules {
     return this.#marks.next();
   }
 
-  stats(): SequencedPublisherStats {
+  stats(): Omit<SequencedPublisherStats, "notServing"> {
     return {
       published: this.#published,
       marks: this.#marked,

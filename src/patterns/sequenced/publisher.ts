@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
+import { engineStats } from "../../sockets/internal.js";
 import { Publisher, type PublisherOptions, type WaitForSubscribersOptions } from "../../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
@@ -10,6 +11,7 @@ import { type BodyFor, BodyShape } from "../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { anything, bytes as byteCount, CLOSE_LINGER, checkOptions, integer, object } from "../kit/options.js";
 import { ID_BYTES } from "../kit/sequence-meta.js";
+import { type PublisherGate, publisherGate } from "../kit/server-gate.js";
 import {
   PublisherRules,
   type SequencedPublisherEvent,
@@ -21,6 +23,7 @@ const OPTIONS = {
   ringMessages: integer({ default: 1_000 }),
   maxBytes: byteCount({ default: 67_108_864 }),
   markInterval: integer({ default: 1_000, min: 0 }),
+  gate: publisherGate(),
   codec: anything<Codec<unknown>>(), // BodyShape checks it.
   socketOptions: object<PublisherOptions>(), // The sockets check theirs.
   replayOptions: object<RouterOptions>(),
@@ -36,6 +39,12 @@ export interface SequencedPublisherOptions<T = Raw> {
   readonly maxBytes?: number;
   /** ms of a topic's silence after which its last sequence is told in a mark; 0: no marks. Default 1,000. */
   readonly markInterval?: number;
+  /**
+   * Makes the publisher one of a pair: a `BinaryStarGate`. A message is numbered and kept for replays in any case, but sent
+   * only while it serves; requests for replays are answered only then. Both of a pair have to publish the same: a subscriber
+   * of both that the other one served before joins late, and can have what it missed replayed. Default: it always serves.
+   */
+  readonly gate?: PublisherGate | undefined;
   /** Encodes a body, as one frame. Default: frames as they are. */
   readonly codec?: Codec<T>;
   /** Of the PUB, such as security. */
@@ -58,6 +67,8 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
   readonly #router: Router;
   readonly #rules: PublisherRules;
   readonly #timer: DriverTimer;
+  readonly #gate: PublisherGate | undefined;
+  #notServing = 0;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: SequencedPublisherOptions<T> = {}) {
@@ -68,6 +79,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
       if (name in socketOptions)
         throw new InvalidArgumentError(`Option ${name} is not an option of the PUB of a SequencedPublisher`);
     }
+    this.#gate = settings.gate;
     this.#shape = new BodyShape(codec);
     this.#publisher = new Publisher(socketOptions);
     this.#router = new Router({ linger: CLOSE_LINGER, ...replayOptions, mandatory: true });
@@ -76,7 +88,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     this.#rules = new PublisherRules(
       settings,
       {
-        publish: (frames) => void this.#publisher.trySend(frames),
+        publish: (frames) => this.#send(frames),
         answer: (to, frames) => this.#answer(to, frames),
         event: (event) => this.events.emit(event),
       },
@@ -149,7 +161,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
 
   /** The statistics at this moment. */
   stats(): SequencedPublisherStats {
-    return this.#rules.stats();
+    return { ...this.#rules.stats(), notServing: this.#notServing };
   }
 
   protected async onClose(linger: number): Promise<void> {
@@ -158,7 +170,18 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
   }
 
   async #answerRequests(): Promise<void> {
-    for await (const [from, ...frames] of this.#router) this.#rules.receive(from as Buffer, frames);
+    for await (const [from, ...frames] of this.#router) {
+      // A request is a sign that subscribers look for a publisher; one that is not answered is asked again.
+      if (this.#gate === undefined || this.#gate.vote()) this.#rules.receive(from as Buffer, frames);
+    }
+  }
+
+  /** Messages and marks. */
+  #send(frames: Buffer[]): void {
+    const gate = this.#gate;
+    if (gate === undefined || gate.isServing() || (engineStats(this.#publisher).peers !== 0 && gate.vote()))
+      this.#publisher.trySend(frames);
+    else this.#notServing += 1;
   }
 
   #answer(to: Buffer, frames: Buffer[]): boolean {

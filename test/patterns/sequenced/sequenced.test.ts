@@ -112,6 +112,43 @@ describe.each([...ENGINE_NAMES])("sequenced publishing, engine %s", (engine) => 
     expect(await few.replay(event, LIMIT)).toMatchObject({ missing: 690, messages: { length: 10 } });
   });
 
+  it("one of a pair sends what it publishes while it serves, and has the rest for replays", async () => {
+    let serving = false;
+    let votes = 0;
+    const gate = {
+      isServing: () => serving,
+      vote: () => {
+        votes += 1;
+        return serving;
+      },
+      onServing: () => undefined,
+    };
+    const { publisher: p, endpoint, replay } = await publisher({ gate, markInterval: 0 });
+    expect([p.publish("a", "1"), votes]).toEqual([1, 0]); // Nobody is connected.
+    const s = subscriber();
+    s.subscribe("a");
+    s.connect(endpoint, replay);
+    await Promise.all([p.waitForSubscribers(LIMIT), p.ready(LIMIT)]);
+    const before = votes;
+    expect([p.publish("a", "2"), votes]).toEqual([2, before + 1]);
+    expect(p.stats()).toMatchObject({ published: 2, kept: 2, notServing: 2 });
+    serving = true;
+    const joined = next(s, "stream:joined-late");
+    p.publish("a", "3");
+    expect((await s.receive(LIMIT)).sequence).toBe(3);
+    const range = await joined;
+    const { messages } = await s.replay(range, LIMIT);
+    expect(messages.map(({ body }) => String(body))).toEqual(["1", "2"]);
+    serving = false;
+    const asked = p.stats().replays;
+    const now = votes;
+    const answer = s.replay(range, LIMIT);
+    await until(() => votes > now, "the request, which is a vote");
+    expect(p.stats().replays).toBe(asked);
+    serving = true; // It is asked again.
+    expect((await answer).outcome).toBe("done");
+  });
+
   it("what the ring has lost is missing, and says so", async () => {
     const { publisher: p, endpoint, replay } = await publisher({ ringMessages: 3, markInterval: 20 });
     for (let i = 1; i <= 10; i++) p.publish("a", String(i));

@@ -1,0 +1,174 @@
+/** A cache as one of a pair: behind a gate of the test's own, and of a Binary Star. */
+import { afterEach, describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../../src/engine/select.js";
+import { Context, Publisher, Subscriber } from "../../../src/index.js";
+import { BinaryStar, BinaryStarGate } from "../../../src/patterns/binary-star/index.js";
+import type { PublisherGate } from "../../../src/patterns/kit/index.js";
+import { LastValueCache } from "../../../src/patterns/last-value-cache/index.js";
+import { Subscriptions } from "../../../src/patterns/last-value-cache/subscriptions.js";
+import { collect, until } from "../../contract/support/wait.js";
+
+const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+});
+
+function kept<T extends { close(options?: { linger?: number }): Promise<unknown> }>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+const ANY = "tcp://127.0.0.1:*";
+
+class Switch implements PublisherGate {
+  votes = 0;
+  #serving = false;
+  #listener = (): void => undefined;
+
+  isServing(): boolean {
+    return this.#serving;
+  }
+
+  vote(): boolean {
+    this.votes += 1;
+    return this.#serving;
+  }
+
+  onServing(listener: () => void): void {
+    this.#listener = listener;
+  }
+
+  turn(serving: boolean): void {
+    this.#serving = serving;
+    if (serving) this.#listener();
+  }
+}
+
+describe.each([...ENGINE_NAMES])("a cache behind a gate, engine %s", (engine) => {
+  const context = new Context({ engine });
+
+  async function start() {
+    const gate = new Switch();
+    const cache = kept(
+      new LastValueCache({ gate, frontendOptions: { context }, backendOptions: { context } }),
+    );
+    const publisher = kept(new Publisher({ context }));
+    publisher.connect(await cache.bind("frontend", ANY));
+    await publisher.waitForSubscribers({ timeout: 8_000 });
+    const backend = await cache.bind("backend", ANY);
+    const subscribe = async (prefix: string): Promise<Subscriber> => {
+      const before = cache.stats().subscriptions;
+      const subscriber = kept(new Subscriber({ context }));
+      subscriber.subscribe(prefix);
+      subscriber.connect(backend);
+      await until(() => cache.stats().subscriptions > before, "the subscription");
+      return subscriber;
+    };
+    const publish = async (...values: string[]): Promise<void> => {
+      const count = cache.stats().messages + values.length;
+      for (const value of values) await publisher.send(value.split("|"));
+      await until(() => cache.stats().messages >= count, "the messages");
+    };
+    return { gate, cache, publish, subscribe };
+  }
+
+  async function untilValue(subscriber: Subscriber, last: string): Promise<string[]> {
+    const values: string[] = [];
+    while (values.at(-1) !== last) values.push(...(await collect(subscriber, 1)));
+    return values;
+  }
+
+  /** Where the engine cannot send to one alone, the values of one subscription go to all. */
+  const repeated = (again: string, last: string) => new Set(engine === "libzmq" ? [again, last] : [last]);
+
+  it("keeps what it does not pass on, and gives all of it to each subscriber when it serves", async () => {
+    const { gate, cache, publish, subscribe } = await start();
+    const early = await subscribe("");
+    await publish("a|1", "b|1", "a|2");
+    expect(gate.votes).toBeGreaterThan(0);
+    expect(cache.stats()).toMatchObject({ messages: 3, notServing: 3, topics: 2 });
+    const late = await subscribe("b");
+    expect(cache.stats().snapshots).toMatchObject({ done: 0, waiting: 0 });
+    gate.turn(true);
+    expect(await untilValue(early, "b|1")).toEqual(["a|2", "b|1"]);
+    expect(await untilValue(late, "b|1")).toEqual(["b|1"]);
+    await publish("b|2");
+    expect(new Set(await untilValue(early, "b|2"))).toEqual(repeated("b|1", "b|2"));
+    expect(new Set(await untilValue(late, "b|2"))).toEqual(repeated("b|1", "b|2"));
+    gate.turn(false);
+    await publish("b|3");
+    expect(cache.stats().notServing).toBe(4);
+    gate.turn(true);
+    expect(await untilValue(late, "b|3")).toContain("b|3");
+  });
+});
+
+it("refuses what is not a gate, and leaves nothing open", () => {
+  for (const gate of [{}, { isServing: () => true }, 1])
+    expect(() => new LastValueCache({ gate: gate as never })).toThrow(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
+});
+
+it("a backup takes over from a primary that is gone, and nobody misses the last value", async () => {
+  const states = { primary: "inproc://lvc-primary", backup: "inproc://lvc-backup" };
+  const begin = async (role: "primary" | "backup") => {
+    const peer = states[role === "primary" ? "backup" : "primary"];
+    const star = kept(new BinaryStar({ role, peer, heartbeatInterval: 50 }));
+    const cache = kept(new LastValueCache({ gate: new BinaryStarGate(star) }));
+    const frontend = await cache.bind("frontend", ANY);
+    const backend = await cache.bind("backend", ANY);
+    await star.bind(states[role]);
+    return { star, cache, frontend, backend };
+  };
+  const primary = await begin("primary");
+  const backup = await begin("backup");
+  await until(() => primary.star.state === "active" && backup.star.state === "passive", "the pair");
+  const publisher = kept(new Publisher());
+  publisher.connect(primary.frontend);
+  publisher.connect(backup.frontend);
+  const subscriber = kept(new Subscriber());
+  subscriber.subscribe("");
+  subscriber.connect(primary.backend);
+  subscriber.connect(backup.backend);
+  await until(
+    () => primary.cache.stats().subscriptions + backup.cache.stats().subscriptions === 2,
+    "both subscriptions",
+  );
+  await publisher.waitForSubscribers({ count: 2, timeout: 8_000 });
+  await publisher.send(["a", "1"]);
+  expect(await collect(subscriber, 1)).toEqual(["a|1"]);
+  await until(() => backup.cache.stats().topics === 1, "the value at the backup");
+  await primary.star.close();
+  await primary.cache.close({ linger: 0 });
+  // Each message is a vote; the backup serves once its peer has been silent long enough.
+  for (let i = 2; backup.star.state !== "active"; i++) {
+    await publisher.send(["a", String(i)]);
+    await until(() => backup.cache.stats().messages >= i, "the message");
+  }
+  await publisher.send(["b", "1"]);
+  const wanted = new Set([backup.cache.get("a")?.map(String).join("|"), "b|1"]);
+  while (wanted.size > 0) for (const message of await collect(subscriber, 1)) wanted.delete(message);
+});
+
+describe("the subscriptions of a cache that stands by", () => {
+  it("are those that are there, and few of those that have ended", () => {
+    const there = new Set<string>();
+    const subscriptions = new Subscriptions<string>((peer, prefix) => there.has(`${peer} ${prefix}`));
+    for (let i = 0; i < 100_000; i++) {
+      there.clear();
+      there.add(`peer-${i} a`).add(`peer-${i} b`);
+      subscriptions.add(`peer-${i}`, "a");
+      subscriptions.add(`peer-${i}`, "b");
+      subscriptions.add(`peer-${i}`, "b");
+      expect(subscriptions.size).toBeLessThan(1_100);
+    }
+    const found: string[] = [];
+    subscriptions.forEach((peer, prefix) => {
+      found.push(`${peer} ${prefix}`);
+    });
+    expect(found).toEqual(["peer-99999 a", "peer-99999 b"]);
+    expect(subscriptions.size).toBe(2);
+  });
+});
