@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { SequencedPublisher, SequencedSubscriber } from "shoal/patterns";
 
-const publisher = new SequencedPublisher({ ringMessages: 100 });
+const publisher = new SequencedPublisher({ maxQueue: 100 });
 const endpoint = await publisher.bind("tcp://127.0.0.1:*");
 const replay = await publisher.bindReplay("tcp://127.0.0.1:*");
 

@@ -1,7 +1,7 @@
 // @ts-check
 /** Suicidal Snail: a subscriber that is too slow ends itself, and its owner starts another that works faster. */
 import assert from "node:assert/strict";
-import { LateError, SequencedPublisher, SuicidalSnail } from "shoal/patterns";
+import { SequencedPublisher, SuicidalSnail, SuicidalSnailError } from "shoal/patterns";
 
 const publisher = new SequencedPublisher();
 const endpoint = await publisher.bind("tcp://127.0.0.1:*");
@@ -19,7 +19,7 @@ async function work(pause, count) {
     }
     return "kept up";
   } catch (error) {
-    if (!(error instanceof LateError)) throw error;
+    if (!(error instanceof SuicidalSnailError)) throw error;
     return "died";
   } finally {
     await snail.close();

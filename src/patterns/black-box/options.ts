@@ -12,8 +12,8 @@ import type { BlackBoxFullPolicy } from "./shard.js";
 /** Worker threads at most. */
 const MAX_WORKERS = 256;
 /** Messages, and bytes of their frames, that wait for one shard, unless it is told otherwise. */
-const MAX_QUEUED = 10_000;
-const MAX_QUEUED_BYTES = 67_108_864;
+const MAX_QUEUE = 10_000;
+const MAX_QUEUE_BYTES = 67_108_864;
 /** Messages, and bytes unless one message alone has more, that go to a thread at once. */
 const MAX_BATCH = 1_000;
 const MAX_BATCH_BYTES = 1_048_576;
@@ -42,9 +42,9 @@ export interface BlackBoxOptions {
   /** What happens to a message whose shard's queue is full. Default `"drop-oldest"`. */
   readonly full?: BlackBoxFullPolicy;
   /** Messages that wait for one shard. Default 10,000. */
-  readonly maxQueued?: number;
+  readonly maxQueue?: number;
   /** Bytes of them; a message that has more alone is dropped. Default 67,108,864. */
-  readonly maxQueuedBytes?: number;
+  readonly maxQueueBytes?: number;
   /** For the module's functions, copied to each thread (`structuredClone`); a SharedArrayBuffer is shared. */
   readonly data?: unknown;
   /** For the SUB: security, `receiveHighWaterMark`, … What cannot be copied to a thread is refused. */
@@ -61,8 +61,8 @@ const KEYS = [
   "workers",
   "key",
   "full",
-  "maxQueued",
-  "maxQueuedBytes",
+  "maxQueue",
+  "maxQueueBytes",
   "data",
   "socketOptions",
   "engine",
@@ -102,8 +102,8 @@ export function resolveBox(options: BlackBoxOptions): ResolvedBox {
   const rules = {
     shards: workers,
     full,
-    maxQueued: checkCount("maxQueued", options.maxQueued ?? MAX_QUEUED, 1),
-    maxQueuedBytes: checkCount("maxQueuedBytes", options.maxQueuedBytes ?? MAX_QUEUED_BYTES, 1),
+    maxQueue: checkCount("maxQueue", options.maxQueue ?? MAX_QUEUE, 1),
+    maxQueueBytes: checkCount("maxQueueBytes", options.maxQueueBytes ?? MAX_QUEUE_BYTES, 1),
     maxBatch: MAX_BATCH,
     maxBatchBytes: MAX_BATCH_BYTES,
     maxInFlight: MAX_IN_FLIGHT,

@@ -35,8 +35,8 @@ export type BlackBoxDropReason =
 export interface ShardLimits {
   readonly full: BlackBoxFullPolicy;
   /** Messages, and bytes of their frames, that wait for one shard. */
-  readonly maxQueued: number;
-  readonly maxQueuedBytes: number;
+  readonly maxQueue: number;
+  readonly maxQueueBytes: number;
   /** Messages, and bytes (but one message at least), of a batch. */
   readonly maxBatch: number;
   readonly maxBatchBytes: number;
@@ -111,7 +111,7 @@ export class Shard {
 
   /** Whether a message would have room only if the thread took some of those that wait. */
   isFullFor(key: string, bytes: number): boolean {
-    return !this.#hasRoom(bytes) && bytes <= this.#limits.maxQueuedBytes && !this.#byKey.has(key);
+    return !this.#hasRoom(bytes) && bytes <= this.#limits.maxQueueBytes && !this.#byKey.has(key);
   }
 
   /**
@@ -121,8 +121,8 @@ export class Shard {
    * @returns `false`, with `wait` only: there is no room, and nothing has happened
    */
   offer(frames: readonly Buffer[], bytes: number, key: string): boolean {
-    const { full, maxQueuedBytes } = this.#limits;
-    if (bytes > maxQueuedBytes) return this.refuse("too-large");
+    const { full, maxQueueBytes } = this.#limits;
+    if (bytes > maxQueueBytes) return this.refuse("too-large");
     if (full === "conflate" && this.#replace(key, frames, bytes)) return true;
     while (!this.#hasRoom(bytes)) {
       if (full === "wait") return false;
@@ -221,8 +221,8 @@ export class Shard {
   }
 
   #hasRoom(bytes: number): boolean {
-    const { maxQueued, maxQueuedBytes } = this.#limits;
-    return this.#queue.length < maxQueued && this.#bytes + bytes <= maxQueuedBytes;
+    const { maxQueue, maxQueueBytes } = this.#limits;
+    return this.#queue.length < maxQueue && this.#bytes + bytes <= maxQueueBytes;
   }
 
   /** The message that waits under this key gives its place, if the newer one fits there. */
@@ -235,7 +235,7 @@ export class Shard {
     waiting.frames = frames;
     waiting.bytes = bytes;
     // A larger one in a full queue pushes out the oldest; itself at last only if it is alone, and alone it fits.
-    while (this.#bytes > this.#limits.maxQueuedBytes) this.#dropOldest();
+    while (this.#bytes > this.#limits.maxQueueBytes) this.#dropOldest();
     return true;
   }
 

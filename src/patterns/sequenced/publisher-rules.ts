@@ -3,8 +3,8 @@
  * of them for replays, and tells quiet topics' last sequence in marks. Pure.
  *
  * Bounds, and who has to go:
- *   ringMessages  of one topic: its oldest message
- *   maxBytes      of all bodies kept: the oldest message of all
+ *   maxQueue       of one topic: its oldest message
+ *   maxQueueBytes  of all bodies kept: the oldest message of all
  *   maxTopics     the topic that was published the longest ago, with its messages and its sequence. When it is
  *                 published again its stream number is higher, so that subscribers know that it begins anew.
  *
@@ -25,8 +25,8 @@ const MAX_QUIET = 16;
 /** What a publisher's rules are bounded by. */
 export interface PublisherRulesOptions {
   readonly maxTopics: number;
-  readonly ringMessages: number;
-  readonly maxBytes: number;
+  readonly maxQueue: number;
+  readonly maxQueueBytes: number;
   /** ms of silence after which a topic is marked; 0: no marks. */
   readonly markInterval: number;
 }
@@ -219,16 +219,16 @@ export class PublisherRules {
   }
 
   #keep(topic: Topic, frames: readonly Buffer[], body: readonly Buffer[]): void {
-    const { ringMessages, maxBytes } = this.#options;
+    const { maxQueue, maxQueueBytes } = this.#options;
     let bytes = 0;
     for (const frame of body) bytes += frame.length;
     const kept = new Kept(topic, frames, bytes);
     topic.history.push(kept);
     this.#kept.push(kept.link);
     this.#keptBytes += bytes;
-    if (topic.history.length > ringMessages) this.#forgetOldest(topic);
+    if (topic.history.length > maxQueue) this.#forgetOldest(topic);
     // The oldest of all is the oldest of its topic. A message that is too large by itself goes with all before it.
-    while (this.#keptBytes > maxBytes) this.#forgetOldest((this.#kept.first as Kept).topic);
+    while (this.#keptBytes > maxQueueBytes) this.#forgetOldest((this.#kept.first as Kept).topic);
   }
 
   #forgetOldest(topic: Topic): void {

@@ -20,8 +20,8 @@ import {
 
 const OPTIONS = {
   maxTopics: integer({ default: 10_000 }),
-  ringMessages: integer({ default: 1_000 }),
-  maxBytes: byteCount({ default: 67_108_864 }),
+  maxQueue: integer({ default: 1_000 }),
+  maxQueueBytes: byteCount({ default: 67_108_864 }),
   markInterval: integer({ default: 1_000, min: 0 }),
   gate: publisherGate(),
   codec: anything<Codec<unknown>>(), // BodyShape checks it.
@@ -34,9 +34,9 @@ export interface SequencedPublisherOptions<T = Raw> {
   /** Topics numbered at once; past it the one published the longest ago is forgotten. Default 10,000. */
   readonly maxTopics?: number;
   /** Messages of one topic kept for replays. Default 1,000. */
-  readonly ringMessages?: number;
+  readonly maxQueue?: number;
   /** Bytes of all bodies kept for replays. Default 67,108,864. */
-  readonly maxBytes?: number;
+  readonly maxQueueBytes?: number;
   /** ms of a topic's silence after which its last sequence is told in a mark; 0: no marks. Default 1,000. */
   readonly markInterval?: number;
   /**

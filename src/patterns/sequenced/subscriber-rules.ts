@@ -4,7 +4,7 @@
  *   request ──ask──> asked ──END more──> asked for the next page
  *                      │ ├──END done, or the stream is gone──> settled
  *                      │ ├──END another publisher──> the next link, or settled without a message
- *                      │ └──silent for `retryInterval`──> asked again from where it is
+ *                      │ └──silent for `attemptTimeout`──> asked again from where it is
  *                      └── `timeout`──> failed
  *
  * Which link leads to which publisher is learned from their answers: a new one is
@@ -18,9 +18,9 @@ import { EndStatus, encodeRequest, parseAnswer, parseEnd } from "./protocol.js";
 /** What replays are bounded by. */
 export interface ReplayRulesOptions {
   /** ms of silence after which the same page is asked for again. */
-  readonly retryInterval: number;
+  readonly attemptTimeout: number;
   /** Replays under way at once. */
-  readonly maxReplays: number;
+  readonly maxPending: number;
 }
 
 /** A replayed message: its sequence, time and body. */
@@ -100,7 +100,7 @@ export class ReplayRules {
   }
 
   get room(): number {
-    return this.#options.maxReplays - this.#calls.size;
+    return this.#options.maxPending - this.#calls.size;
   }
 
   /**
@@ -236,7 +236,7 @@ export class ReplayRules {
 
   #arm(link: Link<Call>, now: number): void {
     const left = Math.max(link.value.end - now, 0);
-    this.#deadlines.set(link, now, Math.min(this.#options.retryInterval, left));
+    this.#deadlines.set(link, now, Math.min(this.#options.attemptTimeout, left));
   }
 
   #settle(link: Link<Call>, outcome: SequencedReplayOutcome): void {

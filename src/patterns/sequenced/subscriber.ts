@@ -39,9 +39,9 @@ const DEFAULT_MAX = 1_000;
 const OPTIONS = {
   maxStreams: integer({ default: 100_000 }),
   maxReplay: integer({ default: 10_000 }),
-  maxReplays: integer({ default: 1_000 }),
-  replayTimeout: integer({ default: 5_000 }),
-  retryInterval: integer({ default: 500 }),
+  maxPending: integer({ default: 1_000 }),
+  timeout: integer({ default: 5_000 }),
+  attemptTimeout: integer({ default: 500 }),
   codec: anything<Codec<unknown>>(), // BodyShape checks it.
   socketOptions: object<SubscriberOptions>(), // The sockets check theirs.
   replayOptions: object<DealerOptions>(),
@@ -54,11 +54,11 @@ export interface SequencedSubscriberOptions<T = Raw> {
   /** Messages of one replay: of a longer range the newest are asked for. Default 10,000. */
   readonly maxReplay?: number;
   /** Replays under way at once. Default 1,000. */
-  readonly maxReplays?: number;
+  readonly maxPending?: number;
   /** ms that a replay may take. Default 5,000. */
-  readonly replayTimeout?: number;
+  readonly timeout?: number;
   /** ms of a publisher's silence after which it is asked again. Default 500. */
-  readonly retryInterval?: number;
+  readonly attemptTimeout?: number;
   /** Decodes a body, of one frame. Default: frames as they are. */
   readonly codec?: Codec<T>;
   /** Of the SUB, such as security. */
@@ -86,7 +86,7 @@ export interface SequencedReplay<T = Raw> {
 /** What `replay:answered` takes. */
 export interface SequencedReplayOptions {
   readonly signal?: AbortSignal;
-  /** ms. Default: `replayTimeout`. */
+  /** ms. Default: `timeout`. */
   readonly timeout?: number;
 }
 
@@ -135,7 +135,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
     this.#settings = checkOptions("SequencedSubscriber", OPTIONS, options);
     const { codec, socketOptions = {}, replayOptions } = options;
     this.#calls = new PendingCalls({
-      maxPending: this.#settings.maxReplays,
+      maxPending: this.#settings.maxPending,
       maxPendingBytes: Number.POSITIVE_INFINITY, // A request has 44 bytes and a topic.
     });
     for (const name of ["conflate", "codec"]) {
@@ -251,7 +251,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
     try {
       this.assertOpen();
       checkKeys("SequencedSubscriber.replay", options, ["timeout", "signal"]);
-      const { timeout = this.#settings.replayTimeout, signal } = options;
+      const { timeout = this.#settings.timeout, signal } = options;
       checkCount("timeout", timeout, 1);
       if (!isRange(range))
         throw new InvalidArgumentError(

@@ -9,7 +9,7 @@ export type {
   SuicidalSnailStats,
 } from "./options.js";
 export {
-  LateError,
+  SuicidalSnailError,
   type SuicidalSnailReadStamp,
   type SuicidalSnailStamped,
   sequencedStamp,

@@ -34,7 +34,7 @@ export interface LatenessLimits {
   /** ms above the baseline. */
   readonly maxLateness: number;
   /** Messages waiting; 0: any number. */
-  readonly maxQueued: number;
+  readonly maxQueue: number;
   /** Messages lost within `lossWindow`; 0: any number. */
   readonly maxLost: number;
   /** ms. */
@@ -131,10 +131,10 @@ export class LatenessRules {
 
   /** @param queued messages that wait behind this one */
   judge(lateness: number, queued: number, now: number): Verdict {
-    const { maxLateness, maxQueued, maxLost, patience } = this.#limits;
+    const { maxLateness, maxQueue, maxLost, patience } = this.#limits;
     const late =
       lateness > maxLateness ||
-      (maxQueued > 0 && queued > maxQueued) ||
+      (maxQueue > 0 && queued > maxQueue) ||
       (maxLost > 0 && this.recentlyLost(now) > maxLost);
     if (!late) {
       this.#since = Number.POSITIVE_INFINITY;

@@ -11,7 +11,7 @@ const POLICIES = ["event", "newest", "resubscribe", "die"] as const;
 const OPTIONS = {
   policy: choice(POLICIES, "die"),
   maxLateness: integer({ default: 1_000 }),
-  maxQueued: integer({ default: 0, min: 0 }),
+  maxQueue: integer({ default: 0, min: 0 }),
   maxLost: integer({ default: 0, min: 0 }),
   lossWindow: integer({ default: 10_000 }),
   patience: integer({ default: 0, min: 0 }),
@@ -43,7 +43,7 @@ export interface SuicidalSnailOptions {
   /** Lateness above the smallest one seen. Default 1,000. */
   readonly maxLateness?: number;
   /** Messages waiting in this process, as far as the engine counts them (docs/engines.md); 0: any number. Default 0. */
-  readonly maxQueued?: number;
+  readonly maxQueue?: number;
   /** Messages lost within `lossWindow`; 0: any number. Default 0. */
   readonly maxLost?: number;
   /** Default 10,000. */
@@ -132,7 +132,7 @@ export const sequencedStamp: SuicidalSnailReadStamp = (frames) => {
 /** Why a snail is dead. */
 
 /** The subscriber was too late, and has closed itself, as its policy says. Code `ETIMEDOUT`. */
-export class LateError extends TimeoutError {
+export class SuicidalSnailError extends TimeoutError {
   /** ms. */
   readonly lateness: number;
   /** Messages that waited in this process; they are gone. */

@@ -7,7 +7,7 @@
  *                                    event        handed over
  *                                    newest       what waits is dropped but for the newest of each topic
  *                                    resubscribe  what waits is dropped, here and at the publisher: a new socket
- *                                    die          closed; the call rejects with LateError
+ *                                    die          closed; the call rejects with SuicidalSnailError
  */
 import type { Clock } from "../../core/clock.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
@@ -18,7 +18,7 @@ import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { Pulled } from "../kit/message-reader.js";
 import { LatenessRules, type SuicidalSnailLateness, type SuicidalSnailStamp } from "./lateness-rules.js";
 import {
-  LateError,
+  SuicidalSnailError,
   type SuicidalSnailEvent,
   type SuicidalSnailMessage,
   type SuicidalSnailOptions,
@@ -119,7 +119,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   /**
    * The next message; waits for it. One call at a time.
    *
-   * @throws LateError `ETIMEDOUT` when it has died; TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`; ClosedError
+   * @throws SuicidalSnailError `ETIMEDOUT` when it has died; TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`; ClosedError
    *   `EAGAIN` when it is closed meanwhile, `EBADF` when it is closed; InvalidStateError `EFSM` while another call waits
    */
   receive(options: WaitOptions = {}): Promise<SuicidalSnailMessage> {
@@ -144,13 +144,13 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     }
   }
 
-  /** Messages until it is closed. Throws LateError when it has died. */
+  /** Messages until it is closed. Throws SuicidalSnailError when it has died. */
   async *[Symbol.asyncIterator](): AsyncGenerator<SuicidalSnailMessage, undefined> {
     while (!this.closed) {
       try {
         yield await this.receive();
       } catch (error) {
-        if (this.closed && !(error instanceof LateError)) return undefined;
+        if (this.closed && !(error instanceof SuicidalSnailError)) return undefined;
         throw error;
       }
     }
@@ -173,7 +173,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   }
 
   protected async onClose(): Promise<void> {
-    // A call that ends with LateError must be looked at: it was not the program that closed.
+    // A call that ends with SuicidalSnailError must be looked at: it was not the program that closed.
     if (!this.#isDying) this.#open.abandon();
     await this.#socket.close({ linger: 0 });
   }
@@ -231,7 +231,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     this.#dropped.died += 1 + this.#pulled.discard();
     this.#isDying = true;
     void this.close();
-    throw new LateError(how);
+    throw new SuicidalSnailError(how);
   }
 
   async #dropToNewest(first: Waiting): Promise<void> {

@@ -30,7 +30,7 @@ describe.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) => {
           Atomics.add(data, 0, 1);
         }\`);
       const publisher = await openPublisher();
-      const box = await open(publisher, { handler, data, workers: 3, subscribe: "t", maxQueued: 50 });
+      const box = await open(publisher, { handler, data, workers: 3, subscribe: "t", maxQueue: 50 });
       for (let number = 1; number <= 1_000; number++) {
         for (let topic = 0; topic < 10; topic++) await publisher.send(["t" + topic, String(number)]);
         await publisher.send(["other", "x"]);
@@ -108,7 +108,7 @@ describe.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) => {
       const data = shared(40);
       const handler = module(${JSON.stringify(BLOCKING)});
       const publisher = await openPublisher();
-      const box = await open(publisher, { handler, data, workers: 1, full: "${full}", maxQueued: 4 });
+      const box = await open(publisher, { handler, data, workers: 1, full: "${full}", maxQueue: 4 });
       const told = {};
       box.events.on("messages:dropped", ({ reason, messages }) => { told[reason] = (told[reason] ?? 0) + messages; });
       await publisher.send(["t", "1"]);
@@ -136,7 +136,7 @@ describe.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) => {
       const handler = module(${JSON.stringify(BLOCKING)});
       const publisher = await openPublisher({ noDrop: true, sendHighWaterMark: 10 });
       const box = await open(publisher, {
-        handler, data, workers: 1, maxQueued: 10, socketOptions: { receiveHighWaterMark: 10 } });
+        handler, data, workers: 1, maxQueue: 10, socketOptions: { receiveHighWaterMark: 10 } });
       const body = (number) => String(number).padStart(20_000);
       let sent = 0;
       for (let idle = 0; idle < 30; await sleep(10)) {
@@ -276,8 +276,8 @@ describe("a Black Box's options", () => {
     ["too many workers", { handler, connect, workers: 257 }],
     ["an unknown policy", { handler, connect, full: "messages:dropped" }],
     ["an unknown engine", { handler, connect, engine: "other" }],
-    ["a queue of nothing", { handler, connect, maxQueued: 0 }],
-    ["a queue of no bytes", { handler, connect, maxQueuedBytes: 0 }],
+    ["a queue of nothing", { handler, connect, maxQueue: 0 }],
+    ["a queue of no bytes", { handler, connect, maxQueueBytes: 0 }],
     ["a key that is none", { handler, connect, key: { length: -1 } }],
     ["a prefix that is none", { handler, connect, subscribe: [1] }],
     ["an inproc endpoint", { handler, connect: "inproc://here" }],

@@ -19,8 +19,8 @@ function box(options: Partial<BoxRulesOptions> = {}, key?: BlackBoxShardKey) {
     {
       shards: 1,
       full: "drop-oldest",
-      maxQueued: 3,
-      maxQueuedBytes: 1_000,
+      maxQueue: 3,
+      maxQueueBytes: 1_000,
       maxBatch: 2,
       maxBatchBytes: 100,
       maxInFlight: 1,
@@ -110,7 +110,7 @@ describe("a batch", () => {
 
 describe("the queue of a shard", () => {
   it("hands batches over one after the other, as large as they may be", () => {
-    const { rules, sent } = box({ maxQueued: 10 });
+    const { rules, sent } = box({ maxQueue: 10 });
     rules.up(0);
     rules.receive(bodies(5));
     expect(sent).toEqual([{ shard: 0, bodies: ["0", "1"] }]);
@@ -121,7 +121,7 @@ describe("the queue of a shard", () => {
   });
 
   it("ends a batch at its bytes, but for a message that has more alone", () => {
-    const { rules, drained, sent } = box({ maxQueued: 10, maxBatch: 10 });
+    const { rules, drained, sent } = box({ maxQueue: 10, maxBatch: 10 });
     rules.receive([message("t", "x".repeat(500)), ...bodies(2), message("t", "y".repeat(98)), ...bodies(1)]);
     rules.up(0);
     const sizes: number[] = [];
@@ -152,7 +152,7 @@ describe("the queue of a shard", () => {
   });
 
   it("drops as many of the oldest as a large message needs room for", () => {
-    const { rules, drained, shard } = box({ maxQueued: 10 });
+    const { rules, drained, shard } = box({ maxQueue: 10 });
     rules.receive([...bodies(4), message("t", "z".repeat(996))]);
     expect(shard()).toMatchObject({ queued: 2, queuedBytes: 999, dropped: { oldest: 3 } });
     rules.up(0);
@@ -208,7 +208,7 @@ describe("the queue of a shard", () => {
 
 describe("a thread that crashed", () => {
   it("loses the message that it was at; its successor gets the others, in order", () => {
-    const { rules, sent, drained, shard } = box({ maxQueued: 10, maxInFlight: 2 });
+    const { rules, sent, drained, shard } = box({ maxQueue: 10, maxInFlight: 2 });
     rules.up(0);
     rules.receive(bodies(6));
     sent.length = 0;
@@ -222,7 +222,7 @@ describe("a thread that crashed", () => {
   });
 
   it("loses nothing when it was at none, and what it had begun a part of goes on from there", () => {
-    const { rules, drained, shard } = box({ maxBatch: 4, maxQueued: 10 });
+    const { rules, drained, shard } = box({ maxBatch: 4, maxQueue: 10 });
     rules.up(0);
     rules.receive(bodies(4));
     const { length } = drained(); // The thread had the first four already.

@@ -101,8 +101,8 @@ class World {
     this.options = {
       shards: random.integer(1, 4),
       full: random.pick<BlackBoxFullPolicy>(["drop-newest", "drop-oldest", "conflate", "wait"]),
-      maxQueued: random.integer(1, 20),
-      maxQueuedBytes: random.pick([40, 200, 10_000]),
+      maxQueue: random.integer(1, 20),
+      maxQueueBytes: random.pick([40, 200, 10_000]),
       maxBatch: random.integer(1, 8),
       maxBatchBytes: random.pick([1, 60, 1_000]),
       maxInFlight: random.integer(1, 3),
@@ -168,7 +168,7 @@ class World {
   }
 
   check(): void {
-    const { maxQueued, maxQueuedBytes, maxBatch, maxInFlight, full } = this.options;
+    const { maxQueue, maxQueueBytes, maxBatch, maxInFlight, full } = this.options;
     const { received, held, shards } = this.rules.stats();
     let sum = held;
     for (const [index, shard] of shards.entries()) {
@@ -176,10 +176,9 @@ class World {
       const all = shard.handled + shard.failed + shard.queued + shard.inFlight + shard.lost + dropped;
       if (all !== shard.received) throw new Error(`Shard ${index}: ${JSON.stringify(shard)}`);
       sum += shard.received;
-      if (shard.queued > maxQueued + maxInFlight * maxBatch)
+      if (shard.queued > maxQueue + maxInFlight * maxBatch)
         throw new Error(`Shard ${index} has ${shard.queued}`);
-      if (shard.queuedBytes > maxQueuedBytes)
-        throw new Error(`Shard ${index} has ${shard.queuedBytes} bytes`);
+      if (shard.queuedBytes > maxQueueBytes) throw new Error(`Shard ${index} has ${shard.queuedBytes} bytes`);
       if ((this.#threads[index]?.batches ?? 0) > maxInFlight) throw new Error(`Thread ${index} has too many`);
       if (full === "wait" && dropped > shard.dropped["too-large"] + shard.dropped.closed)
         throw new Error("wait dropped");

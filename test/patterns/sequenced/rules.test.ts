@@ -84,7 +84,7 @@ describe("the wire", () => {
   });
 });
 
-const PUBLISHER = { maxTopics: 2, ringMessages: 3, maxBytes: 100, markInterval: 100 };
+const PUBLISHER = { maxTopics: 2, maxQueue: 3, maxQueueBytes: 100, markInterval: 100 };
 
 function publisher(options: Partial<typeof PUBLISHER> = {}) {
   const published: Buffer[][] = [];
@@ -145,7 +145,7 @@ describe("a publisher", () => {
   });
 
   it("forgets the oldest message of all past its bytes, and one that is too large with all before it", () => {
-    const { publish, ask, rules } = publisher({ ringMessages: 100 });
+    const { publish, ask, rules } = publisher({ maxQueue: 100 });
     publish("a", "x".repeat(40));
     publish("b", "x".repeat(40));
     publish("b", "x".repeat(30));
@@ -176,7 +176,7 @@ describe("a publisher", () => {
   });
 
   it("sends a page at a time", () => {
-    const { publish, ask } = publisher({ ringMessages: 1_000, maxBytes: 10_000 });
+    const { publish, ask } = publisher({ maxQueue: 1_000, maxQueueBytes: 10_000 });
     for (let i = 0; i < 600; i++) publish("a");
     const first = ask(1, 600);
     expect([first.sequences.length, first.status]).toEqual([256, EndStatus.MORE]);
@@ -339,7 +339,7 @@ function replays(links = 1) {
   const sent: { link: number; from: number; number: number }[] = [];
   const settled: { outcome: SequencedReplayOutcome; sequences: number[] }[] = [];
   const rules = new ReplayRules(
-    { retryInterval: 100, maxReplays: 2 },
+    { attemptTimeout: 100, maxPending: 2 },
     {
       send: (link, frames) => {
         const request = parseRequest(frames[0] as Buffer);

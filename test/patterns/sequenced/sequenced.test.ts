@@ -150,7 +150,7 @@ describe.each([...ENGINE_NAMES])("sequenced publishing, engine %s", (engine) => 
   });
 
   it("what the ring has lost is missing, and says so", async () => {
-    const { publisher: p, endpoint, replay } = await publisher({ ringMessages: 3, markInterval: 20 });
+    const { publisher: p, endpoint, replay } = await publisher({ maxQueue: 3, markInterval: 20 });
     for (let i = 1; i <= 10; i++) p.publish("a", String(i));
     const s = subscriber();
     s.subscribe("");
@@ -244,7 +244,7 @@ describe.each([...ENGINE_NAMES])("sequenced publishing, engine %s", (engine) => 
   });
 
   it("a replay ends with a reason: nobody answers, the caller gives up, the subscriber closes", async () => {
-    const s = subscriber({ replayTimeout: 200, retryInterval: 50 });
+    const s = subscriber({ timeout: 200, attemptTimeout: 50 });
     const range = { publisher: "0".repeat(32), topic: Buffer.from("a"), stream: 1, from: 1, to: 2 };
     expect(await s.replay(range)).toEqual({ messages: [], missing: 2, outcome: "unknown-publisher" });
     s.connectReplay("tcp://127.0.0.1:1");

@@ -50,7 +50,7 @@ function story(simulation: Simulation): void {
   let calls = 0;
   let replayTimer: SimulatedTimer | undefined;
   const replays = new ReplayRules(
-    { retryInterval: 300, maxReplays: 1_000 },
+    { attemptTimeout: 300, maxPending: 1_000 },
     {
       send: (link, frames) => void network.send("sub", `${links[link]}-replay`, frames),
       settled: (id, outcome, messages) => {
@@ -100,7 +100,7 @@ function story(simulation: Simulation): void {
     let streams = 0;
     const known = new Map<string, string>();
     const rules: PublisherRules = new PublisherRules(
-      { maxTopics: 2, ringMessages: RING, maxBytes: 200, markInterval: 200 },
+      { maxTopics: 2, maxQueue: RING, maxQueueBytes: 200, markInterval: 200 },
       {
         publish: (frames) => {
           if (network.isUp(`${name}-replay`)) network.send(name, "sub", frames);

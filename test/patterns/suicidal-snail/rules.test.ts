@@ -13,7 +13,7 @@ import type { Simulation } from "../../support/simulation/simulation.js";
 
 const LIMITS: LatenessLimits = {
   maxLateness: 1_000,
-  maxQueued: 0,
+  maxQueue: 0,
   maxLost: 0,
   lossWindow: 1_000,
   patience: 0,
@@ -100,7 +100,7 @@ describe("the verdict", () => {
   });
 
   it("counts what waits, where that has a bound", () => {
-    const { rules } = create({ maxQueued: 10 });
+    const { rules } = create({ maxQueue: 10 });
     expect([rules.judge(0, 10, 0), rules.judge(0, 11, 0)]).toEqual(["on-time", "late"]);
     expect(create().rules.judge(0, 1_000_000, 0)).toBe("on-time");
   });
@@ -174,10 +174,10 @@ class Oracle {
   }
 
   judge(lateness: number, queued: number, now: number): Verdict {
-    const { maxLateness, maxQueued, maxLost, lossWindow, patience } = this.limits;
+    const { maxLateness, maxQueue, maxLost, lossWindow, patience } = this.limits;
     const lost = now - this.#window.begin <= lossWindow ? this.#window.lost : 0;
     const late =
-      lateness > maxLateness || (maxQueued > 0 && queued > maxQueued) || (maxLost > 0 && lost > maxLost);
+      lateness > maxLateness || (maxQueue > 0 && queued > maxQueue) || (maxLost > 0 && lost > maxLost);
     this.#lateSince = late ? (this.#lateSince ?? now) : undefined;
     if (this.#lateSince === undefined) return "on-time";
     return now - this.#lateSince < patience ? "suspect" : "late";
@@ -205,7 +205,7 @@ it("what is lost, repeated, late, queued or begun anew, in rows of several publi
   });
   const limits = fc.record({
     maxLateness: fc.integer({ min: 100, max: 2_000 }),
-    maxQueued: fc.integer({ min: 0, max: 10 }),
+    maxQueue: fc.integer({ min: 0, max: 10 }),
     maxLost: fc.integer({ min: 0, max: 8 }),
     lossWindow: fc.integer({ min: 1, max: 2_000 }),
     patience: fc.integer({ min: 0, max: 1_000 }),

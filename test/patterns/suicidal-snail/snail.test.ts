@@ -4,8 +4,8 @@ import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { Context, Publisher } from "../../../src/index.js";
 import { SequencedPublisher } from "../../../src/patterns/sequenced/index.js";
 import {
-  LateError,
   SuicidalSnail,
+  SuicidalSnailError,
   type SuicidalSnailEvent,
   type SuicidalSnailOptions,
 } from "../../../src/patterns/suicidal-snail/index.js";
@@ -77,9 +77,9 @@ describe.each([...ENGINE_NAMES])("the suicidal snail, engine %s", (engine) => {
     await snail.receive(LIMIT);
     clock.held += 700;
     const error = await failure(snail.receive(LIMIT));
-    expect(error).toBeInstanceOf(LateError);
+    expect(error).toBeInstanceOf(SuicidalSnailError);
     expect(error).toMatchObject({ code: "ETIMEDOUT" });
-    expect((error as LateError).lateness).toBeGreaterThan(500);
+    expect((error as SuicidalSnailError).lateness).toBeGreaterThan(500);
     expect(events).toMatchObject([{ type: "lateness:exceeded", policy: "die" }]);
     expect(snail.closed).toBe(true);
     expect((await failure(snail.receive())).code).toBe("EBADF");
@@ -95,7 +95,7 @@ describe.each([...ENGINE_NAMES])("the suicidal snail, engine %s", (engine) => {
         for await (const _ of snail) clock.held += 300;
       })(),
     );
-    expect(await looping).toBeInstanceOf(LateError);
+    expect(await looping).toBeInstanceOf(SuicidalSnailError);
   });
 
   it("event: everything is handed over; one event when it becomes late, one when it is in time again", async () => {
@@ -161,7 +161,7 @@ describe.each([...ENGINE_NAMES])("the suicidal snail, engine %s", (engine) => {
   });
 
   it("a queue that is too long is lateness, where it has a bound", async () => {
-    const { snail, publish } = await begin({ policy: "die", maxQueued: 5 });
+    const { snail, publish } = await begin({ policy: "die", maxQueue: 5 });
     publish(200);
     await new Promise<void>((resolve) => setTimeout(resolve, 100)); // There is no event for "all of it has arrived".
     const reading = async (): Promise<void> => {
@@ -169,7 +169,7 @@ describe.each([...ENGINE_NAMES])("the suicidal snail, engine %s", (engine) => {
     };
     const error = await failure(reading());
     expect(error).toMatchObject({ code: "ETIMEDOUT", lateCause: "slow" });
-    expect((error as LateError).queued).toBeGreaterThan(5);
+    expect((error as SuicidalSnailError).queued).toBeGreaterThan(5);
   });
 
   it("losses are lateness, where they have a bound, by sequences of the program's own", async () => {
@@ -250,7 +250,7 @@ while True:
       snail.connect(`tcp://127.0.0.1:${await child.line()}`);
       for (let i = 0; i < 50; i++) expect((await snail.receive(LIMIT)).lateness).toBeLessThan(1_000);
       clock.held += 2_000;
-      expect(await failure(snail.receive(LIMIT))).toBeInstanceOf(LateError);
+      expect(await failure(snail.receive(LIMIT))).toBeInstanceOf(SuicidalSnailError);
     },
   );
 });
