@@ -263,9 +263,25 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     return call;
   }
 
+  /** The socket does not take a request at all. */
+  #refused(sequence: number, error: ShoalError): void {
+    const call = this.#take(sequence);
+    if (call === undefined) return;
+    this.#rules.cancel(sequence);
+    call.reject(error);
+  }
+
   #effects(): ConstructorParameters<typeof FreelanceRules>[1] {
     return {
-      send: (server, frames) => this.#router.tryDeliver([server, ...frames]) === "sent",
+      send: (server, frames) => {
+        try {
+          return this.#router.tryDeliver([server, ...frames]) === "sent";
+        } catch (error) {
+          // More bytes than its context allows. The rules are in the middle of this request, which is cancelled after it.
+          queueMicrotask(() => this.#refused(Number(frames[0]), error as ShoalError));
+          return true;
+        }
+      },
       replied: (sequence, _server, body) => {
         const call = this.#take(sequence);
         try {

@@ -7,6 +7,7 @@
  * every server. A server that is not connected yet gets the requests that still
  * wait when it comes.
  */
+import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { MessageLike } from "../../sockets/message.js";
@@ -149,7 +150,13 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       const call: Call<T> = { message, failed: new Set(), sent: new Set(), pending };
       this.#calls.set(sequence, call);
       this.#counts.requests += 1;
-      for (const dealer of this.#dealers) shoot(dealer, call);
+      try {
+        for (const dealer of this.#dealers) shoot(dealer, call);
+      } catch (error) {
+        // More bytes than its context allows.
+        this.#calls.delete(sequence);
+        pending.reject(error as ShoalError);
+      }
       return pending.promise;
     } catch (error) {
       return Promise.reject(error);

@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { Dealer, json, type Raw, Router } from "../../../src/index.js";
+import { Context, Dealer, json, type Raw, Router } from "../../../src/index.js";
 import { FreelanceClient } from "../../../src/patterns/freelance/client.js";
 import { FreelanceFailoverClient } from "../../../src/patterns/freelance/failover-client.js";
 import type { FreelanceModel } from "../../../src/patterns/freelance/protocol.js";
@@ -290,6 +290,20 @@ test("binds two endpoints that are asked for at once, one after the other", asyn
   expect(server.endpoint).toBe(endpoints[1]);
   const client = keep(new FreelanceClient(server.endpoint as string, { timeout: 8_000, pingInterval: 50 }));
   expect(texts(await client.request("1"))).toEqual(["did 1"]);
+});
+
+test.each([
+  ["model 2", 2, FreelanceShotgunClient],
+  ["model 3", 3, FreelanceClient],
+] as const)("a request that the context of a client of %s is too small for is refused", async (_, model, Client) => {
+  const server = keep(new FreelanceServer<Raw>(([body]) => `did ${body}`, { model }));
+  const context = new Context({ maxMessageSize: 1_000 });
+  const client = keep(new Client(await server.bind(ipc()), { timeout: 8_000, socketOptions: { context } }));
+  const early = failure(client.request(Buffer.alloc(2_000)));
+  expect(await early).toMatchObject({ code: "EINVAL" });
+  expect(texts(await client.request("1"))).toEqual(["did 1"]);
+  expect(await failure(client.request(Buffer.alloc(2_000)))).toMatchObject({ code: "EINVAL" });
+  expect(client.stats()).toMatchObject({ pending: 0, pendingBytes: 0 });
 });
 
 describe("a server that is one of a pair", () => {
