@@ -59,21 +59,22 @@ const CONFLATING: readonly SocketTypeName[] = ["Pull", "Push", "Subscriber", "Pu
 const INT32 = 2_147_483_647;
 
 type Extra = Partial<Omit<OptionSpec, "kind" | "default">>;
-const flag = (value: boolean, extra: Extra = {}): OptionSpec => ({
+type Kind<K extends OptionKind> = OptionSpec & { readonly kind: K };
+const flag = (value: boolean, extra: Extra = {}): Kind<"boolean"> => ({
   kind: "boolean",
   default: value,
   ...extra,
 });
-const int = (value: number, min: number, max: number, extra: Extra = {}): OptionSpec => ({
+const int = (value: number, min: number, max: number, extra: Extra = {}): Kind<"integer"> => ({
   kind: "integer",
   default: value,
   min,
   max,
   ...extra,
 });
-const text = (extra: Extra = {}): OptionSpec => ({ kind: "string", default: null, ...extra });
-const key = (): OptionSpec => ({ kind: "key", default: null });
-const bytes = (extra: Extra = {}): OptionSpec => ({ kind: "bytes", default: null, max: 255, ...extra });
+const text = (extra: Extra = {}): Kind<"string"> => ({ kind: "string", default: null, ...extra });
+const key = (): Kind<"key"> => ({ kind: "key", default: null });
+const bytes = (extra: Extra = {}): Kind<"bytes"> => ({ kind: "bytes", default: null, max: 255, ...extra });
 
 /** All options by name. */
 export const OPTIONS = {
@@ -196,6 +197,19 @@ export const OPTIONS = {
 /** The name of a socket option. */
 export type OptionName = keyof typeof OPTIONS;
 
+type ValueOf<S> = S extends { readonly kind: "boolean" }
+  ? boolean
+  : S extends { readonly kind: "integer" }
+    ? number
+    : S extends { readonly kind: "string" }
+      ? string | null
+      : S extends { readonly kind: "choice"; readonly choices: readonly (infer C)[] }
+        ? C
+        : string | Uint8Array | null;
+
+/** The values of all options, by name, as the table has their types. */
+export type OptionValues = { [N in OptionName]: ValueOf<(typeof OPTIONS)[N]> };
+
 /** Whether sockets of a type have the option. */
 export function hasOption(type: SocketTypeName, name: string): name is OptionName {
   if (!Object.hasOwn(OPTIONS, name)) return false;
@@ -204,15 +218,15 @@ export function hasOption(type: SocketTypeName, name: string): name is OptionNam
 }
 
 /** Options whose values nobody may read in a log: those of keys and passwords. */
-const SECRETS: readonly string[] = ["curveSecretKey", "plainPassword"];
+const SECRETS: readonly OptionName[] = ["curveSecretKey", "plainPassword"];
 
 /** Whether an option's value is a secret. */
 export function isSecret(option: string): boolean {
-  return SECRETS.includes(option);
+  return (SECRETS as readonly string[]).includes(option);
 }
 
 /** The same options, of which `util.inspect`, loops and spreading see no secrets; reading one by its name does. */
-export function hideSecrets(options: Record<string, unknown>): Record<string, unknown> {
+export function hideSecrets<O extends Partial<OptionValues>>(options: O): O {
   for (const name of SECRETS) {
     if (!Object.hasOwn(options, name)) continue;
     Object.defineProperty(options, name, { enumerable: false, writable: true, value: options[name] });

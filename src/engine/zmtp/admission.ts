@@ -2,15 +2,16 @@
  * Who gets in: the mechanism of each handshake, chosen by the socket's options, and who authenticates what a peer
  * presents. This is the one place that knows the mechanisms; what one of them needs of the options is in `create`.
  */
+import type { OptionValues } from "../../core/option-table.js";
 import { decodeZ85 } from "../../core/z85.js";
-import type { EngineOptions, HandshakeProperty, PeerCredentials } from "../engine.js";
+import type { HandshakeProperty, PeerCredentials } from "../engine.js";
 import { encodeMetadata } from "./codec/metadata.js";
 import { CurveClient } from "./mechanism/curve-client.js";
 import { CurveServer } from "./mechanism/curve-server.js";
 import type { Mechanism, MechanismOptions, Verdict } from "./mechanism/mechanism.js";
 import { NullMechanism } from "./mechanism/null.js";
 import { PlainClient, PlainServer } from "./mechanism/plain.js";
-import { identityOf, isSet, text } from "./options.js";
+import { identityOf } from "./options.js";
 import { WIRE_NAMES } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 import { ZAP_ENDPOINT } from "./zap.js";
@@ -20,7 +21,7 @@ interface Role {
   readonly name: Mechanism["name"];
   readonly isServer: boolean;
   /** Whether a socket's options ask for it. */
-  isChosen(options: EngineOptions): boolean;
+  isChosen(options: Readonly<OptionValues>): boolean;
   create(options: MechanismOptions): Mechanism;
 }
 
@@ -36,25 +37,25 @@ const ROLES: readonly Role[] = [
   {
     name: "CURVE",
     isServer: true,
-    isChosen: ({ curveServer }) => curveServer === true,
+    isChosen: ({ curveServer }) => curveServer,
     create: (options) => new CurveServer(options),
   },
   {
     name: "CURVE",
     isServer: false,
-    isChosen: ({ curveServerKey }) => isSet(curveServerKey),
+    isChosen: ({ curveServerKey }) => curveServerKey !== null,
     create: (options) => new CurveClient(options),
   },
   {
     name: "PLAIN",
     isServer: true,
-    isChosen: ({ plainServer }) => plainServer === true,
+    isChosen: ({ plainServer }) => plainServer,
     create: (options) => new PlainServer(options),
   },
   {
     name: "PLAIN",
     isServer: false,
-    isChosen: ({ plainUsername }) => isSet(plainUsername),
+    isChosen: ({ plainUsername }) => plainUsername !== null,
     create: (options) => new PlainClient(options),
   },
   NULL,
@@ -63,7 +64,7 @@ const ROLES: readonly Role[] = [
 /** The mechanisms there are, weakest first: for the capability table. */
 export const MECHANISM_NAMES: readonly string[] = [...new Set(ROLES.map(({ name }) => name).reverse())];
 
-function roleOf(options: EngineOptions): Role {
+function roleOf(options: Readonly<OptionValues>): Role {
   return ROLES.find((role) => role.isChosen(options)) ?? NULL;
 }
 
@@ -85,7 +86,7 @@ export function createMechanism(
 
 /** @param asks whether peers are authenticated @param property one more property of this side */
 export function mechanismOptions(
-  options: EngineOptions,
+  options: Readonly<OptionValues>,
   wireName: string,
   asks: boolean,
   property?: HandshakeProperty,
@@ -98,15 +99,15 @@ export function mechanismOptions(
   return {
     properties: encodeMetadata(properties),
     asks,
-    plainUsername: text(options.plainUsername),
-    plainPassword: text(options.plainPassword),
+    plainUsername: options.plainUsername ?? "",
+    plainPassword: options.plainPassword ?? "",
     curvePublicKey: key(options.curvePublicKey),
     curveSecretKey: key(options.curveSecretKey),
     curveServerKey: key(options.curveServerKey),
   };
 }
 
-function key(value: unknown): Uint8Array | undefined {
+function key(value: string | Uint8Array | null): Uint8Array | undefined {
   if (typeof value === "string") return decodeZ85(value);
   return value instanceof Uint8Array ? value : undefined;
 }
@@ -121,7 +122,7 @@ export class Admission {
   constructor(state: SocketState) {
     this.#state = state;
     this.#queue = new AuthenticationQueue(
-      () => Number(state.options.maxPendingHandshakes),
+      () => state.options.maxPendingHandshakes,
       (peer) => this.#authenticator(roleOf(state.options))?.(peer) ?? Promise.resolve(false),
     );
   }
@@ -150,7 +151,7 @@ export class Admission {
 
   /** What a peer counts as that presented nothing: it was not authenticated. */
   anonymous(address: string): PeerCredentials {
-    return { mechanism: this.mechanismName, address, domain: text(this.#state.options.zapDomain) };
+    return { mechanism: this.mechanismName, address, domain: this.#state.options.zapDomain ?? "" };
   }
 
   /**
@@ -160,7 +161,7 @@ export class Admission {
   #authenticator({ name, isServer }: Role): Authenticate | undefined {
     const { authenticate, names, options, zap } = this.#state;
     if (authenticate !== undefined) return async (peer) => (await authenticate(peer)) === true;
-    const domain = text(options.zapDomain);
+    const domain = options.zapDomain ?? "";
     if (name === "NULL" ? domain === "" : !isServer) return undefined;
     if (names.has(ZAP_ENDPOINT)) return (peer) => zap.ask(peer, identityOf(options));
     return options.zapEnforceDomain === true && domain !== "" ? async () => false : undefined;

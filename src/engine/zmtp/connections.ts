@@ -75,7 +75,7 @@ export class Connections implements ConnectionEffects, Policing {
       this.#refuse(stream, endpoint, "too many peers have left messages that were not taken");
       return;
     }
-    const most = Number(options.maxConnections);
+    const most = options.maxConnections;
     const isFull = this.#accepted >= most;
     if (!this.#evictOldestHandshake(isFull) && isFull) {
       this.#refuse(stream, endpoint, `there are ${most} connections already (maxConnections)`);
@@ -240,8 +240,7 @@ export class Connections implements ConnectionEffects, Policing {
   #evictOldestHandshake(isFull: boolean): boolean {
     const [oldest] = this.#handshakes;
     const { size } = this.#handshakes;
-    if (oldest === undefined || (!isFull && size < Number(this.#state.options.maxPendingHandshakes)))
-      return false;
+    if (oldest === undefined || (!isFull && size < this.#state.options.maxPendingHandshakes)) return false;
     this.connectionOnFault(oldest, {
       kind: "other",
       code: "ERR_HANDSHAKE",

@@ -1,6 +1,6 @@
 /** A socket's options in the form this engine's parts take them; read again at each bind and connect. */
 import { NotSupportedError } from "../../core/errors.js";
-import { OPTIONS } from "../../core/option-table.js";
+import { OPTIONS, type OptionName, type OptionValues } from "../../core/option-table.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { EngineOptions } from "../engine.js";
 import type { ConnectionOptions } from "./connection.js";
@@ -9,22 +9,27 @@ import type { ReconnectOptions } from "./reconnect.js";
 import type { TransportOptions } from "./transport/transport.js";
 
 /** Defaults of all options, those that a socket's type does not have included: they bound what its peers do, too. */
-const DEFAULTS: EngineOptions = Object.fromEntries(
+const DEFAULTS = Object.fromEntries(
   Object.entries(OPTIONS).map(([name, spec]) => [name, spec.default]),
-);
+) as unknown as OptionValues;
 
 /** What is absent has its default from the table of options; nothing else in this engine has defaults of its own. */
-export function completeOptions(given: EngineOptions): Record<string, unknown> {
-  const options: Record<string, unknown> = { ...DEFAULTS };
-  for (const [name, value] of Object.entries(given)) if (value !== undefined) options[name] = value;
+export function completeOptions(given: EngineOptions): OptionValues {
+  const options: OptionValues = { ...DEFAULTS };
+  for (const [name, value] of Object.entries(given)) if (value !== undefined) setOption(options, name, value);
   return options;
+}
+
+/** Sets an option that sockets/options.ts has checked. */
+export function setOption(options: OptionValues, name: string, value: unknown): void {
+  (options as Record<string, unknown>)[name] = value;
 }
 
 /** Bytes of what a PUB takes from a subscriber: a subscription, or a message of an XSUB, which it throws away. */
 export const MAX_UPSTREAM_FRAME = 65_536;
 
 /** Options this engine cannot have, with the only value of each that it takes. */
-const UNSUPPORTED: Readonly<Record<string, unknown>> = {
+const UNSUPPORTED: Readonly<Partial<OptionValues>> = {
   interface: null,
   sendBufferSize: -1,
   receiveBufferSize: -1,
@@ -46,13 +51,13 @@ export const UNSUPPORTED_OPTIONS: readonly string[] = Object.keys(UNSUPPORTED);
 /** @throws NotSupportedError `NOT_SUPPORTED` */
 export function assertSupported(name: string, value: unknown): void {
   if (!Object.hasOwn(UNSUPPORTED, name)) return;
-  if (value === undefined || value === null || value === UNSUPPORTED[name]) return;
+  if (value === undefined || value === null || value === UNSUPPORTED[name as OptionName]) return;
   throw new NotSupportedError(
     `The zmtp engine cannot set the option ${name}: Node.js has no call for it; the libzmq engine can`,
   );
 }
 
-const MARKS: readonly string[] = [
+const MARKS: readonly OptionName[] = [
   "sendHighWaterMark",
   "receiveHighWaterMark",
   "sendHighWaterMarkBytes",
@@ -60,7 +65,7 @@ const MARKS: readonly string[] = [
 ];
 
 /** Options that take effect on connections that stand, too; the others wait for the next connection. */
-const IMMEDIATE: ReadonlySet<string> = new Set([
+const IMMEDIATE: ReadonlySet<string> = new Set<OptionName>([
   "linger",
   "sendTimeout",
   "receiveTimeout",
@@ -96,57 +101,57 @@ export function warnOfOption(name: string, value: unknown, attached: boolean): v
 
 /** Whether pipes that exist follow the option. */
 export function isMark(name: string): boolean {
-  return MARKS.includes(name);
+  return (MARKS as readonly string[]).includes(name);
 }
 
-export function pipeOptions(options: EngineOptions, type: SocketTypeName): PipeOptions {
+export function pipeOptions(options: Readonly<OptionValues>, type: SocketTypeName): PipeOptions {
   return {
-    sendHighWaterMark: Number(options.sendHighWaterMark),
-    receiveHighWaterMark: Number(options.receiveHighWaterMark),
-    sendHighWaterMarkBytes: Number(options.sendHighWaterMarkBytes),
-    receiveHighWaterMarkBytes: Number(options.receiveHighWaterMarkBytes),
+    sendHighWaterMark: options.sendHighWaterMark,
+    receiveHighWaterMark: options.receiveHighWaterMark,
+    sendHighWaterMarkBytes: options.sendHighWaterMarkBytes,
+    receiveHighWaterMarkBytes: options.receiveHighWaterMarkBytes,
     maxMessageSize: maxMessageSizeOf(options, type),
-    conflate: options.conflate === true,
+    conflate: options.conflate,
   };
 }
 
-function maxMessageSizeOf(options: EngineOptions, type: SocketTypeName): number {
+function maxMessageSizeOf(options: Readonly<OptionValues>, type: SocketTypeName): number {
   // A piece of a raw stream has the size that the system read; it is no message of the peer's.
   if (type === "Stream") return -1;
-  const size = Number(options.maxMessageSize);
+  const size = options.maxMessageSize;
   if (type !== "Publisher") return size;
   return size < 0 ? MAX_UPSTREAM_FRAME : Math.min(size, MAX_UPSTREAM_FRAME);
 }
 
-export function transportOptions(options: EngineOptions): TransportOptions {
+export function transportOptions(options: Readonly<OptionValues>): TransportOptions {
   return {
-    ipv6: options.ipv6 === true,
-    backlog: Number(options.backlog),
-    connectTimeout: Number(options.connectTimeout),
-    tcpKeepalive: Number(options.tcpKeepalive),
-    tcpKeepaliveIdle: Number(options.tcpKeepaliveIdle),
+    ipv6: options.ipv6,
+    backlog: options.backlog,
+    connectTimeout: options.connectTimeout,
+    tcpKeepalive: options.tcpKeepalive,
+    tcpKeepaliveIdle: options.tcpKeepaliveIdle,
   };
 }
 
-export function reconnectOptions(options: EngineOptions): ReconnectOptions {
+export function reconnectOptions(options: Readonly<OptionValues>): ReconnectOptions {
   return {
-    interval: Number(options.reconnectInterval),
-    maxInterval: Number(options.reconnectMaxInterval),
+    interval: options.reconnectInterval,
+    maxInterval: options.reconnectMaxInterval,
   };
 }
 
-export function connectionOptions(options: EngineOptions): ConnectionOptions {
-  const interval = Number(options.heartbeatInterval);
-  const timeout = Number(options.heartbeatTimeout);
+export function connectionOptions(options: Readonly<OptionValues>): ConnectionOptions {
+  const interval = options.heartbeatInterval;
+  const timeout = options.heartbeatTimeout;
   return {
-    handshakeInterval: Number(options.handshakeInterval),
+    handshakeInterval: options.handshakeInterval,
     heartbeat: {
       interval,
       timeout: timeout < 0 ? interval : timeout,
-      stallTimeout: Number(options.heartbeatStallTimeout),
-      timeToLive: Number(options.heartbeatTimeToLive),
+      stallTimeout: options.heartbeatStallTimeout,
+      timeToLive: options.heartbeatTimeToLive,
     },
-    zapDomain: text(options.zapDomain),
+    zapDomain: options.zapDomain ?? "",
   };
 }
 
@@ -156,16 +161,7 @@ export function patienceOf(linger: number): number {
 }
 
 /** The socket's own routing id; empty: none. */
-export function identityOf({ routingId }: EngineOptions): Buffer {
+export function identityOf({ routingId }: Readonly<OptionValues>): Buffer {
   if (typeof routingId === "string") return Buffer.from(routingId);
   return routingId instanceof Uint8Array ? Buffer.from(routingId) : Buffer.alloc(0);
-}
-
-/** The value of an option that is a text; empty where it is not set. */
-export function text(value: unknown): string {
-  return typeof value === "string" ? value : "";
-}
-
-export function isSet(value: unknown): boolean {
-  return value !== null && value !== undefined;
 }

@@ -46,7 +46,7 @@ export class Peers implements PeerProperties {
 
   constructor(state: SocketState) {
     this.#state = state;
-    this.#budget = new ReceiveBudget(() => Number(state.options.maxReceiveQueueBytes));
+    this.#budget = new ReceiveBudget(() => state.options.maxReceiveQueueBytes);
   }
 
   /** All pipes that have not ended. */
@@ -170,7 +170,7 @@ export class Peers implements PeerProperties {
    * @returns `false`, and nothing has changed, where nothing is to be sent or there is no linger
    */
   leave(pipe: Pipe, stop: () => void): boolean {
-    const linger = Number(this.#state.options.linger);
+    const linger = this.#state.options.linger;
     const { link } = pipe;
     // A link has something even if nothing waits: what the kernel holds is lost when it is cut with input unread.
     if (linger === 0 || (link === undefined && pipe.out.messages === 0)) return false;

@@ -1,4 +1,5 @@
 /** What the parts of one socket share: types only, so that no part has to import another for them. */
+import type { OptionValues } from "../../core/option-table.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { HandshakeProperty, PeerCredentials } from "../engine.js";
 import type { SocketEvent } from "../events.js";
@@ -20,7 +21,7 @@ export interface SocketEffects extends PipeEffects {
 export interface SocketState {
   readonly type: SocketTypeName;
   /** Complete (options.ts); read again at each bind, connect and handshake. */
-  readonly options: Readonly<Record<string, unknown>>;
+  readonly options: Readonly<OptionValues>;
   /** The inproc names of its context. */
   readonly names: InprocNames;
   /** Asks the authentication service of its context. */

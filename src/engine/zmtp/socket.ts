@@ -6,7 +6,7 @@
  *   take  <- routing <- pipe.in  <- link <- peer
  */
 
-import { hideSecrets } from "../../core/option-table.js";
+import { hideSecrets, type OptionValues } from "../../core/option-table.js";
 import { type SocketType, type SocketTypeName, SocketType as Types } from "../../core/socket-type.js";
 import type {
   DirectedSending,
@@ -32,7 +32,7 @@ import { Connections } from "./connections.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
 import { atProcessEnd, type Ending, EventLoopRef } from "./lifetime.js";
-import { assertSupported, completeOptions, isMark, warnOfOption } from "./options.js";
+import { assertSupported, completeOptions, isMark, setOption, warnOfOption } from "./options.js";
 import { Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
 
@@ -47,7 +47,7 @@ const TYPE_NAMES = Object.fromEntries(Object.entries(Types).map(([name, type]) =
 >;
 
 export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, Ending {
-  readonly options: Record<string, unknown>;
+  readonly options: OptionValues;
   readonly endpoints: Endpoints;
   readonly eventLoop: EventLoopRef;
   readonly subscriptions: EngineSubscriptions | undefined;
@@ -156,7 +156,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
   setOption(name: string, value: unknown): void {
     assertSupported(name, value);
     warnOfOption(name, value, this.endpoints.attached);
-    this.options[name] = value;
+    setOption(this.options, name, value);
     if (isMark(name)) this.#peers.marksChanged();
   }
 
@@ -192,7 +192,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
 
   /** The program has ended except for this: the socket closes, and holds the process until its messages have left. */
   lastChance(): void {
-    const linger = Number(this.options.linger ?? -1);
+    const linger = this.options.linger;
     if (linger === 0 || this.#closing !== undefined || this.stats().queuedOut === 0) return;
     this.#ending = true;
     void this.close(linger);

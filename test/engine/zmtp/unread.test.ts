@@ -88,7 +88,7 @@ describe("a peer whose credentials are looked at", () => {
     const asked = new Promise<void>((resolve) => {
       let connection: Connection | undefined;
       onStream = ((next) => (stream: Stream) => {
-        const mechanism = createMechanism("NULL", true, mechanismOptions({}, "PULL", true));
+        const mechanism = createMechanism("NULL", true, mechanismOptions(completeOptions({}), "PULL", true));
         connection = new Connection(
           stream,
           mechanism,

@@ -36,7 +36,7 @@ export class PipelineRouting extends Routing implements RelaySource, RelaySink {
   }
 
   override joined(pipe: Pipe): void {
-    if (this.host.options.probeRouter === true) pipe.send("", 0, undefined);
+    if (this.host.options.probeRouter) pipe.send("", 0, undefined);
   }
 
   override removed(pipe: Pipe): void {

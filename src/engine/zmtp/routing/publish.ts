@@ -173,7 +173,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
       const { start } = batch;
       let matched = this.#matchAt(bytes, start);
       let count = 1;
-      if (this.#index.isUniform && this.host.options.invertMatching !== true) count = batch.messages;
+      if (this.#index.isUniform && !this.host.options.invertMatching) count = batch.messages;
       else if (batch.messages > 1) {
         matched = [...matched];
         let next = skipMessages(bytes, start, 1);
@@ -182,7 +182,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
           next = skipMessages(bytes, next, 1);
         }
       }
-      if (this.host.options.noDrop === true) {
+      if (this.host.options.noDrop) {
         for (const pipe of matched) count = Math.min(count, pipe.roomFor(count));
         if (count === 0) return OfferResult.Mute;
       }
@@ -258,7 +258,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
 
   #match(message: OutgoingMessage): readonly Pipe[] {
     const { version } = this.#index;
-    const inverted = this.host.options.invertMatching === true;
+    const inverted = this.host.options.invertMatching;
     if (this.#everybodyAt === version && !inverted) return this.#everybody;
     if (this.#index.isUniform && !inverted) {
       const everybody: Pipe[] = [];

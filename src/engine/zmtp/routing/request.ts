@@ -31,7 +31,7 @@ export class RequestRouting extends Routing {
   }
 
   get writable(): boolean {
-    return (!this.#asking || this.host.options.relaxed === true) && this.#out.next() !== undefined;
+    return (!this.#asking || this.host.options.relaxed) && this.#out.next() !== undefined;
   }
 
   override add(pipe: Pipe): void {
@@ -41,7 +41,7 @@ export class RequestRouting extends Routing {
   }
 
   override joined(pipe: Pipe): void {
-    if (this.host.options.probeRouter === true) pipe.send("", 0, undefined);
+    if (this.host.options.probeRouter) pipe.send("", 0, undefined);
   }
 
   override removed(pipe: Pipe): void {
@@ -61,13 +61,13 @@ export class RequestRouting extends Routing {
   }
 
   offer(message: OutgoingMessage): OfferResult {
-    if (this.#asking && this.host.options.relaxed !== true) return OfferResult.Mute;
+    if (this.#asking && !this.host.options.relaxed) return OfferResult.Mute;
     const pipe = this.#out.next();
     if (pipe === undefined) return OfferResult.Mute;
     this.#reply = undefined;
     this.#late += pipe.discard();
     let prefix: Buffer[] = PLAIN;
-    if (this.host.options.correlate === true) {
+    if (this.host.options.correlate) {
       this.#id = (this.#id + 1) >>> 0;
       this.#idFrame = Buffer.allocUnsafe(4);
       this.#idFrame.writeUInt32BE(this.#id);

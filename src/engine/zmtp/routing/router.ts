@@ -56,7 +56,7 @@ export class RouterRouting extends Routing implements RelaySource, RelaySink, Pe
       };
     }
     const other = identity.length === 0 ? undefined : this.#byId.get(keyOf(identity));
-    if (other === undefined || other === pipe || this.host.options.handover === true) return undefined;
+    if (other === undefined || other === pipe || this.host.options.handover) return undefined;
     return {
       kind: "other",
       code: "ERR_HANDSHAKE",
@@ -78,7 +78,7 @@ export class RouterRouting extends Routing implements RelaySource, RelaySink, Pe
       const named = identity !== undefined && identity.length > 0;
       this.#name(pipe, named ? Buffer.from(identity) : this.#autoId());
     }
-    if (this.host.options.probeRouter === true) pipe.send("", 0, undefined);
+    if (this.host.options.probeRouter) pipe.send("", 0, undefined);
     this.host.routingOnWritable();
   }
 

@@ -8,6 +8,7 @@
  *   removed  it ended; what it has received can still be taken
  */
 import { InvalidMessageError } from "../../../core/errors.js";
+import type { OptionValues } from "../../../core/option-table.js";
 import type { SocketTypeName } from "../../../core/socket-type.js";
 import type {
   DirectedSending,
@@ -27,7 +28,7 @@ export const MAX_ORPHANED_PIPES = 4_096;
 
 /** What a routing can do to its socket. */
 export interface RoutingHost {
-  readonly options: Readonly<Record<string, unknown>>;
+  readonly options: Readonly<OptionValues>;
   /** `take` may give something. */
   routingOnReadable(): void;
   /** `offer` may succeed. */

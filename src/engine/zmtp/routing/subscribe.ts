@@ -190,7 +190,7 @@ export class SubscribeRouting extends Routing implements RelaySource, EngineSubs
   }
 
   #matches(topic: Buffer): boolean {
-    return this.#hasPrefixOf(topic) !== (this.host.options.invertMatching === true);
+    return this.#hasPrefixOf(topic) !== this.host.options.invertMatching;
   }
 
   #hasPrefixOf(topic: Buffer): boolean {

@@ -2,8 +2,10 @@
  * A routing with real pipes over a link that a test plays: what the routing sent is
  * taken from it when the test says so, and what the peer says is put in.
  */
+import type { OptionValues } from "../../../../src/core/option-table.js";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
 import type { SocketEvent } from "../../../../src/engine/events.js";
+import { completeOptions } from "../../../../src/engine/zmtp/options.js";
 import {
   type CloseReason,
   type Link,
@@ -129,7 +131,7 @@ export class FakePeer implements Link {
 }
 
 export class RoutingWorld implements RoutingHost, PipeEffects {
-  readonly options: Record<string, unknown>;
+  readonly options: OptionValues;
   readonly routing: Routing;
   readonly peers: FakePeer[] = [];
   readonly events: SocketEvent[] = [];
@@ -144,7 +146,7 @@ export class RoutingWorld implements RoutingHost, PipeEffects {
   readonly #marks: { sendHighWaterMark: number; receiveHighWaterMark: number };
 
   constructor({ type, options, sendHighWaterMark = 1_000, receiveHighWaterMark = 1_000 }: WorldOptions) {
-    this.options = { receiveHighWaterMark, ...options };
+    this.options = completeOptions({ receiveHighWaterMark, ...options });
     this.#marks = { sendHighWaterMark, receiveHighWaterMark };
     this.routing = createRouting(type, this);
   }
