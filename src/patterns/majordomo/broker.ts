@@ -107,7 +107,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     this.#gate = gate;
     gate?.passTo((message) => this.#pass(message));
     this.#timer.start(this.#rules);
-    // Elsewhere heartbeats tell who is gone, and listening costs.
+    // Elsewhere heartbeats show which peers are gone, and listening costs.
     if (peerRoutingIds) this.#router.events.on("peer:leave", this.#routerOnPeerLeave);
     // The bound socket holds the process; the timer alone does not.
     this.#timer.hold(false);

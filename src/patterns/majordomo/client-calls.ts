@@ -163,7 +163,7 @@ export class WholeSink<T> implements CallSink {
   }
 }
 
-/** What a reader of pieces tells of itself. */
+/** What a reader of pieces reports. */
 export interface PieceReader {
   /** It has read a piece. */
   read(cost: number): void;
@@ -270,7 +270,7 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
 
 export function ignore(): void {}
 
-/** When a request to many ends, beside the last answer. */
+/** When a request to many ends, other than with the last answer. */
 export interface MajordomoRequestManyOptions<T> {
   /** ms for all of it; -1: no limit. Default 30,000. */
   readonly timeout?: number;

@@ -13,7 +13,7 @@
  *                    SHLW01 | command | tag 4 | number 4                      partial, and the final after pieces
  *   either way       SHL…01 | command                                         the others
  *
- * Level 2 has two more, for what a handler gets beside the body:
+ * Level 2 has two more, for what a handler gets in addition to the body:
  *
  *   from a client    SHLC01 | command | id 16 | span 4 | n 1 | service n | time 4 | headers
  *   to a worker      SHLW01 | command | tag 4 | id 16 | span 4 | attempt 1 | time 4 | headers

@@ -258,7 +258,7 @@ export type Frames = (Buffer | string)[];
 /** Bytes of pieces that a worker may send before anything is granted. */
 export const INITIAL_CREDIT = 16_384;
 
-/** Bytes that a piece and each of its frames cost beside the frame's own: about what holding them takes. */
+/** Bytes that a piece and each of its frames cost in addition to the frame's own: about what holding them takes. */
 const FRAME_COST = 64;
 
 /** What a piece costs. @param start where its body begins among the frames */

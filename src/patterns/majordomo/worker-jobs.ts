@@ -1,5 +1,5 @@
 /**
- * The requests in a worker's hands: at most `concurrency` handlers run at once,
+ * The requests that a worker has: at most `concurrency` handlers run at once,
  * the others wait. A request whose id was seen shares the outcome of the first.
  *
  * A handler is free when its answer has left: where the connection has no room, the

@@ -100,7 +100,7 @@ export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
 /** Options of {@link MajordomoWorker.serve}: the contract has the codec. */
 export type MajordomoServeOptions = Omit<MajordomoWorkerOptions, "requestCodec" | "replyCodec">;
 
-/** The handlers of a contract's methods, each with what any handler gets beside the request. */
+/** The handlers of a contract's methods, each with what any handler gets in addition to the request. */
 export type MajordomoHandlers<C extends ServiceContract> = ServiceHandlers<C, MajordomoRequestContext>;
 
 /** The options of the rules, all of them there. */

@@ -220,7 +220,7 @@ export class WorkerSession {
     return this.#effects.reply(message, ticket) ? "sent" : "waits";
   }
 
-  /** Takes nothing new. A plain broker cannot be told before the last answer is out. */
+  /** Takes nothing new. A plain broker gets no message before the last answer is out. */
   drain(): void {
     if (this.#draining) return;
     this.#draining = true;

@@ -21,7 +21,7 @@ export interface Packed {
   readonly bytes: ArrayBuffer;
 }
 
-/** What a handler gets beside the request. */
+/** What a handler gets in addition to the request. */
 export type CallContext = Omit<MajordomoRequestContext, "service" | "signal">;
 
 /**
@@ -46,7 +46,7 @@ export type CallContext = Omit<MajordomoRequestContext, "service" | "signal">;
  *
  * A request is posted once a handler is free for it, and a piece once it is asked
  * for: so what is under way between the threads has a bound, however long either
- * is held up. Events have one of their own (MAX_UNTOLD).
+ * is held up. Events have one of their own (MAX_UNTAKEN).
  *
  * Frames are packed into memory of their own, one copy, and that is transferred:
  * cloned, a frame would take with it the whole chunk that it was received in.
@@ -95,7 +95,7 @@ export interface ThreadData {
   readonly taken: Int32Array;
 }
 
-/** Accounts that there is room for. */
+/** Statistics that there is room for. */
 export const MAX_STATISTICS = 64;
 
 /** Events on their way to a main thread that is held up; further ones are dropped, and `events:lost` says how many. */

@@ -110,7 +110,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
    * a time-out or `outcome-unknown`, it may be stored all the same: ask again with the same `uuid`.
    *
    * @param body 1 or more frames
-   * @returns its UUID, 32 hexadecimal digits: whoever has it can fetch the reply
+   * @returns its UUID, 32 hexadecimal digits: any client that has it can fetch the reply
    * @throws StoreError `failed` when Titanic refuses (500), `outcome-unknown` when its store lost the answer (502);
    *   InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` for `uuid` and `ttl` with a Titanic that does
    *   not know them; otherwise as {@link MajordomoClient.request}

@@ -1,7 +1,7 @@
 /**
  * Titanic's store on LMDB: one folder, one process, every acknowledgement after
  * the commit is on the disk. Commits are shared by all that waits for one (group
- * commit), and run on a thread of the package `lmdb`, beside the event loop.
+ * commit), and run on a thread of the package `lmdb`, next to the event loop.
  */
 import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
@@ -41,7 +41,7 @@ export interface LmdbStoreOptions {
    */
   readonly damagedFile?: "refuse" | "set-aside";
   /**
-   * Opens the folder beside the process that serves it, if there is one, and takes nothing over: for looking at dead
+   * Opens the folder alongside the process that serves it, if there is one, and takes nothing over: for looking at dead
    * letters and putting them back. Default false.
    */
   readonly maintenance?: boolean;
@@ -67,7 +67,7 @@ type Operation =
 
 /** Requests whose keys are looked at when the store is opened. */
 const MAX_REPAIRED = 10_000;
-/** Bytes that a request takes beside its body, about. */
+/** Bytes that a request takes in addition to its body, about. */
 const OVERHEAD = 200;
 
 const OPTIONS = {

@@ -1,6 +1,6 @@
 /**
  * Titanic's store on PostgreSQL: any number of machines share one table. Each
- * runs a Titanic beside its broker; `SKIP LOCKED` gives each request to one of
+ * runs a Titanic alongside its broker; `SKIP LOCKED` gives each request to one of
  * them, and a lease gives it to another when that one dies.
  *
  * Writes of one turn share a transaction (group commit). Every transaction asks
@@ -59,7 +59,7 @@ export function openPool(options: object): PgPool {
     Pool: new (options: object) => PgPool;
   };
   const pool = new Pool(options);
-  // A connection that is lost is made again by the next query, which also tells if it cannot be. The pool listens to
+  // A connection that is lost is made again by the next query, which also reports if it cannot be. The pool listens to
   // those that are idle only: one that is lost in a transaction would end the process.
   pool.on("error", ignore);
   pool.on("connect", (client) => client.on("error", ignore));
@@ -326,7 +326,7 @@ export class PostgresStore implements TitanicStore {
     });
   }
 
-  /** The record in these bytes; one that is damaged is set aside and told. */
+  /** The record in these bytes; one that is damaged is set aside and reported. */
   async #sound(uuid: Buffer, bytes: Buffer): Promise<StoredRecord | undefined> {
     const record = decodeRecord(bytes);
     if (typeof record !== "string") return record;
@@ -368,7 +368,7 @@ export class PostgresStore implements TitanicStore {
     return this.#run(text, values, true);
   }
 
-  /** @param repeatable whether a lost answer is told as an unknown outcome */
+  /** @param repeatable whether a lost answer is reported as an unknown outcome */
   async #run<Row>(text: string, values: readonly unknown[], repeatable: boolean): Promise<PgResult<Row>> {
     if (this.#closed !== undefined) throw new ClosedError("EBADF", "The store is closed");
     const client = await this.#connect();
