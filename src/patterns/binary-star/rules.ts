@@ -237,7 +237,7 @@ export class BinaryStarRules {
     this.#counts.statesReceived += 1;
     this.#peer = peer;
     this.#peerExpiry = now + this.#patience;
-    // What was unread is heard in its order: the last word counts, when this server says its own (tick).
+    // What was unread is heard in its order: the last one counts, when this server publishes its own (tick).
     if (this.#fence === undefined) this.#hear(peer, order, now);
     if (!this.serving) this.#dropVotes();
     return true;

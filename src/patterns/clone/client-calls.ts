@@ -28,7 +28,7 @@ export interface ClientUpdate {
   readonly properties: Buffer;
   /** None: the key is deleted. */
   readonly value: Buffer;
-  /** Only if the key has a certain revision, which the properties say. */
+  /** Only if the key has a certain revision, which is in the properties. */
   readonly conditional: boolean;
   /** ms; not above 0: no limit. */
   readonly timeout: number;

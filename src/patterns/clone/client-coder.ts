@@ -1,4 +1,4 @@
-/** Keys and values between a program and the wire. What is there and is no key or value for the program is told. */
+/** Keys and values between a program and the wire. An entry whose key or value the program cannot read is reported. */
 
 import { isUtf8 } from "node:buffer";
 import { describe } from "../../core/arguments.js";
@@ -23,7 +23,7 @@ export class ClientCoder {
   readonly #onInvalid: (key: Buffer, error: unknown) => void;
 
   /**
-   * @param onInvalid told of a key that is no text, and of a value that does not pass the codec or schema
+   * @param onInvalid called for a key that is not text, and a value that does not pass the codec or schema
    * @throws InvalidArgumentError `EINVAL`
    */
   constructor(
@@ -50,7 +50,7 @@ export class ClientCoder {
     throw new InvalidArgumentError(`A key is text or bytes; got ${typeof key}`);
   }
 
-  /** The bytes of a key. @throws InvalidArgumentError `EINVAL` for what is none */
+  /** The bytes of a key. @throws InvalidArgumentError `EINVAL` for an invalid key */
   key(key: CloneKey): Buffer {
     const bytes = this.bytes(key);
     const fault = keyFault(bytes);

@@ -3,7 +3,7 @@
  *
  *   PUB     to each server's P + 2, for as long as the client lives
  *   SUB     to P + 1 of the server in use,
- *   DEALER  and to its P: both anew for each attempt
+ *   DEALER  and to its P: both new for each attempt
  */
 import { ClosedError, type ShoalError } from "../../core/errors.js";
 import type { Context } from "../../sockets/context.js";

@@ -102,7 +102,7 @@ export class ClientSubtree {
     return length === 0 || (key.length >= length && key.compare(this.#prefix, 0, length, 0, length) === 0);
   }
 
-  /** The server has said how it numbers the subtree. @param properties of a KTHXBAI */
+  /** The server has numbered the subtree. @param properties of a KTHXBAI */
   learn(properties: Buffer): void {
     this.#property = this.#whole ? undefined : subtreeName(properties);
   }
@@ -112,13 +112,13 @@ export class ClientSubtree {
     this.#property = undefined;
   }
 
-  /** The update before this one, among those that this client gets; 0 when nobody says. */
+  /** The update before this one, among those that this client gets; 0 when that is not known. */
   previous(sequence: number, properties: Buffer): number {
     if (this.#whole) return sequence - 1;
     return this.#property === undefined ? 0 : (subtreeSequence(properties, this.#property) ?? 0);
   }
 
-  /** The last update that this client should have, by a HUGZ; 0 when nobody says. */
+  /** The last update that this client should have, by a HUGZ; 0 when that is not known. */
   latest(sequence: number, properties: Buffer): number {
     if (this.#whole) return sequence;
     return this.#property === undefined ? 0 : (subtreeSequence(properties, this.#property) ?? 0);
@@ -140,7 +140,7 @@ export class ClientSubtree {
  * long the snapshot takes. Nobody sees the table before it is whole.
  */
 
-/** Updates whose properties are kept until the server has said which property the subtree has. */
+/** Updates whose properties are kept until the server has named the subtree's property. */
 const MAX_UNNAMED = 10_000;
 
 /** An update that comes while a snapshot does. */

@@ -56,7 +56,7 @@ export interface CloneClientOptions<T = Raw> {
   readonly schema?: StandardSchemaV1;
   /**
    * How keys are read as text. `"latin1"` has a character for each byte, so that any key has a text; in `"utf8"` a key
-   * that is none is there, but is not handed out by `entries` and `watch`. Default `"utf8"`.
+   * that is not text exists, but is not handed out by `entries` and `watch`. Default `"utf8"`.
    */
   readonly keyEncoding?: "utf8" | "latin1";
   /** ms between two HUGZ of the server. Default 1,000. */
@@ -69,7 +69,7 @@ export interface CloneClientOptions<T = Raw> {
   readonly retryDelay?: number;
   /** Where the doubling ends; at least `retryDelay`. Default 1,000, less where `heartbeatInterval` is. */
   readonly maxRetryDelay?: number;
-  /** ms for a `set`, unless the call says otherwise; -1: no limit. Default 10,000. */
+  /** ms for a `set`, unless the call has its own; -1: no limit. Default 10,000. */
   readonly timeout?: number;
   /** Updates that are not acknowledged; one more is refused with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   readonly maxPending?: number;
@@ -236,7 +236,7 @@ function subtreeOf(subtree: string | Uint8Array): Buffer {
   );
 }
 
-/** What a clone's client tells: its events, its statistics, and the changes that it saw. */
+/** What a clone's client reports: its events, its statistics, and the changes that it saw. */
 
 /**
  * How far the map can be trusted.
@@ -268,7 +268,7 @@ export type CloneClientEvent =
       readonly duration: number;
     }
   /**
-   * Updates were missed, or the server's sequence went backwards: the map is loaded anew. `expected` is the sequence
+   * Updates were missed, or the server's sequence went backwards: the map is loaded again. `expected` is the sequence
    * that should have come, `got` the one that did.
    */
   | { readonly type: "update:missed"; readonly expected: number; readonly got: number }

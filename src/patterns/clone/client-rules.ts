@@ -200,7 +200,7 @@ export class ClientRules {
     const conflict = revision !== undefined && isConflict(properties);
     const own = number > 0 && !conflict;
     const entry = revision === undefined || revision === 0 ? sequence : revision;
-    // What a client with more than one subscription gets beside its subtree; its sequence counts all the same.
+    // What a client with more than one subscription gets outside its subtree; its sequence counts all the same.
     const ours = this.#subtree.has(key);
     if (this.#loading === undefined && sequence > map.last) {
       this.#statistics.later();

@@ -126,7 +126,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
    *
    * @returns `undefined` for a key that is not there, and for a value that does not pass the codec or schema, which is
    *   an event and a count
-   * @throws InvalidArgumentError `EINVAL` for a key that is none
+   * @throws InvalidArgumentError `EINVAL` for an invalid key
    */
   get(key: CloneKey): CloneValue<T> | undefined {
     const { table } = this.#rules;

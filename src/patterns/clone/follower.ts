@@ -23,9 +23,9 @@ import {
 import { NO_STANDING, parseStanding, type Standing, termOf } from "./standing.js";
 import { CloneTable } from "./table.js";
 
-/** Updates that may come while the map does; past it the map is asked for anew. */
+/** Updates that may come while the map does; past it the map is asked for again. */
 const MAX_QUEUED = 1_000_000;
-/** Bytes of them, beside their number. */
+/** Bytes of them, in addition to their number. */
 const MAX_QUEUED_BYTES = 268_435_456;
 
 /** What following brings about. */

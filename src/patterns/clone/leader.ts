@@ -32,11 +32,11 @@ const SEEN_BATCH = 4_096;
 const RETRY = 2;
 /** Updates that wait for the other server's queue to have room; past it, it is too slow. */
 const MAX_BACKLOG = 100_000;
-/** Bytes of them, beside their number. */
+/** Bytes of them, in addition to their number. */
 const MAX_BACKLOG_BYTES = 268_435_456;
 
 type Send = (routingId: Buffer, frames: Buffer[]) => SendResult;
-/** Hears that the other server is not there any more, or cannot keep up; whoever calls `leave` knows it. */
+/** Hears that the other server is not there any more, or cannot keep up; the caller of `leave` knows it. */
 type OnLeft = (reason: "gone" | "slow") => void;
 
 /** What keys are and when they end. */
@@ -64,7 +64,7 @@ export class Leader {
   #backlogBytes = 0;
   #retryAt = 0;
   inStep = false;
-  /** When it last said anything. */
+  /** When it last sent anything. */
   heardAt = 0;
 
   /** @param map may be another one later, while nobody is there */

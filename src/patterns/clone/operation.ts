@@ -72,7 +72,7 @@ export function operationOf(frames: readonly Buffer[], now: number): Operation |
   const ttl = timeToLive(properties);
   const condition = conditionOf(properties);
   if (ttl === undefined || condition === null) return "properties";
-  // Its client could not be told that it lost.
+  // A conflict could not be reported to its client.
   if (condition !== undefined && (frames[UUID] as Buffer).length === 0) return "uuid";
   const value = frames[VALUE] as Buffer;
   return {

@@ -1,5 +1,5 @@
 /**
- * What a clone's server and clients say to each other (12/CHP).
+ * What a clone's server and clients send to each other (12/CHP).
  *
  *   frame      0          1           2           3             4
  *   ICANHAZ    ICANHAZ?   subtree                                            DEALER to ROUTER, port P
@@ -101,7 +101,7 @@ export function parseRequest(frames: readonly Buffer[]): Buffer | CloneFault {
   return isSubtree(subtree) ? subtree : "subtree";
 }
 
-/** What is wrong with five frames of a server or a client, but for the key and what the properties say. */
+/** What is wrong with five frames of a server or a client, except the key and the properties' content. */
 export function updateFault(frames: readonly Buffer[]): CloneFault | undefined {
   if (frames.length !== FRAMES) return "frames";
   const sequence = frames[SEQUENCE] as Buffer;

@@ -1,5 +1,5 @@
 /**
- * How the server that serves keeps the other one up to date: shoal's own, beside
+ * How the server that serves keeps the other one up to date: shoal's own, besides
  * 12/CHP, which leaves it open (Reliability). DEALER of the one that stands by to
  * ROUTER of the one that serves, port P + 4.
  *
@@ -13,7 +13,7 @@
  *   BEAT    54 | session | sequence                          applied up to here
  *
  * Updates come in order, without a gap, from BEGIN on, also between ENTRY and END.
- * The session, 8 random bytes, tells them from those of an earlier FOLLOW. `ttl`: ms
+ * The session, 8 random bytes, distinguishes them from those of an earlier FOLLOW. `ttl`: ms
  * that are left, in digits, or none. `kind`: S, D, A or C (operation.ts). The version is
  * one byte, 03: the first had none, and no standing (standing.ts) in BEGIN; the second had
  * no kind C. A server that is asked for another version does not answer, and reports it.
@@ -63,7 +63,7 @@ const COUNTS: Readonly<Record<LinkCommand, number>> = {
   [LinkCommand.BEAT]: 3,
 };
 
-/** The command and session of a message, or `undefined` when it is none. */
+/** The command and session of a message, or `undefined` when it is invalid. */
 export function parseLink(
   frames: readonly Buffer[],
 ): { readonly command: LinkCommand; readonly session: Buffer } | undefined {
@@ -83,7 +83,7 @@ export function encodeFollow(session: Buffer): Buffer[] {
   return [COMMANDS[LinkCommand.FOLLOW], session, VERSION_FRAME];
 }
 
-/** The version of a FOLLOW; 1 had no frame for it. `undefined`: it is none. */
+/** The version of a FOLLOW; 1 had no frame for it. `undefined`: it is not a FOLLOW. */
 export function followVersion(frames: readonly Buffer[]): number | undefined {
   const [command, session, version] = frames;
   if (command?.length !== 1 || command[0] !== LinkCommand.FOLLOW || session?.length !== SESSION_BYTES)

@@ -72,8 +72,8 @@ export class ServerMap {
   /**
    * An update takes effect.
    *
-   * @param beforeChange told of a key that is there and about to change; left out when nobody has to know
-   * @returns the KVPUB that tells of it
+   * @param beforeChange called for a key that is there and about to change; may be left out
+   * @returns the KVPUB of it
    */
   apply(operation: Operation, now: number, beforeChange?: (id: number) => void): Buffer[] {
     const table = this.#table;
@@ -102,7 +102,7 @@ export class ServerMap {
   }
 }
 
-/** Old deadlines that may stay beside as many others. */
+/** Old deadlines that may stay in addition to as many others. */
 const SLACK = 1_024;
 
 interface Deadline {
@@ -159,7 +159,7 @@ export class Expiry {
     return this.#heap[0]?.time;
   }
 
-  /** The keys that are due, at most `max`. They are told once, and known no more: {@link set} has one told again. */
+  /** The keys that are due, at most `max`. Each is returned once and then forgotten; {@link set} has it returned again. */
   due(now: number, max: number): number[] {
     const ids: number[] = [];
     for (;;) {

@@ -51,7 +51,7 @@ export interface ClonePairOptions {
   readonly publicKey?: string | Uint8Array;
   /**
    * The operator's word at the start: serve for a client's request though the other server is silent, was not met, and
-   * the store does not say that this one served last. For when the other one does not come back. Default false.
+   * the store does not show that this one served last. For when the other one does not come back. Default false.
    */
   readonly serveAlone?: boolean;
   /** For what connects to the other server, over those for all sockets: `plainUsername` and `plainPassword`. */
@@ -68,7 +68,7 @@ export interface CloneServerOptions {
   readonly heartbeatInterval?: number;
   /** Heartbeats of silence after which the other server counts as gone; 2 or more. Default 2. */
   readonly liveness?: number;
-  /** Updates in hand at most; one more is refused. Default 100,000. */
+  /** Updates in flight at most; one more is refused. Default 100,000. */
   readonly maxPending?: number;
   /** Bytes of keys and values at most; past it nothing is set. Default 4,294,967,296. */
   readonly maxBytes?: number;
@@ -121,13 +121,13 @@ export interface ServerRulesOptions {
   readonly hasStore: boolean;
   /** One of two servers. */
   readonly role?: BinaryStarRole;
-  /** It may serve though it has not met the other server, and its store does not say that it served last. */
+  /** It may serve though it has not met the other server, and its store does not show that it served last. */
   readonly serveAlone: boolean;
-  /** Updates that may be in hand. */
+  /** Updates that may be in flight. */
   readonly maxPending: number;
   /** Bytes of keys and values. */
   readonly maxBytes: number;
-  /** Snapshots under way at once, and requests that may wait beside. */
+  /** Snapshots under way at once, and requests that may wait as well. */
   readonly maxSnapshots: number;
   readonly maxWaiting: number;
   /** 8 random bytes: the first half of the UUIDs of this server's own updates, and its sessions. */
@@ -243,7 +243,7 @@ function checkedPair(pair: ClonePairOptions): { readonly role: BinaryStarRole; r
   return { role, peer };
 }
 
-/** What a clone's server tells: its events and its statistics. */
+/** What a clone's server reports: its events and its statistics. */
 
 /** Why an update of a client was not taken. Its client sends it again, and gives up by its time-out. */
 export type CloneRefusalReason =
@@ -312,8 +312,8 @@ export type CloneServerEvent =
       readonly aside: string | undefined;
     }
   /**
-   * A client asks, and this server does not serve: it has not met the other one, and its store does not say that it
-   * served last. It waits for the other server, or the operator's `star.resolve("active")`. Told once.
+   * A client asks, and this server does not serve: it has not met the other one, and its store does not show that it
+   * served last. It waits for the other server, or the operator's `star.resolve("active")`. Emitted once.
    */
   | { readonly type: "peer:unmet" }
   /** The other server is of a version of shoal that this one does not understand on their link; neither follows. */
@@ -373,7 +373,7 @@ export interface CloneServerStats {
  *
  *   NULL   nobody knows anybody
  *   PLAIN  the pair's ports ask the hook that clients are asked by; the user name is in the pair's `socketOptions`
- *   CURVE  each has its key pair and the other's public key, or both have the same pair. Whoever may come to the
+ *   CURVE  each has its key pair and the other's public key, or both have the same pair. Any client may come to the
  *          clients' ports: the pair's let in the other server's key alone, since who comes there has the whole map,
  *          and holds up what it does not acknowledge.
  */

@@ -1,5 +1,5 @@
 /**
- * What one server of a pair has beside the ports for clients.
+ * What one server of a pair has in addition to the ports for clients.
  *
  *   PUB, SUB  P + 3, and to the other's     a Binary Star: which of them serves
  *   ROUTER    P + 4                         the other one follows, while this one serves
@@ -24,7 +24,7 @@ export const STAR_EVENTS: EventNames<BinaryStarEvent> = {
   "peer:invalid": true,
 };
 
-/** What a pair hears. */
+/** What a pair calls. */
 export interface PairListener {
   star(event: BinaryStarEvent): void;
   /** The other server does not let this one in, or is another. */
@@ -36,7 +36,7 @@ export interface PairListener {
 }
 
 export class ServerPair {
-  /** The other one's requests and word come here. */
+  /** The other one's requests and acknowledgements come here. */
   readonly replicas: Router;
   /** What this one follows comes here. */
   readonly link: Dealer;

@@ -1,9 +1,9 @@
 /**
  * A clone's server, without sockets, timers or a clock: one order for all updates.
  *
- *   KVSET ──> in hand ──order──> store ──> other server ──> applied and published (KVPUB)
- *               │   bounded        │            │
- *               └ refused          └ refused    └ held until it has them, while it is in step,
+ *   KVSET ──> in flight ──order──> store ──> other server ──> applied and published (KVPUB)
+ *               │     bounded        │            │
+ *               └ refused            └ refused    └ held until it has them, while it is in step,
  *                                                 or until the store says that it need not (server-standing.ts)
  *
  * An update is seen by nobody before it has gone through all of it, so what a client
@@ -98,7 +98,7 @@ export class ServerRules {
     return this.#active ? this.#serving.shared : this.#standby.following;
   }
 
-  /** What the Binary Star of a pair asks; what its peer tells comes by {@link hear}. */
+  /** What the Binary Star of a pair asks; the peer's positions come by {@link hear}. */
   get standing(): ServerStanding {
     return this.#standing;
   }
@@ -108,15 +108,15 @@ export class ServerRules {
     return this.#map.expiry.timeOf(id);
   }
 
-  /** The other server told its state, and how new its map is. @param own this one's state */
+  /** A state of the other server came, with how new its map is. @param own this one's state */
   hear(
     peer: BinaryStarState,
-    told: Uint8Array,
+    theirs: Uint8Array,
     own: BinaryStarState,
     now: number,
   ): BinaryStarOrder | undefined {
     this.#now = now;
-    const order = this.#standing.compare(peer, told, own);
+    const order = this.#standing.compare(peer, theirs, own);
     const { servingTerm } = this.#standing;
     if (this.#active) this.#serving.heard();
     else if (servingTerm !== undefined) this.#standby.followTerm(servingTerm, now);
@@ -177,7 +177,7 @@ export class ServerRules {
         operation.sequence = 0;
         this.#standby.keep(operation, now);
       }
-      // They are in the store, so they took effect, though nobody has been told.
+      // They are in the store, so they took effect, though nobody has heard of it.
       for (const operation of held) this.#map.apply(operation, now);
     }
     if (follow) this.#standby.start(now);
@@ -213,7 +213,7 @@ export class ServerRules {
     return this.#serving.make(value.length === 0 ? "delete" : "set", key, value, ttl, now);
   }
 
-  /** Gives what is in hand its place in the order. */
+  /** Gives what is in flight its place in the order. */
   flush(now: number): void {
     this.#now = now;
     const queue = this.#queue;

@@ -148,7 +148,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
    *
    * @param options ttl: ms until it ends by itself; 0, the default: never
    * @returns whether it was taken: not while this server stands by, or when it is full
-   * @throws InvalidArgumentError `EINVAL` for a key that is none
+   * @throws InvalidArgumentError `EINVAL` for an invalid key
    */
   set(
     key: string | Uint8Array,
@@ -250,7 +250,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     if (this.#rules.replicated) return;
     throw new InvalidStateError(
       "EFSM",
-      "This server cannot hand over: the other one has not got the whole map yet (event replica:join)",
+      "This server cannot hand over: the other one has not got the whole map yet (event replica:joined)",
     );
   }
 
@@ -305,8 +305,8 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     const { standing } = this.#rules;
     return {
       position: () => standing.position(),
-      compare: (peer, told, own) => {
-        const order = this.#rules.hear(peer, told, own, this.#timer.now());
+      compare: (peer, theirs, own) => {
+        const order = this.#rules.hear(peer, theirs, own, this.#timer.now());
         this.#timer.update();
         return order;
       },

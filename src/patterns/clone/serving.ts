@@ -1,8 +1,8 @@
 /**
- * A server that serves: it takes updates, tells everybody of them, gives snapshots,
+ * A server that serves: it takes updates, publishes them, gives snapshots,
  * ends ephemeral keys, and keeps the other server in step.
  *
- *   accept ──> in hand … durable ──> held until it may be acknowledged ──> applied, published
+ *   accept ──> in flight … durable ──> held until it may be acknowledged ──> applied, published
  *
  * That is: the other server has it, while it is in step; or the store says that this server acknowledges alone.
  */
@@ -16,7 +16,7 @@ import { ServerSnapshots, Snapshot } from "./snapshots.js";
 
 import { encodeStanding } from "./standing.js";
 
-/** Bytes that updates in hand may hold, beside their number. */
+/** Bytes that updates in flight may hold, in addition to their number. */
 const MAX_PENDING_BYTES = 268_435_456;
 /** Ephemeral keys ended in one tick. */
 const MAX_EXPIRED = 1_000;
@@ -26,7 +26,7 @@ export class Serving {
   readonly #snapshots: ServerSnapshots;
   readonly #leader: Leader;
   readonly #own: OwnUpdates;
-  /** In order and in the store; the other server has not said that it has them. */
+  /** In order and in the store; the other server has not acknowledged them. */
   #held: Operation[] = [];
   #heldBytes = 0;
   /** The other server, which is in step, has everything up to here. */
@@ -35,7 +35,7 @@ export class Serving {
   #joinAt = 0;
   /** It is not certain that this server still serves: nothing is acknowledged. */
   #suspended = false;
-  /** Whether it was told that the other server has everything. */
+  /** Whether it knows that the other server has everything. */
   #joined = false;
   #hugzAt: number;
   /** The time of the call that is under way, for what it finds out on the way. */
@@ -87,7 +87,7 @@ export class Serving {
     this.#release(now);
   }
 
-  /** It serves no more. @returns what is in the store, though nobody has been told */
+  /** It serves no more. @returns what is in the store, though nobody has heard of it */
   end(): Operation[] {
     this.#snapshots.clear();
     this.#leader.leave();
@@ -186,7 +186,7 @@ export class Serving {
       const sequence = readSequence(frames[2] as Buffer);
       this.#have = sequence;
       if (this.#leader.have(sequence, now)) this.#joinAt = map.sequence;
-      // It may take over once it has what was acknowledged without it, and the store says so (marked).
+      // It may take over once it has what was acknowledged without it, and the store has that (marked).
       if (this.#leader.inStep && sequence >= this.#joinAt) standing.setAlone(false);
       this.#release(now);
     } else statistics.fault("replication", "frames");
@@ -218,7 +218,7 @@ export class Serving {
     return next;
   }
 
-  /** An update takes effect, and everybody is told. */
+  /** An update takes effect, and is published. */
   #apply(operation: Operation, now: number): void {
     const { map, effects, statistics } = this.#state;
     const watched = this.#snapshots.active > 0 || this.#leader.snapshot !== undefined;
@@ -267,7 +267,7 @@ export class Serving {
     this.#release(now);
   }
 
-  /** The other server told its state. */
+  /** A state of the other server came. */
   heard(): void {
     if (this.#joined || !this.shared) return;
     this.#joined = true;

@@ -102,7 +102,7 @@ export class Standby {
     const loaded = this.#replacing;
     if (loaded === undefined) return;
     const expires = (id: number): number => loaded.expires.get(loaded.table.key(id).toString("latin1")) ?? 0;
-    // Whoever becomes active meanwhile goes on with the map that it had, in its store, too.
+    // A server that becomes active meanwhile goes on with the map that it had, in its store, too.
     this.#state.effects.replace(loaded, expires, () => this.#replacing === loaded, this.#lost(loaded)?.after);
   }
 
@@ -182,7 +182,7 @@ export class Standby {
   }
 }
 
-/** Bytes that may be kept, beside their number. */
+/** Bytes that may be kept, in addition to their number. */
 const MAX_KEPT_BYTES = 268_435_456;
 
 /** ms, at least, that an update is kept while standing by; the other server refused what it has not applied by then. */

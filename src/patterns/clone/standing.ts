@@ -2,14 +2,14 @@
  * Which map a server has, and how new it is.
  *
  * Each time a server of a pair begins to serve it begins a *term*, a number that no
- * other server has used: (term, sequence) says of two copies of a map which one is
+ * other server has used: (term, sequence) decides which of two copies of a map is
  * the newer, however their servers were killed and started. A term's number is one
  * past all that its server knows of, and leaves its author as the rest by 3: 0 the
  * primary, 1 the backup, 2 a server without a pair.
  *
  *   standing   kept in the store, and sent with a map (P + 4)
  *     version 1 | flags 1 | alone since 8 | map 8 | (term 8 | from 8) ...     the oldest term first
- *   position   told with each state of the Binary Star (P + 3)
+ *   position   published with each state of the Binary Star (P + 3)
  *     version 1 | flags 1 | map 8 | term 8 | sequence 8
  *
  *   flags        bit 0: alone; bit 1, of a position: ready
@@ -209,7 +209,7 @@ export interface StandingOptions {
 export interface StandingEffects {
   /** Has to end in `marked` or `markFailed`; at once without a store. */
   mark(standing: Buffer): void;
-  /** A client asks a server that does not serve, since it has not met its peer. Told once. */
+  /** A client asks a server that does not serve, since it has not met its peer. Called once. */
   unmet(): void;
   /** It stands by, and would take over from now on, or would not any more: the peer has to know. */
   readyChanged(): void;
@@ -224,8 +224,8 @@ export interface StandingEffects {
  *   the other leaves  alone                      in the store before anything is acknowledged without it
  *   hears of a newer  not alone                  it does not serve before it has the other's map
  *
- * So of two stores at most one says "alone", but for servers that are cut from each
- * other, and whoever says so has everything that was acknowledged. If neither does,
+ * So of two stores at most one has "alone", but for servers that are cut from each
+ * other, and its server has everything that was acknowledged. If neither does,
  * both have it, or one of them served last and is not here: a server that has not met
  * its peer must not serve then.
  */
@@ -235,14 +235,14 @@ export class ServerStanding implements BinaryStarReplica {
   /** Of the last update that was applied. */
   readonly #sequence: () => number;
   #wanted: Standing = NO_STANDING;
-  /** What the store has, for certain; `undefined` while it is being told. */
+  /** What the store has, for certain; `undefined` while it is being written. */
   #durable: Standing | undefined = NO_STANDING;
   #marking: Standing | undefined;
   #retryAt = Number.POSITIVE_INFINITY;
   #peer: { readonly state: BinaryStarState; readonly position: Position } | undefined;
   /** The latest term that was heard of. */
   #known = 0;
-  /** The operator said that the other one's map counts. */
+  /** By the operator's choice the other one's map counts. */
   #yielded = false;
   #unmetReported = false;
   /** Whether it stands by, and would take over. */
@@ -334,7 +334,7 @@ export class ServerStanding implements BinaryStarReplica {
     return { after, updates: own - Math.max(after, Math.min(aloneSince, own)) };
   }
 
-  /** The store has what it was told. */
+  /** The store has what it was given. */
   marked(): void {
     this.#durable = this.#marking;
     this.#marking = undefined;
@@ -361,8 +361,8 @@ export class ServerStanding implements BinaryStarReplica {
     return encodePosition(this.#position);
   }
 
-  compare(peer: BinaryStarState, told: Uint8Array, own: BinaryStarState): BinaryStarOrder | undefined {
-    const position = parsePosition(told);
+  compare(peer: BinaryStarState, theirs: Uint8Array, own: BinaryStarState): BinaryStarOrder | undefined {
+    const position = parsePosition(theirs);
     if (position === undefined) return undefined;
     this.#peer = { state: peer, position };
     this.#known = Math.max(this.#known, position.term);
@@ -401,7 +401,7 @@ export class ServerStanding implements BinaryStarReplica {
     return this.#options.role !== undefined || this.term > 0;
   }
 
-  /** As it is told. What the store does not have yet is not counted on. */
+  /** As it is published. What the store does not have yet is not counted on. */
   get #position(): Position {
     if (this.#yielded) return { map: NO_MAP, term: 0, sequence: 0, alone: false, ready: false };
     const { map } = this.#wanted;
@@ -414,7 +414,7 @@ export class ServerStanding implements BinaryStarReplica {
     const { state, position } = this.#peer;
     const order = orderOf(this.#position, position);
     if (order === "older" || order === "foreign") return false;
-    // One that serves alone goes on after what it told: this server has not everything, whatever it has.
+    // One that serves alone goes on past its position: this server does not have everything, whatever it has.
     if (own === BinaryStarState.PASSIVE) return !(state === BinaryStarState.ACTIVE && position.alone);
     if (this.#wanted.alone) return true;
     // The peer, which waited as well, would have left the service to this one.

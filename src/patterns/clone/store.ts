@@ -31,7 +31,7 @@ export interface CloneStoredEntry {
   readonly expires: number;
 }
 
-/** What a store knows beside its entries. */
+/** What a store knows in addition to its entries. */
 export interface CloneStoredState {
   /** Of the last change. */
   readonly sequence: number;
@@ -70,7 +70,7 @@ export interface CloneStore {
   mark(standing: Buffer): Promise<void>;
   /**
    * Keeps entries apart from the map, which is about to be replaced and has what the other server's has not. Without
-   * it they are lost, and the event `diverged` says so.
+   * it they are lost, and the event `map:diverged` reports it.
    *
    * @returns where they are, for the operator
    */

@@ -99,7 +99,7 @@ export class ClientWatches<V> {
   readonly #watches = new Set<CloneWatch<V>>();
   #lost = 0;
 
-  /** @param onOverflow told how many changes a watch has lost, each time that it loses one */
+  /** @param onOverflow called with how many changes a watch has lost, each time that it loses one */
   constructor(coder: ClientCoder, onOverflow: (lost: number) => void) {
     this.#coder = coder;
     this.#onOverflow = onOverflow;

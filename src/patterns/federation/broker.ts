@@ -55,7 +55,7 @@ const EVENTS: EventNames<FederationEvent> = {
 /** Bytes of a site's name at most: it is a routing id (37/ZMTP, The Identity Property). */
 const MAX_NAME = 255;
 
-/** Bytes that tell one start of a broker from the next. */
+/** Bytes that distinguish one start of a broker from the next. */
 const INCARNATION_SIZE = 8;
 
 /** ms that replies to other sites have to leave when the broker closes. */

@@ -1,5 +1,5 @@
 /**
- * What brokers of several sites say to each other (the Guide's chapter 3, peering), as frames.
+ * What brokers of several sites send to each other (the Guide's chapter 3, peering), as frames.
  *
  *   state   PUB -> SUB        site | free workers, decimal
  *   cloud   ROUTER -> ROUTER  site | address | "" | body…     a request; the asking site comes first at the receiver

@@ -8,7 +8,7 @@
  *                └── its server died, or gave no reply within `attemptTimeout`: the next one
  *            `deadline` over: failed
  *
- * Every server gets a PING each `pingInterval`. The time to its PONG tells how
+ * Every server gets a PING each `pingInterval`. The time to its PONG shows how
  * fast it is; a PING that waits for its PONG counts as that slow already, so a
  * server that hangs is passed over before it is dead. Asked is the fastest live
  * server that has not had this request yet; when all had it, it starts over.
@@ -147,7 +147,7 @@ export class FreelanceRules {
     if (server.alive) this.#died(server, "disconnected", now);
   }
 
-  /** @returns the request's sequence, by which its outcome is told */
+  /** @returns the request's sequence, by which its outcome is reported */
   request(body: readonly MessageLike[], deadline: number, now: number): number {
     this.#sequence += 1;
     const request: Pending = {

@@ -11,7 +11,7 @@
  * byte for byte as the client dials it (10/FLP, Routing). The Guide's Python
  * client puts an empty frame between control and body; here it is the body's first.
  *
- * A handler that failed is told to the client by a reply of shoal's own making:
+ * A handler that failed is reported to the client by a reply of shoal's own:
  *
  *   model 1, 3   ERROR | text
  *   model 2      ERROR           the Guide's client takes exactly one frame there
@@ -97,7 +97,7 @@ export function parseSequence(frame: Buffer): number | undefined {
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
-/** @returns the text of a reply that tells of a failed handler, `undefined` for any other */
+/** @returns the text of a reply that reports a failed handler, `undefined` for any other */
 export function errorTextOf(model: FreelanceModel, body: readonly Buffer[]): string | undefined {
   if (body.length !== (model === 2 ? 1 : 2) || body[0]?.equals(ERROR) !== true) return undefined;
   return body[1]?.toString() ?? "";

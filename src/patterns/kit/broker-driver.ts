@@ -65,7 +65,7 @@ export interface BrokerEndpoints {
   readonly backend: readonly string[];
 }
 
-/** What a broker counts beside its rules. */
+/** What a broker counts in addition to its rules. */
 interface DriverStats {
   readonly repliesDropped: number;
 }

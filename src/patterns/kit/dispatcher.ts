@@ -26,7 +26,7 @@ export interface Job {
   readonly priority: number;
   /** How often it was given to a worker. */
   deliveries: number;
-  /** It has ended: whoever still has it forgets it. */
+  /** It has ended: a holder of it forgets it. */
   over: boolean;
   /** Its place in a queue. */
   readonly link: Link<Job>;

@@ -1,6 +1,6 @@
 /**
  * Defaults of a pattern for socket options that not every engine has. An engine without one refuses any value but the
- * socket's own default (`NOT_SUPPORTED`): right for what a program asks for, wrong for what it did not say.
+ * socket's own default (`NOT_SUPPORTED`): right for what a program asks for, wrong for what it left open.
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";

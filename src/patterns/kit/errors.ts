@@ -31,7 +31,7 @@ export const FAILURES = {
 /** One of {@link FAILURES}. */
 export type FailureReason = keyof typeof FAILURES;
 
-/** What a handler's own error has beside its message. */
+/** What a handler's own error has in addition to its message. */
 export interface HandlerErrorDetails {
   /** The `code` of the handler's error. */
   readonly code?: string;
@@ -146,7 +146,7 @@ function detailedReply(reason: FailureReason, text: string, error: unknown): Buf
   return reply;
 }
 
-/** What an error reply says, or `undefined` for any other reply. @param service that was asked */
+/** The error of an error reply, or `undefined` for any other reply. @param service that was asked */
 export function parseErrorReply(body: readonly Buffer[], service: string): ServiceError | undefined {
   const [mark, reason, text, details] = body;
   if (body.length < 3 || body.length > 4 || !ERROR_MARK.equals(mark as Buffer)) return undefined;

@@ -15,7 +15,7 @@ const MAX_QUOTED = 1_000;
 export interface ExecOptions {
   /** Ends the program with SIGKILL, and all that it started. */
   readonly signal?: AbortSignal | undefined;
-  /** Set beside the environment of this process. */
+  /** Set in addition to the environment of this process. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -72,7 +72,7 @@ export function exec(
     });
     // A program need not read its input.
     child.stdin.on("error", () => undefined);
-    // A pipe that cannot be read ends; "close" tells the rest.
+    // A pipe that cannot be read ends; "close" reports the rest.
     for (const stream of [child.stdout, child.stderr]) stream.on("error", () => undefined);
     for (const frame of body) child.stdin.write(frame);
     child.stdin.end();

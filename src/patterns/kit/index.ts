@@ -1,4 +1,4 @@
-/** What every pattern's entry point has beside its own: the same classes, whichever they come from. */
+/** What every pattern's entry point has in addition to its own: the same classes, whichever they come from. */
 export { EventStream, type TypedEvent } from "../../core/event-stream.js";
 export type { BodyFor, BodyOf } from "./body.js";
 export {

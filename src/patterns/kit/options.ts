@@ -19,7 +19,7 @@ export { checkKeys };
 /** The largest whole number that an option takes, and in ms the longest time that a platform timer holds. */
 const MAX = 2_147_483_647;
 
-/** ms that `close` gives to what is under way, unless it says otherwise. */
+/** ms that `close` gives to what is under way, unless it is given another. */
 export const CLOSE_LINGER = 1_000;
 
 /** How one option is checked. */

@@ -1,7 +1,7 @@
 /**
  * Reads a broker's ROUTER: messages as long as they are wanted, and peers that leave.
  *
- * A peer's departure is told after its last message: the event overtakes what is
+ * A peer's departure is reported after its last message: the event overtakes what is
  * queued, and a worker that replies and goes must not count as lost with its request.
  */
 import type { Router } from "../../sockets/request-reply.js";
@@ -9,14 +9,14 @@ import type { Router } from "../../sockets/request-reply.js";
 /** Messages read at once, at most. */
 const BATCH = 256;
 
-/** What a reader tells. */
+/** What a reader calls. */
 export interface RouterListener {
   /** How many messages it takes now; 0: none until `resume`. */
   room(): number;
   /** The routing id first. */
   message(frames: Buffer[]): void;
   left(routingId: Buffer): void;
-  /** A batch has been told. */
+  /** A batch has been handed over. */
   afterBatch(): void;
 }
 
@@ -42,7 +42,7 @@ export class RouterReader {
     resume?.();
   }
 
-  /** Reads nothing more; departures are still told. */
+  /** Reads nothing more; departures are still reported. */
   stop(): void {
     this.#stopped = true;
     this.resume();

@@ -9,7 +9,7 @@
  *   reply         "" | address | "" | body…          address | "" | body…
  *
  * A queue's ROUTER sees the worker's routing id before these, a client's request
- * is envelope… | "" | body…. Nothing carries a header, so a command is told by its
+ * is envelope… | "" | body…. Nothing carries a header, so a command is known by its
  * exact form: one frame of exactly one byte. (The Guide's spqueue looks at the first
  * byte only, and takes a reply to a client whose routing id begins with 01 for READY.)
  */
@@ -20,7 +20,7 @@ export const HEARTBEAT = 0x02;
 /** How a worker speaks. */
 export type Dialect = "simple" | "paranoid";
 
-/** Why a message is none of the protocol's. */
+/** Why a message does not belong to the protocol. */
 export type Malformed =
   /** No empty frame parts the address from the body. */
   | "no-delimiter"

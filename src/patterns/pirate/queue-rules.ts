@@ -210,7 +210,7 @@ export class QueueRules {
       this.#counters.lateReplies += 1;
       this.#effects.event({ type: "reply:ignored", worker: from });
     }
-    // A worker that has replied is free, also to a queue that knows it no more: it will not say READY (6/PPP has it do so
+    // A worker that has replied is free, also to a queue that knows it no more: it will not send READY (6/PPP has it do so
     // after a silence only). One that still has a request of ours is not.
     if (this.#dispatcher.isBusy(from)) return;
     if (this.#dispatcher.isIdle(from)) this.#alive(from, dialect);

@@ -61,7 +61,7 @@ export interface PirateQueueOptions extends BrokerDriverOptions {
 /**
  * Passes clients' requests to the least recently used worker, and the replies back.
  * Serves Simple Pirates (REQ workers) and Paranoid Pirates (DEALER workers with
- * heartbeats, 6/PPP) at once: each worker's first message tells which it is.
+ * heartbeats, 6/PPP) at once: each worker's first message shows which it is.
  *
  * A request whose worker is lost goes to another one: the queue hears of an idle worker's
  * death by its heartbeats, of a busy one's by its connection's end, and that it is stopped or hangs by
