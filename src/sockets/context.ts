@@ -158,12 +158,16 @@ export class Context extends ContextByNumber {
 
   /** @internal The engine, loaded now if it was not. */
   load(): Engine {
+    const standIn = this.#shared ? standInForShared?.() : undefined;
+    if (standIn !== undefined) return standIn.load();
     this.#engine ??= selectEngine(this.#choice);
     return this.#engine;
   }
 
   /** @internal The engine's context, made now if it was not. */
   open(): EngineContext {
+    const standIn = this.#shared ? standInForShared?.() : undefined;
+    if (standIn !== undefined) return standIn.open();
     this.#opened ??= this.load().createContext(this.#options, this.#shared);
     return this.#opened;
   }
@@ -190,6 +194,14 @@ export class Context extends ContextByNumber {
     if (this.#opened === undefined && !this.#shared) this.#options[name] = value;
     else this.open().setOption(name, value);
   }
+}
+
+/** What stands in for the process-wide context, where the caller is part of a simulation (src/testing). */
+let standInForShared: (() => Context | undefined) | undefined;
+
+/** @internal Sockets without a context of their own belong to what `find` returns, where it returns one. */
+export function setStandIn(find: (() => Context | undefined) | undefined): void {
+  standInForShared = find;
 }
 
 /** The process-wide context: sockets that are given no other belong to it. */

@@ -23,7 +23,7 @@ import type { Pipe } from "./pipe.js";
 import { Backoff } from "./reconnect.js";
 import type { SocketState } from "./socket-state.js";
 import type { Acceptor, Listener, Stream, Transport, TransportOptions } from "./transport/transport.js";
-import { schemeOf, TRANSPORTS } from "./transport/transports.js";
+import { schemeOf } from "./transport/transports.js";
 
 /** Knows for which endpoint it accepts. */
 interface EndpointAcceptor extends Acceptor {
@@ -79,7 +79,7 @@ export class Endpoints implements EngineEndpoints {
 
   async #bind(endpoint: string): Promise<string> {
     this.#admission.mechanism();
-    const transport = TRANSPORTS.get(schemeOf(endpoint));
+    const transport = this.#state.platform.transports.get(schemeOf(endpoint));
     if (transport === undefined) return this.#bindSync(endpoint);
     const acceptor = this.#acceptor();
     let listener: Listener;
@@ -105,7 +105,7 @@ export class Endpoints implements EngineEndpoints {
 
   #bindSync(endpoint: string): string {
     this.#admission.mechanism();
-    const transport = TRANSPORTS.get(schemeOf(endpoint));
+    const transport = this.#state.platform.transports.get(schemeOf(endpoint));
     const acceptor = this.#acceptor();
     let listener: Listener;
     try {
@@ -146,7 +146,7 @@ export class Endpoints implements EngineEndpoints {
   #connect(endpoint: string, routingId: string | undefined): void {
     this.#admission.mechanism();
     const { names, options, type } = this.#state;
-    const transport = TRANSPORTS.get(schemeOf(endpoint));
+    const transport = this.#state.platform.transports.get(schemeOf(endpoint));
     if (transport === undefined) names.assertWithinReach(endpoint);
     // A pipe from the start: what is sent before the connection stands waits in it.
     const immediate = options.immediate === true && transport !== undefined;

@@ -15,7 +15,7 @@ import { InprocNames } from "./inproc-names.js";
 import { curveIsNative } from "./mechanism/curve-box.js";
 import { UNSUPPORTED_OPTIONS } from "./options.js";
 import { ZmtpSocket } from "./socket.js";
-import { TRANSPORTS } from "./transport/transports.js";
+import { MACHINE, type Platform, TRANSPORTS } from "./transport/transports.js";
 import { ZapClient } from "./zap.js";
 
 const SCHEMES: readonly string[] = [...TRANSPORTS.keys(), "inproc"];
@@ -52,11 +52,12 @@ const CONTEXT_OPTIONS: Readonly<Record<string, unknown>> = {
   threadSchedulingPolicy: -1,
 };
 
-class ZmtpContext implements EngineContext {
+/** Sockets that share their inproc names and limits. */
+export class ZmtpContext implements EngineContext {
   readonly #names: InprocNames;
-  readonly #zap: ZapClient = new ZapClient(
-    (listener) =>
-      new ZmtpSocket(this.#names, this.#zap, SocketType.Dealer, { linger: 0 }, listener, () => undefined),
+  readonly #platform: Platform;
+  readonly #zap: ZapClient = new ZapClient((listener) =>
+    this.#make(SocketType.Dealer, { linger: 0 }, listener, () => undefined),
   );
   readonly #options: Record<string, unknown> = { ...CONTEXT_OPTIONS };
   #sockets = 0;
@@ -65,8 +66,9 @@ class ZmtpContext implements EngineContext {
     this.#sockets -= 1;
   });
 
-  constructor(options: EngineOptions, shared: boolean) {
+  constructor(options: EngineOptions, shared: boolean, platform: Platform = MACHINE) {
     this.#names = new InprocNames(shared);
+    this.#platform = platform;
     for (const [name, value] of Object.entries(options)) this.setOption(name, value);
   }
 
@@ -79,11 +81,20 @@ class ZmtpContext implements EngineContext {
       this.#forgotten.unregister(token);
       this.#sockets -= 1;
     };
-    const blocky = (): boolean => this.#options.blocky === true;
-    const socket = new ZmtpSocket(this.#names, this.#zap, type, options, listener, onClosed, blocky);
+    const socket = this.#make(type, options, listener, onClosed);
     this.#sockets += 1;
     this.#forgotten.register(socket, undefined, token);
     return socket;
+  }
+
+  #make(
+    type: SocketType,
+    options: EngineOptions,
+    listener: EngineListener,
+    onClosed: () => void,
+  ): ZmtpSocket {
+    const blocky = (): boolean => this.#options.blocky === true;
+    return new ZmtpSocket(this.#names, this.#zap, type, options, listener, onClosed, blocky, this.#platform);
   }
 
   getOption(name: string): unknown {

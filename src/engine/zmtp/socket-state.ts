@@ -6,6 +6,7 @@ import type { SocketEvent } from "../events.js";
 import type { InprocNames } from "./inproc-names.js";
 import type { PipeEffects } from "./pipe.js";
 import type { Routing } from "./routing/routing.js";
+import type { Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
 
 /** What the parts of a socket report to it. */
@@ -22,6 +23,8 @@ export interface SocketState {
   readonly type: SocketTypeName;
   /** Complete (options.ts); read again at each bind, connect and handshake. */
   readonly options: Readonly<OptionValues>;
+  /** What the engine stands on. */
+  readonly platform: Platform;
   /** The inproc names of its context. */
   readonly names: InprocNames;
   /** Asks the authentication service of its context. */

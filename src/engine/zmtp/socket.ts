@@ -39,6 +39,7 @@ import type { CloseReason, Pipe } from "./pipe.js";
 import { createRouting } from "./routing/create.js";
 import type { Routing, RoutingHost } from "./routing/routing.js";
 import type { SocketEffects, SocketState } from "./socket-state.js";
+import { MACHINE, type Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
 
 const TYPE_NAMES = Object.fromEntries(Object.entries(Types).map(([name, type]) => [type, name])) as Record<
@@ -80,6 +81,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
     listener: EngineListener,
     onClosed: () => void,
     blocky: () => boolean = () => false,
+    platform: Platform = MACHINE,
   ) {
     for (const [name, value] of Object.entries(options)) assertSupported(name, value);
     this.options = hideSecrets(completeOptions(options));
@@ -100,6 +102,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
       type: typeName,
       options: this.options,
       names,
+      platform,
       zap,
       get authenticate() {
         return listener.engineAuthenticate;
@@ -117,7 +120,7 @@ export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, End
     this.properties = this.#peers;
     this.policing = connections;
     this.retirement = new Retiring(this.#parts);
-    this.#forget = atProcessEnd(this);
+    this.#forget = platform.outlastsProgram ? atProcessEnd(this) : () => undefined;
     this.eventLoop = new EventLoopRef(
       () => this.#wantsRead || this.#wantsWrite || this.endpoints.bound > 0 || this.#closing !== undefined,
     );

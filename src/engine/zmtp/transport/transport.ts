@@ -1,6 +1,7 @@
 /** What a transport is: a way to listen, and a way to dial. One small file each, listed in transports.ts. */
 import type { Socket } from "node:net";
 import type { ShoalError } from "../../../core/errors.js";
+import type { SendState } from "../heartbeat.js";
 import type { Reader } from "./reader.js";
 
 /** A byte stream to a peer. */
@@ -12,6 +13,8 @@ export interface Stream {
   readonly remote: string;
   /** The peer's network address alone, for the `authenticate` hook. */
   readonly address: string;
+  /** What became of the bytes sent, where the transport itself knows; absent: the kernel is asked (tcp-table.ts). */
+  readonly sendState?: (() => SendState | undefined) | undefined;
 }
 
 export interface TransportOptions {

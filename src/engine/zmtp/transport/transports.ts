@@ -9,6 +9,17 @@ export const TRANSPORTS: ReadonlyMap<string, Transport> = new Map([
   [ipc.scheme, ipc],
 ]);
 
+/** What an engine stands on: the machine and its process, or a simulated one (src/testing). */
+export interface Platform {
+  /** The byte stream transports, by scheme. */
+  readonly transports: ReadonlyMap<string, Transport>;
+  /** What is unsent when the process ends is still sent (lifetime.ts). */
+  readonly outlastsProgram: boolean;
+}
+
+/** This machine. */
+export const MACHINE: Platform = { transports: TRANSPORTS, outlastsProgram: true };
+
 /** The part of an endpoint before `://`. */
 export function schemeOf(endpoint: string): string {
   return endpoint.slice(0, endpoint.indexOf(":"));
