@@ -7,10 +7,10 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { Random } from "../../src/testing/random.js";
 import { within } from "../contract/support/wait.js";
 import { type Child, start } from "../process/child.js";
 import { SEEDS_NOW } from "../support/seed.js";
-import { Random } from "../support/simulation/random.js";
 import { Blows, blowsOf, CHAOS_TESTS, LONG, PATIENCE } from "./blows.js";
 import { BROKER, CLIENT, CONCURRENCY, LANES, WORKER } from "./majordomo-programs.js";
 

@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { Publisher, Pull, Push, Reply, Request, type Socket, Subscriber } from "../../src/index.js";
 import { ForwarderProxy, QueueProxy, type SocketProxy, StreamerProxy } from "../../src/proxy/index.js";
+import { Random } from "../../src/testing/random.js";
 import { texts, until } from "../contract/support/wait.js";
-import { Random } from "../support/simulation/random.js";
 import { ANY, back, front, LIMIT, useWorld } from "./support.js";
 
 /** Comings and goings on each side. */

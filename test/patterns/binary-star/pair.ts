@@ -1,9 +1,9 @@
 /** A pair in a simulation: two servers that can crash, be stopped and be cut off, clients and an operator. */
 import { BinaryStarState, encodeState, parseState } from "../../../src/patterns/binary-star/protocol.js";
 import { type BinaryStarRole, BinaryStarRules } from "../../../src/patterns/binary-star/rules.js";
-import type { Network } from "../../support/simulation/network.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
-import { SimulatedTimer } from "../../support/simulation/timed-node.js";
+import type { Network } from "../../../src/testing/network.js";
+import { RulesTimer } from "../../../src/testing/rules-timer.js";
+import type { Simulation } from "../../../src/testing/simulation.js";
 
 export const HEARTBEAT = 1_000;
 
@@ -17,7 +17,7 @@ export class PairServer {
   #activeSince = 0;
   /** Called with each answer. */
   onAnswer: (() => void) | undefined;
-  #timer: SimulatedTimer | undefined;
+  #timer: RulesTimer | undefined;
   #held = 0;
   #frozen = false;
   /** What came while it was stopped: states keep their order, requests theirs. */
@@ -78,7 +78,7 @@ export class PairServer {
       },
       this.simulation.now,
     );
-    this.#timer = new SimulatedTimer(this.simulation, this.rules);
+    this.#timer = new RulesTimer(this.simulation, this.rules);
   }
 
   crash(): void {
@@ -108,7 +108,7 @@ export class PairServer {
     const sources = [this.#unreadStates.splice(0), this.#unreadRequests.splice(0)];
     if (this.simulation.random.chance(0.5)) sources.reverse();
     for (const read of sources.flat()) read();
-    if (this.rules !== undefined) this.#timer = new SimulatedTimer(this.simulation, this.rules);
+    if (this.rules !== undefined) this.#timer = new RulesTimer(this.simulation, this.rules);
   }
 
   request(): void {

@@ -3,9 +3,9 @@
  * fencing rule, and never none for long once the faults are over.
  */
 import { expect, test } from "vitest";
-import { Network } from "../../support/simulation/network.js";
-import { runSchedules, SCHEDULES_TIMEOUT, TRIES_MANY } from "../../support/simulation/schedules.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
+import { Network } from "../../../src/testing/network.js";
+import type { Simulation } from "../../../src/testing/simulation.js";
+import { runSchedules, SCHEDULES_TIMEOUT, TRIES_MANY } from "../../support/schedules.js";
 import { HEARTBEAT, PairServer } from "./pair.js";
 
 /** Schedules of each test in a default run. */

@@ -9,9 +9,8 @@
 import { describe, it } from "vitest";
 import { BoxRules, type BoxRulesOptions, keyEndOf } from "../../../src/patterns/black-box/rules.js";
 import type { BlackBoxFullPolicy } from "../../../src/patterns/black-box/shard.js";
-
-import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
+import type { Simulation } from "../../../src/testing/simulation.js";
+import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
 /** ms of messages and crashes, and of peace after them. */
 const STORM = 2_000;

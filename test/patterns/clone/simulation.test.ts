@@ -3,8 +3,8 @@ import { expect, test } from "vitest";
 import { CloneConflictError } from "../../../src/patterns/clone/client-calls.js";
 import type { ServerRules } from "../../../src/patterns/clone/server-rules.js";
 import type { CloneTable } from "../../../src/patterns/clone/table.js";
-import { runSchedules, SCHEDULES_TIMEOUT, TRIES_MANY } from "../../support/simulation/schedules.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
+import type { Simulation } from "../../../src/testing/simulation.js";
+import { runSchedules, SCHEDULES_TIMEOUT, TRIES_MANY } from "../../support/schedules.js";
 import { type Client, contents, HEARTBEAT, type Server, World } from "./world.js";
 
 /** Schedules of each test in a default run. */

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { Expiry } from "../../../src/patterns/clone/server-map.js";
 import { Snapshot } from "../../../src/patterns/clone/snapshots.js";
 import { CloneTable } from "../../../src/patterns/clone/table.js";
-import { Random } from "../../support/simulation/random.js";
+import { Random } from "../../../src/testing/random.js";
 
 function randomBytes(random: Random, length: number): Buffer {
   return Buffer.from(Array.from({ length }, () => random.integer(0, 255)));

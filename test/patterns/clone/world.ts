@@ -21,8 +21,8 @@ import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
 import type { SendResult } from "../../../src/patterns/clone/server-state.js";
 import { adopted, encodeStanding } from "../../../src/patterns/clone/standing.js";
 import type { CloneTable } from "../../../src/patterns/clone/table.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
-import { SimulatedTimer } from "../../support/simulation/timed-node.js";
+import { RulesTimer } from "../../../src/testing/rules-timer.js";
+import type { Simulation } from "../../../src/testing/simulation.js";
 
 export const HEARTBEAT = 200;
 const MAX_DELAY = 20;
@@ -95,7 +95,7 @@ export class Server {
   peer!: Server;
   readonly connections = new Set<Connection>();
   readonly disk: Disk | undefined;
-  #timers: SimulatedTimer[] = [];
+  #timers: RulesTimer[] = [];
   #voters: [Connection, Buffer][] = [];
   #link: Connection | undefined;
   #life = 0;
@@ -244,7 +244,7 @@ export class Server {
       },
       simulation.now,
     );
-    this.#timers = [new SimulatedTimer(simulation, rules), new SimulatedTimer(simulation, this.star)];
+    this.#timers = [new RulesTimer(simulation, rules), new RulesTimer(simulation, this.star)];
   }
 
   kill(): void {
@@ -394,7 +394,7 @@ export class Client {
   gone = false;
   #connection: Connection | undefined;
   readonly #collectors: (Connection | undefined)[] = [undefined, undefined];
-  readonly #timer: SimulatedTimer;
+  readonly #timer: RulesTimer;
 
   constructor(
     readonly name: string,
@@ -443,7 +443,7 @@ export class Client {
       simulation.now,
     );
     this.rules.start(simulation.now);
-    this.#timer = new SimulatedTimer(simulation, this.rules);
+    this.#timer = new RulesTimer(simulation, this.rules);
     this.#collect();
   }
 

@@ -9,8 +9,8 @@ import { describe, it } from "vitest";
 import { Gaps } from "../../../src/patterns/espresso/gaps.js";
 import { parseTrailer } from "../../../src/patterns/espresso/protocol.js";
 import { TapRules } from "../../../src/patterns/espresso/tap-rules.js";
-import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
+import type { Simulation } from "../../../src/testing/simulation.js";
+import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
 const TOPICS = ["a", "ab", "abc", "b", "bc", "c"];
 const PREFIXES = ["", "a", "ab", "b", "c", "zzz"];

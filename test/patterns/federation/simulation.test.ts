@@ -8,9 +8,9 @@
  */
 import { describe, expect, it } from "vitest";
 import { CLOUD, FederationRules, LOCAL } from "../../../src/patterns/federation/rules.js";
-import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
-import { SimulatedTimer } from "../../support/simulation/timed-node.js";
+import { RulesTimer } from "../../../src/testing/rules-timer.js";
+import type { Simulation } from "../../../src/testing/simulation.js";
+import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
 const NAMES = ["A", "B", "C"] as const;
 const STORM = 15_000;
@@ -18,7 +18,7 @@ const END = 60_000;
 
 interface Living {
   readonly rules: FederationRules;
-  readonly timer: SimulatedTimer;
+  readonly timer: RulesTimer;
   readonly workers: Set<string>;
   /** Accepted and not answered: who asked, by what was asked. */
   readonly open: Map<string, string>;
@@ -103,7 +103,7 @@ class World {
       simulation.now,
       Buffer.from([++this.#incarnation]),
     );
-    living = { rules, timer: new SimulatedTimer(simulation, rules), workers, open, serving: true };
+    living = { rules, timer: new RulesTimer(simulation, rules), workers, open, serving: true };
     this.sites.set(name, living);
   }
 

@@ -2,10 +2,10 @@
 import { describe, expect, test } from "vitest";
 import { FreelanceRules } from "../../../src/patterns/freelance/client-rules.js";
 import { parseClientMessage } from "../../../src/patterns/freelance/protocol.js";
-import { Network } from "../../support/simulation/network.js";
-import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
-import { SimulatedTimer } from "../../support/simulation/timed-node.js";
+import { Network } from "../../../src/testing/network.js";
+import { RulesTimer } from "../../../src/testing/rules-timer.js";
+import type { Simulation } from "../../../src/testing/simulation.js";
+import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
 const OPTIONS = { pingInterval: 2_000, timeToLive: 6_000, attemptTimeout: 1_000 };
 
@@ -199,7 +199,7 @@ function story(simulation: Simulation): void {
     failedOver: (sequence, from, why) => simulation.note(`${sequence} leaves ${from}: ${why}`),
   });
   for (const name of names) rules.addServer(name, 0);
-  const timer = new SimulatedTimer(simulation, rules);
+  const timer = new RulesTimer(simulation, rules);
   network.join("client", (from, frames) => {
     const command = parseClientMessage(frames);
     if (command === undefined) throw new Error("No server may say this");

@@ -10,8 +10,8 @@
 import { expect, it } from "vitest";
 import { Snapshots } from "../../../src/patterns/last-value-cache/snapshots.js";
 import { ValueCache } from "../../../src/patterns/last-value-cache/value-cache.js";
-import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
+import type { Simulation } from "../../../src/testing/simulation.js";
+import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
 const MAX_TOPICS = 12;
 

@@ -1,7 +1,7 @@
 /** The tree against a sorted list that does the same slowly. */
 import { describe, expect, it } from "vitest";
 import { TopicTree } from "../../../src/patterns/last-value-cache/topic-tree.js";
-import { Random } from "../../support/simulation/random.js";
+import { Random } from "../../../src/testing/random.js";
 
 function all(tree: TopicTree<string>, prefix = "", last?: string, max = 1_000): string[] {
   return tree.beneath(prefix, last, max);

@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { FrameBatch } from "../../../src/engine/frame-batch.js";
 import { encodeMessage } from "../../../src/engine/zmtp/codec/take-front.js";
 import { ValueCache } from "../../../src/patterns/last-value-cache/value-cache.js";
+import { Random } from "../../../src/testing/random.js";
 import { texts } from "../../contract/support/wait.js";
-import { Random } from "../../support/simulation/random.js";
 
 const BOUNDS = { maxTopics: 3, maxBytes: 1_000, maxTopicBytes: 10, maxValueBytes: 100 };
 

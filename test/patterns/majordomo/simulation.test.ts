@@ -1,9 +1,9 @@
 /** The rules of broker, worker and client under schedules of crashes, resets and partitions. */
 import { expect, it } from "vitest";
 import { Dialect } from "../../../src/patterns/majordomo/protocol.js";
-import { Network } from "../../support/simulation/network.js";
-import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
+import { Network } from "../../../src/testing/network.js";
+import type { Simulation } from "../../../src/testing/simulation.js";
+import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 import { BEAT, MOST_AHEAD, World } from "./world.js";
 
 const SERVICES = ["resize", "count"] as const;

@@ -24,9 +24,9 @@ import {
 } from "../../../src/patterns/majordomo/worker-messages.js";
 
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
-import type { Network } from "../../support/simulation/network.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
-import { SimulatedTimer } from "../../support/simulation/timed-node.js";
+import type { Network } from "../../../src/testing/network.js";
+import { RulesTimer } from "../../../src/testing/rules-timer.js";
+import type { Simulation } from "../../../src/testing/simulation.js";
 
 /** ms between heartbeats of everybody. */
 export const BEAT = 100;
@@ -147,7 +147,7 @@ export class SimulatedBroker {
   readonly rules: BrokerRules;
   readonly events: MajordomoBrokerEvent[] = [];
   readonly limits: MajordomoBrokerLimits;
-  readonly #timer: SimulatedTimer;
+  readonly #timer: RulesTimer;
   /** Routing ids, as objects that stay the same for a connection. */
   readonly #ids = new Map<string, Buffer>();
   #up = true;
@@ -186,7 +186,7 @@ export class SimulatedBroker {
         this.rules.receive(id, parseAtBroker([id, ...frames]), simulation.now);
       }),
     );
-    this.#timer = new SimulatedTimer(simulation, this.rules);
+    this.#timer = new RulesTimer(simulation, this.rules);
   }
 
   /** What holds at any time. */
@@ -337,7 +337,7 @@ export class SimulatedWorker {
       () => simulation.random.next(),
     );
     session.start(simulation.now);
-    const timer = new SimulatedTimer(simulation, session);
+    const timer = new RulesTimer(simulation, session);
     this.#ends.push(() => {
       timer.stop();
       connection?.close();
@@ -454,7 +454,7 @@ export class SimulatedClient {
   /** Bytes of pieces that waited to be read, at most. */
   mostAhead = 0;
   asked = 0;
-  readonly #timer: SimulatedTimer;
+  readonly #timer: RulesTimer;
   readonly #connections = new Map<number, Connection>();
 
   constructor(
@@ -507,7 +507,7 @@ export class SimulatedClient {
       key,
     );
     this.rules.start(simulation.now);
-    this.#timer = new SimulatedTimer(simulation, this.rules);
+    this.#timer = new RulesTimer(simulation, this.rules);
   }
 
   /** @param timeout ms of one attempt */

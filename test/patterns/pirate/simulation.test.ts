@@ -18,10 +18,10 @@ import {
 } from "../../../src/patterns/kit/worker-protocol.js";
 import { QueueRules } from "../../../src/patterns/pirate/queue-rules.js";
 import { WorkerRules } from "../../../src/patterns/pirate/worker-rules.js";
-import { Network } from "../../support/simulation/network.js";
-import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
-import { SimulatedTimer } from "../../support/simulation/timed-node.js";
+import { Network } from "../../../src/testing/network.js";
+import { RulesTimer } from "../../../src/testing/rules-timer.js";
+import type { Simulation } from "../../../src/testing/simulation.js";
+import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
 const INTERVAL = 1_000;
 const LIVENESS = 3;
@@ -39,7 +39,7 @@ class World {
   /** Requests that the clients have on their lists. */
   all = 0;
   queue: QueueRules | undefined;
-  readonly #timers = new Map<string, SimulatedTimer>();
+  readonly #timers = new Map<string, RulesTimer>();
   #names = 0;
 
   constructor(readonly simulation: Simulation) {
@@ -84,7 +84,7 @@ class World {
       }
       this.#check(queue);
     });
-    this.#timers.set("queue", new SimulatedTimer(simulation, queue));
+    this.#timers.set("queue", new RulesTimer(simulation, queue));
   }
 
   stopQueue(): void {
@@ -107,7 +107,7 @@ class World {
   startWorker(dialect: "simple" | "paranoid"): () => void {
     const { network, simulation } = this;
     let name = "";
-    let timer: SimulatedTimer | undefined;
+    let timer: RulesTimer | undefined;
     const leave = (): void => {
       network.crash(name);
       this.#left(name);
@@ -155,7 +155,7 @@ class World {
       () => simulation.random.next(),
     );
     rules.start(simulation.now);
-    timer = new SimulatedTimer(simulation, rules);
+    timer = new RulesTimer(simulation, rules);
     return () => {
       rules.close();
       timer?.stop();
@@ -169,7 +169,7 @@ class World {
     const id = ++this.#names;
     let socket = "";
     let request = 0;
-    let timer: SimulatedTimer | undefined;
+    let timer: RulesTimer | undefined;
     const rules = new RequestRules(
       { servers: 1, attemptTimeout: 7_000, retries, retryDelay: 100, maxRetryDelay: 1_000 },
       {
@@ -213,7 +213,7 @@ class World {
       else this.failed += 1;
       simulation.after(simulation.random.integer(1, 3_000), next);
     };
-    timer = new SimulatedTimer(simulation, rules);
+    timer = new RulesTimer(simulation, rules);
     next();
   }
 

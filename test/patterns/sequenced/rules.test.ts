@@ -16,7 +16,7 @@ import {
   StreamTable,
 } from "../../../src/patterns/sequenced/subscriber-rules.js";
 
-import { Random } from "../../support/simulation/random.js";
+import { Random } from "../../../src/testing/random.js";
 
 const ID = Buffer.from("000102030405060708090a0b0c0d0e0f", "hex");
 const OTHER = Buffer.alloc(16, 0xff);

@@ -15,10 +15,10 @@ import {
   StreamTable,
 } from "../../../src/patterns/sequenced/subscriber-rules.js";
 
-import { Network } from "../../support/simulation/network.js";
-import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
-import { SimulatedTimer } from "../../support/simulation/timed-node.js";
+import { Network } from "../../../src/testing/network.js";
+import { RulesTimer } from "../../../src/testing/rules-timer.js";
+import type { Simulation } from "../../../src/testing/simulation.js";
+import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
 const STORM = 3_000;
 const RING = 20;
@@ -48,7 +48,7 @@ function story(simulation: Simulation): void {
   const links = ["p0", "p1"];
   const pending = new Map<number, SequencedRange>();
   let calls = 0;
-  let replayTimer: SimulatedTimer | undefined;
+  let replayTimer: RulesTimer | undefined;
   const replays = new ReplayRules(
     { attemptTimeout: 300, maxPending: 1_000 },
     {
@@ -68,7 +68,7 @@ function story(simulation: Simulation): void {
       },
     },
   );
-  replayTimer = new SimulatedTimer(simulation, replays);
+  replayTimer = new RulesTimer(simulation, replays);
   for (const _ of links) replays.addLink();
   const hear = (event: SequencedSubscriberEvent): void => {
     simulation.note(`sub: ${event.type}`);
@@ -112,7 +112,7 @@ function story(simulation: Simulation): void {
       },
       id,
     );
-    const timer = new SimulatedTimer(simulation, {
+    const timer = new RulesTimer(simulation, {
       nextWakeUp: () => rules.nextWakeUp(),
       tick: (now) => rules.tick(now, now * 1_000),
     });

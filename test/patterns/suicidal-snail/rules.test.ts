@@ -7,9 +7,9 @@ import {
   type Verdict,
 } from "../../../src/patterns/suicidal-snail/lateness-rules.js";
 import { sequencedStamp } from "../../../src/patterns/suicidal-snail/options.js";
+import type { Simulation } from "../../../src/testing/simulation.js";
 import fc from "../../support/properties.js";
-import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
+import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
 const LIMITS: LatenessLimits = {
   maxLateness: 1_000,

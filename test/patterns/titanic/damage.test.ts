@@ -19,8 +19,8 @@ import { CloneLmdbStore } from "../../../src/patterns/clone/lmdb-store.js";
 import { findDamage } from "../../../src/patterns/kit/store/lmdb-check.js";
 import { LastValueCache } from "../../../src/patterns/last-value-cache/last-value-cache.js";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
+import { Random } from "../../../src/testing/random.js";
 import { start } from "../../process/child.js";
-import { Random } from "../../support/simulation/random.js";
 import { request } from "./store-contract.js";
 
 const CASES = process.env.SHOAL_LONG === "1" ? 5_000 : 98;

@@ -18,10 +18,9 @@ import {
   UuidSource,
 } from "../../../src/patterns/titanic/protocol.js";
 import type { TitanicClaimedRequest } from "../../../src/patterns/titanic/store.js";
-
+import type { Simulation } from "../../../src/testing/simulation.js";
 import fc from "../../support/properties.js";
-import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
+import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
 describe("a UUID", () => {
   it("is greater than the one before, whatever the clock does", () => {

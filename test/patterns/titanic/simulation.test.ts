@@ -10,10 +10,10 @@
 import { expect, it } from "vitest";
 import { type DispatchLimits, DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
 import type { TitanicClaimedRequest } from "../../../src/patterns/titanic/store.js";
-import { Network } from "../../support/simulation/network.js";
-import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/simulation/schedules.js";
-import type { Simulation } from "../../support/simulation/simulation.js";
-import { SimulatedTimer } from "../../support/simulation/timed-node.js";
+import { Network } from "../../../src/testing/network.js";
+import { RulesTimer } from "../../../src/testing/rules-timer.js";
+import type { Simulation } from "../../../src/testing/simulation.js";
+import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
 const LIMITS: DispatchLimits = {
   concurrency: 8,
@@ -99,7 +99,7 @@ class Titanic {
   readonly #world: World;
   readonly #name: string;
   readonly #rules: DispatchRules;
-  readonly #timer: SimulatedTimer;
+  readonly #timer: RulesTimer;
   readonly #calls = new Map<string, (reply: string | undefined) => void>();
   readonly #holders = new Map<string, number>();
   readonly #lostClaims = new Set<number>();
@@ -151,7 +151,7 @@ class Titanic {
       },
       simulation.now,
     );
-    this.#timer = new SimulatedTimer(simulation, this.#rules);
+    this.#timer = new RulesTimer(simulation, this.#rules);
     world.network.join(name, (from, frames) => this.#receive(from, frames.map(String)));
   }
 

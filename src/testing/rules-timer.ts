@@ -1,8 +1,9 @@
-/** Gives rules their ticks in simulated time, as common/driver-timer.ts does in real time. */
-import type { TimedRules } from "../../../src/core/driver-timer.js";
+/** Gives rules their ticks in virtual time, as core/driver-timer.ts does in real time. */
+import type { TimedRules } from "../core/driver-timer.js";
 import type { Simulation } from "./simulation.js";
 
-export class SimulatedTimer {
+/** The timer of one set of rules. */
+export class RulesTimer {
   readonly #simulation: Simulation;
   readonly #rules: TimedRules;
   #cancel: (() => void) | undefined;

@@ -16,11 +16,12 @@ export class Random {
   /**
    * @param source a seed, or choices to repeat: after their end each is 0
    * @param record keep the choices
+   * @param limit choices after which a tape throws TapeOverrun: a run without random numbers may not end
    */
-  constructor(source: number | readonly number[], record = false) {
+  constructor(source: number | readonly number[], record = false, limit?: number) {
     this.#state = typeof source === "number" ? source >>> 0 : 0;
     this.#tape = typeof source === "number" ? undefined : source;
-    this.#limit = this.#tape === undefined ? 0 : 4 * this.#tape.length + 10_000;
+    this.#limit = limit ?? 4 * (this.#tape?.length ?? 0) + 10_000;
     this.choices = record ? [] : undefined;
   }
 
@@ -56,11 +57,23 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   }
 
+  /** Bytes. */
+  fill(bytes: Uint8Array): void {
+    for (let i = 0; i < bytes.length; i++) bytes[i] = Math.floor(this.next() * 256);
+  }
+
   #fromTape(): number {
     const choice = this.#tape?.[this.#read++] ?? 0;
     if (this.#read > this.#limit) throw new TapeOverrun();
     return choice;
   }
+}
+
+/** A seed for a part of a run, so that what one part draws does not change what the others do. */
+export function seedFor(seed: number, name: string): number {
+  let hash = (seed ^ 0x811c9dc5) >>> 0;
+  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193) >>> 0;
+  return new Random(hash).integer(0, 0xffff_ffff);
 }
 
 /** A story that does not end without random numbers was given none: it says nothing about what is tested. */

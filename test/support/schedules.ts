@@ -2,10 +2,11 @@
  * Runs a story under many seeds: the same in every run, and some of the day's (seed.ts). One that fails is made smaller
  * (shrink.ts), and what happened in it is printed with the command that repeats it.
  */
-import { replayCommand, SEEDS_NOW, shareOfDay } from "../seed.js";
-import { Random, TapeOverrun } from "./random.js";
-import { shrink } from "./shrink.js";
-import { Simulation } from "./simulation.js";
+
+import { Random, TapeOverrun } from "../../src/testing/random.js";
+import { shrink } from "../../src/testing/shrink.js";
+import { Simulation } from "../../src/testing/simulation.js";
+import { replayCommand, SEEDS_NOW, shareOfDay } from "./seed.js";
 
 /** Seeds tried behind SHOAL_LONG=1, in one test. */
 export const LONG_SCHEDULES = 10_000;

@@ -5,11 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
-import { Network } from "./network.js";
-import { Random } from "./random.js";
-import { runSchedules } from "./schedules.js";
-import { shrink } from "./shrink.js";
-import type { Simulation } from "./simulation.js";
+import { Network } from "../../src/testing/network.js";
+import { Random } from "../../src/testing/random.js";
+import { shrink } from "../../src/testing/shrink.js";
+import type { Simulation } from "../../src/testing/simulation.js";
+import { runSchedules } from "../support/schedules.js";
 
 /** Messages go to and fro, some are lost, a node crashes now and then. The fault: a crash while it is cut off. */
 function faulty(simulation: Simulation): void {
@@ -49,7 +49,7 @@ function failureOf(call: () => unknown): string {
 it("finds a planted fault, and leaves of its story little more than the fault", () => {
   const text = failureOf(() => runSchedules(faulty, { count: 200 }));
   expect(text).toMatch(
-    /^Seed \d+: lost at \d+\nRepeat it with: SHOAL_SEED=\d+ npx vitest run test\/support\//,
+    /^Seed \d+: lost at \d+\nRepeat it with: SHOAL_SEED=\d+ npx vitest run test\/testing\//,
   );
   const [, from, to] = /Made smaller, from (\d+) choices to (\d+): lost at \d+/.exec(text) ?? [];
   expect(Number(from)).toBeGreaterThan(40);
@@ -92,7 +92,7 @@ it("makes choices fewer and smaller, within its attempts", () => {
   });
   expect(smallest.length).toBe(2);
   expect(attempts).toBeLessThanOrEqual(1_000);
-  expect(shrink(choices, () => false, 50)).toEqual(choices);
+  expect(shrink(choices, () => false, { attempts: 50 })).toEqual(choices);
 });
 
 it("the command that a failure prints repeats it", async () => {
@@ -101,7 +101,7 @@ it("the command that a failure prints repeats it", async () => {
     writeFileSync(
       join(folder, "planted.test.ts"),
       `import { it } from "vitest";
-      import { runSchedules } from "../schedules.js";
+      import { runSchedules } from "../../support/schedules.js";
       it("a 'planted' fault", () => {
         runSchedules(({ random, note }) => { if (random.next() > 0.9) throw new Error("planted"); }, { count: 100 });
       });`,
@@ -119,7 +119,7 @@ it("the command that a failure prints repeats it", async () => {
 
 /** What a program writes, to either output. */
 async function output(command: string, args: readonly string[]): Promise<string> {
-  const cwd = fileURLToPath(new URL("../../..", import.meta.url));
+  const cwd = fileURLToPath(new URL("../..", import.meta.url));
   const env = { ...process.env, SHOAL_SEED: "", NO_COLOR: "1", TMPDIR: tmpdir() };
   const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], timeout: 60_000 });
   let text = "";

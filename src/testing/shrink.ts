@@ -1,0 +1,88 @@
+/**
+ * Makes a failing run smaller. What a run does is given by its random choices, so simpler choices are a simpler run:
+ * first the end of the tape goes, then whole pieces of it (an action, a fault), then pieces become zeros, then single
+ * choices become smaller. Each attempt that fails in the same way is gone on with.
+ */
+
+/** Attempts at most, and ms that they may take together; a schedule takes from under one to some hundred ms. */
+const ATTEMPTS = 1_000;
+const PATIENCE = 15_000;
+
+/** Read when the module is loaded: in a simulation the global clock is a virtual one. */
+const realNow = performance.now.bind(performance);
+
+type Choices = readonly number[];
+
+/** Bounds of {@link shrink} and {@link shrinkAsync}. */
+export interface ShrinkLimits {
+  /** Runs at most. Default 1,000. */
+  readonly attempts?: number;
+  /** Real ms that they may take together. Default 15,000. */
+  readonly patience?: number;
+}
+
+/**
+ * @param choices of a run that fails
+ * @param fails whether a run with other choices fails in the same way
+ * @returns choices that fail, no more than those given
+ */
+export function shrink(
+  choices: Choices,
+  fails: (choices: Choices) => boolean,
+  limits: ShrinkLimits = {},
+): Choices {
+  const search = candidates(choices, limits);
+  let next = search.next();
+  while (next.done !== true) next = search.next(fails(next.value));
+  return next.value;
+}
+
+/** The same for runs that take promises. */
+export async function shrinkAsync(
+  choices: Choices,
+  fails: (choices: Choices) => Promise<boolean>,
+  limits: ShrinkLimits = {},
+): Promise<Choices> {
+  const search = candidates(choices, limits);
+  let next = search.next();
+  while (next.done !== true) next = search.next(await fails(next.value));
+  return next.value;
+}
+
+/** Yields what to try, and takes whether it fails. */
+function* candidates(
+  choices: Choices,
+  { attempts = ATTEMPTS, patience = PATIENCE }: ShrinkLimits,
+): Generator<Choices, Choices, boolean> {
+  let best = choices;
+  let left = attempts;
+  const end = realNow() + patience;
+  function* attempt(candidate: Choices): Generator<Choices, boolean, boolean> {
+    if (left <= 0) return false;
+    left = realNow() < end ? left - 1 : 0;
+    if (!(yield candidate)) return false;
+    best = candidate;
+    return true;
+  }
+  for (let before: Choices | undefined; before !== best && left > 0; ) {
+    before = best;
+    while (best.length > 0 && (yield* attempt(best.slice(0, best.length >> 1))));
+    for (const [at, size] of pieces(() => best.length))
+      yield* attempt([...best.slice(0, at), ...best.slice(at + size)]);
+    for (const [at, size] of pieces(() => best.length)) {
+      if (best.slice(at, at + size).every((choice) => choice === 0)) continue;
+      yield* attempt(best.map((choice, i) => (i >= at && i < at + size ? 0 : choice)));
+    }
+    for (let i = 0; i < best.length && left > 0; i++) {
+      while ((best[i] as number) > 0.001 && (yield* attempt(best.with(i, (best[i] as number) / 2))));
+    }
+  }
+  return best;
+}
+
+/** Pieces of half the tape, a quarter and so on, the last first; the tape may become shorter meanwhile. */
+function* pieces(length: () => number): Generator<[at: number, size: number]> {
+  for (let size = length() >> 1; size > 0; size >>= 1) {
+    for (let at = length() - size; at >= 0; at -= size) yield [at, size];
+  }
+}
