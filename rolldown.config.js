@@ -29,6 +29,7 @@ const entries = [
   ...patterns,
   "proxy/index",
   "metrics/index",
+  "testing/index",
   "cli/main",
   // Threads: found by src/core/built-file.ts.
   "patterns/majordomo/worker-thread-entry",

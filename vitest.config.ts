@@ -20,6 +20,7 @@ const PURE = [
   "test/cli/{lines,format,top-rules,transfer}.test.ts",
   "test/fuzz/zmtp/{frames,handshake}.test.ts",
   "test/support/seed.test.ts",
+  "test/testing/rules.test.ts",
 ];
 export default defineConfig({
   test: {

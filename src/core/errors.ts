@@ -63,6 +63,8 @@ export const ERROR_CODES = {
   ERR_SERVICE: "A service could not answer a request; `reason` says why.",
   ERR_STORE:
     "A store refused or failed; `reason` says full, overloaded, taken, failed, outcome-unknown or damaged.",
+  ERR_SIMULATION:
+    "A simulation of `shoal/testing` failed; the message has the seed that repeats it. Or a simulated node went down under a call.",
   ERR_TRANSPORT: "The operating system reported a transport error that has no code of its own here.",
 } as const;
 

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import * as sockets from "../../src/index.js";
 import * as patterns from "../../src/patterns/index.js";
+import * as testing from "../../src/testing/index.js";
 import { codes, ROOT, tableUnder } from "./support/markdown.js";
 
 const rows = tableUnder("errors.md", "Codes").map(([code, classes, meaning, remedy]) => ({
@@ -25,7 +26,7 @@ function thrownPairs(): [string, string][] {
 }
 
 /** All that the package exports. */
-const shoal = { ...sockets, ...patterns };
+const shoal = { ...sockets, ...patterns, ...testing };
 
 describe("docs/errors.md", () => {
   it("has a row for each code, with the meaning that the source gives it", () => {

@@ -12,7 +12,7 @@ const ENTRIES = Object.keys(exports)
   .filter((entry) => !entry.endsWith(".json"))
   .map((entry) => entry.replace(/^\./, "shoal"));
 const PATTERNS = ENTRIES.filter(
-  (entry) => !["shoal", "shoal/patterns", "shoal/proxy", "shoal/metrics"].includes(entry),
+  (entry) => !["shoal", "shoal/patterns", "shoal/proxy", "shoal/metrics", "shoal/testing"].includes(entry),
 );
 
 /** Patterns that are built upon another. */
@@ -60,7 +60,7 @@ it.each(PATTERNS)("%s loads its own pattern, and no package", async (entry) => {
   expect(origins).toContain(`src/patterns/${name}`);
 });
 
-it.each(["shoal", "shoal/patterns", "shoal/proxy", "shoal/metrics"])("%s loads no package", async (entry) => {
+it.each(["shoal", "shoal/patterns", "shoal/proxy", "shoal/metrics", "shoal/testing"])("%s loads no package", async (entry) => {
   const files = await filesOf(entry);
   expect(files).not.toEqual([]);
   expect([...originsOf(files)].filter((origin) => origin.startsWith("node_modules"))).toEqual([]);

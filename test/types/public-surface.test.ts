@@ -13,6 +13,7 @@ const ENTRIES = {
   "shoal/patterns": "patterns/index.ts",
   "shoal/proxy": "proxy/index.ts",
   "shoal/metrics": "metrics/index.ts",
+  "shoal/testing": "testing/index.ts",
 };
 const PATTERNS = readdirSync(join(import.meta.dirname, "../../src/patterns"), { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && entry.name !== "kit")

@@ -1,0 +1,203 @@
+/**
+ * Simulated UDP: what `createSocket` of `node:dgram` returns to a program of a node. Datagrams are lost, doubled and
+ * overtaken as their link has it; groups (224.0.0.0 to 239.255.255.255) and 255.255.255.255 reach every node that is
+ * not cut off. A program that does not read loses what does not fit its system's memory.
+ */
+import { EventEmitter } from "node:events";
+import { type Machine, systemError } from "./machine.js";
+import type { Scope } from "./scope.js";
+
+/** Bytes that wait for a program that stands still (Linux, net.core.rmem_default). */
+const RECEIVE_BUFFER = 212_992;
+/** Bytes of a datagram at most. */
+const MAX_DATAGRAM = 65_507;
+
+interface RemoteInfo {
+  readonly address: string;
+  readonly family: "IPv4";
+  readonly port: number;
+  readonly size: number;
+}
+
+/** Sockets by machine and port; several may share a port, for groups. */
+const bound = new WeakMap<Machine, Map<number, Set<SimulatedDatagrams>>>();
+
+function portsOf(machine: Machine): Map<number, Set<SimulatedDatagrams>> {
+  let ports = bound.get(machine);
+  if (ports === undefined) {
+    ports = new Map();
+    bound.set(machine, ports);
+  }
+  return ports;
+}
+
+type Sent = (error: Error | null, bytes?: number) => void;
+
+export class SimulatedDatagrams extends EventEmitter {
+  readonly #machine: Machine;
+  readonly #scope: Scope;
+  readonly #shares: boolean;
+  readonly #groups = new Set<string>();
+  readonly #boot: number;
+  #port = 0;
+  #loopback = true;
+  #closed = false;
+  #waiting = 0;
+
+  constructor(machine: Machine, scope: Scope, options: unknown, onMessage?: unknown) {
+    super();
+    this.#machine = machine;
+    this.#scope = scope;
+    this.#boot = machine.boot;
+    this.#shares =
+      typeof options === "object" && (options as { reuseAddr?: boolean } | null)?.reuseAddr === true;
+    if (typeof onMessage === "function") this.on("message", onMessage as () => void);
+  }
+
+  bind(...args: unknown[]): this {
+    const [first] = args;
+    const options =
+      typeof first === "object" && first !== null ? (first as { port?: number }) : { port: first };
+    const listener = args.find((arg) => typeof arg === "function") as (() => void) | undefined;
+    if (listener !== undefined) this.once("listening", listener);
+    const port = typeof options.port === "number" ? options.port : 0;
+    try {
+      this.#take(port);
+    } catch (error) {
+      process.nextTick(() => this.emit("error", error));
+      return this;
+    }
+    process.nextTick(() => this.emit("listening"));
+    return this;
+  }
+
+  #take(wanted: number): void {
+    const ports = portsOf(this.#machine);
+    const port = wanted === 0 ? this.#machine.freePort((candidate) => ports.has(candidate)) : wanted;
+    const there = [...(ports.get(port) ?? [])].filter((socket) => socket.#isOpen);
+    if (there.some((socket) => !socket.#shares || !this.#shares))
+      throw systemError("EADDRINUSE", "bind", `port ${port}`);
+    ports.set(port, new Set([...there, this]));
+    this.#port = port;
+  }
+
+  get #isOpen(): boolean {
+    return !this.#closed && !this.#scope.gone && this.#machine.on && this.#boot === this.#machine.boot;
+  }
+
+  address(): { address: string; family: "IPv4"; port: number } {
+    if (this.#port === 0) throw systemError("EBADF", "getsockname", "not bound");
+    return { address: "0.0.0.0", family: "IPv4", port: this.#port };
+  }
+
+  /** As `node:dgram` has it: `(message, [offset, length,] port, address, callback)`. */
+  send(message: unknown, ...args: unknown[]): void {
+    const sent = typeof args.at(-1) === "function" ? (args.pop() as Sent) : undefined;
+    let bytes = bytesOf(message);
+    if (typeof args[1] === "number") {
+      const [offset, length] = args.splice(0, 2) as [number, number];
+      bytes = bytes.subarray(offset, offset + length);
+    }
+    const [port, address = "127.0.0.1"] = args as [number, string?];
+    if (this.#closed) throw systemError("ERR_SOCKET_DGRAM_NOT_RUNNING", "send", "not running");
+    if (this.#port === 0) this.#take(0);
+    const error =
+      bytes.length > MAX_DATAGRAM ? systemError("EMSGSIZE", "send", `${bytes.length} bytes`) : null;
+    if (error === null)
+      for (const target of this.#targets(address)) this.#sendTo(target, port, address, bytes);
+    if (sent !== undefined) process.nextTick(sent, error, bytes.length);
+    else if (error !== null) process.nextTick(() => this.emit("error", error));
+  }
+
+  #targets(address: string): Machine[] {
+    const first = Number(address.split(".")[0]);
+    if ((first >= 224 && first <= 239) || address === "255.255.255.255")
+      return [...this.#machine.machines.all()];
+    const target = this.#machine.resolve(address);
+    return target === undefined ? [] : [target];
+  }
+
+  #sendTo(target: Machine, port: number, address: string, bytes: Buffer): void {
+    if (target === this.#machine && !this.#loopback && address.startsWith("2")) return;
+    const { fabric } = target.machines;
+    const { schedule } = fabric;
+    const [from, to] = [this.#machine.name, target.name];
+    const info: RemoteInfo = {
+      address: from === to ? "127.0.0.1" : this.#machine.address,
+      family: "IPv4",
+      port: this.#port,
+      size: bytes.length,
+    };
+    if (!fabric.passes(from, to)) return;
+    for (const delay of fabric.datagramDelays(from, to, bytes.length)) {
+      schedule.at(schedule.now + delay, undefined, "datagram", () => {
+        if (!target.on || target.suspended || !fabric.passes(from, to)) return;
+        schedule.digest.bytes(bytes);
+        for (const socket of portsOf(target).get(port) ?? []) socket.#arrived(bytes, info, address);
+      });
+    }
+  }
+
+  #arrived(bytes: Buffer, info: RemoteInfo, address: string): void {
+    if (!this.#isOpen || this.#waiting + bytes.length > RECEIVE_BUFFER) return;
+    const first = Number(address.split(".")[0]);
+    if (first >= 224 && first <= 239 && !this.#groups.has(address)) return;
+    this.#waiting += bytes.length;
+    this.#scope.schedule.runAs(this.#scope, "datagram", () => {
+      this.#waiting -= bytes.length;
+      if (!this.#closed) this.emit("message", Buffer.from(bytes), info);
+    });
+  }
+
+  addMembership(group: string): void {
+    this.#groups.add(group);
+  }
+
+  dropMembership(group: string): void {
+    this.#groups.delete(group);
+  }
+
+  setMulticastLoopback(on: boolean): boolean {
+    this.#loopback = on;
+    return on;
+  }
+
+  /** There is one subnet: it has no effect. */
+  setMulticastTTL(ttl: number): number {
+    return ttl;
+  }
+
+  setTTL(ttl: number): number {
+    return ttl;
+  }
+
+  setBroadcast(): void {}
+
+  setMulticastInterface(): void {}
+
+  setRecvBufferSize(): void {}
+
+  setSendBufferSize(): void {}
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+
+  close(onClose?: () => void): this {
+    if (this.#closed) throw systemError("ERR_SOCKET_DGRAM_NOT_RUNNING", "close", "not running");
+    this.#closed = true;
+    if (onClose !== undefined) this.once("close", onClose);
+    portsOf(this.#machine).get(this.#port)?.delete(this);
+    process.nextTick(() => this.emit("close"));
+    return this;
+  }
+}
+
+function bytesOf(message: unknown): Buffer {
+  if (Array.isArray(message)) return Buffer.concat(message.map(bytesOf));
+  return Buffer.from(message as Uint8Array);
+}

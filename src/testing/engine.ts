@@ -1,0 +1,191 @@
+/**
+ * The engine of simulated nodes: that of zmtp, over simulated transports. Handshakes, mechanisms, heartbeats, high-water
+ * marks, reconnecting and authentication are the real ones.
+ *
+ *   tcp  tcp://NAME:PORT or tcp://ADDRESS:PORT of a node; *, localhost and 127.0.0.1 are the node itself
+ *   ipc  within a node
+ */
+import type { Socket } from "node:net";
+import { TransportError } from "../core/errors.js";
+import type { Engine } from "../engine/engine.js";
+import { loadZmtpEngine, ZmtpContext } from "../engine/zmtp/engine.js";
+import { transportError } from "../engine/zmtp/errors.js";
+import { formatTcp, parseTcp } from "../engine/zmtp/transport/address.js";
+import { Reader } from "../engine/zmtp/transport/reader.js";
+import type { Acceptor, Listener, Stream, Transport } from "../engine/zmtp/transport/transport.js";
+import type { Platform } from "../engine/zmtp/transport/transports.js";
+import type { LinkEnd, Machine } from "./machine.js";
+import { systemError } from "./machine.js";
+import { type Scope, scopes } from "./scope.js";
+import { SimulatedStream } from "./stream.js";
+
+/** The machine of each scope. */
+const machines = new WeakMap<Scope, Machine>();
+
+/** Sockets of a scope are on this machine. */
+export function place(scope: Scope, machine: Machine): void {
+  machines.set(scope, machine);
+}
+
+export function machineOf(scope: Scope): Machine {
+  return machines.get(scope) as Machine;
+}
+
+interface Opened {
+  readonly stream: Stream;
+  readonly begin: () => void;
+}
+
+function open(end: LinkEnd, remote: string, address: string): Opened {
+  const reader = new Reader();
+  const simulated = new SimulatedStream(end, reader);
+  // It has of a socket what the engine uses.
+  const socket = simulated as unknown as Socket;
+  return {
+    stream: { socket, reader, remote, address, sendState: () => end.sendState },
+    begin: () => simulated.begin(),
+  };
+}
+
+/** What a transport is beside connections: how it names things. */
+interface Naming {
+  readonly scheme: string;
+  /** Of an endpoint to listen at: its key, and the endpoint as resolved. */
+  bound(machine: Machine, endpoint: string): { readonly key: string; readonly endpoint: string };
+  /** Of an endpoint to connect to; an error where there is no such host. */
+  target(machine: Machine, endpoint: string): { readonly machine: Machine; readonly key: string } | Error;
+  /** Of the other side of a connection: its endpoint, and its address. */
+  remote(end: LinkEnd, endpoint: string): { readonly remote: string; readonly address: string };
+}
+
+const TCP: Naming = {
+  scheme: "tcp",
+  bound(machine, endpoint) {
+    const { host, port } = parseTcp(endpoint);
+    if (machine.resolve(host) !== machine) {
+      throw new TransportError("EADDRNOTAVAIL", `Cannot bind ${endpoint}: ${host} is not ${machine.name}`, {
+        endpoint,
+      });
+    }
+    const chosen =
+      port === 0 ? machine.freePort((candidate) => machine.isListening(`tcp:${candidate}`)) : port;
+    const address = host === "*" ? "0.0.0.0" : host === "localhost" ? "127.0.0.1" : host;
+    return { key: `tcp:${chosen}`, endpoint: formatTcp(address, chosen) };
+  },
+  target(machine, endpoint) {
+    const { host, port } = parseTcp(endpoint);
+    const found = machine.resolve(host);
+    if (found === undefined) return systemError("ENOTFOUND", "getaddrinfo", `no node is called ${host}`);
+    return { machine: found, key: `tcp:${port}` };
+  },
+  remote({ peer, machine }) {
+    const address = peer.machine === machine ? "127.0.0.1" : peer.machine.address;
+    return { remote: formatTcp(address, peer.port), address };
+  },
+};
+
+let names = 0;
+
+const IPC: Naming = {
+  scheme: "ipc",
+  bound(_, given) {
+    const endpoint = given === "ipc://*" ? `ipc:///tmp/simulated-${++names}` : given;
+    return { key: endpoint, endpoint };
+  },
+  target: (machine, endpoint) => ({ machine, key: endpoint }),
+  remote: (_, endpoint) => ({ remote: endpoint, address: endpoint.slice("ipc://".length) }),
+};
+
+function transport(naming: Naming, machine: Machine, scope: Scope): Transport {
+  const listen = (endpoint: string, acceptor: Acceptor): Listener => {
+    if (scope.gone) throw new TransportError("EADDRNOTAVAIL", `${scope.name} is down`, { endpoint });
+    const bound = naming.bound(machine, endpoint);
+    let stop: () => void;
+    try {
+      stop = machine.listen(bound.key, {
+        scope,
+        accept(end) {
+          const { remote, address } = naming.remote(end, bound.endpoint);
+          const { stream, begin } = open(end, remote, address);
+          stream.socket.on("error", ignore);
+          acceptor.accepted(stream);
+          begin();
+        },
+      });
+    } catch (error) {
+      throw transportError(error, "bind", endpoint);
+    }
+    return {
+      endpoint: bound.endpoint,
+      async close() {
+        stop();
+      },
+    };
+  };
+  return {
+    scheme: naming.scheme,
+    listenSync: (endpoint, _, acceptor) => listen(endpoint, acceptor),
+    listen: async (endpoint, _, acceptor) => listen(endpoint, acceptor),
+    dial(endpoint, { connectTimeout }, done) {
+      if (scope.gone) return ignore;
+      const target = naming.target(machine, endpoint);
+      if (target instanceof Error) {
+        const timer = scope.setTimer(() => done(target), 1, [], false);
+        return () => timer.cancel();
+      }
+      let late: ReturnType<Scope["setTimer"]> | undefined;
+      const stop = machine.dial(target.machine, target.key, scope, (result) => {
+        late?.cancel();
+        if (result instanceof Error) {
+          done(result);
+          return;
+        }
+        const { remote, address } = naming.remote(result, endpoint);
+        const { stream, begin } = open(result, remote, address);
+        stream.socket.on("error", ignore);
+        done(stream);
+        begin();
+      });
+      if (connectTimeout > 0) {
+        const fail = (): void => {
+          stop();
+          done(new Error(`no connection within ${connectTimeout} ms (connectTimeout)`));
+        };
+        late = scope.setTimer(fail, connectTimeout, [], false);
+      }
+      return () => {
+        late?.cancel();
+        stop();
+      };
+    },
+  };
+}
+
+function ignore(): void {}
+
+/** What a process's sockets stand on. */
+function platformOf(scope: Scope): Platform {
+  const machine = machineOf(scope);
+  const transports = [TCP, IPC].map((naming) => transport(naming, machine, scope));
+  return { transports: new Map(transports.map((each) => [each.scheme, each])), outlastsProgram: false };
+}
+
+const zmtp = loadZmtpEngine();
+
+/**
+ * The engine of the node whose program asks: `new Context({ engine: simulated })`. It is that of zmtp over simulated tcp
+ * and ipc. A program that names no context gets such a one without asking.
+ *
+ * The context's first socket throws TransportError `ERR_TRANSPORT` outside of a simulation.
+ */
+export const simulated: Engine = {
+  name: "simulated",
+  capabilities: zmtp.capabilities,
+  features: zmtp.features,
+  createContext(options) {
+    const scope = scopes.getStore();
+    if (scope === undefined)
+      throw new TransportError("ERR_TRANSPORT", "The simulated engine works within simulate() only");
+    return new ZmtpContext(options, false, platformOf(scope));
+  },
+};

@@ -1,0 +1,265 @@
+/**
+ * A node of a world: a machine with its clock and disk, and one process that runs a program.
+ *
+ *   (no process) --start--> running --kill----------> (no process)  its system ends its connections, the disk has it all
+ *                            |   ^  --crash---------> off           nothing is said, what was not synced may be lost
+ *                            |   +--resume--+                       start: on again
+ *                            +--stall------> stalled                its system answers for it
+ *                            +--suspend----> suspended              nothing does, and its monotonic clock stands still
+ */
+import { InvalidArgumentError, InvalidStateError, ShoalError } from "../core/errors.js";
+import { Context } from "../sockets/context.js";
+import { NodeClock } from "./clock.js";
+import { Disk } from "./disk.js";
+import { place, simulated } from "./engine.js";
+import type { Machine } from "./machine.js";
+import { Random, seedFor } from "./random.js";
+import type { Schedule } from "./schedule.js";
+import { Scope, scopes } from "./scope.js";
+
+/** What a program of a node is given. */
+export interface ProgramContext {
+  readonly node: SimulatedNode;
+  /** For sockets and patterns; those that name no context belong to it anyway. */
+  readonly context: Context;
+  /** What is left on it by the node's former programs, and is kept for its next. */
+  readonly disk: Disk;
+  /** Aborted by `node.stop()`. */
+  readonly signal: AbortSignal;
+}
+
+/** A program: what it starts runs on when its promise has settled, until the node goes down. */
+export type Program<T = unknown> = (self: ProgramContext) => Promise<T> | T;
+
+/** What a node needs of its world. @internal */
+export interface WorldOfNode {
+  readonly schedule: Schedule;
+  /** Of the parts that are not the schedule's choices. */
+  readonly seed: number;
+  readonly startTime: number;
+  fail(error: unknown, where: string): void;
+}
+
+const contexts = new WeakMap<Scope, Context>();
+
+/** The context of the process whose code is running. */
+export function contextNow(): Context | undefined {
+  const scope = scopes.getStore();
+  return scope === undefined ? undefined : contextOf(scope);
+}
+
+function contextOf(scope: Scope): Context {
+  let context = contexts.get(scope);
+  if (context === undefined) {
+    context = new Context({ engine: simulated });
+    contexts.set(scope, context);
+  }
+  return context;
+}
+
+/** A node went down under a program or a call of it. Code `ERR_SIMULATION`. */
+export class NodeDownError extends ShoalError {
+  constructor(message: string) {
+    super("ERR_SIMULATION", message);
+  }
+}
+
+interface Process {
+  readonly scope: Scope;
+  readonly stop: AbortController;
+  readonly program: Promise<unknown>;
+  readonly down: (error: Error) => void;
+}
+
+/** A simulated machine; `world.node(name)` makes it. */
+export class SimulatedNode {
+  /** Also its host name: `tcp://NAME:PORT`. */
+  readonly name: string;
+  readonly disk: Disk;
+  readonly clock: NodeClock;
+  readonly #world: WorldOfNode;
+  readonly #machine: Machine;
+  #process: Process | undefined = undefined;
+  #starts = 0;
+  /** The last call that made it stand still; `undefined`: it does not. */
+  #still: object | undefined = undefined;
+
+  /** @internal */
+  constructor(world: WorldOfNode, machine: Machine) {
+    this.name = machine.name;
+    this.#world = world;
+    this.#machine = machine;
+    this.disk = new Disk(new Random(seedFor(world.seed, `${this.name} disk`)));
+    this.clock = new NodeClock(world.schedule, world.startTime, () => this.#process?.scope.retime());
+  }
+
+  /** Its address: `tcp://ADDRESS:PORT` is the same as `tcp://NAME:PORT`. */
+  get address(): string {
+    return this.#machine.address;
+  }
+
+  /** Whether a process runs, stalled or not. */
+  get running(): boolean {
+    return this.#process !== undefined;
+  }
+
+  /**
+   * Starts a process, and the machine if it was off.
+   *
+   * @param program gets the node's context and disk; all that it starts belongs to the node
+   * @returns what the program gives. Rejects with NodeDownError `ERR_SIMULATION` when the node goes down before. A program that throws fails
+   *   the whole simulation
+   * @throws InvalidStateError `EFSM` while a process runs
+   */
+  start<T>(program: Program<T>): Promise<T> {
+    if (this.#process !== undefined)
+      throw new InvalidStateError("EFSM", `${this.name} runs a process already`);
+    if (typeof program !== "function")
+      throw new InvalidArgumentError(`A program is a function; got ${typeof program}`);
+    this.#machine.start();
+    this.#starts += 1;
+    const { schedule, seed } = this.#world;
+    const random = new Random(seedFor(seed, `${this.name} ${this.#starts}`));
+    const scope = new Scope(this.name, schedule, this.clock, random, (error) =>
+      this.#world.fail(error, this.name),
+    );
+    place(scope, this.#machine);
+    schedule.note(`${this.name}: starts`);
+    const stop = new AbortController();
+    let down: (error: Error) => void = () => undefined;
+    const result = new Promise<T>((resolve, reject) => {
+      down = reject;
+      const run = async (): Promise<T> =>
+        program({ node: this, context: contextOf(scope), disk: this.disk, signal: stop.signal });
+      scope.run(() => {
+        run().then(resolve, (error: unknown) => {
+          reject(error as Error);
+          if (!scope.gone) this.#world.fail(error, this.name);
+        });
+      });
+    });
+    result.catch(() => undefined);
+    this.#process = { scope, stop, program: result, down };
+    return result;
+  }
+
+  /**
+   * Runs a function in the node's process, as if its program had called it.
+   *
+   * @returns what it gives; rejects with what it throws, and NodeDownError `ERR_SIMULATION` when the node goes
+   *   down before
+   * @throws InvalidStateError `EFSM` while no process runs
+   */
+  run<T>(what: () => Promise<T> | T): Promise<T> {
+    const running = this.#running("run");
+    const { scope } = running;
+    const result = new Promise<T>((resolve, reject) => {
+      running.program.catch((error: unknown) => reject(error as Error));
+      const call = async (): Promise<T> => what();
+      this.#world.schedule.runAs(scope, "run", () => void call().then(resolve, reject));
+    });
+    return result;
+  }
+
+  /** Asks the program to end: aborts its `signal`, waits until its promise has settled, and ends the process. */
+  async stop(): Promise<void> {
+    const running = this.#process;
+    if (running === undefined) return;
+    this.#world.schedule.note(`${this.name}: is asked to stop`);
+    running.scope.run(() => running.stop.abort());
+    await running.program.catch(() => undefined);
+    if (this.#process === running) this.#end("was stopped");
+  }
+
+  /** Ends the process at once, as `kill -9` does: its system ends or resets its connections; the disk keeps every write. */
+  kill(): void {
+    this.#running("kill");
+    this.#end("was killed");
+  }
+
+  /**
+   * The machine loses its power: its peers hear nothing, until it is started again or their own heartbeats end the
+   * connections. Of what was not synced to its disk, a part may be lost.
+   *
+   * @param options `disk: false`: the disk is lost, too, and the node comes back without memory
+   */
+  crash({ disk = true }: { readonly disk?: boolean } = {}): void {
+    const process = this.#process;
+    // Before its process ends, so that its system closes nothing.
+    this.#machine.crash();
+    if (process === undefined) this.#world.schedule.note(`${this.name}: loses its power`);
+    else this.#end(disk ? "crashes" : "crashes, and loses its disk");
+    this.disk.crash();
+    if (!disk) this.disk.erase();
+  }
+
+  /**
+   * The process stands still, as one that is stopped or computes for long; its system goes on, acknowledges what comes
+   * and keeps it. When it goes on, all that was due happens at once.
+   *
+   * @param duration virtual ms; without it, until `resume`. A second call counts in place of the first
+   */
+  stall(duration?: number): void {
+    this.#standStill("stalls", duration);
+  }
+
+  /** The whole machine stands still, as when its lid is closed: it answers nothing, and only its wall clock goes on. */
+  suspend(duration?: number): void {
+    this.#standStill("is suspended", duration);
+    this.#machine.suspended = true;
+    this.clock.suspend();
+  }
+
+  /** Ends a stall or a suspend. */
+  resume(): void {
+    if (this.#still === undefined) return;
+    this.#still = undefined;
+    this.#world.schedule.note(`${this.name}: goes on`);
+    this.#machine.suspended = false;
+    this.clock.resume();
+    const scope = this.#process?.scope;
+    const waiting = scope?.waiting;
+    if (scope === undefined || waiting === undefined) return;
+    scope.waiting = undefined;
+    this.#world.schedule.release(waiting);
+    scope.retime();
+  }
+
+  /** The world is over: nothing of it happens any more. @internal */
+  dispose(): void {
+    this.#process?.scope.end();
+  }
+
+  #standStill(how: string, duration: number | undefined): void {
+    const { scope } = this.#running(how);
+    if (duration !== undefined && !(duration >= 0))
+      throw new InvalidArgumentError(`duration is a number of ms; got ${duration}`);
+    const { schedule } = this.#world;
+    schedule.note(`${this.name}: ${how}${duration === undefined ? "" : ` for ${duration} ms`}`);
+    const still = {};
+    this.#still = still;
+    scope.waiting ??= [];
+    if (duration === undefined) return;
+    schedule.at(schedule.now + duration, undefined, "resume", () => {
+      if (this.#still === still) this.resume();
+    });
+  }
+
+  #running(call: string): Process {
+    if (this.#process === undefined)
+      throw new InvalidStateError("EFSM", `${call}: ${this.name} runs no process`);
+    return this.#process;
+  }
+
+  #end(how: string): void {
+    const { scope, down } = this.#process as Process;
+    this.#world.schedule.note(`${this.name}: ${how}`);
+    this.#process = undefined;
+    this.#still = undefined;
+    this.#machine.suspended = false;
+    this.clock.resume();
+    scope.end();
+    this.#machine.endProcess(scope);
+    down(new NodeDownError(`${this.name} ${how}`));
+  }
+}

@@ -1,0 +1,267 @@
+/**
+ * What one process of a world has of its own: its timers, its view of the clocks, its random numbers. All code that a
+ * program starts runs in its scope, found by AsyncLocalStorage, so that a timer belongs to the process that sets it, and
+ * ends or stands still with it.
+ *
+ * A program's computing takes no virtual time, but to read a clock and to yield do: a loop that waits for the clock, or
+ * yields to others, would never end otherwise.
+ */
+import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
+import type { NodeClock } from "./clock.js";
+import type { Random } from "./random.js";
+import type { Event, Owner, Schedule } from "./schedule.js";
+
+/** ms that reading a clock takes. */
+const READ_TIME = 0.001;
+/** ms until what `setImmediate` was given happens. */
+const TURN_TIME = 0.005;
+/** The longest delay of a timer, in ms. */
+const MAX_DELAY = 2_147_483_647;
+/** ms by which a timer may be early: what is lost when times are converted. */
+const SLACK = 0.000_001;
+
+/** The scope that the running code belongs to. */
+export const scopes = new AsyncLocalStorage<Scope>();
+
+type Callback = (...args: unknown[]) => void;
+
+export class Scope implements Owner {
+  readonly name: string;
+  readonly rank: number;
+  readonly schedule: Schedule;
+  readonly clock: NodeClock;
+  /** What `Math.random` and `node:crypto` give. */
+  readonly random: Random;
+  gone = false;
+  waiting: Event[] | undefined = undefined;
+  /** When the process began, by its monotonic clock and its wall clock. */
+  readonly #origin: number;
+  readonly #began: number;
+  readonly #onFailure: (error: unknown) => void;
+  readonly #timers = new Set<VirtualTimer>();
+  /** Virtual time up to which the process has used the processor. */
+  #busy = 0;
+
+  constructor(
+    name: string,
+    schedule: Schedule,
+    clock: NodeClock,
+    random: Random,
+    onFailure: (error: unknown) => void,
+  ) {
+    this.name = name;
+    this.rank = random.integer(0, 0xffff_ffff);
+    this.schedule = schedule;
+    this.clock = clock;
+    this.random = random;
+    this.#origin = clock.monotonic(schedule.now);
+    this.#began = clock.wall(schedule.now);
+    this.#onFailure = onFailure;
+  }
+
+  run(what: () => void): void {
+    scopes.run(this, () => this.guard(what));
+  }
+
+  /** Calls a function that nobody would catch an error of. */
+  guard(what: () => void): void {
+    try {
+      what();
+    } catch (error) {
+      this.#onFailure(error);
+    }
+  }
+
+  /** As `performance.now()`. */
+  now(): number {
+    return this.clock.monotonic(this.#read()) - this.#origin;
+  }
+
+  /** As `performance.timeOrigin`. */
+  get timeOrigin(): number {
+    return this.#began;
+  }
+
+  /** As `Date.now()`, with its fraction. */
+  wall(): number {
+    return this.clock.wall(this.#read());
+  }
+
+  #read(): number {
+    this.#busy = Math.max(this.#busy, this.schedule.now) + READ_TIME;
+    return this.#busy;
+  }
+
+  setTimer(callback: Callback, delay: unknown, args: readonly unknown[], repeats: boolean): VirtualTimer {
+    const given = Number(delay);
+    const ms = given >= 1 && given <= MAX_DELAY ? Math.trunc(given) : 1;
+    const timer = new VirtualTimer(this, callback, ms, args, repeats);
+    timer.refresh();
+    return timer;
+  }
+
+  /** For timers: they are kept for when the rate of the clock changes. */
+  get timers(): Set<VirtualTimer> {
+    return this.#timers;
+  }
+
+  /** The clock has changed its pace: timers are due at other times. */
+  retime(): void {
+    for (const timer of this.#timers) timer.retime();
+  }
+
+  setImmediate(callback: Callback, args: readonly unknown[]): VirtualImmediate {
+    const resource = new AsyncResource("Immediate");
+    const time = Math.max(this.#busy, this.schedule.now) + TURN_TIME;
+    const run = (): void => resource.runInAsyncScope(() => this.guard(() => callback(...args)));
+    return new VirtualImmediate(this.gone ? undefined : this.schedule.at(time, this, "immediate", run));
+  }
+
+  /** The process is no more. */
+  end(): void {
+    this.gone = true;
+    this.waiting = undefined;
+    this.#timers.clear();
+  }
+}
+
+let timerIds = 0;
+const byId = new Map<number, VirtualTimer>();
+
+/** What `setTimeout` and `setInterval` return in a simulation; it has all that a timer of Node.js has. */
+export class VirtualTimer {
+  readonly #scope: Scope;
+  readonly #callback: Callback;
+  readonly #delay: number;
+  readonly #args: readonly unknown[];
+  readonly #repeats: boolean;
+  readonly #resource = new AsyncResource("Timeout");
+  #event: Event | undefined = undefined;
+  /** By the monotonic clock of its machine. */
+  #due = 0;
+  #ref = true;
+  #cancelled = false;
+  #id: number | undefined = undefined;
+
+  constructor(scope: Scope, callback: Callback, delay: number, args: readonly unknown[], repeats: boolean) {
+    this.#scope = scope;
+    this.#callback = callback;
+    this.#delay = delay;
+    this.#args = args;
+    this.#repeats = repeats;
+  }
+
+  ref(): this {
+    this.#ref = true;
+    return this;
+  }
+
+  unref(): this {
+    this.#ref = false;
+    return this;
+  }
+
+  hasRef(): boolean {
+    return this.#ref;
+  }
+
+  /** Begins again with its delay. */
+  refresh(): this {
+    const { clock, schedule } = this.#scope;
+    this.#cancelled = false;
+    this.#due = clock.monotonic(schedule.now) + this.#delay;
+    this.#arm();
+    return this;
+  }
+
+  close(): this {
+    this.cancel();
+    return this;
+  }
+
+  [Symbol.dispose](): void {
+    this.cancel();
+  }
+
+  [Symbol.toPrimitive](): number {
+    if (this.#id === undefined) {
+      this.#id = ++timerIds;
+      byId.set(this.#id, this);
+    }
+    return this.#id;
+  }
+
+  /** The program wants no more of it; `refresh` begins it again. */
+  cancel(): void {
+    this.#cancelled = true;
+    if (this.#event !== undefined) this.#event.run = undefined;
+    this.#done();
+  }
+
+  retime(): void {
+    if (this.#event !== undefined) this.#arm();
+  }
+
+  #done(): void {
+    this.#event = undefined;
+    this.#scope.timers.delete(this);
+    if (this.#id !== undefined) byId.delete(this.#id);
+  }
+
+  #arm(): void {
+    const scope = this.#scope;
+    if (this.#event !== undefined) this.#event.run = undefined;
+    if (scope.gone) return;
+    scope.timers.add(this);
+    this.#event = scope.schedule.at(scope.clock.virtual(this.#due), scope, "timer", this.#fire);
+  }
+
+  #fire = (): void => {
+    const { clock, schedule } = this.#scope;
+    // The machine was suspended meanwhile, or its clock has become slower.
+    if (clock.monotonic(schedule.now) < this.#due - SLACK) {
+      this.#arm();
+      return;
+    }
+    this.#done();
+    this.#resource.runInAsyncScope(() =>
+      this.#scope.guard(() => this.#callback.apply(this, [...this.#args])),
+    );
+    if (this.#repeats && this.#event === undefined && !this.#cancelled) this.refresh();
+  };
+}
+
+/** What `setImmediate` returns in a simulation. */
+export class VirtualImmediate {
+  readonly #event: Event | undefined;
+
+  constructor(event: Event | undefined) {
+    this.#event = event;
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+
+  hasRef(): boolean {
+    return true;
+  }
+
+  [Symbol.dispose](): void {
+    this.cancel();
+  }
+
+  cancel(): void {
+    if (this.#event !== undefined) this.#event.run = undefined;
+  }
+}
+
+/** The virtual timer that a program means by what it passes to `clearTimeout`. */
+export function timerOf(given: unknown): VirtualTimer | VirtualImmediate | undefined {
+  if (given instanceof VirtualTimer || given instanceof VirtualImmediate) return given;
+  return typeof given === "number" || typeof given === "string" ? byId.get(Number(given)) : undefined;
+}

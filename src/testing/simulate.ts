@@ -1,0 +1,268 @@
+/** Runs stories under seeds. One that fails is repeated with simpler choices, and the smallest that fails is reported. */
+import { randomInt } from "node:crypto";
+import { checkKeys } from "../core/arguments.js";
+import { InvalidArgumentError, ShoalError } from "../core/errors.js";
+import { setStandIn } from "../sockets/context.js";
+import { SimulatedDatagrams } from "./datagrams.js";
+import { machineOf } from "./engine.js";
+import type { LinkOptions } from "./fabric.js";
+import { replaceGlobals } from "./globals.js";
+import { contextNow } from "./node.js";
+import { Random, seedFor, TapeOverrun } from "./random.js";
+import { shrinkAsync } from "./shrink.js";
+import { checkLink, World } from "./world.js";
+
+/** What happens in a world: starts its nodes, lets faults happen, and throws what it finds wrong. */
+export type Story<T = unknown> = (world: World) => Promise<T> | T;
+
+/** Options of {@link simulate}. */
+export interface SimulateOptions {
+  /** The first seed, 0 to 2,147,483,647. Default 1. `SHOAL_SEED=N` in the environment runs that seed alone instead. */
+  readonly seed?: number;
+  /** Seeds to run, from the first on. Default 1. */
+  readonly runs?: number;
+  /** What every link does. Default: 0.1 to 1 ms, and no faults. */
+  readonly network?: LinkOptions;
+  /** Virtual ms of a run at most. Default 3,600,000. */
+  readonly limit?: number;
+  /** Events of a run at most. Default 10,000,000. */
+  readonly maxEvents?: number;
+  /** What the wall clocks show at the beginning, in ms since 1970. Default 2026-01-01T00:00Z. */
+  readonly startTime?: number;
+  /** Runs each seed twice, and fails if the two differ. Default false. */
+  readonly checkDeterminism?: boolean;
+  /** Makes a failing run smaller before it is reported. Default true. */
+  readonly shrink?: boolean;
+  /** Lines of the trace that are kept. Default 400. */
+  readonly traceLines?: number;
+}
+
+/** What came of {@link simulate}: of its last run. */
+export interface SimulationReport<T> {
+  /** What the story returned. */
+  readonly value: T;
+  readonly seed: number;
+  /** Seeds that were run. */
+  readonly runs: number;
+  /** Virtual ms. */
+  readonly time: number;
+  readonly events: number;
+  /** Of all that happened, with every byte that came: runs with the same digest did the same. */
+  readonly digest: string;
+  readonly trace: string;
+}
+
+const OPTIONS: readonly (keyof SimulateOptions)[] = [
+  "seed",
+  "runs",
+  "network",
+  "limit",
+  "maxEvents",
+  "startTime",
+  "checkDeterminism",
+  "shrink",
+  "traceLines",
+];
+
+/** Above the largest seed. */
+const SEEDS = 0x8000_0000;
+const DEFAULT_LIMIT = 3_600_000;
+const DEFAULT_MAX_EVENTS = 10_000_000;
+const DEFAULT_START = 1_767_225_600_000;
+const DEFAULT_TRACE = 400;
+/** Lines of the trace in an error's message. */
+const PRINTED = 60;
+/** How many times the events of the failing run a simpler one may take. */
+const SHRINK_EVENTS = 2;
+const NO_FAULT_CHOICES = Number.POSITIVE_INFINITY;
+
+/** A story failed under a seed; `cause` is what it threw. Code `ERR_SIMULATION`. */
+export class SimulationError extends ShoalError {
+  /** The seed that repeats it. */
+  readonly seed: number;
+  /** The last lines of what happened, in the smallest run that fails. */
+  readonly trace: string;
+
+  constructor(message: string, seed: number, trace: string, cause: unknown) {
+    super("ERR_SIMULATION", message, { cause });
+    this.seed = seed;
+    this.trace = trace;
+  }
+}
+
+/**
+ * Runs a story in virtual time: in it, and in the programs of its nodes, timers, clocks, random numbers and sockets are
+ * simulated; the same seed does the same.
+ *
+ * Several may run at once. Code outside of them has the real timers and clocks all the while.
+ *
+ * @returns what came of the last run
+ * @throws InvalidArgumentError `EINVAL` for invalid options; SimulationError `ERR_SIMULATION` when the story throws, a
+ *   program throws, an error is caught by nobody, or a limit is reached
+ */
+export async function simulate<T>(options: SimulateOptions, story: Story<T>): Promise<SimulationReport<T>> {
+  const { runs, ...settings } = settingsOf(options, story);
+  const seeds = seedsOf(settings.seed, runs);
+  const restore = replaceGlobals((scope, [given, onMessage]) => {
+    return new SimulatedDatagrams(machineOf(scope), scope, given, onMessage);
+  });
+  setStandIn(contextNow);
+  try {
+    let last: Run<T> | undefined;
+    for (const seed of seeds) last = await runSeed(story, { ...settings, seed });
+    const { world, outcome } = last as Run<T>;
+    const { now, events, digest, trace } = world;
+    return {
+      value: (outcome as { readonly value: T }).value,
+      seed: world.seed,
+      runs: seeds.length,
+      time: now,
+      events,
+      digest,
+      trace,
+    };
+  } finally {
+    restore();
+  }
+}
+
+type Settings = Required<Omit<SimulateOptions, "runs">>;
+
+interface Run<T> {
+  readonly world: World;
+  readonly outcome: { readonly value: T } | { readonly error: unknown };
+}
+
+function settingsOf(options: SimulateOptions, story: unknown): Required<SimulateOptions> {
+  checkKeys("simulate", options, OPTIONS);
+  if (typeof story !== "function")
+    throw new InvalidArgumentError(`simulate takes options and a function; got ${typeof story}`);
+  const settings = {
+    seed: options.seed ?? 1,
+    runs: options.runs ?? 1,
+    network: checkLink(options.network ?? {}),
+    limit: options.limit ?? DEFAULT_LIMIT,
+    maxEvents: options.maxEvents ?? DEFAULT_MAX_EVENTS,
+    startTime: options.startTime ?? DEFAULT_START,
+    checkDeterminism: options.checkDeterminism ?? false,
+    shrink: options.shrink ?? true,
+    traceLines: options.traceLines ?? DEFAULT_TRACE,
+  };
+  for (const name of ["seed", "runs", "limit", "maxEvents", "startTime", "traceLines"] as const) {
+    const value = settings[name];
+    const least = name === "seed" || name === "traceLines" ? 0 : 1;
+    if (!Number.isSafeInteger(value) || value < least)
+      throw new InvalidArgumentError(`${name} is a whole number from ${least}; got ${String(value)}`);
+  }
+  for (const name of ["checkDeterminism", "shrink"] as const) {
+    if (typeof settings[name] !== "boolean")
+      throw new InvalidArgumentError(`${name} is true or false; got ${String(settings[name])}`);
+  }
+  if (settings.seed >= SEEDS) throw new InvalidArgumentError(`seed is below ${SEEDS}; got ${settings.seed}`);
+  return settings;
+}
+
+function seedsOf(first: number, runs: number): readonly number[] {
+  const asked = process.env.SHOAL_SEED;
+  if (asked === undefined || asked === "") return Array.from({ length: runs }, (_, i) => (first + i) % SEEDS);
+  if (asked === "random") {
+    const start = randomInt(SEEDS);
+    return Array.from({ length: runs }, (_, i) => (start + i) % SEEDS);
+  }
+  const seed = Number(asked);
+  if (!/^\d+$/.test(asked) || seed >= SEEDS)
+    throw new InvalidArgumentError(`SHOAL_SEED is a whole number below ${SEEDS}, or "random"; got ${asked}`);
+  return [seed];
+}
+
+/** Where a run's choices come from. */
+interface Choices {
+  readonly story: Random;
+  /** A network without faults, always as fast as it can be. */
+  readonly quiet: boolean;
+}
+
+async function runOnce<T>(
+  story: Story<T>,
+  settings: Settings,
+  { story: random, quiet }: Choices,
+): Promise<Run<T>> {
+  const { seed, network: links, limit, maxEvents, startTime, traceLines } = settings;
+  const network = quiet ? new Random([], false, NO_FAULT_CHOICES) : new Random(seedFor(seed, "network"));
+  const world = new World({ seed, random, network, links, limit, maxEvents, startTime, traceLines });
+  const onRejection = (error: unknown): void => world.fail(error, "a promise that nobody looked at");
+  process.on("unhandledRejection", onRejection);
+  try {
+    return { world, outcome: { value: await world.run(story) } };
+  } catch (error) {
+    return { world, outcome: { error } };
+  } finally {
+    process.off("unhandledRejection", onRejection);
+  }
+}
+
+async function runSeed<T>(story: Story<T>, settings: Settings): Promise<Run<T>> {
+  const { seed, checkDeterminism } = settings;
+  const once = (record: boolean): Promise<Run<T>> =>
+    runOnce(story, settings, { story: new Random(seedFor(seed, "story"), record), quiet: false });
+  const run = await once(false);
+  if ("error" in run.outcome) throw await failureOf(story, settings, run, run.outcome.error, once);
+  if (checkDeterminism) {
+    const again = await once(false);
+    if (again.world.digest !== run.world.digest) throw differing(seed, run.world, again.world);
+  }
+  return run;
+}
+
+async function failureOf<T>(
+  story: Story<T>,
+  settings: Settings,
+  run: Run<T>,
+  error: unknown,
+  once: (record: boolean) => Promise<Run<T>>,
+): Promise<SimulationError> {
+  const { seed } = settings;
+  const head = [`Seed ${seed}: ${messageOf(error)}`, `Repeat it with SHOAL_SEED=${seed} in the environment.`];
+  const report = (world: World, ...more: string[]): SimulationError => {
+    const lines = world.trace.split("\n").slice(-PRINTED);
+    return new SimulationError([...head, ...more, ...lines].join("\n"), seed, world.trace, error);
+  };
+  if (!settings.shrink) return report(run.world);
+  const recorded = (await once(true)).world.random.choices ?? [];
+  const kind = kindOf(error);
+  const small: Settings = { ...settings, maxEvents: Math.max(10_000, SHRINK_EVENTS * run.world.events) };
+  const attempt = (choices: readonly number[], quiet: boolean): Promise<Run<T>> =>
+    runOnce(story, small, { story: new Random(choices), quiet });
+  const fails = ({ outcome }: Run<T>): boolean =>
+    "error" in outcome && !(outcome.error instanceof TapeOverrun) && kindOf(outcome.error) === kind;
+  // A network that works, if it fails on one, too.
+  const quiet = fails(await attempt(recorded, true));
+  const smallest = await shrinkAsync(recorded, async (choices) => fails(await attempt(choices, quiet)));
+  const { world, outcome } = await attempt(smallest, quiet);
+  if (!("error" in outcome) || kindOf(outcome.error) !== kind)
+    return report(run.world, "It did not fail again: it depends on more than the seed.");
+  const where = quiet ? ", and fails on a network without faults, too" : "";
+  const size = `Made smaller, from ${recorded.length} choices to ${smallest.length}${where}`;
+  return report(world, `${size}: ${messageOf(outcome.error)}`);
+}
+
+/** The first line in which two runs of one seed differ. */
+function differing(seed: number, one: World, other: World): SimulationError {
+  const [first, second] = [one.trace.split("\n"), other.trace.split("\n")];
+  const at = first.findIndex((line, i) => line !== second[i]);
+  const where =
+    at < 0
+      ? `their traces are the same, and what happened is not: ${one.events} and ${other.events} events`
+      : `first here:\n${first[at] ?? "(nothing)"}\n${second[at] ?? "(nothing)"}`;
+  const message = `Seed ${seed}: two runs differ, ${where}\nSomething is used that is not simulated.`;
+  return new SimulationError(message, seed, one.trace, undefined);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Failures that differ in their numbers alone are of one kind. */
+function kindOf(error: unknown): string {
+  return (messageOf(error).split("\n")[0] ?? "").replace(/\d+/g, "#");
+}

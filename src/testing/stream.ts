@@ -1,0 +1,115 @@
+/** A program's side of a simulated connection: it behaves as a `net.Socket` does that reads by `onread`. */
+import { Duplex } from "node:stream";
+import type { Reader } from "../engine/zmtp/transport/reader.js";
+import type { LinkEnd } from "./machine.js";
+
+type Done = (error?: Error | null) => void;
+
+export class SimulatedStream extends Duplex {
+  readonly #end: LinkEnd;
+  readonly #reader: Reader;
+  #reading = false;
+  #finished = false;
+  /** Bytes taken from the system that did not fit the reader's memory yet. */
+  #rest: Buffer | undefined = undefined;
+  #unwritten: { bytes: Uint8Array; readonly done: Done } | undefined = undefined;
+  #given = 0;
+
+  constructor(end: LinkEnd, reader: Reader) {
+    super({ allowHalfOpen: false, autoDestroy: true });
+    this.#end = end;
+    this.#reader = reader;
+    end.listener = this;
+  }
+
+  /** Begins to read. */
+  begin(): void {
+    this.#reading = true;
+    this.endOnReadable();
+  }
+
+  get bytesWritten(): number {
+    return this.#given + this.writableLength;
+  }
+
+  /** As sockets of node:net have it: nothing here holds the process. */
+  unref(): this {
+    return this;
+  }
+
+  /** Ends once what waits has been sent. */
+  destroySoon(): void {
+    if (this.writableFinished) this.destroy();
+    else this.end(() => this.destroy());
+  }
+
+  override pause(): this {
+    this.#reading = false;
+    return this;
+  }
+
+  override resume(): this {
+    if (this.#reading) return this;
+    this.#reading = true;
+    process.nextTick(() => this.endOnReadable());
+    return this;
+  }
+
+  override _read(): void {}
+
+  override _write(chunk: Buffer, _: string, done: Done): void {
+    this.#put(chunk, done);
+  }
+
+  override _writev(chunks: readonly { readonly chunk: Buffer }[], done: Done): void {
+    this.#put(Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
+  }
+
+  override _final(done: Done): void {
+    this.#end.end();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    this.#unwritten = undefined;
+    // Taken from the system, and not by the program: as if it were still there.
+    this.#end.close(this.#rest !== undefined);
+    done(error);
+  }
+
+  endOnReadable(): void {
+    const { onread } = this.#reader;
+    while (this.#reading && !this.destroyed) {
+      const bytes = this.#rest ?? this.#end.take();
+      this.#rest = undefined;
+      if (bytes === undefined) break;
+      const memory = onread.buffer();
+      const length = Math.min(bytes.length, memory.length);
+      memory.set(bytes.subarray(0, length));
+      if (length < bytes.length) this.#rest = bytes.subarray(length);
+      onread.callback(length, memory);
+    }
+    if (this.destroyed) return;
+    const { failure } = this.#end;
+    if (failure !== undefined) this.destroy(failure);
+    else if (this.#end.ended && this.#rest === undefined && !this.#finished) {
+      this.#finished = true;
+      this.push(null);
+      this.read(0);
+    }
+  }
+
+  endOnWritable(): void {
+    const waiting = this.#unwritten;
+    if (waiting === undefined || this.destroyed) return;
+    this.#unwritten = undefined;
+    this.#put(waiting.bytes, waiting.done);
+  }
+
+  #put(bytes: Uint8Array, done: Done): void {
+    const length = this.#end.write(bytes);
+    this.#given += length;
+    if (length === bytes.length) done();
+    else this.#unwritten = { bytes: bytes.subarray(length), done };
+  }
+}

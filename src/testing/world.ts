@@ -1,0 +1,324 @@
+/**
+ * A world: its nodes, the network between them, and the loop that lets virtual time pass.
+ *
+ *   story awaits --> the next event --> what it starts: promises, ticks --> the next event ...
+ *
+ * Whatever the story waits for, time passes meanwhile; it stands still while any code runs. The story is a program, too: it
+ * runs on a node of its own, `test`, which has timers and sockets as the others.
+ */
+
+import { checkKeys } from "../core/arguments.js";
+import { InvalidArgumentError, TimeoutError } from "../core/errors.js";
+import { NodeClock } from "./clock.js";
+import { place } from "./engine.js";
+import { Fabric, LINK_OPTIONS, type LinkOptions } from "./fabric.js";
+import { real } from "./globals.js";
+import { Machines } from "./machine.js";
+import { SimulatedNode, type WorldOfNode } from "./node.js";
+import { Random, seedFor } from "./random.js";
+import { Schedule } from "./schedule.js";
+import { Scope, scopes } from "./scope.js";
+
+/** A node, or the name of one. */
+export type NodeOrName = SimulatedNode | string;
+
+/** What one run of a story takes. @internal */
+export interface WorldSettings {
+  readonly seed: number;
+  /** Makes the story's choices. */
+  readonly random: Random;
+  /** Makes the network's. */
+  readonly network: Random;
+  readonly links: LinkOptions;
+  readonly startTime: number;
+  readonly limit: number;
+  readonly maxEvents: number;
+  readonly traceLines: number;
+}
+
+/** Real ms for which the loop lets nobody else run. */
+const SLICE = 10;
+/** Real ms without anything that could happen, until a story counts as stuck. */
+const STUCK_AFTER = 2_000;
+/** The node of the story. */
+const STORY = "test";
+
+/** Lets the promises and ticks run that are due. Node.js has it, and does not document it. */
+const drain = (process as { readonly _tickCallback?: () => void })._tickCallback;
+
+/** A simulated world, for the story that `simulate` runs. */
+export class World implements WorldOfNode {
+  readonly seed: number;
+  /** Makes choices that the seed repeats, and that shrinking makes simpler: which fault, when, how long. */
+  readonly random: Random;
+  /** @internal */
+  readonly schedule: Schedule;
+  /** @internal */
+  readonly startTime: number;
+  readonly #settings: WorldSettings;
+  readonly #fabric: Fabric;
+  readonly #machines: Machines;
+  readonly #nodes = new Map<string, SimulatedNode>();
+  readonly #scope: Scope;
+  #failure: { readonly error: unknown } | undefined = undefined;
+  /** Real work under way that time waits for. */
+  #holds = 0;
+  readonly #conditions = new Set<() => void>();
+
+  /** @internal */
+  constructor(settings: WorldSettings) {
+    const { seed, random, network, links, startTime, traceLines } = settings;
+    this.#settings = settings;
+    this.seed = seed;
+    this.random = random;
+    this.startTime = startTime;
+    this.schedule = new Schedule(network, traceLines);
+    this.#fabric = new Fabric(this.schedule);
+    this.#fabric.configure(links);
+    this.#machines = new Machines(this.#fabric);
+    const clock = new NodeClock(this.schedule, startTime, () => this.#scope.retime());
+    const own = new Random(seedFor(seed, STORY));
+    this.#scope = new Scope(STORY, this.schedule, clock, own, (error) => this.fail(error, "the story"));
+    place(this.#scope, this.#machines.add(STORY, "10.255.255.254"));
+  }
+
+  /** Virtual ms since the world began. */
+  get now(): number {
+    return this.schedule.now;
+  }
+
+  /** Events that have happened. */
+  get events(): number {
+    return this.schedule.events;
+  }
+
+  /** The last lines of what happened: starts, faults, connections, and what `note` added. */
+  get trace(): string {
+    return this.schedule.trace;
+  }
+
+  /** A digest of all that happened, with every byte that came: two runs with the same did the same. */
+  get digest(): string {
+    return this.schedule.digest.toString();
+  }
+
+  /** The nodes there are, in the order of their making. */
+  get nodes(): readonly SimulatedNode[] {
+    return [...this.#nodes.values()];
+  }
+
+  /** The node of this name; the first call makes it. @throws InvalidArgumentError `EINVAL` for what is no host name */
+  node(name: string): SimulatedNode {
+    const known = this.#nodes.get(name);
+    if (known !== undefined) return known;
+    if (!/^[a-z][a-z0-9-]{0,62}$/i.test(name) || name === STORY || name === "localhost")
+      throw new InvalidArgumentError(
+        `A node's name is a host name, not "${STORY}"; got ${JSON.stringify(name)}`,
+      );
+    const count = this.#nodes.size + 1;
+    const node = new SimulatedNode(this, this.#machines.add(name, `10.0.${count >> 8}.${count & 255}`));
+    this.#nodes.set(name, node);
+    return node;
+  }
+
+  /** Lets time pass. @param ms virtual */
+  async advance(ms: number): Promise<void> {
+    if (!(ms >= 0 && ms < Number.POSITIVE_INFINITY))
+      throw new InvalidArgumentError(`ms is a number, not negative; got ${ms}`);
+    await new Promise<void>((resolve) => {
+      this.schedule.at(this.now + ms, undefined, "advance", resolve);
+    });
+  }
+
+  /**
+   * Lets time pass until something holds; asked after every event.
+   *
+   * @param timeout virtual ms. Default 60,000
+   * @throws TimeoutError `ETIMEDOUT` when it does not hold by then
+   */
+  async until(holds: () => boolean, timeout = 60_000): Promise<void> {
+    if (holds()) return;
+    const end = this.now + timeout;
+    await new Promise<void>((resolve, reject) => {
+      const settle = (): void => {
+        if (!holds()) return;
+        this.#conditions.delete(settle);
+        resolve();
+      };
+      this.#conditions.add(settle);
+      this.schedule.at(end, undefined, "until", () => {
+        if (!this.#conditions.delete(settle)) return;
+        reject(new TimeoutError("ETIMEDOUT", `Not within ${timeout} ms: ${String(holds).slice(0, 200)}`));
+      });
+    });
+  }
+
+  /**
+   * Waits for real work, such as reading a file, while virtual time stands still. What a program does with the real
+   * system otherwise takes a virtual time that differs from run to run.
+   */
+  async hold<T>(work: Promise<T>): Promise<T> {
+    this.#holds += 1;
+    try {
+      return await work;
+    } finally {
+      this.#holds -= 1;
+    }
+  }
+
+  /** Adds a line to the trace, and to the digest. */
+  note(what: string): void {
+    this.schedule.note(what);
+  }
+
+  /** Sets what every link does that has no options of its own. What is not named stays. */
+  network(options: LinkOptions): void {
+    this.#fabric.configure(checkLink(options));
+    this.note(`network: ${JSON.stringify(options)}`);
+  }
+
+  /** Sets what one link does. @param options `oneWay`: only from the first to the second */
+  link(
+    a: NodeOrName,
+    b: NodeOrName,
+    { oneWay = false, ...options }: LinkOptions & { readonly oneWay?: boolean },
+  ): void {
+    const [from, to] = [nameOf(a), nameOf(b)];
+    checkLink(options);
+    this.#fabric.configureLink(from, to, options);
+    if (!oneWay) this.#fabric.configureLink(to, from, options);
+    this.note(`${from} ${oneWay ? ">" : "|"} ${to}: ${JSON.stringify(options)}`);
+  }
+
+  /**
+   * Nothing passes between two nodes until `heal`. Connections hang, and learn nothing.
+   *
+   * @param options `oneWay`: only from the first to the second
+   */
+  cut(a: NodeOrName, b: NodeOrName, { oneWay = false }: { readonly oneWay?: boolean } = {}): void {
+    const [from, to] = [nameOf(a), nameOf(b)];
+    this.note(`${from} ${oneWay ? ">" : "|"} ${to}: cut`);
+    this.#fabric.cuts.cut(from, to, oneWay);
+  }
+
+  /** Nothing passes between nodes of different groups until `heal`; a node of no group reaches all. */
+  split(...groups: readonly (readonly NodeOrName[])[]): void {
+    const names = groups.map((group) => group.map(nameOf));
+    this.note(`split: ${names.map((group) => group.join(" ")).join(" | ")}`);
+    this.#fabric.cuts.split(names);
+  }
+
+  /** Ends the cut between two nodes, or every cut. What was sent meanwhile arrives when its sender tries again. */
+  heal(a?: NodeOrName, b?: NodeOrName): void {
+    if (a === undefined || b === undefined) {
+      this.note("all cuts healed");
+      this.#fabric.cuts.healAll();
+    } else {
+      this.note(`${nameOf(a)} | ${nameOf(b)}: healed`);
+      this.#fabric.cuts.heal(nameOf(a), nameOf(b));
+    }
+  }
+
+  /** Ends the run with a failure: the first one counts. @internal */
+  fail(error: unknown, where: string): void {
+    if (this.#failure !== undefined) return;
+    this.note(`${where} FAILED: ${error instanceof Error ? error.message : String(error)}`);
+    this.#failure = { error };
+  }
+
+  /** Runs a story to its end. @returns what it gives @internal */
+  run<T>(story: (world: World) => Promise<T> | T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let outcome: { readonly value: T } | undefined;
+      const tell = async (): Promise<T> => story(this);
+      const begin = (): void =>
+        void tell().then(
+          (value) => {
+            outcome = { value };
+          },
+          (error: unknown) => this.fail(error, "the story"),
+        );
+      const end = (settle: () => void): void => {
+        for (const node of this.#nodes.values()) node.dispose();
+        this.#scope.end();
+        settle();
+      };
+      let stuckSince: number | undefined;
+      const slice = (): void => {
+        const until = real.now() + SLICE;
+        do {
+          if (this.#failure !== undefined) {
+            const { error } = this.#failure;
+            end(() => reject(error));
+            return;
+          }
+          if (outcome !== undefined) {
+            const { value } = outcome;
+            end(() => resolve(value));
+            return;
+          }
+          if (this.#holds > 0) {
+            real.setTimeout(slice, 1);
+            return;
+          }
+          if (!this.#step()) {
+            stuckSince ??= real.now();
+            if (real.now() - stuckSince > STUCK_AFTER)
+              this.fail(new Error("Nothing can happen any more, and the story has not ended"), "the world");
+            real.setTimeout(slice, 1);
+            return;
+          }
+          stuckSince = undefined;
+          drain?.call(process);
+          const waiting = this.#conditions.size;
+          for (const settle of this.#conditions) settle();
+          // Before anything else happens.
+          if (this.#conditions.size < waiting) drain?.call(process);
+        } while (drain !== undefined && real.now() < until);
+        real.setImmediate(slice);
+      };
+      // Outside of every scope: the loop is nobody's.
+      scopes.exit(() => {
+        real.setImmediate(() => {
+          this.#scope.run(begin);
+          real.setImmediate(slice);
+        });
+      });
+    });
+  }
+
+  /** Lets the next event happen. @returns whether there is one */
+  #step(): boolean {
+    const { limit, maxEvents } = this.#settings;
+    try {
+      if (this.events >= maxEvents)
+        throw new Error(`More than ${maxEvents} events, by ${this.now.toFixed(0)} ms (maxEvents)`);
+      if (this.schedule.step(limit)) return true;
+      if (this.schedule.isEmpty) return false;
+      throw new Error(`The story has not ended within ${limit} virtual ms (limit)`);
+    } catch (error) {
+      this.fail(error, "the world");
+      return true;
+    }
+  }
+}
+
+function nameOf(node: NodeOrName): string {
+  return typeof node === "string" ? node : node.name;
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function checkLink(options: LinkOptions): LinkOptions {
+  checkKeys("a link", options, LINK_OPTIONS);
+  const { latency = [0, 0], bandwidth = 1 } = options;
+  const [least, most] = latency;
+  if (!(least >= 0 && most >= least && most < Number.POSITIVE_INFINITY))
+    throw new InvalidArgumentError(`latency is [least, most] in ms; got ${JSON.stringify(latency)}`);
+  for (const name of ["loss", "duplication", "reordering"] as const) {
+    const value = options[name] ?? 0;
+    if (!(value >= 0 && value <= 1)) throw new InvalidArgumentError(`${name} is from 0 to 1; got ${value}`);
+  }
+  if (!(bandwidth > 0))
+    throw new InvalidArgumentError(`bandwidth is a number of bytes per ms; got ${bandwidth}`);
+  return options;
+}

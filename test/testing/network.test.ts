@@ -1,0 +1,378 @@
+/** Each fault of a world's network, as programs meet it. */
+import dgram from "node:dgram";
+import { expect, it } from "vitest";
+import { Context, Pair, Pull, Push, Reply, Request, Router } from "../../src/index.js";
+import { type SimulatedNode, simulate, simulated, type World } from "../../src/testing/index.js";
+
+/** A PULL on `node` that notes when each message came. */
+function pull(world: World, node: SimulatedNode): { at: number; text: string }[] {
+  const got: { at: number; text: string }[] = [];
+  void node.start(async () => {
+    const socket = new Pull();
+    await socket.bind("tcp://*:5555");
+    for await (const [frame] of socket) got.push({ at: world.now, text: String(frame) });
+  });
+  return got;
+}
+
+/** A PUSH on `node` that is told what to send. */
+async function push(node: SimulatedNode, to: string, options = {}): Promise<(text: string) => void> {
+  let send: (text: string) => void = () => undefined;
+  void node.start(() => {
+    const socket = new Push(options);
+    socket.connect(to);
+    send = (text) => void node.run(() => socket.send(text));
+  });
+  return (text) => send(text);
+}
+
+it("messages take the time that their link has", async () => {
+  await simulate({ network: { latency: [10, 10] } }, async (world) => {
+    const [a, b, c] = [world.node("a"), world.node("b"), world.node("c")];
+    const got = pull(world, a);
+    world.link(c, a, { latency: [200, 300] });
+    const [fromB, fromC] = [await push(b, "tcp://a:5555"), await push(c, `tcp://${a.address}:5555`)];
+    await world.advance(2_000);
+    fromB("b");
+    fromC("c");
+    const begin = world.now;
+    await world.until(() => got.length === 2);
+    expect(got.map(({ text }) => text)).toEqual(["b", "c"]);
+    expect((got[0]?.at ?? 0) - begin).toBeCloseTo(10, 1);
+    expect((got[1]?.at ?? 0) - begin).toBeGreaterThanOrEqual(200);
+    expect((got[1]?.at ?? 0) - begin).toBeLessThan(301);
+  });
+});
+
+it("a bandwidth makes large messages late", async () => {
+  await simulate({ network: { latency: [1, 1], bandwidth: 1_000 } }, async (world) => {
+    const got = pull(world, world.node("a"));
+    const send = await push(world.node("b"), "tcp://a:5555");
+    await world.advance(1_000);
+    const begin = world.now;
+    send("x".repeat(100_000));
+    await world.until(() => got.length === 1);
+    expect((got[0]?.at ?? 0) - begin).toBeGreaterThan(100);
+    expect((got[0]?.at ?? 0) - begin).toBeLessThan(110);
+  });
+});
+
+it("lost packets make a connection late, and lose nothing", async () => {
+  await simulate({ network: { latency: [1, 1], loss: 0.2 } }, async (world) => {
+    const got = pull(world, world.node("a"));
+    const send = await push(world.node("b"), "tcp://a:5555");
+    await world.advance(10_000);
+    const begin = world.now;
+    for (let i = 0; i < 50; i++) {
+      send(String(i));
+      await world.advance(20);
+    }
+    await world.until(() => got.length === 50);
+    expect(got.map(({ text }) => Number(text))).toEqual(Array.from({ length: 50 }, (_, i) => i));
+    const late = got.filter(({ at }, i) => at - begin - 20 * i > 150);
+    expect(late.length).toBeGreaterThan(3);
+  });
+});
+
+it("a short cut hangs, and what was sent arrives when it has healed", async () => {
+  await simulate({}, async (world) => {
+    const got = pull(world, world.node("a"));
+    const send = await push(world.node("b"), "tcp://a:5555");
+    await world.advance(1_000);
+    world.cut("a", "b");
+    send("1");
+    send("2");
+    await world.advance(1_000);
+    expect(got).toEqual([]);
+    world.heal("a", "b");
+    await world.until(() => got.length === 2, 2_000);
+    expect(got.map(({ text }) => text)).toEqual(["1", "2"]);
+    expect(world.trace.match(/connection to/g)).toHaveLength(1);
+  });
+});
+
+it("a long cut ends a connection by its heartbeats, and a new one comes when it has healed", async () => {
+  await simulate({}, async (world) => {
+    const got = pull(world, world.node("a"));
+    const left: number[] = [];
+    void world.node("b").start(async () => {
+      const socket = new Push({ heartbeatInterval: 1_000, heartbeatTimeout: 1_000 });
+      socket.events.on("disconnect", () => left.push(world.now));
+      socket.connect("tcp://a:5555");
+      await socket.send("1");
+    });
+    await world.until(() => got.length === 1);
+    const begin = world.now;
+    world.cut("a", "b");
+    await world.until(() => left.length === 1);
+    expect((left[0] ?? 0) - begin).toBeLessThan(5_000);
+    await world.advance(20_000);
+    world.heal();
+    await world.until(() => (world.trace.match(/connection to/g)?.length ?? 0) === 2, 30_000);
+  });
+});
+
+it("a cut of one way lets the other pass", async () => {
+  await simulate({}, async (world) => {
+    const [a, b] = [world.node("a"), world.node("b")];
+    const got: string[] = [];
+    const sockets: Pair[] = [];
+    for (const node of [a, b])
+      void node.start(async () => {
+        const socket = new Pair();
+        sockets.push(socket);
+        if (node === a) await socket.bind("tcp://*:1000");
+        else socket.connect("tcp://a:1000");
+        for await (const [frame] of socket) got.push(`${node.name} ${frame}`);
+      });
+    await world.advance(1_000);
+    world.cut(a, b, { oneWay: true });
+    void a.run(() => sockets[0]?.send("from a"));
+    void b.run(() => sockets[1]?.send("from b"));
+    await world.advance(500);
+    expect(got).toEqual(["a from b"]);
+    world.heal();
+    await world.until(() => got.length === 2);
+    expect(got[1]).toBe("b from a");
+  });
+});
+
+it("a split separates groups, and whoever is in none reaches all", async () => {
+  await simulate({}, async (world) => {
+    const nodes = ["a", "b", "c", "d"].map((name) => world.node(name));
+    for (const node of nodes)
+      void node.start(async () => {
+        const reply = new Reply();
+        await reply.bind("tcp://*:1");
+        for await (const [frame] of reply) await reply.send(frame as Buffer);
+      });
+    const reaches = async (from: SimulatedNode, to: string): Promise<boolean> => {
+      return from.run(async () => {
+        const request = new Request({ receiveTimeout: 500, linger: 0 });
+        request.connect(`tcp://${to}:1`);
+        await request.send("x");
+        const answer = await request.receive().then(
+          () => true,
+          () => false,
+        );
+        await request.close();
+        return answer;
+      });
+    };
+    await world.advance(10);
+    world.split(["a", "b"], ["c"]);
+    const [a, , c, d] = nodes as [SimulatedNode, SimulatedNode, SimulatedNode, SimulatedNode];
+    expect(await reaches(a, "b")).toBe(true);
+    expect(await reaches(a, "c")).toBe(false);
+    expect(await reaches(c, "b")).toBe(false);
+    expect(await reaches(d, "c")).toBe(true);
+    expect(await reaches(d, "a")).toBe(true);
+    world.heal();
+    expect(await reaches(a, "c")).toBe(true);
+  });
+});
+
+it("a killed process ends its connections at once; a crashed machine says nothing", async () => {
+  const noticed = async (fault: "kill" | "crash"): Promise<number | undefined> => {
+    const { value } = await simulate({}, async (world) => {
+      const a = world.node("a");
+      pull(world, a);
+      let left: number | undefined;
+      void world.node("b").start(() => {
+        const socket = new Push({ heartbeatInterval: 0 });
+        socket.events.on("disconnect", () => {
+          left = world.now;
+        });
+        socket.connect("tcp://a:5555");
+      });
+      await world.advance(1_000);
+      a[fault]();
+      await world.advance(60_000);
+      return left;
+    });
+    return value;
+  };
+  expect(await noticed("kill")).toBeLessThan(1_010);
+  expect(await noticed("crash")).toBeUndefined();
+});
+
+it("a machine that is back resets the connections of before", async () => {
+  await simulate({}, async (world) => {
+    const a = world.node("a");
+    pull(world, a);
+    const reasons: string[] = [];
+    const send = { now: (): void => undefined };
+    void world.node("b").start(() => {
+      const socket = new Push({ heartbeatInterval: 0 });
+      socket.events.on("disconnect", ({ error }) => reasons.push(String(error?.cause ?? error)));
+      socket.connect("tcp://a:5555");
+      send.now = () => void world.node("b").run(() => socket.send("x"));
+    });
+    await world.advance(1_000);
+    a.crash();
+    const got = pull(world, a);
+    await world.advance(1_000);
+    expect(reasons).toEqual([]);
+    send.now();
+    await world.until(() => reasons.length === 1, 5_000);
+    expect(reasons[0]).toContain("ECONNRESET");
+    await world.advance(5_000);
+    send.now();
+    await world.until(() => got.length > 0);
+  });
+});
+
+it("nobody listening is ECONNREFUSED, no such node ENOTFOUND, a used port EADDRINUSE, a cut a time-out", async () => {
+  await simulate({}, async (world) => {
+    const a = world.node("a");
+    void a.start(async () => {
+      const [one, two] = [new Pull(), new Pull()];
+      expect(await one.bind("tcp://*:7")).toBe("tcp://0.0.0.0:7");
+      await expect(two.bind("tcp://a:7")).rejects.toMatchObject({ code: "EADDRINUSE" });
+      await expect(two.bind("tcp://b:7")).rejects.toMatchObject({ code: "EADDRNOTAVAIL" });
+      expect(await two.bind("tcp://127.0.0.1:*")).toMatch(/^tcp:\/\/127\.0\.0\.1:\d{5}$/);
+    });
+    const errorOf = (endpoint: string): Promise<string> =>
+      world.node("b").run(
+        () =>
+          new Promise((resolve) => {
+            const socket = new Push({ connectTimeout: 3_000, linger: 0 });
+            socket.events.on("connect:retry", ({ error }) => resolve(String(error?.cause ?? error)));
+            socket.connect(endpoint);
+          }),
+      );
+    void world.node("b").start(() => undefined);
+    expect(await errorOf("tcp://a:8")).toContain("ECONNREFUSED");
+    expect(await errorOf("tcp://nobody:8")).toContain("ENOTFOUND");
+    world.cut("a", "b");
+    const begin = world.now;
+    expect(await errorOf("tcp://a:7")).toContain("connectTimeout");
+    expect(world.now - begin).toBeCloseTo(3_000, 0);
+  });
+});
+
+it("high-water marks hold back a sender, over a simulated connection too", async () => {
+  await simulate({}, async (world) => {
+    let taken = 0;
+    let take: () => void = () => undefined;
+    void world.node("a").start(async () => {
+      const socket = new Pull({ receiveHighWaterMark: 10 });
+      await socket.bind("tcp://*:1");
+      await new Promise<void>((resolve) => {
+        take = resolve;
+      });
+      for await (const _ of socket) taken += 1;
+    });
+    let sent = 0;
+    void world.node("b").start(async () => {
+      const socket = new Push({ sendHighWaterMark: 10 });
+      socket.connect("tcp://a:1");
+      for (; sent < 1_000; sent++) await socket.send(Buffer.alloc(10_000));
+    });
+    await world.advance(10_000);
+    // What the two queues and a connection's window hold.
+    expect(sent).toBeGreaterThan(20);
+    expect(sent).toBeLessThan(120);
+    take();
+    await world.until(() => taken === 1_000);
+  });
+});
+
+it("ipc and inproc are a node's own", async () => {
+  await simulate({}, async (world) => {
+    const got: string[] = [];
+    for (const name of ["a", "b"])
+      void world.node(name).start(async ({ context }) => {
+        for (const endpoint of ["ipc:///tmp/same", "inproc://same"]) {
+          const [left, right] = [new Pair({ context }), new Pair()];
+          await left.bind(endpoint);
+          right.connect(endpoint);
+          await right.send(name);
+          got.push(`${name} ${(await left.receive())[0]}`);
+        }
+      });
+    await world.until(() => got.length === 4);
+    expect(got.sort()).toEqual(["a a", "a a", "b b", "b b"]);
+  });
+});
+
+it("the peer's address is that of its node, for rules about addresses", async () => {
+  await simulate({}, async (world) => {
+    const asked: string[] = [];
+    const router = world.node("router");
+    const peer = world.node("peer");
+    void router.start(async () => {
+      const socket = new Router({
+        context: new Context({ engine: simulated }),
+        authenticate: async ({ address }) => {
+          asked.push(address);
+          return true;
+        },
+      });
+      await socket.bind("tcp://*:1");
+    });
+    void peer.start(() => void new Request().connect("tcp://router:1"));
+    await world.until(() => asked.length === 1);
+    expect(asked).toEqual([peer.address]);
+  });
+});
+
+it("datagrams are lost, doubled, overtaken and cut as their link has it", async () => {
+  const run = async (network: object, count = 400): Promise<number[]> => {
+    const { value } = await simulate({ network }, async (world) => {
+      const got: number[] = [];
+      void world.node("a").start(() => {
+        const socket = dgram.createSocket("udp4");
+        socket.on("message", (bytes, { address }) => {
+          expect(address).toBe("10.0.0.2");
+          got.push(bytes.readUInt16BE());
+        });
+        socket.bind(4_000);
+      });
+      void world.node("b").start(async () => {
+        const socket = dgram.createSocket("udp4");
+        for (let i = 0; i < count; i++) {
+          const bytes = Buffer.alloc(2);
+          bytes.writeUInt16BE(i);
+          socket.send(bytes, 4_000, "10.0.0.1");
+          await new Promise((resolve) => setTimeout(resolve, 2));
+        }
+      });
+      await world.advance(5_000);
+      return got;
+    });
+    return value;
+  };
+  const inOrder = (numbers: number[]): boolean =>
+    numbers.every((n, i) => i === 0 || n >= (numbers[i - 1] ?? 0));
+  const quiet = await run({});
+  expect(quiet.length).toBe(400);
+  expect(inOrder(quiet)).toBe(true);
+  const lossy = await run({ loss: 0.25 });
+  expect(lossy.length).toBeGreaterThan(250);
+  expect(lossy.length).toBeLessThan(350);
+  const doubled = await run({ duplication: 0.25 });
+  expect(doubled.length).toBeGreaterThan(450);
+  expect(new Set(doubled).size).toBe(400);
+  const overtaken = await run({ latency: [1, 2], reordering: 0.25 });
+  expect(overtaken.length).toBe(400);
+  expect(inOrder(overtaken)).toBe(false);
+});
+
+it("a group reaches its members that are not cut off", async () => {
+  await simulate({}, async (world) => {
+    const got: string[] = [];
+    for (const name of ["a", "b", "c", "d"])
+      void world.node(name).start(() => {
+        const socket = dgram.createSocket({ type: "udp4", reuseAddr: true });
+        socket.on("message", (bytes) => got.push(`${name} ${bytes}`));
+        socket.bind(4_000, () => {
+          if (name !== "d") socket.addMembership("239.1.1.1");
+          if (name === "a") setTimeout(() => socket.send("hi", 4_000, "239.1.1.1"), 100);
+        });
+      });
+    world.cut("a", "c");
+    await world.advance(1_000);
+    expect(got.sort()).toEqual(["a hi", "b hi"]);
+  });
+});

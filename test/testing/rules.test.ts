@@ -1,0 +1,153 @@
+/** The parts for pure rules: virtual time without promises, and messages with faults. */
+import { expect, it } from "vitest";
+import {
+  type Faults,
+  Network,
+  NO_FAULTS,
+  Random,
+  RulesTimer,
+  Simulation,
+  shrinkAsync,
+} from "../../src/testing/index.js";
+
+/** What arrives at "b" of 1,000 numbered messages from "a", one each 0.1 ms. */
+function arrivals(
+  faults: Partial<Faults>,
+  during: (network: Network, simulation: Simulation, got: number[]) => void = () => undefined,
+) {
+  const simulation = new Simulation(new Random(5));
+  const network = new Network(simulation, { ...NO_FAULTS, ...faults });
+  const got: number[] = [];
+  network.join("a", () => undefined);
+  network.join("b", (_, [frame]) => void got.push(Number(frame)));
+  for (let i = 0; i < 1_000; i++) simulation.at(i / 10, () => void network.send("a", "b", [String(i)]));
+  during(network, simulation, got);
+  simulation.run(1_000);
+  return got;
+}
+
+it("a network without faults delivers all, in order; with each fault, it does what the fault says", () => {
+  const all = Array.from({ length: 1_000 }, (_, i) => i);
+  expect(arrivals({})).toEqual(all);
+  const lossy = arrivals({ loss: 0.2 });
+  expect(lossy.length).toBeGreaterThan(700);
+  expect(lossy.length).toBeLessThan(900);
+  expect(lossy).toEqual([...lossy].sort((a, b) => a - b));
+  expect(arrivals({ duplication: 0.2 }).length).toBeGreaterThan(1_100);
+  const overtaken = arrivals({ reordering: true });
+  expect(overtaken).not.toEqual(all);
+  expect([...overtaken].sort((a, b) => a - b)).toEqual(all);
+});
+
+it("a cut of one way, a cut, and a split let through what they say", () => {
+  const simulation = new Simulation(new Random(1));
+  const network = new Network(simulation);
+  const got: string[] = [];
+  const names = ["a", "b", "c", "d"];
+  for (const name of names) network.join(name, (from) => void got.push(`${from}>${name}`));
+  const reached = (): string => {
+    got.length = 0;
+    for (const from of names) for (const to of names) if (from !== to) network.send(from, to, ["x"]);
+    simulation.run(simulation.now + 100);
+    return names
+      .flatMap((from) => names.map((to) => `${from}>${to}`))
+      .filter((way) => way[0] !== way[2] && !got.includes(way))
+      .join(" ");
+  };
+  expect(reached()).toBe("");
+  network.cut("a", "b", { oneWay: true });
+  expect(reached()).toBe("a>b");
+  network.cut("a", "b");
+  expect(reached()).toBe("a>b b>a");
+  network.heal("a", "b");
+  network.split(["a", "b"], ["c"]);
+  expect(reached()).toBe("a>c b>c c>a c>b");
+  network.healAll();
+  expect(reached()).toBe("");
+});
+
+it("a stalled node gets what came when it goes on, and a crashed one never does", () => {
+  const after: number[] = [];
+  const all = arrivals({}, (network, simulation, got) => {
+    simulation.at(20, () => network.stall("b"));
+    simulation.at(80, () => {
+      after.push(got.length);
+      network.resume("b");
+      after.push(got.length);
+    });
+  });
+  expect(after[0]).toBeLessThan(250);
+  expect(after[1]).toBeGreaterThan(700);
+  expect(all.length).toBe(1_000);
+  const lost = arrivals({}, (network, simulation) => {
+    simulation.at(20, () => network.stall("b"));
+    simulation.at(30, () => network.crash("b"));
+    simulation.at(40, () => network.join("b", () => undefined));
+  });
+  expect(lost.length).toBeLessThan(250);
+});
+
+it("a timer calls rules when they want it, and not after its end", () => {
+  const simulation = new Simulation(new Random(1));
+  const ticks: number[] = [];
+  let next: number | undefined = 100;
+  const rules = {
+    nextWakeUp: () => next,
+    tick: (now: number) => {
+      ticks.push(now);
+      next = now + 100;
+    },
+  };
+  const timer = new RulesTimer(simulation, rules);
+  simulation.run(250);
+  next = 220;
+  timer.update();
+  simulation.run(260);
+  timer.stop();
+  simulation.run(1_000);
+  expect(ticks).toEqual([100, 200, 250]);
+});
+
+it("bounds the events of a run", () => {
+  const simulation = new Simulation(new Random(1), { maxEvents: 50 });
+  const again = (): void => void simulation.after(1, again);
+  again();
+  expect(() => simulation.run(1_000)).toThrow("More than 50 events before 1000 ms");
+});
+
+it("1,000 nodes of rules take seconds for a minute", () => {
+  const simulation = new Simulation(new Random(9), { maxEvents: 10_000_000, traceLines: 0 });
+  const network = new Network(simulation, {
+    delay: [1, 50],
+    loss: 0.01,
+    duplication: 0.01,
+    reordering: true,
+  });
+  const names = Array.from({ length: 1_000 }, (_, i) => `node-${i}`);
+  let heard = 0;
+  for (const name of names) {
+    network.join(name, () => {
+      heard += 1;
+    });
+    const beat = (): void => {
+      network.send(name, simulation.random.pick(names), ["beat"]);
+      simulation.after(1_000, beat);
+    };
+    simulation.after(simulation.random.integer(0, 1_000), beat);
+  }
+  const begin = performance.now();
+  simulation.run(60_000);
+  const seconds = (performance.now() - begin) / 1_000;
+  expect(heard).toBeGreaterThan(58_000);
+  // A tenth of what a quiet machine does.
+  expect(simulation.events / seconds).toBeGreaterThan(20_000);
+});
+
+it("makes choices smaller for runs that take promises", async () => {
+  const choices = Array.from({ length: 64 }, (_, i) => (i % 5) / 5);
+  const smallest = await shrinkAsync(
+    choices,
+    async (candidate) => candidate.filter((choice) => choice > 0.5).length >= 2,
+  );
+  expect(smallest.length).toBe(2);
+});
