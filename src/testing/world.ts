@@ -43,7 +43,7 @@ const STUCK_AFTER = 2_000;
 /** The node of the story. */
 const STORY = "test";
 
-/** Lets the promises and ticks run that are due. Node.js has it, and does not document it. */
+/** Lets the promises and ticks run that are due; without it, a turn of the event loop does. Node.js has it, undocumented. */
 const drain = (process as { readonly _tickCallback?: () => void })._tickCallback;
 
 /** A simulated world, for the story that `simulate` runs. */
@@ -261,6 +261,11 @@ export class World implements WorldOfNode {
             real.setTimeout(slice, 1);
             return;
           }
+          // Before anything else happens.
+          if (this.#settled()) {
+            drain?.call(process);
+            continue;
+          }
           if (!this.#step()) {
             stuckSince ??= real.now();
             if (real.now() - stuckSince > STUCK_AFTER)
@@ -270,10 +275,6 @@ export class World implements WorldOfNode {
           }
           stuckSince = undefined;
           drain?.call(process);
-          const waiting = this.#conditions.size;
-          for (const settle of this.#conditions) settle();
-          // Before anything else happens.
-          if (this.#conditions.size < waiting) drain?.call(process);
         } while (drain !== undefined && real.now() < until);
         real.setImmediate(slice);
       };
@@ -285,6 +286,13 @@ export class World implements WorldOfNode {
         });
       });
     });
+  }
+
+  /** Settles the waits whose condition holds now. @returns whether there were any */
+  #settled(): boolean {
+    const { size } = this.#conditions;
+    for (const settle of this.#conditions) settle();
+    return this.#conditions.size < size;
   }
 
   /** Lets the next event happen. @returns whether there is one */
