@@ -190,7 +190,7 @@ async function runOnce<T>(
   const { seed, network: links, limit, maxEvents, startTime, traceLines } = settings;
   const network = quiet ? new Random([], false, NO_FAULT_CHOICES) : new Random(seedFor(seed, "network"));
   const world = new World({ seed, random, network, links, limit, maxEvents, startTime, traceLines });
-  const onRejection = (error: unknown): void => world.fail(error, "a promise that nobody looked at");
+  const onRejection = (error: unknown): void => world.fail(error, "a promise that nobody handles");
   process.on("unhandledRejection", onRejection);
   try {
     return { world, outcome: { value: await world.run(story) } };
