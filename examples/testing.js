@@ -46,4 +46,6 @@ await assert.rejects(
   /Seed 4: planted\nRepeat it with SHOAL_SEED=4/,
 );
 
-console.log(`20 brokers lost and back: ${report.events} events of the last one, in ${Math.round(report.time)} virtual ms`);
+console.log(
+  `20 brokers lost and back: ${report.events} events of the last one, in ${Math.round(report.time)} virtual ms`,
+);
