@@ -84,12 +84,10 @@ const TCP: Naming = {
   },
 };
 
-let names = 0;
-
 const IPC: Naming = {
   scheme: "ipc",
-  bound(_, given) {
-    const endpoint = given === "ipc://*" ? `ipc:///tmp/simulated-${++names}` : given;
+  bound(machine, given) {
+    const endpoint = given === "ipc://*" ? `ipc:///tmp/simulated-${machine.nextName()}` : given;
     return { key: endpoint, endpoint };
   },
   target: (machine, endpoint) => ({ machine, key: endpoint }),

@@ -85,6 +85,7 @@ export class Machine {
   readonly #listening = new Map<string, Listening>();
   readonly #ends = new Set<LinkEnd>();
   #port = FIRST_PORT;
+  #names = 0;
 
   constructor(machines: Machines, name: string, address: string) {
     this.machines = machines;
@@ -106,6 +107,12 @@ export class Machine {
       if (!isUsed(port)) return port;
     }
     throw systemError("EADDRINUSE", "bind", "no port is free");
+  }
+
+  /** A number for a name that nothing has. */
+  nextName(): number {
+    this.#names += 1;
+    return this.#names;
   }
 
   /** @param key "tcp:PORT" or "ipc:PATH" @returns call it to stop */
@@ -186,6 +193,13 @@ export class Machine {
   /** @internal */
   forget(end: LinkEnd): void {
     this.#ends.delete(end);
+  }
+
+  /** Ends the connections to another machine, as a box between the two does that has forgotten them. @returns how many */
+  reset(other: Machine): number {
+    const between = [...this.#ends].filter(({ peer }) => peer.machine === other);
+    for (const end of between) end.breakOff();
+    return between.length;
   }
 
   /** A process has ended: its system closes what it had open. */
@@ -321,6 +335,12 @@ export class LinkEnd {
     if (untaken || this.#incoming.length > 0) this.#sendReset();
     else if (this.#endSent && this.#ended) this.#finish();
     else this.end();
+  }
+
+  /** Both sides hear a reset now. */
+  breakOff(): void {
+    for (const end of [this, this.peer])
+      end.#fail(systemError("ECONNRESET", "read", "the connection was reset on its way"));
   }
 
   /** The machine is off: nothing is said. */

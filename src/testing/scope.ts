@@ -125,7 +125,8 @@ export class Scope implements Owner {
   }
 }
 
-let timerIds = 0;
+/** Above all numbers that Node.js gives to timers of its own. */
+let timerIds = 2 ** 40;
 const byId = new Map<number, VirtualTimer>();
 
 /** What `setTimeout` and `setInterval` return in a simulation; it has all that a timer of Node.js has. */

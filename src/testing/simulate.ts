@@ -9,6 +9,7 @@ import type { LinkOptions } from "./fabric.js";
 import { replaceGlobals } from "./globals.js";
 import { contextNow } from "./node.js";
 import { Random, seedFor, TapeOverrun } from "./random.js";
+import { scopes } from "./scope.js";
 import { shrinkAsync } from "./shrink.js";
 import { checkLink, World } from "./world.js";
 
@@ -190,7 +191,12 @@ async function runOnce<T>(
   const { seed, network: links, limit, maxEvents, startTime, traceLines } = settings;
   const network = quiet ? new Random([], false, NO_FAULT_CHOICES) : new Random(seedFor(seed, "network"));
   const world = new World({ seed, random, network, links, limit, maxEvents, startTime, traceLines });
-  const onRejection = (error: unknown): void => world.fail(error, "a promise that nobody handles");
+  const onRejection = (error: unknown): void => {
+    const scope = scopes.getStore();
+    // Of another world: that has a listener, too.
+    if (scope !== undefined && scope.schedule !== world.schedule) return;
+    world.fail(error, "a promise that nobody handles");
+  };
   process.on("unhandledRejection", onRejection);
   try {
     return { world, outcome: { value: await world.run(story) } };

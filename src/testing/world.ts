@@ -13,7 +13,7 @@ import { NodeClock } from "./clock.js";
 import { place } from "./engine.js";
 import { Fabric, LINK_OPTIONS, type LinkOptions } from "./fabric.js";
 import { real } from "./globals.js";
-import { Machines } from "./machine.js";
+import { type Machine, Machines } from "./machine.js";
 import { SimulatedNode, type WorldOfNode } from "./node.js";
 import { Random, seedFor } from "./random.js";
 import { Schedule } from "./schedule.js";
@@ -183,7 +183,7 @@ export class World implements WorldOfNode {
     b: NodeOrName,
     { oneWay = false, ...options }: LinkOptions & { readonly oneWay?: boolean },
   ): void {
-    const [from, to] = [nameOf(a), nameOf(b)];
+    const [from, to] = [this.#machineOf(a).name, this.#machineOf(b).name];
     checkLink(options);
     this.#fabric.configureLink(from, to, options);
     if (!oneWay) this.#fabric.configureLink(to, from, options);
@@ -196,16 +196,22 @@ export class World implements WorldOfNode {
    * @param options `oneWay`: only from the first to the second
    */
   cut(a: NodeOrName, b: NodeOrName, { oneWay = false }: { readonly oneWay?: boolean } = {}): void {
-    const [from, to] = [nameOf(a), nameOf(b)];
+    const [from, to] = [this.#machineOf(a).name, this.#machineOf(b).name];
     this.note(`${from} ${oneWay ? ">" : "|"} ${to}: cut`);
     this.#fabric.cuts.cut(from, to, oneWay);
   }
 
   /** Nothing passes between nodes of different groups until `heal`; a node of no group reaches all. */
   split(...groups: readonly (readonly NodeOrName[])[]): void {
-    const names = groups.map((group) => group.map(nameOf));
+    const names = groups.map((group) => group.map((node) => this.#machineOf(node).name));
     this.note(`split: ${names.map((group) => group.join(" ")).join(" | ")}`);
     this.#fabric.cuts.split(names);
+  }
+
+  /** Resets the connections between two nodes, as a firewall does: both sides hear of it at once, and may connect again. */
+  reset(a: NodeOrName, b: NodeOrName): void {
+    const [from, to] = [this.#machineOf(a), this.#machineOf(b)];
+    this.note(`${from.name} | ${to.name}: ${from.reset(to)} connections reset`);
   }
 
   /** Ends the cut between two nodes, or every cut. What was sent meanwhile arrives when its sender tries again. */
@@ -214,8 +220,9 @@ export class World implements WorldOfNode {
       this.note("all cuts healed");
       this.#fabric.cuts.healAll();
     } else {
-      this.note(`${nameOf(a)} | ${nameOf(b)}: healed`);
-      this.#fabric.cuts.heal(nameOf(a), nameOf(b));
+      const [from, to] = [this.#machineOf(a).name, this.#machineOf(b).name];
+      this.note(`${from} | ${to}: healed`);
+      this.#fabric.cuts.heal(from, to);
     }
   }
 
@@ -286,6 +293,12 @@ export class World implements WorldOfNode {
         });
       });
     });
+  }
+
+  #machineOf(node: NodeOrName): Machine {
+    const machine = this.#machines.find(nameOf(node));
+    if (machine === undefined) throw new InvalidArgumentError(`There is no node ${nameOf(node)}`);
+    return machine;
   }
 
   /** Settles the waits whose condition holds now. @returns whether there were any */

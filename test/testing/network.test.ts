@@ -196,6 +196,28 @@ it("a killed process ends its connections at once; a crashed machine says nothin
   expect(await noticed("crash")).toBeUndefined();
 });
 
+it("a reset ends the connections between two nodes on both sides, and they connect again", async () => {
+  await simulate({}, async (world) => {
+    const left: string[] = [];
+    for (const name of ["a", "b", "c"])
+      void world.node(name).start(async () => {
+        const socket = new Router();
+        socket.events.on("disconnect", ({ error }) =>
+          left.push(`${name} ${error?.message.match(/E[A-Z]+/)?.[0]}`),
+        );
+        if (name === "a") await socket.bind("tcp://*:1");
+        else socket.connect("tcp://a:1");
+      });
+    await world.advance(1_000);
+    world.reset("a", "b");
+    await world.advance(10_000);
+    expect(left.sort()).toEqual(["a ECONNRESET", "b ECONNRESET"]);
+    expect(world.trace.match(/b > a: connection/g)).toHaveLength(2);
+    expect(() => world.reset("a", "nobody")).toThrow("There is no node nobody");
+    expect(() => world.cut("a", "nobody")).toThrow("There is no node nobody");
+  });
+});
+
 it("a machine that is back resets the connections of before", async () => {
   await simulate({}, async (world) => {
     const a = world.node("a");
