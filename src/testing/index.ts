@@ -1,4 +1,5 @@
 /** `shoal/testing`: a network and a clock of a test's own, seeded, for programs and for pure rules. */
+export type { TimedRules } from "../core/driver-timer.js";
 export { NodeClock } from "./clock.js";
 export { Disk } from "./disk.js";
 export { simulated } from "./engine.js";

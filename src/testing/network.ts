@@ -22,11 +22,8 @@ export interface Faults {
 /** A network that works: 0.1 to 5 ms, nothing lost, nothing twice. */
 export const NO_FAULTS: Faults = { delay: [0.1, 5], loss: 0, duplication: 0 };
 
-type Frames = readonly (Uint8Array | string)[];
-type Receive = (from: string, frames: Buffer[]) => void;
-
 interface Node {
-  readonly receive: Receive;
+  readonly receive: (from: string, frames: Buffer[]) => void;
   /** What came while it stood still; `undefined`: it runs. */
   waiting: (() => void)[] | undefined;
 }
@@ -58,7 +55,7 @@ export class Network {
   }
 
   /** A node comes up, under a name that is free. */
-  join(name: string, receive: Receive): void {
+  join(name: string, receive: (from: string, frames: Buffer[]) => void): void {
     if (this.#nodes.has(name)) throw new Error(`There is a node ${name} already`);
     this.#simulation.note(`${name} is up`);
     this.#nodes.set(name, { receive, waiting: undefined });
@@ -115,7 +112,7 @@ export class Network {
   }
 
   /** Sends a message. @returns whether there is such a node now, as a ROUTER can tell */
-  send(from: string, to: string, frames: Frames): boolean {
+  send(from: string, to: string, frames: readonly (Uint8Array | string)[]): boolean {
     const node = this.#nodes.get(to);
     const { random } = this.#simulation;
     this.counts.sent += 1;

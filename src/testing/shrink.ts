@@ -11,8 +11,6 @@ const PATIENCE = 15_000;
 /** Read when the module is loaded: in a simulation the global clock is a virtual one. */
 const realNow = performance.now.bind(performance);
 
-type Choices = readonly number[];
-
 /** Bounds of {@link shrink} and {@link shrinkAsync}. */
 export interface ShrinkLimits {
   /** Runs at most. Default 1,000. */
@@ -27,10 +25,10 @@ export interface ShrinkLimits {
  * @returns choices that fail, no more than those given
  */
 export function shrink(
-  choices: Choices,
-  fails: (choices: Choices) => boolean,
+  choices: readonly number[],
+  fails: (choices: readonly number[]) => boolean,
   limits: ShrinkLimits = {},
-): Choices {
+): readonly number[] {
   const search = candidates(choices, limits);
   let next = search.next();
   while (next.done !== true) next = search.next(fails(next.value));
@@ -39,10 +37,10 @@ export function shrink(
 
 /** The same for runs that take promises. */
 export async function shrinkAsync(
-  choices: Choices,
-  fails: (choices: Choices) => Promise<boolean>,
+  choices: readonly number[],
+  fails: (choices: readonly number[]) => Promise<boolean>,
   limits: ShrinkLimits = {},
-): Promise<Choices> {
+): Promise<readonly number[]> {
   const search = candidates(choices, limits);
   let next = search.next();
   while (next.done !== true) next = search.next(await fails(next.value));
@@ -51,20 +49,20 @@ export async function shrinkAsync(
 
 /** Yields what to try, and takes whether it fails. */
 function* candidates(
-  choices: Choices,
+  choices: readonly number[],
   { attempts = ATTEMPTS, patience = PATIENCE }: ShrinkLimits,
-): Generator<Choices, Choices, boolean> {
+): Generator<readonly number[], readonly number[], boolean> {
   let best = choices;
   let left = attempts;
   const end = realNow() + patience;
-  function* attempt(candidate: Choices): Generator<Choices, boolean, boolean> {
+  function* attempt(candidate: readonly number[]): Generator<readonly number[], boolean, boolean> {
     if (left <= 0) return false;
     left = realNow() < end ? left - 1 : 0;
     if (!(yield candidate)) return false;
     best = candidate;
     return true;
   }
-  for (let before: Choices | undefined; before !== best && left > 0; ) {
+  for (let before: readonly number[] | undefined; before !== best && left > 0; ) {
     before = best;
     while (best.length > 0 && (yield* attempt(best.slice(0, best.length >> 1))));
     for (const [at, size] of pieces(() => best.length))

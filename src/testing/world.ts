@@ -14,7 +14,7 @@ import { place } from "./engine.js";
 import { Fabric, LINK_OPTIONS, type LinkOptions } from "./fabric.js";
 import { real } from "./globals.js";
 import { type Machine, Machines } from "./machine.js";
-import { SimulatedNode, type WorldOfNode } from "./node.js";
+import { SimulatedNode } from "./node.js";
 import { Random, seedFor } from "./random.js";
 import { Schedule } from "./schedule.js";
 import { Scope, scopes } from "./scope.js";
@@ -47,7 +47,7 @@ const STORY = "test";
 const drain = (process as { readonly _tickCallback?: () => void })._tickCallback;
 
 /** A simulated world, for the story that `simulate` runs. */
-export class World implements WorldOfNode {
+export class World {
   readonly seed: number;
   /** Makes choices that the seed repeats, and that shrinking makes simpler: which fault, when, how long. */
   readonly random: Random;

@@ -87,6 +87,20 @@ it("a stalled node gets what came when it goes on, and a crashed one never does"
   expect(lost.length).toBeLessThan(250);
 });
 
+it("what was on its way to a node that crashed does not reach the next of its name", () => {
+  const later: number[] = [];
+  let atCrash = 0;
+  const got = arrivals({}, (network, simulation, before) => {
+    simulation.at(50, () => {
+      atCrash = before.length;
+      network.crash("b");
+      network.join("b", (_, [frame]) => void later.push(Number(frame)));
+    });
+  });
+  expect(got.length).toBe(atCrash);
+  expect(later).toEqual(Array.from({ length: 499 }, (_, i) => 501 + i));
+});
+
 it("a timer calls rules when they want it, and not after its end", () => {
   const simulation = new Simulation(new Random(1));
   const ticks: number[] = [];
