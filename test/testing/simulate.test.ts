@@ -28,11 +28,11 @@ async function busy(world: World): Promise<number> {
     socket.connect("tcp://a:1");
     for (;;) {
       await socket.send(String(Math.random()));
-      await new Promise((resolve) => setTimeout(resolve, 20 * Math.random()));
+      await new Promise((resolve) => setTimeout(resolve, 100 * Math.random()));
     }
   });
-  for (let i = 0; i < 5; i++) {
-    await world.advance(world.random.integer(0, 2_000));
+  for (let i = 0; i < 3; i++) {
+    await world.advance(world.random.integer(0, 1_500));
     const act = world.random.pick(["cut", "crash", "stall"] as const);
     if (act === "cut") world.cut(a, b);
     else if (act === "stall") a.stall(500);
@@ -57,7 +57,7 @@ it("a seed does the same a hundred times, while the machine is busy, and another
   } finally {
     load.kill();
   }
-});
+}, 120_000);
 
 it("several simulations at once do not disturb each other", async () => {
   const alone = await simulate({ seed: 3 }, busy);
