@@ -8,6 +8,9 @@
 const ATTEMPTS = 1_000;
 const PATIENCE = 15_000;
 
+/** Attempts to bring a single choice nearer to the least that fails. */
+const BISECTIONS = 5;
+
 /** Read when the module is loaded: in a simulation the global clock is a virtual one. */
 const realNow = performance.now.bind(performance);
 
@@ -72,7 +75,13 @@ function* candidates(
       yield* attempt(best.map((choice, i) => (i >= at && i < at + size ? 0 : choice)));
     }
     for (let i = 0; i < best.length && left > 0; i++) {
+      // Halved while that fails; then between the half that does not and the whole that does.
       while ((best[i] as number) > 0.001 && (yield* attempt(best.with(i, (best[i] as number) / 2))));
+      let passes = (best[i] as number) / 2;
+      for (let step = 0; step < BISECTIONS && (best[i] as number) > 0.001; step++) {
+        const middle = (passes + (best[i] as number)) / 2;
+        if (!(yield* attempt(best.with(i, middle)))) passes = middle;
+      }
     }
   }
   return best;

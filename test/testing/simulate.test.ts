@@ -123,6 +123,19 @@ it("a failure has its seed, its cause, and a smaller schedule that fails in the 
   }
 });
 
+it("a smaller schedule fails in the same way, not in another", async () => {
+  const error = await errorOf(
+    simulate({ runs: 20 }, async (world) => {
+      const size = world.random.integer(0, 99);
+      await world.advance(size);
+      throw new Error(size >= 50 ? `large: ${size}` : `small: ${size}`);
+    }),
+  );
+  // The simplest choice, 0, fails in the other way.
+  expect(error.message).toMatch(/^Seed \d+: large: \d+\n/);
+  expect(error.message).toMatch(/\nMade smaller, .*: large: 5\d\n/);
+});
+
 it("a program that throws, a timer that throws, and a rejection that nobody looks at fail the simulation", async () => {
   const fail = (what: () => unknown): Promise<SimulationError> =>
     errorOf(
