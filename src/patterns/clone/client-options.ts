@@ -1,5 +1,5 @@
 /** The options of a clone's client, checked and with their defaults; its events and statistics. */
-import { randomBytes } from "node:crypto";
+import crypto from "node:crypto";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
@@ -195,7 +195,7 @@ export function clientSettings<T>(
       maxPending: settings.maxPending,
       maxPendingBytes: settings.maxPendingBytes,
       maxBytes: settings.maxBytes,
-      token: randomBytes(8),
+      token: crypto.randomBytes(8),
       random: Math.random,
     },
   };

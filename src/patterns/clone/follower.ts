@@ -8,7 +8,7 @@
  * The map that it had stays until a new one is whole, so a server that has to take
  * over in the middle has an old map, never half a new one.
  */
-import { randomBytes } from "node:crypto";
+import crypto from "node:crypto";
 import { type Operation, sizeOf } from "./operation.js";
 import { readSequence, UUID_BYTES } from "./protocol.js";
 import {
@@ -160,7 +160,7 @@ export class Follower {
 
   #ask(now: number): void {
     this.#drop();
-    this.#session = randomBytes(SESSION_BYTES);
+    this.#session = crypto.randomBytes(SESSION_BYTES);
     this.#state = "asking";
     this.#askAt = now + this.#interval;
     this.#heardAt = now;

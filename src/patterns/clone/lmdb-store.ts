@@ -13,7 +13,7 @@
  */
 
 import { isUtf8 } from "node:buffer";
-import { randomBytes } from "node:crypto";
+import crypto from "node:crypto";
 import { type FileHandle, open as openFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { crc32 } from "node:zlib";
@@ -82,7 +82,7 @@ export class CloneLmdbStore implements CloneStore {
   readonly #maps: readonly [LmdbDatabase, LmdbDatabase];
   readonly #recent: LmdbDatabase;
   readonly #state: LmdbDatabase;
-  readonly #token = randomBytes(16);
+  readonly #token = crypto.randomBytes(16);
   readonly #room: DiskRoom;
   #current: 0 | 1;
   #uuids = 0;

@@ -1,6 +1,6 @@
 /** What a clone's server is given, checked and with its defaults. */
 
-import { randomBytes } from "node:crypto";
+import crypto from "node:crypto";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 import type { Context } from "../../sockets/context.js";
@@ -177,7 +177,7 @@ export function serverSettings(options: CloneServerOptions): ServerSettings {
       maxBytes: checkCount("maxBytes", orDefault(options.maxBytes, MAX_BYTES), 1, Number.MAX_SAFE_INTEGER),
       maxSnapshots: checkCount("maxSnapshots", orDefault(options.maxSnapshots, MAX_SNAPSHOTS), 1),
       maxWaiting: MAX_WAITING,
-      token: randomBytes(8),
+      token: crypto.randomBytes(8),
     },
     sockets: { linger: 0, ...stall, ...socketOptions, ...context },
     snapshots: {

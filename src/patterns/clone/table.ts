@@ -10,7 +10,7 @@
  * has memory of its own, which is never written to again, so that it can be handed
  * on without a copy. An id stays a key's as long as the key is there: scans go over ids.
  */
-import { randomInt } from "node:crypto";
+import crypto from "node:crypto";
 import { fnv1a } from "../../core/hash.js";
 
 const MIN_CAPACITY = 16;
@@ -30,7 +30,7 @@ export class CloneTable {
   readonly #large = new Map<number, Buffer>();
   readonly #freeIds: number[] = [];
   /** Keys that collide here do not collide elsewhere. */
-  readonly #seed = randomInt(0x1_0000_0000) | 0;
+  readonly #seed = crypto.randomInt(0x1_0000_0000) | 0;
   #high = 0;
   #size = 0;
   #bytes = 0;

@@ -5,7 +5,7 @@
  *                        capture │
  *                          EspressoTap ── XPUB ──> EspressoListener, any SUB
  */
-import { randomInt } from "node:crypto";
+import crypto from "node:crypto";
 import { type Clock, systemClock } from "../../core/clock.js";
 import type { Context } from "../../sockets/context.js";
 import { XPublisher, type XPublisherOptions } from "../../sockets/pub-sub.js";
@@ -92,7 +92,7 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
     const settings = checkOptions("EspressoTap", OPTIONS, options);
     const { filter = {}, sample = {}, snapLength, clock = systemClock, context, socketOptions } = settings;
     this.#rules = new TapRules(
-      { filter, sample, snapLength, generation: randomInt(2 ** 32) },
+      { filter, sample, snapLength, generation: crypto.randomInt(2 ** 32) },
       {
         publish: (record) => this.#socket.trySend(record as Buffer[]),
         subscribed: (prefix) => this.events.emit({ type: "prefix:subscribed", prefix }),

@@ -1,5 +1,5 @@
 /** A federated broker: its sockets to clients, workers and other sites, around rules.ts. */
-import { randomBytes } from "node:crypto";
+import crypto from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import {
@@ -139,7 +139,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
         isServing: () => gate === undefined || gate.isServing(),
         event: (event) => effects.event(event),
       };
-      rules = new DrivenFederationRules(settings, outside, now, randomBytes(INCARNATION_SIZE));
+      rules = new DrivenFederationRules(settings, outside, now, crypto.randomBytes(INCARNATION_SIZE));
       return rules;
     });
     this.name = name;

@@ -7,7 +7,7 @@
  * The number is that of the value's last update: eviction goes on in the same
  * order after a restart.
  */
-import { randomBytes } from "node:crypto";
+import crypto from "node:crypto";
 import { resolve } from "node:path";
 import { NotSupportedError } from "../../core/errors.js";
 import { StoreError } from "../kit/store/error.js";
@@ -32,7 +32,7 @@ export class LmdbValueStore implements ValueStore {
   readonly #environment: LmdbEnvironment;
   readonly #values: LmdbDatabase;
   readonly #owner: LmdbDatabase;
-  readonly #token = randomBytes(16);
+  readonly #token = crypto.randomBytes(16);
 
   /**
    * Opens a folder, and makes it if it is not there. A second process that opens it takes it over.

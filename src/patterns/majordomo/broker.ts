@@ -1,6 +1,6 @@
 /** A Majordomo broker: the socket, the timer and the gate around broker-rules.ts. */
 
-import { randomBytes, randomInt } from "node:crypto";
+import crypto from "node:crypto";
 import { checkKeys } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError } from "../../core/errors.js";
@@ -103,7 +103,13 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
         if (this.#idleWaits.length > 0) setImmediate(() => this.#checkIdle());
       },
     };
-    this.#rules = new BrokerRules(limits, effects, randomBytes(8), randomInt(MAX_TAG), this.#timer.now());
+    this.#rules = new BrokerRules(
+      limits,
+      effects,
+      crypto.randomBytes(8),
+      crypto.randomInt(MAX_TAG),
+      this.#timer.now(),
+    );
     this.#gate = gate;
     gate?.passTo((message) => this.#pass(message));
     this.#timer.start(this.#rules);

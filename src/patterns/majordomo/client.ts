@@ -1,6 +1,6 @@
 /** A Majordomo client: sockets and a timer around client-rules.ts. */
 
-import { randomBytes } from "node:crypto";
+import crypto from "node:crypto";
 import { checkKeys, describe } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
@@ -126,7 +126,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
         for (const resolve of this.#idleWaits.splice(0)) resolve();
       },
     };
-    this.#rules = new ClientRules({ ...settings, endpoints: all, dialect }, effects, randomBytes(8));
+    this.#rules = new ClientRules({ ...settings, endpoints: all, dialect }, effects, crypto.randomBytes(8));
     this.#rules.start(this.#timer.now());
     this.#timer.start(this.#rules);
   }

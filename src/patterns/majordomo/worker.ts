@@ -1,6 +1,6 @@
 /** A Majordomo worker: its connections to brokers, each a socket and a timer around worker-rules.ts, and the requests that it handles. */
 
-import { randomBytes } from "node:crypto";
+import crypto from "node:crypto";
 import { checkKeys } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
@@ -94,7 +94,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
       service: checkedService(service),
       concurrency,
       capacity: Math.min(concurrency + prefetch, MAX_CAPACITY),
-      name: settings.name ?? randomBytes(4).toString("hex"),
+      name: settings.name ?? crypto.randomBytes(4).toString("hex"),
       dialect,
     };
     const emit = (event: MajordomoWorkerEvent): void => {

@@ -1,5 +1,5 @@
 /** A sequenced publisher: a PUB, a ROUTER for replays, and a timer around publisher-rules.ts. */
-import { randomBytes } from "node:crypto";
+import crypto from "node:crypto";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -61,7 +61,7 @@ export interface SequencedPublisherOptions<T = Raw> {
  * a plain SUB reads it as well.
  */
 export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent, SequencedPublisherStats> {
-  readonly #id = randomBytes(ID_BYTES);
+  readonly #id = crypto.randomBytes(ID_BYTES);
   readonly #shape: BodyShape<T>;
   readonly #publisher: Publisher;
   readonly #router: Router;

@@ -1,5 +1,5 @@
 /** Drives the dispatch rules: between a store and the services that it calls. */
-import { setTimeout as sleep } from "node:timers/promises";
+import timers from "node:timers/promises";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { type FailureReason, messageOf, ServiceError } from "../kit/errors.js";
@@ -175,7 +175,7 @@ export class Dispatcher {
         unsure ||= error.reason === "outcome-unknown";
       }
       if (this.#stopped || this.#timer.now() + pause > deadline) return "undelivered";
-      await sleep(pause, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+      await timers.setTimeout(pause, undefined, { signal: this.#stop.signal }).catch(() => undefined);
     }
   }
 

@@ -3,7 +3,7 @@
  * the commit is on the disk. Commits are shared by all that waits for one (group
  * commit), and run on a thread of the package `lmdb`, next to the event loop.
  */
-import { randomBytes } from "node:crypto";
+import crypto from "node:crypto";
 import { resolve } from "node:path";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { bytesOf } from "../kit/calls.js";
@@ -90,7 +90,7 @@ export class LmdbStore implements TitanicStore {
   readonly #writes: GroupCommit<Operation, number | boolean>;
   /** Requests that are not to be claimed, until a time. */
   readonly #held = new Map<string, number>();
-  readonly #token = randomBytes(16);
+  readonly #token = crypto.randomBytes(16);
   /** Whether another process may own the store, and keeps it. */
   readonly #isGuest: boolean;
   readonly #maxRecords: number;

@@ -7,7 +7,7 @@
  * for a commit on disk, whatever the database's default is.
  */
 
-import { randomUUID } from "node:crypto";
+import crypto from "node:crypto";
 import { describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { loadOptional } from "../../core/optional-package.js";
@@ -181,7 +181,7 @@ export class PostgresStore implements TitanicStore {
 
   async claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]> {
     await this.#reclaim();
-    const holder = randomUUID();
+    const holder = crypto.randomUUID();
     let rows: ClaimedRow[];
     try {
       ({ rows } = await this.#write<ClaimedRow>(this.#statements.claim, [service, limit, lease, holder]));

@@ -14,7 +14,7 @@
  * RFC 9 shows statuses with a text ("200 OK"); the Guide's clients take only the
  * three digits, and so only those are sent.
  */
-import { randomFillSync } from "node:crypto";
+import crypto from "node:crypto";
 
 /** The names of the services. */
 export const TITANIC_SERVICES = {
@@ -159,7 +159,7 @@ export class UuidSource {
       this.#counter = 0;
     }
     if (this.#used === POOL) {
-      randomFillSync(this.#pool);
+      crypto.randomFillSync(this.#pool);
       this.#used = 0;
     }
     const uuid = Buffer.allocUnsafeSlow(UUID_BYTES);
