@@ -60,7 +60,13 @@ it.each(PATTERNS)("%s loads its own pattern, and no package", async (entry) => {
   expect(origins).toContain(`src/patterns/${name}`);
 });
 
-it.each(["shoal", "shoal/patterns", "shoal/proxy", "shoal/metrics", "shoal/testing"])("%s loads no package", async (entry) => {
+it.each([
+  "shoal",
+  "shoal/patterns",
+  "shoal/proxy",
+  "shoal/metrics",
+  "shoal/testing",
+])("%s loads no package", async (entry) => {
   const files = await filesOf(entry);
   expect(files).not.toEqual([]);
   expect([...originsOf(files)].filter((origin) => origin.startsWith("node_modules"))).toEqual([]);
