@@ -1,0 +1,104 @@
+/**
+ * What a member says of itself beyond being there: tags, props, and the endpoints of its links. It has a version within the
+ * node's start; it travels when it changes and when it is asked for, never with every packet.
+ *
+ *   encoded: tags n 1 (length 1, tag) …   props n 1 (length 1, key, length 2, value) …   endpoints n 1 (length 1, endpoint) …
+ */
+import { InvalidArgumentError } from "../core/errors.js";
+import {
+  MAX_DETAILS,
+  MAX_ENDPOINT,
+  MAX_ENDPOINTS,
+  MAX_PROP_KEY,
+  MAX_PROP_VALUE,
+  MAX_PROPS,
+  MAX_TAG,
+  MAX_TAGS,
+} from "./bounds.js";
+
+/** A node's tags, props and endpoints. Frozen. */
+export interface Details {
+  readonly version: number;
+  readonly tags: readonly string[];
+  readonly props: Readonly<Record<string, string>>;
+  readonly endpoints: readonly string[];
+  /** Bytes when encoded. */
+  readonly size: number;
+}
+
+/** What a node has before it says anything. */
+export const NO_DETAILS: Details = Object.freeze({
+  version: 0,
+  tags: Object.freeze([]),
+  props: Object.freeze(Object.create(null) as Record<string, string>),
+  endpoints: Object.freeze([]),
+  size: 3,
+});
+
+/** Why text is not fit for a tag, a key, a value or an endpoint; `undefined` where it is. */
+function unfit(text: unknown, most: number, least: number): string | undefined {
+  if (typeof text !== "string") return "is not a string";
+  const bytes = Buffer.byteLength(text);
+  if (bytes < least) return "is empty";
+  if (bytes > most) return `has ${bytes} bytes, ${most} at most`;
+  if (/\p{Surrogate}/u.test(text)) return "is not well-formed";
+  return undefined;
+}
+
+/**
+ * Checks and freezes.
+ *
+ * @throws InvalidArgumentError `EINVAL` for too many, too long, or more than 1,000 bytes in all; nothing has changed then
+ */
+export function createDetails(
+  version: number,
+  tags: readonly string[],
+  props: Readonly<Record<string, string>>,
+  endpoints: readonly string[],
+): Details {
+  const found = tryDetails(version, tags, props, endpoints);
+  if (typeof found === "string") throw new InvalidArgumentError(found);
+  return found;
+}
+
+/** The same, for what a peer sent. @returns why not, in place of throwing */
+export function tryDetails(
+  version: number,
+  tags: readonly string[],
+  props: Readonly<Record<string, string>>,
+  endpoints: readonly string[],
+): Details | string {
+  if (tags.length > MAX_TAGS) return `a node has ${MAX_TAGS} tags at most; got ${tags.length}`;
+  if (endpoints.length > MAX_ENDPOINTS)
+    return `a node has ${MAX_ENDPOINTS} endpoints at most; got ${endpoints.length}`;
+  const entries = Object.entries(props);
+  if (entries.length > MAX_PROPS) return `a node has ${MAX_PROPS} props at most; got ${entries.length}`;
+  let size = 3;
+  for (const tag of tags) {
+    const why = unfit(tag, MAX_TAG, 1);
+    if (why !== undefined) return `tag ${JSON.stringify(tag)} ${why}`;
+    size += 1 + Buffer.byteLength(tag);
+  }
+  if (new Set(tags).size !== tags.length) return "a tag is there twice";
+  // Without a prototype: a key may be "__proto__".
+  const kept = Object.create(null) as Record<string, string>;
+  for (const [key, value] of entries) {
+    const why = unfit(key, MAX_PROP_KEY, 1) ?? unfit(value, MAX_PROP_VALUE, 0);
+    if (why !== undefined) return `prop ${JSON.stringify(key)} ${why}`;
+    kept[key] = value;
+    size += 3 + Buffer.byteLength(key) + Buffer.byteLength(value);
+  }
+  for (const endpoint of endpoints) {
+    const why = unfit(endpoint, MAX_ENDPOINT, 1);
+    if (why !== undefined) return `endpoint ${JSON.stringify(endpoint)} ${why}`;
+    size += 1 + Buffer.byteLength(endpoint);
+  }
+  if (size > MAX_DETAILS) return `tags, props and endpoints have ${size} bytes, ${MAX_DETAILS} at most`;
+  return Object.freeze({
+    version,
+    tags: Object.freeze([...tags]),
+    props: Object.freeze(kept),
+    endpoints: Object.freeze([...endpoints]),
+    size,
+  });
+}

@@ -1,0 +1,468 @@
+/**
+ * Packets to bytes and back (docs/spec/cluster.md has the vectors).
+ *
+ *   packet   version 1 = 01 | bus 6 | body                          in the clear
+ *            version 1 = 81 | bus 6 | key id 4 | nonce 24 | box     sealed (seal.ts)
+ *   body     type 1 | from 16 | start 6 | count 4 | digest 4 | what the type has | news n 1 | news …
+ *   news     kind 1 | length 2 | id 16 | start 6 | count 4 | what the kind has
+ *
+ * Numbers are big-endian. Bytes after what is known, in a packet or in news, and news of an unknown kind are skipped: that
+ * is how a later version adds. Junk gives a reason, and never throws.
+ */
+import {
+  BUCKETS,
+  MAX_ACCUSERS,
+  MAX_ADDRESS,
+  MAX_DETAILS,
+  MAX_NAME,
+  MAX_NEWS,
+  MAX_STREAM_PACKET,
+} from "../bounds.js";
+import { type Details, tryDetails } from "../details.js";
+import { isName } from "../identity.js";
+import { News, NewsKind, Packet, PacketType } from "./packets.js";
+
+/** The version of the wire form, in the clear; sealed ones have the highest bit, too. */
+export const VERSION = 1;
+export const SEALED = 0x80;
+/** Version and bus. */
+export const PREFIX = 7;
+/** A level that an alive has; a later one adds and changes nothing. */
+const LEVEL = 1;
+
+/** Bytes of a body before its type's fields, and of the count of news after them. */
+const HEAD = 31;
+/** Bytes of a body without news, by type; 0 for those with text. */
+export function bodySize(type: PacketType, address: number): number {
+  switch (type) {
+    case PacketType.PING:
+      return HEAD + 8 + 1;
+    case PacketType.ACK:
+      return HEAD + 5 + 1;
+    case PacketType.PING_REQ:
+      return HEAD + 4 + 16 + 1 + address + 1;
+    case PacketType.NACK:
+      return HEAD + 4 + 1;
+    case PacketType.GOSSIP:
+      return HEAD + 1;
+    case PacketType.HEARTBEAT:
+      return HEAD + 1 + 1;
+    case PacketType.DISCOVER:
+      return HEAD + 4 + 1;
+    case PacketType.EXPECT:
+      return HEAD + 16 + 1;
+    case PacketType.SYNC:
+      return HEAD + 1 + 4 * BUCKETS + 1;
+    case PacketType.ENTRIES:
+      return HEAD + 9 + 1;
+  }
+}
+
+/** Why bytes are no packet: a fixed list, so that it can label a counter. */
+export type Junk =
+  | "empty"
+  | "oversized"
+  | "version"
+  | "bus"
+  | "truncated"
+  | "type"
+  | "sender"
+  | "text"
+  | "news"
+  | "details";
+
+/** Writes into one buffer; what is written is copied out at the end. */
+class Writer {
+  readonly bytes = Buffer.allocUnsafe(MAX_STREAM_PACKET + PREFIX);
+  at = 0;
+
+  u8(value: number): void {
+    this.at = this.bytes.writeUInt8(value, this.at);
+  }
+  u16(value: number): void {
+    this.at = this.bytes.writeUInt16BE(value, this.at);
+  }
+  u32(value: number): void {
+    this.at = this.bytes.writeUInt32BE(value >>> 0, this.at);
+  }
+  u48(value: number): void {
+    this.at = this.bytes.writeUIntBE(value, this.at, 6);
+  }
+  id(id: string): void {
+    this.at += this.bytes.write(id, this.at, 16, "hex");
+  }
+  text(text: string): void {
+    const length = this.bytes.write(text, this.at + 1);
+    this.bytes.writeUInt8(length, this.at);
+    this.at += 1 + length;
+  }
+}
+
+let writer: Writer | undefined;
+
+/**
+ * The bytes of a packet, without the prefix when it is going to be sealed.
+ *
+ * @param bus its number (identity.ts); -1: no prefix
+ * @returns bytes of their own, for the caller to keep
+ */
+export function encodePacket(packet: Packet, bus: number): Buffer {
+  writer ??= new Writer();
+  const out = writer;
+  out.at = 0;
+  if (bus >= 0) {
+    out.u8(VERSION);
+    out.u48(bus);
+  }
+  out.u8(packet.type);
+  out.id(packet.from);
+  out.u48(packet.start);
+  out.u32(packet.count);
+  out.u32(packet.digest);
+  switch (packet.type) {
+    case PacketType.PING:
+      out.u32(packet.seq);
+      out.u32(packet.target);
+      break;
+    case PacketType.ACK:
+      out.u32(packet.seq);
+      out.u8(packet.flags);
+      break;
+    case PacketType.PING_REQ:
+      out.u32(packet.seq);
+      out.id(packet.about);
+      out.text(packet.address);
+      break;
+    case PacketType.NACK:
+      out.u32(packet.seq);
+      break;
+    case PacketType.GOSSIP:
+      break;
+    case PacketType.HEARTBEAT:
+      out.u8(packet.flags);
+      break;
+    case PacketType.DISCOVER:
+      out.u16(packet.seq);
+      out.u16(packet.target);
+      break;
+    case PacketType.EXPECT:
+      out.id(packet.about);
+      break;
+    case PacketType.SYNC:
+      out.u8(packet.flags);
+      for (let i = 0; i < BUCKETS; i++) out.u32(packet.buckets?.[i] ?? 0);
+      break;
+    case PacketType.ENTRIES:
+      out.u8(packet.flags);
+      out.u32(packet.wanted?.[0] ?? 0);
+      out.u32(packet.wanted?.[1] ?? 0);
+      break;
+  }
+  out.u8(packet.news.length);
+  for (const news of packet.news) writeNews(out, news);
+  return Buffer.from(out.bytes.subarray(0, out.at));
+}
+
+function writeNews(out: Writer, news: News): void {
+  out.u8(news.kind);
+  const length = out.at;
+  out.u16(0);
+  out.id(news.id);
+  out.u48(news.start);
+  out.u32(news.count);
+  switch (news.kind) {
+    case NewsKind.ALIVE:
+      out.u8(LEVEL);
+      out.u8(news.flags);
+      out.u32(news.version);
+      out.text(news.name);
+      out.text(news.address);
+      break;
+    case NewsKind.SUSPECT:
+      out.u8(news.accusers.length);
+      for (const accuser of news.accusers) out.u32(accuser);
+      break;
+    case NewsKind.DEAD:
+      out.u8(news.flags);
+      out.u32(news.accusers[0] ?? 0);
+      break;
+    case NewsKind.LEFT:
+      break;
+    case NewsKind.REMOVAL:
+      out.u8(news.flags);
+      break;
+    case NewsKind.DETAILS:
+      if (news.details !== undefined) writeDetails(out, news.details);
+      break;
+  }
+  out.bytes.writeUInt16BE(out.at - length - 2, length);
+}
+
+function writeDetails(out: Writer, details: Details): void {
+  out.u8(details.tags.length);
+  for (const tag of details.tags) out.text(tag);
+  const props = Object.entries(details.props);
+  out.u8(props.length);
+  for (const [key, value] of props) {
+    out.text(key);
+    const length = out.bytes.write(value, out.at + 2);
+    out.u16(length);
+    out.at += length;
+  }
+  out.u8(details.endpoints.length);
+  for (const endpoint of details.endpoints) out.text(endpoint);
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Reads; past the end everything is 0 or empty, and `short` is set. */
+class Reader {
+  readonly #bytes: Buffer;
+  at: number;
+  #end: number;
+  short = false;
+  garbled = false;
+
+  constructor(bytes: Buffer, at: number, end: number) {
+    this.#bytes = bytes;
+    this.at = at;
+    this.#end = end;
+  }
+
+  /** Whether there are so many more bytes; past the end nothing is read any more. */
+  #has(length: number): boolean {
+    if (this.at + length <= this.#end) return true;
+    this.short = true;
+    this.at = this.#end;
+    return false;
+  }
+  u8(): number {
+    return this.#has(1) ? (this.#bytes[this.at++] as number) : 0;
+  }
+  u16(): number {
+    if (!this.#has(2)) return 0;
+    this.at += 2;
+    return this.#bytes.readUInt16BE(this.at - 2);
+  }
+  u32(): number {
+    if (!this.#has(4)) return 0;
+    this.at += 4;
+    return this.#bytes.readUInt32BE(this.at - 4);
+  }
+  u48(): number {
+    if (!this.#has(6)) return 0;
+    this.at += 6;
+    return this.#bytes.readUIntBE(this.at - 6, 6);
+  }
+  id(): string {
+    if (!this.#has(16)) return "";
+    this.at += 16;
+    return this.#bytes.toString("hex", this.at - 16, this.at);
+  }
+  text(most: number): string {
+    return this.#text(this.u8(), most);
+  }
+  longText(most: number): string {
+    return this.#text(this.u16(), most);
+  }
+  #text(length: number, most: number): string {
+    if (!this.#has(length)) return "";
+    this.at += length;
+    if (length > most) {
+      this.garbled = true;
+      return "";
+    }
+    try {
+      return utf8.decode(this.#bytes.subarray(this.at - length, this.at));
+    } catch {
+      this.garbled = true;
+      return "";
+    }
+  }
+  /** A reader of the next `length` bytes, which are read then. */
+  part(length: number): Reader {
+    const start = this.at;
+    if (!this.#has(length)) return new Reader(this.#bytes, start, start);
+    this.at += length;
+    return new Reader(this.#bytes, start, start + length);
+  }
+}
+
+/**
+ * The bus that a packet is for, and whether it is sealed: what can be known before it is opened.
+ *
+ * @returns `undefined` when it has another version, or is too short
+ */
+export function readPrefix(bytes: Buffer): { readonly bus: number; readonly sealed: boolean } | undefined {
+  if (bytes.length < PREFIX) return undefined;
+  const version = bytes[0] as number;
+  if ((version & ~SEALED) !== VERSION) return undefined;
+  return { bus: bytes.readUIntBE(1, 6), sealed: (version & SEALED) !== 0 };
+}
+
+/**
+ * Reads a packet in the clear.
+ *
+ * @param bytes as they came; nothing of them is kept
+ * @param bus the number of the bus that it has to be for
+ * @param most bytes that are accepted: of a datagram, or of a stream
+ */
+export function decodePacket(bytes: Buffer, bus: number, most: number): Packet | Junk {
+  if (bytes.length === 0) return "empty";
+  if (bytes.length > most) return "oversized";
+  if (bytes[0] !== VERSION) return "version";
+  if (bytes.length < PREFIX) return "truncated";
+  if (bytes.readUIntBE(1, 6) !== bus) return "bus";
+  return decodeBody(bytes.subarray(PREFIX));
+}
+
+/** Reads a packet without its prefix, as it comes out of a box. */
+export function decodeBody(bytes: Buffer): Packet | Junk {
+  const input = new Reader(bytes, 0, bytes.length);
+  const type = input.u8() as PacketType;
+  const from = input.id();
+  const start = input.u48();
+  const count = input.u32();
+  const digest = input.u32();
+  let seq = 0;
+  let target = 0;
+  let flags = 0;
+  let about = "";
+  let address = "";
+  let buckets: Uint32Array | undefined;
+  let wanted: readonly [number, number] | undefined;
+  if (input.short) return "truncated";
+  if (/^0*$/.test(from)) return "sender";
+  switch (type) {
+    case PacketType.PING:
+      seq = input.u32();
+      target = input.u32();
+      break;
+    case PacketType.ACK:
+      seq = input.u32();
+      flags = input.u8();
+      break;
+    case PacketType.PING_REQ:
+      seq = input.u32();
+      about = input.id();
+      address = input.text(MAX_ADDRESS);
+      break;
+    case PacketType.NACK:
+      seq = input.u32();
+      break;
+    case PacketType.GOSSIP:
+      break;
+    case PacketType.HEARTBEAT:
+      flags = input.u8();
+      break;
+    case PacketType.DISCOVER:
+      seq = input.u16();
+      target = input.u16();
+      break;
+    case PacketType.EXPECT:
+      about = input.id();
+      break;
+    case PacketType.SYNC:
+      flags = input.u8();
+      buckets = new Uint32Array(BUCKETS);
+      for (let i = 0; i < BUCKETS; i++) buckets[i] = input.u32();
+      break;
+    case PacketType.ENTRIES:
+      flags = input.u8();
+      wanted = [input.u32(), input.u32()];
+      break;
+    default:
+      return "type";
+  }
+  const length = input.u8();
+  if (input.short) return "truncated";
+  if (input.garbled) return "text";
+  if (length > MAX_NEWS) return "news";
+  const news: News[] = [];
+  for (let i = 0; i < length; i++) {
+    const kind = input.u8();
+    const part = input.part(input.u16());
+    if (input.short) return "truncated";
+    const found = readNews(kind, part);
+    if (typeof found === "string") return found;
+    if (found !== undefined) news.push(found);
+  }
+  return new Packet(
+    type,
+    from,
+    start,
+    count,
+    digest,
+    seq,
+    target,
+    flags,
+    about,
+    address,
+    buckets,
+    wanted,
+    news,
+  );
+}
+
+/** @returns `undefined` for news of a later version */
+function readNews(kind: number, input: Reader): News | Junk | undefined {
+  if (kind < NewsKind.ALIVE || kind > NewsKind.DETAILS) return undefined;
+  const id = input.id();
+  const start = input.u48();
+  const count = input.u32();
+  if (input.short) return "truncated";
+  let news: News | Junk;
+  switch (kind) {
+    case NewsKind.ALIVE: {
+      input.u8();
+      const flags = input.u8();
+      const version = input.u32();
+      const name = input.text(MAX_NAME);
+      const address = input.text(MAX_ADDRESS);
+      if (input.short) return "truncated";
+      if (input.garbled || address === "" || !isName(name)) return "text";
+      news = News.alive(id, start, count, name, address, flags, version);
+      break;
+    }
+    case NewsKind.SUSPECT: {
+      const length = input.u8();
+      if (length === 0 || length > MAX_ACCUSERS) return "news";
+      const accusers: number[] = [];
+      for (let i = 0; i < length; i++) accusers.push(input.u32());
+      news = News.suspect(id, start, count, accusers);
+      break;
+    }
+    case NewsKind.DEAD: {
+      const reason = input.u8();
+      news = News.dead(id, start, count, reason, input.u32());
+      break;
+    }
+    case NewsKind.LEFT:
+      news = News.left(id, start, count);
+      break;
+    case NewsKind.REMOVAL:
+      news = News.removal(id, start, count, (input.u8() & 1) !== 0);
+      break;
+    default:
+      news = readDetails(id, start, count, input);
+  }
+  return input.short ? "truncated" : news;
+}
+
+function readDetails(id: string, start: number, version: number, input: Reader): News | Junk {
+  const tags: string[] = [];
+  for (let i = input.u8(); i > 0 && !input.short; i--) tags.push(input.text(MAX_DETAILS));
+  const props = Object.create(null) as Record<string, string>;
+  let count = 0;
+  for (let i = input.u8(); i > 0 && !input.short; i--) {
+    const key = input.text(MAX_DETAILS);
+    props[key] = input.longText(MAX_DETAILS);
+    count += 1;
+  }
+  const endpoints: string[] = [];
+  for (let i = input.u8(); i > 0 && !input.short; i--) endpoints.push(input.text(MAX_DETAILS));
+  if (input.short) return "truncated";
+  if (input.garbled || Object.keys(props).length !== count) return "details";
+  const details = tryDetails(version, tags, props, endpoints);
+  return typeof details === "string" ? "details" : News.details(id, start, details);
+}

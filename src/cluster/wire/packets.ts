@@ -1,0 +1,206 @@
+/**
+ * Packets and news as the rules have them: plain objects of one shape each, never changed once they are sent.
+ *
+ * A packet has a header (who sends it, in which incarnation, and the hash of its picture of the cluster), what its type
+ * needs, and news: statements about members that travel with whatever goes.
+ */
+import type { Details } from "../details.js";
+
+/** What a packet is for. The numbers are the wire's. */
+export const PacketType = {
+  /** Are you there? `seq`, `target` (short id; 0: whoever hears it). */
+  PING: 1,
+  /** `seq` of the ping; `flags`. */
+  ACK: 2,
+  /** Ping a member for me: `seq`, `about`, `address`. */
+  PING_REQ: 3,
+  /** The member that I was asked to ping has not answered yet: `seq`. */
+  NACK: 4,
+  /** News only. */
+  GOSSIP: 5,
+  /** A beat: the sender's own news, to a group or to whom asked. */
+  HEARTBEAT: 6,
+  /** Report to me: `seq` answers are wanted (0: all), each after at most `target` ms. */
+  DISCOVER: 7,
+  /** I failed to reach `about`: it should give a sign of life, or be given up (self-healing ping). */
+  EXPECT: 8,
+  /** The hashes of the sender's picture, in `buckets`. */
+  SYNC: 9,
+  /** Entries of buckets that differ, as news; the sender wants those of the buckets in `wanted`. */
+  ENTRIES: 10,
+} as const;
+export type PacketType = (typeof PacketType)[keyof typeof PacketType];
+
+/** Flags of an ack. */
+export const ACK_RELAYED = 1;
+/** The ping was for another node than the one that is at this address. */
+export const ACK_OTHER = 2;
+
+/** Which statement a piece of news is. The numbers are the wire's. */
+export const NewsKind = { ALIVE: 1, SUSPECT: 2, DEAD: 3, LEFT: 4, REMOVAL: 5, DETAILS: 6 } as const;
+export type NewsKind = (typeof NewsKind)[keyof typeof NewsKind];
+
+/** Flags of an alive. */
+export const ALIVE_DRAINING = 1;
+
+/** Why a member is dead. The numbers are the wire's. */
+export const DeathReason = {
+  SILENT: 1,
+  CONNECTION: 2,
+  REPLACED: 3,
+  TTL: 4,
+} as const;
+export type DeathReason = (typeof DeathReason)[keyof typeof DeathReason];
+
+const NO_ACCUSERS: readonly number[] = [];
+
+/** A statement about a member. What a kind does not have is empty. */
+export class News {
+  readonly kind: NewsKind;
+  readonly id: string;
+  /** Of the incarnation; of a removal, its version's time. */
+  readonly start: number;
+  /** Of the incarnation; of a removal, its version's counter; of details, their version. */
+  readonly count: number;
+  /** ALIVE: the name. */
+  readonly name: string;
+  /** ALIVE: where its packets go. */
+  readonly address: string;
+  /** ALIVE: flags. DEAD: the reason. REMOVAL: 1 removed, 0 admitted. */
+  readonly flags: number;
+  /** ALIVE: the version of its details. */
+  readonly version: number;
+  /** SUSPECT, DEAD: short ids. */
+  readonly accusers: readonly number[];
+  /** DETAILS. */
+  readonly details: Details | undefined;
+  /** Bytes on the wire, with the head of 3. */
+  readonly size: number;
+
+  private constructor(
+    kind: NewsKind,
+    id: string,
+    start: number,
+    count: number,
+    name: string,
+    address: string,
+    flags: number,
+    version: number,
+    accusers: readonly number[],
+    details: Details | undefined,
+    size: number,
+  ) {
+    this.kind = kind;
+    this.id = id;
+    this.start = start;
+    this.count = count;
+    this.name = name;
+    this.address = address;
+    this.flags = flags;
+    this.version = version;
+    this.accusers = accusers;
+    this.details = details;
+    this.size = size;
+  }
+
+  static alive(
+    id: string,
+    start: number,
+    count: number,
+    name: string,
+    address: string,
+    flags: number,
+    version: number,
+  ): News {
+    const size = 37 + Buffer.byteLength(name) + Buffer.byteLength(address);
+    return new News(
+      NewsKind.ALIVE,
+      id,
+      start,
+      count,
+      name,
+      address,
+      flags,
+      version,
+      NO_ACCUSERS,
+      undefined,
+      size,
+    );
+  }
+
+  static suspect(id: string, start: number, count: number, accusers: readonly number[]): News {
+    const size = 30 + 4 * accusers.length;
+    return new News(NewsKind.SUSPECT, id, start, count, "", "", 0, 0, accusers, undefined, size);
+  }
+
+  static dead(id: string, start: number, count: number, reason: number, accuser: number): News {
+    return new News(NewsKind.DEAD, id, start, count, "", "", reason, 0, [accuser], undefined, 34);
+  }
+
+  static left(id: string, start: number, count: number): News {
+    return new News(NewsKind.LEFT, id, start, count, "", "", 0, 0, NO_ACCUSERS, undefined, 29);
+  }
+
+  static removal(id: string, time: number, counter: number, removed: boolean): News {
+    const flags = removed ? 1 : 0;
+    return new News(NewsKind.REMOVAL, id, time, counter, "", "", flags, 0, NO_ACCUSERS, undefined, 30);
+  }
+
+  /** @param details with the bytes that they take (details.ts) */
+  static details(id: string, start: number, details: Details): News {
+    const size = 29 + details.size;
+    return new News(NewsKind.DETAILS, id, start, details.version, "", "", 0, 0, NO_ACCUSERS, details, size);
+  }
+}
+
+export const NO_NEWS: readonly News[] = [];
+
+/** A packet. What its type does not have is 0 or empty. */
+export class Packet {
+  readonly type: PacketType;
+  /** The sender's id. */
+  readonly from: string;
+  /** The sender's incarnation. */
+  readonly start: number;
+  readonly count: number;
+  /** The hash of the sender's picture. */
+  readonly digest: number;
+  readonly seq: number;
+  readonly target: number;
+  readonly flags: number;
+  readonly about: string;
+  readonly address: string;
+  readonly buckets: Uint32Array | undefined;
+  readonly wanted: readonly [number, number] | undefined;
+  readonly news: readonly News[];
+
+  constructor(
+    type: PacketType,
+    from: string,
+    start: number,
+    count: number,
+    digest: number,
+    seq: number,
+    target: number,
+    flags: number,
+    about: string,
+    address: string,
+    buckets: Uint32Array | undefined,
+    wanted: readonly [number, number] | undefined,
+    news: readonly News[],
+  ) {
+    this.type = type;
+    this.from = from;
+    this.start = start;
+    this.count = count;
+    this.digest = digest;
+    this.seq = seq;
+    this.target = target;
+    this.flags = flags;
+    this.about = about;
+    this.address = address;
+    this.buckets = buckets;
+    this.wanted = wanted;
+    this.news = news;
+  }
+}

@@ -1,0 +1,67 @@
+/** Packets of every kind, generated and by hand. */
+
+import { BUCKETS } from "../../src/cluster/bounds.js";
+import { createDetails, type Details } from "../../src/cluster/details.js";
+import { News, Packet, PacketType } from "../../src/cluster/wire/packets.js";
+import fc from "../support/properties.js";
+
+export const id = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => {
+  bytes[15] = (bytes[15] as number) | 1;
+  return Buffer.from(bytes).toString("hex");
+});
+const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
+const u48 = fc.integer({ min: 0, max: 2 ** 48 - 1 });
+const word = fc.stringMatching(/^[a-zäß0-9._-]{1,12}$/);
+const name = fc.tuple(word, word).map(([a, b]) => `${a}@${b}`);
+const address = fc.tuple(word, fc.nat(65_535)).map(([host, port]) => `${host}:${port}`);
+export const details: fc.Arbitrary<Details> = fc
+  .tuple(
+    u32,
+    fc.uniqueArray(word, { maxLength: 6 }),
+    fc.dictionary(word, fc.string({ maxLength: 20, unit: "grapheme" }), { maxKeys: 5 }),
+    fc.array(address, { maxLength: 3 }),
+  )
+  .map(([version, tags, props, endpoints]) => createDetails(version, tags, props, endpoints));
+
+export const news: fc.Arbitrary<News> = fc.oneof(
+  fc
+    .tuple(id, u48, u32, name, address, fc.nat(255), u32)
+    .map(([a, b, c, d, e, f, g]) => News.alive(a, b, c, d, e, f, g)),
+  fc
+    .tuple(id, u48, u32, fc.array(u32, { minLength: 1, maxLength: 8 }))
+    .map(([a, b, c, d]) => News.suspect(a, b, c, d)),
+  fc.tuple(id, u48, u32, fc.nat(255), u32).map(([a, b, c, d, e]) => News.dead(a, b, c, d, e)),
+  fc.tuple(id, u48, u32).map(([a, b, c]) => News.left(a, b, c)),
+  fc.tuple(id, u48, u32, fc.boolean()).map(([a, b, c, d]) => News.removal(a, b, c, d)),
+  fc.tuple(id, u48, details).map(([a, b, c]) => News.details(a, b, c)),
+);
+
+/** A packet with what its type has, and nothing else. */
+export const packet: fc.Arbitrary<Packet> = fc
+  .tuple(
+    fc.constantFrom(...Object.values(PacketType)),
+    fc.tuple(id, u48, u32, u32),
+    fc.tuple(u32, u32, fc.nat(255), id, address),
+    fc.uint32Array({ minLength: BUCKETS, maxLength: BUCKETS }),
+    fc.array(news, { maxLength: 8 }),
+  )
+  .map(([type, [from, start, count, digest], [seq, target, flags, about, place], buckets, items]) => {
+    const has = (...types: PacketType[]): boolean => types.includes(type);
+    const { PING, ACK, PING_REQ, NACK, HEARTBEAT, DISCOVER, EXPECT, SYNC, ENTRIES } = PacketType;
+    const small = has(DISCOVER) ? 65_535 : 2 ** 32 - 1;
+    return new Packet(
+      type,
+      from,
+      start,
+      count,
+      digest,
+      has(PING, ACK, PING_REQ, NACK, DISCOVER) ? seq % (small + 1) : 0,
+      has(PING, DISCOVER) ? target % (small + 1) : 0,
+      has(ACK, HEARTBEAT, SYNC, ENTRIES) ? flags : 0,
+      has(PING_REQ, EXPECT) ? about : "",
+      has(PING_REQ) ? place : "",
+      has(SYNC) ? buckets : undefined,
+      has(ENTRIES) ? [seq, target] : undefined,
+      items,
+    );
+  });

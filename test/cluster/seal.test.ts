@@ -1,0 +1,122 @@
+import { xchacha20poly1305 } from "@noble/ciphers/chacha.js";
+import { describe, expect, it } from "vitest";
+import { MAX_PACKET } from "../../src/cluster/bounds.js";
+import { busNumber } from "../../src/cluster/identity.js";
+import { encodePacket } from "../../src/cluster/wire/codec.js";
+import { Packet, PacketType } from "../../src/cluster/wire/packets.js";
+import { SEAL_OVERHEAD, Sealer } from "../../src/cluster/wire/seal.js";
+import { encodeZ85 } from "../../src/core/z85.js";
+import fc from "../support/properties.js";
+import { packet } from "./packets.js";
+
+const BUS = busNumber("default");
+const KEY = Buffer.alloc(32, 7);
+const OTHER = Buffer.alloc(32, 8);
+const session = (fill: number): Buffer => Buffer.alloc(16, fill);
+const ping = (seq: number): Packet =>
+  new Packet(PacketType.PING, "01".repeat(16), 1, 2, 3, seq, 0, 0, "", "", undefined, undefined, []);
+
+describe("a sealed packet", () => {
+  it("is XChaCha20-Poly1305, as noble makes it", () => {
+    const sealed = new Sealer(BUS, KEY, session(1)).seal(ping(5));
+    const [nonce, tag, box] = [sealed.subarray(11, 35), sealed.subarray(35, 51), sealed.subarray(51)];
+    const opened = xchacha20poly1305(KEY, nonce, sealed.subarray(0, 11)).decrypt(Buffer.concat([box, tag]));
+    expect(Buffer.from(opened)).toEqual(encodePacket(ping(5), -1));
+  });
+
+  it("opens with the key, once", () => {
+    fc.assert(
+      fc.property(packet, (sent) => {
+        const sender = new Sealer(BUS, encodeZ85(KEY), session(1));
+        const receiver = new Sealer(BUS, KEY, session(2));
+        const bytes = sender.seal(sent);
+        expect(bytes.length).toBe(encodePacket(sent, -1).length + SEAL_OVERHEAD);
+        expect(receiver.open(bytes, 100_000)).toEqual(sent);
+        expect(receiver.open(bytes, 100_000)).toBe("replayed");
+      }),
+    );
+  });
+
+  it("is refused when any bit of it was changed", () => {
+    fc.assert(
+      fc.property(fc.nat(), fc.integer({ min: 1, max: 255 }), (at, bits) => {
+        const bytes = new Sealer(BUS, KEY, session(1)).seal(ping(1));
+        const place = at % bytes.length;
+        bytes[place] = (bytes[place] as number) ^ bits;
+        const found = new Sealer(BUS, KEY, session(2)).open(bytes, MAX_PACKET);
+        expect(["forged", "version", "unsealed", "bus", "key"]).toContain(found);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("is taken once in whatever order it comes, within the window", () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(299), { maxLength: 400 }), (order) => {
+        const sender = new Sealer(BUS, KEY, session(1));
+        const receiver = new Sealer(BUS, KEY, session(2));
+        const sent = Array.from({ length: 300 }, (_, i) => sender.seal(ping(i)));
+        const taken = new Set<number>();
+        let top = -1;
+        for (const at of order) {
+          const isOld = at <= top - 256;
+          const found = receiver.open(sent[at] as Buffer, MAX_PACKET);
+          if (taken.has(at) || isOld) expect(found).toBe("replayed");
+          else expect(found).toEqual(ping(at));
+          if (!isOld) taken.add(at);
+          top = Math.max(top, at);
+        }
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it("a forged one takes no place in the window", () => {
+    const sender = new Sealer(BUS, KEY, session(1));
+    const receiver = new Sealer(BUS, KEY, session(2));
+    const good = sender.seal(ping(1));
+    const bad = Buffer.from(good);
+    bad[60] = (bad[60] as number) ^ 1;
+    expect(receiver.open(bad, MAX_PACKET)).toBe("forged");
+    expect(receiver.open(good, MAX_PACKET)).toEqual(ping(1));
+  });
+
+  it("the key is changed without a packet lost", () => {
+    const [a, b] = [new Sealer(BUS, KEY, session(1)), new Sealer(BUS, KEY, session(2))];
+    const works = (): void => {
+      expect(b.open(a.seal(ping(1)), MAX_PACKET)).toEqual(ping(1));
+      expect(a.open(b.seal(ping(2)), MAX_PACKET)).toEqual(ping(2));
+    };
+    works();
+    const id = a.addKey(OTHER);
+    works();
+    expect(b.addKey(OTHER)).toBe(id);
+    a.useKey(id);
+    works();
+    b.useKey(id);
+    works();
+    a.dropKey(a.keyIds[1] as number);
+    works();
+    b.dropKey(b.keyIds[1] as number);
+    works();
+    expect(b.open(new Sealer(BUS, KEY, session(3)).seal(ping(1)), MAX_PACKET)).toBe("key");
+  });
+
+  it("keys are checked", () => {
+    const sealer = new Sealer(BUS, KEY);
+    sealer.addKey(OTHER);
+    expect(() => sealer.addKey(Buffer.alloc(32, 9))).toThrow(expect.objectContaining({ code: "EFSM" }));
+    expect(() => sealer.dropKey(sealer.keyIds[0] as number)).toThrow(/use another/);
+    expect(() => sealer.useKey(1)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => new Sealer(BUS, "short")).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => new Sealer(BUS, Buffer.alloc(31))).toThrow(/32 bytes/);
+  });
+
+  it("one in the clear, of another bus, or oversized is refused", () => {
+    const receiver = new Sealer(BUS, KEY);
+    expect(receiver.open(encodePacket(ping(1), BUS), MAX_PACKET)).toBe("unsealed");
+    expect(receiver.open(new Sealer(BUS + 1, KEY).seal(ping(1)), MAX_PACKET)).toBe("bus");
+    expect(receiver.open(Buffer.alloc(MAX_PACKET + SEAL_OVERHEAD + 1), MAX_PACKET)).toBe("oversized");
+    expect(receiver.open(Buffer.alloc(0), MAX_PACKET)).toBe("empty");
+  });
+});

@@ -1,0 +1,96 @@
+/** docs/spec/cluster.md: its vectors are what this code writes, and read back what it says. */
+import { expect, test } from "vitest";
+import { MAX_STREAM_PACKET } from "../../src/cluster/bounds.js";
+import { createDetails } from "../../src/cluster/details.js";
+import { busNumber } from "../../src/cluster/identity.js";
+import { decodePacket, encodePacket } from "../../src/cluster/wire/codec.js";
+import { News, Packet, PacketType } from "../../src/cluster/wire/packets.js";
+import { Sealer } from "../../src/cluster/wire/seal.js";
+import { codes, tableUnder } from "../docs-tables/support/markdown.js";
+
+const BUS = busNumber("default");
+const [A, B] = ["a1".repeat(16), "b2".repeat(16)];
+const START = 1_800_000_000_000;
+const make = (
+  type: PacketType,
+  fields: Partial<Record<"seq" | "target" | "flags", number> & Record<"about" | "address", string>>,
+  news: News[] = [],
+  wanted?: readonly [number, number],
+): Packet =>
+  new Packet(
+    type,
+    A,
+    START,
+    2,
+    0xcafe,
+    fields.seq ?? 0,
+    fields.target ?? 0,
+    fields.flags ?? 0,
+    fields.about ?? "",
+    fields.address ?? "",
+    type === PacketType.SYNC ? new Uint32Array(64).fill(0x0102_0304, 0, 1) : undefined,
+    wanted,
+    news,
+  );
+const details = createDetails(3, ["billing", "eu"], { version: "2.1" }, ["tcp://10.0.0.1:5555"]);
+
+const PACKETS: Readonly<Record<string, Packet>> = {
+  "PING 7 of the node whose id begins with b2b2b2b2": make(PacketType.PING, { seq: 7, target: 0xb2b2b2b2 }),
+  "ACK 7": make(PacketType.ACK, { seq: 7 }),
+  "PING_REQ 7 for B": make(PacketType.PING_REQ, { seq: 7, about: B, address: "10.0.0.2:7000" }),
+  "NACK 7": make(PacketType.NACK, { seq: 7 }),
+  "GOSSIP: B is suspected by two": make(PacketType.GOSSIP, {}, [
+    News.suspect(B, START, 1, [0xa1a1a1a1, 0xc3c3c3c3]),
+  ]),
+  "GOSSIP: B is dead, its connection was reset": make(PacketType.GOSSIP, {}, [
+    News.dead(B, START, 1, 2, 0xa1a1a1a1),
+  ]),
+  "GOSSIP: B left, C was removed": make(PacketType.GOSSIP, {}, [
+    News.left(B, START, 2),
+    News.removal("c3".repeat(16), START, 0, true),
+  ]),
+  "HEARTBEAT with tags": make(PacketType.HEARTBEAT, {}, [
+    News.alive(A, START, 2, "billing@10.0.0.1", "10.0.0.1:7000", 0, 3),
+    News.details(A, START, details),
+  ]),
+  "DISCOVER: 8 answers within 500 ms": make(PacketType.DISCOVER, { seq: 8, target: 500 }),
+  "EXPECT a sign of life of B": make(PacketType.EXPECT, { about: B }),
+  SYNC: make(PacketType.SYNC, {}),
+  "ENTRIES: none; the first bucket is wanted": make(PacketType.ENTRIES, {}, [], [0, 1]),
+};
+
+const bytesOf = (cell: string | undefined): string =>
+  codes(cell ?? "")
+    .join("")
+    .replaceAll(" ", "");
+
+test("vectors of packets", () => {
+  const rows = Object.fromEntries(
+    tableUnder("spec/cluster.md", "Vectors").map(([name, hex]) => [name, bytesOf(hex)]),
+  );
+  const written = Object.fromEntries(
+    Object.entries(PACKETS).map(([name, packet]) => [name, encodePacket(packet, BUS).toString("hex")]),
+  );
+  expect(rows).toEqual(written);
+  for (const [name, hex] of Object.entries(rows))
+    expect(decodePacket(Buffer.from(hex, "hex"), BUS, MAX_STREAM_PACKET), name).toEqual(PACKETS[name]);
+});
+
+test("the vector of a sealed packet", () => {
+  const [row] = tableUnder("spec/cluster.md", "Vector of a sealed packet");
+  const sealed = new Sealer(BUS, Buffer.alloc(32, 7), Buffer.alloc(16, 0x11)).seal(
+    PACKETS["ACK 7"] as Packet,
+  );
+  expect(bytesOf(row?.[1])).toBe(sealed.toString("hex"));
+});
+
+test("the tables of types and kinds are complete", () => {
+  const numbers = (heading: string): Record<string, number> =>
+    Object.fromEntries(
+      tableUnder("spec/cluster.md", heading).map(([number, name]) => [
+        name,
+        Number.parseInt(bytesOf(number), 16),
+      ]),
+    );
+  expect(numbers("Types")).toEqual({ ...PacketType });
+});

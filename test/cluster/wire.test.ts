@@ -1,0 +1,137 @@
+import { describe, expect, it } from "vitest";
+import { MAX_PACKET, MAX_STREAM_PACKET } from "../../src/cluster/bounds.js";
+import { createDetails, NO_DETAILS, tryDetails } from "../../src/cluster/details.js";
+import { busNumber } from "../../src/cluster/identity.js";
+import {
+  bodySize,
+  decodeBody,
+  decodePacket,
+  encodePacket,
+  PREFIX,
+  readPrefix,
+} from "../../src/cluster/wire/codec.js";
+import { News, Packet, PacketType } from "../../src/cluster/wire/packets.js";
+import fc from "../support/properties.js";
+import { details, packet } from "./packets.js";
+
+const BUS = busNumber("default");
+const FROM = "000102030405060708090a0b0c0d0e0f";
+const gossip = (...items: News[]): Packet =>
+  new Packet(PacketType.GOSSIP, FROM, 1, 2, 3, 0, 0, 0, "", "", undefined, undefined, items);
+
+describe("the wire form", () => {
+  it("reads back what it writes, and is as long as it says", () => {
+    fc.assert(
+      fc.property(packet, (sent) => {
+        const bytes = encodePacket(sent, BUS);
+        expect(decodePacket(bytes, BUS, MAX_STREAM_PACKET)).toEqual(sent);
+        const expected = sent.news.reduce((sum, each) => sum + each.size, 0);
+        const address = Buffer.byteLength(sent.address);
+        expect(bytes.length).toBe(PREFIX + bodySize(sent.type, address) + expected);
+        expect(readPrefix(bytes)).toEqual({ bus: BUS, sealed: false });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("gives a reason for junk, and never throws", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        const found = decodePacket(Buffer.from(bytes), BUS, MAX_PACKET);
+        expect(typeof found).toBe("string");
+        decodeBody(Buffer.from(bytes));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("takes cut, lengthened and flipped packets for packets or for junk", () => {
+    fc.assert(
+      fc.property(packet, fc.nat(), fc.nat(), fc.nat(255), (sent, cut, at, bits) => {
+        const bytes = encodePacket(sent, BUS);
+        // Whatever is cut off is missed.
+        expect(typeof decodePacket(bytes.subarray(0, cut % bytes.length), BUS, MAX_STREAM_PACKET)).toBe(
+          "string",
+        );
+        // What a later version adds is skipped.
+        const longer = Buffer.concat([bytes, Buffer.from([bits])]);
+        expect(decodePacket(longer, BUS, MAX_STREAM_PACKET)).toEqual(sent);
+        bytes[at % bytes.length] = bits;
+        const found = decodePacket(bytes, BUS, MAX_STREAM_PACKET);
+        expect(["string", "object"]).toContain(typeof found);
+        // What is read is within the bounds, or it could not be written again.
+        if (typeof found !== "string") expect(() => encodePacket(found, BUS)).not.toThrow();
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it("skips news of a later version", () => {
+    const bytes = encodePacket(gossip(News.left(FROM, 1, 2)), BUS);
+    bytes[PREFIX + bodySize(PacketType.GOSSIP, 0)] = 77;
+    expect(decodePacket(bytes, BUS, MAX_PACKET)).toEqual(gossip());
+  });
+
+  it("says what is wrong", () => {
+    const bytes = encodePacket(gossip(News.left(FROM, 1, 2)), BUS);
+    const changed = (at: number, value: number): Buffer => {
+      const copy = Buffer.from(bytes);
+      copy[at] = value;
+      return copy;
+    };
+    const read = (input: Buffer): unknown => decodePacket(input, BUS, MAX_PACKET);
+    expect(read(Buffer.alloc(0))).toBe("empty");
+    expect(read(Buffer.alloc(MAX_PACKET + 1, 1))).toBe("oversized");
+    expect(read(changed(0, 2))).toBe("version");
+    expect(read(changed(1, (bytes[1] as number) ^ 1))).toBe("bus");
+    expect(read(changed(PREFIX, 99))).toBe("type");
+    expect(read(bytes.subarray(0, 20))).toBe("truncated");
+    expect(read(changed(PREFIX + 31, 65))).toBe("news");
+    expect(read(Buffer.from(bytes).fill(0, PREFIX + 1, PREFIX + 17))).toBe("sender");
+    const named = encodePacket(gossip(News.alive(FROM, 1, 2, "a@b", "h:1", 0, 0)), BUS);
+    expect(read(Buffer.from(named.toString("latin1").replace("a@b", "a b"), "latin1"))).toBe("text");
+    const described = encodePacket(
+      gossip(News.details(FROM, 1, createDetails(1, ["aa", "ab"], {}, []))),
+      BUS,
+    );
+    expect(read(Buffer.from(described.toString("latin1").replace("ab", "aa"), "latin1"))).toBe("details");
+  });
+});
+
+describe("details", () => {
+  it("have the size that they take on the wire", () => {
+    fc.assert(
+      fc.property(details, (one) => {
+        const bytes = encodePacket(gossip(News.details(FROM, 1, one)), -1);
+        expect(bytes.length).toBe(bodySize(PacketType.GOSSIP, 0) + 29 + one.size);
+      }),
+    );
+    expect(createDetails(0, [], {}, [])).toEqual(NO_DETAILS);
+  });
+
+  it("refuse what is too much", () => {
+    expect(
+      tryDetails(
+        1,
+        Array.from({ length: 65 }, (_, i) => `t${i}`),
+        {},
+        [],
+      ),
+    ).toMatch(/64 tags/);
+    expect(tryDetails(1, ["x".repeat(65)], {}, [])).toMatch(/65 bytes/);
+    expect(tryDetails(1, ["a", "a"], {}, [])).toMatch(/twice/);
+    expect(tryDetails(1, [""], {}, [])).toMatch(/empty/);
+    expect(tryDetails(1, [], { a: "x".repeat(513) }, [])).toMatch(/513 bytes/);
+    expect(tryDetails(1, [], { a: "x".repeat(500), b: "y".repeat(500) }, [])).toMatch(/1000 at most/);
+    expect(tryDetails(1, ["\ud800"], {}, [])).toMatch(/well-formed/);
+    expect(() => createDetails(1, [""], {}, [])).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  });
+
+  it("keep a prop called __proto__ as a prop", () => {
+    const hostile = JSON.parse('{"__proto__":"x"}') as Record<string, string>;
+    const made = createDetails(1, [], hostile, []);
+    expect(Object.keys(made.props)).toEqual(["__proto__"]);
+    const bytes = encodePacket(gossip(News.details(FROM, 1, made)), BUS);
+    expect(decodePacket(bytes, BUS, MAX_PACKET)).toEqual(gossip(News.details(FROM, 1, made)));
+  });
+});
