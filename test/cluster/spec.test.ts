@@ -72,7 +72,7 @@ test("vectors of packets", () => {
     Object.entries(PACKETS).map(([name, packet]) => [name, encodePacket(packet, BUS).toString("hex")]),
   );
   expect(rows).toEqual(written);
-  for (const [name, hex] of Object.entries(rows))
+  for (const [name, hex] of Object.entries<string>(rows))
     expect(decodePacket(Buffer.from(hex, "hex"), BUS, MAX_STREAM_PACKET), name).toEqual(PACKETS[name]);
 });
 

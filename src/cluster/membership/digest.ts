@@ -1,0 +1,63 @@
+/**
+ * The hash of a picture of the cluster: of all live members and removals, by exclusive or, so that each change costs
+ * the same at any size. Equal hashes mean equal pictures; in 64 buckets it says where two differ (docs/spec/cluster.md).
+ */
+import { BUCKETS } from "../bounds.js";
+
+/** Mixes a number of 32 bits into a hash of 32. */
+function mix(hash: number, value: number): number {
+  let mixed = Math.imul(hash ^ value, 0x85eb_ca6b);
+  mixed ^= mixed >>> 13;
+  mixed = Math.imul(mixed, 0xc2b2_ae35);
+  return mixed ^ (mixed >>> 16);
+}
+
+/** The hash that an id begins with: of its first two words. */
+export function idHash(id: string): number {
+  return mix(mix(0x7368_6f61, Number.parseInt(id.slice(0, 8), 16)), Number.parseInt(id.slice(8, 16), 16));
+}
+
+/** What a live member adds. */
+export function memberHash(hash: number, start: number, count: number, version: number): number {
+  return mix(mix(mix(mix(hash, start | 0), Math.floor(start / 2 ** 32)), count), version) | 1;
+}
+
+/** What a removal adds; never what a member adds. */
+export function removalHash(hash: number, time: number, counter: number, removed: boolean): number {
+  return mix(mix(mix(mix(hash, removed ? 3 : 5), time | 0), Math.floor(time / 2 ** 32)), counter) & ~1;
+}
+
+export class Digest {
+  /** Of everything, as it travels with each packet. */
+  total = 0;
+  readonly #buckets = new Uint32Array(BUCKETS);
+
+  /** Adds what was not there, and takes away what was. */
+  toggle(short: number, hash: number): void {
+    this.total = (this.total ^ hash) >>> 0;
+    const bucket = short & (BUCKETS - 1);
+    this.#buckets[bucket] = (this.#buckets[bucket] as number) ^ hash;
+  }
+
+  /** A copy of the buckets. */
+  buckets(): Uint32Array {
+    return this.#buckets.slice();
+  }
+
+  /** The buckets that differ from another's, as bits: high word, low word. */
+  difference(other: Uint32Array): readonly [number, number] {
+    let [high, low] = [0, 0];
+    for (let i = 0; i < BUCKETS; i++) {
+      if (this.#buckets[i] === other[i]) continue;
+      if (i < 32) low |= 1 << i;
+      else high |= 1 << (i - 32);
+    }
+    return [high >>> 0, low >>> 0];
+  }
+}
+
+/** Whether the bucket of an id is among these bits. */
+export function isWanted([high, low]: readonly [number, number], short: number): boolean {
+  const bucket = short & (BUCKETS - 1);
+  return (((bucket < 32 ? low : high) >>> (bucket & 31)) & 1) === 1;
+}

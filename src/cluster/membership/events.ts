@@ -1,0 +1,42 @@
+/** What a bus's membership says of its changes, and what it needs of the world. */
+import type { News, Packet } from "../wire/packets.js";
+import type { Member } from "./members.js";
+
+/** A change. `member` is the rules' own record: read it, keep its id. */
+export type ClusterChange =
+  | { readonly type: "joined"; readonly member: Member }
+  /** It was lost or had left, and is there again; `restarted`: as another life of it. */
+  | { readonly type: "back"; readonly member: Member; readonly restarted: boolean }
+  /** Another life of it, without having been missed. */
+  | { readonly type: "restarted"; readonly member: Member }
+  | { readonly type: "suspect"; readonly member: Member }
+  /** It is not suspected any more. */
+  | { readonly type: "cleared"; readonly member: Member }
+  /** `reason` is a DeathReason. */
+  | { readonly type: "lost"; readonly member: Member; readonly reason: number }
+  | { readonly type: "left"; readonly member: Member }
+  | { readonly type: "removed"; readonly id: string; readonly member: Member | undefined }
+  | { readonly type: "admitted"; readonly id: string }
+  /** Forgotten, a while after it was lost or left. */
+  | { readonly type: "cleaned"; readonly member: Member }
+  | { readonly type: "details"; readonly member: Member }
+  | { readonly type: "draining"; readonly member: Member }
+  /** Two nodes have one name; one of the two may be this node. */
+  | { readonly type: "conflict"; readonly keeps: Member; readonly yields: Member }
+  /** The other one is gone: this member has its name now. */
+  | { readonly type: "named"; readonly member: Member }
+  /** A packet or news was refused; `reason` is one of a fixed list. */
+  | { readonly type: "refused"; readonly reason: RefusalReason };
+
+export type RefusalReason = "full" | "seeds" | "newcomers" | "removed" | "stranger" | "stale" | "self";
+
+/** What the rules let happen. None of it calls back into them. */
+export interface MembershipEffects {
+  /** Sends to an address, as a datagram, or over a stream that is opened where there is none. */
+  send(address: string, packet: Packet, overStream: boolean): void;
+  /** Sends to the group, where there is one. */
+  multicast(packet: Packet): void;
+  event(change: ClusterChange): void;
+}
+
+export type { News };

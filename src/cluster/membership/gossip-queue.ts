@@ -1,0 +1,93 @@
+/**
+ * News that waits to be spread: the latest about each member, the least transmitted first, each a limited number of times.
+ *
+ *   transmitted 0 [ c d ]   1 [ a ]   2 [ ]   3 [ b ]   … limit
+ *
+ * One about a member supersedes the one before of the same key; details and removals have keys of their own.
+ */
+import { MAX_NEWS } from "../bounds.js";
+import { type News, NewsKind, NO_NEWS } from "../wire/packets.js";
+
+interface Item {
+  readonly key: string;
+  readonly news: News;
+  superseded: boolean;
+}
+
+function keyOf(news: News): string {
+  switch (news.kind) {
+    case NewsKind.DETAILS:
+      return `d${news.id}`;
+    case NewsKind.REMOVAL:
+      return `r${news.id}`;
+    default:
+      return news.id;
+  }
+}
+
+export class GossipQueue {
+  readonly #items = new Map<string, Item>();
+  /** By how often it was transmitted. */
+  #levels: Item[][] = [];
+
+  get size(): number {
+    return this.#items.size;
+  }
+
+  push(news: News): void {
+    const key = keyOf(news);
+    const before = this.#items.get(key);
+    if (before !== undefined) before.superseded = true;
+    const item = { key, news, superseded: false };
+    this.#items.set(key, item);
+    this.#level(0).push(item);
+  }
+
+  /** What is said about a member is not said any more. */
+  drop(id: string): void {
+    const item = this.#items.get(id);
+    if (item === undefined) return;
+    item.superseded = true;
+    this.#items.delete(id);
+  }
+
+  /**
+   * News for one packet; each counts as transmitted once more.
+   *
+   * @param room bytes
+   * @param limit transmissions after which a piece is dropped
+   */
+  take(room: number, limit: number): readonly News[] {
+    if (this.#items.size === 0) return NO_NEWS;
+    const taken: News[] = [];
+    let left = room;
+    const moved: Item[] = [];
+    const levels: number[] = [];
+    for (let at = 0; at < this.#levels.length && taken.length < MAX_NEWS - 2; at++) {
+      const level = this.#levels[at] as Item[];
+      let end = 0;
+      // In order, up to the first that does not fit: a walk through all would cost a large cluster's start dearly.
+      for (; end < level.length; end++) {
+        const item = level[end] as Item;
+        if (item.superseded) continue;
+        if (item.news.size > left || taken.length >= MAX_NEWS - 2) break;
+        left -= item.news.size;
+        taken.push(item.news);
+        if (at + 1 >= limit) this.#items.delete(item.key);
+        else {
+          moved.push(item);
+          levels.push(at + 1);
+        }
+      }
+      if (end > 0) level.splice(0, end);
+    }
+    for (let i = 0; i < moved.length; i++) this.#level(levels[i] as number).push(moved[i] as Item);
+    if (this.#items.size === 0) this.#levels = [];
+    return taken.length === 0 ? NO_NEWS : taken;
+  }
+
+  #level(at: number): Item[] {
+    while (this.#levels.length <= at) this.#levels.push([]);
+    return this.#levels[at] as Item[];
+  }
+}

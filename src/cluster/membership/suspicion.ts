@@ -1,0 +1,55 @@
+/**
+ * How long a member is suspected: the more independent accusers, the shorter (Lifeguard).
+ *
+ *   accusers beside the first   0 ───────────────── wanted
+ *   time                        max ──logarithmic── min
+ */
+import { MAX_ACCUSERS } from "../bounds.js";
+import type { Profile } from "../profiles.js";
+
+export class Suspicion {
+  since: number;
+  readonly #min: number;
+  readonly #max: number;
+  /** Short ids, the first accuser's first. */
+  readonly accusers: number[];
+  /** When the member was last sent the accusation. */
+  toldAt = Number.NEGATIVE_INFINITY;
+  /** When it ends. */
+  deadline = 0;
+
+  /** @param size members of the cluster, itself included */
+  constructor(profile: Profile, size: number, now: number, accusers: readonly number[]) {
+    this.since = now;
+    const intervals = profile.suspicionBase + profile.suspicionStep * Math.log10(Math.max(1, size));
+    this.#min = intervals * profile.probeInterval;
+    this.#max = this.#min * profile.suspicionMax;
+    this.accusers = accusers.slice(0, MAX_ACCUSERS);
+  }
+
+  get min(): number {
+    return this.#min;
+  }
+
+  /** Adds accusers. @returns whether there is a new one, and it still counts */
+  accuse(accusers: readonly number[], wanted: number): boolean {
+    let added = false;
+    for (const accuser of accusers) {
+      if (this.accusers.length > wanted || this.accusers.length >= MAX_ACCUSERS) break;
+      if (this.accusers.includes(accuser)) continue;
+      this.accusers.push(accuser);
+      added = true;
+    }
+    return added;
+  }
+
+  /**
+   * Sets `deadline` anew.
+   *
+   * @param wanted accusers beside the first that there can be, at most the profile's
+   */
+  update(wanted: number): void {
+    const share = wanted === 0 ? 1 : Math.min(1, Math.log(this.accusers.length) / Math.log(wanted + 1));
+    this.deadline = this.since + this.#max - share * (this.#max - this.#min);
+  }
+}

@@ -1,0 +1,395 @@
+/**
+ * A network in virtual time for the rules of a cluster: latency, loss, duplication, reordering, cuts, one-way cuts, stalls,
+ * crashes with and without memory, clocks that are wrong; a thousand nodes for a day in minutes.
+ *
+ * Time goes in steps of 1 ms on a wheel, so an event costs a few pushes: nothing is allocated for a packet but itself, and it is
+ * encoded only where a test asks for it.
+ */
+import { MAX_PACKET, MAX_STREAM_PACKET } from "../../src/cluster/bounds.js";
+import { busNumber } from "../../src/cluster/identity.js";
+import type { ClusterChange, MembershipEffects } from "../../src/cluster/membership/events.js";
+import { type Member, MemberState } from "../../src/cluster/membership/members.js";
+import { Membership } from "../../src/cluster/membership/membership.js";
+import { PROFILES, type Profile } from "../../src/cluster/profiles.js";
+import { bodySize, decodePacket, encodePacket } from "../../src/cluster/wire/codec.js";
+import type { Packet } from "../../src/cluster/wire/packets.js";
+import { SEAL_OVERHEAD } from "../../src/cluster/wire/seal.js";
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly profile?: Profile;
+  /** ms of a packet on its way, at least and at most. */
+  readonly latency?: readonly [number, number];
+  /** Of datagrams. */
+  readonly loss?: number;
+  readonly duplication?: number;
+  readonly localHealth?: boolean;
+  /** Packets go as bytes: slower, and proves that they can. */
+  readonly encodes?: boolean;
+  /** Bytes are counted. */
+  readonly counts?: boolean;
+}
+
+/** Slots of the wheel: a power of two. */
+const SLOTS = 2_048;
+const BUS = busNumber("simulated");
+/** The wall clock at the beginning. */
+const WALL = 1_800_000_000_000;
+/** Datagrams that a stalled process's socket holds. */
+const MAX_INBOX = 2_000;
+
+/** Small and fast: xorshift, seeded. */
+function randomOf(seed: number): () => number {
+  let state = (seed ^ 0x9e37_79b9) | 0 || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 4_294_967_296;
+  };
+}
+
+/** A node of the world: a membership, and what happened to it. */
+export class SimulatedNode implements MembershipEffects {
+  readonly index: number;
+  readonly address: string;
+  readonly world: World;
+  id: string;
+  name: string;
+  rules: Membership;
+  up = true;
+  /** Which side of a cut it is on. */
+  side = 0;
+  stalledUntil = 0;
+  /** The step at which its wake-up is in the wheel. */
+  scheduled = Number.POSITIVE_INFINITY;
+  /** When it stood still last. */
+  stalledAt = Number.NEGATIVE_INFINITY;
+  inbox: unknown[] = [];
+  sentBytes = 0;
+  sentPackets = 0;
+  streamBytes = 0;
+
+  constructor(
+    world: World,
+    index: number,
+    id: string,
+    name: string,
+    rules: (node: SimulatedNode) => Membership,
+  ) {
+    this.world = world;
+    this.index = index;
+    this.address = `n${index}`;
+    this.id = id;
+    this.name = name;
+    this.rules = rules(this);
+  }
+
+  send(address: string, packet: Packet, overStream: boolean): void {
+    this.world.transmit(this, address, packet, overStream);
+  }
+
+  multicast(packet: Packet): void {
+    this.world.multicast(this, packet);
+  }
+
+  event(change: ClusterChange): void {
+    this.world.note(this, change);
+  }
+}
+
+export class World {
+  readonly nodes: SimulatedNode[] = [];
+  readonly random: () => number;
+  now = 0;
+  loss: number;
+  /** Whether a packet from the first to the second is swallowed; beside sides. */
+  blocks: ((from: SimulatedNode, to: SimulatedNode) => boolean) | undefined;
+  /** Called for each change of each node. */
+  onChange: ((node: SimulatedNode, change: ClusterChange) => void) | undefined;
+  events = 0;
+  falseDeaths = 0;
+  readonly #options: WorldOptions;
+  readonly #wheel: unknown[][] = Array.from({ length: SLOTS }, () => []);
+  readonly #byAddress = new Map<string, SimulatedNode>();
+  readonly #group = new Set<SimulatedNode>();
+  #isCut = false;
+
+  constructor(options: WorldOptions) {
+    this.#options = options;
+    this.random = randomOf(options.seed);
+    this.loss = options.loss ?? 0;
+  }
+
+  get profile(): Profile {
+    return this.#options.profile ?? PROFILES.lan;
+  }
+
+  /** A new node. @param options `wall`: what its clock is off, in ms; `name`, where it is to be another's */
+  add({
+    wall = 0,
+    name,
+    multicast = false,
+  }: {
+    wall?: number;
+    name?: string;
+    multicast?: boolean;
+  } = {}): SimulatedNode {
+    const index = this.nodes.length;
+    const id = this.#newId();
+    const node = new SimulatedNode(this, index, id, name ?? `node-${index}@host`, (self) =>
+      this.#rules(self, wall),
+    );
+    this.nodes.push(node);
+    this.#byAddress.set(node.address, node);
+    if (multicast) this.#group.add(node);
+    this.schedule(node);
+    return node;
+  }
+
+  /** So many nodes, each of which dials the first ones. */
+  start(count: number): void {
+    for (let i = 0; i < count; i++) this.join(this.add());
+  }
+
+  join(node: SimulatedNode): void {
+    node.rules.join(
+      this.now,
+      ["n0", "n1", "n2"].filter((seed) => seed !== node.address),
+    );
+    this.schedule(node);
+  }
+
+  /**
+   * Runs a rule of a node, as a driver does.
+   */
+  act(node: SimulatedNode, call: (rules: Membership, now: number) => void): void {
+    call(node.rules, this.now);
+    this.schedule(node);
+  }
+
+  crash(node: SimulatedNode): void {
+    node.up = false;
+    node.inbox = [];
+  }
+
+  /** @param wall what its clock is off by now; @param keepsId whether it remembers who it was */
+  restart(node: SimulatedNode, wall = 0, keepsId = true): void {
+    if (!keepsId) node.id = this.#newId();
+    node.up = true;
+    node.stalledUntil = 0;
+    node.scheduled = Number.POSITIVE_INFINITY;
+    node.rules = this.#rules(node, wall);
+    this.join(node);
+  }
+
+  /** Sides that do not reach each other. */
+  cut(side: (node: SimulatedNode) => number): void {
+    for (const node of this.nodes) node.side = side(node);
+    this.#isCut = true;
+  }
+
+  heal(): void {
+    this.#isCut = false;
+    this.blocks = undefined;
+  }
+
+  stall(node: SimulatedNode, ms: number): void {
+    node.stalledUntil = this.now + ms;
+    node.stalledAt = node.stalledUntil;
+    node.scheduled = Number.POSITIVE_INFINITY;
+    this.schedule(node);
+  }
+
+  run(ms: number): void {
+    const end = this.now + ms;
+    while (this.now < end) {
+      this.now += 1;
+      this.#turn();
+    }
+  }
+
+  /** Lets time pass until something holds, or `most` ms. @returns ms that passed; -1: it does not hold */
+  runUntil(holds: () => boolean, most: number, step = 10): number {
+    const start = this.now;
+    while (!holds()) {
+      if (this.now - start >= most) return -1;
+      this.run(step);
+    }
+    return this.now - start;
+  }
+
+  /** Whether all nodes that are up see exactly those of their side. */
+  agree(nodes: readonly SimulatedNode[] = this.nodes.filter((node) => node.up)): boolean {
+    const first = nodes[0];
+    if (first === undefined) return true;
+    for (const node of nodes) {
+      if (node.rules.size !== nodes.length || node.rules.digest !== first.rules.digest) return false;
+    }
+    return true;
+  }
+
+  reaches(from: SimulatedNode, to: SimulatedNode): boolean {
+    if (this.#isCut && from.side !== to.side) return false;
+    return this.blocks === undefined || !this.blocks(from, to);
+  }
+
+  /** A node's changes. */
+  note(node: SimulatedNode, change: ClusterChange): void {
+    if (change.type === "lost") {
+      const lost = this.#byAddress.get(change.member.address);
+      if (lost?.up && lost.id === change.member.id && this.isSound(lost) && this.reaches(node, lost))
+        this.falseDeaths += 1;
+    }
+    this.onChange?.(node, change);
+  }
+
+  /** Whether it did not stand still lately. */
+  isSound(node: SimulatedNode): boolean {
+    return this.now > node.stalledUntil + 2_000 || node.stalledAt === Number.NEGATIVE_INFINITY;
+  }
+
+  transmit(from: SimulatedNode, address: string, packet: Packet, overStream: boolean): void {
+    if (this.#options.counts === true) this.#count(from, packet, overStream);
+    const to = this.#byAddress.get(address);
+    if (to === undefined || !this.reaches(from, to)) return;
+    if (!to.up) {
+      // The host is there, the process is not: a stream is refused.
+      if (overStream) this.#push(this.now + 2 * this.#delay(), from, null, to, true);
+      return;
+    }
+    const { duplication = 0, encodes = false } = this.#options;
+    if (!overStream && this.loss > 0 && this.random() < this.loss) return;
+    const sent = encodes ? this.#throughBytes(packet, overStream) : packet;
+    const delay = this.#delay();
+    this.#push(this.now + (overStream ? 3 * delay : delay), to, sent, from, overStream);
+    if (!overStream && duplication > 0 && this.random() < duplication)
+      this.#push(this.now + 2 * this.#delay(), to, sent, from, false);
+  }
+
+  multicast(from: SimulatedNode, packet: Packet): void {
+    if (!this.#group.has(from)) return;
+    for (const to of this.#group) if (to !== from) this.transmit(from, to.address, packet, false);
+  }
+
+  /** Puts a node's next wake-up into the wheel. */
+  schedule(node: SimulatedNode): void {
+    const wake = Math.max(Math.ceil(node.rules.nextWakeUp()), this.now + 1, node.stalledUntil);
+    if (wake >= node.scheduled) return;
+    // What is farther away is looked at again on the way.
+    const at = Math.min(wake, this.now + SLOTS - 1);
+    node.scheduled = at;
+    this.#push(at, node, null, null, false);
+  }
+
+  #turn(): void {
+    const slot = this.#wheel[this.now & (SLOTS - 1)] as unknown[];
+    // What is pushed meanwhile belongs to a later turn.
+    for (let i = 0; i < slot.length; i += 4) {
+      const node = slot[i] as SimulatedNode;
+      if (!node.up) continue;
+      this.events += 1;
+      const packet = slot[i + 1] as Packet | null;
+      const from = slot[i + 2] as SimulatedNode | null;
+      if (packet !== null && from !== null) this.#arrive(node, packet, from, slot[i + 3] as boolean);
+      else if (from !== null) node.rules.onEvidence(this.now, from.address);
+      else this.#wake(node);
+      this.schedule(node);
+    }
+    slot.length = 0;
+  }
+
+  #arrive(node: SimulatedNode, packet: Packet, from: SimulatedNode, overStream: boolean): void {
+    if (node.stalledUntil > this.now) {
+      if (node.inbox.length < 3 * MAX_INBOX) node.inbox.push(packet, from, overStream);
+      return;
+    }
+    // A cut also swallows what is on its way.
+    if (this.reaches(from, node)) node.rules.onPacket(this.now, packet, from.address, overStream);
+  }
+
+  #wake(node: SimulatedNode): void {
+    if (this.now >= node.scheduled) node.scheduled = Number.POSITIVE_INFINITY;
+    if (node.stalledUntil > this.now) return;
+    const { inbox } = node;
+    if (inbox.length > 0) {
+      node.inbox = [];
+      if (this.#options.localHealth === false) node.rules.tick(this.now);
+      for (let i = 0; i < inbox.length; i += 3)
+        node.rules.onPacket(
+          this.now,
+          inbox[i] as Packet,
+          (inbox[i + 1] as SimulatedNode).address,
+          inbox[i + 2] as boolean,
+        );
+    }
+    if (node.rules.nextWakeUp() <= this.now) node.rules.tick(this.now);
+  }
+
+  #push(
+    at: number,
+    node: SimulatedNode,
+    packet: Packet | null,
+    from: SimulatedNode | null,
+    overStream: boolean,
+  ): void {
+    // A stall may last longer than the wheel is round.
+    const step = Math.min(at, this.now + SLOTS - 1);
+    const slot = this.#wheel[step & (SLOTS - 1)] as unknown[];
+    slot.push(node, packet, from, overStream);
+  }
+
+  #delay(): number {
+    const [least, most] = this.#options.latency ?? [1, 5];
+    return least + Math.floor(this.random() * (most - least + 1));
+  }
+
+  #count(from: SimulatedNode, packet: Packet, overStream: boolean): void {
+    let size = SEAL_OVERHEAD + bodySize(packet.type, packet.address.length);
+    for (const news of packet.news) size += news.size;
+    if (overStream) from.streamBytes += size;
+    else {
+      if (size > MAX_PACKET) throw new Error(`a packet of type ${packet.type} has ${size} bytes`);
+      from.sentBytes += size;
+      from.sentPackets += 1;
+    }
+  }
+
+  #throughBytes(packet: Packet, overStream: boolean): Packet {
+    const read = decodePacket(encodePacket(packet, BUS), BUS, overStream ? MAX_STREAM_PACKET : MAX_PACKET);
+    if (typeof read === "string") throw new Error(`a packet of type ${packet.type} is junk: ${read}`);
+    return read;
+  }
+
+  #newId(): string {
+    let id = "";
+    for (let i = 0; i < 4; i++)
+      id += Math.floor(this.random() * 4_294_967_296)
+        .toString(16)
+        .padStart(8, "0");
+    return id;
+  }
+
+  #rules(node: SimulatedNode, wall: number): Membership {
+    return new Membership({
+      self: {
+        id: node.id,
+        name: node.name,
+        address: node.address,
+        start: Math.floor(WALL + this.now + wall),
+      },
+      profile: this.profile,
+      random: this.random,
+      effects: node,
+      now: this.now,
+      localHealth: this.#options.localHealth ?? true,
+    });
+  }
+}
+
+/** The states in which a node has another. */
+export function stateOf(at: SimulatedNode, of: SimulatedNode): "live" | "dead" | "none" {
+  const member: Member | undefined = at.rules.get(of.id);
+  if (member === undefined) return "none";
+  return member.state === MemberState.DEAD || member.state === MemberState.LEFT ? "dead" : "live";
+}
