@@ -1,0 +1,204 @@
+/**
+ * Which members fit: by their tags, and those that every member has.
+ *
+ *   resolver({ has: ["billing"] }, "match", { not: ["eu-*"] }, "regexp", { some: ["^v\\d"] })
+ *
+ * `equal` (at first), `match` (`*`, `?`, `[a-z]`, `\x`) and `regexp` say how the items of what follows them are compared.
+ *
+ *   has     every item fits one of the tags          some    at least one item does
+ *   not     none does                                exact   every item fits a tag, and every tag an item
+ *
+ * A regular expression may take very long on a text of somebody else's choice, so a remote's are refused; a match takes
+ * at most the length of one times that of the other.
+ */
+import { describe } from "../core/arguments.js";
+import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
+import { MAX_TAG, MAX_TAGS } from "./bounds.js";
+
+const MODES = ["equal", "match", "regexp"] as const;
+export type MatchMode = (typeof MODES)[number];
+
+const CONDITIONS = ["has", "not", "exact", "some"] as const;
+type Condition = (typeof CONDITIONS)[number];
+
+/** Conditions, all of which have to hold; or how the items of those that follow are compared. */
+export type ResolverStep = MatchMode | { readonly [K in Condition]?: readonly string[] };
+
+/** Bytes of a regular expression, and of a pattern. */
+const MAX_PATTERN = 4 * MAX_TAG;
+
+type Test = (tag: string) => boolean;
+
+interface Check {
+  readonly condition: Condition;
+  readonly tests: readonly Test[];
+}
+
+/** What a member is resolved by. */
+export interface Resolvable {
+  readonly id: string;
+  readonly name: string;
+  readonly draining: boolean;
+  /** Whether another node keeps its name. */
+  readonly yields: boolean;
+  readonly details: { readonly tags: readonly string[] };
+}
+
+/** The part of a name after the "@". */
+export function hostOf(name: string): string {
+  return name.slice(name.indexOf("@") + 1);
+}
+
+/**
+ * The tags that a member has without having said so: its id, its name, its name without the host, `@` and its host, `localhost` on this host,
+ * `self` for this node, `draining`.
+ */
+export function builtInTags(member: Resolvable, self: Resolvable): string[] {
+  const host = hostOf(member.name);
+  const tags = [member.id];
+  // A name leads to the one that keeps it.
+  if (!member.yields) tags.push(member.name, member.name.slice(0, member.name.indexOf("@")));
+  tags.push(`@${host}`);
+  if (host === hostOf(self.name)) tags.push("localhost");
+  if (member.id === self.id) tags.push("self");
+  if (member.draining) tags.push("draining");
+  return tags;
+}
+
+/**
+ * Compiles steps.
+ *
+ * @param isRemote whether somebody else wrote them: no regular expressions then
+ * @returns whether a member fits. `exact` looks at a member's own tags alone
+ * @throws InvalidArgumentError `EINVAL` for an unknown step, too many or too long items, an invalid regular expression;
+ * NotSupportedError `NOT_SUPPORTED` for a remote's regular expression
+ */
+export function compileResolver(
+  steps: readonly ResolverStep[],
+  isRemote = false,
+): (member: Resolvable, self: Resolvable) => boolean {
+  let mode: MatchMode = "equal";
+  const checks: Check[] = [];
+  for (const step of steps) {
+    if (typeof step === "string") {
+      if (!MODES.includes(step))
+        throw new InvalidArgumentError(`items are compared by ${MODES.join(", ")}; got ${describe(step)}`);
+      if (step === "regexp" && isRemote)
+        throw new NotSupportedError("a remote resolver cannot have regular expressions");
+      mode = step;
+      continue;
+    }
+    if (typeof step !== "object" || step === null)
+      throw new InvalidArgumentError(`a step of a resolver is a mode or conditions; got ${describe(step)}`);
+    for (const [key, items] of Object.entries(step)) {
+      if (!CONDITIONS.includes(key as Condition))
+        throw new InvalidArgumentError(`a condition is one of ${CONDITIONS.join(", ")}; got "${key}"`);
+      if (items !== undefined) checks.push({ condition: key as Condition, tests: testsOf(key, items, mode) });
+    }
+  }
+  return (member, self) => {
+    const own = member.details.tags;
+    const all = [...own, ...builtInTags(member, self)];
+    return checks.every((check) => holds(check, own, all));
+  };
+}
+
+/** Members that have all these tags. */
+export function resolve<M extends Resolvable>(
+  members: Iterable<M>,
+  self: Resolvable,
+  tags: readonly string[],
+): M[] {
+  return resolveBy(members, self, [{ has: tags }]);
+}
+
+/** Members that fit the steps; see {@link compileResolver}. */
+export function resolveBy<M extends Resolvable>(
+  members: Iterable<M>,
+  self: Resolvable,
+  steps: readonly ResolverStep[],
+): M[] {
+  const fits = compileResolver(steps);
+  return [...members].filter((member) => fits(member, self));
+}
+
+function holds({ condition, tests }: Check, own: readonly string[], all: readonly string[]): boolean {
+  switch (condition) {
+    case "has":
+      return tests.every((test) => all.some(test));
+    case "some":
+      return tests.some((test) => all.some(test));
+    case "not":
+      return !tests.some((test) => all.some(test));
+    case "exact":
+      return tests.every((test) => own.some(test)) && own.every((tag) => tests.some((test) => test(tag)));
+  }
+}
+
+function testsOf(key: string, items: readonly string[], mode: MatchMode): Test[] {
+  if (!Array.isArray(items)) throw new InvalidArgumentError(`${key} takes an array; got ${describe(items)}`);
+  if (items.length > MAX_TAGS)
+    throw new InvalidArgumentError(`${key} takes ${MAX_TAGS} items at most; got ${items.length}`);
+  return items.map((item) => {
+    if (typeof item !== "string" || item.length > MAX_PATTERN)
+      throw new InvalidArgumentError(
+        `${key} takes texts of at most ${MAX_PATTERN} characters; got ${describe(item)}`,
+      );
+    if (mode === "equal") return (tag) => tag === item;
+    if (mode === "match") return (tag) => matches(item, tag);
+    try {
+      const expression = new RegExp(item, "u");
+      return (tag) => expression.test(tag);
+    } catch (cause) {
+      throw new InvalidArgumentError(`${key}: invalid regular expression ${JSON.stringify(item)}`, { cause });
+    }
+  });
+}
+
+/** Whether a text fits a pattern: `*` any characters, `?` one, `[a-z]` one of these, `\x` x itself. */
+export function matches(pattern: string, text: string): boolean {
+  let [at, from] = [0, 0];
+  // Where the last star is, and what it has swallowed up to: only the last one is ever tried again.
+  let [star, swallowed] = [-1, 0];
+  while (from < text.length) {
+    const length = pattern[at] === "*" ? 0 : fitsOne(pattern, at, text[from] as string);
+    if (pattern[at] === "*") {
+      star = at++;
+      swallowed = from;
+    } else if (length > 0) {
+      at += length;
+      from += 1;
+    } else if (star >= 0) {
+      at = star + 1;
+      swallowed += 1;
+      from = swallowed;
+    } else return false;
+  }
+  while (pattern[at] === "*") at += 1;
+  return at === pattern.length;
+}
+
+/** @returns the length of the part of the pattern that fits this character; 0: it does not */
+function fitsOne(pattern: string, at: number, character: string): number {
+  switch (pattern[at]) {
+    case undefined:
+      return 0;
+    case "?":
+      return 1;
+    case "\\":
+      return pattern[at + 1] === character ? 2 : 0;
+    case "[": {
+      const end = pattern.indexOf("]", at + 1);
+      if (end < 0) return character === "[" ? 1 : 0;
+      for (let i = at + 1; i < end; i++) {
+        const isRange = pattern[i + 1] === "-" && i + 2 < end;
+        const [least, most] = [pattern[i] as string, (isRange ? pattern[i + 2] : pattern[i]) as string];
+        if (character >= least && character <= most) return end - at + 1;
+        if (isRange) i += 2;
+      }
+      return 0;
+    }
+    default:
+      return pattern[at] === character ? 1 : 0;
+  }
+}

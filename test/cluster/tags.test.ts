@@ -1,0 +1,127 @@
+import { describe, expect, it } from "vitest";
+import { compileResolver, matches, resolve, resolveBy } from "../../src/cluster/resolver.js";
+import { changeTags } from "../../src/cluster/tags.js";
+import fc from "../support/properties.js";
+
+describe("changes of tags", () => {
+  it("are what Tcl's cluster makes of them", () => {
+    expect(changeTags([], ["tag0", "tag1"])).toEqual(["tag0", "tag1"]);
+    const four = changeTags(
+      ["tag0", "tag1"],
+      [{ append: ["tag0", "tag2"], map: [["tag2", "tag3"]], remove: ["tag3"] }, "tag4", "tag5"],
+    );
+    expect(four).toEqual(["tag0", "tag1", "tag4", "tag5"]);
+    expect(changeTags(four, [{ map: [["tag10", "tag12"]] }])).toEqual(four);
+    const pairs = [
+      ["tag0", "tag5"],
+      ["tag6", "tag8"],
+      ["tag3", "tag8"],
+    ] as const;
+    expect(changeTags(four, [{ mappend: pairs }])).toEqual(["tag1", "tag4", "tag5", "tag8"]);
+    expect(changeTags(four, [{ replace: ["a"] }, "b"])).toEqual(["a", "b"]);
+    expect(changeTags(["a", "b"], [{ map: [["a", "c"]] }])).toEqual(["c", "b"]);
+    expect(changeTags(["a", "b"], [{ map: [["a", "b"]] }])).toEqual(["b"]);
+  });
+
+  it("never leave a tag twice, and mappend is remove and append", () => {
+    const tags = fc.array(fc.constantFrom("a", "b", "c", "d"), { maxLength: 6 });
+    const pairs = fc.array(fc.tuple(fc.constantFrom("a", "b", "x"), fc.constantFrom("c", "d", "y")), {
+      maxLength: 4,
+    });
+    fc.assert(
+      fc.property(tags, pairs, tags, (before, mapped, added) => {
+        const after = changeTags(before, [{ append: added, map: mapped, mappend: mapped }]);
+        expect(new Set(after).size).toBe(after.length);
+        const [pair = ["a", "c"] as const] = mapped;
+        expect(new Set(changeTags(before, [{ mappend: [pair] }]))).toEqual(
+          new Set(changeTags(before, [{ remove: [pair[0]], append: [pair[1]] }])),
+        );
+      }),
+    );
+  });
+
+  it("refuse what is none", () => {
+    for (const bad of [
+      { add: ["a"] },
+      { append: "a" },
+      { append: [1] },
+      { map: ["a"] },
+      { map: [["a"]] },
+      1,
+      null,
+    ])
+      expect(() => changeTags([], [bad as never])).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  });
+});
+
+const member = (id: string, name: string, ...tags: string[]) => ({
+  id,
+  name,
+  draining: id === "3",
+  yields: false,
+  details: { tags },
+});
+const self = member("1", "web@h1", "front", "v1");
+const members = [
+  self,
+  member("2", "billing@h1", "billing", "eu"),
+  member("3", "billing@h2", "billing", "us"),
+];
+const ids = (found: readonly { id: string }[]): string => found.map(({ id }) => id).join("");
+
+describe("resolving", () => {
+  it("finds members by tags, and by those that every member has", () => {
+    const of = (...tags: string[]): string => ids(resolve(members, self, tags));
+    expect(of("billing")).toBe("23");
+    expect(of("billing", "eu")).toBe("2");
+    expect(of("localhost")).toBe("12");
+    expect(of("@h2", "billing")).toBe("3");
+    expect(of("self")).toBe("1");
+    expect(of("draining")).toBe("3");
+    expect(of("billing@h2")).toBe("3");
+    expect(of("2")).toBe("2");
+    expect(of("none")).toBe("");
+    expect(of()).toBe("123");
+  });
+
+  it("compares as the modes before say", () => {
+    const by = (...steps: Parameters<typeof resolveBy>[2][number][]): string =>
+      ids(resolveBy(members, self, steps));
+    expect(by({ has: ["bill*"] })).toBe("");
+    expect(by("match", { has: ["bill*"] })).toBe("23");
+    expect(by("match", { has: ["bill*"] }, "equal", { not: ["e?"] })).toBe("23");
+    expect(by("match", { has: ["bill*"], not: ["e?"] })).toBe("3");
+    expect(by("regexp", { some: ["^v\\d$", "^us$"] })).toBe("13");
+    expect(by({ exact: ["billing", "eu"] })).toBe("2");
+    expect(by({ exact: ["billing"] })).toBe("");
+    expect(by("match", { exact: ["*"] })).toBe("123");
+  });
+
+  it("runs no regular expression of a remote", () => {
+    expect(() => compileResolver(["regexp", { has: ["(a+)+$"] }], true)).toThrow(
+      expect.objectContaining({ code: "NOT_SUPPORTED" }),
+    );
+    expect(compileResolver(["match", { has: ["b*"] }], true)(members[1] as never, self)).toBe(true);
+    expect(() => compileResolver(["regexp", { has: ["("] }])).toThrow(/invalid regular expression/);
+    expect(() => compileResolver(["glob" as never])).toThrow(/equal, match, regexp/);
+    expect(() => compileResolver([{ any: [] } as never])).toThrow(/has, not, exact, some/);
+  });
+
+  it("matches patterns as regular expressions would", () => {
+    const piece = fc.constantFrom("a", "b", "*", "?", "[ab]", "\\*", "[a-c]");
+    const text = fc.stringMatching(/^[abc*]{0,8}$/);
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 8 }), text, (pieces, subject) => {
+        const source = pieces.map((each) => (each === "*" ? ".*" : each === "?" ? "." : each)).join("");
+        expect(matches(pieces.join(""), subject)).toBe(new RegExp(`^${source}$`).test(subject));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it("takes no exponential time", () => {
+    const start = performance.now();
+    expect(matches("*a".repeat(60), `${"a".repeat(200)}b`)).toBe(false);
+    expect(performance.now() - start).toBeLessThan(1_000);
+  });
+});
