@@ -1,0 +1,194 @@
+/**
+ * Whether this node is on the side that goes on when a cluster is cut in parts. Pure; it decides once the picture was stable.
+ *
+ *   WHOLE ──somebody is lost──> CHANGING ──unchanged for stableFor──> GOES ON  or  MINORITY
+ *     ^                            ^  └────────────<──a change──────────┘ │
+ *     └──all are back, or the rest were forgotten─────────────────────────┘
+ *
+ * The roster is everybody who was there when the picture was last whole, and who came since, without those that left or were
+ * removed. A side that goes on forgets the lost with autoclean; a minority does not, or it would become the majority of itself.
+ */
+import { InvalidArgumentError } from "../core/errors.js";
+
+/** How the side that goes on is found; docs/internals/cluster.md has what each does with ties and cuts in three. */
+export type SplitStrategy =
+  | { readonly kind: "majority" }
+  | { readonly kind: "oldest" }
+  | { readonly kind: "quorum"; readonly size: number }
+  | { readonly kind: "referee"; readonly name: string }
+  | { readonly kind: "none" };
+
+/** A node, as these rules see it. */
+export interface SplitMember {
+  readonly id: string;
+  readonly name: string;
+  readonly start: number;
+}
+
+export type SplitChange =
+  /** Some are out of reach, and this side goes on. */
+  | { readonly type: "split"; readonly reached: number; readonly lost: number }
+  /** This side is not the one that goes on. */
+  | { readonly type: "minority"; readonly reached: number; readonly lost: number }
+  /** It is not a minority any more; `rejoins`: the node should rejoin under a new start and take the others' state. */
+  | { readonly type: "healed"; readonly rejoins: boolean };
+
+export interface SplitOptions {
+  readonly strategy: SplitStrategy;
+  /** ms that the picture is unchanged before it is decided. */
+  readonly stableFor: number;
+  /** Whether a minority that healed rejoins by itself. */
+  readonly autoheal: boolean;
+}
+
+/**
+ * Whether the side that consists of `reached` goes on.
+ *
+ * @param reached the members that this side reaches, itself included
+ * @param lost the rest of the roster
+ */
+export function goesOn(
+  strategy: SplitStrategy,
+  reached: readonly SplitMember[],
+  lost: readonly SplitMember[],
+): boolean {
+  if (lost.length === 0) return strategy.kind !== "quorum" || reached.length >= strategy.size;
+  switch (strategy.kind) {
+    case "majority": {
+      if (reached.length !== lost.length) return reached.length > lost.length;
+      return lowest(reached, byId) === lowest([...reached, ...lost], byId);
+    }
+    case "oldest":
+      return lowest(reached, byAge) === lowest([...reached, ...lost], byAge);
+    case "quorum":
+      return reached.length >= strategy.size;
+    case "referee":
+      return reached.some((member) => member.name === strategy.name);
+    case "none":
+      return true;
+  }
+}
+
+type Order = (a: SplitMember, b: SplitMember) => boolean;
+const byId: Order = (a, b) => a.id < b.id;
+const byAge: Order = (a, b) => (a.start !== b.start ? a.start < b.start : a.id < b.id);
+
+function lowest(members: readonly SplitMember[], isBefore: Order): string | undefined {
+  let first: SplitMember | undefined;
+  for (const member of members) if (first === undefined || isBefore(member, first)) first = member;
+  return first?.id;
+}
+
+export class SplitRules {
+  readonly #strategy: SplitStrategy;
+  readonly #stableFor: number;
+  readonly #autoheal: boolean;
+  readonly #onChange: (change: SplitChange) => void;
+  readonly #self: SplitMember;
+  readonly #reached = new Map<string, SplitMember>();
+  readonly #lost = new Map<string, SplitMember>();
+  /** Of the lost, those that may be forgotten as soon as this side goes on. */
+  readonly #cleaned = new Set<string>();
+  #minority = false;
+  /** Decided for this picture. */
+  #decided = true;
+  #changedAt = 0;
+  #needsHeal = false;
+
+  /** @throws InvalidArgumentError `EINVAL` for a quorum below 1 */
+  constructor(
+    self: SplitMember,
+    { strategy, stableFor, autoheal }: SplitOptions,
+    onChange: (change: SplitChange) => void,
+  ) {
+    if (strategy.kind === "quorum" && !(Number.isSafeInteger(strategy.size) && strategy.size >= 1))
+      throw new InvalidArgumentError(`a quorum is a whole number from 1 on; got ${String(strategy.size)}`);
+    this.#self = self;
+    this.#strategy = strategy;
+    this.#stableFor = stableFor;
+    this.#autoheal = autoheal;
+    this.#onChange = onChange;
+    this.#reached.set(self.id, self);
+  }
+
+  /** Whether this side is not the one that goes on. */
+  get minority(): boolean {
+    return this.#minority;
+  }
+
+  /** Whether it was a minority, and nobody healed it yet. */
+  get needsHeal(): boolean {
+    return this.#needsHeal;
+  }
+
+  /** Members of the roster that are out of reach. */
+  get lost(): readonly SplitMember[] {
+    return [...this.#lost.values()];
+  }
+
+  /** A member joined or came back. */
+  onReached(now: number, member: SplitMember): void {
+    this.#lost.delete(member.id);
+    this.#cleaned.delete(member.id);
+    this.#reached.set(member.id, member);
+    this.#changed(now);
+  }
+
+  onLost(now: number, id: string): void {
+    const member = this.#reached.get(id);
+    if (member === undefined || id === this.#self.id) return;
+    this.#reached.delete(id);
+    this.#lost.set(id, member);
+    this.#changed(now);
+  }
+
+  /** It left, or was removed: it is of no side. */
+  onGone(now: number, id: string): void {
+    if (id === this.#self.id) return;
+    if (this.#reached.delete(id) || this.#lost.delete(id)) this.#changed(now);
+  }
+
+  /** Autoclean forgot it. A minority, and a side that has not decided yet, keeps it in mind. */
+  onCleaned(id: string): void {
+    if (!this.#lost.has(id)) return;
+    this.#cleaned.add(id);
+    if (this.#decided && !this.#minority) this.#forget();
+  }
+
+  /** The program has done what `rejoins` asks, or an operator says that nothing is to be done. */
+  heal(): void {
+    this.#needsHeal = false;
+  }
+
+  nextWakeUp(): number {
+    return this.#decided ? Number.POSITIVE_INFINITY : this.#changedAt + this.#stableFor;
+  }
+
+  tick(now: number): void {
+    if (now < this.nextWakeUp()) return;
+    this.#decided = true;
+    const [reached, lost] = [[...this.#reached.values()], [...this.#lost.values()]];
+    const isMinority = !goesOn(this.#strategy, reached, lost);
+    const was = this.#minority;
+    this.#minority = isMinority;
+    if (isMinority) {
+      this.#needsHeal = true;
+      if (!was) this.#onChange({ type: "minority", reached: reached.length, lost: lost.length });
+    } else if (was) {
+      this.#onChange({ type: "healed", rejoins: this.#autoheal });
+    } else if (lost.length > 0) {
+      this.#onChange({ type: "split", reached: reached.length, lost: lost.length });
+    }
+    if (!isMinority) this.#forget();
+  }
+
+  #forget(): void {
+    for (const id of this.#cleaned) this.#lost.delete(id);
+    this.#cleaned.clear();
+  }
+
+  #changed(now: number): void {
+    this.#changedAt = now;
+    this.#decided = false;
+  }
+}

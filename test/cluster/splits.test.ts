@@ -1,0 +1,123 @@
+import { describe, expect, it } from "vitest";
+import { goesOn, type SplitChange, SplitRules, type SplitStrategy } from "../../src/cluster/splits.js";
+import fc from "../support/properties.js";
+
+const node = (index: number, start = index) => ({ id: `id${index}`, name: `n${index}@h`, start });
+const MAJORITY: SplitStrategy = { kind: "majority" };
+
+/** Nodes, and the side of a clean cut that each is on. */
+const cuts = fc
+  .array(fc.tuple(fc.nat(5), fc.nat(3)), { minLength: 2, maxLength: 9 })
+  .map((list) => list.map(([start, side], index) => ({ ...node(index, start), side })));
+
+function survivors(
+  strategy: SplitStrategy,
+  all: readonly (ReturnType<typeof node> & { side: number })[],
+): number[] {
+  return [...new Set(all.map(({ side }) => side))].filter((side) =>
+    goesOn(
+      strategy,
+      all.filter((each) => each.side === side),
+      all.filter((each) => each.side !== side),
+    ),
+  );
+}
+
+describe("which side goes on", () => {
+  it("at most one, whatever the cut, by majority, oldest and referee", () => {
+    fc.assert(
+      fc.property(cuts, (all) => {
+        expect(survivors(MAJORITY, all).length).toBeLessThanOrEqual(1);
+        expect(survivors({ kind: "oldest" }, all).length).toBe(1);
+        expect(survivors({ kind: "referee", name: "n0@h" }, all).length).toBe(1);
+        const size = Math.floor(all.length / 2) + 1;
+        expect(survivors({ kind: "quorum", size }, all).length).toBeLessThanOrEqual(1);
+        expect(survivors({ kind: "none" }, all).length).toBe(new Set(all.map(({ side }) => side)).size);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("exactly one, by majority, when cut in two", () => {
+    fc.assert(
+      fc.property(cuts, (all) => {
+        const two = all.map((each, index) => ({ ...each, side: index === 0 ? 0 : each.side % 2 }));
+        expect(survivors(MAJORITY, two).length).toBe(1);
+      }),
+    );
+  });
+});
+
+function rules(
+  strategy: SplitStrategy = MAJORITY,
+  index = 0,
+  count = 5,
+): { of: SplitRules; seen: SplitChange[] } {
+  const seen: SplitChange[] = [];
+  const of = new SplitRules(node(index), { strategy, stableFor: 1_000, autoheal: true }, (change) =>
+    seen.push(change),
+  );
+  for (let i = 0; i < count; i++) if (i !== index) of.onReached(0, node(i));
+  of.tick(1_000);
+  return { of, seen };
+}
+
+describe("a split", () => {
+  it("is decided once the picture was stable", () => {
+    const { of, seen } = rules();
+    of.onLost(10_000, "id1");
+    of.onLost(10_500, "id2");
+    of.tick(11_400);
+    expect(seen).toEqual([]);
+    of.onLost(11_400, "id3");
+    of.tick(12_399);
+    expect(seen).toEqual([]);
+    expect(of.nextWakeUp()).toBe(12_400);
+    of.tick(12_400);
+    expect(seen).toEqual([{ type: "minority", reached: 2, lost: 3 }]);
+    expect(of.minority).toBe(true);
+    of.onReached(20_000, node(1));
+    of.tick(21_000);
+    expect(seen.at(-1)).toEqual({ type: "healed", rejoins: true });
+    expect(of.needsHeal).toBe(true);
+    of.heal();
+    expect(of.needsHeal).toBe(false);
+  });
+
+  it("a minority does not become a majority by forgetting; the others do forget", () => {
+    const minority = rules();
+    for (const id of ["id1", "id2", "id3"]) minority.of.onLost(10_000, id);
+    minority.of.tick(11_000);
+    for (const id of ["id1", "id2", "id3"]) minority.of.onCleaned(id);
+    minority.of.tick(500_000);
+    expect(minority.seen.map(({ type }) => type)).toEqual(["minority"]);
+    const majority = rules();
+    for (const id of ["id3", "id4"]) majority.of.onLost(10_000, id);
+    majority.of.tick(11_000);
+    for (const id of ["id3", "id4"]) majority.of.onCleaned(id);
+    majority.of.tick(401_000);
+    majority.of.onLost(500_000, "id2");
+    majority.of.tick(501_000);
+    // Two of three.
+    expect(majority.seen.map(({ type }) => type)).toEqual(["split", "split"]);
+  });
+
+  it("who left is of no side", () => {
+    const { of, seen } = rules();
+    for (const id of ["id1", "id2", "id3"]) of.onGone(10_000, id);
+    of.tick(11_000);
+    of.onLost(12_000, "id4");
+    of.tick(13_000);
+    // id0 has the lowest id of the two that are left.
+    expect(seen).toEqual([{ type: "split", reached: 1, lost: 1 }]);
+  });
+
+  it("below its quorum a node is a minority also when nobody was lost", () => {
+    const { of, seen } = rules({ kind: "quorum", size: 3 }, 0, 2);
+    expect(seen).toEqual([{ type: "minority", reached: 2, lost: 0 }]);
+    of.onReached(2_000, node(2));
+    of.tick(3_000);
+    expect(of.minority).toBe(false);
+    expect(() => rules({ kind: "quorum", size: 0 })).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  });
+});
