@@ -52,7 +52,7 @@ const LAN: Profile = Object.freeze({
   gossipFactor: 4,
   settle: 1_500,
   syncInterval: 30_000,
-  redialInterval: 1_000,
+  redialInterval: 700,
   autoclean: 300_000,
   heartbeatInterval: 60_000,
   ttl: 0,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import fc from "../support/properties.js";
 import { type SimulatedNode, stateOf, World } from "./world.js";
 
 const percentile = (values: readonly number[], share: number): number =>
@@ -71,31 +72,26 @@ describe("a silent node", () => {
   it("is lost at all within 5 s, and back within 300 ms", () => {
     const times: number[] = [];
     const backs: number[] = [];
-    for (let seed = 1; seed <= 40; seed++) {
-      const world = cluster(10, { seed });
+    for (let seed = 1; seed <= 30; seed++) {
+      const world = cluster(10, { seed, loss: 0.01 });
       const silent = world.nodes[seed % 10] as SimulatedNode;
       const others = up(world).filter((node) => node !== silent);
-      world.stall(silent, 20_000);
-      times.push(world.runUntil(() => others.every((node) => stateOf(node, silent) === "dead"), 20_000));
-      world.run(20_000 - (times.at(-1) as number));
+      world.stall(silent, 10_000);
+      const since = world.now;
+      times.push(world.runUntil(() => others.every((node) => stateOf(node, silent) === "dead"), 10_000));
+      world.run(10_000 - (world.now - since));
       backs.push(world.runUntil(() => world.agree(), 20_000));
+      expect(world.falseDeaths, `seed ${seed}`).toBe(0);
     }
-    console.log(
-      "silent",
-      percentile(times, 0.5),
-      percentile(times, 0.99),
-      "back",
-      percentile(backs, 0.5),
-      percentile(backs, 1),
-    );
     expect(Math.min(...times, ...backs)).toBeGreaterThanOrEqual(0);
     expect(percentile(times, 0.5)).toBeLessThanOrEqual(3_000);
-    expect(percentile(times, 0.99)).toBeLessThanOrEqual(5_000);
+    expect(Math.max(...times)).toBeLessThanOrEqual(5_000);
+    expect(percentile(backs, 0.95)).toBeLessThanOrEqual(300);
   });
 });
 
 describe("a cut", () => {
-  it("of 4 nodes is noticed within 5 s, and healed within 1 s, after a minute and after a day", () => {
+  it("of 4 nodes is noticed within 5 s, and healed within 1 s, after a minute and after an hour", () => {
     const noticed: number[] = [];
     const healed: number[] = [];
     for (let seed = 1; seed <= 20; seed++) {
@@ -103,13 +99,223 @@ describe("a cut", () => {
       world.cut((node) => node.index % 2);
       const sides = [0, 1].map((side) => world.nodes.filter((node) => node.index % 2 === side));
       noticed.push(world.runUntil(() => sides.every((side) => world.agree(side)), 60_000));
-      world.run(seed === 1 ? 86_400_000 : 60_000);
+      world.run(seed <= 3 ? 3_600_000 : 60_000);
       world.heal();
       healed.push(world.runUntil(() => world.agree(), 60_000));
     }
-    console.log("cut", percentile(noticed, 0.5), percentile(noticed, 1), "healed", healed.join(" "));
     expect(Math.min(...noticed, ...healed)).toBeGreaterThanOrEqual(0);
     expect(Math.max(...noticed)).toBeLessThanOrEqual(5_000);
-    expect(percentile(healed, 0.5)).toBeLessThanOrEqual(1_000);
+    expect(Math.max(...healed)).toBeLessThanOrEqual(1_000);
+  });
+
+  it("of one node from many costs the many no refutation", () => {
+    const world = cluster(10);
+    const counts = (): number => world.nodes.reduce((sum, node) => sum + node.rules.self.count, 0);
+    world.cut((node) => (node.index === 4 ? 1 : 0));
+    world.run(30_000);
+    expect(world.nodes[4]?.rules.size).toBe(1);
+    const before = counts();
+    world.heal();
+    expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
+    // Its own alone.
+    expect(counts() - before).toBeLessThanOrEqual(2);
+  });
+
+  it("in one direction loses nobody who is still heard", () => {
+    const world = cluster(10);
+    // What 3 sends to 5 is swallowed; everything else passes.
+    world.blocks = (from, to) => from.index === 3 && to.index === 5;
+    world.run(60_000);
+    world.heal();
+    expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
+    const five = world.nodes[5] as SimulatedNode;
+    expect(stateOf(five, world.nodes[3] as SimulatedNode)).toBe("live");
+  });
+});
+
+describe("a node that comes again", () => {
+  it("is taken for another life, with its clock ahead, behind, and without its memory", () => {
+    for (const wall of [0, 3_600_000, -3_600_000]) {
+      for (const keepsId of [true, false]) {
+        for (const pause of [200, 10_000, 400_000]) {
+          const world = cluster(5, { seed: 7 });
+          const node = world.nodes[2] as SimulatedNode;
+          const before = node.rules.self.start;
+          world.crash(node);
+          world.run(pause);
+          world.restart(node, wall, keepsId);
+          const what = `clock ${wall}, ${keepsId ? "same id" : "new id"}, ${pause} ms`;
+          expect(
+            world.runUntil(() => world.agree(), 20_000),
+            what,
+          ).toBeGreaterThanOrEqual(0);
+          if (keepsId) expect(node.rules.self.start, what).toBeGreaterThan(before);
+          for (const other of world.nodes)
+            expect(other.rules.get(node.id)?.start, what).toBe(node.rules.self.start);
+          for (const other of world.nodes) expect(other.rules.named(node.name)?.id, what).toBe(node.id);
+        }
+      }
+    }
+  });
+
+  it("has its name back within 1.5 s, when it was killed and has another id", () => {
+    const world = cluster(5);
+    const node = world.nodes[2] as SimulatedNode;
+    world.crash(node);
+    world.restart(node, 0, false);
+    const all = (): boolean => world.nodes.every((each) => each.rules.named(node.name)?.id === node.id);
+    const time = world.runUntil(all, 20_000);
+    expect(time).toBeGreaterThanOrEqual(0);
+    expect(time).toBeLessThanOrEqual(1_500);
+  });
+});
+
+describe("one name at two nodes", () => {
+  it("stays with the one that came first, at all of them, and both are told", () => {
+    const world = cluster(5);
+    const told = new Set<string>();
+    world.onChange = (node, change) => {
+      if (change.type === "conflict") told.add(node.address);
+    };
+    const second = world.add({ name: "node-1@host" });
+    world.join(second);
+    world.run(5_000);
+    const first = world.nodes[1] as SimulatedNode;
+    for (const node of world.nodes) expect(node.rules.named("node-1@host")?.id).toBe(first.id);
+    expect(second.rules.self.yields).toBe(true);
+    expect(told).toContain(first.address);
+    expect(told).toContain(second.address);
+    expect(world.agree()).toBe(true);
+    world.crash(first);
+    world.run(10_000);
+    for (const node of up(world)) expect(node.rules.named("node-1@host")?.id).toBe(second.id);
+    expect(second.rules.self.yields).toBe(false);
+  });
+});
+
+describe("leaving, removing, draining", () => {
+  it("a node that leaves has left at all within half a second, and is not lost", () => {
+    const world = cluster(10);
+    const changes: string[] = [];
+    world.onChange = (_, change) => void changes.push(change.type);
+    const node = world.nodes[6] as SimulatedNode;
+    world.act(node, (rules, now) => rules.leave(now));
+    world.run(500);
+    world.crash(node);
+    expect(world.agree()).toBe(true);
+    expect(new Set(changes)).toEqual(new Set(["left"]));
+    expect(changes.length).toBe(9);
+  });
+
+  it("a removed node stays out, through a restart, a cut and autoclean, until it is admitted", () => {
+    const world = cluster(6);
+    const [node, operator, away] = [world.nodes[2], world.nodes[4], world.nodes[5]] as [
+      SimulatedNode,
+      SimulatedNode,
+      SimulatedNode,
+    ];
+    // One that does not hear of it brings nobody back.
+    world.cut((each) => (each === away ? 1 : 0));
+    world.act(operator, (rules, now) => rules.remove(now, node.id));
+    world.run(2_000);
+    expect(node.rules.removed).toBe(true);
+    const others = world.nodes.filter((each) => each !== node && each !== away);
+    const isOut = (): boolean => others.every((each) => stateOf(each, node) === "none");
+    expect(isOut()).toBe(true);
+    world.heal();
+    world.crash(node);
+    world.restart(node);
+    for (let i = 0; i < 10; i++) {
+      world.run(60_000);
+      expect(isOut()).toBe(true);
+      expect(stateOf(away, node)).not.toBe("live");
+    }
+    world.act(away, (rules, now) => rules.admit(now, node.id));
+    expect(world.runUntil(() => world.agree(), 30_000)).toBeGreaterThanOrEqual(0);
+  });
+
+  it("draining and details reach all", () => {
+    const world = cluster(10);
+    const node = world.nodes[3] as SimulatedNode;
+    world.act(node, (rules, now) => {
+      rules.setDetails(now, ["billing", "eu"], { version: "2.1" }, ["tcp://h:1"]);
+      rules.drain(now);
+    });
+    expect(world.runUntil(() => world.agree(), 5_000)).toBeLessThanOrEqual(1_000);
+    for (const each of world.nodes) {
+      expect(each.rules.get(node.id)?.draining).toBe(true);
+      expect(each.rules.get(node.id)?.details).toEqual(node.rules.self.details);
+    }
+    // A newcomer gets them by synchronization.
+    const late = world.add();
+    world.join(late);
+    expect(world.runUntil(() => world.agree(), 5_000)).toBeGreaterThanOrEqual(0);
+    expect(late.rules.get(node.id)?.details.tags).toEqual(["billing", "eu"]);
+  });
+});
+
+describe("any schedule of faults", () => {
+  it("ends in agreement of all that are there, and nobody live stays dead", () => {
+    const act = fc.record({
+      kind: fc.constantFrom(
+        "crash",
+        "restart",
+        "forget",
+        "cut",
+        "heal",
+        "stall",
+        "leave",
+        "remove",
+        "details",
+      ),
+      node: fc.nat(7),
+      wait: fc.nat(8_000),
+      wall: fc.integer({ min: -86_400_000, max: 86_400_000 }),
+    });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 2 ** 31 }), fc.array(act, { maxLength: 12 }), (seed, acts) => {
+        const world = new World({
+          seed,
+          loss: 0.05,
+          duplication: 0.05,
+          latency: [1, 50],
+          encodes: true,
+          counts: true,
+        });
+        world.start(8);
+        world.run(2_000);
+        const removed = new Set<string>();
+        for (const { kind, node: index, wait, wall } of acts) {
+          const node = world.nodes[index] as SimulatedNode;
+          if (kind === "crash") world.crash(node);
+          else if (kind === "restart" || kind === "forget") {
+            if (!node.up) world.restart(node, wall, kind === "restart");
+          } else if (kind === "cut") world.cut((each) => (each.index * (index + 3)) % 3);
+          else if (kind === "heal") world.heal();
+          else if (node.up && kind === "stall") world.stall(node, wait);
+          else if (node.up && kind === "details")
+            world.act(node, (rules, now) => rules.setDetails(now, [`t${wait}`], {}));
+          else if (node.up && kind === "leave") {
+            world.act(node, (rules, now) => rules.leave(now));
+            world.run(1_000);
+            world.crash(node);
+          } else if (kind === "remove") {
+            const operator = world.nodes.find((each) => each.up && each !== node);
+            removed.add(node.id);
+            if (operator !== undefined) world.act(operator, (rules, now) => rules.remove(now, node.id));
+            world.crash(node);
+          }
+          world.run(wait);
+        }
+        world.heal();
+        const there = (): SimulatedNode[] =>
+          up(world).filter((node) => !removed.has(node.id) && !node.rules.removed);
+        const time = world.runUntil(() => world.agree(there()), 120_000, 100);
+        expect(time, "all agree").toBeGreaterThanOrEqual(0);
+        for (const node of there())
+          for (const id of removed) expect(node.rules.get(id)?.isLive ?? false).toBe(false);
+      }),
+      { numRuns: process.env.SHOAL_LONG === "1" ? 10_000 : 60 },
+    );
   });
 });

@@ -38,6 +38,8 @@ const CONFIRMERS = 4;
 /** Dials of a dead member a redial interval, by the whole cluster; of one that was forgotten. */
 const DIALS = 4;
 const OLD_DIALS = 2;
+/** Probe intervals without a packet of anybody, after which a node takes itself for the one that is cut off. */
+const DEAF_AFTER = 3;
 /** Members that one asks how it stands, after it stood still. */
 const ASKED = 4;
 /** Dials whose answers are known as such. */
@@ -344,6 +346,7 @@ export class Membership {
     if (!this.#localHealth || ms <= 0) return;
     this.#health.change(Math.ceil(ms / Math.max(1, this.profile.probeInterval)));
     this.#prober.shift(ms);
+    this.#heardAt += ms;
     for (const member of this.#suspects) {
       const { suspicion } = member;
       if (suspicion === undefined) continue;
@@ -637,6 +640,8 @@ export class Membership {
     const member = this.#members.get(packet.from);
     if (member === undefined) {
       if (alive !== undefined) this.#buried(packet, address);
+      // It knows this node already, and did not say who it is: an exchange does.
+      else this.#sync(address, 0);
       return;
     }
     this.#heard(this.#now, member);
@@ -963,11 +968,14 @@ export class Membership {
       return;
     }
     this.#suspect(member, [this.#self.short], undefined);
+    if (!this.#isDeaf()) return;
+    // It hears nobody: it need not probe them one by one to know.
+    for (const each of this.#members.live) this.#suspect(each, [this.#self.short], undefined);
   }
 
   /** Nobody at all was heard lately: then it is this node that is cut off, and it accuses nobody to others. */
   #isDeaf(): boolean {
-    const patience = 2 * this.#health.scale(this.profile.probeInterval);
+    const patience = DEAF_AFTER * this.profile.probeInterval;
     return this.#now - this.#heardAt > patience && (this.#members.size > 2 || this.#isAlone);
   }
 
@@ -1224,8 +1232,9 @@ export class Membership {
     this.#nextBeat = later;
     this.#answers.length = 0;
     const { live } = this.#members;
-    if (live.length === 0) return;
-    this.#dial((live[Math.floor(this.#random() * live.length)] as Member).address, undefined, false);
+    const addresses = live.length > 0 ? live.map((member) => member.address) : [...this.#seeds];
+    const address = addresses[Math.floor(this.#random() * addresses.length)];
+    if (address !== undefined) this.#dial(address, undefined, false);
   }
 
   #refuse(reason: RefusalReason): void {
