@@ -1,12 +1,15 @@
 /** docs/spec/cluster.md: its vectors are what this code writes, and read back what it says. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { MAX_STREAM_PACKET } from "../../src/cluster/bounds.js";
 import { createDetails } from "../../src/cluster/details.js";
 import { busNumber } from "../../src/cluster/identity.js";
+import { idHash, memberHash, removalHash } from "../../src/cluster/membership/digest.js";
 import { decodePacket, encodePacket } from "../../src/cluster/wire/codec.js";
 import { News, Packet, PacketType } from "../../src/cluster/wire/packets.js";
 import { Sealer } from "../../src/cluster/wire/seal.js";
-import { codes, tableUnder } from "../docs-tables/support/markdown.js";
+import { codes, ROOT, tableUnder } from "../docs-tables/support/markdown.js";
 
 const BUS = busNumber("default");
 const [A, B] = ["a1".repeat(16), "b2".repeat(16)];
@@ -82,6 +85,16 @@ test("the vector of a sealed packet", () => {
     PACKETS["ACK 7"] as Packet,
   );
   expect(bytesOf(row?.[1])).toBe(sealed.toString("hex"));
+});
+
+test("the vectors of digests", () => {
+  const member = memberHash(idHash(A), START, 2, 3);
+  const removal = removalHash(idHash("c3".repeat(16)), START, 1, true);
+  const text = readFileSync(join(ROOT, "docs/spec/cluster.md"), "utf8");
+  const values = [...text.matchAll(/^\| (?:member|removal) .* \| `([0-9a-f]{8})` \|$/gm)].map(
+    ([, hex]) => hex,
+  );
+  expect(values).toEqual([member, removal].map((hash) => (hash >>> 0).toString(16).padStart(8, "0")));
 });
 
 test("the tables of types and kinds are complete", () => {

@@ -336,7 +336,7 @@ export class Membership {
     for (const member of this.#members.live) {
       if (member.address !== address) continue;
       if (this.profile.probeInterval === 0) this.#expect(member);
-      this.#prober.probe(now, member, DeathReason.CONNECTION);
+      else this.#prober.probe(now, member, DeathReason.CONNECTION);
     }
   }
 
@@ -819,6 +819,10 @@ export class Membership {
 
   #applySuspect(member: Member, news: News): void {
     if (!member.isLive || compareIncarnations(news.start, news.count, member.start, member.count) < 0) return;
+    if (this.profile.probeInterval === 0) {
+      this.#onExpect(member.id);
+      return;
+    }
     const isNew = member.state === MemberState.ALIVE;
     this.#suspect(member, news.accusers, news);
     // Some of those who hear of it look for themselves.
@@ -832,9 +836,12 @@ export class Membership {
       return;
     }
     if (!member.isLive || compareIncarnations(news.start, news.count, member.start, member.count) < 0) return;
-    const { probeInterval, heartbeatInterval } = this.profile;
-    const recent = probeInterval > 0 ? probeInterval : heartbeatInterval;
-    if (isFresh && this.#now - member.lastHeard >= recent) {
+    const { probeInterval } = this.profile;
+    if (probeInterval === 0) {
+      this.#onExpect(member.id);
+      return;
+    }
+    if (isFresh && this.#now - member.lastHeard >= probeInterval) {
       member.start = news.start;
       member.count = news.count;
       this.#die(member, news.flags, true);

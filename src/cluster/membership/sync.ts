@@ -30,6 +30,8 @@ export function entriesFor(
     chunk.push(news);
     size += news.size;
   };
+  // Nothing differs, as is usual: no walk then.
+  if (buckets[0] === 0 && buckets[1] === 0) return chunks;
   for (const [id, { time, counter, removed }] of members.removals)
     if (isWanted(buckets, shortId(id))) add(News.removal(id, time, counter, removed));
   for (const member of members.live) if (isWanted(buckets, member.short)) addLive(member, add);

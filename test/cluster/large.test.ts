@@ -1,0 +1,139 @@
+/** What takes many nodes or much virtual time: figures that are promised, as tests. SHOAL_LONG=1 runs the long forms. */
+import { describe, expect, it } from "vitest";
+import { resolveProfile } from "../../src/cluster/profiles.js";
+import { type SplitChange, SplitRules } from "../../src/cluster/splits.js";
+import fc from "../support/properties.js";
+import { type SimulatedNode, World } from "./world.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
+
+describe("a cluster of many", () => {
+  it(LONG ? "a thousand nodes for a day with 1 % loss" : "two hundred nodes for five minutes with 1 % loss", {
+    timeout: LONG ? 7_200_000 : 40_000,
+  }, () => {
+    const count = LONG ? 1_000 : 200;
+    const world = new World({ seed: 5, loss: 0.01, counts: true });
+    world.start(count);
+    expect(world.runUntil(() => world.agree(), 60_000, 50)).toBeGreaterThanOrEqual(0);
+    world.run(30_000);
+    for (const node of world.nodes) node.sentBytes = node.streamBytes = 0;
+    world.run(60_000);
+    const bytes = world.nodes.reduce((sum, { sentBytes, streamBytes }) => sum + sentBytes + streamBytes, 0);
+    expect(bytes / count / 60, "bytes a second a node").toBeLessThanOrEqual(2_000);
+    const times: number[] = [];
+    let [dead, since]: [SimulatedNode | undefined, number] = [undefined, 0];
+    world.onChange = (_, change) => {
+      if (change.type === "lost" && change.member.id === dead?.id) times.push(world.now - since);
+    };
+    for (let i = LONG ? 720 : 4; i > 0; i--) {
+      dead = world.nodes[Math.floor(world.random() * count)] as SimulatedNode;
+      since = world.now;
+      world.crash(dead);
+      world.run(60_000);
+      world.restart(dead);
+      world.run(60_000);
+    }
+    expect(world.falseDeaths).toBe(0);
+    times.sort((a, b) => a - b);
+    expect(times.length).toBeGreaterThan(count);
+    expect(times[Math.floor(times.length * 0.99)], "p99 of detection").toBeLessThanOrEqual(5_000);
+    expect(world.agree()).toBe(true);
+  });
+
+  it("whose nodes stand still now and then: local health saves 49 of 50 sound members from a false death", () => {
+    const deaths = (localHealth: boolean): number => {
+      let count = 0;
+      const world = new World({ seed: 3, loss: 0.01, localHealth });
+      world.start(60);
+      world.run(5_000);
+      // Those that never stood still.
+      world.onChange = (_, change) => {
+        if (change.type === "lost" && Number(change.member.address.slice(1)) >= 10) count += 1;
+      };
+      for (let second = 0; second < 300; second++) {
+        const node = world.nodes[Math.floor(world.random() * 10)] as SimulatedNode;
+        if (world.random() < 0.3 && node.stalledUntil <= world.now)
+          world.stall(node, 2_000 + Math.floor(world.random() * 6_000));
+        world.run(1_000);
+      }
+      return count;
+    };
+    const without = deaths(false);
+    expect(without).toBeGreaterThan(50);
+    expect(deaths(true)).toBeLessThanOrEqual(without / 50);
+  });
+});
+
+describe("a clean cut", () => {
+  it("has at most one side that goes on, each side of one mind, and heals", () => {
+    const sides = fc.array(fc.nat(2), { minLength: 2, maxLength: 9 });
+    fc.assert(
+      fc.property(sides, fc.nat(1_000_000), (of, seed) => {
+        const world = new World({ seed, latency: [1, 10] });
+        const rules = new Map<SimulatedNode, SplitRules>();
+        const said: SplitChange[] = [];
+        world.onChange = (node, change) => {
+          const split = rules.get(node);
+          if (split === undefined) return;
+          if (change.type === "joined" || change.type === "back")
+            split.onReached(world.now, { ...asSeen(change.member) });
+          else if (change.type === "lost") split.onLost(world.now, change.member.id);
+          else if (change.type === "left") split.onGone(world.now, change.member.id);
+          else if (change.type === "cleaned") split.onCleaned(change.member.id);
+        };
+        const run = (ms: number): void => {
+          for (let left = ms; left > 0; left -= 50) {
+            world.run(50);
+            for (const split of rules.values()) split.tick(world.now);
+          }
+        };
+        for (const _ of of) {
+          const node = world.add();
+          const options = { strategy: { kind: "majority" }, stableFor: 1_000, autoheal: true } as const;
+          rules.set(node, new SplitRules(asSeen(node.rules.self), options, (change) => said.push(change)));
+          world.join(node);
+        }
+        expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
+        run(3_000);
+        world.cut((node) => of[node.index] as number);
+        run(seed % 5 === 0 ? 400_000 : 20_000);
+        const going = new Set(
+          world.nodes.filter((node) => rules.get(node)?.minority === false).map(({ side }) => side),
+        );
+        expect(going.size).toBeLessThanOrEqual(1);
+        for (const node of world.nodes) expect(rules.get(node)?.minority).toBe(!going.has(node.side));
+        world.heal();
+        expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
+        run(3_000);
+        for (const split of rules.values()) expect(split.minority).toBe(false);
+      }),
+      { numRuns: LONG ? 2_000 : 25 },
+    );
+  });
+});
+
+describe("Tcl's profile", () => {
+  it("lives by beats alone: a silent node is lost after its time to live, a missed one at once", () => {
+    const world = new World({ seed: 1, profile: resolveProfile("tcl", { syncInterval: 86_400_000 }) });
+    for (let i = 0; i < 5; i++) world.add({ multicast: true });
+    for (const node of world.nodes) world.act(node, (rules, now) => rules.discover(now));
+    expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
+    world.run(1_800_000);
+    expect(world.agree()).toBe(true);
+    const [first, second] = [world.nodes[1] as SimulatedNode, world.nodes[2] as SimulatedNode];
+    world.crash(first);
+    world.run(460_000);
+    expect(world.nodes[0]?.rules.get(first.id)?.isLive).toBe(true);
+    world.run(430_000);
+    expect(world.agree()).toBe(true);
+    world.crash(second);
+    world.act(world.nodes[0] as SimulatedNode, (rules, now) => rules.onEvidence(now, second.address));
+    world.run(140_000);
+    expect(world.agree()).toBe(true);
+    expect(world.falseDeaths).toBe(0);
+  });
+});
+
+function asSeen({ id, name, start }: { id: string; name: string; start: number }) {
+  return { id, name, start };
+}
