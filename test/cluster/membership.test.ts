@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { News, Packet, PacketType } from "../../src/cluster/wire/packets.js";
 import fc from "../support/properties.js";
 import { type SimulatedNode, stateOf, World } from "./world.js";
 
@@ -253,6 +254,72 @@ describe("leaving, removing, draining", () => {
     expect(late.rules.get(node.id)?.details.tags).toEqual(["billing", "eu"]);
   });
 });
+
+describe("packets that come again", () => {
+  it("bring nobody back who is dead, gone, forgotten or removed, and give up nobody who is there", () => {
+    const world = cluster(6);
+    const [dead, gone, out, there, at] = world.nodes as [
+      SimulatedNode,
+      SimulatedNode,
+      SimulatedNode,
+      SimulatedNode,
+      SimulatedNode,
+    ];
+    const heard: [Packet, string][] = [];
+    for (const node of world.nodes) {
+      const { send } = node;
+      node.send = (address, packet, overStream) => {
+        if (!overStream) heard.push([packet, node.address]);
+        send.call(node, address, packet, overStream);
+      };
+    }
+    world.act(there, (rules, now) => rules.setDetails(now, ["a"], {}));
+    world.run(20_000);
+    // Accusations that were refuted since.
+    for (const node of [dead, gone, out, there]) heard.push([accusation(at, node), node.address]);
+    world.run(5_000);
+    world.crash(dead);
+    world.act(gone, (rules, now) => rules.leave(now));
+    world.act(at, (rules, now) => rules.remove(now, out.id));
+    world.run(1_000);
+    world.crash(gone);
+    world.crash(out);
+    for (const pause of [10_000, 400_000]) {
+      world.run(pause);
+      for (const [packet, address] of heard)
+        world.act(at, (rules, now) => rules.onPacket(now, packet, address, false));
+      world.run(10_000);
+      for (const node of up(world)) {
+        for (const lost of [dead, gone, out]) expect(stateOf(node, lost)).not.toBe("live");
+        expect(stateOf(node, there)).toBe("live");
+      }
+      expect(world.agree()).toBe(true);
+      expect(world.falseDeaths).toBe(0);
+    }
+  });
+});
+
+/** What one node says of another that it lost, in the incarnation that it has now. */
+function accusation(from: SimulatedNode, of: SimulatedNode): Packet {
+  const { id, start, count } = of.rules.self;
+  const self = from.rules.self;
+  const news = [News.suspect(id, start, count, [self.short])];
+  return new Packet(
+    PacketType.GOSSIP,
+    self.id,
+    self.start,
+    self.count,
+    0,
+    0,
+    0,
+    0,
+    "",
+    "",
+    undefined,
+    undefined,
+    news,
+  );
+}
 
 describe("any schedule of faults", () => {
   it("ends in agreement of all that are there, and nobody live stays dead", () => {

@@ -85,12 +85,15 @@ describe("a split", () => {
   });
 
   it("a minority does not become a majority by forgetting; the others do forget", () => {
-    const minority = rules();
-    for (const id of ["id1", "id2", "id3"]) minority.of.onLost(10_000, id);
+    const minority = rules(MAJORITY, 4);
+    for (const id of ["id0", "id1", "id2"]) minority.of.onLost(10_000, id);
     minority.of.tick(11_000);
-    for (const id of ["id1", "id2", "id3"]) minority.of.onCleaned(id);
-    minority.of.tick(500_000);
+    for (const id of ["id0", "id1", "id2"]) minority.of.onCleaned(id);
+    // Three of six now, without the lowest id.
+    minority.of.onReached(500_000, node(9));
+    minority.of.tick(501_000);
     expect(minority.seen.map(({ type }) => type)).toEqual(["minority"]);
+    expect(minority.of.minority).toBe(true);
     const majority = rules();
     for (const id of ["id3", "id4"]) majority.of.onLost(10_000, id);
     majority.of.tick(11_000);
