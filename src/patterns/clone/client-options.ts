@@ -186,7 +186,7 @@ export function clientSettings<T>(
     },
     rules: {
       servers: servers.map(({ snapshot }) => snapshot),
-      subtree: subtreeOf(settings.subtree ?? ""),
+      subtree: subtreeOf(settings.subtree === undefined ? "" : settings.subtree),
       heartbeatInterval,
       liveness,
       attemptTimeout: settings.attemptTimeout ?? heartbeatInterval * (liveness + 1),
