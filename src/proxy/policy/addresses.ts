@@ -1,11 +1,10 @@
 /**
  * Address lists: CIDR blocks (RFC 4632, 3.1; RFC 4291, 2.3) allowed and denied. Pure.
  *
- * node:net's BlockList compares, one for each family: it would count every IPv4 address to "::/0", and who writes that
- * means IPv6. An IPv4 address in its IPv6 form (::ffff:192.0.2.1), which a listener on both families sees, is IPv4 here.
+ * node:net's BlockList compares, one for each family: it would count every IPv4 address to "::/0", which means IPv6
+ * alone. An IPv4 address in its IPv6 form (::ffff:192.0.2.1), which a listener on both families sees, is IPv4 here.
  */
 import { BlockList, isIP } from "node:net";
-import type { PolicyList } from "./policy.js";
 
 /** IPv4 addresses in their IPv6 form. */
 const MAPPED = new BlockList();
@@ -22,7 +21,7 @@ export interface Block {
   readonly family: "ipv4" | "ipv6";
 }
 
-/** @returns `undefined` for what is none, or IPv4 in its IPv6 form. A single address is a block of itself; bits behind the prefix do not count. */
+/** @returns `undefined` for an invalid block, and for IPv4 in its IPv6 form. A single address is a block of itself; bits behind the prefix do not count. */
 export function parseBlock(text: string): Block | undefined {
   const [network = "", length, ...more] = text.split("/");
   const version = network.includes("%") ? 0 : isIP(network);
@@ -34,13 +33,16 @@ export function parseBlock(text: string): Block | undefined {
   return { network, prefix, family: version === 4 ? "ipv4" : "ipv6" };
 }
 
-/** Judges addresses by two lists; `deny` wins, and an empty `allow` allows all. */
+/** Allows or denies addresses by two lists; `deny` wins, and an empty `allow` allows all. */
 export class AddressRules {
   readonly #allow: Blocks | undefined;
   readonly #deny: Blocks;
 
-  /** @param list that `checkPolicy` has seen */
-  constructor({ allow = [], deny = [] }: PolicyList) {
+  /** @param lists of blocks, checked by `checkPolicy` */
+  constructor({
+    allow = [],
+    deny = [],
+  }: { readonly allow?: readonly string[]; readonly deny?: readonly string[] }) {
     this.#allow = allow.length === 0 ? undefined : new Blocks(allow);
     this.#deny = new Blocks(deny);
   }
