@@ -24,8 +24,8 @@ export const MAX_ACCUSERS = 8;
 export const MAX_PACKET = 1_400;
 /** Bytes of a packet over a stream, before it is sealed. */
 export const MAX_STREAM_PACKET = 98_304;
-/** News in one packet. */
-export const MAX_NEWS = 64;
+/** Updates in one packet. */
+export const MAX_UPDATES = 64;
 /** Buckets of a synchronization. */
 export const BUCKETS = 64;
 

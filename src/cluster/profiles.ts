@@ -14,11 +14,11 @@ export interface Profile {
   readonly suspicionStep: number;
   /** Times as long without a confirmation. */
   readonly suspicionMax: number;
-  /** Accusers beside the first that confirm it. */
+  /** Further accusers that confirm it. */
   readonly confirmations: number;
   readonly gossipInterval: number;
   readonly gossipNodes: number;
-  /** A piece of news is sent so often, times log10(N + 1). */
+  /** An update is sent so often, times log10(N + 1). */
   readonly gossipFactor: number;
   /** That a difference of pictures outlasts gossip, before it is repaired. */
   readonly settle: number;

@@ -28,7 +28,7 @@ export class Disk {
     this.#random = random;
   }
 
-  /** The bytes of a file, yours to keep; `undefined`: there is none. @throws Error `EIO` while the disk fails */
+  /** The bytes of a file, yours to keep; `undefined`: no such file. @throws Error `EIO` while the disk fails */
   read(name: string): Buffer | undefined {
     if (this.#fault === "EIO") this.#fail("read");
     const now = this.#now(name);

@@ -47,7 +47,7 @@ function open(end: LinkEnd, remote: string, address: string): Opened {
   };
 }
 
-/** What a transport is beside connections: how it names things. */
+/** What a transport is apart from connections: how it names things. */
 interface Naming {
   readonly scheme: string;
   /** Of an endpoint to listen at: its key, and the endpoint as resolved. */

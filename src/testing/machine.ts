@@ -27,7 +27,7 @@ const DIAL_GIVE_UP = 127_000;
 const FIRST_PORT = 32_768;
 const LAST_PORT = 60_999;
 
-/** What a program's stream is told by its system. */
+/** What its system reports to a program's stream. */
 export interface EndListener {
   /** Bytes, the end, or a reset wait to be taken. */
   endOnReadable(): void;

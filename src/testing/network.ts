@@ -111,7 +111,7 @@ export class Network {
     this.#cuts.healAll();
   }
 
-  /** Sends a message. @returns whether there is such a node now, as a ROUTER can tell */
+  /** Sends a message. @returns whether there is such a node now, as a ROUTER knows */
   send(from: string, to: string, frames: readonly (Uint8Array | string)[]): boolean {
     const node = this.#nodes.get(to);
     const { random } = this.#simulation;

@@ -21,7 +21,7 @@ export interface SimulationOptions {
   readonly traceLines?: number;
 }
 
-/** A schedule in virtual time, for rules that are told the time. */
+/** A schedule in virtual time, for rules that get the time as an argument. */
 export class Simulation {
   /** What makes the choices of this run. */
   readonly random: Random;

@@ -30,7 +30,7 @@ function lineOf({ time, what }: Line): string {
   return `${time.toFixed(1).padStart(9)}  ${typeof what === "string" ? what : what()}`;
 }
 
-/** FNV-1a over numbers and texts, in two halves of 32 bits: quick, and enough to tell runs apart. */
+/** FNV-1a over numbers and texts, in two halves of 32 bits: quick, and enough to distinguish runs. */
 export class Digest {
   #a = 0x811c9dc5;
   #b = 0x9747b28c;

@@ -237,9 +237,9 @@ export class World {
   run<T>(story: (world: World) => Promise<T> | T): Promise<T> {
     return new Promise((resolve, reject) => {
       let outcome: { readonly value: T } | undefined;
-      const tell = async (): Promise<T> => story(this);
+      const run = async (): Promise<T> => story(this);
       const begin = (): void =>
-        void tell().then(
+        void run().then(
           (value) => {
             outcome = { value };
           },

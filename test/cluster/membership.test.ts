@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { News, Packet, PacketType } from "../../src/cluster/wire/packets.js";
+import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
 import fc from "../support/properties.js";
 import { type SimulatedNode, stateOf, World } from "./world.js";
 
@@ -172,11 +172,11 @@ describe("a node that comes again", () => {
 });
 
 describe("one name at two nodes", () => {
-  it("stays with the one that came first, at all of them, and both are told", () => {
+  it("stays with the one that came first, at all of them, and both get an event", () => {
     const world = cluster(5);
-    const told = new Set<string>();
+    const informed = new Set<string>();
     world.onChange = (node, change) => {
-      if (change.type === "conflict") told.add(node.address);
+      if (change.type === "conflict") informed.add(node.address);
     };
     const second = world.add({ name: "node-1@host" });
     world.join(second);
@@ -184,8 +184,8 @@ describe("one name at two nodes", () => {
     const first = world.nodes[1] as SimulatedNode;
     for (const node of world.nodes) expect(node.rules.named("node-1@host")?.id).toBe(first.id);
     expect(second.rules.self.yields).toBe(true);
-    expect(told).toContain(first.address);
-    expect(told).toContain(second.address);
+    expect(informed).toContain(first.address);
+    expect(informed).toContain(second.address);
     expect(world.agree()).toBe(true);
     world.crash(first);
     world.run(10_000);
@@ -303,7 +303,7 @@ describe("packets that come again", () => {
 function accusation(from: SimulatedNode, of: SimulatedNode): Packet {
   const { id, start, count } = of.rules.self;
   const self = from.rules.self;
-  const news = [News.suspect(id, start, count, [self.short])];
+  const updates = [Update.suspect(id, start, count, [self.short])];
   return new Packet(
     PacketType.GOSSIP,
     self.id,
@@ -317,7 +317,7 @@ function accusation(from: SimulatedNode, of: SimulatedNode): Packet {
     "",
     undefined,
     undefined,
-    news,
+    updates,
   );
 }
 

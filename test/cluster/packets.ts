@@ -2,7 +2,7 @@
 
 import { BUCKETS } from "../../src/cluster/bounds.js";
 import { createDetails, type Details } from "../../src/cluster/details.js";
-import { News, Packet, PacketType } from "../../src/cluster/wire/packets.js";
+import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
 import fc from "../support/properties.js";
 
 export const id = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => {
@@ -23,17 +23,17 @@ export const details: fc.Arbitrary<Details> = fc
   )
   .map(([version, tags, props, endpoints]) => createDetails(version, tags, props, endpoints));
 
-export const news: fc.Arbitrary<News> = fc.oneof(
+export const update: fc.Arbitrary<Update> = fc.oneof(
   fc
     .tuple(id, u48, u32, name, address, fc.nat(255), u32)
-    .map(([a, b, c, d, e, f, g]) => News.alive(a, b, c, d, e, f, g)),
+    .map(([a, b, c, d, e, f, g]) => Update.alive(a, b, c, d, e, f, g)),
   fc
     .tuple(id, u48, u32, fc.array(u32, { minLength: 1, maxLength: 8 }))
-    .map(([a, b, c, d]) => News.suspect(a, b, c, d)),
-  fc.tuple(id, u48, u32, fc.nat(255), u32).map(([a, b, c, d, e]) => News.dead(a, b, c, d, e)),
-  fc.tuple(id, u48, u32).map(([a, b, c]) => News.left(a, b, c)),
-  fc.tuple(id, u48, u32, fc.boolean()).map(([a, b, c, d]) => News.removal(a, b, c, d)),
-  fc.tuple(id, u48, details).map(([a, b, c]) => News.details(a, b, c)),
+    .map(([a, b, c, d]) => Update.suspect(a, b, c, d)),
+  fc.tuple(id, u48, u32, fc.nat(255), u32).map(([a, b, c, d, e]) => Update.dead(a, b, c, d, e)),
+  fc.tuple(id, u48, u32).map(([a, b, c]) => Update.left(a, b, c)),
+  fc.tuple(id, u48, u32, fc.boolean()).map(([a, b, c, d]) => Update.removal(a, b, c, d)),
+  fc.tuple(id, u48, details).map(([a, b, c]) => Update.details(a, b, c)),
 );
 
 /** A packet with what its type has, and nothing else. */
@@ -43,7 +43,7 @@ export const packet: fc.Arbitrary<Packet> = fc
     fc.tuple(id, u48, u32, u32),
     fc.tuple(u32, u32, fc.nat(255), id, address),
     fc.uint32Array({ minLength: BUCKETS, maxLength: BUCKETS }),
-    fc.array(news, { maxLength: 8 }),
+    fc.array(update, { maxLength: 8 }),
   )
   .map(([type, [from, start, count, digest], [seq, target, flags, about, place], buckets, items]) => {
     const has = (...types: PacketType[]): boolean => types.includes(type);

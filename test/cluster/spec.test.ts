@@ -7,7 +7,7 @@ import { createDetails } from "../../src/cluster/details.js";
 import { busNumber } from "../../src/cluster/identity.js";
 import { idHash, memberHash, removalHash } from "../../src/cluster/membership/digest.js";
 import { decodePacket, encodePacket } from "../../src/cluster/wire/codec.js";
-import { News, Packet, PacketType } from "../../src/cluster/wire/packets.js";
+import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
 import { Sealer } from "../../src/cluster/wire/seal.js";
 import { codes, ROOT, tableUnder } from "../docs-tables/support/markdown.js";
 
@@ -17,7 +17,7 @@ const START = 1_800_000_000_000;
 const make = (
   type: PacketType,
   fields: Partial<Record<"seq" | "target" | "flags", number> & Record<"about" | "address", string>>,
-  news: News[] = [],
+  updates: Update[] = [],
   wanted?: readonly [number, number],
 ): Packet =>
   new Packet(
@@ -33,7 +33,7 @@ const make = (
     fields.address ?? "",
     type === PacketType.SYNC ? new Uint32Array(64).fill(0x0102_0304, 0, 1) : undefined,
     wanted,
-    news,
+    updates,
   );
 const details = createDetails(3, ["billing", "eu"], { version: "2.1" }, ["tcp://10.0.0.1:5555"]);
 
@@ -43,18 +43,18 @@ const PACKETS: Readonly<Record<string, Packet>> = {
   "PING_REQ 7 for B": make(PacketType.PING_REQ, { seq: 7, about: B, address: "10.0.0.2:7000" }),
   "NACK 7": make(PacketType.NACK, { seq: 7 }),
   "GOSSIP: B is suspected by two": make(PacketType.GOSSIP, {}, [
-    News.suspect(B, START, 1, [0xa1a1a1a1, 0xc3c3c3c3]),
+    Update.suspect(B, START, 1, [0xa1a1a1a1, 0xc3c3c3c3]),
   ]),
   "GOSSIP: B is dead, its connection was reset": make(PacketType.GOSSIP, {}, [
-    News.dead(B, START, 1, 2, 0xa1a1a1a1),
+    Update.dead(B, START, 1, 2, 0xa1a1a1a1),
   ]),
   "GOSSIP: B left, C was removed": make(PacketType.GOSSIP, {}, [
-    News.left(B, START, 2),
-    News.removal("c3".repeat(16), START, 0, true),
+    Update.left(B, START, 2),
+    Update.removal("c3".repeat(16), START, 0, true),
   ]),
   "HEARTBEAT with tags": make(PacketType.HEARTBEAT, {}, [
-    News.alive(A, START, 2, "billing@10.0.0.1", "10.0.0.1:7000", 0, 3),
-    News.details(A, START, details),
+    Update.alive(A, START, 2, "billing@10.0.0.1", "10.0.0.1:7000", 0, 3),
+    Update.details(A, START, details),
   ]),
   "DISCOVER: 8 answers within 500 ms": make(PacketType.DISCOVER, { seq: 8, target: 500 }),
   "EXPECT a sign of life of B": make(PacketType.EXPECT, { about: B }),

@@ -40,7 +40,7 @@ describe("changes of tags", () => {
     );
   });
 
-  it("refuse what is none", () => {
+  it("refuse an invalid value", () => {
     for (const bad of [
       { add: ["a"] },
       { append: "a" },

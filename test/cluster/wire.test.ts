@@ -10,13 +10,13 @@ import {
   PREFIX,
   readPrefix,
 } from "../../src/cluster/wire/codec.js";
-import { News, Packet, PacketType } from "../../src/cluster/wire/packets.js";
+import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
 import fc from "../support/properties.js";
 import { details, packet } from "./packets.js";
 
 const BUS = busNumber("default");
 const FROM = "000102030405060708090a0b0c0d0e0f";
-const gossip = (...items: News[]): Packet =>
+const gossip = (...items: Update[]): Packet =>
   new Packet(PacketType.GOSSIP, FROM, 1, 2, 3, 0, 0, 0, "", "", undefined, undefined, items);
 
 describe("the wire form", () => {
@@ -25,7 +25,7 @@ describe("the wire form", () => {
       fc.property(packet, (sent) => {
         const bytes = encodePacket(sent, BUS);
         expect(decodePacket(bytes, BUS, MAX_STREAM_PACKET)).toEqual(sent);
-        const expected = sent.news.reduce((sum, each) => sum + each.size, 0);
+        const expected = sent.updates.reduce((sum, each) => sum + each.size, 0);
         const address = Buffer.byteLength(sent.address);
         expect(bytes.length).toBe(PREFIX + bodySize(sent.type, address) + expected);
         expect(readPrefix(bytes)).toEqual({ bus: BUS, sealed: false });
@@ -66,14 +66,14 @@ describe("the wire form", () => {
     );
   });
 
-  it("skips news of a later version", () => {
-    const bytes = encodePacket(gossip(News.left(FROM, 1, 2)), BUS);
+  it("skips updates of a later version", () => {
+    const bytes = encodePacket(gossip(Update.left(FROM, 1, 2)), BUS);
     bytes[PREFIX + bodySize(PacketType.GOSSIP, 0)] = 77;
     expect(decodePacket(bytes, BUS, MAX_PACKET)).toEqual(gossip());
   });
 
   it("says what is wrong", () => {
-    const bytes = encodePacket(gossip(News.left(FROM, 1, 2)), BUS);
+    const bytes = encodePacket(gossip(Update.left(FROM, 1, 2)), BUS);
     const changed = (at: number, value: number): Buffer => {
       const copy = Buffer.from(bytes);
       copy[at] = value;
@@ -86,12 +86,12 @@ describe("the wire form", () => {
     expect(read(changed(1, (bytes[1] as number) ^ 1))).toBe("bus");
     expect(read(changed(PREFIX, 99))).toBe("type");
     expect(read(bytes.subarray(0, 20))).toBe("truncated");
-    expect(read(changed(PREFIX + 31, 65))).toBe("news");
+    expect(read(changed(PREFIX + 31, 65))).toBe("updates");
     expect(read(Buffer.from(bytes).fill(0, PREFIX + 1, PREFIX + 17))).toBe("sender");
-    const named = encodePacket(gossip(News.alive(FROM, 1, 2, "a@b", "h:1", 0, 0)), BUS);
+    const named = encodePacket(gossip(Update.alive(FROM, 1, 2, "a@b", "h:1", 0, 0)), BUS);
     expect(read(Buffer.from(named.toString("latin1").replace("a@b", "a b"), "latin1"))).toBe("text");
     const described = encodePacket(
-      gossip(News.details(FROM, 1, createDetails(1, ["aa", "ab"], {}, []))),
+      gossip(Update.details(FROM, 1, createDetails(1, ["aa", "ab"], {}, []))),
       BUS,
     );
     expect(read(Buffer.from(described.toString("latin1").replace("ab", "aa"), "latin1"))).toBe("details");
@@ -102,7 +102,7 @@ describe("details", () => {
   it("have the size that they take on the wire", () => {
     fc.assert(
       fc.property(details, (one) => {
-        const bytes = encodePacket(gossip(News.details(FROM, 1, one)), -1);
+        const bytes = encodePacket(gossip(Update.details(FROM, 1, one)), -1);
         expect(bytes.length).toBe(bodySize(PacketType.GOSSIP, 0) + 29 + one.size);
       }),
     );
@@ -131,7 +131,7 @@ describe("details", () => {
     const hostile = JSON.parse('{"__proto__":"x"}') as Record<string, string>;
     const made = createDetails(1, [], hostile, []);
     expect(Object.keys(made.props)).toEqual(["__proto__"]);
-    const bytes = encodePacket(gossip(News.details(FROM, 1, made)), BUS);
-    expect(decodePacket(bytes, BUS, MAX_PACKET)).toEqual(gossip(News.details(FROM, 1, made)));
+    const bytes = encodePacket(gossip(Update.details(FROM, 1, made)), BUS);
+    expect(decodePacket(bytes, BUS, MAX_PACKET)).toEqual(gossip(Update.details(FROM, 1, made)));
   });
 });

@@ -103,7 +103,7 @@ export class World {
   readonly random: () => number;
   now = 0;
   loss: number;
-  /** Whether a packet from the first to the second is swallowed; beside sides. */
+  /** Whether a packet from the first to the second is swallowed, in addition to sides. */
   blocks: ((from: SimulatedNode, to: SimulatedNode) => boolean) | undefined;
   /** Called for each change of each node. */
   onChange: ((node: SimulatedNode, change: ClusterChange) => void) | undefined;
@@ -346,7 +346,7 @@ export class World {
 
   #count(from: SimulatedNode, packet: Packet, overStream: boolean): void {
     let size = SEAL_OVERHEAD + bodySize(packet.type, packet.address.length);
-    for (const news of packet.news) size += news.size;
+    for (const update of packet.updates) size += update.size;
     if (overStream) from.streamBytes += size;
     else {
       if (size > MAX_PACKET) throw new Error(`a packet of type ${packet.type} has ${size} bytes`);

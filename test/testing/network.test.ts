@@ -15,7 +15,7 @@ function pull(world: World, node: SimulatedNode): { at: number; text: string }[]
   return got;
 }
 
-/** A PUSH on `node` that is told what to send. */
+/** A PUSH on `node` that a test has send. */
 async function push(node: SimulatedNode, to: string, options = {}): Promise<(text: string) => void> {
   let send: (text: string) => void = () => undefined;
   void node.start(() => {
@@ -137,7 +137,7 @@ it("a cut of one way lets the other pass", async () => {
   });
 });
 
-it("a split separates groups, and whoever is in none reaches all", async () => {
+it("a split separates groups, and nodes in no group reach all", async () => {
   await simulate({}, async (world) => {
     const nodes = ["a", "b", "c", "d"].map((name) => world.node(name));
     for (const node of nodes)

@@ -1,5 +1,5 @@
 /** What a bus's membership says of its changes, and what it needs of the world. */
-import type { News, Packet } from "../wire/packets.js";
+import type { Packet, Update } from "../wire/packets.js";
 import type { Member } from "./members.js";
 
 /** A change. `member` is the rules' own record: read it, keep its id. */
@@ -25,18 +25,18 @@ export type ClusterChange =
   | { readonly type: "conflict"; readonly keeps: Member; readonly yields: Member }
   /** The other one is gone: this member has its name now. */
   | { readonly type: "named"; readonly member: Member }
-  /** A packet or news was refused; `reason` is one of a fixed list. */
+  /** A packet or update was refused; `reason` is one of a fixed list. */
   | { readonly type: "refused"; readonly reason: RefusalReason };
 
 export type RefusalReason = "full" | "seeds" | "newcomers" | "removed" | "stranger" | "stale" | "self";
 
 /** What the rules let happen. None of it calls back into them. */
 export interface MembershipEffects {
-  /** Sends to an address, as a datagram, or over a stream that is opened where there is none. */
+  /** Sends to an address, as a datagram, or over a stream that is opened if there is not one yet. */
   send(address: string, packet: Packet, overStream: boolean): void;
   /** Sends to the group, where there is one. */
   multicast(packet: Packet): void;
   event(change: ClusterChange): void;
 }
 
-export type { News };
+export type { Update };

@@ -1,27 +1,27 @@
 /**
- * News that waits to be spread: the latest about each member, the least transmitted first, each a limited number of times.
+ * Updates that wait to be spread: the latest about each member, the least transmitted first, each a limited number of times.
  *
  *   transmitted 0 [ c d ]   1 [ a ]   2 [ ]   3 [ b ]   … limit
  *
  * One about a member supersedes the one before of the same key; details and removals have keys of their own.
  */
-import { MAX_NEWS } from "../bounds.js";
-import { type News, NewsKind, NO_NEWS } from "../wire/packets.js";
+import { MAX_UPDATES } from "../bounds.js";
+import { NO_UPDATES, type Update, UpdateKind } from "../wire/packets.js";
 
 interface Item {
   readonly key: string;
-  readonly news: News;
+  readonly update: Update;
   superseded: boolean;
 }
 
-function keyOf(news: News): string {
-  switch (news.kind) {
-    case NewsKind.DETAILS:
-      return `d${news.id}`;
-    case NewsKind.REMOVAL:
-      return `r${news.id}`;
+function keyOf(update: Update): string {
+  switch (update.kind) {
+    case UpdateKind.DETAILS:
+      return `d${update.id}`;
+    case UpdateKind.REMOVAL:
+      return `r${update.id}`;
     default:
-      return news.id;
+      return update.id;
   }
 }
 
@@ -34,11 +34,11 @@ export class GossipQueue {
     return this.#items.size;
   }
 
-  push(news: News): void {
-    const key = keyOf(news);
+  push(update: Update): void {
+    const key = keyOf(update);
     const before = this.#items.get(key);
     if (before !== undefined) before.superseded = true;
-    const item = { key, news, superseded: false };
+    const item = { key, update, superseded: false };
     this.#items.set(key, item);
     this.#level(0).push(item);
   }
@@ -52,27 +52,27 @@ export class GossipQueue {
   }
 
   /**
-   * News for one packet; each counts as transmitted once more.
+   * Updates for one packet; each counts as transmitted once more.
    *
    * @param room bytes
    * @param limit transmissions after which a piece is dropped
    */
-  take(room: number, limit: number): readonly News[] {
-    if (this.#items.size === 0) return NO_NEWS;
-    const taken: News[] = [];
+  take(room: number, limit: number): readonly Update[] {
+    if (this.#items.size === 0) return NO_UPDATES;
+    const taken: Update[] = [];
     let left = room;
     const moved: Item[] = [];
     const levels: number[] = [];
-    for (let at = 0; at < this.#levels.length && taken.length < MAX_NEWS - 2; at++) {
+    for (let at = 0; at < this.#levels.length && taken.length < MAX_UPDATES - 2; at++) {
       const level = this.#levels[at] as Item[];
       let end = 0;
       // In order, up to the first that does not fit: a walk through all would cost a large cluster's start dearly.
       for (; end < level.length; end++) {
         const item = level[end] as Item;
         if (item.superseded) continue;
-        if (item.news.size > left || taken.length >= MAX_NEWS - 2) break;
-        left -= item.news.size;
-        taken.push(item.news);
+        if (item.update.size > left || taken.length >= MAX_UPDATES - 2) break;
+        left -= item.update.size;
+        taken.push(item.update);
         if (at + 1 >= limit) this.#items.delete(item.key);
         else {
           moved.push(item);
@@ -83,7 +83,7 @@ export class GossipQueue {
     }
     for (let i = 0; i < moved.length; i++) this.#level(levels[i] as number).push(moved[i] as Item);
     if (this.#items.size === 0) this.#levels = [];
-    return taken.length === 0 ? NO_NEWS : taken;
+    return taken.length === 0 ? NO_UPDATES : taken;
   }
 
   #level(at: number): Item[] {

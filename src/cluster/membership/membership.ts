@@ -2,11 +2,11 @@
  * The rules by which a node knows who else is there (docs/internals/cluster.md): SWIM with Lifeguard, and what they miss.
  * Pure: the time, random numbers, packets and what links say come in; packets, changes and the next wake-up go out.
  *
- *   onPacket ─> sender: known, newcomer (challenged), removed (told) ─> by type: prober, synchronization, beats
- *                                                                    └> news: applied here, and queued to be spread
+ *   onPacket ─> sender: known, newcomer (challenged), removed (refused) ─> by type: prober, synchronization, beats
+ *                                                                    └> updates: applied here, and queued to spread
  *   tick     ─> late? ─> probes ─> suspicions ─> gossip ─> redial ─> synchronization ─> autoclean ─> beats
  *
- * What is said about a member is decided in one place for each kind of news (`#applyAlive` and its neighbours).
+ * What is said about a member is decided in one place for each kind of update (`#applyAlive` and its neighbours).
  */
 import { MAX_NEWCOMERS, MAX_SEEDS } from "../bounds.js";
 import { createDetails, NO_DETAILS } from "../details.js";
@@ -18,11 +18,11 @@ import {
   ACK_RELAYED,
   ALIVE_DRAINING,
   DeathReason,
-  News,
-  NewsKind,
-  NO_NEWS,
+  NO_UPDATES,
   Packet,
   PacketType,
+  Update,
+  UpdateKind,
 } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
 import type { ClusterChange, MembershipEffects, RefusalReason } from "./events.js";
@@ -46,11 +46,11 @@ const ASKED = 4;
 const MAX_DIALS = 64;
 /** Answers to `discover` that wait for their time. */
 const MAX_ANSWERS = 256;
-/** Members that one that leaves tells itself. */
-const LEAVE_TOLD = 16;
+/** Members that a leaving node sends its statement to directly. */
+const LEAVE_SENDS = 16;
 /** ms between a change of details and its beat: changes in one go are one beat. */
 const COALESCE = 20;
-/** ms between a piece of news and the packet that it may share with others. */
+/** ms between an update and the packet that it may share with others. */
 const GOSSIP_DELAY = 5;
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -78,7 +78,7 @@ export interface MembershipOptions {
 }
 
 interface Newcomer {
-  readonly news: News;
+  readonly update: Update;
   readonly seq: number;
   /** When it was challenged. */
   readonly at: number;
@@ -125,7 +125,7 @@ export class Membership {
   #suspicionWake = NEVER;
   /** Whether it gave members up while it heard nobody. */
   #isAlone = false;
-  #removalToldAt = Number.NEGATIVE_INFINITY;
+  #removalSentAt = Number.NEGATIVE_INFINITY;
   #counter = 0;
 
   constructor({ self, profile, random, effects, now, localHealth = true }: MembershipOptions) {
@@ -232,19 +232,19 @@ export class Membership {
     if (this.#seeds.size > 0) this.#scheduleRedial(this.profile.redialInterval / 4);
   }
 
-  /** Tells the others, and takes no further part but to answer. */
+  /** Says so to the others, and takes no further part but to answer. */
   leave(now: number): void {
     this.#now = now;
     if (this.#left) return;
     this.#left = true;
     this.#prober.stop();
     this.#setIncarnation(nextIncarnation(this.#self));
-    const news = News.left(this.#self.id, this.#self.start, this.#self.count);
-    this.#spread(news);
-    const packet = this.#packet(PacketType.GOSSIP, 0, 0, 0, "", "", [news]);
+    const update = Update.left(this.#self.id, this.#self.start, this.#self.count);
+    this.#spread(update);
+    const packet = this.#packet(PacketType.GOSSIP, 0, 0, 0, "", "", [update]);
     const { live } = this.#members;
     const first = Math.floor(this.#random() * live.length);
-    for (let i = 0; i < Math.min(LEAVE_TOLD, live.length); i++)
+    for (let i = 0; i < Math.min(LEAVE_SENDS, live.length); i++)
       this.#send((live[(first + i) % live.length] as Member).address, packet, false);
   }
 
@@ -290,7 +290,7 @@ export class Membership {
     this.heartbeatAfter(now, COALESCE);
   }
 
-  /** A beat now, to the group. @param channel 0 to 255, for hooks that tell them apart */
+  /** A beat now, to the group. @param channel 0 to 255, for hooks that distinguish them */
   heartbeat(now: number, channel = 0): void {
     this.#now = now;
     this.#nextBeat = now + this.profile.heartbeatInterval * (0.9 + 0.2 * this.#random());
@@ -305,9 +305,9 @@ export class Membership {
   /** Asks the group to report. @param answers that are wanted; 0: all */
   discover(now: number, answers: number = this.profile.discoverAnswers): void {
     this.#now = now;
-    const news = [this.#ownAlive()];
+    const updates = [this.#ownAlive()];
     this.#effects.multicast(
-      this.#packet(PacketType.DISCOVER, answers, this.profile.discoverTime, 0, "", "", news),
+      this.#packet(PacketType.DISCOVER, answers, this.profile.discoverTime, 0, "", "", updates),
     );
   }
 
@@ -367,11 +367,11 @@ export class Membership {
     this.#now = now;
     if (packet.from === this.#self.id) return; // Its own, by multicast.
     if (this.#removed) {
-      for (const news of packet.news) if (news.kind === NewsKind.REMOVAL) this.#applyRemoval(news);
+      for (const update of packet.updates) if (update.kind === UpdateKind.REMOVAL) this.#applyRemoval(update);
       return;
     }
     if (this.#members.isRemoved(packet.from)) {
-      this.#tellRemoved(packet.from, address);
+      this.#refuseRemoved(packet.from, address);
       return;
     }
     const member = this.#members.get(packet.from);
@@ -426,7 +426,7 @@ export class Membership {
     flags: number,
     about: string,
     address: string,
-    news: readonly News[],
+    updates: readonly Update[],
     buckets: Uint32Array | undefined = undefined,
     wanted: readonly [number, number] | undefined = undefined,
   ): Packet {
@@ -445,7 +445,7 @@ export class Membership {
       address,
       buckets,
       wanted,
-      news,
+      updates,
     );
   }
 
@@ -453,9 +453,9 @@ export class Membership {
     this.#effects.send(address, packet, overStream);
   }
 
-  /** News for a packet that has room; nothing, most of the time. */
-  #piggyback(used: number): readonly News[] {
-    if (this.#queue.size === 0) return NO_NEWS;
+  /** Updates for a packet that has room; nothing, most of the time. */
+  #piggyback(used: number): readonly Update[] {
+    if (this.#queue.size === 0) return NO_UPDATES;
     return this.#queue.take(MAX_BODY - bodySize(PacketType.SYNC, 0) - used, this.#transmissions());
   }
 
@@ -465,14 +465,18 @@ export class Membership {
 
   #ping(member: Member, seq: number, overStream: boolean): void {
     const { suspicion } = member;
-    let news = this.#piggyback(64);
+    let updates = this.#piggyback(64);
     if (suspicion !== undefined || member.accused) {
-      if (suspicion !== undefined) suspicion.toldAt = this.#now;
+      if (suspicion !== undefined) suspicion.accusedAt = this.#now;
       const accusers = suspicion?.accusers ?? [this.#self.short];
-      news = [News.suspect(member.id, member.start, member.count, accusers), ...news];
+      updates = [Update.suspect(member.id, member.start, member.count, accusers), ...updates];
       member.accused = false;
     }
-    this.#send(member.address, this.#packet(PacketType.PING, seq, member.short, 0, "", "", news), overStream);
+    this.#send(
+      member.address,
+      this.#packet(PacketType.PING, seq, member.short, 0, "", "", updates),
+      overStream,
+    );
   }
 
   #answer(address: string, seq: number, flags: number, acked: boolean): void {
@@ -481,34 +485,34 @@ export class Membership {
   }
 
   /** @param accusation of the one that is dialled, for it to refute */
-  #dial(address: string, accusation: News | undefined, overStream: boolean): void {
+  #dial(address: string, accusation: Update | undefined, overStream: boolean): void {
     const seq = this.#prober.nextSeq();
     const [oldest] = this.#dials;
     if (this.#dials.size >= MAX_DIALS && oldest !== undefined) this.#dials.delete(oldest);
     this.#dials.add(seq);
     const own = this.#ownAlive();
-    const news = accusation === undefined ? [own] : [own, accusation];
-    this.#send(address, this.#packet(PacketType.PING, seq, 0, 0, "", "", news), overStream);
+    const updates = accusation === undefined ? [own] : [own, accusation];
+    this.#send(address, this.#packet(PacketType.PING, seq, 0, 0, "", "", updates), overStream);
   }
 
-  #ownAlive(): News {
+  #ownAlive(): Update {
     const { id, start, count, name, address, draining, details } = this.#self;
-    return News.alive(id, start, count, name, address, draining ? ALIVE_DRAINING : 0, details.version);
+    return Update.alive(id, start, count, name, address, draining ? ALIVE_DRAINING : 0, details.version);
   }
 
-  #ownDetails(): News {
-    return News.details(this.#self.id, this.#self.start, this.#self.details);
+  #ownDetails(): Update {
+    return Update.details(this.#self.id, this.#self.start, this.#self.details);
   }
 
   #beat(channel: number): Packet {
-    const news = [this.#ownAlive()];
-    if (this.#self.details.version > 0) news.push(this.#ownDetails());
-    return this.#packet(PacketType.HEARTBEAT, 0, 0, channel, "", "", news);
+    const updates = [this.#ownAlive()];
+    if (this.#self.details.version > 0) updates.push(this.#ownDetails());
+    return this.#packet(PacketType.HEARTBEAT, 0, 0, channel, "", "", updates);
   }
 
-  /** The news goes out with what goes next, and in packets of its own. */
-  #spread(news: News): void {
-    this.#queue.push(news);
+  /** The update goes out with what goes next, and in packets of its own. */
+  #spread(update: Update): void {
+    this.#queue.push(update);
     const due = Math.max(this.#now + GOSSIP_DELAY, this.#lastGossip + this.profile.gossipInterval);
     if (due < this.#nextGossip) this.#nextGossip = due;
   }
@@ -520,10 +524,14 @@ export class Membership {
     const room = MAX_BODY - bodySize(PacketType.GOSSIP, 0);
     const first = live.length <= this.profile.gossipNodes ? 0 : -1;
     for (let i = 0; i < this.profile.gossipNodes && i < live.length; i++) {
-      const news = this.#queue.take(room, this.#transmissions());
-      if (news.length === 0) break;
+      const updates = this.#queue.take(room, this.#transmissions());
+      if (updates.length === 0) break;
       const at = first === 0 ? i : Math.floor(this.#random() * live.length);
-      this.#send((live[at] as Member).address, this.#packet(PacketType.GOSSIP, 0, 0, 0, "", "", news), false);
+      this.#send(
+        (live[at] as Member).address,
+        this.#packet(PacketType.GOSSIP, 0, 0, 0, "", "", updates),
+        false,
+      );
     }
     if (this.#queue.size > 0 && live.length > 0) this.#nextGossip = now + this.profile.gossipInterval;
   }
@@ -553,13 +561,13 @@ export class Membership {
       return;
     }
     if (suspicion !== undefined) {
-      if (now - suspicion.toldAt < this.profile.probeTimeout) return;
-      suspicion.toldAt = now;
-      const news = News.suspect(member.id, member.start, member.count, suspicion.accusers);
-      this.#send(address, this.#packet(PacketType.GOSSIP, 0, 0, 0, "", "", [news]), false);
+      if (now - suspicion.accusedAt < this.profile.probeTimeout) return;
+      suspicion.accusedAt = now;
+      const update = Update.suspect(member.id, member.start, member.count, suspicion.accusers);
+      this.#send(address, this.#packet(PacketType.GOSSIP, 0, 0, 0, "", "", [update]), false);
     } else if (member.state === MemberState.DEAD) {
-      const news = News.dead(member.id, member.start, member.count, member.reason, this.#self.short);
-      this.#send(address, this.#packet(PacketType.GOSSIP, 0, 0, 0, "", "", [news]), false);
+      const update = Update.dead(member.id, member.start, member.count, member.reason, this.#self.short);
+      this.#send(address, this.#packet(PacketType.GOSSIP, 0, 0, 0, "", "", [update]), false);
       this.#sync(address, this.profile.probeTimeout);
     }
   }
@@ -594,14 +602,14 @@ export class Membership {
         this.#onEntries(packet, address);
         return;
     }
-    for (let i = 0; i < packet.news.length; i++) this.#apply(packet.news[i] as News, true);
+    for (let i = 0; i < packet.updates.length; i++) this.#apply(packet.updates[i] as Update, true);
     this.#compareDigest(packet.digest, address);
   }
 
-  #onPing(packet: Packet, address: string, overStream: boolean, news: readonly News[]): void {
+  #onPing(packet: Packet, address: string, overStream: boolean, updates: readonly Update[]): void {
     const isOther = packet.target !== 0 && packet.target !== this.#self.short;
     const flags = isOther ? ACK_OTHER : 0;
-    this.#send(address, this.#packet(PacketType.ACK, packet.seq, 0, flags, "", "", news), overStream);
+    this.#send(address, this.#packet(PacketType.ACK, packet.seq, 0, flags, "", "", updates), overStream);
   }
 
   #onAck(from: Member, packet: Packet, address: string): void {
@@ -624,9 +632,11 @@ export class Membership {
   /** A sender that is no member: admitted over a stream, or when it acks a fresh number. */
   #onStranger(packet: Packet, address: string, overStream: boolean): void {
     // What it holds against this node, for having been dead or gone, is refuted in any case: that needs no trust.
-    for (const news of packet.news) if (news.id === this.#self.id) this.#apply(news, true);
+    for (const update of packet.updates) if (update.id === this.#self.id) this.#apply(update, true);
     const isVerified = overStream || (packet.type === PacketType.ACK && this.#isVerified(packet));
-    const own = packet.news.find((news) => news.kind === NewsKind.ALIVE && news.id === packet.from);
+    const own = packet.updates.find(
+      (update) => update.kind === UpdateKind.ALIVE && update.id === packet.from,
+    );
     if (!isVerified) {
       if (packet.type === PacketType.PING)
         this.#onPing(packet, address, overStream, this.#introduction(packet.from));
@@ -634,7 +644,7 @@ export class Membership {
       else this.#challenge(own, address);
       return;
     }
-    const alive = own ?? this.#newcomers.get(packet.from)?.news;
+    const alive = own ?? this.#newcomers.get(packet.from)?.update;
     this.#newcomers.delete(packet.from);
     if (alive !== undefined) this.#apply(alive, true);
     const member = this.#members.get(packet.from);
@@ -650,18 +660,18 @@ export class Membership {
   }
 
   /** What a stranger needs to know: who this is, and where it applies, that it was admitted again. */
-  #introduction(id: string): readonly News[] {
+  #introduction(id: string): readonly Update[] {
     const removal = this.#members.removals.get(id);
     if (removal === undefined) return [this.#ownAlive()];
-    return [this.#ownAlive(), News.removal(id, removal.time, removal.counter, removal.removed)];
+    return [this.#ownAlive(), Update.removal(id, removal.time, removal.counter, removal.removed)];
   }
 
   #isVerified(packet: Packet): boolean {
     return this.#dials.delete(packet.seq) || this.#newcomers.get(packet.from)?.seq === packet.seq;
   }
 
-  #challenge(news: News, address: string): void {
-    const before = this.#newcomers.get(news.id);
+  #challenge(update: Update, address: string): void {
+    const before = this.#newcomers.get(update.id);
     if (before === undefined && this.#newcomers.size >= MAX_NEWCOMERS) {
       const [oldest] = this.#newcomers.keys();
       if (oldest !== undefined) this.#newcomers.delete(oldest);
@@ -670,9 +680,9 @@ export class Membership {
     // Once at a time, or two who do not know each other would ask without end.
     if (before !== undefined && this.#now - before.at < this.profile.probeTimeout) return;
     const seq = before?.seq ?? this.#prober.nextSeq();
-    this.#newcomers.delete(news.id);
-    this.#newcomers.set(news.id, { news, seq, at: this.#now });
-    const ping = this.#packet(PacketType.PING, seq, 0, 0, "", "", this.#introduction(news.id));
+    this.#newcomers.delete(update.id);
+    this.#newcomers.set(update.id, { update, seq, at: this.#now });
+    const ping = this.#packet(PacketType.PING, seq, 0, 0, "", "", this.#introduction(update.id));
     this.#send(address, ping, false);
   }
 
@@ -681,88 +691,88 @@ export class Membership {
     this.#refuse("stale");
     if (packet.type !== PacketType.PING && packet.type !== PacketType.SYNC) return;
     const { id, start, count, name, details } = member;
-    const news = News.alive(id, start, count, name, member.address, 0, details.version);
-    this.#send(address, this.#packet(PacketType.GOSSIP, 0, 0, 0, "", "", [this.#ownAlive(), news]), false);
+    const update = Update.alive(id, start, count, name, member.address, 0, details.version);
+    this.#send(address, this.#packet(PacketType.GOSSIP, 0, 0, 0, "", "", [this.#ownAlive(), update]), false);
   }
 
   /** Somebody who was forgotten as dead or gone, and has not heard of it. */
   #buried(packet: Packet, address: string): void {
     const tombstone = this.#members.tombstone(packet.from);
     if (tombstone === undefined) return;
-    const news = News.dead(
+    const update = Update.dead(
       packet.from,
       tombstone.start,
       tombstone.count,
       DeathReason.SILENT,
       this.#self.short,
     );
-    this.#send(address, this.#packet(PacketType.GOSSIP, 0, 0, 0, "", "", [this.#ownAlive(), news]), false);
+    this.#send(address, this.#packet(PacketType.GOSSIP, 0, 0, 0, "", "", [this.#ownAlive(), update]), false);
   }
 
-  #tellRemoved(id: string, address: string): void {
+  #refuseRemoved(id: string, address: string): void {
     this.#refuse("removed");
-    if (this.#now - this.#removalToldAt < this.profile.probeTimeout) return;
+    if (this.#now - this.#removalSentAt < this.profile.probeTimeout) return;
     const removal = this.#members.removals.get(id);
     if (removal === undefined) return;
-    this.#removalToldAt = this.#now;
-    const news = News.removal(id, removal.time, removal.counter, true);
-    this.#send(address, this.#packet(PacketType.GOSSIP, 0, 0, 0, "", "", [news]), false);
+    this.#removalSentAt = this.#now;
+    const update = Update.removal(id, removal.time, removal.counter, true);
+    this.#send(address, this.#packet(PacketType.GOSSIP, 0, 0, 0, "", "", [update]), false);
   }
 
-  // --- News ----------------------------------------------------------------------------------------------------
+  // --- Update ----------------------------------------------------------------------------------------------------
 
   /** @param isFresh gossip, not an entry of a synchronization, which may be old */
-  #apply(news: News, isFresh: boolean): void {
-    if (news.kind === NewsKind.REMOVAL) {
-      this.#applyRemoval(news);
+  #apply(update: Update, isFresh: boolean): void {
+    if (update.kind === UpdateKind.REMOVAL) {
+      this.#applyRemoval(update);
       return;
     }
-    if (news.id === this.#self.id) {
-      this.#applySelf(news);
+    if (update.id === this.#self.id) {
+      this.#applySelf(update);
       return;
     }
-    if (this.#members.isRemoved(news.id)) return;
-    const member = this.#members.get(news.id);
-    switch (news.kind) {
-      case NewsKind.ALIVE:
-        this.#applyAlive(member, news, isFresh);
+    if (this.#members.isRemoved(update.id)) return;
+    const member = this.#members.get(update.id);
+    switch (update.kind) {
+      case UpdateKind.ALIVE:
+        this.#applyAlive(member, update, isFresh);
         break;
-      case NewsKind.SUSPECT:
-        if (member !== undefined) this.#applySuspect(member, news);
+      case UpdateKind.SUSPECT:
+        if (member !== undefined) this.#applySuspect(member, update);
         break;
-      case NewsKind.DEAD:
-        this.#applyDead(member, news, isFresh);
+      case UpdateKind.DEAD:
+        this.#applyDead(member, update, isFresh);
         break;
-      case NewsKind.LEFT:
-        this.#applyLeft(member, news);
+      case UpdateKind.LEFT:
+        this.#applyLeft(member, update);
         break;
-      case NewsKind.DETAILS:
-        if (member !== undefined) this.#applyDetails(member, news);
+      case UpdateKind.DETAILS:
+        if (member !== undefined) this.#applyDetails(member, update);
         break;
     }
   }
 
-  #applyAlive(known: Member | undefined, news: News, isFresh: boolean): void {
+  #applyAlive(known: Member | undefined, update: Update, isFresh: boolean): void {
     if (known === undefined) {
-      this.#welcome(news, isFresh);
+      this.#welcome(update, isFresh);
       return;
     }
-    const order = compareIncarnations(news.start, news.count, known.start, known.count);
+    const order = compareIncarnations(update.start, update.count, known.start, known.count);
     if (order < 0) return;
     if (order === 0) {
       if (known.doubtful) this.#revive(known);
       return;
     }
     const wasLive = known.isLive;
-    const restarted = news.start !== known.start;
-    const drains = (news.flags & ALIVE_DRAINING) !== 0 && !known.draining;
+    const restarted = update.start !== known.start;
+    const drains = (update.flags & ALIVE_DRAINING) !== 0 && !known.draining;
     if (known.suspicion !== undefined) this.#clear(known);
-    if (wasLive && known.name !== news.name) this.#release(known);
-    known.start = news.start;
-    known.count = news.count;
-    known.name = news.name;
-    known.address = news.address;
-    known.draining = (news.flags & ALIVE_DRAINING) !== 0;
+    if (wasLive && known.name !== update.name) this.#release(known);
+    known.start = update.start;
+    known.count = update.count;
+    known.name = update.name;
+    known.address = update.address;
+    known.draining = (update.flags & ALIVE_DRAINING) !== 0;
     known.reason = 0;
     known.doubtful = false;
     if (restarted) known.details = NO_DETAILS;
@@ -774,7 +784,7 @@ export class Membership {
       this.#prober.added(known);
     } else this.#members.rehash(known);
     this.#changed();
-    this.#pass(news, isFresh);
+    this.#pass(update, isFresh);
     if (!wasLive) this.#effects.event({ type: "back", member: known, restarted });
     else if (restarted) this.#effects.event({ type: "restarted", member: known });
     if (drains) this.#effects.event({ type: "draining", member: known });
@@ -795,113 +805,115 @@ export class Membership {
     this.#claim(member);
   }
 
-  #welcome(news: News, isFresh: boolean): void {
-    const tombstone = this.#members.tombstone(news.id);
+  #welcome(update: Update, isFresh: boolean): void {
+    const tombstone = this.#members.tombstone(update.id);
     if (
       tombstone !== undefined &&
-      compareIncarnations(news.start, news.count, tombstone.start, tombstone.count) <= 0
+      compareIncarnations(update.start, update.count, tombstone.start, tombstone.count) <= 0
     )
       return;
     if (this.#members.full) {
       this.#refuse("full");
       return;
     }
-    const member = new Member(news.id, news.name, news.address, news.start, news.count, this.#now);
-    member.draining = (news.flags & ALIVE_DRAINING) !== 0;
+    const member = new Member(update.id, update.name, update.address, update.start, update.count, this.#now);
+    member.draining = (update.flags & ALIVE_DRAINING) !== 0;
     this.#members.add(member);
     this.#prober.added(member);
     this.#changed();
-    this.#pass(news, isFresh);
+    this.#pass(update, isFresh);
     this.#effects.event({ type: "joined", member });
     // A port has one owner: who is at the address of another one has taken its place.
     this.#claim(member);
   }
 
-  #applySuspect(member: Member, news: News): void {
-    if (!member.isLive || compareIncarnations(news.start, news.count, member.start, member.count) < 0) return;
+  #applySuspect(member: Member, update: Update): void {
+    if (!member.isLive || compareIncarnations(update.start, update.count, member.start, member.count) < 0)
+      return;
     if (this.profile.probeInterval === 0) {
       this.#onExpect(member.id);
       return;
     }
     const isNew = member.state === MemberState.ALIVE;
-    this.#suspect(member, news.accusers, news);
+    this.#suspect(member, update.accusers, update);
     // Some of those who hear of it look for themselves.
     if (isNew && this.#random() < CONFIRMERS / this.#members.size) this.#prober.probe(this.#now, member, 0);
   }
 
-  #applyDead(member: Member | undefined, news: News, isFresh: boolean): void {
+  #applyDead(member: Member | undefined, update: Update, isFresh: boolean): void {
     if (member === undefined) {
-      const tombstone = { start: news.start, count: news.count, address: "", left: false };
-      this.#members.bury(news.id, tombstone);
+      const tombstone = { start: update.start, count: update.count, address: "", left: false };
+      this.#members.bury(update.id, tombstone);
       return;
     }
-    if (!member.isLive || compareIncarnations(news.start, news.count, member.start, member.count) < 0) return;
+    if (!member.isLive || compareIncarnations(update.start, update.count, member.start, member.count) < 0)
+      return;
     const { probeInterval } = this.profile;
     if (probeInterval === 0) {
       this.#onExpect(member.id);
       return;
     }
     if (isFresh && this.#now - member.lastHeard >= probeInterval) {
-      member.start = news.start;
-      member.count = news.count;
-      this.#die(member, news.flags, true);
+      member.start = update.start;
+      member.count = update.count;
+      this.#die(member, update.flags, true);
       return;
     }
     // It was just there, or the entry may be old: it is asked, with the accusation, and refutes it if it lives.
-    if (isFresh) this.#suspect(member, news.accusers, undefined);
+    if (isFresh) this.#suspect(member, update.accusers, undefined);
     else member.accused = true;
     this.#prober.probe(this.#now, member, 0);
   }
 
-  #applyLeft(member: Member | undefined, news: News): void {
+  #applyLeft(member: Member | undefined, update: Update): void {
     if (member === undefined) {
-      this.#members.bury(news.id, { start: news.start, count: news.count, address: "", left: true });
+      this.#members.bury(update.id, { start: update.start, count: update.count, address: "", left: true });
       return;
     }
     if (member.state === MemberState.LEFT) return;
-    if (compareIncarnations(news.start, news.count, member.start, member.count) < 0) return;
-    member.start = news.start;
-    member.count = news.count;
+    if (compareIncarnations(update.start, update.count, member.start, member.count) < 0) return;
+    member.start = update.start;
+    member.count = update.count;
     this.#bury(member, MemberState.LEFT);
-    this.#spread(news);
+    this.#spread(update);
     this.#effects.event({ type: "left", member });
     this.#release(member);
   }
 
-  #applyDetails(member: Member, news: News): void {
-    const { details } = news;
-    if (details === undefined || news.start !== member.start || details.version <= member.details.version)
+  #applyDetails(member: Member, update: Update): void {
+    const { details } = update;
+    if (details === undefined || update.start !== member.start || details.version <= member.details.version)
       return;
     member.details = details;
     this.#members.rehash(member);
     this.#changed();
-    this.#spread(news);
+    this.#spread(update);
     this.#effects.event({ type: "details", member });
   }
 
   /** What is said about this node, and is not so. */
-  #applySelf(news: News): void {
-    if (this.#left || news.kind === NewsKind.DETAILS) return;
+  #applySelf(update: Update): void {
+    if (this.#left || update.kind === UpdateKind.DETAILS) return;
     const { start, count } = this.#self;
-    const order = compareIncarnations(news.start, news.count, start, count);
-    if (order < 0 || (order === 0 && news.kind === NewsKind.ALIVE)) return;
-    const next = incarnationAfter(this.#self, news);
+    const order = compareIncarnations(update.start, update.count, start, count);
+    if (order < 0 || (order === 0 && update.kind === UpdateKind.ALIVE)) return;
+    const next = incarnationAfter(this.#self, update);
     if (next === undefined) {
       this.#refuse("self");
       return;
     }
     this.#setIncarnation(next);
-    if (news.kind === NewsKind.SUSPECT) this.#health.change(1);
+    if (update.kind === UpdateKind.SUSPECT) this.#health.change(1);
     this.#announce(false);
   }
 
-  #applyRemoval(news: News): void {
-    const isRemoved = (news.flags & 1) !== 0;
-    const removal = { time: news.start, counter: news.count, removed: isRemoved };
-    if (!this.#members.setRemoval(news.id, removal)) return;
+  #applyRemoval(update: Update): void {
+    const isRemoved = (update.flags & 1) !== 0;
+    const removal = { time: update.start, counter: update.count, removed: isRemoved };
+    if (!this.#members.setRemoval(update.id, removal)) return;
     this.#changed();
-    this.#spread(news);
-    const { id } = news;
+    this.#spread(update);
+    const { id } = update;
     if (id === this.#self.id) {
       const was = this.#removed;
       this.#removed = isRemoved;
@@ -927,12 +939,12 @@ export class Membership {
     const before = this.#members.removals.get(id);
     const time = Math.max(Math.floor(this.#now + this.#wallOffset), (before?.time ?? 0) + 1);
     this.#counter += 1;
-    this.#applyRemoval(News.removal(id, time, this.#counter, isRemoved));
+    this.#applyRemoval(Update.removal(id, time, this.#counter, isRemoved));
   }
 
-  /** News of others goes on; a node that is just joining hears what all know. */
-  #pass(news: News, isFresh: boolean): void {
-    if (isFresh || this.#established) this.#spread(news);
+  /** Updates of others go on; a node that is just joining hears what all know. */
+  #pass(update: Update, isFresh: boolean): void {
+    if (isFresh || this.#established) this.#spread(update);
   }
 
   #changed(): void {
@@ -986,11 +998,11 @@ export class Membership {
     return this.#now - this.#heardAt > patience && (this.#members.size > 2 || this.#isAlone);
   }
 
-  /** @param passed news to pass on, if there is a new accuser in it; `undefined`: this node's own accusation */
-  #suspect(member: Member, accusers: readonly number[], passed: News | undefined): void {
+  /** @param passed update to pass on, if there is a new accuser in it; `undefined`: this node's own accusation */
+  #suspect(member: Member, accusers: readonly number[], passed: Update | undefined): void {
     const wanted = this.#wantedAccusers();
     let { suspicion } = member;
-    let isNews = true;
+    let isNew = true;
     if (suspicion === undefined) {
       suspicion = new Suspicion(this.profile, this.#members.size, this.#now, accusers);
       member.suspicion = suspicion;
@@ -998,14 +1010,14 @@ export class Membership {
       member.changedAt = this.#now;
       this.#suspects.add(member);
       this.#effects.event({ type: "suspect", member });
-    } else isNews = suspicion.accuse(accusers, wanted);
+    } else isNew = suspicion.accuse(accusers, wanted);
     suspicion.update(wanted);
     this.#suspicionWake = Math.min(this.#suspicionWake, suspicion.deadline);
-    if (isNews && (passed !== undefined || !this.#isDeaf()))
-      this.#spread(News.suspect(member.id, member.start, member.count, suspicion.accusers));
+    if (isNew && (passed !== undefined || !this.#isDeaf()))
+      this.#spread(Update.suspect(member.id, member.start, member.count, suspicion.accusers));
   }
 
-  /** Accusers beside the first that there can be: members that are neither it nor suspected themselves. */
+  /** Further accusers that there can be: members that are neither it nor suspected themselves. */
   #wantedAccusers(): number {
     const others = this.#members.live.length - Math.max(1, this.#suspects.size);
     return Math.max(0, Math.min(this.profile.confirmations, others));
@@ -1027,7 +1039,7 @@ export class Membership {
       const { suspicion } = member;
       if (suspicion === undefined) continue;
       suspicion.update(wanted);
-      // Heard since: whoever accuses it, it is there. It is told, and refutes.
+      // Heard since: it is there. The accusation is sent to it, and it refutes.
       if (member.lastHeard > suspicion.since)
         suspicion.deadline = Math.max(suspicion.deadline, member.lastHeard + suspicion.min);
       if (now < suspicion.deadline) wake = Math.min(wake, suspicion.deadline);
@@ -1041,8 +1053,8 @@ export class Membership {
     member.reason = reason === 0 ? DeathReason.SILENT : reason;
     this.#bury(member, MemberState.DEAD);
     if (isSpread) {
-      const news = News.dead(member.id, member.start, member.count, member.reason, this.#self.short);
-      this.#spread(news);
+      const update = Update.dead(member.id, member.start, member.count, member.reason, this.#self.short);
+      this.#spread(update);
     } else {
       this.#queue.drop(member.id);
       member.doubtful = reason !== DeathReason.TTL;
@@ -1105,8 +1117,8 @@ export class Membership {
       waits = true;
       const member = dead[Math.floor(this.#random() * dead.length)] as Member;
       if (this.#random() < (DIALS * dead.length) / size && member.state === MemberState.DEAD) {
-        const news = News.dead(member.id, member.start, member.count, member.reason, this.#self.short);
-        this.#dial(member.address, news, this.#random() < 0.25);
+        const update = Update.dead(member.id, member.start, member.count, member.reason, this.#self.short);
+        this.#dial(member.address, update, this.#random() < 0.25);
       }
     }
     if (tombstoneAddresses.length > 0) {
@@ -1152,9 +1164,9 @@ export class Membership {
   #sync(address: string, apart: number): void {
     if (this.#now - this.#lastSync < apart) return;
     this.#lastSync = this.#now;
-    const news = [this.#ownAlive()];
+    const updates = [this.#ownAlive()];
     const buckets = this.#members.digest.buckets();
-    this.#send(address, this.#packet(PacketType.SYNC, 0, 0, 0, "", "", news, buckets), true);
+    this.#send(address, this.#packet(PacketType.SYNC, 0, 0, 0, "", "", updates, buckets), true);
   }
 
   #onSync(buckets: Uint32Array, address: string): void {
@@ -1166,7 +1178,7 @@ export class Membership {
     // Before theirs are taken: what they sent need not go back whole, but what was here before must.
     const { wanted = [0, 0] } = packet;
     if (wanted[0] !== 0 || wanted[1] !== 0) this.#sendEntries(address, wanted, [0, 0]);
-    for (const news of packet.news) this.#apply(news, false);
+    for (const update of packet.updates) this.#apply(update, false);
     if ((packet.flags & 1) !== 0) this.#established = true;
     this.#differsSince = NEVER;
   }
@@ -1175,11 +1187,11 @@ export class Membership {
     const chunks = entriesFor(this.#members, buckets, this.#ownAlive(), this.#ownDetails());
     for (let i = 0; i < chunks.length; i++) {
       const isLast = i === chunks.length - 1 ? 1 : 0;
-      const news = chunks[i] as readonly News[];
+      const updates = chunks[i] as readonly Update[];
       const asks = i === 0 ? wanted : ([0, 0] as const);
       this.#send(
         address,
-        this.#packet(PacketType.ENTRIES, 0, 0, isLast, "", "", news, undefined, asks),
+        this.#packet(PacketType.ENTRIES, 0, 0, isLast, "", "", updates, undefined, asks),
         true,
       );
     }
@@ -1197,7 +1209,7 @@ export class Membership {
 
   /** Nobody reaches it: all are to expect a sign of life of it. */
   #expect(member: Member): void {
-    this.#effects.multicast(this.#packet(PacketType.EXPECT, 0, 0, 0, member.id, "", NO_NEWS));
+    this.#effects.multicast(this.#packet(PacketType.EXPECT, 0, 0, 0, member.id, "", NO_UPDATES));
     this.#onExpect(member.id);
   }
 

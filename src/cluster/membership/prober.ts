@@ -56,7 +56,7 @@ export class Prober {
   readonly #effects: ProberEffects;
   readonly #probes = new Map<number, Probe>();
   readonly #relays = new Map<number, Relay>();
-  /** This round's members; filled anew when it is through. */
+  /** This round's members; filled again when it is through. */
   #round: Member[] = [];
   #at = 0;
   readonly #urgent: Member[] = [];

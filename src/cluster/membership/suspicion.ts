@@ -1,7 +1,7 @@
 /**
  * How long a member is suspected: the more independent accusers, the shorter (Lifeguard).
  *
- *   accusers beside the first   0 ───────────────── wanted
+ *   further accusers            0 ───────────────── wanted
  *   time                        max ──logarithmic── min
  */
 import { MAX_ACCUSERS } from "../bounds.js";
@@ -14,7 +14,7 @@ export class Suspicion {
   /** Short ids, the first accuser's first. */
   readonly accusers: number[];
   /** When the member was last sent the accusation. */
-  toldAt = Number.NEGATIVE_INFINITY;
+  accusedAt = Number.NEGATIVE_INFINITY;
   /** When it ends. */
   deadline = 0;
 
@@ -44,9 +44,9 @@ export class Suspicion {
   }
 
   /**
-   * Sets `deadline` anew.
+   * Sets `deadline` again.
    *
-   * @param wanted accusers beside the first that there can be, at most the profile's
+   * @param wanted further accusers that there can be, at most the profile's
    */
   update(wanted: number): void {
     const share = wanted === 0 ? 1 : Math.min(1, Math.log(this.accusers.length) / Math.log(wanted + 1));

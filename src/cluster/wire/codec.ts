@@ -3,11 +3,11 @@
  *
  *   packet   version 1 = 01 | bus 6 | body                          in the clear
  *            version 1 = 81 | bus 6 | key id 4 | nonce 24 | box     sealed (seal.ts)
- *   body     type 1 | from 16 | start 6 | count 4 | digest 4 | what the type has | news n 1 | news …
- *   news     kind 1 | length 2 | id 16 | start 6 | count 4 | what the kind has
+ *   body     type 1 | from 16 | start 6 | count 4 | digest 4 | what the type has | updates n 1 | update …
+ *   update   kind 1 | length 2 | id 16 | start 6 | count 4 | what the kind has
  *
- * Numbers are big-endian. Bytes after what is known, in a packet or in news, and news of an unknown kind are skipped: that
- * is how a later version adds. Junk gives a reason, and never throws.
+ * Numbers are big-endian. A reader skips bytes after those that it knows, in a packet and in an update, and updates of an unknown
+ * kind: that is how a later version adds. Junk gives a reason, and never throws.
  */
 import {
   BUCKETS,
@@ -15,12 +15,12 @@ import {
   MAX_ADDRESS,
   MAX_DETAILS,
   MAX_NAME,
-  MAX_NEWS,
   MAX_STREAM_PACKET,
+  MAX_UPDATES,
 } from "../bounds.js";
 import { type Details, tryDetails } from "../details.js";
 import { isName } from "../identity.js";
-import { News, NewsKind, Packet, PacketType } from "./packets.js";
+import { Packet, PacketType, Update, UpdateKind } from "./packets.js";
 
 /** The version of the wire form, in the clear; sealed ones have the highest bit, too. */
 export const VERSION = 1;
@@ -30,9 +30,9 @@ export const PREFIX = 7;
 /** A level that an alive has; a later one adds and changes nothing. */
 const LEVEL = 1;
 
-/** Bytes of a body before its type's fields, and of the count of news after them. */
+/** Bytes of a body before its type's fields, and of the count of updates after them. */
 const HEAD = 31;
-/** Bytes of a body without news, by type; 0 for those with text. */
+/** Bytes of a body without update, by type; 0 for those with text. */
 export function bodySize(type: PacketType, address: number): number {
   switch (type) {
     case PacketType.PING:
@@ -68,7 +68,7 @@ export type Junk =
   | "type"
   | "sender"
   | "text"
-  | "news"
+  | "updates"
   | "details";
 
 /** Writes into one buffer; what is written is copied out at the end. */
@@ -158,41 +158,41 @@ export function encodePacket(packet: Packet, bus: number): Buffer {
       out.u32(packet.wanted?.[1] ?? 0);
       break;
   }
-  out.u8(packet.news.length);
-  for (const news of packet.news) writeNews(out, news);
+  out.u8(packet.updates.length);
+  for (const update of packet.updates) writeUpdate(out, update);
   return Buffer.from(out.bytes.subarray(0, out.at));
 }
 
-function writeNews(out: Writer, news: News): void {
-  out.u8(news.kind);
+function writeUpdate(out: Writer, update: Update): void {
+  out.u8(update.kind);
   const length = out.at;
   out.u16(0);
-  out.id(news.id);
-  out.u48(news.start);
-  out.u32(news.count);
-  switch (news.kind) {
-    case NewsKind.ALIVE:
+  out.id(update.id);
+  out.u48(update.start);
+  out.u32(update.count);
+  switch (update.kind) {
+    case UpdateKind.ALIVE:
       out.u8(LEVEL);
-      out.u8(news.flags);
-      out.u32(news.version);
-      out.text(news.name);
-      out.text(news.address);
+      out.u8(update.flags);
+      out.u32(update.version);
+      out.text(update.name);
+      out.text(update.address);
       break;
-    case NewsKind.SUSPECT:
-      out.u8(news.accusers.length);
-      for (const accuser of news.accusers) out.u32(accuser);
+    case UpdateKind.SUSPECT:
+      out.u8(update.accusers.length);
+      for (const accuser of update.accusers) out.u32(accuser);
       break;
-    case NewsKind.DEAD:
-      out.u8(news.flags);
-      out.u32(news.accusers[0] ?? 0);
+    case UpdateKind.DEAD:
+      out.u8(update.flags);
+      out.u32(update.accusers[0] ?? 0);
       break;
-    case NewsKind.LEFT:
+    case UpdateKind.LEFT:
       break;
-    case NewsKind.REMOVAL:
-      out.u8(news.flags);
+    case UpdateKind.REMOVAL:
+      out.u8(update.flags);
       break;
-    case NewsKind.DETAILS:
-      if (news.details !== undefined) writeDetails(out, news.details);
+    case UpdateKind.DETAILS:
+      if (update.details !== undefined) writeDetails(out, update.details);
       break;
   }
   out.bytes.writeUInt16BE(out.at - length - 2, length);
@@ -377,15 +377,15 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
   const length = input.u8();
   if (input.short) return "truncated";
   if (input.garbled) return "text";
-  if (length > MAX_NEWS) return "news";
-  const news: News[] = [];
+  if (length > MAX_UPDATES) return "updates";
+  const updates: Update[] = [];
   for (let i = 0; i < length; i++) {
     const kind = input.u8();
     const part = input.part(input.u16());
     if (input.short) return "truncated";
-    const found = readNews(kind, part);
+    const found = readUpdate(kind, part);
     if (typeof found === "string") return found;
-    if (found !== undefined) news.push(found);
+    if (found !== undefined) updates.push(found);
   }
   return new Packet(
     type,
@@ -400,20 +400,20 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
     address,
     buckets,
     wanted,
-    news,
+    updates,
   );
 }
 
-/** @returns `undefined` for news of a later version */
-function readNews(kind: number, input: Reader): News | Junk | undefined {
-  if (kind < NewsKind.ALIVE || kind > NewsKind.DETAILS) return undefined;
+/** @returns `undefined` for an update of a later version */
+function readUpdate(kind: number, input: Reader): Update | Junk | undefined {
+  if (kind < UpdateKind.ALIVE || kind > UpdateKind.DETAILS) return undefined;
   const id = input.id();
   const start = input.u48();
   const count = input.u32();
   if (input.short) return "truncated";
-  let news: News | Junk;
+  let update: Update | Junk;
   switch (kind) {
-    case NewsKind.ALIVE: {
+    case UpdateKind.ALIVE: {
       input.u8();
       const flags = input.u8();
       const version = input.u32();
@@ -421,35 +421,35 @@ function readNews(kind: number, input: Reader): News | Junk | undefined {
       const address = input.text(MAX_ADDRESS);
       if (input.short) return "truncated";
       if (input.garbled || address === "" || !isName(name)) return "text";
-      news = News.alive(id, start, count, name, address, flags, version);
+      update = Update.alive(id, start, count, name, address, flags, version);
       break;
     }
-    case NewsKind.SUSPECT: {
+    case UpdateKind.SUSPECT: {
       const length = input.u8();
-      if (length === 0 || length > MAX_ACCUSERS) return "news";
+      if (length === 0 || length > MAX_ACCUSERS) return "updates";
       const accusers: number[] = [];
       for (let i = 0; i < length; i++) accusers.push(input.u32());
-      news = News.suspect(id, start, count, accusers);
+      update = Update.suspect(id, start, count, accusers);
       break;
     }
-    case NewsKind.DEAD: {
+    case UpdateKind.DEAD: {
       const reason = input.u8();
-      news = News.dead(id, start, count, reason, input.u32());
+      update = Update.dead(id, start, count, reason, input.u32());
       break;
     }
-    case NewsKind.LEFT:
-      news = News.left(id, start, count);
+    case UpdateKind.LEFT:
+      update = Update.left(id, start, count);
       break;
-    case NewsKind.REMOVAL:
-      news = News.removal(id, start, count, (input.u8() & 1) !== 0);
+    case UpdateKind.REMOVAL:
+      update = Update.removal(id, start, count, (input.u8() & 1) !== 0);
       break;
     default:
-      news = readDetails(id, start, count, input);
+      update = readDetails(id, start, count, input);
   }
-  return input.short ? "truncated" : news;
+  return input.short ? "truncated" : update;
 }
 
-function readDetails(id: string, start: number, version: number, input: Reader): News | Junk {
+function readDetails(id: string, start: number, version: number, input: Reader): Update | Junk {
   const tags: string[] = [];
   for (let i = input.u8(); i > 0 && !input.short; i--) tags.push(input.text(MAX_DETAILS));
   const props = Object.create(null) as Record<string, string>;
@@ -464,5 +464,5 @@ function readDetails(id: string, start: number, version: number, input: Reader):
   if (input.short) return "truncated";
   if (input.garbled || Object.keys(props).length !== count) return "details";
   const details = tryDetails(version, tags, props, endpoints);
-  return typeof details === "string" ? "details" : News.details(id, start, details);
+  return typeof details === "string" ? "details" : Update.details(id, start, details);
 }

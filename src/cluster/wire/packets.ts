@@ -1,14 +1,14 @@
 /**
- * Packets and news as the rules have them: plain objects of one shape each, never changed once they are sent.
+ * Packets and updates as the rules have them: plain objects of one shape each, never changed once they are sent.
  *
  * A packet has a header (who sends it, in which incarnation, and the hash of its picture of the cluster), what its type
- * needs, and news: statements about members that travel with whatever goes.
+ * needs, and updates: statements about members that travel with any packet.
  */
 import type { Details } from "../details.js";
 
 /** What a packet is for. The numbers are the wire's. */
 export const PacketType = {
-  /** Are you there? `seq`, `target` (short id; 0: whoever hears it). */
+  /** Are you there? `seq`, `target` (short id; 0: any node). */
   PING: 1,
   /** `seq` of the ping; `flags`. */
   ACK: 2,
@@ -16,9 +16,9 @@ export const PacketType = {
   PING_REQ: 3,
   /** The member that I was asked to ping has not answered yet: `seq`. */
   NACK: 4,
-  /** News only. */
+  /** Updates only. */
   GOSSIP: 5,
-  /** A beat: the sender's own news, to a group or to whom asked. */
+  /** A beat: the sender's own update, to a group or to whom asked. */
   HEARTBEAT: 6,
   /** Report to me: `seq` answers are wanted (0: all), each after at most `target` ms. */
   DISCOVER: 7,
@@ -26,7 +26,7 @@ export const PacketType = {
   EXPECT: 8,
   /** The hashes of the sender's picture, in `buckets`. */
   SYNC: 9,
-  /** Entries of buckets that differ, as news; the sender wants those of the buckets in `wanted`. */
+  /** Entries of buckets that differ, as update; the sender wants those of the buckets in `wanted`. */
   ENTRIES: 10,
 } as const;
 export type PacketType = (typeof PacketType)[keyof typeof PacketType];
@@ -36,9 +36,9 @@ export const ACK_RELAYED = 1;
 /** The ping was for another node than the one that is at this address. */
 export const ACK_OTHER = 2;
 
-/** Which statement a piece of news is. The numbers are the wire's. */
-export const NewsKind = { ALIVE: 1, SUSPECT: 2, DEAD: 3, LEFT: 4, REMOVAL: 5, DETAILS: 6 } as const;
-export type NewsKind = (typeof NewsKind)[keyof typeof NewsKind];
+/** Which statement an update is. The numbers are the wire's. */
+export const UpdateKind = { ALIVE: 1, SUSPECT: 2, DEAD: 3, LEFT: 4, REMOVAL: 5, DETAILS: 6 } as const;
+export type UpdateKind = (typeof UpdateKind)[keyof typeof UpdateKind];
 
 /** Flags of an alive. */
 export const ALIVE_DRAINING = 1;
@@ -55,8 +55,8 @@ export type DeathReason = (typeof DeathReason)[keyof typeof DeathReason];
 const NO_ACCUSERS: readonly number[] = [];
 
 /** A statement about a member. What a kind does not have is empty. */
-export class News {
-  readonly kind: NewsKind;
+export class Update {
+  readonly kind: UpdateKind;
   readonly id: string;
   /** Of the incarnation; of a removal, its version's time. */
   readonly start: number;
@@ -78,7 +78,7 @@ export class News {
   readonly size: number;
 
   private constructor(
-    kind: NewsKind,
+    kind: UpdateKind,
     id: string,
     start: number,
     count: number,
@@ -111,10 +111,10 @@ export class News {
     address: string,
     flags: number,
     version: number,
-  ): News {
+  ): Update {
     const size = 37 + Buffer.byteLength(name) + Buffer.byteLength(address);
-    return new News(
-      NewsKind.ALIVE,
+    return new Update(
+      UpdateKind.ALIVE,
       id,
       start,
       count,
@@ -128,32 +128,44 @@ export class News {
     );
   }
 
-  static suspect(id: string, start: number, count: number, accusers: readonly number[]): News {
+  static suspect(id: string, start: number, count: number, accusers: readonly number[]): Update {
     const size = 30 + 4 * accusers.length;
-    return new News(NewsKind.SUSPECT, id, start, count, "", "", 0, 0, accusers, undefined, size);
+    return new Update(UpdateKind.SUSPECT, id, start, count, "", "", 0, 0, accusers, undefined, size);
   }
 
-  static dead(id: string, start: number, count: number, reason: number, accuser: number): News {
-    return new News(NewsKind.DEAD, id, start, count, "", "", reason, 0, [accuser], undefined, 34);
+  static dead(id: string, start: number, count: number, reason: number, accuser: number): Update {
+    return new Update(UpdateKind.DEAD, id, start, count, "", "", reason, 0, [accuser], undefined, 34);
   }
 
-  static left(id: string, start: number, count: number): News {
-    return new News(NewsKind.LEFT, id, start, count, "", "", 0, 0, NO_ACCUSERS, undefined, 29);
+  static left(id: string, start: number, count: number): Update {
+    return new Update(UpdateKind.LEFT, id, start, count, "", "", 0, 0, NO_ACCUSERS, undefined, 29);
   }
 
-  static removal(id: string, time: number, counter: number, removed: boolean): News {
+  static removal(id: string, time: number, counter: number, removed: boolean): Update {
     const flags = removed ? 1 : 0;
-    return new News(NewsKind.REMOVAL, id, time, counter, "", "", flags, 0, NO_ACCUSERS, undefined, 30);
+    return new Update(UpdateKind.REMOVAL, id, time, counter, "", "", flags, 0, NO_ACCUSERS, undefined, 30);
   }
 
   /** @param details with the bytes that they take (details.ts) */
-  static details(id: string, start: number, details: Details): News {
+  static details(id: string, start: number, details: Details): Update {
     const size = 29 + details.size;
-    return new News(NewsKind.DETAILS, id, start, details.version, "", "", 0, 0, NO_ACCUSERS, details, size);
+    return new Update(
+      UpdateKind.DETAILS,
+      id,
+      start,
+      details.version,
+      "",
+      "",
+      0,
+      0,
+      NO_ACCUSERS,
+      details,
+      size,
+    );
   }
 }
 
-export const NO_NEWS: readonly News[] = [];
+export const NO_UPDATES: readonly Update[] = [];
 
 /** A packet. What its type does not have is 0 or empty. */
 export class Packet {
@@ -172,7 +184,7 @@ export class Packet {
   readonly address: string;
   readonly buckets: Uint32Array | undefined;
   readonly wanted: readonly [number, number] | undefined;
-  readonly news: readonly News[];
+  readonly updates: readonly Update[];
 
   constructor(
     type: PacketType,
@@ -187,7 +199,7 @@ export class Packet {
     address: string,
     buckets: Uint32Array | undefined,
     wanted: readonly [number, number] | undefined,
-    news: readonly News[],
+    updates: readonly Update[],
   ) {
     this.type = type;
     this.from = from;
@@ -201,6 +213,6 @@ export class Packet {
     this.address = address;
     this.buckets = buckets;
     this.wanted = wanted;
-    this.news = news;
+    this.updates = updates;
   }
 }
