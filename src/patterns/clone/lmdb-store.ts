@@ -17,7 +17,7 @@ import crypto from "node:crypto";
 import { type FileHandle, open as openFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { crc32 } from "node:zlib";
-import { ClosedError, InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { bytes as bytesOption, checkOptions, choice } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import {
@@ -25,7 +25,7 @@ import {
   DiskRoom,
   type LmdbDatabase,
   type LmdbEnvironment,
-  openEnvironment,
+  openStore,
   openTable,
 } from "../kit/store/lmdb.js";
 import { UUID_BYTES } from "./protocol.js";
@@ -72,6 +72,7 @@ const OPTIONS = {
 };
 /** In the order in which they are made. A folder that lacks them is of another kind of store. */
 const TABLES = ["map-0", "map-1", "recent", "state"] as const;
+type Tables = [map0: LmdbDatabase, map1: LmdbDatabase, recent: LmdbDatabase, state: LmdbDatabase];
 
 export class CloneLmdbStore implements CloneStore {
   readonly name = "lmdb";
@@ -105,23 +106,27 @@ export class CloneLmdbStore implements CloneStore {
     const { minFreeBytes, damagedFile } = checkOptions("CloneLmdbStore", OPTIONS, options);
     this.#directory = resolve(directory);
     this.#room = new DiskRoom(this.#directory, minFreeBytes);
-    try {
-      this.#environment = openEnvironment(this.#directory, TABLES, damagedFile, (file, reason) => {
-        this.damagedFile = { file, reason };
-      });
-      const [map0, map1, recent, state] = TABLES.map((name) => openTable(this.#environment, name));
-      this.#maps = [map0 as LmdbDatabase, map1 as LmdbDatabase];
-      this.#recent = recent as LmdbDatabase;
-      this.#state = state as LmdbDatabase;
-      this.#environment.transactionSync(() => {
-        this.#state.put(OWNER, this.#token);
+    const file = {
+      tables: TABLES,
+      damagedFile,
+      onSetAside: (path: string, reason: string): void => {
+        this.damagedFile = { file: path, reason };
+      },
+    };
+    const [environment, tables] = openStore(this.#directory, file, (opened) => {
+      const [map0, map1, recent, state] = TABLES.map((name) => openTable(opened, name)) as Tables;
+      opened.transactionSync(() => {
+        state.put(OWNER, this.#token);
         return undefined;
       });
-    } catch (cause) {
-      if (cause instanceof StoreError || cause instanceof NotSupportedError) throw cause;
-      throw new StoreError("failed", `The store in ${this.#directory} cannot be opened`, { cause });
-    }
-    this.#current = this.#state.getBinary(CURRENT)?.[0] === 1 ? 1 : 0;
+      const current = state.getBinary(CURRENT)?.[0] === 1 ? 1 : 0;
+      return { maps: [map0, map1], recent, state, current } as const;
+    });
+    this.#environment = environment;
+    this.#maps = tables.maps;
+    this.#recent = tables.recent;
+    this.#state = tables.state;
+    this.#current = tables.current;
   }
 
   async load(visit: (entry: CloneStoredEntry) => void): Promise<CloneStoredState> {

@@ -240,9 +240,10 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   }
 
   #openStore(directory: string, { damagedFile, storeInterval }: LastValueCacheSettings): WriteBehind {
+    let store: LmdbValueStore | undefined;
     try {
       let aside: { file: string; reason: string } | undefined;
-      const store = new LmdbValueStore(directory, damagedFile, (file, reason) => {
+      store = new LmdbValueStore(directory, damagedFile, (file, reason) => {
         aside = { file, reason };
       });
       const { values, damaged } = store.load();
@@ -260,6 +261,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     } catch (error) {
       void this.#sockets.frontend.close({ linger: 0 });
       void this.#sockets.backend.close({ linger: 0 });
+      void store?.close();
       throw error;
     }
   }

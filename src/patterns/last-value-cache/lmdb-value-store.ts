@@ -9,13 +9,12 @@
  */
 import crypto from "node:crypto";
 import { resolve } from "node:path";
-import { NotSupportedError } from "../../core/errors.js";
 import { StoreError } from "../kit/store/error.js";
 import {
   commitFailed,
   type LmdbDatabase,
   type LmdbEnvironment,
-  openEnvironment,
+  openStore,
   openTable,
 } from "../kit/store/lmdb.js";
 import type { DamagedFile } from "../kit/store/lmdb-check.js";
@@ -23,6 +22,9 @@ import { decodeRecord, encodeRecord } from "../kit/store/record.js";
 import type { CacheChanges } from "./value-cache.js";
 import type { StoredValue, StoredValues, ValueStore } from "./value-store.js";
 
+/** In the order in which they are made. */
+const TABLES = ["values", "owner"] as const;
+type Tables = [values: LmdbDatabase, owner: LmdbDatabase];
 const OWNER = Buffer.from("owner");
 /** LMDB has no empty key, and the empty topic is one. */
 const KEY_PREFIX = Buffer.from("t");
@@ -44,21 +46,21 @@ export class LmdbValueStore implements ValueStore {
   constructor(
     directory: string,
     damagedFile: DamagedFile = "refuse",
-    onSetAside?: (file: string, reason: string) => void,
+    onSetAside: (file: string, reason: string) => void = () => undefined,
   ) {
     this.#directory = resolve(directory);
-    try {
-      this.#environment = openEnvironment(this.#directory, ["values", "owner"], damagedFile, onSetAside);
-      this.#values = openTable(this.#environment, "values");
-      this.#owner = openTable(this.#environment, "owner");
-      this.#environment.transactionSync(() => {
-        this.#owner.put(OWNER, this.#token);
+    const file = { tables: TABLES, damagedFile, onSetAside };
+    const [environment, tables] = openStore(this.#directory, file, (opened) => {
+      const [values, owner] = TABLES.map((name) => openTable(opened, name)) as Tables;
+      opened.transactionSync(() => {
+        owner.put(OWNER, this.#token);
         return undefined;
       });
-    } catch (cause) {
-      if (cause instanceof NotSupportedError || cause instanceof StoreError) throw cause;
-      throw new StoreError("failed", `The store in ${this.#directory} cannot be opened`, { cause });
-    }
+      return { values, owner };
+    });
+    this.#environment = environment;
+    this.#values = tables.values;
+    this.#owner = tables.owner;
   }
 
   load(): StoredValues {

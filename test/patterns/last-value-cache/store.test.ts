@@ -1,5 +1,5 @@
 /** Values that outlive the cache: closed, killed, damaged, taken over. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -140,6 +140,60 @@ describe("a last value cache with a store", () => {
     const other = join(folder, "other");
     kept(new LastValueCache({ store: other }));
     expect(thrown(() => new LastValueCache({ store: other }))).toMatchObject({ reason: "taken" });
+  });
+
+  it("refuses a damaged file and leaves it, or sets it aside and begins with none, by its option", async () => {
+    const first = kept(new LastValueCache({ store: folder }));
+    await publish(first, [["a", "1"]]);
+    await first.close();
+    const file = join(folder, "data.mdb");
+    const damaged = readFileSync(file).fill(7, 0, 8_192);
+    writeFileSync(file, damaged);
+    for (const options of [{}, { damagedFile: "refuse" }] as const)
+      expect(thrown(() => new LastValueCache({ store: folder, ...options }))).toMatchObject({
+        code: "ERR_STORE",
+        reason: "damaged",
+        message: expect.stringContaining(file),
+      });
+    expect(readFileSync(file)).toEqual(damaged);
+    const second = kept(new LastValueCache({ store: folder, damagedFile: "set-aside" }));
+    expect(second.stats()).toMatchObject({ topics: 0, store: { restored: 0, damaged: 0 } });
+    const event = await within(second.events.receive(), "an event");
+    if (event.type !== "store:set-aside") throw new Error(`got ${event.type}`);
+    expect(event.reason).not.toBe("");
+    expect(event.file).toMatch(/data\.mdb\.damaged-\d{8}T\d{6}Z$/);
+    expect(readFileSync(event.file)).toEqual(damaged);
+    await publish(second, [["b", "1"]]);
+    await second.close();
+    const third = kept(new LastValueCache({ store: folder, damagedFile: "set-aside" }));
+    expect(third.get("b")?.map(String)).toEqual(["b", "1"]);
+    expect(readdirSync(folder).filter((name) => name.includes("damaged-"))).toHaveLength(1);
+  });
+
+  it("writes everything while it drains, passes on what came before, and nothing that comes later", async () => {
+    const cache = kept(new LastValueCache({ store: folder, storeInterval: 2_000_000_000 }));
+    const publisher = kept(new Publisher());
+    publisher.connect(await cache.bind("frontend", "tcp://127.0.0.1:*"));
+    const subscriber = kept(new Subscriber());
+    subscriber.subscribe("");
+    subscriber.connect(await cache.bind("backend", "tcp://127.0.0.1:*"));
+    await publisher.waitForSubscribers({ timeout: 8_000 });
+    await until(() => cache.stats().subscriptions === 1, "the subscription");
+    const sent = Array.from({ length: 500 }, (_, i) => `t${i % 50}|${i}`);
+    for (const message of sent) await publisher.send(message.split("|"));
+    await until(() => cache.stats().messages === sent.length, "the messages");
+    expect(cache.stats().store).toMatchObject({ pending: 50, written: 0 });
+    await Promise.all([cache.drain({ timeout: 8_000 }), cache.drain()]);
+    expect(cache.stats().store).toMatchObject({ pending: 0, written: 50, failures: 0 });
+    expect(await collect(subscriber, sent.length)).toEqual(sent);
+    await expect(cache.bind("backend", "tcp://127.0.0.1:*")).rejects.toMatchObject({ code: "EAGAIN" });
+    for (let i = 0; i < 100; i++) await publisher.send(["late", "1"]);
+    await publisher.close({ linger: 1_000 }); // The kernel has them.
+    expect(cache.stats().messages).toBe(sent.length);
+    expect([cache.get("late"), cache.get("t49")?.map(String)]).toEqual([undefined, ["t49", "499"]]);
+    await cache.close();
+    await expect(cache.drain()).rejects.toMatchObject({ code: "EBADF" });
+    expect(kept(new LastValueCache({ store: folder })).stats()).toMatchObject({ topics: 50 });
   });
 
   it("goes on without its store when another process takes the folder, and says so", async () => {

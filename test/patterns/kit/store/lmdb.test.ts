@@ -1,4 +1,5 @@
 /** A folder is opened once by one process, whatever kinds of stores ask for it. */
+import crypto from "node:crypto";
 import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -52,6 +53,19 @@ test("a folder whose store cannot begin is closed again", () => {
   return vi.waitFor(() => {
     expect(begin).toThrow(expect.objectContaining({ reason: "failed" }));
   });
+});
+
+test.for(Object.keys(KINDS))("a folder that %s cannot begin with is closed again", async (name) => {
+  const random = vi.spyOn(crypto, "randomBytes");
+  const begin = () => KINDS[name]?.(folder);
+  // The mark of its owner, which is written first.
+  random.mockImplementationOnce(() => {
+    random.mockRestore();
+    return { length: 16 } as never;
+  });
+  expect(begin).toThrow(expect.objectContaining({ code: "ERR_STORE", reason: "failed" }));
+  const store = await vi.waitFor(() => begin());
+  await store?.close();
 });
 
 test("room is looked for again once a commit has failed", async () => {
