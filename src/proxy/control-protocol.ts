@@ -1,12 +1,13 @@
 /**
- * What a control socket understands, and how it answers. Pure.
+ * What a proxy's control socket understands, and how it answers. Pure.
  *
  *   PAUSE RESUME TERMINATE KILL      reply: one empty frame (libzmq, zmq_proxy_steerable)
  *   STATISTICS                       reply: 8 frames of 8 bytes, unsigned, in the machine's byte order
  *   {"command":"status"} …           reply: {"ok":true,…}
  *   anything else                    reply: {"ok":false,"error":{"code","message"}}
  */
-import { type ErrorCode, ShoalError } from "../core/errors.js";
+import { type CommandTable, commandText, jsonOf, parseCommand } from "../control/protocol.js";
+import { InvalidArgumentError } from "../core/errors.js";
 
 /** Bytes of a command that is looked at. */
 const MAX_COMMAND = 4_096;
@@ -19,13 +20,25 @@ const WORDS = {
   STATISTICS: "statistics",
 } as const;
 
-const COMMANDS = ["status", "pause", "resume", "drain", "terminate", "kill"] as const;
-
 /** The longest time a command can name, in ms: what a timer of the platform can hold. */
 const MAX_TIMEOUT = 2_147_483_647;
 
+const COMMANDS = {
+  status: {},
+  pause: {},
+  resume: {},
+  drain: {
+    timeout: {
+      expected: `a whole number of ms from 0 to ${MAX_TIMEOUT}`,
+      accepts: (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= MAX_TIMEOUT,
+    },
+  },
+  terminate: {},
+  kill: {},
+} as const satisfies CommandTable;
+
 /** What is asked of the proxy. */
-export type ControlAction = (typeof WORDS)[keyof typeof WORDS] | (typeof COMMANDS)[number];
+export type ControlAction = (typeof WORDS)[keyof typeof WORDS] | keyof typeof COMMANDS;
 
 /** A message that was understood. */
 export interface ControlCommand {
@@ -36,49 +49,18 @@ export interface ControlCommand {
   readonly timeout: number | undefined;
 }
 
-/** A message that was not. */
-export interface ControlRefusal {
-  readonly action: "refuse";
-  readonly message: string;
-}
-
-/** Reads what came at the control socket; whatever it is, it throws nothing. */
-export function parseControl(frames: readonly Buffer[]): ControlCommand | ControlRefusal {
-  const [frame] = frames;
-  if (frame === undefined || frames.length !== 1) return refuse(`expected one frame; got ${frames.length}`);
-  if (frame.length > MAX_COMMAND) return refuse(`expected at most ${MAX_COMMAND} bytes; got ${frame.length}`);
-  const text = frame.toString("utf8");
-  if (Object.hasOwn(WORDS, text)) {
+/** Reads what came at the control socket. @throws InvalidArgumentError `EINVAL` for what is not a command, nothing else */
+export function parseControl(frames: readonly Buffer[]): ControlCommand {
+  const text = commandText(frames, MAX_COMMAND);
+  if (Object.hasOwn(WORDS, text))
     return { action: WORDS[text as keyof typeof WORDS], as: "word", timeout: undefined };
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return refuse(
-      `expected ${Object.keys(WORDS).join(", ")} or JSON such as {"command":"status"}; got ${frame.length} bytes`,
+  const value = jsonOf(text);
+  if (value === undefined)
+    throw new InvalidArgumentError(
+      `expected ${Object.keys(WORDS).join(", ")} or JSON such as {"command":"status"}; got ${frames[0]?.length} bytes`,
     );
-  }
-  return parseObject(value);
-}
-
-function parseObject(value: unknown): ControlCommand | ControlRefusal {
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    return refuse('expected an object such as {"command":"status"}');
-  const { command, timeout, ...more } = value as Record<string, unknown>;
-  const action = COMMANDS.find((known) => known === command);
-  if (action === undefined) return refuse(`expected a command of ${COMMANDS.join(", ")}`);
-  const [unknown] = Object.keys(more);
-  if (unknown !== undefined) return refuse(`${action} has no member ${JSON.stringify(unknown.slice(0, 40))}`);
-  if (timeout === undefined) return { action, as: "json", timeout: undefined };
-  if (action !== "drain") return refuse(`${action} has no member "timeout"`);
-  if (Number.isInteger(timeout) && Number(timeout) >= 0 && Number(timeout) <= MAX_TIMEOUT)
-    return { action, as: "json", timeout: Number(timeout) };
-  return refuse(`timeout is a whole number of ms from 0 to ${MAX_TIMEOUT}`);
-}
-
-function refuse(message: string): ControlRefusal {
-  return { action: "refuse", message };
+  const { name, members } = parseCommand(value, COMMANDS);
+  return { action: name, as: "json", timeout: members.timeout as number | undefined };
 }
 
 /** What libzmq tells of one side of a proxy. */
@@ -104,16 +86,4 @@ export function statisticsReply(frontend: SteeringCounts, backend: SteeringCount
 /** The reply to a word that was carried out. */
 export function wordReply(): Buffer[] {
   return [Buffer.alloc(0)];
-}
-
-/** The reply to a command that was carried out. */
-export function jsonReply(result: object): Buffer[] {
-  return [Buffer.from(JSON.stringify({ ok: true, ...result }))];
-}
-
-/** The reply to what was not understood, or does not fit the proxy's state. */
-export function errorReply(error: unknown): Buffer[] {
-  const code: ErrorCode = error instanceof ShoalError ? error.code : "EINVAL";
-  const message = error instanceof Error ? error.message : String(error);
-  return [Buffer.from(JSON.stringify({ ok: false, error: { code, message } }))];
 }
