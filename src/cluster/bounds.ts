@@ -54,3 +54,22 @@ export const MAX_SESSIONS = 32_768;
 export const REPLAY_WINDOW = 256;
 /** Keys of a bus at a time: the one that seals, and the one before or after it. */
 export const MAX_KEYS = 2;
+
+/** ZRE: bytes of a HELLO. */
+export const MAX_HELLO = 131_072;
+/** ZRE: groups of one node, and bytes of a group's name: a SHOUT cannot name a longer one. */
+export const MAX_ZRE_GROUPS = 256;
+export const MAX_ZRE_GROUP = 255;
+/** ZRE: headers of a node, bytes of a name and of a value. */
+export const MAX_ZRE_HEADERS = 64;
+export const MAX_ZRE_HEADER_NAME = 255;
+export const MAX_ZRE_HEADER_VALUE = 4_096;
+/** ZRE: bytes of all headers that a node sends, encoded. */
+export const MAX_ZRE_HEADER_BYTES = 32_768;
+/** ZRE: frames of a whisper or a shout. */
+export const MAX_ZRE_FRAMES = 1_024;
+/** ZRE: peers that were heard of and have not said HELLO; a further one is refused. */
+export const MAX_ZRE_PENDING = 128;
+/** ZRE: mailboxes that are opened at once, and per second after that; a further one has to wait for its next beacon. */
+export const MAX_ZRE_BURST = 256;
+export const MAX_ZRE_CONNECTS = 64;
