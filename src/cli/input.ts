@@ -123,7 +123,7 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 
 /**
  * Cuts bytes into lines. A line ends with a line feed, which does not belong to it; a carriage return does. The bytes
- * after the last line feed are a line, too, unless there are none.
+ * after the last line feed are a line, too, if there are any.
  */
 export class LineSplitter {
   readonly #max: number;

@@ -7,7 +7,7 @@ const MAX_DOUBLINGS = 30;
  * @param attempts that failed before this one, from 0
  * @param first ms at most before the first
  * @param longest ms, where the doubling ends
- * @param random from 0 up to 1: many who failed at the same moment do not come back at the same moment
+ * @param random from 0 up to 1: callers that failed together do not all come back together
  */
 export function backOff(attempts: number, first: number, longest: number, random: () => number): number {
   return Math.min(first * 2 ** Math.min(attempts, MAX_DOUBLINGS), longest) * (0.5 + random() / 2);

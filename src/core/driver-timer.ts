@@ -1,10 +1,10 @@
 /**
  * The one timer of a driver, and the time its rules live by.
  *
- * Rules say when they next need the time (`nextWakeUp`), and are told it (`tick`).
+ * Rules say when they next need the time (`nextWakeUp`), and get it (`tick`).
  * Their time is monotonic, and it stands still while the process does: when the
  * timer was due long ago (SIGSTOP, a closed lid, a blocked event loop), the process
- * heard nobody meanwhile, so silence proves nothing. Whatever is more than
+ * received nothing meanwhile, so silence proves nothing. Whatever is more than
  * `maxStep` ms past the due time is cut out: a stall counts as one step.
  */
 import { type Clock, systemClock } from "./clock.js";
@@ -61,7 +61,7 @@ export class DriverTimer {
   update(): void {
     if (this.#stopped || this.#rules === undefined) return;
     const next = this.#rules.nextWakeUp();
-    // A timer that fires too early asks again; setting one anew for each message would cost more.
+    // A timer that fires too early asks again; setting another for each message would cost more.
     if (next === undefined || next >= this.#due) return;
     this.#set(next);
   }
@@ -90,7 +90,7 @@ export class DriverTimer {
     if (!this.#held) this.#timer.unref();
   }
 
-  // What came while the process stood still is heard first: messages are read in the turn after this one.
+  // What came while the process stood still is read first: messages are read in the turn after this one.
   #timerOnFired = (): void => {
     this.#timer = undefined;
     const late = this.#clock.now() - this.#cut - this.#due > this.#maxStep;

@@ -71,7 +71,7 @@ export const ERROR_CODES = {
 /** One of the codes in {@link ERROR_CODES}. */
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** What else an error can say. */
+/** What else an error has. */
 export interface ErrorDetails {
   /** The error underneath, if any. */
   readonly cause?: unknown;

@@ -21,7 +21,7 @@ export interface OptionSpec {
   readonly choices?: readonly (string | null)[];
   /** Socket types that have it; absent: all. */
   readonly on?: readonly SocketTypeName[];
-  /** Used above the seam only: no engine hears of it. */
+  /** Used above the seam only: no engine gets it. */
   readonly local?: true;
   /** The only engine that has it; every other takes its default, and no other value. */
   readonly only?: "zmtp";

@@ -6,7 +6,7 @@
  *   open    while each level is 1 or more
  *
  * A batch passes as a whole once the meter is open, so what passes in any time t is at most rate * (t + 1 s), and for
- * bytes one batch more. It begins with one message, not with a second's worth: who connects anew gains nothing by it.
+ * bytes one batch more. It begins with one message, not with a second's worth: connecting again gains nothing.
  */
 
 /** A second's worth; absent: no limit. */

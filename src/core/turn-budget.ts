@@ -5,14 +5,14 @@
  * microtask queue runs to its end before any timer or socket is looked at. A
  * loop over a flood of messages would therefore starve everything else in the
  * process. When operations have settled for so long without a turn, the caller
- * is told to settle its next promise from `setImmediate` instead.
+ * has to settle its next promise from `setImmediate` instead.
  *
  * By the clock and not by a count: a turn costs some microseconds, which fast
  * operations notice if it comes every few hundred of them, and slow ones would
  * hold everything up for as many times as long.
  *
  *   spend, note: every 64th operation looks at the clock --late--> exhausted
- *   spend, when exhausted: true, and the count begins anew
+ *   spend, when exhausted: true, and the count begins again
  */
 import type { Clock } from "./clock.js";
 

@@ -90,7 +90,7 @@ export interface EngineListener {
   readonly engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
 }
 
-/** What an engine can tell of a socket; `undefined` where it cannot know. */
+/** What an engine knows of a socket; `undefined` where it cannot know. */
 export interface EngineStats {
   /** Peers whose handshake is complete now. */
   readonly peers: number | undefined;

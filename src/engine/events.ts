@@ -14,7 +14,7 @@ export type DisconnectReason =
   | "heartbeat"
   /** The peer broke the protocol. */
   | "protocol"
-  /** The engine cannot tell. */
+  /** The engine does not know. */
   | "unknown";
 
 /** Why a message that the engine had accepted, or a copy of it, did not go out. The one list: all counters are made from it. */

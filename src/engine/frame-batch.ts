@@ -46,7 +46,7 @@ export class FrameBatch {
   readonly tally: BatchTally;
   /** A frame that stands in front of each message: the routing id of the sender, from a ROUTER. */
   readonly first: Uint8Array | undefined;
-  /** The memory of the bytes, where that is used again: released when none of them is wanted any more. */
+  /** The memory of the bytes, where that is used again: released when no message in it is needed any more. */
   pooled: Pooled | undefined;
   /** Nothing else refers to these bytes: taking messages from the front may move the others. */
   readonly own: boolean;

@@ -24,7 +24,7 @@ export const DEFAULT_ENGINE = "zmtp";
  *
  * @param choice a name, an engine, or `undefined` for the
  *   environment variable `SHOAL_ENGINE`, and without it the default
- * @throws InvalidArgumentError `EINVAL` for an unknown name, or an object that is no engine
+ * @throws InvalidArgumentError `EINVAL` for an unknown name, or an object that is not an engine
  * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` when it cannot be loaded here
  */
 export function selectEngine(choice: string | Engine | undefined): Engine {

@@ -63,7 +63,7 @@ export function parseControl(frames: readonly Buffer[]): ControlCommand {
   return { action: name, as: "json", timeout: members.timeout as number | undefined };
 }
 
-/** What libzmq tells of one side of a proxy. */
+/** What libzmq reports of one side of a proxy. */
 export interface SteeringCounts {
   readonly in: { readonly messages: number; readonly bytes: number };
   readonly out: { readonly messages: number; readonly bytes: number };

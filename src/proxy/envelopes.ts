@@ -16,7 +16,7 @@ const MAX_HOPS = 32;
 /** What is to become of a message. */
 export type Verdict = "pass" | "malformed" | "loop" | "policy";
 
-/** Judges a message by its frames. */
+/** Decides about a message by its frames. */
 export type Check = (frames: readonly Buffer[]) => Verdict;
 
 /** A request on its way from a ROUTER. One without a delimiter, as a DEALER may send, has no hops that show. */
@@ -33,11 +33,11 @@ export function checkReply(frames: readonly Buffer[]): Verdict {
 }
 
 /** Whether `checkRequest` has to look at each of them. */
-export function requestsNeedInspection(stretch: FrameBatch): boolean {
-  return stretch.tally.mostFrames + (stretch.first === undefined ? 0 : 1) > MAX_HOPS;
+export function requestsNeedInspection(batch: FrameBatch): boolean {
+  return batch.tally.mostFrames + (batch.first === undefined ? 0 : 1) > MAX_HOPS;
 }
 
 /** Whether `checkReply` would not pass all of them. */
-export function repliesNeedInspection(stretch: FrameBatch): boolean {
-  return stretch.first === undefined ? !stretch.allHaveAddress() : stretch.first.length === 0;
+export function repliesNeedInspection(batch: FrameBatch): boolean {
+  return batch.first === undefined ? !batch.allHaveAddress() : batch.first.length === 0;
 }

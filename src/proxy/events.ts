@@ -1,5 +1,5 @@
 /**
- * The events of a proxy, and who emits them. What may come in floods is emitted once for each burst, with how many there
+ * The events of a proxy, and what emits them. What may come in floods is emitted once for each burst, with how many there
  * have been in all.
  */
 

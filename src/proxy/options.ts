@@ -18,21 +18,21 @@ import { checkPolicy, type ProxyPolicy } from "./policy/policy.js";
 
 /** Socket options that a proxy's sides do not have, and why. */
 export const UNFIT = {
-  codec: "frames pass undecoded",
+  codec: "a proxy relays frames as they are",
   context: "the proxy has one for all its sockets",
   mandatory: "what cannot be routed is dropped and counted",
   manual: "subscriptions pass to the other side",
   verbosity: "each subscription passes once",
   sendTimeout: "a proxy waits for room without limit",
   receiveTimeout: "a proxy waits for messages without limit",
-  maxPendingSends: "a proxy has one message in hand",
-  maxPendingSendBytes: "a proxy has one message in hand",
-  maxPendingReceives: "a proxy has one message in hand",
+  maxPendingSends: "a proxy has one message in flight",
+  maxPendingSendBytes: "a proxy has one message in flight",
+  maxPendingReceives: "a proxy has one message in flight",
 } as const;
 
 type Unfit = keyof typeof UNFIT;
 
-/** Characters of a proxy's name, which tells it from others in metrics, logs and its status. */
+/** Characters of a proxy's name, which distinguishes it in metrics, logs and its status. */
 export const MAX_NAME = 64;
 
 /** For a JSON Schema, too. */
@@ -109,7 +109,7 @@ export interface ProxyOptions<F, B> {
   readonly backend: B;
   readonly capture?: ProxyCaptureOptions;
   readonly control?: ProxyControlOptions;
-  /** Up to 64 letters, digits, `_`, `.` and `-`: tells it from others in its statistics. Default: none. */
+  /** Up to 64 letters, digits, `_`, `.` and `-`: its label in statistics. Default: no name. */
   readonly name?: string;
   /** The context of all its sockets. Default: the process-wide one. */
   readonly context?: Context;

@@ -420,7 +420,7 @@ export class StreamerProxy extends SocketProxy {
   }
 }
 
-/** With the types in their places; what is no object is left for the checks. */
+/** With the types in their places; anything else than an object is left for the checks. */
 function typed(
   options: ProxyOptions<object, object>,
   frontend: ProxySocketType,

@@ -71,7 +71,7 @@ export interface CaptureStats {
   readonly captured: number;
   /** Messages that it did not take; of a PUB, copies that a subscriber was too slow for, or left before it got them. */
   readonly missed: number;
-  /** Messages, or copies, that wait for a listener, as far as the engine can tell. */
+  /** Messages, or copies, that wait for a listener, as far as the engine knows. */
   readonly queued: number;
   /** Connected listeners; `undefined` where the engine cannot know. */
   readonly peers: number | undefined;

@@ -20,7 +20,7 @@ export interface Codec<T> {
   decode(frame: Buffer): T;
 }
 
-/** UTF-8 text. A frame that is no UTF-8 does not pass. */
+/** UTF-8 text. A frame that is not UTF-8 does not pass. */
 export function text(): Codec<string>;
 /** UTF-8 text that a schema has to accept. */
 export function text<S extends StandardSchemaV1<string, string>>(

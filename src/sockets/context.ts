@@ -190,7 +190,7 @@ export class Context extends ContextByNumber {
 
   #set(name: string, value: unknown): void {
     check(name, value);
-    // The process-wide context is shared with other threads, which have options of their own to hear of.
+    // The process-wide context is shared with other threads, which have options of their own to receive.
     if (this.#opened === undefined && !this.#shared) this.#options[name] = value;
     else this.open().setOption(name, value);
   }

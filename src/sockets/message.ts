@@ -32,7 +32,7 @@ export function toFrame(value: unknown): OutgoingFrame {
   );
 }
 
-/** @throws InvalidArgumentError `EINVAL` for an empty array or a frame that is none */
+/** @throws InvalidArgumentError `EINVAL` for an empty array or an invalid frame */
 export function toMessage(value: unknown): OutgoingMessage {
   if (!Array.isArray(value)) return toFrame(value);
   if (value.length === 0)

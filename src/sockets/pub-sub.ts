@@ -127,7 +127,7 @@ export class Publisher<T = Raw> extends Socket {
     core.assertOpen();
     await core.events.waitFor(
       () => (wanted === undefined ? subscriptions.total : subscriptions.matching(wanted)) >= count,
-      `${count} ${count === 1 ? "subscription" : "subscriptions"}`,
+      { count, noun: "subscription", verb: "came" },
       options,
     );
   }

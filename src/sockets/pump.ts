@@ -5,7 +5,7 @@
  *     ^                        | mute: the message waits, and nothing is taken meanwhile
  *     +------------------------+
  *
- * Where both engines can, and nothing has to see the messages, they pass undecoded, a batch at a time (relay.ts). Else one
+ * Where both engines can, and nothing has to see the messages, they are relayed without decoding, a batch at a time (relay.ts). Else one
  * by one, as above: a message is taken only when the last one has been passed on. Either way nothing is taken without
  * room for it except what is in flight; everything else waits in the sockets, where the high-water marks bound it and the
  * peers feel it. As long as there are messages and room, they pass within one turn of the event loop, without a promise:
@@ -23,7 +23,7 @@ import type { Socket } from "./socket.js";
 /** One of the two sides that messages pass between. */
 export type ProxySide = "frontend" | "backend";
 
-/** What a pump counts beside what its sockets count. */
+/** What a pump counts in addition to its sockets' counters. */
 export interface PumpCounts {
   /** Bytes of messages that the other socket took and had no peer for. */
   lostBytes: number;
@@ -39,7 +39,7 @@ export interface PumpEffects extends RelayFilter {
   readonly needsInspection?: ((batch: FrameBatch) => boolean) | undefined;
   /** How much may be taken; absent: everything. */
   readonly throttle?: PumpThrottle | undefined;
-  /** Gets each message that has passed; absent: messages may pass undecoded. */
+  /** Gets each message that has passed; absent: messages may be relayed without decoding. */
   readonly capture?: ((frames: Buffer[]) => void) | undefined;
   /** The check dropped a message. */
   refused(verdict: string, frames: readonly Buffer[]): void;
@@ -60,7 +60,7 @@ export interface PumpThrottle {
 
 const FOREVER = { timeout: -1 } as const;
 
-/** Messages that pass undecoded between two turns of the event loop. */
+/** Messages that are relayed without decoding between two turns of the event loop. */
 const MAX_TURN = 4_000;
 /** Bytes of those, and one batch more. */
 const MAX_TURN_BYTES = 1_048_576;
@@ -71,7 +71,7 @@ export class Pump {
   readonly #to: Socket;
   readonly #relay: Relay;
   readonly #effects: PumpEffects;
-  /** Whether messages pass undecoded. */
+  /** Whether messages are relayed without decoding. */
   readonly #batches: boolean;
   #open = true;
   #ended = false;
@@ -164,7 +164,7 @@ export class Pump {
     }
   }
 
-  /** Moves messages until there are none, the gate closes, or the event loop has to turn. */
+  /** Moves messages until no more wait, the gate closes, or the event loop has to turn. */
   async #turn(): Promise<void> {
     while (!this.#open) {
       await this.#resumed();
@@ -192,7 +192,7 @@ export class Pump {
     }
   }
 
-  /** Moves batches of messages undecoded, until there are none or the event loop has to turn. */
+  /** Moves batches of messages without decoding them, until no more wait or the event loop has to turn. */
   async #passBatches(): Promise<void> {
     const relay = this.#relay;
     const message = this.#unchecked.shift();

@@ -9,7 +9,7 @@ export class Readiness {
 
   /**
    * @param isReady what the engine says now
-   * @param want asks the engine to tell, or no longer to
+   * @param want asks the engine to report it, or no longer to
    */
   constructor(isReady: () => boolean, want: (on: boolean) => void) {
     this.#isReady = isReady;
@@ -29,8 +29,8 @@ export class Readiness {
     return waiter.promise;
   }
 
-  /** The engine told. */
-  tell(): void {
+  /** The engine reports that it is ready. */
+  notify(): void {
     if (this.#waiters.size === 0) return;
     for (const waiter of this.#waiters) waiter.resolve();
     this.#waiters.clear();

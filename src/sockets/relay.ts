@@ -36,7 +36,7 @@ export interface Moved {
 export interface RelayFilter {
   /** Whether the batch stops the move, for its messages to be looked at one by one ({@link Relay.takeDecoded}). */
   readonly needsInspection?: ((batch: FrameBatch) => boolean) | undefined;
-  /** Takes out the messages that must not pass; `undefined`: none of them may. */
+  /** Takes out the messages that must not pass; `undefined`: nothing may pass. */
   readonly filter?: ((batch: FrameBatch) => FrameBatch | undefined) | undefined;
 }
 
@@ -131,7 +131,7 @@ export class Relay {
     return dropped.unroutable + dropped["peer-full"];
   }
 
-  /** The next message of `from`; `undefined` when there is none, or the event loop has to turn first. */
+  /** The next message of `from`; `undefined` when there is no message, or the event loop has to turn first. */
   tryReceive(): Buffer[] | undefined {
     return this.#from.inbox.tryReceive() as Buffer[] | undefined;
   }

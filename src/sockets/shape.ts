@@ -77,7 +77,7 @@ const COUNTS = {
 /** Which frames a socket type has before its body. */
 export type ShapeName = keyof typeof COUNTS;
 
-/** @throws InvalidArgumentError `EINVAL` when `codec` is none */
+/** @throws InvalidArgumentError `EINVAL` for an invalid codec */
 export function shapeFor(name: ShapeName, codec: unknown): MessageShape {
   if (codec === undefined) return FRAMES;
   if (!isCodec(codec)) {

@@ -280,12 +280,12 @@ export class SocketCore implements EngineListener {
 
   engineOnReadable(): void {
     this.inbox.pump();
-    this.readable.tell();
+    this.readable.notify();
   }
 
   engineOnWritable(): void {
     this.outbox.pump();
-    this.writable.tell();
+    this.writable.notify();
   }
 
   engineOnEvent(event: SocketEvent): void {

@@ -1,6 +1,6 @@
 /**
  * The endpoints a socket is bound and connected to. What is wrong with a call is
- * found here, before the engine hears of it, so all engines say it alike.
+ * found here, before the engine is called, so all engines report it alike.
  */
 import { InvalidArgumentError, TransportError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
@@ -83,7 +83,7 @@ export class SocketEndpoints {
     return this.#isBound(endpoint, this.#engine.bindSync(endpoint));
   }
 
-  /** Throws at once for what is wrong with the call; so `unbindSync` can tell it, too. */
+  /** Throws at once for what is wrong with the call; so `unbindSync` can throw it, too. */
   unbind(endpoint: string): Promise<void> {
     this.#assertOpen();
     checkEndpoint(endpoint, "bind", this.#capabilities.transports);

@@ -1,7 +1,7 @@
 /**
- * Who hears of a socket's events: observers of the program, the socket's own
+ * Who gets a socket's events: observers of the program, the socket's own
  * handlers, and calls that wait for something to happen. While any of them is
- * interested, the engine is told to keep the process alive.
+ * interested, the engine keeps the process alive.
  */
 import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
@@ -17,12 +17,27 @@ const FAILURES: readonly EventType[] = [
 
 type Handler = (event: SocketEvent) => void;
 
+/** What a call waits for, in the words of its errors: "3 peers became ready". */
+interface Wanted {
+  readonly count: number;
+  readonly noun: string;
+  readonly verb: string;
+}
+
+function wantedText({ count, noun, verb }: Wanted): string {
+  return `${count === 1 ? `a ${noun}` : `${count} ${noun}s`} ${verb}`;
+}
+
+function missingText({ count, noun, verb }: Wanted): string {
+  return `${count === 1 ? `no ${noun}` : `fewer than ${count} ${noun}s`} ${verb}`;
+}
+
 export class SocketEvents implements Observable {
   readonly #onHold: (held: boolean) => void;
   readonly #handlers = new Set<Handler>();
   readonly #observers = new Set<Observer>();
-  /** Calls that wait for an event, and what each is told when the socket closes. */
-  readonly #waiting = new Map<Waiter<void>, { readonly stop: () => void; readonly what: string }>();
+  /** Calls that wait for an event, and the error of each when the socket closes. */
+  readonly #waiting = new Map<Waiter<void>, { readonly stop: () => void; readonly what: Wanted }>();
   #observer: Observer | undefined;
   /** Why the last attempt to connect failed, if none has succeeded since. */
   #failure: ShoalError | undefined;
@@ -30,7 +45,7 @@ export class SocketEvents implements Observable {
   #lost = 0;
   #closed = false;
 
-  /** @param onHold whether the events keep the process alive; told when that changes */
+  /** @param onHold whether the events keep the process alive; called when that changes */
   constructor(onHold: (held: boolean) => void) {
     this.#onHold = onHold;
   }
@@ -77,13 +92,13 @@ export class SocketEvents implements Observable {
   }
 
   /**
-   * Waits until `done` says so; it is asked now and after every event. What it throws ends the wait.
+   * Waits until `done` returns true; it is called now and after every event. What it throws ends the wait.
    *
-   * @param what for the error: "3 ready peers"
+   * @param what for the errors
    */
   waitFor(
     done: (event: SocketEvent | undefined) => boolean,
-    what: string,
+    what: Wanted,
     options: WaitOptions | undefined,
   ): Promise<void> {
     const refused = refusedWait(options);
@@ -100,7 +115,7 @@ export class SocketEvents implements Observable {
       () => {
         const cause = this.#failure;
         const why = cause === undefined ? "" : `; last: ${cause.message}`;
-        return new TimeoutError("ETIMEDOUT", `${what} did not happen within ${options?.timeout} ms${why}`, {
+        return new TimeoutError("ETIMEDOUT", `${missingText(what)} within ${options?.timeout} ms${why}`, {
           cause,
         });
       },
@@ -126,7 +141,7 @@ export class SocketEvents implements Observable {
   abandon(): void {
     for (const [waiter, { stop, what }] of [...this.#waiting]) {
       stop();
-      waiter.abandon(new ClosedError("EAGAIN", `The socket closed before ${what}`));
+      waiter.abandon(new ClosedError("EAGAIN", `The socket closed before ${wantedText(what)}`));
     }
   }
 

@@ -21,7 +21,7 @@ export interface CommonOptions {
   immediate?: boolean;
   /** Connections that may wait to be accepted. Default 100. */
   backlog?: number;
-  /** Connections of peers that came to this socket, at most; one more is refused, and told. Default 65,536. */
+  /** Connections of peers that came to this socket, at most; one more is refused, and reported. Default 65,536. */
   maxConnections?: number;
   /** Those of them that shake hands at once, and calls of `authenticate` that run at once. Default 4,096. */
   maxPendingHandshakes?: number;
@@ -47,7 +47,7 @@ export interface CommonOptions {
   reconnectInterval?: number;
   /** ms the interval grows to, doubling, with jitter; 0: it does not grow. Default 5,000. */
   reconnectMaxInterval?: number;
-  /** Allow IPv6 addresses beside IPv4. Default false. */
+  /** Allow IPv6 addresses as well as IPv4. Default false. */
   ipv6?: boolean;
   /** Network interface to bind connections to (SO_BINDTODEVICE). Default null. */
   interface?: string | null;

@@ -229,7 +229,7 @@ export abstract class Socket extends SocketByNumber {
     core.assertOpen();
     await core.events.waitFor(
       (event) => {
-        // A stranger that this side refuses is no reason not to wait for the others.
+        // A peer that this side refuses does not end the wait for the others.
         if (
           (event?.type === "handshake:error:auth" || event?.type === "handshake:error:protocol") &&
           !core.endpoints.isBound(event.address)
@@ -237,7 +237,7 @@ export abstract class Socket extends SocketByNumber {
           throw event.error;
         return (core.engine.stats().peers ?? 0) >= enough;
       },
-      `${enough} ready ${enough === 1 ? "peer" : "peers"}`,
+      { count: enough, noun: "peer", verb: "became ready" },
       options,
     );
   }

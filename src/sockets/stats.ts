@@ -17,9 +17,9 @@ export interface SocketStats {
   readonly sent: number;
   /** Bytes of their frames, without framing. */
   readonly bytesSent: number;
-  /** Messages that the engine took, and has handed on as far as it can tell. */
+  /** Messages that the engine took, and has handed on as far as it knows. */
   readonly delivered: number;
-  /** Messages that wait: in this socket for room in the engine, and in the engine for the kernel, as far as it can tell. */
+  /** Messages that wait: in this socket for room in the engine, and in the engine for the kernel, as far as it knows. */
   readonly queued: number;
   /** Messages that were neither delivered nor wait, by reason. */
   readonly dropped: Readonly<Record<DroppedReason, number>>;

@@ -1,4 +1,4 @@
-/** STREAM: raw TCP, to talk to peers that are no ZeroMQ (zmq_socket(3), ZMQ_STREAM). */
+/** STREAM: raw TCP, to talk to peers that do not speak ZeroMQ (zmq_socket(3), ZMQ_STREAM). */
 import { checkCallOptions, refuseExtra } from "../core/arguments.js";
 import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";

@@ -7,7 +7,7 @@ import type { Random } from "./random.js";
 import { scopes } from "./scope.js";
 
 interface File {
-  /** As on the disk; `undefined`: there was none. */
+  /** As on the disk; `undefined`: it did not exist. */
   durable: Buffer | undefined;
   /** What it was after each write since; writes of a disk have numbers. */
   readonly later: { readonly write: number; readonly content: Buffer | undefined }[];

@@ -1,4 +1,4 @@
-/** The network between the machines of a world: who can reach whom, how long it takes, and what is lost on the way. */
+/** The network between the machines of a world: which machines reach each other, how long it takes, and what is lost on the way. */
 import { Cuts } from "./network.js";
 import type { Schedule } from "./schedule.js";
 

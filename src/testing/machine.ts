@@ -1,20 +1,20 @@
 /**
- * The machines of a world, as their systems see them: addresses, ports, who listens, and the two ends of each connection.
+ * The machines of a world, as their systems see them: addresses, ports, listeners, and the two ends of each connection.
  *
  *   Link end  --data, end, reset--> the way --arrives--> the other end's memory --> its program, when that runs
  *                                      |  cut, or the machine is off: parked, sent again after 0.2, 0.6, 1.4 … s
  *                                      +  the machine has started again since: answered with a reset
  *
- * So a cut hangs, and says nothing: what was sent arrives when it has healed and its turn to be sent again comes, and only
+ * So a cut hangs without an error: what was sent arrives when it has healed and its turn to be sent again comes, and only
  * after a quarter of an hour does the sender's system give up. A killed process is another matter: its system ends or
- * resets its connections at once. A machine that loses its power says nothing until it is back.
+ * resets its connections at once. A machine that loses its power sends nothing until it is back.
  */
 import type { Fabric } from "./fabric.js";
 import type { Scope } from "./scope.js";
 
 /** Bytes that are under way, or in the receiver's memory, on one way of a connection. */
 const WINDOW = 262_144;
-/** Bytes that the receiver's program takes until the sender hears of it, unless it waits. */
+/** Bytes that the receiver's program takes until the sender learns of it, unless it waits. */
 const ACKNOWLEDGED_AFTER = 65_536;
 /** ms of a first retransmission, its longest pause, and when a system gives up (Linux, tcp_retries2). */
 const FIRST_RETRY = 200;
@@ -263,7 +263,7 @@ export class LinkEnd {
     machine.register(this);
   }
 
-  /** Neither side will say anything any more. */
+  /** Neither side sends anything any more. */
   get isOver(): boolean {
     return this.#over;
   }
@@ -287,10 +287,10 @@ export class LinkEnd {
     const { fabric } = this.machine.machines;
     const { now } = fabric.schedule;
     const probing = this.#parked.length === 0 && this.room === 0;
-    const heard = fabric.passes(this.peer.machine.name, this.machine.name);
-    if (this.#parked.length === 0 && heard) return { unacknowledged: 0, probing, unanswered: 0, due: 0 };
+    const reachable = fabric.passes(this.peer.machine.name, this.machine.name);
+    if (this.#parked.length === 0 && reachable) return { unacknowledged: 0, probing, unanswered: 0, due: 0 };
     const silent = now - (this.#parked.length > 0 ? this.#parkedSince : now);
-    const unacknowledged = this.#sent - (heard ? this.#arrived : this.#taken);
+    const unacknowledged = this.#sent - (reachable ? this.#arrived : this.#taken);
     return {
       unacknowledged,
       probing: false,
@@ -326,7 +326,7 @@ export class LinkEnd {
     return bytes;
   }
 
-  /** The program is done with it: the other side hears the end, or a reset if something came that was `untaken`. */
+  /** The program is done with it: the other side gets the end, or a reset if something came that was `untaken`. */
   close(untaken = false): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -337,13 +337,13 @@ export class LinkEnd {
     else this.end();
   }
 
-  /** Both sides hear a reset now. */
+  /** Both sides get a reset now. */
   breakOff(): void {
     for (const end of [this, this.peer])
       end.#fail(systemError("ECONNRESET", "read", "the connection was reset on its way"));
   }
 
-  /** The machine is off: nothing is said. */
+  /** The machine is off: it sends nothing. */
   vanish(): void {
     this.listener = undefined;
     this.#closed = true;

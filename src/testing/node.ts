@@ -2,7 +2,7 @@
  * A node of a world: a machine with its clock and disk, and one process that runs a program.
  *
  *   (no process) --start--> running --kill----------> (no process)  its system ends its connections, the disk has it all
- *                            |   ^  --crash---------> off           nothing is said, what was not synced may be lost
+ *                            |   ^  --crash---------> off           nothing is sent, what was not synced may be lost
  *                            |   +--resume--+                       start: on again
  *                            +--stall------> stalled                its system answers for it
  *                            +--suspend----> suspended              nothing does, and its monotonic clock stands still
@@ -178,7 +178,7 @@ export class SimulatedNode {
   }
 
   /**
-   * The machine loses its power: its peers hear nothing, until it is started again or their own heartbeats end the
+   * The machine loses its power: its peers get nothing, until it is started again or their own heartbeats end the
    * connections. Of what was not synced to its disk, a part may be lost.
    *
    * @param options `disk: false`: the disk is lost, too, and the node comes back without memory

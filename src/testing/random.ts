@@ -76,5 +76,5 @@ export function seedFor(seed: number, name: string): number {
   return new Random(hash).integer(0, 0xffff_ffff);
 }
 
-/** A story that does not end without random numbers was given none: it says nothing about what is tested. */
+/** A story that needs random numbers to end fails here for their lack: that shows nothing about what is tested. */
 export class TapeOverrun extends Error {}

@@ -117,7 +117,7 @@ export class Scope implements Owner {
     return new VirtualImmediate(this.gone ? undefined : this.schedule.at(time, this, "immediate", run));
   }
 
-  /** The process is no more. */
+  /** The process has ended. */
   end(): void {
     this.gone = true;
     this.waiting = undefined;

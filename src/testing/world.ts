@@ -107,7 +107,7 @@ export class World {
     return [...this.#nodes.values()];
   }
 
-  /** The node of this name; the first call makes it. @throws InvalidArgumentError `EINVAL` for what is no host name */
+  /** The node of this name; the first call makes it. @throws InvalidArgumentError `EINVAL` for an invalid host name */
   node(name: string): SimulatedNode {
     const known = this.#nodes.get(name);
     if (known !== undefined) return known;
@@ -208,7 +208,7 @@ export class World {
     this.#fabric.cuts.split(names);
   }
 
-  /** Resets the connections between two nodes, as a firewall does: both sides hear of it at once, and may connect again. */
+  /** Resets the connections between two nodes, as a firewall does: both sides notice at once, and may connect again. */
   reset(a: NodeOrName, b: NodeOrName): void {
     const [from, to] = [this.#machineOf(a), this.#machineOf(b)];
     this.note(`${from.name} | ${to.name}: ${from.reset(to)} connections reset`);

@@ -7,7 +7,7 @@
  *
  * A ring of places by the lowest bits. Two numbers of one place are as far apart as
  * the ring is long: it grows while it is well filled, and else the later one, of a
- * straggler or of somebody who counts as he likes, is in a Map.
+ * straggler or of a peer that counts as it likes, is in a Map.
  *
  * Not a Map alone: V8 gives one a new table each time that deletions have used the
  * old one up, and the old one points to the new one and to all that it held. As soon

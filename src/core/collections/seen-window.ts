@@ -15,7 +15,7 @@ export class SeenWindow<V> {
 
   /**
    * @param maxEntries entries remembered at most; 0: none at all
-   * @param maxBytes bytes at most, as they are told to `grow`
+   * @param maxBytes bytes at most, as they are given to `grow`
    */
   constructor(maxEntries: number, maxBytes: number) {
     this.#maxEntries = maxEntries;

@@ -1,8 +1,8 @@
 /**
  * A map of strings to values, for keys that others choose: what comes and goes costs the same however often it does.
  *
- * In V8's Map a deleted entry stays in its bucket until the whole map is made anew, half its capacity later. Whoever
- * sets and deletes one key, again and again, beside a million others, makes each look for it pass hundreds of thousands
+ * In V8's Map a deleted entry stays in its bucket until the whole map is rebuilt, half its capacity later. Code that
+ * sets and deletes one key, again and again, among a million others, makes each look for it pass hundreds of thousands
  * of dead entries. Here a key that is deleted keeps its entry, without a value, until as much was deleted as is left.
  */
 

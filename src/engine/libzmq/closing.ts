@@ -54,7 +54,7 @@ export function closeNative(closing: Closing): Promise<EngineCloseResult> {
   native.linger = linger;
   const started = performance.now();
   const bound = endpoints.bound > 0;
-  // Nobody hears when it is gone. What it sent is in its peers' queues, and stays there.
+  // Nothing reports when it is gone. What it sent is in its peers' queues, and stays there.
   if (monitor === undefined) endpoints.releaseNames();
   const released = endpoints.releaseAll();
   const stopTouching = inproc ? touchUntilDone() : undefined;

@@ -113,7 +113,7 @@ export function loadLibzmqEngine(): Engine {
     engine = {
       name: "libzmq",
       capabilities: Object.freeze(capabilitiesOf(native)),
-      // The addon has its draft sockets; shoal has none of them.
+      // The addon has its draft sockets; shoal has no such sockets.
       features: { ...native.capability, draft: false },
       createContext: (options, shared) => new LibzmqContext(native, options, shared),
     };

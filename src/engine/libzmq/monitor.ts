@@ -1,6 +1,6 @@
 /**
- * Reads a native socket's monitor, the only place where libzmq tells who came
- * and who left.
+ * Reads a native socket's monitor, the only place where libzmq reports which peers came
+ * and left.
  *
  * Two facts of libzmq 4.3 and the package shape this file:
  *
@@ -40,13 +40,13 @@ export class Monitor {
   readonly #pair: NativePair;
   readonly #disown: () => void;
   #reading = false;
-  /** Replaced observers that have not heard their end: their native sockets are there still. */
+  /** Replaced observers that have not ended yet: their native sockets are there still. */
   #leaving = 0;
   #referenced = false;
   #final = false;
 
   /**
-   * @param emit hears every event but the artificial ends of replaced monitors
+   * @param emit gets every event but the artificial ends of replaced monitors
    * @param ended the socket has been destroyed; called once, last
    */
   constructor(native: Native, socket: NativeSocket, emit: (event: NativeEvent) => void, ended: () => void) {
@@ -95,7 +95,7 @@ export class Monitor {
     this.#observe();
   };
 
-  /** Replaces the observer. Where sockets have run out there is none until a later tick, and events are missed. */
+  /** Replaces the observer. Where sockets have run out the observer is missing until a later tick, and events are missed. */
   #observe(): void {
     if (this.#reading) this.#leaving += 1;
     this.#reading = false;

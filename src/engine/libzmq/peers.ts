@@ -9,7 +9,7 @@
  * but the `disconnect`. Where others are connected that looks like one of them
  * leaving. A `disconnect` soon after an `accept` is therefore taken for the end
  * of that handshake; should the handshake then end well after all, it had been a
- * peer, whose leaving is told late.
+ * peer, whose leaving is reported late.
  */
 import { type Clock, systemClock } from "../../core/clock.js";
 import { ProtocolError, TransportError } from "../../core/errors.js";
@@ -68,8 +68,8 @@ export class PeerTable {
     return endpoint.peers > 0 ? this.#left(address, "local") : [];
   }
 
-  /** What the program is told of one native event. */
-  hear(event: NativeEvent): SocketEvent[] {
+  /** What the program gets for one native event. */
+  eventsFor(event: NativeEvent): SocketEvent[] {
     const address = event.address ?? "";
     switch (event.type) {
       case "handshake":
@@ -126,7 +126,7 @@ export class PeerTable {
     const endpoint = this.#at(address);
     if (endpoint.shaking.shift() !== undefined || endpoint.doubtful === 0) return [];
     endpoint.doubtful -= 1;
-    return this.#lose(endpoint, address).slice(1); // The `disconnect` was told.
+    return this.#lose(endpoint, address).slice(1); // The `disconnect` was reported.
   }
 
   #lose(endpoint: Endpoint, address: string): SocketEvent[] {
@@ -165,7 +165,7 @@ export class PeerTable {
 }
 
 function unreached(endpoint: string): TransportError {
-  return new TransportError("ERR_TRANSPORT", `No connection to ${endpoint}: libzmq does not tell why`, {
+  return new TransportError("ERR_TRANSPORT", `No connection to ${endpoint}: libzmq does not report why`, {
     endpoint,
   });
 }

@@ -64,7 +64,7 @@ export class Receiver {
   }
 
   /**
-   * Whether a read waits in native code. The package is woken by an edge: a caller who
+   * Whether a read waits in native code. The package is woken by an edge: a caller that
    * asks the native socket for its state meanwhile takes the edge away from it.
    */
   get busy(): boolean {

@@ -308,7 +308,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     if (this.#isPublisher) this.#receiver.poll();
   }
 
-  /** Has libzmq handle what its other threads and sockets have told this one; a native wait does that by itself. */
+  /** Has libzmq handle what its other threads and sockets have sent to this one; a native wait does that by itself. */
   #listen(): void {
     if (!this.#closed && !this.#receiver.busy && !this.#sender.waiting) void this.#native.readable;
   }
@@ -412,7 +412,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     // reads sends no subscriptions, and a ROUTER does not know its peer.
     // (A bare look at `readable` would take the edge from a waiting read, which then sleeps out its slice.)
     if (event.type === "handshake") this.#listen();
-    for (const heard of this.#peers.hear(event)) this.#listener.engineOnEvent(heard);
+    for (const each of this.#peers.eventsFor(event)) this.#listener.engineOnEvent(each);
   };
 
   #monitorOnEnd = (): void => {

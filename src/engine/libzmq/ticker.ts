@@ -8,7 +8,7 @@
 
 export interface Ticking {
   tick(): void;
-  /** Lets libzmq handle what other sockets have told this one. */
+  /** Lets libzmq handle what other sockets have sent to this one. */
   touch(): void;
 }
 
@@ -52,7 +52,7 @@ export function startTicking(socket: Ticking): () => void {
 
 let soon = false;
 
-/** Touches all sockets after this turn of the event loop: an inproc socket hears of a new peer only in a call. */
+/** Touches all sockets after this turn of the event loop: an inproc socket learns of a new peer only in a call. */
 export function touchSoon(): void {
   if (soon) return;
   soon = true;

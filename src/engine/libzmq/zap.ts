@@ -130,7 +130,7 @@ export class ZapHandler {
     try {
       await socket.send([peer, EMPTY, VERSION, id, status, text, EMPTY, EMPTY]);
     } catch {
-      // The asking socket closed meanwhile: nobody is left to tell.
+      // The asking socket closed meanwhile: there is nothing to answer.
     }
   }
 

@@ -1,5 +1,5 @@
 /**
- * Who gets in: the mechanism of each handshake, chosen by the socket's options, and who authenticates what a peer
+ * Who gets in: the mechanism of each handshake, chosen by the socket's options, and what authenticates what a peer
  * presents. This is the one place that knows the mechanisms; what one of them needs of the options is in `create`.
  */
 import type { OptionValues } from "../../core/option-table.js";

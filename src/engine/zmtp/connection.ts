@@ -9,7 +9,7 @@
  *
  * flushing    what waits is sent; what comes is thrown away
  * draining    this side has hung up, and waits for the peer to, for a while
- * halfClosed  this side has hung up, and hears the peer to its end
+ * halfClosed  this side has hung up, and reads the peer to its end
  *
  * Each state but the last has one timer at most; it ends with the state. Every way out goes through #end, once. A fault of
  * the peer ends this one connection, and is reported; nothing here throws.
@@ -180,7 +180,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
   }
 
   /**
-   * Ends this side's half, and goes on reading until the peer has hung up: what it had sent until it heard of it comes
+   * Ends this side's half, and goes on reading until the peer has hung up: what it had sent until it noticed comes
    * whole. One that does not hang up is cut after a while.
    */
   halfClose(): void {

@@ -38,7 +38,7 @@ export function faultEvents(
         cause: fault.cause,
       });
       const refused: SocketEvent = { type: "peer:refused", address, mechanism, error };
-      // Both sides hear of credentials that were not accepted; a policy does not look at credentials.
+      // Both sides learn of credentials that were not accepted; a policy does not look at credentials.
       return fault.status === undefined ? [refused] : [refused, authError(endpoint, fault.status)];
     }
     case "auth":

@@ -110,7 +110,7 @@ export function acknowledges(
   if (before?.probing !== now.probing) return "unsure";
   if (now.unacknowledged < before.unacknowledged || now.unanswered < before.unanswered) return "yes";
   if (now.unanswered === 0) return elapsed >= RETRANSMITTED_WITHIN ? "yes" : "unsure";
-  // Another probe, and the count is no higher: the one before was answered.
+  // Another probe, and the count is not higher: the one before was answered.
   const isLater = now.due > before.due - elapsed + TIMER_SLACK && now.due > LOCAL_RETRY;
   return now.probing && now.unanswered === before.unanswered && isLater ? "yes" : "no";
 }

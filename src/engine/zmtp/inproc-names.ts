@@ -65,7 +65,7 @@ export class InprocNames<C = unknown> {
     this.#bound.delete(name);
   }
 
-  /** Meets who is bound now, or who binds next. */
+  /** Connects to the socket that is bound now, or to the next that binds. */
   connect(name: string, connecter: C): void {
     const target = this.#bound.get(name);
     if (target !== undefined) {
@@ -75,7 +75,7 @@ export class InprocNames<C = unknown> {
     this.wait(name, connecter);
   }
 
-  /** Waits for who binds next, or for `admit`: there was no place. */
+  /** Waits for the next socket that binds, or for `admit`: there was no place. */
   wait(name: string, connecter: C): void {
     const waiting = this.#waiting.get(name);
     if (waiting === undefined) this.#waiting.set(name, new Set([connecter]));

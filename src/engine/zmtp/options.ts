@@ -116,7 +116,7 @@ export function pipeOptions(options: Readonly<OptionValues>, type: SocketTypeNam
 }
 
 function maxMessageSizeOf(options: Readonly<OptionValues>, type: SocketTypeName): number {
-  // A piece of a raw stream has the size that the system read; it is no message of the peer's.
+  // A piece of a raw stream has the size that the system read; it is not a message of the peer's.
   if (type === "Stream") return -1;
   const size = options.maxMessageSize;
   if (type !== "Publisher") return size;

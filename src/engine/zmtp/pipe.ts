@@ -569,7 +569,7 @@ function bytesOf(frames: readonly Buffer[]): number {
   return bytes;
 }
 
-/** A high-water mark of 0 is none. */
+/** A high-water mark of 0: no limit. */
 export function limitOf(highWaterMark: number): number {
   return highWaterMark === 0 ? Number.POSITIVE_INFINITY : highWaterMark;
 }

@@ -2,7 +2,7 @@
  * The bytes that all peers of one socket may have in its receive queues together (`maxReceiveQueueBytes`). A message of
  * each peer fits its own mark; thousands of peers with a message each would still fill the memory.
  *
- *   whole messages at the bound  -> who brings more is read no further, until the program has taken half of them
+ *   whole messages at the bound  -> a peer that brings more is read no further, until the program has taken half of them
  *   unfinished at half of it     -> peers in the middle of a large message wait for the one that began first
  *
  * The one that the others wait for has to get on: a peer that begins large messages and stops must not hold them up.
@@ -31,7 +31,7 @@ export class ReceiveBudget {
   /** Bytes of unfinished large messages, of all pipes. */
   #unfinished = 0;
   readonly #limit: () => number;
-  /** Pipes in the middle of a large message, with its bytes so far; who began first is first. */
+  /** Pipes in the middle of a large message, with its bytes so far; the first to begin is first. */
   readonly #large = new Map<BudgetedPipe, number>();
   /** Those that wait for the program to take messages. */
   readonly #full = new Set<BudgetedPipe>();

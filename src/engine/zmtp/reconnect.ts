@@ -28,7 +28,7 @@ export class Backoff {
     this.#random = random;
   }
 
-  /** ms until the next attempt; `undefined`: there is none. */
+  /** ms until the next attempt; `undefined`: no further attempt. */
   next(): number | undefined {
     const { maxInterval } = this.#options;
     if (this.#options.interval < 0) return undefined;

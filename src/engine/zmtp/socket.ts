@@ -37,7 +37,7 @@ import { Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
 
 import { createRouting } from "./routing/create.js";
-import type { Routing, RoutingHost } from "./routing/routing.js";
+import type { Routing, RoutingEffects } from "./routing/routing.js";
 import type { SocketEffects, SocketState } from "./socket-state.js";
 import { MACHINE, type Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
@@ -47,7 +47,7 @@ const TYPE_NAMES = Object.fromEntries(Object.entries(Types).map(([name, type]) =
   SocketTypeName
 >;
 
-export class ZmtpSocket implements EngineSocket, RoutingHost, SocketEffects, Ending {
+export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, Ending {
   readonly options: OptionValues;
   readonly endpoints: Endpoints;
   readonly eventLoop: EventLoopRef;

@@ -14,8 +14,8 @@ export interface FleetMember {
   readonly proxy: SocketProxy;
 }
 
-/** What hears of a fleet, and makes its proxies. */
-export interface FleetHost {
+/** What a fleet reports, and how it makes its proxies. */
+export interface FleetEffects {
   create(name: string, configuration: ProxyConfiguration): SocketProxy;
   /** Before it starts. */
   created(member: FleetMember): void;
@@ -44,7 +44,7 @@ interface HasPolicy {
 }
 
 export class Fleet {
-  readonly #host: FleetHost;
+  readonly #effects: FleetEffects;
   readonly #members = new Map<string, FleetMember>();
   /** What runs, as a configuration. */
   #running: Proxies = {};
@@ -56,8 +56,8 @@ export class Fleet {
   /** Those that were paused when they were stopped to start again. */
   readonly #paused = new Set<string>();
 
-  constructor(host: FleetHost) {
-    this.#host = host;
+  constructor(effects: FleetEffects) {
+    this.#effects = effects;
   }
 
   /** The proxies that run, by name. */
@@ -91,9 +91,9 @@ export class Fleet {
         this.#drain = before;
         const failed = await this.#turnBack(made);
         const also = failed.map(({ message }) => `; and ${message}, which ran before`).join("");
-        const told = new ChangeError(change, error);
-        told.message += also;
-        throw told;
+        const failure = new ChangeError(change, error);
+        failure.message += also;
+        throw failure;
       }
     }
     return made;
@@ -150,7 +150,7 @@ export class Fleet {
       endpoint = await this.#change(member, change);
     }
     this.#running = changed(this.#running, change);
-    this.#host.made(change, endpoint);
+    this.#effects.made(change, endpoint);
   }
 
   async #change(
@@ -172,14 +172,14 @@ export class Fleet {
   }
 
   async #start(name: string, configuration: ProxyConfiguration): Promise<void> {
-    const proxy = this.#host.create(name, configuration);
+    const proxy = this.#effects.create(name, configuration);
     const member = { name, configuration, proxy };
-    this.#host.created(member);
+    this.#effects.created(member);
     await proxy.start();
     this.#members.set(name, member);
     if (this.#paused.delete(name)) proxy.pause();
     proxy.events.on("stop", () => this.#onStop(member));
-    this.#host.started(member);
+    this.#effects.started(member);
   }
 
   async #end(member: FleetMember): Promise<DrainResult | undefined> {
@@ -190,7 +190,7 @@ export class Fleet {
       result = await proxy.drain({ timeout: this.#drain });
     await proxy.stop();
     this.#forget(member);
-    this.#host.ended(member, result);
+    this.#effects.ended(member, result);
     return result;
   }
 
@@ -206,8 +206,8 @@ export class Fleet {
     const { [member.name]: _, ...others } = this.#running;
     this.#running = others;
     const { name, configuration } = member;
-    this.#host.made({ do: "stop", proxy: name, configuration }, undefined);
-    this.#host.ended(member, member.proxy.stats().drain);
-    if (this.#members.size === 0) this.#host.empty();
+    this.#effects.made({ do: "stop", proxy: name, configuration }, undefined);
+    this.#effects.ended(member, member.proxy.stats().drain);
+    if (this.#members.size === 0) this.#effects.empty();
   }
 }

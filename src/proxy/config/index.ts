@@ -1,6 +1,6 @@
 /** Configurations of proxies: what the command line loads for a file, and not before. */
 export { type Change, difference } from "./difference.js";
-export { ChangeError, Fleet, type FleetHost, type FleetMember } from "./fleet.js";
+export { ChangeError, Fleet, type FleetEffects, type FleetMember } from "./fleet.js";
 export { ConfigurationError, configurationOf, loadConfiguration, textOf } from "./load.js";
 export type { Configuration, ProxyConfiguration, SocketConfiguration } from "./model.js";
 export { optionsOf } from "./model.js";

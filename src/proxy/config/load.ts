@@ -125,8 +125,8 @@ function proxiesIn(value: unknown): Readonly<Record<string, Readonly<Record<stri
 }
 
 /**
- * What is left to look at: values at fault are taken out, and proxies whose sockets are not known, so that nothing is said
- * twice and everything that can be said is.
+ * What is left to look at: values at fault are taken out, and proxies whose sockets are not known, so that each fault is
+ * reported, and none twice.
  */
 function withoutFaults(value: unknown, findings: readonly Finding[]): unknown {
   if (typeof proxiesIn(value) !== "object" || Array.isArray(proxiesIn(value))) return {};
@@ -161,9 +161,9 @@ function isWithin([top, proxy]: Path, name: string): boolean {
   return top === "proxies" && String(proxy) === name;
 }
 
-/** Those whose value is at fault by itself: where a variable is missing nothing else is said. */
-function otherThan(said: readonly Finding[], findings: readonly Finding[]): readonly Finding[] {
-  const places = new Set(said.map(({ path }) => placeKey(path)));
+/** Those whose value is at fault by itself: where a variable is missing nothing else is reported. */
+function otherThan(reported: readonly Finding[], findings: readonly Finding[]): readonly Finding[] {
+  const places = new Set(reported.map(({ path }) => placeKey(path)));
   return findings.filter(({ path }) => !places.has(placeKey(path)));
 }
 
@@ -173,7 +173,7 @@ function placeOf(value: unknown, path: Path, at: number): Path {
   return Array.isArray(within) ? [...path, at] : path;
 }
 
-/** A version of the library without policies must not run as if there were none. */
+/** A version of the library without policies must not run without them. */
 function policyFindings(proxies: Readonly<Record<string, ProxyConfiguration>>): readonly Finding[] {
   if ("setPolicy" in SocketProxy.prototype) return [];
   return Object.entries(proxies).flatMap(([name, proxy]) =>
@@ -210,7 +210,7 @@ async function withFiles(
   return { ...proxy, ...sockets } as ProxyConfiguration;
 }
 
-/** What the proxy itself says: nothing that was checked here, but it has the last word. It opens nothing. */
+/** What the proxy's own checks report: usually nothing new, but they decide. They open nothing. */
 function madeOf(name: string, proxy: ProxyConfiguration): readonly Finding[] {
   try {
     new SocketProxy(optionsOf(proxy));
@@ -273,7 +273,7 @@ class NamedFiles {
   async folder(path: Path, name: string): Promise<string> {
     const folder = this.whole(name);
     try {
-      if (!(await stat(folder)).isDirectory()) this.#found(path, `${folder} is no folder`);
+      if (!(await stat(folder)).isDirectory()) this.#found(path, `${folder} is not a folder`);
     } catch (error) {
       this.#found(path, `cannot read the folder ${folder}: ${reason(error)}`);
     }

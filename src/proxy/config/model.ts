@@ -135,7 +135,7 @@ function socketOptions({ bind, connect, policy, options }: SocketConfiguration):
   };
 }
 
-/** A CURVE client without keys of its own is given some, which nobody has to know. */
+/** A CURVE client without keys of its own gets a pair of its own, which no other program needs. */
 function clientKeys({ curveServerKey, curveSecretKey, curvePublicKey: known }: Given): Given {
   if (curveServerKey === undefined || known !== undefined) return {};
   if (curveSecretKey !== undefined) return { curvePublicKey: curvePublicKey(curveSecretKey as string) };

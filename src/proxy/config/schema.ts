@@ -1,6 +1,6 @@
 /**
  * The JSON Schema (draft-07, which editors know best) of a configuration, made from the tables that the library itself
- * checks by: what an editor marks and what `shoal proxy check` says is the same. Pure.
+ * checks by: what an editor marks and what `shoal proxy check` reports is the same. Pure.
  *
  * A text that holds a variable fits wherever a text does; what it comes to is checked once it is filled in.
  */
@@ -24,12 +24,12 @@ export const KINDS = {
 /** The kind of a proxy in a configuration. */
 export type ConfiguredKind = keyof typeof KINDS;
 
-/** s that a drain takes at most, unless the file says otherwise. */
+/** s that a drain takes at most, unless the file has another time. */
 export const DRAIN_SECONDS = 10;
 /** The longest time a timer of the platform can hold, in s. */
 const MAX_SECONDS = 2_147_483;
 
-/** Types that have topics to judge by. */
+/** Types whose messages have topics. */
 const WITH_TOPICS: readonly string[] = ["sub", "pub", "xsub", "xpub"];
 /** Types whose peers send messages. */
 const WITH_SENDERS: readonly string[] = ["router", "dealer", "pair", "pull", "sub", "xsub"];
@@ -118,7 +118,7 @@ export function configurationSchema(): Schema {
           kind: {
             enum: Object.keys(KINDS),
             description:
-              "queue: requests and replies; forwarder: news; streamer: work; socket: any legal pair.",
+              "queue: requests and replies; forwarder: publications; streamer: work; socket: any legal pair.",
           },
         },
         allOf: [...Object.keys(KINDS).map((kind) => when("kind", kind, kind)), UNKNOWN_KIND],

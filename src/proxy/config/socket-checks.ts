@@ -1,6 +1,6 @@
 /**
- * What a schema cannot say of one socket: options that belong together, values that only the library can judge, and the
- * entries of its policy. Each fault is told at the value that has it. Pure.
+ * What a schema cannot express about one socket: options that belong together, values that only the library can check, and the
+ * entries of its policy. Each fault is reported at the value that has it. Pure.
  */
 import { hasOption } from "../../core/option-table.js";
 import { checkOption } from "../../sockets/options.js";
@@ -24,7 +24,7 @@ export interface EngineAbilities {
   readonly unsupportedOptions: readonly string[];
 }
 
-/** @param whole whether nothing of the socket was left out: only then can be said what is missing */
+/** @param whole whether nothing of the socket was left out: only then is it known what is missing */
 export function checkSocket(
   path: Path,
   socket: SocketConfiguration,
@@ -75,7 +75,7 @@ function unsupported(path: Path, options: Given, engine: EngineAbilities): reado
     }));
 }
 
-/** Values that fit the schema and are none all the same: keys that decode to nothing, texts that are too long. */
+/** Values that fit the schema and are invalid all the same: keys that decode to nothing, texts that are too long. */
 function values(path: Path, { type, ...options }: Given): readonly Finding[] {
   const findings: Finding[] = [];
   const typeName = typeNameOf(type as PlanType);

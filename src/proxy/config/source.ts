@@ -30,7 +30,7 @@ export interface Problem {
   readonly line: number;
   /** From 1. */
   readonly column: number;
-  /** Such as `proxies.news.frontend.bind[0]`; empty for the file itself. */
+  /** Such as `proxies.ticks.frontend.bind[0]`; empty for the file itself. */
   readonly path: string;
   /** What was expected, and what is there. */
   readonly message: string;
@@ -44,7 +44,7 @@ export interface Finding {
   readonly message: string;
 }
 
-/** `proxies.news.frontend.bind[0]` */
+/** `proxies.ticks.frontend.bind[0]` */
 export function pathText(path: Path): string {
   let text = "";
   for (const part of path) {
@@ -65,7 +65,7 @@ interface Found {
   readonly value: number;
 }
 
-/** A file that is YAML, whatever it says. */
+/** A file that is YAML, with any values. */
 export class Source {
   readonly file: string;
   /** Its maps, lists and scalars. */

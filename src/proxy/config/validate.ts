@@ -1,4 +1,4 @@
-/** Holds a configuration against its schema, and says in words what does not fit. */
+/** Checks a configuration against its schema, and reports in words what does not fit. */
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 import { suggest } from "../../core/arguments.js";
 import { NAME_RULE, UNFIT } from "../options.js";
@@ -11,14 +11,14 @@ import { type Finding, type Path, SHOWN } from "./source.js";
 export const NO_ENDPOINT = "needs an endpoint: bind, connect or both";
 /** Values that are not repeated, whatever is wrong with them. */
 const SECRET = /(?:secretkey|password|plainusers)/i;
-/** Keywords that say nothing by themselves, or only what another says, too. */
+/** Keywords that report nothing by themselves, or only what another reports, too. */
 const SILENT = ["if", "propertyNames"];
 
 /** Options of the library that a file does not have, and why. */
 const ELSEWHERE: Readonly<Record<string, string | undefined>> = {
   ...UNFIT,
   plainServer: "a side with plainUsers is the server",
-  authenticate: "plainUsers, curveCertificate and policy say who may come in",
+  authenticate: "plainUsers, curveCertificate and policy decide who may come in",
 };
 
 let validator: ValidateFunction | undefined;
@@ -38,7 +38,7 @@ export function validate({ value, filled }: Expanded): readonly Finding[] {
   for (const error of validator.errors ?? []) {
     const finding = findingOf(error, filled);
     if (finding === undefined) continue;
-    // One fault of a value is enough; the schema says some in several ways.
+    // One fault of a value is enough; the schema reports some in several ways.
     const key = `${placeKey(finding.path)}${finding.atKey === true ? "key" : finding.message}`;
     if (!findings.has(key)) findings.set(key, finding);
   }
@@ -51,7 +51,7 @@ function findingOf(error: ErrorObject, filled: ReadonlySet<string>): Finding | u
   const schema = (error.parentSchema ?? {}) as Schema;
   switch (error.keyword) {
     case "required": {
-      // One of several alternatives: said by the keyword anyOf.
+      // One of several alternatives: reported by the keyword anyOf.
       if (error.schemaPath.includes("/anyOf/")) return undefined;
       const missing = String(error.params.missingProperty);
       return { path, message: `needs the key ${missing}` };

@@ -1,10 +1,10 @@
 /**
  * The client keys that a folder's files have. Pure.
  *
- *   NAME          a certificate (ZPL, as czmq, pyzmq and `shoal keygen` write it), or keys, one a line:
- *                 40 characters of Z85; empty lines, and lines that begin with "# ", say nothing
+ *   NAME          a certificate (ZPL, as czmq, pyzmq and `shoal keygen` write it), or keys, one per line:
+ *                 40 characters of Z85; empty lines, and lines that begin with "# ", are skipped
  *   NAME_secret   the client's own: not read, so that a key has gone when NAME has
- *   .NAME NAME~   what editors and tools keep beside it: not read
+ *   .NAME NAME~   what editors and tools keep next to it: not read
  */
 import { decodeZ85 } from "../../core/z85.js";
 import { parseCertificate } from "../../sockets/security/certificate.js";
@@ -15,7 +15,7 @@ export type KeyFile = { readonly name: string } & (
   | { readonly unreadable: string }
 );
 
-/** What a folder says. */
+/** What a folder has. */
 export interface FolderKeys {
   /** Z85. */
   readonly keys: ReadonlySet<string>;
@@ -28,7 +28,7 @@ export function isKeyFile(name: string): boolean {
   return !name.startsWith(".") && !name.endsWith("~") && !name.endsWith("_secret");
 }
 
-/** The keys of all files that have some; what cannot be read is no key. */
+/** The keys of all files that have some; a file that cannot be read gives no keys. */
 export function keysOf(files: readonly KeyFile[]): FolderKeys {
   const keys = new Set<string>();
   const problems: string[] = [];

@@ -1,4 +1,4 @@
-/** What a side of a proxy lets through, as its options say it, and what is wrong with them, said before anything changes. */
+/** What a side of a proxy lets through: the options, and their checks, which throw before anything changes. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { ProxySocketType } from "../pairs.js";
 import { BLOCK_RULE, parseBlock } from "./addresses.js";
@@ -34,8 +34,8 @@ export interface PolicyLimits {
  */
 export interface ProxyPolicy {
   /**
-   * CIDR blocks or single addresses, IPv4 and IPv6; `deny` wins. Peers that connect are judged before their handshake, those
-   * that this side connects to after it. Peers over ipc and inproc have no address, and are not judged.
+   * CIDR blocks or single addresses, IPv4 and IPv6; `deny` wins. Peers that connect are checked before their handshake, those
+   * that this side connects to after it. Peers over ipc and inproc have no address, and are not checked.
    */
   readonly addresses?: PolicyList;
   /**
@@ -51,7 +51,7 @@ export interface ProxyPolicy {
   readonly limits?: PolicyLimits;
 }
 
-/** Why something was refused. `rate` counts how often somebody was held back: nothing is lost by it. */
+/** Why something was refused. `rate` counts how often a peer was held back: nothing is lost by it. */
 export type PolicyReason = "address" | "key" | "topic" | "size" | "rate";
 
 /** How often, since the proxy was made. */

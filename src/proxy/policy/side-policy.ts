@@ -106,7 +106,7 @@ export class SidePolicy {
     if (needs !== undefined && !policing.perPeer)
       throw new NotSupportedError(
         `The ${policing.engine} engine cannot carry out ${needs} in the policy of ${this.#name}: ` +
-          "it does not let peers be judged and slowed down one by one (capability policePeers)",
+          "it cannot check and slow down peers one by one (capability policePeers)",
       );
     const folder = await this.#folderFor(policy.keys);
     if (this.#closed) {
@@ -206,7 +206,7 @@ export class Throttle {
     return this.#meter === undefined ? Number.POSITIVE_INFINITY : this.#meter.messages(systemClock.now());
   }
 
-  /** Bytes that may pass now, and as much more as one message or a stretch of 64 KiB has. */
+  /** Bytes that may pass now, and as much more as one message or a batch of 64 KiB has. */
   get bytes(): number {
     return this.#meter === undefined ? Number.POSITIVE_INFINITY : this.#meter.bytes(systemClock.now());
   }

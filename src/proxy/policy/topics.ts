@@ -27,7 +27,7 @@ class Node {
     return index >= 0 && index < this.#next.length ? this.#next[index] : undefined;
   }
 
-  /** The child of a byte, made where there is none. */
+  /** The child of a byte, made where it is missing. */
   make(byte: number): Node {
     const known = this.at(byte);
     if (known !== undefined) return known;
@@ -44,7 +44,7 @@ class Node {
  * One side's lists: the longest prefix that a topic begins with decides. A tree by bytes: a topic is read as far as some
  * prefix of the lists matches it, which for most is one byte, however long the lists are.
  *
- *   allow ["news"], deny ["news/secret"]
+ *   allow ["weather"], deny ["weather/secret"]
  *   (none: no) -n-e-w-s-> yes -/-s-e-c-r-e-t-> no
  */
 export class TopicRules {
@@ -180,9 +180,9 @@ export class TopicGate {
     return true;
   };
 
-  /** What of a stretch passes, without decoding it. @returns `undefined` for nothing, the same stretch for all */
-  filter = (stretch: FrameBatch): FrameBatch | undefined => {
-    let passing: FrameBatch | undefined = stretch;
+  /** What of a batch passes, without decoding it. @returns `undefined` for nothing, the same batch for all */
+  filter = (batch: FrameBatch): FrameBatch | undefined => {
+    let passing: FrameBatch | undefined = batch;
     for (const side of this.#sides) {
       const { topics } = side;
       if (topics === undefined || passing === undefined) continue;

@@ -75,7 +75,7 @@ function isKey(text: string): boolean {
 /**
  * The text of a certificate file; with the secret key only when `secret` is true.
  *
- * @throws InvalidArgumentError `EINVAL` for keys that are none, or metadata that could not be read back
+ * @throws InvalidArgumentError `EINVAL` for invalid keys, or metadata that could not be read back
  */
 export function formatCertificate(certificate: Certificate, secret: boolean): string {
   if (!isKey(certificate.publicKey))
@@ -113,7 +113,7 @@ function fileSystem(): Promise<typeof import("node:fs/promises")> {
 /**
  * Reads a certificate file of any ZeroMQ tool.
  *
- * @throws InvalidArgumentError `EINVAL` when it is none; the file system's own error when it cannot be read
+ * @throws InvalidArgumentError `EINVAL` when it is not a certificate; the file system's own error when it cannot be read
  */
 export async function readCertificate(path: string): Promise<Certificate> {
   const { readFile, stat } = await fileSystem();

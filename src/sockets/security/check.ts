@@ -28,7 +28,7 @@ export function securityFault(options: Readonly<Record<string, unknown>>): Secur
   if (has("curveServerKey") && !(has("curvePublicKey") && has("curveSecretKey")))
     return fault(
       "curveServerKey",
-      "A CURVE client needs curvePublicKey and curveSecretKey beside curveServerKey; curveKeyPair() makes a pair",
+      "A CURVE client needs curvePublicKey and curveSecretKey in addition to curveServerKey; curveKeyPair() makes a pair",
     );
   if (options.plainServer === true && has("plainUsername"))
     return fault(
@@ -36,6 +36,6 @@ export function securityFault(options: Readonly<Record<string, unknown>>): Secur
       "A socket is a PLAIN server or a client: plainServer and plainUsername exclude each other",
     );
   if (has("plainPassword") && !has("plainUsername"))
-    return fault("plainPassword", "A PLAIN client needs plainUsername beside plainPassword");
+    return fault("plainPassword", "A PLAIN client needs plainUsername in addition to plainPassword");
   return undefined;
 }

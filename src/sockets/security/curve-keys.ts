@@ -31,7 +31,7 @@ export function curveKeyPair(): CurveKeyPair {
  * The public key that belongs to a secret key.
  *
  * @param secretKey 40 characters of Z85
- * @throws InvalidArgumentError `EINVAL` when it is none
+ * @throws InvalidArgumentError `EINVAL` for an invalid key
  */
 export function curvePublicKey(secretKey: string): string {
   const bytes = decodeZ85(secretKey);

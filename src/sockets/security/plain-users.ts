@@ -1,9 +1,9 @@
-/** Lets in who knows the password of a user. */
+/** Lets in peers that know a user's password. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Authenticate } from "../socket-options.js";
 
 /**
- * Hashes make the lengths equal, and one comparison is made for a name that nobody has, too: the time it takes tells
+ * Hashes make the lengths equal, and one comparison is made for an unknown name, too: the time it takes shows
  * neither which names there are nor how near a guess was.
  */
 export function plainUsers(passwords: Readonly<Record<string, string>>): Authenticate {

@@ -9,7 +9,7 @@ const B = "tcp://127.0.0.1:2";
 const at = (type: string, address = A): NativeEvent => ({ type, address });
 
 function typesOf(table: PeerTable, ...events: NativeEvent[]): string[][] {
-  return events.map((event) => table.hear(event).map(({ type }) => type));
+  return events.map((event) => table.eventsFor(event).map(({ type }) => type));
 }
 
 describe("a peer", () => {
@@ -19,7 +19,7 @@ describe("a peer", () => {
     expect(table.connected).toBe(0);
     expect(typesOf(table, at("handshake"))).toEqual([["handshake", "peer:join"]]);
     expect(table.connected).toBe(1);
-    expect(table.hear(at("disconnect"))).toEqual([
+    expect(table.eventsFor(at("disconnect"))).toEqual([
       { type: "disconnect", address: A, reason: "unknown" },
       { type: "peer:leave", address: A, reason: "unknown" },
     ]);
@@ -32,7 +32,7 @@ describe("a peer", () => {
     "handshake:error:other",
   ])("that failed with %s neither joined nor leaves, though libzmq tells of its disconnect", (type) => {
     const table = new PeerTable();
-    table.hear(at("handshake"));
+    table.eventsFor(at("handshake"));
     expect(
       typesOf(table, { ...at(type), error: nativeError("EIO") }, at("disconnect"), at("disconnect")),
     ).toEqual([[type], ["disconnect"], ["disconnect", "peer:leave"]]);
@@ -61,7 +61,7 @@ describe("a peer", () => {
     expect(table.connected).toBe(1);
     typesOf(table, at("accept"), at("disconnect"));
     expect(table.connected).toBe(1);
-    table.hear(at("accept"));
+    table.eventsFor(at("accept"));
     now = 5_000;
     expect(typesOf(table, at("disconnect"))).toEqual([["disconnect", "peer:leave"]]);
     expect(table.connected).toBe(0);
@@ -70,13 +70,13 @@ describe("a peer", () => {
   test("that this side disconnects from leaves at once, for a local reason", () => {
     const table = new PeerTable();
     table.connecting(A);
-    table.hear(at("handshake"));
+    table.eventsFor(at("handshake"));
     expect(table.disconnecting(A)).toEqual([
       { type: "disconnect", address: A, reason: "local" },
       { type: "peer:leave", address: A, reason: "local" },
     ]);
     expect(table.connected).toBe(0);
-    expect(table.hear(at("disconnect"))).toEqual([]);
+    expect(table.eventsFor(at("disconnect"))).toEqual([]);
     expect(table.disconnecting(A)).toEqual([]);
   });
 });
@@ -115,10 +115,10 @@ describe("reconnects", () => {
       at("handshake"),
     );
     expect(table.reconnects).toBe(0);
-    table.hear(at("disconnect"));
+    table.eventsFor(at("disconnect"));
     table.disconnecting(A);
     table.connecting(A);
-    table.hear(at("handshake"));
+    table.eventsFor(at("handshake"));
     expect(table.reconnects).toBe(0);
   });
 });
@@ -126,8 +126,8 @@ describe("reconnects", () => {
 test("events of the listener and the dialer go through with what belongs to them", () => {
   const table = new PeerTable();
   for (const type of ["accept", "bind", "connect", "connect:delay", "close"])
-    expect(table.hear(at(type))).toEqual([{ type, address: A }]);
-  expect(table.hear({ ...at("connect:retry"), interval: 120 })).toEqual([
+    expect(table.eventsFor(at(type))).toEqual([{ type, address: A }]);
+  expect(table.eventsFor({ ...at("connect:retry"), interval: 120 })).toEqual([
     {
       type: "connect:retry",
       address: A,
@@ -136,11 +136,11 @@ test("events of the listener and the dialer go through with what belongs to them
     },
   ]);
   for (const type of ["accept:error", "bind:error", "close:error"]) {
-    expect(table.hear({ ...at(type), error: nativeError("EADDRINUSE") })).toEqual([
+    expect(table.eventsFor({ ...at(type), error: nativeError("EADDRINUSE") })).toEqual([
       { type, address: A, error: expect.objectContaining({ code: "EADDRINUSE", endpoint: A }) },
     ]);
   }
-  expect(table.hear({ type: "something:new" })).toEqual([{ type: "unknown" }]);
+  expect(table.eventsFor({ type: "something:new" })).toEqual([{ type: "unknown" }]);
 });
 
 test("no sequence of events makes a count negative, or the peers differ from those that joined and did not leave", () => {
@@ -167,13 +167,13 @@ test("no sequence of events makes a count negative, or the peers differ from tho
       let peers = 0;
       let handshakes = 0;
       for (const { type, address } of events) {
-        let heard = [] as ReturnType<PeerTable["hear"]>;
+        let heard = [] as ReturnType<PeerTable["eventsFor"]>;
         if (type === "+connecting") table.connecting(address);
         else if (type === "+disconnecting") {
           const before = table.connected;
           table.disconnecting(address);
           peers -= before - table.connected;
-        } else heard = table.hear({ type, address });
+        } else heard = table.eventsFor({ type, address });
         for (const one of heard) {
           if (one.type === "peer:join") peers += 1;
           if (one.type === "peer:leave") peers -= 1;

@@ -81,8 +81,8 @@ interface End {
   readonly rest: Buffer;
 }
 
-/** Feeds one side. @param judgement what the hook says */
-function feed(mechanism: Mechanism, pieces: readonly Buffer[], judgement: boolean): End {
+/** Feeds one side. @param verdict what the hook says */
+function feed(mechanism: Mechanism, pieces: readonly Buffer[], verdict: boolean): End {
   const handshake = new Handshake(mechanism);
   let done = 0;
   let failed = 0;
@@ -99,7 +99,7 @@ function feed(mechanism: Mechanism, pieces: readonly Buffer[], judgement: boolea
         expect(step.failed.code).toMatch(/^ERR_/);
       }
       for (const body of step.send ?? []) expect(body.length).toBeLessThan(MAX_HANDSHAKE_COMMAND);
-      if (step.ask !== undefined) look(handshake.authenticated(judgement));
+      if (step.ask !== undefined) look(handshake.authenticated(verdict));
     }
   };
   for (const piece of pieces) {
@@ -112,10 +112,10 @@ function feed(mechanism: Mechanism, pieces: readonly Buffer[], judgement: boolea
 
 function attempt(side: { make(): Mechanism }, bytes: Buffer, random: Random): End {
   const pieces = random.pieces(bytes);
-  const judgement = random.below(4) > 0;
+  const verdict = random.below(4) > 0;
   try {
-    const end = feed(side.make(), pieces, judgement);
-    const whole = feed(side.make(), [Buffer.from(bytes)], judgement);
+    const end = feed(side.make(), pieces, verdict);
+    const whole = feed(side.make(), [Buffer.from(bytes)], verdict);
     expect([whole.done, whole.failed]).toEqual([end.done, end.failed]);
     if (end.done) expect(whole.rest.equals(end.rest)).toBe(true);
     return end;

@@ -130,7 +130,7 @@ export class Encoder {
     this.#close();
   }
 
-  /** Bytes that are no message: a command's frame, or raw bytes. */
+  /** Bytes that are not a message: a command's frame, or raw bytes. */
   encodeRaw(bytes: Uint8Array | string): void {
     this.parts = undefined;
     this.length = 0;

@@ -24,7 +24,7 @@ export interface Greeting {
   readonly asServer: boolean;
 }
 
-/** Why a peer's first bytes are no greeting of ours. */
+/** Why a peer's first bytes are not a greeting that this side accepts. */
 export type GreetingFault =
   /** Not ZMTP at all, or its version 1. */
   | "signature"

@@ -18,7 +18,7 @@ import { allocate, slice } from "../../../core/memory.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, RESERVED, readLongSize, SHORT_HEADER } from "../../frame.js";
 import { FrameBatch } from "../../frame-batch.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
-import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameHost } from "./split-frame.js";
+import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameEffects } from "./split-frame.js";
 import { encodeMessage } from "./take-front.js";
 
 /** Frames of one message at most, empty ones included. */
@@ -32,7 +32,7 @@ export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames" | "co
 /** Hears of the commands among the frames. */
 export type OnCommand = (body: Buffer) => void;
 
-export class InStream implements SplitFrameHost<StreamFault> {
+export class InStream implements SplitFrameEffects<StreamFault> {
   /** Whole messages that wait. */
   messages = 0;
   /** Whether messages were last taken as they came, to be passed on. */
@@ -166,7 +166,7 @@ export class InStream implements SplitFrameHost<StreamFault> {
       fault = this.#check(flags, size);
       if (fault !== undefined) break;
       if (body + size > to) {
-        // A large body behind its envelope: together, so that the message is one range of bytes and can be relayed undecoded.
+        // A large body behind its envelope: together, so that the message is one range of bytes and can be relayed without decoding.
         const large = (flags & COMMAND) === 0 && size >= DIRECT && body + size - begin <= MAX_EAGER;
         if (large && begin >= 0 && begin < position) {
           this.#keepRange(chunk, start, begin, to - from, isShared, pooled);

@@ -1,5 +1,5 @@
 /**
- * Connection metadata: the properties that each side tells of itself in READY
+ * Connection metadata: the properties that each side declares of itself in READY
  * and INITIATE (37/ZMTP, Connection Metadata).
  *
  *   property = name length 1 | name | value length 4 | value

@@ -106,7 +106,7 @@ export class OutQueue {
     this.bytes += end - start;
   }
 
-  /** What `add` does, before everything that waits: for what a new connection has to hear first. */
+  /** What `add` does, before everything that waits: for what a new connection has to get first. */
   addFirst(encoder: Encoder, messages: 0 | 1): void {
     const waiting: Segment[] = [];
     for (let segment = this.#segments.shift(); segment !== undefined; segment = this.#segments.shift())

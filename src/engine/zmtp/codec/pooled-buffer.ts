@@ -14,7 +14,7 @@
 
 import { allocate } from "../../../core/memory.js";
 
-/** Memory that counts who refers to it. */
+/** Memory that counts its references. */
 export interface RefCounted {
   refs: number;
   /** One that referred to it no longer does. */

@@ -1,7 +1,7 @@
 /**
  * The frame that a chunk ends in the middle of: put together in memory of its own.
  *
- *   begin       --> header --whole, checked--> body --whole--> the host has it
+ *   begin       --> header --whole, checked--> body --whole--> the reader has it
  *   beginBehind ------------------------------> body    with the frames of its message that came just before it
  *
  * A large one is filled by the kernel where it stays (`memory`, `filled`), as far as it has not come yet.
@@ -19,7 +19,7 @@ export const DIRECT = 16_384;
 const LARGE = 32_768;
 
 /** Decides about a split frame, and gets it. */
-export interface SplitFrameHost<F extends string> {
+export interface SplitFrameEffects<F extends string> {
   /** Its header is whole. @returns what is wrong with it */
   splitOnHeader(flags: number, size: number): F | undefined;
   /** It is whole. @param at where it begins in `bytes`, behind other frames of its message */
@@ -27,7 +27,7 @@ export interface SplitFrameHost<F extends string> {
 }
 
 export class SplitFrame<F extends string> {
-  readonly #host: SplitFrameHost<F>;
+  readonly #effects: SplitFrameEffects<F>;
   /** What is known of its header, then its bytes. */
   #header: Buffer | undefined = undefined;
   #body: Buffer | undefined = undefined;
@@ -38,8 +38,8 @@ export class SplitFrame<F extends string> {
   #have = 0;
   #need = 0;
 
-  constructor(host: SplitFrameHost<F>) {
-    this.#host = host;
+  constructor(effects: SplitFrameEffects<F>) {
+    this.#effects = effects;
   }
 
   /** Whether there is one. */
@@ -128,7 +128,7 @@ export class SplitFrame<F extends string> {
       return undefined;
     }
     const size = (flags & LONG) === 0 ? (header[1] as number) : readLongSize(header, 1);
-    const fault = this.#host.splitOnHeader(flags, size);
+    const fault = this.#effects.splitOnHeader(flags, size);
     if (fault !== undefined) return fault;
     const headerSize = this.#need;
     const total = headerSize + size;
@@ -161,6 +161,6 @@ export class SplitFrame<F extends string> {
     const pooled = this.#pooled;
     const at = this.#at;
     this.drop();
-    this.#host.splitOnWhole(bytes, at, pooled);
+    this.#effects.splitOnWhole(bytes, at, pooled);
   }
 }

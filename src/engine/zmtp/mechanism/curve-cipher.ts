@@ -84,7 +84,7 @@ export class CurveCipher implements FrameCipher {
 
   open(body: Buffer): { readonly flags: number; readonly body: Buffer } | Fault {
     if (body.length < NAME.length || body.compare(NAME, 0, NAME.length, 0, NAME.length) !== 0) {
-      return protocolFault("ERR_ZMTP_UNEXPECTED_COMMAND", "CURVE: a frame that is no MESSAGE");
+      return protocolFault("ERR_ZMTP_UNEXPECTED_COMMAND", "CURVE: a frame that is not a MESSAGE");
     }
     if (body.length < OVERHEAD) {
       return protocolFault("ERR_ZMTP_MALFORMED_COMMAND_MESSAGE", "CURVE: MESSAGE is too short");

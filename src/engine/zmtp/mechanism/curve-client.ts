@@ -82,7 +82,7 @@ export class CurveClient implements Mechanism {
   start(): Step {
     const transient = this.#random.keyPair();
     const key = agreeOnKey(this.#serverKey, transient);
-    if (key === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "the server's key is no usable key");
+    if (key === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "the server's key is not a usable key");
     this.#state = { at: "hello-sent", transient, key };
     const short = counter(HELLO_COUNTER);
     const box = sealBox(this.#box, SIGNATURE, nonce(NonceText.hello, short), key);
@@ -102,7 +102,7 @@ export class CurveClient implements Mechanism {
   }
 
   authenticated(): Step {
-    return this.#end(unexpected("CURVE", "no judgement"));
+    return this.#end(unexpected("CURVE", "no verdict"));
   }
 
   #welcome(body: Buffer, transient: KeyPair, helloKey: Uint8Array): Step {

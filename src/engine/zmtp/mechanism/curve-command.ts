@@ -80,7 +80,7 @@ export function openBox(
   return box.open(plain, sealed, nonce, key) ? plain : undefined;
 }
 
-/** Compares secrets of equal length in a time that does not tell where they differ. */
+/** Compares secrets of equal length in a time that does not depend on where they differ. */
 export function equal(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && crypto().timingSafeEqual(a, b);
 }

@@ -73,7 +73,7 @@ type State =
     }
   | { readonly at: "asking"; readonly accepted: Accepted };
 
-/** What INITIATE told. */
+/** What INITIATE declared. */
 interface Accepted {
   /** What C' and S' agree on. */
   readonly key: Uint8Array;
@@ -123,7 +123,7 @@ export class CurveServer implements Mechanism {
   }
 
   authenticated(verdict: Verdict): Step {
-    if (this.#state.at !== "asking") return this.#end(unexpected("CURVE", "no judgement"));
+    if (this.#state.at !== "asking") return this.#end(unexpected("CURVE", "no verdict"));
     if (verdict !== true) return this.#end(refused("CURVE", verdict));
     return this.#ready(this.#state.accepted);
   }

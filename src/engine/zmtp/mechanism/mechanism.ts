@@ -133,8 +133,8 @@ export function unexpected(mechanism: string, expected: string): Step {
 }
 
 /**
- * The step after a peer was refused: it is told, as libzmq tells it, and the connection ends. A failure that is temporary
- * (status 300) is not told, so that the peer tries again (27/ZAP); neither is one of the service itself.
+ * The step after a peer was refused: it gets an ERROR, as from libzmq, and the connection ends. A failure that is temporary
+ * (status 300) sends no ERROR, so that the peer tries again (27/ZAP); nor does one of the service itself.
  */
 export function refused(mechanism: string, why: false | Refusal): Step {
   if (why !== false && "code" in why) return failed(why.code, `${mechanism}: ${why.message}`);

@@ -43,7 +43,7 @@ export class NullMechanism implements Mechanism {
   }
 
   authenticated(verdict: Verdict): Step {
-    if (this.#state !== "asking") return this.#fail(unexpected("NULL", "no judgement"));
+    if (this.#state !== "asking") return this.#fail(unexpected("NULL", "no verdict"));
     if (verdict !== true) return this.#fail(refused("NULL", verdict));
     return this.#ready();
   }

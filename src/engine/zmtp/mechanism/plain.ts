@@ -77,7 +77,7 @@ export class PlainClient implements Mechanism {
   }
 
   authenticated(): Step {
-    return this.#end(unexpected("PLAIN", "no judgement"));
+    return this.#end(unexpected("PLAIN", "no verdict"));
   }
 
   #end(step: Step): Step {
@@ -118,7 +118,7 @@ export class PlainServer implements Mechanism {
   }
 
   authenticated(verdict: Verdict): Step {
-    if (this.#state !== "asking") return this.#end(unexpected("PLAIN", "no judgement"));
+    if (this.#state !== "asking") return this.#end(unexpected("PLAIN", "no verdict"));
     if (verdict !== true) return this.#end(refused("PLAIN", verdict));
     this.#state = "initiate";
     return { send: [encodeCommand("WELCOME", NOTHING)] };

@@ -6,25 +6,25 @@ import { PublishRouting } from "./publish.js";
 import { ReplyRouting } from "./reply.js";
 import { RequestRouting } from "./request.js";
 import { RouterRouting, StreamRouting } from "./router.js";
-import type { Routing, RoutingHost } from "./routing.js";
+import type { Routing, RoutingEffects } from "./routing.js";
 
 import { SubscribeRouting } from "./subscribe.js";
 
-const ROUTINGS: Readonly<Record<SocketTypeName, (host: RoutingHost) => Routing>> = {
-  Pair: (host) => new PairRouting(host),
-  Publisher: (host) => new PublishRouting(host, false),
-  XPublisher: (host) => new PublishRouting(host, true),
-  Subscriber: (host) => new SubscribeRouting(host, true),
-  XSubscriber: (host) => new SubscribeRouting(host, false),
-  Push: (host) => new PipelineRouting(host, true, false),
-  Pull: (host) => new PipelineRouting(host, false, true),
-  Dealer: (host) => new PipelineRouting(host, true, true),
-  Request: (host) => new RequestRouting(host),
-  Reply: (host) => new ReplyRouting(host),
-  Router: (host) => new RouterRouting(host),
-  Stream: (host) => new StreamRouting(host),
+const ROUTINGS: Readonly<Record<SocketTypeName, (effects: RoutingEffects) => Routing>> = {
+  Pair: (effects) => new PairRouting(effects),
+  Publisher: (effects) => new PublishRouting(effects, false),
+  XPublisher: (effects) => new PublishRouting(effects, true),
+  Subscriber: (effects) => new SubscribeRouting(effects, true),
+  XSubscriber: (effects) => new SubscribeRouting(effects, false),
+  Push: (effects) => new PipelineRouting(effects, true, false),
+  Pull: (effects) => new PipelineRouting(effects, false, true),
+  Dealer: (effects) => new PipelineRouting(effects, true, true),
+  Request: (effects) => new RequestRouting(effects),
+  Reply: (effects) => new ReplyRouting(effects),
+  Router: (effects) => new RouterRouting(effects),
+  Stream: (effects) => new StreamRouting(effects),
 };
 
-export function createRouting(type: SocketTypeName, host: RoutingHost): Routing {
-  return ROUTINGS[type](host);
+export function createRouting(type: SocketTypeName, effects: RoutingEffects): Routing {
+  return ROUTINGS[type](effects);
 }

@@ -19,7 +19,7 @@ export class PairRouting extends Routing implements RelaySource, RelaySink {
     return this.#pipe?.hasRoom() === true;
   }
 
-  /** libzmq shakes hands with a second peer and ignores it; here it hears that there is no place for it. */
+  /** libzmq shakes hands with a second peer and ignores it; here it is refused with the reason. */
   override refuse(_peer: Peer, pipe: Pipe | undefined): Fault | undefined {
     if (this.#pipe === undefined || this.#pipe === pipe) return undefined;
     return {
@@ -32,7 +32,7 @@ export class PairRouting extends Routing implements RelaySource, RelaySink {
   override add(pipe: Pipe): void {
     super.add(pipe);
     this.#pipe ??= pipe;
-    this.host.routingOnWritable();
+    this.effects.routingOnWritable();
   }
 
   override removed(pipe: Pipe): void {
@@ -41,14 +41,14 @@ export class PairRouting extends Routing implements RelaySource, RelaySink {
     this.#pipe = undefined;
     for (const next of this.pipes) {
       this.#pipe = next;
-      this.host.routingOnWritable();
+      this.effects.routingOnWritable();
       break;
     }
   }
 
   override messages(pipe: Pipe): void {
     this.#in.add(pipe);
-    this.host.routingOnReadable();
+    this.effects.routingOnReadable();
   }
 
   offer(message: OutgoingMessage): OfferResult {

@@ -5,7 +5,7 @@ import type { FrameBatch } from "../../frame-batch.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue, LoadBalancer } from "./queues.js";
 
-import { Routing, type RoutingHost } from "./routing.js";
+import { Routing, type RoutingEffects } from "./routing.js";
 
 export class PipelineRouting extends Routing implements RelaySource, RelaySink {
   readonly #out = new LoadBalancer();
@@ -14,8 +14,8 @@ export class PipelineRouting extends Routing implements RelaySource, RelaySink {
   readonly #receives: boolean;
 
   /** @param sends PUSH and DEALER @param receives PULL and DEALER */
-  constructor(host: RoutingHost, sends: boolean, receives: boolean) {
-    super(host);
+  constructor(effects: RoutingEffects, sends: boolean, receives: boolean) {
+    super(effects);
     this.#sends = sends;
     this.#receives = receives;
   }
@@ -32,11 +32,11 @@ export class PipelineRouting extends Routing implements RelaySource, RelaySink {
     super.add(pipe);
     if (!this.#sends) return;
     this.#out.add(pipe);
-    this.host.routingOnWritable();
+    this.effects.routingOnWritable();
   }
 
   override joined(pipe: Pipe): void {
-    if (this.host.options.probeRouter) pipe.send("", 0, undefined);
+    if (this.effects.options.probeRouter) pipe.send("", 0, undefined);
   }
 
   override removed(pipe: Pipe): void {
@@ -47,8 +47,8 @@ export class PipelineRouting extends Routing implements RelaySource, RelaySink {
   override messages(pipe: Pipe): void {
     if (this.#receives) {
       this.#in.add(pipe);
-      this.host.routingOnReadable();
-    } else pipe.discard(); // A PUSH hears nothing.
+      this.effects.routingOnReadable();
+    } else pipe.discard(); // A PUSH receives nothing.
   }
 
   override room(pipe: Pipe): void {

@@ -31,7 +31,7 @@ import { takeFront } from "../codec/take-front.js";
 import type { Pipe } from "../pipe.js";
 import { OneSubscriber } from "./one-subscriber.js";
 import { fanOut, isSame } from "./queues.js";
-import { Routing, type RoutingHost } from "./routing.js";
+import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscriptionIndex } from "./subscription-index.js";
 
 const SUBSCRIBE = 1;
@@ -46,7 +46,7 @@ export const MAX_PREFIX_LENGTH = 16_383;
 /** Different lengths of one peer's prefixes: each costs every publication with a topic that long a look. */
 export const MAX_PREFIX_LENGTHS = 1_024;
 
-/** What an XPUB's program is to be told, and of whom. */
+/** A message that an XPUB's program is to receive, and the peer that caused it. */
 interface Notice {
   readonly frames: Buffer[];
   readonly pipe: Pipe | undefined;
@@ -57,10 +57,10 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
   /** The prefixes that peers asked for where the program decides (manual). */
   readonly #asked = new SubscriptionIndex<Pipe>();
   readonly #encoder = new Encoder();
-  /** XPUB: what the program is to be told. */
+  /** XPUB: what the program has not read yet. */
   readonly #notices = new RingBuffer<Notice>();
   #noticeBytes = 0;
-  readonly #tells: boolean;
+  readonly #givesNotices: boolean;
   /** Marks the pipes that one publication matched. */
   #epoch = 0;
   #matched: Pipe[] = [];
@@ -74,10 +74,10 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
   /** Pipes whose reading is stopped until notices are taken. */
   readonly #held = new Set<Pipe>();
 
-  /** @param tells XPUB: subscriptions are messages for the program */
-  constructor(host: RoutingHost, tells: boolean) {
-    super(host);
-    this.#tells = tells;
+  /** @param givesNotices XPUB: subscriptions are messages for the program */
+  constructor(effects: RoutingEffects, givesNotices: boolean) {
+    super(effects);
+    this.#givesNotices = givesNotices;
   }
 
   get readable(): boolean {
@@ -93,7 +93,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
   }
 
   override joined(pipe: Pipe): void {
-    const welcome = this.host.options.welcomeMessage;
+    const welcome = this.effects.options.welcomeMessage;
     if (welcome !== null && welcome !== undefined) pipe.send(welcome as OutgoingFrame, 0, undefined);
   }
 
@@ -122,7 +122,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
       const [first] = frames;
       if (frames.length === 1 && first !== undefined && (first[0] === SUBSCRIBE || first[0] === CANCEL)) {
         this.#change(pipe, first[0] === SUBSCRIBE, first.subarray(1));
-      } else if (this.#tells) this.#tell(frames, pipe);
+      } else if (this.#givesNotices) this.#addNotice(frames, pipe);
     }
   }
 
@@ -135,7 +135,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
   offer(message: OutgoingMessage): OfferResult {
     const matched = this.#match(message);
     if (matched.length === 0) return OfferResult.Accepted;
-    const { noDrop } = this.host.options;
+    const { noDrop } = this.effects.options;
     if (noDrop === true) {
       let full = false;
       for (let i = 0; i < matched.length; i++) if (!(matched[i] as Pipe).hasRoom()) full = true;
@@ -150,7 +150,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
       else full.push(pipe);
     }
     // Last: a listener of the drop may publish, and the encoder and the list are one for all messages.
-    if (full !== undefined) for (const pipe of full) this.host.routingOnDrop("peer-full", pipe);
+    if (full !== undefined) for (const pipe of full) this.effects.routingOnDrop("peer-full", pipe);
     return OfferResult.Accepted;
   }
 
@@ -159,11 +159,11 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
   }
 
   override get directed(): DirectedSending | undefined {
-    return this.#tells ? this : undefined;
+    return this.#givesNotices ? this : undefined;
   }
 
   override get subscriptions(): EngineSubscriptions | undefined {
-    return this.#tells ? this : undefined;
+    return this.#givesNotices ? this : undefined;
   }
 
   /** Neighbours that go to the same subscribers go to each of them together. */
@@ -173,7 +173,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
       const { start } = batch;
       let matched = this.#matchAt(bytes, start);
       let count = 1;
-      if (this.#index.isUniform && !this.host.options.invertMatching) count = batch.messages;
+      if (this.#index.isUniform && !this.effects.options.invertMatching) count = batch.messages;
       else if (batch.messages > 1) {
         matched = [...matched];
         let next = skipMessages(bytes, start, 1);
@@ -182,7 +182,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
           next = skipMessages(bytes, next, 1);
         }
       }
-      if (this.host.options.noDrop) {
+      if (this.effects.options.noDrop) {
         for (const pipe of matched) count = Math.min(count, pipe.roomFor(count));
         if (count === 0) return OfferResult.Mute;
       }
@@ -190,7 +190,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
         { bytes, start, end: takeFront(batch, count), count, memory: batch.pooled },
         matched,
         this.#encoder,
-        this.host,
+        this.effects,
       );
     }
     return OfferResult.Accepted;
@@ -244,21 +244,21 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
   }
 
   get #limit(): number {
-    return markOf(this.host.options.receiveHighWaterMark);
+    return markOf(this.effects.options.receiveHighWaterMark);
   }
 
   get #limitBytes(): number {
-    return markOf(this.host.options.receiveHighWaterMarkBytes);
+    return markOf(this.effects.options.receiveHighWaterMarkBytes);
   }
 
   #keep(bytes: number): void {
     this.#noticeBytes += bytes;
-    this.host.routingOnKept(bytes);
+    this.effects.routingOnKept(bytes);
   }
 
   #match(message: OutgoingMessage): readonly Pipe[] {
     const { version } = this.#index;
-    const inverted = this.host.options.invertMatching;
+    const inverted = this.effects.options.invertMatching;
     if (this.#everybodyAt === version && !inverted) return this.#everybody;
     if (this.#index.isUniform && !inverted) {
       const everybody: Pipe[] = [];
@@ -291,25 +291,25 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
   #change(pipe: Pipe, on: boolean, prefix: Buffer): void {
     // What follows in a chunk after its connection was closed would be kept for nobody.
     if (pipe.link === undefined) return;
-    const { options } = this.host;
-    const manual = this.#tells && options.manual === true;
+    const { options } = this.effects;
+    const manual = this.#givesNotices && options.manual === true;
     const index = manual ? this.#asked : this.#index;
     if (on && isTooMuch(index, pipe, prefix.length)) {
-      this.host.closePipe(pipe, "protocol");
+      this.effects.closePipe(pipe, "protocol");
       return;
     }
     const key = keyOf(prefix);
     const outcome = on ? index.add(key, pipe) : index.remove(key, pipe);
-    if (!this.#tells) {
+    if (!this.#givesNotices) {
       if (outcome === "known" || outcome === "unknown") return;
-      this.host.routingOnEvent({ type: on ? "subscribe" : "unsubscribe", topic: Buffer.from(prefix) });
+      this.effects.routingOnEvent({ type: on ? "subscribe" : "unsubscribe", topic: Buffer.from(prefix) });
       return;
     }
     const { verbosity } = options;
     const all = manual || verbosity === "allSubsUnsubs" || (on && verbosity === "allSubs");
-    // A cancellation of what nobody had is told, too, as libzmq does.
+    // A cancellation that matches no subscription is passed on, too, as libzmq does.
     if (all || outcome === "first" || outcome === "last" || outcome === "unknown") {
-      this.#tell([Buffer.concat([Buffer.of(on ? SUBSCRIBE : CANCEL), prefix])], pipe);
+      this.#addNotice([Buffer.concat([Buffer.of(on ? SUBSCRIBE : CANCEL), prefix])], pipe);
     }
   }
 
@@ -321,21 +321,21 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
   }
 
   #forget(pipe: Pipe): void {
-    const { verbosity, manual } = this.host.options;
+    const { verbosity, manual } = this.effects.options;
     const gone = new Set<string>();
     this.#index.removeAll(pipe, (prefix, outcome) => {
       const topic = Buffer.from(prefix, "latin1");
-      if (!this.#tells) this.host.routingOnEvent({ type: "unsubscribe", topic });
+      if (!this.#givesNotices) this.effects.routingOnEvent({ type: "unsubscribe", topic });
       else if (manual === true) return;
       else if (verbosity === "allSubsUnsubs")
-        this.#tell([Buffer.concat([Buffer.of(CANCEL), topic])], undefined);
+        this.#addNotice([Buffer.concat([Buffer.of(CANCEL), topic])], undefined);
       else if (outcome === "last") gone.add(prefix);
     });
     if (verbosity !== "allSubs") this.#withdraw(gone);
     for (const prefix of gone)
-      this.#tell([Buffer.concat([Buffer.of(CANCEL), Buffer.from(prefix, "latin1")])], undefined);
+      this.#addNotice([Buffer.concat([Buffer.of(CANCEL), Buffer.from(prefix, "latin1")])], undefined);
     this.#asked.removeAll(pipe, (prefix) => {
-      this.#tell([Buffer.concat([Buffer.of(CANCEL), Buffer.from(prefix, "latin1")])], undefined);
+      this.#addNotice([Buffer.concat([Buffer.of(CANCEL), Buffer.from(prefix, "latin1")])], undefined);
     });
   }
 
@@ -343,7 +343,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
    * Takes back what the program has not read of prefixes that are gone: a subscription and its end say nothing
    * together, and peers that come and go must not fill the queue of a program that does not read.
    *
-   * @param gone keeps those whose end is still to be told
+   * @param gone keeps those whose end still needs a notice
    */
   #withdraw(gone: Set<string>): void {
     const settled = new Set<string>();
@@ -353,7 +353,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
         const isChange = more.length === 0 && (first[0] === SUBSCRIBE || first[0] === CANCEL);
         const key = isChange ? keyOf(first, 1) : "";
         if (!isChange || !gone.has(key)) return true;
-        // The first unread notice tells what the program believes: after its end the rest is nothing new.
+        // The first unread notice shows what the program believes: if it is an end, the rest changes nothing.
         const isEnd = first[0] === CANCEL && !settled.has(key);
         settled.add(key);
         if (!isEnd) this.#keep(-bytesOf(notice));
@@ -363,7 +363,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
     for (const prefix of settled) gone.delete(prefix);
   }
 
-  #tell(frames: Buffer[], pipe: Pipe | undefined): void {
+  #addNotice(frames: Buffer[], pipe: Pipe | undefined): void {
     const notice = { frames, pipe };
     this.#notices.push(notice);
     this.#keep(bytesOf(notice));
@@ -373,7 +373,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
       this.#held.add(pipe);
       pipe.setBackPressure(true);
     }
-    this.host.routingOnReadable();
+    this.effects.routingOnReadable();
   }
 }
 
@@ -391,7 +391,7 @@ function bytesOf({ frames }: Notice): number {
   return bytes;
 }
 
-/** A mark of 0 is none. */
+/** A mark of 0: no limit. */
 function markOf(mark: unknown): number {
   return typeof mark === "number" && mark > 0 ? mark : Number.POSITIVE_INFINITY;
 }

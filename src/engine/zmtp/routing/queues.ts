@@ -9,7 +9,7 @@ import type { FrameBatch } from "../../frame-batch.js";
 import type { Encoder } from "../codec/encoder.js";
 import type { RefCounted } from "../codec/pooled-buffer.js";
 import { BY_REFERENCE, type Pipe } from "../pipe.js";
-import type { RoutingHost } from "./routing.js";
+import type { RoutingEffects } from "./routing.js";
 
 /** Takes messages from several pipes in turn, one of each. */
 export class FairQueue {
@@ -140,7 +140,7 @@ export function fanOut(
   range: EncodedRange,
   pipes: readonly Pipe[],
   encoder: Encoder,
-  host: RoutingHost,
+  effects: RoutingEffects,
 ): void {
   const { bytes, start, end, count, memory } = range;
   const shared = pipes.length > 1 && end - start < BY_REFERENCE;
@@ -166,7 +166,7 @@ export function fanOut(
     }
   }
   // Last: a listener of the drop may publish, and the encoder is one for all messages.
-  if (missed !== undefined) for (const [pipe, left] of missed) host.routingOnDrop("peer-full", pipe, left);
+  if (missed !== undefined) for (const [pipe, left] of missed) effects.routingOnDrop("peer-full", pipe, left);
 }
 
 /** Whether both lists have the same pipes in the same order. */

@@ -2,7 +2,7 @@
  * REP (28/REQREP, The REP Socket Type): a request from the next peer, then the
  * reply to it, with its envelope.
  *
- *   receives  envelope… | "" | body      without "" it is dropped, counted and told
+ *   receives  envelope… | "" | body      without "" it is dropped, counted and reported
  *   sends     the same envelope | "" | body
  */
 import { OfferResult, type OutgoingMessage } from "../../engine.js";
@@ -35,17 +35,17 @@ export class ReplyRouting extends Routing {
 
   override messages(pipe: Pipe): void {
     this.#in.add(pipe);
-    if (this.readable) this.host.routingOnReadable();
+    if (this.readable) this.effects.routingOnReadable();
   }
 
   offer(message: OutgoingMessage): OfferResult {
     const pipe = this.#asker;
     if (pipe === undefined) return OfferResult.Mute;
     this.#asker = undefined;
-    if (pipe.isGone) this.host.routingOnDrop("disconnected", pipe);
-    else if (!pipe.hasRoom()) this.host.routingOnDrop("peer-full", pipe);
+    if (pipe.isGone) this.effects.routingOnDrop("disconnected", pipe);
+    else if (!pipe.hasRoom()) this.effects.routingOnDrop("peer-full", pipe);
     else pipe.send(message, 0, this.#envelope);
-    if (this.readable) this.host.routingOnReadable();
+    if (this.readable) this.effects.routingOnReadable();
     return OfferResult.Accepted;
   }
 
@@ -55,7 +55,7 @@ export class ReplyRouting extends Routing {
     this.#next = undefined;
     this.#asker = pipe;
     this.#envelope = envelope;
-    this.host.routingOnWritable();
+    this.effects.routingOnWritable();
     return body;
   }
 

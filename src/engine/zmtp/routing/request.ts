@@ -31,17 +31,17 @@ export class RequestRouting extends Routing {
   }
 
   get writable(): boolean {
-    return (!this.#asking || this.host.options.relaxed) && this.#out.next() !== undefined;
+    return (!this.#asking || this.effects.options.relaxed) && this.#out.next() !== undefined;
   }
 
   override add(pipe: Pipe): void {
     super.add(pipe);
     this.#out.add(pipe);
-    this.host.routingOnWritable();
+    this.effects.routingOnWritable();
   }
 
   override joined(pipe: Pipe): void {
-    if (this.host.options.probeRouter) pipe.send("", 0, undefined);
+    if (this.effects.options.probeRouter) pipe.send("", 0, undefined);
   }
 
   override removed(pipe: Pipe): void {
@@ -52,7 +52,7 @@ export class RequestRouting extends Routing {
   override messages(pipe: Pipe): void {
     // What nobody asked for, or came too late, must not be taken for a later request's reply.
     if (!this.#asking || pipe !== this.#asked) this.#late += pipe.discard();
-    else if (this.#find()) this.host.routingOnReadable();
+    else if (this.#find()) this.effects.routingOnReadable();
   }
 
   override room(pipe: Pipe): void {
@@ -61,13 +61,13 @@ export class RequestRouting extends Routing {
   }
 
   offer(message: OutgoingMessage): OfferResult {
-    if (this.#asking && !this.host.options.relaxed) return OfferResult.Mute;
+    if (this.#asking && !this.effects.options.relaxed) return OfferResult.Mute;
     const pipe = this.#out.next();
     if (pipe === undefined) return OfferResult.Mute;
     this.#reply = undefined;
     this.#late += pipe.discard();
     let prefix: Buffer[] = PLAIN;
-    if (this.host.options.correlate) {
+    if (this.effects.options.correlate) {
       this.#id = (this.#id + 1) >>> 0;
       this.#idFrame = Buffer.allocUnsafe(4);
       this.#idFrame.writeUInt32BE(this.#id);
@@ -84,7 +84,7 @@ export class RequestRouting extends Routing {
     this.#reply = undefined;
     this.#asking = false;
     this.#asked = undefined;
-    this.host.routingOnWritable();
+    this.effects.routingOnWritable();
     return reply;
   }
 
@@ -115,7 +115,7 @@ export class RequestRouting extends Routing {
         continue;
       }
       if (frames[at]?.length !== 0) {
-        this.host.closePipe(pipe, "protocol");
+        this.effects.closePipe(pipe, "protocol");
         return false;
       }
       frames.splice(0, at + 1);

@@ -56,7 +56,7 @@ export class RouterRouting extends Routing implements RelaySource, RelaySink, Pe
       };
     }
     const other = identity.length === 0 ? undefined : this.#byId.get(keyOf(identity));
-    if (other === undefined || other === pipe || this.host.options.handover) return undefined;
+    if (other === undefined || other === pipe || this.effects.options.handover) return undefined;
     return {
       kind: "other",
       code: "ERR_HANDSHAKE",
@@ -68,7 +68,7 @@ export class RouterRouting extends Routing implements RelaySource, RelaySink, Pe
   override add(pipe: Pipe): void {
     super.add(pipe);
     if (pipe.routingId !== undefined) this.#name(pipe, pipe.routingId);
-    this.host.routingOnWritable();
+    this.effects.routingOnWritable();
   }
 
   override joined(pipe: Pipe): void {
@@ -78,8 +78,8 @@ export class RouterRouting extends Routing implements RelaySource, RelaySink, Pe
       const named = identity !== undefined && identity.length > 0;
       this.#name(pipe, named ? Buffer.from(identity) : this.#autoId());
     }
-    if (this.host.options.probeRouter) pipe.send("", 0, undefined);
-    this.host.routingOnWritable();
+    if (this.effects.options.probeRouter) pipe.send("", 0, undefined);
+    this.effects.routingOnWritable();
   }
 
   override removed(pipe: Pipe): void {
@@ -90,7 +90,7 @@ export class RouterRouting extends Routing implements RelaySource, RelaySink, Pe
 
   override messages(pipe: Pipe): void {
     this.#in.add(pipe);
-    this.host.routingOnReadable();
+    this.effects.routingOnReadable();
   }
 
   offer(message: OutgoingMessage): OfferResult {
@@ -165,7 +165,7 @@ export class RouterRouting extends Routing implements RelaySource, RelaySink, Pe
   #name(pipe: Pipe, id: Buffer): void {
     const key = keyOf(id);
     const other = this.#byId.get(key);
-    if (other !== undefined && other !== pipe) this.host.closePipe(other, "local");
+    if (other !== undefined && other !== pipe) this.effects.closePipe(other, "local");
     pipe.routingId = id;
     this.#byId.set(key, pipe);
   }
@@ -205,7 +205,7 @@ export class StreamRouting extends RouterRouting {
     // There is no connection to end yet; `disconnect` ends the attempts.
     if (bytes.length === 0 && pipe.link === undefined) return OfferResult.Unroutable;
     // A peer that does not read can be hung up on, too.
-    if (bytes.length === 0) this.host.closePipe(pipe, "local");
+    if (bytes.length === 0) this.effects.closePipe(pipe, "local");
     // Not mute: other peers go on.
     else if (!pipe.hasRoom()) return OfferResult.PeerFull;
     else pipe.sendRaw(bytes, 1);

@@ -27,7 +27,7 @@ import type { CloseReason, Peer, Pipe } from "../pipe.js";
 export const MAX_ORPHANED_PIPES = 4_096;
 
 /** What a routing can do to its socket. */
-export interface RoutingHost {
+export interface RoutingEffects {
   readonly options: Readonly<OptionValues>;
   /** `take` may give something. */
   routingOnReadable(): void;
@@ -43,7 +43,7 @@ export interface RoutingHost {
 }
 
 export abstract class Routing {
-  protected readonly host: RoutingHost;
+  protected readonly effects: RoutingEffects;
   /** All pipes that have not ended. */
   protected readonly pipes = new Set<Pipe>();
   /** Received messages that were thrown away, because the socket type has no use for them. */
@@ -52,8 +52,8 @@ export abstract class Routing {
   #orphanedPipes: Pipe[] = [];
   #mostOrphanedPipes = 16;
 
-  constructor(host: RoutingHost) {
-    this.host = host;
+  constructor(effects: RoutingEffects) {
+    this.effects = effects;
   }
 
   /** Whether a message is there. */
@@ -116,12 +116,12 @@ export abstract class Routing {
 
   /** Messages have come. */
   messages(_pipe: Pipe): void {
-    this.host.routingOnReadable();
+    this.effects.routingOnReadable();
   }
 
   /** A pipe that had no room has it again. */
   room(_pipe: Pipe): void {
-    this.host.routingOnWritable();
+    this.effects.routingOnWritable();
   }
 
   /** SUBSCRIBE or CANCEL has come. */
@@ -141,7 +141,7 @@ export abstract class Routing {
     this.#invalid += 1;
     const error = new InvalidMessageError(why);
     // Not now: a listener may receive or close, in the middle of the receive that has come upon it.
-    queueMicrotask(() => this.host.routingOnEvent({ type: "invalid", reason: "frames", error }));
+    queueMicrotask(() => this.effects.routingOnEvent({ type: "invalid", reason: "frames", error }));
   }
 
   /** Throws away what was received and not taken. @returns how many messages */

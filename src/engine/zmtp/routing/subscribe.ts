@@ -1,14 +1,14 @@
 /**
  * SUB and XSUB (29/PUBSUB): subscriptions go to every publisher, on each new
  * connection again; messages come from all of them in turn. SUB looks at each
- * message itself, too: a publisher need not filter, and one that has not heard of
- * a cancellation yet goes on sending.
+ * message itself, too: a publisher need not filter, and one that a cancellation
+ * has not reached yet goes on sending.
  *
  * A subscription is a command to a peer of version 3.1, and a message, 01 or 00 and
  * the prefix, to one of 3.0. It is sent each time the program subscribes; the
  * cancellation when it has taken back as many. While the connection takes nothing,
  * because the publisher does not read, only the difference is kept that it has to
- * hear of: a prefix that comes and goes meanwhile is nothing.
+ * get: a prefix that comes and goes meanwhile is nothing.
  */
 import { SteadyMap } from "../../../core/collections/steady-map.js";
 import { keyOf } from "../../../core/memory.js";
@@ -24,7 +24,7 @@ import type { FrameBatch } from "../../frame-batch.js";
 import { encodeCommand } from "../codec/command.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue } from "./queues.js";
-import { Routing, type RoutingHost } from "./routing.js";
+import { Routing, type RoutingEffects } from "./routing.js";
 import { LengthSet } from "./subscription-index.js";
 
 export class SubscribeRouting extends Routing implements RelaySource, EngineSubscriptions {
@@ -32,14 +32,14 @@ export class SubscribeRouting extends Routing implements RelaySource, EngineSubs
   /** How often the program asked for each prefix; one character a byte. */
   readonly #prefixes = new SteadyMap<number>();
   readonly #lengths = new LengthSet();
-  /** By pipe: what changed since its publisher was last told; whether the prefix is there now. */
-  readonly #untold = new Map<Pipe, SteadyMap<boolean>>();
+  /** By pipe: changes that its publisher has not got yet; whether the prefix is there now. */
+  readonly #unsent = new Map<Pipe, SteadyMap<boolean>>();
   readonly #filters: boolean;
   #next: Buffer[] | undefined = undefined;
 
   /** @param filters SUB; an XSUB's program gets what comes */
-  constructor(host: RoutingHost, filters: boolean) {
-    super(host);
+  constructor(effects: RoutingEffects, filters: boolean) {
+    super(effects);
     this.#filters = filters;
   }
 
@@ -53,22 +53,22 @@ export class SubscribeRouting extends Routing implements RelaySource, EngineSubs
   }
 
   override joined(pipe: Pipe): void {
-    this.#untold.delete(pipe);
+    this.#unsent.delete(pipe);
     const frames: Buffer[] = [];
     for (const prefix of this.#prefixes.keys()) frames.push(frameOf(pipe, true, bytesOf(prefix)));
     // Before the messages that an XSUB's program has sent meanwhile.
     if (frames.length > 0) pipe.sendFirst(Buffer.concat(frames));
   }
 
-  /** The next connection hears of all prefixes: commands that did not leave would contradict what changes until then. */
+  /** The next connection gets all prefixes: commands that did not leave would contradict what changes until then. */
   override lost(pipe: Pipe): void {
-    this.#untold.delete(pipe);
+    this.#unsent.delete(pipe);
     if (pipe.out.messages === 0) pipe.out.clearWaiting();
   }
 
   override removed(pipe: Pipe): void {
     super.removed(pipe);
-    this.#untold.delete(pipe);
+    this.#unsent.delete(pipe);
   }
 
   override room(pipe: Pipe): void {
@@ -78,7 +78,7 @@ export class SubscribeRouting extends Routing implements RelaySource, EngineSubs
 
   override messages(pipe: Pipe): void {
     this.#in.add(pipe);
-    if (!this.#filters || this.#find()) this.host.routingOnReadable();
+    if (!this.#filters || this.#find()) this.effects.routingOnReadable();
   }
 
   /** XSUB: 01 or 00 and a prefix is a subscription or its cancellation, anything else goes to all publishers. */
@@ -94,7 +94,7 @@ export class SubscribeRouting extends Routing implements RelaySource, EngineSubs
     }
     for (const pipe of this.pipes) {
       if (pipe.hasRoom()) pipe.send(message as OutgoingFrame, 0, undefined);
-      else this.host.routingOnDrop("peer-full", pipe);
+      else this.effects.routingOnDrop("peer-full", pipe);
     }
     return OfferResult.Accepted;
   }
@@ -125,7 +125,7 @@ export class SubscribeRouting extends Routing implements RelaySource, EngineSubs
     const count = this.#prefixes.get(key) ?? 0;
     this.#prefixes.set(key, count + 1);
     if (count === 0) this.#lengths.add(key.length);
-    for (const pipe of this.pipes) this.#tell(pipe, true, key, count === 0);
+    for (const pipe of this.pipes) this.#sendChange(pipe, true, key, count === 0);
   }
 
   unsubscribe(prefix: Buffer): void {
@@ -138,7 +138,7 @@ export class SubscribeRouting extends Routing implements RelaySource, EngineSubs
     }
     this.#prefixes.delete(key);
     this.#lengths.remove(key.length);
-    for (const pipe of this.pipes) this.#tell(pipe, false, key, true);
+    for (const pipe of this.pipes) this.#sendChange(pipe, false, key, true);
   }
 
   override discard(): number {
@@ -152,31 +152,31 @@ export class SubscribeRouting extends Routing implements RelaySource, EngineSubs
   }
 
   /** @param changes whether the prefix has come or gone; else it was asked for once more */
-  #tell(pipe: Pipe, on: boolean, key: string, changes: boolean): void {
+  #sendChange(pipe: Pipe, on: boolean, key: string, changes: boolean): void {
     const { link } = pipe;
     if (link === undefined) return;
     // Within the process what waits for the other end to join is never much: nothing is written there.
-    if ((!link.blocked && !this.#untold.has(pipe)) || link.ahead !== undefined)
+    if ((!link.blocked && !this.#unsent.has(pipe)) || link.ahead !== undefined)
       pipe.sendRaw(frameOf(pipe, on, bytesOf(key)), 0);
     else if (changes) {
-      const untold = this.#untold.get(pipe) ?? new SteadyMap<boolean>();
-      this.#untold.set(pipe, untold);
-      // The opposite of what it has not heard: it need not hear of either.
-      if (!untold.delete(key)) untold.set(key, on);
+      const unsent = this.#unsent.get(pipe) ?? new SteadyMap<boolean>();
+      this.#unsent.set(pipe, unsent);
+      // The opposite of a change that was not sent: neither has to be.
+      if (!unsent.delete(key)) unsent.set(key, on);
       pipe.mute = true; // So that `room` is called.
     }
   }
 
-  /** Tells a publisher that reads again what has changed, as much as its connection takes. */
+  /** Sends a publisher that reads again what has changed, as much as its connection takes. */
   #catchUp(pipe: Pipe): void {
-    const untold = this.#untold.get(pipe);
-    if (untold === undefined) return;
-    for (const [key, on] of untold) {
+    const unsent = this.#unsent.get(pipe);
+    if (unsent === undefined) return;
+    for (const [key, on] of unsent) {
       if (pipe.link?.blocked !== false) break;
-      untold.delete(key);
+      unsent.delete(key);
       pipe.sendRaw(frameOf(pipe, on, bytesOf(key)), 0);
     }
-    if (untold.size === 0) this.#untold.delete(pipe);
+    if (unsent.size === 0) this.#unsent.delete(pipe);
     else pipe.mute = true;
   }
 
@@ -190,7 +190,7 @@ export class SubscribeRouting extends Routing implements RelaySource, EngineSubs
   }
 
   #matches(topic: Buffer): boolean {
-    return this.#hasPrefixOf(topic) !== this.host.options.invertMatching;
+    return this.#hasPrefixOf(topic) !== this.effects.options.invertMatching;
   }
 
   #hasPrefixOf(topic: Buffer): boolean {

@@ -102,7 +102,7 @@ export class SubscriptionIndex<S extends object> {
     return "last";
   }
 
-  /** A subscriber is gone. @param removed hears each of its prefixes */
+  /** A subscriber is gone. @param removed gets each of its prefixes */
   removeAll(subscriber: S, removed: (prefix: string, outcome: "last" | "removed") => void): void {
     for (const prefix of [...(this.#bySubscriber.get(subscriber)?.prefixes.keys() ?? [])]) {
       const outcome = this.remove(prefix, subscriber);

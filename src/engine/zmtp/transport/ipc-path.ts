@@ -10,7 +10,7 @@
  * the same rule, and has the rights of its claim. Nothing has to be cleaned up before others can go on, and no time-out
  * decides. Under its claim the claimant looks once more, then renames its listener over the path: nobody sees it absent.
  *
- * These rules ask whether somebody listens at a path by yielding it; who runs them answers (ipc-probe.ts).
+ * These rules ask whether a path has a listener by yielding it; their caller answers (ipc-probe.ts).
  */
 import { linkSync, lstatSync, readFileSync, renameSync, unlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -27,7 +27,7 @@ export const MAX_PATH = process.platform === "linux" ? 107 : 103;
 /** Times that others may come between; there are never so many by chance. */
 const MAX_ATTEMPTS = 1_000;
 
-/** A dead socket, by what tells it from any other that is there at the same time. */
+/** A dead socket, by what distinguishes it from any other that is there at the same time. */
 interface Dead {
   readonly path: string;
   readonly inode: string;
@@ -36,7 +36,7 @@ interface Dead {
 /**
  * Gives `path` to the listener at `aside`, which is a path in the same folder.
  *
- * @returns whether it has it; if not, somebody else listens there, or it is no socket
+ * @returns whether it has it; if not, another process listens there, or it is not a socket
  * @throws what the file system says, such as EACCES
  */
 export function* takePath(path: string, aside: string): Asking<boolean> {

@@ -12,13 +12,13 @@ const ANSWERS: Readonly<Record<number, Answer>> = { 1: "refuses", 2: "gone" };
 const THREAD = `
 const { workerData: { path, answer } } = require("node:worker_threads");
 const socket = require("node:net").connect(path);
-const tell = (value) => {
+const answer = (value) => {
   Atomics.store(answer, 0, value);
   Atomics.notify(answer, 0);
   socket.destroy();
 };
-socket.once("connect", () => tell(3));
-socket.once("error", ({ code }) => tell(code === "ECONNREFUSED" ? 1 : code === "ENOENT" ? 2 : 3));
+socket.once("connect", () => answer(3));
+socket.once("error", ({ code }) => answer(code === "ECONNREFUSED" ? 1 : code === "ENOENT" ? 2 : 3));
 `;
 
 /** Runs rules to their end. */
@@ -42,7 +42,7 @@ function probe(path: string): Promise<Answer> {
       socket.destroy();
       resolve("listens");
     });
-    // Any other error, such as a full backlog, comes from somebody who is there.
+    // Any other error, such as a full backlog, comes from a listener.
     socket.once("error", ({ code }: NodeJS.ErrnoException) =>
       resolve(code === "ECONNREFUSED" ? "refuses" : code === "ENOENT" ? "gone" : "listens"),
     );

@@ -49,7 +49,7 @@ function resolve(endpoint: string): { endpoint: string; folder: string | undefin
   return { endpoint: `ipc://${join(folder, "socket")}`, folder };
 }
 
-/** A server that listens aside hears only from others that look whether it lives, until it has its path. */
+/** A server that listens aside gets only the connections of others that probe it, until it has its path. */
 interface Gate {
   open: boolean;
 }

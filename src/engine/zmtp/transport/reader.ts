@@ -27,7 +27,7 @@ const READ_BEHIND_LARGE = 8_192;
 
 /** Bytes of a bulk read: the next is expected to bring as many. */
 const BULK_READ = 16_384;
-/** Bytes that are kept while nobody takes them, until the stream is no longer read. */
+/** Bytes that are kept while the connection takes none, until the stream is no longer read. */
 const READ_AHEAD = 65_536;
 
 let shared: Buffer | undefined;
@@ -135,7 +135,7 @@ export class Reader {
     if (!this.#paused) return;
     this.#paused = false;
     if (this.#aheadBytes === 0) this.#socket?.resume();
-    else process.nextTick(this.#handOver); // Not now: who resumes is taking a message.
+    else process.nextTick(this.#handOver); // Not now: the caller of resume is taking a message.
   }
 
   /**

@@ -10,7 +10,7 @@
  *   timeout         probes without an answer
  *
  * A table has all connections of the machine, so it is read for a suspect only, once for all that ask meanwhile, and not
- * often. Where there is none (another system, a sandbox), and for what is not in it, the answer is that nothing is known.
+ * often. Without a table (another system, a sandbox), and for a connection that is not in it, the answer is that nothing is known.
  */
 import { open } from "node:fs/promises";
 import type { Socket } from "node:net";
@@ -28,7 +28,7 @@ const CHUNK = 65_536;
 const MAX_TABLE = 67_108_864;
 /** The timer of the probes of a closed window. */
 const PROBE_TIMER = 4;
-/** ms of a tick, as the kernel tells user space times. */
+/** ms of a tick, as the kernel reports times to user space. */
 const TICK = 10;
 
 /** What is on the same machine acknowledges as long as it lives, and hangs up when it does not. */
@@ -73,7 +73,7 @@ export function parseRow(row: string): SendState | undefined {
   return { unacknowledged, probing: kind === PROBE_TIMER, unanswered, due };
 }
 
-/** The tables, for all who ask. */
+/** The tables, shared by all connections. */
 export class TcpTables {
   readonly #read: ReadTable;
   readonly #asked: Record<Table, Map<string, Answer[]>> = { tcp: new Map(), tcp6: new Map() };

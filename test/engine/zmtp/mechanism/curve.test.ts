@@ -177,7 +177,7 @@ describe.each(BOXES)("with $name", (box) => {
       expect(other.cipher).toBeUndefined();
     });
 
-    test("a judgement that nobody asked for is a fault", () => {
+    test("a verdict that was not asked for is a fault", () => {
       for (const state of ["server, start", "server, welcome sent", "server, over", "client, hello sent"]) {
         expect(reach(state).authenticated(true).failed).toMatchObject({
           code: "ERR_ZMTP_UNEXPECTED_COMMAND",

@@ -88,7 +88,7 @@ describe("is a fault:", () => {
     expect(side.receive(bodyOf(READY_PUB)).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
   });
 
-  test("a judgement that nobody asked for", () => {
+  test("a verdict that was not asked for", () => {
     const side = plain();
     side.start();
     expect(side.authenticated(true).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });

@@ -150,7 +150,7 @@ describe("commands out of order are a fault:", () => {
     for (const later of Object.values(commands)) expect(side?.receive(later).failed).toBeDefined();
   });
 
-  test.each(["start", "welcome sent", "over"])("a judgement that nobody asked for, %s", (state) => {
+  test.each(["start", "welcome sent", "over"])("a verdict that was not asked for, %s", (state) => {
     expect(SERVERS[state]?.().authenticated(true).failed).toMatchObject({
       code: "ERR_ZMTP_UNEXPECTED_COMMAND",
     });

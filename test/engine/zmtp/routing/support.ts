@@ -15,7 +15,7 @@ import {
 } from "../../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../../src/engine/zmtp/receive-budget.js";
 import { createRouting } from "../../../../src/engine/zmtp/routing/create.js";
-import type { Routing, RoutingHost } from "../../../../src/engine/zmtp/routing/routing.js";
+import type { Routing, RoutingEffects } from "../../../../src/engine/zmtp/routing/routing.js";
 import { decodeStream, encodeFrame } from "../codec/support.js";
 
 export const text = (message: readonly Uint8Array[] | undefined): string[] | undefined =>
@@ -130,7 +130,7 @@ export class FakePeer implements Link {
   }
 }
 
-export class RoutingWorld implements RoutingHost, PipeEffects {
+export class RoutingWorld implements RoutingEffects, PipeEffects {
   readonly options: OptionValues;
   readonly routing: Routing;
   readonly peers: FakePeer[] = [];
