@@ -38,7 +38,7 @@ import {
 } from "./protocol.js";
 import type { CloneTable } from "./table.js";
 
-/** ms after which updates that were not acknowledged are sent again. */
+/** ms after which updates that were not acknowledged are sent again, at least; half of it again is by chance. */
 const RESEND_INTERVAL = 1_000;
 
 export class ClientRules {
@@ -60,7 +60,7 @@ export class ClientRules {
     this.#subtree = new ClientSubtree(options.subtree);
     this.#status = new ClientStatus(effects, options.heartbeatInterval * options.liveness, now);
     this.#statistics = new ClientStatistics(effects);
-    this.#resendAt = now + RESEND_INTERVAL;
+    this.#resendAt = this.#nextResend(now);
     this.#map = new ClientMap(effects, options.maxBytes);
     this.#resync = new ResyncBackoff(options.random);
     this.#attempts = new ClientAttempts(options.servers, options.attemptTimeout, options, effects);
@@ -96,7 +96,7 @@ export class ClientRules {
     fail: (error: ShoalError) => void,
     now: number,
   ): CloneCall {
-    if (this.#calls.count === 0) this.#resendAt = now + RESEND_INTERVAL;
+    if (this.#calls.count === 0) this.#resendAt = this.#nextResend(now);
     return this.#calls.add(update, settle, fail, now);
   }
 
@@ -227,7 +227,7 @@ export class ClientRules {
     if (this.#status.closed) return;
     this.#calls.tick(now);
     if (now >= this.#resendAt) {
-      this.#resendAt = now + RESEND_INTERVAL;
+      this.#resendAt = this.#nextResend(now);
       this.#calls.resend(this.#attempts.server, now, RESEND_INTERVAL);
     }
     const { openAt, connected, until } = this.#attempts;
@@ -284,6 +284,11 @@ export class ClientRules {
       inFlight: count,
       resent,
     };
+  }
+
+  /** Clients whose server refused them together do not come back together. */
+  #nextResend(now: number): number {
+    return now + RESEND_INTERVAL * (1 + this.#options.random() / 2);
   }
 
   #open(now: number): void {

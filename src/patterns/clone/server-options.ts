@@ -10,7 +10,18 @@ import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import type { CommonOptions, ConstructionOptions } from "../../sockets/socket-options.js";
 import type { BinaryStarEvent, BinaryStarRole } from "../binary-star/index.js";
 import { supportedDefaults } from "../kit/engine-defaults.js";
-import { checkCount, checkKeys, checkObject, orDefault } from "../kit/options.js";
+import {
+  anything,
+  boolean,
+  bytes,
+  checkCount,
+  checkOptions,
+  choice,
+  integer,
+  type OptionSpec,
+  object,
+  orDefault,
+} from "../kit/options.js";
 import { endpointAt } from "./endpoints.js";
 import type { CloneFault } from "./protocol.js";
 import type { CloneStore } from "./store.js";
@@ -86,21 +97,41 @@ export interface CloneServerOptions {
   readonly context?: Context;
 }
 
-const KEYS = [
-  "pair",
-  "store",
-  "heartbeatInterval",
-  "liveness",
-  "maxPending",
-  "maxBytes",
-  "maxSnapshots",
-  "publishHighWaterMark",
-  "publishHighWaterMarkBytes",
-  "socketOptions",
-  "context",
-] as const;
+const STORE_METHODS = ["load", "commit", "replace", "mark", "close"] as const;
 
-const PAIR_KEYS = ["role", "peer", "publicKey", "serveAlone", "socketOptions"] as const;
+/** A store; it may be left out. */
+function store(): OptionSpec<CloneStore | undefined> {
+  const isObject = object().accepts;
+  return {
+    default: undefined,
+    expected: `a CloneStore: an object with ${STORE_METHODS.join(", ")}`,
+    accepts: (value) =>
+      isObject(value) &&
+      STORE_METHODS.every((name) => typeof (value as Record<string, unknown>)[name] === "function"),
+  };
+}
+
+const OPTIONS = {
+  pair: object<ClonePairOptions>(),
+  store: store(),
+  heartbeatInterval: integer({ default: HEARTBEAT_INTERVAL }),
+  liveness: integer({ default: LIVENESS, min: 2, max: 1_000 }),
+  maxPending: integer({ default: MAX_PENDING }),
+  maxBytes: bytes({ default: MAX_BYTES, min: 1 }),
+  maxSnapshots: integer({ default: MAX_SNAPSHOTS }),
+  publishHighWaterMark: integer({ default: PUBLISH_MARK }),
+  publishHighWaterMarkBytes: integer({ max: Number.MAX_SAFE_INTEGER }),
+  socketOptions: object<CloneSocketOptions>(),
+  context: object<Context>(),
+};
+
+const PAIR_OPTIONS = {
+  role: choice<BinaryStarRole>(["primary", "backup"]),
+  peer: anything<string>(), // endpointAt checks it.
+  publicKey: anything<string | Uint8Array>(), // pairSocketOptions checks it.
+  serveAlone: boolean(false),
+  socketOptions: object<CommonOptions>(),
+};
 
 /** One of two servers. */
 export interface PairSettings {
@@ -132,6 +163,8 @@ export interface ServerRulesOptions {
   readonly maxWaiting: number;
   /** 8 random bytes: the first half of the UUIDs of this server's own updates, and its sessions. */
   readonly token: Buffer;
+  /** For jitter: from 0 up to 1. */
+  readonly random: () => number;
 }
 
 /** Options as the server works with them. */
@@ -152,52 +185,44 @@ export function checkBind(endpoint: string): void {
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function serverSettings(options: CloneServerOptions): ServerSettings {
-  checkKeys("CloneServer", options, KEYS);
-  const { pair, socketOptions } = options;
-  checkObject("socketOptions", socketOptions);
-  checkObject("context", options.context);
-  checkStore(options.store);
-  if (pair !== undefined) checkKeys("CloneServer's pair", pair, PAIR_KEYS);
-  const heartbeatInterval = checkCount(
-    "heartbeatInterval",
-    orDefault(options.heartbeatInterval, HEARTBEAT_INTERVAL),
-    1,
-  );
-  const liveness = checkCount("liveness", orDefault(options.liveness, LIVENESS), 2, 1_000);
-  const context = options.context === undefined ? {} : { context: options.context };
-  const stall = supportedDefaults(options.context, { heartbeatStallTimeout: STALL_TIMEOUT });
+  const settings = checkOptions("CloneServer", OPTIONS, options);
+  const { heartbeatInterval, liveness, maxPending, maxBytes, maxSnapshots, socketOptions } = settings;
+  const pair = settings.pair === undefined ? undefined : pairSettings(settings.pair);
+  const context = settings.context === undefined ? {} : { context: settings.context };
+  const stall = supportedDefaults(settings.context, { heartbeatStallTimeout: STALL_TIMEOUT });
+  const markBytes = settings.publishHighWaterMarkBytes;
   return {
     rules: {
       heartbeatInterval,
       liveness,
-      hasStore: options.store !== undefined,
+      hasStore: settings.store !== undefined,
       ...(pair === undefined ? {} : { role: pair.role }),
       serveAlone: pair?.serveAlone ?? false,
-      maxPending: checkCount("maxPending", orDefault(options.maxPending, MAX_PENDING), 1),
-      maxBytes: checkCount("maxBytes", orDefault(options.maxBytes, MAX_BYTES), 1, Number.MAX_SAFE_INTEGER),
-      maxSnapshots: checkCount("maxSnapshots", orDefault(options.maxSnapshots, MAX_SNAPSHOTS), 1),
+      maxPending,
+      maxBytes,
+      maxSnapshots,
       maxWaiting: MAX_WAITING,
       token: crypto.randomBytes(8),
+      random: Math.random,
     },
     sockets: { linger: 0, ...stall, ...socketOptions, ...context },
     snapshots: {
       mandatory: true,
       sendHighWaterMark: SNAPSHOT_MARK,
-      ...supportedDefaults(options.context, { sendHighWaterMarkBytes: SNAPSHOT_MARK_BYTES }),
+      ...supportedDefaults(settings.context, { sendHighWaterMarkBytes: SNAPSHOT_MARK_BYTES }),
     },
     publisher: {
-      sendHighWaterMark: checkCount(
-        "publishHighWaterMark",
-        orDefault(options.publishHighWaterMark, PUBLISH_MARK),
-        1,
-      ),
-      ...publishMarkBytes(options),
+      sendHighWaterMark: settings.publishHighWaterMark,
+      ...(markBytes === undefined
+        ? supportedDefaults(settings.context, { sendHighWaterMarkBytes: PUBLISH_MARK_BYTES })
+        : { sendHighWaterMarkBytes: markBytes }),
     },
     pair:
       pair === undefined
         ? undefined
         : {
-            ...checkedPair(pair),
+            role: pair.role,
+            peer: pair.peer,
             interval: heartbeatInterval,
             liveness,
             context,
@@ -206,41 +231,29 @@ export function serverSettings(options: CloneServerOptions): ServerSettings {
   };
 }
 
-function publishMarkBytes({
-  publishHighWaterMarkBytes: bytes,
-  context,
-}: CloneServerOptions): PublisherOptions {
-  if (bytes === undefined) return supportedDefaults(context, { sendHighWaterMarkBytes: PUBLISH_MARK_BYTES });
+function pairSettings(given: ClonePairOptions): ClonePairOptions & { readonly serveAlone: boolean } {
+  const { role, peer, publicKey, serveAlone, socketOptions } = checkOptions(
+    "CloneServer's pair",
+    PAIR_OPTIONS,
+    given,
+  );
+  if (role === undefined)
+    throw new InvalidArgumentError(
+      `Option role of CloneServer's pair is "primary" or "backup"; got undefined`,
+    );
+  endpointAt(peer as string, 0);
   return {
-    sendHighWaterMarkBytes: checkCount("publishHighWaterMarkBytes", bytes, 1, Number.MAX_SAFE_INTEGER),
+    role,
+    peer: peer as string,
+    serveAlone,
+    ...(publicKey === undefined ? {} : { publicKey }),
+    ...(socketOptions === undefined ? {} : { socketOptions }),
   };
 }
 
 /** The ms of a `set`. @throws InvalidArgumentError `EINVAL` */
 export function timeToLive(ttl: number | undefined): number {
   return checkCount("ttl", orDefault(ttl, 0), 0, MAX_TTL);
-}
-
-const STORE_METHODS = ["load", "commit", "replace", "mark", "close"] as const;
-
-function checkStore(store: unknown): void {
-  checkObject("store", store);
-  const missing = STORE_METHODS.find(
-    (name) => store !== undefined && typeof (store as Record<string, unknown>)[name] !== "function",
-  );
-  if (missing !== undefined)
-    throw new InvalidArgumentError(`Option store is a CloneStore; the method ${missing} is missing`);
-}
-
-function checkedPair(pair: ClonePairOptions): { readonly role: BinaryStarRole; readonly peer: string } {
-  const { role, peer } = pair;
-  checkObject("socketOptions of a pair", pair.socketOptions);
-  if (role !== "primary" && role !== "backup")
-    throw new InvalidArgumentError(`A pair's role is "primary" or "backup"; got ${String(role)}`);
-  endpointAt(peer, 0);
-  if (pair.serveAlone !== undefined && typeof pair.serveAlone !== "boolean")
-    throw new InvalidArgumentError(`A pair's serveAlone is a boolean; got ${String(pair.serveAlone)}`);
-  return { role, peer };
 }
 
 /** What a clone's server reports: its events and its statistics. */

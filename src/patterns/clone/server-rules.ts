@@ -42,6 +42,7 @@ export class ServerRules {
   readonly #standing: ServerStanding;
   #active = false;
   /** The time of the call that is under way. */
+  #whenIdle: (() => void)[] = [];
   #now: number;
 
   constructor(options: ServerRulesOptions, effects: ServerEffects, now: number) {
@@ -54,6 +55,7 @@ export class ServerRules {
         role: options.role,
         serveAlone: options.serveAlone,
         retry: options.heartbeatInterval,
+        random: options.random,
         newMap: options.token,
       },
       {
@@ -179,6 +181,7 @@ export class ServerRules {
       }
       // They are in the store, so they took effect, though nobody has heard of it.
       for (const operation of held) this.#map.apply(operation, now);
+      this.#noteIdle();
     }
     if (follow) this.#standby.start(now);
     else this.#standby.stop();
@@ -237,6 +240,7 @@ export class ServerRules {
     // The other server must not take over, or may, before anything is acknowledged by that.
     this.#effects.announce();
     if (this.#active) this.#serving.marked(now);
+    this.#noteIdle();
   }
 
   markFailed(error: unknown, now: number): void {
@@ -249,6 +253,7 @@ export class ServerRules {
     this.#durable(this.#queue.committed(), now);
     this.#standby.replaceStore();
     this.flush(now);
+    this.#noteIdle();
   }
 
   commitFailed(error: unknown, now: number): void {
@@ -270,6 +275,7 @@ export class ServerRules {
     }
     this.#statistics.refuse("store", refused.filter(({ counted }) => counted).length);
     this.flush(now);
+    this.#noteIdle();
   }
 
   /** The store has the whole map that the other server gave. */
@@ -282,8 +288,10 @@ export class ServerRules {
   /** From the other server, without the routing id; this one serves. */
   replica(routingId: Buffer, frames: readonly Buffer[], now: number): void {
     this.#now = now;
-    if (this.#active) this.#serving.replica(routingId, frames, now);
-    else if (parseLink(frames) === undefined) this.#statistics.fault("replication", "frames");
+    if (this.#active) {
+      this.#serving.replica(routingId, frames, now);
+      this.#noteIdle();
+    } else if (parseLink(frames) === undefined) this.#statistics.fault("replication", "frames");
   }
 
   /** From the server that serves; this one stands by. `flush` has to follow. */
@@ -294,7 +302,9 @@ export class ServerRules {
   /** Sends snapshots on, as far as their clients take them. */
   pump(now: number): void {
     this.#now = now;
-    if (this.#active) this.#serving.pump(now);
+    if (!this.#active) return;
+    this.#serving.pump(now);
+    this.#noteIdle();
   }
 
   /** Whether {@link pump} has something to do at once. */
@@ -312,6 +322,12 @@ export class ServerRules {
     }
     this.#serving.tick(now);
     this.flush(now);
+    this.#noteIdle();
+  }
+
+  /** Settles when no update and no snapshot is under way, at once while another server serves. */
+  idle(): Promise<void> {
+    return this.#idle ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
   nextWakeUp(): number | undefined {
@@ -348,6 +364,15 @@ export class ServerRules {
       snapshots: { active, waiting, done, lost },
       replicated: this.replicated,
     };
+  }
+
+  get #idle(): boolean {
+    return !this.#active || this.#queue.size + this.#serving.held + this.#serving.snapshots.active === 0;
+  }
+
+  #noteIdle(): void {
+    if (this.#whenIdle.length === 0 || !this.#idle) return;
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
   /** The store has them, if there is one. */

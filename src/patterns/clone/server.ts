@@ -11,6 +11,7 @@
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { withTimeout } from "../../core/waiter.js";
 import { queuedBytesFor } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { type Dealer, Router } from "../../sockets/request-reply.js";
@@ -263,6 +264,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
 
   #request([routingId, ...frames]: Buffer[], now: number): void {
     const subtree = this.#rules.checkRequest(frames);
+    if (this.closed) return; // What is under way is finished, nothing else.
     if (subtree === undefined || routingId === undefined) return;
     const admission = this.star === undefined ? "serve" : this.star.admit();
     if (admission === "serve" && this.#rules.active) this.#rules.request(routingId, subtree, now);
@@ -340,14 +342,22 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     if (this.#rules.busy) this.#turns.pumpSoon();
   }
 
-  /** @internal Stops serving, finishes what is on its way to the store, and closes it. */
-  protected async onClose(): Promise<void> {
-    this.#turns.end();
+  /**
+   * @internal Takes nothing new, finishes what is under way, and sends what waits, for as long as `linger`; then stops
+   * serving, and closes the store when it has what it was given.
+   */
+  protected async onClose(linger: number): Promise<void> {
     await this.#started?.catch(() => undefined);
+    await this.#collector.close({ linger: 0 });
+    this.#turns.flush();
+    const start = this.#timer.now();
+    if (linger !== 0) await withTimeout(this.#rules.idle(), linger);
+    this.#turns.end();
     this.#timer.stop();
+    const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (this.#timer.now() - start)));
     await this.star?.close();
-    const sockets = [this.#snapshots, this.#publisher, this.#collector];
-    await Promise.all([this.#pair?.closeLinks(), ...sockets.map((socket) => socket.close({ linger: 0 }))]);
+    const sockets = [this.#snapshots, this.#publisher];
+    await Promise.all([this.#pair?.closeLinks(), ...sockets.map((socket) => socket.close({ linger: left }))]);
     await Promise.all(this.#reading);
     await this.#writer?.close();
   }
@@ -382,9 +392,13 @@ class TurnScheduler {
     setImmediate(this.#nextTurn);
   }
 
-  /** Nothing of it happens any more; what was to be flushed is flushed now. */
-  end(): void {
+  /** What is to be flushed at the end of this turn is flushed now. */
+  flush(): void {
     if (this.#flushing) this.#flush();
+  }
+
+  /** Nothing of it happens any more. */
+  end(): void {
     this.#ended = true;
   }
 

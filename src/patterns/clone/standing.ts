@@ -20,6 +20,7 @@
  *   from         the sequence that was the last when the term began
  */
 
+import { backOff } from "../../core/back-off.js";
 import type { BinaryStarOrder, BinaryStarReplica, BinaryStarRole } from "../binary-star/index.js";
 import { BinaryStarState } from "../binary-star/index.js";
 
@@ -200,8 +201,10 @@ export interface StandingOptions {
   readonly role: BinaryStarRole | undefined;
   /** The operator says that this server may serve though it has not met its peer. */
   readonly serveAlone: boolean;
-  /** ms until a store that refused is asked again. */
+  /** ms until a store that refused is asked again, at most; half of it is by chance. */
   readonly retry: number;
+  /** For jitter: from 0 up to 1. */
+  readonly random: () => number;
   /** The name of a map that begins here; 8 random bytes. */
   readonly newMap: Buffer;
 }
@@ -344,7 +347,8 @@ export class ServerStanding implements BinaryStarReplica {
   markFailed(now: number): void {
     // Nothing of it took place, or it did: neither may be counted on.
     this.#marking = undefined;
-    this.#retryAt = now + this.#options.retry;
+    const { retry, random } = this.#options;
+    this.#retryAt = now + backOff(0, retry, retry, random);
   }
 
   tick(now: number): void {

@@ -11,9 +11,11 @@
  * Every server gets a PING each `pingInterval`. The time to its PONG shows how
  * fast it is; a PING that waits for its PONG counts as that slow already, so a
  * server that hangs is passed over before it is dead. Asked is the fastest live
- * server that has not had this request yet; when all had it, it starts over.
+ * server that has not had this request yet; when all had it, it starts over after a
+ * pause, longer each time: clients whose servers hang do not ask in step.
  */
 
+import { backOff } from "../../core/back-off.js";
 import { Link } from "../../core/collections/linked-list.js";
 import { Deadlines } from "../../core/deadlines.js";
 import type { MessageLike } from "../../sockets/message.js";
@@ -42,6 +44,9 @@ export interface FreelanceRulesOptions {
   readonly pingInterval: number;
   readonly timeToLive: number;
   readonly attemptTimeout: number;
+  /** Until a request is sent a second time to a server; doubled each round up to `maxRetryDelay`. */
+  readonly retryDelay: number;
+  readonly maxRetryDelay: number;
 }
 
 /** Counts since the start. */
@@ -86,6 +91,10 @@ interface Pending {
   server: Server | undefined;
   /** Those that had it in this round: asked again only when all had it. */
   readonly tried: Set<Server>;
+  /** Rounds that are over. */
+  rounds: number;
+  /** When the next one begins; `undefined` while one is under way. */
+  nextRound: number | undefined;
   /** Those that may answer it. */
   readonly mayAnswer: Set<Server>;
   link: Link<Pending>;
@@ -94,6 +103,7 @@ interface Pending {
 export class FreelanceRules {
   readonly #outbox: FreelanceOutbox;
   readonly #options: FreelanceRulesOptions;
+  readonly #random: () => number;
   readonly #servers = new Map<string, Server>();
   readonly #pending = new Map<number, Pending>();
   readonly #waiting = new Set<Pending>();
@@ -102,9 +112,11 @@ export class FreelanceRules {
   #order = 0;
   readonly #counts = { requests: 0, replies: 0, failures: 0, failOvers: 0, late: 0 };
 
-  constructor(options: FreelanceRulesOptions, outbox: FreelanceOutbox) {
+  /** @param random for the jitter, from 0 up to 1 */
+  constructor(options: FreelanceRulesOptions, outbox: FreelanceOutbox, random: () => number = Math.random) {
     this.#options = options;
     this.#outbox = outbox;
+    this.#random = random;
   }
 
   get pending(): number {
@@ -157,6 +169,8 @@ export class FreelanceRules {
       deadline: 0,
       server: undefined,
       tried: new Set(),
+      rounds: 0,
+      nextRound: undefined,
       mayAnswer: new Set(),
       link: undefined as never,
     };
@@ -274,23 +288,24 @@ export class FreelanceRules {
     this.#waiting.delete(request);
     const left = Math.max(0, request.endsAt - now);
     for (let server = this.#choose(request, now); server !== undefined; server = this.#choose(request, now)) {
-      request.tried.add(server);
       if (!this.#outbox.send(server.endpoint, [String(request.sequence), ...request.body])) {
         // Its link is gone or full, whatever was heard of it: the next PONG brings it back.
         this.#died(server, "disconnected", now);
         continue;
       }
       request.server = server;
+      request.tried.add(server);
       request.mayAnswer.add(server);
       server.asked.add(request);
       this.#deadlines.set(request.link, now, Math.min(this.#options.attemptTimeout, left));
       return;
     }
     this.#waiting.add(request);
-    this.#deadlines.set(request.link, now, left);
+    const { nextRound } = request;
+    this.#deadlines.set(request.link, now, nextRound === undefined ? left : Math.min(nextRound - now, left));
   }
 
-  /** The fastest live server that did not have the request; when all had it, the fastest. */
+  /** The fastest live server that did not have the request; when all had it, the fastest, once a pause is over. */
   #choose(request: Pending, now: number): Server | undefined {
     let best: Server | undefined;
     let bestAgain: Server | undefined;
@@ -299,8 +314,14 @@ export class FreelanceRules {
       if (!request.tried.has(server)) best = faster(best, server, now);
       else bestAgain = faster(bestAgain, server, now);
     }
-    if (best === undefined && bestAgain !== undefined) request.tried.clear();
-    return best ?? bestAgain;
+    if (best !== undefined || bestAgain === undefined) return best;
+    const { retryDelay, maxRetryDelay } = this.#options;
+    request.nextRound ??= now + backOff(request.rounds, retryDelay, maxRetryDelay, this.#random);
+    if (now < request.nextRound) return undefined;
+    request.nextRound = undefined;
+    request.rounds += 1;
+    request.tried.clear();
+    return bestAgain;
   }
 
   #fail(request: Pending, why: FreelanceFailure, text: string, server = request.server): void {

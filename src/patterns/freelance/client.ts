@@ -37,6 +37,10 @@ export interface FreelanceClientOptions<T = Raw> {
   readonly timeout?: number | undefined;
   /** ms without a reply until another server is asked. Default 1,000. */
   readonly attemptTimeout?: number | undefined;
+  /** ms until a request that every server had is sent again; doubled each round, and half of it by chance. Default 50. */
+  readonly retryDelay?: number | undefined;
+  /** ms where the doubling ends. Default 1,000. */
+  readonly maxRetryDelay?: number | undefined;
   /** ms between two PINGs to a server. Default 2,000, as the Guide has it. */
   readonly pingInterval?: number | undefined;
   /** ms of a server's silence until it counts as dead. Default 6,000, as the Guide has it. */
@@ -74,6 +78,8 @@ export interface FreelanceClientStats extends FreelanceRulesStats {
 const OPTIONS = {
   timeout: integer({ default: 3_000 }),
   attemptTimeout: integer({ default: 1_000 }),
+  retryDelay: integer({ default: 50, min: 0 }),
+  maxRetryDelay: integer({ default: 1_000 }),
   pingInterval: integer({ default: 2_000 }),
   timeToLive: integer({ default: 6_000 }),
   maxPending: integer({ default: 10_000 }),
@@ -127,7 +133,12 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     this.#timer = new DriverTimer(pingInterval, settings.clock ?? systemClock);
     // Nothing is queued for a server that is away: it would get old requests when it comes back.
     this.#router = new Router({ linger: 0, ...settings.socketOptions, immediate: true, mandatory: true });
-    this.#rules = new FreelanceRules({ pingInterval, timeToLive, attemptTimeout }, this.#effects());
+    const { retryDelay } = settings;
+    const maxRetryDelay = Math.max(retryDelay, settings.maxRetryDelay);
+    this.#rules = new FreelanceRules(
+      { pingInterval, timeToLive, attemptTimeout, retryDelay, maxRetryDelay },
+      this.#effects(),
+    );
     this.#router.events.on("peer:join", ({ address, routingId }) => this.#joined(address, routingId));
     this.#router.events.on("peer:leave", ({ address, routingId }) => {
       this.#rules.left(this.#nameOf(address, routingId), this.#timer.now());

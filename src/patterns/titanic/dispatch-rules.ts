@@ -21,6 +21,7 @@
  * is so when one that was delivered later was answered, or all that were before
  * it.
  */
+import { backOff } from "../../core/back-off.js";
 import type { TitanicClaimedRequest } from "./store.js";
 
 /** What bounds a dispatcher. Times are in ms. */
@@ -32,7 +33,7 @@ export interface DispatchLimits {
   /** Between two checks of a service that is not there; doubled each time, up to `maxCheckInterval`. */
   readonly checkInterval: number;
   readonly maxCheckInterval: number;
-  /** Until a request whose call failed is tried again; doubled each time, up to `maxRetryDelay`. */
+  /** Until a request whose call failed is tried again; doubled each time, up to `maxRetryDelay`, and half of it by chance. */
   readonly retryDelay: number;
   readonly maxRetryDelay: number;
   /** Attempts of a request that may fail; then it is a dead letter. */
@@ -110,6 +111,7 @@ export interface TitanicDispatchStats {
 export class DispatchRules {
   readonly #limits: DispatchLimits;
   readonly #effects: DispatchEffects;
+  readonly #random: () => number;
   /** By name as latin1 text. */
   readonly #services = new Map<string, Service>();
   /** Those that would claim if a place were free, in the order in which they get one. */
@@ -125,9 +127,16 @@ export class DispatchRules {
   #lastTick = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
-  constructor(limits: DispatchLimits, effects: DispatchEffects, now: number) {
+  /** @param random for the jitter, from 0 up to 1 */
+  constructor(
+    limits: DispatchLimits,
+    effects: DispatchEffects,
+    now: number,
+    random: () => number = Math.random,
+  ) {
     this.#limits = limits;
     this.#effects = effects;
+    this.#random = random;
     this.#nextScan = now;
     this.#wake = now;
   }
@@ -357,7 +366,7 @@ export class DispatchRules {
 
   #delay(attempts: number): number {
     const { retryDelay, maxRetryDelay } = this.#limits;
-    return Math.min(retryDelay * 2 ** Math.min(attempts - 1, 30), maxRetryDelay);
+    return Math.ceil(backOff(attempts - 1, retryDelay, maxRetryDelay, this.#random));
   }
 }
 

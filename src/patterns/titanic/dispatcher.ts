@@ -1,5 +1,7 @@
 /** Drives the dispatch rules: between a store and the services that it calls. */
+
 import timers from "node:timers/promises";
+import { backOff } from "../../core/back-off.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { type FailureReason, messageOf, ServiceError } from "../kit/errors.js";
@@ -162,7 +164,7 @@ export class Dispatcher {
     const { limits, replyPatience, replyTtl, wallClock } = this.#options;
     const deadline = this.#timer.now() + replyPatience;
     let unsure = false;
-    for (let pause = limits.retryDelay; ; pause = Math.min(2 * pause, limits.maxRetryDelay)) {
+    for (let attempts = 0; ; attempts++) {
       try {
         // Not taken: closed or expired meanwhile, or answered by another. Nobody waits for it, which is as good.
         const taken = await this.#store.answer(request.uuid, reply, wallClock() + replyTtl);
@@ -174,6 +176,7 @@ export class Dispatcher {
         if (!(error instanceof StoreError) || error.reason === "taken") return "undelivered";
         unsure ||= error.reason === "outcome-unknown";
       }
+      const pause = backOff(attempts, limits.retryDelay, limits.maxRetryDelay, Math.random);
       if (this.#stopped || this.#timer.now() + pause > deadline) return "undelivered";
       await timers.setTimeout(pause, undefined, { signal: this.#stop.signal }).catch(() => undefined);
     }

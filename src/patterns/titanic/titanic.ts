@@ -90,7 +90,7 @@ export interface TitanicOptions {
   readonly checkInterval?: number;
   /** Default 10,000. */
   readonly maxCheckInterval?: number;
-  /** Until a request that failed is tried again; doubled up to `maxRetryDelay`. Default 1,000. */
+  /** Until a request that failed is tried again; doubled up to `maxRetryDelay`, and half of it by chance. Default 1,000. */
   readonly retryDelay?: number;
   /** Default 60,000. */
   readonly maxRetryDelay?: number;

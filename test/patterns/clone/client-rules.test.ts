@@ -108,3 +108,28 @@ test("a client that is refused tries again less and less often, until it has a m
   expect(done).toContain("synced");
   expect([refused(), refused()]).toEqual([50, 100]);
 });
+
+test.each([
+  [0, 1_000],
+  [0.5, 1_250],
+  [1, 1_500],
+])("an update that is not acknowledged is sent again after a time that is in part by chance (%d)", (random, at) => {
+  const { rules } = rig(["a"], random);
+  const [key, value, empty] = [Buffer.from("k"), Buffer.from("v"), Buffer.alloc(0)];
+  rules.start(0);
+  rules.connected(1, 0);
+  rules.snapshot(1, encodeGoodbye(0, empty), 0);
+  rules.collectorReady(0, 0);
+  rules.set(
+    { key, properties: empty, value, conditional: false, timeout: 0 },
+    () => undefined,
+    () => undefined,
+    0,
+  );
+  const resent = (now: number): number => {
+    rules.update(1, [Buffer.from("HUGZ"), sequenceFrame(0), empty, empty, empty], now);
+    rules.tick(now);
+    return rules.stats(now).resent;
+  };
+  expect([resent(at - 1), rules.nextWakeUp(), resent(at)]).toEqual([0, at, 1]);
+});

@@ -342,6 +342,79 @@ describe("one server", () => {
     expect([second.get("a"), second.get("b")].map(String)).toEqual(["1", "2"]);
   });
 
+  test("a closing server has linger ms for what is on its way to the store, and for the acknowledgement", async () => {
+    for (const linger of [5_000, 0]) {
+      const inner = CloneLmdbStore.open(folder());
+      let begun = (): void => undefined;
+      let finish = (): void => undefined;
+      const committing = new Promise<void>((resolve) => {
+        begun = resolve;
+      });
+      const gate = new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+      const store: CloneStore = {
+        name: "gated",
+        load: (visit) => inner.load(visit),
+        commit: async (changes, conflicts) => {
+          begun();
+          await gate;
+          await inner.commit(changes, conflicts);
+        },
+        replace: () => inner.replace(),
+        mark: (standing) => inner.mark(standing),
+        close: () => inner.close(),
+      };
+      const server = await serve({ ...CALM, store });
+      const client = await join_(server.at, CALM);
+      let settled = false;
+      const set = client.set("k", "v", { timeout: linger === 0 ? 300 : 8_000 }).finally(() => {
+        settled = true;
+      });
+      await within(committing, "the commit");
+      const closing = server.close({ linger });
+      expect((await failure(server.bind(server.at))).code).toBe("EBADF");
+      if (linger === 0) {
+        expect((await failure(set)).code).toBe("ETIMEDOUT"); // The sockets are closed already.
+        finish();
+        await within(closing, "the end");
+      } else {
+        expect(settled).toBe(false);
+        finish();
+        expect(await within(set, "the acknowledgement")).toBe(1);
+        await within(closing, "the end");
+      }
+      await client.close();
+    }
+  });
+
+  test("a closing server finishes a snapshot within its linger, and begins none", async () => {
+    for (const linger of [10_000, 0]) {
+      const server = await serve(CALM);
+      const value = Buffer.alloc(10_000);
+      for (let n = 0; n < 3_000; n++) server.set(`k${n}`, value);
+      const [slow, late] = [1, 2].map(() => track(new Dealer({ receiveHighWaterMark: 1 }))) as [
+        Dealer,
+        Dealer,
+      ];
+      for (const dealer of [slow, late]) dealer.connect(server.at);
+      await slow.send(["ICANHAZ?", ""]);
+      const entries = [await within(slow.receive(), "the first entry")];
+      await until(() => server.stats().snapshots.active === 1, "the snapshot is under way");
+      const closing = server.close({ linger });
+      await late.send(["ICANHAZ?", ""]);
+      if (linger === 0) await within(closing, "the end");
+      else {
+        while (String(entries.at(-1)?.[0]) !== "KTHXBAI")
+          entries.push(await within(slow.receive(), "the next entry"));
+        expect(entries).toHaveLength(3_001);
+        await within(closing, "the end");
+      }
+      expect(server.stats().snapshots).toMatchObject({ done: linger === 0 ? 0 : 1 });
+      await Promise.all([slow.close({ linger: 0 }), late.close({ linger: 0 })]);
+    }
+  });
+
   test("a server that could not bind may bind to another endpoint, with its store", async () => {
     const path = folder();
     const first = track(new CloneServer({ store: await CloneLmdbStore.open(path) }));

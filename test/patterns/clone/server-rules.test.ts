@@ -38,6 +38,7 @@ function rig(maxBytes = 100_000): Rig {
       maxSnapshots: 3,
       maxWaiting: 1,
       token: Buffer.alloc(8, 1),
+      random: () => 0.5,
     },
     {
       publish: (frames) => {

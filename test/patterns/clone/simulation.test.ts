@@ -5,7 +5,9 @@ import type { ServerRules } from "../../../src/patterns/clone/server-rules.js";
 import type { CloneTable } from "../../../src/patterns/clone/table.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
 import { runSchedules, SCHEDULES_TIMEOUT, TRIES_MANY } from "../../support/schedules.js";
-import { type Client, contents, HEARTBEAT, type Server, World } from "./world.js";
+import { contents, type Server, World } from "./world.js";
+import type { Client } from "./world-client.js";
+import { HEARTBEAT } from "./world-link.js";
 
 /** Schedules of each test in a default run. */
 const COUNT = 100;

@@ -91,12 +91,12 @@ test("what two maps have in common ends where their terms part", () => {
 });
 
 /** A server's standing at a sequence, with a store that answers when it is told to. */
-function server(role: "primary" | "backup" | undefined, sequence = 10, serveAlone = false) {
+function server(role: "primary" | "backup" | undefined, sequence = 10, serveAlone = false, random = () => 1) {
   const marks: Standing[] = [];
   const ready: boolean[] = [];
   let unmet = 0;
   const standing = new ServerStanding(
-    { role, serveAlone, retry: 100, newMap: MAP },
+    { role, serveAlone, retry: 100, random, newMap: MAP },
     {
       mark: (bytes) => void marks.push(parseStanding(bytes) as Standing),
       unmet: () => {
@@ -139,6 +139,19 @@ describe("a server", () => {
     standing.tick(1_100);
     standing.marked();
     expect([standing.alone, marks.length]).toEqual([true, 2]);
+  });
+
+  test("asks a store that refused again after half to all of the delay", () => {
+    for (const [random, at] of [
+      [0, 1_050],
+      [0.5, 1_075],
+      [0.999, 1_099.95],
+    ] as const) {
+      const { standing } = server("primary", 10, true, () => random);
+      standing.begin(10, false);
+      standing.markFailed(1_000);
+      expect(standing.next()).toBeCloseTo(at, 1);
+    }
   });
 
   test("alone, whose store never was one of a pair, writes no term", () => {

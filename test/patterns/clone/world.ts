@@ -11,11 +11,8 @@ import {
   BinaryStarRules,
 } from "../../../src/patterns/binary-star/rules.js";
 
-import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
 import type { LoadedMap } from "../../../src/patterns/clone/follower.js";
 import type { Operation } from "../../../src/patterns/clone/operation.js";
-import { encodeSetProperties } from "../../../src/patterns/clone/properties.js";
-import { encodeRequest } from "../../../src/patterns/clone/protocol.js";
 import { conflictMark } from "../../../src/patterns/clone/server-map.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
 import type { SendResult } from "../../../src/patterns/clone/server-state.js";
@@ -23,47 +20,11 @@ import { adopted, encodeStanding } from "../../../src/patterns/clone/standing.js
 import type { CloneTable } from "../../../src/patterns/clone/table.js";
 import { RulesTimer } from "../../../src/testing/rules-timer.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
+import { Client } from "./world-client.js";
+import { Connection, HEARTBEAT, MAX_DELAY } from "./world-link.js";
 
-export const HEARTBEAT = 200;
-const MAX_DELAY = 20;
 /** Messages of a snapshot that fit into a queue; few, so that a snapshot is cut up. */
 const QUEUE = 2;
-
-/** One link between a client and a server, or between the servers. */
-class Connection {
-  alive = true;
-  queued = 0;
-  #arrival = 0;
-  readonly id: Buffer;
-
-  constructor(
-    readonly world: World,
-    readonly subtree: string,
-    /** To the end that connected. */
-    readonly receive: (kind: "snapshot" | "update" | "link", frames: Buffer[]) => void,
-    readonly ended: () => void,
-    number: number,
-  ) {
-    this.id = Buffer.from(`c${number}`);
-  }
-
-  send(deliver: () => void): void {
-    const { simulation } = this.world;
-    if (!this.alive) return;
-    this.#arrival = Math.max(this.#arrival, simulation.now + simulation.random.next() * MAX_DELAY);
-    this.queued += 1;
-    simulation.at(this.#arrival, () => {
-      this.queued -= 1;
-      if (this.alive) deliver();
-    });
-  }
-
-  end(): void {
-    if (!this.alive) return;
-    this.alive = false;
-    this.world.simulation.after(this.world.simulation.random.integer(1, 30), this.ended);
-  }
-}
 
 /** What is on a server's disk. */
 class Disk {
@@ -136,6 +97,7 @@ export class Server {
       maxBytes: 1_000_000,
       maxSnapshots: 3,
       maxWaiting: 100,
+      random: () => simulation.random.next(),
       token: Buffer.from([this.role === "primary" ? 1 : 2, 0, 0, 0, 0, 0, life >> 8, life]),
     };
     const rules = new ServerRules(
@@ -378,163 +340,6 @@ export class Server {
     }
     this.rules?.replaced(loaded, this.world.simulation.now, aside === undefined ? undefined : "aside");
     this.#update();
-  }
-}
-
-export interface Watched {
-  readonly key: string;
-  readonly value: string | undefined;
-}
-
-export class Client {
-  readonly rules: ClientRules;
-  readonly subtree: string;
-  onChange: ((change: Watched) => void) | undefined;
-  onSynced: (() => void) | undefined;
-  gone = false;
-  #connection: Connection | undefined;
-  readonly #collectors: (Connection | undefined)[] = [undefined, undefined];
-  readonly #timer: RulesTimer;
-
-  constructor(
-    readonly name: string,
-    subtree: string,
-    readonly world: World,
-    number: number,
-  ) {
-    this.subtree = subtree;
-    const { simulation } = world;
-    const self = this;
-    this.rules = new ClientRules(
-      {
-        servers: ["primary", "backup"],
-        subtree: Buffer.from(subtree),
-        heartbeatInterval: HEARTBEAT,
-        liveness: 2,
-        attemptTimeout: 3 * HEARTBEAT,
-        retryDelay: 50,
-        maxRetryDelay: HEARTBEAT,
-        random: () => simulation.random.next(),
-        maxPending: 1_000,
-        maxPendingBytes: 1_000_000,
-        maxBytes: 1_000_000,
-        token: Buffer.from([9, 0, 0, 0, 0, 0, number >> 8, number]),
-      },
-      {
-        open: (attempt, server) => this.#open(attempt, world.servers[server] as Server),
-        ask: () => {
-          const connection = this.#connection;
-          const server = world.servers.find(({ connections }) => connection && connections.has(connection));
-          connection?.send(() => server?.request(connection, encodeRequest(Buffer.from(subtree))));
-        },
-        sendSet: (server, frames) => {
-          const target = world.servers[server] as Server;
-          if (!simulation.random.chance(world.loss))
-            this.#collectors[server]?.send(() => target.collect(frames));
-          return true;
-        },
-        get watching() {
-          return self.onChange !== undefined;
-        },
-        changed: (key, _, value) => this.onChange?.({ key: String(key), value: value && String(value) }),
-        synced: () => this.onSynced?.(),
-        event: (event) => simulation.note(() => `${name}: ${JSON.stringify(event)}`),
-      },
-      simulation.now,
-    );
-    this.rules.start(simulation.now);
-    this.#timer = new RulesTimer(simulation, this.rules);
-    this.#collect();
-  }
-
-  set(key: string, value: string, ttl = 0): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.call(key, value, ttl, resolve, reject);
-    });
-  }
-
-  /** As `set`, but told at once: a simulation has no microtasks between its happenings. */
-  call(
-    key: string,
-    value: string,
-    ttl: number,
-    done: (sequence: number) => void,
-    fail: (error: Error) => void,
-    revision?: number,
-  ): void {
-    const update = {
-      key: Buffer.from(key),
-      properties: encodeSetProperties(ttl, revision),
-      value: Buffer.from(value),
-      conditional: revision !== undefined,
-      timeout: 20_000,
-    };
-    this.rules.set(update, done, fail, this.world.simulation.now);
-    this.#timer.update();
-  }
-
-  leave(): void {
-    this.gone = true;
-    this.#connection?.end();
-    for (const connection of this.#collectors) connection?.end();
-    for (const { connections } of this.world.servers)
-      for (const connection of [this.#connection, ...this.#collectors])
-        if (connection) connections.delete(connection);
-    this.rules.close(this.world.simulation.now);
-    this.#timer.stop();
-  }
-
-  #open(attempt: number, server: Server): void {
-    const { world } = this;
-    const { simulation } = world;
-    const before = this.#connection;
-    if (before !== undefined) for (const { connections } of world.servers) connections.delete(before);
-    if (before !== undefined) before.alive = false;
-    const told = (action: () => void): void => {
-      if (this.gone) return;
-      action();
-      this.#timer.update();
-    };
-    if (!server.up || world.unreachable.has(server.name)) {
-      this.#connection = undefined;
-      simulation.after(5, () => told(() => this.rules.disconnected(attempt, true, simulation.now)));
-      return;
-    }
-    const connection = world.connect(
-      this.subtree,
-      (kind, frames) =>
-        told(() => {
-          if (kind === "snapshot") this.rules.snapshot(attempt, frames, simulation.now);
-          else this.rules.update(attempt, frames, simulation.now);
-        }),
-      () => told(() => this.rules.disconnected(attempt, false, simulation.now)),
-    );
-    this.#connection = connection;
-    server.connections.add(connection);
-    simulation.after(simulation.random.next() * MAX_DELAY, () =>
-      told(() => this.rules.connected(attempt, simulation.now)),
-    );
-  }
-
-  /** Connects to the collectors, again and again. */
-  #collect(): void {
-    const { world } = this;
-    if (this.gone) return;
-    for (const [index, server] of world.servers.entries()) {
-      if (this.#collectors[index] !== undefined || !server.up || world.unreachable.has(server.name)) continue;
-      const connection = world.connect(
-        "\0",
-        () => undefined,
-        () => {
-          this.#collectors[index] = undefined;
-          this.rules.collectorLost(index);
-        },
-      );
-      this.#collectors[index] = connection;
-      server.connections.add(connection);
-      this.rules.collectorReady(index, world.simulation.now);
-    }
-    world.simulation.after(50, () => this.#collect());
   }
 }
 

@@ -241,6 +241,7 @@ function story(simulation: Simulation): void {
         },
       },
       now,
+      () => random.next(),
     );
     simulation.note(`${now} start ${mine}`);
   };
@@ -295,7 +296,10 @@ function story(simulation: Simulation): void {
 }
 
 /** The rules at time 0, with what they want done as text, and one service that is there. */
-function driven(limits: Partial<DispatchLimits> = {}): {
+function driven(
+  limits: Partial<DispatchLimits> = {},
+  random = () => 1,
+): {
   rules: DispatchRules;
   wanted: string[];
   request(name: string, attempts?: number): TitanicClaimedRequest;
@@ -312,6 +316,7 @@ function driven(limits: Partial<DispatchLimits> = {}): {
       scan: () => wanted.push("scan"),
     },
     0,
+    random,
   );
   rules.stored(ECHO, 0);
   rules.checked(ECHO, true, 0);
@@ -363,6 +368,14 @@ describe("the dispatch rules", () => {
     }
     const ends = wanted.filter((what) => /release|bury/.test(what));
     expect(ends).toEqual(["release 1 50 failed", "release 1 100 failed", "release 1 200 failed", "bury 1"]);
+  });
+
+  it("retry after half to all of the delay, by chance, in whole ms", () => {
+    const { rules, wanted, request } = driven({}, () => 0.1);
+    const one = request("1", 1);
+    rules.claimed(ECHO, [one], 3, 0);
+    rules.settled(one, "failed", 0);
+    expect(wanted.at(-1)).toBe("release 1 28 failed");
   });
 
   it("count no attempt of a request that its service never had", () => {

@@ -150,6 +150,7 @@ class Titanic {
           ),
       },
       simulation.now,
+      () => simulation.random.next(),
     );
     this.#timer = new RulesTimer(simulation, this.#rules);
     world.network.join(name, (from, frames) => this.#receive(from, frames.map(String)));
