@@ -27,6 +27,7 @@ const entries = [
   "index",
   "patterns/index",
   ...patterns,
+  "cluster/index",
   "proxy/index",
   "metrics/index",
   "testing/index",

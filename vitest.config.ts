@@ -19,7 +19,7 @@ const PURE = [
   "test/bench/{bodies,compare,report,sequences,statistics}.test.ts",
   "test/cli/{lines,format,top-rules,transfer}.test.ts",
   "test/fuzz/zmtp/{frames,handshake}.test.ts",
-  "test/cluster/**/*.test.ts",
+  "test/cluster/!(node*).test.ts",
   "test/support/seed.test.ts",
   "test/testing/rules.test.ts",
 ];

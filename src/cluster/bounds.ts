@@ -20,6 +20,9 @@ export const MAX_RELAYS = 256;
 /** Accusers of one member that count. */
 export const MAX_ACCUSERS = 8;
 
+/** Buses of a node. */
+export const MAX_BUSES = 64;
+
 /** Bytes of a datagram, as the network sees it. */
 export const MAX_PACKET = 1_400;
 /** Bytes of a packet over a stream, before it is sealed. */

@@ -165,7 +165,29 @@ function ignore(): void {}
 function platformOf(scope: Scope): Platform {
   const machine = machineOf(scope);
   const transports = [TCP, IPC].map((naming) => transport(naming, machine, scope));
-  return { transports: new Map(transports.map((each) => [each.scheme, each])), outlastsProgram: false };
+  return {
+    transports: new Map(transports.map((each) => [each.scheme, each])),
+    outlastsProgram: false,
+    hostName: () => machine.name,
+    interfaces: () => [
+      { name: "lo", address: "127.0.0.1", internal: true },
+      { name: "eth0", address: machine.address, internal: false },
+    ],
+  };
+}
+
+const platforms = new WeakMap<Scope, Platform>();
+
+/** What the process stands on whose code is running. */
+export function currentPlatform(): Platform | undefined {
+  const scope = scopes.getStore();
+  if (scope === undefined) return undefined;
+  let platform = platforms.get(scope);
+  if (platform === undefined) {
+    platform = platformOf(scope);
+    platforms.set(scope, platform);
+  }
+  return platform;
 }
 
 const zmtp = loadZmtpEngine();

@@ -2,9 +2,10 @@
 import { randomInt } from "node:crypto";
 import { checkKeys } from "../core/arguments.js";
 import { InvalidArgumentError, ShoalError } from "../core/errors.js";
+import { setPlatformStandIn } from "../engine/zmtp/transport/transports.js";
 import { setStandIn } from "../sockets/context.js";
 import { SimulatedDatagrams } from "./datagrams.js";
-import { machineOf } from "./engine.js";
+import { currentPlatform, machineOf } from "./engine.js";
 import type { LinkOptions } from "./fabric.js";
 import { replaceGlobals } from "./globals.js";
 import { contextNow } from "./node.js";
@@ -108,6 +109,7 @@ export async function simulate<T>(options: SimulateOptions, story: Story<T>): Pr
     return new SimulatedDatagrams(machineOf(scope), scope, given, onMessage);
   });
   setStandIn(contextNow);
+  setPlatformStandIn(currentPlatform);
   try {
     let last: Run<T> | undefined;
     for (const seed of seeds) last = await runSeed(story, { ...settings, seed });

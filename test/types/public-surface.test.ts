@@ -11,6 +11,7 @@ import { Program } from "./declarations.js";
 const ENTRIES = {
   shoal: "index.ts",
   "shoal/patterns": "patterns/index.ts",
+  "shoal/cluster": "cluster/index.ts",
   "shoal/proxy": "proxy/index.ts",
   "shoal/metrics": "metrics/index.ts",
   "shoal/testing": "testing/index.ts",

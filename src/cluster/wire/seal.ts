@@ -116,6 +116,34 @@ interface Key {
   readonly own: Buffer;
 }
 
+/**
+ * One way of a stream. Both ends compute its session from what both said at its beginning, fresh on either side, so a stream
+ * that was recorded opens nowhere else. The counters are of the stream, whichever bus a packet is of.
+ */
+export class StreamWay {
+  readonly session: Buffer;
+  /** Of the last packet. */
+  counter = 0;
+  readonly #keys = new Map<number, Buffer>();
+
+  /** @param session 16 bytes */
+  constructor(session: Uint8Array) {
+    this.session = Buffer.from(session);
+  }
+
+  /** @internal The session's key under one of the cluster's. */
+  keyOf({ id, bytes }: { readonly id: number; readonly bytes: Buffer }): Buffer {
+    let key = this.#keys.get(id);
+    if (key === undefined) {
+      key = sessionKey(bytes, this.session);
+      // As many as a rotation needs; the oldest goes.
+      for (const each of this.#keys.keys()) if (this.#keys.size >= 2 * MAX_KEYS) this.#keys.delete(each);
+      this.#keys.set(id, key);
+    }
+    return key;
+  }
+}
+
 /** Seals and opens the packets of one bus. */
 export class Sealer {
   readonly #bus: number;
@@ -155,7 +183,7 @@ export class Sealer {
    */
   addKey(key: Uint8Array | string): number {
     const bytes = keyBytes(key);
-    const id = nodeCrypto().createHash("sha256").update(bytes).digest().readUInt32BE(0);
+    const id = keyId(bytes);
     if (this.#keys.some((each) => each.id === id)) return id;
     if (this.#keys.length >= MAX_KEYS)
       throw new InvalidStateError("EFSM", `a bus has ${MAX_KEYS} keys at most; drop one first`);
@@ -180,18 +208,49 @@ export class Sealer {
     this.#keys.splice(at, 1);
   }
 
+  /**
+   * Replaces the keys; those that stay keep their sessions.
+   *
+   * @param keys the first seals, all open
+   * @throws InvalidArgumentError `EINVAL` for an invalid key, none, or more than two; nothing has changed then
+   */
+  setKeys(keys: readonly (Uint8Array | string)[]): void {
+    if (keys.length < 1 || keys.length > MAX_KEYS)
+      throw new InvalidArgumentError(`a bus has 1 to ${MAX_KEYS} keys; got ${keys.length}`);
+    const next: Key[] = [];
+    for (const key of keys) {
+      const bytes = keyBytes(key);
+      const id = keyId(bytes);
+      if (next.some((each) => each.id === id)) continue;
+      const before = this.#keys.find((each) => each.id === id);
+      next.push(before ?? { bytes, id, own: sessionKey(bytes, this.#session) });
+    }
+    this.#keys.splice(0, this.#keys.length, ...next);
+  }
+
   /** The bytes of a packet, sealed; for the caller to keep. */
   seal(packet: Packet): Buffer {
-    const plain = encodePacket(packet, -1);
     const key = this.#keys[0] as Key;
+    this.#counter += 1;
+    return this.#box(packet, key, this.#session, key.own, this.#counter);
+  }
+
+  /** The same for one way of a stream. */
+  sealStream(way: StreamWay, packet: Packet): Buffer {
+    const key = this.#keys[0] as Key;
+    way.counter += 1;
+    return this.#box(packet, key, way.session, way.keyOf(key), way.counter);
+  }
+
+  #box(packet: Packet, key: Key, session: Buffer, sealing: Buffer, counter: number): Buffer {
+    const plain = encodePacket(packet, -1);
     const out = Buffer.allocUnsafe(BOX + plain.length);
     out.writeUInt8(VERSION | SEALED, 0);
     out.writeUIntBE(this.#bus, 1, 6);
     out.writeUInt32BE(key.id, PREFIX);
-    this.#session.copy(out, NONCE);
-    this.#counter += 1;
-    out.writeBigUInt64BE(BigInt(this.#counter), COUNTER);
-    const cipher = nodeCrypto().createCipheriv(CIPHER, key.own, shortNonce(out), {
+    session.copy(out, NONCE);
+    out.writeBigUInt64BE(BigInt(counter), COUNTER);
+    const cipher = nodeCrypto().createCipheriv(CIPHER, sealing, shortNonce(out), {
       authTagLength: TAG_LENGTH,
     });
     cipher.setAAD(out.subarray(0, NONCE), { plaintextLength: plain.length });
@@ -208,17 +267,9 @@ export class Sealer {
    * @returns the packet, or why it is refused; a refused one changes nothing
    */
   open(bytes: Buffer, most: number): Packet | Refusal {
-    if (bytes.length === 0) return "empty";
-    if (bytes.length > most + SEAL_OVERHEAD) return "oversized";
-    if (bytes[0] === VERSION) return "unsealed";
-    if (bytes[0] !== (VERSION | SEALED)) return "version";
-    if (bytes.length < BOX) return "truncated";
-    if (bytes.readUIntBE(1, 6) !== this.#bus) return "bus";
-    const id = bytes.readUInt32BE(PREFIX);
-    const key = this.#keys.find((each) => each.id === id);
-    if (key === undefined) return "key";
-    const counter = Number(bytes.readBigUInt64BE(COUNTER));
-    if (counter > Number.MAX_SAFE_INTEGER) return "forged";
+    const key = this.#keyFor(bytes, most);
+    if (typeof key === "string") return key;
+    const counter = counterOf(bytes);
     const name = bytes.toString("latin1", PREFIX, COUNTER);
     let session = this.#young.get(name) ?? this.#old.get(name);
     if (session !== undefined && !session.isNew(counter)) return "replayed";
@@ -230,6 +281,32 @@ export class Sealer {
     session.take(counter);
     this.#remember(name, session);
     return decodeBody(plain);
+  }
+
+  /** The same for one way of a stream: its session is given, and its counters rise. */
+  openStream(way: StreamWay, bytes: Buffer, most: number): Packet | Refusal {
+    const key = this.#keyFor(bytes, most);
+    if (typeof key === "string") return key;
+    const counter = counterOf(bytes);
+    if (bytes.compare(way.session, 0, SESSION_LENGTH, NONCE, COUNTER) !== 0 || counter <= way.counter)
+      return "replayed";
+    const plain = openBox(bytes, way.keyOf(key));
+    if (plain === undefined) return "forged";
+    way.counter = counter;
+    return decodeBody(plain);
+  }
+
+  #keyFor(bytes: Buffer, most: number): Key | Refusal {
+    if (bytes.length === 0) return "empty";
+    if (bytes.length > most + SEAL_OVERHEAD) return "oversized";
+    if (bytes[0] === VERSION) return "unsealed";
+    if (bytes[0] !== (VERSION | SEALED)) return "version";
+    if (bytes.length < BOX) return "truncated";
+    if (bytes.readUIntBE(1, 6) !== this.#bus) return "bus";
+    const id = bytes.readUInt32BE(PREFIX);
+    const key = this.#keys.find((each) => each.id === id);
+    if (key === undefined) return "key";
+    return counterOf(bytes) > Number.MAX_SAFE_INTEGER ? "forged" : key;
   }
 
   #remember(name: string, session: Session): void {
@@ -251,6 +328,14 @@ function keyBytes(key: Uint8Array | string): Buffer {
   if (bytes === undefined || bytes.length !== KEY_LENGTH)
     throw new InvalidArgumentError("a cluster's key has 32 bytes, or 40 characters of Z85");
   return Buffer.from(bytes);
+}
+
+function counterOf(sealed: Buffer): number {
+  return Number(sealed.readBigUInt64BE(COUNTER));
+}
+
+function keyId(bytes: Buffer): number {
+  return nodeCrypto().createHash("sha256").update(bytes).digest().readUInt32BE(0);
 }
 
 /** What is left of XChaCha20's nonce for ChaCha20: 4 zeros and the counter. */

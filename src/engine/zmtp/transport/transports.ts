@@ -1,4 +1,5 @@
 /** The byte stream transports there are: a new one is its own file, and a line here. */
+import { hostname, networkInterfaces } from "node:os";
 import { ipc } from "./ipc.js";
 import { tcp } from "./tcp.js";
 import type { Transport } from "./transport.js";
@@ -9,16 +10,48 @@ export const TRANSPORTS: ReadonlyMap<string, Transport> = new Map([
   [ipc.scheme, ipc],
 ]);
 
+/** An IPv4 address of a machine. */
+export interface HostInterface {
+  readonly name: string;
+  readonly address: string;
+  /** Loopback. */
+  readonly internal: boolean;
+}
+
 /** What an engine stands on: the machine and its process, or a simulated one (src/testing). */
 export interface Platform {
   /** The byte stream transports, by scheme. */
   readonly transports: ReadonlyMap<string, Transport>;
   /** What is unsent when the process ends is still sent (lifetime.ts). */
   readonly outlastsProgram: boolean;
+  hostName(): string;
+  interfaces(): readonly HostInterface[];
 }
 
 /** This machine. */
-export const MACHINE: Platform = { transports: TRANSPORTS, outlastsProgram: true };
+export const MACHINE: Platform = {
+  transports: TRANSPORTS,
+  outlastsProgram: true,
+  hostName: hostname,
+  interfaces: () =>
+    Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
+      addresses
+        .filter(({ family }) => family === "IPv4")
+        .map(({ address, internal }) => ({ name, address, internal })),
+    ),
+};
+
+let standIn: (() => Platform | undefined) | undefined;
+
+/** What stands in for this machine, where the caller is part of a simulation (src/testing). */
+export function setPlatformStandIn(find: (() => Platform | undefined) | undefined): void {
+  standIn = find;
+}
+
+/** What the caller stands on: this machine, unless it is part of a simulation. */
+export function platformNow(): Platform {
+  return standIn?.() ?? MACHINE;
+}
 
 /** The part of an endpoint before `://`. */
 export function schemeOf(endpoint: string): string {

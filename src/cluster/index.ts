@@ -1,0 +1,16 @@
+/** `shoal/cluster`: nodes that find and keep each other. */
+export { createId } from "./identity.js";
+export { ClusterBus, type ClusterStats } from "./node/bus.js";
+export type { ClusterEvent, LostReason } from "./node/events.js";
+export { ClusterNode } from "./node/node.js";
+export type {
+  ClusterBusOptions,
+  ClusterNodeOptions,
+  ClusterProfile,
+  PropValue,
+  SplitSettings,
+} from "./node/options.js";
+export type { Service, ServiceState } from "./node/service.js";
+export { PROFILES, type Profile, type ProfileName } from "./profiles.js";
+export type { MatchMode, ResolverStep } from "./resolver.js";
+export type { TagChange, TagPair } from "./tags.js";

@@ -1,0 +1,59 @@
+/** A bus's packets as bytes: in the clear, or sealed where it has a key. */
+import { InvalidArgumentError } from "../../core/errors.js";
+import { MAX_PACKET, MAX_STREAM_PACKET } from "../bounds.js";
+import { busNumber } from "../identity.js";
+import { decodePacket, encodePacket, type Junk, PREFIX, SEALED } from "../wire/codec.js";
+import type { Packet } from "../wire/packets.js";
+import { MAX_BODY, type Refusal, Sealer, type StreamWay } from "../wire/seal.js";
+
+/** Why bytes are refused; a fixed list, for counters. */
+export type PacketRefusal = Junk | Refusal | "sealed";
+
+export class BusCodec {
+  /** The first 6 bytes of the hash of its name. */
+  readonly bus: number;
+  readonly sealer: Sealer | undefined;
+
+  /** @throws InvalidArgumentError `EINVAL` for an invalid name or key, and for too many keys */
+  constructor(name: string, keys: readonly string[]) {
+    this.bus = busNumber(name);
+    const [first, ...others] = keys;
+    if (first === undefined) return;
+    this.sealer = new Sealer(this.bus, first);
+    for (const key of others) this.sealer.addKey(key);
+  }
+
+  /**
+   * Replaces the keys.
+   *
+   * @param keys the first seals, all open
+   * @throws InvalidArgumentError `EINVAL` for an invalid key, none or too many, and for a bus without keys
+   */
+  setKeys(keys: readonly string[]): void {
+    if (this.sealer === undefined)
+      throw new InvalidArgumentError("a bus that began without a key gets none while it runs");
+    this.sealer.setKeys(keys);
+  }
+
+  encode(packet: Packet): Buffer {
+    return this.sealer?.seal(packet) ?? encodePacket(packet, this.bus);
+  }
+
+  decode(bytes: Buffer): Packet | PacketRefusal {
+    if (this.sealer !== undefined) return this.sealer.open(bytes, MAX_BODY);
+    return isSealed(bytes) ? "sealed" : decodePacket(bytes, this.bus, MAX_PACKET);
+  }
+
+  encodeStream(way: StreamWay, packet: Packet): Buffer {
+    return this.sealer?.sealStream(way, packet) ?? encodePacket(packet, this.bus);
+  }
+
+  decodeStream(way: StreamWay, bytes: Buffer): Packet | PacketRefusal {
+    if (this.sealer !== undefined) return this.sealer.openStream(way, bytes, MAX_STREAM_PACKET);
+    return isSealed(bytes) ? "sealed" : decodePacket(bytes, this.bus, MAX_STREAM_PACKET + PREFIX);
+  }
+}
+
+function isSealed(bytes: Buffer): boolean {
+  return ((bytes[0] ?? 0) & SEALED) !== 0;
+}

@@ -1,0 +1,248 @@
+/**
+ * The streams of a node: dialled where a packet wants one, kept to the next few nodes in the order of ids, closed when idle.
+ *
+ * Each node keeps streams to WATCHED nodes, so each is watched by as many: when a process is killed, its system ends
+ * them, and those nodes know within milliseconds. The others are there for as long as they are used.
+ */
+import { backOff } from "../../core/back-off.js";
+import type { Listener, Transport, TransportOptions } from "../../engine/zmtp/transport/transport.js";
+import type { Packet } from "../wire/packets.js";
+import { splitIpAddress } from "./addresses.js";
+import type { BusCodec } from "./bus-codec.js";
+import { Link, type LinkEffects, type LinkEnd } from "./link.js";
+
+/** Streams at a time; a further one is refused. */
+const MAX_LINKS = 512;
+/** Of them, accepted ones of which no genuine packet came yet. */
+const MAX_UNVERIFIED = 64;
+/** ms without a packet, after which a stream that nobody wants is closed. */
+const LINK_IDLE = 15_000;
+/** ms between two looks at them. */
+const SWEEP_INTERVAL = 1_000;
+/** ms until an attempt to connect is given up. */
+const CONNECT_TIMEOUT = 2_000;
+/** ms between two attempts to reach a watched node, at first and at most. */
+const FIRST_RETRY = 200;
+const LONGEST_RETRY = 10_000;
+/** Packets for one address that wait for its stream. */
+const MAX_QUEUED = 128;
+/** Connections that the system holds until they are accepted. */
+const BACKLOG = 512;
+
+const TRANSPORT: TransportOptions = {
+  ipv6: false,
+  backlog: BACKLOG,
+  connectTimeout: CONNECT_TIMEOUT,
+  tcpKeepalive: 1,
+  tcpKeepaliveIdle: 30,
+};
+
+/** What the links let happen. */
+export interface LinksEffects {
+  /** Whether a node may be at this address. */
+  accepts(address: string): boolean;
+  onFrame(link: Link, bytes: Buffer): boolean | undefined;
+  /** A stream was opened, or an accepted one was verified: the node says who it is. */
+  greet(link: Link): void;
+  /** A hard sign that the process at an address is gone. */
+  onEvidence(address: string): void;
+  count(reason: string): void;
+}
+
+interface Dial {
+  readonly cancel: () => void;
+  readonly queue: { readonly codec: BusCodec; readonly packet: Packet }[];
+}
+
+interface Retry {
+  attempts: number;
+  at: number;
+}
+
+export class Links implements LinkEffects {
+  readonly #transport: Transport;
+  readonly #effects: LinksEffects;
+  readonly #all = new Set<Link>();
+  /** The one that is used for an address. */
+  readonly #byAddress = new Map<string, Link>();
+  readonly #dials = new Map<string, Dial>();
+  readonly #retries = new Map<string, Retry>();
+  #watched: ReadonlySet<string> = new Set();
+  #listener: Listener | undefined;
+  #ownAddress = "";
+  #sweeping: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(transport: Transport, effects: LinksEffects) {
+    this.#transport = transport;
+    this.#effects = effects;
+  }
+
+  /** @returns the port. @throws TransportError with the system's code */
+  async listen(host: string, port: number): Promise<number> {
+    this.#listener = await this.#transport.listen(`tcp://${host}:${port}`, TRANSPORT, {
+      accepted: (stream) => {
+        const host = stream.address;
+        let unverified = 0;
+        for (const link of this.#all) if (!link.verified && !link.isDialled) unverified += 1;
+        if (this.#closed || !this.#effects.accepts(`${host}:1`)) this.count("link:outside");
+        else if (this.#all.size >= MAX_LINKS || unverified >= MAX_UNVERIFIED) this.count("link:refused");
+        else {
+          this.#all.add(new Link(stream, this.#ownAddress, undefined, this));
+          return;
+        }
+        stream.socket.on("error", () => undefined);
+        stream.socket.destroy();
+      },
+      failed: () => this.count("link:accept"),
+    });
+    return Number(this.#listener.endpoint.slice(this.#listener.endpoint.lastIndexOf(":") + 1));
+  }
+
+  /** Frees the port again; for a port that datagrams cannot have. */
+  async unlisten(): Promise<void> {
+    await this.#listener?.close();
+    this.#listener = undefined;
+  }
+
+  /** @param ownAddress of this node, for the hellos */
+  start(ownAddress: string): void {
+    this.#ownAddress = ownAddress;
+    this.#sweeping = setInterval(() => this.#sweep(), SWEEP_INTERVAL);
+    this.#sweeping.unref();
+  }
+
+  /** Streams there are; those that were verified. */
+  get size(): number {
+    return this.#all.size;
+  }
+
+  get verified(): number {
+    let count = 0;
+    for (const link of this.#all) if (link.verified) count += 1;
+    return count;
+  }
+
+  /** Over the stream to an address, which is dialled if there is not one yet. */
+  send(address: string, codec: BusCodec, packet: Packet): void {
+    if (this.#closed) return;
+    const link = this.#byAddress.get(address);
+    if (link !== undefined) {
+      link.send(codec, packet);
+      return;
+    }
+    const dial = this.#dials.get(address) ?? this.#dial(address);
+    if (dial === undefined) return;
+    if (dial.queue.length >= MAX_QUEUED) this.count("link:full");
+    else dial.queue.push({ codec, packet });
+  }
+
+  /** The addresses whose streams are kept. */
+  watch(addresses: ReadonlySet<string>): void {
+    this.#watched = addresses;
+    for (const address of this.#retries.keys()) if (!addresses.has(address)) this.#retries.delete(address);
+    for (const address of addresses) this.#keep(address, performance.now());
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#sweeping);
+    for (const { cancel } of this.#dials.values()) cancel();
+    this.#dials.clear();
+    for (const link of this.#all) link.close();
+    await this.unlisten();
+  }
+
+  accepts(address: string): boolean {
+    return this.#effects.accepts(address);
+  }
+
+  onFrame(link: Link, bytes: Buffer): boolean | undefined {
+    return this.#effects.onFrame(link, bytes);
+  }
+
+  onVerified(link: Link): void {
+    this.#retries.delete(link.address);
+    if (!this.#byAddress.has(link.address)) this.#byAddress.set(link.address, link);
+    if (!link.isDialled) this.#effects.greet(link);
+  }
+
+  onEnd(link: Link, end: LinkEnd): void {
+    this.#all.delete(link);
+    if (this.#byAddress.get(link.address) === link) this.#byAddress.delete(link.address);
+    if (this.#closed) return;
+    if (end === "lost" && link.verified) {
+      this.count("link:lost");
+      this.#effects.onEvidence(link.address);
+    }
+    if (this.#watched.has(link.address)) this.#retryLater(link.address);
+  }
+
+  count(reason: string): void {
+    this.#effects.count(reason);
+  }
+
+  #dial(address: string): Dial | undefined {
+    const parts = splitIpAddress(address);
+    if (parts === undefined || !this.#effects.accepts(address)) {
+      this.count("link:address");
+      return undefined;
+    }
+    if (this.#all.size + this.#dials.size >= MAX_LINKS) {
+      this.count("link:full");
+      return undefined;
+    }
+    let isDone = false;
+    const cancel = this.#transport.dial(`tcp://${address}`, TRANSPORT, (result) => {
+      isDone = true;
+      const queue = this.#dials.get(address)?.queue ?? [];
+      this.#dials.delete(address);
+      if (result instanceof Error) {
+        this.#onFailed(address, (result as NodeJS.ErrnoException).code);
+        return;
+      }
+      if (this.#closed) {
+        result.socket.destroy();
+        return;
+      }
+      const link = new Link(result, this.#ownAddress, address, this);
+      this.#all.add(link);
+      if (!this.#byAddress.has(address)) this.#byAddress.set(address, link);
+      this.#effects.greet(link);
+      for (const { codec, packet } of queue) link.send(codec, packet);
+    });
+    const dial: Dial = { cancel, queue: [] };
+    if (!isDone) this.#dials.set(address, dial);
+    return dial;
+  }
+
+  #onFailed(address: string, code: string | undefined): void {
+    this.count("link:failed");
+    // The host is there and nobody listens, or there is no such host: hard signs. That nothing answers is none.
+    if (code === "ECONNREFUSED" || code === "EHOSTUNREACH") this.#effects.onEvidence(address);
+    if (this.#watched.has(address)) this.#retryLater(address);
+  }
+
+  #keep(address: string, now: number): void {
+    if (this.#closed || this.#byAddress.has(address) || this.#dials.has(address)) return;
+    const retry = this.#retries.get(address);
+    if (retry === undefined || now >= retry.at) this.#dial(address);
+  }
+
+  #retryLater(address: string): void {
+    const retry = this.#retries.get(address) ?? { attempts: 0, at: 0 };
+    retry.at = performance.now() + backOff(retry.attempts, FIRST_RETRY, LONGEST_RETRY, Math.random);
+    retry.attempts += 1;
+    this.#retries.set(address, retry);
+  }
+
+  #sweep(): void {
+    const now = performance.now();
+    for (const address of this.#watched) this.#keep(address, now);
+    for (const link of this.#all) {
+      const isKept = this.#watched.has(link.address) && this.#byAddress.get(link.address) === link;
+      // An accepted one is the other end's to keep.
+      if (link.isDialled && !isKept && now - link.usedAt > LINK_IDLE) link.close();
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * The one timer of a bus. Its time is the plain monotonic clock: stalls are not cut out, since the rules see them by
+ * themselves and their local health needs them. When it fires, what the sockets hold is read first, in the turn that follows:
+ * an answer that came in time is not missed because the process was late.
+ *
+ * Between two wake-ups it looks at the event loop's own delay, for stalls that no wake-up was late by, and at the wall clock
+ * against the monotonic one, which stands still while the host is suspended.
+ */
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { MACHINE, type Platform } from "../../engine/zmtp/transport/transports.js";
+
+/** The longest time that a platform timer holds, in ms. */
+const MAX_DELAY = 2_147_483_647;
+/** ms between two samples of the event loop. */
+const RESOLUTION = 20;
+/** ms by which the wall clock is ahead after the host was suspended, at least; less is an adjustment. */
+const SUSPENDED = 2_000;
+/** Turns in which what came while the process stood still is read, at most. */
+const CATCH_UP_TURNS = 64;
+
+export interface BusTimed {
+  nextWakeUp(): number;
+  tick(): void;
+  /** The process stood still for so many ms. */
+  stalled(ms: number): void;
+}
+
+export class BusTimer {
+  readonly #timed: BusTimed;
+  /** ms of a delay that count. */
+  readonly #patience: number;
+  readonly #loop: ReturnType<typeof monitorEventLoopDelay> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #due = Number.POSITIVE_INFINITY;
+  #stopped = true;
+  #wallOffset = 0;
+  #lookedAt = 0;
+
+  constructor(platform: Platform, probeTimeout: number, timed: BusTimed) {
+    this.#timed = timed;
+    this.#patience = Math.max(50, probeTimeout / 2);
+    // In virtual time the real loop says nothing.
+    if (platform === MACHINE) this.#loop = monitorEventLoopDelay({ resolution: RESOLUTION });
+  }
+
+  start(): void {
+    this.#stopped = false;
+    this.#wallOffset = Date.now() - performance.now();
+    this.#loop?.enable();
+    this.update();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    this.#loop?.disable();
+    this.#due = Number.POSITIVE_INFINITY;
+  }
+
+  /** To be called after anything that may have changed `nextWakeUp`. */
+  update(): void {
+    if (this.#stopped) return;
+    const next = this.#timed.nextWakeUp();
+    if (next >= this.#due) return;
+    clearTimeout(this.#timer);
+    this.#due = next;
+    const delay = Math.max(0, Math.ceil(next - performance.now()));
+    this.#timer = setTimeout(this.#onFired, Math.min(delay, MAX_DELAY));
+  }
+
+  #onFired = (): void => {
+    const late = performance.now() - this.#due;
+    // A receive buffer takes several turns to read.
+    this.#readFirst(late > this.#patience ? CATCH_UP_TURNS : 1);
+  };
+
+  #readFirst(turns: number): void {
+    setImmediate(() => {
+      if (turns > 1) this.#readFirst(turns - 1);
+      else this.#tick();
+    });
+  }
+
+  #tick(): void {
+    if (this.#stopped) return;
+    const now = performance.now();
+    const late = now - this.#due;
+    this.#due = Number.POSITIVE_INFINITY;
+    this.#look(now, late);
+    this.#timed.tick();
+    this.update();
+  }
+
+  /** @param late ms by which this wake-up is late: the rules see that themselves */
+  #look(now: number, late: number): void {
+    const loop = this.#loop;
+    if (loop !== undefined && now - this.#lookedAt >= this.#patience) {
+      this.#lookedAt = now;
+      const delay = loop.max / 1e6 - RESOLUTION;
+      loop.reset();
+      if (late < this.#patience && delay > this.#patience) this.#timed.stalled(delay);
+    }
+    const offset = Date.now() - now;
+    if (offset - this.#wallOffset > SUSPENDED) this.#timed.stalled(this.#patience * 2);
+    this.#wallOffset = offset;
+  }
+}

@@ -1,0 +1,580 @@
+/**
+ * A bus: a cluster's name on a node, with members, tags and everything else of its own. The first bus of a node is the node
+ * itself (node.ts); more of them share its sockets.
+ *
+ * The rules are pure (membership/, splits.ts). Here they get the time, packets and signs of streams, and what they
+ * decide is sent and reported. Events are emitted when the rules have returned, so a listener may call the bus.
+ */
+import { ClosedError, InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
+import { Driver } from "../../patterns/kit/driver.js";
+import { fullName, isId } from "../identity.js";
+import type { ClusterChange } from "../membership/events.js";
+import type { Member } from "../membership/members.js";
+import { Membership } from "../membership/membership.js";
+import { resolveAddress } from "../net/addresses.js";
+import { BusCodec } from "../net/bus-codec.js";
+import { hostOf, type ResolverStep, resolveBy } from "../resolver.js";
+import { SplitRules } from "../splits.js";
+import { changeTags, type TagChange } from "../tags.js";
+import { NO_UPDATES, Packet, PacketType, UpdateKind } from "../wire/packets.js";
+import { BusTimer } from "./bus-timer.js";
+import { CLUSTER_EVENTS, type ClusterEvent, lostReason } from "./events.js";
+import type { BusPort, NodeSockets } from "./node-sockets.js";
+import { type BusSettings, type PropValue, propTexts } from "./options.js";
+import { type Service, serviceOf } from "./service.js";
+import { successors } from "./watched.js";
+
+/** Gossip intervals for which a node that leaves goes on, so that what it said reaches all. */
+const LEAVE_INTERVALS = 3;
+/** ms between a change of members and a look at whom this node watches. */
+const WATCH_DELAY = 50;
+/** Of strangers whose beats come by the group, so many members answer on average. */
+const GREETERS = 6;
+/** ms after the start at which a node that is still alone calls again; the last one repeats. */
+const CALLS = [100, 300, 1_000, 2_000, 5_000];
+
+/** Statistics of a bus. */
+export interface ClusterStats {
+  /** Live members, this node included. */
+  readonly members: number;
+  readonly suspects: number;
+  /** Lost or left, and not forgotten yet. */
+  readonly gone: number;
+  /** 0: the node trusts its own view, up to 8: it was late or accused in vain. */
+  readonly healthScore: number;
+  /** Whether this side of a split is not the one that goes on. */
+  readonly minority: boolean;
+  /** Of the node, for all its buses. */
+  readonly packetsSent: number;
+  readonly packetsReceived: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  /** Streams to other nodes. */
+  readonly links: number;
+  /** What the node refused or dropped, by reason; and what the bus's rules refused, as `rules:REASON`. */
+  readonly dropped: Readonly<Record<string, number>>;
+}
+
+/** Identity of a node, the same on each of its buses. */
+export interface NodeIdentity {
+  readonly id: string;
+  readonly name: string;
+}
+
+export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements BusPort {
+  /** @internal */
+  readonly codec: BusCodec;
+  /** Of the bus. */
+  readonly group: string;
+  /** @internal */
+  protected readonly sockets: NodeSockets;
+  /** @internal */
+  protected readonly identity: NodeIdentity;
+  readonly #settings: BusSettings;
+  readonly #timer: BusTimer;
+  readonly #refused: Record<string, number> = {};
+  #membership: Membership | undefined;
+  #splits: SplitRules | undefined;
+  #wallOffset = 0;
+  #pending: ClusterEvent[] = [];
+  #emitting = false;
+  #running = false;
+  #watching: NodeJS.Timeout | undefined;
+  #calling: NodeJS.Timeout | undefined;
+  #left = false;
+
+  /** @internal */
+  constructor(
+    what: string,
+    group: string,
+    identity: NodeIdentity,
+    sockets: NodeSockets,
+    settings: BusSettings,
+  ) {
+    super(what, CLUSTER_EVENTS);
+    this.group = group;
+    this.identity = identity;
+    this.sockets = sockets;
+    this.#settings = settings;
+    this.codec = new BusCodec(group, settings.keys);
+    this.#timer = new BusTimer(sockets.platform, settings.profile.probeTimeout, {
+      nextWakeUp: () =>
+        Math.min(this.#membership?.nextWakeUp() ?? Infinity, this.#splits?.nextWakeUp() ?? Infinity),
+      tick: () => this.#run((rules, now) => rules.tick(now)),
+      stalled: (ms) => this.#run((rules, now) => rules.onDelay(now, ms)),
+    });
+  }
+
+  /** @internal Begins, when the sockets are there. */
+  protected begin(): void {
+    const { id, name } = this.identity;
+    const { profile, strategy, autoheal, tags, props, seeds } = this.#settings;
+    const now = performance.now();
+    const start = Date.now();
+    this.#wallOffset = start - now;
+    this.sockets.add(this);
+    this.#membership = new Membership({
+      self: { id, name, address: this.sockets.address, start },
+      profile,
+      random: Math.random,
+      now,
+      effects: {
+        send: (address, packet, overStream) => this.sockets.send(this, address, packet, overStream),
+        multicast: (packet) => this.sockets.multicast(this, packet),
+        event: (change) => this.#onChange(change),
+      },
+    });
+    this.#splits = new SplitRules(
+      { id, name, start },
+      { strategy, stableFor: profile.stableFor, autoheal },
+      (change) => {
+        if (change.type === "healed") {
+          if (change.rejoins) this.#rejoin();
+          this.#pending.push({ type: "healed", rejoined: change.rejoins });
+        } else this.#pending.push(change);
+      },
+    );
+    this.#run((rules) => {
+      if (tags.length > 0 || Object.keys(props).length > 0) rules.setDetails(now, tags, props);
+      rules.heartbeat(now);
+    });
+    this.#timer.start();
+    this.#call(0);
+    void this.#dialSeeds(seeds);
+  }
+
+  // --- Who is there --------------------------------------------------------------------------------------------------
+
+  /** This node, as the others see it. @throws InvalidStateError `EFSM` before it was started */
+  get self(): Service {
+    return this.#serviceOf(this.#rules.self);
+  }
+
+  /** Where the others reach it, "host:port"; empty before it was started. */
+  get address(): string {
+    return this.sockets.address;
+  }
+
+  /**
+   * The live members, suspects included, this node first.
+   *
+   * @param options `self: false` leaves this node out; `gone: true` adds those that were lost or left and are not forgotten
+   */
+  members(
+    options: { readonly self?: boolean | undefined; readonly gone?: boolean | undefined } = {},
+  ): Service[] {
+    const rules = this.#rules;
+    const found = [...(options.self === false ? [] : [rules.self]), ...rules.live];
+    if (options.gone === true) found.push(...rules.dead);
+    return found.map((member) => this.#serviceOf(member));
+  }
+
+  /**
+   * The live member of an id or a name; a name without a host fits where one member alone has it.
+   *
+   * @returns `undefined` when there is no such member
+   */
+  member(nameOrId: string): Service | undefined {
+    const member = this.#find(nameOrId);
+    return member?.isLive === true ? this.#serviceOf(member) : undefined;
+  }
+
+  /** The live members that have all these tags, this node included; docs/internals/cluster.md has the built-in tags. */
+  resolve(...tags: string[]): Service[] {
+    return this.resolver({ has: tags });
+  }
+
+  /**
+   * The live members that fit, this node included: `resolver({ has: ["a"] }, "match", { not: ["b*"] })`. The words `equal`,
+   * `match` and `regexp` apply to what follows them.
+   *
+   * @throws InvalidArgumentError `EINVAL` for an unknown word or condition
+   */
+  resolver(...steps: ResolverStep[]): Service[] {
+    const rules = this.#rules;
+    return resolveBy([rules.self, ...rules.live], rules.self, steps).map((member) => this.#serviceOf(member));
+  }
+
+  /** Whether this node has all these tags. */
+  resolveSelf(...tags: string[]): boolean {
+    const { self } = this.#rules;
+    return resolveBy([self], self, [{ has: tags }]).length > 0;
+  }
+
+  // --- What this node says of itself ---------------------------------------------------------------------------------
+
+  /**
+   * Changes this node's tags: `tags("a", { remove: ["b"] })`. The modifiers `append`, `remove`, `replace`, `map` and
+   * `mappend` apply in their order. The others get the new ones with a beat at once.
+   *
+   * @returns the tags afterwards; without arguments those there are
+   * @throws InvalidArgumentError `EINVAL` for an unknown modifier, and for too many tags; nothing has changed then
+   */
+  tags(...changes: TagChange[]): readonly string[] {
+    if (changes.length > 0) {
+      const next = changeTags(this.#rules.self.details.tags, changes);
+      this.#run((rules, now) => rules.setDetails(now, next, rules.self.details.props));
+    }
+    return this.#rules.self.details.tags;
+  }
+
+  /**
+   * Changes this node's props; `undefined` removes one.
+   *
+   * @returns the props afterwards; without an argument those there are
+   * @throws InvalidArgumentError `EINVAL` for values that are not texts, numbers, true or false, and for too many; nothing
+   * has changed then
+   */
+  props(changes?: Readonly<Record<string, PropValue | undefined>>): Readonly<Record<string, string>> {
+    if (changes !== undefined) {
+      const next: Record<string, PropValue> = { ...this.#rules.self.details.props };
+      for (const [key, value] of Object.entries(changes)) {
+        if (value === undefined) delete next[key];
+        else next[key] = value;
+      }
+      const texts = propTexts(next);
+      this.#run((rules, now) => rules.setDetails(now, rules.self.details.tags, texts));
+    }
+    return this.#rules.self.details.props;
+  }
+
+  /**
+   * A beat to the group, now.
+   *
+   * @param options `tags` and `props` change this node's first; `channel` 0 to 255, default 0
+   * @throws InvalidArgumentError `EINVAL`
+   */
+  heartbeat(
+    options: {
+      readonly tags?: readonly TagChange[] | undefined;
+      readonly props?: Readonly<Record<string, PropValue | undefined>> | undefined;
+      readonly channel?: number | undefined;
+    } = {},
+  ): void {
+    const { tags = [], props, channel = 0 } = options;
+    if (!Number.isSafeInteger(channel) || channel < 0 || channel > 255)
+      throw new InvalidArgumentError(`channel is a whole number from 0 to 255; got ${String(channel)}`);
+    this.tags(...tags);
+    this.props(props);
+    this.#run((rules, now) => rules.heartbeat(now, channel));
+  }
+
+  /** The next beat comes after so many ms, or earlier where it was to; many calls are one beat. */
+  heartbeatAfter(ms: number): void {
+    if (!(ms >= 0)) throw new InvalidArgumentError(`heartbeatAfter takes ms from 0 on; got ${String(ms)}`);
+    this.#run((rules, now) => rules.heartbeatAfter(now, ms));
+  }
+
+  /** Asks the group to report, each at a random time within the profile's `discoverTime`. @param answers wanted; 0: all */
+  discover(answers?: number): void {
+    this.#run((rules, now) => rules.discover(now, answers));
+  }
+
+  // --- What operators do ---------------------------------------------------------------------------------------------
+
+  /**
+   * Puts a node out of the cluster until it is admitted again, whether it lives or not.
+   *
+   * @throws UnroutableError `EHOSTUNREACH` for a name that no member has. An id need not be a member's
+   */
+  remove(nameOrId: string): void {
+    const id = this.#idOf(nameOrId);
+    this.#run((rules, now) => rules.remove(now, id));
+  }
+
+  /** Allows a removed node in again. @throws as `remove`; a removed node that is gone is known by its id only */
+  admit(nameOrId: string): void {
+    const id = this.#idOf(nameOrId);
+    this.#run((rules, now) => rules.admit(now, id));
+  }
+
+  /** Rejoins under a new incarnation, after a split of which this was the minority; where `autoheal` is off. */
+  heal(): void {
+    this.#run(() => this.#rejoin());
+  }
+
+  /**
+   * Replaces the keys while the node runs: the first seals, all open. For a rotation: give every node (old, new), then every
+   * node (new, old), then every node (new).
+   *
+   * @throws InvalidArgumentError `EINVAL` for an invalid key or more than two, and for a node that was started without one
+   */
+  setKeys(...keys: string[]): void {
+    this.codec.setKeys(keys);
+  }
+
+  /** Whether this side of a split is not the one that goes on. */
+  get minority(): boolean {
+    return this.#splits?.minority ?? false;
+  }
+
+  /** Whether an operator removed this node. */
+  get removed(): boolean {
+    return this.#membership?.removed ?? false;
+  }
+
+  stats(): ClusterStats {
+    const rules = this.#membership;
+    const { counters, links } = this.sockets;
+    const { packetsSent, packetsReceived, bytesSent, bytesReceived } = counters;
+    const refused = Object.entries(this.#refused).map(
+      ([reason, count]) => [`rules:${reason}`, count] as const,
+    );
+    return {
+      members: rules?.size ?? 0,
+      suspects: rules?.live.filter((member) => member.suspicion !== undefined).length ?? 0,
+      gone: rules?.dead.length ?? 0,
+      healthScore: rules?.healthScore ?? 0,
+      minority: this.minority,
+      packetsSent,
+      packetsReceived,
+      bytesSent,
+      bytesReceived,
+      links: links.verified,
+      dropped: { ...counters.dropped, ...Object.fromEntries(refused) },
+    };
+  }
+
+  /** Leaves: the others are sent a statement that it does, and it closes. */
+  async leave(): Promise<void> {
+    await this.close();
+  }
+
+  // --- What the sockets bring ----------------------------------------------------------------------------------------
+
+  /** @internal */
+  onPacket(packet: Packet, address: string, overStream: boolean): void {
+    this.#run((rules, now) => rules.onPacket(now, packet, address, overStream));
+  }
+
+  /** @internal */
+  onGroupPacket(packet: Packet, address: string): void {
+    const rules = this.#membership;
+    if (rules === undefined || packet.from === this.identity.id) return;
+    // A stranger is answered by a few: by all of them it would be a storm.
+    if (rules.get(packet.from) === undefined && Math.random() >= GREETERS / rules.size) return;
+    // It may have been sent by another socket than the one that answers go to.
+    const alive = packet.updates.find(({ kind, id }) => kind === UpdateKind.ALIVE && id === packet.from);
+    this.onPacket(packet, alive?.address ?? rules.get(packet.from)?.address ?? address, false);
+  }
+
+  /** @internal */
+  onEvidence(address: string): void {
+    this.#run((rules, now) => rules.onEvidence(now, address));
+  }
+
+  /** @internal */
+  greeting(address: string): Packet | undefined {
+    const rules = this.#membership;
+    if (rules === undefined || !rules.live.some((member) => member.address === address)) return undefined;
+    const { id, start, count } = rules.self;
+    return new Packet(
+      PacketType.GOSSIP,
+      id,
+      start,
+      count,
+      rules.digest,
+      0,
+      0,
+      0,
+      "",
+      "",
+      undefined,
+      undefined,
+      NO_UPDATES,
+    );
+  }
+
+  // --- Life ----------------------------------------------------------------------------------------------------------
+
+  /** @internal The members are sent that it takes nothing new. */
+  protected override onDrain(): Promise<void> {
+    this.#run((rules, now) => rules.drain(now));
+    return Promise.resolve();
+  }
+
+  protected async onClose(linger: number): Promise<void> {
+    clearTimeout(this.#calling);
+    clearTimeout(this.#watching);
+    if (this.#membership !== undefined) {
+      this.#run((rules, now) => rules.leave(now));
+      this.#left = true;
+      const pause = LEAVE_INTERVALS * this.#settings.profile.gossipInterval;
+      if (this.#membership.live.length > 0)
+        await new Promise((resolve) => setTimeout(resolve, linger < 0 ? pause : Math.min(linger, pause)));
+    }
+    this.#timer.stop();
+    this.sockets.remove(this);
+    this.#membership = undefined;
+    this.#splits = undefined;
+  }
+
+  // --- Inside --------------------------------------------------------------------------------------------------------
+
+  get #rules(): Membership {
+    if (this.#membership !== undefined) return this.#membership;
+    if (this.closed) throw new ClosedError("EBADF", `${this.driverName} is closed`);
+    throw new InvalidStateError("EFSM", `${this.driverName} was not started`);
+  }
+
+  /** Calls the rules, and does what they decided. */
+  #run(call: (rules: Membership, now: number) => void): void {
+    const rules = this.#membership;
+    const splits = this.#splits;
+    if (rules === undefined || splits === undefined) {
+      if (!this.closed) void this.#rules;
+      return;
+    }
+    const now = performance.now();
+    this.#running = true;
+    try {
+      call(rules, now);
+      splits.tick(now);
+    } finally {
+      this.#running = false;
+    }
+    this.#emit();
+    this.#timer.update();
+  }
+
+  #emit(): void {
+    if (this.#emitting || this.#running) return;
+    this.#emitting = true;
+    try {
+      while (this.#pending.length > 0) {
+        const events = this.#pending;
+        this.#pending = [];
+        for (const event of events) this.events.emit(event);
+      }
+    } finally {
+      this.#emitting = false;
+    }
+  }
+
+  #onChange(change: ClusterChange): void {
+    const now = performance.now();
+    const splits = this.#splits;
+    const emit = (event: ClusterEvent): void => void this.#pending.push(event);
+    switch (change.type) {
+      case "refused":
+        this.#refused[change.reason] = (this.#refused[change.reason] ?? 0) + 1;
+        return;
+      case "joined":
+      case "back":
+      case "restarted": {
+        const { id, name, start } = change.member;
+        splits?.onReached(now, { id, name, start });
+        const member = this.#serviceOf(change.member);
+        if (change.type === "back") emit({ type: "back", member, restarted: change.restarted });
+        else emit({ type: change.type, member });
+        break;
+      }
+      case "lost":
+        splits?.onLost(now, change.member.id);
+        emit({
+          type: "lost",
+          member: this.#serviceOf(change.member),
+          reason: lostReason(change.reason),
+        });
+        break;
+      case "left":
+        splits?.onGone(now, change.member.id);
+        emit({ type: "left", member: this.#serviceOf(change.member) });
+        break;
+      case "removed": {
+        splits?.onGone(now, change.id);
+        const found = change.id === this.identity.id ? this.#membership?.self : change.member;
+        emit({ type: "removed", id: change.id, member: found && this.#serviceOf(found) });
+        break;
+      }
+      case "admitted": {
+        const found = this.#membership?.get(change.id);
+        emit({ type: "admitted", id: change.id, member: found && this.#serviceOf(found) });
+        break;
+      }
+      case "cleaned":
+        splits?.onCleaned(change.member.id);
+        emit({ type: "cleaned", member: this.#serviceOf(change.member) });
+        return;
+      case "details":
+        emit({ type: "tags", member: this.#serviceOf(change.member) });
+        return;
+      case "conflict": {
+        const [keeps, yields] = [this.#serviceOf(change.keeps), this.#serviceOf(change.yields)];
+        emit({ type: "conflict", member: yields.id === this.identity.id ? keeps : yields, keeps, yields });
+        return;
+      }
+      default:
+        emit({ type: change.type, member: this.#serviceOf(change.member) });
+        return;
+    }
+    this.#watchSoon();
+  }
+
+  #rejoin(): void {
+    const rules = this.#rules;
+    rules.rejoin(performance.now(), Date.now());
+    this.#splits?.heal();
+  }
+
+  /** Keeps streams to the next few members, soon. */
+  #watchSoon(): void {
+    if (this.#watching !== undefined || this.#left) return;
+    this.#watching = setTimeout(() => {
+      this.#watching = undefined;
+      const rules = this.#membership;
+      if (rules === undefined || this.#left) return;
+      this.sockets.watch(this, rules.removed ? [] : successors(rules.self.id, rules.live));
+    }, WATCH_DELAY);
+  }
+
+  /** A node that is alone calls by the group, again and again: a beat may be lost, and the others may start later. */
+  #call(at: number): void {
+    const pause = CALLS[Math.min(at, CALLS.length - 1)] as number;
+    this.#calling = setTimeout(
+      () => {
+        if (this.#membership === undefined) return;
+        if (this.#membership.live.length === 0) this.#run((rules, now) => rules.discover(now));
+        this.#call(at + 1);
+      },
+      pause * (0.75 + Math.random() / 2),
+    );
+    this.#calling.unref();
+  }
+
+  async #dialSeeds(seeds: BusSettings["seeds"]): Promise<void> {
+    const addresses = (await Promise.all(seeds.map(resolveAddress))).flat();
+    if (addresses.length === 0 || this.#membership === undefined || this.#left) return;
+    this.#run((rules, now) => rules.join(now, addresses));
+  }
+
+  #serviceOf(member: Readonly<Member>): Service {
+    return serviceOf(member, hostOf(this.identity.name), this.#wallOffset);
+  }
+
+  #find(nameOrId: string): Member | undefined {
+    const rules = this.#rules;
+    if (typeof nameOrId !== "string")
+      throw new InvalidArgumentError(`a member is named by a text; got ${typeof nameOrId}`);
+    if (isId(nameOrId)) return rules.get(nameOrId);
+    const all = [...rules.live, ...rules.dead, rules.self as Member];
+    if (nameOrId.includes("@"))
+      return rules.named(nameOrId) ?? all.find((member) => member.name === nameOrId);
+    const local = rules.named(fullName(nameOrId, hostOf(this.identity.name)));
+    if (local !== undefined) return local;
+    const fits = (member: Member): boolean => member.name.startsWith(`${nameOrId}@`);
+    const live = all.filter((member) => member.isLive && !member.yields && fits(member));
+    if (live.length > 1)
+      throw new InvalidArgumentError(
+        `${live.length} members are called ${JSON.stringify(nameOrId)}: give the host, too (name@host)`,
+      );
+    return live[0] ?? all.find(fits);
+  }
+
+  #idOf(nameOrId: string): string {
+    const found = this.#find(nameOrId);
+    if (found !== undefined) return found.id;
+    if (isId(nameOrId)) return nameOrId;
+    throw new UnroutableError(`no member is called ${JSON.stringify(nameOrId)}`);
+  }
+}

@@ -1,0 +1,80 @@
+/** What happens in a cluster, as its programs see it. */
+import type { EventNames } from "../../core/event-stream.js";
+import { DeathReason } from "../wire/packets.js";
+import type { Service } from "./service.js";
+
+/**
+ * Why a member was lost: nobody got an answer of it (`silent`); its connections were reset or refused, and it did not
+ * answer (`connection`); another node is at its address (`replaced`); no beat within the time to live (`ttl`).
+ */
+export type LostReason = "silent" | "connection" | "replaced" | "ttl";
+
+/** A change in a cluster. `member` is a snapshot of the member after it. */
+export type ClusterEvent =
+  | { readonly type: "joined"; readonly member: Service }
+  /** It does not answer; it is lost unless it refutes that. */
+  | { readonly type: "suspect"; readonly member: Service }
+  /** It is suspected no longer. */
+  | { readonly type: "cleared"; readonly member: Service }
+  | { readonly type: "lost"; readonly member: Service; readonly reason: LostReason }
+  /** It had been lost or had left; `restarted`: its process was started again. */
+  | { readonly type: "back"; readonly member: Service; readonly restarted: boolean }
+  /** Its process was started again, and nobody had missed it. */
+  | { readonly type: "restarted"; readonly member: Service }
+  | { readonly type: "left"; readonly member: Service }
+  /** Its tags, props or endpoints changed. */
+  | { readonly type: "tags"; readonly member: Service }
+  | { readonly type: "draining"; readonly member: Service }
+  /** By an operator; `member` is this node where it was removed itself, and `undefined` for one that was not here. */
+  | { readonly type: "removed"; readonly id: string; readonly member: Service | undefined }
+  | { readonly type: "admitted"; readonly id: string; readonly member: Service | undefined }
+  /** Forgotten, a while after it was lost or left (profile: `autoclean`). */
+  | { readonly type: "cleaned"; readonly member: Service }
+  /** Two members have one name. `member` is the other one where this node is one of the two, else the one that yields. */
+  | {
+      readonly type: "conflict";
+      readonly member: Service;
+      readonly keeps: Service;
+      readonly yields: Service;
+    }
+  /** The member that had kept this one's name is gone: it has its name again. */
+  | { readonly type: "named"; readonly member: Service }
+  /** Some are out of reach, and this side goes on. */
+  | { readonly type: "split"; readonly reached: number; readonly lost: number }
+  /** Some are out of reach, and this side is not the one that goes on. */
+  | { readonly type: "minority"; readonly reached: number; readonly lost: number }
+  /** This node is of no minority any longer; `rejoined`: under a new incarnation, and should take the others' state. */
+  | { readonly type: "healed"; readonly rejoined: boolean };
+
+export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
+  joined: true,
+  suspect: true,
+  cleared: true,
+  lost: true,
+  back: true,
+  restarted: true,
+  left: true,
+  tags: true,
+  draining: true,
+  removed: true,
+  admitted: true,
+  cleaned: true,
+  conflict: true,
+  named: true,
+  split: true,
+  minority: true,
+  healed: true,
+};
+
+export function lostReason(reason: number): LostReason {
+  switch (reason) {
+    case DeathReason.CONNECTION:
+      return "connection";
+    case DeathReason.REPLACED:
+      return "replaced";
+    case DeathReason.TTL:
+      return "ttl";
+    default:
+      return "silent";
+  }
+}

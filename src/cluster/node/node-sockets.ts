@@ -1,0 +1,254 @@
+/**
+ * The sockets that a node's buses share, and who gets what comes: a packet goes to the bus whose number it has.
+ *
+ *   datagram ──own host? known bus? genuine?──> the bus        stream ──the same──> the bus
+ *
+ * What is refused is counted by its reason, and changes nothing.
+ */
+
+import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { type HostInterface, type Platform, platformNow } from "../../engine/zmtp/transport/transports.js";
+import { MAX_BUSES } from "../bounds.js";
+import { OwnAddresses, resolveAddress, splitIpAddress } from "../net/addresses.js";
+import type { BusCodec } from "../net/bus-codec.js";
+import { Datagrams } from "../net/datagrams.js";
+import type { Link } from "../net/link.js";
+import { Links } from "../net/links.js";
+import { readPrefix } from "../wire/codec.js";
+import type { Packet } from "../wire/packets.js";
+import type { NodeSettings } from "./options.js";
+
+/** Ports that are tried until one is free for both datagrams and streams. */
+const PORT_ATTEMPTS = 16;
+
+/** A bus, as its sockets see it. */
+export interface BusPort {
+  readonly codec: BusCodec;
+  onPacket(packet: Packet, address: string, overStream: boolean): void;
+  /** From the group; `address` is where it came from. */
+  onGroupPacket(packet: Packet, address: string): void;
+  onEvidence(address: string): void;
+  /** Who this node is, for a stream to an address; `undefined`: nobody of this bus is there. */
+  greeting(address: string): Packet | undefined;
+}
+
+export interface NodeCounters {
+  packetsSent: number;
+  packetsReceived: number;
+  bytesSent: number;
+  bytesReceived: number;
+  /** What was refused or dropped, by reason. */
+  readonly dropped: Record<string, number>;
+}
+
+export class NodeSockets {
+  readonly platform: Platform;
+  readonly settings: NodeSettings;
+  readonly counters: NodeCounters = {
+    packetsSent: 0,
+    packetsReceived: 0,
+    bytesSent: 0,
+    bytesReceived: 0,
+    dropped: {},
+  };
+  readonly #own: OwnAddresses;
+  readonly #buses = new Map<number, BusPort>();
+  readonly #watched = new Map<BusPort, readonly string[]>();
+  readonly links: Links;
+  #datagrams: Datagrams | undefined;
+  #address = "";
+  /** The stream whose packet is being handled: answers to its other end go over it. */
+  #answering: Link | undefined;
+
+  constructor(settings: NodeSettings) {
+    this.settings = settings;
+    this.platform = platformNow();
+    this.#own = new OwnAddresses(() => this.platform.interfaces());
+    const { transports } = this.platform;
+    this.links = new Links(transports.get("tcp") as NonNullable<ReturnType<typeof transports.get>>, {
+      accepts: (address) => this.#accepts(address),
+      onFrame: (link, bytes) => this.#linkOnFrame(link, bytes),
+      greet: (link) => this.#greet(link),
+      onEvidence: (address) => {
+        for (const bus of this.#buses.values()) bus.onEvidence(address);
+      },
+      count: (reason) => this.count(reason),
+    });
+  }
+
+  /** Where the others send packets, "host:port"; empty before `open`. */
+  get address(): string {
+    return this.#address;
+  }
+
+  /** @throws TransportError with the system's code; InvalidArgumentError `EINVAL` for an unknown interface */
+  async open(): Promise<void> {
+    const { scope, port, announce, group } = this.settings;
+    const interfaces = this.#interfaces();
+    const own = (interfaces[0] as HostInterface).address;
+    const bind = scope === "host" ? "127.0.0.1" : this.settings.interface === undefined ? "0.0.0.0" : own;
+    for (let attempt = 1; ; attempt++) {
+      const chosen = await this.links.listen(bind, port);
+      const datagrams = new Datagrams(
+        {
+          bind,
+          port: chosen,
+          group,
+          interfaces: interfaces.map(({ address }) => address),
+          ttl: scope === "host" ? 0 : 1,
+        },
+        this.#onDatagram,
+        (reason) => this.count(reason),
+      );
+      try {
+        await datagrams.open();
+        this.#datagrams = datagrams;
+        this.#address = `${own}:${chosen}`;
+        break;
+      } catch (error) {
+        await datagrams.close();
+        await this.links.unlisten();
+        // The number was free for streams alone.
+        if (port !== 0 || attempt >= PORT_ATTEMPTS || (error as { code?: string }).code !== "EADDRINUSE")
+          throw error;
+      }
+    }
+    if (announce !== undefined) {
+      const [found] = await resolveAddress(announce);
+      if (found === undefined)
+        throw new InvalidArgumentError(`announce: there is no address of ${JSON.stringify(announce.host)}`);
+      this.#address = found;
+    }
+    this.links.start(this.#address);
+  }
+
+  /** @throws InvalidArgumentError `EINVAL` for a bus that is there; InvalidStateError `EFSM` where there are too many */
+  add(bus: BusPort): void {
+    if (this.#buses.has(bus.codec.bus))
+      throw new InvalidArgumentError("the node has a bus of this name already");
+    if (this.#buses.size >= MAX_BUSES)
+      throw new InvalidStateError("EFSM", `a node has ${MAX_BUSES} buses at most`);
+    this.#buses.set(bus.codec.bus, bus);
+  }
+
+  remove(bus: BusPort): void {
+    this.#buses.delete(bus.codec.bus);
+    this.watch(bus, []);
+  }
+
+  send(bus: BusPort, address: string, packet: Packet, overStream: boolean): void {
+    if (overStream) {
+      const link = this.#answering;
+      if (link !== undefined && link.address === address && !link.ended) link.send(bus.codec, packet);
+      else this.links.send(address, bus.codec, packet);
+      return;
+    }
+    const parts = splitIpAddress(address);
+    if (parts === undefined || !this.#accepts(address)) {
+      this.count("send:address");
+      return;
+    }
+    const bytes = bus.codec.encode(packet);
+    this.#sent(bytes);
+    this.#datagrams?.send(bytes, parts.host, parts.port);
+  }
+
+  multicast(bus: BusPort, packet: Packet): void {
+    if (this.#datagrams?.hasGroup !== true) return;
+    const bytes = bus.codec.encode(packet);
+    this.#sent(bytes);
+    this.#datagrams.multicast(bytes);
+  }
+
+  /** Keeps streams to these addresses, for this bus. */
+  watch(bus: BusPort, addresses: readonly string[]): void {
+    if (addresses.length === 0) this.#watched.delete(bus);
+    else this.#watched.set(bus, addresses);
+    this.links.watch(new Set([...this.#watched.values()].flat()));
+  }
+
+  count(reason: string): void {
+    const { dropped } = this.counters;
+    dropped[reason] = (dropped[reason] ?? 0) + 1;
+  }
+
+  async close(): Promise<void> {
+    this.#buses.clear();
+    await Promise.all([this.links.close(), this.#datagrams?.close()]);
+  }
+
+  /** Those that packets go out by; the first one's address is the node's. */
+  #interfaces(): HostInterface[] {
+    const all = this.platform.interfaces();
+    const { scope, interface: wanted } = this.settings;
+    if (scope === "host") return [{ name: "lo", address: "127.0.0.1", internal: true }];
+    if (wanted !== undefined) {
+      const found = all.filter(({ name, address }) => name === wanted || address === wanted);
+      if (found.length > 0) return found;
+      const names = [...new Set(all.map(({ name }) => name))].join(", ");
+      throw new InvalidArgumentError(`there is no interface ${JSON.stringify(wanted)}; there are ${names}`);
+    }
+    const found = all.filter(({ internal }) => !internal);
+    // A machine without a network is a link of its own.
+    return found.length > 0 ? found : [{ name: "lo", address: "127.0.0.1", internal: true }];
+  }
+
+  #accepts(address: string): boolean {
+    if (this.settings.scope === "link") return true;
+    return this.#own.has(address.slice(0, address.lastIndexOf(":")));
+  }
+
+  #onDatagram = (bytes: Buffer, host: string, port: number, byGroup: boolean): void => {
+    const { counters } = this;
+    counters.packetsReceived += 1;
+    counters.bytesReceived += bytes.length;
+    if (this.settings.scope === "host" && !this.#own.has(host)) {
+      this.count("outside");
+      return;
+    }
+    const bus = this.#busOf(bytes);
+    if (bus === undefined) return;
+    const packet = bus.codec.decode(bytes);
+    if (typeof packet === "string") this.count(packet);
+    else if (byGroup) bus.onGroupPacket(packet, `${host}:${port}`);
+    else bus.onPacket(packet, `${host}:${port}`, false);
+  };
+
+  #linkOnFrame(link: Link, bytes: Buffer): boolean | undefined {
+    this.counters.bytesReceived += bytes.length;
+    const bus = this.#busOf(bytes);
+    if (bus === undefined) return undefined;
+    const packet = bus.codec.decodeStream(link.wayIn, bytes);
+    if (typeof packet === "string") {
+      this.count(packet);
+      // Later versions may have types that this one does not know.
+      return packet === "type" ? undefined : false;
+    }
+    this.#answering = link;
+    try {
+      bus.onPacket(packet, link.address, true);
+    } finally {
+      this.#answering = undefined;
+    }
+    return true;
+  }
+
+  #busOf(bytes: Buffer): BusPort | undefined {
+    const prefix = readPrefix(bytes);
+    const bus = prefix === undefined ? undefined : this.#buses.get(prefix.bus);
+    if (bus === undefined) this.count(prefix === undefined ? "junk" : "bus");
+    return bus;
+  }
+
+  #greet(link: Link): void {
+    for (const bus of this.#buses.values()) {
+      const greeting = bus.greeting(link.address);
+      if (greeting !== undefined) link.send(bus.codec, greeting);
+    }
+  }
+
+  #sent(bytes: Buffer): void {
+    this.counters.packetsSent += 1;
+    this.counters.bytesSent += bytes.length;
+  }
+}

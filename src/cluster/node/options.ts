@@ -1,0 +1,236 @@
+/** Options of a node and of its buses: checked before anything is opened. */
+import { describe } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { anything, checkKeys, checkOptions, choice, integer, text } from "../../patterns/kit/options.js";
+import { createDetails } from "../details.js";
+import { checkAddress, type HostPort } from "../net/addresses.js";
+import type { GroupAddress } from "../net/datagrams.js";
+import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
+import type { SplitStrategy } from "../splits.js";
+
+/** A value of a prop; numbers and booleans travel as text. */
+export type PropValue = string | number | boolean;
+
+/** A profile by name, or one with numbers of one's own. */
+export type ClusterProfile =
+  | ProfileName
+  | (Partial<Profile> & {
+      /** Default: that of the scope. */
+      readonly base?: ProfileName | undefined;
+    });
+
+/** What becomes of a side when the cluster is cut; docs/internals/cluster.md has the table of strategies. */
+export interface SplitSettings {
+  readonly strategy?:
+    | "majority"
+    | "oldest"
+    | { readonly quorum: number }
+    | { readonly referee: string }
+    | "none"
+    | undefined;
+  /** Whether a minority rejoins by itself when it reaches the others again. Default `true`. */
+  readonly autoheal?: boolean | undefined;
+}
+
+/** Options of a bus. */
+export interface ClusterBusOptions {
+  readonly tags?: readonly string[] | undefined;
+  readonly props?: Readonly<Record<string, PropValue>> | undefined;
+  /** "host:port" of nodes that may be there, at any time. Names are resolved by the system, IPv4 only. */
+  readonly seeds?: readonly string[] | undefined;
+  /** 40 characters of Z85. Of two, the first seals, and both open. */
+  readonly key?: string | readonly string[] | undefined;
+  /** Default: `local` for the scope `host`, else `lan`. */
+  readonly profile?: ClusterProfile | undefined;
+  readonly split?: SplitSettings | undefined;
+}
+
+/** Options of a {@link ClusterNode}; each may be left out. */
+export interface ClusterNodeOptions extends ClusterBusOptions {
+  /** Name, or name@host. Default: `node-` and the first digits of its id, so that no two are equal. */
+  readonly name?: string | undefined;
+  /** Name of the first bus. Default `default`. */
+  readonly group?: string | undefined;
+  /** `host`, the default: this machine alone. `link`: the local networks; it needs a `key`. */
+  readonly scope?: "host" | "link" | undefined;
+  /** Name or address of the interface to use. Default: all that are up. */
+  readonly interface?: string | undefined;
+  /** UDP and TCP port of the node. Default 0: one that is free. */
+  readonly port?: number | undefined;
+  /** "host:port" at which others reach it, where that is not its own. */
+  readonly announce?: string | undefined;
+  /** Whether nodes find each other by multicast, and by which group. Default `true`. */
+  readonly multicast?:
+    | boolean
+    | { readonly group?: string | undefined; readonly port?: number | undefined }
+    | undefined;
+}
+
+export type Scope = "host" | "link";
+
+const BUS_KEYS = ["tags", "props", "seeds", "key", "profile", "split"] as const;
+
+const NODE_OPTIONS = {
+  name: text(),
+  group: text(),
+  scope: choice(["host", "link"]),
+  interface: text(),
+  port: integer({ default: 0, min: 0, max: 65_535 }),
+  announce: text(),
+  multicast: anything<NonNullable<ClusterNodeOptions["multicast"]>>(),
+  tags: anything<readonly string[]>(),
+  props: anything<Readonly<Record<string, PropValue>>>(),
+  seeds: anything<readonly string[]>(),
+  key: anything<string | readonly string[]>(),
+  profile: anything<ClusterProfile>(),
+  split: anything<SplitSettings>(),
+};
+
+/** Groups of the profiles: tcl's is that of Tcl's cluster package; ours is of the organization-local range. */
+const GROUP: GroupAddress = { group: "239.192.83.72", port: 23_772 };
+const TCL_GROUP: GroupAddress = { group: "230.230.230.230", port: 23_000 };
+
+/** What a bus is made of. */
+export interface BusSettings {
+  readonly tags: readonly string[];
+  readonly props: Readonly<Record<string, string>>;
+  readonly seeds: readonly HostPort[];
+  readonly keys: readonly string[];
+  readonly profile: Profile;
+  readonly strategy: SplitStrategy;
+  readonly autoheal: boolean;
+}
+
+/** What a node is made of. */
+export interface NodeSettings {
+  readonly name: string | undefined;
+  readonly bus: string;
+  readonly scope: Scope;
+  readonly interface: string | undefined;
+  readonly port: number;
+  readonly announce: HostPort | undefined;
+  readonly group: GroupAddress | undefined;
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings; first: BusSettings } {
+  const given = checkOptions("ClusterNode", NODE_OPTIONS, options);
+  const scope = given.scope ?? "host";
+  const busOptions = Object.fromEntries(BUS_KEYS.map((key) => [key, given[key]])) as ClusterBusOptions;
+  const first = busSettings("ClusterNode", busOptions, scope);
+  return {
+    first,
+    node: Object.freeze({
+      name: given.name,
+      bus: given.group ?? "default",
+      scope,
+      interface: given.interface,
+      port: given.port,
+      announce: given.announce === undefined ? undefined : checkAddress("announce", given.announce),
+      group: groupOf(given.multicast ?? true, given.profile),
+    }),
+  };
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function busSettings(what: string, options: ClusterBusOptions, scope: Scope): BusSettings {
+  checkKeys(what, options, BUS_KEYS);
+  const keys = options.key === undefined ? [] : listOf("key", options.key);
+  if (scope === "link" && keys.length === 0)
+    throw new InvalidArgumentError(
+      'the scope "link" needs a key, 40 characters of Z85: without one a node keeps to its host',
+    );
+  const tags = options.tags ?? [];
+  if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags is an array; got ${describe(tags)}`);
+  const props = propTexts(options.props ?? {});
+  createDetails(1, tags, props, []);
+  const seeds = options.seeds ?? [];
+  if (!Array.isArray(seeds)) throw new InvalidArgumentError(`seeds is an array; got ${describe(seeds)}`);
+  return Object.freeze({
+    tags: [...tags],
+    props,
+    seeds: seeds.map((seed) => checkAddress("a seed", seed)),
+    keys,
+    profile: profileOf(options.profile, scope),
+    ...splitOf(options.split ?? {}),
+  });
+}
+
+/** The texts of props. @throws InvalidArgumentError `EINVAL` */
+export function propTexts(props: Readonly<Record<string, PropValue>>): Record<string, string> {
+  if (typeof props !== "object" || props === null || Array.isArray(props))
+    throw new InvalidArgumentError(`props is an object; got ${describe(props)}`);
+  const texts = Object.create(null) as Record<string, string>;
+  for (const [key, value] of Object.entries(props)) {
+    if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean")
+      throw new InvalidArgumentError(
+        `prop ${JSON.stringify(key)} is a text, a number, true or false; got ${describe(value)}`,
+      );
+    texts[key] = String(value);
+  }
+  return texts;
+}
+
+function listOf(name: string, value: unknown): readonly string[] {
+  const list: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (list.length === 0 || !list.every((each) => typeof each === "string"))
+    throw new InvalidArgumentError(`${name} is a text or an array of texts; got ${describe(value)}`);
+  return list as readonly string[];
+}
+
+function profileOf(given: ClusterProfile | undefined, scope: Scope): Profile {
+  const standard: ProfileName = scope === "host" ? "local" : "lan";
+  if (given === undefined || typeof given === "string") return resolveProfile(given ?? standard);
+  if (typeof given !== "object" || given === null)
+    throw new InvalidArgumentError(`profile is a name or an object; got ${describe(given)}`);
+  const { base, ...own } = given;
+  return resolveProfile(base ?? standard, own);
+}
+
+function splitOf(given: SplitSettings): { strategy: SplitStrategy; autoheal: boolean } {
+  checkKeys("split", given, ["strategy", "autoheal"]);
+  const { strategy = "majority", autoheal = true } = given;
+  if (typeof autoheal !== "boolean")
+    throw new InvalidArgumentError(`split.autoheal is true or false; got ${describe(autoheal)}`);
+  if (strategy === "majority" || strategy === "oldest" || strategy === "none")
+    return { strategy: { kind: strategy }, autoheal };
+  if (typeof strategy === "object" && strategy !== null) {
+    const { quorum, referee } = strategy as { readonly quorum?: unknown; readonly referee?: unknown };
+    if (Object.keys(strategy).length === 1) {
+      if (Number.isSafeInteger(quorum) && (quorum as number) >= 1)
+        return { strategy: { kind: "quorum", size: quorum as number }, autoheal };
+      if (typeof referee === "string" && referee !== "")
+        return { strategy: { kind: "referee", name: referee }, autoheal };
+    }
+  }
+  throw new InvalidArgumentError(
+    `split.strategy is "majority", "oldest", "none", { quorum: 1 or more } or { referee: a name }; got ${describe(strategy)}`,
+  );
+}
+
+function groupOf(
+  given: NonNullable<ClusterNodeOptions["multicast"]>,
+  profile: ClusterProfile | undefined,
+): GroupAddress | undefined {
+  if (given === false) return undefined;
+  const name = typeof profile === "object" && profile !== null ? profile.base : profile;
+  const standard = name === "tcl" ? TCL_GROUP : GROUP;
+  if (given === true) return standard;
+  checkKeys("multicast", given, ["group", "port"]);
+  const { group = standard.group, port = standard.port } = given;
+  const isGroup =
+    typeof group === "string" &&
+    /^(\d{1,3}\.){3}\d{1,3}$/.test(group) &&
+    isMulticast(Number.parseInt(group, 10));
+  if (!isGroup)
+    throw new InvalidArgumentError(
+      `multicast.group is an address from 224.0.0.0 to 239.255.255.255; got ${describe(group)}`,
+    );
+  if (!Number.isSafeInteger(port) || port < 1 || port > 65_535)
+    throw new InvalidArgumentError(`multicast.port is a port from 1 to 65,535; got ${describe(port)}`);
+  return { group, port };
+}
+
+function isMulticast(first: number): boolean {
+  return first >= 224 && first <= 239;
+}

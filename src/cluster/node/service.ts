@@ -1,0 +1,58 @@
+/** A member as programs see it: a snapshot that never changes. */
+import type { Details } from "../details.js";
+import { type Member, MemberState } from "../membership/members.js";
+import { hostOf } from "../resolver.js";
+
+export type ServiceState = "alive" | "suspect" | "lost" | "left";
+
+/** A reference to a node of a cluster, as it was known at one moment. Frozen. */
+export interface Service {
+  /** 32 hexadecimal digits, for one life of the node. */
+  readonly id: string;
+  /** `name@host`. */
+  readonly name: string;
+  readonly host: string;
+  readonly state: ServiceState;
+  /** Where its packets go, "host:port", and the endpoints that it announces. */
+  readonly addresses: readonly string[];
+  readonly tags: readonly string[];
+  readonly props: Readonly<Record<string, string>>;
+  /** Whether it is on this host. */
+  readonly local: boolean;
+  /** Which of its lives and statements this is: wall clock in ms at its start, and a counter. */
+  readonly incarnation: { readonly start: number; readonly count: number };
+  /** Wall clock in ms of its last sign of life. */
+  readonly lastSeen: number;
+  /** Whether it takes nothing new, before it leaves. */
+  readonly isDraining: boolean;
+  /** Whether another node keeps its name: then no name resolves to it. */
+  readonly yields: boolean;
+  /** It is known by 36/ZRE alone. */
+  readonly zre?: true;
+}
+
+const STATES: Readonly<Record<MemberState, ServiceState>> = {
+  [MemberState.ALIVE]: "alive",
+  [MemberState.SUSPECT]: "suspect",
+  [MemberState.DEAD]: "lost",
+  [MemberState.LEFT]: "left",
+};
+
+/** @param host this node's @param wallOffset wall clock minus the rules' time */
+export function serviceOf(member: Readonly<Member>, host: string, wallOffset: number): Service {
+  const details: Details = member.details;
+  return Object.freeze({
+    id: member.id,
+    name: member.name,
+    host: hostOf(member.name),
+    state: STATES[member.state],
+    addresses: Object.freeze([member.address, ...details.endpoints]),
+    tags: details.tags,
+    props: details.props,
+    local: hostOf(member.name) === host,
+    incarnation: Object.freeze({ start: member.start, count: member.count }),
+    lastSeen: Math.round(wallOffset + member.lastHeard),
+    isDraining: member.draining,
+    yields: member.yields,
+  });
+}
