@@ -9,6 +9,7 @@
  * the request; else it is dropped and counted, since the other server does not
  * know what it contains.
  */
+import { refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
@@ -183,8 +184,10 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
    * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; InvalidStateError `EFSM` when `state` is bound already;
    *   ClosedError `EBADF`; TransportError as `bind` of a socket does
    */
-  async bind(side: BinaryStarSide, endpoint: string): Promise<string> {
+  bind(side: BinaryStarSide, endpoint: string): Promise<string>;
+  async bind(side: BinaryStarSide, endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
+    refuseExtra("bind", "a side and an endpoint", extra);
     checkEndpoint("endpoint", endpoint);
     if (side === "state") return this.star.bind(endpoint);
     if (side !== "clients")

@@ -5,7 +5,7 @@
  *   PUB bound by `bind`           ── state, each heartbeat ──>  the peer's SUB
  *   SUB connected to `peer`      <── state ──                   the peer's PUB
  */
-import { describe } from "../../core/arguments.js";
+import { describe, refuseExtra } from "../../core/arguments.js";
 import { type Clock, systemClock } from "../../core/clock.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
@@ -217,8 +217,10 @@ export class BinaryStar extends Driver<BinaryStarEvent, BinaryStarStats> {
    * @throws InvalidStateError `EFSM` when it is bound already; InvalidArgumentError `EINVAL` for a bad endpoint;
    *   ClosedError `EBADF`; TransportError as `bind` of a socket does
    */
-  async bind(endpoint: string): Promise<string> {
+  bind(endpoint: string): Promise<string>;
+  async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
+    refuseExtra("bind", "an endpoint", extra);
     checkEndpoint("endpoint", endpoint);
     if (this.#binding !== undefined) throw new InvalidStateError("EFSM", "BinaryStar is bound already");
     this.#binding = this.#bind(endpoint);

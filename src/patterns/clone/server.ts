@@ -8,6 +8,7 @@
  * One of a pair has more (server-pair.ts).
  */
 
+import { refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
@@ -132,9 +133,11 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
    * @throws InvalidStateError `EFSM` when it is bound already; TransportError as a socket's `bind` does; StoreError `ERR_STORE`
    *   when the store cannot be read
    */
-  bind(endpoint: string): Promise<string> {
+  bind(endpoint: string): Promise<string>;
+  bind(endpoint: string, ...extra: unknown[]): Promise<string> {
     try {
       this.assertOpen();
+      refuseExtra("bind", "an endpoint", extra);
       if (this.#started !== undefined) throw new InvalidStateError("EFSM", "CloneServer is bound already");
       checkBind(endpoint);
     } catch (error) {

@@ -5,7 +5,9 @@
  *                        capture │
  *                          EspressoTap ── XPUB ──> EspressoListener, any SUB
  */
+
 import crypto from "node:crypto";
+import { refuseExtra } from "../../core/arguments.js";
 import { type Clock, systemClock } from "../../core/clock.js";
 import type { Context } from "../../sockets/context.js";
 import { XPublisher, type XPublisherOptions } from "../../sockets/pub-sub.js";
@@ -125,8 +127,10 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint; TransportError as a socket's `bind` does
    * @returns the endpoint, wildcards filled in
    */
-  async bind(endpoint: string): Promise<string> {
+  bind(endpoint: string): Promise<string>;
+  async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
+    refuseExtra("bind", "an endpoint", extra);
     const resolved = await this.#socket.bind(endpoint);
     this.#endpoints.push(resolved);
     return resolved;

@@ -2,6 +2,7 @@
  * The client of model 3 (10/FLP): one ROUTER, connected to all servers, each
  * known by its endpoint. Asks the fastest, and another when that one fails.
  */
+import { refuseExtra } from "../../core/arguments.js";
 import { type Clock, systemClock } from "../../core/clock.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
@@ -155,8 +156,10 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   }
 
   /** Adds a server. Returns at once; it is asked once it has answered a PING. */
-  connect(endpoint: string): void {
+  connect(endpoint: string): void;
+  connect(endpoint: string, ...extra: unknown[]): void {
     this.assertOpen();
+    refuseExtra("connect", "an endpoint", extra);
     checkEndpoint("endpoint", endpoint);
     if (this.#endpoints.has(endpoint)) return;
     this.#router.connect(endpoint);
@@ -166,8 +169,10 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   }
 
   /** Takes a server away; what it was asked goes to another. */
-  disconnect(endpoint: string): void {
+  disconnect(endpoint: string): void;
+  disconnect(endpoint: string, ...extra: unknown[]): void {
     this.assertOpen();
+    refuseExtra("disconnect", "an endpoint", extra);
     if (!this.#endpoints.delete(endpoint)) return;
     this.#router.disconnect(endpoint);
     this.#rules.removeServer(endpoint, this.#timer.now());

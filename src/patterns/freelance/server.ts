@@ -7,6 +7,7 @@
  * Behind a gate it is one of a pair: requests, and model 3's PINGs, are a client's sign that it looks for a server. One
  * that stands by answers neither, so clients of model 3 take it for dead until it serves.
  */
+import { refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { Mutex } from "../../core/mutex.js";
@@ -160,8 +161,10 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
    * @returns the endpoint, wildcards filled in
    * @throws InvalidArgumentError `EINVAL`; ClosedError `EBADF`; TransportError as `bind` of a socket does
    */
-  async bind(endpoint: string): Promise<string> {
+  bind(endpoint: string): Promise<string>;
+  async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
+    refuseExtra("bind", "an endpoint", extra);
     checkEndpoint("endpoint", endpoint);
     // The Router has one Identity: that of the call under way.
     const done = await this.#binding.take(undefined);

@@ -3,7 +3,7 @@
  * take no more requests and finish those that were accepted.
  */
 
-import { describe } from "../../core/arguments.js";
+import { describe, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer, type TimedRules } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames, TypedEvent } from "../../core/event-stream.js";
@@ -188,8 +188,10 @@ export abstract class BrokerDriver<
    * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; ClosedError `EBADF`, `EAGAIN`; otherwise as `bind` of a
    *   socket
    */
-  async bind(side: keyof Endpoints & string, endpoint: string): Promise<string> {
+  bind(side: keyof Endpoints & string, endpoint: string): Promise<string>;
+  async bind(side: keyof Endpoints & string, endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
+    refuseExtra("bind", "a side and an endpoint", extra);
     const { sides } = this;
     const socket = Object.hasOwn(sides, side) ? sides[side] : undefined;
     if (socket === undefined)

@@ -24,7 +24,7 @@
  * A message for a connected subscriber is a vote: a sign that publishers and subscribers
  * both reach this cache.
  */
-import { describe } from "../../core/arguments.js";
+import { describe, refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import {
   answersSubscribers,
@@ -166,8 +166,10 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
    * @returns the endpoint, wildcards filled in
    * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; otherwise as `bind` of a socket
    */
-  async bind(side: ProxySide, endpoint: string): Promise<string> {
+  bind(side: ProxySide, endpoint: string): Promise<string>;
+  async bind(side: ProxySide, endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
+    refuseExtra("bind", "a side and an endpoint", extra);
     const resolved = await this.#socket(side).bind(endpoint);
     this.#endpoints[side].push(resolved);
     return resolved;
@@ -178,8 +180,10 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
    *
    * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint
    */
-  connect(side: ProxySide, endpoint: string): void {
+  connect(side: ProxySide, endpoint: string): void;
+  connect(side: ProxySide, endpoint: string, ...extra: unknown[]): void {
     this.assertOpen();
+    refuseExtra("connect", "a side and an endpoint", extra);
     this.#socket(side).connect(endpoint);
   }
 

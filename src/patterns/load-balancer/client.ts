@@ -25,7 +25,7 @@ import { anything, bytes, checkEndpoints, checkOptions, integer, object } from "
 export interface LoadBalancerClientOptions<Req = Raw, Rep = Raw> {
   /** ms of a whole call; -1: no limit. Default 30,000. */
   readonly timeout?: number | undefined;
-  /** Times that a request is sent again when the connection it was sent over ends. Default 2. */
+  /** Times that a request is sent again when the connection it was sent over ends, or its broker stops. Default 2. */
   readonly retries?: number | undefined;
   /** Calls without a result; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   readonly maxPending?: number | undefined;
@@ -55,7 +55,11 @@ export type LoadBalancerClientEvent =
   /** So many requests were sent over the connection and have no reply. */
   | { readonly type: "broker:left"; readonly endpoint: string; readonly inFlight: number }
   /** A request is sent again; `attempt` is 1 for the one that failed first. */
-  | { readonly type: "request:retried"; readonly reason: "disconnected"; readonly attempt: number }
+  | {
+      readonly type: "request:retried";
+      readonly reason: "disconnected" | "stopping";
+      readonly attempt: number;
+    }
   /** A message that is not a reply. */
   | { readonly type: "message:invalid"; readonly endpoint: string; readonly frames: number };
 
@@ -98,6 +102,8 @@ const EVENTS: EventNames<LoadBalancerClientEvent> = {
 };
 
 const DELIMITER = Buffer.alloc(0);
+/** ms that a broker gets nothing which said that it stops, and is there still. */
+const STOPPING_PAUSE = 1_000;
 
 interface Call {
   readonly id: string;
@@ -115,6 +121,8 @@ interface Broker {
   readonly dealer: Dealer;
   readonly inFlight: Map<string, Call>;
   joined: boolean;
+  /** It said that it stops, and gets nothing until it has come back, or this timer ends: it may stand behind another. */
+  stopping: NodeJS.Timeout | undefined;
   /** Connections that have ended. */
   left: number;
   /** The call whose message waits for room in the socket, which sends it when there is some, unless it is stopped. */
@@ -168,6 +176,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
       dealer: new Dealer({ linger: 0, ...settings.socketOptions, immediate: true }),
       inFlight: new Map(),
       joined: false,
+      stopping: undefined,
       left: 0,
       blocked: undefined,
     }));
@@ -258,6 +267,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   protected async onClose(): Promise<void> {
     this.#counts.cancelled += this.#calls.size;
     this.#calls.close();
+    for (const { stopping } of this.#brokers) clearTimeout(stopping);
     for (const { dealer } of this.#brokers) dealer.events.close(); // Nobody listens to what its closing brings.
     await Promise.all(this.#brokers.map(({ dealer }) => dealer.close({ linger: 0 })));
   }
@@ -266,6 +276,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     const { dealer, endpoint } = broker;
     dealer.events.on("peer:join", () => {
       broker.joined = true;
+      this.#resume(broker);
       this.events.emit({ type: "broker:joined", endpoint });
       this.#dispatch();
     });
@@ -295,7 +306,8 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     }
     this.#forget(call);
     const error = parseErrorReply(body, broker.endpoint);
-    if (error !== undefined) this.#fail(call, error);
+    if (error?.reason === "stopping") this.#stopped(broker, call, error);
+    else if (error !== undefined) this.#fail(call, error);
     else {
       try {
         call.pending.resolve(this.#replies.decode(body));
@@ -333,16 +345,34 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
       if (call.pending.settled) continue;
       broker.inFlight.delete(call.id);
       call.broker = undefined;
-      if (call.attempts > this.#retries) {
-        const times = call.attempts === 1 ? "once" : `${call.attempts} times`;
-        const text = `the connection ended before the reply came, ${times}`;
-        this.#fail(call, new ServiceError("broker-lost", broker.endpoint, text));
-        continue;
-      }
-      this.#counts.retries += 1;
-      this.events.emit({ type: "request:retried", reason: "disconnected", attempt: call.attempts });
-      if (!call.pending.settled) this.#waiting.unshift(call.link);
+      const times = call.attempts === 1 ? "once" : `${call.attempts} times`;
+      const text = `the connection ended before the reply came, ${times}`;
+      this.#retry(call, "disconnected", () => new ServiceError("broker-lost", broker.endpoint, text));
     }
+  }
+
+  /** A broker that is about to close has dropped a call. */
+  #stopped(broker: Broker, call: Call, error: ServiceError): void {
+    broker.stopping ??= setTimeout(() => {
+      this.#resume(broker);
+      this.#dispatch();
+    }, STOPPING_PAUSE).unref();
+    this.#retry(call, "stopping", () => error);
+  }
+
+  #resume(broker: Broker): void {
+    clearTimeout(broker.stopping);
+    broker.stopping = undefined;
+  }
+
+  #retry(call: Call, reason: "disconnected" | "stopping", failure: () => ServiceError): void {
+    if (call.attempts > this.#retries) {
+      this.#fail(call, failure());
+      return;
+    }
+    this.#counts.retries += 1;
+    this.events.emit({ type: "request:retried", reason, attempt: call.attempts });
+    if (!call.pending.settled) this.#waiting.unshift(call.link);
   }
 
   #dispatch(): void {
@@ -359,7 +389,8 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   #choose(): Broker | undefined {
     let best: Broker | undefined;
     for (const broker of this.#brokers) {
-      if (!broker.joined || broker.blocked !== undefined || broker.inFlight.size >= this.#maxInFlight)
+      const { joined, stopping, blocked, inFlight } = broker;
+      if (!joined || stopping !== undefined || blocked !== undefined || inFlight.size >= this.#maxInFlight)
         continue;
       if (best === undefined || broker.inFlight.size < best.inFlight.size) best = broker;
     }

@@ -1,7 +1,7 @@
 /** A Majordomo broker: the socket, the timer and the gate around broker-rules.ts. */
 
 import crypto from "node:crypto";
-import { checkKeys } from "../../core/arguments.js";
+import { checkKeys, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
@@ -131,8 +131,10 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
    * @returns the endpoint as resolved, with the port that the system chose for `:*`
    * @throws ClosedError `EBADF`; otherwise as `bind` of a socket
    */
-  async bind(endpoint: string): Promise<string> {
+  bind(endpoint: string): Promise<string>;
+  async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
+    refuseExtra("bind", "an endpoint", extra);
     await this.#router.bind(endpoint);
     return this.#router.lastEndpoint as string;
   }

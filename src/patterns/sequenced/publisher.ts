@@ -1,5 +1,7 @@
 /** A sequenced publisher: a PUB, a ROUTER for replays, and a timer around publisher-rules.ts. */
+
 import crypto from "node:crypto";
+import { refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -108,15 +110,19 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
   }
 
   /** Listens for subscribers. @returns the endpoint, wildcards filled in. @throws as `bind` of a socket does */
-  async bind(endpoint: string): Promise<string> {
+  bind(endpoint: string): Promise<string>;
+  async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
+    refuseExtra("bind", "an endpoint", extra);
     await this.#publisher.bind(endpoint);
     return this.#publisher.lastEndpoint as string;
   }
 
   /** Connects to a proxy or a cache. @throws InvalidArgumentError `EINVAL` for a bad endpoint */
-  connect(endpoint: string): void {
+  connect(endpoint: string): void;
+  connect(endpoint: string, ...extra: unknown[]): void {
     this.assertOpen();
+    refuseExtra("connect", "an endpoint", extra);
     this.#publisher.connect(endpoint);
   }
 

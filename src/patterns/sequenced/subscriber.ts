@@ -1,6 +1,6 @@
 /** A sequenced subscriber: a SUB, a DEALER for each replay endpoint, around stream-table.ts and replay-rules.ts. */
 
-import { describe } from "../../core/arguments.js";
+import { describe, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
@@ -175,8 +175,10 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
    * @param replay where a publisher answers requests for replays, if any
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint
    */
-  connect(endpoint: string, replay?: string): void {
+  connect(endpoint: string, replay?: string): void;
+  connect(endpoint: string, replay?: string, ...extra: unknown[]): void {
     this.assertOpen();
+    refuseExtra("connect", "an endpoint and that of its replays", extra);
     this.#subscriber.connect(endpoint);
     if (replay !== undefined) this.connectReplay(replay);
   }

@@ -9,6 +9,7 @@
  *                                    resubscribe  what waits is dropped, here and at the publisher: a new socket
  *                                    die          closed; the call rejects with SuicidalSnailError
  */
+import { refuseExtra } from "../../core/arguments.js";
 import type { Clock } from "../../core/clock.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { WaitOptions } from "../../core/waiter.js";
@@ -92,8 +93,10 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   }
 
   /** Connects to a publisher or a proxy. @throws InvalidArgumentError `EINVAL` for a bad endpoint */
-  connect(endpoint: string): void {
+  connect(endpoint: string): void;
+  connect(endpoint: string, ...extra: unknown[]): void {
     this.assertOpen();
+    refuseExtra("connect", "an endpoint", extra);
     this.#socket.connect(endpoint);
     this.#endpoints.push(endpoint);
   }

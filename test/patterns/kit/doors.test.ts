@@ -2,7 +2,9 @@
 import { expect, test } from "vitest";
 import { describe } from "../../../src/core/arguments.js";
 import {
+  BinaryStar,
   BinaryStarClient,
+  BinaryStarServer,
   BlackBox,
   CloneClient,
   CloneServer,
@@ -11,6 +13,7 @@ import {
   FreelanceClient,
   FreelanceServer,
   FreelanceShotgunClient,
+  LastValueCache,
   LoadBalancer,
   LoadBalancerClient,
   MajordomoBroker,
@@ -20,6 +23,7 @@ import {
   PirateQueue,
   PirateWorker,
   SequencedPublisher,
+  SequencedSubscriber,
   SuicidalSnail,
   TitanicClient,
 } from "../../../src/patterns/index.js";
@@ -100,4 +104,43 @@ test("the linger of close is a number", async () => {
     await expect(broker.close({ linger: linger as never })).rejects.toMatchObject({ code: "EINVAL" });
   expect(broker.closed).toBe(false);
   await broker.close({ linger: 0 });
+});
+
+test("bind and connect refuse arguments that they do not take, and stay as they were", async () => {
+  const pair = { role: "primary", peer: AT } as const;
+  const [at, side, extra] = ["tcp://127.0.0.1:*", "frontend", 5];
+  const drivers = {
+    BinaryStar: [new BinaryStar(pair), at],
+    BinaryStarServer: [new BinaryStarServer(handler, { star: pair }), "clients", at],
+    CloneServer: [new CloneServer(), at],
+    EspressoTap: [new EspressoTap(), at],
+    FederatedBroker: [new FederatedBroker("site"), "frontend", at],
+    FreelanceServer: [new FreelanceServer(handler), at],
+    LastValueCache: [new LastValueCache(), side, at],
+    LoadBalancer: [new LoadBalancer(), side, at],
+    MajordomoBroker: [new MajordomoBroker(), at],
+    PirateQueue: [new PirateQueue(), side, at],
+    SequencedPublisher: [new SequencedPublisher(), at],
+  } as const;
+  const refusal = { code: "EINVAL", message: expect.stringContaining("nothing else; got 5") };
+  for (const [name, [driver, ...rest]] of Object.entries(drivers)) {
+    const bind = (...parameters: unknown[]): Promise<unknown> =>
+      (driver.bind as (...all: unknown[]) => Promise<unknown>).apply(driver, parameters);
+    await expect(bind(...rest, extra), name).rejects.toMatchObject(refusal);
+    await expect(bind(...rest, undefined), name).resolves.toMatch(/^tcp:/);
+    await driver.close({ linger: 0 });
+  }
+  const connecting = [
+    [new FreelanceClient(), AT],
+    [new LastValueCache(), side, AT],
+    [new SequencedPublisher(), AT],
+    [new SequencedSubscriber(), AT, AT],
+    [new SuicidalSnail(), AT],
+  ] as const;
+  for (const [driver, ...rest] of connecting) {
+    const connect = (...parameters: unknown[]): void =>
+      (driver.connect as (...all: unknown[]) => void).apply(driver, parameters);
+    expect(() => connect(...rest, extra)).toThrow(expect.objectContaining(refusal));
+    await driver.close({ linger: 0 });
+  }
 });

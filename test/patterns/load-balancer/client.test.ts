@@ -11,6 +11,7 @@ import {
   PirateWorker,
   ServiceError,
 } from "../../../src/patterns/index.js";
+import { errorReply } from "../../../src/patterns/kit/errors.js";
 import { until, within } from "../../contract/support/wait.js";
 
 const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
@@ -106,6 +107,48 @@ describe("a load balancer's client", () => {
     expect((await Promise.all(calls)).map(String)).toEqual(["a", "b", "c", "d"]);
     expect(retried).toEqual([1, 1]);
     await until(() => client.stats().lateReplies === 4, "the late replies");
+  });
+
+  it("asks another broker for what one that closes had, and a broker that comes back", async () => {
+    const make = async (frontend = "tcp://127.0.0.1:*") => {
+      const broker = kept(new LoadBalancer());
+      return {
+        broker,
+        frontend: await broker.bind("frontend", frontend),
+        backend: await broker.bind("backend", "tcp://127.0.0.1:*"),
+      };
+    };
+    const [one, two] = [await make(), await make()];
+    const client = kept(new LoadBalancerClient([one.frontend, two.frontend], { timeout: 15_000 }));
+    const joined: string[] = [];
+    client.events.on("broker:joined", ({ endpoint }) => joined.push(endpoint));
+    await until(() => joined.length === 2, "both connections");
+    const reasons = new Set<string>();
+    client.events.on("request:retried", ({ reason }) => reasons.add(reason));
+    const calls = Array.from({ length: 200 }, (_, i) => client.request(String(i)));
+    const queued = () => [one, two].map(({ broker }) => broker.stats().queued);
+    await until(() => queued().join() === "100,100", "the requests, without a worker");
+    await one.broker.close({ linger: 0 });
+    await until(() => queued()[1] === 200, "all of them at the other broker");
+    expect([...reasons]).toContain("stopping");
+    // Now the other one closes, and nobody is left until the first has come back.
+    await two.broker.close({ linger: 0 });
+    const again = await make(one.frontend);
+    kept(new PirateWorker(again.backend, (body) => body, { dialect: "simple", concurrency: 4 }));
+    const replies = await within(Promise.all(calls), "every reply");
+    expect(replies.map(String)).toEqual(replies.map((_, i) => String(i)));
+    expect(client.stats()).toMatchObject({ requests: 200, replies: 200, errors: 0, pending: 0 });
+  });
+
+  it("fails as the broker said when it stops more often than a request may be sent again", async () => {
+    const { socket, endpoint } = await router();
+    void (async () => {
+      for await (const [client, id, empty] of socket)
+        await socket.send([client, id, empty, ...errorReply("stopping")] as Buffer[]);
+    })();
+    const client = kept(new LoadBalancerClient(endpoint, { retries: 1 }));
+    expect(await thrown(client.request("x"))).toMatchObject({ code: "ERR_SERVICE", reason: "stopping" });
+    expect(client.stats()).toMatchObject({ retries: 1, errors: 1, pending: 0, inFlight: 0 });
   });
 
   it("gives another broker the call that waited for room at one that is lost", async () => {
