@@ -23,7 +23,7 @@ function startWorker(name) {
 }
 const joined = new Promise((resolve) => {
   let peers = 0;
-  proxy.events.on("peer:join", ({ side }) => {
+  proxy.events.on("peer:joined", ({ side }) => {
     if (side === "backend" && ++peers === 2) resolve(undefined);
   });
 });
@@ -43,7 +43,7 @@ const eager = new Dealer();
 eager.connect(clientsHere);
 for (let i = 0; i < 100; i++) await eager.send(["", `${i}`]);
 const left = await proxy.drain({ timeout: 5_000 });
-await proxy.stop();
+await proxy.close();
 let replies = 0;
 while (replies < 100) replies += (await eager.receiveMany({ timeout: 2_000 })).length;
 

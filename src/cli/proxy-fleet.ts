@@ -18,7 +18,7 @@ import {
   textOf,
 } from "../proxy/config/index.js";
 import type { Problem } from "../proxy/config/source.js";
-import { type DrainResult, SocketProxy } from "../proxy/index.js";
+import { type ProxyDrainResult, SocketProxy } from "../proxy/index.js";
 import { describe, Failure } from "./failure.js";
 import { Log } from "./log.js";
 import { type OperationSettings, operate } from "./operation.js";
@@ -206,6 +206,6 @@ function counters({ name, configuration: { kind }, proxy }: FleetMember): string
   return JSON.stringify({ name, kind, ...proxy.stats() });
 }
 
-function ending({ name }: FleetMember, result: DrainResult): string {
+function ending({ name }: FleetMember, result: ProxyDrainResult): string {
   return `${name}: ${leftOf(result)}`;
 }

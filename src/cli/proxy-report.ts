@@ -1,5 +1,5 @@
 /** The events of a proxy as log lines. */
-import type { DrainResult, ProxyEvent, SocketProxy } from "../proxy/index.js";
+import type { ProxyDrainResult, ProxyEvent, SocketProxy } from "../proxy/index.js";
 import { describe } from "./failure.js";
 import { fieldsOf, type Log } from "./log.js";
 
@@ -7,36 +7,38 @@ import { fieldsOf, type Log } from "./log.js";
 export function report(proxy: SocketProxy, log: Log): void {
   const { events } = proxy;
   events
-    .on("pause", (event) => log.info("paused", fieldsOf(event)))
-    .on("resume", (event) => log.info("resumed", fieldsOf(event)))
-    .on("drain", (event) => log.info(`draining, for ${event.timeout / 1_000} s at most`, fieldsOf(event)))
-    .on("drained", (event) => log.debug("drained", fieldsOf(event)))
-    .on("capture:drop", (event) =>
+    .on("proxy:paused", (event) => log.info("paused", fieldsOf(event)))
+    .on("proxy:resumed", (event) => log.info("resumed", fieldsOf(event)))
+    .on("drain:started", (event) =>
+      log.info(`draining, for ${event.timeout / 1_000} s at most`, fieldsOf(event)),
+    )
+    .on("drain:ended", (event) => log.debug("drained", fieldsOf(event)))
+    .on("capture:dropped", (event) =>
       log.warn(`the capture is too slow: it has missed ${event.missed} messages in total`, fieldsOf(event)),
     )
-    .on("loop", (event) => log.warn(looped(event), fieldsOf(event)))
-    .on("malformed", (event) =>
+    .on("loop:detected", (event) => log.warn(looped(event), fieldsOf(event)))
+    .on("message:invalid", (event) =>
       log.warn(
         `dropped malformed messages at the ${event.side}: ${event.messages} in total`,
         fieldsOf(event),
       ),
     )
-    .on("drop", (event) => log.warn(dropped(event), fieldsOf(event)))
-    .on("peer:join", (event) =>
+    .on("message:dropped", (event) => log.warn(dropped(event), fieldsOf(event)))
+    .on("peer:joined", (event) =>
       log.debug(`a peer joined the ${event.side} at ${event.address}`, fieldsOf(event)),
     )
-    .on("peer:leave", (event) =>
+    .on("peer:left", (event) =>
       log.debug(`a peer left the ${event.side} at ${event.address}: ${event.reason}`, fieldsOf(event)),
     )
     .on("peer:refused", (event) => log.warnOnce(`${event.side}: ${describe(event.error)}`, fieldsOf(event)))
-    .on("policy", (event) => log.warn(refused(event), fieldsOf(event)))
-    .on("keys", (event) => log.info(keys(event), fieldsOf(event)))
-    .on("error", (event) =>
+    .on("policy:refused", (event) => log.warn(refused(event), fieldsOf(event)))
+    .on("keys:changed", (event) => log.info(keys(event), fieldsOf(event)))
+    .on("message:failed", (event) =>
       log.error(`a message was not forwarded: ${describe(event.error)}`, fieldsOf(event)),
     );
 }
 
-function looped({ side, by, loops }: ProxyEvent & { readonly type: "loop" }): string {
+function looped({ side, by, loops }: ProxyEvent & { readonly type: "loop:detected" }): string {
   switch (by) {
     case "request":
       return `the backend leads back to the frontend: ${loops} requests went in a loop`;
@@ -47,23 +49,28 @@ function looped({ side, by, loops }: ProxyEvent & { readonly type: "loop" }): st
   }
 }
 
-function dropped({ side, reason, messages }: ProxyEvent & { readonly type: "drop" }): string {
+function dropped({ side, reason, messages }: ProxyEvent & { readonly type: "message:dropped" }): string {
   return `dropped messages at the ${side}: ${messages} in total, ${reason}`;
 }
 
-function refused({ side, reason, refused, address }: ProxyEvent & { readonly type: "policy" }): string {
+function refused({
+  side,
+  reason,
+  refused,
+  address,
+}: ProxyEvent & { readonly type: "policy:refused" }): string {
   const first = address === undefined ? "" : `, first from ${address}`;
   return `the policy of the ${side} refused ${refused} in total: ${reason}${first}`;
 }
 
-function keys(event: ProxyEvent & { readonly type: "keys" }): string {
+function keys(event: ProxyEvent & { readonly type: "keys:changed" }): string {
   const { side, keys, revoked, problems } = event;
   const parts = [`the ${side} has ${keys} keys`, `${revoked} peers were disconnected`, ...problems];
   return parts.join("; ");
 }
 
 /** What a drain has left. */
-export function leftOf({ received, queued, unanswered }: DrainResult): string {
+export function leftOf({ received, queued, unanswered }: ProxyDrainResult): string {
   return `stopped with messages left: ${received} not forwarded, ${queued} not sent, ${unanswered} requests without a reply`;
 }
 

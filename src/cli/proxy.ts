@@ -1,8 +1,8 @@
 /** shoal proxy queue, forwarder, streamer: what an operator puts between two networks. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import {
-  type DrainResult,
   ForwarderProxy,
+  type ProxyDrainResult,
   type ProxyEndpoints,
   QueueProxy,
   type QueueProxyOptions,
@@ -187,7 +187,7 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
   const proxy = await asUsage(() => KINDS[kind].create(options));
   const stop = new Stop().listen();
   report(proxy, log);
-  proxy.events.on("stop", () => stop.request()); // A controller may have ended it.
+  proxy.events.on("proxy:stopped", () => stop.request()); // A controller may have ended it.
   const service = new Drained(proxy, drain * 1_000);
   const sources = () => ({ [name ?? kind]: proxy });
   await operate({ settings, log, stop, service, sources }, async () => {
@@ -226,7 +226,7 @@ function highWaterMarks(name: SideName, kind: Kind, hwm: number | undefined): ob
 /** A proxy that drains before it stops. */
 class Drained implements Service {
   /** `undefined` where a controller ended the proxy. */
-  result: DrainResult | undefined;
+  result: ProxyDrainResult | undefined;
   readonly #proxy: SocketProxy;
   readonly #timeout: number;
   #closing: Promise<void> | undefined;
@@ -238,7 +238,7 @@ class Drained implements Service {
 
   /** @param options linger 0: at once */
   close({ linger }: { readonly linger: number }): Promise<void> {
-    if (linger === 0) return this.#proxy.stop({ linger: 0 });
+    if (linger === 0) return this.#proxy.close({ linger: 0 });
     this.#closing ??= this.#drain();
     return this.#closing;
   }
@@ -247,6 +247,6 @@ class Drained implements Service {
     const { state } = this.#proxy;
     if (state === "running" || state === "paused" || state === "draining")
       this.result = await this.#proxy.drain({ timeout: this.#timeout });
-    await this.#proxy.stop();
+    await this.#proxy.close();
   }
 }

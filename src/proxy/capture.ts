@@ -14,7 +14,7 @@ import { EventThrottle } from "./events.js";
 import type { SocketPlan } from "./options.js";
 import type { ProxySide } from "./pairs.js";
 import { ProxySocket } from "./proxy-socket.js";
-import type { CaptureStats } from "./stats.js";
+import type { ProxyCaptureStats } from "./stats.js";
 
 export class Capture {
   readonly opened: ProxySocket;
@@ -47,7 +47,7 @@ export class Capture {
     };
   }
 
-  stats(): CaptureStats {
+  stats(): ProxyCaptureStats {
     const { queued } = this.opened;
     const { peers } = engineStats(this.opened.socket);
     return { captured: this.#captured, missed: this.#throttle.total, queued, peers };

@@ -16,7 +16,7 @@ import {
 } from "./control-protocol.js";
 import type { SocketPlan } from "./options.js";
 import { ProxySocket } from "./proxy-socket.js";
-import type { ControlStats } from "./stats.js";
+import type { ProxyControlStats } from "./stats.js";
 
 /** What can be done to the proxy. All but `status` and `steering` may throw, with a code. */
 export interface ControlHost {
@@ -41,7 +41,7 @@ export class Control {
     this.#host = host;
   }
 
-  stats(): ControlStats {
+  stats(): ProxyControlStats {
     return this.#server.counts();
   }
 

@@ -4,7 +4,7 @@ import { countersOf } from "../sockets/internal.js";
 import { DrainRules, type DrainStep, type DrainView } from "./drain-rules.js";
 import type { ProxySocket } from "./proxy-socket.js";
 import type { Pumps } from "./pumps.js";
-import type { DrainResult } from "./stats.js";
+import type { ProxyDrainResult } from "./stats.js";
 
 /** ms between two readings of the counts. */
 const CHECK_INTERVAL = 20;
@@ -21,7 +21,7 @@ export class Drain {
   }
 
   /** @param timeout ms that it may take @returns what was left */
-  async run(timeout: number): Promise<DrainResult> {
+  async run(timeout: number): Promise<ProxyDrainResult> {
     const sources = this.#pumps.all.filter(({ carries }) => carries === "messages");
     const canAskToLeave = sources.every(({ oneWay, source }) => oneWay && source.canRetire);
     const rules = new DrainRules(systemClock.now(), timeout, canAskToLeave);

@@ -5,15 +5,15 @@
 
 import { systemClock } from "../core/clock.js";
 import type { HandshakeError } from "../core/errors.js";
-import { EventStream } from "../core/event-stream.js";
+import { type EventNames, EventStream } from "../core/event-stream.js";
 import { listen } from "../sockets/internal.js";
 import type { Place, ProxyLoopPeer } from "./loop-detector.js";
 import type { ProxySide } from "./pairs.js";
-import type { PolicyReason } from "./policy/policy.js";
+import type { ProxyPolicyReason } from "./policy/policy.js";
 import type { PolicyEffects } from "./policy/side-policy.js";
 import type { ProxySocket } from "./proxy-socket.js";
 import type { PumpsEffects } from "./pumps.js";
-import type { DrainResult } from "./stats.js";
+import type { ProxyDrainResult } from "./stats.js";
 
 /** Where a proxy's sockets listen, wildcards filled in. */
 export interface ProxyListening {
@@ -28,20 +28,20 @@ export type ProxyDropReason = "unroutable" | "peer-full" | "disconnected" | "clo
 
 /** An event of a proxy. Those of bursts are emitted once for each burst: the next after a second without one. */
 export type ProxyEvent =
-  | { readonly type: "start"; readonly endpoints: ProxyListening }
-  | { readonly type: "pause" }
-  | { readonly type: "resume" }
-  /** A drain begins: nothing new is taken in any more, or soon. */
-  | { readonly type: "drain"; readonly timeout: number }
+  | { readonly type: "proxy:started"; readonly endpoints: ProxyListening }
+  | { readonly type: "proxy:paused" }
+  | { readonly type: "proxy:resumed" }
+  /** A drain has begun: nothing new is taken in any more, or soon. */
+  | { readonly type: "drain:started"; readonly timeout: number }
   /** It is over. */
-  | { readonly type: "drained"; readonly result: DrainResult }
+  | { readonly type: "drain:ended"; readonly result: ProxyDrainResult }
   /** The proxy has ended. */
-  | { readonly type: "stop" }
+  | { readonly type: "proxy:stopped" }
   /** A burst: the capture socket, or one of its listeners, was too slow, and `missed` so many in all. */
-  | { readonly type: "capture:drop"; readonly missed: number }
+  | { readonly type: "capture:dropped"; readonly missed: number }
   /** A burst: messages come back to this proxy; `loops` times in all at this side it was noticed. */
   | {
-      readonly type: "loop";
+      readonly type: "loop:detected";
       readonly side: ProxySide | "capture";
       /**
        * How: a `request` came again and again, and was dropped; this proxy is connected to `itself`; a `neighbour`, another
@@ -51,17 +51,17 @@ export type ProxyEvent =
       readonly loops: number;
     }
   /** A burst: messages without the frames that they have to have, so many in all. */
-  | { readonly type: "malformed"; readonly side: ProxySide; readonly messages: number }
+  | { readonly type: "message:invalid"; readonly side: ProxySide; readonly messages: number }
   /** A burst: a side did not send messages, so many in all for this reason. */
   | {
-      readonly type: "drop";
+      readonly type: "message:dropped";
       readonly side: ProxySide;
       readonly reason: ProxyDropReason;
       readonly messages: number;
     }
-  | { readonly type: "peer:join"; readonly side: ProxySide; readonly address: string }
+  | { readonly type: "peer:joined"; readonly side: ProxySide; readonly address: string }
   | {
-      readonly type: "peer:leave";
+      readonly type: "peer:left";
       readonly side: ProxySide;
       readonly address: string;
       readonly reason: "local" | "remote" | "heartbeat" | "protocol" | "unknown";
@@ -74,9 +74,9 @@ export type ProxyEvent =
     }
   /** A burst: a side's policy refused peers or messages, so many in all for this reason. */
   | {
-      readonly type: "policy";
+      readonly type: "policy:refused";
       readonly side: ProxySide;
-      readonly reason: PolicyReason;
+      readonly reason: ProxyPolicyReason;
       readonly refused: number;
       /** The peer that it began with, where it is known: its network address, without a port. */
       readonly address?: string;
@@ -85,7 +85,7 @@ export type ProxyEvent =
     }
   /** The keys of a side's policy were read, and are others than before. */
   | {
-      readonly type: "keys";
+      readonly type: "keys:changed";
       readonly side: ProxySide;
       /** How many there are. */
       readonly keys: number;
@@ -94,8 +94,28 @@ export type ProxyEvent =
       /** What could not be read, and therefore is not a key: a file's name with what is wrong, or the folder. Never a key. */
       readonly problems: readonly string[];
     }
-  /** A burst: a message could not be passed for an unforeseen reason. The proxy goes on. */
-  | { readonly type: "error"; readonly error: unknown };
+  /** A burst: a message could not be passed for an unforeseen reason. The proxy continues. */
+  | { readonly type: "message:failed"; readonly error: unknown };
+
+/** Every event; another name throws. */
+const NAMES: EventNames<ProxyEvent> = {
+  "proxy:started": true,
+  "proxy:paused": true,
+  "proxy:resumed": true,
+  "drain:started": true,
+  "drain:ended": true,
+  "proxy:stopped": true,
+  "capture:dropped": true,
+  "loop:detected": true,
+  "message:invalid": true,
+  "message:dropped": true,
+  "peer:joined": true,
+  "peer:left": true,
+  "peer:refused": true,
+  "policy:refused": true,
+  "keys:changed": true,
+  "message:failed": true,
+};
 
 /** ms without one, after which the next begins a new burst. */
 const QUIET = 1_000;
@@ -127,7 +147,7 @@ export class EventThrottle {
 
 /** Emits the events of a proxy's sides, policies and pumps. */
 export class ProxyEvents {
-  readonly events: EventStream<ProxyEvent> = new EventStream();
+  readonly events = new EventStream<ProxyEvent>({ names: NAMES });
   readonly #throttles = new Map<string, EventThrottle>();
 
   /** Passes on what happens at a side's socket. */
@@ -138,11 +158,12 @@ export class ProxyEvents {
         const { reason } = event;
         if (reason === "detached") return; // The messages are in the engine's memory, which no program can transfer.
         this.#inBurst(`${side} ${reason}`, event.messages, (messages) => {
-          this.events.emit({ type, side, reason, messages });
+          this.events.emit({ type: "message:dropped", side, reason, messages });
         });
-      } else if (type === "peer:join") this.events.emit({ type, side, address: event.address });
+      } else if (type === "peer:join")
+        this.events.emit({ type: "peer:joined", side, address: event.address });
       else if (type === "peer:leave")
-        this.events.emit({ type, side, address: event.address, reason: event.reason });
+        this.events.emit({ type: "peer:left", side, address: event.address, reason: event.reason });
       else if (type === "peer:refused")
         this.events.emit({ type, side, address: event.address, error: event.error });
     });
@@ -154,7 +175,7 @@ export class ProxyEvents {
       policyOnRefused: (reason, count, { address, publicKey }) =>
         this.#inBurst(`${side} policy ${reason}`, count, (refused) =>
           this.events.emit({
-            type: "policy",
+            type: "policy:refused",
             side,
             reason,
             refused,
@@ -163,7 +184,7 @@ export class ProxyEvents {
           }),
         ),
       policyOnKeys: ({ keys, problems }, revoked) =>
-        this.events.emit({ type: "keys", side, keys: keys.size, revoked, problems }),
+        this.events.emit({ type: "keys:changed", side, keys: keys.size, revoked, problems }),
     };
   }
 
@@ -171,15 +192,18 @@ export class ProxyEvents {
   readonly forPumps: Pick<PumpsEffects, "refused" | "failed"> = {
     refused: (side, verdict) =>
       this.#inBurst(`${side} ${verdict}`, 1, (total) => {
-        if (verdict === "loop") this.events.emit({ type: "loop", side, by: "request", loops: total });
-        else this.events.emit({ type: "malformed", side, messages: total });
+        if (verdict === "loop")
+          this.events.emit({ type: "loop:detected", side, by: "request", loops: total });
+        else this.events.emit({ type: "message:invalid", side, messages: total });
       }),
-    failed: (error) => this.#inBurst("error", 1, () => this.events.emit({ type: "error", error })),
+    failed: (error) => this.#inBurst("failed", 1, () => this.events.emit({ type: "message:failed", error })),
   };
 
   /** Messages come back by a peer of this proxy. */
   loop(side: Place, by: ProxyLoopPeer): void {
-    this.#inBurst(`${side} ${by}`, 1, (loops) => this.events.emit({ type: "loop", side, by, loops }));
+    this.#inBurst(`${side} ${by}`, 1, (loops) =>
+      this.events.emit({ type: "loop:detected", side, by, loops }),
+    );
   }
 
   #inBurst(name: string, count: number, emit: (total: number) => void): void {

@@ -19,32 +19,32 @@ export type {
 } from "./options.js";
 export { LEGAL_PAIRS, type ProxyKind, type ProxySide, type ProxySocketType } from "./pairs.js";
 export type {
-  PolicyLimits,
-  PolicyList,
-  PolicyRate,
-  PolicyReason,
-  PolicyRefusals,
   ProxyPolicy,
+  ProxyPolicyLimits,
+  ProxyPolicyList,
+  ProxyPolicyRate,
+  ProxyPolicyReason,
+  ProxyPolicyRefusals,
 } from "./policy/policy.js";
 export { Proxy } from "./proxy.js";
 export type { ProxySocketName } from "./proxy-sockets.js";
 export {
-  type DrainOptions,
   ForwarderProxy,
   type ForwarderProxyOptions,
+  type ProxyCloseOptions,
+  type ProxyDrainOptions,
   QueueProxy,
   type QueueProxyOptions,
   SocketProxy,
   type SocketProxyOptions,
-  type StopOptions,
   StreamerProxy,
   type StreamerProxyOptions,
 } from "./socket-proxy.js";
 export type { ProxyState } from "./states.js";
 export type {
-  CaptureStats,
-  ControlStats,
-  DrainResult,
+  ProxyCaptureStats,
+  ProxyControlStats,
+  ProxyDrainResult,
   ProxyIncoming,
   ProxyOutgoing,
   ProxySideStats,

@@ -120,7 +120,7 @@ export class ProxySockets {
     switch (plan.name) {
       case "capture":
         this.#capture = new Capture(plan, this.#context, (missed) =>
-          this.#events.events.emit({ type: "capture:drop", missed }),
+          this.#events.events.emit({ type: "capture:dropped", missed }),
         );
         return this.#capture.opened;
       case "control":

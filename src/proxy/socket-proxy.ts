@@ -5,6 +5,7 @@
  *                      |
  *                   capture            control
  */
+import { checkKeys } from "../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
 import { context as globalContext } from "../sockets/context.js";
@@ -34,7 +35,7 @@ import { SidePolicy } from "./policy/side-policy.js";
 import { LiveEndpoints, type ProxySocketName, ProxySockets } from "./proxy-sockets.js";
 import { Pumps } from "./pumps.js";
 import { next, type ProxyCall, type ProxyState } from "./states.js";
-import { type DrainResult, type ProxyStats, sideStats, steeringOf } from "./stats.js";
+import { type ProxyDrainResult, type ProxyStats, sideStats, steeringOf } from "./stats.js";
 
 /** ms that a drain may take by default. */
 const DRAIN_TIME = 10_000;
@@ -44,14 +45,14 @@ const MAX_TIME = 2_147_483_647;
 /** Options of {@link SocketProxy}. */
 export type SocketProxyOptions = ProxyOptions<TypedProxySideOptions, TypedProxySideOptions>;
 
-/** What `drain` takes. */
-export interface DrainOptions {
+/** What `drain` of a proxy takes. */
+export interface ProxyDrainOptions {
   /** ms that it may take. Default 10,000. */
   readonly timeout?: number;
 }
 
-/** What `stop` takes. */
-export interface StopOptions {
+/** What `close` of a proxy takes. */
+export interface ProxyCloseOptions {
   /** ms for accepted messages to leave; -1: no limit. Default: each socket's `linger`, and 1,000 without one. */
   readonly linger?: number;
 }
@@ -65,7 +66,7 @@ export interface StopOptions {
  *   await proxy.start();
  */
 export class SocketProxy {
-  /** What happens; kept for a reader from its first read on, and ended by {@link stop}. */
+  /** What happens; kept for a reader from its first read on, and ended by {@link close}. */
   readonly events: EventStream<ProxyEvent>;
   readonly #proxyEvents = new ProxyEvents();
   readonly #name: string | undefined;
@@ -79,9 +80,9 @@ export class SocketProxy {
   #pumps: Pumps | undefined;
   #running: Promise<unknown> = Promise.resolve();
   #drain: Drain | undefined;
-  #draining: Promise<DrainResult> | undefined;
-  #drained: DrainResult | undefined;
-  #stopping: Promise<void> | undefined;
+  #draining: Promise<ProxyDrainResult> | undefined;
+  #drained: ProxyDrainResult | undefined;
+  #closing: Promise<void> | undefined;
 
   /**
    * Opens nothing yet.
@@ -122,6 +123,11 @@ export class SocketProxy {
     return this.#state;
   }
 
+  /** Whether {@link close} was called, by the program or by a controller. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
   /** Where it listens, wildcards filled in; empty before {@link start}. */
   get endpoints(): ProxyListening {
     return this.#sockets.endpoints;
@@ -133,7 +139,7 @@ export class SocketProxy {
    * @throws TransportError `EADDRINUSE` and others as a socket's `bind`, with the endpoint
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint or security options that do not fit, and for an endpoint to
    *   connect to at which this proxy listens itself
-   * @throws InvalidStateError `EFSM` when it was started before; ClosedError `EBADF` when it is stopped meanwhile
+   * @throws InvalidStateError `EFSM` when it was started before; ClosedError `EBADF` when it is closed meanwhile
    */
   async start(): Promise<void> {
     this.#call("start");
@@ -141,12 +147,12 @@ export class SocketProxy {
       await this.#open();
       this.#call("started");
     } catch (error) {
-      const stopped = this.#state !== "starting";
-      await this.stop({ linger: 0 });
-      throw stopped ? new ClosedError("EBADF", "The proxy was stopped while it started") : error;
+      const closed = this.#state !== "starting";
+      await this.close({ linger: 0 });
+      throw closed ? new ClosedError("EBADF", "The proxy was closed while it started") : error;
     }
     this.#move();
-    this.events.emit({ type: "start", endpoints: this.endpoints });
+    this.events.emit({ type: "proxy:started", endpoints: this.endpoints });
   }
 
   /**
@@ -158,7 +164,7 @@ export class SocketProxy {
     const before = this.#state;
     this.#call("pause");
     this.#pumps?.pause();
-    if (before !== this.#state) this.events.emit({ type: "pause" });
+    if (before !== this.#state) this.events.emit({ type: "proxy:paused" });
   }
 
   /** Goes on after {@link pause}. */
@@ -166,18 +172,19 @@ export class SocketProxy {
     const before = this.#state;
     this.#call("resume");
     this.#pumps?.resume();
-    if (before !== this.#state) this.events.emit({ type: "resume" });
+    if (before !== this.#state) this.events.emit({ type: "proxy:resumed" });
   }
 
   /**
    * Takes in what peers have sent, as long as it comes but no longer than half the time, then nothing more; passes it on,
-   * waits for the replies to requests, and until everything has left. Then it passes nothing any more: {@link stop} is
+   * waits for the replies to requests, and until everything has left. Then it passes nothing any more: {@link close} is
    * next. Draining twice is draining once.
    *
    * @returns what was left when it was done, or its time was over
-   * @throws InvalidArgumentError `EINVAL` for an invalid time; InvalidStateError `EFSM` when it does not run
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid time; InvalidStateError `EFSM` when it does not run
    */
-  async drain(options: DrainOptions = {}): Promise<DrainResult> {
+  async drain(options: ProxyDrainOptions = {}): Promise<ProxyDrainResult> {
+    checkKeys(`${this.constructor.name}.drain`, options, ["timeout"]);
     const { timeout = DRAIN_TIME } = options;
     if (!Number.isInteger(timeout) || timeout < 0 || timeout > MAX_TIME)
       throw new InvalidArgumentError(
@@ -189,25 +196,30 @@ export class SocketProxy {
   }
 
   /**
-   * Ends the proxy, whatever it does: closes its sockets, and lets accepted messages leave within their linger. Stopping
-   * twice is stopping once.
+   * Ends the proxy in any state: closes its sockets, and lets accepted messages leave within their linger. Closing twice
+   * is closing once.
    *
-   * @throws InvalidArgumentError `EINVAL` for an invalid linger; nothing has changed then
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid linger; nothing has changed then
    */
-  async stop(options: StopOptions = {}): Promise<void> {
-    const { linger } = options;
-    if (linger !== undefined && (!Number.isInteger(linger) || linger < -1 || linger > MAX_TIME))
-      throw new InvalidArgumentError(
-        `linger is a whole number of ms up to ${MAX_TIME}, or -1; got ${String(linger)}`,
-      );
-    this.#call("stop");
-    this.#stopping ??= this.#stop(linger);
-    return this.#stopping;
+  close(options: ProxyCloseOptions = {}): Promise<void> {
+    try {
+      checkKeys(`${this.constructor.name}.close`, options, ["linger"]);
+      const { linger } = options;
+      if (linger !== undefined && (!Number.isInteger(linger) || linger < -1 || linger > MAX_TIME))
+        throw new InvalidArgumentError(
+          `linger is a whole number of ms up to ${MAX_TIME}, or -1; got ${String(linger)}`,
+        );
+      this.#call("stop");
+      this.#closing ??= this.#close(linger);
+      return this.#closing;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
-  /** The same as {@link stop}; for `await using`. */
+  /** The same as {@link close}; for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
+    await this.close();
   }
 
   /**
@@ -294,14 +306,14 @@ export class SocketProxy {
    *
    * @throws InvalidArgumentError `EINVAL` for a bad policy, or a folder of keys that cannot be read; NotSupportedError
    *   `NOT_SUPPORTED` where the engine cannot carry it out (capability `policePeers`): the last one goes on then
-   * @throws ClosedError `EBADF` when the proxy is stopped
+   * @throws ClosedError `EBADF` when the proxy is closed
    */
   async setPolicy(side: ProxySide, policy: ProxyPolicy): Promise<void> {
     const plan = this.#plans.find(({ name }) => name === side && (side === "frontend" || side === "backend"));
     if (plan === undefined)
       throw new InvalidArgumentError(`A policy is for the frontend or the backend; got ${String(side)}`);
     const checked = checkPolicy({ name: side, type: this.#types[side], options: plan.options }, policy);
-    if (this.#stopping !== undefined) throw new ClosedError("EBADF", "The proxy is stopped");
+    if (this.closed) throw new ClosedError("EBADF", "The proxy is closed");
     await this.#policies[side].replace(checked);
     this.#pumps?.policyChanged();
   }
@@ -330,7 +342,7 @@ export class SocketProxy {
         next(this.#state, "drain"); // Throws where it does not fit, for the controller to read.
         void this.drain(timeout === undefined ? {} : { timeout });
       },
-      stop: (kill) => void this.stop(kill ? { linger: 0 } : {}),
+      stop: (kill) => void this.close(kill ? { linger: 0 } : {}),
       status: () => ({ ...this.stats(), endpoints: this.endpoints }),
       steering: () => {
         const { frontend, backend } = this.stats();
@@ -348,19 +360,19 @@ export class SocketProxy {
     this.#running = Promise.all([this.#pumps.run(), this.#sockets.steer()]);
   }
 
-  async #drainAll(timeout: number): Promise<DrainResult> {
-    this.events.emit({ type: "drain", timeout });
+  async #drainAll(timeout: number): Promise<ProxyDrainResult> {
+    this.events.emit({ type: "drain:started", timeout });
     const pumps = this.#pumps as Pumps;
     pumps.resume();
     this.#drain = new Drain(pumps, [this.#sockets.side("frontend"), this.#sockets.side("backend")]);
     const result = await this.#drain.run(timeout);
     this.#drained = result;
     pumps.end();
-    this.events.emit({ type: "drained", result });
+    this.events.emit({ type: "drain:ended", result });
     return result;
   }
 
-  async #stop(linger: number | undefined): Promise<void> {
+  async #close(linger: number | undefined): Promise<void> {
     this.#pumps?.end();
     this.#drain?.cut();
     this.#policies.frontend.close();
@@ -369,7 +381,7 @@ export class SocketProxy {
     await this.#running;
     await this.#draining;
     this.#call("stopped");
-    this.events.emit({ type: "stop" });
+    this.events.emit({ type: "proxy:stopped" });
     this.events.close();
   }
 }

@@ -4,7 +4,7 @@ import { countersOf, engineStats } from "../sockets/internal.js";
 import type { Pump } from "../sockets/pump.js";
 import type { SteeringCounts } from "./control-protocol.js";
 import type { ProxySocketType } from "./pairs.js";
-import type { PolicyRefusals } from "./policy/policy.js";
+import type { ProxyPolicyRefusals } from "./policy/policy.js";
 import type { ProxySocket } from "./proxy-socket.js";
 import type { ProxyState } from "./states.js";
 
@@ -62,11 +62,11 @@ export interface ProxySideStats {
    * What the side's policy refused, by reason: connections (`address`, `key`, `size`), messages and subscriptions (`topic`),
    * and how often reading was held back (`rate`).
    */
-  readonly refused: PolicyRefusals;
+  readonly refused: ProxyPolicyRefusals;
 }
 
 /** A capture's statistics. */
-export interface CaptureStats {
+export interface ProxyCaptureStats {
   /** Messages that the capture socket took. */
   readonly captured: number;
   /** Messages that it did not take; of a PUB, copies that a subscriber was too slow for, or left before it got them. */
@@ -78,7 +78,7 @@ export interface CaptureStats {
 }
 
 /** A control socket's statistics. */
-export interface ControlStats {
+export interface ProxyControlStats {
   /** Commands that were carried out. */
   readonly commands: number;
   /** Messages that were not a command, or did not fit the proxy's state. */
@@ -86,7 +86,7 @@ export interface ControlStats {
 }
 
 /** What was left when a drain ended. */
-export interface DrainResult {
+export interface ProxyDrainResult {
   /** Whether nothing was. */
   readonly drained: boolean;
   /** Messages that had come in and were not passed on. */
@@ -108,10 +108,10 @@ export interface ProxyStats {
   readonly unanswered: number;
   /** Proxies among its peers that lead back to it, itself among them; 0 where the engine cannot know. */
   readonly loops: number;
-  readonly capture?: CaptureStats;
-  readonly control?: ControlStats;
+  readonly capture?: ProxyCaptureStats;
+  readonly control?: ProxyControlStats;
   /** What the drain came to, once it is over. */
-  readonly drain?: DrainResult;
+  readonly drain?: ProxyDrainResult;
 }
 
 /** @param incoming the pump that reads this side, if there is one @param outgoing the one that writes to it @param refused by its policy */
@@ -120,7 +120,7 @@ export function sideStats(
   opened: ProxySocket | undefined,
   incoming: Pump | undefined,
   outgoing: Pump | undefined,
-  refused: PolicyRefusals,
+  refused: ProxyPolicyRefusals,
 ): ProxySideStats {
   const counters = opened === undefined ? undefined : countersOf(opened.socket);
   const engine = opened === undefined ? undefined : engineStats(opened.socket);

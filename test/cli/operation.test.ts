@@ -127,7 +127,7 @@ describe("--metrics", () => {
     );
     await fleet.until(
       "stderr",
-      /"level":"warn".*"event":"policy","side":"frontend","reason":"address","refused":1/,
+      /"level":"warn".*"event":"policy:refused","side":"frontend","reason":"address","refused":1/,
     );
     fleet.signal("SIGTERM");
     expect((await fleet.ended).code).toBe(0);
@@ -234,9 +234,11 @@ describe("logs", () => {
       expect(new Date(line.time).toISOString()).toBe(line.time);
     }
     expect(lines).toContainEqual(
-      expect.objectContaining({ level: "debug", event: "peer:join", side: "frontend" }),
+      expect.objectContaining({ level: "debug", event: "peer:joined", side: "frontend" }),
     );
-    expect(lines).toContainEqual(expect.objectContaining({ level: "info", event: "drain", timeout: 0 }));
+    expect(lines).toContainEqual(
+      expect.objectContaining({ level: "info", event: "drain:started", timeout: 0 }),
+    );
     expect(lines.at(-1)).toMatchObject({
       level: "error",
       msg: expect.stringMatching(/stopped with messages left: 1/),

@@ -68,7 +68,7 @@ describe("serveMetrics", () => {
       expect(lines.some((line) => line.startsWith(name))).toBe(true);
     const ready = await fetch(`${server.url}/readyz`);
     expect([ready.status, await ready.text()]).toEqual([200, 'a "work": ready\n']);
-    await streamer.stop();
+    await streamer.close();
     expect((await fetch(`${server.url}/readyz`)).status).toBe(503);
     expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
     sources = {};

@@ -63,7 +63,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
       }),
     );
     const drops: number[] = [];
-    proxy.events.on("capture:drop", ({ missed }) => drops.push(missed));
+    proxy.events.on("capture:dropped", ({ missed }) => drops.push(missed));
     const tap = world.socket(
       type === "pub"
         ? new Subscriber({ context, receiveHighWaterMark: 5 })

@@ -43,7 +43,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     await push.send("waits");
     expect(await ask("RESUME")).toEqual([Buffer.alloc(0)]);
     expect(String(await pull.receive({ timeout: LIMIT }))).toBe("waits");
-    const stopped = new Promise((resolve) => proxy.events.on("stop", resolve));
+    const stopped = new Promise((resolve) => proxy.events.on("proxy:stopped", resolve));
     expect(await ask("TERMINATE")).toEqual([Buffer.alloc(0)]);
     await stopped;
     expect(proxy.state).toBe("stopped");
@@ -70,7 +70,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     expect(await ask({ command: "pause" })).toMatchObject({ ok: false, error: { code: "EFSM" } });
     await until(() => proxy.stats().drain !== undefined, "the drain");
     expect(await ask({ command: "status" })).toMatchObject({ state: "draining", drain: { drained: true } });
-    const stopped = new Promise((resolve) => proxy.events.on("stop", resolve));
+    const stopped = new Promise((resolve) => proxy.events.on("proxy:stopped", resolve));
     expect(await ask({ command: "kill" })).toEqual({ ok: true, command: "kill" });
     await stopped;
   });
@@ -139,7 +139,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     expect(proxy.state).toBe("paused");
     await controller.send("nonsense");
     expect(JSON.parse(String(await controller.receive({ timeout: LIMIT })))).toMatchObject({ ok: false });
-    const stopped = new Promise((resolve) => proxy.events.on("stop", resolve));
+    const stopped = new Promise((resolve) => proxy.events.on("proxy:stopped", resolve));
     await controller.send("KILL");
     await stopped;
   });

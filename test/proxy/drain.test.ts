@@ -38,7 +38,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     expect(result).toEqual({ drained: true, received: 0, queued: 0, unanswered: 0 });
     const { frontend, backend } = proxy.stats();
     expect(backend.out.messages).toBe(frontend.in.messages);
-    await proxy.stop();
+    await proxy.close();
     await until(() => received === frontend.in.messages, "the last");
     abort.abort();
     await Promise.all(sending);
@@ -72,7 +72,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     await until(() => proxy.stats().frontend.in.messages > 0, "the first request");
     const result = await proxy.drain({ timeout: 2 * LIMIT });
     expect(result).toMatchObject({ drained: true, unanswered: 0 });
-    await proxy.stop();
+    await proxy.close();
     for (const client of clients) {
       const replies = new Set<string>();
       while (replies.size < sent) replies.add(String((await client.receive({ timeout: LIMIT }))[1]));
@@ -91,7 +91,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     for (let i = 0; i < 500; i++) await publisher.send(`n${i}`);
     await until(() => proxy.stats().frontend.in.messages > 0, "the first");
     expect(await proxy.drain({ timeout: LIMIT })).toMatchObject({ drained: true });
-    await proxy.stop();
+    await proxy.close();
     let last = "";
     while (last !== "n499") last = String(await subscriber.receive({ timeout: LIMIT }));
   });

@@ -20,10 +20,34 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
   const { context } = world;
   const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context };
 
-  it("tells its life in events, and keeps its accounts after its end", async () => {
+  it("refuses unknown options of close and drain, and unknown events, and says whether it is closed", async () => {
+    const proxy = await world.start(new StreamerProxy(sides));
+    expect(await failure(proxy.close({ lingr: 0 } as object))).toMatchObject({
+      code: "EINVAL",
+      message: "StreamerProxy.close has no option lingr; did you mean linger?",
+    });
+    expect(await failure(proxy.drain({ time: 1 } as object))).toMatchObject({ code: "EINVAL" });
+    expect(thrown(() => proxy.events.on("drop" as "proxy:stopped", () => undefined))).toMatchObject({
+      code: "EINVAL",
+    });
+    expect([proxy.closed, proxy.state]).toEqual([false, "running"]);
+    const closing = proxy.close({ linger: 0 });
+    expect(proxy.closed).toBe(true);
+    expect(proxy.close()).toBe(closing);
+    await closing;
+  });
+
+  it("reports its life in events, and keeps its statistics after its end", async () => {
     const proxy = new StreamerProxy(sides);
     const told: string[] = [];
-    for (const type of ["start", "pause", "resume", "drain", "drained", "stop"] as const)
+    for (const type of [
+      "proxy:started",
+      "proxy:paused",
+      "proxy:resumed",
+      "drain:started",
+      "drain:ended",
+      "proxy:stopped",
+    ] as const)
       proxy.events.on(type, () => told.push(type));
     expect([proxy.state, proxy.endpoints.frontend]).toEqual(["idle", []]);
     expect(proxy.stats()).toMatchObject({ state: "idle", frontend: { in: { messages: 0 } } });
@@ -45,9 +69,16 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     expect(await collect(pull, 1)).toEqual(["two"]);
     expect(await proxy.drain()).toEqual({ drained: true, received: 0, queued: 0, unanswered: 0 });
     expect(proxy.state).toBe("draining");
-    await Promise.all([proxy.stop(), proxy.stop()]);
-    await proxy.stop();
-    expect(told).toEqual(["start", "pause", "resume", "drain", "drained", "stop"]);
+    await Promise.all([proxy.close(), proxy.close()]);
+    await proxy.close();
+    expect(told).toEqual([
+      "proxy:started",
+      "proxy:paused",
+      "proxy:resumed",
+      "drain:started",
+      "drain:ended",
+      "proxy:stopped",
+    ]);
     expect(proxy.stats()).toMatchObject({
       state: "stopped",
       frontend: { in: { messages: 2, bytes: 6 } },
@@ -62,20 +93,20 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     await world.start(proxy);
     expect((await failure(proxy.start())).code).toBe("EFSM");
     expect((await failure(proxy.drain({ timeout: 1.5 }))).code).toBe("EINVAL");
-    expect((await failure(proxy.stop({ linger: -2 }))).code).toBe("EINVAL");
+    expect((await failure(proxy.close({ linger: -2 }))).code).toBe("EINVAL");
     expect(proxy.state).toBe("running");
-    await proxy.stop();
+    await proxy.close();
     expect((await failure(proxy.start())).code).toBe("EFSM");
     expect(thrown(() => proxy.resume()).code).toBe("EFSM");
   });
 
   it("stops in any state, also in the middle of its start and of a drain", async () => {
     const idle = new QueueProxy(sides);
-    await idle.stop();
+    await idle.close();
     expect(idle.state).toBe("stopped");
     const starting = new QueueProxy(sides);
     const started = failure(starting.start());
-    await starting.stop();
+    await starting.close();
     expect(await started).toMatchObject({ name: "ClosedError" });
     expect(starting.state).toBe("stopped");
     const draining = await world.start(new StreamerProxy(sides));
@@ -86,7 +117,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     await until(() => arrived() === 1, "the message");
     const drained = draining.drain();
     await turn();
-    await draining.stop();
+    await draining.close();
     expect((await drained).drained).toBe(false);
   });
 
@@ -98,7 +129,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     expect(second.state).toBe("stopped");
     const bad = new QueueProxy({ ...sides, backend: { bind: "tcp://nowhere" } });
     expect((await failure(bad.start())).message).toContain("tcp://nowhere");
-    await first.stop();
+    await first.close();
     const third = await world.start(new QueueProxy({ ...sides, frontend: { bind: taken } }));
     expect(front(third)).toBe(taken);
   });
@@ -116,7 +147,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     }
     const probe = await world.start(new QueueProxy(sides));
     const port = front(probe).split(":").at(-1);
-    await probe.stop();
+    await probe.close();
     const everywhere = new StreamerProxy({
       frontend: { bind: `tcp://*:${port}` },
       backend: { connect: `tcp://localhost:${port}` },
@@ -128,7 +159,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
   it("a loop by way of another is cut, counted and told", async () => {
     const proxy = await world.start(new QueueProxy(sides));
     const loops: unknown[] = [];
-    proxy.events.on("loop", (event) => loops.push(event));
+    proxy.events.on("loop:detected", (event) => loops.push(event));
     // Its backend's only worker gives everything to its frontend.
     const detour = await world.start(
       new SocketProxy({
@@ -141,9 +172,9 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     client.connect(front(proxy));
     await client.send(["", "round and round"]);
     await until(() => proxy.stats().frontend.in.dropped.loop === 1, "the end of it");
-    expect(loops).toContainEqual({ type: "loop", side: "frontend", by: "request", loops: 1 });
+    expect(loops).toContainEqual({ type: "loop:detected", side: "frontend", by: "request", loops: 1 });
     expect(proxy.stats().frontend.in.messages).toBeLessThan(100);
-    await detour.stop();
+    await detour.close();
   });
 
   it("1,000 starts and stops leave no descriptor open", async () => {
@@ -154,7 +185,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
         ...(LONG ? { capture: { type: "pub", bind: ANY }, control: { bind: ANY } } : {}),
       });
       await proxy.start();
-      await proxy.stop();
+      await proxy.close();
     };
     const cycles = LONG || engine === "zmtp" ? 1_000 : 50; // A start of libzmq's sockets takes longer.
     for (let i = 0; i < 20; i++) await cycle();
@@ -236,7 +267,7 @@ describe("options", () => {
     const worker = world.socket(new Reply({ reconnectInterval: -1 }));
     worker.connect(back(proxy));
     await until(() => proxy.stats().backend.peers === 1, "the worker");
-    const left = new Promise<unknown>((resolve) => proxy.events.on("peer:leave", resolve));
+    const left = new Promise<unknown>((resolve) => proxy.events.on("peer:left", resolve));
     expect(proxy.revoke("backend", () => true)).toBe(1);
     expect(await left).toMatchObject({ side: "backend", reason: "local" });
   });

@@ -65,7 +65,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     await world.start(proxy);
     proxy.pause();
     await proxy.unbind("frontend", await proxy.bind("frontend", ANY));
-    await proxy.stop();
+    await proxy.close();
     await expect(proxy.connect("frontend", "tcp://127.0.0.1:9")).rejects.toMatchObject({ code: "EFSM" });
   });
 });

@@ -72,7 +72,7 @@ describe("proxies of the engine zmtp", () => {
   /** Its loops as they are told. */
   function heard(proxy: SocketProxy): unknown[] {
     const events: unknown[] = [];
-    proxy.events.on("loop", (event) => events.push(event));
+    proxy.events.on("loop:detected", (event) => events.push(event));
     return events;
   }
 
@@ -109,8 +109,8 @@ describe("proxies of the engine zmtp", () => {
     await one.connect("frontend", back(other));
     await until(() => one.stats().loops + other.stats().loops === 2, "the way round");
     expect(told).toEqual([
-      [{ type: "loop", side: "frontend", by: "neighbour", loops: 1 }],
-      [{ type: "loop", side: "backend", by: "neighbour", loops: 1 }],
+      [{ type: "loop:detected", side: "frontend", by: "neighbour", loops: 1 }],
+      [{ type: "loop:detected", side: "backend", by: "neighbour", loops: 1 }],
     ]);
     await one.disconnect("frontend", back(other));
     await until(() => one.stats().loops + other.stats().loops === 0, "their parting");
@@ -123,7 +123,7 @@ describe("proxies of the engine zmtp", () => {
     await proxy.connect("backend", around);
     await until(() => proxy.stats().loops === 1, "the way round");
     expect(told).toHaveLength(1);
-    expect(told[0]).toMatchObject({ type: "loop", by: "itself", loops: 1 });
+    expect(told[0]).toMatchObject({ type: "loop:detected", by: "itself", loops: 1 });
     await proxy.disconnect("backend", around);
     await until(() => proxy.stats().loops === 0, "its end");
   });

@@ -203,7 +203,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
 
   it("a reply for a client that has gone is dropped and counted, and the queue goes on", async () => {
     const proxy = await world.start(new QueueProxy(sides));
-    const drop = new Promise<unknown>((resolve) => proxy.events.on("drop", resolve));
+    const drop = new Promise<unknown>((resolve) => proxy.events.on("message:dropped", resolve));
     const worker = world.socket(new Router({ context }));
     worker.connect(back(proxy));
     const gone = new Dealer({ context });

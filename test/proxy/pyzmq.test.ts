@@ -121,7 +121,7 @@ context.destroy(linger=0)
     expect(numbers(await ask("STATISTICS"))).toEqual([1, 3, 0, 0, 0, 0, 1, 3]);
     expect(await ask("RESUME")).toEqual([Buffer.alloc(0)]);
     expect((await pull.receive()).map(String)).toEqual(["two"]);
-    const stopped = new Promise((resolve) => proxy.events.on("stop", resolve));
+    const stopped = new Promise((resolve) => proxy.events.on("proxy:stopped", resolve));
     expect(await ask("TERMINATE")).toEqual([Buffer.alloc(0)]);
     await stopped;
   });
@@ -133,7 +133,7 @@ context.destroy(linger=0)
     for (let i = 0; i < 20; i++) await push.send(`${i}`);
     await until(() => proxy.stats().frontend.in.messages > 0, "the first");
     expect(await proxy.drain()).toMatchObject({ drained: true });
-    await proxy.stop();
+    await proxy.close();
     for (let i = 0; i < 20; i++) expect(String(await pull.receive())).toBe(`${i}`);
   });
 });

@@ -21,7 +21,7 @@ export function useWorld(engine?: string): World {
   const sockets: Socket[] = [];
   const proxies: SocketProxy[] = [];
   afterEach(async () => {
-    await Promise.all(proxies.splice(0).map((proxy) => proxy.stop({ linger: 0 })));
+    await Promise.all(proxies.splice(0).map((proxy) => proxy.close({ linger: 0 })));
     await Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
   });
   return {

@@ -3,7 +3,7 @@
  * the other, and turns back what was done when one of them fails.
  */
 import type { SocketProxy } from "../socket-proxy.js";
-import type { DrainResult } from "../stats.js";
+import type { ProxyDrainResult } from "../stats.js";
 import { type Change, changed, difference, inverse } from "./difference.js";
 import type { Configuration, Proxies, ProxyConfiguration } from "./model.js";
 
@@ -23,7 +23,7 @@ export interface FleetEffects {
   /** A change was made, turned back, or a controller's. @param endpoint of a bind, wildcards filled in */
   made(change: Change, endpoint: string | undefined): void;
   /** It has ended, by a change, with the fleet, or by its own controller. @param result absent where it was not drained */
-  ended(member: FleetMember, result: DrainResult | undefined): void;
+  ended(member: FleetMember, result: ProxyDrainResult | undefined): void;
   /** Controllers have ended all of them. */
   empty(): void;
 }
@@ -115,7 +115,7 @@ export class Fleet {
   }
 
   async #stopAll(): Promise<boolean> {
-    await Promise.all([...this.#members.values()].map(({ proxy }) => proxy.stop({ linger: 0 })));
+    await Promise.all([...this.#members.values()].map(({ proxy }) => proxy.close({ linger: 0 })));
     return false;
   }
 
@@ -178,17 +178,17 @@ export class Fleet {
     await proxy.start();
     this.#members.set(name, member);
     if (this.#paused.delete(name)) proxy.pause();
-    proxy.events.on("stop", () => this.#onStop(member));
+    proxy.events.on("proxy:stopped", () => this.#onStop(member));
     this.#effects.started(member);
   }
 
-  async #end(member: FleetMember): Promise<DrainResult | undefined> {
+  async #end(member: FleetMember): Promise<ProxyDrainResult | undefined> {
     const { proxy } = member;
     this.#ending.add(member);
-    let result: DrainResult | undefined;
+    let result: ProxyDrainResult | undefined;
     if (proxy.state === "running" || proxy.state === "paused" || proxy.state === "draining")
       result = await proxy.drain({ timeout: this.#drain });
-    await proxy.stop();
+    await proxy.close();
     this.#forget(member);
     this.#effects.ended(member, result);
     return result;

@@ -4,14 +4,14 @@ import type { ProxySocketType } from "../pairs.js";
 import { BLOCK_RULE, parseBlock } from "./addresses.js";
 
 /** What is let in and what is not, by two lists. */
-export interface PolicyList {
+export interface ProxyPolicyList {
   /** Absent or empty: everything but what `deny` has. */
   readonly allow?: readonly string[];
   readonly deny?: readonly string[];
 }
 
 /** A rate, for one peer or for all; absent: no limit. Up to one second's worth may come at once. */
-export interface PolicyRate {
+export interface ProxyPolicyRate {
   /** Messages a second, a whole number from 1 on. */
   readonly messages?: number;
   /** Bytes of their frames a second, a whole number from 1 on. */
@@ -19,13 +19,13 @@ export interface PolicyRate {
 }
 
 /** How much may come in. */
-export interface PolicyLimits {
+export interface ProxyPolicyLimits {
   /** Bytes of one message at most, as `maxMessageSize`; the smaller of both counts. A peer that sends more is disconnected. */
   readonly messageSize?: number;
   /** For each connection by itself. Past it the peer is read no further until its time has come: nothing is dropped. */
-  readonly peer?: PolicyRate;
+  readonly peer?: ProxyPolicyRate;
   /** For all peers of the side together; the same past it. */
-  readonly all?: PolicyRate;
+  readonly all?: ProxyPolicyRate;
 }
 
 /**
@@ -37,7 +37,7 @@ export interface ProxyPolicy {
    * CIDR blocks or single addresses, IPv4 and IPv6; `deny` wins. Peers that connect are checked before their handshake, those
    * that this side connects to after it. Peers over ipc and inproc have no address, and are not checked.
    */
-  readonly addresses?: PolicyList;
+  readonly addresses?: ProxyPolicyList;
   /**
    * A folder of client keys: certificates (ZPL), or files with a public key (Z85) in a line of its own. It is reread when
    * it changes; a key that has gone is revoked, and its peers are disconnected. Only with `curveServer`.
@@ -47,15 +47,15 @@ export interface ProxyPolicy {
    * Topic prefixes; the longest that fits a topic decides, `deny` where both have it. On sides of type sub, xsub, pub and
    * xpub: for what is published through the side, and for what is subscribed through it.
    */
-  readonly topics?: PolicyList;
-  readonly limits?: PolicyLimits;
+  readonly topics?: ProxyPolicyList;
+  readonly limits?: ProxyPolicyLimits;
 }
 
 /** Why something was refused. `rate` counts how often a peer was held back: nothing is lost by it. */
-export type PolicyReason = "address" | "key" | "topic" | "size" | "rate";
+export type ProxyPolicyReason = "address" | "key" | "topic" | "size" | "rate";
 
 /** How often, since the proxy was made. */
-export type PolicyRefusals = Readonly<Record<PolicyReason, number>>;
+export type ProxyPolicyRefusals = Readonly<Record<ProxyPolicyReason, number>>;
 
 /** Sides whose messages have a topic. */
 const WITH_TOPICS: readonly ProxySocketType[] = ["sub", "xsub", "pub", "xpub"];
@@ -104,7 +104,7 @@ function folderOf(what: string, keys: unknown, { options }: PolicedSide): string
   return keys;
 }
 
-function topicsOf(what: string, topics: unknown, { type }: PolicedSide): PolicyList {
+function topicsOf(what: string, topics: unknown, { type }: PolicedSide): ProxyPolicyList {
   if (!WITH_TOPICS.includes(type))
     throw new InvalidArgumentError(
       `topics in the ${what}: messages of a ${type} have none; sides of type ${WITH_TOPICS.join(", ")} do`,
@@ -112,7 +112,7 @@ function topicsOf(what: string, topics: unknown, { type }: PolicedSide): PolicyL
   return listOf(`topics in the ${what}`, topics);
 }
 
-function limitsOf(what: string, given: unknown, { type, options }: PolicedSide): PolicyLimits {
+function limitsOf(what: string, given: unknown, { type, options }: PolicedSide): ProxyPolicyLimits {
   const where = `limits in the ${what}`;
   const { messageSize, peer, all } = partsOf(where, given, ["messageSize", "peer", "all"]);
   const sends = WITH_SENDERS.includes(type);
@@ -131,7 +131,7 @@ function limitsOf(what: string, given: unknown, { type, options }: PolicedSide):
   });
 }
 
-function rateOf(what: string, given: unknown): PolicyRate {
+function rateOf(what: string, given: unknown): ProxyPolicyRate {
   const { messages, bytes } = partsOf(what, given, ["messages", "bytes"]);
   return Object.freeze({
     ...(messages === undefined ? {} : { messages: wholeOf(`messages in ${what}`, messages) }),
@@ -145,7 +145,7 @@ function wholeOf(what: string, value: unknown): number {
   return value as number;
 }
 
-function listOf(what: string, given: unknown): PolicyList {
+function listOf(what: string, given: unknown): ProxyPolicyList {
   const { allow, deny } = partsOf(what, given, ["allow", "deny"]);
   return Object.freeze({
     ...(allow === undefined ? {} : { allow: textsOf(`allow of ${what}`, allow) }),

@@ -16,7 +16,7 @@ import type { Authenticate } from "../../sockets/socket-options.js";
 import { AddressRules } from "./addresses.js";
 import { KeyFolder } from "./key-folder.js";
 import type { FolderKeys } from "./keys.js";
-import type { PolicyReason, ProxyPolicy } from "./policy.js";
+import type { ProxyPolicy, ProxyPolicyReason } from "./policy.js";
 import { TopicRules } from "./topics.js";
 
 /** ms that a side is held at least: a timer for each message would cost more than the messages. */
@@ -30,7 +30,7 @@ type PeerCredentials = Parameters<Authenticate>[0];
 /** What a policy reports. */
 export interface PolicyEffects {
   /** So many more were refused. */
-  policyOnRefused(reason: PolicyReason, count: number, peer: Partial<PeerCredentials>): void;
+  policyOnRefused(reason: ProxyPolicyReason, count: number, peer: Partial<PeerCredentials>): void;
   /** The keys are others now. */
   policyOnKeys(keys: FolderKeys, revoked: number): void;
 }
@@ -39,7 +39,7 @@ const NOBODY: Partial<PeerCredentials> = {};
 
 export class SidePolicy {
   readonly throttle = new Throttle(() => this.refuse("rate", 1));
-  readonly refused: Record<PolicyReason, number> = { address: 0, key: 0, topic: 0, size: 0, rate: 0 };
+  readonly refused: Record<ProxyPolicyReason, number> = { address: 0, key: 0, topic: 0, size: 0, rate: 0 };
   readonly #name: string;
   readonly #effects: PolicyEffects;
   #policy: ProxyPolicy;
@@ -90,7 +90,7 @@ export class SidePolicy {
     this.#folder?.close();
   }
 
-  refuse(reason: PolicyReason, count: number, peer: Partial<PeerCredentials> = NOBODY): void {
+  refuse(reason: ProxyPolicyReason, count: number, peer: Partial<PeerCredentials> = NOBODY): void {
     this.refused[reason] += count;
     this.#effects.policyOnRefused(reason, count, peer);
   }

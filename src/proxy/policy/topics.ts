@@ -7,7 +7,7 @@
  */
 
 import type { FrameBatch } from "../../sockets/relay.js";
-import type { PolicyList } from "./policy.js";
+import type { ProxyPolicyList } from "./policy.js";
 
 /** The first byte of a subscription and of its end (29/PUBSUB). */
 const [CANCEL, SUBSCRIBE] = [0, 1];
@@ -52,7 +52,7 @@ export class TopicRules {
   /** What is on no list. */
   readonly #otherwise: boolean;
 
-  constructor({ allow = [], deny = [] }: PolicyList) {
+  constructor({ allow = [], deny = [] }: ProxyPolicyList) {
     this.#otherwise = allow.length === 0;
     for (const prefix of deny) this.#node(Buffer.from(prefix)).allows = false;
     for (const prefix of allow) this.#allow(Buffer.from(prefix));

@@ -33,7 +33,7 @@ test("a captured message", async () => {
     }
   } finally {
     await Promise.all([push, pull, tap].map((socket) => socket.close({ linger: 0 })));
-    await proxy.stop();
+    await proxy.close();
   }
   told("captured messages", count);
 }, 60_000);

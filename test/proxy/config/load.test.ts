@@ -322,7 +322,7 @@ describe("a bad configuration", () => {
     [
       "a password without a user",
       withFrontend('plainPassword: "${PASSWORD}"'),
-      "6:7: proxies.work.frontend.plainPassword: A PLAIN client needs plainUsername beside plainPassword",
+      "6:7: proxies.work.frontend.plainPassword: A PLAIN client needs plainUsername in addition to plainPassword",
     ],
     [
       "a user whose name is too long",

@@ -23,9 +23,9 @@ import { ANY, back, front, LIMIT, useWorld } from "../support.js";
 
 const listen = { bind: ANY };
 
-function toldBy(proxy: SocketProxy): (ProxyEvent & { type: "policy" })[] {
-  const events: (ProxyEvent & { type: "policy" })[] = [];
-  proxy.events.on("policy", (event) => events.push(event));
+function toldBy(proxy: SocketProxy): (ProxyEvent & { type: "policy:refused" })[] {
+  const events: (ProxyEvent & { type: "policy:refused" })[] = [];
+  proxy.events.on("policy:refused", (event) => events.push(event));
   return events;
 }
 
@@ -71,7 +71,7 @@ describe.each([...ENGINE_NAMES])("topics on %s", (engine) => {
     // Two subscriptions, and three of six messages.
     const other = side === "frontend" ? "backend" : "frontend";
     expect([proxy.stats()[side].refused.topic, proxy.stats()[other].refused.topic]).toEqual([5, 0]);
-    expect(told[0]).toEqual({ type: "policy", side, reason: "topic", refused: 1 });
+    expect(told[0]).toEqual({ type: "policy:refused", side, reason: "topic", refused: 1 });
     expect(proxy.stats()).toMatchObject({
       frontend: { in: { messages: 6 } },
       backend: { out: { messages: 3 } },
@@ -197,7 +197,7 @@ describe("sizes", () => {
     await push.send("z".repeat(11));
     await until(() => proxy.stats().frontend.refused.size === 2, "the second refusal");
     expect(told[0]).toEqual({
-      type: "policy",
+      type: "policy:refused",
       side: "frontend",
       reason: "size",
       refused: 1,
@@ -260,7 +260,7 @@ describe("rates", () => {
     await other.send("-1");
     await until(() => seen.order.includes(-1), "the other's message", 2_000);
     await until(() => proxy.stats().frontend.refused.rate > 3, "its being held back");
-    expect(told[0]).toEqual({ type: "policy", side: "frontend", reason: "rate", refused: 1 });
+    expect(told[0]).toEqual({ type: "policy:refused", side: "frontend", reason: "rate", refused: 1 });
     await proxy.setPolicy("frontend", {});
     await until(() => seen.order.length > 3_000, "a flood");
     const sent = await greedy.stop();
@@ -367,7 +367,7 @@ describe("rates", () => {
     const seconds = (seen.at - began) / 1_000;
     expect(seen.order.length).toBeLessThanOrEqual(800 * (seconds + 1));
     expect(seconds).toBeGreaterThan(0.2);
-    expect(told[0]).toEqual({ type: "policy", side: "frontend", reason: "rate", refused: 1 });
+    expect(told[0]).toEqual({ type: "policy:refused", side: "frontend", reason: "rate", refused: 1 });
     // One that is held back can be paused, and changed.
     proxy.pause();
     proxy.resume();
@@ -396,7 +396,7 @@ describe("rates", () => {
         // What a peer has left behind that was told to go passes at once; what all may send does not.
         if (end === "drain")
           expect(await proxy.drain({ timeout: 600 })).toMatchObject({ drained: "peer" in limits });
-        await within(proxy.stop({ linger: 0 }), "its end", 3_000);
+        await within(proxy.close({ linger: 0 }), "its end", 3_000);
       }
     }
   });

@@ -31,7 +31,7 @@ describe("addresses", () => {
     const proxy = await world.start(
       new StreamerProxy({ frontend: { bind: ANY, policy }, backend: { bind: ANY }, context }),
     );
-    const told = eventsOf(proxy, "policy");
+    const told = eventsOf(proxy, "policy:refused");
     const shaken = eventsOf(proxy, "peer:refused");
     const sink = world.socket(new Pull({ context }));
     sink.connect(back(proxy));
@@ -53,7 +53,7 @@ describe("addresses", () => {
     const proxy = await world.start(
       new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY }, context }),
     );
-    const left = eventsOf(proxy, "peer:leave");
+    const left = eventsOf(proxy, "peer:left");
     const [one, two] = [pushFrom(proxy, "127.0.0.2"), pushFrom(proxy, "127.0.0.3")];
     await Promise.all([one.ready({ timeout: LIMIT }), two.ready({ timeout: LIMIT })]);
     await proxy.setPolicy("frontend", { addresses: { deny: ["127.0.0.3/32"] } });
@@ -136,8 +136,8 @@ describe("keys", () => {
     const [known, later, stranger] = [curveKeyPair(), curveKeyPair(), curveKeyPair()];
     await writeCertificate(join(keys, "known"), { ...known, metadata: {} });
     const proxy = await world.start(new StreamerProxy(sides()));
-    const told = eventsOf(proxy, "policy");
-    const read = eventsOf(proxy, "keys");
+    const told = eventsOf(proxy, "policy:refused");
+    const read = eventsOf(proxy, "keys:changed");
     const one = pushWith(proxy, known);
     await one.ready({ timeout: LIMIT });
     const two = pushWith(proxy, later);
@@ -158,7 +158,7 @@ describe("keys", () => {
     await save("good", good.publicKey);
     await save("bad", bad.publicKey);
     const proxy = await world.start(new StreamerProxy(sides()));
-    const read = eventsOf(proxy, "keys");
+    const read = eventsOf(proxy, "keys:changed");
     const sink = world.socket(new Pull({ context }));
     sink.connect(back(proxy));
     const got = { good: 0, bad: 0 };
@@ -208,7 +208,7 @@ describe("keys", () => {
     await save("mine_secret", "not looked at");
     await mkdir(join(keys, "folder"));
     const proxy = new StreamerProxy(sides());
-    const read = eventsOf(proxy, "keys");
+    const read = eventsOf(proxy, "keys:changed");
     await world.start(proxy);
     expect(read).toHaveLength(1);
     expect(read[0]?.problems.map((problem) => problem.split(":")[0])).toEqual(["binary", "half", "long"]);
@@ -226,7 +226,7 @@ describe("keys", () => {
     const [one, two] = [curveKeyPair(), curveKeyPair()];
     await save("one", one.publicKey);
     const proxy = await world.start(new StreamerProxy(sides()));
-    const read = eventsOf(proxy, "keys");
+    const read = eventsOf(proxy, "keys:changed");
     const push = pushWith(proxy, one);
     await push.ready({ timeout: LIMIT });
     await rename(keys, `${keys}.old`);
@@ -276,8 +276,8 @@ describe("keys", () => {
       });
     };
     const proxy = await world.start(new StreamerProxy({ frontend: { ...frontend, authenticate }, ...rest }));
-    const read = eventsOf(proxy, "keys");
-    const joined = eventsOf(proxy, "peer:join");
+    const read = eventsOf(proxy, "keys:changed");
+    const joined = eventsOf(proxy, "peer:joined");
     pushWith(proxy, known);
     await until(() => asked === 1, "the judge");
     await rm(join(keys, "known"));
@@ -321,7 +321,7 @@ describe("keys", () => {
       expect(await watched()).toBe(0);
       await proxy.setPolicy("frontend", { keys });
       expect(await watched()).toBe(1);
-      await proxy.stop();
+      await proxy.close();
       expect(await watched()).toBe(0);
     },
   );
@@ -346,7 +346,7 @@ describe("keys", () => {
     pushWith(proxy, curveKeyPair());
     await until(() => proxy.stats().frontend.refused.key >= 1, "a refusal by the old policy");
     expect([push.stats().peers, push.stats().reconnects]).toEqual([1, 0]);
-    await proxy.stop();
+    await proxy.close();
     expect((await failure(proxy.setPolicy("frontend", {}))).code).toBe("EBADF");
   });
 });

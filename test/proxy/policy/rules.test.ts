@@ -6,7 +6,7 @@ import { encodeMessage } from "../../../src/engine/zmtp/codec/take-front.js";
 import { curveKeyPair } from "../../../src/index.js";
 import { AddressRules, parseBlock } from "../../../src/proxy/policy/addresses.js";
 import { isKeyFile, keysOf, parseKeys } from "../../../src/proxy/policy/keys.js";
-import { checkPolicy, type PolicyList } from "../../../src/proxy/policy/policy.js";
+import { checkPolicy, type ProxyPolicyList } from "../../../src/proxy/policy/policy.js";
 import { Subscriptions, TopicRules } from "../../../src/proxy/policy/topics.js";
 
 import { formatCertificate } from "../../../src/sockets/security/certificate.js";
@@ -90,7 +90,7 @@ describe("address lists", () => {
 });
 
 /** The longest prefix decides, `deny` where both have it. */
-function allowsSlowly({ allow = [], deny = [] }: PolicyList, topic: string): boolean {
+function allowsSlowly({ allow = [], deny = [] }: ProxyPolicyList, topic: string): boolean {
   const longest = (prefixes: readonly string[]): number =>
     Math.max(-1, ...prefixes.filter((prefix) => topic.startsWith(prefix)).map(({ length }) => length));
   const [yes, no] = [longest(allow), longest(deny)];

@@ -22,7 +22,7 @@ switch (role) {
     await proxy.start();
     say("ready");
     for await (const _ of createInterface({ input: process.stdin })) say(proxy.stats());
-    await proxy.stop({ linger: 0 });
+    await proxy.close({ linger: 0 });
     break;
   }
   case "worker": {

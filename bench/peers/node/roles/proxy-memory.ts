@@ -16,7 +16,7 @@ const proxy: Role = async (side) => {
   const rss = process.memoryUsage.rss();
   await side.stopped;
   await side.done({ messages: 0, bytes: 0, extra: growthSince(rss) });
-  await running.stop({ linger: 0 });
+  await running.close({ linger: 0 });
 };
 
 const stalled: Role = async (side, kit) => {

@@ -46,7 +46,7 @@ const proxy: Role = async (side) => {
   await side.ready(frontend[0] as string, backend[0] as string);
   await side.stopped;
   await side.done({ messages: 0, bytes: 0 });
-  await running.stop();
+  await running.close();
 };
 
 /** The proxy passes the subscriptions on as one: it has come, and the others, which were sent before the start, soon. */
