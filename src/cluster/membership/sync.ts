@@ -1,18 +1,124 @@
-/** The entries of a synchronization: what a node knows of the buckets that differ, in packets of a bounded size. */
+/**
+ * Synchronization: nodes whose digests differ for longer than gossip takes exchange what they know of the buckets that differ.
+ *
+ *   SYNC, 64 digests ─> ENTRIES of what differs, and which are wanted ─> ENTRIES of those
+ */
 import { MAX_STREAM_PACKET, MAX_UPDATES } from "../bounds.js";
 import { shortId } from "../identity.js";
-import { ALIVE_DRAINING, Update } from "../wire/packets.js";
+import { ALIVE_DRAINING, type Packet, PacketType, Update } from "../wire/packets.js";
+import { type Context, pick } from "./context.js";
 import { isWanted } from "./digest.js";
 import { type Member, MemberState, type Members } from "./members.js";
+import type { Transmitter } from "./transmitter.js";
+import type { Updates } from "./updates.js";
 
-/** Bytes of a packet that are not update. */
+const NEVER = Number.POSITIVE_INFINITY;
+/** Bytes of a packet that are not updates. */
 const HEAD = 64;
+
+export class Synchronizer {
+  readonly #context: Context;
+  readonly #transmitter: Transmitter;
+  readonly #updates: Updates;
+  #nextSync: number;
+  #lastSync = Number.NEGATIVE_INFINITY;
+  /** Since when every packet had another digest. */
+  #differsSince = NEVER;
+
+  constructor(context: Context, transmitter: Transmitter, updates: Updates) {
+    this.#context = context;
+    this.#transmitter = transmitter;
+    this.#updates = updates;
+    this.#nextSync = context.now + context.random() * context.profile.syncInterval;
+  }
+
+  get wake(): number {
+    return this.#nextSync;
+  }
+
+  /** The next one in turn is at this time. */
+  schedule(at: number): void {
+    this.#nextSync = at;
+  }
+
+  /** The process stood still. */
+  shift(ms: number): void {
+    if (this.#differsSince !== NEVER) this.#differsSince += ms;
+  }
+
+  /** A packet has the digest of its sender's picture. */
+  compareDigest(theirs: number, address: string): void {
+    if (theirs === this.#context.members.digest.total) {
+      this.#differsSince = NEVER;
+      return;
+    }
+    const now = this.#context.now;
+    if (this.#differsSince === NEVER) this.#differsSince = now;
+    const { settle } = this.#context.profile;
+    if (now - Math.max(this.#differsSince, this.#context.changedAt) < settle || this.#context.left) return;
+    this.request(address, settle);
+  }
+
+  /** With anybody, now and then. */
+  tick(now: number): void {
+    const { live } = this.#context.members;
+    this.#nextSync = now + this.#context.profile.syncInterval * (0.75 + 0.5 * this.#context.random());
+    const member = pick(live, this.#context.random);
+    if (member !== undefined && !this.#context.left) this.request(member.address, 0);
+  }
+
+  /** Asks for what differs. @param apart ms since the one before, at least */
+  request(address: string, apart: number): void {
+    if (this.#context.now - this.#lastSync < apart) return;
+    this.#lastSync = this.#context.now;
+    const updates = [this.#transmitter.ownAlive()];
+    const buckets = this.#context.members.digest.buckets();
+    this.#context.effects.send(
+      address,
+      this.#transmitter.packet(PacketType.SYNC, 0, 0, 0, "", "", updates, buckets),
+      true,
+    );
+  }
+
+  onSync(buckets: Uint32Array, address: string): void {
+    const difference = this.#context.members.digest.difference(buckets);
+    this.#sendEntries(address, difference, difference);
+  }
+
+  onEntries(packet: Packet, address: string): void {
+    // Before theirs are taken: what they sent need not go back whole, but what was here before must.
+    const { wanted = [0, 0] } = packet;
+    if (wanted[0] !== 0 || wanted[1] !== 0) this.#sendEntries(address, wanted, [0, 0]);
+    for (const update of packet.updates) this.#updates.apply(update, false);
+    if ((packet.flags & 1) !== 0) this.#context.established = true;
+    this.#differsSince = NEVER;
+  }
+
+  #sendEntries(address: string, buckets: readonly [number, number], wanted: readonly [number, number]): void {
+    const chunks = entriesFor(
+      this.#context.members,
+      buckets,
+      this.#transmitter.ownAlive(),
+      this.#transmitter.ownDetails(),
+    );
+    for (let i = 0; i < chunks.length; i++) {
+      const isLast = i === chunks.length - 1 ? 1 : 0;
+      const updates = chunks[i] as readonly Update[];
+      const asks = i === 0 ? wanted : ([0, 0] as const);
+      this.#context.effects.send(
+        address,
+        this.#transmitter.packet(PacketType.ENTRIES, 0, 0, isLast, "", "", updates, undefined, asks),
+        true,
+      );
+    }
+  }
+}
 
 /**
  * @param buckets bits of those that are wanted (digest.ts)
  * @returns the updates of each packet; at least one, which may be empty
  */
-export function entriesFor(
+function entriesFor(
   members: Members,
   buckets: readonly [number, number],
   ownAlive: Update,

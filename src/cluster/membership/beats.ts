@@ -1,0 +1,132 @@
+/**
+ * Beats to the group: a node's own statements now and then and on request, spread answers to `discover`, and the expectation
+ * of a sign of life (self-healing ping). Where nobody is probed, members live by them.
+ */
+import { DeathReason, NO_UPDATES, type Packet, PacketType } from "../wire/packets.js";
+import type { Context } from "./context.js";
+import type { LifeCycle } from "./life-cycle.js";
+import type { Member } from "./members.js";
+import type { Prober } from "./prober.js";
+import type { Transmitter } from "./transmitter.js";
+
+/** Members that probe a suspect on hearing of it, of all, on average. */
+export const CONFIRMERS = 4;
+/** Answers to `discover` that wait for their time. */
+const MAX_ANSWERS = 256;
+
+interface Answer {
+  readonly at: number;
+  readonly address: string;
+}
+
+export class Beats {
+  readonly #context: Context;
+  readonly #transmitter: Transmitter;
+  readonly #prober: Prober;
+  readonly #lifeCycle: LifeCycle;
+  readonly #answers: Answer[] = [];
+  #nextBeat: number;
+
+  constructor(context: Context, transmitter: Transmitter, prober: Prober, lifeCycle: LifeCycle) {
+    this.#context = context;
+    this.#transmitter = transmitter;
+    this.#prober = prober;
+    this.#lifeCycle = lifeCycle;
+    this.#nextBeat = context.now + context.random() * context.profile.heartbeatInterval;
+  }
+
+  get wake(): number {
+    let wake = this.#nextBeat;
+    for (const { at } of this.#answers) if (at < wake) wake = at;
+    return wake;
+  }
+
+  tick(now: number): void {
+    if (now >= this.#nextBeat) this.#onBeatTime(now);
+    if (this.#answers.length > 0) this.#sendAnswers(now);
+  }
+
+  /** Nobody is answered any more; the next beat is at this time. */
+  stop(at: number): void {
+    this.#answers.length = 0;
+    this.#nextBeat = at;
+  }
+
+  /** A beat now, to the group. @param channel 0 to 255, for hooks that distinguish them */
+  heartbeat(now: number, channel: number): void {
+    this.#nextBeat = now + this.#context.profile.heartbeatInterval * (0.9 + 0.2 * this.#context.random());
+    if (!this.#context.left && !this.#context.removed)
+      this.#context.effects.multicast(this.#transmitter.beat(channel));
+  }
+
+  /** The next beat comes at this time, or earlier where it was to. */
+  heartbeatAfter(ms: number): void {
+    this.#nextBeat = Math.min(this.#nextBeat, this.#context.now + ms);
+  }
+
+  /** Asks the group to report. @param answers that are wanted; 0: all */
+  discover(answers: number): void {
+    const updates = [this.#transmitter.ownAlive()];
+    this.#context.effects.multicast(
+      this.#transmitter.packet(
+        PacketType.DISCOVER,
+        answers,
+        this.#context.profile.discoverTime,
+        0,
+        "",
+        "",
+        updates,
+      ),
+    );
+  }
+
+  #onBeatTime(now: number): void {
+    this.heartbeat(now, 0);
+    const { ttl } = this.#context.profile;
+    if (this.#context.profile.probeInterval > 0 || ttl === 0) return;
+    for (const member of [...this.#context.members.live])
+      if (now - member.lastHeard > ttl || now > member.expectedBy)
+        this.#lifeCycle.die(member, DeathReason.TTL, false);
+  }
+
+  /** Nobody reaches it: all are to expect a sign of life of it. */
+  expect(member: Member): void {
+    this.#context.effects.multicast(
+      this.#transmitter.packet(PacketType.EXPECT, 0, 0, 0, member.id, "", NO_UPDATES),
+    );
+    this.onExpect(member.id);
+  }
+
+  /** Another node fails to reach a node. */
+  onExpect(id: string): void {
+    if (id === this.#context.self.id) {
+      this.heartbeatAfter(this.#context.random() * this.#context.profile.discoverTime);
+      return;
+    }
+    const member = this.#context.members.get(id);
+    if (member === undefined || !member.isLive) return;
+    if (this.#context.profile.probeInterval > 0) {
+      if (this.#context.random() < CONFIRMERS / this.#context.members.size)
+        this.#prober.probe(this.#context.now, member, 0);
+    } else
+      member.expectedBy = Math.min(
+        member.expectedBy,
+        this.#context.now + 2 * this.#context.profile.discoverTime,
+      );
+  }
+
+  onDiscover({ seq: wanted, target: within }: Packet, address: string): void {
+    if (wanted > 0 && this.#context.random() >= wanted / this.#context.members.size) return;
+    if (this.#answers.length >= MAX_ANSWERS || this.#answers.some((each) => each.address === address)) return;
+    this.#answers.push({ at: this.#context.now + this.#context.random() * within, address });
+  }
+
+  #sendAnswers(now: number): void {
+    for (let i = this.#answers.length - 1; i >= 0; i--) {
+      const { at, address } = this.#answers[i] as Answer;
+      if (at > now) continue;
+      this.#answers.splice(i, 1);
+      this.#context.effects.send(address, this.#transmitter.beat(0), false);
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * What all rules of one bus share: who this node is, its picture of the cluster, the time of the call that runs, and how far it
+ * trusts itself.
+ */
+import type { Incarnation } from "../identity.js";
+import type { Profile } from "../profiles.js";
+import type { MembershipEffects, RefusalReason } from "./events.js";
+import { Health } from "./health.js";
+import { Member, Members } from "./members.js";
+
+/** Probe intervals without a packet of anybody, after which a node takes itself for the one that is cut off. */
+const DEAF_AFTER = 3;
+
+/** Who this node is. */
+export interface SelfOptions {
+  readonly id: string;
+  readonly name: string;
+  /** Where its packets are sent. */
+  readonly address: string;
+  /** Wall clock in ms when it started. */
+  readonly start: number;
+}
+
+export interface MembershipOptions {
+  readonly self: SelfOptions;
+  readonly profile: Profile;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+  readonly effects: MembershipEffects;
+  /** ms, monotonic. */
+  readonly now: number;
+  /** Whether the node distrusts itself when it is late. Default `true`; off to measure what it is worth. */
+  readonly localHealth?: boolean;
+}
+
+export class Context {
+  readonly profile: Profile;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+  readonly effects: MembershipEffects;
+  readonly self: Member;
+  readonly members: Members;
+  readonly health: Health;
+  readonly localHealth: boolean;
+  /** Wall clock minus the rules' time, for versions of removals. */
+  readonly wallOffset: number;
+  /** The time of the call that runs. */
+  now: number;
+  /** When anybody was heard. */
+  heardAt = Number.NEGATIVE_INFINITY;
+  /** When the picture changed. */
+  changedAt: number;
+  /** Whether it gave members up while it heard nobody. */
+  isAlone = false;
+  /** Whether it said that it leaves. */
+  left = false;
+  /** Whether an operator removed it. */
+  removed = false;
+  /** Since the first synchronization what others say is passed on. */
+  established = false;
+
+  constructor({ self, profile, random, effects, now, localHealth = true }: MembershipOptions) {
+    this.profile = profile;
+    this.random = random;
+    this.effects = effects;
+    this.self = new Member(self.id, self.name, self.address, self.start, 0, now);
+    this.members = new Members(this.self);
+    this.health = new Health(localHealth);
+    this.localHealth = localHealth;
+    this.wallOffset = self.start - now;
+    this.now = now;
+    this.changedAt = now;
+  }
+
+  /** A member gave a sign of life. */
+  heard(member: Member): void {
+    member.lastHeard = this.now;
+    member.expectedBy = Number.POSITIVE_INFINITY;
+    this.heardAt = this.now;
+    this.isAlone = false;
+  }
+
+  /** Nobody at all was heard lately: then it is this node that is cut off, and it accuses nobody to others. */
+  isDeaf(): boolean {
+    const patience = DEAF_AFTER * this.profile.probeInterval;
+    return this.now - this.heardAt > patience && (this.members.size > 2 || this.isAlone);
+  }
+
+  changed(): void {
+    this.changedAt = this.now;
+  }
+
+  setIncarnation({ start, count }: Incarnation): void {
+    this.self.start = start;
+    this.self.count = count;
+    this.members.rehash(this.self);
+  }
+
+  refuse(reason: RefusalReason): void {
+    this.effects.event({ type: "refused", reason });
+  }
+}
+
+/** A random one of a list; `undefined` for an empty list. */
+export function pick<T>(items: readonly T[], random: () => number): T | undefined {
+  return items[Math.floor(random() * items.length)];
+}

@@ -1,0 +1,216 @@
+/**
+ * The states of a member (docs/internals/cluster.md): suspicion, death, revival, oblivion, and who keeps a name meanwhile.
+ * Updates and probes decide that something happens (updates.ts, prober.ts); what it means is here.
+ */
+import { DeathReason, Update } from "../wire/packets.js";
+import type { Context } from "./context.js";
+import type { Dialer } from "./dialer.js";
+import { type Member, MemberState } from "./members.js";
+import type { Prober } from "./prober.js";
+import { Suspicion } from "./suspicion.js";
+import type { Transmitter } from "./transmitter.js";
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+export class LifeCycle {
+  readonly #context: Context;
+  readonly #transmitter: Transmitter;
+  readonly #prober: Prober;
+  readonly #dialer: Dialer;
+  readonly #suspects = new Set<Member>();
+  #suspicionWake = NEVER;
+  #nextClean = NEVER;
+
+  constructor(context: Context, transmitter: Transmitter, prober: Prober, dialer: Dialer) {
+    this.#context = context;
+    this.#transmitter = transmitter;
+    this.#prober = prober;
+    this.#dialer = dialer;
+  }
+
+  /** When a suspicion ends, or a dead member is forgotten. */
+  get wake(): number {
+    return Math.min(this.#suspicionWake, this.#nextClean);
+  }
+
+  tick(now: number): void {
+    if (now >= this.#suspicionWake) this.#endSuspicions(now);
+    if (now >= this.#nextClean) this.#clean(now);
+  }
+
+  /** Every suspicion lasts longer: the process stood still. */
+  shift(ms: number): void {
+    for (const { suspicion } of this.#suspects) {
+      if (suspicion === undefined) continue;
+      suspicion.since += ms;
+      suspicion.deadline += ms;
+    }
+    if (this.#suspects.size > 0) this.#suspicionWake += ms;
+  }
+
+  /** Nothing is decided any more. */
+  stop(): void {
+    this.#suspicionWake = NEVER;
+    this.#nextClean = NEVER;
+  }
+
+  /** A probe failed. @param evidence the reason for which it is dead then; 0: it is only suspected */
+  probeFailed(member: Member, evidence: number): void {
+    if (!member.isLive) return;
+    if (evidence !== 0 && !this.#context.isDeaf()) {
+      this.die(member, evidence, true);
+      return;
+    }
+    this.suspect(member, [this.#context.self.short], undefined);
+    if (!this.#context.isDeaf()) return;
+    // It hears nobody: it need not probe them one by one to know.
+    for (const each of this.#context.members.live) this.suspect(each, [this.#context.self.short], undefined);
+  }
+
+  /** A member is accused. @param passed update to pass on, if there is a new accuser in it; `undefined`: this node's own accusation */
+  suspect(member: Member, accusers: readonly number[], passed: Update | undefined): void {
+    const wanted = this.#wantedAccusers();
+    let { suspicion } = member;
+    let isNew = true;
+    if (suspicion === undefined) {
+      suspicion = new Suspicion(
+        this.#context.profile,
+        this.#context.members.size,
+        this.#context.now,
+        accusers,
+      );
+      member.suspicion = suspicion;
+      member.state = MemberState.SUSPECT;
+      member.changedAt = this.#context.now;
+      this.#suspects.add(member);
+      this.#context.effects.event({ type: "suspect", member });
+    } else isNew = suspicion.accuse(accusers, wanted);
+    suspicion.update(wanted);
+    this.#suspicionWake = Math.min(this.#suspicionWake, suspicion.deadline);
+    if (isNew && (passed !== undefined || !this.#context.isDeaf()))
+      this.#transmitter.spread(Update.suspect(member.id, member.start, member.count, suspicion.accusers));
+  }
+
+  /** Further accusers that there can be: members that are neither it nor suspected themselves. */
+  #wantedAccusers(): number {
+    const others = this.#context.members.live.length - Math.max(1, this.#suspects.size);
+    return Math.max(0, Math.min(this.#context.profile.confirmations, others));
+  }
+
+  /** It is not suspected any more. */
+  clear(member: Member): void {
+    this.#suspects.delete(member);
+    member.suspicion = undefined;
+    member.state = MemberState.ALIVE;
+    member.changedAt = this.#context.now;
+    this.#transmitter.drop(member.id);
+    this.#context.effects.event({ type: "cleared", member });
+  }
+
+  #endSuspicions(now: number): void {
+    const wanted = this.#wantedAccusers();
+    let wake = NEVER;
+    for (const member of this.#suspects) {
+      const { suspicion } = member;
+      if (suspicion === undefined) continue;
+      suspicion.update(wanted);
+      // Heard since: it is there. The accusation is sent to it, and it refutes.
+      if (member.lastHeard > suspicion.since)
+        suspicion.deadline = Math.max(suspicion.deadline, member.lastHeard + suspicion.min);
+      if (now < suspicion.deadline) wake = Math.min(wake, suspicion.deadline);
+      else this.die(member, DeathReason.SILENT, !this.#context.isDeaf());
+    }
+    this.#suspicionWake = wake;
+  }
+
+  /** Gives a member up. */
+  die(member: Member, reason: number, isSpread: boolean): void {
+    if (!member.isLive) return;
+    member.reason = reason === 0 ? DeathReason.SILENT : reason;
+    this.bury(member, MemberState.DEAD);
+    if (isSpread) {
+      const update = Update.dead(
+        member.id,
+        member.start,
+        member.count,
+        member.reason,
+        this.#context.self.short,
+      );
+      this.#transmitter.spread(update);
+    } else {
+      this.#transmitter.drop(member.id);
+      member.doubtful = reason !== DeathReason.TTL;
+      this.#context.isAlone = true;
+    }
+    this.#context.effects.event({ type: "lost", member, reason: member.reason });
+    this.release(member);
+    this.#dialer.schedule(this.#context.profile.redialInterval);
+  }
+
+  /** Moves a member to the dead. */
+  bury(member: Member, state: MemberState): void {
+    this.#suspects.delete(member);
+    member.suspicion = undefined;
+    member.state = state;
+    member.changedAt = this.#context.now;
+    member.expectedBy = NEVER;
+    this.#context.members.moved(member);
+    this.#context.changed();
+    if (this.#nextClean === NEVER) this.#nextClean = this.#context.now + this.#context.profile.autoclean;
+  }
+
+  /** It was given up while this node was cut off itself, and nobody else did so. */
+  revive(member: Member): void {
+    member.doubtful = false;
+    member.reason = 0;
+    member.state = MemberState.ALIVE;
+    member.changedAt = this.#context.now;
+    member.lastHeard = this.#context.now;
+    this.#context.members.moved(member);
+    this.#prober.added(member);
+    this.#context.changed();
+    this.#context.effects.event({ type: "back", member, restarted: false });
+    this.claim(member);
+  }
+
+  /** @param isBuried whether its tombstone stays */
+  forget(member: Member, isBuried: boolean): void {
+    this.#suspects.delete(member);
+    this.#transmitter.drop(member.id);
+    this.#context.members.delete(member, isBuried);
+    member.suspicion = undefined;
+    if (!isBuried) member.state = MemberState.LEFT;
+    this.#context.changed();
+  }
+
+  #clean(now: number): void {
+    let next = NEVER;
+    for (const member of [...this.#context.members.dead]) {
+      const due = member.changedAt + this.#context.profile.autoclean;
+      if (due > now) {
+        next = Math.min(next, due);
+        continue;
+      }
+      this.forget(member, true);
+      this.#context.effects.event({ type: "cleaned", member });
+    }
+    // In bunches.
+    this.#nextClean = next === NEVER ? NEVER : Math.max(next, now + this.#context.profile.autoclean / 20);
+  }
+
+  /** A live member has its name, or another one keeps it. */
+  claim(member: Member): void {
+    const conflict = this.#context.members.claim(member);
+    if (conflict === undefined) return;
+    this.#context.effects.event({ type: "conflict", ...conflict });
+    // It may be the ghost of a process that was killed; then the name is free within one probe.
+    if (conflict.keeps !== this.#context.self && conflict.keeps.isLive)
+      this.#prober.probe(this.#context.now, conflict.keeps, DeathReason.REPLACED);
+  }
+
+  /** A member gives its name free. */
+  release(member: Member): void {
+    const next = this.#context.members.release(member);
+    if (next !== undefined) this.#context.effects.event({ type: "named", member: next });
+  }
+}

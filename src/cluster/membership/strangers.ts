@@ -1,0 +1,139 @@
+/**
+ * Packets of senders that are not members, or not in this life: a newcomer is admitted over a stream or when it acks a fresh
+ * number, so a replayed packet makes no member; one of a life before, a removed one and a forgotten one get a word of it.
+ */
+import { MAX_NEWCOMERS } from "../bounds.js";
+import { DeathReason, type Packet, PacketType, Update, UpdateKind } from "../wire/packets.js";
+import type { Context } from "./context.js";
+import type { Dialer } from "./dialer.js";
+import type { Member } from "./members.js";
+import type { Prober } from "./prober.js";
+import type { Synchronizer } from "./sync.js";
+import type { Transmitter } from "./transmitter.js";
+import type { Updates } from "./updates.js";
+
+interface Newcomer {
+  readonly update: Update;
+  readonly seq: number;
+  /** When it was challenged. */
+  readonly at: number;
+}
+
+export class Strangers {
+  readonly #context: Context;
+  readonly #transmitter: Transmitter;
+  readonly #prober: Prober;
+  readonly #dialer: Dialer;
+  readonly #updates: Updates;
+  readonly #synchronizer: Synchronizer;
+  readonly #newcomers = new Map<string, Newcomer>();
+  #removalSentAt = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    context: Context,
+    transmitter: Transmitter,
+    prober: Prober,
+    dialer: Dialer,
+    updates: Updates,
+    synchronizer: Synchronizer,
+  ) {
+    this.#context = context;
+    this.#transmitter = transmitter;
+    this.#prober = prober;
+    this.#dialer = dialer;
+    this.#updates = updates;
+    this.#synchronizer = synchronizer;
+  }
+
+  /** @returns the member that the sender is by now, for its packet to be handled */
+  onPacket(packet: Packet, address: string, overStream: boolean): Member | undefined {
+    // What it holds against this node, for having been dead or gone, is refuted in any case: that needs no trust.
+    for (const update of packet.updates)
+      if (update.id === this.#context.self.id) this.#updates.apply(update, true);
+    const isVerified = overStream || (packet.type === PacketType.ACK && this.#isVerified(packet));
+    const own = packet.updates.find(
+      (update) => update.kind === UpdateKind.ALIVE && update.id === packet.from,
+    );
+    if (!isVerified) {
+      if (packet.type === PacketType.PING)
+        this.#transmitter.ack(packet, address, overStream, this.#introduction(packet.from));
+      if (own === undefined || own.start !== packet.start) this.#context.refuse("stranger");
+      else this.#challenge(own, address);
+      return undefined;
+    }
+    const alive = own ?? this.#newcomers.get(packet.from)?.update;
+    this.#newcomers.delete(packet.from);
+    if (alive !== undefined) this.#updates.apply(alive, true);
+    const member = this.#context.members.get(packet.from);
+    if (member === undefined) {
+      if (alive !== undefined) this.#buried(packet, address);
+      // It knows this node already, and did not say who it is: an exchange does.
+      else this.#synchronizer.request(address, 0);
+      return undefined;
+    }
+    this.#context.heard(member);
+    if (packet.type === PacketType.ACK) this.#synchronizer.request(address, 0);
+    return member;
+  }
+
+  /** What a stranger needs to know: who this is, and where it applies, that it was admitted again. */
+  #introduction(id: string): readonly Update[] {
+    const removal = this.#context.members.removals.get(id);
+    if (removal === undefined) return [this.#transmitter.ownAlive()];
+    return [this.#transmitter.ownAlive(), Update.removal(id, removal.time, removal.counter, removal.removed)];
+  }
+
+  #isVerified(packet: Packet): boolean {
+    return this.#dialer.answered(packet.seq) || this.#newcomers.get(packet.from)?.seq === packet.seq;
+  }
+
+  #challenge(update: Update, address: string): void {
+    const before = this.#newcomers.get(update.id);
+    if (before === undefined && this.#newcomers.size >= MAX_NEWCOMERS) {
+      const [oldest] = this.#newcomers.keys();
+      if (oldest !== undefined) this.#newcomers.delete(oldest);
+      this.#context.refuse("newcomers");
+    }
+    // Once at a time, or two who do not know each other would ask without end.
+    if (before !== undefined && this.#context.now - before.at < this.#context.profile.probeTimeout) return;
+    const seq = before?.seq ?? this.#prober.nextSeq();
+    this.#newcomers.delete(update.id);
+    this.#newcomers.set(update.id, { update, seq, at: this.#context.now });
+    const ping = this.#transmitter.packet(PacketType.PING, seq, 0, 0, "", "", this.#introduction(update.id));
+    this.#context.effects.send(address, ping, false);
+  }
+
+  /** Of a life before, or of a new one whose clock went back: that one goes on from what it hears. */
+  onStale(member: Member, packet: Packet, address: string): void {
+    this.#context.refuse("stale");
+    if (packet.type !== PacketType.PING && packet.type !== PacketType.SYNC) return;
+    const { id, start, count, name, details } = member;
+    const update = Update.alive(id, start, count, name, member.address, 0, details.version);
+    this.#transmitter.sendUpdates(address, [this.#transmitter.ownAlive(), update]);
+  }
+
+  /** Somebody who was forgotten as dead or gone, and has not heard of it. */
+  #buried(packet: Packet, address: string): void {
+    const tombstone = this.#context.members.tombstone(packet.from);
+    if (tombstone === undefined) return;
+    const update = Update.dead(
+      packet.from,
+      tombstone.start,
+      tombstone.count,
+      DeathReason.SILENT,
+      this.#context.self.short,
+    );
+    this.#transmitter.sendUpdates(address, [this.#transmitter.ownAlive(), update]);
+  }
+
+  /** A removed node is informed of it, at most one in a probe timeout. */
+  refuseRemoved(id: string, address: string): void {
+    this.#context.refuse("removed");
+    if (this.#context.now - this.#removalSentAt < this.#context.profile.probeTimeout) return;
+    const removal = this.#context.members.removals.get(id);
+    if (removal === undefined) return;
+    this.#removalSentAt = this.#context.now;
+    const update = Update.removal(id, removal.time, removal.counter, true);
+    this.#transmitter.sendUpdates(address, [update]);
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * The packets of this node: their head, the updates that travel in them, and gossip, which are updates without another reason
+ * to send a packet.
+ */
+import { nextIncarnation } from "../identity.js";
+import { bodySize } from "../wire/codec.js";
+import { ACK_OTHER, ALIVE_DRAINING, NO_UPDATES, Packet, PacketType, Update } from "../wire/packets.js";
+import { MAX_BODY } from "../wire/seal.js";
+import { type Context, pick } from "./context.js";
+import { GossipQueue } from "./gossip-queue.js";
+import type { Member } from "./members.js";
+
+/** ms between an update and the packet that it may share with others. */
+const GOSSIP_DELAY = 5;
+const NEVER = Number.POSITIVE_INFINITY;
+
+export class Transmitter {
+  readonly #context: Context;
+  readonly #queue = new GossipQueue();
+  #nextGossip = NEVER;
+  #lastGossip = Number.NEGATIVE_INFINITY;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** When gossip is due. */
+  get wake(): number {
+    return this.#nextGossip;
+  }
+
+  packet(
+    type: PacketType,
+    seq: number,
+    target: number,
+    flags: number,
+    about: string,
+    address: string,
+    updates: readonly Update[],
+    buckets: Uint32Array | undefined = undefined,
+    wanted: readonly [number, number] | undefined = undefined,
+  ): Packet {
+    const { id, start, count } = this.#context.self;
+    const digest = this.#context.members.digest.total;
+    return new Packet(
+      type,
+      id,
+      start,
+      count,
+      digest,
+      seq,
+      target,
+      flags,
+      about,
+      address,
+      buckets,
+      wanted,
+      updates,
+    );
+  }
+
+  /** Sends updates in a packet of their own, as a datagram. */
+  sendUpdates(address: string, updates: readonly Update[]): void {
+    this.#context.effects.send(address, this.packet(PacketType.GOSSIP, 0, 0, 0, "", "", updates), false);
+  }
+
+  /** Updates for a packet that has room; nothing, most of the time. */
+  piggyback(used: number): readonly Update[] {
+    if (this.#queue.size === 0) return NO_UPDATES;
+    return this.#queue.take(MAX_BODY - bodySize(PacketType.SYNC, 0) - used, this.#transmissions());
+  }
+
+  #transmissions(): number {
+    return Math.ceil(
+      this.#context.profile.gossipFactor * Math.max(1, Math.log10(this.#context.members.size + 1)),
+    );
+  }
+
+  ping(member: Member, seq: number, overStream: boolean): void {
+    const { suspicion } = member;
+    let updates = this.piggyback(64);
+    if (suspicion !== undefined || member.accused) {
+      if (suspicion !== undefined) suspicion.accusedAt = this.#context.now;
+      const accusers = suspicion?.accusers ?? [this.#context.self.short];
+      updates = [Update.suspect(member.id, member.start, member.count, accusers), ...updates];
+      member.accused = false;
+    }
+    this.#context.effects.send(
+      member.address,
+      this.packet(PacketType.PING, seq, member.short, 0, "", "", updates),
+      overStream,
+    );
+  }
+
+  /** Acks a ping. */
+  ack(ping: Packet, address: string, overStream: boolean, updates: readonly Update[]): void {
+    const isOther = ping.target !== 0 && ping.target !== this.#context.self.short;
+    const flags = isOther ? ACK_OTHER : 0;
+    const packet = this.packet(PacketType.ACK, ping.seq, 0, flags, "", "", updates);
+    this.#context.effects.send(address, packet, overStream);
+  }
+
+  /** Asks a helper to ping a member. */
+  ask(helper: Member, member: Member, seq: number): void {
+    const { id, address } = member;
+    const updates = this.piggyback(address.length);
+    const packet = this.packet(PacketType.PING_REQ, seq, 0, 0, id, address, updates);
+    this.#context.effects.send(helper.address, packet, false);
+  }
+
+  /** Answers a node that asked for a ping. */
+  answer(address: string, seq: number, flags: number, acked: boolean): void {
+    const type = acked ? PacketType.ACK : PacketType.NACK;
+    this.#context.effects.send(address, this.packet(type, seq, 0, flags, "", "", this.piggyback(0)), false);
+  }
+
+  ownAlive(): Update {
+    const { id, start, count, name, address, draining, details } = this.#context.self;
+    return Update.alive(id, start, count, name, address, draining ? ALIVE_DRAINING : 0, details.version);
+  }
+
+  ownDetails(): Update {
+    return Update.details(this.#context.self.id, this.#context.self.start, this.#context.self.details);
+  }
+
+  beat(channel: number): Packet {
+    const updates = [this.ownAlive()];
+    if (this.#context.self.details.version > 0) updates.push(this.ownDetails());
+    return this.packet(PacketType.HEARTBEAT, 0, 0, channel, "", "", updates);
+  }
+
+  /** The update goes out with what goes next, and in packets of its own. */
+  spread(update: Update): void {
+    this.#queue.push(update);
+    const due = Math.max(
+      this.#context.now + GOSSIP_DELAY,
+      this.#lastGossip + this.#context.profile.gossipInterval,
+    );
+    if (due < this.#nextGossip) this.#nextGossip = due;
+  }
+
+  /** @param needsBump whether the incarnation is still that of the statement before */
+  announce(needsBump = true): void {
+    if (needsBump) this.#context.setIncarnation(nextIncarnation(this.#context.self));
+    this.#context.changed();
+    this.spread(this.ownAlive());
+  }
+
+  /** Sends what is queued to some members. */
+  tick(now: number): void {
+    const { profile, members, random } = this.#context;
+    const { live } = members;
+    this.#lastGossip = now;
+    this.#nextGossip = NEVER;
+    const room = MAX_BODY - bodySize(PacketType.GOSSIP, 0);
+    for (let i = 0; i < profile.gossipNodes && i < live.length; i++) {
+      const updates = this.#queue.take(room, this.#transmissions());
+      if (updates.length === 0) break;
+      const member = live.length <= profile.gossipNodes ? live[i] : pick(live, random);
+      if (member !== undefined) this.sendUpdates(member.address, updates);
+    }
+    if (this.#queue.size > 0 && live.length > 0) this.#nextGossip = now + profile.gossipInterval;
+  }
+
+  /** No gossip until there is another update. */
+  stop(): void {
+    this.#nextGossip = NEVER;
+  }
+
+  /** What is queued about a member is not sent any more. */
+  drop(id: string): void {
+    this.#queue.drop(id);
+  }
+}

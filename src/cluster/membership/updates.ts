@@ -1,0 +1,260 @@
+/**
+ * What an update does to the table of members, one method for each kind.
+ */
+import { NO_DETAILS } from "../details.js";
+import { compareIncarnations, incarnationAfter } from "../identity.js";
+import { ALIVE_DRAINING, Update, UpdateKind } from "../wire/packets.js";
+import { type Beats, CONFIRMERS } from "./beats.js";
+import type { Context } from "./context.js";
+import type { LifeCycle } from "./life-cycle.js";
+import { Member, MemberState } from "./members.js";
+import type { Prober } from "./prober.js";
+import type { Transmitter } from "./transmitter.js";
+
+export class Updates {
+  readonly #context: Context;
+  readonly #transmitter: Transmitter;
+  readonly #prober: Prober;
+  readonly #lifeCycle: LifeCycle;
+  readonly #beats: Beats;
+  /** This node was removed, or admitted again. */
+  readonly #onRemoval: (isRemoved: boolean) => void;
+  #counter = 0;
+
+  constructor(
+    context: Context,
+    transmitter: Transmitter,
+    prober: Prober,
+    lifeCycle: LifeCycle,
+    beats: Beats,
+    onRemoval: (isRemoved: boolean) => void,
+  ) {
+    this.#context = context;
+    this.#transmitter = transmitter;
+    this.#prober = prober;
+    this.#lifeCycle = lifeCycle;
+    this.#beats = beats;
+    this.#onRemoval = onRemoval;
+  }
+
+  /** @param isFresh gossip, not an entry of a synchronization, which may be old */
+  apply(update: Update, isFresh: boolean): void {
+    if (update.kind === UpdateKind.REMOVAL) {
+      this.applyRemoval(update);
+      return;
+    }
+    if (update.id === this.#context.self.id) {
+      this.#applySelf(update);
+      return;
+    }
+    if (this.#context.members.isRemoved(update.id)) return;
+    const member = this.#context.members.get(update.id);
+    switch (update.kind) {
+      case UpdateKind.ALIVE:
+        this.#applyAlive(member, update, isFresh);
+        break;
+      case UpdateKind.SUSPECT:
+        if (member !== undefined) this.#applySuspect(member, update);
+        break;
+      case UpdateKind.DEAD:
+        this.#applyDead(member, update, isFresh);
+        break;
+      case UpdateKind.LEFT:
+        this.#applyLeft(member, update);
+        break;
+      case UpdateKind.DETAILS:
+        if (member !== undefined) this.#applyDetails(member, update);
+        break;
+    }
+  }
+
+  #applyAlive(known: Member | undefined, update: Update, isFresh: boolean): void {
+    if (known === undefined) {
+      this.#welcome(update, isFresh);
+      return;
+    }
+    const order = compareIncarnations(update.start, update.count, known.start, known.count);
+    if (order < 0) return;
+    if (order === 0) {
+      if (known.doubtful) this.#lifeCycle.revive(known);
+      return;
+    }
+    const wasLive = known.isLive;
+    const restarted = update.start !== known.start;
+    const drains = (update.flags & ALIVE_DRAINING) !== 0 && !known.draining;
+    if (known.suspicion !== undefined) this.#lifeCycle.clear(known);
+    if (wasLive && known.name !== update.name) this.#lifeCycle.release(known);
+    known.start = update.start;
+    known.count = update.count;
+    known.name = update.name;
+    known.address = update.address;
+    known.draining = (update.flags & ALIVE_DRAINING) !== 0;
+    known.reason = 0;
+    known.doubtful = false;
+    if (restarted) known.details = NO_DETAILS;
+    if (!wasLive) {
+      known.state = MemberState.ALIVE;
+      known.changedAt = this.#context.now;
+      known.lastHeard = this.#context.now;
+      this.#context.members.moved(known);
+      this.#prober.added(known);
+    } else this.#context.members.rehash(known);
+    this.#context.changed();
+    this.#pass(update, isFresh);
+    if (!wasLive) this.#context.effects.event({ type: "back", member: known, restarted });
+    else if (restarted) this.#context.effects.event({ type: "restarted", member: known });
+    if (drains) this.#context.effects.event({ type: "draining", member: known });
+    this.#lifeCycle.claim(known);
+  }
+
+  #welcome(update: Update, isFresh: boolean): void {
+    const tombstone = this.#context.members.tombstone(update.id);
+    if (
+      tombstone !== undefined &&
+      compareIncarnations(update.start, update.count, tombstone.start, tombstone.count) <= 0
+    )
+      return;
+    if (this.#context.members.full) {
+      this.#context.refuse("full");
+      return;
+    }
+    const member = new Member(
+      update.id,
+      update.name,
+      update.address,
+      update.start,
+      update.count,
+      this.#context.now,
+    );
+    member.draining = (update.flags & ALIVE_DRAINING) !== 0;
+    this.#context.members.add(member);
+    this.#prober.added(member);
+    this.#context.changed();
+    this.#pass(update, isFresh);
+    this.#context.effects.event({ type: "joined", member });
+    // A port has one owner: who is at the address of another one has taken its place.
+    this.#lifeCycle.claim(member);
+  }
+
+  #applySuspect(member: Member, update: Update): void {
+    if (!member.isLive || compareIncarnations(update.start, update.count, member.start, member.count) < 0)
+      return;
+    if (this.#context.profile.probeInterval === 0) {
+      this.#beats.onExpect(member.id);
+      return;
+    }
+    const isNew = member.state === MemberState.ALIVE;
+    this.#lifeCycle.suspect(member, update.accusers, update);
+    // Some of those who hear of it look for themselves.
+    if (isNew && this.#context.random() < CONFIRMERS / this.#context.members.size)
+      this.#prober.probe(this.#context.now, member, 0);
+  }
+
+  #applyDead(member: Member | undefined, update: Update, isFresh: boolean): void {
+    if (member === undefined) {
+      const tombstone = { start: update.start, count: update.count, address: "", left: false };
+      this.#context.members.bury(update.id, tombstone);
+      return;
+    }
+    if (!member.isLive || compareIncarnations(update.start, update.count, member.start, member.count) < 0)
+      return;
+    const { probeInterval } = this.#context.profile;
+    if (probeInterval === 0) {
+      this.#beats.onExpect(member.id);
+      return;
+    }
+    if (isFresh && this.#context.now - member.lastHeard >= probeInterval) {
+      member.start = update.start;
+      member.count = update.count;
+      this.#lifeCycle.die(member, update.flags, true);
+      return;
+    }
+    // It was just there, or the entry may be old: it is asked, with the accusation, and refutes it if it lives.
+    if (isFresh) this.#lifeCycle.suspect(member, update.accusers, undefined);
+    else member.accused = true;
+    this.#prober.probe(this.#context.now, member, 0);
+  }
+
+  #applyLeft(member: Member | undefined, update: Update): void {
+    if (member === undefined) {
+      this.#context.members.bury(update.id, {
+        start: update.start,
+        count: update.count,
+        address: "",
+        left: true,
+      });
+      return;
+    }
+    if (member.state === MemberState.LEFT) return;
+    if (compareIncarnations(update.start, update.count, member.start, member.count) < 0) return;
+    member.start = update.start;
+    member.count = update.count;
+    this.#lifeCycle.bury(member, MemberState.LEFT);
+    this.#transmitter.spread(update);
+    this.#context.effects.event({ type: "left", member });
+    this.#lifeCycle.release(member);
+  }
+
+  #applyDetails(member: Member, update: Update): void {
+    const { details } = update;
+    if (details === undefined || update.start !== member.start || details.version <= member.details.version)
+      return;
+    member.details = details;
+    this.#context.members.rehash(member);
+    this.#context.changed();
+    this.#transmitter.spread(update);
+    this.#context.effects.event({ type: "details", member });
+  }
+
+  /** What is said about this node, and is not so. */
+  #applySelf(update: Update): void {
+    if (this.#context.left || update.kind === UpdateKind.DETAILS) return;
+    const { start, count } = this.#context.self;
+    const order = compareIncarnations(update.start, update.count, start, count);
+    if (order < 0 || (order === 0 && update.kind === UpdateKind.ALIVE)) return;
+    const next = incarnationAfter(this.#context.self, update);
+    if (next === undefined) {
+      this.#context.refuse("self");
+      return;
+    }
+    this.#context.setIncarnation(next);
+    if (update.kind === UpdateKind.SUSPECT) this.#context.health.change(1);
+    this.#transmitter.announce(false);
+  }
+
+  /** Removals and admissions, which have versions of their own. */
+  applyRemoval(update: Update): void {
+    const isRemoved = (update.flags & 1) !== 0;
+    const removal = { time: update.start, counter: update.count, removed: isRemoved };
+    if (!this.#context.members.setRemoval(update.id, removal)) return;
+    this.#context.changed();
+    this.#transmitter.spread(update);
+    const { id } = update;
+    if (id === this.#context.self.id) {
+      const was = this.#context.removed;
+      this.#context.removed = isRemoved;
+      if (isRemoved !== was) this.#onRemoval(isRemoved);
+    }
+    if (isRemoved) {
+      const member = this.#context.members.get(id);
+      if (member !== undefined) {
+        this.#lifeCycle.forget(member, false);
+        this.#lifeCycle.release(member);
+      }
+      this.#context.effects.event({ type: "removed", id, member });
+    } else this.#context.effects.event({ type: "admitted", id });
+  }
+
+  /** An operator at this node removes or admits. */
+  decide(id: string, isRemoved: boolean): void {
+    const before = this.#context.members.removals.get(id);
+    const time = Math.max(Math.floor(this.#context.now + this.#context.wallOffset), (before?.time ?? 0) + 1);
+    this.#counter += 1;
+    this.applyRemoval(Update.removal(id, time, this.#counter, isRemoved));
+  }
+
+  /** Updates of others go on; a node that is just joining hears what all know. */
+  #pass(update: Update, isFresh: boolean): void {
+    if (isFresh || this.#context.established) this.#transmitter.spread(update);
+  }
+}
