@@ -223,7 +223,7 @@ export class Prober {
     let wake = Number.POSITIVE_INFINITY;
     for (const probe of [...this.#probes.values()]) {
       if (!probe.member.isLive) this.#end(probe);
-      else if (probe.member.lastHeard > probe.sentAt) this.#succeed(probe);
+      else if (probe.member.lastHeard > probe.sentAt + this.#inFlight(probe)) this.#succeed(probe);
       else if (now >= probe.deadline && !probe.indirect) this.#widen(now, probe);
       else if (now >= probe.deadline) this.#fail(probe);
       if (this.#probes.has(probe.seq)) wake = Math.min(wake, probe.deadline);
@@ -241,6 +241,11 @@ export class Prober {
   #succeed(probe: Probe): void {
     this.#end(probe);
     this.#health.change(-1);
+  }
+
+  /** ms within which what comes may have been sent before there was evidence: not a sign of life then. */
+  #inFlight(probe: Probe): number {
+    return probe.evidence === 0 ? 0 : this.#profile.probeTimeout / 2;
   }
 
   #widen(now: number, probe: Probe): void {

@@ -13,6 +13,8 @@ import type { Transmitter } from "./transmitter.js";
 import type { Updates } from "./updates.js";
 
 const NEVER = Number.POSITIVE_INFINITY;
+/** Times `settle` after its start in which a node is young. */
+const YOUNG = 3;
 /** Bytes of a packet that are not updates. */
 const HEAD = 64;
 
@@ -20,6 +22,7 @@ export class Synchronizer {
   readonly #context: Context;
   readonly #transmitter: Transmitter;
   readonly #updates: Updates;
+  readonly #startedAt: number;
   #nextSync: number;
   #lastSync = Number.NEGATIVE_INFINITY;
   /** Since when every packet had another digest. */
@@ -29,6 +32,7 @@ export class Synchronizer {
     this.#context = context;
     this.#transmitter = transmitter;
     this.#updates = updates;
+    this.#startedAt = context.now;
     this.#nextSync = context.now + context.random() * context.profile.syncInterval;
   }
 
@@ -54,9 +58,15 @@ export class Synchronizer {
     }
     const now = this.#context.now;
     if (this.#differsSince === NEVER) this.#differsSince = now;
-    const { settle } = this.#context.profile;
+    const settle = this.#settle(now);
     if (now - Math.max(this.#differsSince, this.#context.changedAt) < settle || this.#context.left) return;
     this.request(address, settle);
+  }
+
+  /** ms that a difference lasts before it counts; fewer for a node that just started, which gossip may have passed by. */
+  #settle(now: number): number {
+    const { settle, gossipInterval } = this.#context.profile;
+    return now - this.#startedAt < YOUNG * settle ? Math.min(settle, 1.5 * gossipInterval) : settle;
   }
 
   /** With anybody, now and then. */

@@ -3,13 +3,16 @@
  */
 import { NO_DETAILS } from "../details.js";
 import { compareIncarnations, incarnationAfter } from "../identity.js";
-import { ALIVE_DRAINING, Update, UpdateKind } from "../wire/packets.js";
+import { ALIVE_DRAINING, DeathReason, Update, UpdateKind } from "../wire/packets.js";
 import { type Beats, CONFIRMERS } from "./beats.js";
 import type { Context } from "./context.js";
 import type { LifeCycle } from "./life-cycle.js";
 import { Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
 import type { Transmitter } from "./transmitter.js";
+
+/** Share of a probe interval within which a member was just heard, and is not believed to be dead. */
+const JUST_HEARD = 0.75;
 
 export class Updates {
   readonly #context: Context;
@@ -163,7 +166,8 @@ export class Updates {
       this.#beats.onExpect(member.id);
       return;
     }
-    if (isFresh && this.#context.now - member.lastHeard >= probeInterval) {
+    // The accuser's own probe takes a probe interval: who was heard since most of it may have answered this node only.
+    if (isFresh && this.#context.now - member.lastHeard >= JUST_HEARD * probeInterval) {
       member.start = update.start;
       member.count = update.count;
       this.#lifeCycle.die(member, update.flags, true);
@@ -172,7 +176,8 @@ export class Updates {
     // It was just there, or the entry may be old: it is asked, with the accusation, and refutes it if it lives.
     if (isFresh) this.#lifeCycle.suspect(member, update.accusers, undefined);
     else member.accused = true;
-    this.#prober.probe(this.#context.now, member, 0);
+    const isHard = update.flags === DeathReason.CONNECTION || update.flags === DeathReason.REPLACED;
+    this.#prober.probe(this.#context.now, member, isFresh && isHard ? update.flags : 0);
   }
 
   #applyLeft(member: Member | undefined, update: Update): void {
