@@ -1,6 +1,6 @@
 /** Nodes as programs run them, in virtual time: cuts, killed processes and stalls of machines of their own. */
 import { describe, expect, it } from "vitest";
-import { ClusterNode } from "../../src/cluster/index.js";
+import { type ClusterBus, ClusterNode } from "../../src/cluster/index.js";
 import { simulate, type World } from "../../src/testing/index.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
@@ -19,7 +19,7 @@ async function cluster(world: World, names: readonly string[]): Promise<Map<stri
   return nodes;
 }
 
-const seen = (node: ClusterNode | undefined): string =>
+const seen = (node: ClusterBus | undefined): string =>
   (node?.members() ?? [])
     .map(({ name }) => name.slice(0, name.indexOf("@")))
     .sort()
@@ -97,6 +97,110 @@ describe("nodes in virtual time", () => {
       expect(nodes.get("e")?.members().length).toBe(5);
       world.node("e").resume();
       await world.until(() => NAMES.every((name) => seen(nodes.get(name)) === "abcde"), 300);
+    });
+  });
+
+  it("say that they drain, and that they leave, before they go", async () => {
+    await simulate({ seed: 11 }, async (world) => {
+      const nodes = await cluster(world, ["a", "b", "c"]);
+      await world.until(() => ["a", "b", "c"].every((name) => seen(nodes.get(name)) === "abc"), 2_000);
+      const heard: string[] = [];
+      for (const type of ["draining", "left", "lost", "suspect"] as const)
+        nodes.get("a")?.events.on(type, ({ member }) => void heard.push(`${type} ${member.name}`));
+      await world.node("b").run(() => nodes.get("b")?.drain());
+      await world.until(() => nodes.get("c")?.resolve("draining")[0]?.name === "b@b", 500);
+      await world.until(() => heard.length === 1, 500);
+      await world.node("b").run(() => nodes.get("b")?.leave());
+      await world.until(() => heard.length === 2, 500);
+      await world.advance(20_000);
+      expect(heard).toEqual(["draining b@b", "left b@b"]);
+    });
+  });
+
+  it("keep a removed node out, though it lives, until it is admitted again", async () => {
+    await simulate({ seed: 12 }, async (world) => {
+      const nodes = await cluster(world, ["a", "b", "c"]);
+      await world.until(() => ["a", "b", "c"].every((name) => seen(nodes.get(name)) === "abc"), 2_000);
+      const heard: string[] = [];
+      nodes.get("c")?.events.on("removed", ({ member }) => void heard.push(`removed ${member?.name}`));
+      nodes.get("c")?.events.on("admitted", ({ member }) => void heard.push(`admitted ${member?.name}`));
+      const { id } = nodes.get("c") as ClusterNode;
+      await world.node("a").run(() => nodes.get("a")?.remove("c@c"));
+      await world.until(() => ["a", "b"].every((name) => seen(nodes.get(name)) === "ab"), 1_000);
+      await world.until(() => heard.length === 1, 5_000);
+      await world.advance(30_000);
+      expect(["a", "b"].map((name) => seen(nodes.get(name)))).toEqual(["ab", "ab"]);
+      await world.node("b").run(() => nodes.get("b")?.admit(id));
+      await world.until(() => ["a", "b", "c"].every((name) => seen(nodes.get(name)) === "abc"), 30_000);
+      expect(heard).toEqual(["removed c@c", "admitted c@c"]);
+    });
+  });
+
+  it("report two nodes of one name at both, and the one that started first keeps it", async () => {
+    await simulate({ seed: 13 }, async (world) => {
+      const heard: string[] = [];
+      const nodes: ClusterNode[] = [];
+      for (const [machine, name] of [
+        ["a", "same@host"],
+        ["b", "same@host"],
+        ["c", "other@host"],
+      ] as const) {
+        await world.node(machine).start(async () => {
+          const made = new ClusterNode({ name, scope: "link", key: KEY });
+          made.events.on("conflict", ({ member, keeps }) => {
+            if (machine !== "c")
+              heard.push(`${machine} ${member.id === nodes[0]?.id ? "a" : "b"} ${keeps.id === nodes[0]?.id}`);
+          });
+          nodes.push(made);
+          await made.start();
+        });
+        await world.advance(100);
+      }
+      await world.until(() => heard.length === 2, 2_000);
+      expect(heard.sort()).toEqual(["a b true", "b a true"]);
+      await world.until(() => nodes[2]?.members().length === 3, 2_000);
+      expect(nodes[2]?.resolve("same@host").map(({ id }) => id)).toEqual([nodes[0]?.id]);
+    });
+  });
+
+  it("change their key without losing each other", async () => {
+    const NEXT = [...KEY].reverse().join("");
+    await simulate({ seed: 14 }, async (world) => {
+      const nodes = await cluster(world, ["a", "b", "c"]);
+      await world.until(() => ["a", "b", "c"].every((name) => seen(nodes.get(name)) === "abc"), 2_000);
+      const lost: string[] = [];
+      for (const node of nodes.values()) node.events.on("lost", ({ member }) => void lost.push(member.name));
+      for (const keys of [[KEY, NEXT], [NEXT, KEY], [NEXT]])
+        for (const name of ["a", "b", "c"]) {
+          await world.node(name).run(() => nodes.get(name)?.setKeys(...keys));
+          await world.advance(5_000);
+        }
+      expect(lost).toEqual([]);
+      await world.node("d").start(async () => {
+        const made = new ClusterNode({ name: "d", scope: "link", key: NEXT });
+        await made.start();
+        nodes.set("d", made);
+      });
+      await world.until(() => seen(nodes.get("d")) === "abcd", 2_000);
+    });
+  });
+
+  it("have several buses, each with members, tags and a key of its own", async () => {
+    await simulate({ seed: 15 }, async (world) => {
+      const nodes = await cluster(world, ["a", "b", "c"]);
+      const buses = new Map<string, ClusterBus>();
+      for (const name of ["a", "b"])
+        await world.node(name).run(() => {
+          const bus = nodes.get(name)?.bus("orders", { key: KEY, tags: [`orders-${name}`] });
+          if (bus !== undefined) buses.set(name, bus);
+        });
+      await world.until(() => ["a", "b", "c"].every((name) => seen(nodes.get(name)) === "abc"), 2_000);
+      await world.until(() => ["a", "b"].every((name) => seen(buses.get(name)) === "ab"), 6_000);
+      await world.until(() => buses.get("a")?.resolve("orders-b").length === 1, 2_000);
+      expect(nodes.get("a")?.resolve("orders-b")).toEqual([]);
+      await world.node("b").run(() => buses.get("b")?.leave());
+      await world.until(() => seen(buses.get("a")) === "a", 1_000);
+      expect(seen(nodes.get("a"))).toBe("abc");
     });
   });
 });

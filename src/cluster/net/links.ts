@@ -13,7 +13,7 @@ import { Link, type LinkEffects, type LinkEnd } from "./link.js";
 
 /** Streams at a time; a further one is refused. */
 const MAX_LINKS = 512;
-/** Of them, accepted ones of which no genuine packet came yet. */
+/** Of them, accepted ones of which no genuine packet came yet; the oldest gives way. */
 const MAX_UNVERIFIED = 64;
 /** ms without a packet, after which a stream that nobody wants is closed. */
 const LINK_IDLE = 15_000;
@@ -82,12 +82,8 @@ export class Links implements LinkEffects {
   async listen(host: string, port: number): Promise<number> {
     this.#listener = await this.#transport.listen(`tcp://${host}:${port}`, TRANSPORT, {
       accepted: (stream) => {
-        const host = stream.address;
-        let unverified = 0;
-        for (const link of this.#all) if (!link.verified && !link.isDialled) unverified += 1;
-        if (this.#closed || !this.#effects.accepts(`${host}:1`)) this.count("link:outside");
-        else if (this.#all.size >= MAX_LINKS || unverified >= MAX_UNVERIFIED) this.count("link:refused");
-        else {
+        if (this.#closed || !this.#effects.accepts(`${stream.address}:1`)) this.count("link:outside");
+        else if (this.#makeRoom()) {
           this.#all.add(new Link(stream, this.#ownAddress, undefined, this));
           return;
         }
@@ -180,6 +176,21 @@ export class Links implements LinkEffects {
 
   count(reason: string): void {
     this.#effects.count(reason);
+  }
+
+  /** Whether there is room for a further accepted stream: who says nothing gives way to who came later. */
+  #makeRoom(): boolean {
+    let oldest: Link | undefined;
+    let unverified = 0;
+    for (const link of this.#all) {
+      if (link.isDialled || link.verified) continue;
+      oldest ??= link;
+      unverified += 1;
+    }
+    if (this.#all.size < MAX_LINKS && unverified < MAX_UNVERIFIED) return true;
+    this.count("link:evicted");
+    oldest?.destroy();
+    return oldest !== undefined;
   }
 
   #dial(address: string): Dial | undefined {

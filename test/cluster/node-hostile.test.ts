@@ -1,0 +1,167 @@
+/** Junk, strangers and recordings at a node's sockets: counted by their reason, and none changes who is a member. */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { connect, createServer, type Socket } from "node:net";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ClusterNode } from "../../src/cluster/index.js";
+
+const KEY = "01234567890123456789012345678901234567ab";
+const OTHER = [...KEY].reverse().join("");
+const nodes: ClusterNode[] = [];
+const sockets: Socket[] = [];
+
+async function started(name: string, seeds: readonly string[] = [], key: string = KEY): Promise<ClusterNode> {
+  const made = new ClusterNode({ name, multicast: false, seeds, key });
+  nodes.push(made);
+  await made.start();
+  return made;
+}
+
+const portOf = (of: ClusterNode): number => Number(of.address.split(":")[1]);
+
+async function dialled(port: number): Promise<Socket> {
+  const socket = connect(port, "127.0.0.1");
+  socket.on("error", () => undefined);
+  socket.resume();
+  sockets.push(socket);
+  await once(socket, "connect");
+  return socket;
+}
+
+/** Until a counter of what was dropped is at least so much. */
+async function dropped(of: ClusterNode, reason: string, least = 1): Promise<void> {
+  while ((of.stats().dropped[reason] ?? 0) < least) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+function hello(address: string): Buffer {
+  const head = Buffer.alloc(38, 7);
+  head.write("SHLK");
+  head[4] = 1;
+  head[37] = address.length;
+  return Buffer.concat([head, Buffer.from(address)]);
+}
+
+let a: ClusterNode;
+beforeEach(async () => {
+  a = await started("a");
+});
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
+});
+
+describe("hostile datagrams", () => {
+  async function sent(...packets: readonly Buffer[]): Promise<void> {
+    const socket = createSocket("udp4");
+    for (const packet of packets)
+      await new Promise<void>((resolve) => socket.send(packet, portOf(a), "127.0.0.1", () => resolve()));
+    socket.close();
+  }
+  const prefix = Buffer.from("37a8eec1ce19", "hex"); // Of the bus "default".
+
+  it("are counted by what is wrong with them", async () => {
+    await sent(
+      Buffer.alloc(0),
+      Buffer.from([9]),
+      Buffer.alloc(60_000, 1),
+      Buffer.concat([Buffer.from([1]), prefix, Buffer.alloc(40)]),
+      Buffer.concat([Buffer.from([0x81]), prefix, Buffer.alloc(80)]),
+      Buffer.concat([Buffer.from([0x81]), Buffer.alloc(80)]),
+    );
+    await dropped(a, "junk", 2);
+    await dropped(a, "bus", 2);
+    await dropped(a, "unsealed");
+    await dropped(a, "key");
+    expect(a.members().length).toBe(1);
+  });
+
+  it("that were recorded are refused when they come again", async () => {
+    const recorded: Buffer[] = [];
+    // Between a and b: what b sends to a by way of this socket is kept.
+    const relay = createSocket("udp4");
+    relay.bind(0, "127.0.0.1");
+    await once(relay, "listening");
+    let back = 0;
+    relay.on("message", (bytes, from) => {
+      if (from.port === portOf(a)) relay.send(bytes, back, "127.0.0.1");
+      else {
+        back = from.port;
+        recorded.push(bytes);
+        relay.send(bytes, portOf(a), "127.0.0.1");
+      }
+    });
+    const b = await started("b", [`127.0.0.1:${relay.address().port}`]);
+    while (a.members().length < 2) await a.events.receive({ timeout: 5_000 });
+    await b.leave();
+    while (a.members().length > 1) await a.events.receive({ timeout: 5_000 });
+    relay.close();
+    expect(recorded.length).toBeGreaterThan(0);
+    await sent(...recorded, ...recorded);
+    await dropped(a, "replayed", 2 * recorded.length);
+    expect(a.members().length).toBe(1);
+  });
+});
+
+describe("hostile streams", () => {
+  it("end when they begin with junk, and when they announce a name in place of an address", async () => {
+    const junk = await dialled(portOf(a));
+    junk.write(Buffer.alloc(64, 0x55));
+    const name = await dialled(portOf(a));
+    name.write(hello("example.com:80"));
+    await Promise.all([once(junk, "close"), once(name, "close")]);
+    expect(a.stats().dropped["link:hello"]).toBe(2);
+  });
+
+  it("end at a frame that is too large, before its bytes come", async () => {
+    const large = await dialled(portOf(a));
+    large.write(Buffer.concat([hello("127.0.0.1:9"), Buffer.from([0x7f, 0xff, 0xff, 0xff])]));
+    await once(large, "close");
+    expect(a.stats().dropped["link:oversized"]).toBe(1);
+  });
+
+  it("end after a while without a word, and without a genuine packet", async () => {
+    const [silent, half] = [await dialled(portOf(a)), await dialled(portOf(a))];
+    half.write(hello("127.0.0.1:9"));
+    await Promise.all([once(silent, "close"), once(half, "close")]);
+    expect(a.stats().dropped["link:timeout"]).toBe(2);
+  });
+
+  it("in numbers keep nobody out: the oldest that say nothing give way", async () => {
+    const crowd = await Promise.all(Array.from({ length: 200 }, () => dialled(portOf(a))));
+    await dropped(a, "link:evicted", 100);
+    const b = await started("b", [a.address]);
+    while (a.members().length < 2 || b.members().length < 2) await a.events.receive({ timeout: 5_000 });
+    expect(crowd.filter((each) => each.closed).length).toBeGreaterThanOrEqual(100);
+  });
+
+  it("of another key, and those that were recorded, are refused at their first packet", async () => {
+    // Between b and a: what b writes is kept.
+    const recorded: Buffer[] = [];
+    const relay = createServer((from) => {
+      const to = connect(portOf(a), "127.0.0.1");
+      from.on("data", (bytes: Buffer) => {
+        recorded.push(bytes);
+        to.write(bytes);
+      });
+      to.on("data", (bytes: Buffer) => from.write(bytes));
+      for (const each of [from, to]) each.on("error", () => undefined);
+      from.on("close", () => to.destroy());
+    });
+    relay.listen(0, "127.0.0.1");
+    await once(relay, "listening");
+    const { port } = relay.address() as { port: number };
+    // Its datagrams go nowhere: it joins by the stream.
+    const b = await started("b", [`127.0.0.1:${port}`]);
+    while (a.members().length < 2) await a.events.receive({ timeout: 10_000 });
+    await b.leave();
+    while (a.members().length > 1) await a.events.receive({ timeout: 5_000 });
+    relay.close();
+    const again = await dialled(portOf(a));
+    again.write(Buffer.concat(recorded));
+    await once(again, "close");
+    await dropped(a, "replayed");
+    const stranger = await started("c", [a.address], OTHER);
+    await dropped(a, "key");
+    expect([a, stranger].map((each) => each.members().length)).toEqual([1, 1]);
+  });
+});
