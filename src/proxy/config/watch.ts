@@ -1,11 +1,10 @@
 /**
- * Hears of changes of a file: of the folder that it is in, since editors replace it by another, and of the folder that it
- * really is in where it is a link, as Kubernetes mounts it. What changed there is for the reader to find out.
+ * Notices changes of a file: in the folder that it is in, since editors replace it by another, and in the folder that it
+ * really is in where it is a link, as Kubernetes mounts it. The reader finds out what changed, if anything.
  */
-import { type FSWatcher, watch } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { Debounce, DebounceTimer } from "../../core/debounce.js";
+import { FolderWatch } from "../folder-watch.js";
 
 /** ms without a change after which a file counts as written. */
 const QUIET = 200;
@@ -14,58 +13,34 @@ const PATIENCE = 2_000;
 
 export class FileWatch {
   readonly #file: string;
-  readonly #onError: (error: Error) => void;
-  readonly #timer: DebounceTimer;
-  readonly #watches = new Map<string, FSWatcher>();
+  readonly #watch: FolderWatch;
+  readonly #onChange: () => void;
   #closed = false;
 
   /**
-   * @param onChange the file may have changed, and nothing has for a while
+   * @param onChange the file may have changed, and nothing has for a while; or some seconds have passed
    * @param onError a folder cannot be watched
    */
   constructor(file: string, onChange: () => void, onError: (error: Error) => void) {
     this.#file = resolve(file);
-    this.#onError = onError;
-    this.#timer = new DebounceTimer(new Debounce(QUIET, PATIENCE), () => {
-      onChange();
-      void this.#follow();
-    });
+    this.#onChange = onChange;
+    this.#watch = new FolderWatch(QUIET, PATIENCE, { onChange: () => void this.#changed(), onError });
   }
 
   /** Settles when it watches. */
   async start(): Promise<void> {
-    await this.#follow();
+    const real = await realpath(this.#file).catch(() => this.#file);
+    if (!this.#closed) await this.#watch.follow([...new Set([dirname(this.#file), dirname(real)])]);
   }
 
   close(): void {
     this.#closed = true;
-    this.#timer.close();
-    for (const each of this.#watches.values()) each.close();
-    this.#watches.clear();
+    this.#watch.close();
   }
 
-  /** Watches the folders that matter now. */
-  async #follow(): Promise<void> {
-    const real = await realpath(this.#file).catch(() => this.#file);
-    if (this.#closed) return;
-    const folders = new Set([dirname(this.#file), dirname(real)]);
-    for (const [folder, each] of this.#watches) {
-      if (folders.has(folder)) continue;
-      each.close();
-      this.#watches.delete(folder);
-    }
-    for (const folder of folders) if (!this.#watches.has(folder)) this.#watch(folder);
+  /** Watches the folders that matter now, first: a change while the file is read is not missed. */
+  async #changed(): Promise<void> {
+    await this.start();
+    if (!this.#closed) this.#onChange();
   }
-
-  #watch(folder: string): void {
-    try {
-      const each = watch(folder, { persistent: false }, this.#onEvent);
-      each.on("error", (error) => this.#onError(error as Error));
-      this.#watches.set(folder, each);
-    } catch (error) {
-      this.#onError(error as Error);
-    }
-  }
-
-  #onEvent = (): void => this.#timer.note();
 }

@@ -1,31 +1,21 @@
 /**
- * A folder of client keys, read again when it changes (keys.ts has what its files say).
+ * A folder of client keys, read again when it changes (keys.ts parses its files).
  *
- *   open --reads--> watches --changes, 50 ms later--> reads --other keys, or other problems--> tells
- *                      ^------ every 5 s, too: not every file system tells of changes -----|
+ *   open --reads--> watches --a change (folder-watch.ts)--> reads --other keys, or other problems--> `changed`
  *
- * A folder that cannot be read any more says nothing of keys: those known stay, and the problem is told. A file that
- * cannot be read is no key.
- *
- * fs.watch and one timer, not a watcher library: those watch each file, and what is wanted here is one folder, read as a
- * whole whenever anything in it changes.
+ * While the folder cannot be read, the keys known stay, and the problem is reported. A file that cannot be read gives no
+ * keys.
  */
-import { type FSWatcher, watch } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { Debounce, DebounceTimer } from "../../core/debounce.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-
+import { FolderWatch } from "../folder-watch.js";
 import { type FolderKeys, isKeyFile, type KeyFile, keysOf } from "./keys.js";
 
 /** ms without a change after which the folder is read: several files change together. */
 const QUIET = 50;
 /** ms after the first change after which it is read in any case: a key that has gone is to be revoked soon. */
 const PATIENCE = 200;
-/** ms between two looks at a folder that says nothing. */
-const LOOK_EVERY = 5_000;
-/** ms between two while it cannot be read. */
-const RETRY = 500;
 /** Files that are read, the first by name. */
 const MAX_FILES = 16_384;
 /** Bytes of one that is read. */
@@ -42,12 +32,7 @@ export class KeyFolder {
   readonly #changed: (now: FolderKeys) => void;
   #now: FolderKeys = { keys: new Set(), problems: [] };
   #known = new Map<string, Known>();
-  #watcher: FSWatcher | undefined = undefined;
-  /** Of the folder that is watched: another may have been put in its place. */
-  #inode = 0;
-  #looking: NodeJS.Timeout | undefined = undefined;
-  readonly #settling = new DebounceTimer(new Debounce(QUIET, PATIENCE), () => void this.#look(true));
-  #retrying: NodeJS.Timeout | undefined = undefined;
+  readonly #watch = new FolderWatch(QUIET, PATIENCE, { onChange: (reported) => void this.#look(reported) });
   #reading = false;
   /** Something changed while it was read. */
   #again = false;
@@ -59,7 +44,7 @@ export class KeyFolder {
   }
 
   /**
-   * Reads the folder, and from then on tells what has changed.
+   * Reads the folder, and from then on calls `changed` when its keys or problems are others.
    *
    * @throws InvalidArgumentError `EINVAL` naming a folder that cannot be read
    */
@@ -75,7 +60,6 @@ export class KeyFolder {
       });
     }
     folder.#readAgain();
-    folder.#looking = setInterval(() => void folder.#look(false), LOOK_EVERY).unref();
     return folder;
   }
 
@@ -85,36 +69,7 @@ export class KeyFolder {
 
   close(): void {
     this.#closed = true;
-    this.#watcher?.close();
-    clearInterval(this.#looking);
-    this.#settling.close();
-    clearTimeout(this.#retrying);
-  }
-
-  async #watch(): Promise<void> {
-    const { ino } = await stat(this.path);
-    if (this.#closed || (this.#watcher !== undefined && this.#inode === ino)) return;
-    this.#watcher?.close();
-    this.#inode = ino;
-    try {
-      const watcher = watch(this.path, { persistent: false }, () => this.#settling.note());
-      watcher.on("error", () => {
-        watcher.close();
-        this.#watcher = undefined; // It is tried again with the next look.
-        this.#settling.note();
-      });
-      this.#watcher = watcher;
-    } catch {
-      this.#watcher = undefined; // Nothing is left to watch with: the looks remain.
-    }
-  }
-
-  #retry(): void {
-    if (this.#closed) return;
-    this.#retrying ??= setTimeout(() => {
-      this.#retrying = undefined;
-      void this.#look(true);
-    }, RETRY).unref();
+    this.#watch.close();
   }
 
   /** @param fresh reads files again whose time and size are the same, too: those are not exact enough right after a change */
@@ -130,7 +85,7 @@ export class KeyFolder {
     try {
       now = await this.#read();
     } catch (error) {
-      this.#retry();
+      this.#watch.retry();
       now = {
         keys: before.keys,
         problems: [`the folder cannot be read, its last keys stay: ${reasonOf(error)}`],
@@ -147,11 +102,11 @@ export class KeyFolder {
     this.#reading = false;
     if (!this.#again) return;
     this.#again = false;
-    this.#settling.note();
+    this.#watch.note();
   }
 
   async #read(): Promise<FolderKeys> {
-    await this.#watch(); // First: a change during the reading is not missed.
+    await this.#watch.follow([this.path]); // First: a change during the reading is not missed.
     const names = (await readdir(this.path)).filter(isKeyFile).sort();
     const known = new Map<string, Known>();
     const files: KeyFile[] = [];
@@ -181,7 +136,7 @@ export class KeyFolder {
       const stamp = `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
       const known = this.#known.get(name);
       if (known?.stamp === stamp) return known;
-      if (!entry.isFile()) return { stamp, file: { name, unreadable: "it is no file" } };
+      if (!entry.isFile()) return { stamp, file: { name, unreadable: "it is not a file" } };
       if (size > MAX_FILE) return { stamp, file: { name, unreadable: "it is too large for a key" } };
       return { stamp, file: { name, text: await readFile(path, "utf8") } };
     } catch (error) {

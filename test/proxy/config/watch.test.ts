@@ -61,6 +61,22 @@ describe("a file that is watched", () => {
     await changed();
   });
 
+  it("may vanish with its folder, and come back in another of the same name", async () => {
+    const inner = join(folder, "etc");
+    const file = join(inner, "proxy.yaml");
+    for (const again of [false, true]) {
+      mkdirSync(inner);
+      writeFileSync(file, "a");
+      if (again)
+        await changed(); // Seen though the folder that was watched first is gone.
+      else await follow(file);
+      appendFileSync(file, "b");
+      await changed();
+      rmSync(inner, { recursive: true });
+      await changed();
+    }
+  });
+
   it("may be a link to a folder that is replaced as Kubernetes does", async () => {
     const version = (name: string): void => {
       mkdirSync(join(folder, name));
