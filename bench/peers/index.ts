@@ -7,6 +7,7 @@ import { shoalContenders, zeromq } from "./node-contender.js";
 import { nodeNet } from "./node-net.js";
 import { pyzmq } from "./pyzmq.js";
 import { redis } from "./redis.js";
+import { serf } from "./serf.js";
 
 export const CONTENDERS: readonly Contender[] = [
   ...shoalContenders,
@@ -17,4 +18,5 @@ export const CONTENDERS: readonly Contender[] = [
   nats,
   redis,
   etcd,
+  serf,
 ];

@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { ENGINE_NAMES } from "shoal";
 import type { Contender, SideCommand, SideRequest } from "../contract.js";
 import { programFile } from "../places.js";
+import { clusterObstacle, isClusterScenario } from "./cluster/scenarios.js";
 import { PATTERNS, PLAIN_PATTERNS, PLAYED } from "./node/roles/index.js";
 import { sideArguments } from "./node/side.js";
 
@@ -44,7 +45,10 @@ function shoalContender(engine: string, api: keyof typeof APIS): Contender {
     name: `shoal-${engine}${suffix}`,
     title: `shoal (${engine})${title}`,
     absent: async () => (engine === "libzmq" ? zeromqAbsent() : undefined),
-    supports: (scenario) => (plays as readonly string[]).includes(scenario),
+    supports: (scenario) =>
+      isClusterScenario(scenario)
+        ? engine === "zmtp" && api === "await" && clusterObstacle(scenario) === undefined
+        : (plays as readonly string[]).includes(scenario),
     command: (side) =>
       command("shoal", { ...side, options: { ...side.options, api } }, { SHOAL_ENGINE: engine }),
     version: async () => {

@@ -3,6 +3,7 @@ import type { Scenario } from "../contract.js";
 import { clone } from "./clone.js";
 import { cloneSet } from "./clone-set.js";
 import { cloneSnapshot } from "./clone-snapshot.js";
+import { clusterCut, clusterIdle, clusterJoin, clusterKill, clusterSilence } from "./cluster.js";
 import { connectionStorm } from "./connection-storm.js";
 import { curve } from "./curve.js";
 import { binaryStarFailover, cloneFailover } from "./failover.js";
@@ -56,4 +57,9 @@ export const SCENARIOS: readonly Scenario[] = [
   cloneSnapshot,
   cloneFailover,
   lastValueCache,
+  clusterJoin,
+  clusterKill,
+  clusterSilence,
+  clusterCut,
+  clusterIdle,
 ];

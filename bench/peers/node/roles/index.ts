@@ -1,4 +1,5 @@
 /** The roles in Node, by scenario; loaded one by one, so that a side holds nothing that it does not measure. */
+import { CLUSTER_SCENARIOS } from "../../cluster/scenarios.js";
 import type { Kit } from "../kit.js";
 import type { Side } from "../side.js";
 
@@ -47,6 +48,11 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "last-value-cache": () => import("./last-value-cache.js"),
 };
 
+/** The scenarios of clusters, which have no engine: their links are not sockets of the library's user. */
+const CLUSTER_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = Object.fromEntries(
+  CLUSTER_SCENARIOS.map((scenario) => [scenario, () => import("./cluster.js")]),
+);
+
 /** The same work with plain sockets, where there is such a thing. */
 const PLAIN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "lazy-pirate": () => import("./echo.js"),
@@ -64,7 +70,7 @@ export const PLAIN_PATTERNS: readonly string[] = Object.keys(PLAIN_LOADERS);
 
 /** @param plain for a scenario of a pattern: with plain sockets in its place */
 export async function loadRoles(scenario: string, plain: boolean): Promise<Roles> {
-  const loaders = { ...LOADERS, ...(plain ? PLAIN_LOADERS : PATTERN_LOADERS) };
+  const loaders = { ...LOADERS, ...CLUSTER_LOADERS, ...(plain ? PLAIN_LOADERS : PATTERN_LOADERS) };
   const load = Object.hasOwn(loaders, scenario) ? loaders[scenario] : undefined;
   if (load === undefined) throw new Error(`nobody plays the scenario ${scenario} here`);
   return (await load()).roles;

@@ -1,0 +1,172 @@
+/** The processes of a cluster: each prints a line for what it sees of the others, and is killed, stopped and continued here. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import type { SideCommand } from "../../contract.js";
+
+/** ms that anything awaited here may take. */
+const LIMIT = 120_000;
+
+/** Where a process of the cluster runs, if not on the host: in a network namespace. */
+export interface Place {
+  readonly namespace: string;
+  readonly device: string;
+  readonly address: string;
+}
+
+export interface AgentRequest {
+  readonly index: number;
+  /** Of this cluster only: others may run on the machine. */
+  readonly cluster: string;
+  /** A folder for this run. */
+  readonly folder: string;
+  readonly place: Place | undefined;
+  /** Where the first agent is to be found, for systems that do not find each other. */
+  readonly seed: string | undefined;
+}
+
+/** What a line of an agent says. */
+export interface AgentLine {
+  readonly event: "ready" | "up" | "down";
+  /** The agent that it is about. */
+  readonly name: string;
+}
+
+/** A system that has membership. */
+export interface AgentKind {
+  /** What to run. @returns also the address that others can join at, where they need one */
+  command(request: AgentRequest): Promise<SideCommand & { readonly seed?: string }>;
+  parse(line: string, own: string): AgentLine | undefined;
+}
+
+class Agent {
+  readonly name: string;
+  /** The others that it sees. */
+  readonly sees = new Set<string>();
+  readyAt = 0;
+  readonly child: ChildProcess;
+
+  constructor(name: string, child: ChildProcess) {
+    this.name = name;
+    this.child = child;
+  }
+}
+
+export class Cluster {
+  readonly agents: Agent[] = [];
+  readonly #kind: AgentKind;
+  readonly #folder: string;
+  readonly #cluster = `bench-${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
+  readonly #places: readonly Place[] | undefined;
+  readonly #checks = new Set<() => void>();
+  readonly #onExit = () => this.#killAll();
+  #seed: string | undefined;
+  #failure: Error | undefined;
+  #ending = false;
+
+  constructor(kind: AgentKind, folder: string, places?: readonly Place[]) {
+    this.#kind = kind;
+    this.#folder = folder;
+    this.#places = places;
+    process.on("exit", this.#onExit);
+  }
+
+  /** Starts an agent, or starts one again. */
+  async start(index: number): Promise<void> {
+    const name = `n${index}`;
+    const place = this.#places?.[index];
+    const request = { index, cluster: this.#cluster, folder: this.#folder, place, seed: this.#seed };
+    const { file, args, env, seed } = await this.#kind.command(request);
+    this.#seed ??= seed;
+    const [program, ...rest] =
+      place === undefined ? [file, ...args] : ["ip", "netns", "exec", place.namespace, file, ...args];
+    const child = spawn(program as string, rest, {
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const agent = new Agent(name, child);
+    this.agents[index] = agent;
+    createInterface({ input: child.stdout as NonNullable<ChildProcess["stdout"]> }).on("line", (line) => {
+      const said = this.#kind.parse(line, name);
+      if (said === undefined) return;
+      if (said.event === "ready") agent.readyAt = performance.now();
+      else if (said.event === "up") agent.sees.add(said.name);
+      else agent.sees.delete(said.name);
+      for (const check of this.#checks) check();
+    });
+    child.once("error", (error) => this.#fail(error));
+    child.once("exit", (code, signal) => {
+      if (!this.#ending && signal === null) this.#fail(new Error(`${name} ended with exit code ${code}`));
+    });
+  }
+
+  /** Starts so many, all at once but for the first where the others need its address. */
+  async startAll(count: number): Promise<void> {
+    for (let index = 0; index < count; index++) await this.start(index);
+  }
+
+  /** When something holds; checked at each line. @returns performance.now() of then */
+  until(what: string, holds: () => boolean): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const done = (settle: () => void): void => {
+        this.#checks.delete(check);
+        clearTimeout(timer);
+        settle();
+      };
+      const check = (): void => {
+        if (this.#failure !== undefined) done(() => reject(this.#failure));
+        else if (holds()) done(() => resolve(performance.now()));
+      };
+      const timer = setTimeout(
+        () => done(() => reject(new Error(`${what}: not within ${LIMIT / 1_000} s`))),
+        LIMIT,
+      );
+      this.#checks.add(check);
+      check();
+    });
+  }
+
+  /** Whether these agents see each other, and no other. */
+  agree(indices: readonly number[] = this.agents.map((_, index) => index)): boolean {
+    const names = indices.map((index) => `n${index}`);
+    return indices.every((index) => {
+      const agent = this.agents[index];
+      return (
+        agent !== undefined &&
+        agent.readyAt > 0 &&
+        agent.sees.size === names.length - 1 &&
+        names.every((name) => name === agent.name || agent.sees.has(name))
+      );
+    });
+  }
+
+  /** Whether the others see an agent, all of them, or none of them. */
+  others(index: number, see: boolean): boolean {
+    const { name } = this.agents[index] as Agent;
+    return this.agents.every((agent, at) => at === index || agent.sees.has(name) === see);
+  }
+
+  signal(index: number, signal: "SIGKILL" | "SIGSTOP" | "SIGCONT"): void {
+    this.agents[index]?.child.kill(signal);
+  }
+
+  /** Kills all, and waits until they are gone. */
+  async end(): Promise<void> {
+    this.#ending = true;
+    process.off("exit", this.#onExit);
+    const gone = this.agents.map(({ child }) =>
+      child.exitCode === null && child.signalCode === null ? once(child, "exit") : undefined,
+    );
+    this.#killAll();
+    await Promise.all(gone);
+  }
+
+  #killAll(): void {
+    for (const { child } of this.agents) child.kill("SIGKILL");
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    for (const check of this.#checks) check();
+  }
+}

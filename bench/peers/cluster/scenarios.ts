@@ -1,0 +1,27 @@
+/** The scenarios of clusters, and what each needs of the machine. */
+import { networksAbsent } from "./networks.js";
+
+export const CLUSTER_SCENARIOS = [
+  "cluster-join",
+  "cluster-kill",
+  "cluster-silence",
+  "cluster-cut",
+  "cluster-idle",
+] as const;
+export type ClusterScenario = (typeof CLUSTER_SCENARIOS)[number];
+
+/** Those whose nodes are hosts of their own. */
+const NEED_NETWORKS: readonly string[] = ["cluster-cut", "cluster-idle"];
+
+let networks: { readonly absent: string | undefined } | undefined;
+
+export function isClusterScenario(scenario: string): scenario is ClusterScenario {
+  return (CLUSTER_SCENARIOS as readonly string[]).includes(scenario);
+}
+
+/** Why a scenario cannot be played on this machine; `undefined`: it can. */
+export function clusterObstacle(scenario: string): string | undefined {
+  if (!NEED_NETWORKS.includes(scenario)) return undefined;
+  networks ??= { absent: networksAbsent() };
+  return networks.absent;
+}

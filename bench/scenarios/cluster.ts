@@ -1,0 +1,109 @@
+/** Scenarios of clusters: real processes that join, are killed, stand still, and are cut off from each other. */
+import type { Scenario } from "../contract.js";
+import { positive } from "./kit.js";
+
+/** What is the same in all: one side starts the processes, and the figures are those of its clock. */
+const CLUSTER: Omit<Scenario, "name" | "question" | "result" | "count" | "parameters"> = {
+  metric: { name: "milliseconds", unit: "ms", better: "lower" },
+  transports: ["tcp"],
+  sizes: [],
+  smokeSizes: [],
+  scales: false,
+  timeout: 600,
+  roles(_chosen, count) {
+    return [{ role: "cluster", measured: true, expects: { messages: count, ordered: true } }];
+  },
+  references: ["serf"],
+};
+
+/** Median and worst of the side's latencies. */
+const MILLISECONDS: Pick<Scenario, "result" | "columns"> = {
+  result([cluster]) {
+    const of = (percentile: string) => (cluster?.latency?.[percentile] ?? Number.NaN) / 1e3;
+    return { milliseconds: of("50"), worst: of("100"), ...cluster?.extra };
+  },
+  columns: [{ name: "worst", title: "worst", unit: "ms" }],
+};
+
+const PROCESSES = { values: [10], smoke: [3], help: "processes of the cluster, one node each" };
+
+/** From the last one's `ready`: how long a program takes to start is the matter of start-up. */
+export const clusterJoin: Scenario = {
+  name: "cluster-join",
+  question: "How long after the last one's start does every node of a cluster see every other?",
+  ...CLUSTER,
+  ...MILLISECONDS,
+  parameters: { processes: { ...PROCESSES, values: [10, 40] } },
+  count({ parameters }, smoke) {
+    positive(parameters, "processes");
+    return smoke ? { count: 1, warmup: 0 } : { count: 5, warmup: 0 };
+  },
+};
+
+export const clusterKill: Scenario = {
+  name: "cluster-kill",
+  question: "How long after kill -9 of a process does every other know that its node is gone?",
+  ...CLUSTER,
+  ...MILLISECONDS,
+  parameters: { processes: PROCESSES },
+  count({ parameters }, smoke) {
+    positive(parameters, "processes");
+    return smoke ? { count: 1, warmup: 0 } : { count: 10, warmup: 0 };
+  },
+};
+
+export const clusterSilence: Scenario = {
+  name: "cluster-silence",
+  question: "How long does a cluster take to lose a node that stands still, and to have it back?",
+  ...CLUSTER,
+  ...MILLISECONDS,
+  parameters: { processes: PROCESSES },
+  count({ parameters }, smoke) {
+    positive(parameters, "processes");
+    return smoke ? { count: 1, warmup: 0 } : { count: 10, warmup: 0 };
+  },
+  columns: [
+    { name: "worst", title: "worst", unit: "ms" },
+    { name: "backMilliseconds", title: "back", unit: "ms" },
+    { name: "worstBackMilliseconds", title: "worst back", unit: "ms" },
+  ],
+};
+
+/** Four nodes, each in a network namespace; the link between two and two goes down. It takes root. */
+export const clusterCut: Scenario = {
+  name: "cluster-cut",
+  question: "How long until a cluster of four notices a cut in the middle, and until it is whole again?",
+  ...CLUSTER,
+  ...MILLISECONDS,
+  parameters: { seconds: { values: [60], smoke: [1], help: "s that the cut lasts" } },
+  count({ parameters }, smoke) {
+    positive(parameters, "seconds");
+    return smoke ? { count: 1, warmup: 0 } : { count: 3, warmup: 0 };
+  },
+  columns: [
+    { name: "worst", title: "worst", unit: "ms" },
+    { name: "healMilliseconds", title: "healed", unit: "ms" },
+    { name: "worstHealMilliseconds", title: "worst healed", unit: "ms" },
+  ],
+};
+
+/** Each node in a network namespace, where the kernel counts what it sends. It takes root. */
+export const clusterIdle: Scenario = {
+  name: "cluster-idle",
+  question: "How much does a node send while nothing happens, headers included?",
+  ...CLUSTER,
+  metric: { name: "bytesPerSecond", unit: "B/s", better: "lower" },
+  parameters: {
+    processes: { ...PROCESSES, values: [5, 10, 20] },
+    seconds: { values: [10], smoke: [1], help: "s for which it is counted" },
+  },
+  count({ parameters }) {
+    positive(parameters, "processes");
+    positive(parameters, "seconds");
+    return { count: 1, warmup: 0 };
+  },
+  result([cluster]) {
+    return { bytesPerSecond: Number.NaN, ...cluster?.extra };
+  },
+  columns: [{ name: "worstBytesPerSecond", title: "busiest node", unit: "B/s" }],
+};
