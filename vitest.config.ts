@@ -17,7 +17,7 @@ const PURE = [
   "test/proxy/config/*.test.ts",
   "test/{proxy/policy,metrics}/rules.test.ts",
   "test/bench/{bodies,compare,report,sequences,statistics}.test.ts",
-  "test/cli/{lines,format,top-rules,transfer}.test.ts",
+  "test/cli/{lines,format,node-lines,top-rules,transfer}.test.ts",
   "test/fuzz/zmtp/{frames,handshake}.test.ts",
   "test/cluster/!(node*).test.ts",
   "test/support/seed.test.ts",

@@ -27,6 +27,7 @@ const GROUPS: readonly Group[] = [
   ["clone", async (program) => (await import("./clone.js")).addCloneCommand(program)],
   ["lvc", async (program) => (await import("./lvc.js")).addLvcCommand(program)],
   ["proxy", async (program) => (await import("./proxy.js")).addProxyCommand(program)],
+  ["node", async (program) => (await import("./node.js")).addNodeCommand(program)],
   ["top", async (program) => (await import("./top.js")).addTopCommand(program)],
   ["tap", async (program) => (await import("./tap.js")).addTapCommand(program)],
   ["keygen", async (program) => (await import("./keygen.js")).addKeygenCommand(program)],

@@ -6,7 +6,7 @@ import { file, ipc, run as runProcess, useShoal } from "./support.js";
 useShoal();
 
 const COMMANDS =
-  "pub sub xpub xsub push pull req rep dealer router pair majordomo pirate freelance lvc proxy top tap keygen".split(
+  "pub sub xpub xsub push pull req rep dealer router pair majordomo pirate freelance lvc proxy node top tap keygen".split(
     " ",
   );
 

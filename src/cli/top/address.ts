@@ -5,6 +5,7 @@
  */
 import { type Sample, samplesOf } from "../../metrics/samples.js";
 import { kindOf } from "../../proxy/pairs.js";
+import { ControlClient, replyOf } from "../control-client.js";
 import { describe, Failure, UsageError } from "../failure.js";
 import type { SecurityOptions } from "../security.js";
 import { isRead, rated, readingOf, type TimedReading } from "./readings.js";
@@ -14,12 +15,6 @@ import type { AddressView } from "./view.js";
 const MAX_ANSWER = 16_777_216;
 
 const NO_ANSWER = "no answer in time";
-
-const HANDSHAKE_FAULTS = [
-  "handshake:error:auth",
-  "handshake:error:protocol",
-  "handshake:error:other",
-] as const;
 
 /** An address that can be read repeatedly. */
 export interface Address {
@@ -91,42 +86,10 @@ async function bounded(response: Response): Promise<string> {
 }
 
 async function overControl(endpoint: string, security: SecurityOptions): Promise<Address> {
-  const { Request } = await import("../../index.js");
-  const { handshakeFault } = await import("../endpoints.js");
-  const { asUsage } = await import("../failure.js");
-  const socket = new Request({
-    ...security,
-    linger: 0,
-    maxMessageSize: MAX_ANSWER,
-    reconnectInterval: 100,
-    reconnectMaxInterval: 1_000,
-  });
-  // Why there is no answer, while the cause is known.
-  let cause: string | undefined;
-  const curve = security.curveServerKey !== undefined;
-  for (const type of HANDSHAKE_FAULTS)
-    socket.events.on(type, (event) => {
-      cause = handshakeFault(event, curve);
-    });
-  socket.events.on("peer:join", () => {
-    cause = undefined;
-  });
-  try {
-    await asUsage(() => socket.connect(endpoint));
-  } catch (error) {
-    await socket.close({ linger: 0 });
-    throw error;
-  }
+  const client = await ControlClient.open(endpoint, security);
   return {
-    async read(timeout, signal) {
-      const frames = await socket.request(STATUS, { timeout, signal }).catch((error: unknown) => {
-        throw cause === undefined ? error : new Failure(cause);
-      });
-      return parseStatus(String(frames[0] ?? ""));
-    },
-    close: async () => {
-      await socket.close({ linger: 0 });
-    },
+    read: async (timeout, signal) => parseStatus(await client.ask(STATUS, { timeout, signal })),
+    close: () => client.close(),
   };
 }
 
@@ -174,25 +137,16 @@ export class Watch {
 }
 
 /** The command whose reply a proxy's control socket gives to {@link parseStatus}. */
-export const STATUS = '{"command":"status"}';
+const STATUS = { command: "status" };
 
 /** Parses the reply of a proxy's control socket to {@link STATUS} as samples. @throws Failure for any other text */
 export function parseStatus(text: string): Sample[] {
-  const status = parsed(text);
+  const status = replyOf(text);
   if (status?.ok !== true || typeof status.state !== "string")
     throw new Failure(`not a proxy: it answered ${text.slice(0, 60)}`);
   const kind = kindOf(typeOf(status.frontend), typeOf(status.backend));
   const name = typeof status.name === "string" ? status.name : kind;
   return samplesOf({ name, kind, stats: status });
-}
-
-function parsed(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? { ...value } : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function typeOf(side: unknown): string {

@@ -1,0 +1,91 @@
+/** The side of a control socket that asks: of `shoal top`, and of the commands that steer a running node. */
+import { Request } from "../index.js";
+import { handshakeFault } from "./endpoints.js";
+import { asUsage, Failure } from "./failure.js";
+import type { SecurityOptions } from "./security.js";
+
+/** Maximum bytes of a reply. */
+const MAX_REPLY = 16_777_216;
+/** Characters of a reply that is not understood which its error shows. */
+const MAX_SHOWN = 60;
+
+const HANDSHAKE_FAULTS = [
+  "handshake:error:auth",
+  "handshake:error:protocol",
+  "handshake:error:other",
+] as const;
+
+export interface ControlRequestOptions {
+  /** ms */
+  readonly timeout: number;
+  readonly signal: AbortSignal;
+}
+
+export class ControlClient {
+  readonly #socket: Request;
+  /** Why there is no reply, while the cause is known. */
+  #cause: string | undefined;
+
+  private constructor(security: SecurityOptions) {
+    this.#socket = new Request({
+      ...security,
+      linger: 0,
+      maxMessageSize: MAX_REPLY,
+      reconnectInterval: 100,
+      reconnectMaxInterval: 1_000,
+    });
+    const curve = security.curveServerKey !== undefined;
+    for (const type of HANDSHAKE_FAULTS)
+      this.#socket.events.on(type, (event) => {
+        this.#cause = handshakeFault(event, curve);
+      });
+    this.#socket.events.on("peer:join", () => {
+      this.#cause = undefined;
+    });
+  }
+
+  /** @throws UsageError for an invalid endpoint */
+  static async open(endpoint: string, security: SecurityOptions): Promise<ControlClient> {
+    const client = new ControlClient(security);
+    try {
+      await asUsage(() => client.#socket.connect(endpoint));
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
+    return client;
+  }
+
+  /** The reply to a command, as text. @throws TimeoutError `ETIMEDOUT`, AbortedError; Failure when the handshake fails */
+  async ask(command: object, options: ControlRequestOptions): Promise<string> {
+    const frames = await this.#socket.request(JSON.stringify(command), options).catch((error: unknown) => {
+      throw this.#cause === undefined ? error : new Failure(this.#cause);
+    });
+    return String(frames[0] ?? "");
+  }
+
+  /** The result of a command. @throws as {@link ask}; Failure for an error reply and for what is not a reply */
+  async command(command: object, options: ControlRequestOptions): Promise<Readonly<Record<string, unknown>>> {
+    const text = await this.ask(command, options);
+    const reply = replyOf(text);
+    if (reply?.ok === true) return reply;
+    const { message } = (reply?.error ?? {}) as { readonly message?: unknown };
+    throw new Failure(
+      typeof message === "string" ? message : `not a control socket: it answered ${text.slice(0, MAX_SHOWN)}`,
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#socket.close({ linger: 0 });
+  }
+}
+
+/** The object of a reply; `undefined` for other text. */
+export function replyOf(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? { ...value } : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * What `shoal node start` prints: its own start first, then every member that is there, then each change.
+ *
+ *   ready ──> joined for each member ──> suspect, lost, back, left, removed, conflict, minority, healed …
+ *
+ * With --json a line is an object with `event` and `name`; `group` where it is about a ZRE group.
+ */
+import type { ClusterEvent } from "../cluster/index.js";
+
+/** A member, as the node has it. */
+export interface LineMember {
+  readonly id: string;
+  /** `name@host`, or a name alone. */
+  readonly name: string;
+}
+
+/** A change, as the node reports it. */
+export interface NodeChange {
+  readonly type: string;
+  readonly member?: LineMember | undefined;
+  /** Of a node that is not known here. */
+  readonly id?: string;
+  /** Of one that was lost. */
+  readonly reason?: string;
+  /** Of ZRE. */
+  readonly group?: string;
+  readonly frames?: readonly Buffer[];
+}
+
+/** Changes that a line is about; others are of no interest to an operator. */
+export const LINE_EVENTS: { readonly [T in ClusterEvent["type"]]?: string } = {
+  joined: "joined",
+  suspect: "suspect",
+  lost: "lost",
+  cleared: "cleared",
+  back: "back",
+  restarted: "restarted",
+  left: "left",
+  removed: "removed",
+  admitted: "admitted",
+  draining: "draining",
+  conflict: "conflict",
+  split: "split",
+  minority: "minority",
+  healed: "healed",
+};
+
+const EVENTS: ReadonlyMap<string, string> = new Map([
+  ...Object.entries(LINE_EVENTS),
+  ["group:joined", "joined"],
+  ["group:left", "left"],
+  ["shout", "shout"],
+  ["whisper", "whisper"],
+]);
+
+/** After these a member may join again. */
+const GONE: ReadonlySet<string> = new Set(["left", "lost", "removed"]);
+
+const WORDS: Readonly<Record<string, string>> = {
+  suspect: "is suspect",
+  cleared: "is suspect no longer",
+  restarted: "was started again",
+  split: "is in the larger part of a split cluster",
+  lost: "is lost",
+  back: "is back",
+  removed: "is removed",
+  admitted: "is admitted again",
+  draining: "is draining",
+  conflict: "is the name of two nodes",
+  minority: "is in the smaller part of a split cluster",
+  healed: "is in a whole cluster again",
+  shout: "shouts",
+  whisper: "whispers",
+};
+
+/** One line, as an object. */
+interface Line {
+  readonly event: string;
+  readonly name: string;
+  readonly [member: string]: unknown;
+}
+
+export class NodeLines {
+  readonly #json: boolean;
+  readonly #print: (line: string) => void;
+  #self: LineMember | undefined;
+  /** Changes before the start is complete. */
+  #early: NodeChange[] = [];
+  /** Ids of members that a line has named, and that are not gone since. */
+  readonly #named = new Set<string>();
+
+  constructor(json: boolean, print: (line: string) => void) {
+    this.#json = json;
+    this.#print = print;
+  }
+
+  /** The node has started. @param members that are there, without itself @param more for the line */
+  ready(self: LineMember, members: Iterable<LineMember>, more: Readonly<Record<string, unknown>> = {}): void {
+    this.#self = self;
+    this.#write({ event: "ready", ...whoOf(self), ...more });
+    for (const change of this.#early) this.change(change);
+    this.#early = [];
+    for (const member of members) this.change({ type: "joined", member });
+  }
+
+  change(change: NodeChange): void {
+    if (this.#self === undefined) {
+      this.#early.push(change);
+      return;
+    }
+    const { type, group, frames, reason } = change;
+    const event = EVENTS.get(type);
+    if (event === undefined) return;
+    const { id } = change;
+    const member = change.member ?? (id === undefined ? this.#self : { id, name: id });
+    if (group === undefined) {
+      if (type === "joined") {
+        if (this.#named.has(member.id)) return;
+        this.#named.add(member.id);
+      } else if (type === "back") this.#named.add(member.id);
+      else if (GONE.has(type)) this.#named.delete(member.id);
+    }
+    this.#write({
+      event,
+      ...whoOf(member),
+      ...(group === undefined ? {} : { group }),
+      ...(reason === undefined ? {} : { reason }),
+      ...(frames === undefined ? {} : { frames: frames.map(String) }),
+    });
+  }
+
+  #write(line: Line): void {
+    this.#print(this.#json ? JSON.stringify(line) : textOf(line));
+  }
+}
+
+/** The name as it was given to the node, and the host apart: names are unique in a cluster with their hosts. */
+function whoOf({ id, name }: LineMember): { name: string; host?: string; id: string } {
+  const at = name.lastIndexOf("@");
+  return at < 1 ? { name, id } : { name: name.slice(0, at), host: name.slice(at + 1), id };
+}
+
+function textOf({ event, name, host, group, reason, frames, address }: Line): string {
+  const who = host === undefined ? name : `${name}@${host}`;
+  if (event === "ready") return `${who} is ready${address === undefined ? "" : ` at ${address}`}`;
+  const words = [who, WORDS[event] ?? event];
+  if (group !== undefined) words.push(event === "shout" ? `to ${group}:` : String(group));
+  else if (event === "whisper") words[1] += ":";
+  if (reason !== undefined) words.push(`(${reason})`);
+  if (Array.isArray(frames)) words.push(frames.join(" "));
+  return printable(words.join(" "));
+}
+
+/** What other programs send must not steer a terminal. */
+function printable(text: string): string {
+  return text.replaceAll(/\p{C}/gu, (unsafe) => `\\u{${(unsafe.codePointAt(0) ?? 0).toString(16)}}`);
+}

@@ -1,0 +1,111 @@
+/** What `shoal node start` prints of the changes that a node reports. */
+import { describe, expect, it } from "vitest";
+import { type NodeChange, NodeLines } from "../../src/cli/node-lines.js";
+
+const SELF = { id: "0".repeat(32), name: "a@h" };
+const B = { id: "b".repeat(32), name: "b@h" };
+const C = { id: "c".repeat(32), name: "c@h" };
+
+function lines(json: boolean) {
+  const printed: string[] = [];
+  return { printed, lines: new NodeLines(json, (line) => printed.push(line)) };
+}
+
+/** The events and names of JSON lines, such as "joined b". */
+function heads(printed: readonly string[]): string[] {
+  return printed.map((line) => {
+    const { event, name, group } = JSON.parse(line);
+    return [event, name, ...(group === undefined ? [] : [group])].join(" ");
+  });
+}
+
+describe("the lines of a node", () => {
+  it("begin with ready, then every member that is there, each once, whenever its change came", () => {
+    const { printed, lines: node } = lines(true);
+    node.change({ type: "joined", member: B });
+    expect(printed).toEqual([]);
+    node.ready(SELF, [B, C], { address: "127.0.0.1:7" });
+    node.change({ type: "joined", member: C });
+    expect(heads(printed)).toEqual(["ready a", "joined b", "joined c"]);
+    expect(JSON.parse(printed[0] as string)).toEqual({
+      ...{ event: "ready", name: "a", host: "h", id: SELF.id },
+      address: "127.0.0.1:7",
+    });
+  });
+
+  it.each(["left", "lost", "removed"])("say joined again after %s", (gone) => {
+    const { printed, lines: node } = lines(true);
+    node.ready(SELF, []);
+    for (const type of ["joined", gone, "joined"]) node.change({ type, member: B });
+    expect(heads(printed)).toEqual(["ready a", "joined b", `${gone} b`, "joined b"]);
+  });
+
+  it("have the reason of a loss, and the own name where no member is meant", () => {
+    const { printed, lines: node } = lines(true);
+    node.ready(SELF, []);
+    node.change({ type: "lost", member: B, reason: "silent" });
+    node.change({ type: "minority" });
+    node.change({ type: "healed" });
+    expect(JSON.parse(printed[1] as string)).toEqual({
+      ...{ event: "lost", name: "b", host: "h", id: B.id },
+      reason: "silent",
+    });
+    expect(heads(printed).slice(2)).toEqual(["minority a", "healed a"]);
+  });
+
+  it("name the group of what is about a ZRE group, and do not take that for a member's coming", () => {
+    const { printed, lines: node } = lines(true);
+    node.ready(SELF, []);
+    const changes: NodeChange[] = [
+      { type: "group:joined", member: B, group: "CHAT" },
+      { type: "joined", member: B },
+      { type: "shout", member: B, group: "CHAT", frames: [Buffer.from("hi"), Buffer.from("you")] },
+      { type: "whisper", member: B, frames: [Buffer.from("psst")] },
+      { type: "group:left", member: B, group: "CHAT" },
+    ];
+    for (const change of changes) node.change(change);
+    expect(heads(printed)).toEqual([
+      "ready a",
+      "joined b CHAT",
+      "joined b",
+      "shout b CHAT",
+      "whisper b",
+      "left b CHAT",
+    ]);
+    expect(JSON.parse(printed[3] as string).frames).toEqual(["hi", "you"]);
+  });
+
+  it("name a removed node that was not here by its id, and one without a host by its name", () => {
+    const { printed, lines: node } = lines(true);
+    node.ready(SELF, []);
+    node.change({ type: "removed", id: B.id, member: undefined });
+    node.change({ type: "joined", member: { id: C.id, name: "zyre" } });
+    expect(heads(printed).slice(1)).toEqual([`removed ${B.id}`, "joined zyre"]);
+    expect(JSON.parse(printed[2] as string)).toEqual({ event: "joined", name: "zyre", id: C.id });
+  });
+
+  it("leave out what an operator has no use for", () => {
+    const { printed, lines: node } = lines(true);
+    node.ready(SELF, []);
+    node.change({ type: "tags", member: B });
+    node.change({ type: "constructor", member: B });
+    expect(printed).toHaveLength(1);
+  });
+
+  it("read as sentences without --json, and what others send cannot steer the terminal", () => {
+    const { printed, lines: node } = lines(false);
+    node.ready(SELF, [B], { address: "127.0.0.1:7" });
+    node.change({ type: "lost", member: B, reason: "silent" });
+    node.change({ type: "group:joined", member: C, group: "CHAT" });
+    node.change({ type: "shout", member: C, group: "CHAT", frames: [Buffer.from("\u001b[2J\u009bhi\n")] });
+    node.change({ type: "whisper", member: C, frames: [Buffer.from("psst")] });
+    expect(printed).toEqual([
+      "a@h is ready at 127.0.0.1:7",
+      "b@h joined",
+      "b@h is lost (silent)",
+      "c@h joined CHAT",
+      "c@h shouts to CHAT: \\u{1b}[2J\\u{9b}hi\\u{a}",
+      "c@h whispers: psst",
+    ]);
+  });
+});

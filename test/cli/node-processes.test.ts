@@ -1,0 +1,192 @@
+/** Nodes as a user starts them: processes that find each other, are killed, stopped, removed, and cut off. */
+import { chmodSync, writeFileSync } from "node:fs";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { missing } from "../support/peers.js";
+import { CutNetworks, NodeProcess } from "./nodes.js";
+import { file, ipc, run, useShoal } from "./support.js";
+
+useShoal();
+
+let clusters = 0;
+/** A cluster of this test alone. */
+const group = (): string[] => ["--group", `test-${process.pid}-${++clusters}`];
+
+function start(name: string, args: readonly string[]): NodeProcess {
+  return new NodeProcess(name, args);
+}
+
+describe("shoal node start", () => {
+  it("two that are started find each other; one that leaves is said to have left, and exits with 0", async () => {
+    const cluster = group();
+    const a = start("a", [...cluster, "--tag", "x", "--prop", "version=2.1"]);
+    await a.ready();
+    const b = start("b", cluster);
+    await Promise.all([a.untilSees("b"), b.untilSees("a")]);
+    for (const node of [a, b]) expect(node.lines[0]).toMatchObject({ event: "ready", name: node.name });
+    b.signal("SIGTERM");
+    expect((await b.ended).code).toBe(0);
+    await a.untilSaid("left", "b");
+    expect(a.eventsOf("b")).toEqual(["joined", "left"]);
+    a.signal("SIGINT");
+    expect((await a.ended).code).toBe(0);
+  });
+
+  it("a late one has every member right after its ready, each once", async () => {
+    const cluster = group();
+    const early = ["a", "b", "c"].map((name) => start(name, cluster));
+    await Promise.all(
+      early.map((node) => node.untilSees(...["a", "b", "c"].filter((name) => name !== node.name))),
+    );
+    const late = start("late", cluster);
+    await late.untilSees("a", "b", "c");
+    const [first, ...others] = late.lines.slice(0, 4);
+    expect(first).toMatchObject({ event: "ready", name: "late" });
+    expect(others.map(({ event, name }) => `${event} ${name}`).sort()).toEqual([
+      "joined a",
+      "joined b",
+      "joined c",
+    ]);
+  });
+
+  it("the end of standard input ends nothing, and neither do nodes of another cluster disturb it", async () => {
+    const cluster = group();
+    const a = start("a", cluster); // Its input is /dev/null.
+    await a.ready();
+    const stranger = start("stranger", group());
+    await stranger.ready();
+    const b = start("b", cluster);
+    await Promise.all([a.untilSees("b"), b.untilSees("a")]);
+    expect(stranger.sees).toEqual([]);
+    a.signal("SIGTERM");
+    expect((await a.ended).code).toBe(0);
+  });
+
+  it("one that is killed is lost to the others, and found again when it is started again", async () => {
+    const cluster = group();
+    const [a, b, c] = ["a", "b", "c"].map((name) => start(name, cluster)) as [
+      NodeProcess,
+      NodeProcess,
+      NodeProcess,
+    ];
+    await Promise.all([a.untilSees("b", "c"), b.untilSees("a", "c"), c.untilSees("a", "b")]);
+    c.signal("SIGKILL");
+    await Promise.all([a.untilSaid("lost", "c"), b.untilSaid("lost", "c")]);
+    expect(a.lines.find(({ event }) => event === "lost")?.reason).toEqual(expect.any(String));
+    const again = start("c", cluster);
+    await Promise.all([a.untilSees("b", "c"), b.untilSees("a", "c"), again.untilSees("a", "b")]);
+    expect(a.eventsOf("c")).not.toContain("conflict");
+  });
+
+  it("one that stands still is suspect, then lost; it is back when it goes on, and has kept its members", async () => {
+    const cluster = group();
+    const [a, b, c] = ["a", "b", "c"].map((name) => start(name, cluster)) as [
+      NodeProcess,
+      NodeProcess,
+      NodeProcess,
+    ];
+    await Promise.all([a.untilSees("b", "c"), b.untilSees("a", "c"), c.untilSees("a", "b")]);
+    c.stopped(true);
+    await Promise.all([a.untilSaid("lost", "c"), b.untilSaid("lost", "c")]);
+    // The other one may have it by gossip, when it is lost already.
+    expect([...a.eventsOf("c"), ...b.eventsOf("c")]).toContain("suspect");
+    c.stopped(false);
+    await Promise.all([a.untilSaid("back", "c"), b.untilSaid("back", "c")]);
+    await Promise.all([a.untilSees("b", "c"), b.untilSees("a", "c"), c.untilSees("a", "b")]);
+  });
+
+  it("a removed node is out, although it lives, and learns of it", async () => {
+    const cluster = group();
+    const control = ipc();
+    const a = start("a", [...cluster, "--control", control]);
+    const [b, c] = ["b", "c"].map((name) => start(name, cluster)) as [NodeProcess, NodeProcess];
+    await Promise.all([a.untilSees("b", "c"), b.untilSees("a", "c"), c.untilSees("a", "b")]);
+    expect(await run("", "node", "remove", "c", "--control", control)).toMatchObject({ code: 0 });
+    await Promise.all([a, b, c].map((node) => node.untilSaid("removed", "c")));
+    expect([a.sees, b.sees]).toEqual([["b"], ["a"]]);
+    const unknown = await run("", "node", "remove", "nobody", "--control", control);
+    expect(unknown).toMatchObject({ code: 1, stderr: expect.stringMatching(/nobody/) });
+  });
+
+  it("two of one name: both sides say so", async () => {
+    const cluster = group();
+    const first = start("twin", cluster);
+    await first.ready();
+    const second = start("twin", cluster);
+    await Promise.all([first.untilSaid("conflict", "twin"), second.untilSaid("conflict", "twin")]);
+  });
+
+  it("shout and whisper without --zre fail with a reason", async () => {
+    const control = ipc();
+    const a = start("a", [...group(), "--control", control]);
+    await a.ready();
+    for (const args of [
+      ["shout", "CHAT", "x"],
+      ["whisper", "b", "x"],
+    ]) {
+      const { code, stderr } = await run("", "node", ...args, "--control", control);
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/ZRE|zre/)]);
+    }
+  });
+
+  it("nodes with a key and nodes without one, or with another, do not meet", async () => {
+    const cluster = group();
+    const key = (text: string): string => {
+      const path = file();
+      writeFileSync(path, `${text}\n`);
+      chmodSync(path, 0o600);
+      return path;
+    };
+    const good = ["--key", key("rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7")];
+    const other = ["--key", key("JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6")];
+    const [a, b] = ["a", "b"].map((name) => start(name, [...cluster, ...good])) as [NodeProcess, NodeProcess];
+    const [stranger, open] = [start("stranger", [...cluster, ...other]), start("open", cluster)];
+    await Promise.all([a.untilSees("b"), b.untilSees("a"), stranger.ready(), open.ready()]);
+    // Once the third with the key is there, the others had as much time as it had.
+    const c = start("c", [...cluster, ...good]);
+    await Promise.all([a.untilSees("b", "c"), c.untilSees("a", "b")]);
+    expect([stranger.sees, open.sees]).toEqual([[], []]);
+  });
+});
+
+describe.skipIf(missing("networks"))("nodes on hosts of their own", () => {
+  let networks: CutNetworks;
+  let nodes: NodeProcess[] = [];
+  beforeAll(() => {
+    networks = new CutNetworks(4);
+  });
+  afterEach(async () => {
+    for (const node of nodes) node.kill();
+    await Promise.all(nodes.map(({ ended }) => ended));
+    networks.cut(false);
+  });
+  afterAll(() => networks.remove());
+
+  it("are lost in a cut of two and two, of which one side at most does not say minority, and whole again after it", async () => {
+    const key = file();
+    writeFileSync(key, "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7\n", { mode: 0o600 });
+    const args = [...group(), "--scope", "link", "--interface", "eth0", "--key", key];
+    nodes = networks.hosts.map((namespace, host) => new NodeProcess(`n${host}`, args, namespace));
+    const [n0, n1, n2, n3] = nodes as [NodeProcess, NodeProcess, NodeProcess, NodeProcess];
+    const whole = (): Promise<unknown> =>
+      Promise.all([
+        n0.untilSees("n1", "n2", "n3"),
+        n1.untilSees("n0", "n2", "n3"),
+        n2.untilSees("n0", "n1", "n3"),
+        n3.untilSees("n0", "n1", "n2"),
+      ]);
+    await whole();
+    networks.cut(true);
+    await Promise.all([n0.untilSees("n1"), n1.untilSees("n0"), n2.untilSees("n3"), n3.untilSees("n2")]);
+    const decided = (node: NodeProcess): Promise<void> =>
+      node.untilLines((lines) => lines.some(({ event }) => event === "minority" || event === "split"));
+    await Promise.all(nodes.map(decided));
+    const minorities = nodes.map((node) => node.eventsOf(node.name).includes("minority"));
+    expect([minorities[0], minorities[2]]).toEqual([minorities[1], minorities[3]]);
+    expect(minorities[0] === false && minorities[2] === false).toBe(false);
+    networks.cut(false);
+    await whole();
+    for (const [index, node] of nodes.entries())
+      if (minorities[index]) await node.untilSaid("healed", node.name);
+      else expect(node.eventsOf(node.name)).not.toContain("minority");
+  });
+});

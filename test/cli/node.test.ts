@@ -1,0 +1,169 @@
+/** shoal node: its options, its key file, and the commands that steer a node. */
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { afterEach, describe, expect, it, test } from "vitest";
+import { NODE_COMMAND_TABLE, NODE_COMMANDS } from "../../src/cli/node-commands.js";
+import { jsonReply, parseCommand } from "../../src/control/protocol.js";
+import { ControlServer } from "../../src/control/server.js";
+import { Reply, UnroutableError } from "../../src/index.js";
+import { run } from "./in-process.js";
+import { file, ipc, useFolder } from "./support.js";
+
+useFolder();
+
+const KEY = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
+const START = ["node", "start", "--name", "a"];
+
+/** One line that says what is wrong, nothing on standard output, exit code 2. */
+async function refuses(args: readonly string[], why: RegExp): Promise<string> {
+  const { code, stdout, stderr } = await run("", ...args);
+  expect(stderr).toMatch(why);
+  expect(stderr).toMatch(/^shoal node[^\n]*: [^\n]+\n$/);
+  expect(stdout.length).toBe(0);
+  expect(code).toBe(2);
+  return stderr;
+}
+
+function keyFile(text: string | Buffer, mode = 0o600): string {
+  const path = file();
+  writeFileSync(path, text);
+  chmodSync(path, mode);
+  return path;
+}
+
+test("shoal node start --help says every option, and how a node ends", async () => {
+  const { code, stdout } = await run("", "node", "start", "--help");
+  expect(code).toBe(0);
+  const options =
+    "--name --json --tag --prop --group --scope --interface --key --zre --control --log-level".split(" ");
+  for (const option of options) expect(String(stdout)).toMatch(new RegExp(`^  ${option}\\b`, "m"));
+  expect(String(stdout)).toMatch(/Examples:\n {2}shoal node start/);
+  expect(String(stdout)).toMatch(/SIGTERM/);
+});
+
+describe("shoal node start refuses", () => {
+  it.each<[string, RegExp, string[]]>([
+    ["no name", /required option '--name <N>'/, ["node", "start"]],
+    ["an argument", /too many arguments/, [...START, "extra"]],
+    ["an unknown scope", /Allowed choices are host, link/, [...START, "--scope", "world"]],
+    ["the link without a key", /--scope link needs a key/, [...START, "--scope", "link"]],
+    ["zre on this host only", /--zre goes to the link/, [...START, "--zre", "--scope", "host"]],
+    ["a property without a value", /--prop expects KEY=VALUE; got "x"/, [...START, "--prop", "x"]],
+    ["a property without a key", /--prop expects KEY=VALUE/, [...START, "--prop", "=x"]],
+    ["a property twice", /--prop a is given twice/, [...START, "--prop", "a=1", "--prop", "a=2"]],
+    ["inproc for its control", /only this process/, [...START, "--control", "inproc://x"]],
+  ])("%s", async (_, why, args) => {
+    await refuses(args, why);
+  });
+
+  it("a key file that is missing, a folder, or open to others", async () => {
+    const missing = file();
+    await refuses([...START, "--key", missing], /cannot read the key file .*ENOENT/);
+    const folder = file();
+    mkdirSync(folder);
+    await refuses([...START, "--key", folder], /key file .* is not a regular file/);
+    for (const mode of [0o640, 0o604, 0o660, 0o644]) {
+      const path = keyFile(`${KEY}\n`, mode);
+      await refuses(
+        [...START, "--key", path],
+        new RegExp(`can be read by others \\(mode ${mode.toString(8)}\\)`),
+      );
+    }
+    const link = file();
+    symlinkSync(keyFile(`${KEY}\n`, 0o644), link);
+    await refuses([...START, "--key", link], /can be read by others/);
+  });
+
+  it.each([
+    ["an empty one", ""],
+    ["39 characters", KEY.slice(1)],
+    ["41 characters", `${KEY}x`],
+    ["another alphabet", `"${KEY.slice(1)}`],
+    ["two lines", `${KEY}\n${KEY}\n`],
+    ["an empty line more", `${KEY}\n\n`],
+    ["a space", `${KEY} `],
+    ["bytes", Buffer.alloc(40, 0xff)],
+  ])("a key file with %s, and does not print what is in it", async (_, text) => {
+    const stderr = await refuses([...START, "--key", keyFile(text)], /is not one line of 40 Z85 characters/);
+    expect(stderr).not.toContain(KEY.slice(1, 20));
+  });
+});
+
+describe("the commands of a running node", () => {
+  const sockets: Reply[] = [];
+  afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
+
+  /** A control socket as `shoal node start` has it, of a node that takes note of what it is asked. */
+  async function controlled(failure?: Error) {
+    const calls: string[][] = [];
+    const note =
+      (name: string) =>
+      (...given: string[]) => {
+        if (failure !== undefined) throw failure;
+        calls.push([name, ...given]);
+      };
+    const node = { remove: note("remove"), shout: note("shout"), whisper: note("whisper") };
+    const socket = new Reply({ linger: 0 });
+    sockets.push(socket);
+    const endpoint = ipc();
+    await socket.bind(endpoint);
+    void new ControlServer().run(socket, async (frames) => {
+      const { name, members } = parseCommand(JSON.parse(String(frames[0])), NODE_COMMAND_TABLE);
+      await NODE_COMMANDS[name]?.run(node, members as Record<string, string>);
+      return { reply: jsonReply({ command: name }) };
+    });
+    return { endpoint, calls };
+  }
+
+  it("carry out what they say, and say so", async () => {
+    const { endpoint, calls } = await controlled();
+    const asks = [
+      ["remove", "b"],
+      ["shout", "CHAT", "hello all"],
+      ["whisper", "b", ""],
+    ];
+    const ended = [];
+    for (const args of asks) ended.push(await run("", "node", ...args, "--control", endpoint));
+    expect(calls).toEqual(asks);
+    expect(ended.map(({ code }) => code)).toEqual([0, 0, 0]);
+    expect(ended.map(({ stderr }) => stderr)).toEqual([
+      "shoal node remove: removed b\n",
+      "shoal node shout: sent to CHAT\n",
+      "shoal node whisper: sent to b\n",
+    ]);
+    const { stdout } = await run("", "node", "remove", "c", "--control", endpoint, "--json");
+    expect(JSON.parse(String(stdout))).toEqual({ ok: true, command: "remove" });
+  });
+
+  it("fail with the node's own reason, exit code 1", async () => {
+    const { endpoint } = await controlled(new UnroutableError('there is no member "b"'));
+    const { code, stderr, stdout } = await run("", "node", "remove", "b", "--control", endpoint);
+    expect([code, stderr, stdout.length]).toEqual([1, 'shoal node remove: there is no member "b"\n', 0]);
+  });
+
+  it("give up when there is no node", async () => {
+    const { code, stderr } = await run(
+      "",
+      "node",
+      "whisper",
+      "b",
+      "x",
+      "--control",
+      ipc(),
+      "--timeout",
+      "50",
+    );
+    expect([code, stderr]).toEqual([1, "shoal node whisper: no reply came within 50 ms\n"]);
+  });
+
+  it.each<[string, RegExp, string[]]>([
+    ["no endpoint", /required option '--control <EP>'/, ["remove", "b"]],
+    ["no name", /missing required argument 'name'/, ["remove", "--control", "ipc://x"]],
+    ["no text", /missing required argument 'text'/, ["shout", "CHAT", "--control", "ipc://x"]],
+    ["a word too many", /too many arguments/, ["remove", "b", "c", "--control", "ipc://x"]],
+    ["a bad endpoint", /expected TRANSPORT/, ["remove", "b", "--control", "nonsense"]],
+    ["inproc", /only this process/, ["remove", "b", "--control", "inproc://x"]],
+    ["a bad time-out", /from 1 to/, ["remove", "b", "--control", "ipc://x", "--timeout", "0"]],
+  ])("are refused with %s, exit code 2", async (_, why, args) => {
+    await refuses(["node", ...args], why);
+  });
+});

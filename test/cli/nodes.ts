@@ -1,0 +1,126 @@
+/** `shoal node start` as processes: their JSON lines, what they see, and networks for them that can be cut. */
+import { execFileSync } from "node:child_process";
+import { Child, MAIN } from "./support.js";
+
+/** A line of a node. */
+export interface NodeLine {
+  readonly event: string;
+  readonly name: string;
+  readonly [member: string]: unknown;
+}
+
+export class NodeProcess extends Child {
+  readonly name: string;
+
+  /** @param namespace of the network that it runs in */
+  constructor(name: string, args: readonly string[], namespace?: string) {
+    const command = [process.execPath, MAIN, "node", "start", "--name", name, "--json", ...args];
+    const [program, ...rest] =
+      namespace === undefined ? command : ["ip", "netns", "exec", namespace, ...command];
+    super(program as string, rest, { stdin: "ignore" });
+    this.name = name;
+  }
+
+  /** Its lines so far. */
+  get lines(): NodeLine[] {
+    return String(this.stdout)
+      .split("\n")
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as NodeLine);
+  }
+
+  /** What it said of another. */
+  eventsOf(name: string): string[] {
+    return this.lines
+      .filter((line) => line.name === name && line.group === undefined)
+      .map(({ event }) => event);
+  }
+
+  /** The members that it sees, without itself. */
+  get sees(): string[] {
+    const seen = new Set<string>();
+    for (const { event, name, group } of this.lines) {
+      if (group !== undefined || name === this.name) continue;
+      if (event === "joined" || event === "back") seen.add(name);
+      else if (event === "lost" || event === "left" || event === "removed") seen.delete(name);
+    }
+    return [...seen].sort();
+  }
+
+  /** Waits until its lines are as wanted. */
+  async untilLines(holds: (lines: readonly NodeLine[]) => boolean): Promise<void> {
+    for (let length = -1; !holds(this.lines); length = this.stdout.length) {
+      if (length === this.stdout.length) await this.until("stdout", new RegExp(`[^]{${length + 1},}\\n$`));
+    }
+  }
+
+  /** Waits until it sees exactly these. */
+  untilSees(...names: string[]): Promise<void> {
+    const wanted = names.toSorted().join();
+    return this.untilLines(() => this.sees.join() === wanted);
+  }
+
+  /** Waits until it printed this of a member. */
+  untilSaid(event: string, name: string): Promise<void> {
+    return this.untilLines((lines) => lines.some((line) => line.event === event && line.name === name));
+  }
+
+  ready(): Promise<void> {
+    return this.untilSaid("ready", this.name);
+  }
+
+  stopped(isStopped: boolean): void {
+    this.process.kill(isStopped ? "SIGSTOP" : "SIGCONT");
+  }
+}
+
+/** Two networks of hosts with a link between them that can be cut: west has the first half of the hosts. */
+export class CutNetworks {
+  readonly hosts: readonly string[];
+  readonly #hub: string;
+  readonly #made: string[] = [];
+
+  constructor(hosts: number) {
+    const prefix = `shoal-n-${process.pid}`;
+    this.#hub = `${prefix}-hub`;
+    this.hosts = Array.from({ length: hosts }, (_, host) => `${prefix}-${host}`);
+    try {
+      this.#add(this.#hub);
+      ip(`-n ${this.#hub} link add linkwest type veth peer name linkeast`);
+      for (const side of ["west", "east"]) {
+        ip(`-n ${this.#hub} link add ${side} type bridge mcast_snooping 0`);
+        ip(`-n ${this.#hub} link set ${side} up`);
+        ip(`-n ${this.#hub} link set link${side} master ${side} up`);
+      }
+      for (const [host, name] of this.hosts.entries()) {
+        this.#add(name);
+        ip(`-n ${name} link set lo up`);
+        ip(`-n ${name} link add eth0 type veth peer name host${host} netns ${this.#hub}`);
+        ip(`-n ${this.#hub} link set host${host} master ${host < hosts / 2 ? "west" : "east"} up`);
+        ip(`-n ${name} addr add 10.214.9.${host + 1}/24 broadcast 10.214.9.255 dev eth0`);
+        ip(`-n ${name} link set eth0 up`);
+        ip(`-n ${name} route add default dev eth0`);
+      }
+    } catch (error) {
+      this.remove();
+      throw error;
+    }
+  }
+
+  cut(isCut: boolean): void {
+    ip(`-n ${this.#hub} link set linkwest ${isCut ? "down" : "up"}`);
+  }
+
+  remove(): void {
+    for (const name of this.#made.splice(0)) ip(`netns del ${name}`);
+  }
+
+  #add(name: string): void {
+    ip(`netns add ${name}`);
+    this.#made.push(name);
+  }
+}
+
+function ip(line: string): void {
+  execFileSync("ip", line.split(" "), { stdio: ["ignore", "ignore", "pipe"], timeout: 10_000 });
+}
