@@ -43,11 +43,7 @@ export async function operate(
   begin: () => Promise<void>,
 ): Promise<void> {
   let phase: "starting" | "running" | "draining" = "starting";
-  const metrics = await openMetrics(settings.metrics, sources, () =>
-    phase === "running" ? undefined : phase,
-  );
-  if (metrics !== undefined)
-    log.info(`metrics at ${metrics.url}/metrics`, { metrics: `${metrics.url}/metrics` });
+  const metrics = await openMetrics(settings, log, sources, () => (phase === "running" ? undefined : phase));
   const manager = ServiceManager.from(process.env, log);
   stop.requested.addEventListener(
     "abort",
@@ -69,14 +65,23 @@ export async function operate(
   }
 }
 
-async function openMetrics(
-  address: string | undefined,
+/**
+ * Serves metrics and health where `--metrics` is given, and logs where.
+ *
+ * @param unready why the command is not ready; `undefined`: its sources decide
+ * @throws UsageError for an invalid address, TransportError for one that cannot be bound
+ */
+export async function openMetrics(
+  { metrics: address }: OperationSettings,
+  log: Log,
   sources: () => MetricsSourcesByName,
   unready: () => string | undefined,
 ): Promise<MetricsServer | undefined> {
   if (address === undefined) return undefined;
   const { startPages } = await import("../metrics/pages.js");
-  return asUsage(() => startPages(address, sources, unready));
+  const server = await asUsage(() => startPages(address, sources, unready));
+  log.info(`metrics at ${server.url}/metrics`, { metrics: `${server.url}/metrics` });
+  return server;
 }
 
 /** With --json, prints a service's counters at its end. */

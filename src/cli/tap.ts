@@ -8,6 +8,7 @@ import { watchPeers } from "./endpoints.js";
 import { asUsage, Failure, hasCode, UsageError } from "./failure.js";
 import type { Format } from "./format.js";
 import { Log } from "./log.js";
+import { addOperationOptions, type OperationSettings, openMetrics } from "./operation.js";
 import { addCommand, checkSettings, defined, type Given, repeatable, wholeNumber } from "./options.js";
 import { Output } from "./output.js";
 import { addClientSecurityOptions, clientSecurityOptions } from "./security.js";
@@ -21,7 +22,7 @@ const WARNING_INTERVAL = 1_000;
 const DECODERS = ["text", "json", "msgpack", "hex"] as const;
 type Decoder = (typeof DECODERS)[number];
 
-interface TapSettings extends Given {
+interface TapSettings extends Given, OperationSettings {
   readonly topic?: readonly string[];
   readonly from?: "frontend" | "backend";
   readonly sample?: number;
@@ -56,7 +57,7 @@ export function addTapCommand(program: Command): void {
     .option("--json", 'JSON lines: {"time","from","size","frames",…}')
     .option("--count <N>", "stop after N messages", wholeNumber(1))
     .option("--timeout <MS>", "fail when no message comes within MS", wholeNumber(0));
-  addClientSecurityOptions(command).action((settings: TapSettings) => tap(settings));
+  addClientSecurityOptions(addOperationOptions(command)).action((settings: TapSettings) => tap(settings));
 }
 
 function sample(value: string): number {
@@ -66,7 +67,7 @@ function sample(value: string): number {
 }
 
 async function tap(given: TapSettings): Promise<void> {
-  const { topic, from, sample: oneIn, decode = "text", connect, ...rest } = given;
+  const { topic, from, sample: oneIn, decode = "text", connect, metrics: _, ...rest } = given;
   if (connect === undefined || connect.length === 0) throw new UsageError("expected --connect EP");
   const settings = checkSettings({ ...rest, connect });
   const log = new Log("tap");
@@ -81,6 +82,15 @@ async function tap(given: TapSettings): Promise<void> {
         socketOptions: security,
       }),
   );
+  const pages = await openMetrics(
+    given,
+    log,
+    () => ({ tap: listener }),
+    () => undefined,
+  ).catch(async (error: unknown) => {
+    await listener.close();
+    throw error;
+  });
   const stop = new Stop().listen();
   const output = new Output(LINES, stop.forced, stop.request);
   // It uses only the events.
@@ -95,6 +105,7 @@ async function tap(given: TapSettings): Promise<void> {
   } finally {
     await listener.close();
     await output.flush();
+    await pages?.close();
     stop.dispose();
   }
 }

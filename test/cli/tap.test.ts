@@ -99,7 +99,7 @@ describe("shoal tap", () => {
     expect(stderr).toMatch(/shoal tap: 1 messages, 0 missed\n$/);
   });
 
-  it("shows the capture of a proxy that tells no side", async () => {
+  it("shows the capture of a proxy that names no side", async () => {
     await startTap();
     const capture = new Publisher();
     await capture.bind("tcp://127.0.0.1:*");
@@ -108,6 +108,19 @@ describe("shoal tap", () => {
     await capture.send(["t", "raw"]);
     expect(String((await command.ended).stdout)).toMatch(/Z - 4 t raw\n$/);
     await capture.close();
+  });
+
+  it("answers with its metrics while it listens", async () => {
+    const endpoint = await startTap();
+    const command = startWithout("tap", "--connect", endpoint, "--metrics", "127.0.0.1:0");
+    const [, url] = await command.until("stderr", /metrics at (http:\S+)\/metrics/);
+    await pass(["frontend", "one"]);
+    await command.until("stdout", /one\n/);
+    const [metrics, ready] = await Promise.all([fetch(`${url}/metrics`), fetch(`${url}/readyz`)]);
+    expect(await metrics.text()).toMatch(/^shoal_espresso_listener_delivered_total\{listener="tap"\} 1$/m);
+    expect(ready.status).toBe(200);
+    command.signal("SIGTERM");
+    expect((await command.ended).code).toBe(0);
   });
 
   it("fails when nothing comes in time", async () => {
@@ -121,6 +134,7 @@ describe("shoal tap", () => {
     ["a sample that is none", /Expected 1\/N/, ["--connect", "ipc://x", "--sample", "2"]],
     ["a sample of none", /Expected 1\/N/, ["--connect", "ipc://x", "--sample", "1/0"]],
     ["an unknown decoder", /Allowed choices are text, json/, ["--connect", "ipc://x", "--decode", "xml"]],
+    ["bad metrics", /HOST:PORT/, ["--connect", "ipc://x", "--metrics", "nowhere"]],
     ["an unknown side", /Allowed choices are frontend/, ["--connect", "ipc://x", "--from", "left"]],
   ])("is bad usage with %s", async (_, why, args) => {
     const { code, stdout, stderr } = await run("", "tap", ...args);
