@@ -54,6 +54,20 @@ export class LifeCycle {
     this.#nextClean = NEVER;
   }
 
+  /** Decides again, after `stop`: every suspicion and every term of the dead begins now. */
+  start(): void {
+    const { now, profile, members } = this.#context;
+    for (const { suspicion } of this.#suspects) {
+      if (suspicion === undefined) continue;
+      suspicion.since = now;
+      suspicion.update(this.#wantedAccusers());
+      this.#suspicionWake = Math.min(this.#suspicionWake, suspicion.deadline);
+    }
+    if (members.dead.length === 0) return;
+    this.#nextClean = now + profile.autoclean;
+    this.#dialer.schedule(profile.redialInterval);
+  }
+
   /** A probe failed. @param evidence the reason for which it is dead then; 0: it is only suspected */
   probeFailed(member: Member, evidence: number): void {
     if (!member.isLive) return;

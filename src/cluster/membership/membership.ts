@@ -65,7 +65,7 @@ export class Membership {
     const dialer = new Dialer(context, transmitter, prober);
     const lifeCycle = new LifeCycle(context, transmitter, prober, dialer);
     const beats = new Beats(context, transmitter, prober, lifeCycle);
-    const updates = new Updates(context, transmitter, prober, lifeCycle, beats, (isRemoved) =>
+    const updates = new Updates(context, transmitter, prober, lifeCycle, dialer, beats, (isRemoved) =>
       this.#onRemoval(isRemoved),
     );
     const synchronizer = new Synchronizer(context, transmitter, updates);
@@ -413,6 +413,7 @@ export class Membership {
       this.#synchronizer.schedule(this.#context.now);
     } else {
       this.#prober.start(this.#context.now);
+      this.#lifeCycle.start();
       this.#transmitter.announce();
     }
   }

@@ -12,6 +12,9 @@ import type { Synchronizer } from "./sync.js";
 import type { Transmitter } from "./transmitter.js";
 import type { Updates } from "./updates.js";
 
+/** Members that exchange with one they admitted, on average. */
+const ADMITTERS = 4;
+
 interface Newcomer {
   readonly update: Update;
   readonly seq: number;
@@ -72,7 +75,10 @@ export class Strangers {
       return undefined;
     }
     this.#context.heard(member);
-    if (packet.type === PacketType.ACK) this.#synchronizer.request(address, 0);
+    // The newcomer exchanges with those it dialled; of the others few do, or a start of many would be as many exchanges each.
+    const { random, members, established } = this.#context;
+    if (packet.type === PacketType.ACK && (!established || random() < ADMITTERS / members.size))
+      this.#synchronizer.request(address, 0);
     return member;
   }
 

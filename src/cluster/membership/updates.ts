@@ -6,6 +6,7 @@ import { compareIncarnations, incarnationAfter } from "../identity.js";
 import { ALIVE_DRAINING, DeathReason, Update, UpdateKind } from "../wire/packets.js";
 import { type Beats, CONFIRMERS } from "./beats.js";
 import type { Context } from "./context.js";
+import type { Dialer } from "./dialer.js";
 import type { LifeCycle } from "./life-cycle.js";
 import { Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
@@ -19,6 +20,7 @@ export class Updates {
   readonly #transmitter: Transmitter;
   readonly #prober: Prober;
   readonly #lifeCycle: LifeCycle;
+  readonly #dialer: Dialer;
   readonly #beats: Beats;
   /** This node was removed, or admitted again. */
   readonly #onRemoval: (isRemoved: boolean) => void;
@@ -29,6 +31,7 @@ export class Updates {
     transmitter: Transmitter,
     prober: Prober,
     lifeCycle: LifeCycle,
+    dialer: Dialer,
     beats: Beats,
     onRemoval: (isRemoved: boolean) => void,
   ) {
@@ -36,6 +39,7 @@ export class Updates {
     this.#transmitter = transmitter;
     this.#prober = prober;
     this.#lifeCycle = lifeCycle;
+    this.#dialer = dialer;
     this.#beats = beats;
     this.#onRemoval = onRemoval;
   }
@@ -111,12 +115,18 @@ export class Updates {
   }
 
   #welcome(update: Update, isFresh: boolean): void {
-    const tombstone = this.#context.members.tombstone(update.id);
-    if (
-      tombstone !== undefined &&
-      compareIncarnations(update.start, update.count, tombstone.start, tombstone.count) <= 0
-    )
-      return;
+    const { members, random, self } = this.#context;
+    const tombstone = members.tombstone(update.id);
+    if (tombstone !== undefined) {
+      const { start, count, left } = tombstone;
+      const order = compareIncarnations(update.start, update.count, start, count);
+      if (order === 0 && !left && random() < CONFIRMERS / members.size) {
+        // Others reach the very life that was given up here: it is asked to refute, by a few of the many who forgot it.
+        const dead = Update.dead(update.id, start, count, DeathReason.SILENT, self.short);
+        this.#dialer.dial(update.address, dead, false);
+      }
+      if (order <= 0) return;
+    }
     if (this.#context.members.full) {
       this.#context.refuse("full");
       return;
