@@ -61,7 +61,7 @@ describe("the contenders of the benchmark", () => {
     expect(names).toEqual(
       expect.arrayContaining([
         ...["shoal-libzmq", "shoal-libzmq-batch", "zeromq"],
-        ...["libzmq", "pyzmq", "node-net", "nats", "redis", "etcd"],
+        ...["libzmq", "pyzmq", "node-net", "nats", "redis", "etcd", "serf"],
       ]),
     );
     expect(new Set(names).size).toBe(names.length);
