@@ -198,7 +198,12 @@ export class WorkerSession {
     ticket: SendTicket,
   ): SendOutcome {
     if (!this.#settle(delivery)) return "stale";
-    return this.#reply(replyMessage(delivery.dialect, delivery.envelope, true, body, pieces), ticket);
+    const outcome = this.#reply(
+      replyMessage(delivery.dialect, delivery.envelope, true, body, pieces),
+      ticket,
+    );
+    if (this.#draining && this.#inFlight === 0 && this.#dialect !== Dialect.Shoal) this.end();
+    return outcome;
   }
 
   /** There is no answer; in the third dialect only, which can say so. */
@@ -220,11 +225,16 @@ export class WorkerSession {
     return this.#effects.reply(message, ticket) ? "sent" : "waits";
   }
 
-  /** Takes nothing new. A plain broker gets no message before the last answer is out. */
+  /**
+   * Takes nothing new. A plain broker cannot be asked for that: it gets DISCONNECT, behind the last answer where there is
+   * one to come.
+   */
   drain(): void {
     if (this.#draining) return;
     this.#draining = true;
-    if (this.#state === "ready" && this.#dialect === Dialect.Shoal) this.#effects.send(drainMessage());
+    if (this.#state !== "ready") return;
+    if (this.#dialect === Dialect.Shoal) this.#effects.send(drainMessage());
+    else if (this.#inFlight === 0) this.end();
   }
 
   /** Says DISCONNECT and ends. */
@@ -254,6 +264,10 @@ export class WorkerSession {
 
   #register(dialect: Dialect, now: number): void {
     const { service, concurrency, capacity, name } = this.#options;
+    if (this.#draining && dialect !== Dialect.Shoal) {
+      this.end();
+      return;
+    }
     this.#state = "ready";
     this.#dialect = dialect;
     this.#epoch += 1;
@@ -261,7 +275,7 @@ export class WorkerSession {
     this.#next = now + this.#interval;
     this.#effects.send(readyMessage(dialect, service, { concurrency, capacity }, name, this.#level));
     this.#effects.joined(dialect);
-    if (this.#draining && dialect === Dialect.Shoal) this.#effects.send(drainMessage());
+    if (this.#draining) this.#effects.send(drainMessage());
   }
 
   #leave(reason: "disconnect" | "expired" | "lost", now: number): void {

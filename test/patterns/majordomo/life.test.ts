@@ -6,7 +6,7 @@ import {
   MajordomoClient,
   MajordomoWorker,
 } from "../../../src/patterns/index.js";
-import { failure, within } from "../../contract/support/wait.js";
+import { failure, until, within } from "../../contract/support/wait.js";
 
 const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
 
@@ -104,6 +104,32 @@ describe("drain", () => {
     expect(String(await call)).toBe("body");
     await within(drained, "drained");
     for (let i = 0; i < 3; i++) expect(String(await client.request("slow", "more"))).toBe("the other");
+  });
+
+  it.each([
+    "0.1",
+    "0.2",
+  ] as const)("of a worker leaves a broker of MDP/%s, and does not come back", async (protocol) => {
+    const { broker, endpoint, client } = await begin();
+    const { handler, started, open: finish } = gate();
+    const worker = track(
+      new MajordomoWorker(endpoint, "slow", handler, { protocol, concurrency: 2, reconnectInterval: 1 }),
+    );
+    await worker.ready();
+    await until(() => broker.stats().workers === 2, "a connection for each handler");
+    const call = client.request("slow", "body");
+    await within(started, "the handler runs");
+    const drained = worker.drain();
+    await until(() => broker.stats().workers === 1, "the idle connection is gone");
+    const waiting = client.request("slow", "more");
+    finish();
+    expect(String(await call)).toBe("body");
+    await within(drained, "drained");
+    await until(() => broker.stats().workers === 0, "the other one, too");
+    track(new MajordomoWorker(endpoint, "slow", () => "the other", { protocol }));
+    expect(String(await within(waiting, "its answer"))).toBe("the other");
+    for (let i = 0; i < 3; i++) expect(String(await client.request("slow", "more"))).toBe("the other");
+    expect([worker.closed, broker.stats().workers, worker.stats().requests]).toEqual([false, 1, 1]);
   });
 
   it("of a broker ends what it has and refuses the rest as stopping", async () => {

@@ -1,7 +1,7 @@
 /** A worker whose connection ends: what it gives up, and when it is back. */
 import { expect, it } from "vitest";
 import { Dialect } from "../../../src/patterns/majordomo/protocol.js";
-import { parseAtWorker } from "../../../src/patterns/majordomo/worker-messages.js";
+import { type Delivery, parseAtWorker } from "../../../src/patterns/majordomo/worker-messages.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 
 function sessionOf(dialect?: Dialect) {
@@ -21,9 +21,14 @@ function sessionOf(dialect?: Dialect) {
     {
       open: () => log.push("open"),
       close: () => log.push("close"),
-      send: () => undefined,
+      send: (message) => {
+        if (message.at(-1)?.toString("latin1") === "\x05") log.push("DISCONNECT");
+      },
       beat: () => undefined,
-      reply: () => true,
+      reply: () => {
+        log.push("answered");
+        return true;
+      },
       credit: () => undefined,
       start: () => log.push("start"),
       cancel: () => undefined,
@@ -50,6 +55,37 @@ it("a worker whose connection ends says READY on a new one, later each time that
   session.receive(parseAtWorker(["", "MDPW01", "\x04"].map((frame) => Buffer.from(frame))), 170);
   session.disconnected(171);
   expect(said()).toEqual(["open", "joined", "close", "lost, back in 50 ms"]);
+});
+
+it("a draining worker says DISCONNECT to a plain broker behind its last answer, at once when it has none to give", () => {
+  const frames = (...message: string[]) => parseAtWorker(message.map((frame) => Buffer.from(frame)));
+  const request = frames("", "MDPW01", "\x02", "client", "", "body");
+  const { session, said } = sessionOf(Dialect.Mdp01);
+  session.receive(request, 10);
+  session.drain();
+  session.drain();
+  expect([said(), session.ready]).toEqual([["open", "joined", "start"], true]);
+  expect(session.final(request as Delivery, ["answer"], 0, undefined as never)).toBe("sent");
+  expect([said(), session.ready, session.nextWakeUp()]).toEqual([
+    ["answered", "DISCONNECT"],
+    false,
+    undefined,
+  ]);
+  session.receive(request, 20); // It was on its way.
+  session.disconnected(30);
+  session.end();
+  expect(said()).toEqual([]);
+  const idle = sessionOf(Dialect.Mdp01);
+  idle.session.drain();
+  expect(idle.said()).toEqual(["open", "joined", "DISCONNECT"]);
+  const away = sessionOf(Dialect.Mdp01);
+  away.session.disconnected(10);
+  away.session.drain();
+  away.session.tick(60);
+  expect([away.said(), away.session.ready]).toEqual([
+    ["open", "joined", "close", "lost, back in 50 ms", "open"],
+    false,
+  ]);
 });
 
 it("a question whom it has before it is asked again, too", () => {
