@@ -6,6 +6,7 @@
  *   listen                                  its events, without keeping the process alive
  *   queuedBytesFor                          a Router's queue for one peer
  *   senderOf, trySendTo                     one subscriber of an XPublisher
+ *   forwards, checkMessage                  what it may send
  *   announce, retire, Policing              its peers, where the engine can
  *   relay.ts                                messages that pass from one socket to another
  */
@@ -41,6 +42,19 @@ export function engineStats(socket: Socket): EngineStats {
 /** The socket's own counters, which go on counting: to be read, not written. */
 export function countersOf(socket: Socket): Readonly<Counters> {
   return socket[CORE].counters;
+}
+
+/**
+ * The socket passes on what peers sent, and adds an envelope: how large that may be was decided as it came, by the option
+ * `maxMessageSize`, and is not decided again by the context as it leaves.
+ */
+export function forwards(...sockets: Socket[]): void {
+  for (const socket of sockets) socket[CORE].forward();
+}
+
+/** @throws InvalidArgumentError `EINVAL` for a message that the socket does not take at all, such as one that is too large */
+export function checkMessage(socket: Socket, message: unknown): void {
+  socket[CORE].encode(message);
 }
 
 /** Hears all events of a socket from now on. Unlike a listener of `socket.events` it does not keep the process alive. */

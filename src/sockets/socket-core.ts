@@ -68,7 +68,7 @@ export class SocketCore implements EngineListener {
   /** What had been sent when the last message was received: REQ and REP have sent since, or their turn is to send. */
   #deliveredAtTake: number;
   /** Bytes of a message that may be sent, where the context sets a limit. */
-  readonly #largest: number | undefined;
+  #largest: number | undefined;
   #closing: Promise<CloseResult> | undefined;
 
   constructor(
@@ -204,6 +204,11 @@ export class SocketCore implements EngineListener {
     if (this.typeName !== "Subscriber" || subscriptions === undefined)
       throw new InvalidArgumentError(`${this.typeName} has no subscriptions`);
     subscriptions[call](Buffer.from((prefix ?? "") as string));
+  }
+
+  /** What it sends may be larger than the context's `maxMessageSize` from now on. */
+  forward(): void {
+    this.#largest = undefined;
   }
 
   encode(value: unknown): OutgoingMessage {

@@ -5,8 +5,10 @@
  *   ROUTER    P + 4                         the other one follows, while this one serves
  *   DEALER    to the other's P + 4          this one follows
  */
+
 import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { forwards } from "../../sockets/internal.js";
 import { Dealer, Router } from "../../sockets/request-reply.js";
 import type { BinaryStarReplica } from "../binary-star/index.js";
 import { BinaryStar, type BinaryStarEvent } from "../binary-star/index.js";
@@ -62,6 +64,7 @@ export class ServerPair {
       reconnectInterval: Math.min(100, interval),
       reconnectMaxInterval: Math.min(1_000, interval),
     });
+    forwards(this.replicas);
     for (const type of HANDSHAKE_ERRORS) this.link.events.on(type, ({ error }) => handler.refused(error));
   }
 

@@ -13,7 +13,7 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
-import { queuedBytesFor } from "../../sockets/internal.js";
+import { forwards, queuedBytesFor } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { type Dealer, Router } from "../../sockets/request-reply.js";
 import type { BinaryStar, BinaryStarEvent, BinaryStarReplica } from "../binary-star/index.js";
@@ -96,6 +96,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     this.#snapshots = new Router({ ...sockets, ...snapshots });
     this.#publisher = new Publisher({ ...sockets, ...publisher });
     this.#collector = new Subscriber({ ...sockets, receiveHighWaterMark: COLLECT_MARK });
+    forwards(this.#snapshots, this.#publisher);
     this.#publisher.events.on("drop", ({ messages }) =>
       this.events.emit({ type: "update:dropped", copies: messages }),
     );

@@ -2,6 +2,7 @@
 import crypto from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { forwards } from "../../sockets/internal.js";
 import {
   Publisher,
   type PublisherOptions,
@@ -224,6 +225,7 @@ class Cloud {
     // A site that comes back takes its name over, before anybody has noticed that it had gone.
     this.asking = new Router({ ...options, routingId: name, handover: true, mandatory: true });
     this.asked = new Router({ ...options, routingId: name, mandatory: true });
+    forwards(this.asking, this.asked);
     this.publisher = new Publisher(state as PublisherOptions);
     this.subscriber = new Subscriber(state as SubscriberOptions);
     this.subscriber.subscribe();

@@ -8,6 +8,7 @@ import { DriverTimer, type TimedRules } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames, TypedEvent } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
+import { forwards } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { Driver } from "./driver.js";
 import { supportedDefaults } from "./engine-defaults.js";
@@ -139,6 +140,7 @@ export abstract class BrokerDriver<
       ...stall.asked,
       mandatory: true,
     });
+    forwards(this.#frontend, this.#backend);
     this.#timer = new DriverTimer(maxStep);
     this.#rules = createRules(
       {

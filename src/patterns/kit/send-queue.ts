@@ -11,6 +11,7 @@
  * How much waits is the caller's to bound: it hears of each message when it has left.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { checkMessage } from "../../sockets/internal.js";
 import type { MessageLike } from "../../sockets/message.js";
 import type { Dealer } from "../../sockets/request-reply.js";
 
@@ -45,16 +46,26 @@ export class SendQueue {
     return this.#waiting.length;
   }
 
-  /** @returns `false`: it waits, and its ticket hears what becomes of it */
+  /**
+   * @returns `false`: it waits, and its ticket hears what becomes of it
+   * @throws InvalidArgumentError `EINVAL` for a message that the socket does not take at all
+   */
   send(message: MessageLike[], ticket?: SendTicket): boolean {
     if (this.#closed) {
       if (ticket !== undefined) queueMicrotask(() => ticket.settled(false));
       return false;
     }
-    if (this.#waiting.length === 0 && this.#socket.trySend(message)) return true;
+    if (this.#waiting.length === 0) {
+      if (this.#socket.trySend(message)) return true;
+    } else this.check(message);
     this.#waiting.push({ message, ticket });
     if (this.#waiting.length === 1) void this.#pump();
     return false;
+  }
+
+  /** @throws InvalidArgumentError `EINVAL` for a message that {@link send} would not take */
+  check(message: MessageLike[]): void {
+    if (!this.#closed) checkMessage(this.#socket, message);
   }
 
   /** Settles when nothing waits any more, or after `limit` ms; -1: no limit. */

@@ -29,6 +29,7 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import {
   answersSubscribers,
   engineStats,
+  forwards,
   type Subscribed,
   senderOf,
   trySendTo,
@@ -130,6 +131,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     settings.gate?.onServing(this.#gateOnServing);
     const frontend = new XSubscriber(settings.frontend);
     const backend = new XPublisher(settings.backend);
+    forwards(backend);
     this.#sockets = { frontend, backend };
     this.#writer = settings.store === undefined ? undefined : this.#openStore(settings.store, settings);
     for (const topic of settings.topics)

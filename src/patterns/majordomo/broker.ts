@@ -6,7 +6,7 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
-import { capabilitiesOf, queuedBytesFor } from "../../sockets/internal.js";
+import { capabilitiesOf, forwards, queuedBytesFor } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { Driver } from "../kit/driver.js";
 import { checkOptions, object } from "../kit/options.js";
@@ -92,6 +92,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
       mandatory: true,
       receiveTimeout: -1,
     });
+    forwards(this.#router);
     this.#timer = new DriverTimer(limits.heartbeatInterval);
     const { peerRoutingIds, queueDepth } = capabilitiesOf(this.#router);
     const effects = {

@@ -299,7 +299,12 @@ export class ClientRules {
       }
       if (!this.#plain.take(call)) return;
       this.#sent.push(call.placeLink);
-      this.#effects.send(call.connection, plainRequest(this.#broker.plain, call.service.frame, call.body));
+      const message = plainRequest(this.#broker.plain, call.service.frame, call.body);
+      try {
+        this.#effects.send(call.connection, message);
+      } catch (error) {
+        this.#fail(call, error as ShoalError, now);
+      }
     }
   }
 
@@ -314,7 +319,12 @@ export class ClientRules {
       const command = isBroadcast ? ClientCommand.Broadcast : ClientCommand.Request;
       call.head = requestHead(service.template, command, sequence, this.#oldest);
     }
-    this.#broker.send(extendedRequest(call.head, call.body));
+    const message = extendedRequest(call.head, call.body);
+    try {
+      this.#broker.send(message);
+    } catch (error) {
+      this.#fail(call, error as ShoalError, now);
+    }
   }
 
   /** An attempt has had its time. */
@@ -456,7 +466,7 @@ export class ClientRules {
     this.#fail(call, new ServiceError(toReason(reason), call.service.name, text, handler), now);
   }
 
-  #fail(call: Call, error: ServiceError | NotSupportedError, now: number): void {
+  #fail(call: Call, error: ShoalError, now: number): void {
     this.counters.failed += 1;
     this.#end(call, now, false);
     call.sink.failed(error);

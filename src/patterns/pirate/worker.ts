@@ -193,6 +193,7 @@ class Connection {
   readonly #dialect: Dialect;
   readonly #socketOptions: DealerOptions;
   readonly #work: Work;
+  readonly #exposeErrors: boolean;
   readonly #timer: DriverTimer;
   readonly #rules: WorkerRules;
   #dealer: Dealer | undefined;
@@ -202,7 +203,7 @@ class Connection {
 
   constructor(
     endpoint: string,
-    options: WorkerRulesOptions,
+    options: WorkerRulesOptions & { readonly exposeErrors: boolean },
     work: Work,
     socketOptions: DealerOptions | undefined,
     emit: (event: PirateWorkerEvent) => void,
@@ -211,6 +212,7 @@ class Connection {
     this.#dialect = options.dialect;
     this.#socketOptions = { ...socketOptions };
     this.#work = work;
+    this.#exposeErrors = options.exposeErrors;
     this.#timer = new DriverTimer(options.heartbeatInterval);
     this.#rules = new WorkerRules(options, {
       open: () => this.#open(),
@@ -297,8 +299,13 @@ class Connection {
   async #handle(address: Buffer, body: readonly Buffer[]): Promise<void> {
     const abort = new AbortController();
     this.#abort = abort;
-    const { reply, failure } = await this.#work(body, abort.signal);
+    let { reply, failure } = await this.#work(body, abort.signal);
     this.#abort = undefined;
+    try {
+      this.#queue?.check(addressedFrames(this.#dialect, address, reply));
+    } catch (cause) {
+      [reply, failure] = [handlerErrorReply(cause, this.#exposeErrors), { cause }];
+    }
     this.#rules.finished(address, reply, this.#timer.now(), failure);
     this.#timer.update();
     for (const resolve of this.#whenFree.splice(0)) resolve();

@@ -5,7 +5,7 @@ import { refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
-import { engineStats } from "../../sockets/internal.js";
+import { engineStats, forwards } from "../../sockets/internal.js";
 import { Publisher, type PublisherOptions, type WaitForSubscribersOptions } from "../../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
@@ -85,6 +85,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     this.#shape = new BodyShape(codec);
     this.#publisher = new Publisher(socketOptions);
     this.#router = new Router({ linger: CLOSE_LINGER, ...replayOptions, mandatory: true });
+    forwards(this.#router);
     // A stall delays marks, no more: it may count in full.
     this.#timer = new DriverTimer(Number.POSITIVE_INFINITY);
     this.#rules = new PublisherRules(

@@ -1,0 +1,140 @@
+/** Patterns in a Context whose messages are bounded: what is too large fails by itself, and the rest goes on. */
+import { afterEach, describe, expect, test } from "vitest";
+import { Context, Dealer, Router } from "../../../src/index.js";
+import {
+  LoadBalancer,
+  LoadBalancerClient,
+  MajordomoBroker,
+  MajordomoClient,
+  MajordomoWorker,
+  PirateClient,
+  PirateQueue,
+  PirateWorker,
+} from "../../../src/patterns/index.js";
+import { SendQueue } from "../../../src/patterns/kit/send-queue.js";
+import { within } from "../../contract/support/wait.js";
+
+const AT = "tcp://127.0.0.1:*";
+const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
+
+function track<T extends (typeof open)[number]>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+});
+
+const large = () => [Buffer.alloc(700), Buffer.alloc(700)];
+const small = () => ({ socketOptions: { context: new Context({ maxMessageSize: 1_000 }) } });
+const handler = ([body]: readonly Buffer[]): Buffer[] =>
+  String(body) === "large" ? large() : [Buffer.from("ok")];
+/** A reply's bytes, or the error's code and reason. */
+const outcome = (call: Promise<readonly Buffer[]>): Promise<string> =>
+  within(
+    call.then(
+      (reply) => `${Buffer.concat(reply).length}`,
+      (error: { code: string; reason?: string }) => [error.code, error.reason ?? []].flat().join(" "),
+    ),
+    "the call's end",
+  );
+
+test.each([
+  undefined,
+  "0.1",
+  "0.2",
+] as const)("a Majordomo worker's answer that is too large is an error, and the next is not (%s)", async (protocol) => {
+  const endpoint = await track(new MajordomoBroker()).bind(AT);
+  const failed: unknown[] = [];
+  const own = protocol === undefined ? {} : { protocol };
+  const worker = track(new MajordomoWorker(endpoint, "s", handler, { ...own, ...small() }));
+  worker.events.on("handler:failed", ({ error }) => failed.push(error));
+  const client = track(new MajordomoClient(endpoint, { timeout: 8_000, retries: 0 }));
+  expect(await outcome(client.request("s", "large"))).toBe("ERR_SERVICE worker-failed");
+  expect(await outcome(client.request("s", "x"))).toBe("2");
+  expect(failed).toMatchObject([{ code: "EINVAL" }]);
+});
+
+test.each([
+  undefined,
+  "0.1",
+  "0.2",
+] as const)("a Majordomo client's request that is too large is refused, now or when a broker is there (%s)", async (protocol) => {
+  const broker = track(new MajordomoBroker());
+  const endpoint = await broker.bind(AT);
+  track(new MajordomoWorker(endpoint, "s", handler));
+  const client = track(
+    new MajordomoClient(endpoint, {
+      timeout: 8_000,
+      ...(protocol === undefined ? {} : { protocol }),
+      ...small(),
+    }),
+  );
+  for (let i = 0; i < 2; i++) {
+    const calls = [client.request("s", "x"), client.request("s", large()), client.request("s", "x")];
+    expect(await Promise.all(calls.map(outcome))).toEqual(["2", "EINVAL", "2"]);
+  }
+  expect(client.stats()).toMatchObject({ failed: 2, answered: 4 });
+});
+
+test.each([
+  undefined,
+  "0.1",
+  "0.2",
+] as const)("a Majordomo broker passes on what came in, whatever it adds (%s)", async (protocol) => {
+  const endpoint = await track(new MajordomoBroker(small())).bind(AT);
+  const own = protocol === undefined ? {} : { protocol };
+  track(new MajordomoWorker(endpoint, "s", (body) => body, own));
+  const client = track(new MajordomoClient(endpoint, { timeout: 8_000, ...own }));
+  for (let bytes = 900; bytes <= 960; bytes += 5)
+    expect(await outcome(client.request("s", Buffer.alloc(bytes)))).toBe(String(bytes));
+});
+
+describe.each(["simple", "paranoid"] as const)("Pirates (%s)", (dialect) => {
+  async function begin(options: object = {}): Promise<{ frontend: string; backend: string }> {
+    const queue = track(dialect === "simple" ? new LoadBalancer(options) : new PirateQueue(options));
+    return { frontend: await queue.bind("frontend", AT), backend: await queue.bind("backend", AT) };
+  }
+
+  test("a worker's reply that is too large is an error, and the next is not", async () => {
+    const { frontend, backend } = await begin();
+    const worker = track(new PirateWorker(backend, handler, { dialect, ...small() }));
+    const failed: unknown[] = [];
+    worker.events.on("handler:failed", ({ error }) => failed.push(error));
+    const client = track(new LoadBalancerClient(frontend, { timeout: 8_000 }));
+    expect(await outcome(client.request("large"))).toBe("ERR_SERVICE worker-failed");
+    expect(await outcome(client.request("x"))).toBe("2");
+    expect(failed).toMatchObject([{ code: "EINVAL" }]);
+  });
+
+  test("a client's request that is too large is refused, and the next is not", async () => {
+    const { frontend, backend } = await begin();
+    track(new PirateWorker(backend, handler, { dialect }));
+    const client = track(new PirateClient(frontend, { timeout: 8_000, ...small() }));
+    expect(await outcome(client.request(large()))).toBe("EINVAL");
+    expect(await outcome(client.request("x"))).toBe("2");
+  });
+
+  test("a broker passes on what came in, whatever it adds, and goes on when a peer sends too much", async () => {
+    const { frontend, backend } = await begin(small());
+    track(new PirateWorker(backend, ([body]) => [body as Buffer], { dialect }));
+    const client = track(new LoadBalancerClient(frontend, { timeout: 8_000 }));
+    for (let bytes = 900; bytes < 990; bytes += 5)
+      expect(await outcome(client.request(Buffer.alloc(bytes)))).toBe(String(bytes));
+    expect(await outcome(client.request(large()))).toBe("ERR_SERVICE broker-lost");
+    expect(await outcome(client.request("x"))).toBe("1");
+  });
+});
+
+test("a message that is too large is refused while others wait for room, and they are not lost", async () => {
+  const context = new Context({ maxMessageSize: 1_000 });
+  const dealer = track(new Dealer({ context, sendHighWaterMark: 1 }));
+  const queue = new SendQueue(dealer);
+  expect([queue.send(["1"]), queue.send(["2"])]).toEqual([false, false]);
+  expect(() => queue.send(large())).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  const router = track(new Router());
+  dealer.connect(await router.bind(AT));
+  for (const text of ["1", "2"]) expect(String((await within(router.receive(), "it"))[1])).toBe(text);
+  queue.close();
+});
