@@ -36,6 +36,7 @@ const entries = [
   "patterns/majordomo/worker-thread-entry",
   "patterns/black-box/receiver-thread",
   "patterns/black-box/worker-thread",
+  "cluster/net/beat-thread",
 ];
 
 /** The harness: what the binary loads, the programs that it starts, and what test/bench asks of it. */

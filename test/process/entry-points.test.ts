@@ -12,7 +12,10 @@ const ENTRIES = Object.keys(exports)
   .filter((entry) => !entry.endsWith(".json"))
   .map((entry) => entry.replace(/^\./, "shoal"));
 const PATTERNS = ENTRIES.filter(
-  (entry) => !["shoal", "shoal/patterns", "shoal/proxy", "shoal/metrics", "shoal/testing"].includes(entry),
+  (entry) =>
+    !["shoal", "shoal/patterns", "shoal/proxy", "shoal/cluster", "shoal/metrics", "shoal/testing"].includes(
+      entry,
+    ),
 );
 
 /** Patterns that are built upon another. */

@@ -12,15 +12,24 @@ export type PacketRefusal = Junk | Refusal | "sealed";
 export class BusCodec {
   /** The first 6 bytes of the hash of its name. */
   readonly bus: number;
+  readonly name: string;
   readonly sealer: Sealer | undefined;
+  #keys: readonly string[];
 
   /** @throws InvalidArgumentError `EINVAL` for an invalid name or key, and for too many keys */
   constructor(name: string, keys: readonly string[]) {
     this.bus = busNumber(name);
+    this.name = name;
+    this.#keys = keys;
     const [first, ...others] = keys;
     if (first === undefined) return;
     this.sealer = new Sealer(this.bus, first);
     for (const key of others) this.sealer.addKey(key);
+  }
+
+  /** Those that it has, the one that seals first. */
+  get keys(): readonly string[] {
+    return this.#keys;
   }
 
   /**
@@ -33,6 +42,7 @@ export class BusCodec {
     if (this.sealer === undefined)
       throw new InvalidArgumentError("a bus that began without a key gets none while it runs");
     this.sealer.setKeys(keys);
+    this.#keys = [...keys];
   }
 
   encode(packet: Packet): Buffer {

@@ -9,33 +9,14 @@
 import dgram, { type RemoteInfo, type Socket } from "node:dgram";
 import { transportError } from "../../engine/zmtp/errors.js";
 import { MAX_PACKET } from "../bounds.js";
+import type { DatagramOptions, OnDatagram, PacketSocket } from "./packet-socket.js";
 
 /** Datagrams that the system has not taken yet. */
 const MAX_UNSENT = 1_024;
 /** Bytes that the system keeps for the node while its event loop is busy; the system may give less. */
 const RECEIVE_BUFFER = 4_194_304;
 
-/** The group of a cluster's beats. */
-export interface GroupAddress {
-  readonly group: string;
-  readonly port: number;
-}
-
-export interface DatagramOptions {
-  /** Address to bind. */
-  readonly bind: string;
-  readonly port: number;
-  /** `undefined`: no multicast. */
-  readonly group: GroupAddress | undefined;
-  /** Addresses of the interfaces that the group is joined on; the first one sends from the node's own socket. */
-  readonly interfaces: readonly string[];
-  readonly ttl: number;
-}
-
-/** Called for each datagram. */
-export type OnDatagram = (bytes: Buffer, host: string, port: number, byGroup: boolean) => void;
-
-export class Datagrams {
+export class Datagrams implements PacketSocket {
   readonly #options: DatagramOptions;
   readonly #onDatagram: OnDatagram;
   readonly #count: (reason: string) => void;
@@ -103,6 +84,10 @@ export class Datagrams {
     for (const socket of [this.#socket, ...this.#senders])
       this.#sendBy(socket, bytes, group.group, group.port);
   }
+
+  beat(): void {} // The event loop answers for itself.
+
+  rekey(): void {}
 
   async close(): Promise<void> {
     this.#closed = true;

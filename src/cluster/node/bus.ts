@@ -13,6 +13,7 @@ import type { Member } from "../membership/members.js";
 import { Membership } from "../membership/membership.js";
 import { resolveAddress } from "../net/addresses.js";
 import { BusCodec } from "../net/bus-codec.js";
+import type { BeatState } from "../net/packet-socket.js";
 import { hostOf, type ResolverStep, resolveBy } from "../resolver.js";
 import { SplitRules } from "../splits.js";
 import { changeTags, type TagChange } from "../tags.js";
@@ -27,9 +28,9 @@ import { successors } from "./watched.js";
 /** Gossip intervals for which a node that leaves goes on, so that what it said reaches all. */
 const LEAVE_INTERVALS = 3;
 /** ms between a change of members and a look at whom this node watches. */
-const WATCH_DELAY = 50;
+const WATCH_DELAY = 200;
 /** Of strangers whose beats come by the group, so many members answer on average. */
-const GREETERS = 6;
+const GREETERS = 4;
 /** ms after the start at which a node that is still alone calls again; the last one repeats. */
 const CALLS = [100, 300, 1_000, 2_000, 5_000];
 
@@ -82,6 +83,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   #watching: NodeJS.Timeout | undefined;
   #calling: NodeJS.Timeout | undefined;
   #left = false;
+  #beaten: BeatState | undefined;
 
   /** @internal */
   constructor(
@@ -301,6 +303,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
    */
   setKeys(...keys: string[]): void {
     this.codec.setKeys(keys);
+    this.sockets.rekey(this);
   }
 
   /** Whether this side of a split is not the one that goes on. */
@@ -397,8 +400,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     clearTimeout(this.#calling);
     clearTimeout(this.#watching);
     if (this.#membership !== undefined) {
-      this.#run((rules, now) => rules.leave(now));
       this.#left = true;
+      this.#run((rules, now) => rules.leave(now));
       const pause = LEAVE_INTERVALS * this.#settings.profile.gossipInterval;
       if (this.#membership.live.length > 0)
         await new Promise((resolve) => setTimeout(resolve, linger < 0 ? pause : Math.min(linger, pause)));
@@ -433,8 +436,21 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     } finally {
       this.#running = false;
     }
+    this.#beat(rules);
     this.#emit();
     this.#timer.update();
+  }
+
+  /** What is answered for this node while its event loop is blocked. */
+  #beat(rules: Membership): void {
+    const { start, count } = rules.self;
+    const { digest } = rules;
+    const answers = !this.#left && !rules.removed;
+    const beat = this.#beaten;
+    if (beat?.start === start && beat.count === count && beat.digest === digest && beat.answers === answers)
+      return;
+    this.#beaten = { id: this.identity.id, start, count, digest, answers };
+    this.sockets.beat(this, this.#beaten);
   }
 
   #emit(): void {

@@ -7,13 +7,20 @@
  */
 
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
-import { type HostInterface, type Platform, platformNow } from "../../engine/zmtp/transport/transports.js";
+import {
+  type HostInterface,
+  MACHINE,
+  type Platform,
+  platformNow,
+} from "../../engine/zmtp/transport/transports.js";
 import { MAX_BUSES } from "../bounds.js";
 import { OwnAddresses, resolveAddress, splitIpAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
 import { Datagrams } from "../net/datagrams.js";
 import type { Link } from "../net/link.js";
 import { Links } from "../net/links.js";
+import type { BeatState, PacketSocket } from "../net/packet-socket.js";
+import { ThreadedDatagrams } from "../net/threaded-datagrams.js";
 import { readPrefix } from "../wire/codec.js";
 import type { Packet } from "../wire/packets.js";
 import type { NodeSettings } from "./options.js";
@@ -55,7 +62,7 @@ export class NodeSockets {
   readonly #buses = new Map<number, BusPort>();
   readonly #watched = new Map<BusPort, readonly string[]>();
   readonly links: Links;
-  #datagrams: Datagrams | undefined;
+  #datagrams: PacketSocket | undefined;
   #address = "";
   /** The stream whose packet is being handled: answers to its other end go over it. */
   #answering: Link | undefined;
@@ -89,7 +96,9 @@ export class NodeSockets {
     const bind = scope === "host" ? "127.0.0.1" : this.settings.interface === undefined ? "0.0.0.0" : own;
     for (let attempt = 1; ; attempt++) {
       const chosen = await this.links.listen(bind, port);
-      const datagrams = new Datagrams(
+      // In a simulation there are no threads, and nothing blocks.
+      const isThreaded = this.settings.beats === "thread" && this.platform === MACHINE;
+      const datagrams: PacketSocket = new (isThreaded ? ThreadedDatagrams : Datagrams)(
         {
           bind,
           port: chosen,
@@ -158,6 +167,15 @@ export class NodeSockets {
     const bytes = bus.codec.encode(packet);
     this.#sent(bytes);
     this.#datagrams.multicast(bytes);
+  }
+
+  /** What a ping to this bus is answered by, after each change of it. */
+  beat(bus: BusPort, state: BeatState): void {
+    this.#datagrams?.beat(bus.codec, state);
+  }
+
+  rekey(bus: BusPort): void {
+    this.#datagrams?.rekey(bus.codec);
   }
 
   /** Keeps streams to these addresses, for this bus. */

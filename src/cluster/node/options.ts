@@ -4,7 +4,7 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { anything, checkKeys, checkOptions, choice, integer, text } from "../../patterns/kit/options.js";
 import { createDetails } from "../details.js";
 import { checkAddress, type HostPort } from "../net/addresses.js";
-import type { GroupAddress } from "../net/datagrams.js";
+import type { GroupAddress } from "../net/packet-socket.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
 import type { SplitStrategy } from "../splits.js";
 
@@ -64,6 +64,11 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
     | boolean
     | { readonly group?: string | undefined; readonly port?: number | undefined }
     | undefined;
+  /**
+   * Who reads the packets: the event loop (`loop`, the default), or a thread that answers for it while it is blocked
+   * (`thread`), so that a handler that computes for seconds costs no membership.
+   */
+  readonly beats?: "loop" | "thread" | undefined;
 }
 
 export type Scope = "host" | "link";
@@ -78,6 +83,7 @@ const NODE_OPTIONS = {
   port: integer({ default: 0, min: 0, max: 65_535 }),
   announce: text(),
   multicast: anything<NonNullable<ClusterNodeOptions["multicast"]>>(),
+  beats: choice(["loop", "thread"], "loop"),
   tags: anything<readonly string[]>(),
   props: anything<Readonly<Record<string, PropValue>>>(),
   seeds: anything<readonly string[]>(),
@@ -110,6 +116,7 @@ export interface NodeSettings {
   readonly port: number;
   readonly announce: HostPort | undefined;
   readonly group: GroupAddress | undefined;
+  readonly beats: "loop" | "thread";
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
@@ -127,6 +134,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
       interface: given.interface,
       port: given.port,
       announce: given.announce === undefined ? undefined : checkAddress("announce", given.announce),
+      beats: given.beats,
       group: groupOf(given.multicast ?? true, given.profile),
     }),
   };

@@ -1,0 +1,118 @@
+/** Nodes in processes of their own: killed, stopped, continued, blocked, ended. */
+import { afterEach, describe, expect, it } from "vitest";
+import { type ClusterEvent, ClusterNode } from "../../src/cluster/index.js";
+import { type Child, start } from "../process/child.js";
+
+const PROGRAM = `
+import { ClusterNode } from "shoal/cluster";
+const [name, port, beats] = process.argv.slice(1);
+const node = new ClusterNode({ name, multicast: { port: Number(port) }, beats });
+for (const type of ["lost", "left"]) node.events.on(type, ({ member }) => console.log(type, member.name));
+await node.start();
+console.log("ready");
+process.stdin.on("data", (ms) => {
+  for (const end = Date.now() + Number(ms); Date.now() < end; );
+  console.log("unblocked");
+});
+process.on("SIGTERM", () => void node.leave().then(() => process.stdin.destroy()));
+`;
+
+let port = 40_000 + (process.pid % 5_000) * 4;
+const children: Child[] = [];
+let watcher: ClusterNode;
+/** What the watcher saw, as "type name", and when. */
+let seen: { readonly what: string; readonly at: number }[] = [];
+const names = ["a", "b", "c", "d"];
+
+/** Four processes and a node here that watches them. */
+async function cluster(beats: "loop" | "thread" = "loop"): Promise<Map<string, Child>> {
+  port += 1;
+  seen = [];
+  watcher = new ClusterNode({ name: "watcher", multicast: { port } });
+  for (const type of ["joined", "lost", "left", "back"] as const)
+    watcher.events.on(type, ({ member }: ClusterEvent & { readonly member: { readonly name: string } }) => {
+      seen.push({ what: `${type} ${member.name.split("@")[0]}`, at: performance.now() });
+    });
+  await watcher.start();
+  const started = new Map<string, Child>();
+  for (const name of names) {
+    const child = start(PROGRAM, { args: [name, String(port), beats], limit: 35_000 });
+    children.push(child);
+    started.set(name, child);
+  }
+  await Promise.all(children.map((child) => child.line()));
+  await saw(...names.map((name) => `joined ${name}`));
+  return started;
+}
+
+/** Until the watcher has seen all of these. @returns when it saw the last */
+async function saw(...what: readonly string[]): Promise<number> {
+  for (;;) {
+    const found = what.map((each) => seen.find((event) => event.what === each)?.at);
+    if (found.every((at) => at !== undefined)) return Math.max(...(found as number[]));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+afterEach(async () => {
+  for (const child of children.splice(0)) {
+    child.process.kill("SIGKILL");
+    await child.outcome;
+  }
+  await watcher.close({ linger: 0 });
+});
+
+describe("nodes in processes", () => {
+  it("that are killed are known to be gone by their connections, within a second or so", async () => {
+    const processes = await cluster();
+    // The streams to the next nodes stand.
+    while (watcher.stats().links < 4) await new Promise((resolve) => setTimeout(resolve, 5));
+    const reason = new Promise((resolve) => watcher.events.once("lost", (event) => resolve(event.reason)));
+    const at = performance.now();
+    processes.get("b")?.process.kill("SIGKILL");
+    const lost = await saw("lost b");
+    expect(await reason).toBe("connection");
+    // The bar is a second; this machine may be busy.
+    expect(lost - at).toBeLessThan(2_500);
+    await Promise.all(
+      ["a", "c", "d"].map(async (name) => expect(await processes.get(name)?.line()).toMatch(/^lost b@/)),
+    );
+  });
+
+  it("that are stopped are lost by suspicion, and back as soon as they go on, with nobody lost to them", async () => {
+    const processes = await cluster();
+    const stopped = processes.get("c") as Child;
+    stopped.process.kill("SIGSTOP");
+    await saw("lost c");
+    const at = performance.now();
+    stopped.process.kill("SIGCONT");
+    expect((await saw("back c")) - at).toBeLessThan(1_500);
+    stopped.process.kill("SIGTERM");
+    await saw("left c");
+    expect((await stopped.outcome).stdout).toBe("ready\n");
+  });
+
+  it("that end on a signal leave: nobody suspects or loses them", async () => {
+    const processes = await cluster();
+    processes.get("d")?.process.kill("SIGTERM");
+    await saw("left d");
+    expect((await processes.get("d")?.outcome)?.code).toBe(0);
+    expect(await processes.get("a")?.line()).toMatch(/^left d@/);
+    expect(seen.filter(({ what }) => what.startsWith("lost"))).toEqual([]);
+  });
+
+  it("whose event loop is blocked for long are lost, unless a thread sends their beats", async () => {
+    const blocked = async (beats: "loop" | "thread"): Promise<void> => {
+      const processes = await cluster(beats);
+      processes.get("a")?.process.stdin?.write("5000\n");
+      expect(await processes.get("a")?.line()).toBe("unblocked");
+    };
+    await blocked("thread");
+    expect(seen.filter(({ what }) => what.startsWith("lost"))).toEqual([]);
+    for (const child of children.splice(0)) child.process.kill("SIGKILL");
+    await watcher.close({ linger: 0 });
+    const lost = blocked("loop");
+    await saw("lost a");
+    await lost;
+  });
+});
