@@ -5,6 +5,7 @@
  *   capabilitiesOf, engineStats, counters   what the socket and its engine know
  *   listen                                  its events, without keeping the process alive
  *   queuedBytesFor                          a Router's queue for one peer
+ *   deliverNow                              a message of a Dealer that has one peer
  *   senderOf, trySendTo                     one subscriber of an XPublisher
  *   forwards, checkMessage                  what it may send
  *   announce, retire, Policing              its peers, where the engine can
@@ -23,6 +24,7 @@ import {
 import type { SocketEvent } from "../engine/events.js";
 import type { DeliveryResult } from "./outbox.js";
 import type { XPublisher } from "./pub-sub.js";
+import type { Dealer } from "./request-reply.js";
 import { CORE, type Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
 import type { Counters } from "./stats.js";
@@ -70,6 +72,16 @@ export function listen(socket: Socket, listener: (event: SocketEvent) => void): 
 export function queuedBytesFor(socket: Socket, routingId: Uint8Array): number {
   const core = socket[CORE];
   return core.closed ? 0 : (core.engine.peerQueues?.queuedBytes(routingId) ?? 0);
+}
+
+/**
+ * Sends a message of a Dealer with one peer if there is room, before its connection stands, too.
+ *
+ * @param message its frames; the bytes are the socket's from now on
+ */
+export function deliverNow(socket: Dealer, message: Buffer[]): DeliveryResult {
+  const core = socket[CORE];
+  return core.closed ? "gone" : core.outbox.tryDeliver(message);
 }
 
 /**

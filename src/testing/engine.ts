@@ -170,7 +170,7 @@ function platformOf(scope: Scope): Platform {
     outlastsProgram: false,
     hostName: () => machine.name,
     interfaces: () => [
-      { name: "lo", address: "127.0.0.1", internal: true },
+      { name: "lo", address: "127.0.0.1", netmask: "255.0.0.0", internal: true },
       { name: "eth0", address: machine.address, internal: false },
     ],
   };

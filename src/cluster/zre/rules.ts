@@ -38,6 +38,9 @@ const CONNECT_TIME = 5_000;
 /** ms in which a peer has to answer when another one is found at its endpoint. */
 const REPLACED_TIME = 2_000;
 
+/** ms that a peer that leaves is kept for what it sent before: its beacon overtakes that. */
+const LEAVE_TIME = 250;
+
 /** What the rules do. */
 export interface ZreEffects {
   /** Opens the mailbox of a peer. @returns `false` for an endpoint that cannot be dialled */
@@ -101,6 +104,10 @@ class Peer {
   /** Whether its mailbox stands, and whether it ever did. */
   connected = false;
   reached = false;
+  /** It announced that it leaves. */
+  leaving = false;
+  /** Its connection to this node ended, and all that came by it was read. */
+  drained = false;
   evasive = false;
   heard: number;
   sent = 0;
@@ -147,6 +154,8 @@ export class ZreRules {
   #status = 0;
   #beaconAt: number;
   #reapAt: number;
+  /** When the first that leaves is let go. */
+  #leaveAt = Number.POSITIVE_INFINITY;
   /** Mailboxes that may be opened now. */
   #tokens = MAX_ZRE_BURST;
   #tokensAt: number;
@@ -182,13 +191,17 @@ export class ZreRules {
   }
 
   nextWakeUp(): number {
-    return Math.min(this.#beaconAt, this.#reapAt);
+    return Math.min(this.#beaconAt, this.#reapAt, this.#leaveAt);
   }
 
   tick(now: number): void {
     if (now >= this.#beaconAt) {
       this.#effects.beacon();
       this.#beaconAt = now + this.#self.interval;
+    }
+    if (now >= this.#leaveAt) {
+      this.#leaveAt = Number.POSITIVE_INFINITY;
+      for (const peer of [...this.#peers.values()]) if (peer.leaving) this.#remove(peer, "left");
     }
     if (now < this.#reapAt) return;
     this.#reapAt = now + this.#reap;
@@ -225,7 +238,11 @@ export class ZreRules {
     if (port === 0) {
       if (peer === undefined) return;
       if (peer.address !== "" && peer.address !== address) this.refused.foreign += 1;
-      else this.#remove(peer, "left");
+      else if (peer.drained || !peer.ready) this.#remove(peer, "left");
+      else {
+        peer.leaving = true;
+        this.#leaveAt = Math.min(this.#leaveAt, now + LEAVE_TIME);
+      }
       return;
     }
     if (peer !== undefined) {
@@ -275,6 +292,7 @@ export class ZreRules {
       this.refused.hello += 1;
       return;
     }
+    peer.drained = false;
     peer.received = (peer.received + 1) & 0xffff;
     if (message.sequence !== peer.received) {
       this.#remove(peer, "sequence");
@@ -300,6 +318,14 @@ export class ZreRules {
   onDisconnected(uuid: string): void {
     const peer = this.#peers.get(uuid);
     if (peer !== undefined) peer.connected = false;
+  }
+
+  /** The connection of a peer to this node ended, and what came by it was handed over. */
+  onDrained(uuid: string): void {
+    const peer = this.#peers.get(uuid);
+    if (peer === undefined) return;
+    peer.drained = true;
+    if (peer.leaving) this.#remove(peer, "left");
   }
 
   /** The connection to a peer's mailbox was refused by its host: nobody listens there. */
@@ -360,6 +386,7 @@ export class ZreRules {
       if (peer === undefined) return;
     }
     peer.ready = true;
+    peer.drained = false;
     this.#ready += 1;
     peer.received = 1;
     peer.name = hello.name;

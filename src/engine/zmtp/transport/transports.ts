@@ -14,6 +14,8 @@ export const TRANSPORTS: ReadonlyMap<string, Transport> = new Map([
 export interface HostInterface {
   readonly name: string;
   readonly address: string;
+  /** `undefined` where it is not known. */
+  readonly netmask?: string;
   /** Loopback. */
   readonly internal: boolean;
 }
@@ -37,7 +39,7 @@ export const MACHINE: Platform = {
     Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
       addresses
         .filter(({ family }) => family === "IPv4")
-        .map(({ address, internal }) => ({ name, address, internal })),
+        .map(({ address, netmask, internal }) => ({ name, address, netmask, internal })),
     ),
 };
 

@@ -1,0 +1,137 @@
+/**
+ * Beacons over UDP broadcast on one interface, as zyre has it.
+ *
+ * One socket hears: every node of the host shares its port, and a broadcast reaches all of them. Another one, bound to the
+ * interface's address, sends: peers dial the address where a beacon comes from. On the loopback interface the broadcast
+ * address is 127.255.255.255; zyre itself never uses that interface.
+ */
+import dgram, { type Socket } from "node:dgram";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { transportError } from "../../engine/zmtp/errors.js";
+import type { HostInterface } from "../../engine/zmtp/transport/transports.js";
+
+/** Of a network that does not say: one of 256 addresses. */
+const NETMASK = "255.255.255.0";
+
+/** Where beacons go, and where they may come from. */
+export interface BeaconNetwork {
+  readonly address: string;
+  readonly broadcast: string;
+  /** Whether an address is on the interface's network. */
+  includes(address: string): boolean;
+}
+
+const number = (address: string): number =>
+  address.split(".").reduce((sum, part) => (sum << 8) | Number(part), 0) >>> 0;
+const dotted = (value: number): string => [24, 16, 8, 0].map((shift) => (value >>> shift) & 0xff).join(".");
+
+/**
+ * The interface that was asked for by name or address; else the first that is not the loopback one; else that.
+ *
+ * @throws InvalidArgumentError `EINVAL` where there is no such interface
+ */
+export function beaconNetwork(
+  interfaces: readonly HostInterface[],
+  wanted: string | undefined,
+): BeaconNetwork {
+  const found =
+    wanted === undefined
+      ? (interfaces.find(({ internal }) => !internal) ?? interfaces[0])
+      : interfaces.find(({ name, address }) => name === wanted || address === wanted);
+  if (found === undefined)
+    throw new InvalidArgumentError(
+      wanted === undefined
+        ? "this machine has no interface with an IPv4 address"
+        : `no interface is called ${JSON.stringify(wanted)} or has this IPv4 address`,
+    );
+  const mask = number(found.netmask ?? NETMASK);
+  const base = (number(found.address) & mask) >>> 0;
+  // A network of one or two addresses has no broadcast address of its own.
+  const broadcast = mask >= 0xfffffffe ? "255.255.255.255" : dotted((base | ~mask) >>> 0);
+  const includes =
+    mask >= 0xfffffffe ? () => true : (address: string) => (number(address) & mask) >>> 0 === base;
+  return { address: found.address, broadcast, includes };
+}
+
+/** A beacon, and the address it came from. */
+export type OnBeacon = (bytes: Buffer, address: string) => void;
+
+/** The two sockets. */
+export class BeaconSockets {
+  readonly #network: BeaconNetwork;
+  readonly #port: number;
+  readonly #onBeacon: OnBeacon;
+  #listener: Socket | undefined;
+  #sender: Socket | undefined;
+  /** Beacons sent and received; those that the system did not take; those from outside the network. */
+  readonly counters = { sent: 0, received: 0, failed: 0, outside: 0 };
+
+  constructor(network: BeaconNetwork, port: number, onBeacon: OnBeacon) {
+    this.#network = network;
+    this.#port = port;
+    this.#onBeacon = onBeacon;
+  }
+
+  /** @throws TransportError `EADDRINUSE` where another program does not share the port, and the system's other codes */
+  async open(): Promise<void> {
+    this.#listener = await bind({ port: this.#port }, true);
+    try {
+      this.#sender = await bind({ address: this.#network.address, port: 0, exclusive: true }, false);
+      this.#sender.setBroadcast(true);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+    for (const socket of [this.#listener, this.#sender]) socket.on("error", this.#socketOnError);
+    this.#listener.on("message", (bytes, { address }) => {
+      if (this.#network.includes(address)) {
+        this.counters.received += 1;
+        this.#onBeacon(bytes, address);
+      } else this.counters.outside += 1;
+    });
+  }
+
+  /** A network that is down now may be up for the next one. */
+  send(bytes: Buffer): Promise<void> {
+    const sender = this.#sender;
+    if (sender === undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      sender.send(bytes, this.#port, this.#network.broadcast, (error) => {
+        if (error === null) this.counters.sent += 1;
+        else this.counters.failed += 1;
+        resolve();
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    const sockets = [this.#listener, this.#sender];
+    this.#listener = undefined;
+    this.#sender = undefined;
+    await Promise.all(
+      sockets.map((socket) => socket && new Promise<void>((resolve) => void socket.close(() => resolve()))),
+    );
+  }
+
+  #socketOnError = (): void => {
+    this.counters.failed += 1;
+  };
+}
+
+function bind(
+  options: { readonly address?: string; readonly port: number; readonly exclusive?: boolean },
+  shares: boolean,
+): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = dgram.createSocket({ type: "udp4", reuseAddr: shares });
+    const failed = (error: NodeJS.ErrnoException): void => {
+      socket.close();
+      reject(transportError(error, "bind", `udp://${options.address ?? "0.0.0.0"}:${options.port}`));
+    };
+    socket.once("error", failed);
+    socket.bind(options, () => {
+      socket.off("error", failed);
+      resolve(socket);
+    });
+  });
+}

@@ -1,0 +1,4 @@
+/** 36/ZRE as a second plane of a node. */
+export type { ZreEvent, ZreExitReason, ZrePeer } from "./events.js";
+export { type NodeHeaders, nodeHeaders, readNodeHeaders } from "./headers.js";
+export { type ZreOptions, ZrePlane, type ZreStats } from "./plane.js";

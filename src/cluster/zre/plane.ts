@@ -1,0 +1,457 @@
+/** A node on the ZRE plane: beacons, one ROUTER that receives, and a DEALER for each peer. The rules are in rules.ts. */
+import { describe } from "../../core/arguments.js";
+import { DriverTimer } from "../../core/driver-timer.js";
+import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
+import type { EventNames } from "../../core/event-stream.js";
+import { platformNow } from "../../engine/zmtp/transport/transports.js";
+import { Driver } from "../../patterns/kit/driver.js";
+import { anything, bytes, checkOptions, integer, type Settings, text } from "../../patterns/kit/options.js";
+import { RouterReader } from "../../patterns/kit/router-reader.js";
+import { deliverNow, listen, type SocketEvent } from "../../sockets/internal.js";
+import { Dealer, Router } from "../../sockets/request-reply.js";
+import { MAX_ZRE_FRAMES, MAX_ZRE_GROUP, MAX_ZRE_GROUPS } from "../bounds.js";
+import { createId, isId } from "../identity.js";
+import { BeaconSockets, beaconNetwork } from "./beacon.js";
+import { encodeBeacon, helloFault, identityOf, textFault, uuidOf, type ZreJunk } from "./codec.js";
+import type { ZreEvent, ZrePeer } from "./events.js";
+import { type ZreEffects, type ZreRefusal, ZreRules } from "./rules.js";
+
+/** IANA's port of ZRE-DISC. */
+const BEACON_PORT = 5_670;
+/** Beacons that say that the node leaves: a broadcast may be lost, and a second one does nothing. */
+const FAREWELLS = 3;
+/** Messages read between two turns. */
+const BATCH = 256;
+/** ms until an attempt to reach a mailbox is given up, between two attempts, and at most. */
+const CONNECT_TIMEOUT = 3_000;
+const RECONNECT = 100;
+const LONGEST_RECONNECT = 2_000;
+/** Bytes that a peer may send to a DEALER of this node: nothing is expected there. */
+const MAX_STRAY = 1_024;
+/** What a mailbox's endpoint looks like; nothing else is dialled, whatever a HELLO says. */
+const ENDPOINT = /^tcp:\/\/([A-Za-z0-9._-]{1,230}):(\d{1,5})$/;
+const IPV4 = /^\d{1,3}(?:\.\d{1,3}){3}$/;
+
+const OPTIONS = {
+  name: text(),
+  uuid: text(),
+  headers: anything<Readonly<Record<string, string>>>(),
+  interface: text(),
+  port: integer({ default: BEACON_PORT, max: 65_535 }),
+  interval: integer({ default: 1_000, min: 10 }),
+  evasive: integer({ default: 5_000, min: 10 }),
+  expired: integer({ default: 30_000, min: 10 }),
+  maxPeers: integer({ default: 100, max: 1_000 }),
+  maxMessageSize: bytes({ default: 1_048_576, min: 1_024 }),
+  maxQueue: integer({ default: 3_000 }),
+  maxQueueBytes: bytes({ default: 16_777_216, min: 1_024 }),
+};
+
+/** How a node on the ZRE plane runs. Times are in ms. */
+export interface ZreOptions {
+  /** Shown to programs; two peers may have the same. At most 255 bytes. Default: the first 6 digits of the uuid. */
+  readonly name?: string | undefined;
+  /** 32 lower-case hex digits. Default: random. */
+  readonly uuid?: string | undefined;
+  /** What the node says of itself; at most 64, of at most 32,768 bytes. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** Name or IPv4 address. Default: the first that is not the loopback interface. */
+  readonly interface?: string | undefined;
+  /** UDP port of the beacons. Default 5670. */
+  readonly port?: number | undefined;
+  /** Between two beacons. Default 1,000. */
+  readonly interval?: number | undefined;
+  /** Of silence until a peer is asked. Default 5,000. */
+  readonly evasive?: number | undefined;
+  /** Of silence until a peer is gone. Default 30,000. */
+  readonly expired?: number | undefined;
+  /** A mesh ends at about 100; a further peer is refused. Default 100. */
+  readonly maxPeers?: number | undefined;
+  /** Bytes of a frame that a peer may send; a larger one ends its connection. Default 1 MiB. */
+  readonly maxMessageSize?: number | undefined;
+  /** Messages that wait for one peer; past them it is dropped. Default 3,000. */
+  readonly maxQueue?: number | undefined;
+  /** The same in bytes. Default 16 MiB. */
+  readonly maxQueueBytes?: number | undefined;
+}
+
+/** A node's statistics. */
+export interface ZreStats {
+  readonly peers: number;
+  /** Peers that were heard of and have not said HELLO. */
+  readonly pending: number;
+  readonly beaconsSent: number;
+  readonly beaconsReceived: number;
+  /** Beacons that the system did not send. */
+  readonly beaconsFailed: number;
+  /** Beacons from outside the interface's network, which are dropped. */
+  readonly beaconsOutside: number;
+  /** What was not a beacon or a command, by reason. */
+  readonly junk: Readonly<Record<ZreJunk, number>>;
+  /** What was refused or ignored, by reason. */
+  readonly refused: Readonly<Record<ZreRefusal, number>>;
+}
+
+const EVENTS: EventNames<ZreEvent> = {
+  enter: true,
+  exit: true,
+  join: true,
+  leave: true,
+  evasive: true,
+  whisper: true,
+  shout: true,
+};
+
+/** What holds while it runs. */
+interface Running {
+  readonly rules: ZreRules;
+  readonly router: Router;
+  readonly reader: RouterReader;
+  readonly beacons: BeaconSockets;
+  readonly timer: DriverTimer;
+}
+
+/**
+ * A node among those of zyre, by 36/ZRE version 2: it finds peers on the local network, whispers to one and shouts to groups.
+ * Nothing is authenticated or encrypted.
+ */
+export class ZrePlane extends Driver<ZreEvent, ZreStats> {
+  readonly uuid: string;
+  readonly name: string;
+  readonly #settings: Settings<typeof OPTIONS>;
+  readonly #mailboxes = new Map<string, Dealer>();
+  /** Mailboxes that stood at least once: what waits in others leads nowhere. */
+  readonly #reached = new WeakSet<Dealer>();
+  /** Where the connections to the ROUTER come from, by the uuid of the peer. */
+  readonly #origins = new Map<string, string>();
+  #endpoint = "";
+  #running: Running | undefined;
+  #starting: Promise<void> | undefined;
+  #events: ZreEvent[] = [];
+  #emitting = false;
+
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options: ZreOptions = {}) {
+    const settings = checkOptions("ZrePlane", OPTIONS, options);
+    super("ZrePlane", EVENTS);
+    const { uuid = createId(), headers = {} } = settings;
+    if (!isId(uuid))
+      throw new InvalidArgumentError(`uuid is 32 lower-case hex digits; got ${describe(uuid)}`);
+    if (typeof headers !== "object" || headers === null || Array.isArray(headers))
+      throw new InvalidArgumentError(`headers is an object of texts; got ${describe(headers)}`);
+    this.uuid = uuid;
+    this.name = settings.name ?? uuid.slice(0, 6).toUpperCase();
+    const fault = helloFault(this.name, headers);
+    if (fault !== undefined) throw new InvalidArgumentError(`ZrePlane: ${fault}`);
+    this.#settings = Object.freeze({ ...settings, headers: { ...headers } });
+  }
+
+  /** Of its mailbox, `tcp://HOST:PORT`; empty before the start. */
+  get endpoint(): string {
+    return this.#endpoint;
+  }
+
+  /** The groups that it is in. */
+  get groups(): readonly string[] {
+    return this.#running?.rules.groups ?? [];
+  }
+
+  /**
+   * Opens the mailbox and begins to send beacons. Starting twice is starting once.
+   *
+   * @throws InvalidArgumentError `EINVAL` for an unknown interface
+   * @throws TransportError `EADDRINUSE` where another program keeps the port of the beacons to itself; ClosedError `EBADF`
+   */
+  start(): Promise<void> {
+    this.#starting ??= this.run(() => this.#start());
+    return this.#starting;
+  }
+
+  async #start(): Promise<void> {
+    this.assertOpen();
+    const { port, maxPeers, maxMessageSize } = this.#settings;
+    const network = beaconNetwork(platformNow().interfaces(), this.#settings.interface);
+    const router = new Router({
+      // As zyre: a peer that comes again has its routing id at once, and what its old connection left is dropped.
+      handover: true,
+      linger: 0,
+      maxMessageSize,
+      maxConnections: 4 * maxPeers + 64,
+    });
+    const beacons = new BeaconSockets(network, port, (bytes, address) =>
+      this.#run((rules, now) => rules.onBeacon(now, bytes, address)),
+    );
+    try {
+      this.#endpoint = await router.bind(`tcp://${network.address}:*`);
+      await beacons.open();
+      this.assertOpen();
+    } catch (error) {
+      await Promise.all([router.close({ linger: 0 }), beacons.close()]);
+      throw error;
+    }
+    this.#begin(router, beacons);
+  }
+
+  #begin(router: Router, beacons: BeaconSockets): void {
+    const { interval, evasive, expired, maxPeers, headers = {} } = this.#settings;
+    const timer = new DriverTimer(interval);
+    const { uuid, name, endpoint } = this;
+    const beacon = encodeBeacon(uuid, Number(endpoint.slice(endpoint.lastIndexOf(":") + 1)));
+    const effects: ZreEffects = {
+      connect: (peer, at) => this.#connect(peer, at),
+      send: (peer, frames) => {
+        const mailbox = this.#mailboxes.get(peer);
+        return mailbox !== undefined && deliverNow(mailbox, frames as Buffer[]) === "sent";
+      },
+      disconnect: (peer) => this.#disconnect(peer),
+      beacon: () => void beacons.send(beacon),
+      event: (event) => void this.#events.push(event),
+    };
+    const rules = new ZreRules(
+      { uuid, name, endpoint, headers, interval, evasive, expired, maxPeers },
+      effects,
+      timer.now(),
+    );
+    listen(router, (event) => this.#routerOnEvent(event));
+    const reader = new RouterReader(router, {
+      room: () => BATCH,
+      message: (frames) => rules.onMessage(timer.now(), frames),
+      left: (routingId) => {
+        const from = uuidOf(routingId);
+        if (from !== undefined) rules.onDrained(from);
+      },
+      afterBatch: () => {
+        timer.update();
+        this.#emit();
+      },
+    });
+    this.#running = { rules, router, reader, beacons, timer };
+    timer.start({
+      nextWakeUp: () => rules.nextWakeUp(),
+      tick: (now) => {
+        rules.tick(now);
+        this.#emit();
+      },
+    });
+  }
+
+  // --- Groups, whispers, shouts --------------------------------------------------------------------------------------
+
+  /**
+   * Joins a group: its shouts are events from now on. Joining twice is joining once.
+   *
+   * @param group 1 to 255 bytes
+   * @throws InvalidArgumentError `EINVAL` for another name, or for more than 256 groups; InvalidStateError `EFSM` before
+   *   the start; ClosedError `EBADF`
+   */
+  join(group: string): void {
+    const { rules } = this.#started();
+    checkGroup(group);
+    if (rules.groups.length >= MAX_ZRE_GROUPS && !rules.groups.includes(group))
+      throw new InvalidArgumentError(`a node is in ${MAX_ZRE_GROUPS} groups at most`);
+    this.#run(() => rules.join(group));
+  }
+
+  /** Leaves a group. @throws as `join` */
+  leave(group: string): void {
+    const { rules } = this.#started();
+    checkGroup(group);
+    this.#run(() => rules.leave(group));
+  }
+
+  /**
+   * Sends a message to one peer. It never waits: a peer that takes what is sent to it too slowly is dropped (`exit`, `full`).
+   *
+   * @param peer uuid, or name where one peer alone has it
+   * @param frames at most 1,024; bytes are not to be changed afterwards
+   * @throws UnroutableError `EHOSTUNREACH` where there is no such peer, several have the name, or it was dropped
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` before the start; ClosedError `EBADF`
+   */
+  whisper(peer: string, ...frames: (string | Uint8Array)[]): void {
+    const { rules } = this.#started();
+    const content = contentOf(frames);
+    const { uuid } = this.#one(peer);
+    if (!this.#run(() => rules.whisper(uuid, content)))
+      throw new UnroutableError(`the queue of ZRE peer ${peer} was full: it is dropped`);
+  }
+
+  /**
+   * Sends a message to the peers in a group, whether this node is in it or not; not to itself.
+   *
+   * @param frames at most 1,024; bytes are not to be changed afterwards
+   * @returns to how many peers
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` before the start; ClosedError `EBADF`
+   */
+  shout(group: string, ...frames: (string | Uint8Array)[]): number {
+    const { rules } = this.#started();
+    checkGroup(group);
+    const content = contentOf(frames);
+    return this.#run(() => rules.shout(group, content));
+  }
+
+  /** The peers that entered and have not left, evasive ones included. */
+  peers(): ZrePeer[] {
+    return this.#running?.rules.peers() ?? [];
+  }
+
+  /** The peer of a uuid, or of a name that one peer alone has; `undefined` where there is none. */
+  peer(uuidOrName: string): ZrePeer | undefined {
+    const found = this.#running?.rules.find(uuidOrName) ?? [];
+    return found.length === 1 ? found[0] : undefined;
+  }
+
+  stats(): ZreStats {
+    const rules = this.#running?.rules;
+    const { sent = 0, received = 0, failed = 0, outside = 0 } = this.#running?.beacons.counters ?? {};
+    return {
+      peers: rules?.readyPeers ?? 0,
+      pending: rules?.pendingPeers ?? 0,
+      beaconsSent: sent,
+      beaconsReceived: received,
+      beaconsFailed: failed,
+      beaconsOutside: outside,
+      junk: { ...rules?.junk } as Record<ZreJunk, number>,
+      refused: { ...rules?.refused } as Record<ZreRefusal, number>,
+    };
+  }
+
+  // --- Life ----------------------------------------------------------------------------------------------------------
+
+  /** @internal What waits leaves first; a peer that is sent the last beacon listens no more. */
+  protected override async onClose(linger: number): Promise<void> {
+    await this.#starting?.catch(() => undefined);
+    const running = this.#running;
+    if (running === undefined) return;
+    const { router, reader, beacons, timer } = running;
+    timer.stop();
+    reader.stop();
+    const mailboxes = [...this.#mailboxes.values()];
+    this.#mailboxes.clear();
+    await Promise.all(
+      mailboxes.map((mailbox) => mailbox.close({ linger: this.#reached.has(mailbox) ? linger : 0 })),
+    );
+    const farewell = encodeBeacon(this.uuid, 0);
+    for (let i = 0; i < FAREWELLS; i++) await beacons.send(farewell);
+    await Promise.all([router.close({ linger: 0 }), beacons.close()]);
+    this.#running = undefined;
+  }
+
+  // --- Inside --------------------------------------------------------------------------------------------------------
+
+  #started(): Running {
+    this.assertOpen();
+    if (this.#running === undefined) throw new InvalidStateError("EFSM", "ZrePlane was not started");
+    return this.#running;
+  }
+
+  #one(uuidOrName: string): ZrePeer {
+    if (typeof uuidOrName !== "string")
+      throw new InvalidArgumentError(`a ZRE peer is a uuid or a name; got ${describe(uuidOrName)}`);
+    const found = this.#running?.rules.find(uuidOrName) ?? [];
+    const [first] = found;
+    if (first !== undefined && found.length === 1) return first;
+    const shown = JSON.stringify(uuidOrName.slice(0, 255));
+    throw new UnroutableError(
+      found.length === 0 ? `no ZRE peer is ${shown}` : `${found.length} ZRE peers are called ${shown}`,
+    );
+  }
+
+  /** Calls the rules, and reports what they decided when they are done: a listener may call this node. */
+  #run<T>(call: (rules: ZreRules, now: number) => T): T {
+    const running = this.#running;
+    if (running === undefined) return undefined as T;
+    const result = call(running.rules, running.timer.now());
+    running.timer.update();
+    this.#emit();
+    return result;
+  }
+
+  #emit(): void {
+    if (this.#emitting || this.#events.length === 0) return;
+    this.#emitting = true;
+    try {
+      while (this.#events.length > 0) {
+        const events = this.#events;
+        this.#events = [];
+        for (const event of events) this.events.emit(event);
+      }
+    } finally {
+      this.#emitting = false;
+    }
+  }
+
+  #connect(uuid: string, endpoint: string): boolean {
+    const [, host = "", port = "0"] = ENDPOINT.exec(endpoint) ?? [];
+    // A peer's name is never looked up: its connection says where it is, as the beacon of another one does.
+    const address = IPV4.test(host) ? host : (this.#origins.get(uuid) ?? "");
+    if (address === "" || Number(port) < 1 || Number(port) > 65_535) return false;
+    const { maxQueue, maxQueueBytes } = this.#settings;
+    const mailbox = new Dealer({
+      routingId: identityOf(this.uuid),
+      linger: 0,
+      sendHighWaterMark: maxQueue,
+      sendHighWaterMarkBytes: maxQueueBytes,
+      maxMessageSize: MAX_STRAY,
+      receiveHighWaterMark: 1,
+      receiveHighWaterMarkBytes: MAX_STRAY,
+      connectTimeout: CONNECT_TIMEOUT,
+      reconnectInterval: RECONNECT,
+      reconnectMaxInterval: LONGEST_RECONNECT,
+    });
+    try {
+      mailbox.connect(`tcp://${address}:${port}`);
+    } catch {
+      void mailbox.close();
+      return false;
+    }
+    listen(mailbox, (event) => this.#mailboxOnEvent(uuid, mailbox, event));
+    this.#mailboxes.set(uuid, mailbox);
+    return true;
+  }
+
+  #disconnect(uuid: string): void {
+    const mailbox = this.#mailboxes.get(uuid);
+    this.#mailboxes.delete(uuid);
+    void mailbox?.close({ linger: 0 });
+  }
+
+  #mailboxOnEvent(uuid: string, mailbox: Dealer, event: SocketEvent): void {
+    if (this.#mailboxes.get(uuid) !== mailbox) return;
+    switch (event.type) {
+      case "handshake":
+        this.#reached.add(mailbox);
+        this.#run((rules) => rules.onConnected(uuid));
+        break;
+      case "disconnect":
+        this.#run((rules) => rules.onDisconnected(uuid));
+        break;
+      case "connect:retry":
+        if (event.error?.code === "ECONNREFUSED") this.#run((rules) => rules.onRefused(uuid));
+        break;
+    }
+  }
+
+  #routerOnEvent(event: SocketEvent): void {
+    if (event.type !== "peer:join" && event.type !== "peer:leave") return;
+    const uuid = event.routingId === undefined ? undefined : uuidOf(event.routingId);
+    if (uuid === undefined) return;
+    const [, host] = /^tcp:\/\/([\d.]+):\d+$/.exec(event.address) ?? [];
+    if (event.type === "peer:join" && host !== undefined) this.#origins.set(uuid, host);
+    else if (this.#origins.get(uuid) === host) this.#origins.delete(uuid);
+  }
+}
+
+function checkGroup(group: unknown): asserts group is string {
+  const fault = textFault(group, MAX_ZRE_GROUP, 1);
+  if (fault !== undefined) throw new InvalidArgumentError(`group ${fault}`);
+}
+
+function contentOf(frames: readonly unknown[]): Buffer[] {
+  if (frames.length > MAX_ZRE_FRAMES)
+    throw new InvalidArgumentError(`a message has ${MAX_ZRE_FRAMES} frames at most; got ${frames.length}`);
+  return frames.map((frame) => {
+    if (typeof frame === "string") return Buffer.from(frame);
+    if (frame instanceof Uint8Array) return Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+    throw new InvalidArgumentError(`a frame is a text or bytes; got ${describe(frame)}`);
+  });
+}
