@@ -66,9 +66,13 @@ describe("a cluster of many", () => {
     };
     const total = (localHealth: boolean): number =>
       SEEDS.reduce((sum, seed) => sum + deaths(seed, localHealth), 0);
-    const without = total(false);
-    expect(without).toBeGreaterThan(20);
-    expect(total(true)).toBeLessThanOrEqual(without / 50);
+    const saved = total(true);
+    // Without it there are bursts of them; whether the few seeds of a short run have one is chance.
+    if (LONG) {
+      const without = total(false);
+      expect(without).toBeGreaterThan(200);
+      expect(saved).toBeLessThanOrEqual(without / 50);
+    } else expect(saved).toBe(0);
   });
 });
 

@@ -250,6 +250,19 @@ describe("leaving, removing, draining", () => {
     expect(world.runUntil(() => world.agree(), 30_000)).toBeGreaterThanOrEqual(0);
   });
 
+  it("a removed node that has evidence of a reset sends nothing but its question", () => {
+    const world = cluster(4, { latency: [1, 2] });
+    const [node, operator, other] = world.nodes as [SimulatedNode, SimulatedNode, SimulatedNode];
+    world.act(operator, (rules, now) => rules.remove(now, node.id));
+    world.run(1_000);
+    expect(node.rules.removed).toBe(true);
+    world.act(node, (rules, now) => rules.onEvidence(now, other.address));
+    node.sentPackets = 0;
+    world.run(30_000);
+    expect(node.sentPackets).toBeLessThanOrEqual(10);
+    expect(node.sentPackets).toBeGreaterThan(0);
+  });
+
   it("a node that is admitted again redials its dead, and forgets them", () => {
     const world = cluster(4, { profile: { ...PROFILES.lan, autoclean: 20_000 } });
     const [node, operator, dead] = world.nodes as [SimulatedNode, SimulatedNode, SimulatedNode];

@@ -61,6 +61,11 @@ export class SimulatedNode implements MembershipEffects {
   /** Which side of a cut it is on. */
   side = 0;
   stalledUntil = 0;
+  /** Whether its host sleeps while it stands still: what comes is gone. */
+  deaf = false;
+  /** Its monotonic clock: ms of it for each ms of the world, and what it jumped. */
+  rate = 1;
+  jumped = 0;
   /** The step at which its wake-up is in the wheel. */
   scheduled = Number.POSITIVE_INFINITY;
   /** When it stood still last. */
@@ -83,6 +88,11 @@ export class SimulatedNode implements MembershipEffects {
     this.id = id;
     this.name = name;
     this.rules = rules(this);
+  }
+
+  /** The time that its rules have. */
+  get now(): number {
+    return this.world.now * this.rate + this.jumped;
   }
 
   send(address: string, packet: Packet, overStream: boolean): void {
@@ -154,7 +164,7 @@ export class World {
 
   join(node: SimulatedNode): void {
     node.rules.join(
-      this.now,
+      node.now,
       ["n0", "n1", "n2"].filter((seed) => seed !== node.address),
     );
     this.schedule(node);
@@ -164,7 +174,7 @@ export class World {
    * Runs a rule of a node, as a driver does.
    */
   act(node: SimulatedNode, call: (rules: Membership, now: number) => void): void {
-    call(node.rules, this.now);
+    call(node.rules, node.now);
     this.schedule(node);
   }
 
@@ -174,8 +184,9 @@ export class World {
   }
 
   /** @param wall what its clock is off by now; @param keepsId whether it remembers who it was */
-  restart(node: SimulatedNode, wall = 0, keepsId = true): void {
+  restart(node: SimulatedNode, wall = 0, keepsId = true, name = node.name): void {
     if (!keepsId) node.id = this.#newId();
+    node.name = name;
     node.up = true;
     node.stalledUntil = 0;
     node.scheduled = Number.POSITIVE_INFINITY;
@@ -197,6 +208,21 @@ export class World {
   stall(node: SimulatedNode, ms: number): void {
     node.stalledUntil = this.now + ms;
     node.stalledAt = node.stalledUntil;
+    node.scheduled = Number.POSITIVE_INFINITY;
+    this.schedule(node);
+  }
+
+  /** The host sleeps: nothing is received, and its clock goes on. */
+  suspend(node: SimulatedNode, ms: number): void {
+    node.deaf = true;
+    this.stall(node, ms);
+  }
+
+  /** The monotonic clock goes ahead, as some do after a sleep, and from now on at another rate. */
+  changeClock(node: SimulatedNode, ahead: number, rate: number): void {
+    const { now } = node;
+    node.rate = rate;
+    node.jumped = now + ahead - this.now * rate;
     node.scheduled = Number.POSITIVE_INFINITY;
     this.schedule(node);
   }
@@ -274,7 +300,8 @@ export class World {
 
   /** Puts a node's next wake-up into the wheel. */
   schedule(node: SimulatedNode): void {
-    const wake = Math.max(Math.ceil(node.rules.nextWakeUp()), this.now + 1, node.stalledUntil);
+    const due = Math.ceil((node.rules.nextWakeUp() - node.jumped) / node.rate);
+    const wake = Math.max(due, this.now + 1, node.stalledUntil);
     if (wake >= node.scheduled) return;
     // What is farther away is looked at again on the way.
     const at = Math.min(wake, this.now + SLOTS - 1);
@@ -292,7 +319,7 @@ export class World {
       const packet = slot[i + 1] as Packet | null;
       const from = slot[i + 2] as SimulatedNode | null;
       if (packet !== null && from !== null) this.#arrive(node, packet, from, slot[i + 3] as boolean);
-      else if (from !== null) node.rules.onEvidence(this.now, from.address);
+      else if (from !== null) node.rules.onEvidence(node.now, from.address);
       else this.#wake(node);
       this.schedule(node);
     }
@@ -301,29 +328,30 @@ export class World {
 
   #arrive(node: SimulatedNode, packet: Packet, from: SimulatedNode, overStream: boolean): void {
     if (node.stalledUntil > this.now) {
-      if (node.inbox.length < 3 * MAX_INBOX) node.inbox.push(packet, from, overStream);
+      if (!node.deaf && node.inbox.length < 3 * MAX_INBOX) node.inbox.push(packet, from, overStream);
       return;
     }
     // A cut also swallows what is on its way.
-    if (this.reaches(from, node)) node.rules.onPacket(this.now, packet, from.address, overStream);
+    if (this.reaches(from, node)) node.rules.onPacket(node.now, packet, from.address, overStream);
   }
 
   #wake(node: SimulatedNode): void {
     if (this.now >= node.scheduled) node.scheduled = Number.POSITIVE_INFINITY;
     if (node.stalledUntil > this.now) return;
-    const { inbox } = node;
+    node.deaf = false;
+    const { inbox, now } = node;
     if (inbox.length > 0) {
       node.inbox = [];
-      if (this.#options.localHealth === false) node.rules.tick(this.now);
+      if (this.#options.localHealth === false) node.rules.tick(now);
       for (let i = 0; i < inbox.length; i += 3)
         node.rules.onPacket(
-          this.now,
+          now,
           inbox[i] as Packet,
           (inbox[i + 1] as SimulatedNode).address,
           inbox[i + 2] as boolean,
         );
     }
-    if (node.rules.nextWakeUp() <= this.now) node.rules.tick(this.now);
+    if (node.rules.nextWakeUp() <= now) node.rules.tick(now);
   }
 
   #push(
@@ -381,7 +409,7 @@ export class World {
       profile: this.profile,
       random: this.random,
       effects: node,
-      now: this.now,
+      now: node.now,
       localHealth: this.#options.localHealth ?? true,
     });
   }

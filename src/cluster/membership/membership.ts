@@ -50,6 +50,8 @@ export class Membership {
   readonly #updates: Updates;
   readonly #synchronizer: Synchronizer;
   readonly #strangers: Strangers;
+  /** When a removed node asks again whether it was admitted: nothing else of it has a time. */
+  #asksAt = Number.POSITIVE_INFINITY;
 
   constructor(options: MembershipOptions) {
     const context = new Context(options);
@@ -238,6 +240,7 @@ export class Membership {
   /** A hard sign that a member is gone: its connection was reset, a new one refused. One probe confirms it. */
   onEvidence(now: number, address: string): void {
     this.#context.now = now;
+    if (this.#context.removed || this.#context.left) return;
     // Seldom: a walk costs less than a table of addresses.
     for (const member of this.#context.members.live) {
       if (member.address !== address) continue;
@@ -249,7 +252,7 @@ export class Membership {
   /** The process stood still: what was to happen meanwhile gets as much time. */
   onDelay(now: number, ms: number): void {
     this.#context.now = now;
-    if (!this.#context.localHealth || ms <= 0) return;
+    if (!this.#context.localHealth || this.#context.removed || ms <= 0) return;
     this.#context.health.change(Math.ceil(ms / Math.max(1, this.profile.probeInterval)));
     this.#prober.shift(ms);
     this.#context.heardAt += ms;
@@ -292,6 +295,7 @@ export class Membership {
   }
 
   nextWakeUp(): number {
+    if (this.#context.removed) return this.#asksAt;
     return Math.min(
       this.#prober.wake(),
       this.#lifeCycle.wake,
@@ -308,7 +312,7 @@ export class Membership {
       this.onDelay(now, late);
     this.#context.now = now;
     if (this.#context.removed) {
-      this.#sleep(now);
+      this.#ask(now);
       return;
     }
     if (now >= this.#prober.wake()) this.#prober.tick(now);
@@ -408,24 +412,26 @@ export class Membership {
   // --- Being removed ----------------------------------------------------------------------------------------------
 
   #onRemoval(isRemoved: boolean): void {
+    const { now, random } = this.#context;
+    this.#prober.stop();
     if (isRemoved) {
-      this.#prober.stop();
-      this.#synchronizer.schedule(this.#context.now);
-    } else {
-      this.#prober.start(this.#context.now);
-      this.#lifeCycle.start();
-      this.#transmitter.announce();
+      this.#asksAt = now;
+      return;
     }
+    // What was due meanwhile is not late.
+    this.#transmitter.stop();
+    this.#dialer.stop();
+    this.#lifeCycle.stop();
+    this.#beats.stop(now + random() * this.profile.heartbeatInterval);
+    this.#synchronizer.schedule(now + this.profile.redialInterval);
+    this.#prober.start(now);
+    this.#lifeCycle.start();
+    this.#transmitter.announce();
   }
 
   /** A removed node waits to be admitted: now and then it asks. */
-  #sleep(now: number): void {
-    const later = now + 10 * this.profile.redialInterval;
-    this.#lifeCycle.stop();
-    this.#transmitter.stop();
-    this.#dialer.stop();
-    this.#synchronizer.schedule(later);
-    this.#beats.stop(later);
+  #ask(now: number): void {
+    this.#asksAt = now + 10 * this.profile.redialInterval;
     const { live } = this.#context.members;
     const addresses = live.length > 0 ? live.map((member) => member.address) : [...this.#dialer.seeds];
     const address = pick(addresses, this.#context.random);

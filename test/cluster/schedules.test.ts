@@ -1,0 +1,215 @@
+/**
+ * Schedules of faults that fast-check makes, and makes smaller: what holds after and during each of them. SHOAL_LONG=1 runs
+ * 10,000 of them.
+ */
+import { describe, expect, it } from "vitest";
+import { type SplitChange, SplitRules } from "../../src/cluster/splits.js";
+import fc from "../support/properties.js";
+import { type SimulatedNode, World } from "./world.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
+const NODES = 6;
+/** ms after the last fault within which all agree. */
+const BOUND = 60_000;
+/** Rules that chase their own tail would have more. */
+const EVENTS_A_SECOND = 120 * NODES;
+
+const node = fc.nat(NODES - 1);
+const ms = fc.nat(9_000);
+const wall = fc.integer({ min: -86_400_000, max: 86_400_000 });
+const sides = fc.array(fc.nat(2), { minLength: NODES, maxLength: NODES });
+const pairs = fc.uniqueArray(fc.tuple(node, node), { minLength: 1, maxLength: 8 });
+
+/** A fault, or what a program or an operator does in the midst of them. */
+const act = fc.oneof(
+  fc.record({ kind: fc.constant("crash" as const), node, ms }),
+  fc.record({
+    kind: fc.constant("restart" as const),
+    node,
+    ms,
+    wall,
+    memory: fc.boolean(),
+    rename: fc.boolean(),
+  }),
+  fc.record({ kind: fc.constant("split" as const), sides, ms: fc.nat(40_000) }),
+  // From the first to the second of each: one-way and overlapping cuts.
+  fc.record({ kind: fc.constant("cut" as const), pairs, ms: fc.nat(40_000) }),
+  fc.record({ kind: fc.constant("heal" as const), ms }),
+  fc.record({ kind: fc.constant("stall" as const), node, ms }),
+  fc.record({ kind: fc.constant("suspend" as const), node, ms }),
+  fc.record({
+    kind: fc.constant("clock" as const),
+    node,
+    ms,
+    ahead: fc.nat(20_000),
+    rate: fc.constantFrom(0.9, 1, 1.1),
+  }),
+  fc.record({ kind: fc.constant("network" as const), loss: fc.constantFrom(0, 0.05, 0.3), ms }),
+  fc.record({ kind: fc.constant("evidence" as const), node, at: node, ms }),
+  fc.record({ kind: fc.constant("details" as const), node, ms }),
+  fc.record({ kind: fc.constant("drain" as const), node, ms }),
+  fc.record({ kind: fc.constant("leave" as const), node, ms }),
+  fc.record({ kind: fc.constant("rejoin" as const), node, ms }),
+  fc.record({ kind: fc.constant("remove" as const), node, at: node, ms }),
+  fc.record({ kind: fc.constant("admit" as const), node, at: node, ms }),
+);
+type Act = typeof act extends fc.Arbitrary<infer T> ? T : never;
+
+/** A run of one schedule, with the invariants that hold at any time. */
+class Run {
+  readonly world: World;
+  /** Of each node: ids that it has as removed. */
+  readonly #removed = new Map<SimulatedNode, Set<string>>();
+  readonly #left = new Set<SimulatedNode>();
+  readonly #splits = new Map<SimulatedNode, SplitRules>();
+
+  constructor(seed: number) {
+    this.world = new World({
+      seed,
+      loss: 0.02,
+      duplication: 0.05,
+      latency: [1, 60],
+      counts: true,
+      encodes: seed % 8 === 0,
+    });
+    this.world.onChange = (at, change) => {
+      const removed = this.#removed.get(at);
+      const split = this.#splits.get(at);
+      if (change.type === "removed") {
+        removed?.add(change.id);
+        split?.onGone(this.world.now, change.id);
+      } else if (change.type === "admitted") removed?.delete(change.id);
+      else if (change.type === "joined" || change.type === "back") {
+        if (removed?.has(change.member.id))
+          throw new Error(`${at.name} has ${change.member.name}, which was removed`);
+        const { id, name, start } = change.member;
+        split?.onReached(this.world.now, { id, name, start });
+      } else if (change.type === "lost") split?.onLost(this.world.now, change.member.id);
+      else if (change.type === "left") split?.onGone(this.world.now, change.member.id);
+      else if (change.type === "cleaned") split?.onCleaned(change.member.id);
+    };
+    for (let i = 0; i < NODES; i++) {
+      const each = this.world.add();
+      this.#begin(each);
+      this.world.join(each);
+    }
+    this.run(3_000);
+  }
+
+  /** Nodes that are to know each other in the end. */
+  get there(): readonly SimulatedNode[] {
+    return this.world.nodes.filter((each) => each.up && !this.#left.has(each) && !each.rules.removed);
+  }
+
+  run(most: number): void {
+    const { world } = this;
+    const { events } = world;
+    for (let left = most; left > 0; left -= 250) {
+      world.run(Math.min(left, 250));
+      for (const [each, split] of this.#splits) if (each.up) split.tick(world.now);
+    }
+    expect(world.events - events, "events").toBeLessThanOrEqual(EVENTS_A_SECOND * (1 + most / 1_000));
+  }
+
+  do(step: Act): void {
+    const { world } = this;
+    if (step.kind === "split") this.#split(step.sides, step.ms);
+    else if (step.kind === "cut") {
+      const ways = new Set(step.pairs.map(([from, to]) => from * NODES + to));
+      world.blocks = (from, to) => ways.has(from.index * NODES + to.index);
+    } else if (step.kind === "heal") world.heal();
+    else if (step.kind === "network") world.loss = step.loss;
+    else this.#doTo(world.nodes[step.node] as SimulatedNode, step);
+    if (step.kind !== "split") this.run(step.ms);
+  }
+
+  #doTo(on: SimulatedNode, step: Exclude<Act, { kind: "split" | "cut" | "heal" | "network" }>): void {
+    const { world } = this;
+    if (step.kind === "restart") {
+      if (on.up) world.crash(on);
+      this.#left.delete(on);
+      world.restart(on, step.wall, step.memory, step.rename ? `other-${on.index}@host` : on.name);
+      this.#begin(on);
+      return;
+    }
+    const at = "at" in step ? (world.nodes[step.at] as SimulatedNode) : on;
+    if (!at.up) return;
+    if (step.kind === "crash") world.crash(on);
+    else if (step.kind === "stall") world.stall(on, step.ms);
+    else if (step.kind === "suspend") world.suspend(on, step.ms);
+    else if (step.kind === "clock") world.changeClock(on, step.ahead, step.rate);
+    else if (step.kind === "evidence") world.act(at, (rules, now) => rules.onEvidence(now, on.address));
+    else if (step.kind === "details")
+      world.act(on, (rules, now) => rules.setDetails(now, [`t${step.ms}`], {}));
+    else if (step.kind === "drain") world.act(on, (rules, now) => rules.drain(now));
+    else if (step.kind === "rejoin") {
+      this.#left.delete(on);
+      world.act(on, (rules, now) => rules.rejoin(now, rules.self.start + 1));
+    } else if (step.kind === "leave") {
+      this.#left.add(on);
+      world.act(on, (rules, now) => rules.leave(now));
+    } else if (at !== on) world.act(at, (rules, now) => rules[step.kind as "remove" | "admit"](now, on.id));
+  }
+
+  /** A clean split of a cluster that agrees: at most one side goes on. */
+  #split(of: readonly number[], most: number): void {
+    const { world } = this;
+    world.heal();
+    const wasWhole = world.agree(this.there) && this.there.every((each) => !this.#splits.get(each)?.minority);
+    world.cut((each) => of[each.index] as number);
+    this.run(most);
+    if (!wasWhole || most < 25_000) return;
+    const going = this.there.filter((each) => !this.#splits.get(each)?.minority).map(({ side }) => side);
+    expect(new Set(going).size, "sides that go on").toBeLessThanOrEqual(1);
+  }
+
+  /** What every schedule ends in. */
+  end(): void {
+    const { world } = this;
+    world.heal();
+    world.loss = 0.02;
+    // Who left goes; a removed one stays, and stays out.
+    for (const each of this.#left) if (each.up) world.crash(each);
+    const agreed = (): boolean => world.agree(this.there);
+    for (let left = BOUND; left > 0 && !agreed(); left -= 250) this.run(250);
+    expect(agreed(), `all of ${this.there.map(({ name }) => name).join(" ")} agree`).toBe(true);
+    for (const at of this.there) {
+      for (const of of this.there) {
+        const member = at.rules.get(of.id);
+        expect(member?.start).toBe(of.rules.self.start);
+        expect(member?.details).toEqual(of.rules.self.details);
+        expect(member?.draining).toBe(of.rules.self.draining);
+        expect(at.rules.named(of.name)?.id, "one node keeps a name, at all").toBe(
+          this.there[0]?.rules.named(of.name)?.id,
+        );
+      }
+      for (const each of world.nodes)
+        if (each.rules.removed) expect(at.rules.get(each.id)?.isLive ?? false).toBe(false);
+    }
+    this.run(5_000);
+    expect(agreed(), "they still agree").toBe(true);
+  }
+
+  #begin(each: SimulatedNode): void {
+    this.#removed.set(each, new Set());
+    const { id, name, start } = each.rules.self;
+    const options = { strategy: { kind: "majority" }, stableFor: 1_000, autoheal: true } as const;
+    const ignore = (_: SplitChange): void => {};
+    this.#splits.set(each, new SplitRules({ id, name, start }, options, ignore));
+  }
+}
+
+describe("any schedule of faults", () => {
+  it("ends in agreement of all that reach each other, and brings no removed node back", {
+    timeout: LONG ? 14_400_000 : 90_000,
+  }, () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 2 ** 31 }), fc.array(act, { maxLength: 10 }), (seed, steps) => {
+        const run = new Run(seed);
+        for (const step of steps) run.do(step);
+        run.end();
+      }),
+      { numRuns: LONG ? 10_000 : 300 },
+    );
+  });
+});
