@@ -40,7 +40,6 @@ export const LINE_EVENTS: { readonly [T in ClusterEvent["type"]]?: string } = {
   admitted: "admitted",
   draining: "draining",
   conflict: "conflict",
-  split: "split",
   minority: "minority",
   healed: "healed",
 };
@@ -60,7 +59,6 @@ const WORDS: Readonly<Record<string, string>> = {
   suspect: "is suspect",
   cleared: "is suspect no longer",
   restarted: "was started again",
-  split: "is in the larger part of a split cluster",
   lost: "is lost",
   back: "is back",
   removed: "is removed",

@@ -13,6 +13,9 @@ import { checkEndpoints, defined } from "./options.js";
 import { type Service, Stop } from "./stop.js";
 import { terminal } from "./terminal.js";
 
+/** Bytes of lines that wait for a slow reader of standard output; past it lines are dropped, and that is logged. */
+const MAX_UNREAD = 1_048_576;
+
 export interface StartSettings {
   readonly name: string;
   readonly json?: boolean;
@@ -36,7 +39,10 @@ export async function startNode(settings: StartSettings): Promise<void> {
   const stop = new Stop().listen();
   const { stdout } = terminal();
   stdout.on("error", stop.request); // The reader is gone.
-  const lines = new NodeLines(settings.json === true, (line) => void stdout.write(`${line}\n`));
+  const lines = new NodeLines(settings.json === true, (line) => {
+    if (stdout.writableLength < MAX_UNREAD) stdout.write(`${line}\n`);
+    else log.warnOnce("nobody reads standard output: lines are dropped");
+  });
   const service = new NodeService(node, control ?? [], log);
   // Listeners, which miss nothing: a reader of events has a bound.
   for (const type of Object.keys(LINE_EVENTS) as ClusterEvent["type"][])

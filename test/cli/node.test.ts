@@ -1,7 +1,10 @@
 /** shoal node: its options, its key file, and the commands that steer a node. */
+import { EventEmitter, once } from "node:events";
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { PassThrough, Writable } from "node:stream";
 import { afterEach, describe, expect, it, test } from "vitest";
 import { NODE_COMMAND_TABLE, NODE_COMMANDS } from "../../src/cli/node-commands.js";
+import { run as runCommand } from "../../src/cli/program.js";
 import { jsonReply, parseCommand } from "../../src/control/protocol.js";
 import { ControlServer } from "../../src/control/server.js";
 import { Reply, UnroutableError } from "../../src/index.js";
@@ -86,6 +89,20 @@ describe("shoal node start refuses", () => {
     const stderr = await refuses([...START, "--key", keyFile(text)], /is not one line of 40 Z85 characters/);
     expect(stderr).not.toContain(KEY.slice(1, 20));
   });
+});
+
+test("lines that nobody reads are dropped past a mebibyte, and that is logged; the node goes on", async () => {
+  const signals = new EventEmitter();
+  const stdout = new Writable({ write: () => undefined }); // A reader that never reads.
+  stdout.write(Buffer.alloc(1_048_576));
+  const logged = new PassThrough();
+  const args = ["node", "shoal", ...START, "--group", `test-${process.pid}-slow`];
+  const ended = runCommand(args, { stdin: undefined, stdout, stderr: logged, signals });
+  const [line] = await once(logged, "data");
+  expect(String(line)).toBe("shoal node a: nobody reads standard output: lines are dropped\n");
+  expect(stdout.writableLength).toBe(1_048_576);
+  signals.emit("SIGTERM");
+  expect(await ended).toBe(0);
 });
 
 describe("the commands of a running node", () => {
