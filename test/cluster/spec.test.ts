@@ -9,6 +9,14 @@ import { idHash, memberHash, removalHash } from "../../src/cluster/membership/di
 import { decodePacket, encodePacket } from "../../src/cluster/wire/codec.js";
 import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
 import { Sealer } from "../../src/cluster/wire/seal.js";
+import {
+  encodeFrame,
+  encodeHello,
+  FRAME_HEAD,
+  helloAddress,
+  helloSize,
+  streamWays,
+} from "../../src/cluster/wire/stream.js";
 import { codes, ROOT, tableUnder } from "../docs-tables/support/markdown.js";
 
 const BUS = busNumber("default");
@@ -106,4 +114,33 @@ test("the tables of types and kinds are complete", () => {
       ]),
     );
   expect(numbers("Types")).toEqual({ ...PacketType });
+});
+
+test("the vectors of a stream are what the code writes", () => {
+  const rows = Object.fromEntries(
+    tableUnder("spec/cluster.md", "Vectors of a stream").map(([part, bytes]) => [
+      part,
+      codes(bytes as string)[0],
+    ]),
+  );
+  const dialler = encodeHello(Buffer.alloc(32, 1), "10.0.0.1:7000");
+  const acceptor = encodeHello(Buffer.alloc(32, 2), "10.0.0.2:7000");
+  const { toAcceptor, toDialler } = streamWays(dialler, acceptor);
+  const sealer = new Sealer(BUS, Buffer.alloc(32, 7));
+  const ack = encodeFrame(sealer.sealStream(toAcceptor, make(PacketType.ACK, { seq: 7 })));
+  const frames = { "the dialler's first frame: ACK 7": ack.toString("hex"), farewell: "00000000" };
+  expect({
+    "hello of the dialler": dialler.toString("hex"),
+    "hello of the acceptor": acceptor.toString("hex"),
+    "session of what the dialler sends": toAcceptor.session.toString("hex"),
+    "session of what the acceptor sends": toDialler.session.toString("hex"),
+    ...frames,
+  }).toEqual(rows);
+  expect(helloSize(dialler)).toBe(dialler.length);
+  expect(helloAddress(dialler)).toBe("10.0.0.1:7000");
+  const reads = streamWays(dialler, acceptor).toAcceptor;
+  const packet = ack.subarray(FRAME_HEAD);
+  expect(sealer.openStream(reads, packet, MAX_STREAM_PACKET)).toEqual(make(PacketType.ACK, { seq: 7 }));
+  expect(sealer.openStream(reads, packet, MAX_STREAM_PACKET)).toBe("replayed");
+  expect(sealer.openStream(toDialler, packet, MAX_STREAM_PACKET)).toBe("replayed");
 });

@@ -1,8 +1,5 @@
 /**
- * One stream to a node, dialled or accepted (docs/spec/cluster.md, Streams):
- *
- *   hello    magic 4 "SHLK" | version 1 | nonce 32 | address: length 1, text      each end, at once
- *   frame    length 4 | packet                                                    length 0: this end closes on purpose
+ * One stream to a node, dialled or accepted (docs/spec/cluster.md, Streams; wire/stream.ts has its bytes).
  *
  *   OPENING ──hello──> GREETED ──a genuine packet──> VERIFIED ──> CLOSED
  *      └─────HELLO_TIMEOUT, junk─────┘──────────────────^
@@ -10,25 +7,25 @@
  * Each way has a session made of both hellos (seal.ts), so what is sealed in it was sealed for this very stream. An end of
  * a verified stream without a frame of length 0, or a reset, is evidence that the process is gone.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
-import { MAX_ADDRESS, MAX_STREAM_PACKET } from "../bounds.js";
-import { PREFIX } from "../wire/codec.js";
 import type { Packet } from "../wire/packets.js";
-import { SEAL_OVERHEAD, StreamWay } from "../wire/seal.js";
+import type { StreamWay } from "../wire/seal.js";
+import {
+  encodeFrame,
+  encodeHello,
+  FRAME_HEAD,
+  HELLO_HEAD,
+  HELLO_NONCE,
+  helloAddress,
+  helloSize,
+  MAX_FRAME,
+  streamWays,
+} from "../wire/stream.js";
 import { splitIpAddress } from "./addresses.js";
 import type { BusCodec } from "./bus-codec.js";
 
-const MAGIC = 0x5348_4c4b;
-const LINK_VERSION = 1;
-const NONCE_LENGTH = 32;
-/** Bytes of a hello before its address. */
-const HELLO_HEAD = 4 + 1 + NONCE_LENGTH + 1;
-/** Bytes of a frame's length. */
-const LENGTH = 4;
-/** Bytes of a frame at most. */
-const MAX_FRAME = MAX_STREAM_PACKET + PREFIX + SEAL_OVERHEAD;
 /** Packets that wait for the other end's hello. */
 const MAX_WAITING = 128;
 /** Bytes that the other end has not taken: beyond it packets are dropped. */
@@ -37,6 +34,8 @@ const MAX_UNSENT_BYTES = 4_194_304;
 const HELLO_TIMEOUT = 3_000;
 /** ms in which the other end takes what was sent before the stream closes. */
 const CLOSE_TIMEOUT = 1_000;
+
+const NO_BYTES = Buffer.alloc(0);
 
 /** Why a stream ended. */
 export type LinkEnd =
@@ -88,7 +87,7 @@ export class Link implements Sink {
     this.isDialled = dialled !== undefined;
     this.address = dialled ?? "";
     this.usedAt = performance.now();
-    this.#hello = helloOf(ownAddress);
+    this.#hello = encodeHello(randomBytes(HELLO_NONCE), ownAddress);
     stream.socket.on("error", (error: NodeJS.ErrnoException) =>
       this.#finish(error.code === "ECONNRESET" || error.code === "EPIPE" ? "lost" : "failed"),
     );
@@ -124,11 +123,7 @@ export class Link implements Sink {
       this.#effects.count("link:full");
       return;
     }
-    const bytes = codec.encodeStream(this.#out, packet);
-    const frame = Buffer.allocUnsafe(LENGTH + bytes.length);
-    frame.writeUInt32BE(bytes.length, 0);
-    bytes.copy(frame, LENGTH);
-    this.#stream.socket.write(frame);
+    this.#stream.socket.write(encodeFrame(codec.encodeStream(this.#out, packet)));
   }
 
   /** Ends it on purpose: the other end takes it for no evidence. */
@@ -136,7 +131,7 @@ export class Link implements Sink {
     if (this.ended) return;
     this.#closing = true;
     clearTimeout(this.#timer);
-    this.#stream.socket.end(Buffer.alloc(this.#out === undefined ? 0 : LENGTH));
+    this.#stream.socket.end(this.#out === undefined ? NO_BYTES : encodeFrame(NO_BYTES));
     this.#timer = setTimeout(() => this.#finish("closed"), CLOSE_TIMEOUT);
     this.#timer.unref();
   }
@@ -176,36 +171,31 @@ export class Link implements Sink {
       const rest = all.subarray(taken);
       this.#pending = rest.length > 0 ? [rest] : [];
       this.#pendingBytes = rest.length;
-      if (taken > 0) continue;
     }
   }
 
   /** @returns bytes that were taken; 0: `#wanted` has grown */
   #takeHello(bytes: Buffer): number {
-    if (bytes.readUInt32BE(0) !== MAGIC || bytes[4] !== LINK_VERSION) {
+    const size = helloSize(bytes);
+    if (size < 0) {
       this.#refuse("link:hello");
       return 0;
     }
-    const size = HELLO_HEAD + (bytes[HELLO_HEAD - 1] as number);
     if (bytes.length < size) {
       this.#wanted = size;
       return 0;
     }
     const hello = bytes.subarray(0, size);
-    const address = hello.toString("utf8", HELLO_HEAD);
+    const address = helloAddress(hello);
     if (splitIpAddress(address) === undefined || !this.#effects.accepts(address)) {
       this.#refuse("link:hello");
       return 0;
     }
     if (!this.isDialled) this.address = address;
-    const [first, second] = this.isDialled ? [this.#hello, hello] : [hello, this.#hello];
-    const sessions = createHash("sha256").update("shoal stream 1").update(first).update(second).digest();
-    const [toAcceptor, toDialler] = [
-      new StreamWay(sessions.subarray(0, 16)),
-      new StreamWay(sessions.subarray(16)),
-    ];
-    [this.#out, this.#in] = this.isDialled ? [toAcceptor, toDialler] : [toDialler, toAcceptor];
-    this.#wanted = LENGTH;
+    const ways = this.isDialled ? streamWays(this.#hello, hello) : streamWays(hello, this.#hello);
+    this.#out = this.isDialled ? ways.toAcceptor : ways.toDialler;
+    this.#in = this.isDialled ? ways.toDialler : ways.toAcceptor;
+    this.#wanted = FRAME_HEAD;
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const { codec, packet } of waiting) this.send(codec, packet);
@@ -222,16 +212,16 @@ export class Link implements Sink {
       this.#refuse("link:oversized");
       return 0;
     }
-    if (bytes.length < LENGTH + length) {
-      this.#wanted = LENGTH + length;
+    if (bytes.length < FRAME_HEAD + length) {
+      this.#wanted = FRAME_HEAD + length;
       return 0;
     }
-    this.#wanted = LENGTH;
+    this.#wanted = FRAME_HEAD;
     this.usedAt = performance.now();
-    const genuine = this.#effects.onFrame(this, bytes.subarray(LENGTH, LENGTH + length));
+    const genuine = this.#effects.onFrame(this, bytes.subarray(FRAME_HEAD, FRAME_HEAD + length));
     if (genuine === false) this.destroy();
     if (genuine === true && !this.#verified && !this.ended) this.#verify();
-    return LENGTH + length;
+    return FRAME_HEAD + length;
   }
 
   #verify(): void {
@@ -254,14 +244,4 @@ export class Link implements Sink {
     this.#stream.socket.destroy();
     this.#effects.onEnd(this, this.#closing ? "closed" : end);
   }
-}
-
-function helloOf(address: string): Buffer {
-  const hello = Buffer.alloc(HELLO_HEAD + MAX_ADDRESS);
-  hello.writeUInt32BE(MAGIC, 0);
-  hello.writeUInt8(LINK_VERSION, 4);
-  randomBytes(NONCE_LENGTH).copy(hello, 5);
-  const length = hello.write(address, HELLO_HEAD);
-  hello.writeUInt8(length, HELLO_HEAD - 1);
-  return hello.subarray(0, HELLO_HEAD + length);
 }

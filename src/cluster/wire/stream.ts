@@ -1,0 +1,72 @@
+/**
+ * How a stream begins, and what its two ways are sealed by (docs/spec/cluster.md, Streams).
+ *
+ *   hello    magic 4 "SHLK" | version 1 | nonce 32, random | address: length 1, text      each end, at once
+ *   frame    length 4 | packet                                      length 0: this end closes on purpose
+ *
+ * The sessions of the two ways are the halves of a hash of both hellos, the dialler's first. Each end gives a fresh nonce, so
+ * what was recorded of one stream opens in no other.
+ */
+import { createHash } from "node:crypto";
+import { MAX_ADDRESS, MAX_STREAM_PACKET } from "../bounds.js";
+import { PREFIX } from "./codec.js";
+import { SEAL_OVERHEAD, StreamWay } from "./seal.js";
+
+const MAGIC = 0x5348_4c4b;
+const LINK_VERSION = 1;
+/** Bytes of a hello's nonce. */
+export const HELLO_NONCE = 32;
+/** Bytes of a hello before its address. */
+export const HELLO_HEAD = 4 + 1 + HELLO_NONCE + 1;
+/** Bytes of a frame's length. */
+export const FRAME_HEAD = 4;
+/** Bytes of a frame at most. */
+export const MAX_FRAME = MAX_STREAM_PACKET + PREFIX + SEAL_OVERHEAD;
+
+/** What comes before both hellos in the hash. */
+const LABEL = "shoal stream 1";
+
+/** @param nonce 32 random bytes @param address of the node that says hello, "host:port" */
+export function encodeHello(nonce: Uint8Array, address: string): Buffer {
+  const hello = Buffer.alloc(HELLO_HEAD + MAX_ADDRESS);
+  hello.writeUInt32BE(MAGIC, 0);
+  hello.writeUInt8(LINK_VERSION, 4);
+  hello.set(nonce, 5);
+  const length = hello.write(address, HELLO_HEAD);
+  hello.writeUInt8(length, HELLO_HEAD - 1);
+  return hello.subarray(0, HELLO_HEAD + length);
+}
+
+/**
+ * @param bytes HELLO_HEAD at least
+ * @returns bytes of the whole hello; -1: it is not a hello
+ */
+export function helloSize(bytes: Buffer): number {
+  if (bytes.readUInt32BE(0) !== MAGIC || bytes[4] !== LINK_VERSION) return -1;
+  return HELLO_HEAD + (bytes[HELLO_HEAD - 1] as number);
+}
+
+/** The address in a whole hello. */
+export function helloAddress(hello: Buffer): string {
+  return hello.toString("utf8", HELLO_HEAD);
+}
+
+/** The two ways of a stream. */
+export function streamWays(
+  dialler: Uint8Array,
+  acceptor: Uint8Array,
+): { readonly toAcceptor: StreamWay; readonly toDialler: StreamWay } {
+  const sessions = createHash("sha256").update(LABEL).update(dialler).update(acceptor).digest();
+  return {
+    toAcceptor: new StreamWay(sessions.subarray(0, 16)),
+    toDialler: new StreamWay(sessions.subarray(16)),
+  };
+}
+
+/** A packet's bytes as a frame; without bytes the farewell. */
+export function encodeFrame(bytes: Uint8Array): Buffer {
+  const frame = Buffer.allocUnsafe(FRAME_HEAD + bytes.length);
+  frame.writeUInt32BE(bytes.length, 0);
+  frame.set(bytes, FRAME_HEAD);
+  return frame;
+}
