@@ -5,8 +5,8 @@ import { type Child, start } from "../process/child.js";
 
 const PROGRAM = `
 import { ClusterNode } from "shoal/cluster";
-const [name, port, beats] = process.argv.slice(1);
-const node = new ClusterNode({ name, multicast: { port: Number(port) }, beats });
+const [name, group, port, beats] = process.argv.slice(1);
+const node = new ClusterNode({ name, multicast: { group, port: Number(port) }, beats });
 for (const type of ["lost", "left"]) node.events.on(type, ({ member }) => console.log(type, member.name));
 await node.start();
 console.log("ready");
@@ -17,7 +17,8 @@ process.stdin.on("data", (ms) => {
 process.on("SIGTERM", () => void node.leave().then(() => process.stdin.destroy()));
 `;
 
-let port = 40_000 + (process.pid % 5_000) * 4;
+let port = 10_000 + (process.pid % 20_000);
+const group = `239.192.${1 + (process.pid % 100) * 2}.${process.pid % 250}`;
 const children: Child[] = [];
 let watcher: ClusterNode;
 /** What the watcher saw, as "type name", and when. */
@@ -28,7 +29,7 @@ const names = ["a", "b", "c", "d"];
 async function cluster(beats: "loop" | "thread" = "loop"): Promise<Map<string, Child>> {
   port += 1;
   seen = [];
-  watcher = new ClusterNode({ name: "watcher", multicast: { port } });
+  watcher = new ClusterNode({ name: "watcher", multicast: { group, port } });
   for (const type of ["joined", "lost", "left", "back"] as const)
     watcher.events.on(type, ({ member }: ClusterEvent & { readonly member: { readonly name: string } }) => {
       seen.push({ what: `${type} ${member.name.split("@")[0]}`, at: performance.now() });
@@ -36,7 +37,7 @@ async function cluster(beats: "loop" | "thread" = "loop"): Promise<Map<string, C
   await watcher.start();
   const started = new Map<string, Child>();
   for (const name of names) {
-    const child = start(PROGRAM, { args: [name, String(port), beats], limit: 35_000 });
+    const child = start(PROGRAM, { args: [name, group, String(port), beats], limit: 35_000 });
     children.push(child);
     started.set(name, child);
   }

@@ -33,9 +33,21 @@ describe("nodes in virtual time", () => {
       await world.until(() => NAMES.every((name) => seen(nodes.get(name)) === "abcde"), 2_000);
       for (const name of "abcd")
         nodes.get(name)?.events.on("lost", ({ reason }) => void reasons.push(reason));
+      const splits: string[] = [];
+      nodes
+        .get("a")
+        ?.events.on(
+          "split",
+          ({ reached, lost, strategy }) => void splits.push(`${reached} ${lost} ${strategy}`),
+        );
+      // Nobody was lost: that is no split.
+      await world.advance(3_000);
+      expect(splits).toEqual([]);
       world.node("e").kill();
       await world.until(() => [..."abcd"].every((name) => seen(nodes.get(name)) === "abcd"), 1_000);
       expect(reasons).toEqual(["connection", "connection", "connection", "connection"]);
+      await world.advance(3_000);
+      expect(splits).toEqual(["4 1 majority"]);
     });
   });
 

@@ -24,6 +24,8 @@ export class Member {
   /** Whether another node keeps its name. */
   yields: boolean;
   details: Details;
+  /** The version of the details that its last alive announced; they come apart. */
+  announced: number;
   /** The rules' time of its last sign of life, and of its last change of state. */
   lastHeard: number;
   changedAt: number;
@@ -56,6 +58,7 @@ export class Member {
     this.draining = false;
     this.yields = false;
     this.details = NO_DETAILS;
+    this.announced = 0;
     this.lastHeard = now;
     this.changedAt = now;
     this.suspicion = undefined;

@@ -96,6 +96,7 @@ export class Updates {
     known.name = update.name;
     known.address = update.address;
     known.draining = (update.flags & ALIVE_DRAINING) !== 0;
+    known.announced = update.version;
     known.reason = 0;
     known.doubtful = false;
     if (restarted) known.details = NO_DETAILS;
@@ -140,6 +141,7 @@ export class Updates {
       this.#context.now,
     );
     member.draining = (update.flags & ALIVE_DRAINING) !== 0;
+    member.announced = update.version;
     this.#context.members.add(member);
     this.#prober.added(member);
     this.#context.changed();

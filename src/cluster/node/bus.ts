@@ -29,6 +29,8 @@ import { successors } from "./watched.js";
 const LEAVE_INTERVALS = 3;
 /** ms between a change of members and a look at whom this node watches. */
 const WATCH_DELAY = 200;
+/** ms for which a newcomer's event waits for its tags and props. */
+const DETAILS_WAIT = 200;
 /** Of strangers whose beats come by the group, so many members answer on average. */
 const GREETERS = 4;
 /** ms after the start at which a node that is still alone calls again; the last one repeats. */
@@ -62,6 +64,12 @@ export interface NodeIdentity {
   readonly name: string;
 }
 
+interface Newcomer {
+  readonly type: "joined" | "back" | "restarted";
+  readonly member: Member;
+  readonly timer: NodeJS.Timeout;
+}
+
 export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements BusPort {
   /** @internal */
   readonly codec: BusCodec;
@@ -78,6 +86,10 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   #splits: SplitRules | undefined;
   #wallOffset = 0;
   #pending: ClusterEvent[] = [];
+  /** Newcomers whose tags and props are still to come: their events wait. */
+  readonly #newcomers = new Map<string, Newcomer>();
+  /** Whether a member was lost since the last decision about a split. */
+  #lostSome = false;
   #emitting = false;
   #running = false;
   #watching: NodeJS.Timeout | undefined;
@@ -133,7 +145,9 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
         if (change.type === "healed") {
           if (change.rejoins) this.#rejoin();
           this.#pending.push({ type: "healed", rejoined: change.rejoins });
-        } else this.#pending.push(change);
+        } else if (change.type === "minority") this.#pending.push(change);
+        else if (this.#lostSome) this.#pending.push({ ...change, strategy: strategy.kind });
+        this.#lostSome = false;
       },
     );
     this.#run((rules) => {
@@ -399,6 +413,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   protected async onClose(linger: number): Promise<void> {
     clearTimeout(this.#calling);
     clearTimeout(this.#watching);
+    for (const { timer } of this.#newcomers.values()) clearTimeout(timer);
+    this.#newcomers.clear();
     if (this.#membership !== undefined) {
       this.#left = true;
       this.#run((rules, now) => rules.leave(now));
@@ -471,6 +487,9 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     const now = performance.now();
     const splits = this.#splits;
     const emit = (event: ClusterEvent): void => void this.#pending.push(event);
+    // What follows about a newcomer comes after its own event.
+    if (change.type !== "details" && "member" in change && change.member !== undefined)
+      this.#greet(change.member.id);
     switch (change.type) {
       case "refused":
         this.#refused[change.reason] = (this.#refused[change.reason] ?? 0) + 1;
@@ -478,14 +497,22 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
       case "joined":
       case "back":
       case "restarted": {
-        const { id, name, start } = change.member;
+        const { id, name, start, details, announced } = change.member;
         splits?.onReached(now, { id, name, start });
-        const member = this.#serviceOf(change.member);
-        if (change.type === "back") emit({ type: "back", member, restarted: change.restarted });
-        else emit({ type: change.type, member });
+        const restarted = change.type === "back" && change.restarted;
+        if (details.version >= announced || (change.type === "back" && !restarted))
+          this.#emitNewcomer(change.type, change.member, restarted);
+        else {
+          const timer = setTimeout(() => {
+            this.#greet(id);
+            this.#emit();
+          }, DETAILS_WAIT);
+          this.#newcomers.set(id, { type: change.type, member: change.member, timer });
+        }
         break;
       }
       case "lost":
+        this.#lostSome = true;
         splits?.onLost(now, change.member.id);
         emit({
           type: "lost",
@@ -513,7 +540,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
         emit({ type: "cleaned", member: this.#serviceOf(change.member) });
         return;
       case "details":
-        emit({ type: "tags", member: this.#serviceOf(change.member) });
+        if (!this.#greet(change.member.id)) emit({ type: "tags", member: this.#serviceOf(change.member) });
         return;
       case "conflict": {
         const [keeps, yields] = [this.#serviceOf(change.keeps), this.#serviceOf(change.yields)];
@@ -525,6 +552,22 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
         return;
     }
     this.#watchSoon();
+  }
+
+  #emitNewcomer(type: Newcomer["type"], member: Member, restarted: boolean): void {
+    const service = this.#serviceOf(member);
+    if (type === "back") this.#pending.push({ type, member: service, restarted });
+    else this.#pending.push({ type, member: service });
+  }
+
+  /** Emits the event of a newcomer that waits. @returns whether one did */
+  #greet(id: string): boolean {
+    const newcomer = this.#newcomers.get(id);
+    if (newcomer === undefined) return false;
+    this.#newcomers.delete(id);
+    clearTimeout(newcomer.timer);
+    this.#emitNewcomer(newcomer.type, newcomer.member, true);
+    return true;
   }
 
   #rejoin(): void {

@@ -11,6 +11,7 @@ export type LostReason = "silent" | "connection" | "replaced" | "ttl";
 
 /** A change in a cluster. `member` is a snapshot of the member after it. */
 export type ClusterEvent =
+  /** With its tags and props, unless these take longer than 200 ms. */
   | { readonly type: "joined"; readonly member: Service }
   /** It does not answer; it is lost unless it refutes that. */
   | { readonly type: "suspect"; readonly member: Service }
@@ -39,8 +40,13 @@ export type ClusterEvent =
     }
   /** The member that had kept this one's name is gone: it has its name again. */
   | { readonly type: "named"; readonly member: Service }
-  /** Some are out of reach, and this side goes on. */
-  | { readonly type: "split"; readonly reached: number; readonly lost: number }
+  /** Members were lost, those that are left are the same for a while, and this side goes on by its strategy. */
+  | {
+      readonly type: "split";
+      readonly reached: number;
+      readonly lost: number;
+      readonly strategy: "majority" | "oldest" | "quorum" | "referee" | "none";
+    }
   /** Some are out of reach, and this side is not the one that goes on. */
   | { readonly type: "minority"; readonly reached: number; readonly lost: number }
   /** This node is of no minority any longer; `rejoined`: under a new incarnation, and should take the others' state. */
