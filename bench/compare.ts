@@ -59,14 +59,14 @@ export function compareRecords(
       rows.push({
         ...base,
         after: median(theirs),
-        ...judge(values, theirs, lane.better, settings.threshold),
+        ...verdictOf(values, theirs, lane.better, settings.threshold),
       });
   }
   // Nothing in common is no comparison.
   return rows.some(({ verdict }) => verdict !== "gone") ? rows : [];
 }
 
-function judge(
+function verdictOf(
   before: readonly number[],
   after: readonly number[],
   better: "higher" | "lower",

@@ -34,10 +34,10 @@ export function resultsMarkdown(records: readonly BenchRecord[]): string {
   const parts = records
     .filter((record) => record.type === "machine")
     .map((machine) => `- ${machineText(machine)}`);
-  const told = records
+  const reported = records
     .filter((record) => record.type === "contender")
     .map(({ title, version }) => `${title}: ${version ?? "version unknown"}`);
-  if (told.length > 0) parts.push(`- ${[...new Set(told)].join("; ")}`);
+  if (reported.length > 0) parts.push(`- ${[...new Set(reported)].join("; ")}`);
   for (const record of records) {
     if (record.type === "absent") parts.push(`- Absent: ${record.contender}, ${record.reason}`);
   }

@@ -94,7 +94,7 @@ async function play(
   if (metric === undefined || !Number.isFinite(metric)) {
     const { side } = started[0] as Started;
     throw new SideFailure(
-      `the sides told no ${scenario.metric.name} (${count} after ${warmup})`,
+      `the sides reported no ${scenario.metric.name} (${count} after ${warmup})`,
       side.output,
     );
   }
@@ -141,7 +141,7 @@ function sideRequest(
   const connects = spec.connects ?? (spec.binds ? [] : binders.slice(0, 1));
   for (const role of connects) {
     const theirs = endpoints.get(role);
-    if (theirs === undefined) throw new SideFailure(`${role} told no endpoint for ${spec.role}`, []);
+    if (theirs === undefined) throw new SideFailure(`${role} reported no endpoint for ${spec.role}`, []);
     if (endpoint === undefined) endpoint = theirs;
     else options[`endpoint-${role}`] = theirs;
   }

@@ -39,7 +39,7 @@ export class SideProcess {
   readonly exited: Promise<void>;
   readonly #child: ChildProcess;
   readonly #output: string[] = [];
-  #told = false;
+  #reported = false;
   #fail: (reason: string) => void = () => undefined;
 
   /** @param prefix put before the command: `taskset -c 1` */
@@ -74,7 +74,7 @@ export class SideProcess {
         const said = JSON.parse(line) as SideReady | SideDone;
         if (said.type === "ready") ready.resolve(said);
         else if (said.type === "done") {
-          this.#told = true;
+          this.#reported = true;
           done.resolve(said);
         }
       } catch {
@@ -93,7 +93,7 @@ export class SideProcess {
     });
     // `close`, not `exit`: the last lines have been read.
     this.#child.once("close", (code, signal) => {
-      if (!this.#told) {
+      if (!this.#reported) {
         this.#fail(
           signal === null ? `ended with exit code ${code} before it was done` : `was ended by ${signal}`,
         );

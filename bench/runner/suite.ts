@@ -98,8 +98,8 @@ async function runScenarios(
           if (!contender.supports(scenario.name, chosen.transport)) {
             listener.record({ type: "unsupported", ...key, contender: contender.name });
           } else if (reason !== undefined) {
-            const told = `could not be prepared: ${reason}`;
-            listener.record({ type: "failed", ...key, contender: contender.name, reason: told, output: [] });
+            const why = `could not be prepared: ${reason}`;
+            listener.record({ type: "failed", ...key, contender: contender.name, reason: why, output: [] });
           } else able.push(contender);
         }
         const heard: CaseListener = {

@@ -325,7 +325,7 @@ export class SocketCore implements EngineListener {
     return { flushed: delivered - unknown - discarded, discarded: discarded + refused, unknown };
   }
 
-  /** Tells of a message that was dropped; its count is the caller's. */
+  /** Reports a message that was dropped; its count is the caller's. */
   dropped(reason: DropReason, message: OutgoingMessage): void {
     const routes = this.typeName === "Router" || this.typeName === "Stream";
     const first =

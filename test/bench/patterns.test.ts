@@ -77,7 +77,7 @@ describe("the client of a broker", () => {
     expect(outcome?.checksum).toBe(expectedChecksum(SIZE, WARMUP, COUNT));
   });
 
-  it("tells when a reply came twice in place of another", async () => {
+  it("reports when a reply came twice in place of another", async () => {
     let first: Buffer | undefined;
     const echo = new Echo((k, body) => {
       first ??= body;

@@ -6,7 +6,7 @@ import { expectedChecksum } from "../../bench/bodies.js";
 import type { Contender, Scenario, SideCommand, SideReport } from "../../bench/contract.js";
 import { missing } from "../support/peers.js";
 
-// As built: sides are programs, and those in Node are found beside the contender's compiled file.
+// As built: sides are programs, and those in Node are found next to the contender's compiled file.
 const built = (path: string) => import(new URL(`../../dist/bench/${path}`, import.meta.url).href);
 const { CONTENDERS } = (await built("peers/index.js")) as { CONTENDERS: readonly Contender[] };
 const { SCENARIOS } = (await built("scenarios/index.js")) as { SCENARIOS: readonly Scenario[] };

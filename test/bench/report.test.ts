@@ -94,7 +94,7 @@ describe("the summary", () => {
     expect(shoal?.gcShare).toBeCloseTo(0.1);
   });
 
-  it("compares with whom it is told, and with nobody if that one is not there", () => {
+  it("compares with the contender that was chosen, and with none if that one is not there", () => {
     expect(summarize(records, throughput, "shoal-libzmq")[0]?.rows[1]?.ratio?.value).toBe(0.5);
     expect(summarize(records, throughput, "redis")[0]?.rows.map((row) => row.ratio)).toEqual([
       undefined,

@@ -70,7 +70,7 @@ describe("a contender that fails", () => {
 });
 
 describe("a suite", () => {
-  it("tells who is absent, and who has no such thing", async () => {
+  it("reports which contenders are absent, and which have no such thing", async () => {
     const heard = listener();
     const gone = { ...contender("gone"), absent: async () => "not installed: install it" };
     const other = { ...contender("other"), supports: () => false };

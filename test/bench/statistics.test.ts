@@ -141,7 +141,7 @@ describe("fitGrowth", () => {
     expect(fitGrowth([...two, { n: 4, cost: 4 }, { n: 0, cost: 9 }])?.exponent).toBeCloseTo(1);
   });
 
-  it("is told in words", () => {
+  it("is described in words", () => {
     const told = (exponent: number) => describeGrowth({ exponent, coefficient: 1, r2: 1 });
     expect(told(0)).toMatch(/^does not grow/);
     expect(told(-1)).toMatch(/^falls/);

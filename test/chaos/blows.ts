@@ -12,7 +12,7 @@ export const CHAOS_TESTS = Object.keys(DEFAULTS) as ChaosTest[];
 
 export const LONG = process.env.SHOAL_LONG === "1";
 
-/** ms until a wait has failed. Long runs are beside other work: a program may wait for the processor before it starts. */
+/** ms until a wait has failed. Long runs compete with other work: a program may wait for the processor before it starts. */
 export const PATIENCE = LONG ? 60_000 : 8_000;
 
 /** How many blows a test deals in this run. */
@@ -29,7 +29,7 @@ export class Blows {
 
   add(what: string): void {
     this.#counts.set(what, (this.#counts.get(what) ?? 0) + 1);
-    // Whoever watches a long run sees that it goes on.
+    // Shows that a long run continues.
     if (this.total % 100 === 0) console.info(`${this.total} kills and stops`);
   }
 
@@ -44,7 +44,7 @@ export class Blows {
     return this.of("");
   }
 
-  /** Prints them: whoever reads the log sees what was dealt. */
+  /** Prints them: the log shows what was dealt. */
   tell(test: ChaosTest): void {
     const parts = [...this.#counts].map(([what, count]) => `${what} ${count}`);
     console.info(`${test}: ${this.total} kills and stops: ${parts.sort().join(", ")}`);

@@ -62,7 +62,7 @@ describe("a worker killed among others", () => {
       await push.send([String(sent), body]);
       if (sent === half) await Promise.all([killed, gone]);
     }
-    // An end mark goes to whoever has room, so both may go to one: more follow until each has had its own.
+    // An end mark goes to a peer that has room, so both may go to one: more follow until each has had its own.
     const lines = Promise.all(survivors.map(async (child) => JSON.parse(await finalLine(child)) as number[]));
     let marks = 0;
     for (let got = await within(lines, 0); got === undefined; got = await within(lines, 20)) {
@@ -74,7 +74,7 @@ describe("a worker killed among others", () => {
     expect(distinct.size).toBe(got.length);
     const missing = [];
     for (let id = 0; id < total; id++) if (!distinct.has(id)) missing.push(id);
-    // libzmq's own thread tells of the loss before it takes the queue away, so a few more may go there.
+    // libzmq's own thread reports the loss before it takes the queue away, so a few more may go there.
     expect(missing.filter((id) => id > half + AFTERMATH)).toEqual([]);
     // What it worked on, and what was in the two queues and the kernel's buffers for it.
     expect(missing.length).toBeLessThan(half);

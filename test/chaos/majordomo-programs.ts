@@ -25,7 +25,7 @@ const worker = new MajordomoWorker(endpoint, "double", async ([body]) => {
 worker.events.on("broker:joined", () => console.log("ready"));
 `;
 
-/** A client that keeps many requests under way until it is told to stop, and then says what became of them. */
+/** A client that keeps many requests under way until it is asked to stop, and then says what became of them. */
 export const CLIENT = `${IMPORT}
 const client = new MajordomoClient(process.argv[1], { heartbeatInterval: 200, timeout: 20_000, retries: 9 });
 const counts = { asked: 0, answered: 0, wrong: 0, errors: {} };

@@ -73,7 +73,7 @@ describe("the Pirates under fire", () => {
             expect(String(reply), "another request's reply").toBe(`re:${id}.${i}`);
             counts.answered += 1;
           } catch (error) {
-            // The queue tells a client whose request two dying workers had; silence would be a fault.
+            // The queue answers a client whose request two dying workers had with an error; silence would be a fault.
             expect((error as { reason?: string }).reason).toBe("worker-lost");
             counts.failed += 1;
           }

@@ -34,7 +34,7 @@ new MajordomoWorker(endpoint, "echo", async (frames) => [Buffer.from("echo"), ..
   { concurrency: 32, heartbeatInterval: 100, reconnectMaxInterval: 200 });
 console.log("working");
 `;
-// Leaves requests, 16 at a time, until it is told to stop; prints each UUID that was acknowledged, with its body.
+// Leaves requests, 16 at a time, until it is asked to stop; prints each UUID that was acknowledged, with its body.
 const CLIENT = `
 import { TitanicClient } from "shoal/patterns";
 import { createInterface } from "node:readline";

@@ -221,7 +221,7 @@ it("fails in time when there is no server", async () => {
   expect(performance.now() - begin).toBeLessThan(5_000);
 }, 10_000);
 
-it("tells bad usage from failure", async () => {
+it("distinguishes bad usage from failure", async () => {
   const connect = ["--connect", "127.0.0.1:5556"];
   const lines: [readonly string[], string][] = [
     [["get", "k"], "--connect HOST:P"],

@@ -157,7 +157,7 @@ describe("dealer and router", () => {
     expect((await router.ended).code).toBe(0);
   });
 
-  test("an id that is no text is hexadecimal in lines, a frame in JSON", async () => {
+  test("an id that is not text is hexadecimal in lines, a frame in JSON", async () => {
     const endpoint = ipc();
     const router = start("router", "--bind", endpoint);
     const dealer = start("dealer", "--connect", endpoint, "--count", "1");

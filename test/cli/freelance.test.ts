@@ -42,7 +42,7 @@ describe("shoal freelance", () => {
     expect([code, stderr]).toEqual([1, expect.stringContaining("no reply came within 300 ms")]);
   });
 
-  test("a server told to stop finishes what it has in hand", async () => {
+  test("a server asked to stop finishes what it has in flight", async () => {
     const begun = file();
     const working = server("--exec", `read word; touch ${begun}; sleep 0.5; echo done $word`);
     const endpoint = await working.endpoint();

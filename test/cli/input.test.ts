@@ -56,13 +56,13 @@ describe("much input", () => {
   });
 });
 
-/** The memory of a process, as Linux tells it. */
+/** The memory of a process, as Linux reports it. */
 function residentKiB(child: Child): number {
   const status = readFileSync(`/proc/${child.process.pid}/status`, "utf8");
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]);
 }
 
-describe("input that is no message", () => {
+describe("input that is not a message", () => {
   test("ends a sender with the line's number, after all lines before it were delivered", async () => {
     const endpoint = ipc();
     const pull = startWithout("pull", "--bind", endpoint);
@@ -86,7 +86,7 @@ describe("input that is no message", () => {
     expect(code).toBe(1);
   });
 
-  test("a reply that is no message makes rep fail", async () => {
+  test("a reply that is not a message makes rep fail", async () => {
     const { code, stderr } = await run("nonsense\n", "rep", "-q", "--json", "--bind", ipc());
     expect(stderr).toMatch(/^shoal rep: line 1: invalid JSON [^\n]*\n$/);
     expect(code).toBe(1);

@@ -8,7 +8,7 @@ import { file, ipc, startWithout as startProcess, useShoal } from "./support.js"
 useShoal();
 
 describe("shoal lvc", () => {
-  it("gives newcomers the last value, keeps it over a restart, and tells its accounts", async () => {
+  it("gives newcomers the last value, keeps it over a restart, and reports its statistics", async () => {
     const store = file();
     const [frontend, backend] = [ipc(), ipc()];
     const begin = (...more: string[]) =>

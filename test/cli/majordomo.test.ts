@@ -7,7 +7,7 @@ useFolder();
 
 const CALL = ["majordomo", "call"] as const;
 
-it("makes a service of any program, and tells of its failure", async () => {
+it("makes a service of any program, and reports its failure", async () => {
   const broker = startWithout("majordomo", "broker", "--bind", "tcp://127.0.0.1:*");
   const endpoint = await broker.endpoint();
   const command = 'read word; test "$word" != bad || { echo no such fish >&2; exit 3; }; echo "<$word>"';
@@ -36,7 +36,7 @@ it("makes a service of any program, and tells of its failure", async () => {
   expect((await broker.ended).code).toBe(0);
 }, 30_000);
 
-it("a worker that is told to stop ends what it has in hand first", async () => {
+it("a worker that is asked to stop ends what it has in flight first", async () => {
   const broker = startWithout("majordomo", "broker", "--bind", "tcp://127.0.0.1:*");
   const endpoint = await broker.endpoint();
   const command = "echo begun >&2; read word; sleep 0.3; echo $word";
@@ -54,7 +54,7 @@ it("a worker that is told to stop ends what it has in hand first", async () => {
   expect((await worker.ended).code).toBe(0);
 }, 30_000);
 
-it("the broker prints its accounts at its end with --json, and nothing else on standard output", async () => {
+it("the broker prints its statistics at its end with --json, and nothing else on standard output", async () => {
   const broker = start("majordomo", "broker", "--bind", "tcp://127.0.0.1:*", "--json");
   await broker.endpoint();
   broker.signal("SIGTERM");

@@ -177,7 +177,7 @@ describe("--metrics", () => {
     expect((await proxy.ended).code).toBe(0);
   });
 
-  it("names an address that is taken, and one that is none; nothing runs then", async () => {
+  it("names an address that is taken, and an invalid one; nothing runs then", async () => {
     const first = startWithout("majordomo", "broker", "--bind", ANY, ...METRICS);
     const address = new URL(await metricsOf(first)).host;
     const ends = ["--frontend", ANY, "--backend", ANY];
@@ -245,7 +245,7 @@ describe("logs", () => {
     });
   });
 
-  it("--log-level says how grave", async () => {
+  it("--log-level has the minimum level", async () => {
     const proxy = startWithout("proxy", "streamer", ...ENDS, ...METRICS, "--log-level", "error");
     proxy.signal("SIGTERM");
     expect((await proxy.ended).stderr).toBe("");
@@ -287,7 +287,7 @@ describe("logs", () => {
 });
 
 describe("a service manager", () => {
-  /** Runs a proxy with a `systemd-notify` of its own that keeps what it is told. */
+  /** Runs a proxy with a `systemd-notify` of its own that keeps what it is sent. */
   function notified(
     script: string,
     env: readonly string[] = [],
@@ -313,7 +313,7 @@ describe("a service manager", () => {
     return { proxy, told: () => (existsSync(told) ? readFileSync(told, "utf8").trim().split("\n") : []) };
   }
 
-  it("is told when the sockets are open, that it lives, and when it ends", async () => {
+  it("is notified when the sockets are open, that it lives, and when it ends", async () => {
     const { proxy, told } = notified('echo "$*" >> FILE', ["WATCHDOG_USEC=40000"]);
     while (told().filter((line) => line === "WATCHDOG=1").length < 2) await new Promise(setImmediate);
     proxy.signal("SIGTERM");
@@ -322,7 +322,7 @@ describe("a service manager", () => {
     expect(told()).toContain("STOPPING=1 STATUS=draining");
   });
 
-  it("that cannot be told is no reason to stop", async () => {
+  it("that cannot be notified is no reason to stop", async () => {
     const { proxy } = notified("echo broken >&2; exit 1");
     await proxy.until("stderr", /cannot notify the service manager: .*systemd-notify/);
     proxy.signal("SIGTERM");

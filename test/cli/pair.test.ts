@@ -33,7 +33,7 @@ async function startPair(
   return { primary, backup };
 }
 
-/** Where a broker listens: not where it tells its state, which it says later. */
+/** Where a broker listens: not where it reports its state, which it says later. */
 async function bound(child: Child): Promise<string> {
   return (await child.until("stderr", /: listening at (\S+)/))[1] as string;
 }
@@ -64,7 +64,7 @@ describe("a pair of brokers", () => {
       }
     };
     const load = Promise.all(Array.from({ length: 10 }, (_, index) => ask(index)));
-    load.catch(() => undefined); // Told below.
+    load.catch(() => undefined); // Reported below.
     await until(() => answered > 100, "answers of the primary");
     primary.kill();
     const before = answered;
@@ -80,7 +80,7 @@ describe("a pair of brokers", () => {
     expect((await worker.ended).code).toBe(0);
   }, 60_000);
 
-  it("hands over when the one that serves is told to stop", async () => {
+  it("hands over when the one that serves is asked to stop", async () => {
     const { primary, backup } = await startPair([...BROKER, "--titanic", file()]);
     const both = ["--connect", await bound(primary), "--connect", await bound(backup), "--heartbeat", "200"];
     startWithout("majordomo", "worker", "echo", ...both, "--echo");
@@ -126,7 +126,7 @@ describe("a pair of brokers", () => {
     expect(backup.stderr).not.toContain("serving");
   }, 60_000);
 
-  it("tells its states under the servers' certificate", async () => {
+  it("reports its states under the servers' certificate", async () => {
     const name = file();
     await run("", "keygen", "--out", name);
     const { primary, backup } = await startPair(BROKER, "--curve-certificate", `${name}_secret`);

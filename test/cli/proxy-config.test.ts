@@ -55,7 +55,7 @@ async function start(text: string, ...more: string[]): Promise<Child> {
   return proxy;
 }
 
-/** Sends numbers until it is told to stop; `end` settles with how many. */
+/** Sends numbers until it is asked to stop; `end` settles with how many. */
 function keepPushing(push: Push): { stop(): Promise<number> } {
   let going = true;
   const sent = (async () => {
@@ -302,7 +302,7 @@ describe("shoal proxy --config", () => {
     expect((await again.ended).code).toBe(0);
   });
 
-  it("has PLAIN users whose passwords come from variables, and are told nowhere", async () => {
+  it("has PLAIN users whose passwords come from variables, and are reported nowhere", async () => {
     const secret = "tr0ub4dor-and-3";
     process.env.SHOAL_TEST_SECRET = secret;
     try {

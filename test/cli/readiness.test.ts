@@ -1,4 +1,4 @@
-/** What `/readyz` says of a service in each phase of its life: of brokers, too, whose accounts have no state. */
+/** What `/readyz` says of a service in each phase of its life: of brokers, too, whose statistics have no state. */
 import { expect, it } from "vitest";
 import { Log } from "../../src/cli/log.js";
 import { operate } from "../../src/cli/operation.js";

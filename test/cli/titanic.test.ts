@@ -110,7 +110,7 @@ it("gives a request up after some attempts; dead letters are listed, tried again
   await worker.ended;
   const other = startWithout("majordomo", "worker", "upper", "--connect", endpoint, "--exec", "tr a-z A-Z");
   await other.until("stderr", /offering upper/);
-  // Beside the broker, which goes on to serve the folder.
+  // Alongside the broker, which goes on to serve the folder.
   expect(await run("", "titanic", "requeue", store, "--all")).toMatchObject({ code: 0 });
   await answered(uuids[0], endpoint);
   expect(await statusOf(uuids[1], endpoint)).toBe("400");
@@ -118,7 +118,7 @@ it("gives a request up after some attempts; dead letters are listed, tried again
   expect(await run("", "titanic", "dead", file())).toMatchObject({ code: 1 });
 }, 60_000);
 
-it("refuses a folder whose file is cut off, or sets the file aside when it is told to", async () => {
+it("refuses a folder whose file is cut off, or sets the file aside when asked to", async () => {
   const store = file();
   const command = ["majordomo", "broker", "--bind", "tcp://127.0.0.1:*", "--titanic", store];
   const first = startWithout(...command);

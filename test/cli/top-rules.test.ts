@@ -148,7 +148,7 @@ describe("rates", () => {
     expect(rated(look(1_000, 100), look(3_000, 500)).cpu).toBeCloseTo(0.2);
   });
 
-  it("of a count that began anew are of all that it counts", () => {
+  it("of a count that began again are of all that it counts", () => {
     expect(inRate(look(0, 1_000_000), look(2_000, 50))).toBe(25);
   });
 
@@ -250,7 +250,7 @@ describe("what is shown", () => {
     expect(layout(view, 120, false)[0]).toMatch(/1 of 2 addresses answer, every 2 s$/);
   });
 
-  it("is a line a side where it is no terminal, and an object an address as JSON", () => {
+  it("is one line per side where it is not a terminal, and one object per address as JSON", () => {
     expect(plainLines(view)).toEqual([
       expect.stringMatching(
         /^1970-\S+Z http:\/\/\S+ orders-of-the-whole-world queue idle frontend in=0\/s out=0\/s in-bytes=0\/s out-bytes=0\/s dropped=0 (?:refused=0 )?queued=0$/,

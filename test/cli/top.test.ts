@@ -79,7 +79,7 @@ describe("shoal top", () => {
     expect(gone).toMatchObject({ address: away, up: false, reason: expect.stringMatching(/ECONNREFUSED/) });
   });
 
-  it("a line a side where nobody looks: rates; and a source that goes away and comes back", async () => {
+  it("one line per side without a terminal: rates; and a source that goes away and comes back", async () => {
     const { proxy, url, at } = await startStreamer();
     const top = startWithout("top", url, "--interval", "0.1");
     await top.until("stdout", /streamer streamer running frontend peers=0 /);

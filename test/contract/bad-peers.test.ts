@@ -89,7 +89,7 @@ describeEngines("a peer of bare bytes", (world) => {
 
   it.each([
     0, 5_000,
-  ])("that told a time to live and falls silent is gone (heartbeatInterval %i)", async (own) => {
+  ])("that declared a time to live and falls silent is gone (heartbeatInterval %i)", async (own) => {
     const [pull, endpoint] = await bound({ heartbeatInterval: own });
     const peer = await raw(endpoint);
     await peer.handshake("PUSH");
@@ -202,7 +202,7 @@ describeEngines("a peer of bare bytes", (world) => {
     expect(pull.stats().received).toBe(2);
   });
 
-  it("half a message at the end of a connection is no message", async () => {
+  it("half a message at the end of a connection is not a message", async () => {
     const [pull, endpoint] = await bound({});
     const peer = await raw(endpoint);
     await peer.handshake("PUSH");

@@ -85,7 +85,7 @@ describeEngines("a closed socket", (world) => {
     expect(await pull.messages().next()).toEqual({ done: true, value: undefined });
   });
 
-  it("close refuses a linger that is none, and has not closed then", async () => {
+  it("close refuses an invalid linger, and has not closed then", async () => {
     const push = world.push();
     for (const linger of [-2, 1.5, Number.NaN, 2 ** 31, "1", null] as never[])
       expect((await failure(push.close({ linger }))).code, String(linger)).toBe("EINVAL");

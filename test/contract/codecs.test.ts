@@ -181,7 +181,7 @@ describeEngines("schemas", (world) => {
     }
   });
 
-  it("a refused value of a secret field is not told", async () => {
+  it("a refused value of a secret field is not reported", async () => {
     const codec = json(z.object({ password: z.string().min(20) }));
     const push = world.own(new Push({ context: world.context, codec }));
     const error = await failure(push.send({ password: "hunter2" }));

@@ -136,7 +136,7 @@ describeTransports("disconnect", (world) => {
     world.engine,
     (capabilities) => capabilities.peerEvents.includes(world.transport),
     "reports no peers here",
-  )("tells at once that the peer has left, and counts it no more", async () => {
+  )("reports at once that the peer has left, and counts it no more", async () => {
     const [dealer, router] = [world.dealer(), world.router({ receiveHighWaterMark: 5 })];
     const endpoint = await world.link(router, dealer);
     await dealer.ready();

@@ -46,7 +46,7 @@ describeTransports("bind", (world) => {
 });
 
 describeEngines("endpoints", (world) => {
-  it("that are none are refused with what was expected and what came, before anything happens", async () => {
+  it("that are invalid are refused with what was expected and what came, before anything happens", async () => {
     const push = world.push();
     for (const endpoint of BAD_ANYWHERE) {
       const errors = [
@@ -83,7 +83,7 @@ describeEngines("endpoints", (world) => {
     expect(pull.lastEndpoint).toBeNull();
   });
 
-  it("the system chooses a port, and lastEndpoint tells it", async () => {
+  it("the system chooses a port, and lastEndpoint reports it", async () => {
     const pull = world.pull();
     for (const wildcard of ["tcp://127.0.0.1:*", "tcp://127.0.0.1:0"]) {
       await pull.bind(wildcard);

@@ -10,7 +10,7 @@ describeTransports(
       world.engine,
       ({ peerEvents }) => peerEvents.includes(world.transport),
       `has no events over ${world.transport}`,
-    )("tell its whole life on both sides, to listeners and to a loop alike", async () => {
+    )("report its whole life on both sides, to listeners and to a loop alike", async () => {
       const [pull, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
       const heard: string[] = [];
       const looped: string[] = [];
@@ -43,7 +43,7 @@ describeTransports(
       world.engine,
       ({ peerEvents }) => peerEvents.includes(world.transport),
       `has no events over ${world.transport}`,
-    )("tell of a server that goes and comes back", async () => {
+    )("reports a server that goes and comes back", async () => {
       const [first, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
       const endpoint = await world.link(first, push);
       await push.ready({ timeout: 4_000 });
@@ -63,7 +63,7 @@ describeTransports(
       world.engine,
       ({ peerEvents }) => peerEvents.includes(world.transport),
       `has no events over ${world.transport}`,
-    )("tell why nobody can be reached, and so does the time-out of ready", async () => {
+    )("report why nobody can be reached, and so does the time-out of ready", async () => {
       const [pull, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
       const endpoint = await world.bind(pull);
       await pull.close({ linger: 0 });
@@ -110,7 +110,7 @@ describeTransports("events", (world) => {
     expect((await failure(events.receive())).code).toBe("EBADF");
   });
 
-  it("subscribe and unsubscribe tell a publisher the topics", async () => {
+  it("subscribe and unsubscribe report topics to a publisher", async () => {
     const [publisher, subscriber] = [world.publisher(), world.subscriber()];
     const heard: string[] = [];
     publisher.events.on("subscribe", ({ topic }) => heard.push(`+${topic}`));
@@ -218,7 +218,7 @@ describeTransports("an address in use", (world) => {
     world.engine,
     runs,
     why,
-  )("is told as bind:error, once, as the call's own error tells it", async () => {
+  )("is reported as bind:error, once, as the call's own error reports it", async () => {
     const [first, second] = [world.pull(), world.pull()];
     const endpoint = await world.bind(first);
     const all: EventOfType<"bind:error">[] = [];
@@ -236,7 +236,7 @@ describeTransports("an address in use", (world) => {
     world.engine,
     runs,
     why,
-  )("is told by bindSync, too", async () => {
+  )("is reported by bindSync, too", async () => {
     const [first, second] = [world.pull(), world.pull()];
     const endpoint = await world.bind(first);
     const event = nextEvent(second, "bind:error");

@@ -33,7 +33,7 @@ describeTransports("high-water marks", (world) => {
     const marks = sendHighWaterMark + receiveHighWaterMark;
     if (world.transport === "inproc") expect(taken).toBe(marks);
     else {
-      // Room is told again when half of the send queue has gone.
+      // Room is reported again when half of the send queue has gone.
       expect(taken).toBeGreaterThanOrEqual(marks - sendHighWaterMark / 2);
       expect(taken).toBeLessThan(marks + 100);
     }

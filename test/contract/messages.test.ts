@@ -121,7 +121,7 @@ describeTransports("messages", (world) => {
     expect(kept).toEqual(Array.from({ length: 20 }, (_, i) => Buffer.alloc(16, i)));
   });
 
-  it("what is no message is refused, and the socket goes on", async () => {
+  it("what is not a message is refused, and the socket goes on", async () => {
     const [push, pull] = await linked();
     const bad: unknown[] = [
       undefined,

@@ -227,7 +227,7 @@ describeEngines("options", (world) => {
     expect(thrown(() => make("Stream", { codec: { encode() {}, decode() {} } })).code).toBe("EINVAL");
   });
 
-  it("what an option needs beside it is asked for before anything is bound or connected", async () => {
+  it("the other options that an option needs are asked for before anything is bound or connected", async () => {
     const key = SETTABLE.curveSecretKey;
     for (const options of [
       { curveServer: true },

@@ -7,7 +7,7 @@ const subscribe = (socket: XSubscriber, topic: string): Promise<void> => socket.
 const unsubscribe = (socket: XSubscriber, topic: string): Promise<void> => socket.send(`\0${topic}`);
 
 describeTransports("XPUB and XSUB", (world) => {
-  it("by default the first subscription to a topic and the last cancellation are told", async () => {
+  it("by default the first subscription to a topic and the last cancellation are reported", async () => {
     const xPublisher = world.xPublisher();
     const subscribers = [world.xSubscriber(), world.xSubscriber()] as const;
     await world.link(xPublisher, ...subscribers);
@@ -23,7 +23,7 @@ describeTransports("XPUB and XSUB", (world) => {
     expect(await collect(xPublisher, 1)).toEqual(["\0a"]);
   });
 
-  it("verbosity allSubs tells every subscription, allSubsUnsubs every cancellation, too", async () => {
+  it("verbosity allSubs reports every subscription, allSubsUnsubs every cancellation, too", async () => {
     for (const verbosity of ["allSubs", "allSubsUnsubs"] as const) {
       const xPublisher = world.xPublisher({ verbosity });
       const subscribers = [world.subscriber(), world.subscriber()] as const;

@@ -192,7 +192,7 @@ describeEngines("time-outs", (world) => {
     expect((await failure(pull.receiveMany({ timeout: 0 }))).code).toBe("EAGAIN");
   });
 
-  it("timeout 0 gives a message that is there, even after a long stretch of computing", async () => {
+  it("timeout 0 gives a message that is there, even after a long computation", async () => {
     const [push, pull] = [world.push(), world.pull()];
     await pull.bind("inproc://timeout-0"); // Where a message is there as soon as it is sent.
     push.connect("inproc://timeout-0");
@@ -205,7 +205,7 @@ describeEngines("time-outs", (world) => {
     }
   });
 
-  it("a timeout that is none is refused before anything happens", async () => {
+  it("an invalid timeout is refused before anything happens", async () => {
     const [push, pull] = [world.push(), world.pull()];
     for (const timeout of [-2, Number.NaN, 2 ** 31, "10", null, {}] as never[]) {
       expect((await failure(push.send("x", { timeout }))).code).toBe("EINVAL");

@@ -98,7 +98,7 @@ describeEngines("plain REQ", (world) => {
     expect(answers.map(texts)).toEqual([["one"], ["two"], ["three"]]);
   });
 
-  it("REP answers whoever asked, one after the other", async () => {
+  it("REP answers each requester, one after the other", async () => {
     const reply = world.reply();
     const requests = [world.request(), world.request(), world.request()];
     await world.link(reply, ...requests);

@@ -41,7 +41,7 @@ async function routed(a: Talker, b: Talker): Promise<string[][]> {
 }
 
 async function published(a: Talker, b: Talker): Promise<string[][]> {
-  // No event tells that a subscription has arrived at an XPUB or PUB of any kind, so publish until it has.
+  // No event reports that a subscription has arrived at an XPUB or PUB of any kind, so publish until it has.
   const arrived = receive(b);
   let done = false;
   void arrived.finally(() => {

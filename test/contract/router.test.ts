@@ -190,7 +190,7 @@ describeEngines("router", (world) => {
     expect(router.stats()).toMatchObject({ sent: 2, delivered: 0, dropped: { unroutable: 2 } });
   });
 
-  it("refuses a routing id that is none", async () => {
+  it("refuses an invalid routing id", async () => {
     const router = world.router();
     for (const routingId of ["", 5, "x".repeat(256), "\0zero"] as never[])
       expect(thrown(() => router.connect("tcp://127.0.0.1:1", { routingId })).code, String(routingId)).toBe(
@@ -203,7 +203,7 @@ describeEngines("router", (world) => {
     world.engine,
     ({ peerEvents }) => peerEvents.includes("tcp"),
     "does not report its peers",
-  )("tells who joined and left, by name where the engine can", async () => {
+  )("reports who joined and left, by name where the engine can", async () => {
     const router = world.router();
     const endpoint = await world.bind(router);
     const joined = nextEvent(router, "peer:join");

@@ -77,7 +77,7 @@ describeTransports(
       });
     }
 
-    it("a client that expects another server gets no connection; the server tells why", async () => {
+    it("a client that expects another server gets no connection; the server reports why", async () => {
       const pull = world.pull(CURVE_SERVER);
       const endpoint = await world.bind(pull);
       const wrong = world.push(curveClient(client, stranger.publicKey));

@@ -74,7 +74,7 @@ describeEngines("security", (world) => {
     expect((await failure(push.ready({ timeout: 4_000 }))).code).toBe("ERR_AUTHENTICATION");
   });
 
-  it("each socket's hook judges its own peers only, with the socket's zapDomain", async () => {
+  it("each socket's hook checks its own peers only, with the socket's zapDomain", async () => {
     const domains: string[] = [];
     const pulls = ["one", "two"].map((zapDomain) =>
       world.pull({

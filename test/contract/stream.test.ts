@@ -49,7 +49,7 @@ describeEngines("STREAM", (world) => {
     await stream.close({ linger: 0 });
   });
 
-  it("talks raw TCP to a client, and tells its coming and going", async () => {
+  it("talks raw TCP to a client, and reports its coming and going", async () => {
     const stream = world.stream();
     const socket = client(await world.bind(stream));
     const [id, empty] = await stream.receive(WAIT);

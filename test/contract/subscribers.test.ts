@@ -106,7 +106,7 @@ describeEngines("waitForSubscribers", (world) => {
     expect((await failure(publisher.waitForSubscribers({ timeout: 10 }))).code).toBe("NOT_SUPPORTED");
   });
 
-  it("refuses a count and a topic that are none", async () => {
+  it("refuses a count and a topic that are invalid", async () => {
     const publisher = world.publisher();
     for (const count of [0, -1, 1.5, "2"] as never[])
       expect((await failure(publisher.waitForSubscribers({ count }))).code).toBe("EINVAL");
@@ -157,7 +157,7 @@ describeEngines("ready", (world) => {
     await within(pull.ready(), "both");
   });
 
-  it("refuses a number of peers that is none", async () => {
+  it("refuses an invalid number of peers", async () => {
     const pull = world.pull();
     for (const peers of [0, -1, 1.5, Number.NaN, "1"] as never[])
       expect((await failure(pull.ready({ peers, timeout: 10 }))).code).toBe("EINVAL");

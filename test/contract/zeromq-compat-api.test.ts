@@ -204,7 +204,7 @@ describe.each(PACKAGES)("a program for zeromq on %s", (name, zmq) => {
       return error;
     };
     const binds = own(new zmq.Dealer());
-    // shoal may tell that the bind came to nothing; the package binds, and closes then.
+    // shoal may report that the bind came to nothing; the package binds, and closes then.
     const nothing = await closing(binds, binds.bind(fresh()));
     if (nothing !== undefined) expect([name, nothing]).toMatchObject(["shoal", { code: "EADDRNOTAVAIL" }]);
     const unbinds = own(new zmq.Dealer());
@@ -219,7 +219,7 @@ describe.each(PACKAGES)("a program for zeromq on %s", (name, zmq) => {
     expect(states).toEqual(Array(4).fill([false, true]).flat());
   });
 
-  it("throws EFSM from a loop over a Request whose turn it is to send, whoever closes it meanwhile", async () => {
+  it("throws EFSM from a loop over a Request whose turn it is to send, even when it is closed meanwhile", async () => {
     const request = own(new zmq.Request());
     process.nextTick(() => request.close());
     const error = await settled(async () => {

@@ -52,7 +52,7 @@ describe("where shoal differs from zeromq on purpose", () => {
     ).toBe("EBADF");
   });
 
-  it("lets listeners and reading of events go together, and has observers beside each other", async () => {
+  it("lets listeners and reading of events go together, and has observers next to each other", async () => {
     const reply = own(new shoal.Reply());
     const second = new shoal.Observer(reply);
     const heard: string[] = [];

@@ -32,7 +32,7 @@ it("names the command that installs a missing package", () => {
   ]);
 });
 
-it("tells a package that does not load from one that is not installed", () => {
+it("distinguishes a package that does not load from one that is not installed", () => {
   const cause = new Error("wrong ELF class\nRequire stack: …");
   const error = failure("lmdb", failing(cause));
   expect(error.cause).toBe(cause);

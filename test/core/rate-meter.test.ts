@@ -1,4 +1,4 @@
-/** The token buckets: what passes in any stretch of time, whatever the schedule. */
+/** The token buckets: what passes in any period, whatever the schedule. */
 import { describe, expect, it } from "vitest";
 import { RateMeter } from "../../src/core/rate-meter.js";
 import fc from "../support/properties.js";
@@ -14,7 +14,7 @@ const rate = fc.record({
 });
 
 describe("a rate", () => {
-  it("is kept in any stretch of time, but for one second's worth and one batch of bytes", () => {
+  it("is kept in any period, but for one second's worth and one batch of bytes", () => {
     fc.assert(
       fc.property(schedule, rate, (steps, limit) => {
         let now = 5_000;
@@ -46,7 +46,7 @@ describe("a rate", () => {
     );
   });
 
-  it("is reached: whoever comes again when the wait is over may pass", () => {
+  it("is reached: a message that comes again when the wait is over may pass", () => {
     fc.assert(
       fc.property(
         rate,

@@ -83,7 +83,7 @@ describe("refuses", () => {
     5,
     {},
     ["0", "0", "0", "0", "0"],
-  ])("%j, which is no text and no bytes", (value) => {
+  ])("%j, which is neither text nor bytes", (value) => {
     expect(() => decodeZ85(value as never)).toThrow(InvalidArgumentError);
     expect(() => encodeZ85(value as never)).toThrow(InvalidArgumentError);
   });

@@ -21,7 +21,7 @@ describe("docs/engines.md", () => {
     expect(codes(head ?? "")).toEqual(ENGINE_NAMES);
   });
 
-  it.each(ENGINE_NAMES)("tells the capabilities of %s", (name) => {
+  it.each(ENGINE_NAMES)("reports the capabilities of %s", (name) => {
     const column = 1 + ENGINE_NAMES.indexOf(name);
     const rows = tableUnder("engines.md", "Capabilities").map((row) => [codes(row[0] ?? "")[0], row[column]]);
     const { capabilities } = selectEngine(name);

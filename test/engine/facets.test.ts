@@ -1,4 +1,4 @@
-/** What each socket type of each engine has beside the message path, and that the capability table says the same. */
+/** What each socket type of each engine has in addition to the message path, and that the capability table says the same. */
 import { afterEach, describe, expect, test } from "vitest";
 import { SocketType, type SocketTypeName } from "../../src/core/socket-type.js";
 import type { EngineListener, EngineSocket } from "../../src/engine/engine.js";

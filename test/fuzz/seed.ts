@@ -20,7 +20,7 @@ export function runs(short: number, long: number): number {
   return LONG ? long : short;
 }
 
-/** Tells what was done, with the seed to do it again. */
+/** Reports what was done, with the seed to do it again. */
 export function told(what: string, inputs: number): void {
   console.log(`fuzz: ${what}: ${inputs.toLocaleString("en")} inputs, SHOAL_SEED=${SEED}`);
 }

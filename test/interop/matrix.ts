@@ -1,7 +1,7 @@
 /**
  * The matrix of one kind of peer: every pair of socket types with every engine of
- * ours, over tcp and ipc, with NULL, PLAIN and CURVE, whoever binds, whoever
- * guards the door, whoever is there first.
+ * ours, over tcp and ipc, with NULL, PLAIN and CURVE, with either side binding,
+ * authenticating, and coming first.
  *
  * All of it is SHOAL_LONG=1. Otherwise each pair of the zmtp engine meets over every
  * transport, with each side binding and each first, while mechanisms and guards take

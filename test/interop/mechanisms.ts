@@ -11,7 +11,7 @@ const client = curveKeyPair();
 const PASSWORD = { username: "admin", password: "s3cret" };
 const DOMAIN = "matrix";
 
-/** Makes servers that the peer opens judge their clients. */
+/** Makes servers that the peer opens check their clients. */
 export async function authenticate(peer: Peer): Promise<void> {
   await peer.call("authenticate", { ...PASSWORD, domain: DOMAIN, key: client.publicKey });
 }

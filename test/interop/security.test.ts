@@ -116,7 +116,7 @@ describe.skipIf(NO_PYTHON).each([...ENGINE_NAMES])("engine %s: security with pyz
       await weAsk(req, rep);
     });
 
-    it("tells our client when a pyzmq server refuses its password", async () => {
+    it("shows our client that a pyzmq server refuses its password", async () => {
       await peer.call("authenticate", { domain: "global", passwords: { admin: "open" } });
       const rep = await peer.open("REP", { PLAIN_SERVER: 1, ZAP_DOMAIN: "global" });
       const endpoint = await rep.bind("tcp://127.0.0.1:*");
@@ -130,7 +130,7 @@ describe.skipIf(NO_PYTHON).each([...ENGINE_NAMES])("engine %s: security with pyz
       expect(req.stats().peers).toBe(0);
     });
 
-    it("has our server judge pyzmq's user name and password", async () => {
+    it("has our server check pyzmq's user name and password", async () => {
       const seen: PeerCredentials[] = [];
       const rep = track(
         new Reply({
@@ -159,7 +159,7 @@ describe.skipIf(NO_PYTHON).each([...ENGINE_NAMES])("engine %s: security with pyz
   });
 
   describe("CURVE", () => {
-    it("lets our client into a pyzmq server that knows its key, and tells a stranger of ours", async () => {
+    it("lets our client into a pyzmq server that knows its key, and refuses a stranger of ours with the reason", async () => {
       const known = join(folder, "known");
       const server = await peer.call<CertificateFiles>("create_certificate", { folder, name: "server" });
       const client = await peer.call<CertificateFiles>("create_certificate", {
@@ -200,7 +200,7 @@ describe.skipIf(NO_PYTHON).each([...ENGINE_NAMES])("engine %s: security with pyz
       });
     });
 
-    it("has our server judge pyzmq's public key", async () => {
+    it("has our server check pyzmq's public key", async () => {
       const server = curveKeyPair();
       const client = await peer.call<CertificateFiles>("create_certificate", { folder, name: "friend" });
       const other = curveKeyPair();

@@ -1,6 +1,6 @@
 /**
  * What a process holds, batch after batch, until it has levelled off. A leak
- * grows for ever; caches, pools, the compiler and malloc's arenas grow for a
+ * grows forever; caches, pools, the compiler and malloc's arenas grow for a
  * while, for how long differs from run to run. So a fixed number of batches
  * would have to fail on the slow ones or pass small leaks: the program goes on
  * until its last samples are level, and a leak is a program that never gets there.

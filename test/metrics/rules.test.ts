@@ -1,4 +1,4 @@
-/** The table of metrics, samples of accounts, addresses and readiness: pure. */
+/** The table of metrics, samples of statistics, addresses and readiness: pure. */
 import { describe, expect, it } from "vitest";
 import { EventStream } from "../../src/core/event-stream.js";
 import { parseListenAddress } from "../../src/metrics/http-server.js";
@@ -113,7 +113,7 @@ describe("samples of what a stranger sent", () => {
     expect(samples.filter(({ name }) => name === "shoal_proxy_messages_total")).toHaveLength(0);
   });
 
-  it("are none of what an object inherits", () => {
+  it("are not what an object inherits", () => {
     const samples = samplesOf({ name: "x", kind: "pirate", stats: new EventStream() });
     expect(samples.map(({ name }) => name)).toEqual([INFO.name]);
   });

@@ -97,7 +97,7 @@ describe("serveMetrics", () => {
     expect([head.status, head.headers.get("content-length"), await head.text()]).toEqual([200, "3", ""]);
   });
 
-  it("names an address that is taken, and one that is none", async () => {
+  it("names an address that is taken, and an invalid one", async () => {
     const server = await serve({});
     const address = `127.0.0.1:${portOf(server)}`;
     await expect(serveMetrics(address, {})).rejects.toMatchObject({

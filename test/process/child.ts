@@ -57,7 +57,7 @@ export class Child {
         else reader(line);
       });
     }
-    child.stdin?.on("error", () => undefined); // It may be gone already; its outcome tells.
+    child.stdin?.on("error", () => undefined); // It may be gone already; its outcome shows it.
     this.outcome = once(child, "close").then(([code, signal]) => {
       clearTimeout(limit);
       this.#over = true;

@@ -1,4 +1,4 @@
-/** What a program is told that cannot end because messages wait, as by the package `zeromq`. */
+/** The warning for a program that cannot end because messages wait, as from the package `zeromq`. */
 import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { run } from "./child.js";

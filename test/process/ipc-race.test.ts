@@ -10,7 +10,7 @@ const LONG = process.env.SHOAL_LONG === "1";
 const PROGRAMS = 4;
 const ROUNDS = LONG ? 200 : 25;
 
-/** Binds the path of each line that it is told, and says what came of it; after the next line it has let it go. */
+/** Binds the path of each line that it reads, and prints what came of it; after the next line it has let it go. */
 const PROGRAM = `
 import { createInterface } from "node:readline";
 import { Pull } from "shoal";

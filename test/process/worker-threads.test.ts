@@ -59,7 +59,7 @@ describe("worker threads", () => {
     expect(outcome).toMatchObject({ code: 0, stdout: "500\n", stderr: "" });
   });
 
-  it("are told that inproc of the engine zmtp does not reach another thread, whichever binds", async () => {
+  it("are warned that inproc of the engine zmtp does not reach another thread, whichever binds", async () => {
     const outcome = await run(
       `${WORKER}
       import { Pull, Push } from "shoal";

@@ -53,7 +53,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
   it.each([
     "pub",
     "push",
-  ] as const)("a listener of a %s that stops reading slows nothing, and is told of once", async (type) => {
+  ] as const)("a listener of a %s that stops reading slows nothing, and is reported once", async (type) => {
     const proxy = await world.start(
       new StreamerProxy({
         frontend: { bind: ANY },

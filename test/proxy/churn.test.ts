@@ -1,4 +1,4 @@
-/** Peers that come and go while messages pass: the accounts stay true, and whoever stays is served. */
+/** Peers that come and go while messages pass: the statistics stay true, and every peer that stays is served. */
 import { describe, expect, it } from "vitest";
 import { Publisher, Pull, Push, Reply, Request, type Socket, Subscriber } from "../../src/index.js";
 import { ForwarderProxy, QueueProxy, type SocketProxy, StreamerProxy } from "../../src/proxy/index.js";
@@ -31,7 +31,7 @@ describe("with peers that come and go", () => {
     return peers;
   }
 
-  /** What came in went out, was dropped with a reason, or is in hand. */
+  /** What came in went out, was dropped with a reason, or is in flight. */
   function account(proxy: SocketProxy): void {
     const { frontend, backend } = proxy.stats();
     const lost = (out: typeof frontend.out.dropped): number => out.unroutable + out["peer-full"];

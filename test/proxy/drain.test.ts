@@ -33,7 +33,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
       }
     });
     await until(() => received > 2_000, "a load");
-    // Where peers cannot be told to go, half of the time is over first.
+    // Where peers cannot be asked to go, half of the time is over first.
     const result = await proxy.drain({ timeout: engine === "zmtp" ? LIMIT : 2_000 });
     expect(result).toEqual({ drained: true, received: 0, queued: 0, unanswered: 0 });
     const { frontend, backend } = proxy.stats();
@@ -42,7 +42,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     await until(() => received === frontend.in.messages, "the last");
     abort.abort();
     await Promise.all(sending);
-    // What the proxy did not get the senders know of, where their engine can tell: nothing is lost in between.
+    // What the proxy did not get the senders know of, where their engine knows it: nothing is lost in between.
     if (engine !== "zmtp") return;
     let delivered = 0;
     for (const push of pushes) delivered += push.stats().delivered;
@@ -80,7 +80,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     }
   });
 
-  it("a forwarder's last news reach the subscribers", async () => {
+  it("a forwarder's last publications reach the subscribers", async () => {
     const proxy = await world.start(new ForwarderProxy(sides));
     const publisher = world.socket(new Publisher({ context }));
     const subscriber = world.socket(new Subscriber({ context, receiveHighWaterMark: 0 }));
@@ -109,7 +109,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     expect(proxy.stats().drain).toEqual(result);
   });
 
-  it("of a queue tells the requests that nobody answered", async () => {
+  it("of a queue reports the requests without a reply", async () => {
     const proxy = await world.start(new QueueProxy(sides));
     const worker = world.socket(new Dealer({ context }));
     worker.connect(back(proxy));

@@ -156,7 +156,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     expect((await failure(everywhere.start())).message).toContain(`tcp://localhost:${port}`);
   });
 
-  it("a loop by way of another is cut, counted and told", async () => {
+  it("a loop by way of another is cut, counted and reported", async () => {
     const proxy = await world.start(new QueueProxy(sides));
     const loops: unknown[] = [];
     proxy.events.on("loop:detected", (event) => loops.push(event));
@@ -227,7 +227,7 @@ describe("options", () => {
     expect(error.message).toMatch(why);
   });
 
-  it("a name is told by the accounts; without one there is none", () => {
+  it("a name is reported by the statistics; without one there is none", () => {
     expect(new QueueProxy({ ...good, name: "orders-1" }).stats().name).toBe("orders-1");
     expect(new QueueProxy(good).stats()).not.toHaveProperty("name");
   });

@@ -12,7 +12,7 @@ import { ANY, back, front, LIMIT, useWorld } from "./support.js";
 describe("the rules", () => {
   const news = directionsOf("xsub", "xpub");
 
-  it("another proxy leads back when it is at both ends of a way, told once", () => {
+  it("another proxy leads back when it is at both ends of a way, reported once", () => {
     const rules = new LoopDetector("me", news);
     expect(rules.peerChanged("backend", "you", true)).toBeUndefined();
     expect(rules.peerChanged("backend", "you", true)).toBeUndefined();
@@ -69,7 +69,7 @@ describe("proxies of the engine zmtp", () => {
     for (const close of closing.splice(0)) close();
   });
 
-  /** Its loops as they are told. */
+  /** Its loops as they are reported. */
   function heard(proxy: SocketProxy): unknown[] {
     const events: unknown[] = [];
     proxy.events.on("loop:detected", (event) => events.push(event));
@@ -99,7 +99,7 @@ describe("proxies of the engine zmtp", () => {
     [ForwarderProxy, "news"],
     [StreamerProxy, "work"],
     [QueueProxy, "requests"],
-  ])("$1: two that lead into each other are told by both, until they are parted", async (Kind, _what) => {
+  ])("$1: two that lead into each other are reported by both, until they are parted", async (Kind, _what) => {
     const one = await world.start(new Kind(sides));
     const other = await world.start(new Kind(sides));
     const told = [heard(one), heard(other)];

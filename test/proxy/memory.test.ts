@@ -1,4 +1,4 @@
-/** Proxies use the memory of large messages again: what passes has to stay what it was, whoever is slow. */
+/** Proxies use the memory of large messages again: what passes has to stay what it was, whichever side is slow. */
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { Dealer, Publisher, Pull, Push, Subscriber } from "../../src/index.js";

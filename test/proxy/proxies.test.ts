@@ -26,7 +26,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
   const { context } = world;
   const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context };
 
-  it("a queue passes requests to workers in turn, and replies to whoever asked", async () => {
+  it("a queue passes requests to workers in turn, and replies to the client that asked", async () => {
     const proxy = await world.start(new QueueProxy(sides));
     const served = new Set<number>();
     const workers = Array.from({ length: PEERS }, () => world.socket(new Reply({ context })));
@@ -82,7 +82,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     });
   });
 
-  it("a forwarder passes news to those who asked, and each topic to the publishers once", async () => {
+  it("a forwarder passes publications to those who asked, and each topic to the publishers once", async () => {
     const proxy = await world.start(new ForwarderProxy(sides));
     const publisher = world.socket(new XPublisher({ context, verbosity: "allSubsUnsubs" }));
     publisher.connect(front(proxy));
@@ -192,7 +192,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     const hearing = (async () => {
       heard = await collect(subscriber, 2);
     })();
-    // A PUB does not say when its subscriber has asked: it is told until it hears.
+    // A PUB does not say when its subscriber has asked: messages are sent until one arrives.
     await until(() => {
       for (const topic of ["b", "c"]) publisher.trySend(topic);
       return heard.length > 0;
@@ -243,7 +243,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     const body = Buffer.alloc(10_000);
     let sent = 0;
     let tries = 0;
-    // Nobody pulls: the proxy has one message in hand at most and takes what its marks allow, the rest stays with the peer.
+    // Nobody pulls: the proxy has one message in flight at most and takes what its marks allow, the rest stays with the peer.
     await until(() => {
       tries += 1;
       while (push.trySend(body)) {

@@ -30,7 +30,7 @@ describe("envelopes", () => {
   });
 });
 
-it("bursts are told once, and counted in full", () => {
+it("bursts are reported once, and counted in full", () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(3_000), fc.integer({ min: 1, max: 9 }))), (schedule) => {
       const bursts = new EventThrottle();
@@ -109,7 +109,7 @@ describe("a drain", () => {
     expect(rules.step({ ...nothing, received: 7 }, 1_500)).toBe("done");
   });
 
-  it("soon tells peers to go that can be told, and hears them to their end, however long that takes", () => {
+  it("soon asks peers to go that can be asked, and reads them to their end, however long that takes", () => {
     const rules = new DrainRules(0, 10_000, true);
     expect(rules.step({ ...nothing, taken: 1 }, 0)).toBe("take");
     expect(rules.step({ ...nothing, taken: 8, received: 4 }, 200)).toBe("ask");

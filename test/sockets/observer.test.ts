@@ -228,7 +228,7 @@ describe("an observer", () => {
   });
 });
 
-test("closing tells the observed, once, that the observer hears nothing any more", () => {
+test("closing notifies the observed socket, once, that the observer reads no more", () => {
   const { made, closed } = observer();
   made.close();
   made.close();

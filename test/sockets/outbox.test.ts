@@ -387,7 +387,7 @@ describe("an outbox", () => {
     expect(socket.stats().sent).toBe(0);
   });
 
-  test("refuses a signal that is none", async () => {
+  test("refuses an invalid signal", async () => {
     const { socket } = push();
     const outcome = watch(socket.send("a", { signal: {} as AbortSignal }));
     await turn();

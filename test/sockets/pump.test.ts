@@ -72,7 +72,7 @@ describe("a pump", () => {
     expect(await collect(sink, 2)).toEqual(["a", "b"]);
   });
 
-  it("held just as a message came keeps it in hand", async () => {
+  it("paused just as a message came keeps it", async () => {
     const { source, sink, pump } = await chain();
     await turn();
     source.send("a").catch(() => undefined); // Given to the waiting call, which has not gone on yet.
@@ -88,7 +88,7 @@ describe("a pump", () => {
 
   it.each([
     ["by itself", { check: () => "pass" as const }],
-    ["undecoded", {}],
+    ["relayed", {}],
   ])("held at the very moment at which a message comes does not pass it on, %s", async (_, host) => {
     const { source, from, sink, pump } = await chain(host);
     await turn();
@@ -129,7 +129,7 @@ describe("a pump", () => {
     await running;
   });
 
-  it("waits with one message in hand while there is no room", async () => {
+  it("waits with one message in flight while there is no room", async () => {
     const { source, from, to, sink, pump } = await chain({ check: () => "pass" }, { sendHighWaterMark: 1 });
     for (let i = 0; i < 10; i++) await source.send(`${i}`);
     await until(() => pump.inFlight === 1, "a message without room");

@@ -135,13 +135,13 @@ describe("what is wrong with a value to send", () => {
     );
   });
 
-  test("is told for the frames before the body, too", () => {
+  test("is reported for the frames before the body, too", () => {
     expect(() => shapeFor("topic", json()).encode([{}, "v"])).toThrow(
       expect.objectContaining({ code: "EINVAL" }),
     );
   });
 
-  test("is told as it is when the schema cannot judge at once", () => {
+  test("is reported as it is when the schema cannot check at once", () => {
     const shape = shapeFor("body", json(z.string().refine(async () => true)));
     expect(() => shape.encode("a")).toThrow(expect.objectContaining({ code: "NOT_SUPPORTED" }));
   });

@@ -398,7 +398,7 @@ describe("close", () => {
     expect(closing.value).toEqual({ flushed: 1, discarded: 0, unknown: 0 });
   });
 
-  test("without one refuses what waits with EAGAIN, and tells of it", async () => {
+  test("without one refuses what waits with EAGAIN, and reports it", async () => {
     const { engine, context } = world();
     const push = new Push({ context });
     const heard: unknown[] = [];

@@ -40,7 +40,7 @@ test("turns are taken one at a time, in the order of asking, and none is lost to
       }
       for (let i = 0; i <= asked.length; i++) {
         await turn();
-        // Whoever has had a turn asked before everybody who still waits.
+        // A call that has had a turn asked before all that still wait.
         const firstPending = asked.findIndex(({ outcome }) => outcome.state === "pending");
         const lastServed = asked.findLastIndex(({ outcome }) => outcome.state === "fulfilled");
         if (firstPending >= 0) expect(lastServed).toBeLessThan(firstPending);
@@ -59,7 +59,7 @@ test("turns are taken one at a time, in the order of asking, and none is lost to
   );
 });
 
-test("whoever comes with an aborted signal gets no turn and takes none", async () => {
+test("a call with an aborted signal gets no turn and takes none", async () => {
   const turns = new Mutex();
   await expect(turns.take(AbortSignal.abort())).rejects.toMatchObject({ code: "ABORT_ERR" });
   const done = await turns.take(undefined);

@@ -1,5 +1,5 @@
 /**
- * An engine in memory that does what a test tells it: it takes or refuses
+ * An engine in memory that does what a test asks: it takes or refuses
  * messages by script, receives what the test hands it, and sends its
  * notifications at once or when the test says. Sockets that bind and connect
  * the same endpoint are joined (fake-network.ts), which shows that the seam
@@ -68,7 +68,7 @@ export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoo
   readonly incoming: Buffer[][] = [];
   /** The linger of each `close`. */
   readonly closes: number[] = [];
-  /** What `close` will tell; a promise that the test keeps makes it wait. */
+  /** What `close` will give; a promise that the test keeps makes it wait. */
   closing: EngineCloseResult | Promise<EngineCloseResult> = { drained: true, discarded: 0 };
   holding = false;
   wanted = 0;

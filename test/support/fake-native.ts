@@ -152,8 +152,8 @@ export class FakeMonitored {
   readonly socket = new FakeNativeSocket();
   readonly native: Native;
 
-  /** @param tells whether a replaced observer hears its end at once */
-  constructor(tells = true) {
+  /** @param ends whether a replaced observer ends at once */
+  constructor(ends = true) {
     const { observers, failures } = this;
     this.native = {
       Observer: class extends FakeObserver {
@@ -161,7 +161,7 @@ export class FakeMonitored {
           super();
           const failure = failures.shift();
           if (failure !== undefined) throw failure;
-          if (tells) observers.at(-1)?.push({ type: "end" });
+          if (ends) observers.at(-1)?.push({ type: "end" });
           observers.push(this);
         }
       },

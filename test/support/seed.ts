@@ -26,7 +26,7 @@ export interface Seeds {
   readonly base: number;
   /** What the day's share comes from; `undefined` where a seed was given. */
   readonly day: number | undefined;
-  /** `base` was given: whoever tries many seeds tries this one alone. */
+  /** `base` was given: tests of many seeds try this one alone. */
   readonly given: boolean;
 }
 

@@ -242,7 +242,7 @@ const job: Job = { id: 1 };
   new Push({ codec: own }).send(new Date());
 }
 
-// Events, results, accounts.
+// Events, results, statistics.
 {
   const push = new Push();
   push.events.on("connect:retry", (event) => {
@@ -258,6 +258,6 @@ const job: Job = { id: 1 };
   expectTypeOf(push.close).returns.toEqualTypeOf<Promise<CloseResult>>();
   expectTypeOf(push.stats).returns.toEqualTypeOf<SocketStats>();
   expectTypeOf<EventOfType<"bind:error">["error"]>().toExtend<ShoalError>();
-  // @ts-expect-error: accounts are read only
+  // @ts-expect-error: statistics are read only
   push.stats().sent = 1;
 }

@@ -40,7 +40,7 @@ function check(): Map<string, string[]> {
   );
 }
 
-test("the type tests pass, and would tell of a type that is wrong", { timeout: 60_000 }, () => {
+test("the type tests pass, and would report a type that is wrong", { timeout: 60_000 }, () => {
   expect(files).not.toEqual([]);
   const said = check();
   for (const file of files) expect(said.get(file), file).toEqual([]);

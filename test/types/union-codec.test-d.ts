@@ -1,4 +1,4 @@
-/** Messages of several forms, told apart by a property: what a protocol of one's own usually has. */
+/** Messages of several forms, distinguished by a property: what a protocol of one's own usually has. */
 import { expectTypeOf } from "vitest";
 import { json, Pull, Push, Router } from "../../src/index.js";
 

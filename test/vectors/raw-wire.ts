@@ -1,4 +1,4 @@
-/** The bare bytes of a connection: what goes out as the test says, what comes back in stretches of known length. */
+/** The bare bytes of a connection: what goes out as the test says, what comes back in pieces of known length. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { GREETING, hex } from "./wire.js";

@@ -74,19 +74,19 @@ export async function client(side: Side, place: Place): Promise<void> {
   const readers: Reader[] = [];
   const words = await place.open();
   const stores = [words];
-  let told = 0;
+  let sent = 0;
   const begins = Math.max(1, side.warmup);
   let before = 0;
   let finish: () => void = () => undefined;
   const finished = new Promise<void>((resolve) => {
     finish = resolve;
   });
-  const word = (): void => void words.put(`credit.${side.index}`, Buffer.from(String(told)));
+  const word = (): void => void words.put(`credit.${side.index}`, Buffer.from(String(sent)));
   const sum = (): number => readers.reduce((all, { updates }) => all + updates, 0);
   /** A reader has so many now: once for each that another may wait for. */
   const look = (): void => {
     const least = Math.min(...readers.map(({ updates }) => updates));
-    for (; (told + 1) * WINDOW <= least; told++) word();
+    for (; (sent + 1) * WINDOW <= least; sent++) word();
     if (before === 0 && least >= begins) {
       before = sum();
       side.begin();

@@ -1,7 +1,7 @@
 /**
  * A side in Node: its command line, the lines it says and hears, and what it measures of itself.
  *
- *     opened --ready()--> waiting --"start"--> working --done()--> told --end of input--> released
+ *     opened --ready()--> waiting --"start"--> working --done()--> reported --end of input--> released
  *
  * The life is that of contract.ts. When standard input ends before `done`, the process exits at once: the runner is
  * gone or has given the run up.
@@ -33,7 +33,7 @@ export class Side {
   readonly #options: ReadonlyMap<string, string>;
   readonly #started: Promise<void>;
   readonly #collector = new Collector();
-  #told = false;
+  #reported = false;
   #cpu = process.cpuUsage();
   #from = process.hrtime.bigint();
   #seconds: number | undefined;
@@ -62,7 +62,7 @@ export class Side {
       else if (line === "stop") stop();
     });
     lines.on("close", () => {
-      if (!this.#told) process.exit(0);
+      if (!this.#reported) process.exit(0);
       release();
     });
   }
@@ -119,7 +119,7 @@ export class Side {
   async done(outcome: Outcome): Promise<void> {
     if (this.#seconds === undefined) this.end();
     const gcSeconds = await this.#collector.end();
-    this.#told = true;
+    this.#reported = true;
     await report({
       type: "done",
       seconds: this.#seconds ?? 0,

@@ -31,7 +31,7 @@ export interface Place {
   readonly endpoint: string;
 }
 
-/** A new place for who binds elsewhere; the told one for who connects. */
+/** A new place for a side that would bind elsewhere; the given one for a side that connects. */
 export function placeOf(side: Side, binds: boolean): Place {
   const endpoint = binds ? `${side.option("server", "")}/?name=${randomUUID()}` : side.endpoint;
   const { host, searchParams } = new URL(endpoint);

@@ -426,7 +426,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return receiveHighWaterMarkBytes > 0 && this.in.bytes + this.in.unfinished >= receiveHighWaterMarkBytes;
   }
 
-  /** Tells the budget what it has. */
+  /** Reports to the budget what it has. */
   #count(): void {
     const { bytes } = this.in;
     if (bytes !== this.#counted) this.#budget.add(bytes - this.#counted);

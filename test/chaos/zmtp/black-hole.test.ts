@@ -1,5 +1,5 @@
 /**
- * A relay that takes all and passes nothing: only a heartbeat tells. Its system acknowledges, so the stall time-out is
+ * A relay that takes all and passes nothing: only a heartbeat shows it. Its system acknowledges, so the stall time-out is
  * what counts; a link that is cut is in dead-link.test.ts.
  */
 import { describe, expect, it } from "vitest";

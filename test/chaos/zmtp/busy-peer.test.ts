@@ -23,7 +23,7 @@ function own(child: Child): Child {
   return child;
 }
 
-/** A libzmq worker whose queue is full after one message, and that is as busy as told with its first job. */
+/** A libzmq worker whose queue is full after one message, and that is as busy as its first job asks. */
 const PYTHON_WORKER = `
 import sys, time, zmq
 context = zmq.Context()

@@ -56,7 +56,7 @@ function removeNamespaces(): void {
 const missing = makeNamespaces();
 if (missing !== undefined) console.log(`skipped: ${missing}`);
 
-/** Tells of its peer's coming and going, with the time. */
+/** Reports its peer's coming and going, with the time. */
 const COMMON = `
   const time = () => performance.timeOrigin + performance.now();
   socket.events.on("peer:join", () => console.log("join"));

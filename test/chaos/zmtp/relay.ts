@@ -4,7 +4,7 @@
  */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
-/** "up": from whoever connected; "down": to it. */
+/** "up": from the side that connected; "down": to it. */
 export type Direction = "up" | "down";
 
 export class Relay {

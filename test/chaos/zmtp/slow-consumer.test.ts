@@ -29,7 +29,7 @@ const SAMPLE = `
   };
 `;
 
-/** Takes a message in each millisecond or so, and says how its memory went when it is told to. */
+/** Takes a message in each millisecond or so, and prints how its memory went when it is asked. */
 const SLOW = `
   import { Context, Dealer, Pull, Subscriber } from "shoal";
   const [type, endpoint, seconds] = process.argv.slice(1);

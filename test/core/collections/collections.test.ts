@@ -52,7 +52,7 @@ describe("a window of what was seen", () => {
   });
 });
 
-it("deadlines come due in time, in few lists, and not when they were set anew", () => {
+it("deadlines come due in time, in few lists, and not when they were set again", () => {
   class Timed implements Due {
     deadline = 0;
     readonly link = new Link<Timed>(this);

@@ -26,7 +26,7 @@ test("it is a map", () => {
   );
 });
 
-test("one key comes and goes at the same price beside 300,000 others", () => {
+test("one key comes and goes at the same price among 300,000 others", () => {
   const map = new SteadyMap<boolean>();
   for (let i = 0; i < 300_000; i++) map.set(`key ${i}`, true);
   // In a Map of V8 this takes minutes.

@@ -18,7 +18,7 @@ function endpoints(releases = new Map<string, Promise<void>>()) {
   return { native, releases, made: new Endpoints(native, releases) };
 }
 
-test("bind tells what became of wildcards, and either name unbinds", async () => {
+test("bind reports what became of wildcards, and either name unbinds", async () => {
   for (const name of [GIVEN, RESOLVED]) {
     const { made } = endpoints();
     expect(await made.bind(GIVEN)).toBe(RESOLVED);

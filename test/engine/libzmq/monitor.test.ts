@@ -181,7 +181,7 @@ test("a monitor that the program forgot closes its socket and is read to its end
   world.current.push({ type: "end" });
 });
 
-test("no schedule leaves an observer unread, loses an event, or tells of the end twice", async () => {
+test("no schedule leaves an observer unread, loses an event, or reports the end twice", async () => {
   const step = fc.constantFrom("hold", "loosen", "tick", "event", "event", "turn");
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), fc.boolean(), async (steps, loosenLast) => {

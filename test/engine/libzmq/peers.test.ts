@@ -30,7 +30,7 @@ describe("a peer", () => {
     "handshake:error:auth",
     "handshake:error:protocol",
     "handshake:error:other",
-  ])("that failed with %s neither joined nor leaves, though libzmq tells of its disconnect", (type) => {
+  ])("that failed with %s neither joined nor leaves, though libzmq reports its disconnect", (type) => {
     const table = new PeerTable();
     table.eventsFor(at("handshake"));
     expect(
@@ -46,7 +46,7 @@ describe("a peer", () => {
     ]);
   });
 
-  test("that goes while another shakes hands is told as soon as it is certain which of them went", () => {
+  test("that goes while another shakes hands is reported as soon as it is certain which of them went", () => {
     let now = 0;
     const table = new PeerTable(false, { now: () => now });
     const types = typesOf(

@@ -91,7 +91,7 @@ describe("on an empty socket", () => {
     expect(notify).not.toHaveBeenCalled();
   });
 
-  test("a message for a read that is no longer wanted is kept for whoever asks next", async () => {
+  test("a message for a read that is no longer wanted is kept for the next read", async () => {
     const { native, made } = receiver();
     made.want(true);
     made.want(false);
@@ -134,7 +134,7 @@ describe("discard", () => {
     expect(made.discard()).toBe(0);
   });
 
-  test("throws away a batch that is on its way, and still tells that the reading is over", async () => {
+  test("throws away a batch that is on its way, and still reports that the reading is over", async () => {
     const { native, made, notify } = receiver();
     native.arrive(...numbers(10));
     made.want(true);
@@ -162,7 +162,7 @@ describe("discard", () => {
 });
 
 describe("after close", () => {
-  test("nothing is read and nobody is told, and what was read stays to be counted", async () => {
+  test("nothing is read and nothing is notified, and what was read stays to be counted", async () => {
     const { native, made, notify } = receiver();
     made.want(true);
     made.close();

@@ -55,7 +55,7 @@ describe("a sender that waits", () => {
     expect(made.queued).toBe(0);
   });
 
-  test("that closes says how many accepted messages it still had, and tells nobody anything", async () => {
+  test("that closes says how many accepted messages it still had, and notifies nothing", async () => {
     const { native, made, notify } = sender("waits");
     made.want();
     native.makeRoom(1);
@@ -82,7 +82,7 @@ test.each([
   ["routes", "EAGAIN", OfferResult.PeerFull],
   ["routes", "EHOSTUNREACH", OfferResult.Unroutable],
   ["looks", "EAGAIN", OfferResult.Mute],
-] as const)("a sender that %s tells %s at once", async (mode, code, result) => {
+] as const)("a sender that %s reports %s at once", async (mode, code, result) => {
   const { native, made } = sender(mode);
   native.room = 1;
   expect(made.offer(["id", "a"])).toBe(OfferResult.Accepted);

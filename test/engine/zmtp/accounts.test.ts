@@ -1,4 +1,4 @@
-/** Exact accounts through random kills, over real sockets. */
+/** Exact counters through random kills, over real sockets. */
 
 import { describe, expect, it } from "vitest";
 import type { Socket, SocketStats } from "../../../src/index.js";

@@ -26,7 +26,7 @@ function hook() {
 }
 
 describe("connections", () => {
-  it("past maxConnections are refused, and told; who leaves makes room", async () => {
+  it("past maxConnections are refused, and reported; who leaves makes room", async () => {
     const pull = world.pull({ maxConnections: 2 });
     const endpoint = await world.bind(pull);
     const peers: HostilePeer[] = [];
@@ -105,7 +105,7 @@ describe("the program's hook", () => {
     const push = world.push();
     push.connect(endpoint);
     const sent = push.send("in");
-    // The questions about those that left still run; nobody was asked about beside them.
+    // The questions about those that left still run; no other was asked at the same time.
     expect([state.calls, state.running]).toEqual([3, 3]);
     for (let i = 0; i < 3; i++) answer(true);
     await until(() => state.calls > 3, "the next question");
@@ -147,7 +147,7 @@ describe("the program's hook", () => {
     expect(state.running).toBe(0);
   });
 
-  it("has a peer wait that it judges: it is read no further than what is kept ahead", async () => {
+  it("has a peer wait that it authenticates: it is read no further than what is kept ahead", async () => {
     const { state, authenticate, answer } = hook();
     const pull = world.pull({ authenticate });
     const endpoint = await world.bind(pull);

@@ -70,7 +70,7 @@ describe.each(Object.keys(MECHANISMS))("a peer by %s", (name) => {
   it.each([
     ["200", true],
     ["400", false],
-  ])("is judged by the context's service, which says %s", async (status, allowed) => {
+  ])("is authenticated by the context's service, which answers %s", async (status, allowed) => {
     const { asked, pull } = await withService({ ...server, zapDomain: "test" }, status);
     expect(await comes(pull, client)).toBe(allowed);
     expect(asked.map((request) => String(request[7]))).toEqual([name]);

@@ -67,7 +67,7 @@ describe("closing", () => {
     expect(await closed).toEqual({ flushed: 20, discarded: 0, unknown: 0 });
   });
 
-  it("when the linger runs out tells exactly what was left behind", async () => {
+  it("when the linger runs out reports exactly what was left behind", async () => {
     for (const linger of [0, 30]) {
       const push = world.push();
       push.connect("tcp://127.0.0.1:1");

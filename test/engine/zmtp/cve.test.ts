@@ -49,7 +49,7 @@ describe("CVE-2019-6250", () => {
 
 describe("CVE-2019-13132", () => {
   // A CURVE server copied INITIATE's metadata into a buffer on its stack, of a fixed size, without a look at its
-  // length: whoever knew the server's public key overwrote the stack.
+  // length: any peer that knew the server's public key overwrote the stack.
   const SERVER = Buffer.alloc(32, 2);
   const CLIENT = Buffer.alloc(32, 3);
   const server = keyPairOf(SERVER);

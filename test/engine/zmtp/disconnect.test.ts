@@ -100,7 +100,7 @@ describe("a lost connection", () => {
     expect(await collect(pull, 1)).toEqual(["whole|message"]);
   });
 
-  it("of an accepted peer drops that peer's queue; sends that wait are for whoever comes next", async () => {
+  it("of an accepted peer drops that peer's queue; sends that wait are for the next peer", async () => {
     const push = world.push({ sendHighWaterMark: 4 });
     const endpoint = await world.bind(push);
     const peer = await RawPeer.connect(endpoint);

@@ -48,7 +48,7 @@ test("READY goes out only when the peer's greeting has come", () => {
   expect(side.minor).toBe(1);
 });
 
-test("while the hook judges nothing is read; its answer goes on with what has come", () => {
+test("while the hook checks nothing is read; its answer goes on with what has come", () => {
   const side = nullSide(true);
   const steps = side.receive(Buffer.concat([GREETING, READY, Buffer.from("000161", "hex")]));
   expect([steps.some((step) => step.ask !== undefined), isDone(steps)]).toEqual([true, false]);

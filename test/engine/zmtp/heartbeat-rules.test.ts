@@ -132,7 +132,7 @@ class World {
   }
 }
 
-/** Stretches of time, in which the peer is what it is and the program reads or does not. */
+/** Periods in which the peer is what it is and the program reads or does not. */
 const life = fc.array(
   fc.record({
     ms: fc.integer({ min: 1, max: 900 }).map((tens) => tens * TICK),
@@ -213,7 +213,7 @@ describe("the rules of a heartbeat", () => {
         const since = world.now;
         world.run(100_000);
         const late = (world.endedAt ?? Number.POSITIVE_INFINITY) - since;
-        // Where the kernel tells nothing, six time-outs are the most.
+        // Where the kernel reports nothing, six time-outs are the most.
         const bound = sees ? stall : Math.min(stall, 6 * TIMEOUT);
         expect(late).toBeGreaterThanOrEqual(bound);
         expect(late).toBeLessThanOrEqual(bound + INTERVAL + TIMEOUT);

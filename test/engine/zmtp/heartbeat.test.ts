@@ -45,7 +45,7 @@ const ping = (tenths: number, context = ""): Buffer => {
   return data;
 };
 
-test("PINGs go at each interval and tell the time to live in tenths of a second", async () => {
+test("PINGs go at each interval and report the time to live in tenths of a second", async () => {
   const { heartbeat, pings } = make({ timeToLive: 2_550 });
   await vi.advanceTimersByTimeAsync(99);
   expect(pings).toHaveLength(0);
@@ -154,7 +154,7 @@ test("the kernel is not asked about a peer that answers", async () => {
   heartbeat.stop();
 });
 
-test("a silent peer of which the kernel tells nothing has six time-outs", async () => {
+test("a silent peer of which the kernel reports nothing has six time-outs", async () => {
   const { silences } = make({ stallTimeout: 60_000 });
   await vi.advanceTimersByTimeAsync(1_590);
   expect(silences()).toBe(0);

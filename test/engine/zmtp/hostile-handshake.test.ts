@@ -61,7 +61,9 @@ describe("a handshake out of order", () => {
     ["CURVE", "a HELLO of another length", command("HELLO", Buffer.alloc(500))],
     ["CURVE", "MESSAGE first", command("MESSAGE", Buffer.alloc(40))],
   ];
-  it.each(cases)("(%s) %s ends that connection and is told; nobody else's", async (mechanism, _, bytes) => {
+  it.each(
+    cases,
+  )("(%s) %s ends that connection and is reported; nobody else's", async (mechanism, _, bytes) => {
     const server = world.pull(servers[mechanism]);
     const endpoint = await world.bind(server);
     const peer = await world.raw(endpoint);
@@ -96,7 +98,7 @@ describe("a handshake out of order", () => {
   ];
   it.each(
     answers,
-  )("(%s) a server that answers with %s is told of, and tried again", async (mechanism, _, bytes) => {
+  )("(%s) a server that answers with %s is reported, and tried again", async (mechanism, _, bytes) => {
     let accepted = 0;
     const server = createServer((socket) => {
       accepted += 1;

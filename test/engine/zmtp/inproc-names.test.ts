@@ -7,7 +7,7 @@ const target = () => {
   return { met, inprocOnPeer: (connecter: string) => met.push(connecter) };
 };
 
-test("who connects meets who is bound; who came first meets whoever binds", () => {
+test("a connecting end meets the bound one; the first that waits meets the next that binds", () => {
   const names = new InprocNames<string>();
   const [a, b] = [target(), target()];
   names.connect("b", "early");

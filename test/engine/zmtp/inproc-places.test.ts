@@ -35,7 +35,7 @@ describe("a PAIR that was refused", () => {
     expect(bound.stats().peers).toBe(0);
   });
 
-  it("meets whoever binds the name next", async () => {
+  it("meets the next socket that binds the name", async () => {
     const [bound, first, second, next] = [world.pair(), world.pair(), world.pair(), world.pair()];
     const endpoint = await world.link(bound, first);
     second.connect(endpoint);

@@ -105,7 +105,7 @@ test("the two marks together bound what waits; without either there is no bound"
   }
 });
 
-test("a sender without room is told when the receiver has taken enough, once", () => {
+test("a sender without room is notified when the receiver has taken enough, once", () => {
   const { one, two, join } = pair({ send: 4, receive: 4 });
   join();
   expect(fill(one.pipe)).toBe(8);
@@ -128,7 +128,7 @@ test("each subscriber of one publisher has frames of its own", () => {
   expect(memory.includes("hello")).toBe(true);
 });
 
-test("a closed link tells both ends once, and what was on its way has arrived", () => {
+test("a closed link notifies both ends once, and what was on its way has arrived", () => {
   const { one, two, join } = pair();
   join();
   one.pipe.send("last", 0, undefined);
@@ -151,7 +151,7 @@ test("a message past the receiver's limit ends the link as a fault of the protoc
   expect([one.ends, two.ends, two.takeAll()]).toEqual([["remote"], ["protocol"], ["fits"]]);
 });
 
-test("the marks in bytes of both sides bound what waits, and room is told when half has been taken", () => {
+test("the marks in bytes of both sides bound what waits, and room is reported when half has been taken", () => {
   const { one, two, join } = pair({ send: 1_000, receive: 1_000, bytes: 500_000 });
   join();
   const body = Buffer.alloc(50_000);

@@ -240,7 +240,7 @@ describe.each(["tcp", "ipc", "inproc"] as const)("routing over %s", (transport) 
 describe("peers that leave", () => {
   const world = new World("zmtp", "tcp");
 
-  it("are told with their routing id, and with the reason: local, remote, protocol, heartbeat", async () => {
+  it("are reported with their routing id, and with the reason: local, remote, protocol, heartbeat", async () => {
     const router = world.router({ heartbeatInterval: 20, heartbeatTimeout: 40, heartbeatStallTimeout: 0 });
     const endpoint = await world.bind(router);
     const nextLeave = () => nextEvent(router, "peer:leave");

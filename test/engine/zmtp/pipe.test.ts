@@ -74,7 +74,7 @@ test("without a link it takes messages until their bytes reach the mark; one pas
   expect(fill()).toBe(0);
 });
 
-test("bytes that a link does not take count, and half of them gone is room again, told once", () => {
+test("bytes that a link does not take count, and half of them gone is room again, reported once", () => {
   const { pipe, link, owner } = make({ sendHighWaterMark: 1_000, sendHighWaterMarkBytes: 200_000 });
   link.blocked = true;
   pipe.linked(link, PEER);
@@ -162,7 +162,7 @@ test("pipes of one socket share a budget: large messages come one after the othe
   bring(one, 0, 300_000);
   bring(other, 0, 300_000);
   expect([one.pipe.paused, other.pipe.paused]).toEqual([false, true]);
-  // Whoever brings one after the other does not keep the first place.
+  // A peer that brings one after the other does not keep the first place.
   one.pipe.in.push(Buffer.concat([large.subarray(300_000), large.subarray(0, 400_000)]));
   one.pipe.arrived();
   one.pipe.take();
@@ -221,7 +221,7 @@ test("a large batch is written without waiting for the turn's end", () => {
   expect(link.flush).toHaveBeenCalledTimes(1);
 });
 
-test("a mute pipe tells of room once, when half of its queue has left", () => {
+test("a mute pipe reports room once, when half of its queue has left", () => {
   const { pipe, link, owner, fill } = make({ sendHighWaterMark: 4 });
   link.blocked = true;
   pipe.linked(link, PEER);
@@ -234,7 +234,7 @@ test("a mute pipe tells of room once, when half of its queue has left", () => {
   expect([owner.pipeOnRoom.mock.calls.length, pipe.mute]).toEqual([1, false]);
 });
 
-test("a pipe that was never mute tells nothing", () => {
+test("a pipe that was never mute reports nothing", () => {
   const { pipe, link, owner } = make();
   pipe.linked(link, PEER);
   pipe.send("x", 0, undefined);

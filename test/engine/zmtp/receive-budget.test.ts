@@ -62,7 +62,7 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 describe("the bytes of all peers together", () => {
-  test("stop whoever brings more, and let all go on when half has been taken", () => {
+  test("stop a peer that brings more, and let all continue when half has been taken", () => {
     const [a, b, c] = make(3) as [FakePipe, FakePipe, FakePipe];
     a.brings(400_000, true);
     b.brings(400_000, true);
@@ -94,7 +94,7 @@ describe("the bytes of all peers together", () => {
     expect(a.paused).toBe(false);
   });
 
-  test("let small messages pass beside unfinished large ones", () => {
+  test("let small messages pass alongside unfinished large ones", () => {
     const [a, b, c] = make(3) as [FakePipe, FakePipe, FakePipe];
     a.brings(400_000, false);
     b.brings(400_000, false);

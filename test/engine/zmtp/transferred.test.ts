@@ -98,7 +98,7 @@ describe.each([
   /** Sent by reference, and three of them wait for the end of the turn. */
   const LARGE = 20_000;
 
-  it("is dropped, counted and told; the messages around it and other sockets' arrive", async () => {
+  it("is dropped, counted and reported; the messages around it and other sockets' arrive", async () => {
     const [pull, push, otherPull, other] = [world.pull(), world.push(), world.pull(), world.push()];
     await world.link(pull, push);
     await world.link(otherPull, other);
@@ -144,7 +144,7 @@ describe.each([
 describe("a body sent by reference whose peer does not read", () => {
   const world = new World("zmtp", "tcp");
 
-  it("stays in place once the kernel reads it, and is dropped before; sockets beside it go on", async () => {
+  it("stays in place once the kernel reads it, and is dropped before; sockets alongside it go on", async () => {
     const server = new RawServer(mutePull);
     const push = world.push({ heartbeatInterval: 0, sendHighWaterMark: 100 });
     push.connect(await server.listen(world));

@@ -95,7 +95,7 @@ const frame = fc
       { weight: 8, arbitrary: fc.uint8Array({ maxLength: 20 }) },
       { weight: 1, arbitrary: fc.uint8Array({ minLength: 254, maxLength: 300 }) },
     ),
-    /** Added to the length that is told. */
+    /** Added to the length that is declared. */
     lie: fc.oneof(
       { weight: 20, arbitrary: fc.constant(0n) },
       { weight: 1, arbitrary: fc.constantFrom(1n, 2n ** 31n, 2n ** 32n, 2n ** 53n, 2n ** 63n - 1n) },
@@ -193,7 +193,7 @@ describe("what is in commands", () => {
     );
   }, 120_000);
 
-  it("or in a greeting is never read from less than 64 bytes, and told wrong only once", () => {
+  it("or in a greeting is never read from less than 64 bytes, and reported as wrong only once", () => {
     const random = new Random(SEED);
     const good = Buffer.concat([Buffer.from("ff00000000000000017f0301", "hex"), Buffer.alloc(52)]);
     good.write("CURVE", 12);

@@ -39,7 +39,7 @@ export function message(number, seed) {
 }
 
 /**
- * All frames of many messages as one stretch of bytes; a message without any counts as one byte.
+ * All frames of many messages as one run of bytes; a message without any counts as one byte.
  *
  * @param {number} count
  * @param {number} seed

@@ -454,7 +454,7 @@ proxies:
     expect(await faults(text)).toEqual(expected);
   });
 
-  it("is told whole: faults of form, of sense and of files at once, and nothing that only follows from another", async () => {
+  it("is reported completely: faults of form, of sense and of files at once, and nothing that only follows from another", async () => {
     const text = `
 proxies:
   one:

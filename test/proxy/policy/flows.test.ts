@@ -97,7 +97,7 @@ describe.each([...ENGINE_NAMES])("topics on %s", (engine) => {
     expect(proxy.stats().backend.refused.topic).toBe(2_000);
   });
 
-  it("that become denied or allowed are taken back or told to publishers", async () => {
+  it("that become denied or allowed are taken back from publishers, or passed to them", async () => {
     const { proxy, publisher, subscriber, heard } = await forward({});
     subscriber.subscribe("a", "b", "b.c");
     expect([await heard(), await heard(), await heard()]).toEqual(["+a", "+b", "+b.c"]);
@@ -210,7 +210,7 @@ describe("rates", () => {
   const world = useWorld("zmtp");
   const { context } = world;
 
-  /** Sends until it is told to stop. @returns how many */
+  /** Sends until it is asked to stop. @returns how many */
   function flood(push: Push, body: string): { stop(): Promise<number> } {
     let sending = true;
     const running = (async () => {
@@ -283,7 +283,7 @@ describe("rates", () => {
     await until(() => seen.order.length > 60, "messages");
     const seconds = (seen.at - began) / 1_000;
     expect(seconds).toBeGreaterThan(0.4);
-    // One stretch of 64 KiB, or of one message, may go beyond.
+    // One batch of 64 KiB, or of one message, may go beyond.
     expect(seen.order.length * 10_000).toBeLessThanOrEqual(1_000_000 * (seconds + 1) + 75_000);
     await proxy.setPolicy("frontend", {});
     await greedy.stop();
@@ -393,7 +393,7 @@ describe("rates", () => {
         push.connect(front(proxy));
         for (let i = 0; i < 50; i++) await push.send("x");
         await until(() => proxy.stats().frontend.refused.rate > 0, "its being held back");
-        // What a peer has left behind that was told to go passes at once; what all may send does not.
+        // What a peer has left behind that was asked to go passes at once; what all may send does not.
         if (end === "drain")
           expect(await proxy.drain({ timeout: 600 })).toMatchObject({ drained: "peer" in limits });
         await within(proxy.close({ linger: 0 }), "its end", 3_000);

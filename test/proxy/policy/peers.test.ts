@@ -26,7 +26,7 @@ describe("addresses", () => {
     return push;
   }
 
-  it("that are denied get no place; the others do, and each refusal is counted and told once a burst", async () => {
+  it("that are denied get no place; the others do, and each refusal is counted and reported once a burst", async () => {
     const policy = { addresses: { allow: ["127.0.0.0/24"], deny: ["127.0.0.3"] } };
     const proxy = await world.start(
       new StreamerProxy({ frontend: { bind: ANY, policy }, backend: { bind: ANY }, context }),
@@ -65,7 +65,7 @@ describe("addresses", () => {
     expect([one.stats().peers, one.stats().reconnects, left.length]).toEqual([1, 0, 1]);
   });
 
-  it("of peers that the side connects to are judged, too", async () => {
+  it("of peers that the side connects to are checked, too", async () => {
     const push = world.socket(new Push({ context }));
     await push.bind(ANY);
     const policy = { addresses: { deny: ["127.0.0.0/8"] } };
@@ -198,7 +198,7 @@ describe("keys", () => {
     expect([one.stats().reconnects, one.stats().dropped.disconnected]).toEqual([0, 0]);
   });
 
-  it("in garbage are no keys: each bad file is told by its name, and the good ones count", async () => {
+  it("in garbage count as no keys: each bad file is reported by its name, and the good ones count", async () => {
     const good = curveKeyPair();
     await save("good", good.publicKey);
     await save("binary", Buffer.alloc(3_000, 0xff).toString("latin1"));
@@ -214,7 +214,7 @@ describe("keys", () => {
     expect(read[0]?.problems.map((problem) => problem.split(":")[0])).toEqual(["binary", "half", "long"]);
     const push = pushWith(proxy, good);
     await push.ready({ timeout: LIMIT });
-    // Even its own file may turn to garbage: a key that cannot be read is none.
+    // Even its own file may turn to garbage: a file that cannot be read gives no key.
     await save("good", "oops");
     await until(() => push.stats().peers === 0, "the end of its peer");
     expect(read.at(-1)).toMatchObject({ keys: 0, revoked: 1 });
@@ -222,7 +222,7 @@ describe("keys", () => {
     await until(() => push.stats().peers === 1, "its coming back");
   });
 
-  it("stay when the folder goes, which is told; another in its place is read", async () => {
+  it("stay when the folder goes, which is reported; another in its place is read", async () => {
     const [one, two] = [curveKeyPair(), curveKeyPair()];
     await save("one", one.publicKey);
     const proxy = await world.start(new StreamerProxy(sides()));
@@ -243,7 +243,7 @@ describe("keys", () => {
     await until(() => push.stats().peers === 1, "what changes in the new folder", 3_000);
   });
 
-  it("come beside the program's own judge, which is asked of those in the folder only", async () => {
+  it("are checked before the program's own hook, which is asked about those in the folder only", async () => {
     const [known, odd, stranger] = [curveKeyPair(), curveKeyPair(), curveKeyPair()];
     await save("known", `${known.publicKey}\n${odd.publicKey}\n`);
     const asked: (string | undefined)[] = [];
@@ -258,31 +258,31 @@ describe("keys", () => {
     pushWith(proxy, stranger);
     await until(() => proxy.stats().frontend.refused.key >= 2, "the stranger");
     pushWith(proxy, odd);
-    await until(() => asked.includes(odd.publicKey), "the judge");
+    await until(() => asked.includes(odd.publicKey), "the hook");
     expect(asked).not.toContain(stranger.publicKey);
     expect(proxy.stats().frontend.peers).toBe(1);
   });
 
-  it("that go while their peer is judged do not let it in", async () => {
+  it("that go while the hook decides about their peer do not let it in", async () => {
     const known = curveKeyPair();
     await save("known", known.publicKey);
-    let judge: (allowed: boolean) => void = () => undefined;
+    let decide: (allowed: boolean) => void = () => undefined;
     let asked = 0;
     const { frontend, ...rest } = sides();
     const authenticate = (): Promise<boolean> => {
       asked += 1;
       return new Promise((resolve) => {
-        judge = resolve;
+        decide = resolve;
       });
     };
     const proxy = await world.start(new StreamerProxy({ frontend: { ...frontend, authenticate }, ...rest }));
     const read = eventsOf(proxy, "keys:changed");
     const joined = eventsOf(proxy, "peer:joined");
     pushWith(proxy, known);
-    await until(() => asked === 1, "the judge");
+    await until(() => asked === 1, "the hook");
     await rm(join(keys, "known"));
     await until(() => read.length === 1, "the end of the key");
-    judge(true);
+    decide(true);
     await until(() => proxy.stats().frontend.refused.key >= 2, "refusals");
     expect([joined, asked]).toEqual([[], 1]);
   });

@@ -74,7 +74,7 @@ describe.skipIf(NO_PYTHON)("pyzmq and a proxy's policy", () => {
     for (const subscriber of subscribers)
       expect((await subscriber.receive()).map(String)).toEqual(["news.today", "body"]);
     expect(proxy.stats().backend.refused.topic).toBe(2);
-    // The secret files, which pyzmq has put beside the public ones, do not keep a key alive.
+    // The secret files, which pyzmq has put next to the public ones, do not keep a key alive.
     await rename(two.public, join(folder, "gone"));
     await until(() => proxy.stats().backend.peers === 1, "the end of the revoked one");
     await publisher.send("news.later", "");

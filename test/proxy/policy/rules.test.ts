@@ -47,7 +47,7 @@ describe("address lists", () => {
   );
   const list = fc.array(block, { maxLength: 5 });
 
-  it("judge as the bits do", () => {
+  it("decide as the bits do", () => {
     fc.assert(
       fc.property(list, list, fc.oneof(v4, v6), (allow, deny, address) => {
         const expected =
@@ -99,7 +99,7 @@ function allowsSlowly({ allow = [], deny = [] }: ProxyPolicyList, topic: string)
 
 const text = fc.string({ unit: fc.constantFrom("a", "b", "/"), maxLength: 4 });
 const lists = fc.record({ allow: fc.array(text, { maxLength: 4 }), deny: fc.array(text, { maxLength: 4 }) });
-/** All topics of at most 6 letters: no list above tells longer ones apart. */
+/** All topics of at most 6 letters: no list above distinguishes longer ones. */
 const TOPICS = (() => {
   const all = [""];
   for (const topic of all) if (topic.length < 6) for (const letter of "ab/") all.push(topic + letter);
@@ -107,7 +107,7 @@ const TOPICS = (() => {
 })();
 
 describe("topic lists", () => {
-  it("judge a topic by the longest prefix", () => {
+  it("decide about a topic by the longest prefix", () => {
     fc.assert(
       fc.property(
         lists,
@@ -135,7 +135,7 @@ describe("topic lists", () => {
     );
   });
 
-  it("keep publishers told of just what is asked for and passes, however the lists change", () => {
+  it("keep publishers subscribed to just what is asked for and passes, however the lists change", () => {
     const step = fc.oneof(fc.record({ prefix: text, on: fc.boolean() }), fc.record({ lists }));
     fc.assert(
       fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
@@ -151,11 +151,11 @@ describe("topic lists", () => {
           if ("lists" in each) {
             rules = new TopicRules(each.lists);
             for (const { prefix, on } of subscriptions.reconsider()) {
-              expect(told.has(String(prefix))).toBe(!on); // Nothing is told twice.
+              expect(told.has(String(prefix))).toBe(!on); // Nothing is passed twice.
               tell(String(prefix), on);
             }
           } else {
-            // The socket before it tells the first subscription and the last end.
+            // The socket before it passes the first subscription and the last end.
             if (asked.has(each.prefix) === each.on) continue;
             if (each.on) asked.add(each.prefix);
             else asked.delete(each.prefix);
@@ -170,7 +170,7 @@ describe("topic lists", () => {
   });
 });
 
-describe("a stretch that is sifted", () => {
+describe("a batch that is filtered", () => {
   const message = fc.array(
     fc.oneof(fc.uint8Array({ maxLength: 5 }), fc.constant(new Uint8Array(300).fill(7))),
     {
@@ -179,7 +179,7 @@ describe("a stretch that is sifted", () => {
     },
   );
 
-  it("has what is kept, whole and in order, and the right accounts", () => {
+  it("has what is kept, whole and in order, and the right statistics", () => {
     fc.assert(
       fc.property(
         fc.array(message, { minLength: 1, maxLength: 20 }),
@@ -193,22 +193,22 @@ describe("a stretch that is sifted", () => {
             mostFrames: Math.max(...messages.map(({ length }) => length)),
           };
           const first = named ? Buffer.from("id") : undefined;
-          const stretch = new FrameBatch(bytes, 3, bytes.length - 1, messages.length, tally, first);
+          const batch = new FrameBatch(bytes, 3, bytes.length - 1, messages.length, tally, first);
           const keeps = (body: Uint8Array): boolean => (body[0] ?? 0) <= bound;
           const kept = messages.filter(([topic]) => keeps(topic as Uint8Array));
-          const sifted = stretch.filter((from, start, end) => keeps(from.subarray(start, end)));
-          if (kept.length === messages.length) expect(sifted).toBe(stretch);
+          const filtered = batch.filter((from, start, end) => keeps(from.subarray(start, end)));
+          if (kept.length === messages.length) expect(filtered).toBe(batch);
           if (kept.length === 0) {
-            expect(sifted).toBeUndefined();
+            expect(filtered).toBeUndefined();
             return;
           }
-          expect(sifted?.messages).toBe(kept.length);
-          expect(sifted?.tally.bodyBytes).toBe(kept.flat().reduce((sum, { length }) => sum + length, 0));
+          expect(filtered?.messages).toBe(kept.length);
+          expect(filtered?.tally.bodyBytes).toBe(kept.flat().reduce((sum, { length }) => sum + length, 0));
           const expected = kept.map((frames) => [
             ...(named ? [Buffer.from("id")] : []),
             ...frames.map((frame) => Buffer.from(frame)),
           ]);
-          expect(sifted?.decode()).toEqual(expected);
+          expect(filtered?.decode()).toEqual(expected);
         },
       ),
     );
@@ -227,7 +227,7 @@ describe("files of keys", () => {
     ]);
   });
 
-  it("that are garbage are told by name, line and reason, and never by what they have", () => {
+  it("that are garbage are reported by name, line and reason, and never by what they have", () => {
     const secret = one.secretKey.slice(0, 39);
     const files = [
       { name: "good", text: two.publicKey },
@@ -262,7 +262,7 @@ describe("files of keys", () => {
     );
   });
 
-  it("are not the clients' own, nor what tools leave beside them", () => {
+  it("are not the clients' own, nor what tools leave next to them", () => {
     expect(["a", "a.key", "boat.cert_secret", ".a.swp", "a~", "..data"].filter(isKeyFile)).toEqual([
       "a",
       "a.key",

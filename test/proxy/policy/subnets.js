@@ -1,7 +1,7 @@
 /**
  * The programs of subnets.test.ts, each in a network of its own: node subnets.js ROLE OPTIONS, the options as JSON.
  *
- *   proxy   stands on both networks; says "ready", and its accounts for each line on its standard input
+ *   proxy   stands on both networks; says "ready", and its statistics for each line on its standard input
  *   worker  inside: echoes requests
  *   client  outside: sends each line as a request, and prints the reply
  *   direct  tries to reach an address, and prints what came of it

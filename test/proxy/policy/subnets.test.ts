@@ -78,7 +78,7 @@ describe.skipIf(missing("networks"))("two networks joined only by a proxy", () =
     curveSecretKey: pair.secretKey,
   });
 
-  /** A side's accounts. */
+  /** A side's statistics. */
   interface Side {
     readonly peers: number;
     readonly refused: Readonly<Record<string, number>>;

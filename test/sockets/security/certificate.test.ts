@@ -124,7 +124,7 @@ describe("refuses", () => {
     }
   });
 
-  test("to write metadata that would not come back, and keys that are none", () => {
+  test("to write metadata that would not come back, and keys that are invalid", () => {
     const good = { publicKey: PUBLIC, secretKey: SECRET };
     for (const metadata of [
       { "a b": "x" },

@@ -41,7 +41,7 @@ export const worker: Role = async (side) => {
   const prefetch = side.number("prefetch", -1);
   const room = prefetch < 0 ? { concurrency } : { concurrency, prefetch };
   const offered = offeredBy(side);
-  // Sockets of a context are 1,023 at most, if it is not told otherwise.
+  // Sockets of a context are 1,023 at most, by default.
   const context = new Context({ maxSockets: 2 * offered.length + 1_000 });
   let handled = 0;
   const echo = (frames: Buffer[]) => {

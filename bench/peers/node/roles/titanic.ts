@@ -81,7 +81,7 @@ async function store(side: Side, client: TitanicClient): Promise<void> {
   });
 }
 
-/** A request counts when its reply was fetched, and Titanic told that it is of no use any more. */
+/** A request counts when its reply was fetched, and Titanic was asked to remove it. */
 async function workOff(side: Side, client: TitanicClient): Promise<void> {
   const bodies = new Bodies(side.size);
   const checker = new OnceChecker(side.size, side.warmup, side.count);

@@ -60,7 +60,7 @@ export function listenSync(
   const bindable = server as unknown as Bindable;
   if (typeof bindable._listen2 !== "function")
     throw new NotSupportedError("This version of Node.js cannot bind synchronously: use bind");
-  server.on("error", ignore); // Told on the next turn, which is too late.
+  server.on("error", ignore); // Emitted on the next turn, which is too late.
   bindable._listen2(address, port, family, backlog);
   // Not `address()`: a path's is null, bound or not, since only `listen` notes it.
   if (!server.listening) {

@@ -160,7 +160,7 @@ test("a stream that comes byte by byte is the same stream", () => {
   }
 });
 
-test("a stretch of a larger memory is read where it lies, and frames are Buffers", () => {
+test("a part of a larger memory is read where it lies, and frames are Buffers", () => {
   const bytes = Buffer.concat([Buffer.from("before"), frame("a", 1), frame("bc"), Buffer.from("behind")]);
   const { stream } = make();
   expect(stream.push(bytes, 6, 13)).toBeUndefined();
@@ -281,7 +281,7 @@ test("clearing throws whole messages away; the one that is arriving goes on", ()
   );
 });
 
-test("whoever hears of a command can take what came before it", () => {
+test("a listener of commands can take what came before one", () => {
   const taken: string[] = [];
   const stream: InStream = new InStream(-1, () => {
     while (stream.messages > 0) taken.push(stream.take().map(String).join("|"));
@@ -301,7 +301,7 @@ test("a million commands are not kept", () => {
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100_000_000);
 });
 
-test("what is taken undecoded is the same messages, whole, in stretches as long as asked for", () => {
+test("what is taken without decoding is the same messages, whole, in batches as long as asked for", () => {
   fc.assert(
     fc.property(
       frameStream,

@@ -15,7 +15,7 @@ function ofReady(frame: string): Buffer {
   return parseCommand(bodyOf(frame))?.data ?? NONE;
 }
 
-test("what libzmq's DEALER and PUB tell of themselves", () => {
+test("what libzmq's DEALER and PUB declare of themselves", () => {
   expect(decodeMetadata(ofReady(READY_DEALER))).toEqual(
     new Map([
       ["socket-type", Buffer.from("DEALER")],

@@ -26,7 +26,7 @@ describe("borrowed memory", () => {
     expect(isSame(acquire(size), loan)).toBe(true);
   });
 
-  it("comes back once, whoever releases it once too often", () => {
+  it("comes back once, even when it is released once too often", () => {
     const size = ownSize();
     const loan = acquire(size);
     loan.release();
@@ -165,7 +165,7 @@ it("a large message that is passed on makes room for the next", () => {
   expect(memories.size).toBe(1);
 });
 
-it("a large message behind its envelope is one stretch in memory that is used again", () => {
+it("a large message behind its envelope is one range in memory that is used again", () => {
   const stream = new InStream(-1, () => undefined);
   const memories = new Set<ArrayBufferLike>();
   const frames = [Buffer.from("id"), Buffer.alloc(0), Buffer.alloc(100_003, 7)];
@@ -180,7 +180,7 @@ it("a large message behind its envelope is one stretch in memory that is used ag
   expect(memories.size).toBe(1);
 });
 
-it("messages that somebody was told of stay what they were", () => {
+it("messages that were visited stay what they were", () => {
   const stream = new InStream(-1, () => undefined);
   const told: { bytes: Uint8Array; start: number; end: number; tag: number }[] = [];
   for (let tag = 1; tag <= 20; tag++) {

@@ -1,4 +1,4 @@
-/** What passes undecoded has to be what would pass decoded: the same peers get the same messages. */
+/** What passes without decoding has to be what would pass decoded: the same peers get the same messages. */
 
 import { describe, expect, test } from "vitest";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
@@ -120,7 +120,7 @@ describe.each([
   ["XPublisher", { noDrop: true }, ["a", "", "b"]],
   ["Publisher", { invertMatching: true }, ["a", "b"]],
 ] as const)("%s with %o to peers %o", (type, options, peers) => {
-  test("sends undecoded what it sends decoded", () => {
+  test("sends without decoding what it sends decoded", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
         const one = play(type, options, peers, steps, decoded());
@@ -147,7 +147,7 @@ describe.each([
 });
 
 describe.each(["Pull", "Dealer", "Router", "Pair", "XSubscriber"] as const)("%s", (type) => {
-  test("takes undecoded what it takes decoded, in the order of each peer", () => {
+  test("takes without decoding what it takes decoded, in the order of each peer", () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.nat(2), message), { maxLength: 30 }),

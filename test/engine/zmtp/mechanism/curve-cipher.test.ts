@@ -61,7 +61,7 @@ describe.each(BOXES)("with $name", (box) => {
     );
   });
 
-  test("it writes where it is told and nowhere else", () => {
+  test("it writes where it is asked to and nowhere else", () => {
     const body = Buffer.from("body");
     const length = client().sealedLength(body.length);
     const memory = Buffer.alloc(length + 20, 0xee);

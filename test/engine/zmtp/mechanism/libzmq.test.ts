@@ -201,7 +201,7 @@ describe.skipIf(zmq === undefined && "the npm package zeromq does not load here"
   test.each([
     ["secret", { done: true }],
     ["wrong", { kind: "auth", code: "ERR_AUTHENTICATION", status: 400 }],
-  ])("a libzmq server judges us, password %s", async (plainPassword, expected) => {
+  ])("a libzmq server authenticates us, password %s", async (plainPassword, expected) => {
     const context = new (zmq as Native).Context();
     await zapHandler(context);
     const { dealer, wire } = await toBound({ plainServer: true, zapDomain: "test", context });

@@ -47,12 +47,12 @@ export function optionsOf(changes: Partial<MechanismOptions> = {}): MechanismOpt
 /**
  * Lets the two talk until neither has anything to say.
  *
- * @param judge what the hook says
+ * @param allows what the hook answers
  */
 export function shake(
   client: Mechanism,
   server: Mechanism,
-  judge: (claim: Credentials) => boolean = () => true,
+  allows: (credentials: Credentials) => boolean = () => true,
 ): Shaken {
   const sides: Shaken = { client: { sent: [] }, server: { sent: [] } };
   const queue: { to: "client" | "server"; body: Buffer }[] = [];
@@ -66,7 +66,7 @@ export function shake(
     if (step.failed !== undefined) side.failed = step.failed;
     if (step.ask !== undefined) {
       side.claim = step.ask;
-      carryOut(at, (at === "client" ? client : server).authenticated(judge(step.ask)));
+      carryOut(at, (at === "client" ? client : server).authenticated(allows(step.ask)));
     }
   };
   carryOut("client", client.start());

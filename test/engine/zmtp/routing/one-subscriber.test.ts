@@ -44,7 +44,7 @@ describe("who sent an XPUB's last message", () => {
     expect([first.has("x"), first.has("y")]).toEqual([false, true]);
   });
 
-  test("takes half of its high-water mark, and tells when there is room again; the other half is for all", () => {
+  test("takes half of its high-water mark, and reports when there is room again; the other half is for all", () => {
     const { world, subscribe } = start({ sendHighWaterMark: 8 });
     const peer = world.joined();
     const subscriber = subscribe(peer, "");

@@ -109,7 +109,7 @@ describe("PUSH and PULL", () => {
     expect([world.routing.writable, world.routing.offer("x")]).toEqual([false, OfferResult.Mute]);
   });
 
-  test("a PUSH without peers is mute, and tells when one comes", () => {
+  test("a PUSH without peers is mute, and reports when one comes", () => {
     const world = new RoutingWorld({ type: "Push" });
     expect([world.routing.writable, world.routing.offer("x")]).toEqual([false, OfferResult.Mute]);
     world.joined();

@@ -100,7 +100,7 @@ test.each([
           living.delete(peer);
         } else if (how === "sub" || how === "cancel") {
           const mine = living.get(peer) as Set<string>;
-          // Each only once: what is told of a repetition is told in the tests below.
+          // Each only once: what is reported of a repetition is reported in the tests below.
           if (mine.has(prefix) === (how === "sub")) continue;
           if (how === "sub") mine.add(prefix);
           else mine.delete(prefix);
@@ -120,7 +120,7 @@ test.each([
   );
 });
 
-describe("XPUB tells", () => {
+describe("XPUB reports", () => {
   const notices = (world: RoutingWorld): string[] => world.takeAll().flat();
 
   test("by default the first of a topic, the last cancellation, and one of what nobody had", () => {
@@ -204,7 +204,7 @@ describe("XPUB tells", () => {
 });
 
 describe("PUB", () => {
-  test("tells topics as events: a peer's first of each, and its end", () => {
+  test("reports topics as events: a peer's first of each, and its end", () => {
     const world = new RoutingWorld({ type: "Publisher" });
     const peer = world.joined();
     peer.commandsUs("SUBSCRIBE", "t");
@@ -232,7 +232,7 @@ describe("PUB", () => {
     expect([a.messages, b.messages, world.drops]).toEqual([[["1"], ["2"]], [["1"], ["2"]], []]);
   });
 
-  test("whoever hears of a drop may publish: the message under way stays what it is", () => {
+  test("a listener of drops may publish: the message under way stays what it is", () => {
     const world = new RoutingWorld({ type: "Publisher", sendHighWaterMark: 2 });
     const [slow, quick, third] = [world.joined(), world.joined(), world.joined()];
     for (const peer of [slow, quick, third]) peer.commandsUs("SUBSCRIBE", "m");
@@ -259,7 +259,7 @@ describe("PUB", () => {
   });
 });
 
-test("an XPUB tells how many bytes it keeps for its program, and none when what it kept is gone", () => {
+test("an XPUB reports how many bytes it keeps for its program, and none when what it kept is gone", () => {
   const world = new RoutingWorld({ type: "XPublisher" });
   const [one, two] = [world.joined(), world.joined()];
   one.commandsUs("SUBSCRIBE", "topic");

@@ -87,7 +87,7 @@ test("the load balancer goes round those with room, and comes back to who has it
   expect(sent.at(-1)).toBe(1);
 });
 
-test("whoever is removed gets no turn, and the others keep theirs", () => {
+test("a removed peer gets no turn, and the others keep theirs", () => {
   fc.assert(
     fc.property(fc.array(fc.record({ add: fc.boolean(), who: fc.nat(5) }), { maxLength: 60 }), (steps) => {
       const world = new RoutingWorld({ type: "Push" });

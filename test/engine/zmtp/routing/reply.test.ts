@@ -121,7 +121,7 @@ test("requests come in turn of the peers, one at a time", () => {
   expect(order).toEqual(["0a", "0b", "1a", "0c", "1b", "1c"]);
 });
 
-test("a request of the delimiter alone has an empty body; one without a delimiter is dropped, counted and told", async () => {
+test("a request of the delimiter alone has an empty body; one without a delimiter is dropped, counted and reported", async () => {
   const world = new RoutingWorld({ type: "Reply" });
   const peer = world.joined();
   peer.says("junk");

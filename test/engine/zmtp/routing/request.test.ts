@@ -68,11 +68,11 @@ test.each([
           const at = how === "reply" ? old.length - 1 : who % Math.max(1, old.length);
           const [request] = old.splice(at, 1);
           if (request === undefined || !living.has(request.peer) || !request.peer.reading) continue;
-          // Without ids, a request given up and answered late cannot be told from the next: strict sockets wait.
+          // Without ids, a request given up and answered late cannot be distinguished from the next: strict sockets wait.
           request.peer.says(...request.envelope, `reply to ${request.body}`);
         } else if (peer === undefined) continue;
         else if (how === "stray" && peer.pipe !== undefined) {
-          // Whoever was not asked sends something.
+          // A peer that was not asked sends something.
           if (old.some((request) => request.peer === peer && request.body === asking)) continue;
           peer.says("", "nobody asked");
         } else if (how === "leave") {

@@ -29,7 +29,7 @@ const step = fc.record({
 test.each([
   false,
   true,
-])("handover %s: ids are unique at every moment, lead to their peer, and tell where a message came from", (handover) => {
+])("handover %s: ids are unique at every moment, lead to their peer, and report where a message came from", (handover) => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
       const world = new RoutingWorld({ type: "Router", options: { handover }, sendHighWaterMark: 3 });
@@ -55,7 +55,7 @@ test.each([
           if (message === undefined) continue;
           const [id, from, body] = message as [string, string, string];
           expect(id.length).toBeGreaterThan(0);
-          // The name it has now: an answer must not go to whoever has taken over the one it had.
+          // The name it has now: an answer must not go to the peer that has taken over the one it had.
           expect(id).toBe(idOf(world.peers[Number(from)] as FakePeer));
           came.set(Number(from), [...(came.get(Number(from)) ?? []), body]);
         } else if (peer === undefined) continue;

@@ -109,7 +109,7 @@ test("a publisher of version 3.0 hears messages, one of 3.1 commands", () => {
   expect([current.messages, current.commands]).toEqual([[], ["\tSUBSCRIBEt", "\u0006CANCELt"]]);
 });
 
-test("a prefix asked for twice is told once, and cancelled when both were taken back", () => {
+test("a prefix asked for twice is sent once, and cancelled when both were taken back", () => {
   const world = new RoutingWorld({ type: "Subscriber" });
   const peer = world.joined();
   peer.blocked = false;
@@ -143,7 +143,7 @@ test("a publisher that does not read hears the difference when it does, however 
   expect(understood({ ...peer, commands: ["\tSUBSCRIBEgone", ...peer.commands] } as never)).toEqual(["new"]);
 });
 
-test("what a lost connection was not told is not told to the next: it hears of all prefixes", () => {
+test("what a lost connection was not sent is not sent to the next: it gets all prefixes", () => {
   const world = new RoutingWorld({ type: "Subscriber" });
   const peer = world.peer(true);
   world.joins(peer);
@@ -179,7 +179,7 @@ describe("XSUB", () => {
     ]);
   });
 
-  test("a publisher without room misses what is sent, and that is told", () => {
+  test("a publisher without room misses what is sent, and that is reported", () => {
     const world = new RoutingWorld({ type: "XSubscriber", sendHighWaterMark: 1 });
     const [full, empty] = [world.joined(), world.joined()];
     world.routing.offer("1");

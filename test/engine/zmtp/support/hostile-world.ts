@@ -1,4 +1,4 @@
-/** What tests of hostile peers share: bare peers, a good one beside them, and a look at this process. */
+/** What tests of hostile peers share: bare peers, a good one next to them, and a look at this process. */
 import type { Server } from "node:net";
 import { expect } from "vitest";
 import type { Pull, Push, Socket, SocketEvent } from "../../../../src/index.js";
@@ -51,7 +51,7 @@ export function memory(): number {
   return heapUsed + external;
 }
 
-/** What a socket is told of its bad peers, from now on. */
+/** What a socket reports of its bad peers, from now on. */
 export function events(socket: Socket): SocketEvent[] {
   const all: SocketEvent[] = [];
   for (const type of [

@@ -77,7 +77,7 @@ class Contender {
 }
 
 describe("contenders for a path", () => {
-  it("one of them has it, in every order, whoever dies in between", async () => {
+  it("one of them has it, in every order, even when any dies in between", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 2, max: 4 }),
@@ -120,7 +120,7 @@ describe("contenders for a path", () => {
           between.call = () => undefined;
           check();
           const living = contenders.filter(({ outcome }) => outcome !== "dead");
-          // Whoever was refused was so because of one who lived then, and may have died since: the next gets it.
+          // A refusal was due to one that lived then, and may have died since: the next gets it.
           if (living.every(({ outcome }) => outcome === "refused")) {
             const next = new Contender(path, await socketFile(join(here, `aside${++names}`)));
             alive.add(next.inode);

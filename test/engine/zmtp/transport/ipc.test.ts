@@ -114,7 +114,7 @@ describe("dialling", () => {
     expect(await codeOf(world.dial(`ipc://${await stalePath()}`))).toBe("ECONNREFUSED");
   });
 
-  it("cancelled tells nothing and leaves no connection", async () => {
+  it("cancelled reports nothing and leaves no connection", async () => {
     const { endpoint } = await world.listen(`ipc://${freePath()}`);
     const done = vi.fn();
     for (let i = 0; i < 3; i++) {

@@ -1,4 +1,4 @@
-/** What Linux tells of a TCP connection, and how seldom it is asked. */
+/** What Linux reports of a TCP connection, and how seldom it is asked. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -52,7 +52,7 @@ describe("a row", () => {
     "",
     "  47: 0100007F:AFD7 0100007F:ADB0 01",
     "sl local rem st tx rx tr tm->when retrnsmt uid timeout",
-  ])("that is none says nothing (%j)", (line) => {
+  ])("that is invalid shows nothing (%j)", (line) => {
     expect(parseRow(line)).toBeUndefined();
   });
 });

@@ -34,7 +34,7 @@ describe("listening", () => {
     "tcp://*:*",
     "tcp://localhost:*",
     "tcp://lo:*",
-  ])("at %s is reachable at the endpoint it tells", async (endpoint) => {
+  ])("at %s is reachable at the endpoint it reports", async (endpoint) => {
     const made = [await world.listen(endpoint), world.listenSync(endpoint)];
     for (const listener of made) {
       expect(listener.endpoint).toMatch(/^tcp:\/\/[\d.]+:[1-9]\d*$/);
@@ -101,7 +101,7 @@ describe("listening", () => {
 });
 
 describe("dialling", () => {
-  it("nobody is an error, told once", async () => {
+  it("nobody is an error, reported once", async () => {
     const listener = await world.listen("tcp://127.0.0.1:*");
     await listener.close();
     const done = vi.fn();
@@ -170,7 +170,7 @@ describe("dialling", () => {
     "tcp://nosuchinterface:0;127.0.0.1:9",
     "tcp://127.0.0.1:99999;127.0.0.1:9",
     "tcp://203.0.113.7:0;127.0.0.1:9",
-  ])("from a source that is none, %s, is an error, not an exception", async (endpoint) => {
+  ])("from an invalid source, %s, is an error, not an exception", async (endpoint) => {
     expect(await world.dial(endpoint)).toBeInstanceOf(Error);
   });
 
@@ -190,7 +190,7 @@ describe("dialling", () => {
     }
   });
 
-  it("cancelled at any moment tells nothing and leaves no connection", async () => {
+  it("cancelled at any moment reports nothing and leaves no connection", async () => {
     const { endpoint } = await world.listen("tcp://127.0.0.1:*");
     resolves({ address: "127.0.0.1", family: 4 });
     const done = vi.fn();
