@@ -6,9 +6,11 @@
  *     └──all are back, or the rest were forgotten─────────────────────────┘
  *
  * The roster is everybody who was there when the picture was last whole, and who came since, without those that left or were
- * removed. A side that goes on forgets the lost with autoclean; a minority does not, or it would become the majority of itself.
+ * removed, and without the lives before of a node that was started again: a lost member whose name a younger one has, which is
+ * reached, is of no side. A side that goes on forgets the lost with autoclean; a minority does not, or it would become the majority of itself.
  */
 import { InvalidArgumentError } from "../core/errors.js";
+import { MAX_MEMBERS } from "./bounds.js";
 
 /** How the side that goes on is found; docs/internals/cluster.md has what each does with ties and cuts in three. */
 export type SplitStrategy =
@@ -152,6 +154,11 @@ export class SplitRules {
   onCleaned(id: string): void {
     if (!this.#lost.has(id)) return;
     this.#cleaned.add(id);
+    for (const oldest of this.#cleaned) {
+      if (this.#cleaned.size <= MAX_MEMBERS) break;
+      this.#cleaned.delete(oldest);
+      this.#lost.delete(oldest);
+    }
     if (this.#decided && !this.#minority) this.#forget();
   }
 
@@ -167,6 +174,7 @@ export class SplitRules {
   tick(now: number): void {
     if (now < this.nextWakeUp()) return;
     this.#decided = true;
+    this.#dropSucceeded();
     const [reached, lost] = [[...this.#reached.values()], [...this.#lost.values()]];
     const isMinority = !goesOn(this.#strategy, reached, lost);
     const was = this.#minority;
@@ -180,6 +188,19 @@ export class SplitRules {
       this.#onChange({ type: "split", reached: reached.length, lost: lost.length });
     }
     if (!isMinority) this.#forget();
+  }
+
+  /** Of a name there is one node: who is reached under the name of one that is lost, and started later, is its next life. */
+  #dropSucceeded(): void {
+    if (this.#lost.size === 0) return;
+    const starts = new Map<string, number>();
+    for (const { name, start } of this.#reached.values())
+      starts.set(name, Math.max(start, starts.get(name) ?? start));
+    for (const { id, name, start } of this.#lost.values()) {
+      if ((starts.get(name) ?? start) <= start) continue;
+      this.#lost.delete(id);
+      this.#cleaned.delete(id);
+    }
   }
 
   #forget(): void {

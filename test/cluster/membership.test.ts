@@ -285,6 +285,36 @@ describe("leaving, removing, draining", () => {
     expect(node.rules.dead).toEqual([]);
   });
 
+  it("a seed that left is dialled again: another node that starts at its address, and was given none, is found", () => {
+    const world = cluster(3);
+    const seed = world.nodes[0] as SimulatedNode;
+    world.act(seed, (rules, now) => rules.leave(now));
+    world.run(1_000);
+    world.crash(seed);
+    world.run(60_000);
+    world.restart(seed, 0, false, "node-0@host", false);
+    expect(world.runUntil(() => world.agree(), 10_000)).toBeGreaterThanOrEqual(0);
+    expect(seed.rules.size).toBe(3);
+    // Nor is it forgotten with the member that was there.
+    world.act(seed, (rules, now) => rules.leave(now));
+    world.run(1_000);
+    world.crash(seed);
+    world.run(2 * world.profile.autoclean);
+    world.restart(seed, 0, false, "node-0@host", false);
+    expect(world.runUntil(() => world.agree(), 10_000)).toBeGreaterThanOrEqual(0);
+  });
+
+  it("a removed node's address is dialled again where it is a seed", () => {
+    const world = cluster(3);
+    const [seed, operator] = world.nodes as [SimulatedNode, SimulatedNode];
+    world.act(operator, (rules, now) => rules.remove(now, seed.id));
+    world.run(2_000);
+    world.crash(seed);
+    world.restart(seed, 0, false, "node-0@host", false);
+    expect(world.runUntil(() => world.agree(), 10_000)).toBeGreaterThanOrEqual(0);
+    expect(seed.rules.size).toBe(3);
+  });
+
   it("draining and details reach all", () => {
     const world = cluster(10);
     const node = world.nodes[3] as SimulatedNode;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { MAX_MEMBERS } from "../../src/cluster/bounds.js";
 import { goesOn, type SplitChange, SplitRules, type SplitStrategy } from "../../src/cluster/splits.js";
 import fc from "../support/properties.js";
 
@@ -103,6 +104,39 @@ describe("a split", () => {
     majority.of.tick(501_000);
     // Two of three.
     expect(majority.seen.map(({ type }) => type)).toEqual(["split", "split"]);
+  });
+
+  it("the lives before of a node that was started again are of no side", () => {
+    const { of, seen } = rules(MAJORITY, 0, 2);
+    // Killed and started again, again and again; whether its next life is there first or the loss of the one before.
+    for (let life = 1; life <= 6; life++) {
+      const next = { ...node(1, life + 1), id: `life${life}` };
+      const before = life === 1 ? "id1" : `life${life - 1}`;
+      if (life % 2 === 0) of.onLost(10_000 * life, before);
+      of.onReached(10_000 * life, next);
+      if (life % 2 === 1) of.onLost(10_000 * life, before);
+      of.tick(10_000 * life + 1_000);
+    }
+    expect(seen).toEqual([]);
+    expect(of.lost).toEqual([]);
+    // An older node of the same name is not its next life.
+    of.onLost(90_000, "life6");
+    of.onReached(90_000, { ...node(1, 3), id: "older" });
+    of.tick(91_000);
+    expect(seen).toEqual([{ type: "split", reached: 2, lost: 1 }]);
+  });
+
+  it("what a minority remembers is bounded", () => {
+    const { of } = rules(MAJORITY, 4);
+    for (const id of ["id0", "id1", "id2"]) of.onLost(10_000, id);
+    of.tick(11_000);
+    for (let i = 0; i < MAX_MEMBERS + 100; i++) {
+      of.onReached(20_000, node(1_000 + i));
+      of.onLost(20_000, `id${1_000 + i}`);
+      of.onCleaned(`id${1_000 + i}`);
+    }
+    expect(of.lost.length).toBeLessThanOrEqual(MAX_MEMBERS + 3);
+    expect(of.minority).toBe(true);
   });
 
   it("who left is of no side", () => {

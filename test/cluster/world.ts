@@ -183,15 +183,16 @@ export class World {
     node.inbox = [];
   }
 
-  /** @param wall what its clock is off by now; @param keepsId whether it remembers who it was */
-  restart(node: SimulatedNode, wall = 0, keepsId = true, name = node.name): void {
+  /** @param wall what its clock is off by now; @param keepsId whether it remembers who it was; @param joins whether it has seeds */
+  restart(node: SimulatedNode, wall = 0, keepsId = true, name = node.name, joins = true): void {
     if (!keepsId) node.id = this.#newId();
     node.name = name;
     node.up = true;
     node.stalledUntil = 0;
     node.scheduled = Number.POSITIVE_INFINITY;
     node.rules = this.#rules(node, wall);
-    this.join(node);
+    if (joins) this.join(node);
+    else this.schedule(node);
   }
 
   /** Sides that do not reach each other. */

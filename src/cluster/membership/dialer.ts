@@ -3,7 +3,7 @@
  */
 import { MAX_SEEDS } from "../bounds.js";
 import { PacketType, Update } from "../wire/packets.js";
-import type { Context } from "./context.js";
+import { type Context, pick } from "./context.js";
 import { type Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
 import type { Transmitter } from "./transmitter.js";
@@ -11,6 +11,8 @@ import type { Transmitter } from "./transmitter.js";
 /** Dials of a dead member a redial interval, by the whole cluster; of one that was forgotten. */
 const DIALS = 4;
 const OLD_DIALS = 2;
+/** Share of its redial intervals in which a node of a large cluster dials a seed, at least: few may have been given it. */
+const LEAST_SHARE = 0.1;
 /** Dials whose answers are known as such. */
 const MAX_DIALS = 64;
 const NEVER = Number.POSITIVE_INFINITY;
@@ -19,7 +21,7 @@ export class Dialer {
   readonly #context: Context;
   readonly #transmitter: Transmitter;
   readonly #prober: Prober;
-  /** Addresses of configuration and discovery. */
+  /** Addresses of configuration and discovery; those at which a member is are not dialled. */
   readonly #seeds = new Set<string>();
   /** Numbers of pings whose acks are answers to dials. */
   readonly #dials = new Set<number>();
@@ -73,6 +75,11 @@ export class Dialer {
     return this.#dials.delete(seq);
   }
 
+  /** A member is not at this address any more; where it is a seed, another node may be there soon. */
+  freed(address: string): void {
+    if (this.#seeds.has(address)) this.schedule(this.#context.profile.redialInterval);
+  }
+
   /** Nobody is redialled any more. */
   stop(): void {
     this.#nextRedial = NEVER;
@@ -83,7 +90,10 @@ export class Dialer {
     this.#nextRedial = Math.min(this.#nextRedial, this.#context.now + ms * (0.5 + this.#context.random()));
   }
 
-  /** The whole cluster shares the dials of its dead; a seed that nobody is at is dialled by each who was given it. */
+  /**
+   * The whole cluster shares the dials of its dead. A seed that nobody is at is dialled by those that were given it: all of them
+   * by a node that is alone, else one at a time, the more seldom the larger the cluster is.
+   */
   tick(now: number): void {
     this.#nextRedial = NEVER;
     if (this.#context.left) return;
@@ -112,14 +122,22 @@ export class Dialer {
       }
     }
     if (this.#seeds.size > 0) {
-      for (const member of live) this.#seeds.delete(member.address);
-      waits ||= this.#seeds.size > 0;
-      // All of them while nobody is there, one at a time then.
-      const all = [...this.#seeds];
-      const some = live.length === 0 ? all : [all[Math.floor(this.#context.random() * all.length)] as string];
-      if (all.length > 0)
-        for (const address of some) this.dial(address, undefined, this.#context.random() < 0.5);
+      const vacant = new Set(this.#seeds);
+      for (const member of live) vacant.delete(member.address);
+      // Those have been dialled above.
+      for (const { state, address } of dead) if (state === MemberState.DEAD) vacant.delete(address);
+      const all = [...vacant];
+      if (live.length === 0) for (const address of all) this.#dialSeed(address);
+      else if (this.#context.random() < Math.max(DIALS / size, LEAST_SHARE)) {
+        const address = pick(all, this.#context.random);
+        if (address !== undefined) this.#dialSeed(address);
+      }
+      waits ||= all.length > 0;
     }
     if (waits) this.#nextRedial = now + redialInterval * (0.5 + this.#context.random());
+  }
+
+  #dialSeed(address: string): void {
+    this.dial(address, undefined, this.#context.random() < 0.5);
   }
 }

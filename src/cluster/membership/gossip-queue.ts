@@ -8,6 +8,9 @@
 import { MAX_UPDATES } from "../bounds.js";
 import { NO_UPDATES, type Update, UpdateKind } from "../wire/packets.js";
 
+/** Superseded items that are kept, beyond as many as there are others. */
+const SLACK = 64;
+
 interface Item {
   readonly key: string;
   readonly update: Update;
@@ -29,9 +32,16 @@ export class GossipQueue {
   readonly #items = new Map<string, Item>();
   /** By how often it was transmitted. */
   #levels: Item[][] = [];
+  /** Items in the levels, superseded ones included. */
+  #places = 0;
 
   get size(): number {
     return this.#items.size;
+  }
+
+  /** Updates that are held, superseded ones included. */
+  get places(): number {
+    return this.#places;
   }
 
   push(update: Update): void {
@@ -41,6 +51,9 @@ export class GossipQueue {
     const item = { key, update, superseded: false };
     this.#items.set(key, item);
     this.#level(0).push(item);
+    this.#places += 1;
+    // Where nobody is there to take them, what is superseded would pile up.
+    if (this.#places > 2 * this.#items.size + SLACK) this.#compact();
   }
 
   /** What is said about a member is not said any more. */
@@ -80,10 +93,20 @@ export class GossipQueue {
         }
       }
       if (end > 0) level.splice(0, end);
+      this.#places -= end;
     }
     for (let i = 0; i < moved.length; i++) this.#level(levels[i] as number).push(moved[i] as Item);
-    if (this.#items.size === 0) this.#levels = [];
+    this.#places += moved.length;
+    if (this.#items.size === 0) {
+      this.#levels = [];
+      this.#places = 0;
+    }
     return taken.length === 0 ? NO_UPDATES : taken;
+  }
+
+  #compact(): void {
+    this.#levels = this.#levels.map((level) => level.filter(({ superseded }) => !superseded));
+    this.#places = this.#levels.reduce((sum, { length }) => sum + length, 0);
   }
 
   #level(at: number): Item[] {

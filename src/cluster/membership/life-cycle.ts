@@ -170,6 +170,7 @@ export class LifeCycle {
     member.expectedBy = NEVER;
     this.#context.members.moved(member);
     this.#context.changed();
+    this.#dialer.freed(member.address);
     if (this.#nextClean === NEVER) this.#nextClean = this.#context.now + this.#context.profile.autoclean;
   }
 
@@ -192,6 +193,7 @@ export class LifeCycle {
     this.#suspects.delete(member);
     this.#transmitter.drop(member.id);
     this.#context.members.delete(member, isBuried);
+    this.#dialer.freed(member.address);
     member.suspicion = undefined;
     if (!isBuried) member.state = MemberState.LEFT;
     this.#context.changed();

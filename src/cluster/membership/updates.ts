@@ -91,6 +91,7 @@ export class Updates {
     const drains = (update.flags & ALIVE_DRAINING) !== 0 && !known.draining;
     if (known.suspicion !== undefined) this.#lifeCycle.clear(known);
     if (wasLive && known.name !== update.name) this.#lifeCycle.release(known);
+    if (known.address !== update.address) this.#dialer.freed(known.address);
     known.start = update.start;
     known.count = update.count;
     known.name = update.name;
