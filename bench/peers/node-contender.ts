@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { ENGINE_NAMES } from "shoal";
 import type { Contender, SideCommand, SideRequest } from "../contract.js";
 import { programFile } from "../places.js";
-import { clusterObstacle, isClusterScenario } from "./cluster/scenarios.js";
+import { clusterObstacle } from "./cluster/scenarios.js";
 import { PATTERNS, PLAIN_PATTERNS, PLAYED } from "./node/roles/index.js";
 import { sideArguments } from "./node/side.js";
 
@@ -46,7 +46,7 @@ function shoalContender(engine: string, api: keyof typeof APIS): Contender {
     title: `shoal (${engine})${title}`,
     absent: async () => (engine === "libzmq" ? zeromqAbsent() : undefined),
     supports: (scenario) =>
-      isClusterScenario(scenario)
+      scenario.startsWith("cluster-")
         ? engine === "zmtp" && api === "await" && clusterObstacle(scenario) === undefined
         : (plays as readonly string[]).includes(scenario),
     command: (side) =>

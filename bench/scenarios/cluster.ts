@@ -107,3 +107,30 @@ export const clusterIdle: Scenario = {
   },
   columns: [{ name: "worstBytesPerSecond", title: "busiest node", unit: "B/s" }],
 };
+
+/** In virtual time, so what a busy machine delays is not in it: the protocol alone, at a size that no machine has processes for. */
+export const clusterSimulated: Scenario = {
+  name: "cluster-simulated",
+  question: "How long does a large cluster with lossy links take to lose a silent node, in virtual time?",
+  ...CLUSTER,
+  parameters: {
+    nodes: { values: [30, 100], smoke: [5], help: "nodes, each on a machine of its own" },
+    loss: { values: [0.01], smoke: [0.01], help: "share of packets that are lost" },
+  },
+  count({ parameters }, smoke) {
+    positive(parameters, "nodes");
+    return smoke ? { count: 1, warmup: 0 } : { count: 10, warmup: 0 };
+  },
+  roles(_chosen, count) {
+    return [{ role: "world", measured: true, expects: { messages: count, ordered: true } }];
+  },
+  result([world]) {
+    const of = (percentile: string) => (world?.latency?.[percentile] ?? Number.NaN) / 1e3;
+    return { milliseconds: of("50"), p99: of("99"), ...world?.extra };
+  },
+  columns: [
+    { name: "p99", title: "p99", unit: "ms" },
+    { name: "falseDeaths", title: "false deaths", unit: "" },
+    { name: "bytesPerSecond", title: "sent by a node when idle", unit: "B/s" },
+  ],
+};

@@ -3,7 +3,14 @@ import type { Scenario } from "../contract.js";
 import { clone } from "./clone.js";
 import { cloneSet } from "./clone-set.js";
 import { cloneSnapshot } from "./clone-snapshot.js";
-import { clusterCut, clusterIdle, clusterJoin, clusterKill, clusterSilence } from "./cluster.js";
+import {
+  clusterCut,
+  clusterIdle,
+  clusterJoin,
+  clusterKill,
+  clusterSilence,
+  clusterSimulated,
+} from "./cluster.js";
 import { connectionStorm } from "./connection-storm.js";
 import { curve } from "./curve.js";
 import { binaryStarFailover, cloneFailover } from "./failover.js";
@@ -62,4 +69,5 @@ export const SCENARIOS: readonly Scenario[] = [
   clusterSilence,
   clusterCut,
   clusterIdle,
+  clusterSimulated,
 ];

@@ -46,6 +46,7 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "clone-snapshot": () => import("./clone-snapshot.js"),
   "clone-failover": () => import("./clone-failover.js"),
   "last-value-cache": () => import("./last-value-cache.js"),
+  "cluster-simulated": () => import("./cluster-simulated.js"),
 };
 
 /** The scenarios of clusters, which have no engine: their links are not sockets of the library's user. */
