@@ -235,9 +235,10 @@ export class BrokerRequests {
     }
     this.#deliveries.end(request);
     worker.answered(now);
+    // First the worker, which may stand idle until it has the next request: what is sent first is written first.
+    this.offer(worker, now);
     if (complete) this.replies.answer(request, frames, bodyAt);
     else this.replies.fail(request, "incomplete");
-    this.offer(worker, now);
   }
 
   /** A worker's handler failed. It is not tried again: that a handler throws is an answer. */
