@@ -9,8 +9,19 @@ export type {
   ClusterProfile,
   PropValue,
   SplitSettings,
+  ZreNodeOptions,
 } from "./node/options.js";
 export type { Service, ServiceState } from "./node/service.js";
 export { PROFILES, type Profile, type ProfileName } from "./profiles.js";
 export type { MatchMode, ResolverStep } from "./resolver.js";
 export type { TagChange, TagPair } from "./tags.js";
+export {
+  type NodeHeaders,
+  readNodeHeaders,
+  type ZreEvent,
+  type ZreExitReason,
+  type ZreOptions,
+  type ZrePeer,
+  ZrePlane,
+  type ZreStats,
+} from "./zre/index.js";

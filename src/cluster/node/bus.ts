@@ -476,11 +476,16 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
       while (this.#pending.length > 0) {
         const events = this.#pending;
         this.#pending = [];
-        for (const event of events) this.events.emit(event);
+        for (const event of events) this.report(event);
       }
     } finally {
       this.#emitting = false;
     }
+  }
+
+  /** @internal */
+  protected report(event: ClusterEvent): void {
+    this.events.emit(event);
   }
 
   #onChange(change: ClusterChange): void {

@@ -50,7 +50,17 @@ export type ClusterEvent =
   /** Some are out of reach, and this side is not the one that goes on. */
   | { readonly type: "minority"; readonly reached: number; readonly lost: number }
   /** This node is of no minority any longer; `rejoined`: under a new incarnation, and should take the others' state. */
-  | { readonly type: "healed"; readonly rejoined: boolean };
+  | { readonly type: "healed"; readonly rejoined: boolean }
+  /** A peer on the ZRE plane joined or left a group. */
+  | { readonly type: "group:joined" | "group:left"; readonly member: Service; readonly group: string }
+  /** A message on the ZRE plane for this node alone, or for a group that it is in. */
+  | { readonly type: "whisper"; readonly member: Service; readonly frames: readonly Buffer[] }
+  | {
+      readonly type: "shout";
+      readonly member: Service;
+      readonly group: string;
+      readonly frames: readonly Buffer[];
+    };
 
 export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
   joined: true,
@@ -70,6 +80,10 @@ export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
   split: true,
   minority: true,
   healed: true,
+  "group:joined": true,
+  "group:left": true,
+  whisper: true,
+  shout: true,
 };
 
 export function lostReason(reason: number): LostReason {

@@ -1,7 +1,9 @@
 /** A node of a cluster: its sockets, and the first of its buses. */
-import { InvalidStateError } from "../../core/errors.js";
+import { InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { createId, fullName } from "../identity.js";
+import { nodeHeaders } from "../zre/index.js";
 import { ClusterBus, type NodeIdentity } from "./bus.js";
+import type { ClusterEvent } from "./events.js";
 import { NodeSockets } from "./node-sockets.js";
 import {
   type BusSettings,
@@ -11,6 +13,8 @@ import {
   type NodeSettings,
   nodeSettings,
 } from "./options.js";
+import type { Service } from "./service.js";
+import { ZreBridge } from "./zre-bridge.js";
 
 /**
  * A node that finds the others of its cluster and keeps them: `await node.start()` joins, `node.members()` and
@@ -21,6 +25,7 @@ export class ClusterNode extends ClusterBus {
   readonly #settings: NodeSettings;
   #starting: Promise<void> | undefined;
   #started = false;
+  #zre: ZreBridge | undefined;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value, and for the scope `link` without a key */
   constructor(options: ClusterNodeOptions = {}) {
@@ -57,8 +62,105 @@ export class ClusterNode extends ClusterBus {
       this.#started = true;
       this.begin();
       for (const bus of this.#buses) BusOfNode.begin(bus);
+      await this.#startZre();
     });
     return this.#starting;
+  }
+
+  // --- The ZRE plane -------------------------------------------------------------------------------------------------
+
+  /** The live members, peers of the ZRE plane included (`zre: true`); otherwise as those of a bus. */
+  override members(
+    options: { readonly self?: boolean | undefined; readonly gone?: boolean | undefined } = {},
+  ): Service[] {
+    const members = super.members(options);
+    return this.#zre === undefined ? members : [...members, ...this.#zre.services()];
+  }
+
+  /** The live member or ZRE peer of an id or a name; a member comes first. */
+  override member(nameOrId: string): Service | undefined {
+    return super.member(nameOrId) ?? this.#zre?.find(nameOrId);
+  }
+
+  /** The ZRE groups that this node is in. */
+  get groups(): readonly string[] {
+    return this.#zre?.plane.groups ?? [];
+  }
+
+  /**
+   * Joins a ZRE group: its shouts are events from now on.
+   *
+   * @param group 1 to 255 bytes
+   * @throws NotSupportedError `NOT_SUPPORTED` without the option `zre`; InvalidStateError `EFSM` before the start;
+   *   InvalidArgumentError `EINVAL`; ClosedError `EBADF`
+   */
+  joinGroup(group: string): void {
+    this.#bridge.plane.join(group);
+  }
+
+  /** Leaves a ZRE group. @throws as `joinGroup` */
+  leaveGroup(group: string): void {
+    this.#bridge.plane.leave(group);
+  }
+
+  /**
+   * Sends a message to the ZRE peers in a group; nodes of the cluster that have the plane are among them. In the clear.
+   *
+   * @param frames at most 1,024; bytes are not to be changed afterwards
+   * @returns to how many peers
+   * @throws as `joinGroup`
+   */
+  shout(group: string, ...frames: (string | Uint8Array)[]): number {
+    return this.#bridge.plane.shout(group, ...frames);
+  }
+
+  /**
+   * Sends a message to one ZRE peer; a node of the cluster that has the plane is one. In the clear.
+   *
+   * @param frames at most 1,024; bytes are not to be changed afterwards
+   * @throws UnroutableError `EHOSTUNREACH` where no peer has this id or name, or several have it; otherwise as `joinGroup`
+   */
+  whisper(nameOrId: string, ...frames: (string | Uint8Array)[]): void {
+    const { plane } = this.#bridge;
+    const known = typeof nameOrId === "string" && plane.peer(nameOrId) === undefined;
+    plane.whisper(known ? (super.member(nameOrId)?.id ?? nameOrId) : nameOrId, ...frames);
+  }
+
+  get #bridge(): ZreBridge {
+    this.assertOpen();
+    if (this.#settings.zre === undefined)
+      throw new NotSupportedError("the node has no ZRE plane: give it the option zre");
+    if (this.#zre === undefined) throw new InvalidStateError("EFSM", "ClusterNode was not started");
+    return this.#zre;
+  }
+
+  async #startZre(): Promise<void> {
+    const { zre, scope, bus } = this.#settings;
+    if (zre === undefined || this.closed) return;
+    const { id, name, tags, props } = this.self;
+    const address = scope === "link" ? this.address : "";
+    const own = nodeHeaders({ id, bus, address, tags, props });
+    const bridge = new ZreBridge(
+      { ...zre, uuid: id, name: name.split("@")[0], headers: { ...zre.headers, ...own } },
+      {
+        memberOf: (of) => super.members({ self: false, gone: true }).find((member) => member.id === of),
+        isOwn: (host) => this.sockets.platform.interfaces().some((each) => each.address === host),
+        report: (event) => void super.report(event),
+      },
+    );
+    this.#zre = bridge;
+    try {
+      await bridge.plane.start();
+    } catch (error) {
+      void this.close({ linger: 0 });
+      throw error;
+    }
+  }
+
+  /** @internal One that is a peer of the ZRE plane was reported when it entered there. */
+  protected override report(event: ClusterEvent): void {
+    if (event.type === "joined" && this.#zre?.onJoined(event.member.id)) return;
+    super.report(event);
   }
 
   /**
@@ -80,7 +182,11 @@ export class ClusterNode extends ClusterBus {
 
   protected override async onClose(linger: number): Promise<void> {
     await this.#starting?.catch(() => undefined);
-    await Promise.all([...[...this.#buses].map((bus) => bus.close({ linger })), super.onClose(linger)]);
+    await Promise.all([
+      ...[...this.#buses].map((bus) => bus.close({ linger })),
+      this.#zre?.plane.close({ linger }),
+      super.onClose(linger),
+    ]);
     await this.sockets.close();
   }
 }

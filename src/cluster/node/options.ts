@@ -1,12 +1,34 @@
 /** Options of a node and of its buses: checked before anything is opened. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { anything, checkKeys, checkOptions, choice, integer, text } from "../../patterns/kit/options.js";
+import {
+  anything,
+  checkKeys,
+  checkOptions,
+  choice,
+  integer,
+  type Settings,
+  text,
+} from "../../patterns/kit/options.js";
 import { createDetails } from "../details.js";
 import { checkAddress, type HostPort } from "../net/addresses.js";
 import type { GroupAddress } from "../net/packet-socket.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
 import type { SplitStrategy } from "../splits.js";
+import { type ZreOptions, ZrePlane } from "../zre/index.js";
+
+const ZRE_KEYS: readonly (keyof ZreNodeOptions)[] = [
+  "headers",
+  "interface",
+  "port",
+  "interval",
+  "evasive",
+  "expired",
+  "maxPeers",
+  "maxMessageSize",
+  "maxQueue",
+  "maxQueueBytes",
+];
 
 /** A value of a prop; numbers and booleans travel as text. */
 export type PropValue = string | number | boolean;
@@ -69,7 +91,15 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
    * (`thread`), so that a handler that computes for seconds costs no membership.
    */
   readonly beats?: "loop" | "thread" | undefined;
+  /**
+   * Whether it is a peer of zyre's programs, too, on the local network (36/ZRE): without keys, up to about 100 nodes. Default
+   * `false`. Without a `key` the cluster itself still keeps to this host.
+   */
+  readonly zre?: boolean | ZreNodeOptions | undefined;
 }
+
+/** The ZRE plane of a node: what {@link ZreOptions} has but for what the node gives it. */
+export interface ZreNodeOptions extends Omit<ZreOptions, "name" | "uuid"> {}
 
 export type Scope = "host" | "link";
 
@@ -90,6 +120,7 @@ const NODE_OPTIONS = {
   key: anything<string | readonly string[]>(),
   profile: anything<ClusterProfile>(),
   split: anything<SplitSettings>(),
+  zre: anything<boolean | ZreNodeOptions>(),
 };
 
 /** Groups of the profiles: tcl's is that of Tcl's cluster package; ours is of the organization-local range. */
@@ -117,6 +148,8 @@ export interface NodeSettings {
   readonly announce: HostPort | undefined;
   readonly group: GroupAddress | undefined;
   readonly beats: "loop" | "thread";
+  /** `undefined`: without the ZRE plane. */
+  readonly zre: ZreNodeOptions | undefined;
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
@@ -135,9 +168,24 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
       port: given.port,
       announce: given.announce === undefined ? undefined : checkAddress("announce", given.announce),
       beats: given.beats,
+      zre: zreOf(given),
       group: groupOf(given.multicast ?? true, given.profile),
     }),
   };
+}
+
+function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined {
+  const { zre = false, scope, interface: wanted, name } = given;
+  if (zre === false) return undefined;
+  if (zre !== true && (typeof zre !== "object" || zre === null))
+    throw new InvalidArgumentError(`zre is true, false or an object; got ${describe(zre)}`);
+  if (scope === "host")
+    throw new InvalidArgumentError('the ZRE plane is on the local network: not with the scope "host"');
+  const options: ZreNodeOptions = { interface: wanted, ...(zre === true ? {} : zre) };
+  checkKeys("zre", options, ZRE_KEYS);
+  // Opens nothing: what it refuses is refused before anything happens.
+  new ZrePlane({ ...options, name: name?.split("@")[0] });
+  return Object.freeze(options);
 }
 
 /** @throws InvalidArgumentError `EINVAL` */

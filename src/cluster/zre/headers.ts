@@ -7,7 +7,7 @@
  *   X-SHOAL-ADDRESS   "host:port" of its packets
  *   X-SHOAL-TAGS      JSON: an array of texts          X-SHOAL-PROPS   JSON: an object of texts
  */
-import { MAX_ADDRESS, MAX_BUS_NAME } from "../bounds.js";
+import { MAX_ADDRESS, MAX_BUS_NAME, MAX_ZRE_HEADER_VALUE } from "../bounds.js";
 import { type Details, tryDetails } from "../details.js";
 import { isId } from "../identity.js";
 
@@ -23,13 +23,18 @@ export interface NodeHeaders {
 
 /** @returns headers for `ZrePlane` */
 export function nodeHeaders(node: NodeHeaders): Record<string, string> {
-  return {
+  const headers: Record<string, string> = {
     "X-SHOAL-ID": node.id,
     "X-SHOAL-BUS": node.bus,
     "X-SHOAL-ADDRESS": node.address,
-    "X-SHOAL-TAGS": JSON.stringify(node.tags),
-    "X-SHOAL-PROPS": JSON.stringify(node.props),
   };
+  // Control characters are six times as long in JSON.
+  for (const [name, value] of [
+    ["X-SHOAL-TAGS", JSON.stringify(node.tags)],
+    ["X-SHOAL-PROPS", JSON.stringify(node.props)],
+  ] as const)
+    if (Buffer.byteLength(value) <= MAX_ZRE_HEADER_VALUE) headers[name] = value;
+  return headers;
 }
 
 /** @returns `undefined` for a peer that is not a node of a cluster, or whose headers are not within the bounds of one */

@@ -1,0 +1,120 @@
+/**
+ * The ZRE plane of a node: its peers as members, its events as the cluster's. A node of a cluster that is a peer, too, is
+ * shown once: as the member, from when it is one.
+ *
+ * A peer's uuid is its id here; that of a node of a cluster is the node's own. Nothing on this plane is authenticated, so a peer that
+ * uses a member's id is hidden by the member, never the other way round.
+ */
+import { type ZreEvent, type ZreExitReason, type ZreOptions, type ZrePeer, ZrePlane } from "../zre/index.js";
+import type { ClusterEvent, LostReason } from "./events.js";
+import type { Service } from "./service.js";
+
+/** Peers that went and are remembered, so that one that comes again is `back`. */
+const MAX_GONE = 256;
+
+/** What the bridge needs of its node. */
+export interface BridgeEffects {
+  /** The member of an id, live or gone; `undefined`: the membership does not know it. */
+  memberOf(id: string): Service | undefined;
+  /** Whether an address is this host's own. */
+  isOwn(address: string): boolean;
+  report(event: ClusterEvent): void;
+}
+
+const LOST: Readonly<Record<Exclude<ZreExitReason, "left">, LostReason>> = {
+  expired: "silent",
+  refused: "connection",
+  restarted: "connection",
+  sequence: "connection",
+  full: "connection",
+};
+
+export class ZreBridge {
+  readonly plane: ZrePlane;
+  readonly #effects: BridgeEffects;
+  /** Peers that were reported as members of their own, as they were last. */
+  readonly #shown = new Map<string, Service>();
+  readonly #gone = new Set<string>();
+
+  /** @throws InvalidArgumentError `EINVAL` */
+  constructor(options: ZreOptions, effects: BridgeEffects) {
+    this.plane = new ZrePlane(options);
+    this.#effects = effects;
+    for (const type of ["enter", "exit", "join", "leave", "whisper", "shout"] as const)
+      this.plane.events.on(type, (event) => this.#planeOnEvent(event));
+  }
+
+  /** The peers that are not members by the membership. */
+  services(): Service[] {
+    const services: Service[] = [];
+    for (const peer of this.plane.peers())
+      if (this.#effects.memberOf(peer.uuid) === undefined) services.push(this.#serviceOf(peer));
+    return services;
+  }
+
+  /** By id, or by a name that one peer alone has. */
+  find(nameOrId: string): Service | undefined {
+    const peer = this.plane.peer(nameOrId);
+    return peer === undefined ? undefined : (this.#effects.memberOf(peer.uuid) ?? this.#serviceOf(peer));
+  }
+
+  /** The membership has a new member. @returns whether it was reported before, as a peer */
+  onJoined(id: string): boolean {
+    return this.#shown.delete(id);
+  }
+
+  #planeOnEvent(event: ZreEvent): void {
+    const { uuid } = event.peer;
+    const known = this.#effects.memberOf(uuid);
+    const member = known ?? this.#serviceOf(event.peer);
+    switch (event.type) {
+      case "enter":
+        if (known !== undefined) break;
+        this.#shown.set(uuid, member);
+        this.#effects.report(
+          this.#gone.delete(uuid) ? { type: "back", member, restarted: false } : { type: "joined", member },
+        );
+        break;
+      case "exit": {
+        if (!this.#shown.delete(uuid) || known !== undefined) break;
+        this.#gone.add(uuid);
+        if (this.#gone.size > MAX_GONE) this.#gone.delete(this.#gone.values().next().value as string);
+        const gone = (state: Service["state"]): Service => Object.freeze({ ...member, state });
+        if (event.reason === "left") this.#effects.report({ type: "left", member: gone("left") });
+        else this.#effects.report({ type: "lost", member: gone("lost"), reason: LOST[event.reason] });
+        break;
+      }
+      case "join":
+        this.#effects.report({ type: "group:joined", member, group: event.group });
+        break;
+      case "leave":
+        this.#effects.report({ type: "group:left", member, group: event.group });
+        break;
+      case "whisper":
+        this.#effects.report({ type: "whisper", member, frames: event.frames });
+        break;
+      case "shout":
+        this.#effects.report({ type: "shout", member, group: event.group, frames: event.frames });
+        break;
+    }
+  }
+
+  #serviceOf(peer: ZrePeer): Service {
+    const host = /^tcp:\/\/(.*):\d+$/.exec(peer.endpoint)?.[1] ?? "";
+    return Object.freeze({
+      id: peer.uuid,
+      name: peer.name,
+      host,
+      state: peer.evasive ? "suspect" : "alive",
+      addresses: Object.freeze([peer.endpoint]),
+      tags: Object.freeze([]),
+      props: peer.headers,
+      local: this.#effects.isOwn(host),
+      incarnation: Object.freeze({ start: 0, count: 0 }),
+      lastSeen: Date.now(),
+      isDraining: false,
+      yields: false,
+      zre: true,
+    });
+  }
+}

@@ -1,0 +1,146 @@
+/** A node of a cluster that is on the ZRE plane, too: over real sockets, on the loopback interface. */
+import dgram from "node:dgram";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import {
+  type ClusterEvent,
+  ClusterNode,
+  type ClusterNodeOptions,
+  ZrePlane,
+} from "../../../src/cluster/index.js";
+
+let port = 0;
+let open: { close(): Promise<void> }[] = [];
+
+beforeEach(async () => {
+  const probe = dgram.createSocket("udp4");
+  await new Promise<void>((resolve) => void probe.bind(0, resolve));
+  port = probe.address().port;
+  await new Promise<void>((resolve) => void probe.close(() => resolve()));
+});
+afterEach(async () => {
+  await Promise.all(open.map((each) => each.close()));
+  open = [];
+});
+
+const TYPES = ["joined", "back", "left", "lost", "group:joined", "group:left", "shout", "whisper"] as const;
+
+async function node(name: string, options: ClusterNodeOptions = {}) {
+  const found = new ClusterNode({
+    name,
+    multicast: false,
+    zre: { port, interface: "lo", headers: { "X-A": name } },
+    ...options,
+  });
+  open.push(found);
+  const events: ClusterEvent[] = [];
+  for (const type of TYPES) found.events.on(type, (event) => void events.push(event));
+  await found.start();
+  return { node: found, events, said: () => events.map(({ type }) => type) };
+}
+
+async function plane(name: string): Promise<ZrePlane> {
+  const found = new ZrePlane({ name, port, interface: "lo", headers: { "X-Z": "1" } });
+  open.push(found);
+  await found.start();
+  return found;
+}
+
+const eventually = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 20_000, interval: 5 });
+
+describe("a node on the ZRE plane", () => {
+  it("has ZRE's peers as members, with their headers, and their groups and messages as events", async () => {
+    const a = await node("a");
+    const z = await plane("z");
+    await eventually(() => expect(a.said()).toEqual(["joined"]));
+    const [, member] = a.node.members();
+    expect(member).toMatchObject({
+      id: z.uuid,
+      name: "z",
+      state: "alive",
+      zre: true,
+      local: true,
+      addresses: [z.endpoint],
+    });
+    expect({ ...member?.props }).toEqual({ "X-Z": "1" });
+    expect(a.node.member("z")?.id).toBe(z.uuid);
+    expect(z.peer("a")?.uuid).toBe(a.node.id);
+    expect(z.peer("a")?.headers).toMatchObject({
+      "X-A": "a",
+      "X-SHOAL-ID": a.node.id,
+      "X-SHOAL-ADDRESS": "",
+    });
+    // ZRE's programs see no group that the program did not join.
+    expect(z.peer("a")?.groups).toEqual([]);
+    a.node.joinGroup("G");
+    z.join("G");
+    await eventually(() => expect([a.said().length, z.peer("a")?.groups]).toEqual([2, ["G"]]));
+    expect(a.node.shout("G", "to all")).toBe(1);
+    a.node.whisper("z", "to z");
+    z.shout("G", "from z");
+    z.whisper("a", "for a");
+    await eventually(() => expect(a.events).toHaveLength(4));
+    expect(
+      a.events
+        .slice(1)
+        .map((event) => ({ ...event, member: 0, frames: "frames" in event ? event.frames.map(String) : [] })),
+    ).toEqual([
+      { type: "group:joined", group: "G", member: 0, frames: [] },
+      { type: "shout", group: "G", member: 0, frames: ["from z"] },
+      { type: "whisper", member: 0, frames: ["for a"] },
+    ]);
+    a.node.leaveGroup("G");
+    await z.close();
+    await eventually(() => expect(a.said().at(-1)).toBe("left"));
+    expect(a.node.members({ self: false })).toEqual([]);
+  });
+
+  it("is shown once where it is a member, too, whichever plane was first", async () => {
+    const a = await node("a");
+    // On the plane first, a member a while later.
+    const b = await node("b");
+    await eventually(() =>
+      expect(a.node.members({ self: false })).toMatchObject([{ id: b.node.id, zre: true }]),
+    );
+    const c = await node("c", { seeds: [a.node.address, b.node.address] });
+    for (const each of [a, b, c])
+      await eventually(() => {
+        const others = each.node.members({ self: false });
+        expect(others.map(({ zre }) => zre)).toEqual([undefined, undefined]);
+      });
+    for (const each of [a, b, c]) {
+      const joined = each.events.filter(({ type }) => type === "joined");
+      expect(new Set(joined.map((event) => "member" in event && event.member?.id)).size).toBe(2);
+      expect(joined).toHaveLength(2);
+    }
+    // A whisper to a member goes by its full name, too.
+    a.node.whisper(b.node.name, "hello");
+    await eventually(() => expect(b.said()).toContain("whisper"));
+    const [whisper] = b.events.filter((event) => event.type === "whisper");
+    expect(whisper).toMatchObject({ member: { id: a.node.id } });
+    await c.node.leave();
+    await eventually(() => expect(a.said().filter((type) => type === "left")).toEqual(["left"]));
+    expect(a.node.members({ self: false })).toHaveLength(1);
+  });
+
+  it("refuses what cannot be", async () => {
+    expect(() => new ClusterNode({ zre: true, scope: "host" })).toThrow(/not with the scope "host"/);
+    expect(() => new ClusterNode({ zre: { prot: 1 } as never })).toThrow(/did you mean port/);
+    expect(() => new ClusterNode({ zre: { headers: { "": "x" } } })).toThrow(/header "" is empty/);
+    expect(() => new ClusterNode({ zre: 1 as never })).toThrow(/true, false or an object/);
+    const without = new ClusterNode({ multicast: false });
+    open.push(without);
+    expect(() => without.shout("G", "x")).toThrow(expect.objectContaining({ code: "NOT_SUPPORTED" }));
+    expect(() => without.whisper("x", "x")).toThrow(expect.objectContaining({ code: "NOT_SUPPORTED" }));
+    const early = new ClusterNode({ multicast: false, zre: { port, interface: "lo" } });
+    open.push(early);
+    expect(() => early.joinGroup("G")).toThrow(expect.objectContaining({ code: "EFSM" }));
+    await early.start();
+    expect(() => early.whisper("nobody", "x")).toThrow(expect.objectContaining({ code: "EHOSTUNREACH" }));
+    await early.close();
+    expect(() => early.joinGroup("G")).toThrow(expect.objectContaining({ code: "EBADF" }));
+    const lost = new ClusterNode({ multicast: false, zre: { port, interface: "no-such" } });
+    await expect(lost.start()).rejects.toThrow(/no-such/);
+    expect(lost.closed).toBe(true);
+    await lost.close();
+  });
+});
