@@ -199,13 +199,13 @@ export class NodeSockets {
   #interfaces(): HostInterface[] {
     const all = this.platform.interfaces();
     const { scope, interface: wanted } = this.settings;
-    if (scope === "host") return [{ name: "lo", address: "127.0.0.1", internal: true }];
-    if (wanted !== undefined) {
-      const found = all.filter(({ name, address }) => name === wanted || address === wanted);
-      if (found.length > 0) return found;
+    const named = all.filter(({ name, address }) => name === wanted || address === wanted);
+    if (wanted !== undefined && named.length === 0) {
       const names = [...new Set(all.map(({ name }) => name))].join(", ");
       throw new InvalidArgumentError(`there is no interface ${JSON.stringify(wanted)}; there are ${names}`);
     }
+    if (scope === "host") return [{ name: "lo", address: "127.0.0.1", internal: true }];
+    if (wanted !== undefined) return named;
     const found = all.filter(({ internal }) => !internal);
     // A machine without a network is a link of its own.
     return found.length > 0 ? found : [{ name: "lo", address: "127.0.0.1", internal: true }];
