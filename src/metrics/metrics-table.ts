@@ -7,6 +7,8 @@
  *
  * The compiler checks that each member of a driver's statistics has a row. `null`: it is not exported.
  */
+
+import type { ClusterStats } from "../cluster/index.js";
 import type {
   BinaryStarClientStats,
   BinaryStarGateStats,
@@ -380,6 +382,20 @@ const CLONE_CLIENT: Rows<CloneClientStats> = {
   ]),
 };
 
+const CLUSTER: Rows<ClusterStats> = {
+  members: gauge("Live members, the node itself included."),
+  suspects: gauge("Members that do not answer, and are not given up yet."),
+  gone: gauge("Members that were lost or left, and are not forgotten yet."),
+  healthScore: gauge("0 when the node trusts its own view, up to 8 when it was late or accused in vain."),
+  minority: gauge("1 when its side of a split is not the one that goes on."),
+  packetsSent: counter("Datagrams sent, of all buses of the node."),
+  packetsReceived: counter("Datagrams received, of all buses of the node."),
+  bytesSent: counter("Bytes of datagrams sent."),
+  bytesReceived: counter("Bytes of datagrams and streams received."),
+  links: gauge("Streams to other nodes."),
+  dropped: counter("What was refused or dropped.", "dropped", "{reason}"),
+};
+
 const STAR: Rows<BinaryStarStats> = {
   statesSent: counter("States sent to the peer."),
   statesReceived: counter("States received from the peer."),
@@ -600,6 +616,8 @@ export const FAMILIES = {
   lvc: family("lvc", "cache", "bound", LVC, "LastValueCache"),
   clone: family("clone", "server", "bound", CLONE, "CloneServer"),
   "clone-client": family("clone_client", "client", "connected", CLONE_CLIENT, "CloneClient"),
+  cluster: family("cluster", "node", "open", CLUSTER, "ClusterNode"),
+  "cluster-bus": family("cluster_bus", "bus", "open", CLUSTER, "ClusterBus"),
   "binary-star": family("binary_star", "server", "open", STAR, "BinaryStar"),
   "binary-star-gate": family("binary_star_gate", "gate", "open", BINARY_STAR_GATE, "BinaryStarGate"),
   "binary-star-reactor": family(

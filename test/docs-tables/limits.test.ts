@@ -132,6 +132,15 @@ describe("docs/internals/constants.md", () => {
     expect(differences("Engines, sockets and proxies", all, wanted)).toEqual([]);
   });
 
+  it("lists the constants of clusters with their values", () => {
+    const all = constantsOf("cluster");
+    const wanted = constantsOf("cluster/net", "cluster/node").filter(({ name }) => name !== "MAX_DELAY");
+    const bounds = all.filter(
+      ({ name, file }) => file === "cluster/bounds.ts" && /^MAX_(?!ZRE|HELLO)/.test(name),
+    );
+    expect(differences("Clusters", all, [...wanted, ...bounds])).toEqual([]);
+  });
+
   it("lists the constants of the patterns with their values", () => {
     const all = constantsOf("core", "patterns");
     const wanted = constantsOf("patterns").filter(
