@@ -70,6 +70,8 @@ class Run {
       duplication: 0.05,
       latency: [1, 60],
       counts: true,
+      // Who restarts while its seeds are down finds nobody; here it always has one.
+      seeds: NODES,
       encodes: seed % 8 === 0,
     });
     this.world.onChange = (at, change) => {
@@ -186,8 +188,12 @@ class Run {
       for (const each of world.nodes)
         if (each.rules.removed) expect(at.rules.get(each.id)?.isLive ?? false).toBe(false);
     }
+    // A suspicion that is refuted is a new incarnation on its way; a death is not to be.
+    const { falseDeaths } = world;
     this.run(5_000);
+    for (let left = 5_000; left > 0 && !agreed(); left -= 250) this.run(250);
     expect(agreed(), "they still agree").toBe(true);
+    expect(world.falseDeaths, "deaths among them").toBe(falseDeaths);
   }
 
   #begin(each: SimulatedNode): void {

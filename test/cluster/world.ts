@@ -24,8 +24,12 @@ export interface WorldOptions {
   readonly loss?: number;
   readonly duplication?: number;
   readonly localHealth?: boolean;
+  /** Of the first nodes, so many are given to each to dial. Default 3. */
+  readonly seeds?: number;
   /** Packets go as bytes: slower, and proves that they can. */
   readonly encodes?: boolean;
+  /** What a node sends in place of these bytes, where packets go as bytes; `undefined`: these. */
+  readonly rewrite?: (from: SimulatedNode, packet: Packet, bytes: Buffer) => Buffer | undefined;
   /** Bytes are counted. */
   readonly counts?: boolean;
 }
@@ -165,7 +169,9 @@ export class World {
   join(node: SimulatedNode): void {
     node.rules.join(
       node.now,
-      ["n0", "n1", "n2"].filter((seed) => seed !== node.address),
+      Array.from({ length: this.#options.seeds ?? 3 }, (_, i) => `n${i}`).filter(
+        (seed) => seed !== node.address,
+      ),
     );
     this.schedule(node);
   }
@@ -287,7 +293,7 @@ export class World {
     }
     const { duplication = 0, encodes = false } = this.#options;
     if (!overStream && this.loss > 0 && this.random() < this.loss) return;
-    const sent = encodes ? this.#throughBytes(packet, overStream) : packet;
+    const sent = encodes ? this.#throughBytes(from, packet, overStream) : packet;
     const delay = this.#delay();
     this.#push(this.now + (overStream ? 3 * delay : delay), to, sent, from, overStream);
     if (!overStream && duplication > 0 && this.random() < duplication)
@@ -384,8 +390,10 @@ export class World {
     }
   }
 
-  #throughBytes(packet: Packet, overStream: boolean): Packet {
-    const read = decodePacket(encodePacket(packet, BUS), BUS, overStream ? MAX_STREAM_PACKET : MAX_PACKET);
+  #throughBytes(from: SimulatedNode, packet: Packet, overStream: boolean): Packet {
+    const most = overStream ? MAX_STREAM_PACKET : MAX_PACKET;
+    const bytes = encodePacket(packet, BUS);
+    const read = decodePacket(this.#options.rewrite?.(from, packet, bytes) ?? bytes, BUS, most);
     if (typeof read === "string") throw new Error(`a packet of type ${packet.type} is junk: ${read}`);
     return read;
   }

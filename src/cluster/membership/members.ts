@@ -5,6 +5,7 @@
 import { MAX_MEMBERS, MAX_REMOVALS, MAX_TOMBSTONES } from "../bounds.js";
 import { type Details, NO_DETAILS } from "../details.js";
 import { compareIncarnations, keepsName, shortId } from "../identity.js";
+import { ALIVE_DRAINING, LEVEL, Update } from "../wire/packets.js";
 import { Digest, idHash, memberHash, removalHash } from "./digest.js";
 import type { Suspicion } from "./suspicion.js";
 
@@ -20,7 +21,10 @@ export class Member {
   start: number;
   count: number;
   state: MemberState;
-  draining: boolean;
+  /** Of its last alive (packets.ts), those of later versions too. */
+  flags: number;
+  /** The level of packets and updates that it knows (packets.ts). */
+  level: number;
   /** Whether another node keeps its name. */
   yields: boolean;
   details: Details;
@@ -55,7 +59,8 @@ export class Member {
     this.start = start;
     this.count = count;
     this.state = MemberState.ALIVE;
-    this.draining = false;
+    this.flags = 0;
+    this.level = LEVEL;
     this.yields = false;
     this.details = NO_DETAILS;
     this.announced = 0;
@@ -72,9 +77,19 @@ export class Member {
     this.index = -1;
   }
 
+  /** Whether it takes nothing new. */
+  get draining(): boolean {
+    return (this.flags & ALIVE_DRAINING) !== 0;
+  }
+
   get isLive(): boolean {
     return this.state <= MemberState.SUSPECT;
   }
+}
+
+/** What a member said last of being there, to be passed on as it was. */
+export function aliveOf({ id, start, count, name, address, flags, details, level }: Member): Update {
+  return Update.alive(id, start, count, name, address, flags, details.version, level);
 }
 
 /** What is left of a member that was forgotten. */

@@ -14,6 +14,7 @@ import type { Profile } from "../profiles.js";
 import {
   ACK_OTHER,
   ACK_RELAYED,
+  ALIVE_DRAINING,
   DeathReason,
   type Packet,
   PacketType,
@@ -157,7 +158,7 @@ export class Membership {
   drain(now: number): void {
     this.#context.now = now;
     if (this.#context.self.draining) return;
-    this.#context.self.draining = true;
+    this.#context.self.flags |= ALIVE_DRAINING;
     this.#transmitter.announce();
   }
 

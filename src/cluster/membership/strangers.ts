@@ -6,7 +6,7 @@ import { MAX_NEWCOMERS } from "../bounds.js";
 import { DeathReason, type Packet, PacketType, Update, UpdateKind } from "../wire/packets.js";
 import type { Context } from "./context.js";
 import type { Dialer } from "./dialer.js";
-import type { Member } from "./members.js";
+import { aliveOf, type Member } from "./members.js";
 import type { Prober } from "./prober.js";
 import type { Synchronizer } from "./sync.js";
 import type { Transmitter } from "./transmitter.js";
@@ -113,9 +113,7 @@ export class Strangers {
   onStale(member: Member, packet: Packet, address: string): void {
     this.#context.refuse("stale");
     if (packet.type !== PacketType.PING && packet.type !== PacketType.SYNC) return;
-    const { id, start, count, name, details } = member;
-    const update = Update.alive(id, start, count, name, member.address, 0, details.version);
-    this.#transmitter.sendUpdates(address, [this.#transmitter.ownAlive(), update]);
+    this.#transmitter.sendUpdates(address, [this.#transmitter.ownAlive(), aliveOf(member)]);
   }
 
   /** Somebody who was forgotten as dead or gone, and has not heard of it. */

@@ -5,10 +5,10 @@
  */
 import { MAX_STREAM_PACKET, MAX_UPDATES } from "../bounds.js";
 import { shortId } from "../identity.js";
-import { ALIVE_DRAINING, type Packet, PacketType, Update } from "../wire/packets.js";
+import { type Packet, PacketType, Update } from "../wire/packets.js";
 import { type Context, pick } from "./context.js";
 import { isWanted } from "./digest.js";
-import { type Member, MemberState, type Members } from "./members.js";
+import { aliveOf, type Member, MemberState, type Members } from "./members.js";
 import type { Transmitter } from "./transmitter.js";
 import type { Updates } from "./updates.js";
 
@@ -161,7 +161,7 @@ function entriesFor(
 }
 
 function addLive(member: Member, add: (update: Update) => void): void {
-  const { id, start, count, name, address, draining, details } = member;
-  add(Update.alive(id, start, count, name, address, draining ? ALIVE_DRAINING : 0, details.version));
+  const { id, start, details } = member;
+  add(aliveOf(member));
   if (details.version > 0) add(Update.details(id, start, details));
 }

@@ -5,11 +5,11 @@
 import { MAX_MEMBERS } from "../bounds.js";
 import { nextIncarnation } from "../identity.js";
 import { bodySize } from "../wire/codec.js";
-import { ACK_OTHER, ALIVE_DRAINING, NO_UPDATES, Packet, PacketType, Update } from "../wire/packets.js";
+import { ACK_OTHER, NO_UPDATES, Packet, PacketType, Update } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
 import type { Context } from "./context.js";
 import { GossipQueue } from "./gossip-queue.js";
-import type { Member } from "./members.js";
+import { aliveOf, type Member } from "./members.js";
 
 /** ms between an update and the packet that it may share with others. */
 const GOSSIP_DELAY = 5;
@@ -120,8 +120,7 @@ export class Transmitter {
   }
 
   ownAlive(): Update {
-    const { id, start, count, name, address, draining, details } = this.#context.self;
-    return Update.alive(id, start, count, name, address, draining ? ALIVE_DRAINING : 0, details.version);
+    return aliveOf(this.#context.self);
   }
 
   ownDetails(): Update {

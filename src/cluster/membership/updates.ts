@@ -96,7 +96,8 @@ export class Updates {
     known.count = update.count;
     known.name = update.name;
     known.address = update.address;
-    known.draining = (update.flags & ALIVE_DRAINING) !== 0;
+    known.flags = update.flags;
+    known.level = update.level;
     known.announced = update.version;
     known.reason = 0;
     known.doubtful = false;
@@ -141,7 +142,8 @@ export class Updates {
       update.count,
       this.#context.now,
     );
-    member.draining = (update.flags & ALIVE_DRAINING) !== 0;
+    member.flags = update.flags;
+    member.level = update.level;
     member.announced = update.version;
     this.#context.members.add(member);
     this.#prober.added(member);

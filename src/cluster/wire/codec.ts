@@ -27,8 +27,6 @@ export const VERSION = 1;
 export const SEALED = 0x80;
 /** Version and bus. */
 export const PREFIX = 7;
-/** A level that an alive has; a later one adds and changes nothing. */
-const LEVEL = 1;
 
 /** Bytes of a body before its type's fields, and of the count of updates after them. */
 const HEAD = 31;
@@ -172,7 +170,7 @@ function writeUpdate(out: Writer, update: Update): void {
   out.u32(update.count);
   switch (update.kind) {
     case UpdateKind.ALIVE:
-      out.u8(LEVEL);
+      out.u8(update.level);
       out.u8(update.flags);
       out.u32(update.version);
       out.text(update.name);
@@ -414,14 +412,14 @@ function readUpdate(kind: number, input: Reader): Update | Junk | undefined {
   let update: Update | Junk;
   switch (kind) {
     case UpdateKind.ALIVE: {
-      input.u8();
+      const level = input.u8();
       const flags = input.u8();
       const version = input.u32();
       const name = input.text(MAX_NAME);
       const address = input.text(MAX_ADDRESS);
       if (input.short) return "truncated";
       if (input.garbled || address === "" || !isName(name)) return "text";
-      update = Update.alive(id, start, count, name, address, flags, version);
+      update = Update.alive(id, start, count, name, address, flags, version, level);
       break;
     }
     case UpdateKind.SUSPECT: {

@@ -40,7 +40,10 @@ export const ACK_OTHER = 2;
 export const UpdateKind = { ALIVE: 1, SUSPECT: 2, DEAD: 3, LEFT: 4, REMOVAL: 5, DETAILS: 6 } as const;
 export type UpdateKind = (typeof UpdateKind)[keyof typeof UpdateKind];
 
-/** Flags of an alive. */
+/** The level of the packets and updates that this version knows: docs/spec/cluster.md, Versions. */
+export const LEVEL = 1;
+
+/** Flags of an alive; those that are not known here are kept and passed on. */
 export const ALIVE_DRAINING = 1;
 
 /** Why a member is dead. The numbers are the wire's. */
@@ -70,6 +73,8 @@ export class Update {
   readonly flags: number;
   /** ALIVE: the version of its details. */
   readonly version: number;
+  /** ALIVE: what the node speaks (codec.ts). */
+  readonly level: number;
   /** SUSPECT, DEAD: short ids. */
   readonly accusers: readonly number[];
   /** DETAILS. */
@@ -89,6 +94,7 @@ export class Update {
     accusers: readonly number[],
     details: Details | undefined,
     size: number,
+    level = 0,
   ) {
     this.kind = kind;
     this.id = id;
@@ -101,6 +107,7 @@ export class Update {
     this.accusers = accusers;
     this.details = details;
     this.size = size;
+    this.level = level;
   }
 
   static alive(
@@ -111,6 +118,7 @@ export class Update {
     address: string,
     flags: number,
     version: number,
+    level: number = LEVEL,
   ): Update {
     const size = 37 + Buffer.byteLength(name) + Buffer.byteLength(address);
     return new Update(
@@ -125,6 +133,7 @@ export class Update {
       NO_ACCUSERS,
       undefined,
       size,
+      level,
     );
   }
 

@@ -1,0 +1,136 @@
+/**
+ * Two versions in one cluster: nodes of this one, and of a next one that has more of everything that may be added without a
+ * break (docs/spec/cluster.md, Versions).
+ */
+import { describe, expect, it } from "vitest";
+import { MAX_PACKET, MAX_STREAM_PACKET } from "../../src/cluster/bounds.js";
+import { busNumber } from "../../src/cluster/identity.js";
+import { bodySize, decodePacket, encodePacket, PREFIX, VERSION } from "../../src/cluster/wire/codec.js";
+import { LEVEL, Packet, PacketType, type Update, UpdateKind } from "../../src/cluster/wire/packets.js";
+import { type SimulatedNode, stateOf, World } from "./world.js";
+
+const BUS = busNumber("simulated");
+const FROM = "a1".repeat(16);
+/** A flag of an alive, a kind of update and a type of packet that this version does not know. */
+const FLAG = 0x40;
+const KIND = 77;
+const TYPE = 42;
+
+function packetOf(...updates: Update[]): Packet {
+  return new Packet(PacketType.GOSSIP, FROM, 1, 2, 3, 0, 0, 0, "", "", undefined, undefined, updates);
+}
+
+/** An update as the next version writes it: a higher level, one more flag, a field at its end. */
+function nextUpdate(update: Update): Buffer {
+  const bytes = encodePacket(packetOf(update), BUS).subarray(PREFIX + bodySize(PacketType.GOSSIP, 0));
+  const written = Buffer.concat([bytes, Buffer.from("more")]);
+  written.writeUInt16BE(bytes.length - 3 + 4, 1);
+  if (update.kind === UpdateKind.ALIVE && update.level === LEVEL) {
+    written[29] = LEVEL + 1;
+    written[30] = (written[30] as number) | FLAG;
+  }
+  return written;
+}
+
+/** A packet as the next version writes it: its updates, one of a new kind, and a field after them. */
+function nextPacket(packet: Packet, isOwn: (update: Update) => boolean): Buffer {
+  const { updates } = packet;
+  const head = encodePacket(packet, BUS);
+  const size = updates.reduce((sum, update) => sum + update.size, 0);
+  const unknown = Buffer.alloc(3 + 20, 9);
+  unknown[0] = KIND;
+  unknown.writeUInt16BE(20, 1);
+  const count = Buffer.from([updates.length + 1]);
+  const parts = updates.map((update) =>
+    isOwn(update)
+      ? nextUpdate(update)
+      : encodePacket(packetOf(update), BUS).subarray(PREFIX + bodySize(PacketType.GOSSIP, 0)),
+  );
+  return Buffer.concat([
+    head.subarray(0, head.length - size - 1),
+    count,
+    ...parts,
+    unknown,
+    Buffer.from("after"),
+  ]);
+}
+
+/** Four nodes of this version, and as many of the next. */
+function mixed(seed: number): World {
+  const isNext = (node: SimulatedNode): boolean => node.index % 2 === 1;
+  const world = new World({
+    seed,
+    loss: 0.02,
+    encodes: true,
+    rewrite: (from, packet, bytes) => {
+      if (!isNext(from)) return undefined;
+      const ids = new Set(world.nodes.filter(isNext).map(({ id }) => id));
+      const next = nextPacket(packet, ({ id }) => ids.has(id));
+      const most = packet.type >= PacketType.SYNC ? MAX_STREAM_PACKET : MAX_PACKET;
+      return next.length <= most && packet.updates.length < 64 ? next : bytes;
+    },
+  });
+  world.start(8);
+  expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
+  return world;
+}
+
+describe("two versions in one cluster", () => {
+  it("agree, and an older node passes on the level and the flags that it does not know", () => {
+    const world = mixed(1);
+    for (const at of world.nodes)
+      for (const of of world.nodes) {
+        if (at === of) continue;
+        const member = at.rules.get(of.id);
+        expect(member?.level).toBe(of.index % 2 === 1 ? LEVEL + 1 : LEVEL);
+        expect((member?.flags ?? 0) & FLAG).toBe(of.index % 2 === 1 ? FLAG : 0);
+      }
+    // One that comes later and knows older nodes only.
+    const late = world.add();
+    world.join(late);
+    expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
+    expect(late.rules.get((world.nodes[1] as SimulatedNode).id)?.level).toBe(LEVEL + 1);
+  });
+
+  it("keep details, leaving, death, removal and a healed cut", () => {
+    const world = mixed(2);
+    const [a, b, c, d, e, f] = world.nodes as [
+      SimulatedNode,
+      SimulatedNode,
+      SimulatedNode,
+      SimulatedNode,
+      SimulatedNode,
+      SimulatedNode,
+    ];
+    for (const node of [a, b])
+      world.act(node, (rules, now) => rules.setDetails(now, [node.name], { of: node.name }));
+    for (const node of [c, d]) world.act(node, (rules, now) => rules.leave(now));
+    world.run(1_000);
+    for (const node of [c, d]) world.crash(node);
+    world.crash(e);
+    world.act(a, (rules, now) => rules.remove(now, f.id));
+    world.run(20_000);
+    const there = world.nodes.filter((node) => ![c, d, e, f].includes(node));
+    expect(world.agree(there)).toBe(true);
+    for (const node of there) {
+      for (const of of [a, b]) expect(node.rules.get(of.id)?.details).toEqual(of.rules.self.details);
+      expect(stateOf(node, f)).toBe("none");
+    }
+    world.cut((node) => node.index % 4);
+    world.run(20_000);
+    world.heal();
+    expect(world.runUntil(() => world.agree(there), 20_000)).toBeGreaterThanOrEqual(0);
+    expect(world.falseDeaths).toBe(0);
+  });
+
+  it("drop packets of a type that they do not know, and of another version byte, and say which", () => {
+    const bytes = encodePacket(packetOf(), BUS);
+    const changed = (at: number, value: number): Buffer => {
+      const copy = Buffer.from(bytes);
+      copy[at] = value;
+      return copy;
+    };
+    expect(decodePacket(changed(PREFIX, TYPE), BUS, MAX_PACKET)).toBe("type");
+    expect(decodePacket(changed(0, VERSION + 1), BUS, MAX_PACKET)).toBe("version");
+  });
+});
