@@ -173,6 +173,8 @@ class Run {
     // Who left goes; a removed one stays, and stays out.
     for (const each of this.#left) if (each.up) world.crash(each);
     const agreed = (): boolean => world.agree(this.there);
+    // Suspicions of the time before end, or were refuted.
+    this.run(10_000);
     for (let left = BOUND; left > 0 && !agreed(); left -= 250) this.run(250);
     expect(agreed(), `all of ${this.there.map(({ name }) => name).join(" ")} agree`).toBe(true);
     for (const at of this.there) {
