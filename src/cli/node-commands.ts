@@ -41,7 +41,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       examples: ["shoal node shout CHAT hello --control ipc:///tmp/bridge"],
     },
     arguments: { group: "the group's name", text: "the text: one frame" },
-    run: (node, { group = "", text = "" }) => node.shout(group, text),
+    run: (node, { group = "", text = "" }) => ({ peers: node.shout(group, text) }),
     done: ({ group }) => `sent to ${group}`,
   },
   whisper: {

@@ -42,15 +42,13 @@ export const LINE_EVENTS: { readonly [T in ClusterEvent["type"]]?: string } = {
   conflict: "conflict",
   minority: "minority",
   healed: "healed",
+  "group:joined": "joined",
+  "group:left": "left",
+  shout: "shout",
+  whisper: "whisper",
 };
 
-const EVENTS: ReadonlyMap<string, string> = new Map([
-  ...Object.entries(LINE_EVENTS),
-  ["group:joined", "joined"],
-  ["group:left", "left"],
-  ["shout", "shout"],
-  ["whisper", "whisper"],
-]);
+const EVENTS: ReadonlyMap<string, string> = new Map(Object.entries(LINE_EVENTS));
 
 /** After these a member may join again. */
 const GONE: ReadonlySet<string> = new Set(["left", "lost", "removed"]);
@@ -123,6 +121,7 @@ export class NodeLines {
       ...whoOf(member),
       ...(group === undefined ? {} : { group }),
       ...(reason === undefined ? {} : { reason }),
+      ...(frames?.length === 1 ? { text: String(frames[0]) } : {}),
       ...(frames === undefined ? {} : { frames: frames.map(String) }),
     });
   }

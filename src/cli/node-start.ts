@@ -2,7 +2,7 @@
 import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../cluster/index.js";
 import { commandText, jsonOf, jsonReply, parseCommand } from "../control/protocol.js";
 import { ControlServer, MAX_BYTES } from "../control/server.js";
-import { InvalidArgumentError, NotSupportedError, Reply } from "../index.js";
+import { InvalidArgumentError, Reply } from "../index.js";
 import { asUsage, UsageError } from "./failure.js";
 import { readKeyFile } from "./key-file.js";
 import { Log } from "./log.js";
@@ -31,7 +31,7 @@ export interface StartSettings {
 
 /** @throws UsageError, Failure, or what the library throws */
 export async function startNode(settings: StartSettings): Promise<void> {
-  const { name, zre = false, control } = settings;
+  const { name, group, zre = false, control } = settings;
   const options = await optionsOf(settings);
   if (control !== undefined) checkEndpoints(control, "--control EP");
   const log = new Log(`node ${name}`);
@@ -51,6 +51,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
     await operate({ settings: {}, log, stop, service, sources: () => ({}) }, async () => {
       await service.listen();
       await asUsage(() => node.start());
+      if (zre && group !== undefined) node.joinGroup(group);
       const { self, address } = node;
       lines.ready(self, node.members({ self: false }), { address, ...service.endpoints });
       if (zre) log.warnOnce("ZRE goes to the link, and is not encrypted");
@@ -113,7 +114,7 @@ class NodeService implements Service {
       this.#bound.push(bound);
       this.#log.info(`control listening at ${bound}`, { side: "control", endpoint: bound });
     }
-    void new ControlServer().run(socket, (frames) => answer(steered(this.#node), frames));
+    void new ControlServer().run(socket, (frames) => answer(this.#node, frames));
   }
 
   /** Leaves the cluster. @param options linger 0: at once */
@@ -127,14 +128,6 @@ class NodeService implements Service {
     await this.#node.close({ linger });
     await this.#control?.close({ linger: 0 });
   }
-}
-
-/** What commands do to a node. */
-function steered(node: ClusterNode): SteeredNode {
-  const without = (): never => {
-    throw new NotSupportedError("this node is not a ZRE peer: it was started without --zre");
-  };
-  return { remove: (name) => node.remove(name), shout: without, whisper: without };
 }
 
 async function answer(node: SteeredNode, frames: readonly Buffer[]): Promise<{ reply: Buffer[] }> {

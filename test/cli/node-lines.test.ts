@@ -72,7 +72,9 @@ describe("the lines of a node", () => {
       "whisper b",
       "left b CHAT",
     ]);
-    expect(JSON.parse(printed[3] as string).frames).toEqual(["hi", "you"]);
+    expect(JSON.parse(printed[3] as string)).toMatchObject({ frames: ["hi", "you"] });
+    expect(JSON.parse(printed[3] as string)).not.toHaveProperty("text");
+    expect(JSON.parse(printed[4] as string)).toMatchObject({ frames: ["psst"], text: "psst" });
   });
 
   it("name a removed node that was not here by its id, and one without a host by its name", () => {

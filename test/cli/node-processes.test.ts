@@ -2,7 +2,7 @@
 import { chmodSync, writeFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { missing } from "../support/peers.js";
-import { CutNetworks, NodeProcess } from "./nodes.js";
+import { CutNetworks, type NodeLine, NodeProcess } from "./nodes.js";
 import { file, ipc, run, useShoal } from "./support.js";
 
 useShoal();
@@ -191,5 +191,46 @@ describe.skipIf(missing("networks"))("nodes on hosts of their own", () => {
     await Promise.all(minority.map((node) => node.untilSaid("healed", node.name)));
     for (const node of nodes.filter((each) => !minority.includes(each)))
       expect(node.eventsOf(node.name)).toEqual(["ready"]);
+  });
+
+  it("are ZRE peers with --zre, without a key: groups, shout, whisper, and the end of one", async () => {
+    const controls = [ipc(), ipc()];
+    nodes = ["north", "south"].map(
+      (name, host) =>
+        new NodeProcess(
+          name,
+          ["--zre", "--group", `${name}-room`, "--interface", "eth0", "--control", controls[host] as string],
+          networks.hosts[host] as string,
+        ),
+    );
+    const [north, south] = nodes as [NodeProcess, NodeProcess];
+    const inRoom = (name: string) => (lines: readonly NodeLine[]) =>
+      lines.some((line) => line.event === "joined" && line.name === name && line.group === `${name}-room`);
+    await Promise.all([north.untilLines(inRoom("south")), south.untilLines(inRoom("north"))]);
+    expect([north.sees, south.sees]).toEqual([["south"], ["north"]]);
+    expect(north.lines[0]).toMatchObject({ event: "ready", name: "north" });
+
+    const control = ["--control", controls[0] as string];
+    expect(await run("", "node", "shout", "south-room", "hi all", ...control, "--json")).toMatchObject({
+      code: 0,
+      stdout: Buffer.from('{"ok":true,"command":"shout","peers":1}\n'),
+    });
+    expect(await run("", "node", "whisper", "south", "psst", ...control)).toMatchObject({ code: 0 });
+    await south.untilSaid("shout", "north");
+    await south.untilSaid("whisper", "north");
+    expect(south.lines.find(({ event }) => event === "shout")).toMatchObject({
+      group: "south-room",
+      text: "hi all",
+    });
+    expect(south.lines.find(({ event }) => event === "whisper")).toMatchObject({
+      text: "psst",
+      frames: ["psst"],
+    });
+
+    const nobody = await run("", "node", "whisper", "nobody", "x", ...control);
+    expect(nobody).toMatchObject({ code: 1, stderr: expect.stringMatching(/nobody/) });
+    south.signal("SIGTERM");
+    expect((await south.ended).code).toBe(0);
+    await north.untilSees();
   });
 });
