@@ -1,0 +1,225 @@
+/** A pair's servers under clients that do not read, or send nonsense, and through stops in every order. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Dealer, type Raw } from "../../../src/index.js";
+import { BinaryStarClient, type BinaryStarHandler, BinaryStarServer } from "../../../src/patterns/index.js";
+import { failure, until, within } from "../../contract/support/wait.js";
+import { Child } from "../../process/child.js";
+import { missing, peerAt } from "../../support/peers.js";
+
+const HEARTBEAT = 100;
+const PYTHON = peerAt("pyzmq");
+const ROLES = ["primary", "backup"] as const;
+type Role = (typeof ROLES)[number];
+const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
+const children: Child[] = [];
+let folder = "";
+
+function keep<T extends (typeof open)[number]>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "shoal-star-"));
+});
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const at = (role: Role, side: "clients" | "state"): string => `ipc://${join(folder, `${role}-${side}`)}`;
+
+async function serve(
+  role: Role,
+  handler: BinaryStarHandler<Raw>,
+  { as = role, maxInFlight = 1_000 } = {},
+): Promise<BinaryStarServer> {
+  const peer = at(role === "primary" ? "backup" : "primary", "state");
+  const star = { role: as, peer, heartbeatInterval: HEARTBEAT };
+  const server = keep(new BinaryStarServer<Raw>(handler, { star, maxInFlight }));
+  await server.bind("clients", at(role, "clients"));
+  await server.bind("state", at(role, "state"));
+  return server;
+}
+
+async function pair(handler: BinaryStarHandler<Raw>): Promise<Record<Role, BinaryStarServer>> {
+  const [primary, backup] = [await serve("primary", handler), await serve("backup", handler)];
+  await within(Promise.all([primary.ready(), backup.ready()]), "it is decided who serves");
+  return { primary, backup };
+}
+
+const client = (): BinaryStarClient =>
+  keep(
+    new BinaryStarClient([at("primary", "clients"), at("backup", "clients")], {
+      attemptTimeout: 500,
+      timeout: 12_000,
+    }),
+  );
+
+test("a client that asks and never reads holds nobody up, and what it has in the server has a bound", async () => {
+  const { primary } = await pair(() => [Buffer.alloc(20_000)]);
+  const slow = keep(new Dealer({ receiveHighWaterMark: 1, linger: 0 }));
+  slow.connect(at("primary", "clients"));
+  await slow.ready({ timeout: 8_000 });
+  for (let i = 0; i < 5_000; i++) await slow.send(["", String(i)]);
+  await until(() => primary.stats().received > 2_000, "most of the requests");
+  expect((await within(client().request("x"), "another client's reply"))[0]).toHaveLength(20_000);
+  await until(() => primary.stats().inFlight === 0, "nothing is in flight");
+  const { replied, failed, repliesDropped, served } = primary.stats();
+  expect(repliesDropped.unroutable).toBeGreaterThan(0);
+  expect(replied + failed + repliesDropped.unroutable).toBeGreaterThanOrEqual(served);
+  const from = performance.now();
+  await primary.close({ linger: 100 });
+  expect(performance.now() - from).toBeLessThan(5_000);
+});
+
+test("what is not a request is counted, and the next one is answered", async () => {
+  const { primary, backup } = await pair((body) => body);
+  const rude = keep(new Dealer({ linger: 0 }));
+  rude.connect(at("primary", "clients"));
+  // Without a body, and without an envelope as DEALERs of its own kind send it: those are requests.
+  for (const message of [[""], ["", ""], ["a", "b"], ["x"], [Buffer.alloc(300_000)], ["", "last"]])
+    await rude.send(message as string[]);
+  const replies: (string | number)[] = [];
+  while (replies.at(-1) !== "last") {
+    const [last] = (await within(rude.receive(), "a reply")).slice(-1);
+    replies.push((last as Buffer).length > 10 ? (last as Buffer).length : String(last));
+  }
+  expect(primary.stats()).toMatchObject({ received: 6, inFlight: 0, failed: 0 });
+  expect(primary.stats().invalid + primary.stats().replied).toBe(6);
+  expect(replies).toEqual(["", "b", "x", 300_000, "last"]);
+  expect(backup.stats().received).toBe(0);
+});
+
+test("requests past maxInFlight are refused as overloaded, each with a reply", async () => {
+  let finish = (): void => undefined;
+  const gate = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const handler: BinaryStarHandler<Raw> = async (body) => {
+    await gate;
+    return body;
+  };
+  const primary = await serve("primary", handler, { maxInFlight: 5 });
+  await serve("backup", handler);
+  await within(primary.ready(), "it serves");
+  const calls = Array.from({ length: 8 }, (_, i) => client().request(String(i), { timeout: 8_000 }));
+  const refused = calls.map((call) =>
+    call.then(
+      () => undefined,
+      (error: { reason: string }) => error.reason,
+    ),
+  );
+  await until(() => primary.stats().failed === 3, "three are refused");
+  finish();
+  expect((await Promise.all(refused)).filter((reason) => reason === "overloaded")).toHaveLength(3);
+  expect(primary.stats()).toMatchObject({ replied: 5, failed: 3, inFlight: 0 });
+});
+
+describe("every call is answered", () => {
+  const handler: BinaryStarHandler<Raw> = (body) => new Promise((resolve) => setTimeout(resolve, 5, body));
+
+  /** Clients that ask one call after the other until they are stopped. */
+  function load(): { stop(): Promise<number> } {
+    let running = true;
+    let answered = 0;
+    const lanes = Array.from({ length: 10 }, async (_, lane) => {
+      const own = client();
+      for (let i = 0; running; i++) {
+        const [reply] = await own.request(`${lane}-${i}`);
+        expect(String(reply)).toBe(`${lane}-${i}`);
+        answered += 1;
+      }
+    });
+    return {
+      async stop() {
+        running = false;
+        await within(Promise.all(lanes), "the last replies");
+        return answered;
+      },
+    };
+  }
+
+  test.each([
+    ["primary", "backup"],
+    ["backup", "primary"],
+    ["primary", "primary"],
+    ["backup", "backup"],
+  ] as const)("while the %s stops and comes back, then the %s", async (first, second) => {
+    const servers: Record<Role, BinaryStarServer> = await pair(handler);
+    const calls = load();
+    for (const [round, role] of [first, second].entries()) {
+      const other = role === "primary" ? "backup" : "primary";
+      await until(
+        () => servers[other].star.state === "passive" || servers[other].star.state === "active",
+        "both",
+      );
+      await servers[role].close({ linger: round === 0 ? 1_000 : 0 });
+      await until(() => servers[other].star.state === "active", `the ${other} serves`);
+      servers[role] = await serve(role, handler);
+      await until(() => servers[role].star.state === "passive", `the ${role} stands by`);
+    }
+    expect(await calls.stop()).toBeGreaterThan(10);
+  });
+
+  test("while both stop, one after the other, and come back in the other order", async () => {
+    const { primary, backup } = await pair(handler);
+    const calls = load();
+    await primary.close({ linger: 0 });
+    await until(() => backup.star.state === "active", "the backup serves");
+    await backup.close({ linger: 0 });
+    const again = await serve("primary", handler);
+    const other = await serve("backup", handler);
+    await within(Promise.all([again.ready(), other.ready()]), "it is decided who serves");
+    expect(await calls.stop()).toBeGreaterThan(0);
+    expect([again.star.state, other.star.state]).toEqual(["active", "passive"]);
+  });
+});
+
+test("two servers of one role serve nobody, and both report it", async () => {
+  const [one, two] = [
+    await serve("primary", (body) => body),
+    await serve("backup", (body) => body, { as: "primary" }),
+  ];
+  const reported = [one, two].map((server) =>
+    within(new Promise((resolve) => server.events.on("peer:misconfigured", resolve)), "the report"),
+  );
+  expect(await Promise.all(reported)).toMatchObject([{ role: "primary" }, { role: "primary" }]);
+  expect((await failure(client().request("x", { timeout: 1_500 }))).code).toBe("ETIMEDOUT");
+  expect([one.stats().replied, two.stats().replied]).toEqual([0, 0]);
+});
+
+const REQ = `
+import sys, zmq
+context = zmq.Context()
+socket = context.socket(zmq.REQ)
+socket.linger = 0
+socket.setsockopt(zmq.REQ_RELAXED, 1)
+socket.setsockopt(zmq.REQ_CORRELATE, 1)
+for endpoint in sys.argv[1:]:
+    socket.connect(endpoint)
+print("ready", flush=True)
+for line in sys.stdin:
+    while True:
+        socket.send(line.strip().encode())
+        if socket.poll(300):
+            print(socket.recv().decode(), flush=True)
+            break
+`;
+
+test.skipIf(missing("pyzmq"))("a REQ of pyzmq is served through a fail-over", async () => {
+  const { primary, backup } = await pair(([body]) => `got ${body}`);
+  const python = new Child(PYTHON, ["-c", REQ, ...ROLES.map((role) => at(role, "clients"))]);
+  children.push(python);
+  await python.heard("ready");
+  for (let i = 0; i < 20; i++) {
+    if (i === 10) await primary.close({ linger: 0 });
+    python.tell(`${i}`);
+    await python.heard(`got ${i}`);
+  }
+  expect(backup.star.state).toBe("active");
+});
