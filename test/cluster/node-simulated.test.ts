@@ -7,11 +7,15 @@ const KEY = "01234567890123456789012345678901234567ab";
 const NAMES = ["a", "b", "c", "d", "e"];
 
 /** Starts a node on each machine. */
-async function cluster(world: World, names: readonly string[]): Promise<Map<string, ClusterNode>> {
+async function cluster(
+  world: World,
+  names: readonly string[],
+  profile: "lan" | "tcl" = "lan",
+): Promise<Map<string, ClusterNode>> {
   const nodes = new Map<string, ClusterNode>();
   for (const name of names) {
     await world.node(name).start(async () => {
-      const made = new ClusterNode({ name, scope: "link", key: KEY });
+      const made = new ClusterNode({ name, scope: "link", key: KEY, profile });
       await made.start();
       nodes.set(name, made);
     });
@@ -213,6 +217,21 @@ describe("nodes in virtual time", () => {
       await world.node("b").run(() => buses.get("b")?.leave());
       await world.until(() => seen(buses.get("a")) === "a", 1_000);
       expect(seen(nodes.get("a"))).toBe("abc");
+    });
+  });
+
+  it("by Tcl's terms live by their beats, and a ping makes all expect one at once", async () => {
+    await simulate({ seed: 16 }, async (world) => {
+      const nodes = await cluster(world, ["a", "b", "c"], "tcl");
+      await world.until(() => ["a", "b", "c"].every((name) => seen(nodes.get(name)) === "abc"), 20_000);
+      await world.advance(300_000);
+      world.node("c").crash();
+      await world.advance(200_000);
+      expect(seen(nodes.get("b"))).toBe("abc");
+      await world.node("a").run(() => nodes.get("a")?.ping("c@c"));
+      await world.until(() => seen(nodes.get("b")) === "ab" && seen(nodes.get("a")) === "ab", 150_000);
+      const unknown = world.node("a").run(() => nodes.get("a")?.ping("d@d"));
+      await expect(unknown).rejects.toMatchObject({ code: "EHOSTUNREACH" });
     });
   });
 });

@@ -250,6 +250,20 @@ export class Membership {
     }
   }
 
+  /**
+   * The program fails to reach a member: it is probed, and everybody is to expect a sign of life of it.
+   *
+   * @returns whether it is a live member
+   */
+  expect(now: number, id: string): boolean {
+    this.#context.now = now;
+    const member = this.#context.members.get(id);
+    if (member === undefined || !member.isLive || this.#context.removed || this.#context.left) return false;
+    this.#beats.expect(member);
+    if (this.profile.probeInterval > 0) this.#prober.probe(now, member, 0);
+    return true;
+  }
+
   /** The process stood still: what was to happen meanwhile gets as much time. */
   onDelay(now: number, ms: number): void {
     this.#context.now = now;

@@ -102,7 +102,7 @@ function answer({ bytes, host, port }: Arrived): void {
   if (beatFields[at + BeatField.ANSWERS] !== 1) return;
   const packet = bus.codec.decode(view);
   if (typeof packet === "string" || packet.type !== PacketType.PING) return;
-  // A ping for another node, and for whoever is here, is the event loop's.
+  // A ping for another node, or for any node, waits for the event loop.
   if (packet.target !== shortId(bus.id)) return;
   const [version, , start, pings, digest] = beatFields.slice(at, at + BeatField.LENGTH);
   // Just being changed: then the event loop runs.

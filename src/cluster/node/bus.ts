@@ -286,6 +286,22 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     this.#run((rules, now) => rules.discover(now, answers));
   }
 
+  /**
+   * Reports that the program fails to reach a member: this node probes it at once, and all expect a sign of life from it, so
+   * the first caller of a service that hangs finds it out for all. Where nobody is probed (profile `tcl`) it is lost at the
+   * next beat unless it gives one.
+   *
+   * @throws UnroutableError `EHOSTUNREACH` where there is no such live member
+   */
+  ping(nameOrId: string): void {
+    const id = this.#idOf(nameOrId);
+    let found = false;
+    this.#run((rules, now) => {
+      found = rules.expect(now, id);
+    });
+    if (!found) throw new UnroutableError(`no live member is called ${JSON.stringify(nameOrId)}`);
+  }
+
   // --- What operators do ---------------------------------------------------------------------------------------------
 
   /**
