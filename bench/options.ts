@@ -72,12 +72,17 @@ export function referenceOf({ reference }: BenchOptions): string | undefined {
   return reference === undefined ? undefined : pick("contender", CONTENDERS, reference).name;
 }
 
+/** Of seconds, runs and percent: a timer holds 24 days. */
+const LARGEST_NUMBER = 2_000_000;
+
 export function numberOf(name: string, text: string | undefined, otherwise: number, whole: boolean): number {
   if (text === undefined) return otherwise;
   const value = Number(text);
-  if (text.trim() === "" || !(value > 0) || !Number.isFinite(value) || (whole && !Number.isInteger(value))) {
-    throw new BadInput(`--${name} is a ${whole ? "whole " : ""}number above 0; got ${JSON.stringify(text)}`);
-  }
+  const kind = whole ? "whole number" : "number";
+  if (text.trim() === "" || !(value > 0) || (whole && !Number.isInteger(value)))
+    throw new BadInput(`--${name} is a ${kind} above 0; got ${JSON.stringify(text)}`);
+  if (value > LARGEST_NUMBER)
+    throw new BadInput(`--${name} is a ${kind} of at most ${LARGEST_NUMBER}; got ${text.slice(0, 20)}`);
   return value;
 }
 

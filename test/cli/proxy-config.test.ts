@@ -1,6 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of configurations
 /** shoal proxy --config: the real binary between peers that watch what becomes of their connections. */
-import { renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Pull, Push, Reply, Request, type Socket } from "../../src/index.js";
 import { collect, texts, until } from "../contract/support/wait.js";
@@ -235,6 +236,26 @@ describe("shoal proxy --config", () => {
     await proxy.until("stderr", /again: nothing changed\n/);
     proxy.signal("SIGHUP");
     await proxy.until("stderr", /nothing changed\n[\s\S]*nothing changed\n/);
+    expect(lost()).toBe(0);
+  });
+
+  it("continues while the file and its folder vanish, and follows the file when both are back", async () => {
+    const folder = `${file()}.d`;
+    path = join(folder, "proxy.yaml");
+    mkdirSync(folder);
+    const proxy = await start(two("]", "]"));
+    const client = open(new Request());
+    server();
+    client.connect(at.clients);
+    const lost = ends(client);
+    for (const times of [1, 2]) {
+      rmSync(folder, { recursive: true });
+      await proxy.until("stderr", new RegExp(`(?:does not exist[\\s\\S]*unchanged\n[\\s\\S]*){${times}}`));
+      expect(texts(await client.request("?", { timeout: LIMIT }))).toEqual(["?!"]);
+      mkdirSync(folder);
+      write(two(times === 1 ? `, "${at.more}"]` : "]", "]"));
+      await proxy.until("stderr", new RegExp(`(?:again: 1 change\n[\\s\\S]*){${times}}`));
+    }
     expect(lost()).toBe(0);
   });
 

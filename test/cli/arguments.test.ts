@@ -1,0 +1,74 @@
+/** Every command and every option, with arguments that are wrong: bad usage, in one line, and nothing has begun. */
+import { describe, expect, it } from "vitest";
+import { run } from "./in-process.js";
+
+/** A command as its help has it. */
+interface Explained {
+  readonly words: readonly string[];
+  readonly help: string;
+}
+
+async function explain(words: readonly string[]): Promise<readonly Explained[]> {
+  const help = String((await run("", ...words, "--help")).stdout);
+  const [, list = ""] = /\nCommands:\n((?: {2}.*\n)+)/.exec(help) ?? [];
+  const names = [...list.matchAll(/^ {2}([a-z-]+)/gm)].map(([, name]) => name as string);
+  const inner = await Promise.all(
+    names.filter((name) => name !== "help").map((name) => explain([...words, name])),
+  );
+  return [...(words.length === 0 ? [] : [{ words, help }]), ...inner.flat()];
+}
+
+/** The options that take an argument, each with the word for it. */
+function optionsOf({ help }: Explained): readonly (readonly [name: string, argument: string])[] {
+  return [...help.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+) <([^>]+)>/gm)].map(
+    ([, name, argument]) => [name as string, argument as string] as const,
+  );
+}
+
+/** Fails as bad usage does: one line of its own, exit code 2, nothing on standard output. */
+async function expectUsage(words: readonly string[]): Promise<void> {
+  const { code, stdout, stderr } = await run("", ...words);
+  expect({ words, code, stdout: String(stdout), lines: stderr.trimEnd().split("\n").length }).toEqual({
+    words,
+    code: 2,
+    stdout: "",
+    lines: 1,
+  });
+  expect(stderr).toMatch(/^shoal /);
+  expect(stderr).not.toMatch(/\n\s+at |undefined|\[object/);
+}
+
+/** Commands whose options are the same. */
+const KINDS = new Map(
+  "pub sub xpub xsub push pull req rep dealer router pair".split(" ").map((name) => [name, "socket"]),
+);
+
+describe("wrong arguments", async () => {
+  const seen = new Set<string>();
+  const commands = await explain([]);
+
+  it("are looked for in all commands", () => {
+    const names = commands.map(({ words }) => words.join(" "));
+    expect(names).toEqual(
+      expect.arrayContaining(["push", "majordomo broker", "clone server", "proxy queue", "tap"]),
+    );
+    expect(commands.flatMap(optionsOf).length).toBeGreaterThan(200);
+  });
+
+  it.each(
+    commands.map((each) => [each.words.join(" "), each] as const),
+  )("%s refuses them", async (_, each) => {
+    await expectUsage([...each.words, "--no-such-option"]);
+    for (const [name, argument] of optionsOf(each)) {
+      // What commands of one kind share is looked at once.
+      const key = `${KINDS.get(each.words[0] as string) ?? each.words[0]} ${name}`;
+      if (seen.has(key)) continue;
+      seen.add(key);
+      await expectUsage([...each.words, name]);
+      // The benchmarks parse their own (test/bench); a node's name may be any.
+      if (!/^(?:N|MS|BYTES|S|PORT)$/.test(argument) || name === "--name" || each.words[0] === "bench")
+        continue;
+      for (const value of ["", "1.5.1", "9".repeat(40)]) await expectUsage([...each.words, name, value]);
+    }
+  });
+});
