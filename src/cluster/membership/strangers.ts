@@ -30,6 +30,7 @@ export class Strangers {
   readonly #updates: Updates;
   readonly #synchronizer: Synchronizer;
   readonly #newcomers = new Map<string, Newcomer>();
+  #refutedAt = Number.NEGATIVE_INFINITY;
   #removalSentAt = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -50,9 +51,7 @@ export class Strangers {
 
   /** @returns the member that the sender is by now, for its packet to be handled */
   onPacket(packet: Packet, address: string, overStream: boolean): Member | undefined {
-    // What it holds against this node, for having been dead or gone, is refuted in any case: that needs no trust.
-    for (const update of packet.updates)
-      if (update.id === this.#context.self.id) this.#updates.apply(update, true);
+    this.#refute(packet);
     const isVerified = overStream || (packet.type === PacketType.ACK && this.#isVerified(packet));
     const own = packet.updates.find(
       (update) => update.kind === UpdateKind.ALIVE && update.id === packet.from,
@@ -80,6 +79,18 @@ export class Strangers {
     if (packet.type === PacketType.ACK && (!established || random() < ADMITTERS / members.size))
       this.#synchronizer.request(address, 0);
     return member;
+  }
+
+  /**
+   * What it holds against this node, for having been dead or gone, is refuted in any case: that needs no trust. Once in a gossip
+   * interval, since all members get the refutation.
+   */
+  #refute(packet: Packet): void {
+    const { self, now, profile } = this.#context;
+    if (now - this.#refutedAt < profile.gossipInterval) return;
+    const { start, count } = self;
+    for (const update of packet.updates) if (update.id === self.id) this.#updates.apply(update, true);
+    if (self.start !== start || self.count !== count) this.#refutedAt = now;
   }
 
   /** What a stranger needs to know: who this is, and where it applies, that it was admitted again. */

@@ -1,0 +1,189 @@
+/** A node under packets of those who have no key, of strangers, of a removed node, and of a member that means harm. */
+import { describe, expect, it } from "vitest";
+import {
+  MAX_MEMBERS,
+  MAX_NEWCOMERS,
+  MAX_PACKET,
+  MAX_REMOVALS,
+  MAX_STREAM_PACKET,
+} from "../../src/cluster/bounds.js";
+import { bodySize, encodePacket, PREFIX } from "../../src/cluster/wire/codec.js";
+import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
+import { MAX_BODY, Sealer } from "../../src/cluster/wire/seal.js";
+import fc from "../support/properties.js";
+import { packet } from "./packets.js";
+import { type SimulatedNode, stateOf, World } from "./world.js";
+
+const BUS = 0x37a8_eec1_ce19;
+const KEYS = [
+  "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7",
+  "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6",
+] as const;
+const FROM = "e7".repeat(16);
+
+function size(sent: Packet): number {
+  return (
+    PREFIX + bodySize(sent.type, sent.address.length) + sent.updates.reduce((sum, each) => sum + each.size, 0)
+  );
+}
+
+function from(id: string, type: PacketType, updates: readonly Update[], start = 1_900_000_000_000): Packet {
+  return new Packet(type, id, start, 0, 0, 1, 0, 1, "", "", undefined, undefined, updates);
+}
+
+function idOf(n: number): string {
+  return (n + 1).toString(16).padStart(8, "0").repeat(4);
+}
+
+describe("without the key", () => {
+  it("nothing is opened: noise, changed, replayed, oversized packets, and those of another key", () => {
+    const [mine, other] = KEYS.map((key) => new Sealer(BUS, key)) as [Sealer, Sealer];
+    const reader = new Sealer(BUS, KEYS[0]);
+    fc.assert(
+      fc.property(
+        packet,
+        fc.nat(),
+        fc.integer({ min: 1, max: 255 }),
+        fc.uint8Array({ maxLength: 1_500 }),
+        (sent, at, by, noise) => {
+          if (size(sent) > MAX_BODY) return;
+          const bytes = mine.seal(sent);
+          const changed = Buffer.from(bytes);
+          changed[at % changed.length] = (changed[at % changed.length] as number) ^ by;
+          for (const hostile of [
+            changed,
+            Buffer.from(noise),
+            other.seal(sent),
+            bytes.subarray(0, at % bytes.length),
+          ])
+            expect(reader.open(Buffer.from(hostile), MAX_BODY)).toBeTypeOf("string");
+          expect(reader.open(Buffer.alloc(MAX_PACKET + 1, 0x81), MAX_BODY)).toBeTypeOf("string");
+          expect(reader.open(encodePacket(sent, BUS), MAX_BODY)).toBeTypeOf("string");
+          expect(reader.open(Buffer.from(bytes), MAX_BODY)).toBeTypeOf("object");
+          expect(reader.open(Buffer.from(bytes), MAX_BODY), "again").toBeTypeOf("string");
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+});
+
+/** A cluster of four, and what the first of them sends to an address at which nobody is. */
+function attacked(): { world: World; node: SimulatedNode; sent: () => number; events: string[] } {
+  const world = new World({ seed: 1, encodes: true });
+  world.start(4);
+  expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
+  world.run(2_000);
+  const [node] = world.nodes as [SimulatedNode];
+  let sent = 0;
+  const { send } = node;
+  node.send = (address, out, overStream) => {
+    if (address === "evil") sent += size(out);
+    else send.call(node, address, out, overStream);
+  };
+  const events: string[] = [];
+  world.onChange = (_, change) => void events.push(change.type === "refused" ? change.reason : change.type);
+  return { world, node, sent: () => sent, events };
+}
+
+describe("a sender that is no member", () => {
+  it("changes nobody's membership, and gets at most four times its bytes", () => {
+    const { world, node, sent, events } = attacked();
+    let received = 0;
+    fc.assert(
+      fc.property(packet, fc.boolean(), fc.boolean(), (made, aboutUs, introduces) => {
+        const { id, start, count } = node.rules.self;
+        const updates = [...made.updates];
+        if (aboutUs) updates.push(Update.dead(id, start, count, 1, 7));
+        if (introduces) updates.push(Update.alive(made.from, made.start, 0, "a@b", "evil", 0, 0));
+        const { from: sender, digest, seq, target, flags, about, address, buckets, wanted } = made;
+        const hostile = new Packet(
+          made.type,
+          sender,
+          made.start,
+          0,
+          digest,
+          seq,
+          target,
+          flags,
+          about,
+          address,
+          buckets,
+          wanted,
+          updates,
+        );
+        received += size(hostile);
+        world.act(node, (rules, now) => rules.onPacket(now, hostile, "evil", false));
+        world.run(10);
+      }),
+      { numRuns: 400 },
+    );
+    for (const type of Object.values(PacketType)) {
+      const smallest = from(FROM, type, []);
+      const before = sent();
+      for (let i = 0; i < 50; i++)
+        world.act(node, (rules, now) => rules.onPacket(now, smallest, "evil", false));
+      received += 50 * size(smallest);
+      expect(sent() - before).toBeLessThanOrEqual(4 * 50 * size(smallest));
+    }
+    expect(sent()).toBeLessThanOrEqual(4 * received);
+    world.run(5_000);
+    expect(world.agree()).toBe(true);
+    expect(events.filter((each) => ["joined", "lost", "left", "removed", "back"].includes(each))).toEqual([]);
+  });
+
+  it("costs a bounded table, however many there are, and one refutation in a gossip interval", () => {
+    const { world, node, events } = attacked();
+    const { count } = node.rules.self;
+    for (let i = 0; i < 4 * MAX_NEWCOMERS; i++) {
+      const { id, start, count: now } = node.rules.self;
+      const own = Update.alive(idOf(i), 1_900_000_000_000, 0, `n${i}@evil`, "evil", 0, 0);
+      const hostile = from(idOf(i), PacketType.PING, [own, Update.dead(id, start, now, 1, 7)]);
+      world.act(node, (rules, at) => rules.onPacket(at, hostile, "evil", false));
+    }
+    expect(events.filter((each) => each === "newcomers")).toHaveLength(3 * MAX_NEWCOMERS);
+    expect(node.rules.size).toBe(4);
+    expect(node.rules.self.count - count).toBeLessThanOrEqual(1);
+  });
+
+  it("that was removed gets one answer in a probe timeout, and stays out", () => {
+    const { world, node, sent } = attacked();
+    const out = world.nodes[3] as SimulatedNode;
+    world.act(node, (rules, now) => rules.remove(now, out.id));
+    world.run(2_000);
+    const { id, start, name } = out.rules.self;
+    const own = Update.alive(id, start + 1, 5, name, "evil", 0, 0);
+    for (let i = 0; i < 500; i++)
+      for (const type of Object.values(PacketType))
+        world.act(node, (rules, now) =>
+          rules.onPacket(now, from(id, type, [own], start + 1), "evil", i % 2 === 0),
+        );
+    expect(sent()).toBeLessThanOrEqual(200);
+    for (const at of world.nodes.slice(0, 3)) expect(stateOf(at, out)).toBe("none");
+  });
+});
+
+describe("a member that means harm", () => {
+  it("fills no table past its bound, and takes nobody from the others by floods of names, ids and removals", () => {
+    const { world, node, events } = attacked();
+    const evil = world.nodes[3] as SimulatedNode;
+    const { id, start } = evil.rules.self;
+    const flood = (packets: number, make: (i: number) => Update): void => {
+      for (let i = 0; i < packets; i++) {
+        const updates = Array.from({ length: 64 }, (_, j) => make(64 * i + j));
+        const entries = from(id, PacketType.ENTRIES, updates, start);
+        expect(size(entries)).toBeLessThanOrEqual(MAX_STREAM_PACKET);
+        node.rules.onPacket(world.now, entries, evil.address, true);
+      }
+    };
+    flood(300, (i) => Update.alive(idOf(i), start, 0, `ghost-${i % 100}@evil`, `ghost${i}`, 0, 0));
+    flood(40, (i) => Update.removal(idOf(1_000_000 + i), start, i, true));
+    expect(node.rules.size + node.rules.dead.length).toBeLessThanOrEqual(MAX_MEMBERS + 1);
+    expect(events).toContain("full");
+    expect(events.filter((each) => each === "removed").length).toBeGreaterThan(MAX_REMOVALS);
+    for (const each of world.nodes.slice(1, 3)) {
+      expect(stateOf(node, each)).toBe("live");
+      expect(node.rules.named(each.name)?.id).toBe(each.id);
+    }
+  });
+});
