@@ -1,4 +1,5 @@
 /** Nodes over the host's own sockets, in one process: what a program sees of its cluster. */
+import { type AddressInfo, createServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
 
@@ -93,5 +94,82 @@ describe("nodes of one host", () => {
     const e = await started("e", { key, seeds: [a.address, b.address, d.address] });
     await together(c, e);
     expect([a, b, d].map(namesAt)).toEqual([[a.name], [b.name], [d.name]]);
+  });
+});
+
+describe("what a node refuses", () => {
+  const EINVAL = expect.objectContaining({ code: "EINVAL" });
+
+  it("wrong arguments of calls, and then nothing has changed", async () => {
+    const a = await started("a", { tags: ["one"], props: { color: "red" } });
+    const wrong: readonly (() => unknown)[] = [
+      () => a.discover(-1),
+      () => a.discover(65_536),
+      () => a.discover("8" as never),
+      () => a.heartbeat(null as never),
+      () => a.heartbeat({ chanel: 1 } as never),
+      () => a.heartbeat({ tags: "two" as never }),
+      () => a.heartbeat({ tags: ["two"], props: { color: {} as never } }),
+      () => a.heartbeat({ tags: ["two"], channel: 256 }),
+      () => a.heartbeatAfter("5" as never),
+      () => a.heartbeatAfter(Number.POSITIVE_INFINITY),
+      () => a.members({ slef: false } as never),
+      () => a.members(null as never),
+      () => a.props(null as never),
+      () => a.props("red" as never),
+      () => a.props(["red"] as never),
+    ];
+    for (const call of wrong) expect(call, String(call)).toThrow(EINVAL);
+    expect([a.tags(), { ...a.props() }]).toEqual([["one"], { color: "red" }]);
+    expect(Object.entries(a.props(JSON.parse('{"__proto__": "x"}')))).toContainEqual(["__proto__", "x"]);
+  });
+
+  it("wrong options", () => {
+    const key = "01234567890123456789012345678901234567ab";
+    const wrong: readonly ClusterNodeOptions[] = [
+      { multicast: { group: "239.999.0.1" } },
+      { seeds: Array.from({ length: 1_025 }, (_, index) => `127.0.0.1:${index + 1}`) },
+      { seeds: ["192.0.2.1:7946"] },
+      { key: [key, [...key].reverse().join(""), `ba${key.slice(2)}`] },
+    ];
+    for (const options of wrong)
+      expect(() => new ClusterNode(options), JSON.stringify(options).slice(0, 60)).toThrow(EINVAL);
+    expect(() => new ClusterNode({ scope: "link", key, seeds: ["192.0.2.1:7946"] })).not.toThrow();
+  });
+
+  it("calls after it was closed", async () => {
+    const a = await started("a");
+    await a.close();
+    const EBADF = expect.objectContaining({ code: "EBADF" });
+    for (const call of [() => a.discover(), () => a.heal(), () => a.heartbeatAfter(5), () => a.heartbeat()])
+      expect(call, String(call)).toThrow(EBADF);
+    await expect(a.start()).rejects.toEqual(EBADF);
+  });
+
+  it("more than 64 buses, before and after its start", async () => {
+    const a = node("a");
+    const EFSM = expect.objectContaining({ code: "EFSM" });
+    for (let i = 1; i < 64; i++) a.bus(`bus-${i}`);
+    expect(() => a.bus("one too many")).toThrow(EFSM);
+    await a.start();
+    expect(() => a.bus("one too many")).toThrow(EFSM);
+  });
+});
+
+describe("a start that fails", () => {
+  it("leaves nothing open, and may be tried again", async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => void taken.listen(0, "127.0.0.1", resolve));
+    const a = node("a", { port: (taken.address() as AddressInfo).port });
+    await expect(a.start()).rejects.toMatchObject({ code: "EADDRINUSE" });
+    await new Promise<void>((resolve) => void taken.close(() => resolve()));
+    await a.start();
+    expect(a.members()).toHaveLength(1);
+    // An address that is not known: the port is free again.
+    const port = Number(a.address.split(":")[1]);
+    await a.close();
+    const b = node("b", { port, announce: "no.such.host.invalid:7000" });
+    await expect(b.start()).rejects.toMatchObject({ code: "EINVAL" });
+    await started("c", { port });
   });
 });

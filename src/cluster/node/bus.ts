@@ -5,6 +5,8 @@
  * The rules are pure (membership/, splits.ts). Here they get the time, packets and signs of streams, and what they
  * decide is sent and reported. Events are emitted when the rules have returned, so a listener may call the bus.
  */
+import { isIPv4 } from "node:net";
+import { checkCallOptions, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import { Driver } from "../../patterns/kit/driver.js";
 import { fullName, isId } from "../identity.js";
@@ -21,7 +23,7 @@ import { NO_UPDATES, Packet, PacketType, UpdateKind } from "../wire/packets.js";
 import { BusTimer } from "./bus-timer.js";
 import { CLUSTER_EVENTS, type ClusterEvent, lostReason } from "./events.js";
 import type { BusPort, NodeSockets } from "./node-sockets.js";
-import { type BusSettings, type PropValue, propTexts } from "./options.js";
+import { type BusSettings, changeProps, type PropValue } from "./options.js";
 import { type Service, serviceOf } from "./service.js";
 import { successors } from "./watched.js";
 
@@ -35,6 +37,12 @@ const DETAILS_WAIT = 200;
 const GREETERS = 4;
 /** ms after the start at which a node that is still alone calls again; the last one repeats. */
 const CALLS = [100, 300, 1_000, 2_000, 5_000];
+
+/** ms that `heartbeatAfter` takes, at most: the longest time that a platform timer holds. */
+const MAX_AFTER = 2_147_483_647;
+/** ms between two look-ups of seeds that are names; shorter while the node is alone. */
+const LOOK_UP_INTERVAL = 60_000;
+const LOOK_UP_ALONE = 5_000;
 
 /** Statistics of a bus. */
 export interface ClusterStats {
@@ -70,6 +78,11 @@ interface Newcomer {
   readonly timer: NodeJS.Timeout;
 }
 
+function checkNumber(what: string, value: unknown, most: number): void {
+  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > most)
+    throw new InvalidArgumentError(`${what} is a whole number from 0 to ${most}; got ${describe(value)}`);
+}
+
 export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements BusPort {
   /** @internal */
   readonly codec: BusCodec;
@@ -94,6 +107,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   #running = false;
   #watching: NodeJS.Timeout | undefined;
   #calling: NodeJS.Timeout | undefined;
+  #lookingUp: NodeJS.Timeout | undefined;
   #left = false;
   #beaten: BeatState | undefined;
 
@@ -110,6 +124,11 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     this.identity = identity;
     this.sockets = sockets;
     this.#settings = settings;
+    for (const { host, port } of settings.seeds)
+      if (isIPv4(host) && !sockets.accepts(`${host}:${port}`))
+        throw new InvalidArgumentError(
+          `the seed ${host}:${port} is not on this host, and without the scope "link" a node keeps to its host`,
+        );
     this.codec = new BusCodec(group, settings.keys);
     this.#timer = new BusTimer(sockets.platform, settings.profile.probeTimeout, {
       nextWakeUp: () =>
@@ -122,7 +141,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   /** @internal Begins, when the sockets are there. */
   protected begin(): void {
     const { id, name } = this.identity;
-    const { profile, strategy, autoheal, tags, props, seeds } = this.#settings;
+    const { profile, strategy, autoheal, tags, props } = this.#settings;
     const now = performance.now();
     const start = Date.now();
     this.#wallOffset = start - now;
@@ -156,7 +175,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     });
     this.#timer.start();
     this.#call(0);
-    void this.#dialSeeds(seeds);
+    this.#dialSeeds();
   }
 
   // --- Who is there --------------------------------------------------------------------------------------------------
@@ -179,6 +198,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   members(
     options: { readonly self?: boolean | undefined; readonly gone?: boolean | undefined } = {},
   ): Service[] {
+    checkCallOptions("members", options, ["self", "gone"]);
     const rules = this.#rules;
     const found = [...(options.self === false ? [] : [rules.self]), ...rules.live];
     if (options.gone === true) found.push(...rules.dead);
@@ -227,10 +247,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
    * @throws InvalidArgumentError `EINVAL` for an unknown modifier, and for too many tags; nothing has changed then
    */
   tags(...changes: TagChange[]): readonly string[] {
-    if (changes.length > 0) {
-      const next = changeTags(this.#rules.self.details.tags, changes);
-      this.#run((rules, now) => rules.setDetails(now, next, rules.self.details.props));
-    }
+    if (changes.length > 0) this.#change(changes, {});
     return this.#rules.self.details.tags;
   }
 
@@ -242,15 +259,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
    * has changed then
    */
   props(changes?: Readonly<Record<string, PropValue | undefined>>): Readonly<Record<string, string>> {
-    if (changes !== undefined) {
-      const next: Record<string, PropValue> = { ...this.#rules.self.details.props };
-      for (const [key, value] of Object.entries(changes)) {
-        if (value === undefined) delete next[key];
-        else next[key] = value;
-      }
-      const texts = propTexts(next);
-      this.#run((rules, now) => rules.setDetails(now, rules.self.details.tags, texts));
-    }
+    if (changes !== undefined) this.#change([], changes);
     return this.#rules.self.details.props;
   }
 
@@ -258,7 +267,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
    * A beat to the group, now.
    *
    * @param options `tags` and `props` change this node's first; `channel` 0 to 255, default 0
-   * @throws InvalidArgumentError `EINVAL`
+   * @throws InvalidArgumentError `EINVAL`; nothing has changed then
    */
   heartbeat(
     options: {
@@ -267,22 +276,36 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
       readonly channel?: number | undefined;
     } = {},
   ): void {
+    checkCallOptions("heartbeat", options, ["tags", "props", "channel"]);
     const { tags = [], props, channel = 0 } = options;
-    if (!Number.isSafeInteger(channel) || channel < 0 || channel > 255)
-      throw new InvalidArgumentError(`channel is a whole number from 0 to 255; got ${String(channel)}`);
-    this.tags(...tags);
-    this.props(props);
+    checkNumber("channel", channel, 255);
+    if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags is an array; got ${describe(tags)}`);
+    void this.#rules;
+    if (tags.length > 0 || props !== undefined) this.#change(tags, props === undefined ? {} : props);
     this.#run((rules, now) => rules.heartbeat(now, channel));
   }
 
-  /** The next beat comes after so many ms, or earlier where it was to; many calls are one beat. */
+  /**
+   * The next beat comes after so many ms, or earlier where it was to; many calls are one beat.
+   *
+   * @throws InvalidArgumentError `EINVAL` for what is not a number from 0 to 2,147,483,647
+   */
   heartbeatAfter(ms: number): void {
-    if (!(ms >= 0)) throw new InvalidArgumentError(`heartbeatAfter takes ms from 0 on; got ${String(ms)}`);
+    if (typeof ms !== "number" || !(ms >= 0 && ms <= MAX_AFTER))
+      throw new InvalidArgumentError(`heartbeatAfter takes ms from 0 to ${MAX_AFTER}; got ${describe(ms)}`);
+    void this.#rules;
     this.#run((rules, now) => rules.heartbeatAfter(now, ms));
   }
 
-  /** Asks the group to report, each at a random time within the profile's `discoverTime`. @param answers wanted; 0: all */
+  /**
+   * Asks the group to report, each at a random time within the profile's `discoverTime`.
+   *
+   * @param answers wanted, 0 to 65,535; 0: all. Default: the profile's `discoverAnswers`
+   * @throws InvalidArgumentError `EINVAL`
+   */
   discover(answers?: number): void {
+    if (answers !== undefined) checkNumber("answers", answers, 65_535);
+    void this.#rules;
     this.#run((rules, now) => rules.discover(now, answers));
   }
 
@@ -322,6 +345,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
 
   /** Rejoins under a new incarnation, after a split of which this was the minority; where `autoheal` is off. */
   heal(): void {
+    void this.#rules;
     this.#run(() => this.#rejoin());
   }
 
@@ -428,6 +452,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
 
   protected async onClose(linger: number): Promise<void> {
     clearTimeout(this.#calling);
+    clearTimeout(this.#lookingUp);
     clearTimeout(this.#watching);
     for (const { timer } of this.#newcomers.values()) clearTimeout(timer);
     this.#newcomers.clear();
@@ -591,6 +616,14 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     return true;
   }
 
+  /** @throws InvalidArgumentError `EINVAL`; nothing has changed then */
+  #change(tags: readonly TagChange[], props: Readonly<Record<string, PropValue | undefined>>): void {
+    const { details } = this.#rules.self;
+    const nextTags = changeTags(details.tags, tags);
+    const nextProps = changeProps(details.props, props);
+    this.#run((rules, now) => rules.setDetails(now, nextTags, nextProps));
+  }
+
   #rejoin(): void {
     const rules = this.#rules;
     rules.rejoin(performance.now(), Date.now());
@@ -622,10 +655,31 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     this.#calling.unref();
   }
 
-  async #dialSeeds(seeds: BusSettings["seeds"]): Promise<void> {
-    const addresses = (await Promise.all(seeds.map(resolveAddress))).flat();
-    if (addresses.length === 0 || this.#membership === undefined || this.#left) return;
-    this.#run((rules, now) => rules.join(now, addresses));
+  /** Names are looked up again and again: one may be unknown at first, and have other addresses later. */
+  #dialSeeds(): void {
+    const { seeds } = this.#settings;
+    this.#dial(seeds.filter(({ host }) => isIPv4(host)).map(({ host, port }) => `${host}:${port}`));
+    const names = seeds.filter(({ host }) => !isIPv4(host));
+    if (names.length > 0) void this.#lookUp(names);
+  }
+
+  async #lookUp(names: BusSettings["seeds"]): Promise<void> {
+    // In turn: many at a time would occupy the threads that the program reads files by.
+    for (const name of names) {
+      const addresses = await resolveAddress(name);
+      if (this.#membership === undefined || this.#left) return;
+      if (addresses.length === 0) this.sockets.count("seed:unknown");
+      this.#dial(addresses);
+    }
+    const pause = this.#membership?.live.length === 0 ? LOOK_UP_ALONE : LOOK_UP_INTERVAL;
+    this.#lookingUp = setTimeout(() => void this.#lookUp(names), pause * (0.75 + Math.random() / 2));
+    this.#lookingUp.unref();
+  }
+
+  #dial(addresses: readonly string[]): void {
+    const within = addresses.filter((address) => this.sockets.accepts(address));
+    for (let i = within.length; i < addresses.length; i++) this.sockets.count("seed:outside");
+    if (within.length > 0) this.#run((rules, now) => rules.join(now, within));
   }
 
   #serviceOf(member: Readonly<Member>): Service {

@@ -73,7 +73,7 @@ export class NodeSockets {
     this.#own = new OwnAddresses(() => this.platform.interfaces());
     const { transports } = this.platform;
     this.links = new Links(transports.get("tcp") as NonNullable<ReturnType<typeof transports.get>>, {
-      accepts: (address) => this.#accepts(address),
+      accepts: (address) => this.accepts(address),
       onFrame: (link, bytes) => this.#linkOnFrame(link, bytes),
       greet: (link) => this.#greet(link),
       onEvidence: (address) => {
@@ -93,6 +93,10 @@ export class NodeSockets {
     const { scope, port, announce, group } = this.settings;
     const interfaces = this.#interfaces();
     const own = (interfaces[0] as HostInterface).address;
+    // Before anything is opened: what fails from here on leaves nothing open.
+    const [announced] = announce === undefined ? [] : await resolveAddress(announce);
+    if (announce !== undefined && announced === undefined)
+      throw new InvalidArgumentError(`announce: there is no address of ${JSON.stringify(announce.host)}`);
     const bind = scope === "host" ? "127.0.0.1" : this.settings.interface === undefined ? "0.0.0.0" : own;
     for (let attempt = 1; ; attempt++) {
       const chosen = await this.links.listen(bind, port);
@@ -122,12 +126,7 @@ export class NodeSockets {
           throw error;
       }
     }
-    if (announce !== undefined) {
-      const [found] = await resolveAddress(announce);
-      if (found === undefined)
-        throw new InvalidArgumentError(`announce: there is no address of ${JSON.stringify(announce.host)}`);
-      this.#address = found;
-    }
+    if (announced !== undefined) this.#address = announced;
     this.links.start(this.#address);
   }
 
@@ -153,7 +152,7 @@ export class NodeSockets {
       return;
     }
     const parts = splitIpAddress(address);
-    if (parts === undefined || !this.#accepts(address)) {
+    if (parts === undefined || !this.accepts(address)) {
       this.count("send:address");
       return;
     }
@@ -211,7 +210,8 @@ export class NodeSockets {
     return found.length > 0 ? found : [{ name: "lo", address: "127.0.0.1", internal: true }];
   }
 
-  #accepts(address: string): boolean {
+  /** Whether a node may be at this address: on this host, or anywhere in the scope `link`. */
+  accepts(address: string): boolean {
     if (this.settings.scope === "link") return true;
     return this.#own.has(address.slice(0, address.lastIndexOf(":")));
   }

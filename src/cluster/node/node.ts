@@ -1,5 +1,6 @@
 /** A node of a cluster: its sockets, and the first of its buses. */
 import { InvalidStateError, NotSupportedError } from "../../core/errors.js";
+import { MAX_BUSES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
 import { nodeHeaders } from "../zre/index.js";
 import { ClusterBus, type NodeIdentity } from "./bus.js";
@@ -46,15 +47,22 @@ export class ClusterNode extends ClusterBus {
   }
 
   /**
-   * Opens the sockets and calls the others; they join as they answer. Starting twice is starting once.
+   * Opens the sockets and calls the others; they join as they answer. Starting twice is starting once; one whose
+   * sockets could not be opened has left nothing open, and may be tried again.
    *
    * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidArgumentError `EINVAL` for an unknown interface;
    *   ClosedError `EBADF`
    */
   start(): Promise<void> {
+    if (this.closed) return this.run(async () => this.assertOpen());
     this.#starting ??= this.run(async () => {
       this.assertOpen();
-      await this.sockets.open();
+      try {
+        await this.sockets.open();
+      } catch (error) {
+        this.#starting = undefined;
+        throw error;
+      }
       if (this.closed) {
         await this.sockets.close();
         this.assertOpen();
@@ -175,6 +183,8 @@ export class ClusterNode extends ClusterBus {
     const bus = new BusOfNode(name, this.identity, this.sockets, settings, () => this.#buses.delete(bus));
     if ([this, ...this.#buses].some((each) => each.codec.bus === bus.codec.bus))
       throw new InvalidStateError("EFSM", `the node has a bus ${JSON.stringify(name)} already`);
+    if (this.#buses.size + 1 >= MAX_BUSES)
+      throw new InvalidStateError("EFSM", `a node has ${MAX_BUSES} buses at most, its first one included`);
     if (this.#started) BusOfNode.begin(bus);
     this.#buses.add(bus);
     return bus;

@@ -1,4 +1,5 @@
 /** Options of a node and of its buses: checked before anything is opened. */
+import { isIPv4 } from "node:net";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import {
@@ -10,6 +11,7 @@ import {
   type Settings,
   text,
 } from "../../patterns/kit/options.js";
+import { MAX_KEYS, MAX_SEEDS } from "../bounds.js";
 import { createDetails } from "../details.js";
 import { checkAddress, type HostPort } from "../net/addresses.js";
 import type { GroupAddress } from "../net/packet-socket.js";
@@ -196,12 +198,16 @@ export function busSettings(what: string, options: ClusterBusOptions, scope: Sco
     throw new InvalidArgumentError(
       'the scope "link" needs a key, 40 characters of Z85: without one a node keeps to its host',
     );
+  if (keys.length > MAX_KEYS)
+    throw new InvalidArgumentError(`key is one key, or up to ${MAX_KEYS}; got ${keys.length}`);
   const tags = options.tags ?? [];
   if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags is an array; got ${describe(tags)}`);
   const props = propTexts(options.props ?? {});
   createDetails(1, tags, props, []);
   const seeds = options.seeds ?? [];
   if (!Array.isArray(seeds)) throw new InvalidArgumentError(`seeds is an array; got ${describe(seeds)}`);
+  if (seeds.length > MAX_SEEDS)
+    throw new InvalidArgumentError(`seeds are ${MAX_SEEDS} at most; got ${seeds.length}`);
   return Object.freeze({
     tags: [...tags],
     props,
@@ -225,6 +231,22 @@ export function propTexts(props: Readonly<Record<string, PropValue>>): Record<st
     texts[key] = String(value);
   }
   return texts;
+}
+
+/** The props after changes; `undefined` removes one. @throws InvalidArgumentError `EINVAL` */
+export function changeProps(
+  props: Readonly<Record<string, string>>,
+  changes: Readonly<Record<string, PropValue | undefined>>,
+): Record<string, string> {
+  if (typeof changes !== "object" || changes === null || Array.isArray(changes))
+    throw new InvalidArgumentError(`a change of props is an object; got ${describe(changes)}`);
+  // Without a prototype, so that every key is a key.
+  const next = Object.assign(Object.create(null), props) as Record<string, PropValue>;
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === undefined) delete next[key];
+    else next[key] = value;
+  }
+  return propTexts(next);
 }
 
 function listOf(name: string, value: unknown): readonly string[] {
@@ -274,10 +296,7 @@ function groupOf(
   if (given === true) return standard;
   checkKeys("multicast", given, ["group", "port"]);
   const { group = standard.group, port = standard.port } = given;
-  const isGroup =
-    typeof group === "string" &&
-    /^(\d{1,3}\.){3}\d{1,3}$/.test(group) &&
-    isMulticast(Number.parseInt(group, 10));
+  const isGroup = typeof group === "string" && isIPv4(group) && isMulticast(Number.parseInt(group, 10));
   if (!isGroup)
     throw new InvalidArgumentError(
       `multicast.group is an address from 224.0.0.0 to 239.255.255.255; got ${describe(group)}`,
