@@ -29,8 +29,8 @@ import { successors } from "./watched.js";
 
 /** Gossip intervals for which a node that leaves goes on, so that what it said reaches all. */
 const LEAVE_INTERVALS = 3;
-/** ms between a change of members and a look at whom this node watches. */
-const WATCH_DELAY = 200;
+/** ms between a change of members and a look at whom this node watches: streams cost more than packets while many join. */
+const WATCH_DELAY = 500;
 /** ms for which a newcomer's event waits for its tags and props. */
 const DETAILS_WAIT = 200;
 /** Of strangers whose beats come by the group, so many members answer on average. */
