@@ -234,4 +234,27 @@ describe("nodes in virtual time", () => {
       await expect(unknown).rejects.toMatchObject({ code: "EHOSTUNREACH" });
     });
   });
+
+  it("of the host scope hear nobody from outside their host, and count what comes", async () => {
+    await simulate({ seed: 17 }, async (world) => {
+      const nodes: ClusterNode[] = [];
+      // Two on one machine, one on another; the simulated link carries a group however small its TTL.
+      for (const [machine, name] of [
+        ["a", "x"],
+        ["b", "z"],
+      ] as const)
+        await world.node(machine).start(async () => {
+          for (const each of machine === "a" ? [name, "y"] : [name]) {
+            const made = new ClusterNode({ name: each });
+            await made.start();
+            nodes.push(made);
+          }
+        });
+      await world.until(() => seen(nodes[0]) === "xy" && seen(nodes[1]) === "xy", 5_000);
+      await world.advance(10_000);
+      expect(nodes.map(seen)).toEqual(["xy", "xy", "z"]);
+      // The one that is alone calls again and again.
+      for (const node of nodes.slice(0, 2)) expect(node.stats().dropped.outside).toBeGreaterThan(1);
+    });
+  });
 });
