@@ -7,9 +7,10 @@ import { platformNow } from "../../engine/zmtp/transport/transports.js";
 import { Driver } from "../../patterns/kit/driver.js";
 import { anything, bytes, checkOptions, integer, type Settings, text } from "../../patterns/kit/options.js";
 import { RouterReader } from "../../patterns/kit/router-reader.js";
+import { Context } from "../../sockets/context.js";
 import { deliverNow, listen, type SocketEvent } from "../../sockets/internal.js";
 import { Dealer, Router } from "../../sockets/request-reply.js";
-import { MAX_ZRE_FRAMES, MAX_ZRE_GROUP, MAX_ZRE_GROUPS } from "../bounds.js";
+import { MAX_ZRE_FRAMES, MAX_ZRE_GROUP, MAX_ZRE_GROUPS, MAX_ZRE_PENDING } from "../bounds.js";
 import { createId, isId } from "../identity.js";
 import { BeaconSockets, beaconNetwork } from "./beacon.js";
 import { encodeBeacon, helloFault, identityOf, textFault, uuidOf, type ZreJunk } from "./codec.js";
@@ -119,6 +120,8 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   readonly uuid: string;
   readonly name: string;
   readonly #settings: Settings<typeof OPTIONS>;
+  /** Of its own: a socket for each peer would use up those of the program's. */
+  readonly #context: Context;
   readonly #mailboxes = new Map<string, Dealer>();
   /** Mailboxes that stood at least once: what waits in others leads nowhere. */
   readonly #reached = new WeakSet<Dealer>();
@@ -140,6 +143,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     if (typeof headers !== "object" || headers === null || Array.isArray(headers))
       throw new InvalidArgumentError(`headers is an object of texts; got ${describe(headers)}`);
     this.uuid = uuid;
+    this.#context = new Context({ maxSockets: 2 * (settings.maxPeers + MAX_ZRE_PENDING) });
     this.name = settings.name ?? uuid.slice(0, 6).toUpperCase();
     const fault = helloFault(this.name, headers);
     if (fault !== undefined) throw new InvalidArgumentError(`ZrePlane: ${fault}`);
@@ -172,6 +176,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     const { port, maxPeers, maxMessageSize } = this.#settings;
     const network = beaconNetwork(platformNow().interfaces(), this.#settings.interface);
     const router = new Router({
+      context: this.#context,
       // As zyre: a peer that comes again has its routing id at once, and what its old connection left is dropped.
       handover: true,
       linger: 0,
@@ -386,26 +391,30 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     const address = IPV4.test(host) ? host : (this.#origins.get(uuid) ?? "");
     if (address === "" || Number(port) < 1 || Number(port) > 65_535) return false;
     const { maxQueue, maxQueueBytes } = this.#settings;
-    const mailbox = new Dealer({
-      routingId: identityOf(this.uuid),
-      linger: 0,
-      sendHighWaterMark: maxQueue,
-      sendHighWaterMarkBytes: maxQueueBytes,
-      maxMessageSize: MAX_STRAY,
-      receiveHighWaterMark: 1,
-      receiveHighWaterMarkBytes: MAX_STRAY,
-      connectTimeout: CONNECT_TIMEOUT,
-      reconnectInterval: RECONNECT,
-      reconnectMaxInterval: LONGEST_RECONNECT,
-    });
+    let mailbox: Dealer | undefined;
     try {
+      mailbox = new Dealer({
+        context: this.#context,
+        routingId: identityOf(this.uuid),
+        linger: 0,
+        sendHighWaterMark: maxQueue,
+        sendHighWaterMarkBytes: maxQueueBytes,
+        maxMessageSize: MAX_STRAY,
+        receiveHighWaterMark: 1,
+        receiveHighWaterMarkBytes: MAX_STRAY,
+        connectTimeout: CONNECT_TIMEOUT,
+        reconnectInterval: RECONNECT,
+        reconnectMaxInterval: LONGEST_RECONNECT,
+      });
       mailbox.connect(`tcp://${address}:${port}`);
     } catch {
-      void mailbox.close();
+      // More sockets than the context has, while many that went still close; or an endpoint that is invalid after all.
+      void mailbox?.close();
       return false;
     }
-    listen(mailbox, (event) => this.#mailboxOnEvent(uuid, mailbox, event));
-    this.#mailboxes.set(uuid, mailbox);
+    const opened = mailbox;
+    listen(opened, (event) => this.#mailboxOnEvent(uuid, opened, event));
+    this.#mailboxes.set(uuid, opened);
     return true;
   }
 
