@@ -30,7 +30,7 @@ import { ShardThread, startThread, type ThreadOwner } from "./threads.js";
 /** ms that a module's `teardown` has after the linger of `close`. */
 const TEARDOWN_TIME = 1_000;
 
-/** What a handler's module gets beside the message. */
+/** What a handler's module gets in addition to the message. */
 export interface BlackBoxContext<D = unknown> {
   /** From 0. */
   readonly shard: number;
@@ -81,7 +81,7 @@ export type BlackBoxEvent =
   | { readonly type: "receiver:crashed"; readonly error: Error };
 
 /**
- * A Black Box's accounts, all since it was started:
+ * A Black Box's statistics, all since it was started:
  *
  *   received = held + handled + failed + queued + inFlight + dropped{…} + lost
  */
@@ -157,7 +157,7 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
   }
 
   /**
-   * The accounts: at this moment, or the last ones of a Black Box that is closed.
+   * The statistics: at this moment, or the last ones of a Black Box that is closed.
    *
    * @throws InvalidStateError `EFSM` before it was started; ClosedError `EBADF` when it failed to
    */
@@ -171,7 +171,7 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
     const answer = new Promise<ReceiverStats>((resolve, reject) => {
       this.#asked.push({ resolve, reject });
     });
-    this.#tell({ type: "stats" });
+    this.#post({ type: "stats" });
     return this.#summed(await answer);
   }
 
@@ -187,7 +187,7 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
     );
     // The receiver may refuse its options, or end, while the other threads begin.
     await Promise.race([opened, Promise.all(this.#threads.map((thread) => thread.ready))]);
-    this.#tell({ type: "start" });
+    this.#post({ type: "start" });
     await opened;
   }
 
@@ -219,7 +219,7 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
     if (this.#receiver === undefined) return Promise.resolve();
     return new Promise((resolve) => {
       this.#drained = resolve;
-      this.#tell({ type: "drain" });
+      this.#post({ type: "drain" });
     });
   }
 
@@ -230,13 +230,13 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
   protected async onClose(linger: number): Promise<void> {
     if (this.#receiver !== undefined) {
       // Without a limit it ends by itself, or when its threads have been ended.
-      this.#tell({ type: "close", linger });
+      this.#post({ type: "close", linger });
       await this.#receiverExited;
     }
     await Promise.all(this.#threads.map((thread) => thread.close(linger === 0 ? 0 : TEARDOWN_TIME)));
   }
 
-  #tell(message: ToReceiver, transfer: MessagePort[] = []): void {
+  #post(message: ToReceiver, transfer: MessagePort[] = []): void {
     this.#receiver?.postMessage(message, transfer);
   }
 
@@ -279,14 +279,14 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
   readonly #owner: ThreadOwner = {
     threadUp: (shard, port, progress, again) => {
       if (this.#receiver === undefined) port.close();
-      else this.#tell({ type: "up", shard, port, progress }, [port]);
+      else this.#post({ type: "up", shard, port, progress }, [port]);
       if (again) this.events.emit({ type: "worker:restarted", shard });
     },
     threadCrashed: (shard, wasUp, error, restartIn) => {
       this.#crashes += 1;
       if (wasUp && this.#receiver !== undefined) {
         this.#crashed.set(shard, { error, restartIn });
-        this.#tell({ type: "down", shard });
+        this.#post({ type: "down", shard });
       } else this.events.emit({ type: "worker:crashed", shard, error, lost: 0, restartIn });
     },
     handlerFailed: (shard, messages, topic, error) =>

@@ -1,5 +1,5 @@
 /**
- * What the threads of a Black Box tell each other.
+ * The messages between the threads of a Black Box.
  *
  *          control                    batches
  *   main <─────────> receiver thread ────────────> worker thread, one a shard
@@ -55,7 +55,7 @@ export type ToReceiver =
   /** ms for what was read to be handled; negative: no limit. */
   | { readonly type: "close"; readonly linger: number };
 
-/** The receiver's accounts. */
+/** The receiver's statistics. */
 export interface ReceiverStats extends BoxRulesStats {
   readonly socket: SocketStats;
   /** Messages that the SUB still had when it closed. */
@@ -87,7 +87,7 @@ export interface WorkerData {
 /** From a worker thread to the main one. */
 export type FromWorker =
   | { readonly type: "ready" }
-  /** The module is none that can be used. */
+  /** The module cannot be used. */
   | { readonly type: "unusable"; readonly error: PlainError }
   /** The first of `messages` that failed since the last such message. */
   | {

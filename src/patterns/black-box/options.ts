@@ -11,7 +11,7 @@ import type { BlackBoxFullPolicy } from "./shard.js";
 
 /** Worker threads at most. */
 const MAX_WORKERS = 256;
-/** Messages, and bytes of their frames, that wait for one shard, unless it is told otherwise. */
+/** Messages, and bytes of their frames, that wait for one shard, by default. */
 const MAX_QUEUE = 10_000;
 const MAX_QUEUE_BYTES = 67_108_864;
 /** Messages, and bytes unless one message alone has more, that go to a thread at once. */

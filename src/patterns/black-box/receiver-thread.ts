@@ -23,14 +23,14 @@ interface Link {
   readonly port: MessagePort;
   /** Kept up by the thread, before and after each message. */
   readonly progress: Uint32Array;
-  /** Messages of the batches that it told of, and those of them that failed. */
+  /** Messages of the batches that it reported, and those of them that failed. */
   finished: number;
   failed: number;
 }
 
 const main = parentPort as NonNullable<typeof parentPort>;
 
-function tell(message: FromReceiver): void {
+function post(message: FromReceiver): void {
   main.postMessage(message);
 }
 
@@ -57,15 +57,15 @@ class Receiver {
       ...socketOptions,
     });
     this.#socket.events
-      .on("peer:join", ({ address }) => tell({ type: "peer:joined", address }))
-      .on("peer:leave", ({ address }) => tell({ type: "peer:left", address }));
+      .on("peer:join", ({ address }) => post({ type: "peer:joined", address }))
+      .on("peer:leave", ({ address }) => post({ type: "peer:left", address }));
   }
 
   async open({ bind, connect, subscribe }: ReceiverData): Promise<void> {
     for (const endpoint of bind) await this.#socket.bind(endpoint);
     this.#socket.subscribe(...subscribe);
     for (const endpoint of connect) this.#socket.connect(endpoint);
-    tell({ type: "open", endpoint: this.#socket.lastEndpoint });
+    post({ type: "open", endpoint: this.#socket.lastEndpoint });
   }
 
   /** Reads until the socket is closed. */
@@ -103,13 +103,13 @@ class Receiver {
     this.#links.delete(shard);
     link.port.close();
     const { progress } = link;
-    const since = (index: number, told: number): number => ((progress[index] as number) - told) >>> 0;
+    const since = (index: number, reported: number): number => ((progress[index] as number) - reported) >>> 0;
     const lost = this.#rules.crashed(shard, {
       begun: since(Progress.BEGUN, link.finished),
       finished: since(Progress.FINISHED, link.finished),
       failed: since(Progress.FAILED, link.failed),
     });
-    tell({ type: "lost", shard, messages: lost });
+    post({ type: "lost", shard, messages: lost });
     this.#moved();
   }
 
@@ -121,7 +121,7 @@ class Receiver {
   async drain(): Promise<void> {
     await this.#stopReading();
     await this.#idle(-1);
-    tell({ type: "drained" });
+    post({ type: "drained" });
   }
 
   /** Reads nothing more, and waits until everything that was read is handled, for at most `linger` ms. */
@@ -133,7 +133,7 @@ class Receiver {
     this.#rules.close();
     this.#report();
     clearTimeout(this.#reporting);
-    tell({ type: "closed", stats: this.stats() });
+    post({ type: "closed", stats: this.stats() });
     main.close();
   }
 
@@ -174,7 +174,7 @@ class Receiver {
   #report = (): void => {
     this.#reporting = undefined;
     const drops = this.#rules.takeDrops();
-    if (drops.length > 0) tell({ type: "drops", drops });
+    if (drops.length > 0) post({ type: "drops", drops });
   };
 }
 
@@ -184,7 +184,7 @@ async function open(receiver: Receiver): Promise<void> {
   try {
     await receiver.open(data);
   } catch (error) {
-    tell({ type: "refused", error: toPlain(error) });
+    post({ type: "refused", error: toPlain(error) });
     return;
   }
   await receiver.read();
@@ -204,7 +204,7 @@ try {
         receiver.down(message.shard);
         break;
       case "stats":
-        tell({ type: "stats", stats: receiver.stats() });
+        post({ type: "stats", stats: receiver.stats() });
         break;
       case "drain":
         void receiver.drain();
@@ -214,5 +214,5 @@ try {
     }
   });
 } catch (error) {
-  tell({ type: "refused", error: toPlain(error) });
+  post({ type: "refused", error: toPlain(error) });
 }

@@ -32,7 +32,7 @@ export interface BoxOutbox {
   batch(shard: number, messages: readonly (readonly Buffer[])[], bytes: number): void;
 }
 
-/** The accounts at this moment. */
+/** The statistics at this moment. */
 export interface BoxRulesStats {
   /** Messages that came. */
   readonly received: number;
@@ -107,9 +107,9 @@ export class BoxRules {
 
   /**
    * A shard's thread is gone. The message that it was at is lost, and not tried again: it may have been the cause.
-   * What it had beside that goes to its successor first, in order.
+   * What else it had goes to its successor first, in order.
    *
-   * @param progress messages that it had begun and finished since the last batch it told of, and failed of those
+   * @param progress messages that it had begun and finished since the last batch it reported, and failed of those
    * @returns the messages lost
    */
   crashed(index: number, progress: { begun: number; finished: number; failed: number }): number {

@@ -44,14 +44,14 @@ export interface ShardLimits {
   readonly maxInFlight: number;
 }
 
-/** One shard's accounts at this moment, all counts since the beginning. */
+/** One shard's statistics at this moment, all counts since the beginning. */
 export interface BlackBoxShardStats {
   readonly received: number;
   readonly handled: number;
   readonly failed: number;
   readonly queued: number;
   readonly queuedBytes: number;
-  /** With the thread, and not told of as finished. */
+  /** With the thread, and not reported as finished. */
   readonly inFlight: number;
   /** Messages that a thread was at when it crashed, or was ended. */
   readonly lost: number;
@@ -80,7 +80,7 @@ export class Shard {
   readonly #queue = new RingBuffer<Entry>();
   /** By key; with `conflate` only. */
   readonly #byKey = new Map<string, Entry>();
-  /** What the thread has not told of as finished, in order: its own copy is lost with it. */
+  /** What the thread has not reported as finished, in order: its own copy is lost with it. */
   readonly #batches = new RingBuffer<Batch>();
   /** What the thread before it had not begun. */
   readonly #again = new RingBuffer<Batch>();
@@ -91,7 +91,7 @@ export class Shard {
     "too-large": 0,
     closed: 0,
   };
-  readonly #told: Record<BlackBoxDropReason, number> = { ...this.#dropped };
+  readonly #reported: Record<BlackBoxDropReason, number> = { ...this.#dropped };
   #received = 0;
   #handled = 0;
   #failed = 0;
@@ -158,20 +158,20 @@ export class Shard {
   /** The thread has finished its oldest batch, `failed` of its messages with an error. @returns the messages of the batch */
   finished(failed: number): number {
     const messages = this.#batches.shift()?.messages.length ?? 0;
-    this.#account(messages, Math.min(failed, messages));
+    this.#count(messages, Math.min(failed, messages));
     return messages;
   }
 
   /**
    * The thread is gone.
    *
-   * @param progress messages that it had begun and finished since the last batch it told of, and failed of those
+   * @param progress messages that it had begun and finished since the last batch it reported, and failed of those
    * @returns the messages lost
    */
   crashed(progress: { begun: number; finished: number; failed: number }): number {
     const begun = Math.min(progress.begun, this.#inFlight);
     const finished = Math.min(progress.finished, begun);
-    this.#account(finished, Math.min(progress.failed, finished));
+    this.#count(finished, Math.min(progress.failed, finished));
     const lost = begun - finished;
     this.up = false;
     this.#lost += lost;
@@ -213,9 +213,9 @@ export class Shard {
   takeDrops(): { readonly reason: BlackBoxDropReason; readonly messages: number }[] {
     const drops: { reason: BlackBoxDropReason; messages: number }[] = [];
     for (const reason of REASONS) {
-      const messages = this.#dropped[reason] - this.#told[reason];
+      const messages = this.#dropped[reason] - this.#reported[reason];
       if (messages > 0) drops.push({ reason, messages });
-      this.#told[reason] = this.#dropped[reason];
+      this.#reported[reason] = this.#dropped[reason];
     }
     return drops;
   }
@@ -265,7 +265,7 @@ export class Shard {
     return { messages, bytes };
   }
 
-  #account(messages: number, failed: number): void {
+  #count(messages: number, failed: number): void {
     this.#handled += messages - failed;
     this.#failed += failed;
     this.#inFlight -= messages;

@@ -1,4 +1,4 @@
-/** One shard's worker thread, from the main thread: started, and started anew when it crashes. */
+/** One shard's worker thread, from the main thread: started, and started again when it crashes. */
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { builtFile } from "../../core/built-file.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -138,7 +138,7 @@ export class ShardThread {
   }
 }
 
-/** A module given as text is not told whole. */
+/** A module given as text is cut short in messages. */
 function shorten(url: string): string {
   return url.length > 200 ? `${url.slice(0, 200)}…` : url;
 }

@@ -7,7 +7,7 @@ const REPORT_INTERVAL = 100;
 /** Bytes of a topic that a report shows. */
 const MAX_TOPIC = 256;
 
-/** What a handler and its setup get beside the message. */
+/** What a handler and its setup get in addition to the message. */
 interface Context {
   readonly shard: number;
   readonly shards: number;
@@ -28,7 +28,7 @@ const { module, shard, shards, data, port, progress } = workerData as WorkerData
 const main = parentPort as NonNullable<typeof parentPort>;
 const context: Context = Object.freeze({ shard, shards, data });
 
-function tell(message: FromWorker): void {
+function post(message: FromWorker): void {
   main.postMessage(message);
 }
 
@@ -49,7 +49,7 @@ class Reports {
     this.#timer = undefined;
     if (this.#first === undefined) return;
     const { error, topic } = this.#first;
-    tell({ type: "failed", messages: this.#messages, topic, error: toPlain(error) });
+    post({ type: "failed", messages: this.#messages, topic, error: toPlain(error) });
     this.#messages = 0;
     this.#first = undefined;
     this.#timer = setTimeout(this.flush, REPORT_INTERVAL).unref();
@@ -142,9 +142,9 @@ try {
       main.close();
     })();
   });
-  tell({ type: "ready" });
+  post({ type: "ready" });
 } catch (error) {
-  tell({ type: "unusable", error: toPlain(error) });
+  post({ type: "unusable", error: toPlain(error) });
   // The module may hold this thread open.
   main.close();
   setImmediate(() => process.exit(1));

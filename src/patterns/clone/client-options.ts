@@ -288,7 +288,7 @@ export type CloneClientEvent =
       readonly port: "snapshot" | "publisher";
       readonly reason: CloneFault | "too-large";
     }
-  /** An update that is not later than what the map has; it was dropped. Told for the first of a row. */
+  /** An update that is not later than what the map has; it was dropped. Emitted for the first of a row. */
   | { readonly type: "update:outdated"; readonly sequence: number; readonly last: number }
   /** A value that does not pass the codec or schema, or a key that is no text: it is there, but not handed out. */
   | { readonly type: "entry:invalid"; readonly key: Buffer; readonly error: unknown }

@@ -147,7 +147,7 @@ export class ClientRules {
     this.#status.heard(now);
     this.#attempts.progress(now);
     if (isGoodbye(frames)) {
-      this.#goodbye(loading, frames, now);
+      this.#snapshotEnd(loading, frames, now);
       return;
     }
     if (this.#status.state === "stale") this.#status.become("syncing", now);
@@ -313,7 +313,7 @@ export class ClientRules {
     this.#effects.ask(this.#attempts.number);
   }
 
-  #goodbye(loading: ClientLoading, frames: readonly Buffer[], now: number): void {
+  #snapshotEnd(loading: ClientLoading, frames: readonly Buffer[], now: number): void {
     const subtree = frames[VALUE] as Buffer;
     // The Guide's servers in C leave it empty.
     if (subtree.length > 0 && !this.#subtree.is(subtree)) {

@@ -1,5 +1,5 @@
 /**
- * How the server that serves keeps the other one up to date: shoal's own, besides
+ * How the server that serves keeps the other one up to date: shoal's own, in addition to
  * 12/CHP, which leaves it open (Reliability). DEALER of the one that stands by to
  * ROUTER of the one that serves, port P + 4.
  *

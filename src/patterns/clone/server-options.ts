@@ -92,7 +92,7 @@ export interface CloneServerOptions {
    * elsewhere `NOT_SUPPORTED`, and the bytes have no bound.
    */
   readonly publishHighWaterMarkBytes?: number;
-  /** For all sockets: security as a server above all, and `authenticate`, which judges clients. */
+  /** For all sockets: security as a server above all, and `authenticate`, which decides who may connect. */
   readonly socketOptions?: CloneSocketOptions;
   readonly context?: Context;
 }
@@ -391,7 +391,7 @@ export interface CloneServerStats {
  *          and holds up what it does not acknowledge.
  */
 
-/** Options of a clone's sockets; `authenticate` judges clients. */
+/** Options of a clone's sockets; `authenticate` decides who may connect. */
 export type CloneSocketOptions = CommonOptions & Pick<ConstructionOptions, "authenticate">;
 
 /** What of a pair's options is about security. */

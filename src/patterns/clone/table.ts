@@ -6,7 +6,7 @@
  *   arena   key and value, one after the other
  *
  * A map of JavaScript with a Buffer for each key and value would take several times
- * the data; here a key costs 21 bytes besides its own and its value's. A large value
+ * the data; here a key costs 21 bytes on top of its own and its value's. A large value
  * has memory of its own, which is never written to again, so that it can be handed
  * on without a copy. An id stays a key's as long as the key is there: scans go over ids.
  */

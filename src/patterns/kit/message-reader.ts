@@ -19,7 +19,7 @@ export interface MessageSource<M> {
   look(batch: Buffer[][], deliver: (message: M) => void): void;
 }
 
-export class Pulled<M> {
+export class MessageReader<M> {
   readonly #source: MessageSource<M>;
   readonly #ready = new RingBuffer<M>();
   #busy = false;

@@ -25,7 +25,7 @@ export class CachedValue {
   order = 0;
   /** Bytes of the frames after the topic. */
   length = 0;
-  /** Changed since the store was told. */
+  /** Changed since it was last written to the store. */
   dirty = false;
   /** The store has it, or will have. */
   stored = false;

@@ -9,7 +9,7 @@ import type { CacheBounds, LastValueCacheUncachedReason, LastValueCacheValueStat
 
 /** Bytes of the longest topic that is kept. */
 const MAX_TOPIC_BYTES = 1_024;
-/** Live messages that a subscriber's queue holds beside a snapshot of everything. */
+/** Live messages that a subscriber's queue holds in addition to a snapshot of everything. */
 const LIVE_ROOM = 1_000;
 
 const OPTIONS = {

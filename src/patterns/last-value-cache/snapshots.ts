@@ -37,7 +37,7 @@ export interface SnapshotEffects<P> {
   done(prefix: Buffer, topics: number): void;
 }
 
-/** Accounts of snapshots. */
+/** Statistics of snapshots. */
 export interface LastValueCacheSnapshotStats {
   /** Subscriptions whose values are still to be sent. */
   readonly waiting: number;

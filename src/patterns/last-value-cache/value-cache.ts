@@ -254,7 +254,7 @@ export class ValueCache {
 
   #create(key: string): CachedValue {
     const value = new CachedValue(key);
-    // The store still has the topic: what is told next writes over it.
+    // The store still has the topic: the next change writes over it.
     if (this.#removed.delete(key)) value.stored = true;
     this.#byTopic.set(key, value);
     this.#tree.set(key, value);

@@ -107,7 +107,7 @@ export class BrokerWorkers {
     this.#requests.queue.forget(service);
   }
 
-  /** Tells all that the broker goes. */
+  /** Says DISCONNECT to all workers: the broker stops. */
   disconnectAll(now: number): void {
     for (const worker of [...this.#byKey.values()]) {
       this.#effects.send(workerSignal(worker.routingId, worker.dialect, "Disconnect"));

@@ -148,7 +148,7 @@ export class BrokerRules {
     return this.#requests.queue.queued === 0 && this.#requests.inFlight === 0;
   }
 
-  /** Tells all workers that the broker goes. */
+  /** Says DISCONNECT to all workers: the broker stops. */
   disconnectAll(now: number): void {
     this.#requests.stopping = true;
     this.#workers.disconnectAll(now);

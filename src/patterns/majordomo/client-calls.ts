@@ -185,7 +185,7 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
   readonly #reads = new Calls();
   /** Who waits for a piece, in the order of their calls. */
   readonly #waiting = new RingBuffer<() => void>();
-  /** Told once, when nothing more comes. */
+  /** Called once, when nothing more comes. */
   onDone: (() => void) | undefined = undefined;
 
   /** @param maxBytes of pieces that wait to be read; one always may */

@@ -149,7 +149,7 @@ export type MajordomoHandler<Req = Raw, Rep = Raw> = (
   context: MajordomoRequestContext,
 ) => MajordomoHandlerResult<Rep>;
 
-/** Beside the request's body. */
+/** What a handler gets in addition to the request's body. */
 export interface MajordomoRequestContext {
   /** Aborted when nobody waits for the answer any more: given up, the broker lost, the worker closing. */
   readonly signal: AbortSignal;

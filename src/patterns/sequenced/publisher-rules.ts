@@ -1,12 +1,12 @@
 /**
  * What a sequenced publisher does: numbers each topic's messages, keeps the newest
- * of them for replays, and tells quiet topics' last sequence in marks. Pure.
+ * of them for replays, and publishes quiet topics' last sequence in marks. Pure.
  *
  * Bounds, and who has to go:
  *   maxQueue       of one topic: its oldest message
  *   maxQueueBytes  of all bodies kept: the oldest message of all
  *   maxTopics     the topic that was published the longest ago, with its messages and its sequence. When it is
- *                 published again its stream number is higher, so that subscribers know that it begins anew.
+ *                 published again its stream number is higher, so that subscribers know that it begins again.
  *
  * A mark follows a topic's last message after one interval, then after 2, 4, 8 and
  * each 16: so the loss of the last message before a silence is found, too.
@@ -54,7 +54,7 @@ export interface PublisherOutbox {
   event(event: SequencedPublisherEvent): void;
 }
 
-/** A publisher's accounts. */
+/** A publisher's statistics. */
 export interface SequencedPublisherStats {
   readonly published: number;
   /** Messages and marks that were not sent, since the publisher, one of a pair, did not serve. */

@@ -39,7 +39,7 @@ export interface SequencedPublisherOptions<T = Raw> {
   readonly maxQueue?: number;
   /** Bytes of all bodies kept for replays. Default 67,108,864. */
   readonly maxQueueBytes?: number;
-  /** ms of a topic's silence after which its last sequence is told in a mark; 0: no marks. Default 1,000. */
+  /** ms of a topic's silence after which its last sequence is published in a mark; 0: no marks. Default 1,000. */
   readonly markInterval?: number;
   /**
    * Makes the publisher one of a pair: a `BinaryStarGate`. A message is numbered and kept for replays in any case, but sent
@@ -105,7 +105,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     void this.#answerRequests();
   }
 
-  /** 32 hexadecimal digits, new with each publisher: by it subscribers tell publishers and their lives apart. */
+  /** 32 hexadecimal digits, new with each publisher: by it subscribers distinguish publishers and their lives. */
   get id(): string {
     return this.#id.toString("hex");
   }

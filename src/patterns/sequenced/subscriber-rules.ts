@@ -47,13 +47,13 @@ export interface ReplayOutbox {
   settled(call: number, outcome: SequencedReplayOutcome, messages: ReplayedFrames[]): void;
 }
 
-/** Accounts of replays. */
+/** Statistics of replays. */
 export interface SequencedReplayStats {
   readonly requests: number;
   readonly replayed: number;
   readonly retries: number;
   readonly pending: number;
-  /** Answers to requests that nobody waits for any more, and answers that are none. */
+  /** Answers to requests that nobody waits for any more, and malformed answers. */
   readonly late: number;
   readonly invalid: number;
 }
@@ -285,16 +285,16 @@ export type SequencedSubscriberEvent =
   | ({ readonly type: "stream:joined-late"; readonly missed: number } & SequencedRange)
   /** `lost` messages did not come. */
   | ({ readonly type: "gap:detected"; readonly lost: number } & SequencedRange)
-  /** The publisher had forgotten the topic, and begins it anew. What came between is not known. */
+  /** The publisher had forgotten the topic, and begins it again. What came between is not known. */
   | ({ readonly type: "stream:restarted" } & SequencedStreamName)
   /** A message that came before, or out of order. It was dropped. */
   | ({ readonly type: "message:repeated"; readonly sequence: number } & SequencedStreamName)
   /** Not heard of for the longest time, and others needed its place. */
   | ({ readonly type: "stream:forgotten"; readonly sequence: number } & SequencedStreamName)
-  /** A message that is none of the protocol's. It was dropped. */
+  /** A message that does not belong to the protocol. It was dropped. */
   | { readonly type: "message:invalid"; readonly reason: SequencedInvalidReason; readonly frames: number };
 
-/** Why a message is none. */
+/** Why a message is invalid. */
 export type SequencedInvalidReason =
   /** Too few frames, or a mark with a body. */
   | "frames"
@@ -303,7 +303,7 @@ export type SequencedInvalidReason =
   /** The codec or its schema refused the body. The sequence counts as received. */
   | "codec";
 
-/** Accounts of what was heard. */
+/** Statistics of what was received. */
 export interface SequencedStreamStats {
   readonly streams: number;
   readonly received: number;
@@ -378,7 +378,7 @@ export class StreamTable {
     return this.#follow(link.value, meta);
   }
 
-  /** Counts a message that is none. */
+  /** Counts an invalid message. */
   invalid(reason: SequencedInvalidReason, frames: number): void {
     this.#invalid += 1;
     this.#event({ type: "message:invalid", reason, frames });

@@ -11,7 +11,7 @@ import type { Raw } from "../../sockets/shape.js";
 import { type BodyOf, BodyShape } from "../kit/body.js";
 import { type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { Pulled } from "../kit/message-reader.js";
+import { MessageReader } from "../kit/message-reader.js";
 import {
   anything,
   checkCount,
@@ -90,7 +90,7 @@ export interface SequencedReplayOptions {
   readonly timeout?: number;
 }
 
-/** A subscriber's accounts. */
+/** A subscriber's statistics. */
 export interface SequencedSubscriberStats extends SequencedStreamStats {
   readonly replays: SequencedReplayStats;
 }
@@ -103,7 +103,7 @@ interface Waiting<T> {
 /**
  * Receives what sequenced publishers send, and knows what it missed: of each
  * publisher and topic, before it came and between. Two publishers of one topic are
- * two streams, and so is a publisher that was started anew.
+ * two streams, and so is a publisher that was started again.
  *
  * Events come in their place among the messages: that of a gap before `receive`
  * gives the message behind it.
@@ -119,7 +119,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
   readonly #replays: ReplayRules;
   readonly #waiting = new Map<number, Waiting<T>>();
   readonly #timer = new DriverTimer(Number.POSITIVE_INFINITY);
-  readonly #pulled: Pulled<SequencedMessage<T>>;
+  readonly #pulled: MessageReader<SequencedMessage<T>>;
   #ids = 0;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -150,7 +150,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
       send: (link, frames) => void this.#dealers[link]?.trySend(frames),
       settled: (call, outcome, messages) => this.#settled(call, outcome, messages),
     });
-    this.#pulled = new Pulled({
+    this.#pulled = new MessageReader({
       receive: (wait) => this.#subscriber.receiveMany(wait),
       look: (batch, deliver) => {
         for (const frames of batch) {
@@ -183,7 +183,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
     if (replay !== undefined) this.connectReplay(replay);
   }
 
-  /** Connects to a publisher's replay endpoint; which publisher it is, its answers tell. */
+  /** Connects to a publisher's replay endpoint; its answers show which publisher it is. */
   connectReplay(endpoint: string): void {
     this.assertOpen();
     const dealer = new Dealer({ linger: 0, ...this.#replayOptions });

@@ -97,7 +97,7 @@ export class LatenessRules {
     this.#limits = limits;
   }
 
-  /** Messages lost, as the sequences tell, since the beginning. */
+  /** Messages lost, by the sequences, since the beginning. */
   get lost(): number {
     return this.#lost;
   }
@@ -130,7 +130,7 @@ export class LatenessRules {
   }
 
   /** @param queued messages that wait behind this one */
-  judge(lateness: number, queued: number, now: number): Verdict {
+  assess(lateness: number, queued: number, now: number): Verdict {
     const { maxLateness, maxQueue, maxLost, patience } = this.#limits;
     const late =
       lateness > maxLateness ||
@@ -144,7 +144,7 @@ export class LatenessRules {
     return now - this.#since >= patience ? "late" : "suspect";
   }
 
-  /** What was late is done with: judging begins anew, baselines stay. */
+  /** What was late no longer counts; baselines stay. */
   reset(): void {
     this.#since = Number.POSITIVE_INFINITY;
     this.#windowLost = 0;
@@ -167,7 +167,7 @@ export class LatenessRules {
       return;
     }
     const lost = sequence - row.last - 1;
-    // One that is lower came before, or its source began anew: nothing is known to be lost.
+    // One that is lower came before, or its source started again: nothing is known to be lost.
     row.last = sequence;
     if (lost <= 0) return;
     this.#lost += lost;

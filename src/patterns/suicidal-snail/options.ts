@@ -1,4 +1,4 @@
-/** What a snail is given, checked and with its defaults; what it tells. */
+/** What a snail is given, checked and with its defaults; what it reports. */
 import { type Clock, systemClock } from "../../core/clock.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
@@ -27,7 +27,7 @@ export type SuicidalSnailPolicy = (typeof POLICIES)[number];
 
 /** What happens in a snail. */
 export type SuicidalSnailEvent =
-  /** It is late, for longer than its patience. Told once, until it is in time again or has acted. */
+  /** It is late, for longer than its patience. Emitted once, until it is in time again or has acted. */
   | ({ readonly type: "lateness:exceeded"; readonly policy: SuicidalSnailPolicy } & SuicidalSnailLateness)
   /** It is in time again. */
   | { readonly type: "lateness:recovered" }
@@ -52,7 +52,7 @@ export interface SuicidalSnailOptions {
   readonly patience?: number;
   /** Between two acts: it has to have time to catch up. Default 1,000. */
   readonly holdOff?: number;
-  /** Publishers whose baselines are kept; past it the one heard the longest ago is learned anew. Default 10,000. */
+  /** Publishers whose baselines are kept; past it the one heard the longest ago is learned again. Default 10,000. */
   readonly maxSources?: number;
   /** Reads source, time and sequence of a message. Default: what a SequencedPublisher writes. */
   readonly stamp?: SuicidalSnailReadStamp;
@@ -73,14 +73,14 @@ export interface SuicidalSnailMessage {
   readonly lateness: number;
 }
 
-/** A snail's accounts: received = delivered + dropped + waiting. */
+/** A snail's statistics: received = delivered + dropped + waiting. */
 export interface SuicidalSnailStats {
   /** Messages with a stamp and a body. */
   readonly received: number;
   readonly delivered: number;
   readonly dropped: Readonly<Record<"newest" | "resubscribe" | "died", number>>;
   readonly waiting: number;
-  /** Messages that never came, as their sequences tell. */
+  /** Messages that never came, by their sequences. */
   readonly lost: number;
   readonly invalid: number;
   /** Times that it was late. */

@@ -1,8 +1,8 @@
 /**
- * The snail's driver: a SUB that is judged by lateness-rules.ts at each message that
+ * The snail's driver: a SUB whose messages lateness-rules.ts measures, at each message that
  * it hands over.
  *
- *   receive ──> message ──judge──> on-time, suspect ──> handed over
+ *   receive ──> message ──assess──> on-time, suspect ──> handed over
  *                             └──> late: event, then by policy
  *                                    event        handed over
  *                                    newest       what waits is dropped but for the newest of each topic
@@ -16,7 +16,7 @@ import type { WaitOptions } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { Pulled } from "../kit/message-reader.js";
+import { MessageReader } from "../kit/message-reader.js";
 import { LatenessRules, type SuicidalSnailLateness, type SuicidalSnailStamp } from "./lateness-rules.js";
 import {
   SuicidalSnailError,
@@ -29,7 +29,7 @@ import {
   snailSettings,
 } from "./options.js";
 
-/** Messages that one drop to the newest looks at, at most; what comes after them is judged anew. */
+/** Messages that one drop to the newest looks at, at most; what comes after them is assessed again. */
 const MAX_DRAIN = 100_000;
 /** Of those at once. */
 const DRAIN_BATCH = 1_000;
@@ -49,7 +49,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   readonly #rules: LatenessRules;
   /** What callers wait for. */
   readonly #open = new Calls();
-  readonly #pulled: Pulled<Waiting>;
+  readonly #reader: MessageReader<Waiting>;
   /** The newest of each topic: handed over however late they are. */
   readonly #kept = new RingBuffer<Waiting>();
   readonly #endpoints: string[] = [];
@@ -81,7 +81,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     this.#socketOptions = settings.socketOptions;
     this.#rules = new LatenessRules(settings);
     this.#socket = new Subscriber(this.#socketOptions);
-    this.#pulled = new Pulled<Waiting>({
+    this.#reader = new MessageReader<Waiting>({
       receive: (wait) => this.#socket.receiveMany(wait),
       look: (batch, deliver) => this.#look(batch, deliver),
     });
@@ -127,7 +127,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
    */
   receive(options: WaitOptions = {}): Promise<SuicidalSnailMessage> {
     // What is there is soon handed over: only a call that waits needs to be known.
-    const waits = this.#pulled.waiting + this.#kept.length === 0;
+    const waits = this.#reader.waiting + this.#kept.length === 0;
     return waits ? this.#open.run(() => this.#receive(options)) : this.#receive(options);
   }
 
@@ -140,10 +140,10 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
       if (kept !== undefined)
         return this.#handOver(kept, this.#rules.latenessOf(kept.stamp, this.#clock.now()));
       const left = timeout < 0 ? -1 : Math.max(0, Math.ceil(end - performance.now()));
-      const message = await this.#pulled.receive({ ...options, timeout: left });
+      const message = await this.#reader.receive({ ...options, timeout: left });
       const now = this.#clock.now();
       const lateness = this.#rules.latenessOf(message.stamp, now);
-      if (await this.#judge(message, lateness, now)) return this.#handOver(message, lateness);
+      if (await this.#assess(message, lateness, now)) return this.#handOver(message, lateness);
     }
   }
 
@@ -166,7 +166,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
       received: this.#received,
       delivered: this.#delivered,
       dropped: { ...this.#dropped },
-      waiting: this.#pulled.waiting + this.#kept.length,
+      waiting: this.#reader.waiting + this.#kept.length,
       lost: this.#rules.lost,
       invalid: this.#invalid,
       late: this.#late,
@@ -207,9 +207,9 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   }
 
   /** @returns whether the message is to be handed over */
-  async #judge(message: Waiting, lateness: number, now: number): Promise<boolean> {
-    const queued = this.#pulled.waiting + this.#socket.stats().receiveQueued;
-    const verdict = this.#rules.judge(lateness, queued, now);
+  async #assess(message: Waiting, lateness: number, now: number): Promise<boolean> {
+    const queued = this.#reader.waiting + this.#socket.stats().receiveQueued;
+    const verdict = this.#rules.assess(lateness, queued, now);
     if (verdict === "suspect") return true;
     if (verdict === "on-time") {
       if (this.#isLate) this.events.emit({ type: "lateness:recovered" });
@@ -231,7 +231,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   }
 
   #die(how: SuicidalSnailLateness): never {
-    this.#dropped.died += 1 + this.#pulled.discard();
+    this.#dropped.died += 1 + this.#reader.discard();
     this.#isDying = true;
     void this.close();
     throw new SuicidalSnailError(how);
@@ -242,7 +242,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     let looked = 0;
     const keep = (message: Waiting): void => {
       const topic = (message.frames[0] as Buffer).toString("latin1");
-      // Anew each time: what is handed over is in the order of arrival.
+      // Sorted again each time: what is handed over is in the order of arrival.
       newest.delete(topic);
       newest.set(topic, message);
       looked += 1;
@@ -250,7 +250,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     keep(first);
     while (looked < MAX_DRAIN) {
       try {
-        for (const message of await this.#pulled.receiveMany(DRAIN_BATCH, { timeout: 0 })) keep(message);
+        for (const message of await this.#reader.receiveMany(DRAIN_BATCH, { timeout: 0 })) keep(message);
       } catch {
         break; // Nothing waits any more; or it was closed, which the next call says.
       }
@@ -263,7 +263,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   async #resubscribe(): Promise<void> {
     const old = this.#socket;
     const waiting = old.stats().receiveQueued;
-    this.#drop("resubscribe", 1 + this.#pulled.discard(), waiting);
+    this.#drop("resubscribe", 1 + this.#reader.discard(), waiting);
     this.#socket = new Subscriber(this.#socketOptions);
     this.#resubscribed += 1;
     // What was dropped is no loss on the way.

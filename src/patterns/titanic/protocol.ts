@@ -55,7 +55,7 @@ export interface RequestCommand {
   readonly body: readonly Buffer[];
 }
 
-/** The command in the body of a `titanic.request`, or why there is none. */
+/** The command in the body of a `titanic.request`, or why it has none. */
 export function parseRequest(frames: readonly Buffer[]): RequestCommand | string {
   const [service, ...body] = frames;
   if (service === undefined || service.length === 0) return "the service's name is empty";
@@ -81,7 +81,7 @@ export function storeBody<T>(uuid: string, ttl: number | undefined, request: rea
   return [uuid, ttl === undefined ? "" : String(ttl), ...request];
 }
 
-/** The command in the body of a `titanic.store`, or why there is none. */
+/** The command in the body of a `titanic.store`, or why it has none. */
 export function parseStore(frames: readonly Buffer[]): StoreCommand | string {
   const [first, time, ...rest] = frames;
   const uuid = first === undefined ? undefined : parseUuid(first);
@@ -109,7 +109,7 @@ export function answer(status: TitanicStatus, body: readonly Buffer[] = []): Buf
   return [Buffer.from(status), ...body];
 }
 
-/** The status of an answer, or `undefined` when it is none. Takes "200 OK", too, as RFC 9 writes it. */
+/** The status of an answer, or `undefined` for what is not an answer. Takes "200 OK", too, as RFC 9 writes it. */
 export function parseStatus(frame: Uint8Array | undefined): TitanicStatus | undefined {
   if (frame === undefined) return undefined;
   const text = Buffer.from(frame).toString("latin1");

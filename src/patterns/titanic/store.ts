@@ -111,7 +111,7 @@ export interface TitanicStore {
   bury(uuid: Buffer, burial: TitanicBurial): Promise<boolean>;
   /** Dead letters, by UUID, at most `limit`; only those after the UUID `after`. */
   deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]>;
-  /** Makes a dead letter a request again, until `expires`, with no attempt counted; false when it is none. */
+  /** Makes a dead letter a request again, until `expires`, with no attempt counted; false when there is no such dead letter. */
   requeue(uuid: Buffer, expires: number): Promise<boolean>;
   /** Keeps the reply until `expires`; false when the request was closed, expired or answered before. */
   answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean>;

@@ -95,7 +95,7 @@ describe("a pair of Majordomo brokers", () => {
     const request = client.request("slow", "x").finally(() => {
       settled = true;
     });
-    await until(() => handled === 1, "it is in hand");
+    await until(() => handled === 1, "it is in flight");
     await until(() => primary.stats().peer === "passive", "a peer to hand over to");
     primary.handOver();
     finish();
@@ -157,7 +157,7 @@ describe("a pair of Majordomo brokers", () => {
     await until(() => one.broker.stats().workers + two.broker.stats().workers === 2, "at both");
     const client = kept(new MajordomoClient([one.endpoint, two.endpoint], TIMES));
     const first = client.request("work", "first");
-    await until(() => one.broker.stats().inFlight === 1, "it is in hand");
+    await until(() => one.broker.stats().inFlight === 1, "it is in flight");
     await gate.drain();
     const second = client.request("work", "second");
     await until(() => gate.stats().dropped.refused > 0, "the second is not taken");
@@ -199,7 +199,7 @@ it("a load balancer serves while its star is active", async () => {
   expect(await ask(frontends[0])).toBe("x");
   expect(await ask(frontends[1])).toBe("no answer");
   const late = ask(frontends[0], "slow", 1_500);
-  await until(() => made[0]?.stats().busyWorkers === 1, "it is in hand");
+  await until(() => made[0]?.stats().busyWorkers === 1, "it is in flight");
   await until(() => primary.stats().peer === "passive", "a peer to hand over to");
   primary.handOver();
   finish();

@@ -194,7 +194,7 @@ describe("mistakes of the Guide's programs", () => {
     expect([heard, rules.serving, rules.request(3_701)]).toEqual([["doubt", "resumed"], true, "serve"]);
   });
 
-  test("who is held up again while it is in doubt begins to listen anew", () => {
+  test("who is held up again while it is in doubt begins to listen again", () => {
     const { rules, heard } = inState(ACTIVE);
     rules.tick(1_000);
     rules.tick(2_600);
@@ -258,7 +258,7 @@ describe("mistakes of the Guide's programs", () => {
 });
 
 describe("the operator", () => {
-  test("hands over: the active server starts anew, the passive one takes over", () => {
+  test("hands over: the active server starts again, the passive one takes over", () => {
     const a = inState(ACTIVE);
     const b = inState(PASSIVE);
     a.rules.receive(PASSIVE, 50);

@@ -138,7 +138,7 @@ describe("a pair", () => {
     });
   });
 
-  test("lets the operator fail back: requests in hand are finished, then the other serves", async () => {
+  test("lets the operator fail back: requests in flight are finished, then the other serves", async () => {
     const { links, primary, backup, client } = await startPair();
     await primary.close({ linger: 0 });
     expect(texts(await client.request("1"))).toEqual(["backup 1"]);

@@ -40,7 +40,7 @@ function rig(servers: readonly string[], random = 1): Rig {
   return { rules, done };
 }
 
-test("a client that is closed asks nobody, whatever its sockets tell it still", () => {
+test("a client that is closed asks nobody, whatever its sockets still report", () => {
   const { rules, done } = rig(["a", "b"]);
   rules.start(0);
   rules.close(1);

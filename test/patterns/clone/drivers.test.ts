@@ -293,7 +293,7 @@ describe("one server", () => {
     expect(server.stats().snapshots.lost).toBe(1);
   });
 
-  test("a server that starts anew without a store is seen, and the map follows", async () => {
+  test("a server that starts again without a store is seen, and the map follows", async () => {
     const server = await serve();
     const client = await join_(server.at);
     for (let n = 0; n < 5; n++) await client.set(`k${n}`, "v");
@@ -589,7 +589,7 @@ describe("compare and set", () => {
 });
 
 describe("with a store", () => {
-  test("what was acknowledged is there after a start anew, ephemeral keys end, and sequences go on", async () => {
+  test("what was acknowledged is there after a start again, ephemeral keys end, and sequences go on", async () => {
     const directory = folder();
     let server = await serve({ store: CloneLmdbStore.open(directory) });
     const at = server.at;

@@ -126,7 +126,7 @@ test("a snapshot that has not left keeps its place until it has, or has not move
   expect(rules.stats().snapshots).toMatchObject({ done: 5, waiting: 0 });
 });
 
-test("a server that is full, or has too much in hand, refuses and counts", () => {
+test("a server that is full, or has too much in flight, refuses and counts", () => {
   const { rules } = rig(1_000);
   set(rules, "k", "x".repeat(900), 1);
   set(rules, "l", "x".repeat(200), 2);

@@ -376,7 +376,7 @@ export class World {
 
   /** One serves, and the other has all that it has. */
   get inStep(): boolean {
-    // Both have to say so: the one that serves notices after a while only that the other has started anew.
+    // Both have to say so: the one that serves notices after a while only that the other has started again.
     const { active } = this;
     return active?.rules?.stats().replicated === true && active.peer.rules?.stats().replicated === true;
   }

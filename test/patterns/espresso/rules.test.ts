@@ -194,7 +194,7 @@ describe("a tap", () => {
     expect(heard).toEqual(["+we", "-we"]);
   });
 
-  it("numbers the records of each prefix, anew in each of its lives", () => {
+  it("numbers the records of each prefix, from 1 again in each of its lives", () => {
     const { rules, subscribe, unsubscribe, last } = tap();
     subscribe("a");
     subscribe("ab");

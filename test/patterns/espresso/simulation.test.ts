@@ -1,6 +1,6 @@
 /**
  * Taps and listeners in simulated time, over links that lose records, with listeners that come and go, and taps that
- * start anew.
+ * start again.
  *
  * Invariants: a listener that hears a record knows exactly how many were lost on its way since the record before it;
  * it never claims a loss that was none; the tap's accounts add up; nothing is published that nobody asked for.
@@ -99,7 +99,7 @@ function story(simulation: Simulation): void {
     simulation.after(random.next() * 30, () => join(listener));
   };
   const restart = (): void => {
-    simulation.note("the tap starts anew");
+    simulation.note("the tap starts again");
     tap = start();
     for (const listener of [...listeners, ...away]) listener.lost = undefined; // What a new process does not know of is no loss.
     for (const prefix of new Set([...listeners].map((listener) => listener.prefix)))

@@ -241,7 +241,7 @@ describe("a site that is a pair", () => {
     expect(b1.broker.stats()).toMatchObject({ requestsCloud: 1, requestsLocal: 1 });
   });
 
-  it("gives back what it has in hand when it ceases to serve", async () => {
+  it("gives back what it has in flight when it ceases to serve", async () => {
     const gate = { ...gateOf(), serving: true };
     const a = await startSite("A", { stateInterval: 50 });
     const b = await startSite("B", { stateInterval: 50, gate: { ...gate, isServing: () => gate.serving } });

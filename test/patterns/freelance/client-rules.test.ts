@@ -17,7 +17,7 @@ const OPTIONS = {
 
 function client(...endpoints: string[]) {
   const sent: string[] = [];
-  const told: string[] = [];
+  const reported: string[] = [];
   const unreachable = new Set<string>();
   const rules = new FreelanceRules(
     OPTIONS,
@@ -27,17 +27,17 @@ function client(...endpoints: string[]) {
         sent.push([server, ...frames].join(" "));
         return true;
       },
-      replied: (sequence, server, body) => told.push(`${sequence} ${server} ${body.join(" ")}`),
-      failed: (sequence, server, why, text) => told.push(`${sequence} ${server} ${why} ${text}`),
-      alive: (server) => told.push(`${server} alive`),
-      dead: (server, why) => told.push(`${server} ${why}`),
-      failedOver: (sequence, from, why) => told.push(`${sequence} from ${from} ${why}`),
+      replied: (sequence, server, body) => reported.push(`${sequence} ${server} ${body.join(" ")}`),
+      failed: (sequence, server, why, text) => reported.push(`${sequence} ${server} ${why} ${text}`),
+      alive: (server) => reported.push(`${server} alive`),
+      dead: (server, why) => reported.push(`${server} ${why}`),
+      failedOver: (sequence, from, why) => reported.push(`${sequence} from ${from} ${why}`),
     },
     () => 0.5,
   );
   for (const endpoint of endpoints) rules.addServer(endpoint, 0);
   rules.tick(0);
-  return { rules, sent, told, unreachable };
+  return { rules, sent, reported, unreachable };
 }
 
 const reply = (sequence: number, ...body: string[]) =>
@@ -49,13 +49,13 @@ function twoLive() {
   made.rules.receive("b", { type: "pong" }, 10);
   made.rules.receive("a", { type: "pong" }, 30);
   made.sent.length = 0;
-  made.told.length = 0;
+  made.reported.length = 0;
   return made;
 }
 
 describe("a client of model 3", () => {
   test("pings its servers and asks the fastest", () => {
-    const { rules, sent, told } = client("a", "b");
+    const { rules, sent, reported } = client("a", "b");
     expect(sent).toEqual(["a PING", "b PING"]);
     expect(rules.request(["hi"], 3_000, 5)).toBe(1);
     expect(sent).toHaveLength(2); // Nobody is known to live yet.
@@ -65,7 +65,7 @@ describe("a client of model 3", () => {
     rules.request(["again"], 3_000, 40);
     expect(sent.at(-1)).toBe("b 2 again");
     rules.receive("b", reply(1, "ok"), 50);
-    expect(told).toContain("1 b ok");
+    expect(reported).toContain("1 b ok");
     expect(rules.servers().map(({ roundTrip }) => roundTrip)).toEqual([30, 10]);
   });
 
@@ -78,46 +78,46 @@ describe("a client of model 3", () => {
   });
 
   test("asks another when no reply comes, and takes the late reply of the first", () => {
-    const { rules, sent, told } = twoLive();
+    const { rules, sent, reported } = twoLive();
     rules.request(["x"], 30_000, 100);
     const due = rules.nextWakeUp() as number;
     expect(due).toBeGreaterThanOrEqual(1_100);
     rules.tick(due);
     expect(sent.filter((line) => line.endsWith("x"))).toEqual(["b 1 x", "a 1 x"]);
-    expect(told).toEqual(["1 from b timeout"]);
+    expect(reported).toEqual(["1 from b timeout"]);
     rules.receive("b", reply(1, "late"), due + 1);
-    expect(told.at(-1)).toBe("1 b late");
+    expect(reported.at(-1)).toBe("1 b late");
     rules.receive("a", reply(1, "later"), due + 2);
     expect(rules.stats()).toMatchObject({ replies: 1, late: 1, pending: 0 });
   });
 
   test("asks another at once when a server's link is lost", () => {
-    const { rules, sent, told } = twoLive();
+    const { rules, sent, reported } = twoLive();
     rules.request(["x"], 3_000, 100);
     rules.left("b", 150);
     expect(sent.at(-1)).toBe("a 1 x");
-    expect(told).toEqual(["b disconnected", "1 from b dead"]);
+    expect(reported).toEqual(["b disconnected", "1 from b dead"]);
   });
 
   test("takes a server for dead after its time to live, and for alive when it is heard of again", () => {
-    const { rules, told } = twoLive();
+    const { rules, reported } = twoLive();
     for (const now of [2_000, 4_000, 6_000]) {
       rules.tick(now);
       rules.receive("a", { type: "pong" }, now);
     }
     rules.tick(6_010);
-    expect(told).toEqual(["b silent"]);
+    expect(reported).toEqual(["b silent"]);
     rules.joined("b", 7_000);
     rules.receive("b", { type: "pong" }, 7_010);
-    expect(told).toEqual(["b silent", "b alive"]);
+    expect(reported).toEqual(["b silent", "b alive"]);
   });
 
   test("goes round when every server had the request, and gives up at the end of its time", () => {
-    const { rules, sent, told } = twoLive();
+    const { rules, sent, reported } = twoLive();
     rules.request(["x"], 3_500, 100);
     for (let now = 100; now < 6_000; now += 100) rules.tick(now);
     expect(sent.filter((line) => line.endsWith("x")).length).toBeGreaterThanOrEqual(3);
-    expect(told.at(-1)).toMatch(/^1 \S+ timeout/);
+    expect(reported.at(-1)).toMatch(/^1 \S+ timeout/);
     expect(rules.pending).toBe(0);
   });
 
@@ -163,27 +163,27 @@ describe("a client of model 3", () => {
   });
 
   test("drops what an unknown server says, and replies to what it was not asked", () => {
-    const { rules, told } = twoLive();
+    const { rules, reported } = twoLive();
     rules.request(["x"], 3_000, 100);
     expect(rules.receive("c", reply(1, "forged"), 110)).toBe(false);
     rules.receive("a", reply(1, "forged"), 110); // Only b was asked.
     rules.receive("b", reply(9, "old"), 110);
-    expect(told).toEqual([]);
+    expect(reported).toEqual([]);
     expect(rules.stats()).toMatchObject({ late: 2, pending: 1 });
   });
 
-  test("tells of a handler that failed", () => {
-    const { rules, told } = twoLive();
+  test("reports a handler that failed", () => {
+    const { rules, reported } = twoLive();
     rules.request(["x"], 3_000, 100);
     rules.receive("b", reply(1, "ERROR", "no room"), 110);
-    expect(told).toEqual(["1 b server-error no room"]);
+    expect(reported).toEqual(["1 b server-error no room"]);
   });
 
   test("forgets what was cancelled, and asks a new server for what a removed one had", () => {
-    const { rules, sent, told } = twoLive();
+    const { rules, sent, reported } = twoLive();
     rules.cancel(rules.request(["x"], 3_000, 100));
     rules.receive("b", reply(1, "ok"), 110);
-    expect(told).toEqual([]);
+    expect(reported).toEqual([]);
     rules.request(["y"], 3_000, 120);
     rules.removeServer("b", 130);
     expect(sent.at(-1)).toBe("a 2 y");
@@ -252,7 +252,7 @@ function story(simulation: Simulation): void {
     const body = `job${++jobs}`;
     const sequence = rules.request([body], 3_000, simulation.now);
     asked.set(sequence, { at: simulation.now, body });
-    // Its caller may not want the reply any more; then nobody may be told of it.
+    // Its caller may not want the reply any more; then nothing may be reported of it.
     if (random.chance(0.1))
       simulation.after(random.integer(0, 1_500), () => {
         rules.cancel(sequence);

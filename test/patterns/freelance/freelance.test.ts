@@ -119,7 +119,7 @@ describe("model 3", () => {
     const hangs = await serve(3, () => new Promise(() => undefined));
     const client = keep(new FreelanceClient([endpointOf(hangs)], { timeout: 8_000, attemptTimeout: 8_000 }));
     const reply = client.request("1");
-    await until(() => hangs.stats().inFlight === 1, "the request is in hand");
+    await until(() => hangs.stats().inFlight === 1, "the request is in flight");
     const other = await serve(3, named("other"));
     client.connect(endpointOf(other));
     await until(() => client.servers().filter(({ alive }) => alive).length === 2, "both servers are alive");
@@ -133,7 +133,7 @@ describe("model 3", () => {
     const works = await serve(3, named("works"));
     const client = keep(new FreelanceClient([endpointOf(hangs)], { timeout: 8_000, attemptTimeout: 100 }));
     const reply = client.request("1");
-    await until(() => hangs.stats().inFlight >= 1, "the request is in hand");
+    await until(() => hangs.stats().inFlight >= 1, "the request is in flight");
     client.connect(endpointOf(works));
     expect(texts(await reply)).toEqual(["works 1"]);
     await hangs.close({ linger: 0 });

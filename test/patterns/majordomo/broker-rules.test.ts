@@ -367,7 +367,7 @@ describe("what is remembered of a client's requests", () => {
     expect(rules.stats()).toMatchObject({ requests: 101, duplicates: 4, inFlight: 0 });
   });
 
-  it("is bounded by dedupWindow when the client never says so: the oldest is handled anew", () => {
+  it("is bounded by dedupWindow when the client never says so: the oldest is handled again", () => {
     make({ dedupWindow: 10 });
     ready("w1");
     for (let sequence = 1; sequence <= 11; sequence++) once(sequence, 1);

@@ -301,7 +301,7 @@ describe("a broker whose connections end, long before its silence would mean any
     const options = { ...patient, protocol, timeout: 600_000 };
     const client = track(new MajordomoClient([first.endpoint, second.endpoint], options));
     const reply = client.request("echo", "x");
-    await within(asked, "the request is in hand");
+    await within(asked, "the request is in flight");
     await first.close({ linger: 0 });
     expect(String(await within(reply, "the second broker's answer"))).toBe("x");
   });
@@ -332,7 +332,7 @@ describe("a broker whose connections end, long before its silence would mean any
   });
 });
 
-it("closing drains: what is in hand is answered, what comes is refused", async () => {
+it("closing drains: what is in flight is answered, what comes is refused", async () => {
   const made = await broker();
   let finish = (): void => undefined;
   let begun = (): void => undefined;

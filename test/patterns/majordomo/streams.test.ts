@@ -216,7 +216,7 @@ it("25,000 replies that are made while the broker stands still all arrive", { ti
   const worker = track(new MajordomoWorker(endpoint, "hold", handler, { concurrency: 30_000 }));
   const client = track(new MajordomoClient(endpoint, { maxInFlight: 30_000, timeout: LONG, retries: 0 }));
   const all = Promise.allSettled(Array.from({ length: count }, (_, i) => client.request("hold", String(i))));
-  await until(() => begun === count, "all requests in hand", LONG);
+  await until(() => begun === count, "all requests in flight", LONG);
   child.process.kill("SIGSTOP");
   release();
   await until(() => worker.stats().unsentBytes > 0, "replies that wait for room");

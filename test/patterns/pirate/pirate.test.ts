@@ -210,7 +210,7 @@ describe("the Pirates over tcp", () => {
     expect(texts(await client.request("ahoy"))).toEqual(["AHOY"]);
   });
 
-  it("finish what is in hand when worker and queue are closed", async () => {
+  it("finish what is in flight when worker and queue are closed", async () => {
     const { queue, frontend, backend } = await startQueue();
     let release = (): void => undefined;
     const began = new Promise<void>((begin) => {

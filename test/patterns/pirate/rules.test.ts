@@ -103,7 +103,7 @@ describe("a queue", () => {
     const queue = queueOf();
     queue.worker("w");
     queue.client("a", "1");
-    queue.worker("w"); // It began anew: its request goes to itself, as the only worker.
+    queue.worker("w"); // It began again: its request goes to itself, as the only worker.
     queue.reply("w", "z", "of another life");
     expect(queue.said()).toEqual(["w<a:1", "w<a:1"]);
     queue.reply("w", "a", "one");

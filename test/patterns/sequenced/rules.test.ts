@@ -156,7 +156,7 @@ describe("a publisher", () => {
     expect(rules.stats()).toMatchObject({ kept: 0, keptBytes: 0 });
   });
 
-  it("forgets the topic published the longest ago, and begins it anew as another stream", () => {
+  it("forgets the topic published the longest ago, and begins it again as another stream", () => {
     const { publish, ask, events, published } = publisher();
     publish("a");
     publish("b");

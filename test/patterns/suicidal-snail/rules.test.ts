@@ -90,19 +90,19 @@ describe("lateness", () => {
 describe("the verdict", () => {
   it("is late at once without patience, and after it with", () => {
     const { rules } = create();
-    expect([rules.judge(1_000, 0, 0), rules.judge(1_001, 0, 1)]).toEqual(["on-time", "late"]);
+    expect([rules.assess(1_000, 0, 0), rules.assess(1_001, 0, 1)]).toEqual(["on-time", "late"]);
     const patient = create({ patience: 100 }).rules;
-    expect(patient.judge(2_000, 0, 0)).toBe("suspect");
-    expect(patient.judge(2_000, 0, 99)).toBe("suspect");
-    expect(patient.judge(2_000, 0, 100)).toBe("late");
-    expect(patient.judge(0, 0, 101)).toBe("on-time");
-    expect(patient.judge(2_000, 0, 102)).toBe("suspect");
+    expect(patient.assess(2_000, 0, 0)).toBe("suspect");
+    expect(patient.assess(2_000, 0, 99)).toBe("suspect");
+    expect(patient.assess(2_000, 0, 100)).toBe("late");
+    expect(patient.assess(0, 0, 101)).toBe("on-time");
+    expect(patient.assess(2_000, 0, 102)).toBe("suspect");
   });
 
   it("counts what waits, where that has a bound", () => {
     const { rules } = create({ maxQueue: 10 });
-    expect([rules.judge(0, 10, 0), rules.judge(0, 11, 0)]).toEqual(["on-time", "late"]);
-    expect(create().rules.judge(0, 1_000_000, 0)).toBe("on-time");
+    expect([rules.assess(0, 10, 0), rules.assess(0, 11, 0)]).toEqual(["on-time", "late"]);
+    expect(create().rules.assess(0, 1_000_000, 0)).toBe("on-time");
   });
 
   it("counts what was lost within the window, by the sequences of each row", () => {
@@ -113,22 +113,22 @@ describe("the verdict", () => {
     hear(7, 0);
     hear(1, 0, "other");
     hear(3, 0, "other");
-    expect([rules.judge(0, 0, 0), rules.lost]).toEqual(["on-time", 2]);
+    expect([rules.assess(0, 0, 0), rules.lost]).toEqual(["on-time", 2]);
     hear(9, 10);
-    expect([rules.judge(0, 0, 10), rules.lost]).toEqual(["late", 3]);
-    expect(rules.judge(0, 0, 1_011)).toBe("on-time");
+    expect([rules.assess(0, 0, 10), rules.lost]).toEqual(["late", 3]);
+    expect(rules.assess(0, 0, 1_011)).toBe("on-time");
     hear(2, 2_000);
     hear(3, 2_000);
     expect(rules.lost).toBe(3);
   });
 
-  it("begins anew after an act, and what was dropped then is no loss", () => {
+  it("begins again after an act, and what was dropped then is no loss", () => {
     const { rules, arrive } = create({ maxLost: 1, patience: 100 });
     rules.arrived({ source: "s", time: 0, sequence: 1 }, 0);
-    rules.judge(5_000, 0, 0);
+    rules.assess(5_000, 0, 0);
     rules.reset();
     rules.arrived({ source: "s", time: 0, sequence: 500 }, 0);
-    expect([rules.judge(5_000, 0, 100), rules.lost]).toEqual(["suspect", 0]);
+    expect([rules.assess(5_000, 0, 100), rules.lost]).toEqual(["suspect", 0]);
     expect(arrive(10, 1_010)).toBeGreaterThan(900); // The baseline stays.
   });
 });
@@ -151,7 +151,7 @@ describe("the stamp of sequenced messages", () => {
   });
 });
 
-/** What a subscriber may be told to act on, worked out anew for each message from all that came before. */
+/** What a subscriber may be told to act on, worked out again for each message from all that came before. */
 class Oracle {
   lost = 0;
   readonly #last = new Map<string, number>();
@@ -173,7 +173,7 @@ class Oracle {
       : { begin: now, lost: missing };
   }
 
-  judge(lateness: number, queued: number, now: number): Verdict {
+  assess(lateness: number, queued: number, now: number): Verdict {
     const { maxLateness, maxQueue, maxLost, lossWindow, patience } = this.limits;
     const lost = now - this.#window.begin <= lossWindow ? this.#window.lost : 0;
     const late =
@@ -190,11 +190,11 @@ class Oracle {
   }
 }
 
-it("what is lost, repeated, late, queued or begun anew, in rows of several publishers, is judged as it is", () => {
+it("what is lost, repeated, late, queued or begun again, in rows of several publishers, is judged as it is", () => {
   const message = fc.record({
     after: fc.integer({ min: 0, max: 400 }),
     row: fc.constantFrom("a", "b", "c"),
-    /** Messages that the network loses before it; below 0 it comes again, or its publisher began anew. */
+    /** Messages that the network loses before it; below 0 it comes again, or its publisher began again. */
     step: fc.oneof({ weight: 8, arbitrary: fc.constant(1) }, fc.integer({ min: -5, max: 6 })),
     delay: fc.oneof(
       { weight: 4, arbitrary: fc.integer({ min: 0, max: 50 }) },
@@ -225,8 +225,8 @@ it("what is lost, repeated, late, queued or begun anew, in rows of several publi
         rules.arrived(stamp, now);
         oracle.arrived(row, sequence, now);
         const lateness = rules.latenessOf(stamp, now);
-        const verdict = rules.judge(lateness, queued, now);
-        expect(verdict).toBe(oracle.judge(lateness, queued, now));
+        const verdict = rules.assess(lateness, queued, now);
+        expect(verdict).toBe(oracle.assess(lateness, queued, now));
         expect(rules.lost).toBe(oracle.lost);
         if (verdict !== "late" || !act) continue;
         acts += 1;
@@ -267,7 +267,7 @@ function story(simulation: Simulation): void {
     if (message !== undefined) {
       const { now } = simulation;
       const lateness = rules.latenessOf(message.stamp, now);
-      const verdict = rules.judge(lateness, queue.length, now);
+      const verdict = rules.assess(lateness, queue.length, now);
       const age = now - message.born;
       simulation.note(() => `age ${age.toFixed(0)}, lateness ${lateness.toFixed(0)}, ${verdict}`);
       if (age < 290) expect(verdict, "it keeps up").toBe("on-time");

@@ -301,7 +301,7 @@ describe("Titanic", () => {
     await client.request("echo", "z");
   });
 
-  it("leaves what is in hand in the store when it closes", async () => {
+  it("leaves what is in flight in the store when it closes", async () => {
     const began = new Promise<void>((resolve) => {
       worker("stuck", () => {
         resolve();

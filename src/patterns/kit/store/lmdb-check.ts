@@ -29,7 +29,7 @@ import { join } from "node:path";
 const PAGE_HEADER = 24;
 const TREE_SIZE = 48;
 const MAGIC = 0xbeefc0de;
-/** A root page that is none: the tree is empty. */
+/** The root of an empty tree. */
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 const PageFlag = { Branch: 1, Leaf: 2, Overflow: 4, Meta: 8 } as const;
 const NodeFlag = { Big: 1, Tree: 2 } as const;
@@ -264,7 +264,7 @@ function lastTransaction(file: PageFile): bigint | undefined {
   }
 }
 
-/** Whether the lock file tells of a commit: magic 4, format 4, last transaction 8. */
+/** Whether the lock file records a commit: magic 4, format 4, last transaction 8. */
 function wasWritten(path: string): boolean {
   if (!existsSync(path)) return false;
   const head = Buffer.alloc(16);
@@ -337,7 +337,7 @@ class Check {
     else this.#checkEnd();
     for (const { first, last } of this.#freeRanges) {
       if (first < 2 || last > this.#meta.lastPage)
-        throw new PageFault(`page ${last} is free, and there is none`);
+        throw new PageFault(`page ${last} is free, and is not there`);
       for (let page = first; page <= last; page++)
         if (this.#isSeen(page)) throw new PageFault(`page ${page} is free, and in use`);
     }
