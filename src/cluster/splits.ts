@@ -6,8 +6,8 @@
  *     └──all are back, or the rest were forgotten─────────────────────────┘
  *
  * The roster is everybody who was there when the picture was last whole, and who came since, without those that left or were
- * removed, and without the lives before of a node that was started again: a lost member whose name a younger one has, which is
- * reached, is of no side. A side that goes on forgets the lost with autoclean; a minority does not, or it would become the majority of itself.
+ * removed, and without the lives before of a node that was started again: a lost member whose name a younger one has is of no
+ * side. A side that goes on forgets the lost with autoclean; a minority does not, or it would become the majority of itself.
  */
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_MEMBERS } from "./bounds.js";
@@ -190,11 +190,11 @@ export class SplitRules {
     if (!isMinority) this.#forget();
   }
 
-  /** Of a name there is one node: who is reached under the name of one that is lost, and started later, is its next life. */
+  /** Of a name there is one node: who has the name of one that is lost, and started later, is its next life, lost itself or not. */
   #dropSucceeded(): void {
     if (this.#lost.size === 0) return;
     const starts = new Map<string, number>();
-    for (const { name, start } of this.#reached.values())
+    for (const { name, start } of [...this.#reached.values(), ...this.#lost.values()])
       starts.set(name, Math.max(start, starts.get(name) ?? start));
     for (const { id, name, start } of this.#lost.values()) {
       if ((starts.get(name) ?? start) <= start) continue;

@@ -1,6 +1,6 @@
 /** Nodes in processes of their own: killed, stopped, continued, blocked, ended. */
 import { afterEach, describe, expect, it } from "vitest";
-import { type ClusterEvent, ClusterNode } from "../../src/cluster/index.js";
+import { type ClusterEvent, ClusterNode, PROFILES } from "../../src/cluster/index.js";
 import { type Child, start } from "../process/child.js";
 
 const PROGRAM = `
@@ -64,6 +64,23 @@ afterEach(async () => {
 });
 
 describe("nodes in processes", () => {
+  it("that are killed make no minority of those that stay: nothing cuts a host in parts", async () => {
+    const processes = await cluster();
+    while (watcher.stats().links < 4) await new Promise((resolve) => setTimeout(resolve, 5));
+    const said: string[] = [];
+    for (const type of ["split", "minority"] as const) watcher.events.on(type, () => void said.push(type));
+    const reasons: string[] = [];
+    watcher.events.on("lost", ({ reason }) => void reasons.push(reason));
+    for (const name of ["a", "b", "c"]) {
+      processes.get(name)?.process.kill("SIGKILL");
+      await saw(`lost ${name}`);
+    }
+    expect(reasons).toEqual(["connection", "connection", "connection"]);
+    // Whatever is decided is decided by then.
+    await new Promise((resolve) => setTimeout(resolve, 2 * PROFILES.local.stableFor));
+    expect([watcher.minority, said]).toEqual([false, []]);
+  });
+
   it("that are killed are known to be gone by their connections, within a second or so", async () => {
     const processes = await cluster();
     // The streams to the next nodes stand.

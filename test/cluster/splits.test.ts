@@ -126,6 +126,17 @@ describe("a split", () => {
     expect(seen).toEqual([{ type: "split", reached: 2, lost: 1 }]);
   });
 
+  it("of several lives of one node that were lost before anything was decided, the last one counts", () => {
+    const { of, seen } = rules(MAJORITY, 0, 2);
+    of.onLost(10_000, "id1");
+    for (let life = 1; life <= 6; life++) {
+      of.onReached(10_000, { ...node(1, life + 1), id: `life${life}` });
+      of.onLost(10_000, `life${life}`);
+    }
+    of.tick(11_000);
+    expect(seen).toEqual([{ type: "split", reached: 1, lost: 1 }]);
+  });
+
   it("what a minority remembers is bounded", () => {
     const { of } = rules(MAJORITY, 4);
     for (const id of ["id0", "id1", "id2"]) of.onLost(10_000, id);

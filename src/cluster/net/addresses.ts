@@ -65,7 +65,11 @@ export class OwnAddresses {
     const now = performance.now();
     if (now - this.#readAt > INTERFACES_AGE) {
       this.#readAt = now;
-      this.#own = new Set(this.#list().map((each) => each.address));
+      try {
+        this.#own = new Set(this.#list().map((each) => each.address));
+      } catch {
+        // The system has no descriptor left to ask by: what it said before counts.
+      }
     }
     return this.#own.has(address);
   }

@@ -19,7 +19,7 @@ import type { BeatState } from "../net/packet-socket.js";
 import { hostOf, type ResolverStep, resolveBy } from "../resolver.js";
 import { SplitRules } from "../splits.js";
 import { changeTags, type TagChange } from "../tags.js";
-import { NO_UPDATES, Packet, PacketType, UpdateKind } from "../wire/packets.js";
+import { DeathReason, NO_UPDATES, Packet, PacketType, UpdateKind } from "../wire/packets.js";
 import { BusTimer } from "./bus-timer.js";
 import { CLUSTER_EVENTS, type ClusterEvent, lostReason } from "./events.js";
 import type { BusPort, NodeSockets } from "./node-sockets.js";
@@ -558,8 +558,11 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
         break;
       }
       case "lost":
-        this.#lostSome = true;
-        splits?.onLost(now, change.member.id);
+        if (this.#isOfNoSide(change.reason)) splits?.onGone(now, change.member.id);
+        else {
+          this.#lostSome = true;
+          splits?.onLost(now, change.member.id);
+        }
         emit({
           type: "lost",
           member: this.#serviceOf(change.member),
@@ -622,6 +625,12 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     const nextTags = changeTags(details.tags, tags);
     const nextProps = changeProps(details.props, props);
     this.#run((rules, now) => rules.setDetails(now, nextTags, nextProps));
+  }
+
+  /** Nothing cuts a host in parts: there, a member that is dead by evidence is not on the other side of a cut. */
+  #isOfNoSide(reason: number): boolean {
+    const isEvident = reason === DeathReason.CONNECTION || reason === DeathReason.REPLACED;
+    return isEvident && this.sockets.settings.scope === "host" && this.#settings.strategy.kind === "majority";
   }
 
   #rejoin(): void {
