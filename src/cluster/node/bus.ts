@@ -633,6 +633,12 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     return isEvident && this.sockets.settings.scope === "host" && this.#settings.strategy.kind === "majority";
   }
 
+  /** @internal Another node of an id, live or gone; `undefined` also when the bus is closed. */
+  protected known(id: string): Service | undefined {
+    const member = id === this.identity.id ? undefined : this.#membership?.get(id);
+    return member && this.#serviceOf(member);
+  }
+
   #rejoin(): void {
     const rules = this.#rules;
     rules.rejoin(performance.now(), Date.now());

@@ -151,7 +151,7 @@ export class ClusterNode extends ClusterBus {
     const bridge = new ZreBridge(
       { ...zre, uuid: id, name: name.split("@")[0], headers: { ...zre.headers, ...own } },
       {
-        memberOf: (of) => super.members({ self: false, gone: true }).find((member) => member.id === of),
+        memberOf: (of) => this.known(of),
         isOwn: (host) => this.sockets.platform.interfaces().some((each) => each.address === host),
         report: (event) => void super.report(event),
       },

@@ -122,6 +122,27 @@ describe("a node on the ZRE plane", () => {
     expect(a.node.members({ self: false })).toHaveLength(1);
   });
 
+  it("is not disturbed by peers that shout and leave while it closes", async () => {
+    const thrown: unknown[] = [];
+    const onThrown = (error: unknown): void => void thrown.push(error);
+    process.on("uncaughtException", onThrown);
+    const a = await node("a");
+    const peers = [await plane("x"), await plane("y")];
+    a.node.joinGroup("G");
+    for (const peer of peers) {
+      peer.join("G");
+      await eventually(() => expect(peer.peer("a")?.groups).toEqual(["G"]));
+    }
+    for (const peer of peers) for (let i = 0; i < 200; i++) peer.shout("G", "x".repeat(1_000));
+    await eventually(() => expect(a.said()).toContain("shout"));
+    const closing = a.node.close({ linger: 1_000 });
+    for (const peer of peers) for (let i = 0; i < 200; i++) peer.shout("G", "x".repeat(1_000));
+    await (peers[0] as ZrePlane).close();
+    await closing;
+    process.off("uncaughtException", onThrown);
+    expect(thrown).toEqual([]);
+  });
+
   it("refuses what cannot be", async () => {
     expect(() => new ClusterNode({ zre: true, scope: "host" })).toThrow(/not with the scope "host"/);
     expect(() => new ClusterNode({ zre: { prot: 1 } as never })).toThrow(/did you mean port/);
