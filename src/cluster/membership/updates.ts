@@ -70,7 +70,7 @@ export class Updates {
         this.#applyLeft(member, update);
         break;
       case UpdateKind.DETAILS:
-        if (member !== undefined) this.#applyDetails(member, update);
+        if (member !== undefined) this.#applyDetails(member, update, isFresh);
         break;
     }
   }
@@ -215,14 +215,14 @@ export class Updates {
     this.#lifeCycle.release(member);
   }
 
-  #applyDetails(member: Member, update: Update): void {
+  #applyDetails(member: Member, update: Update, isFresh: boolean): void {
     const { details } = update;
     if (details === undefined || update.start !== member.start || details.version <= member.details.version)
       return;
     member.details = details;
     this.#context.members.rehash(member);
     this.#context.changed();
-    this.#transmitter.spread(update);
+    this.#pass(update, isFresh);
     this.#context.effects.event({ type: "details", member });
   }
 
