@@ -38,6 +38,8 @@ const CONNECT_TIME = 5_000;
 /** ms in which a peer has to answer when another one is found at its endpoint. */
 const REPLACED_TIME = 2_000;
 
+/** ms after this node's HELLO in which one of a peer that entered crossed it. */
+const CROSSING_TIME = 100;
 /** ms that a peer that leaves is kept for what it sent before: its beacon overtakes that. */
 const LEAVE_TIME = 250;
 
@@ -373,6 +375,10 @@ export class ZreRules {
 
   #onHello(now: number, uuid: string, known: Peer | undefined, hello: Hello): undefined {
     let peer = known;
+    if (peer?.ready && now - peer.since < CROSSING_TIME) {
+      this.#renew(peer, hello);
+      return;
+    }
     if (peer?.ready) {
       this.#remove(peer, "restarted");
       peer = undefined;
@@ -400,6 +406,23 @@ export class ZreRules {
       if (this.#peers.get(uuid) !== peer) return; // The program found its mailbox full meanwhile.
       this.#joined(peer, group);
     }
+  }
+
+  /**
+   * A HELLO that crossed this node's own: the same life of the peer begins its sequence again. With another HELLO as the answer two
+   * nodes would restart each other without end, as two of zyre do.
+   */
+  #renew(peer: Peer, hello: Hello): void {
+    peer.received = 1;
+    peer.status = hello.status;
+    const groups = new Set(hello.groups);
+    for (const group of [...peer.groups]) {
+      if (groups.has(group)) continue;
+      peer.groups.delete(group);
+      peer.changed();
+      this.#effects.event({ type: "leave", peer: peer.view, group });
+    }
+    for (const group of groups) this.#joined(peer, group);
   }
 
   #onCommand(peer: Peer, message: ZreMessage): void {

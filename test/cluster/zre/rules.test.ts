@@ -101,6 +101,18 @@ describe("a peer", () => {
     expect(events.slice(2)).toEqual(["evasive a", "exit a expired"]);
   });
 
+  it("whose HELLO comes again at once is not answered by another: two nodes would restart each other without end", () => {
+    const { rules, events, sent, hello, pass } = setUp();
+    hello(A, undefined, ["g"]);
+    hello(A, undefined, ["h"]);
+    expect([events, sent]).toEqual([["enter a", "join a", "leave a", "join a"], ["a1:1"]]);
+    expect(rules.peers()[0]?.groups).toEqual(["h"]);
+    pass(100);
+    hello(A);
+    expect(events.slice(4)).toEqual(["exit a restarted", "enter a"]);
+    expect(sent.at(-1)).toBe("a1:1");
+  });
+
   it("gets an answer to its PING", () => {
     const { sent, hello, say } = setUp();
     hello(A);
