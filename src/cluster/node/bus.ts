@@ -337,9 +337,15 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     this.#run((rules, now) => rules.remove(now, id));
   }
 
-  /** Allows a removed node in again. @throws as `remove`; a removed node that is gone is known by its id only */
+  /**
+   * Allows a removed node in again. A removed node that is gone is known by its id only.
+   *
+   * @throws as `remove`; InvalidStateError `EFSM` for this node when it was removed: the others would go on refusing it
+   */
   admit(nameOrId: string): void {
     const id = this.#idOf(nameOrId);
+    if (id === this.identity.id && this.removed)
+      throw new InvalidStateError("EFSM", "a node that was removed is admitted by another one");
     this.#run((rules, now) => rules.admit(now, id));
   }
 
