@@ -290,7 +290,7 @@ export type CloneClientEvent =
     }
   /** An update that is not later than what the map has; it was dropped. Emitted for the first of a row. */
   | { readonly type: "update:outdated"; readonly sequence: number; readonly last: number }
-  /** A value that does not pass the codec or schema, or a key that is no text: it is there, but not handed out. */
+  /** A value that does not pass the codec or schema, or a key that is not text: it is there, but not handed out. */
   | { readonly type: "entry:invalid"; readonly key: Buffer; readonly error: unknown }
   /** A `watch` that is read too slowly has lost its oldest change. */
   | { readonly type: "change:dropped"; readonly lost: number };

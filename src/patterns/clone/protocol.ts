@@ -62,7 +62,7 @@ export type CloneFault =
   | "sequence"
   /** Neither 16 bytes nor none. */
   | "uuid"
-  /** A time to live that is no number of seconds, or more than 4,096 bytes. */
+  /** A time to live that is not a number of seconds, or more than 4,096 bytes. */
   | "properties"
   /** Not of the form /segment/…/, or longer than 255 bytes. */
   | "subtree";

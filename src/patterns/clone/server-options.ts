@@ -408,7 +408,7 @@ export interface PairSocketOptions {
 
 const KEY_BYTES = 32;
 
-/** @param shared the server's options for all sockets. @throws InvalidArgumentError `EINVAL` for what is no key */
+/** @param shared the server's options for all sockets. @throws InvalidArgumentError `EINVAL` for an invalid key */
 export function pairSocketOptions(
   shared: CloneSocketOptions,
   { publicKey, socketOptions }: PairCredentials,

@@ -153,7 +153,7 @@ interface Job {
   readonly routingId: Buffer;
   readonly subtree: Buffer;
   readonly snapshot: Snapshot;
-  readonly goodbye: Buffer[];
+  readonly end: Buffer[];
   readonly startedAt: number;
   entries: SnapshotEntry[];
   at: number;
@@ -284,7 +284,7 @@ export class ServerSnapshots {
       routingId,
       subtree,
       snapshot: new Snapshot(table, subtree, sequence, this.#saved),
-      goodbye: encodeGoodbye(sequence, subtree, encodeSupport(this.#subtrees.of(subtree))),
+      end: encodeGoodbye(sequence, subtree, encodeSupport(this.#subtrees.of(subtree))),
       startedAt: now,
       entries: [],
       at: 0,
@@ -306,9 +306,7 @@ export class ServerSnapshots {
       }
       if (entry === undefined && !job.snapshot.done) return true;
       const frames =
-        entry === undefined
-          ? job.goodbye
-          : [entry.key, sequenceFrame(entry.sequence), EMPTY, EMPTY, entry.value];
+        entry === undefined ? job.end : [entry.key, sequenceFrame(entry.sequence), EMPTY, EMPTY, entry.value];
       const result = this.#effects.reply(job.routingId, frames);
       if (result === "gone") {
         this.#lose(job.subtree, "gone");

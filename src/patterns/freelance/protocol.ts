@@ -42,7 +42,7 @@ export type ClientCommand =
   | { readonly type: "pong" }
   | { readonly type: "reply"; readonly sequence: number; readonly body: Buffer[] };
 
-/** @returns `undefined` for what is no message of the model */
+/** @returns `undefined` for what is not a message of the model */
 export function parseServerMessage(
   model: FreelanceModel,
   frames: readonly Buffer[],

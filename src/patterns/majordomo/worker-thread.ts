@@ -117,7 +117,7 @@ export function pack(frames: readonly (Uint8Array | string)[]): Packed {
   return { lengths, bytes };
 }
 
-/** Packs what a handler gave. @throws InvalidArgumentError `EINVAL` for what is no message */
+/** Packs what a handler gave. @throws InvalidArgumentError `EINVAL` for what is not a message */
 export function packReply(reply: MessageLike | MessageLike[]): Packed {
   const message = toMessage(reply);
   return pack(Array.isArray(message) ? message : [message as Uint8Array | string]);

@@ -15,8 +15,8 @@ import { type Child, start } from "../../process/child.js";
 /** ms that one test may take. */
 const LIMIT = LONG ? 1_800_000 : 60_000;
 /**
- * ms. The pair bears what varies by less than half of it (rules.ts, sentence 2): in a long run beside other work a
- * process may wait longer than 50 ms for the processor, and the two are fenced then, as they should be.
+ * ms. The pair bears what varies by less than half of it (rules.ts, sentence 2): in a long run alongside other work
+ * a process may wait longer than 50 ms for the processor, and the two are fenced then, as they should be.
  */
 const HEARTBEAT = LONG ? 500 : 100;
 
@@ -64,7 +64,7 @@ async function kill(child: Child): Promise<void> {
   children.delete(child);
 }
 
-/** Asks on and on, one request after the other, until told to stop. Throws for a reply that is not its own. */
+/** Sends one request after the other until it is stopped. Throws for a reply that is not its own. */
 function load(ask: (body: string) => Promise<Buffer[]>): {
   answered: number;
   last: string;
@@ -88,7 +88,7 @@ function load(ask: (body: string) => Promise<Buffer[]>): {
     }
   };
   const running = go();
-  running.catch(() => undefined); // Whoever stops it hears of it.
+  running.catch(() => undefined); // `stop` rejects with it.
   return state;
 }
 

@@ -69,7 +69,7 @@ describe("what a server hears", () => {
     expect(rules.fence).toBe(reason);
     expect(heard).toEqual([reason]);
     expect(rules.serving).toBe(false);
-    // Silence, votes and anything the peer says change nothing, and the peer is told so that it is fenced, too.
+    // Silence, votes and anything the peer says change nothing; the peer still gets the state, and is fenced, too.
     for (const [index, peer] of [PRIMARY, BACKUP, PASSIVE].entries()) rules.receive(peer, 30 + index);
     told.length = 0;
     for (let now = 1_000; now < 20_000; now += 500) {

@@ -157,7 +157,7 @@ describe("a pair", () => {
 describe("two masters", () => {
   test("are fenced when they hear of each other, and serve nobody until the operator resolves", async () => {
     const { links, primary, backup, client } = await startPair();
-    // A rival on the backup's endpoint tells what a second master would tell.
+    // A rival on the backup's endpoint sends what a second master would send.
     await backup.close({ linger: 0 });
     const rival = keep(new Publisher({ linger: 0 }));
     await rival.bind(links.backup);

@@ -48,7 +48,7 @@ describe.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) => {
       await assert.rejects(box.start(), { code: "EBADF" });`);
   });
 
-  it("tells of handlers that throw and that reject, and goes on", async () => {
+  it("reports handlers that throw and that reject, and goes on", async () => {
     await good(`
       const handler = module(\`export default ([topic, body]) => {
         if (String(body) === "throw") throw new RangeError("no such fish");
@@ -103,7 +103,7 @@ describe.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) => {
     ["drop-newest", [1, 2, 3, 4, 5], { newest: 15 }],
     ["drop-oldest", [1, 17, 18, 19, 20], { oldest: 15 }],
     ["conflate", [1, 20], { conflated: 18 }],
-  ])("with %s handles what it keeps, and tells of the rest", async (full, kept, dropped) => {
+  ])("with %s handles what it keeps, and reports the rest", async (full, kept, dropped) => {
     await good(`
       const data = shared(40);
       const handler = module(${JSON.stringify(BLOCKING)});

@@ -133,7 +133,7 @@ describe("the queue of a shard", () => {
     expect(drained()).toEqual([]);
   });
 
-  it("drops the newest when it is told to", () => {
+  it("drops the newest with drop-newest", () => {
     const { rules, drained, shard } = box({ full: "drop-newest" });
     rules.receive(bodies(5));
     rules.up(0);
@@ -143,7 +143,7 @@ describe("the queue of a shard", () => {
     expect(rules.takeDrops()).toEqual([]);
   });
 
-  it("drops the oldest when it is told to", () => {
+  it("drops the oldest with drop-oldest", () => {
     const { rules, drained, shard } = box({ full: "drop-oldest" });
     rules.receive(bodies(5));
     rules.up(0);

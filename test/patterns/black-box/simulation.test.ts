@@ -3,7 +3,7 @@
  * and come back, and a close at any moment.
  *
  * Invariants: a key's messages reach its shard's handlers in order and at most once each; every queue keeps within its
- * bounds; a thread has no more batches than it may; nothing is read while messages are held; the accounts add up at
+ * bounds; a thread has no more batches than it may; nothing is read while messages are held; the counters add up at
  * every moment; with `wait` nothing is dropped; once threads live, everything that waits is handled.
  */
 import { describe, it } from "vitest";
@@ -46,7 +46,7 @@ class SimulatedThread {
     if (!this.#busy) this.#next();
   }
 
-  /** @returns what its progress says beyond what was told */
+  /** @returns its progress since the last batch that it reported */
   crash(): { begun: number; finished: number; failed: number } {
     this.#alive = false;
     return { begun: this.#begun, finished: this.#finished, failed: this.#failed };

@@ -98,7 +98,7 @@ describe("one server", () => {
     expect(a.stats()).toMatchObject({ sets: 202, acknowledged: 202, inFlight: 0, gaps: 0 });
   });
 
-  test("watch tells old and new values, whose they are, and in which order", async () => {
+  test("watch reports old and new values, whose they are, and in which order", async () => {
     const server = await serve(CALM);
     const a = await join_(server.at, { codec: json<{ n: number }>(), ...CALM });
     const b = await join_(server.at, { codec: json<{ n: number }>(), ...CALM });
@@ -223,7 +223,7 @@ describe("one server", () => {
     expect(client.stats()).toMatchObject({ sets: 3, timedOut: 1, aborted: 2, state: "closed" });
   });
 
-  test("messages that 12/CHP does not allow are dropped, told and counted; the map stays right", async () => {
+  test("messages that 12/CHP does not allow are dropped, reported and counted; the map stays right", async () => {
     const server = await serve();
     const client = await join_(server.at);
     const publisher = track(new Publisher({ linger: 0 }));
@@ -489,7 +489,7 @@ describe("compare and set", () => {
     expect(a.stats().conflicts + b.stats().conflicts).toBe(3);
   });
 
-  test("a conflict changes nothing: no watch is told, and the key keeps its revision for who is there and who comes", async () => {
+  test("a conflict changes nothing: no watch reports it, and the key keeps its revision for present and later clients", async () => {
     const server = await serve(CALM);
     const a = await join_(server.at, CALM);
     const first = await a.set("k", "1");
@@ -650,7 +650,7 @@ describe("with a store", () => {
     expect(() => CloneLmdbStore.open(directory)).toThrow(expect.objectContaining({ code: "ERR_STORE" }));
   });
 
-  test("a damaged entry is left out, told and counted", async () => {
+  test("a damaged entry is left out, reported and counted", async () => {
     const directory = folder();
     let store = CloneLmdbStore.open(directory);
     const change = (key: string, sequence: number): Parameters<CloneStore["commit"]>[0][number] => ({
@@ -754,7 +754,7 @@ describe("a pair", () => {
     return server;
   }
 
-  test("what a server acknowledged apart from the one that serves is told and kept aside, and can be loaded", async () => {
+  test("what a server acknowledged apart from the one that serves is reported and kept aside, and can be loaded", async () => {
     const at = folder();
     const servers = ["p", "b"].map((name) => `ipc://${join(at, name)}`);
     const client = track(new CloneClient(servers, { heartbeatInterval: 2 * HEARTBEAT }));
@@ -805,7 +805,7 @@ describe("a pair", () => {
     expect([backup.get("primary") !== undefined, backup.get("backup")]).toEqual([true, undefined]);
   });
 
-  test("a server of another version is told, on the link and among the states", async () => {
+  test("a server of another version is reported, on the link and among the states", async () => {
     const at = folder();
     const primary = await withStore("primary", at, "store", true);
     const client = await join_(primary.endpoints.snapshot, { heartbeatInterval: 2 * HEARTBEAT });

@@ -5,7 +5,7 @@ import { until, within } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
 import { missing, peerAt } from "../../support/peers.js";
 
-/** A client: prints its snapshot, then each update; sets a key for each line that it is told, `key=value=ttl`. */
+/** A client: prints its snapshot, then each update; sets a key for each line that it reads, `key=value=ttl`. */
 const CLIENT = `
 import sys, uuid, zmq
 host, port, subtree = sys.argv[1], int(sys.argv[2]), sys.argv[3].encode()

@@ -176,7 +176,7 @@ describe("a stranger", () => {
   test.each([
     ["without keys", () => ({})],
     ["with another server's key", () => curveClient(curveKeyPair())],
-  ])("%s reads nothing, sets nothing, and is told", async (_, options) => {
+  ])("%s reads nothing, sets nothing, and gets an error", async (_, options) => {
     const keys = curveKeyPair();
     const server = track(new CloneServer({ heartbeatInterval: HEARTBEAT, socketOptions: curveServer(keys) }));
     await server.bind(ends[0]);
@@ -196,7 +196,7 @@ describe("a stranger", () => {
     expect(server.stats()).toMatchObject({ entries: 1, received: 0 });
   });
 
-  test("that the hook does not let in is told so, and those that it lets in are served", async () => {
+  test("that the hook rejects gets an error, and a client that it admits is served", async () => {
     const [keys, friend] = [curveKeyPair(), curveKeyPair()];
     const authenticate: Security["authenticate"] = ({ publicKey }) => publicKey === friend.publicKey;
     const server = track(

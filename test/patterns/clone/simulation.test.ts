@@ -26,7 +26,7 @@ class Writer {
   constructor(
     readonly client: Client,
     readonly key: string,
-    /** Set to the same number before; whoever sees the second sees the first. */
+    /** Set to the same number before; a client that sees the second sees the first. */
     readonly before: string | undefined,
   ) {}
 

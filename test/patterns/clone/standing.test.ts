@@ -90,7 +90,7 @@ test("what two maps have in common ends where their terms part", () => {
   expect(commonSequence({ ...a, map: OTHER }, 80, b, 120)).toBe(0);
 });
 
-/** A server's standing at a sequence, with a store that answers when it is told to. */
+/** A server's standing at a sequence, with a store whose answers the test gives. */
 function server(role: "primary" | "backup" | undefined, sequence = 10, serveAlone = false, random = () => 1) {
   const marks: Standing[] = [];
   const ready: boolean[] = [];
@@ -210,7 +210,7 @@ describe("a server", () => {
     const [inStep, alone] = [server("primary").standing, server("primary").standing];
     inStep.restore(old(false), 10);
     alone.restore(old(true), 10);
-    expect(inStep.lostTo(theirs, 20)).toBeUndefined(); // 9 and 10 were on their way: nobody was told of them.
+    expect(inStep.lostTo(theirs, 20)).toBeUndefined(); // 9 and 10 were in flight: acknowledged to nobody.
     expect(alone.lostTo(theirs, 20)).toEqual({ after: 8, updates: 2 });
   });
 });

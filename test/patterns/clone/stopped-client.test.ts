@@ -88,7 +88,7 @@ test("what a server holds for clients that never read has a bound, and the other
   }
   expect(dropped).toBeGreaterThan(0);
   expect(client.stats().gaps).toBe(0);
-  // Beside the marks, both ends of what is in flight to the client that reads, and what it was read
+  // In addition to the marks, both ends of what is in flight to the client that reads, and what it was read
   // into, which lasts as long as one value of it does. Without a bound it is all of the updates.
   expect(most).toBeLessThan(CLIENTS * (MARK + SNAPSHOT_MARK) + 40_000_000);
 });

@@ -78,7 +78,7 @@ export class Client {
     });
   }
 
-  /** As `set`, but told at once: a simulation has no microtasks between its happenings. */
+  /** As `set`, but with callbacks, called at once: a simulation has no microtasks between its events. */
   call(
     key: string,
     value: string,

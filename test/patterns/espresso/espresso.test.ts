@@ -89,7 +89,7 @@ describe.each([...ENGINE_NAMES])("Espresso, engine %s", (engine) => {
     expect(Math.abs(Date.now() - record.time)).toBeLessThan(10_000);
     const broken = await listener.receive({ timeout: 5_000 });
     expect([broken.value, broken.error?.code]).toEqual([undefined, "ERR_INVALID_MESSAGE"]);
-    // The subscription's frame is no JSON either.
+    // The subscription's frame is not JSON either.
     expect(listener.stats()).toMatchObject({ received: 3, delivered: 3, missed: 0, undecodable: 2, raw: 0 });
     proxy.terminate();
     await running;
@@ -151,7 +151,7 @@ describe.each([...ENGINE_NAMES])("Espresso, engine %s", (engine) => {
     const listener = await listen(tap, { socketOptions: { receiveHighWaterMark: 10 } });
     const body = Buffer.alloc(20_000);
     let offered = 0;
-    // Until a record has been dropped, which only what comes after it can tell; then some that can come.
+    // Until a record has been dropped, which only the records after it can show; then some that can arrive.
     const offer = (): void => {
       tap.capture("frontend", [Buffer.from("t"), Buffer.from(String(offered++)), body]);
     };
@@ -226,7 +226,7 @@ describe.each([...ENGINE_NAMES])("Espresso, engine %s", (engine) => {
 });
 
 describe("Espresso", () => {
-  it("tells of listeners, and of a predicate that throws, once a second at most", async () => {
+  it("reports listeners, and a predicate that throws, once a second at most", async () => {
     let now = 0;
     const where = (): boolean => {
       throw new Error("on purpose");

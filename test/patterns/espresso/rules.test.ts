@@ -98,7 +98,7 @@ describe("a filter", () => {
     expect(judge({}, undefined, "a")).toBe("taken");
   });
 
-  it("counts what its predicate throws as no, and tells", () => {
+  it("counts a predicate that throws as a no, and reports the error", () => {
     const told: unknown[] = [];
     const where = (): boolean => {
       throw new Error("on purpose");

@@ -3,7 +3,7 @@
  * start again.
  *
  * Invariants: a listener that hears a record knows exactly how many were lost on its way since the record before it;
- * it never claims a loss that was none; the tap's accounts add up; nothing is published that nobody asked for.
+ * it never reports a loss that did not occur; the tap's counters add up; nothing is published that nobody asked for.
  */
 import { describe, it } from "vitest";
 import { Gaps } from "../../../src/patterns/espresso/gaps.js";

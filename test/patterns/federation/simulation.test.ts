@@ -3,8 +3,8 @@
  * brokers of pairs that cease to serve for a while.
  *
  * Invariants, while a site lives: each request that it accepted ends with exactly one reply, once a worker lives
- * anywhere it can reach; replies go to whoever asked; what it queues is bounded by what was asked; nothing is passed on
- * twice.
+ * anywhere it can reach; replies go to the peer that asked; what it queues is bounded by what was asked; nothing is
+ * passed on twice.
  */
 import { describe, expect, it } from "vitest";
 import { CLOUD, FederationRules, LOCAL } from "../../../src/patterns/federation/rules.js";
@@ -51,7 +51,7 @@ class World {
   start(name: string): void {
     const { simulation } = this;
     simulation.note(`${name} is up`);
-    // Its connections are new ones: whoever had not heard that the old ones ended does now.
+    // Its connections are new ones: a site that had not noticed the end of the old ones does now.
     for (const { rules } of this.sites.values()) {
       rules.siteLeft(name);
       rules.askingSiteLeft(Buffer.from(name));

@@ -60,7 +60,7 @@ describe("model 1", () => {
     expect(client.stats()).toMatchObject({ requests: 2, replies: 2, attempts: 3 });
   });
 
-  test("gives up after its rounds, and tells of a handler that failed", async () => {
+  test("gives up after its rounds, and reports a handler that failed", async () => {
     const nobody = keep(new FreelanceFailoverClient([ipc(), ipc()], { attemptTimeout: 100, retries: 3 }));
     expect(await failure(nobody.request("1"))).toMatchObject({ code: "ETIMEDOUT" });
     expect(nobody.stats().attempts).toBe(4);

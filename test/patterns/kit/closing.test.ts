@@ -162,7 +162,7 @@ describe("closing with calls that nobody looks at", () => {
     const { close } = (clients[name] as () => Closing)();
     await turn();
     await close();
-    // A rejection is told of once the microtasks have run.
+    // A rejection is reported once the microtasks have run.
     for (let i = 0; i < 10; i++) await turn();
     expect(unhandled).toEqual([]);
   });

@@ -137,7 +137,7 @@ describe("a worker", () => {
     [[]],
     [["__proto__", "1"]],
     [["toString", "1"]],
-  ])("refuses a method that is none: %j", (frames) => {
+  ])("refuses a request without a method of the contract: %j", (frames) => {
     expect(refused(...frames)).toMatchObject({ reason: "no-method" });
   });
 

@@ -96,7 +96,7 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
     expect(seen.size).toBe(names.length + 1);
   });
 
-  it("whoever subscribes to the same topic as another gets its value all the same", async () => {
+  it("gives the value of a topic to its second subscriber, too", async () => {
     const { publisher, subscribe, messages } = await start();
     await publisher.send(["a", "1"]);
     await messages(1);
@@ -151,7 +151,7 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
     expect([cache.delete("a"), cache.delete("a"), cache.get("a")]).toEqual([true, false, undefined]);
   });
 
-  it("asks publishers for some topics only, when told", async () => {
+  it("asks publishers only for the topics that it was given", async () => {
     const { cache, publisher } = await start({ topics: ["a"] });
     await publisher.send(["b", "1"]);
     await publisher.send(["a", "1"]);

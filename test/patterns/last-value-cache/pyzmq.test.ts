@@ -22,7 +22,7 @@ function python(source: string, ...args: string[]): Child {
   return child;
 }
 
-/** The Guide's pathopub: everything once, then one topic after the other as it is told. */
+/** The Guide's pathopub: everything once, then one topic for each line that it reads. */
 const PUBLISHER = `
 import sys, zmq
 context = zmq.Context()

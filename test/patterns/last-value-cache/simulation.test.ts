@@ -5,7 +5,7 @@
  *
  * Invariants: nobody gets an older value of a topic after a newer; when it is quiet everybody that is there has the
  * cache's value of every topic beneath its prefixes, and of no other; to one alone each of them is sent once; the cache
- * stays within its bounds; the store, told what changed, has what the cache has.
+ * stays within its bounds; the store, which gets the changes, has what the cache has.
  */
 import { expect, it } from "vitest";
 import { Snapshots } from "../../../src/patterns/last-value-cache/snapshots.js";
@@ -25,7 +25,7 @@ class SimulatedSubscriber {
   /** On their way, in order. */
   readonly #queue: (readonly Buffer[])[] = [];
   gone = false;
-  /** Told when there is room again. */
+  /** Called when there is room again. */
   onRoom: (() => void) | undefined;
   #reading = false;
 

@@ -1,4 +1,4 @@
-/** What is kept, what has to go, and what a store is told. */
+/** What is kept, what has to go, and what a store gets. */
 import { describe, expect, it } from "vitest";
 import { FrameBatch } from "../../../src/engine/frame-batch.js";
 import { encodeMessage } from "../../../src/engine/zmtp/codec/take-front.js";
@@ -36,7 +36,7 @@ describe("ValueCache", () => {
     expect(cache.stats()).toMatchObject({ topics: 2, updates: 3, bytes: 5 });
   });
 
-  it("evicts the topic that was updated the longest ago, whoever was read since", () => {
+  it("evicts the topic that was updated the longest ago, no matter which was read since", () => {
     const { cache, told, update, topics } = create();
     for (const topic of ["a", "b", "c"]) update(topic, "1");
     update("a", "2");
@@ -125,7 +125,7 @@ describe("ValueCache", () => {
     expect(texts(cache.get("a") ?? [])).toEqual(["a", "other"]);
   });
 
-  it("tells a store each changed topic once, and what it told before is gone", () => {
+  it("reports each changed topic to a store once, and the removal of a topic that it reported", () => {
     const { cache, update } = create({}, true);
     update("a", "1");
     update("a", "2");
@@ -143,7 +143,7 @@ describe("ValueCache", () => {
     expect(cache.takeChanges(10)).toMatchObject({ removed: [], changed: [{ key: "b" }] });
   });
 
-  it("tells again what a store could not keep, unless it is out of date", () => {
+  it("reports again what a store could not keep, unless it is out of date", () => {
     const { cache, update } = create({}, true);
     for (const topic of ["a", "b"]) update(topic, "1");
     const changes = cache.takeChanges(10);
@@ -157,7 +157,7 @@ describe("ValueCache", () => {
     expect(cache.takeChanges(10)).toMatchObject({ removed: [], changed: [{ key: "a" }, { key: "b" }] });
   });
 
-  it("keeps its accounts, its bounds and the right order through 50,000 random updates", () => {
+  it("keeps its totals, its bounds and the right order through 50,000 random updates", () => {
     const random = new Random(11);
     const { cache, update, topics } = create({ maxTopics: 50, maxBytes: 2_000 }, true);
     /** Least recently updated first. */

@@ -57,7 +57,7 @@ describe("the load balancer", () => {
     expect(order.join("")).toBe("abcabca");
   });
 
-  it("counts and tells of replies that their client does not take", async () => {
+  it("counts and reports replies that their client does not take", async () => {
     const { balancer, frontend, backend } = await start({ frontendOptions: { sendHighWaterMark: 1 } });
     kept(new PirateWorker(backend, () => Buffer.alloc(100_000), { dialect: "simple" }));
     const client = kept(new Dealer({ receiveHighWaterMark: 1, routingId: "slow" }));
@@ -103,7 +103,7 @@ describe("the load balancer", () => {
     expect(got.size).toBe(500);
   });
 
-  it("tells requests that have no delimiter or no body as invalid, and changes nothing else", async () => {
+  it("counts requests without a delimiter or a body as invalid, and changes nothing else", async () => {
     const { balancer, frontend, backend } = await start();
     const bad = kept(new Dealer());
     bad.connect(frontend);

@@ -47,7 +47,7 @@ function start(room: (heard: readonly string[]) => number) {
   return { router, heard, reader };
 }
 
-it("tells a peer's departure after what it had sent", async () => {
+it("reports a peer's departure after what it had sent", async () => {
   const { router, heard } = start(() => 1);
   router.arrive("one", "two");
   router.leave({ routingId: Buffer.from("w") });
@@ -59,7 +59,7 @@ it("tells a peer's departure after what it had sent", async () => {
   expect(heard.at(-1)).toBe("v left");
 });
 
-it("reads no more than there is room for, and tells departures meanwhile", async () => {
+it("reads no more than there is room for, and reports departures meanwhile", async () => {
   let room = 2;
   const { router, heard, reader } = start(
     (all) => room - all.filter((what) => !what.endsWith("left")).length,

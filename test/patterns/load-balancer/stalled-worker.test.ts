@@ -1,4 +1,4 @@
-/** A worker that is stopped or hangs with a request: its system still acknowledges, so only its silence tells. */
+/** A worker that is stopped or hangs with a request: its system still acknowledges, so only its silence shows it. */
 import { afterEach, describe, expect, it } from "vitest";
 import { Context, Request } from "../../../src/index.js";
 import {

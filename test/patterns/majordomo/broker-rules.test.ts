@@ -49,7 +49,7 @@ function askWithId(from: string, now: number, sequence: number, oldest = sequenc
   const template = headTemplate(Buffer.alloc(8, 3), Buffer.from(service));
   hear(from, now, requestHead(template, ClientCommand.Request, sequence, oldest), "x");
 }
-/** The commands and the rest of what a client of shoal's was told. */
+/** The commands and the rest of what was sent to a client of shoal's. */
 const toldTo = (client: string): string[] =>
   sentTo(client).map(([head, ...rest]) => [head?.[6], ...rest.map(String)].join("|"));
 /** What was sent to a peer since the last look. */
@@ -67,7 +67,7 @@ const reply = (worker: string | Buffer, tag: Buffer, body: string, now = 0): voi
 beforeEach(() => make());
 
 describe("faults of the Guide's brokers", () => {
-  it("routing ids of any bytes: NUL, FF and pieces of UTF-8 are told apart", () => {
+  it("routing ids of any bytes: NUL, FF and pieces of UTF-8 are kept apart", () => {
     const ids = [
       Buffer.from([0, 0x80]),
       Buffer.from([0, 0x81]),
@@ -139,7 +139,7 @@ describe("a worker", () => {
     expect(rules.stats()).toMatchObject({ workers: 0, faults: 1 });
   });
 
-  it("that was never ready is told DISCONNECT, whatever it says", () => {
+  it("that was never ready is sent DISCONNECT, whatever it says", () => {
     hear("w1", 0, "", "MDPW01", 4);
     reply("w2", Buffer.from([0, 0, 0, 1]), "x");
     for (const worker of ["w1", "w2"]) expect(sentTo(worker).at(-1)?.at(-1)).toEqual(DISCONNECT);
@@ -209,7 +209,7 @@ describe("a worker", () => {
 });
 
 describe("a request", () => {
-  it("is delivered maxDeliveries times at most, then the client is told", () => {
+  it("is delivered maxDeliveries times at most, then the client gets an error", () => {
     make({ maxDeliveries: 2 });
     ready("w1");
     ask("c1");
@@ -279,7 +279,7 @@ describe("a service that no worker offers", () => {
   const GROWN = 7_500;
   const NO_SERVICE = "4|no-service|No worker of this service came in time.";
 
-  it("is told to a client of shoal's after noServiceTimeout, and at once that the request waits for it", () => {
+  it("is reported to a client of shoal's after noServiceTimeout; that the request waits, at once", () => {
     askWithId("c1", GROWN, 1);
     expect(toldTo("c1")).toEqual(["10|\x01"]);
     rules.tick(GROWN + 999);
@@ -290,7 +290,7 @@ describe("a service that no worker offers", () => {
     expect(rules.nextWakeUp()).toBeGreaterThan(GROWN + 1_100); // The client's heartbeat is all that is left.
   });
 
-  it("a worker that comes within that time gets the request, and the client is told that it has one", () => {
+  it("gives the request to a worker that comes within that time, and the client learns that there is one", () => {
     askWithId("c1", GROWN, 1);
     sent = [];
     ready("w1", GROWN + 900);

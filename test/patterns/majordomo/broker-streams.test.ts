@@ -132,7 +132,7 @@ describe("an answer in pieces", () => {
     expect(toldTo("c")).toMatchObject([{ kind: "answer", final: true }]);
   });
 
-  it("has the credit that its client grants; a plain worker is told of none", () => {
+  it("has the credit that its client grants; a plain worker is sent none", () => {
     join("w");
     ask("c");
     const delivery = deliveryTo("w");
@@ -169,7 +169,7 @@ describe("an answer in pieces", () => {
     expect((credit as { bytes: number }).bytes).toBeGreaterThan(INITIAL_CREDIT);
   });
 
-  it("whose credit cannot be told makes its worker count as lost, and is told so", () => {
+  it("whose credit cannot be sent makes its worker count as lost, and ends with that error", () => {
     join("w");
     ask("c");
     piece("w", deliveryTo("w"), 0, "x");
@@ -244,7 +244,7 @@ describe("what waits for a client", () => {
     expect(told.at(-1)?.map(String)).toContain("slow-reader");
   });
 
-  it("and a failure that it has no room for is told when it has", () => {
+  it("includes a failure that it has no room for, which is sent once it has", () => {
     join("w");
     ask("c");
     const delivery = deliveryTo("w");

@@ -87,7 +87,7 @@ describe("a client of shoal's broker whose connection ends", () => {
     expect([ended, left()]).toEqual([[], ["disconnected"]]);
   });
 
-  it("is told what cannot be sent again", () => {
+  it("reports what cannot be sent again", () => {
     const { rules, ask, negotiate, ended } = clientOf(["a"]);
     negotiate(1);
     ask("once", 0);
@@ -183,7 +183,7 @@ describe("a client of plain brokers", () => {
     expect(said()).toEqual(["+4 b", "4 three"]);
   });
 
-  it("is told what cannot be sent again, and makes a new connection for the next request", () => {
+  it("reports what cannot be sent again, and makes a new connection for the next request", () => {
     const { rules, ask, said, ended } = clientOf(["a"], Dialect.Mdp01);
     ask("once", 0);
     rules.disconnected(1, 1);

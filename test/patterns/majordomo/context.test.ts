@@ -1,4 +1,4 @@
-/** What a handler gets beside the body, and what its errors give to the client; with peers of both levels. */
+/** What a handler gets in addition to the body, and what its errors give to the client; with peers of both levels. */
 import { afterEach, describe, expect, it } from "vitest";
 import {
   MajordomoBroker,
@@ -69,7 +69,7 @@ describe.each([false, true])("a handler (thread: %s)", (thread) => {
     expect(failed).toMatchObject([{ error: { handlerCode: "E_STOCK", data: { left: 3 } } }]);
   });
 
-  it("that throws a ServiceError, or is told to, gives its message, too", async () => {
+  it("that throws a ServiceError, or has exposeErrors set, gives its message, too", async () => {
     const own = new ServiceError("worker-failed", "work", "no such fish", { code: "E_FISH" });
     const { client } = await begin(
       () => {

@@ -206,7 +206,7 @@ describe("a request to many", () => {
   });
 });
 
-it("tells the client why there is no answer: no service, overloaded, stopping, aborted, late", async () => {
+it("reports to the client why there is no answer: no service, overloaded, stopping, aborted, late", async () => {
   const { endpoint } = await broker({ waitForService: false, maxQueue: 1 });
   const client = track(new MajordomoClient(endpoint));
   expect(await failure(client.request("nobody", "x"))).toMatchObject({ reason: "no-service" });
@@ -235,7 +235,7 @@ it("tells the client why there is no answer: no service, overloaded, stopping, a
 });
 
 describe("a service that no worker offers", () => {
-  it("is told to the client before its time is over, and the next one that has a worker is served", async () => {
+  it("is reported to the client before its time is over, and the next one that has a worker is served", async () => {
     const { endpoint } = await broker({ heartbeatInterval: 50, noServiceTimeout: 200 });
     const client = track(new MajordomoClient(endpoint));
     const asked = performance.now();

@@ -100,7 +100,7 @@ describe.each([
     const refused = await failure(other.add({ amount: "3" }));
     expect(refused).toMatchObject({ code: "ERR_SERVICE", reason: "invalid-request", service: "billing" });
     expect(refused.message).toMatch(/^billing: The request of add .*amount: /);
-    // MDP has no place for what an error has beside its text.
+    // MDP has no place for what an error has in addition to its text.
     const isPlain = name.includes("plain");
     if (!isPlain)
       expect(refused).toMatchObject({ data: { issues: [{ path: ["amount"] }] }, handlerCode: undefined });

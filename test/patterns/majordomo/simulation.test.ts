@@ -31,7 +31,7 @@ function story(simulation: Simulation, { loss, duplication }: Kind): void {
     world.worker(`w${++number}`, brokers, service, dialect);
   };
   for (const service of SERVICES) hire(service, random.pick(DIALECTS));
-  // A plain client cannot tell a message that came twice; on real connections none does.
+  // A plain client cannot recognize a message that came twice; on real connections none does.
   const clients = duplication > 0 ? [undefined] : DIALECTS;
   for (let i = 0; i < 3; i++) world.client(`c${i}`, brokers, random.pick(clients));
 

@@ -1,4 +1,4 @@
-/** Answers in pieces, and answers past what a connection takes, over real sockets: all of it arrives, or the client is told. */
+/** Answers in pieces, and answers past what a connection takes, over sockets: all arrives, or the client gets an error. */
 import { afterEach, describe, expect, it } from "vitest";
 import { Dealer } from "../../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";

@@ -151,7 +151,7 @@ describe("between the threads", () => {
     expect(String(await client.request("work", "goes on"))).toBe("goes on");
   });
 
-  it("go the accounts, and the wish to end: what is in flight ends first", async () => {
+  it("go the statistics, and the request to close: what is in flight ends first", async () => {
     const { broker, client, child, left } = await begin("thread");
     await child.heard("broker:joined ");
     await client.request("work", "one");

@@ -418,7 +418,7 @@ class StreamJob implements SendTicket {
     simulation.after(simulation.random.integer(0, 5), () => {
       this.#pulling = false;
       if (this.#over || !this.worker.up) return;
-      // Plain peers cannot tell a piece that is missing, or came twice, from one that is right.
+      // Plain peers cannot distinguish a piece that is missing, or came twice, from one that is right.
       if (dialect === Dialect.Mdp01 || (unreliable && dialect === Dialect.Mdp02)) {
         this.#over = true;
         const joined = Array.from({ length: this.count }, (_, i) => Buffer.from(`${this.text}#${i}`));

@@ -77,7 +77,7 @@ describe("the Pirates over tcp", () => {
     expect(queue.stats()).toMatchObject({ repeated: 1, workersLost: 1, replies: 1 });
   });
 
-  it("tell the client when every worker that had its request was lost", async () => {
+  it("notify the client when every worker that had its request was lost", async () => {
     const { frontend, backend } = await startQueue({ maxDeliveries: 1 });
     const dying = kept(new Dealer());
     dying.connect(backend);

@@ -38,7 +38,7 @@ describe("the Pirates' frames", () => {
     expect(parseFromWorker(readyFrames(dialect))).toEqual({ kind: "ready", dialect });
   });
 
-  it("tell a reply to a client whose routing id begins with 01 from READY", () => {
+  it("distinguish a reply to a client whose routing id begins with 01 from READY", () => {
     const address = Buffer.from([1]);
     expect(parseFromWorker(addressedFrames("simple", address, bytes("x"))).kind).toBe("reply");
     expect(parseFromWorker(addressedFrames("paranoid", address, bytes("x"))).kind).toBe("reply");
@@ -54,7 +54,7 @@ describe("the Pirates' frames", () => {
     [bytes("a", ""), "no-body"],
     [bytes("a", "b", "", "body"), "address"],
     [bytes("", "", "", "x"), "address"],
-  ])("%# refuse from a worker what is none of the protocol's", (frames, reason) => {
+  ])("are refused from a worker when they are not in the protocol, case %#", (frames, reason) => {
     expect(parseFromWorker(frames)).toEqual({ kind: "invalid", reason });
   });
 

@@ -99,7 +99,7 @@ describe("a queue", () => {
     expect(queue.said()).toEqual(["w<a:1", "v<a:1"]);
   });
 
-  it("does not send a late reply to whoever asked last", () => {
+  it("does not send a late reply to the client that asked last", () => {
     const queue = queueOf();
     queue.worker("w");
     queue.client("a", "1");
@@ -129,7 +129,7 @@ describe("a queue", () => {
     expect(queue.rules.stats()).toMatchObject({ workersLost: 2, idleWorkers: 0, busyWorkers: 1 });
   });
 
-  it("tells a client whose workers were all lost, once they were maxDeliveries", () => {
+  it("sends an error to a client once maxDeliveries workers with its request were lost", () => {
     const queue = queueOf();
     for (const id of ["a", "b", "c"]) queue.worker(id);
     queue.client("x", "1");

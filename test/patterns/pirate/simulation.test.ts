@@ -3,7 +3,7 @@
  *
  * Invariants: a client gets only replies to its own request; every request ends with a reply or an error; once the
  * faults are over and a worker lives, requests are answered; the queue keeps within its bound; no worker that kept to
- * the protocol has two requests at once; the accounts add up.
+ * the protocol has two requests at once; the counters add up.
  */
 import { describe, expect, it } from "vitest";
 import { RequestRules } from "../../../src/patterns/kit/request-rules.js";
@@ -103,7 +103,7 @@ class World {
     }
   }
 
-  /** A worker that lives until it is told otherwise. @returns call it to kill it */
+  /** A worker that lives until it is killed. @returns call it to kill it */
   startWorker(dialect: "simple" | "paranoid"): () => void {
     const { network, simulation } = this;
     let name = "";
@@ -266,7 +266,7 @@ describe("the Pirates' rules", () => {
           while (!over() && simulation.now < STORM + PEACE) simulation.run(simulation.now + 5_000);
           expect(world.answered + world.failed, "requests that were never asked").toBe(world.all);
           expect(world.answered + world.failed, "requests that never ended").toBe(world.asked);
-          // The queue tells a client whose request two workers were lost with. Nobody is left to find out by silence.
+          // The queue notifies a client whose request was lost with two workers. Nobody is left to find out by silence.
           expect(world.silent, "requests that were never answered").toBe(0);
         },
         { count: 600 },

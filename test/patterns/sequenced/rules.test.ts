@@ -324,7 +324,7 @@ describe("a subscriber", () => {
     expect(streams.stats().streams).toBe(2);
   });
 
-  it("drops and counts what is no message of the protocol", () => {
+  it("drops and counts what is not a message of the protocol", () => {
     const { streams, told } = table();
     const meta = encodeMeta(Kind.MESSAGE, ID, 1, 1, 1);
     const mark = encodeMeta(Kind.MARK, ID, 1, 1, 1);
@@ -406,7 +406,7 @@ describe("a replay", () => {
     expect(none.settled).toEqual([{ outcome: "unknown-publisher", sequences: [] }]);
   });
 
-  it("drops and counts answers that are none, of others, or out of order", () => {
+  it("drops and counts answers that are malformed, from another publisher, or out of order", () => {
     const { rules, range, message, end, settled } = replays(2);
     rules.request(1, range, 1_000, 0);
     rules.receive(0, [Buffer.from("nonsense")], 1);

@@ -155,7 +155,7 @@ describe.each([...ENGINE_NAMES])("sequenced publishing, engine %s", (engine) => 
     const s = subscriber();
     s.subscribe("");
     s.connect(endpoint, replay);
-    const joined = next(s, "stream:joined-late"); // A mark tells it: nothing is published any more.
+    const joined = next(s, "stream:joined-late"); // A mark reports it: nothing is published any more.
     const reading = failure(s.receive(LIMIT));
     const event = await joined;
     expect(event).toMatchObject({ missed: 10 });
@@ -298,7 +298,7 @@ describe.each([...ENGINE_NAMES])("sequenced publishing, engine %s", (engine) => 
         const joined = next(s, "stream:joined-late");
         const id = await child.line();
         ids.add(id);
-        // A mark tells of the early ones, or the first message does.
+        // A mark reports the early ones, or the first message does.
         const reading = s.receive(LIMIT);
         const event = await joined;
         expect(event).toMatchObject({ publisher: id, missed: round });
@@ -378,7 +378,7 @@ describe("options", () => {
       expect(thrown(() => new SequencedSubscriber(bad as never)).code).toBe("EINVAL");
   });
 
-  it("a publisher refuses what is no message, and everything once it is closed", async () => {
+  it("a publisher refuses what is not a message, and everything once it is closed", async () => {
     const p = kept(new SequencedPublisher());
     expect(thrown(() => p.publish(5 as never, "x")).code).toBe("EINVAL");
     expect(thrown(() => p.publish("a", [])).code).toBe("EINVAL");

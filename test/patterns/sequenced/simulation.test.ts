@@ -1,10 +1,10 @@
 /**
  * Publishers that come, go and lose messages, and a subscriber that asks for what it missed, in simulated time.
  *
- * Invariants: of each stream the subscriber gets each message at most once, in order; what it was given, what it was
- * told is lost or missed, and what a replay brought are together the whole stream, each message in exactly one of
- * them; a replay brings only messages of its range, as they were published; when it is quiet, marks have told the
- * loss of the last.
+ * Invariants: of each stream the subscriber gets each message at most once, in order; what it was given, what was
+ * reported as lost or missed, and what a replay brought are together the whole stream, each message in exactly one of
+ * them; a replay brings only messages of its range, as they were published; when it is quiet, marks have reported
+ * the loss of the last.
  */
 import { expect, it } from "vitest";
 import { PublisherRules } from "../../../src/patterns/sequenced/publisher-rules.js";
@@ -158,7 +158,7 @@ function story(simulation: Simulation): void {
     all.sort((a, b) => a - b);
     expect(all, `${key}: each message once, given or told`).toEqual(all.map((_, index) => index + 1));
   }
-  // Whoever still lives has told its last sequence in a mark.
+  // A publisher that is still alive has sent its last sequence in a mark.
   for (const [key, published] of truth) {
     const account = accounts.get(key);
     if (account === undefined) continue;
@@ -171,7 +171,7 @@ function story(simulation: Simulation): void {
 }
 
 it(
-  "a subscriber gets, or is told of, every message of every stream exactly once",
+  "every message of every stream reaches a subscriber, or is reported to it, exactly once",
   () => {
     runSchedules(story, { count: 200 });
   },

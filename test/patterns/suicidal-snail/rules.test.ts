@@ -151,7 +151,7 @@ describe("the stamp of sequenced messages", () => {
   });
 });
 
-/** What a subscriber may be told to act on, worked out again for each message from all that came before. */
+/** What may be reported to a subscriber to act on, worked out again for each message from all that came before. */
 class Oracle {
   lost = 0;
   readonly #last = new Map<string, number>();
@@ -190,7 +190,7 @@ class Oracle {
   }
 }
 
-it("what is lost, repeated, late, queued or begun again, in rows of several publishers, is judged as it is", () => {
+it("what is lost, repeated, late, queued or begun again, in rows of several publishers, is assessed as it is", () => {
   const message = fc.record({
     after: fc.integer({ min: 0, max: 400 }),
     row: fc.constantFrom("a", "b", "c"),

@@ -1,6 +1,7 @@
 /**
  * The file of a store on LMDB is cut off, zeroed or overwritten in many places. Opened in a process of its own, it is
- * refused with the reason, or everything that was stored is there or told as damaged: never a signal, never "unknown".
+ * refused with the reason, or everything that was stored is there or reported as damaged: never a signal, never
+ * "unknown".
  */
 import {
   copyFileSync,
@@ -213,7 +214,7 @@ it("is refused with the reason, or set aside as a whole, as the operator says", 
   );
 });
 
-it("is told by a clone's store and a last value cache as well", () => {
+it("is reported by a clone's store and a last value cache as well", () => {
   const directory = join(root, "others");
   mkdirSync(directory);
   writeFileSync(join(directory, "data.mdb"), whole.subarray(0, 16_384));

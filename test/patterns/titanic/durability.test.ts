@@ -1,4 +1,4 @@
-/** Nothing is acknowledged before it is on the disk, and what is unknown is told as unknown. */
+/** Nothing is acknowledged before it is on the disk, and what is unknown is reported as unknown. */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -83,7 +83,7 @@ describe("Titanic, on a store that is slow or fails,", () => {
     expect((await answer)[0]).toBe("200");
   });
 
-  it("tells a client of RFC 9 that an outcome is unknown", async () => {
+  it("reports to a client of RFC 9 that an outcome is unknown", async () => {
     store.failures.push({ method: "put", reason: "outcome-unknown" });
     expect(await ask("titanic.request", "other", "x")).toEqual(["502"]);
     store.failures.push({ method: "put", reason: "failed" });
@@ -100,7 +100,7 @@ describe("Titanic, on a store that is slow or fails,", () => {
     expect(titanic.stats()).toMatchObject({ stored: 0, repeated: 1 });
   });
 
-  it("tells when the outcome stays unknown, and takes the same UUID later", async () => {
+  it("reports when the outcome stays unknown, and takes the same UUID later", async () => {
     const once = new TitanicClient(endpoint, { retries: 0 });
     const uuid = once.newUuid();
     store.failures.push({ method: "put", reason: "outcome-unknown" });

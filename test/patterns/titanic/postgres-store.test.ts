@@ -253,7 +253,7 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
     await admin.query("ALTER DATABASE postgres RESET synchronous_commit");
   });
 
-  it("refuses a table's name that is none, and tells of a database that does not answer", async () => {
+  it("refuses an invalid table name, and reports a database that does not answer", async () => {
     await expect(PostgresStore.open({ table: "a; DROP TABLE b" })).rejects.toMatchObject({ code: "EINVAL" });
     await expect(
       PostgresStore.open({ connectionString: "postgres://x@127.0.0.1:1/x", timeout: 2_000 }),

@@ -271,7 +271,7 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     expect((await store.look(stays.uuid)).state).toBe("pending");
   });
 
-  it("sets a damaged request aside, tells of it once, and goes on with the others", async () => {
+  it("sets a damaged request aside, reports it once, and goes on with the others", async () => {
     const [broken, sound] = [request("broken"), request("sound")];
     await store.put(broken);
     await store.put(sound);

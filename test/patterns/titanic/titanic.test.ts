@@ -127,7 +127,7 @@ describe("Titanic", () => {
     expect(service.titanic.stats()).toMatchObject({ failed: 2, answered: 1, inFlight: 0, retrying: 0 });
   });
 
-  it("gives a request up that fails as often as it may, and takes it up again when it is told to", async () => {
+  it("gives a request up that fails as often as it may, and takes it up again when it is asked to", async () => {
     await service.close();
     service = openTitanic(endpoint, directory, { ...QUICK, maxAttempts: 3 });
     let calls = 0;
@@ -279,7 +279,7 @@ describe("Titanic", () => {
     expect(service.titanic.stats().inFlight).toBe(2);
   });
 
-  it("expires what nobody fetched, and tells", async () => {
+  it("expires what nobody fetched, and reports it", async () => {
     await service.close();
     service = openTitanic(endpoint, directory, { ...QUICK, requestTtl: 1, expireInterval: 5 });
     const expired = service.titanic.events.receive({ timeout: 5_000 });
