@@ -80,10 +80,14 @@ export class Context {
     this.isAlone = false;
   }
 
-  /** Nobody at all was heard lately: then it is this node that is cut off, and it accuses nobody to others. */
+  /** Whether nobody at all was heard lately. */
+  hearsNobody(): boolean {
+    return this.now - this.heardAt > DEAF_AFTER * this.profile.probeInterval;
+  }
+
+  /** It hears nobody, so it is this node that is cut off, and it accuses nobody to others. */
   isDeaf(): boolean {
-    const patience = DEAF_AFTER * this.profile.probeInterval;
-    return this.now - this.heardAt > patience && (this.members.size > 2 || this.isAlone);
+    return this.hearsNobody() && (this.members.size > 2 || this.isAlone);
   }
 
   changed(): void {

@@ -111,6 +111,11 @@ export class LifeCycle {
     return Math.max(0, Math.min(this.#context.profile.confirmations, others));
   }
 
+  /** How many members are not suspected. */
+  get unsuspected(): number {
+    return this.#context.members.live.length - this.#suspects.size;
+  }
+
   /** It is not suspected any more. */
   clear(member: Member): void {
     this.#suspects.delete(member);

@@ -63,6 +63,7 @@ export class Membership {
       ask: (helper, member, seq) => transmitter.ask(helper, member, seq),
       relayed: (address, seq, acked) => transmitter.answer(address, seq, acked ? ACK_RELAYED : 0, acked),
       failed: (member, evidence) => this.#lifeCycle.probeFailed(member, evidence),
+      hearsNobody: () => context.hearsNobody(),
     };
     const prober = new Prober(profile, members, health, random, effects, options.now);
     const dialer = new Dialer(context, transmitter, prober);
@@ -295,6 +296,12 @@ export class Membership {
       this.#strangers.refuseRemoved(packet.from, address);
       return;
     }
+    if (this.#context.left) {
+      // It takes no part any more: what it knows grows old. Its answers say that it left.
+      if (packet.type === PacketType.PING)
+        this.#transmitter.ack(packet, address, overStream, this.#transmitter.piggyback(0));
+      return;
+    }
     const member = this.#context.members.get(packet.from);
     if (member === undefined) {
       const newcomer = this.#strangers.onPacket(packet, address, overStream);
@@ -388,7 +395,7 @@ export class Membership {
         break;
       }
       case PacketType.NACK:
-        this.#prober.onNack(packet.seq);
+        this.#prober.onNack(member, packet.seq);
         break;
       case PacketType.DISCOVER:
         this.#beats.onDiscover(packet, address);

@@ -20,6 +20,8 @@ export interface ProberEffects {
   /** Answers one who asked. */
   relayed(address: string, seq: number, acked: boolean): void;
   failed(member: Member, evidence: number): void;
+  /** Whether no member at all was heard lately. */
+  hearsNobody(): boolean;
 }
 
 class Probe {
@@ -28,8 +30,9 @@ class Probe {
   readonly sentAt: number;
   deadline: number;
   indirect = false;
-  asked = 0;
-  nacks = 0;
+  /** Helpers that were asked and gave no answer yet. */
+  readonly silent = new Set<Member>();
+  wasAsked = false;
   /** The reason for which the member is dead when this fails (DeathReason); 0: it is only suspected then. */
   evidence: number;
 
@@ -164,9 +167,8 @@ export class Prober {
     return this.#probes.get(seq)?.member;
   }
 
-  onNack(seq: number): void {
-    const probe = this.#probes.get(seq);
-    if (probe !== undefined) probe.nacks += 1;
+  onNack(from: Member, seq: number): void {
+    this.#probes.get(seq)?.silent.delete(from);
   }
 
   /** Another node wants to know whether a member is there. */
@@ -225,7 +227,7 @@ export class Prober {
       if (!probe.member.isLive) this.#end(probe);
       else if (probe.member.lastHeard > probe.sentAt + this.#inFlight(probe)) this.#succeed(probe);
       else if (now >= probe.deadline && !probe.indirect) this.#widen(now, probe);
-      else if (now >= probe.deadline) this.#fail(probe);
+      else if (now >= probe.deadline) this.#fail(now, probe);
       if (this.#probes.has(probe.seq)) wake = Math.min(wake, probe.deadline);
     }
     for (const [seq, relay] of this.#relays) {
@@ -253,22 +255,27 @@ export class Prober {
     probe.deadline =
       now + this.#health.scale(Math.max(1, this.#profile.probeInterval - this.#profile.probeTimeout));
     const { live } = this.#members;
-    const chosen = new Set<Member>();
+    const { silent } = probe;
     for (let tries = 3 * this.#profile.indirectProbes; tries > 0; tries--) {
-      if (chosen.size >= this.#profile.indirectProbes || live.length === 0) break;
+      if (silent.size >= this.#profile.indirectProbes || live.length === 0) break;
       const helper = live[Math.floor(this.#random() * live.length)] as Member;
-      if (helper !== probe.member && helper.state === MemberState.ALIVE) chosen.add(helper);
+      if (helper !== probe.member && helper.state === MemberState.ALIVE) silent.add(helper);
     }
-    probe.asked = chosen.size;
-    for (const helper of chosen) this.#effects.ask(helper, probe.member, probe.seq);
+    probe.wasAsked = silent.size > 0;
+    for (const helper of silent) this.#effects.ask(helper, probe.member, probe.seq);
     this.#effects.ping(probe.member, probe.seq, false);
     this.#effects.ping(probe.member, probe.seq, true);
   }
 
-  #fail(probe: Probe): void {
+  #fail(now: number, probe: Probe): void {
     this.#end(probe);
-    // Helpers that did not even say no: perhaps it is this node that hears nothing.
-    this.#health.change(probe.asked > 0 ? Math.max(0, probe.asked - probe.nacks) : 1);
+    if (this.#effects.hearsNobody()) {
+      // Perhaps it is this node's fault: helpers did not even say no.
+      this.#health.change(probe.wasAsked ? probe.silent.size : 1);
+    } else {
+      // Others are heard. So the helpers are as doubtful as the member: a cut, and not this node's fault.
+      for (const helper of probe.silent) this.probe(now, helper, 0);
+    }
     this.#effects.failed(probe.member, probe.evidence);
   }
 

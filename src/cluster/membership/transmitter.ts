@@ -9,12 +9,14 @@ import { ACK_OTHER, NO_UPDATES, Packet, PacketType, Update } from "../wire/packe
 import { MAX_BODY } from "../wire/seal.js";
 import type { Context } from "./context.js";
 import { GossipQueue } from "./gossip-queue.js";
-import { aliveOf, type Member } from "./members.js";
+import { aliveOf, type Member, MemberState } from "./members.js";
 
 /** ms between an update and the packet that it may share with others. */
 const GOSSIP_DELAY = 5;
 /** Clusters of up to this power of ten members transmit an update equally often. */
 const MIN_LOG = 1.5;
+/** Suspects that gossip passes over before one gets it after all. */
+const MAX_SKIPPED = 32;
 const NEVER = Number.POSITIVE_INFINITY;
 
 export class Transmitter {
@@ -161,11 +163,18 @@ export class Transmitter {
     for (let i = 0; i < profile.gossipNodes && i < live.length; i++) {
       const updates = this.#queue.take(room, this.#transmissions());
       if (updates.length === 0) break;
-      // In turn from a random place: at random, one of ten would be missed now and then.
-      const member = live[this.#cursor++ % live.length] as Member;
-      this.sendUpdates(member.address, updates);
+      this.sendUpdates(this.#listener(live).address, updates);
     }
     if (this.#queue.size > 0 && live.length > 0) this.#nextGossip = now + profile.gossipInterval;
+  }
+
+  /** Whose turn it is: in turn from a random place, since at random one of ten would be missed now and then. */
+  #listener(live: readonly Member[]): Member {
+    let member = live[this.#cursor++ % live.length] as Member;
+    // Suspects are passed over: of a small part of a cut cluster, most of its gossip would get lost.
+    for (let tries = MAX_SKIPPED; tries > 0 && member.state === MemberState.SUSPECT; tries--)
+      member = live[this.#cursor++ % live.length] as Member;
+    return member;
   }
 
   /** No gossip until there is another update. */

@@ -164,7 +164,7 @@ export class Updates {
     const isNew = member.state === MemberState.ALIVE;
     this.#lifeCycle.suspect(member, update.accusers, update);
     // Some of those who hear of it look for themselves.
-    if (isNew && this.#context.random() < CONFIRMERS / this.#context.members.size)
+    if (isNew && this.#context.random() * this.#lifeCycle.unsuspected < CONFIRMERS)
       this.#prober.probe(this.#context.now, member, 0);
   }
 
