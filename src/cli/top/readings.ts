@@ -98,6 +98,21 @@ function sourceOf(name: string, kind: MetricsKind, byName: ByName): SourceReadin
 
 type Reader = (sum: Sum, state: string | undefined) => Pick<SourceReading, "state" | "sides">;
 
+const CLUSTER: Reader = (sum) => ({
+  state: sum("minority") === 1 ? "minority" : "running",
+  sides: [
+    known({
+      side: "members",
+      peers: sum("members"),
+      in: sum("packets_received_total"),
+      out: sum("packets_sent_total"),
+      inBytes: sum("bytes_received_total"),
+      outBytes: sum("bytes_sent_total"),
+      dropped: sum("dropped_total"),
+    }),
+  ],
+});
+
 const READERS: Readonly<Partial<Record<MetricsFamily, Reader>>> = {
   proxy: (sum, state = "unknown") => ({
     state,
@@ -171,6 +186,8 @@ const READERS: Readonly<Partial<Record<MetricsFamily, Reader>>> = {
       }),
     ],
   }),
+  cluster: CLUSTER,
+  "cluster-bus": CLUSTER,
   clone: (sum) => ({
     state: sum("serving") === 0 ? "standby" : "serving",
     sides: [
@@ -203,7 +220,6 @@ const anyDriver: Reader = (sum, state = "running") => ({
         "received_total",
         "requests_total",
         "requests_local_total",
-        "passed_total",
         "passed_total",
         "stored_total",
         "states_received_total",

@@ -12,13 +12,13 @@ const ANSWERS: Readonly<Record<number, Answer>> = { 1: "refuses", 2: "gone" };
 const THREAD = `
 const { workerData: { path, answer } } = require("node:worker_threads");
 const socket = require("node:net").connect(path);
-const answer = (value) => {
+const give = (value) => {
   Atomics.store(answer, 0, value);
   Atomics.notify(answer, 0);
   socket.destroy();
 };
-socket.once("connect", () => answer(3));
-socket.once("error", ({ code }) => answer(code === "ECONNREFUSED" ? 1 : code === "ENOENT" ? 2 : 3));
+socket.once("connect", () => give(3));
+socket.once("error", ({ code }) => give(code === "ECONNREFUSED" ? 1 : code === "ENOENT" ? 2 : 3));
 `;
 
 /** Runs rules to their end. */
