@@ -257,7 +257,8 @@ class Connection {
     this.#rules.close();
     for (const resolve of this.#whenFree.splice(0)) resolve();
     this.#timer.stop();
-    const last = linger < 0 ? CLOSE_LINGER : linger;
+    // Without a request, what waits is READY and heartbeats, which nobody misses.
+    const last = this.#rules.stats().requests === 0 ? 0 : linger < 0 ? CLOSE_LINGER : linger;
     await this.#queue?.drained(last);
     this.#queue?.close();
     await this.#dealer?.close({ linger: last });

@@ -210,6 +210,14 @@ describe("the Pirates over tcp", () => {
     expect(texts(await client.request("ahoy"))).toEqual(["AHOY"]);
   });
 
+  it("end at once where no queue is: READY and heartbeats are worth no linger", async () => {
+    // Nobody listens at the discard port.
+    const worker = kept(new PirateWorker("tcp://127.0.0.1:9", upper));
+    const started = performance.now();
+    await within(worker.close({ linger: 30_000 }), "the close");
+    expect(performance.now() - started).toBeLessThan(5_000);
+  });
+
   it("finish what is in flight when worker and queue are closed", async () => {
     const { queue, frontend, backend } = await startQueue();
     let release = (): void => undefined;
