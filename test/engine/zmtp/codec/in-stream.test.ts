@@ -95,7 +95,7 @@ test("a stream cut anywhere gives the messages and commands of a simple decoder,
         expect(commands).toEqual(expected.commands);
       },
     ),
-    { numRuns: 2_000 },
+    { numRuns: 1_000 },
   );
 });
 
@@ -262,7 +262,7 @@ test("when a connection is lost, whole messages stay and the rest is no part of 
         ]);
       },
     ),
-    { numRuns: 1_500 },
+    { numRuns: 800 },
   );
 });
 
@@ -277,7 +277,7 @@ test("clearing throws whole messages away; the one that is arriving goes on", ()
       stream.push(Buffer.from(bytes.subarray(middle)));
       expect(takeAll()).toEqual(decodeStream(bytes).messages.slice(gone));
     }),
-    { numRuns: 1_500 },
+    { numRuns: 800 },
   );
 });
 
@@ -339,7 +339,7 @@ test("what is taken without decoding is the same messages, whole, in batches as 
         expect(messages).toEqual(expected);
       },
     ),
-    { numRuns: 2_000 },
+    { numRuns: 1_000 },
   );
 });
 

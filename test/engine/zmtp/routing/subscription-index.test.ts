@@ -76,7 +76,7 @@ test("it answers every schedule as a list of pairs would", () => {
         expect(index.lengthsOf(subscriber).has(prefix.length)).toBe(lengths.has(prefix.length));
       }
     }),
-    { numRuns: 1_500 },
+    { numRuns: 600 },
   );
 });
 
