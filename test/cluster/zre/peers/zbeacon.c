@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
     zframe_destroy(&frame);
   }
   publish(beacon, zuuid_data(uuid), 0);
-  zclock_sleep(50);
+  zclock_sleep(500); /* Its thread sends it every 100 ms, and may wait for a processor. */
   zpoller_destroy(&poller);
   zactor_destroy(&beacon);
   zuuid_destroy(&uuid);
