@@ -1,8 +1,8 @@
-/** A consumer that is slower than its sender, for 5 s, or a minute with SHOAL_LONG=1: nobody's memory grows. */
+/** A consumer that is slower than its sender, for 3 s, or a minute with SHOAL_LONG=1: nobody's memory grows. */
 import { afterAll, describe, expect, it } from "vitest";
 import { type Child, start } from "../../process/child.js";
 
-const SECONDS = process.env.SHOAL_LONG === "1" ? 60 : 5;
+const SECONDS = process.env.SHOAL_LONG === "1" ? 60 : 3;
 const MIB = 1_048_576;
 const SIZE = 1_000;
 /** Default high-water marks of both sides. */
