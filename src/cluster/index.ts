@@ -20,8 +20,10 @@ export {
   readNodeHeaders,
   type ZreEvent,
   type ZreExitReason,
+  type ZreJunk,
   type ZreOptions,
   type ZrePeer,
   ZrePlane,
+  type ZreRefusal,
   type ZreStats,
 } from "./zre/index.js";
