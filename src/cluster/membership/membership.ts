@@ -16,6 +16,7 @@ import {
   ACK_RELAYED,
   ALIVE_DRAINING,
   DeathReason,
+  NO_UPDATES,
   type Packet,
   PacketType,
   Update,
@@ -153,6 +154,11 @@ export class Membership {
     const first = Math.floor(this.#context.random() * live.length);
     for (let i = 0; i < Math.min(LEAVE_SENDS, live.length); i++)
       this.#context.effects.send((live[(first + i) % live.length] as Member).address, packet, false);
+  }
+
+  /** A packet that says who this node is, and nothing else: the first one on a stream. */
+  greeting(): Packet {
+    return this.#transmitter.packet(PacketType.GOSSIP, 0, 0, 0, "", "", NO_UPDATES);
   }
 
   /** Says that this node takes nothing new, before it leaves. */

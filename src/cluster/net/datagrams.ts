@@ -6,8 +6,8 @@
  *
  * A bound on what waits to be sent: beyond it, datagrams are dropped and counted, as a network would.
  */
-import dgram, { type RemoteInfo, type Socket } from "node:dgram";
-import { transportError } from "../../engine/zmtp/errors.js";
+import type { RemoteInfo, Socket } from "node:dgram";
+import { bindUdp, type UdpOptions } from "../../engine/zmtp/transport/udp.js";
 import { MAX_PACKET } from "../bounds.js";
 import type { DatagramOptions, OnDatagram, PacketSocket } from "./packet-socket.js";
 
@@ -128,29 +128,19 @@ export class Datagrams implements PacketSocket {
     }
   }
 
-  #bind(
-    options: { readonly address?: string; readonly port: number; readonly exclusive?: boolean },
+  async #bind(
+    options: UdpOptions,
     shares: boolean,
     onMessage: (bytes: Buffer, from: RemoteInfo) => void,
   ): Promise<Socket> {
-    return new Promise((resolve, reject) => {
-      const socket = dgram.createSocket({ type: "udp4", reuseAddr: shares });
-      const failed = (error: NodeJS.ErrnoException): void => {
-        socket.close();
-        reject(transportError(error, "bind", `udp://${options.address ?? "0.0.0.0"}:${options.port}`));
-      };
-      socket.once("error", failed);
-      socket.bind(options, () => {
-        socket.off("error", failed);
-        socket.on("error", () => this.#count("socket"));
-        socket.on("message", onMessage);
-        try {
-          socket.setRecvBufferSize(RECEIVE_BUFFER);
-        } catch {
-          // The system's own size then.
-        }
-        resolve(socket);
-      });
-    });
+    const socket = await bindUdp(options, shares);
+    socket.on("error", () => this.#count("socket"));
+    socket.on("message", onMessage);
+    try {
+      socket.setRecvBufferSize(RECEIVE_BUFFER);
+    } catch {
+      // The system's own size then.
+    }
+    return socket;
   }
 }

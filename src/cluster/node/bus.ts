@@ -19,7 +19,7 @@ import type { BeatState } from "../net/packet-socket.js";
 import { hostOf, type ResolverStep, resolveBy } from "../resolver.js";
 import { SplitRules } from "../splits.js";
 import { changeTags, type TagChange } from "../tags.js";
-import { DeathReason, NO_UPDATES, Packet, PacketType, UpdateKind } from "../wire/packets.js";
+import { DeathReason, type Packet, UpdateKind } from "../wire/packets.js";
 import { BusTimer } from "./bus-timer.js";
 import { CLUSTER_EVENTS, type ClusterEvent, lostReason } from "./events.js";
 import type { BusPort, NodeSockets } from "./node-sockets.js";
@@ -430,22 +430,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   greeting(address: string): Packet | undefined {
     const rules = this.#membership;
     if (rules === undefined || !rules.live.some((member) => member.address === address)) return undefined;
-    const { id, start, count } = rules.self;
-    return new Packet(
-      PacketType.GOSSIP,
-      id,
-      start,
-      count,
-      rules.digest,
-      0,
-      0,
-      0,
-      "",
-      "",
-      undefined,
-      undefined,
-      NO_UPDATES,
-    );
+    return rules.greeting();
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ export class ClusterNode extends ClusterBus {
   }
 
   protected override async onClose(linger: number): Promise<void> {
-    await this.#starting?.catch(() => undefined);
+    await this.#starting?.catch(() => undefined); // The caller of start() has the error.
     await Promise.all([
       ...[...this.#buses].map((bus) => bus.close({ linger })),
       this.#zre?.plane.close({ linger }),

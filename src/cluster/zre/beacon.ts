@@ -5,10 +5,10 @@
  * interface's address, sends: peers dial the address where a beacon comes from. On the loopback interface the broadcast
  * address is 127.255.255.255; zyre itself never uses that interface.
  */
-import dgram, { type Socket } from "node:dgram";
+import type { Socket } from "node:dgram";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { transportError } from "../../engine/zmtp/errors.js";
 import type { HostInterface } from "../../engine/zmtp/transport/transports.js";
+import { bindUdp } from "../../engine/zmtp/transport/udp.js";
 
 /** Of a network that does not say: one of 256 addresses. */
 const NETMASK = "255.255.255.0";
@@ -74,9 +74,9 @@ export class BeaconSockets {
 
   /** @throws TransportError `EADDRINUSE` where another program does not share the port, and the system's other codes */
   async open(): Promise<void> {
-    this.#listener = await bind({ port: this.#port }, true);
+    this.#listener = await bindUdp({ port: this.#port }, true);
     try {
-      this.#sender = await bind({ address: this.#network.address, port: 0, exclusive: true }, false);
+      this.#sender = await bindUdp({ address: this.#network.address, port: 0, exclusive: true }, false);
       this.#sender.setBroadcast(true);
     } catch (error) {
       await this.close();
@@ -116,22 +116,4 @@ export class BeaconSockets {
   #socketOnError = (): void => {
     this.counters.failed += 1;
   };
-}
-
-function bind(
-  options: { readonly address?: string; readonly port: number; readonly exclusive?: boolean },
-  shares: boolean,
-): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = dgram.createSocket({ type: "udp4", reuseAddr: shares });
-    const failed = (error: NodeJS.ErrnoException): void => {
-      socket.close();
-      reject(transportError(error, "bind", `udp://${options.address ?? "0.0.0.0"}:${options.port}`));
-    };
-    socket.once("error", failed);
-    socket.bind(options, () => {
-      socket.off("error", failed);
-      resolve(socket);
-    });
-  });
 }

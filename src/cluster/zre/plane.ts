@@ -324,7 +324,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
 
   /** @internal What waits leaves first; a peer that is sent the last beacon listens no more. */
   protected override async onClose(linger: number): Promise<void> {
-    await this.#starting?.catch(() => undefined);
+    await this.#starting?.catch(() => undefined); // The caller of start() has the error.
     const running = this.#running;
     if (running === undefined) return;
     const { router, reader, beacons, timer } = running;
