@@ -187,7 +187,7 @@ export class LiveEndpoints {
       if (opened === undefined) throw new InvalidArgumentError(`The proxy has no ${String(name)}`);
       return make(opened);
     });
-    this.#last = made.catch(() => undefined);
+    this.#last = made.catch(() => undefined); // The caller has the error: the next one waits for the end only.
     return made;
   }
 

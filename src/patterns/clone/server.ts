@@ -351,7 +351,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
    * serving, and closes the store when it has what it was given.
    */
   protected async onClose(linger: number): Promise<void> {
-    await this.#started?.catch(() => undefined);
+    await this.#started?.catch(() => undefined); // Who started it has the error.
     await this.#collector.close({ linger: 0 });
     this.#turns.flush();
     const start = this.#timer.now();

@@ -73,7 +73,7 @@ export class Fleet {
    */
   apply(wanted: Configuration): Promise<readonly Change[]> {
     const applying = this.#apply(wanted);
-    this.#applying = applying.catch(() => undefined);
+    this.#applying = applying.catch(() => undefined); // The caller has the error: this is waited for only.
     return applying;
   }
 

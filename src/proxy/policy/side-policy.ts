@@ -81,7 +81,7 @@ export class SidePolicy {
    */
   replace(policy: ProxyPolicy): Promise<void> {
     const done = this.#changing.then(() => this.#replace(policy));
-    this.#changing = done.catch(() => undefined);
+    this.#changing = done.catch(() => undefined); // The caller has the error: the next one waits for the end only.
     return done;
   }
 
