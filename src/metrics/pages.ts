@@ -8,8 +8,8 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { ERROR_CODES, type ErrorCode, TransportError } from "../core/errors.js";
+import { boundedServer, listen, parseListenAddress, shut, urlHost } from "../core/http-server.js";
 import { Exposition } from "./exposition.js";
-import { boundedServer, listen, parseListenAddress, shut, urlHost } from "./http-server.js";
 import { type MetricsSources, namedSources, readinessOf } from "./sources.js";
 
 /** What serves metrics. */

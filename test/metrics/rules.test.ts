@@ -1,7 +1,7 @@
 /** The table of metrics, samples of statistics, addresses and readiness: pure. */
 import { describe, expect, it } from "vitest";
 import { EventStream } from "../../src/core/event-stream.js";
-import { parseListenAddress } from "../../src/metrics/http-server.js";
+import { parseListenAddress } from "../../src/core/http-server.js";
 import {
   BUILD,
   FAMILIES,

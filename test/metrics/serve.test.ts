@@ -5,8 +5,8 @@ import type { AddressInfo } from "node:net";
 import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
+import { boundedServer, type HttpLimits, listen, shut } from "../../src/core/http-server.js";
 import { Pull, Push } from "../../src/index.js";
-import { boundedServer, type HttpLimits, listen, shut } from "../../src/metrics/http-server.js";
 import {
   type MetricsServer,
   type MetricsSources,

@@ -4,7 +4,7 @@
  */
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { Socket } from "node:net";
-import { InvalidArgumentError } from "../core/errors.js";
+import { InvalidArgumentError } from "./errors.js";
 
 /** ms for the head of a request, and for all of it. */
 const REQUEST_TIME = 5_000;
