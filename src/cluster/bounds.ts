@@ -13,6 +13,8 @@ export const MAX_REMOVALS = 1_024;
 export const MAX_NEWCOMERS = 256;
 /** Addresses that were given by configuration or discovery and are no member's; a further one is refused. */
 export const MAX_SEEDS = 1_024;
+/** Sources of discovery of a bus. */
+export const MAX_SOURCES = 16;
 /** Probes at a time; a further one waits. */
 export const MAX_PROBES = 64;
 /** Probes for others at a time; a further one is answered with a nack at once. */

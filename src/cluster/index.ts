@@ -1,4 +1,12 @@
 /** `shoal/cluster`: nodes that find and keep each other. */
+export { ManualSource, staticSource } from "./discovery/lists.js";
+export {
+  AddressFeed,
+  type DiscoveryFunction,
+  type DiscoverySelf,
+  type DiscoverySource,
+  type DiscoveryStatus,
+} from "./discovery/source.js";
 export { createId } from "./identity.js";
 export { ClusterBus, type ClusterStats } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { Membership } from "../../src/cluster/membership/membership.js";
 import { PROFILES } from "../../src/cluster/profiles.js";
 import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
 import fc from "../support/properties.js";
@@ -302,6 +303,65 @@ describe("leaving, removing, draining", () => {
     world.run(2 * world.profile.autoclean);
     world.restart(seed, 0, false, "node-0@host", false);
     expect(world.runUntil(() => world.agree(), 10_000)).toBeGreaterThanOrEqual(0);
+  });
+
+  it("a seed that no source names any more is not dialled, and a member at it stays a member", () => {
+    const world = cluster(3);
+    const [seed, other] = world.nodes as [SimulatedNode, SimulatedNode];
+    world.act(other, (rules, now) => rules.forget(now, [seed.address, "elsewhere:1"]));
+    world.run(5_000);
+    expect(world.agree()).toBe(true);
+    expect(other.rules.get(seed.id)?.isLive).toBe(true);
+    world.act(seed, (rules, now) => rules.leave(now));
+    world.run(2 * world.profile.autoclean);
+    let dials = 0;
+    world.blocks = (from, to) => {
+      if (from === other && to === seed) dials += 1;
+      return false;
+    };
+    world.run(60_000);
+    expect(dials).toBe(0);
+  });
+
+  it("an address at which a node hears itself is not dialled for a minute", () => {
+    const dialled: { address: string; packet: Packet; at: number }[] = [];
+    let now = 0;
+    const rules = new Membership({
+      self: { id: "ab".repeat(16), name: "a@host", address: "10.0.0.1:1", start: 1_000 },
+      profile: PROFILES.lan,
+      random: () => 0.4,
+      now,
+      effects: {
+        send: (address, packet) => void dialled.push({ address, packet, at: now }),
+        multicast: () => undefined,
+        event: () => undefined,
+      },
+    });
+    const runUntil = (end: number): void => {
+      for (; rules.nextWakeUp() <= end; rules.tick(now)) now = Math.max(now, rules.nextWakeUp());
+      now = end;
+    };
+    rules.join(now, ["10.0.0.1:1", "192.168.0.1:1", "10.0.0.9:1"]);
+    expect(dialled.map(({ address }) => address)).toEqual(["192.168.0.1:1", "10.0.0.9:1"]);
+    const [own] = dialled.splice(0);
+    rules.onPacket(5, own?.packet as Packet, "192.168.0.1:1", false);
+    expect(rules.isOwn("192.168.0.1:1")).toBe(true);
+    expect(rules.isOwn("10.0.0.1:1")).toBe(true);
+    expect(rules.isOwn("10.0.0.9:1")).toBe(false);
+    now = 5;
+    runUntil(59_000);
+    expect(dialled.length).toBeGreaterThan(10);
+    expect(new Set(dialled.splice(0).map(({ address }) => address))).toEqual(new Set(["10.0.0.9:1"]));
+    // Another node may be there later.
+    runUntil(70_000);
+    expect(dialled.some(({ address }) => address === "192.168.0.1:1")).toBe(true);
+    // The same ping twice, or one of another number, says nothing.
+    rules.onPacket(now, own?.packet as Packet, "10.0.0.9:1", false);
+    expect(rules.isOwn("10.0.0.9:1")).toBe(false);
+    rules.forget(now, ["192.168.0.1:1"]);
+    dialled.length = 0;
+    runUntil(80_000);
+    expect(new Set(dialled.map(({ address }) => address))).toEqual(new Set(["10.0.0.9:1"]));
   });
 
   it("a removed node's address is dialled again where it is a seed", () => {

@@ -15,7 +15,10 @@ const OLD_DIALS = 2;
 const LEAST_SHARE = 0.1;
 /** Dials whose answers are known as such. */
 const MAX_DIALS = 64;
+/** ms for which an address at which this node heard itself is not dialled: another node may be there later. */
+const SELF_AGE = 60_000;
 const NEVER = Number.POSITIVE_INFINITY;
+const NEVER_YET = Number.NEGATIVE_INFINITY;
 
 export class Dialer {
   readonly #context: Context;
@@ -23,8 +26,10 @@ export class Dialer {
   readonly #prober: Prober;
   /** Addresses of configuration and discovery; those at which a member is are not dialled. */
   readonly #seeds = new Set<string>();
-  /** Numbers of pings whose acks are answers to dials. */
-  readonly #dials = new Set<number>();
+  /** Addresses of this node among them, and until when they are taken for that. */
+  readonly #own = new Map<string, number>();
+  /** Pings whose acks are answers to dials: the number of each, and its address. */
+  readonly #dials = new Map<number, string>();
   #nextRedial = NEVER;
 
   constructor(context: Context, transmitter: Transmitter, prober: Prober) {
@@ -58,9 +63,9 @@ export class Dialer {
   /** @param accusation of the one that is dialled, for it to refute */
   dial(address: string, accusation: Update | undefined, overStream: boolean): void {
     const seq = this.#prober.nextSeq();
-    const [oldest] = this.#dials;
+    const [oldest] = this.#dials.keys();
     if (this.#dials.size >= MAX_DIALS && oldest !== undefined) this.#dials.delete(oldest);
-    this.#dials.add(seq);
+    this.#dials.set(seq, address);
     const own = this.#transmitter.ownAlive();
     const updates = accusation === undefined ? [own] : [own, accusation];
     this.#context.effects.send(
@@ -73,6 +78,28 @@ export class Dialer {
   /** Whether an ack answers a dial. */
   answered(seq: number): boolean {
     return this.#dials.delete(seq);
+  }
+
+  /** Does not dial these any more. A member at one of them stays a member. */
+  forget(addresses: readonly string[]): void {
+    for (const address of addresses) {
+      this.#seeds.delete(address);
+      this.#own.delete(address);
+    }
+  }
+
+  /** A ping of this node came back to it: where it was sent to is an address of its own. */
+  heardSelf(seq: number): void {
+    const address = this.#dials.get(seq);
+    if (address === undefined || !this.#dials.delete(seq) || !this.#seeds.has(address)) return;
+    this.#own.set(address, this.#context.now + SELF_AGE);
+  }
+
+  /** Whether an address was lately found to be this node's. */
+  isOwn(address: string): boolean {
+    return (
+      address === this.#context.self.address || (this.#own.get(address) ?? NEVER_YET) > this.#context.now
+    );
   }
 
   /** A member is not at this address any more; where it is a seed, another node may be there soon. */
@@ -124,6 +151,7 @@ export class Dialer {
     if (this.#seeds.size > 0) {
       const vacant = new Set(this.#seeds);
       for (const member of live) vacant.delete(member.address);
+      for (const address of this.#own.keys()) if (this.isOwn(address)) vacant.delete(address);
       // Those have been dialled above.
       for (const { state, address } of dead) if (state === MemberState.DEAD) vacant.delete(address);
       const all = [...vacant];
@@ -132,7 +160,7 @@ export class Dialer {
         const address = pick(all, this.#context.random);
         if (address !== undefined) this.#dialSeed(address);
       }
-      waits ||= all.length > 0;
+      waits ||= all.length > 0 || this.#own.size > 0;
     }
     if (waits) this.#nextRedial = now + redialInterval * (0.5 + this.#context.random());
   }

@@ -140,6 +140,17 @@ export class Membership {
     this.#dialer.join(addresses);
   }
 
+  /** Does not dial addresses any more, because no source names them. Members stay, whatever their address is. */
+  forget(now: number, addresses: readonly string[]): void {
+    this.#context.now = now;
+    this.#dialer.forget(addresses);
+  }
+
+  /** Whether an address that was given is this node's own: it is the one that others use, or a ping to it came back. */
+  isOwn(address: string): boolean {
+    return this.#dialer.isOwn(address);
+  }
+
   /** Says so to the others, and takes no further part but to answer. */
   leave(now: number): void {
     this.#context.now = now;
@@ -292,7 +303,11 @@ export class Membership {
   /** @param address where it came from, and answers go */
   onPacket(now: number, packet: Packet, address: string, overStream: boolean): void {
     this.#context.now = now;
-    if (packet.from === this.#context.self.id) return; // Its own, by multicast.
+    if (packet.from === this.#context.self.id) {
+      // Its own, by multicast, or by a list that has this node, too.
+      if (packet.type === PacketType.PING) this.#dialer.heardSelf(packet.seq);
+      return;
+    }
     if (this.#context.removed) {
       for (const update of packet.updates)
         if (update.kind === UpdateKind.REMOVAL) this.#updates.applyRemoval(update);

@@ -30,10 +30,16 @@ export function splitIpAddress(address: string): HostPort | undefined {
   return parts !== undefined && isIPv4(parts.host) ? parts : undefined;
 }
 
+/** The parts of "host:port" as configuration and discovery have it; `undefined` for anything else. */
+export function readAddress(value: unknown): HostPort | undefined {
+  const parts = typeof value === "string" ? splitAddress(value) : undefined;
+  return parts !== undefined && /^[A-Za-z0-9._-]+$/.test(parts.host) ? parts : undefined;
+}
+
 /** @throws InvalidArgumentError `EINVAL` for what is not "host:port" */
 export function checkAddress(what: string, value: unknown): HostPort {
-  const parts = typeof value === "string" ? splitAddress(value) : undefined;
-  if (parts === undefined || !/^[A-Za-z0-9._-]+$/.test(parts.host))
+  const parts = readAddress(value);
+  if (parts === undefined)
     throw new InvalidArgumentError(
       `${what} is "host:port" with a port from 1 to 65,535; got ${JSON.stringify(value)}`,
     );

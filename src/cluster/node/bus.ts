@@ -5,15 +5,17 @@
  * The rules are pure (membership/, splits.ts). Here they get the time, packets and signs of streams, and what they
  * decide is sent and reported. Events are emitted when the rules have returned, so a listener may call the bus.
  */
-import { isIPv4 } from "node:net";
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import { Driver } from "../../patterns/kit/driver.js";
+import { MAX_SEEDS } from "../bounds.js";
+import { Discovery } from "../discovery/discovery.js";
+import type { DiscoveryStatus } from "../discovery/source.js";
 import { fullName, isId } from "../identity.js";
 import type { ClusterChange } from "../membership/events.js";
 import type { Member } from "../membership/members.js";
 import { Membership } from "../membership/membership.js";
-import { resolveAddress } from "../net/addresses.js";
+import { checkAddress, splitIpAddress } from "../net/addresses.js";
 import { BusCodec } from "../net/bus-codec.js";
 import type { BeatState } from "../net/packet-socket.js";
 import { hostOf, type ResolverStep, resolveBy } from "../resolver.js";
@@ -40,9 +42,6 @@ const CALLS = [100, 300, 1_000, 2_000, 5_000];
 
 /** ms that `heartbeatAfter` takes, at most: the longest time that a platform timer holds. */
 const MAX_AFTER = 2_147_483_647;
-/** ms between two look-ups of seeds that are names; shorter while the node is alone. */
-const LOOK_UP_INTERVAL = 60_000;
-const LOOK_UP_ALONE = 5_000;
 
 /** Statistics of a bus. */
 export interface ClusterStats {
@@ -94,6 +93,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   protected readonly identity: NodeIdentity;
   readonly #settings: BusSettings;
   readonly #timer: BusTimer;
+  readonly #discovery: Discovery;
   readonly #refused: Record<string, number> = {};
   #membership: Membership | undefined;
   #splits: SplitRules | undefined;
@@ -107,7 +107,6 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   #running = false;
   #watching: NodeJS.Timeout | undefined;
   #calling: NodeJS.Timeout | undefined;
-  #lookingUp: NodeJS.Timeout | undefined;
   #left = false;
   #beaten: BeatState | undefined;
 
@@ -124,17 +123,22 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     this.identity = identity;
     this.sockets = sockets;
     this.#settings = settings;
-    for (const { host, port } of settings.seeds)
-      if (isIPv4(host) && !sockets.accepts(`${host}:${port}`))
-        throw new InvalidArgumentError(
-          `the seed ${host}:${port} is not on this host, and without the scope "link" a node keeps to its host`,
-        );
+    this.#checkScope(settings.seeds);
     this.codec = new BusCodec(group, settings.keys);
     this.#timer = new BusTimer(sockets.platform, settings.profile.probeTimeout, {
       nextWakeUp: () =>
         Math.min(this.#membership?.nextWakeUp() ?? Infinity, this.#splits?.nextWakeUp() ?? Infinity),
       tick: () => this.#run((rules, now) => rules.tick(now)),
       stalled: (ms) => this.#run((rules, now) => rules.onDelay(now, ms)),
+    });
+    this.#discovery = new Discovery(settings.seeds, settings.discovery, {
+      join: (addresses) => this.#run((rules, now) => rules.join(now, addresses)),
+      forget: (addresses) => this.#run((rules, now) => rules.forget(now, addresses)),
+      accepts: (address) => this.sockets.accepts(address),
+      isAlone: () => this.#membership?.live.length === 0,
+      up: (source) => this.#report({ type: "discovery:up", source }),
+      down: (source, error) => this.#report({ type: "discovery:down", source, error }),
+      count: (reason) => this.sockets.count(reason),
     });
   }
 
@@ -175,7 +179,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     });
     this.#timer.start();
     this.#call(0);
-    this.#dialSeeds();
+    this.#discovery.start({ id, name, group: this.group, address: this.sockets.address });
   }
 
   // --- Who is there --------------------------------------------------------------------------------------------------
@@ -235,6 +239,45 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   resolveSelf(...tags: string[]): boolean {
     const { self } = this.#rules;
     return resolveBy([self], self, [{ has: tags }]).length > 0;
+  }
+
+  // --- Where others may be -------------------------------------------------------------------------------------------
+
+  /** The sources of discovery and how they are doing, the seeds first where there are some. */
+  discovery(): DiscoveryStatus[] {
+    return this.#discovery.status();
+  }
+
+  /**
+   * Adds seeds: addresses that are dialled for as long as no member is there. Those that are seeds already change nothing.
+   *
+   * @param addresses "host:port"; a host may be a name
+   * @throws InvalidArgumentError `EINVAL` for what is not an address, for one elsewhere without the scope `link`, and for more
+   *   than 1,024 seeds; nothing has changed then
+   */
+  join(...addresses: string[]): void {
+    this.assertOpen();
+    for (const address of addresses) checkAddress("a seed", address);
+    this.#checkScope(addresses);
+    const seeds = new Set([...this.#discovery.seeds, ...addresses]);
+    if (seeds.size > MAX_SEEDS)
+      throw new InvalidArgumentError(`seeds are ${MAX_SEEDS} at most; got ${seeds.size}`);
+    this.#discovery.setSeeds([...seeds]);
+  }
+
+  /** Removes seeds, those of the options too: they are not dialled any more. A member at one of them stays a member. */
+  forget(...addresses: string[]): void {
+    this.assertOpen();
+    for (const address of addresses) checkAddress("a seed", address);
+    this.#discovery.setSeeds(this.#discovery.seeds.filter((seed) => !addresses.includes(seed)));
+  }
+
+  #checkScope(seeds: readonly string[]): void {
+    for (const seed of seeds)
+      if (splitIpAddress(seed) !== undefined && !this.sockets.accepts(seed))
+        throw new InvalidArgumentError(
+          `the seed ${seed} is not on this host, and without the scope "link" a node keeps to its host`,
+        );
   }
 
   // --- What this node says of itself ---------------------------------------------------------------------------------
@@ -443,10 +486,10 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
 
   protected async onClose(linger: number): Promise<void> {
     clearTimeout(this.#calling);
-    clearTimeout(this.#lookingUp);
     clearTimeout(this.#watching);
     for (const { timer } of this.#newcomers.values()) clearTimeout(timer);
     this.#newcomers.clear();
+    const withdrawn = this.#discovery.stop(linger);
     if (this.#membership !== undefined) {
       this.#left = true;
       this.#run((rules, now) => rules.leave(now));
@@ -455,6 +498,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
         await new Promise((resolve) => setTimeout(resolve, linger < 0 ? pause : Math.min(linger, pause)));
     }
     this.#timer.stop();
+    await withdrawn;
     this.sockets.remove(this);
     this.#membership = undefined;
     this.#splits = undefined;
@@ -513,6 +557,12 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     } finally {
       this.#emitting = false;
     }
+  }
+
+  /** Reports what the rules did not decide. */
+  #report(event: ClusterEvent): void {
+    this.#pending.push(event);
+    this.#emit();
   }
 
   /** @internal */
@@ -659,33 +709,6 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
       pause * (0.75 + Math.random() / 2),
     );
     this.#calling.unref();
-  }
-
-  /** Names are looked up again and again: one may be unknown at first, and have other addresses later. */
-  #dialSeeds(): void {
-    const { seeds } = this.#settings;
-    this.#dial(seeds.filter(({ host }) => isIPv4(host)).map(({ host, port }) => `${host}:${port}`));
-    const names = seeds.filter(({ host }) => !isIPv4(host));
-    if (names.length > 0) void this.#lookUp(names);
-  }
-
-  async #lookUp(names: BusSettings["seeds"]): Promise<void> {
-    // In turn: many at a time would occupy the threads that the program reads files by.
-    for (const name of names) {
-      const addresses = await resolveAddress(name);
-      if (this.#membership === undefined || this.#left) return;
-      if (addresses.length === 0) this.sockets.count("seed:unknown");
-      this.#dial(addresses);
-    }
-    const pause = this.#membership?.live.length === 0 ? LOOK_UP_ALONE : LOOK_UP_INTERVAL;
-    this.#lookingUp = setTimeout(() => void this.#lookUp(names), pause * (0.75 + Math.random() / 2));
-    this.#lookingUp.unref();
-  }
-
-  #dial(addresses: readonly string[]): void {
-    const within = addresses.filter((address) => this.sockets.accepts(address));
-    for (let i = within.length; i < addresses.length; i++) this.sockets.count("seed:outside");
-    if (within.length > 0) this.#run((rules, now) => rules.join(now, within));
   }
 
   #serviceOf(member: Readonly<Member>): Service {

@@ -51,6 +51,10 @@ export type ClusterEvent =
   | { readonly type: "minority"; readonly reached: number; readonly lost: number }
   /** This node is of no minority any longer; `rejoined`: under a new incarnation, and should take the others' state. */
   | { readonly type: "healed"; readonly rejoined: boolean }
+  /** A source of discovery gave its first list, or the first one after it was down. */
+  | { readonly type: "discovery:up"; readonly source: string }
+  /** A source of discovery failed: its last list stands, and it is called again. It comes once until the source is up. */
+  | { readonly type: "discovery:down"; readonly source: string; readonly error: Error }
   /** A peer on the ZRE plane joined or left a group. */
   | { readonly type: "group:joined" | "group:left"; readonly member: Service; readonly group: string }
   /** A message on the ZRE plane for this node alone, or for a group that it is in. */
@@ -80,6 +84,8 @@ export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
   split: true,
   minority: true,
   healed: true,
+  "discovery:up": true,
+  "discovery:down": true,
   "group:joined": true,
   "group:left": true,
   whisper: true,

@@ -11,8 +11,9 @@ import {
   type Settings,
   text,
 } from "../../patterns/kit/options.js";
-import { MAX_KEYS, MAX_SEEDS } from "../bounds.js";
+import { MAX_KEYS, MAX_SEEDS, MAX_SOURCES } from "../bounds.js";
 import { createDetails } from "../details.js";
+import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../discovery/source.js";
 import { checkAddress, type HostPort } from "../net/addresses.js";
 import type { GroupAddress } from "../net/packet-socket.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
@@ -62,6 +63,11 @@ export interface ClusterBusOptions {
   readonly props?: Readonly<Record<string, PropValue>> | undefined;
   /** "host:port" of nodes that may be there, at any time. Names are resolved by the system, IPv4 only. */
   readonly seeds?: readonly string[] | undefined;
+  /**
+   * Where else addresses come from: up to 16 sources of discovery, such as `dnsSource`, or functions of one's own. Their lists and the
+   * seeds are dialled together. A source that is down removes no member.
+   */
+  readonly discovery?: readonly (DiscoverySource | DiscoveryFunction)[] | undefined;
   /** 40 characters of Z85. Of two, the first seals, and both open. */
   readonly key?: string | readonly string[] | undefined;
   /** Default: `local` for the scope `host`, else `lan`. */
@@ -83,7 +89,7 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
   readonly port?: number | undefined;
   /** "host:port" at which others reach it, where that is not its own. */
   readonly announce?: string | undefined;
-  /** Whether nodes find each other by multicast, and by which group. Default `true`. */
+  /** Whether nodes find each other by multicast, and by which group. Default `true`, with a source of `discovery` `false`. */
   readonly multicast?:
     | boolean
     | { readonly group?: string | undefined; readonly port?: number | undefined }
@@ -105,7 +111,7 @@ export interface ZreNodeOptions extends Omit<ZreOptions, "name" | "uuid"> {}
 
 export type Scope = "host" | "link";
 
-const BUS_KEYS = ["tags", "props", "seeds", "key", "profile", "split"] as const;
+const BUS_KEYS = ["tags", "props", "seeds", "discovery", "key", "profile", "split"] as const;
 
 const NODE_OPTIONS = {
   name: text(),
@@ -119,6 +125,7 @@ const NODE_OPTIONS = {
   tags: anything<readonly string[]>(),
   props: anything<Readonly<Record<string, PropValue>>>(),
   seeds: anything<readonly string[]>(),
+  discovery: anything<readonly (DiscoverySource | DiscoveryFunction)[]>(),
   key: anything<string | readonly string[]>(),
   profile: anything<ClusterProfile>(),
   split: anything<SplitSettings>(),
@@ -133,7 +140,9 @@ const TCL_GROUP: GroupAddress = { group: "230.230.230.230", port: 23_000 };
 export interface BusSettings {
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
-  readonly seeds: readonly HostPort[];
+  /** "host:port" each. */
+  readonly seeds: readonly string[];
+  readonly discovery: readonly DiscoverySource[];
   readonly keys: readonly string[];
   readonly profile: Profile;
   readonly strategy: SplitStrategy;
@@ -171,7 +180,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
       announce: given.announce === undefined ? undefined : checkAddress("announce", given.announce),
       beats: given.beats,
       zre: zreOf(given),
-      group: groupOf(given.multicast ?? true, given.profile),
+      group: groupOf(given.multicast ?? first.discovery.length === 0, given.profile),
     }),
   };
 }
@@ -211,11 +220,17 @@ export function busSettings(what: string, options: ClusterBusOptions, scope: Sco
   return Object.freeze({
     tags: [...tags],
     props,
-    seeds: seeds.map((seed) => checkAddress("a seed", seed)),
+    seeds: [...new Set(seeds.map((seed) => seedOf(seed)))],
+    discovery: sourcesOf(options.discovery ?? [], MAX_SOURCES),
     keys,
     profile: profileOf(options.profile, scope),
     ...splitOf(options.split ?? {}),
   });
+}
+
+function seedOf(seed: string): string {
+  checkAddress("a seed", seed);
+  return seed;
 }
 
 /** The texts of props. @throws InvalidArgumentError `EINVAL` */

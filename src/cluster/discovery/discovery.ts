@@ -1,0 +1,270 @@
+/**
+ * Discovery of one bus: runs its sources, merges what they list, and gives the rules the addresses to dial.
+ *
+ *            list                          throws, or returns without a list
+ *   down ───────────> up        up, down ────────────────────────────────────> down, its last list stands; called again
+ *
+ * An address that no source names any more is not dialled any more. Members are never removed: a node that is there is there, whatever a
+ * source says of it.
+ */
+import { backOff } from "../../core/back-off.js";
+import { splitIpAddress } from "../net/addresses.js";
+import { AddressLists, changesOf, checkedList } from "./merge.js";
+import { Names } from "./names.js";
+import type { DiscoverySelf, DiscoverySource, DiscoveryStatus } from "./source.js";
+
+/** ms until a source that failed is called again, at first; twice as long each time. */
+const FIRST_RESTART = 500;
+/** The same, at most; and the pause of a source that returned. One that ran for so long begins with the first pause again. */
+const LONGEST_RESTART = 30_000;
+/** ms between two lists of a source, at least: one that yields without end does not occupy the event loop. */
+const LIST_INTERVAL = 10;
+/** ms that a node which leaves waits for its sources to withdraw what they published. */
+const WITHDRAW_TIMEOUT = 1_000;
+/** The list of configuration and of `join`. */
+const SEEDS = "seeds";
+
+export interface DiscoveryEffects {
+  /** Dials addresses from now on. */
+  join(addresses: readonly string[]): void;
+  /** Does not dial these any more. */
+  forget(addresses: readonly string[]): void;
+  /** Whether a node may be at an address. */
+  accepts(address: string): boolean;
+  /** Whether the node has no member yet. */
+  isAlone(): boolean;
+  up(source: string): void;
+  down(source: string, error: Error): void;
+  /** Something was refused. */
+  count(reason: string): void;
+}
+
+export class Discovery {
+  readonly #sources: readonly RunningSource[];
+  readonly #effects: DiscoveryEffects;
+  readonly #lists = new AddressLists();
+  readonly #names: Names;
+  #since = Date.now();
+  #dialled: ReadonlySet<string> = new Set();
+  #started = false;
+
+  /** @param seeds "host:port" each; names are allowed */
+  constructor(seeds: readonly string[], sources: readonly DiscoverySource[], effects: DiscoveryEffects) {
+    this.#effects = effects;
+    this.#lists.set(SEEDS, seeds);
+    this.#sources = sources.map((source) => new RunningSource(source, effects, this.#sourceOnList));
+    this.#names = new Names({
+      changed: () => this.#update(),
+      failed: () => effects.count("seed:unknown"),
+      isAlone: () => effects.isAlone(),
+    });
+  }
+
+  start(self: DiscoverySelf): void {
+    this.#started = true;
+    this.#since = Date.now();
+    this.#update();
+    for (const source of this.#sources) source.start(self);
+  }
+
+  /** The list of configuration, as it is now. */
+  get seeds(): readonly string[] {
+    return this.#lists.get(SEEDS);
+  }
+
+  setSeeds(seeds: readonly string[]): void {
+    this.#lists.set(SEEDS, seeds);
+    this.#since = Date.now();
+    this.#update();
+  }
+
+  status(): DiscoveryStatus[] {
+    const { seeds } = this;
+    const sources = this.#sources.map((source) => source.status(this.#lists.get(source.name)));
+    if (seeds.length === 0) return sources;
+    return [{ name: SEEDS, state: "up", addresses: [...seeds], since: this.#since }, ...sources];
+  }
+
+  /** Nothing is dialled any more. Settles when the sources have withdrawn what they published, or the time is over. */
+  async stop(wait: number): Promise<void> {
+    this.#started = false;
+    this.#names.stop();
+    const ended = Promise.all(this.#sources.map((source) => source.stop()));
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, wait < 0 ? WITHDRAW_TIMEOUT : Math.min(wait, WITHDRAW_TIMEOUT));
+    });
+    await Promise.race([ended, timeout]);
+    clearTimeout(timer);
+  }
+
+  #sourceOnList = (source: string, given: unknown): boolean => {
+    const list = checkedList(given);
+    if (list === undefined) return false;
+    for (let i = 0; i < list.junk; i++) this.#effects.count("seed:junk");
+    if (list.excess > 0) this.#effects.count("seed:full");
+    this.#lists.set(source, list.addresses);
+    this.#update();
+    return true;
+  };
+
+  #update(): void {
+    if (!this.#started) return;
+    const names = new Set<string>();
+    const merged = this.#lists.merged((entry) => {
+      if (splitIpAddress(entry) !== undefined) return [entry];
+      names.add(entry);
+      return this.#names.get(entry);
+    });
+    if (this.#lists.overflows) this.#effects.count("seed:full");
+    for (const address of merged) {
+      if (this.#effects.accepts(address)) continue;
+      merged.delete(address);
+      this.#effects.count("seed:outside");
+    }
+    const { added, removed } = changesOf(this.#dialled, merged);
+    this.#dialled = merged;
+    if (removed.length > 0) this.#effects.forget(removed);
+    if (added.length > 0) this.#effects.join(added);
+    this.#names.set(names);
+  }
+}
+
+/** A source, called again and again. */
+class RunningSource {
+  readonly name: string;
+  readonly #source: DiscoverySource;
+  readonly #effects: DiscoveryEffects;
+  readonly #onList: (source: string, list: unknown) => boolean;
+  #isUp = false;
+  #error: Error | undefined;
+  #since = Date.now();
+  #stopped = false;
+  #ended: Promise<void> | undefined;
+  /** Ends the wait of the moment. */
+  #interrupt: (() => void) | undefined;
+  /** Of the attempt that runs. */
+  #attempt = new AbortController();
+
+  constructor(
+    source: DiscoverySource,
+    effects: DiscoveryEffects,
+    onList: (source: string, list: unknown) => boolean,
+  ) {
+    this.name = source.name;
+    this.#source = source;
+    this.#effects = effects;
+    this.#onList = onList;
+  }
+
+  status(addresses: readonly string[]): DiscoveryStatus {
+    const state = this.#isUp ? "up" : "down";
+    const error = this.#error === undefined ? undefined : { error: this.#error };
+    return { name: this.name, state, addresses: [...addresses], ...error, since: this.#since };
+  }
+
+  start(self: DiscoverySelf): void {
+    this.#since = Date.now();
+    this.#ended = this.#run(self);
+  }
+
+  /** Settles when the source has ended. */
+  stop(): Promise<void> {
+    this.#stopped = true;
+    this.#attempt.abort();
+    this.#interrupt?.();
+    return this.#ended ?? Promise.resolve();
+  }
+
+  async #run(self: DiscoverySelf): Promise<void> {
+    let failures = 0;
+    while (!this.#stopped) {
+      const startedAt = performance.now();
+      this.#attempt = new AbortController();
+      let failure: Error | undefined;
+      try {
+        if (!(await this.#read(self, this.#attempt.signal)))
+          failure = new Error("the source returned without a list");
+      } catch (error) {
+        failure = error instanceof Error ? error : new Error(String(error));
+      }
+      if (this.#stopped) return;
+      this.#attempt.abort();
+      if (performance.now() - startedAt >= LONGEST_RESTART) failures = 0;
+      if (failure === undefined) await this.#pause(backOff(0, LONGEST_RESTART, LONGEST_RESTART, Math.random));
+      else {
+        this.#down(failure);
+        await this.#pause(backOff(failures, FIRST_RESTART, LONGEST_RESTART, Math.random));
+        failures += 1;
+      }
+    }
+  }
+
+  /** Reads lists until the source ends, or the node leaves. @returns whether it gave one */
+  async #read(self: DiscoverySelf, signal: AbortSignal): Promise<boolean> {
+    const lists: unknown = this.#source.discover(self, signal);
+    if (typeof lists !== "object" || lists === null || !(Symbol.asyncIterator in lists))
+      throw new TypeError("the source returned what is not an async iterable");
+    const iterator = (lists as AsyncIterable<unknown>)[Symbol.asyncIterator]();
+    let hasList = false;
+    let ended = false;
+    try {
+      while (!this.#stopped) {
+        const result = await this.#unlessStopped(iterator.next());
+        if (result === undefined) break;
+        if (result.done === true) {
+          ended = true;
+          break;
+        }
+        if (!this.#onList(this.name, result.value)) throw new TypeError("the source gave what is not a list");
+        hasList = true;
+        this.#up();
+        await this.#pause(LIST_INTERVAL);
+      }
+      return hasList;
+    } finally {
+      // Only a node that leaves waits for it, and not for long; a generator that threw has ended already.
+      if (!ended) {
+        const returned = (async () => iterator.return?.())().catch(() => undefined);
+        if (this.#stopped) await returned;
+      }
+    }
+  }
+
+  #up(): void {
+    if (this.#isUp) return;
+    this.#isUp = true;
+    this.#error = undefined;
+    this.#since = Date.now();
+    this.#effects.up(this.name);
+  }
+
+  /** The event comes once; the status has the latest error. */
+  #down(error: Error): void {
+    const isChange = this.#isUp || this.#error === undefined;
+    this.#isUp = false;
+    this.#error = error;
+    if (!isChange) return;
+    this.#since = Date.now();
+    this.#effects.down(this.name, error);
+  }
+
+  /** What a promise resolves to; `undefined` when the node leaves before. Its later rejection is handled. */
+  #unlessStopped<T>(promise: PromiseLike<T>): Promise<T | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#interrupt = () => resolve(undefined);
+      promise.then(resolve, reject);
+    });
+  }
+
+  #pause(ms: number): Promise<void> {
+    if (this.#stopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#interrupt = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}

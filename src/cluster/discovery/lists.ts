@@ -1,0 +1,92 @@
+/** Sources without a network: a list that stays, and one that the program changes. */
+import { describe } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { checkAddress } from "../net/addresses.js";
+import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.js";
+
+/** @throws InvalidArgumentError `EINVAL` */
+function checkList(what: string, addresses: unknown): string[] {
+  if (!Array.isArray(addresses))
+    throw new InvalidArgumentError(`${what} takes an array of addresses; got ${describe(addresses)}`);
+  for (const address of addresses) checkAddress("an address", address);
+  return [...new Set(addresses as string[])];
+}
+
+/**
+ * A list that stays as it is. It may be the same on every node: a node finds itself in it.
+ *
+ * @param addresses "host:port" each; a host may be a name
+ * @throws InvalidArgumentError `EINVAL` for what is not an address
+ */
+export function staticSource(addresses: readonly string[]): DiscoverySource {
+  const list = checkList("staticSource", addresses);
+  return {
+    name: "static",
+    discover(_self, signal) {
+      const feed = new AddressFeed(signal);
+      feed.set(list);
+      return feed;
+    },
+  };
+}
+
+/** A list that the program changes while nodes use it. One source may be given to several nodes. */
+export class ManualSource implements DiscoverySource {
+  readonly name: string;
+  readonly #addresses: Set<string>;
+  readonly #feeds = new Set<AddressFeed>();
+
+  /**
+   * @param addresses "host:port" each; a host may be a name. Default: none
+   * @param options `name` of the source, default `manual`
+   * @throws InvalidArgumentError `EINVAL` for what is not an address
+   */
+  constructor(addresses: readonly string[] = [], options: { readonly name?: string } = {}) {
+    this.#addresses = new Set(checkList("ManualSource", addresses));
+    this.name = options.name ?? "manual";
+  }
+
+  /** The list as it is now. */
+  get addresses(): readonly string[] {
+    return [...this.#addresses];
+  }
+
+  /** Replaces the whole list. @throws InvalidArgumentError `EINVAL`; nothing has changed then */
+  set(addresses: readonly string[]): void {
+    const list = checkList("set", addresses);
+    this.#addresses.clear();
+    for (const address of list) this.#addresses.add(address);
+    this.#publish();
+  }
+
+  /** Adds addresses; those that are there already change nothing. @throws as `set` */
+  add(...addresses: string[]): void {
+    for (const address of checkList("add", addresses)) this.#addresses.add(address);
+    this.#publish();
+  }
+
+  /** Takes addresses off the list; others change nothing. A node that is there stays a member. @throws as `set` */
+  remove(...addresses: string[]): void {
+    for (const address of checkList("remove", addresses)) this.#addresses.delete(address);
+    this.#publish();
+  }
+
+  async *discover(
+    _self: DiscoverySelf,
+    signal: AbortSignal,
+  ): AsyncGenerator<readonly string[], void, undefined> {
+    const feed = new AddressFeed(signal);
+    feed.set(this.addresses);
+    this.#feeds.add(feed);
+    try {
+      yield* feed;
+    } finally {
+      this.#feeds.delete(feed);
+    }
+  }
+
+  #publish(): void {
+    const { addresses } = this;
+    for (const feed of this.#feeds) feed.set(addresses);
+  }
+}

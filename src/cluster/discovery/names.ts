@@ -1,0 +1,104 @@
+/**
+ * The addresses of host names, looked up again and again: a name may be unknown at first, and have other addresses later. What is
+ * known of a name stands while a look-up fails.
+ */
+import { type HostPort, readAddress, resolveAddress } from "../net/addresses.js";
+
+/** ms between two look-ups of a name; shorter while the node is alone. */
+const LOOK_UP_INTERVAL = 60_000;
+const LOOK_UP_ALONE = 5_000;
+/** Look-ups at a time: more would occupy the threads that the program reads files by. */
+const MAX_LOOK_UPS = 2;
+
+export interface NamesEffects {
+  /** Other addresses are known. */
+  changed(): void;
+  /** A look-up found nothing. */
+  failed(): void;
+  /** Whether the node has no member yet. */
+  isAlone(): boolean;
+}
+
+export class Names {
+  readonly #effects: NamesEffects;
+  readonly #resolve: (name: HostPort) => Promise<readonly string[]>;
+  /** The addresses of each name, "host:port". */
+  readonly #known = new Map<string, readonly string[]>();
+  #waiting: string[] = [];
+  #running = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  /** @param resolve the addresses of a name, each with the port; none where it is unknown */
+  constructor(
+    effects: NamesEffects,
+    resolve: (name: HostPort) => Promise<readonly string[]> = resolveAddress,
+  ) {
+    this.#effects = effects;
+    this.#resolve = resolve;
+  }
+
+  /** What is known of a name now. */
+  get(name: string): readonly string[] {
+    return this.#known.get(name) ?? [];
+  }
+
+  /** The names that matter from now on; new ones are looked up at once. */
+  set(names: ReadonlySet<string>): void {
+    for (const name of this.#known.keys()) if (!names.has(name)) this.#known.delete(name);
+    this.#waiting = this.#waiting.filter((name) => names.has(name));
+    for (const name of names) {
+      if (this.#known.has(name)) continue;
+      this.#known.set(name, []);
+      this.#waiting.push(name);
+    }
+    this.#next();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#waiting = [];
+    this.#known.clear();
+    clearTimeout(this.#timer);
+  }
+
+  #next(): void {
+    while (this.#running < MAX_LOOK_UPS) {
+      const name = this.#waiting.shift();
+      if (name === undefined) break;
+      this.#running += 1;
+      void this.#lookUp(name).finally(() => {
+        this.#running -= 1;
+        this.#next();
+      });
+    }
+    if (this.#running === 0) this.#schedule();
+  }
+
+  async #lookUp(name: string): Promise<void> {
+    const parts = readAddress(name);
+    const found = parts === undefined ? [] : await this.#resolve(parts).catch(() => []);
+    const known = this.#known.get(name);
+    if (this.#stopped || known === undefined) return;
+    if (found.length === 0) this.#effects.failed();
+    else if (found.length !== known.length || !found.every((address) => known.includes(address))) {
+      this.#known.set(name, found);
+      this.#effects.changed();
+    }
+  }
+
+  /** Its timer runs on when names come and go: a list that changes often must not put look-ups off. */
+  #schedule(): void {
+    if (this.#stopped || this.#timer !== undefined || this.#known.size === 0) return;
+    const pause = this.#effects.isAlone() ? LOOK_UP_ALONE : LOOK_UP_INTERVAL;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#waiting = [...this.#known.keys()];
+        this.#next();
+      },
+      pause * (0.75 + Math.random() / 2),
+    );
+    this.#timer.unref();
+  }
+}

@@ -1,0 +1,279 @@
+/** Sources that come, fail, stay silent, flood and never end: what a node makes of them, in virtual time. */
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Discovery } from "../../../src/cluster/discovery/discovery.js";
+import { ManualSource, staticSource } from "../../../src/cluster/discovery/lists.js";
+import { AddressFeed, type DiscoverySource, sourcesOf } from "../../../src/cluster/discovery/source.js";
+
+const SELF = { id: "0".repeat(32), name: "a@host", group: "default", address: "10.0.0.1:7946" };
+
+const dialled = new Set<string>();
+let changes: string[];
+let counts: Record<string, number>;
+let accepts: (address: string) => boolean;
+let discovery: Discovery | undefined;
+
+function start(sources: unknown[], seeds: string[] = []): Discovery {
+  const made = new Discovery(seeds, sourcesOf(sources, 16), {
+    join: (addresses) => {
+      for (const address of addresses) dialled.add(address);
+    },
+    forget: (addresses) => {
+      for (const address of addresses) expect(dialled.delete(address)).toBe(true);
+    },
+    accepts: (address) => accepts(address),
+    isAlone: () => false,
+    up: (source) => void changes.push(`up ${source}`),
+    down: (source, error) => void changes.push(`down ${source}: ${error.message}`),
+    count: (reason) => {
+      counts[reason] = (counts[reason] ?? 0) + 1;
+    },
+  });
+  discovery = made;
+  made.start(SELF);
+  return made;
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  dialled.clear();
+  changes = [];
+  counts = {};
+  accepts = () => true;
+});
+
+afterEach(async () => {
+  const stopped = discovery?.stop(0);
+  await vi.advanceTimersByTimeAsync(2_000);
+  await stopped;
+  expect(vi.getTimerCount()).toBe(0);
+  vi.useRealTimers();
+});
+
+describe("sources", () => {
+  it("are merged with the seeds, and an address is dialled while anybody names it", async () => {
+    const manual = new ManualSource(["10.0.0.2:1"]);
+    start([staticSource(["10.0.0.2:1", "10.0.0.3:1"]), manual], ["10.0.0.4:1"]);
+    await vi.advanceTimersByTimeAsync(0);
+    expect([...dialled].sort()).toEqual(["10.0.0.2:1", "10.0.0.3:1", "10.0.0.4:1"]);
+    manual.add("10.0.0.5:1");
+    manual.remove("10.0.0.2:1");
+    await vi.advanceTimersByTimeAsync(20);
+    expect([...dialled].sort()).toEqual(["10.0.0.2:1", "10.0.0.3:1", "10.0.0.4:1", "10.0.0.5:1"]);
+    manual.set([]);
+    discovery?.setSeeds([]);
+    await vi.advanceTimersByTimeAsync(20);
+    expect([...dialled].sort()).toEqual(["10.0.0.2:1", "10.0.0.3:1"]);
+    expect(changes).toEqual(["up static", "up manual"]);
+    expect(discovery?.status()).toMatchObject([
+      { name: "static", state: "up", addresses: ["10.0.0.2:1", "10.0.0.3:1"] },
+      { name: "manual", state: "up", addresses: [] },
+    ]);
+  });
+
+  it("that fail are called again with growing pauses; their last list stands", async () => {
+    const calls: number[] = [];
+    const source: DiscoverySource = {
+      name: "broken",
+      async *discover() {
+        calls.push(Date.now());
+        if (calls.length === 1) yield ["10.0.0.2:1"];
+        if (calls.length === 8) {
+          yield ["10.0.0.3:1"];
+          await new Promise(() => undefined);
+        }
+        throw new Error(`attempt ${calls.length}`);
+      },
+    };
+    start([source]);
+    await vi.advanceTimersByTimeAsync(20);
+    expect(changes).toEqual(["up broken", "down broken: attempt 1"]);
+    expect([...dialled]).toEqual(["10.0.0.2:1"]);
+    while (calls.length < 7) await vi.advanceTimersByTimeAsync(100);
+    expect([...dialled]).toEqual(["10.0.0.2:1"]);
+    const [status] = discovery?.status() ?? [];
+    expect(status).toMatchObject({ state: "down", addresses: ["10.0.0.2:1"] });
+    expect(status?.error?.message).toBe("attempt 7");
+    while (calls.length < 8) await vi.advanceTimersByTimeAsync(100);
+    const pauses = calls.slice(1).map((at, i) => at - (calls[i] as number));
+    for (const [i, pause] of pauses.entries()) {
+      expect(pause).toBeGreaterThanOrEqual(Math.min(500 * 2 ** i, 30_000) / 2);
+      expect(pause).toBeLessThanOrEqual(Math.min(500 * 2 ** i, 30_000) + 20);
+    }
+    await vi.advanceTimersByTimeAsync(20);
+    expect([...dialled]).toEqual(["10.0.0.3:1"]);
+    expect(changes).toEqual(["up broken", "down broken: attempt 1", "up broken"]);
+    expect(discovery?.status()[0]).not.toHaveProperty("error");
+  });
+
+  it("that return after a list are asked again after 30 s at most, and are not down", async () => {
+    let list = ["10.0.0.2:1"];
+    async function* lookUp(): AsyncGenerator<string[]> {
+      yield list;
+    }
+    start([lookUp]);
+    await vi.advanceTimersByTimeAsync(20);
+    list = ["10.0.0.3:1"];
+    await vi.advanceTimersByTimeAsync(30_100);
+    expect([...dialled]).toEqual(["10.0.0.3:1"]);
+    expect(changes).toEqual(["up lookUp"]);
+  });
+
+  it.each([
+    [
+      "throws at once",
+      () => {
+        throw new Error("no");
+      },
+      "no",
+    ],
+    [
+      "throws what is not an error",
+      () => {
+        throw "text";
+      },
+      "text",
+    ],
+    ["returns nothing", () => undefined, "the source returned what is not an async iterable"],
+    ["returns a list", () => ["10.0.0.2:1"], "the source returned what is not an async iterable"],
+    ["ends without a list", async function* () {}, "the source returned without a list"],
+    [
+      "gives what is not a list",
+      async function* () {
+        yield "10.0.0.2:1";
+      },
+      "the source gave what is not a list",
+    ],
+  ])("one that %s is down", async (_what, discover, message) => {
+    start([{ name: "x", discover }]);
+    await vi.advanceTimersByTimeAsync(20);
+    expect(changes).toEqual([`down x: ${message}`]);
+    expect(discovery?.status()[0]).toMatchObject({ state: "down", addresses: [] });
+  });
+
+  it("that are silent are down without an error, and harm nobody", async () => {
+    const silent = (): AsyncIterable<readonly string[]> => ({
+      [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }),
+    });
+    start([silent, staticSource(["10.0.0.2:1"])]);
+    await vi.advanceTimersByTimeAsync(100_000);
+    expect(discovery?.status()[0]).toMatchObject({ name: "silent", state: "down" });
+    expect([...dialled]).toEqual(["10.0.0.2:1"]);
+  });
+
+  it("that yield without end get a turn of the event loop at a time", async () => {
+    let yields = 0;
+    async function* flood(): AsyncGenerator<string[]> {
+      for (;;) yield [`10.0.0.${2 + (yields++ % 200)}:1`];
+    }
+    start([flood]);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(yields).toBeLessThanOrEqual(101);
+    expect(dialled.size).toBe(1);
+  });
+
+  it("have junk counted, and addresses outside the scope left out", async () => {
+    accepts = (address) => address.startsWith("127.");
+    start([
+      staticSource(["127.0.0.1:1", "10.0.0.2:1"]),
+      async function* () {
+        yield ["junk", 3, "127.0.0.1:2", ...new Array<string>(1_100).fill("127.0.0.1:3")];
+        await new Promise(() => undefined);
+      },
+    ]);
+    await vi.advanceTimersByTimeAsync(20);
+    expect([...dialled].sort()).toEqual(["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
+    expect(counts).toMatchObject({ "seed:junk": 2, "seed:full": 1 });
+    expect(counts["seed:outside"]).toBeGreaterThanOrEqual(1);
+  });
+
+  it("withdraw what they published when the node leaves, and one that does not costs a second", async () => {
+    let withdrawn = false;
+    async function* publishing(_self: unknown, signal: AbortSignal): AsyncGenerator<string[]> {
+      try {
+        yield* new AddressFeed(signal) as AsyncIterable<string[]>;
+      } finally {
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        withdrawn = true;
+      }
+    }
+    const made = start([publishing]);
+    await vi.advanceTimersByTimeAsync(0);
+    let settled = false;
+    const stopped = made.stop(5_000).then(() => {
+      settled = true;
+    });
+    await vi.advanceTimersByTimeAsync(250);
+    expect(settled).toBe(false);
+    await vi.advanceTimersByTimeAsync(100);
+    await stopped;
+    expect(withdrawn).toBe(true);
+    async function* stuck(): AsyncGenerator<string[]> {
+      await new Promise(() => undefined);
+    }
+    const other = start([stuck]);
+    await vi.advanceTimersByTimeAsync(0);
+    const begun = Date.now();
+    const ended = other.stop(60_000);
+    await vi.advanceTimersByTimeAsync(1_000);
+    await ended;
+    expect(Date.now() - begun).toBe(1_000);
+  });
+
+  it("get a signal of their own for each attempt, aborted when it failed", async () => {
+    const signals: AbortSignal[] = [];
+    async function* failing(_self: unknown, signal: AbortSignal): AsyncGenerator<string[]> {
+      signals.push(signal);
+      if (signals.length > 0) throw new Error("no");
+      yield [];
+    }
+    start([failing]);
+    await vi.advanceTimersByTimeAsync(600);
+    expect(signals.length).toBe(2);
+    expect(signals[0]?.aborted).toBe(true);
+  });
+});
+
+describe("the sources of a node", () => {
+  it("are functions or objects with a name; a number distinguishes two of one name", () => {
+    function find(): AsyncIterable<readonly string[]> {
+      throw new Error("not called");
+    }
+    const names = sourcesOf([staticSource([]), staticSource([]), find, () => find(), staticSource([])], 16);
+    expect(names.map(({ name }) => name)).toEqual(["static", "static#2", "find", "function", "static#3"]);
+  });
+
+  it.each([
+    ["not an array", staticSource([])],
+    ["a text", ["static"]],
+    ["without discover", [{ name: "x" }]],
+    ["without a name", [{ discover: () => undefined }]],
+    ["with a long name", [{ name: "x".repeat(129), discover: () => undefined }]],
+    ["too many", new Array(17).fill(staticSource([]))],
+  ])("%s is refused", (_what, given) => {
+    expect(() => sourcesOf(given, 16)).toThrowError(expect.objectContaining({ code: "EINVAL" }));
+  });
+
+  it.each([[["x"]], ["10.0.0.1:1"], [[7]], [undefined]])("a list of %j is refused", (given) => {
+    expect(() => staticSource(given as never)).toThrowError(expect.objectContaining({ code: "EINVAL" }));
+    if (given !== undefined)
+      expect(() => new ManualSource(given as never)).toThrowError(
+        expect.objectContaining({ code: "EINVAL" }),
+      );
+  });
+
+  it("a manual one may be given to several nodes, and a refused change changes nothing", async () => {
+    const manual = new ManualSource(["10.0.0.2:1"], { name: "mine" });
+    expect(manual.name).toBe("mine");
+    const first = manual.discover(SELF, new AbortController().signal);
+    const second = manual.discover(SELF, new AbortController().signal);
+    expect((await first.next()).value).toEqual(["10.0.0.2:1"]);
+    expect((await second.next()).value).toEqual(["10.0.0.2:1"]);
+    expect(() => manual.add("10.0.0.3:1", "junk")).toThrow();
+    expect(manual.addresses).toEqual(["10.0.0.2:1"]);
+    manual.add("10.0.0.3:1");
+    expect((await first.next()).value).toEqual(["10.0.0.2:1", "10.0.0.3:1"]);
+    expect((await second.next()).value).toEqual(["10.0.0.2:1", "10.0.0.3:1"]);
+    await first.return();
+    await second.return();
+  });
+});

@@ -1,0 +1,81 @@
+/** Lists of several sources as one. */
+import { describe, expect, it } from "vitest";
+import { MAX_SEEDS } from "../../../src/cluster/bounds.js";
+import { AddressLists, changesOf, checkedList } from "../../../src/cluster/discovery/merge.js";
+
+const asIs = (entry: string): string[] => [entry];
+const addresses = (host: string, count: number): string[] =>
+  Array.from({ length: count }, (_, i) => `10.${host}.${i >> 8}.${i & 255}:7946`);
+
+describe("a list of a source", () => {
+  it("is without what is not an address, and without repetitions", () => {
+    const given = [
+      "10.0.0.1:1",
+      "DB.Example:7946",
+      "db.example:7946",
+      "",
+      "10.0.0.1",
+      "10.0.0.1:0",
+      "a b:1",
+      7,
+      null,
+      {},
+      `${"x".repeat(200)}:1`,
+    ];
+    expect(checkedList(given)).toEqual({
+      addresses: ["10.0.0.1:1", "db.example:7946"],
+      junk: 8,
+      excess: 0,
+    });
+  });
+
+  it("is cut at the bound", () => {
+    const list = checkedList(addresses("1", MAX_SEEDS + 10));
+    expect(list?.addresses.length).toBe(MAX_SEEDS);
+    expect(list?.excess).toBe(10);
+  });
+
+  it.each([[undefined], [null], ["10.0.0.1:1"], [{}], [7]])("is not %j", (given) => {
+    expect(checkedList(given)).toBeUndefined();
+  });
+});
+
+describe("the lists of all sources", () => {
+  it("are one, each address once", () => {
+    const lists = new AddressLists();
+    lists.set("a", ["10.0.0.1:1", "10.0.0.2:1"]);
+    lists.set("b", ["10.0.0.2:1", "10.0.0.3:1"]);
+    expect([...lists.merged(asIs)].sort()).toEqual(["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"]);
+    lists.set("a", []);
+    expect([...lists.merged(asIs)].sort()).toEqual(["10.0.0.2:1", "10.0.0.3:1"]);
+  });
+
+  it("have the addresses of names", () => {
+    const lists = new AddressLists();
+    lists.set("a", ["db:1", "10.0.0.1:1"]);
+    const known: Record<string, string[]> = { "db:1": ["10.0.0.8:1", "10.0.0.9:1"] };
+    expect([...lists.merged((entry) => known[entry] ?? [entry])]).toEqual([
+      "10.0.0.8:1",
+      "10.0.0.9:1",
+      "10.0.0.1:1",
+    ]);
+  });
+
+  it("have room for the few addresses of one source when another has thousands", () => {
+    const lists = new AddressLists();
+    lists.set("flood", addresses("1", MAX_SEEDS));
+    const few = addresses("2", 20);
+    lists.set("few", few);
+    const merged = lists.merged(asIs);
+    expect(merged.size).toBe(MAX_SEEDS);
+    expect(lists.overflows).toBe(true);
+    for (const address of few) expect(merged.has(address)).toBe(true);
+    lists.set("flood", []);
+    expect(lists.merged(asIs).size).toBe(20);
+    expect(lists.overflows).toBe(false);
+  });
+});
+
+it("changes are what came and what went", () => {
+  expect(changesOf(new Set(["a", "b"]), new Set(["b", "c"]))).toEqual({ added: ["c"], removed: ["a"] });
+});
