@@ -14,6 +14,7 @@ const PURE = [
   "test/patterns/kit/{calls,contract,driver,errors,options}.test.ts",
   "test/patterns/**/{simulation,*rules,*protocol,table,topic-tree,value-cache,snapshots,router-reader}.test.ts",
   "test/proxy/{rules,states,pairs,control-protocol,spec}.test.ts",
+  "test/config/*.test.ts",
   "test/proxy/config/*.test.ts",
   "test/{proxy/policy,metrics}/rules.test.ts",
   "test/bench/{bodies,compare,report,sequences,statistics}.test.ts",

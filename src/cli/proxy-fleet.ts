@@ -1,28 +1,19 @@
-/**
- * shoal proxy --config FILE and shoal proxy check FILE: the proxies of a file, which follow its changes.
- *
- *   SIGHUP, a change of the file --> read --problems--> logged; the proxies continue unchanged
- *                                      +--> changes applied, or rolled back --> logged
- */
+/** shoal proxy --config FILE and shoal proxy check FILE: the proxies of a file, which follow its changes (reloads.ts). */
+
 import {
   type Change,
-  type Configuration,
-  ConfigurationError,
   configurationOf,
-  FileWatch,
   Fleet,
   type FleetMember,
   loadConfiguration,
   optionsOf,
-  problemLine,
-  textOf,
 } from "../proxy/config/index.js";
-import type { Problem } from "../proxy/config/source.js";
 import { type ProxyDrainResult, SocketProxy } from "../proxy/index.js";
-import { describe, Failure } from "./failure.js";
+import { Failure } from "./failure.js";
 import { Log } from "./log.js";
 import { type OperationSettings, operate } from "./operation.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
+import { checkFile, Reloads } from "./reloads.js";
 import { type Service, Stop } from "./stop.js";
 import { terminal } from "./terminal.js";
 
@@ -34,25 +25,13 @@ export interface ConfigSettings extends OperationSettings {
 }
 
 /** Prints every problem of a file. @throws Failure when there is one */
-export async function check(file: string, { json }: { readonly json?: boolean }): Promise<void> {
-  let problems: readonly Problem[] = [];
-  try {
+export function check(file: string, settings: { readonly json?: boolean }): Promise<void> {
+  return checkFile(file, settings, async () => {
     const { configuration } = await loadConfiguration(file);
-    if (json !== true) {
-      const proxies = Object.entries(configuration.proxies).map(([name, { kind }]) => `${name} (${kind})`);
-      terminal().stdout.write(`${file}: ${proxies.join(", ")}\n`);
-    }
-  } catch (error) {
-    if (!(error instanceof ConfigurationError)) throw error;
-    problems = error.problems;
-    if (json !== true) for (const problem of problems) terminal().stderr.write(`${problemLine(problem)}\n`);
-  }
-  if (json === true) terminal().stdout.write(`${JSON.stringify({ ok: problems.length === 0, problems })}\n`);
-  if (problems.length > 0) throw problemsOf(file, problems.length);
-}
-
-function problemsOf(file: string, count: number): Failure {
-  return new Failure(`${file} has ${count === 1 ? "a problem" : `${count} problems`}`);
+    return Object.entries(configuration.proxies)
+      .map(([name, { kind }]) => `${name} (${kind})`)
+      .join(", ");
+  });
 }
 
 /** @throws Failure when the file has problems, a proxy cannot start, or messages were left at the end */
@@ -73,15 +52,14 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
     },
     empty: () => stop.request(),
   });
-  const reloads = new Reloads(file, fleet, log);
-  const { signals } = terminal();
-  const onHangUp = (): void => reloads.ask(true);
-  signals.on("SIGHUP", onHangUp);
-  const watch = new FileWatch(
-    file,
-    () => reloads.ask(false),
-    (error) => log.warnOnce(`cannot watch ${file}: ${describe(error)}; send SIGHUP to read it again`),
-  );
+  const reloads = new Reloads(file, log, {
+    apply: async (text) => {
+      const changes = await fleet.apply(await configurationOf(file, text));
+      const { length } = changes.filter((change) => change.do !== "start" || change.again === undefined);
+      return length === 0 ? "nothing changed" : `${length} ${length === 1 ? "change" : "changes"}`;
+    },
+    unchanged: "the proxies continue",
+  }).listen();
   const service: Service = {
     close: async (options) => {
       await fleet.close(options);
@@ -89,95 +67,12 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
   };
   try {
     await operate({ settings, log, stop, service, sources: () => fleet.sources() }, async () => {
-      await reloads.first();
-      if (settings.watch !== false) await watch.start();
+      await reloads.first(settings.watch !== false);
     });
   } finally {
-    watch.close();
-    signals.off("SIGHUP", onHangUp);
+    reloads.close();
   }
   if (left.length > 0) throw new Failure(left.join("; "));
-}
-
-/** Reads the file and applies it: one reload at a time, and one more when it was asked for meanwhile. */
-class Reloads {
-  readonly #file: string;
-  readonly #fleet: Fleet;
-  readonly #log: Log;
-  /** The text read last, valid or not: a change of another file in the folder does not change it. */
-  #text = "";
-  /** Whether the file could not be read: logged once, not at each change of another file in the folder. */
-  #gone = false;
-  #ready = false;
-  #busy = false;
-  #asked: "no" | "if-changed" | "always" = "no";
-
-  constructor(file: string, fleet: Fleet, log: Log) {
-    this.#file = file;
-    this.#fleet = fleet;
-    this.#log = log;
-  }
-
-  /** @throws Failure */
-  async first(): Promise<void> {
-    try {
-      await this.#fleet.apply((await this.#read(true)) as Configuration);
-    } catch (error) {
-      throw this.#failure(error);
-    }
-    this.#ready = true;
-    this.ask(false); // The file may have changed meanwhile, or a SIGHUP may have come.
-  }
-
-  /** @param always even if the text is the same: referenced files or variables may have changed */
-  ask(always: boolean): void {
-    if (this.#asked !== "always") this.#asked = always ? "always" : "if-changed";
-    if (this.#ready && !this.#busy) void this.#run();
-  }
-
-  async #run(): Promise<void> {
-    this.#busy = true;
-    while (this.#asked !== "no") {
-      const always = this.#asked === "always";
-      this.#asked = "no";
-      try {
-        const configuration = await this.#read(always);
-        if (configuration === undefined) continue;
-        const changes = await this.#fleet.apply(configuration);
-        const { length } = changes.filter((change) => change.do !== "start" || change.again === undefined);
-        const what = length === 0 ? "nothing changed" : `${length} ${length === 1 ? "change" : "changes"}`;
-        this.#log.info(`read ${this.#file} again: ${what}`);
-      } catch (error) {
-        this.#log.error(`${this.#failure(error).message}; the proxies continue unchanged`);
-      }
-    }
-    this.#busy = false;
-  }
-
-  /** @returns `undefined` when the text is the one read last, unless `always` */
-  async #read(always: boolean): Promise<Configuration | undefined> {
-    let text: string;
-    try {
-      text = await textOf(this.#file);
-      this.#gone = false;
-    } catch (error) {
-      if (this.#gone && !always) return undefined;
-      this.#gone = true;
-      throw error;
-    }
-    if (!always && text === this.#text) return undefined;
-    this.#text = text;
-    return configurationOf(this.#file, text);
-  }
-
-  /** Logs every problem, one per line. */
-  #failure(error: unknown): Failure {
-    if (error instanceof ConfigurationError) {
-      for (const problem of error.problems) this.#log.error(problemLine(problem));
-      return problemsOf(this.#file, error.problems.length);
-    }
-    return new Failure(`${this.#file}: ${describe(error)}`);
-  }
 }
 
 function textOfChange(change: Change, endpoint: string | undefined): string {

@@ -1,17 +1,24 @@
 /**
- * The side of a control socket that answers: one command after the other, a reply to each, an error reply to what is not one.
+ * The side of a control socket that answers: a reply to each command, an error reply to what is not one.
  *
- *   REP    every command has its answer
- *   PAIR   has the answers that `answer` gives
- *   SUB    none
+ *   REP      one command after the other, each has its answer
+ *   PAIR     one after the other, with the answers that `answer` gives
+ *   SUB      one after the other, no answers
+ *   ROUTER   up to 64 at a time, for commands that wait; each REQ, REP's other end, has its answer
  */
+
+import { InvalidStateError } from "../core/errors.js";
+import { Envelope } from "../sockets/envelope.js";
 import { Pair } from "../sockets/pair.js";
-import { Reply } from "../sockets/request-reply.js";
+import { Reply, Router } from "../sockets/request-reply.js";
 import type { Socket } from "../sockets/socket.js";
 import { errorReply } from "./protocol.js";
 
 /** ms that a reply may take to be accepted; a controller that reads none must not stop the next command. */
 const REPLY_TIME = 1_000;
+
+/** Commands of a ROUTER that wait for their results at a time; a further one is refused. */
+const MAX_WAITING_COMMANDS = 64;
 
 /** Bytes of the largest frame that a control socket takes, unless its options have another limit. */
 export const MAX_BYTES = 65_536;
@@ -35,6 +42,7 @@ export interface ControlCounts {
 export class ControlServer {
   #commands = 0;
   #refused = 0;
+  #waiting = 0;
 
   counts(): ControlCounts {
     return { commands: this.#commands, refused: this.#refused };
@@ -51,6 +59,10 @@ export class ControlServer {
   ): Promise<void> {
     try {
       for await (const frames of socket as unknown as AsyncIterable<Buffer[]>) {
+        if (socket instanceof Router) {
+          void this.#answerPeer(socket, frames, answer);
+          continue;
+        }
         const { reply, after } = await this.#carryOut(frames, answer);
         if (reply !== undefined) await send(socket, reply);
         after?.();
@@ -58,6 +70,21 @@ export class ControlServer {
     } catch {
       // The socket closed.
     }
+  }
+
+  /** A peer that does not read its replies loses them: the socket's high-water mark bounds what waits for it. */
+  async #answerPeer(
+    socket: Router,
+    frames: readonly Buffer[],
+    answer: (frames: readonly Buffer[]) => ControlAnswer | Promise<ControlAnswer>,
+  ): Promise<void> {
+    const { envelope, body } = Envelope.parse(frames);
+    const isBusy = this.#waiting >= MAX_WAITING_COMMANDS;
+    this.#waiting += 1;
+    const { reply, after } = await this.#carryOut(body as Buffer[], isBusy ? refuseBusy : answer);
+    this.#waiting -= 1;
+    if (reply !== undefined) socket.tryDeliver(envelope.wrap(reply) as [Buffer, ...Buffer[]]);
+    after?.();
   }
 
   async #carryOut(
@@ -82,4 +109,11 @@ async function send(socket: Socket, reply: Buffer[]): Promise<void> {
   } catch {
     // Nobody waits for it any more, or the socket's owner ends.
   }
+}
+
+function refuseBusy(): never {
+  throw new InvalidStateError(
+    "ERR_TOO_MANY_PENDING",
+    `${MAX_WAITING_COMMANDS} commands wait for their results: try again`,
+  );
 }

@@ -2,9 +2,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import type { Schema } from "../../src/config/validate.js";
 import { hasOption, OPTIONS } from "../../src/core/option-table.js";
 import { configurationOf } from "../../src/proxy/config/index.js";
-import { configurationSchema, type Schema } from "../../src/proxy/config/schema.js";
+import { configurationSchema } from "../../src/proxy/config/schema.js";
 import { codes, ROOT } from "./support/markdown.js";
 
 const page = readFileSync(join(ROOT, "docs/proxy.md"), "utf8");

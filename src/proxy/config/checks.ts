@@ -6,13 +6,14 @@
  * forever. Where both are in one file that can be seen before anything is opened. Requests and their replies, and pairs
  * that pass both ways, flow back without a loop: a loop only goes forward.
  */
+
+import { type Finding, type Path, pathText } from "../../config/source.js";
 import { checkEndpoint } from "../../sockets/endpoint.js";
 import { collides, leadsTo } from "../own-endpoints.js";
 import { directionsOf, LEGAL_PAIRS, type ProxySide, type ProxySocketType } from "../pairs.js";
 import { type Proxies, type ProxyConfiguration, type SocketConfiguration, socketsOf } from "./model.js";
 import { KINDS } from "./schema.js";
 import { checkSocket, type EngineAbilities } from "./socket-checks.js";
-import { type Finding, type Path, pathText } from "./source.js";
 
 /** One endpoint, and where it is written. */
 interface Place {

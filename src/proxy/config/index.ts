@@ -1,9 +1,7 @@
 /** Configurations of proxies: what the command line loads for a file, and not before. */
 export { type Change, difference } from "./difference.js";
 export { ChangeError, Fleet, type FleetEffects, type FleetMember } from "./fleet.js";
-export { ConfigurationError, configurationOf, loadConfiguration, textOf } from "./load.js";
+export { configurationOf, loadConfiguration } from "./load.js";
 export type { Configuration, ProxyConfiguration, SocketConfiguration } from "./model.js";
 export { optionsOf } from "./model.js";
 export { configurationSchema } from "./schema.js";
-export { type Problem, problemLine } from "./source.js";
-export { FileWatch } from "./watch.js";

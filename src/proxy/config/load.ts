@@ -3,14 +3,16 @@
  *
  *   text --YAML--> values --variables--> --schema--> proxies --checks, files--> configuration
  */
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { type Environment, expand, placeKey } from "../../config/environment.js";
+import { ConfigurationError, childOf, hider, otherThan, reasonOf, textOf } from "../../config/file.js";
+import { type Finding, type Path, Source } from "../../config/source.js";
 import { ShoalError } from "../../core/errors.js";
 import { context } from "../../sockets/context.js";
 import { type Certificate, readCertificate } from "../../sockets/security/certificate.js";
 import { SocketProxy } from "../socket-proxy.js";
 import { check } from "./checks.js";
-import { type Environment, type Expanded, expand, placeKey } from "./environment.js";
 import {
   type Configuration,
   optionsOf,
@@ -22,27 +24,10 @@ import {
 } from "./model.js";
 import { DRAIN_SECONDS } from "./schema.js";
 import type { EngineAbilities } from "./socket-checks.js";
-import { type Finding, type Path, type Problem, problemLine, SHOWN, Source } from "./source.js";
-
 import { NO_ENDPOINT, validate } from "./validate.js";
 
-/** Bytes of the largest configuration. */
-const MAX_FILE = 1_048_576;
 /** Parts of the path of a socket. */
 const SOCKET_DEPTH = ["proxies", "NAME", "frontend"].length;
-/** Characters from which on what a variable held is looked for in messages. */
-const MIN_SECRET = 3;
-
-/** A configuration that cannot be used: its faults, with their places. */
-export class ConfigurationError extends Error {
-  readonly problems: readonly Problem[];
-
-  constructor(problems: readonly Problem[]) {
-    super(problems.map(problemLine).join("\n"));
-    this.problems = problems;
-  }
-}
-
 /** What a configuration is read by. */
 export interface LoadSettings {
   /** Default: that of the process. */
@@ -61,21 +46,6 @@ export interface Loaded {
 export async function loadConfiguration(file: string, settings: LoadSettings = {}): Promise<Loaded> {
   const text = await textOf(file);
   return { text, configuration: await configurationOf(file, text, settings) };
-}
-
-/** @throws ConfigurationError when it cannot be read */
-export async function textOf(file: string): Promise<string> {
-  const fault = (message: string): never => {
-    throw new ConfigurationError([{ file, line: 1, column: 1, path: "", message }]);
-  };
-  try {
-    const { size } = await stat(file);
-    if (size > MAX_FILE) return fault(`expected ${MAX_FILE} bytes at most; it has ${size}`);
-    return await readFile(file, "utf8");
-  } catch (error) {
-    if (error instanceof ConfigurationError) throw error;
-    return fault(`cannot read the file: ${reason(error)}`);
-  }
 }
 
 /** @throws ConfigurationError */
@@ -149,22 +119,10 @@ function withoutFaults(value: unknown, findings: readonly Finding[]): unknown {
   return rest;
 }
 
-function childOf(value: unknown, part: string | number): unknown {
-  return typeof value === "object" && value !== null
-    ? (value as Record<string | number, unknown>)[part]
-    : undefined;
-}
-
 /** Whether a path is of this proxy, or of all of them. */
 function isWithin([top, proxy]: Path, name: string): boolean {
   if (proxy === undefined) return top === undefined || top === "proxies";
   return top === "proxies" && String(proxy) === name;
-}
-
-/** Those whose value is at fault by itself: where a variable is missing nothing else is reported. */
-function otherThan(reported: readonly Finding[], findings: readonly Finding[]): readonly Finding[] {
-  const places = new Set(reported.map(({ path }) => placeKey(path)));
-  return findings.filter(({ path }) => !places.has(placeKey(path)));
 }
 
 /** A single text has no place in a list. */
@@ -221,25 +179,6 @@ function madeOf(name: string, proxy: ProxyConfiguration): readonly Finding[] {
   }
 }
 
-/** What came from variables is shown as it is written. */
-function hider({ value, filled }: Expanded, source: Source): (finding: Finding) => Finding {
-  const hidden = [...filled].flatMap((place) => {
-    const path = JSON.parse(place) as Path;
-    const [text, written] = [value, source.value].map((from) => path.reduce<unknown>(childOf, from));
-    return typeof text === "string" && text.length >= MIN_SECRET ? [{ text, written: String(written) }] : [];
-  });
-  return (finding) => {
-    let { message } = finding;
-    for (const { text, written } of hidden) {
-      for (const held of [text, text.slice(0, SHOWN)]) {
-        message = message.replaceAll(held, () => written);
-        message = message.replaceAll(JSON.stringify(held).slice(1, -1), () => written);
-      }
-    }
-    return { ...finding, message };
-  };
-}
-
 /** The files that a configuration names: certificates, and folders of keys. Each is read once. */
 class NamedFiles {
   readonly findings: Finding[] = [];
@@ -264,7 +203,7 @@ class NamedFiles {
       if (secretKey !== undefined) return { publicKey, secretKey };
       this.#found(path, `the certificate ${file} has no secret key; expected the secret file of the pair`);
     } catch (error) {
-      this.#found(path, `cannot read the certificate ${file}: ${reason(error)}`);
+      this.#found(path, `cannot read the certificate ${file}: ${reasonOf(error)}`);
     }
     return undefined;
   }
@@ -275,7 +214,7 @@ class NamedFiles {
     try {
       if (!(await stat(folder)).isDirectory()) this.#found(path, `${folder} is not a folder`);
     } catch (error) {
-      this.#found(path, `cannot read the folder ${folder}: ${reason(error)}`);
+      this.#found(path, `cannot read the folder ${folder}: ${reasonOf(error)}`);
     }
     return folder;
   }
@@ -286,19 +225,5 @@ class NamedFiles {
 
   #found(path: Path, message: string): void {
     this.findings.push({ path, message });
-  }
-}
-
-/** The system's error in words, without the path. */
-function reason(error: unknown): string {
-  switch ((error as NodeJS.ErrnoException).code) {
-    case "ENOENT":
-      return "it does not exist";
-    case "EACCES":
-      return "no permission";
-    case "EISDIR":
-      return "it is a folder";
-    default:
-      return error instanceof Error ? error.message : String(error);
   }
 }

@@ -4,14 +4,10 @@
  *
  * A text that holds a variable fits wherever a text does; what it comes to is checked once it is filled in.
  */
+import type { Schema } from "../../config/validate.js";
 import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../core/option-table.js";
 import { NAME_PATTERN, type PlanType, typeNameOf, UNFIT } from "../options.js";
 import { type ProxySocketType, SIDE_TYPES } from "../pairs.js";
-
-/** A piece of a schema. */
-export interface Schema {
-  readonly [keyword: string]: unknown;
-}
 
 /** What a proxy can be, with the types of its sides; of kind `socket` each side names its own. */
 export const KINDS = {

@@ -2,6 +2,8 @@
  * What a schema cannot express about one socket: options that belong together, values that only the library can check, and the
  * entries of its policy. Each fault is reported at the value that has it. Pure.
  */
+
+import { type Finding, type Path, SHOWN } from "../../config/source.js";
 import { hasOption } from "../../core/option-table.js";
 import { checkOption } from "../../sockets/options.js";
 import { securityFault } from "../../sockets/security/check.js";
@@ -9,7 +11,6 @@ import { type PlanType, typeNameOf } from "../options.js";
 import { BLOCK_RULE, parseBlock } from "../policy/addresses.js";
 import { KEYS_RULE, RATE_RULE } from "../policy/policy.js";
 import type { SocketConfiguration } from "./model.js";
-import { type Finding, type Path, SHOWN } from "./source.js";
 
 type Given = Readonly<Record<string, unknown>>;
 

@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { ConfigurationError, configurationOf } from "../../../src/proxy/config/index.js";
+import { ConfigurationError } from "../../../src/config/file.js";
+import { configurationOf } from "../../../src/proxy/config/index.js";
 import { Random, runs, SEED, told } from "../seed.js";
 
 const folder = mkdtempSync(join(tmpdir(), "shoal-fuzz-"));

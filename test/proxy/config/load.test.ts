@@ -4,10 +4,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ConfigurationError } from "../../../src/config/file.js";
+import { problemLine } from "../../../src/config/source.js";
 import { curveKeyPair, writeCertificate } from "../../../src/index.js";
-import { ConfigurationError, configurationOf, loadConfiguration } from "../../../src/proxy/config/index.js";
+import { configurationOf, loadConfiguration } from "../../../src/proxy/config/index.js";
 import type { Configuration } from "../../../src/proxy/config/model.js";
-import { problemLine } from "../../../src/proxy/config/source.js";
 import { SocketProxy } from "../../../src/proxy/index.js";
 
 const engine = { name: "zmtp", transports: ["tcp", "ipc", "inproc"], unsupportedOptions: ["affinity"] };

@@ -4,7 +4,7 @@
  */
 import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { FolderWatch } from "../folder-watch.js";
+import { FolderWatch } from "../core/folder-watch.js";
 
 /** ms without a change after which a file counts as written. */
 const QUIET = 200;

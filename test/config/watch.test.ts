@@ -11,7 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "vitest";
-import { FileWatch } from "../../../src/proxy/config/watch.js";
+import { FileWatch } from "../../src/config/watch.js";
 
 describe("a file that is watched", () => {
   let folder = "";

@@ -1,5 +1,5 @@
 /**
- * Watches folders by their paths: a client's keys (policy/key-folder.ts), a configuration's file (config/watch.ts).
+ * Watches folders by their paths: a client's keys (proxy/policy/key-folder.ts), a configuration's file (config/watch.ts).
  *
  *   a change that the system reports --quiet, patience--> onChange(true)
  *   every 5 s                                         --> onChange(false)   not every file system reports changes
@@ -13,7 +13,7 @@
  */
 import { type FSWatcher, watch } from "node:fs";
 import { stat } from "node:fs/promises";
-import { Debounce, DebounceTimer } from "../core/debounce.js";
+import { Debounce, DebounceTimer } from "./debounce.js";
 
 /** ms between two looks at folders that report nothing. */
 const LOOK_EVERY = 5_000;

@@ -1,0 +1,156 @@
+/**
+ * A command that follows its configuration file.
+ *
+ *   SIGHUP, a change of the file --> read --problems--> logged; what runs continues unchanged
+ *                                      +--> applied --> logged
+ *
+ * One reload at a time, and one more when it was asked for meanwhile.
+ */
+import { ConfigurationError, textOf } from "../config/file.js";
+import { type Problem, problemLine } from "../config/source.js";
+import { FileWatch } from "../config/watch.js";
+import { describe, Failure } from "./failure.js";
+import type { Log } from "./log.js";
+import { terminal } from "./terminal.js";
+
+/** What becomes of the file's text. */
+export interface ReloadEffects {
+  /**
+   * Applies a text that was read.
+   *
+   * @returns what changed, in words
+   * @throws ConfigurationError for its problems
+   */
+  apply(text: string): Promise<string>;
+  /** What continues when a text cannot be applied: "the proxies continue". */
+  readonly unchanged: string;
+}
+
+export class Reloads {
+  readonly #file: string;
+  readonly #log: Log;
+  readonly #effects: ReloadEffects;
+  readonly #watch: FileWatch;
+  readonly #signals = terminal().signals;
+  /** The text read last, valid or not: a change of another file in the folder does not change it. */
+  #text = "";
+  /** Whether the file could not be read: logged once, not at each change of another file in the folder. */
+  #gone = false;
+  #ready = false;
+  #busy = false;
+  #asked: "no" | "if-changed" | "always" = "no";
+
+  constructor(file: string, log: Log, effects: ReloadEffects) {
+    this.#file = file;
+    this.#log = log;
+    this.#effects = effects;
+    this.#watch = new FileWatch(
+      file,
+      () => this.#ask(false),
+      (error) => log.warnOnce(`cannot watch ${file}: ${describe(error)}; send SIGHUP to read it again`),
+    );
+  }
+
+  /** Follows SIGHUP from now on; what comes before `first` is done is kept for then. */
+  listen(): this {
+    this.#signals.on("SIGHUP", this.#onHangUp);
+    return this;
+  }
+
+  close(): void {
+    this.#watch.close();
+    this.#signals.off("SIGHUP", this.#onHangUp);
+  }
+
+  /** Reads the file for the first time, and follows its changes. @param watches or SIGHUP alone @throws Failure */
+  async first(watches: boolean): Promise<void> {
+    try {
+      this.#text = await textOf(this.#file);
+      await this.#effects.apply(this.#text);
+    } catch (error) {
+      throw this.#failure(error);
+    }
+    this.#ready = true;
+    this.#ask(false); // The file may have changed meanwhile, or a SIGHUP may have come.
+    if (watches) await this.#watch.start();
+  }
+
+  readonly #onHangUp = (): void => this.#ask(true);
+
+  /** @param always even if the text is the same: referenced files or variables may have changed */
+  #ask(always: boolean): void {
+    if (this.#asked !== "always") this.#asked = always ? "always" : "if-changed";
+    if (this.#ready && !this.#busy) void this.#run();
+  }
+
+  async #run(): Promise<void> {
+    this.#busy = true;
+    while (this.#asked !== "no") {
+      const always = this.#asked === "always";
+      this.#asked = "no";
+      try {
+        const text = await this.#read(always);
+        if (text === undefined) continue;
+        const what = await this.#effects.apply(text);
+        this.#log.info(`read ${this.#file} again: ${what}`);
+      } catch (error) {
+        this.#log.error(`${this.#failure(error).message}; ${this.#effects.unchanged} unchanged`);
+      }
+    }
+    this.#busy = false;
+  }
+
+  /** @returns `undefined` when the text is the one read last, unless `always` */
+  async #read(always: boolean): Promise<string | undefined> {
+    let text: string;
+    try {
+      text = await textOf(this.#file);
+      this.#gone = false;
+    } catch (error) {
+      if (this.#gone && !always) return undefined;
+      this.#gone = true;
+      throw error;
+    }
+    if (!always && text === this.#text) return undefined;
+    this.#text = text;
+    return text;
+  }
+
+  /** Logs every problem, one per line. */
+  #failure(error: unknown): Failure {
+    if (error instanceof ConfigurationError) {
+      for (const problem of error.problems) this.#log.error(problemLine(problem));
+      return problemsOf(this.#file, error.problems.length);
+    }
+    return new Failure(`${this.#file}: ${describe(error)}`);
+  }
+}
+
+/**
+ * Prints every problem of a file, or what is in it.
+ *
+ * @param read what a valid file has, in words
+ * @throws Failure when there is a problem
+ */
+export async function checkFile(
+  file: string,
+  { json }: { readonly json?: boolean },
+  read: () => Promise<string>,
+): Promise<void> {
+  let problems: readonly Problem[] = [];
+  const { stdout, stderr } = terminal();
+  try {
+    const found = await read();
+    if (json !== true) stdout.write(`${file}: ${found}\n`);
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    problems = error.problems;
+    if (json !== true) for (const problem of problems) stderr.write(`${problemLine(problem)}\n`);
+  }
+  if (json === true) stdout.write(`${JSON.stringify({ ok: problems.length === 0, problems })}\n`);
+  if (problems.length > 0) throw problemsOf(file, problems.length);
+}
+
+function problemsOf(file: string, count: number): Failure {
+  return new Failure(`${file} has ${count === 1 ? "a problem" : `${count} problems`}`);
+}

@@ -1,0 +1,80 @@
+/** A configuration's file: its text, its faults as one error, and messages that repeat no secret. */
+import { readFile, stat } from "node:fs/promises";
+import { type Expanded, placeKey } from "./environment.js";
+import { type Finding, type Path, type Problem, problemLine, SHOWN, type Source } from "./source.js";
+
+/** Bytes of the largest configuration. */
+const MAX_FILE = 1_048_576;
+/** Characters from which on what a variable held is looked for in messages. */
+const MIN_SECRET = 3;
+
+/** A configuration that cannot be used: its faults, with their places. */
+export class ConfigurationError extends Error {
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    super(problems.map(problemLine).join("\n"));
+    this.problems = problems;
+  }
+}
+
+/** @throws ConfigurationError when it cannot be read */
+export async function textOf(file: string): Promise<string> {
+  const fault = (message: string): never => {
+    throw new ConfigurationError([{ file, line: 1, column: 1, path: "", message }]);
+  };
+  try {
+    const { size } = await stat(file);
+    if (size > MAX_FILE) return fault(`expected ${MAX_FILE} bytes at most; it has ${size}`);
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if (error instanceof ConfigurationError) throw error;
+    return fault(`cannot read the file: ${reasonOf(error)}`);
+  }
+}
+
+/** Those whose value is at fault by itself: where a variable is missing nothing else is reported. */
+export function otherThan(reported: readonly Finding[], findings: readonly Finding[]): readonly Finding[] {
+  const places = new Set(reported.map(({ path }) => placeKey(path)));
+  return findings.filter(({ path }) => !places.has(placeKey(path)));
+}
+
+/** What is at a part of a value's path; `undefined`: nothing. */
+export function childOf(value: unknown, part: string | number): unknown {
+  return typeof value === "object" && value !== null
+    ? (value as Record<string | number, unknown>)[part]
+    : undefined;
+}
+
+/** What came from variables is shown as it is written. */
+export function hider({ value, filled }: Expanded, source: Source): (finding: Finding) => Finding {
+  const hidden = [...filled].flatMap((place) => {
+    const path = JSON.parse(place) as Path;
+    const [text, written] = [value, source.value].map((from) => path.reduce<unknown>(childOf, from));
+    return typeof text === "string" && text.length >= MIN_SECRET ? [{ text, written: String(written) }] : [];
+  });
+  return (finding) => {
+    let { message } = finding;
+    for (const { text, written } of hidden) {
+      for (const held of [text, text.slice(0, SHOWN)]) {
+        message = message.replaceAll(held, () => written);
+        message = message.replaceAll(JSON.stringify(held).slice(1, -1), () => written);
+      }
+    }
+    return { ...finding, message };
+  };
+}
+
+/** The system's error in words, without the path. */
+export function reasonOf(error: unknown): string {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case "ENOENT":
+      return "it does not exist";
+    case "EACCES":
+      return "no permission";
+    case "EISDIR":
+      return "it is a folder";
+    default:
+      return error instanceof Error ? error.message : String(error);
+  }
+}

@@ -1,0 +1,137 @@
+/** Checks a configuration against its schema, and reports in words what does not fit. */
+import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
+import { suggest } from "../core/arguments.js";
+import { type Expanded, placeKey } from "./environment.js";
+import { type Finding, type Path, SHOWN } from "./source.js";
+
+/** A piece of a schema. */
+export interface Schema {
+  readonly [keyword: string]: unknown;
+}
+
+/** What a schema's own words for a fault are. */
+export interface SchemaWords {
+  /** Of a map that fits none of its alternatives. */
+  readonly anyOf: string;
+  /** Of a text that does not fit its pattern. */
+  readonly pattern: string;
+  /** Of a key that does not fit its pattern. */
+  readonly key: string;
+  /** Why a key is not one of the file, where that is known. */
+  elsewhere(path: Path, key: string): string | undefined;
+}
+
+/** Values that are not repeated, whatever is wrong with them. */
+const SECRET = /(?:secretkey|password|plainusers)/i;
+/** Keywords that report nothing by themselves, or only what another reports, too. */
+const SILENT = ["if", "propertyNames"];
+
+/** Checks values by one schema, which is compiled when the first is checked. */
+export class SchemaChecker {
+  readonly #schema: () => Schema;
+  readonly #words: SchemaWords;
+  #validator: ValidateFunction | undefined;
+
+  constructor(schema: () => Schema, words: SchemaWords) {
+    this.#schema = schema;
+    this.#words = words;
+  }
+
+  /** All that does not fit; nothing when everything does. */
+  check({ value, filled }: Expanded): readonly Finding[] {
+    this.#validator ??= new Ajv({
+      allErrors: true,
+      verbose: true,
+      allowUnionTypes: true,
+      strictTypes: false,
+      strictRequired: false,
+      logger: false,
+    }).compile(this.#schema());
+    if (this.#validator(value)) return [];
+    const findings = new Map<string, Finding>();
+    for (const error of this.#validator.errors ?? []) {
+      const finding = findingOf(error, filled, this.#words);
+      if (finding === undefined) continue;
+      // One fault of a value is enough; the schema reports some in several ways.
+      const key = `${placeKey(finding.path)}${finding.atKey === true ? "key" : finding.message}`;
+      if (!findings.has(key)) findings.set(key, finding);
+    }
+    return [...findings.values()];
+  }
+}
+
+function findingOf(error: ErrorObject, filled: ReadonlySet<string>, words: SchemaWords): Finding | undefined {
+  if (SILENT.includes(error.keyword)) return undefined;
+  const path = pathOf(error.instancePath);
+  const schema = (error.parentSchema ?? {}) as Schema;
+  switch (error.keyword) {
+    case "required": {
+      // One of several alternatives: reported by the keyword anyOf.
+      if (error.schemaPath.includes("/anyOf/")) return undefined;
+      const missing = String(error.params.missingProperty);
+      return { path, message: `needs the key ${missing}` };
+    }
+    case "anyOf":
+      return { path, message: words.anyOf };
+    case "additionalProperties": {
+      const key = String(error.params.additionalProperty);
+      const known = Object.keys((schema.properties ?? {}) as Schema);
+      const why = words.elsewhere(path, key);
+      const message = why === undefined ? `unknown key${suggest(key, known)}` : `no key of this file: ${why}`;
+      return { path: [...path, key], atKey: true, message };
+    }
+    case "pattern":
+      if (error.propertyName !== undefined)
+        return { path: [...path, error.propertyName], atKey: true, message: `expected ${words.key}` };
+      return { path, message: `expected ${words.pattern}` };
+    case "minProperties":
+    case "minItems":
+    case "minLength":
+      return { path, message: "expected at least one; it is empty" };
+    default: {
+      const secret = path.some((part) => SECRET.test(String(part))) || filled.has(placeKey(path));
+      const { shown, meant } = described(error.data, (schema.enum as unknown[] | undefined) ?? []);
+      return { path, message: `expected ${expected(schema)}${secret ? "" : `; got ${shown}${meant}`}` };
+    }
+  }
+}
+
+function described(value: unknown, choices: readonly unknown[]): { shown: string; meant: string } {
+  if (typeof value === "string") {
+    const shown = JSON.stringify(value.length > SHOWN ? `${value.slice(0, SHOWN)}…` : value);
+    return { shown, meant: suggest(value, choices.map(String)) };
+  }
+  if (value === null || value === undefined) return { shown: "nothing", meant: "" };
+  if (typeof value === "object") return { shown: Array.isArray(value) ? "a list" : "a map", meant: "" };
+  return { shown: String(value), meant: "" };
+}
+
+/** What a schema takes, in words. */
+function expected(schema: Schema): string {
+  const { type, minimum, maximum } = schema;
+  const choices = schema.enum as readonly unknown[] | undefined;
+  if (choices !== undefined)
+    return choices.length === 1 ? String(choices[0]) : `one of ${choices.join(", ")}`;
+  if (Array.isArray(type)) return "a text or a list of texts";
+  switch (type) {
+    case "integer":
+      return `a whole number from ${String(minimum)} to ${String(maximum)}`;
+    case "boolean":
+      return "true or false";
+    case "array":
+      return "a list of texts";
+    case "object":
+      return "a map of keys and values";
+    default:
+      return "a text";
+  }
+}
+
+/** From a JSON pointer. A key of digits looks like a place in a list, and is found all the same. */
+function pathOf(pointer: string): Path {
+  return pointer
+    .split("/")
+    .slice(1)
+    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"))
+    .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+}
