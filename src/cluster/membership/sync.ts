@@ -15,6 +15,8 @@ import type { Updates } from "./updates.js";
 const NEVER = Number.POSITIVE_INFINITY;
 /** Times `settle` after its start in which a node is young. */
 const YOUNG = 3;
+/** Times `settle` for which a difference of changing pictures waits at most. */
+const PATIENCE = 2;
 /** Bytes of a packet that are not updates. */
 const HEAD = 64;
 
@@ -59,7 +61,9 @@ export class Synchronizer {
     const now = this.#context.now;
     if (this.#differsSince === NEVER) this.#differsSince = now;
     const settle = this.#settle(now);
-    if (now - Math.max(this.#differsSince, this.#context.changedAt) < settle || this.#context.left) return;
+    if (this.#context.left || now - this.#differsSince < settle) return;
+    // While pictures change, gossip is at work; but not without end.
+    if (now - this.#context.changedAt < settle && now - this.#differsSince < PATIENCE * settle) return;
     this.request(address, settle);
   }
 
