@@ -1,8 +1,8 @@
 /** What takes many nodes or much virtual time: figures that are promised, as tests. SHOAL_LONG=1 runs the long forms. */
 import { describe, expect, it } from "vitest";
 import { resolveProfile } from "../../src/cluster/profiles.js";
-import { type SplitChange, SplitRules } from "../../src/cluster/splits.js";
 import fc from "../support/properties.js";
+import { Sides } from "./sides.js";
 import { type SimulatedNode, World } from "./world.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
@@ -82,42 +82,23 @@ describe("a clean cut", () => {
     fc.assert(
       fc.property(sides, fc.nat(1_000_000), (of, seed) => {
         const world = new World({ seed, latency: [1, 10] });
-        const rules = new Map<SimulatedNode, SplitRules>();
-        const said: SplitChange[] = [];
-        world.onChange = (node, change) => {
-          const split = rules.get(node);
-          if (split === undefined) return;
-          if (change.type === "joined" || change.type === "back")
-            split.onReached(world.now, { ...asSeen(change.member) });
-          else if (change.type === "lost") split.onLost(world.now, change.member.id);
-          else if (change.type === "left") split.onGone(world.now, change.member.id);
-          else if (change.type === "cleaned") split.onCleaned(change.member.id);
-        };
-        const run = (ms: number): void => {
-          for (let left = ms; left > 0; left -= 50) {
-            world.run(50);
-            for (const split of rules.values()) split.tick(world.now);
-          }
-        };
+        const sides = new Sides(world);
         for (const _ of of) {
           const node = world.add();
-          const options = { strategy: { kind: "majority" }, stableFor: 1_000, autoheal: true } as const;
-          rules.set(node, new SplitRules(asSeen(node.rules.self), options, (change) => said.push(change)));
+          sides.begin(node);
           world.join(node);
         }
         expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
-        run(3_000);
+        sides.run(3_000);
         world.cut((node) => of[node.index] as number);
-        run(seed % 5 === 0 ? 400_000 : 15_000);
-        const going = new Set(
-          world.nodes.filter((node) => rules.get(node)?.minority === false).map(({ side }) => side),
-        );
+        sides.run(seed % 5 === 0 ? 400_000 : 15_000);
+        const going = sides.going();
         expect(going.size).toBeLessThanOrEqual(1);
-        for (const node of world.nodes) expect(rules.get(node)?.minority).toBe(!going.has(node.side));
+        for (const node of world.nodes) expect(sides.isMinority(node)).toBe(!going.has(node.side));
         world.heal();
         expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
-        run(3_000);
-        for (const split of rules.values()) expect(split.minority).toBe(false);
+        sides.run(3_000);
+        for (const node of world.nodes) expect(sides.isMinority(node)).toBe(false);
       }),
       { numRuns: LONG ? 2_000 : 25 },
     );
@@ -145,7 +126,3 @@ describe("Tcl's profile", () => {
     expect(world.falseDeaths).toBe(0);
   });
 });
-
-function asSeen({ id, name, start }: { id: string; name: string; start: number }) {
-  return { id, name, start };
-}

@@ -3,8 +3,8 @@
  * 10,000 of them.
  */
 import { describe, expect, it } from "vitest";
-import { type SplitChange, SplitRules } from "../../src/cluster/splits.js";
 import fc from "../support/properties.js";
+import { Sides } from "./sides.js";
 import { type SimulatedNode, World } from "./world.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
@@ -32,6 +32,8 @@ const act = fc.oneof(
     rename: fc.boolean(),
   }),
   fc.record({ kind: fc.constant("split" as const), sides, ms: fc.nat(40_000) }),
+  // What the sides of smaller numbers send is not received by the others, which they hear.
+  fc.record({ kind: fc.constant("oneWay" as const), sides, ms: fc.nat(40_000) }),
   // From the first to the second of each: one-way and overlapping cuts.
   fc.record({ kind: fc.constant("cut" as const), pairs, ms: fc.nat(40_000) }),
   fc.record({ kind: fc.constant("heal" as const), ms }),
@@ -61,7 +63,7 @@ class Run {
   /** Of each node: ids that it has as removed. */
   readonly #removed = new Map<SimulatedNode, Set<string>>();
   readonly #left = new Set<SimulatedNode>();
-  readonly #splits = new Map<SimulatedNode, SplitRules>();
+  readonly #sides: Sides;
 
   constructor(seed: number) {
     this.world = new World({
@@ -74,21 +76,14 @@ class Run {
       seeds: NODES,
       encodes: seed % 8 === 0,
     });
+    this.#sides = new Sides(this.world);
     this.world.onChange = (at, change) => {
       const removed = this.#removed.get(at);
-      const split = this.#splits.get(at);
-      if (change.type === "removed") {
-        removed?.add(change.id);
-        split?.onGone(this.world.now, change.id);
-      } else if (change.type === "admitted") removed?.delete(change.id);
-      else if (change.type === "joined" || change.type === "back") {
-        if (removed?.has(change.member.id))
-          throw new Error(`${at.name} has ${change.member.name}, which was removed`);
-        const { id, name, start } = change.member;
-        split?.onReached(this.world.now, { id, name, start });
-      } else if (change.type === "lost") split?.onLost(this.world.now, change.member.id);
-      else if (change.type === "left") split?.onGone(this.world.now, change.member.id);
-      else if (change.type === "cleaned") split?.onCleaned(change.member.id);
+      if (change.type === "removed") removed?.add(change.id);
+      else if (change.type === "admitted") removed?.delete(change.id);
+      else if ((change.type === "joined" || change.type === "back") && removed?.has(change.member.id))
+        throw new Error(`${at.name} has ${change.member.name}, which was removed`);
+      this.#sides.note(at, change);
     };
     for (let i = 0; i < NODES; i++) {
       const each = this.world.add();
@@ -106,26 +101,26 @@ class Run {
   run(most: number): void {
     const { world } = this;
     const { events } = world;
-    for (let left = most; left > 0; left -= 250) {
-      world.run(Math.min(left, 250));
-      for (const [each, split] of this.#splits) if (each.up) split.tick(world.now);
-    }
+    this.#sides.run(most, 250);
     expect(world.events - events, "events").toBeLessThanOrEqual(EVENTS_A_SECOND * (1 + most / 1_000));
   }
 
   do(step: Act): void {
     const { world } = this;
-    if (step.kind === "split") this.#split(step.sides, step.ms);
+    if (step.kind === "split" || step.kind === "oneWay") this.#split(step);
     else if (step.kind === "cut") {
       const ways = new Set(step.pairs.map(([from, to]) => from * NODES + to));
       world.blocks = (from, to) => ways.has(from.index * NODES + to.index);
     } else if (step.kind === "heal") world.heal();
     else if (step.kind === "network") world.loss = step.loss;
     else this.#doTo(world.nodes[step.node] as SimulatedNode, step);
-    if (step.kind !== "split") this.run(step.ms);
+    if (step.kind !== "split" && step.kind !== "oneWay") this.run(step.ms);
   }
 
-  #doTo(on: SimulatedNode, step: Exclude<Act, { kind: "split" | "cut" | "heal" | "network" }>): void {
+  #doTo(
+    on: SimulatedNode,
+    step: Exclude<Act, { kind: "split" | "oneWay" | "cut" | "heal" | "network" }>,
+  ): void {
     const { world } = this;
     if (step.kind === "restart") {
       if (on.up) world.crash(on);
@@ -153,16 +148,17 @@ class Run {
     } else if (at !== on) world.act(at, (rules, now) => rules[step.kind as "remove" | "admit"](now, on.id));
   }
 
-  /** A clean split of a cluster that agrees: at most one side goes on. */
-  #split(of: readonly number[], most: number): void {
+  /** A clean cut of a cluster that agrees, in both directions or in one: at most one side goes on. */
+  #split({ kind, sides: of, ms: most }: Extract<Act, { kind: "split" | "oneWay" }>): void {
     const { world } = this;
     world.heal();
-    const wasWhole = world.agree(this.there) && this.there.every((each) => !this.#splits.get(each)?.minority);
-    world.cut((each) => of[each.index] as number);
+    const wasWhole = world.agree(this.there) && this.there.every((each) => !this.#sides.isMinority(each));
+    for (const each of world.nodes) each.side = of[each.index] as number;
+    if (kind === "split") world.cut(({ side }) => side);
+    else world.blocks = (from, to) => from.side < to.side;
     this.run(most);
     if (!wasWhole || most < 25_000) return;
-    const going = this.there.filter((each) => !this.#splits.get(each)?.minority).map(({ side }) => side);
-    expect(new Set(going).size, "sides that go on").toBeLessThanOrEqual(1);
+    expect(this.#sides.going(this.there).size, "sides that go on").toBeLessThanOrEqual(1);
   }
 
   /** What every schedule ends in. */
@@ -200,10 +196,7 @@ class Run {
 
   #begin(each: SimulatedNode): void {
     this.#removed.set(each, new Set());
-    const { id, name, start } = each.rules.self;
-    const options = { strategy: { kind: "majority" }, stableFor: 1_000, autoheal: true } as const;
-    const ignore = (_: SplitChange): void => {};
-    this.#splits.set(each, new SplitRules({ id, name, start }, options, ignore));
+    this.#sides.begin(each);
   }
 }
 

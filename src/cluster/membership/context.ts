@@ -8,8 +8,8 @@ import type { MembershipEffects, RefusalReason } from "./events.js";
 import { Health } from "./health.js";
 import { Member, Members } from "./members.js";
 
-/** Probe intervals without a packet of anybody, after which a node takes itself for the one that is cut off. */
-const DEAF_AFTER = 3;
+/** Probe intervals without a packet, or without an answer, of anybody, after which a node takes itself for the one that is cut off. */
+const CUT_OFF_AFTER = 3;
 
 /** Who this node is. */
 export interface SelfOptions {
@@ -48,6 +48,8 @@ export class Context {
   now: number;
   /** When anybody was heard. */
   heardAt = Number.NEGATIVE_INFINITY;
+  /** When anybody answered: what this node sends was received. */
+  answeredAt: number;
   /** When the picture changed. */
   changedAt: number;
   /** Whether it gave members up while it heard nobody. */
@@ -70,6 +72,7 @@ export class Context {
     this.wallOffset = self.start - now;
     this.now = now;
     this.changedAt = now;
+    this.answeredAt = now;
   }
 
   /** A member gave a sign of life. */
@@ -82,12 +85,18 @@ export class Context {
 
   /** Whether nobody at all was heard lately. */
   hearsNobody(): boolean {
-    return this.now - this.heardAt > DEAF_AFTER * this.profile.probeInterval;
+    return this.now - this.heardAt > CUT_OFF_AFTER * this.profile.probeInterval;
   }
 
-  /** It hears nobody, so it is this node that is cut off, and it accuses nobody to others. */
-  isDeaf(): boolean {
-    return this.hearsNobody() && (this.members.size > 2 || this.isAlone);
+  /** Whether nobody at all answered lately: what this node sends reaches nobody, though it may hear others. */
+  isUnanswered(): boolean {
+    const { probeInterval } = this.profile;
+    return probeInterval > 0 && this.now - this.answeredAt > CUT_OFF_AFTER * this.health.scale(probeInterval);
+  }
+
+  /** It hears nobody, or nobody answers. So it is this node that is cut off, and it accuses nobody to others. */
+  isCutOff(): boolean {
+    return (this.hearsNobody() || this.isUnanswered()) && (this.members.size > 2 || this.isAlone);
   }
 
   changed(): void {

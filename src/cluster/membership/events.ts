@@ -12,6 +12,10 @@ export type ClusterChange =
   | { readonly type: "suspect"; readonly member: Member }
   /** It is not suspected any more. */
   | { readonly type: "cleared"; readonly member: Member }
+  /** It is heard, and does not receive what this node sends: of this side of a split it is not. */
+  | { readonly type: "unreached"; readonly member: Member }
+  /** It answers again. */
+  | { readonly type: "reached"; readonly member: Member }
   /** `reason` is a DeathReason. */
   | { readonly type: "lost"; readonly member: Member; readonly reason: number }
   | { readonly type: "left"; readonly member: Member }

@@ -71,13 +71,13 @@ export class LifeCycle {
   /** A probe failed. @param evidence the reason for which it is dead then; 0: it is only suspected */
   probeFailed(member: Member, evidence: number): void {
     if (!member.isLive) return;
-    if (evidence !== 0 && !this.#context.isDeaf()) {
+    if (evidence !== 0 && !this.#context.isCutOff()) {
       this.die(member, evidence, true);
       return;
     }
     this.suspect(member, [this.#context.self.short], undefined);
-    if (!this.#context.isDeaf()) return;
-    // It hears nobody: it need not probe them one by one to know.
+    if (!this.#context.isCutOff()) return;
+    // It need not probe them one by one to know.
     for (const each of this.#context.members.live) this.suspect(each, [this.#context.self.short], undefined);
   }
 
@@ -101,7 +101,7 @@ export class LifeCycle {
     } else isNew = suspicion.accuse(accusers, wanted);
     suspicion.update(wanted);
     this.#suspicionWake = Math.min(this.#suspicionWake, suspicion.deadline);
-    if (isNew && (passed !== undefined || !this.#context.isDeaf()))
+    if (isNew && (passed !== undefined || !this.#context.isCutOff()))
       this.#transmitter.spread(Update.suspect(member.id, member.start, member.count, suspicion.accusers));
   }
 
@@ -137,7 +137,7 @@ export class LifeCycle {
       if (member.lastHeard > suspicion.since)
         suspicion.deadline = Math.max(suspicion.deadline, member.lastHeard + suspicion.min);
       if (now < suspicion.deadline) wake = Math.min(wake, suspicion.deadline);
-      else this.die(member, DeathReason.SILENT, !this.#context.isDeaf());
+      else this.die(member, DeathReason.SILENT, !this.#context.isCutOff());
     }
     this.#suspicionWake = wake;
   }
@@ -179,18 +179,20 @@ export class LifeCycle {
     if (this.#nextClean === NEVER) this.#nextClean = this.#context.now + this.#context.profile.autoclean;
   }
 
-  /** It was given up while this node was cut off itself, and nobody else did so. */
-  revive(member: Member): void {
+  /** It was given up while this node was cut off itself, and nobody else did so. @returns whether this node is not cut off any more */
+  revive(member: Member): boolean {
+    if (this.#context.isUnanswered()) return false;
     member.doubtful = false;
     member.reason = 0;
     member.state = MemberState.ALIVE;
     member.changedAt = this.#context.now;
     member.lastHeard = this.#context.now;
     this.#context.members.moved(member);
-    this.#prober.added(member);
+    this.#prober.revived(member);
     this.#context.changed();
     this.#context.effects.event({ type: "back", member, restarted: false });
     this.claim(member);
+    return true;
   }
 
   /** @param isBuried whether its tombstone stays */

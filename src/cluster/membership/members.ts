@@ -40,6 +40,8 @@ export class Member {
   doubtful: boolean;
   /** @internal Whether its next ping carries an accusation, for it to refute. */
   accused: boolean;
+  /** It is heard, and does not receive what this node sends. It counts as reached again when it answers, not before. */
+  unreached: boolean;
   /** @internal Whether it waits to be probed out of turn. */
   urgent: boolean;
   /** @internal Until when a sign of life is expected of it; infinite: none is. */
@@ -70,6 +72,7 @@ export class Member {
     this.reason = 0;
     this.doubtful = false;
     this.accused = false;
+    this.unreached = false;
     this.urgent = false;
     this.expectedBy = Number.POSITIVE_INFINITY;
     this.idHash = idHash(id);

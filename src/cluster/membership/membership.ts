@@ -65,6 +65,8 @@ export class Membership {
       relayed: (address, seq, acked) => transmitter.answer(address, seq, acked ? ACK_RELAYED : 0, acked),
       failed: (member, evidence) => this.#lifeCycle.probeFailed(member, evidence),
       hearsNobody: () => context.hearsNobody(),
+      unreached: (member) => context.effects.event({ type: "unreached", member }),
+      reached: (member) => context.effects.event({ type: "reached", member }),
     };
     const prober = new Prober(profile, members, health, random, effects, options.now);
     const dialer = new Dialer(context, transmitter, prober);
@@ -289,6 +291,7 @@ export class Membership {
     this.#context.health.change(Math.ceil(ms / Math.max(1, this.profile.probeInterval)));
     this.#prober.shift(ms);
     this.#context.heardAt += ms;
+    this.#context.answeredAt += ms;
     this.#lifeCycle.shift(ms);
     this.#synchronizer.shift(ms);
     // Long enough to have been given up: some are asked, whose answer has the accusation.
@@ -333,6 +336,7 @@ export class Membership {
       this.#strangers.onStale(member, packet, address);
       return;
     }
+    if (packet.type === PacketType.ACK || packet.type === PacketType.NACK) this.#context.answeredAt = now;
     this.#heardFrom(member, packet, address);
     this.#handle(member, packet, address, overStream);
   }
@@ -374,8 +378,9 @@ export class Membership {
     const { suspicion } = member;
     if (member.state === MemberState.ALIVE || packet.start !== member.start) return;
     if (member.doubtful) {
-      this.#lifeCycle.revive(member);
-      this.#synchronizer.request(address, this.profile.probeTimeout);
+      if (this.#lifeCycle.revive(member)) this.#synchronizer.request(address, this.profile.probeTimeout);
+      // Heard, and nobody has answered yet: it is asked.
+      else if (packet.type === PacketType.PING) this.#dialer.dial(address, undefined, false);
       return;
     }
     if (member.state === MemberState.SUSPECT && packet.count > member.count) {
@@ -416,7 +421,7 @@ export class Membership {
         break;
       }
       case PacketType.NACK:
-        this.#prober.onNack(member, packet.seq);
+        this.#prober.onNack(this.#context.now, member, packet.seq);
         break;
       case PacketType.DISCOVER:
         this.#beats.onDiscover(packet, address);
@@ -437,6 +442,7 @@ export class Membership {
 
   #onAck(from: Member, packet: Packet, address: string): void {
     if (this.#dialer.answered(packet.seq)) {
+      this.#prober.answered(this.#context.now, from);
       this.#synchronizer.request(address, this.profile.probeTimeout);
       return;
     }
@@ -448,7 +454,7 @@ export class Membership {
       return;
     }
     const relayed = (packet.flags & ACK_RELAYED) !== 0;
-    if (this.#prober.onAck(from, packet.seq, relayed) && relayed && probed !== undefined)
+    if (this.#prober.onAck(this.#context.now, from, packet.seq, relayed) && relayed && probed !== undefined)
       this.#context.heard(probed);
   }
 
@@ -468,6 +474,7 @@ export class Membership {
     this.#beats.stop(now + random() * this.profile.heartbeatInterval);
     this.#synchronizer.schedule(now + this.profile.redialInterval);
     this.#prober.start(now);
+    this.#context.answeredAt = now;
     this.#lifeCycle.start();
     this.#transmitter.announce();
   }

@@ -1,8 +1,13 @@
 /**
- * Probes: is a member there?
+ * Probes: is a member there, and does it receive what this node sends?
  *
  *   DIRECT ──no ack within probeTimeout──> INDIRECT ──none by the end of the interval──> failed
- *     └──────────────ack, or any sign of life─────────────> succeeded
+ *     │ └─────────heard─────> AGAIN ──no ack────^ └──heard, here and once before──> unreached
+ *     └───────────────────────ack, from it or through others────────────────────────> succeeded
+ *
+ * A member that is heard is there: its probe does not fail. One that is heard and acks nothing, neither directly nor through
+ * others nor over a stream, is unreached: what this node sends gets lost (a cut in one direction). It stays a member, and is
+ * probed again and again until it acks.
  *
  * In turn through a shuffled round, and out of turn where there is a reason. Also the pings that others ask for.
  */
@@ -20,9 +25,19 @@ export interface ProberEffects {
   /** Answers one who asked. */
   relayed(address: string, seq: number, acked: boolean): void;
   failed(member: Member, evidence: number): void;
+  /** A member is heard and answers nothing; and it answers again. */
+  unreached(member: Member): void;
+  reached(member: Member): void;
   /** Whether no member at all was heard lately. */
   hearsNobody(): boolean;
 }
+
+/** Times that a probe's pings have to go unanswered while the member is heard, before it counts as unreached. */
+const UNANSWERED = 2;
+/** Times that a probe waits for an ack, where the member is heard now and then. */
+const MAX_STEPS = 5;
+/** Unreached members that are probed at a time. */
+const RETRIES = 8;
 
 class Probe {
   readonly seq: number;
@@ -30,6 +45,11 @@ class Probe {
   readonly sentAt: number;
   deadline: number;
   indirect = false;
+  /** When its last pings were sent. */
+  pingedAt: number;
+  /** Times that its pings were not acked, and those of them that the member was heard meanwhile. */
+  steps = 0;
+  unanswered = 0;
   /** Helpers that were asked and gave no answer yet. */
   readonly silent = new Set<Member>();
   wasAsked = false;
@@ -40,6 +60,7 @@ class Probe {
     this.seq = seq;
     this.member = member;
     this.sentAt = now;
+    this.pingedAt = now;
     this.deadline = deadline;
     this.evidence = evidence;
   }
@@ -63,6 +84,10 @@ export class Prober {
   #round: Member[] = [];
   #at = 0;
   readonly #urgent: Member[] = [];
+  /** Members that are heard and answer nothing, the dead among them. */
+  readonly #unreached = new Set<Member>();
+  /** When they are probed again. */
+  #nextRetry = Number.POSITIVE_INFINITY;
   #seq: number;
   /** No deadline is before it. */
   #wake = Number.POSITIVE_INFINITY;
@@ -91,6 +116,7 @@ export class Prober {
   start(now: number): void {
     const { probeInterval } = this.#profile;
     if (probeInterval > 0) this.nextProbe = now + this.#random() * probeInterval;
+    if (this.#unreached.size > 0) this.#nextRetry = now;
   }
 
   /** Nobody is probed any more, and what is under way decides nothing. */
@@ -100,6 +126,7 @@ export class Prober {
     for (const member of this.#urgent.splice(0)) member.urgent = false;
     this.#wake = Number.POSITIVE_INFINITY;
     this.nextProbe = Number.POSITIVE_INFINITY;
+    this.#nextRetry = Number.POSITIVE_INFINITY;
   }
 
   /** A fresh number for a ping. */
@@ -109,7 +136,7 @@ export class Prober {
   }
 
   wake(): number {
-    return Math.min(this.#wake, this.nextProbe);
+    return Math.min(this.#wake, this.nextProbe, this.#nextRetry);
   }
 
   /** A new member gets its turn at a random place of this round. */
@@ -121,6 +148,24 @@ export class Prober {
       this.#round[at] = member;
       this.#round.push(there);
     }
+  }
+
+  /** A member that was given up is there again. Where others are unreached, it has to answer before it counts as reached. */
+  revived(member: Member): void {
+    this.added(member);
+    if (this.#unreached.size === 0) return;
+    member.unreached = true;
+    this.#unreached.add(member);
+  }
+
+  /** A member received what this node sent, and answered. */
+  answered(now: number, member: Member): void {
+    if (!member.unreached) return;
+    this.#unreached.delete(member);
+    member.unreached = false;
+    // What reached one may reach the others by now.
+    this.#nextRetry = this.#unreached.size > 0 ? now : Number.POSITIVE_INFINITY;
+    this.#effects.reached(member);
   }
 
   /**
@@ -146,12 +191,14 @@ export class Prober {
   }
 
   /** @returns whether the number was a probe's, and the ack is by who may give it */
-  onAck(from: Member, seq: number, relayed: boolean): boolean {
+  onAck(now: number, from: Member, seq: number, relayed: boolean): boolean {
+    this.answered(now, from);
     const probe = this.#probes.get(seq);
     if (probe !== undefined) {
       if (from !== probe.member && !relayed) return false;
       this.#end(probe);
       this.#health.change(-1);
+      this.answered(now, probe.member);
       // Another node says so: as good as hearing it.
       return true;
     }
@@ -167,7 +214,8 @@ export class Prober {
     return this.#probes.get(seq)?.member;
   }
 
-  onNack(from: Member, seq: number): void {
+  onNack(now: number, from: Member, seq: number): void {
+    this.answered(now, from);
     this.#probes.get(seq)?.silent.delete(from);
   }
 
@@ -201,6 +249,7 @@ export class Prober {
       member.urgent = false;
       if (member.isLive) this.#start(now, member, 0);
     }
+    if (now >= this.#nextRetry) this.#retry(now);
     if (now < this.nextProbe) return;
     this.nextProbe = Math.max(now, this.nextProbe + this.#health.scale(this.#profile.probeInterval));
     const member = this.#next();
@@ -222,12 +271,13 @@ export class Prober {
   }
 
   #expire(now: number): void {
+    // What ends here may start others, with deadlines of their own.
+    this.#wake = Number.POSITIVE_INFINITY;
     let wake = Number.POSITIVE_INFINITY;
     for (const probe of [...this.#probes.values()]) {
       if (!probe.member.isLive) this.#end(probe);
-      else if (probe.member.lastHeard > probe.sentAt + this.#inFlight(probe)) this.#succeed(probe);
-      else if (now >= probe.deadline && !probe.indirect) this.#widen(now, probe);
-      else if (now >= probe.deadline) this.#fail(now, probe);
+      else if (probe.evidence !== 0 && this.#isHeard(probe)) this.#succeed(probe);
+      else if (now >= probe.deadline) this.#step(now, probe);
       if (this.#probes.has(probe.seq)) wake = Math.min(wake, probe.deadline);
     }
     for (const [seq, relay] of this.#relays) {
@@ -237,7 +287,21 @@ export class Prober {
         this.#effects.relayed(relay.address, relay.seq, false);
       }
     }
-    this.#wake = wake;
+    this.#wake = Math.min(this.#wake, wake);
+  }
+
+  /** The last pings of a probe were not acked in time. */
+  #step(now: number, probe: Probe): void {
+    const { member } = probe;
+    probe.steps += 1;
+    if (member.lastHeard > probe.pingedAt) {
+      probe.unanswered += 1;
+      if (!probe.indirect && probe.unanswered === 1) this.#again(now, probe);
+      else if (!probe.indirect || probe.unanswered < UNANSWERED) this.#widen(now, probe);
+      else this.#giveUpAnswers(now, probe);
+    } else if (!probe.indirect || (probe.unanswered > 0 && probe.steps < MAX_STEPS)) this.#widen(now, probe);
+    else if (this.#isHeard(probe)) this.#succeed(probe);
+    else this.#fail(now, probe);
   }
 
   #succeed(probe: Probe): void {
@@ -245,15 +309,54 @@ export class Prober {
     this.#health.change(-1);
   }
 
-  /** ms within which what comes may have been sent before there was evidence: not a sign of life then. */
-  #inFlight(probe: Probe): number {
-    return probe.evidence === 0 ? 0 : this.#profile.probeTimeout / 2;
+  /** Whether the member was heard since the probe began. After evidence, what comes at once may have been on its way already. */
+  #isHeard({ member, sentAt, evidence }: Probe): boolean {
+    return member.lastHeard > sentAt + (evidence === 0 ? 0 : this.#profile.probeTimeout / 2);
+  }
+
+  /** ms that are left of an interval after the first ping. */
+  get #rest(): number {
+    return this.#health.scale(Math.max(1, this.#profile.probeInterval - this.#profile.probeTimeout));
+  }
+
+  /** A ping or its ack got lost, most likely. */
+  #again(now: number, probe: Probe): void {
+    probe.pingedAt = now;
+    probe.deadline = now + this.#rest;
+    this.#effects.ping(probe.member, probe.seq, false);
+  }
+
+  /** It is heard, and what this node sends it gets lost. */
+  #giveUpAnswers(now: number, probe: Probe): void {
+    const { member } = probe;
+    this.#end(probe);
+    this.#doubtHelpers(now, probe);
+    if (member.unreached) return;
+    member.unreached = true;
+    this.#unreached.add(member);
+    this.#nextRetry = Math.min(this.#nextRetry, now + this.#profile.redialInterval);
+    this.#effects.unreached(member);
+  }
+
+  /** Probes those that did not answer; in turn, where they are many. */
+  #retry(now: number): void {
+    let left = Math.min(RETRIES, this.#unreached.size);
+    for (const member of this.#unreached) {
+      this.#unreached.delete(member);
+      // The dead wait here for their return. One that is forgotten comes back as another record.
+      if (member.index >= 0) this.#unreached.add(member);
+      if (member.isLive && member.index >= 0) this.probe(now, member, 0);
+      left -= 1;
+      if (left === 0) break;
+    }
+    this.#nextRetry =
+      this.#unreached.size > 0 ? now + this.#profile.redialInterval : Number.POSITIVE_INFINITY;
   }
 
   #widen(now: number, probe: Probe): void {
     probe.indirect = true;
-    probe.deadline =
-      now + this.#health.scale(Math.max(1, this.#profile.probeInterval - this.#profile.probeTimeout));
+    probe.pingedAt = now;
+    probe.deadline = now + this.#rest;
     const { live } = this.#members;
     const { silent } = probe;
     for (let tries = 3 * this.#profile.indirectProbes; tries > 0; tries--) {
@@ -273,10 +376,15 @@ export class Prober {
       // Perhaps it is this node's fault: helpers did not even say no.
       this.#health.change(probe.wasAsked ? probe.silent.size : 1);
     } else {
-      // Others are heard. So the helpers are as doubtful as the member: a cut, and not this node's fault.
-      for (const helper of probe.silent) this.probe(now, helper, 0);
+      // Others are heard: a cut, and not this node's fault.
+      this.#doubtHelpers(now, probe);
     }
     this.#effects.failed(probe.member, probe.evidence);
+  }
+
+  /** Helpers that gave no answer are as doubtful as the member. */
+  #doubtHelpers(now: number, { silent }: Probe): void {
+    for (const helper of silent) this.probe(now, helper, 0);
   }
 
   #next(): Member | undefined {

@@ -107,7 +107,7 @@ export class Updates {
       known.changedAt = this.#context.now;
       known.lastHeard = this.#context.now;
       this.#context.members.moved(known);
-      this.#prober.added(known);
+      this.#prober.revived(known);
     } else this.#context.members.rehash(known);
     this.#context.changed();
     this.#pass(update, isFresh);

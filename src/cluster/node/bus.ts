@@ -606,8 +606,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
       case "joined":
       case "back":
       case "restarted": {
-        const { id, name, start, details, announced } = change.member;
-        splits?.onReached(now, { id, name, start });
+        const { id, name, start, details, announced, unreached } = change.member;
+        if (!unreached) splits?.onReached(now, { id, name, start });
         const restarted = change.type === "back" && change.restarted;
         if (details.version >= announced || (change.type === "back" && !restarted))
           this.#emitNewcomer(change.type, change.member, restarted);
@@ -619,6 +619,15 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
           this.#newcomers.set(id, { type: change.type, member: change.member, timer });
         }
         break;
+      }
+      case "unreached":
+        this.#lostSome = true;
+        splits?.onLost(now, change.member.id);
+        return;
+      case "reached": {
+        const { id, name, start, isLive } = change.member;
+        if (isLive) splits?.onReached(now, { id, name, start });
+        return;
       }
       case "lost":
         if (this.#isOfNoSide(change.reason)) splits?.onGone(now, change.member.id);

@@ -1,0 +1,111 @@
+/** Cuts in one direction: packets of some nodes do not reach some others, whose own packets arrive. */
+import { describe, expect, it } from "vitest";
+import fc from "../support/properties.js";
+import { Sides } from "./sides.js";
+import { type SimulatedNode, stateOf, World, type WorldOptions } from "./world.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
+/** ms after a cut within which at most one side goes on. */
+const BOUND = 15_000;
+
+function cluster(count: number, options: WorldOptions): { world: World; sides: Sides } {
+  const world = new World(options);
+  const sides = new Sides(world);
+  for (let i = 0; i < count; i++) {
+    const node = world.add();
+    sides.begin(node);
+    world.join(node);
+  }
+  expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
+  sides.run(3_000);
+  return { world, sides };
+}
+
+/** The cut ends: all agree again, and nobody is a minority. */
+function heal(world: World, sides: Sides): void {
+  world.heal();
+  sides.run(5_000);
+  expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
+  sides.run(3_000);
+  for (const node of world.nodes) expect(sides.isMinority(node), node.name).toBe(false);
+}
+
+describe("a node whose packets reach nobody, and which hears all", () => {
+  for (const count of [2, 3, 4, 8, 20, 60])
+    it(`of ${count} takes itself for a minority soon after the others lost it`, () => {
+      for (let seed = 1; seed <= (LONG ? 200 : 8); seed++) {
+        const { world, sides } = cluster(count, { seed });
+        const mute = world.nodes[seed % count] as SimulatedNode;
+        world.blocks = (from) => from === mute;
+        mute.side = 1;
+        sides.run(BOUND);
+        for (let seconds = 0; seconds < 60; seconds++) {
+          expect(sides.going().size, `seed ${seed}, ${seconds} s`).toBe(1);
+          sides.run(1_000);
+        }
+        // Of two, the one with the lowest id goes on.
+        if (count > 2) expect(sides.isMinority(mute)).toBe(true);
+        const { falseDeaths } = world;
+        heal(world, sides);
+        expect(world.falseDeaths, "deaths after it").toBe(falseDeaths);
+      }
+    });
+
+  it("says so of nobody else: the others stay members, and lose nobody but it", () => {
+    const { world, sides } = cluster(4, { seed: 3 });
+    const [mute, ...others] = world.nodes as [SimulatedNode, ...SimulatedNode[]];
+    world.blocks = (from) => from === mute;
+    sides.run(30_000);
+    for (const node of others)
+      for (const other of others) if (node !== other) expect(stateOf(node, other)).toBe("live");
+    expect(others.some((node) => stateOf(mute, node) === "live")).toBe(true);
+  });
+});
+
+describe("a cut in one direction between parts of a cluster", () => {
+  it("has at most one side that goes on, and heals", () => {
+    const sidesOf = fc.array(fc.nat(2), { minLength: 2, maxLength: 9 });
+    fc.assert(
+      fc.property(sidesOf, fc.nat(1_000_000), fc.constantFrom(0, 0.02, 0.1), (of, seed, loss) => {
+        const { world, sides } = cluster(of.length, { seed, loss, latency: [1, 20] });
+        for (const node of world.nodes) node.side = of[node.index] as number;
+        // The sides with a greater number are heard, and hear nobody of the smaller ones.
+        world.blocks = (from, to) => from.side < to.side;
+        sides.run(BOUND);
+        for (let seconds = 0; seconds < 20; seconds++) {
+          expect(sides.going().size).toBeLessThanOrEqual(1);
+          sides.run(1_000);
+        }
+        heal(world, sides);
+      }),
+      { numRuns: LONG ? 2_000 : 40 },
+    );
+  });
+
+  it("makes no minority of a node that one member alone receives", () => {
+    const { world, sides } = cluster(6, { seed: 11 });
+    const [mute, friend] = world.nodes as [SimulatedNode, SimulatedNode];
+    world.blocks = (from, to) => from === mute && to !== friend;
+    sides.run(60_000);
+    for (const node of world.nodes) {
+      expect(sides.isMinority(node)).toBe(false);
+      expect(stateOf(friend, node === friend ? mute : node)).toBe("live");
+    }
+  });
+});
+
+describe("lost and late packets", () => {
+  it("make nobody a minority: what is sent arrives now and then", () => {
+    for (const latency of [
+      [1, 60],
+      [150, 260],
+    ] as const) {
+      const { world, sides } = cluster(5, { seed: 4, loss: 0.3, latency });
+      for (let seconds = 0; seconds < (LONG ? 36_000 : 600); seconds++) {
+        sides.run(1_000);
+        expect(sides.changes.filter(({ type }) => type === "minority")).toEqual([]);
+      }
+      expect(world.now).toBeGreaterThan(0);
+    }
+  });
+});
