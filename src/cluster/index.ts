@@ -1,4 +1,6 @@
 /** `shoal/cluster`: nodes that find and keep each other. */
+export { type EtcdSourceOptions, etcdSource } from "./discovery/etcd.js";
+export type { DiscoveryTls } from "./discovery/http.js";
 export { ManualSource, staticSource } from "./discovery/lists.js";
 export {
   AddressFeed,
@@ -11,7 +13,6 @@ export { createId } from "./identity.js";
 export { ClusterBus, type ClusterStats } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";
 export { ClusterNode } from "./node/node.js";
-export type { RefusedReason } from "./node/node-sockets.js";
 export type {
   ClusterBusOptions,
   ClusterNodeOptions,

@@ -30,6 +30,10 @@ const PROBES = {
   libzmq: () => compile("#include <zmq.h>\nint main(void) { return zmq_errno(); }\n", "-lzmq"),
   czmq: () => compile("#include <czmq.h>\nint main(void) { return zsys_interrupted; }\n", "-lczmq"),
   postgresql: findPostgresql,
+  etcd: async () => {
+    await run("etcd", ["--version"], { timeout: LIMIT });
+    return "etcd";
+  },
   networks: makeNetwork,
   mounts: () => inFolder((folder) => mount(folder)),
   "systemd-analyze": async () => {
@@ -49,6 +53,7 @@ const REMEDIES: Readonly<Record<PeerName, string>> = {
   libzmq: "no C compiler (cc), or no libzmq to build against (Debian: gcc libzmq3-dev)",
   czmq: "no C compiler (cc), or no czmq to build against (Debian: gcc libczmq-dev)",
   postgresql: `no PostgreSQL server under ${DEBIAN_POSTGRESQL} that can run here (Debian: postgresql)`,
+  etcd: "no etcd (Debian: etcd-server)",
   networks: "no network namespaces (Debian: iproute2; and the right to make them)",
   mounts: "no right to mount a file system",
   "systemd-analyze": "no systemd-analyze (Debian: systemd)",

@@ -1,0 +1,299 @@
+/**
+ * etcd's v3 API as its JSON gateway has it: the calls that discovery needs, at one of several servers.
+ *
+ * | Call | Path | Answer |
+ * | --- | --- | --- |
+ * | list | `/v3/kv/range` | the keys under a prefix, and the revision at which they were read |
+ * | watch | `/v3/watch` | a line for each change from a revision on |
+ * | put | `/v3/kv/put` | |
+ * | grant, keep alive, revoke | `/v3/lease/grant`, `…/keepalive`, `…/revoke` | the seconds that a lease has; none where it is lost |
+ * | log in | `/v3/auth/authenticate` | a token, which some minutes or a restart of the server end |
+ *
+ * Keys and values are base64, 64-bit numbers are decimal texts, and what is zero, false or empty is left out.
+ *
+ * A call goes to the server that answered last. When that one fails, the next is asked at once, and each is asked once; the watch of
+ * the one that was left ends, because a server that does not answer does not report changes either.
+ */
+import { HandshakeError, ProtocolError, type ShoalError, TransportError } from "../../core/errors.js";
+import { type DiscoveryTls, fieldsOf, type HttpAnswer, itemsOf, requestJson, requestStream } from "./http.js";
+import { Round } from "./list-watch.js";
+
+/** Keys of a list: more are left out. */
+const MAX_KEYS_LISTED = 16_384;
+
+/** gRPC's numbers of what another server would answer as well: the request, or its sender, is wrong. */
+const GRPC = { invalidArgument: 3, notFound: 5, permissionDenied: 7, unauthenticated: 16 } as const;
+
+export interface EtcdSettings {
+  /** Origins, such as "https://10.0.0.5:2379". */
+  readonly servers: readonly string[];
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly tls: DiscoveryTls | undefined;
+  /** ms for an answer of one server. */
+  readonly timeout: number;
+}
+
+export interface EtcdRecord {
+  readonly key: string;
+  readonly value: string;
+}
+
+/** A change of a key: its value, or `undefined` where it was deleted. */
+export interface EtcdChange {
+  readonly key: string;
+  readonly value: string | undefined;
+}
+
+/** What a server answers to a call that it refuses. */
+class Refusal {
+  readonly status: number;
+  /** gRPC's number, where the gateway gives one. */
+  readonly code: number | undefined;
+  readonly message: string;
+
+  constructor({ status, body, isJson }: Pick<HttpAnswer, "status" | "body" | "isJson">) {
+    const { code, message, error } = isJson ? fieldsOf(body) : {};
+    this.status = status;
+    this.code = typeof code === "number" ? code : undefined;
+    this.message = String(message ?? error ?? (isJson ? `status ${status}` : firstLine(String(body))));
+  }
+
+  get wantsLogin(): boolean {
+    // The second: the users changed while the call was under way.
+    return (
+      this.code === GRPC.unauthenticated || /invalid auth token|revision in header is old/.test(this.message)
+    );
+  }
+
+  /** Whether every server of the cluster would answer so. */
+  get isFinal(): boolean {
+    const { code } = this;
+    return (
+      code === GRPC.invalidArgument ||
+      code === GRPC.notFound ||
+      code === GRPC.permissionDenied ||
+      code === GRPC.unauthenticated ||
+      this.status === 404
+    );
+  }
+
+  toError(server: string): ShoalError {
+    const { code, status, message } = this;
+    const details = { endpoint: server };
+    const isLogin =
+      code === GRPC.permissionDenied ||
+      this.wantsLogin ||
+      /authentication failed|user name is empty/.test(message);
+    if (isLogin) return new HandshakeError("ERR_AUTHENTICATION", `${server}: ${message}`, details);
+    if (status === 404 && code === undefined)
+      return new ProtocolError(
+        `${server} has no JSON gateway of etcd's v3 API (etcd 3.4 or later, without --enable-grpc-gateway=false)`,
+        "ERR_PROTOCOL",
+        details,
+      );
+    return new TransportError("ERR_TRANSPORT", `${server}: ${message} (status ${status})`, details);
+  }
+}
+
+export class EtcdGateway {
+  readonly #settings: EtcdSettings;
+  #at = 0;
+  #token: string | undefined;
+  #watch: Round | undefined;
+
+  constructor(settings: EtcdSettings) {
+    this.#settings = settings;
+    // Nodes that start together spread over the servers.
+    this.#at = Math.floor(Math.random() * settings.servers.length);
+  }
+
+  /** The keys under a prefix, and the revision at which that was so. */
+  async list(
+    prefix: string,
+    signal: AbortSignal,
+  ): Promise<{ records: readonly EtcdRecord[]; revision: bigint }> {
+    const body = { key: encode(prefix), range_end: endOf(prefix), limit: `${MAX_KEYS_LISTED}` };
+    const answer = fieldsOf(await this.#call("/v3/kv/range", body, signal));
+    return { records: itemsOf(answer.kvs).map(recordOf), revision: revisionOf(answer) };
+  }
+
+  /** The changes under a prefix after a revision, until the server ends the watch or has forgotten that revision. */
+  async *watch(
+    prefix: string,
+    after: bigint,
+    signal: AbortSignal,
+  ): AsyncGenerator<readonly EtcdChange[], void, undefined> {
+    const round = new Round(signal);
+    this.#watch = round;
+    const server = this.#server;
+    try {
+      const create = { key: encode(prefix), range_end: endOf(prefix), start_revision: `${after + 1n}` };
+      const stream = await requestStream({
+        ...this.#request("/v3/watch", { create_request: { ...create, progress_notify: true } }, round.signal),
+        timeout: this.#settings.timeout,
+      });
+      if (stream.refusal !== undefined) throw this.#refused(new Refusal(stream.refusal)).toError(server);
+      for await (const line of stream.values) {
+        const { result, error } = fieldsOf(line);
+        if (error !== undefined) throw this.#refused(streamRefusal(error)).toError(server);
+        const { events, canceled, compact_revision, cancel_reason } = fieldsOf(result);
+        if (canceled === true) {
+          if (compact_revision !== undefined) return;
+          const body = { message: cancel_reason ?? "the watch was ended" };
+          throw this.#refused(new Refusal({ status: 200, isJson: true, body })).toError(server);
+        }
+        if (Array.isArray(events)) yield (events as readonly unknown[]).map(changeOf);
+      }
+    } catch (error) {
+      // It ended because the server was left: the list is read at the next one.
+      if (!round.signal.aborted || signal.aborted) throw error;
+    } finally {
+      round.end();
+    }
+  }
+
+  async put({ key, value }: EtcdRecord, lease: string, signal: AbortSignal): Promise<void> {
+    await this.#call("/v3/kv/put", { key: encode(key), value: encode(value), lease }, signal);
+  }
+
+  /** A lease of that many seconds: its id, and the seconds that etcd gives it. */
+  async grant(seconds: number, signal: AbortSignal): Promise<{ id: string; seconds: number }> {
+    const { ID, TTL } = fieldsOf(await this.#call("/v3/lease/grant", { TTL: `${seconds}` }, signal));
+    if (typeof ID !== "string" || !/^\d{1,20}$/.test(ID))
+      throw new ProtocolError(`${this.#server}: a lease without an id`);
+    return { id: ID, seconds: secondsOf(TTL) };
+  }
+
+  /** Renews a lease. @returns the seconds that it has; 0 where it is lost */
+  async keepAlive(id: string, signal: AbortSignal): Promise<number> {
+    const { result } = fieldsOf(await this.#call("/v3/lease/keepalive", { ID: id }, signal));
+    return secondsOf(fieldsOf(result).TTL);
+  }
+
+  /** Ends a lease, and deletes what was put under it. */
+  async revoke(id: string, signal: AbortSignal): Promise<void> {
+    await this.#call("/v3/lease/revoke", { ID: id }, signal);
+  }
+
+  get #server(): string {
+    return this.#settings.servers[this.#at] as string;
+  }
+
+  /** An answer of the first server that gives one. */
+  async #call(path: string, body: object, signal: AbortSignal): Promise<unknown> {
+    const { servers } = this.#settings;
+    let last: unknown;
+    for (let asked = 0; asked < servers.length; asked++) {
+      const server = this.#server;
+      try {
+        return await this.#ask(path, body, signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        if (error instanceof Refusal) {
+          last = error.toError(server);
+          if (error.isFinal) throw last;
+        } else last = error;
+        this.#leave(server);
+      }
+    }
+    throw last;
+  }
+
+  /** @throws Refusal */
+  async #ask(path: string, body: object, signal: AbortSignal): Promise<unknown> {
+    const hadToken = this.#token !== undefined;
+    if (this.#settings.username !== undefined && !hadToken) await this.#logIn(signal);
+    const { timeout } = this.#settings;
+    const answer = await requestJson({ ...this.#request(path, body, signal), timeout });
+    if (answer.status === 200) return answer.body;
+    const refusal = this.#refused(new Refusal(answer));
+    // The token was good once: its time is over, or the server has forgotten it.
+    if (hadToken && refusal.wantsLogin) return this.#ask(path, body, signal);
+    throw refusal;
+  }
+
+  async #logIn(signal: AbortSignal): Promise<void> {
+    const { username, password = "", timeout } = this.#settings;
+    const request = this.#request("/v3/auth/authenticate", { name: username, password }, signal);
+    const answer = await requestJson({ ...request, timeout });
+    if (answer.status !== 200) throw new Refusal(answer);
+    const { token } = fieldsOf(answer.body);
+    if (typeof token !== "string" || token === "" || /[^\x21-\x7e]/.test(token))
+      throw new ProtocolError(`${this.#server}: a log-in without a token`);
+    this.#token = token;
+  }
+
+  #refused(refusal: Refusal): Refusal {
+    if (refusal.wantsLogin) this.#token = undefined;
+    return refusal;
+  }
+
+  /** The next server is asked from now on, unless another call has left this one meanwhile. */
+  #leave(server: string): void {
+    if (this.#server !== server || this.#settings.servers.length === 1) return;
+    this.#at = (this.#at + 1) % this.#settings.servers.length;
+    this.#watch?.end();
+  }
+
+  #request(path: string, body: object, signal: AbortSignal) {
+    // A server that has lost its leader ends the watch, in place of keeping silent.
+    const headers: Record<string, string> = { "grpc-metadata-hasleader": "true" };
+    if (this.#token !== undefined) headers.authorization = this.#token;
+    return {
+      url: new URL(path, this.#server),
+      method: "POST",
+      headers,
+      body: JSON.stringify(body),
+      tls: this.#settings.tls,
+      signal,
+    } as const;
+  }
+}
+
+/** What stands in a stream's line in place of a result: {"grpc_code":…,"message":…}, or {"code":…,"message":…}. */
+function streamRefusal(error: unknown): Refusal {
+  const { grpc_code, code, message } = fieldsOf(error);
+  return new Refusal({ status: 200, isJson: true, body: { code: grpc_code ?? code, message } });
+}
+
+function recordOf(kv: unknown): EtcdRecord {
+  const { key, value } = fieldsOf(kv);
+  return { key: decode(key), value: decode(value) };
+}
+
+function changeOf(event: unknown): EtcdChange {
+  const { type, kv } = fieldsOf(event);
+  const { key, value } = recordOf(kv);
+  return { key, value: type === "DELETE" ? undefined : value };
+}
+
+function revisionOf(answer: Record<string, unknown>): bigint {
+  const { revision } = fieldsOf(answer.header);
+  if (typeof revision !== "string" || !/^\d{1,19}$/.test(revision))
+    throw new ProtocolError("an answer of etcd without a revision");
+  return BigInt(revision);
+}
+
+function secondsOf(value: unknown): number {
+  const seconds = Number(value ?? 0);
+  return Number.isFinite(seconds) && seconds > 0 ? seconds : 0;
+}
+
+/** The first key past all that begin with a prefix, whose last character is plain ASCII. */
+function endOf(prefix: string): string {
+  const last = prefix.charCodeAt(prefix.length - 1);
+  return encode(prefix.slice(0, -1) + String.fromCharCode(last + 1));
+}
+
+function encode(text: string): string {
+  return Buffer.from(text).toString("base64");
+}
+
+function decode(value: unknown): string {
+  return typeof value === "string" ? Buffer.from(value, "base64").toString() : "";
+}
+
+function firstLine(text: string): string {
+  return text.split("\n", 1)[0]?.slice(0, 200) ?? "";
+}

@@ -1,0 +1,298 @@
+/**
+ * etcd v3 as a source: each node is a key, PREFIX/GROUP/ID, whose value is its address, under a lease that ends with the node.
+ *
+ *     grant ──► put ──► keep alive, every third of the ttl ──► revoke, when the node leaves
+ *       ▲                 │ the lease is lost
+ *       └─────────────────┘
+ *
+ * A lease is lost when etcd or this node stood still for longer than its ttl, and when etcd's data was wiped. The key alone is lost
+ * when somebody deletes it; the next list or change shows that, and it is put again.
+ *
+ * It speaks with etcd's own JSON gateway, by plain HTTP: no package is needed.
+ */
+import { describe } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { anything, boolean, checkOptions, integer, text } from "../../patterns/kit/options.js";
+import { EtcdGateway, type EtcdRecord, type EtcdSettings } from "./etcd-gateway.js";
+import { checkTls, type DiscoveryTls } from "./http.js";
+import { listAndWatch, pause, Round } from "./list-watch.js";
+import type { DiscoverySelf, DiscoverySource } from "./source.js";
+
+/** Servers of one cluster of etcd: it has 3 to 7. */
+const MAX_SERVERS = 16;
+
+/** Characters of a value that is an address. */
+const MAX_VALUE = 512;
+
+/** Of a lease's time, how often it is renewed. */
+const RENEWALS = 3;
+
+/** Times that a renewal is tried before the source is down, and ms between them. */
+const RENEWAL_TRIES = 3;
+const RENEWAL_PAUSE = 500;
+
+/** ms between two puts of this node's key, however often somebody deletes it. */
+const PUT_INTERVAL = 1_000;
+
+/** ms for deleting the key when the node leaves. */
+const REVOKE_TIMEOUT = 900;
+
+/** Options of {@link etcdSource}. */
+export interface EtcdSourceOptions {
+  /** "http://host:port" or "https://host:port" of etcd's servers, 1 to 16; one text is one server. Without a scheme: https with `tls`, else http. */
+  readonly servers: string | readonly string[];
+  /** Before the cluster's name in each key. Default `shoal`. */
+  readonly prefix?: string | undefined;
+  /** ms after which a node that was killed is out of etcd, from 1,000; etcd counts in seconds. Default 60,000. */
+  readonly ttl?: number | undefined;
+  /** Whether this node writes its own address; one that only looks needs the permission to read alone. Default `true`. */
+  readonly publish?: boolean | undefined;
+  /** User of etcd, where it has authentication. */
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  readonly tls?: DiscoveryTls | undefined;
+  /** ms for an answer of one server; then the next is asked. Default 3,000. */
+  readonly timeout?: number | undefined;
+  /** ms after which the keys are listed again though no change was reported. Default 30,000. */
+  readonly relistInterval?: number | undefined;
+}
+
+const OPTIONS = {
+  servers: anything<string | readonly string[]>(),
+  prefix: text(),
+  ttl: integer({ default: 60_000, min: 1_000, max: 86_400_000 }),
+  publish: boolean(true),
+  username: text(),
+  password: text(),
+  tls: anything<DiscoveryTls>(),
+  timeout: integer({ default: 3_000, min: 10, max: 600_000 }),
+  relistInterval: integer({ default: 30_000, min: 100, max: 86_400_000 }),
+};
+
+/**
+ * The nodes that have a key in etcd: PREFIX/GROUP/ID, with "host:port" as its value. This node's own is put there under a lease,
+ * renewed, put again when it is lost, and deleted when the node leaves; that of a node that was killed goes with its lease. Keys that
+ * somebody else puts there count as well.
+ *
+ * A change is known when etcd reports it, which takes some ms. The source is down while no server answers or one refuses it
+ * (`ECONNREFUSED`, `ETIMEDOUT`, `ERR_AUTHENTICATION`, `ERR_PROTOCOL`, `ERR_TRANSPORT`). etcd 3.4 or later, with its JSON gateway, which is on by default.
+ *
+ * @throws InvalidArgumentError `EINVAL`
+ */
+export function etcdSource(options: EtcdSourceOptions): DiscoverySource {
+  const given = checkOptions("etcdSource", OPTIONS, options);
+  const tls = checkTls("tls", given.tls);
+  const { username, password, timeout, ttl, publish, relistInterval } = given;
+  if ((username === undefined) !== (password === undefined))
+    throw new InvalidArgumentError("username and password of etcdSource go together");
+  const servers = serversOf(given.servers, tls !== undefined);
+  const prefix = prefixOf(given.prefix ?? "shoal");
+  const settings: EtcdSettings = Object.freeze({ servers, username, password, tls, timeout });
+  const name = `etcd:${new URL(servers[0] as string).host}/${prefix}`.slice(0, 128);
+  return {
+    name,
+    discover: (self, signal) =>
+      new EtcdDiscovery(settings, prefix, ttl, relistInterval, self, signal).lists(publish),
+  };
+}
+
+/** One node's use of the source, from its start, or the restart after a failure, to its end. */
+class EtcdDiscovery {
+  readonly #gateway: EtcdGateway;
+  readonly #folder: string;
+  readonly #own: EtcdRecord;
+  readonly #seconds: number;
+  readonly #relistInterval: number;
+  readonly #signal: AbortSignal;
+  readonly #records = new Map<string, string>();
+  #revision = 0n;
+  #lease: string | undefined;
+  #keyIsLost: (() => void) | undefined;
+
+  constructor(
+    settings: EtcdSettings,
+    prefix: string,
+    ttl: number,
+    relistInterval: number,
+    self: DiscoverySelf,
+    signal: AbortSignal,
+  ) {
+    this.#gateway = new EtcdGateway(settings);
+    this.#folder = `${prefix}/${encodeURIComponent(self.group)}/`;
+    this.#own = { key: `${this.#folder}${self.id}`, value: self.address };
+    this.#seconds = Math.ceil(ttl / 1_000);
+    this.#relistInterval = relistInterval;
+    this.#signal = signal;
+  }
+
+  async *lists(publish: boolean): AsyncGenerator<readonly string[], void, undefined> {
+    const scope = new Round(this.#signal);
+    let failure: { readonly error: unknown } | undefined;
+    let published: Promise<void> | undefined;
+    try {
+      const server = {
+        list: async (signal: AbortSignal) => {
+          const list = await this.#list(signal);
+          // After the first list: where this node may not write, or etcd's disk is full, it knows the others all the same.
+          if (publish)
+            published ??= this.#publish(scope.signal).catch((error: unknown) => {
+              failure = { error };
+              scope.end();
+            });
+          return list;
+        },
+        watch: (signal: AbortSignal) => this.#watch(signal),
+      };
+      for await (const list of listAndWatch(server, this.#relistInterval, scope.signal)) yield list;
+      if (failure !== undefined) throw failure.error;
+    } catch (error) {
+      throw failure === undefined ? error : failure.error;
+    } finally {
+      scope.end();
+      await published;
+      if (this.#signal.aborted) await this.#withdraw();
+    }
+  }
+
+  async #list(signal: AbortSignal): Promise<readonly string[]> {
+    const { records, revision } = await this.#gateway.list(this.#folder, signal);
+    this.#revision = revision;
+    this.#records.clear();
+    for (const { key, value } of records) this.#records.set(key, value);
+    this.#lookForOwn();
+    return this.#addresses();
+  }
+
+  async *#watch(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
+    for await (const changes of this.#gateway.watch(this.#folder, this.#revision, signal)) {
+      for (const { key, value } of changes) {
+        if (value === undefined) this.#records.delete(key);
+        else this.#records.set(key, value);
+      }
+      this.#lookForOwn();
+      yield this.#addresses();
+    }
+  }
+
+  #addresses(): readonly string[] {
+    // What is no address is counted where the lists are read.
+    return Array.from(this.#records.values(), (value) =>
+      value.length <= MAX_VALUE ? value : `(${value.length} characters)`,
+    );
+  }
+
+  #lookForOwn(): void {
+    if (this.#records.get(this.#own.key) !== this.#own.value) this.#keyIsLost?.();
+  }
+
+  /** Keeps this node's key there until the signal aborts. @throws when that fails */
+  async #publish(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const { id, seconds } = await this.#gateway.grant(this.#seconds, signal);
+      this.#lease = id;
+      let left = seconds;
+      let isPut = false;
+      while (!signal.aborted && left > 0) {
+        if (!isPut) await this.#gateway.put(this.#own, id, signal);
+        isPut = true;
+        const putAt = performance.now();
+        const lost = await this.#untilRenewal((left / RENEWALS) * 1_000, signal);
+        if (signal.aborted) return;
+        if (lost) {
+          isPut = false;
+          await pause(Math.max(0, putAt + PUT_INTERVAL - performance.now()), signal);
+        }
+        left = await this.#renew(id, signal);
+      }
+    }
+  }
+
+  async #renew(id: string, signal: AbortSignal): Promise<number> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#gateway.keepAlive(id, signal);
+      } catch (error) {
+        if (signal.aborted) return 0;
+        if (tries === RENEWAL_TRIES) throw error;
+        await pause(RENEWAL_PAUSE, signal);
+      }
+    }
+  }
+
+  /** @returns `true` where the key is not there any more; `false` after so many ms, or when the signal aborts */
+  #untilRenewal(ms: number, signal: AbortSignal): Promise<boolean> {
+    return new Promise((resolve) => {
+      const done = (lost: boolean): void => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", ended);
+        this.#keyIsLost = undefined;
+        resolve(lost);
+      };
+      const ended = (): void => done(false);
+      const timer = setTimeout(ended, ms);
+      this.#keyIsLost = () => done(true);
+      if (signal.aborted) ended();
+      else signal.addEventListener("abort", ended, { once: true });
+    });
+  }
+
+  async #withdraw(): Promise<void> {
+    if (this.#lease === undefined) return;
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(), REVOKE_TIMEOUT);
+    try {
+      await this.#gateway.revoke(this.#lease, limit.signal);
+    } catch {
+      // The lease ends by itself.
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+function serversOf(given: unknown, secure: boolean): readonly string[] {
+  const list: readonly unknown[] = Array.isArray(given) ? given : given === undefined ? [] : [given];
+  if (list.length === 0 || list.length > MAX_SERVERS)
+    throw new InvalidArgumentError(
+      `servers of etcdSource are 1 to ${MAX_SERVERS}, such as "http://127.0.0.1:2379"; got ${list.length}`,
+    );
+  return list.map((each) => {
+    const url =
+      typeof each === "string"
+        ? originOf(each.includes("://") ? each : `${secure ? "https" : "http"}://${each}`)
+        : undefined;
+    if (url === undefined)
+      throw new InvalidArgumentError(
+        `a server of etcdSource is "http://host:port" or "https://host:port"; got ${describe(each)}`,
+      );
+    if (secure && url.protocol === "http:")
+      throw new InvalidArgumentError(`etcdSource has tls, and the server ${url.origin} is without`);
+    return url.origin;
+  });
+}
+
+function originOf(given: string): URL | undefined {
+  try {
+    const url = new URL(given);
+    const isPlain =
+      url.username === "" &&
+      url.password === "" &&
+      url.pathname === "/" &&
+      url.search === "" &&
+      url.hash === "";
+    return isPlain && (url.protocol === "http:" || url.protocol === "https:") ? url : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+function prefixOf(given: string): string {
+  const prefix = given.replace(/\/+$/, "");
+  if (prefix === "" || prefix.length > 256)
+    throw new InvalidArgumentError(
+      `prefix of etcdSource is a text of 1 to 256 characters; got ${describe(given)}`,
+    );
+  return prefix;
+}

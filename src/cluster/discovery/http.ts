@@ -1,0 +1,324 @@
+/**
+ * The HTTP that discovery speaks with etcd and with Kubernetes: JSON requests, and streams of one JSON value per line.
+ *
+ * Each request has a connection of its own. They are rare, so it costs little; it never meets a connection that the server just
+ * closed, it balances over the servers behind one name, and rotated certificates are used by the next one. Every answer is
+ * bounded in bytes and in time; a stream has no end, so its caller ends it.
+ */
+import { readFile } from "node:fs/promises";
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { checkKeys, describe } from "../../core/arguments.js";
+import {
+  AbortedError,
+  ERROR_CODES,
+  type ErrorCode,
+  InvalidArgumentError,
+  ProtocolError,
+  ShoalError,
+  TimeoutError,
+  TransportError,
+} from "../../core/errors.js";
+
+/** Bytes of an answer, and of a line of a stream: 16,384 nodes with some hundred bytes each. */
+const MAX_ANSWER = 8_388_608;
+
+/** Bytes of an answer that refuses: only its message is of interest. */
+const MAX_REFUSAL = 16_384;
+
+/** Bytes that the buffer of an answer begins with. */
+const FIRST_BUFFER = 4_096;
+
+const LINE_FEED = "\n".charCodeAt(0);
+
+/** ms without a byte after which the system asks whether the other end of a stream still exists. */
+const KEEP_ALIVE_DELAY = 15_000;
+
+/** Certificates and keys: the path of a PEM file, read again for each connection, or the PEM text itself. */
+export interface DiscoveryTls {
+  /** Authorities that are trusted. Default: those that Node trusts. */
+  readonly ca?: string | undefined;
+  /** The client's certificate, for servers that ask for one. */
+  readonly cert?: string | undefined;
+  /** The certificate's private key. */
+  readonly key?: string | undefined;
+  /** The name that the server's certificate has to have. Default: the host that is dialled. */
+  readonly servername?: string | undefined;
+}
+
+const TLS_KEYS: readonly (keyof DiscoveryTls)[] = ["ca", "cert", "key", "servername"];
+
+export interface HttpRequest {
+  readonly url: URL;
+  readonly method: "GET" | "POST";
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly body?: string | undefined;
+  readonly tls?: DiscoveryTls | undefined;
+  /** ms for the whole answer; of a stream, until it begins. */
+  readonly timeout: number;
+  readonly signal: AbortSignal;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** Whether it is JSON; a refusal may be plain text. */
+  readonly isJson: boolean;
+  /** The value, or the text where it is not JSON. */
+  readonly body: unknown;
+}
+
+export interface HttpStream {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** One value for each line of a stream that was accepted (status 200). Leaving the loop closes the connection. */
+  readonly values: AsyncIterable<unknown>;
+  /** The whole answer, of a stream that was refused. */
+  readonly refusal: HttpAnswer | undefined;
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function checkTls(what: string, given: unknown): DiscoveryTls | undefined {
+  if (given === undefined) return undefined;
+  checkKeys(what, given as object, TLS_KEYS);
+  for (const key of TLS_KEYS) {
+    const value = (given as Record<string, unknown>)[key];
+    if (value !== undefined && (typeof value !== "string" || value === ""))
+      throw new InvalidArgumentError(`${what}.${key} is a text that is not empty; got ${describe(value)}`);
+  }
+  const tls = given as DiscoveryTls;
+  if ((tls.cert === undefined) !== (tls.key === undefined))
+    throw new InvalidArgumentError(`${what}.cert and ${what}.key go together`);
+  return Object.freeze({ ...tls });
+}
+
+/**
+ * An answer, whatever its status.
+ *
+ * @throws TransportError of a connection that fails; TimeoutError `ETIMEDOUT`; ProtocolError `ERR_PROTOCOL` of an answer that is
+ * too long, or is accepted (status 200) and not JSON; AbortedError
+ */
+export async function requestJson(request: HttpRequest): Promise<HttpAnswer> {
+  const deadline = new Deadline(request);
+  try {
+    const response = await open(request, deadline.signal);
+    return await readAnswer(request, response);
+  } catch (error) {
+    throw deadline.explain(error);
+  } finally {
+    deadline.clear();
+  }
+}
+
+/**
+ * A stream of JSON values; reading it throws like {@link requestJson}.
+ *
+ * @throws as {@link requestJson} does
+ */
+export async function requestStream(request: HttpRequest): Promise<HttpStream> {
+  const deadline = new Deadline(request);
+  try {
+    const response = await open(request, deadline.signal);
+    const { statusCode = 0, headers } = response;
+    const refusal = statusCode === 200 ? undefined : await readAnswer(request, response);
+    deadline.stopTimer();
+    return { status: statusCode, headers, refusal, values: readLines(request, response, deadline) };
+  } catch (error) {
+    deadline.clear();
+    throw deadline.explain(error);
+  }
+}
+
+/** Aborts a request when its time is over or its caller's signal aborts, and knows which it was. */
+class Deadline {
+  readonly #controller = new AbortController();
+  readonly #request: HttpRequest;
+  readonly #timer: NodeJS.Timeout;
+  readonly #signalOnAbort = (): void => this.#controller.abort();
+  #late = false;
+
+  constructor(request: HttpRequest) {
+    this.#request = request;
+    this.#timer = setTimeout(() => {
+      this.#late = true;
+      this.#controller.abort();
+    }, request.timeout);
+    if (request.signal.aborted) this.#controller.abort();
+    else request.signal.addEventListener("abort", this.#signalOnAbort, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  stopTimer(): void {
+    clearTimeout(this.#timer);
+  }
+
+  clear(): void {
+    this.stopTimer();
+    this.#request.signal.removeEventListener("abort", this.#signalOnAbort);
+  }
+
+  /** The error that a caller gets for what the platform threw. */
+  explain(error: unknown): Error {
+    const { url, signal, timeout } = this.#request;
+    const details = { cause: error, endpoint: url.origin };
+    if (signal.aborted) return new AbortedError(signal.reason);
+    if (this.#late)
+      return new TimeoutError("ETIMEDOUT", `${url.origin} did not answer within ${timeout} ms`, details);
+    if (error instanceof ShoalError) return error;
+    // Of a name with several addresses it has one error for each, and no message.
+    const { code, message } = (error instanceof AggregateError ? (error.errors[0] ?? error) : error) as {
+      readonly code?: unknown;
+      readonly message: string;
+    };
+    const known = typeof code === "string" && code in ERROR_CODES ? (code as ErrorCode) : "ERR_TRANSPORT";
+    return new TransportError(known, `${url.origin}: ${message}`, details);
+  }
+}
+
+async function open(request: HttpRequest, signal: AbortSignal): Promise<IncomingMessage> {
+  const { url, method, headers, body } = request;
+  const secure = url.protocol === "https:";
+  const options = {
+    method,
+    signal,
+    agent: false,
+    headers: {
+      accept: "application/json",
+      ...headers,
+      ...(body === undefined
+        ? {}
+        : { "content-type": "application/json", "content-length": Buffer.byteLength(body) }),
+    },
+    ...(secure ? await readTls(request.tls) : {}),
+  } as const;
+  return new Promise((resolve, reject) => {
+    const sent = secure ? httpsRequest(url, options) : httpRequest(url, options);
+    sent.once("response", resolve);
+    // It may fail again after its response began: the response has the error then.
+    sent.on("error", reject);
+    sent.once("socket", (socket) => socket.setKeepAlive(true, KEEP_ALIVE_DELAY));
+    sent.end(body);
+  });
+}
+
+async function readTls(tls: DiscoveryTls = {}): Promise<Record<string, string>> {
+  const read: Record<string, string> = tls.servername === undefined ? {} : { servername: tls.servername };
+  for (const key of ["ca", "cert", "key"] as const) {
+    const value = tls[key];
+    if (value === undefined) continue;
+    read[key] = value.includes("-----BEGIN ") ? value : await readFile(value, "utf8");
+  }
+  return read;
+}
+
+async function readAnswer({ url }: HttpRequest, response: IncomingMessage): Promise<HttpAnswer> {
+  const { statusCode: status = 0, headers } = response;
+  const text = new Text(status === 200 ? MAX_ANSWER : MAX_REFUSAL);
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    if (text.append(chunk)) continue;
+    if (status === 200) throw tooLong(url);
+    // Of a refusal the beginning is enough. Leaving the loop closes the connection.
+    break;
+  }
+  const body = text.take();
+  try {
+    return { status, headers, isJson: true, body: JSON.parse(body) };
+  } catch (cause) {
+    if (status === 200) throw notJson(url, body, cause);
+    return { status, headers, isJson: false, body };
+  }
+}
+
+async function* readLines(
+  { url }: HttpRequest,
+  response: IncomingMessage,
+  deadline: Deadline,
+): AsyncGenerator<unknown, void, undefined> {
+  const line = new Text(MAX_ANSWER);
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      let from = 0;
+      for (let end = chunk.indexOf(LINE_FEED); end >= 0; end = chunk.indexOf(LINE_FEED, from)) {
+        if (!line.append(chunk.subarray(from, end))) throw tooLong(url);
+        from = end + 1;
+        const text = line.take();
+        if (text.trim() !== "") yield parse(url, text);
+      }
+      if (!line.append(chunk.subarray(from))) throw tooLong(url);
+    }
+  } catch (error) {
+    throw deadline.explain(error);
+  } finally {
+    deadline.clear();
+    response.destroy();
+  }
+}
+
+/** Bytes of a text that comes in pieces: kept together, since a server may send one byte at a time. */
+class Text {
+  readonly #most: number;
+  #buffer = Buffer.allocUnsafe(FIRST_BUFFER);
+  #length = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** `false` where it would be too long: nothing was appended. */
+  append(chunk: Buffer): boolean {
+    const length = this.#length + chunk.byteLength;
+    if (length > this.#most) return false;
+    if (length > this.#buffer.byteLength) {
+      const larger = Buffer.allocUnsafe(Math.max(length, 2 * this.#buffer.byteLength));
+      this.#buffer.copy(larger, 0, 0, this.#length);
+      this.#buffer = larger;
+    }
+    chunk.copy(this.#buffer, this.#length);
+    this.#length = length;
+    return true;
+  }
+
+  take(): string {
+    const text = this.#buffer.toString("utf8", 0, this.#length);
+    this.#length = 0;
+    return text;
+  }
+}
+
+function parse(url: URL, line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (cause) {
+    throw notJson(url, line, cause);
+  }
+}
+
+function tooLong({ origin }: URL): ProtocolError {
+  return new ProtocolError(
+    `${origin}: an answer of more than ${MAX_ANSWER.toLocaleString("en")} bytes`,
+    "ERR_PROTOCOL",
+    {
+      endpoint: origin,
+    },
+  );
+}
+
+function notJson({ origin }: URL, text: string, cause: unknown): ProtocolError {
+  return new ProtocolError(`${origin}: JSON was expected; got ${describe(text)}`, "ERR_PROTOCOL", {
+    cause,
+    endpoint: origin,
+  });
+}
+
+/** The fields of an object of an answer; none of what is not an object. */
+export function fieldsOf(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+/** The items of an array of an answer; none of what is not an array. */
+export function itemsOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}

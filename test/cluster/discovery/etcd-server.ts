@@ -1,0 +1,196 @@
+/** Debian's etcd, in a folder and at ports of its own: killed, paused, wiped and started again as a test wants it. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** ms until the server is taken for one that does not come up. */
+const LIMIT = 30_000;
+
+/** Times that it is started where its port was taken meanwhile. */
+const TRIES = 3;
+
+export interface EtcdFiles {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+export class EtcdServer {
+  readonly #folder = mkdtempSync(join(tmpdir(), "shoal-etcd-"));
+  readonly #tls: EtcdFiles | undefined;
+  readonly #name: string;
+  #peers: string;
+  #process: ChildProcess | undefined;
+  port = 0;
+  peerPort = 0;
+
+  private constructor(name: string, tls: EtcdFiles | undefined) {
+    this.#name = name;
+    this.#tls = tls;
+    this.#peers = "";
+  }
+
+  static async start(tls?: EtcdFiles): Promise<EtcdServer> {
+    const server = new EtcdServer("one", tls);
+    for (let tries = 1; ; tries++) {
+      [server.port, server.peerPort] = await freePorts(2);
+      server.#peers = `one=http://127.0.0.1:${server.peerPort}`;
+      try {
+        await server.run();
+        return server;
+      } catch (error) {
+        if (tries === TRIES) throw error;
+      }
+    }
+  }
+
+  /** A cluster of three servers. */
+  static async startThree(): Promise<readonly EtcdServer[]> {
+    const servers = ["one", "two", "three"].map((name) => new EtcdServer(name, undefined));
+    const ports = await freePorts(6);
+    servers.forEach((server, at) => {
+      [server.port, server.peerPort] = ports.slice(2 * at, 2 * at + 2) as [number, number];
+    });
+    const peers = servers.map((server) => `${server.#name}=http://127.0.0.1:${server.peerPort}`).join(",");
+    for (const server of servers) server.#peers = peers;
+    await Promise.all(servers.map((server) => server.run()));
+    return servers;
+  }
+
+  get url(): string {
+    return `${this.#tls === undefined ? "http" : "https"}://127.0.0.1:${this.port}`;
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  /** Starts it, the first time or after `kill`; settles when it takes clients. */
+  async run(): Promise<void> {
+    const { url, peerPort } = this;
+    const peer = `http://127.0.0.1:${peerPort}`;
+    const tls = this.#tls;
+    const child = spawn(
+      "etcd",
+      [
+        ...["--name", this.#name, "--data-dir", join(this.#folder, "data"), "--logger", "zap"],
+        ...["--listen-client-urls", url, "--advertise-client-urls", url],
+        ...["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
+        ...["--initial-cluster", this.#peers, "--heartbeat-interval", "50", "--election-timeout", "500"],
+        "--unsafe-no-fsync",
+        ...(tls === undefined
+          ? []
+          : [
+              "--cert-file",
+              tls.cert,
+              "--key-file",
+              tls.key,
+              "--trusted-ca-file",
+              tls.ca,
+              "--client-cert-auth",
+            ]),
+      ],
+      {
+        cwd: this.#folder,
+        stdio: ["ignore", "ignore", "pipe"],
+        env: { ...process.env, ETCD_UNSUPPORTED_ARCH: "arm64" },
+      },
+    );
+    this.#process = child;
+    let log = "";
+    await new Promise<void>((resolve, reject) => {
+      const limit = setTimeout(() => reject(new Error(`etcd did not come up:\n${log.slice(-4_000)}`)), LIMIT);
+      child.on("exit", () => reject(new Error(`etcd ended:\n${log.slice(-4_000)}`)));
+      child.on("error", reject);
+      child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+        log = (log + text).slice(-65_536);
+        if (!/serving (insecure )?client (requests|traffic)/.test(log)) return;
+        clearTimeout(limit);
+        resolve();
+      });
+    });
+    child.removeAllListeners("exit");
+  }
+
+  /** Ends it as a crash does. */
+  async kill(): Promise<void> {
+    const child = this.#process;
+    this.#process = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGKILL");
+    await gone;
+  }
+
+  /** It keeps its connections, and answers nothing until `resume`. */
+  pause(): void {
+    this.#process?.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#process?.kill("SIGCONT");
+  }
+
+  /** All that it stored is gone: while it is down. */
+  wipe(): void {
+    rmSync(join(this.#folder, "data"), { recursive: true, force: true });
+  }
+
+  /** An answer of its JSON gateway. */
+  async call(
+    path: string,
+    body: object,
+    headers: Record<string, string> = {},
+  ): Promise<Record<string, unknown>> {
+    const answer = await fetch(`${this.url}${path}`, { method: "POST", body: JSON.stringify(body), headers });
+    const value = (await answer.json()) as Record<string, unknown>;
+    if (!answer.ok) throw new Error(`${path}: ${JSON.stringify(value)}`);
+    return value;
+  }
+
+  put(key: string, value: string): Promise<unknown> {
+    return this.call("/v3/kv/put", { key: base64(key), value: base64(value) });
+  }
+
+  delete(key: string): Promise<unknown> {
+    return this.call("/v3/kv/deleterange", { key: base64(key) });
+  }
+
+  /** The value of a key, and the lease that it is under. */
+  async get(key: string): Promise<{ value: string; lease: string | undefined } | undefined> {
+    const { kvs = [] } = (await this.call("/v3/kv/range", { key: base64(key) })) as {
+      kvs?: { value?: string; lease?: string }[];
+    };
+    const [found] = kvs;
+    if (found === undefined) return undefined;
+    return { value: Buffer.from(found.value ?? "", "base64").toString(), lease: found.lease };
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+export function base64(text: string): string {
+  return Buffer.from(text).toString("base64");
+}
+
+/** Ports that were free a moment ago: a server that is started again has to have the one that it had. */
+export async function freePorts<N extends number>(count: N): Promise<[number, number, ...number[]]> {
+  const servers = await Promise.all(
+    Array.from(
+      { length: count },
+      () =>
+        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
+          const server = createServer().on("error", reject);
+          server.listen(0, "127.0.0.1", () => resolve(server));
+        }),
+    ),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports as [number, number, ...number[]];
+}

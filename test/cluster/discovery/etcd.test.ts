@@ -1,0 +1,527 @@
+/** etcd as a source of discovery: against Debian's etcd, which is killed, paused and wiped; and against servers of junk. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type RequestListener, type Server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { type EtcdSourceOptions, etcdSource } from "../../../src/cluster/discovery/etcd.js";
+import { EtcdGateway } from "../../../src/cluster/discovery/etcd-gateway.js";
+import { missing } from "../../support/peers.js";
+import { base64, EtcdServer } from "./etcd-server.js";
+import { Follower, selfAt } from "./follower.js";
+import { FreezingProxy } from "./freezing-proxy.js";
+
+const followers: Follower[] = [];
+
+/** A node that asks, at an address. It leaves after its test. */
+function follow(
+  options: EtcdSourceOptions,
+  address = "10.0.0.1:7946",
+  group?: string,
+): Follower & { key: string } {
+  const self = selfAt(address, group);
+  const follower = new Follower(etcdSource({ timeout: 1_000, ...options }), self);
+  followers.push(follower);
+  return Object.assign(follower, { key: `${options.prefix ?? "shoal"}/${self.group}/${self.id}` });
+}
+
+afterEach(async () => {
+  await Promise.all(followers.splice(0).map((follower) => follower.stop()));
+});
+
+describe("the options", () => {
+  it.each([
+    [{}, /servers of etcdSource are 1 to 16.*got 0/],
+    [{ servers: [] }, /servers of etcdSource are 1 to 16/],
+    [{ servers: "ftp://10.0.0.1:2379" }, /"http:\/\/host:port" or "https:\/\/host:port"/],
+    [{ servers: "http://user:word@10.0.0.1:2379" }, /"http:\/\/host:port"/],
+    [{ servers: "http://10.0.0.1:2379/v3" }, /"http:\/\/host:port"/],
+    [{ servers: "http://10.0.0.1:2379", tls: { ca: "/ca.pem" } }, /has tls.*is without/],
+    [{ servers: "10.0.0.1:2379", tls: { cert: "/cert.pem" } }, /cert and tls.key go together/],
+    [{ servers: "10.0.0.1:2379", tls: { certificate: "/cert.pem" } }, /tls has no option certificate.*cert/],
+    [{ servers: "10.0.0.1:2379", username: "me" }, /username and password.*go together/],
+    [{ servers: "10.0.0.1:2379", ttl: 999 }, /ttl.*from 1000/],
+    [{ servers: "10.0.0.1:2379", prefix: "/" }, /prefix/],
+    [{ servers: "10.0.0.1:2379", server: "x" }, /did you mean servers/],
+  ])("are refused: %j", (options, message) => {
+    expect(() => etcdSource(options as EtcdSourceOptions)).toThrow(
+      expect.objectContaining({ code: "EINVAL", message: expect.stringMatching(message) }),
+    );
+  });
+
+  it("take a server without a scheme, and name the source without secrets", () => {
+    const secret = { username: "me", password: "hush" };
+    expect(etcdSource({ servers: "10.0.0.1:2379", ...secret }).name).toBe("etcd:10.0.0.1:2379/shoal");
+    expect(etcdSource({ servers: ["https://a:1", "https://b:2"], prefix: "/emqcl/" }).name).toBe(
+      "etcd:a:1//emqcl",
+    );
+  });
+});
+
+describe.skipIf(missing("etcd"))("a server", () => {
+  let etcd: EtcdServer;
+  beforeAll(async () => {
+    etcd = await EtcdServer.start();
+  });
+  afterAll(() => etcd.stop());
+
+  it("has each node under PREFIX/GROUP/ID, and deletes it when it leaves", async () => {
+    const one = follow({ servers: etcd.url, prefix: "emqcl" }, "10.0.0.1:7946");
+    const two = follow({ servers: etcd.url, prefix: "emqcl" }, "10.0.0.2:7946");
+    const other = follow({ servers: etcd.url, prefix: "emqcl" }, "10.0.0.3:7946", "kitchen2");
+    await Promise.all([
+      one.has("10.0.0.1:7946", "10.0.0.2:7946"),
+      two.has("10.0.0.1:7946", "10.0.0.2:7946"),
+      other.has("10.0.0.3:7946"),
+    ]);
+    expect(await etcd.get(two.key)).toEqual({ value: "10.0.0.2:7946", lease: expect.any(String) });
+    await two.stop();
+    expect(await etcd.get(two.key)).toBeUndefined();
+    await one.has("10.0.0.1:7946");
+  });
+
+  it("reports a put within 100 ms", async () => {
+    const follower = follow({ servers: etcd.url, prefix: "quick", publish: false });
+    await follower.until(({ lists }) => lists > 0);
+    const times: number[] = [];
+    for (let at = 0; at < 21; at++) {
+      const known = follower.until(({ list }) => list?.includes(`10.1.0.${at}:1`) === true);
+      const start = performance.now();
+      await etcd.put(`quick/kitchen/${at}`, `10.1.0.${at}:1`);
+      await known;
+      times.push(performance.now() - start);
+    }
+    // The median: the machine may be busy with other tests for a while.
+    expect(times.sort((a, b) => a - b)[10]).toBeLessThan(100);
+    expect(follower.list).toHaveLength(21);
+  });
+
+  it("gets the key again when somebody deletes or changes it, or revokes its lease", async () => {
+    const follower = follow({ servers: etcd.url, prefix: "again" });
+    await follower.has("10.0.0.1:7946");
+    const first = await etcd.get(follower.key);
+    const seen: number[] = [];
+    for (const harm of [
+      () => etcd.delete(follower.key),
+      () => etcd.put(follower.key, "10.9.9.9:1"),
+      () => etcd.call("/v3/lease/revoke", { ID: first?.lease }),
+    ]) {
+      const lists = follower.lists;
+      await harm();
+      await follower.until((now) => now.lists > lists + 1 && now.list?.join() === "10.0.0.1:7946");
+      seen.push(follower.lists);
+    }
+    expect((await etcd.get(follower.key))?.lease).not.toBe(first?.lease);
+    expect([seen.length, follower.failures]).toEqual([3, 0]);
+  });
+
+  it("is left alone by a node that only looks", async () => {
+    const follower = follow({ servers: etcd.url, prefix: "looks", publish: false });
+    await follower.has();
+    await etcd.put("looks/kitchen/a", "10.0.0.7:1");
+    await follower.has("10.0.0.7:1");
+    expect(await etcd.get(follower.key)).toBeUndefined();
+  });
+
+  it("may have values that are no addresses: long ones are not handed on", async () => {
+    const follower = follow({ servers: etcd.url, prefix: "values", publish: false });
+    await etcd.put("values/kitchen/long", "x".repeat(100_000));
+    await etcd.put("values/kitchen/empty", "");
+    await follower.has("", "(100000 characters)");
+  });
+
+  it("is read again by a timer where the watch died without a word", async () => {
+    const proxy = await FreezingProxy.start(etcd.port);
+    const follower = follow({ servers: proxy.url, prefix: "silent", publish: false, relistInterval: 400 });
+    await follower.until(({ lists }) => lists > 0);
+    await etcd.put("silent/kitchen/a", "10.0.0.7:1");
+    await follower.has("10.0.0.7:1");
+    proxy.freeze();
+    await etcd.put("silent/kitchen/a", "10.0.0.8:1");
+    await follower.has("10.0.0.8:1");
+    expect(follower.failures).toBe(0);
+    await proxy.stop();
+  });
+
+  it("ends a watch whose past it has forgotten, and the keys are listed again", async () => {
+    const gateway = new EtcdGateway({
+      servers: [etcd.url],
+      username: undefined,
+      password: undefined,
+      tls: undefined,
+      timeout: 1_000,
+    });
+    for (let at = 0; at < 3; at++) await etcd.put("compacted/kitchen/a", `10.0.0.${at}:1`);
+    const { signal } = new AbortController();
+    const { revision } = await gateway.list("compacted/kitchen/", signal);
+    await etcd.call("/v3/kv/compaction", { revision: `${revision}`, physical: true });
+    const changes = [];
+    for await (const change of gateway.watch("compacted/kitchen/", 1n, signal)) changes.push(change);
+    expect(changes).toEqual([]);
+  });
+});
+
+describe.skipIf(missing("etcd"))("a server that fails", () => {
+  let etcd: EtcdServer;
+  beforeAll(async () => {
+    etcd = await EtcdServer.start();
+  });
+  afterAll(() => etcd.stop());
+
+  it("may be killed and started again: the last list stands, then the key is there again", async () => {
+    const one = follow({ servers: etcd.url }, "10.0.0.1:7946");
+    const two = follow({ servers: etcd.url }, "10.0.0.2:7946");
+    await Promise.all([one.has("10.0.0.1:7946", "10.0.0.2:7946"), two.has("10.0.0.1:7946", "10.0.0.2:7946")]);
+    await etcd.kill();
+    await one.until(({ error }) => error?.code === "ECONNREFUSED");
+    expect(one.list).toHaveLength(2);
+    await two.stop();
+    await etcd.run();
+    // The lease of the other one, which left meanwhile, has most of its minute left.
+    await one.until(({ error }) => error === undefined);
+    expect((await etcd.get(one.key))?.value).toBe("10.0.0.1:7946");
+    await etcd.delete(two.key);
+    await one.has("10.0.0.1:7946");
+  });
+
+  it("may lose all that it had: every node puts its key again", async () => {
+    const one = follow({ servers: etcd.url, prefix: "wiped" }, "10.0.0.1:7946");
+    const two = follow({ servers: etcd.url, prefix: "wiped" }, "10.0.0.2:7946");
+    await Promise.all([one.has("10.0.0.1:7946", "10.0.0.2:7946"), two.has("10.0.0.1:7946", "10.0.0.2:7946")]);
+    await etcd.kill();
+    etcd.wipe();
+    const { lists } = one;
+    await etcd.run();
+    await one.until((now) => now.lists > lists && now.list?.length === 2);
+    expect((await etcd.get(two.key))?.value).toBe("10.0.0.2:7946");
+  });
+
+  it("may stand still for longer than the lease: the key is put again", async () => {
+    const follower = follow({
+      servers: etcd.url,
+      prefix: "paused",
+      ttl: 1_000,
+      timeout: 300,
+      relistInterval: 500,
+    });
+    await follower.has("10.0.0.1:7946");
+    const before = await etcd.get(follower.key);
+    etcd.pause();
+    await follower.until(({ error }) => error?.code === "ETIMEDOUT");
+    await new Promise((resolve) => setTimeout(resolve, 2_000)); // No event: the lease is over in a process that stands still.
+    expect(follower.list).toEqual(["10.0.0.1:7946"]);
+    etcd.resume();
+    await follower.until(({ error, list }) => error === undefined && list?.length === 1);
+    for (let now = await etcd.get(follower.key); now?.lease === before?.lease; )
+      now = await etcd.get(follower.key);
+    expect((await etcd.get(follower.key))?.value ?? "10.0.0.1:7946").toBe("10.0.0.1:7946");
+  });
+});
+
+describe.skipIf(missing("etcd"))("three servers", () => {
+  let servers: readonly EtcdServer[];
+  beforeAll(async () => {
+    servers = await EtcdServer.startThree();
+  });
+  afterAll(() => Promise.all(servers.map((server) => server.stop())));
+
+  it("are asked in turn: the next one at once when the one in use is killed or paused", async () => {
+    const options = { servers: servers.map(({ url }) => url), timeout: 500, ttl: 3_000, relistInterval: 500 };
+    const one = follow(options, "10.0.0.1:7946");
+    const two = follow(options, "10.0.0.2:7946");
+    await Promise.all([one.has("10.0.0.1:7946", "10.0.0.2:7946"), two.has("10.0.0.1:7946", "10.0.0.2:7946")]);
+    for (const [at, server] of servers.entries()) {
+      if (at === 1) server.pause();
+      else await server.kill();
+      const asked = servers[(at + 1) % 3] as EtcdServer;
+      const address = `10.0.1.${at}:1`;
+      await put(asked, `shoal/kitchen/extra${at}`, address);
+      await Promise.all([one, two].map((each) => each.until(({ list }) => list?.includes(address) === true)));
+      if (at === 1) server.resume();
+      else await server.run();
+    }
+    await one.until(({ list }) => list?.length === 5);
+    await two.until(({ list }) => list?.length === 5);
+  });
+});
+
+/** A put, as soon as the servers have a leader. */
+async function put(server: EtcdServer, key: string, value: string): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      await server.put(key, value);
+      return;
+    } catch (error) {
+      if (tries === 20) throw error;
+    }
+  }
+}
+
+describe.skipIf(missing("etcd"))("users and certificates", () => {
+  it("with a name and a password: wrong ones are refused, a token that ended is replaced", async () => {
+    const etcd = await EtcdServer.start();
+    try {
+      const key = base64("shoal/");
+      const range_end = base64("shoal0");
+      await etcd.call("/v3/auth/user/add", { name: "root", password: "root" });
+      await etcd.call("/v3/auth/user/grant", { user: "root", role: "root" });
+      await etcd.call("/v3/auth/role/add", { name: "node" });
+      await etcd.call("/v3/auth/role/grant", {
+        name: "node",
+        perm: { permType: "READWRITE", key, range_end },
+      });
+      await etcd.call("/v3/auth/role/add", { name: "reader" });
+      await etcd.call("/v3/auth/role/grant", { name: "reader", perm: { permType: "READ", key, range_end } });
+      for (const [name, role] of [
+        ["ana", "node"],
+        ["bob", "reader"],
+      ]) {
+        await etcd.call("/v3/auth/user/add", { name, password: "open sesame" });
+        await etcd.call("/v3/auth/user/grant", { user: name, role });
+      }
+      await etcd.call("/v3/auth/enable", {});
+
+      const login = { username: "ana", password: "open sesame" };
+      const good = follow({ servers: etcd.url, ...login, relistInterval: 500 });
+      await good.has("10.0.0.1:7946");
+
+      const wrong = follow({ servers: etcd.url, username: "ana", password: "open barley" });
+      await wrong.until(({ error }) => error !== undefined);
+      expect(wrong.error).toMatchObject({
+        code: "ERR_AUTHENTICATION",
+        message: expect.not.stringContaining("barley"),
+      });
+      const nobody = follow({ servers: etcd.url });
+      await nobody.until(({ error }) => error?.code === "ERR_AUTHENTICATION");
+      const elsewhere = follow({ servers: etcd.url, ...login, prefix: "other" });
+      await elsewhere.until(({ error }) => error?.code === "ERR_AUTHENTICATION");
+
+      // One that may only read knows the others all the same.
+      const reader = follow({ servers: etcd.url, username: "bob", password: "open sesame" }, "10.0.0.9:1");
+      await reader.until(({ error }) => error?.code === "ERR_AUTHENTICATION");
+      expect(reader.list).toEqual(["10.0.0.1:7946"]);
+
+      // etcd keeps its tokens in memory.
+      await etcd.kill();
+      await good.until(({ error }) => error !== undefined);
+      await etcd.run();
+      await good.until(({ error }) => error === undefined);
+    } finally {
+      await etcd.stop();
+    }
+  });
+
+  it("over TLS, with certificates from files that are read again", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "shoal-etcd-tls-"));
+    const files = makeCertificates(folder);
+    const etcd = await EtcdServer.start({ ca: files.ca, cert: files.serverCert, key: files.serverKey });
+    try {
+      const { ca, clientCert: cert, clientKey: key } = files;
+      const one = follow({ servers: etcd.url, tls: { ca, cert, key }, relistInterval: 300 });
+      await one.has("10.0.0.1:7946");
+
+      const untrusting = follow({ servers: etcd.url, tls: { cert, key } });
+      await untrusting.until(({ error }) => error !== undefined);
+      expect(untrusting.error?.message).toMatch(/certificate/);
+      const unknown = follow({ servers: etcd.url, tls: { ca } });
+      await unknown.until(({ error }) => error !== undefined);
+      const misnamed = follow({ servers: etcd.url, tls: { ca, cert, key, servername: "elsewhere" } });
+      await misnamed.until(({ error }) => /altnames/.test(error?.message ?? ""));
+
+      writeFileSync(cert, "junk");
+      await one.until(({ error }) => error !== undefined);
+      makeClient(folder);
+      await one.until(({ error }) => error === undefined);
+    } finally {
+      await Promise.all(followers.splice(0).map((follower) => follower.stop()));
+      await etcd.stop();
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+function makeCertificates(folder: string) {
+  const at = (name: string): string => join(folder, name);
+  const openssl = (...args: string[]): void => {
+    execFileSync("openssl", args, { cwd: folder, stdio: "pipe" });
+  };
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  openssl(
+    "req",
+    "-x509",
+    ...key,
+    "-keyout",
+    "ca.key",
+    "-out",
+    "ca.pem",
+    "-days",
+    "2",
+    "-subj",
+    "/CN=authority",
+  );
+  const signed = (name: string, extension: string): void => {
+    openssl("req", ...key, "-keyout", `${name}.key`, "-out", `${name}.csr`, "-subj", "/O=shoal");
+    writeFileSync(at(`${name}.ext`), extension);
+    const sign = [
+      "-CA",
+      "ca.pem",
+      "-CAkey",
+      "ca.key",
+      "-CAcreateserial",
+      "-days",
+      "2",
+      "-extfile",
+      `${name}.ext`,
+    ];
+    openssl("x509", "-req", "-in", `${name}.csr`, "-out", `${name}.pem`, ...sign);
+  };
+  signed("server", "subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n");
+  makeClient(folder);
+  return {
+    ca: at("ca.pem"),
+    serverCert: at("server.pem"),
+    serverKey: at("server.key"),
+    clientCert: at("client.pem"),
+    clientKey: at("client.key"),
+  };
+}
+
+/** The client's certificate, the first time or a new one. */
+function makeClient(folder: string): void {
+  const openssl = (...args: string[]): void => {
+    execFileSync("openssl", args, { cwd: folder, stdio: "pipe" });
+  };
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  openssl("req", ...key, "-keyout", "client.key", "-out", "client.csr", "-subj", "/O=shoal");
+  writeFileSync(join(folder, "client.ext"), "extendedKeyUsage=clientAuth\n");
+  const sign = [
+    "-CA",
+    "ca.pem",
+    "-CAkey",
+    "ca.key",
+    "-CAcreateserial",
+    "-days",
+    "2",
+    "-extfile",
+    "client.ext",
+  ];
+  openssl("x509", "-req", "-in", "client.csr", "-out", "client.pem", ...sign);
+}
+
+describe("a server that is not etcd", () => {
+  const servers: Server[] = [];
+  afterEach(() => {
+    for (const server of servers.splice(0)) {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
+  async function serve(listener: RequestListener): Promise<string> {
+    const server = createServer(listener);
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return `http://127.0.0.1:${(server.address() as { port: number }).port}`;
+  }
+
+  const header = { revision: "7" };
+
+  it.each<[string, RequestListener, string, RegExp]>([
+    ["plain text", (_, response) => response.end("hello"), "ERR_PROTOCOL", /JSON was expected; got "hello"/],
+    ["no revision", (_, response) => response.end("{}"), "ERR_PROTOCOL", /without a revision/],
+    ["a list", (_, response) => response.end("[]"), "ERR_PROTOCOL", /without a revision/],
+    ["null", (_, response) => response.end("null"), "ERR_PROTOCOL", /without a revision/],
+    ["404", (_, response) => response.writeHead(404).end("no"), "ERR_PROTOCOL", /no JSON gateway/],
+    ["302", (_, response) => response.writeHead(302, { location: "/" }).end(), "ERR_TRANSPORT", /status 302/],
+    [
+      "500",
+      (_, response) => response.writeHead(500).end("oops\nmore"),
+      "ERR_TRANSPORT",
+      /: oops \(status 500\)/,
+    ],
+    ["a closed connection", (request) => request.socket.destroy(), "ERR_TRANSPORT", /socket hang up/],
+    [
+      "half an answer",
+      (_, response) => response.write('{"hea', () => response.destroy()),
+      "ERR_TRANSPORT",
+      /aborted/,
+    ],
+    ["nothing", () => {}, "ETIMEDOUT", /did not answer within 300 ms/],
+  ])("answers %s: the source is down, and says why", async (_, listener, code, message) => {
+    const follower = follow({ servers: await serve(listener), timeout: 300 });
+    await follower.until(({ error }) => error !== undefined);
+    expect(follower.error).toMatchObject({ code, message: expect.stringMatching(message) });
+  });
+
+  it("answers without end: it is left after 8 MiB, or a line of so much", async () => {
+    const chunk = Buffer.alloc(65_536, 32);
+    let sent = 0;
+    const flood: RequestListener = (_, response) => {
+      const more = (): void => {
+        while (!response.destroyed && response.write(chunk)) sent += chunk.byteLength;
+      };
+      response.on("drain", more);
+      more();
+    };
+    const list = follow({ servers: await serve(flood), timeout: 20_000 });
+    await list.until(({ error }) => error !== undefined);
+    expect(list.error).toMatchObject({
+      code: "ERR_PROTOCOL",
+      message: expect.stringMatching(/more than 8,388,608/),
+    });
+    await list.stop();
+    expect(sent).toBeLessThan(64 * 1_048_576);
+
+    const watch: RequestListener = (request, response) =>
+      request.url === "/v3/watch" ? flood(request, response) : response.end(JSON.stringify({ header }));
+    const watching = follow({ servers: await serve(watch), timeout: 20_000, publish: false });
+    await watching.until(({ error }) => error !== undefined);
+    expect(watching.error).toMatchObject({
+      code: "ERR_PROTOCOL",
+      message: expect.stringMatching(/8,388,608/),
+    });
+  });
+
+  it("breaks each watch at once: the keys are listed again, with longer pauses", async () => {
+    let watches = 0;
+    let lists = 0;
+    const url = await serve((request, response) => {
+      if (request.url === "/v3/watch") {
+        watches += 1;
+        response.end();
+      } else {
+        lists += 1;
+        response.end(
+          JSON.stringify({
+            header,
+            kvs: [{ key: base64("shoal/kitchen/a"), value: base64(`10.0.0.${lists}:1`) }],
+          }),
+        );
+      }
+    });
+    const follower = follow({ servers: url, publish: false });
+    await follower.has("10.0.0.4:1");
+    expect(watches).toBe(3);
+    expect(follower.failures).toBe(0);
+  });
+
+  it("gives leases without ids, or of no time: the source is down, and does not ask without pause", async () => {
+    let grants = 0;
+    const answers: Record<string, unknown>[] = [
+      {},
+      { ID: "1e999" },
+      { ID: "77", TTL: "0" },
+      { ID: "77", TTL: "junk" },
+    ];
+    const url = await serve((request, response) => {
+      if (request.url === "/v3/watch") response.write("\n");
+      else if (request.url === "/v3/lease/grant")
+        response.end(JSON.stringify(answers[grants++ % answers.length]));
+      else response.end(JSON.stringify({ header }));
+    });
+    const follower = follow({ servers: url });
+    await follower.until(({ failures }) => failures >= 4);
+    expect(grants).toBeLessThanOrEqual(8);
+  });
+});
