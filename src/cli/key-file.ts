@@ -1,35 +1,50 @@
-/** The file of a cluster's key: one line of 40 Z85 characters, which only its owner may read. */
+/** Files of secrets, which only their owner may read: a cluster's key, one line of 40 Z85 characters, or its password. */
+import { isUtf8 } from "node:buffer";
 import { open } from "node:fs/promises";
 import { describe, UsageError } from "./failure.js";
 
 const KEY = /^[0-9A-Za-z.\-:+=^!/*?&<>()[\]{}@%$#]{40}\r?\n?$/;
-/** Bytes of the longest valid file, and one more. */
-const MAX_READ = 43;
+/** Bytes of the longest valid key file, and one more; of the longest password file. */
+const MAX_KEY_READ = 43;
+const MAX_PASSWORD_READ = 1_027;
 /** The permissions of a group and of others. */
 const OTHERS = 0o077;
 
 /** @returns the key @throws UsageError that names the file and the rule it breaks, never what is in it */
 export async function readKeyFile(file: string): Promise<string> {
-  let text: string;
+  const text = (await readSecret("key", file, MAX_KEY_READ)).toString("latin1");
+  if (!KEY.test(text)) throw new UsageError(`the key file ${file} is not one line of 40 Z85 characters`);
+  return text.slice(0, 40);
+}
+
+/** @returns the file's one line @throws as `readKeyFile` */
+export async function readPasswordFile(file: string): Promise<string> {
+  const bytes = await readSecret("password", file, MAX_PASSWORD_READ);
+  const text = bytes.toString("utf8").replace(/\r?\n$/, "");
+  const length = Buffer.byteLength(text);
+  if (!isUtf8(bytes) || /\p{Cc}/u.test(text) || length < 8 || length > 1_024)
+    throw new UsageError(`the password file ${file} is not one line of 8 to 1,024 bytes of UTF-8`);
+  return text;
+}
+
+async function readSecret(what: string, file: string, most: number): Promise<Buffer> {
   try {
     const handle = await open(file, "r");
     try {
       const stat = await handle.stat();
-      if (!stat.isFile()) throw new UsageError(`the key file ${file} is not a regular file`);
+      if (!stat.isFile()) throw new UsageError(`the ${what} file ${file} is not a regular file`);
       if (process.platform !== "win32" && (stat.mode & OTHERS) !== 0)
         throw new UsageError(
-          `the key file ${file} can be read by others (mode ${(stat.mode & 0o777).toString(8)}); expected its owner only: chmod 600`,
+          `the ${what} file ${file} can be read by others (mode ${(stat.mode & 0o777).toString(8)}); expected its owner only: chmod 600`,
         );
-      const { buffer, bytesRead } = await handle.read(Buffer.alloc(MAX_READ), 0, MAX_READ, 0);
-      text = buffer.toString("latin1", 0, bytesRead);
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(most), 0, most, 0);
+      return buffer.subarray(0, bytesRead);
     } finally {
       await handle.close();
     }
   } catch (error) {
     throw error instanceof UsageError
       ? error
-      : new UsageError(`cannot read the key file ${file}: ${describe(error)}`);
+      : new UsageError(`cannot read the ${what} file ${file}: ${describe(error)}`);
   }
-  if (!KEY.test(text)) throw new UsageError(`the key file ${file} is not one line of 40 Z85 characters`);
-  return text.slice(0, 40);
 }

@@ -1,10 +1,15 @@
 /** shoal node start: a node, its lines on standard output, its control socket, and its end. */
-import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../cluster/index.js";
+import {
+  type ClusterEvent,
+  ClusterNode,
+  type ClusterNodeOptions,
+  type RefusedReason,
+} from "../cluster/index.js";
 import { commandText, jsonOf, jsonReply, parseCommand } from "../control/protocol.js";
 import { ControlServer, MAX_BYTES } from "../control/server.js";
 import { InvalidArgumentError, Reply } from "../index.js";
 import { asUsage, UsageError } from "./failure.js";
-import { readKeyFile } from "./key-file.js";
+import { readKeyFile, readPasswordFile } from "./key-file.js";
 import { Log } from "./log.js";
 import { MAX_NODE_COMMAND, NODE_COMMAND_TABLE, NODE_COMMANDS, type SteeredNode } from "./node-commands.js";
 import { LINE_EVENTS, NodeLines } from "./node-lines.js";
@@ -25,6 +30,7 @@ export interface StartSettings {
   readonly scope?: "host" | "link";
   readonly interface?: string;
   readonly key?: string;
+  readonly passwordFile?: string;
   readonly zre?: boolean;
   readonly control?: readonly string[];
 }
@@ -47,6 +53,9 @@ export async function startNode(settings: StartSettings): Promise<void> {
   // Listeners, which miss nothing: a reader of events has a bound.
   for (const type of Object.keys(LINE_EVENTS) as ClusterEvent["type"][])
     node.events.on(type, (change) => lines.change(change));
+  node.events.on("refused", ({ address, reason }) =>
+    log.warn(refusalText(address, reason), { address, reason }),
+  );
   try {
     await operate({ settings: {}, log, stop, service, sources: () => ({}) }, async () => {
       await service.listen();
@@ -65,10 +74,35 @@ export async function startNode(settings: StartSettings): Promise<void> {
 async function optionsOf(settings: StartSettings): Promise<ClusterNodeOptions> {
   const { name, group, scope, zre, interface: on, tag = [], prop = [] } = settings;
   const key = settings.key === undefined ? undefined : await readKeyFile(settings.key);
-  if (scope === "link" && key === undefined) throw new UsageError("--scope link needs a key: --key FILE");
+  if (settings.key !== undefined && settings.passwordFile !== undefined)
+    throw new UsageError("expected --key or --password-file, not both");
+  const password =
+    settings.passwordFile === undefined ? undefined : await readPasswordFile(settings.passwordFile);
+  if (scope === "link" && key === undefined && password === undefined)
+    throw new UsageError("--scope link needs a key: --key FILE or --password-file FILE");
   if (scope === "host" && zre === true)
     throw new UsageError("--zre goes to the link; expected --scope link, or no --scope");
-  return { name, tags: tag, props: propsOf(prop), ...defined({ group, scope, interface: on, key, zre }) };
+  return {
+    name,
+    tags: tag,
+    props: propsOf(prop),
+    ...defined({ group, scope, interface: on, key, password, zre }),
+  };
+}
+
+const REFUSALS: Readonly<Record<RefusedReason, string>> = {
+  password: "it has another password",
+  key: "it has another key",
+  unsealed: "it has no key",
+  bus: "it is of another cluster",
+  replayed: "what it sent was recorded before, or made up",
+  forged: "what it sent was not sealed by the key that it names",
+  peer: "",
+};
+
+function refusalText(address: string, reason: RefusedReason): string {
+  if (reason === "peer") return `${address} refuses this node; its log has the reason`;
+  return `refused ${address}: ${REFUSALS[reason]}`;
 }
 
 function propsOf(pairs: readonly string[]): Record<string, string> {

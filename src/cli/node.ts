@@ -57,13 +57,17 @@ function addStartCommand(node: Command): void {
     .addOption(repeatable("--prop <K=V>", "a property that others can read (repeatable)"))
     .option("--group <G>", "name of the cluster (default default); with --zre also a ZRE group to join")
     .addOption(
-      new Option("--scope <SCOPE>", "how far it reaches: this host, or the link, which needs --key").choices([
-        "host",
-        "link",
-      ]),
+      new Option(
+        "--scope <SCOPE>",
+        "how far it reaches: this host, or the link, which needs --key or --password-file",
+      ).choices(["host", "link"]),
     )
     .option("--interface <IF>", "network interface, by name or address (default: all that are usable)")
     .option("--key <FILE>", "the cluster's key: one line of 40 Z85 characters, readable by its owner only")
+    .option(
+      "--password-file <FILE>",
+      "in place of --key: one line of 8 to 1,024 bytes, readable by its owner only, from which the key is derived",
+    )
     .option("--zre", "also a peer of zyre programs (36/ZRE) on the link; that traffic is not encrypted")
     .addOption(
       repeatable(

@@ -13,6 +13,7 @@ export { createId } from "./identity.js";
 export { ClusterBus, type ClusterStats } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";
 export { ClusterNode } from "./node/node.js";
+export type { RefusedReason } from "./node/node-sockets.js";
 export type {
   ClusterBusOptions,
   ClusterNodeOptions,

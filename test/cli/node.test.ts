@@ -37,7 +37,9 @@ test("shoal node start --help says every option, and how a node ends", async () 
   const { code, stdout } = await run("", "node", "start", "--help");
   expect(code).toBe(0);
   const options =
-    "--name --json --tag --prop --group --scope --interface --key --zre --control --log-level".split(" ");
+    "--name --json --tag --prop --group --scope --interface --key --password-file --zre --control --log-level".split(
+      " ",
+    );
   for (const option of options) expect(String(stdout)).toMatch(new RegExp(`^  ${option}\\b`, "m"));
   expect(String(stdout)).toMatch(/Examples:\n {2}shoal node start/);
   expect(String(stdout)).toMatch(/SIGTERM/);
@@ -88,6 +90,19 @@ describe("shoal node start refuses", () => {
   ])("a key file with %s, and does not print what is in it", async (_, text) => {
     const stderr = await refuses([...START, "--key", keyFile(text)], /is not one line of 40 Z85 characters/);
     expect(stderr).not.toContain(KEY.slice(1, 20));
+  });
+
+  it("a password file that others can read, too short or of several lines, or next to a key", async () => {
+    const good = keyFile("correct horse battery\n");
+    await refuses([...START, "--password-file", keyFile("correct horse", 0o640)], /can be read by others/);
+    for (const text of ["short\n", "two lines\nof text\n", "x".repeat(1_025), Buffer.alloc(9, 0xff)]) {
+      const stderr = await refuses(
+        [...START, "--password-file", keyFile(text)],
+        /is not one line of 8 to 1,024/,
+      );
+      expect(stderr).not.toContain("of text");
+    }
+    await refuses([...START, "--password-file", good, "--key", keyFile(`${KEY}\n`)], /not both/);
   });
 });
 

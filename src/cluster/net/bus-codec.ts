@@ -14,10 +14,13 @@ export class BusCodec {
   readonly bus: number;
   readonly name: string;
   readonly sealer: Sealer | undefined;
+  /** Whether the keys were derived from passwords: then a wrong one is reported as a wrong password. */
+  readonly byPassword: boolean;
   #keys: readonly string[];
 
   /** @throws InvalidArgumentError `EINVAL` for an invalid name or key, and for too many keys */
-  constructor(name: string, keys: readonly string[]) {
+  constructor(name: string, keys: readonly string[], byPassword = false) {
+    this.byPassword = byPassword;
     this.bus = busNumber(name);
     this.name = name;
     this.#keys = keys;

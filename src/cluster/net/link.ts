@@ -1,8 +1,11 @@
 /**
  * One stream to a node, dialled or accepted (docs/spec/cluster.md, Streams; wire/stream.ts has its bytes).
  *
- *   OPENING ──hello──> GREETED ──a genuine packet──> VERIFIED ──> CLOSED
- *      └─────HELLO_TIMEOUT, junk─────┘──────────────────^
+ *   OPENING ──hello──> GREETED ──a good proof, a genuine packet──> VERIFIED ──> CLOSED
+ *      └─────HELLO_TIMEOUT, junk, a bad proof─────┘──────────────────^
+ *
+ *   dialler   hello, PROOF and packets as soon as the other hello is there
+ *   acceptor  hello, then nothing until the dialler has proved itself: PROOF and packets, or REFUSED
  *
  * Each way has a session made of both hellos (seal.ts), so what is sealed in it was sealed for this very stream. An end of
  * a verified stream without a frame of length 0, or a reset, is evidence that the process is gone.
@@ -10,16 +13,23 @@
 import { randomBytes } from "node:crypto";
 import type { Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
+import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
 import type { Packet } from "../wire/packets.js";
 import type { StreamWay } from "../wire/seal.js";
 import {
+  type BusProof,
+  decodeProof,
   encodeFrame,
   encodeHello,
+  encodeProof,
   FRAME_HEAD,
   HELLO_HEAD,
   HELLO_NONCE,
   helloAddress,
+  helloNonce,
   helloSize,
+  isControl,
+  LinkFrame,
   MAX_FRAME,
   streamWays,
 } from "../wire/stream.js";
@@ -44,12 +54,28 @@ export type LinkEnd =
   /** The process at the other end is gone. */
   | "lost"
   /** The network failed, which proves nothing. */
-  | "failed";
+  | "failed"
+  /** One end does not admit the other. */
+  | "refused"
+  /** The other end is this node. */
+  | "self";
 
 /** What a link needs of the node. */
 export interface LinkEffects {
   /** Whether this address may be the other end's. */
   accepts(address: string): boolean;
+  /** What this node shows of its buses. */
+  prove(role: LinkRole, hellos: Hellos): readonly BusProof[];
+  /** Looks at what the other end shows; `role` is the other end's. */
+  check(
+    role: LinkRole,
+    hellos: Hellos,
+    shown: readonly BusProof[],
+  ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
+  /** A bus of the other end is refused; `undefined` where there is none in common. */
+  onRefused(link: Link, bus: number | undefined, reason: string): void;
+  /** The stream of this node that sent a nonce: the other end is this node itself. */
+  streamOf(nonce: Buffer): Link | undefined;
   /** A frame. @returns whether it is a genuine packet; `undefined`: of a bus that is not here */
   onFrame(link: Link, bytes: Buffer): boolean | undefined;
   /** The other end is a node of the cluster. Called once. */
@@ -69,6 +95,7 @@ export class Link implements Sink {
   readonly #effects: LinkEffects;
   readonly #hello: Buffer;
   #waiting: { readonly codec: BusCodec; readonly packet: Packet }[] = [];
+  #hellos: Hellos | undefined;
   #in: StreamWay | undefined;
   #out: StreamWay | undefined;
   #pending: Buffer[] = [];
@@ -78,6 +105,7 @@ export class Link implements Sink {
   #verified = false;
   #ended = false;
   #closing = false;
+  #rejected = false;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param ownAddress of this node @param dialled the address, where this node dialled */
@@ -104,6 +132,16 @@ export class Link implements Sink {
 
   get ended(): boolean {
     return this.#ended || this.#closing;
+  }
+
+  /** IP address of the other end, as the system has it. */
+  get remote(): string {
+    return this.#stream.address;
+  }
+
+  /** What its own hello has. */
+  get nonce(): Buffer {
+    return helloNonce(this.#hello);
   }
 
   /** One way in, for `onFrame` to open by; there since the hello. */
@@ -139,6 +177,11 @@ export class Link implements Sink {
   /** Ends it at once. */
   destroy(): void {
     this.#finish("closed");
+  }
+
+  /** The other end of this dialled stream is this node. */
+  meetsItself(): void {
+    this.#finish("self");
   }
 
   sinkMemory(): undefined {
@@ -192,10 +235,25 @@ export class Link implements Sink {
       return 0;
     }
     if (!this.isDialled) this.address = address;
+    if (helloNonce(hello).equals(this.nonce)) {
+      this.#refuse("link:reflected");
+      return 0;
+    }
+    const own = this.#effects.streamOf(helloNonce(hello));
+    if (own !== undefined) {
+      const dialled = this.isDialled ? this : own;
+      this.#finish("self");
+      dialled.meetsItself();
+      return 0;
+    }
+    this.#hellos = this.isDialled
+      ? { dialler: this.#hello, acceptor: Buffer.from(hello) }
+      : { dialler: Buffer.from(hello), acceptor: this.#hello };
     const ways = this.isDialled ? streamWays(this.#hello, hello) : streamWays(hello, this.#hello);
     this.#out = this.isDialled ? ways.toAcceptor : ways.toDialler;
     this.#in = this.isDialled ? ways.toDialler : ways.toAcceptor;
     this.#wanted = FRAME_HEAD;
+    if (this.isDialled) this.#prove();
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const { codec, packet } of waiting) this.send(codec, packet);
@@ -218,10 +276,67 @@ export class Link implements Sink {
     }
     this.#wanted = FRAME_HEAD;
     this.usedAt = performance.now();
-    const genuine = this.#effects.onFrame(this, bytes.subarray(FRAME_HEAD, FRAME_HEAD + length));
+    const frame = bytes.subarray(FRAME_HEAD, FRAME_HEAD + length);
+    if (isControl(frame)) {
+      this.#onControl(frame);
+      return FRAME_HEAD + length;
+    }
+    const genuine = this.#effects.onFrame(this, frame);
     if (genuine === false) this.destroy();
     if (genuine === true && !this.#verified && !this.ended) this.#verify();
     return FRAME_HEAD + length;
+  }
+
+  #onControl(frame: Buffer): void {
+    switch (frame[0]) {
+      case LinkFrame.PROOF:
+        this.#onProof(frame);
+        return;
+      case LinkFrame.REFUSED:
+        this.#effects.count("link:refused");
+        this.#effects.onRefused(this, undefined, "peer");
+        this.#finish("refused");
+        return;
+      default: // Of a later version.
+        this.#effects.count("link:unknown");
+    }
+  }
+
+  #onProof(frame: Buffer): void {
+    const shown = decodeProof(frame);
+    if (shown === undefined || this.#verified) {
+      this.#refuse("link:proof");
+      return;
+    }
+    const role = this.isDialled ? "acceptor" : "dialler";
+    const { proved, refused } = this.#effects.check(role, this.#hellos as Hellos, shown);
+    for (const { bus, reason } of refused) {
+      this.#effects.count(reason);
+      this.#effects.onRefused(this, bus, reason);
+    }
+    if (!proved) {
+      this.#reject();
+      return;
+    }
+    if (!this.isDialled) this.#prove();
+    this.#verify();
+  }
+
+  #prove(): void {
+    const role = this.isDialled ? "dialler" : "acceptor";
+    const shown = this.#effects.prove(role, this.#hellos as Hellos);
+    this.#stream.socket.write(encodeFrame(encodeProof(shown)));
+  }
+
+  /** Ends it with a bare refusal, which has no reason. */
+  #reject(): void {
+    if (this.ended) return;
+    this.#closing = true;
+    this.#rejected = true;
+    clearTimeout(this.#timer);
+    this.#stream.socket.end(encodeFrame(Buffer.of(LinkFrame.REFUSED)));
+    this.#timer = setTimeout(() => this.#finish("refused"), CLOSE_TIMEOUT);
+    this.#timer.unref();
   }
 
   #verify(): void {
@@ -242,6 +357,6 @@ export class Link implements Sink {
     this.#waiting = [];
     this.#pending = [];
     this.#stream.socket.destroy();
-    this.#effects.onEnd(this, this.#closing ? "closed" : end);
+    this.#effects.onEnd(this, this.#rejected ? "refused" : this.#closing ? "closed" : end);
   }
 }

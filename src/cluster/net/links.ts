@@ -6,7 +6,9 @@
  */
 import { backOff } from "../../core/back-off.js";
 import type { Listener, Transport, TransportOptions } from "../../engine/zmtp/transport/transport.js";
+import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
 import type { Packet } from "../wire/packets.js";
+import type { BusProof } from "../wire/stream.js";
 import { splitIpAddress } from "./addresses.js";
 import type { BusCodec } from "./bus-codec.js";
 import { Link, type LinkEffects, type LinkEnd } from "./link.js";
@@ -41,6 +43,14 @@ const TRANSPORT: TransportOptions = {
 export interface LinksEffects {
   /** Whether a node may be at this address. */
   accepts(address: string): boolean;
+  prove(role: LinkRole, hellos: Hellos): readonly BusProof[];
+  check(
+    role: LinkRole,
+    hellos: Hellos,
+    shown: readonly BusProof[],
+  ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
+  /** One end does not admit the other; `bus` where it is one of this node's. */
+  onRefused(address: string, bus: number | undefined, reason: string): void;
   onFrame(link: Link, bytes: Buffer): boolean | undefined;
   /** A stream was opened, or an accepted one was verified: the node says who it is. */
   greet(link: Link): void;
@@ -153,6 +163,24 @@ export class Links implements LinkEffects {
     return this.#effects.accepts(address);
   }
 
+  prove(role: LinkRole, hellos: Hellos): readonly BusProof[] {
+    return this.#effects.prove(role, hellos);
+  }
+
+  check(role: LinkRole, hellos: Hellos, shown: readonly BusProof[]): ReturnType<LinksEffects["check"]> {
+    return this.#effects.check(role, hellos, shown);
+  }
+
+  onRefused(link: Link, bus: number | undefined, reason: string): void {
+    // What the other end says of its address is not proved.
+    this.#effects.onRefused(link.isDialled ? link.address : link.remote, bus, reason);
+  }
+
+  streamOf(nonce: Buffer): Link | undefined {
+    for (const link of this.#all) if (!link.verified && link.nonce.equals(nonce)) return link;
+    return undefined;
+  }
+
   onFrame(link: Link, bytes: Buffer): boolean | undefined {
     return this.#effects.onFrame(link, bytes);
   }
@@ -178,17 +206,22 @@ export class Links implements LinkEffects {
     this.#effects.count(reason);
   }
 
-  /** Whether there is room for a further accepted stream: who says nothing gives way to who came later. */
+  /** Whether there is room for a further accepted stream: of the host with most unverified ones, the oldest gives way. */
   #makeRoom(): boolean {
-    let oldest: Link | undefined;
+    const byHost = new Map<string, Link[]>();
     let unverified = 0;
+    let most: Link[] = [];
     for (const link of this.#all) {
       if (link.isDialled || link.verified) continue;
-      oldest ??= link;
       unverified += 1;
+      const ofHost = byHost.get(link.remote) ?? [];
+      ofHost.push(link);
+      byHost.set(link.remote, ofHost);
+      if (ofHost.length > most.length) most = ofHost;
     }
     if (this.#all.size < MAX_LINKS && unverified < MAX_UNVERIFIED) return true;
     this.count("link:evicted");
+    const [oldest] = most;
     oldest?.destroy();
     return oldest !== undefined;
   }

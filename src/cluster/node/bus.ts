@@ -24,8 +24,8 @@ import { changeTags, type TagChange } from "../tags.js";
 import { DeathReason, type Packet, UpdateKind } from "../wire/packets.js";
 import { BusTimer } from "./bus-timer.js";
 import { CLUSTER_EVENTS, type ClusterEvent, lostReason } from "./events.js";
-import type { BusPort, NodeSockets } from "./node-sockets.js";
-import { type BusSettings, changeProps, type PropValue } from "./options.js";
+import type { BusPort, NodeSockets, RefusedReason } from "./node-sockets.js";
+import { type BusSettings, changeProps, type PropValue, passwordKeys } from "./options.js";
 import { type Service, serviceOf } from "./service.js";
 import { successors } from "./watched.js";
 
@@ -124,7 +124,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     this.sockets = sockets;
     this.#settings = settings;
     this.#checkScope(settings.seeds);
-    this.codec = new BusCodec(group, settings.keys);
+    this.codec = new BusCodec(group, settings.keys, settings.byPassword);
     this.#timer = new BusTimer(sockets.platform, settings.profile.probeTimeout, {
       nextWakeUp: () =>
         Math.min(this.#membership?.nextWakeUp() ?? Infinity, this.#splits?.nextWakeUp() ?? Infinity),
@@ -405,7 +405,23 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
    * @throws InvalidArgumentError `EINVAL` for an invalid key or more than two, and for a node that was started without one
    */
   setKeys(...keys: string[]): void {
+    if (this.codec.byPassword)
+      throw new InvalidArgumentError("the bus began with a password: use setPasswords");
     this.codec.setKeys(keys);
+    this.sockets.rekey(this);
+  }
+
+  /**
+   * Replaces the passwords while the node runs, in the three steps of `setKeys`. Each blocks for some 0.2 s.
+   *
+   * @param passwords the first seals, all open
+   * @throws InvalidArgumentError `EINVAL` for one that is too short or too long, more than two, and for a node that was
+   *   started without one
+   */
+  setPasswords(...passwords: string[]): void {
+    if (!this.codec.byPassword)
+      throw new InvalidArgumentError("a bus that began without a password gets none while it runs");
+    this.codec.setKeys(passwordKeys(passwords, this.group));
     this.sockets.rekey(this);
   }
 
@@ -467,6 +483,12 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   /** @internal */
   onEvidence(address: string): void {
     this.#run((rules, now) => rules.onEvidence(now, address));
+  }
+
+  /** @internal */
+  onRefused(address: string, reason: RefusedReason): void {
+    this.#pending.push({ type: "refused", address, reason });
+    this.#emit();
   }
 
   /** @internal */

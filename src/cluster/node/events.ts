@@ -1,6 +1,7 @@
 /** What happens in a cluster, as its programs see it. */
 import type { EventNames } from "../../core/event-stream.js";
 import { DeathReason } from "../wire/packets.js";
+import type { RefusedReason } from "./node-sockets.js";
 import type { Service } from "./service.js";
 
 /**
@@ -55,6 +56,11 @@ export type ClusterEvent =
   | { readonly type: "discovery:up"; readonly source: string }
   /** A source of discovery failed: its last list stands, and it is called again. It comes once until the source is up. */
   | { readonly type: "discovery:down"; readonly source: string; readonly error: Error }
+  /**
+   * A node was refused, or refused this one (`peer`). `address` is where it dialled from, or where this node dialled. At most
+   * once a minute for each host and reason; all are counted in `stats().dropped`.
+   */
+  | { readonly type: "refused"; readonly address: string; readonly reason: RefusedReason }
   /** A peer on the ZRE plane joined or left a group. */
   | { readonly type: "group:joined" | "group:left"; readonly member: Service; readonly group: string }
   /** A message on the ZRE plane for this node alone, or for a group that it is in. */
@@ -86,6 +92,7 @@ export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
   healed: true,
   "discovery:up": true,
   "discovery:down": true,
+  refused: true,
   "group:joined": true,
   "group:left": true,
   whisper: true,

@@ -13,6 +13,8 @@ import {
   type Platform,
   platformNow,
 } from "../../engine/zmtp/transport/transports.js";
+import { checkBuses, proveBuses } from "../admission/proof.js";
+import { RefusalReports } from "../admission/refusals.js";
 import { MAX_BUSES } from "../bounds.js";
 import { OwnAddresses, resolveAddress, splitIpAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
@@ -35,9 +37,28 @@ export interface BusPort {
   /** From the group; `address` is where it came from. */
   onGroupPacket(packet: Packet, address: string): void;
   onEvidence(address: string): void;
+  /** The node at an address was refused, or refused this one. */
+  onRefused(address: string, reason: RefusedReason): void;
   /** Who this node is, for a stream to an address; `undefined`: nobody of this bus is there. */
   greeting(address: string): Packet | undefined;
 }
+
+/**
+ * Why a node was refused. `password`, `key`: it has another one, or none where `unsealed`; `bus`: it is of another cluster;
+ * `replayed`: what it sent was recorded, or is of another stream; `forged`: it has a key's id and not the key; `peer`: the
+ * other node refused this one, and it is there that the reason is known.
+ */
+export type RefusedReason = "password" | "key" | "unsealed" | "bus" | "replayed" | "forged" | "peer";
+
+const REPORTED: ReadonlySet<string> = new Set<RefusedReason>([
+  "password",
+  "key",
+  "unsealed",
+  "bus",
+  "replayed",
+  "forged",
+  "peer",
+]);
 
 export interface NodeCounters {
   packetsSent: number;
@@ -61,6 +82,7 @@ export class NodeSockets {
   readonly #own: OwnAddresses;
   readonly #buses = new Map<number, BusPort>();
   readonly #watched = new Map<BusPort, readonly string[]>();
+  readonly #reports = new RefusalReports();
   readonly links: Links;
   #datagrams: PacketSocket | undefined;
   #address = "";
@@ -74,6 +96,9 @@ export class NodeSockets {
     const { transports } = this.platform;
     this.links = new Links(transports.get("tcp") as NonNullable<ReturnType<typeof transports.get>>, {
       accepts: (address) => this.accepts(address),
+      prove: (role, hellos) => proveBuses(this.#codecs(), role, hellos),
+      check: (role, hellos, shown) => checkBuses(this.#codecs(), role, hellos, shown),
+      onRefused: (address, bus, reason) => this.#onRefused(address, bus, reason),
       onFrame: (link, bytes) => this.#linkOnFrame(link, bytes),
       greet: (link) => this.#greet(link),
       onEvidence: (address) => {
@@ -168,6 +193,22 @@ export class NodeSockets {
     this.#datagrams.multicast(bytes);
   }
 
+  *#codecs(): Iterable<BusCodec> {
+    for (const { codec } of this.#buses.values()) yield codec;
+  }
+
+  /** @param bus `undefined`: of the node, whose first bus reports it */
+  #onRefused(address: string, bus: number | undefined, refusal: string): void {
+    if (!REPORTED.has(refusal)) return;
+    const [first] = this.#buses.values();
+    const port = bus === undefined ? first : this.#buses.get(bus);
+    if (port === undefined) return;
+    // A packet does not say which of the two its sender has.
+    const reason = refusal === "key" && port.codec.byPassword ? "password" : refusal;
+    if (this.#reports.allows(performance.now(), hostOf(address), reason))
+      port.onRefused(address, reason as RefusedReason);
+  }
+
   /** What a ping to this bus is answered by, after each change of it. */
   beat(bus: BusPort, state: BeatState): void {
     this.#datagrams?.beat(bus.codec, state);
@@ -227,8 +268,10 @@ export class NodeSockets {
     const bus = this.#busOf(bytes);
     if (bus === undefined) return;
     const packet = bus.codec.decode(bytes);
-    if (typeof packet === "string") this.count(packet);
-    else if (byGroup) bus.onGroupPacket(packet, `${host}:${port}`);
+    if (typeof packet === "string") {
+      this.count(packet);
+      this.#onRefused(`${host}:${port}`, bus.codec.bus, packet);
+    } else if (byGroup) bus.onGroupPacket(packet, `${host}:${port}`);
     else bus.onPacket(packet, `${host}:${port}`, false);
   };
 
@@ -239,6 +282,7 @@ export class NodeSockets {
     const packet = bus.codec.decodeStream(link.wayIn, bytes);
     if (typeof packet === "string") {
       this.count(packet);
+      this.#onRefused(link.isDialled ? link.address : link.remote, bus.codec.bus, packet);
       // Later versions may have types that this one does not know.
       return packet === "type" ? undefined : false;
     }
@@ -269,4 +313,8 @@ export class NodeSockets {
     this.counters.packetsSent += 1;
     this.counters.bytesSent += bytes.length;
   }
+}
+
+function hostOf(address: string): string {
+  return splitIpAddress(address)?.host ?? address;
 }

@@ -179,7 +179,7 @@ export class ClusterNode extends ClusterBus {
    */
   bus(name: string, options: ClusterBusOptions = {}): ClusterBus {
     this.assertOpen();
-    const settings = busSettings("bus", options, this.#settings.scope);
+    const settings = busSettings("bus", name, options, this.#settings.scope);
     const bus = new BusOfNode(name, this.identity, this.sockets, settings, () => this.#buses.delete(bus));
     if ([this, ...this.#buses].some((each) => each.codec.bus === bus.codec.bus))
       throw new InvalidStateError("EFSM", `the node has a bus ${JSON.stringify(name)} already`);

@@ -11,9 +11,11 @@ import {
   type Settings,
   text,
 } from "../../patterns/kit/options.js";
+import { keyOfPassword } from "../admission/password.js";
 import { MAX_KEYS, MAX_SEEDS, MAX_SOURCES } from "../bounds.js";
 import { createDetails } from "../details.js";
 import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../discovery/source.js";
+import { busNumber } from "../identity.js";
 import { checkAddress, type HostPort } from "../net/addresses.js";
 import type { GroupAddress } from "../net/packet-socket.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
@@ -70,6 +72,12 @@ export interface ClusterBusOptions {
   readonly discovery?: readonly (DiscoverySource | DiscoveryFunction)[] | undefined;
   /** 40 characters of Z85. Of two, the first seals, and both open. */
   readonly key?: string | readonly string[] | undefined;
+  /**
+   * In place of a key: 8 to 1,024 bytes, from which the bus's key is derived (scrypt, some 0.2 s, salted with the bus's name);
+   * it is never sent. Of two, the first seals, and both open. Who records packets can try passwords against them: take a
+   * long one.
+   */
+  readonly password?: string | readonly string[] | undefined;
   /** Default: `local` for the scope `host`, else `lan`. */
   readonly profile?: ClusterProfile | undefined;
   readonly split?: SplitSettings | undefined;
@@ -81,7 +89,7 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
   readonly name?: string | undefined;
   /** Name of the first bus. Default `default`. */
   readonly group?: string | undefined;
-  /** `host`, the default: this machine alone. `link`: the local networks; it needs a `key`. */
+  /** `host`, the default: this machine alone. `link`: the local networks; it needs a `key` or a `password`. */
   readonly scope?: "host" | "link" | undefined;
   /** Name or address of the interface to use. Default: all that are up. */
   readonly interface?: string | undefined;
@@ -111,7 +119,7 @@ export interface ZreNodeOptions extends Omit<ZreOptions, "name" | "uuid"> {}
 
 export type Scope = "host" | "link";
 
-const BUS_KEYS = ["tags", "props", "seeds", "discovery", "key", "profile", "split"] as const;
+const BUS_KEYS = ["tags", "props", "seeds", "discovery", "key", "password", "profile", "split"] as const;
 
 const NODE_OPTIONS = {
   name: text(),
@@ -127,6 +135,7 @@ const NODE_OPTIONS = {
   seeds: anything<readonly string[]>(),
   discovery: anything<readonly (DiscoverySource | DiscoveryFunction)[]>(),
   key: anything<string | readonly string[]>(),
+  password: anything<string | readonly string[]>(),
   profile: anything<ClusterProfile>(),
   split: anything<SplitSettings>(),
   zre: anything<boolean | ZreNodeOptions>(),
@@ -144,6 +153,8 @@ export interface BusSettings {
   readonly seeds: readonly string[];
   readonly discovery: readonly DiscoverySource[];
   readonly keys: readonly string[];
+  /** Whether the keys were derived from passwords. */
+  readonly byPassword: boolean;
   readonly profile: Profile;
   readonly strategy: SplitStrategy;
   readonly autoheal: boolean;
@@ -168,7 +179,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
   const given = checkOptions("ClusterNode", NODE_OPTIONS, options);
   const scope = given.scope ?? "host";
   const busOptions = Object.fromEntries(BUS_KEYS.map((key) => [key, given[key]])) as ClusterBusOptions;
-  const first = busSettings("ClusterNode", busOptions, scope);
+  const first = busSettings("ClusterNode", given.group ?? "default", busOptions, scope);
   return {
     first,
     node: Object.freeze({
@@ -200,15 +211,26 @@ function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
-export function busSettings(what: string, options: ClusterBusOptions, scope: Scope): BusSettings {
+export function busSettings(
+  what: string,
+  bus: string,
+  options: ClusterBusOptions,
+  scope: Scope,
+): BusSettings {
   checkKeys(what, options, BUS_KEYS);
-  const keys = options.key === undefined ? [] : listOf("key", options.key);
+  const byPassword = options.password !== undefined;
+  if (byPassword && options.key !== undefined)
+    throw new InvalidArgumentError("a bus has a key or a password, not both");
+  const given = options.password ?? options.key;
+  const keys = given === undefined ? [] : secretsOf(byPassword ? "password" : "key", given);
   if (scope === "link" && keys.length === 0)
     throw new InvalidArgumentError(
-      'the scope "link" needs a key, 40 characters of Z85: without one a node keeps to its host',
+      'the scope "link" needs a key, 40 characters of Z85, or a password: without one a node keeps to its host',
     );
   if (keys.length > MAX_KEYS)
-    throw new InvalidArgumentError(`key is one key, or up to ${MAX_KEYS}; got ${keys.length}`);
+    throw new InvalidArgumentError(
+      `${byPassword ? "password" : "key"} is one, or up to ${MAX_KEYS}; got ${keys.length}`,
+    );
   const tags = options.tags ?? [];
   if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags is an array; got ${describe(tags)}`);
   const props = propTexts(options.props ?? {});
@@ -222,7 +244,8 @@ export function busSettings(what: string, options: ClusterBusOptions, scope: Sco
     props,
     seeds: [...new Set(seeds.map((seed) => seedOf(seed)))],
     discovery: sourcesOf(options.discovery ?? [], MAX_SOURCES),
-    keys,
+    keys: byPassword ? passwordKeys(keys, bus) : keys,
+    byPassword,
     profile: profileOf(options.profile, scope),
     ...splitOf(options.split ?? {}),
   });
@@ -231,6 +254,14 @@ export function busSettings(what: string, options: ClusterBusOptions, scope: Sco
 function seedOf(seed: string): string {
   checkAddress("a seed", seed);
   return seed;
+}
+
+/** The keys that passwords give on a bus. @throws InvalidArgumentError `EINVAL` */
+export function passwordKeys(passwords: readonly string[], bus: string): readonly string[] {
+  busNumber(bus); // An invalid name is refused before the work.
+  if (passwords.length < 1 || passwords.length > MAX_KEYS)
+    throw new InvalidArgumentError(`a bus has 1 to ${MAX_KEYS} passwords; got ${passwords.length}`);
+  return secretsOf("password", passwords).map((password) => keyOfPassword(password, bus));
 }
 
 /** The texts of props. @throws InvalidArgumentError `EINVAL` */
@@ -264,10 +295,11 @@ export function changeProps(
   return propTexts(next);
 }
 
-function listOf(name: string, value: unknown): readonly string[] {
+/** What came is not in the message: it may be a secret of another type. */
+function secretsOf(name: string, value: unknown): readonly string[] {
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
   if (list.length === 0 || !list.every((each) => typeof each === "string"))
-    throw new InvalidArgumentError(`${name} is a text or an array of texts; got ${describe(value)}`);
+    throw new InvalidArgumentError(`${name} is a text or an array of texts`);
   return list as readonly string[];
 }
 

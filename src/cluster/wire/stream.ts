@@ -3,12 +3,13 @@
  *
  *   hello    magic 4 "SHLK" | version 1 | nonce 32, random | address: length 1, text      each end, at once
  *   frame    length 4 | packet                                      length 0: this end closes on purpose
+ *   control  length 4 | type 1, from 40 to 4f | what the type has     a node that does not know it skips it
  *
  * The sessions of the two ways are the halves of a hash of both hellos, the dialler's first. Each end gives a fresh nonce, so
  * what was recorded of one stream opens in no other.
  */
 import { createHash } from "node:crypto";
-import { MAX_ADDRESS, MAX_STREAM_PACKET } from "../bounds.js";
+import { MAX_ADDRESS, MAX_BUSES, MAX_STREAM_PACKET } from "../bounds.js";
 import { PREFIX } from "./codec.js";
 import { SEAL_OVERHEAD, StreamWay } from "./seal.js";
 
@@ -46,6 +47,11 @@ export function helloSize(bytes: Buffer): number {
   return HELLO_HEAD + (bytes[HELLO_HEAD - 1] as number);
 }
 
+/** The nonce in a whole hello. */
+export function helloNonce(hello: Buffer): Buffer {
+  return hello.subarray(5, 5 + HELLO_NONCE);
+}
+
 /** The address in a whole hello. */
 export function helloAddress(hello: Buffer): string {
   return hello.toString("utf8", HELLO_HEAD);
@@ -61,6 +67,56 @@ export function streamWays(
     toAcceptor: new StreamWay(sessions.subarray(0, 16)),
     toDialler: new StreamWay(sessions.subarray(16)),
   };
+}
+
+/** Frames about the stream itself: their first byte, which is no packet's. */
+export const LinkFrame = {
+  /** This end is refused. Bare: the reason stays with the one that refuses. */
+  REFUSED: 0x40,
+  /** What an end shows of its buses. */
+  PROOF: 0x41,
+} as const;
+
+/** Bytes of a bus in a PROOF: bus 6 | key id 4, 0: in the clear | proof 32. */
+const PROOF_SIZE = 6 + 4 + 32;
+
+/** A bus, and what proves that an end has its key (admission/proof.ts). */
+export interface BusProof {
+  readonly bus: number;
+  readonly keyId: number;
+  readonly proof: Buffer;
+}
+
+/** Whether a frame is about the stream, not a packet. */
+export function isControl(frame: Buffer): boolean {
+  return ((frame[0] ?? 0) & 0xf0) === 0x40;
+}
+
+/** The bytes of a PROOF. */
+export function encodeProof(buses: readonly BusProof[]): Buffer {
+  const out = Buffer.alloc(1 + buses.length * PROOF_SIZE);
+  out.writeUInt8(LinkFrame.PROOF, 0);
+  buses.forEach(({ bus, keyId, proof }, index) => {
+    const at = 1 + index * PROOF_SIZE;
+    out.writeUIntBE(bus, at, 6);
+    out.writeUInt32BE(keyId, at + 6);
+    proof.copy(out, at + 10);
+  });
+  return out;
+}
+
+/** What a PROOF has; `undefined` for a wrong length or too many buses. */
+export function decodeProof(frame: Buffer): BusProof[] | undefined {
+  const count = (frame.length - 1) / PROOF_SIZE;
+  if (!Number.isInteger(count) || count < 0 || count > MAX_BUSES) return undefined;
+  return Array.from({ length: count }, (_, index) => {
+    const at = 1 + index * PROOF_SIZE;
+    return {
+      bus: frame.readUIntBE(at, 6),
+      keyId: frame.readUInt32BE(at + 6),
+      proof: Buffer.from(frame.subarray(at + 10, at + PROOF_SIZE)),
+    };
+  });
 }
 
 /** A packet's bytes as a frame; without bytes the farewell. */

@@ -1,0 +1,114 @@
+/**
+ * The proofs at the beginning of a stream: each end shows that it has the key of a bus, without showing the key
+ * (docs/spec/cluster.md, Proofs). Pure.
+ *
+ *   proof   HMAC-SHA256(HKDF(key), role | bus | dialler's hello | acceptor's hello)
+ *
+ * Both nonces are in the hellos, so a proof is of one stream; the role is in it, so no end gets its own proof back. The
+ * dialler proves first: a stranger that dials gets nothing that passwords could be tried against.
+ */
+import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
+import { decodeZ85 } from "../../core/z85.js";
+import type { BusProof } from "../wire/stream.js";
+
+/** Which end of a stream a proof is of. */
+export type LinkRole = "dialler" | "acceptor";
+
+/** Both ends' hellos, as they were sent. */
+export interface Hellos {
+  readonly dialler: Uint8Array;
+  readonly acceptor: Uint8Array;
+}
+
+/** Why a proof is refused, or a packet. */
+export type ProofRefusal = "password" | "key" | "bus" | "unsealed" | "replayed";
+
+/** A bus, as far as proofs go. */
+export interface ProvableBus {
+  readonly bus: number;
+  /** 40 characters of Z85 each, the first one seals. None: the bus is in the clear. */
+  readonly keys: readonly string[];
+  /** Whether the keys were derived from passwords. */
+  readonly byPassword: boolean;
+}
+
+const LABEL = "shoal link proof 1";
+const NO_PROOF = Buffer.alloc(32);
+const ROLES: Readonly<Record<LinkRole, number>> = { dialler: 1, acceptor: 2 };
+
+/** A key's id and what proofs are made with; `id` is that of sealed packets. */
+function proofKey(key: string): { readonly id: number; readonly secret: Buffer } {
+  const bytes = decodeZ85(key);
+  const { createHash } = process.getBuiltinModule("node:crypto");
+  return {
+    id: createHash("sha256").update(bytes).digest().readUInt32BE(0),
+    secret: Buffer.from(hkdfSync("sha256", bytes, "", LABEL, 32)),
+  };
+}
+
+function proofBy(secret: Buffer, role: LinkRole, bus: number, { dialler, acceptor }: Hellos): Buffer {
+  const head = Buffer.alloc(7);
+  head.writeUInt8(ROLES[role], 0);
+  head.writeUIntBE(bus, 1, 6);
+  return createHmac("sha256", secret).update(head).update(dialler).update(acceptor).digest();
+}
+
+/** What an end in this role shows of its buses. */
+export function proveBuses(buses: Iterable<ProvableBus>, role: LinkRole, hellos: Hellos): BusProof[] {
+  return Array.from(buses, ({ bus, keys: [key] }) => {
+    if (key === undefined) return { bus, keyId: 0, proof: NO_PROOF };
+    const { id, secret } = proofKey(key);
+    return { bus, keyId: id, proof: proofBy(secret, role, bus, hellos) };
+  });
+}
+
+/** A bus of this node whose proof was refused; `bus` is `undefined` where the two ends have none in common. */
+export interface RefusedBus {
+  readonly bus: number | undefined;
+  readonly reason: ProofRefusal;
+}
+
+/**
+ * Looks at what the other end shows.
+ *
+ * @param role of the other end
+ * @returns whether one bus is proved, at least, and which are refused
+ */
+export function checkBuses(
+  buses: Iterable<ProvableBus>,
+  role: LinkRole,
+  hellos: Hellos,
+  shown: readonly BusProof[],
+): { readonly proved: boolean; readonly refused: readonly RefusedBus[] } {
+  const own = new Map(Array.from(buses, (each) => [each.bus, each] as const));
+  const refused: RefusedBus[] = [];
+  let proved = false;
+  let shared = false;
+  for (const each of shown) {
+    const bus = own.get(each.bus);
+    if (bus === undefined) continue;
+    shared = true;
+    const reason = refusalOf(bus, role, hellos, each);
+    if (reason === undefined) proved = true;
+    else refused.push({ bus: bus.bus, reason });
+  }
+  if (!shared) refused.push({ bus: undefined, reason: "bus" });
+  return { proved, refused };
+}
+
+function refusalOf(
+  { bus, keys, byPassword }: ProvableBus,
+  role: LinkRole,
+  hellos: Hellos,
+  { keyId, proof }: BusProof,
+): ProofRefusal | undefined {
+  const wrong = byPassword ? "password" : "key";
+  if (keys.length === 0) return keyId === 0 ? undefined : "key";
+  if (keyId === 0) return "unsealed";
+  for (const key of keys) {
+    const { id, secret } = proofKey(key);
+    if (id !== keyId) continue;
+    return timingSafeEqual(proof, proofBy(secret, role, bus, hellos)) ? undefined : "replayed";
+  }
+  return wrong;
+}

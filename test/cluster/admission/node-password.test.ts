@@ -1,0 +1,260 @@
+/** Nodes with a password over the host's sockets: who is let in, what is reported, and what strangers can do. */
+import { once } from "node:events";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
+import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
+import { NO_UPDATES, Packet, PacketType, Update } from "../../../src/cluster/wire/packets.js";
+import {
+  encodeFrame,
+  encodeHello,
+  FRAME_HEAD,
+  helloSize,
+  streamWays,
+} from "../../../src/cluster/wire/stream.js";
+
+const KEY = "01234567890123456789012345678901234567ab";
+const [PASSWORD, OTHER] = ["correct horse battery", "battery staple"];
+const nodes: ClusterNode[] = [];
+const sockets: Socket[] = [];
+const servers: Server[] = [];
+
+async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
+  const made = new ClusterNode({ name, multicast: false, ...options });
+  nodes.push(made);
+  await made.start();
+  return made;
+}
+
+const portOf = (of: ClusterNode): number => Number(of.address.split(":")[1]);
+
+async function dialled(port: number): Promise<Socket> {
+  const socket = connect(port, "127.0.0.1");
+  socket.on("error", () => undefined);
+  sockets.push(socket);
+  await once(socket, "connect");
+  return socket;
+}
+
+async function dropped(of: ClusterNode, reason: string, least = 1): Promise<void> {
+  while ((of.stats().dropped[reason] ?? 0) < least) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+/** The first refusal of this reason, now or later. */
+function refusal(of: ClusterNode, reason: string): Promise<Extract<ClusterEvent, { type: "refused" }>> {
+  return new Promise((resolve) =>
+    of.events.on("refused", (event) => {
+      if (event.reason === reason) resolve(event);
+    }),
+  );
+}
+
+/** Until each sees so many. */
+async function together(count: number, ...all: readonly ClusterNode[]): Promise<void> {
+  while (all.some((each) => each.members().length < count))
+    await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+const closed = (socket: Socket): Promise<void> =>
+  new Promise((resolve) => void socket.on("close", () => resolve()));
+
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  for (const server of servers.splice(0)) server.close();
+  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
+});
+
+describe("a password in place of a key", () => {
+  it("lets those in who have it, and their streams are verified by it", async () => {
+    const a = await started("a", { password: PASSWORD });
+    const b = await started("b", { password: PASSWORD, seeds: [a.address] });
+    await together(2, a, b);
+    while (a.stats().links === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect([a, b].map((each) => each.stats().dropped)).toEqual([{}, {}]);
+  });
+
+  it("is wrong, and one end reports that, the other that it is refused", async () => {
+    const a = await started("a", { password: PASSWORD });
+    const seeds = [a.address];
+    const refused = refusal(a, "password");
+    const b = new ClusterNode({ name: "b", multicast: false, password: OTHER, seeds });
+    nodes.push(b);
+    const peer = refusal(b, "peer");
+    await b.start();
+    expect((await refused).address).toMatch(/^127\.0\.0\.1/);
+    expect(await peer).toMatchObject({ type: "refused", address: a.address, reason: "peer" });
+    expect([a, b].map((each) => each.members().length)).toEqual([1, 1]);
+  });
+
+  it("of another cluster, and no password at all, are distinguished by the one that refuses", async () => {
+    const a = await started("a", { password: PASSWORD });
+    const [bus, unsealed] = [refusal(a, "bus"), refusal(a, "unsealed")];
+    await started("b", { password: PASSWORD, group: "other", seeds: [a.address] });
+    await started("c", { seeds: [a.address] });
+    await Promise.all([bus, unsealed]);
+    expect(a.members().length).toBe(1);
+  });
+
+  it("is changed in three steps without a member lost", async () => {
+    const a = await started("a", { password: PASSWORD });
+    const b = await started("b", { password: PASSWORD, seeds: [a.address] });
+    await together(2, a, b);
+    const steps = [[PASSWORD, OTHER], [OTHER, PASSWORD], [OTHER]];
+    for (const step of steps) for (const each of [a, b]) each.setPasswords(...step);
+    const c = await started("c", { password: OTHER, seeds: [a.address] });
+    await together(3, a, b, c);
+  });
+
+  it("is refused where it is wrong as an option, and its text is never in the message", () => {
+    const wrong: readonly ClusterNodeOptions[] = [
+      { password: "short" },
+      { password: PASSWORD, key: KEY },
+      { password: [] },
+      { password: [PASSWORD, OTHER, `${OTHER}2`] },
+      { password: 123_456_789 as never },
+    ];
+    for (const options of wrong) {
+      let error: { code?: string; message?: string } = {};
+      try {
+        new ClusterNode(options);
+      } catch (thrown) {
+        error = thrown as typeof error;
+      }
+      expect(error.code).toBe("EINVAL");
+      for (const secret of ["short", PASSWORD, OTHER, "123"]) expect(error.message).not.toContain(secret);
+    }
+    const node = new ClusterNode({ password: PASSWORD });
+    nodes.push(node);
+    expect(() => node.setKeys(KEY)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => node.setPasswords()).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    const keyed = new ClusterNode({ key: KEY });
+    nodes.push(keyed);
+    expect(() => keyed.setPasswords(PASSWORD)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  });
+});
+
+describe("strangers", () => {
+  const hello = encodeHello(Buffer.alloc(32, 9), "127.0.0.1:9");
+
+  it("get nothing but a hello before they proved themselves, and then one byte", async () => {
+    const a = await started("a", { password: PASSWORD });
+    const stranger = await dialled(portOf(a));
+    const got: Buffer[] = [];
+    stranger.on("data", (bytes: Buffer) => got.push(bytes));
+    const refused = refusal(a, "replayed");
+    stranger.write(hello);
+    // A proof by the right key's id, which every packet shows: the rest is made up.
+    const { sealer } = new BusCodec("default", a.codec.keys);
+    const made = Buffer.alloc(43, 0x41);
+    Buffer.from("37a8eec1ce19", "hex").copy(made, 1);
+    made.writeUInt32BE(sealer?.keyIds[0] as number, 7);
+    stranger.write(encodeFrame(made));
+    await closed(stranger);
+    await refused;
+    const all = Buffer.concat(got);
+    expect(all.subarray(helloSize(all)).toString("hex")).toBe("0000000140");
+  });
+
+  it("that reflect a node's own nonce, or claim 1 MiB, are cut off at once", async () => {
+    const a = await started("a", { password: PASSWORD });
+    const mirror = await dialled(portOf(a));
+    mirror.on("data", (bytes: Buffer) => mirror.write(bytes));
+    const large = await dialled(portOf(a));
+    large.on("data", () => undefined);
+    large.write(Buffer.concat([hello, Buffer.from([0, 0x10, 0, 0]), Buffer.alloc(1_048_576)]));
+    await Promise.all([closed(mirror), closed(large)]);
+    await dropped(a, "link:reflected");
+    await dropped(a, "link:oversized");
+  });
+
+  it("with wrong passwords, a thousand and more, keep nobody out and are reported a few times", async () => {
+    const a = await started("a", { password: PASSWORD });
+    let reports = 0;
+    a.events.on("refused", () => {
+      reports += 1;
+    });
+    const wrong = new BusCodec("default", [KEY]);
+    const proof = Buffer.alloc(43, 0x41);
+    Buffer.from("37a8eec1ce19", "hex").copy(proof, 1);
+    proof.writeUInt32BE(wrong.sealer?.keyIds[0] as number, 7);
+    const attempt = Buffer.concat([hello, encodeFrame(proof)]);
+    let b: ClusterNode | undefined;
+    for (let round = 0; round < 24; round++) {
+      const crowd = await Promise.all(Array.from({ length: 50 }, () => dialled(portOf(a))));
+      for (const each of crowd) {
+        each.resume();
+        each.write(attempt);
+      }
+      if (round === 8) b = await started("b", { password: PASSWORD, seeds: [a.address] });
+    }
+    await dropped(a, "password", 1_000);
+    await together(2, a, b as ClusterNode);
+    expect(reports).toBeLessThanOrEqual(8);
+  });
+});
+
+describe("a node of the wire form before, without proofs", () => {
+  const id = "b2".repeat(16);
+  const alive = (address: string): Packet =>
+    new Packet(PacketType.PING, id, 1_800_000_000_000, 1, 0, 7, 0, 0, "", "", undefined, undefined, [
+      Update.alive(id, 1_800_000_000_000, 1, "old@host", address, 0, 0),
+    ]);
+
+  it("that dials is a member by its first packet", async () => {
+    const a = await started("a", { key: KEY });
+    const old = await dialled(portOf(a));
+    const hello = encodeHello(Buffer.alloc(32, 9), "127.0.0.1:9");
+    const joined = new Promise((resolve) => a.events.on("joined", resolve));
+    old.write(hello);
+    const [theirs] = (await once(old, "data")) as [Buffer];
+    const ways = streamWays(hello, theirs.subarray(0, helloSize(theirs)));
+    old.resume();
+    old.write(
+      encodeFrame(new BusCodec("default", [KEY]).encodeStream(ways.toAcceptor, alive("127.0.0.1:9"))),
+    );
+    expect(await joined).toMatchObject({ member: { id, name: "old@host" } });
+  });
+
+  it("that is dialled skips the proof, and is a member by its answer", async () => {
+    const codec = new BusCodec("default", [KEY]);
+    const skipped: number[] = [];
+    const server = createServer((socket) => {
+      sockets.push(socket);
+      socket.on("error", () => undefined);
+      const hello = encodeHello(Buffer.alloc(32, 9), `127.0.0.1:${port}`);
+      socket.write(hello);
+      let all = Buffer.alloc(0);
+      let ways: ReturnType<typeof streamWays> | undefined;
+      socket.on("data", (bytes: Buffer) => {
+        all = Buffer.concat([all, bytes]);
+        if (ways === undefined) {
+          ways = streamWays(all.subarray(0, helloSize(all)), hello);
+          all = all.subarray(helloSize(all));
+        }
+        while (all.length >= FRAME_HEAD && all.length >= FRAME_HEAD + all.readUInt32BE(0)) {
+          const frame = all.subarray(FRAME_HEAD, FRAME_HEAD + all.readUInt32BE(0));
+          all = all.subarray(FRAME_HEAD + frame.length);
+          const packet = codec.decodeStream(ways.toAcceptor, frame);
+          if (typeof packet === "string") skipped.push(frame[0] as number);
+          else if (packet.type === PacketType.PING) {
+            const [own] = alive(`127.0.0.1:${port}`).updates;
+            const ack = new Packet(
+              ...([PacketType.ACK, id, 1_800_000_000_000, 1, 0, packet.seq, 0, 0, "", ""] as const),
+              undefined,
+              undefined,
+              own === undefined ? NO_UPDATES : [own],
+            );
+            socket.write(encodeFrame(codec.encodeStream(ways.toDialler, ack)));
+          }
+        }
+      });
+    });
+    servers.push(server);
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as { port: number };
+    const a = await started("a", { key: KEY, seeds: [`127.0.0.1:${port}`] });
+    await together(2, a);
+    expect(new Set(skipped)).toEqual(new Set([0x41]));
+  });
+});

@@ -1,0 +1,121 @@
+/** Proofs at the beginning of a stream, keys of passwords, and how often refusals are reported. No sockets. */
+import { createHmac, hkdfSync, scryptSync } from "node:crypto";
+import { expect, it } from "vitest";
+import { keyOfPassword, MAX_PASSWORD, SCRYPT } from "../../../src/cluster/admission/password.js";
+import {
+  checkBuses,
+  type Hellos,
+  type ProvableBus,
+  proveBuses,
+} from "../../../src/cluster/admission/proof.js";
+import { RefusalReports } from "../../../src/cluster/admission/refusals.js";
+import { busNumber } from "../../../src/cluster/identity.js";
+import { decodeProof, encodeHello, encodeProof, isControl } from "../../../src/cluster/wire/stream.js";
+import { decodeZ85, encodeZ85 } from "../../../src/core/z85.js";
+import { codes, tableUnder } from "../../docs-tables/support/markdown.js";
+
+const [KEY, OTHER] = [encodeZ85(Buffer.alloc(32, 7)), encodeZ85(Buffer.alloc(32, 8))];
+const HELLOS: Hellos = {
+  dialler: encodeHello(Buffer.alloc(32, 1), "10.0.0.1:7000"),
+  acceptor: encodeHello(Buffer.alloc(32, 2), "10.0.0.2:7000"),
+};
+const bus = (name: string, keys: readonly string[], byPassword = false): ProvableBus => ({
+  bus: busNumber(name),
+  keys,
+  byPassword,
+});
+const A = busNumber("a");
+
+it("a proof of the same key is good, with the old key and with the new one of a rotation", () => {
+  const shown = proveBuses([bus("a", [KEY])], "dialler", HELLOS);
+  for (const keys of [[KEY], [OTHER, KEY]])
+    expect(checkBuses([bus("a", keys)], "dialler", HELLOS, shown)).toEqual({ proved: true, refused: [] });
+});
+
+it("another key, none, another bus, another role and other nonces are each refused for their reason", () => {
+  const refused = (own: ProvableBus, shown: ProvableBus, role: "dialler" | "acceptor", hellos = HELLOS) => {
+    const result = checkBuses([own], role, hellos, proveBuses([shown], "dialler", HELLOS));
+    expect(result.proved).toBe(false);
+    return result.refused;
+  };
+  const [a, clear] = [bus("a", [KEY]), bus("a", [])];
+  expect(refused(a, bus("a", [OTHER]), "dialler")).toEqual([{ bus: A, reason: "key" }]);
+  expect(refused(bus("a", [KEY], true), bus("a", [OTHER]), "dialler")).toEqual([
+    { bus: A, reason: "password" },
+  ]);
+  expect(refused(a, clear, "dialler")).toEqual([{ bus: A, reason: "unsealed" }]);
+  expect(refused(clear, a, "dialler")).toEqual([{ bus: A, reason: "key" }]);
+  expect(refused(a, bus("b", [KEY]), "dialler")).toEqual([{ bus: undefined, reason: "bus" }]);
+  // Reflected: what this end showed as the dialler comes back from the acceptor.
+  expect(refused(a, a, "acceptor")).toEqual([{ bus: A, reason: "replayed" }]);
+  const later = { ...HELLOS, acceptor: encodeHello(Buffer.alloc(32, 3), "10.0.0.2:7000") };
+  expect(refused(a, a, "dialler", later)).toEqual([{ bus: A, reason: "replayed" }]);
+  const elsewhere = { ...HELLOS, dialler: encodeHello(Buffer.alloc(32, 1), "10.0.0.9:7000") };
+  expect(refused(a, a, "dialler", elsewhere)).toEqual([{ bus: A, reason: "replayed" }]);
+});
+
+it("one proved bus is enough, and the others are refused", () => {
+  const shown = proveBuses([bus("a", [KEY]), bus("b", [KEY])], "dialler", HELLOS);
+  expect(checkBuses([bus("a", [OTHER]), bus("b", [KEY]), bus("c", [])], "dialler", HELLOS, shown)).toEqual({
+    proved: true,
+    refused: [{ bus: A, reason: "key" }],
+  });
+});
+
+it("a proof's bytes are those of the specification, and a wrong length is none", () => {
+  const rows = Object.fromEntries(
+    tableUnder("spec/cluster.md", "Vectors of a proof").map(([part, bytes]) => [
+      part,
+      codes(bytes as string)[0],
+    ]),
+  );
+  const proofs = proveBuses([bus("default", [KEY])], "dialler", HELLOS);
+  const frame = encodeProof(proofs);
+  expect(rows).toEqual({
+    "key of the password `correct horse battery`": decodeZ85(
+      keyOfPassword("correct horse battery", "default"),
+    ).toString("hex"),
+    "PROOF of the dialler": frame.toString("hex"),
+    "PROOF of the acceptor": encodeProof(proveBuses([bus("default", [KEY])], "acceptor", HELLOS)).toString(
+      "hex",
+    ),
+    REFUSED: "40",
+  });
+  // By the words of the specification, not by this code.
+  const secret = Buffer.from(hkdfSync("sha256", Buffer.alloc(32, 7), "", "shoal link proof 1", 32));
+  const head = Buffer.from("0137a8eec1ce19", "hex");
+  const proof = createHmac("sha256", secret).update(head).update(HELLOS.dialler).update(HELLOS.acceptor);
+  expect(frame.subarray(11).toString("hex")).toBe(proof.digest("hex"));
+  expect(isControl(frame)).toBe(true);
+  expect(decodeProof(frame)).toEqual(proofs);
+  expect(decodeProof(frame.subarray(0, frame.length - 1))).toBeUndefined();
+  expect(decodeProof(Buffer.alloc(1 + 65 * 42, 0x41))).toBeUndefined();
+});
+
+it("a password gives another key on each bus, by scrypt, and has 8 to 1,024 bytes", () => {
+  const [a, b] = ["a", "b"].map((name) => keyOfPassword("swordfish", name));
+  expect(a).not.toBe(b);
+  const { cost: N, blockSize: r, parallelization: p } = SCRYPT;
+  const salt = "shoal cluster password 1 a";
+  expect(a).toBe(encodeZ85(scryptSync("swordfish", salt, 32, { N, r, p, maxmem: 2 ** 26 })));
+  const EINVAL = expect.objectContaining({ code: "EINVAL" });
+  for (const wrong of ["", "seven77", "x".repeat(MAX_PASSWORD + 1)])
+    expect(() => keyOfPassword(wrong, "a")).toThrow(EINVAL);
+  expect(keyOfPassword("pässwör", "a")).toHaveLength(40); // 9 bytes.
+});
+
+it("refusals are reported once a minute for a host and reason, and a few a second in all", () => {
+  const reports = new RefusalReports();
+  expect(reports.allows(0, "10.0.0.1", "key")).toBe(true);
+  expect(reports.allows(59_999, "10.0.0.1", "key")).toBe(false);
+  expect(reports.allows(59_999, "10.0.0.1", "bus")).toBe(true);
+  expect(reports.allows(60_000, "10.0.0.1", "key")).toBe(true);
+  let reported = 0;
+  // 10,000 hosts in a second.
+  for (let each = 0; each < 10_000; each++)
+    if (reports.allows(100_000 + each / 10, `10.1.${each >> 8}.${each & 255}`, "key")) reported += 1;
+  expect(reported).toBeLessThanOrEqual(9);
+  // The table forgets, and is as large as it says: the hosts of an hour.
+  for (let each = 0; each < 3_600; each++) reports.allows(200_000 + each * 1_000, `10.2.0.${each}`, "key");
+  expect(reports.size).toBeLessThanOrEqual(256);
+});
