@@ -29,6 +29,7 @@ export interface StartSettings {
   readonly group?: string;
   readonly scope?: "host" | "link";
   readonly interface?: string;
+  readonly ports?: string;
   readonly key?: string;
   readonly passwordFile?: string;
   readonly zre?: boolean;
@@ -72,7 +73,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
 
 /** @throws UsageError */
 async function optionsOf(settings: StartSettings): Promise<ClusterNodeOptions> {
-  const { name, group, scope, zre, interface: on, tag = [], prop = [] } = settings;
+  const { name, group, scope, zre, ports, interface: on, tag = [], prop = [] } = settings;
   const key = settings.key === undefined ? undefined : await readKeyFile(settings.key);
   if (settings.key !== undefined && settings.passwordFile !== undefined)
     throw new UsageError("expected --key or --password-file, not both");
@@ -86,7 +87,7 @@ async function optionsOf(settings: StartSettings): Promise<ClusterNodeOptions> {
     name,
     tags: tag,
     props: propsOf(prop),
-    ...defined({ group, scope, interface: on, key, password, zre }),
+    ...defined({ group, scope, interface: on, ports, key, password, zre }),
   };
 }
 

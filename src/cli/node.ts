@@ -63,6 +63,7 @@ function addStartCommand(node: Command): void {
       ).choices(["host", "link"]),
     )
     .option("--interface <IF>", "network interface, by name or address (default: all that are usable)")
+    .option("--ports <FIRST-LAST>", "ports that a firewall lets through: the first free one is taken")
     .option("--key <FILE>", "the cluster's key: one line of 40 Z85 characters, readable by its owner only")
     .option(
       "--password-file <FILE>",

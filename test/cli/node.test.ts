@@ -37,7 +37,7 @@ test("shoal node start --help says every option, and how a node ends", async () 
   const { code, stdout } = await run("", "node", "start", "--help");
   expect(code).toBe(0);
   const options =
-    "--name --json --tag --prop --group --scope --interface --key --password-file --zre --control --log-level".split(
+    "--name --json --tag --prop --group --scope --interface --ports --key --password-file --zre --control --log-level".split(
       " ",
     );
   for (const option of options) expect(String(stdout)).toMatch(new RegExp(`^  ${option}\\b`, "m"));

@@ -23,12 +23,10 @@ import type { Link } from "../net/link.js";
 import { Links } from "../net/links.js";
 import type { BeatState, PacketSocket } from "../net/packet-socket.js";
 import { ThreadedDatagrams } from "../net/threaded-datagrams.js";
+import { bindFree } from "../ports.js";
 import { readPrefix } from "../wire/codec.js";
 import type { Packet } from "../wire/packets.js";
 import type { NodeSettings } from "./options.js";
-
-/** Ports that are tried until one is free for both datagrams and streams. */
-const PORT_ATTEMPTS = 16;
 
 /** A bus, as its sockets see it. */
 export interface BusPort {
@@ -115,7 +113,7 @@ export class NodeSockets {
 
   /** @throws TransportError with the system's code; InvalidArgumentError `EINVAL` for an unknown interface */
   async open(): Promise<void> {
-    const { scope, port, announce, group } = this.settings;
+    const { scope, port, ports, announce, group } = this.settings;
     const interfaces = this.#interfaces();
     const own = (interfaces[0] as HostInterface).address;
     // Before anything is opened: what fails from here on leaves nothing open.
@@ -123,10 +121,10 @@ export class NodeSockets {
     if (announce !== undefined && announced === undefined)
       throw new InvalidArgumentError(`announce: there is no address of ${JSON.stringify(announce.host)}`);
     const bind = scope === "host" ? "127.0.0.1" : this.settings.interface === undefined ? "0.0.0.0" : own;
-    for (let attempt = 1; ; attempt++) {
-      const chosen = await this.links.listen(bind, port);
-      // In a simulation there are no threads, and nothing blocks.
-      const isThreaded = this.settings.beats === "thread" && this.platform === MACHINE;
+    // In a simulation there are no threads, and nothing blocks.
+    const isThreaded = this.settings.beats === "thread" && this.platform === MACHINE;
+    await bindFree(port, ports, async (wanted) => {
+      const chosen = await this.links.listen(bind, wanted);
       const datagrams: PacketSocket = new (isThreaded ? ThreadedDatagrams : Datagrams)(
         {
           bind,
@@ -140,17 +138,15 @@ export class NodeSockets {
       );
       try {
         await datagrams.open();
-        this.#datagrams = datagrams;
-        this.#address = `${own}:${chosen}`;
-        break;
       } catch (error) {
+        // The number was free for streams alone.
         await datagrams.close();
         await this.links.unlisten();
-        // The number was free for streams alone.
-        if (port !== 0 || attempt >= PORT_ATTEMPTS || (error as { code?: string }).code !== "EADDRINUSE")
-          throw error;
+        throw error;
       }
-    }
+      this.#datagrams = datagrams;
+      this.#address = `${own}:${chosen}`;
+    });
     if (announced !== undefined) this.#address = announced;
     this.links.start(this.#address);
   }

@@ -18,6 +18,7 @@ import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../disc
 import { busNumber } from "../identity.js";
 import { checkAddress, type HostPort } from "../net/addresses.js";
 import type { GroupAddress } from "../net/packet-socket.js";
+import { type PortRange, parsePorts } from "../ports.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
 import type { SplitStrategy } from "../splits.js";
 import { type ZreOptions, ZrePlane } from "../zre/index.js";
@@ -26,6 +27,7 @@ const ZRE_KEYS: readonly (keyof ZreNodeOptions)[] = [
   "headers",
   "interface",
   "port",
+  "ports",
   "interval",
   "evasive",
   "expired",
@@ -95,6 +97,11 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
   readonly interface?: string | undefined;
   /** UDP and TCP port of the node. Default 0: one that is free. */
   readonly port?: number | undefined;
+  /**
+   * "FIRST-LAST": the ports that a firewall lets through. The node takes `port` where it is free, else the first free one of these;
+   * so does the mailbox of `zre`.
+   */
+  readonly ports?: string | undefined;
   /** "host:port" at which others reach it, where that is not its own. */
   readonly announce?: string | undefined;
   /** Whether nodes find each other by multicast, and by which group. Default `true`, with a source of `discovery` `false`. */
@@ -127,6 +134,7 @@ const NODE_OPTIONS = {
   scope: choice(["host", "link"]),
   interface: text(),
   port: integer({ default: 0, min: 0, max: 65_535 }),
+  ports: anything<string>(),
   announce: text(),
   multicast: anything<NonNullable<ClusterNodeOptions["multicast"]>>(),
   beats: choice(["loop", "thread"], "loop"),
@@ -167,6 +175,7 @@ export interface NodeSettings {
   readonly scope: Scope;
   readonly interface: string | undefined;
   readonly port: number;
+  readonly ports: PortRange | undefined;
   readonly announce: HostPort | undefined;
   readonly group: GroupAddress | undefined;
   readonly beats: "loop" | "thread";
@@ -188,6 +197,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
       scope,
       interface: given.interface,
       port: given.port,
+      ports: given.ports === undefined ? undefined : parsePorts(given.ports),
       announce: given.announce === undefined ? undefined : checkAddress("announce", given.announce),
       beats: given.beats,
       zre: zreOf(given),
@@ -197,13 +207,13 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
 }
 
 function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined {
-  const { zre = false, scope, interface: wanted, name } = given;
+  const { zre = false, scope, interface: wanted, name, ports } = given;
   if (zre === false) return undefined;
   if (zre !== true && (typeof zre !== "object" || zre === null))
     throw new InvalidArgumentError(`zre is true, false or an object; got ${describe(zre)}`);
   if (scope === "host")
     throw new InvalidArgumentError('the ZRE plane is on the local network: not with the scope "host"');
-  const options: ZreNodeOptions = { interface: wanted, ...(zre === true ? {} : zre) };
+  const options: ZreNodeOptions = { interface: wanted, ports, ...(zre === true ? {} : zre) };
   checkKeys("zre", options, ZRE_KEYS);
   // Opens nothing: what it refuses is refused before anything happens.
   new ZrePlane({ ...options, name: name?.split("@")[0] });

@@ -12,6 +12,7 @@ import { deliverNow, listen, type SocketEvent } from "../../sockets/internal.js"
 import { Dealer, Router } from "../../sockets/request-reply.js";
 import { MAX_ZRE_FRAMES, MAX_ZRE_GROUP, MAX_ZRE_GROUPS, MAX_ZRE_PENDING } from "../bounds.js";
 import { createId, isId } from "../identity.js";
+import { bindFree, parsePorts } from "../ports.js";
 import { BeaconSockets, beaconNetwork } from "./beacon.js";
 import { encodeBeacon, helloFault, identityOf, textFault, uuidOf, type ZreJunk } from "./codec.js";
 import type { ZreEvent, ZrePeer } from "./events.js";
@@ -39,6 +40,7 @@ const OPTIONS = {
   headers: anything<Readonly<Record<string, string>>>(),
   interface: text(),
   port: integer({ default: BEACON_PORT, max: 65_535 }),
+  ports: anything<string>(),
   interval: integer({ default: 1_000, min: 10 }),
   evasive: integer({ default: 5_000, min: 10 }),
   expired: integer({ default: 30_000, min: 10 }),
@@ -60,6 +62,8 @@ export interface ZreOptions {
   readonly interface?: string | undefined;
   /** UDP port of the beacons. Default 5670. */
   readonly port?: number | undefined;
+  /** "FIRST-LAST": the TCP ports that its mailbox takes the first free one of. Default: by the system. */
+  readonly ports?: string | undefined;
   /** Between two beacons. Default 1,000. */
   readonly interval?: number | undefined;
   /** Of silence until a peer is asked. Default 5,000. */
@@ -142,6 +146,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       throw new InvalidArgumentError(`uuid is 32 lower-case hex digits; got ${describe(uuid)}`);
     if (typeof headers !== "object" || headers === null || Array.isArray(headers))
       throw new InvalidArgumentError(`headers is an object of texts; got ${describe(headers)}`);
+    if (settings.ports !== undefined) parsePorts(settings.ports);
     this.uuid = uuid;
     this.#context = new Context({ maxSockets: 2 * (settings.maxPeers + MAX_ZRE_PENDING) });
     this.name = settings.name ?? uuid.slice(0, 6).toUpperCase();
@@ -173,7 +178,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
 
   async #start(): Promise<void> {
     this.assertOpen();
-    const { port, maxPeers, maxMessageSize } = this.#settings;
+    const { port, ports, maxPeers, maxMessageSize } = this.#settings;
     const network = beaconNetwork(platformNow().interfaces(), this.#settings.interface);
     const router = new Router({
       context: this.#context,
@@ -187,7 +192,10 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       this.#run((rules, now) => rules.onBeacon(now, bytes, address)),
     );
     try {
-      this.#endpoint = await router.bind(`tcp://${network.address}:*`);
+      const range = ports === undefined ? undefined : parsePorts(ports);
+      this.#endpoint = await bindFree(0, range, (wanted) =>
+        router.bind(`tcp://${network.address}:${wanted === 0 ? "*" : wanted}`),
+      );
       await beacons.open();
       this.assertOpen();
     } catch (error) {

@@ -1,0 +1,78 @@
+/** Port ranges: what is one, and which port nodes take. */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import { ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
+import { bindFree, parsePorts } from "../../../src/cluster/ports.js";
+
+const EINVAL = expect.objectContaining({ code: "EINVAL" });
+const nodes: ClusterNode[] = [];
+
+async function started(options: ClusterNodeOptions): Promise<number> {
+  const node = new ClusterNode({ multicast: false, ...options });
+  nodes.push(node);
+  await node.start();
+  return Number(node.address.split(":")[1]);
+}
+
+/** The first of so many ports that are free now, for datagrams and streams. */
+async function freePorts(count: number): Promise<number> {
+  for (let first = 10_000 + (process.pid % 20_000); ; first += count) {
+    const free = await Promise.all(
+      Array.from({ length: count }, async (_, at) => {
+        const server = createServer().listen(first + at, "127.0.0.1");
+        const works = await Promise.race([
+          once(server, "listening").then(
+            () => true,
+            () => false,
+          ),
+        ]);
+        await new Promise((resolve) => server.close(resolve));
+        return works;
+      }),
+    );
+    if (free.every(Boolean)) return first;
+  }
+}
+
+afterEach(async () => {
+  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
+});
+
+describe("port ranges", () => {
+  it("are FIRST-LAST, or one port", () => {
+    expect(parsePorts("20000-20100")).toEqual({ first: 20_000, last: 20_100 });
+    expect(parsePorts("4369")).toEqual({ first: 4_369, last: 4_369 });
+    for (const wrong of ["", "0-5", "5-4", "1-65536", "a-b", "20000 - 20100", "1-2-3", "-5", 4_369, null])
+      expect(() => parsePorts(wrong), String(wrong)).toThrow(EINVAL);
+    for (const ports of ["5-4", 7 as never]) expect(() => new ClusterNode({ ports })).toThrow(EINVAL);
+  });
+
+  it("are tried in their order, after the preferred port, until one is free; another error ends that", async () => {
+    const tried: number[] = [];
+    const inUse = async (port: number): Promise<number> => {
+      tried.push(port);
+      if (port < 12) throw Object.assign(new Error("in use"), { code: "EADDRINUSE" });
+      return port;
+    };
+    expect(await bindFree(9, { first: 10, last: 14 }, inUse)).toBe(12);
+    expect(tried).toEqual([9, 10, 11, 12]);
+    await expect(bindFree(0, { first: 10, last: 11 }, inUse)).rejects.toMatchObject({ code: "EADDRINUSE" });
+    const denied = (): Promise<number> => Promise.reject(Object.assign(new Error("no"), { code: "EACCES" }));
+    await expect(bindFree(0, { first: 10, last: 11 }, denied)).rejects.toMatchObject({ code: "EACCES" });
+  });
+
+  it("give each node of a host the next port, and one too many an error", async () => {
+    const first = await freePorts(3);
+    const ports = `${first}-${first + 2}`;
+    // Taken for datagrams alone: it is not taken then.
+    const other = createSocket("udp4").bind(first + 1, "127.0.0.1");
+    await once(other, "listening");
+    expect([await started({ ports }), await started({ ports, port: first + 2 })]).toEqual([first, first + 2]);
+    await expect(started({ ports })).rejects.toMatchObject({ code: "EADDRINUSE" });
+    other.close();
+    await once(other, "close");
+    expect(await started({ ports })).toBe(first + 1);
+  });
+});
