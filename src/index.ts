@@ -23,6 +23,7 @@ export { Proxy } from "./proxy/proxy.js";
 export { type Capability, capability, version } from "./sockets/capability.js";
 export { type Codec, json, msgpack, text } from "./sockets/codec.js";
 export { Context, type ContextOptions, context } from "./sockets/context.js";
+export type { EndpointSource } from "./sockets/endpoint-source.js";
 export { Envelope } from "./sockets/envelope.js";
 export type { Message, MessageLike } from "./sockets/message.js";
 export { type EventSubscriber, Observer } from "./sockets/observer.js";

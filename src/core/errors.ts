@@ -65,6 +65,7 @@ export const ERROR_CODES = {
     "A store refused or failed; `reason` says full, overloaded, taken, failed, outcome-unknown or damaged.",
   ERR_SIMULATION:
     "A simulation of `shoal/testing` failed; the message has the seed that repeats it. Or a simulated node went down under a call.",
+  ERR_SOURCE: "A source of endpoints threw, or has more of them than are used.",
   ERR_TRANSPORT: "The operating system reported a transport error that has no code of its own here.",
 } as const;
 

@@ -127,6 +127,11 @@ export interface EngineEndpoints {
   /** @param routingId the name that a ROUTER or STREAM gives the peer */
   connect(endpoint: string, routingId: string | undefined): void;
   disconnect(endpoint: string): void;
+  /**
+   * As `disconnect`, for an endpoint that is given up while others serve in its place: what waits for it goes to them, and
+   * what it still owes is received. An engine that cannot do that disconnects.
+   */
+  release(endpoint: string): void;
 }
 
 /** Whether a socket alone keeps the process alive, as `ref` and `unref` of a stream of Node.js. A new socket does not. */

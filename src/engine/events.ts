@@ -78,6 +78,12 @@ interface Details {
   unsubscribe: Nowhere & { readonly topic: Buffer };
   drop: Nowhere & { readonly reason: DropReason; readonly messages: number; readonly routingId?: Buffer };
   invalid: Nowhere & { readonly reason: InvalidReason; readonly error: ShoalError };
+  /** A source that the socket is connected to has another list; `endpoints`: all of them now. */
+  "source:changed": Nowhere & { readonly endpoints: readonly string[] };
+  /** A source threw, which is the error's `cause`; it is read again in `interval` ms. */
+  "source:failed": Nowhere & { readonly error: ShoalError; readonly interval: number };
+  /** An endpoint that a source has cannot be connected to. */
+  "endpoint:refused": { readonly address: string; readonly error: ShoalError };
 }
 
 /** The name of a socket event. */

@@ -4,6 +4,7 @@
  *
  *   capabilitiesOf, engineStats, counters   what the socket and its engine know
  *   listen                                  its events, without keeping the process alive
+ *   watchBound                              what it is bound to
  *   queuedBytesFor                          a Router's queue for one peer
  *   deliverNow                              a message of a Dealer that has one peer
  *   senderOf, trySendTo                     one subscriber of an XPublisher
@@ -57,6 +58,18 @@ export function forwards(...sockets: Socket[]): void {
 /** @throws InvalidArgumentError `EINVAL` for a message that the socket does not take at all, such as one that is too large */
 export function checkMessage(socket: Socket, message: unknown): void {
   socket[CORE].encode(message);
+}
+
+/**
+ * The endpoints that a socket is bound to: reported now, at each change, and as an empty list when it closes.
+ *
+ * @returns ends that
+ */
+export function watchBound(socket: Socket, watcher: (bound: readonly string[]) => void): () => void {
+  const core = socket[CORE];
+  if (!core.closed) return core.endpoints.watchBound(watcher);
+  watcher([]);
+  return () => undefined;
 }
 
 /** Hears all events of a socket from now on. Unlike a listener of `socket.events` it does not keep the process alive. */

@@ -32,6 +32,9 @@ export const SOCKET_EVENTS: EventNames<SocketEvent> = {
   unsubscribe: true,
   drop: true,
   invalid: true,
+  "source:changed": true,
+  "source:failed": true,
+  "endpoint:refused": true,
 };
 
 /** The way from an observer to what it observes. */

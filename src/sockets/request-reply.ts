@@ -6,6 +6,7 @@ import { SocketType } from "../core/socket-type.js";
 import { refusedWait, WAIT_OPTIONS, type WaitOptions } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import { defineSocket } from "./define.js";
+import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import { Envelope } from "./envelope.js";
 import type { MessageLike } from "./message.js";
 import type { DeliveryResult } from "./outbox.js";
@@ -223,11 +224,17 @@ export class Router<T = Raw> extends Socket {
    *
    * @throws InvalidArgumentError `EINVAL` for an invalid routing id or an unknown option; otherwise as `connect` of {@link Socket}
    */
-  override connect(endpoint: string, options?: RouterConnectOptions): void;
-  override connect(endpoint: string, options: RouterConnectOptions = {}, ...extra: unknown[]): void {
+  override connect(endpoint: string | EndpointSource, options?: RouterConnectOptions): void;
+  override connect(
+    endpoint: string | EndpointSource,
+    options: RouterConnectOptions = {},
+    ...extra: unknown[]
+  ): void {
     refuseExtra("connect", "an endpoint and options", extra);
     checkCallOptions("connect", options, CONNECT_OPTIONS);
-    this[CORE].endpoints.connect(endpoint, options.routingId);
+    if (!isEndpointSource(endpoint)) this[CORE].endpoints.connect(endpoint, options.routingId);
+    else if (options.routingId === undefined) this[CORE].endpoints.connectSource(endpoint);
+    else throw new InvalidArgumentError("routingId is the name of one peer; a source has many");
   }
 
   /**

@@ -105,6 +105,10 @@ export class SocketCore implements EngineListener {
       context.load().capabilities,
       this.#options,
       () => this.assertOpen(),
+      (event) => {
+        if (event.type === "endpoint:refused") this.counters.endpointsRefused += 1;
+        this.events.emit(event);
+      },
     );
     // The queues read the options again at each use, since a program may change them at any time.
     const options = this.#options;
@@ -256,6 +260,7 @@ export class SocketCore implements EngineListener {
       pendingReceives: this.inbox.waiting,
       peers: engine.peers,
       reconnects: engine.reconnects,
+      endpointsRefused: counters.endpointsRefused,
       eventsLost: this.events.lost,
     };
   }
@@ -301,6 +306,7 @@ export class SocketCore implements EngineListener {
     // Everything up to the first await happens within the call, as in the package zeromq.
     const linger = given ?? (this.#options.linger as number);
     const started = performance.now();
+    this.endpoints.end();
     this.inbox.abandon();
     this.readable.abandon();
     this.writable.abandon();

@@ -2,15 +2,24 @@
  * The endpoints a socket is bound and connected to. What is wrong with a call is
  * found here, before the engine is called, so all engines report it alike.
  */
-import { InvalidArgumentError, TransportError } from "../core/errors.js";
+import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import type { EngineCapabilities, EngineEndpoints } from "../engine/engine.js";
 
+import type { SocketEvent } from "../engine/events.js";
 import { checkEndpoint } from "./endpoint.js";
+import { type EndpointSource, SourceReader } from "./endpoint-source.js";
 import { checkSecurity } from "./security/check.js";
 
 /** Socket types for which connecting twice to one endpoint is connecting once. */
 const CONNECTS_ONCE: readonly SocketTypeName[] = ["Dealer", "Subscriber", "Publisher", "Request"];
+
+/** A source that the socket is connected to. */
+interface Sourced {
+  readonly reader: SourceReader;
+  /** What it has now, and the socket is connected to because of it. */
+  endpoints: readonly string[];
+}
 
 export class SocketEndpoints {
   readonly #type: SocketTypeName;
@@ -18,6 +27,11 @@ export class SocketEndpoints {
   readonly #capabilities: EngineCapabilities;
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #assertOpen: () => void;
+  readonly #report: (event: SocketEvent) => void;
+  readonly #sources = new Map<EndpointSource, Sourced>();
+  /** Endpoints connected to for the sources alone, and how many of these have each. */
+  readonly #sourced = new Map<string, number>();
+  readonly #watchers = new Set<(bound: readonly string[]) => void>();
   /** As resolved -> as given: a wildcard may be given many times. */
   readonly #bound = new Map<string, string>();
   /** Endpoint -> connections. */
@@ -33,12 +47,14 @@ export class SocketEndpoints {
     capabilities: EngineCapabilities,
     options: Readonly<Record<string, unknown>>,
     assertOpen: () => void,
+    report: (event: SocketEvent) => void,
   ) {
     this.#type = type;
     this.#engine = engine;
     this.#capabilities = capabilities;
     this.#options = options;
     this.#assertOpen = assertOpen;
+    this.#report = report;
   }
 
   /** Calls of `bind` and `unbind` that have not settled. */
@@ -59,6 +75,21 @@ export class SocketEndpoints {
   /** Whether the socket is bound or connected to anything. */
   get any(): boolean {
     return this.#bound.size > 0 || this.#connected.size > 0;
+  }
+
+  /** Calls `watcher` with all endpoints that the socket is bound to: now, and at each change until it closes. @returns ends that */
+  watchBound(watcher: (bound: readonly string[]) => void): () => void {
+    this.#watchers.add(watcher);
+    watcher([...this.#bound.keys()]);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /** The socket closes: what it is connected to stays as it is until its messages have left. */
+  end(): void {
+    for (const { reader } of this.#sources.values()) reader.stop();
+    this.#sources.clear();
+    this.#watched([]);
+    this.#watchers.clear();
   }
 
   /** A call of `bind` or `unbind`, counted in `settling` until it has settled. */
@@ -90,6 +121,7 @@ export class SocketEndpoints {
     for (const [resolved, given] of this.#bound) {
       if (given !== endpoint && resolved !== endpoint) continue;
       this.#bound.delete(resolved);
+      this.#watched([...this.#bound.keys()]);
       return this.#engine.unbind(endpoint);
     }
     throw new TransportError("ENOENT", `Cannot unbind ${endpoint}: the socket is not bound to it`, {
@@ -108,6 +140,8 @@ export class SocketEndpoints {
     const name = routingId ?? this.#nextName;
     if (name !== undefined) checkPeerId(name);
     const connections = this.#connected.get(endpoint) ?? 0;
+    // It stays from now on, whatever sources have.
+    this.#sourced.delete(endpoint);
     // A second connection to the same peer would double each message or answer; libzmq makes none, either.
     if (connections > 0 && CONNECTS_ONCE.includes(this.#type)) return;
     this.#engine.connect(endpoint, name);
@@ -136,16 +170,92 @@ export class SocketEndpoints {
     }
     this.#engine.disconnect(endpoint);
     this.#connected.delete(endpoint);
+    this.#sourced.delete(endpoint);
   }
 
-  /** Connections that `ready` waits for: those whose engine reports handshakes. */
+  /** Connects to what a source has, as it changes. */
+  connectSource(source: EndpointSource): void {
+    this.#assertOpen();
+    checkSecurity(this.#options);
+    if (this.#sources.has(source)) return;
+    const sourced: Sourced = {
+      endpoints: [],
+      reader: new SourceReader(source, this.#capabilities.transports, {
+        sourceOnList: (endpoints) => this.#onList(sourced, endpoints),
+        sourceOnRefused: (address, error) => this.#report({ type: "endpoint:refused", address, error }),
+        sourceOnFailed: (error, interval) => this.#report({ type: "source:failed", error, interval }),
+      }),
+    };
+    this.#sources.set(source, sourced);
+    sourced.reader.start();
+  }
+
+  /** Ends what `connectSource` began; its endpoints are released. */
+  disconnectSource(source: EndpointSource): void {
+    this.#assertOpen();
+    const sourced = this.#sources.get(source);
+    if (sourced === undefined)
+      throw new TransportError("ENOENT", "Cannot disconnect a source: the socket is not connected to it");
+    sourced.reader.stop();
+    this.#sources.delete(source);
+    for (const endpoint of sourced.endpoints) this.#releaseFor(endpoint);
+  }
+
+  /** Connections that `ready` waits for: those whose engine reports handshakes, and one where there are sources. */
   expectedPeers(): number {
     const reported = this.#capabilities.peerEvents;
-    let expected = 0;
+    let expected = this.#sources.size > 0 ? 1 : 0;
     for (const [endpoint, connections] of this.#connected) {
+      if (this.#sourced.has(endpoint)) continue;
       if (reported.includes(endpoint.slice(0, endpoint.indexOf(":")))) expected += connections;
     }
     return expected;
+  }
+
+  /** New ones first: what waits for those that go may move to them. */
+  #onList(sourced: Sourced, endpoints: readonly string[]): void {
+    const before = new Set(sourced.endpoints);
+    const now = endpoints.filter((endpoint) => before.has(endpoint) || this.#connectFor(endpoint));
+    const kept = new Set(now);
+    sourced.endpoints = now;
+    for (const endpoint of before) if (!kept.has(endpoint)) this.#releaseFor(endpoint);
+    this.#report({ type: "source:changed", endpoints: now });
+  }
+
+  /** @returns whether the socket is connected to it */
+  #connectFor(endpoint: string): boolean {
+    const sources = this.#sourced.get(endpoint) ?? 0;
+    // What the program connected to itself is the program's to disconnect.
+    if (sources === 0 && this.#connected.has(endpoint)) return true;
+    if (sources === 0) {
+      try {
+        this.#engine.connect(endpoint, undefined);
+      } catch (error) {
+        this.#report({ type: "endpoint:refused", address: endpoint, error: error as ShoalError });
+        return false;
+      }
+      this.#connected.set(endpoint, 1);
+      this.#last = endpoint;
+    }
+    this.#sourced.set(endpoint, sources + 1);
+    return true;
+  }
+
+  /** A source has it no more. */
+  #releaseFor(endpoint: string): void {
+    const sources = this.#sourced.get(endpoint);
+    if (sources === undefined) return;
+    if (sources > 1) {
+      this.#sourced.set(endpoint, sources - 1);
+      return;
+    }
+    this.#sourced.delete(endpoint);
+    this.#connected.delete(endpoint);
+    this.#engine.release(endpoint);
+  }
+
+  #watched(bound: readonly string[]): void {
+    for (const watcher of [...this.#watchers]) watcher(bound);
   }
 
   #check(endpoint: string, use: "bind" | "connect"): void {
@@ -157,6 +267,7 @@ export class SocketEndpoints {
   #isBound(endpoint: string, resolved: string): string {
     this.#bound.set(resolved, endpoint);
     this.#last = resolved;
+    this.#watched([...this.#bound.keys()]);
     return resolved;
   }
 }

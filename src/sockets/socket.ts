@@ -8,6 +8,7 @@ import type { WaitOptions } from "../core/waiter.js";
 import type { PeerCredentials } from "../engine/engine.js";
 import { Context, context as globalContext } from "./context.js";
 import { defineGeneric } from "./define.js";
+import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import {
   GET_NUMBERED,
   getNumbered,
@@ -173,30 +174,41 @@ export abstract class Socket extends SocketByNumber {
    * Connects to an endpoint, now or as soon as its peer is there; a lost
    * connection is made again. Returns at once: {@link ready} waits for the connection.
    *
-   * @param endpoint `tcp://HOST:PORT`, `tcp://SOURCE:PORT;HOST:PORT`, `ipc://PATH`, `inproc://NAME`
+   * A source has endpoints that come and go: the socket connects to each, and leaves those that the source has no more.
+   * What waits for one of these moves to the others (Push, Dealer, Request), or leaves within the linger; replies of it are
+   * received for up to 30 s, and what a Pull or Subscriber was sent comes whole (docs/sockets.md). The events are
+   * `source:changed`, `source:failed` and `endpoint:refused`. `close` ends the source by its signal.
+   *
+   * @param endpoint `tcp://HOST:PORT`, `tcp://SOURCE:PORT;HOST:PORT`, `ipc://PATH`, `inproc://NAME`; or a source
    * @throws InvalidArgumentError `EINVAL` for an invalid endpoint, or an argument that `connect` does not take
    * @throws TransportError `EPROTONOSUPPORT`; ClosedError `EBADF` when the socket is closed
    * @throws NotSupportedError `NOT_SUPPORTED` for an inproc name that another thread has bound, where the engine's
    *   inproc does not reach there (docs/engines.md)
    */
-  connect(endpoint: string): void;
-  connect(endpoint: string, ...extra: unknown[]): void {
+  connect(endpoint: string | EndpointSource): void;
+  connect(endpoint: string | EndpointSource, ...extra: unknown[]): void {
     refuseExtra("connect", "an endpoint", extra);
-    this[CORE].endpoints.connect(endpoint, undefined);
+    const { endpoints } = this[CORE];
+    if (isEndpointSource(endpoint)) endpoints.connectSource(endpoint);
+    else endpoints.connect(endpoint, undefined);
   }
 
   /**
    * Ends the connection to an endpoint given to `connect`, and its reconnecting. New messages go to other peers from now
    * on; those accepted for this one leave within the socket's linger, even if its connection has yet to be made.
    *
+   * Of a source all endpoints are left, and it is read no more.
+   *
    * @param endpoint as it was given to `connect`
    * @throws InvalidArgumentError `EINVAL` for an invalid endpoint
    * @throws TransportError `ENOENT` when the socket is not connected to it; ClosedError `EBADF` when it is closed
    */
-  disconnect(endpoint: string): void;
-  disconnect(endpoint: string, ...extra: unknown[]): void {
+  disconnect(endpoint: string | EndpointSource): void;
+  disconnect(endpoint: string | EndpointSource, ...extra: unknown[]): void {
     refuseExtra("disconnect", "an endpoint", extra);
-    this[CORE].endpoints.disconnect(endpoint);
+    const { endpoints } = this[CORE];
+    if (isEndpointSource(endpoint)) endpoints.disconnectSource(endpoint);
+    else endpoints.disconnect(endpoint);
   }
 
   /**

@@ -45,6 +45,8 @@ export interface SocketStats {
   readonly peers: number | undefined;
   /** Connections made again after a loss; `undefined` where the engine cannot know. */
   readonly reconnects: number | undefined;
+  /** Endpoints of sources that could not be connected to. */
+  readonly endpointsRefused: number;
   /** Events nobody read in time. */
   readonly eventsLost: number;
 }
@@ -57,6 +59,7 @@ export class Counters {
   received = 0;
   bytesReceived = 0;
   late = 0;
+  endpointsRefused = 0;
   readonly dropped: Record<DroppedReason, number> = dropCounters([
     "unroutable",
     ...ENGINE_DROP_REASONS,

@@ -1,7 +1,9 @@
 /** STREAM: raw TCP, to talk to peers that do not speak ZeroMQ (zmq_socket(3), ZMQ_STREAM). */
 import { checkCallOptions, refuseExtra } from "../core/arguments.js";
+import { InvalidArgumentError } from "../core/errors.js";
 import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";
+import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import type { MessageLike } from "./message.js";
 import type { Readable } from "./readable.js";
 import { STREAM_FRAMES } from "./shape.js";
@@ -50,11 +52,17 @@ export class Stream extends Socket {
    *
    * @throws InvalidArgumentError `EINVAL` for an invalid routing id or an unknown option; otherwise as `connect` of {@link Socket}
    */
-  override connect(endpoint: string, options?: StreamConnectOptions): void;
-  override connect(endpoint: string, options: StreamConnectOptions = {}, ...extra: unknown[]): void {
+  override connect(endpoint: string | EndpointSource, options?: StreamConnectOptions): void;
+  override connect(
+    endpoint: string | EndpointSource,
+    options: StreamConnectOptions = {},
+    ...extra: unknown[]
+  ): void {
     refuseExtra("connect", "an endpoint and options", extra);
     checkCallOptions("connect", options, CONNECT_OPTIONS);
-    this[CORE].endpoints.connect(endpoint, options.routingId);
+    if (!isEndpointSource(endpoint)) this[CORE].endpoints.connect(endpoint, options.routingId);
+    else if (options.routingId === undefined) this[CORE].endpoints.connectSource(endpoint);
+    else throw new InvalidArgumentError("routingId is the name of one peer; a source has many");
   }
 }
 export interface Stream

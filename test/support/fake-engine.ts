@@ -128,6 +128,10 @@ export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoo
     this.#engine.network.connect(this, endpoint);
   }
 
+  release(endpoint: string): void {
+    this.disconnect(endpoint);
+  }
+
   disconnect(endpoint: string): void {
     this.#engine.network.disconnect(this, endpoint);
   }

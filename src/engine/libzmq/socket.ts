@@ -199,6 +199,11 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     for (const event of this.#peers.disconnecting(endpoint)) this.#listener.engineOnEvent(event);
   }
 
+  /** libzmq takes no message back from a queue, and reads nothing from a peer that it is to leave. */
+  release(endpoint: string): void {
+    this.disconnect(endpoint);
+  }
+
   offer(message: OutgoingMessage): OfferResult {
     const result = this.#sender.offer(message);
     if (result === OfferResult.Mute) this.#wakeReader();

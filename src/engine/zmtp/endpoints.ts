@@ -145,6 +145,7 @@ export class Endpoints implements EngineEndpoints {
 
   #connect(endpoint: string, routingId: string | undefined): void {
     this.#admission.mechanism();
+    if (this.#isReclaimed(endpoint, routingId)) return;
     const { names, options, type } = this.#state;
     const transport = this.#state.platform.transports.get(schemeOf(endpoint));
     if (transport === undefined) names.assertWithinReach(endpoint);
@@ -169,13 +170,22 @@ export class Endpoints implements EngineEndpoints {
 
   /** What waits for the peer still leaves, within the socket's linger. */
   disconnect(endpoint: string): void {
-    let found = this.#inproc.disconnect(endpoint);
+    this.#part(endpoint, this.#inproc.disconnect(endpoint), (pipe, stop) => this.#peers.leave(pipe, stop));
+  }
+
+  /** What waits for the peer goes to others; what it owes is received (peers.ts). */
+  release(endpoint: string): void {
+    this.#part(endpoint, this.#inproc.release(endpoint), (pipe, stop) => this.#peers.release(pipe, stop));
+  }
+
+  /** @param found whether it was an inproc name @param goesOn whether the pipe still has something to do, until `stop` is called */
+  #part(endpoint: string, found: boolean, goesOn: (pipe: Pipe, stop: () => void) => boolean): void {
     for (const dialer of [...this.#dialers]) {
       if (dialer.endpoint !== endpoint || dialer.leaving) continue;
       found = true;
       const { connection, pipe } = dialer;
       dialer.leaving = true;
-      if (pipe !== undefined && this.#peers.leave(pipe, () => this.#giveUp(dialer, pipe))) continue;
+      if (pipe !== undefined && goesOn(pipe, () => this.#giveUp(dialer, pipe))) continue;
       this.#stop(dialer);
       if (pipe !== undefined) this.#peers.end(pipe, "local");
       connection?.close("local"); // While it shakes hands, the pipe does not know it.
@@ -184,6 +194,17 @@ export class Endpoints implements EngineEndpoints {
       throw new TransportError("ENOENT", `Cannot disconnect from ${endpoint}: not connected`, { endpoint });
     }
     this.#attached -= 1;
+  }
+
+  /** An endpoint that was released, and whose link still stands, is in use again as it was. */
+  #isReclaimed(endpoint: string, routingId: string | undefined): boolean {
+    for (const dialer of this.#dialers) {
+      if (!dialer.leaving || dialer.endpoint !== endpoint || dialer.routingId !== routingId) continue;
+      if (dialer.pipe === undefined || !this.#peers.reclaim(dialer.pipe)) continue;
+      dialer.leaving = false;
+      return true;
+    }
+    return false;
   }
 
   /** Whether it is still dialled, or connected. */
@@ -277,7 +298,7 @@ class Dialer implements Dialling {
   readonly routingId: string | undefined;
   pipe: Pipe | undefined;
   connection: Connection | undefined = undefined;
-  /** It was disconnected, and goes on only for what waits in its pipe (peers.ts). */
+  /** It was disconnected or released, and goes on only for what its pipe still has to do (peers.ts). */
   leaving = false;
   readonly #transport: Transport;
   readonly #options: TransportOptions;

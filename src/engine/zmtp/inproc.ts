@@ -176,10 +176,24 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     let found = false;
     for (const dial of [...this.#dials]) {
       const { pipe } = dial;
-      if (dial.name !== name || pipe.leaving !== undefined) continue;
+      if (dial.name !== name || pipe.leaving !== undefined || pipe.released) continue;
       found = true;
       // What is linked has nothing to wait for: the peer gets at once what it has not got yet.
       if (pipe.link === undefined && this.#peers.leave(pipe, () => this.#stop(dial))) continue;
+      this.#stop(dial);
+      this.#peers.end(pipe, "local");
+    }
+    return found;
+  }
+
+  /** @returns whether there was anything to release */
+  release(name: string): boolean {
+    let found = false;
+    for (const dial of [...this.#dials]) {
+      const { pipe } = dial;
+      if (dial.name !== name || pipe.leaving !== undefined || pipe.released) continue;
+      found = true;
+      if (this.#peers.release(pipe, () => this.#stop(dial))) continue;
       this.#stop(dial);
       this.#peers.end(pipe, "local");
     }

@@ -6,12 +6,24 @@
  *                          | leave
  *                          v
  *                   leaving: what waits in it is sent within the linger, then it is removed
+ *                          ^
+ *                          | its link is gone, or its time is over
+ *   carried --release--> released: it gets nothing new, what waits moves to others, what it brings is received
  *
  * `disconnect` makes a pipe leave. A link that stands sends what waits and hangs up. Where none stands yet, the dialer, or
  * the inproc name, is kept until one does, as libzmq keeps its session: what `send` has accepted does not depend on when
  * the peer was there.
+ *
+ * `release` is for an endpoint in whose place others serve. What it does depends on the socket type:
+ *
+ *   PUSH                         what waits moves to the other peers; the pipe leaves
+ *   DEALER, REQ                  the same, and the link stands for replies until the peer hangs up, or RELEASE_TIMEOUT
+ *   ROUTER, REP, PAIR            the link stands as long: what waits is for this peer alone
+ *   PULL, SUB, XSUB              this side's half of the link ends; what the peer had sent until it noticed is received
+ *   PUB, XPUB, STREAM            as `disconnect`
  */
 import type { ShoalError } from "../../core/errors.js";
+import type { SocketTypeName } from "../../core/socket-type.js";
 import type { HandshakeProperty, PeerPolicy, PeerProperties } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import type { Fault, Metadata } from "./mechanism/mechanism.js";
@@ -26,7 +38,15 @@ const MAX_PROPERTY = 255;
 
 const EMPTY = Buffer.alloc(0);
 
-/** A pipe that was disconnected. */
+/** ms for which a released endpoint's link stands, so that replies come; it ends earlier where the peer hangs up. */
+const RELEASE_TIMEOUT = 30_000;
+
+/** Types whose released peers may still owe something, or be owed it. */
+const CONVERSES: readonly SocketTypeName[] = ["Dealer", "Request", "Router", "Reply", "Pair"];
+/** Types whose peers only send: a link of theirs ends with what is on its way. */
+const LISTENS: readonly SocketTypeName[] = ["Pull", "Subscriber", "XSubscriber"];
+
+/** A pipe that was disconnected or released. */
 interface Leaving {
   /** Ends the attempts to reach the peer. */
   readonly stop: () => void;
@@ -39,6 +59,8 @@ export class Peers implements PeerProperties {
   readonly #budget: ReceiveBudget;
   readonly #pipes = new Set<Pipe>();
   readonly #leaving = new Map<Pipe, Leaving>();
+  /** Those of them that were released, and whose link stands. */
+  readonly #released = new Map<Pipe, Leaving>();
   #count = 0;
   #policy: PeerPolicy = {};
   /** Called when a pipe has ended or lost its link: another peer may have a place now. */
@@ -95,6 +117,7 @@ export class Peers implements PeerProperties {
   add(pipe: Pipe): void {
     this.#pipes.add(pipe);
     this.#state.routing.add(pipe);
+    this.#moveUnsent();
   }
 
   /** The peer at the other end, as its handshake described it. */
@@ -139,6 +162,10 @@ export class Peers implements PeerProperties {
     this.#parted(pipe, reason, error);
     effects.dropped(pipe.unlinked());
     if (pipe.isGone) return;
+    if (pipe.released && !this.#state.closing) {
+      this.#endRelease(pipe);
+      return;
+    }
     const waits = pipe.outlives && !(this.#state.closing && pipe.out.messages === 0);
     if (waits) routing.lost(pipe);
     else this.#remove(pipe);
@@ -187,8 +214,46 @@ export class Peers implements PeerProperties {
     return true;
   }
 
+  /**
+   * Gives a pipe nothing new, and moves what waits in it to other peers where it may; see the head of this file.
+   *
+   * @param stop called at its end: no further attempts to reach the peer
+   * @returns `false` where it has nothing to do any more: the caller ends it
+   */
+  release(pipe: Pipe, stop: () => void): boolean {
+    const { routing, type } = this.#state;
+    pipe.released = true;
+    routing.released(pipe, true);
+    routing.move(pipe);
+    const { link } = pipe;
+    if (link === undefined) return this.leave(pipe, stop);
+    if (CONVERSES.includes(type)) {
+      const timer = setTimeout(() => this.#endRelease(pipe), RELEASE_TIMEOUT).unref();
+      this.#released.set(pipe, { stop, timer });
+      return true;
+    }
+    // Within the process nothing is on its way.
+    if (link.ahead !== undefined) return false;
+    if (!LISTENS.includes(type)) return this.leave(pipe, stop);
+    this.#released.set(pipe, { stop, timer: undefined });
+    link.halfClose();
+    return true;
+  }
+
+  /** Takes back a release. @returns whether the pipe is in use again */
+  reclaim(pipe: Pipe): boolean {
+    const released = this.#released.get(pipe);
+    if (released?.timer === undefined) return false;
+    clearTimeout(released.timer);
+    this.#released.delete(pipe);
+    pipe.released = false;
+    this.#state.routing.released(pipe, false);
+    return true;
+  }
+
   /** Something was sent, or a link is gone: pipes that leave may have nothing left to wait for. */
   proceed(): void {
+    this.#moveUnsent();
     for (const pipe of [...this.#leaving.keys()]) {
       const isUnreachable = pipe.link === undefined && !pipe.outlives;
       if (pipe.out.messages === 0 || isUnreachable) this.#endLeaving(pipe);
@@ -207,8 +272,10 @@ export class Peers implements PeerProperties {
 
   /** The end of all pipes, whatever still waits. @returns messages that were accepted and did not go out */
   endAll(): number {
-    for (const { timer } of this.#leaving.values()) clearTimeout(timer);
-    this.#leaving.clear();
+    for (const pipes of [this.#leaving, this.#released]) {
+      for (const { timer } of pipes.values()) clearTimeout(timer);
+      pipes.clear();
+    }
     let lost = 0;
     for (const pipe of [...this.#pipes]) {
       const unsent = pipe.out.messages;
@@ -237,6 +304,23 @@ export class Peers implements PeerProperties {
     const hasSent = pipe.out.messages === 0 && link?.blocked === false;
     if (this.#pipes.delete(pipe)) this.#state.effects.dropped(pipe.end());
     if (!hasSent) link?.close("local");
+  }
+
+  /** A released pipe has lost its link, or its time is over. */
+  #endRelease(pipe: Pipe): void {
+    const released = this.#released.get(pipe);
+    this.#released.delete(pipe);
+    clearTimeout(released?.timer);
+    this.#state.routing.move(pipe);
+    if (released === undefined || this.leave(pipe, released.stop)) return;
+    released.stop();
+    this.end(pipe, "local");
+  }
+
+  /** Released pipes whose messages nobody could take: somebody may by now. */
+  #moveUnsent(): void {
+    if (this.#leaving.size === 0) return;
+    for (const pipe of this.#leaving.keys()) if (pipe.released) this.#state.routing.move(pipe);
   }
 
   /** The socket ends before its link does: the events will have ended by then. */

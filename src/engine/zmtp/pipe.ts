@@ -127,6 +127,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   ended = false;
   /** It was disconnected: ms that what waits in it may still take to leave (peers.ts); undefined: it is in use. */
   leaving: number | undefined = undefined;
+  /** It was released: it gets nothing new, and what it brings is still wanted (peers.ts). */
+  released = false;
   /** In the list of those to be flushed (flushSoon). */
   dirty = false;
   /** A send found no room here. */
@@ -307,6 +309,21 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     }
     this.#credit -= messages;
     this.#stir();
+  }
+
+  /** Whether it would take what waited for another peer: it may go past its mark by that, to twice the mark. */
+  get takesMoved(): boolean {
+    if (this.isGone || this.released || this.#options.conflate) return false;
+    return this.#waiting < 2 * this.#limit && this.#waitingBytes < 2 * this.#limitBytes;
+  }
+
+  /** Moves what waits and is not in flight to the end of other pipes' queues, a segment to each in turn. */
+  moveTo(targets: readonly Pipe[]): void {
+    this.out.moveTo(targets.map(({ out }) => out));
+    for (const target of targets) {
+      target.#credit = 0;
+      target.#stir();
+    }
   }
 
   /** Queues raw bytes, as a message (STREAM) or not (a command's frame). */

@@ -261,7 +261,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, 
   }
 
   pipeOnRoom(pipe: Pipe): void {
-    if (pipe.leaving === undefined) this.#routing.room(pipe);
+    if (pipe.leaving === undefined && !pipe.released) this.#routing.room(pipe);
   }
 
   pipeOnDetached(pipe: Pipe, messages: number): void {

@@ -159,6 +159,24 @@ export class OutQueue {
     this.#end();
   }
 
+  /** Moves what waits, but not what is in flight, to the end of other queues, whole messages to each in turn. */
+  moveTo(queues: readonly OutQueue[]): void {
+    let at = 0;
+    for (let segment = this.#segments.shift(); segment !== undefined; segment = this.#segments.shift()) {
+      const queue = queues[at] as OutQueue;
+      const size = segment.end - segment.start;
+      this.messages -= segment.messages;
+      this.bytes -= size;
+      queue.#segments.push(segment);
+      queue.messages += segment.messages;
+      queue.bytes += size;
+      // Its slab is another encoder's: what is encoded next cannot follow in it.
+      queue.#last = undefined;
+      if (segment.whole) at = (at + 1) % queues.length;
+    }
+    this.#last = undefined;
+  }
+
   /** What was in flight belongs to somebody else now, memory and all. */
   handOver(): void {
     for (const { messages } of this.#inFlight) this.messages -= messages;

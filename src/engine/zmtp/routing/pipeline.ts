@@ -3,7 +3,7 @@
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import type { FrameBatch } from "../../frame-batch.js";
 import type { Pipe } from "../pipe.js";
-import { FairQueue, LoadBalancer } from "./queues.js";
+import { FairQueue, LoadBalancer, moveToOthers } from "./queues.js";
 
 import { Routing, type RoutingEffects } from "./routing.js";
 
@@ -42,6 +42,15 @@ export class PipelineRouting extends Routing implements RelaySource, RelaySink {
   override removed(pipe: Pipe): void {
     super.removed(pipe);
     this.#out.remove(pipe);
+  }
+
+  override released(pipe: Pipe, released: boolean): void {
+    this.#out.remove(pipe);
+    if (!released && this.#sends) this.room(pipe);
+  }
+
+  override move(from: Pipe): void {
+    if (this.#sends) moveToOthers(from, this.pipes);
   }
 
   override messages(pipe: Pipe): void {

@@ -121,6 +121,21 @@ export class LoadBalancer {
   }
 }
 
+/**
+ * Moves what waits in a pipe to others: to those that are linked, where there are any.
+ *
+ * @param most others at most
+ * @returns those that have it now; none: nobody takes it, and it stays where it is
+ */
+export function moveToOthers(from: Pipe, pipes: Iterable<Pipe>, most = Number.POSITIVE_INFINITY): Pipe[] {
+  if (from.out.length === 0) return [];
+  const others = [...pipes].filter((pipe) => pipe !== from && pipe.takesMoved);
+  const linked = others.filter(({ link }) => link !== undefined);
+  const targets = (linked.length > 0 ? linked : others).slice(0, most);
+  if (targets.length > 0) from.moveTo(targets);
+  return targets;
+}
+
 /** Several messages that are encoded already. */
 interface EncodedRange {
   readonly bytes: Uint8Array;

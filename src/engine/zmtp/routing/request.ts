@@ -11,7 +11,7 @@
 import { randomStart } from "../../../core/random.js";
 import { OfferResult, type OutgoingMessage } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
-import { LoadBalancer } from "./queues.js";
+import { LoadBalancer, moveToOthers } from "./queues.js";
 import { Routing } from "./routing.js";
 
 const EMPTY = Buffer.alloc(0);
@@ -47,6 +47,18 @@ export class RequestRouting extends Routing {
   override removed(pipe: Pipe): void {
     super.removed(pipe);
     this.#out.remove(pipe);
+  }
+
+  override released(pipe: Pipe, released: boolean): void {
+    if (released) this.#out.remove(pipe);
+    else this.room(pipe);
+  }
+
+  /** The request has not left yet: another peer is asked. */
+  override move(from: Pipe): void {
+    if (!this.#asking || from !== this.#asked) return;
+    [this.#asked] = moveToOthers(from, this.pipes, 1);
+    this.#asked ??= from;
   }
 
   override messages(pipe: Pipe): void {

@@ -107,6 +107,12 @@ export abstract class Routing {
     this.#mostOrphanedPipes = 16 + 2 * this.#orphanedPipes.length;
   }
 
+  /** It gets nothing new from now on, or gets it again; what it brings is wanted in either case. */
+  released(_pipe: Pipe, _released: boolean): void {}
+
+  /** A message that waits in a released pipe, and that another peer could have as well, moves there. */
+  move(_from: Pipe): void {}
+
   /** Whether so many peers have left unread messages that no more may come. */
   tooManyOrphans(): boolean {
     if (this.#orphanedPipes.length < MAX_ORPHANED_PIPES) return false;

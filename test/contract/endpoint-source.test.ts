@@ -1,0 +1,295 @@
+/** Sockets that are connected to a source of endpoints. */
+import { describe, expect, it } from "vitest";
+import type { EndpointSource } from "../../src/index.js";
+import { ListedEndpoints } from "../support/listed-endpoints.js";
+import { describeTransports, itIf } from "./support/engines.js";
+import { collect, failure, nextEvent, nextRequest, texts, thrown, until, within } from "./support/wait.js";
+import { World } from "./support/world.js";
+
+/** Why libzmq is left out: it takes nothing back from a queue. */
+const KEEPS_QUEUES = "what libzmq has queued for a peer stays with it";
+
+describeTransports("a source", (world) => {
+  it("is connected to as it changes", async () => {
+    const [push, one, two] = [world.push(), world.pull(), world.pull()];
+    const source = new ListedEndpoints();
+    push.connect(source);
+    const sent = push.send("first"); // Nobody is there yet.
+    const first = await world.bind(one);
+    const changed = nextEvent(push, "source:changed");
+    source.set(first);
+    expect(await changed).toMatchObject({ endpoints: [first] });
+    await within(sent, "the first message");
+    expect(await collect(one, 1)).toEqual(["first"]);
+    const second = await world.bind(two);
+    source.set(second);
+    await nextEvent(push, "source:changed");
+    await push.send("second");
+    expect(await collect(two, 1)).toEqual(["second"]);
+  });
+
+  it("is left, and ends, with disconnect", async () => {
+    const [push, pull] = [world.push({ sendTimeout: 0 }), world.pull()];
+    const endpoint = await world.bind(pull);
+    const source = new ListedEndpoints([endpoint]);
+    push.connect(source);
+    push.connect(source); // Twice is once.
+    await nextEvent(push, "source:changed");
+    expect(source.reads).toBe(1);
+    push.disconnect(source);
+    await until(() => source.readers === 0, "the end of the source");
+    await expect(push.send("lost")).rejects.toMatchObject({ code: "EAGAIN" });
+    expect(thrown(() => push.disconnect(source))).toMatchObject({ code: "ENOENT" });
+  });
+
+  it("ends with the socket", async () => {
+    const push = world.push();
+    const source = new ListedEndpoints([]);
+    push.connect(source);
+    await until(() => source.readers === 1, "a reader");
+    await push.close();
+    await until(() => source.readers === 0, "the end of the source");
+  });
+
+  it("leaves alone what the program connected to itself, and what another source has", async () => {
+    const [push, pull, other] = [world.push(), world.pull(), world.pull()];
+    const [own, shared] = [await world.bind(pull), await world.bind(other)];
+    push.connect(own);
+    const [one, two] = [new ListedEndpoints([own, shared]), new ListedEndpoints([shared])];
+    push.connect(one);
+    await nextEvent(push, "source:changed");
+    push.connect(two);
+    await nextEvent(push, "source:changed");
+    one.set();
+    await nextEvent(push, "source:changed");
+    for (let i = 0; i < 4; i++) await push.send(String(i));
+    const got = [...(await collect(pull, 2)), ...(await collect(other, 2))];
+    expect(got.sort()).toEqual(["0", "1", "2", "3"]);
+  });
+
+  itIf(
+    world.engine,
+    world.engine !== "libzmq",
+    "what comes from a peer that libzmq leaves is thrown away",
+  )("gives a Pull all that it was sent before an endpoint went", async () => {
+    const [push, pull] = [world.push(), world.pull({ receiveHighWaterMark: 10 })];
+    const endpoint = await world.bind(push);
+    const source = new ListedEndpoints([endpoint]);
+    pull.connect(source);
+    await push.send("first");
+    expect(await collect(pull, 1)).toEqual(["first"]);
+    const sent: string[] = [];
+    for (let i = 0; i < 200; i++) {
+      await push.send(String(i));
+      sent.push(String(i));
+    }
+    await until(() => push.stats().queued === 0, "what was sent has left");
+    source.set();
+    await nextEvent(pull, "source:changed");
+    expect(await collect(pull, 200)).toEqual(sent);
+  });
+
+  itIf(
+    world.engine,
+    world.engine !== "libzmq",
+    "what comes from a peer that libzmq leaves is thrown away",
+  )("lets replies come from an endpoint that went, and sends it nothing more", async () => {
+    const [dealer, one, two] = [world.dealer(), world.router(), world.router()];
+    const [first, second] = [await world.bind(one), await world.bind(two)];
+    const source = new ListedEndpoints([first]);
+    dealer.connect(source);
+    await dealer.send(["", "question"]);
+    const { envelope } = await nextRequest(one);
+    source.set(second);
+    await nextEvent(dealer, "source:changed");
+    await dealer.send(["", "another"]);
+    await dealer.send(["", "and another"]);
+    expect(await nextRequest(two)).toMatchObject({ body: "another" });
+    expect(await nextRequest(two)).toMatchObject({ body: "and another" });
+    await one.send([...envelope, "answer"]);
+    expect(texts(await within(dealer.receive(), "the reply"))).toEqual(["", "answer"]);
+    // It comes back: by the connection that stands still.
+    source.set(first, second);
+    await nextEvent(dealer, "source:changed");
+    await dealer.send(["", "third"]);
+    await dealer.send(["", "fourth"]);
+    await nextRequest(one);
+  });
+
+  itIf(
+    world.engine,
+    world.engine !== "libzmq",
+    "a reply of a peer that libzmq leaves is thrown away",
+  )("lets a Request have its reply", async () => {
+    const [request, reply] = [world.request(), world.reply()];
+    const endpoint = await world.bind(reply);
+    const source = new ListedEndpoints([endpoint]);
+    request.connect(source);
+    await request.send("question");
+    expect(texts(await within(reply.receive(), "the request"))).toEqual(["question"]);
+    source.set();
+    await nextEvent(request, "source:changed");
+    await reply.send("answer");
+    expect(texts(await within(request.receive(), "the reply"))).toEqual(["answer"]);
+  });
+
+  itIf(
+    world.engine,
+    world.engine !== "libzmq",
+    KEEPS_QUEUES,
+  )("moves what waits for an endpoint that goes to the others, now and later", async () => {
+    const [push, one, two] = [world.push({ linger: 0 }), world.pull(), world.pull()];
+    const [dead, alive] = [await world.bind(one), await world.bind(two)];
+    await one.close();
+    const source = new ListedEndpoints([dead]);
+    push.connect(source);
+    for (let i = 0; i < 100; i++) await push.send(String(i));
+    source.set(alive);
+    expect(await collect(two, 100)).toEqual(Array.from({ length: 100 }, (_, i) => String(i)));
+    expect(push.stats().dropped.disconnected).toBe(0);
+  });
+
+  itIf(
+    world.engine,
+    world.engine !== "libzmq",
+    KEEPS_QUEUES,
+  )("keeps what nobody could take for those that come within the linger", async () => {
+    const [push, one, two] = [world.push({ linger: 10_000 }), world.pull(), world.pull()];
+    const [dead, alive] = [await world.bind(one), await world.bind(two)];
+    await one.close();
+    const source = new ListedEndpoints([dead]);
+    push.connect(source);
+    for (let i = 0; i < 100; i++) await push.send(String(i));
+    source.set();
+    await nextEvent(push, "source:changed");
+    source.set(alive);
+    expect((await collect(two, 100)).length).toBe(100);
+  });
+
+  itIf(
+    world.engine,
+    world.engine !== "libzmq",
+    KEEPS_QUEUES,
+  )("asks another peer when a request has not left", async () => {
+    const [request, one, two] = [world.request(), world.reply(), world.reply()];
+    const [dead, alive] = [await world.bind(one), await world.bind(two)];
+    await one.close();
+    const source = new ListedEndpoints([dead]);
+    request.connect(source);
+    await request.send("question");
+    source.set(alive);
+    expect(texts(await within(two.receive(), "the request"))).toEqual(["question"]);
+    await two.send("answer");
+    expect(texts(await within(request.receive(), "the reply"))).toEqual(["answer"]);
+  });
+});
+
+describe("a source that is wrong", () => {
+  const world = new World("zmtp", "tcp");
+
+  it("is read again after it threw, and its last list stands", async () => {
+    const [push, pull] = [world.push(), world.pull()];
+    const source = new ListedEndpoints([await world.bind(pull)]);
+    push.connect(source);
+    await nextEvent(push, "source:changed");
+    const failed = nextEvent(push, "source:failed");
+    const cause = new Error("the registry is down");
+    source.fail(cause);
+    const { error, interval } = await failed;
+    expect(error).toMatchObject({ code: "ERR_SOURCE", cause });
+    expect(interval).toBeLessThanOrEqual(100);
+    await push.send("still there");
+    expect(await collect(pull, 1)).toEqual(["still there"]);
+    await nextEvent(push, "source:changed");
+    expect(source.reads).toBe(2);
+  });
+
+  it("leaves its last list in use when it ends, and is not read again", async () => {
+    const [push, pull] = [world.push(), world.pull()];
+    const endpoint = await world.bind(pull);
+    let reads = 0;
+    push.connect({
+      async *endpoints() {
+        reads += 1;
+        yield [endpoint];
+      },
+    });
+    await push.ready();
+    await push.send("hello");
+    expect(await collect(pull, 1)).toEqual(["hello"]);
+    expect(reads).toBe(1);
+  });
+
+  it("has its invalid endpoints refused, counted and reported once; the others are used", async () => {
+    const [push, pull] = [world.push(), world.pull()];
+    const endpoint = await world.bind(pull);
+    const refused: string[] = [];
+    push.events.on("endpoint:refused", ({ address, error }) => {
+      expect(error.code).toMatch(/^(EINVAL|EPROTONOSUPPORT)$/);
+      refused.push(address);
+    });
+    const junk = ["tcp://", "udp://x:1", 7 as unknown as string, "", "tcp://*:1"];
+    const source = new ListedEndpoints([...junk, endpoint, endpoint]);
+    push.connect(source);
+    expect(await nextEvent(push, "source:changed")).toMatchObject({ endpoints: [endpoint] });
+    expect(refused).toEqual(junk.map(String));
+    source.set(...junk, endpoint);
+    await nextEvent(push, "source:changed");
+    expect(refused).toHaveLength(5);
+    expect(push.stats().endpointsRefused).toBe(5);
+    await push.send("hello");
+    expect(await collect(pull, 1)).toEqual(["hello"]);
+  });
+
+  it("connects to 1,024 endpoints at most", async () => {
+    const push = world.push({ reconnectInterval: -1 });
+    const list = Array.from({ length: 2_000 }, (_, i) => `tcp://127.0.0.1:${1 + i}`);
+    const refused = nextEvent(push, "endpoint:refused");
+    const changed = nextEvent(push, "source:changed");
+    push.connect(new ListedEndpoints(list));
+    expect((await refused).error).toMatchObject({ code: "ERR_SOURCE" });
+    const { endpoints } = await changed;
+    expect(endpoints).toHaveLength(1_024);
+  });
+
+  it("may give what is no list: it has failed then", async () => {
+    const push = world.push();
+    const failed = nextEvent(push, "source:failed");
+    push.connect({
+      async *endpoints() {
+        yield "tcp://127.0.0.1:1" as unknown as string[];
+      },
+    });
+    expect((await failed).error.cause).toMatchObject({ code: "EINVAL" });
+    const late = nextEvent(push, "source:failed");
+    push.connect({ endpoints: () => 7 } as unknown as EndpointSource);
+    expect((await late).error).toMatchObject({ code: "ERR_SOURCE" });
+  });
+
+  it("is waited for by ready until it has a peer", async () => {
+    const [push, pull] = [world.push(), world.pull()];
+    const source = new ListedEndpoints([]);
+    push.connect(source);
+    expect(await failure(push.ready({ timeout: 50 }))).toMatchObject({ code: "ETIMEDOUT" });
+    const ready = push.ready();
+    const dead = world.pull();
+    const gone = await world.bind(dead);
+    await dead.close();
+    source.set(gone, await world.bind(pull));
+    await within(ready, "the first peer");
+  });
+
+  it("does not name the peers of a Router", () => {
+    const router = world.router();
+    expect(thrown(() => router.connect(new ListedEndpoints([]), { routingId: "a" }))).toMatchObject({
+      code: "EINVAL",
+    });
+  });
+
+  it("is refused where it has no method endpoints, and by a closed socket", async () => {
+    const push = world.push();
+    expect(thrown(() => push.connect({} as EndpointSource))).toMatchObject({ code: "EINVAL" });
+    await push.close();
+    expect(thrown(() => push.connect(new ListedEndpoints([])))).toMatchObject({ code: "EBADF" });
+  });
+});
