@@ -5,7 +5,8 @@
  * them, and those nodes know within milliseconds. The others are there for as long as they are used.
  */
 import { backOff } from "../../core/back-off.js";
-import type { Listener, Transport, TransportOptions } from "../../engine/zmtp/transport/transport.js";
+import { completeOptions } from "../../engine/zmtp/options.js";
+import type { Listener, Transport } from "../../engine/zmtp/transport/transport.js";
 import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
 import type { Packet } from "../wire/packets.js";
 import type { BusProof } from "../wire/stream.js";
@@ -31,13 +32,12 @@ const MAX_QUEUED = 128;
 /** Connections that the system holds until they are accepted. */
 const BACKLOG = 512;
 
-const TRANSPORT: TransportOptions = {
-  ipv6: false,
+const TRANSPORT = completeOptions({
   backlog: BACKLOG,
   connectTimeout: CONNECT_TIMEOUT,
   tcpKeepalive: 1,
   tcpKeepaliveIdle: 30,
-};
+});
 
 /** What the links let happen. */
 export interface LinksEffects {

@@ -123,14 +123,9 @@ function maxMessageSizeOf(options: Readonly<OptionValues>, type: SocketTypeName)
   return size < 0 ? MAX_UPSTREAM_FRAME : Math.min(size, MAX_UPSTREAM_FRAME);
 }
 
+/** The options as they are now: what is set later counts from the next bind or connect on. */
 export function transportOptions(options: Readonly<OptionValues>): TransportOptions {
-  return {
-    ipv6: options.ipv6,
-    backlog: options.backlog,
-    connectTimeout: options.connectTimeout,
-    tcpKeepalive: options.tcpKeepalive,
-    tcpKeepaliveIdle: options.tcpKeepaliveIdle,
-  };
+  return { ...options };
 }
 
 export function reconnectOptions(options: Readonly<OptionValues>): ReconnectOptions {

@@ -79,7 +79,7 @@ describe("a peer that named a time to live and falls silent", () => {
 
 describe("a peer whose credentials are looked at", () => {
   it("is read no further than one read and what is kept to notice its leaving; then all of it comes", async () => {
-    const options = { ipv6: false, backlog: 5, connectTimeout: 0, tcpKeepalive: -1, tcpKeepaliveIdle: -1 };
+    const options = completeOptions({ backlog: 5 });
     let onStream: (stream: Stream) => void = () => undefined;
     const accepted = new Promise<Stream>((resolve) => {
       onStream = resolve;

@@ -1,6 +1,7 @@
 /** What a transport is: a way to listen, and a way to dial. One small file each, listed in transports.ts. */
 import type { Socket } from "node:net";
 import type { ShoalError } from "../../../core/errors.js";
+import type { OptionValues } from "../../../core/option-table.js";
 import type { SendState } from "../heartbeat.js";
 import type { Reader } from "./reader.js";
 
@@ -17,16 +18,8 @@ export interface Stream {
   readonly sendState?: (() => SendState | undefined) | undefined;
 }
 
-export interface TransportOptions {
-  readonly ipv6: boolean;
-  readonly backlog: number;
-  /** ms; 0: the system's. */
-  readonly connectTimeout: number;
-  /** -1: the system's, 0: off, 1: on. */
-  readonly tcpKeepalive: number;
-  /** s; -1: the system's. */
-  readonly tcpKeepaliveIdle: number;
-}
+/** All options of the socket; each transport reads its own. */
+export type TransportOptions = Readonly<OptionValues>;
 
 /** Hears of a listener's connections. */
 export interface Acceptor {

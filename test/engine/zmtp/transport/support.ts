@@ -1,6 +1,7 @@
 /** A transport's listeners and dials, looked at from outside; all ended after each test. */
 import type { Socket } from "node:net";
 import { afterEach } from "vitest";
+import { completeOptions } from "../../../../src/engine/zmtp/options.js";
 import type {
   Listener,
   Stream,
@@ -9,13 +10,7 @@ import type {
 } from "../../../../src/engine/zmtp/transport/transport.js";
 import { until, within } from "../../../contract/support/wait.js";
 
-export const OPTIONS: TransportOptions = {
-  ipv6: false,
-  backlog: 100,
-  connectTimeout: 0,
-  tcpKeepalive: -1,
-  tcpKeepaliveIdle: -1,
-};
+export const OPTIONS: TransportOptions = completeOptions({});
 
 export class TransportWorld {
   readonly accepted: Stream[] = [];
