@@ -30,6 +30,8 @@ export class Dialer {
   readonly #own = new Map<string, number>();
   /** Pings whose acks are answers to dials: the number of each, and its address. */
   readonly #dials = new Map<number, string>();
+  /** Whether nobody may be at one of the seeds: since one was given, or freed, until a look finds a member at each. */
+  #hasVacant = false;
   #nextRedial = NEVER;
 
   constructor(context: Context, transmitter: Transmitter, prober: Prober) {
@@ -57,7 +59,8 @@ export class Dialer {
       this.#seeds.add(address);
       this.dial(address, undefined, false);
     }
-    if (this.#seeds.size > 0) this.schedule(this.#context.profile.redialInterval / 4);
+    this.#hasVacant = this.#seeds.size > 0;
+    if (this.#hasVacant) this.schedule(this.#context.profile.redialInterval / 4);
   }
 
   /** @param accusation of the one that is dialled, for it to refute */
@@ -104,7 +107,9 @@ export class Dialer {
 
   /** A member is not at this address any more; where it is a seed, another node may be there soon. */
   freed(address: string): void {
-    if (this.#seeds.has(address)) this.schedule(this.#context.profile.redialInterval);
+    if (!this.#seeds.has(address)) return;
+    this.#hasVacant = true;
+    this.schedule(this.#context.profile.redialInterval);
   }
 
   /** Nobody is redialled any more. */
@@ -148,21 +153,28 @@ export class Dialer {
         this.dial(tombstoneAddresses[at] as string, undefined, this.#context.random() < 0.25);
       }
     }
-    if (this.#seeds.size > 0) {
-      const vacant = new Set(this.#seeds);
-      for (const member of live) vacant.delete(member.address);
-      for (const address of this.#own.keys()) if (this.isOwn(address)) vacant.delete(address);
-      // Those have been dialled above.
-      for (const { state, address } of dead) if (state === MemberState.DEAD) vacant.delete(address);
-      const all = [...vacant];
-      if (live.length === 0) for (const address of all) this.#dialSeed(address);
+    if (this.#hasVacant) {
+      // A walk over all members, so only where one is to be dialled.
+      if (live.length === 0) for (const address of this.#vacant()) this.#dialSeed(address);
       else if (this.#context.random() < Math.max(DIALS / size, LEAST_SHARE)) {
-        const address = pick(all, this.#context.random);
+        const address = pick(this.#vacant(), this.#context.random);
         if (address !== undefined) this.#dialSeed(address);
       }
-      waits ||= all.length > 0 || this.#own.size > 0;
+      waits ||= this.#hasVacant;
     }
     if (waits) this.#nextRedial = now + redialInterval * (0.5 + this.#context.random());
+  }
+
+  /** The seeds that no member is at. */
+  #vacant(): readonly string[] {
+    const { live, dead } = this.#context.members;
+    const vacant = new Set(this.#seeds);
+    for (const member of live) vacant.delete(member.address);
+    for (const address of this.#own.keys()) if (this.isOwn(address)) vacant.delete(address);
+    // Those are dialled as what they are.
+    for (const { state, address } of dead) if (state === MemberState.DEAD) vacant.delete(address);
+    this.#hasVacant = vacant.size > 0 || this.#own.size > 0;
+    return [...vacant];
   }
 
   #dialSeed(address: string): void {
