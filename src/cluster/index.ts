@@ -1,4 +1,6 @@
 /** `shoal/cluster`: nodes that find and keep each other. */
+
+export { type DnsSourceOptions, dnsSource } from "./discovery/dns.js";
 export { type EtcdSourceOptions, etcdSource } from "./discovery/etcd.js";
 export type { DiscoveryTls } from "./discovery/http.js";
 export { ManualSource, staticSource } from "./discovery/lists.js";

@@ -35,6 +35,10 @@ const PROBES = {
     return "etcd";
   },
   networks: makeNetwork,
+  dnsmasq: async () => {
+    await run("dnsmasq", ["--version"], { timeout: LIMIT });
+    return "dnsmasq";
+  },
   mounts: () => inFolder((folder) => mount(folder)),
   "systemd-analyze": async () => {
     await run("systemd-analyze", ["--version"], { timeout: LIMIT });
@@ -55,6 +59,7 @@ const REMEDIES: Readonly<Record<PeerName, string>> = {
   postgresql: `no PostgreSQL server under ${DEBIAN_POSTGRESQL} that can run here (Debian: postgresql)`,
   etcd: "no etcd (Debian: etcd-server)",
   networks: "no network namespaces (Debian: iproute2; and the right to make them)",
+  dnsmasq: "no dnsmasq (Debian: dnsmasq-base)",
   mounts: "no right to mount a file system",
   "systemd-analyze": "no systemd-analyze (Debian: systemd)",
   ipv6: "no IPv6 on the loopback interface",

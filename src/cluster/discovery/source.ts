@@ -28,9 +28,11 @@ export interface DiscoverySource {
    * When it throws, or returns without a list, the source is down: its last list stands, and it is called again after 0.5 s, twice
    * as long each time, up to 30 s. When it returns after a list, it is called again after 30 s, and is not down.
    *
+   * What it published is to be withdrawn in a `finally`: a node that leaves calls `return` of the iterator, and waits for it for at
+   * most a second.
+   *
    * @param self the node that asks
-   * @param signal aborts when the node leaves, which waits for at most a second until the source has withdrawn what it published; and
-   *   when this call threw
+   * @param signal aborts when the node leaves, and when this call threw
    */
   discover(self: DiscoverySelf, signal: AbortSignal): AsyncIterable<readonly string[]>;
 }
@@ -137,4 +139,18 @@ export class AddressFeed implements AsyncIterable<readonly string[]> {
       this.#signal.removeEventListener("abort", wake);
     }
   }
+}
+
+/** Waits for so many ms, or until the signal aborts. */
+export function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end, { once: true });
+  });
 }

@@ -1,0 +1,206 @@
+/**
+ * Discovery by DNS: the addresses of a name, looked up again when they expire.
+ *
+ *   A, AAAA   every address of the name, with the port of the options
+ *   SRV       every target with its own port; priorities and weights say nothing about who is a member
+ *
+ * That a name does not exist, or has no such records, is an answer: an empty list. That no server answers, or one fails, is none: the
+ * source is down, and the last list stands.
+ */
+import { Resolver } from "node:dns/promises";
+import { isIP } from "node:net";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { anything, checkOptions, choice, integer } from "../../patterns/kit/options.js";
+import { MAX_SEEDS } from "../bounds.js";
+import { type DiscoverySource, sleep } from "./source.js";
+
+/** Default bounds in ms of the time between two look-ups, whatever the records' time to live is. */
+const SHORTEST_INTERVAL = 1_000;
+const LONGEST_INTERVAL = 60_000;
+/** ms until a name without records is looked up again, at most: the next node may be the second one. */
+const EMPTY_INTERVAL = 5_000;
+/** ms until a server that does not answer is asked again; and how often it is asked. */
+const DNS_TIMEOUT = 2_000;
+const DNS_TRIES = 2;
+/** Share of a time to live that is added by chance, so that nodes which were started together do not ask together. */
+const JITTER = 0.1;
+/** Targets of SRV records that are looked up at a time. */
+const MAX_TARGETS_AT_A_TIME = 8;
+/** DNS servers that may be given. */
+const MAX_SERVERS = 8;
+/** Bytes of a name. */
+const MAX_DNS_NAME = 253;
+
+/** Options of {@link dnsSource}. */
+export interface DnsSourceOptions {
+  /** Port of the nodes, 1 to 65,535. Required for `A` and `AAAA`; an SRV record has its own. */
+  readonly port?: number | undefined;
+  /** Which records. Default: `A` with a port, `SRV` without. */
+  readonly type?: "A" | "AAAA" | "SRV" | undefined;
+  /** Addresses of DNS servers, "10.0.0.2" or "10.0.0.2:53", at most 8. Default: the system's. */
+  readonly servers?: readonly string[] | undefined;
+  /** ms until a server that does not answer is asked again, once. Default 2,000. */
+  readonly timeout?: number | undefined;
+  /** ms between two look-ups, at least, and at most: in between the records' time to live counts. Default 1,000 and 60,000. */
+  readonly minInterval?: number | undefined;
+  readonly maxInterval?: number | undefined;
+}
+
+const OPTIONS = {
+  port: integer({ max: 65_535 }),
+  type: choice(["A", "AAAA", "SRV"]),
+  servers: anything<readonly string[]>(),
+  timeout: integer({ default: DNS_TIMEOUT, max: 60_000 }),
+  minInterval: integer({ default: SHORTEST_INTERVAL, min: 10 }),
+  maxInterval: integer({ default: LONGEST_INTERVAL, min: 10 }),
+};
+
+/** Addresses, and seconds for which they hold. */
+interface Answer {
+  readonly addresses: readonly string[];
+  readonly ttl: number;
+}
+
+const NOTHING: Answer = { addresses: [], ttl: 0 };
+/** Codes of answers that say that there is nothing. */
+const ABSENT: ReadonlySet<unknown> = new Set(["ENOTFOUND", "ENODATA"]);
+
+/**
+ * The nodes that a DNS name stands for, such as a headless service. The file of hosts is not read; a name there is a seed.
+ *
+ * @param name at most 253 bytes, such as "billing.example", or "_shoal._tcp.billing.example" for SRV
+ * @throws InvalidArgumentError `EINVAL`
+ */
+export function dnsSource(name: string, options: DnsSourceOptions = {}): DiscoverySource {
+  const settings = checkOptions("dnsSource", OPTIONS, options);
+  const { port, timeout, servers } = settings;
+  const type = settings.type ?? (port === undefined ? "SRV" : "A");
+  if (typeof name !== "string" || name.length > MAX_DNS_NAME || !/^[A-Za-z0-9._-]+$/.test(name))
+    throw new InvalidArgumentError(
+      `dnsSource takes a name of at most ${MAX_DNS_NAME} letters, digits, points, hyphens and underscores; got ${JSON.stringify(name)}`,
+    );
+  if (isIP(name) !== 0)
+    throw new InvalidArgumentError(`dnsSource takes a name; ${name} is an address: give it as a seed`);
+  if (type !== "SRV" && port === undefined)
+    throw new InvalidArgumentError(`dnsSource needs a port for ${type} records`);
+  if (type === "SRV" && port !== undefined)
+    throw new InvalidArgumentError("dnsSource takes no port for SRV records: each has its own");
+  if (settings.minInterval > settings.maxInterval)
+    throw new InvalidArgumentError("dnsSource: minInterval must not be above maxInterval");
+  const make = (): Resolver => {
+    const resolver = new Resolver({ timeout, tries: DNS_TRIES });
+    if (servers !== undefined) resolver.setServers(servers);
+    return resolver;
+  };
+  checkServers(servers, make);
+
+  return {
+    name: `dns:${name}`,
+    async *discover(_self, signal) {
+      const resolver = make();
+      const cancel = (): void => resolver.cancel();
+      signal.addEventListener("abort", cancel, { once: true });
+      const known = new Map<string, Answer>();
+      try {
+        while (!signal.aborted) {
+          const { addresses, ttl } =
+            type === "SRV"
+              ? await servicesOf(resolver, name, known)
+              : await addressesOf(resolver, name, type, port as number);
+          yield addresses.slice(0, MAX_SEEDS);
+          const due = addresses.length === 0 ? EMPTY_INTERVAL : ttl * 1_000;
+          const pause = Math.max(settings.minInterval, Math.min(due, settings.maxInterval));
+          await sleep(pause * (1 + JITTER * Math.random()), signal);
+        }
+      } finally {
+        signal.removeEventListener("abort", cancel);
+        resolver.cancel();
+      }
+    },
+  };
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+function checkServers(servers: readonly string[] | undefined, make: () => Resolver): void {
+  if (servers === undefined) return;
+  if (!Array.isArray(servers) || servers.length === 0 || servers.length > MAX_SERVERS)
+    throw new InvalidArgumentError(`servers of dnsSource are 1 to ${MAX_SERVERS} addresses`);
+  try {
+    make();
+  } catch (cause) {
+    throw new InvalidArgumentError(
+      `servers of dnsSource are addresses, "10.0.0.2" or "10.0.0.2:53"; got ${JSON.stringify(servers)}`,
+      { cause },
+    );
+  }
+}
+
+async function addressesOf(
+  resolver: Resolver,
+  name: string,
+  type: "A" | "AAAA",
+  port: number,
+): Promise<Answer> {
+  try {
+    const records =
+      type === "A"
+        ? await resolver.resolve4(name, { ttl: true })
+        : await resolver.resolve6(name, { ttl: true });
+    return {
+      addresses: records.map(({ address }) => (type === "A" ? `${address}:${port}` : `[${address}]:${port}`)),
+      ttl: least(records),
+    };
+  } catch (error) {
+    if (ABSENT.has((error as { code?: unknown }).code)) return NOTHING;
+    throw error;
+  }
+}
+
+/** @param known of each target, for when its own look-up fails */
+async function servicesOf(resolver: Resolver, name: string, known: Map<string, Answer>): Promise<Answer> {
+  let records: Awaited<ReturnType<Resolver["resolveSrv"]>>;
+  try {
+    records = await resolver.resolveSrv(name);
+  } catch (error) {
+    if (ABSENT.has((error as { code?: unknown }).code)) return NOTHING;
+    throw error;
+  }
+  // A target of "." says that the service is not there (RFC 2782).
+  const targets = records.filter(({ name: target, port }) => target !== "" && target !== "." && port > 0);
+  const answers: Answer[] = [];
+  let failure: unknown;
+  const lookUp = async (target: string, port: number): Promise<void> => {
+    const key = `${target}:${port}`;
+    try {
+      const [four, six] = await Promise.all([
+        addressesOf(resolver, target, "A", port),
+        addressesOf(resolver, target, "AAAA", port),
+      ]);
+      const addresses = [...four.addresses, ...six.addresses];
+      const ttl = Math.min(
+        ...[four, six].filter((each) => each.addresses.length > 0).map((each) => each.ttl),
+      );
+      known.set(key, { addresses, ttl });
+    } catch (error) {
+      failure = error;
+    }
+    const answer = known.get(key);
+    if (answer !== undefined) answers.push(answer);
+  };
+  const waiting = targets.slice(0, MAX_SEEDS);
+  const wanted = new Set(waiting.map(({ name: target, port }) => `${target}:${port}`));
+  for (const key of known.keys()) if (!wanted.has(key)) known.delete(key);
+  await Promise.all(
+    Array.from({ length: MAX_TARGETS_AT_A_TIME }, async () => {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
+        await lookUp(next.name, next.port);
+    }),
+  );
+  if (failure !== undefined && answers.length === 0) throw failure;
+  // Node.js gives no time to live of SRV records: that of the addresses stands for it.
+  return { addresses: answers.flatMap(({ addresses }) => addresses), ttl: least(answers) };
+}
+
+function least(records: readonly { readonly ttl: number }[]): number {
+  return records.reduce((found, { ttl }) => Math.min(found, ttl), Number.POSITIVE_INFINITY);
+}

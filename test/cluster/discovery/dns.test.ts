@@ -1,0 +1,128 @@
+/** Names in a DNS server that is killed, stopped and started again: Debian's dnsmasq. */
+import { afterEach, describe, expect, it } from "vitest";
+import { type DnsSourceOptions, dnsSource } from "../../../src/cluster/index.js";
+import { missing } from "../../support/peers.js";
+import { DnsServer, freePort } from "./dns-server.js";
+
+const NO_DNSMASQ = missing("dnsmasq");
+if (NO_DNSMASQ !== false) console.log(`skipped: ${NO_DNSMASQ}`);
+
+const SELF = { id: "0".repeat(32), name: "a@host", group: "default", address: "10.0.0.1:7946" };
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function server(...records: string[]): Promise<DnsServer> {
+  const made = new DnsServer(await freePort());
+  cleanups.push(() => made.close());
+  await made.start(...records);
+  return made;
+}
+
+/** The lists of a source, one after the other. */
+function lists(
+  from: DnsServer,
+  name: string,
+  options: DnsSourceOptions = {},
+): AsyncIterator<readonly string[]> {
+  const aborting = new AbortController();
+  cleanups.push(() => aborting.abort());
+  const source = dnsSource(name, { servers: [from.address], timeout: 200, minInterval: 20, ...options });
+  return source.discover(SELF, aborting.signal)[Symbol.asyncIterator]();
+}
+
+async function next(of: AsyncIterator<readonly string[]>): Promise<string[]> {
+  const { value } = await of.next();
+  return [...(value as readonly string[])].sort();
+}
+
+describe.skipIf(NO_DNSMASQ)("a DNS name", () => {
+  it("has the addresses of its A records, with the port", async () => {
+    const dns = await server("db.test 10.0.0.1", "db.test 10.0.0.2", "six.test fd00::1");
+    expect(await next(lists(dns, "db.test", { port: 7946 }))).toEqual(["10.0.0.1:7946", "10.0.0.2:7946"]);
+    expect(await next(lists(dns, "six.test", { port: 7946, type: "AAAA" }))).toEqual(["[fd00::1]:7946"]);
+  });
+
+  it("has the targets of its SRV records, each with its own port", async () => {
+    const dns = await server(
+      "_shoal._tcp.test a.test:7001",
+      "_shoal._tcp.test b.test:7002",
+      "_shoal._tcp.test nowhere.test:7003",
+      "a.test 10.0.0.1",
+      "b.test 10.0.0.2",
+    );
+    expect(await next(lists(dns, "_shoal._tcp.test"))).toEqual(["10.0.0.1:7001", "10.0.0.2:7002"]);
+  });
+
+  it("is looked up again when its records expire, and not before", async () => {
+    const dns = await server("short.test 10.0.0.1 1", "long.test 10.0.0.1 100");
+    const short = lists(dns, "short.test", { port: 1, maxInterval: 10_000 });
+    const long = lists(dns, "long.test", { port: 1, maxInterval: 10_000 });
+    await Promise.all([next(short), next(long)]);
+    const begun = performance.now();
+    let longAgain = false;
+    void long.next().then(() => {
+      longAgain = true;
+    });
+    await dns.start("short.test 10.0.0.9 1", "long.test 10.0.0.9 100");
+    expect(await next(short)).toEqual(["10.0.0.9:1"]);
+    const took = performance.now() - begun;
+    expect(took).toBeGreaterThanOrEqual(900);
+    expect(took).toBeLessThan(8_000);
+    expect(longAgain).toBe(false);
+  });
+
+  it("that does not exist, or has no such records, is an empty list", async () => {
+    const dns = await server("six.test fd00::1");
+    expect(await next(lists(dns, "nobody.test", { port: 1 }))).toEqual([]);
+    expect(await next(lists(dns, "six.test", { port: 1 }))).toEqual([]);
+    expect(await next(lists(dns, "_none._tcp.test"))).toEqual([]);
+  });
+
+  it("fails while its server is dead, and while it is silent", async () => {
+    const dns = await server("db.test 10.0.0.1");
+    await dns.kill();
+    await expect(next(lists(dns, "db.test", { port: 1 }))).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    await expect(next(lists(dns, "_x._tcp.test"))).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    await dns.start("db.test 10.0.0.1");
+    expect(await next(lists(dns, "db.test", { port: 1 }))).toEqual(["10.0.0.1:1"]);
+    dns.stop();
+    await expect(next(lists(dns, "db.test", { port: 1 }))).rejects.toMatchObject({ code: "ETIMEOUT" });
+  });
+
+  it("ends when its signal aborts, in a query as in a pause", async () => {
+    const dns = await server("db.test 10.0.0.1 100");
+    const aborting = new AbortController();
+    const source = dnsSource("db.test", { servers: [dns.address], port: 1, timeout: 30_000 });
+    const iterator = source.discover(SELF, aborting.signal)[Symbol.asyncIterator]();
+    await iterator.next();
+    const pausing = iterator.next();
+    aborting.abort();
+    expect((await pausing).done).toBe(true);
+    dns.stop();
+    const querying = new AbortController();
+    const asked = source.discover(SELF, querying.signal)[Symbol.asyncIterator]().next();
+    setImmediate(() => querying.abort());
+    await expect(asked).rejects.toMatchObject({ code: "ECANCELLED" });
+  });
+});
+
+describe("the options of a DNS source", () => {
+  it.each<[string, string, DnsSourceOptions]>([
+    ["an empty name", "", { port: 1 }],
+    ["a name with a slash", "a/b", { port: 1 }],
+    ["a long name", "x".repeat(254), { port: 1 }],
+    ["an address", "10.0.0.1", { port: 1 }],
+    ["A without a port", "db.test", { type: "A" }],
+    ["SRV with a port", "db.test", { type: "SRV", port: 1 }],
+    ["another type", "db.test", { type: "TXT" as "A", port: 1 }],
+    ["a port out of range", "db.test", { port: 65_536 }],
+    ["no server", "db.test", { port: 1, servers: [] }],
+    ["a server that is no address", "db.test", { port: 1, servers: ["dns.test"] }],
+    ["crossed intervals", "db.test", { port: 1, minInterval: 100, maxInterval: 50 }],
+    ["an unknown option", "db.test", { port: 1, prot: 1 } as DnsSourceOptions],
+  ])("%s is refused", (_what, name, options) => {
+    expect(() => dnsSource(name, options)).toThrowError(expect.objectContaining({ code: "EINVAL" }));
+  });
+});

@@ -1,0 +1,250 @@
+/** Nodes that find each other by sources of discovery, over the host's own sockets. */
+import { createSocket } from "node:dgram";
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  type ClusterEvent,
+  ClusterNode,
+  type ClusterNodeOptions,
+  dnsSource,
+  ManualSource,
+  staticSource,
+} from "../../src/cluster/index.js";
+import { missing } from "../support/peers.js";
+import { DnsServer, freePort } from "./discovery/dns-server.js";
+
+const NO_DNSMASQ = missing("dnsmasq");
+if (NO_DNSMASQ !== false) console.log(`skipped: ${NO_DNSMASQ}`);
+
+let groups = 0;
+let group = "";
+const nodes: ClusterNode[] = [];
+const cleanups: (() => unknown)[] = [];
+
+function node(name: string, options: ClusterNodeOptions = {}): ClusterNode {
+  group ||= `discovery-${process.pid}-${groups++}`;
+  const made = new ClusterNode({ name, group, ...options });
+  nodes.push(made);
+  return made;
+}
+
+/** Resolves when a condition holds, which is looked at after each event of these nodes. */
+function until(condition: () => boolean, ...all: readonly ClusterNode[]): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (!condition()) return;
+      for (const each of all) for (const type of EVENTS) each.events.off(type, look);
+      resolve();
+    };
+    for (const each of all) for (const type of EVENTS) each.events.on(type, look);
+    look();
+  });
+}
+const EVENTS = ["joined", "back", "lost", "left", "tags", "discovery:up", "discovery:down"] as const;
+
+const together = (...all: readonly ClusterNode[]): Promise<void> =>
+  until(() => all.every((each) => each.members().length === all.length), ...all);
+
+/** Ports that are free for datagrams and streams. */
+async function freePorts(count: number): Promise<number[]> {
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const port = await freePort();
+    const probe = createSocket("udp4");
+    const isFree = await new Promise<boolean>((resolve) => {
+      probe.once("error", () => resolve(false));
+      probe.bind(port, "127.0.0.1", () => resolve(true));
+    });
+    probe.close();
+    if (isFree) ports.add(port);
+  }
+  return [...ports];
+}
+
+afterEach(async () => {
+  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  group = "";
+});
+
+describe("nodes with a list", () => {
+  it("that is the same on all three are linked within 3 s, and know themselves in it", async () => {
+    const ports = await freePorts(3);
+    const list = ports.map((port) => `127.0.0.1:${port}`);
+    const all = ports.map((port, i) => node(`n${i}`, { port, discovery: [staticSource(list)] }));
+    const begun = performance.now();
+    await Promise.all(all.map((each) => each.start()));
+    await together(...all);
+    expect(performance.now() - begun).toBeLessThan(3_000);
+    for (const each of all)
+      expect(each.discovery()).toMatchObject([{ name: "static", state: "up", addresses: list }]);
+  });
+
+  it("of names and addresses, each of one other node, are linked", async () => {
+    const [a = 0, b = 0] = await freePorts(2);
+    const first = node("a", { port: a, discovery: [staticSource([`localhost:${b}`])] });
+    const second = node("b", { port: b, discovery: [staticSource([])] });
+    await Promise.all([first.start(), second.start()]);
+    await together(first, second);
+    expect(second.discovery()).toMatchObject([{ name: "static", state: "up", addresses: [] }]);
+  });
+
+  it("find nobody by multicast then, unless it is asked for", async () => {
+    const multicast = { group: "239.192.84.3", port: 12_000 + (process.pid % 10_000) };
+    const listed = node("listed", { discovery: [staticSource([])] });
+    const both = node("both", { multicast, discovery: [staticSource([])] });
+    const other = node("other", { multicast });
+    await Promise.all([listed.start(), both.start(), other.start()]);
+    await until(() => both.members().length === 2 && other.members().length === 2, both, other);
+    expect(listed.members().length).toBe(1);
+  });
+
+  it("that change while they run: an added address is dialled, a removed one costs no member", async () => {
+    const manual = new ManualSource();
+    const a = node("a", { discovery: [manual] });
+    const b = node("b", { multicast: false });
+    const c = node("c", { multicast: false });
+    await Promise.all([a.start(), b.start(), c.start()]);
+    manual.add(b.address);
+    await together(a, b);
+    manual.remove(b.address);
+    a.join(c.address);
+    await together(a, b, c);
+    expect(a.discovery()).toMatchObject([
+      { name: "seeds", state: "up", addresses: [c.address] },
+      { name: "manual", state: "up", addresses: [] },
+    ]);
+    a.forget(c.address);
+    expect(a.discovery().map(({ name }) => name)).toEqual(["manual"]);
+    expect(a.members().length).toBe(3);
+    expect(() => a.join("nowhere")).toThrowError(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => a.join("203.0.113.7:7946")).toThrowError(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => a.join(...Array.from({ length: 1_025 }, (_, i) => `127.0.0.1:${i + 1}`))).toThrowError(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
+    expect(a.discovery().map(({ name }) => name)).toEqual(["manual"]);
+  });
+});
+
+describe("a source of one's own", () => {
+  it("is one function, which knows who asks, and fails without harm", async () => {
+    const b = node("b", { multicast: false });
+    await b.start();
+    const asked: unknown[] = [];
+    let fails = false;
+    let kick: () => void = () => undefined;
+    let waiting: () => void = () => undefined;
+    const waits = new Promise<void>((resolve) => {
+      waiting = resolve;
+    });
+    const a = node("a", {
+      discovery: [
+        async function* registry(self, signal) {
+          asked.push(self);
+          yield [b.address, self.address];
+          await new Promise<void>((resolve) => {
+            kick = resolve;
+            signal.addEventListener("abort", () => resolve());
+            waiting();
+          });
+          if (fails) throw new Error("the registry is gone");
+        },
+      ],
+    });
+    const changes: ClusterEvent[] = [];
+    for (const type of ["discovery:up", "discovery:down", "lost"] as const)
+      a.events.on(type, (event) => void changes.push(event));
+    await a.start();
+    await Promise.all([together(a, b), waits]);
+    expect(asked).toEqual([{ id: a.id, name: a.name, group, address: a.address }]);
+    expect(changes).toMatchObject([{ type: "discovery:up", source: "registry" }]);
+    fails = true;
+    kick();
+    await until(() => changes.length === 2, a);
+    expect(changes[1]).toMatchObject({
+      type: "discovery:down",
+      source: "registry",
+      error: expect.objectContaining({ message: "the registry is gone" }),
+    });
+    expect(a.discovery()).toMatchObject([
+      { name: "registry", state: "down", addresses: [b.address, a.address] },
+    ]);
+    fails = false;
+    await until(() => changes.length === 3, a);
+    expect(changes[2]).toMatchObject({ type: "discovery:up" });
+    expect(a.members().length).toBe(2);
+  });
+
+  it("may withdraw what it published before the node has closed", async () => {
+    let published = false;
+    const a = node("a", {
+      discovery: [
+        async function* publishing(_self, signal) {
+          published = !signal.aborted;
+          try {
+            yield [];
+          } finally {
+            await new Promise((resolve) => setTimeout(resolve, 20));
+            published = false;
+          }
+        },
+      ],
+    });
+    await a.start();
+    await until(() => a.discovery()[0]?.state === "up", a);
+    expect(published).toBe(true);
+    await a.leave();
+    expect(published).toBe(false);
+  });
+
+  it.each<[string, ClusterNodeOptions["discovery"]]>([
+    ["not a list", staticSource([]) as never],
+    ["a text", ["static"] as never],
+    ["too many", new Array(17).fill(staticSource([]))],
+  ])("%s is refused", (_what, discovery) => {
+    expect(() => new ClusterNode({ discovery })).toThrowError(expect.objectContaining({ code: "EINVAL" }));
+  });
+});
+
+describe.skipIf(NO_DNSMASQ)("a DNS server that is killed and started again under load", () => {
+  it("costs no member, and a newcomer is found when it is back", async () => {
+    const ports = await freePorts(5);
+    const records = ["node.test 127.0.0.1", ...ports.map((port) => `_shoal._tcp.test node.test:${port}`)];
+    const dns = new DnsServer(await freePort());
+    cleanups.push(() => dns.close());
+    await dns.start(...records);
+    const source = dnsSource("_shoal._tcp.test", {
+      servers: [dns.address],
+      timeout: 200,
+      maxInterval: 300,
+      minInterval: 100,
+    });
+    const all = ports.slice(0, 4).map((port, i) => node(`n${i}`, { port, discovery: [source] }));
+    const lost: ClusterEvent[] = [];
+    for (const each of all) each.events.on("lost", (event) => void lost.push(event));
+    await Promise.all(all.map((each) => each.start()));
+    await together(...all);
+    let change = 0;
+    /** Each node in turn changes a prop, which all the others have to see. */
+    const load = async (changes: number): Promise<void> => {
+      for (const end = change + changes; change < end; change++) {
+        const of = all[change % all.length] as ClusterNode;
+        of.props({ change });
+        await until(() => all.every((each) => each.member(of.id)?.props.change === `${change}`), ...all);
+      }
+    };
+    for (let round = 0; round < 2; round++) {
+      await load(6);
+      await dns.kill();
+      await until(() => all.every((each) => each.discovery()[0]?.state === "down"), ...all);
+      for (const each of all) expect(each.discovery()[0]?.addresses.length).toBe(5);
+      await load(16);
+      expect(all.map((each) => each.members().length)).toEqual([4, 4, 4, 4]);
+      await dns.start(...records);
+      await until(() => all.every((each) => each.discovery()[0]?.state === "up"), ...all);
+    }
+    const late = node("late", { port: ports[4], discovery: [source] });
+    await late.start();
+    await together(...all, late);
+    expect(lost).toEqual([]);
+  });
+});
