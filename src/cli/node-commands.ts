@@ -1,38 +1,274 @@
-/** The commands that steer a running node: as a control socket parses them, as the command line offers them, and what they do. */
-import type { CommandMember } from "../control/protocol.js";
+/**
+ * The commands that steer a running node: as a control socket parses them, as the command line offers them, what they do, and
+ * what they print. A command stands here and nowhere else.
+ */
+import type { TagChange, TagPair } from "../cluster/index.js";
+import type { CommandMember, CommandTable } from "../control/protocol.js";
+import { UsageError } from "./failure.js";
+import type { NodeOperator } from "./node-operator.js";
+import { discoveredText, eventsText, nodesText, propsText, statusText } from "./node-text.js";
 import type { CommandFace } from "./options.js";
 
 /** Bytes of a command: a text to pass on is a part of it. */
 export const MAX_NODE_COMMAND = 65_536;
 
+/** The longest time that a command may name, in ms. */
+const MAX_WAIT = 60_000;
+/** ms that a leaving node has to be heard. */
+const LEAVE_LINGER = 5_000;
+
 /** What the commands need of a node. */
-export interface SteeredNode {
-  remove(nameOrId: string): unknown;
-  shout(group: string, ...frames: string[]): unknown;
-  whisper(nameOrId: string, ...frames: string[]): unknown;
+export type SteeredNode = Pick<
+  NodeOperator,
+  | "whoami"
+  | "status"
+  | "peers"
+  | "join"
+  | "leave"
+  | "remove"
+  | "admit"
+  | "drain"
+  | "heal"
+  | "discover"
+  | "tags"
+  | "props"
+  | "watch"
+  | "shout"
+  | "whisper"
+>;
+
+/** The members of a command, or of a reply. */
+export type Members = Readonly<Record<string, unknown>>;
+
+/** A member of a command, and how it is written on the command line; without `flags` only programs give it. */
+export interface NodeMember extends CommandMember {
+  /** `<name>`, `[tag...]`: an argument. `--remove <T>`: an option, which may be repeated where it is a list. */
+  readonly flags?: string;
+  readonly help?: string;
+  /** Makes the value of what was written. @throws UsageError */
+  parse?(written: unknown): unknown;
 }
 
 export interface NodeCommand {
-  readonly face: Omit<CommandFace, "name">;
-  /** The arguments on the command line, in their order, which are the command's members; with their help. */
-  readonly arguments: Readonly<Record<string, string>>;
+  /** Absent: only programs ask this. */
+  readonly face?: Omit<CommandFace, "name">;
+  /** Arguments are in their order. */
+  readonly members: Readonly<Record<string, NodeMember>>;
   /** What it does; what it gives is part of the reply. */
-  run(node: SteeredNode, members: Readonly<Record<string, string>>): unknown;
+  run(node: SteeredNode, members: Members): unknown;
+  /** The reply, as lines of standard output; absent: `done` is logged. */
+  text?(reply: Members): readonly string[];
   /** What was done, in words. */
-  done(members: Readonly<Record<string, string>>): string;
+  done?(members: Members, reply: Members): string;
+  /** The process ends when the reply is on its way. */
+  readonly ends?: true;
+  /** It is asked again and again, from the reply's `next` on, until a signal. */
+  readonly follows?: true;
 }
 
+const isText = (value: unknown): boolean => typeof value === "string";
+const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText);
+
+const text = (flags: string, help: string): NodeMember => ({
+  flags,
+  help,
+  required: flags.startsWith("<"),
+  expected: "a text",
+  accepts: isText,
+});
+const texts = (flags: string, help: string): NodeMember => ({
+  flags,
+  help,
+  required: flags.startsWith("<"),
+  expected: "a list of texts",
+  accepts: isTexts,
+});
+const whole = (): NodeMember => ({
+  expected: "a whole number from 0",
+  accepts: (value) => Number.isSafeInteger(value) && Number(value) >= 0,
+});
+
+const NAME = "the member's name, or its id";
+
 export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
+  whoami: { members: {}, run: (node) => node.whoami() },
+  status: {
+    face: {
+      summary: "show the cluster as a node sees it: nodes that run, and that stopped",
+      description:
+        "Shows the cluster as one of its nodes sees it: the nodes that run, those that were lost or left and are not forgotten " +
+        "yet, and those that an operator removed.",
+      examples: ["shoal node status", "shoal node status --json", "shoal node status --node billing"],
+    },
+    members: {},
+    run: (node) => node.status(),
+    text: (reply) => statusText(reply),
+  },
+  peers: {
+    face: {
+      summary: "list the other nodes that run",
+      description: "Lists the other nodes that run, ZRE peers included, one per line.",
+      examples: ["shoal node peers"],
+    },
+    members: {},
+    run: (node) => node.peers(),
+    text: ({ peers }) => nodesText(peers),
+  },
+  join: {
+    face: {
+      summary: "dial a node at an address",
+      description:
+        "Dials a node of the same cluster at an address, and waits until it is a member. The address is dialled for as long as " +
+        "the node runs, even if nobody answers yet (exit code 1).",
+      examples: ["shoal node join 10.0.0.5:7946"],
+    },
+    members: { addresses: texts("<address...>", "HOST:PORT of a node") },
+    run: (node, { addresses }) => node.join(addresses as string[]),
+    done: (_, { runningNodes }) => `joined; running nodes: ${(runningNodes as string[]).join(", ")}`,
+  },
+  leave: {
+    face: {
+      summary: "leave the cluster, and end the process",
+      description:
+        "The node leaves: the others have it as left, not as lost. Its process ends with exit code 0.",
+      examples: ["shoal node leave"],
+    },
+    members: {},
+    run: (node) => node.leave(LEAVE_LINGER),
+    done: () => "has left the cluster",
+    ends: true,
+  },
   remove: {
     face: {
       summary: "remove a member from the cluster",
       description:
-        "Removes a member: all others drop it, and it stays out, even while it lives, until it is admitted again.",
-      examples: ["shoal node remove billing --control ipc:///tmp/audit"],
+        "Removes a member: all others drop it, and it stays out, even while it lives, until it is admitted again. A node does " +
+        "not remove itself; it leaves.",
+      examples: ["shoal node remove billing"],
     },
-    arguments: { name: "the member's name, or its id" },
-    run: (node, { name = "" }) => node.remove(name),
-    done: ({ name }) => `removed ${name}`,
+    members: { name: text("<name>", NAME) },
+    run: (node, { name }) => node.remove(name as string),
+    done: ({ name }, { removed }) => `removed ${removed ?? name}`,
+  },
+  admit: {
+    face: {
+      summary: "admit a removed node again",
+      description: "Allows a node that was removed to be a member again.",
+      examples: ["shoal node admit billing"],
+    },
+    members: { name: text("<name>", "the node's name where this node saw its removal, or its id") },
+    run: (node, { name }) => node.admit(name as string),
+    done: ({ name }, { admitted }) => `admitted ${admitted ?? name}`,
+  },
+  drain: {
+    face: {
+      summary: "announce that the node takes nothing new",
+      description:
+        "The others see that the node is draining, and leave it out of what they resolve. It goes on running: leave, or a " +
+        "signal, ends it.",
+      examples: ["shoal node drain"],
+    },
+    members: {},
+    run: (node) => node.drain(),
+    done: () => "is draining",
+  },
+  heal: {
+    face: {
+      summary: "rejoin after a split, where autoheal is off",
+      description:
+        "A node that was in the minority of a split cluster rejoins under a new incarnation. Refused to a node that is in no " +
+        "minority.",
+      examples: ["shoal node heal"],
+    },
+    members: {},
+    run: (node) => node.heal(),
+    done: () => "rejoined",
+  },
+  tags: {
+    face: {
+      summary: "show or change the node's tags",
+      description:
+        "Shows the node's tags, after adding those given. Options apply before that, in this order: replace, remove, map.",
+      examples: ["shoal node tags", "shoal node tags eu --remove us", "shoal node tags --map standby=active"],
+    },
+    members: {
+      append: texts("[tag...]", "tags to add"),
+      replace: texts("--replace <T>", "these tags and no others (repeatable)"),
+      remove: texts("--remove <T>", "a tag to remove (repeatable)"),
+      map: {
+        flags: "--map <FROM=TO>",
+        help: "put TO in the place of FROM, if FROM is there (repeatable)",
+        expected: "a list of pairs of texts",
+        accepts: (value) =>
+          Array.isArray(value) && value.every((pair) => isTexts(pair) && (pair as unknown[]).length === 2),
+        parse: (written) => (written as string[]).map((pair) => splitPair(pair, "--map expects FROM=TO")),
+      },
+    },
+    run: (node, { append, replace, remove, map }) => {
+      const changes: TagChange[] = [];
+      if (replace !== undefined) changes.push({ replace: replace as string[] });
+      if (remove !== undefined) changes.push({ remove: remove as string[] });
+      if (map !== undefined) changes.push({ map: map as TagPair[] });
+      if (append !== undefined) changes.push({ append: append as string[] });
+      return node.tags(...changes);
+    },
+    text: ({ tags }) => tags as string[],
+  },
+  props: {
+    face: {
+      summary: "show or change the node's properties",
+      description: "Shows the node's properties, after setting and removing those given.",
+      examples: ["shoal node props", "shoal node props version=2.2 --remove load"],
+    },
+    members: {
+      set: {
+        flags: "[K=V...]",
+        help: "properties to set",
+        expected: "an object of texts",
+        accepts: (value) =>
+          typeof value === "object" &&
+          value !== null &&
+          Object.values(value).every(isText) &&
+          !isTexts(value),
+        parse: (written) =>
+          Object.fromEntries((written as string[]).map((pair) => splitPair(pair, "expected K=V"))),
+      },
+      remove: texts("--remove <K>", "a property to remove (repeatable)"),
+    },
+    run: (node, { set = {}, remove = [] }) =>
+      node.props({
+        ...Object.fromEntries((remove as string[]).map((key) => [key, undefined])),
+        ...(set as Record<string, string>),
+      }),
+    text: ({ props }) => propsText(props),
+  },
+  watch: {
+    face: {
+      summary: "print what happens in the cluster, until a signal",
+      description:
+        "Prints a line for each change that the node sees from now on, as node start does. A reader that is too slow misses " +
+        "some, which is logged; the node keeps the last 1,024.",
+      examples: ["shoal node watch", "shoal node watch --json"],
+    },
+    members: {
+      after: whole(),
+      wait: { ...whole(), expected: `a whole number of ms from 0 to ${MAX_WAIT}` },
+    },
+    run: (node, { after, wait = 0 }) =>
+      node.watch(after as number | undefined, Math.min(MAX_WAIT, wait as number)),
+    text: ({ events }) => eventsText(events),
+    follows: true,
+  },
+  discover: {
+    face: {
+      summary: "ask all nodes to report, and show the sources of discovery",
+      description:
+        "Asks all nodes of the group to report now, and lists after a second who is there, and how the sources of discovery do.",
+      examples: ["shoal node discover"],
+    },
+    members: {},
+    run: (node) => node.discover(),
+    text: (reply) => discoveredText(reply),
   },
   shout: {
     face: {
@@ -40,8 +276,8 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       description: "Sends a text to every peer of a ZRE group. The node runs with --zre.",
       examples: ["shoal node shout CHAT hello --control ipc:///tmp/bridge"],
     },
-    arguments: { group: "the group's name", text: "the text: one frame" },
-    run: (node, { group = "", text = "" }) => ({ peers: node.shout(group, text) }),
+    members: { group: text("<group>", "the group's name"), text: text("<text>", "the text: one frame") },
+    run: (node, members) => node.shout(members.group as string, members.text as string),
     done: ({ group }) => `sent to ${group}`,
   },
   whisper: {
@@ -50,22 +286,22 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       description: "Sends a text to one ZRE peer. The node runs with --zre.",
       examples: ["shoal node whisper billing hello --control ipc:///tmp/bridge"],
     },
-    arguments: { name: "the peer's name, or its id", text: "the text: one frame" },
-    run: (node, { name = "", text = "" }) => node.whisper(name, text),
+    members: {
+      name: text("<name>", "the peer's name, or its id"),
+      text: text("<text>", "the text: one frame"),
+    },
+    run: (node, members) => node.whisper(members.name as string, members.text as string),
     done: ({ name }) => `sent to ${name}`,
   },
 };
 
-const TEXT: CommandMember = {
-  required: true,
-  expected: "a text",
-  accepts: (value) => typeof value === "string",
-};
+function splitPair(pair: string, expected: string): [string, string] {
+  const at = pair.indexOf("=");
+  if (at < 1) throw new UsageError(`${expected}; got ${JSON.stringify(pair)}`);
+  return [pair.slice(0, at), pair.slice(at + 1)];
+}
 
 /** The same commands as a control socket parses them. */
-export const NODE_COMMAND_TABLE = Object.fromEntries(
-  Object.entries(NODE_COMMANDS).map(([name, { arguments: names }]) => [
-    name,
-    Object.fromEntries(Object.keys(names).map((argument) => [argument, TEXT])),
-  ]),
+export const NODE_COMMAND_TABLE: CommandTable = Object.fromEntries(
+  Object.entries(NODE_COMMANDS).map(([name, { members }]) => [name, members]),
 );

@@ -70,7 +70,7 @@ const WORDS: Readonly<Record<string, string>> = {
 };
 
 /** One line, as an object. */
-interface Line {
+export interface NodeLine {
   readonly event: string;
   readonly name: string;
   readonly [member: string]: unknown;
@@ -79,15 +79,18 @@ interface Line {
 export class NodeLines {
   readonly #json: boolean;
   readonly #print: (line: string) => void;
+  readonly #note: ((line: NodeLine) => void) | undefined;
   #self: LineMember | undefined;
   /** Changes before the start is complete. */
   #early: NodeChange[] = [];
   /** Ids of members that a line has named, and that are not gone since. */
   readonly #named = new Set<string>();
 
-  constructor(json: boolean, print: (line: string) => void) {
+  /** @param note gets each line as an object, but for the node's own start */
+  constructor(json: boolean, print: (line: string) => void, note?: (line: NodeLine) => void) {
     this.#json = json;
     this.#print = print;
+    this.#note = note;
   }
 
   /** The node has started. @param members that are there, without itself @param more for the line */
@@ -126,8 +129,9 @@ export class NodeLines {
     });
   }
 
-  #write(line: Line): void {
-    this.#print(this.#json ? JSON.stringify(line) : textOf(line));
+  #write(line: NodeLine): void {
+    this.#print(this.#json ? JSON.stringify(line) : lineText(line));
+    if (line.event !== "ready") this.#note?.(line);
   }
 }
 
@@ -137,7 +141,8 @@ function whoOf({ id, name }: LineMember): { name: string; host?: string; id: str
   return at < 1 ? { name, id } : { name: name.slice(0, at), host: name.slice(at + 1), id };
 }
 
-function textOf({ event, name, host, group, reason, frames, address }: Line): string {
+/** A line as text. */
+export function lineText({ event, name, host, group, reason, frames, address }: NodeLine): string {
   const who = host === undefined ? name : `${name}@${host}`;
   if (event === "ready") return `${who} is ready${address === undefined ? "" : ` at ${address}`}`;
   const words = [who, WORDS[event] ?? event];
@@ -149,6 +154,6 @@ function textOf({ event, name, host, group, reason, frames, address }: Line): st
 }
 
 /** What other programs send must not steer a terminal. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replaceAll(/\p{C}/gu, (unsafe) => `\\u{${(unsafe.codePointAt(0) ?? 0).toString(16)}}`);
 }

@@ -5,23 +5,21 @@ import {
   type ClusterNodeOptions,
   type RefusedReason,
 } from "../cluster/index.js";
-import { commandText, jsonOf, jsonReply, parseCommand } from "../control/protocol.js";
-import { ControlServer, MAX_BYTES } from "../control/server.js";
-import { InvalidArgumentError, Reply } from "../index.js";
 import { asUsage, UsageError } from "./failure.js";
 import { readKeyFile, readPasswordFile } from "./key-file.js";
 import { Log } from "./log.js";
-import { MAX_NODE_COMMAND, NODE_COMMAND_TABLE, NODE_COMMANDS, type SteeredNode } from "./node-commands.js";
 import { LINE_EVENTS, NodeLines } from "./node-lines.js";
-import { operate } from "./operation.js";
+import { NodeOperator } from "./node-operator.js";
+import { type ControlSettings, NodeService } from "./node-service.js";
+import { type OperationSettings, operate } from "./operation.js";
 import { checkEndpoints, defined } from "./options.js";
-import { type Service, Stop } from "./stop.js";
+import { Stop } from "./stop.js";
 import { terminal } from "./terminal.js";
 
 /** Bytes of lines that wait for a slow reader of standard output; past it lines are dropped, and that is logged. */
 const MAX_UNREAD = 1_048_576;
 
-export interface StartSettings {
+export interface StartSettings extends ControlSettings, OperationSettings {
   readonly name: string;
   readonly json?: boolean;
   readonly tag?: readonly string[];
@@ -33,24 +31,28 @@ export interface StartSettings {
   readonly key?: string;
   readonly passwordFile?: string;
   readonly zre?: boolean;
-  readonly control?: readonly string[];
 }
 
 /** @throws UsageError, Failure, or what the library throws */
 export async function startNode(settings: StartSettings): Promise<void> {
   const { name, group, zre = false, control } = settings;
   const options = await optionsOf(settings);
-  if (control !== undefined) checkEndpoints(control, "--control EP");
+  if (Array.isArray(control)) checkEndpoints(control, "--control EP");
   const log = new Log(`node ${name}`);
   const node = await asUsage(() => new ClusterNode(options));
   const stop = new Stop().listen();
   const { stdout } = terminal();
   stdout.on("error", stop.request); // The reader is gone.
-  const lines = new NodeLines(settings.json === true, (line) => {
-    if (stdout.writableLength < MAX_UNREAD) stdout.write(`${line}\n`);
-    else log.warnOnce("nobody reads standard output: lines are dropped");
-  });
-  const service = new NodeService(node, control ?? [], log);
+  const operator = new NodeOperator(node);
+  const lines = new NodeLines(
+    settings.json === true,
+    (line) => {
+      if (stdout.writableLength < MAX_UNREAD) stdout.write(`${line}\n`);
+      else log.warnOnce("nobody reads standard output: lines are dropped");
+    },
+    (line) => operator.note(line),
+  );
+  const service = new NodeService(node, operator, settings, log, stop.request);
   // Listeners, which miss nothing: a reader of events has a bound.
   for (const type of Object.keys(LINE_EVENTS) as ClusterEvent["type"][])
     node.events.on(type, (change) => lines.change(change));
@@ -58,7 +60,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
     log.warn(refusalText(address, reason), { address, reason }),
   );
   try {
-    await operate({ settings: {}, log, stop, service, sources: () => ({}) }, async () => {
+    await operate({ settings, log, stop, service, sources: () => ({ [name]: node }) }, async () => {
       await service.listen();
       await asUsage(() => node.start());
       if (zre && group !== undefined) node.joinGroup(group);
@@ -116,60 +118,4 @@ function propsOf(pairs: readonly string[]): Record<string, string> {
     props.set(key, pair.slice(at + 1));
   }
   return Object.fromEntries(props);
-}
-
-/** A node and its control socket, which closes last: a command under way has its reply. */
-class NodeService implements Service {
-  readonly #node: ClusterNode;
-  readonly #endpoints: readonly string[];
-  readonly #log: Log;
-  #control: Reply | undefined;
-  #bound: string[] = [];
-  #closing: Promise<void> | undefined;
-
-  constructor(node: ClusterNode, endpoints: readonly string[], log: Log) {
-    this.#node = node;
-    this.#endpoints = endpoints;
-    this.#log = log;
-  }
-
-  /** Where the control socket listens, wildcards filled in, as a member of a line. */
-  get endpoints(): { readonly control?: readonly string[] } {
-    return this.#bound.length === 0 ? {} : { control: this.#bound };
-  }
-
-  /** Opens the control socket. */
-  async listen(): Promise<void> {
-    if (this.#endpoints.length === 0) return;
-    const socket = new Reply({ linger: 0, maxMessageSize: MAX_BYTES });
-    this.#control = socket;
-    for (const endpoint of this.#endpoints) {
-      await asUsage(() => socket.bind(endpoint));
-      const bound = socket.lastEndpoint ?? endpoint;
-      this.#bound.push(bound);
-      this.#log.info(`control listening at ${bound}`, { side: "control", endpoint: bound });
-    }
-    void new ControlServer().run(socket, (frames) => answer(this.#node, frames));
-  }
-
-  /** Leaves the cluster. @param options linger 0: at once */
-  close({ linger }: { readonly linger: number }): Promise<void> {
-    if (linger === 0) return this.#end(0);
-    this.#closing ??= this.#end(linger);
-    return this.#closing;
-  }
-
-  async #end(linger: number): Promise<void> {
-    await this.#node.close({ linger });
-    await this.#control?.close({ linger: 0 });
-  }
-}
-
-async function answer(node: SteeredNode, frames: readonly Buffer[]): Promise<{ reply: Buffer[] }> {
-  const value = jsonOf(commandText(frames, MAX_NODE_COMMAND));
-  if (value === undefined)
-    throw new InvalidArgumentError('expected JSON such as {"command":"remove","name":"billing"}');
-  const { name, members } = parseCommand(value, NODE_COMMAND_TABLE);
-  const result = await NODE_COMMANDS[name]?.run(node, members as Readonly<Record<string, string>>);
-  return { reply: jsonReply({ command: name, ...(typeof result === "object" ? result : {}) }) };
 }

@@ -4,21 +4,22 @@
  * A command of the control socket stands in {@link NODE_COMMANDS} and nowhere else: it is a command here, too.
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { Log } from "./log.js";
-import { NODE_COMMANDS, type NodeCommand } from "./node-commands.js";
+import { type Members, NODE_COMMANDS, type NodeCommand } from "./node-commands.js";
 import type { StartSettings } from "./node-start.js";
-import { addCommand, addGroup, checkEndpoints, repeatable, wholeNumber } from "./options.js";
-import { Stop } from "./stop.js";
-import { terminal } from "./terminal.js";
+import type { SteerSettings } from "./node-steer.js";
+import { addOperationOptions } from "./operation.js";
+import {
+  addCommand,
+  addGroup,
+  type CommandFace,
+  checkEndpoints,
+  repeatable,
+  wholeNumber,
+} from "./options.js";
+import { addClientSecurityOptions } from "./security.js";
 
 /** The default time-out of a command's reply, in ms. */
 const TIMEOUT = 5_000;
-
-interface SteerSettings {
-  readonly control?: string;
-  readonly timeout?: number;
-  readonly json?: boolean;
-}
 
 export function addNodeCommand(program: Command): void {
   const node = addGroup(program, {
@@ -29,15 +30,17 @@ export function addNodeCommand(program: Command): void {
     examples: [
       "shoal node start --name billing",
       "shoal node start --name audit --json --control ipc:///tmp/audit",
-      "shoal node remove billing --control ipc:///tmp/audit",
+      "shoal node status",
+      "shoal node remove billing --node audit",
     ],
   });
   addStartCommand(node);
-  for (const [name, command] of Object.entries(NODE_COMMANDS)) addSteerCommand(node, name, command);
+  for (const [name, command] of Object.entries(NODE_COMMANDS))
+    if (command.face !== undefined) addSteerCommand(node, name, command, command.face);
 }
 
 function addStartCommand(node: Command): void {
-  addCommand(node, {
+  const start = addCommand(node, {
     name: "start",
     summary: "start a node",
     description:
@@ -73,27 +76,62 @@ function addStartCommand(node: Command): void {
     .addOption(
       repeatable(
         "--control <EP>",
-        "listen for shoal node remove, shout, whisper at a REP socket (repeatable)",
+        "take the commands of shoal node here (repeatable; default: a socket in a folder that only this user can enter)",
       ),
     )
-    .action(async (settings: StartSettings) => {
-      const { startNode } = await import("./node-start.js");
-      await startNode(settings);
-    });
+    .option("--no-control", "take no commands")
+    .option("--control-plain <USER:PASSWORD>", "PLAIN security of the control socket")
+    .option(
+      "--control-curve-certificate <FILE>",
+      "CURVE keys of the control socket, from the secret file; who has the same file is let in",
+    )
+    .option("--control-keys <FOLDER>", "let in the public keys in this folder, too; follows its changes");
+  addOperationOptions(start).action(async (settings: StartSettings) => {
+    const { startNode } = await import("./node-start.js");
+    await startNode(settings);
+  });
 }
 
-function addSteerCommand(node: Command, name: string, { face, arguments: names }: NodeCommand): void {
+function addSteerCommand(
+  node: Command,
+  name: string,
+  definition: NodeCommand,
+  face: Omit<CommandFace, "name">,
+): void {
+  const { members } = definition;
   const command = addCommand(node, { name, ...face });
-  for (const [argument, description] of Object.entries(names)) command.argument(`<${argument}>`, description);
+  const read = Object.entries(members).flatMap(([member, { flags, help = "", parse }]) => {
+    if (flags === undefined) return [];
+    if (!flags.startsWith("--")) {
+      const at = command.registeredArguments.length;
+      command.argument(flags, help);
+      return [{ member, parse, of: (given: readonly unknown[]) => given[at] }];
+    }
+    const option = repeatable(flags, help);
+    command.addOption(option);
+    const key = option.attributeName();
+    return [{ member, parse, of: (given: readonly unknown[]) => (given.at(-2) as Members)[key] }];
+  });
   command
-    .requiredOption("--control <EP>", "the control endpoint of a running node", controlEndpoint)
+    .option(
+      "--control <EP>",
+      "the control endpoint of a running node (default: that of this user's only one)",
+      controlEndpoint,
+    )
+    .option("--node <NAME>", "the node of this name, where several of this user run on this host")
     .option("--timeout <MS>", `time-out of its reply (default ${TIMEOUT})`, wholeNumber(1))
-    .option("--json", "print the reply as JSON")
-    .action(async (...given: unknown[]) => {
-      const settings = given[command.registeredArguments.length] as SteerSettings;
-      const members = Object.fromEntries(Object.keys(names).map((argument, at) => [argument, given[at]]));
-      await steer(name, members, settings);
-    });
+    .option("--json", definition.follows === true ? "print events as JSON lines" : "print the reply as JSON");
+  addClientSecurityOptions(command).action(async (...given: unknown[]) => {
+    const values: Record<string, unknown> = {};
+    for (const { member, parse, of } of read) {
+      const written = of(given);
+      // An argument that may be repeated and was not given is an empty list.
+      if (written === undefined || (Array.isArray(written) && written.length === 0)) continue;
+      values[member] = parse === undefined ? written : parse(written);
+    }
+    const { steer } = await import("./node-steer.js");
+    await steer(name, definition, values, given.at(-2) as SteerSettings);
+  });
 }
 
 function controlEndpoint(text: string): string {
@@ -103,27 +141,4 @@ function controlEndpoint(text: string): string {
     throw new InvalidArgumentError((error as Error).message);
   }
   return text;
-}
-
-async function steer(name: string, members: object, settings: SteerSettings): Promise<void> {
-  const { control = "", timeout = TIMEOUT, json } = settings;
-  const [{ ControlClient }, { callFailure }] = await Promise.all([
-    import("./control-client.js"),
-    import("./service.js"),
-  ]);
-  const client = await ControlClient.open(control, {});
-  const stop = new Stop().listen();
-  try {
-    const reply = await client.command({ command: name, ...members }, { timeout, signal: stop.requested });
-    if (json === true) terminal().stdout.write(`${JSON.stringify(reply)}\n`);
-    else
-      new Log(`node ${name}`).info(
-        NODE_COMMANDS[name]?.done(members as Readonly<Record<string, string>>) ?? "done",
-      );
-  } catch (error) {
-    throw callFailure(error, timeout);
-  } finally {
-    await client.close();
-    stop.dispose();
-  }
 }

@@ -1,9 +1,10 @@
 /** shoal node: its options, its key file, and the commands that steer a node. */
+import { spawnSync } from "node:child_process";
 import { EventEmitter, once } from "node:events";
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { PassThrough, Writable } from "node:stream";
 import { afterEach, describe, expect, it, test } from "vitest";
-import { NODE_COMMAND_TABLE, NODE_COMMANDS } from "../../src/cli/node-commands.js";
+import { NODE_COMMAND_TABLE, NODE_COMMANDS, type SteeredNode } from "../../src/cli/node-commands.js";
 import { run as runCommand } from "../../src/cli/program.js";
 import { jsonReply, parseCommand } from "../../src/control/protocol.js";
 import { ControlServer } from "../../src/control/server.js";
@@ -133,14 +134,18 @@ describe("the commands of a running node", () => {
         if (failure !== undefined) throw failure;
         calls.push([name, ...given]);
       };
-    const node = { remove: note("remove"), shout: note("shout"), whisper: note("whisper") };
+    const node = {
+      remove: note("remove"),
+      shout: note("shout"),
+      whisper: note("whisper"),
+    } as unknown as SteeredNode;
     const socket = new Reply({ linger: 0 });
     sockets.push(socket);
     const endpoint = ipc();
     await socket.bind(endpoint);
     void new ControlServer().run(socket, async (frames) => {
       const { name, members } = parseCommand(JSON.parse(String(frames[0])), NODE_COMMAND_TABLE);
-      await NODE_COMMANDS[name]?.run(node, members as Record<string, string>);
+      await NODE_COMMANDS[name]?.run(node, members);
       return { reply: jsonReply({ command: name }) };
     });
     return { endpoint, calls };
@@ -172,23 +177,37 @@ describe("the commands of a running node", () => {
     expect([code, stderr, stdout.length]).toEqual([1, 'shoal node remove: there is no member "b"\n', 0]);
   });
 
-  it("give up when there is no node", async () => {
-    const { code, stderr } = await run(
-      "",
-      "node",
-      "whisper",
-      "b",
-      "x",
-      "--control",
-      ipc(),
-      "--timeout",
-      "50",
-    );
+  it("give up when nobody answers", async () => {
+    const socket = new Reply({ linger: 0 });
+    sockets.push(socket);
+    const endpoint = ipc();
+    await socket.bind(endpoint);
+    const args = ["whisper", "b", "x", "--control", endpoint, "--timeout", "50"];
+    const { code, stderr } = await run("", "node", ...args);
     expect([code, stderr]).toEqual([1, "shoal node whisper: no reply came within 50 ms\n"]);
   });
 
+  it("fail at once where there is no socket, and where its process was killed", async () => {
+    const endpoint = ipc();
+    const missing = await run("", "node", "status", "--control", endpoint);
+    expect([missing.code, missing.stderr]).toEqual([
+      1,
+      `shoal node status: no node listens at ${endpoint}: there is no such socket\n`,
+    ]);
+    const path = endpoint.slice("ipc://".length);
+    const listens = `require("net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 9))`;
+    spawnSync(process.execPath, ["-e", listens]);
+    const killed = await run("", "node", "status", "--control", endpoint);
+    expect([killed.code, killed.stderr]).toEqual([
+      1,
+      `shoal node status: no node listens at ${endpoint}: its process ended without removing the socket\n`,
+    ]);
+  });
+
   it.each<[string, RegExp, string[]]>([
-    ["no endpoint", /required option '--control <EP>'/, ["remove", "b"]],
+    ["a name and an endpoint", /not with --control/, ["status", "--node", "a", "--control", "ipc://x"]],
+    ["a pair without =", /--map expects FROM=TO/, ["tags", "--map", "a", "--control", "ipc://x"]],
+    ["no K=V", /expected K=V; got "a"/, ["props", "a", "--control", "ipc://x"]],
     ["no name", /missing required argument 'name'/, ["remove", "--control", "ipc://x"]],
     ["no text", /missing required argument 'text'/, ["shout", "CHAT", "--control", "ipc://x"]],
     ["a word too many", /too many arguments/, ["remove", "b", "c", "--control", "ipc://x"]],

@@ -1,0 +1,365 @@
+/**
+ * What an operator asks of a running node: its picture of the cluster, changes of it, and what happens, kept for those who watch.
+ *
+ * Each method gives the members of a reply, or throws what the reply says. Nothing here waits for a reader: one who watches asks
+ * for events after the last it has, and what it was too slow for is counted.
+ */
+import { lookup } from "node:dns/promises";
+import type { ClusterNode, Service, TagChange } from "../cluster/index.js";
+import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../index.js";
+import type { NodeLine } from "./node-lines.js";
+
+/** Events that are kept for those who watch. */
+const MAX_EVENTS = 1_024;
+/** Bytes of them, as JSON. */
+const MAX_EVENT_BYTES = 1_048_576;
+/** Nodes that an operator removed and that are remembered by name. */
+const MAX_REMOVED = 1_024;
+/** Members that a reply lists; a further one is counted. */
+const MAX_LISTED = 4_096;
+/** ms that a node at a joined address has for its answer. */
+const JOIN_TIMEOUT = 3_000;
+/** ms in which nodes report that were asked to. */
+const DISCOVER_TIME = 1_000;
+
+/** A member in a reply. */
+export interface NodeView {
+  readonly id: string;
+  /** `name@host`. */
+  readonly name: string;
+  readonly state: "running" | "suspect" | "draining" | "lost" | "left";
+  readonly address: string;
+  readonly tags: readonly string[];
+  readonly props: Readonly<Record<string, string>>;
+  /** ms since its last sign of life. */
+  readonly silentFor: number;
+  /** It is the node that answers. */
+  readonly self?: true;
+  /** It is known by 36/ZRE alone. */
+  readonly zre?: true;
+  /** Another node keeps its name. */
+  readonly yields?: true;
+}
+
+/** The reply to `status`. */
+export interface StatusReply {
+  readonly name: string;
+  readonly id: string;
+  readonly pid: number;
+  readonly group: string;
+  readonly address: string;
+  readonly state: "running" | "draining" | "minority" | "removed";
+  /** ms since its start. */
+  readonly uptime: number;
+  /** Names, this node's first. */
+  readonly runningNodes: readonly string[];
+  /** Names of those that were lost or left and are not forgotten, and of those that an operator removed. */
+  readonly stoppedNodes: readonly string[];
+  readonly members: readonly NodeView[];
+  readonly removed: readonly RemovedNode[];
+  /** Members that are not listed: there are too many. */
+  readonly omitted?: number;
+  readonly stats: object;
+}
+
+export interface RemovedNode {
+  readonly id: string;
+  readonly name: string;
+}
+
+interface Kept {
+  readonly seq: number;
+  readonly line: NodeLine;
+  readonly bytes: number;
+}
+
+export class NodeOperator {
+  readonly #node: ClusterNode;
+  readonly #begun = performance.now();
+  readonly #removed = new Map<string, string>();
+  readonly #events: Kept[] = [];
+  #eventBytes = 0;
+  #seq = 0;
+  readonly #watching = new Set<() => void>();
+  #ended = false;
+
+  constructor(node: ClusterNode) {
+    this.#node = node;
+    node.events.on("removed", ({ id, member }) => {
+      if (id === node.id) return;
+      this.#removed.delete(id);
+      this.#removed.set(id, member?.name ?? id);
+      if (this.#removed.size > MAX_REMOVED) this.#removed.delete(this.#removed.keys().next().value as string);
+    });
+    node.events.on("admitted", ({ id }) => void this.#removed.delete(id));
+  }
+
+  // --- What it sees --------------------------------------------------------------------------------------------------
+
+  whoami(): { readonly name: string; readonly id: string; readonly group: string; readonly pid: number } {
+    const { name, id, group } = this.#node;
+    return { name, id, group, pid: process.pid };
+  }
+
+  status(): StatusReply {
+    const node = this.#node;
+    const { self } = node;
+    const live = node.members({ self: false });
+    const all = node.members({ self: false, gone: true });
+    const gone = all.filter(({ state }) => state === "lost" || state === "left");
+    const views = [...sorted(live), ...sorted(gone)];
+    const removed = [...this.#removed].map(([id, name]) => ({ id, name }));
+    return {
+      name: self.name,
+      id: self.id,
+      pid: process.pid,
+      group: node.group,
+      address: node.address,
+      state: this.#state(),
+      uptime: Math.round(performance.now() - this.#begun),
+      runningNodes: [self.name, ...sorted(live).map(({ name }) => name)],
+      stoppedNodes: [
+        ...new Set([...sorted(gone).map(({ name }) => name), ...removed.map(({ name }) => name)]),
+      ],
+      members: [viewOf(self, true), ...views.slice(0, MAX_LISTED).map((member) => viewOf(member))],
+      removed,
+      ...(views.length > MAX_LISTED ? { omitted: views.length - MAX_LISTED } : {}),
+      stats: node.stats(),
+    };
+  }
+
+  peers(): { readonly peers: readonly NodeView[] } {
+    return {
+      peers: sorted(this.#node.members({ self: false }))
+        .slice(0, MAX_LISTED)
+        .map((member) => viewOf(member)),
+    };
+  }
+
+  #state(): StatusReply["state"] {
+    const { removed, draining, minority } = this.#node;
+    return removed ? "removed" : draining ? "draining" : minority ? "minority" : "running";
+  }
+
+  // --- Who is in -----------------------------------------------------------------------------------------------------
+
+  /**
+   * Dials addresses, and waits for a node at one of them.
+   *
+   * @throws InvalidArgumentError `EINVAL` for this node's own; TimeoutError `ETIMEDOUT` when nobody of this cluster answers
+   */
+  async join(addresses: readonly string[]): Promise<{ readonly runningNodes: readonly string[] }> {
+    const node = this.#node;
+    const wanted = new Set((await Promise.all(addresses.map(resolved))).flat());
+    if (wanted.has(node.address))
+      throw new InvalidArgumentError(`${node.address} is this node itself, ${node.name}`);
+    const isThere = (): boolean =>
+      node.members({ self: false }).some((member) => wanted.has(member.addresses[0] as string));
+    if (!isThere()) {
+      node.join(...addresses);
+      await this.#until(isThere, JOIN_TIMEOUT);
+    }
+    if (!isThere())
+      throw new TimeoutError(
+        "ETIMEDOUT",
+        `no node of the cluster ${node.group} answers at ${addresses.join(", ")}: nobody is there, or it has another key. ` +
+          "It is dialled as long as this node runs",
+      );
+    return { runningNodes: this.status().runningNodes };
+  }
+
+  /** Leaves the cluster; the process ends. */
+  async leave(linger: number): Promise<void> {
+    await this.#node.close({ linger });
+  }
+
+  /** @throws InvalidArgumentError `EINVAL` for this node; InvalidStateError `EFSM` for a removed one; UnroutableError */
+  remove(nameOrId: string): { readonly removed: string; readonly id: string } {
+    const node = this.#node;
+    const { self } = node;
+    const member = node.member(nameOrId);
+    if (member?.id === self.id || nameOrId === self.id)
+      throw new InvalidArgumentError(`${self.name} is this node itself: it leaves by "shoal node leave"`);
+    if (member === undefined) {
+      const removed = this.#removedOf(nameOrId);
+      if (removed !== undefined) throw new InvalidStateError("EFSM", `${removed.name} is removed already`);
+    }
+    const gone = member ?? this.#memberOf(nameOrId);
+    const name = gone?.name ?? nameOrId;
+    const id = gone?.id ?? nameOrId;
+    node.remove(nameOrId);
+    return { removed: name, id };
+  }
+
+  /** @throws UnroutableError `EHOSTUNREACH` for one that nobody removed; otherwise as `admit` of the node */
+  admit(nameOrId: string): { readonly admitted: string; readonly id: string } {
+    const removed = this.#removedOf(nameOrId);
+    if (removed === undefined && this.#memberOf(nameOrId) !== undefined)
+      throw new InvalidStateError("EFSM", `${nameOrId} is not removed`);
+    this.#node.admit(removed?.id ?? nameOrId);
+    return { admitted: removed?.name ?? nameOrId, id: removed?.id ?? nameOrId };
+  }
+
+  async drain(): Promise<void> {
+    await this.#node.drain();
+  }
+
+  /** @throws InvalidStateError `EFSM` for a node that is in no minority */
+  heal(): void {
+    if (!this.#node.minority)
+      throw new InvalidStateError(
+        "EFSM",
+        "this node is in no minority of a split cluster: nothing is to be healed",
+      );
+    this.#node.heal();
+  }
+
+  /** Asks everybody to report, and gives who is there then. */
+  async discover(): Promise<object> {
+    const node = this.#node;
+    const before = new Set(node.members({ self: false }).map(({ id }) => id));
+    node.discover(0);
+    await this.#until(() => false, DISCOVER_TIME);
+    const found = node.members({ self: false });
+    return {
+      nodes: found
+        .slice(0, MAX_LISTED)
+        .map((member) => ({ ...viewOf(member), found: !before.has(member.id) })),
+      sources: node.discovery().map(({ error, ...source }) => ({
+        ...source,
+        ...(error === undefined ? {} : { error: error.message }),
+      })),
+    };
+  }
+
+  // --- What it says of itself ----------------------------------------------------------------------------------------
+
+  tags(...changes: TagChange[]): { readonly tags: readonly string[] } {
+    return { tags: this.#node.tags(...changes) };
+  }
+
+  props(changes: Readonly<Record<string, string | undefined>>): {
+    readonly props: Readonly<Record<string, string>>;
+  } {
+    return { props: this.#node.props(changes) };
+  }
+
+  shout(group: string, text: string): { readonly peers: number } {
+    return { peers: this.#node.shout(group, text) };
+  }
+
+  whisper(nameOrId: string, text: string): void {
+    this.#node.whisper(nameOrId, text);
+  }
+
+  // --- What happens --------------------------------------------------------------------------------------------------
+
+  /** Keeps an event for those who watch. */
+  note(line: NodeLine): void {
+    let kept = line;
+    let bytes = Buffer.byteLength(JSON.stringify(kept));
+    if (bytes > MAX_EVENT_BYTES / 16) {
+      // A message of another program: what is too long is left out, not the event.
+      const { frames: _, text: __, ...short } = line;
+      kept = { ...short, event: line.event, name: line.name, isCut: true };
+      bytes = Buffer.byteLength(JSON.stringify(kept));
+    }
+    this.#seq += 1;
+    this.#events.push({ seq: this.#seq, line: kept, bytes });
+    this.#eventBytes += bytes;
+    while (this.#events.length > MAX_EVENTS || this.#eventBytes > MAX_EVENT_BYTES)
+      this.#eventBytes -= (this.#events.shift() as Kept).bytes;
+    this.#wake();
+  }
+
+  /**
+   * The events after one, as soon as there are some.
+   *
+   * @param after the `next` of the reply before; absent: from now on
+   * @param wait ms
+   */
+  async watch(after: number | undefined, wait: number): Promise<object> {
+    if (after === undefined) return { events: [], next: this.#seq, missed: 0 };
+    await this.#until(() => this.#seq > after, wait);
+    const events = this.#events.filter(({ seq }) => seq > after);
+    const first = events[0]?.seq ?? this.#seq + 1;
+    return {
+      events: events.map(({ line }) => line),
+      next: this.#seq,
+      // A number of another life of the node is ahead of this one's.
+      missed: after > this.#seq ? 0 : Math.max(0, first - after - 1),
+      ...(this.#ended ? { ended: true } : {}),
+    };
+  }
+
+  /** The node has ended: nobody waits any longer. */
+  end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const wake of [...this.#watching]) wake();
+  }
+
+  /** Settles when something holds after an event, at the end of the node, or after so many ms. */
+  #until(holds: () => boolean, ms: number): Promise<void> {
+    if (this.#ended || holds()) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#watching.delete(look);
+        resolve();
+      };
+      const look = (): void => {
+        if (this.#ended || holds()) done();
+      };
+      const timer = setTimeout(done, ms);
+      this.#watching.add(look);
+    });
+  }
+
+  #removedOf(nameOrId: string): RemovedNode | undefined {
+    for (const [id, name] of [...this.#removed].reverse())
+      if (id === nameOrId || name === nameOrId || name.startsWith(`${nameOrId}@`)) return { id, name };
+    return undefined;
+  }
+
+  /** A member, those that are gone included. */
+  #memberOf(nameOrId: string): Service | undefined {
+    return this.#node
+      .members({ gone: true })
+      .find(({ id, name }) => id === nameOrId || name === nameOrId || name.startsWith(`${nameOrId}@`));
+  }
+}
+
+/** The addresses that a "host:port" stands for. */
+async function resolved(address: string): Promise<string[]> {
+  const at = address.lastIndexOf(":");
+  const host = address.slice(0, at).replace(/^\[(.*)\]$/, "$1");
+  const found = at < 1 ? [] : await lookup(host, { all: true }).catch(() => []);
+  return [
+    address,
+    ...found.map(({ address: ip, family }) => `${family === 6 ? `[${ip}]` : ip}${address.slice(at)}`),
+  ];
+}
+
+function sorted(members: readonly Service[]): Service[] {
+  return [...members].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));
+}
+
+function viewOf(member: Service, isSelf = false): NodeView {
+  const { id, name, state, addresses, tags, props, lastSeen, isDraining, zre, yields } = member;
+  return {
+    id,
+    name,
+    state: state === "alive" ? (isDraining ? "draining" : "running") : state,
+    address: addresses[0] ?? "",
+    tags,
+    props,
+    silentFor: isSelf ? 0 : Math.max(0, Date.now() - lastSeen),
+    ...(isSelf ? { self: true } : {}),
+    ...(zre === true ? { zre } : {}),
+    ...(yields ? { yields: true } : {}),
+  };
+}

@@ -1,0 +1,167 @@
+/** A node that serves: its control socket, who may use it, and its end. */
+import { lookup } from "node:dns/promises";
+import type { ClusterNode } from "../cluster/index.js";
+import { commandText, jsonOf, jsonReply, parseCommand } from "../control/protocol.js";
+import { type ControlAnswer, ControlServer, MAX_BYTES } from "../control/server.js";
+import { InvalidArgumentError, Router } from "../index.js";
+import { KeyFolder } from "../proxy/policy/key-folder.js";
+import { asUsage, describe, UsageError } from "./failure.js";
+import type { Log } from "./log.js";
+import { MAX_NODE_COMMAND, NODE_COMMAND_TABLE, NODE_COMMANDS } from "./node-commands.js";
+import { asOwner, defaultEndpoint, isFolderFault } from "./node-endpoint.js";
+import type { NodeOperator } from "./node-operator.js";
+import { securityOptions } from "./security.js";
+import type { Service } from "./stop.js";
+
+/** Replies that wait for one reader; what comes then is lost. */
+const MAX_REPLIES = 16;
+/** ms for the last replies. */
+const REPLY_LINGER = 500;
+
+export interface ControlSettings {
+  /** Endpoints; `false`: none. Default: one of this user's own. */
+  readonly control?: readonly string[] | false;
+  readonly controlPlain?: string;
+  readonly controlCurveCertificate?: string;
+  readonly controlKeys?: string;
+}
+
+/** A node and its control socket, which closes last: a command under way has its reply. */
+export class NodeService implements Service {
+  readonly #node: ClusterNode;
+  readonly #operator: NodeOperator;
+  readonly #settings: ControlSettings;
+  readonly #log: Log;
+  readonly #end: () => void;
+  #control: Router | undefined;
+  #keys: KeyFolder | undefined;
+  #bound: string[] = [];
+  #closing: Promise<void> | undefined;
+
+  /** @param end is called when a command ends the node */
+  constructor(
+    node: ClusterNode,
+    operator: NodeOperator,
+    settings: ControlSettings,
+    log: Log,
+    end: () => void,
+  ) {
+    this.#node = node;
+    this.#operator = operator;
+    this.#settings = settings;
+    this.#log = log;
+    this.#end = end;
+  }
+
+  /** Where the control socket listens, wildcards filled in, as a member of a line. */
+  get endpoints(): { readonly control?: readonly string[] } {
+    return this.#bound.length === 0 ? {} : { control: this.#bound };
+  }
+
+  /** Opens the control socket. @throws UsageError, Failure, or what the library throws */
+  async listen(): Promise<void> {
+    const { control } = this.#settings;
+    if (control === false) return;
+    let endpoints: readonly string[];
+    try {
+      endpoints = control ?? [defaultEndpoint(this.#node.id)];
+    } catch (error) {
+      // Nobody asked for it: the node does without.
+      if (!isFolderFault(error)) throw error;
+      this.#log.warn(`no control socket: ${describe(error)}`);
+      return;
+    }
+    const security = await this.#security(endpoints);
+    const socket = new Router({
+      linger: 0,
+      maxMessageSize: MAX_BYTES,
+      sendHighWaterMark: MAX_REPLIES,
+      receiveHighWaterMark: MAX_REPLIES,
+      ...security,
+    });
+    this.#control = socket;
+    for (const endpoint of endpoints) {
+      await asOwner(() => asUsage(() => socket.bind(endpoint)));
+      const bound = socket.lastEndpoint ?? endpoint;
+      this.#bound.push(bound);
+      // The default one is found by itself.
+      const text = `control listening at ${bound}`;
+      if (control === undefined) this.#log.debug(text, { side: "control", endpoint: bound });
+      else this.#log.info(text, { side: "control", endpoint: bound });
+    }
+    void new ControlServer().run(socket, (frames) => this.#answer(frames));
+  }
+
+  /** @throws UsageError for tcp that anybody could use; Failure for a certificate that cannot be read */
+  async #security(endpoints: readonly string[]): Promise<object> {
+    const { controlPlain: plain, controlCurveCertificate, controlKeys } = this.#settings;
+    const security = await securityOptions(
+      { plain, curveCertificate: controlCurveCertificate },
+      { bind: endpoints },
+      "control-",
+    );
+    if (controlKeys !== undefined && security.curveServer !== true)
+      throw new UsageError(
+        "--control-keys needs --control-curve-certificate, the keys of the control socket",
+      );
+    if (plain === undefined && security.curveServer !== true) {
+      for (const endpoint of endpoints)
+        if (!(await isLocal(endpoint)))
+          throw new UsageError(
+            `anybody who reaches ${endpoint} could remove members; expected --control-curve-certificate FILE, an ipc:// endpoint, or a loopback address`,
+          );
+      return {};
+    }
+    if (security.curveServer !== true) return security;
+    const own = security.curvePublicKey;
+    if (controlKeys !== undefined)
+      this.#keys = await asUsage(() =>
+        KeyFolder.open(controlKeys, ({ keys, problems }) => {
+          for (const problem of problems) this.#log.warnOnce(`${controlKeys}: ${problem}`);
+          this.#log.info(`${keys.size} keys may use the control socket`);
+        }),
+      );
+    return {
+      ...security,
+      authenticate: ({ publicKey }: { readonly publicKey?: string }) =>
+        publicKey !== undefined && (publicKey === own || this.#keys?.now.keys.has(publicKey) === true),
+    };
+  }
+
+  async #answer(frames: readonly Buffer[]): Promise<ControlAnswer> {
+    const value = jsonOf(commandText(frames, MAX_NODE_COMMAND));
+    if (value === undefined) throw new InvalidArgumentError('expected JSON such as {"command":"status"}');
+    const { name, members } = parseCommand(value, NODE_COMMAND_TABLE);
+    const command = NODE_COMMANDS[name];
+    const result = await command?.run(this.#operator, members);
+    const reply = jsonReply({ command: name, ...(typeof result === "object" ? result : {}) });
+    return command?.ends === true ? { reply, after: this.#end } : { reply };
+  }
+
+  /** Leaves the cluster. @param options linger 0: at once */
+  close({ linger }: { readonly linger: number }): Promise<void> {
+    if (linger === 0) return this.#close(0);
+    this.#closing ??= this.#close(linger);
+    return this.#closing;
+  }
+
+  async #close(linger: number): Promise<void> {
+    await this.#node.close({ linger });
+    this.#operator.end();
+    // Those who watch have the end, too: their replies are sent in this turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    await this.#control?.close({ linger: Math.min(linger, REPLY_LINGER) });
+    this.#keys?.close();
+  }
+}
+
+/** Whether only programs of this host reach an endpoint. */
+async function isLocal(endpoint: string): Promise<boolean> {
+  const host = /^tcp:\/\/(.*):[^:]+$/.exec(endpoint)?.[1];
+  if (host === undefined) return endpoint.startsWith("ipc:");
+  const name = host.replace(/^\[(.*)\]$/, "$1");
+  if (/^127\./.test(name) || name === "::1") return true;
+  if (name === "lo") return true; // The interface.
+  const found = await lookup(name, { all: true }).catch(() => []);
+  return found.length > 0 && found.every(({ address }) => /^127\.|^::1$/.test(address));
+}

@@ -1,0 +1,188 @@
+/** The commands that steer a running node, from the asking side: which node, its reply, and what is printed of it. */
+import { readCertificate } from "../index.js";
+import { ControlClient } from "./control-client.js";
+import { describe, Failure, hasCode, UsageError } from "./failure.js";
+import { Log } from "./log.js";
+import type { Members, NodeCommand } from "./node-commands.js";
+import { endpointFault, runningEndpoints } from "./node-endpoint.js";
+import { clientSecurityOptions, type SecurityOptions, type SecuritySettings } from "./security.js";
+import { callFailure } from "./service.js";
+import { Stop } from "./stop.js";
+import { terminal } from "./terminal.js";
+
+/** The default time-out of a command's reply, in ms. */
+const TIMEOUT = 5_000;
+/** ms that a node has to say its name, where several run. */
+const NAME_TIMEOUT = 1_000;
+/** ms for which a node keeps a request for events. */
+const WATCH_WAIT = 10_000;
+
+export interface SteerSettings extends SecuritySettings {
+  readonly control?: string;
+  readonly node?: string;
+  readonly timeout?: number;
+  readonly json?: boolean;
+}
+
+/** A node that can be asked. */
+interface Target {
+  readonly endpoint: string;
+  /** `name@host`; absent for one that gave none. */
+  readonly name?: string | undefined;
+}
+
+/** @throws UsageError, Failure */
+export async function steer(
+  name: string,
+  command: NodeCommand,
+  members: Members,
+  settings: SteerSettings,
+): Promise<void> {
+  const { timeout = TIMEOUT, json } = settings;
+  const security = await securityOf(settings);
+  const stop = new Stop().listen();
+  const { stdout } = terminal();
+  stdout.on("error", stop.request); // The reader is gone.
+  try {
+    const { endpoint } = await targetOf(settings, security, stop.requested);
+    const client = await ControlClient.open(endpoint, security);
+    try {
+      if (command.follows === true) {
+        await follow(client, name, command, settings, stop.requested);
+        return;
+      }
+      const reply = await client.command({ command: name, ...members }, { timeout, signal: stop.requested });
+      if (reply.command !== name)
+        throw new Failure(`${endpoint} is not a node's control socket, but perhaps a proxy's`);
+      if (json === true) stdout.write(`${JSON.stringify(reply)}\n`);
+      else if (command.text !== undefined)
+        stdout.write(
+          command
+            .text(reply)
+            .map((line) => `${line}\n`)
+            .join(""),
+        );
+      else new Log(`node ${name}`).info(command.done?.(members, reply) ?? "done");
+    } catch (error) {
+      throw explain(callFailure(error, timeout), name, endpoint);
+    } finally {
+      await client.close();
+    }
+  } finally {
+    stdout.off("error", stop.request);
+    stop.dispose();
+  }
+}
+
+/** The control sockets of proxies have other commands. */
+function explain(error: unknown, name: string, endpoint: string): unknown {
+  if (error instanceof Failure && error.message.startsWith("expected a command of"))
+    return new Failure(
+      `the control socket at ${endpoint} has no command ${name}: it is a proxy's, or of another version of shoal`,
+    );
+  return error;
+}
+
+/** @throws UsageError, Failure */
+async function securityOf(settings: SteerSettings): Promise<SecurityOptions> {
+  const { curveCertificate: file, curveServerKey } = settings;
+  if (file === undefined || curveServerKey !== undefined) return clientSecurityOptions(settings);
+  // The node's own certificate, as its operator has it: its public half is the server's key.
+  const { publicKey } = await readCertificate(file).catch((error: unknown) => {
+    throw new Failure(`cannot read the certificate ${file}: ${describe(error)}`);
+  });
+  return clientSecurityOptions({ ...settings, curveServerKey: publicKey });
+}
+
+/** The node that is meant: the one of `--control`, else the only one of this user on this host that has the name. */
+async function targetOf(
+  { control, node }: SteerSettings,
+  security: SecurityOptions,
+  signal: AbortSignal,
+): Promise<Target> {
+  if (control !== undefined) {
+    if (node !== undefined) throw new UsageError("--node finds a node by its name: not with --control");
+    const fault = await endpointFault(control);
+    if (fault !== undefined) throw new Failure(fault);
+    return { endpoint: control };
+  }
+  const endpoints = await runningEndpoints();
+  if (endpoints.length === 0)
+    throw new Failure(
+      'no node of this user runs on this host; "shoal node start" starts one, and --control EP names another\'s',
+    );
+  const [only] = endpoints;
+  if (endpoints.length === 1 && node === undefined) return { endpoint: only as string };
+  const targets = await Promise.all(endpoints.map((endpoint) => named(endpoint, security, signal)));
+  const meant = node === undefined ? targets : targets.filter(({ name }) => fits(name, node));
+  if (meant.length === 1) return meant[0] as Target;
+  const names = targets.map(({ name, endpoint }) => `${name ?? "one that does not answer"} (${endpoint})`);
+  throw new Failure(
+    meant.length === 0
+      ? `no node of this user on this host is called ${node}; there are ${names.join(", ")}`
+      : `${meant.length} nodes run on this host: ${names.join(", ")}; choose one with --node NAME or --control EP`,
+  );
+}
+
+function fits(name: string | undefined, wanted: string): boolean {
+  return name === wanted || name?.startsWith(`${wanted}@`) === true;
+}
+
+/** Never rejects. */
+async function named(endpoint: string, security: SecurityOptions, signal: AbortSignal): Promise<Target> {
+  const client = await ControlClient.open(endpoint, security);
+  try {
+    const { name } = await client.command({ command: "whoami" }, { timeout: NAME_TIMEOUT, signal });
+    return { endpoint, name: typeof name === "string" ? name : undefined };
+  } catch {
+    return { endpoint };
+  } finally {
+    await client.close();
+  }
+}
+
+/** Prints events until a signal. The next ones are asked for when these are written: a slow reader costs no memory. */
+async function follow(
+  client: ControlClient,
+  name: string,
+  command: NodeCommand,
+  { timeout = TIMEOUT, json }: SteerSettings,
+  signal: AbortSignal,
+): Promise<void> {
+  const log = new Log(`node ${name}`);
+  let after: unknown;
+  while (!signal.aborted) {
+    const asked = { command: name, ...(after === undefined ? {} : { after, wait: WATCH_WAIT }) };
+    let reply: Members;
+    try {
+      reply = await client.command(asked, { timeout: timeout + WATCH_WAIT, signal });
+    } catch (error) {
+      if (hasCode(error, "ABORT_ERR")) return;
+      throw error;
+    }
+    const { events = [], missed, next, ended } = reply;
+    if (typeof missed === "number" && missed > 0) log.warn(`missed ${missed} events: too many came at once`);
+    const lines =
+      json === true
+        ? (events as object[]).map((event) => JSON.stringify(event))
+        : (command.text?.(reply) ?? []);
+    if (lines.length > 0) await written(lines.map((line) => `${line}\n`).join(""), signal);
+    if (ended === true) throw new Failure("the node has ended");
+    if (typeof next !== "number") throw new Failure("its reply has no events: it is not a node");
+    if (after === undefined) log.info("watching, until a signal");
+    after = next;
+  }
+}
+
+/** Settles when standard output took it, or the signal is aborted. */
+function written(text: string, signal: AbortSignal): Promise<void> {
+  const { stdout } = terminal();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    signal.addEventListener("abort", done, { once: true });
+    stdout.write(text, done);
+  });
+}

@@ -1,0 +1,107 @@
+/** The replies of a running node as text: tables for people. What comes may be of another program, so nothing in it is trusted. */
+import { lineText, printable } from "./node-lines.js";
+
+type Row = readonly string[];
+type Members = Readonly<Record<string, unknown>>;
+
+/** @param reply to `status` */
+export function statusText(reply: Members): string[] {
+  const members = list(reply.members);
+  const running = members.filter(({ state }) => state !== "lost" && state !== "left");
+  const stopped = members.filter(({ state }) => state === "lost" || state === "left");
+  const removed = list(reply.removed);
+  const { omitted } = reply;
+  const head = `cluster ${shown(reply.group)}, as ${shown(reply.name)} sees it at ${shown(reply.address)}`;
+  return [
+    reply.state === "running"
+      ? head
+      : `${head}: this node is ${STATES[String(reply.state)] ?? shown(reply.state)}`,
+    ...table([["RUNNING NODES", "STATE", "ADDRESS", "HEARD", "TAGS"], ...running.map(rowOf)]),
+    ...(stopped.length + removed.length === 0
+      ? []
+      : table([
+          ["STOPPED NODES", "STATE", "ADDRESS", "HEARD", "TAGS"],
+          ...stopped.map(rowOf),
+          ...removed.map(({ name, id }) => [shown(name), "removed", "", "", `id ${shown(id)}`]),
+        ])),
+    ...(typeof omitted === "number" ? [`and ${omitted} more`] : []),
+  ];
+}
+
+const STATES: Readonly<Record<string, string>> = {
+  minority: "in the minority of a split cluster",
+  removed: "removed",
+  draining: "draining",
+};
+
+function rowOf(member: Members): Row {
+  const { name, state, address, silentFor, tags, self, zre, yields } = member;
+  const marks = [
+    ...(self === true ? ["this node"] : []),
+    ...(zre === true ? ["zre"] : []),
+    ...(yields === true ? ["name taken"] : []),
+  ];
+  return [
+    shown(name),
+    marks.length === 0 ? shown(state) : `${shown(state)} (${marks.join(", ")})`,
+    shown(address),
+    self === true ? "" : age(silentFor),
+    Array.isArray(tags) ? tags.map(shown).join(",") : "",
+  ];
+}
+
+/** One line per node. */
+export function nodesText(nodes: unknown): string[] {
+  return table([["NODE", "STATE", "ADDRESS", "HEARD", "TAGS"], ...list(nodes).map(rowOf)]);
+}
+
+/** @param reply to `discover` */
+export function discoveredText(reply: Members): string[] {
+  const sources = list(reply.sources).map(({ name, state, addresses, error }) => [
+    shown(name),
+    shown(state),
+    Array.isArray(addresses) ? addresses.map(shown).join(",") : "",
+    error === undefined ? "" : shown(error),
+  ]);
+  return [
+    ...nodesText(list(reply.nodes)),
+    ...(sources.length === 0 ? [] : table([["SOURCE", "STATE", "ADDRESSES", "ERROR"], ...sources])),
+  ];
+}
+
+export function propsText(props: unknown): string[] {
+  return Object.entries((props ?? {}) as Members).map(([key, value]) => `${shown(key)}=${shown(value)}`);
+}
+
+export function eventsText(events: unknown): string[] {
+  return list(events).map((event) => lineText({ event: "", name: "", ...event }));
+}
+
+/** Columns as wide as their widest cell; the last one has no end. */
+export function table(rows: readonly Row[]): string[] {
+  const widths: number[] = [];
+  for (const row of rows)
+    for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, cell.length);
+  return rows.map((row) =>
+    row
+      .map((cell, at) => cell.padEnd(widths[at] as number))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+/** Some ms as a person reads them. */
+export function age(ms: unknown): string {
+  if (typeof ms !== "number") return "";
+  if (ms < 1_000) return "now";
+  if (ms < 120_000) return `${Math.round(ms / 1_000)} s ago`;
+  return ms < 7_200_000 ? `${Math.round(ms / 60_000)} min ago` : `${Math.round(ms / 3_600_000)} h ago`;
+}
+
+export function shown(value: unknown): string {
+  return typeof value === "string" || typeof value === "number" ? printable(String(value)) : "";
+}
+
+export function list(value: unknown): readonly Members[] {
+  return Array.isArray(value) ? value.filter((each) => typeof each === "object" && each !== null) : [];
+}

@@ -1,0 +1,246 @@
+/** The commands of a running node as an operator uses them: the node is found by itself, mistakes included. */
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, readdirSync, statSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { Dealer } from "../../src/index.js";
+import { QueueProxy } from "../../src/proxy/index.js";
+import { type Command, run, startWithout } from "./in-process.js";
+import { file, ipc, useFolder } from "./support.js";
+
+useFolder();
+
+const before = process.env.SHOAL_RUNTIME_DIR;
+let runtime = "";
+let group = "";
+let groups = 0;
+
+beforeEach(() => {
+  runtime = file();
+  process.env.SHOAL_RUNTIME_DIR = runtime;
+  group = `commands-${process.pid}-${++groups}`;
+});
+
+afterAll(() => {
+  if (before === undefined) delete process.env.SHOAL_RUNTIME_DIR;
+  else process.env.SHOAL_RUNTIME_DIR = before;
+});
+
+/** A node that is ready. */
+async function node(name: string, ...args: string[]): Promise<Command> {
+  const started = startWithout("node", "start", "--name", name, "--group", group, ...args);
+  await started.until("stdout", /is ready|"ready"/);
+  return started;
+}
+
+async function pair(): Promise<[Command, Command]> {
+  const nodes = await Promise.all([node("a", "--tag", "eu"), node("b")]);
+  await Promise.all([nodes[0].until("stdout", /b@\S+ joined/), nodes[1].until("stdout", /a@\S+ joined/)]);
+  return nodes;
+}
+
+async function json(...args: string[]): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await run("", "node", ...args, "--json");
+  expect([code, stderr]).toEqual([0, ""]);
+  return JSON.parse(String(stdout)) as Record<string, unknown>;
+}
+
+async function fails(why: RegExp, ...args: string[]): Promise<void> {
+  const { code, stdout, stderr } = await run("", "node", ...args);
+  expect(stderr).toMatch(why);
+  expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+  expect([code, stdout.length]).toEqual([1, 0]);
+}
+
+describe("which node is meant", () => {
+  it("the only one that runs; its socket and the folder are the owner's alone", async () => {
+    await fails(/no node of this user runs on this host/, "status");
+    await node("a");
+    const [name, ...others] = readdirSync(runtime);
+    expect(others).toEqual([]);
+    expect(statSync(runtime).mode & 0o777).toBe(0o700);
+    expect(statSync(join(runtime, name as string)).mode & 0o077).toBe(0);
+    expect((await json("status")).name).toMatch(/^a@/);
+  });
+
+  it("of two, the one of --node; without it both are listed", async () => {
+    await pair();
+    await fails(/2 nodes run on this host: .*[ab]@.*choose one with --node NAME/, "status");
+    await fails(/called c; there are/, "status", "--node", "c");
+    expect((await json("status", "--node", "b")).name).toMatch(/^b@/);
+  });
+
+  it("not one that was killed: what it left is removed", async () => {
+    mkdirSync(runtime, { mode: 0o700 });
+    const path = join(runtime, "0123456789ab.sock");
+    const listens = `require("net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 9))`;
+    spawnSync(process.execPath, ["-e", listens]);
+    expect(readdirSync(runtime)).toHaveLength(1);
+    await fails(/no node of this user runs/, "status");
+    expect(readdirSync(runtime)).toEqual([]);
+  });
+
+  it("none in a folder that others can enter, or that is a link: nodes do without, and say so", async () => {
+    mkdirSync(runtime);
+    chmodSync(runtime, 0o755);
+    const a = await node("a");
+    expect(a.stderr).toMatch(/no control socket: others can enter the folder .* \(mode 755\)/);
+    await fails(/others can enter the folder/, "status");
+    process.env.SHOAL_RUNTIME_DIR = file();
+    mkdirSync(`${process.env.SHOAL_RUNTIME_DIR}-real`, { mode: 0o700 });
+    symlinkSync(`${process.env.SHOAL_RUNTIME_DIR}-real`, process.env.SHOAL_RUNTIME_DIR);
+    await fails(/is not a folder/, "status");
+  });
+
+  it("not a proxy, whose control socket has other commands", async () => {
+    const control = ipc();
+    const any = { bind: ["tcp://127.0.0.1:*"] };
+    await using proxy = new QueueProxy({ frontend: any, backend: any, control: { bind: [control] } });
+    await proxy.start();
+    await fails(/has no command peers: it is a proxy's/, "peers", "--control", control);
+    await fails(/not a node's control socket/, "status", "--control", control);
+  });
+
+  it("tcp elsewhere only with keys; who has the node's certificate is let in, others are not", async () => {
+    const open = await run("", "node", "start", "--name", "a", "--control", "tcp://0.0.0.0:*");
+    expect([open.code, open.stderr]).toEqual([2, expect.stringMatching(/anybody who reaches/)]);
+    const [own, other] = [file(), file()];
+    for (const name of [own, other]) await run("", "keygen", "--out", name);
+    const args = ["--control", "tcp://0.0.0.0:*", "--control-curve-certificate", `${own}_secret`];
+    const a = await node("a", ...args);
+    const [, port] = await a.until("stderr", /control listening at tcp:\/\/\S+:(\d+)/);
+    const control = ["--control", `tcp://127.0.0.1:${port}`];
+    expect((await json("status", ...control, "--curve-certificate", `${own}_secret`)).name).toMatch(/^a@/);
+    await fails(/./, "status", ...control, "--curve-certificate", `${other}_secret`, "--timeout", "500");
+    await fails(/different security/, "status", ...control);
+  });
+});
+
+describe("what an operator does", () => {
+  it("sees who runs and who stopped, changes tags and props, removes and admits", async () => {
+    const [a, b] = await pair();
+    const at = ["--node", "a"];
+    const { runningNodes, stoppedNodes, state, members } = await json("status", ...at);
+    expect([runningNodes, stoppedNodes, state]).toEqual([
+      [expect.stringMatching(/^a@/), expect.stringMatching(/^b@/)],
+      [],
+      "running",
+    ]);
+    expect(members).toMatchObject([{ self: true, state: "running", tags: ["eu"] }, { state: "running" }]);
+
+    expect((await json("tags", "west", "--remove", "eu", ...at)).tags).toEqual(["west"]);
+    expect((await json("tags", "--map", "west=east", ...at)).tags).toEqual(["east"]);
+    expect((await json("tags", "--replace", "x", "--replace", "y", ...at)).tags).toEqual(["x", "y"]);
+    expect((await json("props", "v=1", "w=2", ...at)).props).toEqual({ v: "1", w: "2" });
+    expect((await json("props", "--remove", "w", ...at)).props).toEqual({ v: "1" });
+    expect(String((await run("", "node", "tags", ...at)).stdout)).toBe("x\ny\n");
+    expect((await json("peers", "--node", "b")).peers).toMatchObject([
+      { name: expect.stringMatching(/^a@/) },
+    ]);
+
+    await fails(/a@\S+ is this node itself: it leaves by "shoal node leave"/, "remove", "a", ...at);
+    await fails(/no member is called "nobody"/, "remove", "nobody", ...at);
+    await fails(/b is not removed/, "admit", "b", ...at);
+    await fails(/in no minority/, "heal", ...at);
+    expect(await run("", "node", "remove", "b", ...at)).toMatchObject({ code: 0 });
+    await fails(/b@\S+ is removed already/, "remove", "b", ...at);
+    const text = String((await run("", "node", "status", ...at)).stdout);
+    expect(text).toMatch(
+      /^RUNNING NODES .*\na@\S+ +running \(this node\).*\nSTOPPED NODES.*\nb@\S+ +removed/m,
+    );
+    await b.until("stdout", /b@\S+ is removed/);
+    expect(await json("status", "--node", "b")).toMatchObject({ state: "removed" });
+    expect(await run("", "node", "admit", "b", ...at)).toMatchObject({ code: 0 });
+    await a.until("stdout", /b@\S+ joined[\s\S]*b@\S+ (?:joined|is back)/);
+  });
+
+  it("drains a node, which the others see, and ends it by leave", async () => {
+    const [a, b] = await pair();
+    expect(await run("", "node", "drain", "--node", "b")).toMatchObject({ code: 0 });
+    await a.until("stdout", /b@\S+ is draining/);
+    expect(await json("status", "--node", "b")).toMatchObject({ state: "draining" });
+    expect(await run("", "node", "leave", "--node", "b")).toMatchObject({ code: 0 });
+    expect((await b.ended).code).toBe(0);
+    await a.until("stdout", /b@\S+ left/);
+    const { stoppedNodes, members } = await json("status");
+    expect(stoppedNodes).toEqual([expect.stringMatching(/^b@/)]);
+    expect(members).toMatchObject([{ self: true }, { state: "left" }]);
+  });
+
+  it("joins an address: this node's own, one where nobody is, one of a member", async () => {
+    const [, b] = await pair();
+    const [, port] = await b.until("stdout", /is ready at 127\.0\.0\.1:(\d+)/);
+    const at = ["--node", "b"];
+    await fails(/is this node itself/, "join", `127.0.0.1:${port}`, ...at);
+    await fails(/is this node itself/, "join", `localhost:${port}`, ...at);
+    await fails(/a seed/, "join", "nonsense", ...at);
+    const { runningNodes } = await json("join", `127.0.0.1:${port}`, "--node", "a");
+    expect(runningNodes).toHaveLength(2);
+    await fails(
+      /no node of the cluster commands-\S+ answers at 127\.0\.0\.1:9/,
+      "join",
+      "127.0.0.1:9",
+      ...at,
+    );
+  });
+
+  it("watches events, and has the end of the node", async () => {
+    await node("a");
+    const watch = startWithout("node", "watch", "--json", "--node", "a");
+    const lines = startWithout("node", "watch", "--node", "a");
+    await Promise.all([watch.until("stderr", /watching/), lines.until("stderr", /watching/)]);
+    await node("b");
+    await Promise.all([watch.until("stdout", /joined/), lines.until("stdout", /joined/)]);
+    const [first] = watch.stdout.toString().split("\n");
+    expect(JSON.parse(first as string)).toMatchObject({ event: "joined", name: expect.stringMatching(/^b/) });
+    expect(lines.stdout.toString()).toMatch(/^b@\S+ joined\n/);
+    await run("", "node", "leave", "--node", "a");
+    expect(await watch.ended).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/the node has ended\n$/),
+    });
+    expect((await lines.ended).code).toBe(1);
+  });
+});
+
+describe("hostile and careless users of a control socket", () => {
+  it("one that never reads gets no more than its high-water mark; junk is refused; others are served", async () => {
+    const control = ipc();
+    await node("a", "--control", control);
+    await using flood = new Dealer({ linger: 0, receiveHighWaterMark: 1 });
+    flood.connect(control);
+    for (let i = 0; i < 2_000; i++) await flood.send(["", '{"command":"status"}']);
+    await using junk = new Dealer({ linger: 0 });
+    junk.connect(control);
+    const asks = [
+      ["x"],
+      ["", "x"],
+      ["", "{}"],
+      ["", '{"command":"tags","append":[1]}'],
+      ["", "a", "b"],
+      ["", ""],
+    ];
+    for (const frames of asks) {
+      await junk.send(frames);
+      const reply = await junk.receive();
+      expect(JSON.parse(String(reply.at(-1)))).toMatchObject({ ok: false, error: { code: "EINVAL" } });
+    }
+    expect((await json("status", "--control", control)).state).toBe("running");
+  });
+
+  it("more than 64 that wait at a time are refused; the others have their replies", async () => {
+    const control = ipc();
+    await node("a", "--control", control);
+    await using dealer = new Dealer({ linger: 0 });
+    dealer.connect(control);
+    for (let i = 0; i < 80; i++) await dealer.send(["", '{"command":"watch","after":0,"wait":60000}']);
+    const codes = [];
+    for (let i = 0; i < 16; i++)
+      codes.push(
+        (JSON.parse(String((await dealer.receive()).at(-1))) as { error: { code: string } }).error.code,
+      );
+    expect(new Set(codes)).toEqual(new Set(["ERR_TOO_MANY_PENDING"]));
+    const refused = await run("", "node", "status", "--control", control);
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/64 commands wait/) });
+  });
+});
