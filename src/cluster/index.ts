@@ -3,6 +3,7 @@
 export { type DnsSourceOptions, dnsSource } from "./discovery/dns.js";
 export { type EtcdSourceOptions, etcdSource } from "./discovery/etcd.js";
 export type { DiscoveryTls } from "./discovery/http.js";
+export { type KubernetesSourceOptions, kubernetesSource } from "./discovery/kubernetes.js";
 export { ManualSource, staticSource } from "./discovery/lists.js";
 export {
   AddressFeed,

@@ -1,5 +1,4 @@
 /** etcd as a source of discovery: against Debian's etcd, which is killed, paused and wiped; and against servers of junk. */
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { tmpdir } from "node:os";
@@ -8,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type EtcdSourceOptions, etcdSource } from "../../../src/cluster/discovery/etcd.js";
 import { EtcdGateway } from "../../../src/cluster/discovery/etcd-gateway.js";
 import { missing } from "../../support/peers.js";
+import { makeCertificates, makeClient } from "./certificates.js";
 import { base64, EtcdServer } from "./etcd-server.js";
 import { Follower, selfAt } from "./follower.js";
 import { FreezingProxy } from "./freezing-proxy.js";
@@ -340,74 +340,6 @@ describe.skipIf(missing("etcd"))("users and certificates", () => {
     }
   });
 });
-
-function makeCertificates(folder: string) {
-  const at = (name: string): string => join(folder, name);
-  const openssl = (...args: string[]): void => {
-    execFileSync("openssl", args, { cwd: folder, stdio: "pipe" });
-  };
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-  openssl(
-    "req",
-    "-x509",
-    ...key,
-    "-keyout",
-    "ca.key",
-    "-out",
-    "ca.pem",
-    "-days",
-    "2",
-    "-subj",
-    "/CN=authority",
-  );
-  const signed = (name: string, extension: string): void => {
-    openssl("req", ...key, "-keyout", `${name}.key`, "-out", `${name}.csr`, "-subj", "/O=shoal");
-    writeFileSync(at(`${name}.ext`), extension);
-    const sign = [
-      "-CA",
-      "ca.pem",
-      "-CAkey",
-      "ca.key",
-      "-CAcreateserial",
-      "-days",
-      "2",
-      "-extfile",
-      `${name}.ext`,
-    ];
-    openssl("x509", "-req", "-in", `${name}.csr`, "-out", `${name}.pem`, ...sign);
-  };
-  signed("server", "subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n");
-  makeClient(folder);
-  return {
-    ca: at("ca.pem"),
-    serverCert: at("server.pem"),
-    serverKey: at("server.key"),
-    clientCert: at("client.pem"),
-    clientKey: at("client.key"),
-  };
-}
-
-/** The client's certificate, the first time or a new one. */
-function makeClient(folder: string): void {
-  const openssl = (...args: string[]): void => {
-    execFileSync("openssl", args, { cwd: folder, stdio: "pipe" });
-  };
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-  openssl("req", ...key, "-keyout", "client.key", "-out", "client.csr", "-subj", "/O=shoal");
-  writeFileSync(join(folder, "client.ext"), "extendedKeyUsage=clientAuth\n");
-  const sign = [
-    "-CA",
-    "ca.pem",
-    "-CAkey",
-    "ca.key",
-    "-CAcreateserial",
-    "-days",
-    "2",
-    "-extfile",
-    "client.ext",
-  ];
-  openssl("x509", "-req", "-in", "client.csr", "-out", "client.pem", ...sign);
-}
 
 describe("a server that is not etcd", () => {
   const servers: Server[] = [];

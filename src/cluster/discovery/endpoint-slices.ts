@@ -1,0 +1,126 @@
+/**
+ * What Kubernetes says of a Service's pods, as addresses. Pure.
+ *
+ * Kubernetes API, EndpointSlice (discovery.k8s.io/v1): a Service has one slice or more for each address type; each endpoint of a slice
+ * is one pod, with conditions; the slice's ports are those of all its endpoints.
+ *
+ *   { metadata: { name, resourceVersion }, addressType: "IPv4" | "IPv6" | "FQDN", ports: [{ name, port, protocol }],
+ *     endpoints: [{ addresses: ["10.1.2.3"], hostname, conditions: { ready, serving, terminating } }] }
+ */
+import { isIPv4, isIPv6 } from "node:net";
+import { ProtocolError } from "../../core/errors.js";
+import { fieldsOf, itemsOf } from "./http.js";
+
+/** Slices of one Service: 16,384 pods in slices of 100, of both address types. */
+const MAX_SLICES = 1_024;
+
+/** Addresses of one Service: a cluster has no more members. */
+const MAX_ADDRESSES = 16_384;
+
+/** The name of a slice's port that is meant where a slice has several and none was asked for. */
+const OUR_PORT = "shoal";
+
+export interface SliceRules {
+  readonly service: string;
+  readonly namespace: string;
+  /** A number, the name of a port, or `undefined`: the only one, or the one named `shoal`. */
+  readonly port: number | string | undefined;
+  readonly addressType: "ip" | "dns";
+  /** The domain of the cluster: "cluster.local". */
+  readonly suffix: string;
+  /** 4 or 6: addresses of that family alone. */
+  readonly family: 4 | 6 | undefined;
+}
+
+/** The slices of a Service, as they were listed and changed. */
+export class EndpointSlices {
+  readonly #rules: SliceRules;
+  readonly #slices = new Map<string, readonly string[]>();
+  #count = 0;
+
+  constructor(rules: SliceRules) {
+    this.#rules = rules;
+  }
+
+  clear(): void {
+    this.#slices.clear();
+    this.#count = 0;
+  }
+
+  /** @throws ProtocolError `ERR_PROTOCOL` of what is not a slice, of a port that cannot be found, and of too many slices or addresses */
+  set(slice: unknown): void {
+    const name = nameOf(slice);
+    const addresses = addressesOf(slice, this.#rules);
+    this.#count += addresses.length - (this.#slices.get(name)?.length ?? 0);
+    this.#slices.set(name, addresses);
+    if (this.#slices.size > MAX_SLICES || this.#count > MAX_ADDRESSES)
+      throw new ProtocolError(
+        `a Service of more than ${MAX_SLICES} EndpointSlices, or ${MAX_ADDRESSES} addresses`,
+      );
+  }
+
+  delete(slice: unknown): void {
+    const name = nameOf(slice);
+    this.#count -= this.#slices.get(name)?.length ?? 0;
+    this.#slices.delete(name);
+  }
+
+  /** Each once: while a pod moves from one slice to another, it is in both. */
+  addresses(): readonly string[] {
+    return [...new Set([...this.#slices.values()].flat())];
+  }
+}
+
+function addressesOf(slice: unknown, rules: SliceRules): readonly string[] {
+  const { addressType, ports, endpoints } = fieldsOf(slice);
+  if (rules.family !== undefined && addressType !== `IPv${rules.family}`) return [];
+  const running = itemsOf(endpoints).map(fieldsOf).filter(isRunning);
+  // A Service whose pods are all gone has a slice without ports.
+  if (running.length === 0) return [];
+  const port = portOf(itemsOf(ports).map(fieldsOf), rules.port, nameOf(slice));
+  return running.flatMap(({ addresses, hostname }) =>
+    itemsOf(addresses).flatMap((address) => {
+      if (typeof address !== "string") return [];
+      const isIp = isIPv4(address) || isIPv6(address);
+      if (rules.addressType === "dns" && isIp) return [`${hostOf(address, hostname, rules)}:${port}`];
+      return [isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`];
+    }),
+  );
+}
+
+/**
+ * Whether a node may be there. A pod that is not ready counts: the nodes of a cluster that starts need each other before one of them is
+ * ready. One that terminates does not: it leaves.
+ */
+function isRunning({ conditions }: Record<string, unknown>): boolean {
+  return fieldsOf(conditions).terminating !== true;
+}
+
+/** Kubernetes' DNS specification, "Records for a Headless Service": by the pod's hostname, or its address with dashes. */
+function hostOf(address: string, hostname: unknown, { service, namespace, suffix }: SliceRules): string {
+  const label = typeof hostname === "string" && hostname !== "" ? hostname : address.replace(/[.:]/g, "-");
+  return `${label}.${service}.${namespace}.svc.${suffix}`;
+}
+
+function portOf(
+  ports: readonly Record<string, unknown>[],
+  wanted: number | string | undefined,
+  slice: string,
+): number {
+  if (typeof wanted === "number") return wanted;
+  // A port of both protocols is there twice.
+  const named = ports.filter(({ name }) => (name ?? "") === (wanted ?? OUR_PORT));
+  const numbers = new Set((named.length > 0 || wanted !== undefined ? named : ports).map(({ port }) => port));
+  const [port] = numbers;
+  if (numbers.size === 1 && Number.isSafeInteger(port)) return port as number;
+  const known = ports.map(({ name, port: number }) => `${name === undefined ? "" : `${name} `}${number}`);
+  throw new ProtocolError(
+    `EndpointSlice ${slice}: ${wanted === undefined ? "which port is meant" : `no port ${wanted}`}; it has ${known.join(", ").slice(0, 200) || "none"}`,
+  );
+}
+
+function nameOf(slice: unknown): string {
+  const { name } = fieldsOf(fieldsOf(slice).metadata);
+  if (typeof name !== "string" || name === "") throw new ProtocolError("an EndpointSlice without a name");
+  return name;
+}

@@ -1,0 +1,317 @@
+/**
+ * Kubernetes as a source: the pods of a Service, from its EndpointSlices, by the API server's plain HTTPS. Kubernetes itself
+ * publishes them, so this node writes nothing.
+ *
+ *   GET /apis/discovery.k8s.io/v1/namespaces/NAMESPACE/endpointslices?labelSelector=kubernetes.io/service-name=SERVICE
+ *       &limit=500, then &continue=TOKEN     the list, page by page, with its resourceVersion
+ *       &watch=1&resourceVersion=VERSION     a line for each change after it: ADDED, MODIFIED, DELETED, BOOKMARK, ERROR
+ *
+ * In a pod the service account says where the server is and who asks. Its files are read again for each request: tokens rotate.
+ */
+import { readFile } from "node:fs/promises";
+import { describe } from "../../core/arguments.js";
+import {
+  HandshakeError,
+  InvalidArgumentError,
+  ProtocolError,
+  type ShoalError,
+  TransportError,
+} from "../../core/errors.js";
+import { anything, checkOptions, choice, integer, text } from "../../patterns/kit/options.js";
+import { EndpointSlices } from "./endpoint-slices.js";
+import { fieldsOf, type HttpAnswer, type HttpStream, requestJson, requestStream } from "./http.js";
+import { type ListAndWatch, listAndWatch, pause } from "./list-watch.js";
+import type { DiscoverySource } from "./source.js";
+
+/** Where Kubernetes puts the files of a pod's service account. */
+const ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/** Slices of one page, and pages of one list. */
+const PAGE = 500;
+const MAX_PAGES = 32;
+
+/** Times that one request is sent while the server asks for patience, and ms that it is obeyed for at most. */
+const MAX_TRIES = 4;
+const MAX_PATIENCE = 60_000;
+
+/** ms where the server asks for patience and does not say how much. */
+const PATIENCE = 1_000;
+
+const HTTP = {
+  unauthorized: 401,
+  forbidden: 403,
+  /** The server has forgotten a resource version, or a page. */
+  gone: 410,
+  tooMany: 429,
+  unavailable: 503,
+} as const;
+
+/** Options of {@link kubernetesSource}. */
+export interface KubernetesSourceOptions {
+  /** Name of the Service, best a headless one with `publishNotReadyAddresses`. */
+  readonly service: string;
+  /** Default: that of the service account, else `default`. */
+  readonly namespace?: string | undefined;
+  /** Number, or name of a port of the Service. Default: its only one, or the one named `shoal`. */
+  readonly port?: number | string | undefined;
+  /** `ip`, the default: the addresses of the pods. `dns`: the names that Kubernetes gives them. */
+  readonly addressType?: "ip" | "dns" | undefined;
+  /** Domain of the cluster, for `dns`. Default `cluster.local`. */
+  readonly suffix?: string | undefined;
+  /** 4 or 6, of a Service with both. Default: both. */
+  readonly family?: 4 | 6 | undefined;
+  /** "https://host:port" of the API server. Default: as pods have it, from KUBERNETES_SERVICE_HOST and …_PORT. */
+  readonly server?: string | undefined;
+  /** Bearer token, or the absolute path of a file that has it, which is read for each request. Default: that of the service account. */
+  readonly token?: string | undefined;
+  /** Authority that signed the server's certificate: a PEM file or text. Default: that of the service account. */
+  readonly ca?: string | undefined;
+  /** Folder of the service account: its files `token`, `ca.crt` and `namespace`. Default: where Kubernetes puts it. */
+  readonly serviceAccount?: string | undefined;
+  /** ms for an answer of the server. Default 10,000. */
+  readonly timeout?: number | undefined;
+  /** ms after which the slices are listed again though no change was reported. Default 60,000. */
+  readonly relistInterval?: number | undefined;
+}
+
+const OPTIONS = {
+  service: text(),
+  namespace: text(),
+  port: anything<number | string>(),
+  addressType: choice(["ip", "dns"], "ip"),
+  suffix: text(),
+  family: choice([4, 6]),
+  server: text(),
+  token: text(),
+  ca: text(),
+  serviceAccount: text(),
+  timeout: integer({ default: 10_000, min: 10, max: 600_000 }),
+  relistInterval: integer({ default: 60_000, min: 100, max: 86_400_000 }),
+};
+
+/**
+ * The pods of a Service of Kubernetes, from its EndpointSlices (`discovery.k8s.io/v1`, Kubernetes 1.21 or later). The service
+ * account needs the verbs `list` and `watch` on `endpointslices` in that namespace. Pods that are not ready count,
+ * those that terminate do not.
+ *
+ * A change is known when the API server reports it. The source is down while the server does not answer or refuses it
+ * (`ECONNREFUSED`, `ETIMEDOUT`, `ERR_AUTHENTICATION`, `ERR_PROTOCOL`, `ERR_TRANSPORT`); where it asks for patience (429, 503), it is obeyed
+ * for a minute at most.
+ *
+ * @throws InvalidArgumentError `EINVAL`, and where no `server` is given outside of a pod
+ */
+export function kubernetesSource(options: KubernetesSourceOptions): DiscoverySource {
+  const given = checkOptions("kubernetesSource", OPTIONS, options);
+  const service = labelOf("service", given.service);
+  const { port } = given;
+  const isPort =
+    port === undefined ||
+    (typeof port === "string" ? port !== "" : Number.isSafeInteger(port) && port >= 1 && port <= 65_535);
+  if (!isPort)
+    throw new InvalidArgumentError(
+      `port of kubernetesSource is a number from 1 to 65,535, or the name of a port; got ${describe(port)}`,
+    );
+  const server = serverOf(given.server ?? podServer());
+  const namespace = given.namespace === undefined ? undefined : labelOf("namespace", given.namespace);
+  const settings: Settings = {
+    account: given.serviceAccount ?? ACCOUNT,
+    ...given,
+    service,
+    namespace,
+    server,
+    suffix: given.suffix ?? "cluster.local",
+  };
+  const name = `kubernetes:${namespace === undefined ? "" : `${namespace}/`}${service}`;
+  return {
+    name,
+    discover: (_self, signal) => listAndWatch(new ServiceSlices(settings), given.relistInterval, signal),
+  };
+}
+
+interface Settings {
+  readonly service: string;
+  readonly namespace: string | undefined;
+  readonly port: number | string | undefined;
+  readonly addressType: "ip" | "dns";
+  readonly suffix: string;
+  readonly family: 4 | 6 | undefined;
+  readonly server: string;
+  readonly token: string | undefined;
+  readonly ca: string | undefined;
+  readonly account: string;
+  readonly timeout: number;
+  readonly relistInterval: number;
+}
+
+/** The EndpointSlices of one Service: listed, then watched. */
+class ServiceSlices implements ListAndWatch {
+  readonly #settings: Settings;
+  #slices: EndpointSlices | undefined;
+  #namespace = "";
+  #version = "";
+
+  constructor(settings: Settings) {
+    this.#settings = settings;
+  }
+
+  async list(signal: AbortSignal): Promise<readonly string[]> {
+    this.#namespace = this.#settings.namespace ?? (await this.#accountFile("namespace")) ?? "default";
+    this.#slices = new EndpointSlices({ ...this.#settings, namespace: this.#namespace });
+    let next = "";
+    for (let page = 0; page < MAX_PAGES; page++) {
+      const answer = await this.#ask(
+        { limit: `${PAGE}`, ...(next === "" ? {} : { continue: next }) },
+        signal,
+      );
+      if (answer.status === HTTP.gone && next !== "") {
+        // The list took longer than the server remembers: from the first page again.
+        this.#slices.clear();
+        next = "";
+        continue;
+      }
+      if (answer.status !== 200) throw this.#refused(answer);
+      const { metadata, items } = fieldsOf(answer.body);
+      const { resourceVersion, continue: more } = fieldsOf(metadata);
+      if (!Array.isArray(items) || typeof resourceVersion !== "string" || resourceVersion === "")
+        throw new ProtocolError(`${this.#settings.server}: not a list of EndpointSlices`);
+      for (const item of items as readonly unknown[]) this.#slices.set(item);
+      this.#version = resourceVersion;
+      if (typeof more !== "string" || more === "") return this.#slices.addresses();
+      next = more;
+    }
+    throw new ProtocolError(`${this.#settings.server}: a list of more than ${MAX_PAGES} pages`);
+  }
+
+  async *watch(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
+    const slices = this.#slices as EndpointSlices;
+    // Without it the server would choose 30 to 60 minutes.
+    const seconds = Math.ceil(this.#settings.relistInterval / 1_000) + 10;
+    const stream = await this.#open(
+      {
+        watch: "1",
+        allowWatchBookmarks: "true",
+        resourceVersion: this.#version,
+        timeoutSeconds: `${seconds}`,
+      },
+      signal,
+    );
+    if (stream.refusal !== undefined) {
+      if (stream.status === HTTP.gone) return;
+      throw this.#refused(stream.refusal);
+    }
+    for await (const line of stream.values) {
+      const { type, object } = fieldsOf(line);
+      if (type === "BOOKMARK") continue;
+      if (type === "ERROR") {
+        const { code } = fieldsOf(object);
+        if (code === HTTP.gone) return;
+        const status = typeof code === "number" ? code : 0;
+        throw this.#refused({ status, headers: {}, isJson: true, body: object });
+      }
+      if (type === "DELETED") slices.delete(object);
+      else if (type === "ADDED" || type === "MODIFIED") slices.set(object);
+      else throw new ProtocolError(`${this.#settings.server}: a change of type ${describe(type)}`);
+      yield slices.addresses();
+    }
+  }
+
+  async #ask(query: Readonly<Record<string, string>>, signal: AbortSignal): Promise<HttpAnswer> {
+    for (let tries = 1; ; tries++) {
+      const answer = await requestJson(await this.#request(query, signal));
+      if (!(await this.#waitFor(answer, tries, signal))) return answer;
+    }
+  }
+
+  async #open(query: Readonly<Record<string, string>>, signal: AbortSignal): Promise<HttpStream> {
+    for (let tries = 1; ; tries++) {
+      const stream = await requestStream(await this.#request(query, signal));
+      if (stream.refusal === undefined || !(await this.#waitFor(stream.refusal, tries, signal)))
+        return stream;
+    }
+  }
+
+  /** Waits where the server asks for patience. @returns whether to ask again */
+  async #waitFor({ status, headers }: HttpAnswer, tries: number, signal: AbortSignal): Promise<boolean> {
+    if ((status !== HTTP.tooMany && status !== HTTP.unavailable) || tries === MAX_TRIES) return false;
+    const seconds = Number(headers["retry-after"]);
+    const asked = Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : PATIENCE;
+    await pause(Math.min(asked, MAX_PATIENCE) * (1 + Math.random() / 4), signal);
+    return true;
+  }
+
+  async #request(query: Readonly<Record<string, string>>, signal: AbortSignal) {
+    const { server, service, timeout } = this.#settings;
+    const path = `/apis/discovery.k8s.io/v1/namespaces/${this.#namespace}/endpointslices`;
+    const url = new URL(path, server);
+    url.searchParams.set("labelSelector", `kubernetes.io/service-name=${service}`);
+    for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
+    const token = await this.#token();
+    const ca = this.#settings.ca ?? (await this.#accountFile("ca.crt"));
+    const headers: Record<string, string> = { "user-agent": "shoal" };
+    if (token !== undefined) headers.authorization = `Bearer ${token}`;
+    return { url, method: "GET", headers, tls: { ca }, timeout, signal } as const;
+  }
+
+  async #token(): Promise<string | undefined> {
+    const { token } = this.#settings;
+    if (token === undefined) return this.#accountFile("token");
+    return token.startsWith("/") ? (await readFile(token, "utf8")).trim() : token;
+  }
+
+  /** A file of the service account; `undefined` where there is none. */
+  async #accountFile(name: "token" | "ca.crt" | "namespace"): Promise<string | undefined> {
+    try {
+      return (await readFile(`${this.#settings.account}/${name}`, "utf8")).trim();
+    } catch {
+      // Outside of a pod, or in one without a token: the server decides.
+      return undefined;
+    }
+  }
+
+  #refused({ status, body, isJson }: HttpAnswer): ShoalError {
+    const { server, service } = this.#settings;
+    const said = isJson ? fieldsOf(body).message : body;
+    const message = typeof said === "string" && said !== "" ? said.split("\n", 1)[0]?.slice(0, 300) : "";
+    const details = { endpoint: server };
+    if (status === HTTP.unauthorized || status === HTTP.forbidden) {
+      const needs =
+        status === HTTP.unauthorized
+          ? "the token is not accepted"
+          : `the service account needs list and watch on endpointslices (discovery.k8s.io) in the namespace ${this.#namespace}`;
+      return new HandshakeError("ERR_AUTHENTICATION", `${server}: ${needs} (${message})`, details);
+    }
+    return new TransportError(
+      "ERR_TRANSPORT",
+      `${server}: status ${status} for the EndpointSlices of ${service} (${message})`,
+      details,
+    );
+  }
+}
+
+function podServer(): string {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = "443" } = process.env;
+  if (host === undefined || host === "")
+    throw new InvalidArgumentError(
+      "kubernetesSource needs a server outside of a pod: KUBERNETES_SERVICE_HOST is not set",
+    );
+  return `https://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+function serverOf(given: string): string {
+  try {
+    const { protocol, origin, pathname } = new URL(given);
+    if ((protocol === "https:" || protocol === "http:") && pathname === "/") return origin;
+  } catch {
+    // As one of another form.
+  }
+  throw new InvalidArgumentError(`server of kubernetesSource is "https://host:port"; got ${describe(given)}`);
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+function labelOf(name: string, given: string | undefined): string {
+  if (given !== undefined && /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(given)) return given;
+  throw new InvalidArgumentError(
+    `${name} of kubernetesSource is a name of Kubernetes, a-z, 0-9 and -, up to 63; got ${describe(given)}`,
+  );
+}

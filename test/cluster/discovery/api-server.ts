@@ -1,0 +1,242 @@
+/**
+ * A part of a Kubernetes API server: the EndpointSlices of one namespace, listed by pages and watched. Its replies have the shape of
+ * real ones (Kubernetes API reference, EndpointSlice v1, API concepts: "Efficient detection of changes", "Retrieving large results sets
+ * in chunks"). It is killed, started again, silent or refuses, as a test wants it.
+ */
+import { readFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import type { Certificates } from "./certificates.js";
+
+export interface Slice {
+  readonly metadata: { readonly name: string; readonly [key: string]: unknown };
+  readonly addressType: string;
+  readonly endpoints: readonly object[] | null;
+  readonly ports: readonly object[] | null;
+}
+
+export interface Refusal {
+  readonly status: number;
+  readonly reason?: string;
+  readonly message?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** How often; default once. */
+  readonly times?: number;
+  /** Only of lists, or of watches. Default: both. */
+  readonly only?: "list" | "watch";
+}
+
+/** A slice as the controller of Kubernetes makes it. */
+export function slice(
+  name: string,
+  endpoints: readonly object[],
+  { addressType = "IPv4", ports = [{ name: "node", port: 7946, protocol: "UDP" }] as readonly object[] } = {},
+): Slice {
+  return {
+    metadata: {
+      name,
+      generateName: "shoal-",
+      namespace: "sea",
+      uid: "5f2b3c1e-8c0b-4f6e-9d2e-1c7a6d1f0c11",
+      generation: 3,
+      creationTimestamp: "2026-11-01T09:12:44Z",
+      labels: {
+        "app.kubernetes.io/name": "shoal",
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+        "kubernetes.io/service-name": "shoal",
+        "service.kubernetes.io/headless": "",
+      },
+      annotations: { "endpoints.kubernetes.io/last-change-trigger-time": "2026-11-01T09:13:01Z" },
+      ownerReferences: [{ apiVersion: "v1", kind: "Service", name: "shoal", controller: true }],
+    },
+    addressType,
+    endpoints,
+    ports,
+  };
+}
+
+/** A pod of a StatefulSet. */
+export function pod(address: string, hostname?: string, conditions: object = {}): object {
+  return {
+    addresses: [address],
+    conditions: { ready: true, serving: true, terminating: false, ...conditions },
+    ...(hostname === undefined ? {} : { hostname }),
+    targetRef: { kind: "Pod", namespace: "sea", name: hostname ?? "pod", uid: "0b6e" },
+    nodeName: "worker-1",
+  };
+}
+
+export class ApiServer {
+  readonly #files: Certificates;
+  readonly #slices = new Map<string, Slice>();
+  readonly #watches = new Set<ServerResponse>();
+  readonly #refusals: (Refusal & { left: number })[] = [];
+  #server: Server | undefined;
+  #port = 0;
+  #version = 1_000;
+  token = "token-1";
+  /** What was asked, without the path. */
+  readonly queries: URLSearchParams[] = [];
+  /** Answers in place of the API's own, where it returns `true`. */
+  answer: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
+
+  constructor(files: Certificates) {
+    this.#files = files;
+  }
+
+  get url(): string {
+    return `https://127.0.0.1:${this.#port}`;
+  }
+
+  /** Starts it, the first time or after `kill`, at its port. */
+  async run(): Promise<void> {
+    const server = createServer(
+      { cert: readFileSync(this.#files.serverCert), key: readFileSync(this.#files.serverKey) },
+      (request, response) => this.#onRequest(request, response),
+    );
+    this.#server = server;
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject).listen(this.#port, "127.0.0.1", resolve);
+    });
+    this.#port = (server.address() as AddressInfo).port;
+  }
+
+  /** Ends it, with all its connections. */
+  async kill(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    this.#watches.clear();
+    if (server === undefined) return;
+    const closed = new Promise((resolve) => server.close(resolve));
+    server.closeAllConnections();
+    await closed;
+  }
+
+  set(changed: Slice): void {
+    const { name } = changed.metadata;
+    const type = this.#slices.has(name) ? "MODIFIED" : "ADDED";
+    const stored = this.#stamped(changed);
+    this.#slices.set(name, stored);
+    this.send(type, stored);
+  }
+
+  delete(name: string): void {
+    const deleted = this.#slices.get(name);
+    if (deleted === undefined) throw new Error(`no slice ${name}`);
+    this.#slices.delete(name);
+    this.send("DELETED", this.#stamped(deleted));
+  }
+
+  /** The open watches get no further line, and are not closed. */
+  silence(): void {
+    this.#watches.clear();
+  }
+
+  /** An event to all watches. */
+  send(type: string, object: unknown): void {
+    for (const watch of this.#watches) watch.write(`${JSON.stringify({ type, object })}\n`);
+  }
+
+  bookmark(): void {
+    this.send("BOOKMARK", {
+      kind: "EndpointSlice",
+      apiVersion: "discovery.k8s.io/v1",
+      metadata: { resourceVersion: `${this.#version}`, creationTimestamp: null },
+      endpoints: null,
+      ports: null,
+    });
+  }
+
+  /** As a server does that compacted its history while a watch was slow. */
+  expire(): void {
+    this.send(
+      "ERROR",
+      status({ status: 410, reason: "Expired", message: "too old resource version: 1 (1534)" }),
+    );
+    for (const watch of this.#watches) watch.end();
+    this.#watches.clear();
+  }
+
+  refuse(refusal: Refusal): void {
+    this.#refusals.push({ ...refusal, left: refusal.times ?? 1 });
+  }
+
+  get watches(): number {
+    return this.#watches.size;
+  }
+
+  #stamped(changed: Slice): Slice {
+    this.#version += 1;
+    return { ...changed, metadata: { ...changed.metadata, resourceVersion: `${this.#version}` } };
+  }
+
+  #onRequest(request: IncomingMessage, response: ServerResponse): void {
+    const url = new URL(request.url ?? "", "https://server");
+    this.queries.push(url.searchParams);
+    if (this.answer?.(request, response) === true) return;
+    const isWatch = url.searchParams.get("watch") === "1";
+    const refusal = this.#nextRefusal(isWatch ? "watch" : "list") ?? this.#doubts(request, url);
+    if (refusal !== undefined) {
+      response.writeHead(refusal.status, { "content-type": "application/json", ...refusal.headers });
+      response.end(JSON.stringify(status(refusal)));
+    } else if (isWatch) this.#watch(url, response);
+    else this.#list(url, response);
+  }
+
+  #nextRefusal(kind: "list" | "watch"): Refusal | undefined {
+    const refusal = this.#refusals.find(({ left, only }) => left > 0 && (only ?? kind) === kind);
+    if (refusal !== undefined) refusal.left -= 1;
+    return refusal;
+  }
+
+  #doubts(request: IncomingMessage, url: URL): Refusal | undefined {
+    if (request.headers.authorization !== `Bearer ${this.token}`)
+      return { status: 401, reason: "Unauthorized", message: "Unauthorized" };
+    if (url.pathname !== "/apis/discovery.k8s.io/v1/namespaces/sea/endpointslices")
+      return {
+        status: 403,
+        reason: "Forbidden",
+        message:
+          'endpointslices.discovery.k8s.io is forbidden: User "system:serviceaccount:sea:shoal" cannot list resource "endpointslices" in API group "discovery.k8s.io" in the namespace "other"',
+      };
+    if (url.searchParams.get("labelSelector") !== "kubernetes.io/service-name=shoal")
+      return { status: 400, reason: "BadRequest", message: "unable to parse requirement" };
+    return undefined;
+  }
+
+  #list(url: URL, response: ServerResponse): void {
+    const limit = Number(url.searchParams.get("limit") ?? "500");
+    const from = Number(url.searchParams.get("continue") ?? "0");
+    const all = [...this.#slices.values()];
+    const items = all.slice(from, from + limit);
+    const left = all.length - from - items.length;
+    const more = left > 0 ? { continue: `${from + limit}`, remainingItemCount: left } : {};
+    response.setHeader("content-type", "application/json");
+    response.end(
+      JSON.stringify({
+        kind: "EndpointSliceList",
+        apiVersion: "discovery.k8s.io/v1",
+        metadata: { resourceVersion: `${this.#version}`, ...more },
+        items,
+      }),
+    );
+  }
+
+  #watch(url: URL, response: ServerResponse): void {
+    response.writeHead(200, { "content-type": "application/json" });
+    response.flushHeaders();
+    // What changed between the list and the watch.
+    const after = Number(url.searchParams.get("resourceVersion"));
+    for (const each of this.#slices.values()) {
+      if (Number(each.metadata.resourceVersion) > after)
+        response.write(`${JSON.stringify({ type: "MODIFIED", object: each })}\n`);
+    }
+    this.#watches.add(response);
+    response.on("close", () => this.#watches.delete(response));
+  }
+}
+
+function status({ status: code, reason = "InternalError", message = "failed" }: Refusal): object {
+  return { kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, reason, code };
+}

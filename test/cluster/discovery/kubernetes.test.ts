@@ -1,0 +1,312 @@
+/** Kubernetes as a source of discovery: against an API server of the tests, which is killed, silent, refuses, and sends junk. */
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { type KubernetesSourceOptions, kubernetesSource } from "../../../src/cluster/discovery/kubernetes.js";
+import { ApiServer, pod, slice } from "./api-server.js";
+import { type Certificates, makeCertificates } from "./certificates.js";
+import { Follower, selfAt } from "./follower.js";
+
+const folder = mkdtempSync(join(tmpdir(), "shoal-kubernetes-"));
+const followers: Follower[] = [];
+let files: Certificates;
+let api: ApiServer;
+
+beforeAll(() => {
+  files = makeCertificates(folder);
+});
+beforeEach(async () => {
+  api = new ApiServer(files);
+  await api.run();
+});
+afterEach(async () => {
+  await Promise.all(followers.splice(0).map((follower) => follower.stop()));
+  await api.kill();
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function follow(options: Partial<KubernetesSourceOptions> = {}): Follower {
+  const basic = {
+    service: "shoal",
+    namespace: "sea",
+    server: api.url,
+    ca: files.ca,
+    token: api.token,
+    timeout: 1_000,
+  };
+  const follower = new Follower(kubernetesSource({ ...basic, ...options }), selfAt("10.0.0.1:7946"));
+  followers.push(follower);
+  return follower;
+}
+
+/** Settles when so many watches are open. */
+async function watched(count: number): Promise<void> {
+  await vi.waitUntil(() => api.watches === count, { timeout: 10_000, interval: 5 });
+}
+
+describe("the options", () => {
+  it.each<[object, RegExp]>([
+    [{}, /service of kubernetesSource is a name of Kubernetes/],
+    [{ service: "Shoal" }, /service of kubernetesSource.*got "Shoal"/],
+    [{ service: "a/../b" }, /service of kubernetesSource/],
+    [{ service: "shoal", namespace: "-x" }, /namespace of kubernetesSource/],
+    [{ service: "shoal", port: 0 }, /port of kubernetesSource is a number from 1 to 65,535/],
+    [{ service: "shoal", port: "" }, /port of kubernetesSource/],
+    [{ service: "shoal", addressType: "hostname" }, /"ip" or "dns"/],
+    [{ service: "shoal", server: "tcp://10.0.0.1:1" }, /server of kubernetesSource is "https:/],
+    [{ service: "shoal", server: "https://10.0.0.1/api" }, /server of kubernetesSource/],
+    [{ service: "shoal", namespaces: "x" }, /did you mean namespace/],
+  ])("are refused: %j", (options, message) => {
+    const server = { server: "https://10.0.0.1" };
+    expect(() => kubernetesSource({ ...server, ...options } as KubernetesSourceOptions)).toThrow(
+      expect.objectContaining({ code: "EINVAL", message: expect.stringMatching(message) }),
+    );
+  });
+
+  it("need a server outside of a pod, and have the pod's inside", () => {
+    vi.stubEnv("KUBERNETES_SERVICE_HOST", undefined);
+    expect(() => kubernetesSource({ service: "shoal" })).toThrow(/KUBERNETES_SERVICE_HOST is not set/);
+    vi.stubEnv("KUBERNETES_SERVICE_HOST", "fd00::1");
+    expect(kubernetesSource({ service: "shoal", namespace: "sea" }).name).toBe("kubernetes:sea/shoal");
+    vi.unstubAllEnvs();
+  });
+
+  it("are those of the service account where they are not given; its token is read again", async () => {
+    const account = mkdtempSync(join(folder, "account-"));
+    writeFileSync(join(account, "token"), "token-1\n");
+    writeFileSync(join(account, "namespace"), "sea");
+    copyFileSync(files.ca, join(account, "ca.crt"));
+    const url = new URL(api.url);
+    vi.stubEnv("KUBERNETES_SERVICE_HOST", url.hostname);
+    vi.stubEnv("KUBERNETES_SERVICE_PORT", url.port);
+    const source = kubernetesSource({ service: "shoal", serviceAccount: account, relistInterval: 200 });
+    vi.unstubAllEnvs();
+    api.set(slice("shoal-a", [pod("10.1.0.1")]));
+    const follower = new Follower(source, selfAt("10.0.0.1:1"));
+    followers.push(follower);
+    await follower.has("10.1.0.1:7946");
+    api.token = "token-2";
+    await follower.until(({ error }) => error?.code === "ERR_AUTHENTICATION");
+    writeFileSync(join(account, "token"), "token-2\n");
+    await follower.until(({ error }) => error === undefined);
+  });
+});
+
+describe("a list and its changes", () => {
+  it("gives the pods of all slices, and each change at once", async () => {
+    api.set(slice("shoal-a", [pod("10.1.0.1"), pod("10.1.0.2")]));
+    api.set(slice("shoal-b", [pod("10.1.0.3")]));
+    const follower = follow();
+    await follower.has("10.1.0.1:7946", "10.1.0.2:7946", "10.1.0.3:7946");
+    await watched(1);
+    api.bookmark();
+    const start = performance.now();
+    api.set(slice("shoal-b", [pod("10.1.0.3"), pod("10.1.0.4")]));
+    await follower.has("10.1.0.1:7946", "10.1.0.2:7946", "10.1.0.3:7946", "10.1.0.4:7946");
+    expect(performance.now() - start).toBeLessThan(1_000);
+    api.delete("shoal-a");
+    await follower.has("10.1.0.3:7946", "10.1.0.4:7946");
+    api.set(slice("shoal-c", [pod("10.1.0.3")]));
+    api.set(slice("shoal-b", []));
+    await follower.has("10.1.0.3:7946");
+    expect(follower.failures).toBe(0);
+    expect(api.queries.filter((query) => query.has("watch"))).toHaveLength(1);
+  });
+
+  it("is read page by page", async () => {
+    const addresses = Array.from({ length: 1_201 }, (_, at) => `10.${at >> 8}.${at & 255}.1`);
+    for (const [at, address] of addresses.entries()) {
+      if (at < 1_000) api.set(slice(`shoal-${at}`, [pod(address)]));
+    }
+    const follower = follow();
+    await follower.until(({ list }) => list?.length === 1_000);
+    const pages = api.queries.filter((query) => query.has("limit")).map((query) => query.get("continue"));
+    expect(pages).toEqual([null, "500"]);
+  });
+
+  it("begins again where a page was forgotten meanwhile", async () => {
+    for (let at = 0; at < 600; at++) api.set(slice(`shoal-${at}`, [pod(`10.2.${at >> 8}.${at & 255}`)]));
+    let refused = 0;
+    api.answer = (request, response) => {
+      if (!request.url?.includes("continue=") || refused++ > 0) return false;
+      response
+        .writeHead(410)
+        .end(
+          '{"kind":"Status","reason":"Expired","code":410,"message":"The provided continue parameter is too old"}',
+        );
+      return true;
+    };
+    const follower = follow();
+    await follower.until(({ list }) => list?.length === 600);
+    expect(follower.failures).toBe(0);
+    expect(refused).toBe(2);
+  });
+
+  it("is read again where the watch's version was forgotten", async () => {
+    api.set(slice("shoal-a", [pod("10.1.0.1")]));
+    const follower = follow();
+    await watched(1);
+    const { lists } = follower;
+    api.expire();
+    await follower.until((now) => now.lists > lists);
+    await watched(1);
+    api.refuse({ status: 410, reason: "Expired", only: "watch" });
+    api.expire();
+    await watched(1);
+    expect(follower.failures).toBe(0);
+  });
+
+  it("is read again by a timer where the watch died without a word", async () => {
+    api.set(slice("shoal-a", [pod("10.1.0.1")]));
+    const follower = follow({ relistInterval: 300 });
+    await watched(1);
+    api.silence();
+    api.set(slice("shoal-a", [pod("10.1.0.2")]));
+    await follower.has("10.1.0.2:7946");
+    expect(follower.failures).toBe(0);
+  });
+
+  it("stands while the server is killed, and changes when it is there again", async () => {
+    api.set(slice("shoal-a", [pod("10.1.0.1")]));
+    const follower = follow();
+    await watched(1);
+    await api.kill();
+    await follower.until(({ error }) => error?.code === "ECONNREFUSED");
+    expect(follower.list).toEqual(["10.1.0.1:7946"]);
+    await api.run();
+    api.set(slice("shoal-a", [pod("10.1.0.1"), pod("10.1.0.2")]));
+    await follower.has("10.1.0.1:7946", "10.1.0.2:7946");
+  });
+});
+
+describe("a refusal", () => {
+  it.each<[number, string, RegExp]>([
+    [401, "ERR_AUTHENTICATION", /the token is not accepted/],
+    [403, "ERR_AUTHENTICATION", /needs list and watch on endpointslices.*namespace sea/],
+    [404, "ERR_TRANSPORT", /status 404/],
+    [500, "ERR_TRANSPORT", /status 500/],
+    [302, "ERR_TRANSPORT", /status 302/],
+  ])("of a list by %s puts the source down", async (status, code, message) => {
+    api.refuse({ status, times: 1_000, message: "because" });
+    const follower = follow();
+    await follower.until(({ error }) => error !== undefined);
+    expect(follower.error).toMatchObject({ code, message: expect.stringMatching(message) });
+    expect(follower.error?.message).toContain("because");
+    expect(follower.error?.message).not.toContain("token-1");
+  });
+
+  it("of the namespace names what is needed", async () => {
+    const follower = follow({ namespace: "other" });
+    await follower.until(({ error }) => error?.code === "ERR_AUTHENTICATION");
+    expect(follower.error?.message).toMatch(/in the namespace other.*cannot list resource/);
+  });
+
+  it("of the watch alone puts the source down, and the list is read again and again", async () => {
+    api.set(slice("shoal-a", [pod("10.1.0.1")]));
+    api.refuse({ status: 403, times: 1_000, only: "watch", reason: "Forbidden" });
+    const follower = follow();
+    await follower.until(({ error }) => error?.code === "ERR_AUTHENTICATION");
+    expect(follower.list).toEqual(["10.1.0.1:7946"]);
+    api.set(slice("shoal-a", [pod("10.1.0.2")]));
+    await follower.has("10.1.0.2:7946");
+  });
+
+  it("for a while is obeyed: Retry-After", async () => {
+    api.set(slice("shoal-a", [pod("10.1.0.1")]));
+    api.refuse({ status: 429, reason: "TooManyRequests", headers: { "retry-after": "1" } });
+    const start = performance.now();
+    const follower = follow();
+    await follower.has("10.1.0.1:7946");
+    expect(performance.now() - start).toBeGreaterThan(950);
+    expect(follower.failures).toBe(0);
+    expect(api.queries.filter((query) => query.has("limit"))).toHaveLength(2);
+  });
+
+  it("for ages ends with the node", async () => {
+    api.refuse({ status: 429, times: 1_000, headers: { "retry-after": "99999999" } });
+    const follower = follow();
+    await vi.waitUntil(() => api.queries.length === 1, { timeout: 10_000, interval: 5 });
+    await follower.stop();
+    expect(api.queries).toHaveLength(1);
+  });
+});
+
+describe("a server that sends junk", () => {
+  it.each<[string, string, RegExp]>([
+    ["text", "hello", /JSON was expected/],
+    ["no list", "{}", /not a list of EndpointSlices/],
+    ["a list without a version", '{"metadata":{},"items":[]}', /not a list of EndpointSlices/],
+    [
+      "items that are none",
+      '{"metadata":{"resourceVersion":"1"},"items":[1]}',
+      /an EndpointSlice without a name/,
+    ],
+  ])("in a list is down: %s", async (_, body, message) => {
+    api.answer = (_request, response) => {
+      response.end(body);
+      return true;
+    };
+    const follower = follow();
+    await follower.until(({ error }) => error !== undefined);
+    expect(follower.error).toMatchObject({ code: "ERR_PROTOCOL", message: expect.stringMatching(message) });
+  });
+
+  it("in a watch is down after three tries", async () => {
+    api.set(slice("shoal-a", [pod("10.1.0.1")]));
+    let watches = 0;
+    api.answer = (request, response) => {
+      if (!request.url?.includes("watch=1")) return false;
+      watches += 1;
+      response.end('{"type":"SURPRISE","object":{}}\n');
+      return true;
+    };
+    const follower = follow();
+    await follower.until(({ error }) => error !== undefined);
+    expect(follower.error).toMatchObject({
+      code: "ERR_PROTOCOL",
+      message: expect.stringMatching(/type "SURPRISE"/),
+    });
+    expect(watches).toBe(3);
+  });
+
+  it.each(["list", "watch"])("without end in a %s is left after 8 MiB", async (kind) => {
+    const line = Buffer.alloc(65_536, 32);
+    api.answer = (request, response) => {
+      if (request.url?.includes("watch=1") !== (kind === "watch")) return false;
+      const more = (): void => {
+        while (!response.destroyed && response.write(line)) {}
+      };
+      response.on("drain", more);
+      more();
+      return true;
+    };
+    const follower = follow({ timeout: 20_000 });
+    await follower.until(({ error }) => error !== undefined);
+    expect(follower.error).toMatchObject({
+      code: "ERR_PROTOCOL",
+      message: expect.stringMatching(/8,388,608 bytes/),
+    });
+  });
+
+  it("gives page after page without end: it is left after some", async () => {
+    let pages = 0;
+    api.answer = (_request, response) => {
+      pages += 1;
+      response.end('{"metadata":{"resourceVersion":"1","continue":"again"},"items":[]}');
+      return true;
+    };
+    const follower = follow();
+    await follower.until(({ error }) => error !== undefined);
+    expect(follower.error?.message).toMatch(/more than 32 pages/);
+    expect(pages).toBe(32);
+  });
+
+  it("has a certificate of somebody else: it is not trusted", async () => {
+    const other = mkdtempSync(join(folder, "other-"));
+    const follower = follow({ ca: makeCertificates(other).ca });
+    await follower.until(({ error }) => error !== undefined);
+    expect(follower.error?.message).toMatch(/certificate/);
+    expect(api.queries).toHaveLength(0);
+  });
+});
