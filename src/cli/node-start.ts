@@ -3,6 +3,7 @@ import {
   type ClusterEvent,
   ClusterNode,
   type ClusterNodeOptions,
+  parseDiscovery,
   type RefusedReason,
 } from "../cluster/index.js";
 import { asUsage, UsageError } from "./failure.js";
@@ -27,6 +28,7 @@ export interface StartSettings extends ControlSettings, OperationSettings {
   readonly group?: string;
   readonly scope?: "host" | "link";
   readonly interface?: string;
+  readonly discovery?: readonly string[];
   readonly ports?: string;
   readonly key?: string;
   readonly passwordFile?: string;
@@ -59,6 +61,10 @@ export async function startNode(settings: StartSettings): Promise<void> {
   node.events.on("refused", ({ address, reason }) =>
     log.warn(refusalText(address, reason), { address, reason }),
   );
+  node.events.on("discovery:down", ({ source, error }) =>
+    log.warn(`discovery by ${source} is down: ${error.message}`, { source, code: codeOf(error) }),
+  );
+  node.events.on("discovery:up", ({ source }) => log.info(`discovery by ${source} is up`, { source }));
   try {
     await operate({ settings, log, stop, service, sources: () => ({ [name]: node }) }, async () => {
       await service.listen();
@@ -85,11 +91,12 @@ async function optionsOf(settings: StartSettings): Promise<ClusterNodeOptions> {
     throw new UsageError("--scope link needs a key: --key FILE or --password-file FILE");
   if (scope === "host" && zre === true)
     throw new UsageError("--zre goes to the link; expected --scope link, or no --scope");
+  const discovery = await asUsage(() => settings.discovery?.map(parseDiscovery));
   return {
     name,
     tags: tag,
     props: propsOf(prop),
-    ...defined({ group, scope, interface: on, ports, key, password, zre }),
+    ...defined({ group, scope, interface: on, ports, key, password, zre, discovery }),
   };
 }
 
@@ -106,6 +113,11 @@ const REFUSALS: Readonly<Record<RefusedReason, string>> = {
 function refusalText(address: string, reason: RefusedReason): string {
   if (reason === "peer") return `${address} refuses this node; its log has the reason`;
   return `refused ${address}: ${REFUSALS[reason]}`;
+}
+
+function codeOf(error: Error): string | undefined {
+  const { code } = error as { readonly code?: unknown };
+  return typeof code === "string" ? code : undefined;
 }
 
 function propsOf(pairs: readonly string[]): Record<string, string> {

@@ -51,6 +51,7 @@ function addStartCommand(node: Command): void {
       "shoal node start --name billing --tag eu --prop version=2.1",
       "shoal node start --name audit --json",
       "shoal node start --name far --scope link --interface eth0 --key cluster.key",
+      "shoal node start --name pod --scope link --key cluster.key --discovery dns://billing.example:7946",
       "shoal node start --name bridge --zre --group CHAT --control ipc:///tmp/bridge",
     ],
   })
@@ -66,6 +67,12 @@ function addStartCommand(node: Command): void {
       ).choices(["host", "link"]),
     )
     .option("--interface <IF>", "network interface, by name or address (default: all that are usable)")
+    .addOption(
+      repeatable(
+        "--discovery <TEXT>",
+        "where to find nodes, in place of multicast: static:HOST:PORT,…, dns://NAME[:PORT], etcd://HOST:PORT/PREFIX … (repeatable)",
+      ),
+    )
     .option("--ports <FIRST-LAST>", "ports that a firewall lets through: the first free one is taken")
     .option("--key <FILE>", "the cluster's key: one line of 40 Z85 characters, readable by its owner only")
     .option(

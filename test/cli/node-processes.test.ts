@@ -48,6 +48,25 @@ describe("shoal node start", () => {
     ]);
   });
 
+  it("with --discovery finds others at the addresses of its sources", async () => {
+    const cluster = group();
+    const a = start("a", cluster);
+    await a.ready();
+    const address = String(a.lines[0]?.address);
+    const b = start("b", [
+      ...cluster,
+      "--discovery",
+      "static:127.0.0.1:9",
+      "--discovery",
+      `static:${address}`,
+    ]);
+    await Promise.all([a.untilSees("b"), b.untilSees("a")]);
+    b.signal("SIGTERM");
+    const { code, stderr } = await b.ended;
+    expect(code).toBe(0);
+    expect(String(stderr)).toMatch(/discovery by static is up\n.*discovery by static#2 is up/s);
+  });
+
   it("the end of standard input ends nothing, and neither do nodes of another cluster disturb it", async () => {
     const cluster = group();
     const a = start("a", cluster); // Its input is /dev/null.

@@ -38,7 +38,7 @@ test("shoal node start --help says every option, and how a node ends", async () 
   const { code, stdout } = await run("", "node", "start", "--help");
   expect(code).toBe(0);
   const options =
-    "--name --json --tag --prop --group --scope --interface --ports --key --password-file --zre --control --log-level".split(
+    "--name --json --tag --prop --group --scope --interface --discovery --ports --key --password-file --zre --control --log-level".split(
       " ",
     );
   for (const option of options) expect(String(stdout)).toMatch(new RegExp(`^  ${option}\\b`, "m"));
@@ -56,6 +56,8 @@ describe("shoal node start refuses", () => {
     ["a property without a value", /--prop expects KEY=VALUE; got "x"/, [...START, "--prop", "x"]],
     ["a property without a key", /--prop expects KEY=VALUE/, [...START, "--prop", "=x"]],
     ["a property twice", /--prop a is given twice/, [...START, "--prop", "a=1", "--prop", "a=2"]],
+    ["an unknown source", /did you mean etcd\?/, [...START, "--discovery", "ectd://a:2379/x"]],
+    ["a source that is wrong", /needs a port/, [...START, "--discovery", "dns://a.test?type=A"]],
     ["inproc for its control", /only this process/, [...START, "--control", "inproc://x"]],
   ])("%s", async (_, why, args) => {
     await refuses(args, why);

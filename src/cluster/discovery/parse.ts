@@ -1,0 +1,140 @@
+/**
+ * Sources as texts, for the command line and configuration files:
+ *
+ *   static:HOST:PORT,HOST:PORT…          dns://NAME:PORT (A)   dns://NAME (SRV)
+ *   etcd://HOST:PORT,HOST:PORT/PREFIX    etcds://… over TLS
+ *
+ * Options follow as `?NAME=VALUE&NAME=VALUE`, by the names that the source has for them.
+ */
+import { checkKeys, describe, suggest } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { dnsSource } from "./dns.js";
+import { etcdSource } from "./etcd.js";
+import { staticSource } from "./lists.js";
+import type { DiscoverySource } from "./source.js";
+
+/** Characters of a text. */
+const MAX_DISCOVERY_TEXT = 4_096;
+
+/** What a value of an option is read as. */
+type Kind = "number" | "text" | "texts" | "boolean";
+
+interface Form {
+  /** The text as it is written, for errors and help. */
+  readonly form: string;
+  /** Whether "//" follows the scheme. */
+  readonly slashes: boolean;
+  readonly options: Readonly<Record<string, Kind>>;
+  /** @param rest what is between the scheme and the options @param options by their names */
+  make(rest: string, options: Record<string, unknown>): DiscoverySource;
+}
+
+/** "HOST:PORT" and a number behind the last colon; without one the port is `undefined`. */
+function nameAndPort(rest: string): { name: string; port: number | undefined } {
+  const at = rest.lastIndexOf(":");
+  const port = /^\d{1,5}$/.test(rest.slice(at + 1)) ? Number(rest.slice(at + 1)) : undefined;
+  return at < 0 || port === undefined ? { name: rest, port: undefined } : { name: rest.slice(0, at), port };
+}
+
+const etcd = (scheme: "http" | "https"): Form => ({
+  form: `${scheme === "http" ? "etcd" : "etcds"}://HOST:PORT,…/PREFIX`,
+  slashes: true,
+  options: { ttl: "number", publish: "boolean", timeout: "number", relistInterval: "number" },
+  make(rest, options) {
+    if (rest.includes("@"))
+      throw new InvalidArgumentError(
+        "a text of discovery has no user and password, which every process of the host could read",
+      );
+    const slash = rest.indexOf("/");
+    const hosts = slash < 0 ? rest : rest.slice(0, slash);
+    const prefix = slash < 0 ? "" : rest.slice(slash + 1);
+    return etcdSource({
+      servers: hosts.split(",").map((host) => `${scheme}://${host}`),
+      ...(prefix === "" ? {} : { prefix }),
+      ...options,
+    });
+  },
+});
+
+/** By scheme. */
+const FORMS: Readonly<Record<string, Form>> = {
+  static: {
+    form: "static:HOST:PORT,…",
+    slashes: false,
+    options: {},
+    make: (rest) => staticSource(rest.split(",")),
+  },
+  dns: {
+    form: "dns://NAME[:PORT]",
+    slashes: true,
+    options: {
+      type: "text",
+      servers: "texts",
+      timeout: "number",
+      minInterval: "number",
+      maxInterval: "number",
+    },
+    make(rest, options) {
+      const { name, port } = nameAndPort(rest);
+      return dnsSource(name, { port, ...options });
+    },
+  },
+  etcd: etcd("http"),
+  etcds: etcd("https"),
+};
+
+/** How each source is written. */
+export const DISCOVERY_FORMS: readonly string[] = Object.values(FORMS).map(({ form }) => form);
+
+/**
+ * A source from its text, such as "dns://billing.example:7946?type=AAAA" or "static:10.0.0.5:7946,db.example:7946".
+ *
+ * @throws InvalidArgumentError `EINVAL` for an unknown scheme or option, and as the source itself does
+ */
+export function parseDiscovery(text: string): DiscoverySource {
+  if (typeof text !== "string" || text.length > MAX_DISCOVERY_TEXT)
+    throw new InvalidArgumentError(
+      `a source of discovery is a text of at most ${MAX_DISCOVERY_TEXT} characters; got ${describe(text)}`,
+    );
+  const colon = text.indexOf(":");
+  const scheme = colon < 0 ? text : text.slice(0, colon);
+  const form = Object.hasOwn(FORMS, scheme) ? FORMS[scheme] : undefined;
+  if (form === undefined || colon < 0)
+    throw new InvalidArgumentError(
+      `a source of discovery is one of ${DISCOVERY_FORMS.join(", ")}; got ${describe(text)}${form === undefined ? suggest(scheme, Object.keys(FORMS)) : ""}`,
+    );
+  const question = text.indexOf("?");
+  let rest = text.slice(colon + 1, question < 0 ? undefined : question);
+  if (form.slashes !== rest.startsWith("//"))
+    throw new InvalidArgumentError(`expected ${form.form}; got ${describe(text)}`);
+  if (form.slashes) rest = rest.slice(2);
+  return form.make(rest, optionsOf(scheme, form, question < 0 ? "" : text.slice(question + 1)));
+}
+
+function optionsOf(scheme: string, { options: kinds }: Form, query: string): Record<string, unknown> {
+  const options: Record<string, unknown> = {};
+  const given = new URLSearchParams(query);
+  const names = [...new Set(given.keys())];
+  checkKeys(`the source ${scheme}`, Object.fromEntries(names.map((name) => [name, ""])), Object.keys(kinds));
+  for (const name of names) {
+    const values = given.getAll(name);
+    if (kinds[name] === "texts") options[name] = values.flatMap((value) => value.split(","));
+    else if (values.length > 1) throw new InvalidArgumentError(`the source ${scheme} has ${name} twice`);
+    else options[name] = parsedValue(name, kinds[name], values[0] as string);
+  }
+  return options;
+}
+
+function parsedValue(name: string, kind: Kind | undefined, value: string): unknown {
+  if (kind === "number") {
+    if (!/^\d{1,15}$/.test(value))
+      throw new InvalidArgumentError(`${name} is a whole number; got ${describe(value)}`);
+    return Number(value);
+  }
+  if (kind === "boolean") {
+    if (value !== "true" && value !== "false")
+      throw new InvalidArgumentError(`${name} is true or false; got ${describe(value)}`);
+    return value === "true";
+  }
+  return value;
+}

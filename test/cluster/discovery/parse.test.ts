@@ -1,0 +1,64 @@
+/** Sources as texts of the command line. */
+import { describe, expect, it } from "vitest";
+import { parseDiscovery } from "../../../src/cluster/discovery/parse.js";
+
+const SELF = { id: "0".repeat(32), name: "a@host", group: "default", address: "10.0.0.1:7946" };
+
+describe("a text of discovery", () => {
+  it.each([
+    ["static:10.0.0.5:7946", "static"],
+    ["static:10.0.0.5:7946,db.example:1", "static"],
+    ["dns://billing.example:7946", "dns:billing.example"],
+    ["dns://billing.example:7946?type=AAAA&timeout=100", "dns:billing.example"],
+    ["dns://_shoal._tcp.billing.example", "dns:_shoal._tcp.billing.example"],
+    ["dns://billing.example?servers=10.0.0.2:53,10.0.0.3&servers=10.0.0.4", "dns:billing.example"],
+    ["etcd://10.0.0.5:2379/emqcl", "etcd:10.0.0.5:2379/emqcl"],
+    ["etcd://10.0.0.5:2379", "etcd:10.0.0.5:2379/shoal"],
+    ["etcd://a:2379,b:2379/x?ttl=30000&publish=false", "etcd:a:2379/x"],
+    ["etcds://a:2379/x", "etcd:a:2379/x"],
+  ])("%s is a source", (text, name) => {
+    expect(parseDiscovery(text).name).toBe(name);
+  });
+
+  it("has the addresses of a static list", async () => {
+    const source = parseDiscovery("static:10.0.0.5:7946,db.example:1");
+    const lists = source.discover(SELF, new AbortController().signal)[Symbol.asyncIterator]();
+    expect((await lists.next()).value).toEqual(["10.0.0.5:7946", "db.example:1"]);
+  });
+
+  it.each([
+    ["", "one of"],
+    ["static", "one of"],
+    ["ectd://a:2379/x", "did you mean etcd?"],
+    ["constructor:x", "one of"],
+    ["10.0.0.5:7946", "one of"],
+    ["static:", "host:port"],
+    ["static://10.0.0.5:7946", "expected static:HOST:PORT"],
+    ["static:10.0.0.5:7946,,", "host:port"],
+    ["static:10.0.0.5:7946?x=1", "has no option x"],
+    ["dns:billing.example", "expected dns://NAME"],
+    ["dns://", "takes a name"],
+    ["dns://10.0.0.5:7946", "is an address"],
+    ["dns://a.example:99999", "port"],
+    ["dns://a.example?type=A", "needs a port"],
+    ["dns://a.example:1?tyep=A", "did you mean type?"],
+    ["dns://a.example:1?timeout=soon", "timeout is a whole number"],
+    ["dns://a.example:1?timeout=1&timeout=2", "has timeout twice"],
+    ["dns://a.example:1?servers=dns.example", "servers"],
+    ["etcd://user:secret@a:2379/x", "no user and password"],
+    ["etcd://a:2379/x?publish=yes", "publish is true or false"],
+    ["etcd:///x", "server"],
+    [`static:${"x".repeat(5_000)}:1`, "at most 4096"],
+    [7 as never, "a text"],
+  ])("%s is refused", (text, reason) => {
+    let error: unknown;
+    try {
+      parseDiscovery(text);
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toMatchObject({ code: "EINVAL" });
+    expect((error as Error).message).toContain(reason);
+    expect((error as Error).message).not.toContain("secret");
+  });
+});
