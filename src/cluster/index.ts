@@ -1,5 +1,11 @@
 /** `shoal/cluster`: nodes that find and keep each other. */
 
+export {
+  ConnectionManager,
+  type ConnectionManagerOptions,
+  type ConnectionStatus,
+} from "./connections/manager.js";
+export type { ConnectionError, ConnectionState } from "./connections/rules.js";
 export { type DnsSourceOptions, dnsSource } from "./discovery/dns.js";
 export { type EtcdSourceOptions, etcdSource } from "./discovery/etcd.js";
 export type { DiscoveryTls } from "./discovery/http.js";

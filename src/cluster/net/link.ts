@@ -89,6 +89,11 @@ export class Link implements Sink {
   readonly isDialled: boolean;
   /** The other node's, where packets go: as dialled, or as it says. Empty before its hello. */
   address: string;
+  /** The other node's, as it says. Empty before its hello. */
+  peer = "";
+  /** When it was opened, and when it was verified; 0: it was not. */
+  readonly startedAt = performance.now();
+  verifiedAt = 0;
   /** When a packet went or came last. */
   usedAt: number;
   readonly #stream: Stream;
@@ -234,6 +239,7 @@ export class Link implements Sink {
       this.#refuse("link:hello");
       return 0;
     }
+    this.peer = address;
     if (!this.isDialled) this.address = address;
     if (helloNonce(hello).equals(this.nonce)) {
       this.#refuse("link:reflected");
@@ -341,6 +347,7 @@ export class Link implements Sink {
 
   #verify(): void {
     this.#verified = true;
+    this.verifiedAt = performance.now();
     clearTimeout(this.#timer);
     this.#effects.onVerified(this);
   }

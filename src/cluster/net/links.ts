@@ -8,6 +8,7 @@ import { backOff } from "../../core/back-off.js";
 import { completeOptions } from "../../engine/zmtp/options.js";
 import type { Listener, Transport } from "../../engine/zmtp/transport/transport.js";
 import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
+import type { ConnectionError, StreamState } from "../connections/rules.js";
 import type { Packet } from "../wire/packets.js";
 import type { BusProof } from "../wire/stream.js";
 import { splitIpAddress } from "./addresses.js";
@@ -27,6 +28,8 @@ const CONNECT_TIMEOUT = 2_000;
 /** ms between two attempts to reach a watched node, at first and at most. */
 const FIRST_RETRY = 200;
 const LONGEST_RETRY = 10_000;
+/** ms for which an address at which the node met itself is not dialled. */
+const OWN_AGE = 60_000;
 /** Packets for one address that wait for its stream. */
 const MAX_QUEUED = 128;
 /** Connections that the system holds until they are accepted. */
@@ -38,6 +41,17 @@ const TRANSPORT = completeOptions({
   tcpKeepalive: 1,
   tcpKeepaliveIdle: 30,
 });
+
+/** Why a stream ended, for who wanted it. */
+const ENDS: Readonly<Record<Exclude<LinkEnd, "self">, ConnectionError>> = {
+  closed: { code: "ECONNRESET", message: "the stream was closed on purpose" },
+  lost: { code: "ECONNRESET", message: "the stream ended without a farewell" },
+  failed: { code: "ERR_HANDSHAKE", message: "the stream failed, or what is there does not speak as a node" },
+  refused: {
+    code: "ERR_AUTHENTICATION",
+    message: "one end does not admit the other: the event refused has more",
+  },
+};
 
 /** What the links let happen. */
 export interface LinksEffects {
@@ -60,8 +74,15 @@ export interface LinksEffects {
 }
 
 interface Dial {
+  readonly startedAt: number;
   readonly cancel: () => void;
   readonly queue: { readonly codec: BusCodec; readonly packet: Packet }[];
+}
+
+interface Trouble {
+  readonly error: ConnectionError;
+  /** ms of the wall clock. */
+  readonly at: number;
 }
 
 interface Retry {
@@ -77,9 +98,16 @@ export class Links implements LinkEffects {
   readonly #byAddress = new Map<string, Link>();
   readonly #dials = new Map<string, Dial>();
   readonly #retries = new Map<string, Retry>();
+  /** Why there is no stream to a watched address. */
+  readonly #troubles = new Map<string, Trouble>();
+  /** Addresses at which the node met itself, and when. */
+  readonly #own = new Map<string, number>();
+  /** Streams that stay when nobody wants them. */
+  #held: ReadonlySet<Link> = new Set();
   #watched: ReadonlySet<string> = new Set();
   #listener: Listener | undefined;
   #ownAddress = "";
+  #startedAt = 0;
   #sweeping: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -114,6 +142,7 @@ export class Links implements LinkEffects {
   /** @param ownAddress of this node, for the hellos */
   start(ownAddress: string): void {
     this.#ownAddress = ownAddress;
+    this.#startedAt = performance.now();
     this.#sweeping = setInterval(() => this.#sweep(), SWEEP_INTERVAL);
     this.#sweeping.unref();
   }
@@ -146,8 +175,36 @@ export class Links implements LinkEffects {
   /** The addresses whose streams are kept. */
   watch(addresses: ReadonlySet<string>): void {
     this.#watched = addresses;
-    for (const address of this.#retries.keys()) if (!addresses.has(address)) this.#retries.delete(address);
+    for (const table of [this.#retries, this.#troubles, this.#own])
+      for (const address of table.keys()) if (!addresses.has(address)) table.delete(address);
     for (const address of addresses) this.#keep(address, performance.now());
+  }
+
+  /** How the stream to a watched address stands. @param isOwn whether the node knows otherwise that it is its own */
+  state(address: string, isOwn: boolean): StreamState {
+    const wall = Date.now() - performance.now();
+    const attempts = this.#retries.get(address)?.attempts ?? 0;
+    const link = this.#byAddress.get(address);
+    const met = this.#own.get(address);
+    const none = { attempts: 0, error: undefined, peer: undefined };
+    if (link?.verified)
+      return { ...none, state: "connected", since: Math.round(wall + link.verifiedAt), peer: link.peer };
+    if (address === this.#ownAddress || met !== undefined || isOwn)
+      return { ...none, state: "self", since: Math.round(wall + (met ?? this.#startedAt)) };
+    const trouble = this.#troubles.get(address);
+    const dialledAt = link?.startedAt ?? this.#dials.get(address)?.startedAt;
+    const error = trouble?.error;
+    if (dialledAt !== undefined || trouble === undefined) {
+      const since = Math.round(wall + (dialledAt ?? performance.now()));
+      return { state: "connecting", since, attempts: attempts + 1, error, peer: undefined };
+    }
+    return { state: "broken", since: trouble.at, attempts, error, peer: undefined };
+  }
+
+  /** Takes no further stream; those there are stay until an end of them goes. */
+  async stopListening(): Promise<void> {
+    this.#held = new Set(this.#all);
+    await this.unlisten();
   }
 
   async close(): Promise<void> {
@@ -187,19 +244,38 @@ export class Links implements LinkEffects {
 
   onVerified(link: Link): void {
     this.#retries.delete(link.address);
-    if (!this.#byAddress.has(link.address)) this.#byAddress.set(link.address, link);
+    this.#troubles.delete(link.address);
+    this.#own.delete(link.address);
+    if (this.#byAddress.get(link.address)?.verified !== true) this.#byAddress.set(link.address, link);
     if (!link.isDialled) this.#effects.greet(link);
   }
 
   onEnd(link: Link, end: LinkEnd): void {
     this.#all.delete(link);
-    if (this.#byAddress.get(link.address) === link) this.#byAddress.delete(link.address);
+    if (this.#byAddress.get(link.address) === link) {
+      this.#byAddress.delete(link.address);
+      // Both ends dialled: the other stream is as good.
+      for (const other of this.#all)
+        if (other.verified && !other.ended && other.address === link.address)
+          this.#byAddress.set(link.address, other);
+    }
     if (this.#closed) return;
+    if (end === "self") {
+      if (link.isDialled && this.#watched.has(link.address)) this.#own.set(link.address, performance.now());
+      this.#retries.delete(link.address);
+      return;
+    }
+    if (this.#watched.has(link.address) && !this.#byAddress.has(link.address))
+      this.#trouble(link.address, ENDS[end]);
     if (end === "lost" && link.verified) {
       this.count("link:lost");
       this.#effects.onEvidence(link.address);
     }
-    if (this.#watched.has(link.address)) this.#retryLater(link.address);
+    if (this.#watched.has(link.address) && !this.#byAddress.has(link.address)) this.#retryLater(link.address);
+  }
+
+  #trouble(address: string, error: ConnectionError): void {
+    this.#troubles.set(address, { error, at: Date.now() });
   }
 
   count(reason: string): void {
@@ -242,7 +318,7 @@ export class Links implements LinkEffects {
       const queue = this.#dials.get(address)?.queue ?? [];
       this.#dials.delete(address);
       if (result instanceof Error) {
-        this.#onFailed(address, (result as NodeJS.ErrnoException).code);
+        this.#onFailed(address, result);
         return;
       }
       if (this.#closed) {
@@ -255,13 +331,14 @@ export class Links implements LinkEffects {
       this.#effects.greet(link);
       for (const { codec, packet } of queue) link.send(codec, packet);
     });
-    const dial: Dial = { cancel, queue: [] };
+    const dial: Dial = { cancel, queue: [], startedAt: performance.now() };
     if (!isDone) this.#dials.set(address, dial);
     return dial;
   }
 
-  #onFailed(address: string, code: string | undefined): void {
+  #onFailed(address: string, { code, message }: NodeJS.ErrnoException): void {
     this.count("link:failed");
+    if (this.#watched.has(address)) this.#trouble(address, { code: code ?? "ETIMEDOUT", message });
     // The host is there and nobody listens, or there is no such host: hard signs. That nothing answers is none.
     if (code === "ECONNREFUSED" || code === "EHOSTUNREACH") this.#effects.onEvidence(address);
     if (this.#watched.has(address)) this.#retryLater(address);
@@ -269,6 +346,12 @@ export class Links implements LinkEffects {
 
   #keep(address: string, now: number): void {
     if (this.#closed || this.#byAddress.has(address) || this.#dials.has(address)) return;
+    if (address === this.#ownAddress) return;
+    const met = this.#own.get(address);
+    if (met !== undefined) {
+      if (now - met < OWN_AGE) return;
+      this.#own.delete(address); // Another node may have it by now.
+    }
     const retry = this.#retries.get(address);
     if (retry === undefined || now >= retry.at) this.#dial(address);
   }
@@ -286,7 +369,7 @@ export class Links implements LinkEffects {
     for (const link of this.#all) {
       const isKept = this.#watched.has(link.address) && this.#byAddress.get(link.address) === link;
       // An accepted one is the other end's to keep.
-      if (link.isDialled && !isKept && now - link.usedAt > LINK_IDLE) link.close();
+      if (link.isDialled && !isKept && !this.#held.has(link) && now - link.usedAt > LINK_IDLE) link.close();
     }
   }
 }

@@ -9,6 +9,7 @@ import { checkCallOptions, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import { Driver } from "../../patterns/kit/driver.js";
 import { MAX_SEEDS } from "../bounds.js";
+import type { StreamState } from "../connections/rules.js";
 import { Discovery } from "../discovery/discovery.js";
 import type { DiscoveryStatus } from "../discovery/source.js";
 import { fullName, isId } from "../identity.js";
@@ -109,6 +110,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   #calling: NodeJS.Timeout | undefined;
   #left = false;
   #beaten: BeatState | undefined;
+  readonly #end: (() => void)[] = [];
 
   /** @internal */
   constructor(
@@ -270,6 +272,37 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     this.assertOpen();
     for (const address of addresses) checkAddress("a seed", address);
     this.#discovery.setSeeds(this.#discovery.seeds.filter((seed) => !addresses.includes(seed)));
+  }
+
+  /** @internal The addresses that are dialled by configuration and `join`. */
+  get seeds(): readonly string[] {
+    return this.#discovery.seeds;
+  }
+
+  /** @internal @throws InvalidStateError `EFSM` before the start; InvalidArgumentError `EINVAL` for an address out of scope */
+  checkReachable(addresses: readonly string[]): void {
+    void this.#rules;
+    this.#checkScope(addresses);
+  }
+
+  /** @internal Keeps streams to these addresses, for a connection manager. */
+  keepStreams(manager: object, addresses: readonly string[]): void {
+    this.sockets.watch(manager, addresses);
+  }
+
+  /** @internal How the stream to an address stands. */
+  streamState(address: string): StreamState {
+    return this.sockets.links.state(address, this.#membership?.isOwn(address) === true);
+  }
+
+  /** @internal */
+  async stopListening(): Promise<void> {
+    await this.sockets.links.stopListening();
+  }
+
+  /** @internal Called when the bus closes. */
+  onEnd(listener: () => void): void {
+    this.#end.push(listener);
   }
 
   #checkScope(seeds: readonly string[]): void {
@@ -521,6 +554,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     }
     this.#timer.stop();
     await withdrawn;
+    for (const listener of this.#end) listener();
     this.sockets.remove(this);
     this.#membership = undefined;
     this.#splits = undefined;

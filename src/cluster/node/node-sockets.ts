@@ -79,7 +79,7 @@ export class NodeSockets {
   };
   readonly #own: OwnAddresses;
   readonly #buses = new Map<number, BusPort>();
-  readonly #watched = new Map<BusPort, readonly string[]>();
+  readonly #watched = new Map<object, readonly string[]>();
   readonly #reports = new RefusalReports();
   readonly links: Links;
   #datagrams: PacketSocket | undefined;
@@ -214,8 +214,8 @@ export class NodeSockets {
     this.#datagrams?.rekey(bus.codec);
   }
 
-  /** Keeps streams to these addresses, for this bus. */
-  watch(bus: BusPort, addresses: readonly string[]): void {
+  /** Keeps streams to these addresses, for this bus or connection manager. */
+  watch(bus: object, addresses: readonly string[]): void {
     if (addresses.length === 0) this.#watched.delete(bus);
     else this.#watched.set(bus, addresses);
     this.links.watch(new Set([...this.#watched.values()].flat()));

@@ -1,0 +1,157 @@
+/**
+ * Keeps a node connected to a list of addresses, the same list on every node: which of them is the node's own it finds out.
+ * The streams are the node's (net/links.ts), which dials them with back-off and jitter.
+ */
+import { checkKeys, describe } from "../../core/arguments.js";
+import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { Names } from "../discovery/names.js";
+import { checkAddress, splitIpAddress } from "../net/addresses.js";
+import type { ClusterBus } from "../node/bus.js";
+import type { Service } from "../node/service.js";
+import { type ConnectionError, ConnectionList, type ConnectionState, withPort } from "./rules.js";
+
+/** Options of a {@link ConnectionManager}. */
+export interface ConnectionManagerOptions {
+  /** Of addresses that are given without one. Default: that of the node. */
+  readonly port?: number | undefined;
+}
+
+/** How it stands with one address of the list. Frozen. */
+export interface ConnectionStatus {
+  /** As it was given, with its port. */
+  readonly address: string;
+  /** What it resolves to, "host:port"; `undefined` for a name that has no address now. A name with several has a status for each. */
+  readonly resolved: string | undefined;
+  /** `self`: it is this node's own, and is not dialled. `broken` is dialled again, with back-off. */
+  readonly state: ConnectionState;
+  /** Who is there, as far as it is a member. */
+  readonly member: Service | undefined;
+  /** Wall clock in ms since which it has this state. */
+  readonly since: number;
+  /** Attempts since it was connected last, the one that runs included. */
+  readonly attempts: number;
+  /** Why it is not connected, of the last attempt. */
+  readonly error: ConnectionError | undefined;
+}
+
+/**
+ * Connects a node to a list of addresses and keeps these connections, whether its membership would need them or not.
+ *
+ * The node has to be started. What leaves the list is not dialled any more: its stream closes when it has been idle for 15 s, and the
+ * node there stays a member, for membership is decided by the nodes, not by a list. `node.remove` removes one.
+ */
+export class ConnectionManager {
+  readonly #bus: ClusterBus;
+  readonly #port: number | undefined;
+  readonly #list = new ConnectionList();
+  readonly #names: Names;
+  /** Those that this manager made seeds. */
+  readonly #joined = new Set<string>();
+  #closed = false;
+
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad port */
+  constructor(node: ClusterBus, options: ConnectionManagerOptions = {}) {
+    checkKeys("ConnectionManager", options, ["port"]);
+    const { port } = options;
+    if (port !== undefined && !(Number.isSafeInteger(port) && port >= 1 && port <= 65_535))
+      throw new InvalidArgumentError(`port is a whole number from 1 to 65,535; got ${describe(port)}`);
+    this.#bus = node;
+    this.#port = port;
+    this.#names = new Names({
+      changed: () => this.#update(),
+      failed: () => undefined,
+      isAlone: () => node.closed || node.stats().members <= 1,
+    });
+    node.onEnd(() => {
+      this.#names.stop();
+      node.keepStreams(this, []);
+    });
+  }
+
+  /**
+   * Sets the list, replaces it, or removes it (`[]`). The same list on every node is fine, in any order.
+   *
+   * @param addresses "host:port", "host", or names in place of hosts; at most 1,024
+   * @throws InvalidArgumentError `EINVAL` for what is not an address, and for one elsewhere without the scope `link`; nothing has
+   *   changed then. InvalidStateError `EFSM` before the node was started; ClosedError `EBADF` after `shutdown`
+   */
+  setList(addresses: readonly string[]): void {
+    if (!Array.isArray(addresses))
+      throw new InvalidArgumentError(`a list is an array of addresses; got ${describe(addresses)}`);
+    this.#replace(addresses.map((address) => this.#complete(address, undefined)));
+  }
+
+  /**
+   * Adds one address; one that is there already changes nothing.
+   *
+   * @param port where the address has none
+   * @throws as `setList`
+   */
+  add(address: string, port?: number): void {
+    this.#replace([...this.#list.addresses, this.#complete(address, port)]);
+  }
+
+  /** How it stands with each address, in the order of the list. */
+  status(): ConnectionStatus[] {
+    if (this.#bus.closed) return [];
+    const members = this.#bus.members({ self: false });
+    const rows = this.#list.status(this.#resolve, (address) => this.#bus.streamState(address));
+    return rows.map(({ address, resolved, state, since, attempts, error, peer }) => {
+      const member = members.find(
+        ({ addresses: [at] }) => at === resolved || (peer !== undefined && at === peer),
+      );
+      return Object.freeze({ address, resolved, state, member, since, attempts, error });
+    });
+  }
+
+  /**
+   * Ends the manager: the node's listeners for streams are closed, nothing of the list is dialled any more, and the streams that there are
+   * stay for as long as both nodes live. The node stays a member. Calling it twice is calling it once.
+   */
+  async shutdown(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#names.stop();
+    if (this.#bus.closed) return;
+    await this.#bus.stopListening();
+    this.#bus.keepStreams(this, []);
+    this.#forget([...this.#joined]);
+  }
+
+  #complete(address: unknown, port: number | undefined): string {
+    if (typeof address !== "string" || address === "")
+      throw new InvalidArgumentError(`an address is "host" or "host:port"; got ${describe(address)}`);
+    this.#bus.checkReachable([]);
+    const own = port ?? this.#port ?? Number(/\d+$/.exec(this.#bus.address)?.[0] ?? 0);
+    const complete = withPort(address, own);
+    checkAddress("an address of the list", complete);
+    return complete;
+  }
+
+  #replace(addresses: readonly string[]): void {
+    if (this.#closed) throw new ClosedError("EBADF", "the connection manager is shut down");
+    this.#bus.checkReachable(addresses);
+    const { removed } = this.#list.set(addresses, Date.now());
+    this.#forget(removed);
+    // Names and addresses are dialled by the membership, too: a node that is there becomes a member.
+    const known = new Set(this.#bus.seeds);
+    const added = this.#list.addresses.filter((address) => !known.has(address));
+    for (const address of added) this.#joined.add(address);
+    this.#bus.join(...added);
+    this.#names.set(new Set(this.#list.addresses.filter((each) => splitIpAddress(each) === undefined)));
+    this.#update();
+  }
+
+  #forget(addresses: readonly string[]): void {
+    const own = addresses.filter((address) => this.#joined.delete(address));
+    if (own.length > 0) this.#bus.forget(...own);
+  }
+
+  #resolve = (address: string): readonly string[] =>
+    splitIpAddress(address) === undefined ? this.#names.get(address) : [address];
+
+  #update(): void {
+    if (this.#closed || this.#bus.closed) return;
+    this.#bus.keepStreams(this, [...this.#list.wanted(this.#resolve)]);
+  }
+}

@@ -1,0 +1,180 @@
+/** Connection managers over the host's sockets: the same list on every node. */
+import { once } from "node:events";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  ClusterNode,
+  type ClusterNodeOptions,
+  ConnectionManager,
+  type ConnectionStatus,
+} from "../../../src/cluster/index.js";
+
+const PASSWORD = "correct horse battery";
+const nodes: ClusterNode[] = [];
+const servers: Server[] = [];
+const sockets: Socket[] = [];
+
+async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
+  const made = new ClusterNode({ name, multicast: false, password: PASSWORD, ...options });
+  nodes.push(made);
+  await made.start();
+  return made;
+}
+
+const portOf = (of: ClusterNode): number => Number(of.address.split(":")[1]);
+const statesOf = (of: ConnectionManager): string[] => of.status().map(({ state }) => state);
+
+/** Until a condition holds: there is no event of it. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function connected(...all: readonly ConnectionManager[]): Promise<void> {
+  await until(() =>
+    all.every((each) => statesOf(each).every((state) => state === "connected" || state === "self")),
+  );
+}
+
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  for (const server of servers.splice(0)) server.close();
+  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
+});
+
+describe("a connection manager", () => {
+  it("links three nodes with the same list of three within 3 s, each knows itself in it", async () => {
+    const three = await Promise.all(["a", "b", "c"].map((name) => started(name)));
+    const list = three.map(({ address }) => address);
+    const since = performance.now();
+    const managers = three.map((node) => {
+      const manager = new ConnectionManager(node);
+      manager.setList(list);
+      return manager;
+    });
+    await connected(...managers);
+    expect(performance.now() - since).toBeLessThan(3_000);
+    managers.forEach((manager, own) => {
+      expect(statesOf(manager)).toEqual(list.map((_, at) => (at === own ? "self" : "connected")));
+    });
+    await until(() => three.every((node) => node.members().length === 3));
+    // The status has the member that is there.
+    expect(managers[0]?.status()[1]?.member?.name).toBe(three[1]?.name);
+    expect(managers[0]?.status()[0]).toMatchObject({ member: undefined, error: undefined, attempts: 0 });
+  });
+
+  it("finds itself behind another address of its own, and behind a name", async () => {
+    const port = await freePort();
+    // It listens there, and announces another address.
+    const a = await started("a", { announce: "127.0.0.1:1", port });
+    const manager = new ConnectionManager(a);
+    manager.setList([`127.0.0.1:${port}`, `localhost:${port}`]);
+    await until(() => statesOf(manager).every((state) => state === "self"));
+    expect(manager.status()[1]).toMatchObject({
+      address: `localhost:${port}`,
+      resolved: `127.0.0.1:${port}`,
+    });
+  });
+
+  it("adds an address once, completes ports, and refuses what is none before anything changes", async () => {
+    const a = await started("a");
+    const manager = new ConnectionManager(a, { port: 9 });
+    manager.add("127.0.0.1");
+    manager.add("127.0.0.1:9");
+    manager.add("127.0.0.1", 9);
+    manager.add("127.0.0.1", 10);
+    expect(manager.status().map(({ address }) => address)).toEqual(["127.0.0.1:9", "127.0.0.1:10"]);
+    const EINVAL = expect.objectContaining({ code: "EINVAL" });
+    for (const wrong of [["127.0.0.1:0"], ["a b"], [7], "127.0.0.1", ["192.0.2.1:9"], [""]])
+      expect(() => manager.setList(wrong as never), JSON.stringify(wrong)).toThrow(EINVAL);
+    const many = Array.from({ length: 1_025 }, (_, at) => `127.0.0.1:${at + 1}`);
+    expect(() => manager.setList(many)).toThrow(EINVAL);
+    expect(manager.status().length).toBe(2);
+    expect(() => new ConnectionManager(a, { prot: 9 } as never)).toThrow(EINVAL);
+    const idle = new ClusterNode({ multicast: false });
+    expect(() => new ConnectionManager(idle).add("127.0.0.1:9")).toThrow(
+      expect.objectContaining({ code: "EFSM" }),
+    );
+    await idle.close();
+  });
+
+  it("says why an address is broken: nobody there, another password, something else", async () => {
+    const a = await started("a");
+    const b = await started("b", { password: "another password" });
+    const silent = createServer((socket) => {
+      sockets.push(socket);
+      socket.on("error", () => undefined);
+      socket.end("220 smtp ready, at your service, and longer than any hello could be\r\n");
+    });
+    servers.push(silent);
+    silent.listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const nobody = await freePort();
+    const manager = new ConnectionManager(a);
+    manager.setList([
+      `127.0.0.1:${nobody}`,
+      b.address,
+      `127.0.0.1:${(silent.address() as { port: number }).port}`,
+      "no-such-name.invalid:9",
+    ]);
+    const codes = (): (string | undefined)[] => manager.status().map(({ error }) => error?.code);
+    const wanted = ["ECONNREFUSED", "ERR_AUTHENTICATION", "ERR_HANDSHAKE", "ENOTFOUND"];
+    await until(() => JSON.stringify(codes()) === JSON.stringify(wanted));
+    await until(() => manager.status().every(({ state }) => state === "broken"));
+    const [first] = manager.status() as [ConnectionStatus];
+    expect(first.attempts).toBeGreaterThan(0);
+    expect(Math.abs(Date.now() - first.since)).toBeLessThan(30_000);
+  });
+
+  it("connects again to a node that was away, and keeps an idle stream", async () => {
+    const a = await started("a");
+    const first = await started("b");
+    const port = portOf(first);
+    const manager = new ConnectionManager(a);
+    manager.setList([first.address]);
+    await connected(manager);
+    await first.close({ linger: 0 });
+    await until(() => statesOf(manager)[0] !== "connected");
+    const again = await started("b", { port });
+    await connected(manager);
+    await until(() => manager.status()[0]?.member?.id === again.id);
+  });
+
+  it("replaces the list: a member of the old one stays a member, and the same stream is not dialled twice", async () => {
+    const [a, b] = [await started("a"), await started("b")];
+    const managers = [new ConnectionManager(a), new ConnectionManager(b)] as const;
+    managers[0].setList([b.address]);
+    managers[1].setList([a.address]);
+    await connected(...managers);
+    await until(() => a.members().length === 2);
+    managers[0].setList([]);
+    expect(managers[0].status()).toEqual([]);
+    expect(a.discovery()).toEqual([]);
+    expect(a.members().length).toBe(2);
+    expect(statesOf(managers[1])).toEqual(["connected"]);
+  });
+
+  it("shuts down: nothing listens any more, those who are connected stay so, and both stay members", async () => {
+    const [a, b] = [await started("a"), await started("b")];
+    const managers = [new ConnectionManager(a), new ConnectionManager(b)] as const;
+    managers[0].setList([b.address]);
+    managers[1].setList([a.address]);
+    await connected(...managers);
+    await until(() => a.members().length === 2);
+    await managers[0].shutdown();
+    await managers[0].shutdown();
+    expect(statesOf(managers[1])).toEqual(["connected"]);
+    expect(() => managers[0].add(b.address)).toThrow(expect.objectContaining({ code: "EBADF" }));
+    const refused = connect(portOf(a), "127.0.0.1");
+    await expect(once(refused, "connect")).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    expect(a.stats().links).toBeGreaterThan(0);
+    expect(b.member("a")?.state).toBe("alive");
+  });
+});
