@@ -33,7 +33,11 @@ export class Sides {
   run(ms: number, step = 50): void {
     for (let left = ms; left > 0; left -= step) {
       this.#world.run(Math.min(left, step));
-      for (const [node, rules] of this.#rules) if (node.up) rules.tick(this.#world.now);
+      for (const [node, rules] of this.#rules) {
+        if (!node.up) continue;
+        rules.tick(this.#world.now);
+        node.rules.minority = rules.minority;
+      }
     }
   }
 

@@ -52,12 +52,14 @@ export class Context {
   answeredAt: number;
   /** When the picture changed. */
   changedAt: number;
-  /** Whether it gave members up while it heard nobody. */
+  /** Whether it gave members up while it was cut off, and is so still. */
   isAlone = false;
   /** Whether it said that it leaves. */
   left = false;
   /** Whether an operator removed it. */
   removed = false;
+  /** Whether it is on the smaller side of a split. */
+  isMinority = false;
   /** Since the first synchronization what others say is passed on. */
   established = false;
 
@@ -80,7 +82,7 @@ export class Context {
     member.lastHeard = this.now;
     member.expectedBy = Number.POSITIVE_INFINITY;
     this.heardAt = this.now;
-    this.isAlone = false;
+    if (this.isAlone) this.isAlone = this.isUnanswered();
   }
 
   /** Whether nobody at all was heard lately. */

@@ -188,7 +188,7 @@ export class LifeCycle {
     member.changedAt = this.#context.now;
     member.lastHeard = this.#context.now;
     this.#context.members.moved(member);
-    this.#prober.revived(member);
+    this.#prober.arrived(this.#context.now, member, this.#context.isMinority);
     this.#context.changed();
     this.#context.effects.event({ type: "back", member, restarted: false });
     this.claim(member);

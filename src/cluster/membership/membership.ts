@@ -120,6 +120,11 @@ export class Membership {
     return this.#context.health.score;
   }
 
+  /** Whether this node is on the smaller side of a split. One that comes back to a minority counts as reached when it has answered. */
+  set minority(isMinority: boolean) {
+    this.#context.isMinority = isMinority;
+  }
+
   /** Whether an operator removed this node. */
   get removed(): boolean {
     return this.#context.removed;

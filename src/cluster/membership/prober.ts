@@ -140,7 +140,7 @@ export class Prober {
   }
 
   /** A new member gets its turn at a random place of this round. */
-  added(member: Member): void {
+  #added(member: Member): void {
     const at = this.#at + Math.floor(this.#random() * (this.#round.length - this.#at + 1));
     const there = this.#round[at];
     if (there === undefined) this.#round.push(member);
@@ -150,12 +150,14 @@ export class Prober {
     }
   }
 
-  /** A member that was given up is there again. Where others are unreached, it has to answer before it counts as reached. */
-  revived(member: Member): void {
-    this.added(member);
-    if (this.#unreached.size === 0) return;
+  /** A new member, or one that was given up and is there again. @param isDoubted it counts as reached when it has answered */
+  arrived(now: number, member: Member, isDoubted: boolean): void {
+    this.#added(member);
+    if (!isDoubted && this.#unreached.size === 0) return;
     member.unreached = true;
     this.#unreached.add(member);
+    this.#nextRetry = Math.min(this.#nextRetry, now + this.#profile.redialInterval);
+    this.probe(now, member, 0);
   }
 
   /** A member received what this node sent, and answered. */

@@ -107,7 +107,7 @@ export class Updates {
       known.changedAt = this.#context.now;
       known.lastHeard = this.#context.now;
       this.#context.members.moved(known);
-      this.#prober.revived(known);
+      this.#prober.arrived(this.#context.now, known, this.#context.isMinority);
     } else this.#context.members.rehash(known);
     this.#context.changed();
     this.#pass(update, isFresh);
@@ -146,7 +146,7 @@ export class Updates {
     member.level = update.level;
     member.announced = update.version;
     this.#context.members.add(member);
-    this.#prober.added(member);
+    this.#prober.arrived(this.#context.now, member, this.#context.isMinority);
     this.#context.changed();
     this.#pass(update, isFresh);
     this.#context.effects.event({ type: "joined", member });

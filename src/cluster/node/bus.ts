@@ -581,6 +581,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     try {
       call(rules, now);
       splits.tick(now);
+      rules.minority = splits.minority;
     } finally {
       this.#running = false;
     }
