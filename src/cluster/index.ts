@@ -1,4 +1,36 @@
 /** `shoal/cluster`: nodes that find and keep each other. */
+export {
+  type AddressProvider,
+  type Ec2Options,
+  ec2Addresses,
+  interfaceAddresses,
+  type MetadataOptions,
+  openStackAddresses,
+} from "./clients/address-providers.js";
+export type { AddressScope, HostAddress } from "./clients/addresses.js";
+export {
+  DiscoveryClient,
+  type DiscoveryClientEvent,
+  type DiscoveryClientOptions,
+  type DiscoveryClientStats,
+} from "./clients/client.js";
+export type { NodeLossReason } from "./clients/client-rules.js";
+export type { DiscoveredAddress, DiscoveredNode } from "./clients/description.js";
+export type { CallerRefusal } from "./clients/gate.js";
+export type { ClusterClient, ClusterClients, OwnClient } from "./clients/roster.js";
+export {
+  type DiscoveryHttpOptions,
+  DiscoveryServer,
+  type DiscoveryServerEvent,
+  type DiscoveryServerOptions,
+  type DiscoveryServerStats,
+} from "./clients/server.js";
+export {
+  type CallerCredentials,
+  type DiscoveryAuthenticate,
+  type DiscoveryUser,
+  hashPassword,
+} from "./clients/users.js";
 
 export {
   ConnectionManager,

@@ -44,10 +44,11 @@ export const packet: fc.Arbitrary<Packet> = fc
     fc.tuple(u32, u32, fc.nat(255), id, address),
     fc.uint32Array({ minLength: BUCKETS, maxLength: BUCKETS }),
     fc.array(update, { maxLength: 8 }),
+    fc.uint8Array({ maxLength: 400 }),
   )
-  .map(([type, [from, start, count, digest], [seq, target, flags, about, place], buckets, items]) => {
+  .map(([type, [from, start, count, digest], [seq, target, flags, about, place], buckets, items, data]) => {
     const has = (...types: PacketType[]): boolean => types.includes(type);
-    const { PING, ACK, PING_REQ, NACK, HEARTBEAT, DISCOVER, EXPECT, SYNC, ENTRIES } = PacketType;
+    const { PING, ACK, PING_REQ, NACK, HEARTBEAT, DISCOVER, EXPECT, SYNC, ENTRIES, DATA } = PacketType;
     const small = has(DISCOVER) ? 65_535 : 2 ** 32 - 1;
     return new Packet(
       type,
@@ -57,11 +58,12 @@ export const packet: fc.Arbitrary<Packet> = fc
       digest,
       has(PING, ACK, PING_REQ, NACK, DISCOVER) ? seq % (small + 1) : 0,
       has(PING, DISCOVER) ? target % (small + 1) : 0,
-      has(ACK, HEARTBEAT, SYNC, ENTRIES) ? flags : 0,
+      has(ACK, HEARTBEAT, SYNC, ENTRIES, DATA) ? flags : 0,
       has(PING_REQ, EXPECT) ? about : "",
       has(PING_REQ) ? place : "",
       has(SYNC) ? buckets : undefined,
       has(ENTRIES) ? [seq, target] : undefined,
       items,
+      has(DATA) ? data : undefined,
     );
   });

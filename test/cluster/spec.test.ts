@@ -27,6 +27,7 @@ const make = (
   fields: Partial<Record<"seq" | "target" | "flags", number> & Record<"about" | "address", string>>,
   updates: Update[] = [],
   wanted?: readonly [number, number],
+  data?: string,
 ): Packet =>
   new Packet(
     type,
@@ -42,6 +43,7 @@ const make = (
     type === PacketType.SYNC ? new Uint32Array(64).fill(0x0102_0304, 0, 1) : undefined,
     wanted,
     updates,
+    data === undefined ? undefined : new TextEncoder().encode(data),
   );
 const details = createDetails(3, ["billing", "eu"], { version: "2.1" }, ["tcp://10.0.0.1:5555"]);
 
@@ -68,6 +70,7 @@ const PACKETS: Readonly<Record<string, Packet>> = {
   "EXPECT a sign of life of B": make(PacketType.EXPECT, { about: B }),
   SYNC: make(PacketType.SYNC, {}),
   "ENTRIES: none; the first bucket is wanted": make(PacketType.ENTRIES, {}, [], [0, 1]),
+  "DATA of the clients' plane: a question": make(PacketType.DATA, { flags: 1 }, [], undefined, '{"ask":7}'),
 };
 
 const bytesOf = (cell: string | undefined): string =>

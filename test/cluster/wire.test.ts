@@ -27,7 +27,9 @@ describe("the wire form", () => {
         expect(decodePacket(bytes, BUS, MAX_STREAM_PACKET)).toEqual(sent);
         const expected = sent.updates.reduce((sum, each) => sum + each.size, 0);
         const address = Buffer.byteLength(sent.address);
-        expect(bytes.length).toBe(PREFIX + bodySize(sent.type, address) + expected);
+        expect(bytes.length).toBe(
+          PREFIX + bodySize(sent.type, address) + expected + (sent.data?.length ?? 0),
+        );
         expect(readPrefix(bytes)).toEqual({ bus: BUS, sealed: false });
       }),
       { numRuns: 500 },

@@ -134,7 +134,7 @@ describe("docs/internals/constants.md", () => {
 
   it("lists the constants of clusters with their values", () => {
     const all = constantsOf("cluster");
-    const wanted = constantsOf("cluster/net", "cluster/node", "cluster/discovery").filter(
+    const wanted = constantsOf("cluster/net", "cluster/node", "cluster/discovery", "cluster/clients").filter(
       ({ name }) => name !== "MAX_DELAY",
     );
     const bounds = all.filter(

@@ -5,7 +5,7 @@
 import { MAX_MEMBERS } from "../bounds.js";
 import { nextIncarnation } from "../identity.js";
 import { bodySize } from "../wire/codec.js";
-import { ACK_OTHER, NO_UPDATES, Packet, PacketType, Update } from "../wire/packets.js";
+import { ACK_OTHER, type DataPlane, NO_UPDATES, Packet, PacketType, Update } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
 import type { Context } from "./context.js";
 import { GossipQueue } from "./gossip-queue.js";
@@ -63,6 +63,29 @@ export class Transmitter {
       buckets,
       wanted,
       updates,
+    );
+  }
+
+  /** Bytes of a plane above the membership. */
+  data(plane: DataPlane, data: Uint8Array): Packet {
+    const { id, start, count } = this.#context.self;
+    const { total } = this.#context.members.digest;
+    const { DATA } = PacketType;
+    return new Packet(
+      DATA,
+      id,
+      start,
+      count,
+      total,
+      0,
+      0,
+      plane,
+      "",
+      "",
+      undefined,
+      undefined,
+      NO_UPDATES,
+      data,
     );
   }
 

@@ -9,6 +9,8 @@ import { checkCallOptions, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import { Driver } from "../../patterns/kit/driver.js";
 import { MAX_SEEDS } from "../bounds.js";
+import { DISCOVERY_PROP } from "../clients/description.js";
+import { ClientRoster, type ClusterClients, type OwnClient } from "../clients/roster.js";
 import type { StreamState } from "../connections/rules.js";
 import { Discovery } from "../discovery/discovery.js";
 import type { DiscoveryStatus } from "../discovery/source.js";
@@ -22,7 +24,7 @@ import type { BeatState } from "../net/packet-socket.js";
 import { hostOf, type ResolverStep, resolveBy } from "../resolver.js";
 import { SplitRules } from "../splits.js";
 import { changeTags, type TagChange } from "../tags.js";
-import { DeathReason, type Packet, UpdateKind } from "../wire/packets.js";
+import { DataPlane, DeathReason, type Packet, PacketType, UpdateKind } from "../wire/packets.js";
 import { BusTimer } from "./bus-timer.js";
 import { CLUSTER_EVENTS, type ClusterEvent, lostReason } from "./events.js";
 import type { BusPort, NodeSockets, RefusedReason } from "./node-sockets.js";
@@ -43,6 +45,8 @@ const CALLS = [100, 300, 1_000, 2_000, 5_000];
 
 /** ms that `heartbeatAfter` takes, at most: the longest time that a platform timer holds. */
 const MAX_AFTER = 2_147_483_647;
+/** ms that `clients` waits for the other nodes, unless it is given another time. */
+const CLIENTS_TIMEOUT = 1_000;
 
 /** Statistics of a bus. */
 export interface ClusterStats {
@@ -72,6 +76,13 @@ export interface NodeIdentity {
   readonly name: string;
 }
 
+/** A discovery server, as its node sees it. */
+export interface BusDiscovery {
+  clients(): Iterable<OwnClient>;
+  /** A member, or this node itself, may be another than before. */
+  changed(): void;
+}
+
 interface Newcomer {
   readonly type: "joined" | "back" | "restarted";
   readonly member: Member;
@@ -96,6 +107,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   readonly #timer: BusTimer;
   readonly #discovery: Discovery;
   readonly #refused: Record<string, number> = {};
+  readonly #roster: ClientRoster;
+  #server: BusDiscovery | undefined;
   #membership: Membership | undefined;
   #splits: SplitRules | undefined;
   #wallOffset = 0;
@@ -127,6 +140,9 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     this.#settings = settings;
     this.#checkScope(settings.seeds);
     this.codec = new BusCodec(group, settings.keys, settings.byPassword);
+    this.#roster = new ClientRoster({
+      send: (to, data) => this.#membership?.sendData(to, DataPlane.CLIENTS, data) ?? false,
+    });
     this.#timer = new BusTimer(sockets.platform, settings.profile.probeTimeout, {
       nextWakeUp: () =>
         Math.min(this.#membership?.nextWakeUp() ?? Infinity, this.#splits?.nextWakeUp() ?? Infinity),
@@ -311,6 +327,34 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
         throw new InvalidArgumentError(
           `the seed ${seed} is not on this host, and without the scope "link" a node keeps to its host`,
         );
+  }
+
+  // --- Clients -------------------------------------------------------------------------------------------------------
+
+  /**
+   * The programs that are connected to the discovery servers of the nodes ({@link DiscoveryServer}), this node included: every
+   * such node is asked, so each answers for itself, and the clients of a node that is gone are not there.
+   *
+   * @param options `timeout` in ms, default 1,000: who has not answered in full by then is in `missing`
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` where 16 calls wait already; `EFSM` before the start;
+   *   InvalidArgumentError `EINVAL`; ClosedError `EBADF`
+   */
+  async clients(options: { readonly timeout?: number | undefined } = {}): Promise<ClusterClients> {
+    checkCallOptions("clients", options, ["timeout"]);
+    const { timeout = CLIENTS_TIMEOUT } = options;
+    checkNumber("timeout", timeout, MAX_AFTER);
+    const asked = this.#rules.live.filter(({ details }) => Object.hasOwn(details.props, DISCOVERY_PROP));
+    const ask = this.#roster.ask(this.identity.name, asked);
+    const timer = setTimeout(() => ask.end(), timeout);
+    await ask.complete;
+    clearTimeout(timer);
+    return ask.end();
+  }
+
+  /** @internal A discovery server of this node; `undefined`: it closes. */
+  serveDiscovery(server: BusDiscovery | undefined): void {
+    this.#server = server;
+    this.#roster.own = server && (() => server.clients());
   }
 
   // --- What this node says of itself ---------------------------------------------------------------------------------
@@ -500,6 +544,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   /** @internal */
   onPacket(packet: Packet, address: string, overStream: boolean): void {
     this.#run((rules, now) => rules.onPacket(now, packet, address, overStream));
+    if (packet.type === PacketType.DATA) this.#onData(packet, overStream);
   }
 
   /** @internal */
@@ -545,6 +590,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     for (const { timer } of this.#newcomers.values()) clearTimeout(timer);
     this.#newcomers.clear();
     const withdrawn = this.#discovery.stop(linger);
+    this.#roster.close();
     if (this.#membership !== undefined) {
       this.#left = true;
       this.#run((rules, now) => rules.leave(now));
@@ -600,6 +646,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
       return;
     this.#beaten = { id: this.identity.id, start, count, digest, answers };
     this.sockets.beat(this, this.#beaten);
+    this.#server?.changed();
   }
 
   #emit(): void {
@@ -665,6 +712,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
         return;
       }
       case "lost":
+        this.#roster.onGone(change.member.id);
         if (this.#isOfNoSide(change.reason)) splits?.onGone(now, change.member.id);
         else {
           this.#lostSome = true;
@@ -677,10 +725,12 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
         });
         break;
       case "left":
+        this.#roster.onGone(change.member.id);
         splits?.onGone(now, change.member.id);
         emit({ type: "left", member: this.#serviceOf(change.member) });
         break;
       case "removed": {
+        this.#roster.onGone(change.id);
         splits?.onGone(now, change.id);
         const found = change.id === this.identity.id ? this.#membership?.self : change.member;
         emit({ type: "removed", id: change.id, member: found && this.#serviceOf(found) });
@@ -750,6 +800,15 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     const rules = this.#rules;
     rules.rejoin(performance.now(), Date.now());
     this.#splits?.heal();
+  }
+
+  /** By datagram it would be an answer to whatever address was forged. */
+  #onData(packet: Packet, overStream: boolean): void {
+    const member = this.#membership?.get(packet.from);
+    const { data } = packet;
+    if (!overStream || member?.isLive !== true || data === undefined) this.sockets.count("data:refused");
+    else if (packet.flags !== DataPlane.CLIENTS || !this.#roster.onData(member.id, member.name, data))
+      this.sockets.count("data:unknown");
   }
 
   /** Keeps streams to the next few members, soon. */

@@ -13,6 +13,7 @@ import {
   BUCKETS,
   MAX_ACCUSERS,
   MAX_ADDRESS,
+  MAX_DATA,
   MAX_DETAILS,
   MAX_NAME,
   MAX_STREAM_PACKET,
@@ -30,7 +31,7 @@ export const PREFIX = 7;
 
 /** Bytes of a body before its type's fields, and of the count of updates after them. */
 const HEAD = 31;
-/** Bytes of a body without update, by type; 0 for those with text. */
+/** Bytes of a body without update, by type; without the bytes of DATA. */
 export function bodySize(type: PacketType, address: number): number {
   switch (type) {
     case PacketType.PING:
@@ -53,6 +54,8 @@ export function bodySize(type: PacketType, address: number): number {
       return HEAD + 1 + 4 * BUCKETS + 1;
     case PacketType.ENTRIES:
       return HEAD + 9 + 1;
+    case PacketType.DATA:
+      return HEAD + 5 + 1;
   }
 }
 
@@ -97,6 +100,7 @@ class Writer {
 }
 
 let writer: Writer | undefined;
+const NO_DATA = new Uint8Array(0);
 
 /**
  * The bytes of a packet, without the prefix when it is going to be sealed.
@@ -155,6 +159,14 @@ export function encodePacket(packet: Packet, bus: number): Buffer {
       out.u32(packet.wanted?.[0] ?? 0);
       out.u32(packet.wanted?.[1] ?? 0);
       break;
+    case PacketType.DATA: {
+      const data = packet.data ?? NO_DATA;
+      out.u8(packet.flags);
+      out.u32(data.length);
+      out.bytes.set(data, out.at);
+      out.at += data.length;
+      break;
+    }
   }
   out.u8(packet.updates.length);
   for (const update of packet.updates) writeUpdate(out, update);
@@ -277,6 +289,12 @@ class Reader {
       return "";
     }
   }
+  /** A copy of the next `length` bytes. */
+  data(length: number): Uint8Array {
+    if (!this.#has(length)) return NO_DATA;
+    this.at += length;
+    return new Uint8Array(this.#bytes.subarray(this.at - length, this.at));
+  }
   /** A reader of the next `length` bytes, which are read then. */
   part(length: number): Reader {
     const start = this.at;
@@ -329,6 +347,7 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
   let address = "";
   let buckets: Uint32Array | undefined;
   let wanted: readonly [number, number] | undefined;
+  let data: Uint8Array | undefined;
   if (input.short) return "truncated";
   if (/^0*$/.test(from)) return "sender";
   switch (type) {
@@ -369,6 +388,13 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
       flags = input.u8();
       wanted = [input.u32(), input.u32()];
       break;
+    case PacketType.DATA: {
+      flags = input.u8();
+      const size = input.u32();
+      if (size > MAX_DATA) return "oversized";
+      data = input.data(size);
+      break;
+    }
     default:
       return "type";
   }
@@ -399,6 +425,7 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
     buckets,
     wanted,
     updates,
+    data,
   );
 }
 

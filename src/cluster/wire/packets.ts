@@ -28,8 +28,17 @@ export const PacketType = {
   SYNC: 9,
   /** Entries of buckets that differ, as update; the sender wants those of the buckets in `wanted`. */
   ENTRIES: 10,
+  /** What a plane above the membership has: `flags` is the plane, `data` what it wrote. Over streams only. */
+  DATA: 11,
 } as const;
 export type PacketType = (typeof PacketType)[keyof typeof PacketType];
+
+/** Whose bytes a DATA packet has. The numbers are the wire's; those of an unknown plane are dropped. */
+export const DataPlane = {
+  /** Who is connected to the discovery servers of the nodes (clients/roster.ts). */
+  CLIENTS: 1,
+} as const;
+export type DataPlane = (typeof DataPlane)[keyof typeof DataPlane];
 
 /** Flags of an ack. */
 export const ACK_RELAYED = 1;
@@ -194,6 +203,7 @@ export class Packet {
   readonly buckets: Uint32Array | undefined;
   readonly wanted: readonly [number, number] | undefined;
   readonly updates: readonly Update[];
+  readonly data: Uint8Array | undefined;
 
   constructor(
     type: PacketType,
@@ -209,6 +219,7 @@ export class Packet {
     buckets: Uint32Array | undefined,
     wanted: readonly [number, number] | undefined,
     updates: readonly Update[],
+    data: Uint8Array | undefined = undefined,
   ) {
     this.type = type;
     this.from = from;
@@ -223,5 +234,6 @@ export class Packet {
     this.buckets = buckets;
     this.wanted = wanted;
     this.updates = updates;
+    this.data = data;
   }
 }

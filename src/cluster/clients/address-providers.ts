@@ -1,0 +1,250 @@
+/**
+ * Where a node has its addresses from: its interfaces, the metadata service of a cloud, or a function of the program.
+ *
+ * A machine of a cloud does not see its public address: the network translates. Its metadata service knows it, at an address
+ * that only the machine itself reaches.
+ */
+import { type IncomingMessage, request } from "node:http";
+import { isIP } from "node:net";
+import { networkInterfaces } from "node:os";
+import { InvalidArgumentError, ProtocolError, TransportError } from "../../core/errors.js";
+import { checkOptions, integer, text } from "../../patterns/kit/options.js";
+import { type HostAddress, plainIp, prefixOf } from "./addresses.js";
+
+/** Where clouds have their metadata service. */
+const METADATA_ENDPOINT = "http://169.254.169.254";
+/** ms for one question to a metadata service. */
+const METADATA_TIMEOUT = 2_000;
+/** Bytes of an answer. */
+const MAX_METADATA = 65_536;
+/** Seconds for which EC2 gives a token. */
+const TOKEN_TTL = 21_600;
+/** Interfaces that are asked for. */
+const MAX_INTERFACES = 16;
+
+/** Gives the addresses of this machine, without those of the loopback. What it rejects with is an event of the server. */
+export type AddressProvider = (
+  signal: AbortSignal,
+) => Promise<readonly HostAddress[]> | readonly HostAddress[];
+
+/** Options of {@link ec2Addresses} and {@link openStackAddresses}. */
+export interface MetadataOptions {
+  /** Where the metadata service is. Default `http://169.254.169.254`. */
+  readonly endpoint?: string | undefined;
+  /** ms for each question. Default 2,000. */
+  readonly timeout?: number | undefined;
+}
+
+/** Options of {@link ec2Addresses}. */
+export interface Ec2Options extends MetadataOptions {
+  /** Seconds for which a token is asked for, 1 to 21,600. Default 21,600. */
+  readonly tokenTtl?: number | undefined;
+}
+
+const METADATA_OPTIONS = { endpoint: text(), timeout: integer({ default: METADATA_TIMEOUT }) };
+const EC2_OPTIONS = {
+  ...METADATA_OPTIONS,
+  tokenTtl: integer({ default: TOKEN_TTL, max: TOKEN_TTL }),
+};
+
+/** The addresses of this machine's interfaces that are up, IPv4 and IPv6, without loopback and link-local ones. */
+export function interfaceAddresses(): AddressProvider {
+  return () =>
+    Object.entries(networkInterfaces()).flatMap(([name, found = []]) =>
+      found
+        .filter(({ internal, address }) => !internal && !/^fe[89ab]/i.test(address))
+        .map(({ address, cidr, netmask, family }) => ({
+          ip: address,
+          interface: name,
+          prefix: family === "IPv4" ? prefixOf(netmask) : Number(cidr?.split("/")[1] ?? 0),
+        })),
+    );
+}
+
+/**
+ * The addresses of an EC2 instance, private and public, from its metadata service (IMDSv2): a token by PUT, then questions with
+ * it. The service answers the PUT with an IP TTL of the instance's hop limit, 1 by default: a program in a container with a network
+ * of its own gets no answer then, and the provider rejects with `ETIMEDOUT`. IMDSv1 is not used.
+ *
+ * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+ */
+export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
+  const { timeout, tokenTtl, endpoint } = checkOptions("ec2Addresses", EC2_OPTIONS, options);
+  const base = baseOf(endpoint);
+  return async (signal) => {
+    const token = await ask(`${base}/latest/api/token`, {
+      method: "PUT",
+      headers: { "X-aws-ec2-metadata-token-ttl-seconds": String(tokenTtl) },
+      timeout,
+      signal,
+      hint: "; in a container, the hop limit of the instance's metadata options has to be 2 or more",
+    });
+    const headers = { "X-aws-ec2-metadata-token": required(token, "a token").trim() };
+    const get = (path: string): Promise<string | undefined> =>
+      ask(`${base}/latest/meta-data/${path}`, { method: "GET", headers, timeout, signal, hint: "" });
+    const root = "network/interfaces/macs/";
+    const macs = lines(required(await get(root), root)).slice(0, MAX_INTERFACES);
+    const found: HostAddress[] = [];
+    for (const each of macs) {
+      const mac = each.replace(/\/$/, "");
+      const [number, locals, subnet] = await Promise.all(
+        ["device-number", "local-ipv4s", "subnet-ipv4-cidr-block"].map((key) => get(`${root}${mac}/${key}`)),
+      );
+      const prefix = Number(subnet?.trim().split("/")[1] ?? 0) || 0;
+      const name = macNames().get(mac.toLowerCase()) ?? `eth${number?.trim() ?? found.length}`;
+      // One public address stands for one private one: the service has a file for each association.
+      const associations = lines((await get(`${root}${mac}/ipv4-associations/`)) ?? "");
+      const outside = new Map<string, string>();
+      for (const ip of associations.slice(0, MAX_INTERFACES)) {
+        const local = (await get(`${root}${mac}/ipv4-associations/${ip}`))?.trim();
+        if (local !== undefined && isIP(ip) !== 0) outside.set(local, ip);
+      }
+      for (const ip of lines(locals ?? "").filter((line) => isIP(line) !== 0))
+        found.push({ ip, interface: name, prefix, public: outside.get(ip) });
+    }
+    return found;
+  };
+}
+
+/**
+ * The addresses of an OpenStack instance: private ones from `network_data.json`, the floating one from the metadata
+ * in the form of EC2, which OpenStack has as well.
+ *
+ * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+ */
+export function openStackAddresses(options: MetadataOptions = {}): AddressProvider {
+  const { timeout, endpoint } = checkOptions("openStackAddresses", METADATA_OPTIONS, options);
+  const base = baseOf(endpoint);
+  return async (signal) => {
+    const get = (path: string): Promise<string | undefined> =>
+      ask(`${base}/${path}`, { method: "GET", headers: {}, timeout, signal, hint: "" });
+    const path = "openstack/latest/network_data.json";
+    const [data, local, outside] = await Promise.all([
+      get(path),
+      get("latest/meta-data/local-ipv4"),
+      get("latest/meta-data/public-ipv4"),
+    ]);
+    const { links, networks } = networkData(required(data, path));
+    const floating = outside?.trim() ?? "";
+    return networks.slice(0, MAX_INTERFACES).flatMap(({ link, ip_address: address, netmask }) => {
+      const ip = typeof address === "string" ? plainIp(address.split("/")[0] as string) : "";
+      if (isIP(ip) === 0) return [];
+      const { ethernet_mac_address: mac, name } = links.find(({ id }) => id === link) ?? {};
+      const known = typeof mac === "string" ? macNames().get(mac.toLowerCase()) : undefined;
+      const bits = typeof address === "string" ? Number(address.split("/")[1] ?? 0) || 0 : 0;
+      const isLocal = ip === local?.trim() && isIP(floating) !== 0 && floating !== ip;
+      return [
+        {
+          ip,
+          interface: known ?? (typeof name === "string" ? name : String(link ?? "")),
+          prefix: bits || prefixOf(typeof netmask === "string" ? netmask : undefined),
+          public: isLocal ? floating : undefined,
+        },
+      ];
+    });
+  };
+}
+
+/** What a provider gave, checked: texts that are no addresses throw. @throws InvalidArgumentError `EINVAL` */
+export function checkAddresses(given: unknown): readonly HostAddress[] {
+  if (!Array.isArray(given))
+    throw new InvalidArgumentError("an address provider gives an array of addresses");
+  return given.map((each: Partial<HostAddress> | null) => {
+    const { ip, interface: name = "", prefix = 0, public: outside } = each ?? {};
+    const isBad = typeof ip !== "string" || isIP(ip) === 0 || typeof name !== "string";
+    if (isBad || !Number.isSafeInteger(prefix) || (outside !== undefined && isIP(outside) === 0))
+      throw new InvalidArgumentError(
+        "an address is { ip, interface, prefix, public } with IP addresses as texts; got another thing",
+      );
+    return { ip: plainIp(ip as string), interface: name, prefix, public: outside };
+  });
+}
+
+interface Question {
+  readonly method: "GET" | "PUT";
+  readonly headers: Readonly<Record<string, string>>;
+  readonly timeout: number;
+  readonly signal: AbortSignal;
+  /** What may be the reason when nothing answers. */
+  readonly hint: string;
+}
+
+/** @returns `undefined` for 404 @throws TransportError for no answer, ProtocolError for another status or too many bytes */
+function ask(url: string, { method, headers, timeout, signal, hint }: Question): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const late = AbortSignal.timeout(timeout);
+    const fail = (error: Error): void => {
+      const isLate = late.aborted && !signal.aborted;
+      const why = isLate ? `no answer within ${timeout} ms${hint}` : error.message;
+      reject(
+        error instanceof ProtocolError
+          ? error
+          : new TransportError(isLate ? "ETIMEDOUT" : "ECONNREFUSED", `${method} ${url}: ${why}`, {
+              cause: error,
+            }),
+      );
+    };
+    const sent = request(url, { method, headers, signal: AbortSignal.any([signal, late]), agent: false });
+    sent.on("error", fail);
+    sent.on("response", (response: IncomingMessage) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      response.on("error", fail);
+      response.on("data", (chunk: Buffer) => {
+        size += chunk.length;
+        if (size > MAX_METADATA)
+          sent.destroy(new ProtocolError(`${method} ${url}: more than ${MAX_METADATA} bytes`));
+        else chunks.push(chunk);
+      });
+      response.on("end", () => {
+        if (response.statusCode === 200) resolve(Buffer.concat(chunks).toString("utf8"));
+        else if (response.statusCode === 404) resolve(undefined);
+        else fail(new ProtocolError(`${method} ${url}: status ${response.statusCode}`));
+      });
+    });
+    sent.end();
+  });
+}
+
+function required(answer: string | undefined, what: string): string {
+  if (answer !== undefined) return answer;
+  throw new ProtocolError(`the metadata service has no ${what}`);
+}
+
+function lines(answer: string): string[] {
+  return answer
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+function baseOf(endpoint: string = METADATA_ENDPOINT): string {
+  if (!/^http:\/\/[^/\s]+\/?$/.test(endpoint))
+    throw new InvalidArgumentError(`Option endpoint is http://HOST[:PORT]; got ${JSON.stringify(endpoint)}`);
+  return endpoint.replace(/\/$/, "");
+}
+
+/** The names of this machine's interfaces by their hardware addresses. */
+function macNames(): ReadonlyMap<string, string> {
+  return new Map(
+    Object.entries(networkInterfaces()).flatMap(([name, all = []]) =>
+      all.map(({ mac }) => [mac.toLowerCase(), name] as const),
+    ),
+  );
+}
+
+type Part = Readonly<Record<string, unknown>>;
+
+function networkData(text: string): { readonly links: readonly Part[]; readonly networks: readonly Part[] } {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new ProtocolError("network_data.json is not JSON");
+  }
+  const { links, networks } = (value ?? {}) as Part;
+  const parts = (of: unknown): Part[] =>
+    Array.isArray(of) ? of.filter((each): each is Part => typeof each === "object" && each !== null) : [];
+  return { links: parts(links), networks: parts(networks) };
+}

@@ -1,0 +1,319 @@
+/**
+ * Which node a discovery client is connected to, and when it tries another. Pure: what connections do and the time go in; connect,
+ * disconnect, requests and events come out.
+ *
+ *   TRYING ──list──> CONNECTED ──lost, refused, draining──> TRYING        CONNECTED ──better one found──> MOVING ──list──> CONNECTED
+ *     └──every address tried `cycleCount` times──> RESTING ──pause──> TRYING
+ *
+ * A round is every address once, shuffled: those of the nodes that are known, then the initial ones. An address gets
+ * 1 + `retries` attempts with `connectionDelay` between them. The first list moves the client to a node by lot, so that clients which
+ * all know one node spread over all of them; later it stays where it is, until that node goes.
+ */
+import { backOff } from "../../core/back-off.js";
+import type { DiscoveredNode } from "./description.js";
+import type { NodeUpdate } from "./protocol.js";
+
+/** ms of the first pause after a round in vain; it doubles up to `refreshInterval`. */
+const FIRST_PAUSE = 1_000;
+
+export interface ClientSettings {
+  /** Endpoints, in their order. */
+  readonly addresses: readonly string[];
+  readonly retries: number;
+  readonly connectionDelay: number;
+  readonly cycleCount: number;
+  readonly refreshInterval: number;
+  readonly attemptTimeout: number;
+}
+
+/** Why a connection was left. */
+export type NodeLossReason =
+  /** Its connection ended, or it gave no sign of life. */
+  | "disconnected"
+  /** It did not answer within `attemptTimeout`. */
+  | "timeout"
+  /** It refused the credentials. */
+  | "refused"
+  /** What it sent was not a list. */
+  | "invalid"
+  /** It takes nothing new. */
+  | "draining";
+
+export interface ClientEffects {
+  /** Opens a connection and asks for the list. @param attempt names it in what follows */
+  connect(endpoint: string, attempt: number): void;
+  disconnect(attempt: number): void;
+  /** Asks for the whole list over a connection. */
+  refresh(attempt: number): void;
+  connected(node: DiscoveredNode | undefined, endpoint: string): void;
+  lost(node: DiscoveredNode | undefined, endpoint: string, reason: NodeLossReason): void;
+  /** An attempt failed. */
+  refused(endpoint: string, reason: NodeLossReason): void;
+  changed(joined: readonly DiscoveredNode[], left: readonly DiscoveredNode[]): void;
+  /** Every address was tried in vain. */
+  failed(attempts: number): void;
+}
+
+interface Attempt {
+  readonly number: number;
+  readonly endpoint: string;
+  /** Until when the list has to be there. */
+  readonly deadline: number;
+  /** Which node it is, by its own statement; empty before the list. */
+  node: string;
+}
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+export class DiscoveryClientRules {
+  readonly #settings: ClientSettings;
+  readonly #effects: ClientEffects;
+  readonly #random: () => number;
+  #nodes: ReadonlyMap<string, DiscoveredNode> = new Map();
+  #revision = -1;
+  #attempts = 0;
+  #current: Attempt | undefined;
+  /** The one that is tried, while there is no current one, or to move to. */
+  #trying: Attempt | undefined;
+  /** What is left of the round. */
+  #round: string[] = [];
+  #retriesLeft = 0;
+  #cycle = 0;
+  #triedSince = 0;
+  #rests = 0;
+  /** When the next attempt is due. */
+  #nextAt = NEVER;
+  #refreshAt = NEVER;
+  #learned = false;
+  /** Whether the next list is the first one, after which it moves. */
+  #mayMove = true;
+
+  constructor(settings: ClientSettings, effects: ClientEffects, random: () => number) {
+    this.#settings = settings;
+    this.#effects = effects;
+    this.#random = random;
+  }
+
+  /** Those of the last list. */
+  get nodes(): readonly DiscoveredNode[] {
+    return [...this.#nodes.values()];
+  }
+
+  /** Whether there was a list at all. */
+  get learned(): boolean {
+    return this.#learned;
+  }
+
+  get connected(): boolean {
+    return this.#current !== undefined;
+  }
+
+  /** The node that it is connected to; `undefined` also for one that the list does not have. */
+  get current(): DiscoveredNode | undefined {
+    return this.#current && this.#nodes.get(this.#current.node);
+  }
+
+  get currentEndpoint(): string | undefined {
+    return this.#current?.endpoint;
+  }
+
+  start(now: number): void {
+    this.#beginRound(undefined);
+    this.#next(now);
+  }
+
+  nextWakeUp(): number {
+    return Math.min(this.#nextAt, this.#trying?.deadline ?? NEVER, this.#refreshAt);
+  }
+
+  tick(now: number): void {
+    if (this.#trying !== undefined && now >= this.#trying.deadline)
+      this.onEnd(now, this.#trying.number, "timeout");
+    if (now >= this.#nextAt) {
+      this.#nextAt = NEVER;
+      this.#next(now);
+    }
+    if (this.#current !== undefined && now >= this.#refreshAt) {
+      this.#refreshAt = now + this.#settings.refreshInterval;
+      this.#effects.refresh(this.#current.number);
+    }
+  }
+
+  /** A list or a change of it came over a connection. */
+  onUpdate(now: number, attempt: number, update: NodeUpdate): void {
+    const isNew = this.#trying?.number === attempt;
+    if (!isNew && this.#current?.number !== attempt) return;
+    if (isNew) {
+      if (update.from !== undefined) return; // The list comes first.
+      this.#arrive(now, this.#trying as Attempt);
+    }
+    if (this.#current !== undefined) this.#current.node = update.node;
+    this.#apply(update);
+    const { current } = this;
+    if (isNew && this.#current !== undefined) this.#effects.connected(current, this.#current.endpoint);
+    if (this.#trying !== undefined) return;
+    if (this.#mayMove) {
+      this.#mayMove = false;
+      this.#moveByLot(now);
+    } else if (current?.draining === true) this.#leaveDraining(now);
+  }
+
+  /** A connection ended, was refused or gave nothing. */
+  onEnd(now: number, attempt: number, reason: NodeLossReason): void {
+    if (this.#trying?.number === attempt) {
+      const { endpoint } = this.#trying;
+      this.#trying = undefined;
+      this.#effects.disconnect(attempt);
+      this.#effects.refused(endpoint, reason);
+      // One that would have been better; the current one goes on.
+      if (this.#current !== undefined) return;
+      if (this.#retriesLeft > 0) {
+        this.#retriesLeft -= 1;
+        this.#round.unshift(endpoint);
+      } else this.#retriesLeft = this.#settings.retries;
+      this.#soon(now, this.#round[0] === endpoint ? this.#settings.connectionDelay : 0);
+      return;
+    }
+    if (this.#current?.number !== attempt) return;
+    const { endpoint } = this.#current;
+    const node = this.#nodes.get(this.#current.node);
+    this.#current = undefined;
+    this.#refreshAt = NEVER;
+    this.#effects.disconnect(attempt);
+    this.#effects.lost(node, endpoint, reason);
+    this.#beginRound(endpoint);
+    // Another one may be on its way already.
+    if (this.#trying === undefined) this.#next(now);
+  }
+
+  // --- Rounds --------------------------------------------------------------------------------------------------------
+
+  /** @param last an endpoint that failed just now: the others come first */
+  #beginRound(last: string | undefined): void {
+    this.#cycle = 1;
+    this.#triedSince = 0;
+    this.#round = this.#shuffled(last);
+    this.#retriesLeft = this.#settings.retries;
+  }
+
+  #shuffled(last: string | undefined): string[] {
+    const known = [...this.#nodes.values()].filter(({ discovery }) => discovery.length > 0);
+    // Of all nodes the best address first: the others are for those that this client cannot reach by it.
+    const first = this.#shuffle(known.filter(({ draining }) => !draining));
+    const list = [
+      ...first.map(({ discovery }) => discovery[0] as string),
+      ...first.flatMap(({ discovery }) => discovery.slice(1)),
+      ...this.#shuffle([...this.#settings.addresses]),
+      ...known.filter(({ draining }) => draining).flatMap(({ discovery }) => discovery),
+    ];
+    const unique = [...new Set(list)];
+    return last === undefined || !unique.includes(last)
+      ? unique
+      : [...unique.filter((each) => each !== last), last];
+  }
+
+  #shuffle<T>(list: T[]): T[] {
+    for (let i = list.length - 1; i > 0; i--) {
+      const j = Math.floor(this.#random() * (i + 1));
+      [list[i], list[j]] = [list[j] as T, list[i] as T];
+    }
+    return list;
+  }
+
+  /** The next address of the round, of the next cycle, or a pause. */
+  #next(now: number): void {
+    if (this.#round.length === 0) {
+      if (this.#cycle >= this.#settings.cycleCount) {
+        this.#rest(now);
+        return;
+      }
+      this.#cycle += 1;
+      this.#round = this.#shuffled(undefined);
+    }
+    this.#triedSince += 1;
+    this.#try(now, this.#round.shift() as string);
+  }
+
+  #rest(now: number): void {
+    const { refreshInterval } = this.#settings;
+    const pause = backOff(this.#rests, Math.min(FIRST_PAUSE, refreshInterval), refreshInterval, this.#random);
+    this.#rests += 1;
+    const tried = this.#triedSince;
+    // The nodes may be others then: the first list decides again.
+    this.#mayMove = true;
+    this.#beginRound(undefined);
+    this.#nextAt = now + pause;
+    this.#effects.failed(tried);
+  }
+
+  /** At once without a delay, but not within the call that reported the end. */
+  #soon(now: number, delay: number): void {
+    this.#nextAt = now + delay;
+  }
+
+  #try(now: number, endpoint: string): void {
+    this.#attempts += 1;
+    this.#trying = {
+      number: this.#attempts,
+      endpoint,
+      deadline: now + this.#settings.attemptTimeout,
+      node: "",
+    };
+    this.#effects.connect(endpoint, this.#attempts);
+  }
+
+  // --- Being connected -----------------------------------------------------------------------------------------------
+
+  #arrive(now: number, attempt: Attempt): void {
+    const before = this.#current;
+    this.#trying = undefined;
+    this.#current = attempt;
+    this.#nextAt = NEVER;
+    this.#rests = 0;
+    this.#revision = -1;
+    // Not all clients of a node at one time.
+    this.#refreshAt = now + this.#settings.refreshInterval * (0.5 + this.#random() / 2);
+    if (before !== undefined) this.#effects.disconnect(before.number);
+  }
+
+  #apply({ revision, from, nodes, gone }: NodeUpdate): void {
+    if (from !== undefined && from !== this.#revision) {
+      // Some were missed.
+      if (this.#current !== undefined) this.#effects.refresh(this.#current.number);
+      return;
+    }
+    this.#revision = revision;
+    const next = from === undefined ? new Map<string, DiscoveredNode>() : new Map(this.#nodes);
+    for (const id of gone) next.delete(id);
+    for (const node of nodes) next.set(node.id, node);
+    const before = this.#nodes;
+    const isFirst = !this.#learned;
+    this.#nodes = next;
+    this.#learned = true;
+    const joined = [...next.values()].filter((node) => !isSame(before.get(node.id), node));
+    const left = [...before.values()].filter(({ id }) => !next.has(id));
+    if (isFirst || joined.length > 0 || left.length > 0) this.#effects.changed(joined, left);
+  }
+
+  #moveByLot(now: number): void {
+    const fit = [...this.#nodes.values()].filter(
+      ({ draining, discovery }) => !draining && discovery.length > 0,
+    );
+    const target = fit[Math.floor(this.#random() * fit.length)];
+    const endpoint = target?.discovery[0];
+    if (target === undefined || endpoint === undefined || this.current?.id === target.id) return;
+    this.#try(now, endpoint);
+  }
+
+  #leaveDraining(now: number): void {
+    const isOther = ({ id, draining, discovery }: DiscoveredNode): boolean =>
+      !draining && discovery.length > 0 && id !== this.current?.id;
+    const fit = [...this.#nodes.values()].filter(isOther);
+    const endpoint = fit[Math.floor(this.#random() * fit.length)]?.discovery[0];
+    if (endpoint !== undefined) this.#try(now, endpoint);
+  }
+}
+
+function isSame(one: DiscoveredNode | undefined, other: DiscoveredNode): boolean {
+  return one !== undefined && JSON.stringify(one) === JSON.stringify(other);
+}

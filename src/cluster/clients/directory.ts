@@ -1,0 +1,105 @@
+/**
+ * The nodes of the cluster as a discovery server gives them: a list with a revision, what changed since the one before, and
+ * its JSON for each kind of caller. Pure.
+ *
+ * What a caller sees depends on its source address. The JSON of a node is made once for each address and revision, in
+ * a table that is bounded.
+ */
+import type { AddressScope } from "./addresses.js";
+import { type DescribedMember, type DiscoveredNode, describeNode } from "./description.js";
+
+/** Source addresses whose JSON is kept; the oldest go. */
+const MAX_VIEWS = 1_024;
+/** Nodes whose JSON is kept, of all views together. */
+const MAX_VIEWED_NODES = 65_536;
+
+interface View {
+  readonly revision: number;
+  readonly whole: string;
+  /** The change from the revision before; `undefined` until it is asked for. */
+  change: string | undefined;
+}
+
+/** What one update changed. */
+interface Change {
+  readonly changed: ReadonlySet<string>;
+  readonly gone: readonly string[];
+}
+
+export class NodeDirectory {
+  #self = "";
+  #revision = 0;
+  #members: ReadonlyMap<string, DescribedMember> = new Map();
+  #keys: ReadonlyMap<string, string> = new Map();
+  #change: Change = { changed: new Set(), gone: [] };
+  readonly #views = new Map<string, View>();
+
+  /** Rises with each change. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get size(): number {
+    return this.#members.size;
+  }
+
+  /** @param members live ones, this node first @returns whether anything changed */
+  update(members: readonly DescribedMember[]): boolean {
+    const keys = new Map(
+      members.map(({ id, name, tags, props, endpoints, isDraining }) => [
+        id,
+        JSON.stringify([name, tags, Object.entries(props), endpoints, isDraining]),
+      ]),
+    );
+    const changed = new Set([...keys].filter(([id, key]) => this.#keys.get(id) !== key).map(([id]) => id));
+    const gone = [...this.#keys.keys()].filter((id) => !keys.has(id));
+    if (changed.size === 0 && gone.length === 0) return false;
+    this.#revision += 1;
+    this.#self = members[0]?.id ?? "";
+    this.#members = new Map(members.map((member) => [member.id, member]));
+    this.#keys = keys;
+    this.#change = { changed, gone };
+    this.#views.clear();
+    return true;
+  }
+
+  nodes(caller: string, scope: AddressScope): DiscoveredNode[] {
+    return [...this.#members.values()].map((member) => describeNode(member, caller, scope));
+  }
+
+  /** The reply to a request: the whole list. */
+  reply(caller: string, scope: AddressScope): string {
+    return `{"ok":true,"node":"${this.#self}","revision":${this.#revision},"nodes":${this.#view(caller, scope).whole}}`;
+  }
+
+  /** The update for a watcher that has the revision before this one. */
+  change(caller: string, scope: AddressScope): string {
+    const view = this.#view(caller, scope);
+    const { changed, gone } = this.#change;
+    view.change ??= JSON.stringify(this.nodes(caller, scope).filter(({ id }) => changed.has(id)));
+    return `{"event":"nodes","node":"${this.#self}","revision":${this.#revision},"from":${this.#revision - 1},"nodes":${view.change},"gone":${JSON.stringify(gone)}}`;
+  }
+
+  /** The update for a watcher that missed some: the whole list. */
+  whole(caller: string, scope: AddressScope): string {
+    return `{"event":"nodes","node":"${this.#self}","revision":${this.#revision},"nodes":${this.#view(caller, scope).whole}}`;
+  }
+
+  #view(caller: string, scope: AddressScope): View {
+    const key = `${scope} ${caller}`;
+    const known = this.#views.get(key);
+    if (known !== undefined) return known;
+    const view = {
+      revision: this.#revision,
+      whole: JSON.stringify(this.nodes(caller, scope)),
+      change: undefined,
+    };
+    this.#views.set(key, view);
+    for (const oldest of this.#views.keys()) {
+      if (this.#views.size <= MAX_VIEWS && this.#views.size * this.#members.size <= MAX_VIEWED_NODES) break;
+      if (oldest === key) break;
+      this.#views.delete(oldest);
+    }
+    return view;
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * Who may come in: credentials against users or the program's function, and how often an address may be wrong. A refusal
+ * says no more than that it is one, whatever the reason.
+ *
+ *   blocked address ──> not let in          limited address ──> refused unseen, but for credentials that were right before
+ *   open ──> users or function ──> the permission dynamicDiscovery ──> in
+ */
+import { CallerLimits } from "./caller-limits.js";
+import {
+  type CallerCredentials,
+  DISCOVERY_PERMISSION,
+  type DiscoveryAuthenticate,
+  type UserTable,
+} from "./users.js";
+
+/** Why a caller was refused; it is not what the caller gets. */
+export type CallerRefusal =
+  /** Unknown, or the password is wrong. */
+  | "credentials"
+  /** It is known and lacks `dynamicDiscovery`. */
+  | "permission"
+  /** Its address was wrong too often: not looked at. */
+  | "limited"
+  /** Too many hashes are under way. */
+  | "busy"
+  /** The function threw. */
+  | "failed";
+
+export class CallerGate {
+  readonly #users: UserTable | undefined;
+  readonly #authenticate: DiscoveryAuthenticate | undefined;
+  readonly #limits = new CallerLimits();
+  readonly #onRefused: (caller: CallerCredentials, reason: CallerRefusal, error?: unknown) => void;
+
+  constructor(
+    by: { readonly users?: UserTable | undefined; readonly authenticate?: DiscoveryAuthenticate | undefined },
+    onRefused: (caller: CallerCredentials, reason: CallerRefusal, error?: unknown) => void,
+  ) {
+    this.#users = by.users;
+    this.#authenticate = by.authenticate;
+    this.#onRefused = onRefused;
+  }
+
+  /** Whether an address is let in at all. */
+  admits(now: number, address: string): boolean {
+    return this.#limits.state(now, address) !== "blocked";
+  }
+
+  /** @param now clock in ms; read again after waiting */
+  async allows(caller: CallerCredentials, now: () => number): Promise<boolean> {
+    const isOpen = this.#limits.state(now(), caller.address) === "open";
+    if (!isOpen && this.#users?.knows(caller) !== true) return this.#refuse(caller, "limited", now());
+    if (this.#users !== undefined) {
+      const verdict = await this.#users.check(caller);
+      if (verdict === "ok") return true;
+      return this.#refuse(caller, verdict === "wrong" ? "credentials" : verdict, now());
+    }
+    let permissions: unknown;
+    try {
+      permissions = await this.#authenticate?.(caller);
+    } catch (error) {
+      return this.#refuse(caller, "failed", now(), error);
+    }
+    if (permissions === true) return true;
+    if (!Array.isArray(permissions)) return this.#refuse(caller, "credentials", now());
+    return permissions.includes(DISCOVERY_PERMISSION) || this.#refuse(caller, "permission", now());
+  }
+
+  #refuse(caller: CallerCredentials, reason: CallerRefusal, now: number, error?: unknown): false {
+    this.#limits.onFailure(now, caller.address);
+    this.#onRefused(caller, reason, error);
+    return false;
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * What discovery servers and their clients say to each other (docs/spec/discovery.md): one JSON object in one frame, each way;
+ * a request of REQ has the empty delimiter before it, and so has its reply. Pure.
+ *
+ *   {"command":"nodes","addresses":SCOPE}                          {"ok":true,"node":ID,"revision":N,"nodes":[…]}
+ *   {"command":"watch","addresses":SCOPE,"id":ID,"name":NAME}      the same, and from then on updates:
+ *                                                                  {"event":"nodes","node":ID,"revision":N,"from":M,"nodes":[…],"gone":[ID…]}
+ *                                                                  {"event":"nodes","node":ID,"revision":N,"nodes":[…]}
+ *   anything else                                                  {"ok":false,"error":{"code","message"}}
+ */
+import { suggest } from "../../core/arguments.js";
+import { InvalidArgumentError, ProtocolError } from "../../core/errors.js";
+import type { AddressScope } from "./addresses.js";
+import type { DiscoveredAddress, DiscoveredNode } from "./description.js";
+
+/** Bytes of a request. */
+export const MAX_REQUEST = 4_096;
+/** Bytes of a client's name and id. */
+export const MAX_CLIENT_TEXT = 64;
+/** Bytes that a client takes from a server: 16,384 nodes fit. */
+export const MAX_LIST = 33_554_432;
+/** What a client believes of one server: nodes, and of each node addresses, endpoints and tags. */
+const MAX_NODES = 16_384;
+const MAX_PARTS = 64;
+/** Characters of each text. */
+const MAX_LIST_TEXT = 512;
+
+const COMMANDS: Readonly<Record<string, readonly string[]>> = {
+  nodes: ["addresses"],
+  watch: ["addresses", "id", "name"],
+};
+
+/** What a caller asks. */
+export interface DiscoveryRequest {
+  readonly command: "nodes" | "watch";
+  readonly addresses: AddressScope;
+  /** What the client calls itself; empty where it gives none. */
+  readonly id: string;
+  readonly name: string;
+}
+
+/** @param frames without routing id and delimiter @throws InvalidArgumentError `EINVAL` */
+export function parseRequest(frames: readonly Buffer[]): DiscoveryRequest {
+  const [frame] = frames;
+  if (frame === undefined || frames.length !== 1)
+    throw new InvalidArgumentError(`expected one frame; got ${frames.length}`);
+  if (frame.length > MAX_REQUEST)
+    throw new InvalidArgumentError(`expected at most ${MAX_REQUEST} bytes; got ${frame.length}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(frame.toString("utf8"));
+  } catch {
+    throw new InvalidArgumentError('expected JSON such as {"command":"nodes"}');
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new InvalidArgumentError('expected an object such as {"command":"nodes"}');
+  const { command, ...members } = value as Record<string, unknown>;
+  if (typeof command !== "string" || !Object.hasOwn(COMMANDS, command))
+    throw new InvalidArgumentError(
+      `expected the command nodes or watch${suggest(command, Object.keys(COMMANDS))}`,
+    );
+  for (const name of Object.keys(members)) {
+    if (!COMMANDS[command]?.includes(name))
+      throw new InvalidArgumentError(`${command} has no member ${JSON.stringify(name.slice(0, 40))}`);
+  }
+  const { addresses = "auto", id = "", name = "" } = members;
+  if (!isScope(addresses)) throw new InvalidArgumentError('addresses is "auto", "private" or "public"');
+  return {
+    command: command as "nodes" | "watch",
+    addresses,
+    id: clientText("id", id),
+    name: clientText("name", name),
+  };
+}
+
+/** Whether a text is one of the scopes of addresses. */
+export function isScope(value: unknown): value is AddressScope {
+  return value === "auto" || value === "private" || value === "public";
+}
+
+/** What a client calls itself. @throws InvalidArgumentError `EINVAL` */
+export function clientText(member: string, value: unknown): string {
+  if (typeof value === "string" && Buffer.byteLength(value) <= MAX_CLIENT_TEXT && !/\p{C}/u.test(value))
+    return value;
+  throw new InvalidArgumentError(
+    `${member} is a text of at most ${MAX_CLIENT_TEXT} bytes without control characters`,
+  );
+}
+
+/** A list, or a change of it, as a client gets it. */
+export interface NodeUpdate {
+  /** Id of the node that answers. */
+  readonly node: string;
+  readonly revision: number;
+  /** The revision that it changes; `undefined`: it is the whole list. */
+  readonly from: number | undefined;
+  readonly nodes: readonly DiscoveredNode[];
+  readonly gone: readonly string[];
+}
+
+/**
+ * What came from a server.
+ *
+ * @throws ProtocolError `ERR_PROTOCOL` for what is not a list, and for an error that the server reports
+ */
+export function parseUpdate(frames: readonly Buffer[]): NodeUpdate {
+  const frame = frames.at(-1);
+  let value: unknown;
+  try {
+    value = JSON.parse(frame?.toString("utf8") ?? "");
+  } catch {
+    throw new ProtocolError("a discovery server sent what is not JSON");
+  }
+  const {
+    ok,
+    error,
+    event,
+    node,
+    revision,
+    from,
+    nodes,
+    gone = [],
+  } = (value ?? {}) as Readonly<Record<string, unknown>>;
+  if (ok === false) {
+    const { code, message } = (error ?? {}) as Readonly<Record<string, unknown>>;
+    throw new ProtocolError(`the discovery server refused: ${clip(code)} ${clip(message)}`);
+  }
+  const isList = (ok === true || event === "nodes") && Array.isArray(nodes) && Array.isArray(gone);
+  if (!isList || !isRevision(revision) || !(from === undefined || isRevision(from)))
+    throw new ProtocolError("a discovery server sent what is not a list of nodes");
+  return {
+    node: texts([node])[0] ?? "",
+    revision,
+    from,
+    nodes: nodes.slice(0, MAX_NODES).flatMap((node) => nodeOf(node) ?? []),
+    gone: texts(gone, MAX_NODES),
+  };
+}
+
+function isRevision(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function clip(value: unknown): string {
+  return typeof value === "string" ? value.replace(/\p{C}/gu, " ").slice(0, 200) : "";
+}
+
+function texts(value: unknown, most = MAX_PARTS): string[] {
+  if (!Array.isArray(value)) return [];
+  const isText = (each: unknown): each is string => typeof each === "string" && each.length <= MAX_LIST_TEXT;
+  return value.filter(isText).slice(0, most);
+}
+
+/** A node as a server describes it; `undefined` for anything else. Everything is checked: the server may be anybody's. */
+function nodeOf(value: unknown): DiscoveredNode | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { id, name, addresses, discovery, endpoints, tags, draining } = value as Readonly<
+    Record<string, unknown>
+  >;
+  if (typeof id !== "string" || id === "" || id.length > MAX_LIST_TEXT) return undefined;
+  if (typeof name !== "string" || name.length > MAX_LIST_TEXT) return undefined;
+  const advertised = Object.create(null) as Record<string, readonly string[]>;
+  if (typeof endpoints === "object" && endpoints !== null)
+    for (const [key, list] of Object.entries(endpoints).slice(0, MAX_PARTS))
+      advertised[key] = Object.freeze(texts(list));
+  return Object.freeze({
+    id,
+    name,
+    addresses: Object.freeze(
+      (Array.isArray(addresses) ? addresses : [])
+        .slice(0, MAX_PARTS)
+        .flatMap((each) => addressOf(each) ?? []),
+    ),
+    discovery: Object.freeze(texts(discovery)),
+    endpoints: Object.freeze(advertised),
+    tags: Object.freeze(texts(tags)),
+    draining: draining === true,
+  });
+}
+
+function addressOf(value: unknown): DiscoveredAddress | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { ip, interface: name, port, securePort } = value as Readonly<Record<string, unknown>>;
+  if (texts([ip]).length === 0) return undefined;
+  return Object.freeze({
+    ip: ip as string,
+    interface: texts([name])[0] ?? "",
+    ...(isPort(port) ? { port } : {}),
+    ...(isPort(securePort) ? { securePort } : {}),
+  });
+}
+
+function isPort(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= 65_535;
+}

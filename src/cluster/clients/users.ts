@@ -1,0 +1,259 @@
+/**
+ * Users of a discovery server: who they are, and what their roles allow. Passwords are texts or scrypt hashes; they are compared
+ * in constant time, and an unknown name costs as much as a wrong password.
+ *
+ *   hash   $scrypt$ln=LOG2(N),r=R,p=P$SALT$KEY       salt and key in base64 without padding (the PHC form)
+ */
+import {
+  createHash,
+  createHmac,
+  randomBytes,
+  type ScryptOptions,
+  scrypt,
+  timingSafeEqual,
+} from "node:crypto";
+import { checkKeys, describe } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+
+/** The permission that a caller needs. */
+export const DISCOVERY_PERMISSION = "dynamicDiscovery";
+
+/** Cost of the hashes that `hashPassword` makes: 2^15, 32 MiB and some 100 ms for each check. */
+const LOG_N = 15;
+const BLOCK = 8;
+const SALT_BYTES = 16;
+const KEY_BYTES = 32;
+/** Bytes of memory that a hash may take: what is given in a configuration is trusted, but not with everything. */
+const MAX_SCRYPT_MEMORY = 268_435_456;
+/** Hashes at once; further checks wait, and beyond so many are refused. */
+const MAX_HASHING = 2;
+const MAX_WAITING = 64;
+/** Credentials that were right lately, as a keyed hash in memory: those are not hashed again. The oldest go. */
+const MAX_REMEMBERED = 4_096;
+/** Users. */
+const MAX_USERS = 10_000;
+
+/** A user of a discovery server. */
+export interface DiscoveryUser {
+  /** A text, or what `hashPassword` gives. */
+  readonly password?: string | undefined;
+  /** Public CURVE key, 40 characters of Z85, in place of a password. */
+  readonly publicKey?: string | undefined;
+  /** Their permissions are the user's. */
+  readonly roles?: readonly string[] | undefined;
+  /** Default: `dynamicDiscovery`, where the user has no `roles` either. */
+  readonly permissions?: readonly string[] | undefined;
+}
+
+/** What a caller presents. */
+export interface CallerCredentials {
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  /** Z85; proved by the CURVE handshake. */
+  readonly publicKey?: string | undefined;
+  /** Where it comes from, without a port. */
+  readonly address: string;
+  readonly via: "socket" | "http";
+}
+
+/** Whether a caller may discover: `true`, or permissions that have `dynamicDiscovery` among them. A throw refuses it. */
+export type DiscoveryAuthenticate = (
+  caller: CallerCredentials,
+) => boolean | readonly string[] | Promise<boolean | readonly string[]>;
+
+interface Hash {
+  readonly salt: Buffer;
+  readonly key: Buffer;
+  readonly options: ScryptOptions;
+}
+
+interface KnownUser {
+  /** SHA-256 of a password that is a text. */
+  readonly digest: Buffer | undefined;
+  readonly hash: Hash | undefined;
+  readonly allowed: boolean;
+}
+
+/** What users and roles make of credentials. */
+export type UserVerdict = "ok" | "wrong" | "permission" | "busy";
+
+export class UserTable {
+  readonly #users = new Map<string, KnownUser>();
+  readonly #keys = new Map<string, string>();
+  readonly #secret = randomBytes(32);
+  readonly #remembered = new Set<string>();
+  /** What an unknown name is compared with: as costly as the users' own. */
+  readonly #nobody: KnownUser;
+  #hashing = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  /** @throws InvalidArgumentError `EINVAL`; no password is in its message */
+  constructor(
+    users: Readonly<Record<string, string | DiscoveryUser>>,
+    roles: Readonly<Record<string, readonly string[]>> = {},
+  ) {
+    const entries = Object.entries(users);
+    if (entries.length > MAX_USERS)
+      throw new InvalidArgumentError(`users are ${MAX_USERS} at most; got ${entries.length}`);
+    for (const [name, given] of entries) this.#add(name, given, roles);
+    const hash = [...this.#users.values()].find((user) => user.hash !== undefined)?.hash;
+    this.#nobody = {
+      digest: digest(randomBytes(32).toString("hex")),
+      hash: hash && { ...hash, key: randomBytes(hash.key.length) },
+      allowed: false,
+    };
+  }
+
+  /** Whether a user has a password; whether one has a key. */
+  get hasPasswords(): boolean {
+    return [...this.#users.values()].some((user) => user.digest !== undefined || user.hash !== undefined);
+  }
+
+  get hasKeys(): boolean {
+    return this.#keys.size > 0;
+  }
+
+  /** Whether these credentials were right before: a look that costs nothing to speak of. */
+  knows(caller: CallerCredentials): boolean {
+    return this.#remembered.has(this.#fingerprint(caller));
+  }
+
+  /** Checks credentials. @returns `busy` where too many hashes are under way */
+  async check(caller: CallerCredentials): Promise<UserVerdict> {
+    const { username, password, publicKey } = caller;
+    if (publicKey !== undefined) {
+      const name = this.#keys.get(publicKey);
+      if (name === undefined) return "wrong";
+      this.#remember(caller);
+      return this.#users.get(name)?.allowed === true ? "ok" : "permission";
+    }
+    if (username === undefined || password === undefined) return "wrong";
+    const known = this.#users.get(username);
+    if (known !== undefined && this.knows(caller)) return known.allowed ? "ok" : "permission";
+    const user = known ?? this.#nobody;
+    let isRight: boolean;
+    if (user.hash !== undefined) {
+      const found = await this.#hash(password, user.hash);
+      if (found === undefined) return "busy";
+      isRight = timingSafeEqual(found, user.hash.key);
+    } else
+      isRight = timingSafeEqual(digest(password), user.digest ?? this.#nobody.digest ?? Buffer.alloc(32));
+    if (!isRight || known === undefined || (known.digest === undefined && known.hash === undefined))
+      return "wrong";
+    this.#remember(caller);
+    return known.allowed ? "ok" : "permission";
+  }
+
+  #add(
+    name: string,
+    given: string | DiscoveryUser,
+    roles: Readonly<Record<string, readonly string[]>>,
+  ): void {
+    if (name === "" || name.includes(":"))
+      throw new InvalidArgumentError(`a user's name is not empty and has no colon; got ${describe(name)}`);
+    const user: DiscoveryUser = typeof given === "string" ? { password: given } : given;
+    checkKeys(`the user ${name}`, user, ["password", "publicKey", "roles", "permissions"]);
+    const { password, publicKey, roles: own } = user;
+    if ((password === undefined) === (publicKey === undefined))
+      throw new InvalidArgumentError(`the user ${name} has a password or a publicKey, one of the two`);
+    if (password !== undefined && (typeof password !== "string" || password === ""))
+      throw new InvalidArgumentError(`the password of the user ${name} is a text that is not empty`);
+    if (publicKey !== undefined && (typeof publicKey !== "string" || publicKey.length !== 40))
+      throw new InvalidArgumentError(`the publicKey of the user ${name} has 40 characters of Z85`);
+    const permissions = new Set(user.permissions ?? (own === undefined ? [DISCOVERY_PERMISSION] : []));
+    for (const role of own ?? []) {
+      const allowed = Object.hasOwn(roles, role) ? roles[role] : undefined;
+      if (!Array.isArray(allowed))
+        throw new InvalidArgumentError(
+          `the user ${name} has the role ${describe(role)}, which roles has not`,
+        );
+      for (const permission of allowed) permissions.add(permission);
+    }
+    const isHash = password?.startsWith("$scrypt$") === true;
+    this.#users.set(name, {
+      digest: password === undefined || isHash ? undefined : digest(password),
+      hash: isHash ? parseHash(name, password as string) : undefined,
+      allowed: permissions.has(DISCOVERY_PERMISSION),
+    });
+    if (publicKey === undefined) return;
+    if (this.#keys.has(publicKey))
+      throw new InvalidArgumentError(`the users ${this.#keys.get(publicKey)} and ${name} have one publicKey`);
+    this.#keys.set(publicKey, name);
+  }
+
+  #fingerprint({ username = "", password = "", publicKey = "" }: CallerCredentials): string {
+    const hmac = createHmac("sha256", this.#secret);
+    for (const part of [username, password, publicKey])
+      hmac.update(`${Buffer.byteLength(part)}:`).update(part);
+    return hmac.digest("base64");
+  }
+
+  #remember(caller: CallerCredentials): void {
+    const print = this.#fingerprint(caller);
+    this.#remembered.delete(print);
+    this.#remembered.add(print);
+    for (const oldest of this.#remembered) {
+      if (this.#remembered.size <= MAX_REMEMBERED) break;
+      this.#remembered.delete(oldest);
+    }
+  }
+
+  async #hash(password: string, hash: Hash): Promise<Buffer | undefined> {
+    if (this.#hashing >= MAX_HASHING) {
+      if (this.#waiting.length >= MAX_WAITING) return undefined;
+      // The hash that ends hands its place on.
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    } else this.#hashing += 1;
+    try {
+      return await derive(password, hash.salt, hash.key.length, hash.options);
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#hashing -= 1;
+      else next();
+    }
+  }
+}
+
+/** A scrypt hash of a password, for a configuration. With a salt of its own each time; it takes some 100 ms. */
+export async function hashPassword(password: string): Promise<string> {
+  if (typeof password !== "string" || password === "")
+    throw new InvalidArgumentError("a password is a text that is not empty");
+  const salt = randomBytes(SALT_BYTES);
+  const key = await derive(password, salt, KEY_BYTES, optionsOf(LOG_N, BLOCK, 1));
+  return `$scrypt$ln=${LOG_N},r=${BLOCK},p=1$${unpadded(salt)}$${unpadded(key)}`;
+}
+
+function optionsOf(logN: number, r: number, p: number): ScryptOptions {
+  return { N: 2 ** logN, r, p, maxmem: MAX_SCRYPT_MEMORY + 1_048_576 };
+}
+
+function parseHash(user: string, text: string): Hash {
+  const match =
+    /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,3}),p=(\d{1,3})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})$/.exec(
+      text,
+    );
+  const [logN, r, p] = (match ?? []).slice(1, 4).map(Number) as [number, number, number];
+  if (match === null || logN < 1 || r < 1 || p < 1 || 128 * r * (2 ** logN + p) > MAX_SCRYPT_MEMORY)
+    throw new InvalidArgumentError(
+      `the password of the user ${user} is not a valid scrypt hash: $scrypt$ln=15,r=8,p=1$SALT$KEY, of at most 256 MiB`,
+    );
+  return {
+    salt: Buffer.from(match[4] as string, "base64"),
+    key: Buffer.from(match[5] as string, "base64"),
+    options: optionsOf(logN, r, p),
+  };
+}
+
+function derive(password: string, salt: Buffer, length: number, options: ScryptOptions): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    scrypt(password, salt, length, options, (error, key) => (error === null ? resolve(key) : reject(error)));
+  });
+}
+
+function unpadded(bytes: Buffer): string {
+  return bytes.toString("base64").replace(/=+$/, "");
+}
+
+function digest(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}

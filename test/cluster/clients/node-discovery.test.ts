@@ -1,0 +1,403 @@
+/** Discovery servers and clients over the host's own sockets: programs that are no nodes know who is there. */
+import { createServer, type IncomingMessage, request } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  type ClusterBus,
+  ClusterNode,
+  DiscoveryClient,
+  type DiscoveryClientEvent,
+  type DiscoveryClientOptions,
+  DiscoveryServer,
+  type DiscoveryServerEvent,
+  type DiscoveryServerOptions,
+  hashPassword,
+} from "../../../src/cluster/index.js";
+import type { EventStream } from "../../../src/core/event-stream.js";
+import { curveKeyPair, Dealer, Request } from "../../../src/index.js";
+
+/** A multicast port and a group of this test's own. */
+let port = 10_000 + (process.pid % 20_000);
+const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
+
+afterEach(async () => {
+  port += 1;
+  for (const each of open.splice(0).reverse()) await each.close({ linger: 0 });
+});
+
+async function node(name: string): Promise<ClusterNode> {
+  const made = new ClusterNode({ name, group: `discovery-${process.pid}`, multicast: { port } });
+  open.push(made);
+  await made.start();
+  return made;
+}
+
+const users = { ana: "secret" };
+
+async function server(
+  of: ClusterBus,
+  options: Partial<DiscoveryServerOptions> = {},
+): Promise<DiscoveryServer> {
+  const made = new DiscoveryServer(of, {
+    endpoint: "tcp://127.0.0.1:*",
+    ...("authenticate" in options ? {} : { users }),
+    ...options,
+  });
+  open.push(made);
+  await made.start();
+  return made;
+}
+
+function client(
+  options: Partial<DiscoveryClientOptions> & { addresses: string | string[] },
+): DiscoveryClient {
+  const made = new DiscoveryClient({ username: "ana", password: "secret", ...options });
+  open.push(made);
+  return made;
+}
+
+type Any = DiscoveryClientEvent | DiscoveryServerEvent;
+
+/** The first event that fits, from now on. */
+function event<E extends Any, T extends E["type"]>(
+  of: { readonly events: EventStream<E> },
+  type: T,
+  fits: (event: Extract<E, { type: T }>) => boolean = () => true,
+): Promise<Extract<E, { type: T }>> {
+  return new Promise((resolve) => {
+    const listener = (found: Extract<E, { type: T }>): void => {
+      if (!fits(found)) return;
+      of.events.off(type, listener as never);
+      resolve(found);
+    };
+    of.events.on(type, listener as never);
+  });
+}
+
+/** Until all of these see so many members. */
+async function together(...all: readonly ClusterNode[]): Promise<void> {
+  while (all.some((each) => each.members().length < all.length))
+    await Promise.race(all.map((each) => new Promise((resolve) => each.events.once("joined", resolve))));
+}
+
+/** Until a client's list fits. */
+async function until(of: DiscoveryClient, fits: () => boolean): Promise<void> {
+  while (!fits()) await event(of, "nodes:changed");
+}
+
+const namesOf = (of: DiscoveryClient): string[] =>
+  of.nodes.map(({ name }) => name.split("@")[0] as string).sort();
+
+interface HttpAnswer {
+  readonly status: number | undefined;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: string;
+}
+
+function get(
+  url: string,
+  options: { headers?: Record<string, string>; method?: string } = {},
+): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { agent: false, ...options }, (response) => {
+      let body = "";
+      response.setEncoding("utf8");
+      response.on("data", (chunk) => {
+        body += chunk;
+      });
+      response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, body }));
+    });
+    sent.on("error", reject);
+    sent.end();
+  });
+}
+
+const basic = (text: string): Record<string, string> => ({
+  Authorization: `Basic ${Buffer.from(text).toString("base64")}`,
+});
+
+describe("a client that knows one node", () => {
+  it("learns all of them, and is sent who joins, changes and leaves", async () => {
+    const [a, b] = [await node("a"), await node("b")];
+    const [first] = [await server(a, { port: 5_672 }), await server(b, { port: 5_673 })];
+    await together(a, b);
+    const known = client({ addresses: first.endpoint as string, refreshInterval: 600_000 });
+    await known.ready();
+    await until(
+      known,
+      () => namesOf(known).join() === "a,b" && known.nodes.every(({ discovery }) => discovery.length > 0),
+    );
+    expect(known.nodes.find(({ id }) => id === a.id)).toMatchObject({
+      name: a.name,
+      addresses: [{ ip: "127.0.0.1", interface: "lo", port: 5_672 }],
+      discovery: [first.endpoint],
+      draining: false,
+    });
+    const c = await node("c");
+    await until(known, () => namesOf(known).join() === "a,b,c");
+    c.tags("eu");
+    await until(known, () => known.nodes.some(({ tags }) => tags.includes("eu")));
+    await c.leave();
+    await until(known, () => namesOf(known).join() === "a,b");
+  });
+
+  it("fails over at once when its node goes, and knows what happened", async () => {
+    const [a, b] = [await node("a"), await node("b")];
+    const [first, second] = [await server(a), await server(b)];
+    await together(a, b);
+    const known = client({ addresses: [first.endpoint as string], refreshInterval: 600_000 });
+    await known.ready();
+    await until(known, () => known.nodes.filter(({ discovery }) => discovery.length > 0).length === 2);
+    while (known.current === undefined) await event(known, "node:connected");
+    const [gone, left] = known.current.id === a.id ? [first, b] : [second, a];
+    const lost = event(known, "node:lost");
+    const found = event(known, "node:connected", (each) => each.node?.id === left.id);
+    const started = performance.now();
+    await gone.close({ linger: 0 });
+    expect((await lost).reason).toBe("disconnected");
+    await found;
+    expect(performance.now() - started).toBeLessThan(1_000);
+    expect(known.current?.id).toBe(left.id);
+  });
+
+  it("leaves a node that drains, and does not list its endpoints", async () => {
+    const [a, b] = [await node("a"), await node("b")];
+    const [first] = [await server(a, { port: 1_000 }), await server(b, { port: 2_000 })];
+    await together(a, b);
+    const known = client({ addresses: first.endpoint as string });
+    await known.ready();
+    await until(known, () => known.nodes.filter(({ discovery }) => discovery.length > 0).length === 2);
+    while (known.current === undefined) await event(known, "node:connected");
+    const [draining, other] = known.current.id === a.id ? [a, b] : [b, a];
+    const moved = event(known, "node:connected", (each) => each.node?.id === other.id);
+    await draining.drain();
+    await moved;
+    const ended = new AbortController();
+    for await (const list of known.endpoints(ended.signal)) {
+      if (list.length > 1) continue;
+      expect(list).toEqual([`tcp://127.0.0.1:${draining === a ? 2_000 : 1_000}`]);
+      ended.abort();
+    }
+  });
+
+  it("keeps the last list when no node answers, tries again, and finds a node that comes back", async () => {
+    const a = await node("a");
+    const first = await server(a, { port: 1_000 });
+    const endpoint = first.endpoint as string;
+    const known = client({ addresses: endpoint, refreshInterval: 300, cycleCount: 3 });
+    await known.ready();
+    const failed = event(known, "cycles:failed");
+    await first.close({ linger: 0 });
+    expect((await failed).attempts).toBe(3);
+    expect(known.connected).toBe(false);
+    expect(namesOf(known)).toEqual(["a"]);
+    const again = event(known, "node:connected");
+    await server(a, { endpoint, port: 1_001 });
+    await again;
+    await until(known, () => known.nodes[0]?.addresses[0]?.port === 1_001);
+  });
+
+  it("has a static list while nobody answers, and rejects ready", async () => {
+    const known = client({ addresses: "127.0.0.1:9", fallback: ["tcp://10.0.0.1:5672"] });
+    const ended = new AbortController();
+    const lists: (readonly string[])[] = [];
+    for await (const list of known.endpoints(ended.signal)) {
+      lists.push(list);
+      ended.abort();
+    }
+    expect(lists).toEqual([["tcp://10.0.0.1:5672"]]);
+    await expect(known.ready()).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+  });
+
+  it("is refused with wrong credentials, everywhere alike", async () => {
+    const a = await node("a");
+    const first = await server(a, {
+      users: { ana: { password: "secret", permissions: [] }, bob: "b" },
+    });
+    const wrong = { addresses: first.endpoint as string };
+    const refusals: Promise<{ reason: string }>[] = [event(first, "caller:refused")];
+    await expect(client({ ...wrong, username: "ana", password: "secret" }).ready()).rejects.toMatchObject({
+      code: "ERR_AUTHENTICATION",
+    });
+    expect((await refusals[0])?.reason).toBe("permission");
+    for (const username of ["bob", "eve"])
+      await expect(client({ ...wrong, username, password: "x" }).ready()).rejects.toMatchObject({
+        code: "ERR_AUTHENTICATION",
+        message: "every discovery server refused this client",
+      });
+    await client({ ...wrong, username: "bob", password: "b" }).ready();
+    expect(first.stats().refused).toBe(6);
+  });
+
+  it("proves itself by its CURVE key", async () => {
+    const a = await node("a");
+    const [own, ana, eve] = [curveKeyPair(), curveKeyPair(), curveKeyPair()];
+    const first = await server(a, {
+      users: { ana: { publicKey: ana.publicKey } },
+      socketOptions: { curveServer: true, curvePublicKey: own.publicKey, curveSecretKey: own.secretKey },
+    });
+    const by = (keys: typeof ana): DiscoveryClient => {
+      const made = new DiscoveryClient({
+        addresses: first.endpoint as string,
+        socketOptions: {
+          curveServerKey: own.publicKey,
+          curvePublicKey: keys.publicKey,
+          curveSecretKey: keys.secretKey,
+        },
+      });
+      open.push(made);
+      return made;
+    };
+    await by(ana).ready();
+    await expect(by(eve).ready()).rejects.toMatchObject({ code: "ERR_AUTHENTICATION" });
+  });
+});
+
+describe("node.clients()", () => {
+  it("has the clients of all nodes, and not those of a node that is gone", async () => {
+    const [a, b, c] = [await node("a"), await node("b"), await node("c")];
+    const [first] = [await server(a), await server(b)];
+    await together(a, b, c);
+    const settled = (of: ClusterNode) =>
+      of.members().filter(({ props }) => "shoal-discovery" in props).length === 2;
+    for (const each of [a, b, c])
+      while (!settled(each))
+        await new Promise((resolve) => each.events.once("tags", resolve).once("joined", resolve));
+    const clients = Array.from({ length: 8 }, (_, i) =>
+      client({ addresses: first.endpoint as string, name: `p${i}` }),
+    );
+    await Promise.all(clients.map((each) => each.ready()));
+    let found = await c.clients();
+    while (new Set(found.clients.map(({ id }) => id)).size < 8) found = await c.clients();
+    expect(found.missing).toEqual([]);
+    expect(found.clients.find(({ name }) => name === "p3")).toMatchObject({
+      id: clients[3]?.id,
+      address: "127.0.0.1",
+    });
+    expect(found.clients.every(({ node: at }) => at === a.name || at === b.name)).toBe(true);
+    expect((await a.clients()).clients).toHaveLength(8);
+    const left = new Promise((resolve) => c.events.once("left", resolve));
+    await b.close({ linger: 100 });
+    await left;
+    expect((await c.clients()).clients.every(({ node: at }) => at === a.name)).toBe(true);
+  });
+
+  it("is empty without discovery servers, and checks what it is given", async () => {
+    const a = await node("a");
+    expect(await a.clients()).toEqual({ clients: [], missing: [] });
+    await expect(a.clients({ timeout: -1 })).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(a.clients({ time: 1 } as never)).rejects.toMatchObject({ code: "EINVAL" });
+  });
+});
+
+describe("any ZeroMQ program", () => {
+  it("asks by REQ, with an empty delimiter, or by DEALER", async () => {
+    const a = await node("a");
+    const first = await server(a);
+    const plain = { plainUsername: "ana", plainPassword: "secret" };
+    const req = new Request(plain);
+    open.push(req);
+    req.connect(first.endpoint as string);
+    const [reply] = await req.request('{"command":"nodes"}');
+    expect(JSON.parse(String(reply))).toMatchObject({
+      ok: true,
+      node: a.id,
+      nodes: [{ id: a.id, name: a.name }],
+    });
+    const [refused] = await req.request('{"command":"watch"}');
+    expect(JSON.parse(String(refused))).toMatchObject({ ok: false, error: { code: "EINVAL" } });
+    const dealer = new Dealer(plain);
+    open.push(dealer);
+    dealer.connect(first.endpoint as string);
+    for (const junk of [
+      "",
+      "{",
+      "[]",
+      '{"command":"node"}',
+      '{"command":"nodes","x":1}',
+      '{"command":"nodes","addresses":"all"}',
+    ]) {
+      await dealer.send(junk);
+      expect(JSON.parse(String((await dealer.receive())[0])), junk).toMatchObject({
+        ok: false,
+        error: { code: "EINVAL" },
+      });
+    }
+    await dealer.send(["a", "b"]);
+    expect(JSON.parse(String((await dealer.receive())[0])).error.message).toContain("one frame");
+    expect(first.stats().invalid).toBe(8);
+  });
+});
+
+describe("over HTTP", () => {
+  it("gives the list as JSON, and as XML where that is on", async () => {
+    const a = await node("a");
+    const first = await server(a, {
+      endpoint: "tcp://127.0.0.1:*",
+      http: { port: 0 },
+      xml: true,
+      port: 5_672,
+      securePort: 8_672,
+    });
+    const url = first.url as string;
+    const json = await get(url, { headers: basic("ana:secret") });
+    expect(json.status).toBe(200);
+    expect(json.headers["content-type"]).toContain("application/json");
+    expect(JSON.parse(json.body).nodes[0]).toMatchObject({
+      id: a.id,
+      addresses: [{ ip: "127.0.0.1", port: 5_672, securePort: 8_672, interface: "lo" }],
+    });
+    for (const ask of [
+      get(`${url}?format=xml`, { headers: basic("ana:secret") }),
+      get(url, { headers: { ...basic("ana:secret"), Accept: "application/xml" } }),
+    ])
+      expect((await ask).body).toContain(
+        '<address ip="127.0.0.1" port="5672" ssl-port="8672" interface-name="lo"/>',
+      );
+    expect((await get(`${url}?format=yaml`, { headers: basic("ana:secret") })).status).toBe(400);
+    expect((await get(`${url}?addresses=all`, { headers: basic("ana:secret") })).status).toBe(400);
+    expect((await get(`${url}/x`, { headers: basic("ana:secret") })).status).toBe(404);
+    expect((await get(url, { headers: basic("ana:secret"), method: "POST" })).status).toBe(405);
+  });
+
+  it("refuses alike whatever is wrong", async () => {
+    const a = await node("a");
+    const first = await server(a, {
+      http: { port: 0 },
+      users: { ana: "secret", bob: { password: "b", permissions: ["x"] } },
+    });
+    const answers: HttpAnswer[] = [];
+    for (const headers of [
+      {},
+      basic("ana:x"),
+      basic("eve:secret"),
+      basic("bob:b"),
+      { Authorization: "Bearer x" },
+    ])
+      answers.push(await get(first.url as string, { headers }));
+    for (const { status, body, headers } of answers) {
+      expect([status, body]).toEqual([401, ""]);
+      expect(headers["www-authenticate"]).toBe('Basic realm="shoal", charset="UTF-8"');
+    }
+    expect((await get(`${first.url}?format=xml`, { headers: basic("ana:secret") })).status).toBe(406);
+  });
+
+  it("is a path of the program's own server, whose other requests are as before", async () => {
+    const a = await node("a");
+    const own = createServer((_, response) => response.end("the program"));
+    await new Promise<void>((resolve) => own.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(own.address() as AddressInfo).port}`;
+    const first = await server(a, {
+      http: { server: own, path: "/who" },
+      users: { ana: await hashPassword("secret") },
+    });
+    expect(JSON.parse((await get(`${url}/who`, { headers: basic("ana:secret") })).body).nodes).toHaveLength(
+      1,
+    );
+    expect((await get(`${url}/who`)).status).toBe(401);
+    expect((await get(`${url}/other`)).body).toBe("the program");
+    await first.close({ linger: 0 });
+    expect((await get(`${url}/who`)).body).toBe("the program");
+    await new Promise((resolve) => own.close(resolve));
+  });
+});
