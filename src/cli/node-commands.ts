@@ -6,7 +6,16 @@ import type { TagChange, TagPair } from "../cluster/index.js";
 import type { CommandMember, CommandTable } from "../control/protocol.js";
 import { UsageError } from "./failure.js";
 import type { NodeOperator } from "./node-operator.js";
-import { discoveredText, eventsText, nodesText, propsText, statusText } from "./node-text.js";
+import {
+  discoveredText,
+  eventsText,
+  nodesText,
+  propsText,
+  reachabilityText,
+  rttText,
+  shown,
+  statusText,
+} from "./node-text.js";
 import type { CommandFace } from "./options.js";
 
 /** Bytes of a command: a text to pass on is a part of it. */
@@ -30,6 +39,9 @@ export type SteeredNode = Pick<
   | "drain"
   | "heal"
   | "discover"
+  | "ping"
+  | "rtt"
+  | "reachability"
   | "tags"
   | "props"
   | "watch"
@@ -60,6 +72,8 @@ export interface NodeCommand {
   text?(reply: Members): readonly string[];
   /** What was done, in words. */
   done?(members: Members, reply: Members): string;
+  /** ms that it takes at most, where it is longer than usual. */
+  readonly timeout?: number;
   /** The process ends when the reply is on its way. */
   readonly ends?: true;
   /** It is asked again and again, from the reply's `next` on, until a signal. */
@@ -269,6 +283,42 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     members: {},
     run: (node) => node.discover(),
     text: (reply) => discoveredText(reply),
+  },
+  ping: {
+    face: {
+      summary: "ask one member for an answer",
+      description:
+        "Sends one datagram to a member, and prints how long its answer took. Exit code 1 when it does not answer within a second. " +
+        "It accuses nobody.",
+      examples: ["shoal node ping billing"],
+    },
+    members: { name: text("<name>", NAME) },
+    run: (node, { name }) => node.ping(name as string),
+    text: ({ name, ms }) => [`${shown(name)} answered in ${shown(ms)} ms`],
+  },
+  rtt: {
+    face: {
+      summary: "measure the round trip to each member",
+      description:
+        "Measures three round trips to each member, 64 members at most, and prints the median of each.",
+      examples: ["shoal node rtt", "shoal node rtt billing"],
+    },
+    members: { name: text("[name]", `${NAME} (default: all)`) },
+    run: (node, { name }) => node.rtt(name as string | undefined),
+    text: (reply) => rttText(reply),
+  },
+  reachability: {
+    face: {
+      summary: "ask the members whether they reach each other",
+      description:
+        "Each member pings each other one that this node knows, and reports whether an answer came: of up to 1,024 pairs. A member " +
+        "that does not answer this node is unknown as a source. Exit code 0 whatever is found.",
+      examples: ["shoal node reachability", "shoal node reachability --json"],
+    },
+    members: {},
+    run: (node) => node.reachability(),
+    text: (reply) => reachabilityText(reply),
+    timeout: 60_000,
   },
   shout: {
     face: {

@@ -6,7 +6,7 @@
  */
 import { lookup } from "node:dns/promises";
 import type { ClusterNode, Service, TagChange } from "../cluster/index.js";
-import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../index.js";
+import { InvalidArgumentError, InvalidStateError, TimeoutError, UnroutableError } from "../index.js";
 import type { NodeLine } from "./node-lines.js";
 
 /** Events that are kept for those who watch. */
@@ -19,6 +19,10 @@ const MAX_REMOVED = 1_024;
 const MAX_LISTED = 4_096;
 /** ms that a node at a joined address has for its answer. */
 const JOIN_TIMEOUT = 3_000;
+/** Round trips to each member. */
+const ROUND_TRIPS = 3;
+/** Members that are measured at a time; a further one is counted. */
+const MAX_MEASURED = 64;
 /** ms in which nodes report that were asked to. */
 const DISCOVER_TIME = 1_000;
 
@@ -65,6 +69,16 @@ export interface StatusReply {
 export interface RemovedNode {
   readonly id: string;
   readonly name: string;
+}
+
+/** How long a member's answer takes. */
+export interface RoundTrip {
+  readonly name: string;
+  readonly state: string;
+  /** Absent where it did not answer. */
+  readonly ms?: number;
+  /** The code of what went wrong. */
+  readonly error?: string;
 }
 
 interface Kept {
@@ -232,6 +246,48 @@ export class NodeOperator {
     };
   }
 
+  // --- What it measures ----------------------------------------------------------------------------------------------
+
+  /** @throws UnroutableError `EHOSTUNREACH`; TimeoutError `ETIMEDOUT` */
+  async ping(nameOrId: string): Promise<{ readonly name: string; readonly ms: number }> {
+    const ms = await this.#node.rtt(nameOrId);
+    return { name: this.#node.member(nameOrId)?.name ?? nameOrId, ms: rounded(ms) };
+  }
+
+  /** The median of three round trips to each member, one after the other; of one, or of all. */
+  async rtt(
+    nameOrId: string | undefined,
+  ): Promise<{ readonly members: readonly RoundTrip[]; readonly omitted?: number }> {
+    const node = this.#node;
+    const member = nameOrId === undefined ? undefined : node.member(nameOrId);
+    if (nameOrId !== undefined && member === undefined)
+      throw new UnroutableError(`no live member is called ${JSON.stringify(nameOrId)}`);
+    const all =
+      member === undefined
+        ? sorted(node.members({ self: false })).filter(({ zre }) => zre !== true)
+        : [member];
+    const asked = all.slice(0, MAX_MEASURED);
+    const members = await Promise.all(asked.map((each) => this.#roundTrip(each)));
+    return { members, ...(all.length > asked.length ? { omitted: all.length - asked.length } : {}) };
+  }
+
+  async #roundTrip({ id, name, state }: Service): Promise<RoundTrip> {
+    const times: number[] = [];
+    for (let i = 0; i < ROUND_TRIPS; i++) {
+      try {
+        times.push(await this.#node.rtt(id));
+      } catch (error) {
+        return { name, state, error: (error as { code?: string }).code ?? "EINVAL" };
+      }
+    }
+    times.sort((a, b) => a - b);
+    return { name, state, ms: rounded(times[ROUND_TRIPS >> 1] as number) };
+  }
+
+  reachability(): Promise<object> {
+    return this.#node.reachability();
+  }
+
   // --- What it says of itself ----------------------------------------------------------------------------------------
 
   tags(...changes: TagChange[]): { readonly tags: readonly string[] } {
@@ -342,6 +398,11 @@ async function resolved(address: string): Promise<string[]> {
     address,
     ...found.map(({ address: ip, family }) => `${family === 6 ? `[${ip}]` : ip}${address.slice(at)}`),
   ];
+}
+
+/** ms with the digits that mean something. */
+function rounded(ms: number): number {
+  return Math.round(ms * 1_000) / 1_000;
 }
 
 function sorted(members: readonly Service[]): Service[] {

@@ -38,7 +38,7 @@ export async function steer(
   members: Members,
   settings: SteerSettings,
 ): Promise<void> {
-  const { timeout = TIMEOUT, json } = settings;
+  const { timeout = command.timeout ?? TIMEOUT, json } = settings;
   const security = await securityOf(settings);
   const stop = new Stop().listen();
   const { stdout } = terminal();

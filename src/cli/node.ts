@@ -126,7 +126,11 @@ function addSteerCommand(
       controlEndpoint,
     )
     .option("--node <NAME>", "the node of this name, where several of this user run on this host")
-    .option("--timeout <MS>", `time-out of its reply (default ${TIMEOUT})`, wholeNumber(1))
+    .option(
+      "--timeout <MS>",
+      `time-out of its reply (default ${definition.timeout ?? TIMEOUT})`,
+      wholeNumber(1),
+    )
     .option("--json", definition.follows === true ? "print events as JSON lines" : "print the reply as JSON");
   addClientSecurityOptions(command).action(async (...given: unknown[]) => {
     const values: Record<string, unknown> = {};

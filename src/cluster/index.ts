@@ -54,6 +54,7 @@ export {
 export { createId } from "./identity.js";
 export { ClusterBus, type ClusterStats } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";
+export type { MeasureOptions, Reachability, ReachState } from "./node/measuring.js";
 export { ClusterNode } from "./node/node.js";
 export type { RefusedReason } from "./node/node-sockets.js";
 export type {

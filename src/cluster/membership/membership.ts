@@ -30,6 +30,7 @@ import { LifeCycle } from "./life-cycle.js";
 import { type Member, MemberState } from "./members.js";
 import { Prober, type ProberEffects } from "./prober.js";
 import { Strangers } from "./strangers.js";
+import { type Measured, Survey } from "./survey.js";
 import { Synchronizer } from "./sync.js";
 import { Transmitter } from "./transmitter.js";
 import { Updates } from "./updates.js";
@@ -53,6 +54,7 @@ export class Membership {
   readonly #updates: Updates;
   readonly #synchronizer: Synchronizer;
   readonly #strangers: Strangers;
+  readonly #survey: Survey;
   /** When a removed node asks again whether it was admitted: nothing else of it has a time. */
   #asksAt = Number.POSITIVE_INFINITY;
 
@@ -85,6 +87,7 @@ export class Membership {
     this.#beats = beats;
     this.#updates = updates;
     this.#synchronizer = synchronizer;
+    this.#survey = new Survey(prober, transmitter);
     this.#strangers = new Strangers(context, transmitter, prober, dialer, updates, synchronizer);
   }
 
@@ -165,6 +168,7 @@ export class Membership {
     if (this.#context.left) return;
     this.#context.left = true;
     this.#prober.stop();
+    this.#survey.stop();
     this.#context.setIncarnation(nextIncarnation(this.#context.self));
     const update = Update.left(this.#context.self.id, this.#context.self.start, this.#context.self.count);
     this.#transmitter.spread(update);
@@ -290,12 +294,36 @@ export class Membership {
     return true;
   }
 
+  /**
+   * Measures how long a member's answer takes, or whether a helper reaches it. Accuses nobody.
+   *
+   * @param helperId who pings the member; absent: this node does
+   * @param done is called once, within the rules: it must not call them
+   * @returns whether it is under way: both are live members, and there is room
+   */
+  measure(
+    now: number,
+    id: string,
+    helperId: string | undefined,
+    timeout: number,
+    done: (measured: Measured) => void,
+  ): boolean {
+    this.#context.now = now;
+    const { members, removed, left } = this.#context;
+    const target = members.get(id);
+    const helper = helperId === undefined ? undefined : members.get(helperId);
+    if (removed || left || target?.isLive !== true) return false;
+    if (helperId !== undefined && helper?.isLive !== true) return false;
+    return this.#survey.measure(now, target, helper, timeout, done);
+  }
+
   /** The process stood still: what was to happen meanwhile gets as much time. */
   onDelay(now: number, ms: number): void {
     this.#context.now = now;
     if (!this.#context.localHealth || this.#context.removed || ms <= 0) return;
     this.#context.health.change(Math.ceil(ms / Math.max(1, this.profile.probeInterval)));
     this.#prober.shift(ms);
+    this.#survey.shift(ms);
     this.#context.heardAt += ms;
     this.#context.answeredAt += ms;
     this.#lifeCycle.shift(ms);
@@ -356,6 +384,7 @@ export class Membership {
       this.#dialer.wake,
       this.#synchronizer.wake,
       this.#beats.wake,
+      this.#survey.wake,
     );
   }
 
@@ -374,6 +403,7 @@ export class Membership {
     if (now >= this.#dialer.wake) this.#dialer.tick(now);
     if (now >= this.#synchronizer.wake) this.#synchronizer.tick(now);
     if (now >= this.#beats.wake) this.#beats.tick(now);
+    if (now >= this.#survey.wake) this.#survey.tick(now);
   }
 
   /** Sends bytes of a plane to a live member, over a stream. @returns whether there is such a member */
@@ -435,7 +465,8 @@ export class Membership {
         break;
       }
       case PacketType.NACK:
-        this.#prober.onNack(this.#context.now, member, packet.seq);
+        if (!this.#survey.onNack(member, packet.seq))
+          this.#prober.onNack(this.#context.now, member, packet.seq);
         break;
       case PacketType.DISCOVER:
         this.#beats.onDiscover(packet, address);
@@ -455,6 +486,7 @@ export class Membership {
   }
 
   #onAck(from: Member, packet: Packet, address: string): void {
+    if (this.#survey.onAck(this.#context.now, from, packet.seq, packet.flags)) return;
     if (this.#dialer.answered(packet.seq)) {
       this.#prober.answered(this.#context.now, from);
       this.#synchronizer.request(address, this.profile.probeTimeout);
@@ -477,6 +509,7 @@ export class Membership {
   #onRemoval(isRemoved: boolean): void {
     const { now, random } = this.#context;
     this.#prober.stop();
+    this.#survey.stop();
     if (isRemoved) {
       this.#asksAt = now;
       return;

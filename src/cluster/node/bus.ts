@@ -27,6 +27,14 @@ import { changeTags, type TagChange } from "../tags.js";
 import { DataPlane, DeathReason, type Packet, PacketType, UpdateKind } from "../wire/packets.js";
 import { BusTimer } from "./bus-timer.js";
 import { CLUSTER_EVENTS, type ClusterEvent, lostReason } from "./events.js";
+import {
+  type Measure,
+  type MeasureOptions,
+  measureRtt,
+  measureTimeout,
+  type Reachability,
+  survey,
+} from "./measuring.js";
 import type { BusPort, NodeSockets, RefusedReason } from "./node-sockets.js";
 import { type BusSettings, changeProps, type PropValue, passwordKeys } from "./options.js";
 import { type Service, serviceOf } from "./service.js";
@@ -445,6 +453,40 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     if (!found) throw new UnroutableError(`no live member is called ${JSON.stringify(nameOrId)}`);
   }
 
+  /**
+   * Measures the round trip to a member: one datagram each way, with the delays of both event loops. It accuses nobody.
+   *
+   * @param options `timeout` in ms, default 1,000
+   * @returns ms
+   * @throws UnroutableError `EHOSTUNREACH` where there is no such live member; TimeoutError `ETIMEDOUT`; InvalidArgumentError `EINVAL`
+   */
+  rtt(nameOrId: string, options: MeasureOptions = {}): Promise<number> {
+    return this.run(async () => {
+      checkCallOptions("rtt", options, ["timeout"]);
+      const timeout = measureTimeout(options);
+      const found = this.#find(nameOrId);
+      if (found === undefined || found === this.#rules.self)
+        throw new UnroutableError(`no other member is called ${JSON.stringify(nameOrId)}`);
+      return measureRtt(found, timeout, this.#measure);
+    });
+  }
+
+  /**
+   * Asks each live member whether it reaches each other one: it pings that one, and reports whether an answer came. Of more than 1,024
+   * pairs, so many at random. Members that this node does not know are not in it, and a member that does not answer this node
+   * is `unknown` as a source.
+   *
+   * @param options `timeout` in ms of each answer, default 1,000
+   * @throws InvalidArgumentError `EINVAL`
+   */
+  reachability(options: MeasureOptions = {}): Promise<Reachability> {
+    return this.run(async () => {
+      checkCallOptions("reachability", options, ["timeout"]);
+      const { self, live } = this.#rules;
+      return survey(self, [...live], measureTimeout(options), this.#measure, Math.random);
+    });
+  }
+
   // --- What operators do ---------------------------------------------------------------------------------------------
 
   /**
@@ -613,6 +655,15 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     if (this.closed) throw new ClosedError("EBADF", `${this.driverName} is closed`);
     throw new InvalidStateError("EFSM", `${this.driverName} was not started`);
   }
+
+  readonly #measure: Measure = (id, helperId, timeout, done) => {
+    let isUnderWay = false;
+    if (this.#membership !== undefined)
+      this.#run((rules, now) => {
+        isUnderWay = rules.measure(now, id, helperId, timeout, done);
+      });
+    return isUnderWay;
+  };
 
   /** Calls the rules, and does what they decided. */
   #run(call: (rules: Membership, now: number) => void): void {
