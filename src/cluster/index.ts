@@ -66,6 +66,7 @@ export type {
   ZreNodeOptions,
 } from "./node/options.js";
 export type { Service, ServiceState } from "./node/service.js";
+export { ServiceResolver } from "./node/service-resolver.js";
 export { PROFILES, type Profile, type ProfileName } from "./profiles.js";
 export type { MatchMode, ResolverStep } from "./resolver.js";
 export type { TagChange, TagPair } from "./tags.js";

@@ -14,6 +14,7 @@
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { MAX_TAG, MAX_TAGS } from "./bounds.js";
+import { type AdvertisedEndpoint, advertisedNames } from "./endpoints.js";
 
 const MODES = ["equal", "match", "regexp"] as const;
 export type MatchMode = (typeof MODES)[number];
@@ -41,7 +42,7 @@ export interface Resolvable {
   readonly draining: boolean;
   /** Whether another node keeps its name. */
   readonly yields: boolean;
-  readonly details: { readonly tags: readonly string[] };
+  readonly details: { readonly tags: readonly string[]; readonly endpoints: readonly string[] };
 }
 
 /** The part of a name after the "@". */
@@ -51,7 +52,7 @@ export function hostOf(name: string): string {
 
 /**
  * The tags that a member has without having said so: its id, its name, its name without the host, `@` and its host, `localhost` on this host,
- * `self` for this node, `draining`.
+ * `self` for this node, `draining`, and the names that it advertises endpoints under.
  */
 export function builtInTags(member: Resolvable, self: Resolvable): string[] {
   const host = hostOf(member.name);
@@ -62,6 +63,7 @@ export function builtInTags(member: Resolvable, self: Resolvable): string[] {
   if (host === hostOf(self.name)) tags.push("localhost");
   if (member.id === self.id) tags.push("self");
   if (member.draining) tags.push("draining");
+  tags.push(...advertisedNames(member.details.endpoints));
   return tags;
 }
 
@@ -77,6 +79,31 @@ export function compileResolver(
   steps: readonly ResolverStep[],
   isRemote = false,
 ): (member: Resolvable, self: Resolvable) => boolean {
+  const checks = checksOf(steps, isRemote);
+  return (member, self) => {
+    const own = member.details.tags;
+    const all = [...own, ...builtInTags(member, self)];
+    return checks.every((check) => holds(check, own, all));
+  };
+}
+
+/**
+ * Which endpoints of a member that fits are meant: those under a name that `has` or `some` asks for, or all where the
+ * member has none of these names.
+ */
+export function chooserOf(
+  steps: readonly ResolverStep[],
+): (endpoints: readonly AdvertisedEndpoint[]) => readonly string[] {
+  const asked = checksOf(steps, false)
+    .filter(({ condition }) => condition === "has" || condition === "some")
+    .flatMap(({ tests }) => tests);
+  return (endpoints) => {
+    const named = endpoints.filter(({ name }) => name !== "" && asked.some((test) => test(name)));
+    return (named.length > 0 ? named : endpoints).map(({ endpoint }) => endpoint);
+  };
+}
+
+function checksOf(steps: readonly ResolverStep[], isRemote: boolean): Check[] {
   let mode: MatchMode = "equal";
   const checks: Check[] = [];
   for (const step of steps) {
@@ -96,11 +123,7 @@ export function compileResolver(
       if (items !== undefined) checks.push({ condition: key as Condition, tests: testsOf(key, items, mode) });
     }
   }
-  return (member, self) => {
-    const own = member.details.tags;
-    const all = [...own, ...builtInTags(member, self)];
-    return checks.every((check) => holds(check, own, all));
-  };
+  return checks;
 }
 
 /** Members that have all these tags. */

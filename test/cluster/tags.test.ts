@@ -59,7 +59,7 @@ const member = (id: string, name: string, ...tags: string[]) => ({
   name,
   draining: id === "3",
   yields: false,
-  details: { tags },
+  details: { tags, endpoints: [] },
 });
 const self = member("1", "web@h1", "front", "v1");
 const members = [

@@ -8,10 +8,12 @@
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import { Driver } from "../../patterns/kit/driver.js";
+import type { Socket } from "../../sockets/socket.js";
 import { MAX_SEEDS } from "../bounds.js";
 import { DISCOVERY_PROP } from "../clients/description.js";
 import { ClientRoster, type ClusterClients, type OwnClient } from "../clients/roster.js";
 import type { StreamState } from "../connections/rules.js";
+import { createDetails } from "../details.js";
 import { Discovery } from "../discovery/discovery.js";
 import type { DiscoveryStatus } from "../discovery/source.js";
 import { fullName, isId } from "../identity.js";
@@ -25,6 +27,7 @@ import { hostOf, type ResolverStep, resolveBy } from "../resolver.js";
 import { SplitRules } from "../splits.js";
 import { changeTags, type TagChange } from "../tags.js";
 import { DataPlane, DeathReason, type Packet, PacketType, UpdateKind } from "../wire/packets.js";
+import { Advertiser } from "./advertiser.js";
 import { BusTimer } from "./bus-timer.js";
 import { CLUSTER_EVENTS, type ClusterEvent, lostReason } from "./events.js";
 import {
@@ -38,6 +41,7 @@ import {
 import type { BusPort, NodeSockets, RefusedReason } from "./node-sockets.js";
 import { type BusSettings, changeProps, type PropValue, passwordKeys } from "./options.js";
 import { type Service, serviceOf } from "./service.js";
+import { ServiceResolver } from "./service-resolver.js";
 import { successors } from "./watched.js";
 
 /** Gossip intervals for which a node that leaves goes on, so that what it said reaches all. */
@@ -97,6 +101,11 @@ interface Newcomer {
   readonly timer: NodeJS.Timeout;
 }
 
+/** "10.0.0.1:7946" -> "10.0.0.1" */
+function hostOfAddress(address: string): string {
+  return address.slice(0, address.lastIndexOf(":"));
+}
+
 function checkNumber(what: string, value: unknown, most: number): void {
   if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > most)
     throw new InvalidArgumentError(`${what} is a whole number from 0 to ${most}; got ${describe(value)}`);
@@ -132,6 +141,9 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   #left = false;
   #beaten: BeatState | undefined;
   readonly #end: (() => void)[] = [];
+  readonly #advertiser: Advertiser;
+  /** Resolvers that are read. */
+  readonly #watchers = new Set<() => void>();
 
   /** @internal */
   constructor(
@@ -157,6 +169,13 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
       tick: () => this.#run((rules, now) => rules.tick(now)),
       stalled: (ms) => this.#run((rules, now) => rules.onDelay(now, ms)),
     });
+    this.#advertiser = new Advertiser({
+      publish: () => this.#publish(),
+      refused: (name, endpoint, error) => {
+        this.#report({ type: "endpoint:refused", name, endpoint, error });
+      },
+    });
+    for (const { name, endpoint } of settings.advertised) this.#advertiser.add(name, endpoint);
     this.#discovery = new Discovery(settings.seeds, settings.discovery, {
       join: (addresses) => this.#run((rules, now) => rules.join(now, addresses)),
       forget: (addresses) => this.#run((rules, now) => rules.forget(now, addresses)),
@@ -200,9 +219,12 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
       },
     );
     this.#run((rules) => {
-      if (tags.length > 0 || Object.keys(props).length > 0) rules.setDetails(now, tags, props);
+      const endpoints = this.#advertiser.texts(hostOfAddress(this.sockets.address));
+      if (tags.length + endpoints.length > 0 || Object.keys(props).length > 0)
+        rules.setDetails(now, tags, props, endpoints);
       rules.heartbeat(now);
     });
+    this.#changed();
     this.#timer.start();
     this.#call(0);
     this.#discovery.start({ id, name, group: this.group, address: this.sockets.address });
@@ -247,18 +269,33 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
 
   /** The live members that have all these tags, this node included; docs/internals/cluster.md has the built-in tags. */
   resolve(...tags: string[]): Service[] {
-    return this.resolver({ has: tags });
+    return this.resolver({ has: tags }).services;
   }
 
   /**
-   * The live members that fit, this node included: `resolver({ has: ["a"] }, "match", { not: ["b*"] })`. The words `equal`,
-   * `match` and `regexp` apply to what follows them.
+   * The live members that fit, now and as they change, this node included: `resolver({ has: ["a"] }, "match", { not: ["b*"] })`.
+   * The words `equal`, `match` and `regexp` apply to what follows them. `[...resolver]` are the members at this moment; a socket
+   * or a pattern's client connects to the endpoints that they advertise: `socket.connect(node.resolver({ has: ["billing"] }))`.
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown word or condition
    */
-  resolver(...steps: ResolverStep[]): Service[] {
-    const rules = this.#rules;
-    return resolveBy([rules.self, ...rules.live], rules.self, steps).map((member) => this.#serviceOf(member));
+  resolver(...steps: ResolverStep[]): ServiceResolver {
+    return new ServiceResolver(
+      {
+        members: () => {
+          const rules = this.#membership;
+          return rules === undefined ? undefined : { self: rules.self, others: rules.live };
+        },
+        assertRunning: () => void this.#rules,
+        serviceOf: (member) => this.#serviceOf(member),
+        isClosed: () => this.closed,
+        watch: (onChange) => {
+          this.#watchers.add(onChange);
+          return () => this.#watchers.delete(onChange);
+        },
+      },
+      steps,
+    );
   }
 
   /** Whether this node has all these tags. */
@@ -389,6 +426,23 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   props(changes?: Readonly<Record<string, PropValue | undefined>>): Readonly<Record<string, string>> {
     if (changes !== undefined) this.#change([], changes);
     return this.#rules.self.details.props;
+  }
+
+  /**
+   * Advertises where a service of this program is, under a name: an endpoint, or those that a socket is bound to, now and later,
+   * until it unbinds them or closes. Over tcp and ipc; a wildcard host becomes this node's address. The name is a tag of this
+   * node from then on, and `resolver` of the others has the endpoint: an ipc path or a loopback address only on this host.
+   * May be called before the start.
+   *
+   * @param name 1 to 64 bytes, without spaces and "="
+   * @returns withdraws it
+   * @throws InvalidArgumentError `EINVAL` for an invalid name or endpoint, for more than 8 of them, and where tags, props and
+   *   endpoints have more than 1,000 bytes: nothing has changed then. What a socket binds later and does not fit is the
+   *   event `endpoint:refused`. ClosedError `EBADF`, `EAGAIN`
+   */
+  advertise(name: string, of: Socket | string): () => void {
+    this.assertOpen();
+    return this.#advertiser.add(name, of);
   }
 
   /**
@@ -623,12 +677,14 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   /** @internal The members are sent that it takes nothing new. */
   protected override onDrain(): Promise<void> {
     this.#run((rules, now) => rules.drain(now));
+    this.#changed();
     return Promise.resolve();
   }
 
   protected async onClose(linger: number): Promise<void> {
     clearTimeout(this.#calling);
     clearTimeout(this.#watching);
+    this.#advertiser.close();
     for (const { timer } of this.#newcomers.values()) clearTimeout(timer);
     this.#newcomers.clear();
     const withdrawn = this.#discovery.stop(linger);
@@ -646,6 +702,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     this.sockets.remove(this);
     this.#membership = undefined;
     this.#splits = undefined;
+    this.#changed();
   }
 
   // --- Inside --------------------------------------------------------------------------------------------------------
@@ -726,6 +783,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   }
 
   #onChange(change: ClusterChange): void {
+    this.#changed();
     const now = performance.now();
     const splits = this.#splits;
     const emit = (event: ClusterEvent): void => void this.#pending.push(event);
@@ -827,12 +885,32 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     return true;
   }
 
+  /** What is advertised are other endpoints. @throws InvalidArgumentError `EINVAL`; nothing has changed then */
+  #publish(): void {
+    const rules = this.#membership;
+    if (rules === undefined) {
+      // Before the start: the longest address is assumed.
+      const { tags, props } = this.#settings;
+      createDetails(1, tags, props, this.#advertiser.texts("255.255.255.255"));
+      return;
+    }
+    const { tags, props } = rules.self.details;
+    const endpoints = this.#advertiser.texts(hostOfAddress(this.sockets.address));
+    this.#run((_, now) => rules.setDetails(now, tags, props, endpoints));
+  }
+
+  /** Members have changed, or may have. */
+  #changed(): void {
+    for (const watcher of this.#watchers) watcher();
+  }
+
   /** @throws InvalidArgumentError `EINVAL`; nothing has changed then */
   #change(tags: readonly TagChange[], props: Readonly<Record<string, PropValue | undefined>>): void {
     const { details } = this.#rules.self;
     const nextTags = changeTags(details.tags, tags);
     const nextProps = changeProps(details.props, props);
     this.#run((rules, now) => rules.setDetails(now, nextTags, nextProps));
+    this.#changed();
   }
 
   /** Nothing cuts a host in parts: there, a member that is dead by evidence is not on the other side of a cut. */

@@ -1,4 +1,5 @@
 /** What happens in a cluster, as its programs see it. */
+import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { DeathReason } from "../wire/packets.js";
 import type { RefusedReason } from "./node-sockets.js";
@@ -61,6 +62,13 @@ export type ClusterEvent =
    * once a minute for each host and reason; all are counted in `stats().dropped`.
    */
   | { readonly type: "refused"; readonly address: string; readonly reason: RefusedReason }
+  /** A socket whose endpoints this node advertises bound one that the others are not sent; `error` says why. */
+  | {
+      readonly type: "endpoint:refused";
+      readonly name: string;
+      readonly endpoint: string;
+      readonly error: ShoalError;
+    }
   /** A peer on the ZRE plane joined or left a group. */
   | { readonly type: "group:joined" | "group:left"; readonly member: Service; readonly group: string }
   /** A message on the ZRE plane for this node alone, or for a group that it is in. */
@@ -93,6 +101,7 @@ export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
   "discovery:up": true,
   "discovery:down": true,
   refused: true,
+  "endpoint:refused": true,
   "group:joined": true,
   "group:left": true,
   whisper: true,

@@ -15,6 +15,7 @@ import { keyOfPassword } from "../admission/password.js";
 import { MAX_KEYS, MAX_SEEDS, MAX_SOURCES } from "../bounds.js";
 import { createDetails } from "../details.js";
 import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../discovery/source.js";
+import { type AdvertisedEndpoint, checkAdvertised, checkServiceName } from "../endpoints.js";
 import { busNumber } from "../identity.js";
 import { checkAddress, type HostPort } from "../net/addresses.js";
 import type { GroupAddress } from "../net/packet-socket.js";
@@ -65,6 +66,11 @@ export interface SplitSettings {
 export interface ClusterBusOptions {
   readonly tags?: readonly string[] | undefined;
   readonly props?: Readonly<Record<string, PropValue>> | undefined;
+  /**
+   * Endpoints to advertise from the start, by name: `{ billing: "tcp://*:5555" }`. A wildcard becomes the node's address. As
+   * `advertise` of the node.
+   */
+  readonly advertise?: Readonly<Record<string, string | readonly string[]>> | undefined;
   /** "host:port" of nodes that may be there, at any time. Names are resolved by the system, IPv4 only. */
   readonly seeds?: readonly string[] | undefined;
   /**
@@ -126,7 +132,17 @@ export interface ZreNodeOptions extends Omit<ZreOptions, "name" | "uuid"> {}
 
 export type Scope = "host" | "link";
 
-const BUS_KEYS = ["tags", "props", "seeds", "discovery", "key", "password", "profile", "split"] as const;
+const BUS_KEYS = [
+  "tags",
+  "props",
+  "advertise",
+  "seeds",
+  "discovery",
+  "key",
+  "password",
+  "profile",
+  "split",
+] as const;
 
 const NODE_OPTIONS = {
   name: text(),
@@ -140,6 +156,7 @@ const NODE_OPTIONS = {
   beats: choice(["loop", "thread"], "loop"),
   tags: anything<readonly string[]>(),
   props: anything<Readonly<Record<string, PropValue>>>(),
+  advertise: anything<Readonly<Record<string, string | readonly string[]>>>(),
   seeds: anything<readonly string[]>(),
   discovery: anything<readonly (DiscoverySource | DiscoveryFunction)[]>(),
   key: anything<string | readonly string[]>(),
@@ -157,6 +174,7 @@ const TCL_GROUP: GroupAddress = { group: "230.230.230.230", port: 23_000 };
 export interface BusSettings {
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
+  readonly advertised: readonly AdvertisedEndpoint[];
   /** "host:port" each. */
   readonly seeds: readonly string[];
   readonly discovery: readonly DiscoverySource[];
@@ -181,6 +199,19 @@ export interface NodeSettings {
   readonly beats: "loop" | "thread";
   /** `undefined`: without the ZRE plane. */
   readonly zre: ZreNodeOptions | undefined;
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+function advertisedOf(given: unknown): AdvertisedEndpoint[] {
+  if (typeof given !== "object" || given === null || Array.isArray(given))
+    throw new InvalidArgumentError(`advertise is an object of endpoints by name; got ${describe(given)}`);
+  return Object.entries(given).flatMap(([name, endpoints]) => {
+    checkServiceName(name);
+    return [endpoints].flat().map((endpoint: unknown) => {
+      checkAdvertised(endpoint);
+      return { name, endpoint };
+    });
+  });
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
@@ -245,6 +276,7 @@ export function busSettings(
   if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags is an array; got ${describe(tags)}`);
   const props = propTexts(options.props ?? {});
   createDetails(1, tags, props, []);
+  const advertised = advertisedOf(options.advertise ?? {});
   const seeds = options.seeds ?? [];
   if (!Array.isArray(seeds)) throw new InvalidArgumentError(`seeds is an array; got ${describe(seeds)}`);
   if (seeds.length > MAX_SEEDS)
@@ -252,6 +284,7 @@ export function busSettings(
   return Object.freeze({
     tags: [...tags],
     props,
+    advertised,
     seeds: [...new Set(seeds.map((seed) => seedOf(seed)))],
     discovery: sourcesOf(options.discovery ?? [], MAX_SOURCES),
     keys: byPassword ? passwordKeys(keys, bus) : keys,

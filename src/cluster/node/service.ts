@@ -1,5 +1,6 @@
 /** A member as programs see it: a snapshot that never changes. */
 import type { Details } from "../details.js";
+import { endpointsByName, readEndpoint } from "../endpoints.js";
 import { type Member, MemberState } from "../membership/members.js";
 import { hostOf } from "../resolver.js";
 
@@ -13,8 +14,10 @@ export interface Service {
   readonly name: string;
   readonly host: string;
   readonly state: ServiceState;
-  /** Where its packets go, "host:port", and the endpoints that it announces. */
+  /** Where its packets go, "host:port", and the endpoints that it advertises. */
   readonly addresses: readonly string[];
+  /** The endpoints that it advertises, by name. */
+  readonly endpoints: Readonly<Record<string, readonly string[]>>;
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
   /** Whether it is on this host. */
@@ -46,7 +49,11 @@ export function serviceOf(member: Readonly<Member>, host: string, wallOffset: nu
     name: member.name,
     host: hostOf(member.name),
     state: STATES[member.state],
-    addresses: Object.freeze([member.address, ...details.endpoints]),
+    addresses: Object.freeze([
+      member.address,
+      ...details.endpoints.map((text) => readEndpoint(text).endpoint),
+    ]),
+    endpoints: endpointsByName(details.endpoints),
     tags: details.tags,
     props: details.props,
     local: hostOf(member.name) === host,

@@ -107,6 +107,7 @@ export class ZreBridge {
       host,
       state: peer.evasive ? "suspect" : "alive",
       addresses: Object.freeze([peer.endpoint]),
+      endpoints: Object.freeze({}),
       tags: Object.freeze([]),
       props: peer.headers,
       local: this.#effects.isOwn(host),

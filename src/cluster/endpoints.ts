@@ -1,0 +1,99 @@
+/**
+ * Endpoints that a member advertises under a name, as texts in its details: where the services of its program are.
+ *
+ *   NAME=ENDPOINT      billing=tcp://10.0.0.1:5555
+ *
+ * A text is another node's word. What is not an endpoint for peers, or cannot be reached from here, is passed over: an ipc
+ * path and a loopback address lead to the member's host alone, and an inproc name, or a source address, nowhere.
+ */
+import { describe } from "../core/arguments.js";
+import { InvalidArgumentError } from "../core/errors.js";
+import { MAX_TAG } from "./bounds.js";
+
+/** An endpoint and the name that it is advertised under. */
+export interface AdvertisedEndpoint {
+  readonly name: string;
+  readonly endpoint: string;
+}
+
+/** Bytes of an ipc path: what an endpoint has room for beyond its name. */
+const MAX_PATH = 107;
+/** Hosts of an endpoint as bound that mean every address of the machine. */
+const WILDCARDS = ["0.0.0.0", "[::]", "*"];
+
+/** @throws InvalidArgumentError `EINVAL` for what cannot be a name: it is a tag, too */
+export function checkServiceName(name: unknown): asserts name is string {
+  const isName = typeof name === "string" && /^[^=\s\p{C}]+$/u.test(name);
+  if (!isName || Buffer.byteLength(name) > MAX_TAG)
+    throw new InvalidArgumentError(
+      `an endpoint is advertised under a name of 1 to ${MAX_TAG} bytes without spaces and "="; got ${describe(name)}`,
+    );
+}
+
+/**
+ * Checks an endpoint that a program wants to advertise. Its host may be a wildcard, its port may not.
+ *
+ * @throws InvalidArgumentError `EINVAL`
+ */
+export function checkAdvertised(endpoint: unknown): asserts endpoint is string {
+  if (typeof endpoint === "string" && isForPeers(published(endpoint, "127.0.0.1"))) return;
+  throw new InvalidArgumentError(
+    `tcp://HOST:PORT and ipc://PATH can be advertised, with a port from 1 to 65,535; got ${describe(endpoint)}`,
+  );
+}
+
+/** Whether a text is an endpoint that another program can connect to. A host is an address or a name, and nothing more. */
+function isForPeers(endpoint: string): boolean {
+  const [, port] = /^tcp:\/\/(?:\[[\da-fA-F:.]+(?:%[\w.-]+)?\]|[\w.-]+):(\d{1,5})$/.exec(endpoint) ?? [];
+  if (port !== undefined) return Number(port) >= 1 && Number(port) <= 65_535;
+  const path = endpoint.startsWith("ipc://") ? endpoint.slice(6) : "";
+  return path !== "" && path !== "*" && Buffer.byteLength(path) <= MAX_PATH && !path.includes("\0");
+}
+
+/** An endpoint as others connect to it: a wildcard host is replaced. @param host the node's address, without a port */
+export function published(endpoint: string, host: string): string {
+  const at = endpoint.lastIndexOf(":");
+  if (!endpoint.startsWith("tcp://") || !WILDCARDS.includes(endpoint.slice(6, at))) return endpoint;
+  return `tcp://${host}${endpoint.slice(at)}`;
+}
+
+/** The text of one. */
+export function endpointText({ name, endpoint }: AdvertisedEndpoint): string {
+  return `${name}=${endpoint}`;
+}
+
+/** What a text says; one without a name has the name "". */
+export function readEndpoint(text: string): AdvertisedEndpoint {
+  const at = text.indexOf("=");
+  return { name: text.slice(0, Math.max(0, at)), endpoint: text.slice(at + 1) };
+}
+
+/** The names under which a member advertises. */
+export function advertisedNames(texts: readonly string[]): string[] {
+  if (texts.length === 0) return [];
+  return [...new Set(texts.map((text) => readEndpoint(text).name))].filter((name) => name !== "");
+}
+
+/** Endpoints by name. Frozen. */
+export function endpointsByName(texts: readonly string[]): Readonly<Record<string, readonly string[]>> {
+  // Without a prototype: a name may be "__proto__".
+  const found = Object.create(null) as Record<string, string[]>;
+  for (const text of texts) {
+    const { name, endpoint } = readEndpoint(text);
+    found[name] ??= [];
+    found[name].push(endpoint);
+  }
+  for (const endpoints of Object.values(found)) Object.freeze(endpoints);
+  return Object.freeze(found);
+}
+
+/** Whether this node can connect to an endpoint of a member. @param isSameHost whether the member is on this node's host */
+export function isWithinReach(endpoint: string, isSameHost: boolean): boolean {
+  if (!isForPeers(endpoint)) return false;
+  if (endpoint.startsWith("ipc://")) return isSameHost;
+  return isSameHost || !isLoopback(endpoint.slice(6, endpoint.lastIndexOf(":")));
+}
+
+function isLoopback(host: string): boolean {
+  return host.startsWith("127.") || host === "[::1]" || host === "localhost";
+}

@@ -1,0 +1,136 @@
+/**
+ * Which members fit, as it changes: services to look at, and their endpoints for whatever connects.
+ *
+ *   change of a member ──> COALESCE ms ──> the list of endpoints ──another than the last──> its readers
+ *
+ * A storm of changes is one list, and a reader that is slow gets the latest one.
+ */
+import type { EndpointSource } from "../../sockets/endpoint-source.js";
+import { isWithinReach, readEndpoint } from "../endpoints.js";
+import type { Member } from "../membership/members.js";
+import { chooserOf, compileResolver, hostOf, type ResolverStep } from "../resolver.js";
+import type { Service } from "./service.js";
+
+/** ms that changes are gathered for: those of one packet, and of a newcomer and its tags, come together. */
+const COALESCE = 20;
+
+/** A bus, as a resolver sees it. */
+export interface ResolverView {
+  /** This node and the live members; `undefined` before the start and after the end. */
+  members(): { readonly self: Readonly<Member>; readonly others: readonly Readonly<Member>[] } | undefined;
+  /** @throws InvalidStateError `EFSM`, ClosedError `EBADF` */
+  assertRunning(): void;
+  serviceOf(member: Readonly<Member>): Service;
+  isClosed(): boolean;
+  /** Called at every change of any member, at the start and at the end. @returns ends that */
+  watch(onChange: () => void): () => void;
+}
+
+/**
+ * The members that fit some conditions, now and later: iterated, it gives those there are at this moment; as a source of
+ * endpoints it is what `connect` of a socket, and the clients and workers of patterns, take in place of an endpoint.
+ *
+ * Of each member it has the endpoints that are advertised under a name which the conditions `has` and `some` ask for, or
+ * all of them where they ask for none. Members that are draining, have left or are lost are out of it, suspects stay in. It may be made before the
+ * node starts, and ends with it: its last list stays in use.
+ */
+export class ServiceResolver implements EndpointSource, Iterable<Service> {
+  readonly #view: ResolverView;
+  readonly #fits: ReturnType<typeof compileResolver>;
+  readonly #choose: ReturnType<typeof chooserOf>;
+
+  /** @internal */
+  constructor(view: ResolverView, steps: readonly ResolverStep[]) {
+    this.#view = view;
+    this.#fits = compileResolver(steps);
+    this.#choose = chooserOf(steps);
+  }
+
+  /**
+   * The live members that fit now, this node included where it does.
+   *
+   * @throws InvalidStateError `EFSM` before the node was started; ClosedError `EBADF`
+   */
+  get services(): Service[] {
+    this.#view.assertRunning();
+    return this.#members().map((member) => this.#view.serviceOf(member));
+  }
+
+  /** As `services`. */
+  [Symbol.iterator](): Iterator<Service> {
+    return this.services[Symbol.iterator]();
+  }
+
+  /** Whole lists of endpoints, the first as soon as the node runs; ends with the node. See {@link EndpointSource}. */
+  async *endpoints(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
+    let wake: (() => void) | undefined;
+    let timer: NodeJS.Timeout | undefined;
+    let isChanged = false;
+    let isDue = true;
+    const changed = (): void => {
+      isChanged = true;
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        isDue = true;
+        wake?.();
+      }, COALESCE).unref();
+    };
+    const aborted = (): void => wake?.();
+    const unwatch = this.#view.watch(changed);
+    signal.addEventListener("abort", aborted);
+    let last: string | undefined;
+    try {
+      while (!signal.aborted && !this.#view.isClosed()) {
+        if (isDue) {
+          isDue = false;
+          isChanged = false;
+          const list = this.#endpoints();
+          const text = list?.join("\n");
+          if (list !== undefined && text !== last) {
+            last = text;
+            yield list;
+          }
+          if (isChanged || isDue) continue;
+        }
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          if (isDue || signal.aborted) resolve();
+        });
+      }
+    } finally {
+      clearTimeout(timer);
+      unwatch();
+      signal.removeEventListener("abort", aborted);
+    }
+  }
+
+  #members(): readonly Readonly<Member>[] {
+    const found = this.#view.members();
+    if (found === undefined) return [];
+    const { self, others } = found;
+    return [self, ...others].filter((member) => this.#fits(member, self));
+  }
+
+  #endpoints(): readonly string[] | undefined {
+    const self = this.#view.members()?.self;
+    if (self === undefined) return undefined;
+    const host = hostOf(self.name);
+    const found = new Set<string>();
+    // In another order at each node, and always the same at one: those who use the first are spread over all.
+    const members = this.#members().filter(({ draining }) => !draining);
+    for (const member of inOrderOf(self.id, members)) {
+      const isSameHost = hostOf(member.name) === host;
+      for (const endpoint of this.#choose(member.details.endpoints.map(readEndpoint)))
+        if (isWithinReach(endpoint, isSameHost)) found.add(endpoint);
+    }
+    return [...found];
+  }
+}
+
+/** Members by their distance from an id: the order differs from id to id, and does not change with who else is there. */
+function inOrderOf(id: string, members: readonly Readonly<Member>[]): Readonly<Member>[] {
+  const at = Number.parseInt(id.slice(0, 8), 16);
+  const distance = (member: Readonly<Member>): number =>
+    (Number.parseInt(member.id.slice(0, 8), 16) ^ at) >>> 0;
+  return [...members].sort((one, other) => distance(one) - distance(other));
+}

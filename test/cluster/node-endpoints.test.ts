@@ -1,0 +1,204 @@
+/** Nodes that advertise endpoints, and resolvers of others that have them: over the host's own sockets, in one process. */
+import { afterEach, describe, expect, it } from "vitest";
+import { ClusterNode, type ClusterNodeOptions, type ServiceResolver } from "../../src/cluster/index.js";
+import { Pull, Push, type Socket } from "../../src/index.js";
+import { collect, nextEvent, thrown, until, within } from "../contract/support/wait.js";
+
+let port = 10_000 + (process.pid % 20_000);
+const group = `239.192.${1 + (process.pid % 100) * 2}.${process.pid % 250}`;
+const closers: (() => unknown)[] = [];
+
+function node(name: string, options: ClusterNodeOptions = {}): ClusterNode {
+  const made = new ClusterNode({ name, multicast: { group, port }, ...options });
+  closers.push(() => made.close({ linger: 0 }));
+  return made;
+}
+
+async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
+  const made = node(name, options);
+  await made.start();
+  return made;
+}
+
+function own<S extends Socket>(socket: S): S {
+  closers.push(() => socket.close({ linger: 0 }));
+  return socket;
+}
+
+/** The lists of a resolver as they come. */
+class Lists {
+  readonly all: (readonly string[])[] = [];
+  ended = false;
+  readonly #stop = new AbortController();
+
+  constructor(resolver: ServiceResolver) {
+    closers.push(() => this.#stop.abort());
+    void this.#read(resolver);
+  }
+
+  get last(): readonly string[] | undefined {
+    return this.all.at(-1);
+  }
+
+  /** Until the last list has these and no others, in any order. */
+  async are(...endpoints: string[]): Promise<void> {
+    const wanted = [...endpoints].sort().join();
+    await until(
+      () => this.last !== undefined && [...this.last].sort().join() === wanted,
+      `the endpoints ${wanted}`,
+    );
+  }
+
+  async #read(resolver: ServiceResolver): Promise<void> {
+    for await (const list of resolver.endpoints(this.#stop.signal)) this.all.push(list);
+    this.ended = true;
+  }
+}
+
+afterEach(async () => {
+  port += 1;
+  await Promise.all(closers.splice(0).map((close) => close()));
+});
+
+describe("advertised endpoints", () => {
+  it("are in the others' resolvers from the start, by their names and tags", async () => {
+    const a = node("a");
+    const lists = new Lists(a.resolver({ has: ["billing"] })); // Before the start.
+    await a.start();
+    await lists.are();
+    await started("b", {
+      advertise: { billing: ["tcp://*:5001", "ipc:///tmp/b"], audit: "tcp://127.0.0.1:5002" },
+      tags: ["eu"],
+    });
+    await lists.are("tcp://127.0.0.1:5001", "ipc:///tmp/b");
+    const [found] = a.resolve("audit", "eu");
+    expect(found).toMatchObject({
+      endpoints: {
+        billing: ["tcp://127.0.0.1:5001", "ipc:///tmp/b"],
+        audit: ["tcp://127.0.0.1:5002"],
+      },
+      tags: ["eu"],
+    });
+    expect(found?.addresses.slice(1)).toEqual([
+      "tcp://127.0.0.1:5001",
+      "ipc:///tmp/b",
+      "tcp://127.0.0.1:5002",
+    ]);
+    const eu = a.resolver({ has: ["eu"] });
+    expect([...eu].map(({ name }) => name)).toEqual([found?.name]);
+    await new Lists(eu).are("tcp://127.0.0.1:5001", "ipc:///tmp/b", "tcp://127.0.0.1:5002");
+  });
+
+  it("follow a socket that binds, unbinds and closes, and are withdrawn", async () => {
+    const a = await started("a");
+    const b = await started("b");
+    const lists = new Lists(a.resolver({ has: ["work"] }));
+    const pull = own(new Pull());
+    const withdraw = b.advertise("work", pull);
+    const first = await pull.bind("tcp://127.0.0.1:*");
+    await pull.bind("inproc://not-for-others");
+    await lists.are(first);
+    const second = await pull.bind("tcp://*:*");
+    await lists.are(first, second.replace("0.0.0.0", "127.0.0.1").replace("[::]", "127.0.0.1"));
+    await pull.unbind(first);
+    await until(() => lists.last?.length === 1, "one endpoint");
+    await pull.close();
+    await lists.are();
+    const fixed = b.advertise("work", "tcp://127.0.0.1:5003");
+    await lists.are("tcp://127.0.0.1:5003");
+    fixed();
+    fixed(); // Twice is once.
+    withdraw();
+    await lists.are();
+    expect(a.resolve("work")).toEqual([]);
+  });
+
+  it("are out while the member drains, has left, or is lost; and in again with the next of that name", async () => {
+    const a = await started("a");
+    const lists = new Lists(a.resolver({ has: ["billing"] }));
+    const b = await started("b", { advertise: { billing: "tcp://127.0.0.1:5001" } });
+    const c = await started("c", { advertise: { billing: "tcp://127.0.0.1:5002" } });
+    await lists.are("tcp://127.0.0.1:5001", "tcp://127.0.0.1:5002");
+    await b.drain();
+    await lists.are("tcp://127.0.0.1:5002");
+    expect(a.resolve("billing")).toHaveLength(2); // A snapshot has them all.
+    await c.leave();
+    await lists.are();
+    await started("c", { advertise: { billing: "tcp://127.0.0.1:5002" } });
+    await lists.are("tcp://127.0.0.1:5002");
+  });
+
+  it("come and go with tags, in one list for many changes", async () => {
+    const a = await started("a");
+    const b = await started("b", { advertise: { billing: "tcp://127.0.0.1:5001" } });
+    const lists = new Lists(a.resolver({ has: ["billing"], not: ["paused"] }));
+    await lists.are("tcp://127.0.0.1:5001");
+    for (let i = 0; i < 50; i++) {
+      b.tags("paused");
+      b.tags({ remove: ["paused"] });
+    }
+    b.tags("paused");
+    await lists.are();
+    expect(lists.all.length).toBeLessThan(8);
+    b.tags({ remove: ["paused"] });
+    await lists.are("tcp://127.0.0.1:5001");
+  });
+
+  it("end with the node that has the resolver, and keep their last list in use", async () => {
+    const a = await started("a");
+    const pull = own(new Pull());
+    const endpoint = await pull.bind("tcp://127.0.0.1:*");
+    a.advertise("self", endpoint);
+    const lists = new Lists(a.resolver({ has: ["self"] }));
+    const push = own(new Push());
+    push.connect(a.resolver({ has: ["self"] }));
+    await nextEvent(push, "source:changed");
+    await a.close();
+    await until(() => lists.ended, "the end of the lists");
+    expect(lists.last).toEqual([endpoint]);
+    await push.send("still");
+    expect(await collect(pull, 1)).toEqual(["still"]);
+    expect(thrown(() => [...a.resolver()])).toMatchObject({ code: "EBADF" });
+  });
+
+  it("are bounded: one too many changes nothing, or is an event", async () => {
+    const a = await started("a");
+    for (let i = 0; i < 7; i++) a.advertise("work", `tcp://127.0.0.1:${6_000 + i}`);
+    const pull = own(new Pull());
+    a.advertise("bound", pull);
+    await pull.bind("tcp://127.0.0.1:*");
+    expect(a.self.endpoints.bound).toHaveLength(1);
+    expect(thrown(() => a.advertise("work", "tcp://127.0.0.1:7000"))).toMatchObject({ code: "EINVAL" });
+    const refused = within(
+      new Promise((resolve) => a.events.once("endpoint:refused", resolve)),
+      "the event of a refused endpoint",
+    );
+    const endpoint = await pull.bind("tcp://127.0.0.1:*");
+    expect(await refused).toMatchObject({ name: "bound", endpoint, error: { code: "EINVAL" } });
+    expect(a.self.addresses).toHaveLength(1 + 8);
+    // There is room again.
+    await pull.unbind(endpoint);
+    expect(a.self.addresses).toHaveLength(1 + 8);
+  });
+
+  it("are checked before anything happens", () => {
+    const wrong: ClusterNodeOptions["advertise"][] = [
+      { billing: "inproc://a" },
+      { "a=b": "tcp://h:1" },
+      { billing: 7 as unknown as string },
+      [] as never,
+      { billing: Array.from({ length: 9 }, (_, i) => `tcp://h:${i + 1}`) },
+    ];
+    for (const advertise of wrong)
+      expect(
+        thrown(() => new ClusterNode({ advertise })),
+        JSON.stringify(advertise),
+      ).toMatchObject({
+        code: "EINVAL",
+      });
+    const a = node("a");
+    expect(thrown(() => a.advertise("work", {} as never))).toMatchObject({ code: "EINVAL" });
+    expect(thrown(() => a.resolver({ any: [] } as never))).toMatchObject({ code: "EINVAL" });
+    expect(thrown(() => [...a.resolver()])).toMatchObject({ code: "EFSM" });
+  });
+});
