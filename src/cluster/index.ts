@@ -68,6 +68,7 @@ export type {
 export type { Service, ServiceState } from "./node/service.js";
 export { ServiceResolver } from "./node/service-resolver.js";
 export { PROFILES, type Profile, type ProfileName } from "./profiles.js";
+export { type ClusterNodeEntry, clusterNames } from "./registry.js";
 export type { MatchMode, ResolverStep } from "./resolver.js";
 export type { TagChange, TagPair } from "./tags.js";
 export {

@@ -2,7 +2,7 @@
  * Sources as texts, for the command line and configuration files:
  *
  *   static:HOST:PORT,HOST:PORT…          dns://NAME:PORT (A)   dns://NAME (SRV)
- *   etcd://HOST:PORT,HOST:PORT/PREFIX    etcds://… over TLS
+ *   etcd://HOST:PORT,HOST:PORT/PREFIX    etcds://… over TLS    kubernetes://NAMESPACE/SERVICE[:PORT]
  *
  * Options follow as `?NAME=VALUE&NAME=VALUE`, by the names that the source has for them.
  */
@@ -10,6 +10,7 @@ import { checkKeys, describe, suggest } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { dnsSource } from "./dns.js";
 import { etcdSource } from "./etcd.js";
+import { kubernetesSource } from "./kubernetes.js";
 import { staticSource } from "./lists.js";
 import type { DiscoverySource } from "./source.js";
 
@@ -81,6 +82,31 @@ const FORMS: Readonly<Record<string, Form>> = {
   },
   etcd: etcd("http"),
   etcds: etcd("https"),
+  kubernetes: {
+    form: "kubernetes://NAMESPACE/SERVICE[:PORT]",
+    slashes: true,
+    options: {
+      addressType: "text",
+      suffix: "text",
+      family: "number",
+      server: "text",
+      timeout: "number",
+      relistInterval: "number",
+    },
+    make(rest, options) {
+      const [namespace = "", service = "", ...others] = rest.split("/");
+      if (namespace === "" || service === "" || others.length > 0)
+        throw new InvalidArgumentError(`expected kubernetes://NAMESPACE/SERVICE; got ${describe(rest)}`);
+      const [name = "", port] = service.split(":");
+      // A number, or the name of a port.
+      return kubernetesSource({
+        namespace,
+        service: name,
+        ...(port === undefined ? {} : { port: /^\d+$/.test(port) ? Number(port) : port }),
+        ...options,
+      });
+    },
+  },
 };
 
 /** How each source is written. */

@@ -84,6 +84,7 @@ export class NodeSockets {
   readonly links: Links;
   #datagrams: PacketSocket | undefined;
   #address = "";
+  #port = 0;
   /** The stream whose packet is being handled: answers to its other end go over it. */
   #answering: Link | undefined;
 
@@ -109,6 +110,11 @@ export class NodeSockets {
   /** Where the others send packets, "host:port"; empty before `open`. */
   get address(): string {
     return this.#address;
+  }
+
+  /** Of this host, for datagrams and streams; 0 before `open`. */
+  get port(): number {
+    return this.#port;
   }
 
   /** @throws TransportError with the system's code; InvalidArgumentError `EINVAL` for an unknown interface */
@@ -145,6 +151,7 @@ export class NodeSockets {
         throw error;
       }
       this.#datagrams = datagrams;
+      this.#port = chosen;
       this.#address = `${own}:${chosen}`;
     });
     if (announced !== undefined) this.#address = announced;

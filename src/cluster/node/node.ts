@@ -1,7 +1,9 @@
 /** A node of a cluster: its sockets, and the first of its buses. */
 import { InvalidStateError, NotSupportedError } from "../../core/errors.js";
+import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import { MAX_BUSES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
+import { checkControl, Registration } from "../registry.js";
 import { nodeHeaders } from "../zre/index.js";
 import { ClusterBus, type NodeIdentity } from "./bus.js";
 import type { ClusterEvent } from "./events.js";
@@ -27,6 +29,8 @@ export class ClusterNode extends ClusterBus {
   #starting: Promise<void> | undefined;
   #started = false;
   #zre: ZreBridge | undefined;
+  #registration: Promise<Registration | undefined> = Promise.resolve(undefined);
+  #control: readonly string[] = [];
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value, and for the scope `link` without a key */
   constructor(options: ClusterNodeOptions = {}) {
@@ -70,9 +74,43 @@ export class ClusterNode extends ClusterBus {
       this.#started = true;
       this.begin();
       for (const bus of this.#buses) BusOfNode.begin(bus);
+      this.#register();
       await this.#startZre();
     });
     return this.#starting;
+  }
+
+  // --- The nodes of this host -----------------------------------------------------------------------------------------
+
+  /**
+   * The endpoints of a control socket of this node, which `clusterNames()` shows, in place of those before. Default: none.
+   *
+   * @throws InvalidArgumentError `EINVAL` for more than 8, or one of more than 256 characters
+   */
+  showControl(endpoints: readonly string[]): void {
+    this.#control = checkControl(endpoints);
+    void this.#registration.then((registration) =>
+      registration?.update({ control: this.#control }).catch(() => this.sockets.count("registry")),
+    );
+  }
+
+  #register(): void {
+    // In a simulation there are no files.
+    if (!this.#settings.registry || this.sockets.platform !== MACHINE) return;
+    const { id, name, address } = this;
+    this.#registration = Registration.open({
+      id,
+      name,
+      group: this.group,
+      address,
+      port: this.sockets.port,
+      pid: process.pid,
+      since: Date.now(),
+      control: this.#control,
+    }).catch(() => {
+      this.sockets.count("registry");
+      return undefined;
+    });
   }
 
   // --- The ZRE plane -------------------------------------------------------------------------------------------------
@@ -195,6 +233,7 @@ export class ClusterNode extends ClusterBus {
     await Promise.all([
       ...[...this.#buses].map((bus) => bus.close({ linger })),
       this.#zre?.plane.close({ linger }),
+      this.#registration.then((registration) => registration?.close()),
       super.onClose(linger),
     ]);
     await this.sockets.close();

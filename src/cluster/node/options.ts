@@ -4,6 +4,7 @@ import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import {
   anything,
+  boolean,
   checkKeys,
   checkOptions,
   choice,
@@ -121,6 +122,11 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
    */
   readonly beats?: "loop" | "thread" | undefined;
   /**
+   * Whether `clusterNames()` and `shoal node names` show this node to its user on this host. Default `true`; where it is not
+   * possible, it is counted as `registry` in `stats().dropped`.
+   */
+  readonly registry?: boolean | undefined;
+  /**
    * Whether it is a peer of zyre's programs, too, on the local network (36/ZRE): without keys, up to about 100 nodes. Default
    * `false`. Without a `key` the cluster itself still keeps to this host.
    */
@@ -154,6 +160,7 @@ const NODE_OPTIONS = {
   announce: text(),
   multicast: anything<NonNullable<ClusterNodeOptions["multicast"]>>(),
   beats: choice(["loop", "thread"], "loop"),
+  registry: boolean(true),
   tags: anything<readonly string[]>(),
   props: anything<Readonly<Record<string, PropValue>>>(),
   advertise: anything<Readonly<Record<string, string | readonly string[]>>>(),
@@ -197,6 +204,7 @@ export interface NodeSettings {
   readonly announce: HostPort | undefined;
   readonly group: GroupAddress | undefined;
   readonly beats: "loop" | "thread";
+  readonly registry: boolean;
   /** `undefined`: without the ZRE plane. */
   readonly zre: ZreNodeOptions | undefined;
 }
@@ -231,6 +239,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
       ports: given.ports === undefined ? undefined : parsePorts(given.ports),
       announce: given.announce === undefined ? undefined : checkAddress("announce", given.announce),
       beats: given.beats,
+      registry: given.registry,
       zre: zreOf(given),
       group: groupOf(given.multicast ?? first.discovery.length === 0, given.profile),
     }),

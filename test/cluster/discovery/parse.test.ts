@@ -16,6 +16,8 @@ describe("a text of discovery", () => {
     ["etcd://10.0.0.5:2379", "etcd:10.0.0.5:2379/shoal"],
     ["etcd://a:2379,b:2379/x?ttl=30000&publish=false", "etcd:a:2379/x"],
     ["etcds://a:2379/x", "etcd:a:2379/x"],
+    ["kubernetes://prod/billing:7946?server=https://10.0.0.1:6443", "kubernetes:prod/billing"],
+    ["kubernetes://prod/billing:gossip?addressType=dns&server=https://10.0.0.1", "kubernetes:prod/billing"],
   ])("%s is a source", (text, name) => {
     expect(parseDiscovery(text).name).toBe(name);
   });
@@ -48,6 +50,8 @@ describe("a text of discovery", () => {
     ["etcd://user:secret@a:2379/x", "no user and password"],
     ["etcd://a:2379/x?publish=yes", "publish is true or false"],
     ["etcd:///x", "server"],
+    ["kubernetes://billing", "expected kubernetes://NAMESPACE/SERVICE"],
+    ["kubernetes://a/b/c", "expected kubernetes://NAMESPACE/SERVICE"],
     [`static:${"x".repeat(5_000)}:1`, "at most 4096"],
     [7 as never, "a text"],
   ])("%s is refused", (text, reason) => {

@@ -1,0 +1,324 @@
+/**
+ * The nodes that run on this host, by files: no daemon, no port.
+ *
+ *   XDG_RUNTIME_DIR/shoal/nodes, /run/user/UID/shoal/nodes, or TMPDIR/shoal-UID/nodes: mode 700, the user's own
+ *     ID.json   name, cluster, address, process       ID.sock   a socket that the node listens on
+ *
+ * A node runs as long as its socket takes connections: that of a killed process refuses them, whatever process has its number now, and
+ * its files are removed by the next one who looks. A node that is stopped (SIGSTOP) still has its socket. ID is the first half of the id.
+ *
+ * Nobody else can write there. A folder that belongs to another user, that others may write, or that is a link is not used at all; a file
+ * that is a link, too long or not as it should be is left alone and not shown.
+ */
+import { constants } from "node:fs";
+import { chmod, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { createConnection, createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { isAbsolute, join } from "node:path";
+import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
+import { MAX_ADDRESS, MAX_BUS_NAME } from "./bounds.js";
+import { isId, isName } from "./identity.js";
+
+/** Nodes of a folder that are looked at. */
+const MAX_REGISTERED = 1_024;
+/** Bytes of a node's file. */
+const MAX_RECORD = 4_096;
+/** Nodes whose sockets are tried at a time. */
+const TRIES_AT_A_TIME = 16;
+/** ms until a socket that neither takes nor refuses a connection counts as one that lives. */
+const TRY_TIMEOUT = 500;
+/** ms for which a file that a node was writing, or a socket without a file, may be of a node that starts. */
+const STARTING = 10_000;
+/** Bytes of a socket's path that every system takes. */
+const MAX_SOCKET_PATH = 103;
+/** Control endpoints of a node, and bytes of one. */
+const MAX_CONTROL = 8;
+const MAX_CONTROL_ENDPOINT = 256;
+
+const FILE = /^([0-9a-f]{16})\.(json|sock)$/;
+const PART = /^\.[0-9a-f]{16}\.part$/;
+
+/** A node that runs on this host. */
+export interface ClusterNodeEntry {
+  /** 32 hexadecimal digits. */
+  readonly id: string;
+  /** `name@host`. */
+  readonly name: string;
+  /** Name of its cluster. */
+  readonly group: string;
+  /** Where others reach it, "host:port". */
+  readonly address: string;
+  /** Its UDP and TCP port on this host. */
+  readonly port: number;
+  /** Process id, as the node's own system counts. */
+  readonly pid: number;
+  /** Wall clock in ms when it started. */
+  readonly since: number;
+  /** Endpoints of its control socket. */
+  readonly control: readonly string[];
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function checkControl(endpoints: readonly string[]): readonly string[] {
+  if (!Array.isArray(endpoints) || !areControl(endpoints))
+    throw new InvalidArgumentError(
+      `control endpoints are at most ${MAX_CONTROL} texts of at most ${MAX_CONTROL_ENDPOINT} characters`,
+    );
+  return [...endpoints];
+}
+
+function isPlain(text: unknown, most: number): text is string {
+  return typeof text === "string" && text.length <= most && !/\p{C}/u.test(text);
+}
+
+function areControl(endpoints: readonly unknown[]): boolean {
+  return endpoints.length <= MAX_CONTROL && endpoints.every((each) => isPlain(each, MAX_CONTROL_ENDPOINT));
+}
+
+/** @internal The folders in which nodes of this user may be, the one where a node registers first. */
+export function foldersOf(env: NodeJS.ProcessEnv): string[] {
+  const uid = process.getuid?.();
+  // Nobody's folder is safe where files have no owner: a system without user ids has no registry.
+  if (uid === undefined) return [];
+  const runtime = env.XDG_RUNTIME_DIR ?? "";
+  const folders = [`/run/user/${uid}/shoal/nodes`, join(tmpdir(), `shoal-${uid}`, "nodes")];
+  if (isAbsolute(runtime)) folders.unshift(join(runtime, "shoal", "nodes"));
+  return [...new Set(folders)];
+}
+
+/** Whether a path is a folder of this user that nobody else may write. */
+async function isOwn(folder: string): Promise<boolean> {
+  try {
+    const stat = await lstat(folder);
+    return stat.isDirectory() && stat.uid === process.getuid?.() && (stat.mode & 0o022) === 0;
+  } catch {
+    return false;
+  }
+}
+
+/** The folder and the one above it, made where they are not there, mode 700. @returns whether it is safe to use */
+async function makeFolder(folder: string): Promise<boolean> {
+  const above = join(folder, "..");
+  for (const each of [above, folder]) {
+    try {
+      await mkdir(each, { mode: 0o700 });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") return false;
+    }
+    if (!(await isOwn(each))) return false;
+  }
+  return true;
+}
+
+/** A node's place among those of this host. */
+export class Registration {
+  readonly #folder: string;
+  readonly #key: string;
+  readonly #server: Server;
+  #entry: ClusterNodeEntry;
+  #writing: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  private constructor(folder: string, entry: ClusterNodeEntry, server: Server) {
+    this.#folder = folder;
+    this.#key = entry.id.slice(0, 16);
+    this.#entry = entry;
+    this.#server = server;
+  }
+
+  /**
+   * Registers a node.
+   *
+   * @throws InvalidStateError `EFSM` where there is no folder that is safe to use, and the system's errors
+   */
+  static async open(
+    entry: ClusterNodeEntry,
+    folders: readonly string[] = foldersOf(process.env),
+  ): Promise<Registration> {
+    for (const folder of folders) {
+      const path = join(folder, `${entry.id.slice(0, 16)}.sock`);
+      if (Buffer.byteLength(path) > MAX_SOCKET_PATH || !(await makeFolder(folder))) continue;
+      const server = createServer((socket) => void socket.on("error", () => undefined).destroy());
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject);
+        server.listen({ path, exclusive: true }, resolve);
+      });
+      server.on("error", () => undefined);
+      server.unref();
+      const registration = new Registration(folder, entry, server);
+      try {
+        await chmod(path, 0o600);
+        await registration.update({});
+      } catch (error) {
+        await registration.close();
+        throw error;
+      }
+      return registration;
+    }
+    throw new InvalidStateError("EFSM", "there is no folder of this user to register nodes in");
+  }
+
+  /** Changes what others see of the node. */
+  update(changes: Partial<Pick<ClusterNodeEntry, "address" | "port" | "control">>): Promise<void> {
+    this.#entry = { ...this.#entry, ...changes };
+    const entry = this.#entry;
+    this.#writing = this.#writing
+      .catch(() => undefined)
+      .then(async () => {
+        if (this.#closed) return;
+        // A reader sees the file before or after the change.
+        const part = join(this.#folder, `.${this.#key}.part`);
+        await rm(part, { force: true });
+        const { O_WRONLY, O_CREAT, O_EXCL } = constants;
+        const handle = await open(part, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+        try {
+          await handle.writeFile(JSON.stringify(entry));
+        } finally {
+          await handle.close();
+        }
+        await rename(part, join(this.#folder, `${this.#key}.json`));
+      });
+    return this.#writing;
+  }
+
+  /** Takes the node out. Settles in any case: what stays is removed by the next one who looks. */
+  async close(): Promise<void> {
+    await this.#writing.catch(() => undefined);
+    this.#closed = true;
+    await rm(join(this.#folder, `${this.#key}.json`), { force: true }).catch(() => undefined);
+    // Closing removes the socket's file.
+    await new Promise<void>((resolve) => void this.#server.close(() => resolve()));
+  }
+}
+
+/**
+ * The nodes of this user that run on this host, by name: what `shoal node names` prints. Files of nodes that were killed are removed
+ * on the way. A node is there unless it was started with `registry: false`.
+ *
+ * @returns at most 1,024 of each folder; none on a system without user ids
+ */
+export function clusterNames(): Promise<ClusterNodeEntry[]> {
+  return namesIn(foldersOf(process.env));
+}
+
+/** @internal The same of other folders. */
+export async function namesIn(folders: readonly string[]): Promise<ClusterNodeEntry[]> {
+  const found = new Map<string, ClusterNodeEntry>();
+  for (const folder of folders) {
+    if (!(await isOwn(folder)) || !(await isOwn(join(folder, "..")))) continue;
+    for (const entry of await entriesOf(folder)) found.set(entry.id, entry);
+  }
+  return [...found.values()].sort(
+    (a, b) => compare(a.name, b.name) || compare(a.group, b.group) || a.since - b.since,
+  );
+}
+
+function compare(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}
+
+async function entriesOf(folder: string): Promise<ClusterNodeEntry[]> {
+  const names = await readdir(folder).catch(() => []);
+  const keys = new Set<string>();
+  for (const name of names) {
+    const key = FILE.exec(name)?.[1];
+    if (key !== undefined && keys.size < MAX_REGISTERED) keys.add(key);
+    else if (PART.test(name)) await removeOld(join(folder, name));
+  }
+  const waiting = [...keys];
+  const entries: ClusterNodeEntry[] = [];
+  await Promise.all(
+    Array.from({ length: TRIES_AT_A_TIME }, async () => {
+      for (let key = waiting.shift(); key !== undefined; key = waiting.shift()) {
+        const entry = await entryOf(folder, key);
+        if (entry !== undefined) entries.push(entry);
+      }
+    }),
+  );
+  return entries;
+}
+
+async function entryOf(folder: string, key: string): Promise<ClusterNodeEntry | undefined> {
+  const file = join(folder, `${key}.json`);
+  const socket = join(folder, `${key}.sock`);
+  if (await lives(socket)) {
+    const entry = await read(file);
+    return entry?.id.startsWith(key) ? entry : undefined;
+  }
+  // The socket comes before the file and goes after it: one that starts has its socket already.
+  await rm(file, { force: true }).catch(() => undefined);
+  await removeOld(socket);
+  return undefined;
+}
+
+/** Removes what no node is writing at this moment. */
+async function removeOld(path: string): Promise<void> {
+  try {
+    const { mtimeMs, isDirectory } = await lstat(path).then((stat) => ({
+      mtimeMs: stat.mtimeMs,
+      isDirectory: stat.isDirectory(),
+    }));
+    if (!isDirectory && Math.abs(Date.now() - mtimeMs) > STARTING) await rm(path, { force: true });
+  } catch {
+    // Somebody else removed it.
+  }
+}
+
+/** Whether somebody listens. */
+function lives(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection(path);
+    const end = (result: boolean): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(result);
+    };
+    const timer = setTimeout(() => end(true), TRY_TIMEOUT);
+    socket.once("connect", () => end(true));
+    socket.once("error", ({ code }: NodeJS.ErrnoException) => {
+      // Any other code is of a queue that is full, or of this process.
+      end(code !== "ECONNREFUSED" && code !== "ENOENT" && code !== "ENOTSOCK");
+    });
+  });
+}
+
+/** A node's file; `undefined` for anything else. */
+async function read(path: string): Promise<ClusterNodeEntry | undefined> {
+  try {
+    const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      const stat = await handle.stat();
+      if (!stat.isFile() || stat.size > MAX_RECORD || stat.uid !== process.getuid?.()) return undefined;
+      const bytes = Buffer.alloc(MAX_RECORD);
+      const { bytesRead } = await handle.read(bytes, 0, MAX_RECORD, 0);
+      return parse(bytes.toString("utf8", 0, bytesRead));
+    } finally {
+      await handle.close();
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws SyntaxError */
+function parse(text: string): ClusterNodeEntry | undefined {
+  const value = JSON.parse(text) as Record<string, unknown> | null;
+  if (typeof value !== "object" || value === null) return undefined;
+  const { id, name, group, address, port, pid, since, control } = value;
+  if (typeof id !== "string" || !isId(id) || typeof name !== "string" || !isName(name)) return undefined;
+  if (!isPlain(group, MAX_BUS_NAME) || !isPlain(address, MAX_ADDRESS)) return undefined;
+  if (![port, pid, since].every((each) => Number.isSafeInteger(each) && (each as number) > 0))
+    return undefined;
+  if (!Array.isArray(control) || !areControl(control)) return undefined;
+  return Object.freeze({
+    id,
+    name,
+    group,
+    address,
+    port: port as number,
+    pid: pid as number,
+    since: since as number,
+    control: Object.freeze([...(control as string[])]),
+  });
+}

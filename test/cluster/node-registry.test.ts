@@ -1,0 +1,231 @@
+/** The nodes of a host, by files: who is shown, what is removed, and what a stranger's file can do. */
+import { type ChildProcess, spawn } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ClusterNode, clusterNames } from "../../src/cluster/index.js";
+import { type ClusterNodeEntry, foldersOf, namesIn, Registration } from "../../src/cluster/registry.js";
+
+let root: string;
+let folder: string;
+const open: { close(): Promise<unknown> }[] = [];
+const children: ChildProcess[] = [];
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "shoal-names-"));
+  folder = join(root, "shoal", "nodes");
+});
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((each) => each.close()));
+  for (const child of children.splice(0)) child.kill("SIGKILL");
+  rmSync(root, { recursive: true, force: true });
+});
+
+const entry = (digit: string, values: Partial<ClusterNodeEntry> = {}): ClusterNodeEntry => ({
+  id: digit.repeat(32),
+  name: `${digit}@host`,
+  group: "default",
+  address: "127.0.0.1:7946",
+  port: 7946,
+  pid: process.pid,
+  since: 1_000,
+  control: [],
+  ...values,
+});
+
+async function register(digit: string, values: Partial<ClusterNodeEntry> = {}): Promise<Registration> {
+  const made = await Registration.open(entry(digit, values), [folder]);
+  open.push(made);
+  return made;
+}
+
+/** A process that listens as a node does, with the file of one. */
+async function otherProcess(digit: string, text = JSON.stringify(entry(digit))): Promise<ChildProcess> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const path = join(folder, `${digit.repeat(16)}.sock`);
+  const child = spawn(
+    process.execPath,
+    [
+      "-e",
+      `require("net").createServer((s) => s.destroy()).listen(process.argv[1], () => console.log())`,
+      path,
+    ],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  children.push(child);
+  await new Promise((resolve) => child.stdout?.once("data", resolve));
+  writeFileSync(join(folder, `${digit.repeat(16)}.json`), text, { mode: 0o600 });
+  return child;
+}
+
+async function killed(child: ChildProcess): Promise<void> {
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  child.kill("SIGKILL");
+  await ended;
+}
+
+const old = (path: string): void => utimesSync(path, new Date(0), new Date(0));
+const names = async (): Promise<string[]> => (await namesIn([folder])).map(({ name }) => name);
+
+describe("the nodes of a host", () => {
+  it("are shown while they run, by name, with what they changed", async () => {
+    const b = await register("b", { control: ["ipc:///tmp/b"] });
+    const a = await register("a", { group: "kitchen", port: 5_000, address: "10.0.0.1:5000" });
+    expect(await namesIn([folder])).toEqual([
+      entry("a", { group: "kitchen", port: 5_000, address: "10.0.0.1:5000" }),
+      entry("b", { control: ["ipc:///tmp/b"] }),
+    ]);
+    await a.update({ control: ["ipc:///tmp/a"] });
+    expect((await namesIn([folder]))[0]?.control).toEqual(["ipc:///tmp/a"]);
+    await b.close();
+    expect(await names()).toEqual(["a@host"]);
+    await a.close();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it("have files that their user alone can read", async () => {
+    await register("a");
+    for (const path of [join(root, "shoal"), folder]) expect(lstatSync(path).mode & 0o777).toBe(0o700);
+    for (const name of readdirSync(folder)) expect(lstatSync(join(folder, name)).mode & 0o777).toBe(0o600);
+  });
+
+  it("that were killed are not shown, and their files are removed", async () => {
+    const child = await otherProcess("c");
+    await register("a");
+    expect(await names()).toEqual(["a@host", "c@host"]);
+    await killed(child);
+    expect(await names()).toEqual(["a@host"]);
+    expect(existsSync(join(folder, `${"c".repeat(16)}.json`))).toBe(false);
+    old(join(folder, `${"c".repeat(16)}.sock`));
+    await names();
+    expect(readdirSync(folder).sort()).toEqual([`${"a".repeat(16)}.json`, `${"a".repeat(16)}.sock`]);
+  });
+
+  it("that are stopped are shown", async () => {
+    const child = await otherProcess("c");
+    child.kill("SIGSTOP");
+    expect(await names()).toEqual(["c@host"]);
+  });
+
+  it("are all of two folders, each once", async () => {
+    await register("a");
+    const second = join(root, "two", "nodes");
+    open.push(await Registration.open(entry("b"), [join(root, "missing", "deep", "nodes"), second]));
+    expect((await namesIn([folder, second, folder])).map(({ name }) => name)).toEqual(["a@host", "b@host"]);
+  });
+
+  it("leave what a node is writing at this moment alone, and remove it later", async () => {
+    await register("a");
+    const part = join(folder, `.${"d".repeat(16)}.part`);
+    writeFileSync(part, "half");
+    writeFileSync(join(folder, "notes.txt"), "not a node's");
+    await names();
+    expect(existsSync(part)).toBe(true);
+    old(part);
+    await names();
+    expect(existsSync(part)).toBe(false);
+    expect(existsSync(join(folder, "notes.txt"))).toBe(true);
+  });
+});
+
+describe("a stranger's", () => {
+  it.each<[string, string]>([
+    ["junk", "not json"],
+    ["null", "null"],
+    ["another id", JSON.stringify(entry("e"))],
+    ["a name with an escape", JSON.stringify(entry("c", { name: "\u001b[2J@host" }))],
+    ["an address with a line feed", JSON.stringify(entry("c", { address: "10.0.0.1:1\nx" }))],
+    ["a port that is none", JSON.stringify(entry("c", { port: -1 }))],
+    ["control endpoints without end", JSON.stringify(entry("c", { control: new Array(9).fill("x") }))],
+    ["a large file", `${JSON.stringify(entry("c"))}${" ".repeat(5_000)}`],
+  ])("file that is %s is not shown", async (_what, text) => {
+    await otherProcess("c", text);
+    await register("a");
+    expect(await names()).toEqual(["a@host"]);
+  });
+
+  it("link in place of a file is not followed", async () => {
+    const child = await otherProcess("c");
+    const target = join(root, "elsewhere.json");
+    writeFileSync(target, JSON.stringify(entry("c")));
+    rmSync(join(folder, `${"c".repeat(16)}.json`));
+    symlinkSync(target, join(folder, `${"c".repeat(16)}.json`));
+    expect(await names()).toEqual([]);
+    // Nor is what it leads to removed with it.
+    await killed(child);
+    await names();
+    expect(existsSync(target)).toBe(true);
+  });
+
+  it("folder, one that others may write, and a link to one are not used", async () => {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    chmodSync(folder, 0o777);
+    await expect(Registration.open(entry("a"), [folder])).rejects.toMatchObject({ code: "EFSM" });
+    chmodSync(folder, 0o700);
+    await register("a");
+    chmodSync(folder, 0o770);
+    expect(await names()).toEqual([]);
+    chmodSync(folder, 0o700);
+    const link = join(root, "link");
+    symlinkSync(join(root, "shoal"), link);
+    expect(await namesIn([join(link, "nodes")])).toEqual([]);
+    await expect(Registration.open(entry("b"), [join(link, "nodes")])).rejects.toMatchObject({
+      code: "EFSM",
+    });
+    expect(await names()).toEqual(["a@host"]);
+  });
+
+  it("path that is too long for a socket is not used", async () => {
+    const long = join(root, "x".repeat(60), "nodes");
+    await expect(Registration.open(entry("a"), [long])).rejects.toMatchObject({ code: "EFSM" });
+  });
+});
+
+describe("a ClusterNode", () => {
+  it("is among the names of its host from its start to its end, unless it does not want to", async () => {
+    const options = { group: `names-${process.pid}`, multicast: false } as const;
+    const node = new ClusterNode({ name: "shown", ...options });
+    const hidden = new ClusterNode({ name: "hidden", registry: false, ...options });
+    open.push(node, hidden);
+    await Promise.all([node.start(), hidden.start()]);
+    node.showControl(["ipc:///tmp/x"]);
+    const own = async (): Promise<ClusterNodeEntry[]> =>
+      (await clusterNames()).filter(({ group }) => group === options.group);
+    await expect.poll(own, { timeout: 10_000 }).toMatchObject([
+      {
+        id: node.id,
+        name: node.name,
+        address: node.address,
+        port: Number(node.address.split(":")[1]),
+        pid: process.pid,
+        control: ["ipc:///tmp/x"],
+      },
+    ]);
+    expect(() => node.showControl(["x".repeat(257)])).toThrowError(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
+    await node.leave();
+    expect(await own()).toEqual([]);
+    expect(hidden.stats().dropped).toEqual({});
+  });
+
+  it("looks where its user's runtime files are", () => {
+    const uid = process.getuid?.();
+    expect(foldersOf({ XDG_RUNTIME_DIR: "/run/own" })[0]).toBe("/run/own/shoal/nodes");
+    expect(foldersOf({ XDG_RUNTIME_DIR: "relative" })[0]).toBe(`/run/user/${uid}/shoal/nodes`);
+    expect(foldersOf({}).length).toBe(2);
+  });
+});
