@@ -21,6 +21,7 @@ const PURE = [
   "test/cli/{lines,format,node-lines,top-rules,transfer}.test.ts",
   "test/fuzz/zmtp/{frames,handshake}.test.ts",
   "test/cluster/!(node*).test.ts",
+  "test/cluster/clients/!(node*|providers*).test.ts",
   "test/cluster/discovery/{discovery,endpoint-slices,merge,names}.test.ts",
   "test/cluster/{admission,connections}/!(node*).test.ts",
   "test/cluster/zre/{codec,rules,simulation}.test.ts",

@@ -1,0 +1,669 @@
+/** What decides about dynamic clients, without a network: rounds, fail-over, balance, addresses, users, limits, lists. */
+import { scryptSync } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import {
+  addressesFor,
+  type HostAddress,
+  isPrivate,
+  prefixOf,
+} from "../../../src/cluster/clients/addresses.js";
+import { BLOCKED, CallerLimits, FAILURES, MAX_SOURCES } from "../../../src/cluster/clients/caller-limits.js";
+import { DiscoveryClientRules, type NodeLossReason } from "../../../src/cluster/clients/client-rules.js";
+import {
+  type DescribedMember,
+  type DiscoveredNode,
+  describeNode,
+  encodeDescription,
+  MAX_DESCRIPTION,
+  parseDescription,
+  xmlOf,
+} from "../../../src/cluster/clients/description.js";
+import { NodeDirectory } from "../../../src/cluster/clients/directory.js";
+import { CallerGate } from "../../../src/cluster/clients/gate.js";
+import { parseRequest, parseUpdate } from "../../../src/cluster/clients/protocol.js";
+import { ClientRoster } from "../../../src/cluster/clients/roster.js";
+import { hashPassword, UserTable } from "../../../src/cluster/clients/users.js";
+import { Random } from "../../../src/testing/index.js";
+import { codes, ROOT, tableUnder } from "../../docs-tables/support/markdown.js";
+
+function nodeOf(name: string, more: Partial<DiscoveredNode> = {}): DiscoveredNode {
+  return {
+    id: name.padEnd(32, "0"),
+    name: `${name}@h`,
+    addresses: [],
+    discovery: [`tcp://${name}:1`],
+    endpoints: {},
+    tags: [],
+    draining: false,
+    ...more,
+  };
+}
+
+/** A client, what its connections are told to do, and the time. */
+class World {
+  now = 0;
+  readonly done: string[] = [];
+  /** Endpoints of attempts that are open, by their number. */
+  readonly attempts = new Map<number, string>();
+  readonly rules: DiscoveryClientRules;
+
+  constructor(
+    addresses: string[],
+    options: Partial<Record<string, number>> = {},
+    draw: () => number = Math.random,
+  ) {
+    this.rules = new DiscoveryClientRules(
+      {
+        addresses,
+        retries: 0,
+        connectionDelay: 0,
+        cycleCount: 2,
+        refreshInterval: 60_000,
+        attemptTimeout: 1_000,
+        ...options,
+      },
+      {
+        connect: (endpoint, attempt) => {
+          this.attempts.set(attempt, endpoint);
+          this.done.push(`connect ${endpoint}`);
+        },
+        disconnect: (attempt) => {
+          this.attempts.delete(attempt);
+        },
+        refresh: () => void this.done.push("refresh"),
+        connected: (node, endpoint) => void this.done.push(`connected ${node?.name ?? endpoint}`),
+        lost: (node, endpoint, reason) => void this.done.push(`lost ${node?.name ?? endpoint} ${reason}`),
+        refused: (endpoint, reason) => void this.done.push(`refused ${endpoint} ${reason}`),
+        changed: (joined, left) => void this.done.push(`changed +${joined.length} -${left.length}`),
+        failed: (attempts) => void this.done.push(`failed ${attempts}`),
+      },
+      draw,
+    );
+    this.rules.start(this.now);
+  }
+
+  /** What happened since the last call. */
+  take(): string[] {
+    return this.done.splice(0);
+  }
+
+  get open(): [number, string][] {
+    return [...this.attempts];
+  }
+
+  end(attempt: number, reason: NodeLossReason = "disconnected"): void {
+    this.rules.onEnd(this.now, attempt, reason);
+  }
+
+  list(attempt: number, nodes: DiscoveredNode[], at: DiscoveredNode | undefined, revision = 1): void {
+    this.rules.onUpdate(this.now, attempt, {
+      node: at?.id ?? "",
+      revision,
+      from: undefined,
+      nodes,
+      gone: [],
+    });
+  }
+
+  /** To the next time that something is due. */
+  step(): void {
+    this.now = Math.max(this.now, this.rules.nextWakeUp());
+    this.rules.tick(this.now);
+  }
+}
+
+describe("the rules of a client", () => {
+  it("try every address in each of 2 cycles, report it, and rest", () => {
+    const world = new World(["tcp://a:1", "tcp://b:1"]);
+    for (let i = 0; i < 4; i++) {
+      const [[attempt] = [0]] = world.open;
+      world.end(attempt);
+      if (i < 3) world.step();
+    }
+    expect(world.now).toBe(0);
+    world.step();
+    const done = world.take();
+    for (const name of ["a", "b"])
+      expect(done.filter((each) => each === `connect tcp://${name}:1`)).toHaveLength(2);
+    expect(done.indexOf("failed 4")).toBe(8);
+    world.step();
+    expect(world.now).toBeGreaterThanOrEqual(500);
+    expect(world.take().at(-1)).toMatch(/^connect/);
+  });
+
+  it("retry one address after a delay before the next one", () => {
+    const world = new World(["tcp://a:1"], { retries: 2, connectionDelay: 100, cycleCount: 1 });
+    const times: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      times.push(world.now);
+      const [[attempt] = [0]] = world.open;
+      world.end(attempt, "refused");
+      world.step();
+    }
+    expect(times).toEqual([0, 100, 200]);
+    expect(world.take()).toContain("failed 3");
+  });
+
+  it("give up an address that does not answer in time", () => {
+    const world = new World(["tcp://a:1"]);
+    world.step();
+    expect(world.now).toBe(1_000);
+    expect(world.take()).toEqual(["connect tcp://a:1", "refused tcp://a:1 timeout", "connect tcp://a:1"]);
+  });
+
+  it("move by lot after the first list, keep the old node until the new one answers, and stay then", () => {
+    const [a, b] = [nodeOf("a"), nodeOf("b")];
+    const world = new World(["tcp://a:1"], {}, () => 0.99);
+    world.list(1, [a, b], a);
+    expect(world.take()).toEqual([
+      "connect tcp://a:1",
+      "changed +2 -0",
+      "connected a@h",
+      "connect tcp://b:1",
+    ]);
+    expect(world.rules.current?.name).toBe("a@h");
+    world.list(2, [a, b], b);
+    expect(world.open).toEqual([[2, "tcp://b:1"]]);
+    expect(world.take()).toEqual(["connected b@h"]);
+    world.list(2, [a, b, nodeOf("c")], b, 2);
+    expect(world.take()).toEqual(["changed +1 -0"]);
+  });
+
+  it("stay where they are when the better node does not answer", () => {
+    const [a, b] = [nodeOf("a"), nodeOf("b")];
+    const world = new World(["tcp://a:1"], {}, () => 0.99);
+    world.list(1, [a, b], a);
+    world.end(2);
+    expect(world.rules.current?.name).toBe("a@h");
+    expect(world.open).toEqual([[1, "tcp://a:1"]]);
+  });
+
+  it("fail over at once, to another node first, and to the lost one last", () => {
+    const all = ["a", "b", "c"].map((name) => nodeOf(name));
+    const world = new World(["tcp://a:1"], {}, () => 0);
+    world.list(1, all, all[0]);
+    world.take();
+    world.end(1);
+    const [lost, connect] = world.take();
+    expect(lost).toBe("lost a@h disconnected");
+    expect(["connect tcp://b:1", "connect tcp://c:1"]).toContain(connect);
+    expect(world.now).toBe(0);
+    const tried = [connect];
+    for (let i = 0; i < 2; i++) {
+      world.end([...world.attempts.keys()][0] as number);
+      world.step();
+      tried.push(world.take().at(-1));
+    }
+    expect(tried[2]).toBe("connect tcp://a:1");
+  });
+
+  it("leave a draining node when there is another, and stay when there is not", () => {
+    const [a, b] = [nodeOf("a"), nodeOf("b")];
+    const world = new World(["tcp://a:1"], {}, () => 0);
+    world.list(1, [a], a);
+    world.list(1, [{ ...a, draining: true }], a, 2);
+    expect(world.open).toHaveLength(1);
+    world.list(1, [{ ...a, draining: true }, b], a, 3);
+    expect(world.open.map(([, endpoint]) => endpoint)).toEqual(["tcp://a:1", "tcp://b:1"]);
+  });
+
+  it("ask for the whole list when a change is missing, and at each interval", () => {
+    const a = nodeOf("a");
+    const world = new World(["tcp://a:1"], {}, () => 0);
+    world.list(1, [a], a);
+    world.take();
+    const change = { node: a.id, nodes: [nodeOf("b")], gone: [] };
+    world.rules.onUpdate(0, 1, { ...change, revision: 3, from: 2 });
+    expect(world.take()).toEqual(["refresh"]);
+    world.rules.onUpdate(0, 1, { ...change, revision: 2, from: 1 });
+    expect(world.take()).toEqual(["changed +1 -0"]);
+    world.rules.onUpdate(0, 1, { node: a.id, revision: 3, from: 2, nodes: [], gone: [nodeOf("b").id] });
+    expect(world.take()).toEqual(["changed +0 -1"]);
+    world.step();
+    expect([world.now, world.take()]).toEqual([30_000, ["refresh"]]);
+    world.step();
+    expect(world.now).toBe(90_000);
+  });
+
+  it("spread 10,000 clients that know one node over 4 nodes within 10 %, and again after one is killed", () => {
+    const random = new Random(20_260_101);
+    const draw = (): number => random.next();
+    let live = ["a", "b", "c", "d"].map((name) => nodeOf(name));
+    const at = (endpoint: string): DiscoveredNode | undefined =>
+      live.find(({ discovery }) => discovery[0] === endpoint);
+    const worlds = Array.from({ length: 10_000 }, () => new World(["tcp://a:1"], {}, draw));
+    const settle = (world: World): void => {
+      while (!world.rules.connected || world.open.length > 1) {
+        const [attempt, endpoint] = world.open.at(-1) ?? [0, ""];
+        const node = at(endpoint);
+        if (node === undefined) {
+          world.end(attempt);
+          world.step();
+        } else world.list(attempt, live, node);
+      }
+    };
+    const spread = (): number[] =>
+      live.map(({ id }) => worlds.filter((world) => world.rules.current?.id === id).length);
+    for (const world of worlds) settle(world);
+    for (const count of spread()) expect(Math.abs(count - 2_500)).toBeLessThan(250);
+    const [killed] = live.splice(1, 1);
+    live = [...live];
+    for (const world of worlds) {
+      if (world.rules.current?.id !== killed?.id) continue;
+      world.end(world.open[0]?.[0] ?? 0);
+      settle(world);
+    }
+    expect(spread().reduce((sum, count) => sum + count, 0)).toBe(10_000);
+    for (const count of spread()) expect(Math.abs(count - 10_000 / 3)).toBeLessThan(333);
+  });
+});
+
+const ADDRESSES: HostAddress[] = [
+  { ip: "10.100.4.165", interface: "wlp3s0", prefix: 24 },
+  { ip: "172.31.5.9", interface: "eth0", prefix: 20, public: "54.1.2.3" },
+];
+
+describe("addresses", () => {
+  it.each([
+    ["10.0.0.1", true],
+    ["172.31.0.1", true],
+    ["172.32.0.1", false],
+    ["192.168.1.1", true],
+    ["100.64.0.1", true],
+    ["169.254.1.1", true],
+    ["127.0.0.1", true],
+    ["::1", true],
+    ["fd00::1", true],
+    ["fe80::1%eth0", true],
+    ["::ffff:10.0.0.1", true],
+    ["::ffff:8.8.8.8", false],
+    ["2001:db8::1", false],
+    ["8.8.8.8", false],
+    ["", true],
+  ])("%s is private: %s", (ip, expected) => {
+    expect(isPrivate(ip)).toBe(expected);
+  });
+
+  it("are those that suit the caller, or that it asks for", () => {
+    const ips = (caller: string, scope: "auto" | "private" | "public"): string[] =>
+      addressesFor(ADDRESSES, caller, scope).map(({ ip }) => ip);
+    expect(ips("10.100.4.7", "auto")).toEqual(["10.100.4.165", "172.31.5.9"]);
+    expect(ips("172.31.1.1", "auto")).toEqual(["172.31.5.9", "10.100.4.165"]);
+    expect(ips("8.8.8.8", "auto")).toEqual(["54.1.2.3"]);
+    expect(ips("8.8.8.8", "private")).toEqual(["10.100.4.165", "172.31.5.9"]);
+    expect(ips("10.100.4.7", "public")).toEqual(["54.1.2.3"]);
+    // Better than nothing.
+    expect(addressesFor(ADDRESSES.slice(0, 1), "8.8.8.8", "auto").map(({ ip }) => ip)).toEqual([
+      "10.100.4.165",
+    ]);
+    const open = [{ ip: "203.0.113.5", interface: "eth0", prefix: 24 }];
+    expect(addressesFor(open, "203.0.113.9", "auto")).toHaveLength(1);
+  });
+
+  it("have the prefix of a netmask", () => {
+    expect(["255.255.255.0", "255.255.240.0", "255.0.255.0", "x", undefined].map(prefixOf)).toEqual([
+      24, 20, 0, 0, 0,
+    ]);
+  });
+});
+
+describe("what a node says about itself", () => {
+  const description = {
+    discoveryPort: 7_000,
+    httpPort: 0,
+    port: 5_672,
+    securePort: 8_672,
+    addresses: ADDRESSES,
+  };
+
+  it("has the form of the specification", () => {
+    const [row] = tableUnder("spec/discovery.md", "Vector");
+    const [text] = codes(row?.[1] ?? "");
+    expect(encodeDescription(description)).toEqual({ text, left: 0 });
+    expect(parseDescription(text as string)).toEqual(description);
+  });
+
+  it("leaves out what does not fit, and reads junk as nothing", () => {
+    const many = Array.from({ length: 40 }, (_, i) => ({
+      ip: `10.0.0.${i}`,
+      interface: `interface-${i}`,
+      prefix: 24,
+    }));
+    const { text, left } = encodeDescription({ ...description, addresses: many });
+    expect(Buffer.byteLength(text)).toBeLessThanOrEqual(MAX_DESCRIPTION);
+    expect(parseDescription(text).addresses).toHaveLength(40 - left);
+    for (const junk of [
+      "",
+      ";;;",
+      "a=",
+      "a=x/1,y",
+      "a=1.2.3.4/99,y",
+      "t=99999",
+      "p=-1",
+      "z=1",
+      "a=1.2.3.4/8,y,z",
+    ])
+      expect(parseDescription(junk), junk).toEqual({
+        discoveryPort: 0,
+        httpPort: 0,
+        port: 0,
+        securePort: 0,
+        addresses: [],
+      });
+  });
+
+  const member: DescribedMember = {
+    id: "6a9d",
+    name: "billing@db1",
+    tags: ["eu"],
+    props: { "shoal-discovery": encodeDescription(description).text },
+    endpoints: ["orders=tcp://172.31.5.9:5555", "orders=ipc:///tmp/x", "plain"],
+    isDraining: false,
+  };
+
+  it("is a node for a caller, with its public address in what it advertises", () => {
+    expect(describeNode(member, "10.100.4.7", "auto").endpoints.orders).toEqual([
+      "tcp://172.31.5.9:5555",
+      "ipc:///tmp/x",
+    ]);
+    expect(describeNode(member, "8.8.8.8", "auto")).toEqual({
+      id: "6a9d",
+      name: "billing@db1",
+      addresses: [{ ip: "54.1.2.3", interface: "eth0", port: 5_672, securePort: 8_672 }],
+      discovery: ["tcp://54.1.2.3:7000"],
+      endpoints: { orders: ["tcp://54.1.2.3:5555", "ipc:///tmp/x"] },
+      tags: ["eu"],
+      draining: false,
+    });
+  });
+
+  it("is what the examples of the specification show, as JSON and as XML", () => {
+    const text = readFileSync(join(ROOT, "docs/spec/discovery.md"), "utf8");
+    const example = (language: string): string =>
+      new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``).exec(text)?.[1] ?? "";
+    const shown = parseUpdate([Buffer.from(example("json"))]);
+    const [first] = shown.nodes;
+    const seen = describeNode(
+      {
+        ...member,
+        id: "6a9d…",
+        props: {
+          "shoal-discovery": encodeDescription({ ...description, addresses: ADDRESSES.slice(0, 1) }).text,
+        },
+        endpoints: ["orders=tcp://10.100.4.165:5555"],
+      },
+      "10.100.4.7",
+      "auto",
+    );
+    expect(shown).toMatchObject({ node: "6a9d…", revision: 3, from: undefined });
+    expect(JSON.parse(JSON.stringify(first))).toEqual(JSON.parse(JSON.stringify(seen)));
+    expect(xmlOf([seen])).toBe(example("xml"));
+    expect(xmlOf([{ ...seen, name: '<&">' }])).toContain('id="&#60;&#38;&#34;&#62;"');
+  });
+
+  it("makes a new revision only when something changed", () => {
+    const directory = new NodeDirectory();
+    expect(directory.update([member])).toBe(true);
+    expect(directory.update([{ ...member }])).toBe(false);
+    expect(directory.update([member, { ...member, id: "b" }])).toBe(true);
+    const change = parseUpdate([Buffer.from(directory.change("10.0.0.1", "auto"))]);
+    expect(change).toMatchObject({ node: "6a9d", revision: 2, from: 1, gone: [] });
+    expect(change.nodes.map(({ id }) => id)).toEqual(["b"]);
+    directory.update([member]);
+    expect(parseUpdate([Buffer.from(directory.change("", "auto"))]).gone).toEqual(["b"]);
+    expect(parseUpdate([Buffer.from(directory.whole("", "auto"))])).toMatchObject({
+      revision: 3,
+      from: undefined,
+    });
+  });
+});
+
+describe("requests and lists", () => {
+  it("have defaults", () => {
+    expect(parseRequest([Buffer.from('{"command":"watch","name":"x"}')])).toEqual({
+      command: "watch",
+      addresses: "auto",
+      id: "",
+      name: "x",
+    });
+  });
+
+  it.each([
+    ["null", "an object"],
+    ['{"command":"wach"}', "watch?"],
+    ['{"command":"nodes","name":"x"}', "no member"],
+    ['{"command":"watch","name":"\\u0000"}', "control characters"],
+    [`{"command":"watch","id":"${"x".repeat(65)}"}`, "64 bytes"],
+    [" ".repeat(5_000), "4096 bytes"],
+  ])("refuse %j", (text, why) => {
+    expect(() => parseRequest([Buffer.from(text)])).toThrow(why);
+  });
+
+  it("take what is wrong in a list for nothing", () => {
+    const list = (nodes: unknown): string => JSON.stringify({ ok: true, revision: 1, nodes });
+    const of = (text: string) => parseUpdate([Buffer.from(text)]);
+    expect(
+      of(
+        list([
+          1,
+          null,
+          {},
+          { id: "a" },
+          { id: "a", name: "b", addresses: [7, { ip: 7 }], endpoints: { x: "y" } },
+        ]),
+      ).nodes,
+    ).toEqual([
+      { id: "a", name: "b", addresses: [], discovery: [], endpoints: { x: [] }, tags: [], draining: false },
+    ]);
+    for (const junk of [
+      "",
+      "1",
+      "null",
+      "{}",
+      '{"ok":true,"revision":-1,"nodes":[]}',
+      list("x"),
+      '{"ok":false}',
+    ])
+      expect(() => of(junk), junk).toThrow(expect.objectContaining({ code: "ERR_PROTOCOL" }));
+  });
+});
+
+describe("users", () => {
+  const caller = (username: string, password: string) => ({
+    username,
+    password,
+    address: "10.0.0.1",
+    via: "http" as const,
+  });
+
+  it("are let in by their password and the permission of a role", async () => {
+    const users = new UserTable(
+      {
+        ana: "secret",
+        bob: { password: await hashPassword("hashed"), roles: ["reader", "guest"] },
+        eve: { password: "e", roles: ["guest"] },
+        dan: { password: "d", permissions: [] },
+      },
+      { reader: ["dynamicDiscovery"], guest: ["other"] },
+    );
+    expect(await users.check(caller("ana", "secret"))).toBe("ok");
+    expect(await users.check(caller("bob", "hashed"))).toBe("ok");
+    expect(users.knows(caller("bob", "hashed"))).toBe(true);
+    expect(users.knows(caller("bob", "hashe"))).toBe(false);
+    expect(await users.check(caller("eve", "e"))).toBe("permission");
+    expect(await users.check(caller("dan", "d"))).toBe("permission");
+    for (const [name, password] of [
+      ["ana", "Secret"],
+      ["ana", ""],
+      ["bob", "x"],
+      ["zoe", "secret"],
+      ["__proto__", "x"],
+    ] as const)
+      expect(await users.check(caller(name, password)), name).toBe("wrong");
+  });
+
+  it.each([
+    [{ "a:b": "x" }, "colon"],
+    [{ ana: "" }, "not empty"],
+    [{ ana: {} }, "one of the two"],
+    [{ ana: { password: "x", role: ["y"] } }, "roles?"],
+    [{ ana: { password: "x", roles: ["y"] } }, "roles has not"],
+    [
+      { ana: "$scrypt$ln=30,r=8,p=1$c2FsdHNhbHRzYWx0$c2FsdHNhbHRzYWx0c2FsdHNhbHQ" },
+      "not a valid scrypt hash",
+    ],
+  ])("refuse %j", (users, why) => {
+    expect(() => new UserTable(users as never)).toThrow(why);
+  });
+
+  it("hash no more than two passwords at once, and refuse what has to wait too long", async () => {
+    const salt = Buffer.alloc(16, 7);
+    const unpadded = (bytes: Buffer): string => bytes.toString("base64").replace(/=+$/, "");
+    const key = scryptSync("secret", salt, 32, { N: 16, r: 8, p: 1 });
+    const users = new UserTable({ ana: `$scrypt$ln=4,r=8,p=1$${unpadded(salt)}$${unpadded(key)}` });
+    const verdicts = await Promise.all(
+      Array.from({ length: 80 }, (_, i) => users.check(caller("ana", `x${i}`))),
+    );
+    expect(verdicts.filter((verdict) => verdict === "busy")).toHaveLength(80 - 66);
+    expect(await users.check(caller("ana", "secret"))).toBe("ok");
+  });
+});
+
+describe("how often an address may be wrong", () => {
+  it("limits it, blocks it, and forgets with time", () => {
+    const limits = new CallerLimits();
+    for (let i = 0; i < FAILURES; i++) {
+      expect(limits.state(0, "10.0.0.1")).toBe("open");
+      limits.onFailure(0, "10.0.0.1");
+    }
+    expect(limits.state(0, "10.0.0.1")).toBe("limited");
+    expect(limits.state(0, "10.0.0.2")).toBe("open");
+    for (let i = 0; i < 10_000; i++) limits.onFailure(0, "10.0.0.1");
+    expect(limits.state(0, "10.0.0.1")).toBe("blocked");
+    expect(limits.state(2_000, "10.0.0.1")).toBe("limited");
+    expect(limits.state(1_000 * (BLOCKED + 2), "10.0.0.1")).toBe("open");
+  });
+
+  it("is bounded, and takes a network of IPv6 for one", () => {
+    const limits = new CallerLimits();
+    for (let i = 0; i < MAX_SOURCES * 3; i++)
+      limits.onFailure(0, `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`);
+    expect(limits.size).toBe(MAX_SOURCES);
+    for (let i = 0; i < 100; i++) limits.onFailure(0, `2001:db8::${i.toString(16)}:1`);
+    expect(limits.state(0, "2001:db8:0:0:ffff::1")).toBe("blocked");
+  });
+
+  it("does not look at credentials past it, but for those that were right before", async () => {
+    const refused: string[] = [];
+    const gate = new CallerGate({ users: new UserTable({ ana: "a", bob: "b" }) }, (_, reason) =>
+      refused.push(reason),
+    );
+    const allows = (username: string, password: string) =>
+      gate.allows({ username, password, address: "10.0.0.1", via: "socket" }, () => 0);
+    expect(await allows("ana", "a")).toBe(true);
+    for (let i = 0; i < FAILURES; i++) expect(await allows("ana", "x")).toBe(false);
+    expect(await allows("bob", "b")).toBe(false);
+    expect(refused.at(-1)).toBe("limited");
+    expect(await allows("ana", "a")).toBe(true);
+    expect(
+      await gate.allows({ username: "bob", password: "b", address: "10.0.0.2", via: "http" }, () => 0),
+    ).toBe(true);
+  });
+
+  it("counts what a function throws as a refusal", async () => {
+    const refused: unknown[] = [];
+    const gate = new CallerGate(
+      {
+        authenticate: ({ username }) => {
+          if (username === "bad") throw new Error("down");
+          return username === "ana" ? ["dynamicDiscovery"] : username === "bob" ? ["x"] : ("yes" as never);
+        },
+      },
+      (_, reason, error) => refused.push([reason, (error as Error | undefined)?.message]),
+    );
+    const allows = (username: string) => gate.allows({ username, address: "", via: "socket" }, () => 0);
+    expect([await allows("ana"), await allows("bob"), await allows("eve"), await allows("bad")]).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ]);
+    expect(refused).toEqual([
+      ["permission", undefined],
+      ["credentials", undefined],
+      ["failed", "down"],
+    ]);
+  });
+});
+
+describe("who is connected where", () => {
+  const clientsOf = (count: number, prefix: string) =>
+    Array.from({ length: count }, (_, i) => ({
+      id: `${prefix}${i}`,
+      name: "",
+      address: "10.0.0.1",
+      since: i,
+    }));
+
+  /** Rosters that reach each other by name. */
+  function cluster(counts: Record<string, number>): Record<string, ClientRoster> {
+    const all: Record<string, ClientRoster> = {};
+    for (const [name, count] of Object.entries(counts)) {
+      const roster = new ClientRoster({
+        send: (to, data) => {
+          expect(data.length).toBeLessThan(65_536);
+          return all[to]?.onData(name, name, data) ?? false;
+        },
+      });
+      const own = clientsOf(count, name);
+      roster.own = () => own;
+      all[name] = roster;
+    }
+    return all;
+  }
+
+  it("is asked of all nodes: 10,000 clients of 4", async () => {
+    const all = cluster({ a: 2_500, b: 2_500, c: 2_500, d: 2_500 });
+    const ask = (all.a as ClientRoster).ask(
+      "a",
+      ["b", "c", "d"].map((id) => ({ id, name: id })),
+    );
+    await ask.complete;
+    const { clients, missing } = ask.end();
+    expect([clients.length, missing]).toEqual([10_000, []]);
+    expect(clients.filter(({ node }) => node === "c")).toHaveLength(2_500);
+  });
+
+  it("has the names of nodes that do not answer, and waits for none that is gone", async () => {
+    const sent: string[] = [];
+    const roster = new ClientRoster({ send: (to) => sent.push(to) > 0 });
+    const ask = roster.ask("a", [
+      { id: "b", name: "b@h" },
+      { id: "c", name: "c@h" },
+    ]);
+    roster.onGone("b");
+    expect(roster.onData("c", "c@h", Buffer.from('{"answer":1,"part":1,"last":true,"clients":[]}'))).toBe(
+      true,
+    );
+    expect(ask.end()).toEqual({ clients: [], missing: ["c@h"] });
+    const next = roster.ask("a", [{ id: "b", name: "b@h" }]);
+    roster.onGone("b");
+    await next.complete;
+    for (let i = 0; i < 15; i++) roster.ask("a", [{ id: "b", name: "b@h" }]);
+    expect(() => roster.ask("a", [{ id: "b", name: "b@h" }])).toThrow(
+      expect.objectContaining({ code: "ERR_TOO_MANY_PENDING" }),
+    );
+    for (const junk of [
+      "",
+      "1",
+      "null",
+      "{}",
+      '{"ask":-1}',
+      '{"answer":1}',
+      '{"answer":1,"part":1e9,"clients":[]}',
+    ])
+      expect(roster.onData("b", "b@h", Buffer.from(junk)), junk).toBe(false);
+  });
+});
