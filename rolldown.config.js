@@ -56,6 +56,7 @@ const micro = {
   "curve-cipher": "src/engine/zmtp/mechanism/curve-cipher.ts",
   "curve-exchange": "src/engine/zmtp/mechanism/curve-exchange.ts",
   "configuration-schema": "src/proxy/config/schema.ts",
+  "node-schema": "src/cli/node-schema.ts",
 };
 
 /** @param {string} id */

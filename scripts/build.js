@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Builds dist/: the code (bundles, the schema of the proxy's configuration), its declarations, and the benchmark harness.
+ * Builds dist/: the code (bundles, the schemas of configurations), its declarations, and the benchmark harness.
  * What is up to date is left alone: each part keeps the names, sizes and times of the files that it was made from, and of
  * those that it made, in node_modules, which a fresh install empties.
  *
@@ -59,8 +59,9 @@ async function buildCode() {
     console.log("The bundler is not installed for this platform: TypeScript builds a file for each module.");
     run("typescript/bin/tsc", "-p", "tsconfig.modules.json");
   } else await bundles.write(bundles.library);
-  const { writeSchema } = await import("./write-schema.js");
-  await writeSchema(bundles === undefined ? "proxy/config/schema.js" : "micro/configuration-schema.js");
+  const { writeSchemas } = await import("./write-schema.js");
+  if (bundles === undefined) await writeSchemas("proxy/config/schema.js", "cli/node-schema.js");
+  else await writeSchemas("micro/configuration-schema.js", "micro/node-schema.js");
 }
 
 async function buildHarness() {

@@ -220,6 +220,7 @@ function checkTarball() {
     "dist/index.js",
     "dist/index.d.ts",
     "dist/cli/main.js",
+    "dist/node.schema.json",
     "dist/proxy.schema.json",
     "docs/index.md",
     `dist/${LICENCES}`,
@@ -228,7 +229,7 @@ function checkTarball() {
     assert.ok(files.includes(name), `${name} is missing`);
   }
   const allowed =
-    /^(dist\/.*\.(c?js|d\.ts)|dist\/(bench\/)?THIRD-PARTY-LICENSES\.txt|dist\/proxy\.schema\.json|docs\/([a-z]+\/)?[a-z-]+\.md|examples\/[a-z-]+\.js|package\.json|(README|CHANGELOG|SECURITY)\.md|LICENSE)$/;
+    /^(dist\/.*\.(c?js|d\.ts)|dist\/(bench\/)?THIRD-PARTY-LICENSES\.txt|dist\/(node|proxy)\.schema\.json|docs\/([a-z]+\/)?[a-z-]+\.md|examples\/[a-z-]+\.js|package\.json|(README|CHANGELOG|SECURITY)\.md|LICENSE)$/;
   const others = files.filter((name) => !allowed.test(name));
   assert.deepEqual(others.slice(0, 5), [], `${others.length} files do not belong into the package`);
   const generic = files.filter(

@@ -1,19 +1,22 @@
-/** shoal node start: a node, its lines on standard output, its control socket, and its end. */
+/** shoal node start: a node from flags or from a file that it follows, its lines on standard output, its control socket, and its end. */
 import {
   type ClusterEvent,
   ClusterNode,
   type ClusterNodeOptions,
+  ManualSource,
   parseDiscovery,
   type RefusedReason,
 } from "../cluster/index.js";
-import { asUsage, UsageError } from "./failure.js";
+import { asUsage, Failure, UsageError } from "./failure.js";
 import { readKeyFile, readPasswordFile } from "./key-file.js";
 import { Log } from "./log.js";
+import type { NodeConfiguration } from "./node-config.js";
 import { LINE_EVENTS, NodeLines } from "./node-lines.js";
 import { NodeOperator } from "./node-operator.js";
 import { type ControlSettings, NodeService } from "./node-service.js";
 import { type OperationSettings, operate } from "./operation.js";
 import { checkEndpoints, defined } from "./options.js";
+import type { Reloads } from "./reloads.js";
 import { Stop } from "./stop.js";
 import { terminal } from "./terminal.js";
 
@@ -21,7 +24,10 @@ import { terminal } from "./terminal.js";
 const MAX_UNREAD = 1_048_576;
 
 export interface StartSettings extends ControlSettings, OperationSettings {
-  readonly name: string;
+  /** Without `config`. */
+  readonly name?: string;
+  readonly config?: string;
+  readonly watch?: boolean;
   readonly json?: boolean;
   readonly tag?: readonly string[];
   readonly prop?: readonly string[];
@@ -35,11 +41,23 @@ export interface StartSettings extends ControlSettings, OperationSettings {
   readonly zre?: boolean;
 }
 
+/** What a node is started with, from flags or from a file. */
+interface Start {
+  readonly options: ClusterNodeOptions;
+  readonly control: ControlSettings;
+  readonly metrics?: string | undefined;
+  /** Follows the file, once the node runs. */
+  follow?(node: ClusterNode, log: Log): Promise<Reloads>;
+}
+
 /** @throws UsageError, Failure, or what the library throws */
 export async function startNode(settings: StartSettings): Promise<void> {
-  const { name, group, zre = false, control } = settings;
-  const options = await optionsOf(settings);
-  if (Array.isArray(control)) checkEndpoints(control, "--control EP");
+  const { options, control, metrics, follow } =
+    settings.config === undefined
+      ? { options: await optionsOf(settings), control: settings, metrics: settings.metrics }
+      : await startOf(settings.config, settings);
+  const { name = "", group, zre = false } = options;
+  if (Array.isArray(control.control)) checkEndpoints(control.control, "--control EP");
   const log = new Log(`node ${name}`);
   const node = await asUsage(() => new ClusterNode(options));
   const stop = new Stop().listen();
@@ -54,7 +72,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
     },
     (line) => operator.note(line),
   );
-  const service = new NodeService(node, operator, settings, log, stop.request);
+  const service = new NodeService(node, operator, control, log, stop.request);
   // Listeners, which miss nothing: a reader of events has a bound.
   for (const type of Object.keys(LINE_EVENTS) as ClusterEvent["type"][])
     node.events.on(type, (change) => lines.change(change));
@@ -65,23 +83,104 @@ export async function startNode(settings: StartSettings): Promise<void> {
     log.warn(`discovery by ${source} is down: ${error.message}`, { source, code: codeOf(error) }),
   );
   node.events.on("discovery:up", ({ source }) => log.info(`discovery by ${source} is up`, { source }));
+  let reloads: Reloads | undefined;
   try {
-    await operate({ settings, log, stop, service, sources: () => ({ [name]: node }) }, async () => {
+    const sources = () => ({ [name]: node });
+    await operate({ settings: defined({ metrics }), log, stop, service, sources }, async () => {
       await service.listen();
       await asUsage(() => node.start());
-      if (zre && group !== undefined) node.joinGroup(group);
+      if (zre !== false && group !== undefined) node.joinGroup(group);
       const { self, address } = node;
       lines.ready(self, node.members({ self: false }), { address, ...service.endpoints });
-      if (zre) log.warnOnce("ZRE goes to the link, and is not encrypted");
+      if (zre !== false) log.warnOnce("ZRE goes to the link, and is not encrypted");
+      reloads = await follow?.(node, log);
     });
   } finally {
+    reloads?.close();
     stdout.off("error", stop.request);
   }
+}
+
+/** Options of the command line that go with `--config`. */
+const WITH_CONFIG: readonly string[] = [
+  "config",
+  "watch",
+  "json",
+  "quiet",
+  "verbose",
+  "logLevel",
+  "logFormat",
+];
+
+/** @throws UsageError for flags that the file has; Failure for its problems */
+async function startOf(file: string, settings: StartSettings): Promise<Start> {
+  const other = Object.entries(settings).find(
+    ([key, value]) => value !== undefined && !WITH_CONFIG.includes(key),
+  );
+  if (other !== undefined)
+    throw new UsageError(`--config FILE defines everything; --${kebab(other[0])} cannot be added to it`);
+  const [
+    { applyChanges, changedKeys, nodeConfigurationOf, restartKeys },
+    { failureOf, Reloads },
+    { textOf },
+  ] = await Promise.all([import("./node-config.js"), import("./reloads.js"), import("../config/file.js")]);
+  const source = new ManualSource([], { name: "static" });
+  let text: string;
+  let running: NodeConfiguration;
+  try {
+    text = await textOf(file);
+    running = await nodeConfigurationOf(file, text, source);
+  } catch (error) {
+    throw failureOf(file, error, new Log("node start"));
+  }
+  source.set([...running.fixed]);
+  const { options, control, metrics } = running;
+  return {
+    options,
+    control,
+    metrics,
+    follow: async (node, log) => {
+      const reloads = new Reloads(file, log, {
+        apply: async (now) => {
+          const wanted = await nodeConfigurationOf(file, now, source);
+          const restart = restartKeys(running, wanted);
+          if (restart.length > 0)
+            throw new Failure(`${restart.join(", ")} cannot change while the node runs: restart it`);
+          const changed = changedKeys(running, wanted);
+          applyChanges(node, source, running, wanted);
+          running = wanted;
+          return changed.length === 0 ? "nothing changed" : `${changed.join(", ")} changed`;
+        },
+        unchanged: "the node continues",
+      }).listen();
+      await reloads.follow(text, settings.watch !== false);
+      return reloads;
+    },
+  };
+}
+
+/** Prints the problems of a file. @throws Failure when there is one */
+export async function checkNode(file: string, settings: { readonly json?: boolean }): Promise<void> {
+  const [{ nodeConfigurationOf }, { checkFile }, { textOf }] = await Promise.all([
+    import("./node-config.js"),
+    import("./reloads.js"),
+    import("../config/file.js"),
+  ]);
+  await checkFile(file, settings, async () => {
+    const { options } = await nodeConfigurationOf(file, await textOf(file));
+    const { name, group = "default", scope = "host" } = options;
+    return `${name} (cluster ${group}, scope ${scope})`;
+  });
+}
+
+function kebab(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 /** @throws UsageError */
 async function optionsOf(settings: StartSettings): Promise<ClusterNodeOptions> {
   const { name, group, scope, zre, ports, interface: on, tag = [], prop = [] } = settings;
+  if (name === undefined) throw new UsageError("expected --name N or --config FILE");
   const key = settings.key === undefined ? undefined : await readKeyFile(settings.key);
   if (settings.key !== undefined && settings.passwordFile !== undefined)
     throw new UsageError("expected --key or --password-file, not both");

@@ -35,6 +35,7 @@ export function addNodeCommand(program: Command): void {
     ],
   });
   addStartCommand(node);
+  addCheckCommand(node);
   for (const [name, command] of Object.entries(NODE_COMMANDS))
     if (command.face !== undefined) addSteerCommand(node, name, command, command.face);
 }
@@ -52,10 +53,13 @@ function addStartCommand(node: Command): void {
       "shoal node start --name audit --json",
       "shoal node start --name far --scope link --interface eth0 --key cluster.key",
       "shoal node start --name pod --scope link --key cluster.key --discovery dns://billing.example:7946",
+      "shoal node start --config /etc/shoal/node.yaml",
       "shoal node start --name bridge --zre --group CHAT --control ipc:///tmp/bridge",
     ],
   })
-    .requiredOption("--name <N>", "name of the node, unique in its cluster")
+    .option("--name <N>", "name of the node, unique in its cluster; required without --config")
+    .option("--config <FILE>", "everything from a file (YAML or JSON), and follow its changes")
+    .option("--no-watch", "with --config: read the file again only on SIGHUP")
     .option("--json", "print changes as JSON lines, with at least event and name")
     .addOption(repeatable("--tag <T>", "a tag by which others can find it (repeatable)"))
     .addOption(repeatable("--prop <K=V>", "a property that others can read (repeatable)"))
@@ -97,6 +101,23 @@ function addStartCommand(node: Command): void {
     const { startNode } = await import("./node-start.js");
     await startNode(settings);
   });
+}
+
+function addCheckCommand(node: Command): void {
+  addCommand(node, {
+    name: "check",
+    summary: "check a configuration",
+    description:
+      "Reads a configuration as node start --config does, and reports every problem, one per line, including in the files of keys " +
+      "that it names: FILE:LINE:COLUMN: PATH: PROBLEM. Opens nothing. Exit code 1 if there is a problem.",
+    examples: ["shoal node check /etc/shoal/node.yaml"],
+  })
+    .argument("<FILE>")
+    .option("--json", "print the problems as JSON")
+    .action(async (file: string, settings: { readonly json?: boolean }) => {
+      const { checkNode } = await import("./node-start.js");
+      await checkNode(file, settings);
+    });
 }
 
 function addSteerCommand(

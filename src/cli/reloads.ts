@@ -64,12 +64,20 @@ export class Reloads {
 
   /** Reads the file for the first time, and follows its changes. @param watches or SIGHUP alone @throws Failure */
   async first(watches: boolean): Promise<void> {
+    let text: string;
     try {
-      this.#text = await textOf(this.#file);
-      await this.#effects.apply(this.#text);
+      text = await textOf(this.#file);
+      this.#text = text;
+      await this.#effects.apply(text);
     } catch (error) {
-      throw this.#failure(error);
+      throw failureOf(this.#file, error, this.#log);
     }
+    await this.follow(text, watches);
+  }
+
+  /** Follows the changes of the file from a text on that is applied already. */
+  async follow(text: string, watches: boolean): Promise<void> {
+    this.#text = text;
     this.#ready = true;
     this.#ask(false); // The file may have changed meanwhile, or a SIGHUP may have come.
     if (watches) await this.#watch.start();
@@ -94,7 +102,9 @@ export class Reloads {
         const what = await this.#effects.apply(text);
         this.#log.info(`read ${this.#file} again: ${what}`);
       } catch (error) {
-        this.#log.error(`${this.#failure(error).message}; ${this.#effects.unchanged} unchanged`);
+        this.#log.error(
+          `${failureOf(this.#file, error, this.#log).message}; ${this.#effects.unchanged} unchanged`,
+        );
       }
     }
     this.#busy = false;
@@ -115,15 +125,15 @@ export class Reloads {
     this.#text = text;
     return text;
   }
+}
 
-  /** Logs every problem, one per line. */
-  #failure(error: unknown): Failure {
-    if (error instanceof ConfigurationError) {
-      for (const problem of error.problems) this.#log.error(problemLine(problem));
-      return problemsOf(this.#file, error.problems.length);
-    }
-    return new Failure(`${this.#file}: ${describe(error)}`);
+/** Logs every problem, one per line. @returns what the command fails with */
+export function failureOf(file: string, error: unknown, log: Log): Failure {
+  if (error instanceof ConfigurationError) {
+    for (const problem of error.problems) log.error(problemLine(problem));
+    return problemsOf(file, error.problems.length);
   }
+  return new Failure(`${file}: ${describe(error)}`);
 }
 
 /**

@@ -112,10 +112,12 @@ function expected(schema: Schema): string {
   const choices = schema.enum as readonly unknown[] | undefined;
   if (choices !== undefined)
     return choices.length === 1 ? String(choices[0]) : `one of ${choices.join(", ")}`;
-  if (Array.isArray(type)) return "a text or a list of texts";
+  if (Array.isArray(type)) return type.map((each) => expected({ ...schema, type: each })).join(" or ");
   switch (type) {
     case "integer":
       return `a whole number from ${String(minimum)} to ${String(maximum)}`;
+    case "number":
+      return "a number";
     case "boolean":
       return "true or false";
     case "array":

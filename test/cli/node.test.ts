@@ -48,7 +48,7 @@ test("shoal node start --help says every option, and how a node ends", async () 
 
 describe("shoal node start refuses", () => {
   it.each<[string, RegExp, string[]]>([
-    ["no name", /required option '--name <N>'/, ["node", "start"]],
+    ["no name", /expected --name N or --config FILE/, ["node", "start"]],
     ["an argument", /too many arguments/, [...START, "extra"]],
     ["an unknown scope", /Allowed choices are host, link/, [...START, "--scope", "world"]],
     ["the link without a key", /--scope link needs a key/, [...START, "--scope", "link"]],

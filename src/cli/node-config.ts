@@ -1,0 +1,242 @@
+/**
+ * A node's configuration from a file: read, checked as a whole, and compared with the one before.
+ *
+ *   text --YAML--> values --variables--> --schema--> --files, the library's own checks--> options
+ */
+import { dirname, resolve } from "node:path";
+import { ClusterNode, type ClusterNodeOptions, ManualSource, parseDiscovery } from "../cluster/index.js";
+import { type Environment, expand } from "../config/environment.js";
+import { ConfigurationError, hider, otherThan } from "../config/file.js";
+import { type Finding, type Path, Source } from "../config/source.js";
+import { SchemaChecker } from "../config/validate.js";
+import { ShoalError } from "../index.js";
+import { readKeyFile, readPasswordFile } from "./key-file.js";
+import { LIVE_KEYS, nodeSchema } from "./node-schema.js";
+import type { ControlSettings } from "./node-service.js";
+
+/** A file that is valid. */
+export interface NodeConfiguration {
+  /** As it is written, with variables filled in and files read: what two of them are compared by. */
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly options: ClusterNodeOptions;
+  readonly control: ControlSettings;
+  readonly metrics: string | undefined;
+  /** Addresses of `static:` sources. */
+  readonly fixed: readonly string[];
+}
+
+const checker = new SchemaChecker(nodeSchema, {
+  anyOf: "fits none of its forms",
+  pattern: "a key, 40 characters of Z85",
+  key: "a key",
+  elsewhere: (path, key) => (path.length === 0 ? ELSEWHERE[key] : undefined),
+});
+
+/** Keys that somebody may look for. */
+const ELSEWHERE: Readonly<Record<string, string | undefined>> = {
+  json: "it is an option of the command line",
+  log: "the log has options of the command line: --log-format, --log-level",
+  autoclean: "it is a number of the profile: profile: { autoclean: 300000 }",
+  autoheal: "it is a key of split: split: { autoheal: true }",
+};
+
+const STATIC = /^static:/;
+
+/**
+ * @param source the static addresses of the node: of a reload, the one it was made with
+ * @throws ConfigurationError with all that is wrong
+ */
+export async function nodeConfigurationOf(
+  file: string,
+  text: string,
+  source: ManualSource = new ManualSource(),
+  environment: Environment = process.env,
+): Promise<NodeConfiguration> {
+  const read = Source.read(file, text);
+  if (!(read instanceof Source)) throw new ConfigurationError(read);
+  const expanded = expand(read.value ?? {}, environment);
+  const findings: Finding[] = [
+    ...expanded.findings,
+    ...otherThan(expanded.findings, checker.check(expanded)),
+  ];
+  const given = (
+    typeof expanded.value === "object" && expanded.value !== null ? expanded.value : {}
+  ) as Readonly<Record<string, unknown>>;
+  // Values of the wrong type are reported already, and would only confuse what follows.
+  const faulty = new Set(findings.map(({ path }) => path[0]));
+  const usable = Object.fromEntries(Object.entries(given).filter(([key]) => !faulty.has(key)));
+  const secrets = await secretsOf(usable, dirname(resolve(file)), findings);
+  const discovery = discoveryOf(usable, source, findings);
+  const { control, controlCurveCertificate, controlKeys, metrics } = usable;
+  const whole = (name: unknown): string | undefined =>
+    typeof name === "string" ? resolve(dirname(resolve(file)), name) : undefined;
+  const options = optionsOf(usable, secrets, discovery.sources);
+  if (findings.length === 0) {
+    try {
+      new ClusterNode(options); // Opens nothing.
+    } catch (error) {
+      if (!(error instanceof ShoalError)) throw error;
+      findings.push({ path: pathOf(error.message, given), message: error.message });
+    }
+  }
+  if (findings.length > 0) throw new ConfigurationError(read.problems(findings.map(hider(expanded, read))));
+  return {
+    values: { ...usable, ...secrets },
+    options,
+    control: {
+      ...(control === undefined || control === true
+        ? {}
+        : { control: control === false ? false : [control as string | string[]].flat() }),
+      ...(controlCurveCertificate === undefined
+        ? {}
+        : { controlCurveCertificate: whole(controlCurveCertificate) as string }),
+      ...(controlKeys === undefined ? {} : { controlKeys: whole(controlKeys) as string }),
+    },
+    metrics: metrics as string | undefined,
+    fixed: discovery.fixed,
+  };
+}
+
+/** What the file's secrets come to. */
+interface Secrets {
+  readonly key?: readonly string[];
+  readonly password?: readonly string[];
+}
+
+/** @param folder that files are named from */
+async function secretsOf(
+  given: Readonly<Record<string, unknown>>,
+  folder: string,
+  findings: Finding[],
+): Promise<Secrets> {
+  const named = ["key", "keyFile", "password", "passwordFile"].filter((key) => given[key] !== undefined);
+  const [first, second] = named;
+  if (first === undefined) return {};
+  if (second !== undefined) {
+    findings.push({ path: [second], atKey: true, message: `expected ${first} or ${second}, not both` });
+    return {};
+  }
+  const list = [given[first] as string | string[]].flat();
+  const what = first.startsWith("key") ? "key" : "password";
+  if (!first.endsWith("File")) return { [what]: list };
+  const found: string[] = [];
+  for (const [at, name] of list.entries()) {
+    try {
+      found.push(await (what === "key" ? readKeyFile : readPasswordFile)(resolve(folder, name)));
+    } catch (error) {
+      const path: Path = Array.isArray(given[first]) ? [first, at] : [first];
+      findings.push({ path, message: (error as Error).message });
+    }
+  }
+  return { [what]: found };
+}
+
+function discoveryOf(
+  { discovery }: Readonly<Record<string, unknown>>,
+  source: ManualSource,
+  findings: Finding[],
+): { readonly sources: ClusterNodeOptions["discovery"]; readonly fixed: readonly string[] } {
+  if (discovery === undefined) return { sources: undefined, fixed: [] };
+  const fixed: string[] = [];
+  const sources: NonNullable<ClusterNodeOptions["discovery"]>[number][] = [source];
+  for (const [at, text] of (discovery as string[]).entries()) {
+    try {
+      const parsed = parseDiscovery(text);
+      if (STATIC.test(text)) fixed.push(...text.replace(STATIC, "").split(","));
+      else sources.push(parsed);
+    } catch (error) {
+      findings.push({ path: ["discovery", at], message: (error as Error).message });
+    }
+  }
+  return { sources, fixed };
+}
+
+function optionsOf(
+  given: Readonly<Record<string, unknown>>,
+  secrets: Secrets,
+  discovery: ClusterNodeOptions["discovery"],
+): ClusterNodeOptions {
+  const options: Record<string, unknown> = { ...secrets };
+  if (discovery !== undefined) options.discovery = discovery;
+  for (const key of OPTION_KEYS) if (given[key] !== undefined) options[key] = given[key];
+  return options as ClusterNodeOptions;
+}
+
+/** Keys that are options of the node as they stand. */
+const OPTION_KEYS = [
+  "name",
+  "group",
+  "scope",
+  "interface",
+  "port",
+  "ports",
+  "announce",
+  "tags",
+  "props",
+  "seeds",
+  "multicast",
+  "profile",
+  "split",
+  "beats",
+  "zre",
+] as const;
+
+/** The place of what the library refuses: the key that its message begins with. */
+function pathOf(message: string, given: Readonly<Record<string, unknown>>): Path {
+  const found = Object.keys(given).find((key) => {
+    const one = key.endsWith("s") ? key.slice(0, -1) : key;
+    return new RegExp(`^(?:the |a |an )?(?:${key}|${one})\\b`, "i").test(message);
+  });
+  return found === undefined ? [] : [found];
+}
+
+/** Keys of which two files differ. */
+export function changedKeys(before: NodeConfiguration, after: NodeConfiguration): readonly string[] {
+  const keys = new Set([...Object.keys(before.values), ...Object.keys(after.values)]);
+  return [...keys].filter((key) => JSON.stringify(before.values[key]) !== JSON.stringify(after.values[key]));
+}
+
+/** Of those, what a running node cannot take over. */
+export function restartKeys(before: NodeConfiguration, after: NodeConfiguration): readonly string[] {
+  const others = (of: NodeConfiguration): string =>
+    JSON.stringify(
+      ((of.values.discovery as string[] | undefined) ?? []).filter((each) => !STATIC.test(each)),
+    );
+  const secretOf = ({ values: { key, password } }: NodeConfiguration): string =>
+    key !== undefined ? "key" : password !== undefined ? "password" : "none";
+  return changedKeys(before, after).filter((key) => {
+    if (!LIVE_KEYS.includes(key as (typeof LIVE_KEYS)[number])) return true;
+    if (key === "discovery")
+      return (
+        others(before) !== others(after) ||
+        (before.values.discovery === undefined) !== (after.values.discovery === undefined)
+      );
+    return /^(?:key|password)/.test(key) && secretOf(before) !== secretOf(after);
+  });
+}
+
+/** Changes a running node as a file did. @throws what the library throws, which the file's checks have ruled out */
+export function applyChanges(
+  node: ClusterNode,
+  source: ManualSource,
+  before: NodeConfiguration,
+  after: NodeConfiguration,
+): void {
+  const changed = new Set(changedKeys(before, after));
+  const { tags: oldTags = [], props: oldProps = {}, seeds: oldSeeds = [] } = before.options;
+  const { tags = [], props = {}, seeds = [] } = after.options;
+  // Keys first: what follows is sealed by them.
+  if (changed.has("key")) node.setKeys(...(after.values.key as string[]));
+  if (changed.has("password")) node.setPasswords(...(after.values.password as string[]));
+  if (changed.has("tags"))
+    node.tags({ remove: oldTags.filter((tag) => !tags.includes(tag)) }, { append: tags });
+  if (changed.has("props")) {
+    const gone = Object.keys(oldProps).filter((key) => !Object.hasOwn(props, key));
+    node.props({ ...Object.fromEntries(gone.map((key) => [key, undefined])), ...props });
+  }
+  if (changed.has("seeds")) {
+    node.forget(...oldSeeds.filter((seed) => !seeds.includes(seed)));
+    node.join(...seeds.filter((seed) => !oldSeeds.includes(seed)));
+  }
+  if (changed.has("discovery")) source.set([...after.fixed]);
+}

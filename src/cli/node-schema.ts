@@ -1,0 +1,119 @@
+/**
+ * The JSON Schema (draft-07, which editors know best) of a node's configuration: the keys are the options of `ClusterNode`, and what
+ * `shoal node start` adds. What the library itself checks (addresses, sizes, splits) is left to it. Pure.
+ */
+
+import { PROFILES } from "../cluster/profiles.js";
+import type { Schema } from "../config/validate.js";
+
+const text = (description: string, more: Schema = {}): Schema => ({
+  type: "string",
+  minLength: 1,
+  description,
+  ...more,
+});
+const list = (description: string): Schema => ({ type: "array", description, items: { type: "string" } });
+/** One text, or a list of them. */
+const texts = (description: string, pattern?: string): Schema => ({
+  type: ["string", "array"],
+  description,
+  minItems: 1,
+  ...(pattern === undefined ? {} : { pattern }),
+  items: { type: "string", ...(pattern === undefined ? {} : { pattern }) },
+});
+const whole = (description: string, minimum: number, maximum: number): Schema => ({
+  type: "integer",
+  description,
+  minimum,
+  maximum,
+});
+const map = (description: string, properties: Schema, more: Schema = {}): Schema => ({
+  type: "object",
+  description,
+  properties,
+  additionalProperties: false,
+  ...more,
+});
+
+const Z85 = "^[0-9A-Za-z.:+=^!/*?&<>()\\[\\]{}@%$#-]{40}$";
+
+/** Keys that a running node takes over when the file changes. Any other needs a restart. */
+export const LIVE_KEYS = [
+  "tags",
+  "props",
+  "seeds",
+  "discovery",
+  "key",
+  "keyFile",
+  "password",
+  "passwordFile",
+] as const;
+
+/** The whole schema. */
+export function nodeSchema(): Schema {
+  const numbers = Object.keys(PROFILES.lan);
+  return {
+    $schema: "http://json-schema.org/draft-07/schema#",
+    title: "Configuration of a node of a cluster: shoal node start --config FILE",
+    ...map("A node.", {
+      name: text("name, or name@host; unique in its cluster"),
+      group: text("name of the cluster; default default"),
+      scope: {
+        enum: ["host", "link"],
+        description: "this host (default), or the local networks, which needs a key",
+      },
+      interface: text("network interface, by name or address; default: all that are up"),
+      port: whole("UDP and TCP port; default 0: one that is free", 0, 65_535),
+      ports: text("FIRST-LAST: the first port of these that is free"),
+      announce: text("HOST:PORT at which others reach it, where that is not its own"),
+      tags: list("what others can find it by"),
+      props: {
+        type: "object",
+        description: "what others can read of it",
+        additionalProperties: { type: ["string", "number", "boolean"] },
+      },
+      seeds: list("HOST:PORT of nodes that may be there"),
+      discovery: list(
+        "sources of discovery, such as dns://NAME:PORT; with one of them multicast is off by default",
+      ),
+      multicast: {
+        ...map("whether, and by which group, nodes find each other; default true", {
+          group: text("an IPv4 multicast address"),
+          port: whole("its port", 1, 65_535),
+        }),
+        type: ["boolean", "object"],
+      },
+      key: texts("the cluster's key, 40 characters of Z85; of two, the first seals, both open", Z85),
+      keyFile: texts("a file with the key, or two"),
+      password: texts("a password from which the key is derived, in place of key; or two"),
+      passwordFile: texts("a file with the password, or two"),
+      profile: {
+        ...map("a profile by name, or with numbers of its own", {
+          base: { enum: Object.keys(PROFILES), description: "the profile that the numbers change" },
+          ...Object.fromEntries(numbers.map((name) => [name, { type: "number" }])),
+        }),
+        type: ["string", "object"],
+      },
+      split: map("what becomes of a side when the cluster is cut", {
+        strategy: {
+          ...map("majority (default), oldest, none, a quorum or a referee", {
+            quorum: whole("nodes that the side that goes on has", 1, 16_384),
+            referee: text("the node that the side that goes on reaches"),
+          }),
+          type: ["string", "object"],
+        },
+        autoheal: { type: "boolean", description: "whether a minority rejoins by itself; default true" },
+      }),
+      beats: { enum: ["loop", "thread"], description: "who answers probes; default loop" },
+      zre: { type: "boolean", description: "also a peer of zyre programs, in the clear; default false" },
+      control: {
+        ...texts("where it takes commands; false: nowhere. Default: a socket of its user alone"),
+        type: ["string", "array", "boolean"],
+      },
+      controlCurveCertificate: text("CURVE keys of the control socket, from the secret file"),
+      controlKeys: text("a folder of public keys that may send commands"),
+      metrics: text("HOST:PORT of /metrics, /healthz and /readyz"),
+    }),
+    required: ["name"],
+  };
+}

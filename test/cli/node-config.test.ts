@@ -1,0 +1,234 @@
+/** A node's configuration: what `check` finds, what a node takes over while it runs, and what it does not. */
+import { chmodSync, writeFileSync } from "node:fs";
+import { Ajv } from "ajv";
+import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { nodeSchema } from "../../src/cli/node-schema.js";
+import { type Command, run, startWithout } from "./in-process.js";
+import { file, useFolder } from "./support.js";
+
+useFolder();
+
+const KEYS = [
+  "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7",
+  "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6",
+] as const;
+const before = process.env.SHOAL_RUNTIME_DIR;
+let groups = 0;
+let group = "";
+
+beforeEach(() => {
+  process.env.SHOAL_RUNTIME_DIR = file();
+  group = `config-${process.pid}-${++groups}`;
+});
+
+afterAll(() => {
+  if (before === undefined) delete process.env.SHOAL_RUNTIME_DIR;
+  else process.env.SHOAL_RUNTIME_DIR = before;
+});
+
+function written(text: string, path = `${file()}.yaml`): string {
+  writeFileSync(path, text);
+  return path;
+}
+
+function secret(text: string): string {
+  const path = file();
+  writeFileSync(path, `${text}\n`);
+  chmodSync(path, 0o600);
+  return path;
+}
+
+/** What `check` prints, without the file's name. */
+async function problems(text: string): Promise<string[]> {
+  const path = written(text);
+  const { code, stdout, stderr } = await run("", "node", "check", path);
+  expect([code, stdout.length]).toEqual([1, 0]);
+  const lines = stderr.trimEnd().split("\n");
+  expect(lines.pop()).toMatch(/^shoal node check: .* has (?:a problem|\d+ problems)$/);
+  return lines.map((line) => line.replace(`${path}:`, ""));
+}
+
+async function configured(text: string): Promise<{ node: Command; path: string }> {
+  const path = written(text);
+  const node = startWithout("node", "start", "--config", path);
+  await node.until("stdout", /is ready/);
+  return { node, path };
+}
+
+async function json(...args: string[]): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await run("", "node", ...args, "--json");
+  expect([code, stderr]).toEqual([0, ""]);
+  return JSON.parse(String(stdout)) as Record<string, unknown>;
+}
+
+const FULL = `name: billing
+group: kitchen
+scope: link
+interface: lo
+ports: 20000-20100
+announce: 10.0.0.5:7946
+tags: [eu, billing]
+props: { version: "2.1", load: 3, ready: true }
+seeds: [10.0.0.6:7946]
+discovery: [static:10.0.0.7:7946, "dns://nodes.example:7946"]
+multicast: { group: 239.192.0.1, port: 4369 }
+key: "${KEYS[0]}"
+profile: { base: lan, autoclean: 600000 }
+split: { strategy: { quorum: 2 }, autoheal: false }
+beats: loop
+control: ipc:///tmp/billing
+metrics: 127.0.0.1:9464
+`;
+
+describe("shoal node check", () => {
+  it("takes a file with every key, as YAML and as JSON", async () => {
+    const { code, stdout, stderr } = await run("", "node", "check", written(FULL));
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(String(stdout)).toMatch(/: billing \(cluster kitchen, scope link\)\n$/);
+    const asJson = written(JSON.stringify(parse(FULL)), `${file()}.json`);
+    expect((await run("", "node", "check", asJson)).code).toBe(0);
+    expect(new Ajv({ strict: false }).validate(nodeSchema(), parse(FULL))).toBe(true);
+  });
+
+  it.each<[string, string, string]>([
+    ["a misspelt key", "name: a\ngruop: b\n", "2:1: gruop: unknown key; did you mean group?"],
+    ["no name", "group: b\n", "1:1: needs the key name"],
+    [
+      "a wrong word",
+      "name: a\nscope: lnik\n",
+      '2:8: scope: expected one of host, link; got "lnik"; did you mean link?',
+    ],
+    ["a wrong type", "name: a\ntags: eu\n", '2:7: tags: expected a list of texts; got "eu"'],
+    [
+      "a port too large",
+      "name: a\nport: 70000\n",
+      "2:7: port: expected a whole number from 0 to 65535; got 70000",
+    ],
+    [
+      "a key of elsewhere",
+      "name: a\nautoclean: 1\n",
+      "2:1: autoclean: no key of this file: it is a number of the profile: profile: { autoclean: 300000 }",
+    ],
+    [
+      "a misspelt number of the profile",
+      "name: a\nprofile: { autoclena: 1 }\n",
+      "2:12: profile.autoclena: unknown key; did you mean autoclean?",
+    ],
+    ["an unknown source", "name: a\ndiscovery:\n  - static:1.2.3.4:5\n  - dsn://x\n", "4:5: discovery[1]: "],
+    [
+      "two secrets",
+      `name: a\nkey: "${KEYS[0]}"\npassword: abcdefgh\n`,
+      "3:1: password: expected key or password, not both",
+    ],
+    ["the link without a key", "name: a\nscope: link\n", '2:8: scope: the scope "link" needs'],
+    [
+      "a variable that is not set",
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: as it is written in a file
+      "name: ${NOT_SET_HERE}\n",
+      "1:7: name: the environment variable NOT_SET_HERE is not set",
+    ],
+    ["what is not YAML", "name: [a\n", "2:1: YAML: "],
+  ])("finds %s", async (_, text, expected) => {
+    const found = await problems(text);
+    expect(found).toHaveLength(1);
+    expect(found[0]?.slice(0, expected.length)).toBe(expected);
+  });
+
+  it("finds all of a file at once, in its order, and repeats no secret", async () => {
+    process.env.NODE_TEST_SECRET = "hunter2-hunter2";
+    const key = `${KEYS[0].slice(1)}`;
+    const found = await problems(
+      `nmae: a\nport: x\nkey: "${key}"\nseeds: ["\${NODE_TEST_SECRET}"]\nkeyFile: ${file()}\n`,
+    );
+    delete process.env.NODE_TEST_SECRET;
+    for (const what of ["needs the key name", "nmae: ", "port: ", "key: ", "keyFile: "])
+      expect(found.filter((line) => line.includes(` ${what}`))).toHaveLength(1);
+    expect(found.join("\n")).not.toMatch(/hunter2/);
+    expect(found.join("\n")).not.toContain(key.slice(0, 20));
+  });
+
+  it("reads the files of keys, and finds one that others may read; --json has line and column", async () => {
+    const open = secret(KEYS[0]);
+    chmodSync(open, 0o644);
+    expect(await problems(`name: a\nkeyFile: ${open}\n`)).toEqual([
+      expect.stringMatching(/^2:10: keyFile: the key file .* can be read by others/),
+    ]);
+    const { code, stdout } = await run("", "node", "check", written("name: a\nx: 1\n"), "--json");
+    expect(code).toBe(1);
+    expect(JSON.parse(String(stdout))).toMatchObject({
+      ok: false,
+      problems: [{ line: 2, column: 1, path: "x" }],
+    });
+    const missing = await run("", "node", "check", file());
+    expect(missing).toMatchObject({ code: 1, stderr: expect.stringMatching(/it does not exist/) });
+  });
+});
+
+describe("shoal node start --config", () => {
+  it("refuses flags that the file has, and a file with problems, and starts nothing then", async () => {
+    const path = written("name: a\n");
+    const both = await run("", "node", "start", "--config", path, "--tag", "x");
+    expect([both.code, both.stderr]).toEqual([2, expect.stringMatching(/--tag cannot be added to it/)]);
+    const bad = await run("", "node", "start", "--config", written("nmae: a\n"));
+    expect([bad.code, bad.stdout.length]).toEqual([1, 0]);
+    expect(bad.stderr).toMatch(/:1:1: nmae: unknown key; did you mean name\?/);
+  });
+
+  it("takes over tags, props, seeds and static addresses when the file changes", async () => {
+    const head = `name: a\ngroup: ${group}\n`;
+    const { node, path } = await configured(
+      `${head}tags: [x, y]\nprops: { v: 1, w: 2 }\ndiscovery: ["static:127.0.0.1:9"]\n`,
+    );
+    await run("", "node", "tags", "mine"); // The operator's own stays.
+    written(
+      `${head}tags: [y, z]\nprops: { v: 3 }\nseeds: ["127.0.0.1:11"]\ndiscovery: ["static:127.0.0.1:10"]\n`,
+      path,
+    );
+    await node.until("stderr", /read .* again: tags, props, .*changed|read .* again: .*seeds changed/);
+    const { members } = await json("status");
+    expect(members).toMatchObject([{ tags: ["y", "mine", "z"], props: { v: "3" } }]);
+    const { sources } = await json("discover");
+    expect(sources).toMatchObject([
+      { name: "seeds", addresses: ["127.0.0.1:11"] },
+      { name: "static", addresses: ["127.0.0.1:10"] },
+    ]);
+  });
+
+  it("changes nothing where a key needs a restart, or the file has a problem, and says so; SIGHUP reads again", async () => {
+    const head = `name: a\ngroup: ${group}\n`;
+    const { node, path } = await configured(`${head}tags: [x]\n`);
+    written(`${head}tags: [y]\nport: 20001\nbeats: thread\n`, path);
+    await node.until(
+      "stderr",
+      /port, beats cannot change while the node runs: restart it; the node continues unchanged/,
+    );
+    written(`${head}tags: [y]\nprot: 1\n`, path);
+    await node.until("stderr", /prot: unknown key; did you mean port\?/);
+    expect((await json("tags")).tags).toEqual(["x"]);
+    written(`${head}tags: [z]\n`, path);
+    node.signal("SIGHUP");
+    await node.until("stderr", /read .* again: tags changed/);
+    expect((await json("tags")).tags).toEqual(["z"]);
+    node.signal("SIGHUP");
+    await node.until("stderr", /again: (?:tags changed\n[\s\S]*again: )?nothing changed/);
+  });
+
+  it("rotates keys: old, then old and new, new and old, new; nobody is lost", async () => {
+    const [old, fresh] = [secret(KEYS[0]), secret(KEYS[1])];
+    const text = (name: string, ...files: string[]): string =>
+      `name: ${name}\ngroup: ${group}\nkeyFile: [${files.join(", ")}]\n`;
+    const a = await configured(text("a", old));
+    const b = await configured(text("b", old));
+    await a.node.until("stdout", /b@\S+ joined/);
+    const steps = [[old, fresh], [fresh, old], [fresh]];
+    for (const [step, files] of steps.entries()) {
+      for (const [name, { path }] of Object.entries({ a, b })) written(text(name, ...files), path);
+      const done = new RegExp(`(?:key changed[\\s\\S]*){${step + 1}}`);
+      await Promise.all([a, b].map(({ node }) => node.until("stderr", done)));
+    }
+    const c = await configured(text("c", fresh));
+    await Promise.all([a.node.until("stdout", /c@\S+ joined/), c.node.until("stdout", /a@\S+ joined/)]);
+    expect(a.node.stdout.toString()).not.toMatch(/lost|left/);
+  });
+});
