@@ -4,7 +4,7 @@ import type { ClusterNode } from "../cluster/index.js";
 import { commandText, jsonOf, jsonReply, parseCommand } from "../control/protocol.js";
 import { type ControlAnswer, ControlServer, MAX_BYTES } from "../control/server.js";
 import { InvalidArgumentError, Router } from "../index.js";
-import { KeyFolder } from "../proxy/policy/key-folder.js";
+import { KeyFolder } from "../sockets/security/key-folder.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import { MAX_NODE_COMMAND, NODE_COMMAND_TABLE, NODE_COMMANDS } from "./node-commands.js";

@@ -206,6 +206,8 @@ const REFUSALS: Readonly<Record<RefusedReason, string>> = {
   bus: "it is of another cluster",
   replayed: "what it sent was recorded before, or made up",
   forged: "what it sent was not sealed by the key that it names",
+  identity: "it did not prove a key of its own",
+  denied: "its key is not allowed",
   peer: "",
 };
 

@@ -1,4 +1,6 @@
 /** `shoal/cluster`: nodes that find and keep each other. */
+
+export type { AdmissionRequest, CurveOptions, NodeKeys } from "./admission/identities.js";
 export {
   type AddressProvider,
   type Ec2Options,
@@ -31,7 +33,6 @@ export {
   type DiscoveryUser,
   hashPassword,
 } from "./clients/users.js";
-
 export {
   ConnectionManager,
   type ConnectionManagerOptions,

@@ -1,5 +1,5 @@
 /**
- * Watches folders by their paths: a client's keys (proxy/policy/key-folder.ts), a configuration's file (config/watch.ts).
+ * Watches folders by their paths: a client's keys (sockets/security/key-folder.ts), a configuration's file (config/watch.ts).
  *
  *   a change that the system reports --quiet, patience--> onChange(true)
  *   every 5 s                                         --> onChange(false)   not every file system reports changes

@@ -29,6 +29,8 @@ export interface MembershipOptions {
   readonly effects: MembershipEffects;
   /** ms, monotonic. */
   readonly now: number;
+  /** Whether only what comes over a stream makes members, and removes them: there the other node proved who it is. Default `false`. */
+  readonly provesNodes?: boolean;
   /** Whether the node distrusts itself when it is late. Default `true`; off to measure what it is worth. */
   readonly localHealth?: boolean;
 }
@@ -42,6 +44,11 @@ export class Context {
   readonly members: Members;
   readonly health: Health;
   readonly localHealth: boolean;
+  readonly provesNodes: boolean;
+  /** Whether what is handled now came over a stream. */
+  overStream = false;
+  /** Whether something was passed over because it did not come over a stream. */
+  passedOver = false;
   /** Wall clock minus the rules' time, for versions of removals. */
   readonly wallOffset: number;
   /** The time of the call that runs. */
@@ -63,7 +70,15 @@ export class Context {
   /** Since the first synchronization what others say is passed on. */
   established = false;
 
-  constructor({ self, profile, random, effects, now, localHealth = true }: MembershipOptions) {
+  constructor({
+    self,
+    profile,
+    random,
+    effects,
+    now,
+    localHealth = true,
+    provesNodes = false,
+  }: MembershipOptions) {
     this.profile = profile;
     this.random = random;
     this.effects = effects;
@@ -71,6 +86,7 @@ export class Context {
     this.members = new Members(this.self);
     this.health = new Health(localHealth);
     this.localHealth = localHealth;
+    this.provesNodes = provesNodes;
     this.wallOffset = self.start - now;
     this.now = now;
     this.changedAt = now;
@@ -99,6 +115,13 @@ export class Context {
   /** It hears nobody, or nobody answers. So it is this node that is cut off, and it accuses nobody to others. */
   isCutOff(): boolean {
     return (this.hearsNobody() || this.isUnanswered()) && (this.members.size > 2 || this.isAlone);
+  }
+
+  /** Whether a statement that makes or removes a member is believed; else it is asked for over a stream. */
+  believes(): boolean {
+    if (!this.provesNodes || this.overStream) return true;
+    this.passedOver = true;
+    return false;
   }
 
   changed(): void {

@@ -199,7 +199,10 @@ export class Membership {
    */
   remove(now: number, id: string): void {
     this.#context.now = now;
+    const address = this.#context.members.get(id)?.address;
     this.#updates.decide(id, true);
+    // It believes that of a stream only, and has none for long.
+    if (this.#context.provesNodes && address !== undefined) this.#strangers.refuseRemoved(id, address, true);
   }
 
   admit(now: number, id: string): void {
@@ -340,6 +343,16 @@ export class Membership {
   /** @param address where it came from, and answers go */
   onPacket(now: number, packet: Packet, address: string, overStream: boolean): void {
     this.#context.now = now;
+    this.#context.overStream = overStream;
+    this.#receive(now, packet, address, overStream);
+    if (!this.#context.passedOver) return;
+    this.#context.passedOver = false;
+    // A member has heard of a node that this one has not: over a stream it is believed.
+    const member = this.#context.members.get(packet.from);
+    if (member?.isLive) this.#synchronizer.request(member.address, this.profile.gossipInterval);
+  }
+
+  #receive(now: number, packet: Packet, address: string, overStream: boolean): void {
     if (packet.from === this.#context.self.id) {
       // Its own, by multicast, or by a list that has this node, too.
       if (packet.type === PacketType.PING) this.#dialer.heardSelf(packet.seq);

@@ -52,12 +52,15 @@ export class Strangers {
   /** @returns the member that the sender is by now, for its packet to be handled */
   onPacket(packet: Packet, address: string, overStream: boolean): Member | undefined {
     this.#refute(packet);
-    const isVerified = overStream || (packet.type === PacketType.ACK && this.#isVerified(packet));
+    const isVerified =
+      overStream ||
+      (!this.#context.provesNodes && packet.type === PacketType.ACK && this.#isVerified(packet));
     const own = packet.updates.find(
       (update) => update.kind === UpdateKind.ALIVE && update.id === packet.from,
     );
     if (!isVerified) {
-      if (packet.type === PacketType.PING)
+      // Who has not proved who it is gets no answer: it is pinged over a stream, where it has to.
+      if (packet.type === PacketType.PING && !this.#context.provesNodes)
         this.#transmitter.ack(packet, address, overStream, this.#introduction(packet.from));
       if (own === undefined || own.start !== packet.start) this.#context.refuse("stranger");
       else this.#challenge(own, address);
@@ -117,7 +120,7 @@ export class Strangers {
     this.#newcomers.delete(update.id);
     this.#newcomers.set(update.id, { update, seq, at: this.#context.now });
     const ping = this.#transmitter.packet(PacketType.PING, seq, 0, 0, "", "", this.#introduction(update.id));
-    this.#context.effects.send(address, ping, false);
+    this.#context.effects.send(address, ping, this.#context.provesNodes);
   }
 
   /** Of a life before, or of a new one whose clock went back: that one goes on from what it hears. */
@@ -142,13 +145,13 @@ export class Strangers {
   }
 
   /** A removed node is informed of it, at most one in a probe timeout. */
-  refuseRemoved(id: string, address: string): void {
-    this.#context.refuse("removed");
-    if (this.#context.now - this.#removalSentAt < this.#context.profile.probeTimeout) return;
+  refuseRemoved(id: string, address: string, overStream = false): void {
+    if (!overStream) this.#context.refuse("removed");
+    if (!overStream && this.#context.now - this.#removalSentAt < this.#context.profile.probeTimeout) return;
     const removal = this.#context.members.removals.get(id);
     if (removal === undefined) return;
     this.#removalSentAt = this.#context.now;
     const update = Update.removal(id, removal.time, removal.counter, true);
-    this.#transmitter.sendUpdates(address, [update]);
+    this.#transmitter.sendUpdates(address, [update], overStream);
   }
 }

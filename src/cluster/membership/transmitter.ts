@@ -90,8 +90,9 @@ export class Transmitter {
   }
 
   /** Sends updates in a packet of their own, as a datagram. */
-  sendUpdates(address: string, updates: readonly Update[]): void {
-    this.#context.effects.send(address, this.packet(PacketType.GOSSIP, 0, 0, 0, "", "", updates), false);
+  sendUpdates(address: string, updates: readonly Update[], overStream = false): void {
+    const packet = this.packet(PacketType.GOSSIP, 0, 0, 0, "", "", updates);
+    this.#context.effects.send(address, packet, overStream);
   }
 
   /** Updates for a packet that has room; nothing, most of the time. */

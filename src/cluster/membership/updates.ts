@@ -47,7 +47,13 @@ export class Updates {
   /** @param isFresh gossip, not an entry of a synchronization, which may be old */
   apply(update: Update, isFresh: boolean): void {
     if (update.kind === UpdateKind.REMOVAL) {
-      this.applyRemoval(update);
+      const known = this.#context.members.removals.get(update.id);
+      if (
+        known !== undefined &&
+        compareIncarnations(update.start, update.count, known.time, known.counter) <= 0
+      )
+        return;
+      if (this.#context.believes()) this.applyRemoval(update);
       return;
     }
     if (update.id === this.#context.self.id) {
@@ -130,6 +136,7 @@ export class Updates {
       }
       if (order <= 0) return;
     }
+    if (!this.#context.believes()) return;
     if (this.#context.members.full) {
       this.#context.refuse("full");
       return;

@@ -7,12 +7,18 @@
  *   dialler   hello, PROOF and packets as soon as the other hello is there
  *   acceptor  hello, then nothing until the dialler has proved itself: PROOF and packets, or REFUSED
  *
+ * Where nodes have keys of their own (admission/identity.ts), KEY comes before each PROOF, and packets after IDENTITY:
+ *
+ *   dialler   hello, KEY, PROOF                        IDENTITY, packets
+ *   acceptor  hello             KEY, PROOF, IDENTITY                      packets
+ *
  * Each way has a session made of both hellos (seal.ts), so what is sealed in it was sealed for this very stream. An end of
  * a verified stream without a frame of length 0, or a reset, is evidence that the process is gone.
  */
 import { randomBytes } from "node:crypto";
 import type { Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
+import type { IdentityExchange, ProvedNode } from "../admission/identity.js";
 import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
 import type { Packet } from "../wire/packets.js";
 import type { StreamWay } from "../wire/seal.js";
@@ -72,6 +78,10 @@ export interface LinkEffects {
     hellos: Hellos,
     shown: readonly BusProof[],
   ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
+  /** The exchange of identities of a new stream; `undefined`: this node has no key of its own. */
+  exchange(role: LinkRole): IdentityExchange | undefined;
+  /** Whether the node at the other end is admitted. */
+  admits(link: Link, node: ProvedNode): boolean | Promise<boolean>;
   /** A bus of the other end is refused; `undefined` where there is none in common. */
   onRefused(link: Link, bus: number | undefined, reason: string): void;
   /** The stream of this node that sent a nonce: the other end is this node itself. */
@@ -107,10 +117,17 @@ export class Link implements Sink {
   #pendingBytes = 0;
   /** Bytes until something is complete. */
   #wanted = HELLO_HEAD;
+  #exchange: IdentityExchange | undefined;
+  /** Who the other end is, where nodes have keys of their own. */
+  node: ProvedNode | undefined;
+  /** It is being decided whether that node is admitted: nothing more is read. */
+  #deciding = false;
   #verified = false;
   #ended = false;
   #closing = false;
   #rejected = false;
+  /** The other end proved a bus. */
+  #proved = false;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param ownAddress of this node @param dialled the address, where this node dialled */
@@ -157,7 +174,7 @@ export class Link implements Sink {
   send(codec: BusCodec, packet: Packet): void {
     if (this.ended) return;
     this.usedAt = performance.now();
-    if (this.#out === undefined) {
+    if (this.#out === undefined || (this.#exchange !== undefined && !this.#verified)) {
       if (this.#waiting.length >= MAX_WAITING) this.#effects.count("link:full");
       else this.#waiting.push({ codec, packet });
       return;
@@ -212,7 +229,11 @@ export class Link implements Sink {
     const chunk = bytes.subarray(0, length);
     this.#pending.push(kept ? chunk : Buffer.from(chunk));
     this.#pendingBytes += length;
-    while (this.#pendingBytes >= this.#wanted && !this.ended) {
+    this.#take();
+  }
+
+  #take(): void {
+    while (this.#pendingBytes >= this.#wanted && !this.ended && !this.#deciding) {
       const all = this.#pending.length === 1 ? (this.#pending[0] as Buffer) : Buffer.concat(this.#pending);
       const taken = this.#in === undefined ? this.#takeHello(all) : this.#takeFrame(all);
       if (this.ended) break;
@@ -259,11 +280,16 @@ export class Link implements Sink {
     this.#out = this.isDialled ? ways.toAcceptor : ways.toDialler;
     this.#in = this.isDialled ? ways.toDialler : ways.toAcceptor;
     this.#wanted = FRAME_HEAD;
+    this.#exchange = this.#effects.exchange(this.isDialled ? "dialler" : "acceptor");
     if (this.isDialled) this.#prove();
+    if (this.#exchange === undefined) this.#flush();
+    return size;
+  }
+
+  #flush(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const { codec, packet } of waiting) this.send(codec, packet);
-    return size;
   }
 
   #takeFrame(bytes: Buffer): number {
@@ -287,6 +313,10 @@ export class Link implements Sink {
       this.#onControl(frame);
       return FRAME_HEAD + length;
     }
+    if (this.#exchange !== undefined && this.node === undefined) {
+      this.#refuseNode("identity");
+      return 0;
+    }
     const genuine = this.#effects.onFrame(this, frame);
     if (genuine === false) this.destroy();
     if (genuine === true && !this.#verified && !this.ended) this.#verify();
@@ -297,6 +327,12 @@ export class Link implements Sink {
     switch (frame[0]) {
       case LinkFrame.PROOF:
         this.#onProof(frame);
+        return;
+      case LinkFrame.KEY:
+        if (this.#exchange !== undefined && !this.#exchange.onKey(frame)) this.#refuse("link:proof");
+        return;
+      case LinkFrame.IDENTITY:
+        if (this.#exchange !== undefined) this.#onIdentity(this.#exchange, frame);
         return;
       case LinkFrame.REFUSED:
         this.#effects.count("link:refused");
@@ -310,7 +346,7 @@ export class Link implements Sink {
 
   #onProof(frame: Buffer): void {
     const shown = decodeProof(frame);
-    if (shown === undefined || this.#verified) {
+    if (shown === undefined || this.#verified || this.#proved) {
       this.#refuse("link:proof");
       return;
     }
@@ -324,14 +360,73 @@ export class Link implements Sink {
       this.#reject();
       return;
     }
+    this.#proved = true;
+    if (this.#exchange?.hasKey === false) {
+      this.#refuseNode("identity");
+      return;
+    }
     if (!this.isDialled) this.#prove();
+    if (this.#exchange === undefined) this.#verify();
+    else if (!this.isDialled) this.#sendControl(this.#exchange.identity(this.#hellos as Hellos));
+  }
+
+  #onIdentity(exchange: IdentityExchange, frame: Buffer): void {
+    const node =
+      this.#proved && this.node === undefined ? exchange.open(frame, this.#hellos as Hellos) : undefined;
+    if (node === undefined) {
+      this.#refuseNode("identity");
+      return;
+    }
+    this.node = node;
+    const admitted = this.#effects.admits(this, node);
+    if (typeof admitted === "boolean") {
+      this.#onDecided(exchange, admitted);
+      return;
+    }
+    this.#deciding = true;
+    this.#stream.reader.pause();
+    void admitted.then((isAdmitted) => {
+      if (this.ended) return;
+      this.#deciding = false;
+      this.#onDecided(exchange, isAdmitted);
+      if (this.ended) return;
+      this.#take();
+      this.#stream.reader.resume();
+    });
+  }
+
+  #onDecided(exchange: IdentityExchange, isAdmitted: boolean): void {
+    if (!isAdmitted) {
+      this.#refuseNode("denied");
+      return;
+    }
+    const hellos = this.#hellos as Hellos;
+    if (this.isDialled) this.#sendControl(exchange.identity(hellos));
+    const secret = exchange.secret(hellos);
+    if (this.#in !== undefined) this.#in.secret = secret;
+    if (this.#out !== undefined) this.#out.secret = secret;
     this.#verify();
+  }
+
+  #refuseNode(reason: string): void {
+    this.#effects.count(reason);
+    this.#effects.onRefused(this, undefined, reason);
+    this.#reject();
+  }
+
+  /** The node at the other end is not admitted any more. */
+  revoke(): void {
+    this.#refuseNode("denied");
+  }
+
+  #sendControl(frame: Buffer): void {
+    this.#stream.socket.write(encodeFrame(frame));
   }
 
   #prove(): void {
     const role = this.isDialled ? "dialler" : "acceptor";
-    const shown = this.#effects.prove(role, this.#hellos as Hellos);
-    this.#stream.socket.write(encodeFrame(encodeProof(shown)));
+    if (this.#exchange !== undefined) this.#sendControl(this.#exchange.key);
+    this.#sendControl(encodeProof(this.#effects.prove(role, this.#hellos as Hellos)));
   }
 
   /** Ends it with a bare refusal, which has no reason. */
@@ -350,6 +445,7 @@ export class Link implements Sink {
     this.verifiedAt = performance.now();
     clearTimeout(this.#timer);
     this.#effects.onVerified(this);
+    this.#flush();
   }
 
   #refuse(reason: string): void {

@@ -7,6 +7,7 @@
 import { backOff } from "../../core/back-off.js";
 import { completeOptions } from "../../engine/zmtp/options.js";
 import type { Listener, Transport } from "../../engine/zmtp/transport/transport.js";
+import type { IdentityExchange, ProvedNode } from "../admission/identity.js";
 import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
 import type { ConnectionError, StreamState } from "../connections/rules.js";
 import type { Packet } from "../wire/packets.js";
@@ -63,6 +64,9 @@ export interface LinksEffects {
     hellos: Hellos,
     shown: readonly BusProof[],
   ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
+  exchange(role: LinkRole): IdentityExchange | undefined;
+  admits(address: string, node: ProvedNode): boolean | Promise<boolean>;
+  onAdmitted(node: ProvedNode): void;
   /** One end does not admit the other; `bus` where it is one of this node's. */
   onRefused(address: string, bus: number | undefined, reason: string): void;
   onFrame(link: Link, bytes: Buffer): boolean | undefined;
@@ -228,6 +232,19 @@ export class Links implements LinkEffects {
     return this.#effects.check(role, hellos, shown);
   }
 
+  exchange(role: LinkRole): IdentityExchange | undefined {
+    return this.#effects.exchange(role);
+  }
+
+  admits(link: Link, node: ProvedNode): boolean | Promise<boolean> {
+    return this.#effects.admits(link.isDialled ? link.address : link.remote, node);
+  }
+
+  /** Ends the streams of nodes that are not admitted any more. */
+  revoke(isAllowed: (node: ProvedNode) => boolean): void {
+    for (const link of this.#all) if (link.node !== undefined && !isAllowed(link.node)) link.revoke();
+  }
+
   onRefused(link: Link, bus: number | undefined, reason: string): void {
     // What the other end says of its address is not proved.
     this.#effects.onRefused(link.isDialled ? link.address : link.remote, bus, reason);
@@ -243,6 +260,7 @@ export class Links implements LinkEffects {
   }
 
   onVerified(link: Link): void {
+    if (link.node !== undefined) this.#effects.onAdmitted(link.node);
     this.#retries.delete(link.address);
     this.#troubles.delete(link.address);
     this.#own.delete(link.address);

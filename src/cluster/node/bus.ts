@@ -200,6 +200,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
       profile,
       random: Math.random,
       now,
+      provesNodes: this.sockets.settings.curve !== undefined,
       effects: {
         send: (address, packet, overStream) => this.sockets.send(this, address, packet, overStream),
         multicast: (packet) => this.sockets.multicast(this, packet),
@@ -663,6 +664,13 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   onRefused(address: string, reason: RefusedReason): void {
     this.#pending.push({ type: "refused", address, reason });
     this.#emit();
+  }
+
+  /** @internal */
+  revoke(id: string): void {
+    const rules = this.#membership;
+    if (rules?.get(id) !== undefined && id !== this.identity.id)
+      this.#run((each, now) => each.remove(now, id));
   }
 
   /** @internal */

@@ -13,6 +13,7 @@ import {
   type Platform,
   platformNow,
 } from "../../engine/zmtp/transport/transports.js";
+import { NodeIdentities } from "../admission/identities.js";
 import { checkBuses, proveBuses } from "../admission/proof.js";
 import { RefusalReports } from "../admission/refusals.js";
 import { MAX_BUSES } from "../bounds.js";
@@ -37,16 +38,27 @@ export interface BusPort {
   onEvidence(address: string): void;
   /** The node at an address was refused, or refused this one. */
   onRefused(address: string, reason: RefusedReason): void;
+  /** A node's key is not allowed any more. */
+  revoke(id: string): void;
   /** Who this node is, for a stream to an address; `undefined`: nobody of this bus is there. */
   greeting(address: string): Packet | undefined;
 }
 
 /**
  * Why a node was refused. `password`, `key`: it has another one, or none where `unsealed`; `bus`: it is of another cluster;
- * `replayed`: what it sent was recorded, or is of another stream; `forged`: it has a key's id and not the key; `peer`: the
+ * `identity`: it proved no key of its own, where this node has one; `denied`: its own key is not allowed; `replayed`: what it sent was recorded, or is of another stream; `forged`: it has a key's id and not the key; `peer`: the
  * other node refused this one, and it is there that the reason is known.
  */
-export type RefusedReason = "password" | "key" | "unsealed" | "bus" | "replayed" | "forged" | "peer";
+export type RefusedReason =
+  | "password"
+  | "key"
+  | "unsealed"
+  | "bus"
+  | "replayed"
+  | "forged"
+  | "identity"
+  | "denied"
+  | "peer";
 
 const REPORTED: ReadonlySet<string> = new Set<RefusedReason>([
   "password",
@@ -55,6 +67,8 @@ const REPORTED: ReadonlySet<string> = new Set<RefusedReason>([
   "bus",
   "replayed",
   "forged",
+  "identity",
+  "denied",
   "peer",
 ]);
 
@@ -81,6 +95,7 @@ export class NodeSockets {
   readonly #buses = new Map<number, BusPort>();
   readonly #watched = new Map<object, readonly string[]>();
   readonly #reports = new RefusalReports();
+  readonly #identities: NodeIdentities | undefined;
   readonly links: Links;
   #datagrams: PacketSocket | undefined;
   #address = "";
@@ -92,11 +107,24 @@ export class NodeSockets {
     this.settings = settings;
     this.platform = platformNow();
     this.#own = new OwnAddresses(() => this.platform.interfaces());
+    if (settings.curve !== undefined)
+      this.#identities = new NodeIdentities(settings.curve, {
+        revoke: (isAllowed) => this.links.revoke(isAllowed),
+        remove: (id) => {
+          for (const bus of this.#buses.values()) bus.revoke(id);
+        },
+        onProblems: (problems) => {
+          for (let i = 0; i < problems.length; i++) this.count("keys");
+        },
+      });
     const { transports } = this.platform;
     this.links = new Links(transports.get("tcp") as NonNullable<ReturnType<typeof transports.get>>, {
       accepts: (address) => this.accepts(address),
       prove: (role, hellos) => proveBuses(this.#codecs(), role, hellos),
       check: (role, hellos, shown) => checkBuses(this.#codecs(), role, hellos, shown),
+      exchange: (role) => this.#identities?.exchange(role),
+      admits: (address, node) => this.#identities?.admits(node, address) ?? true,
+      onAdmitted: (node) => this.#identities?.onAdmitted(node),
       onRefused: (address, bus, reason) => this.#onRefused(address, bus, reason),
       onFrame: (link, bytes) => this.#linkOnFrame(link, bytes),
       greet: (link) => this.#greet(link),
@@ -118,7 +146,17 @@ export class NodeSockets {
   }
 
   /** @throws TransportError with the system's code; InvalidArgumentError `EINVAL` for an unknown interface */
-  async open(): Promise<void> {
+  async open(id: string): Promise<void> {
+    await this.#identities?.start(id);
+    try {
+      await this.#open();
+    } catch (error) {
+      this.#identities?.close();
+      throw error;
+    }
+  }
+
+  async #open(): Promise<void> {
     const { scope, port, ports, announce, group } = this.settings;
     const interfaces = this.#interfaces();
     const own = (interfaces[0] as HostInterface).address;
@@ -235,6 +273,7 @@ export class NodeSockets {
 
   async close(): Promise<void> {
     this.#buses.clear();
+    this.#identities?.close();
     await Promise.all([this.links.close(), this.#datagrams?.close()]);
   }
 
@@ -288,6 +327,12 @@ export class NodeSockets {
       this.#onRefused(link.isDialled ? link.address : link.remote, bus.codec.bus, packet);
       // Later versions may have types that this one does not know.
       return packet === "type" ? undefined : false;
+    }
+    if (link.node !== undefined && packet.from !== link.node.id) {
+      // It speaks for another node than the one that it proved to be.
+      this.count("identity");
+      this.#onRefused(link.isDialled ? link.address : link.remote, bus.codec.bus, "identity");
+      return false;
     }
     this.#answering = link;
     try {

@@ -1,5 +1,5 @@
 /** A node of a cluster: its sockets, and the first of its buses. */
-import { InvalidStateError, NotSupportedError } from "../../core/errors.js";
+import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import { MAX_BUSES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
@@ -62,7 +62,7 @@ export class ClusterNode extends ClusterBus {
     this.#starting ??= this.run(async () => {
       this.assertOpen();
       try {
-        await this.sockets.open();
+        await this.sockets.open(this.id);
       } catch (error) {
         this.#starting = undefined;
         throw error;
@@ -218,6 +218,8 @@ export class ClusterNode extends ClusterBus {
   bus(name: string, options: ClusterBusOptions = {}): ClusterBus {
     this.assertOpen();
     const settings = busSettings("bus", name, options, this.#settings.scope);
+    if (this.#settings.curve !== undefined && settings.keys.length === 0)
+      throw new InvalidArgumentError("a bus of a node with curve needs a key or a password, too");
     const bus = new BusOfNode(name, this.identity, this.sockets, settings, () => this.#buses.delete(bus));
     if ([this, ...this.#buses].some((each) => each.codec.bus === bus.codec.bus))
       throw new InvalidStateError("EFSM", `the node has a bus ${JSON.stringify(name)} already`);

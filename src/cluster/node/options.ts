@@ -12,6 +12,7 @@ import {
   type Settings,
   text,
 } from "../../patterns/kit/options.js";
+import { type CurveOptions, checkCurve } from "../admission/identities.js";
 import { keyOfPassword } from "../admission/password.js";
 import { MAX_KEYS, MAX_SEEDS, MAX_SOURCES } from "../bounds.js";
 import { createDetails } from "../details.js";
@@ -127,6 +128,11 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
    */
   readonly registry?: boolean | undefined;
   /**
+   * A key of this node's own, on top of the cluster's `key` or `password`, and which nodes' keys it admits: a node becomes a member only
+   * after it proved an allowed key over a stream, and one whose key leaves the folder is removed. All nodes of a cluster have this, or none.
+   */
+  readonly curve?: CurveOptions | undefined;
+  /**
    * Whether it is a peer of zyre's programs, too, on the local network (36/ZRE): without keys, up to about 100 nodes. Default
    * `false`. Without a `key` the cluster itself still keeps to this host.
    */
@@ -170,6 +176,7 @@ const NODE_OPTIONS = {
   password: anything<string | readonly string[]>(),
   profile: anything<ClusterProfile>(),
   split: anything<SplitSettings>(),
+  curve: anything<CurveOptions>(),
   zre: anything<boolean | ZreNodeOptions>(),
 };
 
@@ -205,6 +212,8 @@ export interface NodeSettings {
   readonly group: GroupAddress | undefined;
   readonly beats: "loop" | "thread";
   readonly registry: boolean;
+  /** `undefined`: without keys of nodes. */
+  readonly curve: CurveOptions | undefined;
   /** `undefined`: without the ZRE plane. */
   readonly zre: ZreNodeOptions | undefined;
 }
@@ -240,10 +249,20 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
       announce: given.announce === undefined ? undefined : checkAddress("announce", given.announce),
       beats: given.beats,
       registry: given.registry,
+      curve: curveOf(given.curve, first),
       zre: zreOf(given),
       group: groupOf(given.multicast ?? first.discovery.length === 0, given.profile),
     }),
   };
+}
+
+function curveOf(given: CurveOptions | undefined, { keys }: BusSettings): CurveOptions | undefined {
+  if (given === undefined) return undefined;
+  if (keys.length === 0)
+    throw new InvalidArgumentError(
+      "curve needs a key or a password, too: without one packets are not sealed",
+    );
+  return checkCurve(given);
 }
 
 function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined {

@@ -124,6 +124,8 @@ export class StreamWay {
   readonly session: Buffer;
   /** Of the last packet. */
   counter = 0;
+  /** What only both ends of this stream know, where they proved their nodes' keys; set before its first packet. */
+  secret: Buffer | undefined;
   readonly #keys = new Map<number, Buffer>();
 
   /** @param session 16 bytes */
@@ -135,7 +137,11 @@ export class StreamWay {
   keyOf({ id, bytes }: { readonly id: number; readonly bytes: Buffer }): Buffer {
     let key = this.#keys.get(id);
     if (key === undefined) {
-      key = sessionKey(bytes, this.session);
+      const root =
+        this.secret === undefined
+          ? bytes
+          : nodeCrypto().createHmac("sha256", this.secret).update(bytes).digest();
+      key = sessionKey(root, this.session);
       // As many as a rotation needs; the oldest goes.
       for (const each of this.#keys.keys()) if (this.#keys.size >= 2 * MAX_KEYS) this.#keys.delete(each);
       this.#keys.set(id, key);

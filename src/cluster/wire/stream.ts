@@ -75,6 +75,10 @@ export const LinkFrame = {
   REFUSED: 0x40,
   /** What an end shows of its buses. */
   PROOF: 0x41,
+  /** An ephemeral key, where nodes prove keys of their own. */
+  KEY: 0x42,
+  /** Which node an end is, boxed. */
+  IDENTITY: 0x43,
 } as const;
 
 /** Bytes of a bus in a PROOF: bus 6 | key id 4, 0: in the clear | proof 32. */

@@ -11,11 +11,11 @@ import { systemClock } from "../../core/clock.js";
 import { ClosedError, NotSupportedError } from "../../core/errors.js";
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
 import { Policing } from "../../sockets/internal.js";
+import type { FolderKeys } from "../../sockets/security/key-files.js";
+import { KeyFolder } from "../../sockets/security/key-folder.js";
 import type { Socket } from "../../sockets/socket.js";
 import type { Authenticate } from "../../sockets/socket-options.js";
 import { AddressRules } from "./addresses.js";
-import { KeyFolder } from "./key-folder.js";
-import type { FolderKeys } from "./keys.js";
 import type { ProxyPolicy, ProxyPolicyReason } from "./policy.js";
 import { TopicRules } from "./topics.js";
 

@@ -5,11 +5,10 @@ import { FrameBatch } from "../../../src/engine/frame-batch.js";
 import { encodeMessage } from "../../../src/engine/zmtp/codec/take-front.js";
 import { curveKeyPair } from "../../../src/index.js";
 import { AddressRules, parseBlock } from "../../../src/proxy/policy/addresses.js";
-import { isKeyFile, keysOf, parseKeys } from "../../../src/proxy/policy/keys.js";
 import { checkPolicy, type ProxyPolicyList } from "../../../src/proxy/policy/policy.js";
 import { Subscriptions, TopicRules } from "../../../src/proxy/policy/topics.js";
-
 import { formatCertificate } from "../../../src/sockets/security/certificate.js";
+import { isKeyFile, keysOf, parseKeys } from "../../../src/sockets/security/key-files.js";
 import fc from "../../support/properties.js";
 
 /** An address as its bits. */

@@ -7,7 +7,7 @@
  *   .NAME NAME~   what editors and tools keep next to it: not read
  */
 import { decodeZ85 } from "../../core/z85.js";
-import { parseCertificate } from "../../sockets/security/certificate.js";
+import { parseCertificate } from "./certificate.js";
 
 /** A file that was read, or why it was not. */
 export type KeyFile = { readonly name: string } & (

@@ -10,7 +10,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { FolderWatch } from "../../core/folder-watch.js";
-import { type FolderKeys, isKeyFile, type KeyFile, keysOf } from "./keys.js";
+import { type FolderKeys, isKeyFile, type KeyFile, keysOf } from "./key-files.js";
 
 /** ms without a change after which the folder is read: several files change together. */
 const QUIET = 50;

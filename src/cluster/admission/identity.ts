@@ -1,0 +1,145 @@
+/**
+ * How both ends of a stream prove the keys of their nodes, after the cluster's (docs/spec/cluster.md, Identities). Boxes are those of
+ * CURVE: X25519, XSalsa20-Poly1305.
+ *
+ *   KEY        42 | ephemeral public key 32, fresh
+ *   IDENTITY   43 | box by both ephemeral keys of (the node's public key 32 | its id 16 | vouch 48)
+ *   vouch      box by the node's key and the other end's ephemeral key of the transcript's hash 32
+ *
+ * Nobody but the owner of the node's key can make the vouch, and it is of this one stream and direction: the hash has both
+ * hellos, both ephemeral keys, the role, the key and the id. Who watches sees no node's key. What both ephemeral keys agree on is mixed
+ * into the keys that seal the stream, so another holder of the cluster's key can neither read it nor go on with it.
+ */
+import { createHash, hkdfSync, timingSafeEqual } from "node:crypto";
+import { encodeZ85 } from "../../core/z85.js";
+import { loadCurveBox, TAG_LENGTH } from "../../engine/zmtp/mechanism/curve-box.js";
+import { agreeOnKey, type KeyPair, newKeyPair } from "../../engine/zmtp/mechanism/curve-exchange.js";
+import { LinkFrame } from "../wire/stream.js";
+import type { Hellos, LinkRole } from "./proof.js";
+
+const KEY_SIZE = 32;
+const ID_SIZE = 16;
+const HASH_SIZE = 32;
+const VOUCH_SIZE = HASH_SIZE + TAG_LENGTH;
+const PLAIN_SIZE = KEY_SIZE + ID_SIZE + VOUCH_SIZE;
+/** Bytes of the two frames. */
+const KEY_FRAME = 1 + KEY_SIZE;
+const IDENTITY_FRAME = 1 + PLAIN_SIZE + TAG_LENGTH;
+
+const TRANSCRIPT = "shoal link identity 1";
+const SECRET = "shoal link secret 1";
+
+/** Nonces: each key is of one stream, and seals one box in each direction. */
+const NONCES: Readonly<Record<LinkRole, { readonly identity: Buffer; readonly vouch: Buffer }>> = {
+  dialler: { identity: nonceOf("shoal identity dialler"), vouch: nonceOf("shoal vouch dialler") },
+  acceptor: { identity: nonceOf("shoal identity acceptor"), vouch: nonceOf("shoal vouch acceptor") },
+};
+
+function nonceOf(text: string): Buffer {
+  const nonce = Buffer.alloc(24);
+  nonce.write(text, "latin1");
+  return nonce;
+}
+
+/** A node, as the other end of a stream proved it. */
+export interface ProvedNode {
+  /** 40 characters of Z85. */
+  readonly publicKey: string;
+  /** 32 hexadecimal digits. */
+  readonly id: string;
+}
+
+/** The exchange of one stream, at one end. */
+export class IdentityExchange {
+  readonly #own: KeyPair;
+  readonly #id: string;
+  readonly #role: LinkRole;
+  readonly #ephemeral: KeyPair;
+  #theirs: Buffer | undefined;
+  #shared: Uint8Array | undefined;
+
+  /** @param own the node's key @param id the node's @param ephemeral of this stream; a test gives its own */
+  constructor(own: KeyPair, id: string, role: LinkRole, ephemeral: KeyPair = newKeyPair()) {
+    this.#own = own;
+    this.#id = id;
+    this.#role = role;
+    this.#ephemeral = ephemeral;
+  }
+
+  /** The bytes of this end's KEY. */
+  get key(): Buffer {
+    return Buffer.concat([Buffer.of(LinkFrame.KEY), this.#ephemeral.publicKey]);
+  }
+
+  /** Whether the other end's KEY came. */
+  get hasKey(): boolean {
+    return this.#shared !== undefined;
+  }
+
+  /** @returns whether it is a KEY: not a second one, not this end's own, and no point that fits every key */
+  onKey(frame: Buffer): boolean {
+    if (frame.length !== KEY_FRAME || this.#theirs !== undefined) return false;
+    const key = Buffer.from(frame.subarray(1));
+    if (key.equals(this.#ephemeral.publicKey)) return false;
+    this.#shared = agreeOnKey(key, this.#ephemeral);
+    this.#theirs = key;
+    return this.#shared !== undefined;
+  }
+
+  /** The bytes of this end's IDENTITY, once the other end's KEY is there. */
+  identity(hellos: Hellos): Buffer {
+    const box = loadCurveBox();
+    const plain = Buffer.alloc(PLAIN_SIZE);
+    this.#own.publicKey.copy(plain, 0);
+    plain.write(this.#id, KEY_SIZE, "hex");
+    const hash = this.#hash(hellos, this.#role, plain.subarray(0, KEY_SIZE + ID_SIZE));
+    const { identity, vouch } = NONCES[this.#role];
+    const vouching = agreeOnKey(this.#theirs as Buffer, this.#own) as Uint8Array;
+    box.seal(plain.subarray(KEY_SIZE + ID_SIZE), hash, vouch, vouching);
+    const frame = Buffer.alloc(IDENTITY_FRAME);
+    frame.writeUInt8(LinkFrame.IDENTITY, 0);
+    box.seal(frame.subarray(1), plain, identity, this.#shared as Uint8Array);
+    return frame;
+  }
+
+  /** @returns who the other end is; `undefined` where its IDENTITY does not prove it */
+  open(frame: Buffer, hellos: Hellos): ProvedNode | undefined {
+    if (frame.length !== IDENTITY_FRAME || this.#shared === undefined) return undefined;
+    const box = loadCurveBox();
+    const role = this.#role === "dialler" ? "acceptor" : "dialler";
+    const { identity, vouch } = NONCES[role];
+    const plain = Buffer.alloc(PLAIN_SIZE);
+    if (!box.open(plain, frame.subarray(1), identity, this.#shared)) return undefined;
+    const key = plain.subarray(0, KEY_SIZE);
+    const vouching = agreeOnKey(key, this.#ephemeral);
+    const hash = Buffer.alloc(HASH_SIZE);
+    if (vouching === undefined || !box.open(hash, plain.subarray(KEY_SIZE + ID_SIZE), vouch, vouching))
+      return undefined;
+    const expected = this.#hash(hellos, role, plain.subarray(0, KEY_SIZE + ID_SIZE));
+    if (!timingSafeEqual(hash, expected)) return undefined;
+    return {
+      publicKey: encodeZ85(key),
+      id: plain.subarray(KEY_SIZE, KEY_SIZE + ID_SIZE).toString("hex"),
+    };
+  }
+
+  /** What is mixed into the keys that seal the stream: the same at both ends, and nowhere else. */
+  secret(hellos: Hellos): Buffer {
+    const salt = createHash("sha256").update(hellos.dialler).update(hellos.acceptor).digest();
+    return Buffer.from(hkdfSync("sha256", this.#shared as Uint8Array, salt, SECRET, 32));
+  }
+
+  #hash({ dialler, acceptor }: Hellos, role: LinkRole, who: Buffer): Buffer {
+    const theirs = this.#theirs as Buffer;
+    const own = this.#ephemeral.publicKey;
+    return createHash("sha256")
+      .update(TRANSCRIPT)
+      .update(Buffer.of(role === "dialler" ? 1 : 2))
+      .update(dialler)
+      .update(acceptor)
+      .update(this.#role === "dialler" ? own : theirs)
+      .update(this.#role === "dialler" ? theirs : own)
+      .update(who)
+      .digest();
+  }
+}

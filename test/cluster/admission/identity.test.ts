@@ -1,0 +1,144 @@
+/** The exchange of nodes' keys at the beginning of a stream. No sockets. */
+import { expect, it } from "vitest";
+import { checkCurve, NodeIdentities } from "../../../src/cluster/admission/identities.js";
+import { IdentityExchange } from "../../../src/cluster/admission/identity.js";
+import type { Hellos, LinkRole } from "../../../src/cluster/admission/proof.js";
+import { encodeHello } from "../../../src/cluster/wire/stream.js";
+import { encodeZ85 } from "../../../src/core/z85.js";
+import { type KeyPair, keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-exchange.js";
+import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
+import { codes, tableUnder } from "../../docs-tables/support/markdown.js";
+
+const HELLOS: Hellos = {
+  dialler: encodeHello(Buffer.alloc(32, 1), "10.0.0.1:7000"),
+  acceptor: encodeHello(Buffer.alloc(32, 2), "10.0.0.2:7000"),
+};
+const pair = (byte: number): KeyPair => keyPairOf(Buffer.alloc(32, byte));
+const IDS: Readonly<Record<LinkRole, string>> = { dialler: "a1".repeat(16), acceptor: "b2".repeat(16) };
+
+function both(): Readonly<Record<LinkRole, IdentityExchange>> {
+  const dialler = new IdentityExchange(pair(3), IDS.dialler, "dialler", pair(5));
+  const acceptor = new IdentityExchange(pair(4), IDS.acceptor, "acceptor", pair(6));
+  expect([dialler.onKey(acceptor.key), acceptor.onKey(dialler.key)]).toEqual([true, true]);
+  return { dialler, acceptor };
+}
+
+it("each end learns the other's key and id, and both have one secret that no other stream has", () => {
+  const { dialler, acceptor } = both();
+  expect(acceptor.open(dialler.identity(HELLOS), HELLOS)).toEqual({
+    publicKey: encodeZ85(pair(3).publicKey),
+    id: IDS.dialler,
+  });
+  expect(dialler.open(acceptor.identity(HELLOS), HELLOS)).toEqual({
+    publicKey: encodeZ85(pair(4).publicKey),
+    id: IDS.acceptor,
+  });
+  expect(dialler.secret(HELLOS)).toEqual(acceptor.secret(HELLOS));
+  const other = { ...HELLOS, acceptor: encodeHello(Buffer.alloc(32, 9), "10.0.0.2:7000") };
+  expect(dialler.secret(other)).not.toEqual(acceptor.secret(HELLOS));
+});
+
+it("what is recorded, reflected, changed, or of another stream proves nothing", () => {
+  const { dialler, acceptor } = both();
+  const frame = dialler.identity(HELLOS);
+  // Reflected to the end that made it, and taken for the other role's.
+  expect(dialler.open(frame, HELLOS)).toBeUndefined();
+  expect(acceptor.open(acceptor.identity(HELLOS), HELLOS)).toBeUndefined();
+  const later = { ...HELLOS, dialler: encodeHello(Buffer.alloc(32, 8), "10.0.0.1:7000") };
+  expect(acceptor.open(frame, later)).toBeUndefined();
+  // Recorded: the acceptor of the next stream has another ephemeral key.
+  const next = new IdentityExchange(pair(4), IDS.acceptor, "acceptor");
+  next.onKey(dialler.key);
+  expect(next.open(frame, HELLOS)).toBeUndefined();
+  for (let at = 1; at < frame.length; at += 7) {
+    const changed = Buffer.from(frame);
+    changed[at] = (changed[at] as number) ^ 1;
+    expect(acceptor.open(changed, HELLOS), `byte ${at}`).toBeUndefined();
+  }
+  for (const length of [0, 1, frame.length - 1])
+    expect(acceptor.open(frame.subarray(0, length), HELLOS)).toBeUndefined();
+});
+
+it("a key that another owns cannot be claimed, with its public half and every other secret", () => {
+  // The thief has the dialler's public key and its ephemeral key, not its secret key.
+  const thief: KeyPair = { ...pair(7), publicKey: pair(3).publicKey };
+  const dialler = new IdentityExchange(thief, IDS.dialler, "dialler", pair(5));
+  const acceptor = new IdentityExchange(pair(4), IDS.acceptor, "acceptor", pair(6));
+  dialler.onKey(acceptor.key);
+  acceptor.onKey(dialler.key);
+  expect(acceptor.open(dialler.identity(HELLOS), HELLOS)).toBeUndefined();
+});
+
+it("a KEY is refused that is this end's own, a second one, too short, or a point that fits every key", () => {
+  const fresh = (): IdentityExchange => new IdentityExchange(pair(3), IDS.dialler, "dialler", pair(5));
+  expect(fresh().onKey(fresh().key)).toBe(false);
+  expect(fresh().onKey(Buffer.alloc(33, 0).fill(0x42, 0, 1))).toBe(false);
+  expect(fresh().onKey(Buffer.alloc(32, 0x42))).toBe(false);
+  const twice = fresh();
+  const other = new IdentityExchange(pair(4), IDS.acceptor, "acceptor", pair(6)).key;
+  expect([twice.onKey(other), twice.onKey(other)]).toEqual([true, false]);
+});
+
+it("its bytes are those of the specification", () => {
+  const rows = Object.fromEntries(
+    tableUnder("spec/cluster.md", "Vectors of identities").map(([part, bytes]) => [
+      part,
+      codes(bytes as string)[0],
+    ]),
+  );
+  const { dialler, acceptor } = both();
+  expect(rows).toEqual({
+    "KEY of the dialler": dialler.key.toString("hex"),
+    "KEY of the acceptor": acceptor.key.toString("hex"),
+    "IDENTITY of the acceptor": acceptor.identity(HELLOS).toString("hex"),
+    "IDENTITY of the dialler": dialler.identity(HELLOS).toString("hex"),
+    "secret of the stream": dialler.secret(HELLOS).toString("hex"),
+  });
+});
+
+it("wrong options are refused, and a secret key is never in the message", () => {
+  const [own, other] = [curveKeyPair(), curveKeyPair()];
+  const EINVAL = expect.objectContaining({ code: "EINVAL" });
+  const wrong: readonly unknown[] = [
+    null,
+    {},
+    { ...own },
+    { ...own, allow: "" },
+    { ...own, allow: ["short"] },
+    { ...own, allow: 7 },
+    { ...own, publicKey: other.publicKey, allow: [] },
+    { ...own, secretKey: "x".repeat(40), allow: [] },
+    { ...own, allow: [], dialling: { publicKey: own.publicKey, secretKey: other.secretKey } },
+    { ...own, allow: [], alow: [] },
+  ];
+  for (const options of wrong) {
+    expect(() => checkCurve(options as never), JSON.stringify(options)).toThrow(EINVAL);
+    try {
+      checkCurve(options as never);
+    } catch (error) {
+      expect((error as Error).message).not.toContain(own.secretKey);
+    }
+  }
+  expect(checkCurve({ ...own, allow: [other.publicKey], dialling: other })).toBeTruthy();
+});
+
+it("a function decides, and what it throws, rejects or does not answer with true is a refusal", async () => {
+  const own = curveKeyPair();
+  const node = { publicKey: own.publicKey, id: IDS.dialler };
+  const effects = { revoke: () => undefined, remove: () => undefined, onProblems: () => undefined };
+  const answer = async (allow: () => unknown): Promise<boolean> =>
+    new NodeIdentities({ ...own, allow: allow as () => boolean }, effects).admits(node, "10.0.0.1");
+  const fails = (): never => {
+    throw new Error("no");
+  };
+  const answers = [
+    () => true,
+    async () => true,
+    () => false,
+    async () => 1,
+    fails,
+    async () => fails(),
+    () => "yes",
+  ];
+  expect(await Promise.all(answers.map(answer))).toEqual([true, true, false, false, false, false, false]);
+});

@@ -1,0 +1,170 @@
+/** Nodes with keys of their own over the host's sockets: who becomes a member, and what a change of the allowed keys does. */
+import { createSocket } from "node:dgram";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
+import {
+  type AdmissionRequest,
+  ClusterNode,
+  type ClusterNodeOptions,
+  ConnectionManager,
+  type RefusedReason,
+} from "../../../src/cluster/index.js";
+import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
+import { Packet, PacketType, Update } from "../../../src/cluster/wire/packets.js";
+import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
+
+const KEY = "01234567890123456789012345678901234567ab";
+const [A, B, C, STRANGER] = [curveKeyPair(), curveKeyPair(), curveKeyPair(), curveKeyPair()];
+const ALL = [A, B, C].map(({ publicKey }) => publicKey);
+const nodes: ClusterNode[] = [];
+const folders: string[] = [];
+
+async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
+  const made = new ClusterNode({ name, multicast: false, key: KEY, ...options });
+  nodes.push(made);
+  await made.start();
+  return made;
+}
+
+/** Until a condition holds: there is no event of it. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+const together = (count: number, ...all: readonly ClusterNode[]): Promise<void> =>
+  until(() => all.every((each) => each.members().length === count));
+
+function reasonsOf(node: ClusterNode): Set<RefusedReason> {
+  const reasons = new Set<RefusedReason>();
+  node.events.on("refused", ({ reason }) => void reasons.add(reason));
+  return reasons;
+}
+
+function folder(...keys: readonly string[]): string {
+  const path = mkdtempSync(join(tmpdir(), "shoal-keys-"));
+  folders.push(path);
+  keys.forEach((key, at) => void writeFileSync(join(path, `node-${at}`), `${key}\n`));
+  return path;
+}
+
+afterEach(async () => {
+  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
+});
+afterAll(() => {
+  for (const path of folders) rmSync(path, { recursive: true });
+});
+
+describe("nodes with keys of their own", () => {
+  it("meet where each allows the other, and hear of a third through one of them", async () => {
+    const a = await started("a", { curve: { ...A, allow: ALL } });
+    const b = await started("b", { curve: { ...B, allow: ALL }, seeds: [a.address] });
+    await together(2, a, b);
+    const c = await started("c", { curve: { ...C, allow: ALL }, seeds: [b.address] });
+    await together(3, a, b, c);
+    await c.leave();
+    await together(2, a, b);
+  });
+
+  it("keep out a node with the cluster's key and another key of its own, one without, and one that it does not trust", async () => {
+    const a = await started("a", { curve: { ...A, allow: ALL } });
+    const seeds = [a.address];
+    const reasons = reasonsOf(a);
+    const stranger = await started("x", { curve: { ...STRANGER, allow: ALL }, seeds });
+    const refused = reasonsOf(stranger);
+    await until(() => reasons.has("denied") && refused.has("peer"));
+    const plain = await started("y", { seeds });
+    await until(() => reasons.has("identity"));
+    // Trust is mutual: it is allowed at a, and does not allow a.
+    const wary = await started("b", { curve: { ...B, allow: [C.publicKey] }, seeds });
+    const atWary = reasonsOf(wary);
+    await until(() => atWary.has("denied") && reasons.has("peer"));
+    expect([a, stranger, plain, wary].map((each) => each.members().length)).toEqual([1, 1, 1, 1]);
+  });
+
+  it("believe no datagram about a newcomer, and none that removes a member, though it has the cluster's key", async () => {
+    const a = await started("a", { curve: { ...A, allow: ALL } });
+    const b = await started("b", { curve: { ...B, allow: ALL }, seeds: [a.address] });
+    await together(2, a, b);
+    const codec = new BusCodec("default", [KEY]);
+    const start = b.self.incarnation.start;
+    const ghost = "e5".repeat(16);
+    const forged = new Packet(PacketType.GOSSIP, b.id, start, 99, 0, 0, 0, 0, "", "", undefined, undefined, [
+      Update.alive(ghost, start, 1, "ghost@host", "127.0.0.1:9", 0, 0),
+      Update.removal(b.id, Date.now() + 60_000, 1, true),
+    ]);
+    const socket = createSocket("udp4");
+    const port = Number(a.address.split(":")[1]);
+    const before = a.stats().packetsReceived;
+    for (let i = 0; i < 20; i++)
+      await new Promise<void>((resolve) =>
+        socket.send(codec.encode(forged), port, "127.0.0.1", () => resolve()),
+      );
+    await until(() => a.stats().packetsReceived >= before + 20);
+    // b is asked over a stream, and knows nothing of it.
+    await until(() => a.stats().links > 0);
+    expect(
+      a
+        .members()
+        .map(({ name }) => name)
+        .sort(),
+    ).toEqual([a.name, b.name]);
+    expect(b.removed).toBe(false);
+    socket.close();
+  });
+
+  it("whose key leaves the folder lose their streams and their membership, on all nodes", async () => {
+    const keys = folder(...ALL);
+    const a = await started("a", { curve: { ...A, allow: keys } });
+    const b = await started("b", { curve: { ...B, allow: keys }, seeds: [a.address] });
+    const c = await started("c", { curve: { ...C, allow: keys }, seeds: [a.address] });
+    const manager = new ConnectionManager(a);
+    manager.setList([c.address]);
+    await together(3, a, b, c);
+    await until(() => manager.status()[0]?.state === "connected");
+    rmSync(join(keys, "node-2"));
+    await together(2, a, b);
+    await until(() => c.removed);
+    await until(() => manager.status()[0]?.state !== "connected");
+    // Started again it has another id, and the same key.
+    const denied = (): number => a.stats().dropped.denied ?? 0;
+    const before = denied();
+    const again = await started("c", { curve: { ...C, allow: ALL }, seeds: [a.address] });
+    await until(() => denied() > before);
+    expect([again.members().length, a.members().length]).toEqual([1, 2]);
+    // A new key is admitted without a restart of anybody.
+    writeFileSync(join(keys, "node-2"), `${C.publicKey}\n`);
+    await until(() => a.members().length === 3);
+  });
+
+  it("have another key for dialling, and ask a function, which may take its time", async () => {
+    const asked: AdmissionRequest[] = [];
+    const allow = async (request: AdmissionRequest): Promise<boolean> => {
+      asked.push(request);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return request.publicKey === C.publicKey || request.publicKey === B.publicKey;
+    };
+    const a = await started("a", { curve: { ...A, allow } });
+    const b = await started("b", { curve: { ...B, dialling: C, allow: [A.publicKey] } });
+    const manager = new ConnectionManager(b);
+    manager.setList([a.address]);
+    await together(2, a, b);
+    await until(() => manager.status()[0]?.state === "connected");
+    expect(asked.find(({ publicKey }) => publicKey === C.publicKey)).toMatchObject({
+      id: b.id,
+      address: "127.0.0.1",
+    });
+  });
+
+  it("need the cluster's key, too, and a folder that can be read", async () => {
+    const EINVAL = expect.objectContaining({ code: "EINVAL" });
+    const curve = { ...A, allow: ALL };
+    expect(() => new ClusterNode({ curve })).toThrow(EINVAL);
+    const a = await started("a", { curve });
+    expect(() => a.bus("clear")).toThrow(EINVAL);
+    const lost = new ClusterNode({ key: KEY, multicast: false, curve: { ...A, allow: "/nowhere/at/all" } });
+    nodes.push(lost);
+    await expect(lost.start()).rejects.toMatchObject({ code: "EINVAL" });
+  });
+});
