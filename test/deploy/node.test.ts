@@ -1,0 +1,342 @@
+/**
+ * What deploy/ has for nodes fits the binary: three nodes start with the arguments of the StatefulSet and find each other by the EndpointSlices,
+ * their probes get answers, the command of preStop drains; those of Compose and of systemd start, too. Ports, paths and the scope are the
+ * test's own.
+ */
+import { execFileSync } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { parse, parseAllDocuments } from "yaml";
+import { type Child, MAIN, startWithout, useShoal } from "../cli/support.js";
+import { pod as endpoint, slice } from "../cluster/discovery/api-server.js";
+import { freePorts } from "../cluster/discovery/etcd-server.js";
+import { missing } from "../support/peers.js";
+
+useShoal();
+
+const ROOT = new URL("../../", import.meta.url);
+const read = (path: string): string => readFileSync(new URL(path, ROOT), "utf8");
+const { version } = JSON.parse(read("package.json")) as { readonly version: string };
+
+let folder = "";
+let password = "";
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "shoal-deploy-"));
+  password = join(folder, "password");
+  writeFileSync(password, `${"kelp".repeat(8)}\n`, { mode: 0o600 });
+  vi.stubEnv("XDG_RUNTIME_DIR", folder);
+  vi.stubEnv("SHOAL_RUNTIME_DIR", undefined);
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true });
+});
+
+/** The value behind a flag. */
+const flagOf = (args: readonly string[], flag: string): string => args[args.indexOf(flag) + 1] as string;
+
+/** Starts a node with arguments of deploy/: at a port of the test's, on this host, with the test's password. */
+function startNode(args: readonly string[], port: number, discovery: string): Child {
+  const own: Readonly<Record<string, string>> = {
+    "--scope": "host",
+    "--ports": `${port}-${port}`,
+    "--password-file": password,
+    "--metrics": "127.0.0.1:0",
+    "--control": `ipc://${folder}/control`,
+    "--discovery": discovery,
+  };
+  return startWithout(...args.map((arg, at) => own[args[at - 1] ?? ""] ?? arg));
+}
+
+/** The status of each path, of a node that has just started. */
+async function statuses(node: Child, paths: readonly string[]): Promise<readonly number[]> {
+  const [, url] = await node.until("stderr", /(http:\/\/[^/"]+)\/metrics/);
+  return Promise.all(
+    paths.map(async (path) => {
+      let status: number;
+      // 503 until it has started.
+      do status = (await fetch(`${url}${path}`)).status;
+      while (status === 503);
+      return status;
+    }),
+  );
+}
+
+async function stop(...nodes: readonly Child[]): Promise<void> {
+  for (const node of nodes) node.signal("SIGTERM");
+  for (const node of nodes) expect((await node.ended).code).toBe(0);
+}
+
+describe("the StatefulSet of nodes", () => {
+  interface Probe {
+    readonly httpGet: { readonly path: string; readonly port: string };
+  }
+  // biome-ignore lint/suspicious/noExplicitAny: documents of seven kinds
+  const documents = parseAllDocuments(read("deploy/kubernetes/shoal-node.yaml")).map((document): any => {
+    expect(document.errors).toEqual([]);
+    return document.toJS();
+  });
+  const of = (kind: string) => documents.find((document) => document.kind === kind);
+  const { spec } = of("StatefulSet");
+  const pod = spec.template;
+  const [container] = pod.spec.containers;
+  const args: readonly string[] = container.args;
+  const port = Number(flagOf(args, "--ports").split("-")[0]);
+
+  let api: Server | undefined;
+  afterEach(() => {
+    api?.closeAllConnections();
+    api?.close();
+  });
+
+  /** Serves the slices of the Service to every namespace, without asking who it is. */
+  async function serveSlices(ports: readonly number[]): Promise<string> {
+    const items = ports.map((each, at) =>
+      slice(`shoal-node-${at}`, [endpoint("127.0.0.1")], { ports: [{ name: "node", port: each }] }),
+    );
+    const server = createServer(({ url = "" }, response) => {
+      const { pathname, searchParams } = new URL(url, "http://api");
+      const service = searchParams.get("labelSelector");
+      const isOurs = service === `kubernetes.io/service-name=${of("Service").metadata.name}`;
+      if (pathname !== "/apis/discovery.k8s.io/v1/namespaces/sea/endpointslices" || !isOurs)
+        response.writeHead(404).end();
+      else if (searchParams.has("watch")) response.flushHeaders();
+      else response.end(JSON.stringify({ metadata: { resourceVersion: "1" }, items }));
+    });
+    api = server;
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  }
+
+  it("starts nodes that find each other, answer probes, drain and leave", async () => {
+    const ports = await freePorts(3);
+    const server = await serveSlices(ports);
+    expect(flagOf(args, "--discovery")).toMatch(
+      new RegExp(`^kubernetes://\\$\\(POD_NAMESPACE\\)/[a-z-]+:${port}$`),
+    );
+    // The slices of the tests have a port for each node.
+    const discovery = flagOf(args, "--discovery").replace("$(POD_NAMESPACE)", "sea").replace(`:${port}`, "");
+    const nodes = ports.map((each, at) => {
+      const runtime = join(folder, `${at}`);
+      mkdirSync(runtime);
+      vi.stubEnv("XDG_RUNTIME_DIR", runtime);
+      const named = args.map((arg) => arg.replace("$(POD_NAME)", `pod-${at}`));
+      return startNode(named, each, `${discovery}?server=${server}`);
+    });
+    for (const [at, node] of nodes.entries())
+      for (const other of [0, 1, 2])
+        if (other !== at) await node.until("stdout", new RegExp(`"name":"pod-${other}"`));
+
+    const probes: Probe[] = [container.startupProbe, container.livenessProbe, container.readinessProbe];
+    for (const { httpGet } of probes) expect(httpGet.port).toBe("metrics");
+    const paths = [
+      ...probes.map(({ httpGet }) => httpGet.path),
+      pod.metadata.annotations["prometheus.io/path"],
+    ];
+    expect(await statuses(nodes[0] as Child, paths)).toEqual([200, 200, 200, 200]);
+
+    const [shell, flag, command] = container.lifecycle.preStop.exec.command;
+    expect([shell, flag]).toEqual(["sh", "-c"]);
+    const [drain, pause] = command.split("; ");
+    expect(drain).toContain("/opt/shoal/dist/cli/main.js node drain");
+    vi.stubEnv("XDG_RUNTIME_DIR", join(folder, "0"));
+    execFileSync("sh", ["-c", drain.replace("/opt/shoal/dist/cli/main.js", MAIN)]);
+    await (nodes[1] as Child).until("stdout", /"event":"draining".*"pod-0"/);
+
+    const seconds = Number(pause.replace("sleep ", ""));
+    expect(pod.spec.terminationGracePeriodSeconds).toBeGreaterThan(seconds + 10);
+    await stop(nodes[0] as Child);
+    await (nodes[1] as Child).until("stdout", /"event":"left".*"pod-0"/);
+    await stop(...nodes.slice(1));
+  });
+
+  it("names its ports, labels, account and image alike everywhere", () => {
+    const ports: { name: string; containerPort: number; protocol?: string }[] = container.ports;
+    expect(ports.slice(0, 2).map(({ containerPort, protocol }) => [containerPort, protocol])).toEqual([
+      [port, "UDP"],
+      [port, "TCP"],
+    ]);
+    expect(flagOf(args, "--metrics")).toBe(`*:${ports[2]?.containerPort}`);
+    expect(pod.metadata.annotations["prometheus.io/port"]).toBe(`${ports[2]?.containerPort}`);
+    for (const { port: number, targetPort } of of("Service").spec.ports) {
+      expect(number).toBe(port);
+      expect(ports.map(({ name }) => name)).toContain(targetPort);
+    }
+    for (const rule of of("NetworkPolicy").spec.ingress)
+      for (const each of rule.ports) expect(ports.map(({ name }) => name)).toContain(each.port);
+    for (const selector of [
+      spec.selector.matchLabels,
+      of("Service").spec.selector,
+      of("PodDisruptionBudget").spec.selector.matchLabels,
+      of("NetworkPolicy").spec.podSelector.matchLabels,
+      of("NetworkPolicy").spec.ingress[0].from[0].podSelector.matchLabels,
+    ])
+      expect(pod.metadata.labels).toMatchObject(selector);
+    const { name } = of("Service").metadata;
+    expect([spec.serviceName, pod.spec.serviceAccountName, of("ServiceAccount").metadata.name]).toEqual([
+      name,
+      name,
+      name,
+    ]);
+    expect(of("RoleBinding").subjects).toEqual([{ kind: "ServiceAccount", name }]);
+    expect(of("RoleBinding").roleRef.name).toBe(of("Role").metadata.name);
+    for (const { image } of [container, ...pod.spec.initContainers]) expect(image).toBe(`shoal:${version}`);
+  });
+
+  it("is headless, with pods that are not ready, and keeps a majority", () => {
+    expect(of("Service").spec).toMatchObject({ clusterIP: "None", publishNotReadyAddresses: true });
+    expect(spec.replicas).toBe(3);
+    expect(spec.replicas - of("PodDisruptionBudget").spec.maxUnavailable).toBeGreaterThan(spec.replicas / 2);
+  });
+
+  it("may list and watch EndpointSlices, and nothing else", () => {
+    expect(of("Role").rules).toEqual([
+      { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: ["list", "watch"] },
+    ]);
+    expect(pod.spec.automountServiceAccountToken).toBe(true);
+    expect(pod.spec.securityContext).toMatchObject({
+      runAsNonRoot: true,
+      seccompProfile: { type: "RuntimeDefault" },
+    });
+    for (const each of [container, ...pod.spec.initContainers]) {
+      expect(each.securityContext).toEqual({
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ["ALL"] },
+      });
+      expect(each.resources.limits.memory).toBeDefined();
+    }
+  });
+
+  it("gives the node a password that its user alone can read", () => {
+    const [init] = pod.spec.initContainers;
+    const [, , command] = init.command as string[];
+    const secret = join(folder, "secret");
+    mkdirSync(secret);
+    writeFileSync(join(secret, "password"), "kelp kelp kelp\n");
+    chmodSync(join(secret, "password"), pod.spec.volumes[0].secret.defaultMode);
+    rmSync(password);
+    const own = (command as string).replaceAll("/secret", secret).replaceAll("/run/shoal", folder);
+    execFileSync("sh", ["-c", own]);
+    // The group may read the Secret's file, and not the copy. It is made again when the pod's sandbox is.
+    execFileSync("sh", ["-c", own]);
+    expect(execFileSync("stat", ["-c", "%a", password], { encoding: "utf8" })).toBe("400\n");
+    expect(flagOf(args, "--password-file")).toBe("/run/shoal/password");
+    const mounts = (each: { volumeMounts: { mountPath: string }[] }) =>
+      each.volumeMounts.map(({ mountPath }) => mountPath);
+    expect([mounts(init), mounts(container)]).toEqual([["/secret", "/run/shoal"], ["/run/shoal"]]);
+  });
+});
+
+describe("the Compose file of nodes", () => {
+  const file = parse(read("deploy/docker/compose.yaml"), { merge: true });
+  const services = Object.entries(file.services) as [string, { command: string[]; [key: string]: unknown }][];
+
+  it("starts a node with its arguments, whose health is asked", async () => {
+    const [, ana] = services[0] as (typeof services)[0];
+    const [port] = await freePorts(1);
+    const node = startNode(ana.command, port, `static:127.0.0.1:${port}`);
+    const [, url] = await node.until("stderr", /(http:\/\/[^/"]+)\/metrics/);
+    await statuses(node, ["/readyz"]);
+    const [, program, flag, script] = (ana.healthcheck as { test: string[] }).test;
+    expect([program, flag]).toEqual(["node", "-e"]);
+    expect(script).toContain(`127.0.0.1:${flagOf(ana.command, "--metrics").slice(2)}/readyz`);
+    const asked = (script as string).replace(/http:\/\/127\.0\.0\.1:\d+/, url as string);
+    execFileSync(process.execPath, ["-e", asked]);
+    await stop(node);
+    expect(() => execFileSync(process.execPath, ["-e", asked], { stdio: "ignore" })).toThrow();
+  });
+
+  it("has three nodes with the same list, in which each is", () => {
+    const names = services.map(([name]) => name);
+    expect(names).toHaveLength(3);
+    for (const [name, { command, hostname, image, secrets, read_only: readOnly }] of services) {
+      expect([flagOf(command, "--name"), hostname]).toEqual([name, name]);
+      const port = flagOf(command, "--ports").split("-")[0];
+      expect(flagOf(command, "--discovery")).toBe(
+        `static:${names.map((each) => `${each}:${port}`).join(",")}`,
+      );
+      expect(flagOf(command, "--password-file")).toBe(`/run/secrets/${(secrets as string[])[0]}`);
+      expect([image, readOnly]).toEqual([`shoal:${version}`, true]);
+    }
+    expect(Object.keys(file.secrets)).toEqual(["password"]);
+  });
+});
+
+describe("the systemd unit of a node", () => {
+  const unit = read("deploy/systemd/shoal-node.service");
+  const values = (name: string): string[] =>
+    Array.from(unit.matchAll(new RegExp(`^${name}=(.*)$`, "gm")), ([, value]) => value as string);
+  const environment = Object.fromEntries(
+    values("Environment").map((line) => [
+      line.slice(0, line.indexOf("=")),
+      line.slice(line.indexOf("=") + 1),
+    ]),
+  );
+  const [program, ...args] = (values("ExecStart")[0] as string)
+    .split(" ")
+    .map((word) => word.replace(/^\$\{?(\w+)\}?$/, (_, name: string) => environment[name] ?? ""))
+    .filter((word) => word !== "");
+
+  it("starts a node with its arguments, which commands find at its control socket", async () => {
+    expect(program).toBe("/usr/local/bin/shoal");
+    const [port] = await freePorts(1);
+    const named = args.map((arg) => (arg === "%l" ? "host" : arg));
+    const node = startNode(named, port, "");
+    expect(await statuses(node, ["/healthz", "/readyz", "/metrics"])).toEqual([200, 200, 200]);
+    const status = execFileSync(
+      process.execPath,
+      [MAIN, "node", "status", "--control", `ipc://${folder}/control`],
+      {
+        encoding: "utf8",
+      },
+    );
+    expect(status).toMatch(/host@\S+ +running/);
+    await stop(node);
+  });
+
+  it("may list the network's interfaces, and has its time to leave", () => {
+    expect(values("RestrictAddressFamilies")[0]?.split(" ")).toContain("AF_NETLINK");
+    expect([values("Type"), values("NotifyAccess")]).toEqual([["notify"], ["all"]]);
+    expect(Number(values("TimeoutStopSec")[0])).toBeGreaterThan(5);
+    const folders = values("RuntimeDirectory").map((name) => `/run/${name}`);
+    expect(folders).toEqual(["/run/shoal-node"]);
+    for (const path of [flagOf(args, "--password-file"), flagOf(args, "--control").slice("ipc://".length)])
+      expect(path.startsWith(`${folders[0]}/`)).toBe(true);
+  });
+
+  it("gives the node a password that its user alone can read", () => {
+    const [line] = values("ExecStartPre");
+    // systemd's own escapes of $ and %; "+" is: as root.
+    const command = /^\+\/bin\/sh -c '(.*)'$/
+      .exec(line as string)?.[1]
+      ?.replaceAll("$$", "$")
+      .replaceAll("%%", "%");
+    rmSync(password);
+    writeFileSync(join(folder, "given"), "kelp kelp kelp\n");
+    const own = (command as string)
+      .replaceAll("/etc/shoal/password", join(folder, "given"))
+      .replaceAll("/run/shoal-node", folder);
+    execFileSync("sh", ["-c", own]);
+    const { uid } = process.getuid === undefined ? { uid: 0 } : { uid: process.getuid() };
+    expect(execFileSync("stat", ["-c", "%a %u", password], { encoding: "utf8" })).toBe(`600 ${uid}\n`);
+  });
+
+  it.skipIf(missing("systemd-analyze"))("is understood by systemd, and exposes little", () => {
+    const path = join(folder, "shoal-node.service");
+    writeFileSync(path, unit.replace("/usr/local/bin/shoal", "/bin/true"));
+    const analyze = (...more: string[]): string =>
+      execFileSync("/bin/sh", ["-c", 'exec systemd-analyze "$@" 2>&1', "sh", ...more, path], {
+        encoding: "utf8",
+      });
+    expect(analyze("verify")).toBe("");
+    // Fails above 2.0 of 10.
+    expect(analyze("security", "--offline=true", "--threshold=20", "--no-pager")).toMatch(
+      /exposure level .* OK/,
+    );
+  });
+});
