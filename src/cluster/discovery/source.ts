@@ -13,7 +13,7 @@ export interface DiscoverySelf {
   readonly name: string;
   /** Name of the cluster. */
   readonly group: string;
-  /** Where the others reach it, "host:port". */
+  /** Where the others reach it, "host:port"; another one when the host's address changes. */
   readonly address: string;
 }
 

@@ -12,6 +12,8 @@ export type ClusterChange =
   | { readonly type: "suspect"; readonly member: Member }
   /** It is not suspected any more. */
   | { readonly type: "cleared"; readonly member: Member }
+  /** It has another address. */
+  | { readonly type: "moved"; readonly member: Member }
   /** It is heard, and does not receive what this node sends: of this side of a split it is not. */
   | { readonly type: "unreached"; readonly member: Member }
   /** It answers again. */

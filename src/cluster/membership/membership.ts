@@ -234,6 +234,15 @@ export class Membership {
     this.#beats.heartbeatAfter(COALESCE);
   }
 
+  /** This node is reached at another address from now on: it states that, as a change of itself. */
+  setAddress(now: number, address: string): void {
+    this.#context.now = now;
+    if (address === this.#context.self.address) return;
+    this.#context.self.address = address;
+    this.#transmitter.announce();
+    this.#beats.heartbeatAfter(COALESCE);
+  }
+
   /** A beat now, to the group. @param channel 0 to 255, for hooks that distinguish them */
   heartbeat(now: number, channel = 0): void {
     this.#context.now = now;

@@ -97,7 +97,8 @@ export class Updates {
     const drains = (update.flags & ALIVE_DRAINING) !== 0 && !known.draining;
     if (known.suspicion !== undefined) this.#lifeCycle.clear(known);
     if (wasLive && known.name !== update.name) this.#lifeCycle.release(known);
-    if (known.address !== update.address) this.#dialer.freed(known.address);
+    const moved = known.address !== update.address;
+    if (moved) this.#dialer.freed(known.address);
     known.start = update.start;
     known.count = update.count;
     known.name = update.name;
@@ -119,6 +120,7 @@ export class Updates {
     this.#pass(update, isFresh);
     if (!wasLive) this.#context.effects.event({ type: "back", member: known, restarted });
     else if (restarted) this.#context.effects.event({ type: "restarted", member: known });
+    else if (moved) this.#context.effects.event({ type: "moved", member: known });
     if (drains) this.#context.effects.event({ type: "draining", member: known });
     this.#lifeCycle.claim(known);
   }

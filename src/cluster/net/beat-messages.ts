@@ -28,6 +28,7 @@ export interface BeatThreadData {
 export type ToBeatThread =
   | { readonly type: "send"; readonly bytes: Uint8Array; readonly host: string; readonly port: number }
   | { readonly type: "multicast"; readonly bytes: Uint8Array }
+  | { readonly type: "interfaces"; readonly interfaces: readonly string[] }
   /** A bus, or its new keys. */
   | {
       readonly type: "bus";
@@ -47,6 +48,8 @@ export interface Arrived {
 
 export type FromBeatThread =
   | { readonly type: "open"; readonly hasGroup: boolean }
+  /** The group was joined, or is not joined any more. */
+  | { readonly type: "group"; readonly hasGroup: boolean }
   | { readonly type: "failed"; readonly code: string; readonly message: string }
   | { readonly type: "datagrams"; readonly datagrams: readonly Arrived[] }
   | { readonly type: "count"; readonly reason: string }

@@ -71,6 +71,7 @@ const datagrams = new Datagrams(
     arrived.push(datagram);
   },
   (reason) => post({ type: "count", reason }),
+  (hasGroup) => post({ type: "group", hasGroup }),
 );
 
 function forward(): void {
@@ -137,6 +138,9 @@ main.on("message", (message: ToBeatThread) => {
       datagrams.multicast(Buffer.from(buffer, byteOffset, byteLength));
       break;
     }
+    case "interfaces":
+      datagrams.setInterfaces(message.interfaces);
+      break;
     case "bus": {
       const codec = new BusCodec(message.name, message.keys);
       buses.set(codec.bus, { codec, id: message.id, index: message.index });

@@ -22,12 +22,27 @@ export class Datagrams implements PacketSocket {
   readonly #count: (reason: string) => void;
   #socket: Socket | undefined;
   #groupSocket: Socket | undefined;
-  /** For interfaces but the first. */
-  readonly #senders: Socket[] = [];
+  /** Of the interface that the node's own socket sends to the group by. */
+  #first: string | undefined;
+  /** For the other interfaces. */
+  readonly #senders = new Map<string, Socket>();
+  /** Interfaces that joined the group, and those that could not. */
+  readonly #joined = new Set<string>();
+  readonly #failed = new Set<string>();
+  #interfaces: readonly string[] = [];
+  #updating = false;
+  readonly #onGroup: (hasGroup: boolean) => void;
   #unsent = 0;
   #closed = false;
 
-  constructor(options: DatagramOptions, onDatagram: OnDatagram, count: (reason: string) => void) {
+  /** @param onGroup called when the group can be reached, or cannot any more */
+  constructor(
+    options: DatagramOptions,
+    onDatagram: OnDatagram,
+    count: (reason: string) => void,
+    onGroup: (hasGroup: boolean) => void = () => undefined,
+  ) {
+    this.#onGroup = onGroup;
     this.#options = options;
     this.#onDatagram = onDatagram;
     this.#count = count;
@@ -35,37 +50,102 @@ export class Datagrams implements PacketSocket {
 
   /** @throws TransportError `EADDRINUSE` and the system's other codes */
   async open(): Promise<void> {
-    const { bind, port, group, interfaces, ttl } = this.#options;
+    const { bind, port, interfaces } = this.#options;
     this.#socket = await this.#bind(
       { address: bind, port, exclusive: true },
       false,
       (bytes, { address, port }) => this.#onDatagram(bytes, address, port, false),
     );
-    if (group === undefined) return;
-    const [first, ...others] = interfaces;
-    const groupSocket = await this.#bind({ port: group.port }, true, (bytes, { address, port }) =>
-      this.#onDatagram(bytes, address, port, true),
-    );
-    this.#groupSocket = groupSocket;
-    let joined = 0;
-    for (const each of interfaces) {
+    await this.#useInterfaces(interfaces);
+  }
+
+  setInterfaces(interfaces: readonly string[]): void {
+    this.#interfaces = interfaces;
+    if (!this.#updating) void this.#follow();
+  }
+
+  /** One look at a time; what comes meanwhile is the next. */
+  async #follow(): Promise<void> {
+    this.#updating = true;
+    for (let used: readonly string[] | undefined; used !== this.#interfaces && !this.#closed; ) {
+      used = this.#interfaces;
       try {
-        groupSocket.addMembership(group.group, each);
-        joined += 1;
+        await this.#useInterfaces(used);
       } catch {
-        this.#count("group"); // An interface without multicast.
+        this.#count("group"); // The next look tries again.
       }
     }
-    if (joined === 0) {
-      groupSocket.close();
-      this.#groupSocket = undefined;
+    this.#updating = false;
+  }
+
+  /** @throws TransportError where a socket cannot be had */
+  async #useInterfaces(interfaces: readonly string[]): Promise<void> {
+    const { group, ttl } = this.#options;
+    if (group === undefined) return;
+    const groupSocket = this.#groupSocket ?? (await this.#bindGroup(group.port));
+    if (this.#closed || this.#socket === undefined) {
+      if (this.#groupSocket === undefined) groupSocket.close();
       return;
     }
-    if (first !== undefined) this.#sendsToGroup(this.#socket, first, ttl);
+    for (const each of this.#joined) if (!interfaces.includes(each)) this.#leaveGroup(groupSocket, each);
+    for (const each of interfaces) this.#joinGroup(groupSocket, each);
+    const { hasGroup } = this;
+    this.#groupSocket = this.#joined.size > 0 ? groupSocket : undefined;
+    if (hasGroup !== this.hasGroup) this.#onGroup(!hasGroup);
+    if (this.#groupSocket === undefined) {
+      groupSocket.close();
+      return;
+    }
+    const [first, ...others] = interfaces;
+    if (first !== this.#first && first !== undefined && this.#sendsToGroup(this.#socket, first, ttl))
+      this.#first = first;
+    for (const [address, sender] of this.#senders) {
+      if (others.includes(address)) continue;
+      this.#senders.delete(address);
+      sender.close();
+    }
     for (const each of others) {
+      if (this.#senders.has(each)) continue;
       const sender = await this.#bind({ address: each, port: 0, exclusive: true }, false, () => undefined);
-      this.#senders.push(sender);
+      if (this.#closed) {
+        sender.close();
+        return;
+      }
+      this.#senders.set(each, sender);
       this.#sendsToGroup(sender, each, ttl);
+    }
+  }
+
+  #bindGroup(port: number): Promise<Socket> {
+    return this.#bind({ port }, true, (bytes, { address, port }) =>
+      this.#onDatagram(bytes, address, port, true),
+    );
+  }
+
+  /** Once joined is not joined forever: the interface may be another one of the same address by now. */
+  #joinGroup(socket: Socket, address: string): void {
+    try {
+      socket.addMembership(this.#options.group?.group as string, address);
+    } catch (error) {
+      if ((error as { readonly code?: string }).code !== "EADDRINUSE") {
+        // An interface without multicast, or one that is down.
+        if (!this.#failed.has(address)) this.#count("group");
+        this.#failed.add(address);
+        this.#joined.delete(address);
+        return;
+      }
+    }
+    this.#joined.add(address);
+    this.#failed.delete(address);
+  }
+
+  #leaveGroup(socket: Socket, address: string): void {
+    this.#joined.delete(address);
+    this.#failed.delete(address);
+    try {
+      socket.dropMembership(this.#options.group?.group as string, address);
+    } catch {
+      // It went with the interface.
     }
   }
 
@@ -81,8 +161,8 @@ export class Datagrams implements PacketSocket {
   multicast(bytes: Buffer): void {
     const { group } = this.#options;
     if (group === undefined || this.#groupSocket === undefined || this.#socket === undefined) return;
-    for (const socket of [this.#socket, ...this.#senders])
-      this.#sendBy(socket, bytes, group.group, group.port);
+    this.#sendBy(this.#socket, bytes, group.group, group.port);
+    for (const socket of this.#senders.values()) this.#sendBy(socket, bytes, group.group, group.port);
   }
 
   beat(): void {} // The event loop answers for itself.
@@ -91,7 +171,7 @@ export class Datagrams implements PacketSocket {
 
   async close(): Promise<void> {
     this.#closed = true;
-    const sockets = [this.#socket, this.#groupSocket, ...this.#senders];
+    const sockets = [this.#socket, this.#groupSocket, ...this.#senders.values()];
     this.#socket = undefined;
     this.#groupSocket = undefined;
     await Promise.all(
@@ -118,13 +198,15 @@ export class Datagrams implements PacketSocket {
     if (error !== null && !this.#closed) this.#count("send:failed");
   };
 
-  #sendsToGroup(socket: Socket, interfaceAddress: string, ttl: number): void {
+  #sendsToGroup(socket: Socket, interfaceAddress: string, ttl: number): boolean {
     try {
       socket.setMulticastTTL(ttl);
       socket.setMulticastLoopback(true);
       socket.setMulticastInterface(interfaceAddress);
+      return true;
     } catch {
       this.#count("group");
+      return false;
     }
   }
 

@@ -143,9 +143,12 @@ export class Links implements LinkEffects {
     this.#listener = undefined;
   }
 
-  /** @param ownAddress of this node, for the hellos */
-  start(ownAddress: string): void {
+  /** @param ownAddress of this node, for the hellos of streams from now on */
+  announce(ownAddress: string): void {
     this.#ownAddress = ownAddress;
+  }
+
+  start(): void {
     this.#startedAt = performance.now();
     this.#sweeping = setInterval(() => this.#sweep(), SWEEP_INTERVAL);
     this.#sweeping.unref();

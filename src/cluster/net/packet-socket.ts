@@ -13,7 +13,7 @@ export interface DatagramOptions {
   readonly port: number;
   /** `undefined`: no multicast. */
   readonly group: GroupAddress | undefined;
-  /** Addresses of the interfaces that the group is joined on; the first one sends from the node's own socket. */
+  /** Addresses of the interfaces that the group is joined on at first; the first one sends from the node's own socket. */
   readonly interfaces: readonly string[];
   readonly ttl: number;
 }
@@ -36,6 +36,8 @@ export interface PacketSocket {
   open(): Promise<void>;
   /** Whether the group can be reached. */
   readonly hasGroup: boolean;
+  /** The interfaces as they are now: the group is joined where it is not joined yet. */
+  setInterfaces(interfaces: readonly string[]): void;
   send(bytes: Buffer, host: string, port: number): void;
   multicast(bytes: Buffer): void;
   /** The state of a bus, after each change. */

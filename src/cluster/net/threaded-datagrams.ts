@@ -60,6 +60,9 @@ export class ThreadedDatagrams implements PacketSocket {
             this.#hasGroup = message.hasGroup;
             resolve();
             break;
+          case "group":
+            this.#hasGroup = message.hasGroup;
+            break;
           case "failed":
             reject(new TransportError(message.code as ErrorCode, message.message));
             break;
@@ -92,6 +95,11 @@ export class ThreadedDatagrams implements PacketSocket {
         if (!this.#closed && this.#places.size > 0) this.#fallBack();
       });
     });
+  }
+
+  setInterfaces(interfaces: readonly string[]): void {
+    if (this.#fallback !== undefined) this.#fallback.setInterfaces(interfaces);
+    else this.#post({ type: "interfaces", interfaces });
   }
 
   send(bytes: Buffer, host: string, port: number): void {

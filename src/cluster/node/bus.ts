@@ -228,7 +228,15 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     this.#changed();
     this.#timer.start();
     this.#call(0);
-    this.#discovery.start({ id, name, group: this.group, address: this.sockets.address });
+    const { group, sockets } = this;
+    this.#discovery.start({
+      id,
+      name,
+      group,
+      get address() {
+        return sockets.address;
+      },
+    });
   }
 
   // --- Who is there --------------------------------------------------------------------------------------------------
@@ -674,6 +682,13 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   }
 
   /** @internal */
+  onAddress(address: string): void {
+    // It is for new sockets, which know nothing of it.
+    this.#beaten = undefined;
+    this.#run((rules, now) => rules.setAddress(now, address));
+  }
+
+  /** @internal */
   greeting(address: string): Packet | undefined {
     const rules = this.#membership;
     if (rules === undefined || !rules.live.some((member) => member.address === address)) return undefined;
@@ -819,6 +834,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
         }
         break;
       }
+      case "moved":
+        break;
       case "unreached":
         this.#lostSome = true;
         splits?.onLost(now, change.member.id);

@@ -20,6 +20,7 @@ import { MAX_BUSES } from "../bounds.js";
 import { OwnAddresses, resolveAddress, splitIpAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
 import { Datagrams } from "../net/datagrams.js";
+import { InterfaceWatch, readInterfaces } from "../net/interfaces.js";
 import type { Link } from "../net/link.js";
 import { Links } from "../net/links.js";
 import type { BeatState, PacketSocket } from "../net/packet-socket.js";
@@ -40,6 +41,8 @@ export interface BusPort {
   onRefused(address: string, reason: RefusedReason): void;
   /** A node's key is not allowed any more. */
   revoke(id: string): void;
+  /** The others reach this node at another address from now on. */
+  onAddress(address: string): void;
   /** Who this node is, for a stream to an address; `undefined`: nobody of this bus is there. */
   greeting(address: string): Packet | undefined;
 }
@@ -97,9 +100,13 @@ export class NodeSockets {
   readonly #reports = new RefusalReports();
   readonly #identities: NodeIdentities | undefined;
   readonly links: Links;
+  readonly #interfaces: InterfaceWatch;
   #datagrams: PacketSocket | undefined;
+  /** What the sockets are bound to. */
+  #bound = { host: "", port: 0 };
+  #rebinding = false;
+  #closed = false;
   #address = "";
-  #port = 0;
   /** The stream whose packet is being handled: answers to its other end go over it. */
   #answering: Link | undefined;
 
@@ -117,6 +124,10 @@ export class NodeSockets {
           for (let i = 0; i < problems.length; i++) this.count("keys");
         },
       });
+    this.#interfaces = new InterfaceWatch(
+      () => readInterfaces(this.platform, settings),
+      (interfaces) => this.#onInterfaces(interfaces),
+    );
     const { transports } = this.platform;
     this.links = new Links(transports.get("tcp") as NonNullable<ReturnType<typeof transports.get>>, {
       accepts: (address) => this.accepts(address),
@@ -142,7 +153,7 @@ export class NodeSockets {
 
   /** Of this host, for datagrams and streams; 0 before `open`. */
   get port(): number {
-    return this.#port;
+    return this.#bound.port;
   }
 
   /** @throws TransportError with the system's code; InvalidArgumentError `EINVAL` for an unknown interface */
@@ -157,29 +168,17 @@ export class NodeSockets {
   }
 
   async #open(): Promise<void> {
-    const { scope, port, ports, announce, group } = this.settings;
-    const interfaces = this.#interfaces();
-    const own = (interfaces[0] as HostInterface).address;
+    const { port, ports, announce } = this.settings;
+    const interfaces = readInterfaces(this.platform, this.settings).map(({ address }) => address);
+    const own = interfaces[0] as string;
     // Before anything is opened: what fails from here on leaves nothing open.
     const [announced] = announce === undefined ? [] : await resolveAddress(announce);
     if (announce !== undefined && announced === undefined)
       throw new InvalidArgumentError(`announce: there is no address of ${JSON.stringify(announce.host)}`);
-    const bind = scope === "host" ? "127.0.0.1" : this.settings.interface === undefined ? "0.0.0.0" : own;
-    // In a simulation there are no threads, and nothing blocks.
-    const isThreaded = this.settings.beats === "thread" && this.platform === MACHINE;
+    const host = this.#bindHost(own);
     await bindFree(port, ports, async (wanted) => {
-      const chosen = await this.links.listen(bind, wanted);
-      const datagrams: PacketSocket = new (isThreaded ? ThreadedDatagrams : Datagrams)(
-        {
-          bind,
-          port: chosen,
-          group,
-          interfaces: interfaces.map(({ address }) => address),
-          ttl: scope === "host" ? 0 : 1,
-        },
-        this.#onDatagram,
-        (reason) => this.count(reason),
-      );
+      const chosen = await this.links.listen(host, wanted);
+      const datagrams = this.#createDatagrams(host, chosen, interfaces);
       try {
         await datagrams.open();
       } catch (error) {
@@ -189,11 +188,86 @@ export class NodeSockets {
         throw error;
       }
       this.#datagrams = datagrams;
-      this.#port = chosen;
+      this.#bound = { host, port: chosen };
       this.#address = `${own}:${chosen}`;
     });
     if (announced !== undefined) this.#address = announced;
-    this.links.start(this.#address);
+    this.links.announce(this.#address);
+    this.links.start();
+    this.#interfaces.start();
+  }
+
+  /** What the sockets are bound to, where this is the node's own address. */
+  #bindHost(own: string): string {
+    if (this.settings.scope === "host") return "127.0.0.1";
+    return this.settings.interface === undefined ? "0.0.0.0" : own;
+  }
+
+  #createDatagrams(bind: string, port: number, interfaces: readonly string[]): PacketSocket {
+    const { scope, group, beats } = this.settings;
+    // In a simulation there are no threads, and nothing blocks.
+    const isThreaded = beats === "thread" && this.platform === MACHINE;
+    return new (isThreaded ? ThreadedDatagrams : Datagrams)(
+      { bind, port, group, interfaces, ttl: scope === "host" ? 0 : 1 },
+      this.#onDatagram,
+      (reason) => {
+        this.count(reason);
+        if (reason === "send:failed") this.#interfaces.onSendFailed();
+      },
+    );
+  }
+
+  /** The host's interfaces, as they are now. */
+  #onInterfaces(interfaces: readonly HostInterface[]): void {
+    const addresses = interfaces.map(({ address }) => address);
+    const [first] = interfaces as [HostInterface, ...HostInterface[]];
+    const host = this.#bindHost(first.address);
+    if (host !== this.#bound.host) void this.#rebind(host, addresses);
+    else {
+      this.#datagrams?.setInterfaces(addresses);
+      this.#announce(first);
+    }
+  }
+
+  /** While a host has no network but loopback, its node keeps the address that it had: it may have it again. */
+  #announce({ address: own, internal }: Pick<HostInterface, "address" | "internal">): void {
+    const address = `${own}:${this.#bound.port}`;
+    if (this.settings.announce !== undefined || address === this.#address) return;
+    if (internal && this.settings.interface === undefined) return;
+    this.#address = address;
+    this.links.announce(address);
+    this.#onAddress();
+  }
+
+  #onAddress(): void {
+    for (const bus of this.#buses.values()) bus.onAddress(this.#address);
+  }
+
+  /** The one interface that the node uses has another address: the same port there. What fails is tried again at the next look. */
+  async #rebind(host: string, interfaces: readonly string[]): Promise<void> {
+    if (this.#rebinding) return;
+    this.#rebinding = true;
+    const { port } = this.#bound;
+    const datagrams = this.#createDatagrams(host, port, interfaces);
+    try {
+      await datagrams.open();
+      await this.links.unlisten();
+      await this.links.listen(host, port);
+    } catch {
+      this.count("socket");
+      await datagrams.close();
+      this.#rebinding = false;
+      return;
+    }
+    const before = this.#datagrams;
+    this.#datagrams = datagrams;
+    this.#bound = { host, port };
+    await before?.close();
+    this.#rebinding = false;
+    if (this.#closed) await Promise.all([datagrams.close(), this.links.unlisten()]);
+    else if (this.settings.announce === undefined) this.#announce({ address: host, internal: false });
+    // The new sockets know nothing of the buses.
+    else this.#onAddress();
   }
 
   /** @throws InvalidArgumentError `EINVAL` for a bus that is there; InvalidStateError `EFSM` where there are too many */
@@ -272,25 +346,11 @@ export class NodeSockets {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
+    this.#interfaces.stop();
     this.#buses.clear();
     this.#identities?.close();
     await Promise.all([this.links.close(), this.#datagrams?.close()]);
-  }
-
-  /** Those that packets go out by; the first one's address is the node's. */
-  #interfaces(): HostInterface[] {
-    const all = this.platform.interfaces();
-    const { scope, interface: wanted } = this.settings;
-    const named = all.filter(({ name, address }) => name === wanted || address === wanted);
-    if (wanted !== undefined && named.length === 0) {
-      const names = [...new Set(all.map(({ name }) => name))].join(", ");
-      throw new InvalidArgumentError(`there is no interface ${JSON.stringify(wanted)}; there are ${names}`);
-    }
-    if (scope === "host") return [{ name: "lo", address: "127.0.0.1", internal: true }];
-    if (wanted !== undefined) return named;
-    const found = all.filter(({ internal }) => !internal);
-    // A machine without a network is a link of its own.
-    return found.length > 0 ? found : [{ name: "lo", address: "127.0.0.1", internal: true }];
   }
 
   /** Whether a node may be at this address: on this host, or anywhere in the scope `link`. */

@@ -1,0 +1,162 @@
+/** Interfaces that come up, go and get other addresses while a node runs: in network namespaces. */
+import { execFileSync } from "node:child_process";
+import { afterEach, describe, expect, it } from "vitest";
+import { ClusterNode } from "../../src/cluster/index.js";
+import { readInterfaces } from "../../src/cluster/net/interfaces.js";
+import { MACHINE, setPlatformStandIn } from "../../src/engine/zmtp/transport/transports.js";
+import { CutNetworks } from "../cli/nodes.js";
+import { Child } from "../process/child.js";
+import { missing } from "../support/peers.js";
+
+const PROGRAM = `
+import { ClusterNode } from "shoal/cluster";
+const node = new ClusterNode(JSON.parse(process.argv[1]));
+const say = (what) => console.log(JSON.stringify(what));
+for (const type of ["joined", "lost", "back"])
+  node.events.on(type, ({ member }) => say({ type, name: member.name.split("@")[0] }));
+await node.start();
+say({ type: "ready", address: node.address });
+process.stdin.on("data", () => say({
+  type: "members",
+  address: node.address,
+  members: node.members({ self: false }).map(({ addresses }) => addresses[0]),
+}));
+`;
+const KEY = "01234567890123456789012345678901234567ab";
+
+interface Line {
+  readonly type: string;
+  readonly name?: string;
+  readonly address?: string;
+  readonly members?: readonly string[];
+}
+
+class Host {
+  readonly child: Child;
+  readonly seen: string[] = [];
+
+  constructor(namespace: string, options: object) {
+    const node = [process.execPath, "--input-type=module", "--eval", PROGRAM, JSON.stringify(options)];
+    this.child = new Child("ip", ["netns", "exec", namespace, ...node], { limit: 55_000 });
+  }
+
+  async until(type: string, name?: string): Promise<Line> {
+    for (;;) {
+      const line = JSON.parse(await this.child.line()) as Line;
+      if (line.type !== "members") this.seen.push(`${line.type} ${line.name ?? ""}`.trim());
+      if (line.type === type && (name === undefined || line.name === name)) return line;
+    }
+  }
+
+  /** Asks until its own address, or that of the other, is as wanted. */
+  async untilAddress(holds: (line: Line) => boolean): Promise<void> {
+    for (let asked = 0; asked < 200; asked++) {
+      this.child.process.stdin?.write("?");
+      const line = await this.until("members");
+      if (holds(line)) return;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    throw new Error("the address is not as wanted");
+  }
+}
+
+function ip(line: string): void {
+  execFileSync("ip", line.split(" "), { stdio: ["ignore", "ignore", "pipe"], timeout: 10_000 });
+}
+
+describe.skipIf(missing("networks"))("a node whose host's network changes", () => {
+  let networks: CutNetworks | undefined;
+  const hosts: Host[] = [];
+
+  function start(host: number, options: object): Host {
+    const started = new Host(networks?.hosts[host] as string, options);
+    hosts.push(started);
+    return started;
+  }
+
+  afterEach(async () => {
+    for (const { child } of hosts) child.process.kill("SIGKILL");
+    await Promise.all(hosts.splice(0).map(({ child }) => child.outcome));
+    networks?.remove();
+    networks = undefined;
+  });
+
+  it("joins the group of its host when loopback comes up after it was started", async () => {
+    const namespace = `shoal-i-${process.pid}`;
+    ip(`netns add ${namespace}`);
+    try {
+      const early = new Host(namespace, { name: "early" });
+      hosts.push(early);
+      await early.until("ready");
+      ip(`-n ${namespace} link set lo up`);
+      const late = new Host(namespace, { name: "late" });
+      hosts.push(late);
+      await Promise.all([early.until("joined", "late"), late.until("joined", "early")]);
+    } finally {
+      ip(`netns del ${namespace}`);
+    }
+  });
+
+  for (const beats of ["loop", "thread"])
+    it(`joins the link when its interface comes up after it was started, and follows its address (${beats})`, async () => {
+      networks = new CutNetworks(2);
+      const [, far] = networks.hosts;
+      ip(`-n ${far} link set eth0 down`);
+      const [west, east] = [
+        start(0, { name: "west", scope: "link", key: KEY }),
+        start(1, { name: "east", scope: "link", key: KEY, beats }),
+      ];
+      await west.until("ready");
+      expect((await east.until("ready")).address).toMatch(/^127\.0\.0\.1:/);
+      ip(`-n ${far} link set eth0 up`);
+      await Promise.all([west.until("joined", "east"), east.until("joined", "west")]);
+      await west.untilAddress(({ members }) => members?.[0]?.startsWith("10.214.9.2:") === true);
+      ip(`-n ${far} addr add 10.214.9.77/24 broadcast 10.214.9.255 dev eth0`);
+      ip(`-n ${far} addr del 10.214.9.2/24 dev eth0`);
+      ip(`-n ${far} addr replace 10.214.9.77/24 broadcast 10.214.9.255 dev eth0`);
+      await west.untilAddress(({ members }) => members?.[0]?.startsWith("10.214.9.77:") === true);
+      // Its packets arrived all the time.
+      expect(west.seen.filter((event) => event.startsWith("lost"))).toEqual([]);
+    });
+
+  it("binds the one interface that it uses again where that has another address", async () => {
+    networks = new CutNetworks(2);
+    const [, far] = networks.hosts;
+    const options = { scope: "link", key: KEY, interface: "eth0" };
+    const [west, east] = [start(0, { name: "west", ...options }), start(1, { name: "east", ...options })];
+    await Promise.all([west.until("joined", "east"), east.until("joined", "west")]);
+    ip(`-n ${far} addr add 10.214.10.5/23 dev eth0`);
+    ip(`-n ${far} addr del 10.214.9.2/24 dev eth0`);
+    ip(`-n ${networks.hosts[0]} addr add 10.214.11.9/23 dev eth0`);
+    await east.untilAddress(({ address }) => address?.startsWith("10.214.10.5:") === true);
+    await west.untilAddress(({ members }) => members?.[0]?.startsWith("10.214.10.5:") === true);
+  });
+});
+
+describe("a process without a descriptor left", () => {
+  afterEach(() => setPlatformStandIn(undefined));
+
+  it("cannot start a node, and the error has the system's code", async () => {
+    const interfaces = (): never => {
+      const info = {
+        errno: 24,
+        code: "EMFILE",
+        message: "too many open files",
+        syscall: "uv_interface_addresses",
+      };
+      throw Object.assign(new Error("A system error occurred: uv_interface_addresses returned EMFILE"), {
+        code: "ERR_SYSTEM_ERROR",
+        info,
+      });
+    };
+    const platform = { ...MACHINE, interfaces };
+    expect(() => readInterfaces(platform, { scope: "link", interface: undefined })).toThrow(
+      expect.objectContaining({ name: "TransportError", code: "EMFILE" }),
+    );
+    setPlatformStandIn(() => platform);
+    const node = new ClusterNode({ name: "full" });
+    setPlatformStandIn(undefined);
+    await expect(node.start()).rejects.toThrow(expect.objectContaining({ code: "EMFILE" }));
+    await node.close();
+  });
+});
