@@ -74,6 +74,11 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   #endpoint: string | null = null;
   #started: Promise<string> | undefined;
   #loading: Promise<void> | undefined;
+  #onEnded: () => void = () => undefined;
+  /** Settles when it is closed: a drain does not outlast it. */
+  readonly #ended = new Promise<void>((resolve) => {
+    this.#onEnded = resolve;
+  });
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: CloneServerOptions = {}) {
@@ -268,7 +273,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
 
   #request([routingId, ...frames]: Buffer[], now: number): void {
     const subtree = this.#rules.checkRequest(frames);
-    if (this.closed) return; // What is under way is finished, nothing else.
+    if (this.stopping) return; // What is under way is finished, nothing else.
     if (subtree === undefined || routingId === undefined) return;
     const admission = this.star === undefined ? "serve" : this.star.admit();
     if (admission === "serve" && this.#rules.active) this.#rules.request(routingId, subtree, now);
@@ -347,6 +352,17 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   }
 
   /**
+   * @internal Clients' updates and requests for snapshots are not taken any more; both ask again, and go to another server
+   * once this one is closed. Settles when what was taken is in the store, acknowledged and sent.
+   */
+  protected override async onDrain(): Promise<void> {
+    await this.#started?.catch(() => undefined); // Who started it has the error.
+    if (!this.#collector.closed) this.#collector.unsubscribe();
+    this.#turns.flush();
+    await Promise.race([this.#rules.idle(), this.#ended]);
+  }
+
+  /**
    * @internal Takes nothing new, finishes what is under way, and sends what waits, for as long as `linger`; then stops
    * serving, and closes the store when it has what it was given.
    */
@@ -364,6 +380,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     await Promise.all([this.#pair?.closeLinks(), ...sockets.map((socket) => socket.close({ linger: left }))]);
     await Promise.all(this.#reading);
     await this.#writer?.close();
+    this.#onEnded();
   }
 }
 

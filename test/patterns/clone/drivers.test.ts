@@ -388,6 +388,57 @@ describe("one server", () => {
     }
   });
 
+  test("a draining server waits for its store, and takes nothing new", async () => {
+    const inner = memoryStore(() => false);
+    let finish = (): void => undefined;
+    const gate = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const store: CloneStore = {
+      name: "gated",
+      load: (visit) => inner.load(visit),
+      commit: async (changes, conflicts) => {
+        await gate;
+        await inner.commit(changes, conflicts);
+      },
+      replace: () => inner.replace(),
+      mark: (standing) => inner.mark(standing),
+      close: () => inner.close(),
+    };
+    const server = await serve({ ...CALM, store });
+    const client = await join_(server.at, CALM);
+    expect(server.set("k", "v")).toBe(true);
+    let isDrained = false;
+    const drained = server.drain().finally(() => {
+      isDrained = true;
+    });
+    expect((await failure(server.drain({ timeout: 50 }))).code).toBe("ETIMEDOUT");
+    expect(() => server.set("k", "later")).toThrow(expect.objectContaining({ code: "EAGAIN" }));
+    expect(isDrained).toBe(false);
+    finish();
+    await within(drained, "everything is in the store");
+    expect(String(server.get("k"))).toBe("v");
+    await until(() => client.get("k") !== undefined, "the client has it");
+    const before = server.stats();
+    expect((await failure(client.set("k", "from a client", { timeout: 200 }))).code).toBe("ETIMEDOUT");
+    expect(server.stats().received).toBe(before.received);
+  });
+
+  test("a drain ends with its server, whatever is under way", async () => {
+    const inner = memoryStore(() => false);
+    let finish = (): void => undefined;
+    const gate = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const store: CloneStore = { ...inner, commit: () => gate };
+    const server = await serve({ ...CALM, store });
+    server.set("k", "v");
+    const drained = server.drain();
+    const closing = server.close({ linger: 0 });
+    finish();
+    await within(Promise.all([drained, closing]), "both end");
+  });
+
   test("a closing server finishes a snapshot within its linger, and begins none", async () => {
     for (const linger of [10_000, 0]) {
       const server = await serve(CALM);
